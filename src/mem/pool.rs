@@ -1,0 +1,216 @@
+//! A fixed set of equal buffers that the kernel fills and that counted handles keep alive.
+
+use std::cell::Cell;
+use std::io;
+use std::rc::Rc;
+
+use super::{Buf, Mapping};
+
+/// End of the free list.
+const NONE: u16 = u16::MAX;
+/// Reference count of a buffer that the kernel (or a simulated one) may fill at any time.
+const LENT: u32 = u32::MAX;
+
+/// Equal buffers in one mapping. Each buffer is, at any time, exactly one of *free* (on the free
+/// list), *lent* (the kernel may write to it) or *held* (one or more [`Buf`]s refer to it).
+///
+/// `take_free` moves free → lent, `claim` lent → held, dropping the last `Buf` held → free.
+#[derive(Debug, Clone)]
+pub struct Pool {
+    shared: Rc<Shared>,
+}
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    mapping: Mapping,
+    buffer_size: u32,
+    /// 0 = free, `LENT` = the kernel's, else the number of `Buf`s.
+    references: Box<[Cell<u32>]>,
+    next_free: Box<[Cell<u16>]>,
+    free_head: Cell<u16>,
+    free: Cell<u16>,
+}
+
+impl Pool {
+    /// Maps `count` buffers of `buffer_size` bytes. They become resident when first filled.
+    ///
+    /// # Errors
+    /// What `mmap(2)` says.
+    ///
+    /// # Panics
+    /// When `count` is 0 or more than 32,768, the most that a kernel's buffer ring takes.
+    pub fn new(count: u16, buffer_size: u32) -> io::Result<Self> {
+        assert!((1..=32_768).contains(&count), "a pool has 1 to 32,768 buffers");
+        let mapping = Mapping::new(usize::from(count) * buffer_size as usize)?;
+        let next_free = (0..count)
+            .map(|bid| Cell::new(if bid + 1 == count { NONE } else { bid + 1 }))
+            .collect();
+        Ok(Self {
+            shared: Rc::new(Shared {
+                mapping,
+                buffer_size,
+                references: (0..count).map(|_| Cell::new(0)).collect(),
+                next_free,
+                free_head: Cell::new(0),
+                free: Cell::new(count),
+            }),
+        })
+    }
+
+    /// Bytes in one buffer.
+    #[must_use]
+    pub fn buffer_size(&self) -> u32 {
+        self.shared.buffer_size
+    }
+
+    /// How many buffers there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.shared.references.len()
+    }
+
+    /// How many buffers are free: neither lent nor held.
+    #[must_use]
+    pub fn free(&self) -> usize {
+        usize::from(self.shared.free.get())
+    }
+
+    /// Takes a buffer off the free list and lends it; `None` when all are lent or held.
+    #[must_use]
+    pub fn take_free(&self) -> Option<u16> {
+        let shared = &self.shared;
+        let bid = shared.free_head.get();
+        if bid == NONE {
+            return None;
+        }
+        let index = usize::from(bid);
+        shared.free_head.set(shared.next_free[index].get());
+        shared.free.set(shared.free.get() - 1);
+        shared.references[index].set(LENT);
+        Some(bid)
+    }
+
+    /// The address of buffer `bid`, to be given to the kernel while the buffer is lent.
+    ///
+    /// # Panics
+    /// When there is no such buffer.
+    #[must_use]
+    pub fn address(&self, bid: u16) -> *mut u8 {
+        self.shared.start(bid)
+    }
+
+    /// A lent buffer was filled with `len` bytes: the handle that now owns it.
+    ///
+    /// `None` when the buffer is not lent or is shorter than `len`: a second completion for the
+    /// same buffer must not become a second owner.
+    #[must_use]
+    pub fn claim(&self, bid: u16, len: u32) -> Option<Buf> {
+        let references = self.shared.references.get(usize::from(bid))?;
+        if references.get() != LENT || len > self.shared.buffer_size {
+            return None;
+        }
+        references.set(1);
+        Some(Buf::pooled(Rc::clone(&self.shared), bid, len))
+    }
+
+    /// Copies `data` into a lent buffer, as the kernel would, and claims it. For simulated kernels.
+    ///
+    /// # Panics
+    /// When `data` is longer than a buffer or no such buffer exists.
+    #[must_use]
+    pub fn fill(&self, bid: u16, data: &[u8]) -> Option<Buf> {
+        assert!(data.len() <= self.shared.buffer_size as usize, "data fits a buffer");
+        if self.shared.references[usize::from(bid)].get() != LENT {
+            return None;
+        }
+        // SAFETY: the buffer is lent, so no `Buf` (and so no slice) refers to it, and a pool that
+        // is filled by hand is not registered with a kernel; the length was checked above.
+        unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), self.address(bid), data.len()) };
+        self.claim(bid, u32::try_from(data.len()).ok()?)
+    }
+}
+
+impl Shared {
+    fn start(&self, bid: u16) -> *mut u8 {
+        assert!(usize::from(bid) < self.references.len(), "no buffer {bid}");
+        // SAFETY: bid is below the count, and the mapping is count * buffer_size bytes.
+        unsafe { self.mapping.base().as_ptr().add(usize::from(bid) * self.buffer_size as usize) }
+    }
+
+    pub(super) fn bytes(&self, bid: u16, start: u32, len: u32) -> &[u8] {
+        let references = self.references[usize::from(bid)].get();
+        debug_assert!(references != 0 && references != LENT, "a Buf's buffer is held");
+        assert!(u64::from(start) + u64::from(len) <= u64::from(self.buffer_size));
+        // SAFETY: start + len was checked to lie within the buffer.
+        let first = unsafe { self.start(bid).add(start as usize) };
+        // SAFETY: the bytes are initialised (the mapping is zeroed) and nobody writes to them: a
+        // held buffer is not lent, and the caller is a `Buf`, which keeps it held.
+        unsafe { std::slice::from_raw_parts(first, len as usize) }
+    }
+
+    pub(super) fn retain(&self, bid: u16) {
+        let references = &self.references[usize::from(bid)];
+        references.set(references.get() + 1);
+    }
+
+    pub(super) fn release(&self, bid: u16) {
+        let references = &self.references[usize::from(bid)];
+        let left = references.get() - 1;
+        references.set(left);
+        if left == 0 {
+            self.next_free[usize::from(bid)].set(self.free_head.get());
+            self.free_head.set(bid);
+            self.free.set(self.free.get() + 1);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_goes_free_lent_held_free() {
+        let pool = Pool::new(2, 64).unwrap();
+        assert_eq!((pool.count(), pool.free(), pool.buffer_size()), (2, 2, 64));
+        let bid = pool.take_free().unwrap();
+        assert_eq!(pool.free(), 1);
+        let buf = pool.fill(bid, b"hello").unwrap();
+        let copy = buf.clone();
+        drop(buf);
+        assert_eq!(pool.free(), 1, "a clone keeps the buffer");
+        assert_eq!(&*copy, b"hello");
+        drop(copy);
+        assert_eq!(pool.free(), 2);
+    }
+
+    #[test]
+    fn all_buffers_are_handed_out_once() {
+        let pool = Pool::new(4, 16).unwrap();
+        let mut bids: Vec<u16> = std::iter::from_fn(|| pool.take_free()).collect();
+        bids.sort_unstable();
+        assert_eq!(bids, [0, 1, 2, 3]);
+        assert_eq!(pool.take_free(), None);
+    }
+
+    #[test]
+    fn only_a_lent_buffer_can_be_claimed_and_only_once() {
+        let pool = Pool::new(2, 16).unwrap();
+        assert!(pool.claim(0, 4).is_none(), "free");
+        let bid = pool.take_free().unwrap();
+        assert!(pool.claim(bid, 17).is_none(), "longer than the buffer");
+        let held = pool.claim(bid, 4).unwrap();
+        assert!(pool.claim(bid, 4).is_none(), "held");
+        assert!(pool.claim(9, 4).is_none(), "no such buffer");
+        drop(held);
+    }
+
+    #[test]
+    fn a_buf_outlives_the_pool_handle() {
+        let pool = Pool::new(1, 16).unwrap();
+        let bid = pool.take_free().unwrap();
+        let buf = pool.fill(bid, b"still here").unwrap();
+        drop(pool);
+        assert_eq!(&*buf, b"still here");
+    }
+}

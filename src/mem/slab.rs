@@ -1,0 +1,140 @@
+//! Slots that are reused, with keys that notice it.
+
+/// Names one occupancy of one slot. A key of an earlier occupant finds nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Key {
+    /// The slot.
+    pub index: u32,
+    /// Which occupant of the slot, modulo 2^16.
+    pub generation: u16,
+}
+
+impl Key {
+    /// A key made of its parts.
+    #[must_use]
+    pub const fn new(index: u32, generation: u16) -> Self {
+        Self { index, generation }
+    }
+}
+
+/// Values in slots, at most a fixed number of them. Slots are reused last in, first out, so that
+/// the ones in use stay in the cache.
+#[derive(Debug)]
+pub struct Slab<T> {
+    entries: Vec<Entry<T>>,
+    free: Vec<u32>,
+    limit: u32,
+}
+
+#[derive(Debug)]
+struct Entry<T> {
+    generation: u16,
+    value: Option<T>,
+}
+
+impl<T> Slab<T> {
+    /// An empty slab that takes at most `limit` values. Memory is used as slots are.
+    #[must_use]
+    pub fn with_limit(limit: u32) -> Self {
+        Self { entries: Vec::new(), free: Vec::new(), limit }
+    }
+
+    /// How many values there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len() - self.free.len()
+    }
+
+    /// Whether there is no value.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Stores a value.
+    ///
+    /// # Errors
+    /// The value comes back when the slab is full.
+    pub fn insert(&mut self, value: T) -> Result<Key, T> {
+        if let Some(index) = self.free.pop() {
+            let entry = &mut self.entries[index as usize];
+            entry.value = Some(value);
+            return Ok(Key::new(index, entry.generation));
+        }
+        let index = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
+        if index >= self.limit {
+            return Err(value);
+        }
+        self.entries.push(Entry { generation: 0, value: Some(value) });
+        Ok(Key::new(index, 0))
+    }
+
+    /// The value that `key` names, if it is still there.
+    #[must_use]
+    pub fn get(&self, key: Key) -> Option<&T> {
+        let entry = self.entries.get(key.index as usize)?;
+        if entry.generation == key.generation { entry.value.as_ref() } else { None }
+    }
+
+    /// The value that `key` names, if it is still there, to be changed.
+    #[must_use]
+    pub fn get_mut(&mut self, key: Key) -> Option<&mut T> {
+        let entry = self.entries.get_mut(key.index as usize)?;
+        if entry.generation == key.generation { entry.value.as_mut() } else { None }
+    }
+
+    /// Takes the value out and frees its slot; its key and all older ones name nothing any more.
+    pub fn remove(&mut self, key: Key) -> Option<T> {
+        let entry = self.entries.get_mut(key.index as usize)?;
+        if entry.generation != key.generation {
+            return None;
+        }
+        let value = entry.value.take()?;
+        entry.generation = entry.generation.wrapping_add(1);
+        self.free.push(key.index);
+        Some(value)
+    }
+
+    /// The keys of all values, in the order of their slots.
+    pub fn keys(&self) -> impl Iterator<Item = Key> + '_ {
+        (0u32..).zip(&self.entries).filter_map(|(index, entry)| {
+            entry.value.as_ref().map(|_| Key::new(index, entry.generation))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_finds_its_value_until_it_is_removed() {
+        let mut slab = Slab::with_limit(2);
+        let a = slab.insert("a").unwrap();
+        let b = slab.insert("b").unwrap();
+        assert_eq!(slab.insert("c"), Err("c"), "full");
+        assert_eq!((slab.get(a), slab.get(b)), (Some(&"a"), Some(&"b")));
+        assert_eq!(slab.remove(a), Some("a"));
+        assert_eq!(slab.remove(a), None);
+        let c = slab.insert("c").unwrap();
+        assert_eq!(c.index, a.index, "the slot is reused");
+        assert_eq!(slab.get(a), None, "an old key finds nothing");
+        assert_eq!(slab.get_mut(c), Some(&mut "c"));
+        assert_eq!(slab.len(), 2);
+        assert_eq!(slab.keys().collect::<Vec<_>>(), [c, b]);
+    }
+
+    #[test]
+    fn a_generation_wraps_around() {
+        let mut slab = Slab::with_limit(1);
+        let first = slab.insert(0).unwrap();
+        slab.remove(first).unwrap();
+        for n in 1..=u32::from(u16::MAX) {
+            let key = slab.insert(n).unwrap();
+            assert_ne!(key, first);
+            slab.remove(key).unwrap();
+        }
+        assert_eq!(slab.insert(7), Ok(first));
+        assert!(!slab.is_empty());
+    }
+}

@@ -1,0 +1,4 @@
+//! Spans.
+/// A span.
+#[derive(Debug, Clone, Copy)]
+pub struct Span;

@@ -1,0 +1,269 @@
+//! The kernel as the loop sees it.
+//!
+//! [`Driver`] is the one boundary between Ringway and the kernel: typed operations go in,
+//! [`Completion`]s come out, and a few calls that never block are made directly. [`uring`] does it
+//! with io_uring, [`sim`] with a seeded kernel in memory. This folder knows nothing of timers,
+//! sessions or protocols.
+
+mod address;
+pub mod sim;
+mod token;
+pub mod uring;
+
+use std::time::Instant;
+
+use nix::errno::Errno;
+
+pub use address::SocketAddress;
+pub use token::{LANES, Lane, Token, Verb};
+
+use crate::mem::{Buf, Outgoing};
+
+/// A descriptor that the driver gave out. Plain data: whoever owns it closes it, with
+/// [`Op::Close`] or [`Syscalls::close`], after its last operation has completed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Fd(pub i32);
+
+/// An empty pipe for [`Syscalls::splice`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pipe {
+    /// The end that bytes come out of.
+    pub reader: Fd,
+    /// The end that bytes go into.
+    pub writer: Fd,
+    /// Bytes that it takes at most (fewer when they come in small pieces).
+    pub capacity: usize,
+}
+
+/// An operation that completes later. It owns what the kernel uses until then.
+#[derive(Debug)]
+pub enum Op {
+    /// Accept connections until told otherwise: [`Outcome::Accepted`] each, `more` while it lives.
+    Accept {
+        /// A listening socket.
+        listener: Fd,
+    },
+    /// Receive into pool buffers: [`Outcome::Received`] each.
+    Receive {
+        /// A connected socket.
+        socket: Fd,
+        /// Only one receive, for a flow whose receiver is slow; else until told otherwise.
+        once: bool,
+    },
+    /// Send without waiting: what the socket does not take at once comes back with
+    /// [`Outcome::Sent`]. At most one may be in flight per token.
+    Send {
+        /// A connected socket.
+        socket: Fd,
+        /// The bytes, kept until the completion.
+        data: Outgoing,
+    },
+    /// Connect: [`Outcome::Connected`] or [`Outcome::Failed`].
+    Connect {
+        /// A socket of the address' family.
+        socket: Fd,
+        /// Whom to connect to.
+        address: Box<SocketAddress>,
+    },
+    /// Report once when `fd` can be read, was closed or has failed: [`Outcome::Ready`].
+    PollIn {
+        /// A socket, pipe or eventfd.
+        fd: Fd,
+    },
+    /// Report once when `fd` can be written or has failed: [`Outcome::Ready`].
+    PollOut {
+        /// A socket.
+        fd: Fd,
+    },
+    /// End the operation that was pushed with `target`. Both it and the target complete.
+    Cancel {
+        /// The token of the operation.
+        target: Token,
+    },
+    /// End every operation on `fd`. It and all of them complete.
+    CancelAll {
+        /// A descriptor with operations in flight.
+        fd: Fd,
+    },
+    /// Close `fd`, on which no operation may be in flight.
+    Close {
+        /// The descriptor.
+        fd: Fd,
+    },
+    /// Give an accepted connection to another worker's ring, where it completes as
+    /// [`Outcome::Accepted`] with the token `arrival`.
+    HandOff {
+        /// The descriptor of the other ring.
+        ring: Fd,
+        /// The token of the completion there.
+        arrival: Token,
+        /// The connection. It stays ours when the operation fails.
+        socket: Fd,
+    },
+}
+
+/// What became of an operation.
+#[derive(Debug)]
+pub struct Completion {
+    /// The token that the operation was pushed with.
+    pub token: Token,
+    /// What happened.
+    pub outcome: Outcome,
+    /// Whether the operation lives on and will complete again. To be looked at on every
+    /// completion: a ring that overflowed ends a multishot with a *successful* one.
+    pub more: bool,
+}
+
+/// What happened to an operation, or one time of a repeating one.
+#[derive(Debug)]
+pub enum Outcome {
+    /// A connection, non-blocking and close-on-exec.
+    Accepted(Fd),
+    /// Bytes.
+    Received(Buf),
+    /// The peer will send no more.
+    Eof,
+    /// There was no free pool buffer; the bytes wait in the socket.
+    Starved,
+    /// A send ended. All bytes come back, with how many of them the kernel took.
+    Sent {
+        /// Bytes taken, or the error; `EAGAIN` when the socket took none.
+        result: Result<usize, Errno>,
+        /// What was to be sent.
+        data: Outgoing,
+    },
+    /// The descriptor is ready, or has failed: the next call on it tells.
+    Ready,
+    /// The connection stands.
+    Connected,
+    /// A cancel, close or hand-over is done.
+    Done,
+    /// The operation failed; `ECANCELED` when it was cancelled.
+    Failed(Errno),
+}
+
+/// Why the loop can not go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{call}: {source}")]
+pub struct DriverError {
+    /// The call that failed.
+    pub call: &'static str,
+    /// What it said.
+    pub source: Errno,
+}
+
+/// What a driver has counted since it was made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct DriverCounters {
+    /// Calls that submit and wait.
+    pub enters: u64,
+    /// Operations submitted.
+    pub submitted: u64,
+    /// Completions reaped.
+    pub completed: u64,
+    /// Times that the completion queue was found overflown.
+    pub overflows: u64,
+    /// Receives that ended because no buffer was free (`ENOBUFS`).
+    pub starved: u64,
+}
+
+/// Asynchronous half of the kernel. One thread owns it.
+pub trait Driver: Syscalls {
+    /// Queues an operation. `token` must name no other operation in flight.
+    ///
+    /// # Errors
+    /// The operation comes back, with all that it owns, when no more can be in flight: try again
+    /// after the next [`Driver::wait`].
+    fn push(&mut self, token: Token, op: Op) -> Result<(), Op>;
+
+    /// Submits what was pushed and waits for a completion, or until `deadline`; `None` waits
+    /// without end. Returns at once while completions are there to be reaped.
+    ///
+    /// # Errors
+    /// Only when the ring is beyond use.
+    fn wait(&mut self, deadline: Option<Instant>) -> Result<(), DriverError>;
+
+    /// Moves all completions into `into`, in their order.
+    fn reap(&mut self, into: &mut Vec<Completion>);
+
+    /// The present time.
+    fn now(&self) -> Instant;
+
+    /// Pool buffers that a receive can be given, and how many there are in all.
+    fn buffers(&self) -> (usize, usize);
+
+    /// Operations in flight.
+    fn in_flight(&self) -> usize;
+
+    /// What was counted.
+    fn counters(&self) -> DriverCounters;
+}
+
+/// Calls that are made directly, because they never block and the ring would hand them to a
+/// thread (`splice`, `shutdown`) or gain nothing (set-up).
+pub trait Syscalls {
+    /// A new non-blocking stream socket of the address' family.
+    ///
+    /// # Errors
+    /// As `socket(2)`; `EMFILE` where descriptors are used up.
+    fn socket(&mut self, address: &SocketAddress) -> Result<Fd, Errno>;
+
+    /// Takes one connection from a listener's queue.
+    ///
+    /// # Errors
+    /// As `accept4(2)`; `EAGAIN` when the queue is empty.
+    fn accept(&mut self, listener: Fd) -> Result<Fd, Errno>;
+
+    /// Moves at most `max` bytes between a socket and a pipe, without waiting. 0 is the end.
+    ///
+    /// # Errors
+    /// As `splice(2)`; `EAGAIN` when nothing can be moved now.
+    fn splice(&mut self, from: Fd, to: Fd, max: usize) -> Result<usize, Errno>;
+
+    /// A new pipe of `capacity` bytes, or of fewer where the user's limit is reached.
+    ///
+    /// # Errors
+    /// As `pipe2(2)`; `EMFILE` where descriptors are used up.
+    fn pipe(&mut self, capacity: usize) -> Result<Pipe, Errno>;
+
+    /// Tells the peer that nothing more will be sent.
+    ///
+    /// # Errors
+    /// As `shutdown(2)`; `ENOTCONN` when the peer has reset the connection.
+    fn shutdown_write(&mut self, socket: Fd) -> Result<(), Errno>;
+
+    /// Makes the coming close a reset, so that the peer sees that the stream was cut.
+    fn reset_on_close(&mut self, socket: Fd);
+
+    /// Closes a descriptor on which no operation is in flight.
+    fn close(&mut self, fd: Fd);
+
+    /// The address at the other end.
+    ///
+    /// # Errors
+    /// As `getpeername(2)`; `ENOTCONN` when the connection is gone.
+    fn peer_address(&mut self, socket: Fd) -> Result<SocketAddress, Errno>;
+
+    /// The address at our end.
+    ///
+    /// # Errors
+    /// As `getsockname(2)`.
+    fn local_address(&mut self, socket: Fd) -> Result<SocketAddress, Errno>;
+
+    /// Sets the options of a connection to an upstream (listeners hand theirs down by
+    /// inheritance). What the kernel refuses is left as it is.
+    fn configure(&mut self, socket: Fd, options: &StreamOptions);
+}
+
+/// Options of a stream socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StreamOptions {
+    /// `TCP_NODELAY`: send small segments at once.
+    pub nodelay: bool,
+    /// `SO_KEEPALIVE` with this idle time in seconds before the first probe.
+    pub keepalive_seconds: Option<u32>,
+    /// `SO_RCVBUF` in bytes; `None` leaves it to the kernel's tuning.
+    pub receive_buffer: Option<u32>,
+    /// `SO_SNDBUF` in bytes; `None` leaves it to the kernel's tuning.
+    pub send_buffer: Option<u32>,
+}

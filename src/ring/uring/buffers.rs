@@ -1,0 +1,83 @@
+//! The ring of receive buffers that the kernel takes from (`IORING_REGISTER_PBUF_RING`, 5.19).
+
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use io_uring::IoUring;
+use io_uring::types::BufRingEntry;
+
+use super::SetupError;
+use crate::mem::{Mapping, Pool};
+
+/// The one buffer group of a ring.
+pub(super) const GROUP: u16 = 0;
+
+/// Publishes free buffers of a [`Pool`] to the kernel. The memory of the ring itself lives as long
+/// as this value, which the driver drops after the ring was closed.
+pub(super) struct BufferRing {
+    memory: Option<Mapping>,
+    mask: u16,
+    tail: u16,
+    published: u16,
+}
+
+impl BufferRing {
+    /// Registers a ring as large as `pool` and publishes all buffers.
+    pub(super) fn register(ring: &IoUring, pool: &Pool) -> Result<Self, SetupError> {
+        let entries = u16::try_from(pool.count()).unwrap_or(u16::MAX);
+        let entries = if entries.is_power_of_two() { entries } else { 1 << 15 };
+        let memory = Mapping::new(usize::from(entries) * size_of::<BufRingEntry>())
+            .map_err(|error| SetupError::of("mmap of the buffer ring", &error))?;
+        let address = memory.base().as_ptr().addr() as u64;
+        // SAFETY: the memory is page-aligned, holds `entries` entries, and outlives the ring: the
+        // driver's fields drop in that order.
+        unsafe {
+            ring.submitter().register_buf_ring_with_flags(address, entries, GROUP, 0)
+        }
+        .map_err(|error| SetupError::of("io_uring_register(PBUF_RING)", &error))?;
+        let mut this = Self { memory: Some(memory), mask: entries - 1, tail: 0, published: 0 };
+        this.publish(pool);
+        Ok(this)
+    }
+
+    /// Buffers that the kernel may take.
+    pub(super) fn published(&self) -> usize {
+        usize::from(self.published)
+    }
+
+    /// The kernel took one.
+    pub(super) fn taken(&mut self) {
+        self.published = self.published.saturating_sub(1);
+    }
+
+    /// Lends all free buffers of the pool to the kernel.
+    pub(super) fn publish(&mut self, pool: &Pool) {
+        let Some(memory) = &self.memory else { return };
+        let base = memory.base().as_ptr().cast::<BufRingEntry>();
+        let before = self.tail;
+        while let Some(bid) = pool.take_free() {
+            // SAFETY: the index is masked to the number of entries that the memory holds.
+            let slot = unsafe { base.add(usize::from(self.tail & self.mask)) };
+            // SAFETY: the entry lies beyond the tail that the kernel sees, because no more buffers
+            // exist than entries: only we touch it.
+            let entry = unsafe { &mut *slot };
+            entry.set_addr(pool.address(bid).addr() as u64);
+            entry.set_len(pool.buffer_size());
+            entry.set_bid(bid);
+            self.tail = self.tail.wrapping_add(1);
+            self.published += 1;
+        }
+        if self.tail != before {
+            // SAFETY: base points to the registered ring, of which the tail is a part.
+            let tail = unsafe { BufRingEntry::tail(base) };
+            // SAFETY: the tail is a u16 that the kernel reads atomically; it is aligned, and lives
+            // as long as the memory.
+            let tail = unsafe { AtomicU16::from_ptr(tail.cast_mut()) };
+            tail.store(self.tail, Ordering::Release);
+        }
+    }
+
+    /// Keeps the memory for ever: the kernel may still read it.
+    pub(super) fn leak(&mut self) {
+        std::mem::forget(self.memory.take());
+    }
+}

@@ -1,0 +1,118 @@
+//! Calls made without the ring: set-up, and those that the ring would hand to a thread.
+
+use std::mem::MaybeUninit;
+
+use nix::errno::Errno;
+
+use super::Uring;
+use crate::ring::{Fd, Pipe, SocketAddress, StreamOptions, Syscalls};
+
+/// What a pipe holds when its size can not be set: 16 pages.
+const PIPE_DEFAULT: usize = 64 * 1024;
+
+impl Syscalls for Uring {
+    fn socket(&mut self, address: &SocketAddress) -> Result<Fd, Errno> {
+        let kind = libc::SOCK_STREAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+        // SAFETY: socket(2) takes no memory.
+        Errno::result(unsafe { libc::socket(address.family(), kind, 0) }).map(Fd)
+    }
+
+    fn accept(&mut self, listener: Fd) -> Result<Fd, Errno> {
+        let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+        let null = std::ptr::null_mut();
+        // SAFETY: accept4(2) with null for the address writes nothing.
+        Errno::result(unsafe { libc::accept4(listener.0, null, std::ptr::null_mut(), flags) })
+            .map(Fd)
+    }
+
+    fn splice(&mut self, from: Fd, to: Fd, max: usize) -> Result<usize, Errno> {
+        let flags = libc::SPLICE_F_NONBLOCK | libc::SPLICE_F_MOVE;
+        let null = std::ptr::null_mut();
+        // SAFETY: splice(2) with null offsets reads and writes none of our memory.
+        let moved = unsafe { libc::splice(from.0, null, to.0, std::ptr::null_mut(), max, flags) };
+        usize::try_from(moved).map_err(|_| Errno::last())
+    }
+
+    fn pipe(&mut self, capacity: usize) -> Result<Pipe, Errno> {
+        let mut ends = [0; 2];
+        // SAFETY: pipe2(2) writes two descriptors, for which `ends` has room.
+        Errno::result(unsafe {
+            libc::pipe2(ends.as_mut_ptr(), libc::O_NONBLOCK | libc::O_CLOEXEC)
+        })?;
+        let [reader, writer] = ends.map(Fd);
+        let wanted = libc::c_int::try_from(capacity).unwrap_or(libc::c_int::MAX);
+        // SAFETY: F_SETPIPE_SZ takes an integer and touches no memory of ours.
+        let granted = unsafe { libc::fcntl(writer.0, libc::F_SETPIPE_SZ, wanted) };
+        Ok(Pipe { reader, writer, capacity: usize::try_from(granted).unwrap_or(PIPE_DEFAULT) })
+    }
+
+    fn shutdown_write(&mut self, socket: Fd) -> Result<(), Errno> {
+        // SAFETY: shutdown(2) takes no memory.
+        Errno::result(unsafe { libc::shutdown(socket.0, libc::SHUT_WR) }).map(drop)
+    }
+
+    fn reset_on_close(&mut self, socket: Fd) {
+        let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+        set(socket, libc::SOL_SOCKET, libc::SO_LINGER, &linger);
+    }
+
+    fn close(&mut self, fd: Fd) {
+        // SAFETY: the caller owns the descriptor and has no operation in flight on it.
+        let failed = unsafe { libc::close(fd.0) };
+        debug_assert!(failed == 0 || Errno::last() != Errno::EBADF, "close of {fd:?} of ours");
+    }
+
+    fn peer_address(&mut self, socket: Fd) -> Result<SocketAddress, Errno> {
+        address(|storage, len| {
+            // SAFETY: storage has room for len bytes, of which getpeername writes at most so many.
+            unsafe { libc::getpeername(socket.0, storage, len) }
+        })
+    }
+
+    fn local_address(&mut self, socket: Fd) -> Result<SocketAddress, Errno> {
+        address(|storage, len| {
+            // SAFETY: storage has room for len bytes, of which getsockname writes at most so many.
+            unsafe { libc::getsockname(socket.0, storage, len) }
+        })
+    }
+
+    fn configure(&mut self, socket: Fd, options: &StreamOptions) {
+        if options.nodelay {
+            set(socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, &1i32);
+        }
+        if let Some(seconds) = options.keepalive_seconds {
+            let seconds = i32::try_from(seconds).unwrap_or(i32::MAX);
+            set(socket, libc::SOL_SOCKET, libc::SO_KEEPALIVE, &1i32);
+            set(socket, libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, &seconds);
+        }
+        if let Some(bytes) = options.receive_buffer {
+            let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
+            set(socket, libc::SOL_SOCKET, libc::SO_RCVBUF, &bytes);
+        }
+        if let Some(bytes) = options.send_buffer {
+            let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);
+            set(socket, libc::SOL_SOCKET, libc::SO_SNDBUF, &bytes);
+        }
+    }
+}
+
+/// Sets an option; a refusal (an option of TCP on a unix socket) changes nothing.
+fn set<T: Copy>(socket: Fd, level: i32, name: i32, value: &T) {
+    let len = libc::socklen_t::try_from(size_of::<T>()).unwrap_or(0);
+    // SAFETY: the kernel reads len bytes of value, which is plain data of that size.
+    let _refused = unsafe {
+        libc::setsockopt(socket.0, level, name, std::ptr::from_ref(value).cast(), len)
+    };
+}
+
+fn address(
+    call: impl FnOnce(*mut libc::sockaddr, *mut libc::socklen_t) -> i32,
+) -> Result<SocketAddress, Errno> {
+    let mut storage = MaybeUninit::<libc::sockaddr_storage>::zeroed();
+    let mut len = libc::socklen_t::try_from(size_of::<libc::sockaddr_storage>()).unwrap_or(0);
+    Errno::result(call(storage.as_mut_ptr().cast(), &raw mut len))?;
+    let len = (len as usize).min(size_of::<libc::sockaddr_storage>());
+    // SAFETY: the storage was zeroed and then partly written: len bytes of it are initialised.
+    let bytes = unsafe { std::slice::from_raw_parts(storage.as_ptr().cast::<u8>(), len) };
+    Ok(SocketAddress::from_bytes(bytes).unwrap_or_else(SocketAddress::unnamed))
+}

@@ -1,0 +1,164 @@
+//! An operation becomes a submission entry; what the kernel uses meanwhile is kept in a flight.
+
+use io_uring::opcode;
+use io_uring::squeue::{Entry, Flags};
+use io_uring::types::{self, CancelBuilder};
+
+use super::buffers::GROUP;
+use crate::mem::{Buf, Outgoing};
+use crate::ring::{Fd, LANES, Op, SocketAddress, Token};
+
+const _: () = assert!(size_of::<Entry>() == 64, "a submission entry is 64 bytes");
+
+const ACCEPT_FLAGS: i32 = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
+/// Sends never wait: a full socket is an answer (`EAGAIN`), and its buffers come back.
+const SEND_FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+
+/// Memory that the kernel uses for the operations in flight: per slot and lane, one send or one
+/// connect. A place is filled by [`build`] and emptied by the operation's completion, never
+/// before; that is the invariant that all pointers in submission entries rest on.
+#[derive(Default)]
+pub(super) struct Flights {
+    places: Vec<Flight>,
+    /// Headers of ended vectored sends, to be used again.
+    spare: Vec<Box<Vectored>>,
+}
+
+/// Most ended headers that are kept.
+const SPARE_MAX: usize = 64;
+
+#[derive(Default)]
+enum Flight {
+    #[default]
+    Empty,
+    One(Buf),
+    Many(Box<Vectored>),
+    Connect(Box<SocketAddress>),
+}
+
+/// A vectored send. Boxed, so that what the entry points to does not move.
+struct Vectored {
+    header: libc::msghdr,
+    slices: Vec<libc::iovec>,
+    data: Vec<Buf>,
+}
+
+impl Flights {
+    fn place(&mut self, token: Token) -> &mut Flight {
+        let place = token.key.index as usize * LANES + token.lane.index();
+        if place >= self.places.len() {
+            self.places.resize_with(place + 1, Flight::default);
+        }
+        &mut self.places[place]
+    }
+
+    /// The data of a send that has completed.
+    pub(super) fn take_data(&mut self, token: Token) -> Option<Outgoing> {
+        match std::mem::take(self.place(token)) {
+            Flight::One(buf) => Some(Outgoing::One(buf)),
+            Flight::Many(mut vectored) => {
+                let data = std::mem::take(&mut vectored.data);
+                if self.spare.len() < SPARE_MAX {
+                    self.spare.push(vectored);
+                }
+                Some(Outgoing::Many(data))
+            }
+            Flight::Empty | Flight::Connect(_) => {
+                debug_assert!(false, "a send that completes was in flight");
+                None
+            }
+        }
+    }
+
+    /// A connect has completed.
+    pub(super) fn clear(&mut self, token: Token) {
+        *self.place(token) = Flight::Empty;
+    }
+
+    fn fill(&mut self, token: Token, flight: Flight) -> &Flight {
+        let place = self.place(token);
+        assert!(matches!(place, Flight::Empty), "one send or connect per slot and lane");
+        *place = flight;
+        place
+    }
+
+    fn vectored(&mut self, data: Vec<Buf>) -> Box<Vectored> {
+        let mut vectored = self.spare.pop().unwrap_or_else(|| {
+            Box::new(Vectored {
+                // SAFETY: a msghdr is plain data, for which all zeroes (null pointers, no lengths)
+                // is a valid value.
+                header: unsafe { std::mem::zeroed() },
+                slices: Vec::new(),
+                data: Vec::new(),
+            })
+        });
+        vectored.slices.clear();
+        vectored.slices.extend(data.iter().map(|buf| libc::iovec {
+            iov_base: buf.as_ptr().cast_mut().cast(),
+            iov_len: buf.len(),
+        }));
+        vectored.header.msg_iov = vectored.slices.as_mut_ptr();
+        vectored.header.msg_iovlen = vectored.slices.len();
+        vectored.data = data;
+        vectored
+    }
+}
+
+/// The entry of `op`. The kernel may use it until the completion of `token`.
+pub(super) fn build(flights: &mut Flights, token: Token, op: Op, always_once: bool) -> Entry {
+    match op {
+        Op::Accept { listener } => {
+            opcode::AcceptMulti::new(types::Fd(listener.0)).flags(ACCEPT_FLAGS).build()
+        }
+        Op::Receive { socket, once } if once || always_once => {
+            opcode::Recv::new(types::Fd(socket.0), std::ptr::null_mut(), 0)
+                .buf_group(GROUP)
+                .build()
+                .flags(Flags::BUFFER_SELECT)
+        }
+        Op::Receive { socket, .. } => {
+            opcode::RecvMulti::new(types::Fd(socket.0), GROUP).build()
+        }
+        Op::Send { socket, data } => send(flights, token, socket, data),
+        Op::Connect { socket, address } => {
+            let Flight::Connect(kept) = flights.fill(token, Flight::Connect(address)) else {
+                unreachable!("just filled")
+            };
+            let bytes = kept.as_bytes();
+            let len = u32::try_from(bytes.len()).unwrap_or(0);
+            opcode::Connect::new(types::Fd(socket.0), bytes.as_ptr().cast(), len).build()
+        }
+        Op::PollIn { fd } => poll(fd, libc::POLLIN | libc::POLLRDHUP),
+        Op::PollOut { fd } => poll(fd, libc::POLLOUT),
+        Op::Cancel { target } => opcode::AsyncCancel::new(target.pack()).build(),
+        Op::CancelAll { fd } => {
+            opcode::AsyncCancel2::new(CancelBuilder::fd(types::Fd(fd.0)).all()).build()
+        }
+        Op::Close { fd } => opcode::Close::new(types::Fd(fd.0)).build(),
+        Op::HandOff { ring, arrival, socket } => {
+            opcode::MsgRingData::new(types::Fd(ring.0), socket.0, arrival.pack(), None).build()
+        }
+    }
+}
+
+fn send(flights: &mut Flights, token: Token, socket: Fd, data: Outgoing) -> Entry {
+    let socket = types::Fd(socket.0);
+    let flight = match data {
+        Outgoing::One(buf) => Flight::One(buf),
+        Outgoing::Many(bufs) => Flight::Many(flights.vectored(bufs)),
+    };
+    match flights.fill(token, flight) {
+        Flight::One(buf) => {
+            let len = u32::try_from(buf.len()).unwrap_or(u32::MAX);
+            opcode::Send::new(socket, buf.as_ptr(), len).flags(SEND_FLAGS).build()
+        }
+        Flight::Many(vectored) => opcode::SendMsg::new(socket, &raw const vectored.header)
+            .flags(SEND_FLAGS.cast_unsigned())
+            .build(),
+        Flight::Empty | Flight::Connect(_) => unreachable!("just filled"),
+    }
+}
+
+fn poll(fd: Fd, events: libc::c_short) -> Entry {
+    opcode::PollAdd::new(types::Fd(fd.0), u32::from(events.cast_unsigned())).build()
+}

@@ -1,0 +1,306 @@
+//! The driver on io_uring.
+//!
+//! | file | job |
+//! |---|---|
+//! | `setup` | ring flags from best to oldest, smaller rings where memory is short, errors with advice |
+//! | `entry` | an operation becomes a submission entry, and what the kernel uses is kept |
+//! | `buffers` | the ring of receive buffers |
+//! | `probe` | which features work, each shown by one real request |
+//! | `direct` | the calls that are made without the ring |
+#![expect(unsafe_code, reason = "submission entries hand memory to the kernel")]
+
+mod buffers;
+mod direct;
+mod entry;
+mod probe;
+mod setup;
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use io_uring::types::{CancelBuilder, SubmitArgs, Timespec};
+use io_uring::{EnterFlags, IoUring, cqueue};
+use nix::errno::Errno;
+
+use self::buffers::BufferRing;
+use self::entry::Flights;
+pub use self::probe::{Capabilities, Feature, Presence, probe};
+pub use self::setup::{RingFlags, RingOptions, RingSize, SetupError};
+use super::{Completion, Driver, DriverCounters, DriverError, Fd, Op, Outcome, Token, Verb};
+use crate::mem::Pool;
+
+/// How long a teardown waits for the kernel to give its buffers back.
+const TEARDOWN_MAX: Duration = Duration::from_secs(5);
+
+/// One io_uring with its receive buffers. Belongs to the thread that made it.
+///
+/// Fields drop in the order in which they stand: the ring is closed first, so that the kernel
+/// holds nothing when the buffers behind it are unmapped. [`Drop`] has before that cancelled what
+/// was in flight and waited for the final completions.
+pub struct Uring {
+    ring: IoUring,
+    ledger: Ledger,
+    capabilities: Capabilities,
+    size: RingSize,
+    flags: RingFlags,
+    in_flight_max: usize,
+}
+
+/// What the kernel holds of ours, and what it has done.
+struct Ledger {
+    flights: Flights,
+    buffers: BufferRing,
+    pool: Pool,
+    in_flight: usize,
+    counters: DriverCounters,
+}
+
+impl Uring {
+    /// Sets up a ring with the best flags that this kernel takes, and its receive buffers.
+    ///
+    /// # Errors
+    /// Which call was refused, how, and what to do about it.
+    pub fn new(options: &RingOptions) -> Result<Self, SetupError> {
+        let capabilities = probe::required(options)?;
+        let (ring, size, flags) = setup::build(options)?;
+        let pool = Pool::new(options.buffers, options.buffer_size)
+            .map_err(|error| SetupError::of("mmap of receive buffers", &error))?;
+        let buffers = BufferRing::register(&ring, &pool)?;
+        Ok(Self {
+            ring,
+            ledger: Ledger {
+                flights: Flights::default(),
+                buffers,
+                pool,
+                in_flight: 0,
+                counters: DriverCounters::default(),
+            },
+            capabilities,
+            size,
+            flags,
+            in_flight_max: options.in_flight_max,
+        })
+    }
+
+    /// The sizes that the kernel granted.
+    #[must_use]
+    pub fn size(&self) -> RingSize {
+        self.size
+    }
+
+    /// The flags that the kernel granted.
+    #[must_use]
+    pub fn flags(&self) -> RingFlags {
+        self.flags
+    }
+
+    /// The ring's own descriptor, for [`Op::HandOff`] from other rings.
+    #[must_use]
+    pub fn fd(&self) -> Fd {
+        Fd(std::os::fd::AsRawFd::as_raw_fd(&self.ring))
+    }
+
+    /// Whether connections can be handed to another ring.
+    #[must_use]
+    pub fn can_hand_off(&self) -> bool {
+        self.capabilities.hand_off
+    }
+
+    /// One `io_uring_enter`: submits all, waits for `want` completions or until the time is over.
+    fn enter(&mut self, want: u32, timeout: Option<Duration>) -> Result<(), Errno> {
+        let queued = self.ring.submission().len();
+        let mut flags = EnterFlags::GETEVENTS;
+        if self.ring.params().is_feature_no_iowait() {
+            flags |= EnterFlags::NO_IOWAIT;
+        }
+        self.ledger.counters.enters += 1;
+        let queued_u32 = u32::try_from(queued).unwrap_or(u32::MAX);
+        let result = match timeout {
+            Some(timeout) => {
+                flags |= EnterFlags::EXT_ARG;
+                let timespec =
+                    Timespec::new().sec(timeout.as_secs()).nsec(timeout.subsec_nanos());
+                let args = SubmitArgs::new().timespec(&timespec);
+                // SAFETY: every queued entry was written by `entry::build`, whose memory `flights`
+                // and `buffers` keep until the completion; `args` outlives the call.
+                unsafe {
+                    self.ring.submitter().enter(queued_u32, want, flags.bits(), Some(&args))
+                }
+            }
+            None => {
+                // SAFETY: as above; without an argument the kernel reads none.
+                unsafe {
+                    self.ring.submitter().enter::<libc::sigset_t>(
+                        queued_u32,
+                        want,
+                        flags.bits(),
+                        None,
+                    )
+                }
+            }
+        };
+        let left = self.ring.submission().len();
+        self.ledger.counters.submitted += (queued - left.min(queued)) as u64;
+        result.map(drop).map_err(|error| errno_of(&error))
+    }
+
+    /// Cancels everything and waits until the kernel has given all memory back.
+    fn quiesce(&mut self) {
+        let deadline = self.now() + TEARDOWN_MAX;
+        let mut ended = Vec::new();
+        while self.ledger.in_flight > 0 && self.now() < deadline {
+            let any = CancelBuilder::any();
+            if let Err(error) = self.ring.submitter().register_sync_cancel(None, any) {
+                let gone = error.raw_os_error() == Some(libc::ENOENT);
+                debug_assert!(gone || self.ledger.in_flight > 0, "cancel: {error}");
+            }
+            if self.enter(0, None).is_err() && self.ring.completion().is_empty() {
+                let step = Some(Duration::from_millis(10));
+                self.enter(1, step).unwrap_or(());
+            }
+            self.reap(&mut ended);
+            ended.clear();
+        }
+    }
+}
+
+impl Ledger {
+    /// Makes one completion of what the kernel posted.
+    fn complete(&mut self, cqe: &cqueue::Entry) -> Option<Completion> {
+        self.counters.completed += 1;
+        let more = cqueue::more(cqe.flags());
+        let Some(token) = Token::unpack(cqe.user_data()) else {
+            debug_assert!(false, "a completion with a token of ours");
+            return None;
+        };
+        if !more && token.verb != Verb::Arrival {
+            self.in_flight -= 1;
+        }
+        // A buffer is taken over before the result is looked at, whatever that says.
+        let filled = cqueue::buffer_select(cqe.flags()).and_then(|bid| {
+            let len = u32::try_from(cqe.result()).unwrap_or(0);
+            self.buffers.taken();
+            self.pool.claim(bid, len)
+        });
+        let outcome = match (token.verb, result_of(cqe)) {
+            (Verb::Send, result) => {
+                let data = self.flights.take_data(token)?;
+                Outcome::Sent { result: result.map(|n| n as usize), data }
+            }
+            (Verb::Connect, result) => {
+                self.flights.clear(token);
+                result.map_or_else(Outcome::Failed, |_| Outcome::Connected)
+            }
+            (Verb::Accept | Verb::Arrival, Ok(fd)) => {
+                Outcome::Accepted(Fd(i32::try_from(fd).unwrap_or(-1)))
+            }
+            (Verb::Receive, Ok(0)) => Outcome::Eof,
+            (Verb::Receive, Ok(_)) => Outcome::Received(filled?),
+            (Verb::Receive, Err(Errno::ENOBUFS)) => {
+                self.counters.starved += 1;
+                Outcome::Starved
+            }
+            (Verb::PollIn | Verb::PollOut | Verb::Wake, Ok(_)) => Outcome::Ready,
+            (Verb::Cancel | Verb::Close | Verb::HandOff, Ok(_)) => Outcome::Done,
+            (_, Err(errno)) => Outcome::Failed(errno),
+        };
+        Some(Completion { token, outcome, more })
+    }
+}
+
+impl Driver for Uring {
+    fn push(&mut self, token: Token, op: Op) -> Result<(), Op> {
+        if self.ledger.in_flight >= self.in_flight_max {
+            return Err(op);
+        }
+        if self.ring.submission().is_full() && self.enter(0, None).is_err() {
+            return Err(op);
+        }
+        if self.ring.submission().is_full() {
+            return Err(op);
+        }
+        let once = !self.capabilities.receive_multishot;
+        let entry = entry::build(&mut self.ledger.flights, token, op, once)
+            .user_data(token.pack());
+        // SAFETY: what the entry points to is owned by `flights` (sends, connect addresses) or by
+        // `buffers`, and stays until the completion.
+        let pushed = unsafe { self.ring.submission().push(&entry) };
+        assert!(pushed.is_ok(), "the submission queue was seen to have room");
+        self.ledger.in_flight += 1;
+        Ok(())
+    }
+
+    fn wait(&mut self, deadline: Option<Instant>) -> Result<(), DriverError> {
+        self.ledger.buffers.publish(&self.ledger.pool);
+        let timeout = deadline.map(|deadline| deadline.saturating_duration_since(self.now()));
+        let ready = !self.ring.completion().is_empty();
+        let idle = ready || timeout.is_some_and(|timeout| timeout.is_zero());
+        let (want, timeout) = if idle { (0, None) } else { (1, timeout) };
+        match self.enter(want, timeout) {
+            Ok(()) => {}
+            // Time is over, a signal came, or the completion queue must be emptied first.
+            Err(Errno::ETIME | Errno::EINTR | Errno::EBUSY | Errno::EAGAIN) => {}
+            Err(source) => return Err(DriverError { call: "io_uring_enter", source }),
+        }
+        if self.ring.submission().cq_overflow() {
+            self.ledger.counters.overflows += 1;
+        }
+        Ok(())
+    }
+
+    fn reap(&mut self, into: &mut Vec<Completion>) {
+        let Self { ring, ledger, .. } = self;
+        into.extend(ring.completion().filter_map(|cqe| ledger.complete(&cqe)));
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the driver is where time comes from")]
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn buffers(&self) -> (usize, usize) {
+        (self.ledger.buffers.published() + self.ledger.pool.free(), self.ledger.pool.count())
+    }
+
+    fn in_flight(&self) -> usize {
+        self.ledger.in_flight
+    }
+
+    fn counters(&self) -> DriverCounters {
+        self.ledger.counters
+    }
+}
+
+impl Drop for Uring {
+    fn drop(&mut self) {
+        self.quiesce();
+        if self.ledger.in_flight > 0 {
+            // The kernel may still write: the memory must outlive the process' use of it.
+            std::mem::forget(std::mem::take(&mut self.ledger.flights));
+            std::mem::forget(self.ledger.pool.clone());
+            self.ledger.buffers.leak();
+        }
+    }
+}
+
+impl fmt::Debug for Uring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Uring")
+            .field("fd", &self.fd())
+            .field("size", &self.size)
+            .field("flags", &self.flags)
+            .field("in_flight", &self.ledger.in_flight)
+            .finish_non_exhaustive()
+    }
+}
+
+fn result_of(cqe: &cqueue::Entry) -> Result<u32, Errno> {
+    u32::try_from(cqe.result()).map_err(|_| Errno::from_raw(cqe.result().wrapping_neg()))
+}
+
+fn errno_of(error: &std::io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::EINVAL, Errno::from_raw)
+}
+
+#[cfg(test)]
+mod tests;

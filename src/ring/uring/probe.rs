@@ -1,0 +1,349 @@
+//! Which features work: each is shown by one real request, because a kernel that knows an opcode
+//! may still refuse its flags.
+
+use std::io::Write;
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::sync::OnceLock;
+
+use io_uring::squeue::{Entry, Flags};
+use io_uring::types::{BufRingEntry, CancelBuilder, Fd, SubmitArgs, Timespec};
+use io_uring::{EnterFlags, IoUring, cqueue, opcode};
+use nix::errno::Errno;
+
+use super::buffers::{BufferRing, GROUP};
+use super::setup::{RingOptions, SetupError, build};
+use crate::mem::Pool;
+
+/// How long one request of the probe may take.
+const ANSWER_MAX_SECONDS: u64 = 2;
+const BUFFERS: u16 = 8;
+const BUFFER_SIZE: u32 = 256;
+/// The user data of a probe's second completion source.
+const MESSAGE: u64 = 77;
+
+/// What the driver does differently by kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capabilities {
+    /// One receive request delivers many times (6.0); else it is renewed each time.
+    pub receive_multishot: bool,
+    /// Rings can send each other completions (5.18); else every core keeps what it accepts.
+    pub hand_off: bool,
+}
+
+/// One row of `ringway doctor`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Feature {
+    /// What it is called.
+    pub name: &'static str,
+    /// The first kernel that has it.
+    pub since: &'static str,
+    /// What was found.
+    pub presence: Presence,
+    /// What we do without it.
+    pub instead: &'static str,
+    /// Whether nothing works without it.
+    pub required: bool,
+}
+
+/// The outcome of a feature's request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// It worked.
+    Present,
+    /// It was refused.
+    Missing(Errno),
+}
+
+type Attempt = fn(&mut Trial) -> Result<(), Errno>;
+
+/// Name, first kernel, stand-in, whether it is required, the request.
+type Row = (&'static str, &'static str, &'static str, bool, Attempt);
+
+const NOTHING: &str = "nothing: required";
+
+const ROWS: &[Row] = &[
+    ("request round trip", "5.1", NOTHING, true, Trial::nop),
+    ("timeout of a wait (EXT_ARG)", "5.11", NOTHING, true, Trial::ext_arg),
+    ("no lost completions (NODROP)", "5.5", NOTHING, true, Trial::no_drop),
+    ("accept, multishot", "5.19", NOTHING, true, Trial::accept),
+    ("connect", "5.5", NOTHING, true, Trial::connect),
+    ("receive into provided buffers", "5.19", NOTHING, true, Trial::receive_once),
+    ("receive, multishot", "6.0", "one receive request at a time", false, Trial::receive_many),
+    ("send", "5.6", NOTHING, true, Trial::send),
+    ("send, vectored", "5.3", NOTHING, true, Trial::send_vectored),
+    ("poll", "5.1", NOTHING, true, Trial::poll),
+    ("cancel by descriptor", "5.19", NOTHING, true, Trial::cancel),
+    ("close", "5.6", NOTHING, true, Trial::close),
+    ("message to another ring", "5.18", "each core keeps what it accepts", false, Trial::message),
+    ("wait without I/O-wait accounting", "6.15", "idle shows as iowait", false, Trial::no_iowait),
+    ("splice through a pipe", "2.6", "copying", false, Trial::splice),
+];
+
+/// Tries every feature that Ringway uses.
+///
+/// # Errors
+/// When there is no ring to try them on.
+pub fn probe() -> Result<Vec<Feature>, SetupError> {
+    let mut features = Vec::with_capacity(ROWS.len());
+    for &(name, since, instead, required, attempt) in ROWS {
+        // A trial of its own for each: a request that hangs must not spoil the next.
+        let presence = match attempt(&mut Trial::new()?) {
+            Ok(()) => Presence::Present,
+            Err(errno) => Presence::Missing(errno),
+        };
+        features.push(Feature { name, since, presence, instead, required });
+    }
+    Ok(features)
+}
+
+/// Once per process: whether what is required is there, and what else is.
+pub(super) fn required(options: &RingOptions) -> Result<Capabilities, SetupError> {
+    static FOUND: OnceLock<Result<Capabilities, SetupError>> = OnceLock::new();
+    let found = FOUND.get_or_init(|| {
+        let features = probe()?;
+        let has = |attempt: Attempt| {
+            let row = ROWS.iter().position(|row| std::ptr::fn_addr_eq(row.4, attempt));
+            row.is_some_and(|row| features[row].presence == Presence::Present)
+        };
+        let missing = features.iter().find_map(|feature| match feature.presence {
+            Presence::Missing(source) if feature.required => {
+                Some(SetupError { call: feature.name, source })
+            }
+            Presence::Missing(_) | Presence::Present => None,
+        });
+        match missing {
+            Some(error) => Err(error),
+            None => Ok(Capabilities {
+                receive_multishot: has(Trial::receive_many),
+                hand_off: has(Trial::message),
+            }),
+        }
+    });
+    match found {
+        // Memory may be short for a moment only: the kernel frees rings some time after a close.
+        Err(error) if error.source == Errno::ENOMEM => build(options).map(|_| Capabilities {
+            receive_multishot: false,
+            hand_off: false,
+        }),
+        found => found.clone(),
+    }
+}
+
+struct Trial {
+    ring: IoUring,
+    buffers: Option<BufferRing>,
+    pool: Option<Pool>,
+}
+
+/// A completion's result and flags.
+type Answer = (i32, u32);
+
+impl Trial {
+    fn new() -> Result<Self, SetupError> {
+        let options = RingOptions { entries: 8, completions: 32, ..RingOptions::default() };
+        let (ring, _, _) = build(&options)?;
+        Ok(Self { ring, buffers: None, pool: None })
+    }
+
+    /// Gives the ring a few receive buffers.
+    fn with_buffers(&mut self) -> Result<&mut Self, Errno> {
+        const _: () = assert!(size_of::<BufRingEntry>() == 16, "an entry of the buffer ring");
+        let pool = Pool::new(BUFFERS, BUFFER_SIZE).map_err(|_| Errno::ENOMEM)?;
+        let ring = BufferRing::register(&self.ring, &pool).map_err(|error| error.source)?;
+        self.buffers = Some(ring);
+        self.pool = Some(pool);
+        Ok(self)
+    }
+
+    fn push(&mut self, entry: &Entry) -> Result<(), Errno> {
+        // SAFETY: callers keep what the entry points to until `answer` has returned.
+        unsafe { self.ring.submission().push(entry) }.map_err(|_| Errno::EBUSY)
+    }
+
+    /// Submits and waits for one completion.
+    fn answer(&mut self) -> Result<Answer, Errno> {
+        loop {
+            if let Some(cqe) = self.ring.completion().next() {
+                return if cqe.result() < 0 {
+                    Err(Errno::from_raw(-cqe.result()))
+                } else {
+                    Ok((cqe.result(), cqe.flags()))
+                };
+            }
+            let time = Timespec::new().sec(ANSWER_MAX_SECONDS);
+            let args = SubmitArgs::new().timespec(&time);
+            let flags = EnterFlags::GETEVENTS | EnterFlags::EXT_ARG;
+            let queued = u32::try_from(self.ring.submission().len()).unwrap_or(0);
+            // SAFETY: as for `push`; args outlives the call.
+            unsafe { self.ring.submitter().enter(queued, 1, flags.bits(), Some(&args)) }
+                .map_err(|error| super::errno_of(&error))?;
+        }
+    }
+
+    fn one(&mut self, entry: &Entry) -> Result<Answer, Errno> {
+        self.push(entry)?;
+        self.answer()
+    }
+
+    fn nop(&mut self) -> Result<(), Errno> {
+        self.one(&opcode::Nop::new().build()).map(drop)
+    }
+
+    fn ext_arg(&mut self) -> Result<(), Errno> {
+        have(self.ring.params().is_feature_ext_arg())
+    }
+
+    fn no_drop(&mut self) -> Result<(), Errno> {
+        have(self.ring.params().is_feature_nodrop())
+    }
+
+    fn no_iowait(&mut self) -> Result<(), Errno> {
+        have(self.ring.params().is_feature_no_iowait())
+    }
+
+    fn accept(&mut self) -> Result<(), Errno> {
+        let (listener, _client) = listener_and_client()?;
+        let fd = Fd(listener.as_raw_fd());
+        let (accepted, flags) = self.one(&opcode::AcceptMulti::new(fd).build())?;
+        // SAFETY: the kernel has just made this descriptor for us.
+        drop(unsafe { OwnedFd::from_raw_fd(accepted) });
+        have(cqueue::more(flags))
+    }
+
+    fn connect(&mut self) -> Result<(), Errno> {
+        let (listener, client) = listener_and_client()?;
+        let address = listener.local_addr().map_err(|error| super::errno_of(&error))?;
+        let address = crate::ring::SocketAddress::inet(address);
+        let bytes = address.as_bytes();
+        let len = u32::try_from(bytes.len()).unwrap_or(0);
+        // The client is connected already: a kernel that knows the request says so.
+        let fd = Fd(client.as_raw_fd());
+        match self.one(&opcode::Connect::new(fd, bytes.as_ptr().cast(), len).build()) {
+            Ok(_) | Err(Errno::EISCONN) => Ok(()),
+            Err(errno) => Err(errno),
+        }
+    }
+
+    fn receive_once(&mut self) -> Result<(), Errno> {
+        let (ours, mut theirs) = pair()?;
+        let entry = opcode::Recv::new(Fd(ours.as_raw_fd()), std::ptr::null_mut(), 0)
+            .buf_group(GROUP)
+            .build()
+            .flags(Flags::BUFFER_SELECT);
+        self.with_buffers()?.push(&entry)?;
+        theirs.write_all(b"x").map_err(|error| super::errno_of(&error))?;
+        let (_, flags) = self.answer()?;
+        have(cqueue::buffer_select(flags).is_some())
+    }
+
+    fn receive_many(&mut self) -> Result<(), Errno> {
+        let (ours, mut theirs) = pair()?;
+        let entry = opcode::RecvMulti::new(Fd(ours.as_raw_fd()), GROUP).build();
+        self.with_buffers()?.push(&entry)?;
+        theirs.write_all(b"x").map_err(|error| super::errno_of(&error))?;
+        let (_, flags) = self.answer()?;
+        have(cqueue::buffer_select(flags).is_some() && cqueue::more(flags))
+    }
+
+    fn send(&mut self) -> Result<(), Errno> {
+        let (ours, _theirs) = pair()?;
+        let text = b"x";
+        let entry = opcode::Send::new(Fd(ours.as_raw_fd()), text.as_ptr(), 1)
+            .flags(libc::MSG_DONTWAIT)
+            .build();
+        self.one(&entry).map(drop)
+    }
+
+    fn send_vectored(&mut self) -> Result<(), Errno> {
+        let (ours, _theirs) = pair()?;
+        let mut text = *b"x";
+        let mut slice = libc::iovec { iov_base: text.as_mut_ptr().cast(), iov_len: 1 };
+        // SAFETY: a msghdr is plain data, for which all zeroes is a valid value.
+        let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
+        header.msg_iov = &raw mut slice;
+        header.msg_iovlen = 1;
+        let fd = Fd(ours.as_raw_fd());
+        self.one(&opcode::SendMsg::new(fd, &raw const header).build()).map(drop)
+    }
+
+    fn poll(&mut self) -> Result<(), Errno> {
+        let (ours, _theirs) = pair()?;
+        let events = u32::from(libc::POLLOUT.cast_unsigned());
+        self.one(&opcode::PollAdd::new(Fd(ours.as_raw_fd()), events).build()).map(drop)
+    }
+
+    fn cancel(&mut self) -> Result<(), Errno> {
+        let (ours, _theirs) = pair()?;
+        let fd = Fd(ours.as_raw_fd());
+        let events = u32::from(libc::POLLIN.cast_unsigned());
+        self.push(&opcode::PollAdd::new(fd, events).build())?;
+        let cancel = opcode::AsyncCancel2::new(CancelBuilder::fd(fd).all()).build();
+        self.push(&cancel.user_data(MESSAGE))?;
+        // Two completions in any order: the cancelled poll's and the cancel's own.
+        match (self.answer(), self.answer()) {
+            (Err(Errno::ECANCELED), Ok(_)) | (Ok(_), Err(Errno::ECANCELED)) => Ok(()),
+            (Err(errno), _) | (_, Err(errno)) => Err(errno),
+            (Ok(_), Ok(_)) => Err(Errno::EINVAL),
+        }
+    }
+
+    fn close(&mut self) -> Result<(), Errno> {
+        let (ours, _theirs) = pair()?;
+        let fd = std::os::fd::IntoRawFd::into_raw_fd(ours);
+        self.one(&opcode::Close::new(Fd(fd)).build()).map(drop)
+    }
+
+    fn message(&mut self) -> Result<(), Errno> {
+        let this = Fd(self.ring.as_raw_fd());
+        self.push(&opcode::MsgRingData::new(this, 5, MESSAGE, None).build())?;
+        let answers = [self.answer()?.0, self.answer()?.0];
+        have(answers.contains(&5))
+    }
+
+    fn splice(&mut self) -> Result<(), Errno> {
+        let (ours, mut theirs) = pair()?;
+        theirs.write_all(b"x").map_err(|error| super::errno_of(&error))?;
+        let (reader, writer) = nix::unistd::pipe()?;
+        let flags = nix::fcntl::SpliceFFlags::SPLICE_F_NONBLOCK;
+        let moved = nix::fcntl::splice(&ours, None, &writer, None, 1, flags)?;
+        drop(reader);
+        have(moved == 1)
+    }
+}
+
+fn have(present: bool) -> Result<(), Errno> {
+    if present { Ok(()) } else { Err(Errno::ENOTSUP) }
+}
+
+fn pair() -> Result<(UnixStream, UnixStream), Errno> {
+    UnixStream::pair().map_err(|error| super::errno_of(&error))
+}
+
+/// A listener on loopback with one connection in its queue.
+fn listener_and_client() -> Result<(TcpListener, TcpStream), Errno> {
+    let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| super::errno_of(&error))?;
+    let address = listener.local_addr().map_err(|error| super::errno_of(&error))?;
+    let client = TcpStream::connect(address).map_err(|error| super::errno_of(&error))?;
+    Ok((listener, client))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_required_feature_is_tried_and_found_here() {
+        let features = probe().unwrap();
+        assert_eq!(features.len(), ROWS.len());
+        for feature in features {
+            assert!(
+                !feature.required || feature.presence == Presence::Present,
+                "{}: {:?}",
+                feature.name,
+                feature.presence
+            );
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! The driver against the real kernel, on every rung of the ladder of ring flags.
+
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::fd::{AsRawFd, IntoRawFd};
+use std::os::unix::net::UnixStream;
+
+use super::*;
+use crate::mem::{Buf, Key, Outgoing};
+use crate::ring::{Lane, SocketAddress, Syscalls};
+
+fn options(best_flags: RingFlags) -> RingOptions {
+    RingOptions {
+        entries: 64,
+        completions: 256,
+        buffers: 8,
+        buffer_size: 1024,
+        in_flight_max: 1024,
+        best_flags,
+    }
+}
+
+fn on_every_rung(test: impl Fn(Uring)) {
+    for flags in RingFlags::LADDER {
+        test(Uring::new(&options(flags)).unwrap());
+    }
+}
+
+fn token(index: u32, verb: Verb) -> Token {
+    Token::new(Key::new(index, 0), Lane::Client, verb)
+}
+
+/// Waits until `count` completions have come.
+fn complete(ring: &mut Uring, count: usize) -> Vec<Completion> {
+    let deadline = ring.now() + Duration::from_secs(10);
+    let mut completions = Vec::new();
+    while completions.len() < count {
+        assert!(ring.now() < deadline, "{count} completions, got {completions:?}");
+        ring.wait(Some(deadline)).unwrap();
+        ring.reap(&mut completions);
+    }
+    completions
+}
+
+fn pair() -> (Fd, UnixStream, UnixStream) {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    (Fd(ours.as_raw_fd()), ours, theirs)
+}
+
+#[test]
+fn accept_connect_send_receive_and_eof() {
+    on_every_rung(|mut ring| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = SocketAddress::inet(listener.local_addr().unwrap());
+        let accept = token(0, Verb::Accept);
+        ring.push(accept, Op::Accept { listener: Fd(listener.as_raw_fd()) }).unwrap();
+        let client = ring.socket(&address).unwrap();
+        let connect = token(1, Verb::Connect);
+        ring.push(connect, Op::Connect { socket: client, address: Box::new(address) }).unwrap();
+        let mut accepted = None;
+        for completion in complete(&mut ring, 2) {
+            match completion.outcome {
+                Outcome::Accepted(fd) => {
+                    assert!(completion.more, "the accept lives on");
+                    accepted = Some(fd);
+                }
+                Outcome::Connected => assert_eq!(completion.token, connect),
+                other => panic!("{other:?}"),
+            }
+        }
+        let accepted = accepted.unwrap();
+        assert_eq!(ring.peer_address(accepted), ring.local_address(client));
+        let receive = token(2, Verb::Receive);
+        ring.push(receive, Op::Receive { socket: accepted, once: false }).unwrap();
+        let data = Outgoing::One(Buf::copy_of(b"he")).append(Buf::copy_of(b"llo"));
+        ring.push(token(1, Verb::Send), Op::Send { socket: client, data }).unwrap();
+        let mut got = Vec::new();
+        for completion in complete(&mut ring, 2) {
+            match completion.outcome {
+                Outcome::Received(buf) => got.extend_from_slice(&buf),
+                Outcome::Sent { result, data } => {
+                    assert_eq!((result, data.len()), (Ok(5), 5));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(got, b"hello");
+        assert_eq!(ring.buffers(), (8, 8), "all buffers are back");
+        ring.shutdown_write(client).unwrap();
+        let last = complete(&mut ring, 1);
+        assert!(matches!(last[0].outcome, Outcome::Eof), "{last:?}");
+        ring.push(token(3, Verb::Close), Op::Close { fd: client }).unwrap();
+        assert!(matches!(complete(&mut ring, 1)[0].outcome, Outcome::Done));
+        ring.close(accepted);
+        assert_eq!(ring.in_flight(), 1, "the accept");
+    });
+}
+
+#[test]
+fn a_full_socket_gives_the_rest_back_at_once() {
+    on_every_rung(|mut ring| {
+        let (fd, _ours, mut theirs) = pair();
+        let send = token(0, Verb::Send);
+        let mut taken = 0;
+        let left = loop {
+            let data = Outgoing::One(Buf::copy_of(&[7; 100_000]));
+            ring.push(send, Op::Send { socket: fd, data }).unwrap();
+            let Outcome::Sent { result, data } = complete(&mut ring, 1).remove(0).outcome else {
+                panic!("a send completes as sent")
+            };
+            match result {
+                Ok(100_000) => taken += 100_000,
+                Ok(count) => {
+                    taken += count;
+                    break data.after(count).map_or(0, |left| left.len());
+                }
+                Err(errno) => {
+                    assert_eq!(errno, Errno::EAGAIN);
+                    break data.len();
+                }
+            }
+        };
+        assert!(left > 0);
+        ring.push(token(0, Verb::PollOut), Op::PollOut { fd }).unwrap();
+        let mut sink = vec![0; taken];
+        theirs.read_exact(&mut sink).unwrap();
+        assert!(matches!(complete(&mut ring, 1)[0].outcome, Outcome::Ready));
+    });
+}
+
+#[test]
+fn an_exhausted_pool_starves_and_recovers() {
+    on_every_rung(|mut ring| {
+        let (fd, _ours, mut theirs) = pair();
+        let receive = token(0, Verb::Receive);
+        ring.push(receive, Op::Receive { socket: fd, once: false }).unwrap();
+        theirs.write_all(&[1; 20_000]).unwrap();
+        let mut held = Vec::new();
+        let mut got = 0;
+        while got < 20_000 {
+            for completion in complete(&mut ring, 1) {
+                match completion.outcome {
+                    Outcome::Received(buf) => {
+                        got += buf.len();
+                        held.push(buf);
+                    }
+                    Outcome::Starved => {
+                        assert!(!completion.more);
+                        assert_eq!(ring.buffers(), (0, 8), "all are held");
+                        held.clear();
+                    }
+                    other => panic!("{other:?}"),
+                }
+                if !completion.more {
+                    ring.push(receive, Op::Receive { socket: fd, once: false }).unwrap();
+                }
+            }
+        }
+        assert!(ring.counters().starved > 0);
+        held.clear();
+        assert_eq!(ring.buffers(), (8, 8));
+    });
+}
+
+#[test]
+fn cancel_ends_the_target_and_completes_itself() {
+    on_every_rung(|mut ring| {
+        let (fd, _ours, _theirs) = pair();
+        let receive = token(0, Verb::Receive);
+        ring.push(receive, Op::Receive { socket: fd, once: false }).unwrap();
+        ring.push(token(0, Verb::PollIn), Op::PollIn { fd }).unwrap();
+        ring.push(token(0, Verb::Cancel), Op::Cancel { target: receive }).unwrap();
+        let ended = complete(&mut ring, 2);
+        assert!(ended.iter().any(|c| c.token == receive
+            && !c.more
+            && matches!(c.outcome, Outcome::Failed(Errno::ECANCELED))));
+        ring.push(token(0, Verb::Cancel), Op::CancelAll { fd }).unwrap();
+        let ended = complete(&mut ring, 2);
+        assert!(ended.iter().any(|c| c.token.verb == Verb::PollIn));
+        assert_eq!(ring.in_flight(), 0);
+    });
+}
+
+#[test]
+fn operations_in_flight_are_bounded_and_come_back() {
+    let bounded = RingOptions { in_flight_max: 2, ..options(RingFlags::NoSqArray) };
+    let mut ring = Uring::new(&bounded).unwrap();
+    let (fd, _ours, mut theirs) = pair();
+    ring.push(token(0, Verb::PollIn), Op::PollIn { fd }).unwrap();
+    ring.push(token(1, Verb::PollIn), Op::PollIn { fd }).unwrap();
+    let data = Outgoing::One(Buf::copy_of(b"kept"));
+    let refused = ring.push(token(2, Verb::Send), Op::Send { socket: fd, data });
+    let Err(Op::Send { data, .. }) = refused else { panic!("{refused:?}") };
+    assert_eq!(&*data.segments()[0], b"kept");
+    theirs.write_all(b"x").unwrap();
+    complete(&mut ring, 2);
+    ring.push(token(2, Verb::Send), Op::Send { socket: fd, data }).unwrap();
+    complete(&mut ring, 1);
+}
+
+#[test]
+fn more_operations_than_entries_are_submitted_on_the_way() {
+    on_every_rung(|mut ring| {
+        let (fd, _ours, mut theirs) = pair();
+        for index in 0..200 {
+            ring.push(token(index, Verb::PollIn), Op::PollIn { fd }).unwrap();
+        }
+        theirs.write_all(b"x").unwrap();
+        assert_eq!(complete(&mut ring, 200).len(), 200);
+    });
+}
+
+#[test]
+fn an_overflown_completion_queue_loses_nothing_but_the_multishot() {
+    let small = RingOptions {
+        entries: 4,
+        completions: 8,
+        buffers: 64,
+        buffer_size: 16,
+        ..options(RingFlags::NoSqArray)
+    };
+    let mut ring = Uring::new(&small).unwrap();
+    let (fd, _ours, mut theirs) = pair();
+    let receive = token(0, Verb::Receive);
+    ring.push(receive, Op::Receive { socket: fd, once: false }).unwrap();
+    let sent: Vec<u8> = (0..=255).cycle().take(2_000).collect();
+    theirs.write_all(&sent).unwrap();
+    let mut got = Vec::new();
+    while got.len() < sent.len() {
+        for completion in complete(&mut ring, 1) {
+            if let Outcome::Received(buf) = completion.outcome {
+                got.extend_from_slice(&buf);
+            }
+            if !completion.more {
+                ring.push(receive, Op::Receive { socket: fd, once: false }).unwrap();
+            }
+        }
+    }
+    assert_eq!(got, sent);
+}
+
+#[test]
+fn a_connection_arrives_on_another_ring() {
+    let mut ring = Uring::new(&options(RingFlags::NoSqArray)).unwrap();
+    let arrival = token(3, Verb::Arrival);
+    let (fd, _ours, _theirs) = pair();
+    let hand_off = Op::HandOff { ring: ring.fd(), arrival, socket: fd };
+    ring.push(token(0, Verb::HandOff), hand_off).unwrap();
+    let both = complete(&mut ring, 2);
+    assert!(both.iter().any(|c| c.token == arrival
+        && matches!(c.outcome, Outcome::Accepted(got) if got == fd)));
+    assert_eq!(ring.in_flight(), 0);
+}
+
+#[test]
+fn a_ring_dropped_with_receives_in_flight_waits_for_its_buffers() {
+    on_every_rung(|mut ring| {
+        let (fd, _ours, _theirs) = pair();
+        ring.push(token(0, Verb::Receive), Op::Receive { socket: fd, once: false }).unwrap();
+        ring.push(token(0, Verb::PollIn), Op::PollIn { fd }).unwrap();
+        ring.wait(Some(ring.now())).unwrap();
+        assert!(format!("{ring:?}").contains("in_flight: 2"));
+        drop(ring);
+    });
+}
+
+#[test]
+fn a_pipe_moves_bytes_and_knows_its_size() {
+    let mut ring = Uring::new(&options(RingFlags::NoSqArray)).unwrap();
+    let (fd, _ours, mut theirs) = pair();
+    let pipe = ring.pipe(128 * 1024).unwrap();
+    assert!(pipe.capacity >= 64 * 1024);
+    assert_eq!(ring.splice(fd, pipe.writer, 1000), Err(Errno::EAGAIN));
+    theirs.write_all(b"spliced").unwrap();
+    assert_eq!(ring.splice(fd, pipe.writer, 1000), Ok(7));
+    assert_eq!(ring.splice(pipe.reader, fd, 7), Ok(7));
+    let mut back = [0; 7];
+    theirs.read_exact(&mut back).unwrap();
+    assert_eq!(&back, b"spliced");
+    ring.close(pipe.reader);
+    ring.close(pipe.writer);
+}
+
+#[test]
+fn reset_on_close_is_seen_as_a_reset() {
+    let mut ring = Uring::new(&options(RingFlags::NoSqArray)).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let (server, _) = listener.accept().unwrap();
+    let server = Fd(server.into_raw_fd());
+    ring.reset_on_close(server);
+    ring.close(server);
+    let error = client.read(&mut [0; 8]).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+}
