@@ -1,4 +1,10 @@
-//! Ringway: one io_uring event loop per core.
 #![deny(unsafe_code)]
+//! Ringway
 pub mod mem;
+pub mod net;
+pub mod proto;
 pub mod ring;
+pub mod runtime;
+pub mod server;
+pub mod service;
+pub mod session;

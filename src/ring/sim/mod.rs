@@ -1,1 +1,497 @@
-//! sim
+//! A kernel in memory: deterministic, seeded, and as awkward as the real one may be.
+//!
+//! [`Sim`] is a [`Driver`] whose sockets, pipes, time and faults come from a seed, so that a run
+//! that fails can be run again. The other ends of its connections are *peers*, played by the test
+//! (see [`Sim::connect`], [`Sim::serve`]). Misuse that a real kernel would punish late (a close
+//! with operations in flight, a descriptor used after its close, two operations of one token) is
+//! a panic here.
+
+mod calls;
+mod random;
+mod world;
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+
+pub use self::random::Random;
+pub use self::world::{Behaviour, PeerId};
+use self::world::{Object, World};
+use super::{
+    Completion, Driver, DriverCounters, DriverError, Fd, Op, Outcome, SocketAddress, Token, Verb,
+};
+use crate::mem::Pool;
+
+/// How often the simulated kernel does what kernels rarely do: chances of each, in a thousand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Faults {
+    /// A receive, send or splice moves fewer bytes than it could.
+    pub short: u32,
+    /// A receive finds no buffer although there are some.
+    pub starve: u32,
+    /// A completion is delayed by some turns, and so overtaken by others.
+    pub delay: u32,
+    /// A push is refused.
+    pub refuse: u32,
+    /// A multishot ends with a success.
+    pub end_multishot: u32,
+    /// No descriptor is to be had for a socket, a pipe or an accept.
+    pub descriptors: u32,
+    /// A poll reports readiness that is not there; a splice says that it would wait.
+    pub spurious: u32,
+}
+
+impl Faults {
+    /// A kernel that always does its best.
+    pub const NONE: Self = Self {
+        short: 0,
+        starve: 0,
+        delay: 0,
+        refuse: 0,
+        end_multishot: 0,
+        descriptors: 0,
+        spurious: 0,
+    };
+
+    /// Everything goes wrong now and then.
+    pub const ALL: Self = Self {
+        short: 300,
+        starve: 50,
+        delay: 200,
+        refuse: 50,
+        end_multishot: 100,
+        descriptors: 10,
+        spurious: 100,
+    };
+}
+
+/// Most turns that a delayed completion is late.
+const DELAY_TURNS_MAX: u64 = 5;
+/// Most completions of one multishot in one turn.
+const BURST_MAX: u64 = 8;
+/// How far the clock goes in a turn in which nothing happens.
+const IDLE_STEP: Duration = Duration::from_millis(1);
+
+/// A simulated kernel.
+#[derive(Debug)]
+pub struct Sim {
+    world: World,
+    random: Random,
+    faults: Faults,
+    pool: Pool,
+    lent: VecDeque<u16>,
+    flying: Vec<(Token, Op)>,
+    /// Completions and the turn from which they can be reaped.
+    posted: Vec<(u64, Completion)>,
+    turn: u64,
+    now: Instant,
+    in_flight_max: usize,
+    counters: DriverCounters,
+}
+
+impl Sim {
+    /// A kernel that behaves by `seed` and `faults`, with `buffers` receive buffers.
+    ///
+    /// # Panics
+    /// When memory for the buffers can not be mapped.
+    #[must_use]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "an origin for the simulated clock"
+    )]
+    pub fn new(seed: u64, faults: Faults, buffers: u16, buffer_size: u32) -> Self {
+        Self {
+            world: World::default(),
+            random: Random::new(seed),
+            faults,
+            pool: Pool::new(buffers, buffer_size).expect("memory for the simulated buffers"),
+            lent: VecDeque::new(),
+            flying: Vec::new(),
+            posted: Vec::new(),
+            turn: 0,
+            now: Instant::now(),
+            in_flight_max: 64 * 1024,
+            counters: DriverCounters::default(),
+        }
+    }
+
+    /// A listening socket.
+    pub fn listen(&mut self) -> Fd {
+        self.world.insert(Object::Listener(VecDeque::new()))
+    }
+
+    /// A peer that connects to a listener, through a link that holds `capacity` bytes each way.
+    pub fn connect(&mut self, listener: Fd, capacity: usize) -> PeerId {
+        self.world.connect(listener, capacity)
+    }
+
+    /// What connects to `address` meet from now on.
+    pub fn serve(&mut self, address: SocketAddress, behaviour: Behaviour) {
+        self.world.serve(address, behaviour);
+    }
+
+    /// Peers that were connected to since the last call, with the address of each.
+    pub fn take_accepted(&mut self) -> Vec<(SocketAddress, PeerId)> {
+        std::mem::take(&mut self.world.accepted)
+    }
+
+    /// A peer sends; as many bytes as the link takes.
+    pub fn peer_write(&mut self, peer: PeerId, bytes: &[u8]) -> usize {
+        self.world.peer_write(peer, bytes)
+    }
+
+    /// A peer takes at most `max` bytes.
+    pub fn peer_read(&mut self, peer: PeerId, max: usize) -> Vec<u8> {
+        self.world.peer_read(peer, max)
+    }
+
+    /// A peer says that it will send no more.
+    pub fn peer_finish(&mut self, peer: PeerId) {
+        self.world.peer_finish(peer);
+    }
+
+    /// A peer resets the connection.
+    pub fn peer_reset(&mut self, peer: PeerId) {
+        self.world.peer_reset(peer);
+    }
+
+    /// Whether a peer has read all and knows that no more will come.
+    #[must_use]
+    pub fn peer_at_end(&self, peer: PeerId) -> bool {
+        self.world.peer_at_end(peer)
+    }
+
+    /// Whether a peer was reset.
+    #[must_use]
+    pub fn peer_was_reset(&self, peer: PeerId) -> bool {
+        self.world.peer_was_reset(peer)
+    }
+
+    /// Descriptors that are open.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.world.open()
+    }
+
+    /// Sets the chances of faults.
+    pub fn set_faults(&mut self, faults: Faults) {
+        self.faults = faults;
+    }
+
+    /// Receive buffers that are neither lent nor held, and those that are lent.
+    #[must_use]
+    pub fn buffers_home(&self) -> usize {
+        self.pool.free() + self.lent.len()
+    }
+
+    fn chance(&mut self, per_mille: u32) -> bool {
+        self.random.chance(per_mille)
+    }
+
+    /// How much of `possible` (not zero) is done this time.
+    fn some_of(&mut self, possible: usize) -> usize {
+        if self.chance(self.faults.short) {
+            1 + self.random.below(possible)
+        } else {
+            possible
+        }
+    }
+
+    fn post(&mut self, token: Token, outcome: Outcome, more: bool) {
+        let late = if self.chance(self.faults.delay) {
+            1 + self
+                .random
+                .below(usize::try_from(DELAY_TURNS_MAX).unwrap_or(1)) as u64
+        } else {
+            0
+        };
+        // Completions of one token stay in their order.
+        let earlier = self
+            .posted
+            .iter()
+            .filter(|(_, posted)| posted.token == token);
+        let after = earlier.map(|(turn, _)| *turn).max().unwrap_or(0);
+        let turn = (self.turn + late).max(after);
+        self.posted.push((
+            turn,
+            Completion {
+                token,
+                outcome,
+                more,
+            },
+        ));
+    }
+
+    /// Lets every operation in flight go on, in a random order.
+    fn progress(&mut self) {
+        while let Some(bid) = self.pool.take_free() {
+            self.lent.push_back(bid);
+        }
+        let mut waiting = std::mem::take(&mut self.flying);
+        // Sends, cancels and closes happen in the order of their submission; the others may come
+        // at any time.
+        let (ordered, mut unordered): (Vec<_>, Vec<_>) =
+            waiting.drain(..).partition(|(_, op)| is_immediate(op));
+        self.random.shuffle(&mut unordered);
+        for (token, op) in unordered {
+            if self.chance(self.faults.delay) {
+                self.flying.push((token, op));
+            } else {
+                self.attempt(token, op);
+            }
+        }
+        for (token, op) in ordered {
+            self.carry_out(token, op);
+        }
+    }
+
+    /// An operation that ends at once.
+    fn carry_out(&mut self, token: Token, op: Op) {
+        let outcome = match op {
+            Op::Send { socket, data } => {
+                let room = self.world.room(socket).map(|room| room.min(data.len()));
+                let result = match room {
+                    Ok(0) => Err(Errno::EAGAIN),
+                    Ok(room) => Ok(self.some_of(room)),
+                    Err(errno) => Err(errno),
+                };
+                if let Ok(count) = result {
+                    let bytes = data.segments().iter().flat_map(|buf| buf.iter().copied());
+                    self.world.write(socket, bytes.take(count));
+                }
+                Outcome::Sent { result, data }
+            }
+            Op::Cancel { target } => self.cancel(|token, _| *token == target),
+            Op::CancelAll { fd } => self.cancel(|_, op| descriptor(op) == Some(fd)),
+            Op::Close { fd } => {
+                self.close_checked(fd);
+                Outcome::Done
+            }
+            // There is one simulated ring: nobody to hand to.
+            Op::HandOff { .. } => Outcome::Failed(Errno::EBADF),
+            Op::Accept { .. }
+            | Op::Receive { .. }
+            | Op::Connect { .. }
+            | Op::PollIn { .. }
+            | Op::PollOut { .. } => unreachable!("not immediate"),
+        };
+        self.post(token, outcome, false);
+    }
+
+    fn cancel(&mut self, chosen: impl Fn(&Token, &Op) -> bool) -> Outcome {
+        let (ended, kept): (Vec<_>, Vec<_>) = std::mem::take(&mut self.flying)
+            .into_iter()
+            .partition(|(token, op)| chosen(token, op) && !is_immediate(op));
+        self.flying = kept;
+        let found = !ended.is_empty();
+        for (token, _) in ended {
+            self.post(token, Outcome::Failed(Errno::ECANCELED), false);
+        }
+        if found {
+            Outcome::Done
+        } else {
+            Outcome::Failed(Errno::ENOENT)
+        }
+    }
+
+    /// An operation that waits for something: goes on if that is there.
+    fn attempt(&mut self, token: Token, op: Op) {
+        match op {
+            Op::Accept { listener } => self.attempt_accept(token, listener),
+            Op::Receive { socket, once } => self.attempt_receive(token, socket, once),
+            Op::Connect {
+                socket,
+                ref address,
+            } => match self.world.attempt(socket, address) {
+                Some(Ok(())) => self.post(token, Outcome::Connected, false),
+                Some(Err(errno)) => self.post(token, Outcome::Failed(errno), false),
+                None => self.flying.push((token, op)),
+            },
+            Op::PollIn { fd } => {
+                let ready = self.world.is_readable(fd) || self.chance(self.faults.spurious / 10);
+                self.finish_poll(token, op, ready);
+            }
+            Op::PollOut { fd } => {
+                let ready = self.world.room(fd) != Ok(0) || self.chance(self.faults.spurious / 10);
+                self.finish_poll(token, op, ready);
+            }
+            Op::Send { .. }
+            | Op::Cancel { .. }
+            | Op::CancelAll { .. }
+            | Op::Close { .. }
+            | Op::HandOff { .. } => unreachable!("immediate"),
+        }
+    }
+
+    fn finish_poll(&mut self, token: Token, op: Op, ready: bool) {
+        if ready {
+            self.post(token, Outcome::Ready, false);
+        } else {
+            self.flying.push((token, op));
+        }
+    }
+
+    fn attempt_accept(&mut self, token: Token, listener: Fd) {
+        for _ in 0..=self.random.below(usize::try_from(BURST_MAX).unwrap_or(1)) {
+            if !self.world.is_readable(listener) {
+                break;
+            }
+            if self.chance(self.faults.descriptors) {
+                return self.post(token, Outcome::Failed(Errno::EMFILE), false);
+            }
+            let Some(socket) = self.world.accept(listener) else {
+                break;
+            };
+            let more = !self.chance(self.faults.end_multishot);
+            self.post(token, Outcome::Accepted(socket), more);
+            if !more {
+                return;
+            }
+        }
+        self.flying.push((token, Op::Accept { listener }));
+    }
+
+    fn attempt_receive(&mut self, token: Token, socket: Fd, once: bool) {
+        for _ in 0..=self.random.below(usize::try_from(BURST_MAX).unwrap_or(1)) {
+            let available = match self.world.available(socket) {
+                Ok(Some(available)) => available,
+                Ok(None) => break,
+                Err(errno) => return self.post(token, Outcome::Failed(errno), false),
+            };
+            if available == 0 {
+                return self.post(token, Outcome::Eof, false);
+            }
+            let starved = self.lent.is_empty() || self.chance(self.faults.starve);
+            let bid = if starved { None } else { self.lent.pop_front() };
+            let Some(bid) = bid else {
+                self.counters.starved += 1;
+                return self.post(token, Outcome::Starved, false);
+            };
+            let count = self.some_of(available.min(self.pool.buffer_size() as usize));
+            let bytes = self.world.read(socket, count);
+            let buf = self.pool.fill(bid, &bytes).expect("the buffer was lent");
+            let more = !once && !self.chance(self.faults.end_multishot);
+            self.post(token, Outcome::Received(buf), more);
+            if !more {
+                return;
+            }
+        }
+        self.flying.push((token, Op::Receive { socket, once }));
+    }
+
+    fn close_checked(&mut self, fd: Fd) {
+        let busy = self
+            .flying
+            .iter()
+            .find(|(_, op)| descriptor(op) == Some(fd));
+        assert!(
+            busy.is_none(),
+            "{fd:?} is closed while {busy:?} is in flight"
+        );
+        self.world.close(fd);
+    }
+}
+
+impl Driver for Sim {
+    fn push(&mut self, token: Token, op: Op) -> Result<(), Op> {
+        if self.in_flight() >= self.in_flight_max || self.chance(self.faults.refuse) {
+            return Err(op);
+        }
+        let unique = !matches!(token.verb, Verb::Cancel | Verb::Close | Verb::HandOff);
+        let same = self
+            .flying
+            .iter()
+            .find(|(flying, _)| unique && *flying == token);
+        assert!(
+            same.is_none(),
+            "{token:?} is pushed while {same:?} is in flight"
+        );
+        if let Some(fd) = descriptor(&op) {
+            assert!(self.world.is_open(fd), "{op:?} on a closed descriptor");
+        }
+        self.counters.submitted += 1;
+        self.flying.push((token, op));
+        Ok(())
+    }
+
+    fn wait(&mut self, deadline: Option<Instant>) -> Result<(), DriverError> {
+        self.turn += 1;
+        self.counters.enters += 1;
+        self.progress();
+        let step = match deadline {
+            Some(deadline) => deadline.saturating_duration_since(self.now).min(IDLE_STEP),
+            None => IDLE_STEP,
+        };
+        self.now += step;
+        Ok(())
+    }
+
+    fn reap(&mut self, into: &mut Vec<Completion>) {
+        let turn = self.turn;
+        let (mut due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.posted)
+            .into_iter()
+            .partition(|(from, _)| *from <= turn);
+        self.posted = later;
+        self.counters.completed += due.len() as u64;
+        while !due.is_empty() {
+            // Any token next, but the tokens' own completions in their order.
+            let token = due[self.random.below(due.len())].1.token;
+            let first = due
+                .iter()
+                .position(|(_, completion)| completion.token == token);
+            into.push(due.remove(first.unwrap_or(0)).1);
+        }
+    }
+
+    fn now(&self) -> Instant {
+        self.now
+    }
+
+    fn buffers(&self) -> (usize, usize) {
+        (self.buffers_home(), self.pool.count())
+    }
+
+    fn in_flight(&self) -> usize {
+        self.flying.len()
+            + self
+                .posted
+                .iter()
+                .filter(|(_, posted)| !posted.more)
+                .count()
+    }
+
+    fn counters(&self) -> DriverCounters {
+        self.counters
+    }
+}
+
+/// Whether an operation ends in the turn in which it is submitted.
+fn is_immediate(op: &Op) -> bool {
+    match op {
+        Op::Send { .. }
+        | Op::Cancel { .. }
+        | Op::CancelAll { .. }
+        | Op::Close { .. }
+        | Op::HandOff { .. } => true,
+        Op::Accept { .. }
+        | Op::Receive { .. }
+        | Op::Connect { .. }
+        | Op::PollIn { .. }
+        | Op::PollOut { .. } => false,
+    }
+}
+
+/// The descriptor that an operation works on.
+fn descriptor(op: &Op) -> Option<Fd> {
+    match op {
+        Op::Accept { listener: fd }
+        | Op::Receive { socket: fd, .. }
+        | Op::Send { socket: fd, .. }
+        | Op::Connect { socket: fd, .. }
+        | Op::PollIn { fd }
+        | Op::PollOut { fd }
+        | Op::HandOff { socket: fd, .. } => Some(*fd),
+        Op::Cancel { .. } | Op::CancelAll { .. } | Op::Close { .. } => None,
+    }
+}

@@ -43,7 +43,11 @@ impl Syscalls for Uring {
         let wanted = libc::c_int::try_from(capacity).unwrap_or(libc::c_int::MAX);
         // SAFETY: F_SETPIPE_SZ takes an integer and touches no memory of ours.
         let granted = unsafe { libc::fcntl(writer.0, libc::F_SETPIPE_SZ, wanted) };
-        Ok(Pipe { reader, writer, capacity: usize::try_from(granted).unwrap_or(PIPE_DEFAULT) })
+        Ok(Pipe {
+            reader,
+            writer,
+            capacity: usize::try_from(granted).unwrap_or(PIPE_DEFAULT),
+        })
     }
 
     fn shutdown_write(&mut self, socket: Fd) -> Result<(), Errno> {
@@ -52,14 +56,20 @@ impl Syscalls for Uring {
     }
 
     fn reset_on_close(&mut self, socket: Fd) {
-        let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+        let linger = libc::linger {
+            l_onoff: 1,
+            l_linger: 0,
+        };
         set(socket, libc::SOL_SOCKET, libc::SO_LINGER, &linger);
     }
 
     fn close(&mut self, fd: Fd) {
         // SAFETY: the caller owns the descriptor and has no operation in flight on it.
         let failed = unsafe { libc::close(fd.0) };
-        debug_assert!(failed == 0 || Errno::last() != Errno::EBADF, "close of {fd:?} of ours");
+        debug_assert!(
+            failed == 0 || Errno::last() != Errno::EBADF,
+            "close of {fd:?} of ours"
+        );
     }
 
     fn peer_address(&mut self, socket: Fd) -> Result<SocketAddress, Errno> {
@@ -100,9 +110,8 @@ impl Syscalls for Uring {
 fn set<T: Copy>(socket: Fd, level: i32, name: i32, value: &T) {
     let len = libc::socklen_t::try_from(size_of::<T>()).unwrap_or(0);
     // SAFETY: the kernel reads len bytes of value, which is plain data of that size.
-    let _refused = unsafe {
-        libc::setsockopt(socket.0, level, name, std::ptr::from_ref(value).cast(), len)
-    };
+    let _refused =
+        unsafe { libc::setsockopt(socket.0, level, name, std::ptr::from_ref(value).cast(), len) };
 }
 
 fn address(

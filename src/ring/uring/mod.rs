@@ -118,13 +118,16 @@ impl Uring {
         let result = match timeout {
             Some(timeout) => {
                 flags |= EnterFlags::EXT_ARG;
-                let timespec =
-                    Timespec::new().sec(timeout.as_secs()).nsec(timeout.subsec_nanos());
+                let timespec = Timespec::new()
+                    .sec(timeout.as_secs())
+                    .nsec(timeout.subsec_nanos());
                 let args = SubmitArgs::new().timespec(&timespec);
                 // SAFETY: every queued entry was written by `entry::build`, whose memory `flights`
                 // and `buffers` keep until the completion; `args` outlives the call.
                 unsafe {
-                    self.ring.submitter().enter(queued_u32, want, flags.bits(), Some(&args))
+                    self.ring
+                        .submitter()
+                        .enter(queued_u32, want, flags.bits(), Some(&args))
                 }
             }
             None => {
@@ -185,7 +188,10 @@ impl Ledger {
         let outcome = match (token.verb, result_of(cqe)) {
             (Verb::Send, result) => {
                 let data = self.flights.take_data(token)?;
-                Outcome::Sent { result: result.map(|n| n as usize), data }
+                Outcome::Sent {
+                    result: result.map(|n| n as usize),
+                    data,
+                }
             }
             (Verb::Connect, result) => {
                 self.flights.clear(token);
@@ -204,7 +210,11 @@ impl Ledger {
             (Verb::Cancel | Verb::Close | Verb::HandOff, Ok(_)) => Outcome::Done,
             (_, Err(errno)) => Outcome::Failed(errno),
         };
-        Some(Completion { token, outcome, more })
+        Some(Completion {
+            token,
+            outcome,
+            more,
+        })
     }
 }
 
@@ -220,8 +230,7 @@ impl Driver for Uring {
             return Err(op);
         }
         let once = !self.capabilities.receive_multishot;
-        let entry = entry::build(&mut self.ledger.flights, token, op, once)
-            .user_data(token.pack());
+        let entry = entry::build(&mut self.ledger.flights, token, op, once).user_data(token.pack());
         // SAFETY: what the entry points to is owned by `flights` (sends, connect addresses) or by
         // `buffers`, and stays until the completion.
         let pushed = unsafe { self.ring.submission().push(&entry) };
@@ -240,7 +249,12 @@ impl Driver for Uring {
             Ok(()) => {}
             // Time is over, a signal came, or the completion queue must be emptied first.
             Err(Errno::ETIME | Errno::EINTR | Errno::EBUSY | Errno::EAGAIN) => {}
-            Err(source) => return Err(DriverError { call: "io_uring_enter", source }),
+            Err(source) => {
+                return Err(DriverError {
+                    call: "io_uring_enter",
+                    source,
+                });
+            }
         }
         if self.ring.submission().cq_overflow() {
             self.ledger.counters.overflows += 1;
@@ -253,13 +267,19 @@ impl Driver for Uring {
         into.extend(ring.completion().filter_map(|cqe| ledger.complete(&cqe)));
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the driver is where time comes from")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the driver is where time comes from"
+    )]
     fn now(&self) -> Instant {
         Instant::now()
     }
 
     fn buffers(&self) -> (usize, usize) {
-        (self.ledger.buffers.published() + self.ledger.pool.free(), self.ledger.pool.count())
+        (
+            self.ledger.buffers.published() + self.ledger.pool.free(),
+            self.ledger.pool.count(),
+        )
     }
 
     fn in_flight(&self) -> usize {

@@ -1,0 +1,15 @@
+//! Sockets: listening, the sending and receiving of a stream, the mechanics of a relay.
+//!
+//! Knows the reactor and its operations, but no protocol and no service.
+
+mod error;
+mod listener;
+mod pipes;
+mod relay;
+mod stream;
+
+pub use error::{NetworkError, Operation};
+pub use listener::{BindError, ListenOptions, bind};
+pub use pipes::PipePool;
+pub use relay::{Broken, Direction, Pumped};
+pub use stream::{Stream, StreamEvent};

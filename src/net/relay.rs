@@ -1,0 +1,276 @@
+//! One direction of a relay: copying through pool buffers, or splicing through a pipe.
+//!
+//! ```text
+//!   Copy ──promote──> Promoting ──receive ended, sink drained──> Splice
+//!     ^                   │ source ended                            │
+//!     └───────────────────┴──────────────────── demote, pipe empty ─┘
+//! ```
+
+use nix::errno::Errno;
+
+use super::{PipePool, Stream};
+use crate::mem::Key;
+use crate::ring::{Driver, Pipe};
+use crate::runtime::{Budget, Reactor};
+
+/// Bytes on their way from one stream to the other, and how they go.
+#[derive(Debug, Default)]
+pub struct Direction {
+    mode: Mode,
+    /// Bytes that came since the last look, in copy mode.
+    fresh: u32,
+    ended: bool,
+    shut: bool,
+}
+
+#[derive(Debug, Default)]
+enum Mode {
+    #[default]
+    Copy,
+    /// The receive is being ended; what it still brings is copied.
+    Promoting,
+    Splice {
+        /// Borrowed while bytes are in flight.
+        pipe: Option<Pipe>,
+        /// Bytes in the pipe.
+        held: usize,
+    },
+}
+
+/// What [`Direction::pump`] did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Pumped {
+    /// Bytes taken from the source.
+    pub received: usize,
+    /// Bytes given to the sink.
+    pub sent: usize,
+    /// There may be more to move at once: the budget was spent.
+    pub busy: bool,
+    /// No pipe could be had: the direction copies again.
+    pub refused: bool,
+}
+
+/// Which side of a direction has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Broken {
+    /// The side that bytes come from.
+    Source(Errno),
+    /// The side that bytes go to.
+    Sink(Errno),
+}
+
+impl Direction {
+    /// Bytes came in copy mode.
+    pub fn note_received(&mut self, bytes: usize) {
+        self.fresh = self
+            .fresh
+            .saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+    }
+
+    /// Bytes that came since the last call; once per turn.
+    pub fn take_fresh(&mut self) -> usize {
+        std::mem::take(&mut self.fresh) as usize
+    }
+
+    /// The source will send no more.
+    pub fn note_end(&mut self) {
+        self.ended = true;
+    }
+
+    /// Whether the source has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Whether the sink was told of the end: this direction is done.
+    #[must_use]
+    pub fn is_done(&self) -> bool {
+        self.shut
+    }
+
+    /// Whether bytes are copied, or soon no longer will be.
+    #[must_use]
+    pub fn is_copying(&self) -> bool {
+        !matches!(self.mode, Mode::Splice { .. })
+    }
+
+    /// Whether bytes are spliced.
+    #[must_use]
+    pub fn is_splicing(&self) -> bool {
+        matches!(self.mode, Mode::Splice { .. })
+    }
+
+    /// Whether it is changing from copying to splicing.
+    #[must_use]
+    pub fn is_promoting(&self) -> bool {
+        matches!(self.mode, Mode::Promoting)
+    }
+
+    /// Begins to change to splicing.
+    pub fn promote<D: Driver, T: Copy>(
+        &mut self,
+        reactor: &mut Reactor<D, T>,
+        key: Key,
+        source: &mut Stream,
+    ) {
+        if matches!(self.mode, Mode::Copy) {
+            self.mode = Mode::Promoting;
+            source.pause(reactor, key);
+        }
+    }
+
+    /// Goes on with the change once nothing is under way in copy mode; true when it is made.
+    pub fn try_splice(&mut self, source: &Stream, sink: &Stream) -> bool {
+        if !self.is_promoting() {
+            return false;
+        }
+        if self.ended {
+            self.mode = Mode::Copy;
+            return false;
+        }
+        if source.is_receiving() || !sink.is_drained() {
+            return false;
+        }
+        self.mode = Mode::Splice {
+            pipe: None,
+            held: 0,
+        };
+        true
+    }
+
+    /// Goes back to copying, if no byte is in the pipe; true when it did.
+    pub fn demote<D: Driver, T: Copy>(
+        &mut self,
+        reactor: &mut Reactor<D, T>,
+        pipes: &mut PipePool,
+    ) -> bool {
+        match &self.mode {
+            Mode::Splice { held: 0, .. } => {
+                self.release(reactor, pipes);
+                true
+            }
+            Mode::Copy | Mode::Promoting | Mode::Splice { .. } => false,
+        }
+    }
+
+    /// Moves bytes by splicing until the source has none, the sink takes none, or the budget is
+    /// spent. Leaves a watch on the side that it waits for.
+    ///
+    /// # Errors
+    /// The side that failed.
+    pub fn pump<D: Driver, T: Copy>(
+        &mut self,
+        reactor: &mut Reactor<D, T>,
+        key: Key,
+        (source, sink): (&mut Stream, &mut Stream),
+        pipes: &mut PipePool,
+        mut budget: Budget,
+    ) -> Result<Pumped, Broken> {
+        let mut pumped = Pumped::default();
+        let (Some(from), Some(to)) = (source.fd(), sink.fd()) else {
+            return Ok(pumped);
+        };
+        let Mode::Splice { pipe, held } = &mut self.mode else {
+            return Ok(pumped);
+        };
+        loop {
+            if let (Some(pipe), 1..) = (*pipe, *held) {
+                if sink.is_blocked() {
+                    break;
+                }
+                match reactor.driver().splice(pipe.reader, to, *held) {
+                    Ok(moved) => {
+                        *held -= moved;
+                        pumped.sent += moved;
+                        budget.spend(moved);
+                    }
+                    Err(Errno::EAGAIN) => sink.watch_writable(reactor, key),
+                    Err(Errno::EINTR) => {}
+                    Err(errno) => return Err(Broken::Sink(errno)),
+                }
+                continue;
+            }
+            if self.ended || source.is_watched() {
+                break;
+            }
+            if budget.is_spent() {
+                pumped.busy = true;
+                break;
+            }
+            let borrowed = match pipe {
+                Some(pipe) => *pipe,
+                None => match pipes.take(reactor.driver()) {
+                    Ok(new) => *pipe.insert(new),
+                    Err(_) => {
+                        pumped.refused = true;
+                        break;
+                    }
+                },
+            };
+            match reactor
+                .driver()
+                .splice(from, borrowed.writer, borrowed.capacity)
+            {
+                Ok(0) => self.ended = true,
+                Ok(moved) => {
+                    *held = moved;
+                    pumped.received += moved;
+                }
+                Err(Errno::EAGAIN) => source.watch_readable(reactor, key),
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(Broken::Source(errno)),
+            }
+        }
+        if *held == 0 {
+            if let Some(pipe) = pipe.take() {
+                pipes.give(reactor.driver(), pipe, 0);
+            }
+        }
+        if pumped.refused {
+            self.mode = Mode::Copy;
+        }
+        Ok(pumped)
+    }
+
+    /// Tells the sink that nothing more comes, once all that came was sent; true when it is told
+    /// now.
+    ///
+    /// # Errors
+    /// The sink is broken.
+    pub fn try_shut<D: Driver, T: Copy>(
+        &mut self,
+        reactor: &mut Reactor<D, T>,
+        sink: &Stream,
+        last: bool,
+    ) -> Result<bool, Errno> {
+        let held = match self.mode {
+            Mode::Splice { held, .. } => held,
+            Mode::Copy | Mode::Promoting => 0,
+        };
+        if !self.ended || self.shut || held > 0 || !sink.is_drained() {
+            return Ok(false);
+        }
+        // When the other direction is done too, the close that follows says the same.
+        if let (false, Some(fd)) = (last, sink.fd()) {
+            reactor.driver().shutdown_write(fd)?;
+        }
+        self.shut = true;
+        Ok(true)
+    }
+
+    /// Gives the pipe up, for good; true when bytes in it were lost.
+    pub fn release<D: Driver, T: Copy>(
+        &mut self,
+        reactor: &mut Reactor<D, T>,
+        pipes: &mut PipePool,
+    ) -> bool {
+        let Mode::Splice { pipe, held } = std::mem::take(&mut self.mode) else {
+            return false;
+        };
+        if let Some(pipe) = pipe {
+            pipes.give(reactor.driver(), pipe, held);
+        }
+        held > 0
+    }
+}

@@ -1,0 +1,338 @@
+//! One connected socket: what is armed on it, what waits to be sent.
+
+use nix::errno::Errno;
+
+use crate::mem::{Buf, Key, Outgoing};
+use crate::ring::{Completion, Driver, Fd, Lane, Op, Outcome, SocketAddress, Token, Verb};
+use crate::runtime::Reactor;
+
+/// After a receiver was slow, its sender is read one buffer at a time until so many sends in a
+/// row went through at once.
+const CALM_SENDS: u8 = 16;
+
+/// A stream socket and the operations on it.
+///
+/// Calling order: arm, queue and flush as needed; give every completion of the lane to
+/// [`Stream::handle`]; at the end [`Stream::abandon`], wait until [`Stream::is_quiet`], then
+/// [`Stream::close`]. Pool buffers are held only while a send is in flight, which ends at once:
+/// what the socket does not take moves to the heap, so that a slow peer keeps no buffer.
+#[derive(Debug)]
+pub struct Stream {
+    fd: Option<Fd>,
+    lane: Lane,
+    receiving: Receiving,
+    sending: bool,
+    /// A `PollOut` is armed: the socket took no more.
+    blocked: bool,
+    /// A `PollIn` is armed.
+    watching: bool,
+    /// Sends that must go through at once until the peer counts as fast again.
+    congestion: u8,
+    /// Operations that have not ended.
+    pending: u8,
+    outbox: Option<Outgoing>,
+}
+
+/// The state of the receive operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Receiving {
+    /// None is armed.
+    Idle,
+    /// One is armed.
+    Armed,
+    /// One is armed and being cancelled.
+    Pausing,
+    /// It found no buffer and waits for one, unarmed.
+    Starved,
+}
+
+/// What a completion meant.
+#[derive(Debug)]
+pub enum StreamEvent {
+    /// Bytes came.
+    Data(Buf),
+    /// The peer will send no more.
+    End,
+    /// No buffer was free; [`Stream::feed`] when there are some.
+    Starved,
+    /// So many bytes were sent; the rest waits.
+    Sent(usize),
+    /// The socket takes bytes again.
+    Writable,
+    /// The socket has bytes, or has failed.
+    Readable,
+    /// The connection stands.
+    Connected,
+    /// The connection does not stand.
+    ConnectFailed(Errno),
+    /// The connection is broken.
+    Broken(Errno),
+    /// An operation ended that nobody waits for, or one was cancelled.
+    Quiet,
+}
+
+impl Stream {
+    /// A stream on `fd`, or without one until [`Stream::connect`].
+    #[must_use]
+    pub const fn new(lane: Lane, fd: Option<Fd>) -> Self {
+        Self {
+            fd,
+            lane,
+            receiving: Receiving::Idle,
+            sending: false,
+            blocked: false,
+            watching: false,
+            congestion: 0,
+            pending: 0,
+            outbox: None,
+        }
+    }
+
+    /// The socket, while there is one.
+    #[must_use]
+    pub const fn fd(&self) -> Option<Fd> {
+        self.fd
+    }
+
+    /// Connects a fresh socket.
+    pub fn connect<D: Driver, T: Copy>(
+        &mut self,
+        reactor: &mut Reactor<D, T>,
+        key: Key,
+        socket: Fd,
+        address: SocketAddress,
+    ) {
+        debug_assert!(self.fd.is_none(), "the former socket was closed");
+        self.fd = Some(socket);
+        let address = Box::new(address);
+        self.submit(reactor, key, Verb::Connect, Op::Connect { socket, address });
+    }
+
+    /// Gives up a connect that has not ended; it completes as [`StreamEvent::ConnectFailed`].
+    pub fn cancel_connect<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>, key: Key) {
+        let target = Token::new(key, self.lane, Verb::Connect);
+        self.submit(reactor, key, Verb::Cancel, Op::Cancel { target });
+    }
+
+    /// Starts to receive, if that is not under way.
+    pub fn receive<D: Driver, T: Copy>(
+        &mut self,
+        reactor: &mut Reactor<D, T>,
+        key: Key,
+        once: bool,
+    ) {
+        if let (Receiving::Idle, Some(socket)) = (self.receiving, self.fd) {
+            self.receiving = Receiving::Armed;
+            self.submit(reactor, key, Verb::Receive, Op::Receive { socket, once });
+        }
+    }
+
+    /// Stops to receive. Some bytes may come until [`Stream::is_receiving`] says no.
+    pub fn pause<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>, key: Key) {
+        match self.receiving {
+            Receiving::Armed => {
+                self.receiving = Receiving::Pausing;
+                let target = Token::new(key, self.lane, Verb::Receive);
+                self.submit(reactor, key, Verb::Cancel, Op::Cancel { target });
+            }
+            Receiving::Starved => self.receiving = Receiving::Idle,
+            Receiving::Idle | Receiving::Pausing => {}
+        }
+    }
+
+    /// There are free buffers again: a starved receive may be armed anew.
+    pub fn feed(&mut self) {
+        if self.receiving == Receiving::Starved {
+            self.receiving = Receiving::Idle;
+        }
+    }
+
+    /// Whether a receive is armed or waits for a buffer.
+    #[must_use]
+    pub fn is_receiving(&self) -> bool {
+        self.receiving != Receiving::Idle
+    }
+
+    /// Queues bytes to be sent by the next [`Stream::flush`].
+    pub fn queue(&mut self, buf: Buf) {
+        let buf = if self.blocked { buf.into_heap() } else { buf };
+        self.outbox = Some(match self.outbox.take() {
+            None => Outgoing::One(buf),
+            Some(queued) => queued.append(buf),
+        });
+    }
+
+    /// Sends what is queued, unless a send is in flight or the socket takes no more.
+    pub fn flush<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>, key: Key) {
+        if self.sending || self.blocked {
+            return;
+        }
+        if let (Some(mut data), Some(socket)) = (self.outbox.take(), self.fd) {
+            self.outbox = data.split_excess();
+            self.sending = true;
+            self.submit(reactor, key, Verb::Send, Op::Send { socket, data });
+        }
+    }
+
+    /// Whether nothing waits to be sent.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.outbox.is_none() && !self.sending
+    }
+
+    /// Whether the socket takes no more for now.
+    #[must_use]
+    pub fn is_blocked(&self) -> bool {
+        self.blocked
+    }
+
+    /// Whether the peer was slow of late: read its sender one buffer at a time.
+    #[must_use]
+    pub fn is_congested(&self) -> bool {
+        self.congestion > 0
+    }
+
+    /// Asks to be told when the socket has bytes, once.
+    pub fn watch_readable<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>, key: Key) {
+        if let (false, Some(fd)) = (self.watching, self.fd) {
+            self.watching = true;
+            self.submit(reactor, key, Verb::PollIn, Op::PollIn { fd });
+        }
+    }
+
+    /// Whether [`StreamEvent::Readable`] is waited for.
+    #[must_use]
+    pub fn is_watched(&self) -> bool {
+        self.watching
+    }
+
+    /// Asks to be told when the socket takes bytes, once; until then it counts as blocked.
+    pub fn watch_writable<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>, key: Key) {
+        if let (false, Some(fd)) = (self.blocked, self.fd) {
+            self.blocked = true;
+            self.submit(reactor, key, Verb::PollOut, Op::PollOut { fd });
+        }
+    }
+
+    /// Takes a completion of this lane.
+    pub fn handle<D: Driver, T: Copy>(
+        &mut self,
+        reactor: &mut Reactor<D, T>,
+        key: Key,
+        completion: Completion,
+    ) -> StreamEvent {
+        let Completion {
+            token,
+            outcome,
+            more,
+        } = completion;
+        if !more {
+            self.pending -= 1;
+        }
+        match token.verb {
+            Verb::Receive => self.handle_receive(outcome, more),
+            Verb::Send => self.handle_send(reactor, key, outcome),
+            Verb::PollIn => {
+                self.watching = false;
+                StreamEvent::Readable
+            }
+            Verb::PollOut => {
+                self.blocked = false;
+                StreamEvent::Writable
+            }
+            Verb::Connect => match outcome {
+                Outcome::Connected => StreamEvent::Connected,
+                Outcome::Failed(errno) => StreamEvent::ConnectFailed(errno),
+                _ => StreamEvent::Quiet,
+            },
+            Verb::Accept
+            | Verb::Cancel
+            | Verb::Close
+            | Verb::HandOff
+            | Verb::Wake
+            | Verb::Arrival => StreamEvent::Quiet,
+        }
+    }
+
+    /// Drops what is queued and ends all operations; bytes that were queued are lost, which the
+    /// return value tells.
+    pub fn abandon<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>, key: Key) -> bool {
+        let lost = self.outbox.take().is_some() || self.sending;
+        if let (true, Some(fd)) = (self.pending > 0, self.fd) {
+            self.submit(reactor, key, Verb::Cancel, Op::CancelAll { fd });
+        }
+        lost
+    }
+
+    /// Whether no operation is in flight.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        self.pending == 0
+    }
+
+    /// Closes the socket, on which no operation may be in flight but the cancelling of one that
+    /// has ended. Nobody waits for the close.
+    pub fn close<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>, key: Key) {
+        if let Some(fd) = self.fd.take() {
+            reactor.submit(Token::new(key, self.lane, Verb::Close), Op::Close { fd });
+        }
+    }
+
+    fn submit<D: Driver, T: Copy>(
+        &mut self,
+        reactor: &mut Reactor<D, T>,
+        key: Key,
+        verb: Verb,
+        op: Op,
+    ) {
+        self.pending += 1;
+        reactor.submit(Token::new(key, self.lane, verb), op);
+    }
+
+    fn handle_receive(&mut self, outcome: Outcome, more: bool) -> StreamEvent {
+        if !more {
+            self.receiving = Receiving::Idle;
+        }
+        match outcome {
+            Outcome::Received(buf) => StreamEvent::Data(buf),
+            Outcome::Eof => StreamEvent::End,
+            Outcome::Starved => {
+                self.receiving = Receiving::Starved;
+                StreamEvent::Starved
+            }
+            Outcome::Failed(Errno::ECANCELED) => StreamEvent::Quiet,
+            Outcome::Failed(errno) => StreamEvent::Broken(errno),
+            _ => StreamEvent::Quiet,
+        }
+    }
+
+    fn handle_send<D: Driver, T: Copy>(
+        &mut self,
+        reactor: &mut Reactor<D, T>,
+        key: Key,
+        outcome: Outcome,
+    ) -> StreamEvent {
+        let Outcome::Sent { result, data } = outcome else {
+            return StreamEvent::Quiet;
+        };
+        self.sending = false;
+        let sent = match result {
+            Ok(sent) => sent,
+            Err(Errno::EAGAIN) => 0,
+            Err(Errno::ECANCELED) => return StreamEvent::Quiet,
+            Err(errno) => return StreamEvent::Broken(errno),
+        };
+        if let Some(rest) = data.after(sent) {
+            self.congestion = CALM_SENDS;
+            let rest = match self.outbox.take() {
+                None => rest,
+                Some(queued) => rest.join(queued),
+            };
+            self.outbox = Some(rest.into_heap());
+            self.watch_writable(reactor, key);
+        } else {
+            self.congestion = self.congestion.saturating_sub(1);
+        }
+        StreamEvent::Sent(sent)
+    }
+}

@@ -1,0 +1,3 @@
+//! Protocol machines: bytes and a time in; bytes, events and a next deadline out. Pure.
+
+pub mod proxy_protocol;

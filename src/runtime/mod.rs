@@ -1,0 +1,17 @@
+//! One turn of the loop and what it needs: timers, a clock, a budget, counters, a mailbox.
+//!
+//! Nothing here calls upward: the [`Reactor`] hands a batch of completions and due timers to its
+//! caller.
+
+mod budget;
+pub mod clock;
+mod counter;
+mod mailbox;
+mod reactor;
+mod timers;
+
+pub use budget::Budget;
+pub use counter::{Counter, Gauge};
+pub use mailbox::{Mailbox, MailboxError, Sender, mailbox};
+pub use reactor::{LoopStats, Reactor};
+pub use timers::{TICK, TimerId, Timers};

@@ -1,0 +1,150 @@
+//! One turn: submit, wait, reap, due timers.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::{Counter, TimerId, Timers};
+use crate::ring::{Completion, Driver, DriverError, Op, Token};
+
+/// What the loop counts, readable from other threads.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct LoopStats {
+    /// Turns of the loop.
+    pub turns: Counter,
+    /// Calls that submit and wait.
+    pub enters: Counter,
+    /// Operations submitted.
+    pub submitted: Counter,
+    /// Completions reaped.
+    pub completed: Counter,
+    /// Completion queue overflows.
+    pub overflows: Counter,
+    /// Receives that found no free buffer.
+    pub starved: Counter,
+    /// Operations that had to wait because the ring was full.
+    pub deferred: Counter,
+}
+
+/// Drives a [`Driver`]. Never calls upward: completions and due timers are handed to the caller.
+#[derive(Debug)]
+pub struct Reactor<D, T> {
+    driver: D,
+    timers: Timers<T>,
+    /// Operations that the ring had no room for, in their order.
+    backlog: VecDeque<(Token, Op)>,
+    now: Instant,
+    stats: Arc<LoopStats>,
+}
+
+impl<D: Driver, T: Copy> Reactor<D, T> {
+    /// A reactor on `driver` that counts in `stats`.
+    #[must_use]
+    pub fn new(driver: D, stats: Arc<LoopStats>) -> Self {
+        let now = driver.now();
+        Self {
+            timers: Timers::new(now),
+            driver,
+            backlog: VecDeque::new(),
+            now,
+            stats,
+        }
+    }
+
+    /// Queues an operation; one that the ring has no room for goes out in a later turn.
+    pub fn submit(&mut self, token: Token, op: Op) {
+        if self.backlog.is_empty() {
+            if let Err(op) = self.driver.push(token, op) {
+                self.stats.deferred.add(1);
+                self.backlog.push_back((token, op));
+            }
+        } else {
+            self.stats.deferred.add(1);
+            self.backlog.push_back((token, op));
+        }
+    }
+
+    /// Submits, waits and reaps into `batch`. With `busy` it does not wait: there is work left.
+    ///
+    /// # Errors
+    /// Only when the driver is beyond use.
+    pub fn turn(&mut self, busy: bool, batch: &mut Vec<Completion>) -> Result<(), DriverError> {
+        self.retry_backlog();
+        let deadline = if busy || !self.backlog.is_empty() {
+            Some(self.now)
+        } else {
+            self.timers.next()
+        };
+        self.driver.wait(deadline)?;
+        self.driver.reap(batch);
+        self.now = self.driver.now();
+        self.publish_stats();
+        Ok(())
+    }
+
+    /// Takes out all timers that are due, into `due`.
+    pub fn expire(&mut self, due: &mut Vec<T>) {
+        self.timers.expire(self.now, due);
+    }
+
+    /// Arms a timer.
+    pub fn arm(&mut self, deadline: Instant, value: T) -> TimerId {
+        self.timers.arm(deadline, value)
+    }
+
+    /// Disarms a timer that has not fired.
+    pub fn disarm(&mut self, id: TimerId) {
+        self.timers.cancel(id);
+    }
+
+    /// The time at which the present turn's wait ended.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// The driver, for its direct calls.
+    pub fn driver(&mut self) -> &mut D {
+        &mut self.driver
+    }
+
+    /// How many starved receives may be armed anew: as many as there are free buffers, once at
+    /// least a quarter of all are free. Fewer would only starve again.
+    #[must_use]
+    pub fn free_buffers(&self) -> usize {
+        let (free, total) = self.driver.buffers();
+        if free * 4 >= total { free } else { 0 }
+    }
+
+    /// Operations that were submitted and have not ended, and those that wait for room.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.driver.in_flight() + self.backlog.len()
+    }
+
+    /// How many timers are armed.
+    #[must_use]
+    pub fn timers_armed(&self) -> usize {
+        self.timers.len()
+    }
+
+    fn retry_backlog(&mut self) {
+        while let Some((token, op)) = self.backlog.pop_front() {
+            if let Err(op) = self.driver.push(token, op) {
+                self.backlog.push_front((token, op));
+                return;
+            }
+        }
+    }
+
+    fn publish_stats(&self) {
+        let counters = self.driver.counters();
+        self.stats.turns.add(1);
+        self.stats.enters.set(counters.enters);
+        self.stats.submitted.set(counters.submitted);
+        self.stats.completed.set(counters.completed);
+        self.stats.overflows.set(counters.overflows);
+        self.stats.starved.set(counters.starved);
+    }
+}

@@ -1,0 +1,3 @@
+//! Server
+mod worker;
+pub use worker::{Message, Report, Worker, cpus};

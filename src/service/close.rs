@@ -1,0 +1,91 @@
+//! Why a connection ended.
+
+/// Why a connection ended: carried to the access line and the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CloseReason {
+    /// Both sides said that they were done.
+    Finished,
+    /// The client reset the connection.
+    ClientReset,
+    /// The upstream reset the connection.
+    UpstreamReset,
+    /// No byte moved for the idle timeout.
+    IdleTimeout,
+    /// The PROXY protocol header did not come in time.
+    ProxyHeaderTimeout,
+    /// What came instead of a PROXY protocol header was none.
+    ProxyHeaderInvalid,
+    /// No server could be connected to.
+    ConnectFailed,
+    /// The last server tried did not answer in time.
+    ConnectTimeout,
+    /// The listener had its maximum of connections: refused at once.
+    TooManyConnections,
+    /// Descriptors or memory ran out.
+    Resources,
+    /// Still open when the shutdown's time was over.
+    ShutdownTimeout,
+}
+
+impl CloseReason {
+    /// Every reason, in the order of their numbers.
+    pub const ALL: [Self; 11] = [
+        Self::Finished,
+        Self::ClientReset,
+        Self::UpstreamReset,
+        Self::IdleTimeout,
+        Self::ProxyHeaderTimeout,
+        Self::ProxyHeaderInvalid,
+        Self::ConnectFailed,
+        Self::ConnectTimeout,
+        Self::TooManyConnections,
+        Self::Resources,
+        Self::ShutdownTimeout,
+    ];
+
+    /// The reason's place in [`Self::ALL`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// The label of the metrics and the access line.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::ClientReset => "client_reset",
+            Self::UpstreamReset => "upstream_reset",
+            Self::IdleTimeout => "idle_timeout",
+            Self::ProxyHeaderTimeout => "proxy_header_timeout",
+            Self::ProxyHeaderInvalid => "proxy_header_invalid",
+            Self::ConnectFailed => "connect_failed",
+            Self::ConnectTimeout => "connect_timeout",
+            Self::TooManyConnections => "too_many_connections",
+            Self::Resources => "resources",
+            Self::ShutdownTimeout => "shutdown_timeout",
+        }
+    }
+
+    /// Whether the other side must see that the stream was cut, not ended.
+    #[must_use]
+    pub const fn is_cut(self) -> bool {
+        matches!(self, Self::ClientReset | Self::UpstreamReset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reason_knows_its_place_and_has_a_name_of_its_own() {
+        let mut names: Vec<&str> = Vec::new();
+        for (index, reason) in CloseReason::ALL.into_iter().enumerate() {
+            assert_eq!(reason.index(), index);
+            assert!(!names.contains(&reason.name()));
+            names.push(reason.name());
+        }
+        assert!(CloseReason::ClientReset.is_cut() && !CloseReason::Finished.is_cut());
+    }
+}

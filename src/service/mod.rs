@@ -1,0 +1,10 @@
+//! What to do with a connection: pure decisions, no sockets and no clock.
+//!
+//! A service takes events and returns actions; `session` carries them out on real or simulated
+//! sockets and reports back. Nothing here can fail by itself.
+
+pub mod balance;
+mod close;
+pub mod proxy;
+
+pub use close::CloseReason;

@@ -1,0 +1,7 @@
+//! The proxies' decisions.
+
+mod meter;
+mod tcp;
+
+pub use meter::{Meter, MeterOptions, Switch};
+pub use tcp::{Action, ConnectFailure, Event, Exchange};

@@ -1,0 +1,369 @@
+//! The TCP proxy's life of one connection, as a machine without sockets.
+//!
+//! ```text
+//!             Accepted(header)          HeaderComplete
+//!   New ─────────────────────> Header ─────────────────┐
+//!    │ Accepted(no header)        │ HeaderInvalid,      │
+//!    │                            │ Deadline            v
+//!    └───────────────────────────────────────> Connecting ──ConnectFailed, Deadline──┐
+//!                                 │              │   ^    tries left: next server     │
+//!                                 │    Connected │   └───────────────────────────────┤
+//!                                 v              v                                   │ none left
+//!                               Closed <───── Relaying                               │
+//!                                 ^   Finished, Reset, Deadline                      │
+//!                                 └──────────────────────────────────────────────────┘
+//! ```
+//!
+//! Calling order: [`Exchange::handle`] with [`Event::Accepted`] first, then with whatever the last
+//! [`Action`] led to, until it answers [`Action::Close`]; after that every event is answered by
+//! [`Action::Wait`].
+
+use super::super::CloseReason;
+use super::super::balance::Balancer;
+
+/// What happened to the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// It was accepted.
+    Accepted {
+        /// Whether it must begin with a PROXY protocol header.
+        header: bool,
+    },
+    /// The PROXY protocol header is complete.
+    HeaderComplete,
+    /// What came is no PROXY protocol header.
+    HeaderInvalid,
+    /// The upstream connection stands.
+    Connected,
+    /// The upstream connection does not stand.
+    ConnectFailed(ConnectFailure),
+    /// The time of the present state is over.
+    Deadline,
+    /// Both directions have ended.
+    Finished,
+    /// The client's side broke.
+    ClientReset,
+    /// The upstream's side broke.
+    UpstreamReset,
+}
+
+/// Why an upstream connection does not stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ConnectFailure {
+    /// The server answered with a reset: nothing listens there.
+    Refused,
+    /// No route, or the network says that the server can not be reached.
+    Unreachable,
+    /// No answer within the connect timeout.
+    TimedOut,
+    /// Descriptors, ports or memory ran out on our side: another server would not help.
+    Resources,
+    /// Something else.
+    Other,
+}
+
+impl ConnectFailure {
+    /// Every failure, in the order of their numbers.
+    pub const ALL: [Self; 5] = [
+        Self::Refused,
+        Self::Unreachable,
+        Self::TimedOut,
+        Self::Resources,
+        Self::Other,
+    ];
+
+    /// The label of the metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Refused => "refused",
+            Self::Unreachable => "unreachable",
+            Self::TimedOut => "timeout",
+            Self::Resources => "resources",
+            Self::Other => "other",
+        }
+    }
+}
+
+/// What is to be done now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Action {
+    /// Read the PROXY protocol header, within its timeout.
+    ReadHeader,
+    /// Connect to the server of this number, within the connect timeout.
+    Connect {
+        /// Its number in the upstream.
+        server: usize,
+    },
+    /// Move bytes both ways until both sides have ended.
+    Relay,
+    /// End the connection.
+    Close(CloseReason),
+    /// Nothing.
+    Wait,
+}
+
+/// One proxied connection.
+#[derive(Debug)]
+pub struct Exchange {
+    state: State,
+    retries_left: u32,
+    /// Servers that failed; allocates with the first failure.
+    tried: Vec<usize>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    New,
+    Header,
+    Connecting { server: usize },
+    Relaying { server: usize },
+    Closed,
+}
+
+impl Exchange {
+    /// A connection that may try `retries` further servers.
+    #[must_use]
+    pub const fn new(retries: u32) -> Self {
+        Self {
+            state: State::New,
+            retries_left: retries,
+            tried: Vec::new(),
+        }
+    }
+
+    /// The server that the connection goes to or is being made to.
+    #[must_use]
+    pub const fn server(&self) -> Option<usize> {
+        match self.state {
+            State::Connecting { server } | State::Relaying { server } => Some(server),
+            State::New | State::Header | State::Closed => None,
+        }
+    }
+
+    /// Whether bytes are being moved.
+    #[must_use]
+    pub const fn is_relaying(&self) -> bool {
+        matches!(self.state, State::Relaying { .. })
+    }
+
+    /// How many servers have failed.
+    #[must_use]
+    pub const fn failures(&self) -> usize {
+        self.tried.len()
+    }
+
+    /// Takes an event and says what to do.
+    pub fn handle(&mut self, event: Event, balancer: &mut Balancer) -> Action {
+        use CloseReason as Reason;
+        match (self.state, event) {
+            (State::New, Event::Accepted { header: true }) => {
+                self.state = State::Header;
+                Action::ReadHeader
+            }
+            (State::New, Event::Accepted { header: false })
+            | (State::Header, Event::HeaderComplete) => {
+                self.connect(Reason::ConnectFailed, balancer)
+            }
+            (State::Header, Event::HeaderInvalid) => {
+                self.close(Reason::ProxyHeaderInvalid, balancer)
+            }
+            (State::Header, Event::Deadline) => self.close(Reason::ProxyHeaderTimeout, balancer),
+            (State::Connecting { server }, Event::Connected) => {
+                self.state = State::Relaying { server };
+                Action::Relay
+            }
+            (State::Connecting { server }, Event::ConnectFailed(failure)) => {
+                balancer.release(server);
+                self.state = State::New;
+                self.tried.push(server);
+                match failure {
+                    ConnectFailure::Resources => self.close(Reason::Resources, balancer),
+                    ConnectFailure::TimedOut => self.retry(Reason::ConnectTimeout, balancer),
+                    ConnectFailure::Refused
+                    | ConnectFailure::Unreachable
+                    | ConnectFailure::Other => self.retry(Reason::ConnectFailed, balancer),
+                }
+            }
+            (State::Relaying { .. }, Event::Deadline) => self.close(Reason::IdleTimeout, balancer),
+            (State::Relaying { .. }, Event::Finished) => self.close(Reason::Finished, balancer),
+            (State::Header | State::Relaying { .. } | State::Connecting { .. }, reset) => {
+                match reset {
+                    Event::ClientReset => self.close(Reason::ClientReset, balancer),
+                    Event::UpstreamReset => self.close(Reason::UpstreamReset, balancer),
+                    Event::Accepted { .. }
+                    | Event::HeaderComplete
+                    | Event::HeaderInvalid
+                    | Event::Connected
+                    | Event::ConnectFailed(_)
+                    | Event::Deadline
+                    | Event::Finished => Action::Wait,
+                }
+            }
+            (State::New | State::Closed, _) => Action::Wait,
+        }
+    }
+
+    /// The connection ends for a reason from outside (a shutdown, a shortage).
+    pub fn handle_close(&mut self, balancer: &mut Balancer) {
+        if let Some(server) = self.server() {
+            balancer.release(server);
+        }
+        self.state = State::Closed;
+    }
+
+    fn retry(&mut self, reason: CloseReason, balancer: &mut Balancer) -> Action {
+        if self.retries_left == 0 {
+            return self.close(reason, balancer);
+        }
+        self.retries_left -= 1;
+        self.connect(reason, balancer)
+    }
+
+    fn connect(&mut self, otherwise: CloseReason, balancer: &mut Balancer) -> Action {
+        match balancer.pick(&self.tried) {
+            Some(server) => {
+                self.state = State::Connecting { server };
+                Action::Connect { server }
+            }
+            None => self.close(otherwise, balancer),
+        }
+    }
+
+    fn close(&mut self, reason: CloseReason, balancer: &mut Balancer) -> Action {
+        self.handle_close(balancer);
+        Action::Close(reason)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::balance::Policy;
+    use super::*;
+
+    const EVENTS: [Event; 14] = [
+        Event::Accepted { header: true },
+        Event::Accepted { header: false },
+        Event::HeaderComplete,
+        Event::HeaderInvalid,
+        Event::Connected,
+        Event::ConnectFailed(ConnectFailure::Refused),
+        Event::ConnectFailed(ConnectFailure::Unreachable),
+        Event::ConnectFailed(ConnectFailure::TimedOut),
+        Event::ConnectFailed(ConnectFailure::Resources),
+        Event::ConnectFailed(ConnectFailure::Other),
+        Event::Deadline,
+        Event::Finished,
+        Event::ClientReset,
+        Event::UpstreamReset,
+    ];
+
+    /// An exchange in a state, with one further server to try.
+    fn in_state(state: State) -> (Exchange, Balancer) {
+        let mut balancer = Balancer::new(Policy::RoundRobin, 2, 0);
+        let exchange = Exchange {
+            state,
+            ..Exchange::new(1)
+        };
+        if exchange.server().is_some() {
+            assert_eq!(balancer.pick(&[]), Some(0));
+        }
+        (exchange, balancer)
+    }
+
+    /// Every (state, event) pair, and what it leads to.
+    #[test]
+    fn the_whole_table() {
+        use Action::{Close, Connect, ReadHeader, Relay, Wait};
+        use CloseReason as R;
+        let closing = |reset| match reset {
+            Event::ClientReset => Close(R::ClientReset),
+            Event::UpstreamReset => Close(R::UpstreamReset),
+            _ => Wait,
+        };
+        for event in EVENTS {
+            let expected = [
+                (
+                    State::New,
+                    match event {
+                        Event::Accepted { header: true } => ReadHeader,
+                        Event::Accepted { header: false } => Connect { server: 0 },
+                        _ => Wait,
+                    },
+                ),
+                (
+                    State::Header,
+                    match event {
+                        Event::HeaderComplete => Connect { server: 0 },
+                        Event::HeaderInvalid => Close(R::ProxyHeaderInvalid),
+                        Event::Deadline => Close(R::ProxyHeaderTimeout),
+                        other => closing(other),
+                    },
+                ),
+                (
+                    State::Connecting { server: 0 },
+                    match event {
+                        Event::Connected => Relay,
+                        Event::ConnectFailed(ConnectFailure::Resources) => Close(R::Resources),
+                        Event::ConnectFailed(_) => Connect { server: 1 },
+                        other => closing(other),
+                    },
+                ),
+                (
+                    State::Relaying { server: 0 },
+                    match event {
+                        Event::Deadline => Close(R::IdleTimeout),
+                        Event::Finished => Close(R::Finished),
+                        other => closing(other),
+                    },
+                ),
+                (State::Closed, Wait),
+            ];
+            for (state, action) in expected {
+                let (mut exchange, mut balancer) = in_state(state);
+                let got = exchange.handle(event, &mut balancer);
+                assert_eq!(got, action, "{state:?} {event:?}");
+                if matches!(got, Close(_)) {
+                    assert_eq!(exchange.state, State::Closed);
+                    assert_eq!(balancer.active(), [0, 0], "released: {state:?} {event:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn servers_are_tried_until_the_retries_are_used_up() {
+        let mut balancer = Balancer::new(Policy::LeastConnections, 5, 0);
+        let mut exchange = Exchange::new(2);
+        let mut action = exchange.handle(Event::Accepted { header: false }, &mut balancer);
+        let mut tried = Vec::new();
+        while let Action::Connect { server } = action {
+            tried.push(server);
+            let failed = Event::ConnectFailed(ConnectFailure::TimedOut);
+            action = exchange.handle(failed, &mut balancer);
+        }
+        assert_eq!(tried, [0, 1, 2]);
+        assert_eq!(action, Action::Close(CloseReason::ConnectTimeout));
+        assert_eq!(exchange.failures(), 3);
+        assert_eq!(balancer.active(), [0; 5]);
+    }
+
+    #[test]
+    fn no_server_is_tried_twice() {
+        let mut balancer = Balancer::new(Policy::RoundRobin, 1, 0);
+        let mut exchange = Exchange::new(5);
+        exchange.handle(Event::Accepted { header: false }, &mut balancer);
+        let failed = Event::ConnectFailed(ConnectFailure::Refused);
+        let action = exchange.handle(failed, &mut balancer);
+        assert_eq!(action, Action::Close(CloseReason::ConnectFailed));
+    }
+
+    #[test]
+    fn a_close_from_outside_releases_the_server() {
+        let (mut exchange, mut balancer) = in_state(State::Relaying { server: 0 });
+        assert!(exchange.is_relaying());
+        exchange.handle_close(&mut balancer);
+        assert_eq!(balancer.active(), [0, 0]);
+        assert_eq!(exchange.server(), None);
+    }
+}

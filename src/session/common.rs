@@ -1,0 +1,161 @@
+//! What every connection has: its number, its timer, its counts, its end.
+
+use std::time::{Duration, Instant};
+
+use super::context::Context;
+use super::{Due, Histograms};
+use crate::mem::Key;
+use crate::ring::{Driver, SocketAddress};
+use crate::runtime::TimerId;
+use crate::service::CloseReason;
+
+/// The part of a connection that does not depend on its service.
+#[derive(Debug)]
+pub(super) struct Common {
+    id: u64,
+    pub(super) listener: usize,
+    opened: Instant,
+    last_active: Instant,
+    timer: Option<TimerId>,
+    dirty: bool,
+    closing: Option<CloseReason>,
+    pub(super) received: u64,
+    pub(super) sent: u64,
+}
+
+impl Common {
+    pub(super) fn new<D: Driver>(context: &mut Context<D>, listener: usize) -> Self {
+        let now = context.now();
+        Self {
+            id: context.next_id(),
+            listener,
+            opened: now,
+            last_active: now,
+            timer: None,
+            dirty: false,
+            closing: None,
+            received: 0,
+            sent: 0,
+        }
+    }
+
+    /// The connection's number in the logs.
+    pub(super) fn id(&self) -> u64 {
+        self.id
+    }
+
+    /// Has the connection flushed at the end of the turn.
+    pub(super) fn mark_dirty<D>(&mut self, context: &mut Context<D>, key: Key) {
+        if !self.dirty {
+            self.dirty = true;
+            context.dirty.push(key);
+        }
+    }
+
+    /// The connection is being flushed.
+    pub(super) fn clear_dirty(&mut self) {
+        self.dirty = false;
+    }
+
+    /// Replaces the timer.
+    pub(super) fn arm<D: Driver>(&mut self, context: &mut Context<D>, key: Key, after: Duration) {
+        self.disarm(context);
+        let deadline = context.now() + after;
+        self.timer = Some(context.reactor.arm(deadline, Due::Session(key)));
+    }
+
+    pub(super) fn disarm<D: Driver>(&mut self, context: &mut Context<D>) {
+        if let Some(timer) = self.timer.take() {
+            context.reactor.disarm(timer);
+        }
+    }
+
+    /// The timer has fired and is spent.
+    pub(super) fn timer_fired(&mut self) {
+        self.timer = None;
+    }
+
+    /// Bytes came from the client.
+    pub(super) fn count_received<D: Driver>(&mut self, context: &Context<D>, bytes: usize) {
+        self.last_active = context.now();
+        self.received += bytes as u64;
+        context
+            .listener_stats(self.listener)
+            .received
+            .add(bytes as u64);
+    }
+
+    /// Bytes went to the client.
+    pub(super) fn count_sent<D: Driver>(&mut self, context: &Context<D>, bytes: usize) {
+        self.last_active = context.now();
+        self.sent += bytes as u64;
+        context.listener_stats(self.listener).sent.add(bytes as u64);
+    }
+
+    /// Bytes moved between us and the upstream.
+    pub(super) fn note_active<D: Driver>(&mut self, context: &Context<D>) {
+        self.last_active = context.now();
+    }
+
+    /// The idle timer has fired: whether the connection was idle all that time. If not, the timer
+    /// is armed for what is left; this is why moving bytes costs no timer.
+    pub(super) fn is_idle<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        limit: Duration,
+    ) -> bool {
+        let idle = context.now().saturating_duration_since(self.last_active);
+        if idle >= limit {
+            return true;
+        }
+        self.arm(context, key, limit - idle);
+        false
+    }
+
+    /// Why the connection is ending, if it is.
+    pub(super) fn closing(&self) -> Option<CloseReason> {
+        self.closing
+    }
+
+    /// The connection ends. The first reason stays.
+    pub(super) fn begin_close<D: Driver>(&mut self, context: &mut Context<D>, reason: CloseReason) {
+        if self.closing.is_none() {
+            self.closing = Some(reason);
+        }
+        self.disarm(context);
+    }
+
+    /// The connection has ended: counts it and writes its line.
+    pub(super) fn record_end<D: Driver>(
+        &self,
+        context: &mut Context<D>,
+        client: Option<SocketAddress>,
+        server: Option<SocketAddress>,
+    ) {
+        let reason = self.closing.unwrap_or(CloseReason::Finished);
+        let stats = context.listener_stats(self.listener);
+        stats.active.decrement();
+        stats.closed[reason.index()].add(1);
+        context.cell().active.decrement();
+        let duration = context.now().saturating_duration_since(self.opened);
+        Histograms::record(&mut context.histograms.duration, duration);
+        if context.options.access_log {
+            let show = |address: Option<SocketAddress>| {
+                address.map_or_else(|| "-".to_owned(), |address| address.to_string())
+            };
+            tracing::info!(
+                target: "access",
+                id = self.id,
+                listener = %context.options.listeners[self.listener].name,
+                client = %show(client),
+                server = %show(server),
+                received = self.received,
+                sent = self.sent,
+                seconds = duration.as_secs_f64(),
+                reason = reason.name(),
+                "connection"
+            );
+        }
+    }
+}

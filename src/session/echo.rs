@@ -1,0 +1,178 @@
+//! The echo service: every byte goes back.
+
+use super::CLIENT;
+use super::common::Common;
+use super::context::Context;
+use crate::mem::Key;
+use crate::net::{Stream, StreamEvent};
+use crate::proto::proxy_protocol::{self, Parsed, Source};
+use crate::ring::{Completion, Driver, Fd, SocketAddress};
+use crate::service::CloseReason;
+
+/// One echoed connection.
+#[derive(Debug)]
+pub(super) struct Echo {
+    common: Common,
+    stream: Stream,
+    ended: bool,
+    /// The beginning of a PROXY protocol header, while one is expected.
+    header: Option<Vec<u8>>,
+    client: Option<Box<SocketAddress>>,
+}
+
+impl Echo {
+    pub(super) fn new(common: Common, socket: Fd) -> Self {
+        let stream = Stream::new(CLIENT, Some(socket));
+        Self {
+            common,
+            stream,
+            ended: false,
+            header: None,
+            client: None,
+        }
+    }
+
+    pub(super) fn start<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        if let (true, Some(fd)) = (context.options.access_log, self.stream.fd()) {
+            self.client = context.reactor.driver().peer_address(fd).ok().map(Box::new);
+        }
+        let options = &context.options.listeners[self.common.listener];
+        let wait = if options.accept_header {
+            self.header = Some(Vec::new());
+            options.header_timeout
+        } else {
+            options.idle_timeout
+        };
+        self.common.arm(context, key, wait);
+        self.stream.receive(&mut context.reactor, key, false);
+    }
+
+    pub(super) fn handle<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        completion: Completion,
+    ) {
+        let event = self.stream.handle(&mut context.reactor, key, completion);
+        if self.common.closing().is_some() {
+            return;
+        }
+        match event {
+            StreamEvent::Data(buf) => {
+                self.common.count_received(context, buf.len());
+                if self.header.is_some() {
+                    self.read_header(context, key, &buf);
+                } else {
+                    self.stream.queue(buf);
+                }
+            }
+            StreamEvent::End if self.header.is_some() => {
+                self.close(context, key, CloseReason::ProxyHeaderInvalid);
+                return;
+            }
+            StreamEvent::End => self.ended = true,
+            StreamEvent::Starved => {
+                context.starved.push_back((key, CLIENT));
+                return;
+            }
+            StreamEvent::Sent(bytes) => {
+                self.common.count_sent(context, bytes);
+                if self.stream.is_drained() && !self.ended && self.stream.is_receiving() {
+                    return;
+                }
+            }
+            StreamEvent::Broken(_) => {
+                self.close(context, key, CloseReason::ClientReset);
+                return;
+            }
+            StreamEvent::Writable | StreamEvent::Quiet => {}
+            StreamEvent::Readable | StreamEvent::Connected | StreamEvent::ConnectFailed(_) => {}
+        }
+        self.common.mark_dirty(context, key);
+    }
+
+    pub(super) fn flush<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        self.common.clear_dirty();
+        if self.common.closing().is_some() {
+            return;
+        }
+        self.stream.flush(&mut context.reactor, key);
+        if self.stream.is_blocked() {
+            if self.stream.is_receiving() {
+                context.stats().relay.pauses.add(1);
+                self.stream.pause(&mut context.reactor, key);
+            }
+        } else if !self.ended {
+            let once = self.stream.is_congested();
+            self.stream.receive(&mut context.reactor, key, once);
+        } else if self.stream.is_drained() {
+            self.close(context, key, CloseReason::Finished);
+        }
+    }
+
+    pub(super) fn feed<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        self.stream.feed();
+        self.common.mark_dirty(context, key);
+    }
+
+    pub(super) fn handle_timeout<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        self.common.timer_fired();
+        let limit = context.options.listeners[self.common.listener].idle_timeout;
+        if self.header.is_some() {
+            self.close(context, key, CloseReason::ProxyHeaderTimeout);
+        } else if self.common.is_idle(context, key, limit) {
+            self.close(context, key, CloseReason::IdleTimeout);
+        }
+    }
+
+    pub(super) fn cut<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        self.close(context, key, CloseReason::ShutdownTimeout);
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.common.closing().is_some() && self.stream.is_quiet()
+    }
+
+    pub(super) fn finish<D: Driver>(mut self, context: &mut Context<D>, key: Key) {
+        self.stream.close(&mut context.reactor, key);
+        let client = self.client.as_deref().copied();
+        self.common.record_end(context, client, None);
+    }
+
+    fn close<D: Driver>(&mut self, context: &mut Context<D>, key: Key, reason: CloseReason) {
+        self.common.begin_close(context, reason);
+        let lost = self.stream.abandon(&mut context.reactor, key);
+        if let (true, Some(fd)) = (lost || reason.is_cut(), self.stream.fd()) {
+            context.reactor.driver().reset_on_close(fd);
+        }
+    }
+
+    fn read_header<D: Driver>(&mut self, context: &mut Context<D>, key: Key, bytes: &[u8]) {
+        let Some(header) = &mut self.header else {
+            return;
+        };
+        header.extend_from_slice(bytes);
+        match proxy_protocol::parse(header) {
+            Ok(Parsed::Incomplete { .. }) => {}
+            Ok(Parsed::Complete {
+                header: parsed,
+                consumed,
+            }) => {
+                if let Source::Inet { source, .. } = parsed.source {
+                    self.client = Some(Box::new(SocketAddress::inet(source)));
+                }
+                if header.len() > consumed {
+                    self.stream
+                        .queue(crate::mem::Buf::copy_of(&header[consumed..]));
+                }
+                self.header = None;
+                let idle = context.options.listeners[self.common.listener].idle_timeout;
+                self.common.arm(context, key, idle);
+            }
+            Err(error) => {
+                tracing::debug!(id = self.common.id(), %error, "PROXY protocol header refused");
+                self.close(context, key, CloseReason::ProxyHeaderInvalid);
+            }
+        }
+    }
+}

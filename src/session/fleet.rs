@@ -1,0 +1,165 @@
+//! What workers see of each other: load, rings, counters. Each cell has one writer, its worker.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+
+use super::SessionStats;
+use crate::ring::Fd;
+use crate::runtime::{Gauge, LoopStats};
+
+/// Fewest connections more than the least loaded worker that make handing over worth its hop.
+const HAND_OFF_MARGIN: u64 = 8;
+/// No ring yet, or none that can be sent to.
+const NO_RING: i32 = -1;
+
+/// All workers of a server.
+#[derive(Debug)]
+pub struct Fleet {
+    cells: Box<[WorkerCell]>,
+}
+
+/// One worker as the others and the control plane see it.
+#[derive(Debug)]
+#[repr(align(128))]
+pub struct WorkerCell {
+    /// Connections it has.
+    pub active: Gauge,
+    /// What its sessions count.
+    pub stats: SessionStats,
+    /// What its loop counts.
+    pub loops: Arc<LoopStats>,
+    ring: AtomicI32,
+    accepting: AtomicBool,
+}
+
+impl WorkerCell {
+    /// The worker takes connections that are handed over to `ring`.
+    pub fn open(&self, ring: Option<Fd>) {
+        self.ring
+            .store(ring.map_or(NO_RING, |fd| fd.0), Ordering::Release);
+        self.accepting.store(true, Ordering::Release);
+    }
+
+    /// The worker takes no more connections, and hands none over.
+    pub fn close(&self) {
+        self.accepting.store(false, Ordering::Release);
+    }
+
+    /// Whether the worker may still take or hand over connections.
+    #[must_use]
+    pub fn is_accepting(&self) -> bool {
+        self.accepting.load(Ordering::Acquire)
+    }
+}
+
+impl Fleet {
+    /// So many workers, which count for so many listeners and upstreams.
+    #[must_use]
+    pub fn new(workers: usize, listeners: usize, upstreams: usize) -> Self {
+        let cell = || WorkerCell {
+            active: Gauge::new(),
+            stats: SessionStats::new(listeners, upstreams),
+            loops: Arc::new(LoopStats::default()),
+            ring: AtomicI32::new(NO_RING),
+            accepting: AtomicBool::new(false),
+        };
+        Self {
+            cells: (0..workers).map(|_| cell()).collect(),
+        }
+    }
+
+    /// The workers, in their order.
+    #[must_use]
+    pub fn cells(&self) -> &[WorkerCell] {
+        &self.cells
+    }
+
+    /// Connections of one listener, over all workers.
+    #[must_use]
+    pub fn listener_active(&self, listener: usize) -> u64 {
+        self.cells
+            .iter()
+            .map(|cell| cell.stats.listeners[listener].active.get())
+            .sum()
+    }
+
+    /// The largest load divided by the mean load; 1 when all are equal or there is none.
+    #[must_use]
+    pub fn imbalance(&self) -> f64 {
+        let loads = self.cells.iter().map(|cell| as_float(cell.active.get()));
+        let (sum, most) = loads.fold((0.0, 0.0), |(sum, most): (f64, f64), load| {
+            (sum + load, most.max(load))
+        });
+        if sum == 0.0 {
+            1.0
+        } else {
+            most * as_float(self.cells.len() as u64) / sum
+        }
+    }
+
+    /// The ring that `worker` should hand a new connection to: the least loaded worker's, if
+    /// `worker` has more than `ratio` times the mean.
+    #[must_use]
+    pub fn relief(&self, worker: usize, ratio: f64) -> Option<Fd> {
+        let own = self.cells[worker].active.get();
+        let total: u64 = self.cells.iter().map(|cell| cell.active.get()).sum();
+        let mean = as_float(total) / as_float(self.cells.len() as u64);
+        if as_float(own) <= ratio * mean {
+            return None;
+        }
+        let takers = self.cells.iter().filter(|cell| cell.is_accepting());
+        let least = takers.min_by_key(|cell| cell.active.get())?;
+        let ring = least.ring.load(Ordering::Acquire);
+        let worth = own >= least.active.get() + HAND_OFF_MARGIN;
+        (worth && ring != NO_RING).then_some(Fd(ring))
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "counts of connections are far below 2^53"
+)]
+fn as_float(count: u64) -> f64 {
+    count as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fleet(loads: &[u64]) -> Fleet {
+        let fleet = Fleet::new(loads.len(), 1, 0);
+        for (index, (cell, load)) in fleet.cells().iter().zip(loads).enumerate() {
+            cell.open(Some(Fd(i32::try_from(100 + index).unwrap())));
+            (0..*load).for_each(|_| cell.active.increment());
+        }
+        fleet
+    }
+
+    #[test]
+    fn only_an_overloaded_worker_hands_over_and_to_the_least_loaded() {
+        let uneven = fleet(&[40, 5, 15]);
+        assert_eq!(uneven.relief(0, 1.5), Some(Fd(101)));
+        assert_eq!(uneven.relief(1, 1.5), None);
+        assert_eq!(uneven.relief(2, 1.5), None);
+        assert_eq!(uneven.relief(0, 2.5), None, "below the ratio");
+        assert!((uneven.imbalance() - 2.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn small_differences_stay_and_so_does_a_lone_worker() {
+        assert_eq!(fleet(&[7, 0]).relief(0, 1.5), None);
+        assert_eq!(fleet(&[8, 0]).relief(0, 1.5), Some(Fd(101)));
+        assert_eq!(fleet(&[1000]).relief(0, 1.0), None);
+        assert!((fleet(&[0, 0]).imbalance() - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_worker_that_stops_takes_nothing() {
+        let stopping = fleet(&[90, 0, 30]);
+        stopping.cells()[1].close();
+        assert_eq!(stopping.relief(0, 1.5), Some(Fd(102)));
+        stopping.cells()[2].open(None);
+        assert_eq!(stopping.relief(0, 1.5), None, "no ring to send to");
+    }
+}

@@ -1,0 +1,284 @@
+//! Where transport and decisions meet: the connections of one worker.
+//!
+//! [`Sessions`] owns every connection as a slot, gives each completion to the slot that it is for,
+//! and carries out what the services decide. This folder alone knows both sides.
+//!
+//! | file | job |
+//! |---|---|
+//! | `accept` | listeners, limits, handing connections to other workers, draining |
+//! | `echo`, `relay` | the two kinds of connections |
+//! | `common` | what every connection has: its number, its timer, its end |
+//! | `context` | what connections share: reactor, pipes, upstreams, lists of work |
+//! | `fleet` | what workers see of each other |
+//! | `stats` | counters |
+//! | `options` | how all of this is set up |
+
+mod accept;
+mod common;
+mod context;
+mod echo;
+mod fleet;
+mod options;
+mod relay;
+mod stats;
+
+use std::time::Instant;
+
+pub use self::fleet::{Fleet, WorkerCell};
+pub use self::options::{
+    ListenerOptions, RelayOptions, ServiceOptions, SessionOptions, UpstreamOptions,
+};
+pub use self::stats::{
+    ErrorKind, Histograms, ListenerStats, RelayStats, SessionStats, UpstreamStats,
+};
+
+use self::accept::Acceptor;
+use self::common::Common;
+use self::context::Context;
+use self::echo::Echo;
+use self::relay::Relay;
+use crate::mem::{Key, Slab};
+use crate::ring::{Completion, Driver, DriverError, Fd, Lane, Token, Verb};
+use crate::runtime::Reactor;
+use crate::service::CloseReason;
+
+/// What a timer is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Due {
+    /// A connection's present deadline.
+    Session(Key),
+    /// An acceptor that failed may try again.
+    Acceptor(u32),
+    /// The shutdown's time is over.
+    Shutdown,
+}
+
+/// One connection.
+#[derive(Debug)]
+enum Session {
+    Echo(Echo),
+    Relay(Relay),
+}
+
+/// All connections of one worker.
+#[derive(Debug)]
+pub struct Sessions<D: Driver> {
+    slab: Slab<Session>,
+    acceptors: Vec<Acceptor>,
+    context: Context<D>,
+    draining: bool,
+    cut: u64,
+}
+
+impl<D: Driver> Sessions<D> {
+    /// No connection yet. [`Sessions::start`] begins to accept.
+    #[must_use]
+    pub fn new(reactor: Reactor<D, Due>, options: SessionOptions) -> Self {
+        let acceptors = options
+            .listeners
+            .iter()
+            .enumerate()
+            .flat_map(|(listener, options)| {
+                options
+                    .sockets
+                    .iter()
+                    .map(move |socket| Acceptor::new(listener, *socket))
+            })
+            .collect();
+        Self {
+            slab: Slab::with_limit(options.connections_max),
+            acceptors,
+            context: Context::new(reactor, options),
+            draining: false,
+            cut: 0,
+        }
+    }
+
+    /// The reactor, for the worker's own operations and its loop.
+    pub fn reactor(&mut self) -> &mut Reactor<D, Due> {
+        &mut self.context.reactor
+    }
+
+    /// The two histograms so far.
+    #[must_use]
+    pub fn histograms(&self) -> &Histograms {
+        &self.context.histograms
+    }
+
+    /// One turn: submit, wait and reap into `batch`. Does not wait while there is work left.
+    ///
+    /// # Errors
+    /// Only when the driver is beyond use.
+    pub fn wait(&mut self, batch: &mut Vec<Completion>) -> Result<(), DriverError> {
+        let busy = !self.context.dirty.is_empty();
+        self.context.reactor.turn(busy, batch)
+    }
+
+    /// Gives one completion to whom it is for.
+    pub fn drive(&mut self, completion: Completion) {
+        let Token { key, verb, .. } = completion.token;
+        match verb {
+            Verb::Accept => self.handle_accept(completion),
+            Verb::Arrival => self.handle_arrival(completion),
+            Verb::HandOff => self.handle_hand_off(completion),
+            // Nobody waits for a close, and the mailbox is the worker's.
+            Verb::Close | Verb::Wake => {}
+            Verb::Receive
+            | Verb::Send
+            | Verb::Connect
+            | Verb::PollIn
+            | Verb::PollOut
+            | Verb::Cancel => {
+                match self.slab.get_mut(key) {
+                    Some(Session::Relay(relay)) => {
+                        relay.handle(&mut self.context, key, completion);
+                    }
+                    Some(Session::Echo(echo)) => echo.handle(&mut self.context, key, completion),
+                    None => self.context.stats().stale.add(1),
+                }
+                self.remove_if_finished(key);
+            }
+        }
+    }
+
+    /// A timer is due.
+    pub fn timeout(&mut self, due: Due) {
+        match due {
+            Due::Session(key) => {
+                match self.slab.get_mut(key) {
+                    Some(Session::Relay(relay)) => relay.handle_timeout(&mut self.context, key),
+                    Some(Session::Echo(echo)) => echo.handle_timeout(&mut self.context, key),
+                    None => {}
+                }
+                self.remove_if_finished(key);
+            }
+            Due::Acceptor(index) => self.retry_accept(index),
+            Due::Shutdown => self.cut_all(),
+        }
+    }
+
+    /// Sends what the turn has queued: one send per connection, and all that follows from it.
+    pub fn flush_dirty(&mut self) {
+        self.feed_starved();
+        let mut dirty = std::mem::take(&mut self.context.flushing);
+        std::mem::swap(&mut dirty, &mut self.context.dirty);
+        for key in dirty.drain(..) {
+            match self.slab.get_mut(key) {
+                Some(Session::Relay(relay)) => relay.flush(&mut self.context, key),
+                Some(Session::Echo(echo)) => echo.flush(&mut self.context, key),
+                None => {}
+            }
+            self.remove_if_finished(key);
+        }
+        self.context.flushing = dirty;
+    }
+
+    /// How many connections there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    /// Whether there is no connection.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.slab.is_empty()
+    }
+
+    /// How many connections the shutdown's deadline has cut.
+    #[must_use]
+    pub fn cut(&self) -> u64 {
+        self.cut
+    }
+
+    /// Pipes that are open.
+    #[must_use]
+    pub fn pipes_open(&self) -> usize {
+        self.context.pipes.open()
+    }
+
+    /// Ends all connections that are left.
+    pub fn cut_all(&mut self) {
+        let keys: Vec<Key> = self.slab.keys().collect();
+        for key in keys {
+            match self.slab.get_mut(key) {
+                Some(Session::Relay(relay)) => relay.cut(&mut self.context, key),
+                Some(Session::Echo(echo)) => echo.cut(&mut self.context, key),
+                None => {}
+            }
+            self.cut += 1;
+            self.remove_if_finished(key);
+        }
+    }
+
+    /// Closes what is left open when all connections have ended.
+    pub fn finish(&mut self) {
+        let Context { pipes, reactor, .. } = &mut self.context;
+        pipes.clear(reactor.driver());
+    }
+
+    /// Arms the shutdown's deadline.
+    pub fn arm_shutdown(&mut self, deadline: Instant) {
+        self.context.reactor.arm(deadline, Due::Shutdown);
+    }
+
+    /// Makes a slot for an accepted connection and starts its service.
+    fn open(&mut self, listener: usize, socket: Fd) {
+        let context = &mut self.context;
+        let common = Common::new(context, listener);
+        let session = match context.options.listeners[listener].service {
+            ServiceOptions::Echo => Session::Echo(Echo::new(common, socket)),
+            ServiceOptions::Tcp { upstream } => {
+                Session::Relay(Relay::new(context, common, socket, upstream))
+            }
+        };
+        let Ok(key) = self.slab.insert(session) else {
+            context.refuse(listener, socket, CloseReason::Resources);
+            return;
+        };
+        context.listener_stats(listener).active.increment();
+        context.cell().active.increment();
+        match self.slab.get_mut(key) {
+            Some(Session::Relay(relay)) => relay.start(context, key),
+            Some(Session::Echo(echo)) => echo.start(context, key),
+            None => {}
+        }
+        self.remove_if_finished(key);
+    }
+
+    fn remove_if_finished(&mut self, key: Key) {
+        let finished = match self.slab.get(key) {
+            Some(Session::Relay(relay)) => relay.is_finished(),
+            Some(Session::Echo(echo)) => echo.is_finished(),
+            None => false,
+        };
+        if !finished {
+            return;
+        }
+        match self.slab.remove(key) {
+            Some(Session::Relay(relay)) => relay.finish(&mut self.context, key),
+            Some(Session::Echo(echo)) => echo.finish(&mut self.context, key),
+            None => {}
+        }
+    }
+
+    /// Lets as many starved connections receive again as there are free buffers.
+    fn feed_starved(&mut self) {
+        if self.context.starved.is_empty() {
+            return;
+        }
+        for _ in 0..self.context.reactor.free_buffers() {
+            let Some((key, lane)) = self.context.starved.pop_front() else {
+                return;
+            };
+            match self.slab.get_mut(key) {
+                Some(Session::Relay(relay)) => relay.feed(&mut self.context, key, lane),
+                Some(Session::Echo(echo)) => echo.feed(&mut self.context, key),
+                None => {}
+            }
+        }
+    }
+}
+
+/// The lane of every connection that was accepted.
+const CLIENT: Lane = Lane::Client;

@@ -1,0 +1,233 @@
+//! The TCP proxy's connections: two streams, two directions, one exchange that decides.
+
+mod connect;
+mod transfer;
+
+use std::time::Instant;
+
+use super::CLIENT;
+use super::common::Common;
+use super::context::Context;
+use crate::mem::{Buf, Key};
+use crate::net::{Broken, Direction, Stream, StreamEvent};
+use crate::proto::proxy_protocol::{self, Parsed, Source};
+use crate::ring::{Completion, Driver, Fd, LANES, Lane, SocketAddress};
+use crate::service::CloseReason;
+use crate::service::proxy::{Action, Event, Exchange, Meter};
+
+/// One proxied connection. Directions and meters are indexed by the lane that bytes come from.
+#[derive(Debug)]
+pub(super) struct Relay {
+    common: Common,
+    streams: [Stream; LANES],
+    directions: [Direction; LANES],
+    meters: [Meter; LANES],
+    exchange: Exchange,
+    upstream: usize,
+    connecting_since: Instant,
+    /// The connect is being cancelled because its time was over.
+    connect_expired: bool,
+    /// What is kept of few connections only.
+    extra: Option<Box<Extra>>,
+}
+
+/// What only connections with a PROXY protocol header or an access line need.
+#[derive(Debug, Default)]
+struct Extra {
+    /// The beginning of the client's PROXY protocol header.
+    header: Vec<u8>,
+    /// Bytes that came behind it.
+    early: Option<Buf>,
+    client: Option<SocketAddress>,
+    /// The address that the client connected to, if a header said so.
+    destination: Option<SocketAddress>,
+}
+
+impl Relay {
+    pub(super) fn new<D: Driver>(
+        context: &Context<D>,
+        common: Common,
+        socket: Fd,
+        upstream: usize,
+    ) -> Self {
+        let retries = context.options.upstreams[upstream].retries;
+        Self {
+            common,
+            streams: [
+                Stream::new(CLIENT, Some(socket)),
+                Stream::new(Lane::Upstream, None),
+            ],
+            directions: [Direction::default(), Direction::default()],
+            meters: [Meter::default(); LANES],
+            exchange: Exchange::new(retries),
+            upstream,
+            connecting_since: context.now(),
+            connect_expired: false,
+            extra: None,
+        }
+    }
+
+    pub(super) fn start<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        let header = context.options.listeners[self.common.listener].accept_header;
+        if header || context.options.access_log {
+            let client = match self.streams[CLIENT.index()].fd() {
+                Some(fd) => context.reactor.driver().peer_address(fd).ok(),
+                None => None,
+            };
+            self.extra = Some(Box::new(Extra {
+                client,
+                ..Extra::default()
+            }));
+        }
+        self.advance(context, key, Event::Accepted { header });
+    }
+
+    pub(super) fn handle<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        completion: Completion,
+    ) {
+        let lane = completion.token.lane;
+        let event = self.streams[lane.index()].handle(&mut context.reactor, key, completion);
+        if self.common.closing().is_some() {
+            return;
+        }
+        if !self.exchange.is_relaying() {
+            self.handle_before(context, key, event);
+            return;
+        }
+        match event {
+            StreamEvent::Data(buf) => self.take_data(context, lane, buf),
+            StreamEvent::Sent(bytes) => {
+                if !self.take_sent(context, lane, bytes) {
+                    return;
+                }
+            }
+            StreamEvent::End => self.directions[lane.index()].note_end(),
+            StreamEvent::Starved => {
+                context.starved.push_back((key, lane));
+                return;
+            }
+            StreamEvent::Broken(_) => {
+                self.break_off(context, key, lane);
+                return;
+            }
+            StreamEvent::Readable
+            | StreamEvent::Writable
+            | StreamEvent::Quiet
+            | StreamEvent::Connected
+            | StreamEvent::ConnectFailed(_) => {}
+        }
+        self.common.mark_dirty(context, key);
+    }
+
+    pub(super) fn handle_timeout<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        self.common.timer_fired();
+        let limit = context.options.listeners[self.common.listener].idle_timeout;
+        if self.exchange.is_relaying() {
+            if self.common.is_idle(context, key, limit) {
+                self.advance(context, key, Event::Deadline);
+            }
+        } else if self.exchange.server().is_some() {
+            // The connect completes as cancelled, or has won the race.
+            self.connect_expired = true;
+            self.streams[Lane::Upstream.index()].cancel_connect(&mut context.reactor, key);
+        } else {
+            self.advance(context, key, Event::Deadline);
+        }
+    }
+
+    pub(super) fn feed<D: Driver>(&mut self, context: &mut Context<D>, key: Key, lane: Lane) {
+        self.streams[lane.index()].feed();
+        self.common.mark_dirty(context, key);
+    }
+
+    pub(super) fn cut<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        self.close(context, key, CloseReason::ShutdownTimeout);
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.common.closing().is_some() && self.streams.iter().all(Stream::is_quiet)
+    }
+
+    pub(super) fn finish<D: Driver>(mut self, context: &mut Context<D>, key: Key) {
+        let server = match (context.options.access_log, self.streams[1].fd()) {
+            (true, Some(fd)) => context.reactor.driver().peer_address(fd).ok(),
+            (true, None) | (false, _) => None,
+        };
+        for stream in &mut self.streams {
+            stream.close(&mut context.reactor, key);
+        }
+        let client = self.extra.and_then(|extra| extra.client);
+        self.common.record_end(context, client, server);
+    }
+
+    /// Gives the exchange an event and carries out what it decides, until there is nothing more.
+    fn advance<D: Driver>(&mut self, context: &mut Context<D>, key: Key, event: Event) {
+        let mut next = Some(event);
+        while let Some(event) = next.take() {
+            let had_server = self.exchange.server().is_some();
+            let action = self
+                .exchange
+                .handle(event, &mut context.balancers[self.upstream]);
+            self.count_server(context, had_server);
+            match action {
+                Action::ReadHeader => self.read_header(context, key),
+                Action::Connect { server } => next = self.connect(context, key, server),
+                Action::Relay => self.begin_relay(context, key),
+                Action::Close(reason) => self.close(context, key, reason),
+                Action::Wait => {}
+            }
+        }
+    }
+
+    /// Keeps the gauge of the upstream's connections, as the exchange goes to a server or leaves.
+    fn count_server<D: Driver>(&self, context: &Context<D>, had_server: bool) {
+        let active = &context.stats().upstreams[self.upstream].active;
+        match (had_server, self.exchange.server().is_some()) {
+            (false, true) => active.increment(),
+            (true, false) => active.decrement(),
+            (true, true) | (false, false) => {}
+        }
+    }
+
+    fn break_off<D: Driver>(&mut self, context: &mut Context<D>, key: Key, lane: Lane) {
+        let event = match lane {
+            Lane::Client => Event::ClientReset,
+            Lane::Upstream => Event::UpstreamReset,
+        };
+        self.advance(context, key, event);
+    }
+
+    /// Ends the connection: nothing new is armed, what is armed is ended, pipes are given back.
+    fn close<D: Driver>(&mut self, context: &mut Context<D>, key: Key, reason: CloseReason) {
+        let had_server = self.exchange.server().is_some();
+        self.exchange
+            .handle_close(&mut context.balancers[self.upstream]);
+        self.count_server(context, had_server);
+        self.common.begin_close(context, reason);
+        let mut lost = reason.is_cut();
+        for direction in &mut self.directions {
+            lost |= direction.release(&mut context.reactor, &mut context.pipes);
+        }
+        context.stats().relay.pipes.set(context.pipes.open() as u64);
+        for stream in &mut self.streams {
+            lost |= stream.abandon(&mut context.reactor, key);
+        }
+        if lost {
+            // Both sides must see a cut stream as cut: an orderly end would pass it off as whole.
+            for fd in self.streams.iter().filter_map(Stream::fd) {
+                context.reactor.driver().reset_on_close(fd);
+            }
+        }
+    }
+
+    fn client(&mut self) -> &mut Stream {
+        &mut self.streams[CLIENT.index()]
+    }
+
+    fn server(&mut self) -> &mut Stream {
+        &mut self.streams[Lane::Upstream.index()]
+    }
+}

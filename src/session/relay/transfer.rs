@@ -1,0 +1,170 @@
+//! While bytes are relayed: copying, splicing, back-pressure, half-close.
+
+use super::*;
+use crate::runtime::Budget;
+use crate::service::proxy::Switch;
+use crate::session::ErrorKind;
+
+impl Relay {
+    /// Bytes came in copy mode: they wait for the turn's end, to leave in one send.
+    pub(super) fn take_data<D: Driver>(&mut self, context: &Context<D>, lane: Lane, buf: Buf) {
+        let bytes = buf.len();
+        match lane {
+            Lane::Client => self.common.count_received(context, bytes),
+            Lane::Upstream => self.common.note_active(context),
+        }
+        context.stats().relay.copied.add(bytes as u64);
+        self.directions[lane.index()].note_received(bytes);
+        self.streams[lane.other().index()].queue(buf);
+    }
+
+    /// Bytes were sent in copy mode. Whether anything waited for that.
+    pub(super) fn take_sent<D: Driver>(
+        &mut self,
+        context: &Context<D>,
+        lane: Lane,
+        bytes: usize,
+    ) -> bool {
+        match lane {
+            Lane::Client => self.common.count_sent(context, bytes),
+            Lane::Upstream => self.common.note_active(context),
+        }
+        let source = lane.other().index();
+        let direction = &self.directions[source];
+        !(self.streams[lane.index()].is_drained()
+            && self.streams[source].is_receiving()
+            && !direction.has_ended()
+            && !direction.is_promoting())
+    }
+
+    /// The turn's end: everything that this turn has brought is sent, and what comes next is
+    /// armed.
+    pub(in crate::session) fn flush<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        self.common.clear_dirty();
+        if self.common.closing().is_some() {
+            return;
+        }
+        if !self.exchange.is_relaying() {
+            self.resume_header(context, key);
+            return;
+        }
+        for stream in &mut self.streams {
+            stream.flush(&mut context.reactor, key);
+        }
+        for lane in Lane::ALL {
+            if let Err(broken) = self.steer(context, key, lane) {
+                self.break_off(context, key, broken);
+                return;
+            }
+        }
+        if self.directions.iter().all(Direction::is_done) {
+            self.advance(context, key, Event::Finished);
+        }
+    }
+
+    /// Takes one direction as far as it goes now. The error is the lane that failed.
+    fn steer<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        lane: Lane,
+    ) -> Result<(), Lane> {
+        self.meter(context, key, lane);
+        let index = lane.index();
+        let (source, sink) = both(&mut self.streams, lane);
+        if self.directions[index].try_splice(source, sink) {
+            context.stats().relay.promotions.add(1);
+        }
+        if self.directions[index].is_splicing() {
+            self.pump(context, key, lane)?;
+        }
+        let (source, sink) = both(&mut self.streams, lane);
+        let direction = &mut self.directions[index];
+        if direction.is_copying() && !direction.is_promoting() && !direction.has_ended() {
+            if sink.is_blocked() {
+                if source.is_receiving() {
+                    context.stats().relay.pauses.add(1);
+                    source.pause(&mut context.reactor, key);
+                }
+            } else {
+                source.receive(&mut context.reactor, key, sink.is_congested());
+            }
+        }
+        let last = self.directions[lane.other().index()].is_done();
+        self.directions[index]
+            .try_shut(&mut context.reactor, sink, last)
+            .map(drop)
+            .map_err(|_| lane.other())
+    }
+
+    /// Splices, and demotes a direction that carries little.
+    fn pump<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        lane: Lane,
+    ) -> Result<(), Lane> {
+        let budget = Budget::new(context.options.relay.turn_budget);
+        let ends = both(&mut self.streams, lane);
+        let direction = &mut self.directions[lane.index()];
+        let Context { reactor, pipes, .. } = context;
+        let pumped = direction
+            .pump(reactor, key, ends, pipes, budget)
+            .map_err(|broken| match broken {
+                Broken::Source(_) => lane,
+                Broken::Sink(_) => lane.other(),
+            })?;
+        match lane {
+            Lane::Client => self.common.count_received(context, pumped.received),
+            Lane::Upstream => self.common.count_sent(context, pumped.sent),
+        }
+        let relay = &context.stats().relay;
+        relay.spliced.add(pumped.sent as u64);
+        relay.pipes.set(context.pipes.open() as u64);
+        if pumped.refused {
+            context.stats().error(ErrorKind::Pipe);
+            self.meters[lane.index()].handle_refusal();
+        } else if pumped.received > 0 {
+            let options = context.options.relay.meter;
+            self.meters[lane.index()].handle_turn(&options, pumped.received);
+            // Not only in the turn that decides it: bytes in the pipe may have to go first.
+            if !self.meters[lane.index()].is_spliced() {
+                self.demote(context, lane);
+            }
+        }
+        if pumped.busy {
+            self.common.mark_dirty(context, key);
+        }
+        Ok(())
+    }
+
+    fn demote<D: Driver>(&mut self, context: &mut Context<D>, lane: Lane) {
+        let direction = &mut self.directions[lane.index()];
+        if direction.demote(&mut context.reactor, &mut context.pipes) {
+            context.stats().relay.demotions.add(1);
+        }
+    }
+
+    /// Weighs what came in copy mode in this turn, and promotes a direction that is bulk.
+    fn meter<D: Driver>(&mut self, context: &mut Context<D>, key: Key, lane: Lane) {
+        let direction = &mut self.directions[lane.index()];
+        let fresh = direction.take_fresh();
+        if fresh == 0 {
+            return;
+        }
+        let options = context.options.relay.meter;
+        let switch = self.meters[lane.index()].handle_turn(&options, fresh);
+        if switch == Some(Switch::Promote) {
+            direction.promote(&mut context.reactor, key, &mut self.streams[lane.index()]);
+        }
+    }
+}
+
+/// The stream that bytes come from in the direction of `lane`, and the one that they go to.
+fn both(streams: &mut [Stream; LANES], lane: Lane) -> (&mut Stream, &mut Stream) {
+    let [client, upstream] = streams;
+    match lane {
+        Lane::Client => (client, upstream),
+        Lane::Upstream => (upstream, client),
+    }
+}

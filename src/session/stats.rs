@@ -1,0 +1,194 @@
+//! What a worker's sessions count. One writer, the worker; read by the exporter.
+
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+
+use crate::runtime::{Counter, Gauge};
+use crate::service::CloseReason;
+use crate::service::proxy::ConnectFailure;
+
+/// Largest duration that a histogram tells apart, in microseconds: a day.
+const MICROS_MAX: u64 = 24 * 60 * 60 * 1_000_000;
+/// Significant digits of the histograms: within one percent.
+const DIGITS: u8 = 2;
+
+/// One worker's counters.
+#[derive(Debug)]
+pub struct SessionStats {
+    /// By listener.
+    pub listeners: Box<[ListenerStats]>,
+    /// By upstream.
+    pub upstreams: Box<[UpstreamStats]>,
+    /// How bytes were moved.
+    pub relay: RelayStats,
+    /// Errors by kind, in the order of [`ErrorKind::ALL`].
+    pub errors: [Counter; ErrorKind::ALL.len()],
+    /// Connections handed to another worker.
+    pub handed_over: Counter,
+    /// Connections taken from another worker.
+    pub taken_over: Counter,
+    /// Completions for a slot that had ended.
+    pub stale: Counter,
+}
+
+/// One listener's counters.
+#[derive(Debug)]
+pub struct ListenerStats {
+    /// Connections open now.
+    pub active: Gauge,
+    /// Connections accepted, those refused at once among them.
+    pub accepted: Counter,
+    /// Connections ended, in the order of [`CloseReason::ALL`].
+    pub closed: [Counter; CloseReason::ALL.len()],
+    /// Bytes received from clients.
+    pub received: Counter,
+    /// Bytes sent to clients.
+    pub sent: Counter,
+}
+
+/// One upstream's counters.
+#[derive(Debug)]
+pub struct UpstreamStats {
+    /// Connections open now, those being made among them.
+    pub active: Gauge,
+    /// Connections that stood.
+    pub connected: Counter,
+    /// Connects that failed, in the order of [`ConnectFailure::ALL`].
+    pub failed: [Counter; ConnectFailure::ALL.len()],
+    /// Connects to a further server after one had failed.
+    pub retries: Counter,
+}
+
+/// How bytes were moved.
+#[derive(Debug, Default)]
+pub struct RelayStats {
+    /// Bytes copied through pool buffers.
+    pub copied: Counter,
+    /// Bytes spliced.
+    pub spliced: Counter,
+    /// Directions that changed to splicing.
+    pub promotions: Counter,
+    /// Directions that changed back.
+    pub demotions: Counter,
+    /// Receives paused because the other side was slow.
+    pub pauses: Counter,
+    /// Pipes that are open.
+    pub pipes: Counter,
+}
+
+/// Errors that are counted apart from closes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ErrorKind {
+    /// Accepting failed for want of descriptors.
+    AcceptDescriptors,
+    /// Accepting failed otherwise.
+    Accept,
+    /// A connection could not be handed over and was kept.
+    HandOver,
+    /// No pipe could be had: a direction stayed with copying.
+    Pipe,
+}
+
+impl ErrorKind {
+    /// Every kind, in the order of their numbers.
+    pub const ALL: [Self; 4] = [
+        Self::AcceptDescriptors,
+        Self::Accept,
+        Self::HandOver,
+        Self::Pipe,
+    ];
+
+    /// The label of the metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AcceptDescriptors => "accept_descriptors",
+            Self::Accept => "accept",
+            Self::HandOver => "hand_over",
+            Self::Pipe => "pipe",
+        }
+    }
+}
+
+impl SessionStats {
+    /// All at zero, for so many listeners and upstreams.
+    #[must_use]
+    pub fn new(listeners: usize, upstreams: usize) -> Self {
+        Self {
+            listeners: (0..listeners).map(|_| ListenerStats::new()).collect(),
+            upstreams: (0..upstreams).map(|_| UpstreamStats::new()).collect(),
+            relay: RelayStats::default(),
+            errors: [const { Counter::new() }; ErrorKind::ALL.len()],
+            handed_over: Counter::new(),
+            taken_over: Counter::new(),
+            stale: Counter::new(),
+        }
+    }
+
+    /// Counts an error.
+    pub fn error(&self, kind: ErrorKind) {
+        self.errors[kind as usize].add(1);
+    }
+}
+
+impl ListenerStats {
+    const fn new() -> Self {
+        Self {
+            active: Gauge::new(),
+            accepted: Counter::new(),
+            closed: [const { Counter::new() }; CloseReason::ALL.len()],
+            received: Counter::new(),
+            sent: Counter::new(),
+        }
+    }
+}
+
+impl UpstreamStats {
+    const fn new() -> Self {
+        Self {
+            active: Gauge::new(),
+            connected: Counter::new(),
+            failed: [const { Counter::new() }; ConnectFailure::ALL.len()],
+            retries: Counter::new(),
+        }
+    }
+}
+
+/// A worker's distributions, in microseconds.
+#[derive(Debug, Clone)]
+pub struct Histograms {
+    /// How long connections lasted.
+    pub duration: Histogram<u64>,
+    /// How long connecting to a server took.
+    pub connect: Histogram<u64>,
+}
+
+impl Histograms {
+    /// Empty ones.
+    #[must_use]
+    pub fn new() -> Self {
+        let empty =
+            || Histogram::new_with_bounds(1, MICROS_MAX, DIGITS).expect("the bounds are constants");
+        Self {
+            duration: empty(),
+            connect: empty(),
+        }
+    }
+
+    /// Adds another worker's.
+    pub fn merge(&mut self, other: &Self) {
+        self.duration += &other.duration;
+        self.connect += &other.connect;
+    }
+
+    pub(super) fn record(histogram: &mut Histogram<u64>, time: Duration) {
+        histogram.saturating_record(u64::try_from(time.as_micros()).unwrap_or(MICROS_MAX));
+    }
+}
+
+impl Default for Histograms {
+    fn default() -> Self {
+        Self::new()
+    }
+}

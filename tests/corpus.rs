@@ -1,0 +1,94 @@
+//! Replays the committed corpus in a plain `cargo test`: what a fuzzer found once, or a person
+//! thought of, stays found.
+//!
+//! The name of a seed says what comes of it: `ok-` is a whole header (more may follow), `part-` the
+//! start of one, `bad-` is refused. A fuzzer's findings begin with anything else; nothing but the
+//! general rules is asked of them.
+
+use std::fs;
+use std::path::Path;
+
+use ringway::proto::proxy_protocol::{HEADER_MAX, Parsed, PeerError, parse};
+
+/// The seeds of one parser, by name. Files that start with a dot are not seeds.
+fn seeds(parser: &str) -> Vec<(String, Vec<u8>)> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/corpus")
+        .join(parser);
+    let entries = fs::read_dir(&folder).expect("the corpus is committed");
+    let mut seeds: Vec<_> = entries
+        .map(|entry| entry.expect("its folder can be read").path())
+        .filter_map(|path| {
+            let name = path.file_name()?.to_str()?.to_owned();
+            let bytes = fs::read(&path).expect("a seed can be read");
+            (!name.starts_with('.')).then_some((name, bytes))
+        })
+        .collect();
+    seeds.sort();
+    assert!(!seeds.is_empty(), "{} has no seeds", folder.display());
+    seeds
+}
+
+/// What has to hold of any input: the answer for a part of it does not contradict the answer for
+/// all of it, and no answer claims more than is there.
+fn check_part(name: &str, part: &[u8], whole: &Result<Parsed, PeerError>) {
+    let len = part.len();
+    match parse(part) {
+        Ok(Parsed::Incomplete { at_least }) => {
+            assert!(at_least > 0, "{name}, {len} bytes: asks for nothing");
+            assert!(
+                len + at_least <= HEADER_MAX,
+                "{name}, {len} bytes: asks for too much"
+            );
+            if let Ok(Parsed::Complete { consumed, .. }) = whole {
+                assert!(
+                    len + at_least <= *consumed,
+                    "{name}, {len} bytes: asks beyond the end"
+                );
+            }
+        }
+        complete @ Ok(Parsed::Complete { consumed, .. }) => {
+            assert!(
+                consumed <= len,
+                "{name}, {len} bytes: consumes more than there is"
+            );
+            assert_eq!(
+                &complete, whole,
+                "{name}, {len} bytes: more bytes change the header"
+            );
+        }
+        Err(_) => assert!(
+            whole.is_err(),
+            "{name}, {len} bytes: more bytes mend an error"
+        ),
+    }
+}
+
+#[test]
+fn proxy_protocol_seeds_are_what_their_names_say() {
+    for (name, bytes) in seeds("proxy_protocol") {
+        let kind = name.split('-').next().unwrap_or_default();
+        let found = match parse(&bytes) {
+            Ok(Parsed::Complete { .. }) => "ok",
+            Ok(Parsed::Incomplete { .. }) => "part",
+            Err(_) => "bad",
+        };
+        if matches!(kind, "ok" | "part" | "bad") {
+            assert_eq!(found, kind, "{name}: {:?}", parse(&bytes));
+        }
+    }
+}
+
+#[test]
+fn proxy_protocol_seeds_can_be_cut_anywhere() {
+    for (name, bytes) in seeds("proxy_protocol") {
+        let whole = parse(&bytes);
+        for at in 0..=bytes.len() {
+            let (first, second) = bytes.split_at(at);
+            // Arriving in two parts: the first alone, then both together.
+            check_part(&name, first, &whole);
+            // Each part as a connection of its own.
+            check_part(&name, second, &parse(second));
+        }
+    }
+}

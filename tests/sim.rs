@@ -1,0 +1,105 @@
+//! The TCP proxy and the echo service on the simulated kernel: seeded runs under all faults.
+//!
+//! A run that fails prints its seed; `RINGWAY_SIM_SEED=N cargo test --test sim` runs that one
+//! alone, and `RINGWAY_SIM_RUNS=N` says how many there are (2,000 of each kind by default).
+
+#[path = "sim/harness.rs"]
+mod harness;
+
+use harness::{Plan, Scenario, for_each_seed};
+use ringway::ring::sim::Faults;
+use ringway::service::CloseReason;
+
+#[test]
+fn a_relay_delivers_every_byte_once_and_in_order() {
+    for_each_seed(|seed| {
+        let mut scenario = Scenario::relay(seed, Faults::NONE, Plan::orderly(seed));
+        scenario.run();
+        scenario.assert_delivered();
+        scenario.assert_clean();
+        assert_eq!(
+            scenario.closed(CloseReason::Finished),
+            scenario.connections()
+        );
+    });
+}
+
+#[test]
+fn a_relay_under_all_faults_delivers_every_byte_once_and_in_order() {
+    for_each_seed(|seed| {
+        let mut scenario = Scenario::relay(seed, Faults::ALL, Plan::orderly(seed));
+        scenario.run();
+        scenario.assert_delivered();
+        scenario.assert_clean();
+    });
+}
+
+#[test]
+fn a_relay_whose_peers_reset_at_any_time_delivers_no_wrong_byte_and_leaks_nothing() {
+    for_each_seed(|seed| {
+        let mut scenario = Scenario::relay(seed, Faults::ALL, Plan::with_resets(seed));
+        scenario.run();
+        scenario.assert_prefixes();
+        scenario.assert_clean();
+    });
+}
+
+#[test]
+fn an_echo_under_all_faults_gives_every_byte_back() {
+    for_each_seed(|seed| {
+        let mut scenario = Scenario::echo(seed, Faults::ALL, Plan::orderly(seed));
+        scenario.run();
+        scenario.assert_delivered();
+        scenario.assert_clean();
+    });
+}
+
+#[test]
+fn servers_that_refuse_or_are_silent_are_passed_over() {
+    for_each_seed(|seed| {
+        let faults = Faults {
+            descriptors: 0,
+            ..Faults::ALL
+        };
+        let mut scenario = Scenario::relay_with_bad_servers(seed, faults, Plan::orderly(seed));
+        scenario.run();
+        scenario.assert_delivered();
+        scenario.assert_clean();
+        assert!(scenario.retries() > 0);
+    });
+}
+
+#[test]
+fn a_client_that_says_nothing_is_closed_after_the_idle_timeout() {
+    for_each_seed(|seed| {
+        let mut scenario = Scenario::relay(seed, Faults::NONE, Plan::silent());
+        scenario.run();
+        scenario.assert_clean();
+        assert_eq!(
+            scenario.closed(CloseReason::IdleTimeout),
+            scenario.connections()
+        );
+    });
+}
+
+#[test]
+fn bulk_is_spliced_and_comes_out_as_it_went_in() {
+    for_each_seed(|seed| {
+        let mut scenario = Scenario::relay(seed, Faults::NONE, Plan::bulk(seed));
+        scenario.run();
+        scenario.assert_delivered();
+        scenario.assert_clean();
+        assert!(scenario.promotions() > 0, "bulk is promoted");
+        assert!(scenario.spliced() > 0);
+    });
+}
+
+#[test]
+fn a_drain_serves_what_was_accepted_and_cuts_the_rest_at_the_deadline() {
+    for_each_seed(|seed| {
+        let mut scenario = Scenario::relay(seed, Faults::ALL, Plan::orderly(seed));
+        scenario.run_and_drain();
+        scenario.assert_prefixes();
+        scenario.assert_clean();
+    });
+}

@@ -1,0 +1,521 @@
+//! One worker on a simulated kernel, with clients and servers that follow a plan.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringway::ring::sim::{Behaviour, Faults, PeerId, Random, Sim};
+use ringway::ring::{Fd, SocketAddress, StreamOptions};
+use ringway::server::Worker;
+use ringway::service::CloseReason;
+use ringway::service::balance::Policy;
+use ringway::service::proxy::MeterOptions;
+use ringway::session::{
+    Fleet, ListenerOptions, RelayOptions, ServiceOptions, SessionOptions, UpstreamOptions,
+};
+
+/// Turns after which a run counts as hanging.
+const TURNS_MAX: usize = 60_000;
+const BUFFERS: u16 = 8;
+const BUFFER_SIZE: u32 = 256;
+const IDLE: Duration = Duration::from_secs(2);
+const CONNECT: Duration = Duration::from_millis(50);
+
+/// Runs `test` with many seeds, and says which one failed.
+pub(crate) fn for_each_seed(test: impl Fn(u64) + std::panic::RefUnwindSafe) {
+    let number = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .and_then(|text| text.parse::<u64>().ok())
+    };
+    if let Some(seed) = number("RINGWAY_SIM_SEED") {
+        return test(seed);
+    }
+    for seed in 0..number("RINGWAY_SIM_RUNS").unwrap_or(2_000) {
+        if let Err(panic) = std::panic::catch_unwind(|| test(seed)) {
+            eprintln!(
+                "failed with this seed; replay: RINGWAY_SIM_SEED={seed} cargo test --test sim"
+            );
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+/// What the peers do.
+#[derive(Debug, Clone)]
+pub(crate) struct Plan {
+    connections: usize,
+    to_server: usize,
+    to_client: usize,
+    /// Chance of a reset by either side in a turn, in a thousand.
+    resets: u32,
+    capacity: usize,
+    /// Chance that a peer reads in a turn, in a thousand: low is a slow receiver.
+    reads: u32,
+    silent: bool,
+}
+
+impl Plan {
+    /// Both sides send all they have, then finish, in a random order.
+    pub(crate) fn orderly(seed: u64) -> Self {
+        let mut random = Random::new(seed ^ 0xabcd);
+        let sizes = [0, 1, 100, 5_000, 30_000];
+        Self {
+            connections: 1 + random.below(4),
+            to_server: sizes[random.below(sizes.len())],
+            to_client: sizes[random.below(sizes.len())],
+            resets: 0,
+            capacity: [300, 2_000, 50_000][random.below(3)],
+            reads: [50, 500, 1000][random.below(3)],
+            silent: false,
+        }
+    }
+
+    pub(crate) fn with_resets(seed: u64) -> Self {
+        Self {
+            resets: 20,
+            ..Self::orderly(seed)
+        }
+    }
+
+    /// Much in one direction.
+    pub(crate) fn bulk(seed: u64) -> Self {
+        Self {
+            connections: 1,
+            to_server: 100_000,
+            to_client: 500,
+            capacity: 60_000,
+            reads: 1000,
+            ..Self::orderly(seed)
+        }
+    }
+
+    /// Nobody says anything, or ends.
+    pub(crate) fn silent() -> Self {
+        Self {
+            connections: 2,
+            to_server: 0,
+            to_client: 0,
+            silent: true,
+            ..Self::orderly(1)
+        }
+    }
+}
+
+/// One side of one connection.
+#[derive(Debug)]
+struct Peer {
+    id: PeerId,
+    to_send: Vec<u8>,
+    sent: usize,
+    finished: bool,
+    received: Vec<u8>,
+    broken: bool,
+    done: bool,
+}
+
+impl Peer {
+    fn new(id: PeerId, to_send: Vec<u8>) -> Self {
+        let received = Vec::new();
+        Self {
+            id,
+            to_send,
+            sent: 0,
+            finished: false,
+            received,
+            broken: false,
+            done: false,
+        }
+    }
+}
+
+/// A worker, its kernel, its peers.
+pub(crate) struct Scenario {
+    worker: Worker<Sim>,
+    fleet: Arc<Fleet>,
+    plan: Plan,
+    random: Random,
+    clients: Vec<Peer>,
+    servers: Vec<Peer>,
+    seed: u64,
+    echo: bool,
+    listener: Fd,
+    drained: bool,
+}
+
+fn address(last: u8) -> SocketAddress {
+    SocketAddress::inet(std::net::SocketAddr::from(([10, 0, 0, last], 80)))
+}
+
+/// What client (or server) number `number` sends: recognisable, and different at every position.
+fn text(seed: u64, number: usize, len: usize) -> Vec<u8> {
+    let mut random = Random::new(seed.wrapping_mul(31).wrapping_add(number as u64));
+    (0..len).map(|_| (random.next() & 0xff) as u8).collect()
+}
+
+impl Scenario {
+    pub(crate) fn relay(seed: u64, faults: Faults, plan: Plan) -> Self {
+        let servers = [(
+            1,
+            Behaviour::Accept {
+                capacity: plan.capacity,
+            },
+        )];
+        Self::new(seed, faults, plan, &servers, false)
+    }
+
+    pub(crate) fn relay_with_bad_servers(seed: u64, faults: Faults, plan: Plan) -> Self {
+        let good = Behaviour::Accept {
+            capacity: plan.capacity,
+        };
+        let servers = [
+            (1, Behaviour::Refuse),
+            (2, Behaviour::Silent),
+            (3, Behaviour::Unreachable),
+            (4, good),
+        ];
+        Self::new(seed, faults, plan, &servers, false)
+    }
+
+    pub(crate) fn echo(seed: u64, faults: Faults, plan: Plan) -> Self {
+        Self::new(seed, faults, plan, &[(1, Behaviour::Refuse)], true)
+    }
+
+    fn new(seed: u64, faults: Faults, plan: Plan, servers: &[(u8, Behaviour)], echo: bool) -> Self {
+        let mut sim = Sim::new(seed, Faults::NONE, BUFFERS, BUFFER_SIZE);
+        let listener = sim.listen();
+        for (last, behaviour) in servers {
+            sim.serve(address(*last), *behaviour);
+        }
+        let clients = (0..plan.connections)
+            .map(|number| {
+                let to_send = text(seed, number, plan.to_server);
+                Peer::new(sim.connect(listener, plan.capacity), to_send)
+            })
+            .collect();
+        sim.set_faults(faults);
+        let fleet = Arc::new(Fleet::new(1, 1, 1));
+        let service = if echo {
+            ServiceOptions::Echo
+        } else {
+            ServiceOptions::Tcp { upstream: 0 }
+        };
+        let options = SessionOptions {
+            listeners: vec![ListenerOptions {
+                name: "sim".to_owned(),
+                sockets: vec![listener],
+                service,
+                connections_max: 100,
+                idle_timeout: IDLE,
+                accept_header: false,
+                header_timeout: IDLE,
+            }],
+            upstreams: vec![UpstreamOptions {
+                name: "sim".to_owned(),
+                servers: servers.iter().map(|(last, _)| address(*last)).collect(),
+                policy: Policy::RoundRobin,
+                connect_timeout: CONNECT,
+                retries: 4,
+                send_header: None,
+                stream: StreamOptions::default(),
+            }],
+            relay: RelayOptions {
+                meter: MeterOptions {
+                    enabled: true,
+                    after: 2_000,
+                    mean_min: 200,
+                },
+                turn_budget: 4_000,
+                pipe_capacity: 3_000,
+                pipes_idle_max: 2,
+            },
+            connections_max: 100,
+            access_log: false,
+            fleet: Arc::clone(&fleet),
+            worker: 0,
+            hand_off_ratio: None,
+        };
+        let mut worker = Worker::new(sim, options, None);
+        worker.start(None);
+        Self {
+            worker,
+            fleet,
+            plan,
+            random: Random::new(seed ^ 0x5eed),
+            clients,
+            servers: Vec::new(),
+            seed,
+            echo,
+            listener,
+            drained: false,
+        }
+    }
+
+    /// Runs until all peers are done and the worker has no connection left.
+    pub(crate) fn run(&mut self) {
+        for _ in 0..TURNS_MAX {
+            self.step();
+            let all_served = self.accepted() == self.clients.len() as u64;
+            if all_served && self.worker.sessions().is_empty() {
+                return self.settle();
+            }
+        }
+        self.hang();
+    }
+
+    /// Runs for a while, then drains with a deadline.
+    pub(crate) fn run_and_drain(&mut self) {
+        for _ in 0..self.random.below(300) {
+            self.step();
+        }
+        self.drain();
+        for _ in 0..TURNS_MAX {
+            self.step();
+            let sessions = self.worker.sessions();
+            if sessions.is_drained() && sessions.is_empty() {
+                assert_eq!(
+                    self.accepted(),
+                    self.clients.len() as u64,
+                    "the queue was emptied"
+                );
+                return self.settle();
+            }
+        }
+        self.hang();
+    }
+
+    fn drain(&mut self) {
+        self.drained = true;
+        let sessions = self.worker.sessions();
+        sessions.drain();
+        let deadline = sessions.reactor().now() + Duration::from_millis(500);
+        sessions.arm_shutdown(deadline);
+    }
+
+    fn step(&mut self) {
+        self.worker
+            .turn()
+            .expect("the simulated kernel does not fail");
+        self.admit_servers();
+        let mut clients = std::mem::take(&mut self.clients);
+        let mut servers = std::mem::take(&mut self.servers);
+        for peer in clients.iter_mut().chain(&mut servers) {
+            self.play(peer);
+        }
+        self.clients = clients;
+        self.servers = servers;
+    }
+
+    /// Gives each new server peer something to send. Which client it serves shows in what comes.
+    fn admit_servers(&mut self) {
+        let accepted = self.worker.sessions().reactor().driver().take_accepted();
+        for (_, id) in accepted {
+            let to_send = text(self.seed, 1_000 + self.servers.len(), self.plan.to_client);
+            self.servers.push(Peer::new(id, to_send));
+        }
+    }
+
+    fn play(&mut self, peer: &mut Peer) {
+        if peer.done {
+            return;
+        }
+        let sim = self.worker.sessions().reactor().driver();
+        if self.random.chance(self.plan.reads) {
+            let most = 1 + self.random.below(self.plan.capacity);
+            peer.received.extend(sim.peer_read(peer.id, most));
+        }
+        if sim.peer_was_reset(peer.id) {
+            peer.broken = true;
+            peer.done = true;
+            return;
+        }
+        if self.plan.silent {
+            return;
+        }
+        let part = 1 + self.random.below(2_000);
+        let end = peer.to_send.len().min(peer.sent + part);
+        peer.sent += sim.peer_write(peer.id, &peer.to_send[peer.sent..end]);
+        if self.random.chance(self.plan.resets) {
+            sim.peer_reset(peer.id);
+            peer.broken = true;
+            peer.done = true;
+            return;
+        }
+        let wants_end = peer.sent == peer.to_send.len() && self.random.chance(300);
+        if wants_end && !peer.finished {
+            sim.peer_finish(peer.id);
+            peer.finished = true;
+        }
+        peer.done = peer.finished && sim.peer_at_end(peer.id);
+    }
+
+    /// After the last connection: lets closes complete, and peers read what is still under way.
+    fn settle(&mut self) {
+        if !self.drained {
+            self.drain();
+        }
+        for _ in 0..200 {
+            self.step();
+        }
+        self.worker.sessions().finish();
+        let sim = self.worker.sessions().reactor().driver();
+        for peer in self.clients.iter_mut().chain(&mut self.servers) {
+            peer.received.extend(sim.peer_read(peer.id, usize::MAX));
+        }
+    }
+
+    fn hang(&mut self) -> ! {
+        panic!(
+            "{} connections after {TURNS_MAX} turns: {:#?}\n{:#?}",
+            self.worker.sessions().len(),
+            self.plan,
+            self.worker
+        );
+    }
+
+    fn accepted(&self) -> u64 {
+        self.fleet.cells()[0].stats.listeners[0].accepted.get()
+    }
+
+    pub(crate) fn connections(&self) -> u64 {
+        self.clients.len() as u64
+    }
+
+    pub(crate) fn closed(&self, reason: CloseReason) -> u64 {
+        self.fleet.cells()[0].stats.listeners[0].closed[reason.index()].get()
+    }
+
+    pub(crate) fn retries(&self) -> u64 {
+        self.fleet.cells()[0].stats.upstreams[0].retries.get()
+    }
+
+    pub(crate) fn promotions(&self) -> u64 {
+        self.fleet.cells()[0].stats.relay.promotions.get()
+    }
+
+    pub(crate) fn spliced(&self) -> u64 {
+        self.fleet.cells()[0].stats.relay.spliced.get()
+    }
+
+    /// All bytes have come, both ways, unless a want of descriptors ended connections.
+    pub(crate) fn assert_delivered(&self) {
+        self.assert_prefixes();
+        if self.closed(CloseReason::Resources) + self.closed(CloseReason::ConnectFailed) > 0 {
+            return;
+        }
+        for peer in self.clients.iter().chain(&self.servers) {
+            assert!(!peer.broken, "no reset in an orderly run");
+            assert_eq!(peer.sent, peer.to_send.len());
+        }
+        if self.echo {
+            assert!(
+                self.clients
+                    .iter()
+                    .all(|client| client.received == client.to_send)
+            );
+            return;
+        }
+        assert_eq!(self.servers.len(), self.clients.len());
+        for (client, server) in self.clients.iter().zip(self.pairs()) {
+            assert!(
+                client.received == server.to_send,
+                "client: {}",
+                diff(client, server)
+            );
+            assert!(
+                server.received == client.to_send,
+                "server: {}",
+                diff(server, client)
+            );
+        }
+    }
+
+    /// What came is a beginning of what was sent by one and the same other side.
+    pub(crate) fn assert_prefixes(&self) {
+        for client in &self.clients {
+            let from = |sent: &Peer| sent.to_send.starts_with(&client.received);
+            let right = if self.echo {
+                from(client)
+            } else {
+                self.servers.iter().any(from)
+            };
+            assert!(
+                right || client.received.is_empty(),
+                "a client got what nobody has sent"
+            );
+        }
+        for server in &self.servers {
+            let from = |client: &Peer| client.to_send.starts_with(&server.received);
+            assert!(
+                self.clients.iter().any(from),
+                "a server got what no client has sent"
+            );
+        }
+    }
+
+    /// The server of each client, found by the bytes of one or the other direction; servers that
+    /// can not be told apart (nothing was sent) are dealt out.
+    fn pairs(&self) -> Vec<&Peer> {
+        let mut free: Vec<&Peer> = self.servers.iter().collect();
+        let mut pairs = Vec::new();
+        for client in &self.clients {
+            let fits = |server: &&Peer| {
+                server.received == client.to_send && server.to_send == client.received
+            };
+            let at = free.iter().position(fits).unwrap_or_else(|| {
+                panic!(
+                    "a client without a server: {:?}",
+                    (&self.plan, client.received.len())
+                )
+            });
+            pairs.push(free.swap_remove(at));
+        }
+        pairs
+    }
+
+    /// Every slot, buffer, pipe, timer and descriptor is back.
+    pub(crate) fn assert_clean(&mut self) {
+        let stats = &self.fleet.cells()[0];
+        assert_eq!(stats.active.get(), 0);
+        assert_eq!(stats.stats.upstreams[0].active.get(), 0);
+        assert_eq!(
+            stats.stats.stale.get(),
+            0,
+            "no completion outlives its slot"
+        );
+        let closed: u64 = CloseReason::ALL
+            .iter()
+            .map(|reason| self.closed(*reason))
+            .sum();
+        assert_eq!(closed, self.connections(), "each connection has one end");
+        let listener = self.listener;
+        let sessions = self.worker.sessions();
+        assert_eq!((sessions.len(), sessions.pipes_open()), (0, 0));
+        let reactor = sessions.reactor();
+        assert_eq!(reactor.pending(), 0, "no operation is left");
+        assert!(
+            reactor.timers_armed() <= 1,
+            "no timer is left but the shutdown's"
+        );
+        let sim = reactor.driver();
+        assert_eq!(
+            sim.open(),
+            0,
+            "no descriptor is left ({listener:?} was closed)"
+        );
+        assert_eq!(sim.buffers_home(), usize::from(BUFFERS));
+    }
+}
+
+fn diff(to: &Peer, from: &Peer) -> String {
+    let same = to
+        .received
+        .iter()
+        .zip(&from.to_send)
+        .take_while(|(a, b)| a == b)
+        .count();
+    format!(
+        "{} bytes, {} expected, the first {same} are right",
+        to.received.len(),
+        from.to_send.len()
+    )
+}
