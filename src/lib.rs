@@ -1,5 +1,6 @@
 #![deny(unsafe_code)]
 //! Ringway
+pub mod config;
 pub mod mem;
 pub mod net;
 pub mod proto;

@@ -1,3 +1,21 @@
-//! Server
+//! The server: workers, the control plane, metrics, the admin interface.
+//!
+//! | file | job |
+//! |---|---|
+//! | `run` | listens, starts the workers, puts the parts together |
+//! | `worker` | one thread: one driver, its connections, the loop |
+//! | `control` | the control plane: signals, draining, the admin interface's runtime |
+//! | `admin` | the admin interface over HTTP |
+//! | `metrics` | merges the workers' counters and renders them |
+//! | `build` | configuration to the layers' own options |
+
+mod admin;
+mod build;
+mod control;
+mod metrics;
+mod run;
 mod worker;
+
+pub use admin::AdminError;
+pub use run::{Outcome, Running, Server, StartError};
 pub use worker::{Message, Report, Worker, cpus};

@@ -2,8 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use super::Due;
 use super::context::Context;
-use super::{Due, Histograms};
 use crate::mem::Key;
 use crate::ring::{Driver, SocketAddress};
 use crate::runtime::TimerId;
@@ -139,7 +139,7 @@ impl Common {
         stats.closed[reason.index()].add(1);
         context.cell().active.decrement();
         let duration = context.now().saturating_duration_since(self.opened);
-        Histograms::record(&mut context.histograms.duration, duration);
+        context.histograms.duration.record(duration);
         if context.options.access_log {
             let show = |address: Option<SocketAddress>| {
                 address.map_or_else(|| "-".to_owned(), |address| address.to_string())

@@ -48,7 +48,7 @@ impl<D: Driver> Context<D> {
             dirty: Vec::new(),
             flushing: Vec::new(),
             starved: VecDeque::new(),
-            histograms: Histograms::new(),
+            histograms: Histograms::default(),
             notices: Notices::default(),
             hand_offs: 0,
             last_id: 0,

@@ -29,7 +29,7 @@ pub use self::options::{
     ListenerOptions, RelayOptions, ServiceOptions, SessionOptions, UpstreamOptions,
 };
 pub use self::stats::{
-    ErrorKind, Histograms, ListenerStats, RelayStats, SessionStats, UpstreamStats,
+    Distribution, ErrorKind, Histograms, ListenerStats, RelayStats, SessionStats, UpstreamStats,
 };
 
 use self::accept::Acceptor;
@@ -67,6 +67,8 @@ pub struct Sessions<D: Driver> {
     acceptors: Vec<Acceptor>,
     context: Context<D>,
     draining: bool,
+    /// The shutdown's time is over: what still comes is cut at once.
+    cutting: bool,
     cut: u64,
 }
 
@@ -90,6 +92,7 @@ impl<D: Driver> Sessions<D> {
             acceptors,
             context: Context::new(reactor, options),
             draining: false,
+            cutting: false,
             cut: 0,
         }
     }
@@ -199,6 +202,7 @@ impl<D: Driver> Sessions<D> {
 
     /// Ends all connections that are left.
     pub fn cut_all(&mut self) {
+        self.cutting = true;
         let keys: Vec<Key> = self.slab.keys().collect();
         for key in keys {
             match self.slab.get_mut(key) {
@@ -225,6 +229,11 @@ impl<D: Driver> Sessions<D> {
     /// Makes a slot for an accepted connection and starts its service.
     fn open(&mut self, listener: usize, socket: Fd) {
         let context = &mut self.context;
+        if self.cutting {
+            self.cut += 1;
+            context.refuse(listener, socket, CloseReason::ShutdownTimeout);
+            return;
+        }
         let common = Common::new(context, listener);
         let session = match context.options.listeners[listener].service {
             ServiceOptions::Echo => Session::Echo(Echo::new(common, socket)),

@@ -155,40 +155,94 @@ impl UpstreamStats {
     }
 }
 
-/// A worker's distributions, in microseconds.
-#[derive(Debug, Clone)]
+/// A worker's distributions.
+#[derive(Debug, Clone, Default)]
 pub struct Histograms {
     /// How long connections lasted.
-    pub duration: Histogram<u64>,
+    pub duration: Distribution,
     /// How long connecting to a server took.
-    pub connect: Histogram<u64>,
+    pub connect: Distribution,
 }
 
 impl Histograms {
-    /// Empty ones.
-    #[must_use]
-    pub fn new() -> Self {
-        let empty =
-            || Histogram::new_with_bounds(1, MICROS_MAX, DIGITS).expect("the bounds are constants");
-        Self {
-            duration: empty(),
-            connect: empty(),
-        }
-    }
-
     /// Adds another worker's.
     pub fn merge(&mut self, other: &Self) {
-        self.duration += &other.duration;
-        self.connect += &other.connect;
-    }
-
-    pub(super) fn record(histogram: &mut Histogram<u64>, time: Duration) {
-        histogram.saturating_record(u64::try_from(time.as_micros()).unwrap_or(MICROS_MAX));
+        self.duration.merge(&other.duration);
+        self.connect.merge(&other.connect);
     }
 }
 
-impl Default for Histograms {
+/// Durations, in microseconds, within one percent; their sum exactly.
+#[derive(Debug, Clone)]
+pub struct Distribution {
+    histogram: Histogram<u64>,
+    sum: Duration,
+}
+
+impl Distribution {
+    /// Adds a duration.
+    pub fn record(&mut self, time: Duration) {
+        let micros = u64::try_from(time.as_micros()).unwrap_or(MICROS_MAX);
+        self.histogram.saturating_record(micros);
+        self.sum += time;
+    }
+
+    /// How many durations there are.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.histogram.len()
+    }
+
+    /// How many durations are at most `bound`.
+    #[must_use]
+    pub fn count_up_to(&self, bound: Duration) -> u64 {
+        let micros = u64::try_from(bound.as_micros()).unwrap_or(MICROS_MAX);
+        self.histogram.count_between(0, micros)
+    }
+
+    /// The sum of all durations.
+    #[must_use]
+    pub fn sum(&self) -> Duration {
+        self.sum
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.histogram += &other.histogram;
+        self.sum += other.sum;
+    }
+}
+
+impl Default for Distribution {
     fn default() -> Self {
-        Self::new()
+        let histogram = Histogram::new_with_bounds(1, MICROS_MAX, DIGITS);
+        let histogram = histogram.expect("the bounds are constants that fit");
+        Self {
+            histogram,
+            sum: Duration::ZERO,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_counted_and_summed_over_workers() {
+        let mut one = Histograms::default();
+        let mut other = Histograms::default();
+        one.duration.record(Duration::from_millis(2));
+        one.duration.record(Duration::from_secs(3));
+        other.duration.record(Duration::from_millis(2));
+        other.connect.record(Duration::from_secs(1_000_000));
+        one.merge(&other);
+        assert_eq!(one.duration.count(), 3);
+        assert_eq!(one.duration.count_up_to(Duration::from_millis(5)), 2);
+        assert_eq!(one.duration.sum(), Duration::from_millis(3_004));
+        assert_eq!(
+            one.connect.count(),
+            1,
+            "longer than the longest counts as that"
+        );
     }
 }

@@ -6,7 +6,6 @@ use super::*;
 use crate::net::{NetworkError, Operation};
 use crate::proto::proxy_protocol::Version;
 use crate::service::proxy::ConnectFailure;
-use crate::session::Histograms;
 
 impl Relay {
     /// Waits for the client's PROXY protocol header.
@@ -66,7 +65,7 @@ impl Relay {
                 let took = context
                     .now()
                     .saturating_duration_since(self.connecting_since);
-                Histograms::record(&mut context.histograms.connect, took);
+                context.histograms.connect.record(took);
                 context.stats().upstreams[self.upstream].connected.add(1);
                 self.advance(context, key, Event::Connected);
             }

@@ -1,0 +1,193 @@
+//! The admin interface over HTTP: `/metrics`, `/healthz`, `/readyz`, `/config`.
+
+use std::convert::Infallible;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use http_body_util::Full;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::{Semaphore, oneshot};
+use tokio::time::timeout;
+
+use super::metrics::Exporter;
+use super::worker::Message;
+use crate::config::{Admin, Config};
+use crate::runtime::Sender;
+use crate::session::Histograms;
+
+/// How long a scrape waits for the workers' histograms. One that is late is left out of them.
+const REPORT_MAX: Duration = Duration::from_secs(1);
+/// How long a client may take for the head of a request.
+const HEAD_MAX: Duration = Duration::from_secs(10);
+/// How long one connection may last, requests and all.
+const CONNECTION_MAX: Duration = Duration::from_secs(300);
+/// Connections at a time; further ones wait to be accepted.
+const CONNECTIONS_MAX: usize = 64;
+/// Rest after a failed accept (descriptors ran out).
+const REST: Duration = Duration::from_millis(100);
+
+/// The admin interface can not be listened on.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "listen on {address} for the admin interface: {source} (choose another address in \
+     admin.listen, or switch it off with admin.enabled = false)"
+)]
+pub struct AdminError {
+    /// The address of `admin.listen`.
+    pub address: SocketAddr,
+    /// What the kernel said.
+    pub source: std::io::Error,
+}
+
+/// Listens, if the interface is switched on.
+pub(super) fn bind(admin: &Admin) -> Result<Option<TcpListener>, AdminError> {
+    if !admin.enabled {
+        return Ok(None);
+    }
+    let failed = |source| AdminError {
+        address: admin.listen,
+        source,
+    };
+    let listener = TcpListener::bind(admin.listen).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    Ok(Some(listener))
+}
+
+/// What the pages show.
+#[derive(Debug, Clone)]
+pub(super) struct Pages {
+    exporter: Exporter,
+    workers: Arc<[Sender<Message>]>,
+    effective: Bytes,
+    ready: Arc<AtomicBool>,
+}
+
+impl Pages {
+    pub(super) fn new(
+        exporter: Exporter,
+        workers: Arc<[Sender<Message>]>,
+        config: &Config,
+        ready: Arc<AtomicBool>,
+    ) -> Self {
+        Self {
+            exporter,
+            workers,
+            effective: config.to_toml().into(),
+            ready,
+        }
+    }
+
+    async fn answer(self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+        if request.method() != Method::GET && request.method() != Method::HEAD {
+            let mut refusal = page(
+                StatusCode::METHOD_NOT_ALLOWED,
+                PLAIN,
+                "only GET and HEAD are served here\n",
+            );
+            refusal
+                .headers_mut()
+                .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            return Ok(refusal);
+        }
+        Ok(match request.uri().path() {
+            "/metrics" => self.metrics().await,
+            "/healthz" => page(StatusCode::OK, PLAIN, "ok\n"),
+            "/readyz" if self.ready.load(Ordering::Relaxed) => {
+                page(StatusCode::OK, PLAIN, "ready\n")
+            }
+            "/readyz" => page(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "draining\n"),
+            "/config" => page(StatusCode::OK, "application/toml", self.effective),
+            "/" => page(StatusCode::OK, PLAIN, INDEX),
+            _ => page(StatusCode::NOT_FOUND, PLAIN, INDEX),
+        })
+    }
+
+    async fn metrics(&self) -> Response<Full<Bytes>> {
+        let histograms = self.collect().await;
+        match self.exporter.render(histograms.as_ref()) {
+            Ok(text) => page(StatusCode::OK, prometheus::TEXT_FORMAT, text),
+            Err(error) => {
+                let text = format!("rendering the metrics failed: {error}\n");
+                page(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, text)
+            }
+        }
+    }
+
+    /// Asks all workers at once; `None` unless all have answered in time, because a histogram
+    /// that lacks a worker's share would run backwards.
+    async fn collect(&self) -> Option<Histograms> {
+        let mut answers = Vec::with_capacity(self.workers.len());
+        for worker in self.workers.iter() {
+            let (sender, answer) = oneshot::channel();
+            worker.send(Message::Report(sender)).ok()?;
+            answers.push(answer);
+        }
+        let merge = async {
+            let mut merged = Histograms::default();
+            for answer in answers {
+                merged.merge(&answer.await.ok()?);
+            }
+            Some(merged)
+        };
+        timeout(REPORT_MAX, merge).await.ok().flatten()
+    }
+}
+
+const PLAIN: &str = "text/plain; charset=utf-8";
+const INDEX: &str = "Ringway's admin interface\n\n\
+    /metrics  counters and histograms, Prometheus text\n\
+    /healthz  200 while the process lives\n\
+    /readyz   200 while it accepts connections, 503 while it drains\n\
+    /config   the effective configuration\n";
+
+fn page(status: StatusCode, kind: &'static str, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(text.into()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Serves the pages until the runtime ends.
+pub(super) async fn serve(listener: TcpListener, pages: Pages) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(%error, "the admin interface can not be served");
+            return;
+        }
+    };
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            return;
+        };
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "accept on the admin interface failed");
+                tokio::time::sleep(REST).await;
+                continue;
+            }
+        };
+        let pages = pages.clone();
+        tokio::spawn(async move {
+            let service = service_fn(move |request| pages.clone().answer(request));
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEAD_MAX)
+                .serve_connection(TokioIo::new(stream), service);
+            // What goes wrong here is the client's: it sees it itself.
+            let _ended = timeout(CONNECTION_MAX, connection).await;
+            drop(place);
+        });
+    }
+}

@@ -1,0 +1,222 @@
+//! The control plane: signals, draining, and the runtime of the admin interface.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::admin;
+use super::metrics::Exporter;
+use super::run::Outcome;
+use super::worker::{Message, Report};
+use crate::config::Config;
+use crate::runtime::{Sender, clock};
+
+/// What the owner of a server asks of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Command {
+    HandleSignals,
+    Drain,
+    Stop,
+}
+
+/// A worker as the control plane knows it.
+#[derive(Debug)]
+pub(super) struct WorkerHandle {
+    pub(super) sender: Sender<Message>,
+    pub(super) thread: Option<JoinHandle<()>>,
+}
+
+/// The control plane. Runs on a thread of its own until all workers have ended.
+#[derive(Debug)]
+pub(super) struct Control {
+    pub(super) handles: Vec<WorkerHandle>,
+    pub(super) reports: UnboundedReceiver<(usize, Report)>,
+    pub(super) inbox: UnboundedReceiver<Command>,
+    pub(super) exporter: Exporter,
+    pub(super) admin: Option<TcpListener>,
+    pub(super) shutdown_timeout: Duration,
+    pub(super) config: Arc<Config>,
+}
+
+/// How far the end has come.
+#[derive(Debug, Default)]
+struct Progress {
+    draining: bool,
+    drained: usize,
+    ended: usize,
+    outcome: Outcome,
+}
+
+impl Control {
+    /// Runs until all workers have ended.
+    pub(super) fn run(mut self) -> Outcome {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let outcome = match runtime {
+            Ok(runtime) => runtime.block_on(self.serve()),
+            Err(error) => {
+                tracing::error!(%error, "the control plane can not start: stopping");
+                self.tell_all(|| Message::Drain {
+                    deadline: clock::now(),
+                });
+                self.tell_all(|| Message::Release);
+                Outcome {
+                    cut: 0,
+                    failed_workers: self.handles.len(),
+                }
+            }
+        };
+        for handle in &mut self.handles {
+            let joined = handle.thread.take().map(JoinHandle::join);
+            if let Some(Err(_panic)) = joined {
+                tracing::error!("a worker panicked: this is a defect of ours, please report it");
+            }
+        }
+        outcome
+    }
+
+    async fn serve(&mut self) -> Outcome {
+        let ready = Arc::new(std::sync::atomic::AtomicBool::new(true));
+        if let Some(listener) = self.admin.take() {
+            let senders = self
+                .handles
+                .iter()
+                .map(|handle| handle.sender.clone())
+                .collect();
+            let pages = admin::Pages::new(
+                self.exporter.clone(),
+                senders,
+                &self.config,
+                Arc::clone(&ready),
+            );
+            tokio::spawn(admin::serve(listener, pages));
+        }
+        let mut signals: Option<Signals> = None;
+        let mut progress = Progress::default();
+        while progress.ended < self.handles.len() {
+            tokio::select! {
+                Some((worker, report)) = self.reports.recv() => {
+                    self.note(worker, report, &mut progress);
+                }
+                Some(command) = self.inbox.recv() => match command {
+                    Command::HandleSignals => signals = Signals::new(),
+                    Command::Drain => self.drain(&mut progress),
+                    Command::Stop => self.stop(&mut progress),
+                },
+                name = Signals::next(&mut signals) => {
+                    if progress.draining {
+                        tracing::info!(signal = name, "second signal: cutting what is left");
+                        self.stop(&mut progress);
+                    } else {
+                        tracing::info!(signal = name, "signal: draining");
+                        self.drain(&mut progress);
+                    }
+                }
+            }
+            ready.store(!progress.draining, std::sync::atomic::Ordering::Relaxed);
+        }
+        progress.outcome
+    }
+
+    fn note(&self, worker: usize, report: Report, progress: &mut Progress) {
+        match report {
+            Report::Drained => progress.drained += 1,
+            Report::Ended(result) => {
+                progress.ended += 1;
+                match result {
+                    Ok(cut) => progress.outcome.cut += cut,
+                    Err(_logged) => {
+                        progress.outcome.failed_workers += 1;
+                        progress.drained += usize::from(self.exporter.is_accepting(worker));
+                        self.exporter.mark_gone(worker);
+                        // A server with a dead worker would drop that worker's share.
+                        tracing::error!(worker, "stopping the server: a worker is lost");
+                    }
+                }
+            }
+        }
+        if progress.outcome.failed_workers > 0 && !progress.draining {
+            progress.draining = true;
+            self.tell_all(|| Message::Drain {
+                deadline: clock::now() + self.shutdown_timeout,
+            });
+        }
+        if progress.draining && progress.drained == self.handles.len() {
+            self.tell_all(|| Message::Release);
+        }
+    }
+
+    fn drain(&self, progress: &mut Progress) {
+        if !std::mem::replace(&mut progress.draining, true) {
+            let open = self.exporter.active();
+            let seconds = self.shutdown_timeout.as_secs_f64();
+            tracing::info!(open, timeout_seconds = seconds, "no longer accepting");
+            let deadline = clock::now() + self.shutdown_timeout;
+            self.tell_all(|| Message::Drain { deadline });
+        }
+    }
+
+    fn stop(&self, progress: &mut Progress) {
+        self.drain(progress);
+        self.tell_all(|| Message::Cut);
+    }
+
+    fn tell_all(&self, message: impl Fn() -> Message) {
+        for handle in &self.handles {
+            if let Err(error) = handle.sender.send(message()) {
+                tracing::error!(%error, "a worker could not be told");
+            }
+        }
+    }
+}
+
+/// The signals that end a server.
+#[derive(Debug)]
+struct Signals {
+    terminate: Signal,
+    quit: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Option<Self> {
+        let all = (
+            signal(SignalKind::terminate()),
+            signal(SignalKind::quit()),
+            signal(SignalKind::interrupt()),
+        );
+        match all {
+            (Ok(terminate), Ok(quit), Ok(interrupt)) => Some(Self {
+                terminate,
+                quit,
+                interrupt,
+            }),
+            (Err(error), _, _) | (_, Err(error), _) | (_, _, Err(error)) => {
+                tracing::error!(%error, "signals can not be handled: they end the server at once");
+                None
+            }
+        }
+    }
+
+    /// The name of the next signal; never, while none are handled.
+    async fn next(signals: &mut Option<Self>) -> &'static str {
+        let Some(Self {
+            terminate,
+            quit,
+            interrupt,
+        }) = signals
+        else {
+            return std::future::pending().await;
+        };
+        tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = quit.recv() => "SIGQUIT",
+            _ = interrupt.recv() => "SIGINT",
+        }
+    }
+}

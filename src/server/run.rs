@@ -1,0 +1,377 @@
+//! Listens, starts the workers and the control plane, and puts the parts together.
+
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use nix::errno::Errno;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use tokio::sync::mpsc as channel;
+
+use super::admin::AdminError;
+use super::build;
+use super::control::{Command, Control, WorkerHandle};
+use super::metrics::Exporter;
+use super::worker::{Message, Report, Worker, cpus, pin};
+use crate::config::{Config, ListenerService};
+use crate::net::{self, BindError};
+use crate::ring::SocketAddress;
+use crate::ring::uring::{RingOptions, SetupError, Uring};
+use crate::runtime::{Mailbox, mailbox};
+use crate::session::{Fleet, SessionOptions, UpstreamOptions};
+
+/// Descriptors that a server needs beside those of connections.
+const DESCRIPTORS_SPARE: u64 = 256;
+
+/// The server could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address can not be listened on.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The ring of a worker could not be made.
+    #[error("io_uring can not be used: {0}")]
+    Ring(#[from] SetupError),
+    /// The admin interface can not be listened on.
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    /// A server's name has no address.
+    #[error("upstream {upstream}: the name {host:?} can not be resolved: {source}")]
+    Resolve {
+        /// The upstream.
+        upstream: String,
+        /// The name.
+        host: String,
+        /// What the resolver said.
+        source: io::Error,
+    },
+    /// A path is too long for a unix socket.
+    #[error("the path {0:?} is too long for a unix socket: at most 107 bytes")]
+    Path(PathBuf),
+    /// A thread could not be started.
+    #[error("a thread can not be started: {0}")]
+    Thread(#[source] io::Error),
+    /// Something else that the kernel refused.
+    #[error("{call}: {source}")]
+    System {
+        /// The call.
+        call: &'static str,
+        /// What it said.
+        source: Errno,
+    },
+}
+
+/// How a server ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Connections that were cut, because the shutdown's time was over or a second signal came.
+    pub cut: u64,
+    /// Workers whose ring failed.
+    pub failed_workers: usize,
+}
+
+/// A server that is about to run.
+#[derive(Debug)]
+pub struct Server;
+
+/// A server that runs. Dropping it leaves it running: ask for its end and wait.
+#[derive(Debug)]
+pub struct Running {
+    addresses: Vec<(String, SocketAddress)>,
+    admin: Option<SocketAddr>,
+    fleet: Arc<Fleet>,
+    commands: channel::UnboundedSender<Command>,
+    control: JoinHandle<Outcome>,
+}
+
+impl Server {
+    /// Starts a server. When this returns, it serves.
+    ///
+    /// # Errors
+    /// What could not be had, on what, and why; nothing is left running then.
+    pub fn start(config: Config) -> Result<Running, StartError> {
+        let config = Arc::new(config);
+        raise_descriptor_limit(&config);
+        let cpus = cpus().map_err(|source| StartError::System {
+            call: "sched_getaffinity",
+            source,
+        })?;
+        let workers = config
+            .runtime
+            .workers
+            .map_or(cpus.len(), |workers| workers.get() as usize);
+        let upstreams = build::upstreams(&config)?;
+        let fleet = Arc::new(Fleet::new(workers, config.listeners.len(), upstreams.len()));
+        let (sockets, addresses) = bind_all(&config, workers)?;
+        let admin = super::admin::bind(&config.admin)?;
+        let admin_address = admin
+            .as_ref()
+            .and_then(|listener| listener.local_addr().ok());
+        let (reports_in, reports) = channel::unbounded_channel();
+        let mut handles = Vec::with_capacity(workers);
+        for (worker, own) in sockets.into_iter().enumerate() {
+            let place = Place {
+                worker,
+                cpu: config.runtime.pin.then(|| cpus[worker % cpus.len()]),
+                ring: build::ring(&config.runtime, build::connections_max(&config)),
+                reports: reports_in.clone(),
+            };
+            match spawn(&config, &upstreams, &fleet, place, own) {
+                Ok(handle) => handles.push(handle),
+                Err(error) => {
+                    stop_all(&handles);
+                    return Err(error);
+                }
+            }
+        }
+        let exporter = Exporter::new(&config, Arc::clone(&fleet));
+        let (commands, inbox) = channel::unbounded_channel();
+        let shutdown_timeout = config.runtime.shutdown_timeout;
+        let control = Control {
+            handles,
+            reports,
+            inbox,
+            exporter,
+            admin,
+            shutdown_timeout,
+            config,
+        };
+        let control = std::thread::Builder::new()
+            .name("control".to_owned())
+            .spawn(move || control.run())
+            .map_err(StartError::Thread)?;
+        Ok(Running {
+            addresses,
+            admin: admin_address,
+            fleet,
+            commands,
+            control,
+        })
+    }
+}
+
+impl Running {
+    /// Where each listener listens: its name and an address, in the order of the configuration.
+    #[must_use]
+    pub fn addresses(&self) -> &[(String, SocketAddress)] {
+        &self.addresses
+    }
+
+    /// The address of the listener `name`; of its first one if it has several.
+    #[must_use]
+    pub fn address(&self, name: &str) -> Option<&SocketAddress> {
+        self.addresses
+            .iter()
+            .find(|(listener, _)| listener == name)
+            .map(|(_, address)| address)
+    }
+
+    /// Where the admin interface listens.
+    #[must_use]
+    pub fn admin(&self) -> Option<SocketAddr> {
+        self.admin
+    }
+
+    /// The workers' counters.
+    #[must_use]
+    pub fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
+    /// Handles SIGTERM, SIGQUIT and SIGINT of this process: the first drains, the second cuts.
+    pub fn handle_signals(&self) {
+        self.command(Command::HandleSignals);
+    }
+
+    /// Stops to accept; connections end by themselves or are cut after the shutdown timeout.
+    pub fn drain(&self) {
+        self.command(Command::Drain);
+    }
+
+    /// Cuts all connections at once.
+    pub fn stop(&self) {
+        self.command(Command::Stop);
+    }
+
+    /// Waits until the server has ended.
+    #[must_use]
+    pub fn wait(self) -> Outcome {
+        self.control.join().unwrap_or(Outcome {
+            cut: 0,
+            failed_workers: 1,
+        })
+    }
+
+    fn command(&self, command: Command) {
+        // A server that has ended needs no command.
+        let _ended = self.commands.send(command);
+    }
+}
+
+/// What a worker thread is told about itself.
+#[derive(Debug)]
+struct Place {
+    worker: usize,
+    cpu: Option<usize>,
+    ring: RingOptions,
+    reports: channel::UnboundedSender<(usize, Report)>,
+}
+
+/// Starts a worker's thread and waits until its ring stands.
+fn spawn(
+    config: &Config,
+    upstreams: &[UpstreamOptions],
+    fleet: &Arc<Fleet>,
+    place: Place,
+    sockets: Vec<Vec<OwnedFd>>,
+) -> Result<WorkerHandle, StartError> {
+    let failed = |source| StartError::System {
+        call: "eventfd",
+        source,
+    };
+    let (sender, inbox) = mailbox().map_err(failed)?;
+    let options = build::sessions(config, upstreams, fleet, place.worker, &sockets);
+    let (ready, started) = mpsc::channel();
+    let thread = std::thread::Builder::new()
+        .name(format!("worker-{}", place.worker))
+        .spawn(move || run_worker(place, options, sockets, inbox, &ready))
+        .map_err(StartError::Thread)?;
+    match started.recv() {
+        Ok(Ok(())) => Ok(WorkerHandle {
+            sender,
+            thread: Some(thread),
+        }),
+        Ok(Err(error)) => Err(StartError::Ring(error)),
+        Err(mpsc::RecvError) => Err(StartError::System {
+            call: "start of a worker",
+            source: Errno::ECHILD,
+        }),
+    }
+}
+
+/// A worker's thread.
+fn run_worker(
+    place: Place,
+    options: SessionOptions,
+    sockets: Vec<Vec<OwnedFd>>,
+    inbox: Mailbox<Message>,
+    ready: &mpsc::Sender<Result<(), SetupError>>,
+) {
+    let Place {
+        worker,
+        cpu,
+        ring,
+        reports,
+    } = place;
+    if let Some(cpu) = cpu {
+        // Pinned before memory is touched, so that it is local to the core.
+        if let Err(error) = pin(cpu) {
+            tracing::warn!(worker, cpu, %error, "pinning the worker failed; it runs anywhere");
+        }
+    }
+    let driver = match Uring::new(&ring) {
+        Ok(driver) => driver,
+        Err(error) => {
+            let _gone = ready.send(Err(error));
+            return;
+        }
+    };
+    report_ring(worker, &driver, &ring);
+    let hand_off = driver.can_hand_off().then(|| driver.fd());
+    // From here on the sessions close the listening sockets.
+    for socket in sockets.into_iter().flatten() {
+        let _session_s = std::os::fd::IntoRawFd::into_raw_fd(socket);
+    }
+    let mut running = Worker::new(driver, options, Some(inbox));
+    running.start(hand_off);
+    let _gone = ready.send(Ok(()));
+    let result = running.run(|report| {
+        let _gone = reports.send((worker, report));
+    });
+    if let Err(error) = result {
+        tracing::error!(worker, %error, "the worker's ring failed; its connections are lost");
+    }
+    let _gone = reports.send((worker, Report::Ended(result)));
+}
+
+fn report_ring(worker: usize, driver: &Uring, asked: &RingOptions) {
+    let size = driver.size();
+    if size.reduced {
+        tracing::warn!(
+            worker,
+            entries = size.entries,
+            completions = size.completions,
+            asked_entries = asked.entries,
+            asked_completions = asked.completions,
+            "smaller rings: locked memory is short (raise `ulimit -l`, LimitMEMLOCK=)"
+        );
+    }
+    tracing::debug!(worker, flags = %driver.flags(), entries = size.entries, "ring is set up");
+}
+
+type Bound = (Vec<Vec<Vec<OwnedFd>>>, Vec<(String, SocketAddress)>);
+
+/// Listens on all addresses; the sockets by worker, then listener.
+fn bind_all(config: &Config, workers: usize) -> Result<Bound, StartError> {
+    let mut by_worker: Vec<Vec<Vec<OwnedFd>>> = (0..workers)
+        .map(|_| config.listeners.iter().map(|_| Vec::new()).collect())
+        .collect();
+    let mut addresses = Vec::new();
+    for (number, listener) in config.listeners.iter().enumerate() {
+        let options = build::listen(listener);
+        for address in &listener.listen {
+            let (sockets, bound) = net::bind(&build::address(address)?, &options, workers)?;
+            for (own, socket) in by_worker.iter_mut().zip(sockets) {
+                own[number].push(socket);
+            }
+            addresses.push((listener.name.clone(), bound));
+        }
+    }
+    Ok((by_worker, addresses))
+}
+
+/// A start that failed half-way takes back what it has started.
+fn stop_all(handles: &[WorkerHandle]) {
+    for handle in handles {
+        for message in [
+            Message::Drain {
+                deadline: crate::runtime::clock::now(),
+            },
+            Message::Release,
+        ] {
+            if let Err(error) = handle.sender.send(message) {
+                tracing::warn!(%error, "a worker could not be told to stop");
+            }
+        }
+    }
+}
+
+/// Raises the soft limit of open files to the hard one, and warns when that is too low.
+fn raise_descriptor_limit(config: &Config) {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return;
+    };
+    let raised = setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok();
+    let limit = if raised { hard } else { soft };
+    let needed: u64 = config
+        .listeners
+        .iter()
+        .map(|listener| match listener.service {
+            ListenerService::Echo => u64::from(listener.max_connections),
+            ListenerService::Tcp { .. } => 2 * u64::from(listener.max_connections),
+        })
+        .sum::<u64>()
+        + DESCRIPTORS_SPARE;
+    if limit < needed {
+        tracing::warn!(
+            limit,
+            needed,
+            "the limit of open files is below what max_connections may need: beyond it, \
+             connections wait (raise `ulimit -n`, LimitNOFILE=)"
+        );
+    }
+}
