@@ -1,5 +1,34 @@
+//! Ringway: a proxy and server for Linux whose data plane is one io_uring event loop per core.
+//!
+//! The crate is a pure core beside a thin shell, joined in one folder:
+//!
+//! | module | what it is | may import |
+//! |---|---|---|
+//! | [`mem`] | slots, pooled buffers, counted slices, spans | nothing |
+//! | [`ring`] | the kernel as the loop sees it: io_uring, and a simulated one | `mem` |
+//! | [`runtime`] | one turn of the loop, timers, clock, counters, mailbox | `ring`, `mem` |
+//! | [`net`] | listeners, streams, the mechanics of a relay | `runtime`, `ring`, `mem` |
+//! | [`proto`] | protocol machines; pure | `mem::Span` |
+//! | [`service`] | what to do: balancing, the proxies' decisions; pure | `proto` |
+//! | [`session`] | where transport and decisions meet | all above |
+//! | [`config`] | configuration text to typed values | nothing |
+//! | [`server`] | workers, control plane, metrics, admin interface | `session`, `config` |
+//! | [`cli`] | the command line | `server`, `config` |
+//!
+//! `docs/architecture.md` tells the whole, with the invariants. To run a server from a program:
+//!
+//! ```no_run
+//! let config = ringway::config::embedded();
+//! let server = ringway::server::Server::start(config)?;
+//! println!("echo on {}", server.address("echo").expect("the embedded one has it"));
+//! server.drain();
+//! let outcome = server.wait();
+//! assert_eq!(outcome.cut, 0);
+//! # Ok::<(), ringway::server::StartError>(())
+//! ```
 #![deny(unsafe_code)]
-//! Ringway
+
+pub mod cli;
 pub mod config;
 pub mod mem;
 pub mod net;

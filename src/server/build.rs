@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::StartError;
 use crate::config::{
     Balance, Config, ListenAddress, Listener, ListenerService, Runtime, SendProxyProtocol,
-    ServerAddress, SocketOptions, Splice, Upstream,
+    ServerAddress, SocketOptions, SpliceMode, Upstream,
 };
 use crate::net::ListenOptions;
 use crate::proto::proxy_protocol::Version;
@@ -96,7 +96,7 @@ pub(super) fn ring(runtime: &Runtime, connections: u32) -> RingOptions {
     RingOptions {
         entries: runtime.ring_entries,
         completions: runtime.completion_entries,
-        buffers: runtime.buffers,
+        buffers: u16::try_from(runtime.buffers).unwrap_or(1 << 15),
         buffer_size: runtime.buffer_size,
         in_flight_max: connections as usize * OPERATIONS_PER_CONNECTION + OPERATIONS_SPARE,
         best_flags: RingFlags::NoSqArray,
@@ -154,15 +154,16 @@ fn listener_options(listener: &Listener, sockets: &[OwnedFd]) -> ListenerOptions
 }
 
 fn relay(runtime: &Runtime) -> RelayOptions {
+    let splice = &runtime.splice;
     RelayOptions {
         meter: MeterOptions {
-            enabled: runtime.splice == Splice::Auto,
-            after: u64::from(runtime.splice_after),
-            mean_min: runtime.splice_min_read,
+            enabled: splice.mode == SpliceMode::Auto,
+            after: splice.after,
+            mean_min: splice.min_read,
         },
         turn_budget: runtime.turn_budget as usize,
-        pipe_capacity: runtime.pipe_size as usize,
-        pipes_idle_max: runtime.pipes as usize,
+        pipe_capacity: splice.pipe_size as usize,
+        pipes_idle_max: splice.pipes as usize,
     }
 }
 

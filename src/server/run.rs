@@ -17,7 +17,7 @@ use super::build;
 use super::control::{Command, Control, WorkerHandle};
 use super::metrics::Exporter;
 use super::worker::{Message, Report, Worker, cpus, pin};
-use crate::config::{Config, ListenerService};
+use crate::config::{Config, ListenerService, Workers};
 use crate::net::{self, BindError};
 use crate::ring::SocketAddress;
 use crate::ring::uring::{RingOptions, SetupError, Uring};
@@ -100,10 +100,10 @@ impl Server {
             call: "sched_getaffinity",
             source,
         })?;
-        let workers = config
-            .runtime
-            .workers
-            .map_or(cpus.len(), |workers| workers.get() as usize);
+        let workers = match config.runtime.workers {
+            Workers::Auto => cpus.len(),
+            Workers::Fixed(number) => usize::from(number.get()),
+        };
         let upstreams = build::upstreams(&config)?;
         let fleet = Arc::new(Fleet::new(workers, config.listeners.len(), upstreams.len()));
         let (sockets, addresses) = bind_all(&config, workers)?;

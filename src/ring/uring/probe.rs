@@ -129,11 +129,15 @@ const ROWS: &[Row] = &[
 /// When there is no ring to try them on.
 pub fn probe() -> Result<Vec<Feature>, SetupError> {
     let mut features = Vec::with_capacity(ROWS.len());
+    let mut trial = Trial::new()?;
     for &(name, since, instead, required, attempt) in ROWS {
-        // A trial of its own for each: a request that hangs must not spoil the next.
-        let presence = match attempt(&mut Trial::new()?) {
+        let presence = match attempt(&mut trial) {
             Ok(()) => Presence::Present,
-            Err(errno) => Presence::Missing(errno),
+            Err(errno) => {
+                // What a refused request has left behind must not spoil the next.
+                trial = Trial::new()?;
+                Presence::Missing(errno)
+            }
         };
         features.push(Feature {
             name,
@@ -182,6 +186,8 @@ pub(super) fn required(options: &RingOptions) -> Result<Capabilities, SetupError
     }
 }
 
+/// A small ring, for one request after the other: rings are charged to locked memory, and the
+/// kernel takes the charge back some time after a close.
 struct Trial {
     ring: IoUring,
     buffers: Option<BufferRing>,
@@ -275,6 +281,7 @@ impl Trial {
         let (accepted, flags) = self.one(&opcode::AcceptMulti::new(fd).build())?;
         // SAFETY: the kernel has just made this descriptor for us.
         drop(unsafe { OwnedFd::from_raw_fd(accepted) });
+        self.end_of(fd)?;
         have(cqueue::more(flags))
     }
 
@@ -316,7 +323,19 @@ impl Trial {
             .write_all(b"x")
             .map_err(|error| super::errno_of(&error))?;
         let (_, flags) = self.answer()?;
+        self.end_of(Fd(ours.as_raw_fd()))?;
         have(cqueue::buffer_select(flags).is_some() && cqueue::more(flags))
+    }
+
+    /// Ends what is in flight on `fd`: two completions in any order, the cancelled request's and
+    /// the cancel's own.
+    fn end_of(&mut self, fd: Fd) -> Result<(), Errno> {
+        self.push(&opcode::AsyncCancel2::new(CancelBuilder::fd(fd).all()).build())?;
+        match (self.answer(), self.answer()) {
+            (Err(Errno::ECANCELED), Ok(_)) | (Ok(_), Err(Errno::ECANCELED)) => Ok(()),
+            (Err(errno), _) | (_, Err(errno)) => Err(errno),
+            (Ok(_), Ok(_)) => Err(Errno::EINVAL),
+        }
     }
 
     fn send(&mut self) -> Result<(), Errno> {
@@ -356,14 +375,7 @@ impl Trial {
         let fd = Fd(ours.as_raw_fd());
         let events = u32::from(libc::POLLIN.cast_unsigned());
         self.push(&opcode::PollAdd::new(fd, events).build())?;
-        let cancel = opcode::AsyncCancel2::new(CancelBuilder::fd(fd).all()).build();
-        self.push(&cancel.user_data(MESSAGE))?;
-        // Two completions in any order: the cancelled poll's and the cancel's own.
-        match (self.answer(), self.answer()) {
-            (Err(Errno::ECANCELED), Ok(_)) | (Ok(_), Err(Errno::ECANCELED)) => Ok(()),
-            (Err(errno), _) | (_, Err(errno)) => Err(errno),
-            (Ok(_), Ok(_)) => Err(Errno::EINVAL),
-        }
+        self.end_of(fd)
     }
 
     fn close(&mut self) -> Result<(), Errno> {

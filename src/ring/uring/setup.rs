@@ -1,10 +1,15 @@
 //! Ring flags from best to oldest, smaller rings where memory is short, errors with advice.
 
 use std::fmt;
+use std::time::Duration;
 
 use io_uring::{Builder, IoUring, cqueue, squeue};
 use nix::errno::Errno;
 
+/// How long to wait for locked memory of rings that were closed a moment ago, which the kernel
+/// gives back late: a fast restart would meet ENOMEM. In so many steps.
+const RELEASE_STEPS: u32 = 10;
+const RELEASE_STEP: Duration = Duration::from_millis(20);
 /// Smallest rings that are worth running with.
 const ENTRIES_MIN: u32 = 64;
 const COMPLETIONS_MIN: u32 = 256;
@@ -180,6 +185,7 @@ pub(super) fn build(options: &RingOptions) -> Result<(IoUring, RingSize, RingFla
     let mut entries = options.entries;
     let mut completions = options.completions;
     let mut refused = Errno::EINVAL;
+    let mut steps = 0;
     loop {
         for flags in RingFlags::LADDER
             .into_iter()
@@ -208,6 +214,11 @@ pub(super) fn build(options: &RingOptions) -> Result<(IoUring, RingSize, RingFla
             if refused != Errno::EINVAL {
                 break;
             }
+        }
+        if refused == Errno::ENOMEM && steps < RELEASE_STEPS {
+            steps += 1;
+            std::thread::park_timeout(RELEASE_STEP);
+            continue;
         }
         let smallest = entries <= ENTRIES_MIN && completions <= COMPLETIONS_MIN;
         if refused != Errno::ENOMEM || smallest {

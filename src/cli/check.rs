@@ -1,0 +1,33 @@
+//! `ringway check`: all mistakes of a configuration file at once.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::{CheckArgs, fail, print};
+use crate::config::{self, Config};
+
+/// Runs the verb.
+pub(super) fn run(args: &CheckArgs) -> ExitCode {
+    match read(&args.config) {
+        Ok(config) if args.print => print(config.to_toml().as_bytes()),
+        Ok(config) => {
+            let listeners = config.listeners.len();
+            let upstreams = config.upstreams.len();
+            let name = args.config.display();
+            print(
+                format!("{name}: good ({listeners} listeners, {upstreams} upstreams)\n").as_bytes(),
+            )
+        }
+        Err(message) => fail(&message),
+    }
+}
+
+/// Reads and checks a configuration file. The error is for a person.
+pub(super) fn read(path: &Path) -> Result<Config, String> {
+    let name = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::InvalidData => format!("{name} is not UTF-8 text"),
+        _ => format!("reading {name} failed: {error}"),
+    })?;
+    config::parse(&name, &text).map_err(|report| format!("the configuration is wrong\n{report}"))
+}

@@ -1,0 +1,142 @@
+//! `ringway doctor`: what this kernel offers, and what is done where something is missing.
+
+use std::fmt::Write;
+use std::process::ExitCode;
+
+use nix::sys::resource::{Resource, getrlimit};
+
+use super::{fail, print};
+use crate::ring::uring::{Feature, Presence, RingOptions, Uring, probe};
+
+/// Locked memory that the rings of a worker with the default sizes take, about.
+const LOCKED_PER_WORKER: u64 = 512 * 1024;
+
+/// Runs the verb.
+pub(super) fn run() -> ExitCode {
+    let mut text = String::new();
+    let mut row = |what: &str, found: &str, note: &str| {
+        // Writing to a string does not fail.
+        let _infallible = writeln!(text, "{what:<36} {found:<22} {note}");
+    };
+    row("what", "found", "what we do with it");
+    row(
+        "kernel",
+        &kernel(),
+        "5.19 or later is needed; 6.1 or later is better",
+    );
+    row(
+        "kernel.io_uring_disabled",
+        &sysctl(),
+        "0 allows everybody, 1 privileged users only",
+    );
+    row(
+        "locked memory (ulimit -l)",
+        &limit(Resource::RLIMIT_MEMLOCK),
+        &locked_note(),
+    );
+    row(
+        "open files (ulimit -n)",
+        &limit(Resource::RLIMIT_NOFILE),
+        "two for each proxied one",
+    );
+    let features = match probe() {
+        Ok(features) => features,
+        Err(error) => {
+            let shown = print(text.as_bytes());
+            let told = fail(&format!("io_uring can not be used: {error}"));
+            return if shown == ExitCode::SUCCESS {
+                told
+            } else {
+                shown
+            };
+        }
+    };
+    match Uring::new(&RingOptions::default()) {
+        Ok(ring) => {
+            let size = ring.size();
+            row("ring flags", "granted", &ring.flags().to_string());
+            let note = if size.reduced {
+                "smaller than asked for"
+            } else {
+                "as asked for"
+            };
+            row(
+                "ring entries",
+                &format!("{} / {}", size.entries, size.completions),
+                note,
+            );
+        }
+        Err(error) => row("ring", "refused", &error.to_string()),
+    }
+    for feature in &features {
+        let name = format!("{} ({})", feature.name, feature.since);
+        match feature.presence {
+            Presence::Present => row(&name, "yes", "used"),
+            Presence::Missing(errno) => {
+                row(
+                    &name,
+                    &format!("no: {errno:?}"),
+                    &format!("instead: {}", feature.instead),
+                );
+            }
+        }
+    }
+    let missing: Vec<&str> = features
+        .iter()
+        .filter(|f| is_fatal(f))
+        .map(|f| f.name)
+        .collect();
+    let shown = print(text.as_bytes());
+    if missing.is_empty() {
+        shown
+    } else {
+        fail(&format!(
+            "Ringway can not run here without: {}",
+            missing.join(", ")
+        ))
+    }
+}
+
+fn is_fatal(feature: &Feature) -> bool {
+    feature.required && feature.presence != Presence::Present
+}
+
+fn kernel() -> String {
+    match nix::sys::utsname::uname() {
+        Ok(name) => name.release().to_string_lossy().into_owned(),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn sysctl() -> String {
+    match std::fs::read_to_string("/proc/sys/kernel/io_uring_disabled") {
+        Ok(value) => value.trim().to_owned(),
+        // Kernels before 6.6 have no such switch.
+        Err(_) => "no such switch".to_owned(),
+    }
+}
+
+fn limit(resource: Resource) -> String {
+    match getrlimit(resource) {
+        Ok((soft, hard)) => format!("{} / {}", amount(soft), amount(hard)),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn amount(value: u64) -> String {
+    if value == u64::MAX {
+        "unlimited".to_owned()
+    } else {
+        value.to_string()
+    }
+}
+
+fn locked_note() -> String {
+    match getrlimit(Resource::RLIMIT_MEMLOCK) {
+        Ok((soft, _)) if soft != u64::MAX => {
+            let workers = soft / LOCKED_PER_WORKER;
+            format!("for about {workers} workers of an ordinary user; then smaller rings")
+        }
+        Ok(_) | Err(_) => "enough".to_owned(),
+    }
+}

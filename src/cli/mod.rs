@@ -1,0 +1,172 @@
+//! The command line: one file a verb.
+
+mod check;
+mod doctor;
+mod logs;
+mod serve;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+/// Wrong usage, as for all commands of the system.
+const EXIT_USAGE: u8 = 2;
+
+/// A proxy and server whose data plane is one io_uring event loop per core.
+#[derive(Debug, Parser)]
+#[command(name = "ringway", version, propagate_version = true)]
+#[command(after_help = "Without a command, `ringway serve` is run.\n\
+    Exit status: 0 success, 1 wrong configuration or failed start, 2 wrong usage.")]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve what the configuration says; without one, an echo service, a proxy to it, and the
+    /// admin interface, on loopback
+    #[command(
+        after_help = "Signals: SIGTERM, SIGQUIT and SIGINT stop accepting and let \
+        connections finish within runtime.shutdown_timeout; a second one cuts them at once."
+    )]
+    Serve(ServeArgs),
+    /// Check a configuration file and show all mistakes in it
+    Check(CheckArgs),
+    /// Show what this kernel offers, what is missing, and what is done instead
+    Doctor,
+    /// Print shell completions
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page, in roff
+    Man,
+}
+
+#[derive(Debug, Default, Args)]
+struct ServeArgs {
+    /// The configuration file (TOML; docs/ringway.toml shows every key)
+    #[arg(short, long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// How log lines look [default: log.format of the configuration, or text]
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<LogFormat>,
+    /// The least important log lines to show [default: log.level of the configuration, or info]
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<LogLevel>,
+}
+
+#[derive(Debug, Args)]
+struct CheckArgs {
+    /// The configuration file
+    #[arg(short, long, value_name = "FILE")]
+    config: PathBuf,
+    /// Print the effective configuration, defaults and all
+    #[arg(long)]
+    print: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogFormat {
+    /// For people
+    Text,
+    /// One JSON object a line
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum LogLevel {
+    /// Only what needs somebody's hand
+    Error,
+    /// And what may soon
+    Warn,
+    /// And what happens to the server
+    Info,
+    /// And what happens to connections
+    Debug,
+    /// Everything
+    Trace,
+}
+
+/// Runs the command that `args` say, the program's name first.
+#[must_use]
+pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Where even that can not be printed, the status tells.
+            let _unprintable = error.print();
+            return if error.use_stderr() {
+                ExitCode::from(EXIT_USAGE)
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    match cli.command {
+        None => serve::run(&ServeArgs::default()),
+        Some(Command::Serve(args)) => serve::run(&args),
+        Some(Command::Check(args)) => check::run(&args),
+        Some(Command::Doctor) => doctor::run(),
+        Some(Command::Completions { shell }) => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "ringway", &mut script);
+            print(&script)
+        }
+        Some(Command::Man) => {
+            let mut page = Vec::new();
+            match clap_mangen::Man::new(Cli::command()).render(&mut page) {
+                Ok(()) => print(&page),
+                Err(error) => fail(&error.to_string()),
+            }
+        }
+    }
+}
+
+/// Writes to standard output. A reader that has gone is no failure.
+fn print(text: &[u8]) -> ExitCode {
+    let mut out = io::stdout().lock();
+    match out.write_all(text).and_then(|()| out.flush()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => fail(&format!("writing to standard output failed: {error}")),
+    }
+}
+
+/// Says what failed, on standard error.
+fn fail(message: &str) -> ExitCode {
+    let mut err = io::stderr().lock();
+    // Where even that can not be printed, the status tells.
+    let _unprintable = writeln!(err, "ringway: {message}");
+    ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_verb_is_in_the_manual_and_in_the_completions() {
+        let mut page = Vec::new();
+        clap_mangen::Man::new(Cli::command())
+            .render(&mut page)
+            .unwrap();
+        let page = String::from_utf8(page).unwrap();
+        let mut script = Vec::new();
+        clap_complete::generate(Shell::Bash, &mut Cli::command(), "ringway", &mut script);
+        let script = String::from_utf8(script).unwrap();
+        for verb in ["serve", "check", "doctor", "completions", "man"] {
+            assert!(page.contains(verb) && script.contains(verb), "{verb}");
+        }
+    }
+}

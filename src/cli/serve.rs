@@ -1,0 +1,96 @@
+//! `ringway serve`: runs the server until a signal ends it.
+
+use std::fmt::Write;
+use std::process::ExitCode;
+
+use super::{LogFormat, LogLevel, ServeArgs, check, fail, logs, print};
+use crate::config::{self, Config, ListenerService};
+use crate::ring::SocketAddress;
+use crate::server::{Running, Server};
+
+/// Runs the verb.
+pub(super) fn run(args: &ServeArgs) -> ExitCode {
+    let config = match &args.config {
+        Some(path) => match check::read(path) {
+            Ok(config) => config,
+            Err(message) => return fail(&message),
+        },
+        None => config::embedded(),
+    };
+    let format = args.log_format.unwrap_or(match config.log.format {
+        config::LogFormat::Auto | config::LogFormat::Text => LogFormat::Text,
+        config::LogFormat::Json => LogFormat::Json,
+    });
+    let level = args.log_level.unwrap_or(match config.log.level {
+        config::LogLevel::Error => LogLevel::Error,
+        config::LogLevel::Warn => LogLevel::Warn,
+        config::LogLevel::Info => LogLevel::Info,
+        config::LogLevel::Debug => LogLevel::Debug,
+        config::LogLevel::Trace => LogLevel::Trace,
+    });
+    let guard = logs::init(format, level);
+    let server = match Server::start(config.clone()) {
+        Ok(server) => server,
+        Err(error) => {
+            drop(guard);
+            return fail(&error.to_string());
+        }
+    };
+    server.handle_signals();
+    let told = print(banner(&config, &server).as_bytes());
+    let outcome = server.wait();
+    tracing::info!(
+        cut = outcome.cut,
+        failed_workers = outcome.failed_workers,
+        "ended"
+    );
+    drop(guard);
+    if outcome.failed_workers > 0 {
+        ExitCode::FAILURE
+    } else {
+        told
+    }
+}
+
+/// What listens where, with one line to try for each.
+fn banner(config: &Config, server: &Running) -> String {
+    let mut text = format!("Ringway {} serves\n", env!("CARGO_PKG_VERSION"));
+    let mut add = |name: &str, what: &str, address: &str, line: &str| {
+        // Writing to a string does not fail.
+        let _infallible = writeln!(text, "  {name:<12} {what:<28} {address:<24} try: {line}");
+    };
+    for (name, address) in server.addresses() {
+        let listener = config
+            .listeners
+            .iter()
+            .find(|listener| listener.name == *name);
+        let what = match listener.map(|listener| &listener.service) {
+            Some(ListenerService::Tcp { upstream }) => config
+                .upstreams
+                .get(*upstream)
+                .map_or_else(String::new, |upstream| {
+                    format!("TCP proxy to {}", upstream.name)
+                }),
+            Some(ListenerService::Echo) | None => "echo".to_owned(),
+        };
+        add(name, &what, &address.to_string(), &line_to_try(address));
+    }
+    if let Some(admin) = server.admin() {
+        add(
+            "admin",
+            "metrics and health",
+            &admin.to_string(),
+            &format!("curl {admin}/metrics"),
+        );
+    }
+    text.push_str("Stop it with ^C: connections may finish; a second ^C cuts them.\n");
+    text
+}
+
+fn line_to_try(address: &SocketAddress) -> String {
+    match (address.ip(), address.path()) {
+        (Some(ip), _) => format!("echo hello | nc -N {} {}", ip.ip(), ip.port()),
+        (None, Some(path)) => format!("echo hello | nc -NU {}", path.display()),
+        (None, None) => String::new(),
+    }
+}

@@ -1,0 +1,369 @@
+//! The configuration: TOML text in, a checked [`Config`] out.
+//!
+//! [`parse`] goes through three steps. `parse` reads the text into typed values that still know
+//! where they stood, `check` holds them against each other, and `report` shows every mistake that
+//! both found, with its place in the text. [`Config::to_toml`] goes the other way and writes out
+//! every value in effect. `docs/ringway.toml` shows all keys with their defaults.
+//!
+//! Sizes are in bytes. The types here have no behaviour: each layer's constructor takes what it
+//! needs from them.
+
+use std::net::SocketAddr;
+use std::num::NonZeroU16;
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use self::address::AddressError;
+pub use self::report::{Diagnostic, Report};
+pub use self::schema::{KEYS, TableKeys};
+
+mod accept;
+mod address;
+mod check;
+pub mod defaults;
+mod effective;
+mod parse;
+mod report;
+mod schema;
+mod section;
+pub mod units;
+
+/// What serves when no file is given: an echo server, and a proxy in front of it.
+const EMBEDDED: &str = include_str!("embedded.toml");
+
+/// Reads a configuration. `file_name` is what the report calls the text.
+///
+/// # Errors
+///
+/// All mistakes of the text at once; after a mistake of syntax, those of syntax only.
+pub fn parse(file_name: &str, text: &str) -> Result<Config, Report> {
+    let mut mistakes = Vec::new();
+    let raw = parse::read(text, &mut mistakes);
+    let config = raw.and_then(|raw| check::check(raw, &mut mistakes));
+    config
+        .filter(|_| mistakes.is_empty())
+        .ok_or_else(|| Report::new(file_name, text, mistakes))
+}
+
+/// The built-in configuration: an echo server on 127.0.0.1:7000, and on 127.0.0.1:7001 a proxy
+/// to it.
+#[must_use]
+pub fn embedded() -> Config {
+    parse("embedded.toml", EMBEDDED).expect("the embedded text has no mistake: a test reads it")
+}
+
+/// A whole configuration. The default one has no listener, and so would do nothing.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Config {
+    /// Workers, rings and buffers.
+    pub runtime: Runtime,
+    /// The administration endpoint.
+    pub admin: Admin,
+    /// The log.
+    pub log: Log,
+    /// What accepts connections, in the order of the file. A parsed file has at least one.
+    pub listeners: Vec<Listener>,
+    /// Where connections go, in the order of the file.
+    pub upstreams: Vec<Upstream>,
+}
+
+/// `[runtime]`: workers, rings and buffers.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Runtime {
+    /// How many workers run, each with its own ring.
+    pub workers: Workers,
+    /// Whether each worker is pinned to its CPU.
+    pub pin: bool,
+    /// Submission entries of a ring: a power of two.
+    pub ring_entries: u32,
+    /// Completion entries of a ring: a power of two, at least twice `ring_entries`.
+    pub completion_entries: u32,
+    /// Receive buffers of a worker: a power of two.
+    pub buffers: u32,
+    /// Bytes of a receive buffer.
+    pub buffer_size: u32,
+    /// Bytes that one direction of a connection may move in one turn of its worker.
+    pub turn_budget: u32,
+    /// How long a shutdown waits for connections to end by themselves.
+    pub shutdown_timeout: Duration,
+    /// A worker with more than this times the mean of active connections hands new ones over to
+    /// others. `None`: never.
+    pub handoff_ratio: Option<f64>,
+    /// When bytes go through a pipe within the kernel instead of a buffer.
+    pub splice: SpliceOptions,
+}
+
+impl Default for Runtime {
+    fn default() -> Self {
+        Self {
+            workers: Workers::Auto,
+            pin: defaults::PIN,
+            ring_entries: defaults::RING_ENTRIES,
+            completion_entries: defaults::COMPLETION_ENTRIES,
+            buffers: defaults::BUFFERS,
+            buffer_size: defaults::BUFFER_SIZE,
+            turn_budget: defaults::TURN_BUDGET,
+            shutdown_timeout: defaults::SHUTDOWN_TIMEOUT,
+            handoff_ratio: defaults::HANDOFF_RATIO,
+            splice: SpliceOptions::default(),
+        }
+    }
+}
+
+/// The number of workers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Workers {
+    /// One for each CPU that this process may use.
+    Auto,
+    /// So many.
+    Fixed(NonZeroU16),
+}
+
+/// When a connection's bytes are moved with `splice`: the keys `splice*`, `pipe_size` and `pipes`
+/// of `[runtime]`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SpliceOptions {
+    /// `splice`: whether it is used at all.
+    pub mode: SpliceMode,
+    /// `splice_after`: bytes that one direction has moved before it may be promoted.
+    pub after: u64,
+    /// `splice_min_read`: bytes of a mean receive from which on a flow counts as bulk.
+    pub min_read: u32,
+    /// `pipe_size`: bytes that a pipe holds.
+    pub pipe_size: u32,
+    /// `pipes`: empty pipes that a worker keeps.
+    pub pipes: u32,
+}
+
+impl Default for SpliceOptions {
+    fn default() -> Self {
+        Self {
+            mode: defaults::SPLICE,
+            after: defaults::SPLICE_AFTER,
+            min_read: defaults::SPLICE_MIN_READ,
+            pipe_size: defaults::PIPE_SIZE,
+            pipes: defaults::PIPES,
+        }
+    }
+}
+
+/// Whether `splice` is used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SpliceMode {
+    /// For flows that are found to be bulk.
+    Auto,
+    /// Never: bytes are always copied through a buffer.
+    Off,
+}
+
+/// `[admin]`: the HTTP endpoint for metrics and health.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Admin {
+    /// Whether it is served.
+    pub enabled: bool,
+    /// Where it listens.
+    pub listen: SocketAddr,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        Self {
+            enabled: defaults::ADMIN_ENABLED,
+            listen: defaults::ADMIN_LISTEN,
+        }
+    }
+}
+
+/// `[log]`: what is logged, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Log {
+    /// The form of a line.
+    pub format: LogFormat,
+    /// The least severe level that is written.
+    pub level: LogLevel,
+    /// Whether each connection writes one line when it ends.
+    pub access: bool,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            format: defaults::LOG_FORMAT,
+            level: defaults::LOG_LEVEL,
+            access: defaults::LOG_ACCESS,
+        }
+    }
+}
+
+/// The form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    /// Text for people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// The severity of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogLevel {
+    /// What needs somebody to act.
+    Error,
+    /// What is not as it should be, but goes on.
+    Warn,
+    /// The life of the process.
+    Info,
+    /// The life of connections.
+    Debug,
+    /// Each event.
+    Trace,
+}
+
+/// `[[listener]]`: what accepts connections, and what is done with them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Listener {
+    /// Its name in logs and metrics, unique among listeners.
+    pub name: String,
+    /// Where it listens: one address or more.
+    pub listen: Vec<ListenAddress>,
+    /// What is done with a connection: the keys `protocol` and `upstream`.
+    pub service: ListenerService,
+    /// Connections at a time, in the whole process.
+    pub max_connections: u32,
+    /// How long nothing may move on a connection before it is closed.
+    pub idle_timeout: Duration,
+    /// Whether a client must start with a PROXY protocol header, version 1 or 2.
+    pub accept_proxy_protocol: bool,
+    /// How long that header may take.
+    pub proxy_header_timeout: Duration,
+    /// Options of the accepted sockets.
+    pub socket: SocketOptions,
+    /// Connections that may wait to be accepted, per listening socket.
+    pub backlog: u32,
+    /// The permissions of the files of Unix sockets.
+    pub unix_mode: u32,
+}
+
+/// What a listener does with its connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ListenerService {
+    /// Bytes go to a server of an upstream, and back.
+    Tcp {
+        /// The index of the upstream in [`Config::upstreams`].
+        upstream: usize,
+    },
+    /// Bytes go back to the client.
+    Echo,
+}
+
+/// Where a listener listens.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ListenAddress {
+    /// An IP address and port. Port 0 lets the kernel choose one.
+    Ip(SocketAddr),
+    /// The absolute path of a Unix socket.
+    Unix(PathBuf),
+}
+
+/// `[upstream.NAME]`: a group of servers, one of which gets each connection.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Upstream {
+    /// Its name in logs and metrics, unique among upstreams.
+    pub name: String,
+    /// Its servers: one or more, all different.
+    pub servers: Vec<ServerAddress>,
+    /// How a server is chosen.
+    pub balance: Balance,
+    /// How long one try to connect may take.
+    pub connect_timeout: Duration,
+    /// Further servers that are tried when a connect fails.
+    pub retries: u32,
+    /// The header that a server gets first.
+    pub send_proxy_protocol: SendProxyProtocol,
+    /// Options of the sockets to the servers.
+    pub socket: SocketOptions,
+}
+
+/// Where a server is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum ServerAddress {
+    /// An IP address and port.
+    Ip(SocketAddr),
+    /// The absolute path of a Unix socket.
+    Unix(PathBuf),
+    /// A name, which is resolved once at the start, in lower case.
+    Name {
+        /// The host name.
+        host: String,
+        /// The port, not 0.
+        port: u16,
+    },
+}
+
+/// How an upstream chooses a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Balance {
+    /// One after the other.
+    RoundRobin,
+    /// The one with the fewest connections.
+    LeastConnections,
+}
+
+/// The PROXY protocol header that a server gets before the client's bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SendProxyProtocol {
+    /// None.
+    Off,
+    /// Version 1: text.
+    V1,
+    /// Version 2: binary.
+    V2,
+}
+
+/// Options of connected sockets, on either side.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SocketOptions {
+    /// `TCP_NODELAY`: whether small segments go out at once.
+    pub nodelay: bool,
+    /// The idle time before the first keepalive probe. `None`: no probes.
+    pub keepalive: Option<Duration>,
+    /// Bytes of the kernel's receive buffer. `None`: the kernel tunes it.
+    pub receive_buffer: Option<u32>,
+    /// Bytes of the kernel's send buffer. `None`: the kernel tunes it.
+    pub send_buffer: Option<u32>,
+}
+
+impl Default for SocketOptions {
+    fn default() -> Self {
+        Self {
+            nodelay: defaults::NODELAY,
+            keepalive: defaults::KEEPALIVE,
+            receive_buffer: defaults::SOCKET_BUFFER,
+            send_buffer: defaults::SOCKET_BUFFER,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_embedded_configuration_proxies_to_its_own_echo_server() {
+        let config = embedded();
+        assert_eq!(config.runtime, Runtime::default());
+        assert_eq!(config.admin, Admin::default());
+        assert_eq!(config.log, Log::default());
+        let [echo, proxy] = config.listeners.as_slice() else {
+            panic!("two listeners")
+        };
+        assert_eq!(echo.service, ListenerService::Echo);
+        assert_eq!(proxy.service, ListenerService::Tcp { upstream: 0 });
+        assert_eq!(
+            config.upstreams[0].servers[0].to_string(),
+            echo.listen[0].to_string()
+        );
+    }
+}

@@ -1,0 +1,295 @@
+//! Mistakes with their place in the text, rendered the way `rustc` does it.
+
+use std::fmt;
+use std::ops::Range;
+
+/// A mistake, at bytes of the text.
+#[derive(Debug)]
+pub(super) struct Mistake {
+    pub(super) span: Range<usize>,
+    pub(super) message: String,
+    pub(super) help: String,
+}
+
+impl Mistake {
+    pub(super) fn new(
+        span: Range<usize>,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) -> Self {
+        Self {
+            span,
+            message: message.into(),
+            help: help.into(),
+        }
+    }
+}
+
+/// One mistake of a file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// Its line, from 1.
+    pub line: usize,
+    /// Its column, in characters, from 1.
+    pub column: usize,
+    /// What is wrong.
+    pub message: String,
+    /// What would be right.
+    pub help: String,
+    /// The line of the file, without its end.
+    pub source_line: String,
+    /// How many characters from `column` on are meant, at least one.
+    pub length: usize,
+}
+
+/// The mistakes of a file, in the order of their places. Its display shows each with its line of
+/// the file, and ends with their number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    file_name: String,
+    diagnostics: Vec<Diagnostic>,
+    count: usize,
+}
+
+/// So many mistakes of a file are shown. One with more is likely of another program.
+const SHOWN_MISTAKES_MAX: usize = 256;
+
+impl Report {
+    pub(super) fn new(file_name: &str, text: &str, mut mistakes: Vec<Mistake>) -> Self {
+        mistakes.sort_by_key(|mistake| mistake.span.start);
+        let lines = Lines::new(text);
+        let count = mistakes.len();
+        let shown = mistakes.into_iter().take(SHOWN_MISTAKES_MAX);
+        Self {
+            file_name: file_name.to_owned(),
+            diagnostics: shown.map(|mistake| lines.locate(mistake)).collect(),
+            count,
+        }
+    }
+
+    /// The name of the file, as it was given.
+    #[must_use]
+    pub fn file_name(&self) -> &str {
+        &self.file_name
+    }
+
+    /// The mistakes by line and column, the first 256 of them.
+    #[must_use]
+    pub fn diagnostics(&self) -> &[Diagnostic] {
+        &self.diagnostics
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for diagnostic in &self.diagnostics {
+            render(diagnostic, &self.file_name, f)?;
+            writeln!(f)?;
+        }
+        let noun = match self.count {
+            1 => "mistake",
+            _ => "mistakes",
+        };
+        write!(f, "{} {noun} in {}", self.count, self.file_name)?;
+        if self.count > self.diagnostics.len() {
+            write!(
+                f,
+                ", of which the first {} are shown",
+                self.diagnostics.len()
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for Report {}
+
+/// A text with the places where its lines start.
+struct Lines<'t> {
+    text: &'t str,
+    starts: Vec<usize>,
+}
+
+impl<'t> Lines<'t> {
+    fn new(text: &'t str) -> Self {
+        let after_ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
+        Self {
+            text,
+            starts: std::iter::once(0)
+                .chain(after_ends.map(|(at, _)| at + 1))
+                .collect(),
+        }
+    }
+
+    fn locate(&self, mistake: Mistake) -> Diagnostic {
+        let line = self
+            .starts
+            .partition_point(|start| *start <= mistake.span.start);
+        let start = line.checked_sub(1).and_then(|index| self.starts.get(index));
+        let start = start.copied().unwrap_or_default();
+        let rest = self.text.get(start..).unwrap_or_default();
+        let source = rest.split('\n').next().unwrap_or_default();
+        let source = source.strip_suffix('\r').unwrap_or(source);
+        let before = chars_before(source, mistake.span.start.saturating_sub(start));
+        let within = chars_before(source, mistake.span.end.saturating_sub(start));
+        // A byte order mark belongs to the file, and an editor counts no column for it.
+        let mark = usize::from(source.starts_with(BYTE_ORDER_MARK));
+        Diagnostic {
+            line,
+            column: before.saturating_sub(mark) + 1,
+            message: mistake.message,
+            help: mistake.help,
+            source_line: source.trim_start_matches(BYTE_ORDER_MARK).to_owned(),
+            length: within.saturating_sub(before).max(1),
+        }
+    }
+}
+
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// How many characters of a line start before a byte of it.
+fn chars_before(line: &str, byte: usize) -> usize {
+    line.char_indices().take_while(|(at, _)| *at < byte).count()
+}
+
+/// So many characters of a line are shown, so many of them before a mistake that lies far out.
+const SHOWN_MAX: usize = 120;
+const SHOWN_BEFORE: usize = 40;
+const TAB: &str = "    ";
+
+fn render(diagnostic: &Diagnostic, file: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let Diagnostic { line, column, .. } = diagnostic;
+    let before = column.saturating_sub(1);
+    let skipped = match before + diagnostic.length {
+        end if end <= SHOWN_MAX => 0,
+        _ => before.saturating_sub(SHOWN_BEFORE),
+    };
+    let mut source = String::new();
+    let mut marks = String::new();
+    if skipped > 0 {
+        source.push_str("...");
+        marks.push_str("   ");
+    }
+    let shown = diagnostic
+        .source_line
+        .chars()
+        .enumerate()
+        .skip(skipped)
+        .take(SHOWN_MAX);
+    for (at, character) in shown {
+        let mark = if (before..before + diagnostic.length).contains(&at) {
+            "^"
+        } else {
+            " "
+        };
+        match character {
+            '\t' => {
+                source.push_str(TAB);
+                marks.push_str(&mark.repeat(TAB.len()));
+            }
+            // What would move the cursor, or worse, on a terminal.
+            _ if character.is_control() => {
+                source.push(char::REPLACEMENT_CHARACTER);
+                marks.push_str(mark);
+            }
+            _ => {
+                source.push(character);
+                marks.push_str(mark);
+            }
+        }
+    }
+    if diagnostic.source_line.chars().nth(before).is_none() {
+        marks.push('^');
+    }
+    if diagnostic
+        .source_line
+        .chars()
+        .nth(skipped + SHOWN_MAX)
+        .is_some()
+    {
+        source.push_str("...");
+    }
+
+    let number = line.to_string();
+    let gutter = " ".repeat(number.len());
+    writeln!(f, "error: {}", diagnostic.message)?;
+    writeln!(f, "{gutter}--> {file}:{line}:{column}")?;
+    writeln!(f, "{gutter} |")?;
+    writeln!(f, "{}", format!("{number} | {source}").trim_end())?;
+    writeln!(f, "{gutter} | {}", marks.trim_end())?;
+    writeln!(f, "{gutter} = help: {}", diagnostic.help)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(text: &str, spans: &[Range<usize>]) -> Report {
+        let mistake = |span: &Range<usize>| Mistake::new(span.clone(), "bad", "do better");
+        Report::new("f.toml", text, spans.iter().map(mistake).collect())
+    }
+
+    #[test]
+    fn a_mistake_is_shown_as_rustc_shows_it() {
+        let text = "a = 1\n\tkéy = 2\r\n";
+        let expected = "\
+error: bad
+ --> f.toml:1:5
+  |
+1 | a = 1
+  |     ^
+  = help: do better
+
+error: bad
+ --> f.toml:2:2
+  |
+2 |     kéy = 2
+  |     ^^^
+  = help: do better
+
+2 mistakes in f.toml";
+        assert_eq!(report(text, &[7..11, 4..5]).to_string(), expected);
+    }
+
+    #[test]
+    fn places_are_counted_in_characters_and_never_missed() {
+        let table = [
+            ("", 0..0, (1, 1, 1)),
+            ("", 9..99, (1, 1, 1)),
+            ("a\n", 2..2, (2, 1, 1)),
+            ("é = 'ß'\n", 5..9, (1, 5, 3)),
+            ("a\r\nb", 1..3, (1, 2, 1)),
+            ("a = [\n1]", 4..8, (1, 5, 1)),
+            ("\u{feff}a", 3..4, (1, 1, 1)),
+            ("é", 1..1, (1, 2, 1)),
+        ];
+        for (text, span, place) in table {
+            let report = report(text, std::slice::from_ref(&span));
+            let [found] = report.diagnostics() else {
+                panic!("{text:?}: one diagnostic")
+            };
+            assert_eq!(
+                (found.line, found.column, found.length),
+                place,
+                "{text:?} {span:?}"
+            );
+            assert!(report.to_string().contains('^'), "{report}");
+        }
+    }
+
+    #[test]
+    fn a_long_line_is_cut_around_the_mistake_and_control_characters_are_hidden() {
+        let text = format!("{}X{}\u{1b}[1m", "a".repeat(500), "b".repeat(500));
+        let shown = report(&text, &[500..501, 1001..1002]).to_string();
+        assert!(
+            shown.lines().all(|line| line.chars().count() < 140),
+            "{shown}"
+        );
+        let [line, marks] = [3, 4].map(|at| shown.lines().nth(at).expect("a line"));
+        assert_eq!(
+            line.chars().position(|c| c == 'X'),
+            marks.chars().position(|c| c == '^')
+        );
+        assert!(!shown.contains('\u{1b}'));
+    }
+}

@@ -1,0 +1,163 @@
+//! What a file may say: the keys of each table, the words of each choice, and the range of each
+//! number.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::{Balance, LogFormat, LogLevel, SendProxyProtocol, SpliceMode};
+
+/// The keys of one table of the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TableKeys {
+    /// The table as the file writes it, such as `[runtime]` or `[[listener]]`.
+    pub table: &'static str,
+    /// Its keys, in the order of `docs/ringway.toml`.
+    pub keys: &'static [&'static str],
+}
+
+/// Every key of every table.
+pub const KEYS: &[TableKeys] = &[RUNTIME, ADMIN, LOG, LISTENER, UPSTREAM];
+
+/// The tables of a file.
+pub(super) const ROOT: TableKeys = TableKeys {
+    table: "the file",
+    keys: &["runtime", "admin", "log", "listener", "upstream"],
+};
+
+pub(super) const RUNTIME: TableKeys = TableKeys {
+    table: "[runtime]",
+    keys: &[
+        "workers",
+        "pin",
+        "ring_entries",
+        "completion_entries",
+        "buffers",
+        "buffer_size",
+        "turn_budget",
+        "shutdown_timeout",
+        "handoff_ratio",
+        "splice",
+        "splice_after",
+        "splice_min_read",
+        "pipe_size",
+        "pipes",
+    ],
+};
+
+pub(super) const ADMIN: TableKeys = TableKeys {
+    table: "[admin]",
+    keys: &["enabled", "listen"],
+};
+
+pub(super) const LOG: TableKeys = TableKeys {
+    table: "[log]",
+    keys: &["format", "level", "access"],
+};
+
+pub(super) const LISTENER: TableKeys = TableKeys {
+    table: "[[listener]]",
+    keys: &[
+        "name",
+        "listen",
+        "protocol",
+        "upstream",
+        "max_connections",
+        "idle_timeout",
+        "accept_proxy_protocol",
+        "proxy_header_timeout",
+        "nodelay",
+        "keepalive",
+        "backlog",
+        "receive_buffer",
+        "send_buffer",
+        "unix_mode",
+    ],
+};
+
+pub(super) const UPSTREAM: TableKeys = TableKeys {
+    table: "[upstream.NAME]",
+    keys: &[
+        "servers",
+        "balance",
+        "connect_timeout",
+        "retries",
+        "send_proxy_protocol",
+        "nodelay",
+        "keepalive",
+        "receive_buffer",
+        "send_buffer",
+    ],
+};
+
+/// What a listener speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protocol {
+    Tcp,
+    Echo,
+}
+
+/// The words of a choice, each with what it means.
+pub(super) type Words<T> = &'static [(&'static str, T)];
+
+pub(super) const SPLICE_WORDS: Words<SpliceMode> =
+    &[("auto", SpliceMode::Auto), ("off", SpliceMode::Off)];
+pub(super) const LOG_FORMAT_WORDS: Words<LogFormat> = &[
+    ("auto", LogFormat::Auto),
+    ("text", LogFormat::Text),
+    ("json", LogFormat::Json),
+];
+pub(super) const LOG_LEVEL_WORDS: Words<LogLevel> = &[
+    ("error", LogLevel::Error),
+    ("warn", LogLevel::Warn),
+    ("info", LogLevel::Info),
+    ("debug", LogLevel::Debug),
+    ("trace", LogLevel::Trace),
+];
+pub(super) const PROTOCOL_WORDS: Words<Protocol> =
+    &[("tcp", Protocol::Tcp), ("echo", Protocol::Echo)];
+pub(super) const BALANCE_WORDS: Words<Balance> = &[
+    ("round_robin", Balance::RoundRobin),
+    ("least_connections", Balance::LeastConnections),
+];
+pub(super) const SEND_PROXY_PROTOCOL_WORDS: Words<SendProxyProtocol> = &[
+    ("off", SendProxyProtocol::Off),
+    ("v1", SendProxyProtocol::V1),
+    ("v2", SendProxyProtocol::V2),
+];
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const HOUR: Duration = Duration::from_secs(3_600);
+const DAY: Duration = Duration::from_secs(86_400);
+
+pub(super) const WORKERS_RANGE: RangeInclusive<u16> = 1..=1024;
+pub(super) const RING_ENTRIES_RANGE: RangeInclusive<u32> = 64..=32_768;
+pub(super) const COMPLETION_ENTRIES_RANGE: RangeInclusive<u32> = 128..=65_536;
+/// Completion entries for one submission entry, at least: as the kernel has it unless told.
+pub(super) const COMPLETIONS_PER_SUBMISSION: u32 = 2;
+pub(super) const BUFFERS_RANGE: RangeInclusive<u32> = 16..=32_768;
+pub(super) const BUFFER_SIZE_RANGE: RangeInclusive<u32> = 1 << 10..=1 << 20;
+pub(super) const TURN_BUDGET_RANGE: RangeInclusive<u32> = 16 << 10..=16 << 20;
+pub(super) const SHUTDOWN_TIMEOUT_RANGE: RangeInclusive<Duration> = Duration::ZERO..=DAY;
+pub(super) const HANDOFF_RATIO_RANGE: RangeInclusive<f64> = 1.0..=100.0;
+pub(super) const SPLICE_AFTER_RANGE: RangeInclusive<u64> = 0..=1 << 30;
+pub(super) const SPLICE_MIN_READ_RANGE: RangeInclusive<u32> = 1 << 10..=1 << 20;
+pub(super) const PIPE_SIZE_RANGE: RangeInclusive<u32> = 64 << 10..=16 << 20;
+pub(super) const PIPES_RANGE: RangeInclusive<u32> = 0..=4096;
+pub(super) const MAX_CONNECTIONS_RANGE: RangeInclusive<u32> = 1..=10_000_000;
+pub(super) const IDLE_TIMEOUT_RANGE: RangeInclusive<Duration> =
+    MILLISECOND..=Duration::from_secs(7 * 86_400);
+pub(super) const PROXY_HEADER_TIMEOUT_RANGE: RangeInclusive<Duration> = MILLISECOND..=HOUR;
+pub(super) const BACKLOG_RANGE: RangeInclusive<u32> = 1..=65_535;
+pub(super) const KEEPALIVE_RANGE: RangeInclusive<Duration> = SECOND..=DAY;
+pub(super) const SOCKET_BUFFER_RANGE: RangeInclusive<u32> = 4 << 10..=256 << 20;
+pub(super) const CONNECT_TIMEOUT_RANGE: RangeInclusive<Duration> =
+    MILLISECOND..=MINUTE.saturating_mul(10);
+pub(super) const RETRIES_RANGE: RangeInclusive<u32> = 0..=16;
+/// The highest permissions of a file: all for everybody, without the special bits.
+pub(super) const UNIX_MODE_MAX: u32 = 0o777;
+/// Addresses of one listener, and servers of one upstream.
+pub(super) const ADDRESSES_MAX: usize = 1024;
+/// Bytes of a name: those of a DNS label, as names become labels of metrics.
+pub(super) const NAME_MAX: usize = 63;

@@ -1,0 +1,251 @@
+//! A typed reader of one table: keys are removed as they are read, so that what is left over at
+//! the end is unknown.
+
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::{DeString, DeTable, DeValue};
+
+use super::accept::{self, Fault};
+use super::report::Mistake;
+use super::schema::{ROOT, TableKeys};
+
+/// What a file gives for a key.
+#[derive(Debug)]
+pub(super) enum Given<T> {
+    /// Nothing.
+    Nothing,
+    /// Something that is not accepted, and is reported.
+    Mistake,
+    /// A value, with its place.
+    Value(Spanned<T>),
+}
+
+impl<T> Given<T> {
+    pub(super) fn value(self) -> Option<Spanned<T>> {
+        match self {
+            Self::Value(value) => Some(value),
+            Self::Nothing | Self::Mistake => None,
+        }
+    }
+
+    /// The value, or what holds without one.
+    pub(super) fn or(self, default: T) -> T {
+        self.value().map_or(default, Spanned::into_inner)
+    }
+}
+
+/// A key that must be there and is not.
+struct Missing {
+    key: &'static str,
+    message: String,
+    help: String,
+}
+
+/// A table that is being read.
+pub(super) struct Section<'i, 'm> {
+    /// The table, as the file writes it.
+    title: String,
+    keys: &'static [&'static str],
+    /// Its header.
+    span: Range<usize>,
+    /// Whether the file has a table, or nothing, in its place.
+    is_table: bool,
+    entries: DeTable<'i>,
+    missing: Vec<Missing>,
+    mistakes: &'m mut Vec<Mistake>,
+}
+
+impl<'i, 'm> Section<'i, 'm> {
+    /// The table of a file itself.
+    pub(super) fn root(table: DeTable<'i>, mistakes: &'m mut Vec<Mistake>) -> Self {
+        let table = Spanned::new(0..0, DeValue::Table(table));
+        Self::open(ROOT, Some(table), mistakes)
+    }
+
+    /// A table by its value. Without one, it is empty; what is no table is reported, and then
+    /// nothing is missing in it.
+    pub(super) fn open(
+        schema: TableKeys,
+        value: Option<Spanned<DeValue<'i>>>,
+        mistakes: &'m mut Vec<Mistake>,
+    ) -> Self {
+        let span = value.as_ref().map(Spanned::span).unwrap_or_default();
+        let got = value
+            .as_ref()
+            .map_or("", |value| accept::kind(value.get_ref()));
+        let (entries, is_table) = match value.map(Spanned::into_inner) {
+            Some(DeValue::Table(entries)) => (entries, true),
+            None => (DeTable::new(), true),
+            Some(_) => {
+                let (name, keys) = (schema.table, schema.keys.join(", "));
+                mistakes.push(Mistake::new(
+                    span.clone(),
+                    format!("expected a table, got {got}"),
+                    format!("write it as {name}, with the keys: {keys}"),
+                ));
+                (DeTable::new(), false)
+            }
+        };
+        Self {
+            title: schema.table.to_owned(),
+            keys: schema.keys,
+            span,
+            is_table,
+            entries,
+            missing: Vec::new(),
+            mistakes,
+        }
+    }
+
+    /// Gives the table another title in messages.
+    pub(super) fn titled(self, title: String) -> Self {
+        Self { title, ..self }
+    }
+
+    /// All entries, for a table whose keys are names, in the order of the file.
+    pub(super) fn into_entries(self) -> Vec<(Spanned<DeString<'i>>, Spanned<DeValue<'i>>)> {
+        let mut entries: Vec<_> = self.entries.into_iter().collect();
+        entries.sort_by_key(|(name, _)| name.span().start);
+        entries
+    }
+
+    pub(super) fn report(&mut self, mistake: Mistake) {
+        self.mistakes.push(mistake);
+    }
+
+    /// The value of a key as the file has it.
+    pub(super) fn take(&mut self, key: &str) -> Option<Spanned<DeValue<'i>>> {
+        debug_assert!(self.keys.contains(&key), "{key} is a key of {}", self.title);
+        self.entries.remove(key)
+    }
+
+    /// A key that may be there.
+    pub(super) fn optional<T>(
+        &mut self,
+        key: &str,
+        accept: impl FnOnce(&DeValue<'_>) -> Result<T, Fault>,
+    ) -> Given<T> {
+        let Some(value) = self.take(key) else {
+            return Given::Nothing;
+        };
+        self.accept(key, &value, accept)
+            .map_or(Given::Mistake, Given::Value)
+    }
+
+    /// A key that must be there, as in the example.
+    pub(super) fn required<T>(
+        &mut self,
+        key: &'static str,
+        example: &str,
+        accept: impl FnOnce(&DeValue<'_>) -> Result<T, Fault>,
+    ) -> Given<T> {
+        let given = self.optional(key, accept);
+        if matches!(given, Given::Nothing) {
+            self.miss_key(key, example);
+        }
+        given
+    }
+
+    /// A key that must be there: one value or an array of them, at least one and at most `most`.
+    /// Elements that are not accepted are left out.
+    pub(super) fn required_list<T>(
+        &mut self,
+        key: &'static str,
+        example: &str,
+        most: usize,
+        accept: impl Fn(&DeValue<'_>) -> Result<T, Fault>,
+    ) -> Vec<Spanned<T>> {
+        let Some(value) = self.take(key) else {
+            self.miss_key(key, example);
+            return Vec::new();
+        };
+        let Some(elements) = value.get_ref().as_array() else {
+            return self.accept(key, &value, accept).into_iter().collect();
+        };
+        if !(1..=most).contains(&elements.len()) {
+            self.report(Mistake::new(
+                value.span(),
+                format!(
+                    "`{key}`: expected 1 to {most} values, got {}",
+                    elements.len()
+                ),
+                format!("write {example}"),
+            ));
+        }
+        let accepted = elements
+            .iter()
+            .map(|element| self.accept(key, element, &accept));
+        accepted.collect::<Vec<_>>().into_iter().flatten().collect()
+    }
+
+    /// Notes that a key is missing.
+    pub(super) fn miss(&mut self, key: &'static str, message: String, help: String) {
+        self.missing.push(Missing { key, message, help });
+    }
+
+    /// Reports the keys that are unknown and those that are missing. A missing key for which a
+    /// misspelt one stands is one mistake, not two.
+    pub(super) fn finish(self) {
+        let Self {
+            title,
+            keys,
+            span,
+            is_table,
+            entries,
+            mut missing,
+            mistakes,
+        } = self;
+        let list = keys.join(", ");
+        for (key, _) in entries {
+            let likely = accept::nearest(key.get_ref(), keys.iter().copied());
+            let question = likely.map(|word| format!("did you mean `{word}`? "));
+            mistakes.push(Mistake::new(
+                key.span(),
+                format!("unknown key `{}`", accept::shown(key.get_ref())),
+                format!(
+                    "{}Keys of {title} are: {list}",
+                    question.unwrap_or_default()
+                ),
+            ));
+            missing.retain(|missing| Some(missing.key) != likely);
+        }
+        for Missing { message, help, .. } in missing.into_iter().filter(|_| is_table) {
+            mistakes.push(Mistake::new(span.clone(), message, help));
+        }
+    }
+
+    fn miss_key(&mut self, key: &'static str, example: &str) {
+        let message = format!("missing key `{key}` in {}", self.title);
+        self.miss(key, message, format!("add {example}"));
+    }
+
+    fn accept<T>(
+        &mut self,
+        key: &str,
+        value: &Spanned<DeValue<'i>>,
+        accept: impl FnOnce(&DeValue<'_>) -> Result<T, Fault>,
+    ) -> Option<Spanned<T>> {
+        match accept(value.get_ref()) {
+            Ok(accepted) => Some(Spanned::new(value.span(), accepted)),
+            Err(fault) => {
+                self.report(of_fault(key, value.span(), fault));
+                None
+            }
+        }
+    }
+}
+
+/// The mistake of a value that is not accepted.
+pub(super) fn of_fault(key: &str, span: Range<usize>, fault: Fault) -> Mistake {
+    let Fault {
+        expected,
+        got,
+        help,
+    } = fault;
+    Mistake::new(
+        span,
+        format!("`{key}`: expected {expected}, got {got}"),
+        help,
+    )
+}

@@ -1,0 +1,15 @@
+//! Whole servers on the real kernel, with real sockets.
+
+#[path = "e2e/support.rs"]
+mod support;
+
+#[path = "e2e/admin.rs"]
+mod admin;
+#[path = "e2e/cli.rs"]
+mod cli;
+#[path = "e2e/limits.rs"]
+mod limits;
+#[path = "e2e/relay.rs"]
+mod relay;
+#[path = "e2e/shutdown.rs"]
+mod shutdown;

@@ -1,0 +1,134 @@
+//! The command line: every verb, and what is said when something is wrong.
+
+use std::net::TcpListener;
+use std::process::{Command, Output};
+
+use crate::support::*;
+
+fn ringway(args: &[&str]) -> Output {
+    Command::new(BINARY).args(args).output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[test]
+fn help_version_completions_and_manual_are_printed() {
+    for (args, word) in [
+        (&["--help"][..], "Usage: ringway"),
+        (&["serve", "--help"], "--config"),
+        (&["--version"], env!("CARGO_PKG_VERSION")),
+        (&["completions", "bash"], "_ringway"),
+        (&["completions", "zsh"], "#compdef ringway"),
+        (&["man"], ".TH"),
+    ] {
+        let output = ringway(args);
+        assert!(output.status.success(), "{args:?}");
+        assert!(text(&output.stdout).contains(word), "{args:?}");
+    }
+}
+
+#[test]
+fn wrong_usage_is_status_2() {
+    for args in [&["serve", "--nonsense"][..], &["nothing"], &["check"]] {
+        let output = ringway(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(text(&output.stderr).contains("Usage") || !output.stderr.is_empty());
+    }
+}
+
+#[test]
+fn check_tells_good_from_bad() {
+    let folder = Folder::new();
+    let good = folder.file("good.toml", include_str!("../../docs/ringway.toml"));
+    let output = ringway(&["check", "--config", good.to_str().unwrap()]);
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(text(&output.stdout).contains("good"));
+    let printed = ringway(&["check", "--print", "--config", good.to_str().unwrap()]);
+    ringway::config::parse("printed", &text(&printed.stdout)).unwrap();
+    let bad = "[runtime]\nworkers = 0\nwrkers = 1\n[[listener]]\nname = \"x\"\n";
+    let bad = folder.file("bad.toml", bad);
+    let output = ringway(&["check", "--config", bad.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let errors = text(&output.stderr);
+    for word in [
+        "bad.toml:2:11",
+        "bad.toml:3:1",
+        "wrkers",
+        "listen",
+        "protocol",
+    ] {
+        assert!(errors.contains(word), "{word}: {errors}");
+    }
+    let output = ringway(&["check", "--config", "/no/such/file"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("/no/such/file"));
+}
+
+#[test]
+fn a_port_that_is_taken_is_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let folder = Folder::new();
+    for config in [
+        format!(
+            "[admin]\nenabled = false\n[[listener]]\nname = \"e\"\nprotocol = \"echo\"\nlisten = \"{address}\"\n"
+        ),
+        format!(
+            "[admin]\nlisten = \"{address}\"\n[[listener]]\nname = \"e\"\nprotocol = \"echo\"\nlisten = \"127.0.0.1:0\"\n"
+        ),
+    ] {
+        let file = folder.file("taken.toml", &config);
+        let output = ringway(&["serve", "--config", file.to_str().unwrap()]);
+        assert_eq!(output.status.code(), Some(1));
+        assert!(
+            text(&output.stderr).contains(&address.to_string()),
+            "{}",
+            text(&output.stderr)
+        );
+    }
+}
+
+#[test]
+fn doctor_lists_what_is_used() {
+    let output = ringway(&["doctor"]);
+    let table = text(&output.stdout);
+    assert!(output.status.success(), "{table}{}", text(&output.stderr));
+    for word in [
+        "kernel",
+        "receive, multishot",
+        "splice",
+        "ulimit -l",
+        "ring flags",
+    ] {
+        assert!(table.contains(word), "{word}: {table}");
+    }
+}
+
+#[test]
+fn logs_are_json_when_asked_for() {
+    let to = upstream(&[echo_server()], "");
+    let access = "[log]\naccess = true\nformat = \"json\"\n";
+    let program = Program::serve(&[&runtime(1), NO_ADMIN, access, &proxy(""), &to].concat());
+    assert_eq!(
+        exchange(connect(program.addresses[0]), b"hello".to_vec()),
+        b"hello"
+    );
+    program.signal(nix::sys::signal::Signal::SIGTERM);
+    let (status, errors) = program.wait();
+    assert!(status.success(), "{errors}");
+    let access = errors
+        .lines()
+        .find(|line| line.contains("\"access\""))
+        .unwrap();
+    for part in [
+        "\"received\":5",
+        "\"sent\":5",
+        "\"reason\":\"finished\"",
+        "\"client\":\"127.0.0.1:",
+    ] {
+        assert!(access.contains(part), "{part}: {access}");
+    }
+    assert!(errors.lines().all(|line| line.starts_with('{')), "{errors}");
+}

@@ -1,0 +1,281 @@
+//! Servers in this process, the program as a child, and peers on real sockets.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use ringway::config;
+use ringway::server::{Outcome, Running, Server};
+
+/// How long anything may take before a test fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The settings that every test shares: small rings and pools, because many servers run at once.
+pub(crate) fn runtime(workers: usize) -> String {
+    format!(
+        "[runtime]\nworkers = {workers}\npin = false\nring_entries = 64\n\
+         completion_entries = 1024\nbuffers = 64\nbuffer_size = \"4KiB\"\n\
+         shutdown_timeout = \"20s\"\n"
+    )
+}
+
+pub(crate) const NO_ADMIN: &str = "[admin]\nenabled = false\n";
+
+/// A listener that proxies to `upstream`.
+pub(crate) fn proxy(extra: &str) -> String {
+    format!(
+        "[[listener]]\nname = \"t\"\nlisten = \"127.0.0.1:0\"\nprotocol = \"tcp\"\n\
+         upstream = \"u\"\n{extra}\n"
+    )
+}
+
+/// The upstream of [`proxy`].
+pub(crate) fn upstream(servers: &[SocketAddr], extra: &str) -> String {
+    let servers: Vec<String> = servers
+        .iter()
+        .map(|server| format!("\"{server}\""))
+        .collect();
+    format!(
+        "[upstream.u]\nservers = [{}]\n{extra}\n",
+        servers.join(", ")
+    )
+}
+
+/// A server in this process, stopped at the end.
+pub(crate) struct Served {
+    running: Option<Running>,
+}
+
+impl Served {
+    pub(crate) fn new(text: &str) -> Self {
+        let config = config::parse("test.toml", text).unwrap_or_else(|report| panic!("{report}"));
+        Self {
+            running: Some(Server::start(config).unwrap()),
+        }
+    }
+
+    /// A proxy with one listener and one upstream.
+    pub(crate) fn proxy(workers: usize, servers: &[SocketAddr]) -> Self {
+        Self::new(
+            &[
+                &runtime(workers),
+                NO_ADMIN,
+                &proxy(""),
+                &upstream(servers, ""),
+            ]
+            .concat(),
+        )
+    }
+
+    pub(crate) fn running(&self) -> &Running {
+        self.running.as_ref().unwrap()
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.running().addresses()[0].1.ip().unwrap()
+    }
+
+    pub(crate) fn connect(&self) -> TcpStream {
+        connect(self.address())
+    }
+
+    /// The sum over all workers of what `read` reads.
+    pub(crate) fn sum(&self, read: impl Fn(&ringway::session::WorkerCell) -> u64) -> u64 {
+        self.running().fleet().cells().iter().map(read).sum()
+    }
+
+    pub(crate) fn closed(&self, reason: ringway::service::CloseReason) -> u64 {
+        self.sum(|cell| cell.stats.listeners[0].closed[reason.index()].get())
+    }
+
+    pub(crate) fn drain(mut self) -> Outcome {
+        let running = self.running.take().unwrap();
+        running.drain();
+        running.wait()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        if let Some(running) = self.running.take() {
+            running.stop();
+            let _outcome = running.wait();
+        }
+    }
+}
+
+pub(crate) fn connect(address: SocketAddr) -> TcpStream {
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_write_timeout(Some(PATIENCE)).unwrap();
+    stream
+}
+
+/// A server whose connections are each given to `serve`, on threads of their own; ends with the
+/// test's process.
+pub(crate) fn serve(serve: impl Fn(TcpStream) + Send + Sync + Clone + 'static) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(stream) = stream else { return };
+            let serve = serve.clone();
+            std::thread::spawn(move || serve(stream));
+        }
+    });
+    address
+}
+
+/// A server that gives every byte back and ends when the client does.
+pub(crate) fn echo_server() -> SocketAddr {
+    serve(|mut stream| {
+        let mut reader = stream.try_clone().unwrap();
+        let _broken = std::io::copy(&mut reader, &mut stream);
+        let _gone = stream.shutdown(Shutdown::Write);
+    })
+}
+
+/// Recognisable bytes, different at every position.
+pub(crate) fn bytes(seed: u64, len: usize) -> Vec<u8> {
+    let mut random = ringway::ring::sim::Random::new(seed);
+    let mut bytes = Vec::with_capacity(len + 8);
+    while bytes.len() < len {
+        bytes.extend_from_slice(&random.next().to_le_bytes());
+    }
+    bytes.truncate(len);
+    bytes
+}
+
+/// Sends `sent` in a thread of its own and ends; returns all that comes back.
+pub(crate) fn exchange(mut stream: TcpStream, sent: Vec<u8>) -> Vec<u8> {
+    let mut writer = stream.try_clone().unwrap();
+    let sender = std::thread::spawn(move || {
+        writer.write_all(&sent).unwrap();
+        writer.shutdown(Shutdown::Write).unwrap();
+    });
+    let mut received = Vec::new();
+    stream.read_to_end(&mut received).unwrap();
+    sender.join().unwrap();
+    received
+}
+
+/// Waits until `done`, looking every few milliseconds: for what has no event of its own.
+pub(crate) fn wait_until(what: &str, done: impl Fn() -> bool) {
+    let (sender, receiver) = std::sync::mpsc::channel::<()>();
+    for _ in 0..PATIENCE.as_millis() / 5 {
+        if done() {
+            return;
+        }
+        let _time_out = receiver.recv_timeout(Duration::from_millis(5));
+    }
+    drop(sender);
+    panic!("waited in vain: {what}");
+}
+
+/// A folder of its own, removed at the end.
+pub(crate) struct Folder(PathBuf);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("ringway-e2e-{}-{number}", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        Self(path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
+        let path = self.0.join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _gone = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The program as a child.
+pub(crate) struct Program {
+    child: Child,
+    pub(crate) addresses: Vec<SocketAddr>,
+    errors: Option<JoinHandle<String>>,
+    _folder: Folder,
+}
+
+pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_ringway");
+
+impl Program {
+    /// `ringway serve` with a configuration; returns when it says where it listens.
+    pub(crate) fn serve(config: &str) -> Self {
+        Self::start(config, &mut Command::new(BINARY))
+    }
+
+    /// The same by a command that ends in running the program with the arguments it is given.
+    pub(crate) fn start(config: &str, command: &mut Command) -> Self {
+        let folder = Folder::new();
+        let file = folder.file("ringway.toml", config);
+        let mut child = command
+            .args(["serve", "--config"])
+            .arg(file)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut stderr = child.stderr.take().unwrap();
+        let errors = std::thread::spawn(move || {
+            let mut text = String::new();
+            let _broken = stderr.read_to_string(&mut text);
+            text
+        });
+        let mut addresses = Vec::new();
+        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+            let line = line.unwrap();
+            let mut words = line.split_whitespace();
+            let address: Option<SocketAddr> = words.find_map(|word| word.parse().ok());
+            addresses.extend(address);
+            if line.starts_with("Stop it") {
+                break;
+            }
+        }
+        Self {
+            child,
+            addresses,
+            errors: Some(errors),
+            _folder: folder,
+        }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {
+        let id = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        nix::sys::signal::kill(id, signal).unwrap();
+    }
+
+    /// Waits for its end: the status, and what it wrote to standard error.
+    pub(crate) fn wait(mut self) -> (ExitStatus, String) {
+        let status = self.child.wait().unwrap();
+        (status, self.errors.take().unwrap().join().unwrap())
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        let _gone = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
