@@ -19,9 +19,7 @@ fn main() {
 }
 
 fn tokio_echo(listen: &str) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     runtime.expect("a runtime").block_on(async {
         let listener = tokio::net::TcpListener::bind(listen).await.expect("listen");
         loop {

@@ -8,6 +8,11 @@
 //! They do what a benchmark needs and nothing more: no limits, no timeouts, no partial sends of
 //! small messages, no errors but by panic.
 #![allow(unsafe_code, reason = "the floor is raw io_uring")]
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::multiple_unsafe_ops_per_block,
+    reason = "it is to be read beside the kernel's manual, with no more words than that needs"
+)]
 
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
@@ -75,22 +80,12 @@ impl Loop {
         let memory = map(usize::from(BUFFERS) * SIZE).cast::<u8>();
         // SAFETY: the memory is page-aligned, large enough and lives for ever.
         unsafe {
-            ring.submitter()
-                .register_buf_ring_with_flags(entries.addr() as u64, BUFFERS, 0, 0)
+            ring.submitter().register_buf_ring_with_flags(entries.addr() as u64, BUFFERS, 0, 0)
         }
         .expect("a buffer ring");
         let listener = TcpListener::bind(listen).expect("listen");
         let (tail, peer, pending) = (0, Vec::new(), Vec::new());
-        let mut this = Self {
-            ring,
-            entries,
-            tail,
-            memory,
-            listener,
-            upstream,
-            peer,
-            pending,
-        };
+        let mut this = Self { ring, entries, tail, memory, listener, upstream, peer, pending };
         (0..BUFFERS).for_each(|bid| this.give(bid));
         this.publish();
         this
@@ -114,9 +109,7 @@ impl Loop {
     }
 
     fn receive(&mut self, fd: RawFd) {
-        let entry = opcode::RecvMulti::new(Fd(fd), 0)
-            .build()
-            .user_data(fd as u64);
+        let entry = opcode::RecvMulti::new(Fd(fd), 0).build().user_data(fd as u64);
         self.pending.push(entry);
     }
 
@@ -137,9 +130,7 @@ impl Loop {
         nodelay(fd);
         let other = match &self.upstream {
             None => fd,
-            Some(upstream) => TcpStream::connect(upstream)
-                .expect("the upstream")
-                .into_raw_fd(),
+            Some(upstream) => TcpStream::connect(upstream).expect("the upstream").into_raw_fd(),
         };
         nodelay(other);
         let most = fd.max(other) as usize + 1;
@@ -156,11 +147,7 @@ impl Loop {
 
     fn run(mut self) {
         let listener = self.listener.as_raw_fd();
-        self.pending.push(
-            opcode::AcceptMulti::new(Fd(listener))
-                .build()
-                .user_data(ACCEPT),
-        );
+        self.pending.push(opcode::AcceptMulti::new(Fd(listener)).build().user_data(ACCEPT));
         let mut batch: Vec<(u64, i32, u32)> = Vec::new();
         loop {
             for entry in self.pending.drain(..) {
@@ -186,10 +173,7 @@ impl Loop {
             self.open(result);
         } else if data & SEND != 0 {
             let len = (data >> 16) & 0xffff_ffff;
-            assert!(
-                result < 0 || result as u64 == len,
-                "small messages are sent whole"
-            );
+            assert!(result < 0 || result as u64 == len, "small messages are sent whole");
             self.give((data & 0xffff) as u16);
         } else {
             let fd = data as RawFd;
@@ -225,10 +209,8 @@ fn splice(listen: &str, upstream: &str) {
     let mut ring = ring();
     let mut ends = [0; 2];
     // SAFETY: pipe2(2) writes two descriptors.
-    assert_eq!(
-        unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_NONBLOCK) },
-        0
-    );
+    let made = unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_NONBLOCK) };
+    assert_eq!(made, 0);
     // SAFETY: F_SETPIPE_SZ takes an integer.
     assert!(unsafe { libc::fcntl(ends[1], libc::F_SETPIPE_SZ, PIPE as i32) } > 0);
     for client in listener.incoming() {
@@ -237,9 +219,7 @@ fn splice(listen: &str, upstream: &str) {
         client.set_nonblocking(true).expect("non-blocking");
         server.set_nonblocking(true).expect("non-blocking");
         pump(&mut ring, client.as_raw_fd(), ends, server.as_raw_fd());
-        server
-            .shutdown(std::net::Shutdown::Write)
-            .expect("shutdown");
+        server.shutdown(std::net::Shutdown::Write).expect("shutdown");
         wait_for(&mut ring, server.as_raw_fd(), libc::POLLRDHUP);
     }
 }

@@ -7,6 +7,11 @@
 //! - `load bulk TARGET GIGABYTES`: sends so much over one connection, waits for the far end
 //! - `load hold LISTEN`: accepts and holds
 //! - `load idle TARGET CONNECTIONS`: opens and holds, until standard input ends
+#![allow(
+    clippy::cast_possible_truncation,
+    clippy::print_stdout,
+    reason = "a load program: its output is its result, its numbers are small"
+)]
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -87,29 +92,21 @@ fn pingpong(target: SocketAddr, plan: &Plan) {
             stream.set_nonblocking(true).expect("non-blocking");
             let event = EpollEvent::new(EpollFlags::EPOLLIN, index as u64);
             epoll.add(stream.as_fd(), event).expect("epoll");
-            Caller {
-                stream,
-                missing: plan.answer,
-                asked: now(),
-            }
+            Caller { stream, missing: plan.answer, asked: now() }
         })
         .collect();
     let started = now();
     for caller in &mut callers {
-        caller
-            .stream
-            .write_all(&question)
-            .expect("a short question");
+        caller.stream.write_all(&question).expect("a short question");
         caller.asked = now();
     }
-    let mut times: Histogram<u64> = Histogram::new(3).expect("digits");
+    let mut times: Histogram<u64> =
+        Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("bounds");
     let mut events = [EpollEvent::empty(); EVENTS];
     let mut buffer = vec![0; 1 << 16];
     let mut errors = 0;
     while started.elapsed() < plan.time && errors == 0 {
-        let count = epoll
-            .wait(&mut events, EpollTimeout::from(100u16))
-            .expect("epoll");
+        let count = epoll.wait(&mut events, EpollTimeout::from(100u16)).expect("epoll");
         for event in &events[..count] {
             let caller = &mut callers[usize::try_from(event.data()).expect("an index")];
             match caller.stream.read(&mut buffer) {
@@ -121,10 +118,7 @@ fn pingpong(target: SocketAddr, plan: &Plan) {
                 times.saturating_record(nanos(time - caller.asked));
                 caller.missing = plan.answer;
                 caller.asked = time;
-                caller
-                    .stream
-                    .write_all(&question)
-                    .expect("a short question");
+                caller.stream.write_all(&question).expect("a short question");
             }
         }
     }
@@ -147,12 +141,7 @@ fn serve_answers(listen: &str, size: usize, answer: usize) {
     let listener = TcpListener::bind(listen).expect("listen");
     let epoll = Epoll::new(EpollCreateFlags::empty()).expect("epoll");
     const LISTENER: u64 = u64::MAX;
-    epoll
-        .add(
-            listener.as_fd(),
-            EpollEvent::new(EpollFlags::EPOLLIN, LISTENER),
-        )
-        .expect("epoll");
+    epoll.add(listener.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, LISTENER)).expect("epoll");
     let text = vec![b'a'; answer];
     let mut open: Vec<Option<(TcpStream, usize)>> = Vec::new();
     let mut events = [EpollEvent::empty(); EVENTS];
@@ -209,10 +198,7 @@ fn bulk(target: SocketAddr, gigabytes: f64) {
     let end = stream.read(&mut [0; 16]).expect("the far end closes");
     assert_eq!(end, 0, "the far end says nothing");
     let seconds = started.elapsed().as_secs_f64();
-    println!(
-        "{{\"gigabytes\":{},\"seconds\":{seconds}}}",
-        (parts * PART) as f64 / 1e9
-    );
+    println!("{{\"gigabytes\":{},\"seconds\":{seconds}}}", (parts * PART) as f64 / 1e9);
 }
 
 fn hold(listen: &str) {
@@ -223,24 +209,12 @@ fn hold(listen: &str) {
 
 /// Many connections need several source addresses: one has some 28,000 ports.
 fn idle(target: SocketAddr, connections: usize) {
-    let SocketAddr::V4(target) = target else {
-        panic!("an IPv4 target")
-    };
+    let SocketAddr::V4(target) = target else { panic!("an IPv4 target") };
     let mut held = Vec::with_capacity(connections);
     for number in 0..connections {
-        let source = [
-            127,
-            0,
-            1,
-            u8::try_from(1 + number / PER_SOURCE).expect("few sources"),
-        ];
-        let stream = socket(
-            AddressFamily::Inet,
-            SockType::Stream,
-            SockFlag::empty(),
-            None,
-        )
-        .expect("a descriptor");
+        let source = [127, 0, 1, u8::try_from(1 + number / PER_SOURCE).expect("few sources")];
+        let stream = socket(AddressFamily::Inet, SockType::Stream, SockFlag::empty(), None)
+            .expect("a descriptor");
         setsockopt(&stream, sockopt::IpBindAddressNoPort, &true).expect("option");
         let any = SockaddrIn::from(std::net::SocketAddrV4::new(source.into(), 0));
         let raw = std::os::fd::AsRawFd::as_raw_fd(&stream);

@@ -45,10 +45,7 @@ fn timers(criterion: &mut Criterion) {
 }
 
 fn header(criterion: &mut Criterion) {
-    let pair = Some((
-        "10.1.2.3:4567".parse().expect("one"),
-        "10.3.2.1:80".parse().expect("one"),
-    ));
+    let pair = Some(("10.1.2.3:4567".parse().expect("one"), "10.3.2.1:80".parse().expect("one")));
     let (mut v1, mut v2) = (Vec::new(), Vec::new());
     proxy_protocol::write_v1(&pair, &mut v1);
     proxy_protocol::write_v2(&pair, &mut v2);

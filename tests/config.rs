@@ -128,9 +128,7 @@ fn the_reference_shows_every_key_in_its_order_and_with_a_comment() {
         }
         previous = line;
     }
-    let known = KEYS
-        .iter()
-        .map(|keys| (keys.table.to_owned(), keys.keys.to_vec()));
+    let known = KEYS.iter().map(|keys| (keys.table.to_owned(), keys.keys.to_vec()));
     assert_eq!(keys, known.collect::<Vec<_>>());
     assert!(REFERENCE.lines().all(|line| line.chars().count() <= 100));
 }
@@ -156,9 +154,7 @@ fn every_key_of_the_code_is_read() {
 #[test]
 fn values_of_the_process_arrive_where_they_belong() {
     let config = good(UNUSUAL);
-    let Workers::Fixed(workers) = config.runtime.workers else {
-        panic!("a number of workers")
-    };
+    let Workers::Fixed(workers) = config.runtime.workers else { panic!("a number of workers") };
     assert_eq!(workers.get(), 3);
     assert!(!config.runtime.pin);
     assert_eq!(config.runtime.ring_entries, 64);
@@ -169,44 +165,24 @@ fn values_of_the_process_arrive_where_they_belong() {
     assert_eq!(config.runtime.shutdown_timeout, Duration::ZERO);
     assert_eq!(config.runtime.handoff_ratio, None);
     let splice = &config.runtime.splice;
-    assert_eq!(
-        (splice.mode, splice.after, splice.pipes),
-        (SpliceMode::Off, 0, 0)
-    );
+    assert_eq!((splice.mode, splice.after, splice.pipes), (SpliceMode::Off, 0, 0));
     assert_eq!((splice.min_read, splice.pipe_size), (1024, 65_536));
     assert!(!config.admin.enabled);
     assert_eq!(config.admin.listen.to_string(), "[::1]:0");
-    assert_eq!(
-        (config.log.format, config.log.level),
-        (LogFormat::Json, LogLevel::Trace)
-    );
+    assert_eq!((config.log.format, config.log.level), (LogFormat::Json, LogLevel::Trace));
     assert!(config.log.access);
 }
 
 #[test]
 fn values_of_upstreams_arrive_where_they_belong() {
     let config = good(UNUSUAL);
-    let [last, first] = config.upstreams.as_slice() else {
-        panic!("two upstreams")
-    };
-    assert_eq!(
-        (last.name.as_str(), first.name.as_str()),
-        ("z-last", "a_first")
-    );
+    let [last, first] = config.upstreams.as_slice() else { panic!("two upstreams") };
+    assert_eq!((last.name.as_str(), first.name.as_str()), ("z-last", "a_first"));
     let host = "example.net".to_owned();
-    assert_eq!(
-        last.servers[0],
-        ServerAddress::Unix("/run/a \"b\".sock".into())
-    );
+    assert_eq!(last.servers[0], ServerAddress::Unix("/run/a \"b\".sock".into()));
     assert_eq!(last.servers[1], ServerAddress::Name { host, port: 80 });
-    assert_eq!(
-        last.servers[2],
-        ServerAddress::Ip("[fe80::1]:5".parse().unwrap())
-    );
-    assert_eq!(
-        (last.balance, last.retries),
-        (Balance::LeastConnections, 16)
-    );
+    assert_eq!(last.servers[2], ServerAddress::Ip("[fe80::1]:5".parse().unwrap()));
+    assert_eq!((last.balance, last.retries), (Balance::LeastConnections, 16));
     assert_eq!(last.connect_timeout, Duration::from_millis(1));
     assert_eq!(last.send_proxy_protocol, SendProxyProtocol::V2);
     assert_eq!(first.send_proxy_protocol, SendProxyProtocol::V1);
@@ -233,10 +209,7 @@ fn values_of_listeners_arrive_where_they_belong() {
     assert!(one.accept_proxy_protocol);
     assert_eq!(one.proxy_header_timeout, Duration::from_millis(1500));
     assert_eq!(one.socket.keepalive, Some(Duration::from_secs(90)));
-    assert_eq!(
-        (one.socket.nodelay, one.socket.receive_buffer),
-        (false, Some(1 << 20))
-    );
+    assert_eq!((one.socket.nodelay, one.socket.receive_buffer), (false, Some(1 << 20)));
     assert_eq!((one.socket.send_buffer, one.unix_mode), (None, 0o777));
 }
 
@@ -256,29 +229,16 @@ fn the_effective_configuration_is_read_back_as_it_was() {
 fn the_effective_configuration_has_every_key() {
     let tree: toml::Table = good(MINIMAL).to_toml().parse().expect("TOML");
     let reference: toml::Table = REFERENCE.parse().expect("TOML");
-    for (name, keys) in [
-        ("runtime", &tree["runtime"]),
-        ("admin", &tree["admin"]),
-        ("log", &tree["log"]),
-    ] {
+    for (name, keys) in
+        [("runtime", &tree["runtime"]), ("admin", &tree["admin"]), ("log", &tree["log"])]
+    {
         let keys: Vec<_> = keys.as_table().expect("a table").keys().collect();
-        let expected: Vec<_> = reference[name]
-            .as_table()
-            .expect("a table")
-            .keys()
-            .collect();
+        let expected: Vec<_> = reference[name].as_table().expect("a table").keys().collect();
         assert_eq!(keys, expected);
     }
     let keys = |tree: &toml::Table| {
         let tables = [&tree["listener"][0], &tree["upstream"]["backend"]];
-        tables.map(|table| {
-            table
-                .as_table()
-                .expect("a table")
-                .keys()
-                .cloned()
-                .collect::<Vec<_>>()
-        })
+        tables.map(|table| table.as_table().expect("a table").keys().cloned().collect::<Vec<_>>())
     };
     assert_eq!(keys(&tree), keys(&reference));
 }
@@ -1105,21 +1065,11 @@ fn expected(block: &str) -> Expected {
 fn assert_reported(expected: &Expected) {
     for end in ["\n", "\r\n"] {
         let report = bad(&expected.text.replace('\n', end));
-        let [found] = report.diagnostics() else {
-            panic!("not one mistake, but this:\n{report}")
-        };
+        let [found] = report.diagnostics() else { panic!("not one mistake, but this:\n{report}") };
         let place = (expected.line, expected.column, expected.length);
         assert_eq!((found.line, found.column, found.length), place, "{report}");
-        assert!(
-            found.message.contains(&expected.message),
-            "{}\n{report}",
-            expected.message
-        );
-        assert!(
-            found.help.contains(&expected.help),
-            "{}\n{report}",
-            expected.help
-        );
+        assert!(found.message.contains(&expected.message), "{}\n{report}", expected.message);
+        assert!(found.help.contains(&expected.help), "{}\n{report}", expected.help);
         assert!(report.to_string().ends_with("\n1 mistake in t.toml"));
     }
 }
@@ -1133,9 +1083,7 @@ fn each_broken_line_is_reported_where_it_is() {
     for block in BROKEN_LINES.split("\n\n") {
         let mut expected = expected(block);
         let (header, line) = expected.text.split_once('\n').expect("a table and a line");
-        let (before, after) = BASE
-            .split_once(&format!("{header}\n"))
-            .expect("a table of the base");
+        let (before, after) = BASE.split_once(&format!("{header}\n")).expect("a table of the base");
         expected.line = before.lines().count() + 2;
         expected.text = format!("{before}{header}\n{line}{after}");
         assert_reported(&expected);
@@ -1174,9 +1122,7 @@ retries = "many"
 "#;
     let report = bad(TEXT);
     let found = report.diagnostics().iter();
-    let found: Vec<_> = found
-        .map(|found| (found.line, found.message.as_str()))
-        .collect();
+    let found: Vec<_> = found.map(|found| (found.line, found.message.as_str())).collect();
     let expected = [
         (3, "`workers`: expected"),
         (4, "unknown key `buffer_sise`"),
@@ -1197,21 +1143,14 @@ retries = "many"
         assert_eq!(line, expected_line, "{report}");
         assert!(message.starts_with(start), "{message}\n{report}");
     }
-    assert!(
-        report.to_string().ends_with("\n13 mistakes in t.toml"),
-        "{report}"
-    );
+    assert!(report.to_string().ends_with("\n13 mistakes in t.toml"), "{report}");
     assert_eq!(report.file_name(), "t.toml");
 }
 
 #[test]
 fn mistakes_of_syntax_are_reported_one_a_line() {
     let report = bad("a = 1\na = 2\nb =\n[log\n");
-    let lines: Vec<_> = report
-        .diagnostics()
-        .iter()
-        .map(|found| found.line)
-        .collect();
+    let lines: Vec<_> = report.diagnostics().iter().map(|found| found.line).collect();
     assert_eq!(lines, [2, 3, 4], "{report}");
 }
 
@@ -1321,33 +1260,19 @@ fn no_mutation_of_the_reference_panics() {
             }
         }
     }
-    assert!(
-        accepted > ROUNDS / 100 && refused > ROUNDS / 4,
-        "{accepted} {refused}"
-    );
+    assert!(accepted > ROUNDS / 100 && refused > ROUNDS / 4, "{accepted} {refused}");
 }
 
 /// Every place lies within the text, and the report can be shown.
 fn assert_places_hold(report: &Report, text: &str) {
     assert!(!report.diagnostics().is_empty(), "{text}");
     for found in report.diagnostics() {
-        let line = text
-            .split('\n')
-            .nth(found.line - 1)
-            .expect("the line exists");
-        assert!(
-            found.column <= line.chars().count() + 1,
-            "{found:?}\n{text}"
-        );
+        let line = text.split('\n').nth(found.line - 1).expect("the line exists");
+        assert!(found.column <= line.chars().count() + 1, "{found:?}\n{text}");
         assert!(found.length >= 1 && !found.message.is_empty() && !found.help.is_empty());
     }
     let shown = report.to_string();
-    assert!(
-        shown
-            .chars()
-            .all(|shown| shown == '\n' || !shown.is_control()),
-        "{shown:?}"
-    );
+    assert!(shown.chars().all(|shown| shown == '\n' || !shown.is_control()), "{shown:?}");
 }
 
 #[test]

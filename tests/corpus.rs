@@ -12,9 +12,7 @@ use ringway::proto::proxy_protocol::{HEADER_MAX, Parsed, PeerError, parse};
 
 /// The seeds of one parser, by name. Files that start with a dot are not seeds.
 fn seeds(parser: &str) -> Vec<(String, Vec<u8>)> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/corpus")
-        .join(parser);
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(parser);
     let entries = fs::read_dir(&folder).expect("the corpus is committed");
     let mut seeds: Vec<_> = entries
         .map(|entry| entry.expect("its folder can be read").path())
@@ -36,31 +34,16 @@ fn check_part(name: &str, part: &[u8], whole: &Result<Parsed, PeerError>) {
     match parse(part) {
         Ok(Parsed::Incomplete { at_least }) => {
             assert!(at_least > 0, "{name}, {len} bytes: asks for nothing");
-            assert!(
-                len + at_least <= HEADER_MAX,
-                "{name}, {len} bytes: asks for too much"
-            );
+            assert!(len + at_least <= HEADER_MAX, "{name}, {len} bytes: asks for too much");
             if let Ok(Parsed::Complete { consumed, .. }) = whole {
-                assert!(
-                    len + at_least <= *consumed,
-                    "{name}, {len} bytes: asks beyond the end"
-                );
+                assert!(len + at_least <= *consumed, "{name}, {len} bytes: asks beyond the end");
             }
         }
         complete @ Ok(Parsed::Complete { consumed, .. }) => {
-            assert!(
-                consumed <= len,
-                "{name}, {len} bytes: consumes more than there is"
-            );
-            assert_eq!(
-                &complete, whole,
-                "{name}, {len} bytes: more bytes change the header"
-            );
+            assert!(consumed <= len, "{name}, {len} bytes: consumes more than there is");
+            assert_eq!(&complete, whole, "{name}, {len} bytes: more bytes change the header");
         }
-        Err(_) => assert!(
-            whole.is_err(),
-            "{name}, {len} bytes: more bytes mend an error"
-        ),
+        Err(_) => assert!(whole.is_err(), "{name}, {len} bytes: more bytes mend an error"),
     }
 }
 

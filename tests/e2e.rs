@@ -1,4 +1,5 @@
 //! Whole servers on the real kernel, with real sockets.
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 #[path = "e2e/support.rs"]
 mod support;

@@ -2,6 +2,7 @@
 //!
 //! A run that fails prints its seed; `RINGWAY_SIM_SEED=N cargo test --test sim` runs that one
 //! alone, and `RINGWAY_SIM_RUNS=N` says how many there are (2,000 of each kind by default).
+#![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
 #[path = "sim/harness.rs"]
 mod harness;
@@ -17,10 +18,7 @@ fn a_relay_delivers_every_byte_once_and_in_order() {
         scenario.run();
         scenario.assert_delivered();
         scenario.assert_clean();
-        assert_eq!(
-            scenario.closed(CloseReason::Finished),
-            scenario.connections()
-        );
+        assert_eq!(scenario.closed(CloseReason::Finished), scenario.connections());
     });
 }
 
@@ -57,10 +55,7 @@ fn an_echo_under_all_faults_gives_every_byte_back() {
 #[test]
 fn servers_that_refuse_or_are_silent_are_passed_over() {
     for_each_seed(|seed| {
-        let faults = Faults {
-            descriptors: 0,
-            ..Faults::ALL
-        };
+        let faults = Faults { descriptors: 0, ..Faults::ALL };
         let mut scenario = Scenario::relay_with_bad_servers(seed, faults, Plan::orderly(seed));
         scenario.run();
         scenario.assert_delivered();
@@ -75,10 +70,7 @@ fn a_client_that_says_nothing_is_closed_after_the_idle_timeout() {
         let mut scenario = Scenario::relay(seed, Faults::NONE, Plan::silent());
         scenario.run();
         scenario.assert_clean();
-        assert_eq!(
-            scenario.closed(CloseReason::IdleTimeout),
-            scenario.connections()
-        );
+        assert_eq!(scenario.closed(CloseReason::IdleTimeout), scenario.connections());
     });
 }
 

@@ -17,22 +17,9 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("fs", &["runtime", "ring", "mem"]),
     ("proto", &["mem::Span"]),
     ("service", &["proto", "mem::Span"]),
-    (
-        "session",
-        &["service", "proto", "net", "fs", "runtime", "ring", "mem"],
-    ),
-    (
-        "server",
-        &[
-            "session", "service", "proto", "net", "runtime", "ring", "mem", "config",
-        ],
-    ),
-    (
-        "load",
-        &[
-            "session", "service", "proto", "net", "fs", "runtime", "ring", "mem",
-        ],
-    ),
+    ("session", &["service", "proto", "net", "fs", "runtime", "ring", "mem"]),
+    ("server", &["session", "service", "proto", "net", "runtime", "ring", "mem", "config"]),
+    ("load", &["session", "service", "proto", "net", "fs", "runtime", "ring", "mem"]),
     ("config", &[]),
     ("cli", &["config", "server", "load", "ring", "net"]),
     ("main.rs", &["cli"]),
@@ -90,17 +77,8 @@ struct Source {
 impl Source {
     fn new(path: String, text: String) -> Self {
         let code = blank(&text);
-        let body_lines = if path.ends_with("/tests.rs") {
-            0
-        } else {
-            lines_before_tests(&code)
-        };
-        Self {
-            path,
-            text,
-            code,
-            body_lines,
-        }
+        let body_lines = if path.ends_with("/tests.rs") { 0 } else { lines_before_tests(&code) };
+        Self { path, text, code, body_lines }
     }
 
     /// The path within `src/`.
@@ -133,10 +111,7 @@ fn files_below(folder: &str) -> Vec<PathBuf> {
             continue;
         };
         for path in entries.map(|entry| entry.expect("a folder can be read").path()) {
-            let name = path
-                .file_name()
-                .and_then(|name| name.to_str())
-                .unwrap_or_default();
+            let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
             match name {
                 "corpus" | "target" => {}
                 _ if name.starts_with('.') => {}
@@ -153,11 +128,7 @@ fn files_below(folder: &str) -> Vec<PathBuf> {
 fn texts_below(folder: &str) -> impl Iterator<Item = (String, String)> {
     files_below(folder).into_iter().filter_map(|path| {
         let text = fs::read_to_string(&path).ok()?;
-        let path = path
-            .strip_prefix(root())
-            .unwrap_or(&path)
-            .to_str()?
-            .to_owned();
+        let path = path.strip_prefix(root()).unwrap_or(&path).to_str()?.to_owned();
         Some((path, text))
     })
 }
@@ -175,11 +146,7 @@ fn report(rule: &str, findings: &[String]) {
     for finding in findings {
         writeln!(message, "  {finding}").expect("a String takes it");
     }
-    assert!(
-        findings.is_empty(),
-        "{rule}: {} finding(s)\n{message}",
-        findings.len()
-    );
+    assert!(findings.is_empty(), "{rule}: {} finding(s)\n{message}", findings.len());
 }
 
 fn is_word(c: char) -> bool {
@@ -190,14 +157,11 @@ fn is_word(c: char) -> bool {
 fn words<'a>(text: &'a str, needle: &'a str) -> impl Iterator<Item = usize> + 'a {
     let starts_as_word = needle.starts_with(is_word);
     let ends_as_word = needle.ends_with(is_word);
-    text.match_indices(needle)
-        .map(|(at, _)| at)
-        .filter(move |&at| {
-            let before = text.get(..at).unwrap_or_default();
-            let after = text.get(at + needle.len()..).unwrap_or_default();
-            !(starts_as_word && before.ends_with(is_word)
-                || ends_as_word && after.starts_with(is_word))
-        })
+    text.match_indices(needle).map(|(at, _)| at).filter(move |&at| {
+        let before = text.get(..at).unwrap_or_default();
+        let after = text.get(at + needle.len()..).unwrap_or_default();
+        !(starts_as_word && before.ends_with(is_word) || ends_as_word && after.starts_with(is_word))
+    })
 }
 
 fn line_of(text: &str, at: usize) -> usize {
@@ -262,9 +226,7 @@ fn raw_string_len(rest: &[char], prefix: usize) -> usize {
     let closes = |at: usize| {
         rest[at] == '"' && rest[at + 1..].iter().take_while(|&&c| c == '#').count() >= hashes
     };
-    (open + 1..rest.len())
-        .find(|&at| closes(at))
-        .map_or(rest.len(), |at| at + 1 + hashes)
+    (open + 1..rest.len()).find(|&at| closes(at)).map_or(rest.len(), |at| at + 1 + hashes)
 }
 
 fn block_comment_len(rest: &[char]) -> usize {
@@ -292,9 +254,7 @@ fn lines_before_tests(code: &str) -> usize {
                 .find(|line| line.starts_with(is_word))
                 .is_some_and(|line| line.starts_with("mod ") && line.ends_with('{'))
     };
-    (0..lines.len())
-        .find(|&at| starts_tests(at))
-        .unwrap_or(lines.len())
+    (0..lines.len()).find(|&at| starts_tests(at)).unwrap_or(lines.len())
 }
 
 /// A use of something at the root of the crate.
@@ -312,11 +272,7 @@ fn imports(code: &str) -> Vec<Import> {
         for at in words(code, prefix) {
             let rest = code.get(at + prefix.len()..).unwrap_or_default();
             let line = line_of(code, at);
-            found.extend(
-                leading_paths(rest)
-                    .into_iter()
-                    .map(|path| Import { line, path }),
-            );
+            found.extend(leading_paths(rest).into_iter().map(|path| Import { line, path }));
         }
     }
     found
@@ -333,24 +289,13 @@ fn leading_paths(text: &str) -> Vec<String> {
     };
     let Some(rest) = rest else { return heads };
     let tails = match rest.strip_prefix('{') {
-        Some(group) => group_members(group)
-            .into_iter()
-            .flat_map(leading_paths)
-            .collect(),
+        Some(group) => group_members(group).into_iter().flat_map(leading_paths).collect(),
         None if name.is_empty() => Vec::new(),
-        None => vec![
-            rest.split(|c| !is_word(c))
-                .next()
-                .unwrap_or_default()
-                .to_owned(),
-        ],
+        None => vec![rest.split(|c| !is_word(c)).next().unwrap_or_default().to_owned()],
     };
     let two = |path: String| path.splitn(3, "::").take(2).collect::<Vec<_>>().join("::");
     let head = heads.concat();
-    tails
-        .into_iter()
-        .map(|tail| two(format!("{head}{tail}")))
-        .collect()
+    tails.into_iter().map(|tail| two(format!("{head}{tail}"))).collect()
 }
 
 /// The members of a group, from behind its opening brace.
@@ -386,19 +331,13 @@ fn is_allowed(allowed: &[&str], import: &str) -> bool {
 #[test]
 fn imports_point_one_way() {
     let sources = sources();
-    let folders: BTreeSet<&str> = sources
-        .iter()
-        .map(Source::folder)
-        .filter(|folder| !folder.ends_with(".rs"))
-        .collect();
+    let folders: BTreeSet<&str> =
+        sources.iter().map(Source::folder).filter(|folder| !folder.ends_with(".rs")).collect();
     let mut findings = Vec::new();
     for source in sources.iter().filter(|source| source.folder() != "lib.rs") {
         let own = source.folder();
         let Some((_, allowed)) = IMPORTS.iter().find(|(folder, _)| *folder == own) else {
-            findings.push(format!(
-                "{}:1: tests/tidy.rs has no imports for {own}",
-                source.path
-            ));
+            findings.push(format!("{}:1: tests/tidy.rs has no imports for {own}", source.path));
             continue;
         };
         for Import { line, path } in imports(&source.code) {
@@ -414,15 +353,9 @@ fn imports_point_one_way() {
 #[test]
 fn pure_folders_name_nothing_impure() {
     let mut findings = Vec::new();
-    for source in sources()
-        .iter()
-        .filter(|source| PURE.contains(&source.folder()))
-    {
+    for source in sources().iter().filter(|source| PURE.contains(&source.folder())) {
         for (line, code) in source.body() {
-            for word in IMPURE_WORDS
-                .iter()
-                .filter(|word| words(code, word).next().is_some())
-            {
+            for word in IMPURE_WORDS.iter().filter(|word| words(code, word).next().is_some()) {
                 findings.push(format!("{}:{line}: {word}", source.path));
             }
         }
@@ -430,9 +363,7 @@ fn pure_folders_name_nothing_impure() {
         for at in source.code.match_indices("std::{").map(|(at, _)| at) {
             let line = line_of(&source.code, at);
             let names = leading_paths(source.code.get(at..).unwrap_or_default());
-            let impure = names
-                .iter()
-                .filter(|name| IMPURE_WORDS.contains(&name.as_str()));
+            let impure = names.iter().filter(|name| IMPURE_WORDS.contains(&name.as_str()));
             findings.extend(
                 impure
                     .filter(|_| line <= source.body_lines)
@@ -446,29 +377,20 @@ fn pure_folders_name_nothing_impure() {
 #[test]
 fn sessions_push_no_ring_operation() {
     let mut findings = Vec::new();
-    for source in sources()
-        .iter()
-        .filter(|source| source.folder() == "session")
-    {
+    for source in sources().iter().filter(|source| source.folder() == "session") {
         for (line, code) in source.body() {
             if words(code, "Op::").next().is_some() {
                 findings.push(format!("{}:{line}: {}", source.path, code.trim()));
             }
         }
     }
-    report(
-        "session pushes ring operations itself, which is the work of net and fs",
-        &findings,
-    );
+    report("session pushes ring operations itself, which is the work of net and fs", &findings);
 }
 
 /// Whether a line of code opens an unsafe block or implementation.
 fn opens_unsafe(code: &str) -> bool {
     words(code, "unsafe").any(|at| {
-        let after = code
-            .get(at + "unsafe".len()..)
-            .unwrap_or_default()
-            .trim_start();
+        let after = code.get(at + "unsafe".len()..).unwrap_or_default().trim_start();
         after.starts_with('{') || words(after, "impl").next() == Some(0)
     })
 }
@@ -477,9 +399,7 @@ fn opens_unsafe(code: &str) -> bool {
 fn unsafe_stays_at_home_and_says_why_it_holds() {
     let mut findings = Vec::new();
     for source in sources() {
-        let home = UNSAFE_HOMES
-            .iter()
-            .any(|home| source.in_src().starts_with(home));
+        let home = UNSAFE_HOMES.iter().any(|home| source.in_src().starts_with(home));
         let lines: Vec<&str> = source.text.lines().collect();
         for (line, code) in (1_usize..).zip(source.code.lines()) {
             if words(code, "unsafe").next().is_none() {
@@ -487,10 +407,7 @@ fn unsafe_stays_at_home_and_says_why_it_holds() {
             }
             let nearby = &lines[line.saturating_sub(1 + SAFETY_DISTANCE)..line];
             if !home {
-                findings.push(format!(
-                    "{}:{line}: unsafe away from its homes",
-                    source.path
-                ));
+                findings.push(format!("{}:{line}: unsafe away from its homes", source.path));
             } else if opens_unsafe(code) && !nearby.iter().any(|l| l.contains("// SAFETY:")) {
                 findings.push(format!("{}:{line}: no SAFETY comment above", source.path));
             }
@@ -506,11 +423,8 @@ fn functions(source: &Source) -> Vec<(String, usize, usize)> {
         .filter_map(|at| {
             let first = line_of(code, at);
             let rest = code.get(at + "fn".len()..)?;
-            let name: String = rest
-                .strip_prefix(' ')?
-                .chars()
-                .take_while(|&c| is_word(c))
-                .collect();
+            let name: String =
+                rest.strip_prefix(' ')?.chars().take_while(|&c| is_word(c)).collect();
             let length = line_of(rest, body_end(rest)?);
             (!name.is_empty() && first <= source.body_lines).then_some((name, first, length))
         })
@@ -554,29 +468,17 @@ fn files_and_functions_are_short() {
     for &(path, name, allowed) in RATCHET {
         match too_long.remove(&(path.to_owned(), name.to_owned())) {
             Some((_, length)) if length == allowed => {}
-            Some((line, length)) if length > allowed => findings.push(format!(
-                "{path}:{line}: {name} grew from {allowed} to {length} lines"
-            )),
-            Some((line, length)) => findings.push(format!(
-                "{path}:{line}: {name} has {length} lines now: lower its entry"
-            )),
+            Some((line, length)) if length > allowed => findings
+                .push(format!("{path}:{line}: {name} grew from {allowed} to {length} lines")),
+            Some((line, length)) => findings
+                .push(format!("{path}:{line}: {name} has {length} lines now: lower its entry")),
             None => findings.push(format!("{path}:1: {name} is short now: remove its entry")),
         }
     }
     for ((path, name), (line, length)) in too_long {
-        let limit = if name.is_empty() {
-            FILE_LINES_MAX
-        } else {
-            FUNCTION_LINES_MAX
-        };
-        let what = if name.is_empty() {
-            "the file".to_owned()
-        } else {
-            format!("fn {name}")
-        };
-        findings.push(format!(
-            "{path}:{line}: {what} has {length} lines, more than {limit}"
-        ));
+        let limit = if name.is_empty() { FILE_LINES_MAX } else { FUNCTION_LINES_MAX };
+        let what = if name.is_empty() { "the file".to_owned() } else { format!("fn {name}") };
+        findings.push(format!("{path}:{line}: {what} has {length} lines, more than {limit}"));
     }
     report("too long, so probably two things in one", &findings);
 }
@@ -596,24 +498,15 @@ fn the_architecture_page_names_every_folder() {
         .filter(|folder| words(&page, &format!("{folder}/")).next().is_none())
         .map(|folder| format!("docs/architecture.md:1: {folder}/ is missing"))
         .collect();
-    report(
-        "folders of src/ that the architecture page does not name",
-        &findings,
-    );
+    report("folders of src/ that the architecture page does not name", &findings);
 }
 
 #[test]
 fn nothing_is_left_unfinished() {
     let mut findings = Vec::new();
-    for (path, text) in ["src", "tests", "benches", "scripts"]
-        .into_iter()
-        .flat_map(texts_below)
-    {
+    for (path, text) in ["src", "tests", "benches", "scripts"].into_iter().flat_map(texts_below) {
         for (line, content) in (1..).zip(text.lines()) {
-            for mark in MARKS
-                .iter()
-                .filter(|mark| words(content, mark).next().is_some())
-            {
+            for mark in MARKS.iter().filter(|mark| words(content, mark).next().is_some()) {
                 findings.push(format!("{path}:{line}: {mark}"));
             }
         }
@@ -655,10 +548,7 @@ mod helpers {
             (r#"f("{ \" }", x)"#, "f(        , x)"),
             (r##"f(r#"{ " }"#, br"\", x)"##, "f(          ,      , x)"),
             ("'{' '\\'' '\\u{7d}' b'{' x", "                  b    x"),
-            (
-                "fn f<'a>(x: &'a str) { 'l: loop {} }",
-                "fn f<'a>(x: &'a str) { 'l: loop {} }",
-            ),
+            ("fn f<'a>(x: &'a str) { 'l: loop {} }", "fn f<'a>(x: &'a str) { 'l: loop {} }"),
             ("r#type", "r#type"),
             ("\"two\nlines\" x", "    \n       x"),
         ];
@@ -671,10 +561,7 @@ mod helpers {
     fn imports_are_taken_apart() {
         let code = "use crate::mem::Span;\nuse crate::{\n    net::{self, tcp::Stream},\n    ring,\n};\n\
                     fn f(x: crate::proto::http::Head) { mycrate::x(); crate::run() }";
-        let found: Vec<_> = imports(code)
-            .into_iter()
-            .map(|i| (i.line, i.path))
-            .collect();
+        let found: Vec<_> = imports(code).into_iter().map(|i| (i.line, i.path)).collect();
         let expected = [
             (1, "mem::Span"),
             (2, "net::self"),

@@ -25,9 +25,12 @@ pub(super) fn run(args: &CheckArgs) -> ExitCode {
 /// Reads and checks a configuration file. The error is for a person.
 pub(super) fn read(path: &Path) -> Result<Config, String> {
     let name = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::InvalidData => format!("{name} is not UTF-8 text"),
-        _ => format!("reading {name} failed: {error}"),
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        if error.kind() == std::io::ErrorKind::InvalidData {
+            format!("{name} is not UTF-8 text")
+        } else {
+            format!("reading {name} failed: {error}")
+        }
     })?;
     config::parse(&name, &text).map_err(|report| format!("the configuration is wrong\n{report}"))
 }

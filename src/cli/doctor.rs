@@ -19,52 +19,24 @@ pub(super) fn run() -> ExitCode {
         let _infallible = writeln!(text, "{what:<36} {found:<22} {note}");
     };
     row("what", "found", "what we do with it");
-    row(
-        "kernel",
-        &kernel(),
-        "5.19 or later is needed; 6.1 or later is better",
-    );
-    row(
-        "kernel.io_uring_disabled",
-        &sysctl(),
-        "0 allows everybody, 1 privileged users only",
-    );
-    row(
-        "locked memory (ulimit -l)",
-        &limit(Resource::RLIMIT_MEMLOCK),
-        &locked_note(),
-    );
-    row(
-        "open files (ulimit -n)",
-        &limit(Resource::RLIMIT_NOFILE),
-        "two for each proxied one",
-    );
+    row("kernel", &kernel(), "5.19 or later is needed; 6.1 or later is better");
+    row("kernel.io_uring_disabled", &sysctl(), "0 allows everybody, 1 privileged users only");
+    row("locked memory (ulimit -l)", &limit(Resource::RLIMIT_MEMLOCK), &locked_note());
+    row("open files (ulimit -n)", &limit(Resource::RLIMIT_NOFILE), "two for each proxied one");
     let features = match probe() {
         Ok(features) => features,
         Err(error) => {
             let shown = print(text.as_bytes());
             let told = fail(&format!("io_uring can not be used: {error}"));
-            return if shown == ExitCode::SUCCESS {
-                told
-            } else {
-                shown
-            };
+            return if shown == ExitCode::SUCCESS { told } else { shown };
         }
     };
     match Uring::new(&RingOptions::default()) {
         Ok(ring) => {
             let size = ring.size();
             row("ring flags", "granted", &ring.flags().to_string());
-            let note = if size.reduced {
-                "smaller than asked for"
-            } else {
-                "as asked for"
-            };
-            row(
-                "ring entries",
-                &format!("{} / {}", size.entries, size.completions),
-                note,
-            );
+            let note = if size.reduced { "smaller than asked for" } else { "as asked for" };
+            row("ring entries", &format!("{} / {}", size.entries, size.completions), note);
         }
         Err(error) => row("ring", "refused", &error.to_string()),
     }
@@ -73,27 +45,16 @@ pub(super) fn run() -> ExitCode {
         match feature.presence {
             Presence::Present => row(&name, "yes", "used"),
             Presence::Missing(errno) => {
-                row(
-                    &name,
-                    &format!("no: {errno:?}"),
-                    &format!("instead: {}", feature.instead),
-                );
+                row(&name, &format!("no: {errno:?}"), &format!("instead: {}", feature.instead));
             }
         }
     }
-    let missing: Vec<&str> = features
-        .iter()
-        .filter(|f| is_fatal(f))
-        .map(|f| f.name)
-        .collect();
+    let missing: Vec<&str> = features.iter().filter(|f| is_fatal(f)).map(|f| f.name).collect();
     let shown = print(text.as_bytes());
     if missing.is_empty() {
         shown
     } else {
-        fail(&format!(
-            "Ringway can not run here without: {}",
-            missing.join(", ")
-        ))
+        fail(&format!("Ringway can not run here without: {}", missing.join(", ")))
     }
 }
 
@@ -124,11 +85,7 @@ fn limit(resource: Resource) -> String {
 }
 
 fn amount(value: u64) -> String {
-    if value == u64::MAX {
-        "unlimited".to_owned()
-    } else {
-        value.to_string()
-    }
+    if value == u64::MAX { "unlimited".to_owned() } else { value.to_string() }
 }
 
 fn locked_note() -> String {

@@ -30,10 +30,8 @@ struct Cli {
 enum Command {
     /// Serve what the configuration says; without one, an echo service, a proxy to it, and the
     /// admin interface, on loopback
-    #[command(
-        after_help = "Signals: SIGTERM, SIGQUIT and SIGINT stop accepting and let \
-        connections finish within runtime.shutdown_timeout; a second one cuts them at once."
-    )]
+    #[command(after_help = "Signals: SIGTERM, SIGQUIT and SIGINT stop accepting and let \
+        connections finish within runtime.shutdown_timeout; a second one cuts them at once.")]
     Serve(ServeArgs),
     /// Check a configuration file and show all mistakes in it
     Check(CheckArgs),
@@ -101,11 +99,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Err(error) => {
             // Where even that can not be printed, the status tells.
             let _unprintable = error.print();
-            return if error.use_stderr() {
-                ExitCode::from(EXIT_USAGE)
-            } else {
-                ExitCode::SUCCESS
-            };
+            return if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
         }
     };
     match cli.command {
@@ -158,9 +152,7 @@ mod tests {
     #[test]
     fn every_verb_is_in_the_manual_and_in_the_completions() {
         let mut page = Vec::new();
-        clap_mangen::Man::new(Cli::command())
-            .render(&mut page)
-            .unwrap();
+        clap_mangen::Man::new(Cli::command()).render(&mut page).unwrap();
         let page = String::from_utf8(page).unwrap();
         let mut script = Vec::new();
         clap_complete::generate(Shell::Bash, &mut Cli::command(), "ringway", &mut script);

@@ -39,17 +39,9 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
     server.handle_signals();
     let told = print(banner(&config, &server).as_bytes());
     let outcome = server.wait();
-    tracing::info!(
-        cut = outcome.cut,
-        failed_workers = outcome.failed_workers,
-        "ended"
-    );
+    tracing::info!(cut = outcome.cut, failed_workers = outcome.failed_workers, "ended");
     drop(guard);
-    if outcome.failed_workers > 0 {
-        ExitCode::FAILURE
-    } else {
-        told
-    }
+    if outcome.failed_workers > 0 { ExitCode::FAILURE } else { told }
 }
 
 /// What listens where, with one line to try for each.
@@ -60,28 +52,18 @@ fn banner(config: &Config, server: &Running) -> String {
         let _infallible = writeln!(text, "  {name:<12} {what:<28} {address:<24} try: {line}");
     };
     for (name, address) in server.addresses() {
-        let listener = config
-            .listeners
-            .iter()
-            .find(|listener| listener.name == *name);
+        let listener = config.listeners.iter().find(|listener| listener.name == *name);
         let what = match listener.map(|listener| &listener.service) {
             Some(ListenerService::Tcp { upstream }) => config
                 .upstreams
                 .get(*upstream)
-                .map_or_else(String::new, |upstream| {
-                    format!("TCP proxy to {}", upstream.name)
-                }),
+                .map_or_else(String::new, |upstream| format!("TCP proxy to {}", upstream.name)),
             Some(ListenerService::Echo) | None => "echo".to_owned(),
         };
         add(name, &what, &address.to_string(), &line_to_try(address));
     }
     if let Some(admin) = server.admin() {
-        add(
-            "admin",
-            "metrics and health",
-            &admin.to_string(),
-            &format!("curl {admin}/metrics"),
-        );
+        add("admin", "metrics and health", &admin.to_string(), &format!("curl {admin}/metrics"));
     }
     text.push_str("Stop it with ^C: connections may finish; a second ^C cuts them.\n");
     text

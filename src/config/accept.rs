@@ -24,11 +24,7 @@ pub(super) struct Fault {
 impl Fault {
     /// The value is of another type.
     fn of_type(value: &DeValue<'_>, expected: impl Into<String>, help: impl Into<String>) -> Self {
-        Self {
-            expected: expected.into(),
-            got: kind(value).to_owned(),
-            help: help.into(),
-        }
+        Self { expected: expected.into(), got: kind(value).to_owned(), help: help.into() }
     }
 }
 
@@ -62,25 +58,17 @@ where
 {
     let expected = format!("an integer from {} to {}", range.start(), range.end());
     let Some(integer) = value.as_integer() else {
-        let is_quoted = value
-            .as_str()
-            .is_some_and(|text| text.parse::<i128>().is_ok());
-        let help = if is_quoted {
-            "leave out the quotes"
-        } else {
-            "write a number, as in 64"
-        };
+        let is_quoted = value.as_str().is_some_and(|text| text.parse::<i128>().is_ok());
+        let help = if is_quoted { "leave out the quotes" } else { "write a number, as in 64" };
         return Err(Fault::of_type(value, expected, help));
     };
     let number = i128::from_str_radix(integer.as_str(), integer.radix()).ok();
     let number = number.and_then(|number| T::try_from(number).ok());
-    number
-        .filter(|number| range.contains(number))
-        .ok_or_else(|| Fault {
-            help: limits(range.start(), range.end()),
-            expected,
-            got: shortened(&integer.to_string()),
-        })
+    number.filter(|number| range.contains(number)).ok_or_else(|| Fault {
+        help: limits(range.start(), range.end()),
+        expected,
+        got: shortened(&integer.to_string()),
+    })
 }
 
 /// A power of two of a range whose ends are powers of two.
@@ -179,28 +167,21 @@ pub(super) fn unless<T>(
     if value.as_str() == Some(word) {
         return Ok(None);
     }
-    accept(value).map(Some).map_err(|fault| Fault {
-        expected: format!("\"{word}\" or {}", fault.expected),
-        ..fault
-    })
+    accept(value)
+        .map(Some)
+        .map_err(|fault| Fault { expected: format!("\"{word}\" or {}", fault.expected), ..fault })
 }
 
 /// One of a few words.
 pub(super) fn choice<T: Copy>(value: &DeValue<'_>, words: Words<T>) -> Result<T, Fault> {
-    let list: Vec<_> = words
-        .iter()
-        .map(|(word, _)| format!("\"{word}\""))
-        .collect();
+    let list: Vec<_> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
     let expected = match list.as_slice() {
         [] | [_] => list.concat(),
         [first, last] => format!("{first} or {last}"),
         [..] => format!("one of {}", list.join(", ")),
     };
     let Some(text) = value.as_str() else {
-        let help = format!(
-            "write {} in its quotes",
-            list.first().map_or("a word", |word| word)
-        );
+        let help = format!("write {} in its quotes", list.first().map_or("a word", |word| word));
         return Err(Fault::of_type(value, expected, help));
     };
     let found = words.iter().find(|(word, _)| *word == text);
@@ -220,9 +201,7 @@ pub(super) fn choice<T: Copy>(value: &DeValue<'_>, words: Words<T>) -> Result<T,
 /// `runtime.workers`.
 pub(super) fn workers(value: &DeValue<'_>) -> Result<Workers, Fault> {
     let number = unless(value, "auto", |value| whole(value, &WORKERS_RANGE))?;
-    Ok(number
-        .and_then(NonZeroU16::new)
-        .map_or(Workers::Auto, Workers::Fixed))
+    Ok(number.and_then(NonZeroU16::new).map_or(Workers::Auto, Workers::Fixed))
 }
 
 /// `runtime.handoff_ratio`.
@@ -243,10 +222,7 @@ pub(super) fn handoff_ratio(value: &DeValue<'_>) -> Result<Option<f64>, Fault> {
         | DeValue::Array(_)
         | DeValue::Table(_) => (String::new(), kind(value).to_owned()),
     };
-    let ratio = written
-        .parse()
-        .ok()
-        .filter(|ratio| HANDOFF_RATIO_RANGE.contains(ratio));
+    let ratio = written.parse().ok().filter(|ratio| HANDOFF_RATIO_RANGE.contains(ratio));
     ratio.map(Some).ok_or_else(|| Fault {
         expected: format!("a number from {least:?} to {most:?}, \"off\" or false"),
         got: shortened(&got),
@@ -258,37 +234,23 @@ pub(super) fn handoff_ratio(value: &DeValue<'_>) -> Result<Option<f64>, Fault> {
 pub(super) fn mode(value: &DeValue<'_>) -> Result<u32, Fault> {
     let expected = "permissions in octal such as \"0660\"";
     let Some(text) = value.as_str() else {
-        return Err(Fault::of_type(
-            value,
-            expected,
-            "put the octal digits in quotes: \"0660\"",
-        ));
+        return Err(Fault::of_type(value, expected, "put the octal digits in quotes: \"0660\""));
     };
     let digits = text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
-    let mode = u32::from_str_radix(text, 8)
-        .ok()
-        .filter(|mode| *mode <= UNIX_MODE_MAX);
-    mode.filter(|_| digits && (3..=4).contains(&text.len()))
-        .ok_or_else(|| Fault {
-            expected: expected.to_owned(),
-            got: quoted(text),
-            help: "write three octal digits, with or without a 0 before them, up to \"0777\""
-                .into(),
-        })
+    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| *mode <= UNIX_MODE_MAX);
+    mode.filter(|_| digits && (3..=4).contains(&text.len())).ok_or_else(|| Fault {
+        expected: expected.to_owned(),
+        got: quoted(text),
+        help: "write three octal digits, with or without a 0 before them, up to \"0777\"".into(),
+    })
 }
 
 /// The name of a listener or an upstream.
 pub(super) fn name(value: &DeValue<'_>) -> Result<String, Fault> {
     let Some(text) = value.as_str() else {
-        return Err(Fault::of_type(
-            value,
-            "a name",
-            "write a name in quotes, as in \"web\"",
-        ));
+        return Err(Fault::of_type(value, "a name", "write a name in quotes, as in \"web\""));
     };
-    is_name(text)
-        .then(|| text.to_owned())
-        .ok_or_else(|| bad_name(text))
+    is_name(text).then(|| text.to_owned()).ok_or_else(|| bad_name(text))
 }
 
 /// Whether a text can be a name.
@@ -317,11 +279,7 @@ where
 {
     let expected = format!("an address ({forms})");
     let Some(text) = value.as_str() else {
-        return Err(Fault::of_type(
-            value,
-            expected,
-            "write the address in quotes",
-        ));
+        return Err(Fault::of_type(value, expected, "write the address in quotes"));
     };
     text.parse().map_err(|error: AddressError| Fault {
         expected,
@@ -382,9 +340,7 @@ fn distance(from: &str, to: &str) -> usize {
     for (at, character) in from.chars().enumerate() {
         let mut diagonal = at;
         let mut left = at + 1;
-        for (above, wanted) in row
-            .iter_mut()
-            .zip(std::iter::once(None).chain(to.chars().map(Some)))
+        for (above, wanted) in row.iter_mut().zip(std::iter::once(None).chain(to.chars().map(Some)))
         {
             let cell = match wanted {
                 None => at + 1,

@@ -111,10 +111,7 @@ impl FromStr for ServerAddress {
         if !is_host_name(host) {
             return Err(AddressError::BadHost);
         }
-        Ok(Self::Name {
-            host: host.to_ascii_lowercase(),
-            port,
-        })
+        Ok(Self::Name { host: host.to_ascii_lowercase(), port })
     }
 }
 
@@ -167,17 +164,13 @@ fn host_and_port(text: &str) -> Result<(&str, u16), AddressError> {
 /// A name that a resolver can be asked for. Its last label is no number: `10.0.0.256` is an
 /// address with a mistake, and no name.
 fn is_host_name(host: &str) -> bool {
-    let labels_hold = host
-        .strip_suffix('.')
-        .unwrap_or(host)
-        .split('.')
-        .all(|label| {
-            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
-            (1..=LABEL_MAX).contains(&label.len())
-                && label.bytes().all(allowed)
-                && !label.starts_with('-')
-                && !label.ends_with('-')
-        });
+    let labels_hold = host.strip_suffix('.').unwrap_or(host).split('.').all(|label| {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+        (1..=LABEL_MAX).contains(&label.len())
+            && label.bytes().all(allowed)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    });
     let last = host.strip_suffix('.').unwrap_or(host).rsplit('.').next();
     let is_number = |label: &str| label.bytes().all(|byte| byte.is_ascii_digit());
     labels_hold && host.len() <= HOST_MAX && !last.is_some_and(is_number)
@@ -189,23 +182,11 @@ mod tests {
 
     #[test]
     fn addresses_are_displayed_as_they_are_written() {
-        for text in [
-            "127.0.0.1:80",
-            "[::1]:80",
-            "0.0.0.0:0",
-            "[fe80::1%2]:80",
-            "unix:/run/a b",
-        ] {
+        for text in ["127.0.0.1:80", "[::1]:80", "0.0.0.0:0", "[fe80::1%2]:80", "unix:/run/a b"] {
             let address: ListenAddress = text.parse().expect(text);
             assert_eq!(address.to_string(), text);
         }
-        for text in [
-            "10.0.0.5:6379",
-            "[::1]:80",
-            "unix:/a",
-            "db-1.local:5432",
-            "localhost:1",
-        ] {
+        for text in ["10.0.0.5:6379", "[::1]:80", "unix:/a", "db-1.local:5432", "localhost:1"] {
             let address: ServerAddress = text.parse().expect(text);
             assert_eq!(address.to_string(), text);
         }

@@ -15,17 +15,8 @@ use super::{Admin, Config, ListenAddress, Listener, ListenerService, ServerAddre
 
 /// Checks a file. `None` only if something is missing; with mistakes, the result means nothing.
 pub(super) fn check(raw: Raw, mistakes: &mut Vec<Mistake>) -> Option<Config> {
-    let Raw {
-        runtime,
-        rings,
-        admin,
-        log,
-        listeners,
-        upstreams,
-    } = raw;
-    let least = runtime
-        .ring_entries
-        .saturating_mul(COMPLETIONS_PER_SUBMISSION);
+    let Raw { runtime, rings, admin, log, listeners, upstreams } = raw;
+    let least = runtime.ring_entries.saturating_mul(COMPLETIONS_PER_SUBMISSION);
     if let Some(span) = rings
         && runtime.completion_entries < least
     {
@@ -61,17 +52,12 @@ pub(super) fn check(raw: Raw, mistakes: &mut Vec<Mistake>) -> Option<Config> {
 }
 
 fn finish_upstream(raw: RawUpstream) -> Upstream {
-    Upstream {
-        servers: raw.servers.into_iter().map(Spanned::into_inner).collect(),
-        ..raw.rest
-    }
+    Upstream { servers: raw.servers.into_iter().map(Spanned::into_inner).collect(), ..raw.rest }
 }
 
 /// Names of listeners are unique.
 fn check_names(listeners: &[RawListener], mistakes: &mut Vec<Mistake>) {
-    let names = listeners
-        .iter()
-        .filter_map(|listener| listener.name.as_ref());
+    let names = listeners.iter().filter_map(|listener| listener.name.as_ref());
     for name in repeated(names) {
         mistakes.push(Mistake::new(
             name.span(),
@@ -111,10 +97,7 @@ fn check_servers(upstream: &RawUpstream, mistakes: &mut Vec<Mistake>) {
     for server in repeated::<ServerAddress>(&upstream.servers) {
         mistakes.push(Mistake::new(
             server.span(),
-            format!(
-                "`{}` is already a server of this upstream",
-                displayed(server)
-            ),
+            format!("`{}` is already a server of this upstream", displayed(server)),
             "each server stands once",
         ));
     }
@@ -131,9 +114,7 @@ fn repeated<'v, T: Eq + Hash + Display>(
 ) -> Vec<&'v Spanned<T>> {
     let mut seen = HashSet::new();
     let values = values.into_iter();
-    values
-        .filter(|value| !seen.insert(value.get_ref()))
-        .collect()
+    values.filter(|value| !seen.insert(value.get_ref())).collect()
 }
 
 /// What each listener does. Each reference has to lead to an upstream, and to each upstream a
@@ -143,9 +124,7 @@ fn services(
     upstreams: &[RawUpstream],
     mistakes: &mut Vec<Mistake>,
 ) -> Vec<Option<ListenerService>> {
-    let names = upstreams
-        .iter()
-        .map(|upstream| upstream.name.get_ref().as_str());
+    let names = upstreams.iter().map(|upstream| upstream.name.get_ref().as_str());
     let indexes: HashMap<_, _> = names.clone().zip(0..).collect();
     let mut used = HashSet::new();
     // Which upstreams are unused cannot be told while a reference is unreadable, or all of them.
@@ -188,17 +167,11 @@ fn services(
             None => None,
         });
     }
-    let unused = upstreams
-        .iter()
-        .enumerate()
-        .filter(|(index, _)| !used.contains(index));
+    let unused = upstreams.iter().enumerate().filter(|(index, _)| !used.contains(index));
     for (_, upstream) in unused.filter(|_| all_are_known) {
         mistakes.push(Mistake::new(
             upstream.name.span(),
-            format!(
-                "no listener uses the upstream `{}`",
-                accept::shown(upstream.name.get_ref())
-            ),
+            format!("no listener uses the upstream `{}`", accept::shown(upstream.name.get_ref())),
             format!(
                 "set `upstream = {}` in a [[listener]], or remove this table",
                 accept::quoted(upstream.name.get_ref())
@@ -213,9 +186,7 @@ fn dangling(name: &Spanned<String>, likely: Option<&str>, upstreams: &[RawUpstre
     /// So many names are listed.
     const LISTED_MAX: usize = 16;
     let names = upstreams.iter().take(LISTED_MAX);
-    let names: Vec<_> = names
-        .map(|upstream| accept::shown(upstream.name.get_ref()))
-        .collect();
+    let names: Vec<_> = names.map(|upstream| accept::shown(upstream.name.get_ref())).collect();
     let help = match likely {
         Some(likely) => format!("did you mean \"{}\"?", accept::shown(likely)),
         None if names.is_empty() => format!("add a table [upstream.{}]", name.get_ref()),

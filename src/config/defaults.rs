@@ -17,7 +17,7 @@ pub const BUFFERS: u32 = 256;
 /// `runtime.buffer_size`, in bytes: the payload of one TLS record, ten full segments.
 pub const BUFFER_SIZE: u32 = 16 << 10;
 /// `runtime.turn_budget`, in bytes.
-pub const TURN_BUDGET: u32 = 512 << 10;
+pub const TURN_BUDGET: u32 = 1 << 20;
 /// `runtime.shutdown_timeout`: the time that service managers grant, too.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 /// `runtime.handoff_ratio`, as a multiple of the mean.

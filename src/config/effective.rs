@@ -30,10 +30,7 @@ impl fmt::Display for Effective<'_> {
         for item in &self.0.listeners {
             listener(item, &self.0.upstreams, f)?;
         }
-        self.0
-            .upstreams
-            .iter()
-            .try_for_each(|item| upstream(item, f))
+        self.0.upstreams.iter().try_for_each(|item| upstream(item, f))
     }
 }
 
@@ -49,11 +46,7 @@ fn runtime(runtime: &Runtime, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "buffers = {}", runtime.buffers)?;
     writeln!(f, "buffer_size = \"{}\"", Size(runtime.buffer_size.into()))?;
     writeln!(f, "turn_budget = \"{}\"", Size(runtime.turn_budget.into()))?;
-    writeln!(
-        f,
-        "shutdown_timeout = \"{}\"",
-        Period(runtime.shutdown_timeout)
-    )?;
+    writeln!(f, "shutdown_timeout = \"{}\"", Period(runtime.shutdown_timeout))?;
     match runtime.handoff_ratio {
         Some(ratio) => writeln!(f, "handoff_ratio = {ratio:?}")?,
         None => writeln!(f, "handoff_ratio = \"off\"")?,
@@ -89,9 +82,7 @@ fn listener(
     writeln!(f, "listen = {}", array(&listener.listen))?;
     match listener.service {
         ListenerService::Tcp { upstream } => {
-            let name = upstreams
-                .get(upstream)
-                .map(|upstream| upstream.name.as_str());
+            let name = upstreams.get(upstream).map(|upstream| upstream.name.as_str());
             writeln!(f, "protocol = \"tcp\"")?;
             writeln!(f, "upstream = {}", quoted(name.unwrap_or_default()))?;
         }
@@ -99,16 +90,8 @@ fn listener(
     }
     writeln!(f, "max_connections = {}", listener.max_connections)?;
     writeln!(f, "idle_timeout = \"{}\"", Period(listener.idle_timeout))?;
-    writeln!(
-        f,
-        "accept_proxy_protocol = {}",
-        listener.accept_proxy_protocol
-    )?;
-    writeln!(
-        f,
-        "proxy_header_timeout = \"{}\"",
-        Period(listener.proxy_header_timeout)
-    )?;
+    writeln!(f, "accept_proxy_protocol = {}", listener.accept_proxy_protocol)?;
+    writeln!(f, "proxy_header_timeout = \"{}\"", Period(listener.proxy_header_timeout))?;
     socket_options(&listener.socket, f)?;
     writeln!(f, "backlog = {}", listener.backlog)?;
     writeln!(f, "unix_mode = \"{:04o}\"", listener.unix_mode)
@@ -118,11 +101,7 @@ fn upstream(upstream: &Upstream, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "\n[upstream.{}]", upstream.name)?;
     writeln!(f, "servers = {}", array(&upstream.servers))?;
     writeln!(f, "balance = \"{}\"", word(BALANCE_WORDS, upstream.balance))?;
-    writeln!(
-        f,
-        "connect_timeout = \"{}\"",
-        Period(upstream.connect_timeout)
-    )?;
+    writeln!(f, "connect_timeout = \"{}\"", Period(upstream.connect_timeout))?;
     writeln!(f, "retries = {}", upstream.retries)?;
     let header = word(SEND_PROXY_PROTOCOL_WORDS, upstream.send_proxy_protocol);
     writeln!(f, "send_proxy_protocol = \"{header}\"")?;
@@ -135,11 +114,7 @@ fn socket_options(options: &SocketOptions, f: &mut fmt::Formatter<'_>) -> fmt::R
     };
     let keepalive = options.keepalive.map(|after| Period(after).to_string());
     writeln!(f, "nodelay = {}", options.nodelay)?;
-    writeln!(
-        f,
-        "keepalive = \"{}\"",
-        keepalive.as_deref().unwrap_or("off")
-    )?;
+    writeln!(f, "keepalive = \"{}\"", keepalive.as_deref().unwrap_or("off"))?;
     writeln!(f, "receive_buffer = \"{}\"", buffer(options.receive_buffer))?;
     writeln!(f, "send_buffer = \"{}\"", buffer(options.send_buffer))
 }
@@ -155,9 +130,5 @@ fn quoted(text: &str) -> toml::Value {
 }
 
 fn array<T: fmt::Display>(items: &[T]) -> toml::Value {
-    items
-        .iter()
-        .map(|item| toml::Value::from(item.to_string()))
-        .collect::<Vec<_>>()
-        .into()
+    items.iter().map(|item| toml::Value::from(item.to_string())).collect::<Vec<_>>().into()
 }

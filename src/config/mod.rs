@@ -40,9 +40,7 @@ pub fn parse(file_name: &str, text: &str) -> Result<Config, Report> {
     let mut mistakes = Vec::new();
     let raw = parse::read(text, &mut mistakes);
     let config = raw.and_then(|raw| check::check(raw, &mut mistakes));
-    config
-        .filter(|_| mistakes.is_empty())
-        .ok_or_else(|| Report::new(file_name, text, mistakes))
+    config.filter(|_| mistakes.is_empty()).ok_or_else(|| Report::new(file_name, text, mistakes))
 }
 
 /// The built-in configuration: an echo server on 127.0.0.1:7000, and on 127.0.0.1:7001 a proxy
@@ -167,10 +165,7 @@ pub struct Admin {
 
 impl Default for Admin {
     fn default() -> Self {
-        Self {
-            enabled: defaults::ADMIN_ENABLED,
-            listen: defaults::ADMIN_LISTEN,
-        }
+        Self { enabled: defaults::ADMIN_ENABLED, listen: defaults::ADMIN_LISTEN }
     }
 }
 
@@ -356,14 +351,9 @@ mod tests {
         assert_eq!(config.runtime, Runtime::default());
         assert_eq!(config.admin, Admin::default());
         assert_eq!(config.log, Log::default());
-        let [echo, proxy] = config.listeners.as_slice() else {
-            panic!("two listeners")
-        };
+        let [echo, proxy] = config.listeners.as_slice() else { panic!("two listeners") };
         assert_eq!(echo.service, ListenerService::Echo);
         assert_eq!(proxy.service, ListenerService::Tcp { upstream: 0 });
-        assert_eq!(
-            config.upstreams[0].servers[0].to_string(),
-            echo.listen[0].to_string()
-        );
+        assert_eq!(config.upstreams[0].servers[0].to_string(), echo.listen[0].to_string());
     }
 }

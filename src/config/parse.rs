@@ -97,9 +97,7 @@ pub(super) fn read(text: &str, mistakes: &mut Vec<Mistake>) -> Option<Raw> {
 
 /// The first mistake of each line, from the top.
 fn syntax_mistakes(text: &str, errors: &[toml::de::Error]) -> Vec<Mistake> {
-    let spans = errors
-        .iter()
-        .map(|error| (error.span().unwrap_or_default(), error.message()));
+    let spans = errors.iter().map(|error| (error.span().unwrap_or_default(), error.message()));
     let mut spans: Vec<_> = spans.collect();
     spans.sort_by_key(|(span, _)| span.start);
     let mut mistakes = Vec::new();
@@ -119,13 +117,9 @@ fn syntax_mistakes(text: &str, errors: &[toml::de::Error]) -> Vec<Mistake> {
 
 fn syntax_help(message: &str, meant: &str) -> String {
     // A word without quotes, which may look like the start of `inf`, `nan`, `true` or `false`.
-    let is_bare = [
-        "string values must be quoted",
-        "invalid float",
-        "invalid boolean",
-    ]
-    .iter()
-    .any(|start| message.starts_with(start));
+    let is_bare = ["string values must be quoted", "invalid float", "invalid boolean"]
+        .iter()
+        .any(|start| message.starts_with(start));
     if is_bare && meant.starts_with(char::is_alphabetic) {
         format!("a text needs quotes: {}", accept::quoted(meant))
     } else if is_bare && meant.is_empty() {
@@ -163,12 +157,10 @@ fn runtime(mut section: Section<'_, '_>) -> (Runtime, Option<Range<usize>>) {
     let size = accept::size::<u32>;
     let workers = section.optional("workers", accept::workers);
     let pin = section.optional("pin", accept::boolean);
-    let ring_entries = section.optional("ring_entries", |v| {
-        accept::power_of_two(v, &RING_ENTRIES_RANGE)
-    });
-    let completion_entries = section.optional("completion_entries", |v| {
-        accept::power_of_two(v, &COMPLETION_ENTRIES_RANGE)
-    });
+    let ring_entries =
+        section.optional("ring_entries", |v| accept::power_of_two(v, &RING_ENTRIES_RANGE));
+    let completion_entries = section
+        .optional("completion_entries", |v| accept::power_of_two(v, &COMPLETION_ENTRIES_RANGE));
     let rings = match (&ring_entries, &completion_entries) {
         (Given::Mistake, _) | (_, Given::Mistake) | (Given::Nothing, Given::Nothing) => None,
         (_, Given::Value(set)) | (Given::Value(set), Given::Nothing) => Some(set.span()),
@@ -176,9 +168,8 @@ fn runtime(mut section: Section<'_, '_>) -> (Runtime, Option<Range<usize>>) {
     let buffers = section.optional("buffers", |v| accept::power_of_two(v, &BUFFERS_RANGE));
     let buffer_size = section.optional("buffer_size", |v| size(v, &BUFFER_SIZE_RANGE));
     let turn_budget = section.optional("turn_budget", |v| size(v, &TURN_BUDGET_RANGE));
-    let shutdown_timeout = section.optional("shutdown_timeout", |v| {
-        accept::duration(v, &SHUTDOWN_TIMEOUT_RANGE)
-    });
+    let shutdown_timeout =
+        section.optional("shutdown_timeout", |v| accept::duration(v, &SHUTDOWN_TIMEOUT_RANGE));
     let handoff_ratio = section.optional("handoff_ratio", accept::handoff_ratio);
     let splice = splice_options(&mut section);
     section.finish();
@@ -200,9 +191,7 @@ fn runtime(mut section: Section<'_, '_>) -> (Runtime, Option<Range<usize>>) {
 fn splice_options(section: &mut Section<'_, '_>) -> SpliceOptions {
     let mode = section.optional("splice", |v| accept::choice(v, SPLICE_WORDS));
     let after = section.optional("splice_after", |v| accept::size(v, &SPLICE_AFTER_RANGE));
-    let min_read = section.optional("splice_min_read", |v| {
-        accept::size(v, &SPLICE_MIN_READ_RANGE)
-    });
+    let min_read = section.optional("splice_min_read", |v| accept::size(v, &SPLICE_MIN_READ_RANGE));
     let pipe_size = section.optional("pipe_size", |v| accept::size(v, &PIPE_SIZE_RANGE));
     let pipes = section.optional("pipes", |v| accept::whole(v, &PIPES_RANGE));
     SpliceOptions {
@@ -239,29 +228,24 @@ fn log(mut section: Section<'_, '_>) -> Log {
 fn listener(mut section: Section<'_, '_>) -> RawListener {
     const FORMS: &str = "IP:PORT, [IPV6]:PORT or unix:/PATH";
     let name = section.required("name", "name = \"web\"", accept::name);
-    let listen = section.required_list(
-        "listen",
-        "listen = \"127.0.0.1:8080\"",
-        ADDRESSES_MAX,
-        |v| accept::address(v, FORMS),
-    );
-    let protocol = section.required("protocol", "protocol = \"tcp\"", |v| {
-        accept::choice(v, PROTOCOL_WORDS)
-    });
+    let listen =
+        section.required_list("listen", "listen = \"127.0.0.1:8080\"", ADDRESSES_MAX, |v| {
+            accept::address(v, FORMS)
+        });
+    let protocol =
+        section.required("protocol", "protocol = \"tcp\"", |v| accept::choice(v, PROTOCOL_WORDS));
     let protocol = protocol.value().map(Spanned::into_inner);
     let upstream = match protocol {
         Some(Protocol::Tcp) => section.required("upstream", "upstream = \"NAME\"", accept::name),
         Some(Protocol::Echo) | None => section.optional("upstream", accept::name),
     };
-    let max_connections = section.optional("max_connections", |v| {
-        accept::whole(v, &MAX_CONNECTIONS_RANGE)
-    });
+    let max_connections =
+        section.optional("max_connections", |v| accept::whole(v, &MAX_CONNECTIONS_RANGE));
     let idle_timeout =
         section.optional("idle_timeout", |v| accept::duration(v, &IDLE_TIMEOUT_RANGE));
     let accept_proxy_protocol = section.optional("accept_proxy_protocol", accept::boolean);
-    let proxy_header_timeout = section.optional("proxy_header_timeout", |v| {
-        accept::duration(v, &PROXY_HEADER_TIMEOUT_RANGE)
-    });
+    let proxy_header_timeout = section
+        .optional("proxy_header_timeout", |v| accept::duration(v, &PROXY_HEADER_TIMEOUT_RANGE));
     let socket = socket_options(&mut section);
     let backlog = section.optional("backlog", |v| accept::whole(v, &BACKLOG_RANGE));
     let unix_mode = section.optional("unix_mode", accept::mode);
@@ -318,10 +302,7 @@ fn upstreams(
         if !value.get_ref().is_table() && UPSTREAM.keys.contains(&name.get_ref().as_str()) {
             mistakes.push(Mistake::new(
                 name.span(),
-                format!(
-                    "`{}` stands in [upstream], which has no name",
-                    name.get_ref()
-                ),
+                format!("`{}` stands in [upstream], which has no name", name.get_ref()),
                 "name the upstream: [upstream.NAME]",
             ));
             continue;
@@ -336,17 +317,14 @@ fn upstreams(
 fn upstream(name: Spanned<String>, mut section: Section<'_, '_>) -> RawUpstream {
     const FORMS: &str = "IP:PORT, HOST:PORT or unix:/PATH";
     let example = "servers = [\"10.0.0.5:6379\"]";
-    let servers = section.required_list("servers", example, ADDRESSES_MAX, |v| {
-        accept::address(v, FORMS)
-    });
+    let servers =
+        section.required_list("servers", example, ADDRESSES_MAX, |v| accept::address(v, FORMS));
     let balance = section.optional("balance", |v| accept::choice(v, BALANCE_WORDS));
-    let connect_timeout = section.optional("connect_timeout", |v| {
-        accept::duration(v, &CONNECT_TIMEOUT_RANGE)
-    });
+    let connect_timeout =
+        section.optional("connect_timeout", |v| accept::duration(v, &CONNECT_TIMEOUT_RANGE));
     let retries = section.optional("retries", |v| accept::whole(v, &RETRIES_RANGE));
-    let send_proxy_protocol = section.optional("send_proxy_protocol", |v| {
-        accept::choice(v, SEND_PROXY_PROTOCOL_WORDS)
-    });
+    let send_proxy_protocol =
+        section.optional("send_proxy_protocol", |v| accept::choice(v, SEND_PROXY_PROTOCOL_WORDS));
     let socket = socket_options(&mut section);
     section.finish();
     RawUpstream {

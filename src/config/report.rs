@@ -17,11 +17,7 @@ impl Mistake {
         message: impl Into<String>,
         help: impl Into<String>,
     ) -> Self {
-        Self {
-            span,
-            message: message.into(),
-            help: help.into(),
-        }
+        Self { span, message: message.into(), help: help.into() }
     }
 }
 
@@ -92,11 +88,7 @@ impl fmt::Display for Report {
         };
         write!(f, "{} {noun} in {}", self.count, self.file_name)?;
         if self.count > self.diagnostics.len() {
-            write!(
-                f,
-                ", of which the first {} are shown",
-                self.diagnostics.len()
-            )?;
+            write!(f, ", of which the first {} are shown", self.diagnostics.len())?;
         }
         Ok(())
     }
@@ -113,18 +105,11 @@ struct Lines<'t> {
 impl<'t> Lines<'t> {
     fn new(text: &'t str) -> Self {
         let after_ends = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n');
-        Self {
-            text,
-            starts: std::iter::once(0)
-                .chain(after_ends.map(|(at, _)| at + 1))
-                .collect(),
-        }
+        Self { text, starts: std::iter::once(0).chain(after_ends.map(|(at, _)| at + 1)).collect() }
     }
 
     fn locate(&self, mistake: Mistake) -> Diagnostic {
-        let line = self
-            .starts
-            .partition_point(|start| *start <= mistake.span.start);
+        let line = self.starts.partition_point(|start| *start <= mistake.span.start);
         let start = line.checked_sub(1).and_then(|index| self.starts.get(index));
         let start = start.copied().unwrap_or_default();
         let rest = self.text.get(start..).unwrap_or_default();
@@ -170,18 +155,9 @@ fn render(diagnostic: &Diagnostic, file: &str, f: &mut fmt::Formatter<'_>) -> fm
         source.push_str("...");
         marks.push_str("   ");
     }
-    let shown = diagnostic
-        .source_line
-        .chars()
-        .enumerate()
-        .skip(skipped)
-        .take(SHOWN_MAX);
+    let shown = diagnostic.source_line.chars().enumerate().skip(skipped).take(SHOWN_MAX);
     for (at, character) in shown {
-        let mark = if (before..before + diagnostic.length).contains(&at) {
-            "^"
-        } else {
-            " "
-        };
+        let mark = if (before..before + diagnostic.length).contains(&at) { "^" } else { " " };
         match character {
             '\t' => {
                 source.push_str(TAB);
@@ -201,12 +177,7 @@ fn render(diagnostic: &Diagnostic, file: &str, f: &mut fmt::Formatter<'_>) -> fm
     if diagnostic.source_line.chars().nth(before).is_none() {
         marks.push('^');
     }
-    if diagnostic
-        .source_line
-        .chars()
-        .nth(skipped + SHOWN_MAX)
-        .is_some()
-    {
+    if diagnostic.source_line.chars().nth(skipped + SHOWN_MAX).is_some() {
         source.push_str("...");
     }
 
@@ -265,14 +236,8 @@ error: bad
         ];
         for (text, span, place) in table {
             let report = report(text, std::slice::from_ref(&span));
-            let [found] = report.diagnostics() else {
-                panic!("{text:?}: one diagnostic")
-            };
-            assert_eq!(
-                (found.line, found.column, found.length),
-                place,
-                "{text:?} {span:?}"
-            );
+            let [found] = report.diagnostics() else { panic!("{text:?}: one diagnostic") };
+            assert_eq!((found.line, found.column, found.length), place, "{text:?} {span:?}");
             assert!(report.to_string().contains('^'), "{report}");
         }
     }
@@ -281,15 +246,9 @@ error: bad
     fn a_long_line_is_cut_around_the_mistake_and_control_characters_are_hidden() {
         let text = format!("{}X{}\u{1b}[1m", "a".repeat(500), "b".repeat(500));
         let shown = report(&text, &[500..501, 1001..1002]).to_string();
-        assert!(
-            shown.lines().all(|line| line.chars().count() < 140),
-            "{shown}"
-        );
+        assert!(shown.lines().all(|line| line.chars().count() < 140), "{shown}");
         let [line, marks] = [3, 4].map(|at| shown.lines().nth(at).expect("a line"));
-        assert_eq!(
-            line.chars().position(|c| c == 'X'),
-            marks.chars().position(|c| c == '^')
-        );
+        assert_eq!(line.chars().position(|c| c == 'X'), marks.chars().position(|c| c == '^'));
         assert!(!shown.contains('\u{1b}'));
     }
 }

@@ -19,10 +19,8 @@ pub struct TableKeys {
 pub const KEYS: &[TableKeys] = &[RUNTIME, ADMIN, LOG, LISTENER, UPSTREAM];
 
 /// The tables of a file.
-pub(super) const ROOT: TableKeys = TableKeys {
-    table: "the file",
-    keys: &["runtime", "admin", "log", "listener", "upstream"],
-};
+pub(super) const ROOT: TableKeys =
+    TableKeys { table: "the file", keys: &["runtime", "admin", "log", "listener", "upstream"] };
 
 pub(super) const RUNTIME: TableKeys = TableKeys {
     table: "[runtime]",
@@ -44,15 +42,10 @@ pub(super) const RUNTIME: TableKeys = TableKeys {
     ],
 };
 
-pub(super) const ADMIN: TableKeys = TableKeys {
-    table: "[admin]",
-    keys: &["enabled", "listen"],
-};
+pub(super) const ADMIN: TableKeys = TableKeys { table: "[admin]", keys: &["enabled", "listen"] };
 
-pub(super) const LOG: TableKeys = TableKeys {
-    table: "[log]",
-    keys: &["format", "level", "access"],
-};
+pub(super) const LOG: TableKeys =
+    TableKeys { table: "[log]", keys: &["format", "level", "access"] };
 
 pub(super) const LISTENER: TableKeys = TableKeys {
     table: "[[listener]]",
@@ -101,11 +94,8 @@ pub(super) type Words<T> = &'static [(&'static str, T)];
 
 pub(super) const SPLICE_WORDS: Words<SpliceMode> =
     &[("auto", SpliceMode::Auto), ("off", SpliceMode::Off)];
-pub(super) const LOG_FORMAT_WORDS: Words<LogFormat> = &[
-    ("auto", LogFormat::Auto),
-    ("text", LogFormat::Text),
-    ("json", LogFormat::Json),
-];
+pub(super) const LOG_FORMAT_WORDS: Words<LogFormat> =
+    &[("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)];
 pub(super) const LOG_LEVEL_WORDS: Words<LogLevel> = &[
     ("error", LogLevel::Error),
     ("warn", LogLevel::Warn),
@@ -115,10 +105,8 @@ pub(super) const LOG_LEVEL_WORDS: Words<LogLevel> = &[
 ];
 pub(super) const PROTOCOL_WORDS: Words<Protocol> =
     &[("tcp", Protocol::Tcp), ("echo", Protocol::Echo)];
-pub(super) const BALANCE_WORDS: Words<Balance> = &[
-    ("round_robin", Balance::RoundRobin),
-    ("least_connections", Balance::LeastConnections),
-];
+pub(super) const BALANCE_WORDS: Words<Balance> =
+    &[("round_robin", Balance::RoundRobin), ("least_connections", Balance::LeastConnections)];
 pub(super) const SEND_PROXY_PROTOCOL_WORDS: Words<SendProxyProtocol> = &[
     ("off", SendProxyProtocol::Off),
     ("v1", SendProxyProtocol::V1),

@@ -71,9 +71,7 @@ impl<'i, 'm> Section<'i, 'm> {
         mistakes: &'m mut Vec<Mistake>,
     ) -> Self {
         let span = value.as_ref().map(Spanned::span).unwrap_or_default();
-        let got = value
-            .as_ref()
-            .map_or("", |value| accept::kind(value.get_ref()));
+        let got = value.as_ref().map_or("", |value| accept::kind(value.get_ref()));
         let (entries, is_table) = match value.map(Spanned::into_inner) {
             Some(DeValue::Table(entries)) => (entries, true),
             None => (DeTable::new(), true),
@@ -129,8 +127,7 @@ impl<'i, 'm> Section<'i, 'm> {
         let Some(value) = self.take(key) else {
             return Given::Nothing;
         };
-        self.accept(key, &value, accept)
-            .map_or(Given::Mistake, Given::Value)
+        self.accept(key, &value, accept).map_or(Given::Mistake, Given::Value)
     }
 
     /// A key that must be there, as in the example.
@@ -166,16 +163,11 @@ impl<'i, 'm> Section<'i, 'm> {
         if !(1..=most).contains(&elements.len()) {
             self.report(Mistake::new(
                 value.span(),
-                format!(
-                    "`{key}`: expected 1 to {most} values, got {}",
-                    elements.len()
-                ),
+                format!("`{key}`: expected 1 to {most} values, got {}", elements.len()),
                 format!("write {example}"),
             ));
         }
-        let accepted = elements
-            .iter()
-            .map(|element| self.accept(key, element, &accept));
+        let accepted = elements.iter().map(|element| self.accept(key, element, &accept));
         accepted.collect::<Vec<_>>().into_iter().flatten().collect()
     }
 
@@ -187,15 +179,7 @@ impl<'i, 'm> Section<'i, 'm> {
     /// Reports the keys that are unknown and those that are missing. A missing key for which a
     /// misspelt one stands is one mistake, not two.
     pub(super) fn finish(self) {
-        let Self {
-            title,
-            keys,
-            span,
-            is_table,
-            entries,
-            mut missing,
-            mistakes,
-        } = self;
+        let Self { title, keys, span, is_table, entries, mut missing, mistakes } = self;
         let list = keys.join(", ");
         for (key, _) in entries {
             let likely = accept::nearest(key.get_ref(), keys.iter().copied());
@@ -203,10 +187,7 @@ impl<'i, 'm> Section<'i, 'm> {
             mistakes.push(Mistake::new(
                 key.span(),
                 format!("unknown key `{}`", accept::shown(key.get_ref())),
-                format!(
-                    "{}Keys of {title} are: {list}",
-                    question.unwrap_or_default()
-                ),
+                format!("{}Keys of {title} are: {list}", question.unwrap_or_default()),
             ));
             missing.retain(|missing| Some(missing.key) != likely);
         }
@@ -238,14 +219,6 @@ impl<'i, 'm> Section<'i, 'm> {
 
 /// The mistake of a value that is not accepted.
 pub(super) fn of_fault(key: &str, span: Range<usize>, fault: Fault) -> Mistake {
-    let Fault {
-        expected,
-        got,
-        help,
-    } = fault;
-    Mistake::new(
-        span,
-        format!("`{key}`: expected {expected}, got {got}"),
-        help,
-    )
+    let Fault { expected, got, help } = fault;
+    Mistake::new(span, format!("`{key}`: expected {expected}, got {got}"), help)
 }

@@ -19,12 +19,8 @@ const PERIOD_UNITS: [(&str, u128); 7] = [
 ];
 
 /// The units of a size, in bytes, largest first.
-const SIZE_UNITS: [(&str, u64); 4] = [
-    ("GiB", 1 << 30),
-    ("MiB", 1 << 20),
-    ("KiB", 1 << 10),
-    ("B", 1),
-];
+const SIZE_UNITS: [(&str, u64); 4] =
+    [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
 /// A duration in its written form: `5s`, `300ms`, `10m`, `1h`, `7d`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -56,9 +52,7 @@ impl fmt::Display for Period {
         if nanos == 0 {
             return f.write_str("0s");
         }
-        let exact = PERIOD_UNITS
-            .iter()
-            .find(|(_, scale)| nanos.is_multiple_of(*scale));
+        let exact = PERIOD_UNITS.iter().find(|(_, scale)| nanos.is_multiple_of(*scale));
         let (unit, scale) = exact.unwrap_or(&("ns", 1));
         write!(f, "{}{unit}", nanos / scale)
     }
@@ -81,10 +75,7 @@ impl FromStr for Size {
         }
         let scale = SIZE_UNITS.iter().find(|(name, _)| *name == unit);
         let (_, scale) = scale.ok_or(UnitError::UnknownUnit)?;
-        number
-            .checked_mul(*scale)
-            .map(Self)
-            .ok_or(UnitError::TooLarge)
+        number.checked_mul(*scale).map(Self).ok_or(UnitError::TooLarge)
     }
 }
 
@@ -93,9 +84,7 @@ impl fmt::Display for Size {
         if self.0 == 0 {
             return f.write_str("0B");
         }
-        let exact = SIZE_UNITS
-            .iter()
-            .find(|(_, scale)| self.0.is_multiple_of(*scale));
+        let exact = SIZE_UNITS.iter().find(|(_, scale)| self.0.is_multiple_of(*scale));
         let (unit, scale) = exact.unwrap_or(&("B", 1));
         write!(f, "{}{unit}", self.0 / scale)
     }

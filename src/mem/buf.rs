@@ -25,11 +25,7 @@ enum Owner {
 
 impl Buf {
     pub(super) fn pooled(shared: Rc<Shared>, bid: u16, len: u32) -> Self {
-        Self {
-            owner: Owner::Pool { shared, bid },
-            start: 0,
-            len,
-        }
+        Self { owner: Owner::Pool { shared, bid }, start: 0, len }
     }
 
     /// A copy of `bytes` on the heap.
@@ -39,11 +35,7 @@ impl Buf {
     #[must_use]
     pub fn copy_of(bytes: &[u8]) -> Self {
         let len = u32::try_from(bytes.len()).expect("a buffer is shorter than 4 GiB");
-        Self {
-            owner: Owner::Heap(bytes.into()),
-            start: 0,
-            len,
-        }
+        Self { owner: Owner::Heap(bytes.into()), start: 0, len }
     }
 
     /// Whether the bytes lie in a pool buffer, which others are waiting for.
@@ -55,11 +47,7 @@ impl Buf {
     /// The same bytes, no longer in a pool buffer.
     #[must_use]
     pub fn into_heap(self) -> Self {
-        if self.is_pooled() {
-            Self::copy_of(&self)
-        } else {
-            self
-        }
+        if self.is_pooled() { Self::copy_of(&self) } else { self }
     }
 
     /// Drops the first `count` bytes from the view.
@@ -90,18 +78,11 @@ impl Clone for Buf {
         let owner = match &self.owner {
             Owner::Pool { shared, bid } => {
                 shared.retain(*bid);
-                Owner::Pool {
-                    shared: Rc::clone(shared),
-                    bid: *bid,
-                }
+                Owner::Pool { shared: Rc::clone(shared), bid: *bid }
             }
             Owner::Heap(bytes) => Owner::Heap(Rc::clone(bytes)),
         };
-        Self {
-            owner,
-            start: self.start,
-            len: self.len,
-        }
+        Self { owner, start: self.start, len: self.len }
     }
 }
 
@@ -235,11 +216,7 @@ mod tests {
     use crate::mem::Pool;
 
     fn text(outgoing: &Outgoing) -> Vec<u8> {
-        outgoing
-            .segments()
-            .iter()
-            .flat_map(|buf| buf.iter().copied())
-            .collect()
+        outgoing.segments().iter().flat_map(|buf| buf.iter().copied()).collect()
     }
 
     #[test]
@@ -289,10 +266,7 @@ mod tests {
         let mut joined = letters(0..60).join(letters(60..100));
         let rest = joined.split_excess().unwrap();
         assert_eq!(joined.segments().len(), SEGMENTS_MAX);
-        assert_eq!(
-            [text(&joined), text(&rest)].concat(),
-            (0..100).collect::<Vec<u8>>()
-        );
+        assert_eq!([text(&joined), text(&rest)].concat(), (0..100).collect::<Vec<u8>>());
         assert!(joined.split_excess().is_none());
         let heap = joined.into_heap();
         assert_eq!(heap.segments().len(), 1);

@@ -2,10 +2,7 @@
 //!
 //! Everything here belongs to one worker and is `!Send`. Nothing here knows a ring, a socket or a
 //! protocol. The buffers' raw memory makes this one of the three homes of `unsafe`.
-#![expect(
-    unsafe_code,
-    reason = "pooled buffers are raw memory that the kernel fills"
-)]
+#![expect(unsafe_code, reason = "pooled buffers are raw memory that the kernel fills")]
 
 mod buf;
 mod map;

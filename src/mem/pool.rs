@@ -40,10 +40,7 @@ impl Pool {
     /// # Panics
     /// When `count` is 0 or more than 32,768, the most that a kernel's buffer ring takes.
     pub fn new(count: u16, buffer_size: u32) -> io::Result<Self> {
-        assert!(
-            (1..=32_768).contains(&count),
-            "a pool has 1 to 32,768 buffers"
-        );
+        assert!((1..=32_768).contains(&count), "a pool has 1 to 32,768 buffers");
         let mapping = Mapping::new(usize::from(count) * buffer_size as usize)?;
         let next_free = (0..count)
             .map(|bid| Cell::new(if bid + 1 == count { NONE } else { bid + 1 }))
@@ -122,10 +119,7 @@ impl Pool {
     /// When `data` is longer than a buffer or no such buffer exists.
     #[must_use]
     pub fn fill(&self, bid: u16, data: &[u8]) -> Option<Buf> {
-        assert!(
-            data.len() <= self.shared.buffer_size as usize,
-            "data fits a buffer"
-        );
+        assert!(data.len() <= self.shared.buffer_size as usize, "data fits a buffer");
         if self.shared.references[usize::from(bid)].get() != LENT {
             return None;
         }
@@ -140,20 +134,12 @@ impl Shared {
     fn start(&self, bid: u16) -> *mut u8 {
         assert!(usize::from(bid) < self.references.len(), "no buffer {bid}");
         // SAFETY: bid is below the count, and the mapping is count * buffer_size bytes.
-        unsafe {
-            self.mapping
-                .base()
-                .as_ptr()
-                .add(usize::from(bid) * self.buffer_size as usize)
-        }
+        unsafe { self.mapping.base().as_ptr().add(usize::from(bid) * self.buffer_size as usize) }
     }
 
     pub(super) fn bytes(&self, bid: u16, start: u32, len: u32) -> &[u8] {
         let references = self.references[usize::from(bid)].get();
-        debug_assert!(
-            references != 0 && references != LENT,
-            "a Buf's buffer is held"
-        );
+        debug_assert!(references != 0 && references != LENT, "a Buf's buffer is held");
         assert!(u64::from(start) + u64::from(len) <= u64::from(self.buffer_size));
         // SAFETY: start + len was checked to lie within the buffer.
         let first = unsafe { self.start(bid).add(start as usize) };

@@ -36,11 +36,7 @@ impl<T> Slab<T> {
     /// An empty slab that takes at most `limit` values. Memory is used as slots are.
     #[must_use]
     pub fn with_limit(limit: u32) -> Self {
-        Self {
-            entries: Vec::new(),
-            free: Vec::new(),
-            limit,
-        }
+        Self { entries: Vec::new(), free: Vec::new(), limit }
     }
 
     /// How many values there are.
@@ -69,10 +65,7 @@ impl<T> Slab<T> {
         if index >= self.limit {
             return Err(value);
         }
-        self.entries.push(Entry {
-            generation: 0,
-            value: Some(value),
-        });
+        self.entries.push(Entry { generation: 0, value: Some(value) });
         Ok(Key::new(index, 0))
     }
 
@@ -80,22 +73,14 @@ impl<T> Slab<T> {
     #[must_use]
     pub fn get(&self, key: Key) -> Option<&T> {
         let entry = self.entries.get(key.index as usize)?;
-        if entry.generation == key.generation {
-            entry.value.as_ref()
-        } else {
-            None
-        }
+        if entry.generation == key.generation { entry.value.as_ref() } else { None }
     }
 
     /// The value that `key` names, if it is still there, to be changed.
     #[must_use]
     pub fn get_mut(&mut self, key: Key) -> Option<&mut T> {
         let entry = self.entries.get_mut(key.index as usize)?;
-        if entry.generation == key.generation {
-            entry.value.as_mut()
-        } else {
-            None
-        }
+        if entry.generation == key.generation { entry.value.as_mut() } else { None }
     }
 
     /// Takes the value out and frees its slot; its key and all older ones name nothing any more.
@@ -113,10 +98,7 @@ impl<T> Slab<T> {
     /// The keys of all values, in the order of their slots.
     pub fn keys(&self) -> impl Iterator<Item = Key> + '_ {
         (0u32..).zip(&self.entries).filter_map(|(index, entry)| {
-            entry
-                .value
-                .as_ref()
-                .map(|_| Key::new(index, entry.generation))
+            entry.value.as_ref().map(|_| Key::new(index, entry.generation))
         })
     }
 }

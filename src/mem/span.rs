@@ -65,10 +65,7 @@ impl Span {
         if from > to || to > self.len() {
             return None;
         }
-        Some(Self {
-            start: self.start + from,
-            end: self.start + to,
-        })
+        Some(Self { start: self.start + from, end: self.start + to })
     }
 }
 
@@ -89,19 +86,10 @@ mod tests {
 
     #[test]
     fn a_span_beyond_the_buffer_has_no_bytes() {
-        let cases = [
-            (0, 3, true),
-            (3, 3, true),
-            (0, 4, false),
-            (4, 4, false),
-            (1, u32::MAX, false),
-        ];
+        let cases =
+            [(0, 3, true), (3, 3, true), (0, 4, false), (4, 4, false), (1, u32::MAX, false)];
         for (start, end, found) in cases {
-            assert_eq!(
-                Span::new(start, end).of(b"abc").is_some(),
-                found,
-                "{start}..{end}"
-            );
+            assert_eq!(Span::new(start, end).of(b"abc").is_some(), found, "{start}..{end}");
         }
     }
 

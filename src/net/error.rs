@@ -62,10 +62,7 @@ mod tests {
             peer: SocketAddress::inet("10.0.0.5:6379".parse().unwrap()),
             source: Errno::ECONNREFUSED,
         };
-        assert_eq!(
-            error.to_string(),
-            "connect 10.0.0.5:6379: connection refused"
-        );
+        assert_eq!(error.to_string(), "connect 10.0.0.5:6379: connection refused");
         assert!(std::error::Error::source(&error).is_some());
     }
 }

@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::socket::{
@@ -15,6 +16,10 @@ use nix::sys::socket::{
 };
 
 use crate::ring::{SocketAddress, StreamOptions};
+
+/// How often, and how long between, an address that is in use is tried again: a second in all.
+const CLAIM_TRIES: u32 = 20;
+const CLAIM_PAUSE: Duration = Duration::from_millis(50);
 
 /// How to listen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,10 +42,11 @@ pub struct BindError {
 }
 
 impl fmt::Display for BindError {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the kernel has too many error numbers")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { address, source } = self;
         write!(f, "listen on {address}: {}", source.desc().to_lowercase())?;
-        let advice = match source {
+        let advice = match *source {
             Errno::EADDRINUSE => "another process has it (see it with `ss -ltnp`)",
             Errno::EACCES => {
                 "ports below 1024 need CAP_NET_BIND_SERVICE, a unix socket a folder that may be \
@@ -71,15 +77,12 @@ pub fn bind(
     options: &ListenOptions,
     count: usize,
 ) -> Result<(Vec<OwnedFd>, SocketAddress), BindError> {
-    let failed = |source| BindError {
-        address: *address,
-        source,
-    };
+    let failed = |source| BindError { address: *address, source };
     match (address.ip(), address.path()) {
         (Some(ip), _) => bind_inet(ip, options, count).map_err(failed),
-        (None, Some(path)) => bind_unix(&path, options, count)
-            .map(|sockets| (sockets, *address))
-            .map_err(failed),
+        (None, Some(path)) => {
+            bind_unix(&path, options, count).map(|sockets| (sockets, *address)).map_err(failed)
+        }
         (None, None) => Err(failed(Errno::EINVAL)),
     }
 }
@@ -92,7 +95,7 @@ fn bind_inet(
     // SO_REUSEPORT would let a second server of the same user share the port in silence.
     let mut bound = address;
     if address.port() != 0 {
-        open_inet(address, options, false)?;
+        claim(address, options)?;
     }
     let mut sockets = Vec::with_capacity(count);
     for _ in 0..count {
@@ -107,12 +110,21 @@ fn bind_inet(
     Ok((sockets, SocketAddress::inet(bound)))
 }
 
+/// Fails if anybody else listens on the address. A server that was killed gives its sockets back
+/// a moment late, because its ring holds them until the kernel has taken that down.
+fn claim(address: SocketAddr, options: &ListenOptions) -> Result<(), Errno> {
+    for _ in 0..CLAIM_TRIES {
+        match open_inet(address, options, false) {
+            Err(Errno::EADDRINUSE) => std::thread::park_timeout(CLAIM_PAUSE),
+            Err(errno) => return Err(errno),
+            Ok(_probe) => return Ok(()),
+        }
+    }
+    open_inet(address, options, false).map(drop)
+}
+
 fn open_inet(address: SocketAddr, options: &ListenOptions, shared: bool) -> Result<OwnedFd, Errno> {
-    let family = if address.is_ipv4() {
-        AddressFamily::Inet
-    } else {
-        AddressFamily::Inet6
-    };
+    let family = if address.is_ipv4() { AddressFamily::Inet } else { AddressFamily::Inet6 };
     let socket = stream_socket(family)?;
     setsockopt(&socket, sockopt::ReuseAddr, &true)?;
     if shared {
@@ -213,11 +225,7 @@ mod tests {
             receive_buffer: Some(64 * 1024),
             send_buffer: Some(64 * 1024),
         };
-        ListenOptions {
-            stream,
-            backlog: 1_000_000,
-            unix_mode: 0o600,
-        }
+        ListenOptions { stream, backlog: 1_000_000, unix_mode: 0o600 }
     }
 
     #[test]
@@ -237,16 +245,10 @@ mod tests {
         let (_sockets, bound) = bind(&any, &options(), 1).unwrap();
         let error = bind(&bound, &options(), 1).unwrap_err();
         assert_eq!(error.source, Errno::EADDRINUSE);
-        assert!(
-            error.to_string().contains("another process has it"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("another process has it"), "{error}");
         let elsewhere = SocketAddress::inet("203.0.113.1:9".parse().unwrap());
         let error = bind(&elsewhere, &options(), 1).unwrap_err();
-        assert!(
-            error.to_string().contains("no interface has this address"),
-            "{error}"
-        );
+        assert!(error.to_string().contains("no interface has this address"), "{error}");
     }
 
     #[test]
@@ -259,18 +261,12 @@ mod tests {
         assert_eq!(sockets.len(), 2);
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
-        assert_eq!(
-            bind(&address, &options(), 1).unwrap_err().source,
-            Errno::EADDRINUSE
-        );
+        assert_eq!(bind(&address, &options(), 1).unwrap_err().source, Errno::EADDRINUSE);
         drop(sockets);
         bind(&address, &options(), 1).unwrap();
         let file = SocketAddress::unix(&folder.join("file")).unwrap();
         std::fs::write(folder.join("file"), "kept").unwrap();
-        assert_eq!(
-            bind(&file, &options(), 1).unwrap_err().source,
-            Errno::EADDRINUSE
-        );
+        assert_eq!(bind(&file, &options(), 1).unwrap_err().source, Errno::EADDRINUSE);
         std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -2,12 +2,14 @@
 //!
 //! Knows the reactor and its operations, but no protocol and no service.
 
+mod acceptor;
 mod error;
 mod listener;
 mod pipes;
 mod relay;
 mod stream;
 
+pub use acceptor::{Acceptor, HandOver};
 pub use error::{NetworkError, Operation};
 pub use listener::{BindError, ListenOptions, bind};
 pub use pipes::PipePool;

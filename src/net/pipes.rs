@@ -19,12 +19,7 @@ impl PipePool {
     /// bytes.
     #[must_use]
     pub const fn new(idle_max: usize, capacity: usize) -> Self {
-        Self {
-            idle: Vec::new(),
-            idle_max,
-            capacity,
-            open: 0,
-        }
+        Self { idle: Vec::new(), idle_max, capacity, open: 0 }
     }
 
     /// Borrows an empty pipe.

@@ -62,9 +62,7 @@ pub enum Broken {
 impl Direction {
     /// Bytes came in copy mode.
     pub fn note_received(&mut self, bytes: usize) {
-        self.fresh = self
-            .fresh
-            .saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
+        self.fresh = self.fresh.saturating_add(u32::try_from(bytes).unwrap_or(u32::MAX));
     }
 
     /// Bytes that came since the last call; once per turn.
@@ -132,10 +130,7 @@ impl Direction {
         if source.is_receiving() || !sink.is_drained() {
             return false;
         }
-        self.mode = Mode::Splice {
-            pipe: None,
-            held: 0,
-        };
+        self.mode = Mode::Splice { pipe: None, held: 0 };
         true
     }
 
@@ -208,10 +203,7 @@ impl Direction {
                     }
                 },
             };
-            match reactor
-                .driver()
-                .splice(from, borrowed.writer, borrowed.capacity)
-            {
+            match reactor.driver().splice(from, borrowed.writer, borrowed.capacity) {
                 Ok(0) => self.ended = true,
                 Ok(moved) => {
                     *held = moved;
@@ -222,10 +214,9 @@ impl Direction {
                 Err(errno) => return Err(Broken::Source(errno)),
             }
         }
-        if *held == 0 {
-            if let Some(pipe) = pipe.take() {
-                pipes.give(reactor.driver(), pipe, 0);
-            }
+        if let (0, Some(empty)) = (*held, *pipe) {
+            *pipe = None;
+            pipes.give(reactor.driver(), empty, 0);
         }
         if pumped.refused {
             self.mode = Mode::Copy;

@@ -221,11 +221,7 @@ impl Stream {
         key: Key,
         completion: Completion,
     ) -> StreamEvent {
-        let Completion {
-            token,
-            outcome,
-            more,
-        } = completion;
+        let Completion { token, outcome, more } = completion;
         if !more {
             self.pending -= 1;
         }
@@ -240,11 +236,13 @@ impl Stream {
                 self.blocked = false;
                 StreamEvent::Writable
             }
-            Verb::Connect => match outcome {
-                Outcome::Connected => StreamEvent::Connected,
-                Outcome::Failed(errno) => StreamEvent::ConnectFailed(errno),
-                _ => StreamEvent::Quiet,
-            },
+            Verb::Connect => {
+                if let Outcome::Failed(errno) = outcome {
+                    StreamEvent::ConnectFailed(errno)
+                } else {
+                    StreamEvent::Connected
+                }
+            }
             Verb::Accept
             | Verb::Cancel
             | Verb::Close
@@ -289,6 +287,7 @@ impl Stream {
         reactor.submit(Token::new(key, self.lane, verb), op);
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the other outcomes belong to other verbs")]
     fn handle_receive(&mut self, outcome: Outcome, more: bool) -> StreamEvent {
         if !more {
             self.receiving = Receiving::Idle;

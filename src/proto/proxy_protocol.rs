@@ -232,10 +232,7 @@ pub fn write_v2(endpoints: &Endpoints, out: &mut Vec<u8>) {
 
 /// Whether `input` begins with `signature`, or may do so once more of it has arrived.
 fn is_start_of(signature: &[u8], input: &[u8]) -> bool {
-    signature
-        .iter()
-        .zip(input)
-        .all(|(expected, byte)| expected == byte)
+    signature.iter().zip(input).all(|(expected, byte)| expected == byte)
 }
 
 fn parse_v1(input: &[u8]) -> Result<Parsed, PeerError> {
@@ -287,9 +284,7 @@ fn v1_source(line: &[u8], whole: bool) -> Result<Option<Source>, PeerError> {
 }
 
 fn v1_name_may_follow(start: &[u8]) -> bool {
-    [&b"TCP4"[..], b"TCP6", b"UNKNOWN"]
-        .iter()
-        .any(|name| name.starts_with(start))
+    [&b"TCP4"[..], b"TCP6", b"UNKNOWN"].iter().any(|name| name.starts_with(start))
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -346,10 +341,7 @@ fn v1_tcp(family: V1Family, fields: &[u8], whole: bool) -> Result<Option<Source>
         ([Some(source), Some(destination)], [Some(from), Some(to)]) if whole => {
             let source = SocketAddr::new(source, from);
             let destination = SocketAddr::new(destination, to);
-            Ok(Some(Source::Inet {
-                source,
-                destination,
-            }))
+            Ok(Some(Source::Inet { source, destination }))
         }
         (_, [_, Some(_)]) => Err(PeerError::V1FieldExtra),
         _ if whole => Err(PeerError::V1FieldMissing),
@@ -363,11 +355,7 @@ fn v1_port(field: &[u8]) -> Result<u16, PeerError> {
         [first, ..] => *first != b'0' && field.iter().all(u8::is_ascii_digit),
         [] => false,
     };
-    let text = if canonical {
-        str::from_utf8(field).unwrap_or_default()
-    } else {
-        ""
-    };
+    let text = if canonical { str::from_utf8(field).unwrap_or_default() } else { "" };
     text.parse().map_err(|_| PeerError::V1Port)
 }
 
@@ -411,9 +399,7 @@ impl Layout {
 
 fn parse_v2(input: &[u8]) -> Result<Parsed, PeerError> {
     let mut bytes = input.iter().skip(V2_SIGNATURE.len()).copied();
-    let missing = Parsed::Incomplete {
-        at_least: V2_FIXED_LEN.saturating_sub(input.len()).max(1),
-    };
+    let missing = Parsed::Incomplete { at_least: V2_FIXED_LEN.saturating_sub(input.len()).max(1) };
     let Some(version_and_command) = bytes.next() else {
         return Ok(missing);
     };
@@ -428,11 +414,7 @@ fn parse_v2(input: &[u8]) -> Result<Parsed, PeerError> {
         return Ok(missing);
     };
     // LOCAL: "discard the protocol block including the family which is ignored".
-    let layout = if command == V2_LOCAL {
-        Layout::Ignored
-    } else {
-        Layout::new(family)?
-    };
+    let layout = if command == V2_LOCAL { Layout::Ignored } else { Layout::new(family)? };
     let (Some(high), Some(low)) = (bytes.next(), bytes.next()) else {
         return Ok(missing);
     };
@@ -445,9 +427,7 @@ fn parse_v2(input: &[u8]) -> Result<Parsed, PeerError> {
         return Err(PeerError::V2HeaderTooLong);
     }
     let Some(header) = input.get(..total) else {
-        return Ok(Parsed::Incomplete {
-            at_least: total - input.len(),
-        });
+        return Ok(Parsed::Incomplete { at_least: total - input.len() });
     };
     let block = header.get(V2_FIXED_LEN..).unwrap_or_default();
     let (source, tlvs) = v2_source(layout, block).ok_or(PeerError::V2AddressTooShort)?;
@@ -466,13 +446,7 @@ fn v2_source(layout: Layout, block: &[u8]) -> Option<(Source, &[u8])> {
             let (source, rest) = block.split_first_chunk::<V2_UNIX_PATH_LEN>()?;
             let (destination, tlvs) = rest.split_first_chunk::<V2_UNIX_PATH_LEN>()?;
             let (source, destination) = (unix_path(source), unix_path(destination));
-            Some((
-                Source::Unix {
-                    source,
-                    destination,
-                },
-                tlvs,
-            ))
+            Some((Source::Unix { source, destination }, tlvs))
         }
     }
 }
@@ -488,21 +462,11 @@ where
     let (destination_port, tlvs) = rest.split_first_chunk::<2>()?;
     let source = SocketAddr::new((*source).into(), u16::from_be_bytes(*source_port));
     let destination = SocketAddr::new((*destination).into(), u16::from_be_bytes(*destination_port));
-    Some((
-        Source::Inet {
-            source,
-            destination,
-        },
-        tlvs,
-    ))
+    Some((Source::Inet { source, destination }, tlvs))
 }
 
 fn unix_path(padded: &[u8]) -> Box<[u8]> {
-    padded
-        .split(|&byte| byte == 0)
-        .next()
-        .unwrap_or_default()
-        .into()
+    padded.split(|&byte| byte == 0).next().unwrap_or_default().into()
 }
 
 /// Walks the TLVs at the end of `header`. Of the known ones only the checksum matters to us.
@@ -512,9 +476,7 @@ fn v2_check_tlvs(header: &[u8], tlvs: &[u8]) -> Result<(), PeerError> {
     while let Some((&kind, after)) = rest.split_first() {
         let (length, after) = after.split_first_chunk().ok_or(PeerError::V2TlvTruncated)?;
         let length = usize::from(u16::from_be_bytes(*length));
-        let (value, after) = after
-            .split_at_checked(length)
-            .ok_or(PeerError::V2TlvTruncated)?;
+        let (value, after) = after.split_at_checked(length).ok_or(PeerError::V2TlvTruncated)?;
         if kind == V2_TLV_CRC32C {
             let value = <[u8; V2_CRC32C_LEN]>::try_from(value);
             let value = u32::from_be_bytes(value.map_err(|_| PeerError::V2ChecksumLength)?);
@@ -530,11 +492,7 @@ fn v2_check_tlvs(header: &[u8], tlvs: &[u8]) -> Result<(), PeerError> {
     let before = header.len().saturating_sub(after.len() + V2_CRC32C_LEN);
     let crc = crc32c(u32::MAX, header.get(..before).unwrap_or_default());
     let crc = !crc32c(crc32c(crc, &[0; V2_CRC32C_LEN]), after);
-    if crc == received {
-        Ok(())
-    } else {
-        Err(PeerError::V2ChecksumMismatch)
-    }
+    if crc == received { Ok(()) } else { Err(PeerError::V2ChecksumMismatch) }
 }
 
 /// One step of the checksum of RFC 4960, appendix B (CRC-32C, reflected), which begins with all
@@ -589,21 +547,14 @@ impl fmt::Display for Groups {
 }
 
 #[cfg(test)]
-#[allow(
-    clippy::indexing_slicing,
-    clippy::panic,
-    reason = "a test fails by a panic"
-)]
+#[allow(clippy::indexing_slicing, clippy::panic, reason = "a test fails by a panic")]
 mod tests {
     use super::*;
 
     const CRLF: &[u8] = b"\r\n";
 
     fn inet(source: &str, destination: &str) -> Source {
-        Source::Inet {
-            source: source.parse().unwrap(),
-            destination: destination.parse().unwrap(),
-        }
+        Source::Inet { source: source.parse().unwrap(), destination: destination.parse().unwrap() }
     }
 
     fn line(text: &str) -> Vec<u8> {
@@ -638,15 +589,8 @@ mod tests {
 
     fn unix(source: &[u8], destination: &[u8]) -> Vec<u8> {
         let mut block = [0; 216];
-        block
-            .iter_mut()
-            .zip(source)
-            .for_each(|(to, &from)| *to = from);
-        block
-            .iter_mut()
-            .skip(108)
-            .zip(destination)
-            .for_each(|(to, &from)| *to = from);
+        block.iter_mut().zip(source).for_each(|(to, &from)| *to = from);
+        block.iter_mut().skip(108).zip(destination).for_each(|(to, &from)| *to = from);
         v2(0x21, 0x31, &block)
     }
 
@@ -666,14 +610,8 @@ mod tests {
             destination: destination.into(),
         };
         let v1 = [
-            (
-                line("PROXY TCP4 192.0.2.1 198.51.100.2 56324 443"),
-                tcp4.clone(),
-            ),
-            (
-                line("PROXY TCP4 0.0.0.0 0.0.0.0 0 0"),
-                inet("0.0.0.0:0", "0.0.0.0:0"),
-            ),
+            (line("PROXY TCP4 192.0.2.1 198.51.100.2 56324 443"), tcp4.clone()),
+            (line("PROXY TCP4 0.0.0.0 0.0.0.0 0 0"), inet("0.0.0.0:0", "0.0.0.0:0")),
             (line("PROXY TCP6 2001:db8::1 ::1 1 65535"), tcp6.clone()),
             (
                 line("PROXY TCP6 2001:0DB8:0000:0000:0000:0000:0000:0001 0:0:0:0:0:0:0:1 1 65535"),
@@ -685,10 +623,7 @@ mod tests {
             ),
             (line("PROXY UNKNOWN"), Source::Local),
             (line("PROXY UNKNOWN "), Source::Local),
-            (
-                line("PROXY UNKNOWN ffff::1 ffff::2 65535 65535"),
-                Source::Local,
-            ),
+            (line("PROXY UNKNOWN ffff::1 ffff::2 65535 65535"), Source::Local),
             (line("PROXY UNKNOWN \0 TCP4 \u{e9}  PROXY"), Source::Local),
             (line(&longest), Source::Local),
         ];
@@ -696,10 +631,7 @@ mod tests {
             (v2(0x21, 0x11, &ADDRESSES4), tcp4.clone()),
             (v2(0x21, 0x21, &block6), tcp6),
             (unix(b"/run/a", b""), unix_source(b"/run/a", b"")),
-            (
-                unix(&[b'p'; 108], b"\0abstract"),
-                unix_source(&[b'p'; 108], b""),
-            ),
+            (unix(&[b'p'; 108], b"\0abstract"), unix_source(&[b'p'; 108], b"")),
             (v2(0x20, 0x00, b""), Source::Local),
             (v2(0x20, 0x00, b"whatever"), Source::Local),
             (v2(0x20, 0x11, b""), Source::Local),
@@ -708,35 +640,20 @@ mod tests {
             (v2(0x21, 0x00, b"whatever"), Source::Local),
             (v2(0x21, 0x01, b""), Source::Local),
             (v2(0x21, 0x10, &ADDRESSES4), Source::Local),
-            (
-                with_tlvs(&[&tlv(0x02, b"example.com"), &tlv(0xe7, b""), &noop]),
-                tcp4.clone(),
-            ),
+            (with_tlvs(&[&tlv(0x02, b"example.com"), &tlv(0xe7, b""), &noop]), tcp4.clone()),
             (with_checksum(b"", b""), tcp4.clone()),
             (with_checksum(&noop, &tlv(0x05, b"an id")), tcp4),
         ];
         let v1 = v1.map(|(bytes, source)| (bytes, Version::V1, source));
-        v1.into_iter()
-            .chain(v2.map(|(bytes, source)| (bytes, Version::V2, source)))
-            .collect()
+        v1.into_iter().chain(v2.map(|(bytes, source)| (bytes, Version::V2, source))).collect()
     }
 
     #[test]
     fn a_valid_header_is_read_whatever_follows() {
         for (bytes, version, source) in valid() {
             let header = Header { version, source };
-            let expected = Ok(Parsed::Complete {
-                header,
-                consumed: bytes.len(),
-            });
-            for rest in [
-                &b""[..],
-                b"\n",
-                b"\r\n",
-                b"\0",
-                b"GET / HTTP/1.1\r\n",
-                &bytes,
-            ] {
+            let expected = Ok(Parsed::Complete { header, consumed: bytes.len() });
+            for rest in [&b""[..], b"\n", b"\r\n", b"\0", b"GET / HTTP/1.1\r\n", &bytes] {
                 assert_eq!(
                     parse(&[&bytes[..], rest].concat()),
                     expected,
@@ -754,11 +671,7 @@ mod tests {
                 let (prefix, rest) = bytes.split_at(len);
                 match parse(prefix) {
                     Ok(Parsed::Incomplete { at_least }) => {
-                        assert!(
-                            (1..=rest.len()).contains(&at_least),
-                            "{}",
-                            prefix.escape_ascii()
-                        );
+                        assert!((1..=rest.len()).contains(&at_least), "{}", prefix.escape_ascii());
                     }
                     other => panic!("{}: {other:?}", prefix.escape_ascii()),
                 }
@@ -850,14 +763,8 @@ mod tests {
             (b"PROXY UNKNOWN\r\r\n", PeerError::V1LineEnding),
             (b"PROXY UNKNOWN a\nb\r\n", PeerError::V1LineEnding),
             (b"PROXY TCP4 1.1.1.1 2.2.2.2 1 2\n", PeerError::V1LineEnding),
-            (
-                b"PROXY TCP4 1.1.1.1 2.2.2.2 1 2\r\r\n",
-                PeerError::V1LineEnding,
-            ),
-            (
-                b"PROXY TCP4 1.1.1.1 2.2.2.2 1 2\0\r\n",
-                PeerError::V1Character,
-            ),
+            (b"PROXY TCP4 1.1.1.1 2.2.2.2 1 2\r\r\n", PeerError::V1LineEnding),
+            (b"PROXY TCP4 1.1.1.1 2.2.2.2 1 2\0\r\n", PeerError::V1Character),
             (b"PROXY \r\n", PeerError::V1Family),
             (b"PROXY  ", PeerError::V1Family),
             (b"PROXY  TCP4 1.1.1.1 2.2.2.2 1 2\r\n", PeerError::V1Family),
@@ -874,19 +781,10 @@ mod tests {
             (b"PROXY UDP4 1.1.1.1 2.2.2.2 1 2\r\n", PeerError::V1Family),
             (b"PROXY TCP4 1.1.1.1\t", PeerError::V1Character),
             (b"PROXY TCP4 +1.1.1.1", PeerError::V1Character),
-            (
-                b"PROXY TCP4 1.1.1.1\0 2.2.2.2 1 2\r\n",
-                PeerError::V1Character,
-            ),
+            (b"PROXY TCP4 1.1.1.1\0 2.2.2.2 1 2\r\n", PeerError::V1Character),
             (b"PROXY TCP4 ::1 ::1 1 2\r\n", PeerError::V1Character),
-            (
-                b"PROXY TCP4 1.1.1.1 2.2.2.2 1 -2\r\n",
-                PeerError::V1Character,
-            ),
-            (
-                b"PROXY TCP4 1.1.1.1 2.2.2.2 1 0x2\r\n",
-                PeerError::V1Character,
-            ),
+            (b"PROXY TCP4 1.1.1.1 2.2.2.2 1 -2\r\n", PeerError::V1Character),
+            (b"PROXY TCP4 1.1.1.1 2.2.2.2 1 0x2\r\n", PeerError::V1Character),
             (b"PROXY TCP6 fe80::1%eth0", PeerError::V1Character),
             (b"PROXY TCP6 [::1]", PeerError::V1Character),
             (b"PROXY TCP4  ", PeerError::V1Spacing),
@@ -897,28 +795,16 @@ mod tests {
             (b"PROXY TCP6\r", PeerError::V1FieldMissing),
             (b"PROXY TCP4 \r\n", PeerError::V1Spacing),
             (b"PROXY TCP4 1.1.1.1\r\n", PeerError::V1FieldMissing),
-            (
-                b"PROXY TCP4 1.1.1.1 2.2.2.2 1\r\n",
-                PeerError::V1FieldMissing,
-            ),
+            (b"PROXY TCP4 1.1.1.1 2.2.2.2 1\r\n", PeerError::V1FieldMissing),
             (b"PROXY TCP4 1.1.1.1 2.2.2.2 1 \r\n", PeerError::V1Spacing),
             (b"PROXY TCP4 1.1.1.1 2.2.2.2 1 2 ", PeerError::V1FieldExtra),
-            (
-                b"PROXY TCP4 1.1.1.1 2.2.2.2 1 2 3\r\n",
-                PeerError::V1FieldExtra,
-            ),
-            (
-                b"PROXY TCP4 1.1.1 2.2.2.2 1 2\r\n",
-                PeerError::V1Ipv4Address,
-            ),
+            (b"PROXY TCP4 1.1.1.1 2.2.2.2 1 2 3\r\n", PeerError::V1FieldExtra),
+            (b"PROXY TCP4 1.1.1 2.2.2.2 1 2\r\n", PeerError::V1Ipv4Address),
             (b"PROXY TCP4 1.1.1.01 ", PeerError::V1Ipv4Address),
             (b"PROXY TCP4 1.1.1.256 ", PeerError::V1Ipv4Address),
             (b"PROXY TCP4 1.1.1.1.1 ", PeerError::V1Ipv4Address),
             (b"PROXY TCP4 16843009 ", PeerError::V1Ipv4Address),
-            (
-                b"PROXY TCP4 1.1.1.1 2.2.2. 1 2\r\n",
-                PeerError::V1Ipv4Address,
-            ),
+            (b"PROXY TCP4 1.1.1.1 2.2.2. 1 2\r\n", PeerError::V1Ipv4Address),
             (b"PROXY TCP6 1.1.1.1 ", PeerError::V1Ipv6Address),
             (b"PROXY TCP6 1::2::3 ", PeerError::V1Ipv6Address),
             (b"PROXY TCP6 00001:: ", PeerError::V1Ipv6Address),
@@ -952,18 +838,9 @@ mod tests {
             (&v2(0x21, 0x0f, b""), PeerError::V2Transport),
             (&v2(0x21, 0x12, &ADDRESSES4), PeerError::V2Datagram),
             (&v2(0x21, 0x32, &[0; 216]), PeerError::V2Datagram),
-            (
-                b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x0f\xf1",
-                PeerError::V2HeaderTooLong,
-            ),
-            (
-                b"\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff",
-                PeerError::V2HeaderTooLong,
-            ),
-            (
-                b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0b",
-                PeerError::V2AddressTooShort,
-            ),
+            (b"\r\n\r\n\0\r\nQUIT\n\x20\x00\x0f\xf1", PeerError::V2HeaderTooLong),
+            (b"\r\n\r\n\0\r\nQUIT\n\x21\x11\xff\xff", PeerError::V2HeaderTooLong),
+            (b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x0b", PeerError::V2AddressTooShort),
             (&v2(0x21, 0x11, b""), PeerError::V2AddressTooShort),
             (&v2(0x21, 0x21, &[0; 35]), PeerError::V2AddressTooShort),
             (&v2(0x21, 0x31, &[0; 215]), PeerError::V2AddressTooShort),
@@ -971,28 +848,13 @@ mod tests {
             (&with_tlvs(&[b"\x04\x00"]), truncated),
             (&with_tlvs(&[b"\x04\x00\x01"]), truncated),
             (&with_tlvs(&[b"\x04\xff\xff\x00"]), truncated),
-            (
-                &with_tlvs(&[b"\x04\x00\x00", b"\x04\x00\x02\x00"]),
-                truncated,
-            ),
+            (&with_tlvs(&[b"\x04\x00\x00", b"\x04\x00\x02\x00"]), truncated),
             (&with_tlvs(&[b"\x03\x00\x04\x00\x00\x00"]), truncated),
-            (
-                &with_tlvs(&[&tlv(V2_TLV_CRC32C, &[0; 3])]),
-                PeerError::V2ChecksumLength,
-            ),
-            (
-                &with_tlvs(&[&tlv(V2_TLV_CRC32C, &[0; 5])]),
-                PeerError::V2ChecksumLength,
-            ),
+            (&with_tlvs(&[&tlv(V2_TLV_CRC32C, &[0; 3])]), PeerError::V2ChecksumLength),
+            (&with_tlvs(&[&tlv(V2_TLV_CRC32C, &[0; 5])]), PeerError::V2ChecksumLength),
             (&with_tlvs(&[&checksum]), PeerError::V2ChecksumMismatch),
-            (
-                &with_tlvs(&[&checksum, &checksum]),
-                PeerError::V2ChecksumRepeated,
-            ),
-            (
-                &with_checksum(b"", &checksum),
-                PeerError::V2ChecksumRepeated,
-            ),
+            (&with_tlvs(&[&checksum, &checksum]), PeerError::V2ChecksumRepeated),
+            (&with_checksum(b"", &checksum), PeerError::V2ChecksumRepeated),
         ];
         refuses(cases);
     }
@@ -1011,18 +873,8 @@ mod tests {
         let v6 = "[::ffff:192.0.2.1]:5";
         let (v6_scoped, v6_plain) = ("[fe80::1%7]:1", "[fe80::1]:1");
         let cases = [
-            (
-                "192.0.2.1:5",
-                "198.51.100.2:443",
-                "192.0.2.1:5",
-                "198.51.100.2:443",
-            ),
-            (
-                "255.255.255.255:65535",
-                "0.0.0.0:0",
-                "255.255.255.255:65535",
-                "0.0.0.0:0",
-            ),
+            ("192.0.2.1:5", "198.51.100.2:443", "192.0.2.1:5", "198.51.100.2:443"),
+            ("255.255.255.255:65535", "0.0.0.0:0", "255.255.255.255:65535", "0.0.0.0:0"),
             ("[2001:db8::1]:5", "[::]:443", "[2001:db8::1]:5", "[::]:443"),
             ("192.0.2.1:5", "[2001:db8::1]:443", v6, "[2001:db8::1]:443"),
             ("[2001:db8::1]:443", "192.0.2.1:5", "[2001:db8::1]:443", v6),
@@ -1036,14 +888,8 @@ mod tests {
             let endpoints = Some((source.parse().unwrap(), destination.parse().unwrap()));
             let source = inet(read_source, read_destination);
             for (version, bytes) in write_both(&endpoints) {
-                let header = Header {
-                    version,
-                    source: source.clone(),
-                };
-                let complete = Parsed::Complete {
-                    header,
-                    consumed: bytes.len(),
-                };
+                let header = Header { version, source: source.clone() };
+                let complete = Parsed::Complete { header, consumed: bytes.len() };
                 assert_eq!(parse(&bytes), Ok(complete), "{}", bytes.escape_ascii());
             }
         }

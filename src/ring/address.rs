@@ -61,16 +61,9 @@ impl SocketAddress {
     /// The first `len` bytes of a `sockaddr`; `None` when that is no address of ours.
     #[must_use]
     pub fn from_bytes(raw: &[u8]) -> Option<Self> {
-        let mut this = Self {
-            bytes: [0; ADDRESS_MAX],
-            len: u8::try_from(raw.len()).ok()?,
-        };
+        let mut this = Self { bytes: [0; ADDRESS_MAX], len: u8::try_from(raw.len()).ok()? };
         this.bytes.get_mut(..raw.len())?.copy_from_slice(raw);
-        matches!(
-            this.family(),
-            libc::AF_INET | libc::AF_INET6 | libc::AF_UNIX
-        )
-        .then_some(this)
+        matches!(this.family(), libc::AF_INET | libc::AF_INET6 | libc::AF_UNIX).then_some(this)
     }
 
     /// The bytes of the `sockaddr`.
@@ -114,10 +107,7 @@ impl SocketAddress {
     }
 
     fn family_only(family: i32) -> Self {
-        let mut this = Self {
-            bytes: [0; ADDRESS_MAX],
-            len: 0,
-        };
+        let mut this = Self { bytes: [0; ADDRESS_MAX], len: 0 };
         let family = u16::try_from(family).unwrap_or(0);
         this.append(&family.to_ne_bytes());
         this
@@ -174,12 +164,7 @@ mod tests {
         assert!(SocketAddress::unix(Path::new(&"/".repeat(108))).is_none());
         assert!(SocketAddress::unix(Path::new("")).is_none());
         assert!(SocketAddress::unix(Path::new("a\0b")).is_none());
-        assert_eq!(
-            SocketAddress::unix(Path::new("/run/x"))
-                .unwrap()
-                .to_string(),
-            "unix:/run/x"
-        );
+        assert_eq!(SocketAddress::unix(Path::new("/run/x")).unwrap().to_string(), "unix:/run/x");
         assert_eq!(SocketAddress::unnamed().to_string(), "unix:");
         assert_eq!(SocketAddress::unnamed().path(), None);
     }

@@ -111,10 +111,7 @@ impl Token {
         let [verb, lane, g1, g0, s3, s2, s1, s0] = bits.to_be_bytes();
         let verb = *Verb::ALL.get(usize::from(verb))?;
         let lane = *Lane::ALL.get(usize::from(lane))?;
-        let key = Key::new(
-            u32::from_be_bytes([s3, s2, s1, s0]),
-            u16::from_be_bytes([g1, g0]),
-        );
+        let key = Key::new(u32::from_be_bytes([s3, s2, s1, s0]), u16::from_be_bytes([g1, g0]));
         Some(Self { key, lane, verb })
     }
 }
@@ -127,11 +124,7 @@ mod tests {
     fn every_token_unpacks_to_itself() {
         for verb in Verb::ALL {
             for lane in Lane::ALL {
-                for key in [
-                    Key::new(0, 0),
-                    Key::new(u32::MAX, u16::MAX),
-                    Key::new(70_000, 513),
-                ] {
+                for key in [Key::new(0, 0), Key::new(u32::MAX, u16::MAX), Key::new(70_000, 513)] {
                     let token = Token::new(key, lane, verb);
                     assert_eq!(Token::unpack(token.pack()), Some(token));
                 }

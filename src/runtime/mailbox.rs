@@ -48,16 +48,8 @@ pub struct Sender<T> {
 /// As `eventfd(2)`; `EMFILE` where descriptors are used up.
 pub fn mailbox<T>() -> Result<(Sender<T>, Mailbox<T>), Errno> {
     let wake = EventFd::from_value_and_flags(0, EfdFlags::EFD_CLOEXEC | EfdFlags::EFD_NONBLOCK)?;
-    let shared = Arc::new(Shared {
-        messages: Mutex::new(VecDeque::new()),
-        wake,
-    });
-    Ok((
-        Sender {
-            shared: Arc::clone(&shared),
-        },
-        Mailbox { shared },
-    ))
+    let shared = Arc::new(Shared { messages: Mutex::new(VecDeque::new()), wake });
+    Ok((Sender { shared: Arc::clone(&shared) }, Mailbox { shared }))
 }
 
 impl<T> Mailbox<T> {
@@ -73,11 +65,7 @@ impl<T> Mailbox<T> {
         // Read before the queue is emptied: a message that comes between leaves a wake-up behind.
         // An error is EAGAIN: nothing was written since the last time.
         let _count = self.shared.wake.read();
-        let mut messages = self
-            .shared
-            .messages
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut messages = self.shared.messages.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *messages)
     }
 }
@@ -89,11 +77,7 @@ impl<T> Sender<T> {
     /// When the worker is stuck or the wake-up fails.
     pub fn send(&self, message: T) -> Result<(), MailboxError> {
         {
-            let mut messages = self
-                .shared
-                .messages
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
+            let mut messages = self.shared.messages.lock().unwrap_or_else(PoisonError::into_inner);
             if messages.len() >= WAITING_MAX {
                 return Err(MailboxError::Full);
             }
@@ -109,9 +93,7 @@ impl<T> Sender<T> {
 
 impl<T> Clone for Sender<T> {
     fn clone(&self) -> Self {
-        Self {
-            shared: Arc::clone(&self.shared),
-        }
+        Self { shared: Arc::clone(&self.shared) }
     }
 }
 

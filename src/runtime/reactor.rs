@@ -43,13 +43,7 @@ impl<D: Driver, T: Copy> Reactor<D, T> {
     #[must_use]
     pub fn new(driver: D, stats: Arc<LoopStats>) -> Self {
         let now = driver.now();
-        Self {
-            timers: Timers::new(now),
-            driver,
-            backlog: VecDeque::new(),
-            now,
-            stats,
-        }
+        Self { timers: Timers::new(now), driver, backlog: VecDeque::new(), now, stats }
     }
 
     /// Queues an operation; one that the ring has no room for goes out in a later turn.
@@ -71,11 +65,8 @@ impl<D: Driver, T: Copy> Reactor<D, T> {
     /// Only when the driver is beyond use.
     pub fn turn(&mut self, busy: bool, batch: &mut Vec<Completion>) -> Result<(), DriverError> {
         self.retry_backlog();
-        let deadline = if busy || !self.backlog.is_empty() {
-            Some(self.now)
-        } else {
-            self.timers.next()
-        };
+        let deadline =
+            if busy || !self.backlog.is_empty() { Some(self.now) } else { self.timers.next() };
         self.driver.wait(deadline)?;
         self.driver.reap(batch);
         self.now = self.driver.now();

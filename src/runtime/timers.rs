@@ -51,14 +51,7 @@ impl<T: Copy> Timers<T> {
         Self {
             nodes: Vec::new(),
             free: NONE,
-            buckets: vec![
-                Bucket {
-                    head: NONE,
-                    earliest: u64::MAX
-                };
-                BUCKETS
-            ]
-            .into(),
+            buckets: vec![Bucket { head: NONE, earliest: u64::MAX }; BUCKETS].into(),
             origin: now,
             done: 0,
             next: u64::MAX,
@@ -139,12 +132,7 @@ impl<T: Copy> Timers<T> {
             self.expire_bucket(bucket_of(tick), current, due);
         }
         self.done = current;
-        self.next = self
-            .buckets
-            .iter()
-            .map(|bucket| bucket.earliest)
-            .min()
-            .unwrap_or(u64::MAX);
+        self.next = self.buckets.iter().map(|bucket| bucket.earliest).min().unwrap_or(u64::MAX);
     }
 
     fn expire_bucket(&mut self, index: usize, current: u64, due: &mut Vec<T>) {
@@ -168,12 +156,7 @@ impl<T: Copy> Timers<T> {
     }
 
     fn take_node(&mut self, value: T, tick: u64) -> u32 {
-        let node = Node {
-            value: Some(value),
-            tick,
-            previous: NONE,
-            following: NONE,
-        };
+        let node = Node { value: Some(value), tick, previous: NONE, following: NONE };
         if self.free == NONE {
             self.nodes.push(node);
             return u32::try_from(self.nodes.len() - 1).expect("fewer than 2^32 timers");

@@ -51,10 +51,7 @@ pub(super) fn bind(admin: &Admin) -> Result<Option<TcpListener>, AdminError> {
     if !admin.enabled {
         return Ok(None);
     }
-    let failed = |source| AdminError {
-        address: admin.listen,
-        source,
-    };
+    let failed = |source| AdminError { address: admin.listen, source };
     let listener = TcpListener::bind(admin.listen).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
     Ok(Some(listener))
@@ -76,24 +73,14 @@ impl Pages {
         config: &Config,
         ready: Arc<AtomicBool>,
     ) -> Self {
-        Self {
-            exporter,
-            workers,
-            effective: config.to_toml().into(),
-            ready,
-        }
+        Self { exporter, workers, effective: config.to_toml().into(), ready }
     }
 
     async fn answer(self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
         if request.method() != Method::GET && request.method() != Method::HEAD {
-            let mut refusal = page(
-                StatusCode::METHOD_NOT_ALLOWED,
-                PLAIN,
-                "only GET and HEAD are served here\n",
-            );
-            refusal
-                .headers_mut()
-                .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+            let mut refusal =
+                page(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET and HEAD are served here\n");
+            refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return Ok(refusal);
         }
         Ok(match request.uri().path() {

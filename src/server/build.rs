@@ -105,10 +105,7 @@ pub(super) fn ring(runtime: &Runtime, connections: u32) -> RingOptions {
 
 /// Connections that one worker may have: all of them, because the kernel may give it all.
 pub(super) fn connections_max(config: &Config) -> u32 {
-    let each = config
-        .listeners
-        .iter()
-        .map(|listener| listener.max_connections);
+    let each = config.listeners.iter().map(|listener| listener.max_connections);
     each.fold(SLOTS_SPARE, u32::saturating_add)
 }
 
@@ -122,9 +119,7 @@ pub(super) fn sessions(
 ) -> SessionOptions {
     let listeners = config.listeners.iter().zip(sockets);
     SessionOptions {
-        listeners: listeners
-            .map(|(listener, own)| listener_options(listener, own))
-            .collect(),
+        listeners: listeners.map(|(listener, own)| listener_options(listener, own)).collect(),
         upstreams: upstreams.to_vec(),
         relay: relay(&config.runtime),
         connections_max: connections_max(config),
@@ -138,10 +133,7 @@ pub(super) fn sessions(
 fn listener_options(listener: &Listener, sockets: &[OwnedFd]) -> ListenerOptions {
     ListenerOptions {
         name: listener.name.clone(),
-        sockets: sockets
-            .iter()
-            .map(|socket| Fd(socket.as_raw_fd()))
-            .collect(),
+        sockets: sockets.iter().map(|socket| Fd(socket.as_raw_fd())).collect(),
         service: match listener.service {
             ListenerService::Echo => ServiceOptions::Echo,
             ListenerService::Tcp { upstream } => ServiceOptions::Tcp { upstream },
@@ -161,6 +153,7 @@ fn relay(runtime: &Runtime) -> RelayOptions {
             after: splice.after,
             mean_min: splice.min_read,
         },
+        buffer_size: runtime.buffer_size as usize,
         turn_budget: runtime.turn_budget as usize,
         pipe_capacity: splice.pipe_size as usize,
         pipes_idle_max: splice.pipes as usize,

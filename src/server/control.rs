@@ -16,9 +16,10 @@ use crate::config::Config;
 use crate::runtime::{Sender, clock};
 
 /// What the owner of a server asks of it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) enum Command {
-    HandleSignals,
+    /// Handle signals from now on, and say when that is so.
+    HandleSignals(std::sync::mpsc::Sender<()>),
     Drain,
     Stop,
 }
@@ -54,21 +55,14 @@ struct Progress {
 impl Control {
     /// Runs until all workers have ended.
     pub(super) fn run(mut self) -> Outcome {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let outcome = match runtime {
             Ok(runtime) => runtime.block_on(self.serve()),
             Err(error) => {
                 tracing::error!(%error, "the control plane can not start: stopping");
-                self.tell_all(|| Message::Drain {
-                    deadline: clock::now(),
-                });
+                self.tell_all(|| Message::Drain { deadline: clock::now() });
                 self.tell_all(|| Message::Release);
-                Outcome {
-                    cut: 0,
-                    failed_workers: self.handles.len(),
-                }
+                Outcome { cut: 0, failed_workers: self.handles.len() }
             }
         };
         for handle in &mut self.handles {
@@ -83,17 +77,9 @@ impl Control {
     async fn serve(&mut self) -> Outcome {
         let ready = Arc::new(std::sync::atomic::AtomicBool::new(true));
         if let Some(listener) = self.admin.take() {
-            let senders = self
-                .handles
-                .iter()
-                .map(|handle| handle.sender.clone())
-                .collect();
-            let pages = admin::Pages::new(
-                self.exporter.clone(),
-                senders,
-                &self.config,
-                Arc::clone(&ready),
-            );
+            let senders = self.handles.iter().map(|handle| handle.sender.clone()).collect();
+            let pages =
+                admin::Pages::new(self.exporter.clone(), senders, &self.config, Arc::clone(&ready));
             tokio::spawn(admin::serve(listener, pages));
         }
         let mut signals: Option<Signals> = None;
@@ -104,7 +90,10 @@ impl Control {
                     self.note(worker, report, &mut progress);
                 }
                 Some(command) = self.inbox.recv() => match command {
-                    Command::HandleSignals => signals = Signals::new(),
+                    Command::HandleSignals(done) => {
+                        signals = Signals::new();
+                        let _gone = done.send(());
+                    }
                     Command::Drain => self.drain(&mut progress),
                     Command::Stop => self.stop(&mut progress),
                 },
@@ -142,9 +131,7 @@ impl Control {
         }
         if progress.outcome.failed_workers > 0 && !progress.draining {
             progress.draining = true;
-            self.tell_all(|| Message::Drain {
-                deadline: clock::now() + self.shutdown_timeout,
-            });
+            self.tell_all(|| Message::Drain { deadline: clock::now() + self.shutdown_timeout });
         }
         if progress.draining && progress.drained == self.handles.len() {
             self.tell_all(|| Message::Release);
@@ -191,11 +178,7 @@ impl Signals {
             signal(SignalKind::interrupt()),
         );
         match all {
-            (Ok(terminate), Ok(quit), Ok(interrupt)) => Some(Self {
-                terminate,
-                quit,
-                interrupt,
-            }),
+            (Ok(terminate), Ok(quit), Ok(interrupt)) => Some(Self { terminate, quit, interrupt }),
             (Err(error), _, _) | (_, Err(error), _) | (_, _, Err(error)) => {
                 tracing::error!(%error, "signals can not be handled: they end the server at once");
                 None
@@ -205,12 +188,7 @@ impl Signals {
 
     /// The name of the next signal; never, while none are handled.
     async fn next(signals: &mut Option<Self>) -> &'static str {
-        let Some(Self {
-            terminate,
-            quit,
-            interrupt,
-        }) = signals
-        else {
+        let Some(Self { terminate, quit, interrupt }) = signals else {
             return std::future::pending().await;
         };
         tokio::select! {

@@ -56,26 +56,14 @@ impl Exporter {
     pub(super) fn new(config: &Config, fleet: Arc<Fleet>) -> Self {
         Self {
             fleet,
-            listeners: config
-                .listeners
-                .iter()
-                .map(|listener| listener.name.clone())
-                .collect(),
-            upstreams: config
-                .upstreams
-                .iter()
-                .map(|upstream| upstream.name.clone())
-                .collect(),
+            listeners: config.listeners.iter().map(|listener| listener.name.clone()).collect(),
+            upstreams: config.upstreams.iter().map(|upstream| upstream.name.clone()).collect(),
         }
     }
 
     /// Connections open now.
     pub(super) fn active(&self) -> u64 {
-        self.fleet
-            .cells()
-            .iter()
-            .map(|cell| cell.active.get())
-            .sum()
+        self.fleet.cells().iter().map(|cell| cell.active.get()).sum()
     }
 
     pub(super) fn is_accepting(&self, worker: usize) -> bool {
@@ -116,42 +104,25 @@ impl Exporter {
     fn build_info(&self) -> MetricFamily {
         let help = "The version that runs, as a label; always 1.";
         let version = [("version", env!("CARGO_PKG_VERSION").to_owned())];
-        family(
-            "ringway_build_info",
-            help,
-            MetricType::GAUGE,
-            vec![gauge(&version, 1.0)],
-        )
+        family("ringway_build_info", help, MetricType::GAUGE, vec![gauge(&version, 1.0)])
     }
 
     fn listener_families(&self) -> Vec<MetricFamily> {
         let each = |name, help, kind, read: &dyn Fn(&ListenerStats) -> u64| {
             let values = self.listeners.iter().enumerate().map(|(index, listener)| {
                 let label = [("listener", listener.clone())];
-                sample(
-                    kind,
-                    &label,
-                    self.sum(|cell| read(&cell.stats.listeners[index])),
-                )
+                sample(kind, &label, self.sum(|cell| read(&cell.stats.listeners[index])))
             });
             family(name, help, kind, values.collect())
         };
-        let closed = self
-            .listeners
-            .iter()
-            .enumerate()
-            .flat_map(|(index, listener)| {
-                CloseReason::ALL.map(|reason| {
-                    let labels = [
-                        ("listener", listener.clone()),
-                        ("reason", reason.name().to_owned()),
-                    ];
-                    let of = |cell: &WorkerCell| {
-                        cell.stats.listeners[index].closed[reason.index()].get()
-                    };
-                    counter(&labels, self.sum(of))
-                })
-            });
+        let closed = self.listeners.iter().enumerate().flat_map(|(index, listener)| {
+            CloseReason::ALL.map(|reason| {
+                let labels = [("listener", listener.clone()), ("reason", reason.name().to_owned())];
+                let of =
+                    |cell: &WorkerCell| cell.stats.listeners[index].closed[reason.index()].get();
+                counter(&labels, self.sum(of))
+            })
+        });
         vec![
             each(
                 "ringway_connections_active",
@@ -190,29 +161,18 @@ impl Exporter {
         let each = |name, help, kind, read: &dyn Fn(&UpstreamStats) -> u64| {
             let values = self.upstreams.iter().enumerate().map(|(index, upstream)| {
                 let label = [("upstream", upstream.clone())];
-                sample(
-                    kind,
-                    &label,
-                    self.sum(|cell| read(&cell.stats.upstreams[index])),
-                )
+                sample(kind, &label, self.sum(|cell| read(&cell.stats.upstreams[index])))
             });
             family(name, help, kind, values.collect())
         };
-        let failed = self
-            .upstreams
-            .iter()
-            .enumerate()
-            .flat_map(|(index, upstream)| {
-                ConnectFailure::ALL.map(|kind| {
-                    let labels = [
-                        ("upstream", upstream.clone()),
-                        ("kind", kind.name().to_owned()),
-                    ];
-                    let of =
-                        |cell: &WorkerCell| cell.stats.upstreams[index].failed[kind as usize].get();
-                    counter(&labels, self.sum(of))
-                })
-            });
+        let failed = self.upstreams.iter().enumerate().flat_map(|(index, upstream)| {
+            ConnectFailure::ALL.map(|kind| {
+                let labels = [("upstream", upstream.clone()), ("kind", kind.name().to_owned())];
+                let of =
+                    |cell: &WorkerCell| cell.stats.upstreams[index].failed[kind as usize].get();
+                counter(&labels, self.sum(of))
+            })
+        });
         vec![
             each(
                 "ringway_upstream_connections_active",
@@ -252,37 +212,24 @@ impl Exporter {
         });
         let pipes = gauge(&[], as_float(self.sum(|cell| cell.stats.relay.pipes.get())));
         vec![
-            one(
-                "ringway_relay_copied_bytes_total",
-                "Bytes relayed through buffers.",
-                &|stats| stats.copied.get(),
-            ),
-            one(
-                "ringway_relay_spliced_bytes_total",
-                "Bytes relayed by splicing.",
-                &|stats| stats.spliced.get(),
-            ),
-            one(
-                "ringway_relay_promotions_total",
-                "Directions that began to splice.",
-                &|stats| stats.promotions.get(),
-            ),
-            one(
-                "ringway_relay_demotions_total",
-                "Directions that ceased to splice.",
-                &|stats| stats.demotions.get(),
-            ),
+            one("ringway_relay_copied_bytes_total", "Bytes relayed through buffers.", &|stats| {
+                stats.copied.get()
+            }),
+            one("ringway_relay_spliced_bytes_total", "Bytes relayed by splicing.", &|stats| {
+                stats.spliced.get()
+            }),
+            one("ringway_relay_promotions_total", "Directions that began to splice.", &|stats| {
+                stats.promotions.get()
+            }),
+            one("ringway_relay_demotions_total", "Directions that ceased to splice.", &|stats| {
+                stats.demotions.get()
+            }),
             one(
                 "ringway_relay_pauses_total",
                 "Receives paused because the other side was slow.",
                 &|stats| stats.pauses.get(),
             ),
-            family(
-                "ringway_pipes_open",
-                "Pipes that are open.",
-                MetricType::GAUGE,
-                vec![pipes],
-            ),
+            family("ringway_pipes_open", "Pipes that are open.", MetricType::GAUGE, vec![pipes]),
             family(
                 "ringway_errors_total",
                 "Errors that did not end a connection, by kind.",
@@ -319,14 +266,10 @@ impl Exporter {
                 MetricType::COUNTER,
                 |cell| cell.stats.taken_over.get(),
             ),
-            self.by_loop("ringway_loop_turns_total", "Turns of the loop.", |s| {
-                &s.turns
+            self.by_loop("ringway_loop_turns_total", "Turns of the loop.", |s| &s.turns),
+            self.by_loop("ringway_loop_enters_total", "Calls of io_uring_enter.", |stats| {
+                &stats.enters
             }),
-            self.by_loop(
-                "ringway_loop_enters_total",
-                "Calls of io_uring_enter.",
-                |stats| &stats.enters,
-            ),
             self.by_loop(
                 "ringway_loop_submissions_total",
                 "Operations submitted; over enters: how well they are batched.",
@@ -383,9 +326,7 @@ impl Exporter {
         help: &str,
         read: impl Fn(&LoopStats) -> &Counter,
     ) -> MetricFamily {
-        self.by_worker(name, help, MetricType::COUNTER, |cell| {
-            read(&cell.loops).get()
-        })
+        self.by_worker(name, help, MetricType::COUNTER, |cell| read(&cell.loops).get())
     }
 
     fn sum(&self, read: impl Fn(&WorkerCell) -> u64) -> u64 {
@@ -415,11 +356,7 @@ fn labelled(labels: &Labels<'_>) -> Metric {
 }
 
 fn sample(kind: MetricType, labels: &Labels<'_>, value: u64) -> Metric {
-    if kind == MetricType::GAUGE {
-        gauge(labels, as_float(value))
-    } else {
-        counter(labels, value)
-    }
+    if kind == MetricType::GAUGE { gauge(labels, as_float(value)) } else { counter(labels, value) }
 }
 
 fn counter(labels: &Labels<'_>, value: u64) -> Metric {

@@ -96,10 +96,8 @@ impl Server {
     pub fn start(config: Config) -> Result<Running, StartError> {
         let config = Arc::new(config);
         raise_descriptor_limit(&config);
-        let cpus = cpus().map_err(|source| StartError::System {
-            call: "sched_getaffinity",
-            source,
-        })?;
+        let cpus =
+            cpus().map_err(|source| StartError::System { call: "sched_getaffinity", source })?;
         let workers = match config.runtime.workers {
             Workers::Auto => cpus.len(),
             Workers::Fixed(number) => usize::from(number.get()),
@@ -108,9 +106,7 @@ impl Server {
         let fleet = Arc::new(Fleet::new(workers, config.listeners.len(), upstreams.len()));
         let (sockets, addresses) = bind_all(&config, workers)?;
         let admin = super::admin::bind(&config.admin)?;
-        let admin_address = admin
-            .as_ref()
-            .and_then(|listener| listener.local_addr().ok());
+        let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
         let (reports_in, reports) = channel::unbounded_channel();
         let mut handles = Vec::with_capacity(workers);
         for (worker, own) in sockets.into_iter().enumerate() {
@@ -131,26 +127,13 @@ impl Server {
         let exporter = Exporter::new(&config, Arc::clone(&fleet));
         let (commands, inbox) = channel::unbounded_channel();
         let shutdown_timeout = config.runtime.shutdown_timeout;
-        let control = Control {
-            handles,
-            reports,
-            inbox,
-            exporter,
-            admin,
-            shutdown_timeout,
-            config,
-        };
+        let control =
+            Control { handles, reports, inbox, exporter, admin, shutdown_timeout, config };
         let control = std::thread::Builder::new()
             .name("control".to_owned())
             .spawn(move || control.run())
             .map_err(StartError::Thread)?;
-        Ok(Running {
-            addresses,
-            admin: admin_address,
-            fleet,
-            commands,
-            control,
-        })
+        Ok(Running { addresses, admin: admin_address, fleet, commands, control })
     }
 }
 
@@ -164,10 +147,7 @@ impl Running {
     /// The address of the listener `name`; of its first one if it has several.
     #[must_use]
     pub fn address(&self, name: &str) -> Option<&SocketAddress> {
-        self.addresses
-            .iter()
-            .find(|(listener, _)| listener == name)
-            .map(|(_, address)| address)
+        self.addresses.iter().find(|(listener, _)| listener == name).map(|(_, address)| address)
     }
 
     /// Where the admin interface listens.
@@ -183,8 +163,12 @@ impl Running {
     }
 
     /// Handles SIGTERM, SIGQUIT and SIGINT of this process: the first drains, the second cuts.
+    /// When this returns, a signal no longer kills.
     pub fn handle_signals(&self) {
-        self.command(Command::HandleSignals);
+        let (sender, done) = mpsc::channel();
+        self.command(Command::HandleSignals(sender));
+        // A server that has ended handles none.
+        let _ended = done.recv();
     }
 
     /// Stops to accept; connections end by themselves or are cut after the shutdown timeout.
@@ -200,10 +184,7 @@ impl Running {
     /// Waits until the server has ended.
     #[must_use]
     pub fn wait(self) -> Outcome {
-        self.control.join().unwrap_or(Outcome {
-            cut: 0,
-            failed_workers: 1,
-        })
+        self.control.join().unwrap_or(Outcome { cut: 0, failed_workers: 1 })
     }
 
     fn command(&self, command: Command) {
@@ -229,10 +210,7 @@ fn spawn(
     place: Place,
     sockets: Vec<Vec<OwnedFd>>,
 ) -> Result<WorkerHandle, StartError> {
-    let failed = |source| StartError::System {
-        call: "eventfd",
-        source,
-    };
+    let failed = |source| StartError::System { call: "eventfd", source };
     let (sender, inbox) = mailbox().map_err(failed)?;
     let options = build::sessions(config, upstreams, fleet, place.worker, &sockets);
     let (ready, started) = mpsc::channel();
@@ -241,15 +219,11 @@ fn spawn(
         .spawn(move || run_worker(place, options, sockets, inbox, &ready))
         .map_err(StartError::Thread)?;
     match started.recv() {
-        Ok(Ok(())) => Ok(WorkerHandle {
-            sender,
-            thread: Some(thread),
-        }),
+        Ok(Ok(())) => Ok(WorkerHandle { sender, thread: Some(thread) }),
         Ok(Err(error)) => Err(StartError::Ring(error)),
-        Err(mpsc::RecvError) => Err(StartError::System {
-            call: "start of a worker",
-            source: Errno::ECHILD,
-        }),
+        Err(mpsc::RecvError) => {
+            Err(StartError::System { call: "start of a worker", source: Errno::ECHILD })
+        }
     }
 }
 
@@ -261,12 +235,7 @@ fn run_worker(
     inbox: Mailbox<Message>,
     ready: &mpsc::Sender<Result<(), SetupError>>,
 ) {
-    let Place {
-        worker,
-        cpu,
-        ring,
-        reports,
-    } = place;
+    let Place { worker, cpu, ring, reports } = place;
     if let Some(cpu) = cpu {
         // Pinned before memory is touched, so that it is local to the core.
         if let Err(error) = pin(cpu) {
@@ -317,9 +286,8 @@ type Bound = (Vec<Vec<Vec<OwnedFd>>>, Vec<(String, SocketAddress)>);
 
 /// Listens on all addresses; the sockets by worker, then listener.
 fn bind_all(config: &Config, workers: usize) -> Result<Bound, StartError> {
-    let mut by_worker: Vec<Vec<Vec<OwnedFd>>> = (0..workers)
-        .map(|_| config.listeners.iter().map(|_| Vec::new()).collect())
-        .collect();
+    let mut by_worker: Vec<Vec<Vec<OwnedFd>>> =
+        (0..workers).map(|_| config.listeners.iter().map(|_| Vec::new()).collect()).collect();
     let mut addresses = Vec::new();
     for (number, listener) in config.listeners.iter().enumerate() {
         let options = build::listen(listener);
@@ -337,12 +305,8 @@ fn bind_all(config: &Config, workers: usize) -> Result<Bound, StartError> {
 /// A start that failed half-way takes back what it has started.
 fn stop_all(handles: &[WorkerHandle]) {
     for handle in handles {
-        for message in [
-            Message::Drain {
-                deadline: crate::runtime::clock::now(),
-            },
-            Message::Release,
-        ] {
+        for message in [Message::Drain { deadline: crate::runtime::clock::now() }, Message::Release]
+        {
             if let Err(error) = handle.sender.send(message) {
                 tracing::warn!(%error, "a worker could not be told to stop");
             }

@@ -104,9 +104,7 @@ impl<D: Driver> Worker<D> {
     pub fn turn(&mut self) -> Result<(), DriverError> {
         self.sessions.wait(&mut self.batch)?;
         let mut batch = std::mem::take(&mut self.batch);
-        batch
-            .drain(..)
-            .for_each(|completion| self.dispatch(completion));
+        batch.drain(..).for_each(|completion| self.dispatch(completion));
         self.batch = batch;
         self.fire_timers();
         self.sessions.flush_dirty();
@@ -180,7 +178,5 @@ pub(super) fn pin(cpu: usize) -> Result<(), Errno> {
 pub fn cpus() -> Result<Vec<usize>, Errno> {
     let set = nix::sched::sched_getaffinity(nix::unistd::Pid::from_raw(0))?;
     let all = 0..nix::sched::CpuSet::count();
-    Ok(all
-        .filter(|&cpu| set.is_set(cpu).unwrap_or(false))
-        .collect())
+    Ok(all.filter(|&cpu| set.is_set(cpu).unwrap_or(false)).collect())
 }

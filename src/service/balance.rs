@@ -26,20 +26,15 @@ impl Balancer {
     #[must_use]
     pub fn new(policy: Policy, servers: usize, first: usize) -> Self {
         assert!(servers > 0, "an upstream has a server");
-        Self {
-            policy,
-            active: vec![0; servers],
-            next: first % servers,
-        }
+        Self { policy, active: vec![0; servers], next: first % servers }
     }
 
     /// Chooses a server that is not in `tried` and counts the connection to it; `None` when all
     /// were tried.
     pub fn pick(&mut self, tried: &[usize]) -> Option<usize> {
         let count = self.active.len();
-        let candidates = (0..count)
-            .map(|n| (self.next + n) % count)
-            .filter(|server| !tried.contains(server));
+        let candidates =
+            (0..count).map(|n| (self.next + n) % count).filter(|server| !tried.contains(server));
         let server = match self.policy {
             Policy::RoundRobin => candidates.into_iter().next()?,
             Policy::LeastConnections => {

@@ -4,10 +4,9 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
-use super::{CLIENT, Due, ErrorKind, Sessions};
-use crate::mem::Key;
-use crate::net::{NetworkError, Operation};
-use crate::ring::{Completion, Driver, Fd, Op, Outcome, SocketAddress, Token, Verb};
+use super::{Due, ErrorKind, Sessions};
+use crate::net::{Acceptor, HandOver, NetworkError, Operation};
+use crate::ring::{Completion, Driver, Fd, Outcome, SocketAddress};
 use crate::runtime::Budget;
 use crate::service::CloseReason;
 
@@ -17,33 +16,16 @@ const REST: Duration = Duration::from_millis(100);
 /// Connections that a drain takes from one queue at most: beyond the largest backlog.
 const DRAIN_MAX: usize = 65_536;
 
-/// One listening socket of this worker.
+/// A listening socket of this worker, and the listener that it belongs to.
 #[derive(Debug)]
-pub(super) struct Acceptor {
+pub(super) struct Entrance {
     listener: usize,
-    socket: Fd,
-    state: AcceptState,
+    acceptor: Acceptor,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum AcceptState {
-    /// Not accepting, and nothing in flight.
-    Idle,
-    /// The accept is in flight.
-    Armed,
-    /// The accept is being cancelled; then the queue is emptied and the socket closed.
-    Stopping,
-    /// Closed.
-    Closed,
-}
-
-impl Acceptor {
-    pub(super) const fn new(listener: usize, socket: Fd) -> Self {
-        Self {
-            listener,
-            socket,
-            state: AcceptState::Idle,
-        }
+impl Entrance {
+    pub(super) const fn new(number: u32, listener: usize, socket: Fd) -> Self {
+        Self { listener, acceptor: Acceptor::new(number, socket) }
     }
 }
 
@@ -51,24 +33,17 @@ impl<D: Driver> Sessions<D> {
     /// Begins to accept, and to take connections that other workers hand over to `ring`.
     pub fn start(&mut self, ring: Option<Fd>) {
         self.context.cell().open(ring);
-        for index in 0..self.acceptors.len() {
-            self.arm_accept(index);
+        for entrance in &mut self.entrances {
+            entrance.acceptor.arm(&mut self.context.reactor);
         }
     }
 
     /// Stops to accept, for good: cancels, empties the queues, closes the sockets.
     pub fn drain(&mut self) {
         self.draining = true;
-        for index in 0..self.acceptors.len() {
-            match self.acceptors[index].state {
-                AcceptState::Armed => {
-                    self.acceptors[index].state = AcceptState::Stopping;
-                    let target = accept_token(index, Verb::Accept);
-                    let cancel = accept_token(index, Verb::Close);
-                    self.context.reactor.submit(cancel, Op::Cancel { target });
-                }
-                AcceptState::Idle => self.close_acceptor(index),
-                AcceptState::Stopping | AcceptState::Closed => {}
+        for index in 0..self.entrances.len() {
+            if !self.entrances[index].acceptor.stop(&mut self.context.reactor) {
+                self.close_entrance(index);
             }
         }
         self.leave_fleet_if_drained();
@@ -77,10 +52,11 @@ impl<D: Driver> Sessions<D> {
     /// Whether no connection can come any more, from a listener or by the hand of this worker.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        let closed = |acceptor: &Acceptor| acceptor.state == AcceptState::Closed;
-        self.draining && self.context.hand_offs == 0 && self.acceptors.iter().all(closed)
+        let closed = self.entrances.iter().all(|entrance| entrance.acceptor.is_closed());
+        self.draining && self.context.hand_offs == 0 && closed
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the other outcomes belong to other verbs")]
     pub(super) fn handle_accept(&mut self, completion: Completion) {
         let index = completion.token.key.index as usize;
         match completion.outcome {
@@ -91,13 +67,12 @@ impl<D: Driver> Sessions<D> {
         if completion.more {
             return;
         }
-        match self.acceptors[index].state {
-            AcceptState::Stopping => self.close_acceptor(index),
-            AcceptState::Armed => {
-                self.acceptors[index].state = AcceptState::Idle;
-                self.arm_accept(index);
-            }
-            AcceptState::Idle | AcceptState::Closed => {}
+        let acceptor = &mut self.entrances[index].acceptor;
+        if acceptor.is_stopping() {
+            self.close_entrance(index);
+        } else if acceptor.is_armed() {
+            acceptor.rest();
+            acceptor.arm(&mut self.context.reactor);
         }
         self.leave_fleet_if_drained();
     }
@@ -114,36 +89,24 @@ impl<D: Driver> Sessions<D> {
     /// A connection was handed over, or stays.
     pub(super) fn handle_hand_off(&mut self, completion: Completion) {
         self.context.hand_offs -= 1;
-        let Key { index, generation } = completion.token.key;
-        match completion.outcome {
-            Outcome::Done => self.context.stats().handed_over.add(1),
-            _ => {
-                self.context.stats().error(ErrorKind::HandOver);
-                let socket = Fd(i32::try_from(index).unwrap_or(-1));
-                self.open(usize::from(generation), socket);
-            }
+        let HandOver { socket, listener } = HandOver::of(completion.token);
+        if matches!(completion.outcome, Outcome::Done) {
+            self.context.stats().handed_over.add(1);
+        } else {
+            self.context.stats().error(ErrorKind::HandOver);
+            self.open(usize::from(listener), socket);
         }
         self.leave_fleet_if_drained();
     }
 
     /// An acceptor has rested.
     pub(super) fn retry_accept(&mut self, index: u32) {
-        self.arm_accept(index as usize);
-    }
-
-    fn arm_accept(&mut self, index: usize) {
-        let acceptor = &mut self.acceptors[index];
-        if acceptor.state == AcceptState::Idle && !self.draining {
-            acceptor.state = AcceptState::Armed;
-            let op = Op::Accept {
-                listener: acceptor.socket,
-            };
-            self.context
-                .reactor
-                .submit(accept_token(index, Verb::Accept), op);
+        if !self.draining {
+            self.entrances[index as usize].acceptor.arm(&mut self.context.reactor);
         }
     }
 
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the kernel has too many error numbers")]
     fn accept_failed(&mut self, index: usize, errno: Errno) {
         match errno {
             Errno::ECANCELED => return,
@@ -154,23 +117,19 @@ impl<D: Driver> Sessions<D> {
             }
             _ => self.context.stats().error(ErrorKind::Accept),
         }
-        if self.acceptors[index].state == AcceptState::Armed {
-            self.acceptors[index].state = AcceptState::Idle;
+        if self.entrances[index].acceptor.is_armed() {
+            self.entrances[index].acceptor.rest();
             let deadline = self.context.now() + REST;
             let due = Due::Acceptor(u32::try_from(index).unwrap_or(u32::MAX));
             self.context.reactor.arm(deadline, due);
         }
         let now = self.context.now();
         if let Some(others) = self.context.notices.accept.due(now) {
-            let acceptor = &self.acceptors[index];
-            let peer = self.context.reactor.driver().local_address(acceptor.socket);
+            let Entrance { listener, acceptor } = &self.entrances[index];
+            let peer = self.context.reactor.driver().local_address(acceptor.socket());
             let peer = peer.unwrap_or_else(|_| SocketAddress::unnamed());
-            let error = NetworkError {
-                op: Operation::Accept,
-                peer,
-                source: errno,
-            };
-            let name = &self.context.options.listeners[acceptor.listener].name;
+            let error = NetworkError { op: Operation::Accept, peer, source: errno };
+            let name = &self.context.options.listeners[*listener].name;
             tracing::warn!(
                 listener = %name,
                 others,
@@ -182,7 +141,7 @@ impl<D: Driver> Sessions<D> {
 
     /// A connection was accepted: refuse it, hand it over, or serve it.
     fn admit(&mut self, index: usize, socket: Fd) {
-        let listener = self.acceptors[index].listener;
+        let listener = self.entrances[index].listener;
         let context = &mut self.context;
         context.listener_stats(listener).accepted.add(1);
         let most = context.options.listeners[listener].connections_max;
@@ -195,37 +154,21 @@ impl<D: Driver> Sessions<D> {
             Some(ratio) if !self.draining => context.options.fleet.relief(worker, ratio),
             Some(_) | None => None,
         };
-        match relief {
-            Some(ring) => self.hand_over(listener, socket, ring),
-            None => self.open(listener, socket),
+        match (relief, u16::try_from(listener)) {
+            (Some(ring), Ok(listener)) => {
+                context.hand_offs += 1;
+                HandOver { socket, listener }.submit(&mut context.reactor, ring);
+            }
+            (Some(_), Err(_)) | (None, _) => self.open(listener, socket),
         }
     }
 
-    fn hand_over(&mut self, listener: usize, socket: Fd, ring: Fd) {
-        // The token carries what is needed to keep the connection if it can not be given away.
-        let number = u16::try_from(listener).unwrap_or(u16::MAX);
-        let key = Key::new(socket.0.cast_unsigned(), number);
-        let token = Token::new(key, CLIENT, Verb::HandOff);
-        let arrival = Token::new(Key::new(u32::from(number), 0), CLIENT, Verb::Arrival);
-        self.context.hand_offs += 1;
-        self.context.reactor.submit(
-            token,
-            Op::HandOff {
-                ring,
-                arrival,
-                socket,
-            },
-        );
-    }
-
     /// Takes what waits in the queue, then closes the socket.
-    fn close_acceptor(&mut self, index: usize) {
-        let Acceptor {
-            listener, socket, ..
-        } = self.acceptors[index];
+    fn close_entrance(&mut self, index: usize) {
+        let listener = self.entrances[index].listener;
         let mut budget = Budget::new(DRAIN_MAX);
-        while !budget.is_spent() {
-            match self.context.reactor.driver().accept(socket) {
+        while !budget.is_spent() && !self.entrances[index].acceptor.is_closed() {
+            match self.entrances[index].acceptor.take_waiting(&mut self.context.reactor) {
                 Ok(accepted) => {
                     self.context.listener_stats(listener).accepted.add(1);
                     self.open(listener, accepted);
@@ -235,8 +178,7 @@ impl<D: Driver> Sessions<D> {
             }
             budget.spend(1);
         }
-        self.context.reactor.driver().close(socket);
-        self.acceptors[index].state = AcceptState::Closed;
+        self.entrances[index].acceptor.close(&mut self.context.reactor);
     }
 
     fn leave_fleet_if_drained(&mut self) {
@@ -244,12 +186,4 @@ impl<D: Driver> Sessions<D> {
             self.context.cell().close();
         }
     }
-}
-
-fn accept_token(index: usize, verb: Verb) -> Token {
-    Token::new(
-        Key::new(u32::try_from(index).unwrap_or(u32::MAX), 0),
-        CLIENT,
-        verb,
-    )
 }

@@ -79,10 +79,7 @@ impl Common {
     pub(super) fn count_received<D: Driver>(&mut self, context: &Context<D>, bytes: usize) {
         self.last_active = context.now();
         self.received += bytes as u64;
-        context
-            .listener_stats(self.listener)
-            .received
-            .add(bytes as u64);
+        context.listener_stats(self.listener).received.add(bytes as u64);
     }
 
     /// Bytes went to the client.

@@ -23,13 +23,7 @@ pub(super) struct Echo {
 impl Echo {
     pub(super) fn new(common: Common, socket: Fd) -> Self {
         let stream = Stream::new(CLIENT, Some(socket));
-        Self {
-            common,
-            stream,
-            ended: false,
-            header: None,
-            client: None,
-        }
+        Self { common, stream, ended: false, header: None, client: None }
     }
 
     pub(super) fn start<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
@@ -154,16 +148,12 @@ impl Echo {
         header.extend_from_slice(bytes);
         match proxy_protocol::parse(header) {
             Ok(Parsed::Incomplete { .. }) => {}
-            Ok(Parsed::Complete {
-                header: parsed,
-                consumed,
-            }) => {
+            Ok(Parsed::Complete { header: parsed, consumed }) => {
                 if let Source::Inet { source, .. } = parsed.source {
                     self.client = Some(Box::new(SocketAddress::inet(source)));
                 }
                 if header.len() > consumed {
-                    self.stream
-                        .queue(crate::mem::Buf::copy_of(&header[consumed..]));
+                    self.stream.queue(crate::mem::Buf::copy_of(&header[consumed..]));
                 }
                 self.header = None;
                 let idle = context.options.listeners[self.common.listener].idle_timeout;

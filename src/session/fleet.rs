@@ -35,8 +35,7 @@ pub struct WorkerCell {
 impl WorkerCell {
     /// The worker takes connections that are handed over to `ring`.
     pub fn open(&self, ring: Option<Fd>) {
-        self.ring
-            .store(ring.map_or(NO_RING, |fd| fd.0), Ordering::Release);
+        self.ring.store(ring.map_or(NO_RING, |fd| fd.0), Ordering::Release);
         self.accepting.store(true, Ordering::Release);
     }
 
@@ -63,9 +62,7 @@ impl Fleet {
             ring: AtomicI32::new(NO_RING),
             accepting: AtomicBool::new(false),
         };
-        Self {
-            cells: (0..workers).map(|_| cell()).collect(),
-        }
+        Self { cells: (0..workers).map(|_| cell()).collect() }
     }
 
     /// The workers, in their order.
@@ -77,24 +74,16 @@ impl Fleet {
     /// Connections of one listener, over all workers.
     #[must_use]
     pub fn listener_active(&self, listener: usize) -> u64 {
-        self.cells
-            .iter()
-            .map(|cell| cell.stats.listeners[listener].active.get())
-            .sum()
+        self.cells.iter().map(|cell| cell.stats.listeners[listener].active.get()).sum()
     }
 
     /// The largest load divided by the mean load; 1 when all are equal or there is none.
     #[must_use]
     pub fn imbalance(&self) -> f64 {
         let loads = self.cells.iter().map(|cell| as_float(cell.active.get()));
-        let (sum, most) = loads.fold((0.0, 0.0), |(sum, most): (f64, f64), load| {
-            (sum + load, most.max(load))
-        });
-        if sum == 0.0 {
-            1.0
-        } else {
-            most * as_float(self.cells.len() as u64) / sum
-        }
+        let (sum, most) =
+            loads.fold((0.0, 0.0), |(sum, most): (f64, f64), load| (sum + load, most.max(load)));
+        if sum == 0.0 { 1.0 } else { most * as_float(self.cells.len() as u64) / sum }
     }
 
     /// The ring that `worker` should hand a new connection to: the least loaded worker's, if
@@ -115,10 +104,7 @@ impl Fleet {
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "counts of connections are far below 2^53"
-)]
+#[expect(clippy::cast_precision_loss, reason = "counts of connections are far below 2^53")]
 fn as_float(count: u64) -> f64 {
     count as f64
 }

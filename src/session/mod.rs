@@ -32,7 +32,7 @@ pub use self::stats::{
     Distribution, ErrorKind, Histograms, ListenerStats, RelayStats, SessionStats, UpstreamStats,
 };
 
-use self::accept::Acceptor;
+use self::accept::Entrance;
 use self::common::Common;
 use self::context::Context;
 use self::echo::Echo;
@@ -55,6 +55,7 @@ pub enum Due {
 
 /// One connection.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "a slot is as large as the common kind, a relay")]
 enum Session {
     Echo(Echo),
     Relay(Relay),
@@ -64,7 +65,7 @@ enum Session {
 #[derive(Debug)]
 pub struct Sessions<D: Driver> {
     slab: Slab<Session>,
-    acceptors: Vec<Acceptor>,
+    entrances: Vec<Entrance>,
     context: Context<D>,
     draining: bool,
     /// The shutdown's time is over: what still comes is cut at once.
@@ -76,20 +77,16 @@ impl<D: Driver> Sessions<D> {
     /// No connection yet. [`Sessions::start`] begins to accept.
     #[must_use]
     pub fn new(reactor: Reactor<D, Due>, options: SessionOptions) -> Self {
-        let acceptors = options
-            .listeners
-            .iter()
-            .enumerate()
-            .flat_map(|(listener, options)| {
-                options
-                    .sockets
-                    .iter()
-                    .map(move |socket| Acceptor::new(listener, *socket))
-            })
-            .collect();
+        let listeners = options.listeners.iter().enumerate();
+        let sockets = listeners.flat_map(|(listener, options)| {
+            options.sockets.iter().map(move |socket| (listener, *socket))
+        });
+        let numbered = (0u32..).zip(sockets);
+        let entrances =
+            numbered.map(|(number, (listener, fd))| Entrance::new(number, listener, fd)).collect();
         Self {
             slab: Slab::with_limit(options.connections_max),
-            acceptors,
+            entrances,
             context: Context::new(reactor, options),
             draining: false,
             cutting: false,

@@ -85,6 +85,8 @@ pub struct UpstreamOptions {
 pub struct RelayOptions {
     /// When a direction is spliced.
     pub meter: MeterOptions,
+    /// Bytes in a receive buffer.
+    pub buffer_size: usize,
     /// Bytes that one direction may splice in one turn.
     pub turn_budget: usize,
     /// Bytes in a pipe.

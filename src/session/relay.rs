@@ -53,10 +53,7 @@ impl Relay {
         let retries = context.options.upstreams[upstream].retries;
         Self {
             common,
-            streams: [
-                Stream::new(CLIENT, Some(socket)),
-                Stream::new(Lane::Upstream, None),
-            ],
+            streams: [Stream::new(CLIENT, Some(socket)), Stream::new(Lane::Upstream, None)],
             directions: [Direction::default(), Direction::default()],
             meters: [Meter::default(); LANES],
             exchange: Exchange::new(retries),
@@ -74,10 +71,7 @@ impl Relay {
                 Some(fd) => context.reactor.driver().peer_address(fd).ok(),
                 None => None,
             };
-            self.extra = Some(Box::new(Extra {
-                client,
-                ..Extra::default()
-            }));
+            self.extra = Some(Box::new(Extra { client, ..Extra::default() }));
         }
         self.advance(context, key, Event::Accepted { header });
     }
@@ -168,9 +162,7 @@ impl Relay {
         let mut next = Some(event);
         while let Some(event) = next.take() {
             let had_server = self.exchange.server().is_some();
-            let action = self
-                .exchange
-                .handle(event, &mut context.balancers[self.upstream]);
+            let action = self.exchange.handle(event, &mut context.balancers[self.upstream]);
             self.count_server(context, had_server);
             match action {
                 Action::ReadHeader => self.read_header(context, key),
@@ -203,8 +195,7 @@ impl Relay {
     /// Ends the connection: nothing new is armed, what is armed is ended, pipes are given back.
     fn close<D: Driver>(&mut self, context: &mut Context<D>, key: Key, reason: CloseReason) {
         let had_server = self.exchange.server().is_some();
-        self.exchange
-            .handle_close(&mut context.balancers[self.upstream]);
+        self.exchange.handle_close(&mut context.balancers[self.upstream]);
         self.count_server(context, had_server);
         self.common.begin_close(context, reason);
         let mut lost = reason.is_cut();

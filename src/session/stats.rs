@@ -92,12 +92,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Self; 4] = [
-        Self::AcceptDescriptors,
-        Self::Accept,
-        Self::HandOver,
-        Self::Pipe,
-    ];
+    pub const ALL: [Self; 4] = [Self::AcceptDescriptors, Self::Accept, Self::HandOver, Self::Pipe];
 
     /// The label of the metrics.
     #[must_use]
@@ -216,10 +211,7 @@ impl Default for Distribution {
     fn default() -> Self {
         let histogram = Histogram::new_with_bounds(1, MICROS_MAX, DIGITS);
         let histogram = histogram.expect("the bounds are constants that fit");
-        Self {
-            histogram,
-            sum: Duration::ZERO,
-        }
+        Self { histogram, sum: Duration::ZERO }
     }
 }
 
@@ -239,10 +231,6 @@ mod tests {
         assert_eq!(one.duration.count(), 3);
         assert_eq!(one.duration.count_up_to(Duration::from_millis(5)), 2);
         assert_eq!(one.duration.sum(), Duration::from_millis(3_004));
-        assert_eq!(
-            one.connect.count(),
-            1,
-            "longer than the longest counts as that"
-        );
+        assert_eq!(one.connect.count(), 1, "longer than the longest counts as that");
     }
 }

@@ -7,11 +7,7 @@ use crate::support::*;
 
 fn get(address: SocketAddr, request: &str) -> String {
     let mut stream = connect(address);
-    write!(
-        stream,
-        "{request} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n"
-    )
-    .unwrap();
+    write!(stream, "{request} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer
@@ -29,9 +25,7 @@ fn metrics_tell_what_has_happened() {
     for number in 0..10 {
         assert_eq!(exchange(served.connect(), bytes(number, 1000)).len(), 1000);
     }
-    wait_until("all are closed", || {
-        served.sum(|cell| cell.active.get()) == 0
-    });
+    wait_until("all are closed", || served.sum(|cell| cell.active.get()) == 0);
     let text = get(served.running().admin().unwrap(), "GET /metrics");
     assert!(text.starts_with("HTTP/1.1 200 OK"), "{text}");
     for line in [
@@ -69,9 +63,7 @@ fn pages_answer_and_others_are_not_found() {
     open.write_all(b"x").unwrap();
     open.read_exact(&mut [0]).unwrap();
     served.running().drain();
-    wait_until("not ready", || {
-        get(admin, "GET /readyz").starts_with("HTTP/1.1 503")
-    });
+    wait_until("not ready", || get(admin, "GET /readyz").starts_with("HTTP/1.1 503"));
     assert!(get(admin, "GET /healthz").ends_with("ok\n"));
     drop(open);
     assert_eq!(served.drain().cut, 0);

@@ -52,13 +52,7 @@ fn check_tells_good_from_bad() {
     let output = ringway(&["check", "--config", bad.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(1));
     let errors = text(&output.stderr);
-    for word in [
-        "bad.toml:2:11",
-        "bad.toml:3:1",
-        "wrkers",
-        "listen",
-        "protocol",
-    ] {
+    for word in ["bad.toml:2:11", "bad.toml:3:1", "wrkers", "listen", "protocol"] {
         assert!(errors.contains(word), "{word}: {errors}");
     }
     let output = ringway(&["check", "--config", "/no/such/file"]);
@@ -82,11 +76,7 @@ fn a_port_that_is_taken_is_named() {
         let file = folder.file("taken.toml", &config);
         let output = ringway(&["serve", "--config", file.to_str().unwrap()]);
         assert_eq!(output.status.code(), Some(1));
-        assert!(
-            text(&output.stderr).contains(&address.to_string()),
-            "{}",
-            text(&output.stderr)
-        );
+        assert!(text(&output.stderr).contains(&address.to_string()), "{}", text(&output.stderr));
     }
 }
 
@@ -95,13 +85,7 @@ fn doctor_lists_what_is_used() {
     let output = ringway(&["doctor"]);
     let table = text(&output.stdout);
     assert!(output.status.success(), "{table}{}", text(&output.stderr));
-    for word in [
-        "kernel",
-        "receive, multishot",
-        "splice",
-        "ulimit -l",
-        "ring flags",
-    ] {
+    for word in ["kernel", "receive, multishot", "splice", "ulimit -l", "ring flags"] {
         assert!(table.contains(word), "{word}: {table}");
     }
 }
@@ -111,23 +95,14 @@ fn logs_are_json_when_asked_for() {
     let to = upstream(&[echo_server()], "");
     let access = "[log]\naccess = true\nformat = \"json\"\n";
     let program = Program::serve(&[&runtime(1), NO_ADMIN, access, &proxy(""), &to].concat());
-    assert_eq!(
-        exchange(connect(program.addresses[0]), b"hello".to_vec()),
-        b"hello"
-    );
+    assert_eq!(exchange(connect(program.addresses[0]), b"hello".to_vec()), b"hello");
     program.signal(nix::sys::signal::Signal::SIGTERM);
     let (status, errors) = program.wait();
     assert!(status.success(), "{errors}");
-    let access = errors
-        .lines()
-        .find(|line| line.contains("\"access\""))
-        .unwrap();
-    for part in [
-        "\"received\":5",
-        "\"sent\":5",
-        "\"reason\":\"finished\"",
-        "\"client\":\"127.0.0.1:",
-    ] {
+    let access = errors.lines().find(|line| line.contains("\"access\"")).unwrap();
+    for part in
+        ["\"received\":5", "\"sent\":5", "\"reason\":\"finished\"", "\"client\":\"127.0.0.1:"]
+    {
         assert!(access.contains(part), "{part}: {access}");
     }
     assert!(errors.lines().all(|line| line.starts_with('{')), "{errors}");

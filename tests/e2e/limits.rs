@@ -43,9 +43,7 @@ fn connections_beyond_the_maximum_are_refused_and_counted() {
             kept.push(stream);
         }
         assert_eq!(served.connect().read(&mut [0; 8]).unwrap_or(0), 0);
-        wait_until("counted", || {
-            served.closed(CloseReason::TooManyConnections) == 1
-        });
+        wait_until("counted", || served.closed(CloseReason::TooManyConnections) == 1);
         kept.pop();
         wait_until("one is free", || served.sum(|cell| cell.active.get()) == 2);
         let mut again = served.connect();
@@ -120,9 +118,7 @@ fn an_ordinary_user_with_little_locked_memory_is_served() {
     let config = format!("[runtime]\nworkers = 2\n{NO_ADMIN}{ECHO}");
     for kib in [8192, 320] {
         let mut limited = Command::new("sh");
-        limited
-            .args(["-c", &format!("ulimit -l {kib}; exec \"$0\" \"$@\"")])
-            .arg(&copy);
+        limited.args(["-c", &format!("ulimit -l {kib}; exec \"$0\" \"$@\"")]).arg(&copy);
         if nix::unistd::geteuid().is_root() {
             // A user of its own: the limit is counted by user.
             limited.uid(54_321).gid(54_321);
@@ -158,22 +154,11 @@ fn no_growth_of_descriptors_or_memory_over_many_connections() {
             }
         }
     };
-    let descriptors = || {
-        std::fs::read_dir(format!("/proc/{}/fd", program.id()))
-            .unwrap()
-            .count()
-    };
+    let descriptors = || std::fs::read_dir(format!("/proc/{}/fd", program.id())).unwrap().count();
     let resident_kib = || {
         let status = std::fs::read_to_string(format!("/proc/{}/status", program.id())).unwrap();
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmRSS:"))
-            .unwrap();
-        line.split_whitespace()
-            .nth(1)
-            .unwrap()
-            .parse::<usize>()
-            .unwrap()
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap()
     };
     run(2_000);
     wait_until("the first are closed", || descriptors() < 60);

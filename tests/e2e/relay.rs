@@ -15,19 +15,13 @@ use crate::support::*;
 const WORKERS: [usize; 2] = [1, 2];
 
 fn reset(stream: TcpStream) {
-    let linger = nix::libc::linger {
-        l_onoff: 1,
-        l_linger: 0,
-    };
+    let linger = nix::libc::linger { l_onoff: 1, l_linger: 0 };
     setsockopt(&stream, sockopt::Linger, &linger).unwrap();
 }
 
 /// An address where nothing listens.
 fn refusing() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 #[test]
@@ -44,10 +38,7 @@ fn echo_on_ipv4_ipv6_and_a_unix_socket() {
         let sent = bytes(1, 300_000);
         for (_, address) in served.running().addresses() {
             if let Some(address) = address.ip() {
-                assert!(
-                    exchange(connect(address), sent.clone()) == sent,
-                    "{address}"
-                );
+                assert!(exchange(connect(address), sent.clone()) == sent, "{address}");
             }
         }
         let mut stream = UnixStream::connect(&path).unwrap();
@@ -68,19 +59,21 @@ fn echo_on_ipv4_ipv6_and_a_unix_socket() {
 #[test]
 fn a_proxy_carries_all_sizes_both_ways() {
     for workers in WORKERS {
-        let served = Served::proxy(workers, &[echo_server()]);
+        let text = [
+            &runtime(workers),
+            "splice_min_read = \"1KiB\"\n",
+            NO_ADMIN,
+            &proxy(""),
+            &upstream(&[echo_server()], ""),
+        ];
+        let served = Served::new(&text.concat());
         for len in [0, 1, 4_095, 4_096, 100_000, 20_000_000] {
             let sent = bytes(len as u64, len);
-            assert!(
-                exchange(served.connect(), sent.clone()) == sent,
-                "{len} bytes"
-            );
+            assert!(exchange(served.connect(), sent.clone()) == sent, "{len} bytes");
         }
         let spliced = served.sum(|cell| cell.stats.relay.spliced.get());
         assert!(spliced > 5_000_000, "bulk is spliced: {spliced}");
-        wait_until("all are closed", || {
-            served.closed(CloseReason::Finished) == 6
-        });
+        wait_until("all are closed", || served.closed(CloseReason::Finished) == 6);
     }
 }
 
@@ -90,9 +83,7 @@ fn a_client_that_has_ended_still_gets_the_answer() {
         let server = serve(|mut stream| {
             let mut question = Vec::new();
             stream.read_to_end(&mut question).unwrap();
-            stream
-                .write_all(&bytes(question.len() as u64, 3_000_000))
-                .unwrap();
+            stream.write_all(&bytes(question.len() as u64, 3_000_000)).unwrap();
         });
         let served = Served::proxy(workers, &[server]);
         assert!(exchange(served.connect(), b"question".to_vec()) == bytes(8, 3_000_000));
@@ -144,9 +135,7 @@ fn a_reset_of_the_client_in_mid_transfer_resets_the_server() {
             let end = receiver.recv_timeout(PATIENCE).unwrap();
             assert_eq!(end, Some(ErrorKind::ConnectionReset), "after {len} bytes");
         }
-        wait_until("both are counted", || {
-            served.closed(CloseReason::ClientReset) == 2
-        });
+        wait_until("both are counted", || served.closed(CloseReason::ClientReset) == 2);
     }
 }
 
@@ -163,9 +152,7 @@ fn a_reset_of_the_server_in_mid_transfer_resets_the_client() {
         client.write_all(b"question").unwrap();
         let error = client.read_to_end(&mut Vec::new()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ConnectionReset);
-        wait_until("it is counted", || {
-            served.closed(CloseReason::UpstreamReset) == 1
-        });
+        wait_until("it is counted", || served.closed(CloseReason::UpstreamReset) == 1);
     }
 }
 
@@ -184,14 +171,8 @@ fn a_server_that_refuses_is_passed_over() {
 fn when_all_servers_refuse_the_client_is_closed_at_once() {
     let served = Served::proxy(1, &[refusing(), refusing(), refusing()]);
     assert_eq!(served.connect().read(&mut [0; 8]).unwrap_or(0), 0);
-    wait_until("it is counted", || {
-        served.closed(CloseReason::ConnectFailed) == 1
-    });
-    assert_eq!(
-        served.sum(|cell| cell.stats.upstreams[0].retries.get()),
-        1,
-        "the default"
-    );
+    wait_until("it is counted", || served.closed(CloseReason::ConnectFailed) == 1);
+    assert_eq!(served.sum(|cell| cell.stats.upstreams[0].retries.get()), 1, "the default");
 }
 
 #[test]
@@ -200,9 +181,8 @@ fn a_silent_server_times_out_and_the_next_one_serves() {
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = silent.local_addr().unwrap();
     nix::sys::socket::listen(&silent, nix::sys::socket::Backlog::new(0).unwrap()).unwrap();
-    let _fill: Vec<_> = (0..2)
-        .map(|_| TcpStream::connect_timeout(&address, Duration::from_millis(200)))
-        .collect();
+    let _fill: Vec<_> =
+        (0..2).map(|_| TcpStream::connect_timeout(&address, Duration::from_millis(200))).collect();
     let text = [
         &runtime(1),
         NO_ADMIN,
@@ -225,9 +205,7 @@ fn an_unreachable_server_ends_the_connection_with_a_reason() {
     let short = upstream(&[nowhere], "connect_timeout = \"200ms\"\nretries = 0");
     let served = Served::new(&[&runtime(1), NO_ADMIN, &proxy(""), &short].concat());
     assert_eq!(served.connect().read(&mut [0; 8]).unwrap_or(0), 0);
-    wait_until("it is counted", || {
-        served.closed(CloseReason::ConnectFailed) == 1
-    });
+    wait_until("it is counted", || served.closed(CloseReason::ConnectFailed) == 1);
     let unreachable = |cell: &ringway::session::WorkerCell| cell.stats.upstreams[0].failed[1].get();
     assert_eq!(served.sum(unreachable), 1);
 }
@@ -258,10 +236,7 @@ fn a_receiver_that_stops_reading_stops_its_sender_and_nobody_else() {
             .collect();
         for round in 0..20 {
             let sent = bytes(round, 1_000_000);
-            assert!(
-                exchange(served.connect(), sent.clone()) == sent,
-                "round {round}"
-            );
+            assert!(exchange(served.connect(), sent.clone()) == sent, "round {round}");
         }
         // A stalled one that reads again gets what it was owed, in order.
         let mut resumed = stalled.into_iter().next().unwrap();
@@ -285,19 +260,12 @@ fn a_small_pool_of_buffers_serves_many_connections() {
                 let stream = served.connect();
                 std::thread::spawn(move || {
                     let sent = bytes(number, 400_000);
-                    assert!(
-                        exchange(stream, sent.clone()) == sent,
-                        "connection {number}"
-                    );
+                    assert!(exchange(stream, sent.clone()) == sent, "connection {number}");
                 })
             })
             .collect();
         all.into_iter().for_each(|thread| thread.join().unwrap());
-        assert_eq!(
-            served.sum(|cell| cell.stats.relay.spliced.get()),
-            0,
-            "switched off"
-        );
+        assert_eq!(served.sum(|cell| cell.stats.relay.spliced.get()), 0, "switched off");
         let starved = served.sum(|cell| cell.loops.starved.get());
         assert!(starved > 0, "the pool was exhausted");
     }
@@ -310,23 +278,16 @@ fn two_thousand_connections_at_once() {
         let mut streams: Vec<TcpStream> = (0..2_000).map(|_| served.connect()).collect();
         for round in 0..3u64 {
             for (number, stream) in streams.iter_mut().enumerate() {
-                stream
-                    .write_all(&bytes(round * 10_000 + number as u64, 100))
-                    .unwrap();
+                stream.write_all(&bytes(round * 10_000 + number as u64, 100)).unwrap();
             }
             for (number, stream) in streams.iter_mut().enumerate() {
                 let mut got = [0; 100];
                 stream.read_exact(&mut got).unwrap();
-                assert!(
-                    got[..] == bytes(round * 10_000 + number as u64, 100)[..],
-                    "{number}"
-                );
+                assert!(got[..] == bytes(round * 10_000 + number as u64, 100)[..], "{number}");
             }
         }
         drop(streams);
-        wait_until("all are closed", || {
-            served.sum(|cell| cell.active.get()) == 0
-        });
+        wait_until("all are closed", || served.sum(|cell| cell.active.get()) == 0);
     }
 }
 
@@ -360,13 +321,7 @@ fn the_server_is_told_the_client_s_address_and_a_client_may_tell_it() {
         );
         let send = format!("send_proxy_protocol = \"{version}\"");
         let outer = Served::new(
-            &[
-                &runtime(1),
-                NO_ADMIN,
-                &proxy(""),
-                &upstream(&[inner.address()], &send),
-            ]
-            .concat(),
+            &[&runtime(1), NO_ADMIN, &proxy(""), &upstream(&[inner.address()], &send)].concat(),
         );
         let mut client = outer.connect();
         let own = client.local_addr().unwrap();
@@ -374,10 +329,7 @@ fn the_server_is_told_the_client_s_address_and_a_client_may_tell_it() {
         client.shutdown(Shutdown::Write).unwrap();
         let got = String::from_utf8(receiver.recv_timeout(PATIENCE).unwrap()).unwrap();
         let to = outer.address().port();
-        let expected = format!(
-            "PROXY TCP4 127.0.0.1 127.0.0.1 {} {to}\r\npayload",
-            own.port()
-        );
+        let expected = format!("PROXY TCP4 127.0.0.1 127.0.0.1 {} {to}\r\npayload", own.port());
         assert_eq!(got, expected, "{version}");
     }
 }
@@ -398,15 +350,11 @@ fn a_proxy_header_may_come_in_pieces_and_must_be_one() {
     let mut wrong = served.connect();
     wrong.write_all(b"GET / HTTP/1.1\r\n\r\n").unwrap();
     assert_eq!(wrong.read(&mut [0; 8]).unwrap_or(0), 0);
-    wait_until("refused", || {
-        served.closed(CloseReason::ProxyHeaderInvalid) == 1
-    });
+    wait_until("refused", || served.closed(CloseReason::ProxyHeaderInvalid) == 1);
     let mut late = served.connect();
     late.write_all(b"PROXY TCP4 ").unwrap();
     assert_eq!(late.read(&mut [0; 8]).unwrap_or(0), 0);
-    wait_until("timed out", || {
-        served.closed(CloseReason::ProxyHeaderTimeout) == 1
-    });
+    wait_until("timed out", || served.closed(CloseReason::ProxyHeaderTimeout) == 1);
 }
 
 #[test]
@@ -429,9 +377,7 @@ fn least_connections_prefers_the_server_that_is_free() {
     let (_second, other) = open();
     assert_ne!(name, other);
     drop(first);
-    wait_until("the first is gone", || {
-        served.sum(|cell| cell.active.get()) == 1
-    });
+    wait_until("the first is gone", || served.sum(|cell| cell.active.get()) == 1);
     let (_third, again) = open();
     assert_eq!(again, name, "the server of the one that is gone");
 }

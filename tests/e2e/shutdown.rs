@@ -16,9 +16,7 @@ fn a_drain_lets_connections_finish_and_takes_no_new_ones() {
         open.write_all(b"before").unwrap();
         open.read_exact(&mut [0; 6]).unwrap();
         served.running().drain();
-        wait_until("nothing listens any more", || {
-            TcpStream::connect(address).is_err()
-        });
+        wait_until("nothing listens any more", || TcpStream::connect(address).is_err());
         assert_eq!(exchange(open, b"after".to_vec()), b"after");
         assert_eq!(served.drain().cut, 0);
     }
@@ -54,10 +52,7 @@ fn a_second_signal_cuts_at_once() {
         program.signal(Signal::SIGTERM);
         let (status, errors) = program.wait();
         assert!(status.success(), "{errors}");
-        assert!(
-            errors.contains("second signal") && errors.contains("cut=1"),
-            "{errors}"
-        );
+        assert!(errors.contains("second signal") && errors.contains("cut=1"), "{errors}");
     }
 }
 
@@ -77,10 +72,7 @@ fn a_signal_under_load_loses_no_byte_of_what_was_accepted() {
                     stream.read_exact(&mut [0]).unwrap();
                     sender.send(()).unwrap();
                     let sent = bytes(number, 3_000_000);
-                    assert!(
-                        exchange(stream, sent.clone()) == sent,
-                        "connection {number}"
-                    );
+                    assert!(exchange(stream, sent.clone()) == sent, "connection {number}");
                 })
             })
             .collect();

@@ -35,14 +35,8 @@ pub(crate) fn proxy(extra: &str) -> String {
 
 /// The upstream of [`proxy`].
 pub(crate) fn upstream(servers: &[SocketAddr], extra: &str) -> String {
-    let servers: Vec<String> = servers
-        .iter()
-        .map(|server| format!("\"{server}\""))
-        .collect();
-    format!(
-        "[upstream.u]\nservers = [{}]\n{extra}\n",
-        servers.join(", ")
-    )
+    let servers: Vec<String> = servers.iter().map(|server| format!("\"{server}\"")).collect();
+    format!("[upstream.u]\nservers = [{}]\n{extra}\n", servers.join(", "))
 }
 
 /// A server in this process, stopped at the end.
@@ -53,22 +47,12 @@ pub(crate) struct Served {
 impl Served {
     pub(crate) fn new(text: &str) -> Self {
         let config = config::parse("test.toml", text).unwrap_or_else(|report| panic!("{report}"));
-        Self {
-            running: Some(Server::start(config).unwrap()),
-        }
+        Self { running: Some(Server::start(config).unwrap()) }
     }
 
     /// A proxy with one listener and one upstream.
     pub(crate) fn proxy(workers: usize, servers: &[SocketAddr]) -> Self {
-        Self::new(
-            &[
-                &runtime(workers),
-                NO_ADMIN,
-                &proxy(""),
-                &upstream(servers, ""),
-            ]
-            .concat(),
-        )
+        Self::new(&[&runtime(workers), NO_ADMIN, &proxy(""), &upstream(servers, "")].concat())
     }
 
     pub(crate) fn running(&self) -> &Running {
@@ -144,7 +128,7 @@ pub(crate) fn bytes(seed: u64, len: usize) -> Vec<u8> {
     let mut random = ringway::ring::sim::Random::new(seed);
     let mut bytes = Vec::with_capacity(len + 8);
     while bytes.len() < len {
-        bytes.extend_from_slice(&random.next().to_le_bytes());
+        bytes.extend_from_slice(&random.bits().to_le_bytes());
     }
     bytes.truncate(len);
     bytes
@@ -249,12 +233,7 @@ impl Program {
                 break;
             }
         }
-        Self {
-            child,
-            addresses,
-            errors: Some(errors),
-            _folder: folder,
-        }
+        Self { child, addresses, errors: Some(errors), _folder: folder }
     }
 
     pub(crate) fn id(&self) -> u32 {

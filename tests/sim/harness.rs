@@ -22,11 +22,7 @@ const CONNECT: Duration = Duration::from_millis(50);
 
 /// Runs `test` with many seeds, and says which one failed.
 pub(crate) fn for_each_seed(test: impl Fn(u64) + std::panic::RefUnwindSafe) {
-    let number = |name: &str| {
-        std::env::var(name)
-            .ok()
-            .and_then(|text| text.parse::<u64>().ok())
-    };
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     if let Some(seed) = number("RINGWAY_SIM_SEED") {
         return test(seed);
     }
@@ -71,10 +67,7 @@ impl Plan {
     }
 
     pub(crate) fn with_resets(seed: u64) -> Self {
-        Self {
-            resets: 20,
-            ..Self::orderly(seed)
-        }
+        Self { resets: 20, ..Self::orderly(seed) }
     }
 
     /// Much in one direction.
@@ -91,13 +84,7 @@ impl Plan {
 
     /// Nobody says anything, or ends.
     pub(crate) fn silent() -> Self {
-        Self {
-            connections: 2,
-            to_server: 0,
-            to_client: 0,
-            silent: true,
-            ..Self::orderly(1)
-        }
+        Self { connections: 2, to_server: 0, to_client: 0, silent: true, ..Self::orderly(1) }
     }
 }
 
@@ -116,15 +103,7 @@ struct Peer {
 impl Peer {
     fn new(id: PeerId, to_send: Vec<u8>) -> Self {
         let received = Vec::new();
-        Self {
-            id,
-            to_send,
-            sent: 0,
-            finished: false,
-            received,
-            broken: false,
-            done: false,
-        }
+        Self { id, to_send, sent: 0, finished: false, received, broken: false, done: false }
     }
 }
 
@@ -149,24 +128,17 @@ fn address(last: u8) -> SocketAddress {
 /// What client (or server) number `number` sends: recognisable, and different at every position.
 fn text(seed: u64, number: usize, len: usize) -> Vec<u8> {
     let mut random = Random::new(seed.wrapping_mul(31).wrapping_add(number as u64));
-    (0..len).map(|_| (random.next() & 0xff) as u8).collect()
+    (0..len).map(|_| (random.bits() & 0xff) as u8).collect()
 }
 
 impl Scenario {
     pub(crate) fn relay(seed: u64, faults: Faults, plan: Plan) -> Self {
-        let servers = [(
-            1,
-            Behaviour::Accept {
-                capacity: plan.capacity,
-            },
-        )];
+        let servers = [(1, Behaviour::Accept { capacity: plan.capacity })];
         Self::new(seed, faults, plan, &servers, false)
     }
 
     pub(crate) fn relay_with_bad_servers(seed: u64, faults: Faults, plan: Plan) -> Self {
-        let good = Behaviour::Accept {
-            capacity: plan.capacity,
-        };
+        let good = Behaviour::Accept { capacity: plan.capacity };
         let servers = [
             (1, Behaviour::Refuse),
             (2, Behaviour::Silent),
@@ -194,11 +166,7 @@ impl Scenario {
             .collect();
         sim.set_faults(faults);
         let fleet = Arc::new(Fleet::new(1, 1, 1));
-        let service = if echo {
-            ServiceOptions::Echo
-        } else {
-            ServiceOptions::Tcp { upstream: 0 }
-        };
+        let service = if echo { ServiceOptions::Echo } else { ServiceOptions::Tcp { upstream: 0 } };
         let options = SessionOptions {
             listeners: vec![ListenerOptions {
                 name: "sim".to_owned(),
@@ -219,11 +187,8 @@ impl Scenario {
                 stream: StreamOptions::default(),
             }],
             relay: RelayOptions {
-                meter: MeterOptions {
-                    enabled: true,
-                    after: 2_000,
-                    mean_min: 200,
-                },
+                meter: MeterOptions { enabled: true, after: 2_000, mean_min: 200 },
+                buffer_size: BUFFER_SIZE as usize,
                 turn_budget: 4_000,
                 pipe_capacity: 3_000,
                 pipes_idle_max: 2,
@@ -272,11 +237,7 @@ impl Scenario {
             self.step();
             let sessions = self.worker.sessions();
             if sessions.is_drained() && sessions.is_empty() {
-                assert_eq!(
-                    self.accepted(),
-                    self.clients.len() as u64,
-                    "the queue was emptied"
-                );
+                assert_eq!(self.accepted(), self.clients.len() as u64, "the queue was emptied");
                 return self.settle();
             }
         }
@@ -292,9 +253,7 @@ impl Scenario {
     }
 
     fn step(&mut self) {
-        self.worker
-            .turn()
-            .expect("the simulated kernel does not fail");
+        self.worker.turn().expect("the simulated kernel does not fail");
         self.admit_servers();
         let mut clients = std::mem::take(&mut self.clients);
         let mut servers = std::mem::take(&mut self.servers);
@@ -407,25 +366,13 @@ impl Scenario {
             assert_eq!(peer.sent, peer.to_send.len());
         }
         if self.echo {
-            assert!(
-                self.clients
-                    .iter()
-                    .all(|client| client.received == client.to_send)
-            );
+            assert!(self.clients.iter().all(|client| client.received == client.to_send));
             return;
         }
         assert_eq!(self.servers.len(), self.clients.len());
         for (client, server) in self.clients.iter().zip(self.pairs()) {
-            assert!(
-                client.received == server.to_send,
-                "client: {}",
-                diff(client, server)
-            );
-            assert!(
-                server.received == client.to_send,
-                "server: {}",
-                diff(server, client)
-            );
+            assert!(client.received == server.to_send, "client: {}", diff(client, server));
+            assert!(server.received == client.to_send, "server: {}", diff(server, client));
         }
     }
 
@@ -433,22 +380,12 @@ impl Scenario {
     pub(crate) fn assert_prefixes(&self) {
         for client in &self.clients {
             let from = |sent: &Peer| sent.to_send.starts_with(&client.received);
-            let right = if self.echo {
-                from(client)
-            } else {
-                self.servers.iter().any(from)
-            };
-            assert!(
-                right || client.received.is_empty(),
-                "a client got what nobody has sent"
-            );
+            let right = if self.echo { from(client) } else { self.servers.iter().any(from) };
+            assert!(right || client.received.is_empty(), "a client got what nobody has sent");
         }
         for server in &self.servers {
             let from = |client: &Peer| client.to_send.starts_with(&server.received);
-            assert!(
-                self.clients.iter().any(from),
-                "a server got what no client has sent"
-            );
+            assert!(self.clients.iter().any(from), "a server got what no client has sent");
         }
     }
 
@@ -462,10 +399,7 @@ impl Scenario {
                 server.received == client.to_send && server.to_send == client.received
             };
             let at = free.iter().position(fits).unwrap_or_else(|| {
-                panic!(
-                    "a client without a server: {:?}",
-                    (&self.plan, client.received.len())
-                )
+                panic!("a client without a server: {:?}", (&self.plan, client.received.len()))
             });
             pairs.push(free.swap_remove(at));
         }
@@ -477,42 +411,23 @@ impl Scenario {
         let stats = &self.fleet.cells()[0];
         assert_eq!(stats.active.get(), 0);
         assert_eq!(stats.stats.upstreams[0].active.get(), 0);
-        assert_eq!(
-            stats.stats.stale.get(),
-            0,
-            "no completion outlives its slot"
-        );
-        let closed: u64 = CloseReason::ALL
-            .iter()
-            .map(|reason| self.closed(*reason))
-            .sum();
+        assert_eq!(stats.stats.stale.get(), 0, "no completion outlives its slot");
+        let closed: u64 = CloseReason::ALL.iter().map(|reason| self.closed(*reason)).sum();
         assert_eq!(closed, self.connections(), "each connection has one end");
         let listener = self.listener;
         let sessions = self.worker.sessions();
         assert_eq!((sessions.len(), sessions.pipes_open()), (0, 0));
         let reactor = sessions.reactor();
         assert_eq!(reactor.pending(), 0, "no operation is left");
-        assert!(
-            reactor.timers_armed() <= 1,
-            "no timer is left but the shutdown's"
-        );
+        assert!(reactor.timers_armed() <= 1, "no timer is left but the shutdown's");
         let sim = reactor.driver();
-        assert_eq!(
-            sim.open(),
-            0,
-            "no descriptor is left ({listener:?} was closed)"
-        );
+        assert_eq!(sim.open(), 0, "no descriptor is left ({listener:?} was closed)");
         assert_eq!(sim.buffers_home(), usize::from(BUFFERS));
     }
 }
 
 fn diff(to: &Peer, from: &Peer) -> String {
-    let same = to
-        .received
-        .iter()
-        .zip(&from.to_send)
-        .take_while(|(a, b)| a == b)
-        .count();
+    let same = to.received.iter().zip(&from.to_send).take_while(|(a, b)| a == b).count();
     format!(
         "{} bytes, {} expected, the first {same} are right",
         to.received.len(),

@@ -36,11 +36,7 @@ impl Syscalls for Sim {
             return Err(Errno::EMFILE);
         }
         let (reader, writer) = self.world.new_pipe(capacity);
-        Ok(Pipe {
-            reader,
-            writer,
-            capacity,
-        })
+        Ok(Pipe { reader, writer, capacity })
     }
 
     fn shutdown_write(&mut self, socket: Fd) -> Result<(), Errno> {

@@ -96,10 +96,7 @@ impl Sim {
     /// # Panics
     /// When memory for the buffers can not be mapped.
     #[must_use]
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "an origin for the simulated clock"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "an origin for the simulated clock")]
     pub fn new(seed: u64, faults: Faults, buffers: u16, buffer_size: u32) -> Self {
         Self {
             world: World::default(),
@@ -191,36 +188,20 @@ impl Sim {
 
     /// How much of `possible` (not zero) is done this time.
     fn some_of(&mut self, possible: usize) -> usize {
-        if self.chance(self.faults.short) {
-            1 + self.random.below(possible)
-        } else {
-            possible
-        }
+        if self.chance(self.faults.short) { 1 + self.random.below(possible) } else { possible }
     }
 
     fn post(&mut self, token: Token, outcome: Outcome, more: bool) {
         let late = if self.chance(self.faults.delay) {
-            1 + self
-                .random
-                .below(usize::try_from(DELAY_TURNS_MAX).unwrap_or(1)) as u64
+            1 + self.random.below(usize::try_from(DELAY_TURNS_MAX).unwrap_or(1)) as u64
         } else {
             0
         };
         // Completions of one token stay in their order.
-        let earlier = self
-            .posted
-            .iter()
-            .filter(|(_, posted)| posted.token == token);
+        let earlier = self.posted.iter().filter(|(_, posted)| posted.token == token);
         let after = earlier.map(|(turn, _)| *turn).max().unwrap_or(0);
         let turn = (self.turn + late).max(after);
-        self.posted.push((
-            turn,
-            Completion {
-                token,
-                outcome,
-                more,
-            },
-        ));
+        self.posted.push((turn, Completion { token, outcome, more }));
     }
 
     /// Lets every operation in flight go on, in a random order.
@@ -288,11 +269,7 @@ impl Sim {
         for (token, _) in ended {
             self.post(token, Outcome::Failed(Errno::ECANCELED), false);
         }
-        if found {
-            Outcome::Done
-        } else {
-            Outcome::Failed(Errno::ENOENT)
-        }
+        if found { Outcome::Done } else { Outcome::Failed(Errno::ENOENT) }
     }
 
     /// An operation that waits for something: goes on if that is there.
@@ -300,10 +277,7 @@ impl Sim {
         match op {
             Op::Accept { listener } => self.attempt_accept(token, listener),
             Op::Receive { socket, once } => self.attempt_receive(token, socket, once),
-            Op::Connect {
-                socket,
-                ref address,
-            } => match self.world.attempt(socket, address) {
+            Op::Connect { socket, ref address } => match self.world.attempt(socket, address) {
                 Some(Ok(())) => self.post(token, Outcome::Connected, false),
                 Some(Err(errno)) => self.post(token, Outcome::Failed(errno), false),
                 None => self.flying.push((token, op)),
@@ -381,14 +355,8 @@ impl Sim {
     }
 
     fn close_checked(&mut self, fd: Fd) {
-        let busy = self
-            .flying
-            .iter()
-            .find(|(_, op)| descriptor(op) == Some(fd));
-        assert!(
-            busy.is_none(),
-            "{fd:?} is closed while {busy:?} is in flight"
-        );
+        let busy = self.flying.iter().find(|(_, op)| descriptor(op) == Some(fd));
+        assert!(busy.is_none(), "{fd:?} is closed while {busy:?} is in flight");
         self.world.close(fd);
     }
 }
@@ -399,14 +367,8 @@ impl Driver for Sim {
             return Err(op);
         }
         let unique = !matches!(token.verb, Verb::Cancel | Verb::Close | Verb::HandOff);
-        let same = self
-            .flying
-            .iter()
-            .find(|(flying, _)| unique && *flying == token);
-        assert!(
-            same.is_none(),
-            "{token:?} is pushed while {same:?} is in flight"
-        );
+        let same = self.flying.iter().find(|(flying, _)| unique && *flying == token);
+        assert!(same.is_none(), "{token:?} is pushed while {same:?} is in flight");
         if let Some(fd) = descriptor(&op) {
             assert!(self.world.is_open(fd), "{op:?} on a closed descriptor");
         }
@@ -429,17 +391,14 @@ impl Driver for Sim {
 
     fn reap(&mut self, into: &mut Vec<Completion>) {
         let turn = self.turn;
-        let (mut due, later): (Vec<_>, Vec<_>) = std::mem::take(&mut self.posted)
-            .into_iter()
-            .partition(|(from, _)| *from <= turn);
+        let (mut due, later): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.posted).into_iter().partition(|(from, _)| *from <= turn);
         self.posted = later;
         self.counters.completed += due.len() as u64;
         while !due.is_empty() {
             // Any token next, but the tokens' own completions in their order.
             let token = due[self.random.below(due.len())].1.token;
-            let first = due
-                .iter()
-                .position(|(_, completion)| completion.token == token);
+            let first = due.iter().position(|(_, completion)| completion.token == token);
             into.push(due.remove(first.unwrap_or(0)).1);
         }
     }
@@ -453,12 +412,7 @@ impl Driver for Sim {
     }
 
     fn in_flight(&self) -> usize {
-        self.flying.len()
-            + self
-                .posted
-                .iter()
-                .filter(|(_, posted)| !posted.more)
-                .count()
+        self.flying.len() + self.posted.iter().filter(|(_, posted)| !posted.more).count()
     }
 
     fn counters(&self) -> DriverCounters {

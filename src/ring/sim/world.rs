@@ -97,18 +97,12 @@ impl World {
 
     fn object(&self, fd: Fd) -> &Object {
         let index = usize::try_from(fd.0).expect("a descriptor");
-        self.objects
-            .get(index)
-            .and_then(Option::as_ref)
-            .expect("an open descriptor")
+        self.objects.get(index).and_then(Option::as_ref).expect("an open descriptor")
     }
 
     fn object_mut(&mut self, fd: Fd) -> &mut Object {
         let index = usize::try_from(fd.0).expect("a descriptor");
-        self.objects
-            .get_mut(index)
-            .and_then(Option::as_mut)
-            .expect("an open descriptor")
+        self.objects.get_mut(index).and_then(Option::as_mut).expect("an open descriptor")
     }
 
     fn new_link(&mut self, capacity: usize) -> usize {
@@ -125,10 +119,7 @@ impl World {
 
     pub(super) fn connect(&mut self, listener: Fd, capacity: usize) -> PeerId {
         let link = self.new_link(capacity);
-        let socket = self.insert(Object::Socket {
-            link,
-            reset_on_close: false,
-        });
+        let socket = self.insert(Object::Socket { link, reset_on_close: false });
         let Object::Listener(queue) = self.object_mut(listener) else {
             panic!("{listener:?} does not listen")
         };
@@ -139,7 +130,10 @@ impl World {
     pub(super) fn accept(&mut self, listener: Fd) -> Option<Fd> {
         match self.object_mut(listener) {
             Object::Listener(queue) => queue.pop_front(),
-            other => panic!("accept on {other:?}"),
+            Object::Fresh
+            | Object::Socket { .. }
+            | Object::PipeReader(_)
+            | Object::PipeWriter(_) => panic!("accept on {listener:?}"),
         }
     }
 
@@ -159,10 +153,7 @@ impl World {
             Some(Behaviour::Silent) => None,
             Some(Behaviour::Accept { capacity }) => {
                 let link = self.new_link(capacity);
-                *self.object_mut(socket) = Object::Socket {
-                    link,
-                    reset_on_close: false,
-                };
+                *self.object_mut(socket) = Object::Socket { link, reset_on_close: false };
                 self.accepted.push((*address, PeerId(link)));
                 Some(Ok(()))
             }
@@ -173,18 +164,18 @@ impl World {
         match self.object(socket) {
             Object::Socket { link, .. } => Ok(&self.links[*link]),
             Object::Fresh => Err(Errno::ENOTCONN),
-            other => panic!("{socket:?} is {other:?}, not a socket"),
+            Object::Listener(_) | Object::PipeReader(_) | Object::PipeWriter(_) => {
+                panic!("{socket:?} is not a socket")
+            }
         }
     }
 
     fn link_mut(&mut self, socket: Fd) -> Option<&mut Link> {
-        match self.object(socket) {
-            Object::Socket { link, .. } => {
-                let link = *link;
-                self.links.get_mut(link)
-            }
-            _ => None,
-        }
+        let Object::Socket { link, .. } = self.object(socket) else {
+            return None;
+        };
+        let link = *link;
+        self.links.get_mut(link)
     }
 
     /// Bytes that a socket can receive: `None` when none are there yet, 0 at the end.
@@ -246,11 +237,7 @@ impl World {
     pub(super) fn close(&mut self, fd: Fd) {
         assert!(self.is_open(fd), "{fd:?} is closed twice");
         let index = usize::try_from(fd.0).expect("a descriptor");
-        if let Some(Object::Socket {
-            link,
-            reset_on_close,
-        }) = self.objects[index].take()
-        {
+        if let Some(Object::Socket { link, reset_on_close }) = self.objects[index].take() {
             let link = &mut self.links[link];
             link.we_closed = true;
             // Bytes that nobody read make a reset of a close.
@@ -263,15 +250,9 @@ impl World {
     }
 
     pub(super) fn new_pipe(&mut self, capacity: usize) -> (Fd, Fd) {
-        self.tubes.push(Tube {
-            bytes: VecDeque::new(),
-            capacity,
-        });
+        self.tubes.push(Tube { bytes: VecDeque::new(), capacity });
         let tube = self.tubes.len() - 1;
-        (
-            self.insert(Object::PipeReader(tube)),
-            self.insert(Object::PipeWriter(tube)),
-        )
+        (self.insert(Object::PipeReader(tube)), self.insert(Object::PipeWriter(tube)))
     }
 
     /// Bytes that could be moved between two descriptors; 0 is the end.

@@ -24,27 +24,15 @@ impl BufferRing {
     /// Registers a ring as large as `pool` and publishes all buffers.
     pub(super) fn register(ring: &IoUring, pool: &Pool) -> Result<Self, SetupError> {
         let entries = u16::try_from(pool.count()).unwrap_or(u16::MAX);
-        let entries = if entries.is_power_of_two() {
-            entries
-        } else {
-            1 << 15
-        };
+        let entries = if entries.is_power_of_two() { entries } else { 1 << 15 };
         let memory = Mapping::new(usize::from(entries) * size_of::<BufRingEntry>())
             .map_err(|error| SetupError::of("mmap of the buffer ring", &error))?;
         let address = memory.base().as_ptr().addr() as u64;
         // SAFETY: the memory is page-aligned, holds `entries` entries, and outlives the ring: the
         // driver's fields drop in that order.
-        unsafe {
-            ring.submitter()
-                .register_buf_ring_with_flags(address, entries, GROUP, 0)
-        }
-        .map_err(|error| SetupError::of("io_uring_register(PBUF_RING)", &error))?;
-        let mut this = Self {
-            memory: Some(memory),
-            mask: entries - 1,
-            tail: 0,
-            published: 0,
-        };
+        unsafe { ring.submitter().register_buf_ring_with_flags(address, entries, GROUP, 0) }
+            .map_err(|error| SetupError::of("io_uring_register(PBUF_RING)", &error))?;
+        let mut this = Self { memory: Some(memory), mask: entries - 1, tail: 0, published: 0 };
         this.publish(pool);
         Ok(this)
     }

@@ -43,11 +43,7 @@ impl Syscalls for Uring {
         let wanted = libc::c_int::try_from(capacity).unwrap_or(libc::c_int::MAX);
         // SAFETY: F_SETPIPE_SZ takes an integer and touches no memory of ours.
         let granted = unsafe { libc::fcntl(writer.0, libc::F_SETPIPE_SZ, wanted) };
-        Ok(Pipe {
-            reader,
-            writer,
-            capacity: usize::try_from(granted).unwrap_or(PIPE_DEFAULT),
-        })
+        Ok(Pipe { reader, writer, capacity: usize::try_from(granted).unwrap_or(PIPE_DEFAULT) })
     }
 
     fn shutdown_write(&mut self, socket: Fd) -> Result<(), Errno> {
@@ -56,20 +52,14 @@ impl Syscalls for Uring {
     }
 
     fn reset_on_close(&mut self, socket: Fd) {
-        let linger = libc::linger {
-            l_onoff: 1,
-            l_linger: 0,
-        };
+        let linger = libc::linger { l_onoff: 1, l_linger: 0 };
         set(socket, libc::SOL_SOCKET, libc::SO_LINGER, &linger);
     }
 
     fn close(&mut self, fd: Fd) {
         // SAFETY: the caller owns the descriptor and has no operation in flight on it.
         let failed = unsafe { libc::close(fd.0) };
-        debug_assert!(
-            failed == 0 || Errno::last() != Errno::EBADF,
-            "close of {fd:?} of ours"
-        );
+        debug_assert!(failed == 0 || Errno::last() != Errno::EBADF, "close of {fd:?} of ours");
     }
 
     fn peer_address(&mut self, socket: Fd) -> Result<SocketAddress, Errno> {

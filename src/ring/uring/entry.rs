@@ -21,6 +21,7 @@ const SEND_FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 pub(super) struct Flights {
     places: Vec<Flight>,
     /// Headers of ended vectored sends, to be used again.
+    #[expect(clippy::vec_box, reason = "the boxes go to flights, where they must not move")]
     spare: Vec<Box<Vectored>>,
 }
 
@@ -77,10 +78,7 @@ impl Flights {
 
     fn fill(&mut self, token: Token, flight: Flight) -> &Flight {
         let place = self.place(token);
-        assert!(
-            matches!(place, Flight::Empty),
-            "one send or connect per slot and lane"
-        );
+        assert!(matches!(place, Flight::Empty), "one send or connect per slot and lane");
         *place = flight;
         place
     }
@@ -110,9 +108,9 @@ impl Flights {
 /// The entry of `op`. The kernel may use it until the completion of `token`.
 pub(super) fn build(flights: &mut Flights, token: Token, op: Op, always_once: bool) -> Entry {
     match op {
-        Op::Accept { listener } => opcode::AcceptMulti::new(types::Fd(listener.0))
-            .flags(ACCEPT_FLAGS)
-            .build(),
+        Op::Accept { listener } => {
+            opcode::AcceptMulti::new(types::Fd(listener.0)).flags(ACCEPT_FLAGS).build()
+        }
         Op::Receive { socket, once } if once || always_once => {
             opcode::Recv::new(types::Fd(socket.0), std::ptr::null_mut(), 0)
                 .buf_group(GROUP)
@@ -136,11 +134,9 @@ pub(super) fn build(flights: &mut Flights, token: Token, op: Op, always_once: bo
             opcode::AsyncCancel2::new(CancelBuilder::fd(types::Fd(fd.0)).all()).build()
         }
         Op::Close { fd } => opcode::Close::new(types::Fd(fd.0)).build(),
-        Op::HandOff {
-            ring,
-            arrival,
-            socket,
-        } => opcode::MsgRingData::new(types::Fd(ring.0), socket.0, arrival.pack(), None).build(),
+        Op::HandOff { ring, arrival, socket } => {
+            opcode::MsgRingData::new(types::Fd(ring.0), socket.0, arrival.pack(), None).build()
+        }
     }
 }
 
@@ -153,9 +149,7 @@ fn send(flights: &mut Flights, token: Token, socket: Fd, data: Outgoing) -> Entr
     match flights.fill(token, flight) {
         Flight::One(buf) => {
             let len = u32::try_from(buf.len()).unwrap_or(u32::MAX);
-            opcode::Send::new(socket, buf.as_ptr(), len)
-                .flags(SEND_FLAGS)
-                .build()
+            opcode::Send::new(socket, buf.as_ptr(), len).flags(SEND_FLAGS).build()
         }
         Flight::Many(vectored) => opcode::SendMsg::new(socket, &raw const vectored.header)
             .flags(SEND_FLAGS.cast_unsigned())

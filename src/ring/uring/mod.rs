@@ -2,7 +2,7 @@
 //!
 //! | file | job |
 //! |---|---|
-//! | `setup` | ring flags from best to oldest, smaller rings where memory is short, errors with advice |
+//! | `setup` | ring flags from best to oldest, smaller rings if memory is short, advice |
 //! | `entry` | an operation becomes a submission entry, and what the kernel uses is kept |
 //! | `buffers` | the ring of receive buffers |
 //! | `probe` | which features work, each shown by one real request |
@@ -118,17 +118,11 @@ impl Uring {
         let result = match timeout {
             Some(timeout) => {
                 flags |= EnterFlags::EXT_ARG;
-                let timespec = Timespec::new()
-                    .sec(timeout.as_secs())
-                    .nsec(timeout.subsec_nanos());
+                let timespec = Timespec::new().sec(timeout.as_secs()).nsec(timeout.subsec_nanos());
                 let args = SubmitArgs::new().timespec(&timespec);
                 // SAFETY: every queued entry was written by `entry::build`, whose memory `flights`
                 // and `buffers` keep until the completion; `args` outlives the call.
-                unsafe {
-                    self.ring
-                        .submitter()
-                        .enter(queued_u32, want, flags.bits(), Some(&args))
-                }
+                unsafe { self.ring.submitter().enter(queued_u32, want, flags.bits(), Some(&args)) }
             }
             None => {
                 // SAFETY: as above; without an argument the kernel reads none.
@@ -188,10 +182,7 @@ impl Ledger {
         let outcome = match (token.verb, result_of(cqe)) {
             (Verb::Send, result) => {
                 let data = self.flights.take_data(token)?;
-                Outcome::Sent {
-                    result: result.map(|n| n as usize),
-                    data,
-                }
+                Outcome::Sent { result: result.map(|n| n as usize), data }
             }
             (Verb::Connect, result) => {
                 self.flights.clear(token);
@@ -210,11 +201,7 @@ impl Ledger {
             (Verb::Cancel | Verb::Close | Verb::HandOff, Ok(_)) => Outcome::Done,
             (_, Err(errno)) => Outcome::Failed(errno),
         };
-        Some(Completion {
-            token,
-            outcome,
-            more,
-        })
+        Some(Completion { token, outcome, more })
     }
 }
 
@@ -250,10 +237,7 @@ impl Driver for Uring {
             // Time is over, a signal came, or the completion queue must be emptied first.
             Err(Errno::ETIME | Errno::EINTR | Errno::EBUSY | Errno::EAGAIN) => {}
             Err(source) => {
-                return Err(DriverError {
-                    call: "io_uring_enter",
-                    source,
-                });
+                return Err(DriverError { call: "io_uring_enter", source });
             }
         }
         if self.ring.submission().cq_overflow() {
@@ -267,19 +251,13 @@ impl Driver for Uring {
         into.extend(ring.completion().filter_map(|cqe| ledger.complete(&cqe)));
     }
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the driver is where time comes from"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the driver is where time comes from")]
     fn now(&self) -> Instant {
         Instant::now()
     }
 
     fn buffers(&self) -> (usize, usize) {
-        (
-            self.ledger.buffers.published() + self.ledger.pool.free(),
-            self.ledger.pool.count(),
-        )
+        (self.ledger.buffers.published() + self.ledger.pool.free(), self.ledger.pool.count())
     }
 
     fn in_flight(&self) -> usize {
@@ -323,4 +301,5 @@ fn errno_of(error: &std::io::Error) -> Errno {
 }
 
 #[cfg(test)]
+#[expect(clippy::wildcard_enum_match_arm, reason = "what is not expected fails the test")]
 mod tests;

@@ -65,62 +65,20 @@ const NOTHING: &str = "nothing: required";
 
 const ROWS: &[Row] = &[
     ("request round trip", "5.1", NOTHING, true, Trial::nop),
-    (
-        "timeout of a wait (EXT_ARG)",
-        "5.11",
-        NOTHING,
-        true,
-        Trial::ext_arg,
-    ),
-    (
-        "no lost completions (NODROP)",
-        "5.5",
-        NOTHING,
-        true,
-        Trial::no_drop,
-    ),
+    ("timeout of a wait (EXT_ARG)", "5.11", NOTHING, true, Trial::ext_arg),
+    ("no lost completions (NODROP)", "5.5", NOTHING, true, Trial::no_drop),
     ("accept, multishot", "5.19", NOTHING, true, Trial::accept),
     ("connect", "5.5", NOTHING, true, Trial::connect),
-    (
-        "receive into provided buffers",
-        "5.19",
-        NOTHING,
-        true,
-        Trial::receive_once,
-    ),
-    (
-        "receive, multishot",
-        "6.0",
-        "one receive request at a time",
-        false,
-        Trial::receive_many,
-    ),
+    ("receive into provided buffers", "5.19", NOTHING, true, Trial::receive_once),
+    ("receive, multishot", "6.0", "one receive request at a time", false, Trial::receive_many),
     ("send", "5.6", NOTHING, true, Trial::send),
     ("send, vectored", "5.3", NOTHING, true, Trial::send_vectored),
     ("poll", "5.1", NOTHING, true, Trial::poll),
     ("cancel by descriptor", "5.19", NOTHING, true, Trial::cancel),
     ("close", "5.6", NOTHING, true, Trial::close),
-    (
-        "message to another ring",
-        "5.18",
-        "each core keeps what it accepts",
-        false,
-        Trial::message,
-    ),
-    (
-        "wait without I/O-wait accounting",
-        "6.15",
-        "idle shows as iowait",
-        false,
-        Trial::no_iowait,
-    ),
-    (
-        "splice through a pipe",
-        "2.6",
-        "copying",
-        false,
-        Trial::splice,
-    ),
+    ("message to another ring", "5.18", "each core keeps what it accepts", false, Trial::message),
+    ("wait without I/O-wait accounting", "6.15", "idle shows as iowait", false, Trial::no_iowait),
+    ("splice through a pipe", "2.6", "copying", false, Trial::splice),
 ];
 
 /// Tries every feature that Ringway uses.
@@ -139,13 +97,7 @@ pub fn probe() -> Result<Vec<Feature>, SetupError> {
                 Presence::Missing(errno)
             }
         };
-        features.push(Feature {
-            name,
-            since,
-            presence,
-            instead,
-            required,
-        });
+        features.push(Feature { name, since, presence, instead, required });
     }
     Ok(features)
 }
@@ -156,16 +108,13 @@ pub(super) fn required(options: &RingOptions) -> Result<Capabilities, SetupError
     let found = FOUND.get_or_init(|| {
         let features = probe()?;
         let has = |attempt: Attempt| {
-            let row = ROWS
-                .iter()
-                .position(|row| std::ptr::fn_addr_eq(row.4, attempt));
+            let row = ROWS.iter().position(|row| std::ptr::fn_addr_eq(row.4, attempt));
             row.is_some_and(|row| features[row].presence == Presence::Present)
         };
         let missing = features.iter().find_map(|feature| match feature.presence {
-            Presence::Missing(source) if feature.required => Some(SetupError {
-                call: feature.name,
-                source,
-            }),
+            Presence::Missing(source) if feature.required => {
+                Some(SetupError { call: feature.name, source })
+            }
             Presence::Missing(_) | Presence::Present => None,
         });
         match missing {
@@ -178,10 +127,9 @@ pub(super) fn required(options: &RingOptions) -> Result<Capabilities, SetupError
     });
     match found {
         // Memory may be short for a moment only: the kernel frees rings some time after a close.
-        Err(error) if error.source == Errno::ENOMEM => build(options).map(|_| Capabilities {
-            receive_multishot: false,
-            hand_off: false,
-        }),
+        Err(error) if error.source == Errno::ENOMEM => {
+            build(options).map(|_| Capabilities { receive_multishot: false, hand_off: false })
+        }
         found => found.clone(),
     }
 }
@@ -199,25 +147,14 @@ type Answer = (i32, u32);
 
 impl Trial {
     fn new() -> Result<Self, SetupError> {
-        let options = RingOptions {
-            entries: 8,
-            completions: 32,
-            ..RingOptions::default()
-        };
+        let options = RingOptions { entries: 8, completions: 32, ..RingOptions::default() };
         let (ring, _, _) = build(&options)?;
-        Ok(Self {
-            ring,
-            buffers: None,
-            pool: None,
-        })
+        Ok(Self { ring, buffers: None, pool: None })
     }
 
     /// Gives the ring a few receive buffers.
     fn with_buffers(&mut self) -> Result<&mut Self, Errno> {
-        const _: () = assert!(
-            size_of::<BufRingEntry>() == 16,
-            "an entry of the buffer ring"
-        );
+        const _: () = assert!(size_of::<BufRingEntry>() == 16, "an entry of the buffer ring");
         let pool = Pool::new(BUFFERS, BUFFER_SIZE).map_err(|_| Errno::ENOMEM)?;
         let ring = BufferRing::register(&self.ring, &pool).map_err(|error| error.source)?;
         self.buffers = Some(ring);
@@ -245,12 +182,8 @@ impl Trial {
             let flags = EnterFlags::GETEVENTS | EnterFlags::EXT_ARG;
             let queued = u32::try_from(self.ring.submission().len()).unwrap_or(0);
             // SAFETY: as for `push`; args outlives the call.
-            unsafe {
-                self.ring
-                    .submitter()
-                    .enter(queued, 1, flags.bits(), Some(&args))
-            }
-            .map_err(|error| super::errno_of(&error))?;
+            unsafe { self.ring.submitter().enter(queued, 1, flags.bits(), Some(&args)) }
+                .map_err(|error| super::errno_of(&error))?;
         }
     }
 
@@ -287,9 +220,7 @@ impl Trial {
 
     fn connect(&mut self) -> Result<(), Errno> {
         let (listener, client) = listener_and_client()?;
-        let address = listener
-            .local_addr()
-            .map_err(|error| super::errno_of(&error))?;
+        let address = listener.local_addr().map_err(|error| super::errno_of(&error))?;
         let address = crate::ring::SocketAddress::inet(address);
         let bytes = address.as_bytes();
         let len = u32::try_from(bytes.len()).unwrap_or(0);
@@ -308,9 +239,7 @@ impl Trial {
             .build()
             .flags(Flags::BUFFER_SELECT);
         self.with_buffers()?.push(&entry)?;
-        theirs
-            .write_all(b"x")
-            .map_err(|error| super::errno_of(&error))?;
+        theirs.write_all(b"x").map_err(|error| super::errno_of(&error))?;
         let (_, flags) = self.answer()?;
         have(cqueue::buffer_select(flags).is_some())
     }
@@ -319,9 +248,7 @@ impl Trial {
         let (ours, mut theirs) = pair()?;
         let entry = opcode::RecvMulti::new(Fd(ours.as_raw_fd()), GROUP).build();
         self.with_buffers()?.push(&entry)?;
-        theirs
-            .write_all(b"x")
-            .map_err(|error| super::errno_of(&error))?;
+        theirs.write_all(b"x").map_err(|error| super::errno_of(&error))?;
         let (_, flags) = self.answer()?;
         self.end_of(Fd(ours.as_raw_fd()))?;
         have(cqueue::buffer_select(flags).is_some() && cqueue::more(flags))
@@ -350,24 +277,19 @@ impl Trial {
     fn send_vectored(&mut self) -> Result<(), Errno> {
         let (ours, _theirs) = pair()?;
         let mut text = *b"x";
-        let mut slice = libc::iovec {
-            iov_base: text.as_mut_ptr().cast(),
-            iov_len: 1,
-        };
+        let mut slice = libc::iovec { iov_base: text.as_mut_ptr().cast(), iov_len: 1 };
         // SAFETY: a msghdr is plain data, for which all zeroes is a valid value.
         let mut header: libc::msghdr = unsafe { std::mem::zeroed() };
         header.msg_iov = &raw mut slice;
         header.msg_iovlen = 1;
         let fd = Fd(ours.as_raw_fd());
-        self.one(&opcode::SendMsg::new(fd, &raw const header).build())
-            .map(drop)
+        self.one(&opcode::SendMsg::new(fd, &raw const header).build()).map(drop)
     }
 
     fn poll(&mut self) -> Result<(), Errno> {
         let (ours, _theirs) = pair()?;
         let events = u32::from(libc::POLLOUT.cast_unsigned());
-        self.one(&opcode::PollAdd::new(Fd(ours.as_raw_fd()), events).build())
-            .map(drop)
+        self.one(&opcode::PollAdd::new(Fd(ours.as_raw_fd()), events).build()).map(drop)
     }
 
     fn cancel(&mut self) -> Result<(), Errno> {
@@ -393,9 +315,7 @@ impl Trial {
 
     fn splice(&mut self) -> Result<(), Errno> {
         let (ours, mut theirs) = pair()?;
-        theirs
-            .write_all(b"x")
-            .map_err(|error| super::errno_of(&error))?;
+        theirs.write_all(b"x").map_err(|error| super::errno_of(&error))?;
         let (reader, writer) = nix::unistd::pipe()?;
         let flags = nix::fcntl::SpliceFFlags::SPLICE_F_NONBLOCK;
         let moved = nix::fcntl::splice(&ours, None, &writer, None, 1, flags)?;
@@ -415,9 +335,7 @@ fn pair() -> Result<(UnixStream, UnixStream), Errno> {
 /// A listener on loopback with one connection in its queue.
 fn listener_and_client() -> Result<(TcpListener, TcpStream), Errno> {
     let listener = TcpListener::bind("127.0.0.1:0").map_err(|error| super::errno_of(&error))?;
-    let address = listener
-        .local_addr()
-        .map_err(|error| super::errno_of(&error))?;
+    let address = listener.local_addr().map_err(|error| super::errno_of(&error))?;
     let client = TcpStream::connect(address).map_err(|error| super::errno_of(&error))?;
     Ok((listener, client))
 }

@@ -70,12 +70,8 @@ pub enum RingFlags {
 
 impl RingFlags {
     /// From best to oldest.
-    pub const LADDER: [Self; 4] = [
-        Self::NoSqArray,
-        Self::DeferTaskrun,
-        Self::CoopTaskrun,
-        Self::Plain,
-    ];
+    pub const LADDER: [Self; 4] =
+        [Self::NoSqArray, Self::DeferTaskrun, Self::CoopTaskrun, Self::Plain];
 
     fn apply(self, builder: &mut Builder<squeue::Entry, cqueue::Entry>) {
         match self {
@@ -84,16 +80,10 @@ impl RingFlags {
                 builder.setup_coop_taskrun().setup_taskrun_flag();
             }
             Self::DeferTaskrun => {
-                builder
-                    .setup_single_issuer()
-                    .setup_defer_taskrun()
-                    .setup_taskrun_flag();
+                builder.setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag();
             }
             Self::NoSqArray => {
-                builder
-                    .setup_single_issuer()
-                    .setup_defer_taskrun()
-                    .setup_taskrun_flag();
+                builder.setup_single_issuer().setup_defer_taskrun().setup_taskrun_flag();
                 builder.setup_no_sqarray();
             }
         }
@@ -122,14 +112,12 @@ pub struct SetupError {
 
 impl SetupError {
     pub(super) fn of(call: &'static str, error: &std::io::Error) -> Self {
-        Self {
-            call,
-            source: super::errno_of(error),
-        }
+        Self { call, source: super::errno_of(error) }
     }
 
     /// Why the kernel says so, and what to do about it.
     #[must_use]
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the kernel has too many error numbers")]
     pub fn advice(&self) -> &'static str {
         match self.source {
             Errno::EPERM | Errno::EACCES => {
@@ -165,12 +153,7 @@ impl SetupError {
 impl fmt::Display for SetupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { call, source } = self;
-        write!(
-            f,
-            "{call}: {source:?} ({}): {}",
-            source.desc(),
-            self.advice()
-        )
+        write!(f, "{call}: {source:?} ({}): {}", source.desc(), self.advice())
     }
 }
 
@@ -187,16 +170,9 @@ pub(super) fn build(options: &RingOptions) -> Result<(IoUring, RingSize, RingFla
     let mut refused = Errno::EINVAL;
     let mut steps = 0;
     loop {
-        for flags in RingFlags::LADDER
-            .into_iter()
-            .filter(|flags| *flags <= options.best_flags)
-        {
+        for flags in RingFlags::LADDER.into_iter().filter(|flags| *flags <= options.best_flags) {
             let mut builder = IoUring::builder();
-            builder
-                .dontfork()
-                .setup_submit_all()
-                .setup_clamp()
-                .setup_cqsize(completions);
+            builder.dontfork().setup_submit_all().setup_clamp().setup_cqsize(completions);
             flags.apply(&mut builder);
             match builder.build(entries) {
                 Ok(ring) => {
@@ -222,10 +198,7 @@ pub(super) fn build(options: &RingOptions) -> Result<(IoUring, RingSize, RingFla
         }
         let smallest = entries <= ENTRIES_MIN && completions <= COMPLETIONS_MIN;
         if refused != Errno::ENOMEM || smallest {
-            return Err(SetupError {
-                call: "io_uring_setup",
-                source: refused,
-            });
+            return Err(SetupError { call: "io_uring_setup", source: refused });
         }
         entries = (entries / 2).max(ENTRIES_MIN);
         completions = (completions / 2).max(COMPLETIONS_MIN);
@@ -247,15 +220,9 @@ mod tests {
             (Errno::EIO, "ringway doctor"),
         ];
         for (errno, word) in named {
-            let error = SetupError {
-                call: "io_uring_setup",
-                source: errno,
-            };
+            let error = SetupError { call: "io_uring_setup", source: errno };
             let text = error.to_string();
-            assert!(
-                text.starts_with(&format!("io_uring_setup: {errno:?} (")),
-                "{text}"
-            );
+            assert!(text.starts_with(&format!("io_uring_setup: {errno:?} (")), "{text}");
             assert!(text.contains(word), "{text}");
             assert!(std::error::Error::source(&error).is_some());
         }

@@ -86,11 +86,7 @@ impl Meter {
 mod tests {
     use super::*;
 
-    const OPTIONS: MeterOptions = MeterOptions {
-        enabled: true,
-        after: 100_000,
-        mean_min: 16_000,
-    };
+    const OPTIONS: MeterOptions = MeterOptions { enabled: true, after: 100_000, mean_min: 16_000 };
 
     #[test]
     fn a_bulk_flow_is_promoted_after_enough_bytes() {
@@ -109,13 +105,8 @@ mod tests {
     fn a_flow_that_gets_small_is_demoted_and_must_move_more_to_come_back() {
         let mut meter = Meter::default();
         while meter.handle_turn(&OPTIONS, 64_000) != Some(Switch::Promote) {}
-        let small = (1..)
-            .find(|_| meter.handle_turn(&OPTIONS, 100).is_some())
-            .unwrap();
-        assert!(
-            (8..64).contains(&small),
-            "{small} small turns until demotion"
-        );
+        let small = (1..).find(|_| meter.handle_turn(&OPTIONS, 100).is_some()).unwrap();
+        assert!((8..64).contains(&small), "{small} small turns until demotion");
         let mut moved = 0;
         while meter.handle_turn(&OPTIONS, 64_000) != Some(Switch::Promote) {
             moved += 64_000;
@@ -125,10 +116,7 @@ mod tests {
 
     #[test]
     fn nothing_is_promoted_when_switched_off_and_huge_readings_do_no_harm() {
-        let off = MeterOptions {
-            enabled: false,
-            ..OPTIONS
-        };
+        let off = MeterOptions { enabled: false, ..OPTIONS };
         let mut meter = Meter::default();
         assert!((0..1000).all(|_| meter.handle_turn(&off, usize::MAX).is_none()));
     }

@@ -64,13 +64,8 @@ pub enum ConnectFailure {
 
 impl ConnectFailure {
     /// Every failure, in the order of their numbers.
-    pub const ALL: [Self; 5] = [
-        Self::Refused,
-        Self::Unreachable,
-        Self::TimedOut,
-        Self::Resources,
-        Self::Other,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::Refused, Self::Unreachable, Self::TimedOut, Self::Resources, Self::Other];
 
     /// The label of the metrics.
     #[must_use]
@@ -125,11 +120,7 @@ impl Exchange {
     /// A connection that may try `retries` further servers.
     #[must_use]
     pub const fn new(retries: u32) -> Self {
-        Self {
-            state: State::New,
-            retries_left: retries,
-            tried: Vec::new(),
-        }
+        Self { state: State::New, retries_left: retries, tried: Vec::new() }
     }
 
     /// The server that the connection goes to or is being made to.
@@ -237,6 +228,7 @@ impl Exchange {
 }
 
 #[cfg(test)]
+#[expect(clippy::wildcard_enum_match_arm, reason = "the table names what matters")]
 mod tests {
     use super::super::super::balance::Policy;
     use super::*;
@@ -261,10 +253,7 @@ mod tests {
     /// An exchange in a state, with one further server to try.
     fn in_state(state: State) -> (Exchange, Balancer) {
         let mut balancer = Balancer::new(Policy::RoundRobin, 2, 0);
-        let exchange = Exchange {
-            state,
-            ..Exchange::new(1)
-        };
+        let exchange = Exchange { state, ..Exchange::new(1) };
         if exchange.server().is_some() {
             assert_eq!(balancer.pick(&[]), Some(0));
         }

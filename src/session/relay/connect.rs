@@ -33,18 +33,13 @@ impl Relay {
         let socket = match context.reactor.driver().socket(&address) {
             Ok(socket) => socket,
             Err(source) => {
-                let error = NetworkError {
-                    op: Operation::Socket,
-                    peer: address,
-                    source,
-                };
+                let error = NetworkError { op: Operation::Socket, peer: address, source };
                 return Some(self.connect_failed(context, error));
             }
         };
         context.reactor.driver().configure(socket, &stream);
         self.connecting_since = context.now();
-        self.server()
-            .connect(&mut context.reactor, key, socket, address);
+        self.server().connect(&mut context.reactor, key, socket, address);
         self.common.arm(context, key, timeout);
         None
     }
@@ -62,9 +57,7 @@ impl Relay {
             StreamEvent::Starved => context.starved.push_back((key, CLIENT)),
             StreamEvent::Broken(_) => self.advance(context, key, Event::ClientReset),
             StreamEvent::Connected => {
-                let took = context
-                    .now()
-                    .saturating_duration_since(self.connecting_since);
+                let took = context.now().saturating_duration_since(self.connecting_since);
                 context.histograms.connect.record(took);
                 context.stats().upstreams[self.upstream].connected.add(1);
                 self.advance(context, key, Event::Connected);
@@ -74,11 +67,7 @@ impl Relay {
                 let source = if expired { Errno::ETIMEDOUT } else { errno };
                 let server = self.exchange.server().unwrap_or(0);
                 let peer = context.options.upstreams[self.upstream].servers[server];
-                let error = NetworkError {
-                    op: Operation::Connect,
-                    peer,
-                    source,
-                };
+                let error = NetworkError { op: Operation::Connect, peer, source };
                 let event = self.connect_failed(context, error);
                 self.advance(context, key, event);
             }
@@ -120,11 +109,7 @@ impl Relay {
                 return;
             }
             Ok(Parsed::Complete { header, consumed }) => {
-                if let Source::Inet {
-                    source,
-                    destination,
-                } = header.source
-                {
+                if let Source::Inet { source, destination } = header.source {
                     extra.client = Some(SocketAddress::inet(source));
                     extra.destination = Some(SocketAddress::inet(destination));
                 }
@@ -147,18 +132,13 @@ impl Relay {
         context: &mut Context<D>,
         version: Version,
     ) -> Vec<u8> {
-        let known = self
-            .extra
-            .as_ref()
-            .map(|extra| (extra.client, extra.destination));
+        let known = self.extra.as_ref().map(|extra| (extra.client, extra.destination));
         let (client, destination) = known.unwrap_or_default();
         let driver = context.reactor.driver();
         let fd = self.streams[CLIENT.index()].fd();
         let client = client.or_else(|| fd.and_then(|fd| driver.peer_address(fd).ok()));
         let destination = destination.or_else(|| fd.and_then(|fd| driver.local_address(fd).ok()));
-        let pair = client
-            .and_then(|client| client.ip())
-            .zip(destination.and_then(|to| to.ip()));
+        let pair = client.and_then(|client| client.ip()).zip(destination.and_then(|to| to.ip()));
         let mut header = Vec::new();
         match version {
             Version::V1 => proxy_protocol::write_v1(&pair, &mut header),
@@ -179,6 +159,7 @@ impl Relay {
     }
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the kernel has too many error numbers")]
 fn failure_of(errno: Errno) -> ConnectFailure {
     match errno {
         // A unix socket that is not there refuses as one that nobody listens on does; one with a

@@ -31,10 +31,9 @@ impl Relay {
         }
         let source = lane.other().index();
         let direction = &self.directions[source];
-        !(self.streams[lane.index()].is_drained()
-            && self.streams[source].is_receiving()
-            && !direction.has_ended()
-            && !direction.is_promoting())
+        let waits_for_drain = direction.has_ended() || direction.is_promoting();
+        let is_paused = !self.streams[source].is_receiving();
+        waits_for_drain || is_paused || !self.streams[lane.index()].is_drained()
     }
 
     /// The turn's end: everything that this turn has brought is sent, and what comes next is
@@ -108,9 +107,8 @@ impl Relay {
         let ends = both(&mut self.streams, lane);
         let direction = &mut self.directions[lane.index()];
         let Context { reactor, pipes, .. } = context;
-        let pumped = direction
-            .pump(reactor, key, ends, pipes, budget)
-            .map_err(|broken| match broken {
+        let pumped =
+            direction.pump(reactor, key, ends, pipes, budget).map_err(|broken| match broken {
                 Broken::Source(_) => lane,
                 Broken::Sink(_) => lane.other(),
             })?;
@@ -153,7 +151,11 @@ impl Relay {
             return;
         }
         let options = context.options.relay.meter;
-        let switch = self.meters[lane.index()].handle_turn(&options, fresh);
+        // Behind a slow receiver one buffer is read at a time: a full one says that more waits.
+        let is_cut = self.streams[lane.other().index()].is_congested()
+            && fresh >= context.options.relay.buffer_size;
+        let weight = if is_cut { fresh.max(options.mean_min as usize) } else { fresh };
+        let switch = self.meters[lane.index()].handle_turn(&options, weight);
         if switch == Some(Switch::Promote) {
             direction.promote(&mut context.reactor, key, &mut self.streams[lane.index()]);
         }
