@@ -7,7 +7,7 @@
 #[path = "sim/harness.rs"]
 mod harness;
 
-use harness::{Plan, Scenario, for_each_seed};
+use harness::{Plan, Scenario, for_each_seed, for_some_seeds};
 use ringway::ring::sim::Faults;
 use ringway::service::CloseReason;
 
@@ -39,6 +39,19 @@ fn a_relay_whose_peers_reset_at_any_time_delivers_no_wrong_byte_and_leaks_nothin
         scenario.run();
         scenario.assert_prefixes();
         scenario.assert_clean();
+    });
+}
+
+#[test]
+fn starved_connections_are_all_fed_again_though_many_of_them_have_nothing_to_say() {
+    for_some_seeds(|seed| {
+        let faults = Faults { starve: 1000, ..Faults::NONE };
+        let mut scenario = Scenario::relay(seed, faults, Plan::crowd());
+        scenario.run_for(200);
+        scenario.set_faults(Faults::NONE);
+        scenario.run();
+        scenario.assert_clean();
+        assert_eq!(scenario.closed(CloseReason::IdleTimeout), scenario.connections());
     });
 }
 

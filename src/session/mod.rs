@@ -110,7 +110,8 @@ impl<D: Driver> Sessions<D> {
     /// # Errors
     /// Only when the driver is beyond use.
     pub fn wait(&mut self, batch: &mut Vec<Completion>) -> Result<(), DriverError> {
-        let busy = !self.context.dirty.is_empty();
+        let can_feed = !self.context.starved.is_empty() && self.context.reactor.free_buffers() > 0;
+        let busy = can_feed || !self.context.dirty.is_empty();
         self.context.reactor.turn(busy, batch)
     }
 

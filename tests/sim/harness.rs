@@ -22,11 +22,20 @@ const CONNECT: Duration = Duration::from_millis(50);
 
 /// Runs `test` with many seeds, and says which one failed.
 pub(crate) fn for_each_seed(test: impl Fn(u64) + std::panic::RefUnwindSafe) {
+    for_seeds(1, test);
+}
+
+/// The same with a tenth of the seeds, for long runs.
+pub(crate) fn for_some_seeds(test: impl Fn(u64) + std::panic::RefUnwindSafe) {
+    for_seeds(10, test);
+}
+
+fn for_seeds(share: u64, test: impl Fn(u64) + std::panic::RefUnwindSafe) {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     if let Some(seed) = number("RINGWAY_SIM_SEED") {
         return test(seed);
     }
-    for seed in 0..number("RINGWAY_SIM_RUNS").unwrap_or(2_000) {
+    for seed in 0..number("RINGWAY_SIM_RUNS").unwrap_or(2_000) / share {
         if let Err(panic) = std::panic::catch_unwind(|| test(seed)) {
             eprintln!(
                 "failed with this seed; replay: RINGWAY_SIM_SEED={seed} cargo test --test sim"
@@ -80,6 +89,11 @@ impl Plan {
             reads: 1000,
             ..Self::orderly(seed)
         }
+    }
+
+    /// Many more connections than buffers, all of them silent.
+    pub(crate) fn crowd() -> Self {
+        Self { connections: 40, ..Self::silent() }
     }
 
     /// Nobody says anything, or ends.
@@ -227,6 +241,15 @@ impl Scenario {
         self.hang();
     }
 
+    /// Runs for so many turns.
+    pub(crate) fn run_for(&mut self, turns: usize) {
+        (0..turns).for_each(|_| self.step());
+    }
+
+    pub(crate) fn set_faults(&mut self, faults: Faults) {
+        self.worker.sessions().reactor().driver().set_faults(faults);
+    }
+
     /// Runs for a while, then drains with a deadline.
     pub(crate) fn run_and_drain(&mut self) {
         for _ in 0..self.random.below(300) {
@@ -247,6 +270,7 @@ impl Scenario {
     fn drain(&mut self) {
         self.drained = true;
         let sessions = self.worker.sessions();
+        sessions.reactor().driver().wake();
         sessions.drain();
         let deadline = sessions.reactor().now() + Duration::from_millis(500);
         sessions.arm_shutdown(deadline);

@@ -4,7 +4,8 @@
 //! that fails can be run again. The other ends of its connections are *peers*, played by the test
 //! (see [`Sim::connect`], [`Sim::serve`]). Misuse that a real kernel would punish late (a close
 //! with operations in flight, a descriptor used after its close, two operations of one token) is
-//! a panic here.
+//! a panic here; so is work in a turn for which nothing has happened, because on a real kernel the
+//! worker would sleep on, and the work would wait for ever.
 
 mod calls;
 mod random;
@@ -86,6 +87,8 @@ pub struct Sim {
     posted: Vec<(u64, Completion)>,
     turn: u64,
     now: Instant,
+    /// The last wait would still be waiting on a real kernel.
+    asleep: bool,
     in_flight_max: usize,
     counters: DriverCounters,
 }
@@ -108,6 +111,7 @@ impl Sim {
             posted: Vec::new(),
             turn: 0,
             now: Instant::now(),
+            asleep: false,
             in_flight_max: 64 * 1024,
             counters: DriverCounters::default(),
         }
@@ -169,6 +173,11 @@ impl Sim {
     #[must_use]
     pub fn open(&self) -> usize {
         self.world.open()
+    }
+
+    /// Something from outside wakes the worker, as a message in its mailbox would.
+    pub fn wake(&mut self) {
+        self.asleep = false;
     }
 
     /// Sets the chances of faults.
@@ -363,6 +372,7 @@ impl Sim {
 
 impl Driver for Sim {
     fn push(&mut self, token: Token, op: Op) -> Result<(), Op> {
+        assert!(!self.asleep, "{op:?} is pushed in a turn that a real kernel would not have begun");
         if self.in_flight() >= self.in_flight_max || self.chance(self.faults.refuse) {
             return Err(op);
         }
@@ -373,6 +383,12 @@ impl Driver for Sim {
             assert!(self.world.is_open(fd), "{op:?} on a closed descriptor");
         }
         self.counters.submitted += 1;
+        // The kernel may take a buffer before it looks for data: idle receives starve too.
+        if matches!(op, Op::Receive { .. }) && self.chance(self.faults.starve) {
+            self.counters.starved += 1;
+            self.post(token, Outcome::Starved, false);
+            return Ok(());
+        }
         self.flying.push((token, op));
         Ok(())
     }
@@ -386,6 +402,8 @@ impl Driver for Sim {
             None => IDLE_STEP,
         };
         self.now += step;
+        let has_news = self.posted.iter().any(|(from, _)| *from <= self.turn);
+        self.asleep = !has_news && deadline.is_none_or(|deadline| deadline > self.now);
         Ok(())
     }
 
