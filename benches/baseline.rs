@@ -1,21 +1,31 @@
 //! Echo servers as one writes them with tokio and with tokio-uring, to be measured beside ours.
 //!
-//! - `baseline tokio LISTEN`
-//! - `baseline tokio-uring LISTEN`
+//! - `baseline tokio-echo LISTEN`
+//! - `baseline tokio-uring-echo LISTEN`
+#![allow(clippy::print_stdout, reason = "the usage")]
+
+use std::process::ExitCode;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio_uring::buf::BoundedBuf;
 
+const USAGE: &str = "usage: baseline tokio-echo|tokio-uring-echo LISTEN";
 const SIZE: usize = 16 * 1024;
 
-fn main() {
+fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args[..] {
-        ["tokio", listen] => tokio_echo(listen),
-        ["tokio-uring", listen] => tokio_uring_echo(listen),
+        ["tokio-echo", listen] => tokio_echo(listen),
+        ["tokio-uring-echo", listen] => tokio_uring_echo(listen),
         // Cargo runs benches without arguments, or with its own.
-        _ => eprintln!("see the top of benches/baseline.rs; scripts/compare.sh runs this"),
+        [] | ["--bench" | "--test", ..] => println!("{USAGE}"),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
     }
+    ExitCode::SUCCESS
 }
 
 fn tokio_echo(listen: &str) {
@@ -49,7 +59,6 @@ fn tokio_uring_echo(listen: &str) {
                 loop {
                     let (result, filled) = stream.read(buffer).await;
                     let Ok(count @ 1..) = result else { return };
-                    use tokio_uring::buf::BoundedBuf;
                     let (result, sent) = stream.write_all(filled.slice(..count)).await;
                     if result.is_err() {
                         return;

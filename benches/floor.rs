@@ -2,39 +2,55 @@
 //!
 //! - `floor echo LISTEN`: multishot receive into provided buffers, send straight from them
 //! - `floor relay LISTEN UPSTREAM`: the same between two sockets
-//! - `floor splice LISTEN UPSTREAM`: `splice(2)` through one pipe, driven by one-shot polls; one
-//!   connection at a time, one direction
+//! - `floor splice LISTEN UPSTREAM`: non-blocking `splice(2)` through a 1 MiB pipe a direction,
+//!   driven by one-shot polls
 //!
-//! They do what a benchmark needs and nothing more: no limits, no timeouts, no partial sends of
-//! small messages, no errors but by panic.
+//! They move bytes correctly and in order, pass a half-close on and close what has ended. They
+//! have no limits, no timeouts and no back-pressure: a slow receiver starves the others.
 #![allow(unsafe_code, reason = "the floor is raw io_uring")]
 #![allow(
     clippy::cast_possible_truncation,
-    clippy::multiple_unsafe_ops_per_block,
-    reason = "it is to be read beside the kernel's manual, with no more words than that needs"
+    reason = "sizes are constants; user data is taken apart"
 )]
+#![allow(clippy::print_stdout, reason = "the usage, when cargo runs it as a bench")]
 
+use std::collections::VecDeque;
 use std::net::{TcpListener, TcpStream};
 use std::os::fd::{AsRawFd, IntoRawFd, RawFd};
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 use io_uring::types::{BufRingEntry, Fd};
-use io_uring::{IoUring, cqueue, opcode, squeue};
+use io_uring::{CompletionQueue, IoUring, SubmissionQueue, Submitter, cqueue, opcode, squeue};
 
+const USAGE: &str = "usage: floor echo LISTEN | floor relay|splice LISTEN UPSTREAM";
 const BUFFERS: u16 = 256;
 const SIZE: usize = 16 * 1024;
 const PIPE: usize = 1 << 20;
+/// After so much in one round there is often more.
+const MUCH: usize = 64 * 1024;
 
-fn main() {
+// What an operation was is in the upper half of its user data, the descriptor in the lower.
+const ACCEPT: u32 = 0;
+const RECEIVE: u32 = 1;
+const SEND: u32 = 2;
+const POLL: u32 = 3;
+
+fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args[..] {
-        ["echo", listen] => Loop::new(listen, None).run(),
-        ["relay", listen, upstream] => Loop::new(listen, Some(upstream.to_owned())).run(),
-        ["splice", listen, upstream] => splice(listen, upstream),
+        ["echo", listen] => Copy::new(&mut ring(), listen, None).run(),
+        ["relay", listen, upstream] => Copy::new(&mut ring(), listen, Some(upstream)).run(),
+        ["splice", listen, upstream] => Splice::new(&mut ring(), listen, upstream).run(),
         // Cargo runs benches without arguments, or with its own.
-        _ => eprintln!("see the top of benches/floor.rs; scripts/compare.sh runs this"),
+        [] | ["--bench" | "--test", ..] => println!("{USAGE}"),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
     }
+    ExitCode::SUCCESS
 }
 
 fn ring() -> IoUring {
@@ -50,209 +66,488 @@ fn ring() -> IoUring {
         .expect("Linux 6.6 or later")
 }
 
-const ACCEPT: u64 = 1 << 62;
-const SEND: u64 = 1 << 61;
-
-/// Echo and relay. The peer of descriptor `fd` is `peer[fd]`: itself, or the other socket.
-struct Loop {
-    ring: IoUring,
-    entries: *mut BufRingEntry,
-    tail: u16,
-    memory: *mut u8,
-    listener: TcpListener,
-    upstream: Option<String>,
-    peer: Vec<RawFd>,
-    pending: Vec<squeue::Entry>,
+fn listen(address: &str) -> TcpListener {
+    let listener = TcpListener::bind(address).expect("listen");
+    // Accepted sockets inherit it.
+    set_nodelay(listener.as_raw_fd());
+    listener
 }
 
-impl Loop {
-    fn new(listen: &str, upstream: Option<String>) -> Self {
-        let ring = ring();
-        let map = |len| {
-            let protection = libc::PROT_READ | libc::PROT_WRITE;
-            let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-            // SAFETY: a fresh anonymous mapping, never unmapped.
-            let base = unsafe { libc::mmap(std::ptr::null_mut(), len, protection, flags, -1, 0) };
-            assert_ne!(base, libc::MAP_FAILED);
-            base
-        };
-        let entries = map(usize::from(BUFFERS) * 16).cast::<BufRingEntry>();
-        let memory = map(usize::from(BUFFERS) * SIZE).cast::<u8>();
-        // SAFETY: the memory is page-aligned, large enough and lives for ever.
-        unsafe {
-            ring.submitter().register_buf_ring_with_flags(entries.addr() as u64, BUFFERS, 0, 0)
+fn set_nodelay(fd: RawFd) {
+    let on: libc::c_int = 1;
+    let size = size_of_val(&on) as libc::socklen_t;
+    let value = (&raw const on).cast();
+    // SAFETY: the option's value is an int that lives through the call.
+    let done = unsafe { libc::setsockopt(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, value, size) };
+    assert_eq!(done, 0, "nodelay");
+}
+
+/// On loopback a blocking connect only waits for room in the backlog.
+fn connect(upstream: &str) -> RawFd {
+    let stream = TcpStream::connect(upstream).expect("the upstream");
+    stream.set_nodelay(true).expect("nodelay");
+    stream.into_raw_fd()
+}
+
+fn shut(fd: RawFd, how: libc::c_int) {
+    // SAFETY: shutdown(2) takes no memory. It fails where the peer has gone, which is as good.
+    unsafe { libc::shutdown(fd, how) };
+}
+
+fn close(fd: RawFd) {
+    // SAFETY: only called with our own descriptors, once no operation uses them.
+    assert_eq!(unsafe { libc::close(fd) }, 0, "close");
+}
+
+fn last_errno() -> i32 {
+    std::io::Error::last_os_error().raw_os_error().unwrap_or_default()
+}
+
+/// The ring's two queues, and one system call a turn.
+struct Queues<'a> {
+    submitter: Submitter<'a>,
+    sq: SubmissionQueue<'a>,
+    cq: CompletionQueue<'a>,
+}
+
+impl<'a> Queues<'a> {
+    /// `flags` are for accepted sockets.
+    fn new(ring: &'a mut IoUring, listener: &TcpListener, flags: libc::c_int) -> Self {
+        let (submitter, sq, cq) = ring.split();
+        let mut this = Self { submitter, sq, cq };
+        let accept = opcode::AcceptMulti::new(Fd(listener.as_raw_fd()))
+            .flags(flags | libc::SOCK_CLOEXEC)
+            .build();
+        this.push(accept, ACCEPT, 0);
+        this
+    }
+
+    fn push(&mut self, entry: squeue::Entry, what: u32, fd: RawFd) {
+        let entry = entry.user_data(u64::from(what) << 32 | u64::from(fd.cast_unsigned()));
+        // SAFETY: entries point to the buffers, which are never unmapped.
+        while unsafe { self.sq.push(&entry) }.is_err() {
+            self.sq.sync();
+            self.submitter.submit().expect("enter");
+            self.sq.sync();
         }
-        .expect("a buffer ring");
-        let listener = TcpListener::bind(listen).expect("listen");
-        let (tail, peer, pending) = (0, Vec::new(), Vec::new());
-        let mut this = Self { ring, entries, tail, memory, listener, upstream, peer, pending };
+    }
+
+    /// Submits and waits; call it when the completion queue was found empty.
+    fn turn(&mut self) {
+        self.sq.sync();
+        match self.submitter.submit_and_wait(1) {
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => panic!("enter: {error}"),
+        }
+        self.sq.sync();
+        self.cq.sync();
+    }
+
+    fn next(&mut self) -> Option<(u32, RawFd, i32, u32)> {
+        let entry = self.cq.next()?;
+        let data = entry.user_data();
+        let fd = (data as u32).cast_signed();
+        Some(((data >> 32) as u32, fd, entry.result(), entry.flags()))
+    }
+}
+
+/// Provided buffers: memory and the ring that lends it to the kernel.
+struct Buffers {
+    entries: *mut BufRingEntry,
+    memory: *mut u8,
+    tail: u16,
+    /// Buffers that the kernel does not have.
+    held: u16,
+}
+
+impl Buffers {
+    fn new(ring: &IoUring) -> Self {
+        let entries = map(usize::from(BUFFERS) * size_of::<BufRingEntry>()).cast();
+        let memory = map(usize::from(BUFFERS) * SIZE).cast();
+        let mut this = Self { entries, memory, tail: 0, held: BUFFERS };
+        let base = this.entries.addr() as u64;
+        let submitter = ring.submitter();
+        // SAFETY: the memory is page-aligned, large enough and never unmapped.
+        unsafe { submitter.register_buf_ring_with_flags(base, BUFFERS, 0, 0) }.expect("buffers");
         (0..BUFFERS).for_each(|bid| this.give(bid));
         this.publish();
         this
     }
 
+    fn at(&self, bid: u16, offset: u32) -> *const u8 {
+        let position = usize::from(bid) * SIZE + offset as usize;
+        // SAFETY: within the mapping: `bid` is below BUFFERS, `offset` below SIZE.
+        unsafe { self.memory.add(position) }
+    }
+
     fn give(&mut self, bid: u16) {
-        // SAFETY: masked to the ring's size; only we write entries.
-        let entry = unsafe { &mut *self.entries.add(usize::from(self.tail & (BUFFERS - 1))) };
-        // SAFETY: bid is below BUFFERS.
-        let address = unsafe { self.memory.add(usize::from(bid) * SIZE) };
-        entry.set_addr(address.addr() as u64);
+        let address = self.at(bid, 0).addr() as u64;
+        // SAFETY: masked to the ring's size.
+        let entry = unsafe { self.entries.add(usize::from(self.tail & (BUFFERS - 1))) };
+        // SAFETY: the kernel reads no entry at or behind the tail.
+        let entry = unsafe { &mut *entry };
+        entry.set_addr(address);
         entry.set_len(SIZE as u32);
         entry.set_bid(bid);
         self.tail = self.tail.wrapping_add(1);
+        self.held -= 1;
     }
 
     fn publish(&self) {
-        // SAFETY: the tail is a part of the registered ring.
-        let tail = unsafe { AtomicU16::from_ptr(BufRingEntry::tail(self.entries).cast_mut()) };
+        // SAFETY: `entries` is the registered ring.
+        let tail = unsafe { BufRingEntry::tail(self.entries) };
+        // SAFETY: the tail is aligned, lives as long as the ring, and is only accessed atomically.
+        let tail = unsafe { AtomicU16::from_ptr(tail.cast_mut()) };
         tail.store(self.tail, Ordering::Release);
     }
+}
 
-    fn receive(&mut self, fd: RawFd) {
-        let entry = opcode::RecvMulti::new(Fd(fd), 0).build().user_data(fd as u64);
-        self.pending.push(entry);
+fn map(len: usize) -> *mut libc::c_void {
+    let protection = libc::PROT_READ | libc::PROT_WRITE;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: a fresh anonymous mapping, never unmapped.
+    let base = unsafe { libc::mmap(std::ptr::null_mut(), len, protection, flags, -1, 0) };
+    assert_ne!(base, libc::MAP_FAILED);
+    base
+}
+
+/// A part of a buffer that is still to be sent.
+struct Part {
+    bid: u16,
+    offset: u32,
+    len: u32,
+}
+
+/// A socket of `Copy`: what it sends, and what is armed on it. An echo is its own peer.
+#[derive(Default)]
+struct Socket {
+    peer: RawFd,
+    queue: VecDeque<Part>,
+    sending: bool,
+    receiving: bool,
+    /// Its peer's stream has ended: shut down when the queue is empty.
+    ending: bool,
+    shut: bool,
+    broken: bool,
+}
+
+/// Echo and relay. Sockets are found by descriptor, which is closed when nothing is in flight on
+/// it or on its peer: so no completion meets a successor.
+struct Copy<'a> {
+    queues: Queues<'a>,
+    buffers: Buffers,
+    _listener: TcpListener,
+    upstream: Option<String>,
+    sockets: Vec<Socket>,
+    starved: Vec<RawFd>,
+}
+
+impl<'a> Copy<'a> {
+    fn new(ring: &'a mut IoUring, address: &str, upstream: Option<&str>) -> Self {
+        let buffers = Buffers::new(ring);
+        let listener = listen(address);
+        Self {
+            // Blocking sockets: on others the ring would answer EAGAIN instead of waiting.
+            queues: Queues::new(ring, &listener, 0),
+            buffers,
+            _listener: listener,
+            upstream: upstream.map(str::to_owned),
+            sockets: Vec::new(),
+            starved: Vec::new(),
+        }
+    }
+
+    fn run(&mut self) {
+        loop {
+            self.queues.turn();
+            while let Some((what, fd, result, flags)) = self.queues.next() {
+                match what {
+                    ACCEPT => {
+                        assert!(cqueue::more(flags), "the accept lives on");
+                        self.open(result);
+                    }
+                    RECEIVE => self.received(fd, result, flags),
+                    _ => self.sent(fd, result),
+                }
+            }
+            self.buffers.publish();
+            if !self.starved.is_empty() && self.buffers.held < BUFFERS {
+                for fd in std::mem::take(&mut self.starved) {
+                    self.receive(fd);
+                }
+            }
+        }
     }
 
     fn open(&mut self, fd: RawFd) {
-        let nodelay = |fd| {
-            let on: libc::c_int = 1;
-            // SAFETY: the option's value is an int that lives through the call.
-            unsafe {
-                libc::setsockopt(
-                    fd,
-                    libc::IPPROTO_TCP,
-                    libc::TCP_NODELAY,
-                    (&raw const on).cast(),
-                    4,
-                )
-            };
-        };
-        nodelay(fd);
+        assert!(fd >= 0, "accept");
         let other = match &self.upstream {
             None => fd,
-            Some(upstream) => TcpStream::connect(upstream).expect("the upstream").into_raw_fd(),
+            Some(upstream) => connect(upstream),
         };
-        nodelay(other);
         let most = fd.max(other) as usize + 1;
-        if self.peer.len() < most {
-            self.peer.resize(most, -1);
+        if self.sockets.len() < most {
+            self.sockets.resize_with(most, Socket::default);
         }
-        self.peer[fd as usize] = other;
-        self.peer[other as usize] = fd;
+        for (one, peer) in [(other, fd), (fd, other)] {
+            let queue = std::mem::take(&mut self.sockets[one as usize].queue);
+            self.sockets[one as usize] = Socket { peer, queue, ..Socket::default() };
+        }
         self.receive(fd);
         if other != fd {
             self.receive(other);
         }
     }
 
-    fn run(mut self) {
-        let listener = self.listener.as_raw_fd();
-        self.pending.push(opcode::AcceptMulti::new(Fd(listener)).build().user_data(ACCEPT));
-        let mut batch: Vec<(u64, i32, u32)> = Vec::new();
-        loop {
-            for entry in self.pending.drain(..) {
-                // SAFETY: entries point to the buffers, which live for ever.
-                unsafe { self.ring.submission().push(&entry) }.expect("room");
-            }
-            self.ring.submit_and_wait(1).expect("enter");
-            let completions = self.ring.completion();
-            batch.extend(completions.map(|cqe| (cqe.user_data(), cqe.result(), cqe.flags())));
-            let done = std::mem::take(&mut batch);
-            for &(data, result, flags) in &done {
-                self.complete(data, result, flags);
-            }
-            batch = done;
-            batch.clear();
-            self.publish();
-        }
+    fn receive(&mut self, fd: RawFd) {
+        self.sockets[fd as usize].receiving = true;
+        let entry = opcode::RecvMulti::new(Fd(fd), 0).build();
+        self.queues.push(entry, RECEIVE, fd);
     }
 
-    fn complete(&mut self, data: u64, result: i32, flags: u32) {
-        if data == ACCEPT {
-            assert!(cqueue::more(flags), "the accept lives on");
-            self.open(result);
-        } else if data & SEND != 0 {
-            let len = (data >> 16) & 0xffff_ffff;
-            assert!(result < 0 || result as u64 == len, "small messages are sent whole");
-            self.give((data & 0xffff) as u16);
-        } else {
-            let fd = data as RawFd;
-            match (cqueue::buffer_select(flags), result) {
-                (Some(bid), 1..) => {
-                    // SAFETY: the buffer is ours until it is given back.
-                    let start = unsafe { self.memory.add(usize::from(bid) * SIZE) };
-                    let to = Fd(self.peer[fd as usize]);
-                    let data = SEND | (result as u64) << 16 | u64::from(bid);
-                    let entry = opcode::Send::new(to, start, result as u32)
-                        .flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL)
-                        .build();
-                    self.pending.push(entry.user_data(data));
+    fn received(&mut self, fd: RawFd, result: i32, flags: u32) {
+        let peer = self.sockets[fd as usize].peer;
+        if let Some(bid) = cqueue::buffer_select(flags) {
+            self.buffers.held += 1;
+            let target = &mut self.sockets[peer as usize];
+            if result > 0 && !target.broken {
+                let (offset, len) = (0, result.cast_unsigned());
+                target.queue.push_back(Part { bid, offset, len });
+                if !target.sending {
+                    self.send(peer);
                 }
-                (Some(bid), _) => self.give(bid),
-                (None, _) => {}
-            }
-            if !cqueue::more(flags) {
-                if result > 0 || result == -libc::ENOBUFS {
-                    self.receive(fd);
-                } else {
-                    // SAFETY: shutdown(2) takes no memory. The pair is left to the exit.
-                    unsafe { libc::shutdown(self.peer[fd as usize], libc::SHUT_RDWR) };
-                }
+            } else {
+                self.buffers.give(bid);
             }
         }
-    }
-}
-
-/// One connection after the other, one direction: socket, pipe, socket.
-fn splice(listen: &str, upstream: &str) {
-    let listener = TcpListener::bind(listen).expect("listen");
-    let mut ring = ring();
-    let mut ends = [0; 2];
-    // SAFETY: pipe2(2) writes two descriptors.
-    let made = unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_NONBLOCK) };
-    assert_eq!(made, 0);
-    // SAFETY: F_SETPIPE_SZ takes an integer.
-    assert!(unsafe { libc::fcntl(ends[1], libc::F_SETPIPE_SZ, PIPE as i32) } > 0);
-    for client in listener.incoming() {
-        let client = client.expect("accept");
-        let server = TcpStream::connect(upstream).expect("the upstream");
-        client.set_nonblocking(true).expect("non-blocking");
-        server.set_nonblocking(true).expect("non-blocking");
-        pump(&mut ring, client.as_raw_fd(), ends, server.as_raw_fd());
-        server.shutdown(std::net::Shutdown::Write).expect("shutdown");
-        wait_for(&mut ring, server.as_raw_fd(), libc::POLLRDHUP);
-    }
-}
-
-fn pump(ring: &mut IoUring, from: RawFd, [reader, writer]: [RawFd; 2], to: RawFd) {
-    let step = |from, to, max| {
-        let flags = libc::SPLICE_F_NONBLOCK | libc::SPLICE_F_MOVE;
-        let null = std::ptr::null_mut();
-        // SAFETY: null offsets: no memory of ours is touched.
-        unsafe { libc::splice(from, null, to, null, max, flags) }
-    };
-    loop {
-        let mut held = match step(from, writer, PIPE) {
-            0 => return,
-            moved if moved > 0 => moved as usize,
+        if cqueue::more(flags) {
+            return;
+        }
+        match result {
+            1.. => self.receive(fd),
+            // Still "receiving": it is armed again when there are buffers, not before.
+            _ if result == -libc::ENOBUFS => self.starved.push(fd),
             _ => {
-                wait_for(ring, from, libc::POLLIN | libc::POLLRDHUP);
-                continue;
+                self.sockets[fd as usize].receiving = false;
+                if result < 0 {
+                    self.fail(peer);
+                }
+                self.sockets[peer as usize].ending = true;
+                self.finish(peer);
             }
-        };
-        while held > 0 {
-            match step(reader, to, held) {
-                moved if moved > 0 => held -= moved as usize,
-                _ => wait_for(ring, to, libc::POLLOUT),
+        }
+    }
+
+    fn send(&mut self, fd: RawFd) {
+        let socket = &mut self.sockets[fd as usize];
+        let part = socket.queue.front().expect("something to send");
+        socket.sending = true;
+        let start = self.buffers.at(part.bid, part.offset);
+        let entry = opcode::Send::new(Fd(fd), start, part.len).flags(libc::MSG_NOSIGNAL).build();
+        self.queues.push(entry, SEND, fd);
+    }
+
+    fn sent(&mut self, fd: RawFd, result: i32) {
+        let socket = &mut self.sockets[fd as usize];
+        socket.sending = false;
+        if result < 0 {
+            self.fail(fd);
+        } else {
+            let part = socket.queue.front_mut().expect("it was sent from");
+            part.offset += result.cast_unsigned();
+            part.len -= result.cast_unsigned();
+            if part.len == 0 {
+                let bid = part.bid;
+                socket.queue.pop_front();
+                self.buffers.give(bid);
             }
+        }
+        if !self.sockets[fd as usize].queue.is_empty() {
+            self.send(fd);
+        } else if self.sockets[fd as usize].ending {
+            self.finish(fd);
+        }
+    }
+
+    /// Ends both streams of a pair; what is armed on them then completes.
+    fn fail(&mut self, fd: RawFd) {
+        for one in [fd, self.sockets[fd as usize].peer] {
+            let socket = &mut self.sockets[one as usize];
+            socket.broken = true;
+            socket.ending = true;
+            // What a send in flight reads must stay until it completes.
+            let keep = usize::from(socket.sending);
+            let dropped: Vec<Part> = socket.queue.drain(keep.min(socket.queue.len())..).collect();
+            dropped.iter().for_each(|part| self.buffers.give(part.bid));
+            shut(one, libc::SHUT_RDWR);
+        }
+    }
+
+    /// Passes the end of a stream on, and closes the pair when both ends are through.
+    fn finish(&mut self, fd: RawFd) {
+        let socket = &mut self.sockets[fd as usize];
+        let is_through = socket.queue.is_empty() && !socket.sending;
+        if is_through && !socket.shut {
+            socket.shut = true;
+            shut(fd, libc::SHUT_WR);
+        }
+        let peer = socket.peer;
+        let pair = [fd, peer];
+        if pair.iter().all(|&one| self.is_done(one)) {
+            close(fd);
+            if peer != fd {
+                close(peer);
+            }
+        }
+    }
+
+    fn is_done(&self, fd: RawFd) -> bool {
+        let socket = &self.sockets[fd as usize];
+        socket.ending && !socket.sending && !socket.receiving && socket.queue.is_empty()
+    }
+}
+
+/// One direction of a spliced pair: socket, pipe, socket. At most one poll is armed for it.
+#[derive(Default)]
+struct Direction {
+    to: RawFd,
+    pipe: [RawFd; 2],
+    held: usize,
+    armed: bool,
+    ended: bool,
+}
+
+/// Directions are found by the descriptor they read from.
+struct Splice<'a> {
+    queues: Queues<'a>,
+    _listener: TcpListener,
+    upstream: String,
+    directions: Vec<Direction>,
+}
+
+impl<'a> Splice<'a> {
+    fn new(ring: &'a mut IoUring, address: &str, upstream: &str) -> Self {
+        let listener = listen(address);
+        Self {
+            queues: Queues::new(ring, &listener, libc::SOCK_NONBLOCK),
+            _listener: listener,
+            upstream: upstream.to_owned(),
+            directions: Vec::new(),
+        }
+    }
+
+    fn run(&mut self) {
+        loop {
+            self.queues.turn();
+            while let Some((what, fd, result, flags)) = self.queues.next() {
+                if what == ACCEPT {
+                    assert!(cqueue::more(flags), "the accept lives on");
+                    self.open(result);
+                } else {
+                    self.directions[fd as usize].armed = false;
+                    self.pump(fd);
+                }
+            }
+        }
+    }
+
+    fn open(&mut self, fd: RawFd) {
+        assert!(fd >= 0, "accept");
+        let other = connect(&self.upstream);
+        let nonblocking = libc::O_NONBLOCK | libc::O_RDWR;
+        // SAFETY: F_SETFL takes an integer.
+        assert_eq!(unsafe { libc::fcntl(other, libc::F_SETFL, nonblocking) }, 0);
+        let most = fd.max(other) as usize + 1;
+        if self.directions.len() < most {
+            self.directions.resize_with(most, Direction::default);
+        }
+        for (from, to) in [(fd, other), (other, fd)] {
+            self.directions[from as usize] =
+                Direction { to, pipe: open_pipe(), ..Direction::default() };
+            self.wait(from, from, libc::POLLIN | libc::POLLRDHUP);
+        }
+    }
+
+    /// `from` names the direction; the poll is for it or for the socket it writes to.
+    fn wait(&mut self, from: RawFd, fd: RawFd, events: libc::c_short) {
+        self.directions[from as usize].armed = true;
+        let entry = opcode::PollAdd::new(Fd(fd), u32::from(events.cast_unsigned())).build();
+        self.queues.push(entry, POLL, from);
+    }
+
+    /// Moves what there is. After much there is often more, so it is tried at once; after little a
+    /// poll is cheaper than a splice that finds nothing.
+    fn pump(&mut self, from: RawFd) {
+        let direction = &mut self.directions[from as usize];
+        let (to, [reader, writer]) = (direction.to, direction.pipe);
+        if direction.ended {
+            return self.close_when_quiet(from);
+        }
+        loop {
+            if direction.held == 0 {
+                match splice(from, writer, PIPE) {
+                    Ok(0) => {
+                        shut(to, libc::SHUT_WR);
+                        direction.ended = true;
+                        return self.close_when_quiet(from);
+                    }
+                    Ok(moved) => direction.held = moved,
+                    Err(libc::EAGAIN) => break,
+                    Err(_) => return self.fail(from),
+                }
+            }
+            let much = direction.held >= MUCH;
+            while direction.held > 0 {
+                match splice(reader, to, direction.held) {
+                    Ok(moved) => direction.held -= moved,
+                    Err(libc::EAGAIN) => return self.wait(from, to, libc::POLLOUT),
+                    Err(_) => return self.fail(from),
+                }
+            }
+            if !much {
+                break;
+            }
+        }
+        self.wait(from, from, libc::POLLIN | libc::POLLRDHUP);
+    }
+
+    /// Ends both directions; the polls that are armed then complete.
+    fn fail(&mut self, from: RawFd) {
+        let to = self.directions[from as usize].to;
+        for fd in [from, to] {
+            self.directions[fd as usize].ended = true;
+            shut(fd, libc::SHUT_RDWR);
+        }
+        self.close_when_quiet(from);
+    }
+
+    fn close_when_quiet(&mut self, from: RawFd) {
+        let to = self.directions[from as usize].to;
+        let pair = [from, to].map(|fd| &self.directions[fd as usize]);
+        if pair.iter().all(|one| one.ended && !one.armed) {
+            pair.iter().flat_map(|one| one.pipe).for_each(close);
+            close(from);
+            close(to);
         }
     }
 }
 
-fn wait_for(ring: &mut IoUring, fd: RawFd, events: libc::c_short) {
-    let entry = opcode::PollAdd::new(Fd(fd), events as u32).build();
-    // SAFETY: a poll points to no memory.
-    unsafe { ring.submission().push(&entry) }.expect("room");
-    ring.submit_and_wait(1).expect("enter");
-    assert_eq!(ring.completion().count(), 1);
+fn open_pipe() -> [RawFd; 2] {
+    let mut ends = [0; 2];
+    let flags = libc::O_NONBLOCK | libc::O_CLOEXEC;
+    // SAFETY: pipe2(2) writes two descriptors.
+    assert_eq!(unsafe { libc::pipe2(ends.as_mut_ptr(), flags) }, 0, "pipe");
+    // SAFETY: F_SETPIPE_SZ takes an integer. Where a user may not have so many pages the pipe
+    // stays small; that happens with many connections, never with the one of a bulk run.
+    unsafe { libc::fcntl(ends[1], libc::F_SETPIPE_SZ, PIPE as libc::c_int) };
+    ends
+}
+
+fn splice(from: RawFd, to: RawFd, max: usize) -> Result<usize, i32> {
+    let flags = libc::SPLICE_F_NONBLOCK | libc::SPLICE_F_MOVE;
+    let null = std::ptr::null_mut();
+    // SAFETY: null offsets: no memory of ours is touched.
+    let moved = unsafe { libc::splice(from, null, to, null, max, flags) };
+    usize::try_from(moved).map_err(|_| last_errno())
 }

@@ -1,65 +1,80 @@
 //! Load and upstreams for `scripts/compare.sh`: small programs that leave the core under test
-//! alone. Each prints one JSON object.
+//! alone. The loads print one JSON object when they are done.
 //!
-//! - `load answer LISTEN SIZE ANSWER`: answers every SIZE bytes with ANSWER bytes
-//! - `load pingpong TARGET CONNECTIONS SIZE ANSWER SECONDS`: each connection asks, waits, asks
-//! - `load sink LISTEN`: reads and discards; ends when the client does
-//! - `load bulk TARGET GIGABYTES`: sends so much over one connection, waits for the far end
+//! - `load pingpong --target ADDR [--connections 64] [--size 64] [--answer-size 64] [--seconds 2]`:
+//!   a closed loop: each connection asks, waits for the answer, asks again
+//! - `load answer LISTEN [--size 64] [--answer-size 64]`: answers every SIZE bytes
+//! - `load bulk --target ADDR [--gigabytes 4]`: sends so much over one connection and waits until
+//!   the far end has read all and closes
+//! - `load sink LISTEN`: reads and discards; prints an object for each connection that ended
+//! - `load idle --target ADDR [--connections 10000]`: opens and holds; prints "ready"; ends with
+//!   standard input
 //! - `load hold LISTEN`: accepts and holds
-//! - `load idle TARGET CONNECTIONS`: opens and holds, until standard input ends
-#![allow(
-    clippy::cast_possible_truncation,
-    clippy::print_stdout,
-    reason = "a load program: its output is its result, its numbers are small"
-)]
+#![allow(clippy::print_stdout, reason = "results and readiness go to standard output")]
 
-use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsFd;
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddrV4, TcpListener, TcpStream};
+use std::os::fd::{AsFd, AsRawFd};
+use std::process::ExitCode;
+use std::str::FromStr;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 use nix::sys::socket::{
-    AddressFamily, SockFlag, SockType, SockaddrIn, bind, connect, setsockopt, socket, sockopt,
+    AddressFamily, Backlog, MsgFlags, SockFlag, SockType, SockaddrIn, bind, connect, listen, recv,
+    setsockopt, socket, sockopt,
 };
 
-const PART: usize = 1 << 20;
+const USAGE: &str = "usage: load pingpong|bulk|idle --target ADDR [--connections N] [--size N] \
+                     [--answer-size N] [--seconds S] [--gigabytes G] | \
+                     load answer|sink|hold LISTEN [--size N] [--answer-size N]";
+/// Small enough to stay in the cache of the core, large enough to make few system calls.
+const PART: usize = 256 * 1024;
 const EVENTS: usize = 256;
-/// Connections from one source address: below the range of ephemeral ports.
-const PER_SOURCE: usize = 20_000;
+/// Connections from one source address: well below the number of ephemeral ports.
+const PER_SOURCE: usize = 5_000;
+/// Nanoseconds; a histogram that grew on the way would disturb what it measures.
+const LONGEST: u64 = 60_000_000_000;
+/// An answer later than this is an error.
+const PATIENCE: Duration = Duration::from_secs(5);
 
-fn main() {
+fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args[..] {
-        ["answer", listen, size, answer] => serve_answers(listen, number(size), number(answer)),
-        ["pingpong", target, connections, size, answer, seconds] => {
-            let plan = Plan {
-                connections: number(connections),
-                size: number(size),
-                answer: number(answer),
-                time: Duration::from_secs_f64(seconds.parse().expect("seconds")),
-            };
-            pingpong(address(target), &plan);
+        ["pingpong", ref options @ ..] => pingpong(target(options), &Plan::new(options)),
+        ["answer", address, ref options @ ..] => answer(address, &Plan::new(options)),
+        ["bulk", ref options @ ..] => bulk(target(options), option(options, "--gigabytes", 4.0)),
+        ["sink", address] => sink(address),
+        ["idle", ref options @ ..] => {
+            idle(target(options), option(options, "--connections", 10_000));
         }
-        ["sink", listen] => sink(listen),
-        ["bulk", target, gigabytes] => {
-            bulk(address(target), gigabytes.parse().expect("gigabytes"));
-        }
-        ["hold", listen] => hold(listen),
-        ["idle", target, connections] => idle(address(target), number(connections)),
+        ["hold", address] => hold(address),
         // Cargo runs benches without arguments, or with its own.
-        _ => eprintln!("see the top of benches/load.rs; scripts/compare.sh runs this"),
+        [] | ["--bench" | "--test", ..] => println!("{USAGE}"),
+        _ => {
+            eprintln!("{USAGE}");
+            return ExitCode::from(2);
+        }
     }
+    ExitCode::SUCCESS
 }
 
-fn number(text: &str) -> usize {
-    text.parse().expect("a number")
+fn option<T: FromStr>(options: &[&str], name: &str, default: T) -> T {
+    let Some(at) = options.iter().position(|&option| option == name) else {
+        return default;
+    };
+    let value = options.get(at + 1).and_then(|text| text.parse().ok());
+    value.unwrap_or_else(|| panic!("{name} needs a value; {USAGE}"))
 }
 
-fn address(text: &str) -> SocketAddr {
-    text.parse().expect("an address")
+fn target(options: &[&str]) -> SocketAddrV4 {
+    let none = SocketAddrV4::new(std::net::Ipv4Addr::UNSPECIFIED, 0);
+    let target = option(options, "--target", none);
+    assert_ne!(target, none, "--target is missing; {USAGE}");
+    target
 }
 
 /// What a closed loop does.
@@ -70,11 +85,17 @@ struct Plan {
     time: Duration,
 }
 
-/// A connection that waits for an answer.
-struct Caller {
-    stream: TcpStream,
-    missing: usize,
-    asked: Instant,
+impl Plan {
+    fn new(options: &[&str]) -> Self {
+        let plan = Self {
+            connections: option(options, "--connections", 64),
+            size: option(options, "--size", 64),
+            answer: option(options, "--answer-size", 64),
+            time: Duration::from_secs_f64(option(options, "--seconds", 2.0)),
+        };
+        assert!(plan.size > 0 && plan.answer > 0, "sizes are not 0");
+        plan
+    }
 }
 
 #[expect(clippy::disallowed_methods, reason = "a load generator measures time")]
@@ -82,147 +103,296 @@ fn now() -> Instant {
     Instant::now()
 }
 
-fn pingpong(target: SocketAddr, plan: &Plan) {
-    let epoll = Epoll::new(EpollCreateFlags::empty()).expect("epoll");
-    let question = vec![b'q'; plan.size];
-    let mut callers: Vec<Caller> = (0..plan.connections)
+/// A connection that sends `unsent` more bytes of its question and waits for `missing` of the
+/// answer.
+struct Caller {
+    stream: TcpStream,
+    unsent: usize,
+    missing: usize,
+    asked: Instant,
+    awaits_room: bool,
+}
+
+impl Caller {
+    fn open(target: SocketAddrV4) -> Self {
+        let stream = TcpStream::connect(target).expect("the target accepts");
+        stream.set_nodelay(true).expect("nodelay");
+        stream.set_nonblocking(true).expect("non-blocking");
+        Self { stream, unsent: 0, missing: 0, asked: now(), awaits_room: false }
+    }
+
+    fn ask(&mut self, plan: &Plan, time: Instant) {
+        self.unsent = plan.size;
+        self.missing = plan.answer;
+        self.asked = time;
+    }
+
+    /// Sends what has room. False when the connection is of no use any more.
+    fn send(&mut self, question: &[u8]) -> bool {
+        while self.unsent > 0 {
+            let rest = &question[question.len() - self.unsent..];
+            match self.stream.write(rest) {
+                Ok(sent) => self.unsent -= sent,
+                Err(error) => return error.kind() == ErrorKind::WouldBlock,
+            }
+        }
+        true
+    }
+
+    /// False on an end, an error, or more than was asked for.
+    fn receive(&mut self, buffer: &mut [u8]) -> bool {
+        match self.stream.read(buffer) {
+            Ok(got) => {
+                let fits = got > 0 && got <= self.missing;
+                self.missing = self.missing.saturating_sub(got);
+                fits
+            }
+            Err(error) => error.kind() == ErrorKind::WouldBlock,
+        }
+    }
+}
+
+struct Pingpong<'a> {
+    plan: &'a Plan,
+    epoll: Epoll,
+    question: Vec<u8>,
+    buffer: Vec<u8>,
+    times: Histogram<u64>,
+    errors: usize,
+}
+
+impl Pingpong<'_> {
+    /// Goes on with a caller that was woken up, or was just told to ask. False when it has failed.
+    fn go_on(&mut self, index: usize, caller: &mut Caller) -> bool {
+        if caller.unsent > 0 && !caller.send(&self.question) {
+            return false;
+        }
+        let awaits_room = caller.unsent > 0;
+        if awaits_room != caller.awaits_room {
+            caller.awaits_room = awaits_room;
+            let mut event = EpollEvent::new(interest(awaits_room), index as u64);
+            let changed = self.epoll.modify(caller.stream.as_fd(), &mut event);
+            changed.expect("epoll");
+        }
+        true
+    }
+
+    fn wake(&mut self, index: usize, caller: &mut Caller, has_data: bool) -> bool {
+        if has_data && !caller.receive(&mut self.buffer) {
+            return false;
+        }
+        if caller.missing == 0 && caller.unsent == 0 {
+            let time = now();
+            let took = (time - caller.asked).as_nanos();
+            let took = u64::try_from(took).unwrap_or(LONGEST);
+            self.times.saturating_record(took);
+            caller.ask(self.plan, time);
+        }
+        self.go_on(index, caller)
+    }
+
+    fn report(&self, elapsed: Duration) {
+        let micros = |quantile| self.times.value_at_quantile(quantile) as f64 / 1e3;
+        let seconds = elapsed.as_secs_f64();
+        println!(
+            "{{\"requests\":{},\"seconds\":{seconds},\"rps\":{:.1},\"p50_us\":{},\"p99_us\":{},\
+             \"max_us\":{},\"errors\":{}}}",
+            self.times.len(),
+            self.times.len() as f64 / seconds,
+            micros(0.5),
+            micros(0.99),
+            self.times.max() as f64 / 1e3,
+            self.errors,
+        );
+    }
+}
+
+fn interest(awaits_room: bool) -> EpollFlags {
+    if awaits_room { EpollFlags::EPOLLIN | EpollFlags::EPOLLOUT } else { EpollFlags::EPOLLIN }
+}
+
+fn pingpong(target: SocketAddrV4, plan: &Plan) {
+    let mut run = Pingpong {
+        plan,
+        epoll: Epoll::new(EpollCreateFlags::empty()).expect("epoll"),
+        question: vec![b'q'; plan.size],
+        buffer: vec![0; PART],
+        times: Histogram::new_with_bounds(1, LONGEST, 3).expect("bounds"),
+        errors: 0,
+    };
+    let mut callers: Vec<Option<Caller>> = (0..plan.connections)
         .map(|index| {
-            let stream = TcpStream::connect(target).expect("the target accepts");
-            stream.set_nodelay(true).expect("nodelay");
-            stream.set_nonblocking(true).expect("non-blocking");
-            let event = EpollEvent::new(EpollFlags::EPOLLIN, index as u64);
-            epoll.add(stream.as_fd(), event).expect("epoll");
-            Caller { stream, missing: plan.answer, asked: now() }
+            let caller = Caller::open(target);
+            let event = EpollEvent::new(interest(false), index as u64);
+            run.epoll.add(caller.stream.as_fd(), event).expect("epoll");
+            Some(caller)
         })
         .collect();
     let started = now();
-    for caller in &mut callers {
-        caller.stream.write_all(&question).expect("a short question");
-        caller.asked = now();
+    for (index, place) in callers.iter_mut().enumerate() {
+        let caller = place.as_mut().expect("just opened");
+        caller.ask(plan, now());
+        if !run.go_on(index, caller) {
+            run.errors += 1;
+            *place = None;
+        }
     }
-    let mut times: Histogram<u64> =
-        Histogram::new_with_bounds(1, 60_000_000_000, 3).expect("bounds");
     let mut events = [EpollEvent::empty(); EVENTS];
-    let mut buffer = vec![0; 1 << 16];
-    let mut errors = 0;
-    while started.elapsed() < plan.time && errors == 0 {
-        let count = epoll.wait(&mut events, EpollTimeout::from(100u16)).expect("epoll");
+    while started.elapsed() < plan.time && run.errors < plan.connections {
+        let timeout = EpollTimeout::from(100u16);
+        let count = run.epoll.wait(&mut events, timeout).expect("epoll");
         for event in &events[..count] {
-            let caller = &mut callers[usize::try_from(event.data()).expect("an index")];
-            match caller.stream.read(&mut buffer) {
-                Ok(0) | Err(_) => errors += 1,
-                Ok(got) => caller.missing = caller.missing.saturating_sub(got),
-            }
-            if caller.missing == 0 {
-                let time = now();
-                times.saturating_record(nanos(time - caller.asked));
-                caller.missing = plan.answer;
-                caller.asked = time;
-                caller.stream.write_all(&question).expect("a short question");
+            let index = usize::try_from(event.data()).expect("an index");
+            let place = &mut callers[index];
+            let caller = place.as_mut().expect("a closed socket has no events");
+            if !run.wake(index, caller, event.events() != EpollFlags::EPOLLOUT) {
+                run.errors += 1;
+                *place = None;
             }
         }
     }
-    let seconds = started.elapsed().as_secs_f64();
-    let micros = |quantile| times.value_at_quantile(quantile) as f64 / 1e3;
-    println!(
-        "{{\"requests\":{},\"seconds\":{seconds},\"p50_us\":{},\"p99_us\":{},\"errors\":{errors}}}",
-        times.len(),
-        micros(0.5),
-        micros(0.99)
-    );
+    let elapsed = started.elapsed();
+    // A connection that was left without an answer has failed too, though it never said so.
+    let late = |caller: &&Caller| caller.asked.elapsed() > PATIENCE.min(plan.time);
+    run.errors += callers.iter().flatten().filter(late).count();
+    run.report(elapsed);
 }
 
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+/// With room for a proxy that connects faster than we accept: the standard library asks for 128,
+/// and what overflows that comes back seconds later.
+fn open_listener(address: &str) -> TcpListener {
+    let listener = TcpListener::bind(address).expect("listen");
+    listen(&listener, Backlog::new(4096).expect("below the limit")).expect("listen");
+    listener
 }
 
-/// One thread, level-triggered: answers as soon as a whole question is there.
-fn serve_answers(listen: &str, size: usize, answer: usize) {
-    let listener = TcpListener::bind(listen).expect("listen");
+/// One thread, level-triggered: answers as soon as a whole question is there. Connections are
+/// found by descriptor.
+fn answer(address: &str, plan: &Plan) {
+    let listener = open_listener(address);
     let epoll = Epoll::new(EpollCreateFlags::empty()).expect("epoll");
-    const LISTENER: u64 = u64::MAX;
-    epoll.add(listener.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, LISTENER)).expect("epoll");
-    let text = vec![b'a'; answer];
+    let add = |socket: std::os::fd::BorrowedFd<'_>| {
+        let event = EpollEvent::new(EpollFlags::EPOLLIN, fd_data(&socket));
+        epoll.add(socket, event).expect("epoll");
+    };
+    add(listener.as_fd());
+    let text = vec![b'a'; plan.answer];
     let mut open: Vec<Option<(TcpStream, usize)>> = Vec::new();
     let mut events = [EpollEvent::empty(); EVENTS];
-    let mut buffer = vec![0; 1 << 16];
+    let mut buffer = vec![0; PART];
     loop {
         let count = epoll.wait(&mut events, EpollTimeout::NONE).expect("epoll");
         for event in &events[..count] {
-            if event.data() == LISTENER {
+            if event.data() == fd_data(&listener) {
                 let (stream, _) = listener.accept().expect("accept");
                 stream.set_nodelay(true).expect("nodelay");
-                let index = open.len() as u64;
-                epoll
-                    .add(stream.as_fd(), EpollEvent::new(EpollFlags::EPOLLIN, index))
-                    .expect("epoll");
-                open.push(Some((stream, 0)));
+                add(stream.as_fd());
+                let index = usize::try_from(fd_data(&stream)).expect("an index");
+                open.resize_with(open.len().max(index + 1), || None);
+                open[index] = Some((stream, 0));
                 continue;
             }
             let place = &mut open[usize::try_from(event.data()).expect("an index")];
-            let Some((stream, got)) = place else { continue };
-            match stream.read(&mut buffer) {
-                Ok(0) | Err(_) => *place = None,
-                Ok(count) => {
-                    *got += count;
-                    while *got >= size {
-                        *got -= size;
-                        if stream.write_all(&text).is_err() {
-                            break;
-                        }
-                    }
-                }
+            let (stream, got) = place.as_mut().expect("a closed socket has no events");
+            if !answer_once(stream, got, &mut buffer, plan.size, &text) {
+                *place = None;
             }
         }
     }
 }
 
-fn sink(listen: &str) {
-    let listener = TcpListener::bind(listen).expect("listen");
-    let mut buffer = vec![0; PART];
+fn fd_data(socket: &impl AsRawFd) -> u64 {
+    u64::from(socket.as_raw_fd().cast_unsigned())
+}
+
+/// The socket blocks: a caller reads what it has asked for.
+fn answer_once(
+    stream: &mut TcpStream,
+    got: &mut usize,
+    buffer: &mut [u8],
+    size: usize,
+    text: &[u8],
+) -> bool {
+    match stream.read(buffer) {
+        Ok(0) | Err(_) => return false,
+        Ok(count) => *got += count,
+    }
+    while *got >= size {
+        *got -= size;
+        if stream.write_all(text).is_err() {
+            return false;
+        }
+    }
+    true
+}
+
+fn sink(address: &str) {
+    let listener = open_listener(address);
     for stream in listener.incoming() {
-        let mut stream = stream.expect("accept");
-        while stream.read(&mut buffer).is_ok_and(|got| got > 0) {}
+        let stream = stream.expect("accept");
+        std::thread::spawn(move || discard(&stream));
     }
 }
 
-fn bulk(target: SocketAddr, gigabytes: f64) {
+/// With MSG_TRUNC TCP drops bytes without copying them, so that the core's time is the sender's.
+fn discard(stream: &TcpStream) {
+    let mut buffer = vec![0; 4 * PART];
+    let mut bytes = 0;
+    let error = loop {
+        match recv(stream.as_raw_fd(), &mut buffer, MsgFlags::MSG_TRUNC) {
+            Ok(0) => break None,
+            Ok(got) => bytes += got,
+            Err(Errno::EINTR) => {}
+            Err(error) => break Some(error),
+        }
+    };
+    let errors = u8::from(error.is_some());
+    println!("{{\"bytes\":{bytes},\"errors\":{errors}}}");
+}
+
+fn bulk(target: SocketAddrV4, gigabytes: f64) {
     let mut stream = TcpStream::connect(target).expect("the target accepts");
     let part = vec![b'b'; PART];
-    let parts = (gigabytes * 1e9 / PART as f64) as usize;
+    let mut bytes = 0;
     let started = now();
-    for _ in 0..parts {
+    while (bytes as f64) < gigabytes * 1e9 {
         stream.write_all(&part).expect("the target takes all");
+        bytes += part.len();
     }
     stream.shutdown(Shutdown::Write).expect("shutdown");
     let end = stream.read(&mut [0; 16]).expect("the far end closes");
-    assert_eq!(end, 0, "the far end says nothing");
     let seconds = started.elapsed().as_secs_f64();
-    println!("{{\"gigabytes\":{},\"seconds\":{seconds}}}", (parts * PART) as f64 / 1e9);
+    assert_eq!(end, 0, "the far end says nothing");
+    let gigabytes = bytes as f64 / 1e9;
+    println!(
+        "{{\"bytes\":{bytes},\"gigabytes\":{gigabytes},\"seconds\":{seconds},\"gb_per_s\":{:.4}}}",
+        gigabytes / seconds
+    );
 }
 
-fn hold(listen: &str) {
-    let listener = TcpListener::bind(listen).expect("listen");
+fn hold(address: &str) {
+    let listener = open_listener(address);
     let held: Vec<_> = listener.incoming().collect();
     drop(held);
 }
 
-/// Many connections need several source addresses: one has some 28,000 ports.
-fn idle(target: SocketAddr, connections: usize) {
-    let SocketAddr::V4(target) = target else { panic!("an IPv4 target") };
+fn idle(target: SocketAddrV4, connections: usize) {
+    let target = SockaddrIn::from(target);
     let mut held = Vec::with_capacity(connections);
     for number in 0..connections {
-        let source = [127, 0, 1, u8::try_from(1 + number / PER_SOURCE).expect("few sources")];
-        let stream = socket(AddressFamily::Inet, SockType::Stream, SockFlag::empty(), None)
-            .expect("a descriptor");
+        let host = u8::try_from(2 + number / PER_SOURCE).expect("few sources");
+        let source = SockaddrIn::new(127, 0, 0, host, 0);
+        let flags = SockFlag::SOCK_CLOEXEC;
+        let stream =
+            socket(AddressFamily::Inet, SockType::Stream, flags, None).expect("a descriptor");
+        // The port is chosen at connect(2), where only the pair of addresses must be new.
         setsockopt(&stream, sockopt::IpBindAddressNoPort, &true).expect("option");
-        let any = SockaddrIn::from(std::net::SocketAddrV4::new(source.into(), 0));
-        let raw = std::os::fd::AsRawFd::as_raw_fd(&stream);
-        bind(raw, &any).expect("a source address");
-        connect(raw, &SockaddrIn::from(target)).expect("the target accepts");
+        bind(stream.as_raw_fd(), &source).expect("a source address");
+        connect(stream.as_raw_fd(), &target).expect("the target accepts");
         held.push(stream);
     }
-    println!("{{\"connections\":{}}}", held.len());
+    println!("ready");
     std::io::stdout().flush().expect("standard output");
-    let _end = std::io::stdin().read(&mut [0]);
+    // Anything but its end is of no interest.
+    let _end = std::io::stdin().read_to_end(&mut Vec::new());
 }

@@ -2,6 +2,9 @@
 
 Called by scripts/compare.sh. The process under test has CPU 0 for itself; upstream and load share
 CPU 1. Each work is done by every server in turn, several rounds; medians are reported.
+
+A new work is a function that gives one round's figures, and an entry in WORKS; a new subcommand of
+the shell script is an entry in SCENARIOS.
 """
 
 import argparse
@@ -20,6 +23,9 @@ import time
 
 UNDER_TEST, OTHERS = {0}, {1}
 SIZE, ANSWER, CONNECTIONS = 100, 200, 64
+IDLE = 10_000
+# Descriptors of a server beside those of connections.
+SPARE = 500
 PAGE = "docs/benchmarks.md"
 
 
@@ -35,11 +41,13 @@ class Process:
     started = []
 
     def __init__(self, command, cpus, stdin=None, stdout=subprocess.DEVNULL):
+        self.name = os.path.basename(command[0])
+        self.errors = tempfile.TemporaryFile("w+")
         self.child = subprocess.Popen(
             command,
             stdin=stdin,
             stdout=stdout,
-            stderr=subprocess.DEVNULL,
+            stderr=self.errors,
             text=True,
             preexec_fn=lambda: os.sched_setaffinity(0, cpus),
         )
@@ -59,13 +67,22 @@ class Process:
         return pids
 
     def cpu_seconds(self):
-        """Of all threads of all processes, from the scheduler, in nanoseconds."""
-        total = 0
+        """Run time of all threads of all processes, also of threads that have ended.
+
+        This is the process's CPU clock: the sum that /proc/PID/task/*/schedstat gives, in
+        nanoseconds, but for threads that are gone, which only the clock still counts.
+        """
+        return sum(time.clock_gettime(~pid << 3 | 2) for pid in self.tree())
+
+    def user_and_system(self):
+        """Only good for the share of each: it is counted in ticks."""
+        user = system = 0
         for pid in self.tree():
-            for task in os.listdir(f"/proc/{pid}/task"):
-                with open(f"/proc/{pid}/task/{task}/schedstat") as stat:
-                    total += int(stat.read().split()[0])
-        return total / 1e9
+            with open(f"/proc/{pid}/stat") as stat:
+                fields = stat.read().rpartition(")")[2].split()
+            user += int(fields[11])
+            system += int(fields[12])
+        return user, system
 
     def memory_kib(self, key):
         total = 0
@@ -74,16 +91,44 @@ class Process:
                 total += sum(int(line.split()[1]) for line in status if line.startswith(key))
         return total
 
-    def stop(self):
-        if self.child.poll() is None:
-            self.child.send_signal(signal.SIGKILL if self.tree()[1:] == [] else signal.SIGTERM)
+    def descriptors(self):
+        return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in self.tree())
+
+    def complain(self, what):
+        self.errors.seek(0)
+        sys.exit(f"{self.name}: {what}\n{self.errors.read()[-2000:]}")
+
+    def wait_for_port(self, port):
+        for _ in range(500):
+            if self.child.poll() is not None:
+                self.complain("ended at once")
             try:
-                self.child.wait(5)
-            except subprocess.TimeoutExpired:
-                for pid in self.tree():
-                    os.kill(pid, signal.SIGKILL)
-                self.child.wait()
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                return
+            except OSError:
+                time.sleep(0.01)
+        self.complain(f"does not listen on port {port} after five seconds")
+
+    def stop(self):
         Process.started.remove(self)
+        pids = self.tree()
+        if self.child.poll() is None:
+            # What has children ends them itself, when asked; with the others there is no hurry to
+            # be polite.
+            self.child.send_signal(signal.SIGTERM if pids[1:] else signal.SIGKILL)
+        try:
+            self.child.wait(5)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            self.child.wait()
+            for pid in pids[1:]:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+        for stream in (self.child.stdin, self.child.stdout, self.errors):
+            if stream:
+                stream.close()
 
     @staticmethod
     def stop_all():
@@ -91,25 +136,18 @@ class Process:
             process.stop()
 
 
-def wait_for_port(port):
-    for _ in range(500):
-        try:
-            socket.create_connection(("127.0.0.1", port), 1).close()
-            return
-        except OSError:
-            time.sleep(0.01)
-    sys.exit(f"nothing listens on port {port} after five seconds")
-
-
 class Bench:
     """The programs, and a folder for their configurations."""
 
-    def __init__(self, options):
+    def __init__(self, options, bins):
         self.options = options
         self.folder = tempfile.mkdtemp(prefix="ringway-compare-")
-        self.bins = build()
+        self.bins = bins
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-        self.idle = min(10_000, (soft - 500) // 2)
+        self.connections_max = min(20_000, (soft - SPARE) // 2)
+        self.idle = min(IDLE, self.connections_max)
+        if self.idle < IDLE:
+            print(f"only {self.idle} idle connections: {soft} open files allowed", file=sys.stderr)
 
     def write(self, name, text):
         path = os.path.join(self.folder, name)
@@ -121,7 +159,8 @@ class Bench:
         """Starts a server under test on `port`; `upstream` is a port, or None for echo."""
         command = getattr(self, "command_" + name.replace("-", "_").replace(" ", "_"))
         process = Process(command(port, upstream), UNDER_TEST)
-        wait_for_port(port)
+        process.wait_for_port(port)
+        # What it does after its start is not what is measured.
         time.sleep(0.2)
         return process
 
@@ -146,7 +185,7 @@ protocol = "{'echo' if upstream is None else 'tcp'}"
         text = f"""
 global
     nbthread 1
-    maxconn {self.idle}
+    maxconn {self.connections_max}
     maxpipes 100
 defaults
     mode tcp
@@ -156,7 +195,7 @@ defaults
     option splice-auto
 listen t
     bind 127.0.0.1:{port}
-    maxconn {self.idle}
+    maxconn {self.connections_max}
     server s 127.0.0.1:{upstream}
 """
         return ["haproxy", "-db", "-f", self.write(f"{port}.cfg", text)]
@@ -166,13 +205,15 @@ listen t
 load_module /usr/lib/nginx/modules/ngx_stream_module.so;
 daemon off;
 worker_processes 1;
+worker_rlimit_nofile {2 * self.connections_max + SPARE};
 pid {self.folder}/{port}.pid;
 error_log {self.folder}/{port}.log;
-events {{ worker_connections {2 * self.idle + 100}; }}
+events {{ worker_connections 30000; }}
 stream {{
     server {{
         listen 127.0.0.1:{port} backlog=4096;
         proxy_pass 127.0.0.1:{upstream};
+        proxy_half_close on;
         tcp_nodelay on;
     }}
 }}
@@ -188,15 +229,16 @@ stream {{
         return [self.bins["floor"], "splice", f"127.0.0.1:{port}", f"127.0.0.1:{upstream}"]
 
     def command_tokio(self, port, _upstream):
-        return [self.bins["baseline"], "tokio", f"127.0.0.1:{port}"]
+        return [self.bins["baseline"], "tokio-echo", f"127.0.0.1:{port}"]
 
     def command_tokio_uring(self, port, _upstream):
-        return [self.bins["baseline"], "tokio-uring", f"127.0.0.1:{port}"]
+        return [self.bins["baseline"], "tokio-uring-echo", f"127.0.0.1:{port}"]
 
-    def load(self, *args):
-        command = [self.bins["load"], *map(str, args)]
+    def load(self, work, port, **options):
+        """Runs a load against a port to its end, and gives what it reports."""
+        command = [self.bins["load"], work, "--target", f"127.0.0.1:{port}"]
         done = subprocess.run(
-            command,
+            [*command, *flags(options)],
             stdout=subprocess.PIPE,
             text=True,
             check=True,
@@ -205,19 +247,50 @@ stream {{
         )
         return json.loads(done.stdout)
 
-    def upstream(self, *args):
+    def upstream(self, work, **options):
         port = free_port()
-        command = [self.bins["load"], args[0], f"127.0.0.1:{port}", *map(str, args[1:])]
-        process = Process(command, OTHERS)
-        wait_for_port(port)
+        command = [self.bins["load"], work, f"127.0.0.1:{port}", *flags(options)]
+        process = Process(command, OTHERS, stdout=subprocess.PIPE)
+        process.wait_for_port(port)
         return process, port
+
+
+def flags(options):
+    return [
+        text
+        for name, value in options.items()
+        for text in ("--" + name.replace("_", "-"), str(value))
+    ]
+
+
+class Usage:
+    """What a server has used between two moments."""
+
+    def __init__(self, server):
+        self.server = server
+        self.cpu = server.cpu_seconds()
+        self.user, self.system = server.user_and_system()
+
+    def figures(self, units):
+        server = self.server
+        if server.child.poll() is not None:
+            server.complain("ended under load")
+        cpu = server.cpu_seconds() - self.cpu
+        user, system = server.user_and_system()
+        user, system = user - self.user, system - self.system
+        return {
+            "cpu": cpu / units,
+            "user": 100 * user / max(user + system, 1),
+            "rss": server.memory_kib("VmHWM:") / 1024,
+        }
 
 
 def build():
     """Builds all, and finds the executables."""
     bins = {}
-    for what in (["--bins"], ["--benches"]):
-        command = ["cargo", "build", "--release", "--locked", *what]
+    # Of each kind only what was asked for: benches come with a harness in the program's name.
+    for option, kind in (("--bins", "bin"), ("--benches", "bench")):
+        command = ["cargo", "build", "--release", "--locked", option]
         subprocess.run(command, check=True)
         found = subprocess.run(
             [*command, "--quiet", "--message-format=json"],
@@ -228,7 +301,7 @@ def build():
         for line in found.stdout.splitlines():
             message = json.loads(line)
             kinds = message.get("target", {}).get("kind", [])
-            if message.get("executable") and ("bin" in kinds or "bench" in kinds):
+            if message.get("executable") and kind in kinds:
                 bins[message["target"]["name"]] = message["executable"]
     return bins
 
@@ -240,14 +313,13 @@ def bulk(bench, name):
     sink, upstream = bench.upstream("sink")
     port = free_port()
     server = bench.start(name, port, upstream)
-    before = server.cpu_seconds()
-    done = bench.load("bulk", f"127.0.0.1:{port}", bench.options.gigabytes)
-    used = server.cpu_seconds() - before
-    figures = {
-        "throughput": done["gigabytes"] / done["seconds"],
-        "cpu": used / done["gigabytes"],
-        "rss": server.memory_kib("VmHWM:") / 1024,
-    }
+    usage = Usage(server)
+    done = bench.load("bulk", port, gigabytes=bench.options.gigabytes)
+    figures = {"throughput": done["gb_per_s"], **usage.figures(done["gigabytes"])}
+    # The sink also tells of the connections that only asked whether somebody listens.
+    while json.loads(sink.child.stdout.readline() or '{"bytes": -1}')["bytes"] != done["bytes"]:
+        if sink.child.poll() is not None:
+            sink.complain("ended before it had all")
     server.stop()
     sink.stop()
     return figures
@@ -256,27 +328,28 @@ def bulk(bench, name):
 def pingpong(bench, name, upstream):
     port = free_port()
     server = bench.start(name, port, upstream)
-    answer = SIZE if upstream is None else ANSWER
-    target = f"127.0.0.1:{port}"
-    bench.load("pingpong", target, CONNECTIONS, SIZE, answer, 0.3)
-    before = server.cpu_seconds()
-    done = bench.load("pingpong", target, CONNECTIONS, SIZE, answer, bench.options.seconds)
-    used = server.cpu_seconds() - before
+    shape = {
+        "connections": CONNECTIONS,
+        "size": SIZE,
+        "answer_size": SIZE if upstream is None else ANSWER,
+    }
+    bench.load("pingpong", port, **shape, seconds=0.3)
+    usage = Usage(server)
+    done = bench.load("pingpong", port, **shape, seconds=bench.options.seconds)
     if done["errors"]:
-        sys.exit(f"{name}: the load met an error")
+        server.complain(f"{done['errors']} connections failed")
     figures = {
-        "throughput": done["requests"] / done["seconds"] / 1000,
-        "cpu": used / done["requests"] * 1e6,
+        "throughput": done["rps"] / 1000,
+        **usage.figures(done["requests"] / 1e6),
         "p50": done["p50_us"],
         "p99": done["p99_us"],
-        "rss": server.memory_kib("VmHWM:") / 1024,
     }
     server.stop()
     return figures
 
 
 def requests(bench, name):
-    answers, upstream = bench.upstream("answer", SIZE, ANSWER)
+    answers, upstream = bench.upstream("answer", size=SIZE, answer_size=ANSWER)
     figures = pingpong(bench, name, upstream)
     answers.stop()
     return figures
@@ -291,11 +364,20 @@ def idle(bench, name):
     port = free_port()
     server = bench.start(name, port, upstream)
     before = server.memory_kib("VmRSS:")
-    command = [bench.bins["load"], "idle", f"127.0.0.1:{port}", str(bench.idle)]
+    target = ["--target", f"127.0.0.1:{port}", "--connections", str(bench.idle)]
+    command = [bench.bins["load"], "idle", *target]
     load = Process(command, OTHERS, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    load.child.stdout.readline()
-    time.sleep(1)
-    figures = {"memory": (server.memory_kib("VmRSS:") - before) / bench.idle}
+    if load.child.stdout.readline() != "ready\n":
+        load.complain(f"not all connections to {name} were made")
+    # A connection counts when it has reached the upstream.
+    deadline = time.monotonic() + 20
+    while hold.descriptors() < bench.idle:
+        if time.monotonic() > deadline:
+            server.complain(f"relays fewer than {bench.idle} connections")
+        time.sleep(0.1)
+    time.sleep(0.5)
+    after = server.memory_kib("VmRSS:")
+    figures = {"memory": (after - before) / bench.idle, "resident": after / 1024}
     for process in (load, server, hold):
         process.stop()
     return figures
@@ -306,8 +388,10 @@ COLUMNS = {
     "cpu": None,
     "p50": "p50, us",
     "p99": "p99, us",
+    "user": "of it user, %",
     "rss": "peak RSS, MiB",
     "memory": "KiB resident per connection",
+    "resident": "resident, MiB",
 }
 
 WORKS = {
@@ -339,6 +423,9 @@ WORKS = {
     },
 }
 
+# What each subcommand of the shell script measures.
+SCENARIOS = {"tcp": ["bulk", "requests", "echo", "idle"]}
+
 
 def measure(bench, work):
     """All rounds of a work, the servers in turn; {server: {figure: [values]}}."""
@@ -361,6 +448,11 @@ def ratio(results, figure, over):
     return statistics.median(a / b for a, b in zip(own, other))
 
 
+def short(value):
+    """Three digits, never as a power of ten."""
+    return f"{value:.0f}" if value >= 100 else f"{value:#.3g}".rstrip(".")
+
+
 def table(work, results):
     figures = list(results["ringway"])
     main = "memory" if "memory" in figures else "cpu"
@@ -368,9 +460,9 @@ def table(work, results):
     head = ["", *titles, f"{'CPU' if main == 'cpu' else 'memory'}: Ringway / this", "spread"]
     rows = [head, ["---"] + ["---:"] * (len(head) - 1)]
     for name in work["servers"]:
-        values = [f"{median(results, name, figure):.3g}" for figure in figures]
+        values = [short(median(results, name, figure)) for figure in figures]
         all_values = results[name][main]
-        spread = f"{min(all_values):.3g} to {max(all_values):.3g}"
+        spread = f"{short(min(all_values))} to {short(max(all_values))}"
         rows.append([name, *values, f"{ratio(results, main, name):.2f}", spread])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
@@ -430,9 +522,12 @@ def write_page(bench, everything, seconds):
         "Ringway and its peers do the same work in one run, in turn, "
         f"{options.runs} rounds (idle: one); medians. One worker or thread each. The process under "
         "test has CPU 0, upstream and load (`benches/load.rs`) share CPU 1, all over loopback. CPU "
-        "is the run time of all threads of the process under test and its children, from the "
-        "scheduler (`/proc/PID/task/*/schedstat`), which includes the kernel's work on their "
-        "behalf. Ratios are medians of the rounds' own ratios. *spread* is the least and the most "
+        "is the run time of all threads of the process under test and its children, from their CPU "
+        "clocks, in nanoseconds; it includes the kernel's work on their behalf. Bulk ends when the "
+        "upstream has read all and closed; its count is checked. Idle memory is what is resident "
+        "more than before the connections: what a server sets aside at its start is not in it, "
+        "nor is the kernel's share. "
+        "Ratios are medians of the rounds' own ratios. *spread* is the least and the most "
         "of the figure that the ratio is made of: it tells how noisy the machine was. `floor` is a "
         "bare io_uring loop, `floor splice` a bare splice loop (`benches/floor.rs`); `tokio` and "
         "`tokio-uring` are echo servers as one writes them (`benches/baseline.rs`).",
@@ -441,7 +536,7 @@ def write_page(bench, everything, seconds):
         f"Peers: {version(['haproxy', '-v'])}; {version(['nginx', '-v'])}. "
         f"{options.gigabytes} GB per bulk run, {options.seconds} s per run of requests, "
         f"{bench.idle} idle connections"
-        + ("" if bench.idle == 10_000 else " (the limit of open files allows no more)")
+        + ("" if bench.idle == IDLE else " (the limit of open files allows no more)")
         + f". The run took {seconds:.0f} s.",
         "",
         "## Targets",
@@ -450,9 +545,10 @@ def write_page(bench, everything, seconds):
         "| --- | ---: | --- | --- |",
     ]
     for text, value, limit, reached in targets(everything):
-        lines.append(f"| {text} | {value:.2f} | {limit} | {'reached' if reached else '**missed**'} |")
+        verdict = "reached" if reached else "**missed**"
+        lines.append(f"| {text} | {value:.2f} | {limit} | {verdict} |")
     lines += ["", f"<!-- notes -->{notes()}<!-- /notes -->", ""]
-    for key, work in WORKS.items():
+    for key, work in ((key, WORKS[key]) for key in everything):
         lines += [f"## {work['title']}", "", table(work, everything[key]), ""]
     with open(PAGE, "w") as page:
         page.write("\n".join(lines))
@@ -460,25 +556,30 @@ def write_page(bench, everything, seconds):
 
 def main():
     parser = argparse.ArgumentParser(prog="scripts/compare.sh")
-    parser.add_argument("what", choices=["tcp"])
-    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("what", choices=list(SCENARIOS))
+    parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=2.0)
     parser.add_argument("--gigabytes", type=float, default=4.0)
     parser.add_argument("--only", choices=list(WORKS), help="one work; nothing is written")
     options = parser.parse_args()
-    bench = Bench(options)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    # Also where a shell started us with the interrupt ignored.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: sys.exit("interrupted"))
+    bench = Bench(options, build())
     started = time.monotonic()
     try:
-        chosen = {k: w for k, w in WORKS.items() if options.only in (None, k)}
         everything = {}
-        for key, work in chosen.items():
-            everything[key] = measure(bench, work)
-            print(f"\n{work['title']}\n{table(work, everything[key])}\n", flush=True)
+        for key in SCENARIOS[options.what]:
+            if options.only in (None, key):
+                work = WORKS[key]
+                everything[key] = measure(bench, work)
+                print(f"\n{work['title']}\n{table(work, everything[key])}\n", flush=True)
         if options.only is None:
             write_page(bench, everything, time.monotonic() - started)
             for text, value, limit, reached in targets(everything):
-                print(f"{'reached' if reached else 'MISSED '}  {value:5.2f}  {limit:12}  {text}")
+                print(f"{'reached' if reached else 'missed '}  {value:5.2f}  {limit:12}  {text}")
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"{os.path.basename(error.cmd[0])} failed: {error}")
     finally:
         Process.stop_all()
         shutil.rmtree(bench.folder, ignore_errors=True)
