@@ -1,0 +1,334 @@
+//! The client's end of a connection.
+
+use std::collections::VecDeque;
+
+use super::Code;
+use super::{
+    Command, FLAG_IDEMPOTENT, FLAG_LAST, Features, Frame, FrameError, GoAway, Header, Hello,
+    Reader, Version, header, parse_error,
+};
+
+/// How far the newest request may be ahead of the oldest open one, in windows: what bounds the
+/// memory that a request without an answer costs.
+const AHEAD_WINDOWS: usize = 16;
+
+/// What a client asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ClientOptions {
+    /// The highest version to offer.
+    pub highest: Version,
+    /// Requests that may be open.
+    pub window: u16,
+    /// The largest payload that it takes and sends.
+    pub max_payload: u16,
+    /// What it may ask.
+    pub features: Features,
+}
+
+impl Default for ClientOptions {
+    fn default() -> Self {
+        Self {
+            highest: Version::HIGHEST,
+            window: u16::MAX,
+            max_payload: super::PAYLOAD_MAX,
+            features: Features::ALL,
+        }
+    }
+}
+
+/// What was agreed on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ready {
+    /// The version of all frames that follow.
+    pub version: Version,
+    /// Requests that may be open.
+    pub window: u16,
+    /// The largest payload of a frame.
+    pub max_payload: u16,
+    /// What can be asked.
+    pub features: Features,
+}
+
+/// The client's end of a connection: writes requests, takes bytes, gives answers. `T` is what the
+/// caller knows an exchange by.
+///
+/// ```text
+///   ┌───────┐  hello()   ┌──────────┐  HELLO  ┌──────┐  GOAWAY  ┌───────┐  last answer
+///   │ fresh │ ─────────> │ greeting │ ──────> │ open │ ───────> │ going │ ────────────> closed
+///   └───────┘            └──────────┘         └──────┘          └───────┘
+/// ```
+///
+/// Calling order: [`Client::hello`]; [`Client::next`] for each piece of input until it gives
+/// `None`; [`Client::begin`] after [`ClientEvent::Ready`], while [`Client::can_begin`]. When the
+/// connection is lost, [`Client::take_open`] tells who gets no answer any more.
+#[derive(Debug)]
+pub struct Client<T> {
+    reader: Reader,
+    options: ClientOptions,
+    phase: Phase,
+    /// Requests from `first` on, in the order of their streams (numbers, in version 1).
+    pending: VecDeque<Pending<T>>,
+    first: u32,
+    open: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Fresh,
+    Greeting,
+    Open,
+    Going,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Pending<T> {
+    /// Who waits; nobody, when the caller gave up.
+    who: Option<T>,
+    command: Command,
+    done: bool,
+}
+
+/// What came.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ClientEvent<'a, T> {
+    /// The server agreed: requests may begin.
+    Ready(Ready),
+    /// A part of an answer.
+    Answer(Answer<'a, T>),
+    /// The server takes no new request. [`Client::take_after`] with its `last` gives those that it
+    /// has not carried out.
+    GoAway(GoAway<'a>),
+}
+
+/// A part of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answer<'a, T> {
+    /// Whose; nobody's, when the caller gave up.
+    pub who: Option<T>,
+    /// What the request was.
+    pub request: Command,
+    /// What kind of part.
+    pub command: Command,
+    /// What is in it.
+    pub payload: &'a [u8],
+    /// Whether it is the last one.
+    pub last: bool,
+}
+
+impl<T: Copy> Client<T> {
+    /// The end of a new connection.
+    #[must_use]
+    pub const fn new(options: ClientOptions) -> Self {
+        let reader = Reader::new(Version::V1, options.max_payload);
+        let pending = VecDeque::new();
+        Self { reader, options, phase: Phase::Fresh, pending, first: 1, open: 0 }
+    }
+
+    /// Writes the offer, the first frame of a connection.
+    pub fn hello(&mut self, out: &mut Vec<u8>) {
+        debug_assert_eq!(self.phase, Phase::Fresh, "HELLO is the first frame");
+        self.phase = Phase::Greeting;
+        let hello = Hello {
+            lowest: Version::LOWEST.number(),
+            highest: self.options.highest.number(),
+            chosen: 0,
+            window: self.options.window,
+            max_payload: self.options.max_payload,
+            features: self.options.features,
+        };
+        header::write(&Header::new(Version::V1, Command::HELLO), &hello.to_bytes(), out);
+    }
+
+    /// Whether a request may begin now.
+    #[must_use]
+    pub fn can_begin(&self) -> bool {
+        let window = usize::from(self.options.window);
+        self.phase == Phase::Open
+            && self.open < window
+            && self.pending.len() < window.saturating_mul(AHEAD_WINDOWS)
+            && self
+                .first
+                .checked_add(u32::try_from(self.pending.len()).unwrap_or(u32::MAX))
+                .is_some()
+    }
+
+    /// Whether the server has agreed, and takes requests.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.phase == Phase::Open
+    }
+
+    /// Requests without their last answer, those given up among them.
+    #[must_use]
+    pub const fn open(&self) -> usize {
+        self.open
+    }
+
+    /// The largest payload that a request may have.
+    #[must_use]
+    pub const fn max_payload(&self) -> u16 {
+        self.options.max_payload
+    }
+
+    /// Requests that may be open.
+    #[must_use]
+    pub const fn window(&self) -> u16 {
+        self.options.window
+    }
+
+    /// Writes a request; its stream, or number. `None`, with nothing written, when none may begin
+    /// now or the payload is too large.
+    pub fn begin(
+        &mut self,
+        command: Command,
+        idempotent: bool,
+        payload: &[u8],
+        who: T,
+        out: &mut Vec<u8>,
+    ) -> Option<u32> {
+        if !self.can_begin() || payload.len() > usize::from(self.options.max_payload) {
+            return None;
+        }
+        let stream = self.first.checked_add(u32::try_from(self.pending.len()).ok()?)?;
+        let mut header = Header::new(self.reader.version(), command);
+        if header.version == Version::V2 {
+            header.stream = stream;
+            header.flags = if idempotent { FLAG_LAST | FLAG_IDEMPOTENT } else { FLAG_LAST };
+        }
+        header::write(&header, payload, out);
+        self.pending.push_back(Pending { who: Some(who), command, done: false });
+        self.open += 1;
+        Some(stream)
+    }
+
+    /// Nobody waits for this request any more; its answer will be passed over.
+    pub fn give_up(&mut self, stream: u32) {
+        let place = stream.checked_sub(self.first).and_then(|place| usize::try_from(place).ok());
+        if let Some(pending) = place.and_then(|place| self.pending.get_mut(place)) {
+            pending.who = None;
+        }
+    }
+
+    /// Takes the next frame from `input`; `None` when there is no whole one.
+    ///
+    /// # Errors
+    /// What ends the connection.
+    #[inline]
+    pub fn next<'f, 'i: 'f>(
+        &'f mut self,
+        input: &mut &'i [u8],
+    ) -> Result<Option<ClientEvent<'f, T>>, FrameError> {
+        let Self { reader, options, phase, pending, first, open } = self;
+        let greeted = match *phase {
+            Phase::Fresh | Phase::Greeting => false,
+            Phase::Open | Phase::Going => true,
+        };
+        let version = reader.version();
+        if !greeted {
+            let Some(frame) = reader.next(input)? else {
+                return Ok(None);
+            };
+            let ready = agree(&frame, options)?;
+            reader.agree(ready.version, ready.max_payload);
+            *phase = Phase::Open;
+            return Ok(Some(ClientEvent::Ready(ready)));
+        }
+        let Some(frame) = reader.next(input)? else {
+            return Ok(None);
+        };
+        let Header { command, stream, .. } = frame.header;
+        let payload = frame.payload;
+        if command == Command::GOAWAY {
+            let Ok(going) = GoAway::parse(payload) else {
+                return Err(FrameError::UnexpectedAnswer { command, stream });
+            };
+            *phase = Phase::Going;
+            return Ok(Some(ClientEvent::GoAway(going)));
+        }
+        if command == Command::ERROR {
+            ends_connection(payload)?;
+        }
+        let place = match version {
+            Version::V1 => Some(0),
+            Version::V2 => stream.checked_sub(*first).and_then(|place| usize::try_from(place).ok()),
+        };
+        let asked = place.and_then(|place| pending.get_mut(place));
+        let Some(asked) = asked.filter(|asked| !asked.done && asked.command.takes(command)) else {
+            return Err(FrameError::UnexpectedAnswer { command, stream });
+        };
+        let last = command != Command::DATA;
+        let answer = Answer { who: asked.who, request: asked.command, command, payload, last };
+        if last {
+            asked.done = true;
+            *open -= 1;
+            while pending.front().is_some_and(|oldest| oldest.done) {
+                pending.pop_front();
+                *first += 1;
+            }
+        }
+        Ok(Some(ClientEvent::Answer(answer)))
+    }
+
+    /// The bytes have ended.
+    ///
+    /// # Errors
+    /// When they ended within a frame.
+    pub fn at_end(&self) -> Result<(), FrameError> {
+        self.reader.at_end()
+    }
+
+    /// Takes those who wait for an answer that will not come, into `lost`.
+    pub fn take_open(&mut self, lost: &mut Vec<T>) {
+        self.take_after(0, lost);
+    }
+
+    /// Takes those whose requests are later than `last`, into `lost`: a server that goes away has
+    /// not carried them out.
+    pub fn take_after(&mut self, last: u64, lost: &mut Vec<T>) {
+        let streams = u64::from(self.first)..;
+        let later = streams.zip(self.pending.iter_mut()).filter(|(stream, _)| *stream > last);
+        for (_, pending) in later {
+            if !pending.done {
+                pending.done = true;
+                self.open -= 1;
+                lost.extend(pending.who);
+            }
+        }
+    }
+}
+
+/// Reads the server's answer to HELLO.
+fn agree(frame: &Frame<'_>, options: &mut ClientOptions) -> Result<Ready, FrameError> {
+    let command = frame.header.command;
+    if command == Command::ERROR {
+        ends_connection(frame.payload)?;
+        let code = parse_error(frame.payload).map_or(Code::Internal.number(), |(code, _)| code);
+        return Err(FrameError::PeerError { code });
+    }
+    let hello = match Hello::parse(frame.payload) {
+        Ok(hello) if command == Command::HELLO => hello,
+        Ok(_) | Err(_) => return Err(FrameError::NoHello { command }),
+    };
+    let offered = Version::LOWEST.number()..=options.highest.number();
+    let version = Version::from_number(hello.chosen).filter(|_| offered.contains(&hello.chosen));
+    let Some(version) = version else {
+        let Hello { lowest, highest, .. } = hello;
+        return Err(FrameError::NoCommonVersion { lowest, highest });
+    };
+    options.window = options.window.min(hello.window);
+    options.max_payload = options.max_payload.min(hello.max_payload);
+    options.features = options.features.and(hello.features);
+    let ClientOptions { window, max_payload, features, .. } = *options;
+    Ok(Ready { version, window, max_payload, features })
+}
+
+/// Whether an ERROR's payload says that the connection is over.
+fn ends_connection(payload: &[u8]) -> Result<(), FrameError> {
+    match parse_error(payload) {
+        // In an answer, "shutting down" is about the request only.
+        Ok((code, _)) if code == Code::ShuttingDown.number() => Ok(()),
+        Ok((code, _)) if Code::ends_connection(code) => Err(FrameError::PeerError { code }),
+        Ok(_) => Ok(()),
+        Err(_) => Err(FrameError::PeerError { code: Code::None.number() }),
+    }
+}
