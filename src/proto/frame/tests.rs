@@ -320,7 +320,9 @@ fn an_answer_of_another_kind_ends_the_connection() {
 fn a_server_that_goes_away_says_what_it_has_not_done() {
     for version in [Version::V1, Version::V2] {
         let mut client = open_client(version, 8);
-        "abcd".chars().for_each(|who| drop(begin(&mut client, Command::ECHO, who)));
+        let begun: Vec<_> =
+            "abcd".chars().map(|who| begin(&mut client, Command::ECHO, who)).collect();
+        assert_eq!(begun, [Some(1), Some(2), Some(3), Some(4)]);
         let mut payload = Vec::new();
         GoAway::write(2, Code::ShuttingDown, "bye", &mut payload);
         let bytes = answer(version, 0, Command::GOAWAY, &payload);
