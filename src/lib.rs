@@ -30,6 +30,7 @@
 
 pub mod cli;
 pub mod config;
+pub mod fs;
 pub mod mem;
 pub mod net;
 pub mod proto;

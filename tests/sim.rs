@@ -4,6 +4,8 @@
 //! alone, and `RINGWAY_SIM_RUNS=N` says how many there are (2,000 of each kind by default).
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
+#[path = "sim/frames.rs"]
+mod frames;
 #[path = "sim/harness.rs"]
 mod harness;
 
@@ -105,6 +107,36 @@ fn a_drain_serves_what_was_accepted_and_cuts_the_rest_at_the_deadline() {
         let mut scenario = Scenario::relay(seed, Faults::ALL, Plan::orderly(seed));
         scenario.run_and_drain();
         scenario.assert_prefixes();
+        scenario.assert_clean();
+    });
+}
+
+#[test]
+fn every_frame_is_answered_once_and_rightly() {
+    for_each_seed(|seed| {
+        let mut scenario = frames::Local::new(seed, Faults::NONE);
+        scenario.run();
+        scenario.assert_answered(true);
+        scenario.assert_clean();
+    });
+}
+
+#[test]
+fn frames_under_all_faults_are_answered_once_and_rightly() {
+    for_each_seed(|seed| {
+        let mut scenario = frames::Local::new(seed, Faults::ALL);
+        scenario.run();
+        scenario.assert_answered(true);
+        scenario.assert_clean();
+    });
+}
+
+#[test]
+fn a_drain_answers_what_has_come_and_nothing_twice() {
+    for_each_seed(|seed| {
+        let mut scenario = frames::Local::new(seed, Faults::ALL);
+        scenario.run_and_drain();
+        scenario.assert_answered(false);
         scenario.assert_clean();
     });
 }

@@ -19,13 +19,23 @@ pub struct Buf {
 }
 
 enum Owner {
-    Pool { shared: Rc<Shared>, bid: u16 },
+    Pool {
+        shared: Rc<Shared>,
+        bid: u16,
+    },
     Heap(Rc<[u8]>),
+    /// A page that its worker uses again.
+    Page(Rc<Vec<u8>>),
 }
 
 impl Buf {
     pub(super) fn pooled(shared: Rc<Shared>, bid: u16, len: u32) -> Self {
         Self { owner: Owner::Pool { shared, bid }, start: 0, len }
+    }
+
+    pub(super) fn page(bytes: Rc<Vec<u8>>) -> Self {
+        let len = u32::try_from(bytes.len()).expect("a page is shorter than 4 GiB");
+        Self { owner: Owner::Page(bytes), start: 0, len }
     }
 
     /// A copy of `bytes` on the heap.
@@ -50,6 +60,19 @@ impl Buf {
         if self.is_pooled() { Self::copy_of(&self) } else { self }
     }
 
+    /// The bytes `from..to` of it, as another handle.
+    ///
+    /// # Panics
+    /// When they are not all within it.
+    #[must_use]
+    pub fn slice(&self, from: usize, to: usize) -> Self {
+        assert!(from <= to && to <= self.len(), "a slice within the buffer");
+        let mut slice = self.clone();
+        slice.advance(from);
+        slice.len = u32::try_from(to - from).expect("within the buffer");
+        slice
+    }
+
     /// Drops the first `count` bytes from the view.
     ///
     /// # Panics
@@ -69,6 +92,7 @@ impl Deref for Buf {
         match &self.owner {
             Owner::Pool { shared, bid } => shared.bytes(*bid, self.start, self.len),
             Owner::Heap(bytes) => &bytes[self.start as usize..][..self.len as usize],
+            Owner::Page(bytes) => &bytes[self.start as usize..][..self.len as usize],
         }
     }
 }
@@ -81,6 +105,7 @@ impl Clone for Buf {
                 Owner::Pool { shared: Rc::clone(shared), bid: *bid }
             }
             Owner::Heap(bytes) => Owner::Heap(Rc::clone(bytes)),
+            Owner::Page(bytes) => Owner::Page(Rc::clone(bytes)),
         };
         Self { owner, start: self.start, len: self.len }
     }
@@ -227,6 +252,8 @@ mod tests {
         buf.advance(4);
         assert!(buf.is_empty());
         assert_eq!(&*same, b"cdef");
+        assert_eq!(&*same.slice(1, 3), b"de");
+        assert!(same.slice(4, 4).is_empty());
         assert!(!format!("{same:?}").is_empty());
     }
 

@@ -6,12 +6,14 @@
 
 mod buf;
 mod map;
+mod page;
 mod pool;
 mod slab;
 mod span;
 
 pub use buf::{Buf, Outgoing, SEGMENTS_MAX};
 pub use map::Mapping;
+pub use page::{Page, Pages};
 pub use pool::Pool;
 pub use slab::{Key, Slab};
 pub use span::Span;

@@ -248,7 +248,8 @@ impl Stream {
             | Verb::Close
             | Verb::HandOff
             | Verb::Wake
-            | Verb::Arrival => StreamEvent::Quiet,
+            | Verb::Arrival
+            | Verb::Read => StreamEvent::Quiet,
         }
     }
 

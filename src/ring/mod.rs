@@ -50,6 +50,14 @@ pub enum Op {
         /// Only one receive, for a flow whose receiver is slow; else until told otherwise.
         once: bool,
     },
+    /// Read a file from `offset` on, into a pool buffer: [`Outcome::Received`], or
+    /// [`Outcome::Eof`] at its end.
+    Read {
+        /// A regular file.
+        file: Fd,
+        /// Where to begin, in bytes.
+        offset: u64,
+    },
     /// Send without waiting: what the socket does not take at once comes back with
     /// [`Outcome::Sent`]. At most one may be in flight per token.
     Send {
@@ -225,6 +233,13 @@ pub trait Syscalls {
     /// # Errors
     /// As `pipe2(2)`; `EMFILE` where descriptors are used up.
     fn pipe(&mut self, capacity: usize) -> Result<Pipe, Errno>;
+
+    /// Opens a regular file below the folder `root` to be read, and tells its length. Symbolic links
+    /// are not followed, and nothing outside of `root` is opened (`openat2(2)`, Linux 5.6).
+    ///
+    /// # Errors
+    /// As `openat2(2)`; `EISDIR` for what is no regular file.
+    fn open_below(&mut self, root: Fd, name: &str) -> Result<(Fd, u64), Errno>;
 
     /// Tells the peer that nothing more will be sent.
     ///

@@ -59,10 +59,12 @@ pub enum Verb {
     Wake = 9,
     /// A connection that another worker handed over.
     Arrival = 10,
+    /// [`Op::Read`](super::Op::Read).
+    Read = 11,
 }
 
 impl Verb {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Accept,
         Self::Receive,
         Self::Send,
@@ -74,6 +76,7 @@ impl Verb {
         Self::HandOff,
         Self::Wake,
         Self::Arrival,
+        Self::Read,
     ];
 }
 
@@ -135,7 +138,7 @@ mod tests {
     #[test]
     fn bits_that_are_no_token_unpack_to_none() {
         assert_eq!(Token::unpack(u64::MAX), None);
-        assert_eq!(Token::unpack(11 << 56), None, "no such verb");
+        assert_eq!(Token::unpack(12 << 56), None, "no such verb");
         assert_eq!(Token::unpack(2 << 48), None, "no such lane");
     }
 

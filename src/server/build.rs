@@ -17,7 +17,8 @@ use crate::ring::{Fd, SocketAddress, StreamOptions};
 use crate::service::balance::Policy;
 use crate::service::proxy::MeterOptions;
 use crate::session::{
-    Fleet, ListenerOptions, RelayOptions, ServiceOptions, SessionOptions, UpstreamOptions,
+    Fleet, HandlerFactory, ListenerOptions, RelayOptions, ServiceOptions, SessionOptions,
+    UpstreamOptions,
 };
 
 /// Operations in flight beyond those of connections: accepts, the mailbox, closes.
@@ -124,6 +125,7 @@ pub(super) fn sessions(
         relay: relay(&config.runtime),
         connections_max: connections_max(config),
         access_log: config.log.access,
+        handler: HandlerFactory::default(),
         fleet: Arc::clone(fleet),
         worker,
         hand_off_ratio: config.runtime.handoff_ratio,

@@ -19,6 +19,10 @@ pub enum CloseReason {
     ConnectFailed,
     /// The last server tried did not answer in time.
     ConnectTimeout,
+    /// The client broke a rule of its protocol, and was told which.
+    ProtocolError,
+    /// The client did not take its answers.
+    SlowReader,
     /// The listener had its maximum of connections: refused at once.
     TooManyConnections,
     /// Descriptors or memory ran out.
@@ -29,7 +33,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Finished,
         Self::ClientReset,
         Self::UpstreamReset,
@@ -38,6 +42,8 @@ impl CloseReason {
         Self::ProxyHeaderInvalid,
         Self::ConnectFailed,
         Self::ConnectTimeout,
+        Self::ProtocolError,
+        Self::SlowReader,
         Self::TooManyConnections,
         Self::Resources,
         Self::ShutdownTimeout,
@@ -61,6 +67,8 @@ impl CloseReason {
             Self::ProxyHeaderInvalid => "proxy_header_invalid",
             Self::ConnectFailed => "connect_failed",
             Self::ConnectTimeout => "connect_timeout",
+            Self::ProtocolError => "protocol_error",
+            Self::SlowReader => "slow_reader",
             Self::TooManyConnections => "too_many_connections",
             Self::Resources => "resources",
             Self::ShutdownTimeout => "shutdown_timeout",

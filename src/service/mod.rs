@@ -5,6 +5,8 @@
 
 pub mod balance;
 mod close;
+pub mod frame;
+pub mod handler;
 pub mod proxy;
 
 pub use close::CloseReason;

@@ -46,6 +46,7 @@ impl<D: Driver> Sessions<D> {
                 self.close_entrance(index);
             }
         }
+        self.drain_sessions();
         self.leave_fleet_if_drained();
     }
 

@@ -4,12 +4,13 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::{Due, Histograms, ListenerStats, SessionOptions, SessionStats, WorkerCell};
-use crate::mem::Key;
+use crate::mem::{Key, Pages};
 use crate::net::PipePool;
 use crate::ring::{Driver, Fd, Lane};
 use crate::runtime::Reactor;
 use crate::service::CloseReason;
 use crate::service::balance::Balancer;
+use crate::service::handler::Handler;
 
 /// Least time between two warnings of the same kind.
 const WARNING_INTERVAL: Duration = Duration::from_secs(1);
@@ -19,6 +20,9 @@ const WARNING_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) struct Context<D> {
     pub(super) reactor: Reactor<D, Due>,
     pub(super) pipes: PipePool,
+    pub(super) pages: Pages,
+    /// What a program adds to the built-in services.
+    pub(super) handler: Box<dyn Handler>,
     pub(super) balancers: Vec<Balancer>,
     /// Connections to be flushed at the end of the turn.
     pub(super) dirty: Vec<Key>,
@@ -44,6 +48,8 @@ impl<D: Driver> Context<D> {
         let relay = &options.relay;
         Self {
             pipes: PipePool::new(relay.pipes_idle_max, relay.pipe_capacity),
+            pages: Pages::default(),
+            handler: options.handler.make(options.worker),
             balancers,
             dirty: Vec::new(),
             flushing: Vec::new(),

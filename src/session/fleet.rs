@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 
-use super::SessionStats;
+use super::{ListenerStats, SessionStats};
 use crate::ring::Fd;
-use crate::runtime::{Gauge, LoopStats};
+use crate::runtime::{Counter, Gauge, LoopStats};
 
 /// Fewest connections more than the least loaded worker that make handing over worth its hop.
 const HAND_OFF_MARGIN: u64 = 8;
@@ -75,6 +75,28 @@ impl Fleet {
     #[must_use]
     pub fn listener_active(&self, listener: usize) -> u64 {
         self.cells.iter().map(|cell| cell.stats.listeners[listener].active.get()).sum()
+    }
+
+    /// The counters of all workers, as one JSON object: what STATS answers.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        let sum = |read: &dyn Fn(&ListenerStats) -> u64| -> u64 {
+            let listeners = self.cells.iter().flat_map(|cell| &cell.stats.listeners);
+            listeners.map(read).sum()
+        };
+        let requests = |stats: &ListenerStats| stats.frames.requests.iter().map(Counter::get).sum();
+        let text = format!(
+            "{{\"version\":\"{}\",\"workers\":{},\"connections_active\":{},\
+             \"connections_accepted\":{},\"received_bytes\":{},\"sent_bytes\":{},\
+             \"frame_requests\":{}}}",
+            env!("CARGO_PKG_VERSION"),
+            self.cells.len(),
+            sum(&|stats| stats.active.get()),
+            sum(&|stats| stats.accepted.get()),
+            sum(&|stats| stats.received.get()),
+            sum(&|stats| stats.sent.get()),
+            sum(&requests),
+        );
+        out.extend_from_slice(text.as_bytes());
     }
 
     /// The largest load divided by the mean load; 1 when all are equal or there is none.

@@ -18,24 +18,30 @@ mod common;
 mod context;
 mod echo;
 mod fleet;
+mod frame;
 mod options;
+mod outlet;
 mod relay;
 mod stats;
 
+use std::sync::Arc;
 use std::time::Instant;
 
 pub use self::fleet::{Fleet, WorkerCell};
 pub use self::options::{
-    ListenerOptions, RelayOptions, ServiceOptions, SessionOptions, UpstreamOptions,
+    Folder, FrameOptions, HandlerFactory, ListenerOptions, RelayOptions, ServiceOptions,
+    SessionOptions, UpstreamOptions,
 };
 pub use self::stats::{
-    Distribution, ErrorKind, Histograms, ListenerStats, RelayStats, SessionStats, UpstreamStats,
+    Distribution, ErrorKind, FrameStats, Histograms, ListenerStats, RelayStats, SessionStats,
+    UpstreamStats,
 };
 
 use self::accept::Entrance;
 use self::common::Common;
 use self::context::Context;
 use self::echo::Echo;
+use self::frame::Frames;
 use self::relay::Relay;
 use crate::mem::{Key, Slab};
 use crate::ring::{Completion, Driver, DriverError, Fd, Lane, Token, Verb};
@@ -59,6 +65,7 @@ pub enum Due {
 enum Session {
     Echo(Echo),
     Relay(Relay),
+    Frames(Frames),
 }
 
 /// All connections of one worker.
@@ -129,12 +136,16 @@ impl<D: Driver> Sessions<D> {
             | Verb::Connect
             | Verb::PollIn
             | Verb::PollOut
-            | Verb::Cancel => {
+            | Verb::Cancel
+            | Verb::Read => {
                 match self.slab.get_mut(key) {
                     Some(Session::Relay(relay)) => {
                         relay.handle(&mut self.context, key, completion);
                     }
                     Some(Session::Echo(echo)) => echo.handle(&mut self.context, key, completion),
+                    Some(Session::Frames(frames)) => {
+                        frames.handle(&mut self.context, key, completion)
+                    }
                     None => self.context.stats().stale.add(1),
                 }
                 self.remove_if_finished(key);
@@ -149,6 +160,7 @@ impl<D: Driver> Sessions<D> {
                 match self.slab.get_mut(key) {
                     Some(Session::Relay(relay)) => relay.handle_timeout(&mut self.context, key),
                     Some(Session::Echo(echo)) => echo.handle_timeout(&mut self.context, key),
+                    Some(Session::Frames(frames)) => frames.handle_timeout(&mut self.context, key),
                     None => {}
                 }
                 self.remove_if_finished(key);
@@ -167,6 +179,7 @@ impl<D: Driver> Sessions<D> {
             match self.slab.get_mut(key) {
                 Some(Session::Relay(relay)) => relay.flush(&mut self.context, key),
                 Some(Session::Echo(echo)) => echo.flush(&mut self.context, key),
+                Some(Session::Frames(frames)) => frames.flush(&mut self.context, key),
                 None => {}
             }
             self.remove_if_finished(key);
@@ -206,6 +219,7 @@ impl<D: Driver> Sessions<D> {
             match self.slab.get_mut(key) {
                 Some(Session::Relay(relay)) => relay.cut(&mut self.context, key),
                 Some(Session::Echo(echo)) => echo.cut(&mut self.context, key),
+                Some(Session::Frames(frames)) => frames.cut(&mut self.context, key),
                 None => {}
             }
             self.cut += 1;
@@ -217,6 +231,16 @@ impl<D: Driver> Sessions<D> {
     pub fn finish(&mut self) {
         let Context { pipes, reactor, .. } = &mut self.context;
         pipes.clear(reactor.driver());
+    }
+
+    /// Tells connections whose protocol knows an orderly end that it has come.
+    pub(super) fn drain_sessions(&mut self) {
+        let keys: Vec<Key> = self.slab.keys().collect();
+        for key in keys {
+            if let Some(Session::Frames(frames)) = self.slab.get_mut(key) {
+                frames.drain(&mut self.context, key);
+            }
+        }
     }
 
     /// Arms the shutdown's deadline.
@@ -233,10 +257,13 @@ impl<D: Driver> Sessions<D> {
             return;
         }
         let common = Common::new(context, listener);
-        let session = match context.options.listeners[listener].service {
+        let session = match &context.options.listeners[listener].service {
             ServiceOptions::Echo => Session::Echo(Echo::new(common, socket)),
             ServiceOptions::Tcp { upstream } => {
-                Session::Relay(Relay::new(context, common, socket, upstream))
+                Session::Relay(Relay::new(context, common, socket, *upstream))
+            }
+            ServiceOptions::Frame(options) => {
+                Session::Frames(Frames::new(common, socket, Arc::clone(options)))
             }
         };
         let Ok(key) = self.slab.insert(session) else {
@@ -248,6 +275,7 @@ impl<D: Driver> Sessions<D> {
         match self.slab.get_mut(key) {
             Some(Session::Relay(relay)) => relay.start(context, key),
             Some(Session::Echo(echo)) => echo.start(context, key),
+            Some(Session::Frames(frames)) => frames.start(context, key),
             None => {}
         }
         self.remove_if_finished(key);
@@ -257,6 +285,7 @@ impl<D: Driver> Sessions<D> {
         let finished = match self.slab.get(key) {
             Some(Session::Relay(relay)) => relay.is_finished(),
             Some(Session::Echo(echo)) => echo.is_finished(),
+            Some(Session::Frames(frames)) => frames.is_finished(),
             None => false,
         };
         if !finished {
@@ -265,6 +294,7 @@ impl<D: Driver> Sessions<D> {
         match self.slab.remove(key) {
             Some(Session::Relay(relay)) => relay.finish(&mut self.context, key),
             Some(Session::Echo(echo)) => echo.finish(&mut self.context, key),
+            Some(Session::Frames(frames)) => frames.finish(&mut self.context, key),
             None => {}
         }
     }
@@ -281,6 +311,7 @@ impl<D: Driver> Sessions<D> {
             match self.slab.get_mut(key) {
                 Some(Session::Relay(relay)) => relay.feed(&mut self.context, key, lane),
                 Some(Session::Echo(echo)) => echo.feed(&mut self.context, key),
+                Some(Session::Frames(frames)) => frames.feed(&mut self.context, key, lane),
                 None => {}
             }
         }

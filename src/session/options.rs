@@ -1,5 +1,6 @@
 //! How a worker's sessions are set up. Made by `server` from the configuration.
 
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +8,8 @@ use super::Fleet;
 use crate::proto::proxy_protocol::Version;
 use crate::ring::{Fd, SocketAddress, StreamOptions};
 use crate::service::balance::Policy;
+use crate::service::frame::FrameService;
+use crate::service::handler::{Handler, NoHandler};
 use crate::service::proxy::MeterOptions;
 
 /// All of one worker's setting.
@@ -26,6 +29,8 @@ pub struct SessionOptions {
     pub fleet: Arc<Fleet>,
     /// This worker's place in the fleet.
     pub worker: usize,
+    /// Makes what a program adds to the built-in services.
+    pub handler: HandlerFactory,
     /// Times the mean load above which new connections are handed over; `None`: never.
     pub hand_off_ratio: Option<f64>,
 }
@@ -50,7 +55,7 @@ pub struct ListenerOptions {
 }
 
 /// What a listener's connections are for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum ServiceOptions {
     /// Every byte goes back.
     Echo,
@@ -59,6 +64,66 @@ pub enum ServiceOptions {
         /// The upstream's number.
         upstream: usize,
     },
+    /// Requests of the framed protocol are answered.
+    Frame(Arc<FrameOptions>),
+}
+
+/// The framed protocol's built-in service.
+#[derive(Debug)]
+pub struct FrameOptions {
+    /// What it offers.
+    pub service: FrameService,
+    /// The folder of the files that it gives.
+    pub root: Option<Folder>,
+}
+
+/// A folder that files are served from; closed with its last use.
+#[derive(Debug)]
+pub struct Folder(OwnedFd);
+
+impl Folder {
+    /// An open folder.
+    #[must_use]
+    pub const fn new(folder: OwnedFd) -> Self {
+        Self(folder)
+    }
+
+    /// Its descriptor.
+    #[must_use]
+    pub fn fd(&self) -> Fd {
+        Fd(self.0.as_raw_fd())
+    }
+}
+
+/// Makes a worker's own [`Handler`].
+#[derive(Clone)]
+pub struct HandlerFactory(Arc<MakeHandler>);
+
+type MakeHandler = dyn Fn(usize) -> Box<dyn Handler> + Send + Sync;
+
+impl HandlerFactory {
+    /// A factory that calls `make` with the number of each worker, on that worker's thread.
+    pub fn new(make: impl Fn(usize) -> Box<dyn Handler> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(make))
+    }
+
+    /// The handler of one worker.
+    #[must_use]
+    pub fn make(&self, worker: usize) -> Box<dyn Handler> {
+        (self.0)(worker)
+    }
+}
+
+impl Default for HandlerFactory {
+    fn default() -> Self {
+        Self::new(|_worker| Box::new(NoHandler))
+    }
+}
+
+impl std::fmt::Debug for HandlerFactory {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("HandlerFactory")
+    }
 }
 
 /// An upstream.

@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use crate::proto::frame::Code;
 use crate::runtime::{Counter, Gauge};
 use crate::service::CloseReason;
+use crate::service::frame::Tally;
 use crate::service::proxy::ConnectFailure;
 
 /// Largest duration that a histogram tells apart, in microseconds: a day.
@@ -45,6 +47,40 @@ pub struct ListenerStats {
     pub received: Counter,
     /// Bytes sent to clients.
     pub sent: Counter,
+    /// Requests of the framed protocol.
+    pub frames: FrameStats,
+}
+
+/// Requests of the framed protocol, of one listener.
+#[derive(Debug)]
+pub struct FrameStats {
+    /// Requests, in the order of [`Tally::KINDS`].
+    pub requests: [Counter; Tally::KINDS.len()],
+    /// Errors told to clients, in the order of [`Code::ALL`].
+    pub errors: [Counter; Code::ALL.len()],
+}
+
+impl FrameStats {
+    const fn new() -> Self {
+        Self {
+            requests: [const { Counter::new() }; Tally::KINDS.len()],
+            errors: [const { Counter::new() }; Code::ALL.len()],
+        }
+    }
+
+    /// Adds what a connection counted.
+    pub fn add(&self, tally: &Tally) {
+        for (counter, count) in self.requests.iter().zip(tally.requests) {
+            if count > 0 {
+                counter.add(count.into());
+            }
+        }
+        if tally.has_errors {
+            for (counter, count) in self.errors.iter().zip(tally.errors) {
+                counter.add(count.into());
+            }
+        }
+    }
 }
 
 /// One upstream's counters.
@@ -135,6 +171,7 @@ impl ListenerStats {
             closed: [const { Counter::new() }; CloseReason::ALL.len()],
             received: Counter::new(),
             sent: Counter::new(),
+            frames: FrameStats::new(),
         }
     }
 }

@@ -209,6 +209,7 @@ impl Scenario {
             },
             connections_max: 100,
             access_log: false,
+            handler: ringway::session::HandlerFactory::default(),
             fleet: Arc::clone(&fleet),
             worker: 0,
             hand_off_ratio: None,

@@ -65,6 +65,9 @@ pub struct Ready {
 pub struct Client<T> {
     reader: Reader,
     options: ClientOptions,
+    version: Version,
+    /// What the reader has to be told before it reads on.
+    agreed: Option<Version>,
     phase: Phase,
     /// Requests from `first` on, in the order of their streams (numbers, in version 1).
     pending: VecDeque<Pending<T>>,
@@ -121,7 +124,16 @@ impl<T: Copy> Client<T> {
     pub const fn new(options: ClientOptions) -> Self {
         let reader = Reader::new(Version::V1, options.max_payload);
         let pending = VecDeque::new();
-        Self { reader, options, phase: Phase::Fresh, pending, first: 1, open: 0 }
+        Self {
+            reader,
+            options,
+            version: Version::V1,
+            agreed: None,
+            phase: Phase::Fresh,
+            pending,
+            first: 1,
+            open: 0,
+        }
     }
 
     /// Writes the offer, the first frame of a connection.
@@ -190,7 +202,7 @@ impl<T: Copy> Client<T> {
             return None;
         }
         let stream = self.first.checked_add(u32::try_from(self.pending.len()).ok()?)?;
-        let mut header = Header::new(self.reader.version(), command);
+        let mut header = Header::new(self.version, command);
         if header.version == Version::V2 {
             header.stream = stream;
             header.flags = if idempotent { FLAG_LAST | FLAG_IDEMPOTENT } else { FLAG_LAST };
@@ -218,18 +230,24 @@ impl<T: Copy> Client<T> {
         &'f mut self,
         input: &mut &'i [u8],
     ) -> Result<Option<ClientEvent<'f, T>>, FrameError> {
-        let Self { reader, options, phase, pending, first, open } = self;
+        let Self { reader, options, version, agreed, phase, pending, first, open } = self;
+        if let Some(version) = agreed.take() {
+            reader.agree(version, options.max_payload);
+        }
         let greeted = match *phase {
             Phase::Fresh | Phase::Greeting => false,
             Phase::Open | Phase::Going => true,
         };
-        let version = reader.version();
         if !greeted {
             let Some(frame) = reader.next(input)? else {
                 return Ok(None);
             };
+            if frame.header.command == Command::GOAWAY {
+                *phase = Phase::Going;
+                return go_away(&frame).map(Some);
+            }
             let ready = agree(&frame, options)?;
-            reader.agree(ready.version, ready.max_payload);
+            (*version, *agreed) = (ready.version, Some(ready.version));
             *phase = Phase::Open;
             return Ok(Some(ClientEvent::Ready(ready)));
         }
@@ -239,16 +257,13 @@ impl<T: Copy> Client<T> {
         let Header { command, stream, .. } = frame.header;
         let payload = frame.payload;
         if command == Command::GOAWAY {
-            let Ok(going) = GoAway::parse(payload) else {
-                return Err(FrameError::UnexpectedAnswer { command, stream });
-            };
             *phase = Phase::Going;
-            return Ok(Some(ClientEvent::GoAway(going)));
+            return go_away(&frame).map(Some);
         }
         if command == Command::ERROR {
             ends_connection(payload)?;
         }
-        let place = match version {
+        let place = match *version {
             Version::V1 => Some(0),
             Version::V2 => stream.checked_sub(*first).and_then(|place| usize::try_from(place).ok()),
         };
@@ -295,6 +310,13 @@ impl<T: Copy> Client<T> {
             }
         }
     }
+}
+
+/// Reads a GOAWAY.
+fn go_away<'a, T>(frame: &Frame<'a>) -> Result<ClientEvent<'a, T>, FrameError> {
+    let Header { command, stream, .. } = frame.header;
+    let going = GoAway::parse(frame.payload);
+    going.map(ClientEvent::GoAway).map_err(|_| FrameError::UnexpectedAnswer { command, stream })
 }
 
 /// Reads the server's answer to HELLO.

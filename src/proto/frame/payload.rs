@@ -1,6 +1,6 @@
 //! What is in the payloads of the protocol's own commands.
 
-use super::{Code, PAYLOAD_MAX, Version};
+use super::{Code, Version};
 
 /// Bytes of a HELLO's payload; more may follow in later versions, and are passed over.
 pub const HELLO_LEN: usize = 12;
@@ -8,6 +8,8 @@ pub const HELLO_LEN: usize = 12;
 pub const END_LEN: usize = 12;
 /// Longest name of a GET, and longest type of a MESSAGE, in bytes.
 pub const NAME_MAX: usize = 255;
+/// The least that a largest payload may be: room for every payload of a fixed size.
+pub const MAX_PAYLOAD_LEAST: u16 = 64;
 /// Longest text of an ERROR or GOAWAY that we send, in bytes.
 const TEXT_MAX: usize = 1024;
 /// Bytes of a GOAWAY's payload before its text.
@@ -33,9 +35,9 @@ pub enum PayloadError {
     /// A HELLO whose lowest version is above its highest, or 0.
     #[error("no range of versions")]
     Range,
-    /// A HELLO with no window, or with no room for a payload.
-    #[error("a window or a largest payload of 0")]
-    Zero,
+    /// A HELLO with no window, or with too little room for a payload.
+    #[error("a window of 0, or a largest payload below 64")]
+    Small,
 }
 
 /// What a peer can do, beside PING and ECHO: bits of a HELLO.
@@ -107,8 +109,8 @@ impl Hello {
         if lowest == 0 || lowest > highest {
             return Err(PayloadError::Range);
         }
-        if hello.window == 0 || hello.max_payload == 0 {
-            return Err(PayloadError::Zero);
+        if hello.window == 0 || hello.max_payload < MAX_PAYLOAD_LEAST {
+            return Err(PayloadError::Small);
         }
         Ok(hello)
     }
@@ -193,11 +195,12 @@ impl<'a> GoAway<'a> {
         })
     }
 
-    /// Writes its payload.
-    pub fn write(last: u64, code: Code, text: &str, out: &mut Vec<u8>) {
+    /// Writes its payload, of at most `max` bytes.
+    pub fn write(last: u64, code: Code, text: &str, max: u16, out: &mut Vec<u8>) {
         out.extend_from_slice(&last.to_be_bytes());
         out.extend_from_slice(&code.number().to_be_bytes());
-        out.extend_from_slice(shortened(text).as_bytes());
+        let room = usize::from(max).saturating_sub(GOAWAY_FIXED);
+        out.extend_from_slice(shortened(text, room).as_bytes());
     }
 }
 
@@ -212,10 +215,11 @@ pub fn parse_error(payload: &[u8]) -> Result<(u16, std::borrow::Cow<'_, str>), P
     }
 }
 
-/// Writes an ERROR's payload.
-pub fn write_error_payload(code: Code, text: &str, out: &mut Vec<u8>) {
+/// Writes an ERROR's payload, of at most `max` bytes.
+pub fn write_error_payload(code: Code, text: &str, max: u16, out: &mut Vec<u8>) {
     out.extend_from_slice(&code.number().to_be_bytes());
-    out.extend_from_slice(shortened(text).as_bytes());
+    let room = usize::from(max).saturating_sub(2);
+    out.extend_from_slice(shortened(text, room).as_bytes());
 }
 
 /// Reads a MESSAGE's payload: its type, and what it carries.
@@ -263,9 +267,8 @@ pub fn parse_name(payload: &[u8]) -> Result<&str, PayloadError> {
 }
 
 /// As much of a text as a payload takes.
-fn shortened(text: &str) -> &str {
-    const _: () = assert!(TEXT_MAX + GOAWAY_FIXED < PAYLOAD_MAX as usize, "a text fits a payload");
-    let mut end = text.len().min(TEXT_MAX);
+fn shortened(text: &str, room: usize) -> &str {
+    let mut end = text.len().min(TEXT_MAX).min(room);
     while !text.is_char_boundary(end) {
         end -= 1;
     }

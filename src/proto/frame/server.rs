@@ -172,7 +172,7 @@ impl Server {
     /// Answers a request with an error; the connection goes on.
     pub fn refuse(&self, stream: u32, code: Code, text: &str, out: &mut Vec<u8>) {
         let mut payload = Vec::with_capacity(2 + text.len());
-        write_error_payload(code, text, &mut payload);
+        write_error_payload(code, text, self.options.max_payload, &mut payload);
         self.answer(stream, Command::ERROR, &payload, out);
     }
 
@@ -183,7 +183,7 @@ impl Server {
             Version::V2 => self.last_stream.into(),
         };
         let mut payload = Vec::new();
-        GoAway::write(last, code, text, &mut payload);
+        GoAway::write(last, code, text, self.options.max_payload, &mut payload);
         self.answer(0, Command::GOAWAY, &payload, out);
     }
 
@@ -197,7 +197,7 @@ impl Server {
             hello(&hello_of(&self.options, 0), out);
         }
         let mut payload = Vec::new();
-        write_error_payload(code, &error.to_string(), &mut payload);
+        write_error_payload(code, &error.to_string(), self.options.max_payload, &mut payload);
         header::write(&Header::answer(version, Command::ERROR, 0), &payload, out);
     }
 }

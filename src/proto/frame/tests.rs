@@ -176,8 +176,8 @@ fn payloads_that_are_none_are_refused() {
     assert_eq!(Hello::parse(&[1; 11]), Err(short(11, 12)));
     assert_eq!(Hello::parse(&[0, 1, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0]), Err(PayloadError::Range));
     assert_eq!(Hello::parse(&[2, 1, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0]), Err(PayloadError::Range));
-    assert_eq!(Hello::parse(&[1, 1, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0]), Err(PayloadError::Zero));
-    assert_eq!(Hello::parse(&[1, 1, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]), Err(PayloadError::Zero));
+    assert_eq!(Hello::parse(&[1, 1, 0, 0, 0, 0, 0, 64, 0, 0, 0, 0]), Err(PayloadError::Small));
+    assert_eq!(Hello::parse(&[1, 1, 0, 0, 0, 1, 0, 63, 0, 0, 0, 0]), Err(PayloadError::Small));
     assert_eq!(End::parse(&[0; 11]), Err(short(11, 12)));
     assert_eq!(GoAway::parse(&[0; 9]), Err(short(9, 10)));
     assert_eq!(parse_error(&[0]), Err(short(1, 2)));
@@ -190,9 +190,12 @@ fn payloads_that_are_none_are_refused() {
     assert_eq!(message(&"x".repeat(256), b""), b"", "no name, no head");
     let long = "ü".repeat(2_000);
     let mut payload = Vec::new();
-    write_error_payload(Code::Internal, &long, &mut payload);
+    write_error_payload(Code::Internal, &long, PAYLOAD_MAX, &mut payload);
     let (code, text) = parse_error(&payload).unwrap();
     assert_eq!((code, text.len(), long.starts_with(&*text)), (0x2f, 1024, true));
+    payload.clear();
+    write_error_payload(Code::Internal, &long, 65, &mut payload);
+    assert_eq!(payload.len(), 64, "a character is not cut");
 }
 
 #[test]
@@ -324,7 +327,7 @@ fn a_server_that_goes_away_says_what_it_has_not_done() {
             "abcd".chars().map(|who| begin(&mut client, Command::ECHO, who)).collect();
         assert_eq!(begun, [Some(1), Some(2), Some(3), Some(4)]);
         let mut payload = Vec::new();
-        GoAway::write(2, Code::ShuttingDown, "bye", &mut payload);
+        GoAway::write(2, Code::ShuttingDown, "bye", PAYLOAD_MAX, &mut payload);
         let bytes = answer(version, 0, Command::GOAWAY, &payload);
         match client.next(&mut &*bytes).unwrap() {
             Some(ClientEvent::GoAway(going)) => assert_eq!((going.last, &*going.text), (2, "bye")),
@@ -349,6 +352,9 @@ fn errors_of_the_connection_end_it_on_the_client_too() {
     fresh.hello(&mut Vec::new());
     let none = FrameError::NoCommonVersion { lowest: 1, highest: 2 };
     assert_eq!(fresh.next(&mut &*vector("hello-none-in-common")), Err(none));
+    let mut fresh: Client<char> = Client::new(ClientOptions::default());
+    fresh.hello(&mut Vec::new());
+    assert!(matches!(fresh.next(&mut &*vector("goaway")), Ok(Some(ClientEvent::GoAway(_)))));
     let mut fresh: Client<char> = Client::new(ClientOptions::default());
     fresh.hello(&mut Vec::new());
     let other = FrameError::NoHello { command: Command::ECHO };

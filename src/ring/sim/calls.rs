@@ -39,6 +39,14 @@ impl Syscalls for Sim {
         Ok(Pipe { reader, writer, capacity })
     }
 
+    fn open_below(&mut self, _root: Fd, name: &str) -> Result<(Fd, u64), Errno> {
+        if self.chance(self.faults.descriptors) {
+            return Err(Errno::EMFILE);
+        }
+        let size = self.world.files.get(name).ok_or(Errno::ENOENT)?.len() as u64;
+        Ok((self.world.insert(Object::File(name.to_owned())), size))
+    }
+
     fn shutdown_write(&mut self, socket: Fd) -> Result<(), Errno> {
         self.world.shutdown_write(socket)
     }

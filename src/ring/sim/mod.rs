@@ -132,6 +132,12 @@ impl Sim {
         self.world.serve(address, behaviour);
     }
 
+    /// Puts a file where [`Syscalls::open_below`](super::Syscalls::open_below) finds it, whatever
+    /// the folder.
+    pub fn put_file(&mut self, name: &str, bytes: &[u8]) {
+        self.world.files.insert(name.to_owned(), bytes.to_vec());
+    }
+
     /// Peers that were connected to since the last call, with the address of each.
     pub fn take_accepted(&mut self) -> Vec<(SocketAddress, PeerId)> {
         std::mem::take(&mut self.world.accepted)
@@ -262,6 +268,7 @@ impl Sim {
             Op::HandOff { .. } => Outcome::Failed(Errno::EBADF),
             Op::Accept { .. }
             | Op::Receive { .. }
+            | Op::Read { .. }
             | Op::Connect { .. }
             | Op::PollIn { .. }
             | Op::PollOut { .. } => unreachable!("not immediate"),
@@ -286,6 +293,7 @@ impl Sim {
         match op {
             Op::Accept { listener } => self.attempt_accept(token, listener),
             Op::Receive { socket, once } => self.attempt_receive(token, socket, once),
+            Op::Read { file, offset } => self.attempt_read(token, file, offset),
             Op::Connect { socket, ref address } => match self.world.attempt(socket, address) {
                 Some(Ok(())) => self.post(token, Outcome::Connected, false),
                 Some(Err(errno)) => self.post(token, Outcome::Failed(errno), false),
@@ -361,6 +369,22 @@ impl Sim {
             }
         }
         self.flying.push((token, Op::Receive { socket, once }));
+    }
+
+    fn attempt_read(&mut self, token: Token, file: Fd, offset: u64) {
+        let available = self.world.file(file, offset).len();
+        if available == 0 {
+            return self.post(token, Outcome::Eof, false);
+        }
+        let starved = self.lent.is_empty() || self.chance(self.faults.starve);
+        let Some(bid) = (if starved { None } else { self.lent.pop_front() }) else {
+            self.counters.starved += 1;
+            return self.post(token, Outcome::Starved, false);
+        };
+        let count = self.some_of(available.min(self.pool.buffer_size() as usize));
+        let bytes = self.world.file(file, offset)[..count].to_vec();
+        let buf = self.pool.fill(bid, &bytes).expect("the buffer was lent");
+        self.post(token, Outcome::Received(buf), false);
     }
 
     fn close_checked(&mut self, fd: Fd) {
@@ -448,6 +472,7 @@ fn is_immediate(op: &Op) -> bool {
         | Op::HandOff { .. } => true,
         Op::Accept { .. }
         | Op::Receive { .. }
+        | Op::Read { .. }
         | Op::Connect { .. }
         | Op::PollIn { .. }
         | Op::PollOut { .. } => false,
@@ -459,6 +484,7 @@ fn descriptor(op: &Op) -> Option<Fd> {
     match op {
         Op::Accept { listener: fd }
         | Op::Receive { socket: fd, .. }
+        | Op::Read { file: fd, .. }
         | Op::Send { socket: fd, .. }
         | Op::Connect { socket: fd, .. }
         | Op::PollIn { fd }

@@ -38,6 +38,8 @@ pub(super) enum Object {
     },
     PipeReader(usize),
     PipeWriter(usize),
+    /// A file of this name.
+    File(String),
 }
 
 /// A connection between one of our sockets and a peer.
@@ -74,6 +76,7 @@ pub(super) struct World {
     tubes: Vec<Tube>,
     servers: BTreeMap<String, Behaviour>,
     pub(super) accepted: Vec<(SocketAddress, PeerId)>,
+    pub(super) files: BTreeMap<String, Vec<u8>>,
 }
 
 impl World {
@@ -133,7 +136,8 @@ impl World {
             Object::Fresh
             | Object::Socket { .. }
             | Object::PipeReader(_)
-            | Object::PipeWriter(_) => panic!("accept on {listener:?}"),
+            | Object::PipeWriter(_)
+            | Object::File(_) => panic!("accept on {listener:?}"),
         }
     }
 
@@ -164,7 +168,10 @@ impl World {
         match self.object(socket) {
             Object::Socket { link, .. } => Ok(&self.links[*link]),
             Object::Fresh => Err(Errno::ENOTCONN),
-            Object::Listener(_) | Object::PipeReader(_) | Object::PipeWriter(_) => {
+            Object::Listener(_)
+            | Object::PipeReader(_)
+            | Object::PipeWriter(_)
+            | Object::File(_) => {
                 panic!("{socket:?} is not a socket")
             }
         }
@@ -202,8 +209,17 @@ impl World {
         match self.object(fd) {
             Object::Listener(queue) => !queue.is_empty(),
             Object::Socket { .. } => self.available(fd) != Ok(None),
-            Object::Fresh | Object::PipeReader(_) | Object::PipeWriter(_) => false,
+            Object::Fresh | Object::PipeReader(_) | Object::PipeWriter(_) | Object::File(_) => {
+                false
+            }
         }
+    }
+
+    /// The bytes of a file from `offset` on.
+    pub(super) fn file(&self, fd: Fd, offset: u64) -> &[u8] {
+        let Object::File(name) = self.object(fd) else { panic!("{fd:?} is not a file") };
+        let bytes = self.files.get(name).map_or(&[][..], Vec::as_slice);
+        bytes.get(usize::try_from(offset).unwrap_or(usize::MAX)..).unwrap_or_default()
     }
 
     pub(super) fn read(&mut self, socket: Fd, count: usize) -> Vec<u8> {

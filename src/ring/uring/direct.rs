@@ -1,8 +1,11 @@
 //! Calls made without the ring: set-up, and those that the ring would hand to a thread.
 
 use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, IntoRawFd};
 
 use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use nix::sys::stat::{SFlag, fstat};
 
 use super::Uring;
 use crate::ring::{Fd, Pipe, SocketAddress, StreamOptions, Syscalls};
@@ -44,6 +47,20 @@ impl Syscalls for Uring {
         // SAFETY: F_SETPIPE_SZ takes an integer and touches no memory of ours.
         let granted = unsafe { libc::fcntl(writer.0, libc::F_SETPIPE_SZ, wanted) };
         Ok(Pipe { reader, writer, capacity: usize::try_from(granted).unwrap_or(PIPE_DEFAULT) })
+    }
+
+    fn open_below(&mut self, root: Fd, name: &str) -> Result<(Fd, u64), Errno> {
+        // SAFETY: the caller keeps the folder open for as long as it serves files from it.
+        let root = unsafe { BorrowedFd::borrow_raw(root.0) };
+        // Without waiting for a writer, should the name be that of a pipe.
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
+        let within = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS;
+        let file = openat2(root, name, OpenHow::new().flags(flags).resolve(within))?;
+        let found = fstat(&file)?;
+        if SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
+            return Err(Errno::EISDIR);
+        }
+        Ok((Fd(file.into_raw_fd()), u64::try_from(found.st_size).unwrap_or(0)))
     }
 
     fn shutdown_write(&mut self, socket: Fd) -> Result<(), Errno> {

@@ -118,6 +118,12 @@ pub(super) fn build(flights: &mut Flights, token: Token, op: Op, always_once: bo
                 .flags(Flags::BUFFER_SELECT)
         }
         Op::Receive { socket, .. } => opcode::RecvMulti::new(types::Fd(socket.0), GROUP).build(),
+        // The length is that of the buffer which the kernel takes.
+        Op::Read { file, offset } => opcode::Read::new(types::Fd(file.0), std::ptr::null_mut(), 0)
+            .offset(offset)
+            .buf_group(GROUP)
+            .build()
+            .flags(Flags::BUFFER_SELECT),
         Op::Send { socket, data } => send(flights, token, socket, data),
         Op::Connect { socket, address } => {
             let Flight::Connect(kept) = flights.fill(token, Flight::Connect(address)) else {

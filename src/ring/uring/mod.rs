@@ -191,9 +191,9 @@ impl Ledger {
             (Verb::Accept | Verb::Arrival, Ok(fd)) => {
                 Outcome::Accepted(Fd(i32::try_from(fd).unwrap_or(-1)))
             }
-            (Verb::Receive, Ok(0)) => Outcome::Eof,
-            (Verb::Receive, Ok(_)) => Outcome::Received(filled?),
-            (Verb::Receive, Err(Errno::ENOBUFS)) => {
+            (Verb::Receive | Verb::Read, Ok(0)) => Outcome::Eof,
+            (Verb::Receive | Verb::Read, Ok(_)) => Outcome::Received(filled?),
+            (Verb::Receive | Verb::Read, Err(Errno::ENOBUFS)) => {
                 self.counters.starved += 1;
                 Outcome::Starved
             }

@@ -1,0 +1,348 @@
+//! Connections of the framed protocol, as a server: our own answers, or those of an upstream.
+
+mod serve;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use self::serve::Local;
+use super::CLIENT;
+use super::common::Common;
+use super::context::Context;
+use super::options::FrameOptions;
+use super::outlet::Outlet;
+use crate::mem::{Buf, Key};
+use crate::net::{Stream, StreamEvent};
+use crate::proto::frame::{Code, FrameError};
+use crate::ring::{Completion, Driver, Fd, Lane, SocketAddress, Verb};
+use crate::service::CloseReason;
+
+/// Bytes of answers that may wait for a client before no more of its requests are read.
+const ANSWERS_MAX: usize = 256 * 1024;
+/// How long a client may take to close, once it was told why the connection ends. Without that
+/// time, what it has sent meanwhile would make a reset of our close, and lose what we told it.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// One connection.
+#[derive(Debug)]
+pub(super) struct Frames {
+    common: Common,
+    stream: Stream,
+    outlet: Outlet,
+    /// What was received and is not read: more than a turn may answer.
+    input: VecDeque<Buf>,
+    side: Side,
+    phase: Phase,
+    /// The client sends no more.
+    ended: bool,
+    /// The server ends: what has come is answered, and nothing more is read.
+    draining: bool,
+    client: Option<Box<SocketAddress>>,
+}
+
+/// Who answers.
+#[derive(Debug)]
+enum Side {
+    /// We do.
+    Local(Local),
+}
+
+/// How far the connection has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Requests are read and answered.
+    Serving,
+    /// No more is read; what is written goes out.
+    Ending(CloseReason),
+    /// All is out, and the client knows that it is the end.
+    Lingering(CloseReason),
+}
+
+impl Frames {
+    pub(super) fn new(common: Common, socket: Fd, options: Arc<FrameOptions>) -> Self {
+        Self {
+            common,
+            stream: Stream::new(CLIENT, Some(socket)),
+            outlet: Outlet::default(),
+            input: VecDeque::new(),
+            side: Side::Local(Local::new(options)),
+            phase: Phase::Serving,
+            ended: false,
+            draining: false,
+            client: None,
+        }
+    }
+
+    pub(super) fn start<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        if let (true, Some(fd)) = (context.options.access_log, self.stream.fd()) {
+            self.client = context.reactor.driver().peer_address(fd).ok().map(Box::new);
+        }
+        let idle = context.options.listeners[self.common.listener].idle_timeout;
+        self.common.arm(context, key, idle);
+        self.stream.receive(&mut context.reactor, key, false);
+    }
+
+    pub(super) fn handle<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        completion: Completion,
+    ) {
+        if completion.token.verb == Verb::Read {
+            self.handle_read(context, key, completion);
+            return;
+        }
+        let event = self.stream.handle(&mut context.reactor, key, completion);
+        if self.common.closing().is_some() {
+            return;
+        }
+        match event {
+            StreamEvent::Data(buf) => {
+                self.common.count_received(context, buf.len());
+                if self.phase == Phase::Serving {
+                    self.input.push_back(buf);
+                }
+            }
+            StreamEvent::End => self.ended = true,
+            StreamEvent::Starved => {
+                context.starved.push_back((key, CLIENT));
+                return;
+            }
+            StreamEvent::Sent(bytes) => {
+                self.outlet.sent(bytes);
+                self.common.count_sent(context, bytes);
+                if self.is_calm(context) {
+                    return;
+                }
+            }
+            StreamEvent::Broken(_) => {
+                self.close(context, key, CloseReason::ClientReset);
+                return;
+            }
+            StreamEvent::Writable
+            | StreamEvent::Quiet
+            | StreamEvent::Readable
+            | StreamEvent::Connected
+            | StreamEvent::ConnectFailed(_) => {}
+        }
+        self.common.mark_dirty(context, key);
+    }
+
+    /// Answers what came, sends the answers, and decides whether to read on.
+    pub(super) fn flush<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        self.common.clear_dirty();
+        if self.common.closing().is_some() {
+            return;
+        }
+        if self.phase == Phase::Serving {
+            self.work(context, key);
+        }
+        self.outlet.finish(&mut context.pages, &mut self.stream);
+        self.stream.flush(&mut context.reactor, key);
+        match self.phase {
+            Phase::Serving => self.read_on(context, key),
+            Phase::Ending(reason) => self.say_end(context, key, reason),
+            Phase::Lingering(reason) if self.ended => self.close(context, key, reason),
+            Phase::Lingering(_) => self.stream.receive(&mut context.reactor, key, false),
+        }
+    }
+
+    pub(super) fn feed<D: Driver>(&mut self, context: &mut Context<D>, key: Key, lane: Lane) {
+        match &mut self.side {
+            Side::Local(local) if lane != CLIENT => local.feed(),
+            Side::Local(_) => self.stream.feed(),
+        }
+        self.common.mark_dirty(context, key);
+    }
+
+    pub(super) fn handle_timeout<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        self.common.timer_fired();
+        let limit = context.options.listeners[self.common.listener].idle_timeout;
+        match self.phase {
+            Phase::Serving if !self.common.is_idle(context, key, limit) => {}
+            // It does not even take its answers.
+            Phase::Serving if !self.stream.is_drained() => {
+                self.close(context, key, CloseReason::IdleTimeout);
+            }
+            Phase::Serving => {
+                self.go_away(context, Code::Idle, "nothing was asked for long");
+                self.end(context, key, CloseReason::IdleTimeout);
+            }
+            Phase::Ending(reason) | Phase::Lingering(reason) => self.close(context, key, reason),
+        }
+    }
+
+    /// The server ends: what has come is answered, and nothing more is read.
+    pub(super) fn drain<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        if self.common.closing().is_none() && self.phase == Phase::Serving && !self.draining {
+            self.draining = true;
+            self.common.mark_dirty(context, key);
+        }
+    }
+
+    pub(super) fn cut<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        self.close(context, key, CloseReason::ShutdownTimeout);
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        let Side::Local(local) = &self.side;
+        self.common.closing().is_some() && self.stream.is_quiet() && local.is_quiet()
+    }
+
+    pub(super) fn finish<D: Driver>(mut self, context: &mut Context<D>, key: Key) {
+        self.stream.close(&mut context.reactor, key);
+        match &mut self.side {
+            Side::Local(local) => local.close(context),
+        }
+        let client = self.client.as_deref().copied();
+        self.common.record_end(context, client, None);
+    }
+
+    /// Reads and answers requests, as far as the turn's budget goes.
+    fn work<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        while let Some(buf) = self.input.pop_front() {
+            if !self.may_work() {
+                self.input.push_front(buf);
+                break;
+            }
+            let Side::Local(local) = &mut self.side;
+            match local.answer(context, &mut self.outlet, &mut self.stream, &buf) {
+                Ok(left) => left.into_iter().for_each(|left| self.input.push_front(left)),
+                Err(error) => {
+                    tracing::debug!(id = self.common.id(), %error, "frame refused");
+                    self.fail(context, &error);
+                    self.end(context, key, CloseReason::ProtocolError);
+                    break;
+                }
+            }
+        }
+        self.count(context);
+    }
+
+    fn may_work(&mut self) -> bool {
+        let Side::Local(local) = &self.side;
+        !local.is_busy() && self.has_room()
+    }
+
+    /// Whether a completed send leaves nothing to be done.
+    fn is_calm<D: Driver>(&mut self, _context: &Context<D>) -> bool {
+        let Side::Local(local) = &self.side;
+        self.phase == Phase::Serving
+            && self.input.is_empty()
+            && !local.is_busy()
+            && !self.ended
+            && !self.draining
+            && self.stream.is_drained()
+            && self.stream.is_receiving()
+    }
+
+    fn handle_read<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        completion: Completion,
+    ) {
+        let wanted = self.common.closing().is_none() && self.phase == Phase::Serving;
+        let Side::Local(local) = &mut self.side;
+        let output = (&mut self.outlet, &mut self.stream);
+        local.handle_read(context, key, completion, output, wanted);
+        self.common.mark_dirty(context, key);
+    }
+
+    /// Whether the client takes what it is answered.
+    fn has_room(&mut self) -> bool {
+        !self.stream.is_blocked() && self.outlet.waiting() < ANSWERS_MAX
+    }
+
+    fn read_on<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        let room = self.has_room();
+        let Side::Local(local) = &mut self.side;
+        let busy = local.is_busy();
+        if room && !busy && !self.input.is_empty() {
+            // The budget of the turn is spent.
+            self.common.mark_dirty(context, key);
+        } else if room && !busy && (self.ended || self.draining) {
+            self.end_in_order(context, key);
+        } else if room && !busy {
+            let once = self.stream.is_congested();
+            self.stream.receive(&mut context.reactor, key, once);
+        } else {
+            if room {
+                local.read(context, key);
+            }
+            if self.stream.is_receiving() {
+                context.stats().relay.pauses.add(1);
+                self.stream.pause(&mut context.reactor, key);
+            }
+            // Who waits holds nothing of the pool.
+            let waiting = std::mem::take(&mut self.input);
+            self.input = waiting.into_iter().map(Buf::into_heap).collect();
+        }
+    }
+
+    /// All was answered, and nothing more comes or is wanted.
+    fn end_in_order<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        let Side::Local(local) = &mut self.side;
+        let truncated = if self.ended { local.responder().at_end().err() } else { None };
+        if let Some(error) = truncated {
+            self.fail(context, &error);
+            self.count(context);
+            self.end(context, key, CloseReason::ProtocolError);
+            return;
+        }
+        if self.draining {
+            self.go_away(context, Code::ShuttingDown, "the server ends");
+        }
+        self.end(context, key, CloseReason::Finished);
+    }
+
+    /// Tells the client what it did wrong.
+    fn fail<D: Driver>(&mut self, context: &mut Context<D>, error: &FrameError) {
+        let Side::Local(local) = &mut self.side;
+        local.responder().fail(error, self.outlet.bytes(&mut context.pages));
+    }
+
+    fn go_away<D: Driver>(&mut self, context: &mut Context<D>, code: Code, text: &str) {
+        let Side::Local(local) = &mut self.side;
+        local.responder().go_away(code, text, self.outlet.bytes(&mut context.pages));
+    }
+
+    fn count<D: Driver>(&mut self, context: &Context<D>) {
+        let Side::Local(local) = &mut self.side;
+        let tally = local.responder().take_tally();
+        context.listener_stats(self.common.listener).frames.add(&tally);
+    }
+
+    /// No more is read. What is written goes out first.
+    fn end<D: Driver>(&mut self, context: &mut Context<D>, key: Key, reason: CloseReason) {
+        self.phase = Phase::Ending(reason);
+        self.input.clear();
+        self.common.mark_dirty(context, key);
+        self.common.arm(context, key, LINGER);
+    }
+
+    /// When all is out, the client is told that it is the end; it may take its time to close.
+    fn say_end<D: Driver>(&mut self, context: &mut Context<D>, key: Key, reason: CloseReason) {
+        let Some(fd) = self.stream.fd().filter(|_| self.stream.is_drained()) else {
+            return;
+        };
+        let gone = context.reactor.driver().shutdown_write(fd).is_err();
+        if self.ended || gone {
+            self.close(context, key, reason);
+            return;
+        }
+        self.phase = Phase::Lingering(reason);
+        self.common.arm(context, key, LINGER);
+        self.stream.receive(&mut context.reactor, key, false);
+    }
+
+    fn close<D: Driver>(&mut self, context: &mut Context<D>, key: Key, reason: CloseReason) {
+        self.common.begin_close(context, reason);
+        self.input.clear();
+        let lost = self.stream.abandon(&mut context.reactor, key);
+        if let (true, Some(fd)) = (lost || reason.is_cut(), self.stream.fd()) {
+            context.reactor.driver().reset_on_close(fd);
+        }
+    }
+}
