@@ -4,13 +4,15 @@
 //! alone, and `RINGWAY_SIM_RUNS=N` says how many there are (2,000 of each kind by default).
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
+#[path = "sim/frame_proxy.rs"]
+mod frame_proxy;
 #[path = "sim/frames.rs"]
 mod frames;
 #[path = "sim/harness.rs"]
 mod harness;
 
 use harness::{Plan, Scenario, for_each_seed, for_some_seeds};
-use ringway::ring::sim::Faults;
+use ringway::ring::sim::{Behaviour, Faults};
 use ringway::service::CloseReason;
 
 #[test]
@@ -137,6 +139,56 @@ fn a_drain_answers_what_has_come_and_nothing_twice() {
         let mut scenario = frames::Local::new(seed, Faults::ALL);
         scenario.run_and_drain();
         scenario.assert_answered(false);
+        scenario.assert_clean();
+    });
+}
+
+const GOOD: Behaviour = Behaviour::Accept { capacity: 3_000 };
+
+#[test]
+fn a_frame_proxy_passes_every_answer_to_its_client() {
+    for_each_seed(|seed| {
+        let habits = frame_proxy::Habits::default();
+        let mut scenario = frame_proxy::Proxied::new(seed, Faults::NONE, habits, &[GOOD, GOOD]);
+        scenario.run();
+        // A short queue may overflow.
+        scenario.assert_answered(true);
+        scenario.assert_clean();
+        assert_eq!(scenario.retried(), 0);
+    });
+}
+
+#[test]
+fn a_frame_proxy_under_all_faults_passes_every_answer_or_says_why_not() {
+    for_each_seed(|seed| {
+        let habits = frame_proxy::Habits::default();
+        let servers = [Behaviour::Refuse, GOOD, Behaviour::Silent, GOOD];
+        let mut scenario = frame_proxy::Proxied::new(seed, Faults::ALL, habits, &servers);
+        scenario.run();
+        scenario.assert_answered(true);
+        scenario.assert_clean();
+    });
+}
+
+#[test]
+fn servers_that_die_at_any_time_cost_no_answer_and_nothing_is_done_twice() {
+    for_each_seed(|seed| {
+        let habits =
+            frame_proxy::Habits { reset: 5, close: 5, go_away: 5, refuse: 20, mute: false };
+        let mut scenario = frame_proxy::Proxied::new(seed, Faults::ALL, habits, &[GOOD, GOOD]);
+        scenario.run();
+        scenario.assert_answered(true);
+        scenario.assert_clean();
+    });
+}
+
+#[test]
+fn servers_that_never_answer_are_answered_for() {
+    for_some_seeds(|seed| {
+        let habits = frame_proxy::Habits { mute: true, ..frame_proxy::Habits::default() };
+        let mut scenario = frame_proxy::Proxied::new(seed, Faults::ALL, habits, &[GOOD]);
+        scenario.run();
+        scenario.assert_answered(true);
         scenario.assert_clean();
     });
 }

@@ -35,7 +35,7 @@ struct Entry<T> {
 impl<T> Slab<T> {
     /// An empty slab that takes at most `limit` values. Memory is used as slots are.
     #[must_use]
-    pub fn with_limit(limit: u32) -> Self {
+    pub const fn with_limit(limit: u32) -> Self {
         Self { entries: Vec::new(), free: Vec::new(), limit }
     }
 
@@ -93,6 +93,16 @@ impl<T> Slab<T> {
         entry.generation = entry.generation.wrapping_add(1);
         self.free.push(key.index);
         Some(value)
+    }
+
+    /// All values, in the order of their slots.
+    pub fn values(&self) -> impl Iterator<Item = &T> + '_ {
+        self.entries.iter().filter_map(|entry| entry.value.as_ref())
+    }
+
+    /// All values, to be changed, in the order of their slots.
+    pub fn values_mut(&mut self) -> impl Iterator<Item = &mut T> + '_ {
+        self.entries.iter_mut().filter_map(|entry| entry.value.as_mut())
     }
 
     /// The keys of all values, in the order of their slots.

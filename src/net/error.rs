@@ -13,6 +13,8 @@ pub enum Operation {
     Socket,
     /// Connecting to a server.
     Connect,
+    /// Agreeing with a server on how to go on.
+    Greet,
     /// Taking a connection from a listener.
     Accept,
 }
@@ -33,6 +35,7 @@ impl fmt::Display for Operation {
         f.write_str(match self {
             Self::Socket => "socket for",
             Self::Connect => "connect",
+            Self::Greet => "greet",
             Self::Accept => "accept on",
         })
     }

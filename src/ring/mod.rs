@@ -234,8 +234,8 @@ pub trait Syscalls {
     /// As `pipe2(2)`; `EMFILE` where descriptors are used up.
     fn pipe(&mut self, capacity: usize) -> Result<Pipe, Errno>;
 
-    /// Opens a regular file below the folder `root` to be read, and tells its length. Symbolic links
-    /// are not followed, and nothing outside of `root` is opened (`openat2(2)`, Linux 5.6).
+    /// Opens a regular file below the folder `root` to be read, and tells its length. Symbolic
+    /// links are not followed, and nothing outside of `root` is opened (`openat2(2)`, Linux 5.6).
     ///
     /// # Errors
     /// As `openat2(2)`; `EISDIR` for what is no regular file.

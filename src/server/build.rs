@@ -68,6 +68,7 @@ fn upstream(upstream: &Upstream) -> Result<UpstreamOptions, StartError> {
             SendProxyProtocol::V2 => Some(Version::V2),
         },
         stream: stream(&upstream.socket),
+        exchanges: None,
     })
 }
 

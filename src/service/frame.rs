@@ -1,4 +1,5 @@
-//! The framed protocol's built-in service: PING, ECHO, MESSAGE, GET, STATS, and what a program adds.
+//! The framed protocol's built-in service: PING, ECHO, MESSAGE, GET, STATS, and what a program
+//! adds.
 
 use std::collections::BTreeMap;
 

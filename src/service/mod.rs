@@ -7,6 +7,8 @@ pub mod balance;
 mod close;
 pub mod frame;
 pub mod handler;
+pub mod pool;
 pub mod proxy;
+pub mod retry;
 
 pub use close::CloseReason;

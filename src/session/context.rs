@@ -3,14 +3,17 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::{Due, Histograms, ListenerStats, SessionOptions, SessionStats, WorkerCell};
+use super::{
+    Due, Histograms, ListenerStats, SessionOptions, SessionStats, UpstreamOptions, WorkerCell,
+};
 use crate::mem::{Key, Pages};
 use crate::net::PipePool;
 use crate::ring::{Driver, Fd, Lane};
-use crate::runtime::Reactor;
+use crate::runtime::{Reactor, TimerId};
 use crate::service::CloseReason;
 use crate::service::balance::Balancer;
 use crate::service::handler::Handler;
+use crate::service::proxy::{Exchanger, FrameAction};
 
 /// Least time between two warnings of the same kind.
 const WARNING_INTERVAL: Duration = Duration::from_secs(1);
@@ -24,6 +27,14 @@ pub(super) struct Context<D> {
     /// What a program adds to the built-in services.
     pub(super) handler: Box<dyn Handler>,
     pub(super) balancers: Vec<Balancer>,
+    /// The frame proxies, by upstream.
+    pub(super) exchangers: Vec<Option<Exchanger>>,
+    /// The timer of each, and when it fires.
+    pub(super) exchanger_timers: Vec<Option<(TimerId, Instant)>>,
+    /// They have to be asked again at once.
+    pub(super) unsettled: bool,
+    /// What they want done, while it is done.
+    pub(super) frame_actions: Vec<FrameAction>,
     /// Connections to be flushed at the end of the turn.
     pub(super) dirty: Vec<Key>,
     /// The other list, to be swapped with `dirty` while it is worked off.
@@ -45,12 +56,24 @@ impl<D: Driver> Context<D> {
             .iter()
             .map(|upstream| Balancer::new(upstream.policy, upstream.servers.len(), options.worker))
             .collect();
+        let now = reactor.now();
+        let exchanger = |upstream: &UpstreamOptions| {
+            let seed = options.worker as u64 + 0x5eed_0001;
+            let options = &options;
+            let proxy = upstream.exchanges.clone();
+            proxy.map(|proxy| Exchanger::new(proxy, options.worker, seed, now))
+        };
+        let exchangers: Vec<_> = options.upstreams.iter().map(exchanger).collect();
         let relay = &options.relay;
         Self {
             pipes: PipePool::new(relay.pipes_idle_max, relay.pipe_capacity),
             pages: Pages::default(),
             handler: options.handler.make(options.worker),
             balancers,
+            exchanger_timers: exchangers.iter().map(|_| None).collect(),
+            exchangers,
+            unsettled: false,
+            frame_actions: Vec::new(),
             dirty: Vec::new(),
             flushing: Vec::new(),
             starved: VecDeque::new(),

@@ -1,7 +1,7 @@
 //! What workers see of each other: load, rings, counters. Each cell has one writer, its worker.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::{ListenerStats, SessionStats};
 use crate::ring::Fd;
@@ -12,10 +12,39 @@ const HAND_OFF_MARGIN: u64 = 8;
 /// No ring yet, or none that can be sent to.
 const NO_RING: i32 = -1;
 
+/// What one worker tells another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Note {
+    /// Places for connections to this upstream are short: can you lend some?
+    Ask {
+        /// The upstream's number.
+        upstream: usize,
+        /// Who asks.
+        from: usize,
+    },
+    /// So many, perhaps none.
+    Give {
+        /// The upstream's number.
+        upstream: usize,
+        /// Places.
+        places: u32,
+    },
+}
+
+/// Leaves a note in a worker's mailbox; false when that is not possible.
+type Post = dyn Fn(Note) -> bool + Send + Sync;
+
 /// All workers of a server.
-#[derive(Debug)]
 pub struct Fleet {
     cells: Box<[WorkerCell]>,
+    /// The mailboxes, by worker, once all stand.
+    posts: OnceLock<Vec<Box<Post>>>,
+}
+
+impl std::fmt::Debug for Fleet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Fleet").field("cells", &self.cells).finish_non_exhaustive()
+    }
 }
 
 /// One worker as the others and the control plane see it.
@@ -62,7 +91,20 @@ impl Fleet {
             ring: AtomicI32::new(NO_RING),
             accepting: AtomicBool::new(false),
         };
-        Self { cells: (0..workers).map(|_| cell()).collect() }
+        Self { cells: (0..workers).map(|_| cell()).collect(), posts: OnceLock::new() }
+    }
+
+    /// How notes reach the workers, in their order; the first call counts.
+    pub fn connect(&self, posts: Vec<Box<Post>>) {
+        // A second call would be a second server on one fleet.
+        let _connected = self.posts.set(posts);
+    }
+
+    /// Sends a note to a worker; false when it does not take notes.
+    #[must_use]
+    pub fn send(&self, worker: usize, note: Note) -> bool {
+        let post = self.posts.get().and_then(|posts| posts.get(worker));
+        post.is_some_and(|post| post(note))
     }
 
     /// The workers, in their order.

@@ -1,11 +1,13 @@
 //! Connections of the framed protocol, as a server: our own answers, or those of an upstream.
 
+mod proxied;
 mod serve;
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::proxied::Proxied;
 use self::serve::Local;
 use super::CLIENT;
 use super::common::Common;
@@ -38,6 +40,8 @@ pub(super) struct Frames {
     ended: bool,
     /// The server ends: what has come is answered, and nothing more is read.
     draining: bool,
+    /// What the client did that ends the connection, once it has its answers.
+    failed: Option<FrameError>,
     client: Option<Box<SocketAddress>>,
 }
 
@@ -45,7 +49,9 @@ pub(super) struct Frames {
 #[derive(Debug)]
 enum Side {
     /// We do.
-    Local(Local),
+    Local(Box<Local>),
+    /// An upstream does.
+    Proxied(Proxied),
 }
 
 /// How far the connection has come.
@@ -60,16 +66,33 @@ enum Phase {
 }
 
 impl Frames {
-    pub(super) fn new(common: Common, socket: Fd, options: Arc<FrameOptions>) -> Self {
+    /// A connection that we answer ourselves.
+    pub(super) fn local(common: Common, socket: Fd, options: Arc<FrameOptions>) -> Self {
+        Self::new(common, socket, Side::Local(Box::new(Local::new(options))))
+    }
+
+    /// A connection whose requests go to an upstream.
+    pub(super) fn proxied<D: Driver>(
+        context: &mut Context<D>,
+        common: Common,
+        socket: Fd,
+        upstream: usize,
+    ) -> Self {
+        let proxied = Proxied::new(context, upstream);
+        Self::new(common, socket, Side::Proxied(proxied))
+    }
+
+    fn new(common: Common, socket: Fd, side: Side) -> Self {
         Self {
             common,
             stream: Stream::new(CLIENT, Some(socket)),
             outlet: Outlet::default(),
             input: VecDeque::new(),
-            side: Side::Local(Local::new(options)),
+            side,
             phase: Phase::Serving,
             ended: false,
             draining: false,
+            failed: None,
             client: None,
         }
     }
@@ -77,6 +100,9 @@ impl Frames {
     pub(super) fn start<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         if let (true, Some(fd)) = (context.options.access_log, self.stream.fd()) {
             self.client = context.reactor.driver().peer_address(fd).ok().map(Box::new);
+        }
+        if let Side::Proxied(proxied) = &self.side {
+            proxied.attach(context, key);
         }
         let idle = context.options.listeners[self.common.listener].idle_timeout;
         self.common.arm(context, key, idle);
@@ -112,7 +138,7 @@ impl Frames {
             StreamEvent::Sent(bytes) => {
                 self.outlet.sent(bytes);
                 self.common.count_sent(context, bytes);
-                if self.is_calm(context) {
+                if self.is_calm() {
                     return;
                 }
             }
@@ -136,7 +162,10 @@ impl Frames {
             return;
         }
         if self.phase == Phase::Serving {
-            self.work(context, key);
+            self.work(context);
+        }
+        if let Side::Proxied(proxied) = &self.side {
+            proxied.collect(context, &mut self.outlet, &mut self.stream);
         }
         self.outlet.finish(&mut context.pages, &mut self.stream);
         self.stream.flush(&mut context.reactor, key);
@@ -151,7 +180,7 @@ impl Frames {
     pub(super) fn feed<D: Driver>(&mut self, context: &mut Context<D>, key: Key, lane: Lane) {
         match &mut self.side {
             Side::Local(local) if lane != CLIENT => local.feed(),
-            Side::Local(_) => self.stream.feed(),
+            Side::Local(_) | Side::Proxied(_) => self.stream.feed(),
         }
         self.common.mark_dirty(context, key);
     }
@@ -161,6 +190,10 @@ impl Frames {
         let limit = context.options.listeners[self.common.listener].idle_timeout;
         match self.phase {
             Phase::Serving if !self.common.is_idle(context, key, limit) => {}
+            // It is us whom the client waits for; every exchange has a deadline of its own.
+            Phase::Serving if self.is_busy(context) && self.stream.is_drained() => {
+                self.common.arm(context, key, limit);
+            }
             // It does not even take its answers.
             Phase::Serving if !self.stream.is_drained() => {
                 self.close(context, key, CloseReason::IdleTimeout);
@@ -186,33 +219,41 @@ impl Frames {
     }
 
     pub(super) fn is_finished(&self) -> bool {
-        let Side::Local(local) = &self.side;
-        self.common.closing().is_some() && self.stream.is_quiet() && local.is_quiet()
+        let is_read = match &self.side {
+            Side::Local(local) => local.is_quiet(),
+            Side::Proxied(_) => true,
+        };
+        self.common.closing().is_some() && self.stream.is_quiet() && is_read
     }
 
     pub(super) fn finish<D: Driver>(mut self, context: &mut Context<D>, key: Key) {
         self.stream.close(&mut context.reactor, key);
         match &mut self.side {
             Side::Local(local) => local.close(context),
+            Side::Proxied(proxied) => proxied.close(context),
         }
         let client = self.client.as_deref().copied();
         self.common.record_end(context, client, None);
     }
 
     /// Reads and answers requests, as far as the turn's budget goes.
-    fn work<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+    fn work<D: Driver>(&mut self, context: &mut Context<D>) {
         while let Some(buf) = self.input.pop_front() {
-            if !self.may_work() {
+            if !self.may_work(context) {
                 self.input.push_front(buf);
                 break;
             }
-            let Side::Local(local) = &mut self.side;
-            match local.answer(context, &mut self.outlet, &mut self.stream, &buf) {
+            let left = match &mut self.side {
+                Side::Local(local) => {
+                    local.answer(context, &mut self.outlet, &mut self.stream, &buf)
+                }
+                Side::Proxied(proxied) => proxied.ask(context, &buf),
+            };
+            match left {
                 Ok(left) => left.into_iter().for_each(|left| self.input.push_front(left)),
                 Err(error) => {
                     tracing::debug!(id = self.common.id(), %error, "frame refused");
-                    self.fail(context, &error);
-                    self.end(context, key, CloseReason::ProtocolError);
+                    self.fail(&error);
                     break;
                 }
             }
@@ -220,21 +261,37 @@ impl Frames {
         self.count(context);
     }
 
-    fn may_work(&mut self) -> bool {
-        let Side::Local(local) = &self.side;
-        !local.is_busy() && self.has_room()
+    /// Whether another request may be read now.
+    fn may_work<D: Driver>(&mut self, context: &mut Context<D>) -> bool {
+        let full = match &self.side {
+            Side::Local(local) => local.is_busy(),
+            Side::Proxied(proxied) => proxied.is_full(context),
+        };
+        !full && self.has_room() && self.failed.is_none()
+    }
+
+    /// Whether requests wait for their last answer.
+    fn is_busy<D: Driver>(&self, context: &mut Context<D>) -> bool {
+        match &self.side {
+            Side::Local(local) => local.is_busy(),
+            Side::Proxied(proxied) => proxied.is_busy(context),
+        }
     }
 
     /// Whether a completed send leaves nothing to be done.
-    fn is_calm<D: Driver>(&mut self, _context: &Context<D>) -> bool {
-        let Side::Local(local) = &self.side;
-        self.phase == Phase::Serving
-            && self.input.is_empty()
-            && !local.is_busy()
-            && !self.ended
-            && !self.draining
-            && self.stream.is_drained()
-            && self.stream.is_receiving()
+    fn is_calm(&self) -> bool {
+        match &self.side {
+            Side::Local(local) => {
+                self.phase == Phase::Serving
+                    && self.input.is_empty()
+                    && !local.is_busy()
+                    && !self.ended
+                    && !self.draining
+                    && self.stream.is_drained()
+                    && self.stream.is_receiving()
+            }
+            Side::Proxied(_) => false,
+        }
     }
 
     fn handle_read<D: Driver>(
@@ -244,9 +301,10 @@ impl Frames {
         completion: Completion,
     ) {
         let wanted = self.common.closing().is_none() && self.phase == Phase::Serving;
-        let Side::Local(local) = &mut self.side;
-        let output = (&mut self.outlet, &mut self.stream);
-        local.handle_read(context, key, completion, output, wanted);
+        if let Side::Local(local) = &mut self.side {
+            let output = (&mut self.outlet, &mut self.stream);
+            local.handle_read(context, key, completion, output, wanted);
+        }
         self.common.mark_dirty(context, key);
     }
 
@@ -256,19 +314,18 @@ impl Frames {
     }
 
     fn read_on<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        let room = self.has_room();
-        let Side::Local(local) = &mut self.side;
-        let busy = local.is_busy();
-        if room && !busy && !self.input.is_empty() {
+        let may_work = self.may_work(context);
+        let over = self.ended || self.draining || self.failed.is_some();
+        if may_work && !self.input.is_empty() {
             // The budget of the turn is spent.
             self.common.mark_dirty(context, key);
-        } else if room && !busy && (self.ended || self.draining) {
+        } else if over && (may_work || self.failed.is_some()) && !self.is_busy(context) {
             self.end_in_order(context, key);
-        } else if room && !busy {
+        } else if may_work && !over {
             let once = self.stream.is_congested();
             self.stream.receive(&mut context.reactor, key, once);
         } else {
-            if room {
+            if let (Side::Local(local), true) = (&mut self.side, !self.stream.is_blocked()) {
                 local.read(context, key);
             }
             if self.stream.is_receiving() {
@@ -283,35 +340,58 @@ impl Frames {
 
     /// All was answered, and nothing more comes or is wanted.
     fn end_in_order<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        let Side::Local(local) = &mut self.side;
-        let truncated = if self.ended { local.responder().at_end().err() } else { None };
-        if let Some(error) = truncated {
-            self.fail(context, &error);
-            self.count(context);
-            self.end(context, key, CloseReason::ProtocolError);
-            return;
+        if self.ended && self.failed.is_none() {
+            let at_end = match &mut self.side {
+                Side::Local(local) => local.responder().at_end(),
+                Side::Proxied(proxied) => proxied.at_end(context),
+            };
+            self.failed = at_end.err();
         }
-        if self.draining {
-            self.go_away(context, Code::ShuttingDown, "the server ends");
-        }
-        self.end(context, key, CloseReason::Finished);
+        let reason = match self.failed {
+            Some(error) => {
+                self.tell(context, &error);
+                self.count(context);
+                CloseReason::ProtocolError
+            }
+            None if self.draining => {
+                self.go_away(context, Code::ShuttingDown, "the server ends");
+                CloseReason::Finished
+            }
+            None => CloseReason::Finished,
+        };
+        self.end(context, key, reason);
+    }
+
+    /// The client broke a rule: it is told so when all that it asked before is answered.
+    fn fail(&mut self, error: &FrameError) {
+        self.failed = Some(*error);
+        self.input.clear();
     }
 
     /// Tells the client what it did wrong.
-    fn fail<D: Driver>(&mut self, context: &mut Context<D>, error: &FrameError) {
-        let Side::Local(local) = &mut self.side;
-        local.responder().fail(error, self.outlet.bytes(&mut context.pages));
+    fn tell<D: Driver>(&mut self, context: &mut Context<D>, error: &FrameError) {
+        match &mut self.side {
+            Side::Local(local) => {
+                local.responder().fail(error, self.outlet.bytes(&mut context.pages));
+            }
+            Side::Proxied(proxied) => proxied.fail(context, error),
+        }
     }
 
     fn go_away<D: Driver>(&mut self, context: &mut Context<D>, code: Code, text: &str) {
-        let Side::Local(local) = &mut self.side;
-        local.responder().go_away(code, text, self.outlet.bytes(&mut context.pages));
+        match &mut self.side {
+            Side::Local(local) => {
+                local.responder().go_away(code, text, self.outlet.bytes(&mut context.pages));
+            }
+            Side::Proxied(proxied) => proxied.go_away(context, code, text),
+        }
     }
 
     fn count<D: Driver>(&mut self, context: &Context<D>) {
-        let Side::Local(local) = &mut self.side;
-        let tally = local.responder().take_tally();
-        context.listener_stats(self.common.listener).frames.add(&tally);
+        if let Side::Local(local) = &mut self.side {
+            let tally = local.responder().take_tally();
+            context.listener_stats(self.common.listener).frames.add(&tally);
+        }
     }
 
     /// No more is read. What is written goes out first.
@@ -337,7 +417,13 @@ impl Frames {
         self.stream.receive(&mut context.reactor, key, false);
     }
 
-    fn close<D: Driver>(&mut self, context: &mut Context<D>, key: Key, reason: CloseReason) {
+    /// Closes the connection, whatever waits.
+    pub(super) fn close<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        reason: CloseReason,
+    ) {
         self.common.begin_close(context, reason);
         self.input.clear();
         let lost = self.stream.abandon(&mut context.reactor, key);

@@ -6,28 +6,37 @@
 //! | file | job |
 //! |---|---|
 //! | `accept` | listeners, limits, handing connections to other workers, draining |
-//! | `echo`, `relay` | the two kinds of connections |
+//! | `kind` | the kinds of sessions, and what is asked of each |
+//! | `echo`, `relay`, `frame` | connections of clients |
+//! | `trunk`, `exchange` | connections to servers that many clients share |
 //! | `common` | what every connection has: its number, its timer, its end |
 //! | `context` | what connections share: reactor, pipes, upstreams, lists of work |
 //! | `fleet` | what workers see of each other |
-//! | `stats` | counters |
+//! | `outlet` | what a connection writes in a turn |
+//! | `stats`, `stats_pool` | counters |
+//! | `failure` | which kind of failure a connect's error is |
 //! | `options` | how all of this is set up |
 
 mod accept;
 mod common;
 mod context;
 mod echo;
+mod exchange;
+mod failure;
 mod fleet;
 mod frame;
+mod kind;
 mod options;
 mod outlet;
 mod relay;
 mod stats;
+mod stats_pool;
+mod trunk;
 
 use std::sync::Arc;
 use std::time::Instant;
 
-pub use self::fleet::{Fleet, WorkerCell};
+pub use self::fleet::{Fleet, Note, WorkerCell};
 pub use self::options::{
     Folder, FrameOptions, HandlerFactory, ListenerOptions, RelayOptions, ServiceOptions,
     SessionOptions, UpstreamOptions,
@@ -42,7 +51,9 @@ use self::common::Common;
 use self::context::Context;
 use self::echo::Echo;
 use self::frame::Frames;
+use self::kind::Session;
 use self::relay::Relay;
+pub use self::stats_pool::PoolStats;
 use crate::mem::{Key, Slab};
 use crate::ring::{Completion, Driver, DriverError, Fd, Lane, Token, Verb};
 use crate::runtime::Reactor;
@@ -55,17 +66,10 @@ pub enum Due {
     Session(Key),
     /// An acceptor that failed may try again.
     Acceptor(u32),
+    /// A frame proxy, by the number of its upstream, has something to do.
+    Exchanger(u32),
     /// The shutdown's time is over.
     Shutdown,
-}
-
-/// One connection.
-#[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "a slot is as large as the common kind, a relay")]
-enum Session {
-    Echo(Echo),
-    Relay(Relay),
-    Frames(Frames),
 }
 
 /// All connections of one worker.
@@ -118,7 +122,7 @@ impl<D: Driver> Sessions<D> {
     /// Only when the driver is beyond use.
     pub fn wait(&mut self, batch: &mut Vec<Completion>) -> Result<(), DriverError> {
         let can_feed = !self.context.starved.is_empty() && self.context.reactor.free_buffers() > 0;
-        let busy = can_feed || !self.context.dirty.is_empty();
+        let busy = can_feed || !self.context.dirty.is_empty() || self.context.unsettled;
         self.context.reactor.turn(busy, batch)
     }
 
@@ -139,13 +143,7 @@ impl<D: Driver> Sessions<D> {
             | Verb::Cancel
             | Verb::Read => {
                 match self.slab.get_mut(key) {
-                    Some(Session::Relay(relay)) => {
-                        relay.handle(&mut self.context, key, completion);
-                    }
-                    Some(Session::Echo(echo)) => echo.handle(&mut self.context, key, completion),
-                    Some(Session::Frames(frames)) => {
-                        frames.handle(&mut self.context, key, completion)
-                    }
+                    Some(session) => session.handle(&mut self.context, key, completion),
                     None => self.context.stats().stale.add(1),
                 }
                 self.remove_if_finished(key);
@@ -157,15 +155,13 @@ impl<D: Driver> Sessions<D> {
     pub fn timeout(&mut self, due: Due) {
         match due {
             Due::Session(key) => {
-                match self.slab.get_mut(key) {
-                    Some(Session::Relay(relay)) => relay.handle_timeout(&mut self.context, key),
-                    Some(Session::Echo(echo)) => echo.handle_timeout(&mut self.context, key),
-                    Some(Session::Frames(frames)) => frames.handle_timeout(&mut self.context, key),
-                    None => {}
+                if let Some(session) = self.slab.get_mut(key) {
+                    session.handle_timeout(&mut self.context, key);
                 }
                 self.remove_if_finished(key);
             }
             Due::Acceptor(index) => self.retry_accept(index),
+            Due::Exchanger(upstream) => self.expire_exchanger(upstream as usize),
             Due::Shutdown => self.cut_all(),
         }
     }
@@ -176,15 +172,17 @@ impl<D: Driver> Sessions<D> {
         let mut dirty = std::mem::take(&mut self.context.flushing);
         std::mem::swap(&mut dirty, &mut self.context.dirty);
         for key in dirty.drain(..) {
-            match self.slab.get_mut(key) {
-                Some(Session::Relay(relay)) => relay.flush(&mut self.context, key),
-                Some(Session::Echo(echo)) => echo.flush(&mut self.context, key),
-                Some(Session::Frames(frames)) => frames.flush(&mut self.context, key),
-                None => {}
-            }
-            self.remove_if_finished(key);
+            self.flush_one(key);
         }
         self.context.flushing = dirty;
+        self.settle_exchangers();
+    }
+
+    fn flush_one(&mut self, key: Key) {
+        if let Some(session) = self.slab.get_mut(key) {
+            session.flush(&mut self.context, key);
+        }
+        self.remove_if_finished(key);
     }
 
     /// How many connections there are.
@@ -216,13 +214,11 @@ impl<D: Driver> Sessions<D> {
         self.cutting = true;
         let keys: Vec<Key> = self.slab.keys().collect();
         for key in keys {
-            match self.slab.get_mut(key) {
-                Some(Session::Relay(relay)) => relay.cut(&mut self.context, key),
-                Some(Session::Echo(echo)) => echo.cut(&mut self.context, key),
-                Some(Session::Frames(frames)) => frames.cut(&mut self.context, key),
-                None => {}
+            if let Some(session) = self.slab.get_mut(key)
+                && session.cut(&mut self.context, key)
+            {
+                self.cut += 1;
             }
-            self.cut += 1;
             self.remove_if_finished(key);
         }
     }
@@ -237,9 +233,13 @@ impl<D: Driver> Sessions<D> {
     pub(super) fn drain_sessions(&mut self) {
         let keys: Vec<Key> = self.slab.keys().collect();
         for key in keys {
-            if let Some(Session::Frames(frames)) = self.slab.get_mut(key) {
-                frames.drain(&mut self.context, key);
+            if let Some(session) = self.slab.get_mut(key) {
+                session.drain(&mut self.context, key);
             }
+        }
+        for exchanger in self.context.exchangers.iter_mut().flatten() {
+            exchanger.drain();
+            self.context.unsettled = true;
         }
     }
 
@@ -263,7 +263,11 @@ impl<D: Driver> Sessions<D> {
                 Session::Relay(Relay::new(context, common, socket, *upstream))
             }
             ServiceOptions::Frame(options) => {
-                Session::Frames(Frames::new(common, socket, Arc::clone(options)))
+                Session::Frames(Frames::local(common, socket, Arc::clone(options)))
+            }
+            ServiceOptions::FrameProxy { upstream } => {
+                let upstream = *upstream;
+                Session::Frames(Frames::proxied(context, common, socket, upstream))
             }
         };
         let Ok(key) = self.slab.insert(session) else {
@@ -272,30 +276,16 @@ impl<D: Driver> Sessions<D> {
         };
         context.listener_stats(listener).active.increment();
         context.cell().active.increment();
-        match self.slab.get_mut(key) {
-            Some(Session::Relay(relay)) => relay.start(context, key),
-            Some(Session::Echo(echo)) => echo.start(context, key),
-            Some(Session::Frames(frames)) => frames.start(context, key),
-            None => {}
+        if let Some(session) = self.slab.get_mut(key) {
+            session.start(context, key);
         }
         self.remove_if_finished(key);
     }
 
     fn remove_if_finished(&mut self, key: Key) {
-        let finished = match self.slab.get(key) {
-            Some(Session::Relay(relay)) => relay.is_finished(),
-            Some(Session::Echo(echo)) => echo.is_finished(),
-            Some(Session::Frames(frames)) => frames.is_finished(),
-            None => false,
-        };
-        if !finished {
-            return;
-        }
-        match self.slab.remove(key) {
-            Some(Session::Relay(relay)) => relay.finish(&mut self.context, key),
-            Some(Session::Echo(echo)) => echo.finish(&mut self.context, key),
-            Some(Session::Frames(frames)) => frames.finish(&mut self.context, key),
-            None => {}
+        let finished = self.slab.get(key).is_some_and(Session::is_finished);
+        if finished && let Some(session) = self.slab.remove(key) {
+            session.finish(&mut self.context, key);
         }
     }
 
@@ -308,11 +298,8 @@ impl<D: Driver> Sessions<D> {
             let Some((key, lane)) = self.context.starved.pop_front() else {
                 return;
             };
-            match self.slab.get_mut(key) {
-                Some(Session::Relay(relay)) => relay.feed(&mut self.context, key, lane),
-                Some(Session::Echo(echo)) => echo.feed(&mut self.context, key),
-                Some(Session::Frames(frames)) => frames.feed(&mut self.context, key, lane),
-                None => {}
+            if let Some(session) = self.slab.get_mut(key) {
+                session.feed(&mut self.context, key, lane);
             }
         }
     }

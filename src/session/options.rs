@@ -10,7 +10,7 @@ use crate::ring::{Fd, SocketAddress, StreamOptions};
 use crate::service::balance::Policy;
 use crate::service::frame::FrameService;
 use crate::service::handler::{Handler, NoHandler};
-use crate::service::proxy::MeterOptions;
+use crate::service::proxy::{ExchangerOptions, MeterOptions};
 
 /// All of one worker's setting.
 #[derive(Debug)]
@@ -66,6 +66,12 @@ pub enum ServiceOptions {
     },
     /// Requests of the framed protocol are answered.
     Frame(Arc<FrameOptions>),
+    /// Requests of the framed protocol go to a server of an upstream, on connections that all
+    /// clients share.
+    FrameProxy {
+        /// The upstream's number; it has [`UpstreamOptions::exchanges`].
+        upstream: usize,
+    },
 }
 
 /// The framed protocol's built-in service.
@@ -143,6 +149,8 @@ pub struct UpstreamOptions {
     pub send_header: Option<Version>,
     /// Options of the connections to it.
     pub stream: StreamOptions,
+    /// How exchanges share its connections, if it is a frame proxy's.
+    pub exchanges: Option<ExchangerOptions>,
 }
 
 /// How bytes are moved.

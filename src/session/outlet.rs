@@ -30,6 +30,13 @@ impl Outlet {
         stream.queue(slice);
     }
 
+    /// `bytes` go out behind what was written; they are left empty, with the memory of a page.
+    pub(super) fn swap(&mut self, pages: &mut Pages, stream: &mut Stream, bytes: &mut Vec<u8>) {
+        self.finish(pages, stream);
+        std::mem::swap(self.bytes(pages), bytes);
+        self.finish(pages, stream);
+    }
+
     /// What was written is queued.
     pub(super) fn finish(&mut self, pages: &mut Pages, stream: &mut Stream) {
         let Some(mut page) = self.page.take() else { return };

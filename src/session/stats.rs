@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use super::stats_pool::PoolStats;
 use crate::proto::frame::Code;
 use crate::runtime::{Counter, Gauge};
 use crate::service::CloseReason;
@@ -94,6 +95,8 @@ pub struct UpstreamStats {
     pub failed: [Counter; ConnectFailure::ALL.len()],
     /// Connects to a further server after one had failed.
     pub retries: Counter,
+    /// Exchanges and their connections, of a frame proxy.
+    pub pool: PoolStats,
 }
 
 /// How bytes were moved.
@@ -183,6 +186,7 @@ impl UpstreamStats {
             connected: Counter::new(),
             failed: [const { Counter::new() }; ConnectFailure::ALL.len()],
             retries: Counter::new(),
+            pool: PoolStats::new(),
         }
     }
 }

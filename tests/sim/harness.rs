@@ -199,6 +199,7 @@ impl Scenario {
                 retries: 4,
                 send_header: None,
                 stream: StreamOptions::default(),
+                exchanges: None,
             }],
             relay: RelayOptions {
                 meter: MeterOptions { enabled: true, after: 2_000, mean_min: 200 },

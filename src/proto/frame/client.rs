@@ -164,6 +164,12 @@ impl<T: Copy> Client<T> {
                 .is_some()
     }
 
+    /// The version that is spoken now.
+    #[must_use]
+    pub const fn version(&self) -> Version {
+        self.version
+    }
+
     /// Whether the server has agreed, and takes requests.
     #[must_use]
     pub fn is_open(&self) -> bool {

@@ -1,7 +1,9 @@
 //! The proxies' decisions.
 
+mod frame;
 mod meter;
 mod tcp;
 
+pub use frame::{CLOG_BYTES, CLOG_TIME, ExchangeTally, Exchanger, ExchangerOptions, FrameAction};
 pub use meter::{Meter, MeterOptions, Switch};
 pub use tcp::{Action, ConnectFailure, Event, Exchange};

@@ -210,7 +210,8 @@ fn write_data(responder: &Responder, stream: u32, buf: &Buf, output: &mut Output
     }
 }
 
-/// A file that can not be opened is not there, as far as a client is told, unless the fault is ours.
+/// A file that can not be opened is not there, as far as a client is told, unless the fault is
+/// ours.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the kernel has too many error numbers")]
 fn refuse(
     responder: &mut Responder,

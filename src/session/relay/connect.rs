@@ -5,7 +5,7 @@ use nix::errno::Errno;
 use super::*;
 use crate::net::{NetworkError, Operation};
 use crate::proto::proxy_protocol::Version;
-use crate::service::proxy::ConnectFailure;
+use crate::session::failure::failure_of;
 
 impl Relay {
     /// Waits for the client's PROXY protocol header.
@@ -156,24 +156,5 @@ impl Relay {
             tracing::warn!(id = self.common.id(), %upstream, others, "{error}");
         }
         Event::ConnectFailed(failure)
-    }
-}
-
-#[expect(clippy::wildcard_enum_match_arm, reason = "the kernel has too many error numbers")]
-fn failure_of(errno: Errno) -> ConnectFailure {
-    match errno {
-        // A unix socket that is not there refuses as one that nobody listens on does; one with a
-        // full queue says EAGAIN.
-        Errno::ECONNREFUSED | Errno::ECONNRESET | Errno::ENOENT | Errno::EAGAIN => {
-            ConnectFailure::Refused
-        }
-        Errno::ENETUNREACH | Errno::EHOSTUNREACH | Errno::ENETDOWN | Errno::EHOSTDOWN => {
-            ConnectFailure::Unreachable
-        }
-        Errno::ETIMEDOUT => ConnectFailure::TimedOut,
-        Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOBUFS | Errno::EADDRNOTAVAIL => {
-            ConnectFailure::Resources
-        }
-        _ => ConnectFailure::Other,
     }
 }

@@ -1,0 +1,400 @@
+//! The frame proxy: many clients' exchanges over few connections to an upstream.
+//!
+//! ```text
+//!  client ──request──> exchange ──checkout──> waiting ──a trunk has room──> sent ──answer──> done
+//!                         ^                      │ queue timeout             │ trunk lost,
+//!                         │                      v                           v not carried out
+//!                      resting <──────── retry, if it is safe and the budget allows, or ERROR
+//! ```
+//!
+//! An exchange is a slot of its own: it names the client that it answers and the trunk (a
+//! connection to a server) that carries it, and each may go first. Answers reach clients of
+//! version 1 in the order of their requests, whatever order they come in.
+//!
+//! | file | job |
+//! |---|---|
+//! | `client` | what is answered to one client, and in which order |
+//! | `exchange` | the exchanges in flight: their ages, their deadlines, what becomes of them |
+//! | `trunk` | one connection to a server |
+
+mod client;
+mod exchange;
+mod trunk;
+
+use std::time::{Duration, Instant};
+
+pub use self::exchange::ExchangeTally;
+use self::exchange::{Exchanges, State, Trial};
+use self::trunk::Trunk;
+use crate::mem::{Key, Slab};
+use crate::proto::frame::{ClientOptions, Code, ServerOptions, Version};
+use crate::service::CloseReason;
+use crate::service::balance::{Balancer, Policy};
+use crate::service::pool::{Ask, Checkout, CloseCause, Expired, Grant, Pool, PoolOptions, Share};
+use crate::service::retry::{RetryBudget, RetryPolicy, Safety, Verdict};
+
+/// Bytes of answers that may wait for one client before the connections that bring it more are not
+/// read any further.
+pub const CLOG_BYTES: usize = 256 * 1024;
+/// How long such a client may take nothing before it is closed: others wait behind it.
+pub const CLOG_TIME: Duration = Duration::from_secs(1);
+
+/// How a frame proxy works.
+#[derive(Debug, Clone)]
+pub struct ExchangerOptions {
+    /// What clients are offered.
+    pub server: ServerOptions,
+    /// What servers are asked for.
+    pub client: ClientOptions,
+    /// Servers of the upstream.
+    pub servers: usize,
+    /// How one of them is chosen for a new connection.
+    pub policy: Policy,
+    /// The connections.
+    pub pool: PoolOptions,
+    /// This worker's share of the connections that there may be.
+    pub share: Share,
+    /// What happens to exchanges that fail. Its deadline is that of every exchange.
+    pub retry: RetryPolicy,
+    /// Retries, as a share of the requests.
+    pub budget: f64,
+}
+
+/// What the session has to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FrameAction {
+    /// Connect to a server: [`Exchanger::trunk_attached`], then [`Exchanger::trunk_connected`] or
+    /// [`Exchanger::trunk_closed`].
+    Connect {
+        /// The trunk.
+        trunk: Key,
+        /// The server's number.
+        server: usize,
+    },
+    /// Something waits to be sent on the connection of this owner, or it may be read from again.
+    Flush(Key),
+    /// Close the trunk of this owner; it is gone here already.
+    CloseTrunk(Key),
+    /// Close the client of this owner.
+    CloseClient(Key, CloseReason),
+    /// Ask another worker for a place of its share; the answer goes to [`Exchanger::answered`].
+    Ask(Ask),
+}
+
+/// The frame proxy of one upstream on one worker. Pure: it takes and gives bytes.
+///
+/// Calling order: clients come with [`Exchanger::open_client`], and their bytes with
+/// [`Exchanger::client_bytes`]; trunks are asked for by [`FrameAction::Connect`]. After each call,
+/// and at the end of a turn, [`Exchanger::settle`] and [`Exchanger::take_actions`].
+#[derive(Debug)]
+pub struct Exchanger {
+    options: ExchangerOptions,
+    clients: Slab<client::Client>,
+    trunks: Slab<Trunk>,
+    exchanges: Exchanges,
+    pool: Pool<Key, Key>,
+    share: Share,
+    balancer: Balancer,
+    budget: RetryBudget,
+    random: u64,
+    actions: Vec<FrameAction>,
+    /// Exchanges that have to be sent, or sent again, at the end of the call.
+    fresh: Vec<Key>,
+    lost: Vec<Key>,
+    expired: Vec<Expired<Key, Key>>,
+    /// Connects that failed since the last one that stood, and when to try again.
+    failures: u32,
+    rest_until: Option<Instant>,
+    draining: bool,
+}
+
+impl Exchanger {
+    /// No client and no connection yet. `first` is the server that it begins with, modulo their
+    /// number; `seed` is what its jitter comes from.
+    #[must_use]
+    pub fn new(options: ExchangerOptions, first: usize, seed: u64, now: Instant) -> Self {
+        let pool = Pool::new(options.pool);
+        let balancer = Balancer::new(options.policy, options.servers, first);
+        Self {
+            clients: Slab::with_limit(u32::MAX),
+            trunks: Slab::with_limit(u32::MAX),
+            exchanges: Exchanges::new(options.retry.deadline),
+            pool,
+            share: options.share.clone(),
+            balancer,
+            budget: RetryBudget::new(options.budget, now),
+            random: seed | 1,
+            actions: Vec::new(),
+            fresh: Vec::new(),
+            lost: Vec::new(),
+            expired: Vec::new(),
+            failures: 0,
+            rest_until: None,
+            draining: false,
+            options,
+        }
+    }
+
+    /// The connections' pool, for its gauges and counters.
+    #[must_use]
+    pub const fn pool(&self) -> &Pool<Key, Key> {
+        &self.pool
+    }
+
+    /// This worker's share of the connections that there may be.
+    #[must_use]
+    pub const fn share(&self) -> &Share {
+        &self.share
+    }
+
+    /// Another worker asks for a place.
+    pub fn asked(&mut self, now: Instant) -> u32 {
+        let gauges = self.pool.gauges();
+        let Grant { places, close_idle } =
+            self.share.asked(self.pool.open(), gauges.idle, gauges.waiting);
+        if !close_idle {
+            return places;
+        }
+        if let Some(trunk) = self.pool.take_idle(CloseCause::Lent) {
+            self.close_trunk(trunk, now);
+        }
+        places + 1
+    }
+
+    /// Places that were to be given could not be.
+    pub fn keep(&mut self, places: u32) {
+        self.share.keep(places);
+    }
+
+    /// The worker that was asked has given so many places.
+    pub fn answered(&mut self, places: u32, now: Instant) {
+        self.share.answered(places, now);
+    }
+
+    /// What was counted since the last call.
+    pub fn take_tally(&mut self) -> ExchangeTally {
+        self.exchanges.take_tally()
+    }
+
+    /// Exchanges that have no last answer yet.
+    #[must_use]
+    pub fn open_exchanges(&self) -> usize {
+        self.exchanges.len()
+    }
+
+    /// What is to be done, oldest first, into `into`.
+    pub fn take_actions(&mut self, into: &mut Vec<FrameAction>) {
+        into.append(&mut self.actions);
+    }
+
+    /// A trunk is lost, or never stood.
+    pub fn trunk_closed(&mut self, trunk: Key, now: Instant) {
+        let Some(mut state) = self.trunks.remove(trunk) else {
+            return;
+        };
+        self.balancer.release(state.server);
+        if state.ready {
+            self.pool.closed(trunk, CloseCause::Failed);
+        } else {
+            self.connect_failed(now);
+        }
+        state.machine.take_open(&mut self.lost);
+        self.redo_lost(Safety::Unsafe, now);
+        self.send_fresh(now);
+    }
+
+    /// When to call [`Exchanger::expire`], if nothing happens before.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let clogs = self.trunks.values().filter_map(|trunk| trunk.clogged_by);
+        let clogs = clogs.filter_map(|client| self.clients.get(client));
+        let clogs = clogs.map(|client| client.progress() + CLOG_TIME).min();
+        let rest = self.rest_until.into_iter().chain(self.share.rest_until()).min();
+        let all = [self.exchanges.next_deadline(), self.pool.next_deadline(), clogs, rest];
+        all.into_iter().flatten().min()
+    }
+
+    /// Does what is due.
+    pub fn expire(&mut self, now: Instant) {
+        while let Some(exchange) = self.exchanges.overdue(now) {
+            if let State::Sent { trunk, stream } = self.exchanges.state(exchange) {
+                self.give_up(trunk, stream);
+            } else {
+                self.pool.cancel(&exchange);
+            }
+            self.fail(exchange, Code::Deadline, "no answer came in time");
+        }
+        self.exchanges.rested(now, &mut self.fresh);
+        self.pool.expire(now, &mut self.expired);
+        let mut expired = std::mem::take(&mut self.expired);
+        for expired in expired.drain(..) {
+            match expired {
+                Expired::Waiter(exchange) => {
+                    let code = if self.failures > 0 { Code::Unavailable } else { Code::Overloaded };
+                    self.fail(exchange, code, "no connection to a server was free in time");
+                }
+                Expired::Connection(trunk) => self.close_trunk(trunk, now),
+            }
+        }
+        self.expired = expired;
+        self.close_stuck_clients(now);
+        if self.rest_until.is_some_and(|until| until <= now) {
+            self.rest_until = None;
+        }
+        self.send_fresh(now);
+    }
+
+    /// Serves who waits, opens what is needed, closes what is done with: once at the end of a turn.
+    pub fn settle(&mut self, now: Instant) {
+        while let Some((exchange, trunk)) = self.pool.next_ready(now) {
+            self.send(exchange, trunk, now);
+        }
+        if self.draining && self.clients.is_empty() {
+            let trunks: Vec<Key> = self.trunks.keys().collect();
+            for trunk in trunks {
+                self.pool.closed(trunk, CloseCause::Shutdown);
+                self.close_trunk(trunk, now);
+            }
+        } else if self.rest_until.is_none() {
+            let wanted = self.pool.needs(u32::MAX);
+            for _ in 0..self.pool.needs(self.share.limit()).min(wanted) {
+                self.connect();
+            }
+            if wanted > 0 && self.pool.needs(self.share.limit()) == 0 && self.pool.is_short() {
+                self.actions.extend(self.share.want(now).map(FrameAction::Ask));
+            }
+        }
+    }
+
+    /// No more clients will come: connections close when the last client has gone.
+    pub fn drain(&mut self) {
+        self.draining = true;
+    }
+
+    fn connect(&mut self) {
+        let Some(server) = self.balancer.pick(&[]) else { return };
+        let state = Trunk::new(self.options.client, server);
+        if let Ok(trunk) = self.trunks.insert(state) {
+            self.pool.begin_open();
+            self.actions.push(FrameAction::Connect { trunk, server });
+        }
+    }
+
+    /// A connect failed. When every server was tried in vain, nobody waits for them any longer.
+    fn connect_failed(&mut self, now: Instant) {
+        self.pool.open_failed();
+        self.failures = self.failures.saturating_add(1);
+        let servers = u32::try_from(self.options.servers).unwrap_or(u32::MAX);
+        let gauges = self.pool.gauges();
+        if !self.failures.is_multiple_of(servers) || gauges.idle + gauges.in_use > 0 {
+            return;
+        }
+        let policy = &self.options.retry;
+        let rounds = (self.failures / servers).min(16);
+        let rest = policy.backoff.saturating_mul(1 << rounds).min(policy.backoff_max);
+        self.rest_until = Some(now + rest);
+        while let Some(exchange) = self.pool.take_waiter() {
+            self.fail(exchange, Code::Unavailable, "no server can be connected to");
+        }
+    }
+
+    /// Sends what is new.
+    fn send_fresh(&mut self, now: Instant) {
+        let mut fresh = std::mem::take(&mut self.fresh);
+        for exchange in fresh.drain(..) {
+            if !self.exchanges.is_wanted(exchange, &self.clients) {
+                self.exchanges.remove(exchange);
+                continue;
+            }
+            match self.pool.checkout(exchange, now) {
+                Checkout::Use(trunk) => self.send(exchange, trunk, now),
+                Checkout::Wait => self.exchanges.set_state(exchange, State::Waiting),
+                Checkout::Refused => {
+                    self.fail(exchange, Code::Overloaded, "too many requests wait");
+                }
+            }
+        }
+        debug_assert!(self.fresh.is_empty(), "sending makes nothing new");
+        self.fresh = fresh;
+    }
+
+    /// Sends an exchange on a trunk that was checked out for it.
+    fn send(&mut self, exchange: Key, trunk: Key, now: Instant) {
+        if !self.exchanges.is_wanted(exchange, &self.clients) {
+            self.exchanges.remove(exchange);
+            self.release(trunk, now);
+            return;
+        }
+        let sent = match self.trunks.get_mut(trunk) {
+            Some(state) => self.exchanges.send(exchange, trunk, state, &mut self.actions),
+            None => false,
+        };
+        if !sent {
+            self.release(trunk, now);
+            self.fail(exchange, Code::BadPayload, "the payload is larger than the server takes");
+        }
+    }
+
+    /// Decides what becomes of exchanges whose connection was lost.
+    fn redo_lost(&mut self, safety: Safety, now: Instant) {
+        let mut lost = std::mem::take(&mut self.lost);
+        for exchange in lost.drain(..) {
+            let trial = Trial { safety, random: self.next_random(), now };
+            let policy = &self.options.retry;
+            match self.exchanges.retry(exchange, policy, &mut self.budget, trial) {
+                Some(Verdict::Again { at }) if at <= now => {
+                    self.exchanges.lose(exchange);
+                    self.fresh.push(exchange);
+                }
+                Some(Verdict::Again { at }) => self.exchanges.rest(exchange, at),
+                Some(Verdict::GiveUp(reason)) => {
+                    let code = match safety {
+                        Safety::NotSent => Code::Unavailable,
+                        Safety::Idempotent | Safety::Unsafe => Code::UpstreamLost,
+                    };
+                    self.fail(exchange, code, reason.text());
+                }
+                None => {}
+            }
+        }
+        self.lost = lost;
+    }
+
+    /// Answers an exchange with an error.
+    fn fail(&mut self, exchange: Key, code: Code, text: &str) {
+        self.exchanges.fail(&mut self.clients, exchange, code, text, &mut self.actions);
+    }
+
+    /// Nobody waits for a request any more. In version 1, nothing behind it can be answered before
+    /// it: a server that is silent for so long is given up.
+    fn give_up(&mut self, trunk: Key, stream: u32) {
+        let Some(state) = self.trunks.get_mut(trunk) else { return };
+        state.machine.give_up(stream);
+        if state.machine.version() == Version::V1 {
+            self.actions.extend(state.owner.map(FrameAction::CloseTrunk));
+        }
+    }
+
+    /// A place on a trunk is not needed.
+    fn release(&mut self, trunk: Key, now: Instant) {
+        if !self.pool.release(trunk, now) {
+            self.close_trunk(trunk, now);
+        }
+    }
+
+    /// Closes a trunk that is no longer in the pool.
+    fn close_trunk(&mut self, trunk: Key, now: Instant) {
+        if let Some(state) = self.trunks.get(trunk) {
+            self.actions.extend(state.owner.map(FrameAction::CloseTrunk));
+        }
+        self.trunk_closed(trunk, now);
+    }
+
+    /// Xorshift: jitter needs no more.
+    fn next_random(&mut self) -> u64 {
+        self.random ^= self.random << 13;
+        self.random ^= self.random >> 7;
+        self.random ^= self.random << 17;
+        self.random
+    }
+}

@@ -1,0 +1,147 @@
+//! One connection to a server.
+
+use std::time::Instant;
+
+use super::exchange::Outcome;
+use super::{Exchanger, FrameAction};
+use crate::mem::Key;
+use crate::proto::frame::{Client, ClientEvent, ClientOptions, FrameError};
+use crate::service::pool::CloseCause;
+use crate::service::retry::Safety;
+
+/// A connection to a server, and the exchanges that it carries.
+#[derive(Debug)]
+pub(super) struct Trunk {
+    /// The session's key of it, once it has a socket.
+    pub(super) owner: Option<Key>,
+    pub(super) server: usize,
+    pub(super) machine: Client<Key>,
+    /// What is to be sent.
+    pub(super) out: Vec<u8>,
+    /// The session knows that something is to be sent.
+    pub(super) dirty: bool,
+    /// It has agreed to take exchanges.
+    pub(super) ready: bool,
+    /// The client that does not take what this brings.
+    pub(super) clogged_by: Option<Key>,
+    /// The server goes away: the last request that it answers.
+    pub(super) going: Option<u64>,
+}
+
+impl Trunk {
+    pub(super) const fn new(options: ClientOptions, server: usize) -> Self {
+        Self {
+            owner: None,
+            server,
+            machine: Client::new(options),
+            out: Vec::new(),
+            dirty: false,
+            ready: false,
+            clogged_by: None,
+            going: None,
+        }
+    }
+}
+
+impl Exchanger {
+    /// A trunk has a socket; `owner` is the session's own key of it.
+    pub fn trunk_attached(&mut self, trunk: Key, owner: Key) {
+        if let Some(trunk) = self.trunks.get_mut(trunk) {
+            trunk.owner = Some(owner);
+        }
+    }
+
+    /// A trunk's connection stands: it says HELLO.
+    pub fn trunk_connected(&mut self, trunk: Key) {
+        if let Some(trunk) = self.trunks.get_mut(trunk) {
+            trunk.machine.hello(&mut trunk.out);
+            self.actions.extend(trunk.owner.map(FrameAction::Flush));
+        }
+    }
+
+    /// What is to be sent on a trunk.
+    pub fn trunk_out(&mut self, trunk: Key) -> Option<&mut Vec<u8>> {
+        let trunk = self.trunks.get_mut(trunk)?;
+        trunk.dirty = false;
+        Some(&mut trunk.out)
+    }
+
+    /// Whether a trunk's server has agreed to take exchanges.
+    #[must_use]
+    pub fn trunk_is_ready(&self, trunk: Key) -> bool {
+        self.trunks.get(trunk).is_some_and(|trunk| trunk.ready)
+    }
+
+    /// Whether a trunk is not to be read, because a client does not take what it brings.
+    #[must_use]
+    pub fn trunk_is_clogged(&self, trunk: Key) -> bool {
+        self.trunks.get(trunk).is_some_and(|trunk| trunk.clogged_by.is_some())
+    }
+
+    /// Reads answers of a server, until a client is clogged; what is left stays in `input`.
+    ///
+    /// # Errors
+    /// What the server did that ends the connection.
+    pub fn trunk_bytes(
+        &mut self,
+        trunk: Key,
+        input: &mut &[u8],
+        now: Instant,
+    ) -> Result<(), FrameError> {
+        let Self { trunks, clients, exchanges, pool, lost, actions, .. } = self;
+        let Some(state) = trunks.get_mut(trunk) else {
+            return Ok(());
+        };
+        let result = loop {
+            if state.clogged_by.is_some() {
+                break Ok(());
+            }
+            match state.machine.next(input) {
+                Ok(None) => break Ok(()),
+                Ok(Some(ClientEvent::Ready(ready))) => {
+                    self.failures = 0;
+                    self.rest_until = None;
+                    let capacity = self.options.pool.capacity.min(ready.window.into());
+                    pool.opened(trunk, now);
+                    pool.set_capacity(trunk, capacity);
+                    state.ready = true;
+                }
+                Ok(Some(ClientEvent::Answer(answer))) => {
+                    let last = answer.last;
+                    match exchanges.deliver(clients, &answer, actions) {
+                        Outcome::Passed { clogged } => state.clogged_by = clogged,
+                        Outcome::Again(exchange) => lost.push(exchange),
+                        Outcome::Nobody => {}
+                    }
+                    if last && !pool.release(trunk, now) {
+                        // It was to be closed after its last exchange.
+                        actions.extend(state.owner.map(FrameAction::CloseTrunk));
+                    }
+                }
+                Ok(Some(ClientEvent::GoAway(going))) => {
+                    state.going = Some(going.last);
+                    break Ok(());
+                }
+                Err(error) => break Err(error),
+            }
+        };
+        if let Some(last) = state.going.take() {
+            // What the server has not carried out goes to another one.
+            state.machine.take_after(last, lost);
+            let kept = pool.retire(trunk, CloseCause::Retired);
+            let left = lost.iter().fold(kept, |_, _| pool.release(trunk, now));
+            if !left {
+                actions.extend(state.owner.map(FrameAction::CloseTrunk));
+            }
+            self.redo_lost(Safety::NotSent, now);
+            if !input.is_empty() && result.is_ok() {
+                return self.trunk_bytes(trunk, input, now);
+            }
+        }
+        if !self.lost.is_empty() {
+            self.redo_lost(Safety::NotSent, now);
+        }
+        self.send_fresh(now);
+        result
+    }
+}

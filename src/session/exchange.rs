@@ -1,0 +1,151 @@
+//! Carries out what the frame proxies decide.
+
+use super::context::Context;
+use super::fleet::Note;
+use super::kind::Session;
+use super::trunk::Trunk;
+use super::{Due, Sessions};
+use crate::ring::Driver;
+use crate::service::proxy::{Exchanger, FrameAction};
+
+/// Rounds of one turn in which answers of one side are passed on to the other. What is left waits
+/// for the next turn.
+const ROUNDS_MAX: usize = 4;
+
+impl<D: Driver> Context<D> {
+    /// The frame proxy of an upstream.
+    ///
+    /// # Panics
+    /// When the upstream has none: sessions that ask for it are made only where there is one.
+    pub(super) fn exchanger(&mut self, upstream: usize) -> &mut Exchanger {
+        let exchanger = self.exchangers.get_mut(upstream).and_then(Option::as_mut);
+        exchanger.expect("the upstream of a frame proxy")
+    }
+
+    /// Arms a timer for what a frame proxy has to do next, unless one fires early enough.
+    fn arm_exchanger(&mut self, upstream: usize) {
+        let next = self.exchanger(upstream).next_deadline();
+        let armed = &mut self.exchanger_timers[upstream];
+        if let (Some((_, at)), Some(next)) = (&armed, next)
+            && *at <= next
+        {
+            return;
+        }
+        if let Some((timer, _)) = armed.take() {
+            self.reactor.disarm(timer);
+        }
+        let Some(next) = next else { return };
+        let number = u32::try_from(upstream).unwrap_or(u32::MAX);
+        let timer = self.reactor.arm(next, Due::Exchanger(number));
+        self.exchanger_timers[upstream] = Some((timer, next));
+    }
+}
+
+impl<D: Driver> Sessions<D> {
+    /// At the end of a turn: what the frame proxies want done, and all that follows from it.
+    pub(super) fn settle_exchangers(&mut self) {
+        self.context.unsettled = false;
+        for upstream in 0..self.context.exchangers.len() {
+            if self.context.exchangers[upstream].is_none() {
+                continue;
+            }
+            for round in 0..=ROUNDS_MAX {
+                if round == ROUNDS_MAX {
+                    self.context.unsettled = true;
+                    break;
+                }
+                let now = self.context.now();
+                let mut actions = std::mem::take(&mut self.context.frame_actions);
+                let exchanger = self.context.exchanger(upstream);
+                exchanger.settle(now);
+                exchanger.take_actions(&mut actions);
+                let none = actions.is_empty();
+                for action in actions.drain(..) {
+                    self.carry_out(upstream, action);
+                }
+                self.context.frame_actions = actions;
+                if none {
+                    break;
+                }
+            }
+            self.context.arm_exchanger(upstream);
+            self.count_exchanges(upstream);
+        }
+    }
+
+    /// A frame proxy's timer has fired.
+    pub(super) fn expire_exchanger(&mut self, upstream: usize) {
+        self.context.exchanger_timers[upstream] = None;
+        let now = self.context.now();
+        self.context.exchanger(upstream).expire(now);
+    }
+
+    /// Another worker has sent a note.
+    pub fn take_note(&mut self, note: Note) {
+        let now = self.context.now();
+        match note {
+            Note::Ask { upstream, from } => {
+                let places = self.context.exchanger(upstream).asked(now);
+                let answer = Note::Give { upstream, places };
+                if !self.context.options.fleet.send(from, answer) {
+                    // What can not be given is kept.
+                    self.context.exchanger(upstream).keep(places);
+                }
+            }
+            Note::Give { upstream, places } => {
+                self.context.exchanger(upstream).answered(places, now);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, upstream: usize, action: FrameAction) {
+        match action {
+            FrameAction::Connect { trunk, server } => {
+                let now = self.context.now();
+                let session = Session::Trunk(Trunk::new(upstream, server, trunk, now));
+                self.context.stats().upstreams[upstream].active.increment();
+                match self.slab.insert(session) {
+                    Ok(key) => {
+                        if let Some(session) = self.slab.get_mut(key) {
+                            session.start(&mut self.context, key);
+                        }
+                        self.remove_if_finished(key);
+                    }
+                    Err(_full) => {
+                        self.context.stats().upstreams[upstream].active.decrement();
+                        self.context.exchanger(upstream).trunk_closed(trunk, now);
+                    }
+                }
+            }
+            FrameAction::Flush(key) => self.flush_one(key),
+            FrameAction::CloseTrunk(key) => {
+                if let Some(Session::Trunk(trunk)) = self.slab.get_mut(key) {
+                    trunk.close(&mut self.context, key);
+                }
+                self.remove_if_finished(key);
+            }
+            FrameAction::CloseClient(key, reason) => {
+                if let Some(Session::Frames(frames)) = self.slab.get_mut(key) {
+                    frames.close(&mut self.context, key, reason);
+                }
+                self.remove_if_finished(key);
+            }
+            FrameAction::Ask(ask) => {
+                let from = self.context.options.worker;
+                if !self.context.options.fleet.send(ask.to, Note::Ask { upstream, from }) {
+                    let now = self.context.now();
+                    self.context.exchanger(upstream).answered(0, now);
+                }
+            }
+        }
+    }
+
+    fn count_exchanges(&mut self, upstream: usize) {
+        let exchanger = self.context.exchanger(upstream);
+        let tally = exchanger.take_tally();
+        let (gauges, counters) = (exchanger.pool().gauges(), *exchanger.pool().counters());
+        let share = exchanger.share().limit();
+        let stats = &self.context.stats().upstreams[upstream].pool;
+        stats.publish(&tally, gauges, &counters, share);
+    }
+}

@@ -1,0 +1,97 @@
+//! Answers of an upstream: what a client's connection asks of the frame proxy.
+
+use crate::mem::{Buf, Key};
+use crate::net::Stream;
+use crate::proto::frame::{Code, FrameError};
+use crate::ring::Driver;
+use crate::service::proxy::Exchanger;
+use crate::session::context::Context;
+use crate::session::outlet::Outlet;
+
+/// A client's place in the frame proxy of its upstream.
+#[derive(Debug)]
+pub(super) struct Proxied {
+    upstream: usize,
+    client: Key,
+}
+
+impl Proxied {
+    pub(super) fn new<D: Driver>(context: &mut Context<D>, upstream: usize) -> Self {
+        let now = context.now();
+        let client = context.exchanger(upstream).open_client(now);
+        Self { upstream, client }
+    }
+
+    /// The session has a slot.
+    pub(super) fn attach<D: Driver>(&self, context: &mut Context<D>, key: Key) {
+        self.exchanger(context).client_attached(self.client, key);
+    }
+
+    fn exchanger<'c, D: Driver>(&self, context: &'c mut Context<D>) -> &'c mut Exchanger {
+        context.exchanger(self.upstream)
+    }
+
+    /// Whether no further request may be read now.
+    pub(super) fn is_full<D: Driver>(&self, context: &mut Context<D>) -> bool {
+        !self.exchanger(context).client_has_window(self.client)
+    }
+
+    /// Whether exchanges have no last answer yet.
+    pub(super) fn is_busy<D: Driver>(&self, context: &mut Context<D>) -> bool {
+        self.exchanger(context).client_is_busy(self.client)
+    }
+
+    /// Reads requests; what the window has no room for comes back.
+    ///
+    /// # Errors
+    /// What the client did that ends the connection.
+    pub(super) fn ask<D: Driver>(
+        &self,
+        context: &mut Context<D>,
+        buf: &Buf,
+    ) -> Result<Option<Buf>, FrameError> {
+        let now = context.now();
+        let mut rest: &[u8] = buf;
+        self.exchanger(context).client_bytes(self.client, &mut rest, now)?;
+        let from = buf.len() - rest.len();
+        Ok((from < buf.len()).then(|| buf.slice(from, buf.len())))
+    }
+
+    /// Moves what is to be sent to the connection.
+    pub(super) fn collect<D: Driver>(
+        &self,
+        context: &mut Context<D>,
+        outlet: &mut Outlet,
+        stream: &mut Stream,
+    ) {
+        let now = context.now();
+        let Context { exchangers, pages, .. } = context;
+        let Some(exchanger) = exchangers.get_mut(self.upstream).and_then(Option::as_mut) else {
+            return;
+        };
+        if let Some(out) = exchanger.client_out(self.client).filter(|out| !out.is_empty()) {
+            outlet.swap(pages, stream, out);
+        }
+        exchanger.client_backlog(self.client, outlet.waiting(), now);
+    }
+
+    /// The client's bytes have ended.
+    ///
+    /// # Errors
+    /// When they ended within a frame.
+    pub(super) fn at_end<D: Driver>(&self, context: &mut Context<D>) -> Result<(), FrameError> {
+        self.exchanger(context).client_at_end(self.client)
+    }
+
+    pub(super) fn fail<D: Driver>(&self, context: &mut Context<D>, error: &FrameError) {
+        self.exchanger(context).fail_client(self.client, error);
+    }
+
+    pub(super) fn go_away<D: Driver>(&self, context: &mut Context<D>, code: Code, text: &str) {
+        self.exchanger(context).client_go_away(self.client, code, text);
+    }
+
+    pub(super) fn close<D: Driver>(&self, context: &mut Context<D>) {
+        self.exchanger(context).close_client(self.client);
+    }
+}

@@ -1,0 +1,112 @@
+//! The kinds of sessions, and what is asked of every one of them.
+
+use super::context::Context;
+use super::echo::Echo;
+use super::frame::Frames;
+use super::relay::Relay;
+use super::trunk::Trunk;
+use crate::mem::Key;
+use crate::ring::{Completion, Driver, Lane};
+
+/// One connection.
+#[derive(Debug)]
+pub(super) enum Session {
+    Echo(Echo),
+    Relay(Relay),
+    Frames(Frames),
+    Trunk(Trunk),
+}
+
+impl Session {
+    pub(super) fn start<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        match self {
+            Self::Echo(echo) => echo.start(context, key),
+            Self::Relay(relay) => relay.start(context, key),
+            Self::Frames(frames) => frames.start(context, key),
+            Self::Trunk(trunk) => trunk.start(context, key),
+        }
+    }
+
+    pub(super) fn handle<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        completion: Completion,
+    ) {
+        match self {
+            Self::Echo(echo) => echo.handle(context, key, completion),
+            Self::Relay(relay) => relay.handle(context, key, completion),
+            Self::Frames(frames) => frames.handle(context, key, completion),
+            Self::Trunk(trunk) => trunk.handle(context, key, completion),
+        }
+    }
+
+    pub(super) fn flush<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        match self {
+            Self::Echo(echo) => echo.flush(context, key),
+            Self::Relay(relay) => relay.flush(context, key),
+            Self::Frames(frames) => frames.flush(context, key),
+            Self::Trunk(trunk) => trunk.flush(context, key),
+        }
+    }
+
+    /// A receive or read that found no buffer may go on.
+    pub(super) fn feed<D: Driver>(&mut self, context: &mut Context<D>, key: Key, lane: Lane) {
+        match self {
+            Self::Echo(echo) => echo.feed(context, key),
+            Self::Relay(relay) => relay.feed(context, key, lane),
+            Self::Frames(frames) => frames.feed(context, key, lane),
+            Self::Trunk(trunk) => trunk.feed(context, key),
+        }
+    }
+
+    pub(super) fn handle_timeout<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        match self {
+            Self::Echo(echo) => echo.handle_timeout(context, key),
+            Self::Relay(relay) => relay.handle_timeout(context, key),
+            Self::Frames(frames) => frames.handle_timeout(context, key),
+            Self::Trunk(trunk) => trunk.handle_timeout(context, key),
+        }
+    }
+
+    /// The server ends: a protocol that knows an orderly end begins it.
+    pub(super) fn drain<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        match self {
+            Self::Frames(frames) => frames.drain(context, key),
+            Self::Echo(_) | Self::Relay(_) | Self::Trunk(_) => {}
+        }
+    }
+
+    /// The shutdown's time is over. True for what counts as a client that was cut.
+    pub(super) fn cut<D: Driver>(&mut self, context: &mut Context<D>, key: Key) -> bool {
+        match self {
+            Self::Echo(echo) => echo.cut(context, key),
+            Self::Relay(relay) => relay.cut(context, key),
+            Self::Frames(frames) => frames.cut(context, key),
+            Self::Trunk(trunk) => {
+                trunk.close(context, key);
+                return false;
+            }
+        }
+        true
+    }
+
+    /// Whether it has ended, and no operation of it is in flight.
+    pub(super) fn is_finished(&self) -> bool {
+        match self {
+            Self::Echo(echo) => echo.is_finished(),
+            Self::Relay(relay) => relay.is_finished(),
+            Self::Frames(frames) => frames.is_finished(),
+            Self::Trunk(trunk) => trunk.is_finished(),
+        }
+    }
+
+    pub(super) fn finish<D: Driver>(self, context: &mut Context<D>, key: Key) {
+        match self {
+            Self::Echo(echo) => echo.finish(context, key),
+            Self::Relay(relay) => relay.finish(context, key),
+            Self::Frames(frames) => frames.finish(context, key),
+            Self::Trunk(trunk) => trunk.finish(context, key),
+        }
+    }
+}

@@ -1,0 +1,255 @@
+//! Connections to servers that carry the exchanges of many clients.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use nix::errno::Errno;
+
+use super::Due;
+use super::context::Context;
+use super::failure::failure_of;
+use super::outlet::Outlet;
+use crate::mem::{Buf, Key};
+use crate::net::{NetworkError, Operation, Stream, StreamEvent};
+use crate::ring::{Completion, Driver, Lane};
+use crate::runtime::TimerId;
+
+/// One connection to a server.
+#[derive(Debug)]
+pub(super) struct Trunk {
+    upstream: usize,
+    server: usize,
+    /// The frame proxy's key of it.
+    trunk: Key,
+    stream: Stream,
+    outlet: Outlet,
+    /// What was received and is not read: a client does not take what is in it.
+    input: VecDeque<Buf>,
+    phase: Phase,
+    /// The server sends no more.
+    ended: bool,
+    dirty: bool,
+    timer: Option<TimerId>,
+}
+
+/// How far the connection has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The connect is under way, since then.
+    Connecting(Instant),
+    /// The same, and its time is over.
+    Expired,
+    /// Exchanges flow.
+    Open,
+    /// Nothing more is wanted of it.
+    Closing,
+}
+
+impl Trunk {
+    pub(super) fn new(upstream: usize, server: usize, trunk: Key, now: Instant) -> Self {
+        Self {
+            upstream,
+            server,
+            trunk,
+            stream: Stream::new(Lane::Upstream, None),
+            outlet: Outlet::default(),
+            input: VecDeque::new(),
+            phase: Phase::Connecting(now),
+            ended: false,
+            dirty: false,
+            timer: None,
+        }
+    }
+
+    /// Connects.
+    pub(super) fn start<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        context.exchanger(self.upstream).trunk_attached(self.trunk, key);
+        let upstream = &context.options.upstreams[self.upstream];
+        let (address, options) = (upstream.servers[self.server], upstream.stream);
+        let timeout = upstream.connect_timeout;
+        match context.reactor.driver().socket(&address) {
+            Ok(socket) => {
+                context.reactor.driver().configure(socket, &options);
+                self.stream.connect(&mut context.reactor, key, socket, address);
+                let deadline = context.now() + timeout;
+                self.timer = Some(context.reactor.arm(deadline, Due::Session(key)));
+            }
+            Err(source) => {
+                self.connect_failed(context, Operation::Socket, source);
+                self.close(context, key);
+            }
+        }
+    }
+
+    pub(super) fn handle<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        completion: Completion,
+    ) {
+        let event = self.stream.handle(&mut context.reactor, key, completion);
+        if self.phase == Phase::Closing {
+            return;
+        }
+        match event {
+            StreamEvent::Connected => self.connected(context, key),
+            StreamEvent::ConnectFailed(errno) => {
+                let expired = self.phase == Phase::Expired && errno == Errno::ECANCELED;
+                let errno = if expired { Errno::ETIMEDOUT } else { errno };
+                self.connect_failed(context, Operation::Connect, errno);
+                self.close(context, key);
+                return;
+            }
+            StreamEvent::Data(buf) => self.input.push_back(buf),
+            StreamEvent::End => self.ended = true,
+            StreamEvent::Starved => {
+                context.starved.push_back((key, Lane::Upstream));
+                return;
+            }
+            StreamEvent::Sent(bytes) => {
+                self.outlet.sent(bytes);
+                if self.stream.is_drained() && self.stream.is_receiving() && !self.ended {
+                    return;
+                }
+            }
+            StreamEvent::Broken(_) => {
+                self.close(context, key);
+                return;
+            }
+            StreamEvent::Writable | StreamEvent::Readable | StreamEvent::Quiet => {}
+        }
+        self.mark_dirty(context, key);
+    }
+
+    /// Reads answers, sends requests, and decides whether to read on.
+    pub(super) fn flush<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        self.dirty = false;
+        if self.phase != Phase::Open {
+            return;
+        }
+        if !self.read_answers(context) {
+            self.close(context, key);
+            return;
+        }
+        if self.timer.is_some() && context.exchanger(self.upstream).trunk_is_ready(self.trunk) {
+            self.disarm(context);
+        }
+        let Context { exchangers, pages, .. } = context;
+        let exchanger = exchangers.get_mut(self.upstream).and_then(Option::as_mut);
+        if let Some(out) = exchanger.and_then(|exchanger| exchanger.trunk_out(self.trunk))
+            && !out.is_empty()
+        {
+            self.outlet.swap(pages, &mut self.stream, out);
+        }
+        self.stream.flush(&mut context.reactor, key);
+        if !self.input.is_empty() {
+            // A client is clogged. Who waits holds nothing of the pool.
+            let waiting = std::mem::take(&mut self.input);
+            self.input = waiting.into_iter().map(Buf::into_heap).collect();
+            self.stream.pause(&mut context.reactor, key);
+        } else if self.ended {
+            self.close(context, key);
+        } else {
+            self.stream.receive(&mut context.reactor, key, false);
+        }
+    }
+
+    pub(super) fn feed<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        self.stream.feed();
+        self.mark_dirty(context, key);
+    }
+
+    /// The time to connect, and to agree, is over.
+    pub(super) fn handle_timeout<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        self.timer = None;
+        match self.phase {
+            Phase::Connecting(_) => {
+                self.phase = Phase::Expired;
+                self.stream.cancel_connect(&mut context.reactor, key);
+            }
+            Phase::Open => {
+                self.connect_failed(context, Operation::Greet, Errno::ETIMEDOUT);
+                self.close(context, key);
+            }
+            Phase::Expired | Phase::Closing => {}
+        }
+    }
+
+    pub(super) fn close<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        if self.phase == Phase::Closing {
+            return;
+        }
+        self.phase = Phase::Closing;
+        self.disarm(context);
+        self.input.clear();
+        self.stream.abandon(&mut context.reactor, key);
+        let now = context.now();
+        context.exchanger(self.upstream).trunk_closed(self.trunk, now);
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.phase == Phase::Closing && self.stream.is_quiet()
+    }
+
+    pub(super) fn finish<D: Driver>(mut self, context: &mut Context<D>, key: Key) {
+        self.stream.close(&mut context.reactor, key);
+        context.stats().upstreams[self.upstream].active.decrement();
+    }
+
+    fn disarm<D: Driver>(&mut self, context: &mut Context<D>) {
+        if let Some(timer) = self.timer.take() {
+            context.reactor.disarm(timer);
+        }
+    }
+
+    fn connected<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        if let Phase::Connecting(since) = self.phase {
+            let took = context.now().saturating_duration_since(since);
+            context.histograms.connect.record(took);
+        }
+        context.stats().upstreams[self.upstream].connected.add(1);
+        self.phase = Phase::Open;
+        context.exchanger(self.upstream).trunk_connected(self.trunk);
+        self.stream.receive(&mut context.reactor, key, false);
+    }
+
+    fn connect_failed<D: Driver>(&self, context: &mut Context<D>, op: Operation, source: Errno) {
+        let peer = context.options.upstreams[self.upstream].servers[self.server];
+        let error = NetworkError { op, peer, source };
+        let failure = failure_of(source);
+        context.stats().upstreams[self.upstream].failed[failure as usize].add(1);
+        let now = context.now();
+        if let Some(others) = context.notices.connect.due(now) {
+            let upstream = &context.options.upstreams[self.upstream].name;
+            tracing::warn!(%upstream, others, "{error}");
+        }
+    }
+
+    /// False when the server broke a rule.
+    fn read_answers<D: Driver>(&mut self, context: &mut Context<D>) -> bool {
+        let now = context.now();
+        while let Some(buf) = self.input.pop_front() {
+            let mut rest: &[u8] = &buf;
+            let result = context.exchanger(self.upstream).trunk_bytes(self.trunk, &mut rest, now);
+            if let Err(error) = result {
+                let upstream = &context.options.upstreams[self.upstream];
+                let (name, server) = (&upstream.name, upstream.servers[self.server]);
+                tracing::warn!(upstream = %name, %server, %error, "the server broke the protocol");
+                return false;
+            }
+            if !rest.is_empty() {
+                let from = buf.len() - rest.len();
+                self.input.push_front(buf.slice(from, buf.len()));
+                return true;
+            }
+        }
+        true
+    }
+
+    fn mark_dirty<D>(&mut self, context: &mut Context<D>, key: Key) {
+        if !self.dirty {
+            self.dirty = true;
+            context.dirty.push(key);
+        }
+    }
+}

@@ -1,0 +1,306 @@
+//! The frame proxy on the simulated kernel, between clients and servers that check each other.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use ringway::proto::frame::{
+    ClientOptions, Code, Command, End, Features, PAYLOAD_MAX, Server, ServerEvent, ServerOptions,
+    Version,
+};
+use ringway::ring::sim::{Behaviour, Faults, PeerId, Random, Sim};
+use ringway::ring::{SocketAddress, StreamOptions};
+use ringway::server::Worker;
+use ringway::service::CloseReason;
+use ringway::service::balance::Policy;
+use ringway::service::pool::{PoolOptions, Share};
+use ringway::service::proxy::ExchangerOptions;
+use ringway::service::retry::RetryPolicy;
+use ringway::session::{Fleet, ServiceOptions, UpstreamOptions};
+
+use super::frames::{Asker, VALUE, assert_home, options};
+
+const TURNS_MAX: usize = 60_000;
+const BUFFERS: u16 = 8;
+
+/// What the servers do beside answering: chances in a thousand, in each turn.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Habits {
+    pub(crate) reset: u32,
+    pub(crate) close: u32,
+    pub(crate) go_away: u32,
+    pub(crate) refuse: u32,
+    /// No answer ever comes.
+    pub(crate) mute: bool,
+}
+
+/// A server's end of one connection.
+#[derive(Debug)]
+struct Answerer {
+    peer: PeerId,
+    machine: Server,
+    open: Vec<(u32, Command, Vec<u8>)>,
+    out: Vec<u8>,
+    gone: bool,
+}
+
+impl Answerer {
+    fn new(peer: PeerId) -> Self {
+        let server = ServerOptions { window: 9, max_payload: PAYLOAD_MAX, features: Features::ALL };
+        let machine = Server::new(server);
+        Self { peer, machine, open: Vec::new(), out: Vec::new(), gone: false }
+    }
+
+    fn play(
+        &mut self,
+        sim: &mut Sim,
+        random: &mut Random,
+        habits: Habits,
+        file: &[u8],
+        carried_out: &mut BTreeMap<Vec<u8>, usize>,
+    ) {
+        if self.gone {
+            return;
+        }
+        if random.chance(500) && !habits.mute {
+            let bytes = sim.peer_read(self.peer, 1 + random.below(4_000));
+            let mut rest = &bytes[..];
+            while let Some(event) =
+                self.machine.next(&mut rest, &mut self.out).expect("a proxy that keeps the rules")
+            {
+                if let ServerEvent::Request(request) = event {
+                    let what = (request.stream, request.command, request.payload.to_vec());
+                    self.open.push(what);
+                }
+            }
+        }
+        while !self.open.is_empty() && random.chance(600) {
+            let any = random.below(self.open.len());
+            let next = if self.machine.version() == Version::V2 { any } else { 0 };
+            let (stream, command, payload) = self.open.remove(next);
+            if random.chance(habits.refuse) {
+                self.machine.refuse(stream, Code::Overloaded, "not now", &mut self.out);
+            } else {
+                self.answer(stream, command, &payload, file, carried_out);
+            }
+        }
+        let part = self.out.len().min(1 + random.below(2_000));
+        let sent = sim.peer_write(self.peer, &self.out[..part]);
+        self.out.drain(..sent);
+        if random.chance(habits.reset) {
+            sim.peer_reset(self.peer);
+            self.gone = true;
+        } else if random.chance(habits.close) || sim.peer_at_end(self.peer) {
+            sim.peer_finish(self.peer);
+            self.gone = true;
+        } else if random.chance(habits.go_away) && self.open.is_empty() && self.out.is_empty() {
+            self.machine.go_away(Code::ShuttingDown, "bye", &mut self.out);
+            let sent = sim.peer_write(self.peer, &self.out);
+            if sent == self.out.len() {
+                sim.peer_finish(self.peer);
+            } else {
+                sim.peer_reset(self.peer);
+            }
+            self.gone = true;
+        }
+    }
+
+    fn answer(
+        &mut self,
+        stream: u32,
+        command: Command,
+        payload: &[u8],
+        file: &[u8],
+        carried_out: &mut BTreeMap<Vec<u8>, usize>,
+    ) {
+        let Self { machine, out, .. } = self;
+        match (command, payload) {
+            (Command::PING, _) => machine.answer(stream, Command::PONG, payload, out),
+            (Command::GET, name) => {
+                let value = match name {
+                    b"value" => VALUE,
+                    b"file" => file,
+                    _ => return machine.refuse(stream, Code::NotFound, "no", out),
+                };
+                for part in value.chunks(100) {
+                    machine.answer(stream, Command::DATA, part, out);
+                }
+                let end = End { total: value.len() as u64, checksum: crc32fast::hash(value) };
+                machine.answer(stream, Command::END, &end.to_bytes(), out);
+            }
+            (Command(0x55), _) => {
+                *carried_out.entry(payload.to_vec()).or_default() += 1;
+                let backwards: Vec<u8> = payload.iter().rev().copied().collect();
+                machine.answer(stream, command, &backwards, out);
+            }
+            _ => machine.answer(stream, command, payload, out),
+        }
+    }
+}
+
+/// A worker, its kernel, its clients, its servers.
+pub(crate) struct Proxied {
+    worker: Worker<Sim>,
+    fleet: Arc<Fleet>,
+    random: Random,
+    clients: Vec<Asker>,
+    servers: Vec<Answerer>,
+    habits: Habits,
+    file: Vec<u8>,
+    carried_out: BTreeMap<Vec<u8>, usize>,
+}
+
+fn address(last: u8) -> SocketAddress {
+    SocketAddress::inet(std::net::SocketAddr::from(([10, 0, 0, last], 80)))
+}
+
+fn upstream(random: &mut Random, servers: Vec<SocketAddress>) -> UpstreamOptions {
+    let highest = if random.chance(500) { Version::V1 } else { Version::V2 };
+    let server = ServerOptions { window: 50, max_payload: 2_000, features: Features::ALL };
+    let exchanges = ExchangerOptions {
+        server,
+        client: ClientOptions { highest, ..ClientOptions::default() },
+        servers: servers.len(),
+        policy: Policy::LeastConnections,
+        pool: PoolOptions {
+            min_idle: 0,
+            capacity: [1, 4, 100][random.below(3)],
+            spread_at: 2,
+            idle_timeout: Duration::from_millis(300),
+            max_age: Some(Duration::from_millis(400)),
+            queue_max: [5, 1_000][random.below(2)],
+            queue_timeout: Duration::from_millis(500),
+        },
+        share: Share::new(1 + u32::try_from(random.below(4)).unwrap(), 1, 0),
+        retry: RetryPolicy {
+            tries_max: 3,
+            backoff: Duration::from_millis(5),
+            backoff_max: Duration::from_millis(50),
+            deadline: Duration::from_secs(3),
+        },
+        budget: 1.0,
+    };
+    UpstreamOptions {
+        name: "sim".to_owned(),
+        servers,
+        policy: Policy::LeastConnections,
+        connect_timeout: Duration::from_millis(50),
+        retries: 2,
+        send_header: None,
+        stream: StreamOptions::default(),
+        exchanges: Some(exchanges),
+    }
+}
+
+impl Proxied {
+    pub(crate) fn new(seed: u64, faults: Faults, habits: Habits, servers: &[Behaviour]) -> Self {
+        let mut random = Random::new(seed ^ 0x7a11);
+        let mut sim = Sim::new(seed, Faults::NONE, BUFFERS, 256);
+        let file: Vec<u8> = (0..random.below(3_000)).map(|n| n.to_le_bytes()[0]).collect();
+        let listener = sim.listen();
+        let addresses: Vec<_> = (1..).map(address).take(servers.len()).collect();
+        for (address, behaviour) in addresses.iter().zip(servers) {
+            sim.serve(*address, *behaviour);
+        }
+        let capacity = [300, 2_000, 50_000][random.below(3)];
+        let clients = (0..1 + random.below(5))
+            .map(|_| {
+                let to_ask = random.below(40);
+                Asker::new(sim.connect(listener, capacity), to_ask, &mut random)
+            })
+            .collect();
+        sim.set_faults(faults);
+        let fleet = Arc::new(Fleet::new(1, 1, 1));
+        let upstream = upstream(&mut random, addresses);
+        let service = ServiceOptions::FrameProxy { upstream: 0 };
+        let mut worker = Worker::new(sim, options(&fleet, listener, service, vec![upstream]), None);
+        worker.start(None);
+        Self {
+            worker,
+            fleet,
+            random,
+            clients,
+            servers: Vec::new(),
+            habits,
+            file,
+            carried_out: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn run(&mut self) {
+        for _ in 0..TURNS_MAX {
+            self.step();
+            let accepted = self.fleet.cells()[0].stats.listeners[0].accepted.get();
+            let active = self.fleet.cells()[0].stats.listeners[0].active.get();
+            if accepted == self.clients.len() as u64 && active == 0 {
+                return self.settle();
+            }
+        }
+        panic!("{:#?} are left: {:#?}", self.clients, self.worker);
+    }
+
+    fn settle(&mut self) {
+        self.drain();
+        for _ in 0..TURNS_MAX {
+            self.step();
+            if self.worker.sessions().is_empty() {
+                (0..200).for_each(|_| self.step());
+                return self.worker.sessions().finish();
+            }
+        }
+        panic!("connections to servers are left: {:#?}", self.worker);
+    }
+
+    fn drain(&mut self) {
+        let sessions = self.worker.sessions();
+        sessions.reactor().driver().wake();
+        sessions.drain();
+    }
+
+    fn step(&mut self) {
+        self.worker.turn().expect("the simulated kernel does not fail");
+        let sim = self.worker.sessions().reactor().driver();
+        for (_, peer) in sim.take_accepted() {
+            self.servers.push(Answerer::new(peer));
+        }
+        for client in &mut self.clients {
+            client.play(sim, &mut self.random);
+        }
+        for server in &mut self.servers {
+            let carried_out = &mut self.carried_out;
+            server.play(sim, &mut self.random, self.habits, &self.file, carried_out);
+        }
+    }
+
+    /// All is answered, and rightly; with `refusals`, some of it with an error of the proxy's.
+    pub(crate) fn assert_answered(&self, refusals: bool) {
+        for client in &self.clients {
+            if refusals {
+                client.assert_answered_or_refused(&self.file, true);
+            } else {
+                client.assert_answered(&self.file, true);
+            }
+        }
+        let twice = self.carried_out.iter().find(|(_, times)| **times > 1);
+        assert_eq!(twice, None, "nothing that may do harm is carried out twice");
+    }
+
+    pub(crate) fn assert_clean(&mut self) {
+        let cell = &self.fleet.cells()[0];
+        assert_eq!((cell.active.get(), cell.stats.stale.get()), (0, 0));
+        let closed = &cell.stats.listeners[0].closed;
+        let ends: u64 = CloseReason::ALL.iter().map(|reason| closed[reason.index()].get()).sum();
+        assert_eq!(ends, self.clients.len() as u64, "each client has one end");
+        let upstream = &cell.stats.upstreams[0];
+        let pool = &upstream.pool;
+        assert_eq!((upstream.active.get(), pool.idle.get(), pool.in_use.get()), (0, 0, 0));
+        assert_eq!((pool.waiting.get(), pool.opening.get()), (0, 0));
+        let errors: u64 = pool.errors.iter().map(|code| code.get()).sum();
+        assert!(pool.begun.get() <= pool.answered.get() + errors, "each has an end");
+        assert_home(&mut self.worker, BUFFERS);
+    }
+
+    pub(crate) fn retried(&self) -> u64 {
+        self.fleet.cells()[0].stats.upstreams[0].pool.retried.get()
+    }
+}
