@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ringway::config::{
-    self, Balance, Config, KEYS, ListenAddress, ListenerService, LogFormat, LogLevel, Report,
-    SendProxyProtocol, ServerAddress, SpliceMode, Workers,
+    self, Balance, Config, ExchangeOptions, FrameOptions, KEYS, ListenAddress, ListenerService,
+    LogFormat, LogLevel, PoolOptions, Report, SendProxyProtocol, ServerAddress, SpliceMode,
+    Steering, UdpOptions, Workers,
 };
 
 const REFERENCE: &str = include_str!("../docs/ringway.toml");
@@ -20,6 +21,83 @@ protocol = "tcp"
 upstream = "backend"
 [upstream.backend]
 servers = ["10.0.0.5:6379"]
+"#;
+
+/// Further tables in which no optional key has its default.
+const UNUSUAL_SERVICES: &str = r#"
+[[listener]]
+name = "frames"
+listen = "unix:/run/frames.sock"
+protocol = "frame"
+window = 1
+max_payload = "64B"
+files = "/srv/a \"b\""
+[listener.values]
+zebra = "last\n\ttabs, \"quotes\" and \u0000\u007f"
+"two words\n" = '''
+first''''
+a = ""
+
+[[listener]]
+name = "frame-proxy"
+listen = "0.0.0.0:3"
+protocol = "frame"
+upstream = "frames"
+window = 65535
+max_payload = 65535
+max_connections = 1
+unix_mode = "000"
+
+[[listener]]
+name = "messages"
+listen = "0.0.0.0:4"
+protocol = "messages"
+line_limit = "16MiB"
+idle_timeout = "1ms"
+
+[[listener]]
+name = "datagrams"
+listen = ["0.0.0.0:1", "0.0.0.0:2"]
+protocol = "udp"
+upstream = "datagrams"
+receive_buffer = "256MiB"
+send_buffer = "4KiB"
+offload = false
+steering = "cpu"
+max_flows = 1_000_000
+flow_timeout = "1d"
+
+[[listener]]
+name = "datagram-echo"
+listen = "[::1]:1"
+protocol = "udp_echo"
+offload = false
+steering = "cpu"
+
+[upstream.frames]
+servers = ["unix:/run/frames.sock", "10.0.0.1:2"]
+balance = "least_requests"
+connect_timeout = "10m"
+retries = 0
+send_proxy_protocol = "off"
+pool_max = 100_000
+pool_min_idle = 1000
+pool_idle_timeout = "1d"
+pool_max_age = "off"
+pool_queue = 1_000_000
+pool_queue_timeout = "10m"
+streams_max = 65535
+request_timeout = "1d"
+retry_backoff = "1m"
+retry_backoff_max = "10m"
+retry_budget = 1
+
+[upstream.datagrams]
+servers = ["10.0.0.1:53", "dns.example.net:53"]
+balance = "consistent_hash"
+send_proxy_protocol = "off"
+receive_buffer = "1MiB"
+send_buffer = "1MiB"
 "#;
 
 /// A file in which no optional key has its default.
@@ -103,9 +181,38 @@ fn bad(text: &str) -> Report {
     }
 }
 
+/// [`UNUSUAL`], and what is added to it.
+fn unusual() -> String {
+    format!("{UNUSUAL}{UNUSUAL_SERVICES}")
+}
+
+/// The tables of a file that [`KEYS`] has under one title.
+fn tables<'t>(tree: &'t toml::Table, title: &str) -> Vec<&'t toml::Table> {
+    let name = title.trim_matches(['[', ']']).trim_end_matches(".NAME");
+    let table = |value: &'t toml::Value| value.as_table().expect("a table");
+    match &tree[name] {
+        toml::Value::Array(elements) => elements.iter().map(table).collect(),
+        value if name == "upstream" => table(value).values().map(table).collect(),
+        value => vec![table(value)],
+    }
+}
+
+/// The key of a line, if it sets one.
+fn key_of(line: &str) -> Option<&str> {
+    line.split_once(" = ").map(|(key, _)| key).filter(|_| !line.starts_with('#'))
+}
+
 #[test]
 fn the_reference_shows_the_defaults() {
-    assert_eq!(good(REFERENCE), good(MINIMAL));
+    /// What has no default.
+    const REQUIRED: [&str; 5] = ["name", "listen", "protocol", "upstream", "servers"];
+    let is_kept = |line: &&str| key_of(line).is_none_or(|key| REQUIRED.contains(&key));
+    let (process, services) = REFERENCE.split_at(REFERENCE.find("[[listener]]").expect("one"));
+    assert!(
+        process.contains("[runtime]") && process.contains("[admin]") && process.contains("[log]")
+    );
+    let bare: Vec<_> = services.lines().filter(is_kept).collect();
+    assert_eq!(good(REFERENCE), good(&bare.join("\n")));
     let minimal = good(MINIMAL);
     assert_eq!(minimal.runtime, Config::default().runtime);
     assert_eq!(minimal.admin, Config::default().admin);
@@ -114,46 +221,46 @@ fn the_reference_shows_the_defaults() {
 
 #[test]
 fn the_reference_shows_every_key_in_its_order_and_with_a_comment() {
-    let mut table = String::new();
-    let mut keys: Vec<(String, Vec<&str>)> = Vec::new();
+    let mut title = "";
+    let mut shown: Vec<(&str, Vec<&str>)> = Vec::new();
     let mut previous = "";
     for line in REFERENCE.lines() {
         if line.starts_with('[') {
-            table = line.replace("backend", "NAME");
-            keys.push((table.clone(), Vec::new()));
-        } else if let Some((key, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
-            let (_, keys) = keys.last_mut().expect("a table comes first");
-            keys.push(key);
-            assert!(previous.starts_with("# "), "{table} {key} has a comment");
+            title = if line.starts_with("[upstream.") { "[upstream.NAME]" } else { line };
+        } else if let Some(key) = key_of(line) {
+            let place = shown.iter().position(|(table, _)| *table == title);
+            let place = place.unwrap_or_else(|| {
+                shown.push((title, Vec::new()));
+                shown.len() - 1
+            });
+            let keys = &mut shown[place].1;
+            // A key that further tables have again has its comment where it is first.
+            if !keys.contains(&key) {
+                keys.push(key);
+                assert!(previous.starts_with("# "), "{title} {key} has a comment");
+            }
         }
         previous = line;
     }
-    let known = KEYS.iter().map(|keys| (keys.table.to_owned(), keys.keys.to_vec()));
-    assert_eq!(keys, known.collect::<Vec<_>>());
+    let known = KEYS.iter().map(|keys| (keys.table, keys.keys.to_vec()));
+    assert_eq!(shown, known.collect::<Vec<_>>());
     assert!(REFERENCE.lines().all(|line| line.chars().count() <= 100));
 }
 
 #[test]
 fn every_key_of_the_code_is_read() {
-    let tree: toml::Table = UNUSUAL.parse().expect("TOML");
-    let tables = [
-        &tree["runtime"],
-        &tree["admin"],
-        &tree["log"],
-        &tree["listener"][0],
-        &tree["upstream"]["z-last"],
-    ];
-    for (keys, table) in KEYS.iter().zip(tables) {
+    let tree: toml::Table = unusual().parse().expect("TOML");
+    for keys in KEYS {
         let known: BTreeSet<_> = keys.keys.iter().copied().collect();
-        let table = table.as_table().expect("a table");
-        let used: BTreeSet<_> = table.keys().map(String::as_str).collect();
-        assert_eq!(used, known, "{}", keys.table);
+        let tables = tables(&tree, keys.table);
+        let used = tables.iter().flat_map(|table| table.keys()).map(String::as_str);
+        assert_eq!(used.collect::<BTreeSet<_>>(), known, "{}", keys.table);
     }
 }
 
 #[test]
 fn values_of_the_process_arrive_where_they_belong() {
-    let config = good(UNUSUAL);
+    let config = good(&unusual());
     let Workers::Fixed(workers) = config.runtime.workers else { panic!("a number of workers") };
     assert_eq!(workers.get(), 3);
     assert!(!config.runtime.pin);
@@ -175,8 +282,8 @@ fn values_of_the_process_arrive_where_they_belong() {
 
 #[test]
 fn values_of_upstreams_arrive_where_they_belong() {
-    let config = good(UNUSUAL);
-    let [last, first] = config.upstreams.as_slice() else { panic!("two upstreams") };
+    let config = good(&unusual());
+    let [last, first, frames, datagrams] = config.upstreams.as_slice() else { panic!("four") };
     assert_eq!((last.name.as_str(), first.name.as_str()), ("z-last", "a_first"));
     let host = "example.net".to_owned();
     assert_eq!(last.servers[0], ServerAddress::Unix("/run/a \"b\".sock".into()));
@@ -189,18 +296,69 @@ fn values_of_upstreams_arrive_where_they_belong() {
     assert_eq!((last.socket.nodelay, last.socket.keepalive), (false, None));
     assert_eq!(last.socket.receive_buffer, Some(4096));
     assert_eq!(last.socket.send_buffer, Some(256 << 20));
+    for defaults in [last, first, datagrams] {
+        assert_eq!(defaults.pool, PoolOptions::default());
+        assert_eq!(defaults.exchange, ExchangeOptions::default());
+    }
+    assert_eq!((frames.balance, frames.retries), (Balance::LeastRequests, 0));
+    let pool = PoolOptions {
+        max: 100_000,
+        min_idle: 1000,
+        idle_timeout: Duration::from_secs(86_400),
+        max_age: None,
+        queue: 1_000_000,
+        queue_timeout: Duration::from_secs(600),
+        streams_max: 65_535,
+    };
+    assert_eq!(frames.pool, pool);
+    let exchange = ExchangeOptions {
+        timeout: Duration::from_secs(86_400),
+        backoff: Duration::from_secs(60),
+        backoff_max: Duration::from_secs(600),
+        budget: 1.0,
+    };
+    assert_eq!(frames.exchange, exchange);
+    assert_eq!(datagrams.balance, Balance::ConsistentHash);
+    assert_eq!(datagrams.socket.receive_buffer, Some(1 << 20));
 }
 
 #[test]
 fn values_of_listeners_arrive_where_they_belong() {
-    let config = good(UNUSUAL);
-    let services = config.listeners.iter().map(|listener| listener.service);
+    let config = good(&unusual());
+    let services = config.listeners.iter().map(|listener| listener.service.clone());
+    let text = |text: &str| text.to_owned();
+    let server = FrameOptions {
+        window: 1,
+        max_payload: 64,
+        values: vec![
+            (text("a"), String::new()),
+            (text("two words\n"), text("first'")),
+            (text("zebra"), text("last\n\ttabs, \"quotes\" and \0\u{7f}")),
+        ],
+        files: Some("/srv/a \"b\"".into()),
+    };
+    let proxy = FrameOptions { window: 65_535, ..FrameOptions::default() };
+    let udp = UdpOptions { offload: false, steering: Steering::Cpu };
     let expected = [
         ListenerService::Tcp { upstream: 1 },
         ListenerService::Tcp { upstream: 0 },
         ListenerService::Echo,
+        ListenerService::Frame { upstream: None, options: server },
+        ListenerService::Frame { upstream: Some(2), options: proxy },
+        ListenerService::Messages { line_limit: 16 << 20 },
+        ListenerService::Udp {
+            upstream: 3,
+            options: udp,
+            max_flows: 1_000_000,
+            flow_timeout: Duration::from_secs(86_400),
+        },
+        ListenerService::UdpEcho { options: udp },
     ];
     assert_eq!(services.collect::<Vec<_>>(), expected);
+    let udp = config.listeners.iter().filter(|listener| listener.is_udp());
+    let udp: Vec<_> = udp.map(|listener| listener.name.as_str()).collect();
+    assert_eq!(udp, ["datagrams", "datagram-echo"]);
+    assert_eq!(config.listeners[6].socket.receive_buffer, Some(256 << 20));
     let one = &config.listeners[0];
     assert_eq!((one.name.as_str(), one.listen.len()), ("one", 3));
     assert_eq!(one.listen[2], ListenAddress::Unix("/run/täst.sock".into()));
@@ -215,7 +373,7 @@ fn values_of_listeners_arrive_where_they_belong() {
 
 #[test]
 fn the_effective_configuration_is_read_back_as_it_was() {
-    for text in [REFERENCE, MINIMAL, UNUSUAL] {
+    for text in [REFERENCE, MINIMAL, UNUSUAL, &unusual()] {
         let config = good(text);
         let effective = config.to_toml();
         assert_eq!(good(&effective), config, "{effective}");
@@ -227,20 +385,56 @@ fn the_effective_configuration_is_read_back_as_it_was() {
 
 #[test]
 fn the_effective_configuration_has_every_key() {
-    let tree: toml::Table = good(MINIMAL).to_toml().parse().expect("TOML");
-    let reference: toml::Table = REFERENCE.parse().expect("TOML");
-    for (name, keys) in
-        [("runtime", &tree["runtime"]), ("admin", &tree["admin"]), ("log", &tree["log"])]
-    {
-        let keys: Vec<_> = keys.as_table().expect("a table").keys().collect();
-        let expected: Vec<_> = reference[name].as_table().expect("a table").keys().collect();
-        assert_eq!(keys, expected);
+    for text in [REFERENCE, &unusual()] {
+        let tree: toml::Table = good(text).to_toml().parse().expect("TOML");
+        for keys in KEYS {
+            let tables = tables(&tree, keys.table);
+            let written = tables.iter().flat_map(|table| table.keys()).map(String::as_str);
+            let known: BTreeSet<_> = keys.keys.iter().copied().collect();
+            assert_eq!(written.collect::<BTreeSet<_>>(), known, "{}", keys.table);
+        }
     }
-    let keys = |tree: &toml::Table| {
-        let tables = [&tree["listener"][0], &tree["upstream"]["backend"]];
-        tables.map(|table| table.as_table().expect("a table").keys().cloned().collect::<Vec<_>>())
+}
+
+#[test]
+fn the_effective_configuration_has_the_keys_that_apply() {
+    const ALL: &str = "name listen protocol receive_buffer send_buffer";
+    const STREAM: &str = "max_connections idle_timeout nodelay keepalive backlog unix_mode";
+    const HEADER: &str = "accept_proxy_protocol proxy_header_timeout";
+    const LISTENERS: [(&str, &[&str]); 8] = [
+        ("one", &["upstream", STREAM, HEADER]),
+        ("two", &["upstream", STREAM, HEADER]),
+        ("three", &[STREAM, HEADER]),
+        ("frames", &[STREAM, "window max_payload values files"]),
+        ("frame-proxy", &["upstream", STREAM, "window max_payload"]),
+        ("messages", &[STREAM, "line_limit"]),
+        ("datagrams", &["upstream offload steering max_flows flow_timeout"]),
+        ("datagram-echo", &["offload steering"]),
+    ];
+    const GROUP: &str = "servers balance send_proxy_protocol receive_buffer send_buffer";
+    const CONNECT: &str = "connect_timeout retries nodelay keepalive";
+    const POOL: &str = "pool_max pool_min_idle pool_idle_timeout pool_max_age pool_queue \
+        pool_queue_timeout streams_max";
+    const EXCHANGE: &str = "request_timeout retry_backoff retry_backoff_max retry_budget";
+    const UPSTREAMS: [(&str, &[&str]); 4] = [
+        ("z-last", &[CONNECT]),
+        ("a_first", &[CONNECT]),
+        ("frames", &[CONNECT, POOL, EXCHANGE]),
+        ("datagrams", &[]),
+    ];
+    let assert_keys = |table: &toml::Value, name: &str, all: &str, own: &[&str]| {
+        let expected = own.iter().flat_map(|keys| keys.split(' ')).chain(all.split(' '));
+        let keys = table.as_table().expect("a table").keys().map(String::as_str);
+        assert_eq!(keys.collect::<BTreeSet<_>>(), expected.collect(), "{name}");
     };
-    assert_eq!(keys(&tree), keys(&reference));
+    let tree: toml::Table = good(&unusual()).to_toml().parse().expect("TOML");
+    for (index, (name, own)) in LISTENERS.into_iter().enumerate() {
+        assert_eq!(tree["listener"][index]["name"].as_str(), Some(name));
+        assert_keys(&tree["listener"][index], name, ALL, own);
+    }
+    for (name, own) in UPSTREAMS {
+        assert_keys(&tree["upstream"][name], name, GROUP, own);
+    }
 }
 
 /// Mistakes of one line each: the table that the line is added to, the line with what is
@@ -573,7 +767,7 @@ help: octal digits
 [upstream.backend]
 balance = "roundrobin"
           ^^^^^^^^^^^^
-error: "round_robin" or "least_connections"
+error: one of "round_robin", "least_connections", "least_requests", "source_hash", "consistent_hash"
 help: did you mean "round_robin"?
 
 [upstream.backend]
@@ -746,8 +940,8 @@ name = "a"
 listen = "127.0.0.1:1"
 protocol = "http"
            ^^^^^^
-error: `protocol`: expected "tcp" or "echo", got "http"
-help: write "tcp" or "echo"
+error: `protocol`: expected one of "tcp", "echo", "udp", "udp_echo", "frame", "messages", got "http"
+help: write "tcp" or "echo" or "udp"
 
 [[listener]]
 name = "a"
@@ -1020,7 +1214,7 @@ name = "a"
 listen = "127.0.0.1:1"
 protocol = "eco"
            ^^^^^
-error: expected "tcp" or "echo"
+error: expected one of "tcp", "echo"
 help: did you mean "echo"?
 "#;
 
@@ -1233,9 +1427,10 @@ const PIECES: &[&str] = &[
 fn no_mutation_of_the_reference_panics() {
     const ROUNDS: usize = 6_000;
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let unusual = unusual();
     let (mut accepted, mut refused) = (0, 0);
     for round in 0..ROUNDS {
-        let base = [REFERENCE, UNUSUAL, MINIMAL][round % 3];
+        let base = [REFERENCE, &unusual, MINIMAL][round % 3];
         let mut characters: Vec<char> = base.chars().collect();
         for _ in 0..=random.below(4) {
             let start = random.below(characters.len());
