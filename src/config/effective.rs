@@ -13,8 +13,8 @@ use super::{
 };
 
 impl Config {
-    /// The configuration as TOML text, with every key that applies. [`parse`](super::parse()) makes the same
-    /// configuration of it, if it came from there.
+    /// The configuration as TOML text, with every key that applies. [`parse`](super::parse())
+    /// makes the same configuration of it, if it came from there.
     #[must_use]
     pub fn to_toml(&self) -> String {
         Effective(self).to_string()
