@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use ringway::config::{
-    self, Balance, Config, KEYS, ListenAddress, ListenerService, LogFormat, LogLevel, Report,
-    SendProxyProtocol, ServerAddress, SpliceMode, Workers,
+    self, Balance, Config, ExchangeOptions, FrameOptions, KEYS, ListenAddress, ListenerService,
+    LogFormat, LogLevel, PoolOptions, Report, SendProxyProtocol, ServerAddress, SpliceMode,
+    Steering, UdpOptions, Workers,
 };
 
 const REFERENCE: &str = include_str!("../docs/ringway.toml");
@@ -20,6 +21,83 @@ protocol = "tcp"
 upstream = "backend"
 [upstream.backend]
 servers = ["10.0.0.5:6379"]
+"#;
+
+/// Further tables in which no optional key has its default.
+const UNUSUAL_SERVICES: &str = r#"
+[[listener]]
+name = "frames"
+listen = "unix:/run/frames.sock"
+protocol = "frame"
+window = 1
+max_payload = "64B"
+files = "/srv/a \"b\""
+[listener.values]
+zebra = "last\n\ttabs, \"quotes\" and \u0000\u007f"
+"two words\n" = '''
+first''''
+a = ""
+
+[[listener]]
+name = "frame-proxy"
+listen = "0.0.0.0:3"
+protocol = "frame"
+upstream = "frames"
+window = 65535
+max_payload = 65535
+max_connections = 1
+unix_mode = "000"
+
+[[listener]]
+name = "messages"
+listen = "0.0.0.0:4"
+protocol = "messages"
+line_limit = "16MiB"
+idle_timeout = "1ms"
+
+[[listener]]
+name = "datagrams"
+listen = ["0.0.0.0:1", "0.0.0.0:2"]
+protocol = "udp"
+upstream = "datagrams"
+receive_buffer = "256MiB"
+send_buffer = "4KiB"
+offload = false
+steering = "cpu"
+max_flows = 1_000_000
+flow_timeout = "1d"
+
+[[listener]]
+name = "datagram-echo"
+listen = "[::1]:1"
+protocol = "udp_echo"
+offload = false
+steering = "cpu"
+
+[upstream.frames]
+servers = ["unix:/run/frames.sock", "10.0.0.1:2"]
+balance = "least_requests"
+connect_timeout = "10m"
+retries = 0
+send_proxy_protocol = "off"
+pool_max = 100_000
+pool_min_idle = 1000
+pool_idle_timeout = "1d"
+pool_max_age = "off"
+pool_queue = 1_000_000
+pool_queue_timeout = "10m"
+streams_max = 65535
+request_timeout = "1d"
+retry_backoff = "1m"
+retry_backoff_max = "10m"
+retry_budget = 1
+
+[upstream.datagrams]
+servers = ["10.0.0.1:53", "dns.example.net:53"]
+balance = "consistent_hash"
+send_proxy_protocol = "off"
+receive_buffer = "1MiB"
+send_buffer = "1MiB"
 "#;
 
 /// A file in which no optional key has its default.
@@ -103,9 +181,39 @@ fn bad(text: &str) -> Report {
     }
 }
 
+/// [`UNUSUAL`], and what is added to it.
+fn unusual() -> String {
+    format!("{UNUSUAL}{UNUSUAL_SERVICES}")
+}
+
+/// The tables of a file that [`KEYS`] has under one title.
+fn tables<'t>(tree: &'t toml::Table, title: &str) -> Vec<&'t toml::Table> {
+    let name = title.trim_matches(['[', ']']).trim_end_matches(".NAME");
+    let table = |value: &'t toml::Value| value.as_table().expect("a table");
+    let value = &tree[name];
+    match (value.as_array(), name) {
+        (Some(elements), _) => elements.iter().map(table).collect(),
+        (None, "upstream") => table(value).values().map(table).collect(),
+        (None, _) => vec![table(value)],
+    }
+}
+
+/// The key of a line, if it sets one.
+fn key_of(line: &str) -> Option<&str> {
+    line.split_once(" = ").map(|(key, _)| key).filter(|_| !line.starts_with('#'))
+}
+
 #[test]
 fn the_reference_shows_the_defaults() {
-    assert_eq!(good(REFERENCE), good(MINIMAL));
+    /// What has no default.
+    const REQUIRED: [&str; 5] = ["name", "listen", "protocol", "upstream", "servers"];
+    let is_kept = |line: &&str| key_of(line).is_none_or(|key| REQUIRED.contains(&key));
+    let (process, services) = REFERENCE.split_at(REFERENCE.find("[[listener]]").expect("one"));
+    assert!(
+        process.contains("[runtime]") && process.contains("[admin]") && process.contains("[log]")
+    );
+    let bare: Vec<_> = services.lines().filter(is_kept).collect();
+    assert_eq!(good(REFERENCE), good(&bare.join("\n")));
     let minimal = good(MINIMAL);
     assert_eq!(minimal.runtime, Config::default().runtime);
     assert_eq!(minimal.admin, Config::default().admin);
@@ -114,46 +222,46 @@ fn the_reference_shows_the_defaults() {
 
 #[test]
 fn the_reference_shows_every_key_in_its_order_and_with_a_comment() {
-    let mut table = String::new();
-    let mut keys: Vec<(String, Vec<&str>)> = Vec::new();
+    let mut title = "";
+    let mut shown: Vec<(&str, Vec<&str>)> = Vec::new();
     let mut previous = "";
     for line in REFERENCE.lines() {
         if line.starts_with('[') {
-            table = line.replace("backend", "NAME");
-            keys.push((table.clone(), Vec::new()));
-        } else if let Some((key, _)) = line.split_once(" = ").filter(|_| !line.starts_with('#')) {
-            let (_, keys) = keys.last_mut().expect("a table comes first");
-            keys.push(key);
-            assert!(previous.starts_with("# "), "{table} {key} has a comment");
+            title = if line.starts_with("[upstream.") { "[upstream.NAME]" } else { line };
+        } else if let Some(key) = key_of(line) {
+            let place = shown.iter().position(|(table, _)| *table == title);
+            let place = place.unwrap_or_else(|| {
+                shown.push((title, Vec::new()));
+                shown.len() - 1
+            });
+            let keys = &mut shown[place].1;
+            // A key that further tables have again has its comment where it is first.
+            if !keys.contains(&key) {
+                keys.push(key);
+                assert!(previous.starts_with("# "), "{title} {key} has a comment");
+            }
         }
         previous = line;
     }
-    let known = KEYS.iter().map(|keys| (keys.table.to_owned(), keys.keys.to_vec()));
-    assert_eq!(keys, known.collect::<Vec<_>>());
+    let known = KEYS.iter().map(|keys| (keys.table, keys.keys.to_vec()));
+    assert_eq!(shown, known.collect::<Vec<_>>());
     assert!(REFERENCE.lines().all(|line| line.chars().count() <= 100));
 }
 
 #[test]
 fn every_key_of_the_code_is_read() {
-    let tree: toml::Table = UNUSUAL.parse().expect("TOML");
-    let tables = [
-        &tree["runtime"],
-        &tree["admin"],
-        &tree["log"],
-        &tree["listener"][0],
-        &tree["upstream"]["z-last"],
-    ];
-    for (keys, table) in KEYS.iter().zip(tables) {
+    let tree: toml::Table = unusual().parse().expect("TOML");
+    for keys in KEYS {
         let known: BTreeSet<_> = keys.keys.iter().copied().collect();
-        let table = table.as_table().expect("a table");
-        let used: BTreeSet<_> = table.keys().map(String::as_str).collect();
-        assert_eq!(used, known, "{}", keys.table);
+        let tables = tables(&tree, keys.table);
+        let used = tables.iter().flat_map(|table| table.keys()).map(String::as_str);
+        assert_eq!(used.collect::<BTreeSet<_>>(), known, "{}", keys.table);
     }
 }
 
 #[test]
 fn values_of_the_process_arrive_where_they_belong() {
-    let config = good(UNUSUAL);
+    let config = good(&unusual());
     let Workers::Fixed(workers) = config.runtime.workers else { panic!("a number of workers") };
     assert_eq!(workers.get(), 3);
     assert!(!config.runtime.pin);
@@ -175,8 +283,8 @@ fn values_of_the_process_arrive_where_they_belong() {
 
 #[test]
 fn values_of_upstreams_arrive_where_they_belong() {
-    let config = good(UNUSUAL);
-    let [last, first] = config.upstreams.as_slice() else { panic!("two upstreams") };
+    let config = good(&unusual());
+    let [last, first, frames, datagrams] = config.upstreams.as_slice() else { panic!("four") };
     assert_eq!((last.name.as_str(), first.name.as_str()), ("z-last", "a_first"));
     let host = "example.net".to_owned();
     assert_eq!(last.servers[0], ServerAddress::Unix("/run/a \"b\".sock".into()));
@@ -189,18 +297,69 @@ fn values_of_upstreams_arrive_where_they_belong() {
     assert_eq!((last.socket.nodelay, last.socket.keepalive), (false, None));
     assert_eq!(last.socket.receive_buffer, Some(4096));
     assert_eq!(last.socket.send_buffer, Some(256 << 20));
+    for defaults in [last, first, datagrams] {
+        assert_eq!(defaults.pool, PoolOptions::default());
+        assert_eq!(defaults.exchange, ExchangeOptions::default());
+    }
+    assert_eq!((frames.balance, frames.retries), (Balance::LeastRequests, 0));
+    let pool = PoolOptions {
+        max: 100_000,
+        min_idle: 1000,
+        idle_timeout: Duration::from_secs(86_400),
+        max_age: None,
+        queue: 1_000_000,
+        queue_timeout: Duration::from_secs(600),
+        streams_max: 65_535,
+    };
+    assert_eq!(frames.pool, pool);
+    let exchange = ExchangeOptions {
+        timeout: Duration::from_secs(86_400),
+        backoff: Duration::from_secs(60),
+        backoff_max: Duration::from_secs(600),
+        budget: 1.0,
+    };
+    assert_eq!(frames.exchange, exchange);
+    assert_eq!(datagrams.balance, Balance::ConsistentHash);
+    assert_eq!(datagrams.socket.receive_buffer, Some(1 << 20));
 }
 
 #[test]
 fn values_of_listeners_arrive_where_they_belong() {
-    let config = good(UNUSUAL);
-    let services = config.listeners.iter().map(|listener| listener.service);
+    let config = good(&unusual());
+    let services = config.listeners.iter().map(|listener| listener.service.clone());
+    let text = |text: &str| text.to_owned();
+    let server = FrameOptions {
+        window: 1,
+        max_payload: 64,
+        values: vec![
+            (text("a"), String::new()),
+            (text("two words\n"), text("first'")),
+            (text("zebra"), text("last\n\ttabs, \"quotes\" and \0\u{7f}")),
+        ],
+        files: Some("/srv/a \"b\"".into()),
+    };
+    let proxy = FrameOptions { window: 65_535, ..FrameOptions::default() };
+    let udp = UdpOptions { offload: false, steering: Steering::Cpu };
     let expected = [
         ListenerService::Tcp { upstream: 1 },
         ListenerService::Tcp { upstream: 0 },
         ListenerService::Echo,
+        ListenerService::Frame { upstream: None, options: server },
+        ListenerService::Frame { upstream: Some(2), options: proxy },
+        ListenerService::Messages { line_limit: 16 << 20 },
+        ListenerService::Udp {
+            upstream: 3,
+            options: udp,
+            max_flows: 1_000_000,
+            flow_timeout: Duration::from_secs(86_400),
+        },
+        ListenerService::UdpEcho { options: udp },
     ];
     assert_eq!(services.collect::<Vec<_>>(), expected);
+    let udp = config.listeners.iter().filter(|listener| listener.is_udp());
+    let udp: Vec<_> = udp.map(|listener| listener.name.as_str()).collect();
+    assert_eq!(udp, ["datagrams", "datagram-echo"]);
+    assert_eq!(config.listeners[6].socket.receive_buffer, Some(256 << 20));
     let one = &config.listeners[0];
     assert_eq!((one.name.as_str(), one.listen.len()), ("one", 3));
     assert_eq!(one.listen[2], ListenAddress::Unix("/run/täst.sock".into()));
@@ -215,7 +374,7 @@ fn values_of_listeners_arrive_where_they_belong() {
 
 #[test]
 fn the_effective_configuration_is_read_back_as_it_was() {
-    for text in [REFERENCE, MINIMAL, UNUSUAL] {
+    for text in [REFERENCE, MINIMAL, UNUSUAL, &unusual()] {
         let config = good(text);
         let effective = config.to_toml();
         assert_eq!(good(&effective), config, "{effective}");
@@ -227,20 +386,56 @@ fn the_effective_configuration_is_read_back_as_it_was() {
 
 #[test]
 fn the_effective_configuration_has_every_key() {
-    let tree: toml::Table = good(MINIMAL).to_toml().parse().expect("TOML");
-    let reference: toml::Table = REFERENCE.parse().expect("TOML");
-    for (name, keys) in
-        [("runtime", &tree["runtime"]), ("admin", &tree["admin"]), ("log", &tree["log"])]
-    {
-        let keys: Vec<_> = keys.as_table().expect("a table").keys().collect();
-        let expected: Vec<_> = reference[name].as_table().expect("a table").keys().collect();
-        assert_eq!(keys, expected);
+    for text in [REFERENCE, &unusual()] {
+        let tree: toml::Table = good(text).to_toml().parse().expect("TOML");
+        for keys in KEYS {
+            let tables = tables(&tree, keys.table);
+            let written = tables.iter().flat_map(|table| table.keys()).map(String::as_str);
+            let known: BTreeSet<_> = keys.keys.iter().copied().collect();
+            assert_eq!(written.collect::<BTreeSet<_>>(), known, "{}", keys.table);
+        }
     }
-    let keys = |tree: &toml::Table| {
-        let tables = [&tree["listener"][0], &tree["upstream"]["backend"]];
-        tables.map(|table| table.as_table().expect("a table").keys().cloned().collect::<Vec<_>>())
+}
+
+#[test]
+fn the_effective_configuration_has_the_keys_that_apply() {
+    const ALL: &str = "name listen protocol receive_buffer send_buffer";
+    const STREAM: &str = "max_connections idle_timeout nodelay keepalive backlog unix_mode";
+    const HEADER: &str = "accept_proxy_protocol proxy_header_timeout";
+    const LISTENERS: [(&str, &[&str]); 8] = [
+        ("one", &["upstream", STREAM, HEADER]),
+        ("two", &["upstream", STREAM, HEADER]),
+        ("three", &[STREAM, HEADER]),
+        ("frames", &[STREAM, "window max_payload values files"]),
+        ("frame-proxy", &["upstream", STREAM, "window max_payload"]),
+        ("messages", &[STREAM, "line_limit"]),
+        ("datagrams", &["upstream offload steering max_flows flow_timeout"]),
+        ("datagram-echo", &["offload steering"]),
+    ];
+    const GROUP: &str = "servers balance send_proxy_protocol receive_buffer send_buffer";
+    const CONNECT: &str = "connect_timeout retries nodelay keepalive";
+    const POOL: &str = "pool_max pool_min_idle pool_idle_timeout pool_max_age pool_queue \
+        pool_queue_timeout streams_max";
+    const EXCHANGE: &str = "request_timeout retry_backoff retry_backoff_max retry_budget";
+    const UPSTREAMS: [(&str, &[&str]); 4] = [
+        ("z-last", &[CONNECT]),
+        ("a_first", &[CONNECT]),
+        ("frames", &[CONNECT, POOL, EXCHANGE]),
+        ("datagrams", &[]),
+    ];
+    let assert_keys = |table: &toml::Value, name: &str, all: &str, own: &[&str]| {
+        let expected = own.iter().flat_map(|keys| keys.split(' ')).chain(all.split(' '));
+        let keys = table.as_table().expect("a table").keys().map(String::as_str);
+        assert_eq!(keys.collect::<BTreeSet<_>>(), expected.collect(), "{name}");
     };
-    assert_eq!(keys(&tree), keys(&reference));
+    let tree: toml::Table = good(&unusual()).to_toml().parse().expect("TOML");
+    for (index, (name, own)) in LISTENERS.into_iter().enumerate() {
+        assert_eq!(tree["listener"][index]["name"].as_str(), Some(name));
+        assert_keys(&tree["listener"][index], name, ALL, own);
+    }
+    for (name, own) in UPSTREAMS {
+        assert_keys(&tree["upstream"][name], name, GROUP, own);
+    }
 }
 
 /// Mistakes of one line each: the table that the line is added to, the line with what is
@@ -573,7 +768,7 @@ help: octal digits
 [upstream.backend]
 balance = "roundrobin"
           ^^^^^^^^^^^^
-error: "round_robin" or "least_connections"
+error: one of "round_robin", "least_connections", "least_requests", "source_hash", "consistent_hash"
 help: did you mean "round_robin"?
 
 [upstream.backend]
@@ -611,6 +806,420 @@ pin.x = 1
 ^^^
 error: unknown key `pin`
 help: Keys of [upstream.backend]
+
+[[listener]] # frame
+window = 0
+         ^
+error: `window`: expected an integer from 1 to 65535, got 0
+help: the least is 1, the most 65535
+
+[[listener]] # frame
+window = 65536
+         ^^^^^
+error: got 65536
+help: the most 65535
+
+[[listener]] # frame
+max_payload = "63B"
+              ^^^^^
+error: `max_payload`: expected a size from 64B to 65535B
+help: the least is 64B
+
+[[listener]] # frame
+max_payload = "64KiB"
+              ^^^^^^^
+error: got "64KiB"
+help: the most 65535B
+
+[[listener]] # frame
+values = "motd"
+         ^^^^^^
+error: `values`: expected a table, got a string
+help: write each name with its value
+
+[[listener]] # frame
+values = []
+         ^^
+error: `values`: expected a table, got an array
+help: as in values = { motd
+
+[[listener]] # frame
+values = { a = 1 }
+               ^
+error: `values`: expected a string, got an integer
+help: in quotes
+
+[[listener]] # frame
+values.a.b = "c"
+       ^
+error: `values`: expected a string, got a table
+help: in quotes
+
+[[listener]] # frame
+values = { "" = "" }
+           ^^
+error: `values`: expected names of 1 to 255 bytes, got 0 bytes
+help: another name
+
+[[listener]] # frame
+valeus = {}
+^^^^^^
+error: unknown key `valeus`
+help: did you mean `values`?
+
+[[listener]] # frame
+files = true
+        ^^^^
+error: `files`: expected "off" or the path of a directory, got a boolean
+help: in quotes
+
+[[listener]] # frame
+files = "srv"
+        ^^^^^
+error: expected "off" or the path of a directory, got "srv"
+help: give the whole path
+
+[[listener]] # frame
+files = "/a\u0000"
+        ^^^^^^^^^^
+error: `files`: expected "off" or the path
+help: no zero byte
+
+[[listener]] # frame
+accept_proxy_protocol = false
+^^^^^^^^^^^^^^^^^^^^^
+error: `accept_proxy_protocol` is for a `protocol` of "tcp" or "echo"
+help: remove it: this listener has `protocol = "frame"`
+
+[[listener]] # frame
+max_flows = 1
+^^^^^^^^^
+error: `max_flows` is for `protocol = "udp"`
+help: `protocol = "frame"`
+
+[[listener]] # frame proxy
+values = {}
+^^^^^^
+error: `values` is for a frame server, and this listener is a proxy
+help: remove it, or remove `upstream`
+
+[[listener]] # frame proxy
+values.a = ""
+^^^^^^
+error: `values` is for a frame server
+help: remove it
+
+[[listener]] # frame proxy
+files = "off"
+^^^^^
+error: `files` is for a frame server, and this listener is a proxy
+help: remove it
+
+[[listener]] # messages
+line_limit = "127B"
+             ^^^^^^
+error: `line_limit`: expected a size from 128B to 16MiB
+help: the least is 128B
+
+[[listener]] # messages
+line_limit = 16777217
+             ^^^^^^^^
+error: got 16777217
+help: the most 16MiB
+
+[[listener]] # messages
+proxy_header_timeout = "1s"
+^^^^^^^^^^^^^^^^^^^^
+error: `proxy_header_timeout` is for a `protocol` of "tcp" or "echo"
+help: `protocol = "messages"`
+
+[[listener]] # messages
+window = 7
+^^^^^^
+error: `window` is for `protocol = "frame"`
+help: remove it: this listener has `protocol = "messages"`
+
+[[listener]] # messages
+upstream = "backend"
+           ^^^^^^^^^
+error: a listener with `protocol = "messages"` has no upstream
+help: remove `upstream`
+
+[[listener]]
+window = 256
+^^^^^^
+error: `window` is for `protocol = "frame"`
+help: remove it: this listener has `protocol = "tcp"`
+
+[[listener]]
+line_limit = "1KiB"
+^^^^^^^^^^
+error: `line_limit` is for `protocol = "messages"`
+help: `protocol = "tcp"`
+
+[[listener]]
+  offload = true
+  ^^^^^^^
+error: `offload` is for a `protocol` of "udp" or "udp_echo"
+help: `protocol = "tcp"`
+
+[[listener]] # udp
+offload = "auto"
+          ^^^^^^
+error: `offload`: expected true or false, got a string
+help: write true or false
+
+[[listener]] # udp
+steering = "core"
+           ^^^^^^
+error: `steering`: expected "flow" or "cpu", got "core"
+help: write "flow" or "cpu"
+
+[[listener]] # udp
+max_flows = 1000001
+            ^^^^^^^
+error: `max_flows`: expected an integer from 1 to 1000000
+help: the most 1000000
+
+[[listener]] # udp
+flow_timeout = "0s"
+               ^^^^
+error: `flow_timeout`: expected a duration from 1ms to 1d
+help: the least is 1ms
+
+[[listener]] # udp
+max_connections = 10
+^^^^^^^^^^^^^^^
+error: `max_connections` is for a `protocol` of "tcp", "echo", "frame" or "messages"
+help: remove it: this listener has `protocol = "udp"`
+
+[[listener]] # udp
+idle_timeout = "1m"
+^^^^^^^^^^^^
+error: `idle_timeout` is for a `protocol` of "tcp"
+help: "udp"
+
+[[listener]] # udp
+accept_proxy_protocol = true
+^^^^^^^^^^^^^^^^^^^^^
+error: `accept_proxy_protocol` is for a `protocol` of "tcp" or "echo"
+help: "udp"
+
+[[listener]] # udp
+proxy_header_timeout = "1s"
+^^^^^^^^^^^^^^^^^^^^
+error: `proxy_header_timeout` is for
+help: "udp"
+
+[[listener]] # udp
+nodelay = true
+^^^^^^^
+error: `nodelay` is for
+help: "udp"
+
+[[listener]] # udp
+keepalive = "off"
+^^^^^^^^^
+error: `keepalive` is for
+help: "udp"
+
+[[listener]] # udp echo
+backlog = 4096
+^^^^^^^
+error: `backlog` is for
+help: "udp_echo"
+
+[[listener]] # udp echo
+unix_mode = "0660"
+^^^^^^^^^
+error: `unix_mode` is for
+help: "udp_echo"
+
+[[listener]] # udp echo
+flow_timeout = "1s"
+^^^^^^^^^^^^
+error: `flow_timeout` is for `protocol = "udp"`
+help: "udp_echo"
+
+[[listener]] # udp echo
+upstream = "datagrams"
+           ^^^^^^^^^^^
+error: a listener with `protocol = "udp_echo"` has no upstream
+help: remove `upstream`, or set `protocol = "udp"`
+
+[upstream.backend]
+balance = "least_requests"
+          ^^^^^^^^^^^^^^^^
+error: `balance = "least_requests"` is for frame proxies, and a TCP proxy uses this upstream
+help: a TCP proxy takes "round_robin", "least_connections", "source_hash" or "consistent_hash"
+
+[upstream.backend]
+pool_max = 64
+^^^^^^^^
+error: only frame proxies use `pool_max`
+help: remove it: no listener with a `protocol` of "frame" has this upstream
+
+[upstream.backend]
+request_timeout = "5s"
+^^^^^^^^^^^^^^^
+error: only frame proxies use `request_timeout`
+help: remove it
+
+[upstream.backend]
+retry_budget = 0.5
+^^^^^^^^^^^^
+error: only frame proxies use `retry_budget`
+help: remove it
+
+[upstream.datagrams]
+balance = "least_requests"
+          ^^^^^^^^^^^^^^^^
+error: `balance = "least_requests"` is for frame proxies, and a UDP proxy uses this upstream
+help: a UDP proxy takes "round_robin"
+
+[upstream.datagrams]
+send_proxy_protocol = "v1"
+                      ^^^^
+error: `send_proxy_protocol = "v1"` is for TCP proxies, and a UDP proxy uses this upstream
+help: set it to "off"
+
+[upstream.datagrams]
+connect_timeout = "1s"
+^^^^^^^^^^^^^^^
+error: only TCP and frame proxies use `connect_timeout`
+help: no listener with a `protocol` of "tcp" or "frame" has this upstream
+
+[upstream.datagrams]
+retries = 1
+^^^^^^^
+error: only TCP and frame proxies use `retries`
+help: remove it
+
+[upstream.datagrams]
+streams_max = 1
+^^^^^^^^^^^
+error: only frame proxies use `streams_max`
+help: remove it
+
+[upstream.frames]
+balance = "source_hash"
+          ^^^^^^^^^^^^^
+error: `balance = "source_hash"` is for TCP and UDP proxies, and a frame proxy uses this upstream
+help: a frame proxy takes "round_robin", "least_connections" or "least_requests"
+
+[upstream.frames]
+balance = "consistent_hash"
+          ^^^^^^^^^^^^^^^^^
+error: `balance = "consistent_hash"` is for TCP and UDP proxies
+help: "least_requests"
+
+[upstream.frames]
+send_proxy_protocol = "v2"
+                      ^^^^
+error: `send_proxy_protocol = "v2"` is for TCP proxies, and a frame proxy uses this upstream
+help: set it to "off"
+
+[upstream.frames]
+pool_max = 0
+           ^
+error: `pool_max`: expected an integer from 1 to 100000
+help: the least is 1
+
+[upstream.frames]
+pool_min_idle = 1001
+                ^^^^
+error: `pool_min_idle`: expected an integer from 0 to 1000
+help: the most 1000
+
+[upstream.frames]
+pool_min_idle = 65
+                ^^
+error: `pool_min_idle` is 65, and `pool_max` 64
+help: must not be above
+
+[upstream.frames]
+pool_idle_timeout = "0ms"
+                    ^^^^^
+error: `pool_idle_timeout`: expected a duration from 1ms to 1d
+help: the least is 1ms
+
+[upstream.frames]
+pool_max_age = "500ms"
+               ^^^^^^^
+error: `pool_max_age`: expected "off" or a duration from 1s to 7d
+help: the least is 1s
+
+[upstream.frames]
+pool_max_age = "never"
+               ^^^^^^^
+error: "off" or a duration
+help: start with a whole number
+
+[upstream.frames]
+pool_queue = 0
+             ^
+error: `pool_queue`: expected an integer from 1 to 1000000
+help: the least is 1
+
+[upstream.frames]
+pool_queue_timeout = "11m"
+                     ^^^^^
+error: `pool_queue_timeout`: expected a duration from 1ms to 10m
+help: the most 10m
+
+[upstream.frames]
+streams_max = 65536
+              ^^^^^
+error: `streams_max`: expected an integer from 1 to 65535
+help: the most 65535
+
+[upstream.frames]
+request_timeout = 30
+                  ^^
+error: `request_timeout`: expected a duration
+help: "30s"
+
+[upstream.frames]
+retry_backoff = "2m"
+                ^^^^
+error: `retry_backoff`: expected a duration from 1ms to 1m
+help: the most 1m
+
+[upstream.frames]
+retry_backoff = "1001ms"
+                ^^^^^^^^
+error: `retry_backoff` is 1001ms, and `retry_backoff_max` 1s
+help: must not be below
+
+[upstream.frames]
+retry_backoff_max = "24ms"
+                    ^^^^^^
+error: `retry_backoff` is 25ms, and `retry_backoff_max` 24ms
+help: must not be below
+
+[upstream.frames]
+retry_backoff_max = "1h"
+                    ^^^^
+error: `retry_backoff_max`: expected a duration from 1ms to 10m
+help: the most 10m
+
+[upstream.frames]
+retry_budget = 1.01
+               ^^^^
+error: `retry_budget`: expected a number from 0.0 to 1.0, got 1.01
+help: the least is 0.0, the most 1.0
+
+[upstream.frames]
+retry_budget = "20%"
+               ^^^^^
+error: `retry_budget`: expected a number from 0.0 to 1.0, got "20%"
+help: the most 1.0
+
+[upstream.frames]
+retry_budget = nan
+               ^^^
+error: got nan
+help: the most 1.0
 "#;
 
 /// Mistakes of whole files, in the same form.
@@ -746,8 +1355,8 @@ name = "a"
 listen = "127.0.0.1:1"
 protocol = "http"
            ^^^^^^
-error: `protocol`: expected "tcp" or "echo", got "http"
-help: write "tcp" or "echo"
+error: `protocol`: expected one of "tcp", "echo", "udp", "udp_echo", "frame", "messages", got "http"
+help: write "tcp" or "echo" or "udp"
 
 [[listener]]
 name = "a"
@@ -1020,8 +1629,138 @@ name = "a"
 listen = "127.0.0.1:1"
 protocol = "eco"
            ^^^^^
-error: expected "tcp" or "echo"
+error: expected one of "tcp", "echo"
 help: did you mean "echo"?
+
+[[listener]]
+^^^^^^^^^^^^
+name = "a"
+listen = "127.0.0.1:1"
+protocol = "udp"
+error: missing key `upstream` in [[listener]]
+help: add upstream = "NAME"
+
+[[listener]]
+name = "a"
+listen = ["127.0.0.1:1", "unix:/a"]
+                         ^^^^^^^^^
+protocol = "udp_echo"
+error: `unix:/a` is a Unix socket, which `protocol = "udp_echo"` has no use for
+help: IP:PORT or [IPV6]:PORT
+
+[[listener]]
+name = "a"
+listen = "127.0.0.1:1"
+protocol = "udp"
+upstream = "b"
+[upstream.b]
+servers = ["10.0.0.1:1", "unix:/a"]
+                         ^^^^^^^^^
+error: `unix:/a` is no server for UDP, and a UDP proxy uses this upstream
+help: give a server of UDP as IP:PORT or HOST:PORT
+
+[[listener]]
+name = "a"
+listen = "127.0.0.1:1"
+protocol = "udp_echo"
+[[listener]]
+name = "b"
+listen = ["127.0.0.1:2", "127.0.0.1:1"]
+                         ^^^^^^^^^^^^^
+protocol = "udp_echo"
+error: `127.0.0.1:1` is listened on already
+help: over those of UDP
+
+[[listener]]
+name = "a"
+listen = "127.0.0.1:1"
+protocol = "echo"
+[[listener]]
+name = "b"
+listen = "127.0.0.1:1"
+protocol = "udp_ecko"
+           ^^^^^^^^^^
+error: got "udp_ecko"
+help: did you mean "udp_echo"?
+
+[[listener]]
+name = "a"
+listen = "127.0.0.1:9901"
+         ^^^^^^^^^^^^^^^^
+protocol = "messages"
+error: `127.0.0.1:9901` is the address of the administration endpoint
+help: another port
+
+[[listener]]
+name = "a"
+listen = "127.0.0.1:1"
+protocol = "frame"
+upsteam = "b"
+^^^^^^^
+[upstream.b]
+servers = "10.0.0.1:1"
+error: unknown key `upsteam`
+help: did you mean `upstream`?
+
+[[listener]]
+name = "a"
+listen = "127.0.0.1:1"
+protocol = "frame"
+upstream = "c"
+           ^^^
+[upstream.frames]
+servers = "10.0.0.1:1"
+pool_max = 1
+[[listener]]
+name = "b"
+listen = "127.0.0.1:2"
+protocol = "frame"
+upstream = "frames"
+error: there is no upstream named `c`
+help: or use one of: frames
+
+[[listener]]
+name = "a"
+listen = "127.0.0.1:1"
+protocol = "tcp"
+upstream = "both"
+[[listener]]
+name = "b"
+listen = "127.0.0.1:1"
+protocol = "udp"
+upstream = "both"
+[upstream.both]
+servers = "10.0.0.1:1"
+connect_timeout = "1s"
+send_proxy_protocol = "v1"
+                      ^^^^
+error: `send_proxy_protocol = "v1"` is for TCP proxies, and a UDP proxy uses this upstream
+help: an upstream of their own
+
+[[listener]]
+name = "a"
+listen = "127.0.0.1:1"
+protocol = "frames"
+           ^^^^^^^^
+upstream = "b"
+window = 3
+[upstream.b]
+servers = "10.0.0.1:1"
+pool_max = 3
+error: `protocol`: expected one of
+help: did you mean "frame"?
+
+[[listener]]
+name = "a"
+listen = "127.0.0.1:1"
+protocol = "frame"
+upstream = "bakend"
+           ^^^^^^^^
+[upstream.backend]
+servers = "10.0.0.1:1"
+pool_max = 3
+error: there is no upstream named `bakend`
+help: did you mean "backend"?
 "#;
 
 /// What a block of the tables above says.
@@ -1076,10 +1815,44 @@ fn assert_reported(expected: &Expected) {
 
 #[test]
 fn each_broken_line_is_reported_where_it_is() {
-    const BASE: &str = "[runtime]\n[admin]\n[log]\n[[listener]]\nname = \"web\"\n\
-        listen = \"127.0.0.1:8080\"\nprotocol = \"tcp\"\nupstream = \"backend\"\n\
-        [upstream.backend]\nservers = [\"10.0.0.5:6379\"]\n";
-    assert!(BROKEN_LINES.split("\n\n").count() >= 60);
+    const BASE: &str = r#"[runtime]
+[admin]
+[log]
+[[listener]]
+name = "web"
+listen = "127.0.0.1:8080"
+protocol = "tcp"
+upstream = "backend"
+[[listener]] # frame
+name = "frames"
+listen = "127.0.0.1:8081"
+protocol = "frame"
+[[listener]] # frame proxy
+name = "frame-proxy"
+listen = "127.0.0.1:8082"
+protocol = "frame"
+upstream = "frames"
+[[listener]] # messages
+name = "messages"
+listen = "127.0.0.1:8083"
+protocol = "messages"
+[[listener]] # udp
+name = "datagrams"
+listen = "127.0.0.1:8080"
+protocol = "udp"
+upstream = "datagrams"
+[[listener]] # udp echo
+name = "datagram-echo"
+listen = "127.0.0.1:8081"
+protocol = "udp_echo"
+[upstream.backend]
+servers = ["10.0.0.5:6379"]
+[upstream.frames]
+servers = ["10.0.0.6:8081", "unix:/run/frames"]
+[upstream.datagrams]
+servers = ["10.0.0.7:53"]
+"#;
+    assert!(BROKEN_LINES.split("\n\n").count() >= 120);
     for block in BROKEN_LINES.split("\n\n") {
         let mut expected = expected(block);
         let (header, line) = expected.text.split_once('\n').expect("a table and a line");
@@ -1092,7 +1865,7 @@ fn each_broken_line_is_reported_where_it_is() {
 
 #[test]
 fn each_broken_file_is_reported_where_it_is() {
-    assert!(BROKEN_FILES.split("\n\n").count() >= 30);
+    assert!(BROKEN_FILES.split("\n\n").count() >= 50);
     for block in BROKEN_FILES.split("\n\n") {
         assert_reported(&expected(block));
     }
@@ -1145,6 +1918,123 @@ retries = "many"
     }
     assert!(report.to_string().ends_with("\n13 mistakes in t.toml"), "{report}");
     assert_eq!(report.file_name(), "t.toml");
+}
+
+#[test]
+fn values_are_limited() {
+    let file = |values: &str| {
+        format!(
+            "[[listener]]\nname = \"a\"\nlisten = \"127.0.0.1:1\"\nprotocol = \"frame\"\n\
+             values = {{ {values} }}\n"
+        )
+    };
+    let many = |count| (0..count).map(|name| format!("n{name} = \"\", ")).collect::<String>();
+    let [name, value] = [255, 64 << 10].map(|length| "x".repeat(length));
+    for good_values in [many(1024), format!("{name} = \"{value}\"")] {
+        let config = good(&file(&good_values));
+        assert_eq!(good(&config.to_toml()), config);
+    }
+    let table = [
+        (many(1025), "`values`: expected at most 1024 values, got 1025"),
+        (format!("{name}x = \"\""), "`values`: expected names of 1 to 255 bytes, got 256 bytes"),
+        (format!("a = \"{value}x\""), "`values`: expected a value of at most 64KiB, got 65537 b"),
+    ];
+    for (values, message) in table {
+        let report = bad(&file(&values));
+        let [found] = report.diagnostics() else { panic!("not one mistake, but this:\n{report}") };
+        assert_eq!(found.line, 5);
+        assert!(found.message.starts_with(message), "{report}");
+    }
+}
+
+#[test]
+fn all_mistakes_of_services_are_reported_in_their_order() {
+    const TEXT: &str = r#"
+[[listener]]
+name = "a"
+listen = ["127.0.0.1:9901", "unix:/a"]
+protocol = "udp"
+upstream = "shared"
+backlog = 0
+window = 1
+[[listener]]
+name = "b"
+listen = "127.0.0.1:9901"
+protocol = "frame"
+upstream = "shared"
+files = "off"
+accept_proxy_protocol = true
+[[listener]]
+name = "c"
+listen = "127.0.0.1:1"
+protocol = "messages"
+upstream = "unused"
+[upstream.shared]
+servers = ["unix:/b", "10.0.0.1:1"]
+balance = "source_hash"
+send_proxy_protocol = "v2"
+pool_max = 2
+pool_min_idle = 3
+[upstream.unused]
+servers = "10.0.0.1:1"
+"#;
+    let report = bad(TEXT);
+    let found = report.diagnostics().iter();
+    let found: Vec<_> = found.map(|found| (found.line, found.message.as_str())).collect();
+    let expected = [
+        (4, "`unix:/a` is a Unix socket"),
+        (7, "`backlog` is for"),
+        (7, "`backlog`: expected an integer"),
+        (8, "`window` is for"),
+        (11, "`127.0.0.1:9901` is the address of the administration endpoint"),
+        (14, "`files` is for a frame server"),
+        (15, "`accept_proxy_protocol` is for"),
+        (20, "a listener with `protocol = \"messages\"` has no upstream"),
+        (22, "`unix:/b` is no server for UDP"),
+        (23, "`balance = \"source_hash\"` is for TCP and UDP proxies"),
+        (24, "`send_proxy_protocol = \"v2\"` is for TCP proxies"),
+        (26, "`pool_min_idle` is 3"),
+    ];
+    assert_eq!(found.len(), expected.len(), "{report}");
+    for ((line, message), (expected_line, start)) in found.into_iter().zip(expected) {
+        assert_eq!(line, expected_line, "{report}");
+        assert!(message.starts_with(start), "{message}\n{report}");
+    }
+}
+
+#[test]
+fn an_upstream_may_suit_several_protocols() {
+    const TEXT: &str = r#"
+[[listener]]
+name = "stream"
+listen = "127.0.0.1:1"
+protocol = "tcp"
+upstream = "shared"
+[[listener]]
+name = "datagrams"
+listen = "127.0.0.1:1"
+protocol = "udp"
+upstream = "shared"
+[[listener]]
+name = "frames"
+listen = "127.0.0.1:2"
+protocol = "frame"
+upstream = "shared"
+[upstream.shared]
+servers = "10.0.0.1:1"
+balance = "least_connections"
+send_proxy_protocol = "off"
+connect_timeout = "1s"
+pool_max = 1
+pool_min_idle = 1
+retry_backoff = "2s"
+retry_backoff_max = "2s"
+retry_budget = 0
+"#;
+    let config = good(TEXT);
+    let upstreams = config.listeners.iter().map(|listener| listener.service.upstream());
+    assert_eq!(upstreams.collect::<Vec<_>>(), [Some(0); 3]);
+    assert_eq!(good(&config.to_toml()), config);
 }
 
 #[test]
@@ -1233,9 +2123,10 @@ const PIECES: &[&str] = &[
 fn no_mutation_of_the_reference_panics() {
     const ROUNDS: usize = 6_000;
     let mut random = Random(0x9e37_79b9_7f4a_7c15);
+    let unusual = unusual();
     let (mut accepted, mut refused) = (0, 0);
     for round in 0..ROUNDS {
-        let base = [REFERENCE, UNUSUAL, MINIMAL][round % 3];
+        let base = [REFERENCE, &unusual, MINIMAL][round % 3];
         let mut characters: Vec<char> = base.chars().collect();
         for _ in 0..=random.below(4) {
             let start = random.below(characters.len());

@@ -58,7 +58,14 @@ fn banner(config: &Config, server: &Running) -> String {
                 .upstreams
                 .get(*upstream)
                 .map_or_else(String::new, |upstream| format!("TCP proxy to {}", upstream.name)),
-            Some(ListenerService::Echo) | None => "echo".to_owned(),
+            Some(
+                ListenerService::Echo
+                | ListenerService::Udp { .. }
+                | ListenerService::UdpEcho { .. }
+                | ListenerService::Frame { .. }
+                | ListenerService::Messages { .. },
+            )
+            | None => "echo".to_owned(),
         };
         add(name, &what, &address.to_string(), &line_to_try(address));
     }

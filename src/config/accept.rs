@@ -4,12 +4,15 @@ use std::fmt::Display;
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
 use toml::de::DeValue;
 
-use super::schema::{HANDOFF_RATIO_RANGE, NAME_MAX, UNIX_MODE_MAX, WORKERS_RANGE, Words};
+use super::schema::{
+    HANDOFF_RATIO_RANGE, NAME_MAX, PATH_LENGTH_MAX, UNIX_MODE_MAX, WORKERS_RANGE, Words,
+};
 use super::units::{Period, Size, UnitError};
 use super::{AddressError, ListenAddress, Workers};
 
@@ -209,7 +212,16 @@ pub(super) fn handoff_ratio(value: &DeValue<'_>) -> Result<Option<f64>, Fault> {
     if value.as_bool() == Some(false) || value.as_str() == Some("off") {
         return Ok(None);
     }
-    let (least, most) = (HANDOFF_RATIO_RANGE.start(), HANDOFF_RATIO_RANGE.end());
+    number(value, &HANDOFF_RATIO_RANGE).map(Some).map_err(|fault| Fault {
+        expected: format!("{}, \"off\" or false", fault.expected),
+        got: fault.got,
+        help: "1.5 hands over from a worker with half more connections than the mean".to_owned(),
+    })
+}
+
+/// A number of a range, with a fraction or without.
+pub(super) fn number(value: &DeValue<'_>, range: &RangeInclusive<f64>) -> Result<f64, Fault> {
+    let (least, most) = (range.start(), range.end());
     let (written, got) = match value {
         DeValue::Float(float) => (float.as_str().to_owned(), float.to_string()),
         DeValue::Integer(integer) if integer.radix() == 10 => {
@@ -222,12 +234,30 @@ pub(super) fn handoff_ratio(value: &DeValue<'_>) -> Result<Option<f64>, Fault> {
         | DeValue::Array(_)
         | DeValue::Table(_) => (String::new(), kind(value).to_owned()),
     };
-    let ratio = written.parse().ok().filter(|ratio| HANDOFF_RATIO_RANGE.contains(ratio));
-    ratio.map(Some).ok_or_else(|| Fault {
-        expected: format!("a number from {least:?} to {most:?}, \"off\" or false"),
+    let number = written.parse().ok().filter(|number| range.contains(number));
+    number.ok_or_else(|| Fault {
+        expected: format!("a number from {least:?} to {most:?}"),
         got: shortened(&got),
-        help: "1.5 hands over from a worker with half more connections than the mean".to_owned(),
+        help: limits(format_args!("{least:?}"), format_args!("{most:?}")),
     })
+}
+
+/// The absolute path of a directory.
+pub(super) fn directory(value: &DeValue<'_>) -> Result<PathBuf, Fault> {
+    let expected = "the path of a directory";
+    let Some(text) = value.as_str() else {
+        return Err(Fault::of_type(value, expected, "write the path in quotes"));
+    };
+    let help = if !text.starts_with('/') {
+        "give the whole path, as in \"/srv/files\""
+    } else if text.contains('\0') {
+        "a path has no zero byte"
+    } else if text.len() > PATH_LENGTH_MAX {
+        "the system takes no path this long"
+    } else {
+        return Ok(PathBuf::from(text));
+    };
+    Err(Fault { expected: expected.to_owned(), got: quoted(text), help: help.to_owned() })
 }
 
 /// The permissions of a file, in octal.
@@ -313,6 +343,15 @@ pub(super) fn shown(key: &str) -> String {
 
 /// So many characters of a text are repeated in a message.
 const REPEATED_MAX: usize = 64;
+
+/// Items as a choice: `a`, `a or b`, `a, b or c`.
+pub(super) fn either(items: &[String]) -> String {
+    match items {
+        [] => String::new(),
+        [only] => only.clone(),
+        [first @ .., last] => format!("{} or {last}", first.join(", ")),
+    }
+}
 
 fn shortened(text: &str) -> String {
     let mut short: String = text.chars().take(REPEATED_MAX).collect();

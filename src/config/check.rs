@@ -1,17 +1,21 @@
 //! From raw values to the configuration: what holds between keys, and between tables.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt::Display;
 use std::hash::Hash;
 
 use toml::Spanned;
 
 use super::accept;
-use super::parse::{Raw, RawListener, RawUpstream};
+use super::listener::RawListener;
+use super::parse::Raw;
+use super::references::services;
 use super::report::Mistake;
-use super::schema::{COMPLETIONS_PER_SUBMISSION, Protocol};
+use super::schema::{COMPLETIONS_PER_SUBMISSION, FRAME_SERVER_KEYS, Protocol, protocols_of};
 use super::section::Given;
-use super::{Admin, Config, ListenAddress, Listener, ListenerService, ServerAddress, Upstream};
+use super::units::Period;
+use super::upstream::RawUpstream;
+use super::{Admin, Config, ListenAddress, Listener, ServerAddress, Upstream};
 
 /// Checks a file. `None` only if something is missing; with mistakes, the result means nothing.
 pub(super) fn check(raw: Raw, mistakes: &mut Vec<Mistake>) -> Option<Config> {
@@ -30,8 +34,12 @@ pub(super) fn check(raw: Raw, mistakes: &mut Vec<Mistake>) -> Option<Config> {
 
     check_names(&listeners, mistakes);
     check_addresses(&listeners, &admin, mistakes);
+    for listener in &listeners {
+        check_keys(listener, mistakes);
+    }
     for upstream in &upstreams {
         check_servers(upstream, mistakes);
+        check_pairs(upstream, mistakes);
     }
     let services = services(&listeners, &upstreams, mistakes);
     let listeners = listeners.into_iter().zip(services).map(|(raw, service)| {
@@ -67,29 +75,79 @@ fn check_names(listeners: &[RawListener], mistakes: &mut Vec<Mistake>) {
     }
 }
 
-/// No two sockets listen on one address.
+/// No two sockets of one transport listen on one address.
 fn check_addresses(listeners: &[RawListener], admin: &Admin, mistakes: &mut Vec<Mistake>) {
     let is_fixed = |address: &ListenAddress| match address {
         ListenAddress::Ip(address) => address.port() != 0,
         ListenAddress::Unix(_) => true,
     };
-    let addresses = listeners.iter().flat_map(|listener| &listener.listen);
-    let addresses = addresses.filter(|address| is_fixed(address.get_ref()));
-    for address in repeated(addresses.clone()) {
-        mistakes.push(Mistake::new(
-            address.span(),
-            format!("`{}` is listened on already", displayed(address)),
-            "each address stands once, over all listeners",
-        ));
-    }
     let admins = ListenAddress::Ip(admin.listen);
-    for address in addresses.filter(|address| admin.enabled && *address.get_ref() == admins) {
+    // Those of which the protocol is not known are held against each other only.
+    for is_udp in [Some(false), Some(true), None] {
+        let transport = |listener: &&RawListener| listener.protocol.map(Protocol::is_udp) == is_udp;
+        let addresses = listeners.iter().filter(transport).flat_map(|listener| &listener.listen);
+        let addresses = addresses.filter(|address| is_fixed(address.get_ref()));
+        for address in repeated(addresses.clone()) {
+            mistakes.push(Mistake::new(
+                address.span(),
+                format!("`{}` is listened on already", displayed(address)),
+                "each address stands once, over all listeners of TCP, and over those of UDP",
+            ));
+        }
+        let is_taken = |address: &&Spanned<ListenAddress>| *address.get_ref() == admins;
+        let is_meant = admin.enabled && is_udp == Some(false);
+        for address in addresses.filter(is_taken).filter(|_| is_meant) {
+            mistakes.push(Mistake::new(
+                address.span(),
+                format!("`{admins}` is the address of the administration endpoint"),
+                "choose another port, or set `listen` or `enabled` in [admin]",
+            ));
+        }
+    }
+}
+
+/// A listener has no key and no address that its protocol has no use for.
+fn check_keys(listener: &RawListener, mistakes: &mut Vec<Mistake>) {
+    let Some(protocol) = listener.protocol else {
+        return;
+    };
+    for key in &listener.given {
+        if !protocol.has(key.get_ref()) {
+            mistakes.push(foreign(key, protocol));
+        } else if FRAME_SERVER_KEYS.contains(key.get_ref())
+            && matches!(listener.upstream, Given::Value(_))
+        {
+            mistakes.push(Mistake::new(
+                key.span(),
+                format!("`{}` is for a frame server, and this listener is a proxy", key.get_ref()),
+                "remove it, or remove `upstream`",
+            ));
+        }
+    }
+    let is_unix = |address: &&Spanned<ListenAddress>| match address.get_ref() {
+        ListenAddress::Unix(_) => true,
+        ListenAddress::Ip(_) => false,
+    };
+    for address in listener.listen.iter().filter(is_unix).filter(|_| protocol.is_udp()) {
+        let (shown, word) = (displayed(address), protocol.word());
         mistakes.push(Mistake::new(
             address.span(),
-            format!("`{admins}` is the address of the administration endpoint"),
-            "choose another port, or set `listen` or `enabled` in [admin]",
+            format!("`{shown}` is a Unix socket, which `protocol = \"{word}\"` has no use for"),
+            "UDP needs an address: IP:PORT or [IPV6]:PORT",
         ));
     }
+}
+
+/// A key of another protocol.
+fn foreign(key: &Spanned<&'static str>, protocol: Protocol) -> Mistake {
+    let own = protocols_of(key.get_ref()).unwrap_or_default();
+    let own: Vec<_> = own.iter().map(|own| format!("\"{}\"", own.word())).collect();
+    let message = match own.as_slice() {
+        [only] => format!("`{}` is for `protocol = {only}`", key.get_ref()),
+        [..] => format!("`{}` is for a `protocol` of {}", key.get_ref(), accept::either(&own)),
+    };
+    let help = format!("remove it: this listener has `protocol = \"{}\"`", protocol.word());
+    Mistake::new(key.span(), message, help)
 }
 
 /// The servers of an upstream are all different.
@@ -99,6 +157,30 @@ fn check_servers(upstream: &RawUpstream, mistakes: &mut Vec<Mistake>) {
             server.span(),
             format!("`{}` is already a server of this upstream", displayed(server)),
             "each server stands once",
+        ));
+    }
+}
+
+/// Of two sizes and of two pauses of an upstream, the lower one is not above the higher one.
+fn check_pairs(upstream: &RawUpstream, mistakes: &mut Vec<Mistake>) {
+    let (pool, exchange) = (&upstream.rest.pool, &upstream.rest.exchange);
+    if let Some(span) = &upstream.pool_sizes
+        && pool.min_idle > pool.max
+    {
+        mistakes.push(Mistake::new(
+            span.clone(),
+            format!("`pool_min_idle` is {}, and `pool_max` {}", pool.min_idle, pool.max),
+            "`pool_min_idle` must not be above `pool_max`",
+        ));
+    }
+    if let Some(span) = &upstream.backoffs
+        && exchange.backoff > exchange.backoff_max
+    {
+        let [first, most] = [exchange.backoff, exchange.backoff_max].map(Period);
+        mistakes.push(Mistake::new(
+            span.clone(),
+            format!("`retry_backoff` is {first}, and `retry_backoff_max` {most}"),
+            "`retry_backoff_max` must not be below `retry_backoff`",
         ));
     }
 }
@@ -115,87 +197,4 @@ fn repeated<'v, T: Eq + Hash + Display>(
     let mut seen = HashSet::new();
     let values = values.into_iter();
     values.filter(|value| !seen.insert(value.get_ref())).collect()
-}
-
-/// What each listener does. Each reference has to lead to an upstream, and to each upstream a
-/// reference.
-fn services(
-    listeners: &[RawListener],
-    upstreams: &[RawUpstream],
-    mistakes: &mut Vec<Mistake>,
-) -> Vec<Option<ListenerService>> {
-    let names = upstreams.iter().map(|upstream| upstream.name.get_ref().as_str());
-    let indexes: HashMap<_, _> = names.clone().zip(0..).collect();
-    let mut used = HashSet::new();
-    // Which upstreams are unused cannot be told while a reference is unreadable, or all of them.
-    let mut all_are_known = !listeners.is_empty();
-    let mut services = Vec::new();
-    for listener in listeners {
-        let target = match &listener.upstream {
-            Given::Value(name) => match indexes.get(name.get_ref().as_str()) {
-                Some(index) => {
-                    used.insert(*index);
-                    Some(*index)
-                }
-                None => {
-                    let likely = accept::nearest(name.get_ref(), names.clone());
-                    used.extend(likely.and_then(|name| indexes.get(name)));
-                    mistakes.push(dangling(name, likely, upstreams));
-                    None
-                }
-            },
-            Given::Mistake => {
-                all_are_known = false;
-                None
-            }
-            Given::Nothing => {
-                all_are_known &= listener.protocol == Some(Protocol::Echo);
-                None
-            }
-        };
-        if let (Some(Protocol::Echo), Given::Value(name)) = (listener.protocol, &listener.upstream)
-        {
-            mistakes.push(Mistake::new(
-                name.span(),
-                "a listener with `protocol = \"echo\"` has no upstream",
-                "remove `upstream`, or set `protocol = \"tcp\"`",
-            ));
-        }
-        services.push(match listener.protocol {
-            Some(Protocol::Tcp) => target.map(|upstream| ListenerService::Tcp { upstream }),
-            Some(Protocol::Echo) => Some(ListenerService::Echo),
-            None => None,
-        });
-    }
-    let unused = upstreams.iter().enumerate().filter(|(index, _)| !used.contains(index));
-    for (_, upstream) in unused.filter(|_| all_are_known) {
-        mistakes.push(Mistake::new(
-            upstream.name.span(),
-            format!("no listener uses the upstream `{}`", accept::shown(upstream.name.get_ref())),
-            format!(
-                "set `upstream = {}` in a [[listener]], or remove this table",
-                accept::quoted(upstream.name.get_ref())
-            ),
-        ));
-    }
-    services
-}
-
-/// A reference that leads nowhere.
-fn dangling(name: &Spanned<String>, likely: Option<&str>, upstreams: &[RawUpstream]) -> Mistake {
-    /// So many names are listed.
-    const LISTED_MAX: usize = 16;
-    let names = upstreams.iter().take(LISTED_MAX);
-    let names: Vec<_> = names.map(|upstream| accept::shown(upstream.name.get_ref())).collect();
-    let help = match likely {
-        Some(likely) => format!("did you mean \"{}\"?", accept::shown(likely)),
-        None if names.is_empty() => format!("add a table [upstream.{}]", name.get_ref()),
-        None => format!(
-            "add a table [upstream.{}], or use one of: {}",
-            name.get_ref(),
-            names.join(", ")
-        ),
-    };
-    let message = format!("there is no upstream named `{}`", name.get_ref());
-    Mistake::new(name.span(), message, help)
 }

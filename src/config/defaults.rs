@@ -4,7 +4,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use super::{Balance, LogFormat, LogLevel, SendProxyProtocol, SpliceMode};
+use super::{Balance, LogFormat, LogLevel, SendProxyProtocol, SpliceMode, Steering};
 
 /// `runtime.pin`: workers stay where their caches are.
 pub const PIN: bool = true;
@@ -58,6 +58,21 @@ pub const BACKLOG: u32 = 4096;
 /// `listener.unix_mode`: owner and group may connect.
 pub const UNIX_MODE: u32 = 0o660;
 
+/// `listener.window`, in requests: what covers a distant client at some milliseconds a request.
+pub const WINDOW: u16 = 256;
+/// `listener.max_payload`, in bytes: the most that a frame can carry.
+pub const MAX_PAYLOAD: u16 = u16::MAX;
+/// `listener.line_limit`, in bytes.
+pub const LINE_LIMIT: u32 = 64 << 10;
+/// `listener.offload`: a call for many datagrams costs little more than one for one.
+pub const OFFLOAD: bool = true;
+/// `listener.steering`: what holds with any network card.
+pub const STEERING: Steering = Steering::Flow;
+/// `listener.max_flows`, in the whole process.
+pub const MAX_FLOWS: u32 = 4096;
+/// `listener.flow_timeout`.
+pub const FLOW_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// `nodelay`, of listeners and upstreams: a proxy must not add delay.
 pub const NODELAY: bool = true;
 /// `keepalive`, of listeners and upstreams.
@@ -73,3 +88,26 @@ pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 pub const RETRIES: u32 = 1;
 /// `upstream.send_proxy_protocol`.
 pub const SEND_PROXY_PROTOCOL: SendProxyProtocol = SendProxyProtocol::Off;
+
+/// `upstream.pool_max`, in the whole process.
+pub const POOL_MAX: u32 = 64;
+/// `upstream.pool_min_idle`: connections are made when they are needed.
+pub const POOL_MIN_IDLE: u32 = 0;
+/// `upstream.pool_idle_timeout`.
+pub const POOL_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// `upstream.pool_max_age`: servers that were added or moved get their share within it.
+pub const POOL_MAX_AGE: Option<Duration> = Some(Duration::from_secs(3_600));
+/// `upstream.pool_queue`, in exchanges.
+pub const POOL_QUEUE: u32 = 1024;
+/// `upstream.pool_queue_timeout`: who has waited longer is better told than kept.
+pub const POOL_QUEUE_TIMEOUT: Duration = Duration::from_secs(1);
+/// `upstream.streams_max`, in requests.
+pub const STREAMS_MAX: u16 = 128;
+/// `upstream.request_timeout`, with all tries.
+pub const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// `upstream.retry_backoff`.
+pub const RETRY_BACKOFF: Duration = Duration::from_millis(25);
+/// `upstream.retry_backoff_max`.
+pub const RETRY_BACKOFF_MAX: Duration = Duration::from_secs(1);
+/// `upstream.retry_budget`, as a share of requests: failing servers get a fifth more, not twice.
+pub const RETRY_BUDGET: f64 = 0.2;

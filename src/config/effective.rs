@@ -3,17 +3,18 @@
 use std::fmt;
 
 use super::schema::{
-    BALANCE_WORDS, LOG_FORMAT_WORDS, LOG_LEVEL_WORDS, SEND_PROXY_PROTOCOL_WORDS, SPLICE_WORDS,
-    Words,
+    BALANCE_WORDS, LOG_FORMAT_WORDS, LOG_LEVEL_WORDS, Protocol, SEND_PROXY_PROTOCOL_WORDS,
+    SPLICE_WORDS, STEERING_WORDS, proxies_of, word,
 };
 use super::units::{Period, Size};
 use super::{
-    Admin, Config, Listener, ListenerService, Log, Runtime, SocketOptions, Upstream, Workers,
+    Admin, Config, ExchangeOptions, Listener, ListenerService, Log, PoolOptions, Runtime,
+    SocketOptions, UdpOptions, Upstream, Workers,
 };
 
 impl Config {
-    /// The configuration as TOML text, with every key. [`parse`](super::parse()) makes the same
-    /// configuration of it, if it came from there.
+    /// The configuration as TOML text, with every key that applies. [`parse`](super::parse())
+    /// makes the same configuration of it, if it came from there.
     #[must_use]
     pub fn to_toml(&self) -> String {
         Effective(self).to_string()
@@ -30,7 +31,12 @@ impl fmt::Display for Effective<'_> {
         for item in &self.0.listeners {
             listener(item, &self.0.upstreams, f)?;
         }
-        self.0.upstreams.iter().try_for_each(|item| upstream(item, f))
+        for (index, item) in self.0.upstreams.iter().enumerate() {
+            let users = self.0.listeners.iter().map(|listener| &listener.service);
+            let users = users.filter(|service| service.upstream() == Some(index));
+            upstream(item, &users.map(Protocol::of).collect::<Vec<_>>(), f)?;
+        }
+        Ok(())
     }
 }
 
@@ -77,52 +83,127 @@ fn listener(
     upstreams: &[Upstream],
     f: &mut fmt::Formatter<'_>,
 ) -> fmt::Result {
+    let protocol = Protocol::of(&listener.service);
     writeln!(f, "\n[[listener]]")?;
     writeln!(f, "name = {}", quoted(&listener.name))?;
     writeln!(f, "listen = {}", array(&listener.listen))?;
-    match listener.service {
-        ListenerService::Tcp { upstream } => {
-            let name = upstreams.get(upstream).map(|upstream| upstream.name.as_str());
-            writeln!(f, "protocol = \"tcp\"")?;
-            writeln!(f, "upstream = {}", quoted(name.unwrap_or_default()))?;
-        }
-        ListenerService::Echo => writeln!(f, "protocol = \"echo\"")?,
+    writeln!(f, "protocol = \"{}\"", protocol.word())?;
+    if let Some(index) = listener.service.upstream() {
+        let name = upstreams.get(index).map(|upstream| upstream.name.as_str());
+        writeln!(f, "upstream = {}", quoted(name.unwrap_or_default()))?;
     }
-    writeln!(f, "max_connections = {}", listener.max_connections)?;
-    writeln!(f, "idle_timeout = \"{}\"", Period(listener.idle_timeout))?;
-    writeln!(f, "accept_proxy_protocol = {}", listener.accept_proxy_protocol)?;
-    writeln!(f, "proxy_header_timeout = \"{}\"", Period(listener.proxy_header_timeout))?;
-    socket_options(&listener.socket, f)?;
-    writeln!(f, "backlog = {}", listener.backlog)?;
-    writeln!(f, "unix_mode = \"{:04o}\"", listener.unix_mode)
+    let header_timeout = Period(listener.proxy_header_timeout);
+    let lines = [
+        ("max_connections", listener.max_connections.to_string()),
+        ("idle_timeout", format!("\"{}\"", Period(listener.idle_timeout))),
+        ("accept_proxy_protocol", listener.accept_proxy_protocol.to_string()),
+        ("proxy_header_timeout", format!("\"{header_timeout}\"")),
+        ("backlog", listener.backlog.to_string()),
+        ("unix_mode", format!("\"{:04o}\"", listener.unix_mode)),
+    ];
+    let sockets = socket_options(&listener.socket);
+    write_lines(lines.into_iter().chain(sockets), |key| protocol.has(key), f)?;
+    service(&listener.service, f)
 }
 
-fn upstream(upstream: &Upstream, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+/// The keys that only this service has.
+fn service(service: &ListenerService, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match service {
+        ListenerService::Tcp { .. } | ListenerService::Echo => Ok(()),
+        ListenerService::Udp { options, max_flows, flow_timeout, .. } => {
+            udp_options(options, f)?;
+            writeln!(f, "max_flows = {max_flows}")?;
+            writeln!(f, "flow_timeout = \"{}\"", Period(*flow_timeout))
+        }
+        ListenerService::UdpEcho { options } => udp_options(options, f),
+        ListenerService::Frame { upstream, options } => {
+            writeln!(f, "window = {}", options.window)?;
+            writeln!(f, "max_payload = \"{}\"", Size(options.max_payload.into()))?;
+            if upstream.is_some() {
+                return Ok(());
+            }
+            let values = options.values.iter();
+            let values = values.map(|(name, value)| (name.clone(), quoted(value)));
+            let files = options.files.as_ref().map(|path| path.display().to_string());
+            writeln!(f, "values = {}", toml::Value::Table(values.collect()))?;
+            writeln!(f, "files = {}", quoted(files.as_deref().unwrap_or("off")))
+        }
+        ListenerService::Messages { line_limit } => {
+            writeln!(f, "line_limit = \"{}\"", Size((*line_limit).into()))
+        }
+    }
+}
+
+fn udp_options(options: &UdpOptions, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    writeln!(f, "offload = {}", options.offload)?;
+    writeln!(f, "steering = \"{}\"", word(STEERING_WORDS, options.steering))
+}
+
+/// An upstream, with the protocols of the listeners that use it.
+fn upstream(upstream: &Upstream, uses: &[Protocol], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "\n[upstream.{}]", upstream.name)?;
     writeln!(f, "servers = {}", array(&upstream.servers))?;
     writeln!(f, "balance = \"{}\"", word(BALANCE_WORDS, upstream.balance))?;
-    writeln!(f, "connect_timeout = \"{}\"", Period(upstream.connect_timeout))?;
-    writeln!(f, "retries = {}", upstream.retries)?;
     let header = word(SEND_PROXY_PROTOCOL_WORDS, upstream.send_proxy_protocol);
-    writeln!(f, "send_proxy_protocol = \"{header}\"")?;
-    socket_options(&upstream.socket, f)
+    let lines = [
+        ("connect_timeout", format!("\"{}\"", Period(upstream.connect_timeout))),
+        ("retries", upstream.retries.to_string()),
+        ("send_proxy_protocol", format!("\"{header}\"")),
+    ];
+    let pool = pool_options(&upstream.pool);
+    let exchange = exchange_options(&upstream.exchange);
+    let lines = lines.into_iter().chain(socket_options(&upstream.socket)).chain(pool);
+    let is_used = |key: &str| {
+        let proxies = proxies_of(key);
+        proxies.is_none_or(|proxies| proxies.iter().any(|proxy| uses.contains(proxy)))
+    };
+    write_lines(lines.chain(exchange), is_used, f)
 }
 
-fn socket_options(options: &SocketOptions, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    let buffer = |size: Option<u32>| {
-        size.map_or_else(|| "auto".to_owned(), |size| Size(size.into()).to_string())
+fn pool_options(pool: &PoolOptions) -> [(&'static str, String); 7] {
+    let max_age = pool.max_age.map(|age| Period(age).to_string());
+    [
+        ("pool_max", pool.max.to_string()),
+        ("pool_min_idle", pool.min_idle.to_string()),
+        ("pool_idle_timeout", format!("\"{}\"", Period(pool.idle_timeout))),
+        ("pool_max_age", format!("\"{}\"", max_age.as_deref().unwrap_or("off"))),
+        ("pool_queue", pool.queue.to_string()),
+        ("pool_queue_timeout", format!("\"{}\"", Period(pool.queue_timeout))),
+        ("streams_max", pool.streams_max.to_string()),
+    ]
+}
+
+fn exchange_options(exchange: &ExchangeOptions) -> [(&'static str, String); 4] {
+    [
+        ("request_timeout", format!("\"{}\"", Period(exchange.timeout))),
+        ("retry_backoff", format!("\"{}\"", Period(exchange.backoff))),
+        ("retry_backoff_max", format!("\"{}\"", Period(exchange.backoff_max))),
+        ("retry_budget", format!("{:?}", exchange.budget)),
+    ]
+}
+
+fn socket_options(options: &SocketOptions) -> [(&'static str, String); 4] {
+    let buffer = |size: Option<u32>| match size {
+        Some(size) => format!("\"{}\"", Size(size.into())),
+        None => "\"auto\"".to_owned(),
     };
     let keepalive = options.keepalive.map(|after| Period(after).to_string());
-    writeln!(f, "nodelay = {}", options.nodelay)?;
-    writeln!(f, "keepalive = \"{}\"", keepalive.as_deref().unwrap_or("off"))?;
-    writeln!(f, "receive_buffer = \"{}\"", buffer(options.receive_buffer))?;
-    writeln!(f, "send_buffer = \"{}\"", buffer(options.send_buffer))
+    [
+        ("nodelay", options.nodelay.to_string()),
+        ("keepalive", format!("\"{}\"", keepalive.as_deref().unwrap_or("off"))),
+        ("receive_buffer", buffer(options.receive_buffer)),
+        ("send_buffer", buffer(options.send_buffer)),
+    ]
 }
 
-/// The word that means a choice.
-fn word<T: PartialEq>(words: Words<T>, meaning: T) -> &'static str {
-    let found = words.iter().find(|(_, other)| *other == meaning);
-    found.map_or("", |(word, _)| word)
+/// Writes the keys that apply, each with its value.
+fn write_lines(
+    lines: impl IntoIterator<Item = (&'static str, String)>,
+    applies: impl Fn(&str) -> bool,
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
+    let mut lines = lines.into_iter().filter(|(key, _)| applies(key));
+    lines.try_for_each(|(key, value)| writeln!(f, "{key} = {value}"))
 }
 
 fn quoted(text: &str) -> toml::Value {

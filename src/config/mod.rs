@@ -5,8 +5,8 @@
 //! both found, with its place in the text. [`Config::to_toml`] goes the other way and writes out
 //! every value in effect. `docs/ringway.toml` shows all keys with their defaults.
 //!
-//! Sizes are in bytes. The types here have no behaviour: each layer's constructor takes what it
-//! needs from them.
+//! Sizes are in bytes. The types here have next to no behaviour: each layer's constructor takes
+//! what it needs from them.
 
 use std::net::SocketAddr;
 use std::num::NonZeroU16;
@@ -16,19 +16,26 @@ use std::time::Duration;
 pub use self::address::AddressError;
 pub use self::report::{Diagnostic, Report};
 pub use self::schema::{KEYS, TableKeys};
+pub use self::services::{
+    ExchangeOptions, FrameOptions, ListenerService, PoolOptions, Steering, UdpOptions,
+};
 
 mod accept;
 mod address;
 mod check;
 pub mod defaults;
 mod effective;
+mod listener;
 mod parse;
+mod references;
 mod report;
 mod schema;
 mod section;
+mod services;
 pub mod units;
+mod upstream;
 
-/// What serves when no file is given: an echo server, and a proxy in front of it.
+/// What serves when no file is given: each server, and proxies in front of them.
 const EMBEDDED: &str = include_str!("embedded.toml");
 
 /// Reads a configuration. `file_name` is what the report calls the text.
@@ -43,8 +50,8 @@ pub fn parse(file_name: &str, text: &str) -> Result<Config, Report> {
     config.filter(|_| mistakes.is_empty()).ok_or_else(|| Report::new(file_name, text, mistakes))
 }
 
-/// The built-in configuration: an echo server on 127.0.0.1:7000, and on 127.0.0.1:7001 a proxy
-/// to it.
+/// The built-in configuration, on 127.0.0.1: echo servers for TCP and UDP on port 7000, proxies to
+/// them on 7001, a frame server on 7002, a proxy to it on 7003, and messages on 7004.
 #[must_use]
 pub fn embedded() -> Config {
     parse("embedded.toml", EMBEDDED).expect("the embedded text has no mistake: a test reads it")
@@ -223,9 +230,10 @@ pub struct Listener {
     pub name: String,
     /// Where it listens: one address or more.
     pub listen: Vec<ListenAddress>,
-    /// What is done with a connection: the keys `protocol` and `upstream`.
+    /// What is done with a connection or a datagram: the key `protocol`, and those of its own.
     pub service: ListenerService,
-    /// Connections at a time, in the whole process.
+    /// Connections at a time, in the whole process. This and what only connections have is at its
+    /// default for UDP.
     pub max_connections: u32,
     /// How long nothing may move on a connection before it is closed.
     pub idle_timeout: Duration,
@@ -233,7 +241,7 @@ pub struct Listener {
     pub accept_proxy_protocol: bool,
     /// How long that header may take.
     pub proxy_header_timeout: Duration,
-    /// Options of the accepted sockets.
+    /// Options of the accepted sockets; of those that listen, for UDP.
     pub socket: SocketOptions,
     /// Connections that may wait to be accepted, per listening socket.
     pub backlog: u32,
@@ -241,16 +249,12 @@ pub struct Listener {
     pub unix_mode: u32,
 }
 
-/// What a listener does with its connections.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ListenerService {
-    /// Bytes go to a server of an upstream, and back.
-    Tcp {
-        /// The index of the upstream in [`Config::upstreams`].
-        upstream: usize,
-    },
-    /// Bytes go back to the client.
-    Echo,
+impl Listener {
+    /// Whether it takes datagrams, and not connections.
+    #[must_use]
+    pub const fn is_udp(&self) -> bool {
+        self.service.is_udp()
+    }
 }
 
 /// Where a listener listens.
@@ -262,7 +266,7 @@ pub enum ListenAddress {
     Unix(PathBuf),
 }
 
-/// `[upstream.NAME]`: a group of servers, one of which gets each connection.
+/// `[upstream.NAME]`: a group of servers, one of which gets each connection, flow or request.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Upstream {
     /// Its name in logs and metrics, unique among upstreams.
@@ -273,12 +277,16 @@ pub struct Upstream {
     pub balance: Balance,
     /// How long one try to connect may take.
     pub connect_timeout: Duration,
-    /// Further servers that are tried when a connect fails.
+    /// Further tries: of other servers when a connect fails, and of a request in frames.
     pub retries: u32,
     /// The header that a server gets first.
     pub send_proxy_protocol: SendProxyProtocol,
     /// Options of the sockets to the servers.
     pub socket: SocketOptions,
+    /// The connections that frame proxies keep.
+    pub pool: PoolOptions,
+    /// One request of a frame proxy with its answer.
+    pub exchange: ExchangeOptions,
 }
 
 /// Where a server is.
@@ -304,6 +312,13 @@ pub enum Balance {
     RoundRobin,
     /// The one with the fewest connections.
     LeastConnections,
+    /// The one with the fewest requests in flight: for frame proxies.
+    LeastRequests,
+    /// By a hash of the client's address: for TCP and UDP proxies.
+    SourceHash,
+    /// By a hash of the client's address that moves few clients when the servers change: for TCP
+    /// and UDP proxies.
+    ConsistentHash,
 }
 
 /// The PROXY protocol header that a server gets before the client's bytes.
@@ -346,14 +361,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_embedded_configuration_proxies_to_its_own_echo_server() {
+    fn the_embedded_configuration_proxies_to_its_own_servers() {
         let config = embedded();
         assert_eq!(config.runtime, Runtime::default());
         assert_eq!(config.admin, Admin::default());
         assert_eq!(config.log, Log::default());
-        let [echo, proxy] = config.listeners.as_slice() else { panic!("two listeners") };
-        assert_eq!(echo.service, ListenerService::Echo);
-        assert_eq!(proxy.service, ListenerService::Tcp { upstream: 0 });
-        assert_eq!(config.upstreams[0].servers[0].to_string(), echo.listen[0].to_string());
+        let names: Vec<_> = config.listeners.iter().map(|one| one.name.as_str()).collect();
+        let expected =
+            ["echo", "udp-echo", "proxy", "udp-proxy", "frame", "frame-proxy", "messages"];
+        assert_eq!(names, expected);
+        for (server, proxy) in [(0, 2), (1, 3), (4, 5)] {
+            let [server, proxy] = [server, proxy].map(|index: usize| &config.listeners[index]);
+            let upstream = &config.upstreams[proxy.service.upstream().expect("a proxy")];
+            assert_eq!(upstream.servers[0].to_string(), server.listen[0].to_string());
+            assert_eq!(server.service.upstream(), None);
+            assert_eq!(server.is_udp(), proxy.is_udp());
+        }
+        let ListenerService::Frame { upstream: None, options } = &config.listeners[4].service
+        else {
+            panic!("a frame server")
+        };
+        let motd = ("motd".to_owned(), "Ringway carries frames".to_owned());
+        assert_eq!(options.values, [motd]);
+        assert_eq!(config.upstreams[2].balance, Balance::LeastRequests);
     }
 }

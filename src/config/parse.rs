@@ -4,23 +4,20 @@
 use std::ops::Range;
 
 use toml::Spanned;
-use toml::de::{DeString, DeTable, DeValue};
+use toml::de::{DeTable, DeValue};
 
 use super::accept;
+use super::listener::{RawListener, listener};
 use super::report::Mistake;
 use super::schema::{
-    ADDRESSES_MAX, ADMIN, BACKLOG_RANGE, BALANCE_WORDS, BUFFER_SIZE_RANGE, BUFFERS_RANGE,
-    COMPLETION_ENTRIES_RANGE, CONNECT_TIMEOUT_RANGE, IDLE_TIMEOUT_RANGE, KEEPALIVE_RANGE, LISTENER,
-    LOG, LOG_FORMAT_WORDS, LOG_LEVEL_WORDS, MAX_CONNECTIONS_RANGE, PIPE_SIZE_RANGE, PIPES_RANGE,
-    PROTOCOL_WORDS, PROXY_HEADER_TIMEOUT_RANGE, Protocol, RETRIES_RANGE, RING_ENTRIES_RANGE,
-    RUNTIME, SEND_PROXY_PROTOCOL_WORDS, SHUTDOWN_TIMEOUT_RANGE, SOCKET_BUFFER_RANGE,
-    SPLICE_AFTER_RANGE, SPLICE_MIN_READ_RANGE, SPLICE_WORDS, TURN_BUDGET_RANGE, UPSTREAM,
+    ADMIN, BUFFER_SIZE_RANGE, BUFFERS_RANGE, COMPLETION_ENTRIES_RANGE, KEEPALIVE_RANGE, LISTENER,
+    LOG, LOG_FORMAT_WORDS, LOG_LEVEL_WORDS, PIPE_SIZE_RANGE, PIPES_RANGE, RING_ENTRIES_RANGE,
+    RUNTIME, SHUTDOWN_TIMEOUT_RANGE, SOCKET_BUFFER_RANGE, SPLICE_AFTER_RANGE,
+    SPLICE_MIN_READ_RANGE, SPLICE_WORDS, TURN_BUDGET_RANGE, UPSTREAM,
 };
-use super::section::{Given, Section, of_fault};
-use super::{
-    Admin, ListenAddress, Listener, ListenerService, Log, Runtime, ServerAddress, SocketOptions,
-    SpliceOptions, Upstream, Workers, defaults,
-};
+use super::section::{Section, later};
+use super::upstream::{RawUpstream, upstreams};
+use super::{Admin, Log, Runtime, SocketOptions, SpliceOptions, Workers, defaults};
 
 /// The longest text, in bytes: some thousand listeners. A longer one is likely no configuration.
 const TEXT_MAX: usize = 1 << 20;
@@ -37,26 +34,6 @@ pub(super) struct Raw {
     pub(super) log: Log,
     pub(super) listeners: Vec<RawListener>,
     pub(super) upstreams: Vec<RawUpstream>,
-}
-
-/// A listener whose references are still names.
-#[derive(Debug)]
-pub(super) struct RawListener {
-    pub(super) name: Option<Spanned<String>>,
-    pub(super) listen: Vec<Spanned<ListenAddress>>,
-    pub(super) protocol: Option<Protocol>,
-    pub(super) upstream: Given<String>,
-    /// The rest of it: no name, no address, and no service yet.
-    pub(super) rest: Listener,
-}
-
-/// An upstream whose servers still know their places.
-#[derive(Debug)]
-pub(super) struct RawUpstream {
-    pub(super) name: Spanned<String>,
-    pub(super) servers: Vec<Spanned<ServerAddress>>,
-    /// The rest of it: no server yet.
-    pub(super) rest: Upstream,
 }
 
 /// Reads a text. `None` if it is too long or its syntax is wrong; other mistakes leave defaults
@@ -161,10 +138,7 @@ fn runtime(mut section: Section<'_, '_>) -> (Runtime, Option<Range<usize>>) {
         section.optional("ring_entries", |v| accept::power_of_two(v, &RING_ENTRIES_RANGE));
     let completion_entries = section
         .optional("completion_entries", |v| accept::power_of_two(v, &COMPLETION_ENTRIES_RANGE));
-    let rings = match (&ring_entries, &completion_entries) {
-        (Given::Mistake, _) | (_, Given::Mistake) | (Given::Nothing, Given::Nothing) => None,
-        (_, Given::Value(set)) | (Given::Value(set), Given::Nothing) => Some(set.span()),
-    };
+    let rings = later(&ring_entries, &completion_entries);
     let buffers = section.optional("buffers", |v| accept::power_of_two(v, &BUFFERS_RANGE));
     let buffer_size = section.optional("buffer_size", |v| size(v, &BUFFER_SIZE_RANGE));
     let turn_budget = section.optional("turn_budget", |v| size(v, &TURN_BUDGET_RANGE));
@@ -225,52 +199,8 @@ fn log(mut section: Section<'_, '_>) -> Log {
     }
 }
 
-fn listener(mut section: Section<'_, '_>) -> RawListener {
-    const FORMS: &str = "IP:PORT, [IPV6]:PORT or unix:/PATH";
-    let name = section.required("name", "name = \"web\"", accept::name);
-    let listen =
-        section.required_list("listen", "listen = \"127.0.0.1:8080\"", ADDRESSES_MAX, |v| {
-            accept::address(v, FORMS)
-        });
-    let protocol =
-        section.required("protocol", "protocol = \"tcp\"", |v| accept::choice(v, PROTOCOL_WORDS));
-    let protocol = protocol.value().map(Spanned::into_inner);
-    let upstream = match protocol {
-        Some(Protocol::Tcp) => section.required("upstream", "upstream = \"NAME\"", accept::name),
-        Some(Protocol::Echo) | None => section.optional("upstream", accept::name),
-    };
-    let max_connections =
-        section.optional("max_connections", |v| accept::whole(v, &MAX_CONNECTIONS_RANGE));
-    let idle_timeout =
-        section.optional("idle_timeout", |v| accept::duration(v, &IDLE_TIMEOUT_RANGE));
-    let accept_proxy_protocol = section.optional("accept_proxy_protocol", accept::boolean);
-    let proxy_header_timeout = section
-        .optional("proxy_header_timeout", |v| accept::duration(v, &PROXY_HEADER_TIMEOUT_RANGE));
-    let socket = socket_options(&mut section);
-    let backlog = section.optional("backlog", |v| accept::whole(v, &BACKLOG_RANGE));
-    let unix_mode = section.optional("unix_mode", accept::mode);
-    section.finish();
-    RawListener {
-        name: name.value(),
-        listen,
-        protocol,
-        upstream,
-        rest: Listener {
-            name: String::new(),
-            listen: Vec::new(),
-            service: ListenerService::Echo,
-            max_connections: max_connections.or(defaults::MAX_CONNECTIONS),
-            idle_timeout: idle_timeout.or(defaults::IDLE_TIMEOUT),
-            accept_proxy_protocol: accept_proxy_protocol.or(defaults::ACCEPT_PROXY_PROTOCOL),
-            proxy_header_timeout: proxy_header_timeout.or(defaults::PROXY_HEADER_TIMEOUT),
-            socket,
-            backlog: backlog.or(defaults::BACKLOG),
-            unix_mode: unix_mode.or(defaults::UNIX_MODE),
-        },
-    }
-}
-
-fn socket_options(section: &mut Section<'_, '_>) -> SocketOptions {
+/// The options of sockets, of a listener or an upstream.
+pub(super) fn socket_options(section: &mut Section<'_, '_>) -> SocketOptions {
     let buffer =
         |v: &DeValue<'_>| accept::unless(v, "auto", |v| accept::size(v, &SOCKET_BUFFER_RANGE));
     let nodelay = section.optional("nodelay", accept::boolean);
@@ -284,60 +214,5 @@ fn socket_options(section: &mut Section<'_, '_>) -> SocketOptions {
         keepalive: keepalive.or(defaults::KEEPALIVE),
         receive_buffer: receive_buffer.or(defaults::SOCKET_BUFFER),
         send_buffer: send_buffer.or(defaults::SOCKET_BUFFER),
-    }
-}
-
-/// The upstreams, in the order of the file.
-fn upstreams(
-    tables: Vec<(Spanned<DeString<'_>>, Spanned<DeValue<'_>>)>,
-    mistakes: &mut Vec<Mistake>,
-) -> Vec<RawUpstream> {
-    let mut upstreams = Vec::new();
-    for (key, value) in tables {
-        let name = Spanned::new(key.span(), key.get_ref().to_string());
-        if !accept::is_name(name.get_ref()) {
-            let fault = accept::bad_name(name.get_ref());
-            mistakes.push(of_fault("upstream", name.span(), fault));
-        }
-        if !value.get_ref().is_table() && UPSTREAM.keys.contains(&name.get_ref().as_str()) {
-            mistakes.push(Mistake::new(
-                name.span(),
-                format!("`{}` stands in [upstream], which has no name", name.get_ref()),
-                "name the upstream: [upstream.NAME]",
-            ));
-            continue;
-        }
-        let title = format!("[upstream.{}]", accept::shown(name.get_ref()));
-        let section = Section::open(UPSTREAM, Some(value), mistakes).titled(title);
-        upstreams.push(upstream(name, section));
-    }
-    upstreams
-}
-
-fn upstream(name: Spanned<String>, mut section: Section<'_, '_>) -> RawUpstream {
-    const FORMS: &str = "IP:PORT, HOST:PORT or unix:/PATH";
-    let example = "servers = [\"10.0.0.5:6379\"]";
-    let servers =
-        section.required_list("servers", example, ADDRESSES_MAX, |v| accept::address(v, FORMS));
-    let balance = section.optional("balance", |v| accept::choice(v, BALANCE_WORDS));
-    let connect_timeout =
-        section.optional("connect_timeout", |v| accept::duration(v, &CONNECT_TIMEOUT_RANGE));
-    let retries = section.optional("retries", |v| accept::whole(v, &RETRIES_RANGE));
-    let send_proxy_protocol =
-        section.optional("send_proxy_protocol", |v| accept::choice(v, SEND_PROXY_PROTOCOL_WORDS));
-    let socket = socket_options(&mut section);
-    section.finish();
-    RawUpstream {
-        rest: Upstream {
-            name: name.get_ref().clone(),
-            servers: Vec::new(),
-            balance: balance.or(defaults::BALANCE),
-            connect_timeout: connect_timeout.or(defaults::CONNECT_TIMEOUT),
-            retries: retries.or(defaults::RETRIES),
-            send_proxy_protocol: send_proxy_protocol.or(defaults::SEND_PROXY_PROTOCOL),
-            socket,
-        },
-        name,
-        servers,
     }
 }

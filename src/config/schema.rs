@@ -4,7 +4,9 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use super::{Balance, LogFormat, LogLevel, SendProxyProtocol, SpliceMode};
+use super::{
+    Balance, ListenerService, LogFormat, LogLevel, SendProxyProtocol, SpliceMode, Steering,
+};
 
 /// The keys of one table of the file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,8 +66,33 @@ pub(super) const LISTENER: TableKeys = TableKeys {
         "receive_buffer",
         "send_buffer",
         "unix_mode",
+        "window",
+        "max_payload",
+        "values",
+        "files",
+        "line_limit",
+        "offload",
+        "steering",
+        "max_flows",
+        "flow_timeout",
     ],
 };
+
+/// The keys of a listener that only some protocols have, each group with those.
+const KEYS_OF_PROTOCOLS: &[(&[&str], &[Protocol])] = &[
+    (
+        &["max_connections", "idle_timeout", "nodelay", "keepalive", "backlog", "unix_mode"],
+        &[Protocol::Tcp, Protocol::Echo, Protocol::Frame, Protocol::Messages],
+    ),
+    (&["accept_proxy_protocol", "proxy_header_timeout"], &[Protocol::Tcp, Protocol::Echo]),
+    (&["window", "max_payload", "values", "files"], &[Protocol::Frame]),
+    (&["line_limit"], &[Protocol::Messages]),
+    (&["offload", "steering"], &[Protocol::Udp, Protocol::UdpEcho]),
+    (&["max_flows", "flow_timeout"], &[Protocol::Udp]),
+];
+
+/// The keys of a frame listener without an upstream.
+pub(super) const FRAME_SERVER_KEYS: &[&str] = &["values", "files"];
 
 pub(super) const UPSTREAM: TableKeys = TableKeys {
     table: "[upstream.NAME]",
@@ -79,18 +106,111 @@ pub(super) const UPSTREAM: TableKeys = TableKeys {
         "keepalive",
         "receive_buffer",
         "send_buffer",
+        "pool_max",
+        "pool_min_idle",
+        "pool_idle_timeout",
+        "pool_max_age",
+        "pool_queue",
+        "pool_queue_timeout",
+        "streams_max",
+        "request_timeout",
+        "retry_backoff",
+        "retry_backoff_max",
+        "retry_budget",
     ],
 };
+
+/// The keys of an upstream that only some proxies use, each group with their protocols.
+/// `send_proxy_protocol` is not among them: to say that it is off is right for all.
+const KEYS_OF_PROXIES: &[(&[&str], &[Protocol])] = &[
+    (&["connect_timeout", "retries", "nodelay", "keepalive"], &[Protocol::Tcp, Protocol::Frame]),
+    (
+        &[
+            "pool_max",
+            "pool_min_idle",
+            "pool_idle_timeout",
+            "pool_max_age",
+            "pool_queue",
+            "pool_queue_timeout",
+            "streams_max",
+            "request_timeout",
+            "retry_backoff",
+            "retry_backoff_max",
+            "retry_budget",
+        ],
+        &[Protocol::Frame],
+    ),
+];
 
 /// What a listener speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Protocol {
     Tcp,
     Echo,
+    Udp,
+    UdpEcho,
+    Frame,
+    Messages,
+}
+
+impl Protocol {
+    pub(super) const fn of(service: &ListenerService) -> Self {
+        match service {
+            ListenerService::Tcp { .. } => Self::Tcp,
+            ListenerService::Echo => Self::Echo,
+            ListenerService::Udp { .. } => Self::Udp,
+            ListenerService::UdpEcho { .. } => Self::UdpEcho,
+            ListenerService::Frame { .. } => Self::Frame,
+            ListenerService::Messages { .. } => Self::Messages,
+        }
+    }
+
+    pub(super) const fn is_udp(self) -> bool {
+        match self {
+            Self::Udp | Self::UdpEcho => true,
+            Self::Tcp | Self::Echo | Self::Frame | Self::Messages => false,
+        }
+    }
+
+    /// Whether its listeners cannot do without an upstream.
+    pub(super) const fn needs_upstream(self) -> bool {
+        match self {
+            Self::Tcp | Self::Udp => true,
+            Self::Echo | Self::UdpEcho | Self::Frame | Self::Messages => false,
+        }
+    }
+
+    /// Its word in the file.
+    pub(super) fn word(self) -> &'static str {
+        word(PROTOCOL_WORDS, self)
+    }
+
+    /// Whether its listeners have a key.
+    pub(super) fn has(self, key: &str) -> bool {
+        protocols_of(key).is_none_or(|protocols| protocols.contains(&self))
+    }
+}
+
+/// The protocols that a key of a listener is for. `None`: all.
+pub(super) fn protocols_of(key: &str) -> Option<&'static [Protocol]> {
+    let found = KEYS_OF_PROTOCOLS.iter().find(|(keys, _)| keys.contains(&key));
+    found.map(|(_, protocols)| *protocols)
+}
+
+/// The protocols of the proxies that use a key of an upstream. `None`: all.
+pub(super) fn proxies_of(key: &str) -> Option<&'static [Protocol]> {
+    let found = KEYS_OF_PROXIES.iter().find(|(keys, _)| keys.contains(&key));
+    found.map(|(_, protocols)| *protocols)
 }
 
 /// The words of a choice, each with what it means.
 pub(super) type Words<T> = &'static [(&'static str, T)];
+
+/// The word that means a choice.
+pub(super) fn word<T: PartialEq>(words: Words<T>, meaning: T) -> &'static str {
+    let found = words.iter().find(|(_, other)| *other == meaning);
+    found.map_or("", |(word, _)| word)
+}
 
 pub(super) const SPLICE_WORDS: Words<SpliceMode> =
     &[("auto", SpliceMode::Auto), ("off", SpliceMode::Off)];
@@ -103,10 +223,23 @@ pub(super) const LOG_LEVEL_WORDS: Words<LogLevel> = &[
     ("debug", LogLevel::Debug),
     ("trace", LogLevel::Trace),
 ];
-pub(super) const PROTOCOL_WORDS: Words<Protocol> =
-    &[("tcp", Protocol::Tcp), ("echo", Protocol::Echo)];
-pub(super) const BALANCE_WORDS: Words<Balance> =
-    &[("round_robin", Balance::RoundRobin), ("least_connections", Balance::LeastConnections)];
+pub(super) const PROTOCOL_WORDS: Words<Protocol> = &[
+    ("tcp", Protocol::Tcp),
+    ("echo", Protocol::Echo),
+    ("udp", Protocol::Udp),
+    ("udp_echo", Protocol::UdpEcho),
+    ("frame", Protocol::Frame),
+    ("messages", Protocol::Messages),
+];
+pub(super) const STEERING_WORDS: Words<Steering> =
+    &[("flow", Steering::Flow), ("cpu", Steering::Cpu)];
+pub(super) const BALANCE_WORDS: Words<Balance> = &[
+    ("round_robin", Balance::RoundRobin),
+    ("least_connections", Balance::LeastConnections),
+    ("least_requests", Balance::LeastRequests),
+    ("source_hash", Balance::SourceHash),
+    ("consistent_hash", Balance::ConsistentHash),
+];
 pub(super) const SEND_PROXY_PROTOCOL_WORDS: Words<SendProxyProtocol> = &[
     ("off", SendProxyProtocol::Off),
     ("v1", SendProxyProtocol::V1),
@@ -143,6 +276,32 @@ pub(super) const SOCKET_BUFFER_RANGE: RangeInclusive<u32> = 4 << 10..=256 << 20;
 pub(super) const CONNECT_TIMEOUT_RANGE: RangeInclusive<Duration> =
     MILLISECOND..=MINUTE.saturating_mul(10);
 pub(super) const RETRIES_RANGE: RangeInclusive<u32> = 0..=16;
+pub(super) const WINDOW_RANGE: RangeInclusive<u16> = 1..=u16::MAX;
+pub(super) const MAX_PAYLOAD_RANGE: RangeInclusive<u16> = 64..=u16::MAX;
+pub(super) const LINE_LIMIT_RANGE: RangeInclusive<u32> = 128..=16 << 20;
+pub(super) const MAX_FLOWS_RANGE: RangeInclusive<u32> = 1..=1_000_000;
+pub(super) const FLOW_TIMEOUT_RANGE: RangeInclusive<Duration> = MILLISECOND..=DAY;
+pub(super) const POOL_MAX_RANGE: RangeInclusive<u32> = 1..=100_000;
+pub(super) const POOL_MIN_IDLE_RANGE: RangeInclusive<u32> = 0..=1000;
+pub(super) const POOL_IDLE_TIMEOUT_RANGE: RangeInclusive<Duration> = MILLISECOND..=DAY;
+pub(super) const POOL_MAX_AGE_RANGE: RangeInclusive<Duration> = SECOND..=DAY.saturating_mul(7);
+pub(super) const POOL_QUEUE_RANGE: RangeInclusive<u32> = 1..=1_000_000;
+pub(super) const POOL_QUEUE_TIMEOUT_RANGE: RangeInclusive<Duration> =
+    MILLISECOND..=MINUTE.saturating_mul(10);
+pub(super) const STREAMS_MAX_RANGE: RangeInclusive<u16> = 1..=u16::MAX;
+pub(super) const REQUEST_TIMEOUT_RANGE: RangeInclusive<Duration> = MILLISECOND..=DAY;
+pub(super) const RETRY_BACKOFF_RANGE: RangeInclusive<Duration> = MILLISECOND..=MINUTE;
+pub(super) const RETRY_BACKOFF_MAX_RANGE: RangeInclusive<Duration> =
+    MILLISECOND..=MINUTE.saturating_mul(10);
+pub(super) const RETRY_BUDGET_RANGE: RangeInclusive<f64> = 0.0..=1.0;
+/// Entries of `values`.
+pub(super) const VALUES_MAX: usize = 1024;
+/// Bytes of a name in `values`: what one byte can count.
+pub(super) const VALUE_NAME_RANGE: RangeInclusive<usize> = 1..=255;
+/// Bytes of a value in `values`.
+pub(super) const VALUE_MAX: usize = 64 << 10;
+/// Bytes of a path: the kernel's `PATH_MAX`, without the zero at its end.
+pub(super) const PATH_LENGTH_MAX: usize = 4095;
 /// The highest permissions of a file: all for everybody, without the special bits.
 pub(super) const UNIX_MODE_MAX: u32 = 0o777;
 /// Addresses of one listener, and servers of one upstream.

@@ -35,6 +35,16 @@ impl<T> Given<T> {
     }
 }
 
+/// Where values that are held against each other are set: the second, or the first if only that
+/// is. `None` if neither is, or one could not be read.
+pub(super) fn later<F, S>(first: &Given<F>, second: &Given<S>) -> Option<Range<usize>> {
+    match (first, second) {
+        (Given::Mistake, _) | (_, Given::Mistake) | (Given::Nothing, Given::Nothing) => None,
+        (_, Given::Value(set)) => Some(set.span()),
+        (Given::Value(set), Given::Nothing) => Some(set.span()),
+    }
+}
+
 /// A key that must be there and is not.
 struct Missing {
     key: &'static str,
@@ -106,6 +116,20 @@ impl<'i, 'm> Section<'i, 'm> {
         let mut entries: Vec<_> = self.entries.into_iter().collect();
         entries.sort_by_key(|(name, _)| name.span().start);
         entries
+    }
+
+    /// The keys that the table has, each with its place.
+    pub(super) fn given(&self) -> Vec<Spanned<&'static str>> {
+        let entry = |key: &&'static str| Some((*key, self.entries.get_key_value(*key)?.0.span()));
+        let given = self.keys.iter().filter_map(entry);
+        given.map(|(key, span)| Spanned::new(span, key)).collect()
+    }
+
+    /// Whether what is left over has a key that likely means this one.
+    pub(super) fn has_misspelt(&self, key: &str) -> bool {
+        let keys = || self.keys.iter().copied();
+        let mut left = self.entries.iter();
+        left.any(|(other, _)| accept::nearest(other.get_ref(), keys()) == Some(key))
     }
 
     pub(super) fn report(&mut self, mistake: Mistake) {

@@ -57,8 +57,10 @@ fn upstream(upstream: &Upstream) -> Result<UpstreamOptions, StartError> {
         name: upstream.name.clone(),
         servers,
         policy: match upstream.balance {
-            Balance::RoundRobin => Policy::RoundRobin,
-            Balance::LeastConnections => Policy::LeastConnections,
+            Balance::RoundRobin | Balance::SourceHash | Balance::ConsistentHash => {
+                Policy::RoundRobin
+            }
+            Balance::LeastConnections | Balance::LeastRequests => Policy::LeastConnections,
         },
         connect_timeout: upstream.connect_timeout,
         retries: upstream.retries,
@@ -138,8 +140,12 @@ fn listener_options(listener: &Listener, sockets: &[OwnedFd]) -> ListenerOptions
         name: listener.name.clone(),
         sockets: sockets.iter().map(|socket| Fd(socket.as_raw_fd())).collect(),
         service: match listener.service {
-            ListenerService::Echo => ServiceOptions::Echo,
             ListenerService::Tcp { upstream } => ServiceOptions::Tcp { upstream },
+            ListenerService::Echo
+            | ListenerService::Udp { .. }
+            | ListenerService::UdpEcho { .. }
+            | ListenerService::Frame { .. }
+            | ListenerService::Messages { .. } => ServiceOptions::Echo,
         },
         connections_max: u64::from(listener.max_connections),
         idle_timeout: listener.idle_timeout,

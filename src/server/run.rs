@@ -324,9 +324,15 @@ fn raise_descriptor_limit(config: &Config) {
     let needed: u64 = config
         .listeners
         .iter()
-        .map(|listener| match listener.service {
-            ListenerService::Echo => u64::from(listener.max_connections),
-            ListenerService::Tcp { .. } => 2 * u64::from(listener.max_connections),
+        .map(|listener| match &listener.service {
+            ListenerService::Tcp { .. } | ListenerService::Frame { upstream: Some(_), .. } => {
+                2 * u64::from(listener.max_connections)
+            }
+            ListenerService::Echo
+            | ListenerService::Frame { upstream: None, .. }
+            | ListenerService::Messages { .. } => u64::from(listener.max_connections),
+            ListenerService::Udp { max_flows, .. } => u64::from(*max_flows),
+            ListenerService::UdpEcho { .. } => 0,
         })
         .sum::<u64>()
         + DESCRIPTORS_SPARE;

@@ -1,0 +1,260 @@
+//! What listeners and upstreams are to each other: each reference has to lead to an upstream, to
+//! each upstream a reference, and an upstream has to suit all the listeners that use it.
+
+use std::collections::HashMap;
+
+use toml::Spanned;
+
+use super::accept;
+use super::listener::RawListener;
+use super::report::Mistake;
+use super::schema::{BALANCE_WORDS, Protocol, SEND_PROXY_PROTOCOL_WORDS, proxies_of, word};
+use super::section::Given;
+use super::upstream::RawUpstream;
+use super::{Balance, ListenerService, SendProxyProtocol, ServerAddress};
+
+/// The protocols of the listeners that use one upstream. `None` stands for a listener that is not
+/// understood.
+type Uses = Vec<Option<Protocol>>;
+
+/// What each listener does.
+pub(super) fn services(
+    listeners: &[RawListener],
+    upstreams: &[RawUpstream],
+    mistakes: &mut Vec<Mistake>,
+) -> Vec<Option<ListenerService>> {
+    let names = upstreams.iter().map(|upstream| upstream.name.get_ref().as_str());
+    let indexes: HashMap<_, _> = names.clone().zip(0..).collect();
+    let mut uses: Vec<Uses> = upstreams.iter().map(|_| Uses::new()).collect();
+    let mut add = |index: usize, protocol| {
+        if let Some(uses) = uses.get_mut(index) {
+            uses.push(protocol);
+        }
+    };
+    // Which upstreams are unused cannot be told while a reference is unreadable, or all of them.
+    let mut all_are_known = !listeners.is_empty();
+    let mut services = Vec::new();
+    for listener in listeners {
+        let target = match &listener.upstream {
+            Given::Value(name) => {
+                let found = indexes.get(name.get_ref().as_str()).copied();
+                if let Some(index) = found {
+                    add(index, listener.protocol.filter(|protocol| may_refer(*protocol)));
+                } else {
+                    let likely = accept::nearest(name.get_ref(), names.clone());
+                    if let Some(index) = likely.and_then(|name| indexes.get(name)) {
+                        add(*index, None);
+                    }
+                    mistakes.push(dangling(name, likely, upstreams));
+                }
+                found
+            }
+            Given::Mistake => {
+                all_are_known = false;
+                None
+            }
+            Given::Nothing => {
+                all_are_known &= listener.protocol.is_some_and(|one| !one.needs_upstream());
+                None
+            }
+        };
+        mistakes.extend(needless(listener));
+        services.push(service(listener, target));
+    }
+    for (upstream, uses) in upstreams.iter().zip(&uses) {
+        if uses.is_empty() {
+            mistakes.extend(all_are_known.then(|| unused(upstream)));
+            continue;
+        }
+        check_balance(upstream, uses, mistakes);
+        check_header(upstream, uses, mistakes);
+        check_unix(upstream, uses, mistakes);
+        if all_are_known {
+            check_keys(upstream, uses, mistakes);
+        }
+    }
+    services
+}
+
+/// Whether listeners of a protocol may have an upstream.
+const fn may_refer(protocol: Protocol) -> bool {
+    match protocol {
+        Protocol::Tcp | Protocol::Udp | Protocol::Frame => true,
+        Protocol::Echo | Protocol::UdpEcho | Protocol::Messages => false,
+    }
+}
+
+/// What a listener does, with the upstream that its reference leads to.
+fn service(listener: &RawListener, target: Option<usize>) -> Option<ListenerService> {
+    let keys = &listener.service;
+    match listener.protocol? {
+        Protocol::Tcp => target.map(|upstream| ListenerService::Tcp { upstream }),
+        Protocol::Echo => Some(ListenerService::Echo),
+        Protocol::Udp => target.map(|upstream| ListenerService::Udp {
+            upstream,
+            options: keys.udp,
+            max_flows: keys.max_flows,
+            flow_timeout: keys.flow_timeout,
+        }),
+        Protocol::UdpEcho => Some(ListenerService::UdpEcho { options: keys.udp }),
+        Protocol::Frame => {
+            Some(ListenerService::Frame { upstream: target, options: keys.frame.clone() })
+        }
+        Protocol::Messages => Some(ListenerService::Messages { line_limit: keys.line_limit }),
+    }
+}
+
+/// A reference of a listener that has no upstream.
+fn needless(listener: &RawListener) -> Option<Mistake> {
+    let (Some(protocol), Given::Value(name)) = (listener.protocol, &listener.upstream) else {
+        return None;
+    };
+    let help = match protocol {
+        Protocol::Tcp | Protocol::Udp | Protocol::Frame => return None,
+        Protocol::Echo => "remove `upstream`, or set `protocol = \"tcp\"`",
+        Protocol::UdpEcho => "remove `upstream`, or set `protocol = \"udp\"`",
+        Protocol::Messages => "remove `upstream`: this process answers messages itself",
+    };
+    let message = format!("a listener with `protocol = \"{}\"` has no upstream", protocol.word());
+    Some(Mistake::new(name.span(), message, help))
+}
+
+/// A reference that leads nowhere.
+fn dangling(name: &Spanned<String>, likely: Option<&str>, upstreams: &[RawUpstream]) -> Mistake {
+    /// So many names are listed.
+    const LISTED_MAX: usize = 16;
+    let names = upstreams.iter().take(LISTED_MAX);
+    let names: Vec<_> = names.map(|upstream| accept::shown(upstream.name.get_ref())).collect();
+    let help = match likely {
+        Some(likely) => format!("did you mean \"{}\"?", accept::shown(likely)),
+        None if names.is_empty() => format!("add a table [upstream.{}]", name.get_ref()),
+        None => format!(
+            "add a table [upstream.{}], or use one of: {}",
+            name.get_ref(),
+            names.join(", ")
+        ),
+    };
+    let message = format!("there is no upstream named `{}`", name.get_ref());
+    Mistake::new(name.span(), message, help)
+}
+
+/// An upstream to which no reference leads.
+fn unused(upstream: &RawUpstream) -> Mistake {
+    let name = upstream.name.get_ref();
+    Mistake::new(
+        upstream.name.span(),
+        format!("no listener uses the upstream `{}`", accept::shown(name)),
+        format!(
+            "set `upstream = {}` in a [[listener]], or remove this table",
+            accept::quoted(name)
+        ),
+    )
+}
+
+/// The proxies that can choose a server in this way.
+const fn balancers(balance: Balance) -> &'static [Protocol] {
+    match balance {
+        Balance::RoundRobin | Balance::LeastConnections => {
+            &[Protocol::Tcp, Protocol::Udp, Protocol::Frame]
+        }
+        Balance::LeastRequests => &[Protocol::Frame],
+        Balance::SourceHash | Balance::ConsistentHash => &[Protocol::Tcp, Protocol::Udp],
+    }
+}
+
+/// All listeners that use an upstream can choose a server in its way.
+fn check_balance(upstream: &RawUpstream, uses: &Uses, mistakes: &mut Vec<Mistake>) {
+    let balance = upstream.rest.balance;
+    let suited = balancers(balance);
+    let unsuited = uses.iter().flatten().find(|protocol| !suited.contains(protocol));
+    if let (Some(span), Some(protocol)) = (&upstream.balance, unsuited) {
+        let suiting = BALANCE_WORDS.iter().filter(|(_, one)| balancers(*one).contains(protocol));
+        let suiting: Vec<_> = suiting.map(|(word, _)| format!("\"{word}\"")).collect();
+        let setting = format!("`balance = \"{}\"`", word(BALANCE_WORDS, balance));
+        mistakes.push(Mistake::new(
+            span.clone(),
+            unsuiting(&setting, suited, *protocol),
+            format!("a {} proxy takes {}", noun(*protocol), accept::either(&suiting)),
+        ));
+    }
+}
+
+/// Only connections of TCP proxies start with a PROXY protocol header.
+fn check_header(upstream: &RawUpstream, uses: &Uses, mistakes: &mut Vec<Mistake>) {
+    let header = upstream.rest.send_proxy_protocol;
+    let unsuited = uses.iter().flatten().find(|protocol| **protocol != Protocol::Tcp);
+    if let (Some(span), Some(protocol)) = (&upstream.send_proxy_protocol, unsuited)
+        && header != SendProxyProtocol::Off
+    {
+        let header = word(SEND_PROXY_PROTOCOL_WORDS, header);
+        let setting = format!("`send_proxy_protocol = \"{header}\"`");
+        mistakes.push(Mistake::new(
+            span.clone(),
+            unsuiting(&setting, &[Protocol::Tcp], *protocol),
+            "set it to \"off\", or give those listeners an upstream of their own",
+        ));
+    }
+}
+
+/// The servers of UDP proxies have IP addresses.
+fn check_unix(upstream: &RawUpstream, uses: &Uses, mistakes: &mut Vec<Mistake>) {
+    let is_unix = |server: &&Spanned<ServerAddress>| match server.get_ref() {
+        ServerAddress::Unix(_) => true,
+        ServerAddress::Ip(_) | ServerAddress::Name { .. } => false,
+    };
+    if uses.contains(&Some(Protocol::Udp)) {
+        for server in upstream.servers.iter().filter(is_unix) {
+            let server_shown = accept::shown(&server.get_ref().to_string());
+            mistakes.push(Mistake::new(
+                server.span(),
+                format!(
+                    "`{server_shown}` is no server for UDP, and a UDP proxy uses this upstream"
+                ),
+                "give a server of UDP as IP:PORT or HOST:PORT",
+            ));
+        }
+    }
+}
+
+/// A listener that uses the upstream knows each of its keys.
+fn check_keys(upstream: &RawUpstream, uses: &Uses, mistakes: &mut Vec<Mistake>) {
+    if uses.contains(&None) {
+        return;
+    }
+    for key in &upstream.given {
+        let Some(proxies) = proxies_of(key.get_ref()) else {
+            continue;
+        };
+        if !uses.iter().flatten().any(|protocol| proxies.contains(protocol)) {
+            let words: Vec<_> = proxies.iter().map(|one| format!("\"{}\"", one.word())).collect();
+            mistakes.push(Mistake::new(
+                key.span(),
+                format!("only {} proxies use `{}`", nouns(proxies), key.get_ref()),
+                format!(
+                    "remove it: no listener with a `protocol` of {} has this upstream",
+                    accept::either(&words)
+                ),
+            ));
+        }
+    }
+}
+
+fn unsuiting(setting: &str, suited: &[Protocol], unsuited: Protocol) -> String {
+    let (suited, unsuited) = (nouns(suited), noun(unsuited));
+    format!("{setting} is for {suited} proxies, and a {unsuited} proxy uses this upstream")
+}
+
+/// What the proxies of some protocols are called.
+fn nouns(protocols: &[Protocol]) -> String {
+    let nouns: Vec<_> = protocols.iter().map(|protocol| noun(*protocol)).collect();
+    nouns.join(" and ")
+}
+
+const fn noun(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Tcp | Protocol::Echo => "TCP",
+        Protocol::Udp | Protocol::UdpEcho => "UDP",
+        Protocol::Frame => "frame",
+        Protocol::Messages => "message",
+    }
+}
