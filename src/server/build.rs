@@ -2,23 +2,31 @@
 
 use std::net::ToSocketAddrs;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
+
 use super::StartError;
 use crate::config::{
-    Balance, Config, ListenAddress, Listener, ListenerService, Runtime, SendProxyProtocol,
+    self, Balance, Config, ListenAddress, Listener, ListenerService, Runtime, SendProxyProtocol,
     ServerAddress, SocketOptions, SpliceMode, Upstream,
 };
 use crate::net::ListenOptions;
+use crate::proto::frame::{ClientOptions, Features, ServerOptions};
 use crate::proto::proxy_protocol::Version;
 use crate::ring::uring::{RingFlags, RingOptions};
 use crate::ring::{Fd, SocketAddress, StreamOptions};
 use crate::service::balance::Policy;
-use crate::service::proxy::MeterOptions;
+use crate::service::frame::FrameService;
+use crate::service::pool::{PoolOptions, Share};
+use crate::service::proxy::{ExchangerOptions, MeterOptions};
+use crate::service::retry::RetryPolicy;
 use crate::session::{
-    Fleet, HandlerFactory, ListenerOptions, RelayOptions, ServiceOptions, SessionOptions,
-    UpstreamOptions,
+    Fleet, Folder, FrameOptions, HandlerFactory, ListenerOptions, RelayOptions, ServiceOptions,
+    SessionOptions, UpstreamOptions,
 };
 
 /// Operations in flight beyond those of connections: accepts, the mailbox, closes.
@@ -26,12 +34,69 @@ const OPERATIONS_SPARE: usize = 16 * 1024;
 /// Most operations that one connection has in flight: receive, send, two polls on each side, and
 /// their cancels.
 const OPERATIONS_PER_CONNECTION: usize = 8;
+/// Of the exchanges that a connection to a server may carry, so many parts: when all carry one
+/// part, another connection is opened as well.
+const SPREAD: u32 = 2;
 /// Slots of a worker beyond its listeners' connections: for those that are ending.
 const SLOTS_SPARE: u32 = 1024;
 
 /// The upstreams with their names resolved, once for all workers.
 pub(super) fn upstreams(config: &Config) -> Result<Vec<UpstreamOptions>, StartError> {
-    config.upstreams.iter().map(upstream).collect()
+    let mut upstreams: Vec<UpstreamOptions> =
+        config.upstreams.iter().map(upstream).collect::<Result<_, _>>()?;
+    for listener in &config.listeners {
+        if let ListenerService::Frame { upstream: Some(index), .. } = listener.service {
+            let servers = upstreams[index].servers.len();
+            upstreams[index].exchanges = Some(exchanges(&config.upstreams[index], servers));
+        }
+    }
+    Ok(upstreams)
+}
+
+/// What each listener does, once for all workers.
+pub(super) fn services(config: &Config) -> Result<Vec<ServiceOptions>, StartError> {
+    config.listeners.iter().map(service).collect()
+}
+
+fn service(listener: &Listener) -> Result<ServiceOptions, StartError> {
+    Ok(match &listener.service {
+        ListenerService::Echo => ServiceOptions::Echo,
+        ListenerService::Tcp { upstream } => ServiceOptions::Tcp { upstream: *upstream },
+        ListenerService::Frame { upstream: Some(upstream), options } => {
+            ServiceOptions::FrameProxy { upstream: *upstream, server: frame_server(options) }
+        }
+        ListenerService::Frame { upstream: None, options } => {
+            ServiceOptions::Frame(Arc::new(frame(listener, options)?))
+        }
+        ListenerService::Udp { .. }
+        | ListenerService::UdpEcho { .. }
+        | ListenerService::Messages { .. } => ServiceOptions::Echo,
+    })
+}
+
+fn frame_server(options: &config::FrameOptions) -> ServerOptions {
+    let config::FrameOptions { window, max_payload, .. } = *options;
+    ServerOptions { window, max_payload, features: Features::ALL }
+}
+
+/// The framed protocol's own service, with its folder open.
+fn frame(listener: &Listener, options: &config::FrameOptions) -> Result<FrameOptions, StartError> {
+    let open = |path: &PathBuf| {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        nix::fcntl::open(path, flags, Mode::empty()).map(Folder::new).map_err(|source| {
+            let listener = listener.name.clone();
+            StartError::Files { listener, path: path.clone(), source }
+        })
+    };
+    let values = options.values.iter();
+    Ok(FrameOptions {
+        service: FrameService {
+            server: frame_server(options),
+            values: values.map(|(name, value)| (name.clone(), value.clone().into())).collect(),
+            has_files: options.files.is_some(),
+        },
+        root: options.files.as_ref().map(open).transpose()?,
+    })
 }
 
 fn upstream(upstream: &Upstream) -> Result<UpstreamOptions, StartError> {
@@ -56,12 +121,7 @@ fn upstream(upstream: &Upstream) -> Result<UpstreamOptions, StartError> {
     Ok(UpstreamOptions {
         name: upstream.name.clone(),
         servers,
-        policy: match upstream.balance {
-            Balance::RoundRobin | Balance::SourceHash | Balance::ConsistentHash => {
-                Policy::RoundRobin
-            }
-            Balance::LeastConnections | Balance::LeastRequests => Policy::LeastConnections,
-        },
+        policy: policy(upstream.balance),
         connect_timeout: upstream.connect_timeout,
         retries: upstream.retries,
         send_header: match upstream.send_proxy_protocol {
@@ -72,6 +132,42 @@ fn upstream(upstream: &Upstream) -> Result<UpstreamOptions, StartError> {
         stream: stream(&upstream.socket),
         exchanges: None,
     })
+}
+
+/// How exchanges share connections. Used where a listener is a frame proxy.
+fn exchanges(upstream: &Upstream, servers: usize) -> ExchangerOptions {
+    let (pool, exchange) = (&upstream.pool, &upstream.exchange);
+    let streams = u32::from(pool.streams_max);
+    ExchangerOptions {
+        client: ClientOptions { window: pool.streams_max, ..ClientOptions::default() },
+        servers,
+        policy: policy(upstream.balance),
+        pool: PoolOptions {
+            min_idle: pool.min_idle,
+            capacity: streams,
+            spread_at: streams.div_ceil(SPREAD),
+            idle_timeout: pool.idle_timeout,
+            max_age: pool.max_age,
+            queue_max: pool.queue as usize,
+            queue_timeout: pool.queue_timeout,
+        },
+        share: Share::new(pool.max, 1, 0),
+        retry: RetryPolicy {
+            tries_max: upstream.retries + 1,
+            backoff: exchange.backoff,
+            backoff_max: exchange.backoff_max,
+            deadline: exchange.timeout,
+        },
+        budget: exchange.budget,
+    }
+}
+
+fn policy(balance: Balance) -> Policy {
+    match balance {
+        Balance::RoundRobin | Balance::SourceHash | Balance::ConsistentHash => Policy::RoundRobin,
+        // Of connections, those with the fewest exchanges are found by the pool.
+        Balance::LeastConnections | Balance::LeastRequests => Policy::LeastConnections,
+    }
 }
 
 /// How a listener's sockets are set up.
@@ -110,43 +206,59 @@ pub(super) fn ring(runtime: &Runtime, connections: u32) -> RingOptions {
 /// Connections that one worker may have: all of them, because the kernel may give it all.
 pub(super) fn connections_max(config: &Config) -> u32 {
     let each = config.listeners.iter().map(|listener| listener.max_connections);
-    each.fold(SLOTS_SPARE, u32::saturating_add)
+    let pooled = config.upstreams.iter().map(|upstream| upstream.pool.max);
+    each.chain(pooled).fold(SLOTS_SPARE, u32::saturating_add)
+}
+
+/// What all workers have in common.
+#[derive(Debug, Clone)]
+pub(super) struct Blueprint {
+    pub(super) upstreams: Vec<UpstreamOptions>,
+    pub(super) services: Vec<ServiceOptions>,
+    pub(super) handler: HandlerFactory,
+    pub(super) fleet: Arc<Fleet>,
 }
 
 /// One worker's sessions, on its own listening sockets.
 pub(super) fn sessions(
     config: &Config,
-    upstreams: &[UpstreamOptions],
-    fleet: &Arc<Fleet>,
+    blueprint: &Blueprint,
     worker: usize,
     sockets: &[Vec<OwnedFd>],
 ) -> SessionOptions {
-    let listeners = config.listeners.iter().zip(sockets);
+    let Blueprint { upstreams, services, handler, fleet } = blueprint;
+    let workers = fleet.cells().len();
+    let listeners = config.listeners.iter().zip(services).zip(sockets);
+    let mut upstreams = upstreams.clone();
+    for (upstream, config) in upstreams.iter_mut().zip(&config.upstreams) {
+        if let Some(exchanges) = &mut upstream.exchanges {
+            exchanges.share = Share::new(config.pool.max, workers, worker);
+        }
+    }
     SessionOptions {
-        listeners: listeners.map(|(listener, own)| listener_options(listener, own)).collect(),
-        upstreams: upstreams.to_vec(),
+        listeners: listeners
+            .map(|((listener, service), own)| listener_options(listener, service, own))
+            .collect(),
+        upstreams,
         relay: relay(&config.runtime),
         connections_max: connections_max(config),
         access_log: config.log.access,
-        handler: HandlerFactory::default(),
+        handler: handler.clone(),
         fleet: Arc::clone(fleet),
         worker,
         hand_off_ratio: config.runtime.handoff_ratio,
     }
 }
 
-fn listener_options(listener: &Listener, sockets: &[OwnedFd]) -> ListenerOptions {
+fn listener_options(
+    listener: &Listener,
+    service: &ServiceOptions,
+    sockets: &[OwnedFd],
+) -> ListenerOptions {
     ListenerOptions {
         name: listener.name.clone(),
         sockets: sockets.iter().map(|socket| Fd(socket.as_raw_fd())).collect(),
-        service: match listener.service {
-            ListenerService::Tcp { upstream } => ServiceOptions::Tcp { upstream },
-            ListenerService::Echo
-            | ListenerService::Udp { .. }
-            | ListenerService::UdpEcho { .. }
-            | ListenerService::Frame { .. }
-            | ListenerService::Messages { .. } => ServiceOptions::Echo,
-        },
+        service: service.clone(),
         connections_max: u64::from(listener.max_connections),
         idle_timeout: listener.idle_timeout,
         accept_header: listener.accept_proxy_protocol,

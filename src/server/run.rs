@@ -13,7 +13,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::mpsc as channel;
 
 use super::admin::AdminError;
-use super::build;
+use super::build::{self, Blueprint};
 use super::control::{Command, Control, WorkerHandle};
 use super::metrics::Exporter;
 use super::worker::{Message, Report, Worker, cpus, pin};
@@ -22,7 +22,7 @@ use crate::net::{self, BindError};
 use crate::ring::SocketAddress;
 use crate::ring::uring::{RingOptions, SetupError, Uring};
 use crate::runtime::{Mailbox, mailbox};
-use crate::session::{Fleet, SessionOptions, UpstreamOptions};
+use crate::session::{Fleet, HandlerFactory, Note, SessionOptions};
 
 /// Descriptors that a server needs beside those of connections.
 const DESCRIPTORS_SPARE: u64 = 256;
@@ -48,6 +48,16 @@ pub enum StartError {
         host: String,
         /// What the resolver said.
         source: io::Error,
+    },
+    /// A folder of files can not be opened.
+    #[error("listener {listener}: the folder {path:?} can not be opened: {source}")]
+    Files {
+        /// The listener.
+        listener: String,
+        /// The folder.
+        path: PathBuf,
+        /// What the kernel said.
+        source: Errno,
     },
     /// A path is too long for a unix socket.
     #[error("the path {0:?} is too long for a unix socket: at most 107 bytes")]
@@ -94,6 +104,15 @@ impl Server {
     /// # Errors
     /// What could not be had, on what, and why; nothing is left running then.
     pub fn start(config: Config) -> Result<Running, StartError> {
+        Self::start_with(config, HandlerFactory::default())
+    }
+
+    /// Starts a server whose framed and message services answer, beside their own requests, those
+    /// that the program's [`Handler`](crate::service::handler::Handler) knows.
+    ///
+    /// # Errors
+    /// What could not be had, on what, and why; nothing is left running then.
+    pub fn start_with(config: Config, handler: HandlerFactory) -> Result<Running, StartError> {
         let config = Arc::new(config);
         raise_descriptor_limit(&config);
         let cpus =
@@ -104,6 +123,8 @@ impl Server {
         };
         let upstreams = build::upstreams(&config)?;
         let fleet = Arc::new(Fleet::new(workers, config.listeners.len(), upstreams.len()));
+        let services = build::services(&config)?;
+        let blueprint = Blueprint { upstreams, services, handler, fleet: Arc::clone(&fleet) };
         let (sockets, addresses) = bind_all(&config, workers)?;
         let admin = super::admin::bind(&config.admin)?;
         let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
@@ -116,7 +137,7 @@ impl Server {
                 ring: build::ring(&config.runtime, build::connections_max(&config)),
                 reports: reports_in.clone(),
             };
-            match spawn(&config, &upstreams, &fleet, place, own) {
+            match spawn(&config, &blueprint, place, own) {
                 Ok(handle) => handles.push(handle),
                 Err(error) => {
                     stop_all(&handles);
@@ -124,6 +145,7 @@ impl Server {
                 }
             }
         }
+        fleet.connect(handles.iter().map(post).collect());
         let exporter = Exporter::new(&config, Arc::clone(&fleet));
         let (commands, inbox) = channel::unbounded_channel();
         let shutdown_timeout = config.runtime.shutdown_timeout;
@@ -193,6 +215,12 @@ impl Running {
     }
 }
 
+/// How other workers reach one.
+fn post(handle: &WorkerHandle) -> Box<dyn Fn(Note) -> bool + Send + Sync> {
+    let sender = handle.sender.clone();
+    Box::new(move |note| sender.send(Message::Note(note)).is_ok())
+}
+
 /// What a worker thread is told about itself.
 #[derive(Debug)]
 struct Place {
@@ -205,14 +233,13 @@ struct Place {
 /// Starts a worker's thread and waits until its ring stands.
 fn spawn(
     config: &Config,
-    upstreams: &[UpstreamOptions],
-    fleet: &Arc<Fleet>,
+    blueprint: &Blueprint,
     place: Place,
     sockets: Vec<Vec<OwnedFd>>,
 ) -> Result<WorkerHandle, StartError> {
     let failed = |source| StartError::System { call: "eventfd", source };
     let (sender, inbox) = mailbox().map_err(failed)?;
-    let options = build::sessions(config, upstreams, fleet, place.worker, &sockets);
+    let options = build::sessions(config, blueprint, place.worker, &sockets);
     let (ready, started) = mpsc::channel();
     let thread = std::thread::Builder::new()
         .name(format!("worker-{}", place.worker))

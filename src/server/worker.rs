@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use crate::mem::Key;
 use crate::ring::{Completion, Driver, DriverError, Fd, Lane, Op, Token, Verb};
 use crate::runtime::{Mailbox, Reactor, clock};
-use crate::session::{Due, Histograms, SessionOptions, Sessions};
+use crate::session::{Due, Histograms, Note, SessionOptions, Sessions};
 
 /// What the control plane tells a worker.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub enum Message {
     },
     /// No worker hands over connections any more: exit when the last one has ended.
     Release,
+    /// Another worker has something to say.
+    Note(Note),
     /// Cut all connections now.
     Cut,
 }
@@ -155,6 +157,7 @@ impl<D: Driver> Worker<D> {
                     }
                 }
                 Message::Release => self.phase = Phase::Released,
+                Message::Note(note) => self.sessions.take_note(note),
                 Message::Cut => self.sessions.cut_all(),
             }
         }

@@ -16,7 +16,7 @@ use super::options::FrameOptions;
 use super::outlet::Outlet;
 use crate::mem::{Buf, Key};
 use crate::net::{Stream, StreamEvent};
-use crate::proto::frame::{Code, FrameError};
+use crate::proto::frame::{Code, FrameError, ServerOptions};
 use crate::ring::{Completion, Driver, Fd, Lane, SocketAddress, Verb};
 use crate::service::CloseReason;
 
@@ -77,8 +77,9 @@ impl Frames {
         common: Common,
         socket: Fd,
         upstream: usize,
+        server: ServerOptions,
     ) -> Self {
-        let proxied = Proxied::new(context, upstream);
+        let proxied = Proxied::new(context, upstream, server);
         Self::new(common, socket, Side::Proxied(proxied))
     }
 

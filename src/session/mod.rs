@@ -265,9 +265,9 @@ impl<D: Driver> Sessions<D> {
             ServiceOptions::Frame(options) => {
                 Session::Frames(Frames::local(common, socket, Arc::clone(options)))
             }
-            ServiceOptions::FrameProxy { upstream } => {
-                let upstream = *upstream;
-                Session::Frames(Frames::proxied(context, common, socket, upstream))
+            ServiceOptions::FrameProxy { upstream, server } => {
+                let (upstream, server) = (*upstream, *server);
+                Session::Frames(Frames::proxied(context, common, socket, upstream, server))
             }
         };
         let Ok(key) = self.slab.insert(session) else {

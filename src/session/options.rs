@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Fleet;
+use crate::proto::frame::ServerOptions;
 use crate::proto::proxy_protocol::Version;
 use crate::ring::{Fd, SocketAddress, StreamOptions};
 use crate::service::balance::Policy;
@@ -71,6 +72,8 @@ pub enum ServiceOptions {
     FrameProxy {
         /// The upstream's number; it has [`UpstreamOptions::exchanges`].
         upstream: usize,
+        /// What clients are offered.
+        server: ServerOptions,
     },
 }
 

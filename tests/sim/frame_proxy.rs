@@ -156,9 +156,7 @@ fn address(last: u8) -> SocketAddress {
 
 fn upstream(random: &mut Random, servers: Vec<SocketAddress>) -> UpstreamOptions {
     let highest = if random.chance(500) { Version::V1 } else { Version::V2 };
-    let server = ServerOptions { window: 50, max_payload: 2_000, features: Features::ALL };
     let exchanges = ExchangerOptions {
-        server,
         client: ClientOptions { highest, ..ClientOptions::default() },
         servers: servers.len(),
         policy: Policy::LeastConnections,
@@ -212,7 +210,8 @@ impl Proxied {
         sim.set_faults(faults);
         let fleet = Arc::new(Fleet::new(1, 1, 1));
         let upstream = upstream(&mut random, addresses);
-        let service = ServiceOptions::FrameProxy { upstream: 0 };
+        let server = ServerOptions { window: 50, max_payload: 2_000, features: Features::ALL };
+        let service = ServiceOptions::FrameProxy { upstream: 0, server };
         let mut worker = Worker::new(sim, options(&fleet, listener, service, vec![upstream]), None);
         worker.start(None);
         Self {

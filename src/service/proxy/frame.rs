@@ -27,7 +27,7 @@ pub use self::exchange::ExchangeTally;
 use self::exchange::{Exchanges, State, Trial};
 use self::trunk::Trunk;
 use crate::mem::{Key, Slab};
-use crate::proto::frame::{ClientOptions, Code, ServerOptions, Version};
+use crate::proto::frame::{ClientOptions, Code, Version};
 use crate::service::CloseReason;
 use crate::service::balance::{Balancer, Policy};
 use crate::service::pool::{Ask, Checkout, CloseCause, Expired, Grant, Pool, PoolOptions, Share};
@@ -42,8 +42,6 @@ pub const CLOG_TIME: Duration = Duration::from_secs(1);
 /// How a frame proxy works.
 #[derive(Debug, Clone)]
 pub struct ExchangerOptions {
-    /// What clients are offered.
-    pub server: ServerOptions,
     /// What servers are asked for.
     pub client: ClientOptions,
     /// Servers of the upstream.

@@ -2,7 +2,7 @@
 
 use crate::mem::{Buf, Key};
 use crate::net::Stream;
-use crate::proto::frame::{Code, FrameError};
+use crate::proto::frame::{Code, FrameError, ServerOptions};
 use crate::ring::Driver;
 use crate::service::proxy::Exchanger;
 use crate::session::context::Context;
@@ -16,9 +16,13 @@ pub(super) struct Proxied {
 }
 
 impl Proxied {
-    pub(super) fn new<D: Driver>(context: &mut Context<D>, upstream: usize) -> Self {
+    pub(super) fn new<D: Driver>(
+        context: &mut Context<D>,
+        upstream: usize,
+        server: ServerOptions,
+    ) -> Self {
         let now = context.now();
-        let client = context.exchanger(upstream).open_client(now);
+        let client = context.exchanger(upstream).open_client(server, now);
         Self { upstream, client }
     }
 

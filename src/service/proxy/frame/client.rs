@@ -179,12 +179,12 @@ impl Client {
 }
 
 impl Exchanger {
-    /// A client came.
+    /// A client came, which is offered `options`.
     ///
     /// # Panics
     /// When there are more clients than a slab can hold, 2^32.
-    pub fn open_client(&mut self, now: Instant) -> Key {
-        let client = Client::new(self.options.server, now);
+    pub fn open_client(&mut self, options: ServerOptions, now: Instant) -> Key {
+        let client = Client::new(options, now);
         self.clients.insert(client).expect("fewer clients than slots")
     }
 
