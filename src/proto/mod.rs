@@ -1,3 +1,4 @@
 //! Protocol machines: bytes and a time in; bytes, events and a next deadline out. Pure.
 
+pub mod lines;
 pub mod proxy_protocol;

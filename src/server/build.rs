@@ -127,6 +127,7 @@ pub(super) fn sessions(
         fleet: Arc::clone(fleet),
         worker,
         hand_off_ratio: config.runtime.handoff_ratio,
+        handler: None,
     }
 }
 

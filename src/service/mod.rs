@@ -5,6 +5,9 @@
 
 pub mod balance;
 mod close;
+pub mod date;
+pub mod handler;
+pub mod messages;
 pub mod proxy;
 
 pub use close::CloseReason;

@@ -3,13 +3,16 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::options::HandlerFactory;
 use super::{Due, Histograms, ListenerStats, SessionOptions, SessionStats, WorkerCell};
 use crate::mem::Key;
 use crate::net::PipePool;
 use crate::ring::{Driver, Fd, Lane};
-use crate::runtime::Reactor;
+use crate::runtime::{Reactor, clock};
 use crate::service::CloseReason;
 use crate::service::balance::Balancer;
+use crate::service::handler::Handler;
+use crate::service::messages::Messages;
 
 /// Least time between two warnings of the same kind.
 const WARNING_INTERVAL: Duration = Duration::from_secs(1);
@@ -32,6 +35,13 @@ pub(super) struct Context<D> {
     /// Connections handed over of which it is not known yet whether they arrived.
     pub(super) hand_offs: usize,
     pub(super) last_id: u64,
+    /// What the program answers requests with.
+    pub(super) handler: Box<dyn Handler>,
+    pub(super) messages: Messages,
+    /// Answers under way: empty between two connections, kept for its memory.
+    pub(super) answers: Vec<u8>,
+    /// The date of a turn, by the turn's time.
+    unix_time: Option<(Instant, Duration)>,
 }
 
 impl<D: Driver> Context<D> {
@@ -42,6 +52,7 @@ impl<D: Driver> Context<D> {
             .map(|upstream| Balancer::new(upstream.policy, upstream.servers.len(), options.worker))
             .collect();
         let relay = &options.relay;
+        let handler = HandlerFactory::make_or_none(options.handler.as_ref(), options.worker);
         Self {
             pipes: PipePool::new(relay.pipes_idle_max, relay.pipe_capacity),
             balancers,
@@ -52,6 +63,10 @@ impl<D: Driver> Context<D> {
             notices: Notices::default(),
             hand_offs: 0,
             last_id: 0,
+            handler,
+            messages: Messages::default(),
+            answers: Vec::new(),
+            unix_time: None,
             options,
             reactor,
         }
@@ -71,6 +86,19 @@ impl<D: Driver> Context<D> {
 
     pub(super) fn now(&self) -> Instant {
         self.reactor.now()
+    }
+
+    /// The time since 1970-01-01 UTC: asked for once a turn, and only in turns that need it.
+    pub(super) fn unix_time(&mut self) -> Duration {
+        let now = self.now();
+        match self.unix_time {
+            Some((turn, time)) if turn == now => time,
+            Some(_) | None => {
+                let time = clock::unix_time();
+                self.unix_time = Some((now, time));
+                time
+            }
+        }
     }
 
     /// A number for a new connection, unique over all workers for as long as the server runs.

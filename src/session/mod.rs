@@ -6,11 +6,11 @@
 //! | file | job |
 //! |---|---|
 //! | `accept` | listeners, limits, handing connections to other workers, draining |
-//! | `echo`, `relay` | the two kinds of connections |
+//! | `echo`, `messages`, `relay` | the kinds of connections |
 //! | `common` | what every connection has: its number, its timer, its end |
 //! | `context` | what connections share: reactor, pipes, upstreams, lists of work |
 //! | `fleet` | what workers see of each other |
-//! | `stats` | counters |
+//! | `stats`, `stats_messages` | counters |
 //! | `options` | how all of this is set up |
 
 mod accept;
@@ -18,24 +18,28 @@ mod common;
 mod context;
 mod echo;
 mod fleet;
+mod messages;
 mod options;
 mod relay;
 mod stats;
+mod stats_messages;
 
 use std::time::Instant;
 
 pub use self::fleet::{Fleet, WorkerCell};
 pub use self::options::{
-    ListenerOptions, RelayOptions, ServiceOptions, SessionOptions, UpstreamOptions,
+    HandlerFactory, ListenerOptions, RelayOptions, ServiceOptions, SessionOptions, UpstreamOptions,
 };
 pub use self::stats::{
     Distribution, ErrorKind, Histograms, ListenerStats, RelayStats, SessionStats, UpstreamStats,
 };
+pub use self::stats_messages::MessageStats;
 
 use self::accept::Entrance;
 use self::common::Common;
 use self::context::Context;
 use self::echo::Echo;
+use self::messages::MessageSession;
 use self::relay::Relay;
 use crate::mem::{Key, Slab};
 use crate::ring::{Completion, Driver, DriverError, Fd, Lane, Token, Verb};
@@ -55,9 +59,9 @@ pub enum Due {
 
 /// One connection.
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "a slot is as large as the common kind, a relay")]
 enum Session {
     Echo(Echo),
+    Messages(MessageSession),
     Relay(Relay),
 }
 
@@ -135,6 +139,9 @@ impl<D: Driver> Sessions<D> {
                         relay.handle(&mut self.context, key, completion);
                     }
                     Some(Session::Echo(echo)) => echo.handle(&mut self.context, key, completion),
+                    Some(Session::Messages(messages)) => {
+                        messages.handle(&mut self.context, key, completion);
+                    }
                     None => self.context.stats().stale.add(1),
                 }
                 self.remove_if_finished(key);
@@ -149,6 +156,9 @@ impl<D: Driver> Sessions<D> {
                 match self.slab.get_mut(key) {
                     Some(Session::Relay(relay)) => relay.handle_timeout(&mut self.context, key),
                     Some(Session::Echo(echo)) => echo.handle_timeout(&mut self.context, key),
+                    Some(Session::Messages(messages)) => {
+                        messages.handle_timeout(&mut self.context, key);
+                    }
                     None => {}
                 }
                 self.remove_if_finished(key);
@@ -167,6 +177,7 @@ impl<D: Driver> Sessions<D> {
             match self.slab.get_mut(key) {
                 Some(Session::Relay(relay)) => relay.flush(&mut self.context, key),
                 Some(Session::Echo(echo)) => echo.flush(&mut self.context, key),
+                Some(Session::Messages(messages)) => messages.flush(&mut self.context, key),
                 None => {}
             }
             self.remove_if_finished(key);
@@ -206,6 +217,7 @@ impl<D: Driver> Sessions<D> {
             match self.slab.get_mut(key) {
                 Some(Session::Relay(relay)) => relay.cut(&mut self.context, key),
                 Some(Session::Echo(echo)) => echo.cut(&mut self.context, key),
+                Some(Session::Messages(messages)) => messages.cut(&mut self.context, key),
                 None => {}
             }
             self.cut += 1;
@@ -235,6 +247,9 @@ impl<D: Driver> Sessions<D> {
         let common = Common::new(context, listener);
         let session = match context.options.listeners[listener].service {
             ServiceOptions::Echo => Session::Echo(Echo::new(common, socket)),
+            ServiceOptions::Messages { line_limit } => {
+                Session::Messages(MessageSession::new(common, socket, line_limit))
+            }
             ServiceOptions::Tcp { upstream } => {
                 Session::Relay(Relay::new(context, common, socket, upstream))
             }
@@ -248,6 +263,7 @@ impl<D: Driver> Sessions<D> {
         match self.slab.get_mut(key) {
             Some(Session::Relay(relay)) => relay.start(context, key),
             Some(Session::Echo(echo)) => echo.start(context, key),
+            Some(Session::Messages(messages)) => messages.start(context, key),
             None => {}
         }
         self.remove_if_finished(key);
@@ -257,6 +273,7 @@ impl<D: Driver> Sessions<D> {
         let finished = match self.slab.get(key) {
             Some(Session::Relay(relay)) => relay.is_finished(),
             Some(Session::Echo(echo)) => echo.is_finished(),
+            Some(Session::Messages(messages)) => messages.is_finished(),
             None => false,
         };
         if !finished {
@@ -265,6 +282,7 @@ impl<D: Driver> Sessions<D> {
         match self.slab.remove(key) {
             Some(Session::Relay(relay)) => relay.finish(&mut self.context, key),
             Some(Session::Echo(echo)) => echo.finish(&mut self.context, key),
+            Some(Session::Messages(messages)) => messages.finish(&mut self.context, key),
             None => {}
         }
     }
@@ -281,6 +299,7 @@ impl<D: Driver> Sessions<D> {
             match self.slab.get_mut(key) {
                 Some(Session::Relay(relay)) => relay.feed(&mut self.context, key, lane),
                 Some(Session::Echo(echo)) => echo.feed(&mut self.context, key),
+                Some(Session::Messages(messages)) => messages.feed(&mut self.context, key),
                 None => {}
             }
         }

@@ -1,5 +1,6 @@
 //! How a worker's sessions are set up. Made by `server` from the configuration.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use super::Fleet;
 use crate::proto::proxy_protocol::Version;
 use crate::ring::{Fd, SocketAddress, StreamOptions};
 use crate::service::balance::Policy;
+use crate::service::handler::{Handler, NoHandler};
 use crate::service::proxy::MeterOptions;
 
 /// All of one worker's setting.
@@ -28,6 +30,38 @@ pub struct SessionOptions {
     pub worker: usize,
     /// Times the mean load above which new connections are handed over; `None`: never.
     pub hand_off_ratio: Option<f64>,
+    /// Makes what answers the requests that are not built in; `None`: nothing does.
+    pub handler: Option<HandlerFactory>,
+}
+
+type MakeSharedHandler = dyn Fn(usize) -> Box<dyn Handler> + Send + Sync;
+
+/// Makes each worker's [`Handler`], from the worker's number and on its thread.
+#[derive(Clone)]
+pub struct HandlerFactory(Arc<MakeSharedHandler>);
+
+impl HandlerFactory {
+    /// A factory that calls `make`.
+    pub fn new(make: impl Fn(usize) -> Box<dyn Handler> + Send + Sync + 'static) -> Self {
+        Self(Arc::new(make))
+    }
+
+    /// The handler of one worker.
+    #[must_use]
+    pub fn make(&self, worker: usize) -> Box<dyn Handler> {
+        (self.0)(worker)
+    }
+
+    /// The same, where there may be no factory.
+    pub(super) fn make_or_none(factory: Option<&Self>, worker: usize) -> Box<dyn Handler> {
+        factory.map_or_else(|| Box::new(NoHandler) as Box<_>, |factory| factory.make(worker))
+    }
+}
+
+impl fmt::Debug for HandlerFactory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HandlerFactory")
+    }
 }
 
 /// A listener.
@@ -59,6 +93,11 @@ pub enum ServiceOptions {
         /// The upstream's number.
         upstream: usize,
     },
+    /// Every line is a message and is answered by one.
+    Messages {
+        /// Bytes of a line at most.
+        line_limit: u32,
+    },
 }
 
 /// An upstream.
@@ -87,7 +126,8 @@ pub struct RelayOptions {
     pub meter: MeterOptions,
     /// Bytes in a receive buffer.
     pub buffer_size: usize,
-    /// Bytes that one direction may splice in one turn.
+    /// Bytes that one direction may splice in one turn, or that the messages of one connection and
+    /// their answers may have.
     pub turn_budget: usize,
     /// Bytes in a pipe.
     pub pipe_capacity: usize,

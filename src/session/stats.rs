@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use super::stats_messages::MessageStats;
 use crate::runtime::{Counter, Gauge};
 use crate::service::CloseReason;
 use crate::service::proxy::ConnectFailure;
@@ -45,6 +46,8 @@ pub struct ListenerStats {
     pub received: Counter,
     /// Bytes sent to clients.
     pub sent: Counter,
+    /// Messages answered, if its service is messages.
+    pub messages: MessageStats,
 }
 
 /// One upstream's counters.
@@ -135,6 +138,7 @@ impl ListenerStats {
             closed: [const { Counter::new() }; CloseReason::ALL.len()],
             received: Counter::new(),
             sent: Counter::new(),
+            messages: MessageStats::new(),
         }
     }
 }

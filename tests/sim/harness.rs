@@ -212,6 +212,7 @@ impl Scenario {
             fleet: Arc::clone(&fleet),
             worker: 0,
             hand_off_ratio: None,
+            handler: None,
         };
         let mut worker = Worker::new(sim, options, None);
         worker.start(None);
