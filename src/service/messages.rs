@@ -28,7 +28,7 @@ pub const ID_MAX: usize = 128;
 const KEPT: usize = 1 << 20;
 
 /// Answers messages. It remembers nothing of them: one value serves all connections of a worker,
-/// and is there to keep memory in use.
+/// and is there to use memory again. Both buffers are empty between two messages.
 #[derive(Debug, Default)]
 pub struct Messages {
     /// The payload under way, decoded.
@@ -62,8 +62,10 @@ impl Messages {
                 push_error(error, out);
             });
         push_end(envelope.id, out);
-        self.payload.shrink_to(KEPT);
-        self.answer.shrink_to(KEPT);
+        for buffer in [&mut self.payload, &mut self.answer] {
+            buffer.clear();
+            buffer.shrink_to(KEPT);
+        }
         answered
     }
 
@@ -90,11 +92,9 @@ impl Messages {
     ) -> Result<(), MessageError> {
         let kind = envelope.kind()?;
         let text = envelope.payload()?;
-        self.payload.clear();
         STANDARD
             .decode_vec(&*text, &mut self.payload)
             .map_err(|error| MessageError::BadPayload(error.to_string()))?;
-        self.answer.clear();
         push(out, r#"{"type":"#);
         push_string(&kind, out);
         match &*kind {
