@@ -1,14 +1,22 @@
 //! Replays the committed corpus in a plain `cargo test`: what a fuzzer found once, or a person
 //! thought of, stays found.
 //!
-//! The name of a seed says what comes of it: `ok-` is a whole header (more may follow), `part-` the
-//! start of one, `bad-` is refused. A fuzzer's findings begin with anything else; nothing but the
-//! general rules is asked of them.
+//! The name of a seed says what comes of it. In `proxy_protocol`: `ok-` is a whole header (more may
+//! follow), `part-` the start of one, `bad-` is refused. In `lines`: all messages of `ok-` are
+//! answered; the last one of `bad-CODE` is refused with that code. A fuzzer's findings begin with
+//! anything else; nothing but the general rules is asked of them.
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
+use ringway::proto::lines::LineReader;
 use ringway::proto::proxy_protocol::{HEADER_MAX, Parsed, PeerError, parse};
+use ringway::service::handler::NoHandler;
+use ringway::service::messages::{MessageError, Messages};
+
+/// Bytes of a line in the seeds of `lines`.
+const LINE_LIMIT: usize = 256;
 
 /// The seeds of one parser, by name. Files that start with a dot are not seeds.
 fn seeds(parser: &str) -> Vec<(String, Vec<u8>)> {
@@ -73,5 +81,57 @@ fn proxy_protocol_seeds_can_be_cut_anywhere() {
             // Each part as a connection of its own.
             check_part(&name, second, &parse(second));
         }
+    }
+}
+
+/// All that comes of these inputs: the answers, and the codes of those that are errors.
+fn answers(inputs: &[&[u8]]) -> (Vec<u8>, Vec<Option<&'static str>>) {
+    let (mut reader, mut messages) = (LineReader::new(LINE_LIMIT), Messages::default());
+    let (mut out, mut codes) = (Vec::new(), Vec::new());
+    let now = Duration::from_secs(1);
+    for input in inputs {
+        let mut input = *input;
+        while let Some(line) = reader.next(&mut input) {
+            let mut stats = |out: &mut Vec<u8>| out.extend_from_slice(b"{}");
+            let outcome = match line {
+                Ok(line) => messages.answer(line, now, &mut stats, &mut NoHandler, &mut out),
+                Err(error) => Err(Messages::refuse(error, &mut out)),
+            };
+            codes.push(outcome.as_ref().err().map(MessageError::code));
+        }
+    }
+    codes.extend(reader.at_end().map(|error| Some(Messages::refuse(error, &mut out).code())));
+    (out, codes)
+}
+
+#[test]
+fn lines_seeds_are_answered_as_their_names_say() {
+    for (name, bytes) in seeds("lines") {
+        let (out, codes) = answers(&[&bytes]);
+        let lines: Vec<&[u8]> = out.split_inclusive(|&byte| byte == b'\n').collect();
+        assert_eq!(lines.len(), codes.len(), "{name}: an answer each");
+        for line in lines {
+            let json: Result<serde_json::Value, _> = serde_json::from_slice(line);
+            assert!(json.is_ok_and(|json| json.is_object()), "{name}: {}", line.escape_ascii());
+        }
+        let mut words = name.split('-');
+        match (words.next(), words.next()) {
+            (Some("ok"), _) => assert!(codes.iter().all(Option::is_none), "{name}: {codes:?}"),
+            (Some("bad"), code) => assert_eq!(codes.last(), Some(&code), "{name}"),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn lines_seeds_can_be_cut_anywhere() {
+    for (name, bytes) in seeds("lines") {
+        let whole = answers(&[&bytes]);
+        for at in 0..=bytes.len() {
+            let (first, second) = bytes.split_at(at);
+            assert_eq!(answers(&[first, second]), whole, "{name} cut at {at}");
+        }
+        let single: Vec<&[u8]> = bytes.chunks(1).collect();
+        assert_eq!(answers(&single), whole, "{name} byte by byte");
     }
 }

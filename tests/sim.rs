@@ -1,4 +1,4 @@
-//! The TCP proxy and the echo service on the simulated kernel: seeded runs under all faults.
+//! The TCP proxy, the echo service and messages on the simulated kernel: seeded runs under all faults.
 //!
 //! A run that fails prints its seed; `RINGWAY_SIM_SEED=N cargo test --test sim` runs that one
 //! alone, and `RINGWAY_SIM_RUNS=N` says how many there are (2,000 of each kind by default).
@@ -66,6 +66,37 @@ fn an_echo_under_all_faults_gives_every_byte_back() {
         scenario.run();
         scenario.assert_delivered();
         scenario.assert_clean();
+    });
+}
+
+#[test]
+fn messages_under_all_faults_are_answered_in_order_and_once() {
+    for_each_seed(|seed| {
+        let mut scenario = Scenario::messages(seed, Faults::ALL, Plan::orderly(seed));
+        scenario.run();
+        scenario.assert_delivered();
+        scenario.assert_clean();
+        scenario.assert_messages_counted();
+    });
+}
+
+#[test]
+fn messages_whose_client_resets_at_any_time_get_no_wrong_answer_and_leak_nothing() {
+    for_each_seed(|seed| {
+        let mut scenario = Scenario::messages(seed, Faults::ALL, Plan::with_resets(seed));
+        scenario.run();
+        scenario.assert_prefixes();
+        scenario.assert_clean();
+    });
+}
+
+#[test]
+fn messages_of_a_silent_client_end_with_the_idle_timeout() {
+    for_some_seeds(|seed| {
+        let mut scenario = Scenario::messages(seed, Faults::NONE, Plan::silent());
+        scenario.run();
+        scenario.assert_clean();
+        assert_eq!(scenario.closed(CloseReason::IdleTimeout), scenario.connections());
     });
 }
 

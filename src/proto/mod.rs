@@ -1,4 +1,5 @@
 //! Protocol machines: bytes and a time in; bytes, events and a next deadline out. Pure.
 
 pub mod frame;
+pub mod lines;
 pub mod proxy_protocol;

@@ -68,9 +68,10 @@ fn service(listener: &Listener) -> Result<ServiceOptions, StartError> {
         ListenerService::Frame { upstream: None, options } => {
             ServiceOptions::Frame(Arc::new(frame(listener, options)?))
         }
-        ListenerService::Udp { .. }
-        | ListenerService::UdpEcho { .. }
-        | ListenerService::Messages { .. } => ServiceOptions::Echo,
+        ListenerService::Messages { line_limit } => {
+            ServiceOptions::Messages { line_limit: *line_limit }
+        }
+        ListenerService::Udp { .. } | ListenerService::UdpEcho { .. } => ServiceOptions::Echo,
     })
 }
 

@@ -1,5 +1,7 @@
 //! Merges the workers' counters and renders them as Prometheus text.
 
+mod messages;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -84,6 +86,7 @@ impl Exporter {
         families.extend(self.listener_families());
         families.extend(self.upstream_families());
         families.extend(self.relay_families());
+        families.push(self.message_family());
         families.extend(self.worker_families());
         if let Some(histograms) = histograms {
             families.push(durations(

@@ -386,7 +386,7 @@ mod tests {
             (Command::STATS, b"", &["STATS {}"]),
             (Command::MESSAGE, &talk, &["MESSAGE \\x04echoabc"]),
             (Command::MESSAGE, &upper, &["MESSAGE \\x05upperABC"]),
-            (Command::MESSAGE, &nope, &["ERROR 0x10 no such request"]),
+            (Command::MESSAGE, &nope, &["ERROR 0x10 unknown kind of request"]),
             (Command::MESSAGE, b"\x09x", &["ERROR 0x12 the payload has 2 bytes, fewer than 10"]),
             (Command::GET, b"motd", &["DATA Ringway carries frames", &end]),
             (
@@ -399,9 +399,9 @@ mod tests {
             (Command::GET, b".hidden", &["ERROR 0x13 nothing is called \".hidden\""]),
             (Command::GET, b"", &["ERROR 0x12 a name has 1 to 255 bytes"]),
             (Command(0x40), b"abc", &["command 0x40 ABC"]),
-            (Command(0x41), b"", &["ERROR 0x21 closed on Sundays"]),
-            (Command(0x42), b"", &["ERROR 0x10 no such request"]),
-            (Command(0x7e), b"", &["ERROR 0x10 no such request"]),
+            (Command(0x41), b"", &["ERROR 0x21 unavailable: closed on Sundays"]),
+            (Command(0x42), b"", &["ERROR 0x10 unknown kind of request"]),
+            (Command(0x7e), b"", &["ERROR 0x10 unknown kind of request"]),
             (Command::PONG, b"", &["ERROR 0x11 this command is no request"]),
             (Command(0x33), b"", &["ERROR 0x10 no such command"]),
         ];

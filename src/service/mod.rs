@@ -5,8 +5,10 @@
 
 pub mod balance;
 mod close;
+pub mod date;
 pub mod frame;
 pub mod handler;
+pub mod messages;
 pub mod pool;
 pub mod proxy;
 pub mod retry;

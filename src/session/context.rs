@@ -9,14 +9,18 @@ use super::{
 use crate::mem::{Key, Pages};
 use crate::net::PipePool;
 use crate::ring::{Driver, Fd, Lane};
-use crate::runtime::{Reactor, TimerId};
+use crate::runtime::{Reactor, TimerId, clock};
 use crate::service::CloseReason;
 use crate::service::balance::Balancer;
 use crate::service::handler::Handler;
+use crate::service::messages::Messages;
 use crate::service::proxy::{Exchanger, FrameAction};
 
 /// Least time between two warnings of the same kind.
 const WARNING_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What the jitter of retries begins with. Any number will do: it spreads what fails together.
+const JITTER_SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Reactor, pipes, upstreams, and the lists of connections that have work.
 #[derive(Debug)]
@@ -47,6 +51,11 @@ pub(super) struct Context<D> {
     /// Connections handed over of which it is not known yet whether they arrived.
     pub(super) hand_offs: usize,
     pub(super) last_id: u64,
+    pub(super) messages: Messages,
+    /// Answers under way: empty between two connections, kept for its memory.
+    pub(super) answers: Vec<u8>,
+    /// The date of a turn, by the turn's time.
+    unix_time: Option<(Instant, Duration)>,
 }
 
 impl<D: Driver> Context<D> {
@@ -58,10 +67,8 @@ impl<D: Driver> Context<D> {
             .collect();
         let now = reactor.now();
         let exchanger = |upstream: &UpstreamOptions| {
-            let seed = options.worker as u64 + 0x5eed_0001;
-            let options = &options;
             let proxy = upstream.exchanges.clone();
-            proxy.map(|proxy| Exchanger::new(proxy, options.worker, seed, now))
+            proxy.map(|proxy| Exchanger::new(proxy, options.worker, JITTER_SEED, now))
         };
         let exchangers: Vec<_> = options.upstreams.iter().map(exchanger).collect();
         let relay = &options.relay;
@@ -81,6 +88,9 @@ impl<D: Driver> Context<D> {
             notices: Notices::default(),
             hand_offs: 0,
             last_id: 0,
+            messages: Messages::default(),
+            answers: Vec::new(),
+            unix_time: None,
             options,
             reactor,
         }
@@ -100,6 +110,19 @@ impl<D: Driver> Context<D> {
 
     pub(super) fn now(&self) -> Instant {
         self.reactor.now()
+    }
+
+    /// The time since 1970-01-01 UTC: asked for once a turn, and only in turns that need it.
+    pub(super) fn unix_time(&mut self) -> Duration {
+        let now = self.now();
+        match self.unix_time {
+            Some((turn, time)) if turn == now => time,
+            Some(_) | None => {
+                let time = clock::unix_time();
+                self.unix_time = Some((now, time));
+                time
+            }
+        }
     }
 
     /// A number for a new connection, unique over all workers for as long as the server runs.

@@ -3,6 +3,7 @@
 use super::context::Context;
 use super::echo::Echo;
 use super::frame::Frames;
+use super::messages::MessageSession;
 use super::relay::Relay;
 use super::trunk::Trunk;
 use crate::mem::Key;
@@ -13,6 +14,7 @@ use crate::ring::{Completion, Driver, Lane};
 pub(super) enum Session {
     Echo(Echo),
     Relay(Relay),
+    Messages(MessageSession),
     Frames(Frames),
     Trunk(Trunk),
 }
@@ -21,6 +23,7 @@ impl Session {
     pub(super) fn start<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         match self {
             Self::Echo(echo) => echo.start(context, key),
+            Self::Messages(messages) => messages.start(context, key),
             Self::Relay(relay) => relay.start(context, key),
             Self::Frames(frames) => frames.start(context, key),
             Self::Trunk(trunk) => trunk.start(context, key),
@@ -35,6 +38,7 @@ impl Session {
     ) {
         match self {
             Self::Echo(echo) => echo.handle(context, key, completion),
+            Self::Messages(messages) => messages.handle(context, key, completion),
             Self::Relay(relay) => relay.handle(context, key, completion),
             Self::Frames(frames) => frames.handle(context, key, completion),
             Self::Trunk(trunk) => trunk.handle(context, key, completion),
@@ -44,6 +48,7 @@ impl Session {
     pub(super) fn flush<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         match self {
             Self::Echo(echo) => echo.flush(context, key),
+            Self::Messages(messages) => messages.flush(context, key),
             Self::Relay(relay) => relay.flush(context, key),
             Self::Frames(frames) => frames.flush(context, key),
             Self::Trunk(trunk) => trunk.flush(context, key),
@@ -54,6 +59,7 @@ impl Session {
     pub(super) fn feed<D: Driver>(&mut self, context: &mut Context<D>, key: Key, lane: Lane) {
         match self {
             Self::Echo(echo) => echo.feed(context, key),
+            Self::Messages(messages) => messages.feed(context, key),
             Self::Relay(relay) => relay.feed(context, key, lane),
             Self::Frames(frames) => frames.feed(context, key, lane),
             Self::Trunk(trunk) => trunk.feed(context, key),
@@ -63,6 +69,7 @@ impl Session {
     pub(super) fn handle_timeout<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         match self {
             Self::Echo(echo) => echo.handle_timeout(context, key),
+            Self::Messages(messages) => messages.handle_timeout(context, key),
             Self::Relay(relay) => relay.handle_timeout(context, key),
             Self::Frames(frames) => frames.handle_timeout(context, key),
             Self::Trunk(trunk) => trunk.handle_timeout(context, key),
@@ -73,7 +80,7 @@ impl Session {
     pub(super) fn drain<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         match self {
             Self::Frames(frames) => frames.drain(context, key),
-            Self::Echo(_) | Self::Relay(_) | Self::Trunk(_) => {}
+            Self::Echo(_) | Self::Messages(_) | Self::Relay(_) | Self::Trunk(_) => {}
         }
     }
 
@@ -81,6 +88,7 @@ impl Session {
     pub(super) fn cut<D: Driver>(&mut self, context: &mut Context<D>, key: Key) -> bool {
         match self {
             Self::Echo(echo) => echo.cut(context, key),
+            Self::Messages(messages) => messages.cut(context, key),
             Self::Relay(relay) => relay.cut(context, key),
             Self::Frames(frames) => frames.cut(context, key),
             Self::Trunk(trunk) => {
@@ -95,6 +103,7 @@ impl Session {
     pub(super) fn is_finished(&self) -> bool {
         match self {
             Self::Echo(echo) => echo.is_finished(),
+            Self::Messages(messages) => messages.is_finished(),
             Self::Relay(relay) => relay.is_finished(),
             Self::Frames(frames) => frames.is_finished(),
             Self::Trunk(trunk) => trunk.is_finished(),
@@ -104,6 +113,7 @@ impl Session {
     pub(super) fn finish<D: Driver>(self, context: &mut Context<D>, key: Key) {
         match self {
             Self::Echo(echo) => echo.finish(context, key),
+            Self::Messages(messages) => messages.finish(context, key),
             Self::Relay(relay) => relay.finish(context, key),
             Self::Frames(frames) => frames.finish(context, key),
             Self::Trunk(trunk) => trunk.finish(context, key),

@@ -7,13 +7,13 @@
 //! |---|---|
 //! | `accept` | listeners, limits, handing connections to other workers, draining |
 //! | `kind` | the kinds of sessions, and what is asked of each |
-//! | `echo`, `relay`, `frame` | connections of clients |
+//! | `echo`, `relay`, `frame`, `messages` | connections of clients |
 //! | `trunk`, `exchange` | connections to servers that many clients share |
 //! | `common` | what every connection has: its number, its timer, its end |
 //! | `context` | what connections share: reactor, pipes, upstreams, lists of work |
 //! | `fleet` | what workers see of each other |
 //! | `outlet` | what a connection writes in a turn |
-//! | `stats`, `stats_pool` | counters |
+//! | `stats`, `stats_messages`, `stats_pool` | counters |
 //! | `failure` | which kind of failure a connect's error is |
 //! | `options` | how all of this is set up |
 
@@ -26,10 +26,12 @@ mod failure;
 mod fleet;
 mod frame;
 mod kind;
+mod messages;
 mod options;
 mod outlet;
 mod relay;
 mod stats;
+mod stats_messages;
 mod stats_pool;
 mod trunk;
 
@@ -45,6 +47,8 @@ pub use self::stats::{
     Distribution, ErrorKind, FrameStats, Histograms, ListenerStats, RelayStats, SessionStats,
     UpstreamStats,
 };
+pub use self::stats_messages::MessageStats;
+pub use self::stats_pool::PoolStats;
 
 use self::accept::Entrance;
 use self::common::Common;
@@ -52,8 +56,8 @@ use self::context::Context;
 use self::echo::Echo;
 use self::frame::Frames;
 use self::kind::Session;
+use self::messages::MessageSession;
 use self::relay::Relay;
-pub use self::stats_pool::PoolStats;
 use crate::mem::{Key, Slab};
 use crate::ring::{Completion, Driver, DriverError, Fd, Lane, Token, Verb};
 use crate::runtime::Reactor;
@@ -261,6 +265,9 @@ impl<D: Driver> Sessions<D> {
             ServiceOptions::Echo => Session::Echo(Echo::new(common, socket)),
             ServiceOptions::Tcp { upstream } => {
                 Session::Relay(Relay::new(context, common, socket, *upstream))
+            }
+            ServiceOptions::Messages { line_limit } => {
+                Session::Messages(MessageSession::new(common, socket, *line_limit))
             }
             ServiceOptions::Frame(options) => {
                 Session::Frames(Frames::local(common, socket, Arc::clone(options)))

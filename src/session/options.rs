@@ -65,6 +65,11 @@ pub enum ServiceOptions {
         /// The upstream's number.
         upstream: usize,
     },
+    /// Every line is a message and is answered by one.
+    Messages {
+        /// Bytes of a line at most.
+        line_limit: u32,
+    },
     /// Requests of the framed protocol are answered.
     Frame(Arc<FrameOptions>),
     /// Requests of the framed protocol go to a server of an upstream, on connections that all

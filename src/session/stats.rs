@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use super::stats_messages::MessageStats;
 use super::stats_pool::PoolStats;
 use crate::proto::frame::Code;
 use crate::runtime::{Counter, Gauge};
@@ -50,6 +51,8 @@ pub struct ListenerStats {
     pub sent: Counter,
     /// Requests of the framed protocol.
     pub frames: FrameStats,
+    /// Messages answered, if its service is messages.
+    pub messages: MessageStats,
 }
 
 /// Requests of the framed protocol, of one listener.
@@ -175,6 +178,7 @@ impl ListenerStats {
             received: Counter::new(),
             sent: Counter::new(),
             frames: FrameStats::new(),
+            messages: MessageStats::new(),
         }
     }
 }

@@ -3,20 +3,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use ringway::ring::sim::{Behaviour, Faults, PeerId, Random, Sim};
 use ringway::ring::{Fd, SocketAddress, StreamOptions};
 use ringway::server::Worker;
 use ringway::service::CloseReason;
 use ringway::service::balance::Policy;
+use ringway::service::handler::{Handler, Kind, Refusal, Request};
 use ringway::service::proxy::MeterOptions;
 use ringway::session::{
-    Fleet, ListenerOptions, RelayOptions, ServiceOptions, SessionOptions, UpstreamOptions,
+    Fleet, HandlerFactory, ListenerOptions, RelayOptions, ServiceOptions, SessionOptions,
+    UpstreamOptions,
 };
 
 /// Turns after which a run counts as hanging.
 const TURNS_MAX: usize = 60_000;
 const BUFFERS: u16 = 8;
 const BUFFER_SIZE: u32 = 256;
+const LINE_LIMIT: u32 = 400;
 const IDLE: Duration = Duration::from_secs(2);
 const CONNECT: Duration = Duration::from_millis(50);
 
@@ -107,6 +112,8 @@ impl Plan {
 struct Peer {
     id: PeerId,
     to_send: Vec<u8>,
+    /// What a client of a service without servers gets for it.
+    expected: Vec<u8>,
     sent: usize,
     finished: bool,
     received: Vec<u8>,
@@ -116,8 +123,17 @@ struct Peer {
 
 impl Peer {
     fn new(id: PeerId, to_send: Vec<u8>) -> Self {
-        let received = Vec::new();
-        Self { id, to_send, sent: 0, finished: false, received, broken: false, done: false }
+        let (expected, received) = (Vec::new(), Vec::new());
+        Self {
+            id,
+            to_send,
+            expected,
+            sent: 0,
+            finished: false,
+            received,
+            broken: false,
+            done: false,
+        }
     }
 }
 
@@ -130,7 +146,9 @@ pub(crate) struct Scenario {
     clients: Vec<Peer>,
     servers: Vec<Peer>,
     seed: u64,
-    echo: bool,
+    service: ServiceOptions,
+    /// Messages that all clients have to send.
+    messages: u64,
     listener: Fd,
     drained: bool,
 }
@@ -145,10 +163,64 @@ fn text(seed: u64, number: usize, len: usize) -> Vec<u8> {
     (0..len).map(|_| (random.bits() & 0xff) as u8).collect()
 }
 
+/// Answers `twice` with the payload, two times.
+#[derive(Debug)]
+struct Twice;
+
+impl Handler for Twice {
+    fn handle(&mut self, request: &Request<'_>, answer: &mut Vec<u8>) -> Result<(), Refusal> {
+        match request.kind {
+            Kind::Message("twice") => {
+                answer.extend_from_slice(&request.payload.repeat(2));
+                Ok(())
+            }
+            Kind::Message(_) | Kind::Command(_) => Err(Refusal::Unknown),
+        }
+    }
+}
+
+/// Lines that are to be answered, how they are, and how many of them there are.
+fn messages(seed: u64, number: usize, len: usize) -> (Vec<u8>, Vec<u8>, u64) {
+    let mut random = Random::new(seed.wrapping_mul(37).wrapping_add(number as u64));
+    let (mut lines, mut answers, mut count) = (String::new(), String::new(), 0);
+    let error = |code: &str, message: &str| {
+        format!("{{\"type\":\"error\",\"code\":\"{code}\",\"message\":\"{message}\"}}\n")
+    };
+    while lines.len() < len {
+        let end = ["\n", "\r\n", "\n\r\n\n"][random.below(3)];
+        let payload: Vec<u8> =
+            (0..random.below(150)).map(|_| (random.bits() & 0xff) as u8).collect();
+        let (once, twice) = (STANDARD.encode(&payload), STANDARD.encode(payload.repeat(2)));
+        let message = |kind: &str, payload: &str| {
+            format!("{{\"type\":\"{kind}\",\"payload\":\"{payload}\",\"id\":{count}}}")
+        };
+        let (line, answer) = match random.below(10) {
+            0 => ("nonsense".to_owned(), error("bad_json", "expected ident at column 2")),
+            1 => {
+                let text = "the line is longer than 400 bytes; it was discarded";
+                ("x".repeat(401 + random.below(2_000)), error("line_too_long", text))
+            }
+            2 | 3 => (message("twice", &once), message("twice", &twice) + "\n"),
+            _ => (message("echo", &once), message("echo", &once) + "\n"),
+        };
+        lines += &line;
+        lines += end;
+        answers += &answer;
+        count += 1;
+    }
+    if len > 0 && random.chance(300) {
+        lines += "{";
+        let text = "the last line does not end with a line feed; it was discarded";
+        answers += &error("unfinished_line", text);
+        count += 1;
+    }
+    (lines.into_bytes(), answers.into_bytes(), count)
+}
+
 impl Scenario {
     pub(crate) fn relay(seed: u64, faults: Faults, plan: Plan) -> Self {
         let servers = [(1, Behaviour::Accept { capacity: plan.capacity })];
-        Self::new(seed, faults, plan, &servers, false)
+        Self::new(seed, faults, plan, &servers, ServiceOptions::Tcp { upstream: 0 })
     }
 
     pub(crate) fn relay_with_bad_servers(seed: u64, faults: Faults, plan: Plan) -> Self {
@@ -159,14 +231,41 @@ impl Scenario {
             (3, Behaviour::Unreachable),
             (4, good),
         ];
-        Self::new(seed, faults, plan, &servers, false)
+        Self::new(seed, faults, plan, &servers, ServiceOptions::Tcp { upstream: 0 })
     }
 
     pub(crate) fn echo(seed: u64, faults: Faults, plan: Plan) -> Self {
-        Self::new(seed, faults, plan, &[(1, Behaviour::Refuse)], true)
+        let mut scenario = Self::alone(seed, faults, plan, ServiceOptions::Echo);
+        for client in &mut scenario.clients {
+            client.expected.clone_from(&client.to_send);
+        }
+        scenario
     }
 
-    fn new(seed: u64, faults: Faults, plan: Plan, servers: &[(u8, Behaviour)], echo: bool) -> Self {
+    pub(crate) fn messages(seed: u64, faults: Faults, plan: Plan) -> Self {
+        let service = ServiceOptions::Messages { line_limit: LINE_LIMIT };
+        let mut scenario = Self::alone(seed, faults, plan, service);
+        let len = scenario.plan.to_server;
+        for (number, client) in scenario.clients.iter_mut().enumerate() {
+            let count;
+            (client.to_send, client.expected, count) = messages(seed, number, len);
+            scenario.messages += count;
+        }
+        scenario
+    }
+
+    /// A service without servers.
+    fn alone(seed: u64, faults: Faults, plan: Plan, service: ServiceOptions) -> Self {
+        Self::new(seed, faults, plan, &[(1, Behaviour::Refuse)], service)
+    }
+
+    fn new(
+        seed: u64,
+        faults: Faults,
+        plan: Plan,
+        servers: &[(u8, Behaviour)],
+        service: ServiceOptions,
+    ) -> Self {
         let mut sim = Sim::new(seed, Faults::NONE, BUFFERS, BUFFER_SIZE);
         let listener = sim.listen();
         for (last, behaviour) in servers {
@@ -180,7 +279,6 @@ impl Scenario {
             .collect();
         sim.set_faults(faults);
         let fleet = Arc::new(Fleet::new(1, 1, 1));
-        let service = if echo { ServiceOptions::Echo } else { ServiceOptions::Tcp { upstream: 0 } };
         let options = SessionOptions {
             listeners: vec![ListenerOptions {
                 name: "sim".to_owned(),
@@ -210,10 +308,10 @@ impl Scenario {
             },
             connections_max: 100,
             access_log: false,
-            handler: ringway::session::HandlerFactory::default(),
             fleet: Arc::clone(&fleet),
             worker: 0,
             hand_off_ratio: None,
+            handler: HandlerFactory::new(|_| Box::new(Twice)),
         };
         let mut worker = Worker::new(sim, options, None);
         worker.start(None);
@@ -225,7 +323,8 @@ impl Scenario {
             clients,
             servers: Vec::new(),
             seed,
-            echo,
+            service,
+            messages: 0,
             listener,
             drained: false,
         }
@@ -381,6 +480,17 @@ impl Scenario {
         self.fleet.cells()[0].stats.relay.spliced.get()
     }
 
+    fn has_servers(&self) -> bool {
+        matches!(self.service, ServiceOptions::Tcp { .. })
+    }
+
+    /// Each message was answered once, as the counters have it.
+    pub(crate) fn assert_messages_counted(&self) {
+        let stats = &self.fleet.cells()[0].stats.listeners[0].messages;
+        let errors: u64 = stats.errors.iter().map(|counter| counter.get()).sum();
+        assert_eq!(stats.answered.get() + errors, self.messages);
+    }
+
     /// All bytes have come, both ways, unless a want of descriptors ended connections.
     pub(crate) fn assert_delivered(&self) {
         self.assert_prefixes();
@@ -391,8 +501,8 @@ impl Scenario {
             assert!(!peer.broken, "no reset in an orderly run");
             assert_eq!(peer.sent, peer.to_send.len());
         }
-        if self.echo {
-            assert!(self.clients.iter().all(|client| client.received == client.to_send));
+        if !self.has_servers() {
+            assert!(self.clients.iter().all(|client| client.received == client.expected));
             return;
         }
         assert_eq!(self.servers.len(), self.clients.len());
@@ -406,7 +516,11 @@ impl Scenario {
     pub(crate) fn assert_prefixes(&self) {
         for client in &self.clients {
             let from = |sent: &Peer| sent.to_send.starts_with(&client.received);
-            let right = if self.echo { from(client) } else { self.servers.iter().any(from) };
+            let right = if self.has_servers() {
+                self.servers.iter().any(from)
+            } else {
+                client.expected.starts_with(&client.received)
+            };
             assert!(right || client.received.is_empty(), "a client got what nobody has sent");
         }
         for server in &self.servers {

@@ -1,0 +1,42 @@
+//! What became of messages.
+
+use super::{Exporter, MetricFamily, MetricType, WorkerCell, counter, family};
+use crate::service::messages::MessageError;
+use crate::session::MessageStats;
+
+impl Exporter {
+    /// Messages by listener and outcome, of listeners that have had any.
+    pub(super) fn message_family(&self) -> MetricFamily {
+        let samples = self.listeners.iter().enumerate().flat_map(|(index, listener)| {
+            let each = outcomes().map(|(outcome, read)| {
+                let of = |cell: &WorkerCell| read(&cell.stats.listeners[index].messages);
+                (outcome, self.sum(of))
+            });
+            let each: Vec<_> = each.collect();
+            let any = each.iter().any(|(_, count)| *count > 0);
+            each.into_iter().filter(move |_| any).map(move |(outcome, count)| {
+                let labels = [("listener", listener.clone()), ("outcome", outcome.to_owned())];
+                counter(&labels, count)
+            })
+        });
+        family(
+            "ringway_messages_total",
+            "Messages by outcome: answered, or the code of the error; once there was one.",
+            MetricType::COUNTER,
+            samples.collect(),
+        )
+    }
+}
+
+/// Every outcome's label, and how to read its count.
+fn outcomes() -> impl Iterator<Item = (&'static str, impl Fn(&MessageStats) -> u64)> {
+    let answered = std::iter::once(("answered", None));
+    let errors = MessageError::CODES.into_iter().enumerate();
+    answered.chain(errors.map(|(index, code)| (code, Some(index)))).map(|(outcome, index)| {
+        let read = move |stats: &MessageStats| match index {
+            None => stats.answered.get(),
+            Some(index) => stats.errors[index].get(),
+        };
+        (outcome, read)
+    })
+}

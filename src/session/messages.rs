@@ -1,0 +1,282 @@
+//! Messages: every line of a connection is answered by one, in order.
+//!
+//! What comes waits in `input` until the end of the turn, when its lines are answered into one
+//! send. Nothing is read from a client, and nothing of what came is answered, while it has not
+//! taken the answers before; so what waits for one connection is at most what one turn brought
+//! and what one turn may answer.
+
+use std::collections::VecDeque;
+
+use super::CLIENT;
+use super::common::Common;
+use super::context::Context;
+use super::stats_messages::write_report;
+use crate::mem::{Buf, Key};
+use crate::net::{Stream, StreamEvent};
+use crate::proto::lines::LineReader;
+use crate::proto::proxy_protocol::{self, Parsed, Source};
+use crate::ring::{Completion, Driver, Fd, SocketAddress};
+use crate::runtime::Budget;
+use crate::service::CloseReason;
+use crate::service::messages::{MessageError, Messages};
+
+/// Memory for answers that is kept from one connection to the next.
+const ANSWERS_KEPT: usize = 1 << 20;
+
+/// One connection of messages.
+#[derive(Debug)]
+pub(super) struct MessageSession {
+    common: Common,
+    stream: Stream,
+    reader: LineReader,
+    /// What came and was not answered yet.
+    input: VecDeque<Buf>,
+    ended: bool,
+    /// The beginning of a PROXY protocol header, while one is expected.
+    header: Option<Vec<u8>>,
+    client: Option<Box<SocketAddress>>,
+}
+
+impl MessageSession {
+    pub(super) fn new(common: Common, socket: Fd, line_limit: u32) -> Self {
+        Self {
+            common,
+            stream: Stream::new(CLIENT, Some(socket)),
+            reader: LineReader::new(line_limit as usize),
+            input: VecDeque::new(),
+            ended: false,
+            header: None,
+            client: None,
+        }
+    }
+
+    pub(super) fn start<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        if let (true, Some(fd)) = (context.options.access_log, self.stream.fd()) {
+            self.client = context.reactor.driver().peer_address(fd).ok().map(Box::new);
+        }
+        let options = &context.options.listeners[self.common.listener];
+        let wait = if options.accept_header {
+            self.header = Some(Vec::new());
+            options.header_timeout
+        } else {
+            options.idle_timeout
+        };
+        self.common.arm(context, key, wait);
+        self.stream.receive(&mut context.reactor, key, false);
+    }
+
+    pub(super) fn handle<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        completion: Completion,
+    ) {
+        let event = self.stream.handle(&mut context.reactor, key, completion);
+        if self.common.closing().is_some() {
+            return;
+        }
+        match event {
+            StreamEvent::Data(buf) => {
+                self.common.count_received(context, buf.len());
+                if self.header.is_some() {
+                    self.read_header(context, key, &buf);
+                } else {
+                    self.input.push_back(buf);
+                }
+            }
+            StreamEvent::End if self.header.is_some() => {
+                self.close(context, key, CloseReason::ProxyHeaderInvalid);
+                return;
+            }
+            StreamEvent::End => self.ended = true,
+            StreamEvent::Starved => {
+                context.starved.push_back((key, CLIENT));
+                return;
+            }
+            StreamEvent::Sent(bytes) => {
+                self.common.count_sent(context, bytes);
+                let waits = self.ended || !self.input.is_empty() || !self.stream.is_receiving();
+                if self.stream.is_drained() && !waits {
+                    return;
+                }
+            }
+            StreamEvent::Broken(_) => {
+                self.close(context, key, CloseReason::ClientReset);
+                return;
+            }
+            StreamEvent::Writable | StreamEvent::Quiet => {}
+            StreamEvent::Readable | StreamEvent::Connected | StreamEvent::ConnectFailed(_) => {}
+        }
+        self.common.mark_dirty(context, key);
+    }
+
+    /// The turn's end: what came is answered, and what comes next is armed.
+    pub(super) fn flush<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        self.common.clear_dirty();
+        if self.common.closing().is_some() {
+            return;
+        }
+        if self.stream.is_drained() {
+            self.answer(context, key);
+        }
+        self.stream.flush(&mut context.reactor, key);
+        if !self.input.is_empty() || self.stream.is_blocked() {
+            self.hold_input();
+            if self.stream.is_receiving() {
+                context.stats().relay.pauses.add(1);
+                self.stream.pause(&mut context.reactor, key);
+            }
+        } else if !self.ended {
+            let once = self.stream.is_congested();
+            self.stream.receive(&mut context.reactor, key, once);
+        } else if self.stream.is_drained() {
+            self.close(context, key, CloseReason::Finished);
+        }
+    }
+
+    pub(super) fn feed<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        self.stream.feed();
+        self.common.mark_dirty(context, key);
+    }
+
+    pub(super) fn handle_timeout<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        self.common.timer_fired();
+        let limit = context.options.listeners[self.common.listener].idle_timeout;
+        if self.header.is_some() {
+            self.close(context, key, CloseReason::ProxyHeaderTimeout);
+        } else if self.common.is_idle(context, key, limit) {
+            self.close(context, key, CloseReason::IdleTimeout);
+        }
+    }
+
+    pub(super) fn cut<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        self.close(context, key, CloseReason::ShutdownTimeout);
+    }
+
+    pub(super) fn is_finished(&self) -> bool {
+        self.common.closing().is_some() && self.stream.is_quiet()
+    }
+
+    pub(super) fn finish<D: Driver>(mut self, context: &mut Context<D>, key: Key) {
+        self.stream.close(&mut context.reactor, key);
+        let client = self.client.as_deref().copied();
+        self.common.record_end(context, client, None);
+    }
+
+    /// Answers the lines that have come, as many as the turn's budget allows, in one send.
+    fn answer<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        let mut budget = Budget::new(context.options.relay.turn_budget);
+        let mut answers = std::mem::take(&mut context.answers);
+        while !budget.is_spent()
+            && let Some(mut buf) = self.input.pop_front()
+        {
+            let left = self.answer_lines(context, &buf, &mut budget, &mut answers);
+            if left > 0 {
+                buf.advance(buf.len() - left);
+                self.input.push_front(buf);
+            }
+        }
+        if self.ended
+            && self.input.is_empty()
+            && let Some(error) = self.reader.at_end()
+        {
+            let outcome = Err(Messages::refuse(error, &mut answers));
+            context.listener_stats(self.common.listener).messages.count(&outcome);
+        }
+        if !answers.is_empty() {
+            self.stream.queue(Buf::copy_of(&answers));
+        } else if !self.input.is_empty() {
+            // No send will end and wake the connection.
+            self.common.mark_dirty(context, key);
+        }
+        answers.clear();
+        answers.shrink_to(ANSWERS_KEPT);
+        context.answers = answers;
+    }
+
+    /// Answers the lines of one input. Returns how many of its bytes are left.
+    fn answer_lines<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        input: &[u8],
+        budget: &mut Budget,
+        answers: &mut Vec<u8>,
+    ) -> usize {
+        let listener = self.common.listener;
+        let mut rest = input;
+        loop {
+            let before = (rest.len(), answers.len());
+            let Some(line) = self.reader.next(&mut rest) else {
+                budget.spend(before.0);
+                return 0;
+            };
+            let outcome = match line {
+                Ok(line) => answer_line(context, listener, line, answers),
+                Err(error) => Err(Messages::refuse(error, answers)),
+            };
+            context.listener_stats(listener).messages.count(&outcome);
+            budget.spend(before.0 - rest.len() + answers.len() - before.1);
+            // At the very end the reader is asked once more, so that it lets go of the last line.
+            if budget.is_spent() && !rest.is_empty() {
+                return rest.len();
+            }
+        }
+    }
+
+    /// What is not answered in this turn must not keep pool buffers from other connections.
+    fn hold_input(&mut self) {
+        for buf in &mut self.input {
+            if buf.is_pooled() {
+                *buf = Buf::copy_of(buf);
+            }
+        }
+    }
+
+    fn close<D: Driver>(&mut self, context: &mut Context<D>, key: Key, reason: CloseReason) {
+        self.common.begin_close(context, reason);
+        self.input.clear();
+        let lost = self.stream.abandon(&mut context.reactor, key);
+        if let (true, Some(fd)) = (lost || reason.is_cut(), self.stream.fd()) {
+            context.reactor.driver().reset_on_close(fd);
+        }
+    }
+
+    fn read_header<D: Driver>(&mut self, context: &mut Context<D>, key: Key, bytes: &[u8]) {
+        let Some(header) = &mut self.header else {
+            return;
+        };
+        header.extend_from_slice(bytes);
+        match proxy_protocol::parse(header) {
+            Ok(Parsed::Incomplete { .. }) => {}
+            Ok(Parsed::Complete { header: parsed, consumed }) => {
+                if let Source::Inet { source, .. } = parsed.source {
+                    self.client = Some(Box::new(SocketAddress::inet(source)));
+                }
+                if header.len() > consumed {
+                    self.input.push_back(Buf::copy_of(&header[consumed..]));
+                }
+                self.header = None;
+                let idle = context.options.listeners[self.common.listener].idle_timeout;
+                self.common.arm(context, key, idle);
+            }
+            Err(error) => {
+                tracing::debug!(id = self.common.id(), %error, "PROXY protocol header refused");
+                self.close(context, key, CloseReason::ProxyHeaderInvalid);
+            }
+        }
+    }
+}
+
+/// Answers one line.
+fn answer_line<D: Driver>(
+    context: &mut Context<D>,
+    listener: usize,
+    line: &[u8],
+    answers: &mut Vec<u8>,
+) -> Result<(), MessageError> {
+    let now = context.unix_time();
+    let Context { messages, handler, options, .. } = context;
+    let name = &options.listeners[listener].name;
+    let mut stats = |out: &mut Vec<u8>| write_report(&options.fleet, listener, name, out);
+    messages.answer(line, now, &mut stats, handler.as_mut(), answers)
+}
