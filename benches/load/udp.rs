@@ -256,7 +256,7 @@ pub(crate) fn run(target: SocketAddrV4, plan: &Plan) {
         let at = plan.position(place) + HEAD;
         outgoing.memory[at..][..tail.len()].copy_from_slice(&tail);
         let len = if plan.gso { plan.burst * plan.size } else { plan.size };
-        outgoing.describe(place, len, plan.size);
+        outgoing.describe(place, len, plan.size, None);
     }
     let mut run = Run {
         plan,

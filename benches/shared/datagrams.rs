@@ -57,7 +57,8 @@ struct Control {
 pub(crate) struct Batch {
     messages: Vec<libc::mmsghdr>,
     parts: Vec<libc::iovec>,
-    names: Vec<libc::sockaddr_in>,
+    /// Who sent what was received.
+    pub(crate) names: Box<[libc::sockaddr_in]>,
     controls: Vec<Control>,
     /// `ROOM` bytes for each.
     pub(crate) memory: Box<[u8]>,
@@ -128,11 +129,25 @@ impl Batch {
         (&self.memory[index * ROOM..][..len], segment.max(1))
     }
 
-    /// Describes a message: `len` bytes, to be cut into `segment` each. It goes to the sender of
-    /// what was received in its place, or to whom the socket is connected with.
-    pub(crate) fn describe(&mut self, index: usize, len: usize, segment: usize) {
+    /// Describes a message: `len` bytes, to be cut into `segment` each, for an address or for whom
+    /// the socket is connected with.
+    pub(crate) fn describe(
+        &mut self,
+        index: usize,
+        len: usize,
+        segment: usize,
+        to: Option<libc::sockaddr_in>,
+    ) {
         self.parts[index].iov_len = len;
         let header = &mut self.messages[index].msg_hdr;
+        header.msg_name = std::ptr::null_mut();
+        header.msg_namelen = 0;
+        if let Some(to) = to {
+            let name = &mut self.names[index];
+            *name = to;
+            header.msg_name = (&raw mut *name).cast();
+            header.msg_namelen = socklen(size_of_val(name));
+        }
         if len <= segment {
             header.msg_control = std::ptr::null_mut();
             header.msg_controllen = 0;

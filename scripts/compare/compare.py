@@ -33,7 +33,10 @@ def parse():
     parser.add_argument(
         "--peers", action="store_true", help="all but Ringway; nothing is written"
     )
-    return parser.parse_args()
+    options = parser.parse_args()
+    if options.only and options.what != "all" and options.only not in SCENARIOS[options.what].WORKS:
+        parser.error(f"{options.only} is no work of {options.what}")
+    return options
 
 
 def run(scenario, options, bins):

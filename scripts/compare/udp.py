@@ -42,11 +42,13 @@ stream {{
 """
         return ["nginx", "-c", self.write(f"{port}.conf", text)]
 
-    def command_floor(self, port, _upstream):
-        return [self.bins["floor"], "udp-echo", f"127.0.0.1:{port}"]
+    def command_floor(self, port, upstream):
+        if upstream is None:
+            return [self.bins["floor"], "udp-echo", f"127.0.0.1:{port}"]
+        return [self.bins["floor"], "udp-relay", f"127.0.0.1:{port}", f"127.0.0.1:{upstream}"]
 
-    def command_floor_gso(self, port, _upstream):
-        return [*self.command_floor(port, None), "--gso"]
+    def command_floor_gso(self, port, upstream):
+        return [*self.command_floor(port, upstream), "--gso"]
 
     def await_ready(self, process, port):
         with socket.socket(type=socket.SOCK_DGRAM) as probe:
@@ -65,8 +67,9 @@ stream {{
             "answers and keeps its sessions; "
             "`reuseport` is of no use to one worker. Offloads: the load sends with UDP_SEGMENT and "
             "takes with UDP_GRO, and so does the upstream; nginx 1.22 knows neither, so it gets "
-            "the same datagrams singly. `floor` is a loop of `recvmmsg` and `sendmmsg` "
-            "(`benches/floor/udp.rs`), `floor gso` the same with both offloads.",
+            "the same datagrams singly. `floor` is a loop of `recvmmsg` and `sendmmsg`, as a proxy "
+            "with one socket per flow (`benches/floor/udp.rs`), `floor gso` the same with both "
+            "offloads.",
             "",
             f"{common.machine()} Peer: {version(['nginx', '-v'])}. "
             f"{self.options.seconds} s per run.",
@@ -156,6 +159,7 @@ def measure(bench, name, work):
 
 
 def entry(size, proxy, gso):
+    floor = "floor gso" if gso else "floor"
     work = {
         "title": f"{'Proxy' if proxy else 'Echo'}, {size} bytes{', offloads' if gso else ''}",
         "size": size,
@@ -163,7 +167,7 @@ def entry(size, proxy, gso):
         "gso": gso,
         "prepare": search,
         # The second is the one whose highest rate counts.
-        "servers": ["ringway", "nginx" if proxy else "floor gso" if gso else "floor"],
+        "servers": ["ringway", "nginx", floor] if proxy else ["ringway", floor],
         "columns": {"throughput": "1,000/s back", "cpu": "CPU, us/datagram"},
     }
     work["run"] = lambda bench, name: measure(bench, name, work)
