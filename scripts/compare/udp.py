@@ -9,6 +9,8 @@ from common import OTHERS, SPARE, Process, Usage, at_most, free_port, ratio, sum
 
 NAME, TITLE, PAGE = "udp", "Benchmarks: UDP", "docs/benchmarks-udp.md"
 FLOWS, BURST = 16, 16
+# With offloads a burst is about what one message holds: it is bulk that they are for.
+OFFLOAD_BURST = 48
 WARM_UP = 0.3
 # The search for a rate: from here in such steps, each so long, as long as nothing is lost.
 FIRST, STEP, LAST, LONG = 20_000, 1.25, 3_000_000, 0.6
@@ -58,8 +60,8 @@ stream {{
     def method(self):
         return [
             f"{common.method(f'{self.options.runs} rounds')} The load sends at a fixed rate, "
-            f"whatever comes back: {FLOWS} flows, each burst of {BURST} datagrams to another of "
-            "them. CPU is per datagram that went there and came back. The rate is "
+            f"whatever comes back: {FLOWS} flows, each burst of {BURST} datagrams (with offloads "
+            f"{OFFLOAD_BURST}, about what one message holds) to another of them. CPU is per datagram that went there and came back. The rate is "
             f"{SHARE:.0%} of the highest at which nginx (where there is none: the floor) lost "
             "nothing in a short search before, and the same for all. Times are from when a burst "
             "was due. Sockets of load and echo have queues of 4 MiB, those of nginx too where it "
@@ -102,7 +104,8 @@ class Setting:
 
     def load(self, rate, seconds):
         switches = ["--gso"] if self.work["gso"] else []
-        shape = {"flows": FLOWS, "burst": BURST, "size": self.work["size"], "rate": rate}
+        burst = OFFLOAD_BURST if self.work["gso"] else BURST
+        shape = {"flows": FLOWS, "burst": burst, "size": self.work["size"], "rate": rate}
         done = self.bench.load("udp", self.port, *switches, **shape, seconds=seconds)
         if done["wrong"]:
             self.server.complain(f"{done['wrong']} datagrams came back wrong")
