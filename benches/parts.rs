@@ -1,9 +1,10 @@
-//! The parts of the data path that run without a kernel: slots, buffers, timers, a PROXY header.
+//! The parts of the data path that run without a kernel: slots, buffers, timers, a PROXY header,
+//! the checksum of frames.
 
 use std::hint::black_box;
 use std::time::Duration;
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ringway::mem::{Outgoing, Pool, Slab};
 use ringway::proto::proxy_protocol;
 use ringway::runtime::{Timers, clock};
@@ -56,5 +57,22 @@ fn header(criterion: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, slab, pool, timers, header);
+// Frames: the checksum alone of the bytes of an ECHO, and then the frames themselves beside it.
+
+/// A small request and one that fills a packet.
+const FRAMES: [usize; 2] = [72, 1_200];
+
+fn frames(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("frame");
+    for len in FRAMES {
+        let bytes = vec![0x5a; len];
+        group.throughput(Throughput::Bytes(len as u64));
+        group.bench_function(format!("CRC-32 of {len} bytes"), |bench| {
+            bench.iter(|| crc32fast::hash(black_box(&bytes)));
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, slab, pool, timers, header, frames);
 criterion_main!(benches);

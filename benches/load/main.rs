@@ -10,6 +10,8 @@
 //! - `load idle --target ADDR [--connections 10000]`: opens and holds; prints "ready"; ends with
 //!   standard input
 //! - `load hold LISTEN`: accepts and holds
+//! - `load frame --target ADDR ...`: see `frame.rs`
+//! - `load udp --target ADDR ...`: see `udp.rs`
 #![allow(clippy::print_stdout, reason = "results and readiness go to standard output")]
 
 use std::io::{ErrorKind, Read, Write};
@@ -27,9 +29,18 @@ use nix::sys::socket::{
     setsockopt, socket, sockopt,
 };
 
+#[path = "../shared/datagrams.rs"]
+mod datagrams;
+mod frame;
+mod udp;
+
 const USAGE: &str = "usage: load pingpong|bulk|idle --target ADDR [--connections N] [--size N] \
                      [--answer-size N] [--seconds S] [--gigabytes G] | \
-                     load answer|sink|hold LISTEN [--size N] [--answer-size N]";
+                     load answer|sink|hold LISTEN [--size N] [--answer-size N] | \
+                     load frame --target ADDR [--connections N] [--window N] [--payload N] \
+                     [--seconds S] [--whole] | \
+                     load udp --target ADDR [--flows N] [--size N] [--rate R] [--seconds S] \
+                     [--burst N] [--gso]";
 /// Small enough to stay in the cache of the core, large enough to make few system calls.
 const PART: usize = 256 * 1024;
 const EVENTS: usize = 256;
@@ -52,6 +63,8 @@ fn main() -> ExitCode {
             idle(target(options), option(options, "--connections", 10_000));
         }
         ["hold", address] => hold(address),
+        ["frame", ref options @ ..] => frame::run(target(options), &frame::Plan::new(options)),
+        ["udp", ref options @ ..] => udp::run(target(options), &udp::Plan::new(options)),
         // Cargo runs benches without arguments, or with its own.
         [] | ["--bench" | "--test", ..] => println!("{USAGE}"),
         _ => {
@@ -68,6 +81,22 @@ fn option<T: FromStr>(options: &[&str], name: &str, default: T) -> T {
     };
     let value = options.get(at + 1).and_then(|text| text.parse().ok());
     value.unwrap_or_else(|| panic!("{name} needs a value; {USAGE}"))
+}
+
+fn flag(options: &[&str], name: &str) -> bool {
+    options.contains(&name)
+}
+
+fn seconds(options: &[&str]) -> Duration {
+    Duration::from_secs_f64(option(options, "--seconds", 2.0))
+}
+
+fn histogram() -> Histogram<u64> {
+    Histogram::new_with_bounds(1, LONGEST, 3).expect("bounds")
+}
+
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(LONGEST)
 }
 
 fn target(options: &[&str]) -> SocketAddrV4 {
@@ -91,7 +120,7 @@ impl Plan {
             connections: option(options, "--connections", 64),
             size: option(options, "--size", 64),
             answer: option(options, "--answer-size", 64),
-            time: Duration::from_secs_f64(option(options, "--seconds", 2.0)),
+            time: seconds(options),
         };
         assert!(plan.size > 0 && plan.answer > 0, "sizes are not 0");
         plan
@@ -183,9 +212,7 @@ impl Pingpong<'_> {
         }
         if caller.missing == 0 && caller.unsent == 0 {
             let time = now();
-            let took = (time - caller.asked).as_nanos();
-            let took = u64::try_from(took).unwrap_or(LONGEST);
-            self.times.saturating_record(took);
+            self.times.saturating_record(nanos(time - caller.asked));
             caller.ask(self.plan, time);
         }
         self.go_on(index, caller)
@@ -217,7 +244,7 @@ fn pingpong(target: SocketAddrV4, plan: &Plan) {
         epoll: Epoll::new(EpollCreateFlags::empty()).expect("epoll"),
         question: vec![b'q'; plan.size],
         buffer: vec![0; PART],
-        times: Histogram::new_with_bounds(1, LONGEST, 3).expect("bounds"),
+        times: histogram(),
         errors: 0,
     };
     let mut callers: Vec<Option<Caller>> = (0..plan.connections)

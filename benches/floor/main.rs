@@ -4,6 +4,8 @@
 //! - `floor relay LISTEN UPSTREAM`: the same between two sockets
 //! - `floor splice LISTEN UPSTREAM`: non-blocking `splice(2)` through a 1 MiB pipe a direction,
 //!   driven by one-shot polls
+//! - `floor udp-echo LISTEN [--gso]`, `floor udp-relay LISTEN UPSTREAM [--gso]`: no ring:
+//!   `recvmmsg(2)` and `sendmmsg(2)`, with the kernel's offloads if asked for
 //!
 //! They move bytes correctly and in order, pass a half-close on and close what has ended. They
 //! have no limits, no timeouts and no back-pressure: a slow receiver starves the others.
@@ -23,7 +25,12 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use io_uring::types::{BufRingEntry, Fd};
 use io_uring::{CompletionQueue, IoUring, SubmissionQueue, Submitter, cqueue, opcode, squeue};
 
-const USAGE: &str = "usage: floor echo LISTEN | floor relay|splice LISTEN UPSTREAM";
+#[path = "../shared/datagrams.rs"]
+mod datagrams;
+mod udp;
+
+const USAGE: &str = "usage: floor echo LISTEN | floor relay|splice LISTEN UPSTREAM | \
+                     floor udp-echo LISTEN [--gso] | floor udp-relay LISTEN UPSTREAM [--gso]";
 const BUFFERS: u16 = 256;
 const SIZE: usize = 16 * 1024;
 const PIPE: usize = 1 << 20;
@@ -43,6 +50,10 @@ fn main() -> ExitCode {
         ["echo", listen] => Copy::new(&mut ring(), listen, None).run(),
         ["relay", listen, upstream] => Copy::new(&mut ring(), listen, Some(upstream)).run(),
         ["splice", listen, upstream] => Splice::new(&mut ring(), listen, upstream).run(),
+        ["udp-echo", listen] => udp::echo(listen, false),
+        ["udp-echo", listen, "--gso"] => udp::echo(listen, true),
+        ["udp-relay", listen, upstream] => udp::relay(listen, upstream, false),
+        ["udp-relay", listen, upstream, "--gso"] => udp::relay(listen, upstream, true),
         // Cargo runs benches without arguments, or with its own.
         [] | ["--bench" | "--test", ..] => println!("{USAGE}"),
         _ => {

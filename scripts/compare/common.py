@@ -1,0 +1,421 @@
+"""What all scenarios share: processes and what they use, rounds, tables, the page."""
+
+import json
+import os
+import platform
+import resource
+import shutil
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+UNDER_TEST, OTHERS = {0}, {1}
+# Descriptors of a server beside those of connections.
+SPARE = 500
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Process:
+    """A child on given CPUs, and what it and its children have used."""
+
+    started = []
+
+    def __init__(self, command, cpus, stdin=None, stdout=subprocess.DEVNULL):
+        self.name = os.path.basename(command[0])
+        self.errors = tempfile.TemporaryFile("w+")
+        self.child = subprocess.Popen(
+            command,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=self.errors,
+            text=True,
+            preexec_fn=lambda: os.sched_setaffinity(0, cpus),
+        )
+        Process.started.append(self)
+
+    def tree(self):
+        pids, todo = [], [self.child.pid]
+        while todo:
+            pid = todo.pop()
+            pids.append(pid)
+            try:
+                for task in os.listdir(f"/proc/{pid}/task"):
+                    with open(f"/proc/{pid}/task/{task}/children") as children:
+                        todo += [int(child) for child in children.read().split()]
+            except FileNotFoundError:
+                pass
+        return pids
+
+    def cpu_seconds(self):
+        """Run time of all threads of all processes, also of threads that have ended.
+
+        This is the process's CPU clock: the sum that /proc/PID/task/*/schedstat gives, in
+        nanoseconds, but for threads that are gone, which only the clock still counts.
+        """
+        return sum(time.clock_gettime(~pid << 3 | 2) for pid in self.tree())
+
+    def user_and_system(self):
+        """Only good for the share of each: it is counted in ticks."""
+        user = system = 0
+        for pid in self.tree():
+            with open(f"/proc/{pid}/stat") as stat:
+                fields = stat.read().rpartition(")")[2].split()
+            user += int(fields[11])
+            system += int(fields[12])
+        return user, system
+
+    def memory_kib(self, key):
+        total = 0
+        for pid in self.tree():
+            with open(f"/proc/{pid}/status") as status:
+                total += sum(int(line.split()[1]) for line in status if line.startswith(key))
+        return total
+
+    def descriptors(self):
+        return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in self.tree())
+
+    def complain(self, what):
+        self.errors.seek(0)
+        sys.exit(f"{self.name}: {what}\n{self.errors.read()[-2000:]}")
+
+    def wait_for_port(self, port):
+        for _ in range(500):
+            if self.child.poll() is not None:
+                self.complain("ended at once")
+            try:
+                socket.create_connection(("127.0.0.1", port), 1).close()
+                return
+            except OSError:
+                time.sleep(0.01)
+        self.complain(f"does not listen on port {port} after five seconds")
+
+    def wait_until(self, answers):
+        """For what has no listening port that could be tried: `answers` tries and tells."""
+        deadline = time.monotonic() + 5
+        while not answers():
+            if self.child.poll() is not None:
+                self.complain("ended at once")
+            if time.monotonic() > deadline:
+                self.complain("does not answer after five seconds")
+
+    def stop(self):
+        Process.started.remove(self)
+        pids = self.tree()
+        if self.child.poll() is None:
+            # What has children ends them itself, when asked; with the others there is no hurry to
+            # be polite.
+            self.child.send_signal(signal.SIGTERM if pids[1:] else signal.SIGKILL)
+        try:
+            self.child.wait(5)
+        except subprocess.TimeoutExpired:
+            self.child.kill()
+            self.child.wait()
+            for pid in pids[1:]:
+                try:
+                    os.kill(pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+        for stream in (self.child.stdin, self.child.stdout, self.errors):
+            if stream:
+                stream.close()
+
+    @staticmethod
+    def stop_all():
+        for process in list(Process.started):
+            process.stop()
+
+
+class Bench:
+    """The programs, and a folder for their configurations.
+
+    A scenario derives its own, with a method `command_NAME(port, upstream)` for each server.
+    """
+
+    def __init__(self, options, bins):
+        self.options = options
+        self.folder = tempfile.mkdtemp(prefix="ringway-compare-")
+        self.bins = bins
+
+    def close(self):
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def write(self, name, text):
+        path = os.path.join(self.folder, name)
+        with open(path, "w") as file:
+            file.write(text)
+        return path
+
+    def command(self, name, port, upstream):
+        command = getattr(self, "command_" + name.replace("-", "_").replace(" ", "_"))
+        return command(port, upstream)
+
+    def start(self, name, port, upstream):
+        """Starts a server under test on `port`; `upstream` is a port, or None for echo."""
+        process = Process(self.command(name, port, upstream), UNDER_TEST)
+        self.await_ready(process, port)
+        # What it does after its start is not what is measured.
+        time.sleep(0.2)
+        return process
+
+    def await_ready(self, process, port):
+        process.wait_for_port(port)
+
+    def ringway(self, port, listener, upstream):
+        """The command of a Ringway with one listener, whose further keys are `listener`."""
+        text = f"""
+[runtime]
+workers = 1
+pin = false
+[admin]
+enabled = false
+[[listener]]
+name = "t"
+listen = "127.0.0.1:{port}"
+{listener}
+"""
+        if upstream is not None:
+            text += f'upstream = "u"\n[upstream.u]\nservers = ["127.0.0.1:{upstream}"]\n'
+        return [self.bins["ringway"], "serve", "--config", self.write(f"{port}.toml", text)]
+
+    def load(self, work, port, *switches, **options):
+        """Runs a load against a port to its end, and gives what it reports.
+
+        Besides: what it has `used` of its core, in seconds, of how many that it has `taken`.
+        """
+        target = ["--target", f"127.0.0.1:{port}"]
+        output, spent = run_load([self.bins["load"], work, *target, *switches, *flags(options)])
+        return {**json.loads(output), **spent}
+
+    def upstream(self, work, **options):
+        port = free_port()
+        command = [self.bins["load"], work, f"127.0.0.1:{port}", *flags(options)]
+        process = Process(command, OTHERS, stdout=subprocess.PIPE)
+        process.wait_for_port(port)
+        return process, port
+
+
+def run_load(command):
+    """What a load printed, and what it has used of the seconds that it has taken."""
+    before, started = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+    done = subprocess.run(
+        command,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        preexec_fn=lambda: os.sched_setaffinity(0, OTHERS),
+        timeout=120,
+    )
+    taken = time.monotonic() - started
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return done.stdout, {"used": used, "taken": taken}
+
+
+def flags(options):
+    return [
+        text
+        for name, value in options.items()
+        for text in ("--" + name.replace("_", "-"), str(value))
+    ]
+
+
+class Usage:
+    """What a server has used between two moments."""
+
+    def __init__(self, server):
+        self.server = server
+        self.cpu = server.cpu_seconds()
+        self.user, self.system = server.user_and_system()
+
+    def cores(self, load, upstream=None):
+        """How busy the two cores were while a load ran, in percent: whose limit is it?"""
+        used = load["used"] + (upstream.server.cpu_seconds() - upstream.cpu if upstream else 0)
+        own = self.server.cpu_seconds() - self.cpu
+        return {
+            "core": 100 * own / load["taken"],
+            "others": 100 * used / load["taken"],
+        }
+
+    def figures(self, units):
+        server = self.server
+        if server.child.poll() is not None:
+            server.complain("ended under load")
+        cpu = server.cpu_seconds() - self.cpu
+        user, system = server.user_and_system()
+        user, system = user - self.user, system - self.system
+        return {
+            "cpu": cpu / units,
+            "user": 100 * user / max(user + system, 1),
+            "rss": server.memory_kib("VmHWM:") / 1024,
+        }
+
+
+def build():
+    """Builds all, and finds the executables."""
+    bins = {}
+    # Of each kind only what was asked for: benches come with a harness in the program's name.
+    for option, kind in (("--bins", "bin"), ("--benches", "bench")):
+        command = ["cargo", "build", "--release", "--locked", option]
+        subprocess.run(command, check=True)
+        found = subprocess.run(
+            [*command, "--quiet", "--message-format=json"],
+            check=True,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for line in found.stdout.splitlines():
+            message = json.loads(line)
+            kinds = message.get("target", {}).get("kind", [])
+            if message.get("executable") and kind in kinds:
+                bins[message["target"]["name"]] = message["executable"]
+    return bins
+
+
+COLUMNS = {
+    "throughput": None,
+    "cpu": None,
+    "lost": "lost in all rounds",
+    "user": "of it user, %",
+    "rss": "peak RSS, MiB",
+    "p50": "p50, us",
+    "p99": "p99, us",
+    "core": "core under test, %",
+    "others": "core of the load, %",
+    "memory": "KiB resident per connection",
+    "resident": "resident, MiB",
+}
+
+
+def measure(bench, work):
+    """All rounds of a work, the servers in turn; {server: {figure: [values]}}."""
+    names = [name for name in work["servers"] if not (bench.options.peers and is_ringway(name))]
+    results = {name: {} for name in names}
+    if "prepare" in work:
+        print(f"  {work['title']}: preparing", file=sys.stderr, flush=True)
+        work["prepare"](bench, work)
+    for number in range(work.get("runs", bench.options.runs)):
+        for name in names:
+            print(f"  {work['title']}: round {number + 1}, {name}", file=sys.stderr, flush=True)
+            for figure, value in work["run"](bench, name).items():
+                results[name].setdefault(figure, []).append(value)
+    return results
+
+
+def is_ringway(name):
+    return name.startswith("ringway")
+
+
+def summary(results, name, figure):
+    values = results[name][figure]
+    return sum(values) if figure == "lost" else statistics.median(values)
+
+
+def ratio(results, figure, over):
+    """Ringway over another: the median of the rounds' own ratios, which share their noise."""
+    own, other = results["ringway"][figure], results[over][figure]
+    return statistics.median(a / b for a, b in zip(own, other))
+
+
+def short(value):
+    """Three digits, never as a power of ten."""
+    if isinstance(value, int):
+        return str(value)
+    return f"{value:.0f}" if value >= 100 else f"{value:#.3g}".rstrip(".")
+
+
+def table(work, results):
+    found = next(iter(results.values()))
+    figures = [figure for figure in COLUMNS if figure in found]
+    main = "memory" if "memory" in figures else "cpu"
+    titles = [work["columns"].get(figure) or COLUMNS[figure] for figure in figures]
+    head = ["", *titles, f"{'CPU' if main == 'cpu' else 'memory'}: Ringway / this", "spread"]
+    rows = [head, ["---"] + ["---:"] * (len(head) - 1)]
+    for name in results:
+        values = [short(summary(results, name, figure)) for figure in figures]
+        all_values = results[name][main]
+        spread = f"{short(min(all_values))} to {short(max(all_values))}"
+        over = f"{ratio(results, main, name):.2f}" if "ringway" in results else ""
+        rows.append([name, *values, over, spread])
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows)
+
+
+def at_most(text, value, limit):
+    """A target: what, the value, what it should be, whether it is."""
+    return (text, value, f"at most {limit}", value <= limit)
+
+
+def version(command):
+    done = subprocess.run(command, capture_output=True, text=True)
+    lines = (done.stdout + done.stderr).splitlines()
+    return lines[0].strip() if lines else "?"
+
+
+def processor():
+    with open("/proc/cpuinfo") as info:
+        names = [line.split(":", 1)[1].strip() for line in info if line.startswith("model name")]
+    return names[0] if names else platform.machine()
+
+
+def method(rounds):
+    """The part of it that all scenarios share."""
+    return (
+        f"Ringway and its peers do the same work in one run, in turn, {rounds}; medians. One "
+        "worker or thread each. The process under test has CPU 0, upstream and load "
+        "(`benches/load/`) share CPU 1, all over loopback. CPU is the run time of all threads of "
+        "the process under test and its children, from their CPU clocks, in nanoseconds; it "
+        "includes the kernel's work on their behalf. Ratios are medians of the rounds' own ratios. "
+        "*spread* is the least and the most of the figure that the ratio is made of: it tells how "
+        "noisy the machine was."
+    )
+
+
+def machine():
+    return f"Machine: {processor()}, {os.cpu_count()} CPUs, Linux {platform.release()}."
+
+
+def notes(page):
+    """The part of the page that people write."""
+    try:
+        with open(page) as file:
+            return file.read().split("<!-- notes -->")[1].split("<!-- /notes -->")[0]
+    except (FileNotFoundError, IndexError):
+        return "\n"
+
+
+def write_page(scenario, bench, everything, seconds):
+    lines = [
+        f"# {scenario.TITLE}",
+        "",
+        f"Written by `scripts/compare.sh {scenario.NAME}`; only the notes are by hand.",
+        "",
+        "## Method",
+        "",
+        *bench.method(),
+        f"The run took {seconds:.0f} s.",
+        "",
+        "## Targets",
+        "",
+        "| what | measured | target | |",
+        "| --- | ---: | --- | --- |",
+    ]
+    for text, value, limit, reached in scenario.targets(everything):
+        verdict = "reached" if reached else "**missed**"
+        lines.append(f"| {text} | {value:.2f} | {limit} | {verdict} |")
+    lines += ["", f"<!-- notes -->{notes(scenario.PAGE)}<!-- /notes -->", ""]
+    for key, results in everything.items():
+        work = scenario.WORKS[key]
+        lines += [f"## {work['title']}", ""]
+        if "found" in work:
+            lines += [work["found"], ""]
+        lines += [table(work, results), ""]
+    with open(scenario.PAGE, "w") as page:
+        page.write("\n".join(lines))
