@@ -283,7 +283,7 @@ impl Scenario {
             listeners: vec![ListenerOptions {
                 name: "sim".to_owned(),
                 sockets: vec![listener],
-                service,
+                service: service.clone(),
                 connections_max: 100,
                 idle_timeout: IDLE,
                 accept_header: false,
