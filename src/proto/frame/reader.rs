@@ -99,7 +99,7 @@ impl Reader {
     fn complete(&mut self, input: &mut &[u8]) -> Result<Option<Frame<'_>>, FrameError> {
         loop {
             let len = self.frame_len(&self.held)?;
-            let wanted = len.unwrap_or(self.version.header_len());
+            let wanted = len.unwrap_or_else(|| self.version.header_len());
             if self.held.len() == wanted && len.is_some() {
                 break;
             }

@@ -1,0 +1,200 @@
+//! What a client can meet: what failed, on what, why.
+
+use std::time::Duration;
+
+use crate::net::NetworkError;
+use crate::proto::frame::{Code, FrameError};
+use crate::ring::DriverError;
+use crate::ring::uring::SetupError;
+
+use super::address::TargetError;
+
+/// Why a client did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The text names no target.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// The name has no address.
+    #[error("resolve {name}: {reason}")]
+    Resolve {
+        /// The name.
+        name: String,
+        /// What the resolver said.
+        reason: String,
+    },
+    /// The network failed.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// It took too long.
+    #[error("{op} {peer}: not done within {after:?}")]
+    Deadline {
+        /// What was being done, such as `connect`.
+        op: &'static str,
+        /// With whom.
+        peer: String,
+        /// The time that it had.
+        after: Duration,
+    },
+    /// The peer does not keep to the framed protocol; the connection is of no more use.
+    #[error("frames from {peer}: {source}")]
+    Frame {
+        /// The peer.
+        peer: String,
+        /// What it did.
+        source: FrameError,
+    },
+    /// What came is no message; the connection is of no more use.
+    #[error("messages from {peer}: {reason}")]
+    Message {
+        /// The peer.
+        peer: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The peer answered with an error. The connection goes on.
+    #[error("{peer} refused: {code}: {text}")]
+    Refused {
+        /// The peer.
+        peer: String,
+        /// The error's name in the specification, or its number.
+        code: String,
+        /// What the peer says of it.
+        text: String,
+    },
+    /// The peer goes away, and has certainly not carried the request out.
+    #[error("{peer} goes away and did not carry it out: {code}: {text}")]
+    NotDone {
+        /// The peer.
+        peer: String,
+        /// Why it goes: the name in the specification, or its number.
+        code: String,
+        /// What the peer says of it.
+        text: String,
+    },
+    /// The peer ended the connection before it answered; it may have carried the request out.
+    #[error("{peer} closed the connection before it answered")]
+    Closed {
+        /// The peer.
+        peer: String,
+    },
+    /// What came is not what the peer sent, or too much. The connection goes on.
+    #[error("{what} from {peer}: {reason}")]
+    Transfer {
+        /// The peer.
+        peer: String,
+        /// What was transferred.
+        what: String,
+        /// What is wrong with it.
+        reason: TransferError,
+    },
+    /// The request can not be sent: too large, or no name.
+    #[error("the request can not be sent: {reason}")]
+    Request {
+        /// Why.
+        reason: String,
+    },
+    /// So many exchanges are open that none may begin: finish one.
+    #[error("{peer} takes no more than {window} exchanges at a time")]
+    Busy {
+        /// The peer.
+        peer: String,
+        /// How many it takes.
+        window: u16,
+    },
+    /// The exchange was finished before.
+    #[error("the exchange was finished before")]
+    Finished,
+    /// It was tried so often as allowed.
+    #[error("gave up after {tries} tries: {last}")]
+    RetriesExhausted {
+        /// How often.
+        tries: u32,
+        /// What the last try met.
+        last: Box<Self>,
+    },
+    /// The loop can not be set up.
+    #[error(transparent)]
+    Ring(#[from] SetupError),
+    /// The loop can not go on.
+    #[error(transparent)]
+    Loop(#[from] DriverError),
+}
+
+/// What is wrong with transferred bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TransferError {
+    /// Bytes are missing, or there are too many.
+    #[error("{came} bytes came of {announced}")]
+    Length {
+        /// What the end says.
+        announced: u64,
+        /// What came.
+        came: u64,
+    },
+    /// The bytes are others.
+    #[error("checksum {computed:#010x} instead of {announced:#010x}")]
+    Checksum {
+        /// What the end says.
+        announced: u32,
+        /// What the bytes give.
+        computed: u32,
+    },
+    /// The end can not be read.
+    #[error("an end that is none")]
+    End,
+    /// More than the client takes.
+    #[error("more than {max} bytes")]
+    TooLarge {
+        /// What it takes.
+        max: usize,
+    },
+}
+
+impl ClientError {
+    /// Whether the request was certainly not carried out: any request may be repeated.
+    #[must_use]
+    pub fn is_not_done(&self) -> bool {
+        match self {
+            Self::Resolve { .. } | Self::NotDone { .. } => true,
+            Self::Network(error) => error.is_before_connection(),
+            Self::Deadline { op, .. } => *op == CONNECT,
+            Self::Refused { code, .. } => is_not_done(code),
+            Self::Target(_)
+            | Self::Frame { .. }
+            | Self::Message { .. }
+            | Self::Closed { .. }
+            | Self::Transfer { .. }
+            | Self::Request { .. }
+            | Self::Busy { .. }
+            | Self::Finished
+            | Self::RetriesExhausted { .. }
+            | Self::Ring(_)
+            | Self::Loop(_) => false,
+        }
+    }
+
+    /// Whether another try may fare better, for a request that may be carried out twice.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        let lost = matches!(
+            self,
+            Self::Network(_) | Self::Deadline { .. } | Self::Closed { .. } | Self::Transfer { .. }
+        );
+        lost || self.is_not_done()
+    }
+}
+
+/// The operation of [`ClientError::Deadline`] while there is no connection.
+pub(super) const CONNECT: &str = "connect";
+
+/// The name of a code on the wire, or its number.
+pub(super) fn code_name(number: u16) -> String {
+    Code::from_number(number)
+        .map_or_else(|| format!("{number:#06x}"), |code| code.name().to_owned())
+}
+
+fn is_not_done(name: &str) -> bool {
+    Code::ALL.into_iter().any(|code| code.is_not_done() && code.name() == name)
+}
