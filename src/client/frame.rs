@@ -1,5 +1,6 @@
 //! Exchanges of the framed protocol: one at a time, or many that overtake each other.
 
+use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use super::book::{Book, Sink};
@@ -144,10 +145,37 @@ impl Frame {
     /// # Errors
     /// As of [`Frame::call`].
     pub fn ping(&mut self, deadline: Duration) -> Result<Duration, ClientError> {
-        let start = self.line.until(Duration::ZERO);
+        let start = self.line.now();
         self.call(Command::PING, b"", deadline)?;
-        let end = self.line.until(Duration::ZERO);
-        Ok(start.zip(end).map_or(Duration::ZERO, |(start, end)| end - start))
+        Ok(self.line.now() - start)
+    }
+
+    /// The same, unless `wake` can be read before: nothing then.
+    ///
+    /// # Errors
+    /// As of [`Frame::call`].
+    pub fn ping_unless(
+        &mut self,
+        wake: &impl AsFd,
+        deadline: Duration,
+    ) -> Result<Option<Duration>, ClientError> {
+        let start = self.line.now();
+        let until = self.line.until(deadline);
+        let Exchange(key) = self.begin(Command::PING, b"")?;
+        loop {
+            if let Some(result) = self.book.take(key) {
+                return result.map(|_| Some(self.line.now() - start));
+            }
+            if self.line.take_input() {
+                self.give_up(key, deadline);
+                return Ok(None);
+            }
+            if self.line.is_over(until) {
+                return Err(self.give_up(key, deadline));
+            }
+            self.line.watch(wake);
+            self.wait(until, &mut None)?;
+        }
     }
 
     /// Has the peer send `payload` back.
@@ -309,16 +337,23 @@ impl Frame {
         }
     }
 
-    /// Does nothing for a time but to take what comes.
+    /// Does nothing for a time but to take what comes; false when `wake` could be read before.
     ///
     /// # Errors
-    /// When the loop can not go on.
-    pub fn rest(&mut self, time: Duration) -> Result<(), ClientError> {
+    /// When the connection has ended.
+    pub fn rest_unless(&mut self, wake: &impl AsFd, time: Duration) -> Result<bool, ClientError> {
         let until = self.line.until(time);
         while !self.line.is_over(until) {
+            if let Some(over) = &self.over {
+                return Err(over.clone());
+            }
+            if self.line.take_input() {
+                return Ok(false);
+            }
+            self.line.watch(wake);
             self.wait(until, &mut None)?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Nobody waits for this exchange any more.

@@ -117,6 +117,11 @@ impl Line {
         self.engine.reactor.driver().local_address(fd).ok()
     }
 
+    /// The present time.
+    pub(super) fn now(&mut self) -> Instant {
+        self.engine.now()
+    }
+
     /// The time at which `patience` will be over.
     pub(super) fn until(&mut self, patience: Duration) -> Option<Instant> {
         // So far ahead that it can not be said is never.

@@ -186,14 +186,6 @@ impl Messages {
     fn wrong(&self, reason: String) -> ClientError {
         ClientError::Message { peer: self.line.peer().to_string(), reason }
     }
-
-    /// The payload of an answer.
-    ///
-    /// # Errors
-    /// What the peer refused, or that it is no answer.
-    pub fn payload_of(&self, line: &str) -> Result<Vec<u8>, ClientError> {
-        self.read_answer(line, 0).unwrap_or_else(|| Ok(Vec::new()))
-    }
 }
 
 /// Why an answer has no payload.
@@ -201,6 +193,12 @@ impl Messages {
 enum Refusal {
     Error { code: String, text: String },
     Wrong(String),
+}
+
+/// The line of a message, without its end.
+#[must_use]
+pub fn message_line(kind: &str, payload: &[u8]) -> String {
+    request(kind, payload, None)
 }
 
 /// The line of a request, without its end.
@@ -243,7 +241,7 @@ mod tests {
             request("echo", b"hello", Some(7)),
             r#"{"id":7,"payload":"aGVsbG8=","type":"echo"}"#
         );
-        assert_eq!(request("a\"b\n", b"", None), r#"{"payload":"","type":"a\"b\n"}"#);
+        assert_eq!(message_line("a\"b\n", b""), r#"{"payload":"","type":"a\"b\n"}"#);
     }
 
     #[test]

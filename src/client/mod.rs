@@ -45,7 +45,7 @@ pub use self::address::{Target, TargetError, interleave};
 pub use self::connect::ConnectOptions;
 pub use self::error::{ClientError, TransferError};
 pub use self::frame::{Exchange, Frame, FrameOptions};
-pub use self::messages::{Messages, MessagesOptions};
+pub use self::messages::{Messages, MessagesOptions, message_line};
 pub use self::retry::{Policy, retry};
 pub use self::tcp::{PumpError, Received, Tcp};
 pub use self::udp::Udp;
