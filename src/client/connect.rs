@@ -50,6 +50,17 @@ pub(super) fn connect(
     let mut engine = Engine::new()?;
     let until = engine.now().checked_add(options.deadline);
     let addresses = target.resolve(options.deadline)?;
+    connect_any(engine, addresses, kind, options, until)
+}
+
+/// Connects to the first of several addresses that answers.
+pub(super) fn connect_any(
+    engine: Engine,
+    addresses: Vec<SocketAddress>,
+    kind: Kind,
+    options: &ConnectOptions,
+    until: Option<Instant>,
+) -> Result<Line, ClientError> {
     let mut race = Race { engine, addresses, kind, options, attempts: Vec::new(), last: None };
     let won = race.run(until);
     let ended = race.end_losers(won.as_ref().ok().copied());
@@ -171,7 +182,7 @@ impl Race<'_> {
     fn lost(&self) -> ClientError {
         match self.last {
             Some(error) => error.into(),
-            None => self.late(),
+            None => ClientError::Request { reason: "there is no address".to_owned() },
         }
     }
 

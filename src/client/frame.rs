@@ -263,7 +263,10 @@ impl Frame {
         }
         let window = self.machine.window();
         let busy = || ClientError::Busy { peer: peer.to_string(), window };
-        let Some(key) = self.book.open(command).filter(|_| self.machine.can_begin()) else {
+        if !self.machine.can_begin() {
+            return Err(busy());
+        }
+        let Some(key) = self.book.open(command) else {
             return Err(busy());
         };
         let idempotent = command.is_idempotent();

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use super::connect::{self, Kind};
-use super::line::{BUFFER_SIZE, Line};
+use super::line::{BUFFER_SIZE, Engine, Line};
 use super::{ClientError, ConnectOptions, Target};
 use crate::ring::SocketAddress;
 
@@ -58,6 +58,20 @@ impl Tcp {
     /// What the most telling attempt met, or that the time is over.
     pub fn connect(target: &Target, options: &ConnectOptions) -> Result<Self, ClientError> {
         connect::connect(target, Kind::Stream, options).map(|line| Self { line })
+    }
+
+    /// Connects to the first of several addresses that answers, tried in this order.
+    ///
+    /// # Errors
+    /// As of [`Tcp::connect`], or that there is no address.
+    pub fn connect_any(
+        addresses: &[SocketAddress],
+        options: &ConnectOptions,
+    ) -> Result<Self, ClientError> {
+        let mut engine = Engine::new()?;
+        let until = engine.now().checked_add(options.deadline);
+        connect::connect_any(engine, addresses.to_vec(), Kind::Stream, options, until)
+            .map(|line| Self { line })
     }
 
     /// The address at the other end.
