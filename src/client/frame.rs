@@ -17,7 +17,7 @@ use crate::ring::SocketAddress;
 
 /// Requests that are open at a time, unless the caller says otherwise.
 const WINDOW: u16 = 256;
-/// The longest answer in DATA frames that is collected, unless the caller says otherwise.
+/// The most bytes that are collected, unless the caller says otherwise.
 const ANSWER_MAX: usize = 64 * 1024 * 1024;
 
 /// How a client of the framed protocol is made.
@@ -29,8 +29,8 @@ pub struct FrameOptions {
     pub highest: Version,
     /// Exchanges that may be open; the server may allow fewer.
     pub window: u16,
-    /// The longest answer in DATA frames that is collected. What is given out as it comes
-    /// ([`Frame::get`]) may be longer.
+    /// The most bytes of answers in DATA frames that are collected and not taken, of all exchanges
+    /// together. What is given out as it comes ([`Frame::get`]) does not count.
     pub answer_max: usize,
 }
 

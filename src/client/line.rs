@@ -158,8 +158,8 @@ impl Line {
         self.stream.is_drained() || self.send_error.is_some()
     }
 
-    /// Sends what is queued; what comes meanwhile is held. After a failure nothing can be sent
-    /// any more: nobody could tell how much of it was.
+    /// Sends what is queued. After a failure nothing can be sent any more: nobody could tell how
+    /// much of it was.
     pub(super) fn drain(
         &mut self,
         until: Option<Instant>,

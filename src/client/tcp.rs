@@ -86,7 +86,9 @@ impl Tcp {
         self.line.local()
     }
 
-    /// Sends all of `bytes`. What comes meanwhile is kept for the next receive.
+    /// Sends all of `bytes`. What comes meanwhile waits for the next receive: a peer that answers
+    /// before it has read all must not be sent more than the sockets hold, or [`Tcp::pump`] is to
+    /// be used.
     ///
     /// # Errors
     /// Of the network, or when the time is over. Nothing can be sent after that, because a part

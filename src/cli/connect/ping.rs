@@ -63,7 +63,6 @@ fn ping(
 fn interrupts() -> Result<SignalFd, nix::errno::Errno> {
     let mut signals = SigSet::empty();
     signals.add(Signal::SIGINT);
-    signals.add(Signal::SIGTERM);
     signals.thread_block()?;
     SignalFd::with_flags(&signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
 }
