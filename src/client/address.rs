@@ -9,7 +9,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use super::ClientError;
-use super::error::CONNECT;
+use super::error::Waiting;
 use crate::ring::SocketAddress;
 
 /// What stands before the path of a unix socket.
@@ -68,7 +68,7 @@ impl Target {
             Ok(Err(error)) => Err(failed(error.to_string())),
             Err(_) => {
                 let peer = self.to_string();
-                Err(ClientError::Deadline { op: CONNECT, peer, after: deadline })
+                Err(ClientError::Deadline { op: Waiting::Connect, peer, after: deadline })
             }
         }
     }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
-use super::error::CONNECT;
+use super::error::Waiting;
 use super::line::{Engine, Line};
 use super::{ClientError, Target};
 use crate::mem::Key;
@@ -166,17 +166,9 @@ impl Race<'_> {
         stream.handle(&mut self.engine.reactor, *key, completion)
     }
 
-    /// Keeps the most telling failure: that a family can not be used here at all says less than
-    /// what a server's machine answered.
     fn failed(&mut self, op: Operation, peer: SocketAddress, source: Errno) {
-        let says_little = |source: Errno| {
-            matches!(source, Errno::EAFNOSUPPORT | Errno::ENETUNREACH | Errno::EADDRNOTAVAIL)
-        };
         let error = NetworkError { op, peer, source };
-        match self.last {
-            Some(last) if says_little(source) && !says_little(last.source) => {}
-            Some(_) | None => self.last = Some(error),
-        }
+        self.last = Some(self.last.map_or(error, |last| more_telling(last, error)));
     }
 
     fn lost(&self) -> ClientError {
@@ -191,7 +183,7 @@ impl Race<'_> {
         let open = self.attempts.iter().find(|attempt| !attempt.over);
         let peer = open.map(|attempt| attempt.peer).or_else(|| self.addresses.first().copied());
         let peer = peer.map_or_else(String::new, |peer| peer.to_string());
-        ClientError::Deadline { op: CONNECT, peer, after: self.options.deadline }
+        ClientError::Deadline { op: Waiting::Connect, peer, after: self.options.deadline }
     }
 
     /// Ends and closes all attempts but the winner.
@@ -223,6 +215,16 @@ impl Race<'_> {
     }
 }
 
+/// The later failure, unless it only says that a family or a network can not be used here at all:
+/// what a server's machine answered says more.
+fn more_telling(last: NetworkError, next: NetworkError) -> NetworkError {
+    let says_little = |error: &NetworkError| {
+        let ours = [Errno::EAFNOSUPPORT, Errno::ENETUNREACH, Errno::EADDRNOTAVAIL];
+        ours.contains(&error.source)
+    };
+    if says_little(&next) && !says_little(&last) { last } else { next }
+}
+
 /// A non-blocking datagram socket of the address' family.
 fn datagram_socket(address: &SocketAddress) -> Result<Fd, Errno> {
     let family = match address.ip() {
@@ -233,4 +235,26 @@ fn datagram_socket(address: &SocketAddress) -> Result<Fd, Errno> {
     let flags = SockFlag::SOCK_NONBLOCK | SockFlag::SOCK_CLOEXEC;
     let socket = socket(family, SockType::Datagram, flags, None)?;
     Ok(Fd(std::os::fd::IntoRawFd::into_raw_fd(socket)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_server_s_machine_said_is_told() {
+        let error = |source| NetworkError {
+            op: Operation::Connect,
+            peer: SocketAddress::unnamed(),
+            source,
+        };
+        for (last, next, told) in [
+            (Errno::ECONNREFUSED, Errno::ENETUNREACH, Errno::ECONNREFUSED),
+            (Errno::ENETUNREACH, Errno::ECONNREFUSED, Errno::ECONNREFUSED),
+            (Errno::ECONNREFUSED, Errno::EHOSTUNREACH, Errno::EHOSTUNREACH),
+            (Errno::EAFNOSUPPORT, Errno::ENETUNREACH, Errno::ENETUNREACH),
+        ] {
+            assert_eq!(more_telling(error(last), error(next)), error(told));
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::book::{Book, Sink};
 use super::connect::{self, Kind};
-use super::error::code_name;
+use super::error::{Waiting, code_name};
 use super::line::Line;
 use super::{ClientError, ConnectOptions, Target};
 use crate::mem::Key;
@@ -104,7 +104,7 @@ impl Frame {
                 return Err(error);
             }
             if this.line.is_over(until) {
-                return Err(this.line.late("HELLO to", patience));
+                return Err(this.line.late(Waiting::Hello, patience));
             }
             this.wait(until, &mut None)?;
         }
@@ -334,7 +334,7 @@ impl Frame {
                 return Err(ClientError::Finished);
             }
             if self.line.is_over(until) {
-                return Err(self.line.late("any answer from", deadline));
+                return Err(self.line.late(Waiting::Any, deadline));
             }
             self.wait(until, &mut None)?;
         }
@@ -365,8 +365,7 @@ impl Frame {
             return ClientError::Finished;
         };
         self.machine.give_up(stream);
-        let op = command.name().unwrap_or("request");
-        ClientError::Deadline { op, peer: format!("to {}", self.line.peer()), after }
+        self.line.late(Waiting::Exchange(command), after)
     }
 
     /// One turn: sends what is queued, and takes what came.

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use super::ClientError;
+use super::error::Waiting;
 use crate::mem::{Buf, Key};
 use crate::net::{NetworkError, Operation, Stream, StreamEvent};
 use crate::ring::uring::{RingOptions, Uring};
@@ -50,8 +51,11 @@ impl Engine {
     /// Waits for completions, or until a time. They are taken one by one with
     /// [`Engine::completion`].
     pub(super) fn turn(&mut self, until: Option<Instant>) -> Result<(), ClientError> {
-        let timer = until.map(|until| self.reactor.arm(until, ()));
-        let turned = self.reactor.turn(false, &mut self.batch);
+        let now = self.now();
+        // A timer is due at the next tick, and not at once.
+        let busy = until.is_some_and(|until| until <= now);
+        let timer = until.filter(|_| !busy).map(|until| self.reactor.arm(until, ()));
+        let turned = self.reactor.turn(busy, &mut self.batch);
         // The last is taken first.
         self.batch.reverse();
         self.due.clear();
@@ -134,7 +138,7 @@ impl Line {
     }
 
     /// The error of something that has not been done in time.
-    pub(super) fn late(&self, op: &'static str, after: Duration) -> ClientError {
+    pub(super) fn late(&self, op: Waiting, after: Duration) -> ClientError {
         ClientError::Deadline { op, peer: self.peer.to_string(), after }
     }
 
@@ -172,7 +176,7 @@ impl Line {
             }
             if self.is_over(until) {
                 self.send_error = Some(Errno::ETIMEDOUT);
-                return Err(self.late("send to", patience));
+                return Err(self.late(Waiting::Send, patience));
             }
             self.turn(until)?;
         }

@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use super::connect::{self, Kind};
+use super::error::Waiting;
 use super::line::Line;
 use super::{ClientError, ConnectOptions, Target};
 use crate::ring::SocketAddress;
@@ -134,7 +135,7 @@ impl Messages {
             }
             self.line.check_receive()?;
             if self.line.is_over(until) {
-                return Err(self.line.late("message from", deadline));
+                return Err(self.line.late(Waiting::Message, deadline));
             }
             self.line.receive();
             self.line.turn(until)?;

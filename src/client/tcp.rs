@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use std::time::Duration;
 
 use super::connect::{self, Kind};
+use super::error::Waiting;
 use super::line::{BUFFER_SIZE, Engine, Line};
 use super::{ClientError, ConnectOptions, Target};
 use crate::ring::SocketAddress;
@@ -123,7 +124,7 @@ impl Tcp {
             }
             self.line.check_receive()?;
             if self.line.is_over(until) {
-                return Err(self.line.late("receive from", deadline));
+                return Err(self.line.late(Waiting::Receive, deadline));
             }
             self.line.receive();
             self.line.turn(until)?;

@@ -5,6 +5,7 @@ use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
 use super::connect::{self, Kind};
+use super::error::Waiting;
 use super::line::Line;
 use super::tcp::{PumpError, read};
 use super::{ClientError, ConnectOptions, Target};
@@ -82,7 +83,7 @@ impl Udp {
                 return Ok(count);
             }
             if self.line.is_over(until) {
-                return Err(self.line.late("receive from", deadline));
+                return Err(self.line.late(Waiting::Receive, deadline));
             }
             self.line.receive();
             self.line.turn(until)?;

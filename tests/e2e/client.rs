@@ -9,7 +9,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use ringway::client::{
     ClientError, ConnectOptions, Frame, FrameOptions, Messages, MessagesOptions, Policy, Received,
-    Target, Tcp, TransferError, Udp, retry,
+    Target, Tcp, TransferError, Udp, Waiting, retry,
 };
 use ringway::net::{NetworkError, Operation};
 use ringway::proto::frame::{
@@ -183,7 +183,7 @@ fn a_send_that_nobody_takes_ends_at_its_deadline_for_good() {
     });
     let mut client = Tcp::connect(&target(address), &ConnectOptions::default()).unwrap();
     let error = client.send(&vec![0; 64 << 20], SOON).unwrap_err();
-    assert!(matches!(error, ClientError::Deadline { op: "send to", .. }), "{error}");
+    assert!(matches!(error, ClientError::Deadline { op: Waiting::Send, .. }), "{error}");
     let error = client.send(b"x", SOON).unwrap_err();
     assert!(error.to_string().starts_with(&format!("send to {address}: ")), "{error}");
     drop(sender);
@@ -216,7 +216,7 @@ fn a_connect_ends_at_its_deadline() {
     let start = ringway::runtime::clock::now();
     let error = Tcp::connect(&target(silent.address()), &options).unwrap_err();
     let peer = silent.address().to_string();
-    assert_eq!(error, ClientError::Deadline { op: "connect", peer, after: SOON * 2 });
+    assert_eq!(error, ClientError::Deadline { op: Waiting::Connect, peer, after: SOON * 2 });
     assert!(start.elapsed() >= SOON * 2 && start.elapsed() < PATIENCE);
     assert!(error.is_not_done());
 }
