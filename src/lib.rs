@@ -13,7 +13,8 @@
 //! | [`session`] | where transport and decisions meet | all above |
 //! | [`config`] | configuration text to typed values | nothing |
 //! | [`server`] | workers, control plane, metrics, admin interface | `session`, `config` |
-//! | [`cli`] | the command line | `server`, `config` |
+//! | [`client`] | blocking clients, each with a small loop of its own | `service`, `proto`, `net` |
+//! | [`cli`] | the command line | `server`, `client`, `proto`, `config` |
 //!
 //! `docs/architecture.md` tells the whole, with the invariants. To run a server from a program:
 //!
@@ -29,6 +30,7 @@
 #![deny(unsafe_code)]
 
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod fs;
 pub mod mem;

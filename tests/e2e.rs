@@ -8,6 +8,10 @@ mod support;
 mod admin;
 #[path = "e2e/cli.rs"]
 mod cli;
+#[path = "e2e/client.rs"]
+mod client;
+#[path = "e2e/connect.rs"]
+mod connect;
 #[path = "e2e/limits.rs"]
 mod limits;
 #[path = "e2e/relay.rs"]

@@ -20,8 +20,9 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("session", &["service", "proto", "net", "fs", "runtime", "ring", "mem"]),
     ("server", &["session", "service", "proto", "net", "runtime", "ring", "mem", "config"]),
     ("load", &["session", "service", "proto", "net", "fs", "runtime", "ring", "mem"]),
+    ("client", &["service", "proto", "net", "runtime", "ring", "mem"]),
     ("config", &[]),
-    ("cli", &["config", "server", "load", "ring", "net"]),
+    ("cli", &["config", "server", "client", "load", "proto", "ring", "net"]),
     ("main.rs", &["cli"]),
 ];
 

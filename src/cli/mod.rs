@@ -1,6 +1,7 @@
 //! The command line: one file a verb.
 
 mod check;
+mod connect;
 mod doctor;
 mod logs;
 mod serve;
@@ -20,7 +21,7 @@ const EXIT_USAGE: u8 = 2;
 #[derive(Debug, Parser)]
 #[command(name = "ringway", version, propagate_version = true)]
 #[command(after_help = "Without a command, `ringway serve` is run.\n\
-    Exit status: 0 success, 1 wrong configuration or failed start, 2 wrong usage.")]
+    Exit status: 0 success, 1 failure, 2 wrong usage.")]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -35,6 +36,8 @@ enum Command {
     Serve(ServeArgs),
     /// Check a configuration file and show all mistakes in it
     Check(CheckArgs),
+    /// Talk to a server: bytes, datagrams, messages, frames
+    Connect(connect::ConnectArgs),
     /// Show what this kernel offers, what is missing, and what is done instead
     Doctor,
     /// Print shell completions
@@ -106,6 +109,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         None => serve::run(&ServeArgs::default()),
         Some(Command::Serve(args)) => serve::run(&args),
         Some(Command::Check(args)) => check::run(&args),
+        Some(Command::Connect(args)) => connect::run(&args),
         Some(Command::Doctor) => doctor::run(),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
@@ -157,7 +161,7 @@ mod tests {
         let mut script = Vec::new();
         clap_complete::generate(Shell::Bash, &mut Cli::command(), "ringway", &mut script);
         let script = String::from_utf8(script).unwrap();
-        for verb in ["serve", "check", "doctor", "completions", "man"] {
+        for verb in ["serve", "check", "connect", "doctor", "completions", "man"] {
             assert!(page.contains(verb) && script.contains(verb), "{verb}");
         }
     }

@@ -17,6 +17,10 @@ pub enum Operation {
     Greet,
     /// Taking a connection from a listener.
     Accept,
+    /// Sending to a peer.
+    Send,
+    /// Receiving from a peer.
+    Receive,
 }
 
 /// A failed operation on a peer, printed as `connect 10.0.0.5:6379: connection refused`.
@@ -30,6 +34,14 @@ pub struct NetworkError {
     pub source: Errno,
 }
 
+impl NetworkError {
+    /// Whether no connection stood yet, so that nothing can have been sent.
+    #[must_use]
+    pub const fn is_before_connection(&self) -> bool {
+        matches!(self.op, Operation::Socket | Operation::Connect)
+    }
+}
+
 impl fmt::Display for Operation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -37,6 +49,8 @@ impl fmt::Display for Operation {
             Self::Connect => "connect",
             Self::Greet => "greet",
             Self::Accept => "accept on",
+            Self::Send => "send to",
+            Self::Receive => "receive from",
         })
     }
 }
@@ -60,12 +74,19 @@ mod tests {
 
     #[test]
     fn it_says_what_failed_on_whom_and_why() {
-        let error = NetworkError {
-            op: Operation::Connect,
-            peer: SocketAddress::inet("10.0.0.5:6379".parse().unwrap()),
-            source: Errno::ECONNREFUSED,
-        };
-        assert_eq!(error.to_string(), "connect 10.0.0.5:6379: connection refused");
-        assert!(std::error::Error::source(&error).is_some());
+        for (op, source, expected) in [
+            (Operation::Connect, Errno::ECONNREFUSED, "connect 10.0.0.5:6379: connection refused"),
+            (Operation::Send, Errno::EPIPE, "send to 10.0.0.5:6379: broken pipe"),
+            (
+                Operation::Receive,
+                Errno::ECONNRESET,
+                "receive from 10.0.0.5:6379: connection reset by peer",
+            ),
+        ] {
+            let peer = SocketAddress::inet("10.0.0.5:6379".parse().unwrap());
+            let error = NetworkError { op, peer, source };
+            assert_eq!(error.to_string(), expected);
+            assert!(std::error::Error::source(&error).is_some());
+        }
     }
 }

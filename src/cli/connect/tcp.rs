@@ -1,0 +1,13 @@
+//! Standard input to the peer, the peer to standard output.
+
+use std::io;
+
+use super::{ConnectArgs, Failure, input};
+use crate::client::{Tcp, retry};
+
+/// Runs until the peer has ended.
+pub(super) fn run(args: &ConnectArgs) -> Result<(), Failure> {
+    let mut input = input()?;
+    let mut client = retry(&args.policy(), || Tcp::connect(&args.url.target, &args.options()))?;
+    Ok(client.pump(&mut input, &mut io::stdout().lock())?)
+}

@@ -1,0 +1,315 @@
+//! What a client can meet: what failed, on what, why.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::address::TargetError;
+use crate::net::NetworkError;
+use crate::proto::frame::{Code, Command, FrameError};
+use crate::ring::DriverError;
+use crate::ring::uring::SetupError;
+
+/// Why a client did not do what it was asked.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The text names no target.
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// The name has no address.
+    #[error("resolve {name}: {reason}")]
+    Resolve {
+        /// The name.
+        name: String,
+        /// What the resolver said.
+        reason: String,
+    },
+    /// The network failed.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// It took too long.
+    #[error("{op} {peer}: not done within {after:?}")]
+    Deadline {
+        /// What was being done.
+        op: Waiting,
+        /// With whom.
+        peer: String,
+        /// The time that it had.
+        after: Duration,
+    },
+    /// The peer does not keep to the framed protocol; the connection is of no more use.
+    #[error("frames from {peer}: {source}")]
+    Frame {
+        /// The peer.
+        peer: String,
+        /// What it did.
+        source: FrameError,
+    },
+    /// What came is no message; the connection is of no more use.
+    #[error("messages from {peer}: {reason}")]
+    Message {
+        /// The peer.
+        peer: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The peer answered with an error. The connection goes on.
+    #[error("{peer} refused: {code}: {text}")]
+    Refused {
+        /// The peer.
+        peer: String,
+        /// The error's name in the specification, or its number.
+        code: String,
+        /// What the peer says of it.
+        text: String,
+    },
+    /// The peer goes away, and has certainly not carried the request out.
+    #[error("{peer} goes away and did not carry it out: {code}: {text}")]
+    NotDone {
+        /// The peer.
+        peer: String,
+        /// Why it goes: the name in the specification, or its number.
+        code: String,
+        /// What the peer says of it.
+        text: String,
+    },
+    /// The peer ended the connection before it answered; it may have carried the request out.
+    #[error("{peer} closed the connection before it answered")]
+    Closed {
+        /// The peer.
+        peer: String,
+    },
+    /// What came is not what the peer sent, or too much. The connection goes on.
+    #[error("{what} from {peer}: {reason}")]
+    Transfer {
+        /// The peer.
+        peer: String,
+        /// What was transferred.
+        what: String,
+        /// What is wrong with it.
+        reason: TransferError,
+    },
+    /// The request can not be sent: too large, or no name.
+    #[error("the request can not be sent: {reason}")]
+    Request {
+        /// Why.
+        reason: String,
+    },
+    /// So many exchanges are open that none may begin: finish one.
+    #[error("{peer} takes no more than {window} exchanges at a time")]
+    Busy {
+        /// The peer.
+        peer: String,
+        /// How many it takes.
+        window: u16,
+    },
+    /// The exchange was finished before.
+    #[error("the exchange was finished before")]
+    Finished,
+    /// It was tried so often as allowed.
+    #[error("gave up after {tries} tries: {last}")]
+    RetriesExhausted {
+        /// How often.
+        tries: u32,
+        /// What the last try met.
+        last: Box<Self>,
+    },
+    /// The loop can not be set up.
+    #[error(transparent)]
+    Ring(#[from] SetupError),
+    /// The loop can not go on.
+    #[error(transparent)]
+    Loop(#[from] DriverError),
+}
+
+/// What was waited for when a deadline passed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Waiting {
+    /// The connection.
+    Connect,
+    /// The agreement on a version.
+    Hello,
+    /// Room for what is to be sent.
+    Send,
+    /// Bytes, or a datagram.
+    Receive,
+    /// The answer to a request of the framed protocol.
+    Exchange(Command),
+    /// Any answer.
+    Any,
+    /// A message.
+    Message,
+}
+
+impl fmt::Display for Waiting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connect => f.write_str("connect"),
+            Self::Hello => f.write_str("HELLO to"),
+            Self::Send => f.write_str("send to"),
+            Self::Receive => f.write_str("receive from"),
+            Self::Exchange(command) => write!(f, "{command} to"),
+            Self::Any => f.write_str("any answer from"),
+            Self::Message => f.write_str("message from"),
+        }
+    }
+}
+
+/// What is wrong with transferred bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TransferError {
+    /// Bytes are missing, or there are too many.
+    #[error("{came} bytes came of {announced}")]
+    Length {
+        /// What the end says.
+        announced: u64,
+        /// What came.
+        came: u64,
+    },
+    /// The bytes are others.
+    #[error("checksum {computed:#010x} instead of {announced:#010x}")]
+    Checksum {
+        /// What the end says.
+        announced: u32,
+        /// What the bytes give.
+        computed: u32,
+    },
+    /// The end can not be read.
+    #[error("an end that is none")]
+    End,
+    /// More than the client takes.
+    #[error("more than {max} bytes")]
+    TooLarge {
+        /// What it takes.
+        max: usize,
+    },
+}
+
+impl ClientError {
+    /// Whether the request was certainly not carried out: any request may be repeated.
+    #[must_use]
+    pub fn is_not_done(&self) -> bool {
+        match self {
+            Self::Resolve { .. } | Self::NotDone { .. } => true,
+            Self::Network(error) => error.is_before_connection(),
+            Self::Deadline { op, .. } => *op == Waiting::Connect,
+            Self::Refused { code, .. } => has_code(code, Code::is_not_done),
+            Self::Target(_)
+            | Self::Frame { .. }
+            | Self::Message { .. }
+            | Self::Closed { .. }
+            | Self::Transfer { .. }
+            | Self::Request { .. }
+            | Self::Busy { .. }
+            | Self::Finished
+            | Self::RetriesExhausted { .. }
+            | Self::Ring(_)
+            | Self::Loop(_) => false,
+        }
+    }
+
+    /// Whether another try may fare better, for a request that may be carried out twice.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        let unknown = |code| matches!(code, Code::UpstreamLost | Code::Deadline);
+        let lost = matches!(
+            self,
+            Self::Network(_) | Self::Deadline { .. } | Self::Closed { .. } | Self::Transfer { .. }
+        ) || matches!(self, Self::Refused { code, .. } if has_code(code, unknown));
+        lost || self.is_not_done()
+    }
+}
+
+/// The name of a code on the wire, or its number.
+pub(super) fn code_name(number: u16) -> String {
+    Code::from_number(number)
+        .map_or_else(|| format!("{number:#06x}"), |code| code.name().to_owned())
+}
+
+/// Whether a code of this name is one of those.
+fn has_code(name: &str, is_one: impl Fn(Code) -> bool) -> bool {
+    Code::ALL.into_iter().any(|code| code.name() == name && is_one(code))
+}
+
+#[cfg(test)]
+mod tests {
+    use nix::errno::Errno;
+
+    use super::*;
+    use crate::net::Operation;
+    use crate::ring::SocketAddress;
+
+    #[test]
+    fn it_says_what_failed_on_what_and_why_and_whether_to_try_again() {
+        let peer = || "10.0.0.5:1".to_owned();
+        let network = |op, source| {
+            let peer = SocketAddress::inet("10.0.0.5:1".parse().unwrap());
+            ClientError::Network(NetworkError { op, peer, source })
+        };
+        let late = |op| ClientError::Deadline { op, peer: peer(), after: Duration::from_secs(5) };
+        let refused = |code: Code| ClientError::Refused {
+            peer: peer(),
+            code: code_name(code.number()),
+            text: "why".to_owned(),
+        };
+        // The text, whether it was certainly not done, whether to try again.
+        let table = [
+            (
+                network(Operation::Connect, Errno::ECONNREFUSED),
+                "connect 10.0.0.5:1: connection refused",
+                true,
+                true,
+            ),
+            (
+                network(Operation::Send, Errno::EPIPE),
+                "send to 10.0.0.5:1: broken pipe",
+                false,
+                true,
+            ),
+            (late(Waiting::Connect), "connect 10.0.0.5:1: not done within 5s", true, true),
+            (
+                late(Waiting::Exchange(Command::PING)),
+                "PING to 10.0.0.5:1: not done within 5s",
+                false,
+                true,
+            ),
+            (refused(Code::NotFound), "10.0.0.5:1 refused: not_found: why", false, false),
+            (refused(Code::Overloaded), "10.0.0.5:1 refused: overloaded: why", true, true),
+            (refused(Code::UpstreamLost), "10.0.0.5:1 refused: upstream_lost: why", false, true),
+            (
+                ClientError::NotDone {
+                    peer: peer(),
+                    code: code_name(0x99),
+                    text: "why".to_owned(),
+                },
+                "10.0.0.5:1 goes away and did not carry it out: 0x0099: why",
+                true,
+                true,
+            ),
+            (
+                ClientError::Closed { peer: peer() },
+                "10.0.0.5:1 closed the connection before it answered",
+                false,
+                true,
+            ),
+            (
+                ClientError::RetriesExhausted {
+                    tries: 3,
+                    last: Box::new(network(Operation::Connect, Errno::ECONNREFUSED)),
+                },
+                "gave up after 3 tries: connect 10.0.0.5:1: connection refused",
+                false,
+                false,
+            ),
+        ];
+        for (error, text, not_done, transient) in table {
+            assert_eq!(error.to_string(), text);
+            assert_eq!(
+                (error.is_not_done(), error.is_transient()),
+                (not_done, transient),
+                "{text}"
+            );
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! One connected socket on a ring of its own: what all clients are made of.
+
+use std::os::fd::{AsFd, AsRawFd};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+
+use super::ClientError;
+use super::error::Waiting;
+use crate::mem::{Buf, Key};
+use crate::net::{NetworkError, Operation, Stream, StreamEvent};
+use crate::ring::uring::{RingOptions, Uring};
+use crate::ring::{Completion, Driver, Fd, Lane, Op, SocketAddress, Syscalls, Token, Verb};
+use crate::runtime::{LoopStats, Reactor};
+
+/// Bytes that one receive brings at most: every datagram fits.
+pub(super) const BUFFER_SIZE: u32 = 64 * 1024;
+/// Bytes that are copied for one send.
+const CHUNK: usize = 256 * 1024;
+/// How long the end of a connection waits for the kernel to give back what it uses.
+const CLOSE_MAX: Duration = Duration::from_secs(1);
+
+/// A small loop: a ring, and one deadline at a time.
+#[derive(Debug)]
+pub(super) struct Engine {
+    pub(super) reactor: Reactor<Uring, ()>,
+    batch: Vec<Completion>,
+    due: Vec<()>,
+}
+
+impl Engine {
+    /// A loop with a ring that is large enough for one connection and its attempts.
+    pub(super) fn new() -> Result<Self, ClientError> {
+        let options = RingOptions {
+            entries: 64,
+            completions: 256,
+            buffers: 16,
+            buffer_size: BUFFER_SIZE,
+            ..RingOptions::default()
+        };
+        let reactor = Reactor::new(Uring::new(&options)?, Arc::new(LoopStats::default()));
+        Ok(Self { reactor, batch: Vec::new(), due: Vec::new() })
+    }
+
+    /// The present time.
+    pub(super) fn now(&mut self) -> Instant {
+        self.reactor.driver().now()
+    }
+
+    /// Waits for completions, or until a time. They are taken one by one with
+    /// [`Engine::completion`].
+    pub(super) fn turn(&mut self, until: Option<Instant>) -> Result<(), ClientError> {
+        let now = self.now();
+        // A timer is due at the next tick, and not at once.
+        let busy = until.is_some_and(|until| until <= now);
+        let timer = until.filter(|_| !busy).map(|until| self.reactor.arm(until, ()));
+        let turned = self.reactor.turn(busy, &mut self.batch);
+        // The last is taken first.
+        self.batch.reverse();
+        self.due.clear();
+        self.reactor.expire(&mut self.due);
+        if let (Some(timer), true) = (timer, self.due.is_empty()) {
+            self.reactor.disarm(timer);
+        }
+        turned.map_err(ClientError::from)
+    }
+
+    /// The next completion of the last turn.
+    pub(super) fn completion(&mut self) -> Option<Completion> {
+        self.batch.pop()
+    }
+}
+
+/// A connected socket and its loop. What comes is held in one buffer, which must be taken before
+/// more is received: who does not take, does not receive, and the peer is slowed down.
+#[derive(Debug)]
+pub(super) struct Line {
+    engine: Engine,
+    stream: Stream,
+    key: Key,
+    peer: SocketAddress,
+    received: Option<Buf>,
+    ended: bool,
+    send_error: Option<Errno>,
+    receive_error: Option<Errno>,
+    input: Input,
+}
+
+/// What is known of a second descriptor, which the line does not read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Input {
+    Unknown,
+    /// A poll is armed.
+    Watched,
+    Ready,
+}
+
+impl Line {
+    pub(super) const fn new(engine: Engine, stream: Stream, key: Key, peer: SocketAddress) -> Self {
+        Self {
+            engine,
+            stream,
+            key,
+            peer,
+            received: None,
+            ended: false,
+            send_error: None,
+            receive_error: None,
+            input: Input::Unknown,
+        }
+    }
+
+    pub(super) const fn peer(&self) -> SocketAddress {
+        self.peer
+    }
+
+    /// The address at our end.
+    pub(super) fn local(&mut self) -> Option<SocketAddress> {
+        let fd = self.stream.fd()?;
+        self.engine.reactor.driver().local_address(fd).ok()
+    }
+
+    /// The present time.
+    pub(super) fn now(&mut self) -> Instant {
+        self.engine.now()
+    }
+
+    /// The time at which `patience` will be over.
+    pub(super) fn until(&mut self, patience: Duration) -> Option<Instant> {
+        // So far ahead that it can not be said is never.
+        self.engine.now().checked_add(patience)
+    }
+
+    /// Whether a time has come.
+    pub(super) fn is_over(&mut self, until: Option<Instant>) -> bool {
+        until.is_some_and(|until| self.engine.now() >= until)
+    }
+
+    /// The error of something that has not been done in time.
+    pub(super) fn late(&self, op: Waiting, after: Duration) -> ClientError {
+        ClientError::Deadline { op, peer: self.peer.to_string(), after }
+    }
+
+    /// Queues bytes, and sends as much of what is queued as the socket takes in the turns to come.
+    pub(super) fn queue(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(CHUNK) {
+            self.stream.queue(Buf::copy_of(chunk));
+        }
+        self.stream.flush(&mut self.engine.reactor, self.key);
+    }
+
+    /// Queues one datagram; before, all must have been sent.
+    pub(super) fn queue_datagram(&mut self, bytes: &[u8]) {
+        debug_assert!(self.stream.is_drained(), "two datagrams would become one");
+        self.stream.queue(Buf::copy_of(bytes));
+        self.stream.flush(&mut self.engine.reactor, self.key);
+    }
+
+    /// Whether all that was queued was sent, or will never be.
+    pub(super) fn is_drained(&self) -> bool {
+        self.stream.is_drained() || self.send_error.is_some()
+    }
+
+    /// Sends what is queued. After a failure nothing can be sent any more: nobody could tell how
+    /// much of it was.
+    pub(super) fn drain(
+        &mut self,
+        until: Option<Instant>,
+        patience: Duration,
+    ) -> Result<(), ClientError> {
+        loop {
+            self.check_send()?;
+            if self.stream.is_drained() {
+                return Ok(());
+            }
+            if self.is_over(until) {
+                self.send_error = Some(Errno::ETIMEDOUT);
+                return Err(self.late(Waiting::Send, patience));
+            }
+            self.turn(until)?;
+        }
+    }
+
+    /// Whether sending has failed.
+    pub(super) fn check_send(&self) -> Result<(), ClientError> {
+        self.failed(Operation::Send, self.send_error)
+    }
+
+    /// Whether receiving has failed.
+    pub(super) fn check_receive(&self) -> Result<(), ClientError> {
+        self.failed(Operation::Receive, self.receive_error)
+    }
+
+    fn failed(&self, op: Operation, error: Option<Errno>) -> Result<(), ClientError> {
+        match error {
+            Some(source) => Err(NetworkError { op, peer: self.peer, source }.into()),
+            None => Ok(()),
+        }
+    }
+
+    /// Forgets a failure to send: that of a datagram says nothing of the next one.
+    pub(super) const fn forgive_send(&mut self) {
+        self.send_error = None;
+    }
+
+    /// Forgets a failure to receive.
+    pub(super) const fn forgive_receive(&mut self) {
+        self.receive_error = None;
+    }
+
+    /// Tells the peer that nothing more will be sent.
+    pub(super) fn shutdown(&mut self) -> Result<(), ClientError> {
+        let Some(fd) = self.stream.fd() else { return Ok(()) };
+        match self.engine.reactor.driver().shutdown_write(fd) {
+            // The peer has gone: what it sent before is still there.
+            Ok(()) | Err(Errno::ENOTCONN) => Ok(()),
+            Err(source) => self.failed(Operation::Send, Some(source)),
+        }
+    }
+
+    /// What was received and not taken.
+    pub(super) const fn take(&mut self) -> Option<Buf> {
+        self.received.take()
+    }
+
+    /// Whether an empty datagram came; says so once.
+    pub(super) const fn take_end(&mut self) -> bool {
+        std::mem::replace(&mut self.ended, false)
+    }
+
+    /// Whether the peer sends no more.
+    pub(super) const fn is_ended(&self) -> bool {
+        self.ended
+    }
+
+    /// Receives in the turns to come, unless something waits to be taken.
+    pub(super) fn receive(&mut self) {
+        let over = self.ended || self.receive_error.is_some();
+        if self.received.is_none() && !over {
+            self.stream.feed();
+            self.stream.receive(&mut self.engine.reactor, self.key, true);
+        }
+    }
+
+    /// Watches for `fd` to be readable, in the turns to come.
+    pub(super) fn watch(&mut self, fd: &impl AsFd) {
+        if self.input == Input::Unknown {
+            self.input = Input::Watched;
+            let fd = Fd(fd.as_fd().as_raw_fd());
+            self.engine.reactor.submit(self.input_token(Verb::PollIn), Op::PollIn { fd });
+        }
+    }
+
+    /// Whether the watched descriptor can be read; says so once.
+    pub(super) fn take_input(&mut self) -> bool {
+        let ready = self.input == Input::Ready;
+        if ready {
+            self.input = Input::Unknown;
+        }
+        ready
+    }
+
+    /// Watches no more, and waits until the kernel does not, either.
+    pub(super) fn unwatch(&mut self) -> Result<(), ClientError> {
+        if self.input == Input::Watched {
+            let target = self.input_token(Verb::PollIn);
+            let cancel = self.input_token(Verb::Cancel);
+            self.engine.reactor.submit(cancel, Op::Cancel { target });
+            while self.input == Input::Watched {
+                self.turn(None)?;
+            }
+        }
+        self.input = Input::Unknown;
+        Ok(())
+    }
+
+    const fn input_token(&self, verb: Verb) -> Token {
+        Token::new(self.key, Lane::Upstream, verb)
+    }
+
+    /// Waits until something happens, or until a time.
+    pub(super) fn turn(&mut self, until: Option<Instant>) -> Result<(), ClientError> {
+        self.engine.turn(until)?;
+        while let Some(completion) = self.engine.completion() {
+            match (completion.token.lane, completion.token.verb) {
+                (Lane::Client, verb) => self.handle(verb, completion),
+                (Lane::Upstream, Verb::PollIn) => self.input = Input::Ready,
+                (Lane::Upstream, _) => {}
+            }
+        }
+        // What a full socket has left over goes out when it takes bytes again.
+        self.stream.flush(&mut self.engine.reactor, self.key);
+        Ok(())
+    }
+
+    fn handle(&mut self, verb: Verb, completion: Completion) {
+        match self.stream.handle(&mut self.engine.reactor, self.key, completion) {
+            StreamEvent::Data(buf) => self.received = Some(buf),
+            StreamEvent::End => self.ended = true,
+            StreamEvent::Broken(errno) if verb == Verb::Send => self.send_error = Some(errno),
+            StreamEvent::Broken(errno) => self.receive_error = Some(errno),
+            StreamEvent::Starved
+            | StreamEvent::Sent(_)
+            | StreamEvent::Writable
+            | StreamEvent::Readable
+            | StreamEvent::Connected
+            | StreamEvent::ConnectFailed(_)
+            | StreamEvent::Quiet => {}
+        }
+    }
+}
+
+impl Drop for Line {
+    /// Ends all operations, then closes the socket: a descriptor with operations in flight would
+    /// stay open until they end.
+    fn drop(&mut self) {
+        let until = self.until(CLOSE_MAX);
+        self.stream.abandon(&mut self.engine.reactor, self.key);
+        while !self.stream.is_quiet() && !self.is_over(until) && self.turn(until).is_ok() {}
+        if let Some(fd) = self.stream.fd() {
+            self.engine.reactor.driver().close(fd);
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! Clients that block, each with a small loop of its own. Nothing of rings has to be known to use
+//! them; each belongs to the thread that made it.
+//!
+//! | file | job |
+//! |---|---|
+//! | `address` | what to connect to: targets, names, the order of addresses |
+//! | `connect` | the race of connects to all addresses of a target |
+//! | `line` | one connected socket on a ring of its own |
+//! | `tcp`, `udp` | bytes, datagrams |
+//! | `frame`, `book` | exchanges of the framed protocol, and those that are open |
+//! | `messages` | exchanges of lines of JSON |
+//! | `retry` | again, with a growing pause |
+//! | `error` | what all of them can meet |
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use ringway::client::{Frame, FrameOptions, Target};
+//!
+//! let patience = Duration::from_secs(5);
+//! let target: Target = "localhost:7100".parse()?;
+//! let mut client = Frame::connect(&target, &FrameOptions::default())?;
+//! assert_eq!(client.echo(b"hello", patience)?, b"hello");
+//!
+//! // Many at once: each has its own deadline, and answers come in any order.
+//! let ping = ringway::proto::frame::Command::PING;
+//! let first = client.begin(ping, b"1")?;
+//! let second = client.begin(ping, b"2")?;
+//! assert_eq!(client.finish(second, patience)?, b"2");
+//! assert_eq!(client.finish(first, patience)?, b"1");
+//! # Ok::<(), ringway::client::ClientError>(())
+//! ```
+
+mod address;
+mod book;
+mod connect;
+mod error;
+mod frame;
+mod line;
+mod messages;
+mod retry;
+mod tcp;
+mod udp;
+
+pub use self::address::{Target, TargetError, interleave};
+pub use self::connect::ConnectOptions;
+pub use self::error::{ClientError, TransferError, Waiting};
+pub use self::frame::{Exchange, Frame, FrameOptions};
+pub use self::messages::{Messages, MessagesOptions, message_line};
+pub use self::retry::{Policy, retry};
+pub use self::tcp::{PumpError, Received, Tcp};
+pub use self::udp::Udp;
