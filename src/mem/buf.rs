@@ -50,6 +50,28 @@ impl Buf {
         if self.is_pooled() { Self::copy_of(&self) } else { self }
     }
 
+    /// A handle on the `len` bytes from `start` on.
+    ///
+    /// # Panics
+    /// When they do not all lie within the view.
+    #[must_use]
+    pub fn slice(&self, start: usize, len: usize) -> Self {
+        let mut part = self.clone();
+        part.advance(start);
+        part.truncate(len);
+        part
+    }
+
+    /// Drops what lies behind the first `len` bytes from the view.
+    ///
+    /// # Panics
+    /// When there are fewer.
+    pub fn truncate(&mut self, len: usize) {
+        let len = u32::try_from(len).expect("a length within the buffer");
+        assert!(len <= self.len, "truncate within the buffer");
+        self.len = len;
+    }
+
     /// Drops the first `count` bytes from the view.
     ///
     /// # Panics
@@ -228,6 +250,20 @@ mod tests {
         assert!(buf.is_empty());
         assert_eq!(&*same, b"cdef");
         assert!(!format!("{same:?}").is_empty());
+    }
+
+    #[test]
+    fn a_slice_is_a_part_and_keeps_the_buffer() {
+        let pool = Pool::new(1, 16).unwrap();
+        let bid = pool.take_free().unwrap();
+        let whole = pool.fill(bid, b"head|body|tail").unwrap();
+        let body = whole.slice(5, 4);
+        drop(whole);
+        assert_eq!(&*body, b"body");
+        assert!(body.slice(4, 0).is_empty());
+        assert_eq!(pool.free(), 0);
+        drop(body);
+        assert_eq!(pool.free(), 1);
     }
 
     #[test]

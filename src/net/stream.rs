@@ -248,7 +248,9 @@ impl Stream {
             | Verb::Close
             | Verb::HandOff
             | Verb::Wake
-            | Verb::Arrival => StreamEvent::Quiet,
+            | Verb::Arrival
+            | Verb::ReceiveFrom
+            | Verb::CancelFrom => StreamEvent::Quiet,
         }
     }
 

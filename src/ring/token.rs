@@ -59,10 +59,14 @@ pub enum Verb {
     Wake = 9,
     /// A connection that another worker handed over.
     Arrival = 10,
+    /// [`Op::ReceiveFrom`](super::Op::ReceiveFrom).
+    ReceiveFrom = 11,
+    /// The cancelling of an [`Op::ReceiveFrom`](super::Op::ReceiveFrom).
+    CancelFrom = 12,
 }
 
 impl Verb {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 13] = [
         Self::Accept,
         Self::Receive,
         Self::Send,
@@ -74,6 +78,8 @@ impl Verb {
         Self::HandOff,
         Self::Wake,
         Self::Arrival,
+        Self::ReceiveFrom,
+        Self::CancelFrom,
     ];
 }
 
@@ -135,7 +141,7 @@ mod tests {
     #[test]
     fn bits_that_are_no_token_unpack_to_none() {
         assert_eq!(Token::unpack(u64::MAX), None);
-        assert_eq!(Token::unpack(11 << 56), None, "no such verb");
+        assert_eq!(Token::unpack(13 << 56), None, "no such verb");
         assert_eq!(Token::unpack(2 << 48), None, "no such lane");
     }
 

@@ -98,6 +98,7 @@ pub(super) fn ring(runtime: &Runtime, connections: u32) -> RingOptions {
         completions: runtime.completion_entries,
         buffers: u16::try_from(runtime.buffers).unwrap_or(1 << 15),
         buffer_size: runtime.buffer_size,
+        datagram_buffers: 0,
         in_flight_max: connections as usize * OPERATIONS_PER_CONNECTION + OPERATIONS_SPARE,
         best_flags: RingFlags::NoSqArray,
     }

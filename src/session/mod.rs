@@ -123,7 +123,7 @@ impl<D: Driver> Sessions<D> {
             Verb::Arrival => self.handle_arrival(completion),
             Verb::HandOff => self.handle_hand_off(completion),
             // Nobody waits for a close, and the mailbox is the worker's.
-            Verb::Close | Verb::Wake => {}
+            Verb::Close | Verb::Wake | Verb::ReceiveFrom | Verb::CancelFrom => {}
             Verb::Receive
             | Verb::Send
             | Verb::Connect

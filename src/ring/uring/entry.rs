@@ -6,6 +6,7 @@ use io_uring::types::{self, CancelBuilder};
 
 use super::buffers::GROUP;
 use crate::mem::{Buf, Outgoing};
+use super::datagrams::Receipts;
 use crate::ring::{Fd, LANES, Op, SocketAddress, Token};
 
 const _: () = assert!(size_of::<Entry>() == 64, "a submission entry is 64 bytes");
@@ -17,12 +18,13 @@ const SEND_FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 /// Memory that the kernel uses for the operations in flight: per slot and lane, one send or one
 /// connect. A place is filled by [`build`] and emptied by the operation's completion, never
 /// before; that is the invariant that all pointers in submission entries rest on.
-#[derive(Default)]
 pub(super) struct Flights {
     places: Vec<Flight>,
     /// Headers of ended vectored sends, to be used again.
     #[expect(clippy::vec_box, reason = "the boxes go to flights, where they must not move")]
     spare: Vec<Box<Vectored>>,
+    /// Receives of datagrams.
+    pub(super) receipts: Receipts,
 }
 
 /// Most ended headers that are kept.
@@ -45,6 +47,15 @@ struct Vectored {
 }
 
 impl Flights {
+    /// None in flight. Whether the kernel delivers many datagrams per receive.
+    pub(super) fn new(datagram_multishot: bool) -> Self {
+        Self {
+            places: Vec::new(),
+            spare: Vec::new(),
+            receipts: Receipts::new(datagram_multishot),
+        }
+    }
+
     fn place(&mut self, token: Token) -> &mut Flight {
         let place = token.key.index as usize * LANES + token.lane.index();
         if place >= self.places.len() {
@@ -118,6 +129,7 @@ pub(super) fn build(flights: &mut Flights, token: Token, op: Op, always_once: bo
                 .flags(Flags::BUFFER_SELECT)
         }
         Op::Receive { socket, .. } => opcode::RecvMulti::new(types::Fd(socket.0), GROUP).build(),
+        Op::ReceiveFrom { socket } => flights.receipts.build(token, socket),
         Op::Send { socket, data } => send(flights, token, socket, data),
         Op::Connect { socket, address } => {
             let Flight::Connect(kept) = flights.fill(token, Flight::Connect(address)) else {
