@@ -36,7 +36,7 @@ pub struct DatagramBindOptions {
     /// `SO_SNDBUF` in bytes; `None`: as much as the kernel grants, up to 4 MiB.
     pub send_buffer: Option<u32>,
     /// Whether the kernel may join datagrams that were received (UDP GRO).
-    pub join: bool,
+    pub offload: bool,
     /// Which socket a datagram goes to.
     pub steering: Steering,
 }
@@ -93,7 +93,7 @@ fn open(
     let size = |asked: Option<u32>| asked.unwrap_or(BUFFER_WANTED) as usize;
     setsockopt(&socket, sockopt::RcvBuf, &size(options.receive_buffer))?;
     setsockopt(&socket, sockopt::SndBuf, &size(options.send_buffer))?;
-    if options.join {
+    if options.offload {
         // A kernel before 5.0 does not know it and delivers datagrams one by one.
         setsockopt(&socket, sockopt::UdpGroSegment, &true).or_else(unknown)?;
     }
@@ -148,7 +148,7 @@ mod tests {
     fn all_sockets_of_an_address_share_its_port_and_no_stranger_does() {
         for any in ["127.0.0.1:0", "[::1]:0", "0.0.0.0:0"] {
             let any = SocketAddress::inet(any.parse().unwrap());
-            let options = DatagramBindOptions { join: true, ..DatagramBindOptions::default() };
+            let options = DatagramBindOptions { offload: true, ..DatagramBindOptions::default() };
             let (sockets, bound) = bind_datagrams(&any, &options, 3).unwrap();
             assert_eq!(sockets.len(), 3);
             assert_ne!(bound.ip().unwrap().port(), 0);

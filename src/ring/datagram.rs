@@ -236,12 +236,8 @@ mod tests {
             put_message(&mut control, &mut used, kind, &2i32.to_ne_bytes());
             let name = SocketAddress::inet(from);
             let got = datagram(name.as_bytes(), &control[..used], libc::MSG_TRUNC, b"abcde");
-            let expected = DatagramHead {
-                from: Some(from),
-                local: Some(local),
-                segment: 2,
-                truncated: true,
-            };
+            let expected =
+                DatagramHead { from: Some(from), local: Some(local), segment: 2, truncated: true };
             assert_eq!((got.head(), got.len()), (expected, 5));
             assert_eq!(&*got.into_data(), b"abcde");
         }

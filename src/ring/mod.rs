@@ -296,7 +296,7 @@ pub trait Syscalls {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DatagramSocketOptions {
     /// Whether the kernel may join datagrams that were received (UDP GRO).
-    pub join: bool,
+    pub offload: bool,
     /// `SO_RCVBUF` in bytes; `None` leaves the kernel's default.
     pub receive_buffer: Option<u32>,
     /// `SO_SNDBUF` in bytes; `None` leaves the kernel's default.

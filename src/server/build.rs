@@ -121,6 +121,7 @@ pub(super) fn sessions(
     let listeners = config.listeners.iter().zip(sockets);
     SessionOptions {
         listeners: listeners.map(|(listener, own)| listener_options(listener, own)).collect(),
+        datagrams: Vec::new(),
         upstreams: upstreams.to_vec(),
         relay: relay(&config.runtime),
         connections_max: connections_max(config),

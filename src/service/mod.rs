@@ -5,6 +5,7 @@
 
 pub mod balance;
 mod close;
+pub mod flows;
 pub mod proxy;
 
 pub use close::CloseReason;

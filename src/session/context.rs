@@ -3,7 +3,9 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use super::{Due, Histograms, ListenerStats, SessionOptions, SessionStats, WorkerCell};
+use super::{
+    DatagramStats, Due, Histograms, ListenerStats, SessionOptions, SessionStats, WorkerCell,
+};
 use crate::mem::Key;
 use crate::net::PipePool;
 use crate::ring::{Driver, Fd, Lane};
@@ -69,6 +71,10 @@ impl<D: Driver> Context<D> {
         &self.stats().listeners[listener]
     }
 
+    pub(super) fn datagram_stats(&self, listener: usize) -> &DatagramStats {
+        &self.stats().datagrams[listener]
+    }
+
     pub(super) fn now(&self) -> Instant {
         self.reactor.now()
     }
@@ -103,6 +109,7 @@ pub(super) struct Notices {
     pub(super) refused: Notice,
     pub(super) connect: Notice,
     pub(super) accept: Notice,
+    pub(super) datagrams: Notice,
 }
 
 /// One kind of warning: at most one a second, with the number of those left out.

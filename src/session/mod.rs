@@ -9,8 +9,9 @@
 //! | `echo`, `relay` | the two kinds of connections |
 //! | `common` | what every connection has: its number, its timer, its end |
 //! | `context` | what connections share: reactor, pipes, upstreams, lists of work |
+//! | `udp` | datagrams: listening sockets, echo, the flows of the proxy |
 //! | `fleet` | what workers see of each other |
-//! | `stats` | counters |
+//! | `stats`, `stats_udp` | counters |
 //! | `options` | how all of this is set up |
 
 mod accept;
@@ -21,22 +22,28 @@ mod fleet;
 mod options;
 mod relay;
 mod stats;
+mod stats_udp;
+mod udp;
 
 use std::time::Instant;
 
 pub use self::fleet::{Fleet, WorkerCell};
 pub use self::options::{
-    ListenerOptions, RelayOptions, ServiceOptions, SessionOptions, UpstreamOptions,
+    DatagramOptions, DatagramService, ListenerOptions, RelayOptions, ServiceOptions,
+    SessionOptions, UpstreamOptions,
 };
 pub use self::stats::{
     Distribution, ErrorKind, Histograms, ListenerStats, RelayStats, SessionStats, UpstreamStats,
 };
+
+pub use self::stats_udp::{DatagramStats, DropReason};
 
 use self::accept::Entrance;
 use self::common::Common;
 use self::context::Context;
 use self::echo::Echo;
 use self::relay::Relay;
+use self::udp::Datagrams;
 use crate::mem::{Key, Slab};
 use crate::ring::{Completion, Driver, DriverError, Fd, Lane, Token, Verb};
 use crate::runtime::Reactor;
@@ -49,6 +56,10 @@ pub enum Due {
     Session(Key),
     /// An acceptor that failed may try again.
     Acceptor(u32),
+    /// The oldest flow of a UDP listener may be idle.
+    Flows(u32),
+    /// A UDP socket that failed may try again.
+    Door(u32),
     /// The shutdown's time is over.
     Shutdown,
 }
@@ -66,6 +77,7 @@ enum Session {
 pub struct Sessions<D: Driver> {
     slab: Slab<Session>,
     entrances: Vec<Entrance>,
+    datagrams: Datagrams,
     context: Context<D>,
     draining: bool,
     /// The shutdown's time is over: what still comes is cut at once.
@@ -84,10 +96,13 @@ impl<D: Driver> Sessions<D> {
         let numbered = (0u32..).zip(sockets);
         let entrances =
             numbered.map(|(number, (listener, fd))| Entrance::new(number, listener, fd)).collect();
+        let slab = Slab::with_limit(options.connections_max);
+        let context = Context::new(reactor, options);
         Self {
-            slab: Slab::with_limit(options.connections_max),
+            slab,
             entrances,
-            context: Context::new(reactor, options),
+            datagrams: Datagrams::new(&context),
+            context,
             draining: false,
             cutting: false,
             cut: 0,
@@ -111,6 +126,7 @@ impl<D: Driver> Sessions<D> {
     /// Only when the driver is beyond use.
     pub fn wait(&mut self, batch: &mut Vec<Completion>) -> Result<(), DriverError> {
         let can_feed = !self.context.starved.is_empty() && self.context.reactor.free_buffers() > 0;
+        let can_feed = can_feed || self.datagrams.can_feed(&self.context);
         let busy = can_feed || !self.context.dirty.is_empty();
         self.context.reactor.turn(busy, batch)
     }
@@ -123,7 +139,11 @@ impl<D: Driver> Sessions<D> {
             Verb::Arrival => self.handle_arrival(completion),
             Verb::HandOff => self.handle_hand_off(completion),
             // Nobody waits for a close, and the mailbox is the worker's.
-            Verb::Close | Verb::Wake | Verb::ReceiveFrom | Verb::CancelFrom => {}
+            Verb::Close | Verb::Wake => {}
+            Verb::ReceiveFrom | Verb::CancelFrom => {
+                self.datagrams.handle(&mut self.context, completion);
+                self.leave_fleet_if_drained();
+            }
             Verb::Receive
             | Verb::Send
             | Verb::Connect
@@ -154,6 +174,8 @@ impl<D: Driver> Sessions<D> {
                 self.remove_if_finished(key);
             }
             Due::Acceptor(index) => self.retry_accept(index),
+            Due::Flows(listener) => self.datagrams.expire(&mut self.context, listener),
+            Due::Door(number) => self.datagrams.retry(&mut self.context, number),
             Due::Shutdown => self.cut_all(),
         }
     }
@@ -172,6 +194,7 @@ impl<D: Driver> Sessions<D> {
             self.remove_if_finished(key);
         }
         self.context.flushing = dirty;
+        self.datagrams.flush(&mut self.context);
     }
 
     /// How many connections there are.
@@ -180,10 +203,10 @@ impl<D: Driver> Sessions<D> {
         self.slab.len()
     }
 
-    /// Whether there is no connection.
+    /// Whether there is no connection and no flow.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.slab.is_empty()
+        self.slab.is_empty() && self.datagrams.is_empty()
     }
 
     /// How many connections the shutdown's deadline has cut.
@@ -201,6 +224,7 @@ impl<D: Driver> Sessions<D> {
     /// Ends all connections that are left.
     pub fn cut_all(&mut self) {
         self.cutting = true;
+        self.datagrams.end_all(&mut self.context);
         let keys: Vec<Key> = self.slab.keys().collect();
         for key in keys {
             match self.slab.get_mut(key) {

@@ -5,6 +5,8 @@ mod transfer;
 
 use std::time::Instant;
 
+pub(super) use self::connect::failure_of;
+
 use super::CLIENT;
 use super::common::Common;
 use super::context::Context;

@@ -21,10 +21,10 @@ pub use self::datagrams::SentDatagram;
 pub use self::random::Random;
 pub use self::world::{Behaviour, PeerId};
 use self::world::{Object, World};
+use super::datagram::BUFFER_LEN;
 use super::{
     Completion, Driver, DriverCounters, DriverError, Fd, Op, Outcome, SocketAddress, Token, Verb,
 };
-use super::datagram::BUFFER_LEN;
 use crate::mem::Pool;
 
 /// How often the simulated kernel does what kernels rarely do: chances of each, in a thousand.

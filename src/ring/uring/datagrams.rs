@@ -31,11 +31,10 @@ pub(super) fn open(server: &SocketAddress, options: &DatagramSocketOptions) -> R
     let kind = libc::SOCK_DGRAM | libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
     // SAFETY: socket(2) takes no memory.
     let fd = Errno::result(unsafe { libc::socket(server.family(), kind, 0) })?;
-    if options.join {
+    if options.offload {
         set(Fd(fd), libc::SOL_UDP, libc::UDP_GRO, &1i32);
     }
-    let sizes =
-        [(libc::SO_RCVBUF, options.receive_buffer), (libc::SO_SNDBUF, options.send_buffer)];
+    let sizes = [(libc::SO_RCVBUF, options.receive_buffer), (libc::SO_SNDBUF, options.send_buffer)];
     for (name, bytes) in sizes {
         if let Some(bytes) = bytes {
             let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);

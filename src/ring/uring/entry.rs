@@ -5,8 +5,8 @@ use io_uring::squeue::{Entry, Flags};
 use io_uring::types::{self, CancelBuilder};
 
 use super::buffers::GROUP;
-use crate::mem::{Buf, Outgoing};
 use super::datagrams::Receipts;
+use crate::mem::{Buf, Outgoing};
 use crate::ring::{Fd, LANES, Op, SocketAddress, Token};
 
 const _: () = assert!(size_of::<Entry>() == 64, "a submission entry is 64 bytes");
@@ -49,11 +49,7 @@ struct Vectored {
 impl Flights {
     /// None in flight. Whether the kernel delivers many datagrams per receive.
     pub(super) fn new(datagram_multishot: bool) -> Self {
-        Self {
-            places: Vec::new(),
-            spare: Vec::new(),
-            receipts: Receipts::new(datagram_multishot),
-        }
+        Self { places: Vec::new(), spare: Vec::new(), receipts: Receipts::new(datagram_multishot) }
     }
 
     fn place(&mut self, token: Token) -> &mut Flight {

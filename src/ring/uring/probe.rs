@@ -135,13 +135,11 @@ pub(super) fn required(options: &RingOptions) -> Result<Capabilities, SetupError
     });
     match found {
         // Memory may be short for a moment only: the kernel frees rings some time after a close.
-        Err(error) if error.source == Errno::ENOMEM => {
-            build(options).map(|_| Capabilities {
-                receive_multishot: false,
-                datagram_multishot: false,
-                hand_off: false,
-            })
-        }
+        Err(error) if error.source == Errno::ENOMEM => build(options).map(|_| Capabilities {
+            receive_multishot: false,
+            datagram_multishot: false,
+            hand_off: false,
+        }),
         found => found.clone(),
     }
 }
@@ -169,7 +167,8 @@ impl Trial {
     fn with_buffers(&mut self) -> Result<&mut Self, Errno> {
         const _: () = assert!(size_of::<BufRingEntry>() == 16, "an entry of the buffer ring");
         let pool = Pool::new(BUFFERS, BUFFER_SIZE).map_err(|_| Errno::ENOMEM)?;
-        let ring = BufferRing::register(&self.ring, &pool, GROUP, 0).map_err(|error| error.source)?;
+        let ring =
+            BufferRing::register(&self.ring, &pool, GROUP, 0).map_err(|error| error.source)?;
         self.buffers = Some(ring);
         self.pool = Some(pool);
         Ok(self)

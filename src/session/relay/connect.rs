@@ -160,7 +160,7 @@ impl Relay {
 }
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "the kernel has too many error numbers")]
-fn failure_of(errno: Errno) -> ConnectFailure {
+pub(in crate::session) fn failure_of(errno: Errno) -> ConnectFailure {
     match errno {
         // A unix socket that is not there refuses as one that nobody listens on does; one with a
         // full queue says EAGAIN.
