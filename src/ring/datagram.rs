@@ -147,9 +147,11 @@ fn message(level: i32, kind: i32, data: &[u8]) -> Option<Message> {
     };
     match (level, kind) {
         (libc::IPPROTO_IP, libc::IP_PKTINFO) => {
-            // ipi_spec_dst: also right where the datagram was broadcast.
-            let octets: [u8; 4] = data.get(4..8)?.try_into().ok()?;
-            local(Ipv4Addr::from(octets).into())
+            // ipi_spec_dst is right also where the datagram was broadcast; an ICMP error has only
+            // ipi_addr.
+            let octets = |at: usize| data.get(at..at + 4)?.try_into().ok();
+            let own: [u8; 4] = octets(4).filter(|own| *own != [0; 4]).or_else(|| octets(8))?;
+            local(Ipv4Addr::from(own).into())
         }
         (libc::IPPROTO_IPV6, libc::IPV6_PKTINFO) => {
             let octets: [u8; 16] = data.get(..16)?.try_into().ok()?;

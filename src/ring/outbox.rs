@@ -81,6 +81,8 @@ pub struct SendReport {
     pub refused: u64,
     /// The first error, which may be about an earlier datagram, and another's.
     pub error: Option<Errno>,
+    /// A call ended early: an error that was left on the socket is gone, but for its error queue.
+    pub interrupted: bool,
     /// Joining failed: from now on only up to so many bytes per datagram, 0 for never.
     pub segment_max: Option<u16>,
 }
@@ -317,7 +319,7 @@ mod tests {
     #[test]
     fn groups_have_limits() {
         let mut outbox = Outbox::new();
-        outbox.push(None, None, Buf::copy_of(&vec![1; 129]), 1, ANY);
+        outbox.push(None, None, Buf::copy_of(&[1; 129]), 1, ANY);
         let counts: Vec<usize> = outbox.groups(0).map(|group| group.datagrams).collect();
         assert_eq!(counts, [64, 64, 1]);
         outbox.clear();

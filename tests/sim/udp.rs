@@ -81,7 +81,8 @@ fn server(number: u8) -> SocketAddr {
 }
 
 fn client(number: usize) -> SocketAddr {
-    SocketAddr::from(([172, 16, 0, (number % 3) as u8], 1_000 + number as u16))
+    let number = u16::try_from(number).unwrap();
+    SocketAddr::from(([172, 16, 0, u8::try_from(number % 3).unwrap()], 1_000 + number))
 }
 
 impl Scenario {
@@ -173,7 +174,7 @@ impl Scenario {
 
     /// One datagram, or several joined ones: each content is unique, unless it is empty.
     fn send_request(&mut self, from: SocketAddr) {
-        let last = if self.plan.wildcard { 1 + self.random.below(2) as u8 } else { 1 };
+        let last = if self.plan.wildcard { u8::from(self.random.chance(500)) + 1 } else { 1 };
         let to = SocketAddr::from(([10, 0, 0, last], PORT));
         let len = [9, 9, 100, 1_200, 9_000][self.random.below(5)];
         let count = if self.random.chance(300) { 1 + self.random.below(5) } else { 1 };
@@ -186,7 +187,7 @@ impl Scenario {
             joined.extend_from_slice(&bytes);
             parts.push(bytes);
         }
-        let segment = if count == 1 { u16::MAX } else { len as u16 };
+        let segment = if count == 1 { u16::MAX } else { u16::try_from(len).unwrap() };
         let delivered = self.sim().send_joined(from, to, &joined, segment);
         for bytes in parts {
             self.requests.insert(bytes, Known { from, to, delivered, seen: 0 });
@@ -198,7 +199,7 @@ impl Scenario {
         let mut bytes = vec![kind];
         bytes.extend_from_slice(&self.number.to_be_bytes());
         while bytes.len() < len {
-            bytes.push((bytes.len() as u64 ^ self.number) as u8);
+            bytes.push(u8::try_from((bytes.len() as u64 ^ self.number) & 0xff).unwrap());
         }
         bytes
     }

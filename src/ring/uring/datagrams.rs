@@ -2,13 +2,15 @@
 
 mod postage;
 mod receive;
+#[cfg(test)]
+mod tests;
 
 use std::mem::MaybeUninit;
 
 use nix::errno::Errno;
 
 pub(super) use self::postage::Postage;
-pub(super) use self::receive::{DatagramRing, Receipts, shape};
+pub(super) use self::receive::{DatagramRing, Receipt, Receipts, shape};
 use super::direct::set;
 use crate::ring::datagram::{CONTROL_MAX, Message, Messages, NAME_MAX};
 use crate::ring::{DatagramSocketOptions, Fd, SocketAddress, SocketError};

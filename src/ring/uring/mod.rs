@@ -66,7 +66,10 @@ impl Uring {
     /// # Errors
     /// Which call was refused, how, and what to do about it.
     pub fn new(options: &RingOptions) -> Result<Self, SetupError> {
-        let capabilities = probe::required(options)?;
+        Self::with(options, probe::required(options)?)
+    }
+
+    fn with(options: &RingOptions, capabilities: Capabilities) -> Result<Self, SetupError> {
         let (ring, size, flags) = setup::build(options)?;
         let pool = Pool::new(options.buffers, options.buffer_size)
             .map_err(|error| SetupError::of("mmap of receive buffers", &error))?;
@@ -224,8 +227,11 @@ impl Ledger {
     fn datagram(&mut self, token: Token, cqe: &cqueue::Entry) -> Option<Outcome> {
         let len = u32::try_from(cqe.result()).unwrap_or(0);
         let receipt = self.flights.receipts.take(token);
-        let filled = cqueue::buffer_select(cqe.flags())
-            .and_then(|bid| self.datagrams.as_mut()?.claim(bid, len, receipt.as_deref()));
+        let filled = match cqueue::buffer_select(cqe.flags()) {
+            Some(bid) => self.datagrams.as_mut()?.claim(bid, len, receipt.as_deref()),
+            // A single receive of an empty datagram keeps no buffer.
+            None => receipt.as_deref().and_then(datagrams::Receipt::empty_datagram),
+        };
         if let Some(receipt) = receipt {
             self.flights.receipts.give(receipt);
         }

@@ -125,7 +125,7 @@ impl Datagrams {
         stats.count_report(&report);
         stats.sent.add(report.datagrams);
         stats.sent_bytes.add(report.bytes);
-        if report.error.is_some() {
+        if report.error.is_some() || report.interrupted {
             self.read_errors(context, number);
         }
     }

@@ -73,6 +73,7 @@ impl Postage {
                         self.letters[sent..sent + count].iter().for_each(|l| l.count(&mut report));
                         sent += count;
                         failures = 0;
+                        report.interrupted |= sent < self.letters.len();
                     }
                     Step::Failed(Errno::EINTR) => {}
                     Step::Failed(Errno::EAGAIN) => {

@@ -8,7 +8,7 @@ use io_uring::{IoUring, opcode, types};
 use super::super::SetupError;
 use super::super::buffers::{BufferRing, DATAGRAM_GROUP};
 use super::{Control, Name};
-use crate::mem::Pool;
+use crate::mem::{Buf, Pool};
 use crate::ring::datagram::{BUFFER_LEN, CONTROL_MAX, HEAD_LEN, NAME_MAX, PAYLOAD_MAX};
 use crate::ring::{Datagram, Fd, Token};
 
@@ -149,6 +149,11 @@ impl Receipt {
         self.header.msg_control = self.control.0.as_mut_ptr().cast();
         self.header.msg_iov = &raw mut self.slice;
         self.header.msg_iovlen = 1;
+    }
+
+    /// A datagram without payload.
+    pub(in super::super) fn empty_datagram(&self) -> Option<Datagram> {
+        Datagram::new(Buf::copy_of(&self.head()))
     }
 
     /// What the kernel would have written before the payload.
