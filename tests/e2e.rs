@@ -14,3 +14,5 @@ mod limits;
 mod relay;
 #[path = "e2e/shutdown.rs"]
 mod shutdown;
+#[path = "e2e/udp.rs"]
+mod udp;

@@ -1,5 +1,7 @@
 //! Merges the workers' counters and renders them as Prometheus text.
 
+mod udp;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -83,6 +85,7 @@ impl Exporter {
         let mut families = vec![self.build_info()];
         families.extend(self.listener_families());
         families.extend(self.upstream_families());
+        families.extend(self.datagram_families());
         families.extend(self.relay_families());
         families.extend(self.worker_families());
         if let Some(histograms) = histograms {
