@@ -284,8 +284,8 @@ pub trait Syscalls {
     ) -> Result<Fd, Errno>;
 
     /// Sends all of `outbox` without waiting, straight from its buffers. Datagrams that it has
-    /// joined, of at most `segment_max` bytes each, go to the kernel as one (UDP GSO), others one by
-    /// one. What can not be sent now is dropped and counted.
+    /// joined, of at most `segment_max` bytes each, go to the kernel as one (UDP GSO), others one
+    /// by one. What can not be sent now is dropped and counted.
     fn send_datagrams(&mut self, socket: Fd, outbox: &Outbox, segment_max: u16) -> SendReport;
 
     /// Takes the oldest ICMP error off a datagram socket that was bound with error reports.
@@ -326,3 +326,6 @@ pub struct StreamOptions {
     /// `SO_SNDBUF` in bytes; `None` leaves it to the kernel's tuning.
     pub send_buffer: Option<u32>,
 }
+
+/// A completion is copied twice on its way; the rare outcomes must not make all of them larger.
+const _: () = assert!(size_of::<Completion>() <= 64);

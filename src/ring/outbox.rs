@@ -106,6 +106,17 @@ impl Outbox {
         self.datagrams
     }
 
+    /// What is to be sent if it is one datagram of a connected socket.
+    #[must_use]
+    pub fn only(&self) -> Option<&Buf> {
+        match self.groups.as_slice() {
+            [Group { to: None, from: None, datagrams: 1, first, .. }] => {
+                self.slices.get(*first as usize).map(|slice| &slice.data)
+            }
+            _ => None,
+        }
+    }
+
     /// Drops all, and with it the buffers.
     pub fn clear(&mut self) {
         self.groups.clear();

@@ -142,7 +142,9 @@ impl<D: Driver> Sessions<D> {
             Verb::Close | Verb::Wake => {}
             Verb::ReceiveFrom | Verb::CancelFrom => {
                 self.datagrams.handle(&mut self.context, completion);
-                self.leave_fleet_if_drained();
+                if self.draining {
+                    self.leave_fleet_if_drained();
+                }
             }
             Verb::Receive
             | Verb::Send

@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use super::{Control, Name};
 use crate::ring::datagram::{CONTROL_MAX, NAME_MAX, put_local, put_message};
 use crate::ring::outbox::Outbound;
-use crate::ring::{Fd, Outbox, SEGMENTS_SENT_MAX, SendReport, SocketAddress};
+use crate::ring::{Fd, Outbox, SEGMENTS_SENT_MAX, SendReport};
 
 /// Most messages of one call: `UIO_MAXIOV`.
 const MESSAGES_MAX: usize = 1024;
@@ -21,6 +21,8 @@ pub(in super::super) struct Postage {
     headers: Vec<libc::mmsghdr>,
     letters: Vec<Letter>,
     slices: Vec<libc::iovec>,
+    /// Control messages, of those letters that have any.
+    controls: Vec<Control>,
 }
 
 /// What a message's header points to beside the payload, and what it stands for.
@@ -28,8 +30,9 @@ pub(in super::super) struct Postage {
 struct Letter {
     name: Name,
     name_len: u8,
-    control: Control,
     control_len: u8,
+    /// The place of its control messages.
+    control: u32,
     /// First and number of its slices.
     slices: (u32, u32),
     /// The number of its group in the outbox.
@@ -56,6 +59,9 @@ impl Postage {
         outbox: &Outbox,
         segment_max: u16,
     ) -> SendReport {
+        if let Some(data) = outbox.only() {
+            return send_one(socket, data);
+        }
         let mut report = SendReport::default();
         let mut limit = segment_max;
         let mut group = 0;
@@ -87,7 +93,8 @@ impl Postage {
                     Step::Failed(errno) => {
                         let letter = &self.letters[sent];
                         if let (Some(segment), true) = (letter.segment, is_refusal(errno)) {
-                            if let Some(less) = narrowed(errno, segment) {
+                            let connected = letter.name_len == 0;
+                            if let Some(less) = narrowed(errno, segment, connected) {
                                 limit = less.min(limit);
                                 report.segment_max = Some(limit);
                             }
@@ -117,6 +124,7 @@ impl Postage {
     fn write(&mut self, outbox: &Outbox, first: usize, limit: u16, single: Option<u32>) -> bool {
         self.letters.clear();
         self.slices.clear();
+        self.controls.clear();
         for (group, outbound) in (first..).zip(outbox.groups(first)) {
             let group = u32::try_from(group).unwrap_or(u32::MAX);
             let joined = outbound.datagrams == 1
@@ -131,9 +139,12 @@ impl Postage {
                 let from = self.slices.len();
                 let slices = outbound.slices().map(|data| slice(data));
                 self.slices.extend(slices);
-                self.letters.push(Letter::new(&outbound, group, from, self.slices.len()));
+                let end = self.slices.len();
+                self.letters.push(Letter::new(&outbound, group, (from, end), &mut self.controls));
             } else {
-                let whole = Letter::new(&outbound, group, 0, 0).single();
+                let mut one = outbound;
+                one.datagrams = 1;
+                let whole = Letter::new(&one, group, (0, 0), &mut self.controls);
                 for bytes in outbound.singles() {
                     let at = u32::try_from(self.slices.len()).unwrap_or(u32::MAX);
                     self.slices.push(slice(bytes));
@@ -148,7 +159,7 @@ impl Postage {
 
     /// Makes the headers, now that what they point to stays where it is.
     fn address(&mut self) {
-        let Self { headers, letters, slices } = self;
+        let Self { headers, letters, slices, controls } = self;
         headers.clear();
         for letter in letters {
             // SAFETY: a mmsghdr is plain data, for which all zeroes is a valid value.
@@ -159,7 +170,8 @@ impl Postage {
                 message.msg_namelen = libc::socklen_t::from(letter.name_len);
             }
             if letter.control_len > 0 {
-                message.msg_control = letter.control.0.as_mut_ptr().cast();
+                let control = &mut controls[letter.control as usize];
+                message.msg_control = control.0.as_mut_ptr().cast();
                 message.msg_controllen = usize::from(letter.control_len);
             }
             let (first, count) = letter.slices;
@@ -195,54 +207,28 @@ impl Postage {
 }
 
 impl Letter {
-    fn new(outbound: &Outbound<'_>, group: u32, first: usize, end: usize) -> Self {
+    fn new(
+        outbound: &Outbound<'_>,
+        group: u32,
+        (first, end): (usize, usize),
+        controls: &mut Vec<Control>,
+    ) -> Self {
         let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
-        let several = outbound.datagrams > 1;
-        let mut letter = Self {
-            name: Name([0; NAME_MAX]),
-            name_len: 0,
-            control: Control([0; CONTROL_MAX]),
-            control_len: 0,
+        let segment = (outbound.datagrams > 1).then_some(outbound.segment);
+        let (name, name_len) = outbound.to.map_or((Name([0; NAME_MAX]), 0), name_of);
+        let control = count(controls.len());
+        let control_len = put_control(controls, outbound.from, segment);
+        Self {
+            name,
+            name_len,
+            control_len,
+            control,
             slices: (count(first), count(end - first)),
             group,
             datagrams: count(outbound.datagrams),
             bytes: count(outbound.bytes),
-            segment: several.then_some(outbound.segment),
-        };
-        letter.put_name(outbound.to);
-        letter.put_control(outbound.from, letter.segment);
-        letter
-    }
-
-    /// The same for a datagram by itself.
-    fn single(mut self) -> Self {
-        if let Some(segment) = self.segment.take() {
-            // The segment's message is the last one.
-            let len = size_of::<usize>() + 8 + size_of_val(&segment);
-            let len = u8::try_from(len.next_multiple_of(size_of::<usize>())).unwrap_or(0);
-            self.control_len -= len;
+            segment,
         }
-        Self { datagrams: 1, ..self }
-    }
-
-    fn put_name(&mut self, to: Option<SocketAddr>) {
-        let Some(to) = to else { return };
-        let address = SocketAddress::inet(to);
-        let bytes = address.as_bytes();
-        self.name.0[..bytes.len()].copy_from_slice(bytes);
-        self.name_len = u8::try_from(bytes.len()).unwrap_or(0);
-    }
-
-    fn put_control(&mut self, from: Option<IpAddr>, segment: Option<u16>) {
-        let mut used = 0;
-        if let Some(from) = from {
-            put_local(&mut self.control.0, &mut used, from);
-        }
-        if let Some(segment) = segment {
-            let kind = (libc::SOL_UDP, libc::UDP_SEGMENT);
-            put_message(&mut self.control.0, &mut used, kind, &segment.to_ne_bytes());
-        }
-        self.control_len = u8::try_from(used).unwrap_or(0);
     }
 
     fn datagrams(&self) -> u64 {
@@ -264,20 +250,87 @@ impl Letter {
     }
 }
 
+/// The one datagram of a connected socket: a call without a header to read.
+fn send_one(socket: Fd, data: &[u8]) -> SendReport {
+    let mut report = SendReport::default();
+    // The error may be that of an earlier datagram: once more.
+    for _ in 0..2 {
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        // SAFETY: send(2) reads the bytes of data.
+        let sent = unsafe { libc::send(socket.0, data.as_ptr().cast(), data.len(), flags) };
+        let errno = match sent {
+            0.. => {
+                report.datagrams = 1;
+                report.bytes = data.len() as u64;
+                return report;
+            }
+            _ => Errno::last(),
+        };
+        if errno == Errno::EAGAIN || errno == Errno::ENOBUFS {
+            report.full = 1;
+            return report;
+        }
+        report.error.get_or_insert(errno);
+    }
+    report.refused = 1;
+    report
+}
+
+/// The `sockaddr` of a receiver, and its length.
+fn name_of(to: SocketAddr) -> (Name, u8) {
+    let mut name = Name([0; NAME_MAX]);
+    let bytes = &mut name.0;
+    let (family, len) = match to {
+        SocketAddr::V4(_) => (libc::AF_INET, size_of::<libc::sockaddr_in>()),
+        SocketAddr::V6(_) => (libc::AF_INET6, size_of::<libc::sockaddr_in6>()),
+    };
+    bytes[..2].copy_from_slice(&u16::try_from(family).unwrap_or(0).to_ne_bytes());
+    bytes[2..4].copy_from_slice(&to.port().to_be_bytes());
+    match to {
+        SocketAddr::V4(v4) => bytes[4..8].copy_from_slice(&v4.ip().octets()),
+        SocketAddr::V6(v6) => {
+            bytes[4..8].copy_from_slice(&v6.flowinfo().to_be_bytes());
+            bytes[8..24].copy_from_slice(&v6.ip().octets());
+            bytes[24..28].copy_from_slice(&v6.scope_id().to_ne_bytes());
+        }
+    }
+    (name, u8::try_from(len).unwrap_or(0))
+}
+
+/// Adds the control messages for a local address and a segment size; their length, 0 for none.
+fn put_control(controls: &mut Vec<Control>, from: Option<IpAddr>, segment: Option<u16>) -> u8 {
+    if from.is_none() && segment.is_none() {
+        return 0;
+    }
+    let mut control = Control([0; CONTROL_MAX]);
+    let mut used = 0;
+    if let Some(from) = from {
+        put_local(&mut control.0, &mut used, from);
+    }
+    if let Some(segment) = segment {
+        let kind = (libc::SOL_UDP, libc::UDP_SEGMENT);
+        put_message(&mut control.0, &mut used, kind, &segment.to_ne_bytes());
+    }
+    controls.push(control);
+    u8::try_from(used).unwrap_or(0)
+}
+
 /// Whether an error of a joined send may mean that joining is refused.
 fn is_refusal(errno: Errno) -> bool {
     matches!(errno, Errno::EIO | Errno::EINVAL | Errno::EMSGSIZE | Errno::EOPNOTSUPP)
 }
 
 /// What may be joined from now on, after datagrams of `segment` bytes were refused. Without
-/// checksum offload nothing can ever be. One larger than the way to the receiver carries is the
-/// receiver's matter, unless few ways carry it.
-fn narrowed(errno: Errno, segment: u16) -> Option<u16> {
-    match (errno, segment) {
-        (Errno::EIO | Errno::EOPNOTSUPP, _) => Some(0),
-        (_, segment) if segment > ETHERNET_MAX => Some(ETHERNET_MAX),
-        _ => None,
+/// checksum offload nothing can ever be. What is larger than the way carries is the one receiver's
+/// matter, unless the socket has no other or few ways carry it.
+fn narrowed(errno: Errno, segment: u16, connected: bool) -> Option<u16> {
+    if matches!(errno, Errno::EIO | Errno::EOPNOTSUPP) {
+        return Some(0);
     }
+    if connected {
+        return Some(segment.saturating_sub(1));
+    }
+    (segment > ETHERNET_MAX).then_some(ETHERNET_MAX)
 }
 
 fn slice(bytes: &[u8]) -> libc::iovec {
