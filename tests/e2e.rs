@@ -18,3 +18,5 @@ mod limits;
 mod relay;
 #[path = "e2e/shutdown.rs"]
 mod shutdown;
+#[path = "e2e/udp.rs"]
+mod udp;

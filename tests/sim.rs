@@ -10,6 +10,8 @@ mod frame_proxy;
 mod frames;
 #[path = "sim/harness.rs"]
 mod harness;
+#[path = "sim/udp.rs"]
+mod udp;
 
 use harness::{Plan, Scenario, for_each_seed, for_some_seeds};
 use ringway::ring::sim::{Behaviour, Faults};

@@ -60,17 +60,26 @@ impl Buf {
         if self.is_pooled() { Self::copy_of(&self) } else { self }
     }
 
-    /// The bytes `from..to` of it, as another handle.
+    /// A handle on the `len` bytes from `start` on.
     ///
     /// # Panics
-    /// When they are not all within it.
+    /// When they do not all lie within the view.
     #[must_use]
-    pub fn slice(&self, from: usize, to: usize) -> Self {
-        assert!(from <= to && to <= self.len(), "a slice within the buffer");
-        let mut slice = self.clone();
-        slice.advance(from);
-        slice.len = u32::try_from(to - from).expect("within the buffer");
-        slice
+    pub fn slice(&self, start: usize, len: usize) -> Self {
+        let mut part = self.clone();
+        part.advance(start);
+        part.truncate(len);
+        part
+    }
+
+    /// Drops what lies behind the first `len` bytes from the view.
+    ///
+    /// # Panics
+    /// When there are fewer.
+    pub fn truncate(&mut self, len: usize) {
+        let len = u32::try_from(len).expect("a length within the buffer");
+        assert!(len <= self.len, "truncate within the buffer");
+        self.len = len;
     }
 
     /// Drops the first `count` bytes from the view.
@@ -252,9 +261,23 @@ mod tests {
         buf.advance(4);
         assert!(buf.is_empty());
         assert_eq!(&*same, b"cdef");
-        assert_eq!(&*same.slice(1, 3), b"de");
-        assert!(same.slice(4, 4).is_empty());
+        assert_eq!(&*same.slice(1, 2), b"de");
+        assert!(same.slice(4, 0).is_empty());
         assert!(!format!("{same:?}").is_empty());
+    }
+
+    #[test]
+    fn a_slice_is_a_part_and_keeps_the_buffer() {
+        let pool = Pool::new(1, 16).unwrap();
+        let bid = pool.take_free().unwrap();
+        let whole = pool.fill(bid, b"head|body|tail").unwrap();
+        let body = whole.slice(5, 4);
+        drop(whole);
+        assert_eq!(&*body, b"body");
+        assert!(body.slice(4, 0).is_empty());
+        assert_eq!(pool.free(), 0);
+        drop(body);
+        assert_eq!(pool.free(), 1);
     }
 
     #[test]

@@ -113,24 +113,47 @@ impl Pool {
         Some(Buf::pooled(Rc::clone(&self.shared), bid, len))
     }
 
-    /// Copies `data` into a lent buffer, as the kernel would, and claims it. For simulated kernels.
+    /// Copies `data` into a lent buffer, as the kernel would, and claims it. For simulated kernels:
+    /// the pool must not be registered with a real one.
     ///
     /// # Panics
     /// When `data` is longer than a buffer or no such buffer exists.
     #[must_use]
     pub fn fill(&self, bid: u16, data: &[u8]) -> Option<Buf> {
-        assert!(data.len() <= self.shared.buffer_size as usize, "data fits a buffer");
-        if self.shared.references[usize::from(bid)].get() != LENT {
+        if !self.shared.write(bid, data) {
             return None;
         }
-        // SAFETY: the buffer is lent, so no `Buf` (and so no slice) refers to it, and a pool that
-        // is filled by hand is not registered with a kernel; the length was checked above.
-        unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), self.address(bid), data.len()) };
         self.claim(bid, u32::try_from(data.len()).ok()?)
+    }
+
+    /// Claims a lent buffer that the kernel has filled with `len` bytes behind the first
+    /// `head.len()`, and puts `head` there. The kernel must be done with the buffer.
+    ///
+    /// # Panics
+    /// When `head` is longer than a buffer or no such buffer exists.
+    #[must_use]
+    pub fn claim_behind(&self, bid: u16, head: &[u8], len: u32) -> Option<Buf> {
+        if !self.shared.write(bid, head) {
+            return None;
+        }
+        self.claim(bid, len.checked_add(u32::try_from(head.len()).ok()?)?)
     }
 }
 
 impl Shared {
+    /// Copies `data` to the start of a lent buffer; false when it is not lent.
+    fn write(&self, bid: u16, data: &[u8]) -> bool {
+        assert!(data.len() <= self.buffer_size as usize, "data fits a buffer");
+        if self.references[usize::from(bid)].get() != LENT {
+            return false;
+        }
+        let start = self.start(bid);
+        // SAFETY: the buffer is lent, so no `Buf` (and so no slice) refers to it; the callers see
+        // to it that no kernel writes there; the length was checked above.
+        unsafe { std::ptr::copy_nonoverlapping(data.as_ptr(), start, data.len()) };
+        true
+    }
+
     fn start(&self, bid: u16) -> *mut u8 {
         assert!(usize::from(bid) < self.references.len(), "no buffer {bid}");
         // SAFETY: bid is below the count, and the mapping is count * buffer_size bytes.
@@ -203,6 +226,16 @@ mod tests {
         assert!(pool.claim(bid, 4).is_none(), "held");
         assert!(pool.claim(9, 4).is_none(), "no such buffer");
         drop(held);
+    }
+
+    #[test]
+    fn a_head_is_put_before_what_the_kernel_wrote() {
+        let pool = Pool::new(1, 8).unwrap();
+        assert!(pool.claim_behind(0, b"ab", 1).is_none(), "free");
+        let bid = pool.take_free().unwrap();
+        assert!(pool.claim_behind(bid, b"ab", 7).is_none(), "longer than the buffer");
+        let buf = pool.claim_behind(bid, b"ab", 3).unwrap();
+        assert_eq!(&*buf, b"ab\0\0\0");
     }
 
     #[test]

@@ -198,7 +198,7 @@ fn backlog(options: &ListenOptions) -> Result<Backlog, Errno> {
     Backlog::new(i32::try_from(options.backlog).unwrap_or(most).min(most))
 }
 
-fn local_address(socket: &OwnedFd, asked: SocketAddr) -> Result<SocketAddr, Errno> {
+pub(super) fn local_address(socket: &OwnedFd, asked: SocketAddr) -> Result<SocketAddr, Errno> {
     fn of<T: SockaddrLike>(socket: &OwnedFd) -> Result<T, Errno> {
         getsockname::<T>(socket.as_raw_fd())
     }

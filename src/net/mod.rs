@@ -3,6 +3,8 @@
 //! Knows the reactor and its operations, but no protocol and no service.
 
 mod acceptor;
+mod bind_datagrams;
+mod datagram;
 mod error;
 mod listener;
 mod pipes;
@@ -10,6 +12,8 @@ mod relay;
 mod stream;
 
 pub use acceptor::{Acceptor, HandOver};
+pub use bind_datagrams::{DatagramBindOptions, Steering, bind_datagrams};
+pub use datagram::{DatagramEvent, DatagramSocket};
 pub use error::{NetworkError, Operation};
 pub use listener::{BindError, ListenOptions, bind};
 pub use pipes::PipePool;

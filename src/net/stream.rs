@@ -249,7 +249,9 @@ impl Stream {
             | Verb::HandOff
             | Verb::Wake
             | Verb::Arrival
-            | Verb::Read => StreamEvent::Quiet,
+            | Verb::Read
+            | Verb::ReceiveFrom
+            | Verb::CancelFrom => StreamEvent::Quiet,
         }
     }
 

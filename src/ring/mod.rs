@@ -6,15 +6,20 @@
 //! sessions or protocols.
 
 mod address;
+mod datagram;
+mod outbox;
 pub mod sim;
 mod token;
 pub mod uring;
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::Instant;
 
 use nix::errno::Errno;
 
 pub use address::SocketAddress;
+pub use datagram::{Datagram, DatagramHead};
+pub use outbox::{Outbound, Outbox, SEGMENTS_SENT_MAX, SendReport};
 pub use token::{LANES, Lane, Token, Verb};
 
 use crate::mem::{Buf, Outgoing};
@@ -57,6 +62,13 @@ pub enum Op {
         file: Fd,
         /// Where to begin, in bytes.
         offset: u64,
+    },
+    /// Receive datagrams, with whom they came from, into buffers of their own pool until told
+    /// otherwise: [`Outcome::Datagram`] each. An error that an ICMP message left on the socket ends
+    /// it with [`Outcome::Failed`], and the next one goes on.
+    ReceiveFrom {
+        /// A datagram socket.
+        socket: Fd,
     },
     /// Send without waiting: what the socket does not take at once comes back with
     /// [`Outcome::Sent`]. At most one may be in flight per token.
@@ -129,6 +141,8 @@ pub enum Outcome {
     Accepted(Fd),
     /// Bytes.
     Received(Buf),
+    /// A datagram, or several of one sender that the kernel has joined.
+    Datagram(Datagram),
     /// The peer will send no more.
     Eof,
     /// There was no free pool buffer; the bytes wait in the socket.
@@ -200,6 +214,9 @@ pub trait Driver: Syscalls {
     /// Pool buffers that a receive can be given, and how many there are in all.
     fn buffers(&self) -> (usize, usize);
 
+    /// Datagram buffers that a receive can be given, and how many there are in all.
+    fn datagram_buffers(&self) -> (usize, usize);
+
     /// Operations in flight.
     fn in_flight(&self) -> usize;
 
@@ -268,6 +285,48 @@ pub trait Syscalls {
     /// Sets the options of a connection to an upstream (listeners hand theirs down by
     /// inheritance). What the kernel refuses is left as it is.
     fn configure(&mut self, socket: Fd, options: &StreamOptions);
+
+    /// A new non-blocking datagram socket, connected to `server`: what comes from elsewhere is not
+    /// received, and an ICMP message about it becomes an error of the socket.
+    ///
+    /// # Errors
+    /// As `socket(2)` and `connect(2)`; `EMFILE` where descriptors are used up, `EAFNOSUPPORT` for
+    /// an address that is not IP.
+    fn datagram_socket(
+        &mut self,
+        server: &SocketAddress,
+        options: &DatagramSocketOptions,
+    ) -> Result<Fd, Errno>;
+
+    /// Sends all of `outbox` without waiting, straight from its buffers. Datagrams that it has
+    /// joined, of at most `segment_max` bytes each, go to the kernel as one (UDP GSO), others one
+    /// by one. What can not be sent now is dropped and counted.
+    fn send_datagrams(&mut self, socket: Fd, outbox: &Outbox, segment_max: u16) -> SendReport;
+
+    /// Takes the oldest ICMP error off a datagram socket that was bound with error reports.
+    fn take_socket_error(&mut self, socket: Fd) -> Option<SocketError>;
+}
+
+/// Options of a connected datagram socket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct DatagramSocketOptions {
+    /// Whether the kernel may join datagrams that were received (UDP GRO).
+    pub offload: bool,
+    /// `SO_RCVBUF` in bytes; `None` leaves the kernel's default.
+    pub receive_buffer: Option<u32>,
+    /// `SO_SNDBUF` in bytes; `None` leaves the kernel's default.
+    pub send_buffer: Option<u32>,
+}
+
+/// What an ICMP message said of a datagram that was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SocketError {
+    /// Whom the datagram was for.
+    pub peer: SocketAddr,
+    /// The address that it was sent from, if the socket asks for local addresses.
+    pub local: Option<IpAddr>,
+    /// What happened to it.
+    pub errno: Errno,
 }
 
 /// Options of a stream socket.
@@ -282,3 +341,6 @@ pub struct StreamOptions {
     /// `SO_SNDBUF` in bytes; `None` leaves it to the kernel's tuning.
     pub send_buffer: Option<u32>,
 }
+
+/// A completion is copied twice on its way; the rare outcomes must not make all of them larger.
+const _: () = assert!(size_of::<Completion>() <= 64);

@@ -61,10 +61,14 @@ pub enum Verb {
     Arrival = 10,
     /// [`Op::Read`](super::Op::Read).
     Read = 11,
+    /// [`Op::ReceiveFrom`](super::Op::ReceiveFrom).
+    ReceiveFrom = 12,
+    /// The cancelling of an [`Op::ReceiveFrom`](super::Op::ReceiveFrom).
+    CancelFrom = 13,
 }
 
 impl Verb {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 14] = [
         Self::Accept,
         Self::Receive,
         Self::Send,
@@ -77,6 +81,8 @@ impl Verb {
         Self::Wake,
         Self::Arrival,
         Self::Read,
+        Self::ReceiveFrom,
+        Self::CancelFrom,
     ];
 }
 
@@ -138,7 +144,7 @@ mod tests {
     #[test]
     fn bits_that_are_no_token_unpack_to_none() {
         assert_eq!(Token::unpack(u64::MAX), None);
-        assert_eq!(Token::unpack(12 << 56), None, "no such verb");
+        assert_eq!(Token::unpack(14 << 56), None, "no such verb");
         assert_eq!(Token::unpack(2 << 48), None, "no such lane");
     }
 

@@ -108,6 +108,13 @@ impl<D: Driver, T: Copy> Reactor<D, T> {
         if free * 4 >= total { free } else { 0 }
     }
 
+    /// The same for datagram buffers.
+    #[must_use]
+    pub fn free_datagram_buffers(&self) -> usize {
+        let (free, total) = self.driver.datagram_buffers();
+        if free * 4 >= total { free } else { 0 }
+    }
+
     /// Operations that were submitted and have not ended, and those that wait for room.
     #[must_use]
     pub fn pending(&self) -> usize {

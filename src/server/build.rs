@@ -12,9 +12,9 @@ use nix::sys::stat::Mode;
 use super::StartError;
 use crate::config::{
     self, Balance, Config, ListenAddress, Listener, ListenerService, Runtime, SendProxyProtocol,
-    ServerAddress, SocketOptions, SpliceMode, Upstream,
+    ServerAddress, SocketOptions, SpliceMode, UdpOptions, Upstream,
 };
-use crate::net::ListenOptions;
+use crate::net::{DatagramBindOptions, ListenOptions, Steering};
 use crate::proto::frame::{ClientOptions, Features, ServerOptions};
 use crate::proto::proxy_protocol::Version;
 use crate::ring::uring::{RingFlags, RingOptions};
@@ -25,8 +25,8 @@ use crate::service::pool::{PoolOptions, Share};
 use crate::service::proxy::{ExchangerOptions, MeterOptions};
 use crate::service::retry::RetryPolicy;
 use crate::session::{
-    Fleet, Folder, FrameOptions, HandlerFactory, ListenerOptions, RelayOptions, ServiceOptions,
-    SessionOptions, UpstreamOptions,
+    DatagramOptions, DatagramService, Fleet, Folder, FrameOptions, HandlerFactory, ListenerOptions,
+    RelayOptions, ServiceOptions, SessionOptions, UpstreamOptions,
 };
 
 /// Operations in flight beyond those of connections: accepts, the mailbox, closes.
@@ -34,6 +34,8 @@ const OPERATIONS_SPARE: usize = 16 * 1024;
 /// Most operations that one connection has in flight: receive, send, two polls on each side, and
 /// their cancels.
 const OPERATIONS_PER_CONNECTION: usize = 8;
+/// Datagram buffers of a worker: what one turn may bring. Only those in use take memory.
+const DATAGRAM_BUFFERS: u16 = 256;
 /// Of the exchanges that a connection to a server may carry, so many parts: when all carry one
 /// part, another connection is opened as well.
 const SPREAD: u32 = 2;
@@ -53,14 +55,27 @@ pub(super) fn upstreams(config: &Config) -> Result<Vec<UpstreamOptions>, StartEr
     Ok(upstreams)
 }
 
-/// What each listener does, once for all workers.
+/// The listeners that accept connections, in the order of the file.
+pub(super) fn streams(config: &Config) -> impl Iterator<Item = &Listener> + Clone {
+    config.listeners.iter().filter(|listener| !listener.is_udp())
+}
+
+/// The listeners that take datagrams, in the order of the file.
+pub(super) fn datagrams(config: &Config) -> impl Iterator<Item = &Listener> + Clone {
+    config.listeners.iter().filter(|listener| listener.is_udp())
+}
+
+/// What each listener of connections does, once for all workers.
 pub(super) fn services(config: &Config) -> Result<Vec<ServiceOptions>, StartError> {
-    config.listeners.iter().map(service).collect()
+    streams(config).map(service).collect()
 }
 
 fn service(listener: &Listener) -> Result<ServiceOptions, StartError> {
     Ok(match &listener.service {
-        ListenerService::Echo => ServiceOptions::Echo,
+        // A listener of datagrams is none of connections.
+        ListenerService::Echo | ListenerService::Udp { .. } | ListenerService::UdpEcho { .. } => {
+            ServiceOptions::Echo
+        }
         ListenerService::Tcp { upstream } => ServiceOptions::Tcp { upstream: *upstream },
         ListenerService::Frame { upstream: Some(upstream), options } => {
             ServiceOptions::FrameProxy { upstream: *upstream, server: frame_server(options) }
@@ -71,7 +86,6 @@ fn service(listener: &Listener) -> Result<ServiceOptions, StartError> {
         ListenerService::Messages { line_limit } => {
             ServiceOptions::Messages { line_limit: *line_limit }
         }
-        ListenerService::Udp { .. } | ListenerService::UdpEcho { .. } => ServiceOptions::Echo,
     })
 }
 
@@ -165,7 +179,9 @@ fn exchanges(upstream: &Upstream, servers: usize) -> ExchangerOptions {
 
 fn policy(balance: Balance) -> Policy {
     match balance {
-        Balance::RoundRobin | Balance::SourceHash | Balance::ConsistentHash => Policy::RoundRobin,
+        Balance::RoundRobin => Policy::RoundRobin,
+        Balance::SourceHash => Policy::SourceHash,
+        Balance::ConsistentHash => Policy::ConsistentHash,
         // Of connections, those with the fewest exchanges are found by the pool.
         Balance::LeastConnections | Balance::LeastRequests => Policy::LeastConnections,
     }
@@ -193,12 +209,15 @@ fn unix(path: &std::path::Path) -> Result<SocketAddress, StartError> {
 }
 
 /// One worker's ring.
-pub(super) fn ring(runtime: &Runtime, connections: u32) -> RingOptions {
+pub(super) fn ring(config: &Config) -> RingOptions {
+    let (runtime, connections) = (&config.runtime, connections_max(config));
+    let has_datagrams = datagrams(config).next().is_some();
     RingOptions {
         entries: runtime.ring_entries,
         completions: runtime.completion_entries,
         buffers: u16::try_from(runtime.buffers).unwrap_or(1 << 15),
         buffer_size: runtime.buffer_size,
+        datagram_buffers: if has_datagrams { DATAGRAM_BUFFERS } else { 0 },
         in_flight_max: connections as usize * OPERATIONS_PER_CONNECTION + OPERATIONS_SPARE,
         best_flags: RingFlags::NoSqArray,
     }
@@ -206,9 +225,17 @@ pub(super) fn ring(runtime: &Runtime, connections: u32) -> RingOptions {
 
 /// Connections that one worker may have: all of them, because the kernel may give it all.
 pub(super) fn connections_max(config: &Config) -> u32 {
-    let each = config.listeners.iter().map(|listener| listener.max_connections);
+    let each = streams(config).map(|listener| listener.max_connections);
     let pooled = config.upstreams.iter().map(|upstream| upstream.pool.max);
-    each.chain(pooled).fold(SLOTS_SPARE, u32::saturating_add)
+    let flows = config.listeners.iter().map(|listener| match listener.service {
+        ListenerService::Udp { max_flows, .. } => max_flows,
+        ListenerService::Tcp { .. }
+        | ListenerService::Echo
+        | ListenerService::UdpEcho { .. }
+        | ListenerService::Frame { .. }
+        | ListenerService::Messages { .. } => 0,
+    });
+    each.chain(pooled).chain(flows).fold(SLOTS_SPARE, u32::saturating_add)
 }
 
 /// What all workers have in common.
@@ -225,11 +252,11 @@ pub(super) fn sessions(
     config: &Config,
     blueprint: &Blueprint,
     worker: usize,
-    sockets: &[Vec<OwnedFd>],
+    sockets: &WorkerSockets,
 ) -> SessionOptions {
     let Blueprint { upstreams, services, handler, fleet } = blueprint;
     let workers = fleet.cells().len();
-    let listeners = config.listeners.iter().zip(services).zip(sockets);
+    let listeners = streams(config).zip(services).zip(&sockets.streams);
     let mut upstreams = upstreams.clone();
     for (upstream, config) in upstreams.iter_mut().zip(&config.upstreams) {
         if let Some(exchanges) = &mut upstream.exchanges {
@@ -240,6 +267,10 @@ pub(super) fn sessions(
         listeners: listeners
             .map(|((listener, service), own)| listener_options(listener, service, own))
             .collect(),
+        datagrams: datagrams(config)
+            .zip(&sockets.datagrams)
+            .filter_map(|(listener, own)| datagram_options(listener, own))
+            .collect(),
         upstreams,
         relay: relay(&config.runtime),
         connections_max: connections_max(config),
@@ -249,6 +280,58 @@ pub(super) fn sessions(
         worker,
         hand_off_ratio: config.runtime.handoff_ratio,
     }
+}
+
+/// One worker's sockets, by listener: of connections, and of datagrams.
+#[derive(Debug, Default)]
+pub(super) struct WorkerSockets {
+    pub(super) streams: Vec<Vec<OwnedFd>>,
+    pub(super) datagrams: Vec<Vec<OwnedFd>>,
+}
+
+/// How a listener's datagram sockets are bound.
+pub(super) fn bind_datagrams(listener: &Listener) -> DatagramBindOptions {
+    let options = udp_options(listener);
+    DatagramBindOptions {
+        receive_buffer: listener.socket.receive_buffer,
+        send_buffer: listener.socket.send_buffer,
+        offload: options.offload,
+        steering: match options.steering {
+            config::Steering::Flow => Steering::Flow,
+            config::Steering::Cpu => Steering::Cpu,
+        },
+    }
+}
+
+fn udp_options(listener: &Listener) -> UdpOptions {
+    match &listener.service {
+        ListenerService::Udp { options, .. } | ListenerService::UdpEcho { options } => *options,
+        ListenerService::Tcp { .. }
+        | ListenerService::Echo
+        | ListenerService::Frame { .. }
+        | ListenerService::Messages { .. } => UdpOptions::default(),
+    }
+}
+
+fn datagram_options(listener: &Listener, sockets: &[OwnedFd]) -> Option<DatagramOptions> {
+    let service = match &listener.service {
+        ListenerService::UdpEcho { .. } => DatagramService::Echo,
+        ListenerService::Udp { upstream, max_flows, flow_timeout, .. } => DatagramService::Proxy {
+            upstream: *upstream,
+            flows_max: u64::from(*max_flows),
+            flow_timeout: *flow_timeout,
+        },
+        ListenerService::Tcp { .. }
+        | ListenerService::Echo
+        | ListenerService::Frame { .. }
+        | ListenerService::Messages { .. } => return None,
+    };
+    Some(DatagramOptions {
+        name: listener.name.clone(),
+        sockets: sockets.iter().map(|socket| Fd(socket.as_raw_fd())).collect(),
+        service,
+        offload: udp_options(listener).offload,
+    })
 }
 
 fn listener_options(

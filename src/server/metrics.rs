@@ -1,6 +1,7 @@
 //! Merges the workers' counters and renders them as Prometheus text.
 
 mod messages;
+mod udp;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,7 +59,9 @@ impl Exporter {
     pub(super) fn new(config: &Config, fleet: Arc<Fleet>) -> Self {
         Self {
             fleet,
-            listeners: config.listeners.iter().map(|listener| listener.name.clone()).collect(),
+            listeners: super::build::streams(config)
+                .map(|listener| listener.name.clone())
+                .collect(),
             upstreams: config.upstreams.iter().map(|upstream| upstream.name.clone()).collect(),
         }
     }
@@ -85,6 +88,7 @@ impl Exporter {
         let mut families = vec![self.build_info()];
         families.extend(self.listener_families());
         families.extend(self.upstream_families());
+        families.extend(self.datagram_families());
         families.extend(self.relay_families());
         families.push(self.message_family());
         families.extend(self.worker_families());

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc;
@@ -13,7 +12,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::mpsc as channel;
 
 use super::admin::AdminError;
-use super::build::{self, Blueprint};
+use super::build::{self, Blueprint, WorkerSockets};
 use super::control::{Command, Control, WorkerHandle};
 use super::metrics::Exporter;
 use super::worker::{Message, Report, Worker, cpus, pin};
@@ -122,7 +121,12 @@ impl Server {
             Workers::Fixed(number) => usize::from(number.get()),
         };
         let upstreams = build::upstreams(&config)?;
-        let fleet = Arc::new(Fleet::new(workers, config.listeners.len(), upstreams.len()));
+        let fleet = Arc::new(Fleet::with_datagrams(
+            workers,
+            build::streams(&config).count(),
+            upstreams.len(),
+            &build::datagrams(&config).map(|listener| listener.name.clone()).collect::<Vec<_>>(),
+        ));
         let services = build::services(&config)?;
         let blueprint = Blueprint { upstreams, services, handler, fleet: Arc::clone(&fleet) };
         let (sockets, addresses) = bind_all(&config, workers)?;
@@ -134,7 +138,7 @@ impl Server {
             let place = Place {
                 worker,
                 cpu: config.runtime.pin.then(|| cpus[worker % cpus.len()]),
-                ring: build::ring(&config.runtime, build::connections_max(&config)),
+                ring: build::ring(&config),
                 reports: reports_in.clone(),
             };
             match spawn(&config, &blueprint, place, own) {
@@ -235,7 +239,7 @@ fn spawn(
     config: &Config,
     blueprint: &Blueprint,
     place: Place,
-    sockets: Vec<Vec<OwnedFd>>,
+    sockets: WorkerSockets,
 ) -> Result<WorkerHandle, StartError> {
     let failed = |source| StartError::System { call: "eventfd", source };
     let (sender, inbox) = mailbox().map_err(failed)?;
@@ -258,7 +262,7 @@ fn spawn(
 fn run_worker(
     place: Place,
     options: SessionOptions,
-    sockets: Vec<Vec<OwnedFd>>,
+    sockets: WorkerSockets,
     inbox: Mailbox<Message>,
     ready: &mpsc::Sender<Result<(), SetupError>>,
 ) {
@@ -279,7 +283,8 @@ fn run_worker(
     report_ring(worker, &driver, &ring);
     let hand_off = driver.can_hand_off().then(|| driver.fd());
     // From here on the sessions close the listening sockets.
-    for socket in sockets.into_iter().flatten() {
+    let WorkerSockets { streams, datagrams } = sockets;
+    for socket in streams.into_iter().chain(datagrams).flatten() {
         let _session_s = std::os::fd::IntoRawFd::into_raw_fd(socket);
     }
     let mut running = Worker::new(driver, options, Some(inbox));
@@ -309,19 +314,31 @@ fn report_ring(worker: usize, driver: &Uring, asked: &RingOptions) {
     tracing::debug!(worker, flags = %driver.flags(), entries = size.entries, "ring is set up");
 }
 
-type Bound = (Vec<Vec<Vec<OwnedFd>>>, Vec<(String, SocketAddress)>);
+type Bound = (Vec<WorkerSockets>, Vec<(String, SocketAddress)>);
 
 /// Listens on all addresses; the sockets by worker, then listener.
 fn bind_all(config: &Config, workers: usize) -> Result<Bound, StartError> {
-    let mut by_worker: Vec<Vec<Vec<OwnedFd>>> =
-        (0..workers).map(|_| config.listeners.iter().map(|_| Vec::new()).collect()).collect();
+    let mut by_worker: Vec<WorkerSockets> = Vec::new();
+    by_worker.resize_with(workers, WorkerSockets::default);
     let mut addresses = Vec::new();
-    for (number, listener) in config.listeners.iter().enumerate() {
-        let options = build::listen(listener);
+    for listener in &config.listeners {
+        let is_udp = listener.is_udp();
+        for own in &mut by_worker {
+            let lists = if is_udp { &mut own.datagrams } else { &mut own.streams };
+            lists.push(Vec::new());
+        }
         for address in &listener.listen {
-            let (sockets, bound) = net::bind(&build::address(address)?, &options, workers)?;
+            let address = build::address(address)?;
+            let (sockets, bound) = if is_udp {
+                net::bind_datagrams(&address, &build::bind_datagrams(listener), workers)?
+            } else {
+                net::bind(&address, &build::listen(listener), workers)?
+            };
             for (own, socket) in by_worker.iter_mut().zip(sockets) {
-                own[number].push(socket);
+                let lists = if is_udp { &mut own.datagrams } else { &mut own.streams };
+                if let Some(last) = lists.last_mut() {
+                    last.push(socket);
+                }
             }
             addresses.push((listener.name.clone(), bound));
         }

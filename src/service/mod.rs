@@ -6,6 +6,7 @@
 pub mod balance;
 mod close;
 pub mod date;
+pub mod flows;
 pub mod frame;
 pub mod handler;
 pub mod messages;

@@ -36,6 +36,7 @@ impl<D: Driver> Sessions<D> {
         for entrance in &mut self.entrances {
             entrance.acceptor.arm(&mut self.context.reactor);
         }
+        self.datagrams.start(&mut self.context);
     }
 
     /// Stops to accept, for good: cancels, empties the queues, closes the sockets.
@@ -47,6 +48,7 @@ impl<D: Driver> Sessions<D> {
             }
         }
         self.drain_sessions();
+        self.datagrams.drain(&mut self.context);
         self.leave_fleet_if_drained();
     }
 
@@ -54,7 +56,8 @@ impl<D: Driver> Sessions<D> {
     #[must_use]
     pub fn is_drained(&self) -> bool {
         let closed = self.entrances.iter().all(|entrance| entrance.acceptor.is_closed());
-        self.draining && self.context.hand_offs == 0 && closed
+        let quiet = closed && self.datagrams.is_drained();
+        self.draining && self.context.hand_offs == 0 && quiet
     }
 
     #[expect(clippy::wildcard_enum_match_arm, reason = "the other outcomes belong to other verbs")]
@@ -182,7 +185,7 @@ impl<D: Driver> Sessions<D> {
         self.entrances[index].acceptor.close(&mut self.context.reactor);
     }
 
-    fn leave_fleet_if_drained(&mut self) {
+    pub(super) fn leave_fleet_if_drained(&mut self) {
         if self.is_drained() {
             self.context.cell().close();
         }

@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::{
-    Due, Histograms, ListenerStats, SessionOptions, SessionStats, UpstreamOptions, WorkerCell,
+    DatagramStats, Due, Histograms, ListenerStats, SessionOptions, SessionStats, UpstreamOptions,
+    WorkerCell,
 };
 use crate::mem::{Key, Pages};
 use crate::net::PipePool;
@@ -108,6 +109,10 @@ impl<D: Driver> Context<D> {
         &self.stats().listeners[listener]
     }
 
+    pub(super) fn datagram_stats(&self, listener: usize) -> &DatagramStats {
+        &self.stats().datagrams[listener]
+    }
+
     pub(super) fn now(&self) -> Instant {
         self.reactor.now()
     }
@@ -155,6 +160,7 @@ pub(super) struct Notices {
     pub(super) refused: Notice,
     pub(super) connect: Notice,
     pub(super) accept: Notice,
+    pub(super) datagrams: Notice,
 }
 
 /// One kind of warning: at most one a second, with the number of those left out.

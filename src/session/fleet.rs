@@ -84,9 +84,20 @@ impl Fleet {
     /// So many workers, which count for so many listeners and upstreams.
     #[must_use]
     pub fn new(workers: usize, listeners: usize, upstreams: usize) -> Self {
+        Self::with_datagrams(workers, listeners, upstreams, &[])
+    }
+
+    /// The same, with UDP listeners of these names.
+    #[must_use]
+    pub fn with_datagrams(
+        workers: usize,
+        listeners: usize,
+        upstreams: usize,
+        datagrams: &[String],
+    ) -> Self {
         let cell = || WorkerCell {
             active: Gauge::new(),
-            stats: SessionStats::new(listeners, upstreams),
+            stats: SessionStats::new(listeners, upstreams, datagrams),
             loops: Arc::new(LoopStats::default()),
             ring: AtomicI32::new(NO_RING),
             accepting: AtomicBool::new(false),
@@ -139,6 +150,12 @@ impl Fleet {
             sum(&requests),
         );
         out.extend_from_slice(text.as_bytes());
+    }
+
+    /// Flows of one UDP listener, over all workers.
+    #[must_use]
+    pub fn flows_active(&self, listener: usize) -> u64 {
+        self.cells.iter().map(|cell| cell.stats.datagrams[listener].flows_active.get()).sum()
     }
 
     /// The largest load divided by the mean load; 1 when all are equal or there is none.

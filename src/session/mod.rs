@@ -11,9 +11,10 @@
 //! | `trunk`, `exchange` | connections to servers that many clients share |
 //! | `common` | what every connection has: its number, its timer, its end |
 //! | `context` | what connections share: reactor, pipes, upstreams, lists of work |
+//! | `udp` | datagrams: listening sockets, echo, the flows of the proxy |
 //! | `fleet` | what workers see of each other |
 //! | `outlet` | what a connection writes in a turn |
-//! | `stats`, `stats_messages`, `stats_pool` | counters |
+//! | `stats`, `stats_messages`, `stats_pool`, `stats_udp` | counters |
 //! | `failure` | which kind of failure a connect's error is |
 //! | `options` | how all of this is set up |
 
@@ -33,15 +34,17 @@ mod relay;
 mod stats;
 mod stats_messages;
 mod stats_pool;
+mod stats_udp;
 mod trunk;
+mod udp;
 
 use std::sync::Arc;
 use std::time::Instant;
 
 pub use self::fleet::{Fleet, Note, WorkerCell};
 pub use self::options::{
-    Folder, FrameOptions, HandlerFactory, ListenerOptions, RelayOptions, ServiceOptions,
-    SessionOptions, UpstreamOptions,
+    DatagramOptions, DatagramService, Folder, FrameOptions, HandlerFactory, ListenerOptions,
+    RelayOptions, ServiceOptions, SessionOptions, UpstreamOptions,
 };
 pub use self::stats::{
     Distribution, ErrorKind, FrameStats, Histograms, ListenerStats, RelayStats, SessionStats,
@@ -49,6 +52,7 @@ pub use self::stats::{
 };
 pub use self::stats_messages::MessageStats;
 pub use self::stats_pool::PoolStats;
+pub use self::stats_udp::{DatagramStats, DropReason};
 
 use self::accept::Entrance;
 use self::common::Common;
@@ -58,6 +62,7 @@ use self::frame::Frames;
 use self::kind::Session;
 use self::messages::MessageSession;
 use self::relay::Relay;
+use self::udp::Datagrams;
 use crate::mem::{Key, Slab};
 use crate::ring::{Completion, Driver, DriverError, Fd, Lane, Token, Verb};
 use crate::runtime::Reactor;
@@ -72,6 +77,10 @@ pub enum Due {
     Acceptor(u32),
     /// A frame proxy, by the number of its upstream, has something to do.
     Exchanger(u32),
+    /// The oldest flow of a UDP listener may be idle.
+    Flows(u32),
+    /// A UDP socket that failed may try again.
+    Door(u32),
     /// The shutdown's time is over.
     Shutdown,
 }
@@ -81,6 +90,7 @@ pub enum Due {
 pub struct Sessions<D: Driver> {
     slab: Slab<Session>,
     entrances: Vec<Entrance>,
+    datagrams: Datagrams,
     context: Context<D>,
     draining: bool,
     /// The shutdown's time is over: what still comes is cut at once.
@@ -99,10 +109,13 @@ impl<D: Driver> Sessions<D> {
         let numbered = (0u32..).zip(sockets);
         let entrances =
             numbered.map(|(number, (listener, fd))| Entrance::new(number, listener, fd)).collect();
+        let slab = Slab::with_limit(options.connections_max);
+        let context = Context::new(reactor, options);
         Self {
-            slab: Slab::with_limit(options.connections_max),
+            slab,
             entrances,
-            context: Context::new(reactor, options),
+            datagrams: Datagrams::new(&context),
+            context,
             draining: false,
             cutting: false,
             cut: 0,
@@ -126,6 +139,7 @@ impl<D: Driver> Sessions<D> {
     /// Only when the driver is beyond use.
     pub fn wait(&mut self, batch: &mut Vec<Completion>) -> Result<(), DriverError> {
         let can_feed = !self.context.starved.is_empty() && self.context.reactor.free_buffers() > 0;
+        let can_feed = can_feed || self.datagrams.can_feed(&self.context);
         let busy = can_feed || !self.context.dirty.is_empty() || self.context.unsettled;
         self.context.reactor.turn(busy, batch)
     }
@@ -139,6 +153,12 @@ impl<D: Driver> Sessions<D> {
             Verb::HandOff => self.handle_hand_off(completion),
             // Nobody waits for a close, and the mailbox is the worker's.
             Verb::Close | Verb::Wake => {}
+            Verb::ReceiveFrom | Verb::CancelFrom => {
+                self.datagrams.handle(&mut self.context, completion);
+                if self.draining {
+                    self.leave_fleet_if_drained();
+                }
+            }
             Verb::Receive
             | Verb::Send
             | Verb::Connect
@@ -166,6 +186,8 @@ impl<D: Driver> Sessions<D> {
             }
             Due::Acceptor(index) => self.retry_accept(index),
             Due::Exchanger(upstream) => self.expire_exchanger(upstream as usize),
+            Due::Flows(listener) => self.datagrams.expire(&mut self.context, listener),
+            Due::Door(number) => self.datagrams.retry(&mut self.context, number),
             Due::Shutdown => self.cut_all(),
         }
     }
@@ -180,6 +202,7 @@ impl<D: Driver> Sessions<D> {
         }
         self.context.flushing = dirty;
         self.settle_exchangers();
+        self.datagrams.flush(&mut self.context);
     }
 
     fn flush_one(&mut self, key: Key) {
@@ -195,10 +218,10 @@ impl<D: Driver> Sessions<D> {
         self.slab.len()
     }
 
-    /// Whether there is no connection.
+    /// Whether there is no connection and no flow.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.slab.is_empty()
+        self.slab.is_empty() && self.datagrams.is_empty()
     }
 
     /// How many connections the shutdown's deadline has cut.
@@ -216,6 +239,7 @@ impl<D: Driver> Sessions<D> {
     /// Ends all connections that are left.
     pub fn cut_all(&mut self) {
         self.cutting = true;
+        self.datagrams.end_all(&mut self.context);
         let keys: Vec<Key> = self.slab.keys().collect();
         for key in keys {
             if let Some(session) = self.slab.get_mut(key)

@@ -18,6 +18,8 @@ use crate::service::proxy::{ExchangerOptions, MeterOptions};
 pub struct SessionOptions {
     /// What is listened on.
     pub listeners: Vec<ListenerOptions>,
+    /// Where datagrams are received.
+    pub datagrams: Vec<DatagramOptions>,
     /// Where connections go.
     pub upstreams: Vec<UpstreamOptions>,
     /// How bytes are moved.
@@ -138,6 +140,36 @@ impl std::fmt::Debug for HandlerFactory {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("HandlerFactory")
     }
+}
+
+/// A UDP listener.
+#[derive(Debug, Clone)]
+pub struct DatagramOptions {
+    /// Its name, for logs.
+    pub name: String,
+    /// This worker's sockets, one per address, as [`crate::net::bind_datagrams`] makes them.
+    pub sockets: Vec<Fd>,
+    /// What becomes of its datagrams.
+    pub service: DatagramService,
+    /// Whether datagrams are handed to the kernel, and taken from it, several at a time (UDP GSO
+    /// and GRO).
+    pub offload: bool,
+}
+
+/// What becomes of a UDP listener's datagrams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DatagramService {
+    /// Each goes back.
+    Echo,
+    /// Each goes to a server of an upstream, and what the server answers goes back.
+    Proxy {
+        /// The upstream's number.
+        upstream: usize,
+        /// Flows at most, over all workers.
+        flows_max: u64,
+        /// A flow ends when no datagram came for so long.
+        flow_timeout: Duration,
+    },
 }
 
 /// An upstream.

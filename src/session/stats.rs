@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use super::DatagramStats;
 use super::stats_messages::MessageStats;
 use super::stats_pool::PoolStats;
 use crate::proto::frame::Code;
@@ -24,6 +25,8 @@ pub struct SessionStats {
     pub listeners: Box<[ListenerStats]>,
     /// By upstream.
     pub upstreams: Box<[UpstreamStats]>,
+    /// By UDP listener.
+    pub datagrams: Box<[DatagramStats]>,
     /// How bytes were moved.
     pub relay: RelayStats,
     /// Errors by kind, in the order of [`ErrorKind::ALL`].
@@ -149,12 +152,13 @@ impl ErrorKind {
 }
 
 impl SessionStats {
-    /// All at zero, for so many listeners and upstreams.
+    /// All at zero, for so many listeners and upstreams, and UDP listeners of these names.
     #[must_use]
-    pub fn new(listeners: usize, upstreams: usize) -> Self {
+    pub fn new(listeners: usize, upstreams: usize, datagrams: &[String]) -> Self {
         Self {
             listeners: (0..listeners).map(|_| ListenerStats::new()).collect(),
             upstreams: (0..upstreams).map(|_| UpstreamStats::new()).collect(),
+            datagrams: datagrams.iter().map(|name| DatagramStats::new(name)).collect(),
             relay: RelayStats::default(),
             errors: [const { Counter::new() }; ErrorKind::ALL.len()],
             handed_over: Counter::new(),

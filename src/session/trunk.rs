@@ -239,7 +239,7 @@ impl Trunk {
             }
             if !rest.is_empty() {
                 let from = buf.len() - rest.len();
-                self.input.push_front(buf.slice(from, buf.len()));
+                self.input.push_front(buf.slice(from, buf.len() - from));
                 return true;
             }
         }

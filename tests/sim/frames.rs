@@ -325,6 +325,7 @@ pub(crate) fn options(
             accept_header: false,
             header_timeout: IDLE,
         }],
+        datagrams: Vec::new(),
         upstreams,
         relay: RelayOptions {
             meter: MeterOptions { enabled: true, after: 2_000, mean_min: 200 },

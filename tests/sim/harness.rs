@@ -289,6 +289,7 @@ impl Scenario {
                 accept_header: false,
                 header_timeout: IDLE,
             }],
+            datagrams: Vec::new(),
             upstreams: vec![UpstreamOptions {
                 name: "sim".to_owned(),
                 servers: servers.iter().map(|(last, _)| address(*last)).collect(),

@@ -4,7 +4,10 @@ use nix::errno::Errno;
 
 use super::Sim;
 use super::world::Object;
-use crate::ring::{Fd, Pipe, SocketAddress, StreamOptions, Syscalls};
+use crate::ring::{
+    DatagramSocketOptions, Fd, Outbox, Pipe, SendReport, SocketAddress, SocketError, StreamOptions,
+    Syscalls,
+};
 
 impl Syscalls for Sim {
     fn socket(&mut self, _address: &SocketAddress) -> Result<Fd, Errno> {
@@ -68,4 +71,20 @@ impl Syscalls for Sim {
     }
 
     fn configure(&mut self, _socket: Fd, _options: &StreamOptions) {}
+
+    fn datagram_socket(
+        &mut self,
+        server: &SocketAddress,
+        _options: &DatagramSocketOptions,
+    ) -> Result<Fd, Errno> {
+        self.connect_datagrams(server)
+    }
+
+    fn send_datagrams(&mut self, socket: Fd, outbox: &Outbox, segment_max: u16) -> SendReport {
+        self.post_datagrams(socket, outbox, segment_max)
+    }
+
+    fn take_socket_error(&mut self, socket: Fd) -> Option<SocketError> {
+        self.next_report(socket)
+    }
 }

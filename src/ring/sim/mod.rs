@@ -8,6 +8,7 @@
 //! worker would sleep on, and the work would wait for ever.
 
 mod calls;
+mod datagrams;
 mod random;
 mod world;
 
@@ -16,9 +17,11 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
+pub use self::datagrams::SentDatagram;
 pub use self::random::Random;
 pub use self::world::{Behaviour, PeerId};
 use self::world::{Object, World};
+use super::datagram::BUFFER_LEN;
 use super::{
     Completion, Driver, DriverCounters, DriverError, Fd, Op, Outcome, SocketAddress, Token, Verb,
 };
@@ -41,6 +44,16 @@ pub struct Faults {
     pub descriptors: u32,
     /// A poll reports readiness that is not there; a splice says that it would wait.
     pub spurious: u32,
+    /// A datagram is lost on its way to us.
+    pub lose: u32,
+    /// A datagram comes twice.
+    pub double: u32,
+    /// A datagram overtakes earlier ones.
+    pub reorder: u32,
+    /// A datagram socket takes no more.
+    pub full: u32,
+    /// A datagram socket can not send joined datagrams, ever.
+    pub joining: u32,
 }
 
 impl Faults {
@@ -53,6 +66,11 @@ impl Faults {
         end_multishot: 0,
         descriptors: 0,
         spurious: 0,
+        lose: 0,
+        double: 0,
+        reorder: 0,
+        full: 0,
+        joining: 0,
     };
 
     /// Everything goes wrong now and then.
@@ -64,6 +82,11 @@ impl Faults {
         end_multishot: 100,
         descriptors: 10,
         spurious: 100,
+        lose: 50,
+        double: 50,
+        reorder: 100,
+        full: 20,
+        joining: 10,
     };
 }
 
@@ -71,6 +94,8 @@ impl Faults {
 const DELAY_TURNS_MAX: u64 = 5;
 /// Most completions of one multishot in one turn.
 const BURST_MAX: u64 = 8;
+/// Datagram buffers.
+const DATAGRAM_BUFFERS: u16 = 16;
 /// How far the clock goes in a turn in which nothing happens.
 const IDLE_STEP: Duration = Duration::from_millis(1);
 
@@ -82,6 +107,8 @@ pub struct Sim {
     faults: Faults,
     pool: Pool,
     lent: VecDeque<u16>,
+    datagram_pool: Pool,
+    datagram_lent: VecDeque<u16>,
     flying: Vec<(Token, Op)>,
     /// Completions and the turn from which they can be reaped.
     posted: Vec<(u64, Completion)>,
@@ -107,6 +134,9 @@ impl Sim {
             faults,
             pool: Pool::new(buffers, buffer_size).expect("memory for the simulated buffers"),
             lent: VecDeque::new(),
+            datagram_pool: Pool::new(DATAGRAM_BUFFERS, BUFFER_LEN)
+                .expect("memory for the simulated datagram buffers"),
+            datagram_lent: VecDeque::new(),
             flying: Vec::new(),
             posted: Vec::new(),
             turn: 0,
@@ -224,6 +254,9 @@ impl Sim {
         while let Some(bid) = self.pool.take_free() {
             self.lent.push_back(bid);
         }
+        while let Some(bid) = self.datagram_pool.take_free() {
+            self.datagram_lent.push_back(bid);
+        }
         let mut waiting = std::mem::take(&mut self.flying);
         // Sends, cancels and closes happen in the order of their submission; the others may come
         // at any time.
@@ -269,6 +302,7 @@ impl Sim {
             Op::Accept { .. }
             | Op::Receive { .. }
             | Op::Read { .. }
+            | Op::ReceiveFrom { .. }
             | Op::Connect { .. }
             | Op::PollIn { .. }
             | Op::PollOut { .. } => unreachable!("not immediate"),
@@ -294,6 +328,7 @@ impl Sim {
             Op::Accept { listener } => self.attempt_accept(token, listener),
             Op::Receive { socket, once } => self.attempt_receive(token, socket, once),
             Op::Read { file, offset } => self.attempt_read(token, file, offset),
+            Op::ReceiveFrom { socket } => self.attempt_receive_from(token, socket),
             Op::Connect { socket, ref address } => match self.world.attempt(socket, address) {
                 Some(Ok(())) => self.post(token, Outcome::Connected, false),
                 Some(Err(errno)) => self.post(token, Outcome::Failed(errno), false),
@@ -400,7 +435,8 @@ impl Driver for Sim {
         if self.in_flight() >= self.in_flight_max || self.chance(self.faults.refuse) {
             return Err(op);
         }
-        let unique = !matches!(token.verb, Verb::Cancel | Verb::Close | Verb::HandOff);
+        let repeated = [Verb::Cancel, Verb::CancelFrom, Verb::Close, Verb::HandOff];
+        let unique = !repeated.contains(&token.verb);
         let same = self.flying.iter().find(|(flying, _)| unique && *flying == token);
         assert!(same.is_none(), "{token:?} is pushed while {same:?} is in flight");
         if let Some(fd) = descriptor(&op) {
@@ -408,7 +444,8 @@ impl Driver for Sim {
         }
         self.counters.submitted += 1;
         // The kernel may take a buffer before it looks for data: idle receives starve too.
-        if matches!(op, Op::Receive { .. }) && self.chance(self.faults.starve) {
+        let receives = matches!(op, Op::Receive { .. } | Op::ReceiveFrom { .. });
+        if receives && self.chance(self.faults.starve) {
             self.counters.starved += 1;
             self.post(token, Outcome::Starved, false);
             return Ok(());
@@ -453,6 +490,10 @@ impl Driver for Sim {
         (self.buffers_home(), self.pool.count())
     }
 
+    fn datagram_buffers(&self) -> (usize, usize) {
+        (self.datagram_buffers_home(), self.datagram_pool.count())
+    }
+
     fn in_flight(&self) -> usize {
         self.flying.len() + self.posted.iter().filter(|(_, posted)| !posted.more).count()
     }
@@ -473,6 +514,7 @@ fn is_immediate(op: &Op) -> bool {
         Op::Accept { .. }
         | Op::Receive { .. }
         | Op::Read { .. }
+        | Op::ReceiveFrom { .. }
         | Op::Connect { .. }
         | Op::PollIn { .. }
         | Op::PollOut { .. } => false,
@@ -485,6 +527,7 @@ fn descriptor(op: &Op) -> Option<Fd> {
         Op::Accept { listener: fd }
         | Op::Receive { socket: fd, .. }
         | Op::Read { file: fd, .. }
+        | Op::ReceiveFrom { socket: fd }
         | Op::Send { socket: fd, .. }
         | Op::Connect { socket: fd, .. }
         | Op::PollIn { fd }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use nix::errno::Errno;
 
+use super::datagrams::Endpoints;
 use crate::ring::{Fd, SocketAddress};
 
 /// The other end of a simulated connection, played by the test.
@@ -40,6 +41,8 @@ pub(super) enum Object {
     PipeWriter(usize),
     /// A file of this name.
     File(String),
+    /// The datagram socket of this number.
+    Datagrams(usize),
 }
 
 /// A connection between one of our sockets and a peer.
@@ -74,6 +77,7 @@ pub(super) struct World {
     objects: Vec<Option<Object>>,
     links: Vec<Link>,
     tubes: Vec<Tube>,
+    pub(super) endpoints: Endpoints,
     servers: BTreeMap<String, Behaviour>,
     pub(super) accepted: Vec<(SocketAddress, PeerId)>,
     pub(super) files: BTreeMap<String, Vec<u8>>,
@@ -108,6 +112,14 @@ impl World {
         self.objects.get_mut(index).and_then(Option::as_mut).expect("an open descriptor")
     }
 
+    /// The number of a datagram socket.
+    pub(super) fn endpoint(&self, socket: Fd) -> usize {
+        let Object::Datagrams(number) = self.object(socket) else {
+            panic!("{socket:?} is no datagram socket")
+        };
+        *number
+    }
+
     fn new_link(&mut self, capacity: usize) -> usize {
         self.links.push(Link {
             capacity,
@@ -137,7 +149,8 @@ impl World {
             | Object::Socket { .. }
             | Object::PipeReader(_)
             | Object::PipeWriter(_)
-            | Object::File(_) => panic!("accept on {listener:?}"),
+            | Object::File(_)
+            | Object::Datagrams(_) => panic!("accept on {listener:?}"),
         }
     }
 
@@ -171,7 +184,8 @@ impl World {
             Object::Listener(_)
             | Object::PipeReader(_)
             | Object::PipeWriter(_)
-            | Object::File(_) => {
+            | Object::File(_)
+            | Object::Datagrams(_) => {
                 panic!("{socket:?} is not a socket")
             }
         }
@@ -209,6 +223,7 @@ impl World {
         match self.object(fd) {
             Object::Listener(queue) => !queue.is_empty(),
             Object::Socket { .. } => self.available(fd) != Ok(None),
+            Object::Datagrams(number) => self.endpoints.is_readable(*number),
             Object::Fresh | Object::PipeReader(_) | Object::PipeWriter(_) | Object::File(_) => {
                 false
             }
@@ -253,7 +268,11 @@ impl World {
     pub(super) fn close(&mut self, fd: Fd) {
         assert!(self.is_open(fd), "{fd:?} is closed twice");
         let index = usize::try_from(fd.0).expect("a descriptor");
-        if let Some(Object::Socket { link, reset_on_close }) = self.objects[index].take() {
+        let object = self.objects[index].take();
+        if let Some(Object::Datagrams(number)) = object {
+            self.endpoints.close(number);
+        }
+        if let Some(Object::Socket { link, reset_on_close }) = object {
             let link = &mut self.links[link];
             link.we_closed = true;
             // Bytes that nobody read make a reset of a close.

@@ -8,8 +8,10 @@ use io_uring::types::BufRingEntry;
 use super::SetupError;
 use crate::mem::{Mapping, Pool};
 
-/// The one buffer group of a ring.
+/// The group of the buffers that streams are received into.
 pub(super) const GROUP: u16 = 0;
+/// The group of the buffers that datagrams are received into.
+pub(super) const DATAGRAM_GROUP: u16 = 1;
 
 /// Publishes free buffers of a [`Pool`] to the kernel. The memory of the ring itself lives as long
 /// as this value, which the driver drops after the ring was closed.
@@ -18,11 +20,19 @@ pub(super) struct BufferRing {
     mask: u16,
     tail: u16,
     published: u16,
+    /// Where in a buffer the kernel begins.
+    offset: u32,
 }
 
 impl BufferRing {
-    /// Registers a ring as large as `pool` and publishes all buffers.
-    pub(super) fn register(ring: &IoUring, pool: &Pool) -> Result<Self, SetupError> {
+    /// Registers a ring as large as `pool` as `group` and publishes all buffers, but for their
+    /// first `offset` bytes.
+    pub(super) fn register(
+        ring: &IoUring,
+        pool: &Pool,
+        group: u16,
+        offset: u32,
+    ) -> Result<Self, SetupError> {
         let entries = u16::try_from(pool.count()).unwrap_or(u16::MAX);
         let entries = if entries.is_power_of_two() { entries } else { 1 << 15 };
         let memory = Mapping::new(usize::from(entries) * size_of::<BufRingEntry>())
@@ -30,9 +40,10 @@ impl BufferRing {
         let address = memory.base().as_ptr().addr() as u64;
         // SAFETY: the memory is page-aligned, holds `entries` entries, and outlives the ring: the
         // driver's fields drop in that order.
-        unsafe { ring.submitter().register_buf_ring_with_flags(address, entries, GROUP, 0) }
+        unsafe { ring.submitter().register_buf_ring_with_flags(address, entries, group, 0) }
             .map_err(|error| SetupError::of("io_uring_register(PBUF_RING)", &error))?;
-        let mut this = Self { memory: Some(memory), mask: entries - 1, tail: 0, published: 0 };
+        let mask = entries - 1;
+        let mut this = Self { memory: Some(memory), mask, tail: 0, published: 0, offset };
         this.publish(pool);
         Ok(this)
     }
@@ -58,8 +69,8 @@ impl BufferRing {
             // SAFETY: the entry lies beyond the tail that the kernel sees, because no more buffers
             // exist than entries: only we touch it.
             let entry = unsafe { &mut *slot };
-            entry.set_addr(pool.address(bid).addr() as u64);
-            entry.set_len(pool.buffer_size());
+            entry.set_addr(pool.address(bid).addr() as u64 + u64::from(self.offset));
+            entry.set_len(pool.buffer_size() - self.offset);
             entry.set_bid(bid);
             self.tail = self.tail.wrapping_add(1);
             self.published += 1;

@@ -7,8 +7,11 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::{SFlag, fstat};
 
-use super::Uring;
-use crate::ring::{Fd, Pipe, SocketAddress, StreamOptions, Syscalls};
+use super::{Uring, datagrams};
+use crate::ring::{
+    DatagramSocketOptions, Fd, Outbox, Pipe, SendReport, SocketAddress, SocketError, StreamOptions,
+    Syscalls,
+};
 
 /// What a pipe holds when its size can not be set: 16 pages.
 const PIPE_DEFAULT: usize = 64 * 1024;
@@ -111,10 +114,26 @@ impl Syscalls for Uring {
             set(socket, libc::SOL_SOCKET, libc::SO_SNDBUF, &bytes);
         }
     }
+
+    fn datagram_socket(
+        &mut self,
+        server: &SocketAddress,
+        options: &DatagramSocketOptions,
+    ) -> Result<Fd, Errno> {
+        datagrams::open(server, options)
+    }
+
+    fn send_datagrams(&mut self, socket: Fd, outbox: &Outbox, segment_max: u16) -> SendReport {
+        self.postage.send(socket, outbox, segment_max)
+    }
+
+    fn take_socket_error(&mut self, socket: Fd) -> Option<SocketError> {
+        datagrams::take_error(socket)
+    }
 }
 
 /// Sets an option; a refusal (an option of TCP on a unix socket) changes nothing.
-fn set<T: Copy>(socket: Fd, level: i32, name: i32, value: &T) {
+pub(super) fn set<T: Copy>(socket: Fd, level: i32, name: i32, value: &T) {
     let len = libc::socklen_t::try_from(size_of::<T>()).unwrap_or(0);
     // SAFETY: the kernel reads len bytes of value, which is plain data of that size.
     let _refused =

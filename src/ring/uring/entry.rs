@@ -5,6 +5,7 @@ use io_uring::squeue::{Entry, Flags};
 use io_uring::types::{self, CancelBuilder};
 
 use super::buffers::GROUP;
+use super::datagrams::Receipts;
 use crate::mem::{Buf, Outgoing};
 use crate::ring::{Fd, LANES, Op, SocketAddress, Token};
 
@@ -17,12 +18,13 @@ const SEND_FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
 /// Memory that the kernel uses for the operations in flight: per slot and lane, one send or one
 /// connect. A place is filled by [`build`] and emptied by the operation's completion, never
 /// before; that is the invariant that all pointers in submission entries rest on.
-#[derive(Default)]
 pub(super) struct Flights {
     places: Vec<Flight>,
     /// Headers of ended vectored sends, to be used again.
     #[expect(clippy::vec_box, reason = "the boxes go to flights, where they must not move")]
     spare: Vec<Box<Vectored>>,
+    /// Receives of datagrams.
+    pub(super) receipts: Receipts,
 }
 
 /// Most ended headers that are kept.
@@ -45,6 +47,11 @@ struct Vectored {
 }
 
 impl Flights {
+    /// None in flight. Whether the kernel delivers many datagrams per receive.
+    pub(super) fn new(datagram_multishot: bool) -> Self {
+        Self { places: Vec::new(), spare: Vec::new(), receipts: Receipts::new(datagram_multishot) }
+    }
+
     fn place(&mut self, token: Token) -> &mut Flight {
         let place = token.key.index as usize * LANES + token.lane.index();
         if place >= self.places.len() {
@@ -124,6 +131,7 @@ pub(super) fn build(flights: &mut Flights, token: Token, op: Op, always_once: bo
             .buf_group(GROUP)
             .build()
             .flags(Flags::BUFFER_SELECT),
+        Op::ReceiveFrom { socket } => flights.receipts.build(token, socket),
         Op::Send { socket, data } => send(flights, token, socket, data),
         Op::Connect { socket, address } => {
             let Flight::Connect(kept) = flights.fill(token, Flight::Connect(address)) else {

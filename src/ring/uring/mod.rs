@@ -6,10 +6,12 @@
 //! | `entry` | an operation becomes a submission entry, and what the kernel uses is kept |
 //! | `buffers` | the ring of receive buffers |
 //! | `probe` | which features work, each shown by one real request |
+//! | `datagrams` | receiving datagrams, and sending a batch of them |
 //! | `direct` | the calls that are made without the ring |
 #![expect(unsafe_code, reason = "submission entries hand memory to the kernel")]
 
 mod buffers;
+mod datagrams;
 mod direct;
 mod entry;
 mod probe;
@@ -22,7 +24,8 @@ use io_uring::types::{CancelBuilder, SubmitArgs, Timespec};
 use io_uring::{EnterFlags, IoUring, cqueue};
 use nix::errno::Errno;
 
-use self::buffers::BufferRing;
+use self::buffers::{BufferRing, GROUP};
+use self::datagrams::{DatagramRing, Postage};
 use self::entry::Flights;
 pub use self::probe::{Capabilities, Feature, Presence, probe};
 pub use self::setup::{RingFlags, RingOptions, RingSize, SetupError};
@@ -40,6 +43,7 @@ const TEARDOWN_MAX: Duration = Duration::from_secs(5);
 pub struct Uring {
     ring: IoUring,
     ledger: Ledger,
+    postage: Postage,
     capabilities: Capabilities,
     size: RingSize,
     flags: RingFlags,
@@ -51,6 +55,7 @@ struct Ledger {
     flights: Flights,
     buffers: BufferRing,
     pool: Pool,
+    datagrams: Option<DatagramRing>,
     in_flight: usize,
     counters: DriverCounters,
 }
@@ -61,20 +66,30 @@ impl Uring {
     /// # Errors
     /// Which call was refused, how, and what to do about it.
     pub fn new(options: &RingOptions) -> Result<Self, SetupError> {
-        let capabilities = probe::required(options)?;
+        Self::with(options, probe::required(options)?)
+    }
+
+    fn with(options: &RingOptions, capabilities: Capabilities) -> Result<Self, SetupError> {
         let (ring, size, flags) = setup::build(options)?;
         let pool = Pool::new(options.buffers, options.buffer_size)
             .map_err(|error| SetupError::of("mmap of receive buffers", &error))?;
-        let buffers = BufferRing::register(&ring, &pool)?;
+        let buffers = BufferRing::register(&ring, &pool, GROUP, 0)?;
+        let multishot = capabilities.datagram_multishot;
+        let datagrams = match options.datagram_buffers {
+            0 => None,
+            count => Some(DatagramRing::register(&ring, count, multishot)?),
+        };
         Ok(Self {
             ring,
             ledger: Ledger {
-                flights: Flights::default(),
+                flights: Flights::new(multishot),
                 buffers,
                 pool,
+                datagrams,
                 in_flight: 0,
                 counters: DriverCounters::default(),
             },
+            postage: Postage::default(),
             capabilities,
             size,
             flags,
@@ -173,6 +188,9 @@ impl Ledger {
         if !more && token.verb != Verb::Arrival {
             self.in_flight -= 1;
         }
+        if token.verb == Verb::ReceiveFrom {
+            return Some(Completion { token, outcome: self.datagram(token, cqe)?, more });
+        }
         // A buffer is taken over before the result is looked at, whatever that says.
         let filled = cqueue::buffer_select(cqe.flags()).and_then(|bid| {
             let len = u32::try_from(cqe.result()).unwrap_or(0);
@@ -198,10 +216,33 @@ impl Ledger {
                 Outcome::Starved
             }
             (Verb::PollIn | Verb::PollOut | Verb::Wake, Ok(_)) => Outcome::Ready,
-            (Verb::Cancel | Verb::Close | Verb::HandOff, Ok(_)) => Outcome::Done,
+            (Verb::Cancel | Verb::Close | Verb::HandOff | Verb::CancelFrom, Ok(_)) => Outcome::Done,
+            (Verb::ReceiveFrom, Ok(_)) => unreachable!("completed above"),
             (_, Err(errno)) => Outcome::Failed(errno),
         };
         Some(Completion { token, outcome, more })
+    }
+
+    /// What became of a receive of datagrams.
+    fn datagram(&mut self, token: Token, cqe: &cqueue::Entry) -> Option<Outcome> {
+        let len = u32::try_from(cqe.result()).unwrap_or(0);
+        let receipt = self.flights.receipts.take(token);
+        let filled = match cqueue::buffer_select(cqe.flags()) {
+            Some(bid) => self.datagrams.as_mut()?.claim(bid, len, receipt.as_deref()),
+            // A single receive of an empty datagram keeps no buffer.
+            None => receipt.as_deref().and_then(datagrams::Receipt::empty_datagram),
+        };
+        if let Some(receipt) = receipt {
+            self.flights.receipts.give(receipt);
+        }
+        Some(match result_of(cqe) {
+            Ok(_) => Outcome::Datagram(filled?),
+            Err(Errno::ENOBUFS) => {
+                self.counters.starved += 1;
+                Outcome::Starved
+            }
+            Err(errno) => Outcome::Failed(errno),
+        })
     }
 }
 
@@ -228,6 +269,9 @@ impl Driver for Uring {
 
     fn wait(&mut self, deadline: Option<Instant>) -> Result<(), DriverError> {
         self.ledger.buffers.publish(&self.ledger.pool);
+        if let Some(datagrams) = &mut self.ledger.datagrams {
+            datagrams.publish();
+        }
         let timeout = deadline.map(|deadline| deadline.saturating_duration_since(self.now()));
         let ready = !self.ring.completion().is_empty();
         let idle = ready || timeout.is_some_and(|timeout| timeout.is_zero());
@@ -260,6 +304,10 @@ impl Driver for Uring {
         (self.ledger.buffers.published() + self.ledger.pool.free(), self.ledger.pool.count())
     }
 
+    fn datagram_buffers(&self) -> (usize, usize) {
+        self.ledger.datagrams.as_ref().map_or((0, 0), DatagramRing::home)
+    }
+
     fn in_flight(&self) -> usize {
         self.ledger.in_flight
     }
@@ -274,9 +322,12 @@ impl Drop for Uring {
         self.quiesce();
         if self.ledger.in_flight > 0 {
             // The kernel may still write: the memory must outlive the process' use of it.
-            std::mem::forget(std::mem::take(&mut self.ledger.flights));
+            std::mem::forget(std::mem::replace(&mut self.ledger.flights, Flights::new(true)));
             std::mem::forget(self.ledger.pool.clone());
             self.ledger.buffers.leak();
+            if let Some(datagrams) = &mut self.ledger.datagrams {
+                datagrams.leak();
+            }
         }
     }
 }

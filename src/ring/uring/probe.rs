@@ -2,7 +2,7 @@
 //! may still refuse its flags.
 
 use std::io::Write;
-use std::net::{TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::OnceLock;
@@ -12,7 +12,8 @@ use io_uring::types::{BufRingEntry, CancelBuilder, Fd, SubmitArgs, Timespec};
 use io_uring::{EnterFlags, IoUring, cqueue, opcode};
 use nix::errno::Errno;
 
-use super::buffers::{BufferRing, GROUP};
+use super::buffers::{BufferRing, DATAGRAM_GROUP, GROUP};
+use super::datagrams::{self, DatagramRing};
 use super::setup::{RingOptions, SetupError, build};
 use crate::mem::Pool;
 
@@ -28,6 +29,8 @@ const MESSAGE: u64 = 77;
 pub struct Capabilities {
     /// One receive request delivers many times (6.0); else it is renewed each time.
     pub receive_multishot: bool,
+    /// One receive request delivers many datagrams (6.0); else it is renewed each time.
+    pub datagram_multishot: bool,
     /// Rings can send each other completions (5.18); else every core keeps what it accepts.
     pub hand_off: bool,
 }
@@ -62,6 +65,7 @@ type Attempt = fn(&mut Trial) -> Result<(), Errno>;
 type Row = (&'static str, &'static str, &'static str, bool, Attempt);
 
 const NOTHING: &str = "nothing: required";
+const ONE_BY_ONE: &str = "one receive request at a time";
 
 const ROWS: &[Row] = &[
     ("request round trip", "5.1", NOTHING, true, Trial::nop),
@@ -70,7 +74,10 @@ const ROWS: &[Row] = &[
     ("accept, multishot", "5.19", NOTHING, true, Trial::accept),
     ("connect", "5.5", NOTHING, true, Trial::connect),
     ("receive into provided buffers", "5.19", NOTHING, true, Trial::receive_once),
-    ("receive, multishot", "6.0", "one receive request at a time", false, Trial::receive_many),
+    ("receive, multishot", "6.0", ONE_BY_ONE, false, Trial::receive_many),
+    ("datagrams, multishot (recvmsg)", "6.0", ONE_BY_ONE, false, Trial::datagrams),
+    ("UDP GSO", "4.18", "one datagram at a time", false, Trial::gso),
+    ("UDP GRO", "5.0", "one datagram at a time", false, Trial::gro),
     ("send", "5.6", NOTHING, true, Trial::send),
     ("send, vectored", "5.3", NOTHING, true, Trial::send_vectored),
     ("poll", "5.1", NOTHING, true, Trial::poll),
@@ -121,15 +128,18 @@ pub(super) fn required(options: &RingOptions) -> Result<Capabilities, SetupError
             Some(error) => Err(error),
             None => Ok(Capabilities {
                 receive_multishot: has(Trial::receive_many),
+                datagram_multishot: has(Trial::datagrams),
                 hand_off: has(Trial::message),
             }),
         }
     });
     match found {
         // Memory may be short for a moment only: the kernel frees rings some time after a close.
-        Err(error) if error.source == Errno::ENOMEM => {
-            build(options).map(|_| Capabilities { receive_multishot: false, hand_off: false })
-        }
+        Err(error) if error.source == Errno::ENOMEM => build(options).map(|_| Capabilities {
+            receive_multishot: false,
+            datagram_multishot: false,
+            hand_off: false,
+        }),
         found => found.clone(),
     }
 }
@@ -139,6 +149,7 @@ pub(super) fn required(options: &RingOptions) -> Result<Capabilities, SetupError
 struct Trial {
     ring: IoUring,
     buffers: Option<BufferRing>,
+    datagrams: Option<DatagramRing>,
     pool: Option<Pool>,
 }
 
@@ -149,14 +160,15 @@ impl Trial {
     fn new() -> Result<Self, SetupError> {
         let options = RingOptions { entries: 8, completions: 32, ..RingOptions::default() };
         let (ring, _, _) = build(&options)?;
-        Ok(Self { ring, buffers: None, pool: None })
+        Ok(Self { ring, buffers: None, datagrams: None, pool: None })
     }
 
     /// Gives the ring a few receive buffers.
     fn with_buffers(&mut self) -> Result<&mut Self, Errno> {
         const _: () = assert!(size_of::<BufRingEntry>() == 16, "an entry of the buffer ring");
         let pool = Pool::new(BUFFERS, BUFFER_SIZE).map_err(|_| Errno::ENOMEM)?;
-        let ring = BufferRing::register(&self.ring, &pool).map_err(|error| error.source)?;
+        let ring =
+            BufferRing::register(&self.ring, &pool, GROUP, 0).map_err(|error| error.source)?;
         self.buffers = Some(ring);
         self.pool = Some(pool);
         Ok(self)
@@ -252,6 +264,30 @@ impl Trial {
         let (_, flags) = self.answer()?;
         self.end_of(Fd(ours.as_raw_fd()))?;
         have(cqueue::buffer_select(flags).is_some() && cqueue::more(flags))
+    }
+
+    fn datagrams(&mut self) -> Result<(), Errno> {
+        let ours = UdpSocket::bind("127.0.0.1:0").map_err(|error| super::errno_of(&error))?;
+        let to = ours.local_addr().map_err(|error| super::errno_of(&error))?;
+        let ring = DatagramRing::register(&self.ring, BUFFERS, true);
+        self.datagrams = Some(ring.map_err(|error| error.source)?);
+        let shape = datagrams::shape();
+        let fd = Fd(ours.as_raw_fd());
+        self.push(&opcode::RecvMsgMulti::new(fd, &raw const *shape, DATAGRAM_GROUP).build())?;
+        ours.send_to(b"x", to).map_err(|error| super::errno_of(&error))?;
+        let (_, flags) = self.answer()?;
+        self.end_of(fd)?;
+        have(cqueue::buffer_select(flags).is_some() && cqueue::more(flags))
+    }
+
+    fn gso(&mut self) -> Result<(), Errno> {
+        let socket = UdpSocket::bind("127.0.0.1:0").map_err(|error| super::errno_of(&error))?;
+        nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::UdpGsoSegment, &0)
+    }
+
+    fn gro(&mut self) -> Result<(), Errno> {
+        let socket = UdpSocket::bind("127.0.0.1:0").map_err(|error| super::errno_of(&error))?;
+        nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::UdpGroSegment, &true)
     }
 
     /// Ends what is in flight on `fd`: two completions in any order, the cancelled request's and

@@ -25,6 +25,9 @@ pub struct RingOptions {
     pub buffers: u16,
     /// Bytes in a receive buffer.
     pub buffer_size: u32,
+    /// Datagram buffers, a power of two up to 32,768; 0 where there are no datagram sockets. Each
+    /// is 64 KiB of address space, of which only what was touched is resident.
+    pub datagram_buffers: u16,
     /// Most operations in flight; a push beyond it is refused.
     pub in_flight_max: usize,
     /// The best flags to try; lower ones only for tests of old kernels' paths.
@@ -38,6 +41,7 @@ impl Default for RingOptions {
             completions: 8192,
             buffers: 256,
             buffer_size: 16 * 1024,
+            datagram_buffers: 128,
             in_flight_max: 64 * 1024,
             best_flags: RingFlags::NoSqArray,
         }

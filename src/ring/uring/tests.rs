@@ -15,6 +15,7 @@ fn options(best_flags: RingFlags) -> RingOptions {
         completions: 256,
         buffers: 8,
         buffer_size: 1024,
+        datagram_buffers: 8,
         in_flight_max: 1024,
         best_flags,
     }

@@ -58,7 +58,7 @@ impl Proxied {
         let mut rest: &[u8] = buf;
         self.exchanger(context).client_bytes(self.client, &mut rest, now)?;
         let from = buf.len() - rest.len();
-        Ok((from < buf.len()).then(|| buf.slice(from, buf.len())))
+        Ok((from < buf.len()).then(|| buf.slice(from, buf.len() - from)))
     }
 
     /// Moves what is to be sent to the connection.

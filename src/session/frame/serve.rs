@@ -100,7 +100,7 @@ impl Local {
                 continue;
             }
             if let Some((start, end)) = same.take() {
-                output.outlet.slice(output.stream, buf.slice(start, end));
+                output.outlet.slice(output.stream, buf.slice(start, end - start));
             }
             match served {
                 Ok(Served::Nothing) => break None,
@@ -121,10 +121,10 @@ impl Local {
             }
         };
         if let Some((start, end)) = same.take() {
-            output.outlet.slice(output.stream, buf.slice(start, end));
+            output.outlet.slice(output.stream, buf.slice(start, end - start));
         }
         let left = left.filter(|&from| from < buf.len());
-        Ok(left.map(|from| buf.slice(from, buf.len())))
+        Ok(left.map(|from| buf.slice(from, buf.len() - from)))
     }
 
     /// Reads on in the file that is under way.
@@ -202,7 +202,7 @@ fn write_data(responder: &Responder, stream: u32, buf: &Buf, output: &mut Output
     let header = responder.header(stream, Command::DATA);
     let step = responder.max_payload();
     for start in (0..buf.len()).step_by(step) {
-        let part = buf.slice(start, buf.len().min(start + step));
+        let part = buf.slice(start, step.min(buf.len() - start));
         let checksum = write_around(&header, &part, output.bytes());
         output.outlet.finish(output.pages, output.stream);
         output.outlet.slice(output.stream, part);

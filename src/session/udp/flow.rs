@@ -1,0 +1,341 @@
+//! The life of a flow: made for a client's first datagram, ended when it is idle, evicted or told
+//! that nobody is there.
+
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+
+use super::super::Due;
+use super::super::context::Context;
+use super::super::failure::failure_of;
+use super::super::options::DatagramService;
+use super::door::count_of;
+use super::{Datagrams, Hungry};
+use crate::mem::{Buf, Key};
+use crate::net::{DatagramEvent, DatagramSocket, NetworkError, Operation};
+use crate::ring::{
+    Completion, Datagram, DatagramSocketOptions, Driver, Fd, Lane, Outbox, SocketAddress,
+};
+use crate::service::flows::{FlowEnd, FlowKey, Place, client_hash};
+use crate::service::proxy::ConnectFailure;
+
+/// How long new flows pass a server over whose host has refused a datagram.
+const SUSPICION: Duration = Duration::from_secs(5);
+
+/// One client's flow.
+#[derive(Debug)]
+pub(super) struct Flow {
+    id: u64,
+    key: FlowKey,
+    listener: usize,
+    place: Place,
+    /// Connected to the server.
+    pub(super) socket: DatagramSocket,
+    upstream: usize,
+    server: usize,
+    opened: Instant,
+    /// The place of its outbox, in a turn in which there is something to send.
+    outbox: Option<usize>,
+    ended: bool,
+    /// Datagrams and bytes from the client.
+    received: (u64, u64),
+    /// Datagrams and bytes for the client.
+    sent: (u64, u64),
+}
+
+impl Datagrams {
+    /// Queues a client's datagrams for its server; false when there is no flow and none can be
+    /// made.
+    pub(super) fn take_for_server<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: FlowKey,
+        segment: u16,
+        data: Buf,
+    ) -> bool {
+        let listener = self.doors[key.socket as usize].listener;
+        let table = &mut self.listeners[listener].table;
+        let found = match table.find(&key) {
+            Some((place, flow)) => {
+                table.touch(place, context.now());
+                Some(flow)
+            }
+            None => self.open_flow(context, key, listener),
+        };
+        let Some((own, flow)) = found.and_then(|own| Some((own, self.flows.get_mut(own)?))) else {
+            return false;
+        };
+        let count = data.len().div_ceil(usize::from(segment).max(1)).max(1);
+        flow.received.0 += count as u64;
+        flow.received.1 += data.len() as u64;
+        let outbox = self.outboxes.of(&mut flow.outbox, own);
+        outbox.push(None, None, data, segment, flow.socket.segment_max());
+        true
+    }
+
+    /// Makes a flow. The oldest makes room where there are too many.
+    fn open_flow<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: FlowKey,
+        listener: usize,
+    ) -> Option<Key> {
+        let DatagramService::Proxy { upstream, flows_max, flow_timeout } =
+            self.doors[key.socket as usize].service
+        else {
+            return None;
+        };
+        if self.draining {
+            return None;
+        }
+        if context.options.fleet.flows_active(listener) >= flows_max {
+            let oldest = self.listeners[listener].table.oldest()?;
+            self.end_flow(context, oldest, FlowEnd::Evicted);
+        }
+        let now = context.now();
+        let hash = client_hash(key.client);
+        let balancer = &mut context.balancers[upstream];
+        let server = balancer.pick_hashed(hash, self.suspects[upstream].list(now));
+        let server = server.or_else(|| balancer.pick_hashed(hash, &[]))?;
+        let offload = self.doors[key.socket as usize].offload;
+        let fd = match connect(context, upstream, server, offload) {
+            Ok(fd) => fd,
+            Err(errno) => {
+                context.balancers[upstream].release(server);
+                self.open_failed(context, listener, errno, (upstream, server));
+                return None;
+            }
+        };
+        let flow = Flow {
+            id: context.next_id(),
+            key,
+            listener,
+            place: Place::NOWHERE,
+            socket: DatagramSocket::new(fd, Key::new(0, 0), Lane::Upstream, offload),
+            upstream,
+            server,
+            opened: now,
+            outbox: None,
+            ended: false,
+            received: (0, 0),
+            sent: (0, 0),
+        };
+        let Ok(own) = self.flows.insert(flow) else {
+            context.reactor.driver().close(fd);
+            context.balancers[upstream].release(server);
+            self.open_failed(context, listener, Errno::ENOMEM, (upstream, server));
+            return None;
+        };
+        let listed = &mut self.listeners[listener];
+        let flow = self.flows.get_mut(own)?;
+        flow.place = listed.table.insert(key, own, now);
+        flow.socket = DatagramSocket::new(fd, own, Lane::Upstream, offload);
+        flow.socket.arm(&mut context.reactor);
+        if listed.timer.is_none() {
+            let due = Due::Flows(u32::try_from(listener).unwrap_or(u32::MAX));
+            listed.timer = Some(context.reactor.arm(now + flow_timeout, due));
+        }
+        let stats = context.datagram_stats(listener);
+        stats.flows_opened.add(1);
+        stats.flows_active.increment();
+        let upstream = &context.stats().upstreams[upstream];
+        upstream.connected.add(1);
+        upstream.active.increment();
+        Some(own)
+    }
+
+    /// No socket could be had, or no way to the server.
+    fn open_failed<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        listener: usize,
+        errno: Errno,
+        (upstream, server): (usize, usize),
+    ) {
+        let failure = failure_of(errno);
+        let end = if failure == ConnectFailure::Resources {
+            // A descriptor less is in use when the next datagram comes.
+            if let Some(oldest) = self.listeners[listener].table.oldest() {
+                self.end_flow(context, oldest, FlowEnd::Evicted);
+            }
+            FlowEnd::Resources
+        } else {
+            self.suspects[upstream].add(server, context.now() + SUSPICION);
+            FlowEnd::ServerUnreachable
+        };
+        let stats = context.datagram_stats(listener);
+        stats.flows_opened.add(1);
+        stats.flows_ended[end.index()].add(1);
+        note_failure(context, errno, (upstream, server));
+    }
+
+    pub(super) fn handle_flow<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        completion: Completion,
+    ) {
+        let own = completion.token.key;
+        let Some(flow) = self.flows.get_mut(own) else {
+            context.stats().stale.add(1);
+            return;
+        };
+        match flow.socket.handle(completion) {
+            DatagramEvent::Data(datagram) => self.take_from_server(context, own, datagram),
+            DatagramEvent::Starved => self.starved.push_back(Hungry::Flow(own)),
+            DatagramEvent::Failed(Errno::EINTR | Errno::EAGAIN) | DatagramEvent::Quiet => {}
+            DatagramEvent::Failed(errno) => self.fail_flow(context, own, errno),
+        }
+        if let Some(flow) = self.flows.get_mut(own) {
+            flow.socket.arm(&mut context.reactor);
+        }
+        self.remove_if_quiet(context, own);
+    }
+
+    /// Queues a server's datagrams for the client, to leave from the address that it had asked.
+    fn take_from_server<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        own: Key,
+        datagram: Datagram,
+    ) {
+        let Some(flow) = self.flows.get_mut(own) else { return };
+        let head = datagram.head();
+        let data = datagram.into_data();
+        let count = count_of(&head, data.len());
+        let stats = context.datagram_stats(flow.listener);
+        if count > 1 {
+            stats.joined_received.add(1);
+        }
+        if head.truncated {
+            stats.truncated.add(1);
+            return;
+        }
+        flow.sent.0 += count;
+        flow.sent.1 += data.len() as u64;
+        if !flow.ended {
+            self.listeners[flow.listener].table.touch(flow.place, context.now());
+        }
+        let FlowKey { client, local, socket } = flow.key;
+        let door = &mut self.doors[socket as usize];
+        let most = door.socket.segment_max();
+        door.outbox.push(Some(client), local, data, head.segment, most);
+        self.mark_dirty(socket);
+    }
+
+    /// Sends what a flow has collected in this turn.
+    pub(super) fn flush_flow<D: Driver>(&mut self, context: &mut Context<D>, index: usize) {
+        let (own, outbox) = &mut self.outboxes.boxes[index];
+        let own = *own;
+        if outbox.is_empty() {
+            return;
+        }
+        let Some(flow) = self.flows.get_mut(own) else {
+            outbox.clear();
+            return;
+        };
+        flow.outbox = None;
+        let report = flow.socket.send(&mut context.reactor, outbox);
+        context.datagram_stats(flow.listener).count_report(&report);
+        if report.error == Some(Errno::ECONNREFUSED) {
+            self.fail_flow(context, own, Errno::ECONNREFUSED);
+            self.remove_if_quiet(context, own);
+        }
+    }
+
+    /// The server's host refuses: the client's next datagram goes to another one.
+    fn fail_flow<D: Driver>(&mut self, context: &mut Context<D>, own: Key, errno: Errno) {
+        let Some(flow) = self.flows.get(own).filter(|flow| !flow.ended) else {
+            return;
+        };
+        let at = (flow.upstream, flow.server);
+        self.suspects[flow.upstream].add(flow.server, context.now() + SUSPICION);
+        note_failure(context, errno, at);
+        self.end_flow(context, own, FlowEnd::ServerUnreachable);
+    }
+
+    /// Ends a flow; its socket is closed when nothing is in flight on it.
+    pub(super) fn end_flow<D: Driver>(&mut self, context: &mut Context<D>, own: Key, end: FlowEnd) {
+        let Some(flow) = self.flows.get_mut(own).filter(|flow| !flow.ended) else {
+            return;
+        };
+        flow.ended = true;
+        if let Some(index) = flow.outbox.take() {
+            let (_, outbox): &mut (Key, Outbox) = &mut self.outboxes.boxes[index];
+            let report = flow.socket.send(&mut context.reactor, outbox);
+            context.datagram_stats(flow.listener).count_report(&report);
+        }
+        self.listeners[flow.listener].table.remove(flow.place);
+        context.balancers[flow.upstream].release(flow.server);
+        context.stats().upstreams[flow.upstream].active.decrement();
+        let stats = context.datagram_stats(flow.listener);
+        stats.flows_active.decrement();
+        stats.flows_ended[end.index()].add(1);
+        flow.socket.stop(&mut context.reactor);
+        if context.options.access_log {
+            flow.log(context, end);
+        }
+        self.remove_if_quiet(context, own);
+    }
+
+    fn remove_if_quiet<D: Driver>(&mut self, context: &mut Context<D>, own: Key) {
+        if self.flows.get(own).is_some_and(|flow| flow.socket.is_quiet())
+            && let Some(mut flow) = self.flows.remove(own)
+        {
+            flow.socket.close(&mut context.reactor);
+        }
+    }
+}
+
+impl Flow {
+    fn log<D: Driver>(&self, context: &Context<D>, end: FlowEnd) {
+        let duration = context.now().saturating_duration_since(self.opened);
+        tracing::info!(
+            target: "access",
+            id = self.id,
+            listener = %context.options.datagrams[self.listener].name,
+            client = %self.key.client,
+            server = %context.options.upstreams[self.upstream].servers[self.server],
+            received = self.received.1,
+            sent = self.sent.1,
+            received_datagrams = self.received.0,
+            sent_datagrams = self.sent.0,
+            seconds = duration.as_secs_f64(),
+            reason = end.name(),
+            "flow"
+        );
+    }
+}
+
+/// A socket that is connected to a server.
+fn connect<D: Driver>(
+    context: &mut Context<D>,
+    upstream: usize,
+    server: usize,
+    offload: bool,
+) -> Result<Fd, Errno> {
+    let upstream = &context.options.upstreams[upstream];
+    let options = DatagramSocketOptions {
+        offload,
+        receive_buffer: upstream.stream.receive_buffer,
+        send_buffer: upstream.stream.send_buffer,
+    };
+    let address: SocketAddress = upstream.servers[server];
+    context.reactor.driver().datagram_socket(&address, &options)
+}
+
+/// Counts a server that could not be reached, and warns now and then.
+fn note_failure<D: Driver>(
+    context: &mut Context<D>,
+    errno: Errno,
+    (upstream, server): (usize, usize),
+) {
+    let failure = failure_of(errno);
+    context.stats().upstreams[upstream].failed[failure as usize].add(1);
+    let now = context.now();
+    if let Some(others) = context.notices.connect.due(now) {
+        let upstream = &context.options.upstreams[upstream];
+        let peer = upstream.servers[server];
+        let error = NetworkError { op: Operation::Connect, peer, source: errno };
+        tracing::warn!(upstream = %upstream.name, others, "datagrams: {error}");
+    }
+}
