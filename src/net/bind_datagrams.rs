@@ -10,7 +10,7 @@ use nix::sys::socket::{
 };
 
 use super::BindError;
-use super::listener::local_address;
+use super::listener::{claim, local_address};
 use crate::ring::SocketAddress;
 
 /// What is asked for where no size is set. The kernel grants `net.core.rmem_max` and
@@ -64,7 +64,7 @@ fn bind_all(
 ) -> Result<(Vec<OwnedFd>, SocketAddress), Errno> {
     if address.port() != 0 {
         // SO_REUSEPORT would let a second server of the same user share the port in silence.
-        drop(open(address, options, false)?);
+        claim(|| open(address, options, false))?;
     }
     let mut bound = address;
     let mut sockets = Vec::with_capacity(count);
@@ -152,9 +152,11 @@ mod tests {
             let (sockets, bound) = bind_datagrams(&any, &options, 3).unwrap();
             assert_eq!(sockets.len(), 3);
             assert_ne!(bound.ip().unwrap().port(), 0);
-            let error = bind_datagrams(&bound, &options, 1).unwrap_err();
-            assert_eq!(error.source, Errno::EADDRINUSE);
         }
+        let any = SocketAddress::inet("127.0.0.1:0".parse().unwrap());
+        let (_sockets, bound) = bind_datagrams(&any, &DatagramBindOptions::default(), 1).unwrap();
+        let error = bind_datagrams(&bound, &DatagramBindOptions::default(), 1).unwrap_err();
+        assert_eq!(error.source, Errno::EADDRINUSE);
         let unix = SocketAddress::unnamed();
         let error = bind_datagrams(&unix, &DatagramBindOptions::default(), 1).unwrap_err();
         assert_eq!(error.source, Errno::EAFNOSUPPORT);

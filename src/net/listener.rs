@@ -95,7 +95,7 @@ fn bind_inet(
     // SO_REUSEPORT would let a second server of the same user share the port in silence.
     let mut bound = address;
     if address.port() != 0 {
-        claim(address, options)?;
+        claim(|| open_inet(address, options, false))?;
     }
     let mut sockets = Vec::with_capacity(count);
     for _ in 0..count {
@@ -110,17 +110,18 @@ fn bind_inet(
     Ok((sockets, SocketAddress::inet(bound)))
 }
 
-/// Fails if anybody else listens on the address. A server that was killed gives its sockets back
-/// a moment late, because its ring holds them until the kernel has taken that down.
-fn claim(address: SocketAddr, options: &ListenOptions) -> Result<(), Errno> {
+/// Fails if anybody else has the address, which `open` tries without sharing it. A server that was
+/// killed gives its sockets back a moment late, because its ring holds them until the kernel has
+/// taken that down.
+pub(super) fn claim(open: impl Fn() -> Result<OwnedFd, Errno>) -> Result<(), Errno> {
     for _ in 0..CLAIM_TRIES {
-        match open_inet(address, options, false) {
+        match open() {
             Err(Errno::EADDRINUSE) => std::thread::park_timeout(CLAIM_PAUSE),
             Err(errno) => return Err(errno),
             Ok(_probe) => return Ok(()),
         }
     }
-    open_inet(address, options, false).map(drop)
+    open().map(drop)
 }
 
 fn open_inet(address: SocketAddr, options: &ListenOptions, shared: bool) -> Result<OwnedFd, Errno> {

@@ -141,9 +141,10 @@ impl Datagrams {
         }
     }
 
-    /// Whether no flow is left, those that are ending among them.
+    /// Whether no flow is left, and after a drain no socket: nothing would be lost by the end of
+    /// the worker.
     pub(super) fn is_empty(&self) -> bool {
-        self.flows.is_empty()
+        if self.draining { self.is_drained() } else { self.flows.is_empty() }
     }
 
     /// Whether all sockets are closed.

@@ -17,8 +17,8 @@ use ringway::service::balance::Policy;
 use ringway::service::flows::FlowEnd;
 use ringway::service::proxy::MeterOptions;
 use ringway::session::{
-    DatagramOptions, DatagramService, DatagramStats, Fleet, RelayOptions, SessionOptions,
-    UpstreamOptions,
+    DatagramOptions, DatagramService, DatagramStats, DropReason, Fleet, RelayOptions,
+    SessionOptions, UpstreamOptions,
 };
 
 use crate::support::{PATIENCE, wait_until};
@@ -389,6 +389,22 @@ fn a_flood_of_source_ports_is_bounded_and_evictions_are_counted() {
     last.recv(&mut [0; 8]).unwrap();
     ask(&last, b"still here");
     assert_eq!(served.ended(FlowEnd::Evicted), 1_900);
+}
+
+#[test]
+fn the_limit_of_flows_holds_over_workers() {
+    let setting = Setting { workers: 2, flows_max: 10, ..Setting::proxy(&[echo_server()]) };
+    let served = Served::new(&setting);
+    let clients: Vec<UdpSocket> = (0..300).map(|_| served.client()).collect();
+    for (number, client) in (1..).zip(&clients) {
+        client.send(b"x").unwrap();
+        wait_until("the datagram", || served.sum(|stats| stats.received.get()) == number);
+        assert!(served.fleet.flows_active(0) <= 10 + 2);
+    }
+    let dropped = served.sum(|stats| stats.dropped[DropReason::NoFlow as usize].get());
+    let opened = served.sum(|stats| stats.flows_opened.get());
+    assert_eq!(opened + dropped, 300);
+    assert!(served.ended(FlowEnd::Evicted) > 0);
 }
 
 #[test]

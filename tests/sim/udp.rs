@@ -338,6 +338,24 @@ fn a_proxy_under_all_faults_delivers_nothing_twice_and_nothing_to_others() {
 }
 
 #[test]
+fn starved_sockets_are_all_fed_again() {
+    for_some_seeds(|seed| {
+        let plan = Plan { clients: 30, turns: 60, ..Plan::of(seed) };
+        let mut scenario = Scenario::new(seed, Faults::NONE, plan);
+        scenario.run();
+        scenario.sim().set_faults(Faults { starve: 1000, end_multishot: 500, ..Faults::NONE });
+        scenario.run();
+        scenario.sim().set_faults(Faults::NONE);
+        scenario.run();
+        scenario.settle();
+        // Some had no room in a queue; what the queues took came out.
+        scenario.assert_all_came();
+        scenario.drain();
+        scenario.assert_clean();
+    });
+}
+
+#[test]
 fn more_clients_than_flows_evict_the_oldest_and_the_limit_holds() {
     for_some_seeds(|seed| {
         let plan = Plan { clients: 40, flows_max: 5, refusals: [20, 20], ..Plan::of(seed) };

@@ -152,9 +152,10 @@ impl Datagrams {
         errno: Errno,
         (upstream, server): (usize, usize),
     ) {
-        let failure = failure_of(errno);
-        let end = if failure == ConnectFailure::Resources {
-            // A descriptor less is in use when the next datagram comes.
+        // EAGAIN: no local port is left.
+        let short = errno == Errno::EAGAIN || failure_of(errno) == ConnectFailure::Resources;
+        let end = if short {
+            // There is a descriptor and a port when the next datagram comes.
             if let Some(oldest) = self.listeners[listener].table.oldest() {
                 self.end_flow(context, oldest, FlowEnd::Evicted);
             }

@@ -322,3 +322,14 @@ fn more_messages_than_one_call_takes_are_sent_in_several() {
     let report = ring.send_datagrams(fd, &batch, 0);
     assert_eq!(report.datagrams, 40 * SEGMENTS_SENT_MAX as u64);
 }
+
+#[test]
+fn a_ring_dropped_with_receives_in_flight_waits_for_its_buffers() {
+    with_and_without_multishot(8, |mut ring| {
+        let (_ours, fd, _) = socket("127.0.0.1:0");
+        ring.push(RECEIVE, Op::ReceiveFrom { socket: fd }).unwrap();
+        ring.wait(Some(ring.now())).unwrap();
+        assert_eq!(ring.in_flight(), 1);
+        drop(ring);
+    });
+}
