@@ -52,22 +52,40 @@ fn banner(config: &Config, server: &Running) -> String {
         let _infallible = writeln!(text, "  {name:<12} {what:<28} {address:<24} try: {line}");
     };
     for (name, address) in server.addresses() {
-        let listener = config.listeners.iter().find(|listener| listener.name == *name);
-        let what = match listener.map(|listener| &listener.service) {
-            Some(ListenerService::Tcp { upstream }) => config
-                .upstreams
-                .get(*upstream)
-                .map_or_else(String::new, |upstream| format!("TCP proxy to {}", upstream.name)),
-            Some(
-                ListenerService::Echo
-                | ListenerService::Udp { .. }
-                | ListenerService::UdpEcho { .. }
-                | ListenerService::Frame { .. }
-                | ListenerService::Messages { .. },
-            )
-            | None => "echo".to_owned(),
+        let Some(listener) = config.listeners.iter().find(|listener| listener.name == *name) else {
+            continue;
         };
-        add(name, &what, &address.to_string(), &line_to_try(address));
+        let upstream = |index: usize| {
+            config.upstreams.get(index).map_or("", |upstream| upstream.name.as_str())
+        };
+        let address_text = address.to_string();
+        let connect =
+            |scheme: &str, rest: &str| format!("ringway connect {scheme}://{address_text}{rest}");
+        let (what, line) = match &listener.service {
+            ListenerService::Tcp { upstream: index } => {
+                (format!("TCP proxy to {}", upstream(*index)), line_to_try(address))
+            }
+            ListenerService::Echo => ("echo".to_owned(), line_to_try(address)),
+            ListenerService::Udp { upstream: index, .. } => {
+                let line = format!("echo hello | {}", connect("udp", ""));
+                (format!("UDP proxy to {}", upstream(*index)), line)
+            }
+            ListenerService::UdpEcho { .. } => {
+                ("UDP echo".to_owned(), format!("echo hello | {}", connect("udp", "")))
+            }
+            ListenerService::Frame { upstream: Some(index), .. } => {
+                (format!("frame proxy to {}", upstream(*index)), connect("frame", " ping -c 3"))
+            }
+            ListenerService::Frame { upstream: None, options } => {
+                let value = options.values.first().map(|(name, _)| format!(" get {name}"));
+                let what = value.unwrap_or_else(|| " echo hello".to_owned());
+                ("frames".to_owned(), connect("frame", &what))
+            }
+            ListenerService::Messages { .. } => {
+                ("messages, JSON lines".to_owned(), connect("messages", " time"))
+            }
+        };
+        add(name, &what, &address_text, &line);
     }
     if let Some(admin) = server.admin() {
         add("admin", "metrics and health", &admin.to_string(), &format!("curl {admin}/metrics"));

@@ -1,5 +1,6 @@
 //! Merges the workers' counters and renders them as Prometheus text.
 
+mod frames;
 mod messages;
 mod udp;
 
@@ -12,7 +13,7 @@ use prometheus::proto::{
     Metric, MetricFamily, MetricType,
 };
 
-use crate::config::Config;
+use crate::config::{Config, Listener, ListenerService};
 use crate::runtime::{Counter, LoopStats};
 use crate::service::CloseReason;
 use crate::service::proxy::ConnectFailure;
@@ -53,11 +54,34 @@ pub(super) struct Exporter {
     fleet: Arc<Fleet>,
     listeners: Arc<[String]>,
     upstreams: Arc<[String]>,
+    /// Listeners that answer frames, and their numbers.
+    frames: Arc<[(usize, String)]>,
+    /// Upstreams of frame proxies, and their numbers.
+    pooled: Arc<[(usize, String)]>,
 }
 
 impl Exporter {
     pub(super) fn new(config: &Config, fleet: Arc<Fleet>) -> Self {
+        let is_own = |listener: &Listener| {
+            matches!(listener.service, ListenerService::Frame { upstream: None, .. })
+        };
+        let streams = super::build::streams(config).enumerate();
+        let frames = streams.filter(|(_, listener)| is_own(listener));
+        let is_pooled = |upstream: usize| {
+            config.listeners.iter().any(|listener| match listener.service {
+                ListenerService::Frame { upstream: Some(index), .. } => index == upstream,
+                ListenerService::Frame { upstream: None, .. }
+                | ListenerService::Tcp { .. }
+                | ListenerService::Echo
+                | ListenerService::Udp { .. }
+                | ListenerService::UdpEcho { .. }
+                | ListenerService::Messages { .. } => false,
+            })
+        };
+        let pooled = config.upstreams.iter().enumerate().filter(|(index, _)| is_pooled(*index));
         Self {
+            frames: frames.map(|(index, listener)| (index, listener.name.clone())).collect(),
+            pooled: pooled.map(|(index, upstream)| (index, upstream.name.clone())).collect(),
             fleet,
             listeners: super::build::streams(config)
                 .map(|listener| listener.name.clone())
@@ -91,6 +115,10 @@ impl Exporter {
         families.extend(self.datagram_families());
         families.extend(self.relay_families());
         families.push(self.message_family());
+        families.extend(self.frame_families());
+        families.extend(self.exchange_families());
+        families.extend(self.pool_families());
+        families.extend(self.share_families());
         families.extend(self.worker_families());
         if let Some(histograms) = histograms {
             families.push(durations(

@@ -14,6 +14,17 @@ pub enum Policy {
     ConsistentHash,
 }
 
+impl Policy {
+    /// Whether it goes by the client's address.
+    #[must_use]
+    pub const fn is_hashed(self) -> bool {
+        match self {
+            Self::SourceHash | Self::ConsistentHash => true,
+            Self::RoundRobin | Self::LeastConnections => false,
+        }
+    }
+}
+
 /// Chooses servers and remembers how many connections each has.
 #[derive(Debug)]
 pub struct Balancer {

@@ -13,6 +13,7 @@ use crate::net::{Broken, Direction, Stream, StreamEvent};
 use crate::proto::proxy_protocol::{self, Parsed, Source};
 use crate::ring::{Completion, Driver, Fd, LANES, Lane, SocketAddress};
 use crate::service::CloseReason;
+use crate::service::flows::client_hash;
 use crate::service::proxy::{Action, Event, Exchange, Meter};
 
 /// One proxied connection. Directions and meters are indexed by the lane that bytes come from.
@@ -66,11 +67,13 @@ impl Relay {
 
     pub(super) fn start<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         let header = context.options.listeners[self.common.listener].accept_header;
-        if header || context.options.access_log {
+        let hashed = context.options.upstreams[self.upstream].policy.is_hashed();
+        if header || hashed || context.options.access_log {
             let client = match self.streams[CLIENT.index()].fd() {
                 Some(fd) => context.reactor.driver().peer_address(fd).ok(),
                 None => None,
             };
+            self.note_client(client);
             self.extra = Some(Box::new(Extra { client, ..Extra::default() }));
         }
         self.advance(context, key, Event::Accepted { header });
@@ -155,6 +158,13 @@ impl Relay {
         }
         let client = self.extra.and_then(|extra| extra.client);
         self.common.record_end(context, client, server);
+    }
+
+    /// The balancer may go by the client's address.
+    fn note_client(&mut self, client: Option<SocketAddress>) {
+        if let Some(ip) = client.and_then(|client| client.ip()) {
+            self.exchange.set_client(client_hash(ip));
+        }
     }
 
     /// Gives the exchange an event and carries out what it decides, until there is nothing more.

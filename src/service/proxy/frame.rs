@@ -255,10 +255,9 @@ impl Exchanger {
             }
         } else if self.rest_until.is_none() {
             let wanted = self.pool.needs(u32::MAX);
-            for _ in 0..self.pool.needs(self.share.limit()).min(wanted) {
-                self.connect();
-            }
-            if wanted > 0 && self.pool.needs(self.share.limit()) == 0 && self.pool.is_short() {
+            let possible = self.pool.needs(self.share.limit());
+            (0..possible).for_each(|_| self.connect());
+            if wanted > possible && self.pool.is_short() {
                 self.actions.extend(self.share.want(now).map(FrameAction::Ask));
             }
         }

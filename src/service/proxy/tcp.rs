@@ -105,6 +105,8 @@ pub struct Exchange {
     retries_left: u32,
     /// Servers that failed; allocates with the first failure.
     tried: Vec<usize>,
+    /// The hash of the client's address, where the balancer goes by it.
+    client: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,7 +122,12 @@ impl Exchange {
     /// A connection that may try `retries` further servers.
     #[must_use]
     pub const fn new(retries: u32) -> Self {
-        Self { state: State::New, retries_left: retries, tried: Vec::new() }
+        Self { state: State::New, retries_left: retries, tried: Vec::new(), client: 0 }
+    }
+
+    /// Whose connection it is, for balancers that go by the hash of the client's address.
+    pub const fn set_client(&mut self, hash: u64) {
+        self.client = hash;
     }
 
     /// The server that the connection goes to or is being made to.
@@ -212,7 +219,7 @@ impl Exchange {
     }
 
     fn connect(&mut self, otherwise: CloseReason, balancer: &mut Balancer) -> Action {
-        match balancer.pick(&self.tried) {
+        match balancer.pick_hashed(self.client, &self.tried) {
             Some(server) => {
                 self.state = State::Connecting { server };
                 Action::Connect { server }

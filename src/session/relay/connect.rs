@@ -116,6 +116,8 @@ impl Relay {
                 let header = std::mem::take(&mut extra.header);
                 let early = &header[consumed..];
                 extra.early = (!early.is_empty()).then(|| Buf::copy_of(early));
+                let client = extra.client;
+                self.note_client(client);
                 Event::HeaderComplete
             }
             Err(error) => {
