@@ -401,10 +401,11 @@ fn after_a_goaway_only_what_came_before_is_answered() {
         // The second one is on its way, and is not counted.
         let second = peer.next();
         assert!(second.is_some());
-        let mut going = u64::from(first).to_be_bytes().to_vec();
-        going.extend_from_slice(&Code::ShuttingDown.number().to_be_bytes());
-        going.extend_from_slice(b"bye");
-        peer.answer(0, Command::GOAWAY, &going);
+        let mut out = Vec::new();
+        let mut going = Vec::new();
+        ringway::proto::frame::GoAway::write(first.into(), Code::ShuttingDown, "bye", &mut going);
+        peer.server.answer(0, Command::GOAWAY, &going, &mut out);
+        peer.stream.write_all(&out).unwrap();
         peer.answer(first, command, &payload);
         let _gone = peer.next();
     });
