@@ -67,8 +67,8 @@ impl Exporter {
         });
         vec![family(
             "ringway_exchanges_total",
-            "Exchanges of frame proxies: begun, answered by a server, sent again, and those that we \
-             answered with an error, by its code.",
+            "Exchanges of frame proxies: begun, answered by a server, sent again, and answered by \
+             us with an error, by its code.",
             MetricType::COUNTER,
             outcomes.collect(),
         )]
