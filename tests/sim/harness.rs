@@ -98,6 +98,12 @@ impl Plan {
         }
     }
 
+    /// Much to send to, and nobody who reads what comes back.
+    pub(crate) fn unread() -> Self {
+        let (connections, to_server, capacity) = (3, 30_000, 2_000);
+        Self { connections, to_server, capacity, reads: 0, ..Self::orderly(1) }
+    }
+
     /// Many more connections than buffers, all of them silent.
     pub(crate) fn crowd() -> Self {
         Self { connections: 40, ..Self::silent() }
@@ -349,6 +355,12 @@ impl Scenario {
     /// Runs for so many turns.
     pub(crate) fn run_for(&mut self, turns: usize) {
         (0..turns).for_each(|_| self.step());
+    }
+
+    /// No received byte keeps a pool buffer.
+    pub(crate) fn assert_buffers_home(&mut self) {
+        let sim = self.worker.sessions().reactor().driver();
+        assert_eq!(sim.buffers_home(), usize::from(BUFFERS));
     }
 
     pub(crate) fn set_faults(&mut self, faults: Faults) {
