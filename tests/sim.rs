@@ -93,6 +93,19 @@ fn messages_whose_client_resets_at_any_time_get_no_wrong_answer_and_leak_nothing
 }
 
 #[test]
+fn messages_whose_client_does_not_read_keep_no_buffer_and_end_with_the_idle_timeout() {
+    for_some_seeds(|seed| {
+        let mut scenario = Scenario::messages(seed, Faults::NONE, Plan::unread());
+        scenario.run_for(40);
+        scenario.assert_buffers_home();
+        scenario.run();
+        scenario.assert_prefixes();
+        scenario.assert_clean();
+        assert_eq!(scenario.closed(CloseReason::IdleTimeout), scenario.connections());
+    });
+}
+
+#[test]
 fn messages_of_a_silent_client_end_with_the_idle_timeout() {
     for_some_seeds(|seed| {
         let mut scenario = Scenario::messages(seed, Faults::NONE, Plan::silent());

@@ -20,9 +20,9 @@ impl Handler for Mirror {
     fn handle(&mut self, request: &Request<'_>, answer: &mut Vec<u8>) -> Result<(), Refusal> {
         answer.extend_from_slice(request.payload);
         match request.payload.first() {
-            Some(0) => Err(Refusal::Unavailable(
-                String::from_utf8_lossy(request.payload).into_owned(),
-            )),
+            Some(0) => {
+                Err(Refusal::Unavailable(String::from_utf8_lossy(request.payload).into_owned()))
+            }
             Some(_) => Ok(()),
             None => Err(Refusal::Unknown),
         }
@@ -32,9 +32,7 @@ impl Handler for Mirror {
 fuzz_target!(|input: &[u8]| {
     let whole = answers(&[input]);
     for line in whole.split_inclusive(|&byte| byte == b'\n') {
-        let line = line
-            .strip_suffix(b"\n")
-            .expect("an answer ends with a line feed");
+        let line = line.strip_suffix(b"\n").expect("an answer ends with a line feed");
         // Not a `Value`: an id may be a number that no double holds.
         let json: Result<serde::de::IgnoredAny, _> = serde_json::from_slice(line);
         assert!(json.is_ok(), "not JSON: {}", line.escape_ascii());

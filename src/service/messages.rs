@@ -94,7 +94,7 @@ impl Messages {
         let text = envelope.payload()?;
         STANDARD
             .decode_vec(&*text, &mut self.payload)
-            .map_err(|error| MessageError::BadPayload(error.to_string()))?;
+            .map_err(|error| MessageError::BadPayload(format!("not base64: {error}")))?;
         push(out, r#"{"type":"#);
         push_string(&kind, out);
         match &*kind {

@@ -62,6 +62,7 @@ pub(crate) struct Plan {
     /// Chance that a peer reads in a turn, in a thousand: low is a slow receiver.
     reads: u32,
     silent: bool,
+    turn_budget: usize,
 }
 
 impl Plan {
@@ -77,6 +78,7 @@ impl Plan {
             capacity: [300, 2_000, 50_000][random.below(3)],
             reads: [50, 500, 1000][random.below(3)],
             silent: false,
+            turn_budget: 4_000,
         }
     }
 
@@ -94,6 +96,12 @@ impl Plan {
             reads: 1000,
             ..Self::orderly(seed)
         }
+    }
+
+    /// Much to send to, and nobody who reads what comes back.
+    pub(crate) fn unread() -> Self {
+        let (connections, to_server, capacity) = (3, 30_000, 2_000);
+        Self { connections, to_server, capacity, reads: 0, ..Self::orderly(1) }
     }
 
     /// Many more connections than buffers, all of them silent.
@@ -183,11 +191,12 @@ impl Handler for Twice {
 fn messages(seed: u64, number: usize, len: usize) -> (Vec<u8>, Vec<u8>, u64) {
     let mut random = Random::new(seed.wrapping_mul(37).wrapping_add(number as u64));
     let (mut lines, mut answers, mut count) = (String::new(), String::new(), 0);
+    let many_ends = "\n".repeat(900);
     let error = |code: &str, message: &str| {
         format!("{{\"type\":\"error\",\"code\":\"{code}\",\"message\":\"{message}\"}}\n")
     };
     while lines.len() < len {
-        let end = ["\n", "\r\n", "\n\r\n\n"][random.below(3)];
+        let end = ["\n", "\r\n", "\n\r\n\n", &many_ends][random.below(4)];
         let payload: Vec<u8> =
             (0..random.below(150)).map(|_| (random.bits() & 0xff) as u8).collect();
         let (once, twice) = (STANDARD.encode(&payload), STANDARD.encode(payload.repeat(2)));
@@ -244,6 +253,8 @@ impl Scenario {
 
     pub(crate) fn messages(seed: u64, faults: Faults, plan: Plan) -> Self {
         let service = ServiceOptions::Messages { line_limit: LINE_LIMIT };
+        let turn_budget = [1, 300, 4_000][Random::new(seed ^ 0xb0d6).below(3)];
+        let plan = Plan { turn_budget, ..plan };
         let mut scenario = Self::alone(seed, faults, plan, service);
         let len = scenario.plan.to_server;
         for (number, client) in scenario.clients.iter_mut().enumerate() {
@@ -303,7 +314,7 @@ impl Scenario {
             relay: RelayOptions {
                 meter: MeterOptions { enabled: true, after: 2_000, mean_min: 200 },
                 buffer_size: BUFFER_SIZE as usize,
-                turn_budget: 4_000,
+                turn_budget: plan.turn_budget,
                 pipe_capacity: 3_000,
                 pipes_idle_max: 2,
             },
@@ -346,6 +357,12 @@ impl Scenario {
     /// Runs for so many turns.
     pub(crate) fn run_for(&mut self, turns: usize) {
         (0..turns).for_each(|_| self.step());
+    }
+
+    /// No received byte keeps a pool buffer.
+    pub(crate) fn assert_buffers_home(&mut self) {
+        let sim = self.worker.sessions().reactor().driver();
+        assert_eq!(sim.buffers_home(), usize::from(BUFFERS));
     }
 
     pub(crate) fn set_faults(&mut self, faults: Faults) {

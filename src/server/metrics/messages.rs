@@ -40,3 +40,35 @@ fn outcomes() -> impl Iterator<Item = (&'static str, impl Fn(&MessageStats) -> u
         (outcome, read)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::session::Fleet;
+
+    #[test]
+    fn outcomes_are_exported_of_listeners_that_have_had_a_message() {
+        let fleet = Arc::new(Fleet::new(2, 2, 0));
+        let of = |worker: usize| &fleet.cells()[worker].stats.listeners[1].messages;
+        let exporter = Exporter {
+            fleet: Arc::clone(&fleet),
+            listeners: ["quiet", "busy"].map(str::to_owned).into(),
+            upstreams: [].into(),
+        };
+        assert!(exporter.message_family().get_metric().is_empty());
+        of(0).answered.add(2);
+        of(1).answered.add(3);
+        of(1).errors[MessageError::MissingType.index()].add(1);
+        let text = exporter.render(None).unwrap();
+        for line in [
+            r#"ringway_messages_total{listener="busy",outcome="answered"} 5"#,
+            r#"ringway_messages_total{listener="busy",outcome="missing_type"} 1"#,
+            r#"ringway_messages_total{listener="busy",outcome="internal"} 0"#,
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+        assert!(!text.contains(r#"total{listener="quiet",outcome"#));
+    }
+}
