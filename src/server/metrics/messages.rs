@@ -55,7 +55,7 @@ mod tests {
         let exporter = Exporter {
             fleet: Arc::clone(&fleet),
             listeners: ["quiet", "busy"].map(str::to_owned).into(),
-            upstreams: [].into(),
+            ..Exporter::new(&crate::config::Config::default(), Arc::clone(&fleet))
         };
         assert!(exporter.message_family().get_metric().is_empty());
         of(0).answered.add(2);
