@@ -1,137 +1,92 @@
-//! Whether and when a failed exchange is tried again.
-//!
-//! Three limits hold at once: how often and how long one exchange is tried ([`RetryPolicy`]), what
-//! may be repeated at all ([`Safety`]), and how much all exchanges of an upstream together may add
-//! to its load ([`RetryBudget`]), so that retries can not drown a server that is just recovering.
+//! Whether, and when, something that failed is tried again.
 
-use std::error::Error;
 use std::time::{Duration, Instant};
 
-/// One token. A token's fractions are nanoseconds' worth of one token a second, so that the reserve
-/// grows by whole numbers, whatever the steps of time are.
-const TOKEN: u64 = 1_000_000_000;
-/// So many tokens are saved up at most: what a burst of failures may spend at once.
-pub const BUDGET_TOKENS_MAX: u32 = 100;
-/// Retries a second that are always allowed, for an upstream with few requests, unless said
-/// otherwise.
-pub const RESERVE_PER_SECOND: u32 = 3;
-/// The greatest share of requests that may be retries: more than a few per request is no limit.
-const SHARE_MAX: f64 = 10.0;
-
-/// How one exchange is tried.
+/// How often and how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
-    /// Tries in all, with the first one.
+    /// Tries in all, the first among them; at least 1.
     pub tries_max: u32,
-    /// The longest wait before the second try; twice as long before each further one.
+    /// The longest rest before the second try; doubled for each further one.
     pub backoff: Duration,
-    /// The longest wait before any try.
+    /// The longest rest of all.
     pub backoff_max: Duration,
-    /// No try begins when so long has passed since the exchange began.
+    /// The time for all tries together.
     pub deadline: Duration,
 }
 
-impl RetryPolicy {
-    /// The longest wait after `tries` failed tries, in nanoseconds.
-    fn ceiling(&self, tries: u32) -> u64 {
-        let factor = 1_u32.checked_shl(tries.saturating_sub(1)).unwrap_or(u32::MAX);
-        let ceiling = self.backoff.saturating_mul(factor).min(self.backoff_max);
-        u64::try_from(ceiling.as_nanos()).unwrap_or(u64::MAX)
-    }
-}
-
-/// What is known about an exchange that failed.
+/// Whether a failed try may be repeated without harm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Safety {
-    /// The server may have acted on it, and may do so twice.
-    Idempotent,
-    /// It never left: it can be repeated at once, whatever it is.
+    /// It was certainly not carried out.
     NotSent,
-    /// The server may have acted on it, and must not do so twice.
+    /// It may have been carried out, which does no harm a second time.
+    Idempotent,
+    /// It may have been carried out.
     Unsafe,
 }
 
-/// Why an exchange is not tried again.
+/// What to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum GiveUpReason {
-    /// It must not be repeated.
-    Unsafe,
-    /// It was tried as often as allowed.
-    TriesExhausted,
-    /// The next try would begin too late.
-    DeadlineOver,
-    /// The upstream's budget for retries is spent.
-    BudgetEmpty,
+pub enum Verdict {
+    /// Try again, not before this time.
+    Again {
+        /// The end of the rest.
+        at: Instant,
+    },
+    /// Give up.
+    GiveUp(GiveUp),
 }
 
-impl GiveUpReason {
-    /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 4] =
-        [Self::Unsafe, Self::TriesExhausted, Self::DeadlineOver, Self::BudgetEmpty];
+/// Why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GiveUp {
+    /// It may have been carried out.
+    Unsafe,
+    /// There were as many tries as there may be.
+    Tries,
+    /// The time is over, or would be after the rest.
+    Deadline,
+    /// Too many others are tried again.
+    Budget,
+}
 
-    /// The reason's place in [`Self::ALL`].
+impl GiveUp {
+    /// In words, for an error that a client is told.
     #[must_use]
-    pub const fn index(self) -> usize {
-        self as usize
-    }
-
-    /// The label of the metrics.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
+    pub const fn text(self) -> &'static str {
         match self {
-            Self::Unsafe => "unsafe",
-            Self::TriesExhausted => "tries_exhausted",
-            Self::DeadlineOver => "deadline_over",
-            Self::BudgetEmpty => "budget_empty",
+            Self::Unsafe => "the connection was lost, and the request may have been carried out",
+            Self::Tries => "the connection was lost at every try",
+            Self::Deadline => "the connection was lost, and there is no time to try again",
+            Self::Budget => "the connection was lost, as many others were: not tried again",
         }
     }
 }
 
-/// What follows a failed try.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Verdict {
-    /// Another one at this time, which may be now.
-    Again {
-        /// When.
-        at: Instant,
-    },
-    /// None.
-    GiveUp(GiveUpReason),
-}
-
 /// The tries of one exchange.
-///
-/// Calling order: [`RetryBudget::deposit`] and [`Self::new`] when the exchange begins; then, after
-/// each try that failed, [`Self::after_failure`], until it gives up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Retry {
+    since: Instant,
     tries: u32,
-    /// `None` where the clock can not count so far.
-    deadline: Option<Instant>,
 }
 
 impl Retry {
-    /// An exchange whose first try begins now.
+    /// Before the first try has failed.
     #[must_use]
-    pub fn new(policy: &RetryPolicy, now: Instant) -> Self {
-        Self { tries: 1, deadline: now.checked_add(policy.deadline) }
+    pub const fn new(now: Instant) -> Self {
+        Self { since: now, tries: 0 }
     }
 
-    /// Tries that have begun or were announced.
+    /// Tries that have failed.
     #[must_use]
     pub const fn tries(&self) -> u32 {
         self.tries
     }
 
-    /// When the exchange's time is over.
-    #[must_use]
-    pub const fn deadline(&self) -> Option<Instant> {
-        self.deadline
-    }
-
-    /// What follows the failure of the present try. The wait is spread evenly from none to the
-    /// longest one by `random`, any number that differs from core to core and call to call, so that
-    /// exchanges that failed together do not come back together.
+    /// A try has failed. `random` is any number: the rest is anything up to its maximum ("full
+    /// jitter"), so that many who fail together do not come back together. What was not sent is
+    /// sent again at once, the first time.
     pub fn after_failure(
         &mut self,
         policy: &RetryPolicy,
@@ -140,137 +95,160 @@ impl Retry {
         budget: &mut RetryBudget,
         random: u64,
     ) -> Verdict {
-        let verdict = self.judge(policy, now, safety, budget, random);
-        match verdict {
-            Verdict::Again { .. } => {
-                self.tries += 1;
-                budget.counters.retries += 1;
-            }
-            Verdict::GiveUp(reason) => budget.counters.gave_up[reason.index()] += 1,
+        self.tries += 1;
+        if safety == Safety::Unsafe {
+            return Verdict::GiveUp(GiveUp::Unsafe);
         }
-        verdict
-    }
-
-    fn judge(
-        &self,
-        policy: &RetryPolicy,
-        now: Instant,
-        safety: Safety,
-        budget: &mut RetryBudget,
-        random: u64,
-    ) -> Verdict {
         if self.tries >= policy.tries_max {
-            return Verdict::GiveUp(GiveUpReason::TriesExhausted);
+            return Verdict::GiveUp(GiveUp::Tries);
         }
-        let wait = match safety {
-            Safety::Unsafe => return Verdict::GiveUp(GiveUpReason::Unsafe),
-            Safety::NotSent => Duration::ZERO,
-            Safety::Idempotent => jitter(policy.ceiling(self.tries), random),
-        };
-        let at = now.checked_add(wait);
-        let Some(at) = at.filter(|&at| self.deadline.is_none_or(|deadline| at < deadline)) else {
-            return Verdict::GiveUp(GiveUpReason::DeadlineOver);
-        };
-        if budget.take(now) {
-            Verdict::Again { at }
-        } else {
-            Verdict::GiveUp(GiveUpReason::BudgetEmpty)
+        let most = policy.backoff.saturating_mul(1 << (self.tries - 1).min(20));
+        let most = most.min(policy.backoff_max);
+        let nanos = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);
+        let at_once = safety == Safety::NotSent && self.tries == 1;
+        let rest = if at_once { 0 } else { random % nanos.saturating_add(1) };
+        let at = now + Duration::from_nanos(rest);
+        if at >= self.since + policy.deadline {
+            return Verdict::GiveUp(GiveUp::Deadline);
         }
+        if !budget.withdraw(now) {
+            return Verdict::GiveUp(GiveUp::Budget);
+        }
+        Verdict::Again { at }
     }
 }
 
-/// A time from none to `ceiling` nanoseconds, both included, each as likely as the others.
-fn jitter(ceiling: u64, random: u64) -> Duration {
-    let scaled = (u128::from(random) * (u128::from(ceiling) + 1)) >> 64;
-    Duration::from_nanos(u64::try_from(scaled).unwrap_or(ceiling))
-}
+/// Parts of a retry that the budget counts in.
+const PARTS: u64 = 1_000;
+/// Retries a second that are always allowed: a share of few requests would be none.
+const PER_SECOND_MIN: u64 = 3;
+/// Retries that can be saved up.
+const SAVED_MAX: u64 = 100;
 
-/// What happened to the exchanges of one upstream.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct RetryCounters {
-    /// Exchanges that began.
-    pub requests: u64,
-    /// Tries after the first one.
-    pub retries: u64,
-    /// Exchanges given up, by [`GiveUpReason::index`].
-    pub gave_up: [u64; GiveUpReason::ALL.len()],
-}
-
-/// How many retries an upstream is given by one core, as a share of its requests.
-///
-/// Calling order: [`Self::deposit`] once for each exchange, before its [`Retry`] is asked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// At most a share of the requests is tried again, so that a server which fails is not given more
+/// to do than before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryBudget {
-    /// What a request brings, in parts of [`TOKEN`].
-    deposit: u64,
+    /// Parts that each request adds.
+    share: u64,
     saved: u64,
-    per_second: u32,
-    reserve: u64,
-    /// Up to when the reserve has grown.
-    grown: Option<Instant>,
-    counters: RetryCounters,
+    /// When the seconds were last counted.
+    counted: Instant,
 }
 
 impl RetryBudget {
-    /// A budget of `share` retries per request (0.2: one for five) and, beside them, a reserve of
-    /// `per_second_min` a second, [`RESERVE_PER_SECOND`] by default, that lasts for one second.
+    /// A budget of `share` retries for each request, 0 to 1. 0 forbids them all.
     #[must_use]
-    pub fn new(share: f64, per_second_min: u32) -> Self {
-        // Not a number is taken as 0.
-        let share = Duration::try_from_secs_f64(share.clamp(0.0, SHARE_MAX)).unwrap_or_default();
-        Self {
-            deposit: u64::try_from(share.as_nanos()).unwrap_or(u64::MAX),
-            saved: 0,
-            per_second: per_second_min,
-            reserve: u64::from(per_second_min) * TOKEN,
-            grown: None,
-            counters: RetryCounters::default(),
-        }
+    #[expect(clippy::cast_possible_truncation, reason = "0 to 1,000 after the clamp")]
+    #[expect(clippy::cast_sign_loss, reason = "0 to 1,000 after the clamp")]
+    pub fn new(share: f64, now: Instant) -> Self {
+        let share = (share.clamp(0.0, 1.0) * 1_000.0).round() as u64;
+        let saved = if share == 0 { 0 } else { PER_SECOND_MIN * PARTS };
+        Self { share, saved, counted: now }
     }
 
-    /// An exchange begins.
+    /// A request was made.
     pub fn deposit(&mut self) {
-        self.counters.requests += 1;
-        self.saved = (self.saved + self.deposit).min(u64::from(BUDGET_TOKENS_MAX) * TOKEN);
+        self.saved = (self.saved + self.share).min(SAVED_MAX * PARTS);
     }
 
-    /// Retries that can be had now, were the time that of the last one.
-    #[must_use]
-    pub const fn balance(&self) -> u64 {
-        self.saved / TOKEN + self.reserve / TOKEN
-    }
-
-    /// What happened so far.
-    #[must_use]
-    pub const fn retry_counters(&self) -> &RetryCounters {
-        &self.counters
-    }
-
-    /// Takes a token. The reserve goes first, because it comes back by itself.
-    fn take(&mut self, now: Instant) -> bool {
-        let passed = now.saturating_duration_since(self.grown.unwrap_or(now)).as_nanos();
-        let passed = u64::try_from(passed).unwrap_or(u64::MAX);
-        let reserve_max = u64::from(self.per_second) * TOKEN;
-        let grown = passed.saturating_mul(u64::from(self.per_second));
-        self.reserve = self.reserve.saturating_add(grown).min(reserve_max);
-        self.grown = self.grown.max(Some(now));
-        let purse = if self.reserve >= TOKEN { &mut self.reserve } else { &mut self.saved };
-        let left = purse.checked_sub(TOKEN);
-        *purse = left.unwrap_or(*purse);
-        left.is_some()
+    /// Takes one retry, if there is one.
+    fn withdraw(&mut self, now: Instant) -> bool {
+        if self.share == 0 {
+            return false;
+        }
+        let millis = now.saturating_duration_since(self.counted).as_millis();
+        let millis = u64::try_from(millis).unwrap_or(u64::MAX);
+        if millis > 0 {
+            self.counted = now;
+            let earned = millis.saturating_mul(PER_SECOND_MIN * PARTS / 1_000);
+            self.saved = self.saved.saturating_add(earned).min(SAVED_MAX * PARTS);
+        }
+        let enough = self.saved >= PARTS;
+        if enough {
+            self.saved -= PARTS;
+        }
+        enough
     }
 }
 
-/// An exchange failed in every try.
-#[derive(Debug, thiserror::Error)]
-#[error("gave up after {tries} {}: {last}", if *.tries == 1 { "try" } else { "tries" })]
-pub struct RetriesExhausted<E: Error + 'static> {
-    /// How often it was tried.
+/// Every try has failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("gave up after {tries} tries: {last}")]
+pub struct RetriesExhausted<E: std::error::Error + 'static> {
+    /// How many there were.
     pub tries: u32,
-    /// Why the last try failed.
+    /// Why the last one failed.
     #[source]
     pub last: E,
 }
 
 #[cfg(test)]
-mod tests;
+#[expect(clippy::disallowed_methods, reason = "an origin to count from")]
+mod tests {
+    use super::*;
+
+    const POLICY: RetryPolicy = RetryPolicy {
+        tries_max: 4,
+        backoff: Duration::from_millis(25),
+        backoff_max: Duration::from_millis(60),
+        deadline: Duration::from_secs(1),
+    };
+
+    #[test]
+    fn the_rest_doubles_up_to_its_maximum_and_is_anything_below() {
+        let now = Instant::now();
+        let mut budget = RetryBudget::new(1.0, now);
+        (0..9).for_each(|_| budget.deposit());
+        for (random, expected) in [(0, [0, 0, 0]), (u64::MAX / 2, [1, 1, 1])] {
+            let mut retry = Retry::new(now);
+            for (most, some) in [25, 50, 60].into_iter().zip(expected) {
+                let verdict =
+                    retry.after_failure(&POLICY, now, Safety::Idempotent, &mut budget, random);
+                let Verdict::Again { at } = verdict else { panic!("{verdict:?}") };
+                assert!(at <= now + Duration::from_millis(most));
+                assert_eq!(at > now, some == 1);
+            }
+            let last = retry.after_failure(&POLICY, now, Safety::Idempotent, &mut budget, random);
+            assert_eq!((last, retry.tries()), (Verdict::GiveUp(GiveUp::Tries), 4));
+        }
+    }
+
+    #[test]
+    fn only_what_is_safe_is_tried_again() {
+        let now = Instant::now();
+        let mut budget = RetryBudget::new(0.2, now);
+        let mut verdict = |safety, since: Duration| {
+            Retry::new(now - since).after_failure(&POLICY, now, safety, &mut budget, 77)
+        };
+        assert_eq!(verdict(Safety::Unsafe, Duration::ZERO), Verdict::GiveUp(GiveUp::Unsafe));
+        assert_eq!(verdict(Safety::NotSent, Duration::ZERO), Verdict::Again { at: now });
+        let late = verdict(Safety::NotSent, Duration::from_secs(1));
+        assert_eq!(late, Verdict::GiveUp(GiveUp::Deadline));
+    }
+
+    #[test]
+    fn retries_are_a_share_of_the_requests_and_a_few_a_second() {
+        let start = Instant::now();
+        let mut budget = RetryBudget::new(0.1, start);
+        let drain =
+            |budget: &mut RetryBudget, now| (0..1_000).filter(|_| budget.withdraw(now)).count();
+        assert_eq!(drain(&mut budget, start), 3);
+        (0..200).for_each(|_| budget.deposit());
+        assert_eq!(drain(&mut budget, start), 20);
+        assert_eq!(drain(&mut budget, start + Duration::from_secs(2)), 6);
+        (0..100_000).for_each(|_| budget.deposit());
+        assert_eq!(drain(&mut budget, start + Duration::from_secs(2)), 100, "no more is saved up");
+        let mut none = RetryBudget::new(0.0, start);
+        (0..9).for_each(|_| none.deposit());
+        assert!(!none.withdraw(start + Duration::from_secs(9)));
+    }
+
+    #[test]
+    fn giving_up_says_how_often_and_why() {
+        let error = RetriesExhausted { tries: 3, last: std::fmt::Error };
+        assert!(error.to_string().starts_with("gave up after 3 tries: "));
+        assert!(std::error::Error::source(&error).is_some());
+        assert!(!GiveUp::Budget.text().is_empty() && !GiveUp::Tries.text().is_empty());
+    }
+}

@@ -1,133 +1,193 @@
-//! One maximum of connections for the whole process, split into shares that cores lend each other.
-//!
-//! Every core begins with its part of the maximum and opens no more than its limit. One that needs
-//! more asks the others in turn; who can spare permits lowers its own limit and sends them.
-//!
-//! Invariant: the limits of all cores and the permits in messages under way make the maximum. So a
-//! message with permits must arrive, and a question that could not be put is answered with 0.
+//! A maximum of the whole process, split into the workers' shares, which they lend each other.
 
 use std::time::{Duration, Instant};
 
-/// A core that asked all others in vain rests for so long before it asks again.
-pub const ASK_REST: Duration = Duration::from_millis(100);
+/// How long a worker that nobody lent anything waits before it asks again.
+const REST: Duration = Duration::from_millis(100);
 
-/// A question for permits, to be sent.
+/// One worker's share of a maximum.
+///
+/// Calling order: [`Share::want`] when places are needed; the message goes to the other worker,
+/// whose [`Share::asked`] says what it gives; that goes back to [`Share::answered`]. What is given
+/// is the asker's until it is lent on. Shares and what is under way always make up the maximum.
+#[derive(Debug, Clone)]
+pub struct Share {
+    limit: u32,
+    worker: usize,
+    workers: usize,
+    /// The worker that was asked last.
+    asked: usize,
+    /// Workers that were asked in vain, one after the other.
+    vain: usize,
+    waiting: bool,
+    rest_until: Option<Instant>,
+}
+
+/// Ask this worker for a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[must_use = "the question is open until it is answered"]
 pub struct Ask {
-    /// The core to send it to.
+    /// The other worker.
     pub to: usize,
 }
 
-/// What a core answers. The permits are its own no more.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[must_use = "the permits are lost unless they are sent"]
+/// What a worker gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Grant {
-    /// Permits to send back; may be 0, which is to be sent, too.
-    pub permits: u32,
-    /// Idle connections to close now, before the answer is sent: their permits are among the above.
-    pub close_idle: u32,
-}
-
-/// One core's share of a maximum.
-///
-/// Calling order: [`Self::want`] whenever connections are wanted and the limit is reached, and
-/// again at [`Self::rest_ends`]; the [`Ask`] it may give is sent, and [`Self::answered`] takes what
-/// comes back. [`Self::asked`] answers the others. After the latter two, [`Self::limit`] is what
-/// the core's pool may have ([`super::Pool::set_share`] closes what a grant asks to be closed).
-///
-/// A core never lends while it has waiters. Where the maximum is smaller than the number of cores,
-/// and those with permits have waiters all the time, the others get none until that ends.
-#[derive(Debug, Clone)]
-pub struct Share {
-    cores: usize,
-    core: usize,
-    limit: u32,
-    /// The core asked last, or this one.
-    last: usize,
-    is_asking: bool,
-    /// Questions in a row that brought nothing.
-    in_vain: usize,
-    /// When the last question was put.
-    asked_at: Option<Instant>,
+    /// Places.
+    pub places: u32,
+    /// One more place, if the worker closes an idle connection for it.
+    pub close_idle: bool,
 }
 
 impl Share {
-    /// The share of core `core` of `cores`, counted from 0. Where `max` can not be split evenly,
-    /// the first cores have one more.
+    /// The share of `worker`, one of `workers`, of `most` places.
     #[must_use]
-    pub fn new(max: u32, cores: usize, core: usize) -> Self {
-        let cores = cores.max(1);
-        let count = u32::try_from(cores).unwrap_or(u32::MAX);
-        let has_one_more = u32::try_from(core).is_ok_and(|core| core < max % count);
-        Self {
-            cores,
-            core,
-            limit: max / count + u32::from(has_one_more),
-            last: core,
-            is_asking: false,
-            in_vain: 0,
-            asked_at: None,
-        }
+    pub fn new(most: u32, workers: usize, worker: usize) -> Self {
+        let count = u32::try_from(workers.max(1)).unwrap_or(u32::MAX);
+        let place = u32::try_from(worker).unwrap_or(u32::MAX);
+        let limit = most / count + u32::from(place < most % count);
+        Self { limit, worker, workers, asked: worker, vain: 0, waiting: false, rest_until: None }
     }
 
-    /// What the core may have open now.
+    /// Places that the worker has.
     #[must_use]
     pub const fn limit(&self) -> u32 {
         self.limit
     }
 
-    /// The question to send, if one is due: `waiting` exchanges wait, `open` connections stand or
-    /// are being opened and reach the limit, and no question is open. The cores are asked in turn;
-    /// after a round in vain it rests for [`ASK_REST`], counted from the last question.
-    pub fn want(&mut self, now: Instant, open: u32, waiting: usize) -> Option<Ask> {
-        if waiting == 0 || open < self.limit || self.is_asking || self.cores == 1 {
+    /// Places are needed, and all are taken: whom to ask, if anybody.
+    pub fn want(&mut self, now: Instant) -> Option<Ask> {
+        if self.workers < 2 || self.waiting || self.rest_until.is_some_and(|until| now < until) {
             return None;
         }
-        if self.rest_ends().is_some_and(|end| now < end) {
-            return None;
+        if self.rest_until.take().is_some() {
+            self.vain = 0;
         }
-        if self.in_vain >= self.cores - 1 {
-            self.in_vain = 0;
+        self.asked = (self.asked + 1) % self.workers;
+        if self.asked == self.worker {
+            self.asked = (self.asked + 1) % self.workers;
         }
-        self.last = self.after(self.last);
-        self.is_asking = true;
-        self.asked_at = Some(now);
-        Some(Ask { to: self.last })
+        self.waiting = true;
+        Some(Ask { to: self.asked })
     }
 
-    /// Answers another core's question: half of the permits that are not in use, at least one; with
-    /// none of them, that of one of `idle` connections, which is to be closed. `idle` are those the
-    /// core can do without; `open` counts them, too.
-    pub fn asked(&mut self, open: u32, idle: u32, waiting: usize) -> Grant {
+    /// When to ask again, if places are still needed.
+    #[must_use]
+    pub const fn rest_until(&self) -> Option<Instant> {
+        self.rest_until
+    }
+
+    /// Another worker asks. `open` places are taken here, `idle` of them by connections that carry
+    /// nothing; a worker that has exchanges waiting gives nothing.
+    pub fn asked(&mut self, open: u32, idle: u32, waiting: u32) -> Grant {
         if waiting > 0 {
             return Grant::default();
         }
-        let grant = match self.limit.saturating_sub(open) {
-            0 if idle > 0 && open == self.limit && open > 0 => Grant { permits: 1, close_idle: 1 },
-            spare => Grant { permits: spare.div_ceil(2), close_idle: 0 },
+        let spare = self.limit.saturating_sub(open);
+        let places = spare.div_ceil(2);
+        self.limit -= places;
+        let close_idle = places == 0 && idle > 0 && self.limit > 0;
+        if close_idle {
+            self.limit -= 1;
+        }
+        Grant { places, close_idle }
+    }
+
+    /// The worker that was asked has given so many places.
+    pub fn answered(&mut self, places: u32, now: Instant) {
+        self.waiting = false;
+        self.limit += places;
+        self.vain = if places == 0 { self.vain + 1 } else { 0 };
+        if self.vain + 1 >= self.workers {
+            self.rest_until = Some(now + REST);
+        }
+    }
+
+    /// Places that were given did not reach the asker.
+    pub const fn keep(&mut self, places: u32) {
+        self.limit += places;
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "an origin to count from")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shares_make_up_the_maximum() {
+        for (most, workers) in [(64, 2), (7, 3), (1, 4), (0, 2), (5, 1)] {
+            let sum: u32 = (0..workers).map(|w| Share::new(most, workers, w).limit()).sum();
+            assert_eq!(sum, most);
+        }
+        assert_eq!(Share::new(5, 1, 0).want(Instant::now()), None, "nobody to ask");
+    }
+
+    #[test]
+    fn half_of_what_is_spare_is_lent_and_an_idle_connection_at_need() {
+        let mut share = Share::new(20, 2, 0);
+        assert_eq!(share.asked(3, 0, 1), Grant::default(), "it waits itself");
+        assert_eq!(share.asked(3, 0, 0), Grant { places: 4, close_idle: false });
+        assert_eq!(share.limit(), 6);
+        assert_eq!(share.asked(6, 0, 0), Grant::default());
+        assert_eq!(share.asked(6, 2, 0), Grant { places: 0, close_idle: true });
+        assert_eq!(share.limit(), 5);
+    }
+
+    #[test]
+    fn a_round_in_vain_is_followed_by_a_rest() {
+        let now = Instant::now();
+        let mut share = Share::new(3, 3, 1);
+        assert_eq!(share.want(now), Some(Ask { to: 2 }));
+        assert_eq!(share.want(now), None, "one question at a time");
+        share.answered(0, now);
+        assert_eq!(share.want(now), Some(Ask { to: 0 }));
+        share.answered(0, now);
+        assert_eq!(share.want(now), None);
+        assert_eq!(share.rest_until(), Some(now + REST));
+        assert_eq!(share.want(now + REST), Some(Ask { to: 2 }));
+        share.answered(2, now);
+        assert_eq!((share.limit(), share.rest_until()), (3, None));
+    }
+
+    /// Random needs and messages in random order: no place is lost or made, and who waits gets one.
+    #[test]
+    fn no_place_is_lost_or_made_and_who_waits_gets_one() {
+        let mut random = 0x1234_5678_9abc_def1_u64;
+        let mut next = move |below: usize| {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            usize::try_from(random % below as u64).unwrap()
         };
-        self.limit -= grant.permits;
-        grant
-    }
-
-    /// The open question is answered. With 0 also when it could not be sent.
-    pub fn answered(&mut self, permits: u32) {
-        self.is_asking = false;
-        self.limit = self.limit.saturating_add(permits);
-        self.in_vain = if permits == 0 { self.in_vain + 1 } else { 0 };
-    }
-
-    /// When the rest ends that follows a round in vain, if that was the last one.
-    #[must_use]
-    pub fn rest_ends(&self) -> Option<Instant> {
-        let is_round_over = self.cores > 1 && self.in_vain >= self.cores - 1;
-        self.asked_at.filter(|_| is_round_over)?.checked_add(ASK_REST)
-    }
-
-    /// The next core in turn that is not this one.
-    const fn after(&self, core: usize) -> usize {
-        let next = (core + 1) % self.cores;
-        if next == self.core { (next + 1) % self.cores } else { next }
+        for _ in 0..300 {
+            let (workers, most) = (1 + next(8), u32::try_from(next(20)).unwrap());
+            let mut now = Instant::now();
+            let mut shares: Vec<_> = (0..workers).map(|w| Share::new(most, workers, w)).collect();
+            let mut open = vec![0u32; workers];
+            let mut under_way: Vec<(usize, u32)> = Vec::new();
+            let wanting = next(workers);
+            for _ in 0..400 {
+                now += Duration::from_millis(10);
+                let worker = next(workers);
+                if worker == wanting && open[worker] < shares[worker].limit() {
+                    open[worker] += 1;
+                } else if worker == wanting
+                    && let Some(Ask { to }) = shares[worker].want(now)
+                {
+                    let grant = shares[to].asked(open[to], 0, 0);
+                    under_way.push((worker, grant.places));
+                }
+                if !under_way.is_empty() && next(2) == 0 {
+                    let (worker, places) = under_way.swap_remove(next(under_way.len()));
+                    shares[worker].answered(places, now);
+                }
+                let held: u32 = shares.iter().map(Share::limit).sum();
+                let moving: u32 = under_way.iter().map(|(_, places)| places).sum();
+                assert_eq!(held + moving, most);
+                assert!(shares.iter().zip(&open).all(|(share, open)| *open <= share.limit()));
+            }
+            assert_eq!(open[wanting], most, "{workers} workers: who waits gets all that is spare");
+        }
     }
 }
