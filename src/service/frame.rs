@@ -126,6 +126,11 @@ impl Responder {
         out: &mut Vec<u8>,
     ) -> Result<Served, FrameError> {
         let Self { server, tally, scratch, body } = self;
+        let (echoes, bytes) = server.next_echoes(input);
+        if echoes > 0 {
+            tally.requests[1] += u32::try_from(echoes).unwrap_or(u32::MAX);
+            return Ok(Served::Same(bytes));
+        }
         let (version, max) = (server.version(), server.max_payload());
         let request = match server.next(input, out)? {
             None => return Ok(Served::Nothing),

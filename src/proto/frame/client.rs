@@ -121,7 +121,7 @@ pub struct Answer<'a, T> {
 impl<T: Copy> Client<T> {
     /// The end of a new connection.
     #[must_use]
-    pub const fn new(options: ClientOptions) -> Self {
+    pub fn new(options: ClientOptions) -> Self {
         let reader = Reader::new(Version::V1, options.max_payload);
         let pending = VecDeque::new();
         Self {

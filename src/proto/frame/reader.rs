@@ -1,6 +1,6 @@
 //! Whole frames out of received bytes.
 
-use super::{CHECKSUM_LEN, FrameError, Header, Version};
+use super::{CHECKSUM_LEN, Command, FrameError, Header, Version};
 
 /// Room that a reader keeps between frames that come in parts.
 const HELD_KEPT: usize = 4096;
@@ -18,6 +18,8 @@ pub struct Reader {
     held: Vec<u8>,
     /// What is held was given out as a frame.
     spent: bool,
+    /// A checksum of nothing: looking up what the processor can do once is enough.
+    checksum: crc32fast::Hasher,
 }
 
 /// A frame with the right checksum.
@@ -37,8 +39,9 @@ pub struct Frame<'a> {
 impl Reader {
     /// A reader of frames whose payloads have at most `max_payload` bytes.
     #[must_use]
-    pub const fn new(version: Version, max_payload: u16) -> Self {
-        Self { version, max_payload, held: Vec::new(), spent: false }
+    pub fn new(version: Version, max_payload: u16) -> Self {
+        let checksum = crc32fast::Hasher::new();
+        Self { version, max_payload, held: Vec::new(), spent: false, checksum }
     }
 
     /// The version of the frames to come.
@@ -74,7 +77,7 @@ impl Reader {
             Some(len) if len <= input.len() => {
                 let (bytes, rest) = input.split_at(len);
                 *input = rest;
-                check(self.version, bytes, true).map(Some)
+                check(self.version, bytes, true, &self.checksum).map(Some)
             }
             Some(_) | None => {
                 self.held.extend_from_slice(input);
@@ -82,6 +85,37 @@ impl Reader {
                 Ok(None)
             }
         }
+    }
+
+    /// The frames at the start of `input` that are whole and right and carry `command`, which are
+    /// taken from it: how many there are, and their bytes. Version 1 only, whose frames are alike;
+    /// whatever else comes is left to [`Reader::next`], which tells what it is.
+    #[inline]
+    pub fn run(&self, command: Command, input: &mut &[u8]) -> (u64, usize) {
+        let (mut count, mut rest) = (0, *input);
+        if self.version != Version::V1 || !(self.held.is_empty() || self.spent) {
+            return (0, 0);
+        }
+        while let Some(&[version, asked, high, low]) = rest.first_chunk() {
+            let payload = u16::from_be_bytes([high, low]);
+            let covered = Version::V1.header_len() + usize::from(payload);
+            let is_next = version == Version::V1.number()
+                && asked == command.0
+                && payload <= self.max_payload;
+            let Some((frame, behind)) = rest.split_at_checked(covered + CHECKSUM_LEN) else {
+                break;
+            };
+            let found = frame.last_chunk::<CHECKSUM_LEN>().copied().map(u32::from_be_bytes);
+            let computed = frame.get(..covered).map(|covered| crc(&self.checksum, covered));
+            if !is_next || found != computed {
+                break;
+            }
+            count += 1;
+            rest = behind;
+        }
+        let bytes = input.len() - rest.len();
+        *input = rest;
+        (count, bytes)
     }
 
     /// The bytes have ended.
@@ -112,7 +146,7 @@ impl Reader {
             *input = rest;
         }
         self.spent = true;
-        check(self.version, &self.held, false).map(Some)
+        check(self.version, &self.held, false, &self.checksum).map(Some)
     }
 
     /// How long the frame is that begins with `bytes`; `None` when those do not tell.
@@ -134,17 +168,29 @@ impl Reader {
 
 /// Takes a whole frame apart.
 #[inline]
-fn check(version: Version, bytes: &[u8], in_input: bool) -> Result<Frame<'_>, FrameError> {
+fn check<'a>(
+    version: Version,
+    bytes: &'a [u8],
+    in_input: bool,
+    nothing: &crc32fast::Hasher,
+) -> Result<Frame<'a>, FrameError> {
     let header = Header::read(version, bytes);
     let (Some(header), Some((covered, checksum))) =
         (header, bytes.split_last_chunk::<CHECKSUM_LEN>())
     else {
         return Err(FrameError::Truncated { held: bytes.len() });
     };
-    let (found, computed) = (u32::from_be_bytes(*checksum), crc32fast::hash(covered));
+    let (found, computed) = (u32::from_be_bytes(*checksum), crc(nothing, covered));
     if found != computed {
         return Err(FrameError::Checksum { command: header.command, found, computed });
     }
     let payload = covered.get(version.header_len()..).unwrap_or_default();
     Ok(Frame { header, payload, bytes, in_input })
+}
+
+#[inline]
+fn crc(nothing: &crc32fast::Hasher, bytes: &[u8]) -> u32 {
+    let mut hasher = nothing.clone();
+    hasher.update(bytes);
+    hasher.finalize()
 }

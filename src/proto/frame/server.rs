@@ -82,7 +82,7 @@ pub struct Request<'a> {
 impl Server {
     /// The end of a new connection.
     #[must_use]
-    pub const fn new(options: ServerOptions) -> Self {
+    pub fn new(options: ServerOptions) -> Self {
         let reader = Reader::new(Version::V1, options.max_payload);
         let version = Version::V1;
         Self { reader, options, version, agreed: None, fresh: true, requests: 0, last_stream: 0 }
@@ -104,6 +104,20 @@ impl Server {
     #[must_use]
     pub const fn max_payload(&self) -> u16 {
         self.options.max_payload
+    }
+
+    /// Takes the ECHO requests at the start of `input`, up to the first frame that is none, or not
+    /// whole or not right: how many there are, and their bytes, which are also the answers. Only in
+    /// version 1.
+    #[inline]
+    pub fn next_echoes(&mut self, input: &mut &[u8]) -> (u64, usize) {
+        if self.agreed.is_some() {
+            return (0, 0);
+        }
+        let (count, bytes) = self.reader.run(Command::ECHO, input);
+        self.requests += count;
+        self.fresh &= count == 0;
+        (count, bytes)
     }
 
     /// Takes the next frame from `input`; `None` when there is no whole one. The answer to HELLO

@@ -119,6 +119,33 @@ fn where_the_bytes_are_cut_changes_nothing() {
 }
 
 #[test]
+fn a_run_of_echoes_ends_where_anything_else_begins() {
+    let cases: &[(&[&str], u64)] = &[
+        (&[], 0),
+        (&["ping", "echo"], 0),
+        (&["echo", "echo-64", "echo"], 3),
+        (&["echo", "ping", "echo"], 1),
+        (&["echo", "bad-checksum"], 1),
+        (&["echo", "bad-version"], 1),
+        (&["v2-echo"], 0),
+    ];
+    for (names, expected) in cases {
+        let bytes = vectors(names);
+        for len in 0..=bytes.len() {
+            let mut server = Server::new(SERVER);
+            let mut input = &bytes[..len];
+            let (count, taken) = server.next_echoes(&mut input);
+            assert!(count <= *expected && taken + input.len() == len);
+            assert!(len < bytes.len() || count == *expected, "{names:?}");
+        }
+    }
+    let mut part = Server::new(SERVER);
+    let (bytes, mut out) = (vector("echo"), Vec::new());
+    assert_eq!(part.next(&mut &bytes[..5], &mut out), Ok(None));
+    assert_eq!(part.next_echoes(&mut &bytes[5..]), (0, 0), "the first frame has begun");
+}
+
+#[test]
 fn a_stream_of_bytes_that_ends_within_a_frame_is_truncated() {
     let bytes = vector("echo");
     for len in 1..bytes.len() {

@@ -41,7 +41,7 @@ struct Turn {
 }
 
 impl Client {
-    pub(super) const fn new(options: ServerOptions, now: Instant) -> Self {
+    pub(super) fn new(options: ServerOptions, now: Instant) -> Self {
         Self {
             owner: None,
             server: Server::new(options),

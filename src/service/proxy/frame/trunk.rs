@@ -29,7 +29,7 @@ pub(super) struct Trunk {
 }
 
 impl Trunk {
-    pub(super) const fn new(options: ClientOptions, server: usize) -> Self {
+    pub(super) fn new(options: ClientOptions, server: usize) -> Self {
         Self {
             owner: None,
             server,
