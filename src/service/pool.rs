@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 
 pub use self::share::{Ask, Grant, Share};
 
+/// Exchanges of one moment that go to one connection before the least loaded one is looked for.
+const STREAK: u32 = 32;
+
 /// How connections are kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolOptions {
@@ -141,6 +144,18 @@ struct Entry<C> {
     retiring: Option<CloseCause>,
 }
 
+impl<C> Entry<C> {
+    const fn has_room(&self) -> bool {
+        self.retiring.is_none() && self.carries < self.capacity
+    }
+
+    const fn take(&mut self, now: Instant) {
+        self.carries += 1;
+        self.since = now;
+        self.used = true;
+    }
+}
+
 /// The connections of one upstream on one worker. Decides; the session opens and closes sockets.
 /// `C` names a connection, `W` an exchange.
 ///
@@ -158,6 +173,8 @@ pub struct Pool<C, W> {
     waiters: VecDeque<(W, Instant)>,
     /// Every connection carried `spread_at` exchanges or more.
     pressed: bool,
+    /// The place of the connection that was taken last, and how often more it may be at once.
+    streak: Option<(usize, u32, Instant)>,
     counters: PoolCounters,
 }
 
@@ -171,6 +188,7 @@ impl<C: Copy + Eq, W: Copy + Eq> Pool<C, W> {
             opening: 0,
             waiters: VecDeque::new(),
             pressed: false,
+            streak: None,
             counters: PoolCounters {
                 created: 0,
                 reused: 0,
@@ -384,20 +402,38 @@ impl<C: Copy + Eq, W: Copy + Eq> Pool<C, W> {
 
     /// Takes a place on the connection that carries the fewest exchanges; of idle ones, on the one
     /// that was used last, so that a surplus stays idle and is closed.
+    /// Exchanges of one moment go together, a few at a time: so their frames leave in one send, and
+    /// their answers come back in order.
     fn take(&mut self, now: Instant) -> Option<C> {
+        if let Some(connection) = self.take_again(now) {
+            return Some(connection);
+        }
         let free = self.entries.iter_mut();
-        let free = free.filter(|entry| entry.retiring.is_none() && entry.carries < entry.capacity);
+        let free = free.filter(|entry| entry.has_room());
         let best = free.min_by_key(|entry| (entry.carries, std::cmp::Reverse(entry.since)));
         let Some(best) = best else {
             self.pressed = true;
             return None;
         };
         self.pressed |= best.carries >= self.options.spread_at.max(1);
-        best.carries += 1;
-        best.since = now;
+        let connection = best.connection;
         self.counters.reused += u64::from(best.used);
-        best.used = true;
-        Some(best.connection)
+        best.take(now);
+        let at = self.entries.iter().position(|entry| entry.connection == connection);
+        self.streak = at.map(|at| (at, STREAK - 1, now));
+        Some(connection)
+    }
+
+    /// The connection that was taken last, at the same moment.
+    fn take_again(&mut self, now: Instant) -> Option<C> {
+        let (at, left, when) = self.streak.filter(|(_, left, when)| *left > 0 && *when == now)?;
+        let most = self.options.spread_at;
+        let calm = |entry: &&mut Entry<C>| entry.has_room() && entry.carries < most;
+        let entry = self.entries.get_mut(at).filter(calm)?;
+        self.streak = Some((at, left - 1, when));
+        self.counters.reused += 1;
+        entry.take(now);
+        Some(entry.connection)
     }
 
     fn entry(&mut self, connection: C) -> Option<&mut Entry<C>> {
@@ -420,6 +456,7 @@ impl<C: Copy + Eq, W: Copy + Eq> Pool<C, W> {
 
     fn forget(&mut self, at: usize, cause: CloseCause) {
         self.entries.swap_remove(at);
+        self.streak = None;
         self.counters.closed[cause as usize] += 1;
     }
 }

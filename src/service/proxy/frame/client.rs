@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use super::exchange::Spare;
 use super::{CLOG_BYTES, CLOG_TIME, Exchanger, FrameAction};
 use crate::mem::Key;
 use crate::proto::frame::{
@@ -112,6 +113,7 @@ impl Client {
     /// Answers one frame of a request, or keeps it until it is its turn.
     pub(super) fn answer(
         &mut self,
+        spare: &mut Spare,
         (turn, stream): (u64, u32),
         command: Command,
         payload: &[u8],
@@ -121,37 +123,47 @@ impl Client {
         let max = usize::from(self.server.max_payload());
         let header = Header::answer(version, command, stream);
         if payload.len() <= max {
-            write_frame(&header, payload, self.place(turn));
+            write_frame(&header, payload, self.place(spare, turn));
         } else if command == Command::DATA {
-            let out = self.place(turn);
+            let out = self.place(spare, turn);
             payload.chunks(max).for_each(|part| write_frame(&header, part, out));
         } else {
             let text = format!("the answer has {} bytes", payload.len());
-            self.write_error(turn, stream, Code::AnswerTooLarge, &text);
+            self.write_error(spare, turn, stream, Code::AnswerTooLarge, &text);
         }
         if last {
-            self.finish(turn);
+            self.finish(spare, turn);
         }
     }
 
     /// Answers a request with an error.
-    pub(super) fn refuse(&mut self, turn: u64, stream: u32, code: Code, text: &str) {
-        self.write_error(turn, stream, code, text);
-        self.finish(turn);
+    pub(super) fn refuse(
+        &mut self,
+        spare: &mut Spare,
+        turn: u64,
+        stream: u32,
+        code: Code,
+        text: &str,
+    ) {
+        self.write_error(spare, turn, stream, code, text);
+        self.finish(spare, turn);
     }
 
-    fn write_error(&mut self, turn: u64, stream: u32, code: Code, text: &str) {
+    fn write_error(&mut self, spare: &mut Spare, turn: u64, stream: u32, code: Code, text: &str) {
         let mut payload = Vec::with_capacity(2 + text.len());
         write_error_payload(code, text, self.server.max_payload(), &mut payload);
         let header = Header::answer(self.server.version(), Command::ERROR, stream);
-        write_frame(&header, &payload, self.place(turn));
+        write_frame(&header, &payload, self.place(spare, turn));
     }
 
     /// Where the answer to a request is written.
-    fn place(&mut self, turn: u64) -> &mut Vec<u8> {
+    fn place(&mut self, spare: &mut Spare, turn: u64) -> &mut Vec<u8> {
         if self.server.version() == Version::V1 && turn > self.first {
             let place = usize::try_from(turn - self.first).ok();
             if let Some(turn) = place.and_then(|place| self.turns.get_mut(place)) {
+                if turn.held.capacity() == 0 {
+                    turn.held = spare.take();
+                }
                 return &mut turn.held;
             }
         }
@@ -159,7 +171,7 @@ impl Client {
     }
 
     /// The last answer to a request is written: those that waited for it may go.
-    fn finish(&mut self, turn: u64) {
+    fn finish(&mut self, spare: &mut Spare, turn: u64) {
         self.open = self.open.saturating_sub(1);
         if self.server.version() == Version::V2 {
             return;
@@ -172,7 +184,9 @@ impl Client {
             self.turns.pop_front();
             self.first += 1;
             if let Some(next) = self.turns.front_mut() {
-                self.out.append(&mut next.held);
+                let held = std::mem::take(&mut next.held);
+                self.out.extend_from_slice(&held);
+                spare.put(held);
             }
         }
     }
@@ -224,7 +238,7 @@ impl Exchanger {
                 Ok(Some(ServerEvent::Greeted)) => {}
                 Ok(Some(ServerEvent::Refused { stream, code, text })) => {
                     let turn = state.take_turn();
-                    state.refuse(turn, stream, code, text);
+                    state.refuse(exchanges.spare(), turn, stream, code, text);
                     exchanges.count_refused(code);
                 }
                 Ok(Some(ServerEvent::Request(request))) => {

@@ -11,8 +11,8 @@ use crate::mem::{Key, Slab};
 use crate::proto::frame::{Answer, Code, Command, Request, parse_error};
 use crate::service::retry::{Retry, RetryBudget, RetryPolicy, Safety, Verdict};
 
-/// Most payload vectors that are kept to be used again, and the most that one of them may hold.
-const SPARE_MAX: usize = 256;
+/// Most vectors that are kept to be used again, and the most that one of them may hold.
+const SPARE_MAX: usize = 1024;
 const SPARE_CAPACITY_MAX: usize = 16 * 1024;
 
 /// What one worker's exchanges came to since it was last asked.
@@ -28,6 +28,26 @@ pub struct ExchangeTally {
     pub errors: [u64; Code::ALL.len()],
     /// Whether there were any.
     pub has_errors: bool,
+}
+
+/// Vectors for payloads and for answers that wait for their turn, used again and again.
+#[derive(Debug)]
+pub(super) struct Spare(Vec<Vec<u8>>);
+
+impl Spare {
+    /// An empty one.
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        self.0.pop().unwrap_or_default()
+    }
+
+    /// One that is not needed any more.
+    pub(super) fn put(&mut self, mut used: Vec<u8>) {
+        let worth = used.capacity() > 0 && used.capacity() <= SPARE_CAPACITY_MAX;
+        if worth && self.0.len() < SPARE_MAX {
+            used.clear();
+            self.0.push(used);
+        }
+    }
 }
 
 /// One exchange.
@@ -91,7 +111,7 @@ pub(super) struct Exchanges {
     newest: Option<Key>,
     resting: BinaryHeap<Reverse<(Instant, Key)>>,
     time: Duration,
-    spare: Vec<Vec<u8>>,
+    spare: Spare,
     tally: ExchangeTally,
 }
 
@@ -103,7 +123,7 @@ impl Exchanges {
             newest: None,
             resting: BinaryHeap::new(),
             time,
-            spare: Vec::new(),
+            spare: Spare(Vec::new()),
             tally: ExchangeTally {
                 begun: 0,
                 answered: 0,
@@ -112,6 +132,10 @@ impl Exchanges {
                 has_errors: false,
             },
         }
+    }
+
+    pub(super) const fn spare(&mut self) -> &mut Spare {
+        &mut self.spare
     }
 
     pub(super) fn len(&self) -> usize {
@@ -129,7 +153,7 @@ impl Exchanges {
 
     /// A request came.
     pub(super) fn begin(&mut self, client: Key, request: &Request<'_>, now: Instant) -> Key {
-        let mut payload = self.spare.pop().unwrap_or_default();
+        let mut payload = self.spare.take();
         payload.extend_from_slice(request.payload);
         self.tally.begun += 1;
         let exchange = Exchange {
@@ -223,7 +247,7 @@ impl Exchanges {
         }
         exchange.begun = true;
         let place = (exchange.turn, exchange.stream);
-        client.answer(place, answer.command, answer.payload, answer.last);
+        client.answer(&mut self.spare, place, answer.command, answer.payload, answer.last);
         if client.mark_dirty() {
             actions.extend(client.owner.map(FrameAction::Flush));
         }
@@ -248,7 +272,7 @@ impl Exchanges {
         if let Some(client) = clients.get_mut(exchange.client) {
             self.tally.errors[code.index()] += 1;
             self.tally.has_errors = true;
-            client.refuse(exchange.turn, exchange.stream, code, text);
+            client.refuse(&mut self.spare, exchange.turn, exchange.stream, code, text);
             if client.mark_dirty() {
                 actions.extend(client.owner.map(FrameAction::Flush));
             }
@@ -316,7 +340,7 @@ impl Exchanges {
     /// Forgets an exchange.
     pub(super) fn remove(&mut self, key: Key) {
         let Some(exchange) = self.slab.remove(key) else { return };
-        let Exchange { older, newer, mut payload, .. } = exchange;
+        let Exchange { older, newer, payload, .. } = exchange;
         match older.and_then(|older| self.slab.get_mut(older)) {
             Some(older) => older.newer = newer,
             None => self.oldest = newer,
@@ -325,10 +349,7 @@ impl Exchanges {
             Some(newer) => newer.older = older,
             None => self.newest = older,
         }
-        if self.spare.len() < SPARE_MAX && payload.capacity() <= SPARE_CAPACITY_MAX {
-            payload.clear();
-            self.spare.push(payload);
-        }
+        self.spare.put(payload);
     }
 }
 
