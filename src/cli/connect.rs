@@ -17,7 +17,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{EXIT_USAGE, fail};
-use crate::client::{ClientError, ConnectOptions, Policy, PumpError, Target, TargetError};
+use crate::client::{ClientError, ConnectOptions, PumpError, RetryPolicy, Target, TargetError};
 use crate::config::units::Period;
 
 /// The longest line of the input that is taken.
@@ -213,9 +213,9 @@ impl ConnectArgs {
         ConnectOptions { deadline: self.timeout, ..ConnectOptions::default() }
     }
 
-    fn policy(&self) -> Policy {
+    fn policy(&self) -> RetryPolicy {
         let tries = self.retries.saturating_add(1);
-        Policy { tries, total: Duration::MAX, ..Policy::default() }
+        RetryPolicy { tries_max: tries, deadline: Duration::MAX, ..RetryPolicy::default() }
     }
 
     fn words(&self) -> Vec<&str> {

@@ -46,6 +46,7 @@ pub use self::connect::ConnectOptions;
 pub use self::error::{ClientError, TransferError, Waiting};
 pub use self::frame::{Exchange, Frame, FrameOptions};
 pub use self::messages::{Messages, MessagesOptions, message_line};
-pub use self::retry::{Policy, retry};
+pub use self::retry::retry;
 pub use self::tcp::{PumpError, Received, Tcp};
 pub use self::udp::Udp;
+pub use crate::service::retry::RetryPolicy;

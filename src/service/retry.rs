@@ -15,6 +15,36 @@ pub struct RetryPolicy {
     pub deadline: Duration,
 }
 
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            tries_max: 3,
+            backoff: Duration::from_millis(100),
+            backoff_max: Duration::from_secs(5),
+            deadline: Duration::from_secs(30),
+        }
+    }
+}
+
+impl RetryPolicy {
+    /// The rest after so many failed tries, of which `random` chooses any part ("full jitter"), so
+    /// that many who fail together do not come back together.
+    ///
+    /// # Errors
+    /// Why there is no next try.
+    pub fn rest(&self, failed: u32, elapsed: Duration, random: u64) -> Result<Duration, GiveUp> {
+        if failed >= self.tries_max {
+            return Err(GiveUp::Tries);
+        }
+        let doubled = 1_u32.checked_shl(failed.saturating_sub(1)).unwrap_or(u32::MAX);
+        let most = self.backoff.saturating_mul(doubled).min(self.backoff_max);
+        let nanos = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);
+        let rest = Duration::from_nanos(random % nanos.saturating_add(1).max(1));
+        let start = elapsed.checked_add(rest).filter(|start| *start < self.deadline);
+        start.map(|_| rest).ok_or(GiveUp::Deadline)
+    }
+}
+
 /// Whether a failed try may be repeated without harm.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Safety {
@@ -84,9 +114,8 @@ impl Retry {
         self.tries
     }
 
-    /// A try has failed. `random` is any number: the rest is anything up to its maximum ("full
-    /// jitter"), so that many who fail together do not come back together. What was not sent is
-    /// sent again at once, the first time.
+    /// A try has failed. `random` is any number. What was not sent is sent again at once, the first
+    /// time.
     pub fn after_failure(
         &mut self,
         policy: &RetryPolicy,
@@ -99,22 +128,13 @@ impl Retry {
         if safety == Safety::Unsafe {
             return Verdict::GiveUp(GiveUp::Unsafe);
         }
-        if self.tries >= policy.tries_max {
-            return Verdict::GiveUp(GiveUp::Tries);
-        }
-        let most = policy.backoff.saturating_mul(1 << (self.tries - 1).min(20));
-        let most = most.min(policy.backoff_max);
-        let nanos = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);
         let at_once = safety == Safety::NotSent && self.tries == 1;
-        let rest = if at_once { 0 } else { random % nanos.saturating_add(1) };
-        let at = now + Duration::from_nanos(rest);
-        if at >= self.since + policy.deadline {
-            return Verdict::GiveUp(GiveUp::Deadline);
+        let elapsed = now.saturating_duration_since(self.since);
+        match policy.rest(self.tries, elapsed, if at_once { 0 } else { random }) {
+            Err(reason) => Verdict::GiveUp(reason),
+            Ok(_) if !budget.withdraw(now) => Verdict::GiveUp(GiveUp::Budget),
+            Ok(rest) => Verdict::Again { at: now + rest },
         }
-        if !budget.withdraw(now) {
-            return Verdict::GiveUp(GiveUp::Budget);
-        }
-        Verdict::Again { at }
     }
 }
 
@@ -170,17 +190,6 @@ impl RetryBudget {
         }
         enough
     }
-}
-
-/// Every try has failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("gave up after {tries} tries: {last}")]
-pub struct RetriesExhausted<E: std::error::Error + 'static> {
-    /// How many there were.
-    pub tries: u32,
-    /// Why the last one failed.
-    #[source]
-    pub last: E,
 }
 
 #[cfg(test)]
@@ -245,10 +254,15 @@ mod tests {
     }
 
     #[test]
-    fn giving_up_says_how_often_and_why() {
-        let error = RetriesExhausted { tries: 3, last: std::fmt::Error };
-        assert!(error.to_string().starts_with("gave up after 3 tries: "));
-        assert!(std::error::Error::source(&error).is_some());
-        assert!(!GiveUp::Budget.text().is_empty() && !GiveUp::Tries.text().is_empty());
+    fn giving_up_says_why_and_a_policy_may_have_no_end() {
+        let reasons = [GiveUp::Unsafe, GiveUp::Tries, GiveUp::Deadline, GiveUp::Budget];
+        assert!(reasons.iter().all(|reason| !reason.text().is_empty()));
+        let endless = RetryPolicy { deadline: Duration::MAX, tries_max: u32::MAX, ..POLICY };
+        let late = Duration::from_secs(1 << 40);
+        assert!(endless.rest(u32::MAX - 1, late, u64::MAX).is_ok());
+        let once = RetryPolicy { tries_max: 1, ..POLICY };
+        assert_eq!(once.rest(1, Duration::ZERO, 0), Err(GiveUp::Tries));
+        let at_once = RetryPolicy { backoff: Duration::ZERO, ..POLICY };
+        assert_eq!(at_once.rest(1, Duration::ZERO, 7), Ok(Duration::ZERO));
     }
 }

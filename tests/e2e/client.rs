@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 use ringway::client::{
-    ClientError, ConnectOptions, Frame, FrameOptions, Messages, MessagesOptions, Policy, Received,
-    Target, Tcp, TransferError, Udp, Waiting, retry,
+    ClientError, ConnectOptions, Frame, FrameOptions, Messages, MessagesOptions, Received,
+    RetryPolicy, Target, Tcp, TransferError, Udp, Waiting, retry,
 };
 use ringway::net::{NetworkError, Operation};
 use ringway::proto::frame::{
@@ -512,7 +512,7 @@ fn a_line_without_end_is_bounded() {
 #[test]
 fn what_fails_is_tried_again_and_given_up() {
     let address = nobody();
-    let policy = Policy { base: Duration::from_millis(1), ..Policy::default() };
+    let policy = RetryPolicy { backoff: Duration::from_millis(1), ..RetryPolicy::default() };
     let connect = || Tcp::connect(&target(address), &ConnectOptions::default());
     let error = retry(&policy, connect).unwrap_err();
     let expected = format!("gave up after 3 tries: connect {address}: connection refused");

@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 
 use super::{ConnectArgs, Failure, lines, ping, write_bytes};
-use crate::client::{ClientError, Frame, FrameOptions, Policy, retry};
+use crate::client::{ClientError, Frame, FrameOptions, RetryPolicy, retry};
 
 /// Runs the command.
 pub(super) fn run(args: &ConnectArgs) -> Result<(), Failure> {
@@ -43,7 +43,7 @@ pub(super) fn run(args: &ConnectArgs) -> Result<(), Failure> {
 fn get(
     args: &ConnectArgs,
     name: &str,
-    policy: &Policy,
+    policy: &RetryPolicy,
     connect: &dyn Fn() -> Result<Frame, ClientError>,
 ) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
