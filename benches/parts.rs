@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ringway::mem::{Outgoing, Pool, Slab};
+use ringway::proto::frame::{Command, Header, PAYLOAD_MAX, Reader, Version, write_frame};
 use ringway::proto::proxy_protocol;
 use ringway::runtime::{Timers, clock};
 
@@ -69,6 +70,25 @@ fn frames(criterion: &mut Criterion) {
         group.throughput(Throughput::Bytes(len as u64));
         group.bench_function(format!("CRC-32 of {len} bytes"), |bench| {
             bench.iter(|| crc32fast::hash(black_box(&bytes)));
+        });
+        let payload = vec![0x5a; len - 8];
+        let header = Header::new(Version::V1, Command::ECHO);
+        let mut frame = Vec::new();
+        group.bench_function(format!("encode {len} bytes"), |bench| {
+            bench.iter(|| {
+                frame.clear();
+                write_frame(black_box(&header), black_box(&payload), &mut frame);
+            });
+        });
+        let mut reader = Reader::new(Version::V1, PAYLOAD_MAX);
+        group.bench_function(format!("decode {len} bytes"), |bench| {
+            bench.iter(|| {
+                let mut input = black_box(&*frame);
+                reader.next(&mut input).expect("a frame that is right").is_some()
+            });
+        });
+        group.bench_function(format!("decode {len} bytes, in a run"), |bench| {
+            bench.iter(|| reader.run(Command::ECHO, &mut black_box(&*frame)));
         });
     }
     group.finish();

@@ -205,12 +205,17 @@ impl Header {
     }
 
     /// Writes it, with the length of the payload to come.
+    #[inline]
     fn write(&self, payload_len: u16, out: &mut Vec<u8>) {
+        let (version, command) = (self.version.number(), self.command.0);
         let [high, low] = payload_len.to_be_bytes();
-        out.extend_from_slice(&[self.version.number(), self.command.0, high, low]);
-        if self.version == Version::V2 {
-            out.extend_from_slice(&self.stream.to_be_bytes());
-            out.push(self.flags);
+        match self.version {
+            Version::V1 => out.extend_from_slice(&[version, command, high, low]),
+            Version::V2 => {
+                let [a, b, c, d] = self.stream.to_be_bytes();
+                let bytes = [version, command, high, low, a, b, c, d, self.flags];
+                out.extend_from_slice(&bytes);
+            }
         }
     }
 }
@@ -219,8 +224,10 @@ impl Header {
 ///
 /// # Panics
 /// When the payload is longer than [`PAYLOAD_MAX`].
+#[inline]
 pub fn write(header: &Header, payload: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
+    out.reserve(header.version.frame_len(payload.len()));
     let payload_len = u16::try_from(payload.len()).expect("a payload fits its frame");
     header.write(payload_len, out);
     out.extend_from_slice(payload);
