@@ -238,3 +238,14 @@ fn servers_that_never_answer_are_answered_for() {
         scenario.assert_clean();
     });
 }
+
+#[test]
+fn a_drain_of_a_frame_proxy_leaves_nothing_half_done() {
+    for_each_seed(|seed| {
+        let habits = frame_proxy::Habits { reset: 2, ..frame_proxy::Habits::default() };
+        let mut scenario = frame_proxy::Proxied::new(seed, Faults::ALL, habits, &[GOOD, GOOD]);
+        scenario.run_and_drain();
+        scenario.assert_right();
+        scenario.assert_clean();
+    });
+}

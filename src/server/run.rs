@@ -127,6 +127,7 @@ impl Server {
             upstreams.len(),
             &build::datagrams(&config).map(|listener| listener.name.clone()).collect::<Vec<_>>(),
         ));
+        warn_of_small_pools(&config, workers);
         let services = build::services(&config)?;
         let blueprint = Blueprint { upstreams, services, handler, fleet: Arc::clone(&fleet) };
         let (sockets, addresses) = bind_all(&config, workers)?;
@@ -344,6 +345,24 @@ fn bind_all(config: &Config, workers: usize) -> Result<Bound, StartError> {
         }
     }
     Ok((by_worker, addresses))
+}
+
+/// A worker without a place in a pool has to borrow one whenever it needs it.
+fn warn_of_small_pools(config: &Config, workers: usize) {
+    for listener in &config.listeners {
+        if let ListenerService::Frame { upstream: Some(index), .. } = listener.service
+            && (config.upstreams[index].pool.max as usize) < workers
+        {
+            let (name, most) = (&config.upstreams[index].name, config.upstreams[index].pool.max);
+            tracing::warn!(
+                upstream = %name,
+                pool_max = most,
+                workers,
+                "fewer pooled connections than workers: those without one wait until another \
+                 spares it (raise pool_max, or lower runtime.workers)"
+            );
+        }
+    }
 }
 
 /// A start that failed half-way takes back what it has started.

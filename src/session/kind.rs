@@ -120,3 +120,13 @@ impl Session {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_is_no_larger_than_a_relay() {
+        assert!(size_of::<Session>() <= size_of::<Relay>() + 8, "{}", size_of::<Session>());
+    }
+}

@@ -238,6 +238,19 @@ impl Proxied {
         panic!("{:#?} are left: {:#?}", self.clients, self.worker);
     }
 
+    /// Runs for a while, then drains.
+    pub(crate) fn run_and_drain(&mut self) {
+        (0..self.random.below(300)).for_each(|_| self.step());
+        self.drain();
+        self.run();
+    }
+
+    /// What was answered is right, whether or not all was.
+    pub(crate) fn assert_right(&self) {
+        self.clients.iter().for_each(|client| client.assert_answered_or_refused(&self.file, false));
+        assert!(self.carried_out.values().all(|times| *times == 1), "nothing is done twice");
+    }
+
     fn settle(&mut self) {
         self.drain();
         for _ in 0..TURNS_MAX {
