@@ -180,9 +180,8 @@ impl Line {
         let mut actions = Vec::with_capacity(256);
         exchanger.settle(now);
         exchanger.take_actions(&mut actions);
-        let connect = actions.iter().find_map(|action| match action {
-            FrameAction::Connect { trunk, .. } => Some(*trunk),
-            _ => None,
+        let connect = actions.iter().find_map(|action| {
+            if let FrameAction::Connect { trunk, .. } = action { Some(*trunk) } else { None }
         });
         let trunk = connect.expect("one connection ahead of need");
         exchanger.trunk_attached(trunk, Key::new(2, 0));
