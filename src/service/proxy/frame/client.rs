@@ -24,6 +24,8 @@ pub(super) struct Client {
     turns: VecDeque<Turn>,
     /// The number of the first of them.
     first: u64,
+    /// Bytes of answers that wait for their turn.
+    held: usize,
     /// Version 2: exchanges without their last answer.
     open: usize,
     /// The session knows that something is to be sent.
@@ -49,6 +51,7 @@ impl Client {
             out: Vec::new(),
             turns: VecDeque::new(),
             first: 0,
+            held: 0,
             open: 0,
             dirty: false,
             backlog: 0,
@@ -85,8 +88,13 @@ impl Client {
 
     /// Whether so much waits that no more is to be brought.
     pub(super) fn is_clogged(&mut self) -> bool {
-        self.clogged |= self.backlog + self.out.len() > CLOG_BYTES;
+        self.clogged |= self.waiting() > CLOG_BYTES;
         self.clogged
+    }
+
+    /// Bytes that the client has not taken, those that wait for their turn among them.
+    fn waiting(&self) -> usize {
+        self.backlog + self.out.len() + self.held
     }
 
     /// Bytes that the session has not sent. True when the client is clogged no longer.
@@ -95,7 +103,7 @@ impl Client {
             self.progress = now;
         }
         self.backlog = waiting;
-        let free = self.clogged && waiting + self.out.len() < CLOG_BYTES / 2;
+        let free = self.clogged && self.waiting() < CLOG_BYTES / 2;
         self.clogged &= !free;
         free
     }
@@ -123,10 +131,11 @@ impl Client {
         let max = usize::from(self.server.max_payload());
         let header = Header::answer(version, command, stream);
         if payload.len() <= max {
-            write_frame(&header, payload, self.place(spare, turn));
+            self.write(spare, turn, |out| write_frame(&header, payload, out));
         } else if command == Command::DATA {
-            let out = self.place(spare, turn);
-            payload.chunks(max).for_each(|part| write_frame(&header, part, out));
+            self.write(spare, turn, |out| {
+                payload.chunks(max).for_each(|part| write_frame(&header, part, out));
+            });
         } else {
             let text = format!("the answer has {} bytes", payload.len());
             self.write_error(spare, turn, stream, Code::AnswerTooLarge, &text);
@@ -153,21 +162,27 @@ impl Client {
         let mut payload = Vec::with_capacity(2 + text.len());
         write_error_payload(code, text, self.server.max_payload(), &mut payload);
         let header = Header::answer(self.server.version(), Command::ERROR, stream);
-        write_frame(&header, &payload, self.place(spare, turn));
+        self.write(spare, turn, |out| write_frame(&header, &payload, out));
     }
 
-    /// Where the answer to a request is written.
-    fn place(&mut self, spare: &mut Spare, turn: u64) -> &mut Vec<u8> {
-        if self.server.version() == Version::V1 && turn > self.first {
-            let place = usize::try_from(turn - self.first).ok();
-            if let Some(turn) = place.and_then(|place| self.turns.get_mut(place)) {
-                if turn.held.capacity() == 0 {
-                    turn.held = spare.take();
-                }
-                return &mut turn.held;
+    /// Writes to what is sent, or, before its turn, to what is kept for a request.
+    fn write(&mut self, spare: &mut Spare, turn: u64, write: impl FnOnce(&mut Vec<u8>)) {
+        let ahead = turn.checked_sub(self.first).filter(|ahead| *ahead > 0);
+        let kept = match (self.server.version(), ahead) {
+            (Version::V1, Some(ahead)) => {
+                usize::try_from(ahead).ok().and_then(|ahead| self.turns.get_mut(ahead))
             }
+            (Version::V1, None) | (Version::V2, _) => None,
+        };
+        let Some(Turn { held, .. }) = kept else {
+            return write(&mut self.out);
+        };
+        if held.capacity() == 0 {
+            *held = spare.take();
         }
-        &mut self.out
+        let before = held.len();
+        write(held);
+        self.held += held.len() - before;
     }
 
     /// The last answer to a request is written: those that waited for it may go.
@@ -185,6 +200,7 @@ impl Client {
             self.first += 1;
             if let Some(next) = self.turns.front_mut() {
                 let held = std::mem::take(&mut next.held);
+                self.held -= held.len();
                 self.out.extend_from_slice(&held);
                 spare.put(held);
             }
