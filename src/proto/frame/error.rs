@@ -148,7 +148,7 @@ pub enum FrameError {
         highest: u8,
     },
     /// Section 2: the checksum does not fit.
-    #[error("checksum {found:#010x} on a {command} frame whose bytes give {computed:#010x}")]
+    #[error("checksum {found:#010x} on {command}, whose bytes give {computed:#010x}")]
     Checksum {
         /// The command that the frame seems to have.
         command: Command,

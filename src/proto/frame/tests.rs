@@ -69,7 +69,7 @@ fn a_server_reads_what_the_specification_shows() {
             &["hello-offer", "v2-echo", "v2-ping"],
             &["greeted", "ECHO 2 hello", "a request on stream 1, after one on 2"],
         ),
-        (&["bad-checksum"], &["checksum 0xc33fd39f on a ECHO frame whose bytes give 0xc33fd39e"]),
+        (&["bad-checksum"], &["checksum 0xc33fd39f on ECHO, whose bytes give 0xc33fd39e"]),
     ];
     for (names, expected) in cases {
         let bytes = vectors(names);
