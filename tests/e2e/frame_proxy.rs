@@ -140,7 +140,7 @@ type End = Result<Vec<u8>, u16>;
 fn ask_many(
     peer: &mut Peer,
     count: u32,
-    open: u32,
+    open: usize,
     make: impl Fn(u32) -> (Command, Vec<u8>),
     report: &mpsc::Sender<()>,
 ) -> BTreeMap<u32, End> {
@@ -148,7 +148,7 @@ fn ask_many(
     let mut asked = 0;
     while ends.len() < count as usize {
         let mut out = Vec::new();
-        while asked < count && asked - (ends.len() as u32) < open {
+        while asked < count && (asked as usize) < ends.len() + open {
             let (command, payload) = make(asked + 1);
             asked = peer.write(command, false, &payload, &mut out);
         }
