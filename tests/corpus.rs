@@ -3,15 +3,21 @@
 //!
 //! The name of a seed says what comes of it. In `proxy_protocol`: `ok-` is a whole header (more may
 //! follow), `part-` the start of one, `bad-` is refused. In `lines`: all messages of `ok-` are
-//! answered; the last one of `bad-CODE` is refused with that code. A fuzzer's findings begin with
-//! anything else; nothing but the general rules is asked of them.
+//! answered; the last one of `bad-CODE` is refused with that code. In `frame_server`, `bad-CODE` ends
+//! the connection with that code, and `ok-` does not; `frame_client` likewise. A fuzzer's findings
+//! begin with anything else; nothing but the general rules is asked of them.
+
+#[path = "corpus/frames.rs"]
+mod frames;
 
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use ringway::proto::frame::FrameError;
 use ringway::proto::lines::LineReader;
 use ringway::proto::proxy_protocol::{HEADER_MAX, Parsed, PeerError, parse};
+use ringway::ring::sim::Random;
 use ringway::service::handler::NoHandler;
 use ringway::service::messages::{MessageError, Messages};
 
@@ -133,5 +139,70 @@ fn lines_seeds_can_be_cut_anywhere() {
         }
         let single: Vec<&[u8]> = bytes.chunks(1).collect();
         assert_eq!(answers(&single), whole, "{name} byte by byte");
+    }
+}
+
+/// Whether a connection ended as the name of the seed says.
+fn assert_ended(name: &str, failed: Option<FrameError>) {
+    let code = failed.map(|error| error.code().map_or("peer", |code| code.name()));
+    let mut words = name.split('-');
+    match (words.next(), words.next()) {
+        (Some("ok"), _) => assert_eq!(code, None, "{name}"),
+        (Some("bad"), expected) => assert_eq!(code, expected, "{name}"),
+        _ => {}
+    }
+}
+
+#[test]
+fn frame_seeds_end_as_their_names_say() {
+    for (name, bytes) in seeds("frame_server") {
+        assert_ended(&name, frames::serve(&[&bytes]).1);
+    }
+    for (name, bytes) in seeds("frame_client") {
+        let (setting, bytes) = bytes.split_first().expect("a setting");
+        assert_ended(&name, frames::listen(*setting, &[bytes]).1);
+    }
+}
+
+/// The parts that are fuzzed, by the name of their seeds.
+const FRAMES: [(&str, fn(&[u8])); 3] = [
+    ("frame_server", frames::frame_server),
+    ("frame_client", frames::frame_client),
+    ("frame_proxy", frames::frame_proxy),
+];
+
+#[test]
+fn frame_seeds_can_be_cut_anywhere() {
+    for (parser, check) in FRAMES {
+        for (_, bytes) in seeds(parser) {
+            (0..=bytes.len()).for_each(|at| check(&bytes[..at]));
+        }
+    }
+}
+
+/// `RINGWAY_RANDOM_STRINGS=1000000 cargo test --release --test corpus` is the long run.
+#[test]
+fn frames_hold_what_they_promise_on_changed_seeds_and_random_bytes() {
+    let many = std::env::var("RINGWAY_RANDOM_STRINGS").ok();
+    let many = many.and_then(|text| text.parse().ok()).unwrap_or(5_000);
+    for (parser, check) in FRAMES {
+        let seeds = seeds(parser);
+        let mut random = Random::new(1);
+        for _ in 0..many {
+            let mut bytes = if random.chance(500) {
+                seeds[random.below(seeds.len())].1.clone()
+            } else {
+                frames::any_bytes(&mut random)
+            };
+            for _ in 0..random.below(4) {
+                if !bytes.is_empty() {
+                    let at = random.below(bytes.len());
+                    bytes[at] = (random.bits() & 0xff) as u8;
+                }
+            }
+            let shown = bytes.clone();
+            let result = std::panic::catch_unwind(move || check(&bytes));
+            assert!(result.is_ok(), "{parser}: {}", shown.escape_ascii());
+        }
     }
 }

@@ -12,8 +12,16 @@ mod cli;
 mod client;
 #[path = "e2e/connect.rs"]
 mod connect;
+#[path = "e2e/frame.rs"]
+mod frame;
+#[path = "e2e/frame_peer.rs"]
+mod frame_peer;
+#[path = "e2e/frame_proxy.rs"]
+mod frame_proxy;
 #[path = "e2e/limits.rs"]
 mod limits;
+#[path = "e2e/random_bytes.rs"]
+mod random_bytes;
 #[path = "e2e/relay.rs"]
 mod relay;
 #[path = "e2e/shutdown.rs"]

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use crate::support::*;
 
-fn get(address: SocketAddr, request: &str) -> String {
+pub(crate) fn get(address: SocketAddr, request: &str) -> String {
     let mut stream = connect(address);
     write!(stream, "{request} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();

@@ -154,17 +154,11 @@ fn no_growth_of_descriptors_or_memory_over_many_connections() {
             }
         }
     };
-    let descriptors = || std::fs::read_dir(format!("/proc/{}/fd", program.id())).unwrap().count();
-    let resident_kib = || {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", program.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<usize>().unwrap()
-    };
     run(2_000);
-    wait_until("the first are closed", || descriptors() < 60);
-    let (fds, kib) = (descriptors(), resident_kib());
+    wait_until("the first are closed", || program.descriptors() < 60);
+    let (fds, kib) = (program.descriptors(), program.resident_kib());
     run(many);
-    wait_until("no descriptor is left", || descriptors() <= fds);
-    let grown = resident_kib().saturating_sub(kib);
+    wait_until("no descriptor is left", || program.descriptors() <= fds);
+    let grown = program.resident_kib().saturating_sub(kib);
     assert!(grown < 512, "{grown} KiB more after {many} connections");
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use ringway::config;
 use ringway::server::{Outcome, Running, Server};
+use ringway::session::HandlerFactory;
 
 /// How long anything may take before a test fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
@@ -48,6 +49,12 @@ impl Served {
     pub(crate) fn new(text: &str) -> Self {
         let config = config::parse("test.toml", text).unwrap_or_else(|report| panic!("{report}"));
         Self { running: Some(Server::start(config).unwrap()) }
+    }
+
+    /// A server with requests of the test's own.
+    pub(crate) fn with_handler(text: &str, handler: HandlerFactory) -> Self {
+        let config = config::parse("test.toml", text).unwrap_or_else(|report| panic!("{report}"));
+        Self { running: Some(Server::start_with(config, handler).unwrap()) }
     }
 
     /// A proxy with one listener and one upstream.
@@ -238,6 +245,18 @@ impl Program {
 
     pub(crate) fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Descriptors that it has open.
+    pub(crate) fn descriptors(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.id())).unwrap().count()
+    }
+
+    /// Its resident memory.
+    pub(crate) fn resident_kib(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
     }
 
     pub(crate) fn signal(&self, signal: nix::sys::signal::Signal) {

@@ -8,10 +8,6 @@ use super::{
     Reader, Version, header, parse_error,
 };
 
-/// How far the newest request may be ahead of the oldest open one, in windows: what bounds the
-/// memory that a request without an answer costs.
-const AHEAD_WINDOWS: usize = 16;
-
 /// What a client asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClientOptions {
@@ -69,9 +65,11 @@ pub struct Client<T> {
     /// What the reader has to be told before it reads on.
     agreed: Option<Version>,
     phase: Phase,
-    /// Requests from `first` on, in the order of their streams (numbers, in version 1).
+    /// The open requests, and some that are done, in the order of their streams (numbers, in
+    /// version 1).
     pending: VecDeque<Pending<T>>,
-    first: u32,
+    /// The stream of the next request; 0 when there are no more.
+    next: u32,
     open: usize,
 }
 
@@ -85,6 +83,7 @@ enum Phase {
 
 #[derive(Debug, Clone, Copy)]
 struct Pending<T> {
+    stream: u32,
     /// Who waits; nobody, when the caller gave up.
     who: Option<T>,
     command: Command,
@@ -131,7 +130,7 @@ impl<T: Copy> Client<T> {
             agreed: None,
             phase: Phase::Fresh,
             pending,
-            first: 1,
+            next: 1,
             open: 0,
         }
     }
@@ -155,13 +154,7 @@ impl<T: Copy> Client<T> {
     #[must_use]
     pub fn can_begin(&self) -> bool {
         let window = usize::from(self.options.window);
-        self.phase == Phase::Open
-            && self.open < window
-            && self.pending.len() < window.saturating_mul(AHEAD_WINDOWS)
-            && self
-                .first
-                .checked_add(u32::try_from(self.pending.len()).unwrap_or(u32::MAX))
-                .is_some()
+        self.phase == Phase::Open && self.open < window && self.next != 0
     }
 
     /// The version that is spoken now.
@@ -207,22 +200,26 @@ impl<T: Copy> Client<T> {
         if !self.can_begin() || payload.len() > usize::from(self.options.max_payload) {
             return None;
         }
-        let stream = self.first.checked_add(u32::try_from(self.pending.len()).ok()?)?;
+        let stream = self.next;
+        self.next = stream.wrapping_add(1);
+        if self.pending.len() >= 2 * usize::from(self.options.window) {
+            // An old request waits: those behind it that are done are forgotten, a window at a time.
+            self.pending.retain(|pending| !pending.done);
+        }
         let mut header = Header::new(self.version, command);
         if header.version == Version::V2 {
             header.stream = stream;
             header.flags = if idempotent { FLAG_LAST | FLAG_IDEMPOTENT } else { FLAG_LAST };
         }
         header::write(&header, payload, out);
-        self.pending.push_back(Pending { who: Some(who), command, done: false });
+        self.pending.push_back(Pending { stream, who: Some(who), command, done: false });
         self.open += 1;
         Some(stream)
     }
 
     /// Nobody waits for this request any more; its answer will be passed over.
     pub fn give_up(&mut self, stream: u32) {
-        let place = stream.checked_sub(self.first).and_then(|place| usize::try_from(place).ok());
-        if let Some(pending) = place.and_then(|place| self.pending.get_mut(place)) {
+        if let Some(pending) = find(&mut self.pending, stream) {
             pending.who = None;
         }
     }
@@ -236,7 +233,7 @@ impl<T: Copy> Client<T> {
         &'f mut self,
         input: &mut &'i [u8],
     ) -> Result<Option<ClientEvent<'f, T>>, FrameError> {
-        let Self { reader, options, version, agreed, phase, pending, first, open } = self;
+        let Self { reader, options, version, agreed, phase, pending, open, .. } = self;
         if let Some(version) = agreed.take() {
             reader.agree(version, options.max_payload);
         }
@@ -269,11 +266,10 @@ impl<T: Copy> Client<T> {
         if command == Command::ERROR {
             ends_connection(payload)?;
         }
-        let place = match *version {
-            Version::V1 => Some(0),
-            Version::V2 => stream.checked_sub(*first).and_then(|place| usize::try_from(place).ok()),
+        let asked = match *version {
+            Version::V1 => pending.front_mut(),
+            Version::V2 => find(pending, stream),
         };
-        let asked = place.and_then(|place| pending.get_mut(place));
         let Some(asked) = asked.filter(|asked| !asked.done && asked.command.takes(command)) else {
             return Err(FrameError::UnexpectedAnswer { command, stream });
         };
@@ -284,7 +280,6 @@ impl<T: Copy> Client<T> {
             *open -= 1;
             while pending.front().is_some_and(|oldest| oldest.done) {
                 pending.pop_front();
-                *first += 1;
             }
         }
         Ok(Some(ClientEvent::Answer(answer)))
@@ -306,9 +301,8 @@ impl<T: Copy> Client<T> {
     /// Takes those whose requests are later than `last`, into `lost`: a server that goes away has
     /// not carried them out.
     pub fn take_after(&mut self, last: u64, lost: &mut Vec<T>) {
-        let streams = u64::from(self.first)..;
-        let later = streams.zip(self.pending.iter_mut()).filter(|(stream, _)| *stream > last);
-        for (_, pending) in later {
+        let later = |pending: &&mut Pending<T>| u64::from(pending.stream) > last;
+        for pending in self.pending.iter_mut().filter(later) {
             if !pending.done {
                 pending.done = true;
                 self.open -= 1;
@@ -316,6 +310,17 @@ impl<T: Copy> Client<T> {
             }
         }
     }
+}
+
+/// The request on `stream`. Mostly there are no gaps, and it is where it would be without them.
+#[inline]
+fn find<T>(pending: &mut VecDeque<Pending<T>>, stream: u32) -> Option<&mut Pending<T>> {
+    let near = usize::try_from(stream.checked_sub(pending.front()?.stream)?).ok()?;
+    if pending.get(near).is_none_or(|pending| pending.stream != stream) {
+        let place = pending.binary_search_by_key(&stream, |pending| pending.stream).ok()?;
+        return pending.get_mut(place);
+    }
+    pending.get_mut(near)
 }
 
 /// Reads a GOAWAY.

@@ -127,9 +127,11 @@ impl Exchanger {
         };
         if let Some(last) = state.going.take() {
             // What the server has not carried out goes to another one.
+            // The places of those that were lost before are free already.
+            let before = lost.len();
             state.machine.take_after(last, lost);
             let kept = pool.retire(trunk, CloseCause::Retired);
-            let left = lost.iter().fold(kept, |_, _| pool.release(trunk, now));
+            let left = lost.iter().skip(before).fold(kept, |_, _| pool.release(trunk, now));
             if !left {
                 actions.extend(state.owner.map(FrameAction::CloseTrunk));
             }
