@@ -164,8 +164,11 @@ fn frame_seeds_end_as_their_names_say() {
     }
 }
 
+/// What replays one seed.
+type Replay = fn(&[u8]);
+
 /// The parts that are fuzzed, by the name of their seeds.
-const FRAMES: [(&str, fn(&[u8])); 3] = [
+const FRAMES: [(&str, Replay); 3] = [
     ("frame_server", frames::frame_server),
     ("frame_client", frames::frame_client),
     ("frame_proxy", frames::frame_proxy),

@@ -156,7 +156,7 @@ pub(crate) fn listen(setting: u8, pieces: &[&[u8]]) -> (Vec<String>, Option<Fram
     assert_eq!(client.open(), 0);
     ended.sort_unstable();
     assert!(ended.iter().copied().eq(0..begun), "each has one end: {ended:?} of {begun}");
-    (heard, failed.or(client.at_end().err()))
+    (heard, failed.or_else(|| client.at_end().err()))
 }
 
 /// A setting and any bytes to a client: no panic, one end of each request, wherever it is cut.

@@ -157,6 +157,12 @@ impl<T: Copy> Client<T> {
         self.phase == Phase::Open && self.open < window && self.next != 0
     }
 
+    /// Whether all numbers of requests are used up: the next one needs another connection.
+    #[must_use]
+    pub const fn is_spent(&self) -> bool {
+        self.next == 0
+    }
+
     /// The version that is spoken now.
     #[must_use]
     pub const fn version(&self) -> Version {

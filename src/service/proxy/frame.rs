@@ -329,6 +329,9 @@ impl Exchanger {
         if !sent {
             self.release(trunk, now);
             self.fail(exchange, Code::BadPayload, "the payload is larger than the server takes");
+        } else if self.trunks.get(trunk).is_some_and(|state| state.machine.is_spent()) {
+            // It carries this last exchange, and so stays until that is done.
+            let _kept = self.pool.retire(trunk, CloseCause::Retired);
         }
     }
 
