@@ -100,8 +100,10 @@ pub struct Exchanger {
     fresh: Vec<Key>,
     lost: Vec<Key>,
     expired: Vec<Expired<Key, Key>>,
-    /// Connects that failed since the last one that stood, and when to try again.
-    failures: u32,
+    /// Servers that could not be connected to since one stood, or since the last rest.
+    tried: Vec<usize>,
+    /// Rounds in which no server could be, and the end of the rest after the last one.
+    rounds: u32,
     rest_until: Option<Instant>,
     draining: bool,
 }
@@ -126,7 +128,8 @@ impl Exchanger {
             fresh: Vec::new(),
             lost: Vec::new(),
             expired: Vec::new(),
-            failures: 0,
+            tried: Vec::new(),
+            rounds: 0,
             rest_until: None,
             draining: false,
             options,
@@ -194,7 +197,7 @@ impl Exchanger {
         if state.ready {
             self.pool.closed(trunk, CloseCause::Failed);
         } else {
-            self.connect_failed(now);
+            self.connect_failed(state.server, now);
         }
         state.machine.take_open(&mut self.lost);
         self.redo_lost(Safety::Unsafe, now);
@@ -228,7 +231,8 @@ impl Exchanger {
         for expired in expired.drain(..) {
             match expired {
                 Expired::Waiter(exchange) => {
-                    let code = if self.failures > 0 { Code::Unavailable } else { Code::Overloaded };
+                    let is_down = self.rounds > 0 || !self.tried.is_empty();
+                    let code = if is_down { Code::Unavailable } else { Code::Overloaded };
                     self.fail(exchange, code, "no connection to a server was free in time");
                 }
                 Expired::Connection(trunk) => self.close_trunk(trunk, now),
@@ -269,7 +273,7 @@ impl Exchanger {
     }
 
     fn connect(&mut self) {
-        let Some(server) = self.balancer.pick(&[]) else { return };
+        let Some(server) = self.balancer.pick(&self.tried) else { return };
         let state = Trunk::new(self.options.client, server);
         if let Ok(trunk) = self.trunks.insert(state) {
             self.pool.begin_open();
@@ -278,18 +282,23 @@ impl Exchanger {
     }
 
     /// A connect failed. When every server was tried in vain, nobody waits for them any longer.
-    fn connect_failed(&mut self, now: Instant) {
+    fn connect_failed(&mut self, server: usize, now: Instant) {
         self.pool.open_failed();
-        self.failures = self.failures.saturating_add(1);
-        let servers = u32::try_from(self.options.servers).unwrap_or(u32::MAX);
+        if !self.tried.contains(&server) {
+            self.tried.push(server);
+        }
         let gauges = self.pool.gauges();
-        if !self.failures.is_multiple_of(servers) || gauges.idle + gauges.in_use > 0 {
+        if self.tried.len() < self.options.servers || gauges.opening > 0 {
             return;
         }
+        self.tried.clear();
+        self.rounds = self.rounds.saturating_add(1);
         let policy = &self.options.retry;
-        let rounds = (self.failures / servers).min(16);
-        let rest = policy.backoff.saturating_mul(1 << rounds).min(policy.backoff_max);
+        let rest = policy.backoff.saturating_mul(1 << self.rounds.min(16)).min(policy.backoff_max);
         self.rest_until = Some(now + rest);
+        if gauges.idle + gauges.in_use > 0 {
+            return;
+        }
         while let Some(exchange) = self.pool.take_waiter() {
             self.fail(exchange, Code::Unavailable, "no server can be connected to");
         }

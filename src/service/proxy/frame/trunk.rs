@@ -99,7 +99,8 @@ impl Exchanger {
             match state.machine.next(input) {
                 Ok(None) => break Ok(()),
                 Ok(Some(ClientEvent::Ready(ready))) => {
-                    self.failures = 0;
+                    self.tried.clear();
+                    self.rounds = 0;
                     self.rest_until = None;
                     let capacity = self.options.pool.capacity.min(ready.window.into());
                     pool.opened(trunk, now);
