@@ -209,7 +209,7 @@ impl<T: Copy> Client<T> {
         let stream = self.next;
         self.next = stream.wrapping_add(1);
         if self.pending.len() >= 2 * usize::from(self.options.window) {
-            // An old request waits: those behind it that are done are forgotten, a window at a time.
+            // An old request waits: those behind it that are done are forgotten, a window at once.
             self.pending.retain(|pending| !pending.done);
         }
         let mut header = Header::new(self.version, command);

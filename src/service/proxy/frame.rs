@@ -381,6 +381,8 @@ impl Exchanger {
         state.machine.give_up(stream);
         if state.machine.version() == Version::V1 {
             self.actions.extend(state.owner.map(FrameAction::CloseTrunk));
+            // It is closed after this call, and takes nothing until then.
+            let _carries = self.pool.retire(trunk, CloseCause::Failed);
         }
     }
 
@@ -407,3 +409,6 @@ impl Exchanger {
         self.random
     }
 }
+
+#[cfg(test)]
+mod tests;

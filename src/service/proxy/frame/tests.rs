@@ -1,0 +1,121 @@
+#![expect(clippy::disallowed_methods, reason = "an origin to count from")]
+
+use super::*;
+use crate::proto::frame::{
+    Command, Features, Header, PAYLOAD_MAX, Server, ServerEvent, ServerOptions, write_frame,
+};
+
+const OFFERED: ServerOptions =
+    ServerOptions { window: 256, max_payload: PAYLOAD_MAX, features: Features::ALL };
+
+/// A proxy with one client and one connection to a server of the test's.
+struct Scene {
+    proxy: Exchanger,
+    client: Key,
+    trunk: Key,
+    server: Server,
+    now: Instant,
+}
+
+impl Scene {
+    fn new(highest: Version) -> Self {
+        let now = Instant::now();
+        let pool = PoolOptions {
+            min_idle: 1,
+            capacity: 8,
+            spread_at: 4,
+            idle_timeout: Duration::from_secs(60),
+            max_age: None,
+            queue_max: 100,
+            queue_timeout: Duration::from_secs(1),
+        };
+        let options = ExchangerOptions {
+            client: ClientOptions { highest, ..ClientOptions::default() },
+            servers: 1,
+            policy: Policy::RoundRobin,
+            pool,
+            share: Share::new(1, 1, 0),
+            retry: RetryPolicy::default(),
+            budget: 0.2,
+        };
+        let mut proxy = Exchanger::new(options, 0, 1, now);
+        let client = proxy.open_client(OFFERED, now);
+        proxy.client_attached(client, Key::new(0, 0));
+        proxy.settle(now);
+        let mut actions = Vec::new();
+        proxy.take_actions(&mut actions);
+        let [FrameAction::Connect { trunk, .. }] = *actions else { panic!("{actions:?}") };
+        proxy.trunk_attached(trunk, Key::new(1, 0));
+        proxy.trunk_connected(trunk);
+        let mut scene = Self { proxy, client, trunk, server: Server::new(OFFERED), now };
+        assert!(scene.serve().is_empty(), "HELLO");
+        scene
+    }
+
+    fn ask(&mut self, command: Command, payload: &[u8]) {
+        let mut asked = Vec::new();
+        write_frame(&Header::new(Version::V1, command), payload, &mut asked);
+        self.proxy.client_bytes(self.client, &mut &*asked, self.now).expect("a good client");
+        self.proxy.settle(self.now);
+    }
+
+    /// What the server reads: streams and commands. HELLO is answered.
+    fn serve(&mut self) -> Vec<(u32, Command)> {
+        let sent = std::mem::take(self.proxy.trunk_out(self.trunk).expect("it is open"));
+        let (mut rest, mut out, mut open) = (&*sent, Vec::new(), Vec::new());
+        while let Some(event) = self.server.next(&mut rest, &mut out).expect("a good proxy") {
+            if let ServerEvent::Request(request) = event {
+                open.push((request.stream, request.command));
+            }
+        }
+        self.answer(&out);
+        open
+    }
+
+    /// Bytes of the server; how many of them were read.
+    fn answer(&mut self, bytes: &[u8]) -> usize {
+        let mut rest = bytes;
+        self.proxy.trunk_bytes(self.trunk, &mut rest, self.now).expect("a good server");
+        self.proxy.settle(self.now);
+        bytes.len() - rest.len()
+    }
+}
+
+#[test]
+fn answers_that_wait_for_their_turn_are_bounded() {
+    let mut scene = Scene::new(Version::V2);
+    scene.ask(Command(0x40), b"slow");
+    scene.ask(Command::GET, b"large");
+    let open = scene.serve();
+    let [(_, Command(0x40)), (get, Command::GET)] = *open else { panic!("{open:?}") };
+    let mut taken = 0;
+    while !scene.proxy.trunk_is_clogged(scene.trunk) {
+        let mut data = Vec::new();
+        scene.server.answer(get, Command::DATA, &[7; 60_000], &mut data);
+        taken += scene.answer(&data);
+        assert!(taken < 2 * CLOG_BYTES, "{taken} bytes are held");
+    }
+    scene.now += CLOG_TIME;
+    assert!(scene.proxy.next_deadline().is_some_and(|at| at <= scene.now));
+    scene.proxy.expire(scene.now);
+    let mut actions = Vec::new();
+    scene.proxy.take_actions(&mut actions);
+    let close = FrameAction::CloseClient(Key::new(0, 0), CloseReason::SlowReader);
+    assert!(actions.contains(&close), "others wait behind it: {actions:?}");
+    scene.proxy.close_client(scene.client);
+    assert!(!scene.proxy.trunk_is_clogged(scene.trunk));
+}
+
+#[test]
+fn a_silent_server_of_version_1_gets_nothing_more() {
+    let mut scene = Scene::new(Version::V1);
+    scene.ask(Command::ECHO, b"never answered");
+    assert_eq!(scene.serve(), [(0, Command::ECHO)]);
+    scene.now += RetryPolicy::default().deadline;
+    scene.proxy.expire(scene.now);
+    scene.ask(Command::ECHO, b"after it");
+    assert_eq!(scene.serve(), [], "nothing is sent behind what is never answered");
+    let mut actions = Vec::new();
+    scene.proxy.take_actions(&mut actions);
+    assert!(actions.contains(&FrameAction::CloseTrunk(Key::new(1, 0))));
+}
