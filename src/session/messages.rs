@@ -184,7 +184,9 @@ impl MessageSession {
             context.listener_stats(self.common.listener).messages.count(&outcome);
         }
         if !answers.is_empty() {
-            self.stream.queue(Buf::copy_of(&answers));
+            let mut page = context.pages.take();
+            std::mem::swap(page.bytes(), &mut answers);
+            self.stream.queue(context.pages.seal(page));
         } else if !self.input.is_empty() {
             // No send will end and wake the connection.
             self.common.mark_dirty(context, key);
