@@ -1,0 +1,239 @@
+//! The fields of a head, or of trailers (RFC 9110, section 5).
+
+use super::Known;
+use crate::mem::Span;
+
+/// Fields in their order, with the text that they lie in. Names are in lower case.
+#[derive(Debug, Clone, Default)]
+pub struct Fields {
+    text: Vec<u8>,
+    entries: Vec<Entry>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    known: Known,
+    name: Span,
+    value: Span,
+}
+
+/// One field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Field<'a> {
+    /// Which one.
+    pub known: Known,
+    /// Its name, in lower case.
+    pub name: &'a [u8],
+    /// Its value, without white space around it.
+    pub value: &'a [u8],
+}
+
+impl Fields {
+    /// Forgets all, and keeps the memory.
+    pub fn clear(&mut self) {
+        self.text.clear();
+        self.entries.clear();
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Bytes of all names and values.
+    #[must_use]
+    pub fn text_len(&self) -> usize {
+        self.text.len()
+    }
+
+    /// Bytes of memory that are held.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.text.capacity() + self.entries.capacity() * size_of::<Entry>()
+    }
+
+    /// Adds a field at the end. The name is put into lower case.
+    pub fn push(&mut self, name: &[u8], value: &[u8]) {
+        let name_at = self.text.len();
+        self.text.extend_from_slice(name);
+        if let Some(name) = self.text.get_mut(name_at..) {
+            name.make_ascii_lowercase();
+        }
+        let value_at = self.text.len();
+        let known = Known::of(self.text.get(name_at..).unwrap_or_default());
+        self.text.extend_from_slice(value);
+        self.enter(known, name_at, value_at);
+    }
+
+    /// Adds a field whose value `write` appends to what it is given.
+    pub fn push_with(&mut self, name: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
+        self.push(name, b"");
+        let value_at = self.text.len();
+        write(&mut self.text);
+        let end = self.text.len().max(value_at);
+        if let (Some(entry), Some(value)) =
+            (self.entries.last_mut(), Span::from_range(value_at..end))
+        {
+            entry.value = value;
+        }
+    }
+
+    /// Which kind the last field is.
+    #[must_use]
+    pub fn last_known(&self) -> Known {
+        self.entries.last().map_or(Known::Other, |entry| entry.known)
+    }
+
+    /// Removes the last field.
+    pub fn pop(&mut self) {
+        if let Some(entry) = self.entries.pop() {
+            self.text.truncate(entry.name.start() as usize);
+        }
+    }
+
+    /// Removes the fields that `connection` fields name (RFC 9110, section 7.6.1).
+    pub fn remove_nominated(&mut self) {
+        let Self { text, entries } = self;
+        let text = text.as_slice();
+        for nth in 0.. {
+            let mut lines = entries.iter().filter(|entry| entry.known == Known::Connection);
+            let Some(line) = lines.nth(nth) else { return };
+            let options = line.value.of(text).unwrap_or_default();
+            entries.retain(|one| {
+                let name = one.name.of(text).unwrap_or_default();
+                let mut options = options.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+                one.known.is_hop_by_hop()
+                    || !options.any(|option| option.eq_ignore_ascii_case(name))
+            });
+        }
+    }
+
+    fn enter(&mut self, known: Known, name_at: usize, value_at: usize) {
+        let name = Span::from_range(name_at..value_at).unwrap_or_default();
+        let value = Span::from_range(value_at..self.text.len()).unwrap_or_default();
+        self.entries.push(Entry { known, name, value });
+    }
+
+    /// All fields, in their order.
+    pub fn iter(&self) -> impl Iterator<Item = Field<'_>> + '_ {
+        self.entries.iter().map(|entry| Field {
+            known: entry.known,
+            name: entry.name.of(&self.text).unwrap_or_default(),
+            value: entry.value.of(&self.text).unwrap_or_default(),
+        })
+    }
+
+    /// The value of the first field of that kind.
+    #[must_use]
+    pub fn get(&self, known: Known) -> Option<&[u8]> {
+        let entry = self.entries.iter().find(|entry| entry.known == known)?;
+        entry.value.of(&self.text)
+    }
+
+    /// The values of all fields of that kind.
+    pub fn all(&self, known: Known) -> impl Iterator<Item = &[u8]> + '_ {
+        let entries = self.entries.iter().filter(move |entry| entry.known == known);
+        entries.filter_map(|entry| entry.value.of(&self.text))
+    }
+
+    /// The value of the first field of that name, which is in lower case.
+    #[must_use]
+    pub fn get_named(&self, name: &[u8]) -> Option<&[u8]> {
+        self.iter().find(|field| field.name == name).map(|field| field.value)
+    }
+
+    /// Whether there is a field of that kind.
+    #[must_use]
+    pub fn has(&self, known: Known) -> bool {
+        self.entries.iter().any(|entry| entry.known == known)
+    }
+
+    /// Removes all fields of that name, which is in lower case.
+    pub fn remove(&mut self, name: &[u8]) {
+        let Self { text, entries } = self;
+        entries.retain(|entry| entry.name.of(text) != Some(name));
+    }
+
+    /// Removes all fields of that kind.
+    pub fn remove_known(&mut self, known: Known) {
+        self.entries.retain(|entry| entry.known != known);
+    }
+
+    /// Keeps the fields for which `keep` says so.
+    pub fn retain(&mut self, mut keep: impl FnMut(Field<'_>) -> bool) {
+        let Self { text, entries } = self;
+        entries.retain(|entry| {
+            keep(Field {
+                known: entry.known,
+                name: entry.name.of(text).unwrap_or_default(),
+                value: entry.value.of(text).unwrap_or_default(),
+            })
+        });
+    }
+
+    /// Puts a field in the place of all others of its name.
+    pub fn set(&mut self, name: &[u8], value: &[u8]) {
+        self.remove(name);
+        self.push(name, value);
+    }
+
+    /// The members of a list-valued field over all its lines (RFC 9110, section 5.6.1), without
+    /// white space around them; empty ones are left out.
+    pub fn list(&self, known: Known) -> impl Iterator<Item = &[u8]> + '_ {
+        let values = self.all(known).flat_map(|value| value.split(|byte| *byte == b','));
+        values.map(<[u8]>::trim_ascii).filter(|member| !member.is_empty())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(pairs: &[(&str, &str)]) -> Fields {
+        let mut fields = Fields::default();
+        for (name, value) in pairs {
+            fields.push(name.as_bytes(), value.as_bytes());
+        }
+        fields
+    }
+
+    #[test]
+    fn fields_keep_their_order_and_names_lose_their_case() {
+        let fields = fields(&[("Host", "a"), ("X-B", "1"), ("x-b", "2")]);
+        let all: Vec<_> = fields.iter().map(|field| (field.name, field.value)).collect();
+        assert_eq!(all, [(&b"host"[..], &b"a"[..]), (b"x-b", b"1"), (b"x-b", b"2")]);
+        assert_eq!(fields.get(Known::Host), Some(&b"a"[..]));
+        assert_eq!(fields.get_named(b"x-b"), Some(&b"1"[..]));
+        assert_eq!((fields.len(), fields.is_empty()), (3, false));
+        assert!(fields.capacity() >= fields.text_len());
+    }
+
+    #[test]
+    fn a_field_is_removed_and_set_by_name() {
+        let mut fields = fields(&[("a", "1"), ("b", "2"), ("a", "3")]);
+        fields.set(b"a", b"4");
+        let all: Vec<_> = fields.iter().map(|field| (field.name, field.value)).collect();
+        assert_eq!(all, [(&b"b"[..], &b"2"[..]), (b"a", b"4")]);
+        fields.push_with(b"Date", |out| out.extend_from_slice(b"now"));
+        assert_eq!(fields.get(Known::Date), Some(&b"now"[..]));
+        fields.remove_known(Known::Date);
+        fields.retain(|field| field.name != b"b");
+        assert_eq!(fields.len(), 1);
+        fields.clear();
+        assert!(fields.is_empty() && !fields.has(Known::Date));
+    }
+
+    #[test]
+    fn the_members_of_a_list_come_from_all_its_lines() {
+        let fields = fields(&[("Connection", "close, , x-a"), ("connection", "\tkeep-alive ")]);
+        let members: Vec<_> = fields.list(Known::Connection).collect();
+        assert_eq!(members, [&b"close"[..], b"x-a", b"keep-alive"]);
+    }
+}

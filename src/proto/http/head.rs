@@ -1,0 +1,196 @@
+//! The heads of requests and responses.
+
+use super::{Fields, Method};
+use crate::mem::Span;
+
+/// A version of HTTP.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum Version {
+    /// HTTP/1.0.
+    Http10,
+    /// HTTP/1.1.
+    #[default]
+    Http11,
+}
+
+impl Version {
+    /// As in logs, such as `HTTP/1.1`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Http10 => "HTTP/1.0",
+            Self::Http11 => "HTTP/1.1",
+        }
+    }
+}
+
+/// The head of a request, with its target in normal form: one spelling for each target, by which
+/// routes are found, files opened and requests passed on, so that no two parties understand it
+/// differently.
+#[derive(Debug, Clone, Default)]
+pub struct RequestHead {
+    /// The method.
+    pub method: Method,
+    /// The version that it came in.
+    pub version: Version,
+    /// All fields but `host`, which is [`RequestHead::authority`].
+    pub fields: Fields,
+    text: Vec<u8>,
+    method_name: Span,
+    authority: Span,
+    host: Span,
+    path: Span,
+    query: Option<Span>,
+}
+
+impl RequestHead {
+    /// Forgets all, and keeps the memory.
+    pub fn clear(&mut self) {
+        self.fields.clear();
+        self.text.clear();
+        let none = Span::default();
+        (self.method_name, self.authority, self.host, self.path) = (none, none, none, none);
+        self.query = None;
+        self.method = Method::Get;
+    }
+
+    /// Bytes of memory that are held.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.text.capacity() + self.fields.capacity()
+    }
+
+    /// Sets the method by its name.
+    pub fn set_method(&mut self, name: &[u8]) {
+        self.method = Method::of(name);
+        if self.method == Method::Other {
+            self.method_name = self.keep(name);
+        }
+    }
+
+    /// Sets the authority: the host, put into lower case, and perhaps `:` and a port.
+    pub fn set_authority(&mut self, authority: &[u8]) {
+        self.authority = self.keep(authority);
+        let (start, end) = (self.authority.start() as usize, self.authority.end() as usize);
+        if let Some(text) = self.text.get_mut(start..end) {
+            text.make_ascii_lowercase();
+        }
+        let host = super::target::host_len(authority);
+        let host = u32::try_from(host).unwrap_or(0);
+        self.host = Span::new(self.authority.start(), self.authority.start() + host);
+    }
+
+    /// Sets the path, which is in normal form.
+    pub fn set_path(&mut self, path: &[u8]) {
+        self.path = self.keep(path);
+    }
+
+    /// Sets the query, which is what follows the `?`.
+    pub fn set_query(&mut self, query: Option<&[u8]>) {
+        self.query = query.map(|query| self.keep(query));
+    }
+
+    fn keep(&mut self, text: &[u8]) -> Span {
+        let start = self.text.len();
+        self.text.extend_from_slice(text);
+        Span::from_range(start..self.text.len()).unwrap_or_default()
+    }
+
+    fn text(&self, span: Span) -> &str {
+        // All of it was checked to be visible ASCII.
+        std::str::from_utf8(span.of(&self.text).unwrap_or_default()).unwrap_or_default()
+    }
+
+    /// The method's name.
+    #[must_use]
+    pub fn method_name(&self) -> &str {
+        match self.method {
+            Method::Other => self.text(self.method_name),
+            Method::Get
+            | Method::Head
+            | Method::Post
+            | Method::Put
+            | Method::Delete
+            | Method::Connect
+            | Method::Options
+            | Method::Trace
+            | Method::Patch => self.method.name(),
+        }
+    }
+
+    /// The authority: `host` or `host:port`, in lower case; nothing when HTTP/1.0 gave none.
+    #[must_use]
+    pub fn authority(&self) -> &str {
+        self.text(self.authority)
+    }
+
+    /// The host without the port, in lower case; an IPv6 address in its brackets.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.text(self.host)
+    }
+
+    /// The path in normal form: it begins with `/`, has no dot segments, and escapes only what must
+    /// be. `*` for `OPTIONS *`.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        self.text(self.path)
+    }
+
+    /// The query, without the `?`.
+    #[must_use]
+    pub fn query(&self) -> Option<&str> {
+        self.query.map(|query| self.text(query))
+    }
+}
+
+/// The head of a response.
+#[derive(Debug, Clone, Default)]
+pub struct ResponseHead {
+    /// The status code, 100 to 999.
+    pub status: u16,
+    /// The version that it came in.
+    pub version: Version,
+    /// All fields.
+    pub fields: Fields,
+}
+
+impl ResponseHead {
+    /// Forgets all, and keeps the memory.
+    pub fn clear(&mut self) {
+        self.status = 0;
+        self.fields.clear();
+    }
+
+    /// Whether it is one of those that go before the answer (RFC 9110, section 15.2).
+    #[must_use]
+    pub const fn is_interim(&self) -> bool {
+        self.status >= 100 && self.status < 200 && self.status != 101
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_head_gives_back_its_parts_and_is_used_again() {
+        let mut head = RequestHead::default();
+        for _ in 0..2 {
+            head.clear();
+            head.set_method(b"PROPFIND");
+            head.set_authority(b"Example.COM:8080");
+            head.set_path(b"/a/b");
+            head.set_query(Some(b"x=1"));
+            assert_eq!((head.method_name(), head.path()), ("PROPFIND", "/a/b"));
+            assert_eq!((head.authority(), head.host()), ("example.com:8080", "example.com"));
+            assert_eq!(head.query(), Some("x=1"));
+        }
+        head.set_method(b"GET");
+        assert_eq!(head.method_name(), "GET");
+        head.set_authority(b"[::1]:80");
+        assert_eq!(head.host(), "[::1]");
+        head.clear();
+        assert_eq!((head.path(), head.query(), head.authority()), ("", None, ""));
+    }
+}

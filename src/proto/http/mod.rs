@@ -1,0 +1,16 @@
+//! HTTP without a version: heads, fields, targets (RFC 9110). Pure.
+//!
+//! One vocabulary for every version and both directions: a [`RequestHead`] or [`ResponseHead`], then
+//! parts of a body, then perhaps trailers ([`Fields`]). Heads own their text and are used again, so
+//! that a request costs no allocation.
+
+mod fields;
+mod head;
+mod method;
+mod name;
+pub mod target;
+
+pub use fields::{Field, Fields};
+pub use head::{RequestHead, ResponseHead, Version};
+pub use method::Method;
+pub use name::{Known, is_token, is_token_byte};

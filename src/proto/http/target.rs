@@ -1,0 +1,304 @@
+//! Targets of requests: authority and path, checked and in normal form (RFC 3986).
+
+use std::borrow::Cow;
+
+/// Why a target is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum TargetError {
+    /// A byte that may not stand there (RFC 3986, sections 3.3 and 3.4).
+    Byte,
+    /// A `%` without two hexadecimal digits (RFC 3986, section 2.1).
+    Escape,
+    /// `%00`: no name has a zero byte.
+    Nul,
+    /// `..` leads above the root.
+    AboveRoot,
+    /// The host is empty or has a byte that no host has (RFC 3986, section 3.2.2).
+    Host,
+    /// The port is no number up to 65535.
+    Port,
+}
+
+/// How many bytes of an authority are its host.
+#[must_use]
+pub fn host_len(authority: &[u8]) -> usize {
+    if authority.first() == Some(&b'[') {
+        return authority.iter().position(|byte| *byte == b']').map_or(0, |at| at + 1);
+    }
+    authority.iter().position(|byte| *byte == b':').unwrap_or(authority.len())
+}
+
+/// Checks an authority of the `http` scheme: a host and perhaps a port; no user (RFC 9110, section
+/// 4.2.4).
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_authority(authority: &[u8]) -> Result<(), TargetError> {
+    let len = host_len(authority);
+    let (host, port) = authority.split_at_checked(len).unwrap_or_default();
+    if host.first() == Some(&b'[') {
+        let inner = host.get(1..host.len() - 1).unwrap_or_default();
+        let inner = std::str::from_utf8(inner).map_err(|_| TargetError::Host)?;
+        inner.parse::<std::net::Ipv6Addr>().map_err(|_| TargetError::Host)?;
+    } else if host.is_empty() || !host.iter().all(|byte| is_host_byte(*byte)) {
+        return Err(TargetError::Host);
+    }
+    match port {
+        [] => Ok(()),
+        [b':', digits @ ..] => {
+            let is_number = digits.iter().all(u8::is_ascii_digit);
+            let value = std::str::from_utf8(digits).ok().and_then(|text| text.parse::<u16>().ok());
+            // An empty port is the scheme's own (RFC 3986, section 3.2.3).
+            let fits = digits.is_empty() || value.is_some();
+            if is_number && fits { Ok(()) } else { Err(TargetError::Port) }
+        }
+        [_, ..] => Err(TargetError::Host),
+    }
+}
+
+/// Names of the DNS and addresses; `_` stands in many names that are in use. Escapes and
+/// sub-delimiters, which the grammar knows, no host of the web has.
+const fn is_host_byte(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_')
+}
+
+/// Whether a byte may stand in a path as it is (`pchar` and `/`, RFC 3986, section 3.3), or is the
+/// `%` of an escape. A few more that no parser takes for something else, and that browsers send.
+const fn is_path_byte(byte: u8) -> bool {
+    matches!(byte,
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'!' | b'$' | b'&'
+        | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' | b':' | b'@' | b'/' | b'%'
+        | b'[' | b']' | b'|')
+}
+
+const fn is_unreserved(byte: u8) -> bool {
+    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~')
+}
+
+/// Checks a query (RFC 3986, section 3.4). It stays as it is.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_query(query: &[u8]) -> Result<(), TargetError> {
+    let fits = |byte: u8| {
+        is_path_byte(byte) || matches!(byte, b'?' | b'"' | b'{' | b'}' | b'^' | b'`' | b'\\')
+    };
+    let mut rest = query;
+    while let Some((&byte, tail)) = rest.split_first() {
+        if byte == b'%' {
+            escape(rest)?;
+            rest = rest.get(3..).unwrap_or_default();
+        } else if fits(byte) {
+            rest = tail;
+        } else {
+            return Err(TargetError::Byte);
+        }
+    }
+    Ok(())
+}
+
+/// The byte that an escape at the start of `text` stands for.
+fn escape(text: &[u8]) -> Result<u8, TargetError> {
+    let digit = |at: usize| {
+        let digit = text.get(at).copied().map(char::from).and_then(|digit| digit.to_digit(16));
+        digit.and_then(|digit| u8::try_from(digit).ok())
+    };
+    let (Some(high), Some(low)) = (digit(1), digit(2)) else {
+        return Err(TargetError::Escape);
+    };
+    match high * 16 + low {
+        0 => Err(TargetError::Nul),
+        byte => Ok(byte),
+    }
+}
+
+/// A path, which begins with `/`, in normal form (RFC 3986, section 6.2.2): unreserved characters
+/// are not escaped, escapes are in upper case, `.` and `..` are resolved. What `%2F` stands for
+/// stays different from `/`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn normalize(path: &[u8]) -> Result<Cow<'_, [u8]>, TargetError> {
+    let mut plain = true;
+    let mut previous = 0;
+    for &byte in path {
+        if !is_path_byte(byte) {
+            return Err(TargetError::Byte);
+        }
+        plain &= byte != b'%' && !(byte == b'.' && previous == b'/');
+        previous = byte;
+    }
+    if plain {
+        return Ok(Cow::Borrowed(path));
+    }
+    let decoded = normalize_escapes(path)?;
+    Ok(Cow::Owned(remove_dots(&decoded)?))
+}
+
+fn normalize_escapes(path: &[u8]) -> Result<Vec<u8>, TargetError> {
+    let mut decoded = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((&byte, tail)) = rest.split_first() {
+        if byte != b'%' {
+            decoded.push(byte);
+            rest = tail;
+            continue;
+        }
+        let value = escape(rest)?;
+        if is_unreserved(value) {
+            decoded.push(value);
+        } else {
+            decoded.push(b'%');
+            let digits = rest.get(1..3).unwrap_or_default();
+            decoded.extend(digits.iter().map(u8::to_ascii_uppercase));
+        }
+        rest = rest.get(3..).unwrap_or_default();
+    }
+    Ok(decoded)
+}
+
+fn remove_dots(path: &[u8]) -> Result<Vec<u8>, TargetError> {
+    let mut out: Vec<u8> = Vec::with_capacity(path.len());
+    let mut segments = path.split(|byte| *byte == b'/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let is_last = segments.peek().is_none();
+        match segment {
+            b"." => {}
+            b".." => {
+                let Some(at) = out.iter().rposition(|byte| *byte == b'/') else {
+                    return Err(TargetError::AboveRoot);
+                };
+                out.truncate(at);
+            }
+            name => {
+                out.push(b'/');
+                out.extend_from_slice(name);
+                continue;
+            }
+        }
+        if is_last {
+            out.push(b'/');
+        }
+    }
+    if out.is_empty() {
+        out.push(b'/');
+    }
+    Ok(out)
+}
+
+/// The bytes that a path in normal form stands for.
+///
+/// # Errors
+/// What is wrong with it; never for a path that [`normalize`] gave.
+pub fn decode(path: &[u8], out: &mut Vec<u8>) -> Result<(), TargetError> {
+    let mut rest = path;
+    while let Some((&byte, tail)) = rest.split_first() {
+        if byte == b'%' {
+            out.push(escape(rest)?);
+            rest = rest.get(3..).unwrap_or_default();
+        } else {
+            out.push(byte);
+            rest = tail;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_has_one_normal_form() {
+        let table = [
+            ("/", "/"),
+            ("/a/b", "/a/b"),
+            ("/a//b", "/a//b"),
+            ("/%7Euser", "/~user"),
+            ("/%7euser/%2f", "/~user/%2F"),
+            ("/a/./b", "/a/b"),
+            ("/a/../b", "/b"),
+            ("/a/b/..", "/a/"),
+            ("/a/b/.", "/a/b/"),
+            ("/.", "/"),
+            ("/a/..", "/"),
+            ("/a/%2e%2E/b", "/b"),
+            ("/...", "/..."),
+            ("/.well-known", "/.well-known"),
+            ("/a%20b", "/a%20b"),
+            ("/%C3%A9", "/%C3%A9"),
+        ];
+        for (path, normal) in table {
+            let found = normalize(path.as_bytes()).unwrap();
+            assert_eq!(std::str::from_utf8(&found).unwrap(), normal, "{path}");
+            let again = normalize(&found).unwrap();
+            assert_eq!(again, found, "{path}: normal forms stay");
+        }
+    }
+
+    #[test]
+    fn what_is_no_path_is_refused_with_its_reason() {
+        let table = [
+            ("/..", TargetError::AboveRoot),
+            ("/a/../../b", TargetError::AboveRoot),
+            ("/%2e%2e/b", TargetError::AboveRoot),
+            ("/%", TargetError::Escape),
+            ("/%4", TargetError::Escape),
+            ("/%zz", TargetError::Escape),
+            ("/%00", TargetError::Nul),
+            ("/a b", TargetError::Byte),
+            ("/a\u{7f}", TargetError::Byte),
+            ("/a#b", TargetError::Byte),
+            ("/\\", TargetError::Byte),
+            ("/\u{e9}", TargetError::Byte),
+        ];
+        for (path, error) in table {
+            assert_eq!(normalize(path.as_bytes()), Err(error), "{path}");
+        }
+    }
+
+    #[test]
+    fn queries_are_checked_and_stay() {
+        for good in ["", "a=b&c=%20", "?", "x={1}", "a/b?c", "%41"] {
+            assert_eq!(check_query(good.as_bytes()), Ok(()), "{good}");
+        }
+        let bad =
+            [("a b", TargetError::Byte), ("%4", TargetError::Escape), ("a#", TargetError::Byte)];
+        for (query, error) in bad {
+            assert_eq!(check_query(query.as_bytes()), Err(error), "{query}");
+        }
+    }
+
+    #[test]
+    fn an_authority_is_a_host_and_perhaps_a_port() {
+        for good in ["a", "a:80", "a:", "EXAMPLE.com", "127.0.0.1:1", "[::1]", "[::1]:443", "a_b"] {
+            assert_eq!(check_authority(good.as_bytes()), Ok(()), "{good}");
+        }
+        let bad = [
+            ("", TargetError::Host),
+            (":80", TargetError::Host),
+            ("a:b", TargetError::Port),
+            ("a:65536", TargetError::Port),
+            ("a:+1", TargetError::Port),
+            ("u@a", TargetError::Host),
+            ("a b", TargetError::Host),
+            ("[::1", TargetError::Host),
+            ("[x]", TargetError::Host),
+            ("[::1]x", TargetError::Host),
+            ("a/b", TargetError::Host),
+            ("a,b", TargetError::Host),
+            ("a:1:2", TargetError::Port),
+        ];
+        for (authority, error) in bad {
+            assert_eq!(check_authority(authority.as_bytes()), Err(error), "{authority}");
+        }
+    }
+
+    #[test]
+    fn decoding_gives_the_bytes_of_a_name() {
+        let mut out = Vec::new();
+        decode(b"/a%20%C3%A9", &mut out).unwrap();
+        assert_eq!(out, "/a é".as_bytes());
+        assert_eq!(decode(b"%0", &mut out), Err(TargetError::Escape));
+    }
+}

@@ -1,0 +1,44 @@
+//! HTTP/1.0 and HTTP/1.1 on the wire (RFC 9112), both ends. Pure.
+//!
+//! [`RequestReader`] and [`ResponseReader`] read heads, [`BodyReader`] finds a body's bytes within
+//! the input, `write` writes messages anew from their parsed form. What is ambiguous is refused,
+//! never guessed at: a message that two parties understand differently is how requests are smuggled.
+//!
+//! Bytes of bodies are never copied here: a reader names where they lie.
+
+mod body;
+mod chunked;
+mod error;
+mod framing;
+mod lines;
+mod request;
+mod response;
+#[cfg(test)]
+mod tests;
+pub mod write;
+
+pub use body::{BodyPart, BodyReader};
+pub use error::Refusal;
+pub use framing::Framing;
+pub use request::{RequestMeta, RequestReader};
+pub use response::{ResponseMeta, ResponseReader};
+
+/// What a head may have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HeadLimits {
+    /// Bytes of a head, its empty line among them.
+    pub size: usize,
+    /// Fields of a head; at most [`FIELDS_MAX`].
+    pub fields: usize,
+    /// Bytes of a request's target.
+    pub target: usize,
+}
+
+impl Default for HeadLimits {
+    fn default() -> Self {
+        Self { size: 64 * 1024, fields: 100, target: 8 * 1024 }
+    }
+}
+
+/// Most fields that a head may be allowed.
+pub const FIELDS_MAX: usize = 1000;
