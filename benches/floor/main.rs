@@ -48,6 +48,7 @@ fn main() -> ExitCode {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     match args[..] {
         ["echo", listen] => Copy::new(&mut ring(), listen, None).run(),
+        ["http", listen] => Copy::new(&mut ring(), listen, None).answering().run(),
         ["relay", listen, upstream] => Copy::new(&mut ring(), listen, Some(upstream)).run(),
         ["splice", listen, upstream] => Splice::new(&mut ring(), listen, upstream).run(),
         ["udp-echo", listen] => udp::echo(listen, false),
@@ -205,6 +206,14 @@ impl Buffers {
         self.held -= 1;
     }
 
+    /// Overwrites a buffer that the kernel does not have; the number of bytes.
+    fn fill(&mut self, bid: u16, bytes: &[u8]) -> i32 {
+        let target = self.at(bid, 0).cast_mut();
+        // SAFETY: the answer is shorter than a buffer, which is ours until it is given back.
+        unsafe { std::ptr::copy_nonoverlapping(bytes.as_ptr(), target, bytes.len()) };
+        bytes.len() as i32
+    }
+
     fn publish(&self) {
         // SAFETY: `entries` is the registered ring.
         let tail = unsafe { BufRingEntry::tail(self.entries) };
@@ -250,11 +259,23 @@ struct Copy<'a> {
     buffers: Buffers,
     _listener: TcpListener,
     upstream: Option<String>,
+    /// Whatever comes is a request, and is answered by `ANSWER` instead of itself.
+    answers: bool,
     sockets: Vec<Socket>,
     starved: Vec<RawFd>,
 }
 
+/// The answer to each request: no less than a server of HTTP would say.
+const ANSWER: &[u8] =
+    b"HTTP/1.1 200 OK\r\nserver: floor\r\ndate: Thu, 01 Jan 1970 00:00:00 GMT\r\n\
+    content-type: text/plain\r\ncontent-length: 12\r\n\r\nhello, world";
+
 impl<'a> Copy<'a> {
+    fn answering(mut self) -> Self {
+        self.answers = true;
+        self
+    }
+
     fn new(ring: &'a mut IoUring, address: &str, upstream: Option<&str>) -> Self {
         let buffers = Buffers::new(ring);
         let listener = listen(address);
@@ -264,6 +285,7 @@ impl<'a> Copy<'a> {
             buffers,
             _listener: listener,
             upstream: upstream.map(str::to_owned),
+            answers: false,
             sockets: Vec::new(),
             starved: Vec::new(),
         }
@@ -323,7 +345,8 @@ impl<'a> Copy<'a> {
             self.buffers.held += 1;
             let target = &mut self.sockets[peer as usize];
             if result > 0 && !target.broken {
-                let (offset, len) = (0, result.cast_unsigned());
+                let len = if self.answers { self.buffers.fill(bid, ANSWER) } else { result };
+                let (offset, len) = (0, len.cast_unsigned());
                 target.queue.push_back(Part { bid, offset, len });
                 if !target.sending {
                     self.send(peer);

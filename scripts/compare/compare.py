@@ -16,10 +16,11 @@ import time
 
 import common
 import frame
+import http1
 import tcp
 import udp
 
-SCENARIOS = {scenario.NAME: scenario for scenario in (tcp, frame, udp)}
+SCENARIOS = {scenario.NAME: scenario for scenario in (tcp, frame, udp, http1)}
 
 
 def parse():

@@ -84,6 +84,15 @@ fn banner(config: &Config, server: &Running) -> String {
             ListenerService::Messages { .. } => {
                 ("messages, JSON lines".to_owned(), connect("messages", " time"))
             }
+            ListenerService::Http(_) => {
+                let line = match address.path() {
+                    Some(path) => {
+                        format!("curl --unix-socket {} http://localhost/", path.display())
+                    }
+                    None => format!("curl http://{address_text}/"),
+                };
+                ("HTTP".to_owned(), line)
+            }
         };
         add(name, &what, &address_text, &line);
     }

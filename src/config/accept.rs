@@ -242,22 +242,57 @@ pub(super) fn number(value: &DeValue<'_>, range: &RangeInclusive<f64>) -> Result
     })
 }
 
+/// A text that `parse` takes, or it says what would be right.
+pub(super) fn parsed<T>(
+    value: &DeValue<'_>,
+    expected: &str,
+    parse: impl FnOnce(&str) -> Result<T, String>,
+) -> Result<T, Fault> {
+    let Some(text) = value.as_str() else {
+        return Err(Fault::of_type(value, expected, "write it as a text in quotes"));
+    };
+    let fault = |help| Fault { expected: expected.to_owned(), got: quoted(text), help };
+    parse(text).map_err(fault)
+}
+
+/// Any text of at most so many bytes.
+pub(super) fn text(value: &DeValue<'_>, most: usize) -> Result<String, Fault> {
+    let expected = "a text";
+    match value.as_str() {
+        Some(text) if text.len() <= most => Ok(text.to_owned()),
+        Some(text) => Err(Fault {
+            expected: expected.to_owned(),
+            got: format!("{} bytes", text.len()),
+            help: format!("write {most} bytes at most"),
+        }),
+        None => Err(Fault::of_type(value, expected, "write it as a text in quotes")),
+    }
+}
+
 /// The absolute path of a directory.
 pub(super) fn directory(value: &DeValue<'_>) -> Result<PathBuf, Fault> {
-    let expected = "the path of a directory";
+    absolute_path(value, "the path of a directory", "/srv/files")
+}
+
+/// An absolute path, as in the example.
+pub(super) fn absolute_path(
+    value: &DeValue<'_>,
+    expected: &str,
+    example: &str,
+) -> Result<PathBuf, Fault> {
     let Some(text) = value.as_str() else {
         return Err(Fault::of_type(value, expected, "write the path in quotes"));
     };
     let help = if !text.starts_with('/') {
-        "give the whole path, as in \"/srv/files\""
+        format!("give the whole path, as in \"{example}\"")
     } else if text.contains('\0') {
-        "a path has no zero byte"
+        "a path has no zero byte".to_owned()
     } else if text.len() > PATH_LENGTH_MAX {
-        "the system takes no path this long"
+        "the system takes no path this long".to_owned()
     } else {
         return Ok(PathBuf::from(text));
     };
-    Err(Fault { expected: expected.to_owned(), got: quoted(text), help: help.to_owned() })
+    Err(Fault { expected: expected.to_owned(), got: quoted(text), help })
 }
 
 /// The permissions of a file, in octal.

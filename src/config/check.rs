@@ -7,6 +7,7 @@ use std::hash::Hash;
 use toml::Spanned;
 
 use super::accept;
+use super::http::check::{check_hash, check_names as check_routes};
 use super::listener::RawListener;
 use super::parse::Raw;
 use super::references::services;
@@ -36,10 +37,14 @@ pub(super) fn check(raw: Raw, mistakes: &mut Vec<Mistake>) -> Option<Config> {
     check_addresses(&listeners, &admin, mistakes);
     for listener in &listeners {
         check_keys(listener, mistakes);
+        check_routes(&listener.service.http, mistakes);
     }
     for upstream in &upstreams {
         check_servers(upstream, mistakes);
         check_pairs(upstream, mistakes);
+        let is_given = upstream.given.iter().any(|key| *key.get_ref() == "hash_on");
+        let (balance, place) = (upstream.rest.balance, upstream.balance.as_ref());
+        check_hash(&upstream.http, balance, place, is_given, mistakes);
     }
     let services = services(&listeners, &upstreams, mistakes);
     let listeners = listeners.into_iter().zip(services).map(|(raw, service)| {
@@ -60,7 +65,11 @@ pub(super) fn check(raw: Raw, mistakes: &mut Vec<Mistake>) -> Option<Config> {
 }
 
 fn finish_upstream(raw: RawUpstream) -> Upstream {
-    Upstream { servers: raw.servers.into_iter().map(Spanned::into_inner).collect(), ..raw.rest }
+    Upstream {
+        servers: raw.servers.into_iter().map(Spanned::into_inner).collect(),
+        http: raw.http.rest,
+        ..raw.rest
+    }
 }
 
 /// Names of listeners are unique.

@@ -4,7 +4,9 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
-use super::{Balance, LogFormat, LogLevel, SendProxyProtocol, SpliceMode, Steering};
+use super::{
+    Balance, Forwarded, LogFormat, LogLevel, SendProxyProtocol, SpliceMode, Steering, Symlinks,
+};
 
 /// `runtime.pin`: workers stay where their caches are.
 pub const PIN: bool = true;
@@ -111,3 +113,130 @@ pub const RETRY_BACKOFF: Duration = Duration::from_millis(25);
 pub const RETRY_BACKOFF_MAX: Duration = Duration::from_secs(1);
 /// `upstream.retry_budget`, as a share of requests: failing servers get a fifth more, not twice.
 pub const RETRY_BUDGET: f64 = 0.2;
+
+/// `listener.head_size_max`, in bytes.
+pub const HEAD_SIZE_MAX: u32 = 64 << 10;
+/// `listener.fields_max`.
+pub const FIELDS_MAX: u16 = 100;
+/// `listener.target_size_max`, in bytes: what RFC 9112 §3 asks for.
+pub const TARGET_SIZE_MAX: u32 = 8 << 10;
+/// `listener.body_max`, in bytes.
+pub const BODY_MAX: Option<u64> = Some(16 << 20);
+/// `listener.head_timeout`.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+/// `listener.body_timeout`.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+/// `listener.body_rate_min`, in bytes per second: slower than any modem, so likely on purpose.
+pub const BODY_RATE_MIN: Option<u32> = Some(256);
+/// `listener.write_timeout`.
+pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// `listener.keepalive_timeout`: what browsers expect.
+pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(75);
+/// `listener.keepalive_requests`: clients are spread anew from time to time.
+pub const KEEPALIVE_REQUESTS: Option<u32> = Some(10_000);
+/// `listener.tunnel_timeout`.
+pub const TUNNEL_TIMEOUT: Duration = Duration::from_secs(600);
+/// `listener.server_header`.
+pub const SERVER_HEADER: Option<&str> = Some("ringway");
+/// `listener.reason_header`.
+pub const REASON_HEADER: bool = true;
+/// `listener.forwarded`.
+pub const FORWARDED: Forwarded = Forwarded::Append;
+/// `listener.request_id_header`.
+pub const REQUEST_ID_HEADER: Option<&str> = Some("x-request-id");
+/// `listener.source_connections_max`: many clients may share an address.
+pub const SOURCE_CONNECTIONS_MAX: Option<u32> = None;
+
+/// `listener.route.total_timeout`.
+pub const TOTAL_TIMEOUT: Option<Duration> = None;
+/// `listener.route.status` of a redirect: found for now.
+pub const REDIRECT_STATUS: u16 = 302;
+/// `listener.route.status` of a text.
+pub const RESPOND_STATUS: u16 = 200;
+/// `listener.route.content_type` of a text.
+pub const CONTENT_TYPE: &str = "text/plain; charset=utf-8";
+/// `listener.route.index`.
+pub const INDEX: [&str; 1] = ["index.html"];
+/// `listener.route.listing`: what lies in a directory is nobody's business unless it is said.
+pub const LISTING: bool = false;
+/// `listener.route.symlinks`.
+pub const SYMLINKS: Symlinks = Symlinks::Never;
+/// `listener.route.dot_files`: they are likely of tools, and not for the public.
+pub const DOT_FILES: bool = false;
+/// `listener.route.file_cache_entries`.
+pub const FILE_CACHE_ENTRIES: u32 = 1024;
+/// `listener.route.file_cache_ttl`.
+pub const FILE_CACHE_TTL: Duration = Duration::from_secs(2);
+/// `listener.route.small_file_max`, in bytes.
+pub const SMALL_FILE_MAX: u32 = 64 << 10;
+/// `listener.route.rate_limit.entries_max`.
+pub const RATE_ENTRIES_MAX: u32 = 65_536;
+/// `listener.route.auth.realm`.
+pub const REALM: &str = "restricted";
+/// `listener.route.compress`: it costs time, and mixes secrets with what others chose.
+pub const COMPRESS: bool = false;
+/// `listener.route.compress_types`: text, of which little is left.
+pub const COMPRESS_TYPES: [&str; 8] = [
+    "text/html",
+    "text/css",
+    "text/plain",
+    "text/javascript",
+    "application/javascript",
+    "application/json",
+    "application/xml",
+    "image/svg+xml",
+];
+/// `listener.route.compress_min`, in bytes: less fits into one segment anyway.
+pub const COMPRESS_MIN: u32 = 1 << 10;
+
+/// `upstream.servers.weight`.
+pub const WEIGHT: u32 = 1;
+/// `upstream.servers.priority`.
+pub const PRIORITY: u8 = 0;
+/// `upstream.slow_start`.
+pub const SLOW_START: Option<Duration> = None;
+/// `upstream.retry_body_max`, in bytes.
+pub const RETRY_BODY_MAX: u32 = 64 << 10;
+/// `upstream.try_timeout`.
+pub const TRY_TIMEOUT: Option<Duration> = None;
+/// `upstream.first_byte_timeout`.
+pub const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(30);
+/// `upstream.response_idle_timeout`.
+pub const RESPONSE_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
+/// `upstream.hedge_after`.
+pub const HEDGE_AFTER: Option<Duration> = None;
+/// `upstream.requests_max`.
+pub const REQUESTS_MAX: Option<u32> = None;
+/// `upstream.retries_max`.
+pub const RETRIES_MAX: u32 = 64;
+/// `upstream.panic_ratio`: never.
+pub const PANIC_RATIO: f64 = 0.0;
+
+/// `upstream.health.path`.
+pub const HEALTH_PATH: &str = "/";
+/// `upstream.health.status`.
+pub const HEALTH_STATUS: u16 = 200;
+/// `upstream.health.interval`.
+pub const HEALTH_INTERVAL: Duration = Duration::from_secs(2);
+/// `upstream.health.timeout`.
+pub const HEALTH_TIMEOUT: Duration = Duration::from_secs(1);
+/// `upstream.health.jitter`, as a share of the interval: checks do not come all at once.
+pub const HEALTH_JITTER: f64 = 0.1;
+/// `upstream.health.rise`, in checks.
+pub const HEALTH_RISE: u32 = 2;
+/// `upstream.health.fall`, in checks: one lost check is no lost server.
+pub const HEALTH_FALL: u32 = 3;
+/// `upstream.eject.consecutive_failures`.
+pub const EJECT_CONSECUTIVE_FAILURES: u32 = 5;
+/// `upstream.eject.error_rate`, as a share of requests.
+pub const EJECT_ERROR_RATE: f64 = 0.5;
+/// `upstream.eject.latency_factor`: off, as servers may differ on purpose.
+pub const EJECT_LATENCY_FACTOR: f64 = 0.0;
+/// `upstream.eject.min_requests`.
+pub const EJECT_MIN_REQUESTS: u32 = 20;
+/// `upstream.eject.interval`.
+pub const EJECT_INTERVAL: Duration = Duration::from_secs(10);
+/// `upstream.eject.time`.
+pub const EJECT_TIME: Duration = Duration::from_secs(30);
+/// `upstream.eject.share_max`, as a share of the servers.
+pub const EJECT_SHARE_MAX: f64 = 0.5;

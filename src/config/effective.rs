@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use super::http::effective as http;
 use super::schema::{
     BALANCE_WORDS, LOG_FORMAT_WORDS, LOG_LEVEL_WORDS, Protocol, SEND_PROXY_PROTOCOL_WORDS,
     SPLICE_WORDS, STEERING_WORDS, proxies_of, word,
@@ -33,7 +34,7 @@ impl fmt::Display for Effective<'_> {
         }
         for (index, item) in self.0.upstreams.iter().enumerate() {
             let users = self.0.listeners.iter().map(|listener| &listener.service);
-            let users = users.filter(|service| service.upstream() == Some(index));
+            let users = users.filter(|service| service.uses(index));
             upstream(item, &users.map(Protocol::of).collect::<Vec<_>>(), f)?;
         }
         Ok(())
@@ -103,11 +104,15 @@ fn listener(
     ];
     let sockets = socket_options(&listener.socket);
     write_lines(lines.into_iter().chain(sockets), |key| protocol.has(key), f)?;
-    service(&listener.service, f)
+    service(&listener.service, upstreams, f)
 }
 
 /// The keys that only this service has.
-fn service(service: &ListenerService, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+fn service(
+    service: &ListenerService,
+    upstreams: &[Upstream],
+    f: &mut fmt::Formatter<'_>,
+) -> fmt::Result {
     match service {
         ListenerService::Tcp { .. } | ListenerService::Echo => Ok(()),
         ListenerService::Udp { options, max_flows, flow_timeout, .. } => {
@@ -131,6 +136,7 @@ fn service(service: &ListenerService, f: &mut fmt::Formatter<'_>) -> fmt::Result
         ListenerService::Messages { line_limit } => {
             writeln!(f, "line_limit = \"{}\"", Size((*line_limit).into()))
         }
+        ListenerService::Http(options) => http::listener(options, upstreams, f),
     }
 }
 
@@ -142,7 +148,7 @@ fn udp_options(options: &UdpOptions, f: &mut fmt::Formatter<'_>) -> fmt::Result 
 /// An upstream, with the protocols of the listeners that use it.
 fn upstream(upstream: &Upstream, uses: &[Protocol], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "\n[upstream.{}]", upstream.name)?;
-    writeln!(f, "servers = {}", array(&upstream.servers))?;
+    writeln!(f, "servers = {}", http::servers(&upstream.servers, &upstream.http.shares))?;
     writeln!(f, "balance = \"{}\"", word(BALANCE_WORDS, upstream.balance))?;
     let header = word(SEND_PROXY_PROTOCOL_WORDS, upstream.send_proxy_protocol);
     let lines = [
@@ -157,7 +163,11 @@ fn upstream(upstream: &Upstream, uses: &[Protocol], f: &mut fmt::Formatter<'_>) 
         let proxies = proxies_of(key);
         proxies.is_none_or(|proxies| proxies.iter().any(|proxy| uses.contains(proxy)))
     };
-    write_lines(lines.chain(exchange), is_used, f)
+    write_lines(lines.chain(exchange), is_used, f)?;
+    if uses.contains(&Protocol::Http) {
+        http::upstream(&upstream.http, f)?;
+    }
+    Ok(())
 }
 
 fn pool_options(pool: &PoolOptions) -> [(&'static str, String); 7] {
@@ -197,7 +207,7 @@ fn socket_options(options: &SocketOptions) -> [(&'static str, String); 4] {
 }
 
 /// Writes the keys that apply, each with its value.
-fn write_lines(
+pub(super) fn write_lines(
     lines: impl IntoIterator<Item = (&'static str, String)>,
     applies: impl Fn(&str) -> bool,
     f: &mut fmt::Formatter<'_>,
@@ -206,7 +216,8 @@ fn write_lines(
     lines.try_for_each(|(key, value)| writeln!(f, "{key} = {value}"))
 }
 
-fn quoted(text: &str) -> toml::Value {
+/// A text in quotes.
+pub(super) fn quoted(text: &str) -> toml::Value {
     toml::Value::from(text)
 }
 

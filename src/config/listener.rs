@@ -6,6 +6,7 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use super::accept;
+use super::http::listener::{RawHttp, http};
 use super::parse::socket_options;
 use super::report::Mistake;
 use super::schema::{
@@ -40,6 +41,7 @@ pub(super) struct ServiceKeys {
     pub(super) udp: UdpOptions,
     pub(super) max_flows: u32,
     pub(super) flow_timeout: Duration,
+    pub(super) http: RawHttp,
 }
 
 /// Reads the table of a listener.
@@ -70,6 +72,11 @@ pub(super) fn listener(mut section: Section<'_, '_>) -> RawListener {
     let backlog = section.optional("backlog", |v| accept::whole(v, &BACKLOG_RANGE));
     let unix_mode = section.optional("unix_mode", accept::mode);
     let service = service_keys(&mut section);
+    if protocol == Some(Protocol::Http) && !given.iter().any(|key| *key.get_ref() == "route") {
+        let message = "there is no [[listener.route]], and an HTTP listener needs one at least";
+        let help = "add a [[listener.route]] table with one action, as in files = \"/srv/www\"";
+        section.miss("route", message.to_owned(), help.to_owned());
+    }
     let is_misspelt = matches!(upstream, Given::Nothing) && section.has_misspelt("upstream");
     section.finish();
     RawListener {
@@ -105,6 +112,7 @@ fn service_keys(section: &mut Section<'_, '_>) -> ServiceKeys {
     let max_flows = section.optional("max_flows", |v| accept::whole(v, &MAX_FLOWS_RANGE));
     let flow_timeout =
         section.optional("flow_timeout", |v| accept::duration(v, &FLOW_TIMEOUT_RANGE));
+    let http = http(section);
     ServiceKeys {
         frame: FrameOptions {
             window: window.or(defaults::WINDOW),
@@ -119,6 +127,7 @@ fn service_keys(section: &mut Section<'_, '_>) -> ServiceKeys {
         },
         max_flows: max_flows.or(defaults::MAX_FLOWS),
         flow_timeout: flow_timeout.or(defaults::FLOW_TIMEOUT),
+        http,
     }
 }
 

@@ -14,6 +14,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::address::AddressError;
+pub use self::http::{
+    AccessLists, AccessLog, AccessLogFormat, AccessLogTarget, Action, Auth, Coding, Compression,
+    EjectOptions, FilesOptions, Forwarded, HashOn, HeaderCondition, HeaderEdits, HealthKind,
+    HealthOptions, HostHeader, HostPattern, HttpCheck, HttpOptions, HttpUpstream, PathPattern,
+    RateKey, RateLimit, RetryOn, Route, ServerShare, Symlinks, Users,
+};
 pub use self::report::{Diagnostic, Report};
 pub use self::schema::{KEYS, TableKeys};
 pub use self::services::{
@@ -25,6 +31,7 @@ mod address;
 mod check;
 pub mod defaults;
 mod effective;
+mod http;
 mod listener;
 mod parse;
 mod references;
@@ -235,7 +242,8 @@ pub struct Listener {
     /// Connections at a time, in the whole process. This and what only connections have is at its
     /// default for UDP.
     pub max_connections: u32,
-    /// How long nothing may move on a connection before it is closed.
+    /// How long nothing may move on a connection before it is closed. At its default for HTTP,
+    /// which has timeouts of its own.
     pub idle_timeout: Duration,
     /// Whether a client must start with a PROXY protocol header, version 1 or 2.
     pub accept_proxy_protocol: bool,
@@ -277,16 +285,19 @@ pub struct Upstream {
     pub balance: Balance,
     /// How long one try to connect may take.
     pub connect_timeout: Duration,
-    /// Further tries: of other servers when a connect fails, and of a request in frames.
+    /// Further tries: of other servers when a connect fails, and of a request in frames or of
+    /// HTTP.
     pub retries: u32,
     /// The header that a server gets first.
     pub send_proxy_protocol: SendProxyProtocol,
     /// Options of the sockets to the servers.
     pub socket: SocketOptions,
-    /// The connections that frame proxies keep.
+    /// The connections that frame and HTTP proxies keep.
     pub pool: PoolOptions,
-    /// One request of a frame proxy with its answer.
+    /// One request of a frame or HTTP proxy with its answer.
     pub exchange: ExchangeOptions,
+    /// What only HTTP proxies use.
+    pub http: HttpUpstream,
 }
 
 /// Where a server is.
@@ -312,13 +323,18 @@ pub enum Balance {
     RoundRobin,
     /// The one with the fewest connections.
     LeastConnections,
-    /// The one with the fewest requests in flight: for frame proxies.
+    /// The one with the fewest requests in flight: for frame and HTTP proxies.
     LeastRequests,
     /// By a hash of the client's address: for TCP and UDP proxies.
     SourceHash,
     /// By a hash of the client's address that moves few clients when the servers change: for TCP
     /// and UDP proxies.
     ConsistentHash,
+    /// The one of two, taken at random, that has answered faster of late: for HTTP proxies.
+    Ewma,
+    /// By a hash of something of the request ([`HttpUpstream::hash_on`]) that moves few requests
+    /// when the servers change: for HTTP proxies.
+    Hash,
 }
 
 /// The PROXY protocol header that a server gets before the client's bytes.

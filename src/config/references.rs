@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use toml::Spanned;
 
 use super::accept;
+use super::http::check::resolve;
 use super::listener::RawListener;
 use super::report::Mistake;
 use super::schema::{BALANCE_WORDS, Protocol, SEND_PROXY_PROTOCOL_WORDS, proxies_of, word};
@@ -26,29 +27,28 @@ pub(super) fn services(
     let names = upstreams.iter().map(|upstream| upstream.name.get_ref().as_str());
     let indexes: HashMap<_, _> = names.clone().zip(0..).collect();
     let mut uses: Vec<Uses> = upstreams.iter().map(|_| Uses::new()).collect();
-    let mut add = |index: usize, protocol| {
-        if let Some(uses) = uses.get_mut(index) {
-            uses.push(protocol);
-        }
-    };
     // Which upstreams are unused cannot be told while a reference is unreadable, or all of them.
     let mut all_are_known = !listeners.is_empty();
     let mut services = Vec::new();
     for listener in listeners {
-        let target = match &listener.upstream {
-            Given::Value(name) => {
-                let found = indexes.get(name.get_ref().as_str()).copied();
-                if let Some(index) = found {
-                    add(index, listener.protocol.filter(|protocol| may_refer(*protocol)));
-                } else {
-                    let likely = accept::nearest(name.get_ref(), names.clone());
-                    if let Some(index) = likely.and_then(|name| indexes.get(name)) {
-                        add(*index, None);
-                    }
-                    mistakes.push(dangling(name, likely, upstreams));
-                }
-                found
+        let mut lookup = |name: &Spanned<String>, protocol: Option<Protocol>| {
+            let found = indexes.get(name.get_ref().as_str()).copied();
+            let likely = match found {
+                Some(_) => None,
+                None => accept::nearest(name.get_ref(), names.clone()),
+            };
+            // An upstream that is likely meant is used, but by whom is not certain.
+            let meant = found.or_else(|| likely.and_then(|name| indexes.get(name).copied()));
+            if let Some(uses) = meant.and_then(|index| uses.get_mut(index)) {
+                uses.push(found.and(protocol));
             }
+            if found.is_none() {
+                mistakes.push(dangling(name, likely, upstreams));
+            }
+            found
+        };
+        let target = match &listener.upstream {
+            Given::Value(name) => lookup(name, listener.protocol.filter(|one| may_refer(*one))),
             Given::Mistake => {
                 all_are_known = false;
                 None
@@ -58,8 +58,16 @@ pub(super) fn services(
                 None
             }
         };
+        let http = &listener.service.http;
+        let protocol = listener.protocol.filter(|protocol| *protocol == Protocol::Http);
+        all_are_known &= http.routes_are_known && http.routes.iter().all(|route| route.is_known);
+        let targets = http.routes.iter().map(|route| match &route.proxy {
+            Given::Value(name) => lookup(name, protocol),
+            Given::Nothing | Given::Mistake => None,
+        });
+        let targets: Vec<_> = targets.collect();
         mistakes.extend(needless(listener));
-        services.push(service(listener, target));
+        services.push(service(listener, target, &targets));
     }
     for (upstream, uses) in upstreams.iter().zip(&uses) {
         if uses.is_empty() {
@@ -76,16 +84,20 @@ pub(super) fn services(
     services
 }
 
-/// Whether listeners of a protocol may have an upstream.
+/// Whether listeners of a protocol may have the key `upstream`.
 const fn may_refer(protocol: Protocol) -> bool {
     match protocol {
         Protocol::Tcp | Protocol::Udp | Protocol::Frame => true,
-        Protocol::Echo | Protocol::UdpEcho | Protocol::Messages => false,
+        Protocol::Echo | Protocol::UdpEcho | Protocol::Messages | Protocol::Http => false,
     }
 }
 
-/// What a listener does, with the upstream that its reference leads to.
-fn service(listener: &RawListener, target: Option<usize>) -> Option<ListenerService> {
+/// What a listener does, with the upstreams that its reference and those of its routes lead to.
+fn service(
+    listener: &RawListener,
+    target: Option<usize>,
+    targets: &[Option<usize>],
+) -> Option<ListenerService> {
     let keys = &listener.service;
     match listener.protocol? {
         Protocol::Tcp => target.map(|upstream| ListenerService::Tcp { upstream }),
@@ -101,6 +113,9 @@ fn service(listener: &RawListener, target: Option<usize>) -> Option<ListenerServ
             Some(ListenerService::Frame { upstream: target, options: keys.frame.clone() })
         }
         Protocol::Messages => Some(ListenerService::Messages { line_limit: keys.line_limit }),
+        Protocol::Http => {
+            resolve(&keys.http, targets).map(|options| ListenerService::Http(Box::new(options)))
+        }
     }
 }
 
@@ -114,6 +129,9 @@ fn needless(listener: &RawListener) -> Option<Mistake> {
         Protocol::Echo => "remove `upstream`, or set `protocol = \"tcp\"`",
         Protocol::UdpEcho => "remove `upstream`, or set `protocol = \"udp\"`",
         Protocol::Messages => "remove `upstream`: this process answers messages itself",
+        Protocol::Http => {
+            "remove `upstream`, and name it in a [[listener.route]], as in proxy = \"NAME\""
+        }
     };
     let message = format!("a listener with `protocol = \"{}\"` has no upstream", protocol.word());
     Some(Mistake::new(name.span(), message, help))
@@ -145,7 +163,8 @@ fn unused(upstream: &RawUpstream) -> Mistake {
         upstream.name.span(),
         format!("no listener uses the upstream `{}`", accept::shown(name)),
         format!(
-            "set `upstream = {}` in a [[listener]], or remove this table",
+            "set `upstream = {0}` in a [[listener]], or remove this table; a [[listener.route]] \
+             of HTTP sets `proxy = {0}`",
             accept::quoted(name)
         ),
     )
@@ -154,10 +173,10 @@ fn unused(upstream: &RawUpstream) -> Mistake {
 /// The proxies that can choose a server in this way.
 const fn balancers(balance: Balance) -> &'static [Protocol] {
     match balance {
-        Balance::RoundRobin | Balance::LeastConnections => {
-            &[Protocol::Tcp, Protocol::Udp, Protocol::Frame]
-        }
-        Balance::LeastRequests => &[Protocol::Frame],
+        Balance::RoundRobin => &[Protocol::Tcp, Protocol::Udp, Protocol::Frame, Protocol::Http],
+        Balance::LeastConnections => &[Protocol::Tcp, Protocol::Udp, Protocol::Frame],
+        Balance::LeastRequests => &[Protocol::Frame, Protocol::Http],
+        Balance::Ewma | Balance::Hash => &[Protocol::Http],
         Balance::SourceHash | Balance::ConsistentHash => &[Protocol::Tcp, Protocol::Udp],
     }
 }
@@ -174,7 +193,7 @@ fn check_balance(upstream: &RawUpstream, uses: &Uses, mistakes: &mut Vec<Mistake
         mistakes.push(Mistake::new(
             span.clone(),
             unsuiting(&setting, suited, *protocol),
-            format!("a {} proxy takes {}", noun(*protocol), accept::either(&suiting)),
+            format!("{} proxy takes {}", noun_with_article(*protocol), accept::either(&suiting)),
         ));
     }
 }
@@ -221,7 +240,7 @@ fn check_keys(upstream: &RawUpstream, uses: &Uses, mistakes: &mut Vec<Mistake>) 
     if uses.contains(&None) {
         return;
     }
-    for key in &upstream.given {
+    for key in upstream.given.iter().chain(&upstream.http.share_keys) {
         let Some(proxies) = proxies_of(key.get_ref()) else {
             continue;
         };
@@ -240,14 +259,31 @@ fn check_keys(upstream: &RawUpstream, uses: &Uses, mistakes: &mut Vec<Mistake>) 
 }
 
 fn unsuiting(setting: &str, suited: &[Protocol], unsuited: Protocol) -> String {
-    let (suited, unsuited) = (nouns(suited), noun(unsuited));
-    format!("{setting} is for {suited} proxies, and a {unsuited} proxy uses this upstream")
+    let (suited, unsuited) = (nouns(suited), noun_with_article(unsuited));
+    format!("{setting} is for {suited} proxies, and {unsuited} proxy uses this upstream")
 }
 
 /// What the proxies of some protocols are called.
 fn nouns(protocols: &[Protocol]) -> String {
     let nouns: Vec<_> = protocols.iter().map(|protocol| noun(*protocol)).collect();
-    nouns.join(" and ")
+    match nouns.as_slice() {
+        [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
+        [..] => nouns.concat(),
+    }
+}
+
+/// One proxy of a protocol.
+fn noun_with_article(protocol: Protocol) -> String {
+    let noun = noun(protocol);
+    match protocol {
+        Protocol::Http => format!("an {noun}"),
+        Protocol::Tcp
+        | Protocol::Echo
+        | Protocol::Udp
+        | Protocol::UdpEcho
+        | Protocol::Frame
+        | Protocol::Messages => format!("a {noun}"),
+    }
 }
 
 const fn noun(protocol: Protocol) -> &'static str {
@@ -256,5 +292,6 @@ const fn noun(protocol: Protocol) -> &'static str {
         Protocol::Udp | Protocol::UdpEcho => "UDP",
         Protocol::Frame => "frame",
         Protocol::Messages => "message",
+        Protocol::Http => "HTTP",
     }
 }

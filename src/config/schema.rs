@@ -4,6 +4,9 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::http::schema::{
+    ACCESS_LOG, AUTH, EJECT, HEALTH, RATE_LIMIT, REQUEST_HEADERS, RESPONSE_HEADERS, ROUTE, SERVER,
+};
 use super::{
     Balance, ListenerService, LogFormat, LogLevel, SendProxyProtocol, SpliceMode, Steering,
 };
@@ -18,7 +21,22 @@ pub struct TableKeys {
 }
 
 /// Every key of every table.
-pub const KEYS: &[TableKeys] = &[RUNTIME, ADMIN, LOG, LISTENER, UPSTREAM];
+pub const KEYS: &[TableKeys] = &[
+    RUNTIME,
+    ADMIN,
+    LOG,
+    LISTENER,
+    ACCESS_LOG,
+    ROUTE,
+    REQUEST_HEADERS,
+    RESPONSE_HEADERS,
+    RATE_LIMIT,
+    AUTH,
+    UPSTREAM,
+    HEALTH,
+    EJECT,
+    SERVER,
+];
 
 /// The tables of a file.
 pub(super) const ROOT: TableKeys =
@@ -75,20 +93,69 @@ pub(super) const LISTENER: TableKeys = TableKeys {
         "steering",
         "max_flows",
         "flow_timeout",
+        "head_size_max",
+        "fields_max",
+        "target_size_max",
+        "body_max",
+        "head_timeout",
+        "body_timeout",
+        "body_rate_min",
+        "write_timeout",
+        "keepalive_timeout",
+        "keepalive_requests",
+        "tunnel_timeout",
+        "server_header",
+        "reason_header",
+        "forwarded",
+        "request_id_header",
+        "source_connections_max",
+        "allow",
+        "deny",
+        "access_log",
+        "route",
     ],
 };
 
 /// The keys of a listener that only some protocols have, each group with those.
 const KEYS_OF_PROTOCOLS: &[(&[&str], &[Protocol])] = &[
     (
-        &["max_connections", "idle_timeout", "nodelay", "keepalive", "backlog", "unix_mode"],
-        &[Protocol::Tcp, Protocol::Echo, Protocol::Frame, Protocol::Messages],
+        &["max_connections", "nodelay", "keepalive", "backlog", "unix_mode"],
+        &[Protocol::Tcp, Protocol::Echo, Protocol::Frame, Protocol::Messages, Protocol::Http],
     ),
-    (&["accept_proxy_protocol", "proxy_header_timeout"], &[Protocol::Tcp, Protocol::Echo]),
+    (&["idle_timeout"], &[Protocol::Tcp, Protocol::Echo, Protocol::Frame, Protocol::Messages]),
+    (
+        &["accept_proxy_protocol", "proxy_header_timeout"],
+        &[Protocol::Tcp, Protocol::Echo, Protocol::Http],
+    ),
     (&["window", "max_payload", "values", "files"], &[Protocol::Frame]),
     (&["line_limit"], &[Protocol::Messages]),
     (&["offload", "steering"], &[Protocol::Udp, Protocol::UdpEcho]),
     (&["max_flows", "flow_timeout"], &[Protocol::Udp]),
+    (
+        &[
+            "head_size_max",
+            "fields_max",
+            "target_size_max",
+            "body_max",
+            "head_timeout",
+            "body_timeout",
+            "body_rate_min",
+            "write_timeout",
+            "keepalive_timeout",
+            "keepalive_requests",
+            "tunnel_timeout",
+            "server_header",
+            "reason_header",
+            "forwarded",
+            "request_id_header",
+            "source_connections_max",
+            "allow",
+            "deny",
+            "access_log",
+            "route",
+        ],
+        &[Protocol::Http],
+    ),
 ];
 
 /// The keys of a frame listener without an upstream.
@@ -117,13 +184,30 @@ pub(super) const UPSTREAM: TableKeys = TableKeys {
         "retry_backoff",
         "retry_backoff_max",
         "retry_budget",
+        "slow_start",
+        "retry_on",
+        "retry_body_max",
+        "try_timeout",
+        "first_byte_timeout",
+        "response_idle_timeout",
+        "hedge_after",
+        "requests_max",
+        "retries_max",
+        "host_header",
+        "panic_ratio",
+        "health",
+        "eject",
+        "hash_on",
     ],
 };
 
 /// The keys of an upstream that only some proxies use, each group with their protocols.
 /// `send_proxy_protocol` is not among them: to say that it is off is right for all.
 const KEYS_OF_PROXIES: &[(&[&str], &[Protocol])] = &[
-    (&["connect_timeout", "retries", "nodelay", "keepalive"], &[Protocol::Tcp, Protocol::Frame]),
+    (
+        &["connect_timeout", "retries", "nodelay", "keepalive"],
+        &[Protocol::Tcp, Protocol::Frame, Protocol::Http],
+    ),
     (
         &[
             "pool_max",
@@ -132,13 +216,33 @@ const KEYS_OF_PROXIES: &[(&[&str], &[Protocol])] = &[
             "pool_max_age",
             "pool_queue",
             "pool_queue_timeout",
-            "streams_max",
-            "request_timeout",
             "retry_backoff",
             "retry_backoff_max",
             "retry_budget",
         ],
-        &[Protocol::Frame],
+        &[Protocol::Frame, Protocol::Http],
+    ),
+    (&["streams_max", "request_timeout"], &[Protocol::Frame]),
+    (
+        &[
+            "slow_start",
+            "retry_on",
+            "retry_body_max",
+            "try_timeout",
+            "first_byte_timeout",
+            "response_idle_timeout",
+            "hedge_after",
+            "requests_max",
+            "retries_max",
+            "host_header",
+            "panic_ratio",
+            "health",
+            "eject",
+            "hash_on",
+            "weight",
+            "priority",
+        ],
+        &[Protocol::Http],
     ),
 ];
 
@@ -151,6 +255,7 @@ pub(super) enum Protocol {
     UdpEcho,
     Frame,
     Messages,
+    Http,
 }
 
 impl Protocol {
@@ -162,21 +267,22 @@ impl Protocol {
             ListenerService::UdpEcho { .. } => Self::UdpEcho,
             ListenerService::Frame { .. } => Self::Frame,
             ListenerService::Messages { .. } => Self::Messages,
+            ListenerService::Http(_) => Self::Http,
         }
     }
 
     pub(super) const fn is_udp(self) -> bool {
         match self {
             Self::Udp | Self::UdpEcho => true,
-            Self::Tcp | Self::Echo | Self::Frame | Self::Messages => false,
+            Self::Tcp | Self::Echo | Self::Frame | Self::Messages | Self::Http => false,
         }
     }
 
-    /// Whether its listeners cannot do without an upstream.
+    /// Whether its listeners cannot do without the key `upstream`.
     pub(super) const fn needs_upstream(self) -> bool {
         match self {
             Self::Tcp | Self::Udp => true,
-            Self::Echo | Self::UdpEcho | Self::Frame | Self::Messages => false,
+            Self::Echo | Self::UdpEcho | Self::Frame | Self::Messages | Self::Http => false,
         }
     }
 
@@ -230,6 +336,7 @@ pub(super) const PROTOCOL_WORDS: Words<Protocol> = &[
     ("udp_echo", Protocol::UdpEcho),
     ("frame", Protocol::Frame),
     ("messages", Protocol::Messages),
+    ("http", Protocol::Http),
 ];
 pub(super) const STEERING_WORDS: Words<Steering> =
     &[("flow", Steering::Flow), ("cpu", Steering::Cpu)];
@@ -239,6 +346,8 @@ pub(super) const BALANCE_WORDS: Words<Balance> = &[
     ("least_requests", Balance::LeastRequests),
     ("source_hash", Balance::SourceHash),
     ("consistent_hash", Balance::ConsistentHash),
+    ("ewma", Balance::Ewma),
+    ("hash", Balance::Hash),
 ];
 pub(super) const SEND_PROXY_PROTOCOL_WORDS: Words<SendProxyProtocol> = &[
     ("off", SendProxyProtocol::Off),
@@ -246,11 +355,11 @@ pub(super) const SEND_PROXY_PROTOCOL_WORDS: Words<SendProxyProtocol> = &[
     ("v2", SendProxyProtocol::V2),
 ];
 
-const MILLISECOND: Duration = Duration::from_millis(1);
-const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3_600);
-const DAY: Duration = Duration::from_secs(86_400);
+pub(super) const MILLISECOND: Duration = Duration::from_millis(1);
+pub(super) const SECOND: Duration = Duration::from_secs(1);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const HOUR: Duration = Duration::from_secs(3_600);
+pub(super) const DAY: Duration = Duration::from_secs(86_400);
 
 pub(super) const WORKERS_RANGE: RangeInclusive<u16> = 1..=1024;
 pub(super) const RING_ENTRIES_RANGE: RangeInclusive<u32> = 64..=32_768;

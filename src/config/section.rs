@@ -1,7 +1,7 @@
 //! A typed reader of one table: keys are removed as they are read, so that what is left over at
 //! the end is unknown.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 
 use toml::Spanned;
 use toml::de::{DeString, DeTable, DeValue};
@@ -111,6 +111,21 @@ impl<'i, 'm> Section<'i, 'm> {
         Self { title, ..self }
     }
 
+    /// A table within this one.
+    pub(super) fn nested(
+        &mut self,
+        schema: TableKeys,
+        value: Spanned<DeValue<'i>>,
+    ) -> Section<'i, '_> {
+        Section::open(schema, Some(value), self.mistakes)
+    }
+
+    /// A key that may be there: a table.
+    pub(super) fn table(&mut self, key: &str, schema: TableKeys) -> Option<Section<'i, '_>> {
+        let value = self.take(key)?;
+        Some(self.nested(schema, value))
+    }
+
     /// All entries, for a table whose keys are names, in the order of the file.
     pub(super) fn into_entries(self) -> Vec<(Spanned<DeString<'i>>, Spanned<DeValue<'i>>)> {
         let mut entries: Vec<_> = self.entries.into_iter().collect();
@@ -181,18 +196,111 @@ impl<'i, 'm> Section<'i, 'm> {
             self.miss_key(key, example);
             return Vec::new();
         };
+        self.values(key, &value, &(1..=most), &format!("write {example}"), accept)
+    }
+
+    /// A key that may be there: one value or an array of them, whose number is limited. Elements
+    /// that are not accepted are left out.
+    pub(super) fn list<T>(
+        &mut self,
+        key: &str,
+        counts: &RangeInclusive<usize>,
+        accept: impl Fn(&DeValue<'_>) -> Result<T, Fault>,
+    ) -> Option<Vec<T>> {
+        let value = self.take(key)?;
+        let values = self.values(key, &value, counts, "write one value, or an array", accept);
+        Some(values.into_iter().map(Spanned::into_inner).collect())
+    }
+
+    /// One value or an array of them.
+    fn values<T>(
+        &mut self,
+        key: &str,
+        value: &Spanned<DeValue<'i>>,
+        counts: &RangeInclusive<usize>,
+        help: &str,
+        accept: impl Fn(&DeValue<'_>) -> Result<T, Fault>,
+    ) -> Vec<Spanned<T>> {
         let Some(elements) = value.get_ref().as_array() else {
-            return self.accept(key, &value, accept).into_iter().collect();
+            return self.accept(key, value, accept).into_iter().collect();
         };
-        if !(1..=most).contains(&elements.len()) {
-            self.report(Mistake::new(
-                value.span(),
-                format!("`{key}`: expected 1 to {most} values, got {}", elements.len()),
-                format!("write {example}"),
-            ));
-        }
+        self.check_count(key, value.span(), elements.len(), counts, help);
         let accepted = elements.iter().map(|element| self.accept(key, element, &accept));
         accepted.collect::<Vec<_>>().into_iter().flatten().collect()
+    }
+
+    /// The number of values of a key is within its limits.
+    pub(super) fn check_count(
+        &mut self,
+        key: &str,
+        span: Range<usize>,
+        count: usize,
+        counts: &RangeInclusive<usize>,
+        help: &str,
+    ) {
+        if !counts.contains(&count) {
+            let (least, most) = (counts.start(), counts.end());
+            self.report(Mistake::new(
+                span,
+                format!("`{key}`: expected {least} to {most} values, got {count}"),
+                help,
+            ));
+        }
+    }
+
+    /// A key that may be there: a table whose keys are names that the file chooses, sorted by
+    /// them. Entries that are not accepted are left out.
+    pub(super) fn pairs<K: Ord, V>(
+        &mut self,
+        key: &str,
+        counts: &RangeInclusive<usize>,
+        names: &str,
+        name: impl Fn(&str) -> Result<K, String>,
+        accept: impl Fn(&DeValue<'_>) -> Result<V, Fault>,
+    ) -> Vec<(K, V)> {
+        let Some(value) = self.take(key) else {
+            return Vec::new();
+        };
+        let (span, got) = (value.span(), accept::kind(value.get_ref()));
+        let DeValue::Table(entries) = value.into_inner() else {
+            self.report(Mistake::new(
+                span,
+                format!("`{key}`: expected a table, got {got}"),
+                format!("write {names} with their values: {key} = {{ NAME = \"VALUE\" }}"),
+            ));
+            return Vec::new();
+        };
+        let help = format!("write {names} with their values");
+        self.check_count(key, span, entries.len(), counts, &help);
+        let mut pairs: Vec<(Spanned<K>, V)> = Vec::with_capacity(entries.len());
+        for (written, value) in entries {
+            let value = self.accept(key, &value, &accept);
+            match (name(written.get_ref()), value) {
+                (Ok(name), Some(value)) => {
+                    pairs.push((Spanned::new(written.span(), name), value.into_inner()));
+                }
+                (Ok(_), None) => {}
+                (Err(help), _) => {
+                    let got = accept::quoted(written.get_ref());
+                    let fault = Fault { expected: names.to_owned(), got, help };
+                    self.report(of_fault(key, written.span(), fault));
+                }
+            }
+        }
+        pairs.sort_by(|one, other| {
+            let (one, other) = (&one.0, &other.0);
+            one.get_ref().cmp(other.get_ref()).then(one.span().start.cmp(&other.span().start))
+        });
+        for (one, other) in pairs.iter().zip(pairs.iter().skip(1)) {
+            if one.0.get_ref() == other.0.get_ref() {
+                self.mistakes.push(Mistake::new(
+                    other.0.span(),
+                    format!("`{key}`: the same name stands there already"),
+                    "upper and lower case make no difference; remove one of them",
+                ));
+            }
+        }
+        pairs.into_iter().map(|(name, value)| (name.into_inner(), value)).collect()
     }
 
     /// Notes that a key is missing.
@@ -220,12 +328,14 @@ impl<'i, 'm> Section<'i, 'm> {
         }
     }
 
-    fn miss_key(&mut self, key: &'static str, example: &str) {
+    /// Notes that a key is missing, as in the example.
+    pub(super) fn miss_key(&mut self, key: &'static str, example: &str) {
         let message = format!("missing key `{key}` in {}", self.title);
         self.miss(key, message, format!("add {example}"));
     }
 
-    fn accept<T>(
+    /// A value of a key, if it is accepted.
+    pub(super) fn accept<T>(
         &mut self,
         key: &str,
         value: &Spanned<DeValue<'i>>,

@@ -1,9 +1,9 @@
-//! What listeners do, and what frame proxies need of their upstreams.
+//! What listeners do, and what frame and HTTP proxies need of their upstreams.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::defaults;
+use super::{HttpOptions, defaults};
 
 /// What a listener does: the key `protocol`, and those that only some protocols have.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,16 +44,36 @@ pub enum ListenerService {
         /// `line_limit`: bytes of a line, at most.
         line_limit: u32,
     },
+    /// `"http"`: requests of HTTP, each of which its route answers.
+    Http(
+        /// What clients may do, and the routes.
+        Box<HttpOptions>,
+    ),
 }
 
 impl ListenerService {
-    /// The index of the upstream in [`Config::upstreams`](super::Config::upstreams), of a proxy.
+    /// The index of the upstream in [`Config::upstreams`](super::Config::upstreams), of a proxy
+    /// that has one alone. The routes of HTTP have theirs: see [`Self::uses`].
     #[must_use]
     pub const fn upstream(&self) -> Option<usize> {
         match self {
             Self::Tcp { upstream } | Self::Udp { upstream, .. } => Some(*upstream),
             Self::Frame { upstream, .. } => *upstream,
-            Self::Echo | Self::UdpEcho { .. } | Self::Messages { .. } => None,
+            Self::Echo | Self::UdpEcho { .. } | Self::Messages { .. } | Self::Http(_) => None,
+        }
+    }
+
+    /// Whether an upstream gets connections, flows or requests from it.
+    #[must_use]
+    pub fn uses(&self, upstream: usize) -> bool {
+        match self {
+            Self::Http(options) => options.upstreams().any(|index| index == upstream),
+            Self::Tcp { .. }
+            | Self::Echo
+            | Self::Udp { .. }
+            | Self::UdpEcho { .. }
+            | Self::Frame { .. }
+            | Self::Messages { .. } => self.upstream() == Some(upstream),
         }
     }
 
@@ -62,7 +82,11 @@ impl ListenerService {
     pub const fn is_udp(&self) -> bool {
         match self {
             Self::Udp { .. } | Self::UdpEcho { .. } => true,
-            Self::Tcp { .. } | Self::Echo | Self::Frame { .. } | Self::Messages { .. } => false,
+            Self::Tcp { .. }
+            | Self::Echo
+            | Self::Frame { .. }
+            | Self::Messages { .. }
+            | Self::Http(_) => false,
         }
     }
 }
@@ -115,7 +139,7 @@ impl Default for FrameOptions {
     }
 }
 
-/// The connections that frame proxies keep to the servers of an upstream: the keys `pool_*` and
+/// The connections that frame and HTTP proxies keep to the servers of an upstream: the keys `pool_*` and
 /// `streams_max`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolOptions {
@@ -131,7 +155,7 @@ pub struct PoolOptions {
     pub queue: u32,
     /// `pool_queue_timeout`: how long an exchange may wait for a connection.
     pub queue_timeout: Duration,
-    /// `streams_max`: requests in flight on one connection.
+    /// `streams_max`: requests in flight on one connection, of a frame proxy.
     pub streams_max: u16,
 }
 
@@ -149,10 +173,11 @@ impl Default for PoolOptions {
     }
 }
 
-/// One request of a frame proxy with its answer: the keys `request_timeout` and `retry_*`.
+/// One request of a frame or HTTP proxy with its answer: the keys `request_timeout` and `retry_*`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExchangeOptions {
-    /// `request_timeout`: how long it may take in all, with its tries.
+    /// `request_timeout`: how long it may take in all, with its tries, of a frame proxy. Routes
+    /// of HTTP have [`Route::total_timeout`](super::Route::total_timeout).
     pub timeout: Duration,
     /// `retry_backoff`: the pause before the second try.
     pub backoff: Duration,

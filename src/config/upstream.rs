@@ -6,17 +6,17 @@ use toml::Spanned;
 use toml::de::{DeString, DeValue};
 
 use super::accept;
+use super::http::upstream::{RawHttpUpstream, http, servers};
 use super::parse::socket_options;
 use super::report::Mistake;
 use super::schema::{
-    ADDRESSES_MAX, BALANCE_WORDS, CONNECT_TIMEOUT_RANGE, POOL_IDLE_TIMEOUT_RANGE,
-    POOL_MAX_AGE_RANGE, POOL_MAX_RANGE, POOL_MIN_IDLE_RANGE, POOL_QUEUE_RANGE,
-    POOL_QUEUE_TIMEOUT_RANGE, REQUEST_TIMEOUT_RANGE, RETRIES_RANGE, RETRY_BACKOFF_MAX_RANGE,
-    RETRY_BACKOFF_RANGE, RETRY_BUDGET_RANGE, SEND_PROXY_PROTOCOL_WORDS, STREAMS_MAX_RANGE,
-    UPSTREAM,
+    BALANCE_WORDS, CONNECT_TIMEOUT_RANGE, POOL_IDLE_TIMEOUT_RANGE, POOL_MAX_AGE_RANGE,
+    POOL_MAX_RANGE, POOL_MIN_IDLE_RANGE, POOL_QUEUE_RANGE, POOL_QUEUE_TIMEOUT_RANGE,
+    REQUEST_TIMEOUT_RANGE, RETRIES_RANGE, RETRY_BACKOFF_MAX_RANGE, RETRY_BACKOFF_RANGE,
+    RETRY_BUDGET_RANGE, SEND_PROXY_PROTOCOL_WORDS, STREAMS_MAX_RANGE, UPSTREAM,
 };
 use super::section::{Section, later, of_fault};
-use super::{ExchangeOptions, PoolOptions, ServerAddress, Upstream, defaults};
+use super::{ExchangeOptions, HttpUpstream, PoolOptions, ServerAddress, Upstream, defaults};
 
 /// An upstream whose servers still know their places.
 #[derive(Debug)]
@@ -33,6 +33,8 @@ pub(super) struct RawUpstream {
     pub(super) pool_sizes: Option<Range<usize>>,
     /// Where the pauses between tries are set, if both could be read.
     pub(super) backoffs: Option<Range<usize>>,
+    /// What only HTTP proxies use.
+    pub(super) http: RawHttpUpstream,
     /// The rest of it: no server yet.
     pub(super) rest: Upstream,
 }
@@ -65,11 +67,8 @@ pub(super) fn upstreams(
 }
 
 fn upstream(name: Spanned<String>, mut section: Section<'_, '_>) -> RawUpstream {
-    const FORMS: &str = "IP:PORT, HOST:PORT or unix:/PATH";
     let given = section.given();
-    let example = "servers = [\"10.0.0.5:6379\"]";
-    let servers =
-        section.required_list("servers", example, ADDRESSES_MAX, |v| accept::address(v, FORMS));
+    let mut servers = servers(&mut section);
     let balance = section.optional("balance", |v| accept::choice(v, BALANCE_WORDS)).value();
     let connect_timeout =
         section.optional("connect_timeout", |v| accept::duration(v, &CONNECT_TIMEOUT_RANGE));
@@ -80,6 +79,7 @@ fn upstream(name: Spanned<String>, mut section: Section<'_, '_>) -> RawUpstream 
     let socket = socket_options(&mut section);
     let (pool, pool_sizes) = pool_options(&mut section);
     let (exchange, backoffs) = exchange_options(&mut section);
+    let http = http(&mut section, &mut servers);
     section.finish();
     RawUpstream {
         balance: balance.as_ref().map(Spanned::span),
@@ -97,9 +97,11 @@ fn upstream(name: Spanned<String>, mut section: Section<'_, '_>) -> RawUpstream 
             socket,
             pool,
             exchange,
+            http: HttpUpstream::default(),
         },
+        http,
         name,
-        servers,
+        servers: servers.addresses,
         given,
     }
 }

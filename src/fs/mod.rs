@@ -44,8 +44,35 @@ impl FileReader {
         name: &str,
         lane: Lane,
     ) -> Result<Self, Errno> {
-        let (fd, _len) = reactor.driver().open_below(root, name)?;
-        Ok(Self { fd, lane, offset: 0, reading: false })
+        let file = reactor.driver().open_below(root, name, false)?;
+        if file.is_folder {
+            reactor.driver().close(file.fd);
+            return Err(Errno::EISDIR);
+        }
+        Ok(Self::new(file.fd, lane, 0))
+    }
+
+    /// A file that is open already, from `offset` on.
+    #[must_use]
+    pub const fn new(fd: Fd, lane: Lane, offset: u64) -> Self {
+        Self { fd, lane, offset, reading: false }
+    }
+
+    /// Where the next read begins.
+    #[must_use]
+    pub const fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The next read begins there. None may be in flight.
+    pub const fn seek(&mut self, offset: u64) {
+        self.offset = offset;
+    }
+
+    /// The file.
+    #[must_use]
+    pub const fn fd(&self) -> Fd {
+        self.fd
     }
 
     /// Reads the next buffer, unless that is under way.

@@ -95,6 +95,14 @@ impl<T> Slab<T> {
         Some(value)
     }
 
+    /// Puts another value in the place of one, which keeps its key.
+    pub fn replace(&mut self, key: Key, change: impl FnOnce(T) -> T) {
+        let entry = self.entries.get_mut(key.index as usize);
+        if let Some(entry) = entry.filter(|entry| entry.generation == key.generation) {
+            entry.value = entry.value.take().map(change);
+        }
+    }
+
     /// All values, in the order of their slots.
     pub fn values(&self) -> impl Iterator<Item = &T> + '_ {
         self.entries.iter().filter_map(|entry| entry.value.as_ref())

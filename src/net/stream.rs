@@ -94,6 +94,18 @@ impl Stream {
         self.fd
     }
 
+    /// Takes the socket away, on which no operation is in flight.
+    pub fn take_socket(&mut self) -> Option<Fd> {
+        debug_assert!(self.is_quiet(), "an operation knows the socket");
+        self.fd.take()
+    }
+
+    /// Takes over a socket that is connected. There was none before.
+    pub fn adopt(&mut self, socket: Fd) {
+        debug_assert!(self.fd.is_none(), "the former socket was closed");
+        self.fd = Some(socket);
+    }
+
     /// Connects a fresh socket.
     pub fn connect<D: Driver, T: Copy>(
         &mut self,

@@ -40,6 +40,21 @@ pub struct Pipe {
     pub capacity: usize,
 }
 
+/// A file or folder that was opened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OpenFile {
+    /// The descriptor.
+    pub fd: Fd,
+    /// Bytes.
+    pub len: u64,
+    /// When it was last changed: seconds since 1970-01-01 UTC, and nanoseconds.
+    pub modified: (i64, u32),
+    /// Which file it is, within its file system.
+    pub inode: u64,
+    /// Whether it is a folder.
+    pub is_folder: bool,
+}
+
 /// An operation that completes later. It owns what the kernel uses until then.
 #[derive(Debug)]
 pub enum Op {
@@ -251,12 +266,24 @@ pub trait Syscalls {
     /// As `pipe2(2)`; `EMFILE` where descriptors are used up.
     fn pipe(&mut self, capacity: usize) -> Result<Pipe, Errno>;
 
-    /// Opens a regular file below the folder `root` to be read, and tells its length. Symbolic
-    /// links are not followed, and nothing outside of `root` is opened (`openat2(2)`, Linux 5.6).
+    /// Opens a regular file or a folder below the folder `root` to be read. Nothing outside of
+    /// `root` is opened (`openat2(2)`, Linux 5.6); symbolic links are followed only if `follow`
+    /// says so, and as long as they stay below.
     ///
     /// # Errors
-    /// As `openat2(2)`; `EISDIR` for what is no regular file.
-    fn open_below(&mut self, root: Fd, name: &str) -> Result<(Fd, u64), Errno>;
+    /// As `openat2(2)`; `EACCES` for what is neither a file nor a folder.
+    fn open_below(&mut self, root: Fd, name: &str, follow: bool) -> Result<OpenFile, Errno>;
+
+    /// Whether these bytes of a file are in memory, so that sending them waits for no disk
+    /// (`cachestat(2)`, Linux 6.5; without it a read that does not wait tries it).
+    fn is_resident(&mut self, file: Fd, offset: u64, len: usize) -> bool;
+
+    /// Sends at most `max` bytes of a file from `offset` on, without waiting for the socket. 0 is
+    /// the end of the file.
+    ///
+    /// # Errors
+    /// As `sendfile(2)`; `EAGAIN` when the socket takes none now.
+    fn sendfile(&mut self, socket: Fd, file: Fd, offset: u64, max: usize) -> Result<usize, Errno>;
 
     /// Tells the peer that nothing more will be sent.
     ///

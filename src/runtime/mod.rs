@@ -7,11 +7,13 @@ mod budget;
 pub mod clock;
 mod counter;
 mod mailbox;
+mod offload;
 mod reactor;
 mod timers;
 
 pub use budget::Budget;
 pub use counter::{Counter, Gauge};
 pub use mailbox::{Mailbox, MailboxError, Sender, mailbox};
+pub use offload::{Offload, Work};
 pub use reactor::{LoopStats, Reactor};
 pub use timers::{TICK, TimerId, Timers};

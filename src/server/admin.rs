@@ -85,6 +85,7 @@ impl Pages {
         }
         Ok(match request.uri().path() {
             "/metrics" => self.metrics().await,
+            "/latency" => self.latency().await,
             "/healthz" => page(StatusCode::OK, PLAIN, "ok\n"),
             "/readyz" if self.ready.load(Ordering::Relaxed) => {
                 page(StatusCode::OK, PLAIN, "ready\n")
@@ -103,6 +104,19 @@ impl Pages {
             Err(error) => {
                 let text = format!("rendering the metrics failed: {error}\n");
                 page(StatusCode::INTERNAL_SERVER_ERROR, PLAIN, text)
+            }
+        }
+    }
+
+    /// Quantiles of how long requests took.
+    async fn latency(&self) -> Response<Full<Bytes>> {
+        match self.collect().await {
+            Some(histograms) => {
+                let text = self.exporter.latency_json(&histograms.latencies);
+                page(StatusCode::OK, "application/json", text)
+            }
+            None => {
+                page(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "a worker did not answer in time\n")
             }
         }
     }
@@ -130,6 +144,7 @@ impl Pages {
 const PLAIN: &str = "text/plain; charset=utf-8";
 const INDEX: &str = "Ringway's admin interface\n\n\
     /metrics  counters and histograms, Prometheus text\n\
+    /latency  quantiles of how long requests took, JSON\n\
     /healthz  200 while the process lives\n\
     /readyz   200 while it accepts connections, 503 while it drains\n\
     /config   the effective configuration\n";

@@ -1,5 +1,7 @@
 //! The configuration becomes the layers' own options.
 
+pub(super) mod http;
+
 use std::net::ToSocketAddrs;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
@@ -9,6 +11,7 @@ use std::time::Duration;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
+use self::http::HttpBuilder;
 use super::StartError;
 use crate::config::{
     self, Balance, Config, ListenAddress, Listener, ListenerService, Runtime, SendProxyProtocol,
@@ -25,8 +28,8 @@ use crate::service::pool::{PoolOptions, Share};
 use crate::service::proxy::{ExchangerOptions, MeterOptions};
 use crate::service::retry::RetryPolicy;
 use crate::session::{
-    DatagramOptions, DatagramService, Fleet, Folder, FrameOptions, HandlerFactory, ListenerOptions,
-    RelayOptions, ServiceOptions, SessionOptions, UpstreamOptions,
+    DatagramOptions, DatagramService, Fleet, Folder, FrameOptions, HandlerFactory, LineSink,
+    ListenerOptions, RelayOptions, ServiceOptions, SessionOptions, UpstreamOptions,
 };
 
 /// Operations in flight beyond those of connections: accepts, the mailbox, closes.
@@ -43,9 +46,18 @@ const SPREAD: u32 = 2;
 const SLOTS_SPARE: u32 = 1024;
 
 /// The upstreams with their names resolved, once for all workers.
-pub(super) fn upstreams(config: &Config) -> Result<Vec<UpstreamOptions>, StartError> {
-    let mut upstreams: Vec<UpstreamOptions> =
-        config.upstreams.iter().map(upstream).collect::<Result<_, _>>()?;
+pub(super) fn upstreams(
+    config: &Config,
+    workers: usize,
+) -> Result<Vec<UpstreamOptions>, StartError> {
+    let mut upstreams = Vec::with_capacity(config.upstreams.len());
+    for (index, one) in config.upstreams.iter().enumerate() {
+        let (mut options, places) = upstream(one)?;
+        if http::is_origin(config, index) {
+            options.origins = Some(http::origins(one, &options.servers, &places, workers));
+        }
+        upstreams.push(options);
+    }
     for listener in &config.listeners {
         if let ListenerService::Frame { upstream: Some(index), .. } = listener.service {
             let servers = upstreams[index].servers.len();
@@ -66,12 +78,22 @@ pub(super) fn datagrams(config: &Config) -> impl Iterator<Item = &Listener> + Cl
 }
 
 /// What each listener of connections does, once for all workers.
-pub(super) fn services(config: &Config) -> Result<Vec<ServiceOptions>, StartError> {
-    streams(config).map(service).collect()
+pub(super) fn services(
+    config: &Config,
+    builder: &mut HttpBuilder,
+) -> Result<Vec<ServiceOptions>, StartError> {
+    streams(config).map(|listener| service(listener, config, builder)).collect()
 }
 
-fn service(listener: &Listener) -> Result<ServiceOptions, StartError> {
+fn service(
+    listener: &Listener,
+    config: &Config,
+    builder: &mut HttpBuilder,
+) -> Result<ServiceOptions, StartError> {
     Ok(match &listener.service {
+        ListenerService::Http(http) => {
+            ServiceOptions::Http(Arc::new(builder.listener(listener, http, config)?))
+        }
         // A listener of datagrams is none of connections.
         ListenerService::Echo | ListenerService::Udp { .. } | ListenerService::UdpEcho { .. } => {
             ServiceOptions::Echo
@@ -114,9 +136,11 @@ fn frame(listener: &Listener, options: &config::FrameOptions) -> Result<FrameOpt
     })
 }
 
-fn upstream(upstream: &Upstream) -> Result<UpstreamOptions, StartError> {
+/// The options of an upstream, and for each of its addresses which server of the file it is.
+fn upstream(upstream: &Upstream) -> Result<(UpstreamOptions, Vec<usize>), StartError> {
     let mut servers = Vec::with_capacity(upstream.servers.len());
-    for server in &upstream.servers {
+    let mut places = Vec::with_capacity(upstream.servers.len());
+    for (place, server) in upstream.servers.iter().enumerate() {
         match server {
             ServerAddress::Ip(address) => servers.push(SocketAddress::inet(*address)),
             ServerAddress::Unix(path) => {
@@ -132,8 +156,9 @@ fn upstream(upstream: &Upstream) -> Result<UpstreamOptions, StartError> {
                 servers.extend(found.map(SocketAddress::inet));
             }
         }
+        places.resize(servers.len(), place);
     }
-    Ok(UpstreamOptions {
+    let options = UpstreamOptions {
         name: upstream.name.clone(),
         servers,
         policy: policy(upstream.balance),
@@ -146,7 +171,9 @@ fn upstream(upstream: &Upstream) -> Result<UpstreamOptions, StartError> {
         },
         stream: stream(&upstream.socket),
         exchanges: None,
-    })
+        origins: None,
+    };
+    Ok((options, places))
 }
 
 /// How exchanges share connections. Used where a listener is a frame proxy.
@@ -183,7 +210,9 @@ fn policy(balance: Balance) -> Policy {
         Balance::SourceHash => Policy::SourceHash,
         Balance::ConsistentHash => Policy::ConsistentHash,
         // Of connections, those with the fewest exchanges are found by the pool.
-        Balance::LeastConnections | Balance::LeastRequests => Policy::LeastConnections,
+        Balance::LeastConnections | Balance::LeastRequests | Balance::Ewma | Balance::Hash => {
+            Policy::LeastConnections
+        }
     }
 }
 
@@ -233,7 +262,8 @@ pub(super) fn connections_max(config: &Config) -> u32 {
         | ListenerService::Echo
         | ListenerService::UdpEcho { .. }
         | ListenerService::Frame { .. }
-        | ListenerService::Messages { .. } => 0,
+        | ListenerService::Messages { .. }
+        | ListenerService::Http(_) => 0,
     });
     each.chain(pooled).chain(flows).fold(SLOTS_SPARE, u32::saturating_add)
 }
@@ -245,6 +275,12 @@ pub(super) struct Blueprint {
     pub(super) services: Vec<ServiceOptions>,
     pub(super) handler: HandlerFactory,
     pub(super) fleet: Arc<Fleet>,
+    /// Routes of all listeners together.
+    pub(super) routes: usize,
+    /// The files of access logs.
+    pub(super) lines: Vec<LineSink>,
+    /// What hashes and random choices begin with.
+    pub(super) seed: u64,
 }
 
 /// One worker's sessions, on its own listening sockets.
@@ -254,7 +290,7 @@ pub(super) fn sessions(
     worker: usize,
     sockets: &WorkerSockets,
 ) -> SessionOptions {
-    let Blueprint { upstreams, services, handler, fleet } = blueprint;
+    let Blueprint { upstreams, services, handler, fleet, .. } = blueprint;
     let workers = fleet.cells().len();
     let listeners = streams(config).zip(services).zip(&sockets.streams);
     let mut upstreams = upstreams.clone();
@@ -279,6 +315,9 @@ pub(super) fn sessions(
         fleet: Arc::clone(fleet),
         worker,
         hand_off_ratio: config.runtime.handoff_ratio,
+        routes: blueprint.routes,
+        access_sinks: blueprint.lines.clone(),
+        seed: blueprint.seed,
     }
 }
 
@@ -309,7 +348,8 @@ fn udp_options(listener: &Listener) -> UdpOptions {
         ListenerService::Tcp { .. }
         | ListenerService::Echo
         | ListenerService::Frame { .. }
-        | ListenerService::Messages { .. } => UdpOptions::default(),
+        | ListenerService::Messages { .. }
+        | ListenerService::Http(_) => UdpOptions::default(),
     }
 }
 
@@ -324,7 +364,8 @@ fn datagram_options(listener: &Listener, sockets: &[OwnedFd]) -> Option<Datagram
         ListenerService::Tcp { .. }
         | ListenerService::Echo
         | ListenerService::Frame { .. }
-        | ListenerService::Messages { .. } => return None,
+        | ListenerService::Messages { .. }
+        | ListenerService::Http(_) => return None,
     };
     Some(DatagramOptions {
         name: listener.name.clone(),
@@ -344,7 +385,15 @@ fn listener_options(
         sockets: sockets.iter().map(|socket| Fd(socket.as_raw_fd())).collect(),
         service: service.clone(),
         connections_max: u64::from(listener.max_connections),
-        idle_timeout: listener.idle_timeout,
+        idle_timeout: match &listener.service {
+            ListenerService::Http(http) => http.tunnel_timeout,
+            ListenerService::Tcp { .. }
+            | ListenerService::Echo
+            | ListenerService::Udp { .. }
+            | ListenerService::UdpEcho { .. }
+            | ListenerService::Frame { .. }
+            | ListenerService::Messages { .. } => listener.idle_timeout,
+        },
         accept_header: listener.accept_proxy_protocol,
         header_timeout: listener.proxy_header_timeout,
     }

@@ -8,7 +8,9 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
 
+use super::access_log::Writer;
 use super::admin;
+use super::health::{self, HealthPlan};
 use super::metrics::Exporter;
 use super::run::Outcome;
 use super::worker::{Message, Report};
@@ -41,6 +43,11 @@ pub(super) struct Control {
     pub(super) admin: Option<TcpListener>,
     pub(super) shutdown_timeout: Duration,
     pub(super) config: Arc<Config>,
+    /// The servers that are asked how they are.
+    pub(super) checks: Vec<HealthPlan>,
+    /// Who writes the access logs.
+    pub(super) writer: Option<Writer>,
+    pub(super) seed: u64,
 }
 
 /// How far the end has come.
@@ -76,6 +83,10 @@ impl Control {
 
     async fn serve(&mut self) -> Outcome {
         let ready = Arc::new(std::sync::atomic::AtomicBool::new(true));
+        for plan in &self.checks {
+            let stats = health::spawn(plan, self.exporter.fleet(), self.seed);
+            self.exporter.add_checks(plan, stats);
+        }
         if let Some(listener) = self.admin.take() {
             let senders = self.handles.iter().map(|handle| handle.sender.clone()).collect();
             let pages =
@@ -98,7 +109,10 @@ impl Control {
                     Command::Stop => self.stop(&mut progress),
                 },
                 name = Signals::next(&mut signals) => {
-                    if progress.draining {
+                    if name == REOPEN {
+                        tracing::info!(signal = name, "signal: opening the access logs anew");
+                        self.writer.iter().for_each(Writer::reopen);
+                    } else if progress.draining {
                         tracing::info!(signal = name, "second signal: cutting what is left");
                         self.stop(&mut progress);
                     } else {
@@ -162,12 +176,16 @@ impl Control {
     }
 }
 
-/// The signals that end a server.
+/// The signal after which the files of access logs are opened anew.
+const REOPEN: &str = "SIGUSR1";
+
+/// The signals that a server handles.
 #[derive(Debug)]
 struct Signals {
     terminate: Signal,
     quit: Signal,
     interrupt: Signal,
+    reopen: Signal,
 }
 
 impl Signals {
@@ -176,10 +194,16 @@ impl Signals {
             signal(SignalKind::terminate()),
             signal(SignalKind::quit()),
             signal(SignalKind::interrupt()),
+            signal(SignalKind::user_defined1()),
         );
         match all {
-            (Ok(terminate), Ok(quit), Ok(interrupt)) => Some(Self { terminate, quit, interrupt }),
-            (Err(error), _, _) | (_, Err(error), _) | (_, _, Err(error)) => {
+            (Ok(terminate), Ok(quit), Ok(interrupt), Ok(reopen)) => {
+                Some(Self { terminate, quit, interrupt, reopen })
+            }
+            (Err(error), _, _, _)
+            | (_, Err(error), _, _)
+            | (_, _, Err(error), _)
+            | (_, _, _, Err(error)) => {
                 tracing::error!(%error, "signals can not be handled: they end the server at once");
                 None
             }
@@ -188,13 +212,14 @@ impl Signals {
 
     /// The name of the next signal; never, while none are handled.
     async fn next(signals: &mut Option<Self>) -> &'static str {
-        let Some(Self { terminate, quit, interrupt }) = signals else {
+        let Some(Self { terminate, quit, interrupt, reopen }) = signals else {
             return std::future::pending().await;
         };
         tokio::select! {
             _ = terminate.recv() => "SIGTERM",
             _ = quit.recv() => "SIGQUIT",
             _ = interrupt.recv() => "SIGINT",
+            _ = reopen.recv() => REOPEN,
         }
     }
 }

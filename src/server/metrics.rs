@@ -1,12 +1,16 @@
 //! Merges the workers' counters and renders them as Prometheus text.
 
 mod frames;
+mod http;
 mod messages;
+mod origins;
 mod udp;
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::http::HttpNames;
+use self::origins::Checks;
 use prometheus::TextEncoder;
 use prometheus::proto::{
     Bucket, Counter as ProtoCounter, Gauge as ProtoGauge, Histogram as ProtoHistogram, LabelPair,
@@ -58,6 +62,10 @@ pub(super) struct Exporter {
     frames: Arc<[(usize, String)]>,
     /// Upstreams of frame proxies, and their numbers.
     pooled: Arc<[(usize, String)]>,
+    /// What is exported of HTTP.
+    http: HttpNames,
+    /// Active checks, by upstream.
+    checks: Vec<Checks>,
 }
 
 impl Exporter {
@@ -75,12 +83,15 @@ impl Exporter {
                 | ListenerService::Echo
                 | ListenerService::Udp { .. }
                 | ListenerService::UdpEcho { .. }
-                | ListenerService::Messages { .. } => false,
+                | ListenerService::Messages { .. }
+                | ListenerService::Http(_) => false,
             })
         };
         let pooled = config.upstreams.iter().enumerate().filter(|(index, _)| is_pooled(*index));
         Self {
             frames: frames.map(|(index, listener)| (index, listener.name.clone())).collect(),
+            http: HttpNames::new(config),
+            checks: Vec::new(),
             pooled: pooled.map(|(index, upstream)| (index, upstream.name.clone())).collect(),
             fleet,
             listeners: super::build::streams(config)
@@ -119,6 +130,8 @@ impl Exporter {
         families.extend(self.exchange_families());
         families.extend(self.pool_families());
         families.extend(self.share_families());
+        families.extend(self.http_families());
+        families.extend(self.origin_families());
         families.extend(self.worker_families());
         if let Some(histograms) = histograms {
             families.push(durations(
@@ -131,6 +144,9 @@ impl Exporter {
                 "How long connecting to a server took, of connects that succeeded.",
                 &histograms.connect,
             ));
+        }
+        if let Some(histograms) = histograms {
+            families.extend(self.latency_families(&histograms.latencies));
         }
         families.retain(|family| !family.get_metric().is_empty());
         TextEncoder::new().encode_to_string(&families)
@@ -411,6 +427,12 @@ fn gauge(labels: &Labels<'_>, value: f64) -> Metric {
 }
 
 fn durations(name: &str, help: &str, distribution: &Distribution) -> MetricFamily {
+    let mut metric = labelled(&[]);
+    metric.set_histogram(proto_histogram(distribution));
+    family(name, help, MetricType::HISTOGRAM, vec![metric])
+}
+
+fn proto_histogram(distribution: &Distribution) -> ProtoHistogram {
     let buckets = BOUNDS_MICROS.map(|bound| {
         let bound = Duration::from_micros(bound);
         let mut bucket = Bucket::default();
@@ -422,9 +444,7 @@ fn durations(name: &str, help: &str, distribution: &Distribution) -> MetricFamil
     histogram.set_bucket(buckets.to_vec());
     histogram.set_sample_count(distribution.count());
     histogram.set_sample_sum(distribution.sum().as_secs_f64());
-    let mut metric = labelled(&[]);
-    metric.set_histogram(histogram);
-    family(name, help, MetricType::HISTOGRAM, vec![metric])
+    histogram
 }
 
 #[expect(clippy::cast_precision_loss, reason = "Prometheus counts in doubles")]

@@ -9,9 +9,12 @@
 //! | `metrics` | merges the workers' counters and renders them |
 //! | `build` | configuration to the layers' own options |
 
+mod access_log;
 mod admin;
 mod build;
 mod control;
+mod health;
+mod latency;
 mod metrics;
 mod run;
 mod worker;

@@ -1,5 +1,6 @@
 //! Listens, starts the workers and the control plane, and puts the parts together.
 
+use std::hash::BuildHasher;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,17 +13,21 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::mpsc as channel;
 
 use super::admin::AdminError;
+use super::build::http::HttpBuilder;
 use super::build::{self, Blueprint, WorkerSockets};
 use super::control::{Command, Control, WorkerHandle};
+use super::health::HealthPlan;
 use super::metrics::Exporter;
 use super::worker::{Message, Report, Worker, cpus, pin};
 use crate::config::{Config, ListenerService, Workers};
 use crate::net::{self, BindError};
 use crate::ring::SocketAddress;
 use crate::ring::uring::{RingOptions, SetupError, Uring};
-use crate::runtime::{Mailbox, mailbox};
-use crate::session::{Fleet, HandlerFactory, Note, SessionOptions};
+use crate::runtime::{Mailbox, Offload, mailbox};
+use crate::session::{Fleet, HandlerFactory, Note, Plan, SessionOptions, UpstreamOptions};
 
+/// Threads for work that takes too long for a loop.
+const HELPERS: usize = 2;
 /// Descriptors that a server needs beside those of connections.
 const DESCRIPTORS_SPARE: u64 = 256;
 
@@ -57,6 +62,32 @@ pub enum StartError {
         path: PathBuf,
         /// What the kernel said.
         source: Errno,
+    },
+    /// The file of an access log can not be opened.
+    #[error("the access log {path:?} can not be opened: {source}")]
+    AccessLog {
+        /// The file.
+        path: PathBuf,
+        /// What the kernel said.
+        source: io::Error,
+    },
+    /// A list of users can not be read.
+    #[error("listener {listener}: the users of {path:?} can not be used: {message}")]
+    Users {
+        /// The listener.
+        listener: String,
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// A setting of an HTTP listener can not be carried out.
+    #[error("listener {listener}: {message}")]
+    Http {
+        /// The listener.
+        listener: String,
+        /// What is wrong.
+        message: String,
     },
     /// A path is too long for a unix socket.
     #[error("the path {0:?} is too long for a unix socket: at most 107 bytes")]
@@ -120,16 +151,24 @@ impl Server {
             Workers::Auto => cpus.len(),
             Workers::Fixed(number) => usize::from(number.get()),
         };
-        let upstreams = build::upstreams(&config)?;
-        let fleet = Arc::new(Fleet::with_datagrams(
-            workers,
-            build::streams(&config).count(),
-            upstreams.len(),
-            &build::datagrams(&config).map(|listener| listener.name.clone()).collect::<Vec<_>>(),
-        ));
+        let upstreams = build::upstreams(&config, workers)?;
+        let fleet = Arc::new(Fleet::with_plan(workers, &plan(&config, &upstreams)));
+        fleet.set_offload(Offload::new(HELPERS).map_err(StartError::Thread)?);
         warn_of_small_pools(&config, workers);
-        let services = build::services(&config)?;
-        let blueprint = Blueprint { upstreams, services, handler, fleet: Arc::clone(&fleet) };
+        let mut builder = HttpBuilder::default();
+        let services = build::services(&config, &mut builder)?;
+        let (lines, writer) = std::mem::take(&mut builder.lines).start()?;
+        let seed = std::hash::RandomState::new().hash_one(std::process::id());
+        let checks = checks(&config, &upstreams);
+        let blueprint = Blueprint {
+            upstreams,
+            services,
+            handler,
+            fleet: Arc::clone(&fleet),
+            routes: builder.routes,
+            lines,
+            seed,
+        };
         let (sockets, addresses) = bind_all(&config, workers)?;
         let admin = super::admin::bind(&config.admin)?;
         let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
@@ -154,8 +193,18 @@ impl Server {
         let exporter = Exporter::new(&config, Arc::clone(&fleet));
         let (commands, inbox) = channel::unbounded_channel();
         let shutdown_timeout = config.runtime.shutdown_timeout;
-        let control =
-            Control { handles, reports, inbox, exporter, admin, shutdown_timeout, config };
+        let control = Control {
+            handles,
+            reports,
+            inbox,
+            exporter,
+            admin,
+            shutdown_timeout,
+            config,
+            checks,
+            writer,
+            seed,
+        };
         let control = std::thread::Builder::new()
             .name("control".to_owned())
             .spawn(move || control.run())
@@ -218,6 +267,26 @@ impl Running {
         // A server that has ended needs no command.
         let _ended = self.commands.send(command);
     }
+}
+
+/// What there is to be counted.
+fn plan(config: &Config, upstreams: &[UpstreamOptions]) -> Plan {
+    let servers = |one: &UpstreamOptions| one.origins.as_ref().map_or(0, |all| all.names.len());
+    Plan {
+        routes: build::streams(config).map(build::http::routes_of).collect(),
+        servers: upstreams.iter().map(servers).collect(),
+        datagrams: build::datagrams(config).map(|listener| listener.name.clone()).collect(),
+    }
+}
+
+/// The active checks of all upstreams.
+fn checks(config: &Config, upstreams: &[UpstreamOptions]) -> Vec<HealthPlan> {
+    let pairs = config.upstreams.iter().zip(upstreams).enumerate();
+    let plans = pairs.filter_map(|(index, (one, options))| {
+        let origins = options.origins.as_ref()?;
+        build::http::health(index, one, &options.servers, &origins.names)
+    });
+    plans.collect()
 }
 
 /// How other workers reach one.
@@ -391,6 +460,7 @@ fn raise_descriptor_limit(config: &Config) {
             ListenerService::Tcp { .. } | ListenerService::Frame { upstream: Some(_), .. } => {
                 2 * u64::from(listener.max_connections)
             }
+            ListenerService::Http(_) => 2 * u64::from(listener.max_connections),
             ListenerService::Echo
             | ListenerService::Frame { upstream: None, .. }
             | ListenerService::Messages { .. } => u64::from(listener.max_connections),

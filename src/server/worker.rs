@@ -146,6 +146,7 @@ impl<D: Driver> Worker<D> {
         for message in mailbox.take() {
             match message {
                 Message::Report(answer) => {
+                    self.sessions.publish();
                     // The exporter may have given up waiting.
                     let _abandoned = answer.send(self.sessions.histograms().clone());
                 }

@@ -84,7 +84,8 @@ impl Balancer {
         Some(server)
     }
 
-    fn take(&mut self, server: usize) {
+    /// Counts a connection to `server` that was chosen elsewhere.
+    pub fn take(&mut self, server: usize) {
         if let Some(active) = self.active.get_mut(server) {
             *active += 1;
         }

@@ -21,6 +21,16 @@ pub enum CloseReason {
     ConnectTimeout,
     /// The client broke a rule of its protocol, and was told which.
     ProtocolError,
+    /// The head of a request did not come in time.
+    HeadTimeout,
+    /// The body of a request did not come in time.
+    BodyTimeout,
+    /// The listener does not allow connections from there.
+    Denied,
+    /// There were too many connections from there.
+    TooManyOfSource,
+    /// A file became shorter while it was sent.
+    FileCut,
     /// The client did not take its answers.
     SlowReader,
     /// The listener had its maximum of connections: refused at once.
@@ -33,7 +43,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 18] = [
         Self::Finished,
         Self::ClientReset,
         Self::UpstreamReset,
@@ -43,6 +53,11 @@ impl CloseReason {
         Self::ConnectFailed,
         Self::ConnectTimeout,
         Self::ProtocolError,
+        Self::HeadTimeout,
+        Self::BodyTimeout,
+        Self::Denied,
+        Self::TooManyOfSource,
+        Self::FileCut,
         Self::SlowReader,
         Self::TooManyConnections,
         Self::Resources,
@@ -68,6 +83,11 @@ impl CloseReason {
             Self::ConnectFailed => "connect_failed",
             Self::ConnectTimeout => "connect_timeout",
             Self::ProtocolError => "protocol_error",
+            Self::HeadTimeout => "head_timeout",
+            Self::BodyTimeout => "body_timeout",
+            Self::Denied => "denied",
+            Self::TooManyOfSource => "too_many_of_source",
+            Self::FileCut => "file_cut",
             Self::SlowReader => "slow_reader",
             Self::TooManyConnections => "too_many_connections",
             Self::Resources => "resources",
@@ -78,7 +98,7 @@ impl CloseReason {
     /// Whether the other side must see that the stream was cut, not ended.
     #[must_use]
     pub const fn is_cut(self) -> bool {
-        matches!(self, Self::ClientReset | Self::UpstreamReset)
+        matches!(self, Self::ClientReset | Self::UpstreamReset | Self::FileCut)
     }
 }
 

@@ -111,6 +111,16 @@ pub struct PoolGauges {
     pub waiting: u32,
 }
 
+impl PoolGauges {
+    /// Adds another pool's.
+    pub const fn add(&mut self, other: Self) {
+        self.idle += other.idle;
+        self.in_use += other.in_use;
+        self.opening += other.opening;
+        self.waiting += other.waiting;
+    }
+}
+
 /// What was counted since the pool was made.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct PoolCounters {
@@ -128,6 +138,21 @@ pub struct PoolCounters {
     pub timed_out: u64,
     /// Connections that left, in the order of [`CloseCause::ALL`].
     pub closed: [u64; CloseCause::ALL.len()],
+}
+
+impl PoolCounters {
+    /// Adds another pool's.
+    pub fn add(&mut self, other: &Self) {
+        self.created += other.created;
+        self.reused += other.reused;
+        self.hits += other.hits;
+        self.misses += other.misses;
+        self.refused += other.refused;
+        self.timed_out += other.timed_out;
+        for (sum, one) in self.closed.iter_mut().zip(other.closed) {
+            *sum += one;
+        }
+    }
 }
 
 /// One connection.

@@ -3,9 +3,10 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::http::state::HttpState;
 use super::{
-    DatagramStats, Due, Histograms, ListenerStats, SessionOptions, SessionStats, UpstreamOptions,
-    WorkerCell,
+    DatagramStats, Due, Histograms, Latencies, ListenerStats, SessionOptions, SessionStats,
+    UpstreamOptions, WorkerCell,
 };
 use crate::mem::{Key, Pages};
 use crate::net::PipePool;
@@ -52,6 +53,7 @@ pub(super) struct Context<D> {
     /// Connections handed over of which it is not known yet whether they arrived.
     pub(super) hand_offs: usize,
     pub(super) last_id: u64,
+    pub(super) http: HttpState,
     pub(super) messages: Messages,
     /// Answers under way: empty between two connections, kept for its memory.
     pub(super) answers: Vec<u8>,
@@ -67,11 +69,14 @@ impl<D: Driver> Context<D> {
             .map(|upstream| Balancer::new(upstream.policy, upstream.servers.len(), options.worker))
             .collect();
         let now = reactor.now();
+        let seed = options.seed ^ (options.worker as u64 + 1).wrapping_mul(JITTER_SEED);
         let exchanger = |upstream: &UpstreamOptions| {
             let proxy = upstream.exchanges.clone();
             proxy.map(|proxy| Exchanger::new(proxy, options.worker, JITTER_SEED, now))
         };
         let exchangers: Vec<_> = options.upstreams.iter().map(exchanger).collect();
+        let mut histograms = Histograms::default();
+        histograms.latencies = Latencies::new(options.routes, options.upstreams.len());
         let relay = &options.relay;
         Self {
             pipes: PipePool::new(relay.pipes_idle_max, relay.pipe_capacity),
@@ -85,10 +90,11 @@ impl<D: Driver> Context<D> {
             dirty: Vec::new(),
             flushing: Vec::new(),
             starved: VecDeque::new(),
-            histograms: Histograms::default(),
+            histograms,
             notices: Notices::default(),
             hand_offs: 0,
             last_id: 0,
+            http: HttpState::new(&options, seed, now),
             messages: Messages::default(),
             answers: Vec::new(),
             unix_time: None,

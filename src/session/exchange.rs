@@ -2,6 +2,7 @@
 
 use super::context::Context;
 use super::fleet::Note;
+use super::http::state::HttpAction;
 use super::kind::Session;
 use super::trunk::Trunk;
 use super::{Due, Sessions};
@@ -84,16 +85,41 @@ impl<D: Driver> Sessions<D> {
     pub fn take_note(&mut self, note: Note) {
         let now = self.context.now();
         match note {
-            Note::Ask { upstream, from } => {
-                let places = self.context.exchanger(upstream).asked(now);
-                let answer = Note::Give { upstream, places };
-                if !self.context.options.fleet.send(from, answer) {
-                    // What can not be given is kept.
-                    self.context.exchanger(upstream).keep(places);
+            Note::Ask { upstream, from } => self.lend(upstream, from, now),
+            Note::Give { upstream, places } => {
+                if self.context.exchangers[upstream].is_some() {
+                    self.context.exchanger(upstream).answered(places, now);
+                } else {
+                    self.context.origins_given(upstream, places);
                 }
             }
-            Note::Give { upstream, places } => {
-                self.context.exchanger(upstream).answered(places, now);
+            Note::Health { upstream, server, up } => {
+                self.context.http.origins(upstream).set_health(server, up, now);
+            }
+            Note::Finished { connection, finished } => {
+                if let Some(Session::Http(http)) = self.slab.get_mut(connection) {
+                    http.finished_work(&mut self.context, connection, finished);
+                }
+            }
+        }
+    }
+
+    /// Another worker asks for places in a pool.
+    fn lend(&mut self, upstream: usize, from: usize, now: std::time::Instant) {
+        let is_http = self.context.exchangers[upstream].is_none();
+        let places = if is_http {
+            let (places, origin) = self.context.http.origins(upstream).asked();
+            self.context.http.actions.extend(origin.map(|origin| HttpAction::Close { origin }));
+            places
+        } else {
+            self.context.exchanger(upstream).asked(now)
+        };
+        // What can not be given is kept.
+        if !self.context.options.fleet.send(from, Note::Give { upstream, places }) {
+            if is_http {
+                self.context.http.origins(upstream).keep(places);
+            } else {
+                self.context.exchanger(upstream).keep(places);
             }
         }
     }

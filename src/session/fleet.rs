@@ -3,9 +3,10 @@
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use super::{ListenerStats, SessionStats};
+use super::{ListenerStats, Plan, SessionStats};
+use crate::mem::Key;
 use crate::ring::Fd;
-use crate::runtime::{Counter, Gauge, LoopStats};
+use crate::runtime::{Counter, Gauge, LoopStats, Offload, Work};
 
 /// Fewest connections more than the least loaded worker that make handing over worth its hop.
 const HAND_OFF_MARGIN: u64 = 8;
@@ -13,7 +14,7 @@ const HAND_OFF_MARGIN: u64 = 8;
 const NO_RING: i32 = -1;
 
 /// What one worker tells another.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Note {
     /// Places for connections to this upstream are short: can you lend some?
     Ask {
@@ -29,6 +30,31 @@ pub enum Note {
         /// Places.
         places: u32,
     },
+    /// A server of an upstream can be used, or can not.
+    Health {
+        /// The upstream's number.
+        upstream: usize,
+        /// The server's number.
+        server: usize,
+        /// Whether it can be used.
+        up: bool,
+    },
+    /// Work that took too long for the loop is done.
+    Finished {
+        /// The connection that waits for it.
+        connection: Key,
+        /// What came of it.
+        finished: Finished,
+    },
+}
+
+/// What came of work that was handed to another thread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finished {
+    /// Whether a password is right.
+    Verified(bool),
+    /// The page that lists a folder; `None` when it can not be read.
+    Listed(Option<Vec<u8>>),
 }
 
 /// Leaves a note in a worker's mailbox; false when that is not possible.
@@ -39,6 +65,7 @@ pub struct Fleet {
     cells: Box<[WorkerCell]>,
     /// The mailboxes, by worker, once all stand.
     posts: OnceLock<Vec<Box<Post>>>,
+    offload: OnceLock<Offload>,
 }
 
 impl std::fmt::Debug for Fleet {
@@ -84,31 +111,42 @@ impl Fleet {
     /// So many workers, which count for so many listeners and upstreams.
     #[must_use]
     pub fn new(workers: usize, listeners: usize, upstreams: usize) -> Self {
-        Self::with_datagrams(workers, listeners, upstreams, &[])
+        Self::with_plan(workers, &Plan::plain(listeners, upstreams))
     }
 
-    /// The same, with UDP listeners of these names.
+    /// So many workers, which count what the plan says.
     #[must_use]
-    pub fn with_datagrams(
-        workers: usize,
-        listeners: usize,
-        upstreams: usize,
-        datagrams: &[String],
-    ) -> Self {
+    pub fn with_plan(workers: usize, plan: &Plan) -> Self {
         let cell = || WorkerCell {
             active: Gauge::new(),
-            stats: SessionStats::new(listeners, upstreams, datagrams),
+            stats: SessionStats::new(plan),
             loops: Arc::new(LoopStats::default()),
             ring: AtomicI32::new(NO_RING),
             accepting: AtomicBool::new(false),
         };
-        Self { cells: (0..workers).map(|_| cell()).collect(), posts: OnceLock::new() }
+        Self {
+            cells: (0..workers).map(|_| cell()).collect(),
+            posts: OnceLock::new(),
+            offload: OnceLock::new(),
+        }
     }
 
     /// How notes reach the workers, in their order; the first call counts.
     pub fn connect(&self, posts: Vec<Box<Post>>) {
         // A second call would be a second server on one fleet.
         let _connected = self.posts.set(posts);
+    }
+
+    /// Who does what takes too long for a loop; the first call counts.
+    pub fn set_offload(&self, offload: Offload) {
+        // As with the mailboxes.
+        let _set = self.offload.set(offload);
+    }
+
+    /// Hands over work that takes too long for a loop; false when nobody can take it.
+    #[must_use]
+    pub fn offload(&self, work: Work) -> bool {
+        self.offload.get().is_some_and(|offload| offload.submit(work))
     }
 
     /// Sends a note to a worker; false when it does not take notes.

@@ -3,6 +3,7 @@
 use super::context::Context;
 use super::echo::Echo;
 use super::frame::Frames;
+use super::http::{Http, Origin};
 use super::messages::MessageSession;
 use super::relay::Relay;
 use super::trunk::Trunk;
@@ -17,6 +18,8 @@ pub(super) enum Session {
     Messages(MessageSession),
     Frames(Frames),
     Trunk(Trunk),
+    Http(Box<Http>),
+    Origin(Box<Origin>),
 }
 
 impl Session {
@@ -27,6 +30,8 @@ impl Session {
             Self::Relay(relay) => relay.start(context, key),
             Self::Frames(frames) => frames.start(context, key),
             Self::Trunk(trunk) => trunk.start(context, key),
+            Self::Http(http) => http.start(context, key),
+            Self::Origin(origin) => origin.start(context, key),
         }
     }
 
@@ -42,6 +47,8 @@ impl Session {
             Self::Relay(relay) => relay.handle(context, key, completion),
             Self::Frames(frames) => frames.handle(context, key, completion),
             Self::Trunk(trunk) => trunk.handle(context, key, completion),
+            Self::Http(http) => http.handle(context, key, completion),
+            Self::Origin(origin) => origin.handle(context, key, completion),
         }
     }
 
@@ -52,6 +59,8 @@ impl Session {
             Self::Relay(relay) => relay.flush(context, key),
             Self::Frames(frames) => frames.flush(context, key),
             Self::Trunk(trunk) => trunk.flush(context, key),
+            Self::Http(http) => http.flush(context, key),
+            Self::Origin(origin) => origin.flush(context, key),
         }
     }
 
@@ -63,6 +72,8 @@ impl Session {
             Self::Relay(relay) => relay.feed(context, key, lane),
             Self::Frames(frames) => frames.feed(context, key, lane),
             Self::Trunk(trunk) => trunk.feed(context, key),
+            Self::Http(http) => http.feed(context, key, lane),
+            Self::Origin(origin) => origin.feed(context, key),
         }
     }
 
@@ -73,6 +84,8 @@ impl Session {
             Self::Relay(relay) => relay.handle_timeout(context, key),
             Self::Frames(frames) => frames.handle_timeout(context, key),
             Self::Trunk(trunk) => trunk.handle_timeout(context, key),
+            Self::Http(http) => http.handle_timeout(context, key),
+            Self::Origin(origin) => origin.handle_timeout(context, key),
         }
     }
 
@@ -80,7 +93,12 @@ impl Session {
     pub(super) fn drain<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         match self {
             Self::Frames(frames) => frames.drain(context, key),
-            Self::Echo(_) | Self::Messages(_) | Self::Relay(_) | Self::Trunk(_) => {}
+            Self::Http(http) => http.drain(context, key),
+            Self::Echo(_)
+            | Self::Messages(_)
+            | Self::Relay(_)
+            | Self::Trunk(_)
+            | Self::Origin(_) => {}
         }
     }
 
@@ -91,8 +109,13 @@ impl Session {
             Self::Messages(messages) => messages.cut(context, key),
             Self::Relay(relay) => relay.cut(context, key),
             Self::Frames(frames) => frames.cut(context, key),
+            Self::Http(http) => http.cut(context, key),
             Self::Trunk(trunk) => {
                 trunk.close(context, key);
+                return false;
+            }
+            Self::Origin(origin) => {
+                origin.close(context, key, crate::service::pool::CloseCause::Shutdown);
                 return false;
             }
         }
@@ -107,6 +130,8 @@ impl Session {
             Self::Relay(relay) => relay.is_finished(),
             Self::Frames(frames) => frames.is_finished(),
             Self::Trunk(trunk) => trunk.is_finished(),
+            Self::Http(http) => http.is_finished(),
+            Self::Origin(origin) => origin.is_finished(),
         }
     }
 
@@ -117,6 +142,8 @@ impl Session {
             Self::Relay(relay) => relay.finish(context, key),
             Self::Frames(frames) => frames.finish(context, key),
             Self::Trunk(trunk) => trunk.finish(context, key),
+            Self::Http(http) => http.finish(context, key),
+            Self::Origin(origin) => origin.finish(context, key),
         }
     }
 }

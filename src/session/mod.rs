@@ -8,30 +8,37 @@
 //! | `accept` | listeners, limits, handing connections to other workers, draining |
 //! | `kind` | the kinds of sessions, and what is asked of each |
 //! | `echo`, `relay`, `frame`, `messages` | connections of clients |
+//! | `http` | HTTP: connections of either side, exchanges, files |
 //! | `trunk`, `exchange` | connections to servers that many clients share |
+//! | `deadline` | deadlines that move often |
 //! | `common` | what every connection has: its number, its timer, its end |
 //! | `context` | what connections share: reactor, pipes, upstreams, lists of work |
 //! | `udp` | datagrams: listening sockets, echo, the flows of the proxy |
 //! | `fleet` | what workers see of each other |
 //! | `outlet` | what a connection writes in a turn |
-//! | `stats`, `stats_messages`, `stats_pool`, `stats_udp` | counters |
+//! | `stats`, `stats_http`, `stats_messages`, `stats_pool`, `stats_udp` | counters |
+//! | `latency` | how long requests took |
 //! | `failure` | which kind of failure a connect's error is |
 //! | `options` | how all of this is set up |
 
 mod accept;
 mod common;
 mod context;
+mod deadline;
 mod echo;
 mod exchange;
 mod failure;
 mod fleet;
 mod frame;
+mod http;
 mod kind;
+mod latency;
 mod messages;
 mod options;
 mod outlet;
 mod relay;
 mod stats;
+mod stats_http;
 mod stats_messages;
 mod stats_pool;
 mod stats_udp;
@@ -41,15 +48,18 @@ mod udp;
 use std::sync::Arc;
 use std::time::Instant;
 
-pub use self::fleet::{Fleet, Note, WorkerCell};
+pub use self::fleet::{Finished, Fleet, Note, WorkerCell};
+pub use self::http::options as http_options;
+pub use self::latency::{Latencies, Phase};
 pub use self::options::{
-    DatagramOptions, DatagramService, Folder, FrameOptions, HandlerFactory, ListenerOptions,
-    RelayOptions, ServiceOptions, SessionOptions, UpstreamOptions,
+    DatagramOptions, DatagramService, Folder, FrameOptions, HandlerFactory, LineSink,
+    ListenerOptions, RelayOptions, ServiceOptions, SessionOptions, UpstreamOptions,
 };
 pub use self::stats::{
-    Distribution, ErrorKind, FrameStats, Histograms, ListenerStats, RelayStats, SessionStats,
+    Distribution, ErrorKind, FrameStats, Histograms, ListenerStats, Plan, RelayStats, SessionStats,
     UpstreamStats,
 };
+pub use self::stats_http::{HttpStats, OriginStats, RouteStats, ServerStats};
 pub use self::stats_messages::MessageStats;
 pub use self::stats_pool::PoolStats;
 pub use self::stats_udp::{DatagramStats, DropReason};
@@ -59,6 +69,9 @@ use self::common::Common;
 use self::context::Context;
 use self::echo::Echo;
 use self::frame::Frames;
+use self::http::Http;
+use self::http::Origin;
+use self::http::state::HttpAction;
 use self::kind::Session;
 use self::messages::MessageSession;
 use self::relay::Relay;
@@ -77,6 +90,12 @@ pub enum Due {
     Acceptor(u32),
     /// A frame proxy, by the number of its upstream, has something to do.
     Exchanger(u32),
+    /// An exchange of HTTP has rested, or its time is over.
+    Exchange(Key),
+    /// Something is over with the connections to an upstream of HTTP, by its number.
+    Origins(u32),
+    /// The lines of the access log have waited long enough.
+    Lines,
     /// The oldest flow of a UDP listener may be idle.
     Flows(u32),
     /// A UDP socket that failed may try again.
@@ -141,6 +160,7 @@ impl<D: Driver> Sessions<D> {
         let can_feed = !self.context.starved.is_empty() && self.context.reactor.free_buffers() > 0;
         let can_feed = can_feed || self.datagrams.can_feed(&self.context);
         let busy = can_feed || !self.context.dirty.is_empty() || self.context.unsettled;
+        let busy = busy || !self.context.http.actions.is_empty();
         self.context.reactor.turn(busy, batch)
     }
 
@@ -185,6 +205,9 @@ impl<D: Driver> Sessions<D> {
                 self.remove_if_finished(key);
             }
             Due::Acceptor(index) => self.retry_accept(index),
+            Due::Exchange(exchange) => self.context.exchange_due(exchange),
+            Due::Origins(upstream) => self.context.expire_origins(upstream as usize),
+            Due::Lines => self.context.flush_lines(),
             Due::Exchanger(upstream) => self.expire_exchanger(upstream as usize),
             Due::Flows(listener) => self.datagrams.expire(&mut self.context, listener),
             Due::Door(number) => self.datagrams.retry(&mut self.context, number),
@@ -195,14 +218,81 @@ impl<D: Driver> Sessions<D> {
     /// Sends what the turn has queued: one send per connection, and all that follows from it.
     pub fn flush_dirty(&mut self) {
         self.feed_starved();
-        let mut dirty = std::mem::take(&mut self.context.flushing);
-        std::mem::swap(&mut dirty, &mut self.context.dirty);
-        for key in dirty.drain(..) {
-            self.flush_one(key);
+        // What one connection passes to another leaves in the same turn.
+        for _ in 0..ROUNDS_MAX {
+            let mut dirty = std::mem::take(&mut self.context.flushing);
+            std::mem::swap(&mut dirty, &mut self.context.dirty);
+            for key in dirty.drain(..) {
+                self.flush_one(key);
+            }
+            self.context.flushing = dirty;
+            if self.context.http.actions.is_empty() {
+                break;
+            }
+            self.settle_http();
         }
-        self.context.flushing = dirty;
         self.settle_exchangers();
         self.datagrams.flush(&mut self.context);
+    }
+
+    /// Carries out what exchanges of HTTP want done.
+    fn settle_http(&mut self) {
+        let mut actions = std::mem::take(&mut self.context.http.acting);
+        std::mem::swap(&mut actions, &mut self.context.http.actions);
+        for action in actions.drain(..) {
+            match action {
+                HttpAction::Wake { connection } => self.flush_one(connection),
+                HttpAction::Assign { origin, exchange } => self.assign(origin, exchange),
+                HttpAction::Open { upstream, server } => self.open_origin(upstream, server),
+                HttpAction::Close { origin } => self.close_origin(origin),
+                HttpAction::Ask { upstream, to } => {
+                    let from = self.context.options.worker;
+                    if !self.context.options.fleet.send(to, Note::Ask { upstream, from }) {
+                        self.context.origins_given(upstream, 0);
+                    }
+                }
+                HttpAction::Join { exchange, origin } => {
+                    self.join(exchange, origin);
+                    self.remove_if_finished(origin);
+                }
+            }
+        }
+        self.context.http.acting = actions;
+    }
+
+    fn assign(&mut self, origin: Key, exchange: Key) {
+        if let Some(Session::Origin(one)) = self.slab.get_mut(origin) {
+            one.assign(&mut self.context, origin, exchange);
+            self.remove_if_finished(origin);
+        } else {
+            self.context
+                .fail_try(exchange, crate::service::origin::failure::Failure::StaleConnection);
+        }
+    }
+
+    fn open_origin(&mut self, upstream: usize, server: usize) {
+        let now = self.context.now();
+        self.context.stats().upstreams[upstream].active.increment();
+        match self.slab.insert(Session::Origin(Box::new(Origin::new(upstream, server, now)))) {
+            Ok(key) => {
+                if let Some(session) = self.slab.get_mut(key) {
+                    session.start(&mut self.context, key);
+                }
+                self.remove_if_finished(key);
+            }
+            Err(_full) => {
+                self.context.stats().upstreams[upstream].active.decrement();
+                let failure = crate::service::origin::failure::Failure::Resources;
+                self.context.origin_failed(upstream, server, failure);
+            }
+        }
+    }
+
+    fn close_origin(&mut self, origin: Key) {
+        if let Some(Session::Origin(one)) = self.slab.get_mut(origin) {
+            one.close(&mut self.context, origin, crate::service::pool::CloseCause::Retired);
+        }
+        self.remove_if_finished(origin);
     }
 
     fn flush_one(&mut self, key: Key) {
@@ -251,8 +341,22 @@ impl<D: Driver> Sessions<D> {
         }
     }
 
+    /// Brings the counters up to date that cost too much to be kept so in every turn.
+    pub fn publish(&mut self) {
+        let now = self.context.now();
+        let Context { http, options, .. } = &mut self.context;
+        let stats = &options.fleet.cells()[options.worker].stats;
+        for (origins, stats) in http.origins.iter_mut().zip(&stats.upstreams) {
+            if let Some(origins) = origins {
+                origins.publish(&stats.http, now);
+            }
+        }
+    }
+
     /// Closes what is left open when all connections have ended.
     pub fn finish(&mut self) {
+        self.context.flush_lines();
+        self.context.close_files();
         let Context { pipes, reactor, .. } = &mut self.context;
         pipes.clear(reactor.driver());
     }
@@ -296,6 +400,11 @@ impl<D: Driver> Sessions<D> {
             ServiceOptions::Frame(options) => {
                 Session::Frames(Frames::local(common, socket, Arc::clone(options)))
             }
+            ServiceOptions::Http(options) => {
+                let now = context.now();
+                let options = Arc::clone(options);
+                Session::Http(Box::new(Http::new(common, socket, options, now)))
+            }
             ServiceOptions::FrameProxy { upstream, server } => {
                 let (upstream, server) = (*upstream, *server);
                 Session::Frames(Frames::proxied(context, common, socket, upstream, server))
@@ -335,6 +444,10 @@ impl<D: Driver> Sessions<D> {
         }
     }
 }
+
+/// Rounds of one turn in which connections pass on what others have brought. What is left waits
+/// for the next turn.
+const ROUNDS_MAX: usize = 4;
 
 /// The lane of every connection that was accepted.
 const CLIENT: Lane = Lane::Client;

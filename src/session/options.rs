@@ -4,7 +4,11 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+
 use super::Fleet;
+use super::http::options::{HttpOptions, OriginOptions};
 use crate::proto::frame::ServerOptions;
 use crate::proto::proxy_protocol::Version;
 use crate::ring::{Fd, SocketAddress, StreamOptions};
@@ -34,6 +38,12 @@ pub struct SessionOptions {
     pub worker: usize,
     /// Makes what a program adds to the built-in services.
     pub handler: HandlerFactory,
+    /// What hashes and random choices begin with, unlike in any other process.
+    pub seed: u64,
+    /// Routes of all listeners together.
+    pub routes: usize,
+    /// Files that access logs go to.
+    pub access_sinks: Vec<LineSink>,
     /// Times the mean load above which new connections are handed over; `None`: never.
     pub hand_off_ratio: Option<f64>,
 }
@@ -72,6 +82,8 @@ pub enum ServiceOptions {
         /// Bytes of a line at most.
         line_limit: u32,
     },
+    /// Requests of HTTP are answered.
+    Http(Arc<HttpOptions>),
     /// Requests of the framed protocol are answered.
     Frame(Arc<FrameOptions>),
     /// Requests of the framed protocol go to a server of an upstream, on connections that all
@@ -93,6 +105,31 @@ pub struct FrameOptions {
     pub root: Option<Folder>,
 }
 
+/// Where the lines of an access log go. Taking them never waits.
+#[derive(Clone)]
+pub struct LineSink(Arc<TakeLines>);
+
+type TakeLines = dyn Fn(Vec<u8>) -> bool + Send + Sync;
+
+impl LineSink {
+    /// A sink that gives whole lines to `take`, which says whether they will be written.
+    pub fn new(take: impl Fn(Vec<u8>) -> bool + Send + Sync + 'static) -> Self {
+        Self(Arc::new(take))
+    }
+
+    /// Hands over whole lines; false when they are lost.
+    #[must_use]
+    pub fn send(&self, lines: Vec<u8>) -> bool {
+        (self.0)(lines)
+    }
+}
+
+impl std::fmt::Debug for LineSink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("LineSink")
+    }
+}
+
 /// A folder that files are served from; closed with its last use.
 #[derive(Debug)]
 pub struct Folder(OwnedFd);
@@ -102,6 +139,21 @@ impl Folder {
     #[must_use]
     pub const fn new(folder: OwnedFd) -> Self {
         Self(folder)
+    }
+
+    /// Opens a folder below it to be read; the folder itself for an empty name. May wait for a disk.
+    ///
+    /// # Errors
+    /// As `openat2(2)`.
+    pub fn open_folder(&self, name: &str, follow: bool) -> Result<OwnedFd, Errno> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let links = if follow {
+            ResolveFlag::RESOLVE_NO_MAGICLINKS
+        } else {
+            ResolveFlag::RESOLVE_NO_SYMLINKS
+        };
+        let how = OpenHow::new().flags(flags).resolve(ResolveFlag::RESOLVE_BENEATH | links);
+        openat2(&self.0, if name.is_empty() { "." } else { name }, how)
     }
 
     /// Its descriptor.
@@ -191,6 +243,8 @@ pub struct UpstreamOptions {
     pub stream: StreamOptions,
     /// How exchanges share its connections, if it is a frame proxy's.
     pub exchanges: Option<ExchangerOptions>,
+    /// How exchanges of HTTP use its servers, if it is an HTTP proxy's.
+    pub origins: Option<OriginOptions>,
 }
 
 /// How bytes are moved.

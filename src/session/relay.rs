@@ -44,7 +44,55 @@ struct Extra {
     destination: Option<SocketAddress>,
 }
 
+/// A connection to a server that a relay takes over.
+#[derive(Debug)]
+pub(super) struct Adopted {
+    pub(super) socket: Fd,
+    pub(super) upstream: usize,
+    pub(super) server: usize,
+    /// What has come already, for either side.
+    pub(super) to_server: Option<Buf>,
+    pub(super) to_client: Option<Buf>,
+}
+
 impl Relay {
+    /// A relay between two connections that stand. [`Relay::resume`] follows, once it has its slot.
+    pub(super) fn adopt<D: Driver>(
+        context: &mut Context<D>,
+        (common, client, ended): (Common, Stream, bool),
+        adopted: Adopted,
+    ) -> Self {
+        let Adopted { socket, upstream, server, to_server, to_client } = adopted;
+        let mut streams = [client, Stream::new(Lane::Upstream, Some(socket))];
+        let early = to_client.into_iter().map(|buf| (0, buf));
+        for (lane, buf) in early.chain(to_server.into_iter().map(|buf| (1, buf))) {
+            streams[lane].queue(buf);
+        }
+        let mut directions = [Direction::default(), Direction::default()];
+        if ended {
+            directions[CLIENT.index()].note_end();
+        }
+        Self {
+            common,
+            streams,
+            directions,
+            meters: [Meter::default(); LANES],
+            exchange: Exchange::relaying(server, &mut context.balancers[upstream]),
+            upstream,
+            connecting_since: context.now(),
+            connect_expired: false,
+            extra: None,
+        }
+    }
+
+    /// Begins to relay between connections that were taken over.
+    pub(super) fn resume<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        let idle = context.options.listeners[self.common.listener].idle_timeout;
+        self.common.clear_dirty();
+        self.common.arm(context, key, idle);
+        self.common.mark_dirty(context, key);
+    }
+
     pub(super) fn new<D: Driver>(
         context: &Context<D>,
         common: Common,

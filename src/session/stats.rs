@@ -5,6 +5,8 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use super::DatagramStats;
+use super::latency::Latencies;
+use super::stats_http::{HttpStats, OriginStats};
 use super::stats_messages::MessageStats;
 use super::stats_pool::PoolStats;
 use crate::proto::frame::Code;
@@ -35,8 +37,30 @@ pub struct SessionStats {
     pub handed_over: Counter,
     /// Connections taken from another worker.
     pub taken_over: Counter,
+    /// Lines of access logs that could not be written in time.
+    pub lines_lost: Counter,
     /// Completions for a slot that had ended.
     pub stale: Counter,
+}
+
+/// What there is to be counted.
+#[derive(Debug, Clone, Default)]
+pub struct Plan {
+    /// For each listener of connections, how many routes it has.
+    pub routes: Vec<usize>,
+    /// For each upstream, how many servers of HTTP it has.
+    pub servers: Vec<usize>,
+    /// The names of the UDP listeners.
+    pub datagrams: Vec<String>,
+}
+
+impl Plan {
+    /// So many listeners and upstreams, with nothing of HTTP.
+    #[must_use]
+    pub fn plain(listeners: usize, upstreams: usize) -> Self {
+        let (routes, servers) = (vec![0; listeners], vec![0; upstreams]);
+        Self { routes, servers, datagrams: Vec::new() }
+    }
 }
 
 /// One listener's counters.
@@ -56,6 +80,8 @@ pub struct ListenerStats {
     pub frames: FrameStats,
     /// Messages answered, if its service is messages.
     pub messages: MessageStats,
+    /// Requests of HTTP, if that is its service.
+    pub http: HttpStats,
 }
 
 /// Requests of the framed protocol, of one listener.
@@ -103,6 +129,8 @@ pub struct UpstreamStats {
     pub retries: Counter,
     /// Exchanges and their connections, of a frame proxy.
     pub pool: PoolStats,
+    /// Exchanges of HTTP.
+    pub http: OriginStats,
 }
 
 /// How bytes were moved.
@@ -152,17 +180,18 @@ impl ErrorKind {
 }
 
 impl SessionStats {
-    /// All at zero, for so many listeners and upstreams, and UDP listeners of these names.
+    /// All at zero, of what there is.
     #[must_use]
-    pub fn new(listeners: usize, upstreams: usize, datagrams: &[String]) -> Self {
+    pub fn new(plan: &Plan) -> Self {
         Self {
-            listeners: (0..listeners).map(|_| ListenerStats::new()).collect(),
-            upstreams: (0..upstreams).map(|_| UpstreamStats::new()).collect(),
-            datagrams: datagrams.iter().map(|name| DatagramStats::new(name)).collect(),
+            listeners: plan.routes.iter().map(|routes| ListenerStats::new(*routes)).collect(),
+            upstreams: plan.servers.iter().map(|servers| UpstreamStats::new(*servers)).collect(),
+            datagrams: plan.datagrams.iter().map(|name| DatagramStats::new(name)).collect(),
             relay: RelayStats::default(),
             errors: [const { Counter::new() }; ErrorKind::ALL.len()],
             handed_over: Counter::new(),
             taken_over: Counter::new(),
+            lines_lost: Counter::new(),
             stale: Counter::new(),
         }
     }
@@ -174,7 +203,7 @@ impl SessionStats {
 }
 
 impl ListenerStats {
-    const fn new() -> Self {
+    fn new(routes: usize) -> Self {
         Self {
             active: Gauge::new(),
             accepted: Counter::new(),
@@ -183,18 +212,20 @@ impl ListenerStats {
             sent: Counter::new(),
             frames: FrameStats::new(),
             messages: MessageStats::new(),
+            http: HttpStats::new(routes),
         }
     }
 }
 
 impl UpstreamStats {
-    const fn new() -> Self {
+    fn new(servers: usize) -> Self {
         Self {
             active: Gauge::new(),
             connected: Counter::new(),
             failed: [const { Counter::new() }; ConnectFailure::ALL.len()],
             retries: Counter::new(),
             pool: PoolStats::new(),
+            http: OriginStats::new(servers),
         }
     }
 }
@@ -206,6 +237,8 @@ pub struct Histograms {
     pub duration: Distribution,
     /// How long connecting to a server took.
     pub connect: Distribution,
+    /// How long requests of HTTP took.
+    pub latencies: Latencies,
 }
 
 impl Histograms {
@@ -213,6 +246,7 @@ impl Histograms {
     pub fn merge(&mut self, other: &Self) {
         self.duration.merge(&other.duration);
         self.connect.merge(&other.connect);
+        self.latencies.merge(&other.latencies);
     }
 }
 
@@ -244,13 +278,19 @@ impl Distribution {
         self.histogram.count_between(0, micros)
     }
 
+    /// The duration that so large a share of all is at most, 0 to 1; the longest for 1.
+    #[must_use]
+    pub fn quantile(&self, share: f64) -> Duration {
+        Duration::from_micros(self.histogram.value_at_quantile(share))
+    }
+
     /// The sum of all durations.
     #[must_use]
     pub fn sum(&self) -> Duration {
         self.sum
     }
 
-    fn merge(&mut self, other: &Self) {
+    pub(super) fn merge(&mut self, other: &Self) {
         self.histogram += &other.histogram;
         self.sum += other.sum;
     }

@@ -8,6 +8,7 @@ mod fields;
 mod head;
 mod method;
 mod name;
+pub mod status;
 pub mod target;
 
 pub use fields::{Field, Fields};

@@ -60,6 +60,15 @@ impl BodyReader {
         matches!(self.state, State::Done)
     }
 
+    /// Bytes that will come at least.
+    #[must_use]
+    pub const fn least_left(&self) -> u64 {
+        match self.state {
+            State::Length(left) => left,
+            State::Done | State::Chunked(_) | State::UntilClose => 0,
+        }
+    }
+
     /// What is next in `input`.
     ///
     /// # Errors

@@ -99,38 +99,76 @@ impl Refusal {
         }
     }
 
+    /// The names of all rules.
+    pub const NAMES: [&'static str; 28] = [
+        "bare_line_feed",
+        "empty_lines",
+        "request_line",
+        "status_line",
+        "version",
+        "version_unsupported",
+        "target_form",
+        "target",
+        "target_too_long",
+        "head_too_large",
+        "too_many_fields",
+        "field_name",
+        "field_value",
+        "host_missing",
+        "host_repeated",
+        "host",
+        "length_invalid",
+        "length_repeated",
+        "length_with_coding",
+        "coding_in_http10",
+        "coding_unknown",
+        "coding_order",
+        "expectation",
+        "body_too_large",
+        "chunk_size",
+        "chunk_extension",
+        "chunk_end",
+        "trailers",
+    ];
+
+    /// The rule's place among [`Self::NAMES`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        match self {
+            Self::BareLineFeed => 0,
+            Self::EmptyLines => 1,
+            Self::RequestLine => 2,
+            Self::StatusLine => 3,
+            Self::Version => 4,
+            Self::VersionUnsupported => 5,
+            Self::TargetForm => 6,
+            Self::Target(_) => 7,
+            Self::TargetTooLong => 8,
+            Self::HeadTooLarge => 9,
+            Self::TooManyFields => 10,
+            Self::FieldName => 11,
+            Self::FieldValue => 12,
+            Self::HostMissing => 13,
+            Self::HostRepeated => 14,
+            Self::Host(_) => 15,
+            Self::LengthInvalid => 16,
+            Self::LengthRepeated => 17,
+            Self::LengthWithCoding => 18,
+            Self::CodingInHttp10 => 19,
+            Self::CodingUnknown => 20,
+            Self::CodingOrder => 21,
+            Self::Expectation => 22,
+            Self::BodyTooLarge => 23,
+            Self::ChunkSize => 24,
+            Self::ChunkExtension => 25,
+            Self::ChunkEnd => 26,
+            Self::Trailers => 27,
+        }
+    }
+
     /// A name for logs and metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {
-        match self {
-            Self::BareLineFeed => "bare_line_feed",
-            Self::EmptyLines => "empty_lines",
-            Self::RequestLine => "request_line",
-            Self::StatusLine => "status_line",
-            Self::Version => "version",
-            Self::VersionUnsupported => "version_unsupported",
-            Self::TargetForm => "target_form",
-            Self::Target(_) => "target",
-            Self::TargetTooLong => "target_too_long",
-            Self::HeadTooLarge => "head_too_large",
-            Self::TooManyFields => "too_many_fields",
-            Self::FieldName => "field_name",
-            Self::FieldValue => "field_value",
-            Self::HostMissing => "host_missing",
-            Self::HostRepeated => "host_repeated",
-            Self::Host(_) => "host",
-            Self::LengthInvalid => "length_invalid",
-            Self::LengthRepeated => "length_repeated",
-            Self::LengthWithCoding => "length_with_coding",
-            Self::CodingInHttp10 => "coding_in_http10",
-            Self::CodingUnknown => "coding_unknown",
-            Self::CodingOrder => "coding_order",
-            Self::Expectation => "expectation",
-            Self::BodyTooLarge => "body_too_large",
-            Self::ChunkSize => "chunk_size",
-            Self::ChunkExtension => "chunk_extension",
-            Self::ChunkEnd => "chunk_end",
-            Self::Trailers => "trailers",
-        }
+        Self::NAMES[self.index()]
     }
 }

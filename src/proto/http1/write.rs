@@ -34,11 +34,17 @@ pub enum Connection {
     Upgrade,
 }
 
-/// Writes the head of a request to a server. `authority` is its `host` field.
-pub fn request(head: &RequestHead, authority: &[u8], delimit: Delimit, out: &mut Vec<u8>) {
+/// Writes the head of a request for `path` to a server. `authority` is its `host` field.
+pub fn request(
+    head: &RequestHead,
+    path: &str,
+    authority: &[u8],
+    delimit: Delimit,
+    out: &mut Vec<u8>,
+) {
     out.extend_from_slice(head.method_name().as_bytes());
     out.push(b' ');
-    out.extend_from_slice(head.path().as_bytes());
+    out.extend_from_slice(path.as_bytes());
     if let Some(query) = head.query() {
         out.push(b'?');
         out.extend_from_slice(query.as_bytes());

@@ -5,8 +5,8 @@ use nix::errno::Errno;
 use super::Sim;
 use super::world::Object;
 use crate::ring::{
-    DatagramSocketOptions, Fd, Outbox, Pipe, SendReport, SocketAddress, SocketError, StreamOptions,
-    Syscalls,
+    DatagramSocketOptions, Fd, OpenFile, Outbox, Pipe, SendReport, SocketAddress, SocketError,
+    StreamOptions, Syscalls,
 };
 
 impl Syscalls for Sim {
@@ -42,12 +42,32 @@ impl Syscalls for Sim {
         Ok(Pipe { reader, writer, capacity })
     }
 
-    fn open_below(&mut self, _root: Fd, name: &str) -> Result<(Fd, u64), Errno> {
+    fn open_below(&mut self, _root: Fd, name: &str, _follow: bool) -> Result<OpenFile, Errno> {
         if self.chance(self.faults.descriptors) {
             return Err(Errno::EMFILE);
         }
-        let size = self.world.files.get(name).ok_or(Errno::ENOENT)?.len() as u64;
-        Ok((self.world.insert(Object::File(name.to_owned())), size))
+        let len = self.world.files.get(name).ok_or(Errno::ENOENT)?.len() as u64;
+        let fd = self.world.insert(Object::File(name.to_owned()));
+        Ok(OpenFile { fd, len, modified: (0, 0), inode: 0, is_folder: false })
+    }
+
+    fn is_resident(&mut self, _file: Fd, _offset: u64, _len: usize) -> bool {
+        !self.chance(self.faults.spurious)
+    }
+
+    fn sendfile(&mut self, socket: Fd, file: Fd, offset: u64, max: usize) -> Result<usize, Errno> {
+        let room = self.world.room(socket)?;
+        let available = self.world.file(file, offset).len().min(max);
+        if available == 0 {
+            return Ok(0);
+        }
+        if room == 0 || self.chance(self.faults.spurious) {
+            return Err(Errno::EAGAIN);
+        }
+        let count = self.some_of(available.min(room));
+        let bytes = self.world.file(file, offset)[..count].to_vec();
+        self.world.write(socket, bytes.into_iter());
+        Ok(count)
     }
 
     fn shutdown_write(&mut self, socket: Fd) -> Result<(), Errno> {

@@ -7,10 +7,10 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::{SFlag, fstat};
 
-use super::{Uring, datagrams};
+use super::{Uring, datagrams, files};
 use crate::ring::{
-    DatagramSocketOptions, Fd, Outbox, Pipe, SendReport, SocketAddress, SocketError, StreamOptions,
-    Syscalls,
+    DatagramSocketOptions, Fd, OpenFile, Outbox, Pipe, SendReport, SocketAddress, SocketError,
+    StreamOptions, Syscalls,
 };
 
 /// What a pipe holds when its size can not be set: 16 pages.
@@ -52,18 +52,39 @@ impl Syscalls for Uring {
         Ok(Pipe { reader, writer, capacity: usize::try_from(granted).unwrap_or(PIPE_DEFAULT) })
     }
 
-    fn open_below(&mut self, root: Fd, name: &str) -> Result<(Fd, u64), Errno> {
+    fn open_below(&mut self, root: Fd, name: &str, follow: bool) -> Result<OpenFile, Errno> {
         // SAFETY: the caller keeps the folder open for as long as it serves files from it.
         let root = unsafe { BorrowedFd::borrow_raw(root.0) };
         // Without waiting for a writer, should the name be that of a pipe.
-        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK;
-        let within = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS;
+        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let links = if follow {
+            ResolveFlag::RESOLVE_NO_MAGICLINKS
+        } else {
+            ResolveFlag::RESOLVE_NO_SYMLINKS
+        };
+        let within = ResolveFlag::RESOLVE_BENEATH | links;
+        let name = if name.is_empty() { "." } else { name };
         let file = openat2(root, name, OpenHow::new().flags(flags).resolve(within))?;
         let found = fstat(&file)?;
-        if SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT != SFlag::S_IFREG {
-            return Err(Errno::EISDIR);
+        let kind = SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT;
+        if kind != SFlag::S_IFREG && kind != SFlag::S_IFDIR {
+            return Err(Errno::EACCES);
         }
-        Ok((Fd(file.into_raw_fd()), u64::try_from(found.st_size).unwrap_or(0)))
+        Ok(OpenFile {
+            fd: Fd(file.into_raw_fd()),
+            len: u64::try_from(found.st_size).unwrap_or(0),
+            modified: (found.st_mtime, u32::try_from(found.st_mtime_nsec).unwrap_or(0)),
+            inode: found.st_ino,
+            is_folder: kind == SFlag::S_IFDIR,
+        })
+    }
+
+    fn is_resident(&mut self, file: Fd, offset: u64, len: usize) -> bool {
+        files::is_resident(file, offset, len)
+    }
+
+    fn sendfile(&mut self, socket: Fd, file: Fd, offset: u64, max: usize) -> Result<usize, Errno> {
+        files::sendfile(socket, file, offset, max)
     }
 
     fn shutdown_write(&mut self, socket: Fd) -> Result<(), Errno> {

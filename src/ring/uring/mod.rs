@@ -14,6 +14,7 @@ mod buffers;
 mod datagrams;
 mod direct;
 mod entry;
+mod files;
 mod probe;
 mod setup;
 

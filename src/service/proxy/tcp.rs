@@ -119,6 +119,13 @@ enum State {
 }
 
 impl Exchange {
+    /// A connection that goes to `server` already: it was chosen, and stands.
+    #[must_use]
+    pub fn relaying(server: usize, balancer: &mut Balancer) -> Self {
+        balancer.take(server);
+        Self { state: State::Relaying { server }, ..Self::new(0) }
+    }
+
     /// A connection that may try `retries` further servers.
     #[must_use]
     pub const fn new(retries: u32) -> Self {

@@ -1,0 +1,213 @@
+//! From `[[listener.route]]` tables to raw values.
+
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::super::accept as values;
+use super::super::defaults;
+use super::super::report::Mistake;
+use super::super::section::{Given, Section};
+use super::accept;
+use super::listener::{access_lists, body_max};
+use super::route_parts::{auth, compression, edits, files_options, header_conditions, rate_limit};
+use super::schema::{
+    ACTIONS, CONDITIONS_MAX, LONG_TIMEOUT_RANGE, PATHS, RATE_LIMIT, REQUEST_HEADERS,
+    RESPOND_STATUS_RANGE, RESPONSE_HEADERS, ROUTE, ROUTES_MAX, TEXT_SIZE_MAX, actions_of,
+};
+use super::{Action, HostPattern, PathPattern, Route};
+
+/// A route whose reference is still a name.
+#[derive(Debug)]
+pub(in super::super) struct RawRoute {
+    /// Its name, if the file gives one.
+    pub(in super::super) name: Option<Spanned<String>>,
+    /// The upstream of a proxy.
+    pub(in super::super) proxy: Given<String>,
+    /// Whether it is clear which upstream it has, or that it has none.
+    pub(in super::super) is_known: bool,
+    /// The rest of it: a proxy has no upstream yet. `None` if its action is not understood.
+    pub(in super::super) rest: Option<Route>,
+}
+
+/// The routes of a listener, and whether all that may be one could be read.
+pub(super) fn routes(
+    section: &mut Section<'_, '_>,
+    listener_body_max: Option<u64>,
+) -> (Vec<RawRoute>, bool) {
+    const HELP: &str = "write each route as a [[listener.route]] table, with one action: proxy, \
+                        files, redirect, respond, echo or status_page";
+    let Some(value) = section.take("route") else {
+        let is_misspelt = section.has_misspelt("route");
+        return (Vec::new(), !is_misspelt);
+    };
+    let (span, got) = (value.span(), values::kind(value.get_ref()));
+    let DeValue::Array(elements) = value.into_inner() else {
+        let message = format!("`route`: expected an array of tables, got {got}");
+        section.report(Mistake::new(span, message, HELP));
+        return (Vec::new(), false);
+    };
+    if !(1..=ROUTES_MAX).contains(&elements.len()) {
+        let message = format!("`route`: expected 1 to {ROUTES_MAX} tables, got {}", elements.len());
+        section.report(Mistake::new(span, message, HELP));
+    }
+    let mut are_known = true;
+    let mut routes = Vec::new();
+    for (number, element) in (1_usize..).zip(elements) {
+        are_known &= element.get_ref().is_table();
+        routes.push(route(section.nested(ROUTE, element), number, listener_body_max));
+    }
+    (routes, are_known)
+}
+
+fn route(mut section: Section<'_, '_>, number: usize, listener_body_max: Option<u64>) -> RawRoute {
+    let given = section.given();
+    let name = section.optional("name", values::name).value();
+    let conditions = 1..=CONDITIONS_MAX;
+    let hosts = section.list("host", &conditions, accept::host);
+    let path = path(&mut section, &given);
+    let methods = section.list("method", &conditions, accept::method).unwrap_or_default();
+    let headers = header_conditions(&mut section);
+    let proxy = section.optional("proxy", values::name);
+    let action = action(&mut section, &given, &proxy);
+    let prefix_rewrite = prefix_rewrite(&mut section, &given);
+    let body_max = body_max(&mut section);
+    let total_timeout = section.optional("total_timeout", |v| {
+        values::unless(v, "off", |v| values::duration(v, &LONG_TIMEOUT_RANGE))
+    });
+    let access = access_lists(&mut section);
+    let compression = compression(&mut section);
+    let request_headers = section.table("request_headers", REQUEST_HEADERS);
+    let request_headers = request_headers.map(|section| edits(section, true));
+    let response_headers = section.table("response_headers", RESPONSE_HEADERS);
+    let response_headers = response_headers.map(|section| edits(section, false));
+    let rate_limit = section.table("rate_limit", RATE_LIMIT).and_then(rate_limit);
+    let auth = auth(&mut section);
+    let is_misspelt = ACTIONS.iter().any(|action| section.has_misspelt(action));
+    let has_action = given.iter().any(|key| ACTIONS.contains(key.get_ref()));
+    if !has_action && !is_misspelt {
+        let message = "this route has no action";
+        section.miss("proxy", message.to_owned(), format!("add one of: {}", ACTIONS.join(", ")));
+    }
+    section.finish();
+    let any_method = methods.iter().any(Option::is_none);
+    RawRoute {
+        is_known: has_action && !matches!(proxy, Given::Mistake),
+        proxy,
+        rest: action.map(|action| Route {
+            name: name
+                .as_ref()
+                .map_or_else(|| format!("route-{number}"), |name| name.get_ref().clone()),
+            hosts: hosts.unwrap_or_else(|| vec![HostPattern::Any]),
+            path,
+            methods: if any_method { Vec::new() } else { methods.into_iter().flatten().collect() },
+            headers,
+            action,
+            prefix_rewrite,
+            request_headers: request_headers.unwrap_or_default(),
+            response_headers: response_headers.unwrap_or_default(),
+            body_max: body_max.or(listener_body_max),
+            total_timeout: total_timeout.or(defaults::TOTAL_TIMEOUT),
+            access,
+            rate_limit,
+            auth,
+            compression,
+        }),
+        name,
+    }
+}
+
+/// The keys of a choice that a table has: the first holds, and the others are reported.
+fn only(
+    section: &mut Section<'_, '_>,
+    given: &[Spanned<&'static str>],
+    choice: &[&str],
+) -> Option<&'static str> {
+    let mut chosen: Vec<_> = given.iter().filter(|key| choice.contains(key.get_ref())).collect();
+    chosen.sort_by_key(|key| key.span().start);
+    let (first, others) = chosen.split_first()?;
+    for other in others {
+        section.report(Mistake::new(
+            other.span(),
+            format!("`{}` stands beside `{}`", other.get_ref(), first.get_ref()),
+            format!("a route has one of: {}", choice.join(", ")),
+        ));
+    }
+    Some(*first.get_ref())
+}
+
+fn path(section: &mut Section<'_, '_>, given: &[Spanned<&'static str>]) -> PathPattern {
+    only(section, given, PATHS);
+    let exact = section.optional("path", accept::path).value();
+    let prefix = section.optional("path_prefix", accept::path).value();
+    let regex = section.optional("path_regex", accept::regex).value();
+    let exact = exact.map(|path| PathPattern::Exact(path.into_inner()));
+    let prefix = prefix.map(|path| PathPattern::Prefix(path.into_inner()));
+    let regex = regex.map(|regex| PathPattern::Regex(regex.into_inner()));
+    exact.or(prefix).or(regex).unwrap_or(PathPattern::Any)
+}
+
+/// What stands in the place of the matched prefix.
+fn prefix_rewrite(
+    section: &mut Section<'_, '_>,
+    given: &[Spanned<&'static str>],
+) -> Option<String> {
+    let rewrite = section.optional("prefix_rewrite", |v| values::unless(v, "off", accept::path));
+    let rewrite = rewrite.value()?;
+    let has_prefix = given.iter().any(|key| *key.get_ref() == "path_prefix");
+    if rewrite.get_ref().is_some() && !has_prefix {
+        section.report(Mistake::new(
+            rewrite.span(),
+            "`prefix_rewrite` replaces `path_prefix`, and this route has none",
+            "set `path_prefix`, or remove it",
+        ));
+    }
+    rewrite.into_inner()
+}
+
+/// The action of a route, and the keys that only some actions have.
+fn action(
+    section: &mut Section<'_, '_>,
+    given: &[Spanned<&'static str>],
+    proxy: &Given<String>,
+) -> Option<Action> {
+    let chosen = only(section, given, ACTIONS);
+    for key in given {
+        let own = actions_of(key.get_ref());
+        if let (Some(own), Some(chosen)) = (own, chosen)
+            && !own.contains(&chosen)
+        {
+            let list: Vec<_> = own.iter().map(|own| format!("`{own}`")).collect();
+            section.report(Mistake::new(
+                key.span(),
+                format!("`{}` is for a route with {}", key.get_ref(), values::either(&list)),
+                format!("remove it: this route has `{chosen}`"),
+            ));
+        }
+    }
+    let files = files_options(section);
+    let location = section.optional("redirect", accept::location).value();
+    let is_redirect = chosen == Some("redirect");
+    let status = section.optional("status", |v| match is_redirect {
+        true => accept::redirect_status(v),
+        false => values::whole(v, &RESPOND_STATUS_RANGE),
+    });
+    let body = section.optional("respond", |v| values::text(v, TEXT_SIZE_MAX)).value();
+    let content_type = section.optional("content_type", accept::value_of_field);
+    let echo = section.optional("echo", accept::truth).value();
+    let status_page = section.optional("status_page", accept::truth).value();
+    match chosen? {
+        "proxy" => matches!(proxy, Given::Value(_)).then_some(Action::Proxy { upstream: 0 }),
+        "files" => files.map(Box::new).map(Action::Files),
+        "redirect" => location.map(|location| Action::Redirect {
+            location: location.into_inner(),
+            status: status.or(defaults::REDIRECT_STATUS),
+        }),
+        "respond" => body.map(|body| Action::Respond {
+            body: body.into_inner(),
+            status: status.or(defaults::RESPOND_STATUS),
+            content_type: content_type.or(defaults::CONTENT_TYPE.to_owned()),
+        }),
+        "echo" => echo.map(|_| Action::Echo),
+        _ => status_page.map(|_| Action::StatusPage),
+    }
+}

@@ -1,0 +1,222 @@
+//! What a file may say of HTTP: the keys of its tables, words and ranges.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use super::super::schema::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, TableKeys, Words};
+use super::{Coding, Forwarded, Symlinks};
+
+pub(in super::super) const ACCESS_LOG: TableKeys =
+    TableKeys { table: "[listener.access_log]", keys: &["format", "path", "template"] };
+
+pub(in super::super) const ROUTE: TableKeys = TableKeys {
+    table: "[[listener.route]]",
+    keys: &[
+        "name",
+        "host",
+        "path_prefix",
+        "method",
+        "header",
+        "proxy",
+        "prefix_rewrite",
+        "body_max",
+        "total_timeout",
+        "allow",
+        "deny",
+        "compress",
+        "compress_types",
+        "compress_min",
+        "request_headers",
+        "response_headers",
+        "rate_limit",
+        "auth",
+        "files",
+        "index",
+        "listing",
+        "symlinks",
+        "dot_files",
+        "precompressed",
+        "cache_control",
+        "cache_control_by",
+        "error_pages",
+        "file_cache_entries",
+        "file_cache_ttl",
+        "small_file_max",
+        "path",
+        "redirect",
+        "status",
+        "path_regex",
+        "respond",
+        "content_type",
+        "echo",
+        "status_page",
+    ],
+};
+
+/// The keys of a route of which one, and only one, is needed.
+pub(super) const ACTIONS: &[&str] =
+    &["proxy", "files", "redirect", "respond", "echo", "status_page"];
+
+/// The keys of a route of which there is one at most.
+pub(super) const PATHS: &[&str] = &["path", "path_prefix", "path_regex"];
+
+/// The keys of a route that only some actions have, each group with those.
+const KEYS_OF_ACTIONS: &[(&[&str], &[&str])] = &[
+    (&["prefix_rewrite"], &["proxy", "files"]),
+    (&["request_headers"], &["proxy"]),
+    (
+        &[
+            "index",
+            "listing",
+            "symlinks",
+            "dot_files",
+            "precompressed",
+            "cache_control",
+            "cache_control_by",
+            "error_pages",
+            "file_cache_entries",
+            "file_cache_ttl",
+            "small_file_max",
+        ],
+        &["files"],
+    ),
+    (&["status"], &["redirect", "respond"]),
+    (&["content_type"], &["respond"]),
+];
+
+/// The actions that a key of a route is for. `None`: all.
+pub(super) fn actions_of(key: &str) -> Option<&'static [&'static str]> {
+    let found = KEYS_OF_ACTIONS.iter().find(|(keys, _)| keys.contains(&key));
+    found.map(|(_, actions)| *actions)
+}
+
+const EDITS: &[&str] = &["set", "add", "remove"];
+
+pub(in super::super) const REQUEST_HEADERS: TableKeys =
+    TableKeys { table: "[listener.route.request_headers]", keys: EDITS };
+pub(in super::super) const RESPONSE_HEADERS: TableKeys =
+    TableKeys { table: "[listener.route.response_headers]", keys: EDITS };
+pub(in super::super) const RATE_LIMIT: TableKeys = TableKeys {
+    table: "[listener.route.rate_limit]",
+    keys: &["rate", "burst", "by", "entries_max"],
+};
+pub(in super::super) const AUTH: TableKeys =
+    TableKeys { table: "[listener.route.auth]", keys: &["realm", "users", "users_file"] };
+
+pub(in super::super) const HEALTH: TableKeys = TableKeys {
+    table: "[upstream.NAME.health]",
+    keys: &[
+        "kind", "path", "status", "body", "host", "interval", "timeout", "jitter", "rise", "fall",
+    ],
+};
+
+/// The keys of a check by a GET.
+pub(super) const HTTP_HEALTH_KEYS: &[&str] = &["path", "status", "body", "host"];
+
+pub(in super::super) const EJECT: TableKeys = TableKeys {
+    table: "[upstream.NAME.eject]",
+    keys: &[
+        "consecutive_failures",
+        "error_rate",
+        "latency_factor",
+        "min_requests",
+        "interval",
+        "time",
+        "share_max",
+    ],
+};
+
+pub(in super::super) const SERVER: TableKeys =
+    TableKeys { table: "[[upstream.NAME.servers]]", keys: &["address", "weight", "priority"] };
+
+pub(super) const FORWARDED_WORDS: Words<Forwarded> =
+    &[("append", Forwarded::Append), ("replace", Forwarded::Replace), ("off", Forwarded::Off)];
+pub(super) const SYMLINKS_WORDS: Words<Symlinks> =
+    &[("never", Symlinks::Never), ("beneath", Symlinks::Beneath)];
+pub(super) const CODING_WORDS: Words<Coding> =
+    &[("br", Coding::Brotli), ("zstd", Coding::Zstd), ("gzip", Coding::Gzip)];
+
+/// A word of `access_log.format`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum LogForm {
+    Common,
+    Combined,
+    Json,
+    Template,
+}
+
+pub(super) const LOG_FORM_WORDS: Words<LogForm> = &[
+    ("common", LogForm::Common),
+    ("combined", LogForm::Combined),
+    ("json", LogForm::Json),
+    ("template", LogForm::Template),
+];
+
+/// Whether checks are made by a GET, by the word of `health.kind`.
+pub(super) const HEALTH_KIND_WORDS: Words<bool> = &[("tcp", false), ("http", true)];
+
+pub(super) const HEAD_SIZE_RANGE: RangeInclusive<u32> = 1 << 10..=1 << 20;
+pub(super) const FIELDS_RANGE: RangeInclusive<u16> = 8..=1000;
+pub(super) const TARGET_SIZE_RANGE: RangeInclusive<u32> = 256..=64 << 10;
+pub(super) const BODY_RANGE: RangeInclusive<u64> = 0..=1 << 40;
+/// Of timeouts that a connection waits for.
+pub(super) const TIMEOUT_RANGE: RangeInclusive<Duration> = MILLISECOND..=HOUR;
+pub(super) const LONG_TIMEOUT_RANGE: RangeInclusive<Duration> = MILLISECOND..=DAY;
+pub(super) const TUNNEL_TIMEOUT_RANGE: RangeInclusive<Duration> =
+    MILLISECOND..=DAY.saturating_mul(7);
+pub(super) const BODY_RATE_RANGE: RangeInclusive<u32> = 1..=1 << 30;
+pub(super) const KEEPALIVE_REQUESTS_RANGE: RangeInclusive<u32> = 1..=u32::MAX;
+pub(super) const SOURCE_CONNECTIONS_RANGE: RangeInclusive<u32> = 1..=1_000_000;
+pub(super) const FILE_CACHE_ENTRIES_RANGE: RangeInclusive<u32> = 0..=1_000_000;
+pub(super) const FILE_CACHE_TTL_RANGE: RangeInclusive<Duration> = Duration::ZERO..=HOUR;
+pub(super) const SMALL_FILE_RANGE: RangeInclusive<u32> = 0..=16 << 20;
+pub(super) const COMPRESS_MIN_RANGE: RangeInclusive<u32> = 0..=1 << 30;
+pub(super) const RATE_RANGE: RangeInclusive<u32> = 1..=1_000_000;
+pub(super) const RATE_ENTRIES_RANGE: RangeInclusive<u32> = 16..=10_000_000;
+pub(super) const RESPOND_STATUS_RANGE: RangeInclusive<u16> = 200..=599;
+pub(super) const REDIRECT_STATUSES: &[u16] = &[301, 302, 303, 307, 308];
+/// Statuses of errors, which may have a page of their own.
+pub(super) const ERROR_STATUS_RANGE: RangeInclusive<u16> = 400..=599;
+/// Statuses of failures of a server.
+pub(super) const RETRY_STATUS_RANGE: RangeInclusive<u16> = 500..=599;
+pub(super) const STATUS_RANGE: RangeInclusive<u16> = 100..=599;
+
+pub(super) const WEIGHT_RANGE: RangeInclusive<u32> = 1..=1000;
+pub(super) const PRIORITY_RANGE: RangeInclusive<u8> = 0..=9;
+pub(super) const SLOW_START_RANGE: RangeInclusive<Duration> = MILLISECOND..=HOUR;
+pub(super) const RETRY_BODY_RANGE: RangeInclusive<u32> = 0..=16 << 20;
+pub(super) const HEDGE_AFTER_RANGE: RangeInclusive<Duration> = MILLISECOND..=MINUTE;
+pub(super) const REQUESTS_RANGE: RangeInclusive<u32> = 1..=1_000_000;
+pub(super) const RETRIES_IN_FLIGHT_RANGE: RangeInclusive<u32> = 1..=1_000_000;
+/// Of shares: from nothing to all.
+pub(super) const SHARE_RANGE: RangeInclusive<f64> = 0.0..=1.0;
+pub(super) const HEALTH_INTERVAL_RANGE: RangeInclusive<Duration> = MILLISECOND..=DAY;
+pub(super) const HEALTH_TIMEOUT_RANGE: RangeInclusive<Duration> =
+    MILLISECOND..=MINUTE.saturating_mul(10);
+/// Checks in a row.
+pub(super) const HEALTH_COUNT_RANGE: RangeInclusive<u32> = 1..=100;
+pub(super) const FAILURES_RANGE: RangeInclusive<u32> = 0..=10_000;
+pub(super) const LATENCY_FACTOR_RANGE: RangeInclusive<f64> = 0.0..=1000.0;
+pub(super) const MIN_REQUESTS_RANGE: RangeInclusive<u32> = 1..=1_000_000;
+pub(super) const EJECT_INTERVAL_RANGE: RangeInclusive<Duration> = SECOND..=HOUR;
+pub(super) const EJECT_TIME_RANGE: RangeInclusive<Duration> = MILLISECOND..=DAY;
+
+/// Routes of one listener.
+pub(super) const ROUTES_MAX: usize = 1024;
+/// Hosts, methods and other conditions of one route.
+pub(super) const CONDITIONS_MAX: usize = 256;
+/// Networks of one list.
+pub(super) const NETWORKS_MAX: usize = 10_000;
+/// Edits of one list, and other entries of a small table.
+pub(super) const ENTRIES_MAX: usize = 256;
+/// Users of one route.
+pub(super) const USERS_MAX: usize = 1024;
+/// Bytes of a name of a field, of a value or template, and of a path.
+pub(super) const FIELD_NAME_MAX: usize = 256;
+pub(super) const VALUE_SIZE_MAX: usize = 4 << 10;
+/// Bytes of a text that is given.
+pub(super) const TEXT_SIZE_MAX: usize = 64 << 10;
+/// Bytes of a compiled regular expression: what some hundred plain ones take.
+pub(super) const REGEX_SIZE_MAX: usize = 1 << 20;
+/// Bytes of a regular expression.
+pub(super) const REGEX_LENGTH_MAX: usize = 1 << 10;

@@ -1,0 +1,258 @@
+//! From the keys of HTTP in an `[upstream.NAME]` table to raw values.
+
+use std::ops::Range;
+
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::super::ServerAddress;
+use super::super::accept::{self as values, parsed};
+use super::super::defaults;
+use super::super::report::Mistake;
+use super::super::schema::ADDRESSES_MAX;
+use super::super::section::{Given, Section, later};
+use super::accept::{self, RetryReason};
+use super::schema::{
+    CONDITIONS_MAX, EJECT, EJECT_INTERVAL_RANGE, EJECT_TIME_RANGE, FAILURES_RANGE, HEALTH,
+    HEALTH_COUNT_RANGE, HEALTH_INTERVAL_RANGE, HEALTH_KIND_WORDS, HEALTH_TIMEOUT_RANGE,
+    HEDGE_AFTER_RANGE, HTTP_HEALTH_KEYS, LATENCY_FACTOR_RANGE, LONG_TIMEOUT_RANGE,
+    MIN_REQUESTS_RANGE, PRIORITY_RANGE, REQUESTS_RANGE, RETRIES_IN_FLIGHT_RANGE, RETRY_BODY_RANGE,
+    SERVER, SHARE_RANGE, SLOW_START_RANGE, VALUE_SIZE_MAX, WEIGHT_RANGE,
+};
+use super::{
+    EjectOptions, HealthKind, HealthOptions, HostHeader, HttpCheck, HttpUpstream, RetryOn,
+    ServerShare,
+};
+
+/// What an upstream says of HTTP, whichever listeners use it.
+#[derive(Debug)]
+pub(in super::super) struct RawHttpUpstream {
+    /// Where `hash_on` is set.
+    pub(in super::super) hash_on: Option<Range<usize>>,
+    /// The keys `weight` and `priority` that servers have.
+    pub(in super::super) share_keys: Vec<Spanned<&'static str>>,
+    /// The rest of it.
+    pub(in super::super) rest: HttpUpstream,
+}
+
+/// The servers of an upstream.
+#[derive(Debug, Default)]
+pub(in super::super) struct RawServers {
+    /// Where they are.
+    pub(in super::super) addresses: Vec<Spanned<ServerAddress>>,
+    /// What each gets.
+    shares: Vec<ServerShare>,
+    share_keys: Vec<Spanned<&'static str>>,
+}
+
+/// Reads `servers`: a string or a table for each, or one alone.
+pub(in super::super) fn servers(section: &mut Section<'_, '_>) -> RawServers {
+    const EXAMPLE: &str = "servers = [\"10.0.0.5:6379\"]";
+    let mut servers = RawServers::default();
+    let Some(value) = section.take("servers") else {
+        section.miss_key("servers", EXAMPLE);
+        return servers;
+    };
+    let span = value.span();
+    let elements = match value.into_inner() {
+        DeValue::Array(elements) => {
+            section.check_count(
+                "servers",
+                span,
+                elements.len(),
+                &(1..=ADDRESSES_MAX),
+                &format!("write {EXAMPLE}"),
+            );
+            elements.into_iter().collect()
+        }
+        single => vec![Spanned::new(span, single)],
+    };
+    for element in elements {
+        server(section, element, &mut servers);
+    }
+    servers
+}
+
+fn server<'i>(
+    section: &mut Section<'i, '_>,
+    value: Spanned<DeValue<'i>>,
+    servers: &mut RawServers,
+) {
+    const FORMS: &str = "IP:PORT, HOST:PORT or unix:/PATH";
+    let address = |v: &DeValue<'_>| values::address(v, FORMS);
+    let mut share = ServerShare::default();
+    let address = if value.get_ref().is_table() {
+        let mut table = section.nested(SERVER, value);
+        let keys = table.given().into_iter().filter(|key| *key.get_ref() != "address");
+        servers.share_keys.extend(keys);
+        let address = table.required("address", "address = \"10.0.0.5:80\"", address).value();
+        let weight = table.optional("weight", |v| values::whole(v, &WEIGHT_RANGE));
+        let priority = table.optional("priority", |v| values::whole(v, &PRIORITY_RANGE));
+        table.finish();
+        share = ServerShare {
+            weight: weight.or(defaults::WEIGHT),
+            priority: priority.or(defaults::PRIORITY),
+        };
+        address
+    } else {
+        section.accept("servers", &value, address)
+    };
+    if let Some(address) = address {
+        servers.addresses.push(address);
+        servers.shares.push(share);
+    }
+}
+
+/// Reads the other keys of HTTP, and takes what servers get.
+pub(in super::super) fn http(
+    section: &mut Section<'_, '_>,
+    servers: &mut RawServers,
+) -> RawHttpUpstream {
+    let mut rest =
+        HttpUpstream { shares: std::mem::take(&mut servers.shares), ..HttpUpstream::default() };
+    timeouts(section, &mut rest);
+    limits(section, &mut rest);
+    let retry_on = section.list("retry_on", &(0..=CONDITIONS_MAX), accept::retry_reason);
+    if let Some(reasons) = retry_on {
+        rest.retry_on = retry_conditions(&reasons);
+    }
+    rest.host_header = section.optional("host_header", host_header).or(HostHeader::Pass);
+    rest.health = section.table("health", HEALTH).map(health);
+    rest.eject = section.table("eject", EJECT).map(eject);
+    let hash_on = section.optional("hash_on", accept::hash_on).value();
+    let place = hash_on.as_ref().map(Spanned::span);
+    rest.hash_on = hash_on.map(Spanned::into_inner);
+    RawHttpUpstream { hash_on: place, share_keys: std::mem::take(&mut servers.share_keys), rest }
+}
+
+fn timeouts(section: &mut Section<'_, '_>, rest: &mut HttpUpstream) {
+    let long = |v: &DeValue<'_>| values::duration(v, &LONG_TIMEOUT_RANGE);
+    let slow_start = section.optional("slow_start", |v| {
+        values::unless(v, "off", |v| values::duration(v, &SLOW_START_RANGE))
+    });
+    rest.slow_start = slow_start.or(defaults::SLOW_START);
+    let of_try = section.optional("try_timeout", |v| values::unless(v, "off", long));
+    rest.try_timeout = of_try.or(defaults::TRY_TIMEOUT);
+    let first_byte = section.optional("first_byte_timeout", long);
+    rest.first_byte_timeout = first_byte.or(defaults::FIRST_BYTE_TIMEOUT);
+    let idle = section.optional("response_idle_timeout", long);
+    rest.response_idle_timeout = idle.or(defaults::RESPONSE_IDLE_TIMEOUT);
+    let hedge_after = section.optional("hedge_after", |v| {
+        values::unless(v, "off", |v| values::duration(v, &HEDGE_AFTER_RANGE))
+    });
+    rest.hedge_after = hedge_after.or(defaults::HEDGE_AFTER);
+}
+
+fn limits(section: &mut Section<'_, '_>, rest: &mut HttpUpstream) {
+    let body = section.optional("retry_body_max", |v| values::size(v, &RETRY_BODY_RANGE));
+    rest.retry_body_max = body.or(defaults::RETRY_BODY_MAX);
+    let requests = section.optional("requests_max", |v| {
+        values::unless(v, "off", |v| values::whole(v, &REQUESTS_RANGE))
+    });
+    rest.requests_max = requests.or(defaults::REQUESTS_MAX);
+    let retries = section.optional("retries_max", |v| values::whole(v, &RETRIES_IN_FLIGHT_RANGE));
+    rest.retries_max = retries.or(defaults::RETRIES_MAX);
+    let panic_ratio = section.optional("panic_ratio", |v| values::number(v, &SHARE_RANGE));
+    rest.panic_ratio = panic_ratio.or(defaults::PANIC_RATIO);
+}
+
+fn retry_conditions(reasons: &[RetryReason]) -> RetryOn {
+    let status = |reason: &RetryReason| match reason {
+        RetryReason::Status(status) => Some(*status),
+        RetryReason::Connect | RetryReason::Reset | RetryReason::Timeout => None,
+    };
+    let mut statuses: Vec<_> = reasons.iter().filter_map(status).collect();
+    statuses.sort_unstable();
+    statuses.dedup();
+    RetryOn {
+        connect: reasons.contains(&RetryReason::Connect),
+        reset: reasons.contains(&RetryReason::Reset),
+        timeout: reasons.contains(&RetryReason::Timeout),
+        statuses,
+    }
+}
+
+fn host_header(value: &DeValue<'_>) -> Result<HostHeader, values::Fault> {
+    parsed(value, "\"pass\", \"server\" or a host", |text| match text {
+        "pass" => Ok(HostHeader::Pass),
+        "server" => Ok(HostHeader::Server),
+        _ => accept::authority(text).map(HostHeader::Name),
+    })
+}
+
+fn health(mut section: Section<'_, '_>) -> HealthOptions {
+    let given = section.given();
+    let kind = section.optional("kind", |v| values::choice(v, HEALTH_KIND_WORDS));
+    let is_tcp = matches!(&kind, Given::Value(is_http) if !is_http.get_ref());
+    let path = section.optional("path", accept::target);
+    let statuses = section.list("status", &(1..=CONDITIONS_MAX), accept::statuses);
+    let body =
+        section.optional("body", |v| values::unless(v, "", |v| values::text(v, VALUE_SIZE_MAX)));
+    let host = section.optional("host", |v| {
+        values::unless(v, "server", |v| parsed(v, "a host", accept::authority))
+    });
+    for key in given.iter().filter(|key| is_tcp && HTTP_HEALTH_KEYS.contains(key.get_ref())) {
+        section.report(Mistake::new(
+            key.span(),
+            format!("`{}` is for `kind = \"http\"`", key.get_ref()),
+            "remove it: these checks have `kind = \"tcp\"`",
+        ));
+    }
+    let interval = section.optional("interval", |v| values::duration(v, &HEALTH_INTERVAL_RANGE));
+    let timeout = section.optional("timeout", |v| values::duration(v, &HEALTH_TIMEOUT_RANGE));
+    let times = later(&interval, &timeout);
+    let jitter = section.optional("jitter", |v| values::number(v, &SHARE_RANGE));
+    let count = |v: &DeValue<'_>| values::whole(v, &HEALTH_COUNT_RANGE);
+    let rise = section.optional("rise", count);
+    let fall = section.optional("fall", count);
+    let default = HttpCheck::default();
+    let check = HttpCheck {
+        path: path.or(default.path),
+        statuses: statuses.unwrap_or(default.statuses),
+        body: body.or(default.body),
+        host: host.or(default.host),
+    };
+    let health = HealthOptions {
+        kind: if is_tcp { HealthKind::Tcp } else { HealthKind::Http(check) },
+        interval: interval.or(defaults::HEALTH_INTERVAL),
+        timeout: timeout.or(defaults::HEALTH_TIMEOUT),
+        jitter: jitter.or(defaults::HEALTH_JITTER),
+        rise: rise.or(defaults::HEALTH_RISE),
+        fall: fall.or(defaults::HEALTH_FALL),
+    };
+    if let Some(span) = times
+        && health.timeout > health.interval
+    {
+        let [timeout, interval] =
+            [health.timeout, health.interval].map(super::super::units::Period);
+        section.report(Mistake::new(
+            span,
+            format!("`timeout` is {timeout}, and `interval` {interval}"),
+            "`timeout` must not be above `interval`",
+        ));
+    }
+    section.finish();
+    health
+}
+
+fn eject(mut section: Section<'_, '_>) -> EjectOptions {
+    let failures = section.optional("consecutive_failures", |v| values::whole(v, &FAILURES_RANGE));
+    let error_rate = section.optional("error_rate", |v| values::number(v, &SHARE_RANGE));
+    let latency_factor =
+        section.optional("latency_factor", |v| values::number(v, &LATENCY_FACTOR_RANGE));
+    let min_requests = section.optional("min_requests", |v| values::whole(v, &MIN_REQUESTS_RANGE));
+    let interval = section.optional("interval", |v| values::duration(v, &EJECT_INTERVAL_RANGE));
+    let time = section.optional("time", |v| values::duration(v, &EJECT_TIME_RANGE));
+    let share_max = section.optional("share_max", |v| values::number(v, &SHARE_RANGE));
+    section.finish();
+    let default = EjectOptions::default();
+    EjectOptions {
+        consecutive_failures: failures.or(default.consecutive_failures),
+        error_rate: error_rate.or(default.error_rate),
+        latency_factor: latency_factor.or(default.latency_factor),
+        min_requests: min_requests.or(default.min_requests),
+        interval: interval.or(default.interval),
+        time: time.or(default.time),
+        share_max: share_max.or(default.share_max),
+    }
+}

@@ -1,0 +1,67 @@
+//! Files: whether their bytes are in memory, and sending them from there.
+
+use nix::errno::Errno;
+
+use crate::ring::Fd;
+
+/// The number of `cachestat(2)`, the same on all architectures (Linux 6.5).
+const SYS_CACHESTAT: libc::c_long = 451;
+
+/// `struct cachestat_range`.
+#[repr(C)]
+struct Range {
+    offset: u64,
+    len: u64,
+}
+
+/// `struct cachestat`.
+#[repr(C)]
+#[derive(Default)]
+struct CacheStat {
+    cached: u64,
+    dirty: u64,
+    writeback: u64,
+    evicted: u64,
+    recently_evicted: u64,
+}
+
+/// Whether these bytes of a file are all in memory.
+pub(super) fn is_resident(file: Fd, offset: u64, len: usize) -> bool {
+    let range = Range { offset, len: len as u64 };
+    let mut stat = CacheStat::default();
+    // SAFETY: the kernel reads a range and writes a stat, both of the layout that it expects; a
+    // kernel without the call touches neither.
+    let result =
+        unsafe { libc::syscall(SYS_CACHESTAT, file.0, &raw const range, &raw mut stat, 0_u32) };
+    if result != 0 {
+        return is_readable_now(file, offset) && is_readable_now(file, offset + len as u64 - 1);
+    }
+    let page = page_size();
+    let end = offset + (len as u64).max(1);
+    let pages = end.div_ceil(page) - offset / page;
+    stat.cached >= pages
+}
+
+/// Whether one byte can be read without waiting for a disk.
+fn is_readable_now(file: Fd, offset: u64) -> bool {
+    let mut byte = 0_u8;
+    let vector = libc::iovec { iov_base: (&raw mut byte).cast(), iov_len: 1 };
+    let offset = libc::off_t::try_from(offset).unwrap_or(libc::off_t::MAX);
+    // SAFETY: the vector points to one byte, which outlives the call.
+    let read = unsafe { libc::preadv2(file.0, &raw const vector, 1, offset, libc::RWF_NOWAIT) };
+    read >= 0
+}
+
+fn page_size() -> u64 {
+    // SAFETY: sysconf(3) takes and gives plain numbers.
+    let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    u64::try_from(size).unwrap_or(4096).max(1)
+}
+
+/// Sends bytes of a file from the page cache.
+pub(super) fn sendfile(socket: Fd, file: Fd, offset: u64, max: usize) -> Result<usize, Errno> {
+    let mut offset = libc::off_t::try_from(offset).map_err(|_| Errno::EOVERFLOW)?;
+    // SAFETY: the kernel reads and writes the offset, which outlives the call.
+    let sent = unsafe { libc::sendfile(socket.0, file.0, &raw mut offset, max) };
+    usize::try_from(sent).map_err(|_| Errno::last())
+}

@@ -1,0 +1,495 @@
+//! The configuration of HTTP becomes the sessions' own options.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
+
+use crate::config::{
+    self, Action, Balance, Config, HealthKind, HttpOptions as HttpConfig, Listener,
+    ListenerService, Route, Upstream,
+};
+use crate::proto::http1::HeadLimits;
+use crate::ring::SocketAddress;
+use crate::server::StartError;
+use crate::server::access_log::{AccessFiles, Target};
+use crate::server::health::{CheckKind, HealthPlan};
+use crate::service::http::access::AccessList;
+use crate::service::http::access_log::Format;
+use crate::service::http::auth::Users;
+use crate::service::http::edit::HeaderEdits;
+use crate::service::http::files::FileRules;
+use crate::service::http::files::coding::{Coding, CompressionRules};
+use crate::service::http::route::{HeaderMatch, HostMatch, PathMatch, RouteMatch, Router};
+use crate::service::http::template::Template;
+use crate::service::origin::attempts::{AttemptOptions, RetryOn, StatusSet};
+use crate::service::origin::breaker::Limits;
+use crate::service::origin::eject::EjectOptions;
+use crate::service::origin::health::{CheckOptions, Expected};
+use crate::service::origin::servers::{Policy, ServerOptions, ServersOptions};
+use crate::service::origin::stable_hash;
+use crate::service::pool::PoolOptions;
+use crate::session::Folder;
+use crate::session::http_options::{
+    AccessLogOptions, AuthOptions, FilesOptions, FixedAnswer, Forwarded, HashOn, HostHeader,
+    HttpOptions, OriginOptions, ProxyOptions, RateLimitOptions, Rewrite, RouteAction, RouteOptions,
+};
+
+/// Builds the options of one HTTP listener after the other, and numbers what they share.
+#[derive(Debug, Default)]
+pub(in crate::server) struct HttpBuilder {
+    /// Routes so far.
+    pub(in crate::server) routes: usize,
+    /// Folders of files so far.
+    caches: usize,
+    /// The files of access logs.
+    pub(in crate::server) lines: AccessFiles,
+}
+
+impl HttpBuilder {
+    /// The options of a listener.
+    pub(in crate::server) fn listener(
+        &mut self,
+        listener: &Listener,
+        http: &HttpConfig,
+        config: &Config,
+    ) -> Result<HttpOptions, StartError> {
+        let mut routes = Vec::with_capacity(http.routes.len());
+        for route in &http.routes {
+            routes.push(self.route(listener, route, config)?);
+        }
+        let access_log = http.access_log.as_ref().map(|log| self.access_log(listener, log));
+        let needs_source = true;
+        Ok(HttpOptions {
+            router: router(http)?,
+            routes,
+            limits: HeadLimits {
+                size: http.head_size_max as usize,
+                fields: usize::from(http.fields_max),
+                target: http.target_size_max as usize,
+            },
+            body_max: http.body_max.unwrap_or(u64::MAX),
+            head_timeout: http.head_timeout,
+            body_timeout: http.body_timeout,
+            body_rate_min: http.body_rate_min,
+            write_timeout: http.write_timeout,
+            keepalive_timeout: http.keepalive_timeout,
+            keepalive_requests: http.keepalive_requests.unwrap_or(u32::MAX),
+            tunnel_timeout: http.tunnel_timeout,
+            server: http.server_header.as_deref().map(Into::into),
+            reason_header: http.reason_header,
+            forwarded: match http.forwarded {
+                config::Forwarded::Append => Forwarded::Append,
+                config::Forwarded::Replace => Forwarded::Replace,
+                config::Forwarded::Off => Forwarded::Off,
+            },
+            request_id: http.request_id_header.as_deref().map(Into::into),
+            source_connections_max: http.source_connections_max,
+            access: AccessList::new(&http.access.allow, &http.access.deny),
+            access_log: access_log.transpose()?,
+            needs_source,
+        })
+    }
+
+    fn access_log(
+        &mut self,
+        listener: &Listener,
+        log: &config::AccessLog,
+    ) -> Result<AccessLogOptions, StartError> {
+        let format = match &log.format {
+            config::AccessLogFormat::Common => Format::Common,
+            config::AccessLogFormat::Combined => Format::Combined,
+            config::AccessLogFormat::Json => Format::Json,
+            config::AccessLogFormat::Template(text) => Format::Template(
+                Template::parse(text).map_err(|error| wrong(&listener.name, &error))?,
+            ),
+        };
+        let target = match &log.target {
+            config::AccessLogTarget::Stdout => Target::Stdout,
+            config::AccessLogTarget::File(path) => Target::File(path.clone()),
+        };
+        Ok(AccessLogOptions { format, sink: self.lines.number(&target) })
+    }
+
+    fn route(
+        &mut self,
+        listener: &Listener,
+        route: &Route,
+        config: &Config,
+    ) -> Result<RouteOptions, StartError> {
+        let number = self.routes;
+        self.routes += 1;
+        let action = self.action(listener, route)?;
+        let upstream = route.action.upstream().and_then(|index| config.upstreams.get(index));
+        let compression = &route.compression;
+        Ok(RouteOptions {
+            name: route.name.as_str().into(),
+            number,
+            upstream_name: upstream.map(|upstream| upstream.name.as_str().into()),
+            action,
+            request_edits: edits(&route.request_headers)
+                .map_err(|error| wrong(&listener.name, &error))?,
+            response_edits: edits(&route.response_headers)
+                .map_err(|error| wrong(&listener.name, &error))?,
+            body_max: route.body_max.unwrap_or(u64::MAX),
+            total_timeout: route.total_timeout,
+            access: AccessList::new(&route.access.allow, &route.access.deny),
+            rate_limit: route.rate_limit.as_ref().map(|limit| RateLimitOptions {
+                rate: limit.rate,
+                burst: limit.burst,
+                entries_max: limit.entries_max as usize,
+                header: match &limit.by {
+                    config::RateKey::Source => None,
+                    config::RateKey::Header(name) => Some(name.as_str().into()),
+                },
+            }),
+            auth: route.auth.as_ref().map(|auth| users(listener, auth)).transpose()?,
+            compression: compression.enabled.then(|| CompressionRules {
+                types: compression.types.iter().map(|kind| kind.as_str().into()).collect(),
+                min: compression.min.into(),
+            }),
+        })
+    }
+
+    fn action(&mut self, listener: &Listener, route: &Route) -> Result<RouteAction, StartError> {
+        Ok(match &route.action {
+            Action::Proxy { upstream } => {
+                RouteAction::Proxy(ProxyOptions { upstream: *upstream, rewrite: rewrite(route) })
+            }
+            Action::Files(files) => RouteAction::Files(self.files(listener, route, files)?),
+            Action::Redirect { location, status } => RouteAction::Redirect {
+                status: *status,
+                location: Template::parse(location)
+                    .map_err(|error| wrong(&listener.name, &error))?,
+            },
+            Action::Respond { body, status, content_type } => RouteAction::Respond(FixedAnswer {
+                status: *status,
+                content_type: content_type.as_str().into(),
+                body: body.as_bytes().into(),
+            }),
+            Action::Echo => RouteAction::Echo,
+            Action::StatusPage => RouteAction::StatusPage,
+        })
+    }
+
+    fn files(
+        &mut self,
+        listener: &Listener,
+        route: &Route,
+        files: &config::FilesOptions,
+    ) -> Result<FilesOptions, StartError> {
+        let cache = self.caches;
+        self.caches += 1;
+        let text = |text: &String| -> Box<str> { text.as_str().into() };
+        Ok(FilesOptions {
+            root: Arc::new(folder(listener, &files.root)?),
+            rules: FileRules {
+                dot_files: files.dot_files,
+                cache_control: files.cache_control.as_ref().map(text),
+                cache_control_by: files
+                    .cache_control_by
+                    .iter()
+                    .map(|(pattern, value)| (text(pattern), text(value)))
+                    .collect(),
+                precompressed: files.precompressed.iter().map(|one| coding(*one)).collect(),
+            },
+            index: files.index.clone(),
+            listing: files.listing,
+            follow_symlinks: files.symlinks == config::Symlinks::Beneath,
+            rewrite: rewrite(route),
+            cache_entries: files.cache_entries as usize,
+            cache_ttl: files.cache_ttl,
+            small_max: files.small_file_max.into(),
+            error_pages: files
+                .error_pages
+                .iter()
+                .map(|(status, path)| (*status, path.trim_start_matches('/').to_owned()))
+                .collect(),
+            cache,
+        })
+    }
+}
+
+fn wrong(listener: &str, error: &dyn std::error::Error) -> StartError {
+    StartError::Http { listener: listener.to_owned(), message: error.to_string() }
+}
+
+fn folder(listener: &Listener, path: &Path) -> Result<Folder, StartError> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    nix::fcntl::open(path, flags, Mode::empty()).map(Folder::new).map_err(|source| {
+        let listener = listener.name.clone();
+        StartError::Files { listener, path: path.to_owned(), source }
+    })
+}
+
+fn users(listener: &Listener, auth: &config::Auth) -> Result<Arc<AuthOptions>, StartError> {
+    let users = match &auth.users {
+        config::Users::Listed(users) => {
+            Users::new(users.iter().map(|(name, hash)| (name.as_str(), hash.as_str())))
+        }
+        config::Users::File(path) => {
+            let text = std::fs::read_to_string(path).map_err(|source| StartError::Users {
+                listener: listener.name.clone(),
+                path: path.clone(),
+                message: source.to_string(),
+            })?;
+            Users::parse(&text)
+        }
+    };
+    let path = match &auth.users {
+        config::Users::Listed(_) => Path::new("users").to_owned(),
+        config::Users::File(path) => path.clone(),
+    };
+    let users = users.map_err(|error| StartError::Users {
+        listener: listener.name.clone(),
+        path,
+        message: error.to_string(),
+    })?;
+    let challenge = format!("Basic realm=\"{}\", charset=\"UTF-8\"", quoted(&auth.realm));
+    Ok(Arc::new(AuthOptions { challenge: challenge.into(), users }))
+}
+
+/// A text within the quotes of a field's parameter (RFC 9110, section 5.6.4).
+fn quoted(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('"', "\\\"")
+}
+
+const fn coding(coding: config::Coding) -> Coding {
+    match coding {
+        config::Coding::Brotli => Coding::Brotli,
+        config::Coding::Zstd => Coding::Zstd,
+        config::Coding::Gzip => Coding::Gzip,
+    }
+}
+
+fn rewrite(route: &Route) -> Option<Rewrite> {
+    match (&route.prefix_rewrite, &route.path) {
+        (Some(replacement), config::PathPattern::Prefix(prefix)) => Some(Rewrite {
+            prefix: prefix.as_str().into(),
+            replacement: replacement.as_str().into(),
+        }),
+        (Some(_) | None, _) => None,
+    }
+}
+
+fn edits(
+    edits: &config::HeaderEdits,
+) -> Result<HeaderEdits, crate::service::http::template::TemplateError> {
+    let fields = |fields: &[(String, String)]| {
+        let each = fields.iter();
+        each.map(|(name, value)| Ok((name.as_str().into(), Template::parse_for_heads(value)?)))
+            .collect::<Result<Vec<_>, _>>()
+    };
+    Ok(HeaderEdits {
+        remove: edits.remove.iter().map(|name| name.as_str().into()).collect(),
+        set: fields(&edits.set)?,
+        add: fields(&edits.add)?,
+    })
+}
+
+/// The router of a listener.
+pub(in crate::server) fn router(http: &HttpConfig) -> Result<Router, StartError> {
+    let mut routes = Vec::with_capacity(http.routes.len());
+    for route in &http.routes {
+        let path = match &route.path {
+            config::PathPattern::Any => PathMatch::Any,
+            config::PathPattern::Exact(path) => PathMatch::Exact(path.as_str().into()),
+            config::PathPattern::Prefix(path) => PathMatch::Prefix(path.as_str().into()),
+            config::PathPattern::Regex(text) => PathMatch::Regex(
+                regex::Regex::new(text).map_err(|error| wrong(&route.name, &error))?,
+            ),
+        };
+        let hosts = route.hosts.iter().map(|host| match host {
+            config::HostPattern::Any => HostMatch::Any,
+            config::HostPattern::Exact(host) => HostMatch::Exact(host.as_str().into()),
+            config::HostPattern::Below(host) => HostMatch::Suffix(format!(".{host}").into()),
+        });
+        let hosts: Vec<_> = hosts.collect();
+        let is_any = hosts.contains(&HostMatch::Any);
+        routes.push(RouteMatch {
+            hosts: if is_any { Vec::new() } else { hosts },
+            path,
+            methods: route.methods.iter().map(|method| method.as_str().into()).collect(),
+            headers: route
+                .headers
+                .iter()
+                .map(|condition| {
+                    let value = condition.value.as_deref();
+                    let matched = value
+                        .map_or(HeaderMatch::Present, |value| HeaderMatch::Equal(value.into()));
+                    (condition.name.as_str().into(), matched)
+                })
+                .collect(),
+        });
+    }
+    Ok(Router::new(routes))
+}
+
+/// How many routes a listener has.
+pub(in crate::server) fn routes_of(listener: &Listener) -> usize {
+    match &listener.service {
+        ListenerService::Http(http) => http.routes.len(),
+        ListenerService::Tcp { .. }
+        | ListenerService::Echo
+        | ListenerService::Udp { .. }
+        | ListenerService::UdpEcho { .. }
+        | ListenerService::Frame { .. }
+        | ListenerService::Messages { .. } => 0,
+    }
+}
+
+/// Whether routes of HTTP go to an upstream.
+pub(in crate::server) fn is_origin(config: &Config, upstream: usize) -> bool {
+    config.listeners.iter().any(|listener| {
+        matches!(&listener.service, ListenerService::Http(http)
+            if http.upstreams().any(|index| index == upstream))
+    })
+}
+
+/// The servers of an upstream of HTTP. `places` tells for each address which server of the file it
+/// is.
+pub(in crate::server) fn origins(
+    upstream: &Upstream,
+    servers: &[SocketAddress],
+    places: &[usize],
+    workers: usize,
+) -> OriginOptions {
+    let (http, pool, exchange) = (&upstream.http, &upstream.pool, &upstream.exchange);
+    let each = |place: &usize| http.shares.get(*place).copied().unwrap_or_default();
+    let mut statuses = StatusSet::default();
+    for status in &http.retry_on.statuses {
+        let _is_of_the_set = statuses.insert(*status);
+    }
+    let share = |most: u32| most.div_ceil(u32::try_from(workers).unwrap_or(1).max(1)).max(1);
+    let on = RetryOn {
+        connect: http.retry_on.connect,
+        reset: http.retry_on.reset,
+        timeout: http.retry_on.timeout,
+    };
+    let keeps_bodies = upstream.retries > 0;
+    OriginOptions {
+        policy: ServersOptions {
+            policy: match upstream.balance {
+                Balance::RoundRobin => Policy::RoundRobin,
+                Balance::LeastConnections | Balance::LeastRequests => Policy::LeastRequests,
+                Balance::Ewma => Policy::Ewma,
+                Balance::SourceHash | Balance::ConsistentHash | Balance::Hash => Policy::Hash,
+            },
+            slow_start: http.slow_start,
+            panic_ratio: http.panic_ratio,
+            eject: http.eject.as_ref().map(eject),
+        },
+        servers: servers
+            .iter()
+            .zip(places.iter().map(each))
+            .map(|(address, share)| ServerOptions {
+                weight: share.weight,
+                priority: share.priority,
+                id: stable_hash(address.to_string().as_bytes()),
+            })
+            .collect(),
+        hash_on: http.hash_on.as_ref().map(|on| match on {
+            config::HashOn::Source => HashOn::Source,
+            config::HashOn::Path => HashOn::Path,
+            config::HashOn::Header(name) => HashOn::Header(name.as_str().into()),
+            config::HashOn::Cookie(name) => HashOn::Cookie(name.as_str().into()),
+        }),
+        pool: PoolOptions {
+            min_idle: pool.min_idle,
+            capacity: 1,
+            spread_at: u32::MAX,
+            idle_timeout: pool.idle_timeout,
+            max_age: pool.max_age,
+            queue_max: pool.queue as usize,
+            queue_timeout: pool.queue_timeout,
+        },
+        connections_max: pool.max,
+        attempts: AttemptOptions {
+            retries_max: upstream.retries,
+            on,
+            statuses,
+            backoff: exchange.backoff,
+            backoff_max: exchange.backoff_max,
+            deadline: None,
+            budget: exchange.budget,
+        },
+        retry_body_max: if keeps_bodies { http.retry_body_max as usize } else { 0 },
+        breaker: Limits {
+            in_flight: http.requests_max.map(share),
+            waiting: None,
+            retries: Some(share(http.retries_max)),
+        },
+        try_timeout: http.try_timeout,
+        first_byte_timeout: http.first_byte_timeout,
+        idle_timeout: http.response_idle_timeout,
+        host: match &http.host_header {
+            config::HostHeader::Pass => HostHeader::Pass,
+            config::HostHeader::Server => HostHeader::Server,
+            config::HostHeader::Name(name) => HostHeader::Literal(name.as_str().into()),
+        },
+        names: places
+            .iter()
+            .zip(servers)
+            .map(|(place, address)| {
+                let named = upstream.servers.get(*place).map(ToString::to_string);
+                named.unwrap_or_else(|| address.to_string()).into()
+            })
+            .collect(),
+    }
+}
+
+const fn eject(options: &config::EjectOptions) -> EjectOptions {
+    EjectOptions {
+        consecutive_failures: options.consecutive_failures,
+        error_rate: options.error_rate,
+        latency_factor: options.latency_factor,
+        min_requests: options.min_requests,
+        interval: options.interval,
+        time: options.time,
+        share_max: options.share_max,
+    }
+}
+
+/// The active checks of an upstream, if it has any.
+pub(in crate::server) fn health(
+    upstream: usize,
+    config: &Upstream,
+    servers: &[SocketAddress],
+    names: &[Box<str>],
+) -> Option<HealthPlan> {
+    let health = config.http.health.as_ref()?;
+    let kind = match &health.kind {
+        HealthKind::Tcp => CheckKind::Tcp,
+        HealthKind::Http(check) => {
+            let host = check.host.as_deref().or_else(|| names.first().map(|name| &**name));
+            let request = format!(
+                "GET {} HTTP/1.1\r\nhost: {}\r\nuser-agent: ringway-health-check\r\n\
+                 connection: close\r\n\r\n",
+                check.path,
+                host.unwrap_or("localhost"),
+            );
+            CheckKind::Http {
+                request: request.into_bytes(),
+                expected: Expected {
+                    statuses: check.statuses.clone(),
+                    body: check.body.as_ref().map(|text| text.as_bytes().to_vec()),
+                },
+            }
+        }
+    };
+    Some(HealthPlan {
+        upstream,
+        name: config.name.clone(),
+        servers: servers.to_vec(),
+        options: CheckOptions {
+            interval: health.interval.max(Duration::from_millis(1)),
+            timeout: health.timeout,
+            jitter: health.jitter,
+            rise: health.rise,
+            fall: health.fall,
+        },
+        kind,
+    })
+}

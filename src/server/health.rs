@@ -1,0 +1,190 @@
+//! Active health checks: the control plane asks each server how it is, and tells the workers what
+//! has changed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpStream, UnixStream};
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::proto::http::{Method, ResponseHead};
+use crate::proto::http1::{BodyPart, BodyReader, HeadLimits, Refusal, ResponseReader};
+use crate::ring::SocketAddress;
+use crate::runtime::{Counter, clock};
+use crate::service::origin::health::{BODY_PREFIX_MAX, Change, Check, CheckOptions, Expected};
+use crate::session::{Fleet, Note};
+
+/// Bytes of an answer that are read at most, its head among them.
+const ANSWER_MAX: usize = 64 * 1024 + BODY_PREFIX_MAX;
+
+/// The checks of one upstream.
+#[derive(Debug, Clone)]
+pub(super) struct HealthPlan {
+    pub(super) upstream: usize,
+    pub(super) name: String,
+    pub(super) servers: Vec<SocketAddress>,
+    pub(super) options: CheckOptions,
+    pub(super) kind: CheckKind,
+}
+
+/// What a check does.
+#[derive(Debug, Clone)]
+pub(super) enum CheckKind {
+    /// It connects.
+    Tcp,
+    /// It asks for a page.
+    Http {
+        /// The request.
+        request: Vec<u8>,
+        /// What the answer must be.
+        expected: Expected,
+    },
+}
+
+/// What was counted of one server's checks.
+#[derive(Debug, Default)]
+pub(super) struct HealthStats {
+    pub(super) succeeded: Counter,
+    pub(super) failed: Counter,
+    /// 1 while checks say that it can be used.
+    pub(super) up: Counter,
+}
+
+/// Why a check has failed.
+#[derive(Debug, thiserror::Error)]
+enum CheckError {
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+    #[error("the answer is none: {}", .0.name())]
+    Refused(Refusal),
+    #[error("the status is {0}")]
+    Status(u16),
+    #[error("the body has not what it must have")]
+    Body,
+    #[error("the server closed before its answer was whole")]
+    Closed,
+}
+
+/// Checks the servers of an upstream until the runtime ends. One task for each server.
+pub(super) fn spawn(plan: &HealthPlan, fleet: &Arc<Fleet>, seed: u64) -> Arc<[HealthStats]> {
+    let stats: Arc<[HealthStats]> = plan.servers.iter().map(|_| HealthStats::default()).collect();
+    for server in 0..plan.servers.len() {
+        let (plan, fleet, stats) = (plan.clone(), Arc::clone(fleet), Arc::clone(&stats));
+        stats[server].up.set(1);
+        let seed = seed ^ (server as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        tokio::spawn(async move { watch(&plan, server, &fleet, &stats[server], seed).await });
+    }
+    stats
+}
+
+async fn watch(plan: &HealthPlan, server: usize, fleet: &Fleet, stats: &HealthStats, seed: u64) {
+    let address = plan.servers[server];
+    let mut check = Check::new(plan.options, seed, clock::now());
+    loop {
+        if let Some(due) = check.next_due() {
+            sleep_until(Instant::from_std(due)).await;
+        }
+        check.started(clock::now());
+        let result = match timeout(plan.options.timeout, ask(&plan.kind, &address)).await {
+            Ok(result) => result,
+            Err(_elapsed) => Err(CheckError::Timeout(plan.options.timeout)),
+        };
+        let counter = if result.is_ok() { &stats.succeeded } else { &stats.failed };
+        counter.add(1);
+        let change = check.finished(result.is_ok(), clock::now());
+        let (upstream, name) = (plan.upstream, &plan.name);
+        match (change, result) {
+            (Some(Change::Up), _) => {
+                tracing::info!(upstream = %name, server = %address, "health check: server is up");
+            }
+            (Some(Change::Down), Err(error)) => {
+                tracing::warn!(
+                    upstream = %name, server = %address, %error, "health check: server is down"
+                );
+            }
+            (Some(Change::Down), Ok(())) => {}
+            (None, Err(error)) => {
+                tracing::debug!(upstream = %name, server = %address, %error, "health check failed");
+            }
+            (None, Ok(())) => {}
+        }
+        if let Some(change) = change {
+            let up = change == Change::Up;
+            stats.up.set(u64::from(up));
+            for worker in 0..fleet.cells().len() {
+                // A worker that has ended needs to know nothing.
+                let _ended = fleet.send(worker, Note::Health { upstream, server, up });
+            }
+        }
+    }
+}
+
+/// Makes one check.
+async fn ask(kind: &CheckKind, address: &SocketAddress) -> Result<(), CheckError> {
+    match (address.ip(), address.path()) {
+        (Some(ip), _) => converse(kind, TcpStream::connect(ip).await?).await,
+        (None, Some(path)) => converse(kind, UnixStream::connect(path).await?).await,
+        (None, None) => Err(CheckError::Closed),
+    }
+}
+
+async fn converse<S>(kind: &CheckKind, mut stream: S) -> Result<(), CheckError>
+where
+    S: AsyncReadExt + AsyncWriteExt + Unpin,
+{
+    let CheckKind::Http { request, expected } = kind else { return Ok(()) };
+    stream.write_all(request).await?;
+    let mut reader = ResponseReader::default();
+    let mut head = ResponseHead::default();
+    let mut input = Vec::new();
+    let limits = HeadLimits::default();
+    let meta = loop {
+        let found = reader.read(&input, Method::Get, &limits, &mut head);
+        match found.map_err(CheckError::Refused)? {
+            Some(meta) if head.is_interim() => drop(input.drain(..meta.len)),
+            Some(meta) => break meta,
+            None => read_more(&mut stream, &mut input).await?,
+        }
+    };
+    input.drain(..meta.len);
+    let mut body = Vec::new();
+    if expected.needs_body() {
+        let mut reader = BodyReader::new(meta.framing, u64::MAX).map_err(CheckError::Refused)?;
+        while body.len() < BODY_PREFIX_MAX {
+            match reader.next(&input).map_err(CheckError::Refused)? {
+                BodyPart::Data(range) => {
+                    let end = range.end;
+                    body.extend_from_slice(&input[range]);
+                    input.drain(..end);
+                }
+                BodyPart::End(_) => break,
+                BodyPart::More => {
+                    input.clear();
+                    match read_more(&mut stream, &mut input).await {
+                        Ok(()) => {}
+                        Err(CheckError::Closed) if reader.at_end() => break,
+                        Err(error) => return Err(error),
+                    }
+                }
+            }
+        }
+    }
+    use crate::service::origin::health::Unexpected;
+    expected.judge(head.status, &body).map_err(|unexpected| match unexpected {
+        Unexpected::Status(status) => CheckError::Status(status),
+        Unexpected::Body => CheckError::Body,
+    })
+}
+
+async fn read_more<S: AsyncReadExt + Unpin>(
+    stream: &mut S,
+    input: &mut Vec<u8>,
+) -> Result<(), CheckError> {
+    if input.len() > ANSWER_MAX || stream.read_buf(input).await? == 0 {
+        return Err(CheckError::Closed);
+    }
+    Ok(())
+}

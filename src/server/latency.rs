@@ -1,0 +1,84 @@
+//! The page `/latency`: quantiles of how long requests took.
+
+use serde_json::{Map, Value, json};
+
+use super::metrics::Exporter;
+use crate::session::{Distribution, Latencies, Phase};
+
+/// Quantiles that are shown, by their names.
+const QUANTILES: [(&str, f64); 8] = [
+    ("p50", 0.5),
+    ("p75", 0.75),
+    ("p90", 0.9),
+    ("p95", 0.95),
+    ("p99", 0.99),
+    ("p99.9", 0.999),
+    ("p99.99", 0.9999),
+    ("max", 1.0),
+];
+/// Fewer durations above a quantile say nothing about it.
+const ABOVE_MIN: f64 = 10.0;
+
+impl Exporter {
+    /// Quantiles of all routes and upstreams, in seconds, as JSON.
+    pub(super) fn latency_json(&self, latencies: &Latencies) -> String {
+        let mut routes = Vec::new();
+        for (number, listener, route) in self.route_names() {
+            if let Some(found) = latencies.route(number) {
+                routes.push(described(&[("listener", listener), ("route", route)], found));
+            }
+        }
+        let mut upstreams = Vec::new();
+        for (number, upstream) in self.upstream_names() {
+            for phase in Phase::ALL {
+                if let Some(found) = latencies.upstream(number, phase) {
+                    let labels = [("upstream", upstream), ("phase", phase.name())];
+                    upstreams.push(described(&labels, found));
+                }
+            }
+        }
+        let mut text = json!({ "routes": routes, "upstreams": upstreams }).to_string();
+        text.push('\n');
+        text
+    }
+}
+
+fn described(labels: &[(&str, &str)], distribution: &Distribution) -> Value {
+    let mut all = Map::new();
+    for (name, value) in labels {
+        all.insert((*name).to_owned(), (*value).into());
+    }
+    let count = distribution.count();
+    all.insert("count".to_owned(), count.into());
+    #[expect(clippy::cast_precision_loss, reason = "counts of requests are far below 2^53")]
+    let total = count as f64;
+    let mean = if count == 0 { 0.0 } else { distribution.sum().as_secs_f64() / total };
+    all.insert("mean".to_owned(), mean.into());
+    for (name, share) in QUANTILES {
+        let is_known = share >= 1.0 || total * (1.0 - share) >= ABOVE_MIN;
+        let value = is_known.then(|| distribution.quantile(share).as_secs_f64());
+        all.insert(name.to_owned(), value.into());
+    }
+    Value::Object(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn a_quantile_that_few_durations_are_above_is_not_shown() {
+        let mut distribution = Distribution::default();
+        for n in 1..=100_u64 {
+            distribution.record(Duration::from_millis(n));
+        }
+        let shown = described(&[("route", "web")], &distribution);
+        assert_eq!((shown["route"].as_str(), shown["count"].as_u64()), (Some("web"), Some(100)));
+        let p50 = shown["p50"].as_f64().unwrap();
+        assert!((0.049..0.052).contains(&p50), "{p50}");
+        assert!(shown["p90"].is_number() && shown["p95"].is_null() && shown["p99.9"].is_null());
+        assert!((0.099..0.102).contains(&shown["max"].as_f64().unwrap()));
+    }
+}

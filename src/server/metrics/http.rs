@@ -1,0 +1,174 @@
+//! Requests of HTTP: by route and status, refusals, durations.
+
+use super::{
+    Exporter, MetricFamily, MetricType, WorkerCell, counter, family, labelled, proto_histogram,
+};
+use crate::config::{Config, ListenerService};
+use crate::proto::http1::Refusal;
+use crate::server::build;
+use crate::session::{Latencies, Phase, RouteStats};
+
+/// The names of what is exported.
+#[derive(Debug, Clone, Default)]
+pub(super) struct HttpNames {
+    /// Listeners of HTTP: their numbers, names, and the names of their routes.
+    pub(super) listeners: Vec<(usize, String, Vec<String>)>,
+    /// Upstreams of HTTP: their numbers, names, and the names of their servers.
+    pub(super) upstreams: Vec<(usize, String, Vec<String>)>,
+}
+
+/// What requests are called that no route takes.
+const NO_ROUTE: &str = "none";
+
+impl HttpNames {
+    pub(super) fn new(config: &Config) -> Self {
+        let streams = build::streams(config).enumerate();
+        let listeners = streams.filter_map(|(number, listener)| {
+            let ListenerService::Http(http) = &listener.service else { return None };
+            let routes = http.routes.iter().map(|route| route.name.clone()).collect();
+            Some((number, listener.name.clone(), routes))
+        });
+        let upstreams = config.upstreams.iter().enumerate();
+        let upstreams = upstreams.filter(|(number, _)| build::http::is_origin(config, *number));
+        let upstreams = upstreams.map(|(number, upstream)| {
+            (
+                number,
+                upstream.name.clone(),
+                upstream.servers.iter().map(ToString::to_string).collect(),
+            )
+        });
+        Self { listeners: listeners.collect(), upstreams: upstreams.collect() }
+    }
+}
+
+impl Exporter {
+    pub(super) fn http_families(&self) -> Vec<MetricFamily> {
+        let mut requests = Vec::new();
+        let mut received = Vec::new();
+        let mut sent = Vec::new();
+        let mut files_cut = Vec::new();
+        let mut refused = Vec::new();
+        for (number, listener, routes) in &self.http.listeners {
+            let names = routes.iter().map(String::as_str).chain([NO_ROUTE]);
+            for (route, name) in names.enumerate() {
+                let labels = |more: Option<(&'static str, String)>| -> Vec<(&'static str, String)> {
+                    let own = [("listener", listener.clone()), ("route", name.to_owned())];
+                    own.into_iter().chain(more).collect()
+                };
+                let sum = |read: &dyn Fn(&RouteStats) -> u64| {
+                    self.sum(|cell| read(&cell.stats.listeners[*number].http.routes[route]))
+                };
+                for class in 0..6 {
+                    let value = sum(&|stats| stats.answers[class].get());
+                    let name = if class == 0 { "none".to_owned() } else { format!("{class}xx") };
+                    if class >= 2 || value > 0 {
+                        requests.push(counter(&labels(Some(("status", name))), value));
+                    }
+                }
+                received.push(counter(&labels(None), sum(&|stats| stats.received.get())));
+                sent.push(counter(&labels(None), sum(&|stats| stats.sent.get())));
+                files_cut.push(counter(&labels(None), sum(&|stats| stats.files_cut.get())));
+            }
+            for (index, rule) in Refusal::NAMES.iter().enumerate() {
+                let of =
+                    |cell: &WorkerCell| cell.stats.listeners[*number].http.refused[index].get();
+                let labels = [("listener", listener.clone()), ("rule", (*rule).to_owned())];
+                refused.push(counter(&labels, self.sum(of)));
+            }
+        }
+        let has_http = !self.http.listeners.is_empty();
+        let lines_lost = self.sum(|cell| cell.stats.lines_lost.get());
+        let lines_lost = has_http.then(|| counter(&[], lines_lost)).into_iter().collect();
+        let counters = |name, help, metrics| family(name, help, MetricType::COUNTER, metrics);
+        vec![
+            counters(
+                "ringway_http_requests_total",
+                "Requests by listener, route and class of the answer's status.",
+                requests,
+            ),
+            counters(
+                "ringway_http_request_bytes_total",
+                "Bytes of requests, their heads among them.",
+                received,
+            ),
+            counters(
+                "ringway_http_response_bytes_total",
+                "Bytes of answers, their heads among them.",
+                sent,
+            ),
+            counters(
+                "ringway_http_requests_refused_total",
+                "Requests that broke a rule of HTTP, by rule.",
+                refused,
+            ),
+            counters(
+                "ringway_http_files_cut_total",
+                "Files that became shorter while they were sent: their connections were cut.",
+                files_cut,
+            ),
+            counters(
+                "ringway_access_log_lines_lost_total",
+                "Lines of access logs that could not be written in time.",
+                lines_lost,
+            ),
+        ]
+    }
+
+    /// How long requests took.
+    pub(super) fn latency_families(&self, latencies: &Latencies) -> Vec<MetricFamily> {
+        let mut routes = Vec::new();
+        let mut number = 0;
+        for (_, listener, names) in &self.http.listeners {
+            for name in names {
+                if let Some(found) = latencies.route(number) {
+                    let labels = [("listener", listener.clone()), ("route", name.clone())];
+                    let mut metric = labelled(&labels);
+                    metric.set_histogram(proto_histogram(found));
+                    routes.push(metric);
+                }
+                number += 1;
+            }
+        }
+        let mut upstreams = Vec::new();
+        for (number, name, _) in &self.http.upstreams {
+            for phase in Phase::ALL {
+                if let Some(found) = latencies.upstream(*number, phase) {
+                    let labels = [("upstream", name.clone()), ("phase", phase.name().to_owned())];
+                    let mut metric = labelled(&labels);
+                    metric.set_histogram(proto_histogram(found));
+                    upstreams.push(metric);
+                }
+            }
+        }
+        vec![
+            family(
+                "ringway_http_request_duration_seconds",
+                "From the end of a request's head to the end of its answer.",
+                MetricType::HISTOGRAM,
+                routes,
+            ),
+            family(
+                "ringway_upstream_request_duration_seconds",
+                "Exchanges with servers by phase: waiting for a connection (queue), connecting \
+                 (connect), to the answer's head (first_byte), in all (total).",
+                MetricType::HISTOGRAM,
+                upstreams,
+            ),
+        ]
+    }
+}
+
+impl Exporter {
+    /// Every route: its number among all, its listener, its name.
+    pub(in crate::server) fn route_names(&self) -> impl Iterator<Item = (usize, &str, &str)> {
+        let each = self.http.listeners.iter().flat_map(|(_, listener, routes)| {
+            routes.iter().map(move |route| (listener.as_str(), route.as_str()))
+        });
+        each.enumerate().map(|(number, (listener, route))| (number, listener, route))
+    }
+
+    /// Every upstream of HTTP: its number and its name.
+    pub(in crate::server) fn upstream_names(&self) -> impl Iterator<Item = (usize, &str)> {
+        self.http.upstreams.iter().map(|(number, name, _)| (*number, name.as_str()))
+    }
+}

@@ -1,0 +1,366 @@
+//! The line of a request in an access log.
+//!
+//! Whatever a client says is escaped: no line has another one in it, and no terminal is moved by it.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::template::{Template, Variable, Variables};
+
+/// How a line looks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Format {
+    /// As of old: source, user, time, request line, status, bytes.
+    Common,
+    /// The same, with referer and user agent.
+    Combined,
+    /// One JSON object.
+    Json,
+    /// As one likes.
+    Template(Template),
+}
+
+/// What is known of a request that is over. Texts of the client are as they came.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Record<'a> {
+    /// When its head had come, since 1970-01-01 UTC.
+    pub time: Duration,
+    /// The client's address.
+    pub source: Option<std::net::SocketAddr>,
+    /// The user that was authenticated.
+    pub user: &'a str,
+    /// The method.
+    pub method: &'a str,
+    /// The host.
+    pub host: &'a str,
+    /// The path.
+    pub path: &'a str,
+    /// The query.
+    pub query: Option<&'a str>,
+    /// The version.
+    pub version: &'a str,
+    /// The status of the answer; 0 when there was none.
+    pub status: u16,
+    /// Bytes of the answer.
+    pub sent: u64,
+    /// Bytes of the request.
+    pub received: u64,
+    /// The `referer` field.
+    pub referer: &'a [u8],
+    /// The `user-agent` field.
+    pub user_agent: &'a [u8],
+    /// The number of the request.
+    pub request_id: u64,
+    /// The name of the route.
+    pub route: &'a str,
+    /// The name of the upstream.
+    pub upstream: &'a str,
+    /// The server that answered, or was to.
+    pub server: &'a str,
+    /// Tries of servers.
+    pub tries: u32,
+    /// What went wrong.
+    pub reason: Option<&'a str>,
+    /// From the head to the end of the answer.
+    pub duration: Duration,
+    /// Waiting for a connection to a server.
+    pub queued: Option<Duration>,
+    /// Connecting to it.
+    pub connect: Option<Duration>,
+    /// To the head of the server's answer.
+    pub first_byte: Option<Duration>,
+}
+
+/// Writes a line, its end among it.
+pub fn write_line(format: &Format, record: &Record<'_>, out: &mut Vec<u8>) {
+    match format {
+        Format::Common => write_common(record, out),
+        Format::Combined => {
+            write_common(record, out);
+            for text in [record.referer, record.user_agent] {
+                out.extend_from_slice(b" \"");
+                escape(if text.is_empty() { b"-" } else { text }, out);
+                out.push(b'"');
+            }
+        }
+        Format::Json => write_json(record, out),
+        Format::Template(template) => template.write(record, out),
+    }
+    out.push(b'\n');
+}
+
+fn write_common(record: &Record<'_>, out: &mut Vec<u8>) {
+    match record.source {
+        Some(source) => text(out, format_args!("{}", source.ip())),
+        None => out.push(b'-'),
+    }
+    out.extend_from_slice(b" - ");
+    escape(if record.user.is_empty() { b"-" } else { record.user.as_bytes() }, out);
+    out.extend_from_slice(b" [");
+    write_clf_time(record.time, out);
+    out.extend_from_slice(b"] \"");
+    escape(record.method.as_bytes(), out);
+    out.push(b' ');
+    write_target(record, out);
+    text(out, format_args!(" {}\" {} {}", record.version, record.status, record.sent));
+}
+
+fn write_target(record: &Record<'_>, out: &mut Vec<u8>) {
+    escape(record.path.as_bytes(), out);
+    if let Some(query) = record.query {
+        out.push(b'?');
+        escape(query.as_bytes(), out);
+    }
+}
+
+/// `23/Nov/2026:14:18:25 +0000`, made of the date of HTTP: `Mon, 23 Nov 2026 14:18:25 GMT`.
+fn write_clf_time(time: Duration, out: &mut Vec<u8>) {
+    let date = httpdate::fmt_http_date(UNIX_EPOCH + time);
+    let part = |range| date.get(range).unwrap_or_default();
+    let (day, month, year, clock) = (part(5..7), part(8..11), part(12..16), part(17..25));
+    text(out, format_args!("{day}/{month}/{year}:{clock} +0000"));
+}
+
+/// `2026-11-23T14:18:25.123Z` (RFC 3339).
+fn write_time(time: Duration, out: &mut Vec<u8>) {
+    /// Up to the milliseconds.
+    const LEN: usize = 23;
+    let start = out.len();
+    text(out, format_args!("{}", crate::service::date::Rfc3339(time)));
+    out.truncate(start + LEN);
+    out.push(b'Z');
+}
+
+fn seconds(time: Duration, out: &mut Vec<u8>) {
+    text(out, format_args!("{}.{:06}", time.as_secs(), time.subsec_micros()));
+}
+
+fn write_json(record: &Record<'_>, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"time\":\"");
+    write_time(record.time, out);
+    out.push(b'"');
+    if let Some(source) = record.source {
+        text(
+            out,
+            format_args!(",\"source\":\"{}\",\"source_port\":{}", source.ip(), source.port()),
+        );
+    }
+    for (key, value) in [
+        ("user", record.user.as_bytes()),
+        ("method", record.method.as_bytes()),
+        ("host", record.host.as_bytes()),
+        ("path", record.path.as_bytes()),
+        ("query", record.query.unwrap_or_default().as_bytes()),
+        ("version", record.version.as_bytes()),
+        ("referer", record.referer),
+        ("user_agent", record.user_agent),
+        ("route", record.route.as_bytes()),
+        ("upstream", record.upstream.as_bytes()),
+        ("server", record.server.as_bytes()),
+        ("reason", record.reason.unwrap_or_default().as_bytes()),
+    ] {
+        if !value.is_empty() {
+            text(out, format_args!(",\"{key}\":\""));
+            escape_json(value, out);
+            out.push(b'"');
+        }
+    }
+    let Record { status, sent, received, request_id, tries, .. } = record;
+    text(out, format_args!(",\"status\":{status},\"bytes_sent\":{sent}"));
+    text(out, format_args!(",\"bytes_received\":{received}"));
+    if *request_id != 0 {
+        text(out, format_args!(",\"request_id\":\"{request_id:016x}\""));
+    }
+    if *tries != 0 {
+        text(out, format_args!(",\"tries\":{tries}"));
+    }
+    let durations = [
+        ("duration", Some(record.duration)),
+        ("queue_duration", record.queued),
+        ("connect_duration", record.connect),
+        ("first_byte_duration", record.first_byte),
+    ];
+    for (key, time) in durations {
+        if let Some(time) = time {
+            text(out, format_args!(",\"{key}\":"));
+            seconds(time, out);
+        }
+    }
+    out.push(b'}');
+}
+
+impl Variables for Record<'_> {
+    fn write(&self, variable: Variable, out: &mut Vec<u8>) {
+        let before = out.len();
+        match variable {
+            Variable::Host => escape(self.host.as_bytes(), out),
+            Variable::Path => escape(self.path.as_bytes(), out),
+            Variable::Query => {
+                if let Some(query) = self.query {
+                    out.push(b'?');
+                    escape(query.as_bytes(), out);
+                }
+            }
+            Variable::Target => write_target(self, out),
+            Variable::Method => escape(self.method.as_bytes(), out),
+            Variable::Source => {
+                self.source.into_iter().for_each(|one| text(out, format_args!("{}", one.ip())));
+            }
+            Variable::SourcePort => {
+                self.source.into_iter().for_each(|one| text(out, format_args!("{}", one.port())));
+            }
+            Variable::Scheme => out.extend_from_slice(b"http"),
+            Variable::RequestId => text(out, format_args!("{:016x}", self.request_id)),
+            Variable::Upstream => escape(self.upstream.as_bytes(), out),
+            Variable::Route => escape(self.route.as_bytes(), out),
+            Variable::User => escape(self.user.as_bytes(), out),
+            Variable::Status => text(out, format_args!("{}", self.status)),
+            Variable::Time => write_time(self.time, out),
+            Variable::BytesSent => text(out, format_args!("{}", self.sent)),
+            Variable::BytesReceived => text(out, format_args!("{}", self.received)),
+            Variable::Duration => seconds(self.duration, out),
+            Variable::QueueDuration => self.queued.into_iter().for_each(|one| seconds(one, out)),
+            Variable::ConnectDuration => self.connect.into_iter().for_each(|one| seconds(one, out)),
+            Variable::FirstByteDuration => {
+                self.first_byte.into_iter().for_each(|one| seconds(one, out));
+            }
+            Variable::Server => escape(self.server.as_bytes(), out),
+            Variable::UserAgent => escape(self.user_agent, out),
+            Variable::Referer => escape(self.referer, out),
+            Variable::Reason => out.extend_from_slice(self.reason.unwrap_or_default().as_bytes()),
+            Variable::Version => out.extend_from_slice(self.version.as_bytes()),
+        }
+        if out.len() == before {
+            out.push(b'-');
+        }
+    }
+}
+
+fn text(out: &mut Vec<u8>, arguments: std::fmt::Arguments<'_>) {
+    /// Appends text to bytes.
+    struct Bytes<'a>(&'a mut Vec<u8>);
+    impl std::fmt::Write for Bytes<'_> {
+        fn write_str(&mut self, text: &str) -> std::fmt::Result {
+            self.0.extend_from_slice(text.as_bytes());
+            Ok(())
+        }
+    }
+    // A vector takes all that is written.
+    let _taken = std::fmt::Write::write_fmt(&mut Bytes(out), arguments);
+}
+
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+fn hex(byte: u8, out: &mut Vec<u8>) {
+    for digit in [byte >> 4, byte & 0xf] {
+        out.push(DIGITS.get(usize::from(digit)).copied().unwrap_or(b'0'));
+    }
+}
+
+/// Quotes, backslashes, control characters and all that is not ASCII as `\xHH`.
+fn escape(text: &[u8], out: &mut Vec<u8>) {
+    for &byte in text {
+        if matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\' {
+            out.push(byte);
+        } else {
+            out.extend_from_slice(b"\\x");
+            hex(byte, out);
+        }
+    }
+}
+
+/// As strings of JSON have it (RFC 8259, section 7). Characters that turn the direction of writing
+/// are escaped too, and bytes that are no UTF-8 become the replacement character.
+fn escape_json(text: &[u8], out: &mut Vec<u8>) {
+    for chunk in text.utf8_chunks() {
+        for c in chunk.valid().chars() {
+            match c {
+                '"' | '\\' => out.extend_from_slice(&[b'\\', u8::try_from(c).unwrap_or(b'?')]),
+                '\u{0}'..='\u{1f}'
+                | '\u{7f}'..='\u{9f}'
+                | '\u{202a}'..='\u{202e}'
+                | '\u{2066}'..='\u{2069}' => {
+                    out.extend_from_slice(b"\\u");
+                    let [.., high, low] = u32::from(c).to_be_bytes();
+                    hex(high, out);
+                    hex(low, out);
+                }
+                _ => {
+                    let mut bytes = [0; 4];
+                    out.extend_from_slice(c.encode_utf8(&mut bytes).as_bytes());
+                }
+            }
+        }
+        if !chunk.invalid().is_empty() {
+            out.extend_from_slice("\u{fffd}".as_bytes());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> Record<'static> {
+        Record {
+            time: Duration::from_millis(1_795_443_505_123),
+            source: Some("192.0.2.1:5000".parse().unwrap()),
+            method: "GET",
+            host: "a.example",
+            path: "/x",
+            query: Some("q=1"),
+            version: "HTTP/1.1",
+            status: 200,
+            sent: 1234,
+            received: 56,
+            user_agent: b"curl/8 \"x\"\n",
+            route: "web",
+            duration: Duration::from_micros(1_500),
+            first_byte: Some(Duration::from_micros(1_000)),
+            request_id: 0xab,
+            ..Record::default()
+        }
+    }
+
+    fn line(format: &Format, record: &Record<'_>) -> String {
+        let mut out = Vec::new();
+        write_line(format, record, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn lines_look_as_everybody_knows_them() {
+        let common = "192.0.2.1 - - [23/Nov/2026:14:18:25 +0000] \"GET /x?q=1 HTTP/1.1\" 200 1234";
+        assert_eq!(line(&Format::Common, &record()), format!("{common}\n"));
+        let combined = format!("{common} \"-\" \"curl/8 \\x22x\\x22\\x0a\"\n");
+        assert_eq!(line(&Format::Combined, &record()), combined);
+        let template = Template::parse("$time $route $status $duration $upstream $user").unwrap();
+        let expected = "2026-11-23T14:18:25.123Z web 200 0.001500 - -\n";
+        assert_eq!(line(&Format::Template(template), &record()), expected);
+    }
+
+    #[test]
+    fn a_json_line_is_json_whatever_the_client_says() {
+        let mut state = 1_u64;
+        for round in 0..2_000_usize {
+            let mut bytes = Vec::new();
+            for _ in 0..round % 40 {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(99);
+                bytes.push(state.to_be_bytes()[2]);
+            }
+            bytes.extend_from_slice("\u{202e}\u{2066}".as_bytes());
+            let record = Record { user_agent: &bytes, referer: &bytes, ..record() };
+            let text = line(&Format::Json, &record);
+            let value: serde_json::Value = serde_json::from_str(&text).expect(&text);
+            assert_eq!(value["status"], 200);
+            assert_eq!(value["request_id"], "00000000000000ab");
+            assert_eq!(text.matches('\n').count(), 1);
+            assert!(!text.contains('\u{202e}') && !text.contains('\u{2066}'));
+            for format in [Format::Common, Format::Combined] {
+                let text = line(&format, &record);
+                assert!(
+                    text.trim_end_matches('\n').bytes().all(|byte| (b' '..=b'~').contains(&byte))
+                );
+            }
+        }
+    }
+}

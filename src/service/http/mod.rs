@@ -1,0 +1,20 @@
+//! What is done with requests of HTTP, whatever the version: pure decisions.
+//!
+//! | file | job |
+//! |---|---|
+//! | `route` | which route a request takes, and why |
+//! | `template`, `edit` | values with variables in them, and changes to fields |
+//! | `access`, `limit`, `auth` | who may ask, how often, and with which password |
+//! | `files` | static files: names, conditions, ranges, codings |
+//! | `page` | small pages for statuses |
+//! | `access_log` | the line of a request that is over |
+
+pub mod access;
+pub mod access_log;
+pub mod auth;
+pub mod edit;
+pub mod files;
+pub mod limit;
+pub mod page;
+pub mod route;
+pub mod template;

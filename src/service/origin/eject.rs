@@ -1,0 +1,415 @@
+//! Taking servers out for a while that do badly (passive checks, "outlier detection").
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+/// An ejection lasts so many times [`EjectOptions::time`] at most.
+const TIMES_MAX: u32 = 10;
+/// Events that are kept for each server until somebody takes them.
+const EVENTS_PER_SERVER: usize = 4;
+
+/// When a server is taken out. 0 switches a criterion off.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct EjectOptions {
+    /// Failures in a row, of connections or by a status of 500 to 599.
+    pub consecutive_failures: u32,
+    /// The share of an interval's requests that failed, above 0 to 1.
+    pub error_rate: f64,
+    /// A mean latency of an interval above so many times the median of the servers' means.
+    pub latency_factor: f64,
+    /// Requests of an interval without which neither its error rate nor its latency is looked at.
+    pub min_requests: u32,
+    /// How long requests are counted before they are looked at.
+    pub interval: Duration,
+    /// How long a server is out the first time. Each time in a row adds as much, up to ten times.
+    pub time: Duration,
+    /// The share of the servers that may be out at a time, 0 to 1; one always stays.
+    pub share_max: f64,
+}
+
+/// Why a server was taken out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// Too many failures in a row.
+    ConsecutiveFailures,
+    /// Too large a share of failures.
+    ErrorRate,
+    /// Much slower than the others.
+    Latency,
+}
+
+impl Reason {
+    /// Every reason, in the order of their numbers.
+    pub const ALL: [Self; 3] = [Self::ConsecutiveFailures, Self::ErrorRate, Self::Latency];
+
+    /// The reason's place in [`Self::ALL`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
+
+    /// The label of logs and metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ConsecutiveFailures => "consecutive_failures",
+            Self::ErrorRate => "error_rate",
+            Self::Latency => "latency",
+        }
+    }
+}
+
+/// What happened, for the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Event {
+    /// A server was taken out.
+    Ejected {
+        /// Its number.
+        server: usize,
+        /// Why.
+        reason: Reason,
+        /// For how long.
+        time: Duration,
+    },
+    /// A server is back.
+    Returned {
+        /// Its number.
+        server: usize,
+    },
+}
+
+/// What was counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct EjectCounters {
+    /// Ejections, in the order of [`Reason::ALL`].
+    pub ejected: [u64; Reason::ALL.len()],
+    /// Ejections that did not come about because too many servers, or all others, were out.
+    pub held_back: u64,
+}
+
+/// What the interval has seen of a server.
+#[derive(Debug, Clone, Copy, Default)]
+struct Window {
+    requests: u32,
+    errors: u32,
+    timed: u32,
+    seconds: f64,
+}
+
+impl Window {
+    fn error_rate(&self) -> f64 {
+        f64::from(self.errors) / f64::from(self.requests.max(1))
+    }
+
+    fn mean(&self) -> f64 {
+        self.seconds / f64::from(self.timed.max(1))
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Watched {
+    window: Window,
+    failures_in_row: u32,
+    /// What active checks say.
+    healthy: bool,
+    /// Out until then.
+    until: Option<Instant>,
+    /// How often in a row it was taken out, how long at last, and since when it is back.
+    times: u32,
+    lasted: Duration,
+    returned: Option<Instant>,
+}
+
+impl Watched {
+    const fn is_in(&self) -> bool {
+        self.healthy && self.until.is_none()
+    }
+}
+
+/// Watches the servers of an upstream.
+///
+/// An ejection is in a row with the one before when it begins within the time that one lasted,
+/// counted from its end.
+///
+/// Calling order: [`Ejector::record`] for each exchange; [`Ejector::advance`] at
+/// [`Ejector::next_deadline`]. Both say whether [`Ejector::is_ejected`] has changed for any server.
+#[derive(Debug)]
+pub struct Ejector {
+    options: EjectOptions,
+    servers: Vec<Watched>,
+    out: usize,
+    out_max: usize,
+    /// When the requests that were counted are looked at; none are when there is no such time.
+    interval_end: Option<Instant>,
+    deadline: Option<Instant>,
+    means: Vec<f64>,
+    events: VecDeque<Event>,
+    counters: EjectCounters,
+}
+
+impl Ejector {
+    /// Nothing is known of these servers.
+    #[must_use]
+    pub fn new(options: EjectOptions, servers: usize) -> Self {
+        let fresh = Watched {
+            window: Window::default(),
+            failures_in_row: 0,
+            healthy: true,
+            until: None,
+            times: 0,
+            lasted: Duration::ZERO,
+            returned: None,
+        };
+        Self {
+            options,
+            servers: vec![fresh; servers],
+            out: 0,
+            out_max: most_out(options.share_max, servers),
+            interval_end: None,
+            deadline: None,
+            means: Vec::with_capacity(servers),
+            events: VecDeque::with_capacity(servers * EVENTS_PER_SERVER),
+            counters: EjectCounters::default(),
+        }
+    }
+
+    /// Whether a server is out.
+    #[must_use]
+    pub fn is_ejected(&self, server: usize) -> bool {
+        self.servers.get(server).is_some_and(|watched| watched.until.is_some())
+    }
+
+    /// Servers that are out.
+    #[must_use]
+    pub const fn ejected(&self) -> usize {
+        self.out
+    }
+
+    /// Servers that may be out at a time.
+    #[must_use]
+    pub const fn ejected_max(&self) -> usize {
+        self.out_max
+    }
+
+    /// What was counted.
+    #[must_use]
+    pub const fn counters(&self) -> EjectCounters {
+        self.counters
+    }
+
+    /// The next event. Those that nobody takes are forgotten, the oldest first.
+    pub fn next_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When [`Ejector::advance`] has something to do.
+    #[must_use]
+    pub const fn next_deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    /// An exchange with a server has ended well or not, and took so long. What comes from a server
+    /// that is out already says nothing new.
+    pub fn record(
+        &mut self,
+        server: usize,
+        success: bool,
+        latency: Option<Duration>,
+        now: Instant,
+    ) -> bool {
+        let Some(watched) = self.servers.get_mut(server).filter(|watched| watched.is_in()) else {
+            return false;
+        };
+        let window = &mut watched.window;
+        window.requests = window.requests.saturating_add(1);
+        window.errors = window.errors.saturating_add(u32::from(!success));
+        if let Some(latency) = latency.filter(|_| success) {
+            window.timed = window.timed.saturating_add(1);
+            window.seconds += latency.as_secs_f64();
+        }
+        let in_row = if success { 0 } else { watched.failures_in_row.saturating_add(1) };
+        watched.failures_in_row = in_row;
+        if self.interval_end.is_none() {
+            self.interval_end = Some(now + self.options.interval);
+            self.set_deadline();
+        }
+        let most = self.options.consecutive_failures;
+        if most == 0 || in_row < most {
+            return false;
+        }
+        let changed = self.eject(server, Reason::ConsecutiveFailures, now);
+        self.set_deadline();
+        changed
+    }
+
+    /// Active checks say that a server is healthy, or is not. What was known of it is forgotten;
+    /// one that they found healthy is out no more.
+    pub fn set_healthy(&mut self, server: usize, healthy: bool) -> bool {
+        let Some(watched) = self.servers.get_mut(server) else { return false };
+        watched.healthy = healthy;
+        watched.window = Window::default();
+        watched.failures_in_row = 0;
+        let changed = healthy && watched.until.is_some();
+        if changed {
+            self.restore(server, None);
+        }
+        self.set_deadline();
+        changed
+    }
+
+    /// Every server that active checks do not hold for dead is back: for when all others are dead,
+    /// since an ejection is a suspicion only.
+    pub fn pardon(&mut self, now: Instant) -> bool {
+        let before = self.out;
+        for server in 0..self.servers.len() {
+            let watched = self.servers.get(server);
+            if watched.is_some_and(|watched| watched.healthy && watched.until.is_some()) {
+                self.restore(server, Some(now));
+            }
+        }
+        self.set_deadline();
+        self.out != before
+    }
+
+    /// Brings back whose time is over, and looks at what the interval has counted when that is.
+    pub fn advance(&mut self, now: Instant) -> bool {
+        if self.deadline.is_none_or(|deadline| now < deadline) {
+            return false;
+        }
+        let mut changed = false;
+        for server in 0..self.servers.len() {
+            let until = self.servers.get(server).and_then(|watched| watched.until);
+            if let Some(until) = until.filter(|until| *until <= now) {
+                self.restore(server, Some(until));
+                changed = true;
+            }
+        }
+        if self.interval_end.is_some_and(|end| end <= now) {
+            changed |= self.judge(now);
+            self.interval_end = None;
+            self.servers.iter_mut().for_each(|watched| watched.window = Window::default());
+        }
+        self.set_deadline();
+        changed
+    }
+
+    /// Looks at the interval, the worst servers first, as only so many can be taken out.
+    fn judge(&mut self, now: Instant) -> bool {
+        let before = self.out;
+        while let Some(server) = self.most_failing() {
+            if !self.eject(server, Reason::ErrorRate, now) {
+                break;
+            }
+        }
+        if let Some(limit) = self.slowness_limit() {
+            while let Some(server) = self.slowest_above(limit) {
+                if !self.eject(server, Reason::Latency, now) {
+                    break;
+                }
+            }
+        }
+        self.out > before
+    }
+
+    fn most_failing(&self) -> Option<usize> {
+        let (limit, least) = (self.options.error_rate, self.options.min_requests.max(1));
+        let failing = self.servers.iter().enumerate().filter(|(_, watched)| {
+            let window = &watched.window;
+            limit > 0.0
+                && watched.is_in()
+                && window.requests >= least
+                && window.error_rate() >= limit
+        });
+        let worst =
+            failing.max_by(|a, b| a.1.window.error_rate().total_cmp(&b.1.window.error_rate()));
+        worst.map(|(server, _)| server)
+    }
+
+    /// The mean latency above which a server is an outlier, in seconds. A single server has none to
+    /// be compared with.
+    fn slowness_limit(&mut self) -> Option<f64> {
+        let (factor, least) = (self.options.latency_factor, self.options.min_requests.max(1));
+        let known = self.servers.iter().filter(|watched| watched.is_in());
+        let known = known.filter(|watched| watched.window.timed >= least);
+        self.means.clear();
+        self.means.extend(known.map(|watched| watched.window.mean()));
+        self.means.sort_unstable_by(f64::total_cmp);
+        let count = self.means.len();
+        if count < 2 || factor.is_nan() || factor <= 0.0 {
+            return None;
+        }
+        let upper = *self.means.get(count / 2)?;
+        let lower = *self.means.get((count - 1) / 2)?;
+        Some(f64::midpoint(lower, upper) * factor)
+    }
+
+    fn slowest_above(&self, limit: f64) -> Option<usize> {
+        let least = self.options.min_requests.max(1);
+        let slow = self.servers.iter().enumerate().filter(|(_, watched)| {
+            watched.is_in() && watched.window.timed >= least && watched.window.mean() > limit
+        });
+        let slowest = slow.max_by(|a, b| a.1.window.mean().total_cmp(&b.1.window.mean()));
+        slowest.map(|(server, _)| server)
+    }
+
+    /// Takes a server out, if that leaves enough others.
+    fn eject(&mut self, server: usize, reason: Reason, now: Instant) -> bool {
+        let mut others = self.servers.iter().enumerate().filter(|(other, _)| *other != server);
+        let one_stays = others.any(|(_, watched)| watched.is_in());
+        let Some(watched) = self.servers.get_mut(server).filter(|watched| watched.is_in()) else {
+            return false;
+        };
+        if self.out >= self.out_max || !one_stays {
+            self.counters.held_back += 1;
+            return false;
+        }
+        let in_row = watched
+            .returned
+            .is_some_and(|back| now.saturating_duration_since(back) <= watched.lasted);
+        watched.times = if in_row { (watched.times + 1).min(TIMES_MAX) } else { 1 };
+        let time = self.options.time.saturating_mul(watched.times);
+        watched.lasted = time;
+        watched.until = Some(now + time);
+        watched.window = Window::default();
+        watched.failures_in_row = 0;
+        self.out += 1;
+        self.counters.ejected[reason.index()] += 1;
+        self.note(Event::Ejected { server, reason, time });
+        true
+    }
+
+    /// Takes a server back. Without a time its next ejection is the first of a row.
+    fn restore(&mut self, server: usize, returned: Option<Instant>) {
+        if let Some(watched) = self.servers.get_mut(server) {
+            watched.until = None;
+            watched.returned = returned;
+            self.out = self.out.saturating_sub(1);
+            self.note(Event::Returned { server });
+        }
+    }
+
+    fn note(&mut self, event: Event) {
+        if self.events.len() >= self.servers.len() * EVENTS_PER_SERVER {
+            self.events.pop_front();
+        }
+        self.events.push_back(event);
+    }
+
+    fn set_deadline(&mut self) {
+        let back = self.servers.iter().filter_map(|watched| watched.until);
+        self.deadline = back.chain(self.interval_end).min();
+    }
+}
+
+/// How many of so many servers may be out.
+#[expect(clippy::cast_possible_truncation, reason = "at most the number of servers")]
+#[expect(clippy::cast_sign_loss, reason = "not below 0 after the clamp")]
+fn most_out(share: f64, servers: usize) -> usize {
+    let share = if share.is_nan() { 0.0 } else { share.clamp(0.0, 1.0) };
+    // What is a whole number in decimal may be a little less in binary.
+    let most = (share * servers as f64 + 1e-9).floor() as usize;
+    most.min(servers.saturating_sub(1))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,418 @@
+//! Answers of our own: fixed ones, redirects, refusals, and what failed.
+
+use std::sync::Arc;
+
+use super::client::{Http, Phase};
+use super::options::{FixedAnswer, RouteOptions};
+use super::state::{Output, Told};
+use super::vars::Vars;
+use crate::mem::Key;
+use crate::proto::http::{Known, Method, RequestHead, ResponseHead, Version, status};
+use crate::proto::http1::write::{self, Connection, Delimit};
+use crate::proto::http1::{BodyPart, Framing, Refusal};
+use crate::ring::Driver;
+use crate::service::CloseReason;
+use crate::service::http::page::write_page;
+use crate::service::http::template::Template;
+use crate::service::origin::failure::Failure;
+use crate::session::context::Context;
+
+/// The field that says which failure an answer stands for.
+const REASON_FIELD: &[u8] = b"x-ringway-reason";
+/// Bytes of a request's body that are read and dropped, so that its connection can go on.
+const DISCARD_MAX: u64 = 1024 * 1024;
+
+impl Http {
+    /// What the `connection` field of the present answer says.
+    pub(super) const fn connection(&self, version: Version) -> Connection {
+        match (self.keep_alive, version) {
+            (true, Version::Http11) => Connection::Persist,
+            (true, Version::Http10) => Connection::KeepAlive,
+            (false, _) => Connection::Close,
+        }
+    }
+
+    /// The same answer as always.
+    pub(super) fn answer_fixed<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        head: Box<RequestHead>,
+        mut told: Told,
+        route: &RouteOptions,
+        answer: &FixedAnswer,
+    ) {
+        if !route.response_edits.is_empty() {
+            let mut response = context.http.spare_answers.take();
+            response.status = answer.status;
+            response.fields.push(b"content-type", answer.content_type.as_bytes());
+            return self.answer(context, head, told, response, &answer.body);
+        }
+        self.prepare_keep_alive();
+        context.refresh_date();
+        let connection = self.connection(head.version);
+        let Context { http, pages, .. } = context;
+        let out = self.outlet.bytes(pages);
+        let before = out.len();
+        write::status_line(answer.status, status::reason(answer.status), out);
+        if let Some(server) = &self.options.server {
+            write::field(b"server", server.as_bytes(), out);
+        }
+        write::field(b"date", http.date.text(), out);
+        write::field(b"content-type", answer.content_type.as_bytes(), out);
+        let delimit =
+            Delimit { framing: Framing::None, length: Some(answer.body.len() as u64), connection };
+        write::end_of_head(delimit, out);
+        if head.method != Method::Head {
+            out.extend_from_slice(&answer.body);
+        }
+        told.status = answer.status;
+        told.sent = (out.len() - before) as u64;
+        self.finish_request(context, head, &told);
+        self.after_answer(context);
+    }
+
+    /// An answer of our own, whose body is all there.
+    pub(super) fn answer<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        head: Box<RequestHead>,
+        mut told: Told,
+        mut response: Box<ResponseHead>,
+        body: &[u8],
+    ) {
+        self.prepare_keep_alive();
+        told.status = response.status;
+        let has_body = head.method != Method::Head && !matches!(response.status, 204 | 304);
+        let length = (response.status != 204).then_some(body.len() as u64);
+        context.refresh_date();
+        let Context { http, pages, .. } = context;
+        let output = Output { pages, date: http.date.text() };
+        self.write_head(output, &head, &mut told, &mut response, Framing::None, length);
+        if has_body {
+            self.outlet.bytes(pages).extend_from_slice(body);
+            told.sent += body.len() as u64;
+        }
+        context.http.spare_answers.give(response);
+        self.finish_request(context, head, &told);
+        self.after_answer(context);
+    }
+
+    /// Writes the head of an answer.
+    pub(super) fn write_head(
+        &mut self,
+        output: Output<'_>,
+        head: &RequestHead,
+        told: &mut Told,
+        response: &mut ResponseHead,
+        framing: Framing,
+        length: Option<u64>,
+    ) {
+        let options = Arc::clone(&self.options);
+        if let Some(server) = &options.server
+            && !response.fields.has(Known::Server)
+        {
+            response.fields.push(b"server", server.as_bytes());
+        }
+        if !response.fields.has(Known::Date) {
+            response.fields.push(b"date", output.date);
+        }
+        if let Some(route) = told.route.and_then(|route| options.routes.get(route))
+            && !route.response_edits.is_empty()
+        {
+            let vars = Vars::new(&options, self.client.as_deref(), head, told);
+            route.response_edits.apply(&mut response.fields, &vars);
+        }
+        let connection = self.connection(head.version);
+        let out = self.outlet.bytes(output.pages);
+        let before = out.len();
+        let reason = status::reason(response.status);
+        write::response(response, reason, Delimit { framing, length, connection }, out);
+        told.sent += (out.len() - before) as u64;
+    }
+
+    /// A body that the client sends only when it is told to, and is not: the connection ends.
+    pub(super) fn prepare_keep_alive(&mut self) {
+        let awaits = std::mem::take(&mut self.awaits_continue);
+        let is_long = self.body.as_ref().is_some_and(|body| body.least_left() > DISCARD_MAX);
+        self.keep_alive &= !awaits && !is_long;
+    }
+
+    /// An answer that is only a status, with a small page for people.
+    pub(super) fn answer_status<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        head: Box<RequestHead>,
+        told: Told,
+        status: u16,
+        field: Option<(&[u8], &[u8])>,
+    ) {
+        let mut response = context.http.spare_answers.take();
+        response.status = status;
+        response.fields.push(b"content-type", b"text/html; charset=utf-8");
+        if let Some((name, value)) = field {
+            response.fields.push(name, value);
+        }
+        let mut page = std::mem::take(&mut context.answers);
+        page.clear();
+        write_page(status, &mut page);
+        self.answer(context, head, told, response, &page);
+        context.answers = page;
+    }
+
+    /// A user has to log in (RFC 9110, section 11.6.1).
+    pub(super) fn answer_unauthorized<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        head: Box<RequestHead>,
+        told: Told,
+    ) {
+        let options = Arc::clone(&self.options);
+        let route = told.route.and_then(|route| options.routes.get(route));
+        let challenge = route.and_then(|route| route.auth.as_ref()).map(|auth| &*auth.challenge);
+        let field = challenge.map(|challenge| (&b"www-authenticate"[..], challenge.as_bytes()));
+        self.answer_status(context, head, told, 401, field);
+    }
+
+    /// A page that shows what runs.
+    pub(super) fn answer_status_page<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        head: Box<RequestHead>,
+        told: Told,
+    ) {
+        let mut response = context.http.spare_answers.take();
+        response.status = 200;
+        response.fields.push(b"content-type", b"text/html; charset=utf-8");
+        response.fields.push(b"cache-control", b"no-store");
+        let mut page = std::mem::take(&mut context.answers);
+        page.clear();
+        context.write_status_page(&mut page);
+        self.answer(context, head, told, response, &page);
+        context.answers = page;
+    }
+
+    /// The client is sent elsewhere.
+    pub(super) fn answer_redirect<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        head: Box<RequestHead>,
+        told: Told,
+        status: u16,
+        location: &Template,
+    ) {
+        let mut target = Vec::new();
+        let vars = Vars::new(&self.options, self.client.as_deref(), &head, &told);
+        location.write(&vars, &mut target);
+        self.answer_status(context, head, told, status, Some((b"location", &target)));
+    }
+
+    /// What the upstream could not answer.
+    pub(super) fn answer_failure<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        head: Box<RequestHead>,
+        mut told: Told,
+        failure: Failure,
+    ) {
+        told.reason = Some(failure.name());
+        let field = self.options.reason_header.then(|| (REASON_FIELD, failure.name().as_bytes()));
+        self.answer_status(context, head, told, failure.status(), field);
+    }
+
+    /// The request's head comes back as text.
+    pub(super) fn answer_echo_of_head<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        head: Box<RequestHead>,
+        told: Told,
+    ) {
+        let mut response = context.http.spare_answers.take();
+        response.status = 200;
+        response.fields.push(b"content-type", b"text/plain; charset=utf-8");
+        let mut text = std::mem::take(&mut context.answers);
+        text.clear();
+        text.extend_from_slice(head.method_name().as_bytes());
+        text.push(b' ');
+        text.extend_from_slice(head.path().as_bytes());
+        if let Some(query) = head.query() {
+            text.push(b'?');
+            text.extend_from_slice(query.as_bytes());
+        }
+        text.push(b'\n');
+        text.extend_from_slice(b"host: ");
+        text.extend_from_slice(head.authority().as_bytes());
+        text.push(b'\n');
+        for field in head.fields.iter() {
+            text.extend_from_slice(field.name);
+            text.extend_from_slice(b": ");
+            text.extend_from_slice(field.value);
+            text.push(b'\n');
+        }
+        self.answer(context, head, told, response, &text);
+        context.answers = text;
+    }
+
+    /// The head of an answer whose body is that of the request.
+    pub(super) fn answer_head_of_echo<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        head: &RequestHead,
+        told: &mut Told,
+        framing: Framing,
+    ) {
+        let kind = head.fields.get(Known::ContentType).unwrap_or(b"application/octet-stream");
+        let mut response = context.http.spare_answers.take();
+        response.status = 200;
+        response.fields.push(b"content-type", kind);
+        self.framing = write::framing_for(head.version, framing.length());
+        self.keep_alive &= self.framing != Framing::UntilClose;
+        told.status = 200;
+        context.refresh_date();
+        let Context { http, pages, .. } = context;
+        let output = Output { pages, date: http.date.text() };
+        self.write_head(output, head, told, &mut response, self.framing, None);
+        context.http.spare_answers.give(response);
+    }
+
+    /// Sends the request's body back; true when the answer is over.
+    pub(super) fn echo<D: Driver>(&mut self, context: &mut Context<D>) -> bool {
+        loop {
+            if !self.has_room() {
+                return false;
+            }
+            match self.next_of_body() {
+                Ok(Some(part)) => {
+                    if let Some((_, told)) = self.told.as_deref_mut() {
+                        told.sent += part.len() as u64;
+                        told.received += part.len() as u64;
+                    }
+                    self.write_part(context, part);
+                }
+                Ok(None) => break,
+                Err(refusal) => {
+                    tracing::debug!(
+                        id = self.common.id(),
+                        refusal = refusal.name(),
+                        "body refused"
+                    );
+                    self.end_broken(context);
+                    return false;
+                }
+            }
+        }
+        if !self.body.as_ref().is_none_or(crate::proto::http1::BodyReader::is_done) {
+            return false;
+        }
+        if self.framing == Framing::Chunked {
+            write::last_chunk(None, self.outlet.bytes(&mut context.pages));
+        }
+        if let Some(told) = self.told.take() {
+            let (head, told) = *told;
+            self.finish_request(context, head, &told);
+        }
+        self.after_answer(context);
+        true
+    }
+
+    /// The next part of the request's body; `None` when more has to come, or when it is over.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn next_of_body(&mut self) -> Result<Option<crate::mem::Buf>, Refusal> {
+        let Some(body) = &mut self.body else { return Ok(None) };
+        loop {
+            if body.is_done() {
+                return Ok(None);
+            }
+            let Some(mut buf) = self.input.pop() else { return Ok(None) };
+            match body.next(&buf)? {
+                BodyPart::Data(range) => {
+                    let part = buf.slice(range.start, range.len());
+                    buf.advance(range.end);
+                    self.input.put_back(buf);
+                    self.body_bytes += part.len() as u64;
+                    return Ok(Some(part));
+                }
+                BodyPart::More => {}
+                BodyPart::End(len) => {
+                    buf.advance(len);
+                    self.input.put_back(buf);
+                    self.trailers = body.take_trailers()?.map(Box::new);
+                }
+            }
+        }
+    }
+
+    /// Reads the rest of the request's body and drops it; true when it is over.
+    pub(super) fn discard<D: Driver>(&mut self, context: &mut Context<D>) -> bool {
+        loop {
+            match self.next_of_body() {
+                Ok(Some(_)) if self.body_bytes <= DISCARD_MAX => {}
+                Ok(None) => break,
+                Ok(Some(_)) => {
+                    self.end(CloseReason::Finished);
+                    return false;
+                }
+                Err(refusal) => {
+                    self.refuse(context, refusal);
+                    return false;
+                }
+            }
+        }
+        let is_over = self.body.as_ref().is_none_or(crate::proto::http1::BodyReader::is_done);
+        if is_over {
+            self.body = None;
+            self.trailers = None;
+            self.phase = Phase::Head;
+        }
+        is_over
+    }
+
+    /// A request that breaks a rule: it is told so, and the connection ends, because nobody knows
+    /// where the next request would begin.
+    pub(super) fn refuse<D: Driver>(&mut self, context: &mut Context<D>, refusal: Refusal) {
+        tracing::debug!(id = self.common.id(), refusal = refusal.name(), "request refused");
+        context.listener_stats(self.common.listener).http.refuse(refusal);
+        self.say_and_end(context, refusal.status(), CloseReason::ProtocolError);
+    }
+
+    /// Says a status to whom has no request, and ends the connection.
+    fn say_and_end<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        status: u16,
+        reason: CloseReason,
+    ) {
+        self.keep_alive = false;
+        let head = context.http.spare_heads.take();
+        let mut told = Told::new(context.now(), None, 0);
+        told.reason = Some(reason.name());
+        self.awaits_continue = false;
+        self.answer_status(context, head, told, status, None);
+        self.end(reason);
+    }
+
+    /// A head or a body did not come in time (RFC 9110, section 15.5.9).
+    pub(super) fn tell_timeout<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        reason: CloseReason,
+    ) {
+        match self.phase {
+            // The answer has not begun.
+            Phase::Head => {
+                self.say_and_end(context, 408, reason);
+                self.common.mark_dirty(context, key);
+            }
+            Phase::Exchange(_)
+            | Phase::Verify(_)
+            | Phase::Listing
+            | Phase::File(_)
+            | Phase::Echo
+            | Phase::Discard
+            | Phase::Ending(_)
+            | Phase::Lingering(_) => self.close(context, key, reason),
+        }
+    }
+}

@@ -1,0 +1,189 @@
+//! What becomes of a request: its route, what is allowed, who answers.
+
+use std::sync::Arc;
+
+use super::client::{Http, Phase};
+use super::exchange::Asked;
+use super::options::{RouteAction, RouteOptions};
+use super::state::Told;
+use super::verify::Allowed;
+use crate::mem::Key;
+use crate::proto::http::{Method, RequestHead};
+use crate::proto::http1::{BodyReader, Framing, Refusal, RequestMeta, write};
+use crate::ring::Driver;
+use crate::service::CloseReason;
+use crate::service::http::limit::Verdict;
+use crate::session::context::Context;
+
+impl Http {
+    /// A connection whose source is known: whether it may stay.
+    pub(super) fn admit<D: Driver>(&mut self, context: &mut Context<D>, key: Key) -> bool {
+        let Some(peer) = &mut self.client else { return true };
+        let Some(ip) = peer.ip() else { return true };
+        if !self.options.access.allows(ip) {
+            self.close(context, key, CloseReason::Denied);
+            return false;
+        }
+        if let Some(most) = self.options.source_connections_max {
+            if !context.http.sources.enter(ip, most) {
+                self.close(context, key, CloseReason::TooManyOfSource);
+                return false;
+            }
+            peer.is_counted = true;
+        }
+        true
+    }
+
+    /// The connection ends: it no longer counts among those of its source.
+    pub(super) fn leave<D>(&mut self, context: &mut Context<D>) {
+        if let Some(peer) = &mut self.client
+            && std::mem::take(&mut peer.is_counted)
+            && let Some(ip) = peer.ip()
+        {
+            context.http.sources.leave(ip);
+        }
+    }
+
+    /// A request has come: answers it, or begins to.
+    pub(super) fn begin<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        head: Box<RequestHead>,
+        meta: &RequestMeta,
+    ) {
+        self.requests += 1;
+        let options = Arc::clone(&self.options);
+        let is_last = self.draining || self.requests >= options.keepalive_requests;
+        self.keep_alive = meta.keep_alive && !is_last;
+        self.body = None;
+        let Some(found) = options.router.find(&head) else {
+            self.set_body(meta, options.body_max);
+            let told = Told::new(context.now(), None, meta.len);
+            return self.answer_status(context, head, told, 404, None);
+        };
+        let route = &options.routes[found];
+        let mut told = Told::new(context.now(), Some(found), meta.len);
+        if !self.set_body(meta, route.body_max) {
+            return self.answer_status(context, head, told, Refusal::BodyTooLarge.status(), None);
+        }
+        if let Some((status, field)) = self.forbids(context, &head, route) {
+            let field = field.as_ref().map(|(name, value)| (*name, value.as_slice()));
+            return self.answer_status(context, head, told, status, field);
+        }
+        let Some(auth) = &route.auth else { return self.serve(context, key, head, told, meta) };
+        match self.authenticate(context, key, &head, &mut told, auth) {
+            (Allowed::Yes, _) => self.serve(context, key, head, told, meta),
+            (Allowed::No, _) => self.answer_unauthorized(context, head, told),
+            (Allowed::Later, secret) => self.wait_for_password(head, told, *meta, secret),
+        }
+    }
+
+    /// Answers a request that is allowed, or begins to.
+    pub(super) fn serve<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        head: Box<RequestHead>,
+        told: Told,
+        meta: &RequestMeta,
+    ) {
+        let options = Arc::clone(&self.options);
+        let Some(route) = told.route.and_then(|route| options.routes.get(route)) else { return };
+        match &route.action {
+            RouteAction::Respond(answer) => self.answer_fixed(context, head, told, route, answer),
+            RouteAction::Redirect { status, location } => {
+                self.answer_redirect(context, head, told, *status, location);
+            }
+            RouteAction::StatusPage => self.answer_status_page(context, head, told),
+            RouteAction::Echo => self.begin_echo(context, head, told, meta),
+            RouteAction::Files(files) => self.begin_file(context, key, head, told, files),
+            RouteAction::Proxy(proxy) => {
+                if std::mem::take(&mut self.awaits_continue) {
+                    self.outlet.bytes(&mut context.pages).extend_from_slice(write::CONTINUE);
+                }
+                let asked = Asked { client: key, framing: meta.framing, upgrade: meta.upgrade };
+                match self.make_exchange(context, head, told, route, proxy, asked) {
+                    Ok(exchange) => {
+                        self.phase = Phase::Exchange(exchange);
+                        context.start_exchange(exchange);
+                    }
+                    Err((head, told)) => self.answer_status(context, head, told, 503, None),
+                }
+            }
+        }
+    }
+
+    /// Prepares to read the request's body; false when it is too long. Then, and when the client
+    /// waits to be told to send it while we answer without it, the connection ends.
+    fn set_body(&mut self, meta: &RequestMeta, max: u64) -> bool {
+        if meta.framing == Framing::None {
+            return true;
+        }
+        self.body_bytes = 0;
+        match BodyReader::new(meta.framing, max) {
+            Ok(body) => {
+                self.body = Some(body);
+                self.awaits_continue = meta.expects_continue;
+                true
+            }
+            Err(_too_large) => {
+                self.keep_alive = false;
+                self.body = BodyReader::new(meta.framing, u64::MAX).ok();
+                false
+            }
+        }
+    }
+
+    /// Why a request is not allowed on its route: the status, and a field that goes with it.
+    fn forbids<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        head: &RequestHead,
+        route: &RouteOptions,
+    ) -> Option<(u16, Option<(&'static [u8], Vec<u8>)>)> {
+        let ip = self.client.as_ref().and_then(|peer| peer.ip());
+        if let Some(ip) = ip
+            && !route.access.allows(ip)
+        {
+            return Some((403, None));
+        }
+        if let Some(limit) = &route.rate_limit {
+            let now = context.now();
+            let named = limit.header.as_deref().map(|name| head.fields.get_named(name.as_bytes()));
+            let limiter = &mut context.http.limiters[route.number];
+            let verdict = limiter.as_mut().map(|limiter| match (named, ip) {
+                (Some(value), _) => limiter.check_bytes(value.unwrap_or_default(), now),
+                (None, Some(ip)) => limiter.check_source(ip, now),
+                (None, None) => Verdict::Allowed,
+            });
+            if let Some(Verdict::Limited { retry_after }) = verdict {
+                let mut seconds = Vec::new();
+                write::number(retry_after.as_secs().max(1), &mut seconds);
+                return Some((429, Some((b"retry-after", seconds))));
+            }
+        }
+        // A tunnel is nothing that a reverse proxy has.
+        (head.method == Method::Connect).then_some((501, None))
+    }
+
+    /// Answers with the body of the request, or with its head if it has none.
+    fn begin_echo<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        head: Box<RequestHead>,
+        told: Told,
+        meta: &RequestMeta,
+    ) {
+        if meta.framing == Framing::None {
+            return self.answer_echo_of_head(context, head, told);
+        }
+        if std::mem::take(&mut self.awaits_continue) {
+            self.outlet.bytes(&mut context.pages).extend_from_slice(write::CONTINUE);
+        }
+        let mut told = told;
+        self.answer_head_of_echo(context, &head, &mut told, meta.framing);
+        self.told = Some(Box::new((head, told)));
+        self.phase = Phase::Echo;
+    }
+}

@@ -1,0 +1,190 @@
+//! Files that are kept open, and the small ones among them in memory.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+
+use super::options::{FilesOptions, RouteAction, RouteOptions};
+use crate::mem::Buf;
+use crate::ring::{Driver, Fd, OpenFile};
+use crate::runtime::Reactor;
+use crate::service::http::files::FileInfo;
+
+/// An open file or folder. Whoever uses it holds it; it is closed when nobody does.
+#[derive(Debug)]
+pub(super) struct Opened {
+    pub(super) fd: Fd,
+    pub(super) info: FileInfo,
+    pub(super) is_folder: bool,
+    inode: u64,
+}
+
+/// What is known of a name.
+#[derive(Debug)]
+struct Slot {
+    found: Result<Rc<Opened>, Errno>,
+    content: Option<Buf>,
+    /// When it was last looked at on the disk.
+    checked: Instant,
+    /// When it was last asked for, counted in requests.
+    used: u64,
+}
+
+/// The files of one folder that one worker knows.
+#[derive(Debug)]
+pub(super) struct FileCache {
+    slots: HashMap<Box<str>, Slot>,
+    entries_max: usize,
+    ttl: Duration,
+    follow: bool,
+    root: Fd,
+    requests: u64,
+    /// Files that somebody still used when their slot went.
+    leaving: Vec<Rc<Opened>>,
+}
+
+/// What was found.
+#[derive(Debug, Clone)]
+pub(super) struct Found {
+    pub(super) file: Rc<Opened>,
+    /// The whole of it, if it is kept in memory.
+    pub(super) content: Option<Buf>,
+}
+
+impl FileCache {
+    /// The cache of a route, if it serves files.
+    pub(super) fn for_route(route: &RouteOptions) -> Option<Self> {
+        match &route.action {
+            RouteAction::Files(files) => Some(Self::new(files)),
+            RouteAction::Respond(_)
+            | RouteAction::Redirect { .. }
+            | RouteAction::Echo
+            | RouteAction::StatusPage
+            | RouteAction::Proxy(_) => None,
+        }
+    }
+
+    fn new(options: &FilesOptions) -> Self {
+        Self {
+            slots: HashMap::new(),
+            entries_max: options.cache_entries.max(1),
+            ttl: options.cache_ttl,
+            follow: options.follow_symlinks,
+            root: options.root.fd(),
+            requests: 0,
+            leaving: Vec::new(),
+        }
+    }
+
+    /// The file of that name below the root; the root itself for an empty name.
+    ///
+    /// # Errors
+    /// As `openat2(2)`.
+    pub(super) fn open<D: Driver, T: Copy>(
+        &mut self,
+        reactor: &mut Reactor<D, T>,
+        name: &str,
+    ) -> Result<Found, Errno> {
+        let now = reactor.now();
+        self.requests += 1;
+        if let Some(slot) = self.slots.get_mut(name) {
+            slot.used = self.requests;
+            if now.saturating_duration_since(slot.checked) < self.ttl {
+                return slot.found();
+            }
+        }
+        let opened = reactor.driver().open_below(self.root, name, self.follow);
+        // Descriptors that ran out say nothing about the file.
+        if let Err(errno @ (Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM)) = opened {
+            self.evict(reactor);
+            return Err(errno);
+        }
+        self.renew(reactor, name, opened, now)
+    }
+
+    /// Notes what was found on the disk.
+    fn renew<D: Driver, T: Copy>(
+        &mut self,
+        reactor: &mut Reactor<D, T>,
+        name: &str,
+        opened: Result<OpenFile, Errno>,
+        now: Instant,
+    ) -> Result<Found, Errno> {
+        if let (Some(slot), Ok(file)) = (self.slots.get_mut(name), &opened)
+            && slot.found.as_ref().is_ok_and(|known| known.is_same(file))
+        {
+            reactor.driver().close(file.fd);
+            slot.checked = now;
+            return slot.found();
+        }
+        if self.slots.len() >= self.entries_max && !self.slots.contains_key(name) {
+            self.evict(reactor);
+        }
+        let found = opened.map(|file| Rc::new(Opened::new(&file)));
+        let slot = Slot { found, content: None, checked: now, used: self.requests };
+        let result = slot.found();
+        if let Some(old) = self.slots.insert(name.into(), slot) {
+            self.let_go(reactor, old);
+        }
+        result
+    }
+
+    /// The content of a file was read.
+    pub(super) fn keep(&mut self, name: &str, file: &Rc<Opened>, content: &Buf) {
+        if let Some(slot) = self.slots.get_mut(name)
+            && slot.found.as_ref().is_ok_and(|known| Rc::ptr_eq(known, file))
+        {
+            slot.content = Some(content.clone());
+        }
+    }
+
+    /// Forgets what was not asked for longest.
+    fn evict<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>) {
+        let oldest = self.slots.iter().min_by_key(|(_, slot)| slot.used);
+        if let Some(name) = oldest.map(|(name, _)| name.clone())
+            && let Some(slot) = self.slots.remove(&name)
+        {
+            self.let_go(reactor, slot);
+        }
+    }
+
+    fn let_go<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>, slot: Slot) {
+        self.leaving.extend(slot.found);
+        for file in std::mem::take(&mut self.leaving) {
+            match Rc::try_unwrap(file) {
+                Ok(file) => reactor.driver().close(file.fd),
+                Err(used) => self.leaving.push(used),
+            }
+        }
+    }
+
+    /// Closes all, at the end.
+    pub(super) fn close<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>) {
+        for (_, slot) in std::mem::take(&mut self.slots) {
+            self.let_go(reactor, slot);
+        }
+    }
+}
+
+impl Slot {
+    fn found(&self) -> Result<Found, Errno> {
+        match &self.found {
+            Ok(file) => Ok(Found { file: Rc::clone(file), content: self.content.clone() }),
+            Err(errno) => Err(*errno),
+        }
+    }
+}
+
+impl Opened {
+    fn new(file: &OpenFile) -> Self {
+        let info = FileInfo::new(file.len, file.modified);
+        Self { fd: file.fd, info, is_folder: file.is_folder, inode: file.inode }
+    }
+
+    fn is_same(&self, file: &OpenFile) -> bool {
+        let info = FileInfo::new(file.len, file.modified);
+        self.inode == file.inode && self.info == info && self.is_folder == file.is_folder
+    }
+}

@@ -1,0 +1,585 @@
+//! A connection of a client: its requests are read and answered one after the other, in their
+//! order. What a client sends ahead waits in `input`.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::file::Transfer;
+use super::input::Input;
+use super::options::HttpOptions;
+use super::state::Told;
+use super::verify::Pending;
+use crate::mem::Key;
+use crate::net::{Stream, StreamEvent};
+use crate::proto::http::{Fields, RequestHead};
+use crate::proto::http1::{BodyReader, Framing, RequestReader};
+use crate::proto::proxy_protocol::{self, Parsed, Source};
+use crate::ring::{Completion, Driver, Fd, SocketAddress, Verb};
+use crate::service::CloseReason;
+use crate::session::common::Common;
+use crate::session::context::Context;
+use crate::session::deadline::Deadline;
+use crate::session::outlet::Outlet;
+use crate::session::{CLIENT, Due};
+
+/// Bytes of answers that may wait for a client before no more of its requests are begun.
+const ANSWERS_MAX: usize = 256 * 1024;
+/// Bytes that a client may send ahead of its answers.
+const AHEAD_MAX: usize = 64 * 1024;
+/// Requests of one connection that are begun in one turn.
+const REQUESTS_PER_TURN: usize = 64;
+/// How long a client may take to close, once it was told that the connection ends. Without that
+/// time, what it has sent meanwhile would make a reset of our close, and lose what we told it.
+const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
+
+/// One connection.
+#[derive(Debug)]
+pub(in crate::session) struct Http {
+    pub(super) common: Common,
+    pub(super) stream: Stream,
+    pub(super) outlet: Outlet,
+    pub(super) input: Input,
+    pub(super) reader: RequestReader,
+    pub(super) phase: Phase,
+    pub(super) options: Arc<HttpOptions>,
+    /// What is left of the present request's body.
+    pub(super) body: Option<BodyReader>,
+    /// How the body of the present answer goes out.
+    pub(super) framing: Framing,
+    /// Whether the connection goes on behind the present answer.
+    pub(super) keep_alive: bool,
+    /// The client sends no more.
+    pub(super) ended: bool,
+    pub(super) draining: bool,
+    deadline: Deadline,
+    /// When the client last sent or took something, or began to wait.
+    pub(super) progress: Instant,
+    /// When the present head or body began to come.
+    pub(super) began: Option<Instant>,
+    pub(super) requests: u32,
+    pub(super) client: Option<Box<Peer>>,
+    /// Bytes of the present body that have come.
+    pub(super) body_bytes: u64,
+    /// The client waits to be told to send its body.
+    pub(super) awaits_continue: bool,
+    /// What came behind the request's body.
+    pub(super) trailers: Option<Box<Fields>>,
+    /// The request that is answered with its own body.
+    pub(super) told: Option<Box<(Box<RequestHead>, Told)>>,
+}
+
+/// Whom the connection is with, and what is not known of that yet.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Peer {
+    pub(super) address: Option<SocketAddress>,
+    /// The beginning of a PROXY protocol header, while one is expected.
+    header: Option<Vec<u8>>,
+    /// It counts among the connections of its source.
+    pub(super) is_counted: bool,
+}
+
+impl Peer {
+    pub(super) fn ip(&self) -> Option<IpAddr> {
+        self.address.and_then(|address| address.ip()).map(|address| address.ip().to_canonical())
+    }
+}
+
+/// What a connection does.
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// It reads the head of a request, or waits for one.
+    Head,
+    /// An exchange with a server is under way.
+    Exchange(Key),
+    /// A password is being checked.
+    Verify(Box<Pending>),
+    /// A folder is being read.
+    Listing,
+    /// A file goes out.
+    File(Box<Transfer>),
+    /// The request's body goes back as the answer's.
+    Echo,
+    /// All is answered, and the rest of the request's body is read and dropped.
+    Discard,
+    /// No more is read; what is written goes out.
+    Ending(CloseReason),
+    /// All is out, and the client knows that it is the end.
+    Lingering(CloseReason),
+}
+
+impl Http {
+    pub(in crate::session) fn new(
+        common: Common,
+        socket: Fd,
+        options: Arc<HttpOptions>,
+        now: Instant,
+    ) -> Self {
+        Self {
+            common,
+            stream: Stream::new(CLIENT, Some(socket)),
+            outlet: Outlet::default(),
+            input: Input::default(),
+            reader: RequestReader::default(),
+            phase: Phase::Head,
+            options,
+            body: None,
+            framing: Framing::None,
+            keep_alive: true,
+            ended: false,
+            draining: false,
+            deadline: Deadline::default(),
+            progress: now,
+            began: None,
+            requests: 0,
+            client: None,
+            body_bytes: 0,
+            awaits_continue: false,
+            trailers: None,
+            told: None,
+        }
+    }
+
+    pub(in crate::session) fn start<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        let accept_header = context.options.listeners[self.common.listener].accept_header;
+        if self.options.needs_source || accept_header || context.options.access_log {
+            let fd = self.stream.fd();
+            let address = fd.and_then(|fd| context.reactor.driver().peer_address(fd).ok());
+            let header = accept_header.then(Vec::new);
+            self.client = Some(Box::new(Peer { address, header, is_counted: false }));
+        }
+        if accept_header {
+            self.began = Some(context.now());
+        } else if !self.admit(context, key) {
+            return;
+        }
+        self.stream.receive(&mut context.reactor, key, false);
+        self.set_deadline(context, key);
+    }
+
+    pub(in crate::session) fn handle<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        completion: Completion,
+    ) {
+        if completion.token.verb == Verb::Read {
+            self.handle_read(context, key, completion);
+            return;
+        }
+        let event = self.stream.handle(&mut context.reactor, key, completion);
+        if self.common.closing().is_some() {
+            return;
+        }
+        match event {
+            StreamEvent::Data(buf) => {
+                self.common.count_received(context, buf.len());
+                self.progress = context.now();
+                match self.phase {
+                    Phase::Ending(_) | Phase::Lingering(_) => return,
+                    Phase::Head
+                    | Phase::Exchange(_)
+                    | Phase::File(_)
+                    | Phase::Verify(_)
+                    | Phase::Listing
+                    | Phase::Echo
+                    | Phase::Discard => self.input.push(buf),
+                }
+            }
+            StreamEvent::End => self.ended = true,
+            StreamEvent::Starved => {
+                context.starved.push_back((key, CLIENT));
+                return;
+            }
+            StreamEvent::Sent(bytes) => {
+                self.outlet.sent(bytes);
+                self.common.count_sent(context, bytes);
+                self.progress = context.now();
+                if self.is_calm() {
+                    return;
+                }
+            }
+            StreamEvent::Broken(_) => {
+                self.close(context, key, CloseReason::ClientReset);
+                return;
+            }
+            StreamEvent::Writable
+            | StreamEvent::Quiet
+            | StreamEvent::Readable
+            | StreamEvent::Connected
+            | StreamEvent::ConnectFailed(_) => {}
+        }
+        self.common.mark_dirty(context, key);
+    }
+
+    /// Whether a completed send leaves nothing to be done.
+    fn is_calm(&self) -> bool {
+        matches!(self.phase, Phase::Head)
+            && self.input.is_empty()
+            && !self.ended
+            && !self.draining
+            && self.stream.is_drained()
+            && self.stream.is_receiving()
+    }
+
+    /// Reads requests, answers them, sends the answers, and decides whether to read on.
+    pub(in crate::session) fn flush<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        self.common.clear_dirty();
+        if self.common.closing().is_some() {
+            return;
+        }
+        if self.is_behind_header(context, key) {
+            self.work(context, key);
+        }
+        if self.common.closing().is_some() {
+            return;
+        }
+        self.outlet.finish(&mut context.pages, &mut self.stream);
+        self.stream.flush(&mut context.reactor, key);
+        match self.phase {
+            Phase::Ending(reason) => self.say_end(context, key, reason),
+            Phase::Lingering(reason) if self.ended => {
+                self.close(context, key, reason);
+                return;
+            }
+            Phase::Lingering(_) => self.stream.receive(&mut context.reactor, key, false),
+            Phase::Head
+            | Phase::Exchange(_)
+            | Phase::File(_)
+            | Phase::Verify(_)
+            | Phase::Listing
+            | Phase::Echo
+            | Phase::Discard => {
+                self.read_on(context, key);
+            }
+        }
+        if self.common.closing().is_none() {
+            self.set_deadline(context, key);
+        }
+    }
+
+    fn work<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        for _ in 0..REQUESTS_PER_TURN {
+            let goes_on = match &self.phase {
+                Phase::Head => self.read_request(context, key),
+                Phase::Exchange(exchange) => {
+                    let exchange = *exchange;
+                    self.proceed(context, key, exchange)
+                }
+                Phase::File(_) => self.send_file(context, key),
+                Phase::Echo => self.echo(context),
+                Phase::Discard => self.discard(context),
+                Phase::Verify(_) | Phase::Listing | Phase::Ending(_) | Phase::Lingering(_) => false,
+            };
+            if !goes_on || self.common.closing().is_some() {
+                return;
+            }
+        }
+        // The budget of the turn is spent.
+        self.common.mark_dirty(context, key);
+    }
+
+    /// Reads the head of a request and begins to answer it; false when there is none.
+    fn read_request<D: Driver>(&mut self, context: &mut Context<D>, key: Key) -> bool {
+        if self.input.has_nothing_new() || !self.has_room() {
+            return false;
+        }
+        let mut head = context.http.spare_heads.take();
+        let Self { input, reader, options, .. } = self;
+        let limits = &options.limits;
+        let found = input.read_head(|bytes| {
+            let meta = reader.read(bytes, limits, &mut head)?;
+            Ok(meta.map(|meta| (meta.len, meta)))
+        });
+        match found {
+            Ok(Some(meta)) => {
+                self.began = None;
+                self.begin(context, key, head, &meta);
+                true
+            }
+            Ok(None) => {
+                context.http.spare_heads.give(head);
+                self.began.get_or_insert(context.reactor.now());
+                false
+            }
+            Err(refusal) => {
+                context.http.spare_heads.give(head);
+                self.refuse(context, refusal);
+                false
+            }
+        }
+    }
+
+    /// Whether the client takes what it is answered.
+    pub(super) fn has_room(&mut self) -> bool {
+        !self.stream.is_blocked() && self.outlet.waiting() < ANSWERS_MAX
+    }
+
+    /// The present answer is written: what follows on this connection.
+    pub(super) fn after_answer<D: Driver>(&mut self, context: &mut Context<D>) {
+        self.progress = context.now();
+        let is_read = self.body.as_ref().is_none_or(BodyReader::is_done);
+        if is_read {
+            self.body = None;
+        }
+        self.phase = if !self.keep_alive {
+            Phase::Ending(CloseReason::Finished)
+        } else if is_read {
+            Phase::Head
+        } else {
+            Phase::Discard
+        };
+    }
+
+    /// No more is read. What is written goes out first.
+    pub(super) fn end(&mut self, reason: CloseReason) {
+        self.phase = Phase::Ending(reason);
+        self.input.clear();
+    }
+
+    pub(in crate::session) fn feed<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        lane: crate::ring::Lane,
+    ) {
+        if lane == CLIENT {
+            self.stream.feed();
+        } else if let Phase::File(transfer) = &mut self.phase {
+            transfer.feed();
+        }
+        self.common.mark_dirty(context, key);
+    }
+
+    pub(in crate::session) fn handle_timeout<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+    ) {
+        if !self.deadline.fired(context, Due::Session(key)) {
+            return;
+        }
+        let waits_for_reader = !self.stream.is_drained();
+        match &self.phase {
+            Phase::Head if self.client.as_ref().is_some_and(|peer| peer.header.is_some()) => {
+                self.close(context, key, CloseReason::ProxyHeaderTimeout);
+            }
+            Phase::Head if waits_for_reader => self.close(context, key, CloseReason::SlowReader),
+            Phase::Head if self.began.is_some() => {
+                self.tell_timeout(context, key, CloseReason::HeadTimeout);
+            }
+            Phase::Head => self.close(context, key, CloseReason::IdleTimeout),
+            Phase::Exchange(_)
+            | Phase::File(_)
+            | Phase::Verify(_)
+            | Phase::Listing
+            | Phase::Echo
+            | Phase::Discard => {
+                if waits_for_reader {
+                    self.close(context, key, CloseReason::SlowReader);
+                } else {
+                    self.tell_timeout(context, key, CloseReason::BodyTimeout);
+                }
+            }
+            Phase::Ending(reason) | Phase::Lingering(reason) => {
+                let reason = *reason;
+                self.close(context, key, reason);
+            }
+        }
+    }
+
+    /// The server ends: what is under way is answered, and nothing more is begun.
+    pub(in crate::session) fn drain<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        if self.common.closing().is_none() && !self.draining {
+            self.draining = true;
+            self.keep_alive = false;
+            self.common.mark_dirty(context, key);
+        }
+    }
+
+    pub(in crate::session) fn cut<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        self.close(context, key, CloseReason::ShutdownTimeout);
+    }
+
+    pub(in crate::session) fn is_finished(&self) -> bool {
+        let is_read = match &self.phase {
+            Phase::File(transfer) => transfer.is_quiet(),
+            Phase::Head
+            | Phase::Exchange(_)
+            | Phase::Verify(_)
+            | Phase::Listing
+            | Phase::Echo
+            | Phase::Discard
+            | Phase::Ending(_)
+            | Phase::Lingering(_) => true,
+        };
+        self.common.closing().is_some() && self.stream.is_quiet() && is_read
+    }
+
+    pub(in crate::session) fn finish<D: Driver>(mut self, context: &mut Context<D>, key: Key) {
+        if let Phase::File(transfer) = std::mem::replace(&mut self.phase, Phase::Head) {
+            transfer.close(context);
+        }
+        self.stream.close(&mut context.reactor, key);
+        let address = self.client.as_ref().and_then(|peer| peer.address);
+        self.common.record_end(context, address, None);
+    }
+
+    pub(super) fn close<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        reason: CloseReason,
+    ) {
+        if self.common.closing().is_some() {
+            return;
+        }
+        if let Phase::Exchange(exchange) = self.phase {
+            context.abandon_exchange(exchange);
+            self.phase = Phase::Ending(reason);
+        }
+        self.leave(context);
+        self.deadline.disarm(context);
+        self.common.begin_close(context, reason);
+        self.input.clear();
+        let lost = self.stream.abandon(&mut context.reactor, key);
+        if let (true, Some(fd)) = (lost || reason.is_cut(), self.stream.fd()) {
+            context.reactor.driver().reset_on_close(fd);
+        }
+    }
+
+    /// What is written is out: the client is told that nothing more follows.
+    fn say_end<D: Driver>(&mut self, context: &mut Context<D>, key: Key, reason: CloseReason) {
+        if !self.stream.is_drained() {
+            return;
+        }
+        let is_read = self.body.as_ref().is_none_or(BodyReader::is_done);
+        if self.ended || (is_read && self.input.is_empty() && reason == CloseReason::Finished) {
+            self.close(context, key, reason);
+            return;
+        }
+        self.phase = Phase::Lingering(reason);
+        self.progress = context.now();
+        let told = self.stream.fd().map(|fd| context.reactor.driver().shutdown_write(fd));
+        if matches!(told, Some(Err(_))) {
+            self.close(context, key, reason);
+            return;
+        }
+        self.stream.receive(&mut context.reactor, key, false);
+    }
+
+    fn read_on<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        let is_idle = matches!(self.phase, Phase::Head) && self.reader_is_idle();
+        if is_idle && (self.ended || self.draining) && self.input.is_empty() {
+            self.end(CloseReason::Finished);
+            self.say_end(context, key, CloseReason::Finished);
+            return;
+        }
+        if self.ended && !self.is_whole() && self.input.has_nothing_new() {
+            // What it began to send it will never end.
+            self.close(context, key, CloseReason::ClientReset);
+            return;
+        }
+        if self.input.is_empty() || (self.wants_input(context) && self.input.has_nothing_new()) {
+            if !self.ended {
+                self.stream.receive(&mut context.reactor, key, false);
+            }
+        } else {
+            self.input.hold();
+            let is_full = self.input.len() > AHEAD_MAX || !self.wants_input(context);
+            if is_full && self.stream.is_receiving() {
+                context.stats().relay.pauses.add(1);
+                self.stream.pause(&mut context.reactor, key);
+            } else if !is_full && !self.ended {
+                self.stream.receive(&mut context.reactor, key, false);
+            }
+        }
+    }
+
+    const fn reader_is_idle(&self) -> bool {
+        self.began.is_none()
+    }
+
+    /// Whether no part of a request is missing.
+    fn is_whole(&self) -> bool {
+        let body = self.body.as_ref().is_none_or(BodyReader::is_done);
+        body && (!matches!(self.phase, Phase::Head) || self.reader_is_idle())
+    }
+
+    /// Whether more input could be used at once.
+    fn wants_input<D>(&self, context: &Context<D>) -> bool {
+        match self.phase {
+            Phase::Head => !self.stream.is_blocked(),
+            Phase::Exchange(exchange) => context.http.takes_body(exchange),
+            Phase::Discard => true,
+            Phase::Echo => !self.stream.is_blocked(),
+            Phase::File(_)
+            | Phase::Verify(_)
+            | Phase::Listing
+            | Phase::Ending(_)
+            | Phase::Lingering(_) => false,
+        }
+    }
+
+    /// Nothing is waited for any more.
+    pub(super) fn stop_deadline<D: Driver>(&mut self, context: &mut Context<D>) {
+        self.deadline.disarm(context);
+    }
+
+    /// What is waited for, and how long.
+    fn set_deadline<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        let options = &self.options;
+        let is_whole = self.body.as_ref().is_none_or(BodyReader::is_done);
+        let at = match self.phase {
+            _ if self.client.as_ref().is_some_and(|peer| peer.header.is_some()) => {
+                let wait = context.options.listeners[self.common.listener].header_timeout;
+                Some(self.began.unwrap_or(self.progress) + wait)
+            }
+            Phase::Lingering(_) => Some(self.progress + LINGER),
+            _ if !self.stream.is_drained() => Some(self.progress + options.write_timeout),
+            Phase::Head => Some(match self.began {
+                Some(began) => began + options.head_timeout,
+                None => self.progress + options.keepalive_timeout,
+            }),
+            Phase::Exchange(_) | Phase::Echo | Phase::Discard if !is_whole => {
+                Some(self.progress + options.body_timeout)
+            }
+            Phase::Ending(_) => Some(self.progress + options.write_timeout),
+            Phase::Exchange(_)
+            | Phase::Echo
+            | Phase::Discard
+            | Phase::File(_)
+            | Phase::Verify(_)
+            | Phase::Listing => None,
+        };
+        match at {
+            Some(at) => self.deadline.set(context, Due::Session(key), at),
+            None => self.deadline.clear(),
+        }
+    }
+
+    /// Whether a PROXY protocol header is not expected, or was read.
+    fn is_behind_header<D: Driver>(&mut self, context: &mut Context<D>, key: Key) -> bool {
+        let Some(peer) = &mut self.client else { return true };
+        let Some(header) = &mut peer.header else { return true };
+        header.extend_from_slice(&self.input.take_all());
+        match proxy_protocol::parse(header) {
+            Ok(Parsed::Incomplete { .. }) if !self.ended => false,
+            Ok(Parsed::Complete { header: parsed, consumed }) => {
+                if let Source::Inet { source, .. } = parsed.source {
+                    peer.address = Some(SocketAddress::inet(source));
+                }
+                if header.len() > consumed {
+                    self.input.push(crate::mem::Buf::copy_of(&header[consumed..]));
+                }
+                peer.header = None;
+                self.began = None;
+                self.admit(context, key)
+            }
+            Ok(Parsed::Incomplete { .. }) | Err(_) => {
+                self.close(context, key, CloseReason::ProxyHeaderInvalid);
+                false
+            }
+        }
+    }
+}

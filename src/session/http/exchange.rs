@@ -1,0 +1,170 @@
+//! One request and its answer, between a client and a server.
+//!
+//! An exchange is a slot of its own, because a connection of either side may carry many of them one
+//! after the other, and with later versions at once. It knows its two connections by their keys;
+//! each of them takes from it what the other has put there.
+//!
+//! ```text
+//!   Waiting ──a connection is free──> Linked ──answer's head──> Replying ──all of it──> Replied
+//!      ^  └──time is over──> Failed      │ failed, and may be tried again
+//!      └─────────────────────────────────┘
+//! ```
+
+use std::time::Instant;
+
+use super::flow::Flow;
+use super::state::Told;
+use crate::mem::{Buf, Key, Outgoing};
+use crate::proto::http::{Fields, RequestHead, ResponseHead};
+use crate::proto::http1::Framing;
+use crate::service::origin::attempts::Attempts;
+use crate::service::origin::failure::{Failure, Progress};
+use crate::session::deadline::Deadline;
+
+use super::state::HttpState;
+
+/// What a client asks for, beside the head.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked {
+    /// The client's connection.
+    pub(super) client: Key,
+    /// How the body is delimited.
+    pub(super) framing: Framing,
+    /// Whether it asks for another protocol.
+    pub(super) upgrade: bool,
+}
+
+/// One exchange.
+#[derive(Debug)]
+pub(in crate::session) struct Exchange {
+    pub(super) asked: Asked,
+    pub(super) upstream: usize,
+    pub(super) head: Box<RequestHead>,
+    pub(super) told: Told,
+    pub(super) request: Flow,
+    pub(super) response: Flow,
+    /// The answer's head, until the client has taken it.
+    pub(super) answer: Option<Box<ResponseHead>>,
+    /// The length of the answer's body, if it was declared.
+    pub(super) length: Option<u64>,
+    pub(super) state: State,
+    pub(super) failed: Option<Failure>,
+    /// What the balancer goes by.
+    pub(super) hash: Option<u64>,
+    pub(super) attempts: Attempts,
+    /// What was sent of the request's body, as long as it may have to be sent again.
+    pub(super) kept: Vec<Buf>,
+    pub(super) kept_bytes: usize,
+    /// It was too much to be kept: the exchange can not be repeated.
+    pub(super) kept_too_much: bool,
+    /// While no server's connection keeps the time.
+    pub(super) deadline: Deadline,
+    /// The path that the server is asked for, if it is not the client's.
+    pub(super) path: Option<String>,
+    /// Something of the request was written to a server.
+    pub(super) is_sent: bool,
+    /// It counts among those that are under way.
+    pub(super) has_entered: bool,
+    /// When the present try began.
+    pub(super) tried: Instant,
+    /// When all must be over.
+    pub(super) until: Option<Instant>,
+}
+
+/// How far an exchange has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// It waits for a connection to this server.
+    Waiting { server: usize },
+    /// It waits to be tried again.
+    Resting,
+    /// This connection carries it.
+    Linked { origin: Key, server: usize },
+    /// The answer is all there, or there will be none.
+    Done,
+}
+
+/// What a client gets next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reply {
+    /// Nothing new at the head of the answer.
+    Nothing,
+    /// There will be no answer, or no more of it.
+    Failed(Failure),
+    /// The head of the answer.
+    Head,
+    /// The connection changes to another protocol.
+    Upgrade,
+}
+
+impl Exchange {
+    /// How far it has come, as far as trying again goes.
+    pub(super) fn progress(&self) -> Progress {
+        Progress {
+            idempotent: self.head.method.is_idempotent(),
+            body_repeatable: self.is_repeatable(),
+            sent: self.is_sent,
+            answered: self.told.status != 0 || self.answer.is_some(),
+        }
+    }
+}
+
+impl HttpState {
+    /// What is next for the client of an exchange.
+    pub(super) fn take_reply(&mut self, exchange: Key) -> Reply {
+        let Some(exchange) = self.exchanges.get_mut(exchange) else { return Reply::Nothing };
+        if let Some(failure) = exchange.failed.take() {
+            return Reply::Failed(failure);
+        }
+        match &exchange.answer {
+            Some(answer) if answer.status == 101 => Reply::Upgrade,
+            Some(_) => Reply::Head,
+            None => Reply::Nothing,
+        }
+    }
+
+    /// Whether the head of the answer went to the client.
+    pub(super) fn has_replied(&self, exchange: Key) -> bool {
+        self.exchanges.get(exchange).is_some_and(|exchange| exchange.told.status != 0)
+    }
+
+    /// Whether all of the answer was taken.
+    pub(super) fn is_replied(&self, exchange: Key) -> bool {
+        let exchange = self.exchanges.get(exchange);
+        exchange.is_some_and(|one| one.response.ended && one.response.waiting() == 0)
+    }
+
+    /// Parts of the answer's body.
+    pub(super) fn take_parts(&mut self, exchange: Key) -> Option<Outgoing> {
+        let exchange = self.exchanges.get_mut(exchange)?;
+        let parts = exchange.response.take()?;
+        exchange.told.sent += parts.len() as u64;
+        Some(parts)
+    }
+
+    pub(super) fn take_trailers(&mut self, exchange: Key) -> Option<Box<Fields>> {
+        self.exchanges.get_mut(exchange)?.response.trailers.take()
+    }
+
+    /// Whether more of the request's body may be read.
+    pub(super) fn takes_body(&self, exchange: Key) -> bool {
+        let exchange = self.exchanges.get(exchange);
+        exchange.is_some_and(|exchange| !exchange.request.is_full())
+    }
+
+    /// A part of the request's body has come.
+    pub(super) fn push_body(&mut self, exchange: Key, part: Buf) {
+        if let Some(exchange) = self.exchanges.get_mut(exchange) {
+            exchange.told.received += part.len() as u64;
+            exchange.request.push(part);
+        }
+    }
+
+    /// All of the request's body has come.
+    pub(super) fn end_body(&mut self, exchange: Key, trailers: Option<Box<Fields>>) {
+        if let Some(exchange) = self.exchanges.get_mut(exchange) {
+            exchange.request.ended = true;
+            exchange.request.trailers = trailers;
+        }
+    }
+}

@@ -1,0 +1,520 @@
+//! Files on their way to a client: small ones from memory in one send with the head, large ones by
+//! `sendfile`. Bytes that are not in memory are first read on the ring, so that the loop never waits
+//! for a disk.
+
+use std::rc::Rc;
+
+use nix::errno::Errno;
+
+use super::cache::{Found, Opened};
+use super::client::{Http, Phase};
+use super::forward::rewritten;
+use super::options::FilesOptions;
+use super::state::{Output, Told};
+use crate::fs::{FileEvent, FileReader};
+use crate::mem::{Buf, Key};
+use crate::proto::http::{Method, RequestHead, ResponseHead};
+use crate::proto::http1::Framing;
+use crate::ring::{Completion, Driver, Lane};
+use crate::service::CloseReason;
+use crate::service::http::files::path::{PathRefusal, file_name};
+use crate::service::http::files::range::ByteRange;
+use crate::service::http::files::{Body, FileInfo, Plan, coding, content_type, plan};
+use crate::session::context::Context;
+
+/// Bytes that are asked about, and sent, at once.
+const WINDOW: u64 = 512 * 1024;
+
+/// A file on its way.
+#[derive(Debug)]
+pub(super) struct Transfer {
+    file: Rc<Opened>,
+    reader: FileReader,
+    head: Box<RequestHead>,
+    told: Told,
+    /// What is to be sent, the next last.
+    rest: Vec<Piece>,
+    /// What is being read to be kept in memory, and under which name.
+    load: Option<Load>,
+    /// A read found no buffer, and waits for one.
+    starved: bool,
+    /// A read has come to the end of the file, or failed, before all was sent.
+    broken: bool,
+}
+
+/// A part of a body.
+#[derive(Debug)]
+enum Piece {
+    Text(Vec<u8>),
+    Range(ByteRange),
+}
+
+/// A file that is read into memory.
+#[derive(Debug)]
+struct Load {
+    cache: usize,
+    name: String,
+    content: Vec<u8>,
+}
+
+impl Transfer {
+    pub(super) const fn is_quiet(&self) -> bool {
+        self.reader.is_quiet()
+    }
+
+    pub(super) const fn feed(&mut self) {
+        self.starved = false;
+    }
+
+    /// Lets go of the file, which the cache closes.
+    pub(super) fn close<D: Driver>(self, context: &mut Context<D>) {
+        context.http.spare_heads.give(self.head);
+    }
+}
+
+impl Http {
+    /// Answers a request for a file, or begins to.
+    pub(super) fn begin_file<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        head: Box<RequestHead>,
+        told: Told,
+        files: &FilesOptions,
+    ) {
+        let path = match &files.rewrite {
+            Some(rewrite) => rewritten(rewrite, head.path()),
+            None => head.path().to_owned(),
+        };
+        let mut name = String::new();
+        match file_name(&path, files.rules.dot_files, &mut name) {
+            Ok(()) => {}
+            Err(PathRefusal::NotFound) => {
+                return self.answer_page(context, key, (head, told), files, 404);
+            }
+            Err(PathRefusal::Dot) => {
+                return self.answer_page(context, key, (head, told), files, 403);
+            }
+        }
+        let is_folder_form = name.is_empty() || name.ends_with('/');
+        let found = if is_folder_form {
+            open_index(context, files, &mut name)
+        } else {
+            open(context, files, &name)
+        };
+        match found {
+            Ok(found) if found.file.is_folder && is_folder_form && files.listing => {
+                self.begin_listing(context, key, head, told, &name, files);
+            }
+            Ok(found) if found.file.is_folder && is_folder_form => {
+                self.answer_page(context, key, (head, told), files, 403);
+            }
+            Ok(found) if found.file.is_folder => {
+                // Links within the page are relative to the folder.
+                let mut target = head.path().to_owned();
+                target.push('/');
+                if let Some(query) = head.query() {
+                    target.push('?');
+                    target.push_str(query);
+                }
+                let field = Some((&b"location"[..], target.as_bytes()));
+                self.answer_status(context, head, told, 301, field);
+            }
+            Ok(found) => {
+                let shown = Shown { name: &name, found, status: None };
+                self.answer_file(context, key, (head, told), files, shown);
+            }
+            Err(errno) => {
+                let status = status_of(errno);
+                if status == 500 {
+                    tracing::warn!(file = %name, %errno, "a file can not be opened");
+                }
+                self.answer_page(context, key, (head, told), files, status);
+            }
+        }
+    }
+
+    /// A status, with the page that the route has for it.
+    fn answer_page<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        (head, told): (Box<RequestHead>, Told),
+        files: &FilesOptions,
+        status: u16,
+    ) {
+        let page = files.error_pages.iter().find(|(code, _)| *code == status);
+        if let Some((_, name)) = page
+            && let Ok(found) = open(context, files, name)
+            && !found.file.is_folder
+        {
+            let shown = Shown { name, found, status: Some(status) };
+            return self.answer_file(context, key, (head, told), files, shown);
+        }
+        self.answer_status(context, head, told, status, None);
+    }
+
+    /// Answers with a file that is open.
+    fn answer_file<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        (head, mut told): (Box<RequestHead>, Told),
+        files: &FilesOptions,
+        shown: Shown<'_>,
+    ) {
+        let Shown { name, found, status } = shown;
+        let kind = content_type(name);
+        let mut response = context.http.spare_answers.take();
+        let (found, name) = self.choose_coding(context, &head, files, name, found, &mut response);
+        let info = &found.file.info;
+        let plan = match status {
+            None => plan(&head, info, &kind, &files.rules, &mut response),
+            Some(status) => page_plan(&head, info, &kind, status, &mut response),
+        };
+        told.status = response.status;
+        if status.is_none() && matches!(response.status, 405 | 412 | 416) {
+            let page = Vec::new();
+            return self.answer(context, head, told, response, &page);
+        }
+        self.prepare_keep_alive();
+        self.framing = Framing::None;
+        context.refresh_date();
+        let Context { http, pages, .. } = context;
+        let output = Output { pages, date: http.date.text() };
+        self.write_head(output, &head, &mut told, &mut response, Framing::None, plan.length);
+        context.http.spare_answers.give(response);
+        match (plan.body, &found.content) {
+            (Body::None, _) => {}
+            (Body::One(range), Some(content)) => {
+                let part = content.slice(as_len(range.start), as_len(range.end - range.start));
+                told.sent += part.len() as u64;
+                self.write_part(context, part);
+            }
+            (body, _) => {
+                let load = load_of(files, &found, &body, name);
+                let rest = pieces(body);
+                let reader = FileReader::new(found.file.fd, Lane::Upstream, 0);
+                let (starved, broken) = (false, false);
+                let file = found.file;
+                let transfer = Transfer { file, reader, head, told, rest, load, starved, broken };
+                self.phase = Phase::File(Box::new(transfer));
+                self.common.mark_dirty(context, key);
+                return;
+            }
+        }
+        self.finish_request(context, head, &told);
+        self.after_answer(context);
+    }
+
+    /// The same file in a coding that the client takes, if it lies beside it.
+    fn choose_coding<D: Driver>(
+        &self,
+        context: &mut Context<D>,
+        head: &RequestHead,
+        files: &FilesOptions,
+        name: &str,
+        found: Found,
+        response: &mut ResponseHead,
+    ) -> (Found, String) {
+        if files.rules.precompressed.is_empty() {
+            return (found, name.to_owned());
+        }
+        coding::add_vary(&mut response.fields);
+        let mut offered = files.rules.precompressed.clone();
+        while let Some(one) = coding::negotiate(&head.fields, &offered) {
+            let other = format!("{name}{}", one.suffix());
+            if let Ok(found) = open(context, files, &other)
+                && !found.file.is_folder
+            {
+                response.fields.push(b"content-encoding", one.name().as_bytes());
+                return (found, other);
+            }
+            offered.retain(|coding| *coding != one);
+        }
+        (found, name.to_owned())
+    }
+
+    /// Sends what can be sent of the file; true when the answer is over.
+    pub(super) fn send_file<D: Driver>(&mut self, context: &mut Context<D>, key: Key) -> bool {
+        let mut budget = context.options.relay.turn_budget as u64;
+        loop {
+            // What is written goes first, and nothing overtakes what is read.
+            self.outlet.finish(&mut context.pages, &mut self.stream);
+            self.stream.flush(&mut context.reactor, key);
+            let Phase::File(transfer) = &mut self.phase else { return false };
+            if transfer.broken {
+                self.cut_file(context, key);
+                return false;
+            }
+            if !transfer.reader.is_quiet() || transfer.starved {
+                return false;
+            }
+            if transfer.load.is_some() {
+                transfer.reader.read(&mut context.reactor, key);
+                return false;
+            }
+            let Some(piece) = transfer.rest.pop() else {
+                return self.end_file(context);
+            };
+            match piece {
+                Piece::Text(text) => {
+                    transfer.told.sent += text.len() as u64;
+                    self.outlet.bytes(&mut context.pages).extend_from_slice(&text);
+                }
+                Piece::Range(range) => match self.send_range(context, key, range, &mut budget) {
+                    Sending::Goes => {}
+                    Sending::Waits => return false,
+                },
+            }
+        }
+    }
+
+    /// Sends a stretch of a file; what is left of it is put back.
+    fn send_range<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        range: ByteRange,
+        budget: &mut u64,
+    ) -> Sending {
+        let Phase::File(transfer) = &mut self.phase else { return Sending::Waits };
+        let ready = self.stream.is_drained() && !self.stream.is_blocked();
+        if range.is_empty() {
+            return Sending::Goes;
+        }
+        if !ready || *budget == 0 {
+            transfer.rest.push(Piece::Range(range));
+            if *budget == 0 {
+                self.common.mark_dirty(context, key);
+            }
+            return Sending::Waits;
+        }
+        let (Some(socket), file) = (self.stream.fd(), transfer.file.fd) else {
+            return Sending::Waits;
+        };
+        let window = (range.end - range.start).min(WINDOW).min(*budget);
+        if !context.reactor.driver().is_resident(file, range.start, as_len(window)) {
+            transfer.reader.seek(range.start);
+            transfer.reader.read(&mut context.reactor, key);
+            transfer.rest.push(Piece::Range(range));
+            return Sending::Waits;
+        }
+        match context.reactor.driver().sendfile(socket, file, range.start, as_len(window)) {
+            Ok(0) => {
+                transfer.broken = true;
+                Sending::Goes
+            }
+            Ok(sent) => {
+                transfer.told.sent += sent as u64;
+                transfer.rest.push(Piece::Range(range.start + sent as u64..range.end));
+                *budget -= (sent as u64).min(*budget);
+                self.progress = context.now();
+                self.common.count_sent(context, sent);
+                Sending::Goes
+            }
+            Err(Errno::EAGAIN) => {
+                transfer.rest.push(Piece::Range(range));
+                self.stream.watch_writable(&mut context.reactor, key);
+                Sending::Waits
+            }
+            Err(Errno::EINTR) => {
+                transfer.rest.push(Piece::Range(range));
+                Sending::Goes
+            }
+            Err(errno) => {
+                tracing::debug!(id = self.common.id(), %errno, "sendfile failed");
+                self.close(context, key, CloseReason::ClientReset);
+                Sending::Waits
+            }
+        }
+    }
+
+    /// A read of the file has completed.
+    pub(super) fn handle_read<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        completion: Completion,
+    ) {
+        let Phase::File(transfer) = &mut self.phase else { return };
+        let event = transfer.reader.handle(completion);
+        if self.common.closing().is_some() {
+            return;
+        }
+        match event {
+            FileEvent::Data(buf) if transfer.load.is_some() => self.take_content(context, &buf),
+            FileEvent::Data(buf) => self.take_read(context, buf),
+            FileEvent::Starved => {
+                transfer.starved = true;
+                context.starved.push_back((key, Lane::Upstream));
+            }
+            FileEvent::End => transfer.broken = true,
+            FileEvent::Failed(errno) => {
+                tracing::warn!(id = self.common.id(), %errno, "a file can not be read");
+                transfer.broken = true;
+            }
+        }
+        self.common.mark_dirty(context, key);
+    }
+
+    /// Bytes that were not in memory: they are sent from the buffer that they were read into.
+    fn take_read<D: Driver>(&mut self, context: &mut Context<D>, mut buf: Buf) {
+        let Phase::File(transfer) = &mut self.phase else { return };
+        let Some(Piece::Range(range)) = transfer.rest.pop() else { return };
+        let wanted = as_len(range.end - range.start).min(buf.len());
+        buf.truncate(wanted);
+        transfer.told.sent += wanted as u64;
+        let rest = range.start + wanted as u64..range.end;
+        transfer.rest.push(Piece::Range(rest));
+        self.outlet.finish(&mut context.pages, &mut self.stream);
+        self.outlet.slice(&mut self.stream, buf);
+    }
+
+    /// A part of a file that is kept in memory.
+    fn take_content<D: Driver>(&mut self, context: &mut Context<D>, buf: &Buf) {
+        let Phase::File(transfer) = &mut self.phase else { return };
+        let Some(load) = &mut transfer.load else { return };
+        load.content.extend_from_slice(buf);
+        let len = as_len(transfer.file.info.len);
+        if load.content.len() < len {
+            return;
+        }
+        load.content.truncate(len);
+        let content = Buf::copy_of(&load.content);
+        context.http.caches[load.cache].keep(&load.name, &transfer.file, &content);
+        transfer.load = None;
+        for piece in std::mem::take(&mut transfer.rest).into_iter().rev() {
+            let part = match piece {
+                Piece::Text(text) => Buf::copy_of(&text),
+                Piece::Range(range) => {
+                    content.slice(as_len(range.start), as_len(range.end - range.start))
+                }
+            };
+            transfer.told.sent += part.len() as u64;
+            self.outlet.finish(&mut context.pages, &mut self.stream);
+            self.outlet.slice(&mut self.stream, part);
+        }
+    }
+
+    fn end_file<D: Driver>(&mut self, context: &mut Context<D>) -> bool {
+        if let Phase::File(transfer) = std::mem::replace(&mut self.phase, Phase::Head) {
+            let Transfer { head, told, .. } = *transfer;
+            self.finish_request(context, head, &told);
+        }
+        self.after_answer(context);
+        true
+    }
+
+    /// The file became shorter while it was sent: the client must not take what it has for all of
+    /// it.
+    fn cut_file<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        if let Phase::File(transfer) = std::mem::replace(&mut self.phase, Phase::Head) {
+            let Transfer { head, mut told, .. } = *transfer;
+            told.reason = Some("file_cut");
+            let stats = context.listener_stats(self.common.listener).http.route(told.route);
+            stats.into_iter().for_each(|stats| stats.files_cut.add(1));
+            self.finish_request(context, head, &told);
+        }
+        self.close(context, key, CloseReason::FileCut);
+    }
+}
+
+/// A file that is shown, under which name, and with which status if it is an error's page.
+struct Shown<'a> {
+    name: &'a str,
+    found: Found,
+    status: Option<u16>,
+}
+
+/// An error's page is shown whole, whatever the conditions of the request.
+fn page_plan(
+    head: &RequestHead,
+    info: &FileInfo,
+    kind: &str,
+    status: u16,
+    response: &mut ResponseHead,
+) -> Plan {
+    response.status = status;
+    response.fields.push(b"content-type", kind.as_bytes());
+    let body = if head.method == Method::Head || info.len == 0 {
+        Body::None
+    } else {
+        Body::One(0..info.len)
+    };
+    Plan { body, length: Some(info.len) }
+}
+
+/// Whether sending goes on at once.
+enum Sending {
+    Goes,
+    Waits,
+}
+
+fn open<D: Driver>(
+    context: &mut Context<D>,
+    files: &FilesOptions,
+    name: &str,
+) -> Result<Found, Errno> {
+    let Context { http, reactor, .. } = context;
+    http.caches[files.cache].open(reactor, name)
+}
+
+/// The index of a folder, whose name it becomes; without one, the folder itself.
+fn open_index<D: Driver>(
+    context: &mut Context<D>,
+    files: &FilesOptions,
+    name: &mut String,
+) -> Result<Found, Errno> {
+    let len = name.len();
+    for index in &files.index {
+        name.push_str(index);
+        match open(context, files, name) {
+            Ok(found) if !found.file.is_folder => return Ok(found),
+            Ok(_) | Err(Errno::ENOENT | Errno::ENOTDIR) => name.truncate(len),
+            Err(errno) => return Err(errno),
+        }
+    }
+    open(context, files, name.trim_end_matches('/'))
+}
+
+fn load_of(files: &FilesOptions, found: &Found, body: &Body, name: String) -> Option<Load> {
+    let is_small = found.file.info.len <= files.small_max;
+    (is_small && *body != Body::None).then(|| Load {
+        cache: files.cache,
+        name,
+        content: Vec::new(),
+    })
+}
+
+/// What is to be sent, the next last.
+fn pieces(body: Body) -> Vec<Piece> {
+    match body {
+        Body::None => Vec::new(),
+        Body::One(range) => vec![Piece::Range(range)],
+        Body::Many { parts, end } => {
+            let each = parts
+                .into_iter()
+                .flat_map(|(head, range)| [Piece::Text(head.into_bytes()), Piece::Range(range)]);
+            let mut all: Vec<Piece> = each.collect();
+            all.push(Piece::Text(end.into_bytes()));
+            all.reverse();
+            all
+        }
+    }
+}
+
+fn as_len(bytes: u64) -> usize {
+    usize::try_from(bytes).unwrap_or(usize::MAX)
+}
+
+/// What a client is told of a file that can not be opened.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the kernel has too many error numbers")]
+const fn status_of(errno: Errno) -> u16 {
+    match errno {
+        Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG | Errno::EXDEV | Errno::ELOOP => 404,
+        Errno::EACCES | Errno::EPERM => 403,
+        Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM => 503,
+        _ => 500,
+    }
+}

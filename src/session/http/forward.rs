@@ -1,0 +1,212 @@
+//! Requests on their way to servers: what is added to them, and how they are written.
+
+use std::sync::Arc;
+
+use super::client::Http;
+use super::exchange::{Asked, Exchange};
+use super::options::{Forwarded, HashOn, HostHeader, ProxyOptions, Rewrite, RouteOptions};
+use super::state::Told;
+use super::vars::Vars;
+use crate::mem::{Buf, Key, Outgoing};
+use crate::proto::http::{Fields, Known, RequestHead};
+use crate::proto::http1::write::{self, Connection, Delimit};
+use crate::ring::Driver;
+use crate::service::http::route::prefix_rewrite;
+use crate::service::origin::stable_hash;
+use crate::session::context::Context;
+
+/// Who we are in the `via` field (RFC 9110, section 7.6.3).
+pub(super) const VIA: &[u8] = b"1.1 ringway";
+
+impl Http {
+    /// Makes the exchange of a request that a server answers. Head and record come back when there
+    /// can be no more exchanges.
+    pub(super) fn make_exchange<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        mut head: Box<RequestHead>,
+        mut told: Told,
+        route: &RouteOptions,
+        proxy: &ProxyOptions,
+        asked: Asked,
+    ) -> Result<Key, (Box<RequestHead>, Told)> {
+        let options = Arc::clone(&self.options);
+        if let Some(name) = &options.request_id {
+            told.request_id = context.next_request();
+            if head.fields.get_named(name.as_bytes()).is_none() {
+                let id = told.request_id;
+                head.fields.push_with(name.as_bytes(), |out| write_id(id, out));
+            }
+        }
+        self.add_forwarded(options.forwarded, &mut head);
+        if !route.request_edits.is_empty() {
+            let mut fields = std::mem::take(&mut head.fields);
+            let vars = Vars::new(&options, self.client.as_deref(), &head, &told);
+            route.request_edits.apply(&mut fields, &vars);
+            head.fields = fields;
+        }
+        let hash = context.http.origins(proxy.upstream).options.hash_on.clone();
+        let hash = hash.map(|on| self.hash(&on, &head));
+        let path = proxy.rewrite.as_ref().map(|rewrite| rewritten(rewrite, head.path()));
+        let key = context.insert_exchange(proxy.upstream, head, told, asked, hash)?;
+        if let Some(exchange) = context.http.exchanges.get_mut(key) {
+            exchange.path = path;
+            exchange.until = route.total_timeout.map(|most| exchange.tried + most);
+        }
+        Ok(key)
+    }
+
+    /// Tells the server of the client.
+    fn add_forwarded(&self, forwarded: Forwarded, head: &mut RequestHead) {
+        let ip = self.client.as_ref().and_then(|peer| peer.ip());
+        if let (false, Some(ip)) = (forwarded == Forwarded::Off, ip) {
+            if forwarded == Forwarded::Replace {
+                let fields = &mut head.fields;
+                fields.retain(|field| !is_of_forwarding(field.known));
+            }
+            append(&mut head.fields, Known::XForwardedFor, b"x-forwarded-for", |out| {
+                write_display(&ip, out);
+            });
+            let host = head.authority().to_owned();
+            append(&mut head.fields, Known::Forwarded, b"forwarded", |out| {
+                out.extend_from_slice(if ip.is_ipv6() { b"for=\"[" } else { b"for=" });
+                write_display(&ip, out);
+                out.extend_from_slice(if ip.is_ipv6() { b"]\"" } else { b"" });
+                out.extend_from_slice(b";host=\"");
+                out.extend_from_slice(host.as_bytes());
+                out.extend_from_slice(b"\";proto=http");
+            });
+            if !head.fields.has(Known::XForwardedProto) {
+                head.fields.push(b"x-forwarded-proto", b"http");
+            }
+            if !head.fields.has(Known::XForwardedHost) {
+                head.fields.push(b"x-forwarded-host", host.as_bytes());
+            }
+        }
+        append(&mut head.fields, Known::Via, b"via", |out| out.extend_from_slice(VIA));
+    }
+
+    fn hash(&self, on: &HashOn, head: &RequestHead) -> u64 {
+        match on {
+            HashOn::Source => match self.client.as_ref().and_then(|peer| peer.ip()) {
+                Some(std::net::IpAddr::V4(ip)) => stable_hash(&ip.octets()),
+                Some(std::net::IpAddr::V6(ip)) => stable_hash(&ip.octets()),
+                None => 0,
+            },
+            HashOn::Path => stable_hash(head.path().as_bytes()),
+            HashOn::Header(name) => {
+                stable_hash(head.fields.get_named(name.as_bytes()).unwrap_or_default())
+            }
+            HashOn::Cookie(name) => stable_hash(cookie(&head.fields, name).unwrap_or_default()),
+        }
+    }
+}
+
+/// Adds to what the client says of itself, behind a comma.
+fn append(fields: &mut Fields, known: Known, name: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
+    if !fields.has(known) {
+        fields.push_with(name, write);
+        return;
+    }
+    let mut value = Vec::new();
+    for one in fields.all(known) {
+        value.extend_from_slice(one);
+        value.extend_from_slice(b", ");
+    }
+    write(&mut value);
+    fields.remove_known(known);
+    fields.push(name, &value);
+}
+
+fn is_of_forwarding(known: Known) -> bool {
+    matches!(
+        known,
+        Known::Forwarded | Known::XForwardedFor | Known::XForwardedHost | Known::XForwardedProto
+    )
+}
+
+fn write_display(value: &impl std::fmt::Display, out: &mut Vec<u8>) {
+    use std::io::Write as _;
+    // A vector takes all that is written.
+    let _taken = write!(out, "{value}");
+}
+
+/// A request's number as text.
+pub(super) fn write_id(id: u64, out: &mut Vec<u8>) {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    for shift in (0..16).rev() {
+        let digit = usize::try_from(id >> (shift * 4) & 0xf).unwrap_or(0);
+        out.push(DIGITS[digit]);
+    }
+}
+
+/// The value of a cookie (RFC 6265, section 4.2.1).
+fn cookie<'a>(fields: &'a Fields, name: &str) -> Option<&'a [u8]> {
+    let lines = fields.all(Known::Cookie).flat_map(|line| line.split(|byte| *byte == b';'));
+    lines.map(<[u8]>::trim_ascii).find_map(|pair| {
+        let rest = pair.strip_prefix(name.as_bytes())?;
+        rest.strip_prefix(b"=")
+    })
+}
+
+/// The path with another prefix.
+pub(super) fn rewritten(rewrite: &Rewrite, path: &str) -> String {
+    prefix_rewrite(path, &rewrite.prefix, &rewrite.replacement).into_owned()
+}
+
+/// Writes the head of an exchange's request.
+pub(super) fn write_request(
+    exchange: &Exchange,
+    (host, server): (&HostHeader, &str),
+    out: &mut Vec<u8>,
+) {
+    let head = &exchange.head;
+    let authority = match host {
+        HostHeader::Pass if !head.authority().is_empty() => head.authority(),
+        HostHeader::Pass | HostHeader::Server => server,
+        HostHeader::Literal(name) => name,
+    };
+    let connection = if exchange.asked.upgrade { Connection::Upgrade } else { Connection::Persist };
+    let delimit = Delimit { framing: exchange.asked.framing, length: None, connection };
+    let path = exchange.path.as_deref().unwrap_or(head.path());
+    write::request(head, path, authority.as_bytes(), delimit, out);
+}
+
+impl Exchange {
+    /// Keeps what is sent of the body, as long as it may have to be sent again.
+    pub(super) fn keep(&mut self, parts: &Outgoing, most: usize) {
+        if most == 0 || self.kept_too_much {
+            return;
+        }
+        self.kept_bytes += parts.len();
+        if self.kept_bytes > most {
+            self.kept_too_much = true;
+            self.kept = Vec::new();
+            return;
+        }
+        self.kept.extend(parts.segments().iter().map(|part| Buf::copy_of(part)));
+    }
+
+    /// Whether all of the body that came is still there.
+    pub(super) fn is_repeatable(&self) -> bool {
+        let there = self.kept_bytes as u64 + self.request.waiting() as u64;
+        !self.kept_too_much && there == self.request.total
+    }
+
+    /// The body goes out again from its beginning.
+    pub(super) fn rewind(&mut self) {
+        self.answer = None;
+        if self.kept.is_empty() {
+            return;
+        }
+        let rest = self.request.take();
+        self.request.total = 0;
+        self.kept_bytes = 0;
+        for part in std::mem::take(&mut self.kept) {
+            self.request.push(part);
+        }
+        for part in rest.iter().flat_map(Outgoing::segments) {
+            self.request.push(part.clone());
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! What is told of a request when it is over: counters, distributions, the line of the access log.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::client::Http;
+use super::state::Told;
+use crate::proto::http::{Known, RequestHead};
+use crate::ring::Driver;
+use crate::service::http::access_log::{Record, write_line};
+use crate::session::Due;
+use crate::session::context::Context;
+
+/// Bytes of lines that are handed over at once.
+const LINES_MAX: usize = 32 * 1024;
+/// How long a line waits at most.
+const LINES_WAIT: Duration = Duration::from_secs(1);
+
+impl Http {
+    /// A request is over. Its head is used again.
+    pub(super) fn finish_request<D: Driver>(
+        &self,
+        context: &mut Context<D>,
+        head: Box<RequestHead>,
+        told: &Told,
+    ) {
+        let now = context.now();
+        let duration = now.saturating_duration_since(told.began);
+        if let Some(stats) = context.listener_stats(self.common.listener).http.route(told.route) {
+            let class = usize::from(told.status / 100).min(stats.answers.len() - 1);
+            stats.answers[class].add(1);
+            stats.received.add(told.received);
+            stats.sent.add(told.sent);
+        }
+        if let Some(route) = told.route.and_then(|route| self.options.routes.get(route)) {
+            context.histograms.latencies.record_route(route.number, duration);
+        }
+        if let Some((upstream, _)) = told.upstream {
+            let phases = [told.queued, told.connect, told.first_byte, Some(duration)];
+            context.histograms.latencies.record_upstream(upstream, phases);
+        }
+        if self.options.access_log.is_some() {
+            self.write_line(context, &head, told, duration);
+        }
+        context.http.spare_heads.give(head);
+    }
+
+    fn write_line<D: Driver>(
+        &self,
+        context: &mut Context<D>,
+        head: &RequestHead,
+        told: &Told,
+        duration: Duration,
+    ) {
+        let options = Arc::clone(&self.options);
+        let Some(log) = &options.access_log else { return };
+        let time = context.unix_time().saturating_sub(duration);
+        let (upstream, server) = match told.upstream {
+            None => ("", ""),
+            Some((upstream, server)) => {
+                let one = &context.options.upstreams[upstream];
+                let names = one.origins.as_ref().map(|origins| &origins.names);
+                let server = names.zip(server).and_then(|(names, server)| names.get(server));
+                (one.name.as_str(), server.map(|name| &**name).unwrap_or_default())
+            }
+        };
+        let route = told.route.and_then(|route| options.routes.get(route));
+        let record = Record {
+            time,
+            source: self.client.as_ref().and_then(|peer| peer.address).and_then(|one| one.ip()),
+            user: told.user.as_deref().unwrap_or_default(),
+            method: head.method_name(),
+            host: head.host(),
+            path: head.path(),
+            query: head.query(),
+            version: head.version.name(),
+            status: told.status,
+            sent: told.sent,
+            received: told.received,
+            referer: head.fields.get(Known::Referer).unwrap_or_default(),
+            user_agent: head.fields.get(Known::UserAgent).unwrap_or_default(),
+            request_id: told.request_id,
+            route: route.map(|route| &*route.name).unwrap_or_default(),
+            upstream,
+            server,
+            tries: told.tries,
+            reason: told.reason,
+            duration,
+            queued: told.queued,
+            connect: told.connect,
+            first_byte: told.first_byte,
+        };
+        let lines = &mut context.http.lines[log.sink];
+        let was_empty = lines.is_empty();
+        write_line(&log.format, &record, lines);
+        if lines.len() >= LINES_MAX {
+            context.hand_over_lines(log.sink);
+        } else if was_empty {
+            context.arm_lines();
+        }
+    }
+}
+
+impl<D: Driver> Context<D> {
+    /// Lines wait: they are handed over before long.
+    fn arm_lines(&mut self) {
+        if !self.http.lines_armed {
+            self.http.lines_armed = true;
+            let at = self.now() + LINES_WAIT;
+            self.reactor.arm(at, Due::Lines);
+        }
+    }
+
+    /// The lines of the access logs have waited long enough.
+    pub(in crate::session) fn flush_lines(&mut self) {
+        self.http.lines_armed = false;
+        for sink in 0..self.http.lines.len() {
+            self.hand_over_lines(sink);
+        }
+    }
+
+    fn hand_over_lines(&mut self, sink: usize) {
+        let lines = std::mem::take(&mut self.http.lines[sink]);
+        if lines.is_empty() {
+            return;
+        }
+        let count = lines.iter().filter(|byte| **byte == b'\n').count() as u64;
+        if !self.options.access_sinks[sink].send(lines) {
+            self.stats().lines_lost.add(count);
+        }
+    }
+
+    /// A number for a request, unlike that of any other.
+    pub(super) fn next_request(&mut self) -> u64 {
+        self.http.last_request += 1;
+        let workers = self.options.fleet.cells().len() as u64;
+        let number = self.http.last_request * workers + self.options.worker as u64;
+        // A bijection: numbers stay different, and say nothing of how many there were.
+        let mut mixed = number ^ self.options.seed;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}

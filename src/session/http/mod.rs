@@ -1,0 +1,48 @@
+//! HTTP/1.1: connections of clients and of servers, and the exchanges between them.
+//!
+//! | file | job |
+//! |---|---|
+//! | `client` | a connection of a client: its requests, one after the other |
+//! | `begin` | what becomes of a request: its route, what is allowed, who answers |
+//! | `answer` | answers of our own |
+//! | `respond` | heads of answers on their way to a client |
+//! | `file` | files on their way to a client |
+//! | `cache` | files that are kept open |
+//! | `listing` | folders that are listed |
+//! | `exchange` | one request and its answer, between a client and a server |
+//! | `proxy` | which server an exchange goes to, and what follows when that fails |
+//! | `forward` | requests on their way to servers |
+//! | `origin` | a connection to a server |
+//! | `upgrade` | connections that change to another protocol |
+//! | `flow`, `input` | bytes that wait, of a body and before they are read |
+//! | `verify` | passwords |
+//! | `vars` | the values of variables in templates |
+//! | `log` | what is told of a request when it is over |
+//! | `status` | a page that shows what runs |
+//! | `state` | what the exchanges of a worker share |
+//! | `options` | how all of this is set up |
+
+mod answer;
+mod begin;
+mod cache;
+mod client;
+mod exchange;
+mod file;
+mod flow;
+mod forward;
+mod input;
+mod listing;
+mod log;
+pub mod options;
+mod origin;
+mod proxy;
+mod respond;
+pub(super) mod state;
+mod status;
+mod upgrade;
+mod vars;
+mod verify;
+
+pub(super) use client::Http;
+pub(super) use exchange::Exchange;
+pub(super) use origin::Origin;

@@ -1,0 +1,266 @@
+//! How HTTP listeners and upstreams are set up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::proto::http1::HeadLimits;
+use crate::service::http::access::AccessList;
+use crate::service::http::access_log::Format;
+use crate::service::http::auth::Users;
+use crate::service::http::edit::HeaderEdits;
+use crate::service::http::files::FileRules;
+use crate::service::http::files::coding::CompressionRules;
+use crate::service::http::route::Router;
+use crate::service::http::template::Template;
+use crate::service::origin::attempts::AttemptOptions;
+use crate::service::origin::breaker::Limits;
+use crate::service::origin::servers::{ServerOptions, ServersOptions};
+use crate::service::pool::PoolOptions;
+use crate::session::options::Folder;
+
+/// A listener of HTTP.
+#[derive(Debug)]
+pub struct HttpOptions {
+    /// Finds the route of a request.
+    pub router: Router,
+    /// What is done with requests, in the order of the router's routes.
+    pub routes: Vec<RouteOptions>,
+    /// What the head of a request may have.
+    pub limits: HeadLimits,
+    /// Bytes of a request's body at most, where a route does not say otherwise.
+    pub body_max: u64,
+    /// How long a head may take from its first byte on.
+    pub head_timeout: Duration,
+    /// How long no byte of a body may come.
+    pub body_timeout: Duration,
+    /// Bytes a second that a body has to bring, beyond the first `body_timeout`.
+    pub body_rate_min: Option<u32>,
+    /// How long a client may take nothing of what it is sent.
+    pub write_timeout: Duration,
+    /// How long a connection may be idle between two requests.
+    pub keepalive_timeout: Duration,
+    /// Requests of one connection.
+    pub keepalive_requests: u32,
+    /// How long nothing may move on a connection that changed to another protocol.
+    pub tunnel_timeout: Duration,
+    /// The value of the `server` field of our own answers.
+    pub server: Option<Box<str>>,
+    /// Whether answers tell by `x-ringway-reason` which failure they stand for.
+    pub reason_header: bool,
+    /// Whether servers are told of the client.
+    pub forwarded: Forwarded,
+    /// The field with a number for each request, in lower case.
+    pub request_id: Option<Box<str>>,
+    /// Connections at a time from one source.
+    pub source_connections_max: Option<u32>,
+    /// Who may connect.
+    pub access: AccessList,
+    /// The line of each request, and where it goes.
+    pub access_log: Option<AccessLogOptions>,
+    /// Whether anything here goes by the client's address.
+    pub needs_source: bool,
+}
+
+/// What servers are told of the client by `forwarded`, `via` and `x-forwarded-*`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forwarded {
+    /// Nothing; what the client says is passed on.
+    Off,
+    /// It is added to what the client says.
+    Append,
+    /// It takes the place of what the client says.
+    Replace,
+}
+
+/// An access log.
+#[derive(Debug)]
+pub struct AccessLogOptions {
+    /// How a line looks.
+    pub format: Format,
+    /// The number of the file that it goes to.
+    pub sink: usize,
+}
+
+/// A route.
+#[derive(Debug)]
+pub struct RouteOptions {
+    /// Its name, in logs and metrics.
+    pub name: Box<str>,
+    /// Its number among all routes of the server.
+    pub number: usize,
+    /// The name of the upstream, of a proxy.
+    pub upstream_name: Option<Box<str>>,
+    /// What is done.
+    pub action: RouteAction,
+    /// Changes to the fields of requests.
+    pub request_edits: HeaderEdits,
+    /// Changes to the fields of answers.
+    pub response_edits: HeaderEdits,
+    /// Bytes of a request's body at most.
+    pub body_max: u64,
+    /// How long a request may take in all.
+    pub total_timeout: Option<Duration>,
+    /// Who may ask.
+    pub access: AccessList,
+    /// How often one may ask.
+    pub rate_limit: Option<RateLimitOptions>,
+    /// Who may ask, with a password.
+    pub auth: Option<Arc<AuthOptions>>,
+    /// Which answers are compressed.
+    pub compression: Option<CompressionRules>,
+}
+
+/// How often a client may ask.
+#[derive(Debug, Clone)]
+pub struct RateLimitOptions {
+    /// Requests a second.
+    pub rate: u32,
+    /// Requests at once.
+    pub burst: u32,
+    /// Clients that are told apart.
+    pub entries_max: usize,
+    /// The field that tells clients apart; without one, their address does.
+    pub header: Option<Box<str>>,
+}
+
+/// Basic authentication.
+#[derive(Debug)]
+pub struct AuthOptions {
+    /// What the users are asked to log in to: the `www-authenticate` field.
+    pub challenge: Box<str>,
+    /// Who may.
+    pub users: Users,
+}
+
+/// What is done with a request.
+#[derive(Debug)]
+pub enum RouteAction {
+    /// Always the same answer.
+    Respond(FixedAnswer),
+    /// The client is sent elsewhere.
+    Redirect {
+        /// 301, 302, 303, 307 or 308.
+        status: u16,
+        /// Where to.
+        location: Template,
+    },
+    /// The request's body comes back, or its head if it has none.
+    Echo,
+    /// A page that shows what runs.
+    StatusPage,
+    /// A file.
+    Files(FilesOptions),
+    /// A server answers.
+    Proxy(ProxyOptions),
+}
+
+/// An answer that is always the same.
+#[derive(Debug)]
+pub struct FixedAnswer {
+    /// Its status.
+    pub status: u16,
+    /// Its content type.
+    pub content_type: Box<str>,
+    /// Its body.
+    pub body: Box<[u8]>,
+}
+
+/// Static files.
+#[derive(Debug)]
+pub struct FilesOptions {
+    /// The folder below which they lie.
+    pub root: Arc<Folder>,
+    /// What may be asked for, and how it is answered.
+    pub rules: FileRules,
+    /// Names that stand for a folder.
+    pub index: Vec<String>,
+    /// Whether folders are listed.
+    pub listing: bool,
+    /// Whether symbolic links are followed, as long as they stay below the root.
+    pub follow_symlinks: bool,
+    /// The part of the path that is put in the place of the matched prefix.
+    pub rewrite: Option<Rewrite>,
+    /// Files that are kept open by one worker.
+    pub cache_entries: usize,
+    /// How long a file is not looked at again.
+    pub cache_ttl: Duration,
+    /// Files up to so many bytes are kept in memory.
+    pub small_max: u64,
+    /// Pages for statuses, by name below the root.
+    pub error_pages: Vec<(u16, String)>,
+    /// The number of the folder's cache.
+    pub cache: usize,
+}
+
+/// A prefix of a path, and what takes its place.
+#[derive(Debug, Clone)]
+pub struct Rewrite {
+    /// The matched prefix.
+    pub prefix: Box<str>,
+    /// What takes its place.
+    pub replacement: Box<str>,
+}
+
+/// A reverse proxy.
+#[derive(Debug)]
+pub struct ProxyOptions {
+    /// The upstream's number.
+    pub upstream: usize,
+    /// The part of the path that is put in the place of the matched prefix.
+    pub rewrite: Option<Rewrite>,
+}
+
+/// The servers of an upstream of HTTP.
+#[derive(Debug, Clone)]
+pub struct OriginOptions {
+    /// How servers are chosen, and which are left out.
+    pub policy: ServersOptions,
+    /// Their weights and priorities.
+    pub servers: Vec<ServerOptions>,
+    /// What a hash goes by.
+    pub hash_on: Option<HashOn>,
+    /// How connections are kept; for one server.
+    pub pool: PoolOptions,
+    /// Connections at most, in the whole process.
+    pub connections_max: u32,
+    /// When an exchange is tried again.
+    pub attempts: AttemptOptions,
+    /// Bytes of a request's body that are kept to be sent again.
+    pub retry_body_max: usize,
+    /// What there may be at a time.
+    pub breaker: Limits,
+    /// How long one try may take up to its answer's head.
+    pub try_timeout: Option<Duration>,
+    /// How long the head of an answer may take.
+    pub first_byte_timeout: Duration,
+    /// How long no byte of an answer may come.
+    pub idle_timeout: Duration,
+    /// The `host` field of requests.
+    pub host: HostHeader,
+    /// The servers as they are named in the configuration, for `host` and logs.
+    pub names: Vec<Box<str>>,
+}
+
+/// What a hash goes by.
+#[derive(Debug, Clone)]
+pub enum HashOn {
+    /// The client's address.
+    Source,
+    /// The path.
+    Path,
+    /// A field of the request, by its name in lower case.
+    Header(Box<str>),
+    /// A cookie.
+    Cookie(Box<str>),
+}
+
+/// The `host` field of requests to servers.
+#[derive(Debug, Clone)]
+pub enum HostHeader {
+    /// The client's.
+    Pass,
+    /// The server's name.
+    Server,
+    /// Always this.
+    Literal(Box<str>),
+}

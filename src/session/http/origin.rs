@@ -1,0 +1,646 @@
+//! A connection to a server: one exchange after the other.
+
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+
+use super::exchange::State;
+use super::flow::Flow;
+use super::forward;
+use super::input::Input;
+use crate::mem::Key;
+use crate::net::{NetworkError, Operation, Stream, StreamEvent};
+use crate::proto::http1::{
+    BodyPart, BodyReader, Framing, HeadLimits, Refusal, ResponseMeta, ResponseReader, write,
+};
+use crate::ring::{Completion, Driver, Fd, Lane};
+use crate::service::origin::failure::Failure;
+use crate::service::origin::servers::{Ended, Outcome};
+use crate::service::pool::CloseCause;
+use crate::service::proxy::ConnectFailure;
+use crate::session::Due;
+use crate::session::context::Context;
+use crate::session::deadline::Deadline;
+use crate::session::failure::failure_of;
+use crate::session::outlet::Outlet;
+
+/// Interim answers that may go before one answer.
+const INTERIM_MAX: u8 = 8;
+/// Parts of a body up to so many bytes are copied behind what is written before them.
+const COPY_MAX: usize = 2048;
+
+/// One connection.
+#[derive(Debug)]
+pub(in crate::session) struct Origin {
+    upstream: usize,
+    server: usize,
+    stream: Stream,
+    outlet: Outlet,
+    input: Input,
+    reader: ResponseReader,
+    phase: Phase,
+    /// How the request's body goes out; `None` before the request's head.
+    framing: Option<Framing>,
+    /// All of the request was written.
+    is_sent: bool,
+    /// What is left of the answer's body, once its head is read.
+    body: Option<BodyReader>,
+    /// Whether the connection may carry another exchange behind this one.
+    keep_alive: bool,
+    /// It has carried an exchange before.
+    is_used: bool,
+    /// The server sends no more.
+    ended: bool,
+    interim: u8,
+    dirty: bool,
+    connect: Duration,
+    /// When the server last sent something, or was last sent something.
+    progress: Instant,
+    deadline: Deadline,
+}
+
+/// How far the connection has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The connect is under way, since then.
+    Connecting(Instant),
+    /// The same, and its time is over.
+    Expired,
+    /// It carries nothing.
+    Idle,
+    /// It carries this exchange.
+    Busy(Key),
+    /// It leaves its socket to a relay, once nothing is in flight on it.
+    Leaving(Key),
+    /// Nothing more is wanted of it.
+    Closing,
+}
+
+impl Origin {
+    pub(in crate::session) fn new(upstream: usize, server: usize, now: Instant) -> Self {
+        Self {
+            upstream,
+            server,
+            stream: Stream::new(Lane::Upstream, None),
+            outlet: Outlet::default(),
+            input: Input::default(),
+            reader: ResponseReader::default(),
+            phase: Phase::Connecting(now),
+            framing: None,
+            is_sent: false,
+            body: None,
+            keep_alive: true,
+            is_used: false,
+            ended: false,
+            interim: 0,
+            dirty: false,
+            connect: Duration::ZERO,
+            progress: now,
+            deadline: Deadline::default(),
+        }
+    }
+
+    /// Connects.
+    pub(in crate::session) fn start<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        let upstream = &context.options.upstreams[self.upstream];
+        let (address, options) = (upstream.servers[self.server], upstream.stream);
+        let timeout = upstream.connect_timeout;
+        match context.reactor.driver().socket(&address) {
+            Ok(socket) => {
+                context.reactor.driver().configure(socket, &options);
+                self.stream.connect(&mut context.reactor, key, socket, address);
+                let at = context.now() + timeout;
+                self.deadline.set(context, Due::Session(key), at);
+            }
+            Err(source) => {
+                self.connect_failed(context, Operation::Socket, source);
+                self.give_up(context, key);
+            }
+        }
+    }
+
+    pub(in crate::session) fn handle<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        completion: Completion,
+    ) {
+        let event = self.stream.handle(&mut context.reactor, key, completion);
+        if self.phase == Phase::Closing {
+            return;
+        }
+        match event {
+            StreamEvent::Connected => self.connected(context, key),
+            StreamEvent::ConnectFailed(errno) => {
+                let expired = self.phase == Phase::Expired && errno == Errno::ECANCELED;
+                let errno = if expired { Errno::ETIMEDOUT } else { errno };
+                self.connect_failed(context, Operation::Connect, errno);
+                self.give_up(context, key);
+                return;
+            }
+            StreamEvent::Data(buf) => {
+                self.progress = context.now();
+                self.input.push(buf);
+            }
+            StreamEvent::End => self.ended = true,
+            StreamEvent::Starved => {
+                context.starved.push_back((key, Lane::Upstream));
+                return;
+            }
+            StreamEvent::Sent(bytes) => {
+                self.outlet.sent(bytes);
+                self.progress = context.now();
+                let waits = self.stream.is_drained() && self.is_sent && self.stream.is_receiving();
+                if waits && !self.ended && self.input.is_empty() {
+                    return;
+                }
+            }
+            StreamEvent::Broken(_) => {
+                // What came before the reset may be a whole answer.
+                self.ended = true;
+                self.keep_alive = false;
+                if !self.is_sent {
+                    self.is_sent = true;
+                }
+            }
+            StreamEvent::Writable | StreamEvent::Readable | StreamEvent::Quiet => {}
+        }
+        self.mark_dirty(context, key);
+    }
+
+    /// An exchange is carried from now on.
+    pub(in crate::session) fn assign<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        exchange: Key,
+    ) {
+        if self.phase != Phase::Idle || self.ended || !self.input.is_empty() {
+            // It died before it was used.
+            context.fail_try(exchange, Failure::StaleConnection);
+            self.close(context, key, CloseCause::Stale);
+            return;
+        }
+        self.phase = Phase::Busy(exchange);
+        self.framing = None;
+        self.is_sent = false;
+        self.body = None;
+        self.keep_alive = true;
+        self.interim = 0;
+        self.progress = context.now();
+        if let (false, Some(exchange)) = (self.is_used, context.http.exchanges.get_mut(exchange)) {
+            exchange.told.connect = Some(self.connect);
+        }
+        self.flush(context, key);
+    }
+
+    /// Sends the request, reads the answer, and decides whether to read on.
+    pub(in crate::session) fn flush<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        self.dirty = false;
+        match self.phase {
+            Phase::Busy(exchange) => self.carry(context, key, exchange),
+            Phase::Idle if self.ended || !self.input.is_empty() => {
+                self.close(context, key, CloseCause::Stale);
+            }
+            Phase::Leaving(exchange) => self.leave(context, key, exchange),
+            Phase::Idle | Phase::Connecting(_) | Phase::Expired | Phase::Closing => {}
+        }
+        if self.phase == Phase::Idle {
+            self.stream.receive(&mut context.reactor, key, false);
+        }
+    }
+
+    fn carry<D: Driver>(&mut self, context: &mut Context<D>, key: Key, exchange: Key) {
+        if context.http.exchanges.get(exchange).is_none() {
+            self.close(context, key, CloseCause::Failed);
+            return;
+        }
+        self.send(context, exchange);
+        self.outlet.finish(&mut context.pages, &mut self.stream);
+        self.stream.flush(&mut context.reactor, key);
+        match self.read(context, exchange) {
+            Ok(Progress::Waiting) if self.ended => {
+                let failure = self.failure_at_end();
+                self.fail(context, key, exchange, failure);
+            }
+            Ok(Progress::Waiting) => self.read_on(context, key, exchange),
+            Ok(Progress::Answered) => self.release(context, key, exchange),
+            Ok(Progress::Switched) => {
+                self.phase = Phase::Leaving(exchange);
+                self.leave(context, key, exchange);
+            }
+            Err(refusal) => {
+                let upstream = &context.options.upstreams[self.upstream];
+                let (name, server) = (&upstream.name, upstream.servers[self.server]);
+                let reason = refusal.name();
+                tracing::warn!(upstream = %name, %server, reason, "the server's answer is refused");
+                self.fail(context, key, exchange, Failure::BadResponse);
+            }
+        }
+    }
+
+    /// What the end of the connection means for the exchange.
+    fn failure_at_end(&self) -> Failure {
+        if self.body.is_some() { Failure::ResetInBody } else { Failure::ResetBeforeHead }
+    }
+
+    /// Writes what there is of the request.
+    fn send<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        if self.is_sent {
+            return;
+        }
+        let Context { http, pages, .. } = context;
+        let Some(origins) = http.origins.get(self.upstream).and_then(Option::as_ref) else {
+            return;
+        };
+        let Some(exchange) = http.exchanges.get_mut(key) else { return };
+        if self.framing.is_none() {
+            let names = (&origins.options.host, &*origins.options.names[self.server]);
+            forward::write_request(exchange, names, self.outlet.bytes(pages));
+            self.framing = Some(exchange.asked.framing);
+            exchange.is_sent = true;
+        }
+        if self.stream.is_blocked() {
+            return;
+        }
+        let is_chunked = self.framing == Some(Framing::Chunked);
+        while let Some(parts) = exchange.request.take() {
+            exchange.keep(&parts, origins.options.retry_body_max);
+            for part in parts.segments() {
+                if is_chunked {
+                    write::chunk_head(part.len(), self.outlet.bytes(pages));
+                }
+                if part.len() <= COPY_MAX {
+                    self.outlet.bytes(pages).extend_from_slice(part);
+                } else {
+                    self.outlet.finish(pages, &mut self.stream);
+                    self.outlet.slice(&mut self.stream, part.clone());
+                }
+                if is_chunked {
+                    self.outlet.bytes(pages).extend_from_slice(b"\r\n");
+                }
+            }
+        }
+        if exchange.request.ended {
+            if is_chunked {
+                let out = self.outlet.bytes(pages);
+                write::last_chunk(exchange.request.trailers.as_deref(), out);
+            }
+            self.is_sent = true;
+        }
+        http.actions.push(super::state::HttpAction::Wake { connection: exchange.asked.client });
+    }
+
+    /// Reads what there is of the answer.
+    fn read<D: Driver>(&mut self, context: &mut Context<D>, key: Key) -> Result<Progress, Refusal> {
+        if self.body.is_none() && !self.read_head(context, key)? {
+            return Ok(Progress::Waiting);
+        }
+        let Some(body) = &mut self.body else { return Ok(Progress::Switched) };
+        let Some(exchange) = context.http.exchanges.get_mut(key) else {
+            return Ok(Progress::Waiting);
+        };
+        let before = exchange.response.waiting();
+        let is_over = read_body(body, &mut self.input, &mut exchange.response)?;
+        let is_over = is_over || (self.ended && self.input.is_empty() && body.at_end());
+        if is_over {
+            exchange.response.ended = true;
+        }
+        if is_over || exchange.response.waiting() > before {
+            context.wake_client(key);
+        }
+        Ok(if is_over { Progress::Answered } else { Progress::Waiting })
+    }
+
+    /// Reads the head of the answer, and those that go before it; false when there is none.
+    fn read_head<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+    ) -> Result<bool, Refusal> {
+        let limits = HeadLimits::default();
+        loop {
+            let Some(exchange) = context.http.exchanges.get_mut(key) else { return Ok(false) };
+            let method = exchange.head.method;
+            let mut answer = context.http.spare_answers.take();
+            let Self { input, reader, .. } = self;
+            let found = input.read_head(|bytes| {
+                let meta = reader.read(bytes, method, &limits, &mut answer)?;
+                Ok(meta.map(|meta| (meta.len, meta)))
+            });
+            let meta = match found {
+                Ok(Some(meta)) => meta,
+                Ok(None) => {
+                    context.http.spare_answers.give(answer);
+                    return Ok(false);
+                }
+                Err(refusal) => return Err(refusal),
+            };
+            if answer.is_interim() {
+                self.interim += 1;
+                context.http.spare_answers.give(answer);
+                if self.interim > INTERIM_MAX {
+                    return Err(Refusal::StatusLine);
+                }
+                continue;
+            }
+            return self.take_head(context, key, answer, &meta);
+        }
+    }
+
+    /// The head of the answer has come.
+    fn take_head<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        mut answer: Box<crate::proto::http::ResponseHead>,
+        meta: &ResponseMeta,
+    ) -> Result<bool, Refusal> {
+        let now = context.now();
+        let Some(exchange) = context.http.exchanges.get_mut(key) else { return Ok(false) };
+        exchange.told.first_byte = Some(now.saturating_duration_since(exchange.tried));
+        let status = answer.status;
+        if status == 101 && !exchange.asked.upgrade {
+            return Err(Refusal::StatusLine);
+        }
+        if self.retries(context, key, status) {
+            context.http.spare_answers.give(answer);
+            return Ok(false);
+        }
+        let Some(exchange) = context.http.exchanges.get_mut(key) else { return Ok(false) };
+        self.keep_alive &= meta.keep_alive;
+        exchange.length = match meta.framing {
+            Framing::None => meta.length.or(Some(0)),
+            Framing::Length(_) | Framing::Chunked | Framing::UntilClose => meta.framing.length(),
+        };
+        answer.fields.push(b"via", forward::VIA);
+        exchange.answer = Some(answer);
+        if status != 101 {
+            self.body = Some(BodyReader::new(meta.framing, u64::MAX)?);
+        }
+        context.wake_client(key);
+        Ok(true)
+    }
+
+    /// Whether an answer of that status is dropped and the exchange tried again.
+    fn retries<D: Driver>(&mut self, context: &mut Context<D>, key: Key, status: u16) -> bool {
+        if status < 500 {
+            return false;
+        }
+        let retries = context.retry_on_status(key, status);
+        if retries {
+            // What follows of the answer is not wanted.
+            self.keep_alive = false;
+        }
+        retries
+    }
+
+    /// The answer is all there: the connection is free for the next exchange.
+    fn release<D: Driver>(&mut self, context: &mut Context<D>, key: Key, exchange: Key) {
+        let now = context.now();
+        if let Some(one) = context.http.exchanges.get_mut(exchange) {
+            one.state = State::Done;
+            let latency = one.told.first_byte;
+            let status = one.answer.as_ref().map_or(one.told.status, |answer| answer.status);
+            let servers = &mut context.http.origins(self.upstream).servers;
+            servers.done(self.server, Outcome { ended: Ended::Status(status), latency }, now);
+        }
+        context.cell().stats.upstreams[self.upstream].http.answered.add(1);
+        self.phase = Phase::Idle;
+        self.is_used = true;
+        self.body = None;
+        self.deadline.clear();
+        let whole = self.is_sent && self.stream.is_drained() && self.input.is_empty();
+        if !self.keep_alive || !whole || self.ended {
+            let cause = if self.ended { CloseCause::Retired } else { CloseCause::Failed };
+            self.close(context, key, cause);
+        } else if context.origin_released(self.upstream, self.server, key) {
+            self.stream.receive(&mut context.reactor, key, false);
+        } else {
+            self.give_up(context, key);
+        }
+    }
+
+    fn fail<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        exchange: Key,
+        failure: Failure,
+    ) {
+        let stale = self.is_used && failure == Failure::ResetBeforeHead;
+        self.phase = Phase::Idle;
+        self.close(context, key, CloseCause::Failed);
+        context.fail_linked(exchange, failure, stale);
+    }
+
+    fn read_on<D: Driver>(&mut self, context: &mut Context<D>, key: Key, exchange: Key) {
+        let Some(one) = context.http.exchanges.get(exchange) else { return };
+        let is_full = one.response.is_full();
+        let has_head = one.told.status != 0 || one.answer.is_some();
+        let (tried, until) = (one.tried, one.until);
+        if is_full {
+            self.input.hold();
+            if self.stream.is_receiving() {
+                context.stats().relay.pauses.add(1);
+                self.stream.pause(&mut context.reactor, key);
+            }
+        } else {
+            self.stream.receive(&mut context.reactor, key, false);
+        }
+        let options = &context.http.origins(self.upstream).options;
+        let wait = if has_head { options.idle_timeout } else { options.first_byte_timeout };
+        let mut at = self.progress + wait;
+        if let (false, Some(most)) = (has_head, options.try_timeout) {
+            at = at.min(tried + most);
+        }
+        if let Some(until) = until {
+            at = at.min(until);
+        }
+        if is_full && until.is_none() {
+            // It is the client who is waited for.
+            self.deadline.clear();
+        } else {
+            self.deadline.set(context, Due::Session(key), at);
+        }
+    }
+
+    pub(in crate::session) fn handle_timeout<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+    ) {
+        if !self.deadline.fired(context, Due::Session(key)) {
+            return;
+        }
+        match self.phase {
+            Phase::Connecting(_) => {
+                self.phase = Phase::Expired;
+                self.stream.cancel_connect(&mut context.reactor, key);
+            }
+            Phase::Busy(exchange) => {
+                let now = context.now();
+                let Some(one) = context.http.exchanges.get(exchange) else { return };
+                let options = &context.options.upstreams[self.upstream].origins;
+                let try_timeout = options.as_ref().and_then(|options| options.try_timeout);
+                let failure = if one.until.is_some_and(|until| until <= now) {
+                    Failure::TotalTimeout
+                } else if self.body.is_some() {
+                    Failure::IdleTimeout
+                } else if try_timeout.is_some_and(|most| one.tried + most <= now) {
+                    Failure::TryTimeout
+                } else {
+                    Failure::FirstByteTimeout
+                };
+                self.fail(context, key, exchange, failure);
+            }
+            Phase::Idle | Phase::Expired | Phase::Leaving(_) | Phase::Closing => {}
+        }
+    }
+
+    pub(in crate::session) fn feed<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        self.stream.feed();
+        self.mark_dirty(context, key);
+    }
+
+    /// The connection ends, and its pool knows.
+    pub(in crate::session) fn close<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        cause: CloseCause,
+    ) {
+        match self.phase {
+            Phase::Closing => return,
+            Phase::Connecting(_) | Phase::Expired => {
+                context.origin_failed(self.upstream, self.server, Failure::ConnectOther);
+            }
+            Phase::Idle | Phase::Busy(_) | Phase::Leaving(_) => {
+                context.origin_closed(self.upstream, self.server, key, cause);
+            }
+        }
+        self.give_up(context, key);
+    }
+
+    /// The connection ends, which its pool knows already.
+    fn give_up<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        self.phase = Phase::Closing;
+        self.deadline.disarm(context);
+        self.input.clear();
+        self.stream.abandon(&mut context.reactor, key);
+    }
+
+    pub(in crate::session) fn is_finished(&self) -> bool {
+        self.phase == Phase::Closing && self.stream.is_quiet()
+    }
+
+    pub(in crate::session) fn finish<D: Driver>(mut self, context: &mut Context<D>, key: Key) {
+        self.stream.close(&mut context.reactor, key);
+        context.stats().upstreams[self.upstream].active.decrement();
+    }
+
+    /// The socket goes to a relay as soon as nothing is in flight on it.
+    fn leave<D: Driver>(&mut self, context: &mut Context<D>, key: Key, exchange: Key) {
+        self.deadline.clear();
+        if self.ended || !self.keep_alive {
+            self.fail(context, key, exchange, Failure::ResetInBody);
+        } else if self.stream.is_receiving() {
+            self.stream.pause(&mut context.reactor, key);
+        } else if self.stream.is_quiet() {
+            context.http.actions.push(super::state::HttpAction::Join { exchange, origin: key });
+        }
+    }
+
+    /// The socket, and what came behind the answer's head; the connection itself ends.
+    pub(in crate::session) fn give_socket<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+    ) -> Option<(Fd, Vec<u8>)> {
+        let fd = self.stream.take_socket()?;
+        let early = self.input.take_all();
+        context.origin_closed(self.upstream, self.server, key, CloseCause::Retired);
+        self.phase = Phase::Closing;
+        self.deadline.disarm(context);
+        Some((fd, early))
+    }
+
+    fn connected<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        if let Phase::Connecting(since) = self.phase {
+            self.connect = context.now().saturating_duration_since(since);
+            context.histograms.connect.record(self.connect);
+        }
+        self.deadline.clear();
+        context.stats().upstreams[self.upstream].connected.add(1);
+        self.phase = Phase::Idle;
+        self.stream.receive(&mut context.reactor, key, false);
+        context.origin_opened(self.upstream, self.server, key);
+    }
+
+    fn connect_failed<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        op: Operation,
+        source: Errno,
+    ) {
+        let peer = context.options.upstreams[self.upstream].servers[self.server];
+        let error = NetworkError { op, peer, source };
+        let kind = failure_of(source);
+        context.stats().upstreams[self.upstream].failed[kind as usize].add(1);
+        let now = context.now();
+        if let Some(others) = context.notices.connect.due(now) {
+            let upstream = &context.options.upstreams[self.upstream].name;
+            tracing::warn!(%upstream, others, "{error}");
+        }
+        let failure = match kind {
+            ConnectFailure::Refused => Failure::ConnectRefused,
+            ConnectFailure::Unreachable => Failure::ConnectUnreachable,
+            ConnectFailure::TimedOut => Failure::ConnectTimeout,
+            ConnectFailure::Resources | ConnectFailure::Other => Failure::ConnectOther,
+        };
+        self.phase = Phase::Closing;
+        context.origin_failed(self.upstream, self.server, failure);
+    }
+
+    fn mark_dirty<D>(&mut self, context: &mut Context<D>, key: Key) {
+        if !self.dirty {
+            self.dirty = true;
+            context.dirty.push(key);
+        }
+    }
+}
+
+/// How far the answer has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    /// More has to come.
+    Waiting,
+    /// All of it is there.
+    Answered,
+    /// The connection changes to another protocol.
+    Switched,
+}
+
+/// Moves what came of a body to its flow; true when it is over.
+fn read_body(body: &mut BodyReader, input: &mut Input, flow: &mut Flow) -> Result<bool, Refusal> {
+    while !body.is_done() {
+        if flow.is_full() {
+            return Ok(false);
+        }
+        let Some(mut buf) = input.pop() else { return Ok(false) };
+        match body.next(&buf)? {
+            BodyPart::Data(range) => {
+                flow.push(buf.slice(range.start, range.len()));
+                buf.advance(range.end);
+                input.put_back(buf);
+            }
+            BodyPart::More => {}
+            BodyPart::End(len) => {
+                buf.advance(len);
+                input.put_back(buf);
+                flow.trailers = body.take_trailers()?.map(Box::new);
+            }
+        }
+    }
+    Ok(true)
+}

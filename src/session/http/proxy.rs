@@ -1,0 +1,536 @@
+//! Which server an exchange goes to, on which connection, and what follows when that fails.
+
+use std::time::{Duration, Instant};
+
+use super::exchange::{Asked, Exchange, State};
+use super::options::OriginOptions;
+use super::state::{HttpAction, HttpState, Told};
+use crate::mem::Key;
+use crate::proto::http::RequestHead;
+use crate::ring::Driver;
+use crate::runtime::TimerId;
+use crate::service::origin::attempts::{Decision, Retries};
+use crate::service::origin::breaker::Breaker;
+use crate::service::origin::failure::Failure;
+use crate::service::origin::servers::{Ended, Outcome, Servers};
+use crate::service::pool::{Checkout, CloseCause, Expired, Pool, PoolCounters, PoolGauges, Share};
+use crate::session::context::Context;
+use crate::session::{Due, OriginStats, SessionOptions};
+
+/// The connections of one worker to the servers of one upstream.
+#[derive(Debug)]
+pub(in crate::session) struct Origins {
+    pub(super) options: OriginOptions,
+    pub(super) servers: Servers,
+    /// By server: connections by their keys, exchanges by theirs.
+    pools: Vec<Pool<Key, Key>>,
+    /// Connections that this worker may have, to all servers together.
+    share: Share,
+    breaker: Breaker,
+    retries: Retries,
+    /// When something is over, at the latest.
+    timer: Option<(TimerId, Instant)>,
+}
+
+impl Origins {
+    pub(super) fn new(
+        upstream: usize,
+        options: &OriginOptions,
+        all: &SessionOptions,
+        seed: u64,
+        now: Instant,
+    ) -> Self {
+        let (worker, workers) = (all.worker, all.fleet.cells().len());
+        let seed = seed ^ (upstream as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        Self {
+            servers: Servers::new(options.policy, &options.servers, seed, worker),
+            pools: options.names.iter().map(|_| Pool::new(options.pool)).collect(),
+            share: Share::new(options.connections_max, workers, worker),
+            breaker: Breaker::new(options.breaker),
+            retries: Retries::new(options.attempts, seed, now),
+            timer: None,
+            options: options.clone(),
+        }
+    }
+
+    fn open(&self) -> u32 {
+        self.pools.iter().map(Pool::open).sum()
+    }
+
+    /// A connection is needed for a server, if anybody waits: whether one may be made.
+    fn may_open(&mut self, server: usize) -> bool {
+        let elsewhere = self.open() - self.pools[server].open();
+        let share = self.share.limit().saturating_sub(elsewhere);
+        if self.pools[server].needs(share) == 0 {
+            return false;
+        }
+        self.pools[server].begin_open();
+        true
+    }
+
+    /// An idle connection to another server, which gives its place to one that is needed more.
+    fn idle_elsewhere(&mut self, server: usize) -> Option<Key> {
+        if !self.pools[server].is_short() || self.pools[server].open() > 0 {
+            return None;
+        }
+        let others = self.pools.iter_mut().enumerate().filter(|(other, _)| *other != server);
+        others.map(|(_, pool)| pool).find_map(|pool| pool.take_idle(CloseCause::Lent))
+    }
+
+    /// Another worker asks for places. Returns how many it gets, and a connection to be closed.
+    pub(in crate::session) fn asked(&mut self) -> (u32, Option<Key>) {
+        let gauges = self.pools.iter().map(Pool::gauges);
+        let (idle, waiting) =
+            gauges.fold((0, 0), |(idle, waiting), one| (idle + one.idle, waiting + one.waiting));
+        let grant = self.share.asked(self.open(), idle, waiting);
+        if !grant.close_idle {
+            return (grant.places, None);
+        }
+        match self.pools.iter_mut().find_map(|pool| pool.take_idle(CloseCause::Lent)) {
+            Some(origin) => (grant.places + 1, Some(origin)),
+            None => {
+                self.share.keep(1);
+                (grant.places, None)
+            }
+        }
+    }
+
+    /// Places that were given did not reach the asker.
+    pub(in crate::session) const fn keep(&mut self, places: u32) {
+        self.share.keep(places);
+    }
+
+    /// Active checks say that a server can be used, or can not.
+    pub(in crate::session) fn set_health(&mut self, server: usize, up: bool, now: Instant) {
+        self.servers.set_health(server, up, now);
+    }
+
+    /// Shows how things are, for whoever reads the counters.
+    pub(in crate::session) fn publish(&mut self, stats: &OriginStats, now: Instant) {
+        let mut gauges = PoolGauges::default();
+        let mut counters = PoolCounters::default();
+        for pool in &self.pools {
+            gauges.add(pool.gauges());
+            counters.add(pool.counters());
+        }
+        stats.publish(gauges, &counters);
+        for (server, stats) in stats.servers.iter().enumerate() {
+            if let Some(view) = self.servers.view(server, now) {
+                stats.active.set(view.active.into());
+                stats.usable.set(u64::from(view.healthy && !view.ejected));
+            }
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Instant> {
+        let pools = self.pools.iter().filter_map(Pool::next_deadline);
+        pools.chain(self.share.rest_until()).chain(self.servers.next_deadline()).min()
+    }
+}
+
+impl<D: Driver> Context<D> {
+    /// Makes an exchange. The head and what is told of it come back when there are too many.
+    pub(super) fn insert_exchange(
+        &mut self,
+        upstream: usize,
+        head: Box<RequestHead>,
+        mut told: Told,
+        asked: Asked,
+        hash: Option<u64>,
+    ) -> Result<Key, (Box<RequestHead>, Told)> {
+        let now = self.now();
+        let origins = self.http.origins(upstream);
+        let attempts = origins.retries.begin(now);
+        told.upstream = Some((upstream, None));
+        let exchange = Exchange {
+            asked,
+            upstream,
+            head,
+            told,
+            request: super::flow::Flow::default(),
+            response: super::flow::Flow::default(),
+            answer: None,
+            length: None,
+            state: State::Resting,
+            failed: None,
+            hash,
+            attempts,
+            kept: Vec::new(),
+            kept_bytes: 0,
+            kept_too_much: false,
+            deadline: crate::session::deadline::Deadline::default(),
+            tried: now,
+            path: None,
+            is_sent: false,
+            has_entered: false,
+            until: None,
+        };
+        self.http.exchanges.insert(exchange).map_err(|exchange| (exchange.head, exchange.told))
+    }
+
+    /// An exchange begins: it looks for a server.
+    pub(super) fn start_exchange(&mut self, key: Key) {
+        let Some(exchange) = self.http.exchanges.get_mut(key) else { return };
+        exchange.request.ended = exchange.asked.framing == crate::proto::http1::Framing::None;
+        let upstream = exchange.upstream;
+        let stats = &self.cell().stats.upstreams[upstream].http;
+        stats.begun.add(1);
+        let origins = self.http.origins(upstream);
+        if origins.breaker.try_enter().is_ok() {
+            if let Some(exchange) = self.http.exchanges.get_mut(key) {
+                exchange.has_entered = true;
+            }
+            self.try_exchange(key);
+        } else {
+            self.fail_exchange(key, Failure::Breaker);
+        }
+    }
+
+    /// Looks for a server that was not tried, and for a connection to it.
+    pub(super) fn try_exchange(&mut self, key: Key) {
+        let now = self.now();
+        let HttpState { exchanges, origins, actions, .. } = &mut self.http;
+        let Some(exchange) = exchanges.get_mut(key) else { return };
+        let Some(origins) = origins.get_mut(exchange.upstream).and_then(Option::as_mut) else {
+            return;
+        };
+        let picked = exchange.attempts.pick(&mut origins.servers, exchange.hash, now);
+        let Some(server) = picked else {
+            exchange.state = State::Resting;
+            return self.fail_exchange(key, Failure::NoServer);
+        };
+        exchange.tried = now;
+        exchange.told.tries += 1;
+        exchange.told.upstream = Some((exchange.upstream, Some(server)));
+        exchange.state = State::Waiting { server };
+        let upstream = exchange.upstream;
+        match origins.pools[server].checkout(key, now) {
+            Checkout::Use(origin) => {
+                exchange.state = State::Linked { origin, server };
+                exchange.told.queued = None;
+                actions.push(HttpAction::Assign { origin, exchange: key });
+            }
+            Checkout::Wait => {
+                self.open_needed(upstream, server);
+                self.arm_origins(upstream);
+            }
+            Checkout::Refused => self.fail_try(key, Failure::QueueFull),
+        }
+    }
+
+    /// Makes as many connections to a server as are needed.
+    fn open_needed(&mut self, upstream: usize, server: usize) {
+        let now = self.now();
+        let HttpState { origins, actions, .. } = &mut self.http;
+        let Some(origins) = origins.get_mut(upstream).and_then(Option::as_mut) else { return };
+        while origins.may_open(server) {
+            actions.push(HttpAction::Open { upstream, server });
+        }
+        if let Some(origin) = origins.idle_elsewhere(server) {
+            actions.push(HttpAction::Close { origin });
+            if origins.may_open(server) {
+                actions.push(HttpAction::Open { upstream, server });
+            }
+        } else if origins.pools[server].is_short()
+            && origins.open() >= origins.share.limit()
+            && let Some(ask) = origins.share.want(now)
+        {
+            actions.push(HttpAction::Ask { upstream, to: ask.to });
+        }
+    }
+
+    /// Gives those who wait for a server its free connections.
+    fn serve_waiting(&mut self, upstream: usize, server: usize) {
+        let now = self.now();
+        let HttpState { exchanges, origins, actions, .. } = &mut self.http;
+        let Some(origins) = origins.get_mut(upstream).and_then(Option::as_mut) else { return };
+        while let Some((key, origin)) = origins.pools[server].next_ready(now) {
+            if let Some(exchange) = exchanges.get_mut(key) {
+                exchange.state = State::Linked { origin, server };
+                exchange.told.queued = Some(now.saturating_duration_since(exchange.tried));
+            }
+            actions.push(HttpAction::Assign { origin, exchange: key });
+        }
+    }
+
+    /// Another worker has given places.
+    pub(in crate::session) fn origins_given(&mut self, upstream: usize, places: u32) {
+        let now = self.now();
+        self.http.origins(upstream).share.answered(places, now);
+        self.open_all_needed(upstream);
+        self.arm_origins(upstream);
+    }
+
+    fn open_all_needed(&mut self, upstream: usize) {
+        for server in 0..self.http.origins(upstream).pools.len() {
+            if self.http.origins(upstream).pools[server].is_short() {
+                self.open_needed(upstream, server);
+            }
+        }
+    }
+
+    /// A connection to a server stands.
+    pub(super) fn origin_opened(&mut self, upstream: usize, server: usize, origin: Key) {
+        let now = self.now();
+        self.http.origins(upstream).pools[server].opened(origin, now);
+        self.serve_waiting(upstream, server);
+        self.arm_origins(upstream);
+    }
+
+    /// A connection to a server could not be made: the one who waits longest has to know.
+    pub(in crate::session) fn origin_failed(
+        &mut self,
+        upstream: usize,
+        server: usize,
+        failure: Failure,
+    ) {
+        let pool = &mut self.http.origins(upstream).pools[server];
+        pool.open_failed();
+        if let Some(exchange) = pool.take_waiter() {
+            self.fail_try(exchange, failure);
+        }
+        if self.http.origins(upstream).pools[server].is_short() {
+            self.open_needed(upstream, server);
+        }
+    }
+
+    /// A connection has carried an exchange and may carry the next. False: it is to be closed.
+    pub(super) fn origin_released(&mut self, upstream: usize, server: usize, origin: Key) -> bool {
+        let now = self.now();
+        let stays = self.http.origins(upstream).pools[server].release(origin, now);
+        self.serve_waiting(upstream, server);
+        self.arm_origins(upstream);
+        stays
+    }
+
+    /// A connection is gone, or will be.
+    pub(super) fn origin_closed(
+        &mut self,
+        upstream: usize,
+        server: usize,
+        origin: Key,
+        cause: CloseCause,
+    ) {
+        let pool = &mut self.http.origins(upstream).pools[server];
+        pool.closed(origin, cause);
+        // Somebody may wait for the place.
+        self.open_all_needed(upstream);
+    }
+
+    /// An exchange's try has failed: it is tried again, or fails.
+    pub(in crate::session) fn fail_try(&mut self, key: Key, failure: Failure) {
+        let now = self.now();
+        let HttpState { exchanges, origins, .. } = &mut self.http;
+        let Some(exchange) = exchanges.get_mut(key) else { return };
+        let Some(origins) = origins.get_mut(exchange.upstream).and_then(Option::as_mut) else {
+            return;
+        };
+        if let State::Waiting { server } | State::Linked { server, .. } = exchange.state {
+            origins.servers.done(server, failed(failure), now);
+        }
+        exchange.state = State::Resting;
+        let progress = exchange.progress();
+        let Origins { retries, breaker, .. } = origins;
+        let decision = exchange.attempts.on_failure(retries, breaker, failure, progress, now);
+        match decision {
+            Decision::Retry { after } => {
+                exchange.rewind();
+                self.try_again(key, after);
+            }
+            Decision::Fail(_) => self.fail_exchange(key, failure),
+        }
+    }
+
+    /// The connection that carries an exchange has failed; `is_kept` when it had carried others.
+    pub(super) fn fail_linked(&mut self, key: Key, failure: Failure, is_kept: bool) {
+        let is_stale = is_kept && failure == Failure::ResetBeforeHead;
+        self.fail_try(key, if is_stale { Failure::StaleConnection } else { failure });
+    }
+
+    /// A server has answered with this status: whether the exchange is tried again instead.
+    pub(super) fn retry_on_status(&mut self, key: Key, status: u16) -> bool {
+        let now = self.now();
+        let HttpState { exchanges, origins, .. } = &mut self.http;
+        let Some(exchange) = exchanges.get_mut(key) else { return false };
+        let Some(origins) = origins.get_mut(exchange.upstream).and_then(Option::as_mut) else {
+            return false;
+        };
+        let progress = exchange.progress();
+        let Origins { retries, breaker, servers, .. } = origins;
+        let decision = exchange.attempts.on_status(retries, breaker, status, progress, now);
+        let Decision::Retry { after } = decision else { return false };
+        if let State::Linked { server, .. } = exchange.state {
+            let latency = exchange.told.first_byte;
+            servers.done(server, Outcome { ended: Ended::Status(status), latency }, now);
+        }
+        exchange.state = State::Resting;
+        exchange.rewind();
+        self.try_again(key, after);
+        true
+    }
+
+    fn try_again(&mut self, key: Key, after: Duration) {
+        let Some(exchange) = self.http.exchanges.get(key) else { return };
+        let upstream = exchange.upstream;
+        self.cell().stats.upstreams[upstream].retries.add(1);
+        if after.is_zero() {
+            self.try_exchange(key);
+        } else {
+            let now = self.now();
+            self.rest(key, now + after);
+        }
+    }
+
+    /// An exchange rests before its next try.
+    fn rest(&mut self, key: Key, at: Instant) {
+        let Some(exchange) = self.http.exchanges.get_mut(key) else { return };
+        let at = exchange.until.map_or(at, |until| until.min(at));
+        let mut deadline = std::mem::take(&mut exchange.deadline);
+        deadline.set(self, Due::Exchange(key), at);
+        if let Some(exchange) = self.http.exchanges.get_mut(key) {
+            exchange.deadline = deadline;
+        }
+    }
+
+    /// An exchange has rested, or its time is over.
+    pub(in crate::session) fn exchange_due(&mut self, key: Key) {
+        let now = self.now();
+        let Some(exchange) = self.http.exchanges.get_mut(key) else { return };
+        let mut deadline = std::mem::take(&mut exchange.deadline);
+        let is_due = deadline.fired(self, Due::Exchange(key));
+        let Some(exchange) = self.http.exchanges.get_mut(key) else { return };
+        exchange.deadline = deadline;
+        if !is_due {
+            return;
+        }
+        if exchange.until.is_some_and(|until| until <= now) {
+            self.fail_exchange(key, Failure::TotalTimeout);
+        } else if exchange.state == State::Resting {
+            self.try_exchange(key);
+        }
+    }
+
+    /// An exchange has no answer, or no more of it: its client has to know.
+    pub(super) fn fail_exchange(&mut self, key: Key, failure: Failure) {
+        self.unlink(key);
+        let Some(exchange) = self.http.exchanges.get_mut(key) else { return };
+        exchange.state = State::Done;
+        exchange.failed = Some(failure);
+        let (client, upstream) = (exchange.asked.client, exchange.upstream);
+        self.cell().stats.upstreams[upstream].http.fail(failure);
+        self.http.actions.push(HttpAction::Wake { connection: client });
+    }
+
+    /// Takes an exchange off the connection that carries it, or out of the queue.
+    fn unlink(&mut self, key: Key) {
+        let now = self.now();
+        let HttpState { exchanges, origins, actions, .. } = &mut self.http;
+        let Some(exchange) = exchanges.get_mut(key) else { return };
+        let Some(origins) = origins.get_mut(exchange.upstream).and_then(Option::as_mut) else {
+            return;
+        };
+        match std::mem::replace(&mut exchange.state, State::Done) {
+            State::Waiting { server } => {
+                origins.pools[server].cancel(&key);
+                origins.servers.done(server, failed(Failure::ClientGone), now);
+            }
+            State::Linked { origin, server } => {
+                actions.push(HttpAction::Close { origin });
+                origins.servers.done(server, failed(Failure::ClientGone), now);
+            }
+            State::Resting | State::Done => {}
+        }
+    }
+
+    /// The client of an exchange is gone.
+    pub(super) fn abandon_exchange(&mut self, key: Key) {
+        self.unlink(key);
+        if let Some((head, _told)) = self.end_exchange(key) {
+            self.http.spare_heads.give(head);
+        }
+    }
+
+    /// An exchange is over: what is left of it.
+    pub(super) fn end_exchange(&mut self, key: Key) -> Option<(Box<RequestHead>, Told)> {
+        self.unlink(key);
+        let mut exchange = self.http.exchanges.remove(key)?;
+        exchange.deadline.disarm(self);
+        let origins = self.http.origins(exchange.upstream);
+        exchange.attempts.finish(&mut origins.breaker);
+        if exchange.has_entered {
+            origins.breaker.leave();
+        }
+        if let Some(answer) = exchange.answer {
+            self.http.spare_answers.give(answer);
+        }
+        Some((exchange.head, exchange.told))
+    }
+
+    /// The server's side of an exchange has something to do.
+    pub(super) fn wake_origin(&mut self, key: Key) {
+        let Some(exchange) = self.http.exchanges.get(key) else { return };
+        if let State::Linked { origin, .. } = exchange.state {
+            self.http.actions.push(HttpAction::Wake { connection: origin });
+        }
+    }
+
+    /// The client's side of an exchange has something to do.
+    pub(super) fn wake_client(&mut self, key: Key) {
+        let Some(exchange) = self.http.exchanges.get(key) else { return };
+        let connection = exchange.asked.client;
+        self.http.actions.push(HttpAction::Wake { connection });
+    }
+
+    /// Arms the timer of an upstream for what is over next, unless one fires early enough.
+    fn arm_origins(&mut self, upstream: usize) {
+        let now = self.now();
+        let origins = self.http.origins(upstream);
+        let most = if origins.pools.iter().any(Pool::is_short) {
+            origins.options.pool.queue_timeout
+        } else {
+            origins.options.pool.idle_timeout
+        };
+        let at = now + most;
+        if origins.timer.is_some_and(|(_, fires)| fires <= at) {
+            return;
+        }
+        let old = origins.timer.take();
+        if let Some((timer, _)) = old {
+            self.reactor.disarm(timer);
+        }
+        let number = u32::try_from(upstream).unwrap_or(u32::MAX);
+        let timer = self.reactor.arm(at, Due::Origins(number));
+        self.http.origins(upstream).timer = Some((timer, at));
+    }
+
+    /// The timer of an upstream has fired.
+    pub(in crate::session) fn expire_origins(&mut self, upstream: usize) {
+        let now = self.now();
+        let mut expired = Vec::new();
+        let origins = self.http.origins(upstream);
+        origins.timer = None;
+        for pool in &mut origins.pools {
+            pool.expire(now, &mut expired);
+        }
+        for one in expired {
+            match one {
+                Expired::Waiter(exchange) => self.fail_try(exchange, Failure::QueueTimeout),
+                Expired::Connection(origin) => {
+                    self.http.actions.push(HttpAction::Close { origin });
+                }
+            }
+        }
+        self.open_all_needed(upstream);
+        let origins = self.http.origins(upstream);
+        if let (None, Some(at)) = (origins.timer, origins.next_deadline()) {
+            let number = u32::try_from(upstream).unwrap_or(u32::MAX);
+            let timer = self.reactor.arm(at, Due::Origins(number));
+            self.http.origins(upstream).timer = Some((timer, at));
+        }
+    }
+}
+
+/// How a try ended that brought no answer.
+const fn failed(failure: Failure) -> Outcome {
+    Outcome { ended: Ended::Failed(failure), latency: None }
+}

@@ -1,0 +1,170 @@
+//! The answers of servers on their way to a client, and bodies on their way to servers.
+
+use super::client::Http;
+use super::exchange::{Exchange, Reply};
+use super::state::{HttpState, Output};
+use crate::mem::{Buf, Key};
+use crate::proto::http::Method;
+use crate::proto::http1::{BodyReader, Framing, write};
+use crate::ring::Driver;
+use crate::service::CloseReason;
+use crate::session::context::Context;
+
+/// Parts up to so many bytes are copied behind what is written before them: a copy of that size
+/// costs less than another element of a vectored send.
+const COPY_MAX: usize = 2048;
+
+impl Http {
+    /// A part of an answer's body, framed as the present answer is.
+    pub(super) fn write_part<D: Driver>(&mut self, context: &mut Context<D>, part: Buf) {
+        let pages = &mut context.pages;
+        let is_chunked = self.framing == Framing::Chunked;
+        if is_chunked {
+            write::chunk_head(part.len(), self.outlet.bytes(pages));
+        }
+        if part.len() <= COPY_MAX {
+            self.outlet.bytes(pages).extend_from_slice(&part);
+        } else {
+            self.outlet.finish(pages, &mut self.stream);
+            self.outlet.slice(&mut self.stream, part);
+        }
+        if is_chunked {
+            self.outlet.bytes(pages).extend_from_slice(b"\r\n");
+        }
+    }
+
+    /// Moves what can be moved of an exchange; true when it is over.
+    pub(super) fn proceed<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        exchange: Key,
+    ) -> bool {
+        if let Err(refusal) = self.pass_body(context, exchange) {
+            tracing::debug!(id = self.common.id(), refusal = refusal.name(), "body refused");
+            return self.refuse_body(context, exchange, refusal);
+        }
+        match context.http.take_reply(exchange) {
+            Reply::Nothing => {}
+            Reply::Failed(failure) => {
+                let Some((head, mut told)) = context.end_exchange(exchange) else { return true };
+                if told.status != 0 {
+                    // The answer has begun: only a cut tells that it is not whole.
+                    told.reason = Some(failure.name());
+                    self.finish_request(context, head, &told);
+                    self.phase = super::client::Phase::Head;
+                    self.close(context, key, CloseReason::UpstreamReset);
+                    return false;
+                }
+                self.answer_failure(context, head, told, failure);
+                return true;
+            }
+            Reply::Head => self.write_reply(context, exchange),
+            Reply::Upgrade => return false,
+        }
+        if !context.http.has_replied(exchange) || !self.has_room() {
+            return false;
+        }
+        while let Some(parts) = context.http.take_parts(exchange) {
+            for part in parts.segments() {
+                self.write_part(context, part.clone());
+            }
+            context.wake_origin(exchange);
+        }
+        if !context.http.is_replied(exchange) {
+            return false;
+        }
+        self.end_reply(context, exchange);
+        true
+    }
+
+    /// The head of a server's answer.
+    fn write_reply<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        context.refresh_date();
+        let Context { http, pages, .. } = context;
+        let HttpState { exchanges, date, spare_answers, .. } = http;
+        let Some(exchange) = exchanges.get_mut(key) else { return };
+        let Some(mut response) = exchange.answer.take() else { return };
+        let Exchange { head, told, length, .. } = exchange;
+        let has_body = head.method != Method::Head && !matches!(response.status, 204 | 304);
+        self.framing = match *length {
+            _ if !has_body => Framing::None,
+            length => write::framing_for(head.version, length),
+        };
+        self.keep_alive &= self.framing != Framing::UntilClose;
+        let length = if response.status == 204 { None } else { *length };
+        let framing = self.framing;
+        told.status = response.status;
+        let output = Output { pages, date: date.text() };
+        self.write_head(output, head, told, &mut response, framing, length);
+        spare_answers.give(response);
+    }
+
+    /// All of a server's answer has gone out.
+    fn end_reply<D: Driver>(&mut self, context: &mut Context<D>, exchange: Key) {
+        if self.framing == Framing::Chunked {
+            let trailers = context.http.take_trailers(exchange);
+            let out = self.outlet.bytes(&mut context.pages);
+            write::last_chunk(trailers.as_deref(), out);
+        }
+        if let Some((head, told)) = context.end_exchange(exchange) {
+            self.finish_request(context, head, &told);
+        }
+        self.after_answer(context);
+    }
+
+    /// Passes on what came of the request's body.
+    fn pass_body<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        exchange: Key,
+    ) -> Result<(), crate::proto::http1::Refusal> {
+        if self.body.as_ref().is_none_or(BodyReader::is_done) {
+            return Ok(());
+        }
+        let mut moved = false;
+        while context.http.takes_body(exchange) {
+            let Some(part) = self.next_of_body()? else { break };
+            context.http.push_body(exchange, part);
+            moved = true;
+        }
+        if self.body.as_ref().is_none_or(BodyReader::is_done) {
+            context.http.end_body(exchange, self.trailers.take());
+            moved = true;
+        }
+        if moved {
+            context.wake_origin(exchange);
+        }
+        Ok(())
+    }
+
+    /// The request's body breaks a rule while its answer is under way.
+    fn refuse_body<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        exchange: Key,
+        refusal: crate::proto::http1::Refusal,
+    ) -> bool {
+        let Some((head, mut told)) = context.end_exchange(exchange) else { return true };
+        context.listener_stats(self.common.listener).http.refuse(refusal);
+        told.reason = Some(refusal.name());
+        self.keep_alive = false;
+        self.awaits_continue = false;
+        if told.status == 0 {
+            self.answer_status(context, head, told, refusal.status(), None);
+        } else {
+            self.finish_request(context, head, &told);
+        }
+        self.end(CloseReason::ProtocolError);
+        false
+    }
+
+    /// The answer that has begun can not be ended in order.
+    pub(super) fn end_broken<D: Driver>(&mut self, context: &mut Context<D>) {
+        if let Some(told) = self.told.take() {
+            let (head, told) = *told;
+            self.finish_request(context, head, &told);
+        }
+        self.end(CloseReason::ProtocolError);
+    }
+}

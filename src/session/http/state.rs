@@ -1,0 +1,256 @@
+//! What the exchanges of a worker share.
+
+use std::time::{Duration, Instant, UNIX_EPOCH};
+
+use super::Exchange;
+use super::cache::FileCache;
+use super::options::HttpOptions;
+use super::proxy::Origins;
+use crate::mem::{Key, Pages, Slab};
+use crate::proto::http::{RequestHead, ResponseHead};
+use crate::ring::Driver;
+use crate::service::http::auth::VerifiedCache;
+use crate::service::http::limit::{Concurrency, RateLimiter};
+use crate::session::SessionOptions;
+use crate::session::context::Context;
+use crate::session::options::ServiceOptions;
+
+/// Heads that are kept to be used again.
+const SPARE_MAX: usize = 256;
+/// Bytes of a head that is kept.
+const SPARE_BYTES_MAX: usize = 16 * 1024;
+/// Exchanges at a time: more than there are connections to carry them.
+const EXCHANGES_MAX: u32 = 1 << 20;
+/// How long a password that was checked is not checked again.
+const VERIFIED_FOR: Duration = Duration::from_secs(300);
+/// Passwords that are remembered as checked.
+const VERIFIED_MAX: usize = 4096;
+
+/// What is told of a request when it is over.
+#[derive(Debug, Clone)]
+pub(super) struct Told {
+    /// When its head had come.
+    pub(super) began: Instant,
+    /// Its route's place among those of the listener.
+    pub(super) route: Option<usize>,
+    /// Bytes that came.
+    pub(super) received: u64,
+    /// Bytes of the answer.
+    pub(super) sent: u64,
+    /// The answer's status; 0 until there is one.
+    pub(super) status: u16,
+    /// What went wrong, if anything did.
+    pub(super) reason: Option<&'static str>,
+    /// The upstream and its server that answered, or were to.
+    pub(super) upstream: Option<(usize, Option<usize>)>,
+    /// How long it waited for a connection.
+    pub(super) queued: Option<Duration>,
+    /// How long the connection took that it waited for.
+    pub(super) connect: Option<Duration>,
+    /// How long the head of the answer took.
+    pub(super) first_byte: Option<Duration>,
+    /// Tries of servers.
+    pub(super) tries: u32,
+    /// The number of the request, if it has one.
+    pub(super) request_id: u64,
+    /// The user that it was allowed for.
+    pub(super) user: Option<Box<str>>,
+}
+
+impl Told {
+    pub(super) const fn new(began: Instant, route: Option<usize>, received: usize) -> Self {
+        Self {
+            began,
+            route,
+            received: received as u64,
+            sent: 0,
+            status: 0,
+            reason: None,
+            upstream: None,
+            queued: None,
+            connect: None,
+            first_byte: None,
+            tries: 0,
+            request_id: 0,
+            user: None,
+        }
+    }
+}
+
+/// What an answer is written with.
+#[derive(Debug)]
+pub(super) struct Output<'a> {
+    pub(super) pages: &'a mut Pages,
+    pub(super) date: &'a [u8],
+}
+
+/// Values that are used again, with their memory.
+#[derive(Debug)]
+pub(super) struct Spare<T>(Vec<Box<T>>);
+
+impl<T: Reuse> Spare<T> {
+    pub(super) fn take(&mut self) -> Box<T> {
+        self.0.pop().unwrap_or_default()
+    }
+
+    pub(super) fn give(&mut self, mut value: Box<T>) {
+        if self.0.len() < SPARE_MAX && value.capacity() <= SPARE_BYTES_MAX {
+            value.clear();
+            self.0.push(value);
+        }
+    }
+}
+
+/// What can be used again.
+pub(super) trait Reuse: Default {
+    fn clear(&mut self);
+    fn capacity(&self) -> usize;
+}
+
+impl Reuse for RequestHead {
+    fn clear(&mut self) {
+        Self::clear(self);
+    }
+
+    fn capacity(&self) -> usize {
+        Self::capacity(self)
+    }
+}
+
+impl Reuse for ResponseHead {
+    fn clear(&mut self) {
+        Self::clear(self);
+    }
+
+    fn capacity(&self) -> usize {
+        self.fields.capacity()
+    }
+}
+
+/// What the loop has to do for exchanges, between two flushes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::session) enum HttpAction {
+    /// A connection to a server is needed.
+    Open { upstream: usize, server: usize },
+    /// A connection carries an exchange from now on.
+    Assign { origin: Key, exchange: Key },
+    /// A connection to a server is of no more use.
+    Close { origin: Key },
+    /// A connection has something to do.
+    Wake { connection: Key },
+    /// Another worker may lend a place for a connection.
+    Ask { upstream: usize, to: usize },
+    /// Both connections of an exchange become one relay.
+    Join { exchange: Key, origin: Key },
+}
+
+/// The date field's value, made once a second.
+#[derive(Debug)]
+pub(super) struct DateText {
+    text: String,
+    until: Option<Instant>,
+}
+
+impl DateText {
+    pub(super) fn text(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+}
+
+/// The exchanges of a worker and what they share.
+#[derive(Debug)]
+pub(in crate::session) struct HttpState {
+    pub(super) exchanges: Slab<Exchange>,
+    pub(super) spare_heads: Spare<RequestHead>,
+    pub(super) spare_answers: Spare<ResponseHead>,
+    /// The connections to servers, by upstream.
+    pub(in crate::session) origins: Vec<Option<Origins>>,
+    pub(in crate::session) actions: Vec<HttpAction>,
+    /// The other list, while it is worked off.
+    pub(in crate::session) acting: Vec<HttpAction>,
+    pub(super) date: DateText,
+    /// By the number of the route.
+    pub(super) limiters: Vec<Option<RateLimiter>>,
+    pub(super) sources: Concurrency,
+    pub(super) verified: VerifiedCache,
+    /// By the number of the folder.
+    pub(super) caches: Vec<FileCache>,
+    /// Lines for each file of the access log.
+    pub(super) lines: Vec<Vec<u8>>,
+    pub(super) lines_armed: bool,
+    pub(super) last_request: u64,
+}
+
+impl HttpState {
+    pub(in crate::session) fn new(options: &SessionOptions, seed: u64, now: Instant) -> Self {
+        let services = options.listeners.iter().filter_map(|listener| match &listener.service {
+            ServiceOptions::Http(http) => Some(http.as_ref()),
+            ServiceOptions::Echo
+            | ServiceOptions::Tcp { .. }
+            | ServiceOptions::Messages { .. }
+            | ServiceOptions::Frame(_)
+            | ServiceOptions::FrameProxy { .. } => None,
+        });
+        let routes = services.clone().flat_map(|http: &HttpOptions| &http.routes);
+        let mut limiters = Vec::new();
+        for route in routes.clone() {
+            limiters.push(
+                route.rate_limit.as_ref().map(|limit| {
+                    RateLimiter::new(limit.rate, limit.burst, limit.entries_max, seed)
+                }),
+            );
+        }
+        let origins = options.upstreams.iter().enumerate().map(|(upstream, one)| {
+            let origins = one.origins.as_ref()?;
+            Some(Origins::new(upstream, origins, options, seed, now))
+        });
+        Self {
+            exchanges: Slab::with_limit(EXCHANGES_MAX),
+            spare_heads: Spare(Vec::new()),
+            spare_answers: Spare(Vec::new()),
+            origins: origins.collect(),
+            actions: Vec::new(),
+            acting: Vec::new(),
+            date: DateText { text: String::new(), until: None },
+            limiters,
+            sources: Concurrency::default(),
+            verified: VerifiedCache::new(VERIFIED_MAX, VERIFIED_FOR, seed),
+            caches: routes.filter_map(FileCache::for_route).collect(),
+            lines: vec![Vec::new(); options.access_sinks.len()],
+            lines_armed: false,
+            last_request: 0,
+        }
+    }
+
+    /// The connections to the servers of an upstream.
+    ///
+    /// # Panics
+    /// When the upstream has none: exchanges are made only where there are.
+    pub(in crate::session) fn origins(&mut self, upstream: usize) -> &mut Origins {
+        let origins = self.origins.get_mut(upstream).and_then(Option::as_mut);
+        origins.expect("the upstream of an HTTP proxy")
+    }
+}
+
+impl<D: Driver> Context<D> {
+    /// Closes the files that are kept open, at the end.
+    pub(in crate::session) fn close_files(&mut self) {
+        let Self { http, reactor, .. } = self;
+        http.caches.iter_mut().for_each(|cache| cache.close(reactor));
+    }
+
+    /// Makes the date anew when a second is over.
+    pub(super) fn refresh_date(&mut self) {
+        let now = self.now();
+        if self.http.date.until.is_some_and(|until| now < until) {
+            return;
+        }
+        let unix = self.unix_time();
+        let part = Duration::from_nanos(u64::from(unix.subsec_nanos()));
+        let date = &mut self.http.date;
+        date.until = Some(now + Duration::from_secs(1).saturating_sub(part));
+        let text = httpdate::fmt_http_date(UNIX_EPOCH + unix);
+        date.text.clear();
+        date.text.push_str(&text);
+    }
+}

@@ -1,0 +1,71 @@
+//! Connections that change to another protocol: both become one relay, which may splice.
+
+use super::client::{Http, Phase};
+use super::exchange::State;
+use crate::mem::{Buf, Key};
+use crate::proto::http1::Framing;
+use crate::proto::http1::write::{self, Connection, Delimit};
+use crate::ring::Driver;
+use crate::session::Sessions;
+use crate::session::context::Context;
+use crate::session::kind::Session;
+use crate::session::relay::{Adopted, Relay};
+
+impl Http {
+    /// Writes the head that tells the client that its protocol is spoken from now on.
+    fn write_switch<D: Driver>(&mut self, context: &mut Context<D>, exchange: Key) {
+        let Context { http, pages, .. } = context;
+        let Some(exchange) = http.exchanges.get_mut(exchange) else { return };
+        let Some(answer) = exchange.answer.take() else { return };
+        exchange.told.status = answer.status;
+        let delimit =
+            Delimit { framing: Framing::None, length: None, connection: Connection::Upgrade };
+        let out = self.outlet.bytes(pages);
+        write::response(&answer, "Switching Protocols", delimit, out);
+        http.spare_answers.give(answer);
+    }
+}
+
+impl<D: Driver> Sessions<D> {
+    /// Makes one relay of an exchange's two connections.
+    pub(in crate::session) fn join(&mut self, key: Key, origin_key: Key) {
+        let context = &mut self.context;
+        let Some(exchange) = context.http.exchanges.get_mut(key) else { return };
+        let (client, upstream) = (exchange.asked.client, exchange.upstream);
+        let State::Linked { server, .. } = exchange.state else { return };
+        exchange.state = State::Done;
+        let Some(Session::Origin(origin)) = self.slab.get_mut(origin_key) else { return };
+        let Some((socket, early)) = origin.give_socket(context, origin_key) else { return };
+        let Some(Session::Http(http)) = self.slab.get_mut(client) else {
+            context.reactor.driver().close(socket);
+            return;
+        };
+        http.write_switch(context, key);
+        if let Some((head, told)) = context.end_exchange(key) {
+            http.finish_request(context, head, &told);
+        }
+        http.phase = Phase::Head;
+        http.outlet.finish(&mut context.pages, &mut http.stream);
+        let ahead = http.input.take_all();
+        http.leave(context);
+        http.stop_deadline(context);
+        let adopted = Adopted {
+            socket,
+            upstream,
+            server,
+            to_server: (!ahead.is_empty()).then(|| Buf::copy_of(&ahead)),
+            to_client: (!early.is_empty()).then(|| Buf::copy_of(&early)),
+        };
+        self.slab.replace(client, |session| match session {
+            Session::Http(http) => {
+                let Http { common, stream, ended, .. } = *http;
+                Session::Relay(Relay::adopt(context, (common, stream, ended), adopted))
+            }
+            other => other,
+        });
+        context.stats().upstreams[upstream].active.increment();
+        if let Some(Session::Relay(relay)) = self.slab.get_mut(client) {
+            relay.resume(&mut self.context, client);
+        }
+    }
+}

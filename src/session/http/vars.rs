@@ -1,0 +1,90 @@
+//! The values of variables in templates, while a request is under way.
+
+use super::client::Peer;
+use super::forward::write_id;
+use super::options::HttpOptions;
+use super::state::Told;
+use crate::proto::http::RequestHead;
+use crate::proto::http1::write::number;
+use crate::service::http::template::{Variable, Variables};
+
+/// What is known of a request.
+#[derive(Debug)]
+pub(super) struct Vars<'a> {
+    options: &'a HttpOptions,
+    peer: Option<&'a Peer>,
+    head: &'a RequestHead,
+    told: &'a Told,
+}
+
+impl<'a> Vars<'a> {
+    pub(super) const fn new(
+        options: &'a HttpOptions,
+        peer: Option<&'a Peer>,
+        head: &'a RequestHead,
+        told: &'a Told,
+    ) -> Self {
+        Self { options, peer, head, told }
+    }
+
+    fn write_query(&self, out: &mut Vec<u8>) {
+        if let Some(query) = self.head.query() {
+            out.push(b'?');
+            out.extend_from_slice(query.as_bytes());
+        }
+    }
+}
+
+impl Variables for Vars<'_> {
+    fn write(&self, variable: Variable, out: &mut Vec<u8>) {
+        let source = self.peer.and_then(|peer| peer.address).and_then(|address| address.ip());
+        let route = self.told.route.and_then(|route| self.options.routes.get(route));
+        match variable {
+            Variable::Host => out.extend_from_slice(self.head.host().as_bytes()),
+            Variable::Path => out.extend_from_slice(self.head.path().as_bytes()),
+            Variable::Query => self.write_query(out),
+            Variable::Target => {
+                out.extend_from_slice(self.head.path().as_bytes());
+                self.write_query(out);
+            }
+            Variable::Method => out.extend_from_slice(self.head.method_name().as_bytes()),
+            Variable::Source => {
+                if let Some(source) = source {
+                    out.extend_from_slice(source.ip().to_canonical().to_string().as_bytes());
+                }
+            }
+            Variable::SourcePort => {
+                if let Some(source) = source {
+                    number(source.port().into(), out);
+                }
+            }
+            Variable::Scheme => out.extend_from_slice(b"http"),
+            Variable::RequestId => write_id(self.told.request_id, out),
+            Variable::Upstream => {
+                let upstream = route.and_then(|route| route.upstream_name.as_deref());
+                out.extend_from_slice(upstream.unwrap_or_default().as_bytes());
+            }
+            Variable::Route => {
+                let name = route.map(|route| &*route.name).unwrap_or_default();
+                out.extend_from_slice(name.as_bytes());
+            }
+            Variable::User => {
+                out.extend_from_slice(self.told.user.as_deref().unwrap_or_default().as_bytes());
+            }
+            Variable::Status => number(self.told.status.into(), out),
+            // Known only in access logs, where other templates can not have them.
+            Variable::Time
+            | Variable::BytesSent
+            | Variable::BytesReceived
+            | Variable::Duration
+            | Variable::QueueDuration
+            | Variable::ConnectDuration
+            | Variable::FirstByteDuration
+            | Variable::Server
+            | Variable::UserAgent
+            | Variable::Referer
+            | Variable::Reason
+            | Variable::Version => {}
+        }
+    }
+}

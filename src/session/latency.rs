@@ -1,0 +1,122 @@
+//! How long requests took: by route, and by upstream and phase.
+
+use std::time::Duration;
+
+use super::Distribution;
+
+/// A part of the time that an exchange with a server takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Waiting for a connection.
+    Queue,
+    /// Connecting.
+    Connect,
+    /// From the beginning of the last try to the head of the answer.
+    FirstByte,
+    /// From the head of the request to the end of the answer.
+    Total,
+}
+
+impl Phase {
+    /// Every phase, in the order of their numbers.
+    pub const ALL: [Self; 4] = [Self::Queue, Self::Connect, Self::FirstByte, Self::Total];
+
+    /// The label of the metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Queue => "queue",
+            Self::Connect => "connect",
+            Self::FirstByte => "first_byte",
+            Self::Total => "total",
+        }
+    }
+}
+
+/// A worker's distributions. One that nothing was recorded in takes no memory.
+#[derive(Debug, Clone, Default)]
+pub struct Latencies {
+    routes: Vec<Option<Box<Distribution>>>,
+    upstreams: Vec<[Option<Box<Distribution>>; Phase::ALL.len()]>,
+}
+
+impl Latencies {
+    /// Nothing yet, of so many routes and upstreams.
+    #[must_use]
+    pub fn new(routes: usize, upstreams: usize) -> Self {
+        Self {
+            routes: vec![None; routes],
+            upstreams: (0..upstreams).map(|_| [const { None }; Phase::ALL.len()]).collect(),
+        }
+    }
+
+    /// A request of a route is over.
+    pub(super) fn record_route(&mut self, route: usize, total: Duration) {
+        if let Some(one) = self.routes.get_mut(route) {
+            one.get_or_insert_default().record(total);
+        }
+    }
+
+    /// An exchange with a server is over. Phases that it had no need of are not recorded.
+    pub(super) fn record_upstream(
+        &mut self,
+        upstream: usize,
+        phases: [Option<Duration>; Phase::ALL.len()],
+    ) {
+        let Some(all) = self.upstreams.get_mut(upstream) else { return };
+        for (one, time) in all.iter_mut().zip(phases) {
+            if let Some(time) = time {
+                one.get_or_insert_default().record(time);
+            }
+        }
+    }
+
+    /// Adds another worker's.
+    pub fn merge(&mut self, other: &Self) {
+        self.routes.resize(self.routes.len().max(other.routes.len()), None);
+        let most = self.upstreams.len().max(other.upstreams.len());
+        self.upstreams.resize_with(most, || [const { None }; Phase::ALL.len()]);
+        let routes = self.routes.iter_mut().zip(&other.routes);
+        let upstreams = self.upstreams.iter_mut().flatten().zip(other.upstreams.iter().flatten());
+        for (one, other) in routes.chain(upstreams) {
+            if let Some(other) = other {
+                one.get_or_insert_default().merge(other);
+            }
+        }
+    }
+
+    /// Of a route, if any of its requests is over.
+    #[must_use]
+    pub fn route(&self, route: usize) -> Option<&Distribution> {
+        self.routes.get(route)?.as_deref()
+    }
+
+    /// Of an upstream and a phase, if there was any.
+    #[must_use]
+    pub fn upstream(&self, upstream: usize, phase: Phase) -> Option<&Distribution> {
+        self.upstreams.get(upstream)?.get(phase as usize)?.as_deref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_of_all_workers_are_found_by_route_and_by_phase() {
+        let mut one = Latencies::new(2, 1);
+        let mut other = Latencies::new(2, 1);
+        let ms = Duration::from_millis;
+        one.record_route(1, ms(5));
+        other.record_route(1, ms(7));
+        other.record_upstream(0, [None, Some(ms(1)), Some(ms(2)), Some(ms(3))]);
+        other.record_route(9, ms(1));
+        let mut all = Latencies::default();
+        all.merge(&one);
+        all.merge(&other);
+        assert_eq!(all.route(1).map(Distribution::count), Some(2));
+        assert!(all.route(0).is_none());
+        assert_eq!(all.upstream(0, Phase::Total).map(Distribution::sum), Some(ms(3)));
+        assert!(all.upstream(0, Phase::Queue).is_none());
+    }
+}

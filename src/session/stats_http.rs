@@ -1,0 +1,122 @@
+//! What is counted of HTTP: requests by route and status, refusals, exchanges with servers.
+
+use crate::proto::http1::Refusal;
+use crate::runtime::{Counter, Gauge};
+use crate::service::origin::failure::Failure;
+use crate::service::pool::{CloseCause, PoolCounters, PoolGauges};
+
+/// One listener's requests.
+#[derive(Debug, Default)]
+pub struct HttpStats {
+    /// By route, in their order; the last one stands for requests that no route takes.
+    pub routes: Box<[RouteStats]>,
+    /// Requests that break a rule, in the order of [`Refusal::NAMES`].
+    pub refused: [Counter; Refusal::NAMES.len()],
+}
+
+/// One route's requests.
+#[derive(Debug, Default)]
+pub struct RouteStats {
+    /// Answers by the first digit of their status: 1 to 5; 0 for requests without an answer.
+    pub answers: [Counter; 6],
+    /// Bytes of requests.
+    pub received: Counter,
+    /// Bytes of answers.
+    pub sent: Counter,
+    /// Files that became shorter while they were sent.
+    pub files_cut: Counter,
+}
+
+impl HttpStats {
+    /// All at zero, for so many routes.
+    #[must_use]
+    pub fn new(routes: usize) -> Self {
+        let routes = (0..=routes).map(|_| RouteStats::default()).collect();
+        Self { routes, ..Self::default() }
+    }
+
+    /// A request breaks a rule.
+    pub fn refuse(&self, refusal: Refusal) {
+        if let Some(counter) = self.refused.get(refusal.index()) {
+            counter.add(1);
+        }
+    }
+
+    /// The counters of a route, or of the requests that no route takes.
+    #[must_use]
+    pub fn route(&self, route: Option<usize>) -> Option<&RouteStats> {
+        match route {
+            Some(route) => self.routes.get(route),
+            None => self.routes.last(),
+        }
+    }
+}
+
+/// Exchanges with the servers of one upstream.
+#[derive(Debug, Default)]
+pub struct OriginStats {
+    /// Exchanges that began.
+    pub begun: Counter,
+    /// Exchanges that a server answered.
+    pub answered: Counter,
+    /// Exchanges that failed, in the order of [`Failure::ALL`].
+    pub failed: [Counter; Failure::ALL.len()],
+    /// Exchanges under way.
+    pub active: Gauge,
+    /// By server.
+    pub servers: Box<[ServerStats]>,
+    /// Connections that carry nothing.
+    pub idle: Counter,
+    /// Connections that carry an exchange.
+    pub in_use: Counter,
+    /// Connections that are being made.
+    pub opening: Counter,
+    /// Exchanges that wait for a connection.
+    pub waiting: Counter,
+    /// Connections that stood.
+    pub created: Counter,
+    /// Exchanges on a connection that had carried one before.
+    pub reused: Counter,
+    /// Connections that ended, in the order of [`CloseCause::ALL`].
+    pub closed: [Counter; CloseCause::ALL.len()],
+}
+
+/// One server of an upstream.
+#[derive(Debug, Default)]
+pub struct ServerStats {
+    /// Exchanges under way.
+    pub active: Counter,
+    /// 1 when it is used, 0 when a check or an ejection keeps it out.
+    pub usable: Counter,
+    /// Times that it was ejected.
+    pub ejected: Counter,
+}
+
+impl OriginStats {
+    /// All at zero, for so many servers.
+    #[must_use]
+    pub fn new(servers: usize) -> Self {
+        let servers = (0..servers).map(|_| ServerStats::default()).collect();
+        Self { servers, ..Self::default() }
+    }
+
+    /// An exchange has failed.
+    pub fn fail(&self, failure: Failure) {
+        if let Some(counter) = self.failed.get(failure.index()) {
+            counter.add(1);
+        }
+    }
+
+    /// Shows how the pools are.
+    pub(super) fn publish(&self, gauges: PoolGauges, counters: &PoolCounters) {
+        self.idle.set(gauges.idle.into());
+        self.in_use.set(gauges.in_use.into());
+        self.opening.set(gauges.opening.into());
+        self.waiting.set(gauges.waiting.into());
+        self.created.set(counters.created);
+        self.reused.set(counters.reused);
+        for (counter, count) in self.closed.iter().zip(counters.closed) {
+            counter.set(count);
+        }
+    }
+}
