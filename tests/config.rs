@@ -4,6 +4,9 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+#[path = "config/http.rs"]
+mod http;
+
 use ringway::config::{
     self, Balance, Config, ExchangeOptions, FrameOptions, KEYS, ListenAddress, ListenerService,
     LogFormat, LogLevel, PoolOptions, Report, SendProxyProtocol, ServerAddress, SpliceMode,
@@ -183,19 +186,42 @@ fn bad(text: &str) -> Report {
 
 /// [`UNUSUAL`], and what is added to it.
 fn unusual() -> String {
-    format!("{UNUSUAL}{UNUSUAL_SERVICES}")
+    format!("{UNUSUAL}{UNUSUAL_SERVICES}{}", http::UNUSUAL)
 }
 
 /// The tables of a file that [`KEYS`] has under one title.
 fn tables<'t>(tree: &'t toml::Table, title: &str) -> Vec<&'t toml::Table> {
-    let name = title.trim_matches(['[', ']']).trim_end_matches(".NAME");
-    let table = |value: &'t toml::Value| value.as_table().expect("a table");
-    let value = &tree[name];
-    match (value.as_array(), name) {
-        (Some(elements), _) => elements.iter().map(table).collect(),
-        (None, "upstream") => table(value).values().map(table).collect(),
-        (None, _) => vec![table(value)],
+    let mut found = vec![tree];
+    for name in title.trim_matches(['[', ']']).split('.') {
+        let values: Vec<&toml::Value> = match name {
+            "NAME" => found.iter().flat_map(|table| table.values()).collect(),
+            _ => found.iter().filter_map(|table| table.get(name)).collect(),
+        };
+        let tables = values.into_iter().flat_map(|value| match value.as_array() {
+            Some(elements) => elements.iter().collect(),
+            None => vec![value],
+        });
+        found = tables.filter_map(toml::Value::as_table).collect();
     }
+    assert!(!found.is_empty(), "{title}");
+    found
+}
+
+/// The title of a table in [`KEYS`], by its header.
+fn title_of(header: &str) -> String {
+    let path = header.trim_matches(['[', ']']);
+    let mut names: Vec<_> = path.split('.').collect();
+    if names[0] == "upstream" {
+        names[1] = "NAME";
+    }
+    header.replace(path, &names.join("."))
+}
+
+/// The title of the table that a table stands in, and its key there.
+fn key_of_table(title: &str) -> Option<(&'static str, String)> {
+    let (parent, key) = title.trim_matches(['[', ']']).rsplit_once('.')?;
+    let parent = KEYS.iter().find(|keys| keys.table.trim_matches(['[', ']']) == parent)?;
+    Some((parent.table, key.to_owned()))
 }
 
 /// The key of a line, if it sets one.
@@ -206,8 +232,36 @@ fn key_of(line: &str) -> Option<&str> {
 #[test]
 fn the_reference_shows_the_defaults() {
     /// What has no default.
-    const REQUIRED: [&str; 5] = ["name", "listen", "protocol", "upstream", "servers"];
-    let is_kept = |line: &&str| key_of(line).is_none_or(|key| REQUIRED.contains(&key));
+    const REQUIRED: &[&str] = &[
+        "name",
+        "listen",
+        "protocol",
+        "upstream",
+        "servers",
+        "path_prefix",
+        "path",
+        "path_regex",
+        "proxy",
+        "files",
+        "redirect",
+        "respond",
+        "echo",
+        "status_page",
+        "rate",
+        "users",
+        "users_file",
+        "template",
+        "address",
+        "hash_on",
+    ];
+    /// What has another default, and is not shown with it a second time.
+    const OTHERS: &[&str] = &["balance = \"hash\"", "format = \"template\""];
+    let is_kept = |line: &&str| {
+        let is_rest_of_array = line.starts_with([' ', ']']);
+        let key = key_of(line);
+        OTHERS.contains(line)
+            || (!is_rest_of_array && key.is_none_or(|key| REQUIRED.contains(&key)))
+    };
     let (process, services) = REFERENCE.split_at(REFERENCE.find("[[listener]]").expect("one"));
     assert!(
         process.contains("[runtime]") && process.contains("[admin]") && process.contains("[log]")
@@ -222,28 +276,34 @@ fn the_reference_shows_the_defaults() {
 
 #[test]
 fn the_reference_shows_every_key_in_its_order_and_with_a_comment() {
-    let mut title = "";
-    let mut shown: Vec<(&str, Vec<&str>)> = Vec::new();
+    let mut title = String::new();
+    let mut shown: Vec<(String, Vec<String>)> = Vec::new();
     let mut previous = "";
     for line in REFERENCE.lines() {
-        if line.starts_with('[') {
-            title = if line.starts_with("[upstream.") { "[upstream.NAME]" } else { line };
-        } else if let Some(key) = key_of(line) {
-            let place = shown.iter().position(|(table, _)| *table == title);
+        let entry = if line.starts_with('[') {
+            title = title_of(line);
+            key_of_table(&title).map(|(parent, key)| (parent.to_owned(), key))
+        } else {
+            key_of(line).map(|key| (title.clone(), key.to_owned()))
+        };
+        // `[upstream.NAME]` is an entry of no table that has keys of its own.
+        if let Some((table, key)) = entry {
+            let place = shown.iter().position(|(other, _)| *other == table);
             let place = place.unwrap_or_else(|| {
-                shown.push((title, Vec::new()));
+                shown.push((table.clone(), Vec::new()));
                 shown.len() - 1
             });
             let keys = &mut shown[place].1;
             // A key that further tables have again has its comment where it is first.
             if !keys.contains(&key) {
+                assert!(previous.starts_with("# "), "{table} {key} has a comment");
                 keys.push(key);
-                assert!(previous.starts_with("# "), "{title} {key} has a comment");
             }
         }
         previous = line;
     }
-    let known = KEYS.iter().map(|keys| (keys.table, keys.keys.to_vec()));
+    let text = |keys: &[&str]| keys.iter().map(|key| (*key).to_owned()).collect::<Vec<_>>();
+    let known = KEYS.iter().map(|keys| (keys.table.to_owned(), text(keys.keys)));
     assert_eq!(shown, known.collect::<Vec<_>>());
     assert!(REFERENCE.lines().all(|line| line.chars().count() <= 100));
 }
@@ -284,7 +344,7 @@ fn values_of_the_process_arrive_where_they_belong() {
 #[test]
 fn values_of_upstreams_arrive_where_they_belong() {
     let config = good(&unusual());
-    let [last, first, frames, datagrams] = config.upstreams.as_slice() else { panic!("four") };
+    let [last, first, frames, datagrams, ..] = config.upstreams.as_slice() else { panic!("four") };
     assert_eq!((last.name.as_str(), first.name.as_str()), ("z-last", "a_first"));
     let host = "example.net".to_owned();
     assert_eq!(last.servers[0], ServerAddress::Unix("/run/a \"b\".sock".into()));
@@ -326,7 +386,7 @@ fn values_of_upstreams_arrive_where_they_belong() {
 #[test]
 fn values_of_listeners_arrive_where_they_belong() {
     let config = good(&unusual());
-    let services = config.listeners.iter().map(|listener| listener.service.clone());
+    let services = config.listeners.iter().map(|listener| listener.service.clone()).take(8);
     let text = |text: &str| text.to_owned();
     let server = FrameOptions {
         window: 1,
@@ -768,7 +828,7 @@ help: octal digits
 [upstream.backend]
 balance = "roundrobin"
           ^^^^^^^^^^^^
-error: one of "round_robin", "least_connections", "least_requests", "source_hash", "consistent_hash"
+error: one of "round_robin", "least_connections", "least_requests", "source_hash", "consistent_hash", "ewma", "hash"
 help: did you mean "round_robin"?
 
 [upstream.backend]
@@ -888,7 +948,7 @@ help: no zero byte
 [[listener]] # frame
 accept_proxy_protocol = false
 ^^^^^^^^^^^^^^^^^^^^^
-error: `accept_proxy_protocol` is for a `protocol` of "tcp" or "echo"
+error: `accept_proxy_protocol` is for a `protocol` of "tcp", "echo" or "http"
 help: remove it: this listener has `protocol = "frame"`
 
 [[listener]] # frame
@@ -930,7 +990,7 @@ help: the most 16MiB
 [[listener]] # messages
 proxy_header_timeout = "1s"
 ^^^^^^^^^^^^^^^^^^^^
-error: `proxy_header_timeout` is for a `protocol` of "tcp" or "echo"
+error: `proxy_header_timeout` is for a `protocol` of "tcp", "echo" or "http"
 help: `protocol = "messages"`
 
 [[listener]] # messages
@@ -990,19 +1050,19 @@ help: the least is 1ms
 [[listener]] # udp
 max_connections = 10
 ^^^^^^^^^^^^^^^
-error: `max_connections` is for a `protocol` of "tcp", "echo", "frame" or "messages"
+error: `max_connections` is for a `protocol` of "tcp", "echo", "frame", "messages" or "http"
 help: remove it: this listener has `protocol = "udp"`
 
 [[listener]] # udp
 idle_timeout = "1m"
 ^^^^^^^^^^^^
-error: `idle_timeout` is for a `protocol` of "tcp"
+error: `idle_timeout` is for a `protocol` of "tcp", "echo", "frame" or "messages"
 help: "udp"
 
 [[listener]] # udp
 accept_proxy_protocol = true
 ^^^^^^^^^^^^^^^^^^^^^
-error: `accept_proxy_protocol` is for a `protocol` of "tcp" or "echo"
+error: `accept_proxy_protocol` is for a `protocol` of "tcp", "echo" or "http"
 help: "udp"
 
 [[listener]] # udp
@@ -1050,14 +1110,14 @@ help: remove `upstream`, or set `protocol = "udp"`
 [upstream.backend]
 balance = "least_requests"
           ^^^^^^^^^^^^^^^^
-error: `balance = "least_requests"` is for frame proxies, and a TCP proxy uses this upstream
+error: `balance = "least_requests"` is for frame and HTTP proxies, and a TCP proxy uses this upstream
 help: a TCP proxy takes "round_robin", "least_connections", "source_hash" or "consistent_hash"
 
 [upstream.backend]
 pool_max = 64
 ^^^^^^^^
-error: only frame proxies use `pool_max`
-help: remove it: no listener with a `protocol` of "frame" has this upstream
+error: only frame and HTTP proxies use `pool_max`
+help: remove it: no listener with a `protocol` of "frame" or "http" has this upstream
 
 [upstream.backend]
 request_timeout = "5s"
@@ -1068,13 +1128,13 @@ help: remove it
 [upstream.backend]
 retry_budget = 0.5
 ^^^^^^^^^^^^
-error: only frame proxies use `retry_budget`
+error: only frame and HTTP proxies use `retry_budget`
 help: remove it
 
 [upstream.datagrams]
 balance = "least_requests"
           ^^^^^^^^^^^^^^^^
-error: `balance = "least_requests"` is for frame proxies, and a UDP proxy uses this upstream
+error: `balance = "least_requests"` is for frame and HTTP proxies, and a UDP proxy uses this upstream
 help: a UDP proxy takes "round_robin"
 
 [upstream.datagrams]
@@ -1086,13 +1146,13 @@ help: set it to "off"
 [upstream.datagrams]
 connect_timeout = "1s"
 ^^^^^^^^^^^^^^^
-error: only TCP and frame proxies use `connect_timeout`
-help: no listener with a `protocol` of "tcp" or "frame" has this upstream
+error: only TCP, frame and HTTP proxies use `connect_timeout`
+help: no listener with a `protocol` of "tcp", "frame" or "http" has this upstream
 
 [upstream.datagrams]
 retries = 1
 ^^^^^^^
-error: only TCP and frame proxies use `retries`
+error: only TCP, frame and HTTP proxies use `retries`
 help: remove it
 
 [upstream.datagrams]
@@ -1353,9 +1413,9 @@ help: up to 63
 [[listener]]
 name = "a"
 listen = "127.0.0.1:1"
-protocol = "http"
+protocol = "quic"
            ^^^^^^
-error: `protocol`: expected one of "tcp", "echo", "udp", "udp_echo", "frame", "messages", got "http"
+error: `protocol`: expected one of "tcp", "echo", "udp", "udp_echo", "frame", "messages", "http", got
 help: write "tcp" or "echo" or "udp"
 
 [[listener]]
@@ -1853,10 +1913,15 @@ servers = ["10.0.0.6:8081", "unix:/run/frames"]
 servers = ["10.0.0.7:53"]
 "#;
     assert!(BROKEN_LINES.split("\n\n").count() >= 120);
-    for block in BROKEN_LINES.split("\n\n") {
+    assert_lines_are_reported(BASE, BROKEN_LINES);
+}
+
+/// Each block adds a line to a table of the base.
+fn assert_lines_are_reported(base: &str, blocks: &str) {
+    for block in blocks.split("\n\n") {
         let mut expected = expected(block);
         let (header, line) = expected.text.split_once('\n').expect("a table and a line");
-        let (before, after) = BASE.split_once(&format!("{header}\n")).expect("a table of the base");
+        let (before, after) = base.split_once(&format!("{header}\n")).expect("a table of the base");
         expected.line = before.lines().count() + 2;
         expected.text = format!("{before}{header}\n{line}{after}");
         assert_reported(&expected);
@@ -2174,8 +2239,24 @@ fn odd_texts_are_refused_and_do_not_panic() {
     let many = "k = 1\n".repeat(1000);
     let huge = "#\n".repeat(1 << 20);
     for text in [
-        "", "\r", "\r\n\r\n", "\u{feff}", "\0", "=", "[", "é", "\t\t=", &many, &huge, &deep,
-        &dotted, &long,
+        "",
+        "\r",
+        "\r\n\r\n",
+        "\u{feff}",
+        "\0",
+        "=",
+        "[",
+        "é",
+        "\t\t=",
+        &many,
+        &huge,
+        &deep,
+        &dotted,
+        &long,
+        "runtime.workers = 1_0\u{1}0",
+        "runtime.buffer_size = 1\u{0}0",
+        "runtime.handoff_ratio = 1\u{7}.5",
+        "runtime.shutdown_timeout = 1\u{1b}0",
     ] {
         assert_places_hold(&bad(text), text);
     }

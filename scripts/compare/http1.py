@@ -206,7 +206,7 @@ static_resources:
 
 
 def wrk(bench, port, path="/", headers=(), seconds=None):
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds or bench.options.seconds}s", "--latency"]
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{round(seconds or bench.options.seconds)}s", "--latency"]
     for header in headers:
         command += ["-H", header]
     output, spent = common.run_load([*command, f"http://127.0.0.1:{port}{path}"])
@@ -223,7 +223,7 @@ def wrk(bench, port, path="/", headers=(), seconds=None):
 def under_load(bench, name, upstream, path="/", headers=(), unit=1e6):
     port = free_port()
     server = bench.start(name, port, upstream)
-    wrk(bench, port, path, headers, "0.3" if False else 1)
+    wrk(bench, port, path, headers, 1)
     usage = Usage(server)
     done = wrk(bench, port, path, headers)
     figures = {

@@ -70,7 +70,7 @@ where
     number.filter(|number| range.contains(number)).ok_or_else(|| Fault {
         help: limits(range.start(), range.end()),
         expected,
-        got: shortened(&integer.to_string()),
+        got: shown(&integer.to_string()),
     })
 }
 
@@ -107,7 +107,7 @@ where
     } else if let Some(integer) = value.as_integer() {
         let bytes = u64::from_str_radix(integer.as_str(), integer.radix());
         let bytes = bytes.map(Size).map_err(|_| UnitError::TooLarge);
-        (bytes, shortened(&integer.to_string()))
+        (bytes, shown(&integer.to_string()))
     } else {
         let help = "write a number and one of B, KiB, MiB and GiB".to_owned();
         return Err(fault(kind(value).to_owned(), help));
@@ -133,7 +133,7 @@ pub(super) fn duration(
     let Some(text) = value.as_str() else {
         let help = match value.as_integer() {
             Some(integer) => {
-                let number = shortened(integer.as_str());
+                let number = shown(integer.as_str());
                 format!(
                     "add a unit and quotes: \"{number}s\" or \"{number}ms\"; from {least} to {most}"
                 )
@@ -223,9 +223,9 @@ pub(super) fn handoff_ratio(value: &DeValue<'_>) -> Result<Option<f64>, Fault> {
 pub(super) fn number(value: &DeValue<'_>, range: &RangeInclusive<f64>) -> Result<f64, Fault> {
     let (least, most) = (range.start(), range.end());
     let (written, got) = match value {
-        DeValue::Float(float) => (float.as_str().to_owned(), float.to_string()),
+        DeValue::Float(float) => (float.as_str().to_owned(), shown(&float.to_string())),
         DeValue::Integer(integer) if integer.radix() == 10 => {
-            (integer.as_str().to_owned(), integer.to_string())
+            (integer.as_str().to_owned(), shown(&integer.to_string()))
         }
         DeValue::String(text) => (String::new(), quoted(text)),
         DeValue::Integer(_)
@@ -237,7 +237,7 @@ pub(super) fn number(value: &DeValue<'_>, range: &RangeInclusive<f64>) -> Result
     let number = written.parse().ok().filter(|number| range.contains(number));
     number.ok_or_else(|| Fault {
         expected: format!("a number from {least:?} to {most:?}"),
-        got: shortened(&got),
+        got,
         help: limits(format_args!("{least:?}"), format_args!("{most:?}")),
     })
 }
@@ -371,7 +371,8 @@ pub(super) fn quoted(text: &str) -> String {
     format!("{:?}", shortened(text))
 }
 
-/// A key as it is repeated in a message: like [`quoted`], without the quotes.
+/// A key or a number as it is repeated in a message: like [`quoted`], without the quotes. The
+/// digits of a number may have control characters among them.
 pub(super) fn shown(key: &str) -> String {
     shortened(key).escape_debug().to_string()
 }

@@ -148,7 +148,9 @@ fn udp_options(options: &UdpOptions, f: &mut fmt::Formatter<'_>) -> fmt::Result 
 /// An upstream, with the protocols of the listeners that use it.
 fn upstream(upstream: &Upstream, uses: &[Protocol], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "\n[upstream.{}]", upstream.name)?;
-    writeln!(f, "servers = {}", http::servers(&upstream.servers, &upstream.http.shares))?;
+    let is_http = uses.contains(&Protocol::Http);
+    let servers = http::servers(&upstream.servers, &upstream.http.shares, is_http);
+    writeln!(f, "servers = {servers}")?;
     writeln!(f, "balance = \"{}\"", word(BALANCE_WORDS, upstream.balance))?;
     let header = word(SEND_PROXY_PROTOCOL_WORDS, upstream.send_proxy_protocol);
     let lines = [
@@ -164,7 +166,7 @@ fn upstream(upstream: &Upstream, uses: &[Protocol], f: &mut fmt::Formatter<'_>) 
         proxies.is_none_or(|proxies| proxies.iter().any(|proxy| uses.contains(proxy)))
     };
     write_lines(lines.chain(exchange), is_used, f)?;
-    if uses.contains(&Protocol::Http) {
+    if is_http {
         http::upstream(&upstream.http, f)?;
     }
     Ok(())

@@ -139,8 +139,8 @@ impl Default for FrameOptions {
     }
 }
 
-/// The connections that frame and HTTP proxies keep to the servers of an upstream: the keys `pool_*` and
-/// `streams_max`.
+/// The connections that frame and HTTP proxies keep to the servers of an upstream: the keys
+/// `pool_*` and `streams_max`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PoolOptions {
     /// `pool_max`: connections at a time, in the whole process.

@@ -67,7 +67,9 @@ mod tests {
         let mut refused = false;
         for _ in 0..WAITING_MAX + 2 {
             let done = done.clone();
-            let work = Box::new(move || drop(done.send(())));
+            let work = Box::new(move || {
+                let _received = done.send(());
+            });
             if offload.submit(work) { taken += 1 } else { refused = true }
         }
         assert!(refused);

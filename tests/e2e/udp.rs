@@ -69,7 +69,10 @@ impl Served {
         };
         let (sockets, bound) = bind_datagrams(&address, &bind, workers).unwrap();
         let names = ["udp".to_owned()];
-        let fleet = Arc::new(Fleet::with_datagrams(workers, 0, 1, &names));
+        let fleet = Arc::new(Fleet::with_plan(
+            workers,
+            &Plan { datagrams: names.to_vec(), ..Plan::plain(0, 1) },
+        ));
         let workers = sockets.into_iter().enumerate().map(|(worker, socket)| {
             let socket = Fd(socket.into_raw_fd());
             let options = options(setting, &fleet, worker, socket);
@@ -157,6 +160,7 @@ fn options(setting: &Setting, fleet: &Arc<Fleet>, worker: usize, socket: Fd) -> 
             send_header: None,
             stream: StreamOptions::default(),
             exchanges: None,
+            origins: None,
         }],
         relay: RelayOptions {
             meter: MeterOptions { enabled: false, after: 0, mean_min: 0 },
@@ -171,6 +175,9 @@ fn options(setting: &Setting, fleet: &Arc<Fleet>, worker: usize, socket: Fd) -> 
         fleet: Arc::clone(fleet),
         worker,
         hand_off_ratio: None,
+        routes: 0,
+        access_sinks: Vec::new(),
+        seed: 1,
     }
 }
 

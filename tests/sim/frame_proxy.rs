@@ -187,6 +187,7 @@ fn upstream(random: &mut Random, servers: Vec<SocketAddress>) -> UpstreamOptions
         send_header: None,
         stream: StreamOptions::default(),
         exchanges: Some(exchanges),
+        origins: None,
     }
 }
 

@@ -340,5 +340,8 @@ pub(crate) fn options(
         fleet: Arc::clone(fleet),
         worker: 0,
         hand_off_ratio: None,
+        routes: 0,
+        access_sinks: Vec::new(),
+        seed: 1,
     }
 }

@@ -310,6 +310,7 @@ impl Scenario {
                 send_header: None,
                 stream: StreamOptions::default(),
                 exchanges: None,
+                origins: None,
             }],
             relay: RelayOptions {
                 meter: MeterOptions { enabled: true, after: 2_000, mean_min: 200 },
@@ -323,6 +324,9 @@ impl Scenario {
             fleet: Arc::clone(&fleet),
             worker: 0,
             hand_off_ratio: None,
+            routes: 0,
+            access_sinks: Vec::new(),
+            seed: 1,
             handler: HandlerFactory::new(|_| Box::new(Twice)),
         };
         let mut worker = Worker::new(sim, options, None);

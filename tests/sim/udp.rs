@@ -90,7 +90,10 @@ impl Scenario {
         let mut sim = Sim::new(seed, faults, 8, 256);
         let ip: IpAddr = if plan.wildcard { [0, 0, 0, 0] } else { [10, 0, 0, 1] }.into();
         let socket = sim.bind_datagrams(SocketAddr::new(ip, PORT));
-        let fleet = Arc::new(Fleet::with_datagrams(1, 0, 1, &["udp".to_owned()]));
+        let fleet = Arc::new(Fleet::with_plan(
+            1,
+            &Plan { datagrams: ["udp".to_owned()].to_vec(), ..Plan::plain(0, 1) },
+        ));
         let service = match plan.echo {
             true => DatagramService::Echo,
             false => DatagramService::Proxy {
@@ -116,6 +119,7 @@ impl Scenario {
                 send_header: None,
                 stream: StreamOptions::default(),
                 exchanges: None,
+                origins: None,
             }],
             relay: RelayOptions {
                 meter: MeterOptions { enabled: false, after: 0, mean_min: 0 },
@@ -130,6 +134,9 @@ impl Scenario {
             fleet: Arc::clone(&fleet),
             worker: 0,
             hand_off_ratio: None,
+            routes: 0,
+            access_sinks: Vec::new(),
+            seed: 1,
         };
         let mut worker = Worker::new(sim, options, None);
         worker.start(None);

@@ -226,13 +226,17 @@ fn auth(auth: &Auth) -> Value {
     values([("realm", quoted(&auth.realm)), users])
 }
 
-/// The servers of an upstream: a string for one with the usual share, and a table for others.
-pub(in super::super) fn servers(addresses: &[ServerAddress], shares: &[ServerShare]) -> Value {
+/// The servers of an upstream: tables with their shares for HTTP proxies, and strings for others.
+pub(in super::super) fn servers(
+    addresses: &[ServerAddress],
+    shares: &[ServerShare],
+    is_http: bool,
+) -> Value {
     let usual = ServerShare::default();
     let shares = shares.iter().chain(std::iter::repeat(&usual));
     let servers = addresses.iter().zip(shares).map(|(address, share)| {
         let address = Value::from(address.to_string());
-        if *share == usual {
+        if !is_http {
             return address;
         }
         values([

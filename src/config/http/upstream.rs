@@ -56,16 +56,17 @@ pub(in super::super) fn servers(section: &mut Section<'_, '_>) -> RawServers {
     let span = value.span();
     let elements = match value.into_inner() {
         DeValue::Array(elements) => {
-            section.check_count(
-                "servers",
-                span,
-                elements.len(),
-                &(1..=ADDRESSES_MAX),
-                &format!("write {EXAMPLE}"),
-            );
+            let help = format!("write {EXAMPLE}");
+            let counts = 1..=ADDRESSES_MAX;
+            section.check_count("servers", span, elements.len(), &counts, &help);
             elements.into_iter().collect()
         }
-        single => vec![Spanned::new(span, single)],
+        single @ (DeValue::String(_)
+        | DeValue::Integer(_)
+        | DeValue::Float(_)
+        | DeValue::Boolean(_)
+        | DeValue::Datetime(_)
+        | DeValue::Table(_)) => vec![Spanned::new(span, single)],
     };
     for element in elements {
         server(section, element, &mut servers);

@@ -19,7 +19,7 @@ const EXTENSION_MAX: u16 = 256;
 /// Bytes of all trailers.
 const TRAILERS_MAX: usize = 8 * 1024;
 /// Trailer fields.
-const TRAILER_FIELDS_MAX: usize = 64;
+const TRAILER_FIELDS_MAX: usize = 100;
 
 /// Reads chunks.
 #[derive(Debug)]

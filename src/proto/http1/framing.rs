@@ -40,6 +40,7 @@ pub(super) struct Declared {
     chunked: u32,
     last_is_chunked: bool,
     has_coding_field: bool,
+    has_empty: bool,
 }
 
 impl Declared {
@@ -63,9 +64,7 @@ impl Declared {
     pub(super) fn note_codings(&mut self, value: &[u8]) {
         self.has_coding_field = true;
         for coding in value.split(|byte| *byte == b',').map(trim) {
-            if coding.is_empty() {
-                continue;
-            }
+            self.has_empty |= coding.is_empty();
             self.codings += 1;
             self.last_is_chunked = coding.eq_ignore_ascii_case(b"chunked");
             self.chunked += u32::from(self.last_is_chunked);
@@ -87,8 +86,8 @@ impl Declared {
             return Err(Refusal::CodingInHttp10);
         }
         match (self.codings, self.chunked, self.last_is_chunked) {
+            _ if self.has_empty => Err(Refusal::CodingOrder),
             (1, 1, _) => Ok(true),
-            (0, _, _) => Err(Refusal::CodingOrder),
             (_, 0, _) | (_, 1, true) => Err(Refusal::CodingUnknown),
             (_, _, _) => Err(Refusal::CodingOrder),
         }

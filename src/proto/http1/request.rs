@@ -60,7 +60,9 @@ impl RequestReader {
             return if input.len() > limits.size { Err(Refusal::HeadTooLarge) } else { Ok(None) };
         };
         if len > limits.size {
-            return Err(Refusal::HeadTooLarge);
+            let line = memchr::memchr(b'\r', input).unwrap_or(len);
+            let is_target = line > limits.target + LINE_SPARE;
+            return Err(if is_target { Refusal::TargetTooLong } else { Refusal::HeadTooLarge });
         }
         let skipped = self.skipped;
         *self = Self::default();
@@ -139,8 +141,10 @@ fn of_error(error: httparse::Error, input: &[u8]) -> Refusal {
 /// A version that is not spoken, or no version at all.
 fn of_version(input: &[u8]) -> Refusal {
     let line = input.split(|byte| *byte == b'\r').next().unwrap_or_default();
-    let version = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
+    let mut words = line.split(|byte| *byte == b' ');
+    let version = words.nth(2).unwrap_or_default();
     match version {
+        _ if words.next().is_some() => Refusal::RequestLine,
         [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
             if major.is_ascii_digit() && minor.is_ascii_digit() =>
         {
@@ -296,6 +300,11 @@ fn set_target(text: &[u8], host: Option<&[u8]>, head: &mut RequestHead) -> Resul
     let (authority, path) = rest.split_at_checked(end.unwrap_or(rest.len())).unwrap_or_default();
     target::check_authority(authority).map_err(Refusal::Target)?;
     head.set_authority(authority);
+    // The server as a whole (RFC 9112, section 3.2.4).
+    if head.method == Method::Options && path.is_empty() {
+        head.set_path(b"*");
+        return Ok(());
+    }
     set_path(path, head)
 }
 

@@ -17,8 +17,6 @@ pub(super) struct Flow {
     pub(super) ended: bool,
     /// What came behind it.
     pub(super) trailers: Option<Box<Fields>>,
-    /// The source is not read, because too much waits.
-    pub(super) paused: bool,
 }
 
 impl Flow {
@@ -49,10 +47,5 @@ impl Flow {
     /// Whether the source must not be read for now.
     pub(super) const fn is_full(&self) -> bool {
         self.waiting >= WAITING_MAX
-    }
-
-    /// Who waits holds nothing of the pool.
-    pub(super) fn hold(&mut self) {
-        self.parts = self.parts.take().map(Outgoing::into_heap);
     }
 }

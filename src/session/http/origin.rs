@@ -219,7 +219,8 @@ impl Origin {
         self.outlet.finish(&mut context.pages, &mut self.stream);
         self.stream.flush(&mut context.reactor, key);
         match self.read(context, exchange) {
-            Ok(Progress::Waiting) if self.ended => {
+            // What has come goes first; a client that is slow keeps some of it waiting.
+            Ok(Progress::Waiting) if self.ended && self.input.has_nothing_new() => {
                 let failure = self.failure_at_end();
                 self.fail(context, key, exchange, failure);
             }

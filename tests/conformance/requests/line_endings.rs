@@ -1,0 +1,238 @@
+//! Ends of lines: bare CR, bare LF, folds, empty lines (RFC 9112, sections 2.2 and 5.2).
+
+use crate::cases::RequestCase;
+
+/// The cases.
+pub(crate) const CASES: &[RequestCase] = &[
+    RequestCase::refuse(
+        "a_bare_lf_behind_the_request_line_is_refused",
+        "RFC 9112, section 2.2",
+        b"GET / HTTP/1.1\nHost: a\r\n\r\n",
+        400,
+    ),
+    RequestCase::refuse(
+        "a_bare_lf_behind_a_field_is_refused",
+        "RFC 9112, section 2.2",
+        b"GET / HTTP/1.1\r\nHost: a\n\r\n",
+        400,
+    ),
+    RequestCase::refuse(
+        "a_bare_lf_as_the_empty_line_is_refused",
+        "RFC 9112, section 2.2",
+        b"GET / HTTP/1.1\r\nHost: a\r\n\n",
+        400,
+    ),
+    RequestCase::refuse(
+        "bare_lfs_everywhere_are_refused",
+        "RFC 9112, section 2.2",
+        b"GET / HTTP/1.1\nHost: a\n\n",
+        400,
+    ),
+    RequestCase::refuse(
+        "a_bare_lf_within_a_value_is_refused",
+        "RFC 9112, section 2.2",
+        b"GET / HTTP/1.1\r\nHost: a\r\nA: b\nB: c\r\n\r\n",
+        400,
+    ),
+    RequestCase::refuse(
+        "a_bare_lf_before_the_request_line_is_refused",
+        "RFC 9112, section 2.2",
+        b"\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        400,
+    ),
+    RequestCase::refuse_after(
+        "a_bare_lf_between_requests_is_refused",
+        "RFC 9112, section 2.2",
+        b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n\nGET /next HTTP/1.1\r\nHost: a\r\n\r\n",
+        1,
+        400,
+    ),
+    RequestCase::refuse(
+        "an_lf_before_a_cr_is_refused",
+        "RFC 9112, section 2.2",
+        b"GET / HTTP/1.1\n\rHost: a\n\r\n\r",
+        400,
+    ),
+    RequestCase::refuse(
+        "a_bare_cr_behind_the_request_line_is_refused",
+        "RFC 9112, section 2.2",
+        b"GET / HTTP/1.1\rHost: a\r\n\r\n",
+        400,
+    ),
+    RequestCase::refuse(
+        "a_bare_cr_within_the_request_line_is_refused",
+        "RFC 9112, section 2.2",
+        b"GET /\r HTTP/1.1\r\nHost: a\r\n\r\n",
+        400,
+    ),
+    RequestCase::refuse(
+        "a_bare_cr_before_the_request_line_is_refused",
+        "RFC 9112, section 2.2",
+        b"\rGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        400,
+    ),
+    RequestCase::refuse(
+        "a_bare_cr_within_a_value_is_refused",
+        "RFC 9112, section 2.2",
+        b"GET / HTTP/1.1\r\nHost: a\r\nA: b\rc\r\n\r\n",
+        400,
+    ),
+    RequestCase::refuse(
+        "a_bare_cr_between_fields_is_refused",
+        "RFC 9112, section 2.2",
+        b"GET / HTTP/1.1\r\nHost: a\r\nA: b\rContent-Length: 5\r\n\r\n",
+        400,
+    ),
+    RequestCase::refuse(
+        "a_bare_cr_within_a_name_is_refused",
+        "RFC 9112, section 2.2",
+        b"GET / HTTP/1.1\r\nHost: a\r\nA\rB: c\r\n\r\n",
+        400,
+    ),
+    RequestCase::refuse(
+        "a_bare_cr_behind_a_colon_is_refused",
+        "RFC 9112, section 2.2",
+        b"GET / HTTP/1.1\r\nHost: a\r\nA:\rb\r\n\r\n",
+        400,
+    ),
+    RequestCase::refuse(
+        "two_crs_before_an_lf_are_refused",
+        "RFC 9112, section 2.2",
+        b"GET / HTTP/1.1\r\nHost: a\r\nA: b\r\r\n\r\n",
+        400,
+    ),
+    RequestCase::refuse(
+        "two_crs_as_the_empty_line_are_refused",
+        "RFC 9112, section 2.2",
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r\r\n\r\n",
+        400,
+    ),
+    RequestCase::refuse(
+        "bare_crs_everywhere_are_refused",
+        "RFC 9112, section 2.2",
+        b"GET / HTTP/1.1\rHost: a\r\r\n\r\n",
+        400,
+    ),
+    RequestCase::refuse(
+        "a_fold_with_a_space_is_refused",
+        "RFC 9112, section 5.2",
+        b"GET / HTTP/1.1\r\nHost: a\r\nA: b\r\n c\r\n\r\n",
+        400,
+    ),
+    RequestCase::refuse(
+        "a_fold_with_a_tab_is_refused",
+        "RFC 9112, section 5.2",
+        b"GET / HTTP/1.1\r\nHost: a\r\nA: b\r\n\tc\r\n\r\n",
+        400,
+    ),
+    RequestCase::refuse(
+        "a_fold_of_an_empty_value_is_refused",
+        "RFC 9112, section 5.2",
+        b"GET / HTTP/1.1\r\nHost: a\r\nA:\r\n b\r\n\r\n",
+        400,
+    ),
+    RequestCase::refuse(
+        "a_fold_that_looks_like_a_field_is_refused",
+        "RFC 9112, section 5.2",
+        b"GET / HTTP/1.1\r\nHost: a\r\nA: b\r\n Content-Length: 5\r\n\r\n",
+        400,
+    ),
+    RequestCase::refuse(
+        "a_fold_of_white_space_alone_is_refused",
+        "RFC 9112, section 5.2",
+        b"GET / HTTP/1.1\r\nHost: a\r\nA: b\r\n \r\n\r\n",
+        400,
+    ),
+    RequestCase::refuse(
+        "a_fold_of_the_host_is_refused",
+        "RFC 9112, section 5.2",
+        b"GET / HTTP/1.1\r\nHost: a\r\n .b\r\n\r\n",
+        400,
+    ),
+    RequestCase::refuse(
+        "white_space_before_the_first_field_is_refused",
+        "RFC 9112, section 2.2",
+        b"GET / HTTP/1.1\r\n Host: a\r\n\r\n",
+        400,
+    ),
+    RequestCase::refuse(
+        "a_line_of_white_space_before_the_first_field_is_refused",
+        "RFC 9112, section 2.2",
+        b"GET / HTTP/1.1\r\n \r\nHost: a\r\n\r\n",
+        400,
+    ),
+    RequestCase::refuse(
+        "a_line_of_white_space_before_the_empty_line_is_refused",
+        "RFC 9112, section 5.2",
+        b"GET / HTTP/1.1\r\nHost: a\r\n\t\r\n\r\n",
+        400,
+    ),
+    RequestCase::accept(
+        "an_empty_line_before_a_request_is_skipped",
+        "RFC 9112, section 2.2",
+        b"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        &[("GET", "/", b"")],
+    ),
+    RequestCase::accept(
+        "two_empty_lines_before_a_request_are_skipped",
+        "RFC 9112, section 2.2",
+        b"\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        &[("GET", "/", b"")],
+    ),
+    RequestCase::refuse(
+        "three_empty_lines_before_a_request_are_refused",
+        "RFC 9112, section 2.2",
+        b"\r\n\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        400,
+    ),
+    RequestCase::accept(
+        "an_empty_line_behind_a_body_is_skipped",
+        "RFC 9112, section 2.2",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello\r\n\
+          GET /next HTTP/1.1\r\nHost: a\r\n\r\n",
+        &[("POST", "/", b"hello"), ("GET", "/next", b"")],
+    ),
+    RequestCase::refuse_after(
+        "three_empty_lines_behind_a_body_are_refused",
+        "RFC 9112, section 2.2",
+        b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello\r\n\r\n\r\n\
+          GET /next HTTP/1.1\r\nHost: a\r\n\r\n",
+        1,
+        400,
+    ),
+    RequestCase::refuse_after(
+        "a_space_before_a_pipelined_request_is_refused",
+        "RFC 9112, section 3",
+        b"GET /next HTTP/1.1\r\nHost: a\r\n\r\n GET /next HTTP/1.1\r\nHost: a\r\n\r\n",
+        1,
+        400,
+    ),
+    RequestCase::incomplete("no_bytes_are_no_request", "RFC 9112, section 2.1", b"", 0),
+    RequestCase::incomplete("a_cr_alone_needs_more", "RFC 9112, section 2.2", b"\r", 0),
+    RequestCase::incomplete("an_empty_line_alone_needs_more", "RFC 9112, section 2.2", b"\r\n", 0),
+    RequestCase::incomplete("a_part_of_a_method_needs_more", "RFC 9112, section 2.1", b"GE", 0),
+    RequestCase::incomplete(
+        "a_request_line_alone_needs_more",
+        "RFC 9112, section 2.1",
+        b"GET / HTTP/1.1\r\n",
+        0,
+    ),
+    RequestCase::incomplete(
+        "fields_without_an_empty_line_need_more",
+        "RFC 9112, section 2.1",
+        b"GET / HTTP/1.1\r\nHost: a\r\n",
+        0,
+    ),
+    RequestCase::incomplete(
+        "a_head_without_its_last_lf_needs_more",
+        "RFC 9112, section 2.1",
+        b"GET / HTTP/1.1\r\nHost: a\r\n\r",
+        0,
+    ),
+    RequestCase::incomplete(
+        "a_second_request_without_its_last_lf_needs_more",
+        "RFC 9112, section 9.3.2",
+        b"GET /next HTTP/1.1\r\nHost: a\r\n\r\nGET /next HTTP/1.1\r\nHost: a\r\n\r",
+        1,
+    ),
+];
