@@ -5,10 +5,18 @@ use std::process::ExitCode;
 
 use super::{CheckArgs, fail, print};
 use crate::config::{self, Config};
+use crate::server::explain;
 
 /// Runs the verb.
 pub(super) fn run(args: &CheckArgs) -> ExitCode {
     match read(&args.config) {
+        Ok(config) if args.explain.is_some() => {
+            let request = args.explain.as_deref().unwrap_or_default();
+            match explain(&config, request) {
+                Ok(text) => print(text.as_bytes()),
+                Err(message) => fail(&message),
+            }
+        }
         Ok(config) if args.print => print(config.to_toml().as_bytes()),
         Ok(config) => {
             let listeners = config.listeners.len();

@@ -29,8 +29,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Serve what the configuration says; without one, an echo service, a proxy to it, and the
-    /// admin interface, on loopback
+    /// Serve what the configuration says; without one, a page on http://127.0.0.1:8080/, each of
+    /// the other services with a proxy to it, and the admin interface, on loopback
     #[command(after_help = "Signals: SIGTERM, SIGQUIT and SIGINT stop accepting and let \
         connections finish within runtime.shutdown_timeout; a second one cuts them at once.")]
     Serve(ServeArgs),
@@ -54,6 +54,15 @@ struct ServeArgs {
     /// The configuration file (TOML; docs/ringway.toml shows every key)
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Serve the files of a directory over HTTP, with listings, without a configuration file
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "proxy"])]
+    files: Option<PathBuf>,
+    /// Pass requests of HTTP on to this server, without a configuration file
+    #[arg(long, value_name = "http://HOST:PORT", conflicts_with = "config")]
+    proxy: Option<String>,
+    /// Where to listen with --files or --proxy [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "IP:PORT", conflicts_with = "config")]
+    listen: Option<String>,
     /// How log lines look [default: log.format of the configuration, or text]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
@@ -70,6 +79,9 @@ struct CheckArgs {
     /// Print the effective configuration, defaults and all
     #[arg(long)]
     print: bool,
+    /// Say which route a request takes, and why those before it do not
+    #[arg(long, value_name = "\"GET http://HOST/PATH\"", conflicts_with = "print")]
+    explain: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

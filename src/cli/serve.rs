@@ -8,14 +8,14 @@ use crate::config::{self, Config, ListenerService};
 use crate::ring::SocketAddress;
 use crate::server::{Running, Server};
 
+/// Where `--files` and `--proxy` listen, unless told.
+const LISTEN: &str = "127.0.0.1:8080";
+
 /// Runs the verb.
 pub(super) fn run(args: &ServeArgs) -> ExitCode {
-    let config = match &args.config {
-        Some(path) => match check::read(path) {
-            Ok(config) => config,
-            Err(message) => return fail(&message),
-        },
-        None => config::embedded(),
+    let config = match configuration(args) {
+        Ok(config) => config,
+        Err(message) => return fail(&message),
     };
     let format = args.log_format.unwrap_or(match config.log.format {
         config::LogFormat::Auto | config::LogFormat::Text => LogFormat::Text,
@@ -42,6 +42,43 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
     tracing::info!(cut = outcome.cut, failed_workers = outcome.failed_workers, "ended");
     drop(guard);
     if outcome.failed_workers > 0 { ExitCode::FAILURE } else { told }
+}
+
+/// What is served: a file's configuration, that of the switches, or the built-in one.
+fn configuration(args: &ServeArgs) -> Result<Config, String> {
+    if let Some(path) = &args.config {
+        return check::read(path);
+    }
+    let listen = args.listen.as_deref().unwrap_or(LISTEN);
+    let head = format!(
+        "[[listener]]\nname = \"web\"\nlisten = {}\nprotocol = \"http\"\n[[listener.route]]\n",
+        quoted(listen)
+    );
+    let text = match (&args.files, &args.proxy) {
+        (Some(folder), _) => {
+            let whole = std::fs::canonicalize(folder)
+                .map_err(|error| format!("--files {}: {error}", folder.display()))?;
+            let path = whole.to_str().ok_or("--files: the path is not UTF-8")?;
+            format!("{head}name = \"files\"\nfiles = {}\nlisting = true\n", quoted(path))
+        }
+        (None, Some(url)) => {
+            let server = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/');
+            let server =
+                if server.contains(':') { server.to_owned() } else { format!("{server}:80") };
+            let upstream = format!("[upstream.server]\nservers = [{}]\n", quoted(&server));
+            format!("{head}name = \"proxy\"\nproxy = \"server\"\n{upstream}")
+        }
+        (None, None) if args.listen.is_some() => {
+            return Err("--listen goes with --files or --proxy".to_owned());
+        }
+        (None, None) => return Ok(config::embedded()),
+    };
+    config::parse("the switches", &text).map_err(|report| format!("they can not be used\n{report}"))
+}
+
+/// A text as TOML has it.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
 /// What listens where, with one line to try for each.

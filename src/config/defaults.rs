@@ -203,8 +203,6 @@ pub const TRY_TIMEOUT: Option<Duration> = None;
 pub const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(30);
 /// `upstream.response_idle_timeout`.
 pub const RESPONSE_IDLE_TIMEOUT: Duration = Duration::from_secs(60);
-/// `upstream.hedge_after`.
-pub const HEDGE_AFTER: Option<Duration> = None;
 /// `upstream.requests_max`.
 pub const REQUESTS_MAX: Option<u32> = None;
 /// `upstream.retries_max`.

@@ -57,8 +57,9 @@ pub fn parse(file_name: &str, text: &str) -> Result<Config, Report> {
     config.filter(|_| mistakes.is_empty()).ok_or_else(|| Report::new(file_name, text, mistakes))
 }
 
-/// The built-in configuration, on 127.0.0.1: echo servers for TCP and UDP on port 7000, proxies to
-/// them on 7001, a frame server on 7002, a proxy to it on 7003, and messages on 7004.
+/// The built-in configuration, on 127.0.0.1: a page on port 8080, echo servers for TCP and UDP on
+/// port 7000, proxies to them on 7001, a frame server on 7002, a proxy to it on 7003, and messages
+/// on 7004.
 #[must_use]
 pub fn embedded() -> Config {
     parse("embedded.toml", EMBEDDED).expect("the embedded text has no mistake: a test reads it")
@@ -384,16 +385,16 @@ mod tests {
         assert_eq!(config.log, Log::default());
         let names: Vec<_> = config.listeners.iter().map(|one| one.name.as_str()).collect();
         let expected =
-            ["echo", "udp-echo", "proxy", "udp-proxy", "frame", "frame-proxy", "messages"];
+            ["web", "echo", "udp-echo", "proxy", "udp-proxy", "frame", "frame-proxy", "messages"];
         assert_eq!(names, expected);
-        for (server, proxy) in [(0, 2), (1, 3), (4, 5)] {
+        for (server, proxy) in [(1, 3), (2, 4), (5, 6)] {
             let [server, proxy] = [server, proxy].map(|index: usize| &config.listeners[index]);
             let upstream = &config.upstreams[proxy.service.upstream().expect("a proxy")];
             assert_eq!(upstream.servers[0].to_string(), server.listen[0].to_string());
             assert_eq!(server.service.upstream(), None);
             assert_eq!(server.is_udp(), proxy.is_udp());
         }
-        let ListenerService::Frame { upstream: None, options } = &config.listeners[4].service
+        let ListenerService::Frame { upstream: None, options } = &config.listeners[5].service
         else {
             panic!("a frame server")
         };

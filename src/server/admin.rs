@@ -18,7 +18,7 @@ use tokio::time::timeout;
 
 use super::metrics::Exporter;
 use super::worker::Message;
-use crate::config::{Admin, Config};
+use crate::config::{Admin, Config, ListenerService, Users};
 use crate::runtime::Sender;
 use crate::session::Histograms;
 
@@ -73,7 +73,7 @@ impl Pages {
         config: &Config,
         ready: Arc<AtomicBool>,
     ) -> Self {
-        Self { exporter, workers, effective: config.to_toml().into(), ready }
+        Self { exporter, workers, effective: without_secrets(config).to_toml().into(), ready }
     }
 
     async fn answer(self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
@@ -139,6 +139,20 @@ impl Pages {
         };
         timeout(REPORT_MAX, merge).await.ok().flatten()
     }
+}
+
+/// The configuration without the hashes of passwords: whoever sees them can try passwords at home.
+fn without_secrets(config: &Config) -> Config {
+    let mut config = config.clone();
+    for listener in &mut config.listeners {
+        let ListenerService::Http(http) = &mut listener.service else { continue };
+        for auth in http.routes.iter_mut().filter_map(|route| route.auth.as_mut()) {
+            if let Users::Listed(users) = &mut auth.users {
+                users.iter_mut().for_each(|(_, hash)| "(not shown)".clone_into(hash));
+            }
+        }
+    }
+    config
 }
 
 const PLAIN: &str = "text/plain; charset=utf-8";

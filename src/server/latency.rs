@@ -55,7 +55,7 @@ fn described(labels: &[(&str, &str)], distribution: &Distribution) -> Value {
     let mean = if count == 0 { 0.0 } else { distribution.sum().as_secs_f64() / total };
     all.insert("mean".to_owned(), mean.into());
     for (name, share) in QUANTILES {
-        let is_known = share >= 1.0 || total * (1.0 - share) >= ABOVE_MIN;
+        let is_known = share >= 1.0 || total * (1.0 - share) + 1e-6 >= ABOVE_MIN;
         let value = is_known.then(|| distribution.quantile(share).as_secs_f64());
         all.insert(name.to_owned(), value.into());
     }

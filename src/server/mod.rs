@@ -13,6 +13,7 @@ mod access_log;
 mod admin;
 mod build;
 mod control;
+mod explain;
 mod health;
 mod latency;
 mod metrics;
@@ -20,5 +21,6 @@ mod run;
 mod worker;
 
 pub use admin::AdminError;
+pub use explain::explain;
 pub use run::{Outcome, Running, Server, StartError};
 pub use worker::{Message, Report, Worker, cpus};

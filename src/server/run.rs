@@ -155,7 +155,7 @@ impl Server {
         let fleet = Arc::new(Fleet::with_plan(workers, &plan(&config, &upstreams)));
         fleet.set_offload(Offload::new(HELPERS).map_err(StartError::Thread)?);
         warn_of_small_pools(&config, workers);
-        let mut builder = HttpBuilder::default();
+        let mut builder = HttpBuilder::new(workers);
         let services = build::services(&config, &mut builder)?;
         let (lines, writer) = std::mem::take(&mut builder.lines).start()?;
         let seed = std::hash::RandomState::new().hash_one(std::process::id());

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, OnceLock};
 
+use super::http::Encoded;
 use super::{ListenerStats, Plan, SessionStats};
 use crate::mem::Key;
 use crate::ring::Fd;
@@ -14,7 +15,7 @@ const HAND_OFF_MARGIN: u64 = 8;
 const NO_RING: i32 = -1;
 
 /// What one worker tells another.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Note {
     /// Places for connections to this upstream are short: can you lend some?
     Ask {
@@ -49,12 +50,14 @@ pub enum Note {
 }
 
 /// What came of work that was handed to another thread.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Finished {
     /// Whether a password is right.
     Verified(bool),
     /// The page that lists a folder; `None` when it can not be read.
     Listed(Option<Vec<u8>>),
+    /// A part of an answer that was compressed.
+    Encoded(Box<Encoded>),
 }
 
 /// Leaves a note in a worker's mailbox; false when that is not possible.

@@ -49,6 +49,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub use self::fleet::{Finished, Fleet, Note, WorkerCell};
+pub use self::http::Encoded;
 pub use self::http::options as http_options;
 pub use self::latency::{Latencies, Phase};
 pub use self::options::{

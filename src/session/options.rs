@@ -141,7 +141,8 @@ impl Folder {
         Self(folder)
     }
 
-    /// Opens a folder below it to be read; the folder itself for an empty name. May wait for a disk.
+    /// Opens a folder below it to be read; the folder itself for an empty name. May wait for a
+    /// disk.
     ///
     /// # Errors
     /// As `openat2(2)`.

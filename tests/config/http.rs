@@ -146,7 +146,6 @@ retry_body_max = 0
 try_timeout = "5s"
 first_byte_timeout = "1d"
 response_idle_timeout = "1ms"
-hedge_after = "20ms"
 requests_max = 1000
 retries_max = 1
 host_header = "Internal.example.net:8080"
@@ -1000,12 +999,6 @@ error: `response_idle_timeout`: expected a duration
 help: "1s"
 
 [upstream.origin]
-hedge_after = "2m"
-              ^^^^
-error: `hedge_after`: expected "off" or a duration from 1ms to 1m
-help: the most 1m
-
-[upstream.origin]
 requests_max = 0
                ^
 error: `requests_max`: expected "off" or an integer from 1 to 1000000
@@ -1665,7 +1658,6 @@ fn values_of_upstreams_for_http_arrive_where_they_belong() {
         try_timeout: Some(Duration::from_secs(5)),
         first_byte_timeout: Duration::from_secs(86_400),
         response_idle_timeout: Duration::from_millis(1),
-        hedge_after: Some(Duration::from_millis(20)),
         requests_max: Some(1000),
         retries_max: 1,
         host_header: HostHeader::Name("internal.example.net:8080".to_owned()),

@@ -71,7 +71,10 @@ impl Served {
         let names = ["udp".to_owned()];
         let fleet = Arc::new(Fleet::with_plan(
             workers,
-            &Plan { datagrams: names.to_vec(), ..Plan::plain(0, 1) },
+            &ringway::session::Plan {
+                datagrams: names.to_vec(),
+                ..ringway::session::Plan::plain(0, 1)
+            },
         ));
         let workers = sockets.into_iter().enumerate().map(|(worker, socket)| {
             let socket = Fd(socket.into_raw_fd());

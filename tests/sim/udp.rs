@@ -92,7 +92,10 @@ impl Scenario {
         let socket = sim.bind_datagrams(SocketAddr::new(ip, PORT));
         let fleet = Arc::new(Fleet::with_plan(
             1,
-            &Plan { datagrams: ["udp".to_owned()].to_vec(), ..Plan::plain(0, 1) },
+            &ringway::session::Plan {
+                datagrams: vec!["udp".to_owned()],
+                ..ringway::session::Plan::plain(0, 1)
+            },
         ));
         let service = match plan.echo {
             true => DatagramService::Echo,

@@ -260,7 +260,6 @@ pub(in super::super) fn upstream(
         ("try_timeout", or_off(options.try_timeout.map(period))),
         ("first_byte_timeout", period(options.first_byte_timeout)),
         ("response_idle_timeout", period(options.response_idle_timeout)),
-        ("hedge_after", or_off(options.hedge_after.map(period))),
         ("requests_max", or_off(options.requests_max.map(Value::from))),
         ("retries_max", Value::from(options.retries_max)),
         (

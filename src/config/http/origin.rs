@@ -29,8 +29,6 @@ pub struct HttpUpstream {
     pub first_byte_timeout: Duration,
     /// `response_idle_timeout`: how long no byte of an answer may come.
     pub response_idle_timeout: Duration,
-    /// `hedge_after`: after how long a second server is asked. `None`: never.
-    pub hedge_after: Option<Duration>,
     /// `requests_max`: requests in flight, in the whole process. `None`: any number.
     pub requests_max: Option<u32>,
     /// `retries_max`: retries in flight, in the whole process.
@@ -56,7 +54,6 @@ impl Default for HttpUpstream {
             try_timeout: defaults::TRY_TIMEOUT,
             first_byte_timeout: defaults::FIRST_BYTE_TIMEOUT,
             response_idle_timeout: defaults::RESPONSE_IDLE_TIMEOUT,
-            hedge_after: defaults::HEDGE_AFTER,
             requests_max: defaults::REQUESTS_MAX,
             retries_max: defaults::RETRIES_MAX,
             host_header: HostHeader::Pass,

@@ -185,7 +185,6 @@ pub(super) const WEIGHT_RANGE: RangeInclusive<u32> = 1..=1000;
 pub(super) const PRIORITY_RANGE: RangeInclusive<u8> = 0..=9;
 pub(super) const SLOW_START_RANGE: RangeInclusive<Duration> = MILLISECOND..=HOUR;
 pub(super) const RETRY_BODY_RANGE: RangeInclusive<u32> = 0..=16 << 20;
-pub(super) const HEDGE_AFTER_RANGE: RangeInclusive<Duration> = MILLISECOND..=MINUTE;
 pub(super) const REQUESTS_RANGE: RangeInclusive<u32> = 1..=1_000_000;
 pub(super) const RETRIES_IN_FLIGHT_RANGE: RangeInclusive<u32> = 1..=1_000_000;
 /// Of shares: from nothing to all.

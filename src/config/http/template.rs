@@ -33,6 +33,7 @@ const LOG_VARIABLES: &[&str] = &[
     "reason",
     "version",
     "user",
+    "server",
 ];
 
 /// What a template is for.

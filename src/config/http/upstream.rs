@@ -15,9 +15,9 @@ use super::accept::{self, RetryReason};
 use super::schema::{
     CONDITIONS_MAX, EJECT, EJECT_INTERVAL_RANGE, EJECT_TIME_RANGE, FAILURES_RANGE, HEALTH,
     HEALTH_COUNT_RANGE, HEALTH_INTERVAL_RANGE, HEALTH_KIND_WORDS, HEALTH_TIMEOUT_RANGE,
-    HEDGE_AFTER_RANGE, HTTP_HEALTH_KEYS, LATENCY_FACTOR_RANGE, LONG_TIMEOUT_RANGE,
-    MIN_REQUESTS_RANGE, PRIORITY_RANGE, REQUESTS_RANGE, RETRIES_IN_FLIGHT_RANGE, RETRY_BODY_RANGE,
-    SERVER, SHARE_RANGE, SLOW_START_RANGE, VALUE_SIZE_MAX, WEIGHT_RANGE,
+    HTTP_HEALTH_KEYS, LATENCY_FACTOR_RANGE, LONG_TIMEOUT_RANGE, MIN_REQUESTS_RANGE, PRIORITY_RANGE,
+    REQUESTS_RANGE, RETRIES_IN_FLIGHT_RANGE, RETRY_BODY_RANGE, SERVER, SHARE_RANGE,
+    SLOW_START_RANGE, VALUE_SIZE_MAX, WEIGHT_RANGE,
 };
 use super::{
     EjectOptions, HealthKind, HealthOptions, HostHeader, HttpCheck, HttpUpstream, RetryOn,
@@ -138,10 +138,6 @@ fn timeouts(section: &mut Section<'_, '_>, rest: &mut HttpUpstream) {
     rest.first_byte_timeout = first_byte.or(defaults::FIRST_BYTE_TIMEOUT);
     let idle = section.optional("response_idle_timeout", long);
     rest.response_idle_timeout = idle.or(defaults::RESPONSE_IDLE_TIMEOUT);
-    let hedge_after = section.optional("hedge_after", |v| {
-        values::unless(v, "off", |v| values::duration(v, &HEDGE_AFTER_RANGE))
-    });
-    rest.hedge_after = hedge_after.or(defaults::HEDGE_AFTER);
 }
 
 fn limits(section: &mut Section<'_, '_>, rest: &mut HttpUpstream) {

@@ -1,8 +1,8 @@
 //! HTTP without a version: heads, fields, targets (RFC 9110). Pure.
 //!
-//! One vocabulary for every version and both directions: a [`RequestHead`] or [`ResponseHead`], then
-//! parts of a body, then perhaps trailers ([`Fields`]). Heads own their text and are used again, so
-//! that a request costs no allocation.
+//! One vocabulary for every version and both directions: a [`RequestHead`] or [`ResponseHead`],
+//! then parts of a body, then perhaps trailers ([`Fields`]). Heads own their text and are used
+//! again, so that a request costs no allocation.
 
 mod fields;
 mod head;

@@ -1,8 +1,10 @@
 //! Bodies in chunks (RFC 9112, section 7.1).
 //!
 //! ```text
-//!   Size ──digits──> Size ──';'──> Extension ──CR──> SizeEnd ──LF──> Data ──all──> DataCr ─> DataLf ─> Size
-//!                                                      └── size 0 ──> Trailers ──empty line──> Done
+//!   Size ──`;`──> Extension ──CR──> SizeEnd ──LF──> Data ──all of it──> DataCr ──> DataLf
+//!    │ └────────────CR──────────────^   │                                            │
+//!    ^                                  └──size 0──> Trailers ──empty line──> Done   │
+//!    └───────────────────────────────────────────────────────────────────────────────┘
 //! ```
 
 use std::ops::Range;

@@ -2,7 +2,8 @@
 //!
 //! [`RequestReader`] and [`ResponseReader`] read heads, [`BodyReader`] finds a body's bytes within
 //! the input, `write` writes messages anew from their parsed form. What is ambiguous is refused,
-//! never guessed at: a message that two parties understand differently is how requests are smuggled.
+//! never guessed at: a message that two parties understand differently is how requests are
+//! smuggled.
 //!
 //! Bytes of bodies are never copied here: a reader names where they lie.
 

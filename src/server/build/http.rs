@@ -46,9 +46,20 @@ pub(in crate::server) struct HttpBuilder {
     caches: usize,
     /// The files of access logs.
     pub(in crate::server) lines: AccessFiles,
+    /// Workers, which share nothing: each keeps its part of a limit.
+    workers: u32,
 }
 
 impl HttpBuilder {
+    pub(in crate::server) fn new(workers: usize) -> Self {
+        Self { workers: u32::try_from(workers).unwrap_or(u32::MAX), ..Self::default() }
+    }
+
+    /// A worker's part of a limit of the whole process.
+    fn share(&self, most: u32) -> u32 {
+        most.div_ceil(self.workers.max(1)).max(1)
+    }
+
     /// The options of a listener.
     pub(in crate::server) fn listener(
         &mut self,
@@ -137,8 +148,8 @@ impl HttpBuilder {
             total_timeout: route.total_timeout,
             access: AccessList::new(&route.access.allow, &route.access.deny),
             rate_limit: route.rate_limit.as_ref().map(|limit| RateLimitOptions {
-                rate: limit.rate,
-                burst: limit.burst,
+                rate: self.share(limit.rate),
+                burst: self.share(limit.burst),
                 entries_max: limit.entries_max as usize,
                 header: match &limit.by {
                     config::RateKey::Source => None,
@@ -356,18 +367,9 @@ pub(in crate::server) fn origins(
     places: &[usize],
     workers: usize,
 ) -> OriginOptions {
-    let (http, pool, exchange) = (&upstream.http, &upstream.pool, &upstream.exchange);
+    let (http, pool) = (&upstream.http, &upstream.pool);
     let each = |place: &usize| http.shares.get(*place).copied().unwrap_or_default();
-    let mut statuses = StatusSet::default();
-    for status in &http.retry_on.statuses {
-        let _is_of_the_set = statuses.insert(*status);
-    }
     let share = |most: u32| most.div_ceil(u32::try_from(workers).unwrap_or(1).max(1)).max(1);
-    let on = RetryOn {
-        connect: http.retry_on.connect,
-        reset: http.retry_on.reset,
-        timeout: http.retry_on.timeout,
-    };
     let keeps_bodies = upstream.retries > 0;
     OriginOptions {
         policy: ServersOptions {
@@ -390,12 +392,7 @@ pub(in crate::server) fn origins(
                 id: stable_hash(address.to_string().as_bytes()),
             })
             .collect(),
-        hash_on: http.hash_on.as_ref().map(|on| match on {
-            config::HashOn::Source => HashOn::Source,
-            config::HashOn::Path => HashOn::Path,
-            config::HashOn::Header(name) => HashOn::Header(name.as_str().into()),
-            config::HashOn::Cookie(name) => HashOn::Cookie(name.as_str().into()),
-        }),
+        hash_on: http.hash_on.as_ref().map(hash_on),
         pool: PoolOptions {
             min_idle: pool.min_idle,
             capacity: 1,
@@ -406,15 +403,7 @@ pub(in crate::server) fn origins(
             queue_timeout: pool.queue_timeout,
         },
         connections_max: pool.max,
-        attempts: AttemptOptions {
-            retries_max: upstream.retries,
-            on,
-            statuses,
-            backoff: exchange.backoff,
-            backoff_max: exchange.backoff_max,
-            deadline: None,
-            budget: exchange.budget,
-        },
+        attempts: attempts(upstream),
         retry_body_max: if keeps_bodies { http.retry_body_max as usize } else { 0 },
         breaker: Limits {
             in_flight: http.requests_max.map(share),
@@ -437,6 +426,37 @@ pub(in crate::server) fn origins(
                 named.unwrap_or_else(|| address.to_string()).into()
             })
             .collect(),
+    }
+}
+
+fn hash_on(on: &config::HashOn) -> HashOn {
+    match on {
+        config::HashOn::Source => HashOn::Source,
+        config::HashOn::Path => HashOn::Path,
+        config::HashOn::Header(name) => HashOn::Header(name.as_str().into()),
+        config::HashOn::Cookie(name) => HashOn::Cookie(name.as_str().into()),
+    }
+}
+
+/// When an exchange is tried again.
+fn attempts(upstream: &Upstream) -> AttemptOptions {
+    let (http, exchange) = (&upstream.http, &upstream.exchange);
+    let mut statuses = StatusSet::default();
+    for status in &http.retry_on.statuses {
+        let _is_of_the_set = statuses.insert(*status);
+    }
+    AttemptOptions {
+        retries_max: upstream.retries,
+        on: RetryOn {
+            connect: http.retry_on.connect,
+            reset: http.retry_on.reset,
+            timeout: http.retry_on.timeout,
+        },
+        statuses,
+        backoff: exchange.backoff,
+        backoff_max: exchange.backoff_max,
+        deadline: None,
+        budget: exchange.budget,
     }
 }
 

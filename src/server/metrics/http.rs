@@ -47,7 +47,6 @@ impl Exporter {
         let mut received = Vec::new();
         let mut sent = Vec::new();
         let mut files_cut = Vec::new();
-        let mut refused = Vec::new();
         for (number, listener, routes) in &self.http.listeners {
             let names = routes.iter().map(String::as_str).chain([NO_ROUTE]);
             for (route, name) in names.enumerate() {
@@ -68,12 +67,6 @@ impl Exporter {
                 received.push(counter(&labels(None), sum(&|stats| stats.received.get())));
                 sent.push(counter(&labels(None), sum(&|stats| stats.sent.get())));
                 files_cut.push(counter(&labels(None), sum(&|stats| stats.files_cut.get())));
-            }
-            for (index, rule) in Refusal::NAMES.iter().enumerate() {
-                let of =
-                    |cell: &WorkerCell| cell.stats.listeners[*number].http.refused[index].get();
-                let labels = [("listener", listener.clone()), ("rule", (*rule).to_owned())];
-                refused.push(counter(&labels, self.sum(of)));
             }
         }
         let has_http = !self.http.listeners.is_empty();
@@ -99,7 +92,7 @@ impl Exporter {
             counters(
                 "ringway_http_requests_refused_total",
                 "Requests that broke a rule of HTTP, by rule.",
-                refused,
+                self.refusals(),
             ),
             counters(
                 "ringway_http_files_cut_total",
@@ -112,6 +105,20 @@ impl Exporter {
                 lines_lost,
             ),
         ]
+    }
+
+    /// Requests that broke a rule.
+    fn refusals(&self) -> Vec<prometheus::proto::Metric> {
+        let mut refused = Vec::new();
+        for (number, listener, _) in &self.http.listeners {
+            for (index, rule) in Refusal::NAMES.iter().enumerate() {
+                let of =
+                    |cell: &WorkerCell| cell.stats.listeners[*number].http.refused[index].get();
+                let labels = [("listener", listener.clone()), ("rule", (*rule).to_owned())];
+                refused.push(counter(&labels, self.sum(of)));
+            }
+        }
+        refused
     }
 
     /// How long requests took.

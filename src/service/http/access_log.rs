@@ -1,6 +1,7 @@
 //! The line of a request in an access log.
 //!
-//! Whatever a client says is escaped: no line has another one in it, and no terminal is moved by it.
+//! Whatever a client says is escaped: no line has another one in it, and no terminal is moved by
+//! it.
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -68,6 +69,8 @@ pub struct Record<'a> {
     pub connect: Option<Duration>,
     /// To the head of the server's answer.
     pub first_byte: Option<Duration>,
+    /// From the beginning of the first try to the end of the server's answer.
+    pub upstream_duration: Option<Duration>,
 }
 
 /// Writes a line, its end among it.
@@ -94,7 +97,12 @@ fn write_common(record: &Record<'_>, out: &mut Vec<u8>) {
         None => out.push(b'-'),
     }
     out.extend_from_slice(b" - ");
-    escape(if record.user.is_empty() { b"-" } else { record.user.as_bytes() }, out);
+    out.extend_from_slice(if record.user.is_empty() { b"-" } else { b"" });
+    for (number, word) in record.user.split(' ').enumerate() {
+        // A space in a name would look like the end of it.
+        out.extend_from_slice(if number > 0 { b"\\x20" } else { b"" });
+        escape(word.as_bytes(), out);
+    }
     out.extend_from_slice(b" [");
     write_clf_time(record.time, out);
     out.extend_from_slice(b"] \"");
@@ -178,6 +186,7 @@ fn write_json(record: &Record<'_>, out: &mut Vec<u8>) {
         ("queue_duration", record.queued),
         ("connect_duration", record.connect),
         ("first_byte_duration", record.first_byte),
+        ("upstream_duration", record.upstream_duration),
     ];
     for (key, time) in durations {
         if let Some(time) = time {
@@ -218,6 +227,9 @@ impl Variables for Record<'_> {
             Variable::BytesSent => text(out, format_args!("{}", self.sent)),
             Variable::BytesReceived => text(out, format_args!("{}", self.received)),
             Variable::Duration => seconds(self.duration, out),
+            Variable::UpstreamDuration => {
+                self.upstream_duration.into_iter().for_each(|one| seconds(one, out))
+            }
             Variable::QueueDuration => self.queued.into_iter().for_each(|one| seconds(one, out)),
             Variable::ConnectDuration => self.connect.into_iter().for_each(|one| seconds(one, out)),
             Variable::FirstByteDuration => {

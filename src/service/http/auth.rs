@@ -1,20 +1,22 @@
 //! Basic authentication (RFC 7617): who asks, and how a password is checked.
 //!
 //! A good hash is slow on purpose, so finding the user and checking the password are apart: a loop
-//! does the first, a thread that may take its time the second ([`verify`]), and what was right is
-//! remembered for a while ([`VerifiedCache`]).
+//! does the first ([`Users::lookup`]), a thread that may take its time the second ([`verify`]), and
+//! what was right is remembered for a while ([`VerifiedCache`]).
+
+mod hash;
+mod verified;
 
 use std::collections::HashMap;
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::hash::{DefaultHasher, Hasher as _};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use sha2::{Digest, Sha256};
 
-/// The hash that stands for users that there are not, so that their passwords take as long: of a
-/// random password that nobody knows.
-const NOBODY: &str = "$2b$10$abcdefghijklmnopqrstuuxVdlvNrTUBIBqCGd7DEvyZoS2Wxpl1a";
+pub use hash::{HashError, check_hash, verify};
+pub use verified::VerifiedCache;
+
 /// Bytes of a name with its password at most.
 const CREDENTIALS_MAX: usize = 512;
 
@@ -22,6 +24,8 @@ const CREDENTIALS_MAX: usize = 512;
 #[derive(Clone, Default)]
 pub struct Users {
     hashes: HashMap<Box<str>, Box<str>>,
+    /// For each user, a hash that takes as long to check and that no password has.
+    decoys: Vec<Box<str>>,
 }
 
 impl fmt::Debug for Users {
@@ -38,10 +42,11 @@ pub enum Lookup {
     Missing,
     /// Nothing that could be read.
     Malformed,
-    /// A user that there is not. A password is checked all the same, so that nobody learns which
-    /// users there are from how long it takes.
+    /// A user that there is not. The password is to be checked all the same, so that nobody learns
+    /// which users there are from how long it takes; whatever comes of it, it is wrong.
     Unknown {
-        /// A hash that no password has.
+        /// A hash that no password has. One name has always the same, and many names have hashes
+        /// of all costs that there are, as users have.
         hash: Box<str>,
         /// The password.
         password: String,
@@ -69,30 +74,31 @@ impl fmt::Debug for Lookup {
     }
 }
 
-/// Why a list of users is refused.
+/// Why a list of users is refused, with the number of the line or user, from 1.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UsersError {
-    /// A line without `:`; its number, from 1.
+    /// A line without `:`.
     NoColon(usize),
-    /// A user without a name.
-    NoName(usize),
-    /// A user that stands twice.
+    /// A user without a name, or with one that no request can give: with a control character or a
+    /// `:`, or too long.
+    Name(usize),
+    /// A user that stands there twice.
     Repeated(usize),
     /// A hash that is none, or is too weak to be used.
-    Hash(usize),
+    Hash(usize, HashError),
 }
 
 impl fmt::Display for UsersError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoColon(line) => write!(f, "line {line}: no `:` between user and hash"),
-            Self::NoName(line) => write!(f, "line {line}: a user without a name"),
-            Self::Repeated(line) => write!(f, "line {line}: the user stands in it already"),
-            Self::Hash(line) => write!(
+            Self::Name(line) => write!(
                 f,
-                "line {line}: no bcrypt hash (`$2b$...`, as `htpasswd -B` makes it); plain \
-                 passwords, MD5, SHA-1 and crypt are not taken"
+                "line {line}: a user needs a name, without control characters and `:`, of less \
+                 than {CREDENTIALS_MAX} bytes"
             ),
+            Self::Repeated(line) => write!(f, "line {line}: the user stands there already"),
+            Self::Hash(line, error) => write!(f, "line {line}: {error}"),
         }
     }
 }
@@ -114,12 +120,14 @@ impl Users {
         Ok(all)
     }
 
-    /// Reads a file as `htpasswd` writes it: a user, `:` and a hash a line, and comments after `#`.
+    /// Reads a file as `htpasswd` writes it: a user, `:` and a hash a line; lines that begin with
+    /// `#` are comments.
     ///
     /// # Errors
     /// What is wrong with which line.
     pub fn parse(text: &str) -> Result<Self, UsersError> {
         let mut all = Self::default();
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         for (at, line) in text.lines().enumerate() {
             let line = line.trim();
             if line.is_empty() || line.starts_with('#') {
@@ -132,16 +140,28 @@ impl Users {
     }
 
     fn add(&mut self, line: usize, name: &str, hash: &str) -> Result<(), UsersError> {
-        if name.is_empty() {
-            return Err(UsersError::NoName(line));
+        let is_odd = name.chars().any(|one| one.is_control() || one == ':');
+        if name.is_empty() || name.len() >= CREDENTIALS_MAX || is_odd {
+            return Err(UsersError::Name(line));
         }
-        if !is_hash(hash) {
-            return Err(UsersError::Hash(line));
-        }
+        check_hash(hash).map_err(|error| UsersError::Hash(line, error))?;
         if self.hashes.insert(name.into(), hash.into()).is_some() {
             return Err(UsersError::Repeated(line));
         }
+        self.decoys.push(hash::decoy(hash));
         Ok(())
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.hashes.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.hashes.is_empty()
     }
 
     /// Who a request's `authorization` field says that it comes from.
@@ -151,84 +171,38 @@ impl Users {
         let Some((user, password)) = credentials(value) else { return Lookup::Malformed };
         match self.hashes.get(user.as_str()) {
             Some(hash) => Lookup::Known { user, hash: hash.clone(), password },
-            None => Lookup::Unknown { hash: NOBODY.into(), password },
+            None => Lookup::Unknown { hash: self.decoy(&user), password },
         }
+    }
+
+    fn decoy(&self, user: &str) -> Box<str> {
+        let mut hasher = DefaultHasher::new();
+        hasher.write(user.as_bytes());
+        let number = hasher.finish() % (self.decoys.len().max(1) as u64);
+        let decoy = usize::try_from(number).ok().and_then(|at| self.decoys.get(at));
+        decoy.cloned().unwrap_or_else(|| hash::NOBODY.into())
     }
 }
 
-/// Name and password of a field (RFC 7617, section 2).
+/// Name and password of a field (RFC 7617, section 2), in UTF-8.
 fn credentials(value: &[u8]) -> Option<(String, String)> {
     let (scheme, rest) = value.split_at_checked(6)?;
     if !scheme.eq_ignore_ascii_case(b"basic ") || rest.len() > CREDENTIALS_MAX * 2 {
         return None;
     }
     let decoded = STANDARD.decode(rest.trim_ascii()).ok()?;
-    let text = String::from_utf8(decoded).ok().filter(|text| text.len() <= CREDENTIALS_MAX)?;
-    let (user, password) = text.split_once(':')?;
-    Some((user.to_owned(), password.to_owned()))
-}
-
-/// Whether this is a hash of bcrypt.
-#[must_use]
-pub fn is_hash(hash: &str) -> bool {
-    let known = ["$2a$", "$2b$", "$2y$"].iter().any(|start| hash.starts_with(start));
-    known && hash.parse::<bcrypt::HashParts>().is_ok()
-}
-
-/// Whether a password is the one of a hash. Slow, on purpose.
-#[must_use]
-pub fn verify(hash: &str, password: &str) -> bool {
-    bcrypt::verify(password, hash).unwrap_or(false)
-}
-
-/// Passwords that were right of late, by a digest of them: they need not be checked again.
-#[derive(Debug)]
-pub struct VerifiedCache {
-    until: HashMap<[u8; 32], Instant>,
-    entries_max: usize,
-    lasts: Duration,
-    seed: u64,
-}
-
-impl VerifiedCache {
-    /// Remembers at most so many for so long. `seed` is nobody's to know.
-    #[must_use]
-    pub fn new(entries_max: usize, lasts: Duration, seed: u64) -> Self {
-        Self { until: HashMap::new(), entries_max, lasts, seed }
+    let mut user = String::from_utf8(decoded).ok().filter(|text| text.len() <= CREDENTIALS_MAX)?;
+    // RFC 7617, section 2: neither of them has control characters.
+    if user.chars().any(char::is_control) {
+        return None;
     }
-
-    /// What is remembered of a user with a password. Another hash of the user's is another key: a
-    /// changed password is checked anew.
-    #[must_use]
-    pub fn key(&self, user: &str, password: &str, hash: &str) -> [u8; 32] {
-        let mut digest = Sha256::new();
-        digest.update(self.seed.to_le_bytes());
-        for part in [user, password, hash] {
-            digest.update((part.len() as u64).to_le_bytes());
-            digest.update(part.as_bytes());
-        }
-        digest.finalize().into()
-    }
-
-    /// Whether it was right of late.
-    #[must_use]
-    pub fn contains(&self, key: &[u8; 32], now: Instant) -> bool {
-        self.until.get(key).is_some_and(|until| now < *until)
-    }
-
-    /// It was right.
-    pub fn insert(&mut self, key: [u8; 32], now: Instant) {
-        if self.until.len() >= self.entries_max {
-            self.until.retain(|_, until| now < *until);
-        }
-        if self.until.len() < self.entries_max {
-            self.until.insert(key, now + self.lasts);
-        }
-    }
+    let colon = user.find(':')?;
+    let password = user.split_off(colon + 1);
+    user.truncate(colon);
+    Some((user, password))
 }
 
 #[cfg(test)]
-#[expect(clippy::disallowed_methods, reason = "an origin to count from")]
 mod tests {
     use super::*;
 
@@ -242,26 +216,84 @@ mod tests {
 
     #[test]
     fn users_are_found_and_their_passwords_checked() {
-        let text = format!("# people\n\nann:{}\nbob:{}\n", hash_of("secret"), hash_of("other"));
+        let bob = "$6$saltstring$svn8UoSVapNtMuq1ukKS4tPQd8iKwSMHWjl/O817G3uBnI\
+                   FNjnQJuesI68u4OTLiBFdcbYEdFCoEOfaS35inz1";
+        let text = format!("\u{feff}# people\r\n\r\nann:{}\r\n  bob:{bob}\n", hash_of("secret"));
         let users = Users::parse(&text).unwrap();
-        let Lookup::Known { user, hash, password } = users.lookup(Some(&basic("ann:secret")))
-        else {
-            panic!("ann is there")
-        };
-        assert_eq!(user, "ann");
-        assert!(verify(&hash, &password) && !verify(&hash, "wrong"));
-        assert_eq!(users.lookup(None), Lookup::Missing);
-        for bad in ["Basic", "Basic !!!", "Bearer abc", ""] {
-            assert_eq!(users.lookup(Some(bad.as_bytes())), Lookup::Malformed, "{bad}");
+        assert_eq!((users.len(), users.is_empty()), (2, false));
+        for (name, password) in [("ann", "secret"), ("bob", "Hello world!")] {
+            let given = basic(&format!("{name}:{password}"));
+            let found = users.lookup(Some(&given));
+            assert_eq!(format!("{users:?} {found:?}"), "Users(2) Known");
+            let Lookup::Known { user, hash, password: given } = found else {
+                panic!("{name} is there")
+            };
+            assert_eq!((user.as_str(), given.as_str()), (name, password));
+            assert!(verify(&hash, &given) && !verify(&hash, "wrong"));
         }
-        assert_eq!(users.lookup(Some(&basic("no colon"))), Lookup::Malformed);
-        let Lookup::Unknown { hash, password } = users.lookup(Some(&basic("eve:x:y"))) else {
-            panic!("eve is not there")
+    }
+
+    #[test]
+    fn a_field_is_read_as_it_should_be() {
+        let users = Users::new([("ann", hash_of("a").as_str())]).unwrap();
+        let read = |value: &[u8]| match users.lookup(Some(value)) {
+            Lookup::Known { user, password, .. } => Some((user, password)),
+            Lookup::Unknown { password, .. } => Some(("?".to_owned(), password)),
+            Lookup::Missing | Lookup::Malformed => None,
         };
-        assert!(is_hash(&hash) && password == "x:y");
-        assert!(
-            !format!("{users:?}{:?}", users.lookup(Some(&basic("ann:secret")))).contains("sec")
-        );
+        let pair = |user: &str, password: &str| Some((user.to_owned(), password.to_owned()));
+        let table = [
+            (basic("ann:secret"), pair("ann", "secret")),
+            (basic("ann:"), pair("ann", "")),
+            (basic("ann:x:y"), pair("ann", "x:y")),
+            (basic("ann:\u{e9}"), pair("ann", "\u{e9}")),
+            (basic(":x"), pair("?", "x")),
+            (basic("Ann:x"), pair("?", "x")),
+            (b"bASIC  YW5uOng= ".to_vec(), pair("ann", "x")),
+            (b"Basic YW5uOng".to_vec(), None),
+            (b"Basic !!!".to_vec(), None),
+            (b"Basic ".to_vec(), None),
+            (b"Basic".to_vec(), None),
+            (b"Basi\xff".to_vec(), None),
+            (b"Bearer YW5uOng=".to_vec(), None),
+            (b"".to_vec(), None),
+            (basic("no colon"), None),
+            (basic("ann:a\nb"), None),
+            (basic("ann\0:a"), None),
+            (format!("Basic {}", STANDARD.encode(b"ann:\xff")).into_bytes(), None),
+            (basic(&format!("ann:{}", "x".repeat(508))), pair("ann", &"x".repeat(508))),
+            (basic(&format!("ann:{}", "x".repeat(509))), None),
+            (basic(&"x".repeat(100_000)), None),
+        ];
+        for (value, expected) in table {
+            assert_eq!(read(&value), expected, "{}", value.escape_ascii());
+        }
+        assert_eq!(users.lookup(None), Lookup::Missing);
+    }
+
+    #[test]
+    fn a_user_that_there_is_not_costs_as_much_as_those_that_there_are() {
+        let hashes: Vec<String> = [4, 5].map(|cost| bcrypt::hash("a", cost).unwrap()).into();
+        let users = Users::new([("ann", &*hashes[0]), ("bob", &*hashes[1])]).unwrap();
+        let mut costs = [0; 2];
+        for n in 0..100 {
+            let given = basic(&format!("user{n}:a"));
+            let Lookup::Unknown { hash, password } = users.lookup(Some(&given)) else {
+                panic!("there is no such user")
+            };
+            assert_eq!(
+                users.lookup(Some(&given)),
+                Lookup::Unknown { hash: hash.clone(), password }
+            );
+            let cost = hash.parse::<bcrypt::HashParts>().unwrap().get_cost();
+            costs[usize::try_from(cost).unwrap() - 4] += 1;
+            assert!(!hashes.iter().any(|one| **one == *hash) && (n > 3 || !verify(&hash, "a")));
+        }
+        assert!(costs.iter().all(|count| *count > 20), "{costs:?}");
+        let Lookup::Unknown { hash, .. } = Users::default().lookup(Some(&basic("a:b"))) else {
+            panic!("there is nobody")
+        };
+        assert_eq!(*hash, *hash::NOBODY);
     }
 
     #[test]
@@ -269,33 +301,21 @@ mod tests {
         let good = hash_of("a");
         let table = [
             ("ann".to_owned(), UsersError::NoColon(1)),
-            (format!(":{good}"), UsersError::NoName(1)),
-            (format!("a:{good}\na:{good}"), UsersError::Repeated(2)),
-            ("\na:secret".to_owned(), UsersError::Hash(2)),
-            ("a:$apr1$x$y".to_owned(), UsersError::Hash(1)),
-            ("a:{SHA}abc".to_owned(), UsersError::Hash(1)),
-            ("a:$2b$99$abc".to_owned(), UsersError::Hash(1)),
+            (format!(":{good}"), UsersError::Name(1)),
+            (format!("a\tb:{good}"), UsersError::Name(1)),
+            (format!("{}:{good}", "x".repeat(512)), UsersError::Name(1)),
+            (format!("a:{good}\n# b\na:{good}"), UsersError::Repeated(3)),
+            ("\na:secret".to_owned(), UsersError::Hash(2, HashError::Plain)),
+            ("a:$apr1$x$y".to_owned(), UsersError::Hash(1, HashError::Md5)),
+            ("a:{SHA}abc".to_owned(), UsersError::Hash(1, HashError::Sha1)),
+            ("a:$2b$99$abc".to_owned(), UsersError::Hash(1, HashError::Malformed)),
         ];
         for (text, error) in table {
             assert_eq!(Users::parse(&text).unwrap_err(), error, "{text}");
+            let line = text.lines().count();
+            assert!(error.to_string().starts_with(&format!("line {line}: ")), "{error}");
         }
-        assert!(Users::new([("a", good.as_str())]).is_ok());
-    }
-
-    #[test]
-    fn what_was_right_is_remembered_for_a_while_and_only_so_much() {
-        let mut cache = VerifiedCache::new(2, Duration::from_secs(10), 1);
-        let now = Instant::now();
-        let keys = ["a", "b", "c"].map(|user| cache.key(user, "p", "h"));
-        cache.insert(keys[0], now);
-        assert!(cache.contains(&keys[0], now) && !cache.contains(&keys[1], now));
-        assert!(!cache.contains(&keys[0], now + Duration::from_secs(10)));
-        assert_ne!(cache.key("a", "p", "other"), keys[0]);
-        assert_ne!(cache.key("ap", "", "h"), cache.key("a", "p", "h"));
-        cache.insert(keys[1], now);
-        cache.insert(keys[2], now);
-        assert!(!cache.contains(&keys[2], now), "there is no room");
-        cache.insert(keys[2], now + Duration::from_secs(10));
-        assert!(cache.contains(&keys[2], now + Duration::from_secs(10)));
+        assert_eq!(Users::new([("a:b", &*good)]).unwrap_err(), UsersError::Name(1));
+        assert!(Users::parse("# nobody\n").unwrap().is_empty());
     }
 }

@@ -53,21 +53,45 @@ mod tests {
     use super::super::template::tests::Names;
     use super::*;
 
+    fn edited(edits: &HeaderEdits, pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+        let mut fields = Fields::default();
+        for (name, value) in pairs {
+            fields.push(name.as_bytes(), value.as_bytes());
+        }
+        edits.apply(&mut fields, &Names);
+        let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+        fields.iter().map(|field| (text(field.name), text(field.value))).collect()
+    }
+
     #[test]
     fn fields_are_removed_set_and_added() {
         let template = |text| Template::parse(text).unwrap();
         let edits = HeaderEdits {
-            remove: vec!["a".into()],
-            set: vec![("b".into(), template("$host")), ("d".into(), template(""))],
-            add: vec![("c".into(), template("2"))],
+            remove: vec!["a".into(), "z".into()],
+            set: vec![("b".into(), template("$host")), ("d".into(), template("$query"))],
+            add: vec![("c".into(), template("2")), ("a".into(), template("$$"))],
         };
-        let mut fields = Fields::default();
-        for (name, value) in [("a", "1"), ("b", "1"), ("c", "1"), ("b", "2"), ("d", "3")] {
-            fields.push(name.as_bytes(), value.as_bytes());
+        let table: [(&[_], &[_]); 3] = [
+            (
+                &[("a", "1"), ("b", "1"), ("c", "1"), ("b", "2"), ("d", "3"), ("e", "4")],
+                &[("c", "1"), ("e", "4"), ("b", "HOST"), ("c", "2"), ("a", "$")],
+            ),
+            (&[("A", "1"), ("B", "1")], &[("b", "HOST"), ("c", "2"), ("a", "$")]),
+            (&[], &[("b", "HOST"), ("c", "2"), ("a", "$")]),
+        ];
+        for (before, after) in table {
+            let after: Vec<(String, String)> =
+                after.iter().map(|(name, value)| ((*name).into(), (*value).into())).collect();
+            assert_eq!(edited(&edits, before), after);
         }
-        edits.apply(&mut fields, &Names);
-        let left: Vec<_> = fields.iter().map(|field| (field.name, field.value)).collect();
-        assert_eq!(left, [(&b"c"[..], &b"1"[..]), (b"b", b"HOST"), (b"c", b"2")]);
         assert!(!edits.is_empty() && HeaderEdits::default().is_empty());
+        assert_eq!(edited(&HeaderEdits::default(), &[("a", "1")]).len(), 1);
+    }
+
+    #[test]
+    fn no_value_adds_a_field() {
+        let template = Template::parse("$referer").unwrap();
+        let edits = HeaderEdits { set: vec![("a".into(), template)], ..HeaderEdits::default() };
+        assert_eq!(edited(&edits, &[]), [("a".to_owned(), "a__x: y".to_owned())]);
     }
 }

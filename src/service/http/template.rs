@@ -39,6 +39,8 @@ pub enum Variable {
     BytesReceived,
     /// Seconds from the request's head to the end of the answer.
     Duration,
+    /// Seconds from when the request was given to an upstream to the end of the server's answer.
+    UpstreamDuration,
     /// Seconds that a connection to a server was waited for.
     QueueDuration,
     /// Seconds that connecting to a server took.
@@ -58,40 +60,106 @@ pub enum Variable {
 }
 
 impl Variable {
-    /// Every variable with its name.
-    pub const ALL: [(&'static str, Self); 25] = [
-        ("host", Self::Host),
-        ("path", Self::Path),
-        ("query", Self::Query),
-        ("target", Self::Target),
-        ("method", Self::Method),
-        ("source", Self::Source),
-        ("source_port", Self::SourcePort),
-        ("scheme", Self::Scheme),
-        ("request_id", Self::RequestId),
-        ("upstream", Self::Upstream),
-        ("route", Self::Route),
-        ("user", Self::User),
-        ("status", Self::Status),
-        ("time", Self::Time),
-        ("bytes_sent", Self::BytesSent),
-        ("bytes_received", Self::BytesReceived),
-        ("duration", Self::Duration),
-        ("queue_duration", Self::QueueDuration),
-        ("connect_duration", Self::ConnectDuration),
-        ("first_byte_duration", Self::FirstByteDuration),
-        ("server", Self::Server),
-        ("user_agent", Self::UserAgent),
-        ("referer", Self::Referer),
-        ("reason", Self::Reason),
-        ("version", Self::Version),
+    /// Every variable.
+    pub const ALL: [Self; 26] = [
+        Self::Host,
+        Self::Path,
+        Self::Query,
+        Self::Target,
+        Self::Method,
+        Self::Source,
+        Self::SourcePort,
+        Self::Scheme,
+        Self::RequestId,
+        Self::Upstream,
+        Self::Route,
+        Self::User,
+        Self::Status,
+        Self::Time,
+        Self::BytesSent,
+        Self::BytesReceived,
+        Self::Duration,
+        Self::UpstreamDuration,
+        Self::QueueDuration,
+        Self::ConnectDuration,
+        Self::FirstByteDuration,
+        Self::Server,
+        Self::UserAgent,
+        Self::Referer,
+        Self::Reason,
+        Self::Version,
     ];
 
-    /// Whether it is known only when the request is over.
+    /// The variable of this name.
     #[must_use]
-    pub fn is_of_logs(self) -> bool {
-        let at = Self::ALL.iter().position(|(_, one)| *one == self);
-        at.is_some_and(|at| at >= 13)
+    pub fn of(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|one| one.name() == name)
+    }
+
+    /// Its name, without the dollar.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Path => "path",
+            Self::Query => "query",
+            Self::Target => "target",
+            Self::Method => "method",
+            Self::Source => "source",
+            Self::SourcePort => "source_port",
+            Self::Scheme => "scheme",
+            Self::RequestId => "request_id",
+            Self::Upstream => "upstream",
+            Self::Route => "route",
+            Self::User => "user",
+            Self::Status => "status",
+            Self::Time => "time",
+            Self::BytesSent => "bytes_sent",
+            Self::BytesReceived => "bytes_received",
+            Self::Duration => "duration",
+            Self::UpstreamDuration => "upstream_duration",
+            Self::QueueDuration => "queue_duration",
+            Self::ConnectDuration => "connect_duration",
+            Self::FirstByteDuration => "first_byte_duration",
+            Self::Server => "server",
+            Self::UserAgent => "user_agent",
+            Self::Referer => "referer",
+            Self::Reason => "reason",
+            Self::Version => "version",
+        }
+    }
+
+    /// Whether it is for access logs only: most of these are known only when a request is over.
+    #[must_use]
+    pub const fn is_of_logs(self) -> bool {
+        match self {
+            Self::Host
+            | Self::Path
+            | Self::Query
+            | Self::Target
+            | Self::Method
+            | Self::Source
+            | Self::SourcePort
+            | Self::Scheme
+            | Self::RequestId
+            | Self::Upstream
+            | Self::Route
+            | Self::User
+            | Self::Status => false,
+            Self::Time
+            | Self::BytesSent
+            | Self::BytesReceived
+            | Self::Duration
+            | Self::UpstreamDuration
+            | Self::QueueDuration
+            | Self::ConnectDuration
+            | Self::FirstByteDuration
+            | Self::Server
+            | Self::UserAgent
+            | Self::Referer
+            | Self::Reason
+            | Self::Version => true,
+        }
     }
 }
 
@@ -122,7 +190,7 @@ pub enum TemplateError {
     NoName,
     /// A `${` without a `}`.
     Open,
-    /// A control character.
+    /// A control character other than a tab.
     Control,
     /// The variable is known only in access logs.
     OfLogs(&'static str),
@@ -132,7 +200,7 @@ impl fmt::Display for TemplateError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unknown(name) => {
-                let names = Variable::ALL.map(|(name, _)| format!("${name}"));
+                let names = Variable::ALL.map(|one| format!("${}", one.name()));
                 write!(f, "there is no variable `${name}`; there are {}", names.join(", "))
             }
             Self::NoName => f.write_str("a `$` needs a variable's name; write `$$` for a dollar"),
@@ -151,7 +219,8 @@ impl Template {
     /// # Errors
     /// What is wrong with it.
     pub fn parse(text: &str) -> Result<Self, TemplateError> {
-        if text.chars().any(char::is_control) {
+        // A tab may stand in a field's value (RFC 9110, section 5.5).
+        if text.chars().any(|one| one.is_control() && one != '\t') {
             return Err(TemplateError::Control);
         }
         let mut parts = Vec::new();
@@ -164,23 +233,11 @@ impl Template {
                 rest = after;
                 continue;
             }
-            let (name, after) = match after.strip_prefix('{') {
-                Some(inner) => inner.split_once('}').ok_or(TemplateError::Open)?,
-                None => {
-                    let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
-                    let end = after.find(|c| !is_name(c)).unwrap_or(after.len());
-                    after.split_at_checked(end).unwrap_or((after, ""))
-                }
-            };
-            if name.is_empty() {
-                return Err(TemplateError::NoName);
-            }
-            let found = Variable::ALL.iter().find(|(known, _)| *known == name);
-            let (_, variable) = found.ok_or_else(|| TemplateError::Unknown(name.to_owned()))?;
+            let (variable, after) = variable(after)?;
             if !literal.is_empty() {
                 parts.push(Part::Text(std::mem::take(&mut literal).into()));
             }
-            parts.push(Part::Variable(*variable));
+            parts.push(Part::Variable(variable));
             rest = after;
         }
         literal.extend_from_slice(rest.as_bytes());
@@ -196,18 +253,46 @@ impl Template {
     /// What is wrong with it.
     pub fn parse_for_heads(text: &str) -> Result<Self, TemplateError> {
         let template = Self::parse(text)?;
-        let of_logs = template.parts.iter().find_map(|part| match part {
-            Part::Variable(variable) if variable.is_of_logs() => Some(*variable),
-            Part::Variable(_) | Part::Text(_) => None,
-        });
-        match Variable::ALL.iter().find(|(_, one)| Some(*one) == of_logs) {
-            Some((name, _)) => Err(TemplateError::OfLogs(name)),
+        let of_logs = template.variables().find(|variable| variable.is_of_logs());
+        match of_logs {
+            Some(variable) => Err(TemplateError::OfLogs(variable.name())),
             None => Ok(template),
         }
     }
 
+    /// The variables in it, in their order; one that stands in it twice comes twice.
+    pub fn variables(&self) -> impl Iterator<Item = Variable> + '_ {
+        self.parts.iter().filter_map(|part| match part {
+            Part::Variable(variable) => Some(*variable),
+            Part::Text(_) => None,
+        })
+    }
+
+    /// Whether there are no other variables in it than these.
+    #[must_use]
+    pub fn has_only(&self, variables: &[Variable]) -> bool {
+        self.variables().all(|variable| variables.contains(&variable))
+    }
+
+    /// Whether it is the same for every request.
+    #[must_use]
+    pub fn is_constant(&self) -> bool {
+        self.constant().is_some()
+    }
+
+    /// What it is, when it is the same for every request.
+    #[must_use]
+    pub fn constant(&self) -> Option<&[u8]> {
+        match self.parts.as_slice() {
+            [] => Some(b""),
+            [Part::Text(text)] => Some(text),
+            [Part::Variable(_)] | [_, _, ..] => None,
+        }
+    }
+
     /// Appends the text with its variables' values. What may stand in no field of a head, such as
-    /// the end of a line, becomes `_`: so no value can add a field.
+    /// the end of a line, becomes `_`, and so does a tab: so no value can add a field, or another
+    /// column of a log. Bytes beyond ASCII stay (RFC 9110, section 5.5).
     pub fn write(&self, variables: &dyn Variables, out: &mut Vec<u8>) {
         for part in &self.parts {
             match part {
@@ -226,23 +311,54 @@ impl Template {
     }
 }
 
+/// The variable whose name follows a dollar, and what follows it.
+fn variable(text: &str) -> Result<(Variable, &str), TemplateError> {
+    let (name, after) = match text.strip_prefix('{') {
+        Some(inner) => inner.split_once('}').ok_or(TemplateError::Open)?,
+        None => {
+            let is_name = |one: char| one.is_ascii_lowercase() || one == '_';
+            let end = text.find(|one| !is_name(one)).unwrap_or(text.len());
+            text.split_at_checked(end).unwrap_or((text, ""))
+        }
+    };
+    if name.is_empty() {
+        return Err(TemplateError::NoName);
+    }
+    let found = Variable::of(name).ok_or_else(|| TemplateError::Unknown(name.to_owned()))?;
+    Ok((found, after))
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
 
-    /// Variables that give their names.
+    /// Variables that give their names, and one that is hostile.
     #[derive(Debug)]
     pub(in crate::service::http) struct Names;
 
     impl Variables for Names {
         fn write(&self, variable: Variable, out: &mut Vec<u8>) {
-            if variable == Variable::Referer {
-                out.extend_from_slice(b"a\r\nx: y");
-                return;
+            match variable.name() {
+                "referer" => out.extend_from_slice(b"a\r\nx: y"),
+                "query" => {}
+                name => out.extend_from_slice(name.to_uppercase().as_bytes()),
             }
-            let name = Variable::ALL.iter().find(|(_, one)| *one == variable).unwrap().0;
-            out.extend_from_slice(name.to_uppercase().as_bytes());
         }
+    }
+
+    /// Variables that all have one value.
+    struct Same<'a>(&'a [u8]);
+
+    impl Variables for Same<'_> {
+        fn write(&self, _: Variable, out: &mut Vec<u8>) {
+            out.extend_from_slice(self.0);
+        }
+    }
+
+    fn written(template: &Template, variables: &dyn Variables) -> Vec<u8> {
+        let mut out = b"> ".to_vec();
+        template.write(variables, &mut out);
+        out.split_off(2)
     }
 
     #[test]
@@ -250,15 +366,29 @@ pub(super) mod tests {
         let table = [
             ("plain", "plain"),
             ("", ""),
-            ("https://$host$path", "https://HOSTPATH"),
+            ("https://$host$path$query", "https://HOSTPATH"),
             ("${host}name $$1", "HOSTname $1"),
-            ("$query", "QUERY"),
+            ("$$", "$"),
+            ("$$$host$$host", "$HOST$host"),
+            ("$source:$source_port", "SOURCE:SOURCE_PORT"),
+            ("$method!", "METHOD!"),
             ("$referer!", "a__x: y!"),
+            ("a\tb", "a\tb"),
+            ("\u{fc}$host}", "\u{fc}HOST}"),
         ];
-        for (text, written) in table {
-            let mut out = Vec::new();
-            Template::parse(text).unwrap().write(&Names, &mut out);
-            assert_eq!(std::str::from_utf8(&out).unwrap(), written);
+        for (text, expected) in table {
+            let out = written(&Template::parse(text).unwrap(), &Names);
+            assert_eq!(std::str::from_utf8(&out).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn no_value_brings_a_control_character() {
+        let template = Template::parse("<$user_agent>").unwrap();
+        for byte in 0..=u8::MAX {
+            let out = written(&template, &Same(&[b'a', byte, b'b']));
+            let shown = if byte.is_ascii_control() { b'_' } else { byte };
+            assert_eq!(out, [b'<', b'a', shown, b'b', b'>'], "{byte}");
         }
     }
 
@@ -266,16 +396,58 @@ pub(super) mod tests {
     fn what_is_no_template_is_refused_with_its_reason() {
         let table = [
             ("$nothing", TemplateError::Unknown("nothing".to_owned())),
+            ("${no name}", TemplateError::Unknown("no name".to_owned())),
+            ("$hostname", TemplateError::Unknown("hostname".to_owned())),
             ("a $", TemplateError::NoName),
+            ("$$$", TemplateError::NoName),
             ("$1", TemplateError::NoName),
+            ("$Host", TemplateError::NoName),
+            ("${}", TemplateError::NoName),
             ("${host", TemplateError::Open),
             ("a\nb", TemplateError::Control),
+            ("a\u{7f}", TemplateError::Control),
+            ("a\u{85}", TemplateError::Control),
         ];
         for (text, error) in table {
             assert_eq!(Template::parse(text), Err(error.clone()), "{text}");
             assert!(!error.to_string().is_empty());
         }
+        let error = Template::parse("$nothing").unwrap_err().to_string();
+        assert!(error.contains("`$nothing`") && error.contains("$host, $path"), "{error}");
         assert_eq!(Template::parse_for_heads("$duration"), Err(TemplateError::OfLogs("duration")));
         assert!(Template::parse_for_heads("$user").is_ok());
+    }
+
+    #[test]
+    fn a_variable_is_found_by_its_name() {
+        for variable in Variable::ALL {
+            assert_eq!(Variable::of(variable.name()), Some(variable));
+            let text = format!("a${{{}}}", variable.name());
+            let template = Template::parse(&text).unwrap();
+            assert_eq!(template.variables().collect::<Vec<_>>(), [variable]);
+            assert_eq!(Template::parse_for_heads(&text).is_err(), variable.is_of_logs());
+        }
+        assert_eq!(Variable::of(""), None);
+        assert_eq!(Variable::ALL.iter().filter(|one| one.is_of_logs()).count(), 13);
+    }
+
+    #[test]
+    fn a_template_knows_what_is_in_it() {
+        let table = [
+            ("", Some("")),
+            ("plain", Some("plain")),
+            ("a$$b", Some("a$b")),
+            ("$host", None),
+            ("a$host", None),
+        ];
+        for (text, constant) in table {
+            let template = Template::parse(text).unwrap();
+            assert_eq!(template.constant(), constant.map(str::as_bytes), "{text}");
+            assert_eq!(template.is_constant(), constant.is_some());
+        }
+        let template = Template::parse("$host$path").unwrap();
+        assert!(template.has_only(&[Variable::Path, Variable::Host]));
+        assert!(!template.has_only(&[Variable::Host]));
+        assert!(Template::default().has_only(&[]));
     }
 }

@@ -203,6 +203,9 @@ impl Http {
         let mut target = Vec::new();
         let vars = Vars::new(&self.options, self.client.as_deref(), &head, &told);
         location.write(&vars, &mut target);
+        // A path that begins with two slashes would be taken for another host.
+        let slashes = target.iter().take_while(|byte| **byte == b'/').count();
+        target.drain(..slashes.saturating_sub(1));
         self.answer_status(context, head, told, status, Some((b"location", &target)));
     }
 
@@ -408,6 +411,7 @@ impl Http {
             Phase::Exchange(_)
             | Phase::Verify(_)
             | Phase::Listing
+            | Phase::Encoding
             | Phase::File(_)
             | Phase::Echo
             | Phase::Discard

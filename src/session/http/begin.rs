@@ -121,6 +121,7 @@ impl Http {
             return true;
         }
         self.body_bytes = 0;
+        self.body_began = Some(self.progress);
         match BodyReader::new(meta.framing, max) {
             Ok(body) => {
                 self.body = Some(body);
@@ -159,7 +160,9 @@ impl Http {
             });
             if let Some(Verdict::Limited { retry_after }) = verdict {
                 let mut seconds = Vec::new();
-                write::number(retry_after.as_secs().max(1), &mut seconds);
+                // Never too early: a client that keeps to it is let in.
+                let whole = retry_after.as_secs() + u64::from(retry_after.subsec_nanos() > 0);
+                write::number(whole.max(1), &mut seconds);
                 return Some((429, Some((b"retry-after", seconds))));
             }
         }

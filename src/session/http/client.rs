@@ -1,10 +1,13 @@
 //! A connection of a client: its requests are read and answered one after the other, in their
 //! order. What a client sends ahead waits in `input`.
 
+mod timing;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::encode::Encoding;
 use super::file::Transfer;
 use super::input::Input;
 use super::options::HttpOptions;
@@ -17,11 +20,11 @@ use crate::proto::http1::{BodyReader, Framing, RequestReader};
 use crate::proto::proxy_protocol::{self, Parsed, Source};
 use crate::ring::{Completion, Driver, Fd, SocketAddress, Verb};
 use crate::service::CloseReason;
+use crate::session::CLIENT;
 use crate::session::common::Common;
 use crate::session::context::Context;
 use crate::session::deadline::Deadline;
 use crate::session::outlet::Outlet;
-use crate::session::{CLIENT, Due};
 
 /// Bytes of answers that may wait for a client before no more of its requests are begun.
 const ANSWERS_MAX: usize = 256 * 1024;
@@ -29,10 +32,6 @@ const ANSWERS_MAX: usize = 256 * 1024;
 const AHEAD_MAX: usize = 64 * 1024;
 /// Requests of one connection that are begun in one turn.
 const REQUESTS_PER_TURN: usize = 64;
-/// How long a client may take to close, once it was told that the connection ends. Without that
-/// time, what it has sent meanwhile would make a reset of our close, and lose what we told it.
-const LINGER: std::time::Duration = std::time::Duration::from_secs(2);
-
 /// One connection.
 #[derive(Debug)]
 pub(in crate::session) struct Http {
@@ -59,13 +58,17 @@ pub(in crate::session) struct Http {
     pub(super) began: Option<Instant>,
     pub(super) requests: u32,
     pub(super) client: Option<Box<Peer>>,
+    /// When the present body began to come.
+    pub(super) body_began: Option<Instant>,
     /// Bytes of the present body that have come.
     pub(super) body_bytes: u64,
     /// The client waits to be told to send its body.
     pub(super) awaits_continue: bool,
     /// What came behind the request's body.
     pub(super) trailers: Option<Box<Fields>>,
-    /// The request that is answered with its own body.
+    /// How the present answer is compressed, if it is.
+    pub(super) encoding: Option<Box<Encoding>>,
+    /// The request whose answer is being made, where nobody else keeps it.
     pub(super) told: Option<Box<(Box<RequestHead>, Told)>>,
 }
 
@@ -96,6 +99,8 @@ pub(super) enum Phase {
     Verify(Box<Pending>),
     /// A folder is being read.
     Listing,
+    /// An answer is being compressed, and goes out.
+    Encoding,
     /// A file goes out.
     File(Box<Transfer>),
     /// The request's body goes back as the answer's.
@@ -133,9 +138,11 @@ impl Http {
             began: None,
             requests: 0,
             client: None,
+            body_began: None,
             body_bytes: 0,
             awaits_continue: false,
             trailers: None,
+            encoding: None,
             told: None,
         }
     }
@@ -181,6 +188,7 @@ impl Http {
                     | Phase::Exchange(_)
                     | Phase::File(_)
                     | Phase::Verify(_)
+                    | Phase::Encoding
                     | Phase::Listing
                     | Phase::Echo
                     | Phase::Discard => self.input.push(buf),
@@ -247,6 +255,7 @@ impl Http {
             | Phase::Exchange(_)
             | Phase::File(_)
             | Phase::Verify(_)
+            | Phase::Encoding
             | Phase::Listing
             | Phase::Echo
             | Phase::Discard => {
@@ -269,6 +278,7 @@ impl Http {
                 Phase::File(_) => self.send_file(context, key),
                 Phase::Echo => self.echo(context),
                 Phase::Discard => self.discard(context),
+                Phase::Encoding => self.proceed_encoding(context, key),
                 Phase::Verify(_) | Phase::Listing | Phase::Ending(_) | Phase::Lingering(_) => false,
             };
             if !goes_on || self.common.closing().is_some() {
@@ -351,43 +361,6 @@ impl Http {
         self.common.mark_dirty(context, key);
     }
 
-    pub(in crate::session) fn handle_timeout<D: Driver>(
-        &mut self,
-        context: &mut Context<D>,
-        key: Key,
-    ) {
-        if !self.deadline.fired(context, Due::Session(key)) {
-            return;
-        }
-        let waits_for_reader = !self.stream.is_drained();
-        match &self.phase {
-            Phase::Head if self.client.as_ref().is_some_and(|peer| peer.header.is_some()) => {
-                self.close(context, key, CloseReason::ProxyHeaderTimeout);
-            }
-            Phase::Head if waits_for_reader => self.close(context, key, CloseReason::SlowReader),
-            Phase::Head if self.began.is_some() => {
-                self.tell_timeout(context, key, CloseReason::HeadTimeout);
-            }
-            Phase::Head => self.close(context, key, CloseReason::IdleTimeout),
-            Phase::Exchange(_)
-            | Phase::File(_)
-            | Phase::Verify(_)
-            | Phase::Listing
-            | Phase::Echo
-            | Phase::Discard => {
-                if waits_for_reader {
-                    self.close(context, key, CloseReason::SlowReader);
-                } else {
-                    self.tell_timeout(context, key, CloseReason::BodyTimeout);
-                }
-            }
-            Phase::Ending(reason) | Phase::Lingering(reason) => {
-                let reason = *reason;
-                self.close(context, key, reason);
-            }
-        }
-    }
-
     /// The server ends: what is under way is answered, and nothing more is begun.
     pub(in crate::session) fn drain<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         if self.common.closing().is_none() && !self.draining {
@@ -407,6 +380,7 @@ impl Http {
             Phase::Head
             | Phase::Exchange(_)
             | Phase::Verify(_)
+            | Phase::Encoding
             | Phase::Listing
             | Phase::Echo
             | Phase::Discard
@@ -515,46 +489,10 @@ impl Http {
             Phase::Echo => !self.stream.is_blocked(),
             Phase::File(_)
             | Phase::Verify(_)
+            | Phase::Encoding
             | Phase::Listing
             | Phase::Ending(_)
             | Phase::Lingering(_) => false,
-        }
-    }
-
-    /// Nothing is waited for any more.
-    pub(super) fn stop_deadline<D: Driver>(&mut self, context: &mut Context<D>) {
-        self.deadline.disarm(context);
-    }
-
-    /// What is waited for, and how long.
-    fn set_deadline<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        let options = &self.options;
-        let is_whole = self.body.as_ref().is_none_or(BodyReader::is_done);
-        let at = match self.phase {
-            _ if self.client.as_ref().is_some_and(|peer| peer.header.is_some()) => {
-                let wait = context.options.listeners[self.common.listener].header_timeout;
-                Some(self.began.unwrap_or(self.progress) + wait)
-            }
-            Phase::Lingering(_) => Some(self.progress + LINGER),
-            _ if !self.stream.is_drained() => Some(self.progress + options.write_timeout),
-            Phase::Head => Some(match self.began {
-                Some(began) => began + options.head_timeout,
-                None => self.progress + options.keepalive_timeout,
-            }),
-            Phase::Exchange(_) | Phase::Echo | Phase::Discard if !is_whole => {
-                Some(self.progress + options.body_timeout)
-            }
-            Phase::Ending(_) => Some(self.progress + options.write_timeout),
-            Phase::Exchange(_)
-            | Phase::Echo
-            | Phase::Discard
-            | Phase::File(_)
-            | Phase::Verify(_)
-            | Phase::Listing => None,
-        };
-        match at {
-            Some(at) => self.deadline.set(context, Due::Session(key), at),
-            None => self.deadline.clear(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Files on their way to a client: small ones from memory in one send with the head, large ones by
-//! `sendfile`. Bytes that are not in memory are first read on the ring, so that the loop never waits
-//! for a disk.
+//! `sendfile`. Bytes that are not in memory are first read on the ring, so that the loop never
+//! waits for a disk.
 
 use std::rc::Rc;
 
@@ -14,7 +14,7 @@ use super::state::{Output, Told};
 use crate::fs::{FileEvent, FileReader};
 use crate::mem::{Buf, Key};
 use crate::proto::http::{Method, RequestHead, ResponseHead};
-use crate::proto::http1::Framing;
+use crate::proto::http1::{Framing, write};
 use crate::ring::{Completion, Driver, Lane};
 use crate::service::CloseReason;
 use crate::service::http::files::path::{PathRefusal, file_name};
@@ -166,25 +166,42 @@ impl Http {
         let Shown { name, found, status } = shown;
         let kind = content_type(name);
         let mut response = context.http.spare_answers.take();
-        let (found, name) = self.choose_coding(context, &head, files, name, found, &mut response);
+        let (found, name, stored) =
+            self.choose_coding(context, &head, files, name, found, &mut response);
         let info = &found.file.info;
         let plan = match status {
-            None => plan(&head, info, &kind, &files.rules, &mut response),
+            None => {
+                let boundary = format!("ringway-{:016x}", context.next_request());
+                plan(&head, info, &kind, &files.rules, &boundary, &mut response)
+            }
             Some(status) => page_plan(&head, info, &kind, status, &mut response),
         };
         told.status = response.status;
+        if let (Some(stored), 200 | 206) = (stored, response.status) {
+            response.fields.push(b"content-encoding", stored.name().as_bytes());
+        }
         if status.is_none() && matches!(response.status, 405 | 412 | 416) {
             let page = Vec::new();
             return self.answer(context, head, told, response, &page);
         }
         self.prepare_keep_alive();
-        self.framing = Framing::None;
+        let coding = self.encodes(&head, &told, &found, files, &plan, &mut response);
+        let length = if coding.is_some() { None } else { plan.length };
+        self.framing = match coding {
+            Some(_) => write::framing_for(head.version, None),
+            None => Framing::None,
+        };
+        self.keep_alive &= self.framing != Framing::UntilClose;
         context.refresh_date();
         let Context { http, pages, .. } = context;
         let output = Output { pages, date: http.date.text() };
-        self.write_head(output, &head, &mut told, &mut response, Framing::None, plan.length);
+        self.write_head(output, &head, &mut told, &mut response, self.framing, length);
         context.http.spare_answers.give(response);
+        let is_encoded = coding.is_some_and(|coding| self.begin_encoding(coding));
         match (plan.body, &found.content) {
+            (Body::One(_), Some(content)) if is_encoded => {
+                return self.send_encoded(context, key, (head, told), content.clone());
+            }
             (Body::None, _) => {}
             (Body::One(range), Some(content)) => {
                 let part = content.slice(as_len(range.start), as_len(range.end - range.start));
@@ -207,6 +224,32 @@ impl Http {
         self.after_answer(context);
     }
 
+    /// The coding that a small file gets on its way. Large ones should lie beside themselves in
+    /// one, or go as they are, straight from the page cache.
+    fn encodes(
+        &self,
+        head: &RequestHead,
+        told: &Told,
+        found: &Found,
+        files: &FilesOptions,
+        plan: &Plan,
+        response: &mut ResponseHead,
+    ) -> Option<coding::Coding> {
+        let route = told.route.and_then(|route| self.options.routes.get(route));
+        let rules = route.and_then(|route| route.compression.as_ref())?;
+        let is_small = found.file.info.len <= files.small_max;
+        if !is_small || !rules.suits(response, plan.length) {
+            return None;
+        }
+        coding::add_vary(&mut response.fields);
+        let chosen = coding::negotiate(&head.fields, &coding::Coding::ALL)?;
+        if !matches!(plan.body, Body::One(_)) {
+            return None;
+        }
+        coding::mark(&mut response.fields, chosen);
+        Some(chosen)
+    }
+
     /// The same file in a coding that the client takes, if it lies beside it.
     fn choose_coding<D: Driver>(
         &self,
@@ -216,9 +259,9 @@ impl Http {
         name: &str,
         found: Found,
         response: &mut ResponseHead,
-    ) -> (Found, String) {
+    ) -> (Found, String, Option<coding::Coding>) {
         if files.rules.precompressed.is_empty() {
-            return (found, name.to_owned());
+            return (found, name.to_owned(), None);
         }
         coding::add_vary(&mut response.fields);
         let mut offered = files.rules.precompressed.clone();
@@ -227,12 +270,11 @@ impl Http {
             if let Ok(found) = open(context, files, &other)
                 && !found.file.is_folder
             {
-                response.fields.push(b"content-encoding", one.name().as_bytes());
-                return (found, other);
+                return (found, other, Some(one));
             }
             offered.retain(|coding| *coding != one);
         }
-        (found, name.to_owned())
+        (found, name.to_owned(), None)
     }
 
     /// Sends what can be sent of the file; true when the answer is over.
@@ -343,7 +385,9 @@ impl Http {
             return;
         }
         match event {
-            FileEvent::Data(buf) if transfer.load.is_some() => self.take_content(context, &buf),
+            FileEvent::Data(buf) if transfer.load.is_some() => {
+                self.take_content(context, key, &buf);
+            }
             FileEvent::Data(buf) => self.take_read(context, buf),
             FileEvent::Starved => {
                 transfer.starved = true;
@@ -372,7 +416,7 @@ impl Http {
     }
 
     /// A part of a file that is kept in memory.
-    fn take_content<D: Driver>(&mut self, context: &mut Context<D>, buf: &Buf) {
+    fn take_content<D: Driver>(&mut self, context: &mut Context<D>, key: Key, buf: &Buf) {
         let Phase::File(transfer) = &mut self.phase else { return };
         let Some(load) = &mut transfer.load else { return };
         load.content.extend_from_slice(buf);
@@ -384,6 +428,13 @@ impl Http {
         let content = Buf::copy_of(&load.content);
         context.http.caches[load.cache].keep(&load.name, &transfer.file, &content);
         transfer.load = None;
+        if self.encoding.is_some() {
+            if let Phase::File(transfer) = std::mem::replace(&mut self.phase, Phase::Head) {
+                let Transfer { head, told, .. } = *transfer;
+                self.send_encoded(context, key, (head, told), content);
+            }
+            return;
+        }
         for piece in std::mem::take(&mut transfer.rest).into_iter().rev() {
             let part = match piece {
                 Piece::Text(text) => Buf::copy_of(&text),

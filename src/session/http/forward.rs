@@ -8,7 +8,8 @@ use super::options::{Forwarded, HashOn, HostHeader, ProxyOptions, Rewrite, Route
 use super::state::Told;
 use super::vars::Vars;
 use crate::mem::{Buf, Key, Outgoing};
-use crate::proto::http::{Fields, Known, RequestHead};
+use crate::proto::http::{Fields, Known, Method, RequestHead};
+use crate::proto::http1::Framing;
 use crate::proto::http1::write::{self, Connection, Delimit};
 use crate::ring::Driver;
 use crate::service::http::route::prefix_rewrite;
@@ -167,7 +168,10 @@ pub(super) fn write_request(
         HostHeader::Literal(name) => name,
     };
     let connection = if exchange.asked.upgrade { Connection::Upgrade } else { Connection::Persist };
-    let delimit = Delimit { framing: exchange.asked.framing, length: None, connection };
+    // A method that has a body says that there is none (RFC 9110, section 8.6).
+    let has_body = matches!(head.method, Method::Post | Method::Put | Method::Patch);
+    let length = (has_body && exchange.asked.framing == Framing::None).then_some(0);
+    let delimit = Delimit { framing: exchange.asked.framing, length, connection };
     let path = exchange.path.as_deref().unwrap_or(head.path());
     write::request(head, path, authority.as_bytes(), delimit, out);
 }

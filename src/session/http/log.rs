@@ -89,6 +89,7 @@ impl Http {
             queued: told.queued,
             connect: told.connect,
             first_byte: told.first_byte,
+            upstream_duration: told.upstream.map(|_| duration),
         };
         let lines = &mut context.http.lines[log.sink];
         let was_empty = lines.is_empty();

@@ -9,6 +9,7 @@
 //! | `file` | files on their way to a client |
 //! | `cache` | files that are kept open |
 //! | `listing` | folders that are listed |
+//! | `encode` | answers that are compressed on their way |
 //! | `exchange` | one request and its answer, between a client and a server |
 //! | `proxy` | which server an exchange goes to, and what follows when that fails |
 //! | `forward` | requests on their way to servers |
@@ -26,6 +27,7 @@ mod answer;
 mod begin;
 mod cache;
 mod client;
+mod encode;
 mod exchange;
 mod file;
 mod flow;
@@ -44,5 +46,6 @@ mod vars;
 mod verify;
 
 pub(super) use client::Http;
+pub use encode::Encoded;
 pub(super) use exchange::Exchange;
 pub(super) use origin::Origin;

@@ -1,13 +1,17 @@
 //! The answers of servers on their way to a client, and bodies on their way to servers.
 
 use super::client::Http;
+use super::encode::Encoding;
 use super::exchange::{Exchange, Reply};
+use super::flow::WAITING_MAX;
 use super::state::{HttpState, Output};
 use crate::mem::{Buf, Key};
 use crate::proto::http::Method;
 use crate::proto::http1::{BodyReader, Framing, write};
 use crate::ring::Driver;
 use crate::service::CloseReason;
+use crate::service::http::files::coding::{Coding, add_vary, mark, negotiate};
+use crate::service::origin::failure::Failure;
 use crate::session::context::Context;
 
 /// Parts up to so many bytes are copied behind what is written before them: a copy of that size
@@ -65,14 +69,29 @@ impl Http {
         if !context.http.has_replied(exchange) || !self.has_room() {
             return false;
         }
-        while let Some(parts) = context.http.take_parts(exchange) {
+        let is_behind = |encoding: &Encoding| encoding.waiting() >= WAITING_MAX;
+        while !self.encoding.as_deref().is_some_and(is_behind)
+            && let Some(parts) = context.http.take_parts(exchange)
+        {
             for part in parts.segments() {
-                self.write_part(context, part.clone());
+                if self.encoding.is_some() {
+                    self.encode(context, key, part.clone());
+                } else {
+                    self.write_part(context, part.clone());
+                }
             }
             context.wake_origin(exchange);
         }
         if !context.http.is_replied(exchange) {
             return false;
+        }
+        match self.end_encoding(context, key) {
+            Ok(true) => {}
+            Ok(false) => return false,
+            Err(()) => {
+                context.fail_exchange(exchange, Failure::Resources);
+                return true;
+            }
         }
         self.end_reply(context, exchange);
         true
@@ -85,8 +104,21 @@ impl Http {
         let HttpState { exchanges, date, spare_answers, .. } = http;
         let Some(exchange) = exchanges.get_mut(key) else { return };
         let Some(mut response) = exchange.answer.take() else { return };
+        let mut is_encoded = None;
         let Exchange { head, told, length, .. } = exchange;
         let has_body = head.method != Method::Head && !matches!(response.status, 204 | 304);
+        let route = told.route.and_then(|route| self.options.routes.get(route));
+        if let Some(rules) = route.and_then(|route| route.compression.as_ref())
+            && rules.suits(&response, *length)
+        {
+            add_vary(&mut response.fields);
+            let coding = negotiate(&head.fields, &Coding::ALL);
+            if let Some(coding) = coding.filter(|_| has_body) {
+                mark(&mut response.fields, coding);
+                *length = None;
+                is_encoded = Some(coding);
+            }
+        }
         self.framing = match *length {
             _ if !has_body => Framing::None,
             length => write::framing_for(head.version, length),
@@ -98,6 +130,9 @@ impl Http {
         let output = Output { pages, date: date.text() };
         self.write_head(output, head, told, &mut response, framing, length);
         spare_answers.give(response);
+        if let Some(coding) = is_encoded {
+            self.begin_encoding(coding);
+        }
     }
 
     /// All of a server's answer has gone out.

@@ -77,6 +77,7 @@ impl Variables for Vars<'_> {
             | Variable::BytesSent
             | Variable::BytesReceived
             | Variable::Duration
+            | Variable::UpstreamDuration
             | Variable::QueueDuration
             | Variable::ConnectDuration
             | Variable::FirstByteDuration

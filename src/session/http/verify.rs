@@ -99,6 +99,7 @@ impl Http {
         match finished {
             Finished::Verified(right) => self.verified(context, key, right),
             Finished::Listed(page) => self.listed(context, page),
+            Finished::Encoded(encoded) => self.encoded(context, *encoded),
         }
         self.common.mark_dirty(context, key);
     }

@@ -56,6 +56,9 @@ pub fn content_type(name: &str) -> String {
 #[must_use]
 pub fn is_kind(kind: &str, pattern: &str) -> bool {
     let kind = kind.split(';').next().unwrap_or_default().trim();
+    if pattern == "*/*" {
+        return true;
+    }
     match pattern.strip_suffix('*') {
         Some(start) => kind.get(..start.len()).is_some_and(|one| one.eq_ignore_ascii_case(start)),
         None => kind.eq_ignore_ascii_case(pattern),

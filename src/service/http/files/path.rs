@@ -14,8 +14,8 @@ pub enum PathRefusal {
     Dot,
 }
 
-/// Writes the name, without a `/` at its beginning, to `name`: empty for the root, with a `/` at its
-/// end for what must be a folder. `.well-known` is no dot file (RFC 8615).
+/// Writes the name, without a `/` at its beginning, to `name`: empty for the root, with a `/` at
+/// its end for what must be a folder. `.well-known` is no dot file (RFC 8615).
 ///
 /// # Errors
 /// Why there is no such file.

@@ -1,0 +1,213 @@
+//! The conditions of a route.
+
+use std::fmt::Write as _;
+
+use regex::Regex;
+
+use crate::proto::http::RequestHead;
+
+/// The conditions of a route.
+#[derive(Debug, Clone, Default)]
+pub struct RouteMatch {
+    /// Hosts, one of which it must be; none: any.
+    pub hosts: Vec<HostMatch>,
+    /// The path.
+    pub path: PathMatch,
+    /// Methods, one of which it must be; none: any.
+    pub methods: Vec<Box<str>>,
+    /// Fields that must be there, by names in lower case. `host` is the authority.
+    pub headers: Vec<(Box<str>, HeaderMatch)>,
+}
+
+/// A host, in lower case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HostMatch {
+    /// Any.
+    Any,
+    /// This one.
+    Exact(Box<str>),
+    /// Those that end so; the suffix begins with a dot: `.example.com` for `*.example.com`, which
+    /// stands for names with one or more labels before it.
+    Suffix(Box<str>),
+}
+
+/// A condition on the path, which is in normal form; queries are no part of it.
+#[derive(Debug, Clone, Default)]
+pub enum PathMatch {
+    /// None.
+    #[default]
+    Any,
+    /// It is this.
+    Exact(Box<str>),
+    /// It begins so; a prefix that does not end with `/` stands for whole segments: `/api` for
+    /// `/api` and `/api/x`, and not for `/apix`.
+    Prefix(Box<str>),
+    /// This is found in it, in a time that grows no faster than the path.
+    Regex(Regex),
+}
+
+/// A condition on a field.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum HeaderMatch {
+    /// It is there.
+    Present,
+    /// One of its lines is this.
+    Equal(Box<str>),
+}
+
+/// What is asked for, taken out of a head once for all routes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Request<'a> {
+    pub(super) host: &'a str,
+    pub(super) path: &'a str,
+    method: &'a str,
+    head: &'a RequestHead,
+}
+
+impl<'a> Request<'a> {
+    pub(super) fn new(head: &'a RequestHead) -> Self {
+        // A host with the dot of the DNS's root at its end is the same host: it shall not slip past
+        // routes that are for the name without.
+        let host = head.host();
+        let host = host.strip_suffix('.').unwrap_or(host);
+        Self { host, path: head.path(), method: head.method_name(), head }
+    }
+}
+
+/// A condition that does not hold.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Obstacle<'a> {
+    Host(&'a [HostMatch]),
+    Path(&'a PathMatch),
+    Method(&'a [Box<str>]),
+    Header(&'a str, &'a HeaderMatch),
+}
+
+impl RouteMatch {
+    pub(super) fn normalize(&mut self) {
+        for one in &mut self.hosts {
+            match one {
+                HostMatch::Exact(host) | HostMatch::Suffix(host) => host.make_ascii_lowercase(),
+                HostMatch::Any => {}
+            }
+        }
+        self.headers.iter_mut().for_each(|(name, _)| name.make_ascii_lowercase());
+    }
+
+    pub(super) fn takes(&self, request: &Request<'_>) -> bool {
+        self.obstacle(request).is_none()
+    }
+
+    /// The first condition that does not hold.
+    pub(super) fn obstacle(&self, request: &Request<'_>) -> Option<Obstacle<'_>> {
+        let Request { host, path, method, head } = *request;
+        if !self.hosts.is_empty() && !self.hosts.iter().any(|one| one.takes(host)) {
+            return Some(Obstacle::Host(&self.hosts));
+        }
+        if !self.path.takes(path) {
+            return Some(Obstacle::Path(&self.path));
+        }
+        if !self.methods.is_empty() && !self.methods.iter().any(|one| **one == *method) {
+            return Some(Obstacle::Method(&self.methods));
+        }
+        let failed = self.headers.iter().find(|(name, condition)| !condition.holds(name, head));
+        failed.map(|(name, condition)| Obstacle::Header(name, condition))
+    }
+}
+
+impl HostMatch {
+    fn takes(&self, host: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Exact(exact) => **exact == *host,
+            Self::Suffix(suffix) => host.len() > suffix.len() && host.ends_with(&**suffix),
+        }
+    }
+}
+
+impl PathMatch {
+    fn takes(&self, path: &str) -> bool {
+        match self {
+            Self::Any => true,
+            Self::Exact(exact) => **exact == *path,
+            Self::Prefix(prefix) => path.strip_prefix(&**prefix).is_some_and(|rest| {
+                rest.is_empty() || prefix.ends_with('/') || rest.starts_with('/')
+            }),
+            Self::Regex(regex) => regex.is_match(path),
+        }
+    }
+}
+
+impl HeaderMatch {
+    fn holds(&self, name: &str, head: &RequestHead) -> bool {
+        // The host is no field of a head, as versions write it differently.
+        if name == "host" {
+            return match self {
+                Self::Present => !head.authority().is_empty(),
+                Self::Equal(value) => head.authority().eq_ignore_ascii_case(value),
+            };
+        }
+        let mut lines = head.fields.iter().filter(|field| field.name == name.as_bytes());
+        match self {
+            Self::Present => lines.next().is_some(),
+            Self::Equal(value) => lines.any(|field| field.value == value.as_bytes()),
+        }
+    }
+}
+
+impl Obstacle<'_> {
+    /// A sentence of it.
+    pub(super) fn tell(self, request: &Request<'_>) -> String {
+        let Request { host, path, method, .. } = *request;
+        match self {
+            Self::Host(hosts) => {
+                let hosts = hosts.iter().map(|one| match one {
+                    HostMatch::Any => "*".to_owned(),
+                    HostMatch::Exact(host) => host.to_string(),
+                    HostMatch::Suffix(suffix) => format!("*{suffix}"),
+                });
+                format!("the host `{host}` is not {}", alternatives(hosts))
+            }
+            Self::Path(condition) => match condition {
+                PathMatch::Any => format!("the path `{path}` is another"),
+                PathMatch::Exact(exact) => format!("the path `{path}` is not `{exact}`"),
+                PathMatch::Prefix(prefix) => {
+                    format!("the path `{path}` does not begin with `{prefix}`")
+                }
+                PathMatch::Regex(regex) => {
+                    format!("the path `{path}` does not match `{regex}`")
+                }
+            },
+            Self::Method(methods) => {
+                let methods = methods.iter().map(|method| method.to_string());
+                format!("the method `{method}` is not {}", alternatives(methods))
+            }
+            Self::Header(name, HeaderMatch::Present) => format!("the field `{name}` is not there"),
+            Self::Header(name, HeaderMatch::Equal(value)) => {
+                format!("the field `{name}` is not `{value}`")
+            }
+        }
+    }
+}
+
+/// `a`, `b` or `c`, of which the first few are named.
+fn alternatives(mut all: impl ExactSizeIterator<Item = String>) -> String {
+    /// How many are named.
+    const MOST: usize = 8;
+    let count = all.len();
+    let mut text = String::new();
+    for (at, one) in all.by_ref().take(MOST).enumerate() {
+        let before = match at {
+            0 => "",
+            _ if at + 1 == count => " or ",
+            _ => ", ",
+        };
+        text.push_str(before);
+        // A string takes all that is written.
+        let _taken = write!(text, "`{one}`");
+    }
+    if count > MOST {
+        let _taken = write!(text, " or one of {} more", count - MOST);
+    }
+    text
+}

@@ -1,0 +1,242 @@
+//! Tests of routes.
+
+use regex::Regex;
+
+use super::*;
+
+fn head(method: &str, host: &str, path: &str) -> RequestHead {
+    let mut head = RequestHead::default();
+    head.set_method(method.as_bytes());
+    head.set_authority(host.as_bytes());
+    head.set_path(path.as_bytes());
+    head.fields.push(b"X-Version", b"2");
+    head.fields.push(b"x-version", b"3");
+    head
+}
+
+fn route(hosts: &[&str], path: PathMatch) -> RouteMatch {
+    let host = |host: &&str| match host.strip_prefix('*') {
+        Some("") => HostMatch::Any,
+        Some(suffix) => HostMatch::Suffix(suffix.into()),
+        None => HostMatch::Exact((*host).into()),
+    };
+    RouteMatch { hosts: hosts.iter().map(host).collect(), path, ..RouteMatch::default() }
+}
+
+fn prefix(text: &str) -> PathMatch {
+    PathMatch::Prefix(text.into())
+}
+
+fn with_header(name: &str, condition: HeaderMatch) -> RouteMatch {
+    let headers = vec![(name.into(), condition)];
+    RouteMatch { headers, ..route(&[], prefix("/v")) }
+}
+
+#[test]
+fn the_first_route_of_which_all_conditions_hold_is_taken() {
+    let regex = Regex::new("^/u/[0-9]+$").unwrap();
+    let posts = RouteMatch { methods: vec!["POST".into()], ..RouteMatch::default() };
+    let router = Router::new(vec![
+        route(&["a.example"], PathMatch::Exact("/".into())),
+        route(&["*.example"], prefix("/api")),
+        route(&["a.example", "b.example"], prefix("/api/")),
+        route(&[], PathMatch::Regex(regex)),
+        posts,
+        with_header("x-none", HeaderMatch::Present),
+        with_header("X-Version", HeaderMatch::Equal("3".into())),
+        route(&["C.example", "[::1]"], PathMatch::Any),
+        with_header("host", HeaderMatch::Equal("D:81".into())),
+    ]);
+    let table = [
+        (head("GET", "a.example", "/"), Some(0)),
+        (head("GET", "A.EXAMPLE:80", "/"), Some(0)),
+        (head("GET", "a.example.", "/"), Some(0)),
+        (head("GET", "x.example", "/"), None),
+        (head("GET", "a.example", "/api"), Some(1)),
+        (head("GET", "a.b.c.example", "/api/x"), Some(1)),
+        (head("GET", "a.example", "/apix"), None),
+        (head("GET", "example", "/api"), None),
+        (head("GET", ".example", "/api"), None),
+        (head("GET", "xexample", "/api"), None),
+        (head("GET", "", "/u/12"), Some(3)),
+        (head("GET", "a.example", "/u/x"), None),
+        (head("POST", "other", "/"), Some(4)),
+        (head("post", "other", "/"), None),
+        (head("GET", "other", "/v/1"), Some(6)),
+        (head("GET", "c.example", "/"), Some(7)),
+        (head("GET", "[::1]:80", "/"), Some(7)),
+        (head("GET", "[::2]:80", "/"), None),
+        (head("OPTIONS", "c.example", "*"), Some(7)),
+    ];
+    for (head, expected) in table {
+        assert_eq!(router.find(&head), expected, "{head:?}");
+        let explained = router.explain(&head);
+        assert_eq!(explained.iter().find(|one| one.matched).map(|one| one.route), expected);
+    }
+    assert_eq!((router.len(), router.is_empty()), (9, false));
+    assert_eq!(Router::new(Vec::new()).find(&head("GET", "a", "/")), None);
+}
+
+#[test]
+fn a_prefix_stands_for_whole_segments() {
+    let table = [
+        ("/api/", "/api/x", true),
+        ("/api/", "/api/", true),
+        ("/api/", "/api", false),
+        ("/api", "/api", true),
+        ("/api", "/api/x", true),
+        ("/api", "/api//x", true),
+        ("/api", "/apix", false),
+        ("/api", "/ap", false),
+        ("/", "/x", true),
+        ("/", "*", false),
+    ];
+    for (text, path, taken) in table {
+        let router = Router::new(vec![route(&[], prefix(text))]);
+        assert_eq!(router.find(&head("GET", "a", path)).is_some(), taken, "{text} {path}");
+    }
+}
+
+#[test]
+fn a_host_is_a_field_too() {
+    let router = Router::new(vec![
+        RouteMatch {
+            headers: vec![("host".into(), HeaderMatch::Equal("D:81".into()))],
+            ..RouteMatch::default()
+        },
+        RouteMatch {
+            headers: vec![("Host".into(), HeaderMatch::Present)],
+            ..RouteMatch::default()
+        },
+    ]);
+    let table = [("d:81", Some(0)), ("d", Some(1)), ("", None)];
+    for (host, expected) in table {
+        assert_eq!(router.find(&head("GET", host, "/")), expected, "{host}");
+    }
+}
+
+#[test]
+fn an_explanation_names_the_first_condition_that_does_not_hold() {
+    let hosts: Vec<String> = (0..10).map(|n| format!("h{n}")).collect();
+    let hosts: Vec<&str> = hosts.iter().map(String::as_str).collect();
+    let methods = vec!["PUT".into(), "POST".into(), "PATCH".into()];
+    let router = Router::new(vec![
+        route(&["b.example", "*.c.example"], prefix("/none")),
+        route(&hosts, PathMatch::Any),
+        route(&["*"], PathMatch::Exact("/x".into())),
+        route(&[], prefix("/api/")),
+        route(&[], PathMatch::Regex(Regex::new("^/u/").unwrap())),
+        RouteMatch { methods, ..RouteMatch::default() },
+        with_header("x-none", HeaderMatch::Present),
+        with_header("x-version", HeaderMatch::Equal("1".into())),
+        route(&["a.example"], PathMatch::Any),
+        route(&[], PathMatch::Any),
+    ]);
+    let why = [
+        "the host `a.example` is not `b.example` or `*.c.example`",
+        "the host `a.example` is not `h0`, `h1`, `h2`, `h3`, `h4`, `h5`, `h6`, `h7` \
+         or one of 2 more",
+        "the path `/v` is not `/x`",
+        "the path `/v` does not begin with `/api/`",
+        "the path `/v` does not match `^/u/`",
+        "the method `GET` is not `PUT`, `POST` or `PATCH`",
+        "the field `x-none` is not there",
+        "the field `x-version` is not `1`",
+        "all conditions hold",
+    ];
+    let explained = router.explain(&head("GET", "a.example", "/v"));
+    let found: Vec<&str> = explained.iter().map(|one| one.why.as_str()).collect();
+    assert_eq!(found, why);
+    let last = explained.last().unwrap();
+    assert_eq!((last.route, last.matched), (8, true));
+}
+
+/// Numbers that depend on nothing but the state (xorshift64*).
+fn random(state: &mut u64, bound: usize) -> usize {
+    *state ^= *state >> 12;
+    *state ^= *state << 25;
+    *state ^= *state >> 27;
+    let bits = state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33;
+    usize::try_from(bits).unwrap() % bound
+}
+
+fn random_name(state: &mut u64) -> String {
+    let labels = 1 + random(state, 4);
+    let labels: Vec<&str> = (0..labels).map(|_| ["a", "b", "ab", ""][random(state, 4)]).collect();
+    labels.join(".")
+}
+
+fn random_path(state: &mut u64) -> String {
+    let mut path = "/".to_owned();
+    for _ in 0..random(state, 4) {
+        path.push_str(["a", "b", "/", "services"][random(state, 4)]);
+    }
+    path
+}
+
+fn random_route(state: &mut u64) -> RouteMatch {
+    let mut hosts = Vec::new();
+    for _ in 0..random(state, 4) {
+        let name = random_name(state);
+        hosts.push(match random(state, 5) {
+            0 => HostMatch::Any,
+            1 | 2 => HostMatch::Suffix(format!(".{name}").into()),
+            _ => HostMatch::Exact(name.into()),
+        });
+    }
+    let path = random_path(state).into_boxed_str();
+    let path = match random(state, 4) {
+        0 => PathMatch::Any,
+        1 => PathMatch::Exact(path),
+        2 => PathMatch::Regex(Regex::new(&path).unwrap()),
+        _ => PathMatch::Prefix(path),
+    };
+    let methods = ["GET", "PUT"].map(Into::into).into_iter().take(random(state, 3)).collect();
+    RouteMatch { hosts, path, methods, headers: Vec::new() }
+}
+
+#[test]
+fn random_routes_are_found_as_a_look_at_each_of_them_finds_them() {
+    let mut state = 0x5eed;
+    let (mut found, mut missed) = (0, 0);
+    for round in 0..200 {
+        let count = 1 + random(&mut state, if round % 20 == 0 { 1000 } else { 12 });
+        let routes: Vec<_> = (0..count).map(|_| random_route(&mut state)).collect();
+        let router = Router::new(routes);
+        for _ in 0..100 {
+            let mut host = random_name(&mut state);
+            host.push_str(["", ".", ":80"][random(&mut state, 3)]);
+            let method = ["GET", "PUT", "POST"][random(&mut state, 3)];
+            let head = head(method, &host, &random_path(&mut state));
+            let request = Request::new(&head);
+            let naive = router.routes.iter().position(|route| route.takes(&request));
+            assert_eq!(router.find(&head), naive, "{head:?} {:?}", router.routes);
+            let explained = router.explain(&head);
+            assert_eq!(explained.iter().position(|one| one.matched), naive);
+            assert_eq!(explained.len(), naive.map_or(count, |number| number + 1));
+            found += usize::from(naive.is_some());
+            missed += usize::from(naive.is_none());
+        }
+    }
+    assert!(found > 1_000 && missed > 1_000, "{found} {missed}");
+}
+
+#[test]
+fn only_routes_that_may_be_meant_are_looked_at() {
+    let mut routes: Vec<_> =
+        (0..1000).map(|n| route(&[&format!("h{n}.example")], PathMatch::Any)).collect();
+    routes.push(route(&["*.example"], PathMatch::Any));
+    routes.push(route(&["*.b.example"], PathMatch::Any));
+    routes.push(route(&[], PathMatch::Any));
+    let router = Router::new(routes);
+    let many_labels = "x.".repeat(120) + "b.example";
+    let table = [
+        ("h7.example", vec![7, 1000, 1002]),
+        ("a.b.example", vec![1000, 1001, 1002]),
+        (&many_labels, vec![1000, 1001, 1002]),
+        ("other", vec![1002]),
+    ];
+    for (host, candidates) in table {
+        assert_eq!(router.hosts.candidates(host).collect::<Vec<_>>(), candidates, "{host}");
+    }
+}

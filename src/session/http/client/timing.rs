@@ -1,0 +1,111 @@
+//! What is waited for on a client's connection, how long, and what follows when it does not come.
+
+use std::time::{Duration, Instant};
+
+use super::{Http, Phase};
+use crate::mem::Key;
+use crate::proto::http1::BodyReader;
+use crate::ring::Driver;
+use crate::service::CloseReason;
+use crate::session::Due;
+use crate::session::context::Context;
+
+/// How long a client may take to close, once it was told that the connection ends. Without that
+/// time, what it has sent meanwhile would make a reset of our close, and lose what we told it.
+const LINGER: Duration = Duration::from_secs(2);
+
+impl Http {
+    pub(in crate::session) fn handle_timeout<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+    ) {
+        if !self.deadline.fired(context, Due::Session(key)) {
+            return;
+        }
+        let waits_for_reader = !self.stream.is_drained();
+        match &self.phase {
+            Phase::Head if self.client.as_ref().is_some_and(|peer| peer.header.is_some()) => {
+                self.close(context, key, CloseReason::ProxyHeaderTimeout);
+            }
+            Phase::Head if waits_for_reader => self.close(context, key, CloseReason::SlowReader),
+            Phase::Head if self.began.is_some() => {
+                self.tell_timeout(context, key, CloseReason::HeadTimeout);
+            }
+            Phase::Head => self.close(context, key, CloseReason::IdleTimeout),
+            Phase::Exchange(_)
+            | Phase::File(_)
+            | Phase::Verify(_)
+            | Phase::Encoding
+            | Phase::Listing
+            | Phase::Echo
+            | Phase::Discard => {
+                if waits_for_reader {
+                    self.close(context, key, CloseReason::SlowReader);
+                } else {
+                    self.tell_timeout(context, key, CloseReason::BodyTimeout);
+                }
+            }
+            Phase::Ending(reason) | Phase::Lingering(reason) => {
+                let reason = *reason;
+                self.close(context, key, reason);
+            }
+        }
+    }
+
+    /// When the next bytes of a body must have come: `body_timeout` after the last ones, and, after
+    /// a first `body_timeout`, no more slowly than `body_rate_min`.
+    fn body_deadline(&self) -> Instant {
+        let timeout = self.options.body_timeout;
+        let idle = self.progress + timeout;
+        let Some(rate) = self.options.body_rate_min else { return idle };
+        let bytes = u32::try_from(self.body_bytes).unwrap_or(u32::MAX);
+        let earned = Duration::from_secs(1).saturating_mul(bytes) / rate.max(1);
+        let began = self.body_began.unwrap_or(self.progress);
+        began.checked_add(timeout.saturating_add(earned)).map_or(idle, |least| least.min(idle))
+    }
+
+    /// Nothing is waited for any more.
+    pub(in crate::session::http) fn stop_deadline<D: Driver>(&mut self, context: &mut Context<D>) {
+        self.deadline.disarm(context);
+    }
+
+    /// What is waited for, and how long.
+    pub(super) fn set_deadline<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        if !self.wants_input(context) {
+            // It is not the client who is slow.
+            self.body_began = Some(context.now());
+        }
+        let options = &self.options;
+        let is_whole = self.body.as_ref().is_none_or(BodyReader::is_done);
+        let at = match self.phase {
+            _ if self.client.as_ref().is_some_and(|peer| peer.header.is_some()) => {
+                let wait = context.options.listeners[self.common.listener].header_timeout;
+                Some(self.began.unwrap_or(self.progress) + wait)
+            }
+            Phase::Lingering(_) => Some(self.progress + LINGER),
+            _ if !self.stream.is_drained() => Some(self.progress + options.write_timeout),
+            Phase::Head => Some(match self.began {
+                Some(began) => began + options.head_timeout,
+                None => self.progress + options.keepalive_timeout,
+            }),
+            Phase::Exchange(_) | Phase::Echo | Phase::Discard
+                if !is_whole && self.wants_input(context) =>
+            {
+                Some(self.body_deadline())
+            }
+            Phase::Ending(_) => Some(self.progress + options.write_timeout),
+            Phase::Exchange(_)
+            | Phase::Echo
+            | Phase::Discard
+            | Phase::File(_)
+            | Phase::Verify(_)
+            | Phase::Encoding
+            | Phase::Listing => None,
+        };
+        match at {
+            Some(at) => self.deadline.set(context, Due::Session(key), at),
+            None => self.deadline.clear(),
+        }
+    }
+}

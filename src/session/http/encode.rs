@@ -1,0 +1,314 @@
+//! Answers that are compressed on their way. Small parts at once, large ones by a thread that may
+//! take its time; the parts of one answer keep their order.
+
+use std::collections::VecDeque;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use super::client::{Http, Phase};
+use super::state::Told;
+use crate::mem::{Buf, Key};
+use crate::proto::http::RequestHead;
+use crate::proto::http1::{Framing, write};
+use crate::ring::Driver;
+use crate::service::http::files::coding::Coding;
+use crate::session::context::Context;
+use crate::session::fleet::{Finished, Note};
+
+/// Parts up to so many bytes are compressed by the loop itself.
+const INLINE_MAX: usize = 4 * 1024;
+/// What a good ratio for the work is, by coding.
+const GZIP_LEVEL: u32 = 5;
+const BROTLI_QUALITY: u32 = 4;
+const BROTLI_WINDOW: u32 = 19;
+const BROTLI_BUFFER: usize = 16 * 1024;
+const ZSTD_LEVEL: i32 = 3;
+
+/// A compressor.
+enum Coder {
+    Gzip(flate2::write::GzEncoder<Vec<u8>>),
+    Brotli(Box<brotli::CompressorWriter<Vec<u8>>>),
+    Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
+}
+
+impl std::fmt::Debug for Coder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Gzip(_) => "Gzip",
+            Self::Brotli(_) => "Brotli",
+            Self::Zstd(_) => "Zstd",
+        })
+    }
+}
+
+impl Coder {
+    fn new(coding: Coding) -> io::Result<Self> {
+        Ok(match coding {
+            Coding::Gzip => {
+                let level = flate2::Compression::new(GZIP_LEVEL);
+                Self::Gzip(flate2::write::GzEncoder::new(Vec::new(), level))
+            }
+            Coding::Brotli => Self::Brotli(Box::new(brotli::CompressorWriter::new(
+                Vec::new(),
+                BROTLI_BUFFER,
+                BROTLI_QUALITY,
+                BROTLI_WINDOW,
+            ))),
+            Coding::Zstd => Self::Zstd(zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL)?),
+        })
+    }
+
+    /// Compresses a part; all of it can be read from what comes out.
+    fn push(&mut self, part: &[u8]) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Gzip(coder) => {
+                coder.write_all(part)?;
+                coder.flush()?;
+                Ok(std::mem::take(coder.get_mut()))
+            }
+            Self::Brotli(coder) => {
+                coder.write_all(part)?;
+                coder.flush()?;
+                Ok(std::mem::take(coder.get_mut()))
+            }
+            Self::Zstd(coder) => {
+                coder.write_all(part)?;
+                coder.flush()?;
+                Ok(std::mem::take(coder.get_mut()))
+            }
+        }
+    }
+
+    /// The end.
+    fn finish(self) -> io::Result<Vec<u8>> {
+        match self {
+            Self::Gzip(coder) => coder.finish(),
+            Self::Brotli(coder) => Ok(coder.into_inner()),
+            Self::Zstd(coder) => coder.finish(),
+        }
+    }
+}
+
+/// An answer that is being compressed.
+#[derive(Debug)]
+pub(super) struct Encoding {
+    /// The compressor, unless a thread has it.
+    coder: Option<Coder>,
+    waiting: VecDeque<Buf>,
+    /// Nothing more comes.
+    ended: bool,
+    /// All that there is came out.
+    done: bool,
+    failed: bool,
+}
+
+/// What a thread brings back: a part of an answer, compressed.
+pub struct Encoded {
+    coder: Coder,
+    out: io::Result<Vec<u8>>,
+}
+
+impl std::fmt::Debug for Encoded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.coder.fmt(f)
+    }
+}
+
+impl Encoding {
+    /// How many bytes wait to be compressed.
+    pub(super) fn waiting(&self) -> usize {
+        self.waiting.iter().map(|part| part.len()).sum()
+    }
+}
+
+impl Http {
+    /// The present answer is compressed from now on.
+    pub(super) fn begin_encoding(&mut self, coding: Coding) -> bool {
+        let Ok(coder) = Coder::new(coding) else { return false };
+        self.encoding = Some(Box::new(Encoding {
+            coder: Some(coder),
+            waiting: VecDeque::new(),
+            ended: false,
+            done: false,
+            failed: false,
+        }));
+        true
+    }
+
+    /// A part of an answer that is compressed.
+    pub(super) fn encode<D: Driver>(&mut self, context: &mut Context<D>, key: Key, part: Buf) {
+        if let Some(encoding) = &mut self.encoding {
+            encoding.waiting.push_back(part.into_heap());
+        }
+        self.pump_encoding(context, key);
+    }
+
+    /// Nothing more comes of the answer; true when all of it is written, but for the last chunk.
+    ///
+    /// # Errors
+    /// It could not be compressed: it can not be ended in order.
+    pub(super) fn end_encoding<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+    ) -> Result<bool, ()> {
+        if let Some(encoding) = &mut self.encoding {
+            encoding.ended = true;
+        }
+        self.pump_encoding(context, key);
+        match &self.encoding {
+            Some(encoding) if encoding.failed => Err(()),
+            Some(encoding) if !encoding.done => Ok(false),
+            Some(_) | None => {
+                self.encoding = None;
+                Ok(true)
+            }
+        }
+    }
+
+    fn pump_encoding<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        loop {
+            let Some(encoding) = &mut self.encoding else { return };
+            let Some(mut coder) = encoding.coder.take() else { return };
+            let Some(part) = encoding.waiting.pop_front() else {
+                if !encoding.ended {
+                    encoding.coder = Some(coder);
+                    return;
+                }
+                let out = coder.finish();
+                encoding.done = true;
+                encoding.failed |= out.is_err();
+                self.write_encoded(context, &out.unwrap_or_default());
+                return;
+            };
+            if part.len() > INLINE_MAX {
+                return self.encode_elsewhere(context, key, coder, part);
+            }
+            let out = coder.push(&part);
+            encoding.coder = Some(coder);
+            encoding.failed |= out.is_err();
+            self.write_encoded(context, &out.unwrap_or_default());
+        }
+    }
+
+    fn encode_elsewhere<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        mut coder: Coder,
+        part: Buf,
+    ) {
+        let fleet = Arc::clone(&context.options.fleet);
+        let worker = context.options.worker;
+        // A buffer counts its handles without locks, so it stays here.
+        let bytes = part.to_vec();
+        let work = move || {
+            let out = coder.push(&bytes);
+            let finished = Finished::Encoded(Box::new(Encoded { coder, out }));
+            // A worker that has ended has no use for it.
+            let _ended = fleet.send(worker, Note::Finished { connection: key, finished });
+        };
+        if !context.options.fleet.offload(Box::new(work))
+            && let Some(encoding) = &mut self.encoding
+        {
+            // The compressor is lost with the work: so is the answer.
+            (encoding.failed, encoding.done) = (true, true);
+            self.common.mark_dirty(context, key);
+        }
+    }
+
+    /// A thread has compressed a part.
+    pub(super) fn encoded<D: Driver>(&mut self, context: &mut Context<D>, encoded: Encoded) {
+        let Some(encoding) = &mut self.encoding else { return };
+        let Encoded { coder, out } = encoded;
+        encoding.coder = Some(coder);
+        encoding.failed |= out.is_err();
+        self.write_encoded(context, &out.unwrap_or_default());
+    }
+
+    fn write_encoded<D: Driver>(&mut self, context: &mut Context<D>, bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
+        let out = self.outlet.bytes(&mut context.pages);
+        let is_chunked = self.framing == Framing::Chunked;
+        if is_chunked {
+            write::chunk_head(bytes.len(), out);
+        }
+        out.extend_from_slice(bytes);
+        if is_chunked {
+            out.extend_from_slice(b"\r\n");
+        }
+    }
+
+    /// An answer whose whole body is here is compressed, and sent when it is.
+    pub(super) fn send_encoded<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        request: (Box<RequestHead>, Told),
+        body: Buf,
+    ) {
+        self.told = Some(Box::new(request));
+        self.phase = Phase::Encoding;
+        self.encode(context, key, body);
+        self.common.mark_dirty(context, key);
+    }
+
+    /// Goes on with an answer that is compressed as a whole; true when it is over.
+    pub(super) fn proceed_encoding<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+    ) -> bool {
+        match self.end_encoding(context, key) {
+            Ok(false) => false,
+            Err(()) => {
+                self.end_broken(context);
+                false
+            }
+            Ok(true) => {
+                if self.framing == Framing::Chunked {
+                    write::last_chunk(None, self.outlet.bytes(&mut context.pages));
+                }
+                if let Some(told) = self.told.take() {
+                    let (head, told) = *told;
+                    self.finish_request(context, head, &told);
+                }
+                self.after_answer(context);
+                true
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_compressed_in_parts_is_one_whole() {
+        use std::io::Read;
+        let parts: [&[u8]; 3] = [b"hello ", &[b'x'; 10_000], b" world"];
+        for coding in Coding::ALL {
+            let mut coder = Coder::new(coding).unwrap();
+            let mut out = Vec::new();
+            for part in parts {
+                let now = coder.push(part).unwrap();
+                assert!(!now.is_empty(), "{coding:?}: a part does not wait for the next");
+                out.extend(now);
+            }
+            out.extend(coder.finish().unwrap());
+            let mut plain = Vec::new();
+            match coding {
+                Coding::Gzip => flate2::read::GzDecoder::new(&out[..]).read_to_end(&mut plain),
+                Coding::Brotli => brotli::Decompressor::new(&out[..], 4096).read_to_end(&mut plain),
+                Coding::Zstd => {
+                    zstd::stream::read::Decoder::new(&out[..]).unwrap().read_to_end(&mut plain)
+                }
+            }
+            .unwrap();
+            assert_eq!(plain, parts.concat(), "{coding:?}");
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Reading a server's answer.
+
+use super::Origin;
+use crate::mem::Key;
+use crate::proto::http::ResponseHead;
+use crate::proto::http1::{BodyPart, BodyReader, Framing, HeadLimits, Refusal, ResponseMeta};
+use crate::ring::Driver;
+use crate::session::context::Context;
+use crate::session::http::flow::Flow;
+use crate::session::http::forward;
+use crate::session::http::input::Input;
+
+/// Interim answers that may go before one answer.
+const INTERIM_MAX: u8 = 8;
+
+impl Origin {
+    /// Reads what there is of the answer.
+    pub(super) fn read<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+    ) -> Result<Progress, Refusal> {
+        if self.body.is_none() && !self.read_head(context, key)? {
+            return Ok(Progress::Waiting);
+        }
+        let Some(body) = &mut self.body else { return Ok(Progress::Switched) };
+        let Some(exchange) = context.http.exchanges.get_mut(key) else {
+            return Ok(Progress::Waiting);
+        };
+        let before = exchange.response.waiting();
+        let is_over = read_body(body, &mut self.input, &mut exchange.response)?;
+        let is_over = is_over || (self.ended && self.input.is_empty() && body.at_end());
+        if is_over {
+            exchange.response.ended = true;
+        }
+        if is_over || exchange.response.waiting() > before {
+            context.wake_client(key);
+        }
+        Ok(if is_over { Progress::Answered } else { Progress::Waiting })
+    }
+
+    /// Reads the head of the answer, and those that go before it; false when there is none.
+    fn read_head<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+    ) -> Result<bool, Refusal> {
+        let limits = HeadLimits::default();
+        loop {
+            let Some(exchange) = context.http.exchanges.get_mut(key) else { return Ok(false) };
+            let method = exchange.head.method;
+            let mut answer = context.http.spare_answers.take();
+            let Self { input, reader, .. } = self;
+            let found = input.read_head(|bytes| {
+                let meta = reader.read(bytes, method, &limits, &mut answer)?;
+                Ok(meta.map(|meta| (meta.len, meta)))
+            });
+            let meta = match found {
+                Ok(Some(meta)) => meta,
+                Ok(None) => {
+                    context.http.spare_answers.give(answer);
+                    return Ok(false);
+                }
+                Err(refusal) => return Err(refusal),
+            };
+            if answer.is_interim() {
+                self.interim += 1;
+                context.http.spare_answers.give(answer);
+                if self.interim > INTERIM_MAX {
+                    return Err(Refusal::StatusLine);
+                }
+                continue;
+            }
+            return self.take_head(context, key, answer, &meta);
+        }
+    }
+
+    /// The head of the answer has come.
+    fn take_head<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        mut answer: Box<ResponseHead>,
+        meta: &ResponseMeta,
+    ) -> Result<bool, Refusal> {
+        let now = context.now();
+        let Some(exchange) = context.http.exchanges.get_mut(key) else { return Ok(false) };
+        exchange.told.first_byte = Some(now.saturating_duration_since(exchange.tried));
+        let status = answer.status;
+        if status == 101 && !exchange.asked.upgrade {
+            return Err(Refusal::StatusLine);
+        }
+        if self.retries(context, key, status) {
+            context.http.spare_answers.give(answer);
+            return Ok(false);
+        }
+        let Some(exchange) = context.http.exchanges.get_mut(key) else { return Ok(false) };
+        self.keep_alive &= meta.keep_alive;
+        exchange.length = match meta.framing {
+            Framing::None => meta.length.or(Some(0)),
+            Framing::Length(_) | Framing::Chunked | Framing::UntilClose => meta.framing.length(),
+        };
+        answer.fields.push(b"via", forward::VIA);
+        exchange.answer = Some(answer);
+        if status != 101 {
+            self.body = Some(BodyReader::new(meta.framing, u64::MAX)?);
+        }
+        context.wake_client(key);
+        Ok(true)
+    }
+
+    /// Whether an answer of that status is dropped and the exchange tried again.
+    fn retries<D: Driver>(&mut self, context: &mut Context<D>, key: Key, status: u16) -> bool {
+        if status < 500 {
+            return false;
+        }
+        let retries = context.retry_on_status(key, status);
+        if retries {
+            // What follows of the answer is not wanted.
+            self.keep_alive = false;
+        }
+        retries
+    }
+}
+
+/// How far the answer has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// More has to come.
+    Waiting,
+    /// All of it is there.
+    Answered,
+    /// The connection changes to another protocol.
+    Switched,
+}
+
+/// Moves what came of a body to its flow; true when it is over.
+fn read_body(body: &mut BodyReader, input: &mut Input, flow: &mut Flow) -> Result<bool, Refusal> {
+    while !body.is_done() {
+        if flow.is_full() {
+            return Ok(false);
+        }
+        let Some(mut buf) = input.pop() else { return Ok(false) };
+        match body.next(&buf)? {
+            BodyPart::Data(range) => {
+                flow.push(buf.slice(range.start, range.len()));
+                buf.advance(range.end);
+                input.put_back(buf);
+            }
+            BodyPart::More => {}
+            BodyPart::End(len) => {
+                buf.advance(len);
+                input.put_back(buf);
+                flow.trailers = body.take_trailers()?.map(Box::new);
+            }
+        }
+    }
+    Ok(true)
+}
