@@ -18,6 +18,8 @@ mod frame;
 mod frame_peer;
 #[path = "e2e/frame_proxy.rs"]
 mod frame_proxy;
+#[path = "e2e/http.rs"]
+mod http;
 #[path = "e2e/limits.rs"]
 mod limits;
 #[path = "e2e/random_bytes.rs"]

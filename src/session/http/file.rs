@@ -526,7 +526,11 @@ fn open_index<D: Driver>(
             Err(errno) => return Err(errno),
         }
     }
-    open(context, files, name.trim_end_matches('/'))
+    match open(context, files, name.trim_end_matches('/')) {
+        // `/file/` is no other name of `/file`.
+        Ok(found) if !found.file.is_folder => Err(Errno::ENOTDIR),
+        found => found,
+    }
 }
 
 fn load_of(files: &FilesOptions, found: &Found, body: &Body, name: String) -> Option<Load> {

@@ -23,6 +23,11 @@ impl Http {
         if !self.deadline.fired(context, Due::Session(key)) {
             return;
         }
+        if let Some(at) = self.due_at(context).filter(|at| *at > context.now()) {
+            // What was waited for has come meanwhile, and something else is waited for.
+            self.deadline.set(context, Due::Session(key), at);
+            return;
+        }
         let waits_for_reader = !self.stream.is_drained();
         match &self.phase {
             Phase::Head if self.client.as_ref().is_some_and(|peer| peer.header.is_some()) => {
@@ -76,14 +81,27 @@ impl Http {
             // It is not the client who is slow.
             self.body_began = Some(context.now());
         }
+        let at = self.due_at(context);
+        match at {
+            Some(at) => self.deadline.set(context, Due::Session(key), at),
+            None => self.deadline.clear(),
+        }
+    }
+
+    /// When what is waited for must have come.
+    fn due_at<D: Driver>(&self, context: &Context<D>) -> Option<Instant> {
         let options = &self.options;
         let is_whole = self.body.as_ref().is_none_or(BodyReader::is_done);
-        let at = match self.phase {
+        match self.phase {
             _ if self.client.as_ref().is_some_and(|peer| peer.header.is_some()) => {
                 let wait = context.options.listeners[self.common.listener].header_timeout;
                 Some(self.began.unwrap_or(self.progress) + wait)
             }
             Phase::Lingering(_) => Some(self.progress + LINGER),
+            // A send that goes through wakes nobody: the earlier of the two is looked at again.
+            Phase::Head if !self.stream.is_drained() => {
+                Some(self.progress + options.write_timeout.min(options.keepalive_timeout))
+            }
             _ if !self.stream.is_drained() => Some(self.progress + options.write_timeout),
             Phase::Head => Some(match self.began {
                 Some(began) => began + options.head_timeout,
@@ -102,10 +120,6 @@ impl Http {
             | Phase::Verify(_)
             | Phase::Encoding
             | Phase::Listing => None,
-        };
-        match at {
-            Some(at) => self.deadline.set(context, Due::Session(key), at),
-            None => self.deadline.clear(),
         }
     }
 }

@@ -1,0 +1,149 @@
+//! Static files.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::PathBuf;
+
+use super::*;
+use ringway::service::CloseReason;
+
+/// A folder of its own, gone at the end.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("ringway-http-{}-{name}", std::process::id()));
+        let _none = fs::remove_dir_all(&path);
+        fs::create_dir_all(path.join("sub")).unwrap();
+        fs::write(path.join("small.txt"), "small file").unwrap();
+        fs::write(path.join("large.bin"), bytes(7, 3_000_000)).unwrap();
+        fs::write(path.join("index.html"), "<p>index</p>").unwrap();
+        fs::write(path.join(".secret"), "no").unwrap();
+        fs::write(path.join("empty"), "").unwrap();
+        Self(path)
+    }
+
+    fn served(&self, keys: &str) -> Served {
+        let root = self.0.display();
+        web("", &format!("[[listener.route]]\nfiles = \"{root}\"\n{keys}"))
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _gone = fs::remove_dir_all(&self.0);
+    }
+}
+
+#[test]
+fn files_are_given_whole_in_ranges_and_not_again() {
+    let folder = Folder::new("whole");
+    let served = folder.served("");
+    let mut client = Client::new(served.address());
+    for _ in 0..2 {
+        let small = client.get("/small.txt");
+        assert_eq!((small.status, small.text()), (200, "small file"));
+        assert_eq!(small.field("content-type"), Some("text/plain; charset=utf-8"));
+        assert_eq!(client.get("/large.bin").body, bytes(7, 3_000_000));
+        assert_eq!(client.get("/").text(), "<p>index</p>");
+        assert_eq!(client.get("/empty").body, b"");
+    }
+    let etag = client.get("/small.txt").field("etag").unwrap().to_owned();
+    let ask =
+        |path: &str, field: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\n{field}\r\n\r\n");
+    assert_eq!(client.ask(&ask("/small.txt", &format!("If-None-Match: {etag}"))).status, 304);
+    let part = client.ask(&ask("/large.bin", "Range: bytes=1000000-1999999"));
+    assert_eq!((part.status, part.body.len()), (206, 1_000_000));
+    assert_eq!(part.body, bytes(7, 3_000_000)[1_000_000..2_000_000]);
+    let parts = client.ask(&ask("/small.txt", "Range: bytes=0-1,6-"));
+    assert!(parts.text().contains("\r\n\r\nsm\r\n") && parts.text().contains("\r\n\r\nfile\r\n"));
+    assert_eq!(client.ask(&ask("/small.txt", "Range: bytes=10-")).status, 416);
+    let head = "HEAD /large.bin HTTP/1.1\r\nHost: a\r\n\r\n";
+    client.send(head);
+    assert_eq!(client.head().field("content-length"), Some("3000000"));
+    assert_eq!(client.ask("POST /small.txt HTTP/1.1\r\nHost: a\r\n\r\n").status, 405);
+}
+
+#[test]
+fn nothing_outside_of_the_folder_and_no_dot_file_is_given() {
+    let folder = Folder::new("outside");
+    symlink("/etc/passwd", folder.0.join("link")).unwrap();
+    symlink("small.txt", folder.0.join("inner")).unwrap();
+    fs::write(folder.0.join("sub/a"), "a").unwrap();
+    let served = folder.served("");
+    let table = [
+        ("/.secret", 403),
+        ("/link", 404),
+        ("/inner", 404),
+        ("/sub/../small.txt", 200),
+        ("/%2e%2e/small.txt", 400),
+        ("/sub%2Fa", 404),
+        ("/small.txt/", 404),
+        ("/none", 404),
+        ("/sub/", 403),
+        ("/sub", 301),
+    ];
+    for (path, status) in table {
+        // A refusal ends its connection.
+        let mut client = Client::new(served.address());
+        assert_eq!(client.get(path).status, status, "{path}");
+    }
+    let following = folder.served("symlinks = \"beneath\"\nlisting = true\n");
+    let mut client = Client::new(following.address());
+    assert_eq!(client.get("/inner").text(), "small file");
+    assert_eq!(client.get("/link").status, 404);
+    assert!(client.get("/sub/").text().contains("href=\"./a\""));
+}
+
+#[test]
+fn a_changed_file_is_noticed_and_one_that_shrinks_cuts_the_connection() {
+    let folder = Folder::new("changed");
+    let served = folder.served("file_cache_ttl = \"1ms\"\n");
+    let mut client = Client::new(served.address());
+    assert_eq!(client.get("/small.txt").text(), "small file");
+    fs::write(folder.0.join("small.txt"), "another text").unwrap();
+    wait_until("the change is seen", || {
+        Client::new(served.address()).get("/small.txt").text() == "another text"
+    });
+    let big = folder.0.join("big.bin");
+    fs::write(&big, bytes(3, 40_000_000)).unwrap();
+    client.send("GET /big.bin HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.head().field("content-length"), Some("40000000"));
+    fs::OpenOptions::new().write(true).open(&big).unwrap().set_len(1000).unwrap();
+    let mut rest = Vec::new();
+    let cut = client.0.read_to_end(&mut rest);
+    assert!(cut.is_err() || rest.len() < 40_000_000);
+    wait_until("counted", || served.closed(CloseReason::FileCut) == 1);
+}
+
+#[test]
+fn a_file_beside_the_file_is_given_to_who_takes_its_coding() {
+    let folder = Folder::new("coding");
+    fs::write(folder.0.join("small.txt.gz"), "gzipped").unwrap();
+    let served = folder.served("precompressed = [\"br\", \"gzip\"]\n");
+    let mut client = Client::new(served.address());
+    let ask = "GET /small.txt HTTP/1.1\r\nHost: a\r\nAccept-Encoding: br, gzip\r\n\r\n";
+    let coded = client.ask(ask);
+    assert_eq!((coded.text(), coded.field("content-encoding")), ("gzipped", Some("gzip")));
+    assert_eq!(coded.field("vary"), Some("accept-encoding"));
+    assert_eq!(coded.field("content-type"), Some("text/plain; charset=utf-8"));
+    let plain = client.get("/small.txt");
+    assert_eq!((plain.text(), plain.field("content-encoding")), ("small file", None));
+}
+
+#[test]
+fn files_are_compressed_for_who_likes_it() {
+    let folder = Folder::new("compress");
+    fs::write(folder.0.join("text.txt"), "text ".repeat(2000)).unwrap();
+    let served = folder.served("compress = true\n");
+    let mut client = Client::new(served.address());
+    for _ in 0..2 {
+        let ask = "GET /text.txt HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n";
+        let coded = client.ask(ask);
+        assert_eq!(coded.field("content-encoding"), Some("gzip"));
+        assert!(coded.body.len() < 1000 && coded.body.starts_with(&[0x1f, 0x8b]));
+        assert_eq!(client.get("/text.txt").body.len(), 10_000);
+        let small = "GET /small.txt HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n";
+        assert_eq!(client.ask(small).field("content-encoding"), None);
+    }
+}

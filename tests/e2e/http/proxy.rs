@@ -1,0 +1,370 @@
+//! The reverse proxy.
+
+use std::io::Write;
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::*;
+
+fn proxied(servers: &[SocketAddr], upstream_keys: &str, route_keys: &str) -> Served {
+    let routes = format!("[[listener.route]]\nproxy = \"u\"\n{route_keys}");
+    web("", &[routes, upstream(servers, upstream_keys)].concat())
+}
+
+/// An address where nobody listens.
+fn closed_port() -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
+}
+
+/// The counter of a failure.
+fn failed(served: &Served, name: &str) -> u64 {
+    let all = ringway::service::origin::failure::Failure::ALL;
+    let failure = all.into_iter().find(|failure| failure.name() == name).unwrap();
+    served.sum(|cell| cell.stats.upstreams[0].http.failed[failure.index()].get())
+}
+
+#[test]
+fn a_request_reaches_the_server_anew_and_its_answer_comes_back() {
+    let server = origin(|head| ok(&head.replace("\r\n", "|")));
+    let edits = "[listener.route.request_headers]\nset = { x-route = \"$route\" }\n\
+        remove = [\"x-gone\"]\n[listener.route.response_headers]\nset = { x-answer = \"$status\" }\n";
+    let served = proxied(&[server], "", edits);
+    let mut client = Client::new(served.address());
+    let answer = client.ask(
+        "GET http://B.example/a/%7Eb/../c?q HTTP/1.1\r\nHost: other\r\nConnection: x-hop, keep-alive\r\n\
+         X-Hop: 1\r\nX-Gone: 1\r\nTE: trailers\r\nX-Forwarded-For: 192.0.2.9\r\nX-Kept: 1\r\n\r\n",
+    );
+    let got = answer.text();
+    assert!(got.starts_with("GET /a/c?q HTTP/1.1|host: b.example|"), "{got}");
+    for there in [
+        "x-kept: 1|",
+        "x-route: route-1|",
+        "x-forwarded-for: 192.0.2.9, 127.0.0.1|",
+        "x-forwarded-proto: http|",
+        "x-forwarded-host: b.example|",
+        "via: 1.1 ringway|",
+        "forwarded: for=127.0.0.1;host=\"b.example\";proto=http|",
+        "x-request-id: ",
+    ] {
+        assert!(got.contains(there), "{there} is not in {got}");
+    }
+    for gone in ["x-hop", "x-gone", "|te:", "connection"] {
+        assert!(!got.contains(gone), "{gone} is in {got}");
+    }
+    assert_eq!(answer.field("x-answer"), Some("200"));
+    assert_eq!(answer.field("via"), Some("1.1 ringway"));
+}
+
+#[test]
+fn bodies_go_both_ways_whatever_their_framing() {
+    let server = serve(|stream| {
+        let mut writer = stream.try_clone().unwrap();
+        let mut client = Client(BufReader::new(stream));
+        loop {
+            let head = read_head(&mut client.0);
+            if head.is_empty() {
+                return;
+            }
+            let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+            let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+            client.0.read_exact(&mut body).unwrap();
+            if head.contains("transfer-encoding: chunked") {
+                body = client.chunks();
+            }
+            let answer = if head.contains("/chunked") {
+                let mut out = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec();
+                for part in body.chunks(50_000) {
+                    out.extend_from_slice(format!("{:x}\r\n", part.len()).as_bytes());
+                    out.extend_from_slice(part);
+                    out.extend_from_slice(b"\r\n");
+                }
+                out.extend_from_slice(b"0\r\nx-trailer: 1\r\n\r\n");
+                out
+            } else {
+                let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
+                [head.as_bytes(), &body].concat()
+            };
+            if writer.write_all(&answer).is_err() {
+                return;
+            }
+        }
+    });
+    let served = proxied(&[server], "", "");
+    let mut client = Client::new(served.address());
+    for (path, len) in
+        [("/plain", 10), ("/plain", 2_000_000), ("/chunked", 10), ("/chunked", 2_000_000)]
+    {
+        let body = bytes(5, len);
+        let mut writer = client.0.get_ref().try_clone().unwrap();
+        let sent = body.clone();
+        let sending = std::thread::spawn(move || {
+            let head = format!(
+                "POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
+                sent.len()
+            );
+            writer.write_all(head.as_bytes()).unwrap();
+            writer.write_all(&sent).unwrap();
+        });
+        let answer = client.answer();
+        sending.join().unwrap();
+        assert_eq!(answer.status, 200);
+        assert!(answer.body == body, "{path} {len}");
+        let chunked =
+            format!("POST {path} HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+        client.send(&chunked);
+        client.send("5\r\nhello\r\n0\r\n\r\n");
+        assert_eq!(client.answer().text(), "hello");
+    }
+}
+
+#[test]
+fn connections_to_servers_are_used_again_and_spread_by_weight() {
+    let accepted = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&accepted);
+    let one = serve(move |stream| {
+        count.fetch_add(1, Ordering::SeqCst);
+        let mut writer = stream.try_clone().unwrap();
+        let mut reader = BufReader::new(stream);
+        while !read_head(&mut reader).is_empty() {
+            if writer.write_all(ok("one").as_bytes()).is_err() {
+                return;
+            }
+        }
+    });
+    let other = origin(|_| ok("other"));
+    let routes = format!(
+        "[[listener.route]]\nproxy = \"u\"\n[upstream.u]\nservers = [{{ address = \"{one}\", \
+         weight = 3 }}, \"{other}\"]\n"
+    );
+    let served = web("", &routes);
+    let mut client = Client::new(served.address());
+    let answers: Vec<String> = (0..40).map(|_| client.get("/").text().to_owned()).collect();
+    assert_eq!(answers.iter().filter(|answer| *answer == "one").count(), 30);
+    assert_eq!(accepted.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn a_server_that_is_not_there_is_passed_over_and_none_is_a_502() {
+    let nobody = closed_port();
+    let server = origin(|_| ok("here"));
+    let served = proxied(&[nobody, server], "retry_backoff = \"1ms\"\n", "");
+    let mut client = Client::new(served.address());
+    for _ in 0..6 {
+        assert_eq!(client.get("/").text(), "here");
+    }
+    let alone = proxied(&[nobody], "retries = 0\n", "");
+    let mut client = Client::new(alone.address());
+    let answer = client.get("/");
+    assert_eq!(answer.status, 502);
+    assert_eq!(answer.field("x-ringway-reason"), Some("connect_refused"));
+    assert_eq!(failed(&alone, "connect_refused"), 1);
+}
+
+#[test]
+fn what_goes_wrong_at_a_server_has_a_status_and_a_name() {
+    let table: &[(&str, &str, u16, &str)] = &[
+        ("", "", 502, "reset_before_head"),
+        ("HTTP/1.1 200 OK\r\nContent-Le", "", 502, "reset_before_head"),
+        ("nonsense\r\n\r\n", "", 502, "bad_response"),
+        (
+            "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n",
+            "",
+            502,
+            "bad_response",
+        ),
+        ("wait", "first_byte_timeout = \"200ms\"\n", 504, "first_byte_timeout"),
+        ("wait", "try_timeout = \"200ms\"\n", 504, "try_timeout"),
+    ];
+    for (answer, keys, status, reason) in table {
+        let answer = (*answer).to_owned();
+        let server = serve(move |stream| {
+            let mut writer = stream.try_clone().unwrap();
+            let mut reader = BufReader::new(stream);
+            let _head = read_head(&mut reader);
+            if answer == "wait" {
+                read_head(&mut reader);
+            } else {
+                let _gone = writer.write_all(answer.as_bytes());
+                let _gone = writer.shutdown(Shutdown::Both);
+            }
+        });
+        let served = proxied(&[server], &format!("retries = 0\n{keys}"), "");
+        let mut client = Client::new(served.address());
+        let got = client.get("/");
+        assert_eq!((got.status, got.field("x-ringway-reason")), (*status, Some(*reason)));
+        assert_eq!(failed(&served, reason), 1);
+        assert_eq!(client.get("/none").status, *status, "the connection goes on");
+    }
+}
+
+#[test]
+fn an_answer_that_breaks_off_is_cut_and_never_passed_off_as_whole() {
+    let (seen, wait) = std::sync::mpsc::channel();
+    let wait = Arc::new(std::sync::Mutex::new(wait));
+    let server = serve(move |stream| {
+        let mut writer = stream.try_clone().unwrap();
+        read_head(&mut BufReader::new(stream));
+        let _gone = writer.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf");
+        let _seen = wait.lock().unwrap().recv_timeout(PATIENCE);
+    });
+    let served = proxied(&[server], "", "");
+    let mut client = Client::new(served.address());
+    client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(client.head().status, 200);
+    seen.send(()).unwrap();
+    let mut body = Vec::new();
+    let _cut = client.0.read_to_end(&mut body);
+    assert!(body.len() < 10);
+    wait_until("counted", || failed(&served, "reset_in_body") == 1);
+}
+
+#[test]
+fn a_connection_that_the_server_has_closed_meanwhile_costs_no_request() {
+    let server = serve(|stream| {
+        let mut writer = stream.try_clone().unwrap();
+        let mut reader = BufReader::new(stream);
+        // One answer, and then the end, without a word.
+        if !read_head(&mut reader).is_empty() {
+            let _gone = writer.write_all(ok("once").as_bytes());
+        }
+    });
+    let served = proxied(&[server], "", "");
+    let mut client = Client::new(served.address());
+    for _ in 0..50 {
+        assert_eq!(client.get("/").text(), "once");
+    }
+}
+
+#[test]
+fn a_status_is_retried_only_for_what_may_be_repeated() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let server = origin(move |_| {
+        if count.fetch_add(1, Ordering::SeqCst) % 2 == 0 {
+            "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n".to_owned()
+        } else {
+            ok("good")
+        }
+    });
+    let keys = "retry_on = [\"connect\", \"503\"]\nretries = 2\nretry_backoff = \"1ms\"\n\
+        retry_budget = 1.0\n";
+    let served = proxied(&[server], keys, "");
+    let mut client = Client::new(served.address());
+    assert_eq!(client.get("/").text(), "good");
+    assert_eq!(client.ask("POST / HTTP/1.1\r\nHost: a\r\n\r\n").status, 503);
+    assert_eq!(asked.load(Ordering::SeqCst), 3);
+}
+
+#[test]
+fn an_upgrade_becomes_a_tunnel_both_ways() {
+    let server = serve(|stream| {
+        let mut writer = stream.try_clone().unwrap();
+        let mut reader = BufReader::new(stream);
+        let head = read_head(&mut reader);
+        assert!(
+            head.contains("upgrade: echo\r\n") && head.contains("connection: upgrade\r\n"),
+            "{head}"
+        );
+        writer
+            .write_all(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: echo\r\nConnection: Upgrade\r\n\r\nhi")
+            .unwrap();
+        let _end = std::io::copy(&mut reader, &mut writer);
+        let _gone = writer.shutdown(Shutdown::Write);
+    });
+    let served = proxied(&[server], "", "");
+    let mut client = Client::new(served.address());
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: echo\r\n\r\n");
+    let head = client.head();
+    assert_eq!((head.status, head.field("upgrade")), (101, Some("echo")));
+    let mut early = [0; 2];
+    client.0.read_exact(&mut early).unwrap();
+    assert_eq!(&early, b"hi");
+    let data = bytes(9, 500_000);
+    let mut writer = client.0.get_ref().try_clone().unwrap();
+    let sent = data.clone();
+    let sending = std::thread::spawn(move || {
+        writer.write_all(&sent).unwrap();
+        writer.shutdown(Shutdown::Write).unwrap();
+    });
+    let mut back = Vec::new();
+    client.0.read_to_end(&mut back).unwrap();
+    sending.join().unwrap();
+    assert!(back == data);
+    drop(client);
+    wait_until("all is over", || served.sum(|cell| cell.stats.upstreams[0].active.get()) == 0);
+}
+
+#[test]
+fn a_server_that_fails_its_checks_gets_no_requests() {
+    let sick = origin(|head| {
+        if head.contains("/health") {
+            "HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n".to_owned()
+        } else {
+            ok("sick")
+        }
+    });
+    let well = origin(|_| ok("well"));
+    let keys = "[upstream.u.health]\nkind = \"http\"\npath = \"/health\"\ninterval = \"50ms\"\n\
+        timeout = \"50ms\"\nfall = 1\n";
+    let served = proxied(&[sick, well], keys, "");
+    wait_until("the sick one is left out", || {
+        let mut client = Client::new(served.address());
+        (0..4).all(|_| client.get("/").text() == "well")
+    });
+}
+
+#[test]
+fn a_client_that_goes_away_leaves_nothing_behind() {
+    let server = serve(|stream| {
+        let mut reader = BufReader::new(stream);
+        while !read_head(&mut reader).is_empty() {}
+    });
+    let served = proxied(&[server], "", "");
+    let mut clients: Vec<Client> = (0..20).map(|_| Client::new(served.address())).collect();
+    for client in &mut clients {
+        client.send("GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    let begun = |cell: &ringway::session::WorkerCell| cell.stats.upstreams[0].http.begun.get();
+    wait_until("all have begun", || served.sum(begun) == 20);
+    for client in &clients {
+        nix::sys::socket::setsockopt(
+            client.0.get_ref(),
+            nix::sys::socket::sockopt::Linger,
+            &nix::libc::linger { l_onoff: 1, l_linger: 0 },
+        )
+        .unwrap();
+    }
+    drop(clients);
+    wait_until("clients are gone", || served.sum(|cell| cell.active.get()) == 0);
+    wait_until("and what they asked for", || {
+        served.sum(|cell| cell.stats.upstreams[0].active.get()) == 0
+    });
+    assert_eq!(served.sum(|cell| cell.stats.stale.get()), 0);
+}
+
+#[test]
+fn answers_are_compressed_on_their_way() {
+    let text = "compress me ".repeat(20_000);
+    let body = text.clone();
+    let server = origin(move |_| {
+        format!(
+            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nETag: \"x\"\r\nContent-Length: {}\r\n\r\n{body}",
+            body.len()
+        )
+    });
+    let served = proxied(&[server], "", "compress = true\n");
+    let mut client = Client::new(served.address());
+    let ask = "GET / HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n";
+    for _ in 0..3 {
+        let answer = client.ask(ask);
+        assert_eq!(answer.field("content-encoding"), Some("gzip"));
+        assert_eq!(
+            (answer.field("etag"), answer.field("vary")),
+            (Some("W/\"x\""), Some("accept-encoding"))
+        );
+        assert!(answer.body.len() < 10_000, "{}", answer.body.len());
+        assert_eq!(client.get("/").body.len(), text.len());
+    }
+}

@@ -1,0 +1,210 @@
+//! What the server answers itself.
+
+use std::io::Write;
+use std::net::Shutdown;
+
+use super::*;
+use ringway::service::CloseReason;
+
+const FIXED: &str = "[[listener.route]]\npath = \"/fixed\"\nrespond = \"hello\"\n\
+    [[listener.route]]\npath = \"/echo\"\necho = true\n\
+    [[listener.route]]\npath = \"/moved\"\nredirect = \"https://$host/new$query\"\nstatus = 308\n\
+    [[listener.route]]\npath_prefix = \"/up\"\nredirect = \"$path\"\n";
+
+#[test]
+fn requests_are_answered_in_their_order_on_one_connection() {
+    let served = web("", FIXED);
+    let mut client = Client::new(served.address());
+    let first = client.get("/fixed");
+    assert_eq!((first.status, first.text()), (200, "hello"));
+    assert_eq!(first.field("server"), Some("ringway"));
+    assert!(first.field("date").is_some_and(|date| date.ends_with(" GMT")));
+    let one = |path: &str| format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n");
+    let body = "POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc";
+    client.send(&[&one("/fixed"), body, &one("/none"), &one("/fixed")].concat());
+    let all: Vec<_> =
+        (0..4).map(|_| client.answer()).map(|one| (one.status, one.body.len())).collect();
+    assert_eq!(all[0], (200, 5));
+    assert_eq!(all[1], (200, 3));
+    assert_eq!((all[2].0, all[3]), (404, (200, 5)));
+    let head =
+        client.ask("HEAD /fixed HTTP/1.1\r\nHost: a\r\n\r\nGET /fixed HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!(head.field("content-length"), Some("5"));
+    drop(client);
+    let mut close = Client::new(served.address());
+    let last = close.ask("GET /fixed HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert_eq!(last.field("connection"), Some("close"));
+    assert!(close.is_closed());
+}
+
+#[test]
+fn a_request_is_the_same_however_its_bytes_come() {
+    let served = web("", FIXED);
+    let request = b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n\
+        3\r\nabc\r\n10;x=y\r\n0123456789abcdef\r\n0\r\nX-T: 1\r\n\r\n";
+    for cut in (1..request.len()).step_by(3) {
+        let mut client = Client::new(served.address());
+        client.0.get_mut().set_nodelay(true).unwrap();
+        client.0.get_mut().write_all(&request[..cut]).unwrap();
+        client.0.get_mut().flush().unwrap();
+        std::thread::yield_now();
+        client.0.get_mut().write_all(&request[cut..]).unwrap();
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.text()), (200, "abc0123456789abcdef"), "{cut}");
+    }
+}
+
+#[test]
+fn http_1_0_is_answered_and_closed_unless_it_asks_otherwise() {
+    let served = web("", FIXED);
+    let mut client = Client::new(served.address());
+    let kept = client.ask("GET /fixed HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    assert_eq!((kept.status, kept.field("connection")), (200, Some("keep-alive")));
+    let last = client.ask("GET /fixed HTTP/1.0\r\n\r\n");
+    assert_eq!((last.status, last.text()), (200, "hello"));
+    assert!(client.is_closed());
+    let mut chunked = Client::new(served.address());
+    chunked.send("POST /echo HTTP/1.0\r\nContent-Length: 2\r\n\r\nab");
+    assert_eq!(chunked.answer().text(), "ab");
+}
+
+#[test]
+fn what_breaks_a_rule_is_told_so_and_the_connection_ends() {
+    let served = web("head_size_max = \"2KiB\"\nbody_max = \"1KiB\"\n", FIXED);
+    let table = [
+        ("GET / HTTP/1.1\r\n\r\n".to_owned(), 400),
+        ("GET / HTTP/2.0\r\nHost: a\r\n\r\n".to_owned(), 505),
+        (format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "a".repeat(3000)), 431),
+        ("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 1025\r\n\r\n".to_owned(), 413),
+        ("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n".to_owned(), 501),
+        ("GET / HTTP/1.1\nHost: a\n\n".to_owned(), 400),
+        ("CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 404),
+    ];
+    for (request, status) in table {
+        let mut client = Client::new(served.address());
+        let answer = client.ask(&request);
+        assert_eq!(answer.status, status, "{request}");
+        if status != 404 {
+            assert_eq!(answer.field("connection"), Some("close"), "{request}");
+            assert!(client.is_closed());
+        }
+    }
+    let refused = |cell: &ringway::session::WorkerCell| {
+        cell.stats.listeners[0].http.refused.iter().map(ringway::runtime::Counter::get).sum()
+    };
+    assert_eq!(served.sum(refused), 5);
+}
+
+#[test]
+fn a_client_that_waits_for_leave_gets_it_or_an_answer() {
+    let served = web("", FIXED);
+    let mut client = Client::new(served.address());
+    client.send(
+        "POST /echo HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n",
+    );
+    assert_eq!(client.head().status, 100);
+    client.send("ok");
+    assert_eq!(client.answer().text(), "ok");
+    // Nobody reads the body: the client is answered, and not told to send it.
+    let refused =
+        "POST /fixed HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n";
+    let answer = client.ask(refused);
+    assert_eq!((answer.status, answer.field("connection")), (200, Some("close")));
+    assert!(client.is_closed());
+}
+
+#[test]
+fn redirects_are_made_of_the_request_and_never_lead_elsewhere() {
+    let served = web("", FIXED);
+    let mut client = Client::new(served.address());
+    let moved = client.get("/moved?a=b");
+    let location = moved.field("location").map(str::to_owned);
+    assert_eq!((moved.status, location.as_deref()), (308, Some("https://a.example/new?a=b")));
+    let mut other = Client::new(served.address());
+    assert_eq!(other.get("/up//evil.example").field("location"), Some("/up//evil.example"));
+}
+
+#[test]
+fn waits_for_a_client_end_in_time_and_are_counted_by_name() {
+    let keys =
+        "head_timeout = \"300ms\"\nbody_timeout = \"300ms\"\nkeepalive_timeout = \"300ms\"\n";
+    let served = web(keys, FIXED);
+    let mut slow_head = Client::new(served.address());
+    slow_head.send("GET / HTTP/1.1\r\nHo");
+    assert_eq!(slow_head.answer().status, 408);
+    assert!(slow_head.is_closed());
+    let mut idle = Client::new(served.address());
+    assert_eq!(idle.get("/fixed").status, 200);
+    assert!(idle.is_closed());
+    let mut slow_body = Client::new(served.address());
+    slow_body.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\na");
+    slow_body.head();
+    let mut rest = Vec::new();
+    let _cut = slow_body.0.read_to_end(&mut rest);
+    for reason in [CloseReason::HeadTimeout, CloseReason::IdleTimeout, CloseReason::BodyTimeout] {
+        wait_until(reason.name(), || served.closed(reason) == 1);
+    }
+}
+
+#[test]
+fn the_number_of_requests_of_a_connection_is_limited() {
+    let served = web("keepalive_requests = 2\n", FIXED);
+    let mut client = Client::new(served.address());
+    assert_eq!(client.get("/fixed").field("connection"), None);
+    assert_eq!(client.get("/fixed").field("connection"), Some("close"));
+    assert!(client.is_closed());
+}
+
+#[test]
+fn a_client_that_half_closes_gets_its_answers() {
+    let served = web("", FIXED);
+    let mut client = Client::new(served.address());
+    client.send("GET /fixed HTTP/1.1\r\nHost: a\r\n\r\nGET /fixed HTTP/1.1\r\nHost: a\r\n\r\n");
+    client.0.get_mut().shutdown(Shutdown::Write).unwrap();
+    assert_eq!((client.answer().status, client.answer().status), (200, 200));
+    assert!(client.is_closed());
+}
+
+#[test]
+fn who_may_not_ask_is_told_so() {
+    let routes = "[[listener.route]]\npath = \"/none\"\nrespond = \"x\"\ndeny = [\"127.0.0.0/8\"]\n\
+        [[listener.route]]\npath = \"/few\"\nrespond = \"x\"\n\
+        rate_limit = { rate = 1, burst = 2 }\n\
+        [[listener.route]]\npath = \"/secret\"\nrespond = \"x\"\n[listener.route.auth]\n\
+        realm = \"the cellar\"\nusers = { ann = \
+        \"$2b$04$abcdefghijklmnopqrstuuS9t7yQVvGfJ3vGf7X0lPwxcVh2uwjVO\" }\n";
+    let served = web("source_connections_max = 3\n", routes);
+    let mut client = Client::new(served.address());
+    assert_eq!(client.get("/none").status, 403);
+    let few: Vec<u16> = (0..3).map(|_| client.get("/few").status).collect();
+    assert_eq!(few, [200, 200, 429]);
+    let secret = client.get("/secret");
+    assert_eq!(secret.status, 401);
+    let challenge = secret.field("www-authenticate").unwrap();
+    assert!(challenge.starts_with("Basic realm=\"the cellar\""), "{challenge}");
+    // ann:wrong
+    let wrong = "GET /secret HTTP/1.1\r\nHost: a\r\nAuthorization: Basic YW5uOndyb25n\r\n\r\n";
+    assert_eq!(client.ask(wrong).status, 401);
+    let mut others: Vec<Client> = (0..2).map(|_| Client::new(served.address())).collect();
+    assert!(others.iter_mut().all(|client| client.get("/few").status == 429));
+    assert!(Client::new(served.address()).is_closed(), "the fourth of one source");
+    wait_until("counted", || served.closed(CloseReason::TooManyOfSource) == 1);
+}
+
+#[test]
+fn a_drain_lets_requests_end_and_closes_what_is_idle() {
+    let served = web("", FIXED);
+    let mut idle = Client::new(served.address());
+    assert_eq!(idle.get("/fixed").status, 200);
+    let mut busy = Client::new(served.address());
+    busy.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab");
+    assert_eq!(busy.head().status, 200);
+    served.running().drain();
+    assert!(idle.is_closed());
+    busy.send("cd");
+    let mut body = [0; 4];
+    busy.0.read_exact(&mut body).unwrap();
+    assert_eq!(&body, b"abcd");
+    assert!(busy.is_closed());
+    assert_eq!(served.drain().cut, 0);
+}
