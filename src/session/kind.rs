@@ -94,11 +94,8 @@ impl Session {
         match self {
             Self::Frames(frames) => frames.drain(context, key),
             Self::Http(http) => http.drain(context, key),
-            Self::Echo(_)
-            | Self::Messages(_)
-            | Self::Relay(_)
-            | Self::Trunk(_)
-            | Self::Origin(_) => {}
+            Self::Origin(origin) => origin.drain(context, key),
+            Self::Echo(_) | Self::Messages(_) | Self::Relay(_) | Self::Trunk(_) => {}
         }
     }
 

@@ -3,6 +3,7 @@
 mod connect;
 mod transfer;
 
+use std::net::IpAddr;
 use std::time::Instant;
 
 use super::CLIENT;
@@ -42,6 +43,8 @@ struct Extra {
     client: Option<SocketAddress>,
     /// The address that the client connected to, if a header said so.
     destination: Option<SocketAddress>,
+    /// It counts among the connections of this source.
+    counted: Option<IpAddr>,
 }
 
 /// A connection to a server that a relay takes over.
@@ -50,6 +53,8 @@ pub(super) struct Adopted {
     pub(super) socket: Fd,
     pub(super) upstream: usize,
     pub(super) server: usize,
+    /// It counts among the connections of this source.
+    pub(super) source: Option<IpAddr>,
     /// What has come already, for either side.
     pub(super) to_server: Option<Buf>,
     pub(super) to_client: Option<Buf>,
@@ -62,7 +67,7 @@ impl Relay {
         (common, client, ended): (Common, Stream, bool),
         adopted: Adopted,
     ) -> Self {
-        let Adopted { socket, upstream, server, to_server, to_client } = adopted;
+        let Adopted { socket, upstream, server, source, to_server, to_client } = adopted;
         let mut streams = [client, Stream::new(Lane::Upstream, Some(socket))];
         let early = to_client.into_iter().map(|buf| (0, buf));
         for (lane, buf) in early.chain(to_server.into_iter().map(|buf| (1, buf))) {
@@ -81,7 +86,8 @@ impl Relay {
             upstream,
             connecting_since: context.now(),
             connect_expired: false,
-            extra: None,
+            extra: source
+                .map(|source| Box::new(Extra { counted: Some(source), ..Extra::default() })),
         }
     }
 
@@ -203,6 +209,9 @@ impl Relay {
         };
         for stream in &mut self.streams {
             stream.close(&mut context.reactor, key);
+        }
+        if let Some(source) = self.extra.as_ref().and_then(|extra| extra.counted) {
+            context.http.sources.leave(source);
         }
         let client = self.extra.and_then(|extra| extra.client);
         self.common.record_end(context, client, server);

@@ -116,6 +116,12 @@ impl Http {
         if !response.fields.has(Known::Date) {
             response.fields.push(b"date", output.date);
         }
+        if let Some(name) = &options.request_id
+            && let Some(id) = head.fields.get_named(name.as_bytes())
+            && response.fields.get_named(name.as_bytes()).is_none()
+        {
+            response.fields.push(name.as_bytes(), id);
+        }
         if let Some(route) = told.route.and_then(|route| options.routes.get(route))
             && !route.response_edits.is_empty()
         {
@@ -357,7 +363,9 @@ impl Http {
                     return false;
                 }
                 Err(refusal) => {
-                    self.refuse(context, refusal);
+                    // The answer was given: a second one would be taken for another request's.
+                    context.listener_stats(self.common.listener).http.refuse(refusal);
+                    self.end(CloseReason::ProtocolError);
                     return false;
                 }
             }

@@ -12,6 +12,9 @@ use crate::ring::{Driver, Fd, OpenFile};
 use crate::runtime::Reactor;
 use crate::service::http::files::FileInfo;
 
+/// Names that are looked at to find one that can be forgotten.
+const EVICT_SAMPLE: usize = 16;
+
 /// An open file or folder. Whoever uses it holds it; it is closed when nobody does.
 #[derive(Debug)]
 pub(super) struct Opened {
@@ -140,9 +143,11 @@ impl FileCache {
         }
     }
 
-    /// Forgets what was not asked for longest.
+    /// Forgets what was not asked for longest, of a few that come first in the table's order, which
+    /// is a random one.
     fn evict<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>) {
-        let oldest = self.slots.iter().min_by_key(|(_, slot)| slot.used);
+        let few = self.slots.iter().take(EVICT_SAMPLE);
+        let oldest = few.min_by_key(|(_, slot)| slot.used);
         if let Some(name) = oldest.map(|(name, _)| name.clone())
             && let Some(slot) = self.slots.remove(&name)
         {

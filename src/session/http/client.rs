@@ -391,9 +391,6 @@ impl Http {
     }
 
     pub(in crate::session) fn finish<D: Driver>(mut self, context: &mut Context<D>, key: Key) {
-        if let Phase::File(transfer) = std::mem::replace(&mut self.phase, Phase::Head) {
-            transfer.close(context);
-        }
         self.stream.close(&mut context.reactor, key);
         let address = self.client.as_ref().and_then(|peer| peer.address);
         self.common.record_end(context, address, None);
@@ -408,10 +405,7 @@ impl Http {
         if self.common.closing().is_some() {
             return;
         }
-        if let Phase::Exchange(exchange) = self.phase {
-            context.abandon_exchange(exchange);
-            self.phase = Phase::Ending(reason);
-        }
+        self.give_request_up(context, reason);
         self.leave(context);
         self.deadline.disarm(context);
         self.common.begin_close(context, reason);
@@ -419,6 +413,31 @@ impl Http {
         let lost = self.stream.abandon(&mut context.reactor, key);
         if let (true, Some(fd)) = (lost || reason.is_cut(), self.stream.fd()) {
             context.reactor.driver().reset_on_close(fd);
+        }
+    }
+
+    /// The request that is under way is over, without an answer or with a part of one.
+    fn give_request_up<D: Driver>(&mut self, context: &mut Context<D>, reason: CloseReason) {
+        let given_up = match &mut self.phase {
+            Phase::Exchange(exchange) => {
+                let exchange = *exchange;
+                self.phase = Phase::Ending(reason);
+                context.end_exchange(exchange)
+            }
+            // A read may be in flight: the file is kept until it has ended.
+            Phase::File(transfer) => transfer.take_request(),
+            Phase::Head
+            | Phase::Verify(_)
+            | Phase::Listing
+            | Phase::Encoding
+            | Phase::Echo
+            | Phase::Discard
+            | Phase::Ending(_)
+            | Phase::Lingering(_) => self.told.take().map(|told| *told),
+        };
+        if let Some((head, mut told)) = given_up {
+            told.reason = told.reason.or(Some(reason.name()));
+            self.finish_request(context, head, &told);
         }
     }
 

@@ -10,7 +10,7 @@
 //!      └─────────────────────────────────┘
 //! ```
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::flow::Flow;
 use super::state::Told;
@@ -98,6 +98,12 @@ pub(super) enum Reply {
 }
 
 impl Exchange {
+    /// When its present try, or all of it, is over.
+    pub(super) fn due_at(&self, try_timeout: Option<Duration>) -> Option<Instant> {
+        let of_try = try_timeout.map(|most| self.tried + most);
+        self.until.into_iter().chain(of_try).min()
+    }
+
     /// How far it has come, as far as trying again goes.
     pub(super) fn progress(&self) -> Progress {
         Progress {

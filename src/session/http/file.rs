@@ -30,7 +30,8 @@ const WINDOW: u64 = 512 * 1024;
 pub(super) struct Transfer {
     file: Rc<Opened>,
     reader: FileReader,
-    head: Box<RequestHead>,
+    /// The request, until it is over.
+    head: Option<Box<RequestHead>>,
     told: Told,
     /// What is to be sent, the next last.
     rest: Vec<Piece>,
@@ -66,9 +67,10 @@ impl Transfer {
         self.starved = false;
     }
 
-    /// Lets go of the file, which the cache closes.
-    pub(super) fn close<D: Driver>(self, context: &mut Context<D>) {
-        context.http.spare_heads.give(self.head);
+    /// The request, once: it is over.
+    pub(super) fn take_request(&mut self) -> Option<(Box<RequestHead>, Told)> {
+        let told = self.told.clone();
+        Some((self.head.take()?, told))
     }
 }
 
@@ -212,7 +214,7 @@ impl Http {
                 let load = load_of(files, &found, &body, name);
                 let rest = pieces(body);
                 let reader = FileReader::new(found.file.fd, Lane::Upstream, 0);
-                let (starved, broken) = (false, false);
+                let (starved, broken, head) = (false, false, Some(head));
                 let file = found.file;
                 let transfer = Transfer { file, reader, head, told, rest, load, starved, broken };
                 self.phase = Phase::File(Box::new(transfer));
@@ -431,7 +433,7 @@ impl Http {
         if self.encoding.is_some() {
             if let Phase::File(transfer) = std::mem::replace(&mut self.phase, Phase::Head) {
                 let Transfer { head, told, .. } = *transfer;
-                self.send_encoded(context, key, (head, told), content);
+                self.send_encoded(context, key, (head.unwrap_or_default(), told), content);
             }
             return;
         }
@@ -451,7 +453,9 @@ impl Http {
     fn end_file<D: Driver>(&mut self, context: &mut Context<D>) -> bool {
         if let Phase::File(transfer) = std::mem::replace(&mut self.phase, Phase::Head) {
             let Transfer { head, told, .. } = *transfer;
-            self.finish_request(context, head, &told);
+            if let Some(head) = head {
+                self.finish_request(context, head, &told);
+            }
         }
         self.after_answer(context);
         true
@@ -462,10 +466,12 @@ impl Http {
     fn cut_file<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         if let Phase::File(transfer) = std::mem::replace(&mut self.phase, Phase::Head) {
             let Transfer { head, mut told, .. } = *transfer;
-            told.reason = Some("file_cut");
+            told.reason = Some(CloseReason::FileCut.name());
             let stats = context.listener_stats(self.common.listener).http.route(told.route);
             stats.into_iter().for_each(|stats| stats.files_cut.add(1));
-            self.finish_request(context, head, &told);
+            if let Some(head) = head {
+                self.finish_request(context, head, &told);
+            }
         }
         self.close(context, key, CloseReason::FileCut);
     }

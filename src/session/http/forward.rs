@@ -8,7 +8,7 @@ use super::options::{Forwarded, HashOn, HostHeader, ProxyOptions, Rewrite, Route
 use super::state::Told;
 use super::vars::Vars;
 use crate::mem::{Buf, Key, Outgoing};
-use crate::proto::http::{Fields, Known, Method, RequestHead};
+use crate::proto::http::{Fields, Known, Method, RequestHead, target};
 use crate::proto::http1::Framing;
 use crate::proto::http1::write::{self, Connection, Delimit};
 use crate::ring::Driver;
@@ -44,7 +44,13 @@ impl Http {
             let mut fields = std::mem::take(&mut head.fields);
             let vars = Vars::new(&options, self.client.as_deref(), &head, &told);
             route.request_edits.apply(&mut fields, &vars);
+            let host = fields.get(Known::Host).map(<[u8]>::to_vec);
+            fields.remove_known(Known::Host);
             head.fields = fields;
+            // The host is no field of a head, as versions write it differently.
+            if let Some(host) = host.filter(|host| target::check_authority(host).is_ok()) {
+                head.set_authority(&host);
+            }
         }
         let hash = context.http.origins(proxy.upstream).options.hash_on.clone();
         let hash = hash.map(|on| self.hash(&on, &head));

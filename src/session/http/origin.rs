@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use self::answer::Progress;
-use super::exchange::State;
+use super::exchange::{Exchange, State};
 use super::forward;
 use super::input::Input;
 use crate::mem::Key;
@@ -49,7 +49,11 @@ pub(in crate::session) struct Origin {
     is_used: bool,
     /// The server sends no more.
     ended: bool,
+    /// It was reset.
+    broken: bool,
     interim: u8,
+    /// The server ends: the connection carries no further exchange.
+    draining: bool,
     dirty: bool,
     connect: Duration,
     /// When the server last sent something, or was last sent something.
@@ -90,7 +94,9 @@ impl Origin {
             keep_alive: true,
             is_used: false,
             ended: false,
+            broken: false,
             interim: 0,
+            draining: false,
             dirty: false,
             connect: Duration::ZERO,
             progress: now,
@@ -156,6 +162,7 @@ impl Origin {
             StreamEvent::Broken(_) => {
                 // What came before the reset may be a whole answer.
                 self.ended = true;
+                self.broken = true;
                 self.keep_alive = false;
                 if !self.is_sent {
                     self.is_sent = true;
@@ -209,7 +216,9 @@ impl Origin {
     }
 
     fn carry<D: Driver>(&mut self, context: &mut Context<D>, key: Key, exchange: Key) {
-        if context.http.exchanges.get(exchange).is_none() {
+        let is_ours =
+            |one: &Exchange| matches!(one.state, State::Linked { origin, .. } if origin == key);
+        if !context.http.exchanges.get(exchange).is_some_and(is_ours) {
             self.close(context, key, CloseCause::Failed);
             return;
         }
@@ -224,6 +233,10 @@ impl Origin {
             }
             Ok(Progress::Waiting) => self.read_on(context, key, exchange),
             Ok(Progress::Answered) => self.release(context, key, exchange),
+            Ok(Progress::Dropped) => {
+                self.phase = Phase::Idle;
+                self.close(context, key, CloseCause::Failed);
+            }
             Ok(Progress::Switched) => {
                 self.phase = Phase::Leaving(exchange);
                 self.leave(context, key, exchange);
@@ -306,7 +319,7 @@ impl Origin {
         self.body = None;
         self.deadline.clear();
         let whole = self.is_sent && self.stream.is_drained() && self.input.is_empty();
-        if !self.keep_alive || !whole || self.ended {
+        if !self.keep_alive || !whole || self.ended || self.draining {
             let cause = if self.ended { CloseCause::Retired } else { CloseCause::Failed };
             self.close(context, key, cause);
         } else if context.origin_released(self.upstream, self.server, key) {
@@ -352,11 +365,11 @@ impl Origin {
         if let Some(until) = until {
             at = at.min(until);
         }
-        if is_full && until.is_none() {
-            // It is the client who is waited for.
-            self.deadline.clear();
-        } else {
-            self.deadline.set(context, Due::Session(key), at);
+        // While too much waits, it is the client who is waited for.
+        match (is_full, until) {
+            (true, None) => self.deadline.clear(),
+            (true, Some(until)) => self.deadline.set(context, Due::Session(key), until),
+            (false, _) => self.deadline.set(context, Due::Session(key), at),
         }
     }
 
@@ -425,6 +438,15 @@ impl Origin {
         self.stream.abandon(&mut context.reactor, key);
     }
 
+    /// The server ends: nothing more will be asked.
+    pub(in crate::session) fn drain<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        self.keep_alive = false;
+        self.draining = true;
+        if self.phase == Phase::Idle {
+            self.close(context, key, CloseCause::Shutdown);
+        }
+    }
+
     pub(in crate::session) fn is_finished(&self) -> bool {
         self.phase == Phase::Closing && self.stream.is_quiet()
     }
@@ -437,7 +459,7 @@ impl Origin {
     /// The socket goes to a relay as soon as nothing is in flight on it.
     fn leave<D: Driver>(&mut self, context: &mut Context<D>, key: Key, exchange: Key) {
         self.deadline.clear();
-        if self.ended || !self.keep_alive {
+        if self.broken {
             self.fail(context, key, exchange, Failure::ResetInBody);
         } else if self.stream.is_receiving() {
             self.stream.pause(&mut context.reactor, key);

@@ -211,8 +211,12 @@ impl<D: Driver> Context<D> {
                 actions.push(HttpAction::Assign { origin, exchange: key });
             }
             Checkout::Wait => {
+                let at = exchange.due_at(origins.options.try_timeout);
                 self.open_needed(upstream, server);
                 self.arm_origins(upstream);
+                if let Some(at) = at {
+                    self.arm_exchange(key, at);
+                }
             }
             Checkout::Refused => self.fail_try(key, Failure::QueueFull),
         }
@@ -299,6 +303,8 @@ impl<D: Driver> Context<D> {
         let now = self.now();
         let stays = self.http.origins(upstream).pools[server].release(origin, now);
         self.serve_waiting(upstream, server);
+        // Somebody may wait for another server, and for the place of this connection.
+        self.open_all_needed(upstream);
         self.arm_origins(upstream);
         stays
     }
@@ -383,8 +389,13 @@ impl<D: Driver> Context<D> {
 
     /// An exchange rests before its next try.
     fn rest(&mut self, key: Key, at: Instant) {
-        let Some(exchange) = self.http.exchanges.get_mut(key) else { return };
+        let Some(exchange) = self.http.exchanges.get(key) else { return };
         let at = exchange.until.map_or(at, |until| until.min(at));
+        self.arm_exchange(key, at);
+    }
+
+    fn arm_exchange(&mut self, key: Key, at: Instant) {
+        let Some(exchange) = self.http.exchanges.get_mut(key) else { return };
         let mut deadline = std::mem::take(&mut exchange.deadline);
         deadline.set(self, Due::Exchange(key), at);
         if let Some(exchange) = self.http.exchanges.get_mut(key) {
@@ -407,6 +418,10 @@ impl<D: Driver> Context<D> {
             self.fail_exchange(key, Failure::TotalTimeout);
         } else if exchange.state == State::Resting {
             self.try_exchange(key);
+        } else if let State::Waiting { server } = exchange.state {
+            let upstream = exchange.upstream;
+            self.http.origins(upstream).pools[server].cancel(&key);
+            self.fail_try(key, Failure::TryTimeout);
         }
     }
 
@@ -439,14 +454,6 @@ impl<D: Driver> Context<D> {
                 origins.servers.done(server, failed(Failure::ClientGone), now);
             }
             State::Resting | State::Done => {}
-        }
-    }
-
-    /// The client of an exchange is gone.
-    pub(super) fn abandon_exchange(&mut self, key: Key) {
-        self.unlink(key);
-        if let Some((head, _told)) = self.end_exchange(key) {
-            self.http.spare_heads.give(head);
         }
     }
 
@@ -506,15 +513,20 @@ impl<D: Driver> Context<D> {
     /// The timer of an upstream has fired.
     pub(in crate::session) fn expire_origins(&mut self, upstream: usize) {
         let now = self.now();
-        let mut expired = Vec::new();
+        let (mut expired, mut failures) = (Vec::new(), Vec::new());
         let origins = self.http.origins(upstream);
         origins.timer = None;
         for pool in &mut origins.pools {
+            // Who waits for the first connection waits for the server, not for a place.
+            let gauges = pool.gauges();
+            let stands = gauges.idle + gauges.in_use > 0;
+            let failure = if stands { Failure::QueueTimeout } else { Failure::ConnectTimeout };
             pool.expire(now, &mut expired);
+            failures.resize(expired.len(), failure);
         }
-        for one in expired {
+        for (one, failure) in expired.into_iter().zip(failures) {
             match one {
-                Expired::Waiter(exchange) => self.fail_try(exchange, Failure::QueueTimeout),
+                Expired::Waiter(exchange) => self.fail_try(exchange, failure),
                 Expired::Connection(origin) => {
                     self.http.actions.push(HttpAction::Close { origin });
                 }

@@ -171,7 +171,7 @@ pub(in crate::session) struct HttpState {
     pub(super) date: DateText,
     /// By the number of the route.
     pub(super) limiters: Vec<Option<RateLimiter>>,
-    pub(super) sources: Concurrency,
+    pub(in crate::session) sources: Concurrency,
     pub(super) verified: VerifiedCache,
     /// By the number of the folder.
     pub(super) caches: Vec<FileCache>,

@@ -6,6 +6,7 @@ use crate::mem::{Buf, Key};
 use crate::proto::http1::Framing;
 use crate::proto::http1::write::{self, Connection, Delimit};
 use crate::ring::Driver;
+use crate::service::origin::servers::{Ended, Outcome};
 use crate::session::Sessions;
 use crate::session::context::Context;
 use crate::session::kind::Session;
@@ -34,6 +35,10 @@ impl<D: Driver> Sessions<D> {
         let (client, upstream) = (exchange.asked.client, exchange.upstream);
         let State::Linked { server, .. } = exchange.state else { return };
         exchange.state = State::Done;
+        let latency = exchange.told.first_byte;
+        let outcome = Outcome { ended: Ended::Status(101), latency };
+        let now = context.now();
+        context.http.origins(upstream).servers.done(server, outcome, now);
         let Some(Session::Origin(origin)) = self.slab.get_mut(origin_key) else { return };
         let Some((socket, early)) = origin.give_socket(context, origin_key) else { return };
         let Some(Session::Http(http)) = self.slab.get_mut(client) else {
@@ -47,12 +52,13 @@ impl<D: Driver> Sessions<D> {
         http.phase = Phase::Head;
         http.outlet.finish(&mut context.pages, &mut http.stream);
         let ahead = http.input.take_all();
-        http.leave(context);
+        let source = http.client.as_ref().filter(|peer| peer.is_counted).and_then(|peer| peer.ip());
         http.stop_deadline(context);
         let adopted = Adopted {
             socket,
             upstream,
             server,
+            source,
             to_server: (!ahead.is_empty()).then(|| Buf::copy_of(&ahead)),
             to_client: (!early.is_empty()).then(|| Buf::copy_of(&early)),
         };

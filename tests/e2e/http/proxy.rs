@@ -368,3 +368,71 @@ fn answers_are_compressed_on_their_way() {
         assert_eq!(client.get("/").body.len(), text.len());
     }
 }
+
+#[test]
+fn what_follows_of_an_answer_that_is_not_wanted_is_nobody_s_answer() {
+    let sick = serve(|stream| {
+        let mut writer = stream.try_clone().unwrap();
+        let mut reader = BufReader::new(stream);
+        while !read_head(&mut reader).is_empty() {
+            let forged = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nforged";
+            let head = format!("HTTP/1.1 503 No\r\nContent-Length: {}\r\n\r\n", forged.len());
+            let _gone = writer.write_all(head.as_bytes());
+            std::thread::yield_now();
+            let _gone = writer.write_all(forged.as_bytes());
+        }
+    });
+    let well = origin(|_| ok("well"));
+    let keys = "retry_on = [\"503\"]\nretry_backoff = \"1ms\"\nretry_budget = 1.0\n";
+    let served = proxied(&[sick, well], keys, "");
+    let mut client = Client::new(served.address());
+    for _ in 0..100 {
+        let answer = client.get("/");
+        assert_eq!((answer.status, answer.text()), (200, "well"));
+    }
+}
+
+#[test]
+fn the_host_of_a_request_can_be_set_and_stays_one() {
+    let server = origin(|head| ok(&head.replace("\r\n", "|")));
+    let edits = "[listener.route.request_headers]\nset = { host = \"over.example\" }\n";
+    let served = proxied(&[server], "", edits);
+    let answer = Client::new(served.address()).get("/");
+    let got = answer.text();
+    assert!(got.contains("|host: over.example|") && got.matches("|host: ").count() == 1, "{got}");
+}
+
+#[test]
+fn idle_connections_to_servers_do_not_hold_up_a_drain() {
+    let server = origin(|_| ok("x"));
+    let served = proxied(&[server], "", "");
+    assert_eq!(Client::new(served.address()).get("/").status, 200);
+    let (ended, wait) = std::sync::mpsc::channel();
+    std::thread::spawn(move || ended.send(served.drain()));
+    // Far less than the shutdown's timeout.
+    let outcome = wait.recv_timeout(std::time::Duration::from_secs(10)).unwrap();
+    assert_eq!(outcome.cut, 0);
+}
+
+#[test]
+fn the_time_of_a_request_counts_while_it_waits_for_a_connection() {
+    // A listener whose queue is full takes no further connection.
+    let full = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    nix::sys::socket::listen(&full, nix::sys::socket::Backlog::new(0).unwrap()).unwrap();
+    let address = full.local_addr().unwrap();
+    let _in_queue: Vec<_> = (0..2).map(|_| std::net::TcpStream::connect(address)).take(1).collect();
+    let fill: Vec<_> = (0..3)
+        .map(|_| {
+            let socket = std::net::TcpStream::connect_timeout(
+                &address,
+                std::time::Duration::from_millis(200),
+            );
+            socket.ok()
+        })
+        .collect();
+    let keys = "connect_timeout = \"30s\"\npool_queue_timeout = \"30s\"\nretries = 0\n";
+    let served = proxied(&[address], keys, "total_timeout = \"300ms\"\n");
+    let answer = Client::new(served.address()).get("/");
+    assert_eq!((answer.status, answer.field("x-ringway-reason")), (504, Some("total_timeout")));
+    drop(fill);
+}

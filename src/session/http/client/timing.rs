@@ -28,7 +28,7 @@ impl Http {
             self.deadline.set(context, Due::Session(key), at);
             return;
         }
-        let waits_for_reader = !self.stream.is_drained();
+        let waits_for_reader = !self.stream.is_drained() || self.stream.is_blocked();
         match &self.phase {
             Phase::Head if self.client.as_ref().is_some_and(|peer| peer.header.is_some()) => {
                 self.close(context, key, CloseReason::ProxyHeaderTimeout);
@@ -80,8 +80,15 @@ impl Http {
         if !self.wants_input(context) {
             // It is not the client who is slow.
             self.body_began = Some(context.now());
+            if matches!(self.phase, Phase::Exchange(_)) {
+                self.progress = context.now();
+            }
         }
-        let at = self.due_at(context);
+        let at = self.due_at(context).map(|at| match self.phase {
+            // A send that goes through wakes nobody: what is waited for then may be due earlier.
+            Phase::Head => at.min(self.progress + self.options.keepalive_timeout),
+            _ => at,
+        });
         match at {
             Some(at) => self.deadline.set(context, Due::Session(key), at),
             None => self.deadline.clear(),
@@ -98,11 +105,9 @@ impl Http {
                 Some(self.began.unwrap_or(self.progress) + wait)
             }
             Phase::Lingering(_) => Some(self.progress + LINGER),
-            // A send that goes through wakes nobody: the earlier of the two is looked at again.
-            Phase::Head if !self.stream.is_drained() => {
-                Some(self.progress + options.write_timeout.min(options.keepalive_timeout))
+            _ if !self.stream.is_drained() || self.stream.is_blocked() => {
+                Some(self.progress + options.write_timeout)
             }
-            _ if !self.stream.is_drained() => Some(self.progress + options.write_timeout),
             Phase::Head => Some(match self.began {
                 Some(began) => began + options.head_timeout,
                 None => self.progress + options.keepalive_timeout,

@@ -2,7 +2,7 @@
 
 use super::Origin;
 use crate::mem::Key;
-use crate::proto::http::ResponseHead;
+use crate::proto::http::{Method, ResponseHead};
 use crate::proto::http1::{BodyPart, BodyReader, Framing, HeadLimits, Refusal, ResponseMeta};
 use crate::ring::Driver;
 use crate::session::context::Context;
@@ -20,8 +20,12 @@ impl Origin {
         context: &mut Context<D>,
         key: Key,
     ) -> Result<Progress, Refusal> {
-        if self.body.is_none() && !self.read_head(context, key)? {
-            return Ok(Progress::Waiting);
+        if self.body.is_none() {
+            match self.read_head(context, key)? {
+                Found::Nothing => return Ok(Progress::Waiting),
+                Found::Dropped => return Ok(Progress::Dropped),
+                Found::Head => {}
+            }
         }
         let Some(body) = &mut self.body else { return Ok(Progress::Switched) };
         let Some(exchange) = context.http.exchanges.get_mut(key) else {
@@ -29,7 +33,8 @@ impl Origin {
         };
         let before = exchange.response.waiting();
         let is_over = read_body(body, &mut self.input, &mut exchange.response)?;
-        let is_over = is_over || (self.ended && self.input.is_empty() && body.at_end());
+        let is_over =
+            is_over || (self.ended && !self.broken && self.input.is_empty() && body.at_end());
         if is_over {
             exchange.response.ended = true;
         }
@@ -44,10 +49,12 @@ impl Origin {
         &mut self,
         context: &mut Context<D>,
         key: Key,
-    ) -> Result<bool, Refusal> {
+    ) -> Result<Found, Refusal> {
         let limits = HeadLimits::default();
         loop {
-            let Some(exchange) = context.http.exchanges.get_mut(key) else { return Ok(false) };
+            let Some(exchange) = context.http.exchanges.get_mut(key) else {
+                return Ok(Found::Nothing);
+            };
             let method = exchange.head.method;
             let mut answer = context.http.spare_answers.take();
             let Self { input, reader, .. } = self;
@@ -59,7 +66,7 @@ impl Origin {
                 Ok(Some(meta)) => meta,
                 Ok(None) => {
                     context.http.spare_answers.give(answer);
-                    return Ok(false);
+                    return Ok(Found::Nothing);
                 }
                 Err(refusal) => return Err(refusal),
             };
@@ -82,9 +89,9 @@ impl Origin {
         key: Key,
         mut answer: Box<ResponseHead>,
         meta: &ResponseMeta,
-    ) -> Result<bool, Refusal> {
+    ) -> Result<Found, Refusal> {
         let now = context.now();
-        let Some(exchange) = context.http.exchanges.get_mut(key) else { return Ok(false) };
+        let Some(exchange) = context.http.exchanges.get_mut(key) else { return Ok(Found::Nothing) };
         exchange.told.first_byte = Some(now.saturating_duration_since(exchange.tried));
         let status = answer.status;
         if status == 101 && !exchange.asked.upgrade {
@@ -92,11 +99,14 @@ impl Origin {
         }
         if self.retries(context, key, status) {
             context.http.spare_answers.give(answer);
-            return Ok(false);
+            return Ok(Found::Dropped);
         }
-        let Some(exchange) = context.http.exchanges.get_mut(key) else { return Ok(false) };
+        let Some(exchange) = context.http.exchanges.get_mut(key) else { return Ok(Found::Nothing) };
+        let method = exchange.head.method;
         self.keep_alive &= meta.keep_alive;
         exchange.length = match meta.framing {
+            // Of what would be there, or is elsewhere, only the server can say the length.
+            Framing::None if method == Method::Head || status == 304 => meta.length,
             Framing::None => meta.length.or(Some(0)),
             Framing::Length(_) | Framing::Chunked | Framing::UntilClose => meta.framing.length(),
         };
@@ -106,7 +116,7 @@ impl Origin {
             self.body = Some(BodyReader::new(meta.framing, u64::MAX)?);
         }
         context.wake_client(key);
-        Ok(true)
+        Ok(Found::Head)
     }
 
     /// Whether an answer of that status is dropped and the exchange tried again.
@@ -132,6 +142,19 @@ pub(super) enum Progress {
     Answered,
     /// The connection changes to another protocol.
     Switched,
+    /// The answer is not wanted: the exchange is tried again elsewhere.
+    Dropped,
+}
+
+/// What was found of a head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    /// More has to come.
+    Nothing,
+    /// The head of the answer.
+    Head,
+    /// The head of an answer that is not wanted.
+    Dropped,
 }
 
 /// Moves what came of a body to its flow; true when it is over.
