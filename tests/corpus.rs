@@ -4,11 +4,14 @@
 //! The name of a seed says what comes of it. In `proxy_protocol`: `ok-` is a whole header (more may
 //! follow), `part-` the start of one, `bad-` is refused. In `lines`: all messages of `ok-` are
 //! answered; the last one of `bad-CODE` is refused with that code. In `frame_server`, `bad-CODE` ends
-//! the connection with that code, and `ok-` does not; `frame_client` likewise. A fuzzer's findings
+//! the connection with that code, and `ok-` does not; `frame_client` likewise. In `http1_request` and
+//! `http1_response`: `ok-` is read, `part-` wants more, `bad-` is refused. A fuzzer's findings
 //! begin with anything else; nothing but the general rules is asked of them.
 
 #[path = "corpus/frames.rs"]
 mod frames;
+#[path = "corpus/http.rs"]
+mod http;
 
 use std::fs;
 use std::path::Path;
@@ -206,6 +209,52 @@ fn frames_hold_what_they_promise_on_changed_seeds_and_random_bytes() {
             let shown = bytes.clone();
             let result = std::panic::catch_unwind(move || check(&bytes));
             assert!(result.is_ok(), "{parser}: {}", shown.escape_ascii());
+        }
+    }
+}
+
+/// What comes of an input of HTTP/1.1, as the names of its seeds have it.
+fn outcome(read: &http::Read) -> &'static str {
+    match (&read.refused, read.messages.last()) {
+        (Some(_), _) => "bad",
+        (None, None) => "part",
+        (None, Some((text, _, is_whole))) if !is_whole && !text.contains("UntilClose") => "part",
+        (None, Some(_)) => "ok",
+    }
+}
+
+#[test]
+fn http1_seeds_are_what_their_names_say_and_mutations_do_no_harm() {
+    let parsers: [(&str, fn(&[u8]) -> http::Read); 2] =
+        [("http1_request", http::http1_request), ("http1_response", http::http1_response)];
+    for (parser, read) in parsers {
+        let seeds = seeds(parser);
+        for (name, bytes) in &seeds {
+            let kind = name.split('-').next().unwrap_or_default();
+            let found = read(bytes);
+            if matches!(kind, "ok" | "part" | "bad") {
+                assert_eq!(outcome(&found), kind, "{parser}/{name}: {found:?}");
+            }
+        }
+        let mut random = Random::new(4);
+        for round in 0..20_000_u64 {
+            let (_, seed) = &seeds[usize::try_from(round % seeds.len() as u64).unwrap()];
+            let mut bytes = seed.clone();
+            for _ in 0..=random.bits() % 4 {
+                let at = usize::try_from(random.bits() % bytes.len().max(1) as u64).unwrap();
+                match random.bits() % 4 {
+                    0 => bytes[at] = random.bits().to_le_bytes()[0],
+                    1 => drop(bytes.remove(at)),
+                    2 => {
+                        bytes.insert(at, b"\r\n :;,0"[usize::try_from(random.bits() % 7).unwrap()])
+                    }
+                    _ => bytes.extend_from_slice(&seed.clone()),
+                }
+                if bytes.is_empty() {
+                    break;
+                }
+            }
+            read(&bytes);
         }
     }
 }

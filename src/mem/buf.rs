@@ -205,7 +205,11 @@ impl Outgoing {
     pub fn after(self, mut count: usize) -> Option<Self> {
         let mut left: Option<Self> = None;
         let bufs = match self {
-            Self::One(buf) => vec_of(buf),
+            // The common case, without a list.
+            Self::One(mut buf) => {
+                buf.advance(count);
+                return (!buf.is_empty()).then_some(Self::One(buf));
+            }
             Self::Many(bufs) => bufs,
         };
         for mut buf in bufs {
@@ -238,10 +242,6 @@ impl Outgoing {
             }
         }
     }
-}
-
-fn vec_of(buf: Buf) -> Vec<Buf> {
-    vec![buf]
 }
 
 #[cfg(test)]

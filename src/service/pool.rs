@@ -354,6 +354,20 @@ impl<C: Copy + Eq, W: Copy + Eq> Pool<C, W> {
         false
     }
 
+    /// How many exchanges a connection carries.
+    #[must_use]
+    pub fn carries(&self, connection: C) -> u32 {
+        let mut entries = self.entries.iter();
+        entries.find(|entry| entry.connection == connection).map_or(0, |entry| entry.carries)
+    }
+
+    /// Whether a connection takes no new exchange.
+    #[must_use]
+    pub fn is_retiring(&self, connection: C) -> bool {
+        let entry = self.entries.iter().find(|entry| entry.connection == connection);
+        entry.is_some_and(|entry| entry.retiring.is_some())
+    }
+
     /// A connection is lost, or was closed for a reason of the session's.
     pub fn closed(&mut self, connection: C, cause: CloseCause) {
         if let Some(at) = self.entries.iter().position(|entry| entry.connection == connection) {

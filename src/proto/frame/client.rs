@@ -306,15 +306,24 @@ impl<T: Copy> Client<T> {
 
     /// Takes those whose requests are later than `last`, into `lost`: a server that goes away has
     /// not carried them out.
-    pub fn take_after(&mut self, last: u64, lost: &mut Vec<T>) {
+    pub fn take_after(&mut self, last: u64, lost: &mut Vec<T>) -> usize {
+        let mut abandoned = 0;
         let later = |pending: &&mut Pending<T>| u64::from(pending.stream) > last;
         for pending in self.pending.iter_mut().filter(later) {
             if !pending.done {
                 pending.done = true;
                 self.open -= 1;
+                abandoned += usize::from(pending.who.is_none());
                 lost.extend(pending.who);
             }
         }
+        abandoned
+    }
+
+    /// Requests that nobody waits for, and that were not answered.
+    #[must_use]
+    pub fn given_up(&self) -> usize {
+        self.pending.iter().filter(|one| one.who.is_none() && !one.done).count()
     }
 }
 

@@ -219,7 +219,7 @@ impl Exchanger {
     pub fn expire(&mut self, now: Instant) {
         while let Some(exchange) = self.exchanges.overdue(now) {
             if let State::Sent { trunk, stream } = self.exchanges.state(exchange) {
-                self.give_up(trunk, stream);
+                self.give_up(trunk, stream, now);
             } else {
                 self.pool.cancel(&exchange);
             }
@@ -375,15 +375,26 @@ impl Exchanger {
     }
 
     /// Nobody waits for a request any more. In version 1, nothing behind it can be answered before
-    /// it: a server that is silent for so long is given up.
-    fn give_up(&mut self, trunk: Key, stream: u32) {
+    /// it: a server that is silent for so long is given up. In version 2 the connection goes on,
+    /// unless nothing at all came for so long, or too many of its places are lost in this way; then
+    /// it takes no more, and closes when nobody waits for anything on it.
+    fn give_up(&mut self, trunk: Key, stream: u32, now: Instant) {
         let Some(state) = self.trunks.get_mut(trunk) else { return };
         state.machine.give_up(stream);
-        if state.machine.version() == Version::V1 {
-            self.actions.extend(state.owner.map(FrameAction::CloseTrunk));
-            // It is closed after this call, and takes nothing until then.
-            let _carries = self.pool.retire(trunk, CloseCause::Failed);
+        let abandoned = u32::try_from(state.machine.given_up()).unwrap_or(u32::MAX);
+        let most = self.options.retry.deadline;
+        let heard = state.heard.map(|heard| now.saturating_duration_since(heard));
+        let is_silent = heard.is_none_or(|silence| silence >= most);
+        let is_spent = abandoned.saturating_mul(2) > self.options.pool.capacity;
+        let is_v1 = state.machine.version() == Version::V1;
+        if !(is_v1 || is_silent || is_spent) {
+            return;
         }
+        if is_v1 || self.pool.carries(trunk) <= abandoned {
+            self.actions.extend(state.owner.map(FrameAction::CloseTrunk));
+        }
+        // It is closed after this call, or later, and takes nothing until then.
+        let _carries = self.pool.retire(trunk, CloseCause::Failed);
     }
 
     /// A place on a trunk is not needed.

@@ -187,8 +187,8 @@ impl Client {
 
     /// The last answer to a request is written: those that waited for it may go.
     fn finish(&mut self, spare: &mut Spare, turn: u64) {
-        self.open = self.open.saturating_sub(1);
         if self.server.version() == Version::V2 {
+            self.open = self.open.saturating_sub(1);
             return;
         }
         let place = turn.checked_sub(self.first).and_then(|place| usize::try_from(place).ok());
@@ -197,6 +197,8 @@ impl Client {
         }
         while self.turns.front().is_some_and(|turn| turn.done) {
             self.turns.pop_front();
+            // An answer that waits for its turn is still to be kept: only now is its place free.
+            self.open = self.open.saturating_sub(1);
             self.first += 1;
             if let Some(next) = self.turns.front_mut() {
                 let held = std::mem::take(&mut next.held);
@@ -256,6 +258,7 @@ impl Exchanger {
                     let turn = state.take_turn();
                     state.refuse(exchanges.spare(), turn, stream, code, text);
                     exchanges.count_refused(code);
+                    state.is_clogged();
                 }
                 Ok(Some(ServerEvent::Request(request))) => {
                     let exchange = exchanges.begin(client, &request, now);

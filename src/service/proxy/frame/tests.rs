@@ -119,3 +119,44 @@ fn a_silent_server_of_version_1_gets_nothing_more() {
     scene.proxy.take_actions(&mut actions);
     assert!(actions.contains(&FrameAction::CloseTrunk(Key::new(1, 0))));
 }
+
+#[test]
+fn a_silent_connection_of_version_2_is_given_up_when_nobody_waits_on_it() {
+    let mut scene = Scene::new(Version::V2);
+    for _ in 0..3 {
+        scene.ask(Command(0x40), b"never answered");
+    }
+    assert_eq!(scene.serve().len(), 3);
+    scene.now += RetryPolicy::default().deadline;
+    scene.proxy.expire(scene.now);
+    let mut actions = Vec::new();
+    scene.proxy.take_actions(&mut actions);
+    assert!(actions.contains(&FrameAction::CloseTrunk(Key::new(1, 0))), "{actions:?}");
+}
+
+#[test]
+fn refused_requests_keep_their_places_until_they_are_answered() {
+    let mut scene = Scene::new(Version::V2);
+    scene.ask(Command(0x40), b"slow");
+    assert_eq!(scene.serve().len(), 1);
+    let mut flood = Vec::new();
+    for _ in 0..10_000 {
+        write_frame(&Header::new(Version::V1, Command(0x33)), b"", &mut flood);
+    }
+    let mut rest = &*flood;
+    scene.proxy.client_bytes(scene.client, &mut rest, scene.now).expect("only refused");
+    let read = (flood.len() - rest.len()) / (flood.len() / 10_000);
+    assert!(read < usize::from(OFFERED.window), "{read} requests were read");
+}
+
+#[test]
+fn a_server_that_goes_away_again_and_again_is_read_to_the_end() {
+    let mut scene = Scene::new(Version::V2);
+    scene.ask(Command(0x40), b"slow");
+    assert_eq!(scene.serve().len(), 1);
+    let mut flood = Vec::new();
+    for _ in 0..200_000 {
+        scene.server.go_away(Code::ShuttingDown, "", &mut flood);
+    }
+    assert_eq!(scene.answer(&flood), flood.len());
+}

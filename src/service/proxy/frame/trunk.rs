@@ -26,6 +26,8 @@ pub(super) struct Trunk {
     pub(super) clogged_by: Option<Key>,
     /// The server goes away: the last request that it answers.
     pub(super) going: Option<u64>,
+    /// When it last brought a part of an answer.
+    pub(super) heard: Option<Instant>,
 }
 
 impl Trunk {
@@ -39,6 +41,7 @@ impl Trunk {
             ready: false,
             clogged_by: None,
             going: None,
+            heard: None,
         }
     }
 }
@@ -88,9 +91,20 @@ impl Exchanger {
         input: &mut &[u8],
         now: Instant,
     ) -> Result<(), FrameError> {
+        while self.read_trunk(trunk, input, now)? {}
+        Ok(())
+    }
+
+    /// Reads up to the next GOAWAY; true when there may be more behind it.
+    fn read_trunk(
+        &mut self,
+        trunk: Key,
+        input: &mut &[u8],
+        now: Instant,
+    ) -> Result<bool, FrameError> {
         let Self { trunks, clients, exchanges, pool, lost, actions, .. } = self;
         let Some(state) = trunks.get_mut(trunk) else {
-            return Ok(());
+            return Ok(false);
         };
         let result = loop {
             if state.clogged_by.is_some() {
@@ -109,13 +123,18 @@ impl Exchanger {
                 }
                 Ok(Some(ClientEvent::Answer(answer))) => {
                     let last = answer.last;
+                    state.heard = Some(now);
                     match exchanges.deliver(clients, &answer, actions) {
                         Outcome::Passed { clogged } => state.clogged_by = clogged,
                         Outcome::Again(exchange) => lost.push(exchange),
                         Outcome::Nobody => {}
                     }
-                    if last && !pool.release(trunk, now) {
-                        // It was to be closed after its last exchange.
+                    let is_kept = !last || pool.release(trunk, now);
+                    let abandoned = u32::try_from(state.machine.given_up()).unwrap_or(u32::MAX);
+                    let only_abandoned =
+                        pool.is_retiring(trunk) && pool.carries(trunk) <= abandoned;
+                    if !is_kept || (last && only_abandoned) {
+                        // It was to be closed after the last exchange that somebody waits for.
                         actions.extend(state.owner.map(FrameAction::CloseTrunk));
                     }
                 }
@@ -130,21 +149,22 @@ impl Exchanger {
             // What the server has not carried out goes to another one.
             // The places of those that were lost before are free already.
             let before = lost.len();
-            state.machine.take_after(last, lost);
+            let abandoned = state.machine.take_after(last, lost);
             let kept = pool.retire(trunk, CloseCause::Retired);
-            let left = lost.iter().skip(before).fold(kept, |_, _| pool.release(trunk, now));
+            let given_back = lost.len() - before + abandoned;
+            let left = (0..given_back).fold(kept, |_, _| pool.release(trunk, now));
             if !left {
                 actions.extend(state.owner.map(FrameAction::CloseTrunk));
             }
             self.redo_lost(Safety::NotSent, now);
             if !input.is_empty() && result.is_ok() {
-                return self.trunk_bytes(trunk, input, now);
+                return Ok(true);
             }
         }
         if !self.lost.is_empty() {
             self.redo_lost(Safety::NotSent, now);
         }
         self.send_fresh(now);
-        result
+        result.map(|()| false)
     }
 }

@@ -1,0 +1,98 @@
+//! Fixed answers and cached files cost no allocation once the server has warmed up. A program of its
+//! own, because the allocations of all threads are counted.
+#![expect(unsafe_code, reason = "a global allocator is unsafe to implement; it only counts")]
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// The system's allocator, counting what all threads ask of it.
+struct Counting;
+
+static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+
+// SAFETY: every call is passed on unchanged to the system's allocator, which keeps the contract.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract of this very function.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract of this very function.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract of this very function.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR: Counting = Counting;
+
+/// Requests that are counted.
+const REQUESTS: u64 = 2_000;
+/// What may happen beside: a date every second, a page of a file that is looked at again.
+const BESIDE: u64 = 100;
+
+/// Allocations of all threads while `request` is answered many times on one connection.
+fn allocations(stream: &mut TcpStream, request: &[u8], buffer: &mut [u8], len: usize) -> u64 {
+    let mut ask = || {
+        stream.write_all(request).unwrap();
+        stream.read_exact(&mut buffer[..len]).unwrap();
+    };
+    (0..500).for_each(|_| ask());
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    (0..REQUESTS).for_each(|_| ask());
+    ALLOCATIONS.load(Ordering::Relaxed) - before
+}
+
+/// Bytes of the answer to a request.
+fn answer_len(stream: &mut TcpStream, request: &[u8], buffer: &mut [u8]) -> usize {
+    stream.write_all(request).unwrap();
+    let mut len = 0;
+    loop {
+        len += stream.read(&mut buffer[len..]).unwrap();
+        let text = String::from_utf8_lossy(&buffer[..len]);
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+        if body.len() == length.unwrap().parse::<usize>().unwrap() {
+            return len;
+        }
+    }
+}
+
+#[test]
+fn fixed_answers_and_cached_files_cost_no_allocation() {
+    let folder = std::env::temp_dir().join(format!("ringway-allocations-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("a.txt"), "a".repeat(1024)).unwrap();
+    let text = format!(
+        "[runtime]\nworkers = 1\npin = false\n[admin]\nenabled = false\n[[listener]]\n\
+         name = \"web\"\nlisten = \"127.0.0.1:0\"\nprotocol = \"http\"\n\
+         keepalive_requests = \"off\"\n\
+         [[listener.route]]\npath = \"/fixed\"\nrespond = \"hello\"\n\
+         [[listener.route]]\nfiles = \"{}\"\nfile_cache_ttl = \"60s\"\n",
+        folder.display()
+    );
+    let config = ringway::config::parse("test", &text).unwrap_or_else(|report| panic!("{report}"));
+    let server = ringway::server::Server::start(config).unwrap();
+    let address = server.address("web").unwrap().ip().unwrap();
+    let mut stream = TcpStream::connect(address).unwrap();
+    let mut buffer = vec![0; 64 * 1024];
+    for path in ["/fixed", "/a.txt"] {
+        let request = format!("GET {path} HTTP/1.1\r\nHost: a.example\r\nAccept: */*\r\n\r\n");
+        let len = answer_len(&mut stream, request.as_bytes(), &mut buffer);
+        let count = allocations(&mut stream, request.as_bytes(), &mut buffer, len);
+        assert!(count <= BESIDE, "{path}: {count} allocations in {REQUESTS} requests");
+    }
+    drop(stream);
+    server.stop();
+    let _outcome = server.wait();
+    std::fs::remove_dir_all(&folder).unwrap();
+}
