@@ -223,9 +223,12 @@ fn outcome(read: &http::Read) -> &'static str {
     }
 }
 
+/// A corpus, and the reader it is for.
+type Parser = (&'static str, fn(&[u8]) -> http::Read);
+
 #[test]
 fn http1_seeds_are_what_their_names_say_and_mutations_do_no_harm() {
-    let parsers: [(&str, fn(&[u8]) -> http::Read); 2] =
+    let parsers: [Parser; 2] =
         [("http1_request", http::http1_request), ("http1_response", http::http1_response)];
     for (parser, read) in parsers {
         let seeds = seeds(parser);

@@ -43,8 +43,8 @@ const BESIDE: u64 = 100;
 /// Allocations of all threads while `request` is answered many times on one connection.
 fn allocations(stream: &mut TcpStream, request: &[u8], buffer: &mut [u8], len: usize) -> u64 {
     let mut ask = || {
-        stream.write_all(request).unwrap();
-        stream.read_exact(&mut buffer[..len]).unwrap();
+        stream.write_all(request).expect("it is connected");
+        stream.read_exact(&mut buffer[..len]).expect("an answer");
     };
     (0..500).for_each(|_| ask());
     let before = ALLOCATIONS.load(Ordering::Relaxed);
@@ -54,14 +54,15 @@ fn allocations(stream: &mut TcpStream, request: &[u8], buffer: &mut [u8], len: u
 
 /// Bytes of the answer to a request.
 fn answer_len(stream: &mut TcpStream, request: &[u8], buffer: &mut [u8]) -> usize {
-    stream.write_all(request).unwrap();
+    stream.write_all(request).expect("it is connected");
     let mut len = 0;
     loop {
-        len += stream.read(&mut buffer[len..]).unwrap();
+        len += stream.read(&mut buffer[len..]).expect("an answer");
         let text = String::from_utf8_lossy(&buffer[..len]);
         let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
         let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
-        if body.len() == length.unwrap().parse::<usize>().unwrap() {
+        let length = length.and_then(|length| length.parse::<usize>().ok());
+        if body.len() == length.expect("a length") {
             return len;
         }
     }

@@ -255,6 +255,11 @@ impl<C: Copy + Eq, W: Copy + Eq> Pool<C, W> {
         self.waiters.retain(|(other, _)| other != waiter);
     }
 
+    /// Takes those out of the queue who wait for nothing any more.
+    pub fn retain_waiters(&mut self, mut is_wanted: impl FnMut(&W) -> bool) {
+        self.waiters.retain(|(waiter, _)| is_wanted(waiter));
+    }
+
     /// Takes the one who waits longest out of the queue.
     pub fn take_waiter(&mut self) -> Option<W> {
         self.waiters.pop_front().map(|(waiter, _)| waiter)

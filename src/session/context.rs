@@ -75,8 +75,8 @@ impl<D: Driver> Context<D> {
             proxy.map(|proxy| Exchanger::new(proxy, options.worker, JITTER_SEED, now))
         };
         let exchangers: Vec<_> = options.upstreams.iter().map(exchanger).collect();
-        let mut histograms = Histograms::default();
-        histograms.latencies = Latencies::new(options.routes, options.upstreams.len());
+        let latencies = Latencies::new(options.routes, options.upstreams.len());
+        let histograms = Histograms { latencies, ..Histograms::default() };
         let relay = &options.relay;
         Self {
             pipes: PipePool::new(relay.pipes_idle_max, relay.pipe_capacity),

@@ -203,6 +203,8 @@ impl Frames {
                 self.go_away(context, Code::Idle, "nothing was asked for long");
                 self.end(context, key, CloseReason::IdleTimeout);
             }
+            // It may take what is left as slowly as it took the rest.
+            Phase::Ending(_) if !self.common.is_idle(context, key, limit) => {}
             Phase::Ending(reason) | Phase::Lingering(reason) => self.close(context, key, reason),
         }
     }
@@ -400,7 +402,8 @@ impl Frames {
         self.phase = Phase::Ending(reason);
         self.input.clear();
         self.common.mark_dirty(context, key);
-        self.common.arm(context, key, LINGER);
+        let idle = context.options.listeners[self.common.listener].idle_timeout;
+        self.common.arm(context, key, idle);
     }
 
     /// When all is out, the client is told that it is the end; it may take its time to close.

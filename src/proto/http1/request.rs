@@ -238,7 +238,7 @@ impl<'a> Connection<'a> {
             }
         };
         let upgrade = self.upgrade && head.version == Version::Http11;
-        // HTTP/2 over an upgrade is obsolete (RFC 9113, section 3.1), and would lead past all routes.
+        // HTTP/2 over an upgrade is obsolete (RFC 9113, section 3.1), and would pass all routes by.
         let is_h2c = head.fields.list(Known::Upgrade).any(|one| one.eq_ignore_ascii_case(b"h2c"));
         let upgrade = upgrade && head.fields.has(Known::Upgrade) && framing == Framing::None;
         let upgrade = upgrade && !is_h2c;

@@ -11,6 +11,9 @@ use crate::session::OriginStats;
 /// The checks of one upstream: its number, and what is counted of each server.
 pub(super) type Checks = (usize, Arc<[HealthStats]>);
 
+/// A label's value, and what counts it.
+type Counted = (&'static str, fn(&OriginStats) -> u64);
+
 impl Exporter {
     /// Servers of an upstream are checked from now on.
     pub(in crate::server) fn add_checks(&mut self, plan: &HealthPlan, stats: Arc<[HealthStats]>) {
@@ -91,7 +94,7 @@ impl Exporter {
     fn connections(&self) -> MetricFamily {
         let mut values = Vec::new();
         for (number, upstream, _) in &self.http.upstreams {
-            let states: [(&str, fn(&OriginStats) -> u64); 3] = [
+            let states: [Counted; 3] = [
                 ("idle", |stats| stats.idle.get()),
                 ("in_use", |stats| stats.in_use.get()),
                 ("opening", |stats| stats.opening.get()),

@@ -4,6 +4,9 @@ use std::time::{Duration, Instant};
 
 /// How long a worker that nobody lent anything waits before it asks again.
 const REST: Duration = Duration::from_millis(100);
+/// After so long without an answer, the question or the answer found no room in a mailbox. An
+/// answer that comes later still is only welcome.
+const LOST: Duration = Duration::from_secs(2);
 
 /// One worker's share of a maximum.
 ///
@@ -19,7 +22,8 @@ pub struct Share {
     asked: usize,
     /// Workers that were asked in vain, one after the other.
     vain: usize,
-    waiting: bool,
+    /// When the question was asked that nobody has answered yet.
+    asked_at: Option<Instant>,
     rest_until: Option<Instant>,
 }
 
@@ -46,7 +50,7 @@ impl Share {
         let count = u32::try_from(workers.max(1)).unwrap_or(u32::MAX);
         let place = u32::try_from(worker).unwrap_or(u32::MAX);
         let limit = most / count + u32::from(place < most % count);
-        Self { limit, worker, workers, asked: worker, vain: 0, waiting: false, rest_until: None }
+        Self { limit, worker, workers, asked: worker, vain: 0, asked_at: None, rest_until: None }
     }
 
     /// Places that the worker has.
@@ -57,7 +61,8 @@ impl Share {
 
     /// Places are needed, and all are taken: whom to ask, if anybody.
     pub fn want(&mut self, now: Instant) -> Option<Ask> {
-        if self.workers < 2 || self.waiting || self.rest_until.is_some_and(|until| now < until) {
+        let is_asking = self.asked_at.is_some_and(|at| now < at + LOST);
+        if self.workers < 2 || is_asking || self.rest_until.is_some_and(|until| now < until) {
             return None;
         }
         if self.rest_until.take().is_some() {
@@ -67,7 +72,7 @@ impl Share {
         if self.asked == self.worker {
             self.asked = (self.asked + 1) % self.workers;
         }
-        self.waiting = true;
+        self.asked_at = Some(now);
         Some(Ask { to: self.asked })
     }
 
@@ -95,7 +100,7 @@ impl Share {
 
     /// The worker that was asked has given so many places.
     pub fn answered(&mut self, places: u32, now: Instant) {
-        self.waiting = false;
+        self.asked_at = None;
         self.limit += places;
         self.vain = if places == 0 { self.vain + 1 } else { 0 };
         if self.vain + 1 >= self.workers {
@@ -132,6 +137,18 @@ mod tests {
         assert_eq!(share.asked(6, 0, 0), Grant::default());
         assert_eq!(share.asked(6, 2, 0), Grant { places: 0, close_idle: true });
         assert_eq!(share.limit(), 5);
+    }
+
+    #[test]
+    fn a_question_that_was_lost_is_asked_again() {
+        let now = Instant::now();
+        let mut share = Share::new(2, 2, 0);
+        assert_eq!(share.want(now), Some(Ask { to: 1 }));
+        assert_eq!(share.want(now + LOST / 2), None);
+        assert_eq!(share.want(now + LOST), Some(Ask { to: 1 }));
+        share.answered(1, now + LOST);
+        share.answered(1, now + LOST);
+        assert_eq!(share.limit(), 3, "what comes late is kept");
     }
 
     #[test]

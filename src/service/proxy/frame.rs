@@ -251,6 +251,9 @@ impl Exchanger {
         while let Some((exchange, trunk)) = self.pool.next_ready(now) {
             self.send(exchange, trunk, now);
         }
+        while self.exchanges.has_ready() {
+            self.send_fresh(now);
+        }
         if self.draining && self.clients.is_empty() {
             let trunks: Vec<Key> = self.trunks.keys().collect();
             for trunk in trunks {
@@ -304,15 +307,36 @@ impl Exchanger {
         }
     }
 
+    /// Clients that have gone hold no place in the queue against those who are there. True when
+    /// places became free.
+    fn drop_unwanted(&mut self) -> bool {
+        let Self { pool, exchanges, clients, .. } = self;
+        let mut dropped = false;
+        pool.retain_waiters(|exchange| {
+            let is_wanted = exchanges.is_wanted(*exchange, clients);
+            if !is_wanted {
+                exchanges.remove(*exchange);
+                dropped = true;
+            }
+            is_wanted
+        });
+        dropped
+    }
+
     /// Sends what is new.
     fn send_fresh(&mut self, now: Instant) {
+        self.exchanges.take_ready(&mut self.fresh);
         let mut fresh = std::mem::take(&mut self.fresh);
         for exchange in fresh.drain(..) {
             if !self.exchanges.is_wanted(exchange, &self.clients) {
                 self.exchanges.remove(exchange);
                 continue;
             }
-            match self.pool.checkout(exchange, now) {
+            let mut place = self.pool.checkout(exchange, now);
+            if place == Checkout::Refused && self.drop_unwanted() {
+                place = self.pool.checkout(exchange, now);
+            }
+            match place {
                 Checkout::Use(trunk) => self.send(exchange, trunk, now),
                 Checkout::Wait => self.exchanges.set_state(exchange, State::Waiting),
                 Checkout::Refused => {

@@ -15,6 +15,9 @@ use crate::service::CloseReason;
 use crate::service::http::limit::Verdict;
 use crate::session::context::Context;
 
+/// The status of a refusal, and a field that goes with it.
+type Forbidden = (u16, Option<(&'static [u8], Vec<u8>)>);
+
 impl Http {
     /// A connection whose source is known: whether it may stay.
     pub(super) fn admit<D: Driver>(&mut self, context: &mut Context<D>, key: Key) -> bool {
@@ -142,7 +145,7 @@ impl Http {
         context: &mut Context<D>,
         head: &RequestHead,
         route: &RouteOptions,
-    ) -> Option<(u16, Option<(&'static [u8], Vec<u8>)>)> {
+    ) -> Option<Forbidden> {
         let ip = self.client.as_ref().and_then(|peer| peer.ip());
         if let Some(ip) = ip
             && !route.access.allows(ip)

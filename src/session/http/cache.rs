@@ -10,7 +10,7 @@ use super::options::{FilesOptions, RouteAction, RouteOptions};
 use crate::mem::Buf;
 use crate::ring::{Driver, Fd, OpenFile};
 use crate::runtime::Reactor;
-use crate::service::http::files::FileInfo;
+use crate::service::http::files::{FileInfo, content_type};
 
 /// Names that are looked at to find one that can be forgotten.
 const EVICT_SAMPLE: usize = 16;
@@ -20,6 +20,8 @@ const EVICT_SAMPLE: usize = 16;
 pub(super) struct Opened {
     pub(super) fd: Fd,
     pub(super) info: FileInfo,
+    /// Its `content-type`, by its name.
+    pub(super) kind: String,
     pub(super) is_folder: bool,
     inode: u64,
 }
@@ -125,7 +127,7 @@ impl FileCache {
         if self.slots.len() >= self.entries_max && !self.slots.contains_key(name) {
             self.evict(reactor);
         }
-        let found = opened.map(|file| Rc::new(Opened::new(&file)));
+        let found = opened.map(|file| Rc::new(Opened::new(&file, name)));
         let slot = Slot { found, content: None, checked: now, used: self.requests };
         let result = slot.found();
         if let Some(old) = self.slots.insert(name.into(), slot) {
@@ -167,9 +169,8 @@ impl FileCache {
 
     /// Closes all, at the end.
     pub(super) fn close<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>) {
-        for (_, slot) in std::mem::take(&mut self.slots) {
-            self.let_go(reactor, slot);
-        }
+        let slots = std::mem::take(&mut self.slots);
+        slots.into_values().for_each(|slot| self.let_go(reactor, slot));
     }
 }
 
@@ -183,9 +184,10 @@ impl Slot {
 }
 
 impl Opened {
-    fn new(file: &OpenFile) -> Self {
+    fn new(file: &OpenFile, name: &str) -> Self {
         let info = FileInfo::new(file.len, file.modified);
-        Self { fd: file.fd, info, is_folder: file.is_folder, inode: file.inode }
+        let kind = content_type(name);
+        Self { fd: file.fd, info, kind, is_folder: file.is_folder, inode: file.inode }
     }
 
     fn is_same(&self, file: &OpenFile) -> bool {

@@ -309,7 +309,7 @@ impl Http {
             }
             Ok(None) => {
                 context.http.spare_heads.give(head);
-                self.began.get_or_insert(context.reactor.now());
+                self.began.get_or_insert_with(|| context.reactor.now());
                 false
             }
             Err(refusal) => {
@@ -436,7 +436,7 @@ impl Http {
             | Phase::Lingering(_) => self.told.take().map(|told| *told),
         };
         if let Some((head, mut told)) = given_up {
-            told.reason = told.reason.or(Some(reason.name()));
+            told.reason = told.reason.or_else(|| Some(reason.name()));
             self.finish_request(context, head, &told);
         }
     }

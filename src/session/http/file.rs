@@ -8,7 +8,7 @@ use nix::errno::Errno;
 
 use super::cache::{Found, Opened};
 use super::client::{Http, Phase};
-use super::forward::rewritten;
+use super::find::{NotFound, choose_coding, find, open};
 use super::options::FilesOptions;
 use super::state::{Output, Told};
 use crate::fs::{FileEvent, FileReader};
@@ -17,9 +17,8 @@ use crate::proto::http::{Method, RequestHead, ResponseHead};
 use crate::proto::http1::{Framing, write};
 use crate::ring::{Completion, Driver, Lane};
 use crate::service::CloseReason;
-use crate::service::http::files::path::{PathRefusal, file_name};
 use crate::service::http::files::range::ByteRange;
-use crate::service::http::files::{Body, FileInfo, Plan, coding, content_type, plan};
+use crate::service::http::files::{Body, FileInfo, Plan, coding, plan};
 use crate::session::context::Context;
 
 /// Bytes that are asked about, and sent, at once.
@@ -84,29 +83,24 @@ impl Http {
         told: Told,
         files: &FilesOptions,
     ) {
-        let path = match &files.rewrite {
-            Some(rewrite) => rewritten(rewrite, head.path()),
-            None => head.path().to_owned(),
-        };
-        let mut name = String::new();
-        match file_name(&path, files.rules.dot_files, &mut name) {
-            Ok(()) => {}
-            Err(PathRefusal::NotFound) => {
-                return self.answer_page(context, key, (head, told), files, 404);
-            }
-            Err(PathRefusal::Dot) => {
-                return self.answer_page(context, key, (head, told), files, 403);
-            }
-        }
+        let mut name = std::mem::take(&mut context.http.name);
+        let found = find(context, files, head.path(), &mut name);
+        self.answer_found(context, key, (head, told), files, (&name, found));
+        context.http.name = name;
+    }
+
+    fn answer_found<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        (head, told): (Box<RequestHead>, Told),
+        files: &FilesOptions,
+        (name, found): (&str, Result<Found, NotFound>),
+    ) {
         let is_folder_form = name.is_empty() || name.ends_with('/');
-        let found = if is_folder_form {
-            open_index(context, files, &mut name)
-        } else {
-            open(context, files, &name)
-        };
         match found {
             Ok(found) if found.file.is_folder && is_folder_form && files.listing => {
-                self.begin_listing(context, key, head, told, &name, files);
+                self.begin_listing(context, key, head, told, name, files);
             }
             Ok(found) if found.file.is_folder && is_folder_form => {
                 self.answer_page(context, key, (head, told), files, 403);
@@ -123,16 +117,10 @@ impl Http {
                 self.answer_status(context, head, told, 301, field);
             }
             Ok(found) => {
-                let shown = Shown { name: &name, found, status: None };
+                let shown = Shown { name, found, status: None };
                 self.answer_file(context, key, (head, told), files, shown);
             }
-            Err(errno) => {
-                let status = status_of(errno);
-                if status == 500 {
-                    tracing::warn!(file = %name, %errno, "a file can not be opened");
-                }
-                self.answer_page(context, key, (head, told), files, status);
-            }
+            Err(NotFound(status)) => self.answer_page(context, key, (head, told), files, status),
         }
     }
 
@@ -166,17 +154,18 @@ impl Http {
         shown: Shown<'_>,
     ) {
         let Shown { name, found, status } = shown;
-        let kind = content_type(name);
         let mut response = context.http.spare_answers.take();
+        // In another coding it is of the same type.
+        let plain = Rc::clone(&found.file);
         let (found, name, stored) =
-            self.choose_coding(context, &head, files, name, found, &mut response);
-        let info = &found.file.info;
+            choose_coding(context, &head, files, name, found, &mut response);
+        let (info, kind) = (&found.file.info, &*plain.kind);
         let plan = match status {
             None => {
-                let boundary = format!("ringway-{:016x}", context.next_request());
-                plan(&head, info, &kind, &files.rules, &boundary, &mut response)
+                let boundary = context.next_request();
+                plan(&head, info, kind, &files.rules, boundary, &mut response)
             }
-            Some(status) => page_plan(&head, info, &kind, status, &mut response),
+            Some(status) => page_plan(&head, info, kind, status, &mut response),
         };
         told.status = response.status;
         if let (Some(stored), 200 | 206) = (stored, response.status) {
@@ -211,7 +200,7 @@ impl Http {
                 self.write_part(context, part);
             }
             (body, _) => {
-                let load = load_of(files, &found, &body, name);
+                let load = load_of(files, &found, &body, name.into_owned());
                 let rest = pieces(body);
                 let reader = FileReader::new(found.file.fd, Lane::Upstream, 0);
                 let (starved, broken, head) = (false, false, Some(head));
@@ -250,33 +239,6 @@ impl Http {
         }
         coding::mark(&mut response.fields, chosen);
         Some(chosen)
-    }
-
-    /// The same file in a coding that the client takes, if it lies beside it.
-    fn choose_coding<D: Driver>(
-        &self,
-        context: &mut Context<D>,
-        head: &RequestHead,
-        files: &FilesOptions,
-        name: &str,
-        found: Found,
-        response: &mut ResponseHead,
-    ) -> (Found, String, Option<coding::Coding>) {
-        if files.rules.precompressed.is_empty() {
-            return (found, name.to_owned(), None);
-        }
-        coding::add_vary(&mut response.fields);
-        let mut offered = files.rules.precompressed.clone();
-        while let Some(one) = coding::negotiate(&head.fields, &offered) {
-            let other = format!("{name}{}", one.suffix());
-            if let Ok(found) = open(context, files, &other)
-                && !found.file.is_folder
-            {
-                return (found, other, Some(one));
-            }
-            offered.retain(|coding| *coding != one);
-        }
-        (found, name.to_owned(), None)
     }
 
     /// Sends what can be sent of the file; true when the answer is over.
@@ -508,37 +470,6 @@ enum Sending {
     Waits,
 }
 
-fn open<D: Driver>(
-    context: &mut Context<D>,
-    files: &FilesOptions,
-    name: &str,
-) -> Result<Found, Errno> {
-    let Context { http, reactor, .. } = context;
-    http.caches[files.cache].open(reactor, name)
-}
-
-/// The index of a folder, whose name it becomes; without one, the folder itself.
-fn open_index<D: Driver>(
-    context: &mut Context<D>,
-    files: &FilesOptions,
-    name: &mut String,
-) -> Result<Found, Errno> {
-    let len = name.len();
-    for index in &files.index {
-        name.push_str(index);
-        match open(context, files, name) {
-            Ok(found) if !found.file.is_folder => return Ok(found),
-            Ok(_) | Err(Errno::ENOENT | Errno::ENOTDIR) => name.truncate(len),
-            Err(errno) => return Err(errno),
-        }
-    }
-    match open(context, files, name.trim_end_matches('/')) {
-        // `/file/` is no other name of `/file`.
-        Ok(found) if !found.file.is_folder => Err(Errno::ENOTDIR),
-        found => found,
-    }
-}
-
 fn load_of(files: &FilesOptions, found: &Found, body: &Body, name: String) -> Option<Load> {
     let is_small = found.file.info.len <= files.small_max;
     (is_small && *body != Body::None).then(|| Load {
@@ -567,15 +498,4 @@ fn pieces(body: Body) -> Vec<Piece> {
 
 fn as_len(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
-}
-
-/// What a client is told of a file that can not be opened.
-#[expect(clippy::wildcard_enum_match_arm, reason = "the kernel has too many error numbers")]
-const fn status_of(errno: Errno) -> u16 {
-    match errno {
-        Errno::ENOENT | Errno::ENOTDIR | Errno::ENAMETOOLONG | Errno::EXDEV | Errno::ELOOP => 404,
-        Errno::EACCES | Errno::EPERM => 403,
-        Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM => 503,
-        _ => 500,
-    }
 }

@@ -1,5 +1,6 @@
 //! Requests on their way to servers: what is added to them, and how they are written.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::client::Http;
@@ -22,6 +23,7 @@ pub(super) const VIA: &[u8] = b"1.1 ringway";
 impl Http {
     /// Makes the exchange of a request that a server answers. Head and record come back when there
     /// can be no more exchanges.
+    #[expect(clippy::result_large_err, reason = "what came is given back as it came")]
     pub(super) fn make_exchange<D: Driver>(
         &mut self,
         context: &mut Context<D>,
@@ -54,7 +56,8 @@ impl Http {
         }
         let hash = context.http.origins(proxy.upstream).options.hash_on.clone();
         let hash = hash.map(|on| self.hash(&on, &head));
-        let path = proxy.rewrite.as_ref().map(|rewrite| rewritten(rewrite, head.path()));
+        let rewrite = proxy.rewrite.as_ref();
+        let path = rewrite.map(|rewrite| rewritten(rewrite, head.path()).into_owned());
         let key = context.insert_exchange(proxy.upstream, head, told, asked, hash)?;
         if let Some(exchange) = context.http.exchanges.get_mut(key) {
             exchange.path = path;
@@ -157,8 +160,8 @@ fn cookie<'a>(fields: &'a Fields, name: &str) -> Option<&'a [u8]> {
 }
 
 /// The path with another prefix.
-pub(super) fn rewritten(rewrite: &Rewrite, path: &str) -> String {
-    prefix_rewrite(path, &rewrite.prefix, &rewrite.replacement).into_owned()
+pub(super) fn rewritten<'a>(rewrite: &'a Rewrite, path: &'a str) -> Cow<'a, str> {
+    prefix_rewrite(path, &rewrite.prefix, &rewrite.replacement)
 }
 
 /// Writes the head of an exchange's request.
@@ -178,7 +181,7 @@ pub(super) fn write_request(
     let has_body = matches!(head.method, Method::Post | Method::Put | Method::Patch);
     let length = (has_body && exchange.asked.framing == Framing::None).then_some(0);
     let delimit = Delimit { framing: exchange.asked.framing, length, connection };
-    let path = exchange.path.as_deref().unwrap_or(head.path());
+    let path = exchange.path.as_deref().unwrap_or_else(|| head.path());
     write::request(head, path, authority.as_bytes(), delimit, out);
 }
 

@@ -135,7 +135,8 @@ mod tests {
                 assert_eq!(heads, ["head"], "{first} {second}");
                 assert_eq!(input.len(), 4);
                 assert_eq!(input.take_all(), b"body");
-                assert!(input.is_empty() && input.len() == 0);
+                assert!(input.is_empty());
+                assert_eq!(input.len(), 0);
             }
         }
     }

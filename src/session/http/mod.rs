@@ -30,6 +30,7 @@ mod client;
 mod encode;
 mod exchange;
 mod file;
+mod find;
 mod flow;
 mod forward;
 mod input;

@@ -130,6 +130,7 @@ impl Origins {
 
 impl<D: Driver> Context<D> {
     /// Makes an exchange. The head and what is told of it come back when there are too many.
+    #[expect(clippy::result_large_err, reason = "what came is given back as it came")]
     pub(super) fn insert_exchange(
         &mut self,
         upstream: usize,

@@ -163,6 +163,8 @@ pub(in crate::session) struct HttpState {
     pub(super) exchanges: Slab<Exchange>,
     pub(super) spare_heads: Spare<RequestHead>,
     pub(super) spare_answers: Spare<ResponseHead>,
+    /// The name of the file that is looked for, kept for its memory.
+    pub(super) name: String,
     /// The connections to servers, by upstream.
     pub(in crate::session) origins: Vec<Option<Origins>>,
     pub(in crate::session) actions: Vec<HttpAction>,
@@ -208,6 +210,7 @@ impl HttpState {
             exchanges: Slab::with_limit(EXCHANGES_MAX),
             spare_heads: Spare(Vec::new()),
             spare_answers: Spare(Vec::new()),
+            name: String::new(),
             origins: origins.collect(),
             actions: Vec::new(),
             acting: Vec::new(),

@@ -62,12 +62,10 @@ impl<D: Driver> Sessions<D> {
             to_server: (!ahead.is_empty()).then(|| Buf::copy_of(&ahead)),
             to_client: (!early.is_empty()).then(|| Buf::copy_of(&early)),
         };
-        self.slab.replace(client, |session| match session {
-            Session::Http(http) => {
-                let Http { common, stream, ended, .. } = *http;
-                Session::Relay(Relay::adopt(context, (common, stream, ended), adopted))
-            }
-            other => other,
+        self.slab.replace(client, |session| {
+            let Session::Http(http) = session else { return session };
+            let Http { common, stream, ended, .. } = *http;
+            Session::Relay(Relay::adopt(context, (common, stream, ended), adopted))
         });
         context.stats().upstreams[upstream].active.increment();
         if let Some(Session::Relay(relay)) = self.slab.get_mut(client) {

@@ -105,19 +105,20 @@ impl Http {
     }
 
     fn verified<D: Driver>(&mut self, context: &mut Context<D>, key: Key, right: bool) {
-        match std::mem::replace(&mut self.phase, Phase::Head) {
-            Phase::Verify(pending) => {
-                let Pending { head, mut told, meta, secret } = *pending;
-                if right {
-                    let now = context.now();
-                    context.http.verified.insert(secret, now);
-                    self.serve(context, key, head, told, &meta);
-                } else {
-                    told.user = None;
-                    self.answer_unauthorized(context, head, told);
-                }
-            }
-            other => self.phase = other,
+        if !matches!(self.phase, Phase::Verify(_)) {
+            return;
+        }
+        let Phase::Verify(pending) = std::mem::replace(&mut self.phase, Phase::Head) else {
+            return;
+        };
+        let Pending { head, mut told, meta, secret } = *pending;
+        if right {
+            let now = context.now();
+            context.http.verified.insert(secret, now);
+            self.serve(context, key, head, told, &meta);
+        } else {
+            told.user = None;
+            self.answer_unauthorized(context, head, told);
         }
     }
 }

@@ -242,7 +242,7 @@ fn a_status_is_retried_only_for_what_may_be_repeated() {
     let asked = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&asked);
     let server = origin(move |_| {
-        if count.fetch_add(1, Ordering::SeqCst) % 2 == 0 {
+        if count.fetch_add(1, Ordering::SeqCst).is_multiple_of(2) {
             "HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n".to_owned()
         } else {
             ok("good")

@@ -22,14 +22,18 @@ pub enum PathRefusal {
 pub fn file_name(path: &str, dot_files: bool, name: &mut String) -> Result<(), PathRefusal> {
     name.clear();
     let rest = path.strip_prefix('/').ok_or(PathRefusal::NotFound)?;
-    let mut decoded = Vec::with_capacity(rest.len());
+    let mut decoded = Vec::new();
     let mut segments = rest.split('/').peekable();
     let mut is_first = true;
     while let Some(segment) = segments.next() {
         let is_last = segments.peek().is_none();
-        decoded.clear();
-        target::decode(segment.as_bytes(), &mut decoded).map_err(|_| PathRefusal::NotFound)?;
-        let text = std::str::from_utf8(&decoded).map_err(|_| PathRefusal::NotFound)?;
+        let text = if segment.contains('%') {
+            decoded.clear();
+            target::decode(segment.as_bytes(), &mut decoded).map_err(|_| PathRefusal::NotFound)?;
+            std::str::from_utf8(&decoded).map_err(|_| PathRefusal::NotFound)?
+        } else {
+            segment
+        };
         if text.is_empty() && is_last {
             break;
         }

@@ -44,14 +44,14 @@ pub struct Plan {
 }
 
 /// Decides on the answer to a request for a file of type `kind`, and writes its status and fields
-/// to `answer`. `boundary` stands between several ranges: a text that is in no file.
+/// to `answer`. `boundary` makes a text that stands between several ranges, and is in no file.
 #[must_use]
 pub fn plan(
     request: &RequestHead,
     file: &FileInfo,
     kind: &str,
     rules: &FileRules,
-    boundary: &str,
+    boundary: u64,
     answer: &mut ResponseHead,
 ) -> Plan {
     let fields = &mut answer.fields;
@@ -106,9 +106,10 @@ pub fn plan(
                     Plan { body: Body::One(range.clone()), length: Some(length) }
                 }
                 [..] => {
+                    let boundary = format!("ringway-{boundary:016x}");
                     let kind_of_all = format!("multipart/byteranges; boundary={boundary}");
                     fields.push(b"content-type", kind_of_all.as_bytes());
-                    many(ranges, file.len, kind, boundary)
+                    many(ranges, file.len, kind, &boundary)
                 }
             }
         }
@@ -154,7 +155,7 @@ mod tests {
         };
         let mut answer = ResponseHead::default();
         let file = FileInfo::new(len, (1_795_443_505, 0));
-        let plan = plan(&request, &file, "image/png", &rules, "b0", &mut answer);
+        let plan = plan(&request, &file, "image/png", &rules, 0xb0, &mut answer);
         let is_error = answer.status >= 400;
         let cached = answer.fields.get(Known::CacheControl) == Some(b"max-age=60");
         assert!(is_error != cached);

@@ -12,6 +12,9 @@ use crate::proto::frame::{
 };
 use crate::service::CloseReason;
 
+/// Bytes of a frame beside its payload, at most.
+const FRAME_ROOM: usize = 16;
+
 /// One client.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -26,6 +29,8 @@ pub(super) struct Client {
     first: u64,
     /// Bytes of answers that wait for their turn.
     held: usize,
+    /// The exchange whose turn it is now, if it waited for that.
+    ready: Option<Key>,
     /// Version 2: exchanges without their last answer.
     open: usize,
     /// The session knows that something is to be sent.
@@ -41,6 +46,8 @@ pub(super) struct Client {
 struct Turn {
     held: Vec<u8>,
     done: bool,
+    /// An exchange that is begun when all before it are answered.
+    delayed: Option<Key>,
 }
 
 impl Client {
@@ -52,6 +59,7 @@ impl Client {
             turns: VecDeque::new(),
             first: 0,
             held: 0,
+            ready: None,
             open: 0,
             dirty: false,
             backlog: 0,
@@ -72,6 +80,22 @@ impl Client {
         }
     }
 
+    /// Whether an exchange has to wait until all before it are answered. What a GET brings may be
+    /// large, and in version 1 it can not be passed on before its turn: so it is not asked for.
+    pub(super) fn delays(&mut self, turn: u64, command: Command, exchange: Key) -> bool {
+        let delays =
+            command == Command::GET && self.server.version() == Version::V1 && turn > self.first;
+        if let (true, Some(last)) = (delays, self.turns.back_mut()) {
+            last.delayed = Some(exchange);
+        }
+        delays
+    }
+
+    /// The exchange that waited for its turn, when that has come.
+    pub(super) const fn take_ready(&mut self) -> Option<Key> {
+        self.ready.take()
+    }
+
     /// Whether another request may be read.
     pub(super) fn has_window(&self) -> bool {
         self.open < usize::from(self.server.window()) && !self.clogged
@@ -88,13 +112,21 @@ impl Client {
 
     /// Whether so much waits that no more is to be brought.
     pub(super) fn is_clogged(&mut self) -> bool {
-        self.clogged |= self.waiting() > CLOG_BYTES;
+        self.clogged |= self.waiting() > CLOG_BYTES || self.held > self.held_max();
         self.clogged
     }
 
-    /// Bytes that the client has not taken, those that wait for their turn among them.
+    /// Bytes that the client has not taken.
     fn waiting(&self) -> usize {
-        self.backlog + self.out.len() + self.held
+        self.backlog + self.out.len()
+    }
+
+    /// Bytes that may wait for their turn: what requests that are answered by one frame need, so
+    /// that they never stop a server whose other answers are waited for.
+    fn held_max(&self) -> usize {
+        let window = usize::from(self.server.window()).max(1);
+        let answer = usize::from(self.server.max_payload()) + FRAME_ROOM;
+        (window * answer).max(CLOG_BYTES)
     }
 
     /// Bytes that the session has not sent. True when the client is clogged no longer.
@@ -103,7 +135,8 @@ impl Client {
             self.progress = now;
         }
         self.backlog = waiting;
-        let free = self.clogged && self.waiting() < CLOG_BYTES / 2;
+        let is_low = self.waiting() < CLOG_BYTES / 2 && self.held <= self.held_max() / 2;
+        let free = self.clogged && is_low;
         self.clogged &= !free;
         free
     }
@@ -205,6 +238,7 @@ impl Client {
                 self.held -= held.len();
                 self.out.extend_from_slice(&held);
                 spare.put(held);
+                self.ready = self.ready.or_else(|| next.delayed.take());
             }
         }
     }
@@ -229,7 +263,11 @@ impl Exchanger {
 
     /// A client has gone. Its exchanges that were sent are answered to nobody.
     pub fn close_client(&mut self, client: Key) {
-        self.clients.remove(client);
+        let gone = self.clients.remove(client);
+        let delayed = gone.into_iter().flat_map(|client| client.turns);
+        for exchange in delayed.filter_map(|turn| turn.delayed) {
+            self.exchanges.remove(exchange);
+        }
         self.unclog(client);
     }
 
@@ -262,11 +300,14 @@ impl Exchanger {
                 }
                 Ok(Some(ServerEvent::Request(request))) => {
                     let exchange = exchanges.begin(client, &request, now);
+                    let command = request.command;
                     budget.deposit();
-                    fresh.push(exchange);
                     // After the request is copied, the client's own numbers are free again.
                     let turn = state.take_turn();
                     exchanges.set_turn(exchange, turn);
+                    if !state.delays(turn, command, exchange) {
+                        fresh.push(exchange);
+                    }
                 }
                 Err(error) => break Err(error),
             }

@@ -112,6 +112,8 @@ pub(super) struct Exchanges {
     resting: BinaryHeap<Reverse<(Instant, Key)>>,
     time: Duration,
     spare: Spare,
+    /// Those that waited for their turn, and have it.
+    ready: Vec<Key>,
     tally: ExchangeTally,
 }
 
@@ -124,6 +126,7 @@ impl Exchanges {
             resting: BinaryHeap::new(),
             time,
             spare: Spare(Vec::new()),
+            ready: Vec::new(),
             tally: ExchangeTally {
                 begun: 0,
                 answered: 0,
@@ -136,6 +139,15 @@ impl Exchanges {
 
     pub(super) const fn spare(&mut self) -> &mut Spare {
         &mut self.spare
+    }
+
+    /// Moves the exchanges whose turn has come to `fresh`.
+    pub(super) fn take_ready(&mut self, fresh: &mut Vec<Key>) {
+        fresh.append(&mut self.ready);
+    }
+
+    pub(super) const fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -248,6 +260,7 @@ impl Exchanges {
         exchange.begun = true;
         let place = (exchange.turn, exchange.stream);
         client.answer(&mut self.spare, place, answer.command, answer.payload, answer.last);
+        self.ready.extend(client.take_ready());
         if client.mark_dirty() {
             actions.extend(client.owner.map(FrameAction::Flush));
         }
@@ -273,6 +286,7 @@ impl Exchanges {
             self.tally.errors[code.index()] += 1;
             self.tally.has_errors = true;
             client.refuse(&mut self.spare, exchange.turn, exchange.stream, code, text);
+            self.ready.extend(client.take_ready());
             if client.mark_dirty() {
                 actions.extend(client.owner.map(FrameAction::Flush));
             }

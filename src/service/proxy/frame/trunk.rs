@@ -146,17 +146,7 @@ impl Exchanger {
             }
         };
         if let Some(last) = state.going.take() {
-            // What the server has not carried out goes to another one.
-            // The places of those that were lost before are free already.
-            let before = lost.len();
-            let abandoned = state.machine.take_after(last, lost);
-            let kept = pool.retire(trunk, CloseCause::Retired);
-            let given_back = lost.len() - before + abandoned;
-            let left = (0..given_back).fold(kept, |_, _| pool.release(trunk, now));
-            if !left {
-                actions.extend(state.owner.map(FrameAction::CloseTrunk));
-            }
-            self.redo_lost(Safety::NotSent, now);
+            self.take_back(trunk, last, now);
             if !input.is_empty() && result.is_ok() {
                 return Ok(true);
             }
@@ -166,5 +156,21 @@ impl Exchanger {
         }
         self.send_fresh(now);
         result.map(|()| false)
+    }
+
+    /// What a server that goes away has not carried out goes to another one.
+    fn take_back(&mut self, trunk: Key, last: u64, now: Instant) {
+        let Self { trunks, pool, lost, actions, .. } = self;
+        let Some(state) = trunks.get_mut(trunk) else { return };
+        // The places of those that were lost before are free already.
+        let before = lost.len();
+        let abandoned = state.machine.take_after(last, lost);
+        let kept = pool.retire(trunk, CloseCause::Retired);
+        let given_back = lost.len() - before + abandoned;
+        let left = (0..given_back).fold(kept, |_, _| pool.release(trunk, now));
+        if !left {
+            actions.extend(state.owner.map(FrameAction::CloseTrunk));
+        }
+        self.redo_lost(Safety::NotSent, now);
     }
 }

@@ -84,11 +84,11 @@ impl Http {
                 self.progress = context.now();
             }
         }
-        let at = self.due_at(context).map(|at| match self.phase {
+        let mut at = self.due_at(context);
+        if matches!(self.phase, Phase::Head) {
             // A send that goes through wakes nobody: what is waited for then may be due earlier.
-            Phase::Head => at.min(self.progress + self.options.keepalive_timeout),
-            _ => at,
-        });
+            at = at.map(|at| at.min(self.progress + self.options.keepalive_timeout));
+        }
         match at {
             Some(at) => self.deadline.set(context, Due::Session(key), at),
             None => self.deadline.clear(),
