@@ -206,21 +206,24 @@ static_resources:
 
 
 def wrk(bench, port, path="/", headers=(), seconds=None):
-    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{round(seconds or bench.options.seconds)}s", "--latency"]
+    command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{round(seconds or bench.options.seconds)}s", "--latency", "--timeout", "30s"]
     for header in headers:
         command += ["-H", header]
     output, spent = common.run_load([*command, f"http://127.0.0.1:{port}{path}"])
     if "Socket errors" in output or "Non-2xx" in output:
         sys.exit(f"wrk: {output}")
     requests = int(re.search(r"(\d+) requests in", output).group(1))
+    amount, unit = re.search(r"([\d.]+)(B|KB|MB|GB|TB) read", output).groups()
+    # wrk's units are powers of 1,024.
+    read = float(amount) * 1024 ** ["B", "KB", "MB", "GB", "TB"].index(unit)
     micros = {}
     for percent, value, unit in re.findall(r"(50|99)%\s+([\d.]+)(us|ms|s)", output):
         micros[percent] = float(value) * {"us": 1, "ms": 1e3, "s": 1e6}[unit]
     rate = float(re.search(r"Requests/sec:\s+([\d.]+)", output).group(1))
-    return {"requests": requests, "rps": rate, "p50": micros["50"], "p99": micros["99"], **spent}
+    return {"requests": requests, "read": read, "rps": rate, "micros": micros, **spent}
 
 
-def under_load(bench, name, upstream, path="/", headers=(), unit=1e6):
+def under_load(bench, name, upstream, path="/", headers=()):
     port = free_port()
     server = bench.start(name, port, upstream)
     wrk(bench, port, path, headers, 1)
@@ -228,10 +231,22 @@ def under_load(bench, name, upstream, path="/", headers=(), unit=1e6):
     done = wrk(bench, port, path, headers)
     figures = {
         "throughput": done["rps"] / 1000,
-        **usage.figures(done["requests"] / unit),
-        "p50": done["p50"],
-        "p99": done["p99"],
+        **usage.figures(done["requests"] / 1e6),
+        "p50": done["micros"]["50"],
+        "p99": done["micros"]["99"],
     }
+    server.stop()
+    return figures
+
+
+def bulk(bench, name):
+    """A file so large that only bytes can be counted: few requests end within a run."""
+    port = free_port()
+    server = bench.start(name, port, -1)
+    wrk(bench, port, "/file100m", seconds=1)
+    usage = Usage(server)
+    done = wrk(bench, port, "/file100m")
+    figures = {"throughput": done["read"] / 1e9 / done["taken"], **usage.figures(done["read"] / 1e9)}
     server.stop()
     return figures
 
@@ -253,8 +268,8 @@ def connection(bench, name):
     return under_load(bench, name, None, headers=("Connection: close",))
 
 
-def file(path, unit=1e6):
-    return lambda bench, name: under_load(bench, name, -1, path=f"/{path}", unit=unit)
+def file(path):
+    return lambda bench, name: under_load(bench, name, -1, path=f"/{path}")
 
 
 def idle(bench, name):
@@ -309,9 +324,9 @@ WORKS = {
     },
     "file100m": {
         "title": "A file of 100 MiB",
-        "run": file("file100m", unit=1e3),
+        "run": bulk,
         "servers": ["ringway", "nginx", "h2o"],
-        "columns": {"throughput": "1,000/s", "cpu": "CPU, ms/request"},
+        "columns": {"throughput": "GB/s", "cpu": "CPU, s/GB"},
     },
     "connection": {
         "title": "A connection for each request",

@@ -128,7 +128,7 @@ impl<D: Driver> Sessions<D> {
         match action {
             FrameAction::Connect { trunk, server } => {
                 let now = self.context.now();
-                let session = Session::Trunk(Trunk::new(upstream, server, trunk, now));
+                let session = Session::Trunk(Box::new(Trunk::new(upstream, server, trunk, now)));
                 self.context.stats().upstreams[upstream].active.increment();
                 match self.slab.insert(session) {
                     Ok(key) => {

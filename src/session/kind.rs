@@ -10,14 +10,14 @@ use super::trunk::Trunk;
 use crate::mem::Key;
 use crate::ring::{Completion, Driver, Lane};
 
-/// One connection.
+/// One connection. Each kind has a size of its own, and none pays for the largest.
 #[derive(Debug)]
 pub(super) enum Session {
-    Echo(Echo),
-    Relay(Relay),
-    Messages(MessageSession),
-    Frames(Frames),
-    Trunk(Trunk),
+    Echo(Box<Echo>),
+    Relay(Box<Relay>),
+    Messages(Box<MessageSession>),
+    Frames(Box<Frames>),
+    Trunk(Box<Trunk>),
     Http(Box<Http>),
     Origin(Box<Origin>),
 }

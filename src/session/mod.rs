@@ -347,9 +347,11 @@ impl<D: Driver> Sessions<D> {
         let now = self.context.now();
         let Context { http, options, .. } = &mut self.context;
         let stats = &options.fleet.cells()[options.worker].stats;
-        for (origins, stats) in http.origins.iter_mut().zip(&stats.upstreams) {
+        let all = http.origins.iter_mut().zip(&stats.upstreams).zip(&options.upstreams);
+        for ((origins, stats), upstream) in all {
             if let Some(origins) = origins {
                 origins.publish(&stats.http, now);
+                origins.tell_ejections(&stats.http, &upstream.name);
             }
         }
     }
@@ -391,15 +393,15 @@ impl<D: Driver> Sessions<D> {
         }
         let common = Common::new(context, listener);
         let session = match &context.options.listeners[listener].service {
-            ServiceOptions::Echo => Session::Echo(Echo::new(common, socket)),
+            ServiceOptions::Echo => Session::Echo(Box::new(Echo::new(common, socket))),
             ServiceOptions::Tcp { upstream } => {
-                Session::Relay(Relay::new(context, common, socket, *upstream))
+                Session::Relay(Box::new(Relay::new(context, common, socket, *upstream)))
             }
             ServiceOptions::Messages { line_limit } => {
-                Session::Messages(MessageSession::new(common, socket, *line_limit))
+                Session::Messages(Box::new(MessageSession::new(common, socket, *line_limit)))
             }
             ServiceOptions::Frame(options) => {
-                Session::Frames(Frames::local(common, socket, Arc::clone(options)))
+                Session::Frames(Box::new(Frames::local(common, socket, Arc::clone(options))))
             }
             ServiceOptions::Http(options) => {
                 let now = context.now();
@@ -408,7 +410,8 @@ impl<D: Driver> Sessions<D> {
             }
             ServiceOptions::FrameProxy { upstream, server } => {
                 let (upstream, server) = (*upstream, *server);
-                Session::Frames(Frames::proxied(context, common, socket, upstream, server))
+                let frames = Frames::proxied(context, common, socket, upstream, server);
+                Session::Frames(Box::new(frames))
             }
         };
         let Ok(key) = self.slab.insert(session) else {

@@ -72,7 +72,11 @@ impl HttpBuilder {
             routes.push(self.route(listener, route, config)?);
         }
         let access_log = http.access_log.as_ref().map(|log| self.access_log(listener, log));
-        let needs_source = true;
+        let access = AccessList::new(&http.access.allow, &http.access.deny);
+        let needs_source = access_log.is_some()
+            || http.source_connections_max.is_some()
+            || !access.is_open()
+            || routes.iter().any(RouteOptions::needs_source);
         Ok(HttpOptions {
             router: router(http)?,
             routes,
@@ -98,7 +102,7 @@ impl HttpBuilder {
             },
             request_id: http.request_id_header.as_deref().map(Into::into),
             source_connections_max: http.source_connections_max,
-            access: AccessList::new(&http.access.allow, &http.access.deny),
+            access,
             access_log: access_log.transpose()?,
             needs_source,
         })

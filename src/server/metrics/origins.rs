@@ -132,6 +132,7 @@ impl Exporter {
     /// By server. A name that stands for several addresses counts as one.
     fn servers(&self) -> Vec<MetricFamily> {
         let (mut active, mut usable, mut up, mut checks) = (vec![], vec![], vec![], vec![]);
+        let mut ejections = Vec::new();
         for (number, upstream, servers) in &self.http.upstreams {
             for (place, server) in servers.iter().enumerate() {
                 let labels = [("upstream", upstream.clone()), ("server", server.clone())];
@@ -142,6 +143,8 @@ impl Exporter {
                 };
                 active.push(sample(MetricType::GAUGE, &labels, of(&|one| one.active.get())));
                 usable.push(sample(MetricType::GAUGE, &labels, of(&|one| one.usable.get())));
+                let ejected = of(&|one| one.ejected.get());
+                ejections.push(sample(MetricType::COUNTER, &labels, ejected));
                 let found = self.checks.iter().find(|(upstream, _)| upstream == number);
                 if let Some(stats) = found.and_then(|(_, stats)| stats.get(place)) {
                     up.push(sample(MetricType::GAUGE, &labels, stats.up.get()));
@@ -168,6 +171,12 @@ impl Exporter {
                  it out.",
                 MetricType::GAUGE,
                 usable,
+            ),
+            family(
+                "ringway_server_ejections_total",
+                "Times that a worker left a server out because of what requests had found.",
+                MetricType::COUNTER,
+                ejections,
             ),
             family(
                 "ringway_server_healthy",

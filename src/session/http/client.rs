@@ -3,7 +3,7 @@
 
 mod timing;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -75,7 +75,8 @@ pub(in crate::session) struct Http {
 /// Whom the connection is with, and what is not known of that yet.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Peer {
-    pub(super) address: Option<SocketAddress>,
+    /// Where it comes from, unless that is a Unix socket.
+    pub(super) address: Option<SocketAddr>,
     /// The beginning of a PROXY protocol header, while one is expected.
     header: Option<Vec<u8>>,
     /// It counts among the connections of its source.
@@ -84,7 +85,7 @@ pub(super) struct Peer {
 
 impl Peer {
     pub(super) fn ip(&self) -> Option<IpAddr> {
-        self.address.and_then(|address| address.ip()).map(|address| address.ip().to_canonical())
+        self.address.map(|address| address.ip().to_canonical())
     }
 }
 
@@ -152,6 +153,7 @@ impl Http {
         if self.options.needs_source || accept_header || context.options.access_log {
             let fd = self.stream.fd();
             let address = fd.and_then(|fd| context.reactor.driver().peer_address(fd).ok());
+            let address = address.and_then(|address| address.ip());
             let header = accept_header.then(Vec::new);
             self.client = Some(Box::new(Peer { address, header, is_counted: false }));
         }
@@ -393,6 +395,7 @@ impl Http {
     pub(in crate::session) fn finish<D: Driver>(mut self, context: &mut Context<D>, key: Key) {
         self.stream.close(&mut context.reactor, key);
         let address = self.client.as_ref().and_then(|peer| peer.address);
+        let address = address.map(SocketAddress::inet);
         self.common.record_end(context, address, None);
     }
 
@@ -524,7 +527,7 @@ impl Http {
             Ok(Parsed::Incomplete { .. }) if !self.ended => false,
             Ok(Parsed::Complete { header: parsed, consumed }) => {
                 if let Source::Inet { source, .. } = parsed.source {
-                    peer.address = Some(SocketAddress::inet(source));
+                    peer.address = Some(source);
                 }
                 if header.len() > consumed {
                     self.input.push(crate::mem::Buf::copy_of(&header[consumed..]));

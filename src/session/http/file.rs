@@ -22,7 +22,7 @@ use crate::service::http::files::{Body, FileInfo, Plan, coding, plan};
 use crate::session::context::Context;
 
 /// Bytes that are asked about, and sent, at once.
-const WINDOW: u64 = 512 * 1024;
+const WINDOW: u64 = 2 * 1024 * 1024;
 
 /// A file on its way.
 #[derive(Debug)]
@@ -317,6 +317,11 @@ impl Http {
                 *budget -= (sent as u64).min(*budget);
                 self.progress = context.now();
                 self.common.count_sent(context, sent);
+                if (sent as u64) < window {
+                    // The socket is full, or the file is shorter than it was: the next call tells.
+                    self.stream.watch_writable(&mut context.reactor, key);
+                    return Sending::Waits;
+                }
                 Sending::Goes
             }
             Err(Errno::EAGAIN) => {

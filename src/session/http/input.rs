@@ -8,27 +8,33 @@ use crate::mem::Buf;
 /// is copied together.
 #[derive(Debug, Default)]
 pub(super) struct Input {
-    bufs: VecDeque<Buf>,
-    /// The beginning of a head, before `bufs`.
+    /// Mostly all there is: an idle connection then keeps no list.
+    first: Option<Buf>,
+    rest: VecDeque<Buf>,
+    /// The beginning of a head, before `first`.
     partial: Vec<u8>,
-    /// Bytes in `bufs`.
+    /// Bytes in `first` and `rest`.
     bytes: usize,
 }
 
 impl Input {
     pub(super) fn push(&mut self, buf: Buf) {
         self.bytes += buf.len();
-        self.bufs.push_back(buf);
+        if self.first.is_none() {
+            self.first = Some(buf);
+        } else {
+            self.rest.push_back(buf);
+        }
     }
 
     /// Whether nothing waits.
     pub(super) fn is_empty(&self) -> bool {
-        self.bufs.is_empty() && self.partial.is_empty()
+        self.first.is_none() && self.partial.is_empty()
     }
 
     /// Whether nothing new has come since a head was found incomplete.
     pub(super) fn has_nothing_new(&self) -> bool {
-        self.bufs.is_empty()
+        self.first.is_none()
     }
 
     /// Bytes that wait.
@@ -42,8 +48,7 @@ impl Input {
         &mut self,
         mut read: impl FnMut(&[u8]) -> Result<Option<(usize, T)>, E>,
     ) -> Result<Option<T>, E> {
-        while let Some(mut buf) = self.bufs.pop_front() {
-            self.bytes -= buf.len();
+        while let Some(mut buf) = self.pop() {
             if self.partial.is_empty() {
                 match read(&buf)? {
                     Some((len, value)) => {
@@ -69,8 +74,12 @@ impl Input {
 
     /// The next bytes of a body.
     pub(super) fn pop(&mut self) -> Option<Buf> {
-        let buf = self.bufs.pop_front()?;
+        let buf = self.first.take()?;
         self.bytes -= buf.len();
+        self.first = self.rest.pop_front();
+        if self.first.is_none() && self.rest.capacity() > 0 {
+            self.rest = VecDeque::new();
+        }
         Some(buf)
     }
 
@@ -78,13 +87,15 @@ impl Input {
     pub(super) fn put_back(&mut self, buf: Buf) {
         if !buf.is_empty() {
             self.bytes += buf.len();
-            self.bufs.push_front(buf);
+            if let Some(next) = self.first.replace(buf) {
+                self.rest.push_front(next);
+            }
         }
     }
 
     /// Who waits holds nothing of the pool.
     pub(super) fn hold(&mut self) {
-        for buf in &mut self.bufs {
+        for buf in self.first.iter_mut().chain(&mut self.rest) {
             if buf.is_pooled() {
                 *buf = Buf::copy_of(buf);
             }
@@ -99,10 +110,9 @@ impl Input {
     /// Takes out all that waits.
     pub(super) fn take_all(&mut self) -> Vec<u8> {
         let mut all = std::mem::take(&mut self.partial);
-        for buf in self.bufs.drain(..) {
+        while let Some(buf) = self.pop() {
             all.extend_from_slice(&buf);
         }
-        self.bytes = 0;
         all
     }
 }

@@ -110,6 +110,24 @@ pub struct RouteOptions {
     pub compression: Option<CompressionRules>,
 }
 
+impl RouteOptions {
+    /// Whether anything here may go by the client's address, or tell it.
+    #[must_use]
+    pub fn needs_source(&self) -> bool {
+        let is_told = match &self.action {
+            RouteAction::Redirect { location, .. } => !location.is_constant(),
+            RouteAction::Proxy(_) => true,
+            RouteAction::Respond(_)
+            | RouteAction::Echo
+            | RouteAction::StatusPage
+            | RouteAction::Files(_) => false,
+        };
+        let has_edits = !self.request_edits.is_empty() || !self.response_edits.is_empty();
+        let is_limited = self.rate_limit.is_some() || !self.access.is_open();
+        is_told || has_edits || is_limited || self.auth.is_some()
+    }
+}
+
 /// How often a client may ask.
 #[derive(Debug, Clone)]
 pub struct RateLimitOptions {

@@ -11,6 +11,7 @@ use crate::ring::Driver;
 use crate::runtime::TimerId;
 use crate::service::origin::attempts::{Decision, Retries};
 use crate::service::origin::breaker::Breaker;
+use crate::service::origin::eject::Event;
 use crate::service::origin::failure::Failure;
 use crate::service::origin::servers::{Ended, Outcome, Servers};
 use crate::service::pool::{Checkout, CloseCause, Expired, Pool, PoolCounters, PoolGauges, Share};
@@ -118,6 +119,24 @@ impl Origins {
             if let Some(view) = self.servers.view(server, now) {
                 stats.active.set(view.active.into());
                 stats.usable.set(u64::from(view.healthy && !view.ejected));
+            }
+        }
+    }
+
+    /// Logs and counts which servers were left out, and which are back.
+    pub(in crate::session) fn tell_ejections(&mut self, stats: &OriginStats, upstream: &str) {
+        while let Some(event) = self.servers.next_event() {
+            match event {
+                Event::Ejected { server, reason, time } => {
+                    let name = self.options.names.get(server).map_or("", |name| name);
+                    let (reason, seconds) = (reason.name(), time.as_secs_f64());
+                    tracing::warn!(upstream, server = name, reason, seconds, "server ejected");
+                    stats.servers.get(server).into_iter().for_each(|one| one.ejected.add(1));
+                }
+                Event::Returned { server } => {
+                    let name = self.options.names.get(server).map_or("", |name| name);
+                    tracing::info!(upstream, server = name, "server is used again");
+                }
             }
         }
     }

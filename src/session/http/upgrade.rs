@@ -65,7 +65,7 @@ impl<D: Driver> Sessions<D> {
         self.slab.replace(client, |session| {
             let Session::Http(http) = session else { return session };
             let Http { common, stream, ended, .. } = *http;
-            Session::Relay(Relay::adopt(context, (common, stream, ended), adopted))
+            Session::Relay(Box::new(Relay::adopt(context, (common, stream, ended), adopted)))
         });
         context.stats().upstreams[upstream].active.increment();
         if let Some(Session::Relay(relay)) = self.slab.get_mut(client) {

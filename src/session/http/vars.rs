@@ -37,7 +37,7 @@ impl<'a> Vars<'a> {
 
 impl Variables for Vars<'_> {
     fn write(&self, variable: Variable, out: &mut Vec<u8>) {
-        let source = self.peer.and_then(|peer| peer.address).and_then(|address| address.ip());
+        let source = self.peer.and_then(|peer| peer.address);
         let route = self.told.route.and_then(|route| self.options.routes.get(route));
         match variable {
             Variable::Host => out.extend_from_slice(self.head.host().as_bytes()),
