@@ -35,8 +35,8 @@ pub(super) enum CheckKind {
     Tcp,
     /// It asks for a page.
     Http {
-        /// The request.
-        request: Vec<u8>,
+        /// The request to each server.
+        requests: Vec<Vec<u8>>,
         /// What the answer must be.
         expected: Expected,
     },
@@ -88,7 +88,7 @@ async fn watch(plan: &HealthPlan, server: usize, fleet: &Fleet, stats: &HealthSt
             sleep_until(Instant::from_std(due)).await;
         }
         check.started(clock::now());
-        let result = match timeout(plan.options.timeout, ask(&plan.kind, &address)).await {
+        let result = match timeout(plan.options.timeout, ask(&plan.kind, server, &address)).await {
             Ok(result) => result,
             Err(_elapsed) => Err(CheckError::Timeout(plan.options.timeout)),
         };
@@ -123,20 +123,21 @@ async fn watch(plan: &HealthPlan, server: usize, fleet: &Fleet, stats: &HealthSt
 }
 
 /// Makes one check.
-async fn ask(kind: &CheckKind, address: &SocketAddress) -> Result<(), CheckError> {
+async fn ask(kind: &CheckKind, server: usize, address: &SocketAddress) -> Result<(), CheckError> {
     match (address.ip(), address.path()) {
-        (Some(ip), _) => converse(kind, TcpStream::connect(ip).await?).await,
-        (None, Some(path)) => converse(kind, UnixStream::connect(path).await?).await,
+        (Some(ip), _) => converse(kind, server, TcpStream::connect(ip).await?).await,
+        (None, Some(path)) => converse(kind, server, UnixStream::connect(path).await?).await,
         (None, None) => Err(CheckError::Closed),
     }
 }
 
-async fn converse<S>(kind: &CheckKind, mut stream: S) -> Result<(), CheckError>
+async fn converse<S>(kind: &CheckKind, server: usize, mut stream: S) -> Result<(), CheckError>
 where
     S: AsyncReadExt + AsyncWriteExt + Unpin,
 {
-    let CheckKind::Http { request, expected } = kind else { return Ok(()) };
-    stream.write_all(request).await?;
+    let CheckKind::Http { requests, expected } = kind else { return Ok(()) };
+    let request = requests.get(server).map(Vec::as_slice);
+    stream.write_all(request.unwrap_or_default()).await?;
     let mut reader = ResponseReader::default();
     let mut head = ResponseHead::default();
     let mut input = Vec::new();

@@ -1,5 +1,7 @@
 //! From `[[listener.route]]` tables to raw values.
 
+use std::time::Duration;
+
 use toml::Spanned;
 use toml::de::DeValue;
 
@@ -71,9 +73,7 @@ fn route(mut section: Section<'_, '_>, number: usize, listener_body_max: Option<
     let action = action(&mut section, &given, &proxy);
     let prefix_rewrite = prefix_rewrite(&mut section, &given);
     let body_max = body_max(&mut section);
-    let total_timeout = section.optional("total_timeout", |v| {
-        values::unless(v, "off", |v| values::duration(v, &LONG_TIMEOUT_RANGE))
-    });
+    let total_timeout = total_timeout(&mut section, &given);
     let access = access_lists(&mut section);
     let compression = compression(&mut section);
     let request_headers = section.table("request_headers", REQUEST_HEADERS);
@@ -106,7 +106,7 @@ fn route(mut section: Section<'_, '_>, number: usize, listener_body_max: Option<
             request_headers: request_headers.unwrap_or_default(),
             response_headers: response_headers.unwrap_or_default(),
             body_max: body_max.or(listener_body_max),
-            total_timeout: total_timeout.or(defaults::TOTAL_TIMEOUT),
+            total_timeout: total_timeout.unwrap_or(defaults::TOTAL_TIMEOUT),
             access,
             rate_limit,
             auth,
@@ -162,6 +162,25 @@ fn prefix_rewrite(
         ));
     }
     rewrite.into_inner()
+}
+
+fn total_timeout(
+    section: &mut Section<'_, '_>,
+    given: &[Spanned<&'static str>],
+) -> Option<Option<Duration>> {
+    let total = section.optional("total_timeout", |v| {
+        values::unless(v, "off", |v| values::duration(v, &LONG_TIMEOUT_RANGE))
+    });
+    let total = total.value()?;
+    let is_proxy = given.iter().any(|key| *key.get_ref() == "proxy");
+    if total.get_ref().is_some() && !is_proxy {
+        section.report(Mistake::new(
+            total.span(),
+            "`total_timeout` bounds what servers take, and this route has none",
+            "remove it, or set `proxy`",
+        ));
+    }
+    Some(total.into_inner())
 }
 
 /// The action of a route, and the keys that only some actions have.

@@ -487,15 +487,17 @@ pub(in crate::server) fn health(
     let kind = match &health.kind {
         HealthKind::Tcp => CheckKind::Tcp,
         HealthKind::Http(check) => {
-            let host = check.host.as_deref().or_else(|| names.first().map(|name| &**name));
-            let request = format!(
-                "GET {} HTTP/1.1\r\nhost: {}\r\nuser-agent: ringway-health-check\r\n\
-                 connection: close\r\n\r\n",
-                check.path,
-                host.unwrap_or("localhost"),
-            );
+            let request = |server: usize| {
+                let name = names.get(server).map(|name| &**name);
+                format!(
+                    "GET {} HTTP/1.1\r\nhost: {}\r\nuser-agent: ringway-health-check\r\n\
+                     connection: close\r\n\r\n",
+                    check.path,
+                    check.host.as_deref().or(name).unwrap_or("localhost"),
+                )
+            };
             CheckKind::Http {
-                request: request.into_bytes(),
+                requests: (0..servers.len()).map(|at| request(at).into_bytes()).collect(),
                 expected: Expected {
                     statuses: check.statuses.clone(),
                     body: check.body.as_ref().map(|text| text.as_bytes().to_vec()),

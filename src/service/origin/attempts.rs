@@ -207,6 +207,7 @@ impl Retries {
             tried: [0; TRIES_MAX],
             tried_count: 0,
             retrying: false,
+            replaced: false,
         }
     }
 
@@ -230,6 +231,8 @@ pub struct Attempts {
     tried_count: usize,
     /// It counts as being tried again.
     retrying: bool,
+    /// A kept connection that was gone has been made up for.
+    replaced: bool,
 }
 
 impl Attempts {
@@ -285,8 +288,12 @@ impl Attempts {
         let verdict = if !retries.on.wants(kind) {
             Err(Stop::NotWanted)
         } else if failure.may_be_retried(progress) {
-            // A server may close a connection that it keeps: there is nothing to rest for.
+            // A server may close a connection that it keeps: there is nothing to rest for, and the
+            // first time it is no try at all.
             let stale = kind == FailureKind::Stale;
+            if stale && !std::mem::replace(&mut self.replaced, true) {
+                return Decision::Retry { after: Duration::ZERO };
+            }
             Ok(if stale { Safety::NotSent } else { failure.safety(progress) })
         } else if failure.safety(progress) == Safety::Unsafe {
             Err(Stop::Unsafe)

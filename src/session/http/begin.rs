@@ -68,7 +68,10 @@ impl Http {
         let route = &options.routes[found];
         let mut told = Told::new(context.now(), Some(found), meta.len);
         if !self.set_body(meta, route.body_max) {
-            return self.answer_status(context, head, told, Refusal::BodyTooLarge.status(), None);
+            let refusal = Refusal::BodyTooLarge;
+            context.listener_stats(self.common.listener).http.refuse(refusal);
+            told.reason = Some(refusal.name());
+            return self.answer_status(context, head, told, refusal.status(), None);
         }
         if let Some((status, field)) = self.forbids(context, &head, route) {
             let field = field.as_ref().map(|(name, value)| (*name, value.as_slice()));
@@ -78,6 +81,10 @@ impl Http {
         match self.authenticate(context, key, &head, &mut told, auth) {
             (Allowed::Yes, _) => self.serve(context, key, head, told, meta),
             (Allowed::No, _) => self.answer_unauthorized(context, head, told),
+            (Allowed::Busy, _) => {
+                told.reason = Some("helpers_busy");
+                self.answer_status(context, head, told, 503, None);
+            }
             (Allowed::Later, secret) => self.wait_for_password(head, told, *meta, secret),
         }
     }

@@ -98,7 +98,12 @@ impl Http {
         (name, found): (&str, Result<Found, NotFound>),
     ) {
         let is_folder_form = name.is_empty() || name.ends_with('/');
+        let is_read = matches!(head.method, Method::Get | Method::Head);
         match found {
+            Ok(found) if found.file.is_folder && !is_read => {
+                let allow = Some((&b"allow"[..], &b"GET, HEAD"[..]));
+                self.answer_status(context, head, told, 405, allow);
+            }
             Ok(found) if found.file.is_folder && is_folder_form && files.listing => {
                 self.begin_listing(context, key, head, told, name, files);
             }

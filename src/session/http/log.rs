@@ -36,7 +36,7 @@ impl Http {
             context.histograms.latencies.record_route(route.number, duration);
         }
         if let Some((upstream, _)) = told.upstream {
-            let phases = [told.queued, told.connect, told.first_byte, Some(duration)];
+            let phases = [told.queued, told.connect, told.first_byte, told.answered];
             context.histograms.latencies.record_upstream(upstream, phases);
         }
         if self.options.access_log.is_some() {
@@ -89,7 +89,7 @@ impl Http {
             queued: told.queued,
             connect: told.connect,
             first_byte: told.first_byte,
-            upstream_duration: told.upstream.map(|_| duration),
+            upstream_duration: told.answered,
         };
         let lines = &mut context.http.lines[log.sink];
         let was_empty = lines.is_empty();

@@ -308,6 +308,7 @@ impl Origin {
         let now = context.now();
         if let Some(one) = context.http.exchanges.get_mut(exchange) {
             one.state = State::Done;
+            one.told.answered = Some(now.saturating_duration_since(one.told.began));
             let latency = one.told.first_byte;
             let status = one.answer.as_ref().map_or(one.told.status, |answer| answer.status);
             let servers = &mut context.http.origins(self.upstream).servers;

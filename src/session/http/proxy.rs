@@ -450,7 +450,10 @@ impl<D: Driver> Context<D> {
         self.unlink(key);
         let Some(exchange) = self.http.exchanges.get_mut(key) else { return };
         exchange.state = State::Done;
-        exchange.failed = Some(failure);
+        // Two timers may be due in one turn.
+        if exchange.failed.replace(failure).is_some() {
+            return;
+        }
         let (client, upstream) = (exchange.asked.client, exchange.upstream);
         self.cell().stats.upstreams[upstream].http.fail(failure);
         self.http.actions.push(HttpAction::Wake { connection: client });

@@ -49,6 +49,8 @@ pub(super) struct Told {
     pub(super) connect: Option<Duration>,
     /// How long the head of the answer took.
     pub(super) first_byte: Option<Duration>,
+    /// How long it took until the server had answered.
+    pub(super) answered: Option<Duration>,
     /// Tries of servers.
     pub(super) tries: u32,
     /// The number of the request, if it has one.
@@ -69,6 +71,7 @@ impl Told {
             upstream: None,
             queued: None,
             connect: None,
+            answered: None,
             first_byte: None,
             tries: 0,
             request_id: 0,

@@ -31,6 +31,8 @@ pub(super) enum Allowed {
     No,
     /// It is being checked.
     Later,
+    /// Nobody can check it: too many are being checked.
+    Busy,
 }
 
 impl Http {
@@ -71,7 +73,7 @@ impl Http {
         if context.options.fleet.offload(Box::new(job)) {
             (Allowed::Later, secret)
         } else {
-            (Allowed::No, secret)
+            (Allowed::Busy, secret)
         }
     }
 

@@ -92,7 +92,7 @@ fn what_breaks_a_rule_is_told_so_and_the_connection_ends() {
     let refused = |cell: &ringway::session::WorkerCell| {
         cell.stats.listeners[0].http.refused.iter().map(ringway::runtime::Counter::get).sum()
     };
-    assert_eq!(served.sum(refused), 5);
+    assert_eq!(served.sum(refused), 6);
 }
 
 #[test]

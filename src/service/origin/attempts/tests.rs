@@ -273,3 +273,17 @@ fn every_stop_knows_its_place_and_has_a_name_of_its_own() {
     let expected = [Stop::Unsafe, Stop::Tries, Stop::Deadline, Stop::Budget];
     assert_eq!(reasons.map(Stop::from), expected);
 }
+
+#[test]
+fn a_kept_connection_that_was_gone_costs_no_try_once() {
+    let now = Instant::now();
+    let mut retries = Retries::new(AttemptOptions { retries_max: 0, ..options() }, 1, now);
+    let mut breaker = Breaker::default();
+    let mut attempts = retries.begin(now);
+    let stale = Failure::StaleConnection;
+    let again = Decision::Retry { after: Duration::ZERO };
+    assert_eq!(attempts.on_failure(&mut retries, &mut breaker, stale, GET, now), again);
+    assert_eq!(attempts.failed(), 0);
+    let second = attempts.on_failure(&mut retries, &mut breaker, stale, GET, now);
+    assert_eq!(second, Decision::Fail(Stop::Tries));
+}
