@@ -10,6 +10,7 @@ mod listener;
 mod pipes;
 mod relay;
 mod stream;
+pub mod tls;
 
 pub use acceptor::{Acceptor, HandOver};
 pub use bind_datagrams::{DatagramBindOptions, Steering, bind_datagrams};

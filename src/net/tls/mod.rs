@@ -1,0 +1,25 @@
+//! TLS 1.2 and 1.3 between a socket and what is spoken on it: rustls with aws-lc-rs, on our
+//! buffers.
+//!
+//! [`Session`] is one connection; it knows no socket. [`server_config`] and [`client_config`] make
+//! what sessions share from bytes that somebody else has read.
+
+mod certificate;
+mod client;
+mod error;
+mod pins;
+mod policy;
+mod resolver;
+mod server;
+mod session;
+mod tickets;
+
+pub use certificate::{Certificate, CertificateError, Summary};
+pub use client::{ClientOptions, Roots, client_config};
+pub use error::{Fault, TlsError};
+pub use pins::{Pin, PinError};
+pub use policy::{Policy, PolicyError, Version};
+pub use resolver::{Certificates, Resolver};
+pub use server::{ClientAuth, ClientRoots, ServerOptions, server_config};
+pub use session::{Info, Received, Session};
+pub use tickets::{TicketKey, Tickets};

@@ -1,0 +1,91 @@
+//! Which certificate a client is shown, by the name that it asks for.
+
+use std::collections::HashMap;
+use std::sync::{Arc, RwLock};
+
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+
+use super::certificate::Certificate;
+
+/// What rustls says when no certificate was chosen.
+pub(super) const NO_CERTIFICATE: &str = "no server certificate chain resolved";
+
+/// The certificates of a listener by name.
+#[derive(Debug, Default)]
+pub struct Certificates {
+    /// Names, those with a wildcard without their `*`.
+    by_name: HashMap<String, Vec<Arc<CertifiedKey>>>,
+    /// For who asks for no name, or, unless that is refused, for an unknown one.
+    default: Vec<Arc<CertifiedKey>>,
+    /// Unknown names are refused.
+    strict: bool,
+}
+
+/// Chooses certificates; they can be changed while the server runs.
+#[derive(Debug)]
+pub struct Resolver {
+    /// Written to seldom, and read once in a handshake.
+    certificates: RwLock<Arc<Certificates>>,
+}
+
+impl Certificates {
+    /// The certificates, each for `names`, or else for the names that it has. The first is the
+    /// default, with those of other kinds of keys for its names.
+    #[must_use]
+    pub fn new(all: Vec<(Certificate, Vec<String>)>, strict: bool) -> Self {
+        let mut this = Self { strict, ..Self::default() };
+        let mut default_names = Vec::new();
+        for (at, (certificate, names)) in all.into_iter().enumerate() {
+            let names = if names.is_empty() { certificate.summary().names.clone() } else { names };
+            let key = certificate.key;
+            if at == 0 || names == default_names {
+                this.default.push(Arc::clone(&key));
+                default_names.clone_from(&names);
+            }
+            for name in names {
+                let name = name.to_ascii_lowercase();
+                let name = name.strip_prefix('*').map_or_else(|| name.clone(), str::to_owned);
+                this.by_name.entry(name).or_default().push(Arc::clone(&key));
+            }
+        }
+        this
+    }
+
+    /// Those for a name: its own, those of the wildcard above it, the default.
+    fn find(&self, name: Option<&str>) -> &[Arc<CertifiedKey>] {
+        let Some(name) = name else { return &self.default };
+        let above = || name.find('.').and_then(|dot| self.by_name.get(name.get(dot..)?));
+        match self.by_name.get(name).or_else(above) {
+            Some(found) => found,
+            None if self.strict => &[],
+            None => &self.default,
+        }
+    }
+}
+
+impl Resolver {
+    /// A resolver that begins with these.
+    #[must_use]
+    pub fn new(certificates: Certificates) -> Self {
+        Self { certificates: RwLock::new(Arc::new(certificates)) }
+    }
+
+    /// From the next handshake on, these hold.
+    pub fn replace(&self, certificates: Certificates) {
+        let mut place = self.certificates.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+        *place = Arc::new(certificates);
+    }
+}
+
+impl ResolvesServerCert for Resolver {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let all = self.certificates.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        let all = Arc::clone(&all);
+        let found = all.find(hello.server_name());
+        let suits =
+            |key: &&Arc<CertifiedKey>| key.key.choose_scheme(hello.signature_schemes()).is_some();
+        // None suits: the handshake then fails with the reason.
+        found.iter().find(suits).or_else(|| found.first()).map(Arc::clone)
+    }
+}

@@ -1,0 +1,104 @@
+//! What the connections of clients share.
+
+use std::sync::Arc;
+
+use rustls::server::{
+    NoServerSessionStorage, ProducesTickets, ResolvesServerCert, ServerConfig, WebPkiClientVerifier,
+};
+use rustls::{KeyLog, RootCertStore};
+
+use super::client::root_store;
+use super::policy::Policy;
+use super::resolver::Resolver;
+use super::tickets::Tickets;
+use rustls::pki_types::CertificateRevocationListDer;
+use rustls::pki_types::pem::PemObject;
+
+/// Whether clients show a certificate.
+#[derive(Debug, Clone, Default)]
+pub enum ClientAuth {
+    /// They are not asked.
+    #[default]
+    Off,
+    /// They are asked, and may have none.
+    Optional(ClientRoots),
+    /// They must.
+    Required(ClientRoots),
+}
+
+/// Who issues clients' certificates, and which are revoked.
+#[derive(Debug, Clone, Default)]
+pub struct ClientRoots {
+    /// Certificates of issuers, in PEM.
+    pub ca: Vec<u8>,
+    /// Lists of revoked certificates, in PEM.
+    pub crl: Option<Vec<u8>>,
+}
+
+/// How a listener speaks TLS.
+#[derive(Debug)]
+pub struct ServerOptions {
+    /// Versions, cipher suites, groups.
+    pub policy: Policy,
+    /// Application protocols, the best first.
+    pub alpn: Vec<Vec<u8>>,
+    /// Whether clients show a certificate.
+    pub client_auth: ClientAuth,
+    /// The certificates.
+    pub resolver: Arc<Resolver>,
+    /// Resumption.
+    pub tickets: Arc<Tickets>,
+    /// Where the secrets of connections are written, for who has to look into recorded traffic.
+    pub key_log: Option<Arc<dyn KeyLog>>,
+}
+
+/// Makes what connections share.
+///
+/// # Errors
+/// What is wrong with the options, in a sentence.
+pub fn server_config(options: ServerOptions) -> Result<Arc<ServerConfig>, String> {
+    let provider = options.policy.provider().map_err(|error| error.to_string())?;
+    let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_protocol_versions(options.policy.versions())
+        .map_err(|error| error.to_string())?;
+    let builder = match &options.client_auth {
+        ClientAuth::Off => builder.with_no_client_auth(),
+        ClientAuth::Optional(roots) | ClientAuth::Required(roots) => {
+            let store: Arc<RootCertStore> = Arc::new(root_store(&roots.ca)?);
+            let mut verifier = WebPkiClientVerifier::builder_with_provider(store, provider);
+            if let Some(crl) = &roots.crl {
+                verifier = verifier.with_crls(revocations(crl)?);
+                verifier = verifier.allow_unknown_revocation_status();
+            }
+            if matches!(options.client_auth, ClientAuth::Optional(_)) {
+                verifier = verifier.allow_unauthenticated();
+            }
+            builder.with_client_cert_verifier(verifier.build().map_err(|e| e.to_string())?)
+        }
+    };
+    let resolver: Arc<dyn ResolvesServerCert> = options.resolver;
+    let tickets: Arc<dyn ProducesTickets> = options.tickets;
+    let mut config = builder.with_cert_resolver(resolver);
+    config.alpn_protocols = options.alpn;
+    config.ticketer = tickets;
+    // Tickets hold all that is needed: the server keeps nothing for clients that have gone.
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    // One is enough for a client that resumes with its newest.
+    config.send_tls13_tickets = 1;
+    if let Some(key_log) = options.key_log {
+        config.key_log = key_log;
+    }
+    Ok(Arc::new(config))
+}
+
+/// The lists of revoked certificates of a text.
+pub(super) fn revocations(
+    text: &[u8],
+) -> Result<Vec<CertificateRevocationListDer<'static>>, String> {
+    let all: Result<Vec<_>, _> = CertificateRevocationListDer::pem_slice_iter(text).collect();
+    let all = all.map_err(|error| format!("it is no PEM: {error}"))?;
+    if all.is_empty() {
+        return Err("there is no `BEGIN X509 CRL` in it".to_owned());
+    }
+    Ok(all)
+}

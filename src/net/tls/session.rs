@@ -1,0 +1,420 @@
+//! One TLS connection: records in, bytes of the application out, and the other way round.
+//!
+//! Nothing is kept but what a connection can not do without: an idle session holds no buffer.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustls::client::UnbufferedClientConnection;
+use rustls::pki_types::{CertificateDer, ServerName};
+use rustls::server::UnbufferedServerConnection;
+use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
+use rustls::{ClientConfig, CommonState, HandshakeKind, ServerConfig};
+
+use super::error::{Fault, TlsError};
+
+/// The payload of a full record (RFC 8446, section 5.1), in bytes.
+const RECORD_MAX: usize = 16 * 1024;
+/// The payload of a small record: with its framing it fits into one segment of a usual path, so
+/// that the first bytes of an answer can be read when the first segment has come.
+const RECORD_SMALL: usize = 1_300;
+/// After so many bytes, full records are sent.
+const SMALL_BYTES: usize = 64 * 1024;
+/// After such a pause, records begin small again: the path may have forgotten how fast it is.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Room for what a record has beside its payload, in bytes: header, type, tag, explicit nonce.
+const RECORD_ROOM: usize = 5 + 1 + 16 + 8;
+
+/// One end of a TLS connection.
+///
+/// Calling order: a client's [`Session::start`]; then what comes through [`Session::receive`], and
+/// when [`Session::is_handshaking`] says no, what goes through [`Session::send`]; at the end
+/// [`Session::close_notify`]. What they write to `wire` is to be sent in its order.
+pub struct Session {
+    connection: Connection,
+    /// The beginning of a record that has not come whole.
+    carry: Vec<u8>,
+    /// Bytes of the handshake that may still come.
+    allowed: usize,
+    begun: bool,
+    closed: bool,
+    said_end: bool,
+    /// Bytes that were sent without a pause.
+    burst: usize,
+    last_sent: Option<Instant>,
+}
+
+enum Connection {
+    Server(UnbufferedServerConnection),
+    Client(UnbufferedClientConnection),
+}
+
+/// What came of received bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Received {
+    /// The handshake is done, since just now.
+    pub established: bool,
+    /// The peer has said that it sends no more.
+    pub closed: bool,
+}
+
+/// What is known of a connection whose handshake is done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Info {
+    /// `TLSv1.2` or `TLSv1.3`.
+    pub version: &'static str,
+    /// The cipher suite's name.
+    pub suite: &'static str,
+    /// The key exchange group's name; none when a session of TLS 1.2 was resumed.
+    pub group: Option<&'static str>,
+    /// Whether an earlier session was resumed.
+    pub resumed: bool,
+}
+
+/// Where a step of the connection leaves it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Again,
+    PeerClosed,
+    Rests,
+}
+
+impl Session {
+    /// The server's end. `handshake_max` bounds the bytes of the client's part of the handshake.
+    ///
+    /// # Errors
+    /// When no connection can be made of the configuration.
+    pub fn server(config: &Arc<ServerConfig>, handshake_max: usize) -> Result<Self, TlsError> {
+        let connection = UnbufferedServerConnection::new(Arc::clone(config))?;
+        Ok(Self::new(Connection::Server(connection), handshake_max))
+    }
+
+    /// The client's end, which expects the server to be `name`.
+    ///
+    /// # Errors
+    /// When no connection can be made of the configuration.
+    pub fn client(
+        config: &Arc<ClientConfig>,
+        name: ServerName<'static>,
+        handshake_max: usize,
+    ) -> Result<Self, TlsError> {
+        let connection = UnbufferedClientConnection::new(Arc::clone(config), name)?;
+        Ok(Self::new(Connection::Client(connection), handshake_max))
+    }
+
+    const fn new(connection: Connection, handshake_max: usize) -> Self {
+        Self {
+            connection,
+            carry: Vec::new(),
+            allowed: handshake_max,
+            begun: false,
+            closed: false,
+            said_end: false,
+            burst: 0,
+            last_sent: None,
+        }
+    }
+
+    fn common(&self) -> &CommonState {
+        match &self.connection {
+            Connection::Server(connection) => connection,
+            Connection::Client(connection) => connection,
+        }
+    }
+
+    /// Whether the handshake is under way.
+    #[must_use]
+    pub fn is_handshaking(&self) -> bool {
+        self.common().is_handshaking()
+    }
+
+    /// Whether the peer has said that it sends no more.
+    #[must_use]
+    pub const fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// A client's first flight.
+    ///
+    /// # Errors
+    /// When rustls can not make it.
+    pub fn start(&mut self, wire: &mut Vec<u8>) -> Result<(), TlsError> {
+        let (_, result) = self.drive(&mut [], &mut Vec::new(), wire);
+        result.map(|_| ())
+    }
+
+    /// Takes bytes of the peer. `scratch` is memory that the caller lends: records are decrypted
+    /// in it. Bytes of the application are appended to `plain`, and what the peer is to be sent,
+    /// to `wire`: in case of an error, too, which then is an alert.
+    ///
+    /// # Errors
+    /// What the peer did, or what it is not. The connection is of no further use then.
+    pub fn receive(
+        &mut self,
+        input: &[u8],
+        scratch: &mut Vec<u8>,
+        plain: &mut Vec<u8>,
+        wire: &mut Vec<u8>,
+    ) -> Result<Received, TlsError> {
+        let was_handshaking = self.is_handshaking();
+        if was_handshaking {
+            self.check_beginning(input)?;
+        }
+        scratch.clear();
+        scratch.append(&mut self.carry);
+        scratch.extend_from_slice(input);
+        let (used, result) = self.drive(scratch, plain, wire);
+        let rest = scratch.get(used..).unwrap_or_default();
+        self.carry = if rest.is_empty() { Vec::new() } else { rest.to_vec() };
+        let closed = match result {
+            Ok(closed) => closed,
+            Err(error) => {
+                self.carry = Vec::new();
+                self.take_alert(wire);
+                return Err(error);
+            }
+        };
+        self.closed |= closed;
+        Ok(Received { established: was_handshaking && !self.is_handshaking(), closed })
+    }
+
+    /// The alert that belongs to an error. Nothing is read any more.
+    fn take_alert(&mut self, wire: &mut Vec<u8>) {
+        while self.common().wants_write() {
+            let mut none = Vec::new();
+            let (_, step) = match &mut self.connection {
+                Connection::Server(one) => step(one.process_tls_records(&mut []), &mut none, wire),
+                Connection::Client(one) => step(one.process_tls_records(&mut []), &mut none, wire),
+            };
+            if step.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// What begins a connection must look like TLS, and a handshake must end.
+    fn check_beginning(&mut self, input: &[u8]) -> Result<(), TlsError> {
+        if !self.begun {
+            self.begun = true;
+            let first = input.first().copied().unwrap_or_default();
+            // A handshake, or, from a server, an alert (RFC 8446, section 5.1).
+            if !matches!(first, 0x15 | 0x16) {
+                let is_http = first.is_ascii_uppercase();
+                let fault = if is_http { Fault::PlainHttp } else { Fault::NotTls };
+                return Err(TlsError::of(fault));
+            }
+        }
+        match self.allowed.checked_sub(input.len()) {
+            Some(left) => self.allowed = left,
+            None => return Err(TlsError::of(Fault::HandshakeTooLarge)),
+        }
+        Ok(())
+    }
+
+    /// The peer sends no more.
+    ///
+    /// # Errors
+    /// When it ended within the handshake.
+    pub fn receive_end(&mut self) -> Result<(), TlsError> {
+        if self.is_handshaking() { Err(TlsError::of(Fault::Truncated)) } else { Ok(()) }
+    }
+
+    /// Encrypts bytes of the application.
+    ///
+    /// # Errors
+    /// When the handshake is not done, the end was said, or a key was used up.
+    pub fn send(
+        &mut self,
+        mut plain: &[u8],
+        now: Instant,
+        wire: &mut Vec<u8>,
+    ) -> Result<(), TlsError> {
+        if self.said_end {
+            return Err(TlsError::of(Fault::Internal));
+        }
+        if self.last_sent.is_none_or(|last| now.saturating_duration_since(last) > PAUSE) {
+            self.burst = 0;
+        }
+        self.last_sent = Some(now);
+        while !plain.is_empty() {
+            let is_small = self.burst < SMALL_BYTES;
+            let most = if is_small { SMALL_BYTES - self.burst } else { plain.len() };
+            let (part, rest) = plain.split_at(most.min(plain.len()));
+            let record = if is_small { RECORD_SMALL } else { RECORD_MAX };
+            self.encrypt(part, record, wire)?;
+            self.burst = self.burst.saturating_add(part.len());
+            plain = rest;
+        }
+        Ok(())
+    }
+
+    fn encrypt(&mut self, plain: &[u8], record: usize, wire: &mut Vec<u8>) -> Result<(), TlsError> {
+        // The beginning of a message that was read in part must stay before the reader's eyes.
+        let carry = &mut self.carry;
+        match &mut self.connection {
+            Connection::Server(one) => encrypt(one.process_tls_records(carry), plain, record, wire),
+            Connection::Client(one) => encrypt(one.process_tls_records(carry), plain, record, wire),
+        }
+    }
+
+    /// Tells the peer that nothing more comes (RFC 8446, section 6.1).
+    pub fn close_notify(&mut self, wire: &mut Vec<u8>) {
+        if std::mem::replace(&mut self.said_end, true) {
+            return;
+        }
+        let carry = &mut self.carry;
+        match &mut self.connection {
+            Connection::Server(one) => say_end(one.process_tls_records(carry), wire),
+            Connection::Client(one) => say_end(one.process_tls_records(carry), wire),
+        }
+    }
+
+    /// Works on records until nothing more can be done: how many bytes are used up, and whether
+    /// the peer has said its end.
+    fn drive(
+        &mut self,
+        bytes: &mut [u8],
+        plain: &mut Vec<u8>,
+        wire: &mut Vec<u8>,
+    ) -> (usize, Result<bool, TlsError>) {
+        let mut used = 0;
+        let mut closed = false;
+        loop {
+            let rest = bytes.get_mut(used..).unwrap_or_default();
+            let (discard, step) = match &mut self.connection {
+                Connection::Server(one) => step(one.process_tls_records(rest), plain, wire),
+                Connection::Client(one) => step(one.process_tls_records(rest), plain, wire),
+            };
+            used += discard;
+            match step {
+                Ok(Step::Again) => {}
+                Ok(Step::PeerClosed) => closed = true,
+                Ok(Step::Rests) => return (used, Ok(closed)),
+                Err(error) => return (used, Err(error)),
+            }
+        }
+    }
+
+    /// What is known, once the handshake is done.
+    #[must_use]
+    pub fn info(&self) -> Option<Info> {
+        let common = self.common();
+        let version = common.protocol_version()?.as_str()?;
+        let suite = common.negotiated_cipher_suite()?.suite().as_str()?;
+        let group = common.negotiated_key_exchange_group();
+        let group = group.and_then(|group| group.name().as_str());
+        let resumed = common.handshake_kind() == Some(HandshakeKind::Resumed);
+        let version = if version == "TLSv1_3" { "TLSv1.3" } else { "TLSv1.2" };
+        Some(Info { version, suite, group, resumed })
+    }
+
+    /// The application protocol that was agreed on (RFC 7301).
+    #[must_use]
+    pub fn alpn(&self) -> Option<&[u8]> {
+        self.common().alpn_protocol()
+    }
+
+    /// The peer's certificates, its own first.
+    #[must_use]
+    pub fn peer_certificates(&self) -> &[CertificateDer<'static>] {
+        self.common().peer_certificates().unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("handshaking", &self.is_handshaking()).finish()
+    }
+}
+
+/// Does what the connection asks for.
+fn step<Data>(
+    status: UnbufferedStatus<'_, '_, Data>,
+    plain: &mut Vec<u8>,
+    wire: &mut Vec<u8>,
+) -> (usize, Result<Step, TlsError>) {
+    let UnbufferedStatus { discard, state } = status;
+    let step = match state {
+        Ok(state) => advance(state, plain, wire),
+        Err(error) => Err(error.into()),
+    };
+    (discard, step)
+}
+
+#[expect(clippy::wildcard_enum_match_arm, reason = "the states of rustls may grow")]
+fn advance<Data>(
+    state: ConnectionState<'_, '_, Data>,
+    plain: &mut Vec<u8>,
+    wire: &mut Vec<u8>,
+) -> Result<Step, TlsError> {
+    match state {
+        ConnectionState::ReadTraffic(mut traffic) => {
+            while let Some(record) = traffic.next_record() {
+                plain.extend_from_slice(record?.payload);
+            }
+            Ok(Step::Again)
+        }
+        ConnectionState::EncodeTlsData(mut data) => {
+            let start = wire.len();
+            let Err(EncodeError::InsufficientSize(needed)) = data.encode(&mut []) else {
+                return Ok(Step::Again);
+            };
+            wire.resize(start + needed.required_size, 0);
+            let room = wire.get_mut(start..).unwrap_or_default();
+            data.encode(room).map_err(|_| TlsError::of(Fault::Internal))?;
+            Ok(Step::Again)
+        }
+        ConnectionState::TransmitTlsData(data) => {
+            data.done();
+            Ok(Step::Again)
+        }
+        ConnectionState::PeerClosed => Ok(Step::PeerClosed),
+        ConnectionState::BlockedHandshake
+        | ConnectionState::WriteTraffic(_)
+        | ConnectionState::Closed => Ok(Step::Rests),
+        // Early data is not allowed: it could be repeated by anybody.
+        _ => Err(TlsError::of(Fault::Internal)),
+    }
+}
+
+/// Encrypts `plain` in records of at most `record` bytes.
+fn encrypt<Data>(
+    status: UnbufferedStatus<'_, '_, Data>,
+    plain: &[u8],
+    record: usize,
+    wire: &mut Vec<u8>,
+) -> Result<(), TlsError> {
+    let Ok(ConnectionState::WriteTraffic(mut traffic)) = status.state else {
+        return Err(TlsError::of(Fault::Internal));
+    };
+    let records = plain.len().div_ceil(record);
+    let mut end = wire.len();
+    wire.resize(end + plain.len() + records * RECORD_ROOM, 0);
+    for part in plain.chunks(record) {
+        let room = wire.get_mut(end..).unwrap_or_default();
+        match traffic.encrypt(part, room) {
+            Ok(written) => end += written,
+            Err(EncryptError::InsufficientSize(needed)) => {
+                wire.resize(end + needed.required_size + records * RECORD_ROOM, 0);
+                let room = wire.get_mut(end..).unwrap_or_default();
+                let written = traffic.encrypt(part, room);
+                end += written.map_err(|_| TlsError::of(Fault::Internal))?;
+            }
+            Err(EncryptError::EncryptExhausted) => return Err(TlsError::of(Fault::Internal)),
+        }
+    }
+    wire.truncate(end);
+    Ok(())
+}
+
+fn say_end<Data>(status: UnbufferedStatus<'_, '_, Data>, wire: &mut Vec<u8>) {
+    let Ok(ConnectionState::WriteTraffic(mut traffic)) = status.state else { return };
+    let mut room = [0; 64];
+    if let Ok(written) = traffic.queue_close_notify(&mut room) {
+        wire.extend_from_slice(room.get(..written).unwrap_or_default());
+    }
+}
+
+#[cfg(test)]
+mod tests;

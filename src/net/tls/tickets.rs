@@ -1,0 +1,182 @@
+//! Tickets by which clients resume sessions: encrypted with keys that all workers share and that
+//! change, or with keys that a fleet of servers shares.
+
+use std::fmt;
+use std::sync::{Arc, RwLock};
+use std::time::Duration;
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::rand;
+use rustls::server::ProducesTickets;
+
+const NAME_LEN: usize = 16;
+const AES_LEN: usize = 32;
+/// Keys of earlier times whose tickets are still taken.
+const OLDER_MAX: usize = 2;
+
+/// A key of tickets.
+pub struct TicketKey {
+    name: [u8; NAME_LEN],
+    key: LessSafeKey,
+}
+
+impl TicketKey {
+    /// Bytes of a key in a file: a name of 16, 32 that are not used here, and an AES-256 key. Web
+    /// servers commonly have such files of 80 bytes (`openssl rand 80`).
+    pub const FILE_LEN: usize = 80;
+
+    /// The key of a file's bytes; none if they are not [`Self::FILE_LEN`].
+    #[must_use]
+    pub fn from_file(bytes: &[u8]) -> Option<Self> {
+        if bytes.len() != Self::FILE_LEN {
+            return None;
+        }
+        let name = bytes.first_chunk::<NAME_LEN>()?;
+        Self::new(*name, bytes.last_chunk::<AES_LEN>()?)
+    }
+
+    fn random() -> Option<Self> {
+        let (mut name, mut key) = ([0; NAME_LEN], [0; AES_LEN]);
+        rand::fill(&mut name).ok()?;
+        rand::fill(&mut key).ok()?;
+        Self::new(name, &key)
+    }
+
+    fn new(name: [u8; NAME_LEN], key: &[u8; AES_LEN]) -> Option<Self> {
+        let key = UnboundKey::new(&AES_256_GCM, key).ok()?;
+        Some(Self { name, key: LessSafeKey::new(key) })
+    }
+
+    /// The name of the key, a random nonce, then the sealed text.
+    fn seal(&self, plain: &[u8]) -> Option<Vec<u8>> {
+        let mut nonce = [0; NONCE_LEN];
+        rand::fill(&mut nonce).ok()?;
+        let mut sealed = plain.to_vec();
+        let nonce_used = Nonce::assume_unique_for_key(nonce);
+        self.key.seal_in_place_append_tag(nonce_used, Aad::from(self.name), &mut sealed).ok()?;
+        Some([&self.name[..], &nonce[..], &sealed[..]].concat())
+    }
+
+    fn open(&self, ticket: &[u8]) -> Option<Vec<u8>> {
+        let (name, rest) = ticket.split_first_chunk::<NAME_LEN>()?;
+        let (nonce, sealed) = rest.split_first_chunk::<NONCE_LEN>()?;
+        if *name != self.name {
+            return None;
+        }
+        let mut sealed = sealed.to_vec();
+        let nonce = Nonce::assume_unique_for_key(*nonce);
+        let len = self.key.open_in_place(nonce, Aad::from(self.name), &mut sealed).ok()?.len();
+        sealed.truncate(len);
+        Some(sealed)
+    }
+}
+
+impl fmt::Debug for TicketKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TicketKey(secret)")
+    }
+}
+
+/// Seals and opens tickets. The first key seals, all open.
+#[derive(Debug)]
+pub struct Tickets {
+    keys: RwLock<Arc<Vec<Arc<TicketKey>>>>,
+    lifetime: u32,
+}
+
+impl Tickets {
+    /// Tickets with a random key, to be changed every `rotation` by [`Tickets::rotate`].
+    ///
+    /// # Errors
+    /// When the system gives no random bytes.
+    pub fn random(rotation: Duration) -> Result<Self, rustls::Error> {
+        let key = TicketKey::random().ok_or(rustls::Error::FailedToGetRandomBytes)?;
+        Ok(Self::with(vec![key], rotation))
+    }
+
+    /// Tickets with these keys, of which the first seals.
+    #[must_use]
+    pub fn with(keys: Vec<TicketKey>, rotation: Duration) -> Self {
+        let lifetime = rotation.as_secs().saturating_mul(OLDER_MAX as u64);
+        // A week at most (RFC 8446, section 4.6.1).
+        let lifetime = u32::try_from(lifetime).unwrap_or(u32::MAX).min(604_800);
+        let keys = keys.into_iter().map(Arc::new).collect();
+        Self { keys: RwLock::new(Arc::new(keys)), lifetime }
+    }
+
+    /// A new random key seals from now on; the oldest one opens no longer.
+    pub fn rotate(&self) {
+        let Some(key) = TicketKey::random() else { return };
+        let mut keys: Vec<_> = self.keys().iter().take(OLDER_MAX).cloned().collect();
+        keys.insert(0, Arc::new(key));
+        self.set(keys);
+    }
+
+    /// Takes other keys: the files were changed.
+    pub fn replace(&self, keys: Vec<TicketKey>) {
+        self.set(keys.into_iter().map(Arc::new).collect());
+    }
+
+    fn set(&self, keys: Vec<Arc<TicketKey>>) {
+        let mut place = self.keys.write().unwrap_or_else(|poisoned| poisoned.into_inner());
+        *place = Arc::new(keys);
+    }
+
+    fn keys(&self) -> Arc<Vec<Arc<TicketKey>>> {
+        Arc::clone(&self.keys.read().unwrap_or_else(|poisoned| poisoned.into_inner()))
+    }
+}
+
+impl ProducesTickets for Tickets {
+    fn enabled(&self) -> bool {
+        true
+    }
+
+    fn lifetime(&self) -> u32 {
+        self.lifetime
+    }
+
+    fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
+        self.keys().first()?.seal(plain)
+    }
+
+    fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
+        self.keys().iter().find_map(|key| key.open(ticket))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tickets_are_taken_for_two_rotations_and_changed_ones_never() {
+        let tickets = Tickets::random(Duration::from_secs(3600)).expect("random bytes");
+        let ticket = tickets.encrypt(b"session").expect("a key");
+        assert_eq!(tickets.decrypt(&ticket).as_deref(), Some(&b"session"[..]));
+        for at in 0..ticket.len() {
+            let mut other = ticket.clone();
+            other[at] ^= 1;
+            assert_eq!(tickets.decrypt(&other), None, "byte {at}");
+            assert_eq!(tickets.decrypt(&ticket[..at]), None);
+        }
+        for rotations in 1..=OLDER_MAX {
+            tickets.rotate();
+            assert!(tickets.decrypt(&ticket).is_some(), "{rotations} rotations later");
+        }
+        tickets.rotate();
+        assert_eq!(tickets.decrypt(&ticket), None);
+    }
+
+    #[test]
+    fn a_fleet_with_the_same_file_takes_each_others_tickets() {
+        let file: Vec<u8> = (0..80).collect();
+        let make = || {
+            let key = TicketKey::from_file(&file).expect("80 bytes");
+            Tickets::with(vec![key], Duration::from_secs(60))
+        };
+        let ticket = make().encrypt(b"session").expect("a key");
+        assert_eq!(make().decrypt(&ticket).as_deref(), Some(&b"session"[..]));
+        assert!(TicketKey::from_file(&file[..79]).is_none());
+    }
+}
