@@ -253,6 +253,8 @@ fn the_reference_shows_the_defaults() {
         "template",
         "address",
         "hash_on",
+        "certificate",
+        "key",
     ];
     /// What has another default, and is not shown with it a second time.
     const OTHERS: &[&str] = &["balance = \"hash\"", "format = \"template\""];

@@ -28,5 +28,7 @@ mod random_bytes;
 mod relay;
 #[path = "e2e/shutdown.rs"]
 mod shutdown;
+#[path = "e2e/tls.rs"]
+mod tls;
 #[path = "e2e/udp.rs"]
 mod udp;

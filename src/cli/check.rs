@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::{CheckArgs, fail, print};
 use crate::config::{self, Config};
-use crate::server::explain;
+use crate::server::{check_tls, explain};
 
 /// Runs the verb.
 pub(super) fn run(args: &CheckArgs) -> ExitCode {
@@ -40,5 +40,8 @@ pub(super) fn read(path: &Path) -> Result<Config, String> {
             format!("reading {name} failed: {error}")
         }
     })?;
-    config::parse(&name, &text).map_err(|report| format!("the configuration is wrong\n{report}"))
+    let config = config::parse(&name, &text);
+    let config = config.map_err(|report| format!("the configuration is wrong\n{report}"))?;
+    check_tls(&config).map_err(|error| format!("{name}: {error}"))?;
+    Ok(config)
 }

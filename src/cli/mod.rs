@@ -1,9 +1,11 @@
 //! The command line: one file a verb.
 
+mod cert;
 mod check;
 mod connect;
 mod doctor;
 mod logs;
+mod probe;
 mod serve;
 
 use std::ffi::OsString;
@@ -38,8 +40,14 @@ enum Command {
     Check(CheckArgs),
     /// Talk to a server: bytes, datagrams, messages, frames
     Connect(connect::ConnectArgs),
+    /// Make an issuer of one's own and a server certificate, for a first try of TLS
+    Cert(cert::CertArgs),
     /// Show what this kernel offers, what is missing, and what is done instead
-    Doctor,
+    Doctor {
+        /// Show what a server of TLS shows instead: versions, certificates, pins
+        #[arg(long, value_name = "HOST:PORT")]
+        tls: Option<String>,
+    },
     /// Print shell completions
     Completions {
         /// The shell
@@ -122,7 +130,9 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Serve(args)) => serve::run(&args),
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Connect(args)) => connect::run(&args),
-        Some(Command::Doctor) => doctor::run(),
+        Some(Command::Cert(args)) => cert::run(&args),
+        Some(Command::Doctor { tls: Some(target) }) => probe::run(&target),
+        Some(Command::Doctor { tls: None }) => doctor::run(),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "ringway", &mut script);

@@ -98,6 +98,7 @@ fn banner(config: &Config, server: &Running) -> String {
         let address_text = address.to_string();
         let connect =
             |scheme: &str, rest: &str| format!("ringway connect {scheme}://{address_text}{rest}");
+        let is_tls = listener.tls.is_some();
         let (what, line) = match &listener.service {
             ListenerService::Tcp { upstream: index } => {
                 (format!("TCP proxy to {}", upstream(*index)), line_to_try(address))
@@ -126,9 +127,10 @@ fn banner(config: &Config, server: &Running) -> String {
                     Some(path) => {
                         format!("curl --unix-socket {} http://localhost/", path.display())
                     }
+                    None if is_tls => format!("curl --insecure https://{address_text}/"),
                     None => format!("curl http://{address_text}/"),
                 };
-                ("HTTP".to_owned(), line)
+                (if is_tls { "HTTPS" } else { "HTTP" }.to_owned(), line)
             }
         };
         add(name, &what, &address_text, &line);

@@ -125,6 +125,7 @@ impl Race<'_> {
                     | StreamEvent::Sent(_)
                     | StreamEvent::Writable
                     | StreamEvent::Readable
+                    | StreamEvent::Secured
                     | StreamEvent::Broken(_)
                     | StreamEvent::Quiet => {}
                 }

@@ -305,6 +305,7 @@ impl Line {
             | StreamEvent::Writable
             | StreamEvent::Readable
             | StreamEvent::Connected
+            | StreamEvent::Secured
             | StreamEvent::ConnectFailed(_)
             | StreamEvent::Quiet => {}
         }

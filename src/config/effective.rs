@@ -7,6 +7,7 @@ use super::schema::{
     BALANCE_WORDS, LOG_FORMAT_WORDS, LOG_LEVEL_WORDS, Protocol, SEND_PROXY_PROTOCOL_WORDS,
     SPLICE_WORDS, STEERING_WORDS, proxies_of, word,
 };
+use super::tls::{write_listener, write_upstream};
 use super::units::{Period, Size};
 use super::{
     Admin, Config, ExchangeOptions, Listener, ListenerService, Log, PoolOptions, Runtime,
@@ -104,7 +105,8 @@ fn listener(
     ];
     let sockets = socket_options(&listener.socket);
     write_lines(lines.into_iter().chain(sockets), |key| protocol.has(key), f)?;
-    service(&listener.service, upstreams, f)
+    service(&listener.service, upstreams, f)?;
+    listener.tls.as_ref().map_or(Ok(()), |tls| write_listener(tls, f))
 }
 
 /// The keys that only this service has.
@@ -169,7 +171,8 @@ fn upstream(upstream: &Upstream, uses: &[Protocol], f: &mut fmt::Formatter<'_>) 
     if is_http {
         http::upstream(&upstream.http, f)?;
     }
-    Ok(())
+    let tls = upstream.tls.as_ref();
+    tls.map_or(Ok(()), |tls| write_upstream(&upstream.name, tls, f))
 }
 
 fn pool_options(pool: &PoolOptions) -> [(&'static str, String); 7] {

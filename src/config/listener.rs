@@ -16,6 +16,7 @@ use super::schema::{
     WINDOW_RANGE,
 };
 use super::section::{Given, Section};
+use super::tls::{self, LISTENER_TLS};
 use super::units::Size;
 use super::{FrameOptions, ListenAddress, Listener, ListenerService, UdpOptions, defaults};
 
@@ -71,6 +72,18 @@ pub(super) fn listener(mut section: Section<'_, '_>) -> RawListener {
     let socket = socket_options(&mut section);
     let backlog = section.optional("backlog", |v| accept::whole(v, &BACKLOG_RANGE));
     let unix_mode = section.optional("unix_mode", accept::mode);
+    let tls = section.table("tls", LISTENER_TLS).map(tls::listener);
+    let tls_with_header = given
+        .iter()
+        .find(|key| *key.get_ref() == "tls")
+        .filter(|_| matches!(&accept_proxy_protocol, Given::Value(on) if *on.get_ref()));
+    if let Some(place) = tls_with_header {
+        section.report(Mistake::new(
+            place.span(),
+            "a listener does not take both TLS and PROXY protocol headers",
+            "remove [listener.tls] or `accept_proxy_protocol`",
+        ));
+    }
     let service = service_keys(&mut section);
     if protocol == Some(Protocol::Http) && !given.iter().any(|key| *key.get_ref() == "route") {
         let message = "there is no [[listener.route]], and an HTTP listener needs one at least";
@@ -97,6 +110,7 @@ pub(super) fn listener(mut section: Section<'_, '_>) -> RawListener {
             socket,
             backlog: backlog.or(defaults::BACKLOG),
             unix_mode: unix_mode.or(defaults::UNIX_MODE),
+            tls: tls.map(Box::new),
         },
     }
 }

@@ -25,6 +25,9 @@ pub use self::schema::{KEYS, TableKeys};
 pub use self::services::{
     ExchangeOptions, FrameOptions, ListenerService, PoolOptions, Steering, UdpOptions,
 };
+pub use self::tls::{
+    CertificateFiles, ClientAuth, ListenerTls, SELF_SIGNED, TlsPolicy, TlsVersion, UpstreamTls,
+};
 
 mod accept;
 mod address;
@@ -39,6 +42,7 @@ mod report;
 mod schema;
 mod section;
 mod services;
+mod tls;
 pub mod units;
 mod upstream;
 
@@ -256,6 +260,8 @@ pub struct Listener {
     pub backlog: u32,
     /// The permissions of the files of Unix sockets.
     pub unix_mode: u32,
+    /// How its connections speak TLS, if they do.
+    pub tls: Option<Box<ListenerTls>>,
 }
 
 impl Listener {
@@ -299,6 +305,8 @@ pub struct Upstream {
     pub exchange: ExchangeOptions,
     /// What only HTTP proxies use.
     pub http: HttpUpstream,
+    /// How its servers are spoken to by TLS, if they are.
+    pub tls: Option<Box<UpstreamTls>>,
 }
 
 /// Where a server is.
@@ -384,17 +392,26 @@ mod tests {
         assert_eq!(config.admin, Admin::default());
         assert_eq!(config.log, Log::default());
         let names: Vec<_> = config.listeners.iter().map(|one| one.name.as_str()).collect();
-        let expected =
-            ["web", "echo", "udp-echo", "proxy", "udp-proxy", "frame", "frame-proxy", "messages"];
+        let expected = [
+            "web",
+            "web-tls",
+            "echo",
+            "udp-echo",
+            "proxy",
+            "udp-proxy",
+            "frame",
+            "frame-proxy",
+            "messages",
+        ];
         assert_eq!(names, expected);
-        for (server, proxy) in [(1, 3), (2, 4), (5, 6)] {
+        for (server, proxy) in [(2, 4), (3, 5), (6, 7)] {
             let [server, proxy] = [server, proxy].map(|index: usize| &config.listeners[index]);
             let upstream = &config.upstreams[proxy.service.upstream().expect("a proxy")];
             assert_eq!(upstream.servers[0].to_string(), server.listen[0].to_string());
             assert_eq!(server.service.upstream(), None);
             assert_eq!(server.is_udp(), proxy.is_udp());
         }
-        let ListenerService::Frame { upstream: None, options } = &config.listeners[5].service
+        let ListenerService::Frame { upstream: None, options } = &config.listeners[6].service
         else {
             panic!("a frame server")
         };

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::http::schema::{
     ACCESS_LOG, AUTH, EJECT, HEALTH, RATE_LIMIT, REQUEST_HEADERS, RESPONSE_HEADERS, ROUTE, SERVER,
 };
+use super::tls::{LISTENER_TLS, UPSTREAM_TLS};
 use super::{
     Balance, ListenerService, LogFormat, LogLevel, SendProxyProtocol, SpliceMode, Steering,
 };
@@ -32,10 +33,12 @@ pub const KEYS: &[TableKeys] = &[
     RESPONSE_HEADERS,
     RATE_LIMIT,
     AUTH,
+    LISTENER_TLS,
     UPSTREAM,
     HEALTH,
     EJECT,
     SERVER,
+    UPSTREAM_TLS,
 ];
 
 /// The tables of a file.
@@ -113,13 +116,14 @@ pub(super) const LISTENER: TableKeys = TableKeys {
         "deny",
         "access_log",
         "route",
+        "tls",
     ],
 };
 
 /// The keys of a listener that only some protocols have, each group with those.
 const KEYS_OF_PROTOCOLS: &[(&[&str], &[Protocol])] = &[
     (
-        &["max_connections", "nodelay", "keepalive", "backlog", "unix_mode"],
+        &["max_connections", "nodelay", "keepalive", "backlog", "unix_mode", "tls"],
         &[Protocol::Tcp, Protocol::Echo, Protocol::Frame, Protocol::Messages, Protocol::Http],
     ),
     (&["idle_timeout"], &[Protocol::Tcp, Protocol::Echo, Protocol::Frame, Protocol::Messages]),
@@ -197,6 +201,7 @@ pub(super) const UPSTREAM: TableKeys = TableKeys {
         "health",
         "eject",
         "hash_on",
+        "tls",
     ],
 };
 
@@ -204,7 +209,7 @@ pub(super) const UPSTREAM: TableKeys = TableKeys {
 /// `send_proxy_protocol` is not among them: to say that it is off is right for all.
 const KEYS_OF_PROXIES: &[(&[&str], &[Protocol])] = &[
     (
-        &["connect_timeout", "retries", "nodelay", "keepalive"],
+        &["connect_timeout", "retries", "nodelay", "keepalive", "tls"],
         &[Protocol::Tcp, Protocol::Frame, Protocol::Http],
     ),
     (

@@ -16,6 +16,7 @@ use super::schema::{
     RETRY_BUDGET_RANGE, SEND_PROXY_PROTOCOL_WORDS, STREAMS_MAX_RANGE, UPSTREAM,
 };
 use super::section::{Section, later, of_fault};
+use super::tls::{self, UPSTREAM_TLS};
 use super::{ExchangeOptions, HttpUpstream, PoolOptions, ServerAddress, Upstream, defaults};
 
 /// An upstream whose servers still know their places.
@@ -76,6 +77,7 @@ fn upstream(name: Spanned<String>, mut section: Section<'_, '_>) -> RawUpstream 
     let send_proxy_protocol =
         section.optional("send_proxy_protocol", |v| accept::choice(v, SEND_PROXY_PROTOCOL_WORDS));
     let send_proxy_protocol = send_proxy_protocol.value();
+    let tls = section.table("tls", UPSTREAM_TLS).map(tls::upstream);
     let socket = socket_options(&mut section);
     let (pool, pool_sizes) = pool_options(&mut section);
     let (exchange, backoffs) = exchange_options(&mut section);
@@ -98,6 +100,7 @@ fn upstream(name: Spanned<String>, mut section: Section<'_, '_>) -> RawUpstream 
             pool,
             exchange,
             http: HttpUpstream::default(),
+            tls: tls.map(Box::new),
         },
         http,
         name,

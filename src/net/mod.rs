@@ -9,6 +9,7 @@ mod error;
 mod listener;
 mod pipes;
 mod relay;
+mod secure;
 mod stream;
 pub mod tls;
 

@@ -232,7 +232,7 @@ impl Direction {
     pub fn try_shut<D: Driver, T: Copy>(
         &mut self,
         reactor: &mut Reactor<D, T>,
-        sink: &Stream,
+        sink: &mut Stream,
         last: bool,
     ) -> Result<bool, Errno> {
         let held = match self.mode {
@@ -243,8 +243,8 @@ impl Direction {
             return Ok(false);
         }
         // When the other direction is done too, the close that follows says the same.
-        if let (false, Some(fd)) = (last, sink.fd()) {
-            reactor.driver().shutdown_write(fd)?;
+        if !last || !sink.is_plain() {
+            sink.shutdown_write(reactor)?;
         }
         self.shut = true;
         Ok(true)

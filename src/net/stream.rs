@@ -2,6 +2,8 @@
 
 use nix::errno::Errno;
 
+use super::secure::{Opened, Secure};
+use super::tls::{Session, TlsError};
 use crate::mem::{Buf, Key, Outgoing};
 use crate::ring::{Completion, Driver, Fd, Lane, Op, Outcome, SocketAddress, Token, Verb};
 use crate::runtime::Reactor;
@@ -31,6 +33,19 @@ pub struct Stream {
     /// Operations that have not ended.
     pending: u8,
     outbox: Option<Outgoing>,
+    tls: Option<Box<Secure>>,
+    connecting: Connecting,
+}
+
+/// How far a stream with TLS is in connecting; others need no such state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Connecting {
+    /// It is not, or without TLS.
+    No,
+    /// The socket or the handshake is under way.
+    Yes,
+    /// It has failed, and its operations are being ended.
+    Failing(Errno),
 }
 
 /// The state of the receive operation.
@@ -61,8 +76,10 @@ pub enum StreamEvent {
     Writable,
     /// The socket has bytes, or has failed.
     Readable,
-    /// The connection stands.
+    /// The connection stands; with TLS, its handshake is done.
     Connected,
+    /// The handshake with a client is done; [`Stream::take_held`] has what came with it.
+    Secured,
     /// The connection does not stand.
     ConnectFailed(Errno),
     /// The connection is broken.
@@ -85,7 +102,40 @@ impl Stream {
             congestion: 0,
             pending: 0,
             outbox: None,
+            tls: None,
+            connecting: Connecting::No,
         }
+    }
+
+    /// Speaks TLS from now on; nothing was sent. A stream that is to connect connects by TLS, too.
+    pub fn secure(&mut self, session: Session) {
+        self.tls = Some(Box::new(Secure::new(session)));
+        if self.fd.is_none() {
+            self.connecting = Connecting::Yes;
+        }
+    }
+
+    /// Whether bytes go to the socket as they are, so that the kernel may move them.
+    #[must_use]
+    pub const fn is_plain(&self) -> bool {
+        self.tls.is_none()
+    }
+
+    /// The TLS connection, if there is one.
+    #[must_use]
+    pub fn tls(&self) -> Option<&Session> {
+        self.tls.as_deref().map(Secure::session)
+    }
+
+    /// Why TLS has failed, if it has.
+    #[must_use]
+    pub fn tls_error(&self) -> Option<&TlsError> {
+        self.tls.as_deref().and_then(Secure::error)
+    }
+
+    /// What came with the end of the handshake, once.
+    pub fn take_held(&mut self) -> Option<Buf> {
+        self.tls.as_mut().and_then(|tls| tls.take_held())
     }
 
     /// The socket, while there is one.
@@ -122,8 +172,12 @@ impl Stream {
 
     /// Gives up a connect that has not ended; it completes as [`StreamEvent::ConnectFailed`].
     pub fn cancel_connect<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>, key: Key) {
-        let target = Token::new(key, self.lane, Verb::Connect);
-        self.submit(reactor, key, Verb::Cancel, Op::Cancel { target });
+        if self.receiving == Receiving::Idle && !self.sending {
+            let target = Token::new(key, self.lane, Verb::Connect);
+            self.submit(reactor, key, Verb::Cancel, Op::Cancel { target });
+        } else {
+            self.fail_connect(reactor, key, Errno::ECANCELED);
+        }
     }
 
     /// Starts to receive, if that is not under way.
@@ -179,8 +233,23 @@ impl Stream {
         if self.sending || self.blocked {
             return;
         }
-        if let (Some(mut data), Some(socket)) = (self.outbox.take(), self.fd) {
-            self.outbox = data.split_excess();
+        if let Some(tls) = &mut self.tls
+            && tls.wire.is_none()
+            && !tls.is_handshaking()
+            && let Some(mut plain) = self.outbox.take()
+        {
+            self.outbox = plain.split_excess();
+            if let (false, Some(socket)) = (tls.seal(reactor, &plain), self.fd) {
+                // Nothing more can be sent: what follows is the end.
+                reactor.driver().shutdown_read(socket);
+            }
+        }
+        let queue = match &mut self.tls {
+            Some(tls) => &mut tls.wire,
+            None => &mut self.outbox,
+        };
+        if let (Some(mut data), Some(socket)) = (queue.take(), self.fd) {
+            *queue = data.split_excess();
             self.sending = true;
             self.submit(reactor, key, Verb::Send, Op::Send { socket, data });
         }
@@ -189,7 +258,8 @@ impl Stream {
     /// Whether nothing waits to be sent.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        self.outbox.is_none() && !self.sending
+        let is_sealed = self.tls.as_ref().is_some_and(|tls| tls.wire.is_some());
+        self.outbox.is_none() && !self.sending && !is_sealed
     }
 
     /// Whether the socket takes no more for now.
@@ -226,8 +296,170 @@ impl Stream {
         }
     }
 
+    /// Tells the peer that nothing more comes. All is sent.
+    ///
+    /// # Errors
+    /// As `shutdown(2)`; `ENOTCONN` when there is no connection any more.
+    pub fn shutdown_write<D: Driver, T: Copy>(
+        &mut self,
+        reactor: &mut Reactor<D, T>,
+    ) -> Result<(), Errno> {
+        let socket = self.fd.ok_or(Errno::ENOTCONN)?;
+        if let Some(tls) = self.tls.as_mut().filter(|tls| !tls.is_handshaking()) {
+            tls.end(reactor.scratch());
+        }
+        self.send_last(reactor);
+        reactor.driver().shutdown_write(socket)
+    }
+
+    /// Tells a peer by TLS that nothing more comes; to others, the close that follows says it.
+    ///
+    /// # Errors
+    /// As [`Stream::shutdown_write`].
+    pub fn say_end<D: Driver, T: Copy>(
+        &mut self,
+        reactor: &mut Reactor<D, T>,
+    ) -> Result<(), Errno> {
+        if self.is_plain() { Ok(()) } else { self.shutdown_write(reactor) }
+    }
+
+    /// Sends a few last sealed bytes, behind which nothing comes, past the ring: the socket may be
+    /// closed before a send of the ring has begun.
+    fn send_last<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>) {
+        let wire = self.tls.as_mut().and_then(|tls| tls.wire.take());
+        if let (Some(wire), Some(socket), false) = (wire, self.fd, self.sending) {
+            for slice in wire.segments() {
+                // Whoever does not take it, does not need it.
+                let _full = reactor.driver().send_now(socket, slice);
+            }
+        }
+    }
+
     /// Takes a completion of this lane.
     pub fn handle<D: Driver, T: Copy>(
+        &mut self,
+        reactor: &mut Reactor<D, T>,
+        key: Key,
+        completion: Completion,
+    ) -> StreamEvent {
+        let event = self.handle_plain(reactor, key, completion);
+        if self.tls.is_none() {
+            return event;
+        }
+        match self.connecting {
+            Connecting::No => self.handle_secured(reactor, key, event),
+            Connecting::Yes => self.handle_connecting(reactor, key, event),
+            Connecting::Failing(errno) if self.pending == 0 => StreamEvent::ConnectFailed(errno),
+            Connecting::Failing(_) => StreamEvent::Quiet,
+        }
+    }
+
+    /// What an event means on a connection by TLS.
+    fn handle_secured<D: Driver, T: Copy>(
+        &mut self,
+        reactor: &mut Reactor<D, T>,
+        key: Key,
+        event: StreamEvent,
+    ) -> StreamEvent {
+        let Some(tls) = &mut self.tls else { return event };
+        match event {
+            StreamEvent::Data(buf) => {
+                let opened = tls.open(reactor.scratch(), &buf);
+                drop(buf);
+                match opened {
+                    Opened::Failed => {
+                        self.send_last(reactor);
+                        StreamEvent::Broken(Errno::EPROTO)
+                    }
+                    Opened::Established => {
+                        self.flush(reactor, key);
+                        StreamEvent::Secured
+                    }
+                    Opened::Data(data, closed) => {
+                        self.flush(reactor, key);
+                        if let (true, Some(socket)) = (closed, self.fd) {
+                            // What follows is the end, as if the peer had shut its socket.
+                            reactor.driver().shutdown_read(socket);
+                        }
+                        data.map_or(StreamEvent::Quiet, StreamEvent::Data)
+                    }
+                }
+            }
+            StreamEvent::End if tls.is_cut() => StreamEvent::Broken(Errno::EPROTO),
+            StreamEvent::End
+            | StreamEvent::Starved
+            | StreamEvent::Sent(_)
+            | StreamEvent::Writable
+            | StreamEvent::Readable
+            | StreamEvent::Connected
+            | StreamEvent::Secured
+            | StreamEvent::ConnectFailed(_)
+            | StreamEvent::Broken(_)
+            | StreamEvent::Quiet => event,
+        }
+    }
+
+    /// What an event means while a connection to a server is made.
+    fn handle_connecting<D: Driver, T: Copy>(
+        &mut self,
+        reactor: &mut Reactor<D, T>,
+        key: Key,
+        event: StreamEvent,
+    ) -> StreamEvent {
+        match event {
+            StreamEvent::Connected => {
+                if let Some(tls) = &mut self.tls {
+                    tls.start(reactor.scratch());
+                }
+                self.flush(reactor, key);
+                self.receive(reactor, key, false);
+                StreamEvent::Quiet
+            }
+            StreamEvent::Data(_) | StreamEvent::End => {
+                match self.handle_secured(reactor, key, event) {
+                    StreamEvent::Secured => {
+                        self.connecting = Connecting::No;
+                        StreamEvent::Connected
+                    }
+                    StreamEvent::Broken(errno) => self.fail_connect(reactor, key, errno),
+                    StreamEvent::End => self.fail_connect(reactor, key, Errno::ECONNRESET),
+                    StreamEvent::Data(_)
+                    | StreamEvent::Starved
+                    | StreamEvent::Sent(_)
+                    | StreamEvent::Writable
+                    | StreamEvent::Readable
+                    | StreamEvent::Connected
+                    | StreamEvent::ConnectFailed(_)
+                    | StreamEvent::Quiet => StreamEvent::Quiet,
+                }
+            }
+            StreamEvent::Broken(errno) => self.fail_connect(reactor, key, errno),
+            StreamEvent::Starved => self.fail_connect(reactor, key, Errno::ENOBUFS),
+            StreamEvent::Writable => {
+                self.flush(reactor, key);
+                StreamEvent::Quiet
+            }
+            StreamEvent::ConnectFailed(_) => event,
+            StreamEvent::Sent(_)
+            | StreamEvent::Readable
+            | StreamEvent::Secured
+            | StreamEvent::Quiet => StreamEvent::Quiet,
+        }
+    }
+
+    /// Ends the operations of a connection that does not come about; then it has failed.
+    fn fail_connect<D: Driver, T: Copy>(
+        &mut self,
+        reactor: &mut Reactor<D, T>,
+        key: Key,
+        errno: Errno,
+    ) -> StreamEvent {
+        self.connecting = Connecting::Failing(errno);
+        let _lost = self.abandon(reactor, key);
+        if self.pending == 0 { StreamEvent::ConnectFailed(errno) } else { StreamEvent::Quiet }
+    }
+
+    fn handle_plain<D: Driver, T: Copy>(
         &mut self,
         reactor: &mut Reactor<D, T>,
         key: Key,
@@ -270,7 +502,8 @@ impl Stream {
     /// Drops what is queued and ends all operations; bytes that were queued are lost, which the
     /// return value tells.
     pub fn abandon<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>, key: Key) -> bool {
-        let lost = self.outbox.take().is_some() || self.sending;
+        let sealed = self.tls.as_mut().and_then(|tls| tls.wire.take()).is_some();
+        let lost = self.outbox.take().is_some() || self.sending || sealed;
         if let (true, Some(fd)) = (self.pending > 0, self.fd) {
             self.submit(reactor, key, Verb::Cancel, Op::CancelAll { fd });
         }
@@ -338,15 +571,24 @@ impl Stream {
         };
         if let Some(rest) = data.after(sent) {
             self.congestion = CALM_SENDS;
-            let rest = match self.outbox.take() {
+            let queue = match &mut self.tls {
+                Some(tls) => &mut tls.wire,
+                None => &mut self.outbox,
+            };
+            let rest = match queue.take() {
                 None => rest,
                 Some(queued) => rest.join(queued),
             };
-            self.outbox = Some(rest.into_heap());
+            *queue = Some(rest.into_heap());
             self.watch_writable(reactor, key);
         } else {
             self.congestion = self.congestion.saturating_sub(1);
         }
-        StreamEvent::Sent(sent)
+        match &mut self.tls {
+            // It is bytes of the application that are counted.
+            Some(tls) if tls.wire.is_some() => StreamEvent::Sent(0),
+            Some(tls) => StreamEvent::Sent(tls.take_sent()),
+            None => StreamEvent::Sent(sent),
+        }
     }
 }

@@ -291,6 +291,28 @@ pub trait Syscalls {
     /// As `shutdown(2)`; `ENOTCONN` when the peer has reset the connection.
     fn shutdown_write(&mut self, socket: Fd) -> Result<(), Errno>;
 
+    /// Receives nothing more: what is received after what has come is the end.
+    fn shutdown_read(&mut self, socket: Fd);
+
+    /// Sends what the socket takes at once; for a few last bytes, when no send is under way.
+    ///
+    /// # Errors
+    /// As `send(2)`; `EAGAIN` when the socket takes none now.
+    fn send_now(&mut self, socket: Fd, bytes: &[u8]) -> Result<usize, Errno>;
+
+    /// Appends at most `max` bytes of a file from `offset` on, as far as they are in memory. 0 is
+    /// the end of the file.
+    ///
+    /// # Errors
+    /// As `preadv2(2)` with `RWF_NOWAIT`; `EAGAIN` when the first of them is not in memory.
+    fn read_now(
+        &mut self,
+        file: Fd,
+        offset: u64,
+        max: usize,
+        into: &mut Vec<u8>,
+    ) -> Result<usize, Errno>;
+
     /// Makes the coming close a reset, so that the peer sees that the stream was cut.
     fn reset_on_close(&mut self, socket: Fd);
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Counter, TimerId, Timers};
+use crate::mem::Pages;
 use crate::ring::{Completion, Driver, DriverError, Op, Token};
 
 /// What the loop counts, readable from other threads.
@@ -36,6 +37,16 @@ pub struct Reactor<D, T> {
     backlog: VecDeque<(Token, Op)>,
     now: Instant,
     stats: Arc<LoopStats>,
+    scratch: Scratch,
+}
+
+/// Memory of the loop that is lent for the time of a call.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// Bytes that are worked on in place.
+    pub bytes: Vec<u8>,
+    /// What is to be kept for longer.
+    pub pages: Pages,
 }
 
 impl<D: Driver, T: Copy> Reactor<D, T> {
@@ -43,7 +54,8 @@ impl<D: Driver, T: Copy> Reactor<D, T> {
     #[must_use]
     pub fn new(driver: D, stats: Arc<LoopStats>) -> Self {
         let now = driver.now();
-        Self { timers: Timers::new(now), driver, backlog: VecDeque::new(), now, stats }
+        let (timers, backlog) = (Timers::new(now), VecDeque::new());
+        Self { timers, driver, backlog, now, stats, scratch: Scratch::default() }
     }
 
     /// Queues an operation; one that the ring has no room for goes out in a later turn.
@@ -98,6 +110,11 @@ impl<D: Driver, T: Copy> Reactor<D, T> {
     /// The driver, for its direct calls.
     pub fn driver(&mut self) -> &mut D {
         &mut self.driver
+    }
+
+    /// Memory for the time of a call.
+    pub fn scratch(&mut self) -> &mut Scratch {
+        &mut self.scratch
     }
 
     /// How many starved receives may be armed anew: as many as there are free buffers, once at

@@ -1,6 +1,7 @@
 //! The configuration becomes the layers' own options.
 
 pub(super) mod http;
+pub(super) mod tls;
 
 use std::net::ToSocketAddrs;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -29,7 +30,7 @@ use crate::service::proxy::{ExchangerOptions, MeterOptions};
 use crate::service::retry::RetryPolicy;
 use crate::session::{
     DatagramOptions, DatagramService, Fleet, Folder, FrameOptions, HandlerFactory, LineSink,
-    ListenerOptions, RelayOptions, ServiceOptions, SessionOptions, UpstreamOptions,
+    ListenerOptions, RelayOptions, ServiceOptions, SessionOptions, TlsOptions, UpstreamOptions,
 };
 
 /// Operations in flight beyond those of connections: accepts, the mailbox, closes.
@@ -56,6 +57,7 @@ pub(super) fn upstreams(
         if http::is_origin(config, index) {
             options.origins = Some(http::origins(one, &options.servers, &places, workers));
         }
+        options.tls = tls::upstream(one, &places, http::is_origin(config, index))?;
         upstreams.push(options);
     }
     for listener in &config.listeners {
@@ -83,6 +85,21 @@ pub(super) fn services(
     builder: &mut HttpBuilder,
 ) -> Result<Vec<ServiceOptions>, StartError> {
     streams(config).map(|listener| service(listener, config, builder)).collect()
+}
+
+/// How each listener of connections speaks TLS, if it does.
+pub(super) type TlsOfListeners = Vec<Option<Arc<TlsOptions>>>;
+
+/// How each listener of connections speaks TLS, and what of that changes while the server runs.
+pub(super) fn tls(config: &Config) -> Result<(TlsOfListeners, Vec<tls::Changing>), StartError> {
+    let (mut all, mut changing) = (Vec::new(), Vec::new());
+    for listener in streams(config) {
+        let found = tls::listener(listener)?;
+        let (options, more) = found.unzip();
+        all.push(options);
+        changing.extend(more);
+    }
+    Ok((all, changing))
 }
 
 fn service(
@@ -172,6 +189,7 @@ fn upstream(upstream: &Upstream) -> Result<(UpstreamOptions, Vec<usize>), StartE
         stream: stream(&upstream.socket),
         exchanges: None,
         origins: None,
+        tls: None,
     };
     Ok((options, places))
 }
@@ -273,6 +291,8 @@ pub(super) fn connections_max(config: &Config) -> u32 {
 pub(super) struct Blueprint {
     pub(super) upstreams: Vec<UpstreamOptions>,
     pub(super) services: Vec<ServiceOptions>,
+    /// How each listener of connections speaks TLS.
+    pub(super) tls: TlsOfListeners,
     pub(super) handler: HandlerFactory,
     pub(super) fleet: Arc<Fleet>,
     /// Routes of all listeners together.
@@ -290,9 +310,9 @@ pub(super) fn sessions(
     worker: usize,
     sockets: &WorkerSockets,
 ) -> SessionOptions {
-    let Blueprint { upstreams, services, handler, fleet, .. } = blueprint;
+    let Blueprint { upstreams, services, tls, handler, fleet, .. } = blueprint;
     let workers = fleet.cells().len();
-    let listeners = streams(config).zip(services).zip(&sockets.streams);
+    let listeners = streams(config).zip(services).zip(tls).zip(&sockets.streams);
     let mut upstreams = upstreams.clone();
     for (upstream, config) in upstreams.iter_mut().zip(&config.upstreams) {
         if let Some(exchanges) = &mut upstream.exchanges {
@@ -301,7 +321,7 @@ pub(super) fn sessions(
     }
     SessionOptions {
         listeners: listeners
-            .map(|((listener, service), own)| listener_options(listener, service, own))
+            .map(|(((listener, service), tls), own)| listener_options(listener, service, tls, own))
             .collect(),
         datagrams: datagrams(config)
             .zip(&sockets.datagrams)
@@ -378,6 +398,7 @@ fn datagram_options(listener: &Listener, sockets: &[OwnedFd]) -> Option<Datagram
 fn listener_options(
     listener: &Listener,
     service: &ServiceOptions,
+    tls: &Option<Arc<TlsOptions>>,
     sockets: &[OwnedFd],
 ) -> ListenerOptions {
     ListenerOptions {
@@ -396,6 +417,7 @@ fn listener_options(
         },
         accept_header: listener.accept_proxy_protocol,
         header_timeout: listener.proxy_header_timeout,
+        tls: tls.clone(),
     }
 }
 

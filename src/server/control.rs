@@ -10,6 +10,8 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::access_log::Writer;
 use super::admin;
+use super::build::tls::Changing;
+use super::certificates;
 use super::health::{self, HealthPlan};
 use super::metrics::Exporter;
 use super::run::Outcome;
@@ -45,6 +47,8 @@ pub(super) struct Control {
     pub(super) config: Arc<Config>,
     /// The servers that are asked how they are.
     pub(super) checks: Vec<HealthPlan>,
+    /// The certificates that are looked after.
+    pub(super) certificates: Vec<Changing>,
     /// Who writes the access logs.
     pub(super) writer: Option<Writer>,
     pub(super) seed: u64,
@@ -86,6 +90,9 @@ impl Control {
         for plan in &self.checks {
             let stats = health::spawn(plan, self.exporter.fleet(), self.seed);
             self.exporter.add_checks(plan, stats);
+        }
+        if !self.certificates.is_empty() {
+            tokio::spawn(certificates::watch(std::mem::take(&mut self.certificates)));
         }
         if let Some(listener) = self.admin.take() {
             let senders = self.handles.iter().map(|handle| handle.sender.clone()).collect();

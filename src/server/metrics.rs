@@ -4,6 +4,7 @@ mod frames;
 mod http;
 mod messages;
 mod origins;
+mod tls;
 mod udp;
 
 use std::sync::Arc;
@@ -60,6 +61,8 @@ pub(super) struct Exporter {
     upstreams: Arc<[String]>,
     /// Listeners that answer frames, and their numbers.
     frames: Arc<[(usize, String)]>,
+    /// Listeners that speak TLS, and their numbers.
+    secured: Arc<[(usize, String)]>,
     /// Upstreams of frame proxies, and their numbers.
     pooled: Arc<[(usize, String)]>,
     /// What is exported of HTTP.
@@ -75,6 +78,8 @@ impl Exporter {
         };
         let streams = super::build::streams(config).enumerate();
         let frames = streams.filter(|(_, listener)| is_own(listener));
+        let streams = super::build::streams(config).enumerate();
+        let secured = streams.filter(|(_, listener)| listener.tls.is_some());
         let is_pooled = |upstream: usize| {
             config.listeners.iter().any(|listener| match listener.service {
                 ListenerService::Frame { upstream: Some(index), .. } => index == upstream,
@@ -90,6 +95,7 @@ impl Exporter {
         let pooled = config.upstreams.iter().enumerate().filter(|(index, _)| is_pooled(*index));
         Self {
             frames: frames.map(|(index, listener)| (index, listener.name.clone())).collect(),
+            secured: secured.map(|(index, listener)| (index, listener.name.clone())).collect(),
             http: HttpNames::new(config),
             checks: Vec::new(),
             pooled: pooled.map(|(index, upstream)| (index, upstream.name.clone())).collect(),
@@ -132,6 +138,7 @@ impl Exporter {
         families.extend(self.share_families());
         families.extend(self.http_families());
         families.extend(self.origin_families());
+        families.extend(self.tls_families());
         families.extend(self.worker_families());
         if let Some(histograms) = histograms {
             families.push(durations(
@@ -143,6 +150,13 @@ impl Exporter {
                 "ringway_upstream_connect_duration_seconds",
                 "How long connecting to a server took, of connects that succeeded.",
                 &histograms.connect,
+            ));
+        }
+        if let Some(histograms) = histograms.filter(|_| !self.secured.is_empty()) {
+            families.push(durations(
+                "ringway_tls_handshake_duration_seconds",
+                "How long TLS handshakes with clients took, from accept on.",
+                &histograms.handshake,
             ));
         }
         if let Some(histograms) = histograms {

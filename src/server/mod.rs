@@ -12,15 +12,18 @@
 mod access_log;
 mod admin;
 mod build;
+mod certificates;
 mod control;
 mod explain;
 mod health;
+pub(crate) mod issue;
 mod latency;
 mod metrics;
 mod run;
 mod worker;
 
 pub use admin::AdminError;
+pub use build::tls::check as check_tls;
 pub use explain::explain;
 pub use run::{Outcome, Running, Server, StartError};
 pub use worker::{Message, Report, Worker, cpus};

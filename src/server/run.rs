@@ -89,6 +89,14 @@ pub enum StartError {
         /// What is wrong.
         message: String,
     },
+    /// TLS can not be spoken as the configuration has it.
+    #[error("{place}: TLS: {message}")]
+    Tls {
+        /// The listener or upstream.
+        place: String,
+        /// What is wrong.
+        message: String,
+    },
     /// A path is too long for a unix socket.
     #[error("the path {0:?} is too long for a unix socket: at most 107 bytes")]
     Path(PathBuf),
@@ -145,24 +153,23 @@ impl Server {
     pub fn start_with(config: Config, handler: HandlerFactory) -> Result<Running, StartError> {
         let config = Arc::new(config);
         raise_descriptor_limit(&config);
-        let cpus =
-            cpus().map_err(|source| StartError::System { call: "sched_getaffinity", source })?;
-        let workers = match config.runtime.workers {
-            Workers::Auto => cpus.len(),
-            Workers::Fixed(number) => usize::from(number.get()),
-        };
+        let failed = |source| StartError::System { call: "sched_getaffinity", source };
+        let cpus = cpus().map_err(failed)?;
+        let workers = worker_count(config.runtime.workers, cpus.len());
         let upstreams = build::upstreams(&config, workers)?;
         let fleet = Arc::new(Fleet::with_plan(workers, &plan(&config, &upstreams)));
         fleet.set_offload(Offload::new(HELPERS).map_err(StartError::Thread)?);
         warn_of_small_pools(&config, workers);
         let mut builder = HttpBuilder::new(workers);
         let services = build::services(&config, &mut builder)?;
+        let (tls, certificates) = build::tls(&config)?;
         let (lines, writer) = std::mem::take(&mut builder.lines).start()?;
         let seed = std::hash::RandomState::new().hash_one(std::process::id());
         let checks = checks(&config, &upstreams);
         let blueprint = Blueprint {
             upstreams,
             services,
+            tls,
             handler,
             fleet: Arc::clone(&fleet),
             routes: builder.routes,
@@ -192,16 +199,16 @@ impl Server {
         fleet.connect(handles.iter().map(post).collect());
         let exporter = Exporter::new(&config, Arc::clone(&fleet));
         let (commands, inbox) = channel::unbounded_channel();
-        let shutdown_timeout = config.runtime.shutdown_timeout;
         let control = Control {
             handles,
             reports,
             inbox,
             exporter,
             admin,
-            shutdown_timeout,
+            shutdown_timeout: config.runtime.shutdown_timeout,
             config,
             checks,
+            certificates,
             writer,
             seed,
         };
@@ -276,6 +283,13 @@ fn plan(config: &Config, upstreams: &[UpstreamOptions]) -> Plan {
         routes: build::streams(config).map(build::http::routes_of).collect(),
         servers: upstreams.iter().map(servers).collect(),
         datagrams: build::datagrams(config).map(|listener| listener.name.clone()).collect(),
+    }
+}
+
+fn worker_count(wanted: Workers, cpus: usize) -> usize {
+    match wanted {
+        Workers::Auto => cpus,
+        Workers::Fixed(number) => usize::from(number.get()),
     }
 }
 

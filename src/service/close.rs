@@ -37,13 +37,19 @@ pub enum CloseReason {
     TooManyConnections,
     /// Descriptors or memory ran out.
     Resources,
+    /// The TLS handshake did not end in time.
+    TlsTimeout,
+    /// The TLS handshake failed.
+    TlsFailed,
+    /// There were too many TLS handshakes at a time: refused at once.
+    TooManyHandshakes,
     /// Still open when the shutdown's time was over.
     ShutdownTimeout,
 }
 
 impl CloseReason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::Finished,
         Self::ClientReset,
         Self::UpstreamReset,
@@ -61,6 +67,9 @@ impl CloseReason {
         Self::SlowReader,
         Self::TooManyConnections,
         Self::Resources,
+        Self::TlsTimeout,
+        Self::TlsFailed,
+        Self::TooManyHandshakes,
         Self::ShutdownTimeout,
     ];
 
@@ -91,6 +100,9 @@ impl CloseReason {
             Self::SlowReader => "slow_reader",
             Self::TooManyConnections => "too_many_connections",
             Self::Resources => "resources",
+            Self::TlsTimeout => "tls_timeout",
+            Self::TlsFailed => "tls_failed",
+            Self::TooManyHandshakes => "too_many_handshakes",
             Self::ShutdownTimeout => "shutdown_timeout",
         }
     }

@@ -39,6 +39,11 @@ impl Common {
         }
     }
 
+    /// When it was opened.
+    pub(super) const fn opened(&self) -> Instant {
+        self.opened
+    }
+
     /// The connection's number in the logs.
     pub(super) fn id(&self) -> u64 {
         self.id

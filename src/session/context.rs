@@ -52,6 +52,10 @@ pub(super) struct Context<D> {
     pub(super) notices: Notices,
     /// Connections handed over of which it is not known yet whether they arrived.
     pub(super) hand_offs: usize,
+    /// TLS handshakes with clients under way.
+    pub(super) handshakes: usize,
+    /// Connections whose handshake is done, and which are no session yet.
+    pub(super) secured: Vec<Key>,
     pub(super) last_id: u64,
     pub(super) http: HttpState,
     pub(super) messages: Messages,
@@ -93,6 +97,8 @@ impl<D: Driver> Context<D> {
             histograms,
             notices: Notices::default(),
             hand_offs: 0,
+            handshakes: 0,
+            secured: Vec::new(),
             last_id: 0,
             http: HttpState::new(&options, seed, now),
             messages: Messages::default(),

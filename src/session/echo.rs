@@ -6,7 +6,7 @@ use super::context::Context;
 use crate::mem::Key;
 use crate::net::{Stream, StreamEvent};
 use crate::proto::proxy_protocol::{self, Parsed, Source};
-use crate::ring::{Completion, Driver, Fd, SocketAddress};
+use crate::ring::{Completion, Driver, SocketAddress};
 use crate::service::CloseReason;
 
 /// One echoed connection.
@@ -21,8 +21,7 @@ pub(super) struct Echo {
 }
 
 impl Echo {
-    pub(super) fn new(common: Common, socket: Fd) -> Self {
-        let stream = Stream::new(CLIENT, Some(socket));
+    pub(super) fn new(common: Common, stream: Stream) -> Self {
         Self { common, stream, ended: false, header: None, client: None }
     }
 
@@ -48,6 +47,15 @@ impl Echo {
         completion: Completion,
     ) {
         let event = self.stream.handle(&mut context.reactor, key, completion);
+        self.handle_event(context, key, event);
+    }
+
+    pub(super) fn handle_event<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        event: StreamEvent,
+    ) {
         if self.common.closing().is_some() {
             return;
         }
@@ -80,7 +88,10 @@ impl Echo {
                 return;
             }
             StreamEvent::Writable | StreamEvent::Quiet => {}
-            StreamEvent::Readable | StreamEvent::Connected | StreamEvent::ConnectFailed(_) => {}
+            StreamEvent::Readable
+            | StreamEvent::Connected
+            | StreamEvent::Secured
+            | StreamEvent::ConnectFailed(_) => {}
         }
         self.common.mark_dirty(context, key);
     }
@@ -100,6 +111,8 @@ impl Echo {
             let once = self.stream.is_congested();
             self.stream.receive(&mut context.reactor, key, once);
         } else if self.stream.is_drained() {
+            // By TLS, an end that is not said looks like an attack. The peer may be gone.
+            let _gone = self.stream.say_end(&mut context.reactor);
             self.close(context, key, CloseReason::Finished);
         }
     }

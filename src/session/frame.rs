@@ -17,7 +17,7 @@ use super::outlet::Outlet;
 use crate::mem::{Buf, Key};
 use crate::net::{Stream, StreamEvent};
 use crate::proto::frame::{Code, FrameError, ServerOptions};
-use crate::ring::{Completion, Driver, Fd, Lane, SocketAddress, Verb};
+use crate::ring::{Completion, Driver, Lane, SocketAddress, Verb};
 use crate::service::CloseReason;
 
 /// Bytes of answers that may wait for a client before no more of its requests are read.
@@ -67,26 +67,26 @@ enum Phase {
 
 impl Frames {
     /// A connection that we answer ourselves.
-    pub(super) fn local(common: Common, socket: Fd, options: Arc<FrameOptions>) -> Self {
-        Self::new(common, socket, Side::Local(Box::new(Local::new(options))))
+    pub(super) fn local(common: Common, stream: Stream, options: Arc<FrameOptions>) -> Self {
+        Self::new(common, stream, Side::Local(Box::new(Local::new(options))))
     }
 
     /// A connection whose requests go to an upstream.
     pub(super) fn proxied<D: Driver>(
         context: &mut Context<D>,
         common: Common,
-        socket: Fd,
+        stream: Stream,
         upstream: usize,
         server: ServerOptions,
     ) -> Self {
         let proxied = Proxied::new(context, upstream, server);
-        Self::new(common, socket, Side::Proxied(proxied))
+        Self::new(common, stream, Side::Proxied(proxied))
     }
 
-    fn new(common: Common, socket: Fd, side: Side) -> Self {
+    fn new(common: Common, stream: Stream, side: Side) -> Self {
         Self {
             common,
-            stream: Stream::new(CLIENT, Some(socket)),
+            stream,
             outlet: Outlet::default(),
             input: VecDeque::new(),
             side,
@@ -121,6 +121,15 @@ impl Frames {
             return;
         }
         let event = self.stream.handle(&mut context.reactor, key, completion);
+        self.handle_event(context, key, event);
+    }
+
+    pub(super) fn handle_event<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        event: StreamEvent,
+    ) {
         if self.common.closing().is_some() {
             return;
         }
@@ -151,6 +160,7 @@ impl Frames {
             | StreamEvent::Quiet
             | StreamEvent::Readable
             | StreamEvent::Connected
+            | StreamEvent::Secured
             | StreamEvent::ConnectFailed(_) => {}
         }
         self.common.mark_dirty(context, key);
@@ -408,10 +418,10 @@ impl Frames {
 
     /// When all is out, the client is told that it is the end; it may take its time to close.
     fn say_end<D: Driver>(&mut self, context: &mut Context<D>, key: Key, reason: CloseReason) {
-        let Some(fd) = self.stream.fd().filter(|_| self.stream.is_drained()) else {
+        if self.stream.fd().is_none() || !self.stream.is_drained() {
             return;
-        };
-        let gone = context.reactor.driver().shutdown_write(fd).is_err();
+        }
+        let gone = self.stream.shutdown_write(&mut context.reactor).is_err();
         if self.ended || gone {
             self.close(context, key, reason);
             return;

@@ -1,13 +1,17 @@
 //! The kinds of sessions, and what is asked of every one of them.
 
+use super::common::Common;
 use super::context::Context;
 use super::echo::Echo;
 use super::frame::Frames;
+use super::handshake::Handshake;
 use super::http::{Http, Origin};
 use super::messages::MessageSession;
+use super::options::ServiceOptions;
 use super::relay::Relay;
 use super::trunk::Trunk;
-use crate::mem::Key;
+use crate::mem::{Buf, Key};
+use crate::net::{Stream, StreamEvent};
 use crate::ring::{Completion, Driver, Lane};
 
 /// One connection. Each kind has a size of its own, and none pays for the largest.
@@ -20,9 +24,51 @@ pub(super) enum Session {
     Trunk(Box<Trunk>),
     Http(Box<Http>),
     Origin(Box<Origin>),
+    Handshake(Box<Handshake>),
 }
 
 impl Session {
+    /// The session that a listener's connections are for.
+    pub(super) fn serve<D: Driver>(
+        context: &mut Context<D>,
+        common: Common,
+        stream: Stream,
+    ) -> Self {
+        match context.options.listeners[common.listener].service.clone() {
+            ServiceOptions::Echo => Self::Echo(Box::new(Echo::new(common, stream))),
+            ServiceOptions::Tcp { upstream } => {
+                Self::Relay(Box::new(Relay::new(context, common, stream, upstream)))
+            }
+            ServiceOptions::Messages { line_limit } => {
+                Self::Messages(Box::new(MessageSession::new(common, stream, line_limit)))
+            }
+            ServiceOptions::Frame(options) => {
+                Self::Frames(Box::new(Frames::local(common, stream, options)))
+            }
+            ServiceOptions::Http(options) => {
+                let now = context.now();
+                Self::Http(Box::new(Http::new(common, stream, options, now)))
+            }
+            ServiceOptions::FrameProxy { upstream, server } => {
+                let frames = Frames::proxied(context, common, stream, upstream, server);
+                Self::Frames(Box::new(frames))
+            }
+        }
+    }
+
+    /// Bytes that came with the end of a handshake, before the session was there.
+    pub(super) fn take_early<D: Driver>(&mut self, context: &mut Context<D>, key: Key, buf: Buf) {
+        let event = StreamEvent::Data(buf);
+        match self {
+            Self::Echo(echo) => echo.handle_event(context, key, event),
+            Self::Messages(messages) => messages.handle_event(context, key, event),
+            Self::Relay(relay) => relay.handle_event(context, key, Lane::Client, event),
+            Self::Frames(frames) => frames.handle_event(context, key, event),
+            Self::Http(http) => http.handle_event(context, key, event),
+            Self::Trunk(_) | Self::Origin(_) | Self::Handshake(_) => {}
+        }
+    }
+
     pub(super) fn start<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         match self {
             Self::Echo(echo) => echo.start(context, key),
@@ -32,6 +78,7 @@ impl Session {
             Self::Trunk(trunk) => trunk.start(context, key),
             Self::Http(http) => http.start(context, key),
             Self::Origin(origin) => origin.start(context, key),
+            Self::Handshake(handshake) => handshake.start(context, key),
         }
     }
 
@@ -49,6 +96,7 @@ impl Session {
             Self::Trunk(trunk) => trunk.handle(context, key, completion),
             Self::Http(http) => http.handle(context, key, completion),
             Self::Origin(origin) => origin.handle(context, key, completion),
+            Self::Handshake(handshake) => handshake.handle(context, key, completion),
         }
     }
 
@@ -61,6 +109,7 @@ impl Session {
             Self::Trunk(trunk) => trunk.flush(context, key),
             Self::Http(http) => http.flush(context, key),
             Self::Origin(origin) => origin.flush(context, key),
+            Self::Handshake(handshake) => handshake.flush(context, key),
         }
     }
 
@@ -74,6 +123,7 @@ impl Session {
             Self::Trunk(trunk) => trunk.feed(context, key),
             Self::Http(http) => http.feed(context, key, lane),
             Self::Origin(origin) => origin.feed(context, key),
+            Self::Handshake(handshake) => handshake.feed(context, key),
         }
     }
 
@@ -86,6 +136,7 @@ impl Session {
             Self::Trunk(trunk) => trunk.handle_timeout(context, key),
             Self::Http(http) => http.handle_timeout(context, key),
             Self::Origin(origin) => origin.handle_timeout(context, key),
+            Self::Handshake(handshake) => handshake.handle_timeout(context, key),
         }
     }
 
@@ -95,7 +146,11 @@ impl Session {
             Self::Frames(frames) => frames.drain(context, key),
             Self::Http(http) => http.drain(context, key),
             Self::Origin(origin) => origin.drain(context, key),
-            Self::Echo(_) | Self::Messages(_) | Self::Relay(_) | Self::Trunk(_) => {}
+            Self::Handshake(_)
+            | Self::Echo(_)
+            | Self::Messages(_)
+            | Self::Relay(_)
+            | Self::Trunk(_) => {}
         }
     }
 
@@ -111,6 +166,7 @@ impl Session {
                 trunk.close(context, key);
                 return false;
             }
+            Self::Handshake(handshake) => handshake.cut(context, key),
             Self::Origin(origin) => {
                 origin.close(context, key, crate::service::pool::CloseCause::Shutdown);
                 return false;
@@ -129,6 +185,7 @@ impl Session {
             Self::Trunk(trunk) => trunk.is_finished(),
             Self::Http(http) => http.is_finished(),
             Self::Origin(origin) => origin.is_finished(),
+            Self::Handshake(handshake) => handshake.is_finished(),
         }
     }
 
@@ -141,6 +198,7 @@ impl Session {
             Self::Trunk(trunk) => trunk.finish(context, key),
             Self::Http(http) => http.finish(context, key),
             Self::Origin(origin) => origin.finish(context, key),
+            Self::Handshake(handshake) => handshake.finish(context, key),
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::mem::{Buf, Key};
 use crate::net::{Stream, StreamEvent};
 use crate::proto::lines::LineReader;
 use crate::proto::proxy_protocol::{self, Parsed, Source};
-use crate::ring::{Completion, Driver, Fd, SocketAddress};
+use crate::ring::{Completion, Driver, SocketAddress};
 use crate::runtime::Budget;
 use crate::service::CloseReason;
 use crate::service::messages::{MessageError, Messages};
@@ -38,10 +38,10 @@ pub(super) struct MessageSession {
 }
 
 impl MessageSession {
-    pub(super) fn new(common: Common, socket: Fd, line_limit: u32) -> Self {
+    pub(super) fn new(common: Common, stream: Stream, line_limit: u32) -> Self {
         Self {
             common,
-            stream: Stream::new(CLIENT, Some(socket)),
+            stream,
             reader: LineReader::new(line_limit as usize),
             input: VecDeque::new(),
             ended: false,
@@ -72,6 +72,15 @@ impl MessageSession {
         completion: Completion,
     ) {
         let event = self.stream.handle(&mut context.reactor, key, completion);
+        self.handle_event(context, key, event);
+    }
+
+    pub(super) fn handle_event<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        event: StreamEvent,
+    ) {
         if self.common.closing().is_some() {
             return;
         }
@@ -105,7 +114,10 @@ impl MessageSession {
                 return;
             }
             StreamEvent::Writable | StreamEvent::Quiet => {}
-            StreamEvent::Readable | StreamEvent::Connected | StreamEvent::ConnectFailed(_) => {}
+            StreamEvent::Readable
+            | StreamEvent::Connected
+            | StreamEvent::Secured
+            | StreamEvent::ConnectFailed(_) => {}
         }
         self.common.mark_dirty(context, key);
     }
@@ -130,6 +142,8 @@ impl MessageSession {
             let once = self.stream.is_congested();
             self.stream.receive(&mut context.reactor, key, once);
         } else if self.stream.is_drained() {
+            // By TLS, an end that is not said looks like an attack. The peer may be gone.
+            let _gone = self.stream.say_end(&mut context.reactor);
             self.close(context, key, CloseReason::Finished);
         }
     }

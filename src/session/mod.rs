@@ -17,6 +17,7 @@
 //! | `fleet` | what workers see of each other |
 //! | `outlet` | what a connection writes in a turn |
 //! | `stats`, `stats_http`, `stats_messages`, `stats_pool`, `stats_udp` | counters |
+//! | `handshake` | TLS with a client, until its session begins |
 //! | `latency` | how long requests took |
 //! | `failure` | which kind of failure a connect's error is |
 //! | `options` | how all of this is set up |
@@ -30,6 +31,7 @@ mod exchange;
 mod failure;
 mod fleet;
 mod frame;
+mod handshake;
 mod http;
 mod kind;
 mod latency;
@@ -45,7 +47,6 @@ mod stats_udp;
 mod trunk;
 mod udp;
 
-use std::sync::Arc;
 use std::time::Instant;
 
 pub use self::fleet::{Finished, Fleet, Note, WorkerCell};
@@ -54,11 +55,12 @@ pub use self::http::options as http_options;
 pub use self::latency::{Latencies, Phase};
 pub use self::options::{
     DatagramOptions, DatagramService, Folder, FrameOptions, HandlerFactory, LineSink,
-    ListenerOptions, RelayOptions, ServiceOptions, SessionOptions, UpstreamOptions,
+    ListenerOptions, RelayOptions, ServiceOptions, SessionOptions, TlsOptions, UpstreamOptions,
+    UpstreamTls,
 };
 pub use self::stats::{
     Distribution, ErrorKind, FrameStats, Histograms, ListenerStats, Plan, RelayStats, SessionStats,
-    UpstreamStats,
+    TlsStats, UpstreamStats,
 };
 pub use self::stats_http::{HttpStats, OriginStats, RouteStats, ServerStats};
 pub use self::stats_messages::MessageStats;
@@ -68,16 +70,13 @@ pub use self::stats_udp::{DatagramStats, DropReason};
 use self::accept::Entrance;
 use self::common::Common;
 use self::context::Context;
-use self::echo::Echo;
-use self::frame::Frames;
-use self::http::Http;
+use self::handshake::Handshake;
 use self::http::Origin;
 use self::http::state::HttpAction;
 use self::kind::Session;
-use self::messages::MessageSession;
-use self::relay::Relay;
 use self::udp::Datagrams;
 use crate::mem::{Key, Slab};
+use crate::net::Stream;
 use crate::ring::{Completion, Driver, DriverError, Fd, Lane, Token, Verb};
 use crate::runtime::Reactor;
 use crate::service::CloseReason;
@@ -190,6 +189,9 @@ impl<D: Driver> Sessions<D> {
                 match self.slab.get_mut(key) {
                     Some(session) => session.handle(&mut self.context, key, completion),
                     None => self.context.stats().stale.add(1),
+                }
+                if self.context.secured.pop().is_some() {
+                    self.serve_secured(key);
                 }
                 self.remove_if_finished(key);
             }
@@ -391,28 +393,16 @@ impl<D: Driver> Sessions<D> {
             context.refuse(listener, socket, CloseReason::ShutdownTimeout);
             return;
         }
+        let tls = context.options.listeners[listener].tls.clone();
+        if tls.as_ref().is_some_and(|tls| context.handshakes >= tls.handshakes_max) {
+            context.refuse(listener, socket, CloseReason::TooManyHandshakes);
+            return;
+        }
         let common = Common::new(context, listener);
-        let session = match &context.options.listeners[listener].service {
-            ServiceOptions::Echo => Session::Echo(Box::new(Echo::new(common, socket))),
-            ServiceOptions::Tcp { upstream } => {
-                Session::Relay(Box::new(Relay::new(context, common, socket, *upstream)))
-            }
-            ServiceOptions::Messages { line_limit } => {
-                Session::Messages(Box::new(MessageSession::new(common, socket, *line_limit)))
-            }
-            ServiceOptions::Frame(options) => {
-                Session::Frames(Box::new(Frames::local(common, socket, Arc::clone(options))))
-            }
-            ServiceOptions::Http(options) => {
-                let now = context.now();
-                let options = Arc::clone(options);
-                Session::Http(Box::new(Http::new(common, socket, options, now)))
-            }
-            ServiceOptions::FrameProxy { upstream, server } => {
-                let (upstream, server) = (*upstream, *server);
-                let frames = Frames::proxied(context, common, socket, upstream, server);
-                Session::Frames(Box::new(frames))
-            }
+        let stream = Stream::new(Lane::Client, Some(socket));
+        let session = match tls {
+            Some(tls) => Session::Handshake(Box::new(Handshake::new(common, stream, &tls))),
+            None => Session::serve(context, common, stream),
         };
         let Ok(key) = self.slab.insert(session) else {
             context.refuse(listener, socket, CloseReason::Resources);

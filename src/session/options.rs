@@ -9,6 +9,8 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 
 use super::Fleet;
 use super::http::options::{HttpOptions, OriginOptions};
+use crate::net::Stream;
+use crate::net::tls::{ClientConfig, ServerConfig, ServerName, Session as TlsSession, TlsError};
 use crate::proto::frame::ServerOptions;
 use crate::proto::proxy_protocol::Version;
 use crate::ring::{Fd, SocketAddress, StreamOptions};
@@ -65,6 +67,46 @@ pub struct ListenerOptions {
     pub accept_header: bool,
     /// How long that header may take.
     pub header_timeout: Duration,
+    /// How its connections speak TLS, if they do.
+    pub tls: Option<Arc<TlsOptions>>,
+}
+
+/// How a listener speaks TLS.
+#[derive(Debug)]
+pub struct TlsOptions {
+    /// Certificates and what is allowed.
+    pub config: Arc<ServerConfig>,
+    /// How long a handshake may take.
+    pub handshake_timeout: Duration,
+    /// Bytes of a client's part of a handshake at most.
+    pub handshake_max: usize,
+    /// Handshakes at a time on one worker, over all listeners.
+    pub handshakes_max: usize,
+}
+
+/// How an upstream's servers are spoken to by TLS.
+#[derive(Debug)]
+pub struct UpstreamTls {
+    /// Whom is trusted, and what is allowed.
+    pub config: Arc<ClientConfig>,
+    /// The name of each server.
+    pub names: Vec<ServerName<'static>>,
+}
+
+/// Bytes of a server's part of a handshake at most.
+const SERVER_HANDSHAKE_MAX: usize = 256 * 1024;
+
+impl UpstreamTls {
+    /// A connection to a server.
+    ///
+    /// # Errors
+    /// When the configuration allows none.
+    ///
+    /// # Panics
+    /// When there is no such server.
+    pub fn session(&self, server: usize) -> Result<TlsSession, TlsError> {
+        TlsSession::client(&self.config, self.names[server].clone(), SERVER_HANDSHAKE_MAX)
+    }
 }
 
 /// What a listener's connections are for.
@@ -246,6 +288,28 @@ pub struct UpstreamOptions {
     pub exchanges: Option<ExchangerOptions>,
     /// How exchanges of HTTP use its servers, if it is an HTTP proxy's.
     pub origins: Option<OriginOptions>,
+    /// How its servers are spoken to by TLS, if they are.
+    pub tls: Option<Arc<UpstreamTls>>,
+}
+
+impl UpstreamOptions {
+    /// Lets a stream that is to be connected to a server speak TLS, if the servers do.
+    ///
+    /// # Errors
+    /// When no TLS connection can be made: then there must be none at all.
+    pub(super) fn secure(&self, stream: &mut Stream, server: usize) -> Result<(), Errno> {
+        let Some(tls) = &self.tls else { return Ok(()) };
+        match tls.session(server) {
+            Ok(session) => {
+                stream.secure(session);
+                Ok(())
+            }
+            Err(error) => {
+                tracing::error!(upstream = %self.name, %error, "no TLS connection can be made");
+                Err(Errno::EPROTO)
+            }
+        }
+    }
 }
 
 /// How bytes are moved.

@@ -12,7 +12,7 @@ use super::context::Context;
 use crate::mem::{Buf, Key};
 use crate::net::{Broken, Direction, Stream, StreamEvent};
 use crate::proto::proxy_protocol::{self, Parsed, Source};
-use crate::ring::{Completion, Driver, Fd, LANES, Lane, SocketAddress};
+use crate::ring::{Completion, Driver, LANES, Lane, SocketAddress};
 use crate::service::CloseReason;
 use crate::service::flows::client_hash;
 use crate::service::proxy::{Action, Event, Exchange, Meter};
@@ -38,8 +38,8 @@ pub(super) struct Relay {
 struct Extra {
     /// The beginning of the client's PROXY protocol header.
     header: Vec<u8>,
-    /// Bytes that came behind it.
-    early: Option<Buf>,
+    /// Bytes that came before there was a server to take them.
+    early: Vec<Buf>,
     client: Option<SocketAddress>,
     /// The address that the client connected to, if a header said so.
     destination: Option<SocketAddress>,
@@ -50,7 +50,8 @@ struct Extra {
 /// A connection to a server that a relay takes over.
 #[derive(Debug)]
 pub(super) struct Adopted {
-    pub(super) socket: Fd,
+    /// The connection to the server.
+    pub(super) stream: Stream,
     pub(super) upstream: usize,
     pub(super) server: usize,
     /// It counts among the connections of this source.
@@ -67,8 +68,9 @@ impl Relay {
         (common, client, ended): (Common, Stream, bool),
         adopted: Adopted,
     ) -> Self {
-        let Adopted { socket, upstream, server, source, to_server, to_client } = adopted;
-        let mut streams = [client, Stream::new(Lane::Upstream, Some(socket))];
+        let Adopted { stream: server_stream, upstream, server, source, to_server, to_client } =
+            adopted;
+        let mut streams = [client, server_stream];
         let early = to_client.into_iter().map(|buf| (0, buf));
         for (lane, buf) in early.chain(to_server.into_iter().map(|buf| (1, buf))) {
             streams[lane].queue(buf);
@@ -102,13 +104,13 @@ impl Relay {
     pub(super) fn new<D: Driver>(
         context: &Context<D>,
         common: Common,
-        socket: Fd,
+        stream: Stream,
         upstream: usize,
     ) -> Self {
         let retries = context.options.upstreams[upstream].retries;
         Self {
             common,
-            streams: [Stream::new(CLIENT, Some(socket)), Stream::new(Lane::Upstream, None)],
+            streams: [stream, Stream::new(Lane::Upstream, None)],
             directions: [Direction::default(), Direction::default()],
             meters: [Meter::default(); LANES],
             exchange: Exchange::new(retries),
@@ -141,6 +143,16 @@ impl Relay {
     ) {
         let lane = completion.token.lane;
         let event = self.streams[lane.index()].handle(&mut context.reactor, key, completion);
+        self.handle_event(context, key, lane, event);
+    }
+
+    pub(super) fn handle_event<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        lane: Lane,
+        event: StreamEvent,
+    ) {
         if self.common.closing().is_some() {
             return;
         }
@@ -168,6 +180,7 @@ impl Relay {
             | StreamEvent::Writable
             | StreamEvent::Quiet
             | StreamEvent::Connected
+            | StreamEvent::Secured
             | StreamEvent::ConnectFailed(_) => {}
         }
         self.common.mark_dirty(context, key);

@@ -9,6 +9,7 @@ use super::latency::Latencies;
 use super::stats_http::{HttpStats, OriginStats};
 use super::stats_messages::MessageStats;
 use super::stats_pool::PoolStats;
+use crate::net::tls::{Fault, Session as TlsSession};
 use crate::proto::frame::Code;
 use crate::runtime::{Counter, Gauge};
 use crate::service::CloseReason;
@@ -82,6 +83,36 @@ pub struct ListenerStats {
     pub messages: MessageStats,
     /// Requests of HTTP, if that is its service.
     pub http: HttpStats,
+    /// Handshakes, if it speaks TLS.
+    pub tls: TlsStats,
+}
+
+/// TLS handshakes of one listener.
+#[derive(Debug)]
+pub struct TlsStats {
+    /// Handshakes that were done, by version: 1.2, 1.3.
+    pub done: [Counter; 2],
+    /// Of them, those that resumed a session.
+    pub resumed: Counter,
+    /// Handshakes that failed, in the order of [`Fault::ALL`].
+    pub failed: [Counter; Fault::ALL.len()],
+}
+
+impl TlsStats {
+    const fn new() -> Self {
+        Self {
+            done: [const { Counter::new() }; 2],
+            resumed: Counter::new(),
+            failed: [const { Counter::new() }; Fault::ALL.len()],
+        }
+    }
+
+    /// A handshake was done.
+    pub(super) fn established(&self, session: Option<&TlsSession>) {
+        let Some(info) = session.and_then(TlsSession::info) else { return };
+        self.done[usize::from(info.version == "TLSv1.3")].add(1);
+        self.resumed.add(u64::from(info.resumed));
+    }
 }
 
 /// Requests of the framed protocol, of one listener.
@@ -213,6 +244,7 @@ impl ListenerStats {
             frames: FrameStats::new(),
             messages: MessageStats::new(),
             http: HttpStats::new(routes),
+            tls: TlsStats::new(),
         }
     }
 }
@@ -237,6 +269,8 @@ pub struct Histograms {
     pub duration: Distribution,
     /// How long connecting to a server took.
     pub connect: Distribution,
+    /// How long TLS handshakes with clients took.
+    pub handshake: Distribution,
     /// How long requests of HTTP took.
     pub latencies: Latencies,
 }
@@ -246,6 +280,7 @@ impl Histograms {
     pub fn merge(&mut self, other: &Self) {
         self.duration.merge(&other.duration);
         self.connect.merge(&other.connect);
+        self.handshake.merge(&other.handshake);
         self.latencies.merge(&other.latencies);
     }
 }

@@ -67,7 +67,9 @@ impl Trunk {
         let upstream = &context.options.upstreams[self.upstream];
         let (address, options) = (upstream.servers[self.server], upstream.stream);
         let timeout = upstream.connect_timeout;
-        match context.reactor.driver().socket(&address) {
+        let secured = upstream.secure(&mut self.stream, self.server);
+        let socket = secured.and_then(|()| context.reactor.driver().socket(&address));
+        match socket {
             Ok(socket) => {
                 context.reactor.driver().configure(socket, &options);
                 self.stream.connect(&mut context.reactor, key, socket, address);
@@ -116,7 +118,10 @@ impl Trunk {
                 self.close(context, key);
                 return;
             }
-            StreamEvent::Writable | StreamEvent::Readable | StreamEvent::Quiet => {}
+            StreamEvent::Secured
+            | StreamEvent::Writable
+            | StreamEvent::Readable
+            | StreamEvent::Quiet => {}
         }
         self.mark_dirty(context, key);
     }

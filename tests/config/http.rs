@@ -123,6 +123,22 @@ protocol = "http"
 [listener.access_log]
 [[listener.route]]
 proxy = "hashed"
+[listener.tls]
+certificate = ["/etc/a.pem", "/etc/b.pem"]
+key = ["/etc/a.key", "/etc/b.key"]
+ocsp = ["off", "/etc/b.ocsp"]
+strict_sni = true
+min_version = "1.3"
+cipher_suites = ["TLS_AES_128_GCM_SHA256"]
+groups = "X25519"
+client_auth = "optional"
+client_ca = "/etc/clients.pem"
+client_crl = "/etc/clients.crl"
+ticket_keys = ["/etc/tickets.key"]
+ticket_rotation = "1h"
+handshake_timeout = "1s"
+handshake_max = "16KiB"
+handshakes_max = 10
 
 [upstream.origin]
 servers = ["10.0.0.1:1", { address = "Origin.example.net:2", weight = 1000, priority = 9 }]
@@ -161,6 +177,17 @@ timeout = "10s"
 jitter = 0
 rise = 1
 fall = 100
+[upstream.origin.tls]
+ca = "/etc/ca.pem"
+verify = false
+server_name = "inner.example"
+pins = ["spki:AAAA"]
+certificate = "/etc/own.pem"
+key = "/etc/own.key"
+crl = "/etc/ca.crl"
+min_version = "1.3"
+cipher_suites = []
+groups = ["secp256r1"]
 [upstream.origin.eject]
 consecutive_failures = 0
 error_rate = 0

@@ -164,6 +164,7 @@ fn options(setting: &Setting, fleet: &Arc<Fleet>, worker: usize, socket: Fd) -> 
             stream: StreamOptions::default(),
             exchanges: None,
             origins: None,
+            tls: None,
         }],
         relay: RelayOptions {
             meter: MeterOptions { enabled: false, after: 0, mean_min: 0 },

@@ -188,6 +188,7 @@ fn upstream(random: &mut Random, servers: Vec<SocketAddress>) -> UpstreamOptions
         stream: StreamOptions::default(),
         exchanges: Some(exchanges),
         origins: None,
+        tls: None,
     }
 }
 

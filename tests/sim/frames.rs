@@ -324,6 +324,7 @@ pub(crate) fn options(
             idle_timeout: IDLE,
             accept_header: false,
             header_timeout: IDLE,
+            tls: None,
         }],
         datagrams: Vec::new(),
         upstreams,

@@ -299,6 +299,7 @@ impl Scenario {
                 idle_timeout: IDLE,
                 accept_header: false,
                 header_timeout: IDLE,
+                tls: None,
             }],
             datagrams: Vec::new(),
             upstreams: vec![UpstreamOptions {
@@ -311,6 +312,7 @@ impl Scenario {
                 stream: StreamOptions::default(),
                 exchanges: None,
                 origins: None,
+                tls: None,
             }],
             relay: RelayOptions {
                 meter: MeterOptions { enabled: true, after: 2_000, mean_min: 200 },

@@ -123,6 +123,7 @@ impl Scenario {
                 stream: StreamOptions::default(),
                 exchanges: None,
                 origins: None,
+                tls: None,
             }],
             relay: RelayOptions {
                 meter: MeterOptions { enabled: false, after: 0, mean_min: 0 },

@@ -113,11 +113,12 @@ pub(super) fn certificates(text: &[u8]) -> Result<Vec<CertificateDer<'static>>, 
 
 pub(super) fn private_key(text: &[u8]) -> Result<PrivateKeyDer<'static>, CertificateError> {
     PrivateKeyDer::from_pem_slice(text).map_err(|error| {
+        // The lines before an encrypted key of the old form are no base64: it fails as bad PEM.
         let is_encrypted = text.windows(9).any(|part| part == b"ENCRYPTED");
-        if !matches!(error, pem::Error::NoItemsFound) {
-            CertificateError::Pem(error.to_string())
-        } else if is_encrypted {
+        if is_encrypted {
             CertificateError::EncryptedKey
+        } else if !matches!(error, pem::Error::NoItemsFound) {
+            CertificateError::Pem(error.to_string())
         } else {
             CertificateError::NoKey
         }
@@ -163,5 +164,112 @@ fn name_of(name: &GeneralName<'_>) -> Option<String> {
             v4.or(v6).ok().map(|ip| ip.to_string())
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+    use rcgen::{
+        CertificateParams, KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519,
+        PKCS_RSA_SHA256, PublicKeyData, SignatureAlgorithm, date_time_ymd,
+    };
+    use x509_parser::der_parser::parse_der;
+
+    use super::*;
+
+    fn make(kind: &'static SignatureAlgorithm) -> (String, KeyPair) {
+        let names = ["A.example", "*.a.example", "192.0.2.1", "fd00::1"].map(str::to_owned);
+        let mut params = CertificateParams::new(names).expect("names");
+        params.not_before = date_time_ymd(2001, 9, 9);
+        params.not_after = date_time_ymd(2100, 1, 1);
+        let key = KeyPair::generate_for(kind).expect("a key");
+        (params.self_signed(&key).expect("a certificate").pem(), key)
+    }
+
+    fn pem(label: &str, der: &[u8]) -> String {
+        let text = STANDARD.encode(der);
+        let lines: Vec<_> = text.as_bytes().chunks(64).map(String::from_utf8_lossy).collect();
+        format!("-----BEGIN {label}-----\n{}\n-----END {label}-----\n", lines.join("\n"))
+    }
+
+    /// The key within a PKCS#8 envelope: what PKCS#1 and SEC1 have alone.
+    fn inner(key: &KeyPair) -> Vec<u8> {
+        let envelope = key.serialize_der();
+        let (_, envelope) = parse_der(&envelope).expect("DER");
+        let parts = envelope.as_sequence().expect("a sequence");
+        parts[2].as_slice().expect("an octet string").to_vec()
+    }
+
+    fn read(chain: &str, key: &str) -> Result<Certificate, CertificateError> {
+        Certificate::from_pem(chain.as_bytes(), key.as_bytes(), None)
+    }
+
+    #[test]
+    fn keys_are_read_in_every_usual_form() {
+        let table = [
+            (&PKCS_ECDSA_P256_SHA256, Some("EC PRIVATE KEY")),
+            (&PKCS_ECDSA_P384_SHA384, Some("EC PRIVATE KEY")),
+            (&PKCS_RSA_SHA256, Some("RSA PRIVATE KEY")),
+            (&PKCS_ED25519, None),
+        ];
+        for (kind, label) in table {
+            let (chain, key) = make(kind);
+            let own = key.serialize_pem();
+            assert!(read(&chain, &own).is_ok(), "{kind:?}");
+            let old = label.map(|label| pem(label, &inner(&key)));
+            assert!(old.is_none_or(|old| read(&chain, &old).is_ok()), "{kind:?} {label:?}");
+            // One file with both, in whichever order, with text between them.
+            for both in [format!("{chain}text\n{own}"), format!("{own}text\n{chain}")] {
+                assert!(read(&both, &both).is_ok(), "{kind:?}");
+            }
+            let other = make(kind).1.serialize_pem();
+            assert_eq!(read(&chain, &other).err(), Some(CertificateError::Mismatch), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_missing_or_does_not_fit_is_told_by_name() {
+        let (chain, key) = make(&PKCS_ECDSA_P256_SHA256);
+        let key = key.serialize_pem();
+        let encrypted = pem("ENCRYPTED PRIVATE KEY", b"sealed");
+        let start = "-----BEGIN RSA PRIVATE KEY-----";
+        let head = "Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,38E5D3197A85CD11\n\n";
+        let old = pem("RSA PRIVATE KEY", b"sealed").replace(start, &format!("{start}\n{head}"));
+        let table = [
+            ("", &*key, CertificateError::NoCertificate),
+            (&*key, &*key, CertificateError::NoCertificate),
+            (&*chain, "", CertificateError::NoKey),
+            (&*chain, &*chain, CertificateError::NoKey),
+            (&*chain, &*encrypted, CertificateError::EncryptedKey),
+            (&*chain, &*old, CertificateError::EncryptedKey),
+            (&*pem("CERTIFICATE", b"none"), &*key, CertificateError::Encoding),
+        ];
+        for (chain, key, error) in table {
+            assert_eq!(read(chain, key).err(), Some(error));
+        }
+        let broken = [pem("EC PRIVATE KEY", b"none"), pem("PRIVATE KEY", b"none")];
+        for key in broken {
+            assert!(matches!(read(&chain, &key), Err(CertificateError::Key(_))), "{key}");
+        }
+        for (chain, key) in [(&chain[..200], &*key), (&*chain, &key[..80])] {
+            assert!(read(chain, key).is_err(), "cut");
+        }
+    }
+
+    #[test]
+    fn a_certificate_says_its_names_times_and_fingerprints() {
+        let (chain, key) = make(&PKCS_ECDSA_P256_SHA256);
+        let certificate = read(&chain, &key.serialize_pem()).expect("it fits");
+        let summary = certificate.summary();
+        assert_eq!(summary.names, ["a.example", "*.a.example", "192.0.2.1", "fd00::1"]);
+        assert_eq!((summary.not_before, summary.not_after), (999_993_600, 4_102_444_800));
+        let der = CertificateDer::from_pem_slice(chain.as_bytes()).expect("PEM");
+        let digest: [u8; 32] = Sha256::digest(&der).into();
+        assert_eq!(summary.fingerprint, digest);
+        let digest: [u8; 32] = Sha256::digest(key.subject_public_key_info()).into();
+        assert_eq!(summary.key_fingerprint, digest);
+        assert!(!format!("{certificate:?}").contains("PRIVATE"));
     }
 }

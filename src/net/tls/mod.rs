@@ -12,7 +12,13 @@ mod policy;
 mod resolver;
 mod server;
 mod session;
+mod subject;
+#[cfg(test)]
+mod tests;
 mod tickets;
+
+pub use rustls::pki_types::ServerName;
+pub use rustls::{ClientConfig, ServerConfig};
 
 pub use certificate::{Certificate, CertificateError, Summary};
 pub use client::{ClientOptions, Roots, client_config};
@@ -22,4 +28,5 @@ pub use policy::{Policy, PolicyError, Version};
 pub use resolver::{Certificates, Resolver};
 pub use server::{ClientAuth, ClientRoots, ServerOptions, server_config};
 pub use session::{Info, Received, Session};
+pub use subject::Subject;
 pub use tickets::{TicketKey, Tickets};

@@ -57,7 +57,8 @@ fn parse_digest(text: &str) -> Option<[u8; 32]> {
         return STANDARD.decode(text).ok()?.try_into().ok();
     }
     let digits: Vec<u8> = text.bytes().filter(|byte| *byte != b':').collect();
-    if digits.len() != 64 {
+    // The parser of numbers would take a sign.
+    if digits.len() != 64 || !digits.iter().all(u8::is_ascii_hexdigit) {
         return None;
     }
     let mut digest = [0; 32];
@@ -180,7 +181,15 @@ mod tests {
         }
         assert_eq!(format!("cert:{base64}").parse(), Ok(Pin::Certificate(digest)));
         assert_eq!(Pin::Key(digest).to_string().parse(), Ok(Pin::Key(digest)));
-        for text in ["", "spki:", "spki:00", "md5:00", &base64, &format!("key:{base64}")] {
+        for text in [
+            "",
+            "spki:",
+            "spki:00",
+            &format!("spki:{}", "+f".repeat(32)),
+            "md5:00",
+            &base64,
+            &format!("key:{base64}"),
+        ] {
             assert_eq!(text.parse::<Pin>(), Err(PinError), "{text}");
         }
     }

@@ -35,6 +35,14 @@ impl TicketKey {
         Self::new(*name, bytes.last_chunk::<AES_LEN>()?)
     }
 
+    /// The keys of a file that has several, one behind the other: the first seals. None if its
+    /// length is no multiple of [`Self::FILE_LEN`], or zero.
+    #[must_use]
+    pub fn all_from_file(bytes: &[u8]) -> Option<Vec<Self>> {
+        let keys: Option<Vec<_>> = bytes.chunks(Self::FILE_LEN).map(Self::from_file).collect();
+        keys.filter(|keys| !keys.is_empty())
+    }
+
     fn random() -> Option<Self> {
         let (mut name, mut key) = ([0; NAME_LEN], [0; AES_LEN]);
         rand::fill(&mut name).ok()?;
@@ -178,5 +186,22 @@ mod tests {
         let ticket = make().encrypt(b"session").expect("a key");
         assert_eq!(make().decrypt(&ticket).as_deref(), Some(&b"session"[..]));
         assert!(TicketKey::from_file(&file[..79]).is_none());
+    }
+
+    #[test]
+    fn of_several_keys_in_a_file_the_first_seals_and_all_open() {
+        let file: Vec<u8> = (0..240).collect();
+        let with = |bytes: &[u8]| {
+            let keys = TicketKey::all_from_file(bytes).expect("whole keys");
+            Tickets::with(keys, Duration::from_secs(60))
+        };
+        let ticket = with(&file[80..160]).encrypt(b"session").expect("a key");
+        assert!(with(&file).decrypt(&ticket).is_some());
+        assert!(with(&file[..80]).decrypt(&ticket).is_none());
+        let ticket = with(&file).encrypt(b"session").expect("a key");
+        assert!(with(&file[..80]).decrypt(&ticket).is_some());
+        for wrong in [0, 1, 79, 81, 239] {
+            assert!(TicketKey::all_from_file(&file[..wrong]).is_none(), "{wrong}");
+        }
     }
 }

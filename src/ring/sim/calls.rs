@@ -74,6 +74,35 @@ impl Syscalls for Sim {
         self.world.shutdown_write(socket)
     }
 
+    fn shutdown_read(&mut self, socket: Fd) {
+        self.world.shutdown_read(socket);
+    }
+
+    fn send_now(&mut self, socket: Fd, bytes: &[u8]) -> Result<usize, Errno> {
+        let count = bytes.len().min(self.world.room(socket)?);
+        if count == 0 {
+            return Err(Errno::EAGAIN);
+        }
+        self.world.write(socket, bytes[..count].iter().copied());
+        Ok(count)
+    }
+
+    fn read_now(
+        &mut self,
+        file: Fd,
+        offset: u64,
+        max: usize,
+        into: &mut Vec<u8>,
+    ) -> Result<usize, Errno> {
+        if self.chance(self.faults.spurious) {
+            return Err(Errno::EAGAIN);
+        }
+        let available = self.world.file(file, offset).len().min(max);
+        let count = if available == 0 { 0 } else { self.some_of(available) };
+        into.extend_from_slice(&self.world.file(file, offset)[..count]);
+        Ok(count)
+    }
+
     fn reset_on_close(&mut self, socket: Fd) {
         self.world.reset_on_close(socket);
     }

@@ -259,6 +259,12 @@ impl World {
         Err(Errno::ENOTCONN)
     }
 
+    pub(super) fn shutdown_read(&mut self, socket: Fd) {
+        if let Some(link) = self.link_mut(socket) {
+            link.to_us.finished = true;
+        }
+    }
+
     pub(super) fn reset_on_close(&mut self, socket: Fd) {
         if let Object::Socket { reset_on_close, .. } = self.object_mut(socket) {
             *reset_on_close = true;

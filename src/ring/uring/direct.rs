@@ -92,6 +92,28 @@ impl Syscalls for Uring {
         Errno::result(unsafe { libc::shutdown(socket.0, libc::SHUT_WR) }).map(drop)
     }
 
+    fn shutdown_read(&mut self, socket: Fd) {
+        // SAFETY: shutdown(2) takes no memory. A connection that is gone needs none.
+        let _gone = unsafe { libc::shutdown(socket.0, libc::SHUT_RD) };
+    }
+
+    fn send_now(&mut self, socket: Fd, bytes: &[u8]) -> Result<usize, Errno> {
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+        // SAFETY: the kernel reads the bytes within the call.
+        let sent = unsafe { libc::send(socket.0, bytes.as_ptr().cast(), bytes.len(), flags) };
+        usize::try_from(sent).map_err(|_| Errno::last())
+    }
+
+    fn read_now(
+        &mut self,
+        file: Fd,
+        offset: u64,
+        max: usize,
+        into: &mut Vec<u8>,
+    ) -> Result<usize, Errno> {
+        files::read_now(file, offset, max, into)
+    }
+
     fn reset_on_close(&mut self, socket: Fd) {
         let linger = libc::linger { l_onoff: 1, l_linger: 0 };
         set(socket, libc::SOL_SOCKET, libc::SO_LINGER, &linger);

@@ -52,6 +52,24 @@ fn is_readable_now(file: Fd, offset: u64) -> bool {
     read >= 0
 }
 
+/// Appends what is in memory of at most `max` bytes.
+pub(super) fn read_now(
+    file: Fd,
+    offset: u64,
+    max: usize,
+    into: &mut Vec<u8>,
+) -> Result<usize, Errno> {
+    let start = into.len();
+    into.resize(start + max, 0);
+    let vector = libc::iovec { iov_base: into[start..].as_mut_ptr().cast(), iov_len: max };
+    let offset = libc::off_t::try_from(offset).unwrap_or(libc::off_t::MAX);
+    // SAFETY: the vector points to `max` bytes of `into`, which outlives the call.
+    let read = unsafe { libc::preadv2(file.0, &raw const vector, 1, offset, libc::RWF_NOWAIT) };
+    let result = usize::try_from(read).map_err(|_| Errno::last());
+    into.truncate(start + result.unwrap_or(0));
+    result
+}
+
 fn page_size() -> u64 {
     // SAFETY: sysconf(3) takes and gives plain numbers.
     let size = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };

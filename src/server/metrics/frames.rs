@@ -186,7 +186,7 @@ impl Exporter {
     }
 
     /// The listeners or upstreams of one kind, with their numbers.
-    fn of_kind<'s>(
+    pub(super) fn of_kind<'s>(
         &self,
         chosen: &'s [(usize, String)],
     ) -> impl Iterator<Item = (usize, String)> + Clone + 's {

@@ -18,7 +18,7 @@ use crate::net::{Stream, StreamEvent};
 use crate::proto::http::{Fields, RequestHead};
 use crate::proto::http1::{BodyReader, Framing, RequestReader};
 use crate::proto::proxy_protocol::{self, Parsed, Source};
-use crate::ring::{Completion, Driver, Fd, SocketAddress, Verb};
+use crate::ring::{Completion, Driver, SocketAddress, Verb};
 use crate::service::CloseReason;
 use crate::session::CLIENT;
 use crate::session::common::Common;
@@ -117,13 +117,13 @@ pub(super) enum Phase {
 impl Http {
     pub(in crate::session) fn new(
         common: Common,
-        socket: Fd,
+        stream: Stream,
         options: Arc<HttpOptions>,
         now: Instant,
     ) -> Self {
         Self {
             common,
-            stream: Stream::new(CLIENT, Some(socket)),
+            stream,
             outlet: Outlet::default(),
             input: Input::default(),
             reader: RequestReader::default(),
@@ -177,6 +177,15 @@ impl Http {
             return;
         }
         let event = self.stream.handle(&mut context.reactor, key, completion);
+        self.handle_event(context, key, event);
+    }
+
+    pub(in crate::session) fn handle_event<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        event: StreamEvent,
+    ) {
         if self.common.closing().is_some() {
             return;
         }
@@ -217,6 +226,7 @@ impl Http {
             | StreamEvent::Quiet
             | StreamEvent::Readable
             | StreamEvent::Connected
+            | StreamEvent::Secured
             | StreamEvent::ConnectFailed(_) => {}
         }
         self.common.mark_dirty(context, key);
@@ -451,13 +461,14 @@ impl Http {
         }
         let is_read = self.body.as_ref().is_none_or(BodyReader::is_done);
         if self.ended || (is_read && self.input.is_empty() && reason == CloseReason::Finished) {
+            // By TLS, an end that is not said looks like an attack. The peer may be gone.
+            let _gone = self.stream.say_end(&mut context.reactor);
             self.close(context, key, reason);
             return;
         }
         self.phase = Phase::Lingering(reason);
         self.progress = context.now();
-        let told = self.stream.fd().map(|fd| context.reactor.driver().shutdown_write(fd));
-        if matches!(told, Some(Err(_))) {
+        if self.stream.shutdown_write(&mut context.reactor).is_err() {
             self.close(context, key, reason);
             return;
         }

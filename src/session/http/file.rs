@@ -24,6 +24,9 @@ use crate::session::context::Context;
 /// Bytes that are asked about, and sent, at once.
 const WINDOW: u64 = 2 * 1024 * 1024;
 
+/// Bytes that are read to be sealed at once.
+const SEALED: u64 = 128 * 1024;
+
 /// A file on its way.
 #[derive(Debug)]
 pub(super) struct Transfer {
@@ -304,6 +307,9 @@ impl Http {
         let (Some(socket), file) = (self.stream.fd(), transfer.file.fd) else {
             return Sending::Waits;
         };
+        if !self.stream.is_plain() {
+            return self.seal_range(context, key, range, budget);
+        }
         let window = (range.end - range.start).min(WINDOW).min(*budget);
         if !context.reactor.driver().is_resident(file, range.start, as_len(window)) {
             transfer.reader.seek(range.start);
@@ -344,6 +350,41 @@ impl Http {
                 Sending::Waits
             }
         }
+    }
+
+    /// Reads a stretch of a file that is in memory, to be sealed and sent.
+    fn seal_range<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        range: ByteRange,
+        budget: &mut u64,
+    ) -> Sending {
+        let Phase::File(transfer) = &mut self.phase else { return Sending::Waits };
+        let window = as_len((range.end - range.start).min(SEALED).min(*budget));
+        let mut page = context.pages.take();
+        let (file, start) = (transfer.file.fd, range.start);
+        let read = context.reactor.driver().read_now(file, start, window, page.bytes());
+        match read {
+            Ok(0) => transfer.broken = true,
+            Ok(count) => {
+                transfer.told.sent += count as u64;
+                transfer.rest.push(Piece::Range(start + count as u64..range.end));
+                *budget -= (count as u64).min(*budget);
+                self.outlet.slice(&mut self.stream, context.pages.seal(page));
+                return Sending::Goes;
+            }
+            // It is not in memory, or the file system can not say so.
+            Err(_) => {
+                transfer.rest.push(Piece::Range(range));
+                transfer.reader.seek(start);
+                transfer.reader.read(&mut context.reactor, key);
+                context.pages.put_back(page);
+                return Sending::Waits;
+            }
+        }
+        context.pages.put_back(page);
+        Sending::Goes
     }
 
     /// A read of the file has completed.

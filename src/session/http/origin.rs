@@ -13,7 +13,7 @@ use super::input::Input;
 use crate::mem::Key;
 use crate::net::{NetworkError, Operation, Stream, StreamEvent};
 use crate::proto::http1::{BodyReader, Framing, ResponseReader, write};
-use crate::ring::{Completion, Driver, Fd, Lane};
+use crate::ring::{Completion, Driver, Lane};
 use crate::service::origin::failure::Failure;
 use crate::service::origin::servers::{Ended, Outcome};
 use crate::service::pool::CloseCause;
@@ -109,7 +109,9 @@ impl Origin {
         let upstream = &context.options.upstreams[self.upstream];
         let (address, options) = (upstream.servers[self.server], upstream.stream);
         let timeout = upstream.connect_timeout;
-        match context.reactor.driver().socket(&address) {
+        let secured = upstream.secure(&mut self.stream, self.server);
+        let socket = secured.and_then(|()| context.reactor.driver().socket(&address));
+        match socket {
             Ok(socket) => {
                 context.reactor.driver().configure(socket, &options);
                 self.stream.connect(&mut context.reactor, key, socket, address);
@@ -168,7 +170,10 @@ impl Origin {
                     self.is_sent = true;
                 }
             }
-            StreamEvent::Writable | StreamEvent::Readable | StreamEvent::Quiet => {}
+            StreamEvent::Secured
+            | StreamEvent::Writable
+            | StreamEvent::Readable
+            | StreamEvent::Quiet => {}
         }
         self.mark_dirty(context, key);
     }
@@ -469,18 +474,19 @@ impl Origin {
         }
     }
 
-    /// The socket, and what came behind the answer's head; the connection itself ends.
-    pub(in crate::session) fn give_socket<D: Driver>(
+    /// The stream, and what came behind the answer's head; the connection itself ends.
+    pub(in crate::session) fn give_stream<D: Driver>(
         &mut self,
         context: &mut Context<D>,
         key: Key,
-    ) -> Option<(Fd, Vec<u8>)> {
-        let fd = self.stream.take_socket()?;
+    ) -> (Stream, Vec<u8>) {
+        debug_assert!(self.stream.is_quiet(), "an operation knows the socket");
+        let stream = std::mem::replace(&mut self.stream, Stream::new(Lane::Upstream, None));
         let early = self.input.take_all();
         context.origin_closed(self.upstream, self.server, key, CloseCause::Retired);
         self.phase = Phase::Closing;
         self.deadline.disarm(context);
-        Some((fd, early))
+        (stream, early)
     }
 
     fn connected<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {

@@ -40,9 +40,9 @@ impl<D: Driver> Sessions<D> {
         let now = context.now();
         context.http.origins(upstream).servers.done(server, outcome, now);
         let Some(Session::Origin(origin)) = self.slab.get_mut(origin_key) else { return };
-        let Some((socket, early)) = origin.give_socket(context, origin_key) else { return };
+        let (mut stream, early) = origin.give_stream(context, origin_key);
         let Some(Session::Http(http)) = self.slab.get_mut(client) else {
-            context.reactor.driver().close(socket);
+            stream.close(&mut context.reactor, origin_key);
             return;
         };
         http.write_switch(context, key);
@@ -55,7 +55,7 @@ impl<D: Driver> Sessions<D> {
         let source = http.client.as_ref().filter(|peer| peer.is_counted).and_then(|peer| peer.ip());
         http.stop_deadline(context);
         let adopted = Adopted {
-            socket,
+            stream,
             upstream,
             server,
             source,

@@ -30,7 +30,9 @@ impl Relay {
         if self.exchange.failures() > 0 {
             context.stats().upstreams[self.upstream].retries.add(1);
         }
-        let socket = match context.reactor.driver().socket(&address) {
+        let secured = options.secure(&mut self.streams[Lane::Upstream.index()], server);
+        let socket = secured.and_then(|()| context.reactor.driver().socket(&address));
+        let socket = match socket {
             Ok(socket) => socket,
             Err(source) => {
                 let error = NetworkError { op: Operation::Socket, peer: address, source };
@@ -44,6 +46,15 @@ impl Relay {
         None
     }
 
+    /// What a server sent with the end of its handshake goes on its way.
+    fn take_held<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        let held = self.server().take_held();
+        if let Some(held) = held.filter(|_| self.exchange.is_relaying()) {
+            self.take_data(context, Lane::Upstream, held);
+            self.common.mark_dirty(context, key);
+        }
+    }
+
     /// An event of either stream before bytes are relayed.
     pub(super) fn handle_before<D: Driver>(
         &mut self,
@@ -52,6 +63,12 @@ impl Relay {
         event: StreamEvent,
     ) {
         match event {
+            StreamEvent::Data(buf) if !self.streams[CLIENT.index()].is_plain() => {
+                self.extra.get_or_insert_default().early.push(buf.into_heap());
+            }
+            StreamEvent::End if !self.streams[CLIENT.index()].is_plain() => {
+                self.directions[CLIENT.index()].note_end();
+            }
             StreamEvent::Data(buf) => self.take_header(context, key, &buf),
             StreamEvent::End => self.advance(context, key, Event::HeaderInvalid),
             StreamEvent::Starved => context.starved.push_back((key, CLIENT)),
@@ -61,6 +78,7 @@ impl Relay {
                 context.histograms.connect.record(took);
                 context.stats().upstreams[self.upstream].connected.add(1);
                 self.advance(context, key, Event::Connected);
+                self.take_held(context, key);
             }
             StreamEvent::ConnectFailed(errno) => {
                 let expired = self.connect_expired && errno == Errno::ECANCELED;
@@ -72,6 +90,7 @@ impl Relay {
                 self.advance(context, key, event);
             }
             StreamEvent::Sent(_)
+            | StreamEvent::Secured
             | StreamEvent::Writable
             | StreamEvent::Readable
             | StreamEvent::Quiet => {}
@@ -86,7 +105,8 @@ impl Relay {
             let header = self.header_for_server(context, version);
             self.server().queue(Buf::copy_of(&header));
         }
-        if let Some(early) = self.extra.as_mut().and_then(|extra| extra.early.take()) {
+        let early = self.extra.as_mut().map(|extra| std::mem::take(&mut extra.early));
+        for early in early.unwrap_or_default() {
             self.common.count_received(context, early.len());
             self.server().queue(early);
         }
@@ -115,7 +135,7 @@ impl Relay {
                 }
                 let header = std::mem::take(&mut extra.header);
                 let early = &header[consumed..];
-                extra.early = (!early.is_empty()).then(|| Buf::copy_of(early));
+                extra.early.extend((!early.is_empty()).then(|| Buf::copy_of(early)));
                 let client = extra.client;
                 self.note_client(client);
                 Event::HeaderComplete

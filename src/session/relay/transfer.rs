@@ -156,7 +156,9 @@ impl Relay {
             && fresh >= context.options.relay.buffer_size;
         let weight = if is_cut { fresh.max(options.mean_min as usize) } else { fresh };
         let switch = self.meters[lane.index()].handle_turn(&options, weight);
-        if switch == Some(Switch::Promote) {
+        // What is sealed or opened on its way can not be moved by the kernel.
+        let is_plain = self.streams.iter().all(Stream::is_plain);
+        if switch == Some(Switch::Promote) && is_plain {
             direction.promote(&mut context.reactor, key, &mut self.streams[lane.index()]);
         }
     }

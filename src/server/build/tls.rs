@@ -1,0 +1,235 @@
+//! TLS: reads the files that the configuration names, and makes what connections share.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::{
+    self, Config, Listener, ListenerService, ListenerTls, ServerAddress, Upstream,
+};
+use crate::net::tls::{
+    Certificate, Certificates, ClientAuth, ClientOptions, ClientRoots, Pin, Policy, Resolver,
+    Roots, ServerName, ServerOptions, TicketKey, Tickets, Version, client_config, server_config,
+};
+use crate::server::StartError;
+use crate::server::issue::{self, self_signed};
+use crate::session::{TlsOptions, UpstreamTls};
+
+/// Certificates and tickets of a listener that change while it runs.
+#[derive(Debug, Clone)]
+pub(in crate::server) struct Changing {
+    pub(in crate::server) listener: String,
+    pub(in crate::server) files: ListenerTls,
+    pub(in crate::server) resolver: Arc<Resolver>,
+    pub(in crate::server) tickets: Arc<Tickets>,
+}
+
+/// Reads all files and makes everything, as a start does.
+///
+/// # Errors
+/// What is wrong with the first file or setting that is.
+pub fn check(config: &Config) -> Result<(), StartError> {
+    for listener in &config.listeners {
+        self::listener(listener)?;
+    }
+    for one in &config.upstreams {
+        let places: Vec<usize> = (0..one.servers.len()).collect();
+        upstream(one, &places, false)?;
+    }
+    Ok(())
+}
+
+/// How a listener speaks TLS, and what of it changes.
+pub(in crate::server) fn listener(
+    listener: &Listener,
+) -> Result<Option<(Arc<TlsOptions>, Changing)>, StartError> {
+    let Some(tls) = &listener.tls else { return Ok(None) };
+    let wrong =
+        |message: String| StartError::Tls { place: format!("listener {}", listener.name), message };
+    let resolver = Arc::new(Resolver::new(certificates(tls).map_err(wrong)?));
+    let tickets = if tls.ticket_keys.is_empty() {
+        Tickets::random(tls.ticket_rotation).map_err(|error| wrong(error.to_string()))?
+    } else {
+        Tickets::with(ticket_keys(&tls.ticket_keys).map_err(wrong)?, tls.ticket_rotation)
+    };
+    let tickets = Arc::new(tickets);
+    let roots = || -> Result<ClientRoots, String> {
+        let ca = tls.client_ca.as_deref().map_or_else(|| Ok(Vec::new()), read)?;
+        Ok(ClientRoots { ca, crl: tls.client_crl.as_deref().map(read).transpose()? })
+    };
+    let client_auth = match tls.client_auth {
+        config::ClientAuth::Off => ClientAuth::Off,
+        config::ClientAuth::Optional => ClientAuth::Optional(roots().map_err(wrong)?),
+        config::ClientAuth::Required => ClientAuth::Required(roots().map_err(wrong)?),
+    };
+    let is_http = matches!(listener.service, ListenerService::Http(_));
+    let options = ServerOptions {
+        policy: policy(&tls.policy),
+        alpn: if is_http { vec![b"http/1.1".to_vec()] } else { Vec::new() },
+        client_auth,
+        resolver: Arc::clone(&resolver),
+        tickets: Arc::clone(&tickets),
+        key_log: None,
+    };
+    let options = TlsOptions {
+        config: server_config(options).map_err(wrong)?,
+        handshake_timeout: tls.handshake_timeout,
+        handshake_max: tls.handshake_max as usize,
+        handshakes_max: tls.handshakes_max as usize,
+    };
+    let (listener, files) = (listener.name.clone(), (**tls).clone());
+    Ok(Some((Arc::new(options), Changing { listener, files, resolver, tickets })))
+}
+
+/// How servers are spoken to by TLS. `places` has for each address which server of the
+/// configuration it is; `is_http` says whether it is HTTP that is spoken.
+pub(in crate::server) fn upstream(
+    upstream: &Upstream,
+    places: &[usize],
+    is_http: bool,
+) -> Result<Option<Arc<UpstreamTls>>, StartError> {
+    let Some(tls) = &upstream.tls else { return Ok(None) };
+    let wrong =
+        |message: String| StartError::Tls { place: format!("upstream {}", upstream.name), message };
+    let mut names = Vec::with_capacity(places.len());
+    for place in places {
+        let server = &upstream.servers[*place];
+        names.push(server_name(tls.server_name.as_deref(), server).map_err(wrong)?);
+    }
+    let pins: Result<Vec<Pin>, String> = tls
+        .pins
+        .iter()
+        .map(|pin| pin.parse().map_err(|error| format!("the pin {pin:?} is none: {error}")))
+        .collect();
+    let pins = pins.map_err(wrong)?;
+    if !tls.verify && pins.is_empty() {
+        tracing::warn!(
+            upstream = %upstream.name,
+            "servers are not verified: anybody in between can read and change what is sent; set \
+             `pins`, or `verify = true`"
+        );
+    }
+    let roots = match &tls.ca {
+        _ if !tls.verify => Roots::Nobody,
+        Some(path) => Roots::Given(read(path).map_err(wrong)?),
+        None => Roots::System,
+    };
+    let identity = match &tls.identity {
+        Some((chain, key)) => Some((read(chain).map_err(wrong)?, read(key).map_err(wrong)?)),
+        None => None,
+    };
+    let options = ClientOptions {
+        policy: policy(&tls.policy),
+        alpn: if is_http { vec![b"http/1.1".to_vec()] } else { Vec::new() },
+        roots,
+        crl: tls.crl.as_deref().map(read).transpose().map_err(wrong)?,
+        pins,
+        identity,
+        key_log: None,
+    };
+    let config = client_config(options).map_err(wrong)?;
+    Ok(Some(Arc::new(UpstreamTls { config, names })))
+}
+
+/// The name that a server has to show.
+fn server_name(given: Option<&str>, server: &ServerAddress) -> Result<ServerName<'static>, String> {
+    let text = match (given, server) {
+        (Some(name), _) => name.to_owned(),
+        (None, ServerAddress::Name { host, .. }) => host.clone(),
+        (None, ServerAddress::Ip(address)) => address.ip().to_string(),
+        (None, ServerAddress::Unix(path)) => {
+            return Err(format!(
+                "the server {} has no name to be verified by: set `server_name`",
+                path.display()
+            ));
+        }
+    };
+    ServerName::try_from(text.clone())
+        .map_err(|_| format!("`server_name`: {text:?} is no host name and no IP address"))
+}
+
+/// Reads the certificates of a listener.
+pub(in crate::server) fn certificates(tls: &ListenerTls) -> Result<Certificates, String> {
+    let mut all = Vec::with_capacity(tls.certificates.len());
+    for files in &tls.certificates {
+        let (chain, key) = texts(files)?;
+        let ocsp = files.ocsp.as_deref().map(read).transpose()?;
+        let certificate = Certificate::from_pem(&chain, &key, ocsp).map_err(|error| {
+            format!(
+                "the certificate {} with the key {} can not be used: {error}",
+                files.chain.display(),
+                files.key.display()
+            )
+        })?;
+        tell_expiry(&files.chain, certificate.summary().not_after);
+        all.push((certificate, Vec::new()));
+    }
+    Ok(Certificates::new(all, tls.strict_sni))
+}
+
+/// The chain and the key of a certificate.
+fn texts(files: &config::CertificateFiles) -> Result<(Vec<u8>, Vec<u8>), String> {
+    let made = Path::new(config::SELF_SIGNED);
+    match (files.chain == made, files.key == made) {
+        (false, false) => Ok((read(&files.chain)?, read(&files.key)?)),
+        (true, true) => {
+            let signed = self_signed(issue::now()).map_err(|error| error.to_string())?;
+            tracing::warn!(
+                "a certificate was made in memory, for localhost only: it is new with every start, \
+                 and nobody trusts it; `ringway cert` makes one that you can trust"
+            );
+            Ok((signed.certificate.into_bytes(), signed.key.into_bytes()))
+        }
+        (true, false) | (false, true) => {
+            Err("`certificate` and `key` are either both \"self_signed\" or both files".to_owned())
+        }
+    }
+}
+
+/// Warns of a certificate that has expired, or will soon.
+fn tell_expiry(path: &Path, not_after: i64) {
+    const DAY: i64 = 86_400;
+    const SOON: i64 = 14 * DAY;
+    let now = issue::now();
+    let left = not_after.saturating_sub(i64::try_from(now).unwrap_or(i64::MAX));
+    if left <= 0 {
+        tracing::error!(path = %path.display(), "the certificate has expired: clients refuse it");
+    } else if left < SOON {
+        tracing::warn!(path = %path.display(), days = left / DAY, "the certificate expires soon");
+    }
+}
+
+pub(in crate::server) fn ticket_keys(paths: &[PathBuf]) -> Result<Vec<TicketKey>, String> {
+    let mut keys = Vec::with_capacity(paths.len());
+    for path in paths {
+        let found = TicketKey::all_from_file(&read(path)?);
+        keys.extend(found.ok_or_else(|| {
+            format!(
+                "{} has no keys of tickets: it has not {} bytes for each; `openssl rand -out FILE \
+                 {}` makes one",
+                path.display(),
+                TicketKey::FILE_LEN,
+                TicketKey::FILE_LEN
+            )
+        })?);
+    }
+    Ok(keys)
+}
+
+fn policy(policy: &config::TlsPolicy) -> Policy {
+    Policy {
+        min_version: match policy.min_version {
+            config::TlsVersion::Tls12 => Version::Tls12,
+            config::TlsVersion::Tls13 => Version::Tls13,
+        },
+        suites: policy.cipher_suites.clone(),
+        groups: policy.groups.clone(),
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, String> {
+    std::fs::read(path).map_err(|error| format!("reading {} failed: {error}", path.display()))
+}
+
+/// How often files are looked at.
+pub(in crate::server) const LOOK_EVERY: Duration = Duration::from_secs(10);

@@ -1,0 +1,324 @@
+//! TLS on real sockets, with rustls' own buffered connections as the foreign peers.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rcgen::{CertificateParams, Issuer, KeyPair};
+use ringway::net::tls::{Certificate, Fault};
+use ringway::service::CloseReason;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{
+    ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
+};
+
+use crate::support::*;
+
+/// An issuer, and a certificate of `localhost` and 127.0.0.1.
+struct Pki {
+    folder: Folder,
+    issuer: Issuer<'static, KeyPair>,
+    ca: String,
+}
+
+impl Pki {
+    fn new() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let ca = params.self_signed(&key).unwrap().pem();
+        let this = Self { folder: Folder::new(), issuer: Issuer::new(params, key), ca };
+        this.folder.file("ca.pem", &this.ca);
+        this.write("server", &["localhost", "127.0.0.1"]);
+        this
+    }
+
+    /// A certificate and its key, as files and as texts.
+    fn write(&self, name: &str, names: &[&str]) -> (String, String) {
+        let key = KeyPair::generate().unwrap();
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let params = CertificateParams::new(names).unwrap();
+        let pem = params.signed_by(&key, &self.issuer).unwrap().pem();
+        let key = key.serialize_pem();
+        self.folder.file(&format!("{name}.key"), &key);
+        self.folder.file(&format!("{name}.pem"), &pem);
+        (pem, key)
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The tables of a listener that shows the server's certificate.
+    fn listener_tls(&self, keys: &str) -> String {
+        let (chain, key) = (self.path("server.pem"), self.path("server.key"));
+        format!(
+            "[listener.tls]\ncertificate = \"{}\"\nkey = \"{}\"\n{keys}\n",
+            chain.display(),
+            key.display()
+        )
+    }
+
+    fn upstream_tls(&self, name: &str, keys: &str) -> String {
+        format!("[upstream.{name}.tls]\nca = \"{}\"\n{keys}\n", self.path("ca.pem").display())
+    }
+
+    fn client(&self) -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.ca.as_bytes()).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider);
+        let builder = builder.with_safe_default_protocol_versions().unwrap();
+        Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
+    }
+
+    fn connect(&self, address: SocketAddr) -> Secured {
+        self.connect_with(&self.client(), address)
+    }
+
+    fn connect_with(&self, config: &Arc<ClientConfig>, address: SocketAddr) -> Secured {
+        let name = ServerName::try_from("localhost").unwrap();
+        let connection = ClientConnection::new(Arc::clone(config), name).unwrap();
+        StreamOwned::new(connection, connect(address))
+    }
+
+    /// A server of rustls' own that sends back, in upper case, what each connection brings.
+    fn shouter(&self) -> SocketAddr {
+        let (chain, key) = (
+            std::fs::read(self.path("server.pem")).unwrap(),
+            std::fs::read(self.path("server.key")).unwrap(),
+        );
+        let chain = CertificateDer::pem_slice_iter(&chain).map(Result::unwrap).collect();
+        let key = PrivateKeyDer::from_pem_slice(&key).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ServerConfig::builder_with_provider(provider);
+        let builder = builder.with_safe_default_protocol_versions().unwrap();
+        let config = Arc::new(builder.with_no_client_auth().with_single_cert(chain, key).unwrap());
+        serve(move |stream| {
+            let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
+            let mut stream = StreamOwned::new(connection, stream);
+            let mut buffer = vec![0; 16 * 1024];
+            while let Ok(count @ 1..) = stream.read(&mut buffer) {
+                buffer[..count].make_ascii_uppercase();
+                if stream.write_all(&buffer[..count]).is_err() {
+                    return;
+                }
+            }
+        })
+    }
+}
+
+type Secured = StreamOwned<ClientConnection, TcpStream>;
+
+fn listener(name: &str, rest: &str) -> String {
+    format!("[[listener]]\nname = \"{name}\"\nlisten = \"127.0.0.1:0\"\n{rest}\n")
+}
+
+fn get(stream: &mut Secured, path: &str) -> (String, Vec<u8>) {
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n").unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).unwrap();
+    let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+    let mut body = vec![0; length.parse().unwrap()];
+    stream.read_exact(&mut body).unwrap();
+    (head, body)
+}
+
+#[test]
+fn what_is_echoed_over_tls_comes_back_whole() {
+    let pki = Pki::new();
+    let echo = listener("echo", "protocol = \"echo\"") + &pki.listener_tls("");
+    let served = Served::new(&[&runtime(2), NO_ADMIN, &echo].concat());
+    let mut stream = pki.connect(served.address());
+    let text: Vec<u8> = (0..2_000_000_u32).map(|at| at.to_le_bytes()[1]).collect();
+    let mut back = Vec::new();
+    for part in text.chunks(100_000) {
+        stream.write_all(part).unwrap();
+        let start = back.len();
+        back.resize(start + part.len(), 0);
+        stream.read_exact(&mut back[start..]).unwrap();
+    }
+    assert_eq!(back, text);
+    stream.conn.send_close_notify();
+    stream.flush().unwrap();
+    stream.sock.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(stream.read(&mut [0]).unwrap(), 0, "the end is said");
+    assert_eq!(served.sum(|cell| cell.stats.listeners[0].tls.done[1].get()), 1);
+}
+
+#[test]
+fn files_and_answers_go_by_https_on_kept_connections() {
+    let pki = Pki::new();
+    let files = Folder::new();
+    let large = "0123456789abcdef".repeat(100_000);
+    files.file("large", &large);
+    files.file("small", "small");
+    let routes = format!(
+        "protocol = \"http\"\n[[listener.route]]\npath = \"/fixed\"\nrespond = \"hello\"\n\
+         [[listener.route]]\nfiles = \"{}\"\n",
+        files.path().display()
+    );
+    let web = listener("web", &routes) + &pki.listener_tls("");
+    let served = Served::new(&[&runtime(1), NO_ADMIN, &web].concat());
+    let mut stream = pki.connect(served.address());
+    for _ in 0..3 {
+        assert_eq!(get(&mut stream, "/fixed").1, b"hello");
+        assert_eq!(get(&mut stream, "/small").1, b"small");
+        assert!(get(&mut stream, "/large").1 == large.as_bytes());
+    }
+    let mut last = pki.connect(served.address());
+    write!(last, "GET /fixed HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+    let mut all = String::new();
+    last.read_to_string(&mut all).expect("it ends with close_notify");
+    assert!(all.ends_with("hello"), "{all}");
+}
+
+#[test]
+fn http_without_tls_is_told_so_in_clear_text() {
+    let pki = Pki::new();
+    let web = listener("web", "protocol = \"http\"\n[[listener.route]]\nrespond = \"hello\"\n");
+    let served = Served::new(&[&runtime(1), NO_ADMIN, &web, &pki.listener_tls("")].concat());
+    let mut stream = connect(served.address());
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(head.contains(&format!("content-length: {}", body.len())), "{head}");
+    let plain = Fault::PlainHttp.index();
+    assert_eq!(served.sum(|cell| cell.stats.listeners[0].tls.failed[plain].get()), 1);
+}
+
+#[test]
+fn a_handshake_that_stops_ends_in_time_and_many_are_refused() {
+    let pki = Pki::new();
+    let keys = "handshake_timeout = \"300ms\"\nhandshakes_max = 3";
+    let echo = listener("echo", "protocol = \"echo\"") + &pki.listener_tls(keys);
+    let served = Served::new(&[&runtime(1), NO_ADMIN, &echo].concat());
+    let mut silent: Vec<_> = (0..10).map(|_| connect(served.address())).collect();
+    for stream in &mut silent {
+        let _may_be_closed = stream.write_all(&[0x16, 3, 1]);
+    }
+    for stream in &mut silent {
+        assert!(matches!(stream.read(&mut [0]), Ok(0) | Err(_)));
+    }
+    assert_eq!(served.closed(CloseReason::TlsTimeout), 3);
+    assert_eq!(served.closed(CloseReason::TooManyHandshakes), 7);
+    let mut stream = pki.connect(served.address());
+    stream.write_all(b"x").unwrap();
+    stream.read_exact(&mut [0]).unwrap();
+}
+
+#[test]
+fn random_bytes_do_no_harm_to_others() {
+    let pki = Pki::new();
+    let echo = listener("echo", "protocol = \"echo\"") + &pki.listener_tls("");
+    let served = Served::new(&[&runtime(1), NO_ADMIN, &echo].concat());
+    let mut steady = pki.connect(served.address());
+    let mut state = 1_u64;
+    for round in 0..200 {
+        let mut bytes = vec![0x16, 3, 1, 0, 200];
+        for _ in 0..300 {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(round);
+            bytes.push(state.to_be_bytes()[0]);
+        }
+        let mut stream = connect(served.address());
+        let _may_be_closed = stream.write_all(&bytes);
+        stream.shutdown(std::net::Shutdown::Write).ok();
+        let _answer = stream.read_to_end(&mut Vec::new());
+        steady.write_all(b"x").unwrap();
+        steady.read_exact(&mut [0]).unwrap();
+    }
+    wait_until("all are gone", || served.sum(|cell| cell.active.get()) == 1);
+    assert_eq!(served.sum(|cell| cell.stats.stale.get()), 0);
+}
+
+#[test]
+fn a_tcp_proxy_speaks_tls_on_either_side() {
+    let pki = Pki::new();
+    let server = pki.shouter();
+    let upstream = format!("[upstream.u]\nservers = [\"{server}\"]\n");
+    for with_client in [false, true] {
+        let tls = if with_client { pki.listener_tls("") } else { String::new() };
+        let proxy = listener("t", "protocol = \"tcp\"\nupstream = \"u\"") + &tls;
+        let config =
+            [&runtime(1), NO_ADMIN, &proxy, &*upstream, &pki.upstream_tls("u", "")].concat();
+        let served = Served::new(&config);
+        let text = "hello, ".repeat(50_000);
+        let mut back = vec![0; text.len()];
+        if with_client {
+            let mut stream = pki.connect(served.address());
+            for (part, place) in text.as_bytes().chunks(9_999).zip(back.chunks_mut(9_999)) {
+                stream.write_all(part).unwrap();
+                stream.read_exact(place).unwrap();
+            }
+        } else {
+            let mut stream = connect(served.address());
+            for (part, place) in text.as_bytes().chunks(9_999).zip(back.chunks_mut(9_999)) {
+                stream.write_all(part).unwrap();
+                stream.read_exact(place).unwrap();
+            }
+        }
+        assert!(back == text.to_uppercase().as_bytes());
+    }
+}
+
+#[test]
+fn a_reverse_proxy_asks_servers_by_tls_and_refuses_wrong_ones() {
+    let pki = Pki::new();
+    let stranger = Pki::new();
+    let inner = listener("inner", "protocol = \"http\"\n[[listener.route]]\nrespond = \"inner\"\n")
+        + &pki.listener_tls("");
+    let inner = Served::new(&[&runtime(1), NO_ADMIN, &inner].concat());
+    let pem = std::fs::read(pki.path("server.pem")).unwrap();
+    let key = std::fs::read(pki.path("server.key")).unwrap();
+    let summary = Certificate::from_pem(&pem, &key, None).unwrap().summary().clone();
+    let right: String = summary.key_fingerprint.iter().map(|byte| format!("{byte:02x}")).collect();
+    let wrong = "00".repeat(32);
+    let table = [
+        (pki.upstream_tls("u", ""), true),
+        (pki.upstream_tls("u", "server_name = \"localhost\""), true),
+        (pki.upstream_tls("u", "server_name = \"other.example\""), false),
+        (stranger.upstream_tls("u", ""), false),
+        (stranger.upstream_tls("u", "verify = false"), true),
+        (pki.upstream_tls("u", &format!("pins = [\"spki:{wrong}\", \"spki:{right}\"]")), true),
+        (pki.upstream_tls("u", &format!("pins = [\"spki:{wrong}\"]")), false),
+        (stranger.upstream_tls("u", &format!("verify = false\npins = [\"spki:{right}\"]")), true),
+        (stranger.upstream_tls("u", &format!("verify = false\npins = [\"spki:{wrong}\"]")), false),
+    ];
+    for (tls, is_good) in table {
+        let outer = listener("outer", "protocol = \"http\"\n[[listener.route]]\nproxy = \"u\"\n");
+        let upstream = format!("[upstream.u]\nservers = [\"{}\"]\n", inner.address());
+        let served = Served::new(&[&runtime(1), NO_ADMIN, &outer, &*upstream, &tls].concat());
+        let mut stream = connect(served.address());
+        for _ in 0..2 {
+            stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+            let mut buffer = vec![0; 4096];
+            let count = stream.read(&mut buffer).unwrap();
+            let answer = String::from_utf8_lossy(&buffer[..count]);
+            assert_eq!(answer.starts_with("HTTP/1.1 200"), is_good, "{tls}{answer}");
+            assert_eq!(answer.starts_with("HTTP/1.1 502"), !is_good, "{tls}{answer}");
+        }
+    }
+}
+
+#[test]
+fn sessions_are_resumed_on_every_worker() {
+    let pki = Pki::new();
+    let echo = listener("echo", "protocol = \"echo\"") + &pki.listener_tls("");
+    let served = Served::new(&[&runtime(2), NO_ADMIN, &echo].concat());
+    let config = pki.client();
+    for _ in 0..10 {
+        let mut stream = pki.connect_with(&config, served.address());
+        stream.write_all(b"x").unwrap();
+        stream.read_exact(&mut [0]).unwrap();
+    }
+    assert_eq!(served.sum(|cell| cell.stats.listeners[0].tls.resumed.get()), 9);
+}
