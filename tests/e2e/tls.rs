@@ -310,6 +310,22 @@ fn a_reverse_proxy_asks_servers_by_tls_and_refuses_wrong_ones() {
 }
 
 #[test]
+fn servers_are_told_that_a_client_came_by_tls() {
+    let pki = Pki::new();
+    let inner = listener("inner", "protocol = \"http\"\n[[listener.route]]\necho = true\n");
+    let inner = Served::new(&[&runtime(1), NO_ADMIN, &*inner].concat());
+    let outer = listener("outer", "protocol = \"http\"\n[[listener.route]]\nproxy = \"u\"\n")
+        + &pki.listener_tls("");
+    let upstream = format!("[upstream.u]\nservers = [\"{}\"]\n", inner.address());
+    let served = Served::new(&[&runtime(1), NO_ADMIN, &outer, &*upstream].concat());
+    let mut stream = pki.connect(served.address());
+    let (_, body) = get(&mut stream, "/");
+    let head = String::from_utf8(body).unwrap().to_lowercase();
+    assert!(head.contains("x-forwarded-proto: https"), "{head}");
+    assert!(head.contains(";proto=https"), "{head}");
+}
+
+#[test]
 fn sessions_are_resumed_on_every_worker() {
     let pki = Pki::new();
     let echo = listener("echo", "protocol = \"echo\"") + &pki.listener_tls("");

@@ -104,6 +104,7 @@ impl HttpBuilder {
             source_connections_max: http.source_connections_max,
             access,
             access_log: access_log.transpose()?,
+            scheme: if listener.tls.is_some() { "https" } else { "http" },
             needs_source,
         })
     }

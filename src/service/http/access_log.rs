@@ -31,6 +31,8 @@ pub struct Record<'a> {
     pub user: &'a str,
     /// The method.
     pub method: &'a str,
+    /// `http` or `https`.
+    pub scheme: &'a str,
     /// The host.
     pub host: &'a str,
     /// The path.
@@ -217,7 +219,7 @@ impl Variables for Record<'_> {
             Variable::SourcePort => {
                 self.source.into_iter().for_each(|one| text(out, format_args!("{}", one.port())));
             }
-            Variable::Scheme => out.extend_from_slice(b"http"),
+            Variable::Scheme => out.extend_from_slice(self.scheme.as_bytes()),
             Variable::RequestId => text(out, format_args!("{:016x}", self.request_id)),
             Variable::Upstream => escape(self.upstream.as_bytes(), out),
             Variable::Route => escape(self.route.as_bytes(), out),
@@ -317,6 +319,7 @@ mod tests {
             time: Duration::from_millis(1_795_443_505_123),
             source: Some("192.0.2.1:5000".parse().unwrap()),
             method: "GET",
+            scheme: "http",
             host: "a.example",
             path: "/x",
             query: Some("q=1"),

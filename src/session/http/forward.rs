@@ -68,6 +68,7 @@ impl Http {
 
     /// Tells the server of the client.
     fn add_forwarded(&self, forwarded: Forwarded, head: &mut RequestHead) {
+        let scheme = self.options.scheme.as_bytes();
         let ip = self.client.as_ref().and_then(|peer| peer.ip());
         if let (false, Some(ip)) = (forwarded == Forwarded::Off, ip) {
             if forwarded == Forwarded::Replace {
@@ -84,10 +85,11 @@ impl Http {
                 out.extend_from_slice(if ip.is_ipv6() { b"]\"" } else { b"" });
                 out.extend_from_slice(b";host=\"");
                 out.extend_from_slice(host.as_bytes());
-                out.extend_from_slice(b"\";proto=http");
+                out.extend_from_slice(b"\";proto=");
+                out.extend_from_slice(scheme);
             });
             if !head.fields.has(Known::XForwardedProto) {
-                head.fields.push(b"x-forwarded-proto", b"http");
+                head.fields.push(b"x-forwarded-proto", scheme);
             }
             if !head.fields.has(Known::XForwardedHost) {
                 head.fields.push(b"x-forwarded-host", host.as_bytes());

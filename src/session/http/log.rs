@@ -70,6 +70,7 @@ impl Http {
             source: self.client.as_ref().and_then(|peer| peer.address),
             user: told.user.as_deref().unwrap_or_default(),
             method: head.method_name(),
+            scheme: options.scheme,
             host: head.host(),
             path: head.path(),
             query: head.query(),

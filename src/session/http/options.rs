@@ -57,6 +57,8 @@ pub struct HttpOptions {
     pub access: AccessList,
     /// The line of each request, and where it goes.
     pub access_log: Option<AccessLogOptions>,
+    /// `http` or `https`.
+    pub scheme: &'static str,
     /// Whether anything here goes by the client's address.
     pub needs_source: bool,
 }

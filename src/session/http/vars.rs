@@ -58,7 +58,7 @@ impl Variables for Vars<'_> {
                     number(source.port().into(), out);
                 }
             }
-            Variable::Scheme => out.extend_from_slice(b"http"),
+            Variable::Scheme => out.extend_from_slice(self.options.scheme.as_bytes()),
             Variable::RequestId => write_id(self.told.request_id, out),
             Variable::Upstream => {
                 let upstream = route.and_then(|route| route.upstream_name.as_deref());
