@@ -5,6 +5,7 @@
 #   scripts/compare.sh frame    Redis, a bare loop                      docs/benchmarks-frame.md
 #   scripts/compare.sh udp      nginx, a bare loop                      docs/benchmarks-udp.md
 #   scripts/compare.sh http1    nginx, HAProxy, h2o, Envoy              docs/benchmarks-http1.md
+#   scripts/compare.sh tls      nginx, HAProxy                          docs/benchmarks-tls.md
 #   scripts/compare.sh all      one after the other
 #
 # Options: [--runs N] [--seconds S] [--gigabytes G] [--only WORK] [--peers]
@@ -23,6 +24,7 @@ case "${1:-}" in
     frame) needed="redis-server redis-benchmark python3" ;;
     udp) needed="nginx python3" ;;
     http1) needed="haproxy nginx h2o wrk python3" ;;
+    tls) needed="haproxy nginx wrk openssl python3" ;;
     all) needed="haproxy nginx redis-server redis-benchmark h2o wrk python3" ;;
     -h | --help) usage; exit 0 ;;
     *) usage >&2; exit 2 ;;

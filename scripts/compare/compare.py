@@ -18,9 +18,10 @@ import common
 import frame
 import http1
 import tcp
+import tls
 import udp
 
-SCENARIOS = {scenario.NAME: scenario for scenario in (tcp, frame, udp, http1)}
+SCENARIOS = {scenario.NAME: scenario for scenario in (tcp, frame, udp, http1, tls)}
 
 
 def parse():

@@ -28,6 +28,8 @@ def envoy():
 
 
 class Bench(common.Bench):
+    scheme = "http"
+
     def __init__(self, options, bins):
         super().__init__(options, bins)
         soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -209,7 +211,7 @@ def wrk(bench, port, path="/", headers=(), seconds=None):
     command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{round(seconds or bench.options.seconds)}s", "--latency", "--timeout", "30s"]
     for header in headers:
         command += ["-H", header]
-    output, spent = common.run_load([*command, f"http://127.0.0.1:{port}{path}"])
+    output, spent = common.run_load([*command, f"{bench.scheme}://127.0.0.1:{port}{path}"])
     if "Socket errors" in output or "Non-2xx" in output:
         sys.exit(f"wrk: {output}")
     requests = int(re.search(r"(\d+) requests in", output).group(1))

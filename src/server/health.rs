@@ -1,6 +1,8 @@
 //! Active health checks: the control plane asks each server how it is, and tells the workers what
 //! has changed.
 
+mod wire;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,12 +10,14 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, sleep_until, timeout};
 
+use self::wire::Wire;
+use crate::net::tls::TlsError;
 use crate::proto::http::{Method, ResponseHead};
 use crate::proto::http1::{BodyPart, BodyReader, HeadLimits, Refusal, ResponseReader};
 use crate::ring::SocketAddress;
 use crate::runtime::{Counter, clock};
 use crate::service::origin::health::{BODY_PREFIX_MAX, Change, Check, CheckOptions, Expected};
-use crate::session::{Fleet, Note};
+use crate::session::{Fleet, Note, UpstreamTls};
 
 /// Bytes of an answer that are read at most, its head among them.
 const ANSWER_MAX: usize = 64 * 1024 + BODY_PREFIX_MAX;
@@ -26,6 +30,8 @@ pub(super) struct HealthPlan {
     pub(super) servers: Vec<SocketAddress>,
     pub(super) options: CheckOptions,
     pub(super) kind: CheckKind,
+    /// How the servers are asked by TLS, if they are.
+    pub(super) tls: Option<Arc<UpstreamTls>>,
 }
 
 /// What a check does.
@@ -56,6 +62,8 @@ pub(super) struct HealthStats {
 enum CheckError {
     #[error("{0}")]
     Io(#[from] std::io::Error),
+    #[error("TLS: {0}")]
+    Tls(#[from] TlsError),
     #[error("no answer within {0:?}")]
     Timeout(Duration),
     #[error("the answer is none: {}", .0.name())]
@@ -88,7 +96,7 @@ async fn watch(plan: &HealthPlan, server: usize, fleet: &Fleet, stats: &HealthSt
             sleep_until(Instant::from_std(due)).await;
         }
         check.started(clock::now());
-        let result = match timeout(plan.options.timeout, ask(&plan.kind, server, &address)).await {
+        let result = match timeout(plan.options.timeout, ask(plan, server, &address)).await {
             Ok(result) => result,
             Err(_elapsed) => Err(CheckError::Timeout(plan.options.timeout)),
         };
@@ -123,19 +131,21 @@ async fn watch(plan: &HealthPlan, server: usize, fleet: &Fleet, stats: &HealthSt
 }
 
 /// Makes one check.
-async fn ask(kind: &CheckKind, server: usize, address: &SocketAddress) -> Result<(), CheckError> {
+async fn ask(plan: &HealthPlan, server: usize, address: &SocketAddress) -> Result<(), CheckError> {
     match (address.ip(), address.path()) {
-        (Some(ip), _) => converse(kind, server, TcpStream::connect(ip).await?).await,
-        (None, Some(path)) => converse(kind, server, UnixStream::connect(path).await?).await,
+        (Some(ip), _) => converse(plan, server, TcpStream::connect(ip).await?).await,
+        (None, Some(path)) => converse(plan, server, UnixStream::connect(path).await?).await,
         (None, None) => Err(CheckError::Closed),
     }
 }
 
-async fn converse<S>(kind: &CheckKind, server: usize, mut stream: S) -> Result<(), CheckError>
+async fn converse<S>(plan: &HealthPlan, server: usize, stream: S) -> Result<(), CheckError>
 where
     S: AsyncReadExt + AsyncWriteExt + Unpin,
 {
-    let CheckKind::Http { requests, expected } = kind else { return Ok(()) };
+    let CheckKind::Http { requests, expected } = &plan.kind else { return Ok(()) };
+    let tls = plan.tls.as_ref().map(|tls| tls.session(server)).transpose()?;
+    let mut stream = Wire::new(stream, tls).await?;
     let request = requests.get(server).map(Vec::as_slice);
     stream.write_all(request.unwrap_or_default()).await?;
     let mut reader = ResponseReader::default();
@@ -180,12 +190,12 @@ where
     })
 }
 
-async fn read_more<S: AsyncReadExt + Unpin>(
-    stream: &mut S,
+async fn read_more<S: AsyncReadExt + AsyncWriteExt + Unpin>(
+    stream: &mut Wire<S>,
     input: &mut Vec<u8>,
 ) -> Result<(), CheckError> {
-    if input.len() > ANSWER_MAX || stream.read_buf(input).await? == 0 {
+    if input.len() > ANSWER_MAX {
         return Err(CheckError::Closed);
     }
-    Ok(())
+    stream.read(input).await
 }

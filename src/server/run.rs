@@ -298,7 +298,8 @@ fn checks(config: &Config, upstreams: &[UpstreamOptions]) -> Vec<HealthPlan> {
     let pairs = config.upstreams.iter().zip(upstreams).enumerate();
     let plans = pairs.filter_map(|(index, (one, options))| {
         let origins = options.origins.as_ref()?;
-        build::http::health(index, one, &options.servers, &origins.names)
+        let plan = build::http::health(index, one, &options.servers, &origins.names)?;
+        Some(HealthPlan { tls: options.tls.clone(), ..plan })
     });
     plans.collect()
 }

@@ -326,6 +326,25 @@ fn servers_are_told_that_a_client_came_by_tls() {
 }
 
 #[test]
+fn health_checks_ask_by_tls() {
+    let pki = Pki::new();
+    let inner = listener("inner", "protocol = \"http\"\n[[listener.route]]\nrespond = \"inner\"\n")
+        + &pki.listener_tls("");
+    let inner = Served::new(&[&runtime(1), NO_ADMIN, &inner].concat());
+    let outer = listener("outer", "protocol = \"http\"\n[[listener.route]]\nproxy = \"u\"\n");
+    let upstream = format!("[upstream.u]\nservers = [\"{}\"]\n", inner.address());
+    let health = "[upstream.u.health]\nkind = \"http\"\ninterval = \"20ms\"\ntimeout = \"20ms\"\n";
+    let tls = pki.upstream_tls("u", "");
+    let served = Served::new(&[&runtime(1), NO_ADMIN, &outer, &*upstream, health, &tls].concat());
+    let answered = |cell: &ringway::session::WorkerCell| {
+        let stats = &cell.stats.listeners[0].http;
+        stats.route(Some(0)).map_or(0, |route| route.answers[2].get())
+    };
+    wait_until("checks are answered", || inner.sum(answered) >= 3);
+    drop(served);
+}
+
+#[test]
 fn sessions_are_resumed_on_every_worker() {
     let pki = Pki::new();
     let echo = listener("echo", "protocol = \"echo\"") + &pki.listener_tls("");

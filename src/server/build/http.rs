@@ -518,5 +518,6 @@ pub(in crate::server) fn health(
             fall: health.fall,
         },
         kind,
+        tls: None,
     })
 }

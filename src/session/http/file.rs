@@ -24,8 +24,9 @@ use crate::session::context::Context;
 /// Bytes that are asked about, and sent, at once.
 const WINDOW: u64 = 2 * 1024 * 1024;
 
-/// Bytes that are read to be sealed at once.
-const SEALED: u64 = 128 * 1024;
+/// Bytes that are read to be sealed at once: they and what they are sealed to are pages that are
+/// used again.
+const SEALED: u64 = 192 * 1024;
 
 /// A file on its way.
 #[derive(Debug)]

@@ -1,0 +1,241 @@
+"""TLS: handshakes, small and large answers over HTTPS, idle connections."""
+
+import os
+import re
+import socket
+import ssl
+import subprocess
+import sys
+import time
+
+import common
+import http1
+from common import SPARE, Usage, at_most, free_port, ratio, summary, version
+from http1 import BODY, CONNECTIONS
+
+NAME, TITLE, PAGE = "tls", "TLS", "docs/benchmarks-tls.md"
+IDLE = 2_000
+
+
+class Bench(http1.Bench):
+    scheme = "https"
+
+    def __init__(self, options, bins):
+        super().__init__(options, bins)
+        self.chain, self.key = (os.path.join(self.folder, name) for name in ("server.pem", "server.key"))
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+            + ["-keyout", self.key, "-out", self.chain, "-days", "30", "-subj", "/CN=localhost"]
+            + ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
+            check=True,
+            capture_output=True,
+        )
+        self.both = os.path.join(self.folder, "both.pem")
+        with open(self.both, "w") as both:
+            for name in (self.chain, self.key):
+                with open(name) as part:
+                    both.write(part.read())
+        with open(os.path.join(self.files, "file1m"), "wb") as file:
+            file.write(os.urandom(1 << 20))
+
+    # Files have `upstream` -1, a fixed answer None.
+
+    def command_ringway(self, port, upstream):
+        action = f'files = "{self.files}"\nfile_cache_ttl = "60s"'
+        if upstream is None:
+            action = f'respond = "{BODY}"\ncontent_type = "text/plain"'
+        text = f"""
+[runtime]
+workers = 1
+pin = false
+[admin]
+enabled = false
+[[listener]]
+name = "t"
+listen = "127.0.0.1:{port}"
+protocol = "http"
+max_connections = 20000
+keepalive_requests = "off"
+[[listener.route]]
+{action}
+[listener.tls]
+certificate = "{self.chain}"
+key = "{self.key}"
+"""
+        return [self.bins["ringway"], "serve", "--config", self.write(f"{port}.toml", text)]
+
+    def command_nginx(self, port, upstream):
+        if upstream == -1:
+            location = f"root {self.files}; open_file_cache max=100 inactive=60s; sendfile on; tcp_nopush on;"
+        else:
+            location = f'default_type text/plain; return 200 "{BODY}";'
+        text = f"""
+daemon off;
+worker_processes 1;
+worker_rlimit_nofile {2 * self.connections_max + SPARE};
+pid {self.folder}/{port}.pid;
+error_log {self.folder}/{port}.log;
+events {{ worker_connections 30000; }}
+http {{
+    access_log off;
+    keepalive_requests 100000000;
+    keepalive_timeout 600s;
+    client_body_temp_path {self.folder}/{port}.body;
+    proxy_temp_path {self.folder}/{port}.proxy;
+    fastcgi_temp_path {self.folder}/{port}.fastcgi;
+    uwsgi_temp_path {self.folder}/{port}.uwsgi;
+    scgi_temp_path {self.folder}/{port}.scgi;
+    server {{
+        listen 127.0.0.1:{port} ssl backlog=4096;
+        ssl_certificate {self.chain};
+        ssl_certificate_key {self.key};
+        ssl_protocols TLSv1.2 TLSv1.3;
+        ssl_session_cache shared:t:10m;
+        tcp_nodelay on;
+        location / {{ {location} }}
+    }}
+}}
+"""
+        return ["nginx", "-c", self.write(f"{port}.conf", text)]
+
+    def command_haproxy(self, port, _upstream):
+        text = f"""
+global
+    nbthread 1
+    maxconn {self.connections_max}
+defaults
+    mode http
+    timeout connect 5s
+    timeout client 10m
+    timeout server 10m
+    timeout http-keep-alive 10m
+listen t
+    bind 127.0.0.1:{port} ssl crt {self.both}
+    maxconn {self.connections_max}
+    http-request return status 200 content-type text/plain string "{BODY}"
+"""
+        return ["haproxy", "-db", "-f", self.write(f"{port}.cfg", text)]
+
+    def method(self):
+        peers = [version(["haproxy", "-v"]), version(["nginx", "-v"]), version(["openssl", "version"])]
+        return [
+            f"{common.method(f'{self.options.runs} rounds (idle: one)')} Certificates are ECDSA P-256. Answers "
+            f"are asked for by wrk, one thread, {CONNECTIONS} connections; handshakes are made by `openssl "
+            "s_time`, one after the other, each with a small answer.",
+            "",
+            f"{common.machine()} Peers: {'; '.join(peers)}. {self.options.seconds} s per run, {IDLE} idle "
+            "connections.",
+        ]
+
+
+def handshakes(*options):
+    def run(bench, name):
+        port = free_port()
+        server = bench.start(name, port, None)
+        command = ["openssl", "s_time", "-connect", f"127.0.0.1:{port}", "-www", "/", *options]
+        seconds = str(max(1, round(bench.options.seconds)))
+        subprocess.run([*command, "-time", "1"], capture_output=True)
+        usage = Usage(server)
+        output, _spent = common.run_load([*command, "-time", seconds])
+        found = re.search(r"(\d+) connections in \d+ real seconds", output)
+        if not found:
+            sys.exit(f"openssl s_time: {output}")
+        count = int(found.group(1))
+        figures = {"throughput": count / float(seconds) / 1000, **usage.figures(count / 1e6)}
+        server.stop()
+        return figures
+
+    return run
+
+
+def small(bench, name):
+    return http1.under_load(bench, name, None)
+
+
+def bulk(bench, name):
+    port = free_port()
+    server = bench.start(name, port, -1)
+    http1.wrk(bench, port, "/file1m", seconds=1)
+    usage = Usage(server)
+    done = http1.wrk(bench, port, "/file1m")
+    figures = {"throughput": done["read"] / 1e9 / done["taken"], **usage.figures(done["read"] / 1e9)}
+    server.stop()
+    return figures
+
+
+def idle(bench, name):
+    port = free_port()
+    server = bench.start(name, port, None)
+    context = ssl.create_default_context(cafile=bench.chain)
+    request = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+    def connect():
+        one = context.wrap_socket(socket.create_connection(("127.0.0.1", port)), server_hostname="localhost")
+        one.sendall(request)
+        one.recv(4096)
+        return one
+
+    # What the first handshakes set up is not a connection's.
+    connect().close()
+    before = server.memory_kib("VmRSS:")
+    held = [connect() for _ in range(IDLE)]
+    time.sleep(0.5)
+    after = server.memory_kib("VmRSS:")
+    figures = {"memory": (after - before) / IDLE, "resident": after / 1024}
+    for one in held:
+        one.close()
+    server.stop()
+    return figures
+
+
+ALL = ["ringway", "nginx", "haproxy"]
+PER_HANDSHAKE = {"throughput": "1,000/s", "cpu": "CPU, us/connection"}
+WORKS = {
+    "tls-full": {
+        "title": "Full handshakes, TLS 1.3, ECDSA P-256",
+        "run": handshakes("-tls1_3", "-new"),
+        "servers": ALL,
+        "columns": PER_HANDSHAKE,
+    },
+    "tls-resumed": {
+        "title": "Resumed handshakes, TLS 1.2",
+        "run": handshakes("-tls1_2", "-reuse"),
+        "servers": ALL,
+        "columns": PER_HANDSHAKE,
+    },
+    "tls-small": {
+        "title": f"A fixed answer of 12 bytes, {CONNECTIONS} connections",
+        "run": small,
+        "servers": ALL,
+        "columns": http1.COLUMNS,
+    },
+    "tls-bulk": {
+        "title": "A file of 1 MiB",
+        "run": bulk,
+        "servers": ["ringway", "nginx"],
+        "columns": {"throughput": "GB/s", "cpu": "CPU, s/GB"},
+    },
+    "tls-idle": {
+        "title": "Idle connections that have asked once",
+        "run": idle,
+        "servers": ALL,
+        "columns": {},
+        "runs": 1,
+    },
+}
+
+
+def targets(everything):
+    """What is to be reached, as (text, figure, limit, reached)."""
+
+    def cpu(text, work, limit):
+        return at_most(text, ratio(everything[work], "cpu", "nginx"), limit)
+
+    own, other = (summary(everything["tls-idle"], name, "memory") for name in ("ringway", "nginx"))
+    return [
+        cpu("full handshake: CPU over nginx's", "tls-full", 0.7),
+        cpu("resumed handshake: CPU over nginx's", "tls-resumed", 0.8),
+        cpu("small answers: CPU per request over nginx's", "tls-small", 0.95),
+        cpu("1 MiB answers: CPU per byte over nginx's", "tls-bulk", 1.0),
+        at_most("idle: memory over nginx's", own / other, 0.3),
+    ]
