@@ -52,7 +52,9 @@ fn a_second_signal_cuts_at_once() {
         program.signal(Signal::SIGTERM);
         let (status, errors) = program.wait();
         assert!(status.success(), "{errors}");
-        assert!(errors.contains("second signal") && errors.contains("cut=1"), "{errors}");
+        // The last connect that succeeded may be cut as well: not exactly one.
+        assert!(errors.contains("second signal") && !errors.contains("cut=0"), "{errors}");
+        assert_eq!(open.read(&mut [0]).unwrap_or(0), 0);
     }
 }
 
