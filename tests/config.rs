@@ -77,6 +77,20 @@ protocol = "udp_echo"
 offload = false
 steering = "cpu"
 
+[[listener]]
+name = "by-name"
+listen = "0.0.0.0:55"
+protocol = "sni"
+names = { "*.B.example" = "passed", "a.example" = "z-last" }
+hello_timeout = "1h"
+hellos_max = 1
+
+[[listener]]
+name = "by-name-or-not"
+listen = "0.0.0.0:56"
+protocol = "sni"
+upstream = "passed"
+
 [upstream.frames]
 servers = ["unix:/run/frames.sock", "10.0.0.1:2"]
 balance = "least_requests"
@@ -101,6 +115,11 @@ balance = "consistent_hash"
 send_proxy_protocol = "off"
 receive_buffer = "1MiB"
 send_buffer = "1MiB"
+
+[upstream.passed]
+servers = "10.0.0.2:443"
+balance = "source_hash"
+send_proxy_protocol = "v2"
 "#;
 
 /// A file in which no optional key has its default.
@@ -464,23 +483,26 @@ fn the_effective_configuration_has_the_keys_that_apply() {
     const ALL: &str = "name listen protocol receive_buffer send_buffer";
     const STREAM: &str = "max_connections idle_timeout nodelay keepalive backlog unix_mode";
     const HEADER: &str = "accept_proxy_protocol proxy_header_timeout";
-    const LISTENERS: [(&str, &[&str]); 8] = [
+    const LISTENERS: [(&str, &[&str]); 10] = [
         ("one", &["upstream", STREAM, HEADER]),
         ("two", &["upstream", STREAM, HEADER]),
         ("three", &[STREAM, HEADER]),
-        ("frames", &[STREAM, "window max_payload values files"]),
-        ("frame-proxy", &["upstream", STREAM, "window max_payload"]),
-        ("messages", &[STREAM, "line_limit"]),
+        ("frames", &[STREAM, HEADER, "window max_payload values files"]),
+        ("frame-proxy", &["upstream", STREAM, HEADER, "window max_payload"]),
+        ("messages", &[STREAM, HEADER, "line_limit"]),
         ("datagrams", &["upstream offload steering max_flows flow_timeout"]),
         ("datagram-echo", &["offload steering"]),
+        ("by-name", &[STREAM, HEADER, "names hello_timeout hellos_max"]),
+        ("by-name-or-not", &["upstream", STREAM, HEADER, "names hello_timeout hellos_max"]),
     ];
     const GROUP: &str = "servers balance send_proxy_protocol receive_buffer send_buffer";
     const CONNECT: &str = "connect_timeout retries nodelay keepalive";
     const POOL: &str = "pool_max pool_min_idle pool_idle_timeout pool_max_age pool_queue \
         pool_queue_timeout streams_max";
     const EXCHANGE: &str = "request_timeout retry_backoff retry_backoff_max retry_budget";
-    const UPSTREAMS: [(&str, &[&str]); 4] = [
+    const UPSTREAMS: [(&str, &[&str]); 5] = [
         ("z-last", &[CONNECT]),
+        ("passed", &[CONNECT]),
         ("a_first", &[CONNECT]),
         ("frames", &[CONNECT, POOL, EXCHANGE]),
         ("datagrams", &[]),
@@ -948,9 +970,9 @@ error: `files`: expected "off" or the path
 help: no zero byte
 
 [[listener]] # frame
-accept_proxy_protocol = false
-^^^^^^^^^^^^^^^^^^^^^
-error: `accept_proxy_protocol` is for a `protocol` of "tcp", "echo" or "http"
+hellos_max = 1
+^^^^^^^^^^
+error: `hellos_max` is for `protocol = "sni"`
 help: remove it: this listener has `protocol = "frame"`
 
 [[listener]] # frame
@@ -990,9 +1012,9 @@ error: got 16777217
 help: the most 16MiB
 
 [[listener]] # messages
-proxy_header_timeout = "1s"
-^^^^^^^^^^^^^^^^^^^^
-error: `proxy_header_timeout` is for a `protocol` of "tcp", "echo" or "http"
+names = {}
+^^^^^
+error: `names` is for `protocol = "sni"`
 help: `protocol = "messages"`
 
 [[listener]] # messages
@@ -1052,19 +1074,19 @@ help: the least is 1ms
 [[listener]] # udp
 max_connections = 10
 ^^^^^^^^^^^^^^^
-error: `max_connections` is for a `protocol` of "tcp", "echo", "frame", "messages" or "http"
+error: `max_connections` is for a `protocol` of "tcp", "echo", "frame", "messages", "sni" or "http"
 help: remove it: this listener has `protocol = "udp"`
 
 [[listener]] # udp
 idle_timeout = "1m"
 ^^^^^^^^^^^^
-error: `idle_timeout` is for a `protocol` of "tcp", "echo", "frame" or "messages"
+error: `idle_timeout` is for a `protocol` of "tcp", "echo", "frame", "messages" or "sni"
 help: "udp"
 
 [[listener]] # udp
 accept_proxy_protocol = true
 ^^^^^^^^^^^^^^^^^^^^^
-error: `accept_proxy_protocol` is for a `protocol` of "tcp", "echo" or "http"
+error: `accept_proxy_protocol` is for a `protocol` of "tcp", "echo", "frame", "messages", "sni" or "http"
 help: "udp"
 
 [[listener]] # udp
@@ -1142,19 +1164,19 @@ help: a UDP proxy takes "round_robin"
 [upstream.datagrams]
 send_proxy_protocol = "v1"
                       ^^^^
-error: `send_proxy_protocol = "v1"` is for TCP proxies, and a UDP proxy uses this upstream
+error: `send_proxy_protocol = "v1"` is for TCP and SNI proxies, and a UDP proxy uses this upstream
 help: set it to "off"
 
 [upstream.datagrams]
 connect_timeout = "1s"
 ^^^^^^^^^^^^^^^
-error: only TCP, frame and HTTP proxies use `connect_timeout`
-help: no listener with a `protocol` of "tcp", "frame" or "http" has this upstream
+error: only TCP, frame, SNI and HTTP proxies use `connect_timeout`
+help: no listener with a `protocol` of "tcp", "frame", "sni" or "http" has this upstream
 
 [upstream.datagrams]
 retries = 1
 ^^^^^^^
-error: only TCP, frame and HTTP proxies use `retries`
+error: only TCP, frame, SNI and HTTP proxies use `retries`
 help: remove it
 
 [upstream.datagrams]
@@ -1166,19 +1188,19 @@ help: remove it
 [upstream.frames]
 balance = "source_hash"
           ^^^^^^^^^^^^^
-error: `balance = "source_hash"` is for TCP and UDP proxies, and a frame proxy uses this upstream
+error: `balance = "source_hash"` is for TCP, UDP and SNI proxies, and a frame proxy uses this upstream
 help: a frame proxy takes "round_robin", "least_connections" or "least_requests"
 
 [upstream.frames]
 balance = "consistent_hash"
           ^^^^^^^^^^^^^^^^^
-error: `balance = "consistent_hash"` is for TCP and UDP proxies
+error: `balance = "consistent_hash"` is for TCP, UDP and SNI proxies
 help: "least_requests"
 
 [upstream.frames]
 send_proxy_protocol = "v2"
                       ^^^^
-error: `send_proxy_protocol = "v2"` is for TCP proxies, and a frame proxy uses this upstream
+error: `send_proxy_protocol = "v2"` is for TCP and SNI proxies, and a frame proxy uses this upstream
 help: set it to "off"
 
 [upstream.frames]
@@ -1417,7 +1439,7 @@ name = "a"
 listen = "127.0.0.1:1"
 protocol = "quic"
            ^^^^^^
-error: `protocol`: expected one of "tcp", "echo", "udp", "udp_echo", "frame", "messages", "http", got
+error: `protocol`: expected one of "tcp", "echo", "udp", "udp_echo", "frame", "messages", "sni", "http", got
 help: write "tcp" or "echo" or "udp"
 
 [[listener]]
@@ -1796,7 +1818,7 @@ servers = "10.0.0.1:1"
 connect_timeout = "1s"
 send_proxy_protocol = "v1"
                       ^^^^
-error: `send_proxy_protocol = "v1"` is for TCP proxies, and a UDP proxy uses this upstream
+error: `send_proxy_protocol = "v1"` is for TCP and SNI proxies, and a UDP proxy uses this upstream
 help: an upstream of their own
 
 [[listener]]
@@ -2015,6 +2037,46 @@ fn values_are_limited() {
 }
 
 #[test]
+fn names_of_sni_proxies_lead_to_upstreams_that_suit_them() {
+    const TEXT: &str = r#"
+[[listener]]
+name = "a"
+listen = "127.0.0.1:1"
+protocol = "sni"
+names = { "a.example" = "typo", "127.0.0.1" = "one", "*.b.example" = "tls" }
+[[listener]]
+name = "b"
+listen = "127.0.0.1:2"
+protocol = "sni"
+upstream = "one"
+hellos_max = 0
+[listener.tls]
+certificate = "/c"
+key = "/k"
+[upstream.one]
+servers = "10.0.0.1:1"
+[upstream.tls]
+servers = "10.0.0.1:2"
+[upstream.tls.tls]
+"#;
+    let report = bad(TEXT);
+    let found = report.diagnostics().iter();
+    let found: Vec<_> = found.map(|found| (found.line, found.message.as_str())).collect();
+    let expected = [
+        (6, "there is no upstream named `typo`"),
+        (6, "expected host names such as"),
+        (12, "`hellos_max`: expected an integer from 1"),
+        (13, "`tls` is for"),
+        (20, "only TCP, frame and HTTP proxies use `tls`"),
+    ];
+    assert_eq!(found.len(), expected.len(), "{report}");
+    for ((line, message), (expected_line, part)) in found.into_iter().zip(expected) {
+        assert_eq!(line, expected_line, "{report}");
+        assert!(message.contains(part), "{message}\n{report}");
+    }
+}
+
+#[test]
 fn all_mistakes_of_services_are_reported_in_their_order() {
     const TEXT: &str = r#"
 [[listener]]
@@ -2030,7 +2092,7 @@ listen = "127.0.0.1:9901"
 protocol = "frame"
 upstream = "shared"
 files = "off"
-accept_proxy_protocol = true
+line_limit = "1KiB"
 [[listener]]
 name = "c"
 listen = "127.0.0.1:1"
@@ -2055,11 +2117,11 @@ servers = "10.0.0.1:1"
         (8, "`window` is for"),
         (11, "`127.0.0.1:9901` is the address of the administration endpoint"),
         (14, "`files` is for a frame server"),
-        (15, "`accept_proxy_protocol` is for"),
+        (15, "`line_limit` is for"),
         (20, "a listener with `protocol = \"messages\"` has no upstream"),
         (22, "`unix:/b` is no server for UDP"),
-        (23, "`balance = \"source_hash\"` is for TCP and UDP proxies"),
-        (24, "`send_proxy_protocol = \"v2\"` is for TCP proxies"),
+        (23, "`balance = \"source_hash\"` is for TCP, UDP and SNI proxies"),
+        (24, "`send_proxy_protocol = \"v2\"` is for TCP and SNI proxies"),
         (26, "`pool_min_idle` is 3"),
     ];
     assert_eq!(found.len(), expected.len(), "{report}");

@@ -5,9 +5,12 @@
 //! follow), `part-` the start of one, `bad-` is refused. In `lines`: all messages of `ok-` are
 //! answered; the last one of `bad-CODE` is refused with that code. In `frame_server`, `bad-CODE` ends
 //! the connection with that code, and `ok-` does not; `frame_client` likewise. In `http1_request` and
-//! `http1_response`: `ok-` is read, `part-` wants more, `bad-` is refused. A fuzzer's findings
-//! begin with anything else; nothing but the general rules is asked of them.
+//! `http1_response`: `ok-` is read, `part-` wants more, `bad-` is refused; in `client_hello`, `http-`
+//! and `other-` are no TLS besides. A fuzzer's findings begin with anything else; nothing but the
+//! general rules is asked of them.
 
+#[path = "corpus/client_hello.rs"]
+mod client_hello;
 #[path = "corpus/frames.rs"]
 mod frames;
 #[path = "corpus/http.rs"]
@@ -15,14 +18,19 @@ mod http;
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use ringway::proto::frame::FrameError;
 use ringway::proto::lines::LineReader;
 use ringway::proto::proxy_protocol::{HEADER_MAX, Parsed, PeerError, parse};
+use ringway::proto::tls::{ClientHello, Progress};
 use ringway::ring::sim::Random;
 use ringway::service::handler::NoHandler;
 use ringway::service::messages::{MessageError, Messages};
+use rustls::crypto::aws_lc_rs;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, ClientConnection, RootCertStore};
 
 /// Bytes of a line in the seeds of `lines`.
 const LINE_LIMIT: usize = 256;
@@ -223,6 +231,27 @@ fn outcome(read: &http::Read) -> &'static str {
     }
 }
 
+/// Changes a few bytes, of which it keeps none sacred.
+fn mutate(bytes: &mut Vec<u8>, seed: &[u8], random: &mut Random) {
+    for _ in 0..=random.bits() % 4 {
+        let mut below = |most: usize| {
+            let most = u64::try_from(most.max(1)).expect("it is small");
+            usize::try_from(random.bits() % most).expect("it is small")
+        };
+        let at = below(bytes.len());
+        let other = b"\r\n :;,0"[below(7)];
+        match random.bits() % 4 {
+            0 => bytes[at] = random.bits().to_le_bytes()[0],
+            1 => drop(bytes.remove(at)),
+            2 => bytes.insert(at, other),
+            _ => bytes.extend_from_slice(seed),
+        }
+        if bytes.is_empty() {
+            break;
+        }
+    }
+}
+
 /// A corpus, and the reader it is for.
 type Parser = (&'static str, fn(&[u8]) -> http::Read);
 
@@ -243,21 +272,81 @@ fn http1_seeds_are_what_their_names_say_and_mutations_do_no_harm() {
         for round in 0..20_000_u64 {
             let (_, seed) = &seeds[usize::try_from(round % seeds.len() as u64).unwrap()];
             let mut bytes = seed.clone();
-            for _ in 0..=random.bits() % 4 {
-                let at = usize::try_from(random.bits() % bytes.len().max(1) as u64).unwrap();
-                match random.bits() % 4 {
-                    0 => bytes[at] = random.bits().to_le_bytes()[0],
-                    1 => drop(bytes.remove(at)),
-                    2 => {
-                        bytes.insert(at, b"\r\n :;,0"[usize::try_from(random.bits() % 7).unwrap()])
-                    }
-                    _ => bytes.extend_from_slice(&seed.clone()),
-                }
-                if bytes.is_empty() {
-                    break;
-                }
-            }
+            mutate(&mut bytes, seed, &mut random);
             read(&bytes);
         }
     }
+}
+
+fn greeting(progress: &Progress) -> &'static str {
+    match progress {
+        Progress::NeedMore => "part",
+        Progress::Hello(_) => "ok",
+        Progress::NotTls { looks_like_http: true } => "http",
+        Progress::NotTls { looks_like_http: false } => "other",
+        Progress::Malformed(_) => "bad",
+    }
+}
+
+#[test]
+fn client_hello_seeds_are_what_their_names_say_and_mutations_do_no_harm() {
+    let seeds = seeds("client_hello");
+    for (name, bytes) in &seeds {
+        let found = client_hello::client_hello(bytes);
+        let kind = name.split('-').next().unwrap_or_default();
+        if ["ok", "part", "bad", "http", "other"].contains(&kind) {
+            assert_eq!(greeting(&found), kind, "{name}: {found:?}");
+        }
+    }
+    let mut random = Random::new(4);
+    for round in 0..4_000 {
+        let seed = &seeds[round % seeds.len()].1;
+        let mut bytes = seed.clone();
+        mutate(&mut bytes, seed, &mut random);
+        let _any = client_hello::client_hello(&bytes);
+    }
+}
+
+fn read_hello(bytes: &[u8]) -> ClientHello {
+    let Progress::Hello(hello) = client_hello::client_hello(bytes) else { panic!("none") };
+    hello
+}
+
+#[test]
+fn hellos_of_other_clients_say_what_they_were_asked_to_say() {
+    let find = |name: &str| {
+        read_hello(&seeds("client_hello").into_iter().find(|seed| seed.0 == name).unwrap().1)
+    };
+    let hello = find("ok-openssl-tls13");
+    assert_eq!(hello.server_name.as_deref(), Some("www.example.com"));
+    assert_eq!(hello.alpn.names().collect::<Vec<_>>(), [&b"h2"[..], b"http/1.1"]);
+    assert_eq!(hello.versions.highest(), Some(0x0304));
+    assert_eq!(find("ok-a-byte-a-record"), hello);
+    let hello = find("ok-openssl-tls12");
+    assert_eq!((hello.server_name.as_deref(), hello.versions.highest()), (None, Some(0x0303)));
+    let hello = find("ok-openssl-fragments");
+    assert_eq!(
+        (hello.server_name.as_deref(), hello.alpn.names().count()),
+        (Some("fragments.example"), 40)
+    );
+    assert_eq!(find("ok-curl").server_name.as_deref(), Some("curl.example"));
+}
+
+#[test]
+fn a_post_quantum_hello_is_read_from_several_segments() {
+    let mut config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let name = ServerName::try_from("Pq.Example").unwrap();
+    let mut client = ClientConnection::new(Arc::new(config), name).unwrap();
+    let mut bytes = Vec::new();
+    client.write_tls(&mut bytes).unwrap();
+    assert!(bytes.len() > 1_460, "{} bytes fit in one segment", bytes.len());
+    let hello = read_hello(&bytes);
+    assert_eq!(hello.server_name.as_deref(), Some("pq.example"));
+    assert_eq!(hello.alpn.names().collect::<Vec<_>>(), [b"h2"]);
+    assert!(hello.versions.contains(0x0304) && hello.versions.contains(0x0303));
 }

@@ -1,6 +1,8 @@
 //! Whole servers on the real kernel, with real sockets.
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
+#[path = "e2e/pki.rs"]
+mod pki;
 #[path = "e2e/support.rs"]
 mod support;
 
@@ -28,6 +30,8 @@ mod random_bytes;
 mod relay;
 #[path = "e2e/shutdown.rs"]
 mod shutdown;
+#[path = "e2e/sni.rs"]
+mod sni;
 #[path = "e2e/tls.rs"]
 mod tls;
 #[path = "e2e/udp.rs"]

@@ -122,6 +122,15 @@ fn banner(config: &Config, server: &Running) -> String {
             ListenerService::Messages { .. } => {
                 ("messages, JSON lines".to_owned(), connect("messages", " time"))
             }
+            ListenerService::Sni { options, .. } => {
+                let line = match options.names.first() {
+                    Some((name, _)) => {
+                        format!("curl --connect-to {name}:443:{address_text} https://{name}/")
+                    }
+                    None => String::new(),
+                };
+                ("TLS by name".to_owned(), line)
+            }
             ListenerService::Http(_) => {
                 let line = match address.path() {
                     Some(path) => {

@@ -7,6 +7,7 @@ use super::schema::{
     BALANCE_WORDS, LOG_FORMAT_WORDS, LOG_LEVEL_WORDS, Protocol, SEND_PROXY_PROTOCOL_WORDS,
     SPLICE_WORDS, STEERING_WORDS, proxies_of, word,
 };
+use super::sni;
 use super::tls::{write_listener, write_upstream};
 use super::units::{Period, Size};
 use super::{
@@ -138,6 +139,7 @@ fn service(
         ListenerService::Messages { line_limit } => {
             writeln!(f, "line_limit = \"{}\"", Size((*line_limit).into()))
         }
+        ListenerService::Sni { options, .. } => sni::write(options, upstreams, f),
         ListenerService::Http(options) => http::listener(options, upstreams, f),
     }
 }

@@ -16,6 +16,7 @@ use super::schema::{
     WINDOW_RANGE,
 };
 use super::section::{Given, Section};
+use super::sni::{self, RawSni};
 use super::tls::{self, LISTENER_TLS};
 use super::units::Size;
 use super::{FrameOptions, ListenAddress, Listener, ListenerService, UdpOptions, defaults};
@@ -42,6 +43,7 @@ pub(super) struct ServiceKeys {
     pub(super) udp: UdpOptions,
     pub(super) max_flows: u32,
     pub(super) flow_timeout: Duration,
+    pub(super) sni: RawSni,
     pub(super) http: RawHttp,
 }
 
@@ -73,17 +75,6 @@ pub(super) fn listener(mut section: Section<'_, '_>) -> RawListener {
     let backlog = section.optional("backlog", |v| accept::whole(v, &BACKLOG_RANGE));
     let unix_mode = section.optional("unix_mode", accept::mode);
     let tls = section.table("tls", LISTENER_TLS).map(tls::listener);
-    let tls_with_header = given
-        .iter()
-        .find(|key| *key.get_ref() == "tls")
-        .filter(|_| matches!(&accept_proxy_protocol, Given::Value(on) if *on.get_ref()));
-    if let Some(place) = tls_with_header {
-        section.report(Mistake::new(
-            place.span(),
-            "a listener does not take both TLS and PROXY protocol headers",
-            "remove [listener.tls] or `accept_proxy_protocol`",
-        ));
-    }
     let service = service_keys(&mut section);
     if protocol == Some(Protocol::Http) && !given.iter().any(|key| *key.get_ref() == "route") {
         let message = "there is no [[listener.route]], and an HTTP listener needs one at least";
@@ -126,6 +117,7 @@ fn service_keys(section: &mut Section<'_, '_>) -> ServiceKeys {
     let max_flows = section.optional("max_flows", |v| accept::whole(v, &MAX_FLOWS_RANGE));
     let flow_timeout =
         section.optional("flow_timeout", |v| accept::duration(v, &FLOW_TIMEOUT_RANGE));
+    let sni = sni::options(section);
     let http = http(section);
     ServiceKeys {
         frame: FrameOptions {
@@ -141,6 +133,7 @@ fn service_keys(section: &mut Section<'_, '_>) -> ServiceKeys {
         },
         max_flows: max_flows.or(defaults::MAX_FLOWS),
         flow_timeout: flow_timeout.or(defaults::FLOW_TIMEOUT),
+        sni,
         http,
     }
 }

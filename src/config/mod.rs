@@ -25,6 +25,7 @@ pub use self::schema::{KEYS, TableKeys};
 pub use self::services::{
     ExchangeOptions, FrameOptions, ListenerService, PoolOptions, Steering, UdpOptions,
 };
+pub use self::sni::SniOptions;
 pub use self::tls::{
     CertificateFiles, ClientAuth, ListenerTls, SELF_SIGNED, TlsPolicy, TlsVersion, UpstreamTls,
 };
@@ -42,6 +43,7 @@ mod report;
 mod schema;
 mod section;
 mod services;
+mod sni;
 mod tls;
 pub mod units;
 mod upstream;

@@ -58,12 +58,13 @@ pub(super) fn services(
                 None
             }
         };
-        let http = &listener.service.http;
-        let protocol = listener.protocol.filter(|protocol| *protocol == Protocol::Http);
+        let (http, sni) = (&listener.service.http, &listener.service.sni);
         all_are_known &= http.routes_are_known && http.routes.iter().all(|route| route.is_known);
-        let targets = http.routes.iter().map(|route| match &route.proxy {
-            Given::Value(name) => lookup(name, protocol),
-            Given::Nothing | Given::Mistake => None,
+        all_are_known &= sni.is_known;
+        let named = named(listener);
+        let targets = named.into_iter().map(|(name, protocol)| {
+            let found = name.map(|name| lookup(name, protocol));
+            found.flatten()
         });
         let targets: Vec<_> = targets.collect();
         mistakes.extend(needless(listener));
@@ -76,6 +77,7 @@ pub(super) fn services(
         }
         check_balance(upstream, uses, mistakes);
         check_header(upstream, uses, mistakes);
+        check_tls(upstream, uses, mistakes);
         check_unix(upstream, uses, mistakes);
         if all_are_known {
             check_keys(upstream, uses, mistakes);
@@ -84,10 +86,26 @@ pub(super) fn services(
     services
 }
 
+/// What the routes of a listener name, or the names that its clients ask for; and the protocol, if
+/// that is the listener's.
+fn named(listener: &RawListener) -> Vec<(Option<&Spanned<String>>, Option<Protocol>)> {
+    let routes = listener.service.http.routes.iter().map(|route| match &route.proxy {
+        Given::Value(name) => Some(name),
+        Given::Nothing | Given::Mistake => None,
+    });
+    let names = listener.service.sni.names.iter().map(|(_, name)| Some(name));
+    let of = |protocol| listener.protocol.filter(|own| *own == protocol);
+    if listener.protocol == Some(Protocol::Sni) {
+        names.map(|name| (name, of(Protocol::Sni))).collect()
+    } else {
+        routes.map(|name| (name, of(Protocol::Http))).collect()
+    }
+}
+
 /// Whether listeners of a protocol may have the key `upstream`.
 const fn may_refer(protocol: Protocol) -> bool {
     match protocol {
-        Protocol::Tcp | Protocol::Udp | Protocol::Frame => true,
+        Protocol::Tcp | Protocol::Udp | Protocol::Frame | Protocol::Sni => true,
         Protocol::Echo | Protocol::UdpEcho | Protocol::Messages | Protocol::Http => false,
     }
 }
@@ -113,6 +131,10 @@ fn service(
             Some(ListenerService::Frame { upstream: target, options: keys.frame.clone() })
         }
         Protocol::Messages => Some(ListenerService::Messages { line_limit: keys.line_limit }),
+        Protocol::Sni => {
+            let options = keys.sni.resolve(targets);
+            options.map(|options| ListenerService::Sni { upstream: target, options })
+        }
         Protocol::Http => {
             resolve(&keys.http, targets).map(|options| ListenerService::Http(Box::new(options)))
         }
@@ -125,7 +147,7 @@ fn needless(listener: &RawListener) -> Option<Mistake> {
         return None;
     };
     let help = match protocol {
-        Protocol::Tcp | Protocol::Udp | Protocol::Frame => return None,
+        Protocol::Tcp | Protocol::Udp | Protocol::Frame | Protocol::Sni => return None,
         Protocol::Echo => "remove `upstream`, or set `protocol = \"tcp\"`",
         Protocol::UdpEcho => "remove `upstream`, or set `protocol = \"udp\"`",
         Protocol::Messages => "remove `upstream`: this process answers messages itself",
@@ -173,11 +195,17 @@ fn unused(upstream: &RawUpstream) -> Mistake {
 /// The proxies that can choose a server in this way.
 const fn balancers(balance: Balance) -> &'static [Protocol] {
     match balance {
-        Balance::RoundRobin => &[Protocol::Tcp, Protocol::Udp, Protocol::Frame, Protocol::Http],
-        Balance::LeastConnections => &[Protocol::Tcp, Protocol::Udp, Protocol::Frame],
+        Balance::RoundRobin => {
+            &[Protocol::Tcp, Protocol::Udp, Protocol::Frame, Protocol::Sni, Protocol::Http]
+        }
+        Balance::LeastConnections => {
+            &[Protocol::Tcp, Protocol::Udp, Protocol::Frame, Protocol::Sni]
+        }
         Balance::LeastRequests => &[Protocol::Frame, Protocol::Http],
         Balance::Ewma | Balance::Hash => &[Protocol::Http],
-        Balance::SourceHash | Balance::ConsistentHash => &[Protocol::Tcp, Protocol::Udp],
+        Balance::SourceHash | Balance::ConsistentHash => {
+            &[Protocol::Tcp, Protocol::Udp, Protocol::Sni]
+        }
     }
 }
 
@@ -198,10 +226,13 @@ fn check_balance(upstream: &RawUpstream, uses: &Uses, mistakes: &mut Vec<Mistake
     }
 }
 
-/// Only connections of TCP proxies start with a PROXY protocol header.
+/// The proxies whose connections may start with a PROXY protocol header.
+const WITH_HEADER: &[Protocol] = &[Protocol::Tcp, Protocol::Sni];
+
+/// Only connections of some proxies start with a PROXY protocol header.
 fn check_header(upstream: &RawUpstream, uses: &Uses, mistakes: &mut Vec<Mistake>) {
     let header = upstream.rest.send_proxy_protocol;
-    let unsuited = uses.iter().flatten().find(|protocol| **protocol != Protocol::Tcp);
+    let unsuited = uses.iter().flatten().find(|protocol| !WITH_HEADER.contains(protocol));
     if let (Some(span), Some(protocol)) = (&upstream.send_proxy_protocol, unsuited)
         && header != SendProxyProtocol::Off
     {
@@ -209,8 +240,21 @@ fn check_header(upstream: &RawUpstream, uses: &Uses, mistakes: &mut Vec<Mistake>
         let setting = format!("`send_proxy_protocol = \"{header}\"`");
         mistakes.push(Mistake::new(
             span.clone(),
-            unsuiting(&setting, &[Protocol::Tcp], *protocol),
+            unsuiting(&setting, WITH_HEADER, *protocol),
             "set it to \"off\", or give those listeners an upstream of their own",
+        ));
+    }
+}
+
+/// What an SNI proxy passes on is TLS already.
+fn check_tls(upstream: &RawUpstream, uses: &Uses, mistakes: &mut Vec<Mistake>) {
+    let place = upstream.given.iter().find(|key| *key.get_ref() == "tls");
+    let is_shared = uses.iter().flatten().any(|one| *one != Protocol::Sni);
+    if let (Some(place), true) = (place, is_shared && uses.contains(&Some(Protocol::Sni))) {
+        mistakes.push(Mistake::new(
+            place.span(),
+            "an SNI proxy uses this upstream, and passes on connections that are TLS already",
+            "remove this table, or give that listener an upstream of its own",
         ));
     }
 }
@@ -276,7 +320,7 @@ fn nouns(protocols: &[Protocol]) -> String {
 fn noun_with_article(protocol: Protocol) -> String {
     let noun = noun(protocol);
     match protocol {
-        Protocol::Http => format!("an {noun}"),
+        Protocol::Http | Protocol::Sni => format!("an {noun}"),
         Protocol::Tcp
         | Protocol::Echo
         | Protocol::Udp
@@ -292,6 +336,7 @@ const fn noun(protocol: Protocol) -> &'static str {
         Protocol::Udp | Protocol::UdpEcho => "UDP",
         Protocol::Frame => "frame",
         Protocol::Messages => "message",
+        Protocol::Sni => "SNI",
         Protocol::Http => "HTTP",
     }
 }

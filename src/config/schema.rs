@@ -96,6 +96,9 @@ pub(super) const LISTENER: TableKeys = TableKeys {
         "steering",
         "max_flows",
         "flow_timeout",
+        "names",
+        "hello_timeout",
+        "hellos_max",
         "head_size_max",
         "fields_max",
         "target_size_max",
@@ -123,14 +126,33 @@ pub(super) const LISTENER: TableKeys = TableKeys {
 /// The keys of a listener that only some protocols have, each group with those.
 const KEYS_OF_PROTOCOLS: &[(&[&str], &[Protocol])] = &[
     (
-        &["max_connections", "nodelay", "keepalive", "backlog", "unix_mode", "tls"],
+        &[
+            "max_connections",
+            "accept_proxy_protocol",
+            "proxy_header_timeout",
+            "nodelay",
+            "keepalive",
+            "backlog",
+            "unix_mode",
+        ],
+        &[
+            Protocol::Tcp,
+            Protocol::Echo,
+            Protocol::Frame,
+            Protocol::Messages,
+            Protocol::Sni,
+            Protocol::Http,
+        ],
+    ),
+    (
+        &["tls"],
         &[Protocol::Tcp, Protocol::Echo, Protocol::Frame, Protocol::Messages, Protocol::Http],
     ),
-    (&["idle_timeout"], &[Protocol::Tcp, Protocol::Echo, Protocol::Frame, Protocol::Messages]),
     (
-        &["accept_proxy_protocol", "proxy_header_timeout"],
-        &[Protocol::Tcp, Protocol::Echo, Protocol::Http],
+        &["idle_timeout"],
+        &[Protocol::Tcp, Protocol::Echo, Protocol::Frame, Protocol::Messages, Protocol::Sni],
     ),
+    (&["names", "hello_timeout", "hellos_max"], &[Protocol::Sni]),
     (&["window", "max_payload", "values", "files"], &[Protocol::Frame]),
     (&["line_limit"], &[Protocol::Messages]),
     (&["offload", "steering"], &[Protocol::Udp, Protocol::UdpEcho]),
@@ -209,9 +231,10 @@ pub(super) const UPSTREAM: TableKeys = TableKeys {
 /// `send_proxy_protocol` is not among them: to say that it is off is right for all.
 const KEYS_OF_PROXIES: &[(&[&str], &[Protocol])] = &[
     (
-        &["connect_timeout", "retries", "nodelay", "keepalive", "tls"],
-        &[Protocol::Tcp, Protocol::Frame, Protocol::Http],
+        &["connect_timeout", "retries", "nodelay", "keepalive"],
+        &[Protocol::Tcp, Protocol::Frame, Protocol::Sni, Protocol::Http],
     ),
+    (&["tls"], &[Protocol::Tcp, Protocol::Frame, Protocol::Http]),
     (
         &[
             "pool_max",
@@ -258,6 +281,7 @@ pub(super) enum Protocol {
     UdpEcho,
     Frame,
     Messages,
+    Sni,
     Http,
 }
 
@@ -270,6 +294,7 @@ impl Protocol {
             ListenerService::UdpEcho { .. } => Self::UdpEcho,
             ListenerService::Frame { .. } => Self::Frame,
             ListenerService::Messages { .. } => Self::Messages,
+            ListenerService::Sni { .. } => Self::Sni,
             ListenerService::Http(_) => Self::Http,
         }
     }
@@ -277,7 +302,7 @@ impl Protocol {
     pub(super) const fn is_udp(self) -> bool {
         match self {
             Self::Udp | Self::UdpEcho => true,
-            Self::Tcp | Self::Echo | Self::Frame | Self::Messages | Self::Http => false,
+            Self::Tcp | Self::Echo | Self::Frame | Self::Messages | Self::Sni | Self::Http => false,
         }
     }
 
@@ -285,7 +310,9 @@ impl Protocol {
     pub(super) const fn needs_upstream(self) -> bool {
         match self {
             Self::Tcp | Self::Udp => true,
-            Self::Echo | Self::UdpEcho | Self::Frame | Self::Messages | Self::Http => false,
+            Self::Echo | Self::UdpEcho | Self::Frame | Self::Messages | Self::Sni | Self::Http => {
+                false
+            }
         }
     }
 
@@ -339,6 +366,7 @@ pub(super) const PROTOCOL_WORDS: Words<Protocol> = &[
     ("udp_echo", Protocol::UdpEcho),
     ("frame", Protocol::Frame),
     ("messages", Protocol::Messages),
+    ("sni", Protocol::Sni),
     ("http", Protocol::Http),
 ];
 pub(super) const STEERING_WORDS: Words<Steering> =

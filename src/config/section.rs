@@ -258,6 +258,19 @@ impl<'i, 'm> Section<'i, 'm> {
         name: impl Fn(&str) -> Result<K, String>,
         accept: impl Fn(&DeValue<'_>) -> Result<V, Fault>,
     ) -> Vec<(K, V)> {
+        let pairs = self.spanned_pairs(key, counts, names, name, accept);
+        pairs.into_iter().map(|(name, value)| (name, value.into_inner())).collect()
+    }
+
+    /// [`Self::pairs`], with the places of their values.
+    pub(super) fn spanned_pairs<K: Ord, V>(
+        &mut self,
+        key: &str,
+        counts: &RangeInclusive<usize>,
+        names: &str,
+        name: impl Fn(&str) -> Result<K, String>,
+        accept: impl Fn(&DeValue<'_>) -> Result<V, Fault>,
+    ) -> Vec<(K, Spanned<V>)> {
         let Some(value) = self.take(key) else {
             return Vec::new();
         };
@@ -272,12 +285,12 @@ impl<'i, 'm> Section<'i, 'm> {
         };
         let help = format!("write {names} with their values");
         self.check_count(key, span, entries.len(), counts, &help);
-        let mut pairs: Vec<(Spanned<K>, V)> = Vec::with_capacity(entries.len());
+        let mut pairs: Vec<(Spanned<K>, Spanned<V>)> = Vec::with_capacity(entries.len());
         for (written, value) in entries {
             let value = self.accept(key, &value, &accept);
             match (name(written.get_ref()), value) {
                 (Ok(name), Some(value)) => {
-                    pairs.push((Spanned::new(written.span(), name), value.into_inner()));
+                    pairs.push((Spanned::new(written.span(), name), value));
                 }
                 (Ok(_), None) => {}
                 (Err(help), _) => {

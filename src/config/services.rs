@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{HttpOptions, defaults};
+use super::{HttpOptions, SniOptions, defaults};
 
 /// What a listener does: the key `protocol`, and those that only some protocols have.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +44,15 @@ pub enum ListenerService {
         /// `line_limit`: bytes of a line, at most.
         line_limit: u32,
     },
+    /// `"sni"`: connections of TLS go to a server of the upstream of the name that the client asks
+    /// for, as they are.
+    Sni {
+        /// The index of the upstream in [`Config::upstreams`](super::Config::upstreams) of other
+        /// names, and of clients that ask for none. `None`: they are refused.
+        upstream: Option<usize>,
+        /// The names.
+        options: SniOptions,
+    },
     /// `"http"`: requests of HTTP, each of which its route answers.
     Http(
         /// What clients may do, and the routes.
@@ -58,7 +67,7 @@ impl ListenerService {
     pub const fn upstream(&self) -> Option<usize> {
         match self {
             Self::Tcp { upstream } | Self::Udp { upstream, .. } => Some(*upstream),
-            Self::Frame { upstream, .. } => *upstream,
+            Self::Frame { upstream, .. } | Self::Sni { upstream, .. } => *upstream,
             Self::Echo | Self::UdpEcho { .. } | Self::Messages { .. } | Self::Http(_) => None,
         }
     }
@@ -68,6 +77,10 @@ impl ListenerService {
     pub fn uses(&self, upstream: usize) -> bool {
         match self {
             Self::Http(options) => options.upstreams().any(|index| index == upstream),
+            Self::Sni { options, .. } => {
+                let is_named = options.names.iter().any(|(_, index)| *index == upstream);
+                is_named || self.upstream() == Some(upstream)
+            }
             Self::Tcp { .. }
             | Self::Echo
             | Self::Udp { .. }
@@ -86,6 +99,7 @@ impl ListenerService {
             | Self::Echo
             | Self::Frame { .. }
             | Self::Messages { .. }
+            | Self::Sni { .. }
             | Self::Http(_) => false,
         }
     }

@@ -131,7 +131,8 @@ impl Secure {
         self.queue(scratch.pages.seal(page));
     }
 
-    fn queue(&mut self, wire: Buf) {
+    /// Queues bytes for the socket as they are.
+    pub(super) fn queue(&mut self, wire: Buf) {
         if wire.is_empty() {
             return;
         }

@@ -1,9 +1,10 @@
 //! One connected socket: what is armed on it, what waits to be sent.
 
+mod secured;
+
 use nix::errno::Errno;
 
-use super::secure::{Opened, Secure};
-use super::tls::{Session, TlsError};
+use super::secure::Secure;
 use crate::mem::{Buf, Key, Outgoing};
 use crate::ring::{Completion, Driver, Fd, Lane, Op, Outcome, SocketAddress, Token, Verb};
 use crate::runtime::Reactor;
@@ -105,37 +106,6 @@ impl Stream {
             tls: None,
             connecting: Connecting::No,
         }
-    }
-
-    /// Speaks TLS from now on; nothing was sent. A stream that is to connect connects by TLS, too.
-    pub fn secure(&mut self, session: Session) {
-        self.tls = Some(Box::new(Secure::new(session)));
-        if self.fd.is_none() {
-            self.connecting = Connecting::Yes;
-        }
-    }
-
-    /// Whether bytes go to the socket as they are, so that the kernel may move them.
-    #[must_use]
-    pub const fn is_plain(&self) -> bool {
-        self.tls.is_none()
-    }
-
-    /// The TLS connection, if there is one.
-    #[must_use]
-    pub fn tls(&self) -> Option<&Session> {
-        self.tls.as_deref().map(Secure::session)
-    }
-
-    /// Why TLS has failed, if it has.
-    #[must_use]
-    pub fn tls_error(&self) -> Option<&TlsError> {
-        self.tls.as_deref().and_then(Secure::error)
-    }
-
-    /// What came with the end of the handshake, once.
-    pub fn take_held(&mut self) -> Option<Buf> {
-        self.tls.as_mut().and_then(|tls| tls.take_held())
     }
 
     /// The socket, while there is one.
@@ -312,29 +282,6 @@ impl Stream {
         reactor.driver().shutdown_write(socket)
     }
 
-    /// Tells a peer by TLS that nothing more comes; to others, the close that follows says it.
-    ///
-    /// # Errors
-    /// As [`Stream::shutdown_write`].
-    pub fn say_end<D: Driver, T: Copy>(
-        &mut self,
-        reactor: &mut Reactor<D, T>,
-    ) -> Result<(), Errno> {
-        if self.is_plain() { Ok(()) } else { self.shutdown_write(reactor) }
-    }
-
-    /// Sends a few last sealed bytes, behind which nothing comes, past the ring: the socket may be
-    /// closed before a send of the ring has begun.
-    fn send_last<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>) {
-        let wire = self.tls.as_mut().and_then(|tls| tls.wire.take());
-        if let (Some(wire), Some(socket), false) = (wire, self.fd, self.sending) {
-            for slice in wire.segments() {
-                // Whoever does not take it, does not need it.
-                let _full = reactor.driver().send_now(socket, slice);
-            }
-        }
-    }
-
     /// Takes a completion of this lane.
     pub fn handle<D: Driver, T: Copy>(
         &mut self,
@@ -352,111 +299,6 @@ impl Stream {
             Connecting::Failing(errno) if self.pending == 0 => StreamEvent::ConnectFailed(errno),
             Connecting::Failing(_) => StreamEvent::Quiet,
         }
-    }
-
-    /// What an event means on a connection by TLS.
-    fn handle_secured<D: Driver, T: Copy>(
-        &mut self,
-        reactor: &mut Reactor<D, T>,
-        key: Key,
-        event: StreamEvent,
-    ) -> StreamEvent {
-        let Some(tls) = &mut self.tls else { return event };
-        match event {
-            StreamEvent::Data(buf) => {
-                let opened = tls.open(reactor.scratch(), &buf);
-                drop(buf);
-                match opened {
-                    Opened::Failed => {
-                        self.send_last(reactor);
-                        StreamEvent::Broken(Errno::EPROTO)
-                    }
-                    Opened::Established => {
-                        self.flush(reactor, key);
-                        StreamEvent::Secured
-                    }
-                    Opened::Data(data, closed) => {
-                        self.flush(reactor, key);
-                        if let (true, Some(socket)) = (closed, self.fd) {
-                            // What follows is the end, as if the peer had shut its socket.
-                            reactor.driver().shutdown_read(socket);
-                        }
-                        data.map_or(StreamEvent::Quiet, StreamEvent::Data)
-                    }
-                }
-            }
-            StreamEvent::End if tls.is_cut() => StreamEvent::Broken(Errno::EPROTO),
-            StreamEvent::End
-            | StreamEvent::Starved
-            | StreamEvent::Sent(_)
-            | StreamEvent::Writable
-            | StreamEvent::Readable
-            | StreamEvent::Connected
-            | StreamEvent::Secured
-            | StreamEvent::ConnectFailed(_)
-            | StreamEvent::Broken(_)
-            | StreamEvent::Quiet => event,
-        }
-    }
-
-    /// What an event means while a connection to a server is made.
-    fn handle_connecting<D: Driver, T: Copy>(
-        &mut self,
-        reactor: &mut Reactor<D, T>,
-        key: Key,
-        event: StreamEvent,
-    ) -> StreamEvent {
-        match event {
-            StreamEvent::Connected => {
-                if let Some(tls) = &mut self.tls {
-                    tls.start(reactor.scratch());
-                }
-                self.flush(reactor, key);
-                self.receive(reactor, key, false);
-                StreamEvent::Quiet
-            }
-            StreamEvent::Data(_) | StreamEvent::End => {
-                match self.handle_secured(reactor, key, event) {
-                    StreamEvent::Secured => {
-                        self.connecting = Connecting::No;
-                        StreamEvent::Connected
-                    }
-                    StreamEvent::Broken(errno) => self.fail_connect(reactor, key, errno),
-                    StreamEvent::End => self.fail_connect(reactor, key, Errno::ECONNRESET),
-                    StreamEvent::Data(_)
-                    | StreamEvent::Starved
-                    | StreamEvent::Sent(_)
-                    | StreamEvent::Writable
-                    | StreamEvent::Readable
-                    | StreamEvent::Connected
-                    | StreamEvent::ConnectFailed(_)
-                    | StreamEvent::Quiet => StreamEvent::Quiet,
-                }
-            }
-            StreamEvent::Broken(errno) => self.fail_connect(reactor, key, errno),
-            StreamEvent::Starved => self.fail_connect(reactor, key, Errno::ENOBUFS),
-            StreamEvent::Writable => {
-                self.flush(reactor, key);
-                StreamEvent::Quiet
-            }
-            StreamEvent::ConnectFailed(_) => event,
-            StreamEvent::Sent(_)
-            | StreamEvent::Readable
-            | StreamEvent::Secured
-            | StreamEvent::Quiet => StreamEvent::Quiet,
-        }
-    }
-
-    /// Ends the operations of a connection that does not come about; then it has failed.
-    fn fail_connect<D: Driver, T: Copy>(
-        &mut self,
-        reactor: &mut Reactor<D, T>,
-        key: Key,
-        errno: Errno,
-    ) -> StreamEvent {
-        self.connecting = Connecting::Failing(errno);
-        let _lost = self.abandon(reactor, key);
-        if self.pending == 0 { StreamEvent::ConnectFailed(errno) } else { StreamEvent::Quiet }
     }
 
     fn handle_plain<D: Driver, T: Copy>(

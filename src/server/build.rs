@@ -30,7 +30,8 @@ use crate::service::proxy::{ExchangerOptions, MeterOptions};
 use crate::service::retry::RetryPolicy;
 use crate::session::{
     DatagramOptions, DatagramService, Fleet, Folder, FrameOptions, HandlerFactory, LineSink,
-    ListenerOptions, RelayOptions, ServiceOptions, SessionOptions, TlsOptions, UpstreamOptions,
+    ListenerOptions, RelayOptions, ServiceOptions, SessionOptions, SniOptions, TlsOptions,
+    UpstreamOptions,
 };
 
 /// Operations in flight beyond those of connections: accepts, the mailbox, closes.
@@ -125,7 +126,20 @@ fn service(
         ListenerService::Messages { line_limit } => {
             ServiceOptions::Messages { line_limit: *line_limit }
         }
+        ListenerService::Sni { upstream, options } => {
+            ServiceOptions::Sni(Arc::new(sni(*upstream, options)))
+        }
     })
+}
+
+fn sni(other: Option<usize>, options: &config::SniOptions) -> SniOptions {
+    let names = options.names.iter();
+    SniOptions {
+        names: names.map(|(name, to)| (name.trim_start_matches('*').to_owned(), *to)).collect(),
+        other,
+        hello_timeout: options.hello_timeout,
+        hellos_max: options.hellos_max as usize,
+    }
 }
 
 fn frame_server(options: &config::FrameOptions) -> ServerOptions {
@@ -281,6 +295,7 @@ pub(super) fn connections_max(config: &Config) -> u32 {
         | ListenerService::UdpEcho { .. }
         | ListenerService::Frame { .. }
         | ListenerService::Messages { .. }
+        | ListenerService::Sni { .. }
         | ListenerService::Http(_) => 0,
     });
     each.chain(pooled).chain(flows).fold(SLOTS_SPARE, u32::saturating_add)
@@ -369,6 +384,7 @@ fn udp_options(listener: &Listener) -> UdpOptions {
         | ListenerService::Echo
         | ListenerService::Frame { .. }
         | ListenerService::Messages { .. }
+        | ListenerService::Sni { .. }
         | ListenerService::Http(_) => UdpOptions::default(),
     }
 }
@@ -385,6 +401,7 @@ fn datagram_options(listener: &Listener, sockets: &[OwnedFd]) -> Option<Datagram
         | ListenerService::Echo
         | ListenerService::Frame { .. }
         | ListenerService::Messages { .. }
+        | ListenerService::Sni { .. }
         | ListenerService::Http(_) => return None,
     };
     Some(DatagramOptions {
@@ -413,7 +430,8 @@ fn listener_options(
             | ListenerService::Udp { .. }
             | ListenerService::UdpEcho { .. }
             | ListenerService::Frame { .. }
-            | ListenerService::Messages { .. } => listener.idle_timeout,
+            | ListenerService::Messages { .. }
+            | ListenerService::Sni { .. } => listener.idle_timeout,
         },
         accept_header: listener.accept_proxy_protocol,
         header_timeout: listener.proxy_header_timeout,

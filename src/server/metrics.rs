@@ -79,7 +79,9 @@ impl Exporter {
         let streams = super::build::streams(config).enumerate();
         let frames = streams.filter(|(_, listener)| is_own(listener));
         let streams = super::build::streams(config).enumerate();
-        let secured = streams.filter(|(_, listener)| listener.tls.is_some());
+        let secured = streams.filter(|(_, listener)| {
+            listener.tls.is_some() || matches!(listener.service, ListenerService::Sni { .. })
+        });
         let is_pooled = |upstream: usize| {
             config.listeners.iter().any(|listener| match listener.service {
                 ListenerService::Frame { upstream: Some(index), .. } => index == upstream,
@@ -89,6 +91,7 @@ impl Exporter {
                 | ListenerService::Udp { .. }
                 | ListenerService::UdpEcho { .. }
                 | ListenerService::Messages { .. }
+                | ListenerService::Sni { .. }
                 | ListenerService::Http(_) => false,
             })
         };

@@ -475,7 +475,9 @@ fn raise_descriptor_limit(config: &Config) {
             ListenerService::Tcp { .. } | ListenerService::Frame { upstream: Some(_), .. } => {
                 2 * u64::from(listener.max_connections)
             }
-            ListenerService::Http(_) => 2 * u64::from(listener.max_connections),
+            ListenerService::Http(_) | ListenerService::Sni { .. } => {
+                2 * u64::from(listener.max_connections)
+            }
             ListenerService::Echo
             | ListenerService::Frame { upstream: None, .. }
             | ListenerService::Messages { .. } => u64::from(listener.max_connections),

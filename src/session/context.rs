@@ -9,8 +9,8 @@ use super::{
     UpstreamOptions, WorkerCell,
 };
 use crate::mem::{Key, Pages};
-use crate::net::PipePool;
-use crate::ring::{Driver, Fd, Lane};
+use crate::net::{PipePool, Stream};
+use crate::ring::{Driver, Fd, Lane, SocketAddress};
 use crate::runtime::{Reactor, TimerId, clock};
 use crate::service::CloseReason;
 use crate::service::balance::Balancer;
@@ -54,8 +54,8 @@ pub(super) struct Context<D> {
     pub(super) hand_offs: usize,
     /// TLS handshakes with clients under way.
     pub(super) handshakes: usize,
-    /// Connections whose handshake is done, and which are no session yet.
-    pub(super) secured: Vec<Key>,
+    /// Connections that are open, and no session yet.
+    pub(super) opened: Vec<Key>,
     pub(super) last_id: u64,
     pub(super) http: HttpState,
     pub(super) messages: Messages,
@@ -98,7 +98,7 @@ impl<D: Driver> Context<D> {
             notices: Notices::default(),
             hand_offs: 0,
             handshakes: 0,
-            secured: Vec::new(),
+            opened: Vec::new(),
             last_id: 0,
             http: HttpState::new(&options, seed, now),
             messages: Messages::default(),
@@ -107,6 +107,12 @@ impl<D: Driver> Context<D> {
             options,
             reactor,
         }
+    }
+
+    /// Where a connection comes from, if that is logged.
+    pub(super) fn logged_peer(&mut self, stream: &Stream) -> Option<Box<SocketAddress>> {
+        let socket = stream.fd().filter(|_| self.options.access_log)?;
+        self.reactor.driver().peer_address(socket).ok().map(Box::new)
     }
 
     pub(super) fn cell(&self) -> &WorkerCell {

@@ -5,7 +5,6 @@ use super::common::Common;
 use super::context::Context;
 use crate::mem::Key;
 use crate::net::{Stream, StreamEvent};
-use crate::proto::proxy_protocol::{self, Parsed, Source};
 use crate::ring::{Completion, Driver, SocketAddress};
 use crate::service::CloseReason;
 
@@ -15,28 +14,20 @@ pub(super) struct Echo {
     common: Common,
     stream: Stream,
     ended: bool,
-    /// The beginning of a PROXY protocol header, while one is expected.
-    header: Option<Vec<u8>>,
     client: Option<Box<SocketAddress>>,
 }
 
 impl Echo {
-    pub(super) fn new(common: Common, stream: Stream) -> Self {
-        Self { common, stream, ended: false, header: None, client: None }
+    pub(super) fn new(common: Common, stream: Stream, client: Option<SocketAddress>) -> Self {
+        Self { common, stream, ended: false, client: client.map(Box::new) }
     }
 
     pub(super) fn start<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        if let (true, Some(fd)) = (context.options.access_log, self.stream.fd()) {
-            self.client = context.reactor.driver().peer_address(fd).ok().map(Box::new);
+        if self.client.is_none() {
+            self.client = context.logged_peer(&self.stream);
         }
-        let options = &context.options.listeners[self.common.listener];
-        let wait = if options.accept_header {
-            self.header = Some(Vec::new());
-            options.header_timeout
-        } else {
-            options.idle_timeout
-        };
-        self.common.arm(context, key, wait);
+        let idle = context.options.listeners[self.common.listener].idle_timeout;
+        self.common.arm(context, key, idle);
         self.stream.receive(&mut context.reactor, key, false);
     }
 
@@ -62,15 +53,7 @@ impl Echo {
         match event {
             StreamEvent::Data(buf) => {
                 self.common.count_received(context, buf.len());
-                if self.header.is_some() {
-                    self.read_header(context, key, &buf);
-                } else {
-                    self.stream.queue(buf);
-                }
-            }
-            StreamEvent::End if self.header.is_some() => {
-                self.close(context, key, CloseReason::ProxyHeaderInvalid);
-                return;
+                self.stream.queue(buf);
             }
             StreamEvent::End => self.ended = true,
             StreamEvent::Starved => {
@@ -125,9 +108,7 @@ impl Echo {
     pub(super) fn handle_timeout<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         self.common.timer_fired();
         let limit = context.options.listeners[self.common.listener].idle_timeout;
-        if self.header.is_some() {
-            self.close(context, key, CloseReason::ProxyHeaderTimeout);
-        } else if self.common.is_idle(context, key, limit) {
+        if self.common.is_idle(context, key, limit) {
             self.close(context, key, CloseReason::IdleTimeout);
         }
     }
@@ -151,31 +132,6 @@ impl Echo {
         let lost = self.stream.abandon(&mut context.reactor, key);
         if let (true, Some(fd)) = (lost || reason.is_cut(), self.stream.fd()) {
             context.reactor.driver().reset_on_close(fd);
-        }
-    }
-
-    fn read_header<D: Driver>(&mut self, context: &mut Context<D>, key: Key, bytes: &[u8]) {
-        let Some(header) = &mut self.header else {
-            return;
-        };
-        header.extend_from_slice(bytes);
-        match proxy_protocol::parse(header) {
-            Ok(Parsed::Incomplete { .. }) => {}
-            Ok(Parsed::Complete { header: parsed, consumed }) => {
-                if let Source::Inet { source, .. } = parsed.source {
-                    self.client = Some(Box::new(SocketAddress::inet(source)));
-                }
-                if header.len() > consumed {
-                    self.stream.queue(crate::mem::Buf::copy_of(&header[consumed..]));
-                }
-                self.header = None;
-                let idle = context.options.listeners[self.common.listener].idle_timeout;
-                self.common.arm(context, key, idle);
-            }
-            Err(error) => {
-                tracing::debug!(id = self.common.id(), %error, "PROXY protocol header refused");
-                self.close(context, key, CloseReason::ProxyHeaderInvalid);
-            }
         }
     }
 }

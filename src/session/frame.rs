@@ -67,23 +67,27 @@ enum Phase {
 
 impl Frames {
     /// A connection that we answer ourselves.
-    pub(super) fn local(common: Common, stream: Stream, options: Arc<FrameOptions>) -> Self {
-        Self::new(common, stream, Side::Local(Box::new(Local::new(options))))
+    pub(super) fn local(
+        common: Common,
+        stream: Stream,
+        client: Option<SocketAddress>,
+        options: Arc<FrameOptions>,
+    ) -> Self {
+        Self::new(common, stream, client, Side::Local(Box::new(Local::new(options))))
     }
 
     /// A connection whose requests go to an upstream.
     pub(super) fn proxied<D: Driver>(
         context: &mut Context<D>,
-        common: Common,
-        stream: Stream,
+        (common, stream, client): (Common, Stream, Option<SocketAddress>),
         upstream: usize,
         server: ServerOptions,
     ) -> Self {
         let proxied = Proxied::new(context, upstream, server);
-        Self::new(common, stream, Side::Proxied(proxied))
+        Self::new(common, stream, client, Side::Proxied(proxied))
     }
 
-    fn new(common: Common, stream: Stream, side: Side) -> Self {
+    fn new(common: Common, stream: Stream, client: Option<SocketAddress>, side: Side) -> Self {
         Self {
             common,
             stream,
@@ -94,13 +98,13 @@ impl Frames {
             ended: false,
             draining: false,
             failed: None,
-            client: None,
+            client: client.map(Box::new),
         }
     }
 
     pub(super) fn start<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        if let (true, Some(fd)) = (context.options.access_log, self.stream.fd()) {
-            self.client = context.reactor.driver().peer_address(fd).ok().map(Box::new);
+        if self.client.is_none() {
+            self.client = context.logged_peer(&self.stream);
         }
         if let Side::Proxied(proxied) = &self.side {
             proxied.attach(context, key);

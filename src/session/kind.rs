@@ -4,9 +4,9 @@ use super::common::Common;
 use super::context::Context;
 use super::echo::Echo;
 use super::frame::Frames;
-use super::handshake::Handshake;
 use super::http::{Http, Origin};
 use super::messages::MessageSession;
+use super::opening::{Arrival, Opening};
 use super::options::ServiceOptions;
 use super::relay::Relay;
 use super::trunk::Trunk;
@@ -24,7 +24,7 @@ pub(super) enum Session {
     Trunk(Box<Trunk>),
     Http(Box<Http>),
     Origin(Box<Origin>),
-    Handshake(Box<Handshake>),
+    Opening(Box<Opening>),
 }
 
 impl Session {
@@ -33,24 +33,32 @@ impl Session {
         context: &mut Context<D>,
         common: Common,
         stream: Stream,
+        arrival: &Arrival,
     ) -> Self {
+        let client = arrival.client;
         match context.options.listeners[common.listener].service.clone() {
-            ServiceOptions::Echo => Self::Echo(Box::new(Echo::new(common, stream))),
+            ServiceOptions::Echo => Self::Echo(Box::new(Echo::new(common, stream, client))),
             ServiceOptions::Tcp { upstream } => {
-                Self::Relay(Box::new(Relay::new(context, common, stream, upstream)))
+                Self::Relay(Box::new(Relay::new(context, common, stream, (upstream, arrival))))
+            }
+            ServiceOptions::Sni(options) => {
+                // A connection is open only when there is an upstream for it.
+                let upstream = arrival.upstream.or(options.other).unwrap_or_default();
+                Self::Relay(Box::new(Relay::new(context, common, stream, (upstream, arrival))))
             }
             ServiceOptions::Messages { line_limit } => {
-                Self::Messages(Box::new(MessageSession::new(common, stream, line_limit)))
+                Self::Messages(Box::new(MessageSession::new(common, stream, line_limit, client)))
             }
             ServiceOptions::Frame(options) => {
-                Self::Frames(Box::new(Frames::local(common, stream, options)))
+                Self::Frames(Box::new(Frames::local(common, stream, client, options)))
             }
             ServiceOptions::Http(options) => {
+                let client = client.and_then(|client| client.ip());
                 let now = context.now();
-                Self::Http(Box::new(Http::new(common, stream, options, now)))
+                Self::Http(Box::new(Http::new((common, stream, client), options, now)))
             }
             ServiceOptions::FrameProxy { upstream, server } => {
-                let frames = Frames::proxied(context, common, stream, upstream, server);
+                let frames = Frames::proxied(context, (common, stream, client), upstream, server);
                 Self::Frames(Box::new(frames))
             }
         }
@@ -65,7 +73,7 @@ impl Session {
             Self::Relay(relay) => relay.handle_event(context, key, Lane::Client, event),
             Self::Frames(frames) => frames.handle_event(context, key, event),
             Self::Http(http) => http.handle_event(context, key, event),
-            Self::Trunk(_) | Self::Origin(_) | Self::Handshake(_) => {}
+            Self::Trunk(_) | Self::Origin(_) | Self::Opening(_) => {}
         }
     }
 
@@ -78,7 +86,7 @@ impl Session {
             Self::Trunk(trunk) => trunk.start(context, key),
             Self::Http(http) => http.start(context, key),
             Self::Origin(origin) => origin.start(context, key),
-            Self::Handshake(handshake) => handshake.start(context, key),
+            Self::Opening(opening) => opening.start(context, key),
         }
     }
 
@@ -96,7 +104,7 @@ impl Session {
             Self::Trunk(trunk) => trunk.handle(context, key, completion),
             Self::Http(http) => http.handle(context, key, completion),
             Self::Origin(origin) => origin.handle(context, key, completion),
-            Self::Handshake(handshake) => handshake.handle(context, key, completion),
+            Self::Opening(opening) => opening.handle(context, key, completion),
         }
     }
 
@@ -109,7 +117,7 @@ impl Session {
             Self::Trunk(trunk) => trunk.flush(context, key),
             Self::Http(http) => http.flush(context, key),
             Self::Origin(origin) => origin.flush(context, key),
-            Self::Handshake(handshake) => handshake.flush(context, key),
+            Self::Opening(opening) => opening.flush(context, key),
         }
     }
 
@@ -123,7 +131,7 @@ impl Session {
             Self::Trunk(trunk) => trunk.feed(context, key),
             Self::Http(http) => http.feed(context, key, lane),
             Self::Origin(origin) => origin.feed(context, key),
-            Self::Handshake(handshake) => handshake.feed(context, key),
+            Self::Opening(opening) => opening.feed(context, key),
         }
     }
 
@@ -136,7 +144,7 @@ impl Session {
             Self::Trunk(trunk) => trunk.handle_timeout(context, key),
             Self::Http(http) => http.handle_timeout(context, key),
             Self::Origin(origin) => origin.handle_timeout(context, key),
-            Self::Handshake(handshake) => handshake.handle_timeout(context, key),
+            Self::Opening(opening) => opening.handle_timeout(context, key),
         }
     }
 
@@ -146,7 +154,7 @@ impl Session {
             Self::Frames(frames) => frames.drain(context, key),
             Self::Http(http) => http.drain(context, key),
             Self::Origin(origin) => origin.drain(context, key),
-            Self::Handshake(_)
+            Self::Opening(_)
             | Self::Echo(_)
             | Self::Messages(_)
             | Self::Relay(_)
@@ -166,7 +174,7 @@ impl Session {
                 trunk.close(context, key);
                 return false;
             }
-            Self::Handshake(handshake) => handshake.cut(context, key),
+            Self::Opening(opening) => opening.cut(context, key),
             Self::Origin(origin) => {
                 origin.close(context, key, crate::service::pool::CloseCause::Shutdown);
                 return false;
@@ -185,7 +193,7 @@ impl Session {
             Self::Trunk(trunk) => trunk.is_finished(),
             Self::Http(http) => http.is_finished(),
             Self::Origin(origin) => origin.is_finished(),
-            Self::Handshake(handshake) => handshake.is_finished(),
+            Self::Opening(opening) => opening.is_finished(),
         }
     }
 
@@ -198,7 +206,7 @@ impl Session {
             Self::Trunk(trunk) => trunk.finish(context, key),
             Self::Http(http) => http.finish(context, key),
             Self::Origin(origin) => origin.finish(context, key),
-            Self::Handshake(handshake) => handshake.finish(context, key),
+            Self::Opening(opening) => opening.finish(context, key),
         }
     }
 }

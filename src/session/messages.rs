@@ -14,7 +14,6 @@ use super::stats_messages::write_report;
 use crate::mem::{Buf, Key};
 use crate::net::{Stream, StreamEvent};
 use crate::proto::lines::LineReader;
-use crate::proto::proxy_protocol::{self, Parsed, Source};
 use crate::ring::{Completion, Driver, SocketAddress};
 use crate::runtime::Budget;
 use crate::service::CloseReason;
@@ -32,36 +31,32 @@ pub(super) struct MessageSession {
     /// What came and was not answered yet.
     input: VecDeque<Buf>,
     ended: bool,
-    /// The beginning of a PROXY protocol header, while one is expected.
-    header: Option<Vec<u8>>,
     client: Option<Box<SocketAddress>>,
 }
 
 impl MessageSession {
-    pub(super) fn new(common: Common, stream: Stream, line_limit: u32) -> Self {
+    pub(super) fn new(
+        common: Common,
+        stream: Stream,
+        line_limit: u32,
+        client: Option<SocketAddress>,
+    ) -> Self {
         Self {
             common,
             stream,
             reader: LineReader::new(line_limit as usize),
             input: VecDeque::new(),
             ended: false,
-            header: None,
-            client: None,
+            client: client.map(Box::new),
         }
     }
 
     pub(super) fn start<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        if let (true, Some(fd)) = (context.options.access_log, self.stream.fd()) {
-            self.client = context.reactor.driver().peer_address(fd).ok().map(Box::new);
+        if self.client.is_none() {
+            self.client = context.logged_peer(&self.stream);
         }
-        let options = &context.options.listeners[self.common.listener];
-        let wait = if options.accept_header {
-            self.header = Some(Vec::new());
-            options.header_timeout
-        } else {
-            options.idle_timeout
-        };
-        self.common.arm(context, key, wait);
+        let idle = context.options.listeners[self.common.listener].idle_timeout;
+        self.common.arm(context, key, idle);
         self.stream.receive(&mut context.reactor, key, false);
     }
 
@@ -87,15 +82,7 @@ impl MessageSession {
         match event {
             StreamEvent::Data(buf) => {
                 self.common.count_received(context, buf.len());
-                if self.header.is_some() {
-                    self.read_header(context, key, &buf);
-                } else {
-                    self.input.push_back(buf);
-                }
-            }
-            StreamEvent::End if self.header.is_some() => {
-                self.close(context, key, CloseReason::ProxyHeaderInvalid);
-                return;
+                self.input.push_back(buf);
             }
             StreamEvent::End => self.ended = true,
             StreamEvent::Starved => {
@@ -156,9 +143,7 @@ impl MessageSession {
     pub(super) fn handle_timeout<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         self.common.timer_fired();
         let limit = context.options.listeners[self.common.listener].idle_timeout;
-        if self.header.is_some() {
-            self.close(context, key, CloseReason::ProxyHeaderTimeout);
-        } else if self.common.is_idle(context, key, limit) {
+        if self.common.is_idle(context, key, limit) {
             self.close(context, key, CloseReason::IdleTimeout);
         }
     }
@@ -254,31 +239,6 @@ impl MessageSession {
         let lost = self.stream.abandon(&mut context.reactor, key);
         if let (true, Some(fd)) = (lost || reason.is_cut(), self.stream.fd()) {
             context.reactor.driver().reset_on_close(fd);
-        }
-    }
-
-    fn read_header<D: Driver>(&mut self, context: &mut Context<D>, key: Key, bytes: &[u8]) {
-        let Some(header) = &mut self.header else {
-            return;
-        };
-        header.extend_from_slice(bytes);
-        match proxy_protocol::parse(header) {
-            Ok(Parsed::Incomplete { .. }) => {}
-            Ok(Parsed::Complete { header: parsed, consumed }) => {
-                if let Source::Inet { source, .. } = parsed.source {
-                    self.client = Some(Box::new(SocketAddress::inet(source)));
-                }
-                if header.len() > consumed {
-                    self.input.push_back(Buf::copy_of(&header[consumed..]));
-                }
-                self.header = None;
-                let idle = context.options.listeners[self.common.listener].idle_timeout;
-                self.common.arm(context, key, idle);
-            }
-            Err(error) => {
-                tracing::debug!(id = self.common.id(), %error, "PROXY protocol header refused");
-                self.close(context, key, CloseReason::ProxyHeaderInvalid);
-            }
         }
     }
 }

@@ -17,7 +17,7 @@
 //! | `fleet` | what workers see of each other |
 //! | `outlet` | what a connection writes in a turn |
 //! | `stats`, `stats_http`, `stats_messages`, `stats_pool`, `stats_udp` | counters |
-//! | `handshake` | TLS with a client, until its session begins |
+//! | `opening` | what is before a session: PROXY protocol header, TLS handshake |
 //! | `latency` | how long requests took |
 //! | `failure` | which kind of failure a connect's error is |
 //! | `options` | how all of this is set up |
@@ -31,11 +31,11 @@ mod exchange;
 mod failure;
 mod fleet;
 mod frame;
-mod handshake;
 mod http;
 mod kind;
 mod latency;
 mod messages;
+mod opening;
 mod options;
 mod outlet;
 mod relay;
@@ -55,8 +55,8 @@ pub use self::http::options as http_options;
 pub use self::latency::{Latencies, Phase};
 pub use self::options::{
     DatagramOptions, DatagramService, Folder, FrameOptions, HandlerFactory, LineSink,
-    ListenerOptions, RelayOptions, ServiceOptions, SessionOptions, TlsOptions, UpstreamOptions,
-    UpstreamTls,
+    ListenerOptions, RelayOptions, ServiceOptions, SessionOptions, SniOptions, TlsOptions,
+    UpstreamOptions, UpstreamTls,
 };
 pub use self::stats::{
     Distribution, ErrorKind, FrameStats, Histograms, ListenerStats, Plan, RelayStats, SessionStats,
@@ -70,10 +70,10 @@ pub use self::stats_udp::{DatagramStats, DropReason};
 use self::accept::Entrance;
 use self::common::Common;
 use self::context::Context;
-use self::handshake::Handshake;
 use self::http::Origin;
 use self::http::state::HttpAction;
 use self::kind::Session;
+use self::opening::{Arrival, Opening};
 use self::udp::Datagrams;
 use crate::mem::{Key, Slab};
 use crate::net::Stream;
@@ -190,8 +190,8 @@ impl<D: Driver> Sessions<D> {
                     Some(session) => session.handle(&mut self.context, key, completion),
                     None => self.context.stats().stale.add(1),
                 }
-                if self.context.secured.pop().is_some() {
-                    self.serve_secured(key);
+                if self.context.opened.pop().is_some() {
+                    self.serve_opened(key);
                 }
                 self.remove_if_finished(key);
             }
@@ -393,16 +393,18 @@ impl<D: Driver> Sessions<D> {
             context.refuse(listener, socket, CloseReason::ShutdownTimeout);
             return;
         }
-        let tls = context.options.listeners[listener].tls.clone();
-        if tls.as_ref().is_some_and(|tls| context.handshakes >= tls.handshakes_max) {
+        let options = &context.options.listeners[listener];
+        if Opening::most(options).is_some_and(|most| context.handshakes >= most) {
             context.refuse(listener, socket, CloseReason::TooManyHandshakes);
             return;
         }
+        let is_opening = Opening::is_needed(options);
         let common = Common::new(context, listener);
         let stream = Stream::new(Lane::Client, Some(socket));
-        let session = match tls {
-            Some(tls) => Session::Handshake(Box::new(Handshake::new(common, stream, &tls))),
-            None => Session::serve(context, common, stream),
+        let session = if is_opening {
+            Session::Opening(Box::new(Opening::new(common, stream)))
+        } else {
+            Session::serve(context, common, stream, &Arrival::default())
         };
         let Ok(key) = self.slab.insert(session) else {
             context.refuse(listener, socket, CloseReason::Resources);

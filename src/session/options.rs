@@ -1,5 +1,6 @@
 //! How a worker's sessions are set up. Made by `server` from the configuration.
 
+use std::collections::HashMap;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,9 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use super::Fleet;
 use super::http::options::{HttpOptions, OriginOptions};
 use crate::net::Stream;
-use crate::net::tls::{ClientConfig, ServerConfig, ServerName, Session as TlsSession, TlsError};
+use crate::net::tls::{
+    ClientConfig, Resolver, ServerConfig, ServerName, Session as TlsSession, TlsError,
+};
 use crate::proto::frame::ServerOptions;
 use crate::proto::proxy_protocol::Version;
 use crate::ring::{Fd, SocketAddress, StreamOptions};
@@ -76,6 +79,8 @@ pub struct ListenerOptions {
 pub struct TlsOptions {
     /// Certificates and what is allowed.
     pub config: Arc<ServerConfig>,
+    /// The certificates that `config` has.
+    pub resolver: Arc<Resolver>,
     /// How long a handshake may take.
     pub handshake_timeout: Duration,
     /// Bytes of a client's part of a handshake at most.
@@ -109,6 +114,32 @@ impl UpstreamTls {
     }
 }
 
+/// How connections of TLS are passed on by the name that their clients ask for.
+#[derive(Debug)]
+pub struct SniOptions {
+    /// Upstreams by name, in lower case; those with a wildcard without their `*`.
+    pub names: HashMap<String, usize>,
+    /// The upstream of other names, and of clients that ask for none. None: they are refused.
+    pub other: Option<usize>,
+    /// How long the first message may take.
+    pub hello_timeout: Duration,
+    /// Connections of which that is waited for, at a time on one worker.
+    pub hellos_max: usize,
+}
+
+impl SniOptions {
+    /// The upstream of a name: its own, that of the wildcard above it, that of others.
+    #[must_use]
+    pub fn upstream(&self, name: Option<&str>) -> Option<usize> {
+        let own = name.and_then(|name| self.names.get(name));
+        let above = || {
+            let name = name?;
+            self.names.get(name.get(name.find('.')?..)?)
+        };
+        own.or_else(above).copied().or(self.other)
+    }
+}
+
 /// What a listener's connections are for.
 #[derive(Debug, Clone)]
 pub enum ServiceOptions {
@@ -119,6 +150,8 @@ pub enum ServiceOptions {
         /// The upstream's number.
         upstream: usize,
     },
+    /// Every byte, of TLS, goes to a server of the upstream of a name, and back.
+    Sni(Arc<SniOptions>),
     /// Every line is a message and is answered by one.
     Messages {
         /// Bytes of a line at most.

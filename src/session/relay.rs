@@ -9,9 +9,10 @@ use std::time::Instant;
 use super::CLIENT;
 use super::common::Common;
 use super::context::Context;
+use super::opening::Arrival;
 use crate::mem::{Buf, Key};
 use crate::net::{Broken, Direction, Stream, StreamEvent};
-use crate::proto::proxy_protocol::{self, Parsed, Source};
+use crate::proto::proxy_protocol;
 use crate::ring::{Completion, Driver, LANES, Lane, SocketAddress};
 use crate::service::CloseReason;
 use crate::service::flows::client_hash;
@@ -33,11 +34,9 @@ pub(super) struct Relay {
     extra: Option<Box<Extra>>,
 }
 
-/// What only connections with a PROXY protocol header or an access line need.
+/// What only some connections need.
 #[derive(Debug, Default)]
 struct Extra {
-    /// The beginning of the client's PROXY protocol header.
-    header: Vec<u8>,
     /// Bytes that came before there was a server to take them.
     early: Vec<Buf>,
     client: Option<SocketAddress>,
@@ -105,8 +104,9 @@ impl Relay {
         context: &Context<D>,
         common: Common,
         stream: Stream,
-        upstream: usize,
+        (upstream, arrival): (usize, &Arrival),
     ) -> Self {
+        let Arrival { client, destination, .. } = *arrival;
         let retries = context.options.upstreams[upstream].retries;
         Self {
             common,
@@ -117,22 +117,21 @@ impl Relay {
             upstream,
             connecting_since: context.now(),
             connect_expired: false,
-            extra: None,
+            extra: client.map(|_| Box::new(Extra { client, destination, ..Extra::default() })),
         }
     }
 
     pub(super) fn start<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        let header = context.options.listeners[self.common.listener].accept_header;
         let hashed = context.options.upstreams[self.upstream].policy.is_hashed();
-        if header || hashed || context.options.access_log {
+        if self.extra.is_none() && (hashed || context.options.access_log) {
             let client = match self.streams[CLIENT.index()].fd() {
                 Some(fd) => context.reactor.driver().peer_address(fd).ok(),
                 None => None,
             };
-            self.note_client(client);
             self.extra = Some(Box::new(Extra { client, ..Extra::default() }));
         }
-        self.advance(context, key, Event::Accepted { header });
+        self.note_client(self.extra.as_ref().and_then(|extra| extra.client));
+        self.advance(context, key, Event::Accepted);
     }
 
     pub(super) fn handle<D: Driver>(
@@ -245,7 +244,6 @@ impl Relay {
             let action = self.exchange.handle(event, &mut context.balancers[self.upstream]);
             self.count_server(context, had_server);
             match action {
-                Action::ReadHeader => self.read_header(context, key),
                 Action::Connect { server } => next = self.connect(context, key, server),
                 Action::Relay => self.begin_relay(context, key),
                 Action::Close(reason) => self.close(context, key, reason),

@@ -386,7 +386,7 @@ help: in quotes
 [[listener]] # http
 idle_timeout = "1m"
 ^^^^^^^^^^^^
-error: `idle_timeout` is for a `protocol` of "tcp", "echo", "frame" or "messages"
+error: `idle_timeout` is for a `protocol` of "tcp", "echo", "frame", "messages" or "sni"
 help: this listener has `protocol = "http"`
 
 [[listener]] # http
@@ -944,13 +944,13 @@ help: the most 16MiB
 [upstream.origin]
 balance = "source_hash"
           ^^^^^^^^^^^^^
-error: `balance = "source_hash"` is for TCP and UDP proxies, and an HTTP proxy uses this upstream
+error: `balance = "source_hash"` is for TCP, UDP and SNI proxies, and an HTTP proxy uses this upstream
 help: an HTTP proxy takes "round_robin", "least_requests", "ewma" or "hash"
 
 [upstream.origin]
 balance = "least_connections"
           ^^^^^^^^^^^^^^^^^^^
-error: is for TCP, UDP and frame proxies, and an HTTP proxy uses
+error: is for TCP, UDP, frame and SNI proxies, and an HTTP proxy uses
 help: "ewma"
 
 [upstream.origin]
@@ -1070,7 +1070,7 @@ help: remove it
 [upstream.origin]
 send_proxy_protocol = "v2"
                       ^^^^
-error: is for TCP proxies, and an HTTP proxy uses this upstream
+error: is for TCP and SNI proxies, and an HTTP proxy uses this upstream
 help: set it to "off"
 
 [upstream.origin]
@@ -1891,7 +1891,7 @@ path = "/"
         (23, "`weight`: expected an integer"),
         (23, "unknown key `wait`"),
         (24, "`hash_on` is for `balance = \"hash\"`"),
-        (25, "`balance = \"consistent_hash\"` is for TCP and UDP proxies"),
+        (25, "`balance = \"consistent_hash\"` is for TCP, UDP and SNI proxies"),
         (28, "`path` is for `kind = \"http\"`"),
     ];
     assert_eq!(found.len(), expected.len(), "{report}");

@@ -71,6 +71,23 @@ impl Resolver {
         Self { certificates: RwLock::new(Arc::new(certificates)) }
     }
 
+    /// Whether unknown names are refused.
+    #[must_use]
+    pub fn is_strict(&self) -> bool {
+        self.current().strict
+    }
+
+    /// Whether there is a certificate for who asks for a name, or for none.
+    #[must_use]
+    pub fn knows(&self, name: Option<&str>) -> bool {
+        !self.current().find(name).is_empty()
+    }
+
+    fn current(&self) -> Arc<Certificates> {
+        let all = self.certificates.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        Arc::clone(&all)
+    }
+
     /// From the next handshake on, these hold.
     pub fn replace(&self, certificates: Certificates) {
         let mut place = self.certificates.write().unwrap_or_else(|poisoned| poisoned.into_inner());
@@ -80,8 +97,7 @@ impl Resolver {
 
 impl ResolvesServerCert for Resolver {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        let all = self.certificates.read().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let all = Arc::clone(&all);
+        let all = self.current();
         let found = all.find(hello.server_name());
         let suits =
             |key: &&Arc<CertifiedKey>| key.key.choose_scheme(hello.signature_schemes()).is_some();

@@ -352,7 +352,8 @@ pub(in crate::server) fn routes_of(listener: &Listener) -> usize {
         | ListenerService::Udp { .. }
         | ListenerService::UdpEcho { .. }
         | ListenerService::Frame { .. }
-        | ListenerService::Messages { .. } => 0,
+        | ListenerService::Messages { .. }
+        | ListenerService::Sni { .. } => 0,
     }
 }
 

@@ -73,6 +73,7 @@ pub(in crate::server) fn listener(
     };
     let options = TlsOptions {
         config: server_config(options).map_err(wrong)?,
+        resolver: Arc::clone(&resolver),
         handshake_timeout: tls.handshake_timeout,
         handshake_max: tls.handshake_max as usize,
         handshakes_max: tls.handshakes_max as usize,

@@ -1,17 +1,13 @@
 //! The TCP proxy's life of one connection, as a machine without sockets.
 //!
 //! ```text
-//!             Accepted(header)          HeaderComplete
-//!   New ─────────────────────> Header ─────────────────┐
-//!    │ Accepted(no header)        │ HeaderInvalid,      │
-//!    │                            │ Deadline            v
-//!    └───────────────────────────────────────> Connecting ──ConnectFailed, Deadline──┐
-//!                                 │              │   ^    tries left: next server     │
-//!                                 │    Connected │   └───────────────────────────────┤
-//!                                 v              v                                   │ none left
-//!                               Closed <───── Relaying                               │
-//!                                 ^   Finished, Reset, Deadline                      │
-//!                                 └──────────────────────────────────────────────────┘
+//!         Accepted
+//!   New ──────────> Connecting ──ConnectFailed──┐
+//!                    │   ^   tries left: next server
+//!          Connected │   └──────────────────────┤
+//!                    v                          │ none left
+//!                 Relaying ──────────────────> Closed
+//!                            Finished, Reset, Deadline
 //! ```
 //!
 //! Calling order: [`Exchange::handle`] with [`Event::Accepted`] first, then with whatever the last
@@ -24,15 +20,8 @@ use super::super::balance::Balancer;
 /// What happened to the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
-    /// It was accepted.
-    Accepted {
-        /// Whether it must begin with a PROXY protocol header.
-        header: bool,
-    },
-    /// The PROXY protocol header is complete.
-    HeaderComplete,
-    /// What came is no PROXY protocol header.
-    HeaderInvalid,
+    /// It was accepted, and what is before the proxied bytes was read.
+    Accepted,
     /// The upstream connection stands.
     Connected,
     /// The upstream connection does not stand.
@@ -83,8 +72,6 @@ impl ConnectFailure {
 /// What is to be done now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
-    /// Read the PROXY protocol header, within its timeout.
-    ReadHeader,
     /// Connect to the server of this number, within the connect timeout.
     Connect {
         /// Its number in the upstream.
@@ -112,7 +99,6 @@ pub struct Exchange {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     New,
-    Header,
     Connecting { server: usize },
     Relaying { server: usize },
     Closed,
@@ -142,7 +128,7 @@ impl Exchange {
     pub const fn server(&self) -> Option<usize> {
         match self.state {
             State::Connecting { server } | State::Relaying { server } => Some(server),
-            State::New | State::Header | State::Closed => None,
+            State::New | State::Closed => None,
         }
     }
 
@@ -162,18 +148,7 @@ impl Exchange {
     pub fn handle(&mut self, event: Event, balancer: &mut Balancer) -> Action {
         use CloseReason as Reason;
         match (self.state, event) {
-            (State::New, Event::Accepted { header: true }) => {
-                self.state = State::Header;
-                Action::ReadHeader
-            }
-            (State::New, Event::Accepted { header: false })
-            | (State::Header, Event::HeaderComplete) => {
-                self.connect(Reason::ConnectFailed, balancer)
-            }
-            (State::Header, Event::HeaderInvalid) => {
-                self.close(Reason::ProxyHeaderInvalid, balancer)
-            }
-            (State::Header, Event::Deadline) => self.close(Reason::ProxyHeaderTimeout, balancer),
+            (State::New, Event::Accepted) => self.connect(Reason::ConnectFailed, balancer),
             (State::Connecting { server }, Event::Connected) => {
                 self.state = State::Relaying { server };
                 Action::Relay
@@ -192,19 +167,15 @@ impl Exchange {
             }
             (State::Relaying { .. }, Event::Deadline) => self.close(Reason::IdleTimeout, balancer),
             (State::Relaying { .. }, Event::Finished) => self.close(Reason::Finished, balancer),
-            (State::Header | State::Relaying { .. } | State::Connecting { .. }, reset) => {
-                match reset {
-                    Event::ClientReset => self.close(Reason::ClientReset, balancer),
-                    Event::UpstreamReset => self.close(Reason::UpstreamReset, balancer),
-                    Event::Accepted { .. }
-                    | Event::HeaderComplete
-                    | Event::HeaderInvalid
-                    | Event::Connected
-                    | Event::ConnectFailed(_)
-                    | Event::Deadline
-                    | Event::Finished => Action::Wait,
-                }
-            }
+            (State::Relaying { .. } | State::Connecting { .. }, reset) => match reset {
+                Event::ClientReset => self.close(Reason::ClientReset, balancer),
+                Event::UpstreamReset => self.close(Reason::UpstreamReset, balancer),
+                Event::Accepted
+                | Event::Connected
+                | Event::ConnectFailed(_)
+                | Event::Deadline
+                | Event::Finished => Action::Wait,
+            },
             (State::New | State::Closed, _) => Action::Wait,
         }
     }
@@ -247,11 +218,8 @@ mod tests {
     use super::super::super::balance::Policy;
     use super::*;
 
-    const EVENTS: [Event; 14] = [
-        Event::Accepted { header: true },
-        Event::Accepted { header: false },
-        Event::HeaderComplete,
-        Event::HeaderInvalid,
+    const EVENTS: [Event; 11] = [
+        Event::Accepted,
         Event::Connected,
         Event::ConnectFailed(ConnectFailure::Refused),
         Event::ConnectFailed(ConnectFailure::Unreachable),
@@ -277,7 +245,7 @@ mod tests {
     /// Every (state, event) pair, and what it leads to.
     #[test]
     fn the_whole_table() {
-        use Action::{Close, Connect, ReadHeader, Relay, Wait};
+        use Action::{Close, Connect, Relay, Wait};
         use CloseReason as R;
         let closing = |reset| match reset {
             Event::ClientReset => Close(R::ClientReset),
@@ -289,18 +257,8 @@ mod tests {
                 (
                     State::New,
                     match event {
-                        Event::Accepted { header: true } => ReadHeader,
-                        Event::Accepted { header: false } => Connect { server: 0 },
+                        Event::Accepted => Connect { server: 0 },
                         _ => Wait,
-                    },
-                ),
-                (
-                    State::Header,
-                    match event {
-                        Event::HeaderComplete => Connect { server: 0 },
-                        Event::HeaderInvalid => Close(R::ProxyHeaderInvalid),
-                        Event::Deadline => Close(R::ProxyHeaderTimeout),
-                        other => closing(other),
                     },
                 ),
                 (
@@ -338,7 +296,7 @@ mod tests {
     fn servers_are_tried_until_the_retries_are_used_up() {
         let mut balancer = Balancer::new(Policy::LeastConnections, 5, 0);
         let mut exchange = Exchange::new(2);
-        let mut action = exchange.handle(Event::Accepted { header: false }, &mut balancer);
+        let mut action = exchange.handle(Event::Accepted, &mut balancer);
         let mut tried = Vec::new();
         while let Action::Connect { server } = action {
             tried.push(server);
@@ -355,7 +313,7 @@ mod tests {
     fn no_server_is_tried_twice() {
         let mut balancer = Balancer::new(Policy::RoundRobin, 1, 0);
         let mut exchange = Exchange::new(5);
-        exchange.handle(Event::Accepted { header: false }, &mut balancer);
+        exchange.handle(Event::Accepted, &mut balancer);
         let failed = Event::ConnectFailed(ConnectFailure::Refused);
         let action = exchange.handle(failed, &mut balancer);
         assert_eq!(action, Action::Close(CloseReason::ConnectFailed));

@@ -17,7 +17,6 @@ use crate::mem::Key;
 use crate::net::{Stream, StreamEvent};
 use crate::proto::http::{Fields, RequestHead};
 use crate::proto::http1::{BodyReader, Framing, RequestReader};
-use crate::proto::proxy_protocol::{self, Parsed, Source};
 use crate::ring::{Completion, Driver, SocketAddress, Verb};
 use crate::service::CloseReason;
 use crate::session::CLIENT;
@@ -77,8 +76,6 @@ pub(in crate::session) struct Http {
 pub(super) struct Peer {
     /// Where it comes from, unless that is a Unix socket.
     pub(super) address: Option<SocketAddr>,
-    /// The beginning of a PROXY protocol header, while one is expected.
-    header: Option<Vec<u8>>,
     /// It counts among the connections of its source.
     pub(super) is_counted: bool,
 }
@@ -116,11 +113,11 @@ pub(super) enum Phase {
 
 impl Http {
     pub(in crate::session) fn new(
-        common: Common,
-        stream: Stream,
+        (common, stream, client): (Common, Stream, Option<SocketAddr>),
         options: Arc<HttpOptions>,
         now: Instant,
     ) -> Self {
+        let known = |address| Box::new(Peer { address: Some(address), is_counted: false });
         Self {
             common,
             stream,
@@ -138,7 +135,7 @@ impl Http {
             progress: now,
             began: None,
             requests: 0,
-            client: None,
+            client: client.map(known),
             body_began: None,
             body_bytes: 0,
             awaits_continue: false,
@@ -149,17 +146,14 @@ impl Http {
     }
 
     pub(in crate::session) fn start<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        let accept_header = context.options.listeners[self.common.listener].accept_header;
-        if self.options.needs_source || accept_header || context.options.access_log {
+        let is_asked = self.options.needs_source || context.options.access_log;
+        if self.client.is_none() && is_asked {
             let fd = self.stream.fd();
             let address = fd.and_then(|fd| context.reactor.driver().peer_address(fd).ok());
             let address = address.and_then(|address| address.ip());
-            let header = accept_header.then(Vec::new);
-            self.client = Some(Box::new(Peer { address, header, is_counted: false }));
+            self.client = Some(Box::new(Peer { address, is_counted: false }));
         }
-        if accept_header {
-            self.began = Some(context.now());
-        } else if !self.admit(context, key) {
+        if !self.admit(context, key) {
             return;
         }
         self.stream.receive(&mut context.reactor, key, false);
@@ -248,9 +242,7 @@ impl Http {
         if self.common.closing().is_some() {
             return;
         }
-        if self.is_behind_header(context, key) {
-            self.work(context, key);
-        }
+        self.work(context, key);
         if self.common.closing().is_some() {
             return;
         }
@@ -526,31 +518,6 @@ impl Http {
             | Phase::Listing
             | Phase::Ending(_)
             | Phase::Lingering(_) => false,
-        }
-    }
-
-    /// Whether a PROXY protocol header is not expected, or was read.
-    fn is_behind_header<D: Driver>(&mut self, context: &mut Context<D>, key: Key) -> bool {
-        let Some(peer) = &mut self.client else { return true };
-        let Some(header) = &mut peer.header else { return true };
-        header.extend_from_slice(&self.input.take_all());
-        match proxy_protocol::parse(header) {
-            Ok(Parsed::Incomplete { .. }) if !self.ended => false,
-            Ok(Parsed::Complete { header: parsed, consumed }) => {
-                if let Source::Inet { source, .. } = parsed.source {
-                    peer.address = Some(source);
-                }
-                if header.len() > consumed {
-                    self.input.push(crate::mem::Buf::copy_of(&header[consumed..]));
-                }
-                peer.header = None;
-                self.began = None;
-                self.admit(context, key)
-            }
-            Ok(Parsed::Incomplete { .. }) | Err(_) => {
-                self.close(context, key, CloseReason::ProxyHeaderInvalid);
-                false
-            }
         }
     }
 }

@@ -192,6 +192,7 @@ impl HttpState {
             ServiceOptions::Http(http) => Some(http.as_ref()),
             ServiceOptions::Echo
             | ServiceOptions::Tcp { .. }
+            | ServiceOptions::Sni(_)
             | ServiceOptions::Messages { .. }
             | ServiceOptions::Frame(_)
             | ServiceOptions::FrameProxy { .. } => None,

@@ -24,6 +24,7 @@ impl<D: Driver> Context<D> {
             let service = match &listener.service {
                 ServiceOptions::Echo => "echo",
                 ServiceOptions::Tcp { .. } => "TCP proxy",
+                ServiceOptions::Sni(_) => "TLS by name",
                 ServiceOptions::Messages { .. } => "messages",
                 ServiceOptions::Http(_) => "HTTP",
                 ServiceOptions::Frame(_) => "frames",

@@ -1,4 +1,4 @@
-//! Before bytes are relayed: the client's PROXY protocol header, the connection to a server.
+//! Before bytes are relayed: the connection to a server.
 
 use nix::errno::Errno;
 
@@ -8,13 +8,6 @@ use crate::proto::proxy_protocol::Version;
 use crate::session::failure::failure_of;
 
 impl Relay {
-    /// Waits for the client's PROXY protocol header.
-    pub(super) fn read_header<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        let wait = context.options.listeners[self.common.listener].header_timeout;
-        self.common.arm(context, key, wait);
-        self.client().receive(&mut context.reactor, key, true);
-    }
-
     /// Connects to a server. What fails at once is the next event.
     pub(super) fn connect<D: Driver>(
         &mut self,
@@ -27,6 +20,7 @@ impl Relay {
         let options = &context.options.upstreams[self.upstream];
         let address = options.servers[server];
         let (stream, timeout) = (options.stream, options.connect_timeout);
+        let send_header = options.send_header;
         if self.exchange.failures() > 0 {
             context.stats().upstreams[self.upstream].retries.add(1);
         }
@@ -39,6 +33,11 @@ impl Relay {
                 return Some(self.connect_failed(context, error));
             }
         };
+        if let (Some(version), false) = (send_header, self.server().is_plain()) {
+            // It is no part of the conversation by TLS, which begins behind it.
+            let header = self.header_for_server(context, version);
+            self.server().queue_preface(Buf::copy_of(&header));
+        }
         context.reactor.driver().configure(socket, &stream);
         self.connecting_since = context.now();
         self.server().connect(&mut context.reactor, key, socket, address);
@@ -63,14 +62,12 @@ impl Relay {
         event: StreamEvent,
     ) {
         match event {
-            StreamEvent::Data(buf) if !self.streams[CLIENT.index()].is_plain() => {
+            StreamEvent::Data(buf) => {
                 self.extra.get_or_insert_default().early.push(buf.into_heap());
+                // A client that goes on fills its socket, and not our memory.
+                self.client().pause(&mut context.reactor, key);
             }
-            StreamEvent::End if !self.streams[CLIENT.index()].is_plain() => {
-                self.directions[CLIENT.index()].note_end();
-            }
-            StreamEvent::Data(buf) => self.take_header(context, key, &buf),
-            StreamEvent::End => self.advance(context, key, Event::HeaderInvalid),
+            StreamEvent::End => self.directions[CLIENT.index()].note_end(),
             StreamEvent::Starved => context.starved.push_back((key, CLIENT)),
             StreamEvent::Broken(_) => self.advance(context, key, Event::ClientReset),
             StreamEvent::Connected => {
@@ -101,7 +98,8 @@ impl Relay {
     pub(super) fn begin_relay<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         let idle = context.options.listeners[self.common.listener].idle_timeout;
         self.common.arm(context, key, idle);
-        if let Some(version) = context.options.upstreams[self.upstream].send_header {
+        let header = context.options.upstreams[self.upstream].send_header;
+        if let (Some(version), true) = (header, self.server().is_plain()) {
             let header = self.header_for_server(context, version);
             self.server().queue(Buf::copy_of(&header));
         }
@@ -111,41 +109,6 @@ impl Relay {
             self.server().queue(early);
         }
         self.common.mark_dirty(context, key);
-    }
-
-    /// Goes on with a starved receive of the header.
-    pub(super) fn resume_header<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        if self.exchange.server().is_none() {
-            self.client().receive(&mut context.reactor, key, true);
-        }
-    }
-
-    fn take_header<D: Driver>(&mut self, context: &mut Context<D>, key: Key, bytes: &[u8]) {
-        let Some(extra) = &mut self.extra else { return };
-        extra.header.extend_from_slice(bytes);
-        let event = match proxy_protocol::parse(&extra.header) {
-            Ok(Parsed::Incomplete { .. }) => {
-                self.client().receive(&mut context.reactor, key, true);
-                return;
-            }
-            Ok(Parsed::Complete { header, consumed }) => {
-                if let Source::Inet { source, destination } = header.source {
-                    extra.client = Some(SocketAddress::inet(source));
-                    extra.destination = Some(SocketAddress::inet(destination));
-                }
-                let header = std::mem::take(&mut extra.header);
-                let early = &header[consumed..];
-                extra.early.extend((!early.is_empty()).then(|| Buf::copy_of(early)));
-                let client = extra.client;
-                self.note_client(client);
-                Event::HeaderComplete
-            }
-            Err(error) => {
-                tracing::debug!(id = self.common.id(), %error, "PROXY protocol header refused");
-                Event::HeaderInvalid
-            }
-        };
-        self.advance(context, key, event);
     }
 
     /// The PROXY protocol header that tells the server whom it serves.

@@ -44,7 +44,6 @@ impl Relay {
             return;
         }
         if !self.exchange.is_relaying() {
-            self.resume_header(context, key);
             return;
         }
         for stream in &mut self.streams {

@@ -30,9 +30,6 @@ impl Http {
         }
         let waits_for_reader = !self.stream.is_drained() || self.stream.is_blocked();
         match &self.phase {
-            Phase::Head if self.client.as_ref().is_some_and(|peer| peer.header.is_some()) => {
-                self.close(context, key, CloseReason::ProxyHeaderTimeout);
-            }
             Phase::Head if waits_for_reader => self.close(context, key, CloseReason::SlowReader),
             Phase::Head if self.began.is_some() => {
                 self.tell_timeout(context, key, CloseReason::HeadTimeout);
@@ -100,10 +97,6 @@ impl Http {
         let options = &self.options;
         let is_whole = self.body.as_ref().is_none_or(BodyReader::is_done);
         match self.phase {
-            _ if self.client.as_ref().is_some_and(|peer| peer.header.is_some()) => {
-                let wait = context.options.listeners[self.common.listener].header_timeout;
-                Some(self.began.unwrap_or(self.progress) + wait)
-            }
             Phase::Lingering(_) => Some(self.progress + LINGER),
             _ if !self.stream.is_drained() || self.stream.is_blocked() => {
                 Some(self.progress + options.write_timeout)
