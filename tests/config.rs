@@ -139,6 +139,7 @@ splice_after = 0
 splice_min_read = "1024"
 pipe_size = "64KiB"
 pipes = 0
+kernel_tls = "off"
 
 [admin]
 enabled = false

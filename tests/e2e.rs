@@ -34,5 +34,7 @@ mod shutdown;
 mod sni;
 #[path = "e2e/tls.rs"]
 mod tls;
+#[path = "e2e/tls_kernel.rs"]
+mod tls_kernel;
 #[path = "e2e/udp.rs"]
 mod udp;

@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::{
-    Balance, Forwarded, LogFormat, LogLevel, SendProxyProtocol, SpliceMode, Steering, Symlinks,
+    Balance, Forwarded, KernelTls, LogFormat, LogLevel, SendProxyProtocol, SpliceMode, Steering,
+    Symlinks,
 };
 
 /// `runtime.pin`: workers stay where their caches are.
@@ -34,6 +35,9 @@ pub const SPLICE_MIN_READ: u32 = 16 << 10;
 pub const PIPE_SIZE: u32 = 1 << 20;
 /// `runtime.pipes`, per worker.
 pub const PIPES: u32 = 64;
+
+/// `runtime.kernel_tls`.
+pub const KERNEL_TLS: KernelTls = KernelTls::Auto;
 
 /// `admin.enabled`.
 pub const ADMIN_ENABLED: bool = true;

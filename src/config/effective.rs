@@ -4,8 +4,8 @@ use std::fmt;
 
 use super::http::effective as http;
 use super::schema::{
-    BALANCE_WORDS, LOG_FORMAT_WORDS, LOG_LEVEL_WORDS, Protocol, SEND_PROXY_PROTOCOL_WORDS,
-    SPLICE_WORDS, STEERING_WORDS, proxies_of, word,
+    BALANCE_WORDS, KERNEL_TLS_WORDS, LOG_FORMAT_WORDS, LOG_LEVEL_WORDS, Protocol,
+    SEND_PROXY_PROTOCOL_WORDS, SPLICE_WORDS, STEERING_WORDS, proxies_of, word,
 };
 use super::sni;
 use super::tls::{write_listener, write_upstream};
@@ -65,7 +65,8 @@ fn runtime(runtime: &Runtime, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "splice_after = \"{}\"", Size(splice.after))?;
     writeln!(f, "splice_min_read = \"{}\"", Size(splice.min_read.into()))?;
     writeln!(f, "pipe_size = \"{}\"", Size(splice.pipe_size.into()))?;
-    writeln!(f, "pipes = {}", splice.pipes)
+    writeln!(f, "pipes = {}", splice.pipes)?;
+    writeln!(f, "kernel_tls = \"{}\"", word(KERNEL_TLS_WORDS, runtime.kernel_tls))
 }
 
 fn admin(admin: &Admin, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -110,6 +110,8 @@ pub struct Runtime {
     pub handoff_ratio: Option<f64>,
     /// When bytes go through a pipe within the kernel instead of a buffer.
     pub splice: SpliceOptions,
+    /// Whether the kernel encrypts.
+    pub kernel_tls: KernelTls,
 }
 
 impl Default for Runtime {
@@ -125,6 +127,7 @@ impl Default for Runtime {
             shutdown_timeout: defaults::SHUTDOWN_TIMEOUT,
             handoff_ratio: defaults::HANDOFF_RATIO,
             splice: SpliceOptions::default(),
+            kernel_tls: defaults::KERNEL_TLS,
         }
     }
 }
@@ -172,6 +175,15 @@ pub enum SpliceMode {
     /// For flows that are found to be bulk.
     Auto,
     /// Never: bytes are always copied through a buffer.
+    Off,
+}
+
+/// Whether the kernel encrypts what connections of TLS send.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KernelTls {
+    /// Where it can, so that files and bulk flows need not be copied to be sealed.
+    Auto,
+    /// Never.
     Off,
 }
 

@@ -10,10 +10,10 @@ use super::accept;
 use super::listener::{RawListener, listener};
 use super::report::Mistake;
 use super::schema::{
-    ADMIN, BUFFER_SIZE_RANGE, BUFFERS_RANGE, COMPLETION_ENTRIES_RANGE, KEEPALIVE_RANGE, LISTENER,
-    LOG, LOG_FORMAT_WORDS, LOG_LEVEL_WORDS, PIPE_SIZE_RANGE, PIPES_RANGE, RING_ENTRIES_RANGE,
-    RUNTIME, SHUTDOWN_TIMEOUT_RANGE, SOCKET_BUFFER_RANGE, SPLICE_AFTER_RANGE,
-    SPLICE_MIN_READ_RANGE, SPLICE_WORDS, TURN_BUDGET_RANGE, UPSTREAM,
+    ADMIN, BUFFER_SIZE_RANGE, BUFFERS_RANGE, COMPLETION_ENTRIES_RANGE, KEEPALIVE_RANGE,
+    KERNEL_TLS_WORDS, LISTENER, LOG, LOG_FORMAT_WORDS, LOG_LEVEL_WORDS, PIPE_SIZE_RANGE,
+    PIPES_RANGE, RING_ENTRIES_RANGE, RUNTIME, SHUTDOWN_TIMEOUT_RANGE, SOCKET_BUFFER_RANGE,
+    SPLICE_AFTER_RANGE, SPLICE_MIN_READ_RANGE, SPLICE_WORDS, TURN_BUDGET_RANGE, UPSTREAM,
 };
 use super::section::{Section, later};
 use super::upstream::{RawUpstream, upstreams};
@@ -146,6 +146,7 @@ fn runtime(mut section: Section<'_, '_>) -> (Runtime, Option<Range<usize>>) {
         section.optional("shutdown_timeout", |v| accept::duration(v, &SHUTDOWN_TIMEOUT_RANGE));
     let handoff_ratio = section.optional("handoff_ratio", accept::handoff_ratio);
     let splice = splice_options(&mut section);
+    let kernel_tls = section.optional("kernel_tls", |v| accept::choice(v, KERNEL_TLS_WORDS));
     section.finish();
     let runtime = Runtime {
         workers: workers.or(Workers::Auto),
@@ -158,6 +159,7 @@ fn runtime(mut section: Section<'_, '_>) -> (Runtime, Option<Range<usize>>) {
         shutdown_timeout: shutdown_timeout.or(defaults::SHUTDOWN_TIMEOUT),
         handoff_ratio: handoff_ratio.or(defaults::HANDOFF_RATIO),
         splice,
+        kernel_tls: kernel_tls.or(defaults::KERNEL_TLS),
     };
     (runtime, rings)
 }

@@ -9,7 +9,8 @@ use super::http::schema::{
 };
 use super::tls::{LISTENER_TLS, UPSTREAM_TLS};
 use super::{
-    Balance, ListenerService, LogFormat, LogLevel, SendProxyProtocol, SpliceMode, Steering,
+    Balance, KernelTls, ListenerService, LogFormat, LogLevel, SendProxyProtocol, SpliceMode,
+    Steering,
 };
 
 /// The keys of one table of the file.
@@ -62,6 +63,7 @@ pub(super) const RUNTIME: TableKeys = TableKeys {
         "splice_min_read",
         "pipe_size",
         "pipes",
+        "kernel_tls",
     ],
 };
 
@@ -350,6 +352,8 @@ pub(super) fn word<T: PartialEq>(words: Words<T>, meaning: T) -> &'static str {
 
 pub(super) const SPLICE_WORDS: Words<SpliceMode> =
     &[("auto", SpliceMode::Auto), ("off", SpliceMode::Off)];
+pub(super) const KERNEL_TLS_WORDS: Words<KernelTls> =
+    &[("auto", KernelTls::Auto), ("off", KernelTls::Off)];
 pub(super) const LOG_FORMAT_WORDS: Words<LogFormat> =
     &[("auto", LogFormat::Auto), ("text", LogFormat::Text), ("json", LogFormat::Json)];
 pub(super) const LOG_LEVEL_WORDS: Words<LogLevel> = &[

@@ -119,7 +119,12 @@ impl Direction {
     }
 
     /// Goes on with the change once nothing is under way in copy mode; true when it is made.
-    pub fn try_splice(&mut self, source: &Stream, sink: &Stream) -> bool {
+    pub fn try_splice<D: Driver, T: Copy>(
+        &mut self,
+        reactor: &mut Reactor<D, T>,
+        key: Key,
+        (source, sink): (&mut Stream, &mut Stream),
+    ) -> bool {
         if !self.is_promoting() {
             return false;
         }
@@ -130,8 +135,10 @@ impl Direction {
         if source.is_receiving() || !sink.is_drained() {
             return false;
         }
-        self.mode = Mode::Splice { pipe: None, held: 0 };
-        true
+        // The sink may still say no, and then bytes are copied on.
+        let goes = sink.takes_pages(reactor, key);
+        self.mode = if goes { Mode::Splice { pipe: None, held: 0 } } else { Mode::Copy };
+        goes
     }
 
     /// Goes back to copying, if no byte is in the pipe; true when it did.
@@ -232,6 +239,7 @@ impl Direction {
     pub fn try_shut<D: Driver, T: Copy>(
         &mut self,
         reactor: &mut Reactor<D, T>,
+        key: Key,
         sink: &mut Stream,
         last: bool,
     ) -> Result<bool, Errno> {
@@ -243,8 +251,8 @@ impl Direction {
             return Ok(false);
         }
         // When the other direction is done too, the close that follows says the same.
-        if !last || !sink.is_plain() {
-            sink.shutdown_write(reactor)?;
+        if (!last || !sink.is_plain()) && !sink.shutdown_write(reactor, key)? {
+            return Ok(false);
         }
         self.shut = true;
         Ok(true)

@@ -1,14 +1,27 @@
 //! TLS on a stream: what is to be sent is sealed once a turn, what comes is opened as it comes.
 
+use std::sync::Arc;
+
+use nix::errno::Errno;
+
+use super::tls::kernel::{KernelError, KernelSender, Report, Verdict};
 use super::tls::{Session, TlsError};
 use crate::mem::{Buf, Outgoing};
-use crate::ring::Driver;
+use crate::ring::{Driver, Fd, TlsCalls};
 use crate::runtime::{Reactor, Scratch};
 
 /// Shorter slices are sealed together.
 const SHORT: usize = 4 * 1024;
 /// Bytes that are sealed together.
 const TOGETHER: usize = 16 * 1024;
+
+/// Calls that hand bytes to the kernel, after which it is asked how far its key is used up: none of
+/// them is more than some hundred records.
+const LOOK_EVERY: u16 = 1024;
+/// When the kernel's key may encrypt so many records still, the next one is taken.
+const RECORDS_SPARE: u64 = 1 << 20;
+/// When that can not be, the connection ends when there are so many left.
+const RECORDS_LAST: u64 = 1 << 18;
 
 /// The TLS of a stream.
 #[derive(Debug)]
@@ -21,6 +34,14 @@ pub(super) struct Secure {
     /// What came with the end of the handshake.
     held: Option<Buf>,
     error: Option<TlsError>,
+    /// What the kernel can encrypt, until it was asked to.
+    offer: Option<Arc<Report>>,
+    /// The kernel's end of the connection, if it encrypts what is sent.
+    sender: Option<KernelSender>,
+    /// The next key is to be taken before anything else is sent.
+    owes_key: bool,
+    /// Calls since the kernel was last asked for the use of its key.
+    calls: u16,
 }
 
 /// What came of received bytes.
@@ -36,7 +57,120 @@ pub(super) enum Opened {
 
 impl Secure {
     pub(super) const fn new(session: Session) -> Self {
-        Self { session, wire: None, sealed: 0, held: None, error: None }
+        Self {
+            session,
+            wire: None,
+            sealed: 0,
+            held: None,
+            error: None,
+            offer: None,
+            sender: None,
+            owes_key: false,
+            calls: 0,
+        }
+    }
+
+    /// The kernel may be asked to encrypt what is sent.
+    pub(super) fn offer(&mut self, report: Arc<Report>) {
+        self.offer = Some(report);
+    }
+
+    /// Whether the kernel encrypts what is sent, or may be asked to.
+    pub(super) const fn is_or_may_be_offloaded(&self) -> bool {
+        self.sender.is_some() || self.offer.is_some()
+    }
+
+    /// Whether the kernel encrypts what is sent.
+    pub(super) const fn is_offloaded(&self) -> bool {
+        self.sender.is_some()
+    }
+
+    /// Lets the kernel encrypt what is sent from now on, if it can; all that was sealed was sent.
+    pub(super) fn offload<C: TlsCalls>(&mut self, calls: &mut C, socket: Fd) {
+        let is_busy = self.session.is_handshaking() || !self.session.is_between_records();
+        if is_busy || self.wire.is_some() || self.error.is_some() {
+            return;
+        }
+        let (Some(report), Some((version, aead))) = (self.offer.take(), self.session.cipher())
+        else {
+            return;
+        };
+        // What may be refused is tried before rustls gives the keys away, as that is for good.
+        let is_able = report.verdict(version, aead) == Verdict::Works;
+        if !is_able || !matches!(calls.enable_tls(socket), Ok(()) | Err(Errno::EEXIST)) {
+            return;
+        }
+        let given = self.session.give_away().and_then(|key| {
+            match KernelSender::enable(calls, socket, &key, &report) {
+                Ok(sender) => self.sender = Some(sender),
+                Err(error) => {
+                    tracing::debug!(%error, "TLS goes on without the kernel");
+                    self.session.keep(&key)?;
+                }
+            }
+            Ok(())
+        });
+        self.error = given.err();
+    }
+
+    /// Before bytes are handed to the kernel: takes the next key if it is time.
+    ///
+    /// # Errors
+    /// [`KernelError::Full`] when that is to be tried again once the socket takes bytes; else the
+    /// connection can send no more.
+    pub(super) fn settle<C: TlsCalls>(
+        &mut self,
+        calls: &mut C,
+        socket: Fd,
+    ) -> Result<(), KernelError> {
+        let Some(sender) = &mut self.sender else { return Ok(()) };
+        self.calls += 1;
+        let mut left = 0;
+        if self.calls >= LOOK_EVERY {
+            left = sender.records_left(calls, socket)?;
+            self.calls = 0;
+            if left > RECORDS_SPARE && !self.owes_key {
+                return Ok(());
+            }
+        } else if !self.owes_key {
+            return Ok(());
+        }
+        let Some(source) = self.session.key_source() else { return Ok(()) };
+        match sender.update_key(calls, socket, source, false) {
+            Ok(()) => self.owes_key = false,
+            Err(KernelError::NoKeyUpdate) if !self.owes_key && left > RECORDS_LAST => {}
+            Err(KernelError::Full) => {
+                self.owes_key = true;
+                return Err(KernelError::Full);
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Says the end where the kernel encrypts.
+    ///
+    /// # Errors
+    /// [`KernelError::Full`] when the socket takes nothing now.
+    pub(super) fn end_by_kernel<C: TlsCalls>(
+        &mut self,
+        calls: &mut C,
+        socket: Fd,
+    ) -> Result<(), KernelError> {
+        let Some(sender) = self.sender.as_mut().filter(|_| !self.session.has_said_end()) else {
+            return Ok(());
+        };
+        sender.alert(calls, socket, 0)?;
+        self.session.note_end();
+        Ok(())
+    }
+
+    /// Tells the peer why the connection has failed, where the kernel encrypts.
+    pub(super) fn alert_by_kernel<C: TlsCalls>(&mut self, calls: &mut C, socket: Fd) {
+        if let (Some(sender), Some(code)) = (&mut self.sender, self.session.take_alert_code()) {
+            // Whoever does not take it, does not need it.
+            sender.alert(calls, socket, code).unwrap_or_default();
+        }
     }
 
     pub(super) const fn session(&self) -> &Session {
@@ -75,7 +209,10 @@ impl Secure {
                 self.held = data;
                 Opened::Established
             }
-            Ok(received) => Opened::Data(data, received.closed),
+            Ok(received) => {
+                self.owes_key |= received.key_update;
+                Opened::Data(data, received.closed)
+            }
             Err(error) => {
                 self.error = Some(error);
                 Opened::Failed

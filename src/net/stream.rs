@@ -203,20 +203,12 @@ impl Stream {
         if self.sending || self.blocked {
             return;
         }
-        if let Some(tls) = &mut self.tls
-            && tls.wire.is_none()
-            && !tls.is_handshaking()
-            && let Some(mut plain) = self.outbox.take()
-        {
-            self.outbox = plain.split_excess();
-            if let (false, Some(socket)) = (tls.seal(reactor, &plain), self.fd) {
-                // Nothing more can be sent: what follows is the end.
-                reactor.driver().shutdown_read(socket);
-            }
+        if self.tls.is_some() && !self.prepare_send(reactor, key) {
+            return;
         }
         let queue = match &mut self.tls {
-            Some(tls) => &mut tls.wire,
-            None => &mut self.outbox,
+            Some(tls) if !tls.is_offloaded() => &mut tls.wire,
+            Some(_) | None => &mut self.outbox,
         };
         if let (Some(mut data), Some(socket)) = (queue.take(), self.fd) {
             *queue = data.split_excess();
@@ -266,20 +258,21 @@ impl Stream {
         }
     }
 
-    /// Tells the peer that nothing more comes. All is sent.
+    /// Tells the peer that nothing more comes. All is sent. False when the socket takes nothing
+    /// now: then it is to be repeated once it does.
     ///
     /// # Errors
     /// As `shutdown(2)`; `ENOTCONN` when there is no connection any more.
     pub fn shutdown_write<D: Driver, T: Copy>(
         &mut self,
         reactor: &mut Reactor<D, T>,
-    ) -> Result<(), Errno> {
+        key: Key,
+    ) -> Result<bool, Errno> {
         let socket = self.fd.ok_or(Errno::ENOTCONN)?;
-        if let Some(tls) = self.tls.as_mut().filter(|tls| !tls.is_handshaking()) {
-            tls.end(reactor.scratch());
+        if !self.say_end(reactor, key) {
+            return Ok(false);
         }
-        self.send_last(reactor);
-        reactor.driver().shutdown_write(socket)
+        reactor.driver().shutdown_write(socket).map(|()| true)
     }
 
     /// Takes a completion of this lane.
@@ -414,8 +407,8 @@ impl Stream {
         if let Some(rest) = data.after(sent) {
             self.congestion = CALM_SENDS;
             let queue = match &mut self.tls {
-                Some(tls) => &mut tls.wire,
-                None => &mut self.outbox,
+                Some(tls) if !tls.is_offloaded() => &mut tls.wire,
+                Some(_) | None => &mut self.outbox,
             };
             let rest = match queue.take() {
                 None => rest,
@@ -429,8 +422,8 @@ impl Stream {
         match &mut self.tls {
             // It is bytes of the application that are counted.
             Some(tls) if tls.wire.is_some() => StreamEvent::Sent(0),
-            Some(tls) => StreamEvent::Sent(tls.take_sent()),
-            None => StreamEvent::Sent(sent),
+            Some(tls) if !tls.is_offloaded() => StreamEvent::Sent(tls.take_sent()),
+            Some(_) | None => StreamEvent::Sent(sent),
         }
     }
 }

@@ -205,7 +205,7 @@ pub struct DriverCounters {
 }
 
 /// Asynchronous half of the kernel. One thread owns it.
-pub trait Driver: Syscalls {
+pub trait Driver: Syscalls + TlsCalls {
     /// Queues an operation. `token` must name no other operation in flight.
     ///
     /// # Errors
@@ -237,6 +237,37 @@ pub trait Driver: Syscalls {
 
     /// What was counted.
     fn counters(&self) -> DriverCounters;
+}
+
+/// The kernel's TLS for what a socket sends.
+pub trait TlsCalls {
+    /// Lets the kernel speak TLS on a socket (`TCP_ULP`, Linux 4.13). Without a key, bytes go as
+    /// they are.
+    ///
+    /// # Errors
+    /// As `setsockopt(2)`; `ENOENT` when the kernel has no TLS, `EEXIST` when it does so already.
+    fn enable_tls(&mut self, socket: Fd) -> Result<(), Errno>;
+
+    /// Gives the kernel the key of what is sent (`TLS_TX`), or, since Linux 6.14, the next one, in
+    /// one of the structures `tls12_crypto_info_*` of `<linux/tls.h>`.
+    ///
+    /// # Errors
+    /// As `setsockopt(2)`; `EINVAL` or `ENOENT` for a cipher that it does not know, `EBUSY` when
+    /// it has a key and can not change it.
+    fn set_tls_transmit(&mut self, socket: Fd, info: &[u8]) -> Result<(), Errno>;
+
+    /// What the kernel encrypts with, as [`TlsCalls::set_tls_transmit`] takes it, with the number
+    /// of the next record.
+    ///
+    /// # Errors
+    /// As `getsockopt(2)`.
+    fn tls_transmit(&mut self, socket: Fd, info: &mut [u8]) -> Result<(), Errno>;
+
+    /// Sends one record of a type other than data, whole or not at all, without waiting.
+    ///
+    /// # Errors
+    /// As `sendmsg(2)`; `EAGAIN` when the socket takes none now.
+    fn send_tls_record(&mut self, socket: Fd, kind: u8, payload: &[u8]) -> Result<usize, Errno>;
 }
 
 /// Calls that are made directly, because they never block and the ring would hand them to a

@@ -51,6 +51,7 @@ const SLOTS_SPARE: u32 = 1024;
 pub(super) fn upstreams(
     config: &Config,
     workers: usize,
+    common: &tls::Common,
 ) -> Result<Vec<UpstreamOptions>, StartError> {
     let mut upstreams = Vec::with_capacity(config.upstreams.len());
     for (index, one) in config.upstreams.iter().enumerate() {
@@ -58,7 +59,7 @@ pub(super) fn upstreams(
         if http::is_origin(config, index) {
             options.origins = Some(http::origins(one, &options.servers, &places, workers));
         }
-        options.tls = tls::upstream(one, &places, http::is_origin(config, index))?;
+        options.tls = tls::upstream(one, &places, http::is_origin(config, index), common)?;
         upstreams.push(options);
     }
     for listener in &config.listeners {
@@ -92,10 +93,13 @@ pub(super) fn services(
 pub(super) type TlsOfListeners = Vec<Option<Arc<TlsOptions>>>;
 
 /// How each listener of connections speaks TLS, and what of that changes while the server runs.
-pub(super) fn tls(config: &Config) -> Result<(TlsOfListeners, Vec<tls::Changing>), StartError> {
+pub(super) fn tls(
+    config: &Config,
+    common: &tls::Common,
+) -> Result<(TlsOfListeners, Vec<tls::Changing>), StartError> {
     let (mut all, mut changing) = (Vec::new(), Vec::new());
     for listener in streams(config) {
-        let found = tls::listener(listener)?;
+        let found = tls::listener(listener, common)?;
         let (options, more) = found.unzip();
         all.push(options);
         changing.extend(more);

@@ -156,13 +156,14 @@ impl Server {
         let failed = |source| StartError::System { call: "sched_getaffinity", source };
         let cpus = cpus().map_err(failed)?;
         let workers = worker_count(config.runtime.workers, cpus.len());
-        let upstreams = build::upstreams(&config, workers)?;
+        let common = build::tls::Common::new(&config);
+        let upstreams = build::upstreams(&config, workers, &common)?;
         let fleet = Arc::new(Fleet::with_plan(workers, &plan(&config, &upstreams)));
         fleet.set_offload(Offload::new(HELPERS).map_err(StartError::Thread)?);
         warn_of_small_pools(&config, workers);
         let mut builder = HttpBuilder::new(workers);
         let services = build::services(&config, &mut builder)?;
-        let (tls, certificates) = build::tls(&config)?;
+        let (tls, certificates) = build::tls(&config, &common)?;
         let (lines, writer) = std::mem::take(&mut builder.lines).start()?;
         let seed = std::hash::RandomState::new().hash_one(std::process::id());
         let checks = checks(&config, &upstreams);

@@ -425,8 +425,11 @@ impl Frames {
         if self.stream.fd().is_none() || !self.stream.is_drained() {
             return;
         }
-        let gone = self.stream.shutdown_write(&mut context.reactor).is_err();
-        if self.ended || gone {
+        let told = self.stream.shutdown_write(&mut context.reactor, key);
+        if told == Ok(false) {
+            return;
+        }
+        if self.ended || told.is_err() {
             self.close(context, key, reason);
             return;
         }

@@ -128,9 +128,7 @@ impl MessageSession {
         } else if !self.ended {
             let once = self.stream.is_congested();
             self.stream.receive(&mut context.reactor, key, once);
-        } else if self.stream.is_drained() {
-            // By TLS, an end that is not said looks like an attack. The peer may be gone.
-            let _gone = self.stream.say_end(&mut context.reactor);
+        } else if self.stream.is_drained() && self.stream.say_end(&mut context.reactor, key) {
             self.close(context, key, CloseReason::Finished);
         }
     }

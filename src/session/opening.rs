@@ -294,7 +294,10 @@ impl Opening {
     fn secure<D: Driver>(&mut self, context: &mut Context<D>, key: Key, tls: &TlsOptions) {
         self.stage = Stage::Handshake;
         match TlsSession::server(&tls.config, tls.handshake_max) {
-            Ok(session) => self.stream.secure(session),
+            Ok(session) => {
+                self.stream.secure(session);
+                tls.kernel.iter().for_each(|kernel| self.stream.offer_kernel(Arc::clone(kernel)));
+            }
             Err(error) => {
                 tracing::error!(id = self.common.id(), %error, "no TLS session can be made");
                 self.fail(context, key, Fault::Internal);

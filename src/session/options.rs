@@ -11,6 +11,7 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use super::Fleet;
 use super::http::options::{HttpOptions, OriginOptions};
 use crate::net::Stream;
+use crate::net::tls::kernel::Report;
 use crate::net::tls::{
     ClientConfig, Resolver, ServerConfig, ServerName, Session as TlsSession, TlsError,
 };
@@ -81,6 +82,8 @@ pub struct TlsOptions {
     pub config: Arc<ServerConfig>,
     /// The certificates that `config` has.
     pub resolver: Arc<Resolver>,
+    /// What the kernel can encrypt, if it may.
+    pub kernel: Option<Arc<Report>>,
     /// How long a handshake may take.
     pub handshake_timeout: Duration,
     /// Bytes of a client's part of a handshake at most.
@@ -96,6 +99,8 @@ pub struct UpstreamTls {
     pub config: Arc<ClientConfig>,
     /// The name of each server.
     pub names: Vec<ServerName<'static>>,
+    /// What the kernel can encrypt, if it may.
+    pub kernel: Option<Arc<Report>>,
 }
 
 /// Bytes of a server's part of a handshake at most.
@@ -335,6 +340,7 @@ impl UpstreamOptions {
         match tls.session(server) {
             Ok(session) => {
                 stream.secure(session);
+                tls.kernel.iter().for_each(|report| stream.offer_kernel(Arc::clone(report)));
                 Ok(())
             }
             Err(error) => {

@@ -94,6 +94,8 @@ pub struct TlsStats {
     pub done: [Counter; 2],
     /// Of them, those that resumed a session.
     pub resumed: Counter,
+    /// Connections that the kernel encrypts, since their first large file or bulk flow.
+    pub offloaded: Counter,
     /// Handshakes that failed, in the order of [`Fault::ALL`].
     pub failed: [Counter; Fault::ALL.len()],
 }
@@ -103,6 +105,7 @@ impl TlsStats {
         Self {
             done: [const { Counter::new() }; 2],
             resumed: Counter::new(),
+            offloaded: Counter::new(),
             failed: [const { Counter::new() }; Fault::ALL.len()],
         }
     }

@@ -18,7 +18,7 @@ use crate::support::*;
 pub(crate) struct Pki {
     folder: Folder,
     issuer: Issuer<'static, KeyPair>,
-    ca: String,
+    pub(crate) ca: String,
 }
 
 impl Pki {

@@ -1,10 +1,13 @@
 //! A stream that speaks TLS: what is asked of it besides, and what its events mean.
 
+use std::sync::Arc;
+
 use nix::errno::Errno;
 
 use super::{Connecting, Stream, StreamEvent};
-use crate::mem::{Buf, Key};
+use crate::mem::{Buf, Key, Outgoing};
 use crate::net::secure::{Opened, Secure};
+use crate::net::tls::kernel::{KernelError, Report};
 use crate::net::tls::{Session, TlsError};
 use crate::ring::Driver;
 use crate::runtime::Reactor;
@@ -58,27 +61,123 @@ impl Stream {
         self.tls.as_mut().and_then(|tls| tls.take_held())
     }
 
-    /// Tells a peer by TLS that nothing more comes; to others, the close that follows says it.
-    ///
-    /// # Errors
-    /// As [`Stream::shutdown_write`].
-    pub fn say_end<D: Driver, T: Copy>(
+    /// The kernel may be asked to encrypt what is sent: see [`Stream::takes_pages`].
+    pub fn offer_kernel(&mut self, report: Arc<Report>) {
+        if let Some(tls) = &mut self.tls {
+            tls.offer(report);
+        }
+    }
+
+    /// Whether the kernel encrypts what is sent.
+    #[must_use]
+    pub fn is_offloaded(&self) -> bool {
+        self.tls.as_ref().is_some_and(|tls| tls.is_offloaded())
+    }
+
+    /// Whether [`Stream::takes_pages`] may say yes.
+    #[must_use]
+    pub fn may_take_pages(&self) -> bool {
+        self.tls.as_ref().is_none_or(|tls| tls.is_or_may_be_offloaded())
+    }
+
+    /// Whether the kernel may move bytes to the socket by `sendfile(2)` or `splice(2)`: there is no
+    /// TLS, or the kernel encrypts, which it does from the first question on, if it can. All that
+    /// was queued is sent.
+    pub fn takes_pages<D: Driver, T: Copy>(
         &mut self,
         reactor: &mut Reactor<D, T>,
-    ) -> Result<(), Errno> {
-        if self.is_plain() { Ok(()) } else { self.shutdown_write(reactor) }
+        key: Key,
+    ) -> bool {
+        let (Some(tls), Some(socket)) = (&mut self.tls, self.fd) else { return true };
+        if !self.sending && !tls.is_offloaded() {
+            tls.offload(reactor.driver(), socket);
+        }
+        self.is_offloaded() && self.settle(reactor, key)
+    }
+
+    /// Seals what is queued, or prepares the kernel for it; false when nothing can be sent now.
+    pub(super) fn prepare_send<D: Driver, T: Copy>(
+        &mut self,
+        reactor: &mut Reactor<D, T>,
+        key: Key,
+    ) -> bool {
+        let Some(tls) = &mut self.tls else { return true };
+        if tls.is_offloaded() {
+            return self.outbox.is_none() || self.settle(reactor, key);
+        }
+        if tls.wire.is_none()
+            && !tls.is_handshaking()
+            && let Some(mut plain) = self.outbox.take()
+        {
+            self.outbox = plain.split_excess();
+            if let (false, Some(socket)) = (tls.seal(reactor, &plain), self.fd) {
+                // Nothing more can be sent: what follows is the end.
+                reactor.driver().shutdown_read(socket);
+            }
+        }
+        true
+    }
+
+    /// Has the kernel take its next key, if it is time; false when it can be given nothing now.
+    fn settle<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>, key: Key) -> bool {
+        let (Some(tls), Some(socket)) = (&mut self.tls, self.fd) else { return true };
+        match tls.settle(reactor.driver(), socket) {
+            Ok(()) => true,
+            Err(KernelError::Full) => {
+                self.watch_writable(reactor, key);
+                false
+            }
+            Err(error) => {
+                tracing::debug!(%error, "TLS has ended");
+                // Nothing more can be sent: what follows is the end.
+                self.outbox = None;
+                reactor.driver().shutdown_read(socket);
+                false
+            }
+        }
+    }
+
+    /// Tells a peer by TLS that nothing more comes; to others, the close that follows says it. All
+    /// is sent. False when the socket takes nothing now: then it is to be repeated once it does.
+    pub fn say_end<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>, key: Key) -> bool {
+        let (Some(tls), Some(socket)) = (&mut self.tls, self.fd) else { return true };
+        if tls.is_handshaking() {
+            return true;
+        }
+        if tls.is_offloaded() {
+            // A peer that is gone needs no word.
+            let is_full = tls.end_by_kernel(reactor.driver(), socket) == Err(KernelError::Full);
+            if is_full {
+                self.watch_writable(reactor, key);
+            }
+            return !is_full;
+        }
+        tls.end(reactor.scratch());
+        if let Some(rest) = self.send_last(reactor) {
+            if let Some(tls) = &mut self.tls {
+                tls.wire = Some(rest.into_heap());
+            }
+            self.watch_writable(reactor, key);
+            return false;
+        }
+        true
     }
 
     /// Sends a few last sealed bytes, behind which nothing comes, past the ring: the socket may be
-    /// closed before a send of the ring has begun.
-    pub(super) fn send_last<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>) {
-        let wire = self.tls.as_mut().and_then(|tls| tls.wire.take());
-        if let (Some(wire), Some(socket), false) = (wire, self.fd, self.sending) {
-            for slice in wire.segments() {
-                // Whoever does not take it, does not need it.
-                let _full = reactor.driver().send_now(socket, slice);
+    /// closed before a send of the ring has begun. What it did not take is returned.
+    fn send_last<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>) -> Option<Outgoing> {
+        let wire = self.tls.as_mut().and_then(|tls| tls.wire.take())?;
+        let socket = self.fd.filter(|_| !self.sending)?;
+        let mut sent = 0;
+        for slice in wire.segments() {
+            match reactor.driver().send_now(socket, slice) {
+                Ok(count) => sent += count,
+                Err(Errno::EAGAIN) => return wire.after(sent),
+                // The peer is gone.
+                Err(_) => return None,
             }
         }
+        wire.after(sent)
     }
 
     /// What an event means on a connection by TLS.
@@ -116,7 +215,11 @@ impl Stream {
         let Some(tls) = &mut self.tls else { return StreamEvent::Quiet };
         match tls.open(reactor.scratch(), bytes) {
             Opened::Failed => {
-                self.send_last(reactor);
+                if let Some(socket) = self.fd {
+                    tls.alert_by_kernel(reactor.driver(), socket);
+                }
+                // Whoever does not take it, does not need it.
+                let _not_taken = self.send_last(reactor);
                 StreamEvent::Broken(Errno::EPROTO)
             }
             Opened::Established => {

@@ -42,6 +42,8 @@ pub struct ClientOptions {
     pub pins: Vec<Pin>,
     /// Our own certificate and key, in PEM.
     pub identity: Option<(Vec<u8>, Vec<u8>)>,
+    /// Whether sessions can be given away: see [`Session::give_away`](super::Session::give_away).
+    pub extractable: bool,
     /// Where the secrets of connections are written.
     pub key_log: Option<Arc<dyn KeyLog>>,
 }
@@ -84,6 +86,7 @@ pub fn client_config(options: ClientOptions) -> Result<Arc<ClientConfig>, String
         None => builder.with_no_client_auth(),
     };
     config.alpn_protocols = options.alpn;
+    config.enable_secret_extraction = options.extractable;
     config.resumption = Resumption::in_memory_sessions(SESSIONS);
     if let Some(key_log) = options.key_log {
         config.key_log = key_log;

@@ -5,6 +5,7 @@ use std::fmt;
 use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
 
 use super::pins::PinMismatch;
+use super::records::RecordError;
 
 /// A failure of a TLS connection.
 #[derive(Debug, Clone)]
@@ -171,6 +172,31 @@ impl TlsError {
 impl From<Error> for TlsError {
     fn from(error: Error) -> Self {
         Self { fault: fault_of(&error), source: Some(error) }
+    }
+}
+
+impl From<RecordError> for TlsError {
+    fn from(error: RecordError) -> Self {
+        let fault = match &error {
+            RecordError::Decrypt => Fault::Decrypt,
+            RecordError::Alert(_) => Fault::Alert,
+            RecordError::Rustls(error) => fault_of(error),
+            RecordError::Sequence | RecordError::KeyUsedUp | RecordError::Key => Fault::Internal,
+            RecordError::TooLong
+            | RecordError::Type(_)
+            | RecordError::Version
+            | RecordError::Empty
+            | RecordError::Padding
+            | RecordError::AlertLength
+            | RecordError::Warnings
+            | RecordError::Message(_)
+            | RecordError::MessageTooLarge
+            | RecordError::MessageBoundary
+            | RecordError::KeyUpdate
+            | RecordError::KeyUpdates
+            | RecordError::Renegotiation => Fault::Protocol,
+        };
+        Self { fault, source: Some(Error::General(error.to_string())) }
     }
 }
 

@@ -7,8 +7,13 @@
 mod certificate;
 mod client;
 mod error;
+pub mod kernel;
+mod keys;
+#[cfg(test)]
+mod peers;
 mod pins;
 mod policy;
+pub mod records;
 mod resolver;
 mod server;
 mod session;
@@ -23,6 +28,7 @@ pub use rustls::{ClientConfig, ServerConfig};
 pub use certificate::{Certificate, CertificateError, Summary};
 pub use client::{ClientOptions, Roots, client_config};
 pub use error::{Fault, TlsError};
+pub use keys::{Aead, KeySource, TrafficKey, UnknownKey};
 pub use pins::{Pin, PinError};
 pub use policy::{Policy, PolicyError, Version};
 pub use resolver::{Certificates, Resolver};

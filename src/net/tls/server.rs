@@ -48,6 +48,8 @@ pub struct ServerOptions {
     pub resolver: Arc<Resolver>,
     /// Resumption.
     pub tickets: Arc<Tickets>,
+    /// Whether sessions can be given away: see [`Session::give_away`](super::Session::give_away).
+    pub extractable: bool,
     /// Where the secrets of connections are written, for who has to look into recorded traffic.
     pub key_log: Option<Arc<dyn KeyLog>>,
 }
@@ -80,6 +82,7 @@ pub fn server_config(options: ServerOptions) -> Result<Arc<ServerConfig>, String
     let tickets: Arc<dyn ProducesTickets> = options.tickets;
     let mut config = builder.with_cert_resolver(resolver);
     config.alpn_protocols = options.alpn;
+    config.enable_secret_extraction = options.extractable;
     config.ticketer = tickets;
     // Tickets hold all that is needed: the server keeps nothing for clients that have gone.
     config.session_storage = Arc::new(NoServerSessionStorage {});

@@ -2,6 +2,8 @@
 //!
 //! Nothing is kept but what a connection can not do without: an idle session holds no buffer.
 
+mod given;
+
 use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,6 +15,7 @@ use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedS
 use rustls::{ClientConfig, CommonState, HandshakeKind, ServerConfig};
 
 use super::error::{Fault, TlsError};
+use given::Given;
 
 /// The payload of a full record (RFC 8446, section 5.1), in bytes.
 const RECORD_MAX: usize = 16 * 1024;
@@ -48,6 +51,10 @@ pub struct Session {
 enum Connection {
     Server(UnbufferedServerConnection),
     Client(UnbufferedClientConnection),
+    /// rustls has given it away.
+    Given(Box<Given>),
+    /// It could not be given away.
+    Gone,
 }
 
 /// What came of received bytes.
@@ -57,6 +64,8 @@ pub struct Received {
     pub established: bool,
     /// The peer has said that it sends no more.
     pub closed: bool,
+    /// The peer wants our next key before we send again, and somebody else seals what is sent.
+    pub key_update: bool,
 }
 
 /// What is known of a connection whose handshake is done.
@@ -116,17 +125,18 @@ impl Session {
         }
     }
 
-    fn common(&self) -> &CommonState {
+    fn common(&self) -> Option<&CommonState> {
         match &self.connection {
-            Connection::Server(connection) => connection,
-            Connection::Client(connection) => connection,
+            Connection::Server(connection) => Some(connection),
+            Connection::Client(connection) => Some(connection),
+            Connection::Given(_) | Connection::Gone => None,
         }
     }
 
     /// Whether the handshake is under way.
     #[must_use]
     pub fn is_handshaking(&self) -> bool {
-        self.common().is_handshaking()
+        self.common().is_some_and(CommonState::is_handshaking)
     }
 
     /// Whether the peer has said that it sends no more.
@@ -141,7 +151,7 @@ impl Session {
     /// When rustls can not make it.
     pub fn start(&mut self, wire: &mut Vec<u8>) -> Result<(), TlsError> {
         let (_, result) = self.drive(&mut [], &mut Vec::new(), wire);
-        result.map(|_| ())
+        result.map(drop)
     }
 
     /// Takes bytes of the peer. `scratch` is memory that the caller lends: records are decrypted
@@ -167,25 +177,27 @@ impl Session {
         let (used, result) = self.drive(scratch, plain, wire);
         let rest = scratch.get(used..).unwrap_or_default();
         self.carry = if rest.is_empty() { Vec::new() } else { rest.to_vec() };
-        let closed = match result {
-            Ok(closed) => closed,
+        let mut received = match result {
+            Ok(received) => received,
             Err(error) => {
                 self.carry = Vec::new();
                 self.take_alert(wire);
                 return Err(error);
             }
         };
-        self.closed |= closed;
-        Ok(Received { established: was_handshaking && !self.is_handshaking(), closed })
+        self.closed |= received.closed;
+        received.established = was_handshaking && !self.is_handshaking();
+        Ok(received)
     }
 
     /// The alert that belongs to an error. Nothing is read any more.
     fn take_alert(&mut self, wire: &mut Vec<u8>) {
-        while self.common().wants_write() {
+        while self.common().is_some_and(CommonState::wants_write) {
             let mut none = Vec::new();
             let (_, step) = match &mut self.connection {
                 Connection::Server(one) => step(one.process_tls_records(&mut []), &mut none, wire),
                 Connection::Client(one) => step(one.process_tls_records(&mut []), &mut none, wire),
+                Connection::Given(_) | Connection::Gone => return,
             };
             if step.is_err() {
                 return;
@@ -255,7 +267,20 @@ impl Session {
         match &mut self.connection {
             Connection::Server(one) => encrypt(one.process_tls_records(carry), plain, record, wire),
             Connection::Client(one) => encrypt(one.process_tls_records(carry), plain, record, wire),
+            Connection::Given(given) => given.encrypt(plain, record, wire),
+            Connection::Gone => Err(TlsError::of(Fault::Internal)),
         }
+    }
+
+    /// Whether the peer was told that nothing more comes.
+    #[must_use]
+    pub const fn has_said_end(&self) -> bool {
+        self.said_end
+    }
+
+    /// Somebody else has told the peer so.
+    pub const fn note_end(&mut self) {
+        self.said_end = true;
     }
 
     /// Tells the peer that nothing more comes (RFC 8446, section 6.1).
@@ -267,30 +292,34 @@ impl Session {
         match &mut self.connection {
             Connection::Server(one) => say_end(one.process_tls_records(carry), wire),
             Connection::Client(one) => say_end(one.process_tls_records(carry), wire),
+            Connection::Given(given) => given.close_notify(wire),
+            Connection::Gone => {}
         }
     }
 
-    /// Works on records until nothing more can be done: how many bytes are used up, and whether
-    /// the peer has said its end.
+    /// Works on records until nothing more can be done: how many bytes are used up, and what came
+    /// of them.
     fn drive(
         &mut self,
         bytes: &mut [u8],
         plain: &mut Vec<u8>,
         wire: &mut Vec<u8>,
-    ) -> (usize, Result<bool, TlsError>) {
+    ) -> (usize, Result<Received, TlsError>) {
         let mut used = 0;
-        let mut closed = false;
+        let mut received = Received::default();
         loop {
             let rest = bytes.get_mut(used..).unwrap_or_default();
             let (discard, step) = match &mut self.connection {
                 Connection::Server(one) => step(one.process_tls_records(rest), plain, wire),
                 Connection::Client(one) => step(one.process_tls_records(rest), plain, wire),
+                Connection::Given(given) => return given.receive(rest, plain, wire),
+                Connection::Gone => return (used, Err(TlsError::of(Fault::Internal))),
             };
             used += discard;
             match step {
                 Ok(Step::Again) => {}
-                Ok(Step::PeerClosed) => closed = true,
-                Ok(Step::Rests) => return (used, Ok(closed)),
+                Ok(Step::PeerClosed) => received.closed = true,
+                Ok(Step::Rests) => return (used, Ok(received)),
                 Err(error) => return (used, Err(error)),
             }
         }
@@ -299,7 +328,10 @@ impl Session {
     /// What is known, once the handshake is done.
     #[must_use]
     pub fn info(&self) -> Option<Info> {
-        let common = self.common();
+        if let Connection::Given(given) = &self.connection {
+            return given.info.clone();
+        }
+        let common = self.common()?;
         let version = common.protocol_version()?.as_str()?;
         let suite = common.negotiated_cipher_suite()?.suite().as_str()?;
         let group = common.negotiated_key_exchange_group();
@@ -312,13 +344,18 @@ impl Session {
     /// The application protocol that was agreed on (RFC 7301).
     #[must_use]
     pub fn alpn(&self) -> Option<&[u8]> {
-        self.common().alpn_protocol()
+        match &self.connection {
+            Connection::Given(given) => given.alpn.as_deref(),
+            Connection::Server(_) | Connection::Client(_) | Connection::Gone => {
+                self.common()?.alpn_protocol()
+            }
+        }
     }
 
-    /// The peer's certificates, its own first.
+    /// The peer's certificates, its own first; none of a session that was given away.
     #[must_use]
     pub fn peer_certificates(&self) -> &[CertificateDer<'static>] {
-        self.common().peer_certificates().unwrap_or_default()
+        self.common().and_then(CommonState::peer_certificates).unwrap_or_default()
     }
 }
 

@@ -86,6 +86,7 @@ fn server(resolver: Arc<Resolver>, client_auth: ClientAuth) -> Arc<ServerConfig>
         client_auth,
         resolver,
         tickets: Arc::new(tickets),
+        extractable: false,
         key_log: None,
     };
     server_config(options).expect("good options")

@@ -6,7 +6,7 @@ use super::Sim;
 use super::world::Object;
 use crate::ring::{
     DatagramSocketOptions, Fd, OpenFile, Outbox, Pipe, SendReport, SocketAddress, SocketError,
-    StreamOptions, Syscalls,
+    StreamOptions, Syscalls, TlsCalls,
 };
 
 impl Syscalls for Sim {
@@ -135,5 +135,24 @@ impl Syscalls for Sim {
 
     fn take_socket_error(&mut self, socket: Fd) -> Option<SocketError> {
         self.next_report(socket)
+    }
+}
+
+/// A kernel without TLS.
+impl TlsCalls for Sim {
+    fn enable_tls(&mut self, _socket: Fd) -> Result<(), Errno> {
+        Err(Errno::ENOENT)
+    }
+
+    fn set_tls_transmit(&mut self, _socket: Fd, _info: &[u8]) -> Result<(), Errno> {
+        Err(Errno::ENOPROTOOPT)
+    }
+
+    fn tls_transmit(&mut self, _socket: Fd, _info: &mut [u8]) -> Result<(), Errno> {
+        Err(Errno::ENOPROTOOPT)
+    }
+
+    fn send_tls_record(&mut self, _fd: Fd, _kind: u8, _payload: &[u8]) -> Result<usize, Errno> {
+        Err(Errno::EINVAL)
     }
 }

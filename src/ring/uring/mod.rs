@@ -17,6 +17,7 @@ mod entry;
 mod files;
 mod probe;
 mod setup;
+mod tls;
 
 use std::fmt;
 use std::time::{Duration, Instant};
@@ -30,6 +31,7 @@ use self::datagrams::{DatagramRing, Postage};
 use self::entry::Flights;
 pub use self::probe::{Capabilities, Feature, Presence, probe};
 pub use self::setup::{RingFlags, RingOptions, RingSize, SetupError};
+pub use self::tls::Direct;
 use super::{Completion, Driver, DriverCounters, DriverError, Fd, Op, Outcome, Token, Verb};
 use crate::mem::Pool;
 

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{
-    self, Config, Listener, ListenerService, ListenerTls, ServerAddress, Upstream,
+    self, Config, KernelTls, Listener, ListenerService, ListenerTls, ServerAddress, Upstream,
 };
+use crate::net::tls::kernel::{self, Report};
 use crate::net::tls::{
-    Certificate, Certificates, ClientAuth, ClientOptions, ClientRoots, Pin, Policy, Resolver,
+    Aead, Certificate, Certificates, ClientAuth, ClientOptions, ClientRoots, Pin, Policy, Resolver,
     Roots, ServerName, ServerOptions, TicketKey, Tickets, Version, client_config, server_config,
 };
+use crate::ring::uring::Direct;
 use crate::server::StartError;
 use crate::server::issue::{self, self_signed};
 use crate::session::{TlsOptions, UpstreamTls};
@@ -24,17 +26,45 @@ pub(in crate::server) struct Changing {
     pub(in crate::server) tickets: Arc<Tickets>,
 }
 
+/// What all listeners and upstreams have in common.
+#[derive(Debug, Clone, Default)]
+pub(in crate::server) struct Common {
+    /// What the kernel can encrypt, if it may.
+    pub(in crate::server) kernel: Option<Arc<Report>>,
+}
+
+impl Common {
+    /// Asks the kernel, if anything speaks TLS.
+    pub(in crate::server) fn new(config: &Config) -> Self {
+        let with_tls = config.listeners.iter().any(|listener| listener.tls.is_some())
+            || config.upstreams.iter().any(|upstream| upstream.tls.is_some());
+        if !with_tls || config.runtime.kernel_tls == KernelTls::Off {
+            return Self::default();
+        }
+        let report = kernel::probe(&mut Direct);
+        if report.is_of_use() {
+            tracing::info!("the kernel encrypts large files and bulk flows by TLS");
+            Self { kernel: Some(Arc::new(report)) }
+        } else {
+            let why = report.verdict(Version::Tls13, Aead::Aes128Gcm);
+            tracing::info!("TLS without the kernel, which encrypts nothing: {why}");
+            Self::default()
+        }
+    }
+}
+
 /// Reads all files and makes everything, as a start does.
 ///
 /// # Errors
 /// What is wrong with the first file or setting that is.
 pub fn check(config: &Config) -> Result<(), StartError> {
+    let common = Common::default();
     for listener in &config.listeners {
-        self::listener(listener)?;
+        self::listener(listener, &common)?;
     }
     for one in &config.upstreams {
         let places: Vec<usize> = (0..one.servers.len()).collect();
-        upstream(one, &places, false)?;
+        upstream(one, &places, false, &common)?;
     }
     Ok(())
 }
@@ -42,6 +72,7 @@ pub fn check(config: &Config) -> Result<(), StartError> {
 /// How a listener speaks TLS, and what of it changes.
 pub(in crate::server) fn listener(
     listener: &Listener,
+    common: &Common,
 ) -> Result<Option<(Arc<TlsOptions>, Changing)>, StartError> {
     let Some(tls) = &listener.tls else { return Ok(None) };
     let wrong =
@@ -69,11 +100,13 @@ pub(in crate::server) fn listener(
         client_auth,
         resolver: Arc::clone(&resolver),
         tickets: Arc::clone(&tickets),
+        extractable: common.kernel.is_some(),
         key_log: None,
     };
     let options = TlsOptions {
         config: server_config(options).map_err(wrong)?,
         resolver: Arc::clone(&resolver),
+        kernel: common.kernel.clone(),
         handshake_timeout: tls.handshake_timeout,
         handshake_max: tls.handshake_max as usize,
         handshakes_max: tls.handshakes_max as usize,
@@ -88,6 +121,7 @@ pub(in crate::server) fn upstream(
     upstream: &Upstream,
     places: &[usize],
     is_http: bool,
+    common: &Common,
 ) -> Result<Option<Arc<UpstreamTls>>, StartError> {
     let Some(tls) = &upstream.tls else { return Ok(None) };
     let wrong =
@@ -126,10 +160,11 @@ pub(in crate::server) fn upstream(
         crl: tls.crl.as_deref().map(read).transpose().map_err(wrong)?,
         pins,
         identity,
+        extractable: common.kernel.is_some(),
         key_log: None,
     };
     let config = client_config(options).map_err(wrong)?;
-    Ok(Some(Arc::new(UpstreamTls { config, names })))
+    Ok(Some(Arc::new(UpstreamTls { config, names, kernel: common.kernel.clone() })))
 }
 
 /// The name that a server has to show.

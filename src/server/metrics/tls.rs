@@ -21,6 +21,10 @@ impl Exporter {
             let value = self.sum(|cell| cell.stats.listeners[index].tls.resumed.get());
             counter(&[("listener", listener.clone())], value)
         });
+        let offloaded = listeners.clone().map(|(index, listener)| {
+            let value = self.sum(|cell| cell.stats.listeners[index].tls.offloaded.get());
+            counter(&[("listener", listener.clone())], value)
+        });
         let failed = listeners.flat_map(|(index, listener)| {
             Fault::ALL.into_iter().map(move |fault| {
                 let labels = [("listener", listener.clone()), ("reason", fault.name().to_owned())];
@@ -41,6 +45,12 @@ impl Exporter {
                 "Of them, those that resumed an earlier session.",
                 MetricType::COUNTER,
                 resumed.collect(),
+            ),
+            family(
+                "ringway_tls_kernel_total",
+                "Connections of clients that the kernel encrypts.",
+                MetricType::COUNTER,
+                offloaded.collect(),
             ),
             family(
                 "ringway_tls_handshake_failures_total",

@@ -453,17 +453,21 @@ impl Http {
         }
         let is_read = self.body.as_ref().is_none_or(BodyReader::is_done);
         if self.ended || (is_read && self.input.is_empty() && reason == CloseReason::Finished) {
-            // By TLS, an end that is not said looks like an attack. The peer may be gone.
-            let _gone = self.stream.say_end(&mut context.reactor);
-            self.close(context, key, reason);
+            if self.stream.say_end(&mut context.reactor, key) {
+                self.close(context, key, reason);
+            }
             return;
+        }
+        match self.stream.shutdown_write(&mut context.reactor, key) {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(_) => {
+                self.close(context, key, reason);
+                return;
+            }
         }
         self.phase = Phase::Lingering(reason);
         self.progress = context.now();
-        if self.stream.shutdown_write(&mut context.reactor).is_err() {
-            self.close(context, key, reason);
-            return;
-        }
         self.stream.receive(&mut context.reactor, key, false);
     }
 

@@ -308,9 +308,10 @@ impl Http {
         let (Some(socket), file) = (self.stream.fd(), transfer.file.fd) else {
             return Sending::Waits;
         };
-        if !self.stream.is_plain() {
+        if !self.takes_pages(context, key) {
             return self.seal_range(context, key, range, budget);
         }
+        let Phase::File(transfer) = &mut self.phase else { return Sending::Waits };
         let window = (range.end - range.start).min(WINDOW).min(*budget);
         if !context.reactor.driver().is_resident(file, range.start, as_len(window)) {
             transfer.reader.seek(range.start);
@@ -351,6 +352,16 @@ impl Http {
                 Sending::Waits
             }
         }
+    }
+
+    /// Whether `sendfile` may be used: without TLS, or where the kernel encrypts.
+    fn takes_pages<D: Driver>(&mut self, context: &mut Context<D>, key: Key) -> bool {
+        let was_offloaded = self.stream.is_offloaded();
+        let takes = self.stream.takes_pages(&mut context.reactor, key);
+        if !was_offloaded && self.stream.is_offloaded() {
+            context.listener_stats(self.common.listener).tls.offloaded.add(1);
+        }
+        takes
     }
 
     /// Reads a stretch of a file that is in memory, to be sealed and sent.

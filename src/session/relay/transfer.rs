@@ -69,9 +69,12 @@ impl Relay {
     ) -> Result<(), Lane> {
         self.meter(context, key, lane);
         let index = lane.index();
-        let (source, sink) = both(&mut self.streams, lane);
-        if self.directions[index].try_splice(source, sink) {
+        let was_promoting = self.directions[index].is_promoting();
+        let ends = both(&mut self.streams, lane);
+        if self.directions[index].try_splice(&mut context.reactor, key, ends) {
             context.stats().relay.promotions.add(1);
+        } else if was_promoting && !self.directions[index].is_promoting() {
+            self.meters[index].handle_refusal();
         }
         if self.directions[index].is_splicing() {
             self.pump(context, key, lane)?;
@@ -90,7 +93,7 @@ impl Relay {
         }
         let last = self.directions[lane.other().index()].is_done();
         self.directions[index]
-            .try_shut(&mut context.reactor, sink, last)
+            .try_shut(&mut context.reactor, key, sink, last)
             .map(drop)
             .map_err(|_| lane.other())
     }
@@ -105,6 +108,10 @@ impl Relay {
         let budget = Budget::new(context.options.relay.turn_budget);
         let ends = both(&mut self.streams, lane);
         let direction = &mut self.directions[lane.index()];
+        if !ends.1.takes_pages(&mut context.reactor, key) {
+            // It waits for the socket, or it is broken, which the socket then tells.
+            return Ok(());
+        }
         let Context { reactor, pipes, .. } = context;
         let pumped =
             direction.pump(reactor, key, ends, pipes, budget).map_err(|broken| match broken {
@@ -155,9 +162,10 @@ impl Relay {
             && fresh >= context.options.relay.buffer_size;
         let weight = if is_cut { fresh.max(options.mean_min as usize) } else { fresh };
         let switch = self.meters[lane.index()].handle_turn(&options, weight);
-        // What is sealed or opened on its way can not be moved by the kernel.
-        let is_plain = self.streams.iter().all(Stream::is_plain);
-        if switch == Some(Switch::Promote) && is_plain {
+        // What is opened on its way, or sealed by us, can not be moved by the kernel.
+        let (source, sink) = both(&mut self.streams, lane);
+        let is_possible = source.is_plain() && sink.may_take_pages();
+        if switch == Some(Switch::Promote) && is_possible {
             direction.promote(&mut context.reactor, key, &mut self.streams[lane.index()]);
         }
     }

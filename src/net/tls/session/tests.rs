@@ -54,6 +54,7 @@ impl Pki {
             client_auth,
             resolver: Arc::new(Resolver::new(certificates)),
             tickets: Arc::new(Tickets::random(Duration::from_secs(60)).expect("random bytes")),
+            extractable: true,
             key_log: None,
         };
         server_config(options).expect("a good configuration")
@@ -67,6 +68,7 @@ impl Pki {
         let mut options = ClientOptions {
             roots: Roots::Given(self.ca.clone().into_bytes()),
             alpn: vec![b"http/1.1".to_vec()],
+            extractable: true,
             ..ClientOptions::default()
         };
         change(&mut options);
@@ -377,4 +379,82 @@ fn a_wrong_key_is_found_before_it_is_used() {
     let locked =
         "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n";
     assert_eq!(read(&one.chain, locked), Err(CertificateError::EncryptedKey));
+}
+
+/// One end is given away, and goes on by itself.
+fn given_away(pair: &mut Pair, is_server: bool) {
+    let session = if is_server { &mut pair.server } else { &mut pair.client };
+    let (info, alpn) = (session.info(), session.alpn().map(<[u8]>::to_vec));
+    let key = session.give_away().expect("it stands");
+    session.keep(&key).expect("its own key");
+    assert_eq!((session.info(), session.alpn()), (info, alpn.as_deref()));
+    assert_eq!(session.cipher().map(|(version, _)| version), Some(key.version()));
+}
+
+#[test]
+fn a_session_that_was_given_away_goes_on_at_either_end() {
+    let pki = Pki::new();
+    let text: Vec<u8> = (0..100_000_u32).map(|at| at.to_le_bytes()[0]).collect();
+    for policy in policies() {
+        for (step, is_server) in [(1, true), (99, false), (usize::MAX, true), (usize::MAX, false)] {
+            let server = pki.server_with(policy.clone(), ClientAuth::Off);
+            let mut pair = Pair::new(&pki.client(|_| ()), &server).established();
+            pair.step = step;
+            let at = now();
+            pair.server.send(b"before", at, &mut pair.wire_down).expect("it stands");
+            pair.client.send(b"before", at, &mut pair.wire_up).expect("it stands");
+            pair.run().expect("good records");
+            given_away(&mut pair, is_server);
+            pair.server.send(&text, at, &mut pair.wire_down).expect("it stands");
+            pair.client.send(&text, at, &mut pair.wire_up).expect("it stands");
+            pair.run().expect("good records");
+            assert!(pair.to_client.ends_with(&text) && pair.to_server.ends_with(&text));
+            assert!(pair.server.is_between_records() && pair.client.is_between_records());
+            pair.server.close_notify(&mut pair.wire_down);
+            pair.client.close_notify(&mut pair.wire_up);
+            pair.run().expect("alerts that are no errors");
+            assert!(pair.client.is_closed() && pair.server.is_closed());
+        }
+    }
+}
+
+#[test]
+fn what_was_changed_on_its_way_is_refused_by_a_session_that_was_given_away() {
+    let pki = Pki::new();
+    for policy in policies() {
+        for is_server in [true, false] {
+            let server = pki.server_with(policy.clone(), ClientAuth::Off);
+            let mut pair = Pair::new(&pki.client(|_| ()), &server).established();
+            given_away(&mut pair, is_server);
+            let at = now();
+            let (from, to) = if is_server {
+                (&mut pair.client, &mut pair.server)
+            } else {
+                (&mut pair.server, &mut pair.client)
+            };
+            let (mut wire, mut alert) = (Vec::new(), Vec::new());
+            from.send(b"some bytes", at, &mut wire).expect("it stands");
+            *wire.last_mut().expect("a record") ^= 1;
+            let (mut scratch, mut plain) = (Vec::new(), Vec::new());
+            let error = to.receive(&wire, &mut scratch, &mut plain, &mut alert);
+            assert_eq!(error.expect_err("it was changed").fault(), Fault::Decrypt);
+            assert!(plain.is_empty());
+            let error = from.receive(&alert, &mut scratch, &mut plain, &mut Vec::new());
+            assert_eq!(error.expect_err("an alert").fault(), Fault::Alert);
+        }
+    }
+}
+
+#[test]
+fn a_session_is_not_given_away_before_its_time_or_where_that_is_not_wanted() {
+    let pki = Pki::new();
+    let mut early = Session::server(&pki.server(), MAX).expect("a server");
+    assert!(early.cipher().is_none() && early.give_away().is_err());
+    let client = pki.client(|options| options.extractable = false);
+    let mut pair = Pair::new(&client, &pki.server()).established();
+    assert!(pair.client.give_away().is_err());
+    let (mut scratch, mut bytes) = (Vec::new(), Vec::new());
+    assert!(pair.client.receive(b"x", &mut scratch, &mut bytes, &mut Vec::new()).is_err());
+    assert!(pair.client.send(b"x", now(), &mut bytes).is_err());
+    assert!(bytes.is_empty(), "nothing leaves in clear text");
 }

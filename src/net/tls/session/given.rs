@@ -1,0 +1,191 @@
+//! A connection that rustls has given away, so that the kernel can encrypt what it sends: what is
+//! received is opened here, and what is sent is sealed here where the kernel does not.
+
+use super::super::error::{Fault, TlsError};
+use super::super::keys::{Aead, KeySource, TrafficKey};
+use super::super::policy::Version;
+use super::super::records::{Event, Progress, Receiver, RecordError, Sealer};
+use super::{Connection, Info, Received, Session};
+
+/// What is left of a session.
+#[derive(Debug)]
+pub(super) struct Given {
+    receiver: Receiver,
+    source: KeySource,
+    /// Seals what is sent, unless the kernel does.
+    sealer: Option<Sealer>,
+    pub(super) info: Option<Info>,
+    pub(super) alpn: Option<Vec<u8>>,
+    /// The alert that the peer should get, for who sends records.
+    alert: Option<u8>,
+}
+
+impl Session {
+    /// The version and the cipher, once the handshake is done.
+    #[must_use]
+    pub fn cipher(&self) -> Option<(Version, Aead)> {
+        let Info { version, suite, .. } = self.info()?;
+        let version = if version == "TLSv1.3" { Version::Tls13 } else { Version::Tls12 };
+        let aead = if suite.contains("AES_128_GCM") {
+            Aead::Aes128Gcm
+        } else if suite.contains("AES_256_GCM") {
+            Aead::Aes256Gcm
+        } else if suite.contains("CHACHA20_POLY1305") {
+            Aead::ChaCha20Poly1305
+        } else {
+            return None;
+        };
+        Some((version, aead))
+    }
+
+    /// Whether nothing is kept of a record that has come in part.
+    #[must_use]
+    pub const fn is_between_records(&self) -> bool {
+        self.carry.is_empty()
+    }
+
+    /// Takes the connection from rustls: the key of what is sent is for who seals that from now
+    /// on. [`Session::keep`] if nobody else does. All that was sealed was sent.
+    ///
+    /// # Errors
+    /// When the handshake is not done, or the configuration does not allow it. The connection is of
+    /// no further use then.
+    pub fn give_away(&mut self) -> Result<TrafficKey, TlsError> {
+        let (info, alpn) = (self.info(), self.alpn().map(<[u8]>::to_vec));
+        let connection = std::mem::replace(&mut self.connection, Connection::Gone);
+        let (secrets, source) = match connection {
+            Connection::Server(one) => {
+                let (secrets, rest) = one.dangerous_into_kernel_connection()?;
+                (secrets, KeySource::Server(rest))
+            }
+            Connection::Client(one) => {
+                let (secrets, rest) = one.dangerous_into_kernel_connection()?;
+                (secrets, KeySource::Client(rest))
+            }
+            Connection::Given(_) | Connection::Gone => return Err(TlsError::of(Fault::Internal)),
+        };
+        let extracted = |secrets| {
+            let key = TrafficKey::extracted(source.version(), secrets);
+            key.map_err(|_| TlsError::of(Fault::Internal))
+        };
+        let (transmit, receive) = (extracted(secrets.tx)?, extracted(secrets.rx)?);
+        let receiver = Receiver::new(&receive)?;
+        let given = Given { receiver, source, sealer: None, info, alpn, alert: None };
+        self.connection = Connection::Given(Box::new(given));
+        Ok(transmit)
+    }
+
+    /// Seals what is sent with the key that was given away.
+    ///
+    /// # Errors
+    /// When the key can not be used.
+    pub fn keep(&mut self, key: &TrafficKey) -> Result<(), TlsError> {
+        if let Connection::Given(given) = &mut self.connection {
+            given.sealer = Some(Sealer::new(key)?);
+        }
+        Ok(())
+    }
+
+    /// What makes the next keys, of a session that was given away.
+    pub fn key_source(&mut self) -> Option<&mut KeySource> {
+        match &mut self.connection {
+            Connection::Given(given) => Some(&mut given.source),
+            Connection::Server(_) | Connection::Client(_) | Connection::Gone => None,
+        }
+    }
+
+    /// The alert that the peer should get after a failure, once, where somebody else sends records.
+    pub fn take_alert_code(&mut self) -> Option<u8> {
+        match &mut self.connection {
+            Connection::Given(given) => given.alert.take(),
+            Connection::Server(_) | Connection::Client(_) | Connection::Gone => None,
+        }
+    }
+}
+
+impl Given {
+    /// Opens the records at the beginning: how many bytes are used up, and what came of them.
+    pub(super) fn receive(
+        &mut self,
+        bytes: &mut [u8],
+        plain: &mut Vec<u8>,
+        wire: &mut Vec<u8>,
+    ) -> (usize, Result<Received, TlsError>) {
+        let mut used = 0;
+        let mut received = Received::default();
+        loop {
+            let rest = bytes.get_mut(used..).unwrap_or_default();
+            if rest.is_empty() {
+                return (used, Ok(received));
+            }
+            match self.receiver.receive(&mut self.source, rest) {
+                Ok(Progress::NeedMore(_)) => return (used, Ok(received)),
+                Ok(Progress::Record { len, event }) => {
+                    used += len;
+                    if let Err(error) = self.take(event, rest, &mut received, plain, wire) {
+                        return (used, Err(self.fail(error, wire)));
+                    }
+                }
+                Err(error) => return (used, Err(self.fail(error, wire))),
+            }
+        }
+    }
+
+    fn take(
+        &mut self,
+        event: Event,
+        record: &[u8],
+        received: &mut Received,
+        plain: &mut Vec<u8>,
+        wire: &mut Vec<u8>,
+    ) -> Result<(), RecordError> {
+        match event {
+            Event::Data(payload) => {
+                plain.extend_from_slice(record.get(payload).unwrap_or_default());
+            }
+            Event::KeyUpdate { reply: true } => match &mut self.sealer {
+                Some(sealer) => sealer.update_key(&mut self.source, false, wire)?,
+                None => received.key_update = true,
+            },
+            Event::Closed => received.closed = true,
+            Event::Quiet | Event::KeyUpdate { reply: false } => {}
+        }
+        Ok(())
+    }
+
+    /// Tells the peer why, if we seal; else the alert is kept for who does.
+    fn fail(&mut self, error: RecordError, wire: &mut Vec<u8>) -> TlsError {
+        if let Some(code) = error.alert() {
+            match &mut self.sealer {
+                // The connection ends, whether it can be told or not.
+                Some(sealer) => sealer.alert(code, wire).unwrap_or_default(),
+                None => self.alert = Some(code),
+            }
+        }
+        error.into()
+    }
+
+    /// Encrypts `plain` in records of at most `record` bytes.
+    pub(super) fn encrypt(
+        &mut self,
+        plain: &[u8],
+        record: usize,
+        wire: &mut Vec<u8>,
+    ) -> Result<(), TlsError> {
+        let Some(sealer) = &mut self.sealer else { return Err(TlsError::of(Fault::Internal)) };
+        if sealer.records_left() < KEY_SPARE && sealer.can_update() {
+            sealer.update_key(&mut self.source, false, wire)?;
+        }
+        sealer.seal_data(plain, record, wire).map_err(Into::into)
+    }
+
+    pub(super) fn close_notify(&mut self, wire: &mut Vec<u8>) {
+        if let Some(sealer) = &mut self.sealer {
+            // Without it the peer sees a cut, which a key that is used up is.
+            sealer.alert(0, wire).unwrap_or_default();
+        }
+    }
+}
+
+/// The next key is taken when the present one may encrypt so many records still.
+const KEY_SPARE: u64 = 1 << 16;

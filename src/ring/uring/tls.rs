@@ -1,0 +1,101 @@
+//! Kernel TLS: the socket options, and records of a type of their own.
+
+use std::mem::MaybeUninit;
+
+use nix::errno::Errno;
+
+use super::Uring;
+use crate::ring::{Fd, TlsCalls};
+
+/// The calls without a ring, for what is asked before there is one.
+#[derive(Debug, Clone, Copy)]
+pub struct Direct;
+
+macro_rules! calls {
+    ($($caller:ty),*) => {$(
+        impl TlsCalls for $caller {
+            fn enable_tls(&mut self, socket: Fd) -> Result<(), Errno> {
+                enable(socket)
+            }
+
+            fn set_tls_transmit(&mut self, socket: Fd, info: &[u8]) -> Result<(), Errno> {
+                set_transmit(socket, info)
+            }
+
+            fn tls_transmit(&mut self, socket: Fd, info: &mut [u8]) -> Result<(), Errno> {
+                transmit(socket, info)
+            }
+
+            fn send_tls_record(
+                &mut self,
+                socket: Fd,
+                kind: u8,
+                payload: &[u8],
+            ) -> Result<usize, Errno> {
+                send_record(socket, kind, payload)
+            }
+        }
+    )*};
+}
+
+calls!(Uring, Direct);
+
+/// Room for the control message that carries a record's type.
+#[repr(C)]
+struct Control {
+    header: libc::cmsghdr,
+    /// The type is its first byte; the rest is what the alignment asks for.
+    data: [u8; size_of::<usize>()],
+}
+
+/// Lets the kernel speak TLS on a socket.
+fn enable(socket: Fd) -> Result<(), Errno> {
+    set(socket, libc::SOL_TCP, libc::TCP_ULP, b"tls")
+}
+
+/// Gives the kernel the key for what is sent.
+fn set_transmit(socket: Fd, info: &[u8]) -> Result<(), Errno> {
+    set(socket, libc::SOL_TLS, libc::TLS_TX, info)
+}
+
+fn set(socket: Fd, level: i32, name: i32, value: &[u8]) -> Result<(), Errno> {
+    let len = libc::socklen_t::try_from(value.len()).map_err(|_| Errno::EINVAL)?;
+    // SAFETY: the kernel reads len bytes of value within the call.
+    let result = unsafe { libc::setsockopt(socket.0, level, name, value.as_ptr().cast(), len) };
+    Errno::result(result).map(drop)
+}
+
+/// What the kernel encrypts with.
+fn transmit(socket: Fd, info: &mut [u8]) -> Result<(), Errno> {
+    let mut len = libc::socklen_t::try_from(info.len()).map_err(|_| Errno::EINVAL)?;
+    let place = info.as_mut_ptr().cast();
+    // SAFETY: the kernel writes at most len bytes, for which info has room.
+    let result =
+        unsafe { libc::getsockopt(socket.0, libc::SOL_TLS, libc::TLS_TX, place, &raw mut len) };
+    Errno::result(result).map(drop)
+}
+
+/// Sends one record of a type.
+fn send_record(socket: Fd, kind: u8, payload: &[u8]) -> Result<usize, Errno> {
+    let head = size_of::<libc::cmsghdr>();
+    let mut data = [0; size_of::<usize>()];
+    data[0] = kind;
+    // SAFETY: a cmsghdr of zeroes is a valid one; some targets have padding in it.
+    let mut header = unsafe { MaybeUninit::<libc::cmsghdr>::zeroed().assume_init() };
+    header.cmsg_len = head + size_of::<u8>();
+    header.cmsg_level = libc::SOL_TLS;
+    header.cmsg_type = libc::TLS_SET_RECORD_TYPE;
+    let mut control = Control { header, data };
+    let mut vector =
+        libc::iovec { iov_base: payload.as_ptr().cast_mut().cast(), iov_len: payload.len() };
+    // SAFETY: a msghdr of zeroes is a valid one, without name, vectors and control.
+    let mut message = unsafe { MaybeUninit::<libc::msghdr>::zeroed().assume_init() };
+    message.msg_iov = &raw mut vector;
+    message.msg_iovlen = 1;
+    message.msg_control = (&raw mut control).cast();
+    message.msg_controllen = size_of::<Control>();
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: the kernel reads the payload and the control message, which outlive the call.
+    let sent = unsafe { libc::sendmsg(socket.0, &raw const message, flags) };
+    usize::try_from(sent).map_err(|_| Errno::last())
+}
