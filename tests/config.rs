@@ -144,6 +144,16 @@ kernel_tls = "off"
 [admin]
 enabled = false
 listen = "[::1]:0"
+[admin.tls]
+certificate = "/admin.pem"
+key = "/admin.key"
+min_version = "1.3"
+cipher_suites = "TLS_AES_128_GCM_SHA256"
+groups = ["X25519"]
+client_auth = "required"
+client_ca = "/ops.pem"
+client_crl = "/ops.crl"
+handshake_timeout = "1s"
 
 [log]
 format = "json"
@@ -289,6 +299,10 @@ fn the_reference_shows_the_defaults() {
         process.contains("[runtime]") && process.contains("[admin]") && process.contains("[log]")
     );
     let bare: Vec<_> = services.lines().filter(is_kept).collect();
+    // Without it, none is spoken on the admin interface.
+    let admin = process.lines().skip_while(|line| *line != "[admin.tls]");
+    let admin = admin.take_while(|line| *line != "[log]").filter(is_kept);
+    let bare: Vec<_> = admin.chain(bare).collect();
     assert_eq!(good(REFERENCE), good(&bare.join("\n")));
     let minimal = good(MINIMAL);
     assert_eq!(minimal.runtime, Config::default().runtime);
@@ -2035,6 +2049,20 @@ fn values_are_limited() {
         assert_eq!(found.line, 5);
         assert!(found.message.starts_with(message), "{report}");
     }
+}
+
+#[test]
+fn the_admin_interface_has_only_the_keys_of_tls_that_it_uses() {
+    for (lines, message) in [
+        ("", "missing key `certificate`"),
+        ("certificate = \"/c\"\nkey = \"/k\"\nstrict_sni = true", "unknown key `strict_sni`"),
+        ("certificate = \"/c\"\nkey = \"/k\"\nclient_auth = \"required\"", "`client_ca`"),
+    ] {
+        let report = bad(&format!("{MINIMAL}[admin.tls]\n{lines}\n"));
+        assert!(report.to_string().contains(message), "{report}");
+    }
+    let config = good(&format!("{MINIMAL}[admin.tls]\ncertificate = \"/c\"\nkey = \"/k\"\n"));
+    assert!(config.to_toml().contains("[admin.tls]") && !config.to_toml().contains("ocsp"));
 }
 
 #[test]

@@ -65,12 +65,17 @@ struct ServeArgs {
     /// Serve the files of a directory over HTTP, with listings, without a configuration file
     #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "proxy"])]
     files: Option<PathBuf>,
-    /// Pass requests of HTTP on to this server, without a configuration file
-    #[arg(long, value_name = "http://HOST:PORT", conflicts_with = "config")]
+    /// Pass requests of HTTP on to this server, by TLS if the URL begins with https://, without a
+    /// configuration file
+    #[arg(long, value_name = "http[s]://HOST[:PORT]", conflicts_with = "config")]
     proxy: Option<String>,
     /// Where to listen with --files or --proxy [default: 127.0.0.1:8080]
     #[arg(long, value_name = "IP:PORT", conflicts_with = "config")]
     listen: Option<String>,
+    /// Append the secrets of all TLS connections to a file, as Wireshark reads them: whoever has it
+    /// can read what was sent
+    #[arg(long, value_name = "FILE")]
+    tls_key_log: Option<PathBuf>,
     /// How log lines look [default: log.format of the configuration, or text]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<LogFormat>,

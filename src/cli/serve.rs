@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use super::{LogFormat, LogLevel, ServeArgs, check, fail, logs, print};
 use crate::config::{self, Config, ListenerService};
 use crate::ring::SocketAddress;
-use crate::server::{Running, Server};
+use crate::server::{Running, Server, StartOptions};
 
 /// Where `--files` and `--proxy` listen, unless told.
 const LISTEN: &str = "127.0.0.1:8080";
@@ -29,7 +29,8 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
         config::LogLevel::Trace => LogLevel::Trace,
     });
     let guard = logs::init(format, level);
-    let server = match Server::start(config.clone()) {
+    let options = StartOptions { tls_key_log: args.tls_key_log.clone(), ..StartOptions::default() };
+    let server = match Server::start_with(config.clone(), options) {
         Ok(server) => server,
         Err(error) => {
             drop(guard);
@@ -62,10 +63,14 @@ fn configuration(args: &ServeArgs) -> Result<Config, String> {
             format!("{head}name = \"files\"\nfiles = {}\nlisting = true\n", quoted(path))
         }
         (None, Some(url)) => {
-            let server = url.strip_prefix("http://").unwrap_or(url).trim_end_matches('/');
+            let (server, port, tls) = match url.strip_prefix("https://") {
+                Some(server) => (server, 443, "[upstream.server.tls]\n"),
+                None => (url.strip_prefix("http://").unwrap_or(url), 80, ""),
+            };
+            let server = server.trim_end_matches('/');
             let server =
-                if server.contains(':') { server.to_owned() } else { format!("{server}:80") };
-            let upstream = format!("[upstream.server]\nservers = [{}]\n", quoted(&server));
+                if server.contains(':') { server.to_owned() } else { format!("{server}:{port}") };
+            let upstream = format!("[upstream.server]\nservers = [{}]\n{tls}", quoted(&server));
             format!("{head}name = \"proxy\"\nproxy = \"server\"\n{upstream}")
         }
         (None, None) if args.listen.is_some() => {

@@ -8,7 +8,7 @@ use super::schema::{
     SEND_PROXY_PROTOCOL_WORDS, SPLICE_WORDS, STEERING_WORDS, proxies_of, word,
 };
 use super::sni;
-use super::tls::{write_listener, write_upstream};
+use super::tls::{write_admin, write_listener, write_upstream};
 use super::units::{Period, Size};
 use super::{
     Admin, Config, ExchangeOptions, Listener, ListenerService, Log, PoolOptions, Runtime,
@@ -72,7 +72,8 @@ fn runtime(runtime: &Runtime, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 fn admin(admin: &Admin, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "\n[admin]")?;
     writeln!(f, "enabled = {}", admin.enabled)?;
-    writeln!(f, "listen = \"{}\"", admin.listen)
+    writeln!(f, "listen = \"{}\"", admin.listen)?;
+    admin.tls.as_ref().map_or(Ok(()), |tls| write_admin(tls, f))
 }
 
 fn log(log: &Log, f: &mut fmt::Formatter<'_>) -> fmt::Result {

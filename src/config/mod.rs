@@ -194,11 +194,13 @@ pub struct Admin {
     pub enabled: bool,
     /// Where it listens.
     pub listen: SocketAddr,
+    /// How it speaks TLS, if it does.
+    pub tls: Option<Box<ListenerTls>>,
 }
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { enabled: defaults::ADMIN_ENABLED, listen: defaults::ADMIN_LISTEN }
+        Self { enabled: defaults::ADMIN_ENABLED, listen: defaults::ADMIN_LISTEN, tls: None }
     }
 }
 

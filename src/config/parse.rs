@@ -16,6 +16,7 @@ use super::schema::{
     SPLICE_AFTER_RANGE, SPLICE_MIN_READ_RANGE, SPLICE_WORDS, TURN_BUDGET_RANGE, UPSTREAM,
 };
 use super::section::{Section, later};
+use super::tls::{self, ADMIN_TLS};
 use super::upstream::{RawUpstream, upstreams};
 use super::{Admin, Log, Runtime, SocketOptions, SpliceOptions, Workers, defaults};
 
@@ -182,8 +183,10 @@ fn splice_options(section: &mut Section<'_, '_>) -> SpliceOptions {
 fn admin(mut section: Section<'_, '_>) -> Admin {
     let enabled = section.optional("enabled", accept::boolean);
     let listen = section.optional("listen", accept::ip_address);
+    let tls = section.table("tls", ADMIN_TLS).map(tls::listener);
     section.finish();
     Admin {
+        tls: tls.map(Box::new),
         enabled: enabled.or(defaults::ADMIN_ENABLED),
         listen: listen.or(defaults::ADMIN_LISTEN),
     }

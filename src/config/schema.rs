@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::http::schema::{
     ACCESS_LOG, AUTH, EJECT, HEALTH, RATE_LIMIT, REQUEST_HEADERS, RESPONSE_HEADERS, ROUTE, SERVER,
 };
-use super::tls::{LISTENER_TLS, UPSTREAM_TLS};
+use super::tls::{ADMIN_TLS, LISTENER_TLS, UPSTREAM_TLS};
 use super::{
     Balance, KernelTls, ListenerService, LogFormat, LogLevel, SendProxyProtocol, SpliceMode,
     Steering,
@@ -26,6 +26,7 @@ pub struct TableKeys {
 pub const KEYS: &[TableKeys] = &[
     RUNTIME,
     ADMIN,
+    ADMIN_TLS,
     LOG,
     LISTENER,
     ACCESS_LOG,
@@ -67,7 +68,8 @@ pub(super) const RUNTIME: TableKeys = TableKeys {
     ],
 };
 
-pub(super) const ADMIN: TableKeys = TableKeys { table: "[admin]", keys: &["enabled", "listen"] };
+pub(super) const ADMIN: TableKeys =
+    TableKeys { table: "[admin]", keys: &["enabled", "listen", "tls"] };
 
 pub(super) const LOG: TableKeys =
     TableKeys { table: "[log]", keys: &["format", "level", "access"] };

@@ -316,6 +316,11 @@ impl<'i, 'm> Section<'i, 'm> {
         pairs.into_iter().map(|(name, value)| (name.into_inner(), value)).collect()
     }
 
+    /// The key, if this kind of table has it.
+    pub(super) fn known<'k>(&mut self, key: &'k str) -> Option<(&mut Self, &'k str)> {
+        self.keys.contains(&key).then_some((self, key))
+    }
+
     /// Notes that a key is missing.
     pub(super) fn miss(&mut self, key: &'static str, message: String, help: String) {
         self.missing.push(Missing { key, message, help });

@@ -126,6 +126,22 @@ pub(super) const LISTENER_TLS: TableKeys = TableKeys {
     ],
 };
 
+/// Of the keys of a listener, those that make sense for a few connections of operators.
+pub(super) const ADMIN_TLS: TableKeys = TableKeys {
+    table: "[admin.tls]",
+    keys: &[
+        "certificate",
+        "key",
+        "min_version",
+        "cipher_suites",
+        "groups",
+        "client_auth",
+        "client_ca",
+        "client_crl",
+        "handshake_timeout",
+    ],
+};
+
 pub(super) const UPSTREAM_TLS: TableKeys = TableKeys {
     table: "[upstream.NAME.tls]",
     keys: &[
@@ -192,21 +208,10 @@ fn policy(section: &mut Section<'_, '_>) -> TlsPolicy {
     }
 }
 
-/// The table of a listener.
+/// The table of a listener, or of the admin interface, which has only some of the keys.
 pub(super) fn listener(mut section: Section<'_, '_>) -> ListenerTls {
-    let example = "certificate = \"/etc/ringway/example.pem\"";
-    let chains = section.required_list("certificate", example, CERTIFICATES_MAX, file_or_made);
-    let example = "key = \"/etc/ringway/example.key\"";
-    let keys = section.required_list("key", example, CERTIFICATES_MAX, file_or_made);
-    let ocsp = section.list("ocsp", &(0..=CERTIFICATES_MAX), file_or_off).unwrap_or_default();
-    if let (Some(last), true) = (keys.last(), !chains.is_empty() && chains.len() != keys.len()) {
-        section.report(Mistake::new(
-            last.span(),
-            format!("there are {} certificates, and {} keys", chains.len(), keys.len()),
-            "give each certificate its key, in the same order",
-        ));
-    }
-    let strict_sni = section.optional("strict_sni", accept::boolean);
+    let certificates = certificates(&mut section);
+    let strict_sni = section.known("strict_sni").map(|(s, key)| s.optional(key, accept::boolean));
     let policy = policy(&mut section);
     let client_auth = section.optional("client_auth", |v| accept::choice(v, CLIENT_AUTH_WORDS));
     let client_ca = section.optional("client_ca", file_or_off).value();
@@ -214,36 +219,62 @@ pub(super) fn listener(mut section: Section<'_, '_>) -> ListenerTls {
     let client_auth = client_auth.or(CLIENT_AUTH);
     let client_ca = client_ca.and_then(toml::Spanned::into_inner);
     if client_auth != ClientAuth::Off && client_ca.is_none() {
-        let message = "missing key `client_ca` in [listener.tls], which `client_auth` needs";
+        let message = "missing key `client_ca`, which `client_auth` needs";
         let help = "add client_ca = \"/etc/ringway/clients.pem\"";
         section.miss("client_ca", message.to_owned(), help.to_owned());
     }
-    let ticket_keys = section.list("ticket_keys", &TICKET_KEYS, file).unwrap_or_default();
-    let rotation = section.optional("ticket_rotation", |v| accept::duration(v, &ROTATION_RANGE));
+    let ticket_keys =
+        section.known("ticket_keys").and_then(|(s, key)| s.list(key, &TICKET_KEYS, file));
+    let rotation = section
+        .known("ticket_rotation")
+        .map(|(s, key)| s.optional(key, |v| accept::duration(v, &ROTATION_RANGE)));
     let timeout =
         section.optional("handshake_timeout", |v| accept::duration(v, &HANDSHAKE_TIMEOUT_RANGE));
-    let size = section.optional("handshake_max", |v| accept::size(v, &HANDSHAKE_MAX_RANGE));
-    let most = section.optional("handshakes_max", |v| accept::whole(v, &HANDSHAKES_RANGE));
+    let size = section
+        .known("handshake_max")
+        .map(|(s, key)| s.optional(key, |v| accept::size(v, &HANDSHAKE_MAX_RANGE)));
+    let most = section
+        .known("handshakes_max")
+        .map(|(s, key)| s.optional(key, |v| accept::whole(v, &HANDSHAKES_RANGE)));
     section.finish();
-    let mut ocsp = ocsp.into_iter();
+    ListenerTls {
+        certificates,
+        strict_sni: strict_sni.is_some_and(|given| given.or(false)),
+        policy,
+        client_auth,
+        client_ca,
+        client_crl,
+        ticket_keys: ticket_keys.unwrap_or_default(),
+        ticket_rotation: rotation.map_or(TICKET_ROTATION, |given| given.or(TICKET_ROTATION)),
+        handshake_timeout: timeout.or(HANDSHAKE_TIMEOUT),
+        handshake_max: size.map_or(HANDSHAKE_MAX, |given| given.or(HANDSHAKE_MAX)),
+        handshakes_max: most.map_or(HANDSHAKES_MAX, |given| given.or(HANDSHAKES_MAX)),
+    }
+}
+
+/// The files of each certificate.
+fn certificates(section: &mut Section<'_, '_>) -> Vec<CertificateFiles> {
+    let example = "certificate = \"/etc/ringway/example.pem\"";
+    let chains = section.required_list("certificate", example, CERTIFICATES_MAX, file_or_made);
+    let example = "key = \"/etc/ringway/example.key\"";
+    let keys = section.required_list("key", example, CERTIFICATES_MAX, file_or_made);
+    let ocsp = section
+        .known("ocsp")
+        .and_then(|(section, key)| section.list(key, &(0..=CERTIFICATES_MAX), file_or_off));
+    if let (Some(last), true) = (keys.last(), !chains.is_empty() && chains.len() != keys.len()) {
+        section.report(Mistake::new(
+            last.span(),
+            format!("there are {} certificates, and {} keys", chains.len(), keys.len()),
+            "give each certificate its key, in the same order",
+        ));
+    }
+    let mut ocsp = ocsp.unwrap_or_default().into_iter();
     let certificates = chains.into_iter().zip(keys).map(|(chain, key)| CertificateFiles {
         chain: chain.into_inner(),
         key: key.into_inner(),
         ocsp: ocsp.next().flatten(),
     });
-    ListenerTls {
-        certificates: certificates.collect(),
-        strict_sni: strict_sni.or(false),
-        policy,
-        client_auth,
-        client_ca,
-        client_crl,
-        ticket_keys,
-        ticket_rotation: rotation.or(TICKET_ROTATION),
-        handshake_timeout: timeout.or(HANDSHAKE_TIMEOUT),
-        handshake_max: size.or(HANDSHAKE_MAX),
-        handshakes_max: most.or(HANDSHAKES_MAX),
-    }
+    certificates.collect()
 }
 
 /// The table of an upstream.
@@ -287,8 +318,16 @@ fn policy_lines(policy: &TlsPolicy) -> [(&'static str, String); 3] {
     ]
 }
 
+pub(super) fn write_admin(tls: &ListenerTls, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write_keys(tls, &ADMIN_TLS, f)
+}
+
 pub(super) fn write_listener(tls: &ListenerTls, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    writeln!(f, "\n{}", LISTENER_TLS.table)?;
+    write_keys(tls, &LISTENER_TLS, f)
+}
+
+fn write_keys(tls: &ListenerTls, of: &TableKeys, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    writeln!(f, "\n{}", of.table)?;
     let files = [
         ("certificate", array(&tls.certificates, |one| path(Some(&one.chain)))),
         ("key", array(&tls.certificates, |one| path(Some(&one.key)))),
@@ -305,7 +344,8 @@ pub(super) fn write_listener(tls: &ListenerTls, f: &mut fmt::Formatter<'_>) -> f
         ("handshake_max", format!("\"{}\"", Size(tls.handshake_max.into()))),
         ("handshakes_max", tls.handshakes_max.to_string()),
     ];
-    write_lines(files.into_iter().chain(policy_lines(&tls.policy)).chain(rest), |_| true, f)
+    let lines = files.into_iter().chain(policy_lines(&tls.policy)).chain(rest);
+    write_lines(lines, |key| of.keys.contains(&key), f)
 }
 
 pub(super) fn write_upstream(

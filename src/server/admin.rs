@@ -13,14 +13,18 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::net::TcpStream;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 
 use super::metrics::Exporter;
 use super::worker::Message;
 use crate::config::{Admin, Config, ListenerService, Users};
 use crate::runtime::Sender;
-use crate::session::Histograms;
+use crate::session::{Histograms, TlsOptions};
 
 /// How long a scrape waits for the workers' histograms. One that is late is left out of them.
 const REPORT_MAX: Duration = Duration::from_secs(1);
@@ -172,8 +176,12 @@ fn page(status: StatusCode, kind: &'static str, text: impl Into<Bytes>) -> Respo
     response
 }
 
+/// What a client is told that speaks HTTP where TLS is spoken.
+const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\n\
+    connection: close\r\n\r\nThis port speaks HTTPS only. Use https:// to ask again.\n";
+
 /// Serves the pages until the runtime ends.
-pub(super) async fn serve(listener: TcpListener, pages: Pages) {
+pub(super) async fn serve(listener: TcpListener, tls: Option<Arc<TlsOptions>>, pages: Pages) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => {
@@ -195,15 +203,47 @@ pub(super) async fn serve(listener: TcpListener, pages: Pages) {
             }
         };
         let pages = pages.clone();
+        let tls = tls.clone();
         tokio::spawn(async move {
-            let service = service_fn(move |request| pages.clone().answer(request));
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEAD_MAX)
-                .serve_connection(TokioIo::new(stream), service);
-            // What goes wrong here is the client's: it sees it itself.
-            let _ended = timeout(CONNECTION_MAX, connection).await;
+            match tls {
+                None => serve_one(stream, pages).await,
+                Some(tls) => {
+                    let secured = timeout(tls.handshake_timeout, secure(stream, &tls)).await;
+                    if let Ok(Some(stream)) = secured {
+                        serve_one(stream, pages).await;
+                    }
+                }
+            }
             drop(place);
         });
     }
+}
+
+/// The handshake with a client; none of one that fails.
+async fn secure(mut stream: TcpStream, tls: &TlsOptions) -> Option<TlsStream<TcpStream>> {
+    let mut first = [0];
+    let count = stream.peek(&mut first).await.ok()?;
+    if count == 1 && first[0].is_ascii_uppercase() {
+        // Who does not take it has asked for nothing.
+        let _gone = stream.write_all(PLAIN_HTTP).await;
+        let _gone = stream.shutdown().await;
+        return None;
+    }
+    match TlsAcceptor::from(Arc::clone(&tls.config)).accept(stream).await {
+        Ok(stream) => Some(stream),
+        Err(error) => {
+            tracing::debug!(%error, "the TLS handshake on the admin interface failed");
+            None
+        }
+    }
+}
+
+async fn serve_one<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, pages: Pages) {
+    let service = service_fn(move |request| pages.clone().answer(request));
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    // What goes wrong here is the client's: it sees it itself.
+    let _ended = timeout(CONNECTION_MAX, connection).await;
 }

@@ -2,12 +2,15 @@
 //! keys of tickets are changed in time.
 
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::{Instant, interval};
 
-use super::build::tls::{Changing, LOOK_EVERY, certificates, ticket_keys};
+use super::build::tls::{Changing, LOOK_EVERY, certificates, tell_expiry, ticket_keys};
 use crate::config::ListenerTls;
+
+/// How often certificates that expire soon are told of.
+const TELL_EVERY: Duration = Duration::from_secs(24 * 3600);
 
 /// When each file was last changed, and its length; none for one that can not be looked at.
 type State = Vec<Option<(SystemTime, u64)>>;
@@ -16,9 +19,15 @@ type State = Vec<Option<(SystemTime, u64)>>;
 pub(super) async fn watch(all: Vec<Changing>) {
     let mut states: Vec<State> = all.iter().map(|one| look(&one.files)).collect();
     let mut rotated = vec![Instant::now(); all.len()];
+    all.iter().for_each(tell);
+    let mut told = Instant::now();
     let mut ticks = interval(LOOK_EVERY);
     loop {
         ticks.tick().await;
+        if told.elapsed() >= TELL_EVERY {
+            told = Instant::now();
+            all.iter().for_each(tell);
+        }
         for ((one, state), rotated) in all.iter().zip(&mut states).zip(&mut rotated) {
             let seen = look(&one.files);
             if seen != *state {
@@ -42,6 +51,7 @@ fn reload(one: &Changing) {
     match certificates(&one.files) {
         Ok(certificates) => {
             one.resolver.replace(certificates);
+            tell(one);
             tracing::info!(%listener, "certificates were read anew");
         }
         Err(error) => {
@@ -54,6 +64,13 @@ fn reload(one: &Changing) {
     match ticket_keys(&one.files.ticket_keys) {
         Ok(keys) => one.tickets.replace(keys),
         Err(error) => tracing::error!(%listener, %error, "keys of TLS tickets stay as they were"),
+    }
+}
+
+/// Warns of certificates that have expired, or will soon.
+fn tell(one: &Changing) {
+    for (files, not_after) in one.files.certificates.iter().zip(one.resolver.not_after()) {
+        tell_expiry(&files.chain, not_after);
     }
 }
 

@@ -18,6 +18,7 @@ use super::run::Outcome;
 use super::worker::{Message, Report};
 use crate::config::Config;
 use crate::runtime::{Sender, clock};
+use crate::session::TlsOptions;
 
 /// What the owner of a server asks of it.
 #[derive(Debug)]
@@ -42,7 +43,8 @@ pub(super) struct Control {
     pub(super) reports: UnboundedReceiver<(usize, Report)>,
     pub(super) inbox: UnboundedReceiver<Command>,
     pub(super) exporter: Exporter,
-    pub(super) admin: Option<TcpListener>,
+    /// The admin interface, and how it speaks TLS, if it does.
+    pub(super) admin: Option<(TcpListener, Option<Arc<TlsOptions>>)>,
     pub(super) shutdown_timeout: Duration,
     pub(super) config: Arc<Config>,
     /// The servers that are asked how they are.
@@ -94,11 +96,11 @@ impl Control {
         if !self.certificates.is_empty() {
             tokio::spawn(certificates::watch(std::mem::take(&mut self.certificates)));
         }
-        if let Some(listener) = self.admin.take() {
+        if let Some((listener, tls)) = self.admin.take() {
             let senders = self.handles.iter().map(|handle| handle.sender.clone()).collect();
             let pages =
                 admin::Pages::new(self.exporter.clone(), senders, &self.config, Arc::clone(&ready));
-            tokio::spawn(admin::serve(listener, pages));
+            tokio::spawn(admin::serve(listener, tls, pages));
         }
         let mut signals: Option<Signals> = None;
         let mut progress = Progress::default();

@@ -7,6 +7,7 @@ mod origins;
 mod tls;
 mod udp;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +20,7 @@ use prometheus::proto::{
 };
 
 use crate::config::{Config, Listener, ListenerService};
+use crate::net::tls::Resolver;
 use crate::runtime::{Counter, LoopStats};
 use crate::service::CloseReason;
 use crate::service::proxy::ConnectFailure;
@@ -67,6 +69,8 @@ pub(super) struct Exporter {
     pooled: Arc<[(usize, String)]>,
     /// What is exported of HTTP.
     http: HttpNames,
+    /// The certificates of each listener: their files, and who knows them.
+    certificates: Vec<(String, Vec<PathBuf>, Arc<Resolver>)>,
     /// Active checks, by upstream.
     checks: Vec<Checks>,
 }
@@ -100,6 +104,7 @@ impl Exporter {
             frames: frames.map(|(index, listener)| (index, listener.name.clone())).collect(),
             secured: secured.map(|(index, listener)| (index, listener.name.clone())).collect(),
             http: HttpNames::new(config),
+            certificates: Vec::new(),
             checks: Vec::new(),
             pooled: pooled.map(|(index, upstream)| (index, upstream.name.clone())).collect(),
             fleet,
@@ -142,6 +147,7 @@ impl Exporter {
         families.extend(self.http_families());
         families.extend(self.origin_families());
         families.extend(self.tls_families());
+        families.push(self.certificate_family());
         families.extend(self.worker_families());
         if let Some(histograms) = histograms {
             families.push(durations(

@@ -25,5 +25,5 @@ mod worker;
 pub use admin::AdminError;
 pub use build::tls::check as check_tls;
 pub use explain::explain;
-pub use run::{Outcome, Running, Server, StartError};
+pub use run::{Outcome, Running, Server, StartError, StartOptions};
 pub use worker::{Message, Report, Worker, cpus};

@@ -97,6 +97,14 @@ pub enum StartError {
         /// What is wrong.
         message: String,
     },
+    /// The file that the secrets of TLS go to can not be opened.
+    #[error("the key log {} can not be opened: {source}", path.display())]
+    KeyLog {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// A path is too long for a unix socket.
     #[error("the path {0:?} is too long for a unix socket: at most 107 bytes")]
     Path(PathBuf),
@@ -122,6 +130,17 @@ pub struct Outcome {
     pub failed_workers: usize,
 }
 
+/// What a server is started with beside its configuration.
+#[derive(Debug, Default)]
+pub struct StartOptions {
+    /// Makes the [`Handler`](crate::service::handler::Handler) of each worker: its framed and
+    /// message services answer what that knows, beside their own requests.
+    pub handler: HandlerFactory,
+    /// The file to which the secrets of all TLS connections are written, for who has to look into
+    /// recorded traffic. None: they are written nowhere.
+    pub tls_key_log: Option<PathBuf>,
+}
+
 /// A server that is about to run.
 #[derive(Debug)]
 pub struct Server;
@@ -142,28 +161,30 @@ impl Server {
     /// # Errors
     /// What could not be had, on what, and why; nothing is left running then.
     pub fn start(config: Config) -> Result<Running, StartError> {
-        Self::start_with(config, HandlerFactory::default())
+        Self::start_with(config, StartOptions::default())
     }
 
-    /// Starts a server whose framed and message services answer, beside their own requests, those
-    /// that the program's [`Handler`](crate::service::handler::Handler) knows.
+    /// Starts a server with what no configuration says.
     ///
     /// # Errors
     /// What could not be had, on what, and why; nothing is left running then.
-    pub fn start_with(config: Config, handler: HandlerFactory) -> Result<Running, StartError> {
+    pub fn start_with(config: Config, options: StartOptions) -> Result<Running, StartError> {
+        let StartOptions { handler, tls_key_log } = options;
         let config = Arc::new(config);
         raise_descriptor_limit(&config);
         let failed = |source| StartError::System { call: "sched_getaffinity", source };
         let cpus = cpus().map_err(failed)?;
         let workers = worker_count(config.runtime.workers, cpus.len());
-        let common = build::tls::Common::new(&config);
+        let common = build::tls::Common::new(&config, tls_key_log.as_deref())?;
         let upstreams = build::upstreams(&config, workers, &common)?;
         let fleet = Arc::new(Fleet::with_plan(workers, &plan(&config, &upstreams)));
         fleet.set_offload(Offload::new(HELPERS).map_err(StartError::Thread)?);
         warn_of_small_pools(&config, workers);
         let mut builder = HttpBuilder::new(workers);
         let services = build::services(&config, &mut builder)?;
-        let (tls, certificates) = build::tls(&config, &common)?;
+        let (tls, mut certificates) = build::tls(&config, &common)?;
+        let (admin_tls, of_admin) = build::tls::admin(&config, &common)?.unzip();
+        certificates.extend(of_admin);
         let (lines, writer) = std::mem::take(&mut builder.lines).start()?;
         let seed = std::hash::RandomState::new().hash_one(std::process::id());
         let checks = checks(&config, &upstreams);
@@ -198,14 +219,15 @@ impl Server {
             }
         }
         fleet.connect(handles.iter().map(post).collect());
-        let exporter = Exporter::new(&config, Arc::clone(&fleet));
+        let mut exporter = Exporter::new(&config, Arc::clone(&fleet));
+        exporter.set_certificates(&certificates);
         let (commands, inbox) = channel::unbounded_channel();
         let control = Control {
             handles,
             reports,
             inbox,
             exporter,
-            admin,
+            admin: admin.map(|listener| (listener, admin_tls)),
             shutdown_timeout: config.runtime.shutdown_timeout,
             config,
             checks,

@@ -72,6 +72,20 @@ impl Pki {
         Arc::new(builder.with_root_certificates(roots).with_no_client_auth())
     }
 
+    /// A client that shows one of the certificates.
+    pub(crate) fn client_with(&self, name: &str) -> Arc<ClientConfig> {
+        let read = |kind: &str| std::fs::read(self.path(&format!("{name}.{kind}"))).unwrap();
+        let (chain, key) = (read("pem"), read("key"));
+        let chain = CertificateDer::pem_slice_iter(&chain).map(Result::unwrap).collect();
+        let key = PrivateKeyDer::from_pem_slice(&key).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(CertificateDer::from_pem_slice(self.ca.as_bytes()).unwrap()).unwrap();
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let builder = ClientConfig::builder_with_provider(provider);
+        let builder = builder.with_safe_default_protocol_versions().unwrap();
+        Arc::new(builder.with_root_certificates(roots).with_client_auth_cert(chain, key).unwrap())
+    }
+
     pub(crate) fn connect(&self, address: SocketAddr) -> Secured {
         self.connect_with(&self.client(), address)
     }

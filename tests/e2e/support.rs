@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use ringway::config;
-use ringway::server::{Outcome, Running, Server};
+use ringway::server::{Outcome, Running, Server, StartOptions};
 use ringway::session::HandlerFactory;
 
 /// How long anything may take before a test fails.
@@ -53,8 +53,12 @@ impl Served {
 
     /// A server with requests of the test's own.
     pub(crate) fn with_handler(text: &str, handler: HandlerFactory) -> Self {
+        Self::with_options(text, StartOptions { handler, ..StartOptions::default() })
+    }
+
+    pub(crate) fn with_options(text: &str, options: StartOptions) -> Self {
         let config = config::parse("test.toml", text).unwrap_or_else(|report| panic!("{report}"));
-        Self { running: Some(Server::start_with(config, handler).unwrap()) }
+        Self { running: Some(Server::start_with(config, options).unwrap()) }
     }
 
     /// A proxy with one listener and one upstream.

@@ -1,9 +1,13 @@
 //! TLS on real sockets, with rustls' own buffered connections as the foreign peers.
 
 use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::sync::Arc;
 
 use ringway::net::tls::{Certificate, Fault};
+use ringway::server::StartOptions;
 use ringway::service::CloseReason;
+use rustls::ClientConfig;
 
 use crate::pki::*;
 use crate::support::*;
@@ -55,6 +59,31 @@ fn files_and_answers_go_by_https_on_kept_connections() {
     let mut all = String::new();
     last.read_to_string(&mut all).expect("it ends with close_notify");
     assert!(all.ends_with("hello"), "{all}");
+}
+
+#[test]
+fn a_slow_client_that_has_said_all_gets_all_and_the_end() {
+    let pki = Pki::new();
+    let files = Folder::new();
+    let large = "0123456789abcdef".repeat(500_000);
+    files.file("large", &large);
+    let folder = files.path().display();
+    let routes = format!("protocol = \"http\"\n[[listener.route]]\nfiles = \"{folder}\"\n");
+    let web = listener("web", &routes) + &pki.listener_tls("");
+    let served = Served::new(&[&runtime(1), NO_ADMIN, &web].concat());
+    for shuts in [false, true] {
+        let mut stream = pki.connect(served.address());
+        write!(stream, "GET /large HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
+        if shuts {
+            stream.sock.shutdown(std::net::Shutdown::Write).unwrap();
+        }
+        let mut all = Vec::new();
+        let mut part = [0; 777];
+        while let count @ 1.. = stream.read(&mut part).expect("it ends with close_notify") {
+            all.extend_from_slice(&part[..count]);
+        }
+        assert!(all.ends_with(large.as_bytes()), "{shuts}: {} bytes", all.len());
+    }
 }
 
 #[test]
@@ -200,6 +229,75 @@ fn servers_are_told_that_a_client_came_by_tls() {
     let head = String::from_utf8(body).unwrap().to_lowercase();
     assert!(head.contains("x-forwarded-proto: https"), "{head}");
     assert!(head.contains(";proto=https"), "{head}");
+}
+
+#[test]
+fn the_admin_interface_speaks_tls_and_asks_for_certificates() {
+    let pki = Pki::new();
+    let files = |name: &str| {
+        let (chain, key) = (pki.path(&format!("{name}.pem")), pki.path(&format!("{name}.key")));
+        format!("certificate = \"{}\"\nkey = \"{}\"\n", chain.display(), key.display())
+    };
+    let auth =
+        format!("client_auth = \"required\"\nclient_ca = \"{}\"\n", pki.path("ca.pem").display());
+    let echo = listener("echo", "protocol = \"echo\"") + &pki.listener_tls("");
+    for auth in ["", &auth] {
+        let admin =
+            format!("[admin]\nlisten = \"127.0.0.1:0\"\n[admin.tls]\n{}{auth}", files("server"));
+        let served = Served::new(&[&runtime(1), &admin, &*echo].concat());
+        let address = served.running().admin().unwrap();
+        let plain = crate::admin::get(address, "GET /healthz");
+        assert!(plain.starts_with("HTTP/1.1 400") && plain.contains("HTTPS"), "{plain}");
+        let ask = |config: &Arc<ClientConfig>| {
+            let mut stream = secure(config, "localhost", connect(address));
+            let request = b"GET /metrics HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+            let mut answer = String::new();
+            stream.write_all(request).and_then(|()| stream.read_to_string(&mut answer))?;
+            std::io::Result::Ok(answer)
+        };
+        let without = ask(&pki.client());
+        if auth.is_empty() {
+            let text = without.unwrap();
+            let expiry = format!(
+                "ringway_tls_certificate_not_after_seconds{{certificate=\"{}\",listener=\"",
+                pki.path("server.pem").display()
+            );
+            let values = text.lines().filter_map(|line| line.strip_prefix(&expiry));
+            let values: Vec<&str> = values.collect();
+            assert!(matches!(&*values, [one, two] if one != two), "{text}");
+        } else {
+            let error = without.unwrap_err();
+            assert!(error.to_string().contains("CertificateRequired"), "{error}");
+            pki.write("operator", &["operator.example"]);
+            assert!(ask(&pki.client_with("operator")).unwrap().contains("ringway_build_info"));
+        }
+    }
+}
+
+#[test]
+fn secrets_are_written_only_where_they_are_asked_for() {
+    let pki = Pki::new();
+    let log = pki.path("keys.log");
+    let echo = listener("echo", "protocol = \"echo\"") + &pki.listener_tls("");
+    let config = [&runtime(1), NO_ADMIN, &echo].concat();
+    for tls_key_log in [None, Some(log.clone())] {
+        let is_asked = tls_key_log.is_some();
+        let options = StartOptions { tls_key_log, ..StartOptions::default() };
+        let served = Served::with_options(&config, options);
+        let mut stream = pki.connect(served.address());
+        stream.write_all(b"x").unwrap();
+        stream.read_exact(&mut [0]).unwrap();
+        assert_eq!(log.exists(), is_asked);
+    }
+    let text = std::fs::read_to_string(&log).unwrap();
+    for label in ["CLIENT_HANDSHAKE_TRAFFIC_SECRET ", "SERVER_TRAFFIC_SECRET_0 "] {
+        let line = text.lines().find_map(|line| line.strip_prefix(label)).unwrap();
+        let (random, secret) = line.split_once(' ').unwrap();
+        assert_eq!(random.len(), 64);
+        assert!(secret.len() >= 64 && secret.bytes().all(|byte| byte.is_ascii_hexdigit()));
+    }
+    let mode = std::fs::metadata(&log).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "its owner alone reads it");
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod certificate;
 mod client;
 mod error;
 pub mod kernel;
+mod key_log;
 mod keys;
 #[cfg(test)]
 mod peers;
@@ -28,6 +29,7 @@ pub use rustls::{ClientConfig, ServerConfig};
 pub use certificate::{Certificate, CertificateError, Summary};
 pub use client::{ClientOptions, Roots, client_config};
 pub use error::{Fault, TlsError};
+pub use key_log::KeyLogFile;
 pub use keys::{Aead, KeySource, TrafficKey, UnknownKey};
 pub use pins::{Pin, PinError};
 pub use policy::{Policy, PolicyError, Version};

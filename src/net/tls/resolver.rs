@@ -20,6 +20,8 @@ pub struct Certificates {
     default: Vec<Arc<CertifiedKey>>,
     /// Unknown names are refused.
     strict: bool,
+    /// When each expires, in the order in which they were given.
+    not_after: Vec<i64>,
 }
 
 /// Chooses certificates; they can be changed while the server runs.
@@ -37,6 +39,7 @@ impl Certificates {
         let mut this = Self { strict, ..Self::default() };
         let mut default_names = Vec::new();
         for (at, (certificate, names)) in all.into_iter().enumerate() {
+            this.not_after.push(certificate.summary().not_after);
             let names = if names.is_empty() { certificate.summary().names.clone() } else { names };
             let key = certificate.key;
             if at == 0 || names == default_names {
@@ -81,6 +84,12 @@ impl Resolver {
     #[must_use]
     pub fn knows(&self, name: Option<&str>) -> bool {
         !self.current().find(name).is_empty()
+    }
+
+    /// Up to when each certificate is valid, in seconds since 1970-01-01 UTC.
+    #[must_use]
+    pub fn not_after(&self) -> Vec<i64> {
+        self.current().not_after.clone()
     }
 
     fn current(&self) -> Arc<Certificates> {

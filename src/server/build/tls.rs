@@ -9,8 +9,9 @@ use crate::config::{
 };
 use crate::net::tls::kernel::{self, Report};
 use crate::net::tls::{
-    Aead, Certificate, Certificates, ClientAuth, ClientOptions, ClientRoots, Pin, Policy, Resolver,
-    Roots, ServerName, ServerOptions, TicketKey, Tickets, Version, client_config, server_config,
+    Aead, Certificate, Certificates, ClientAuth, ClientOptions, ClientRoots, KeyLogFile, Pin,
+    Policy, Resolver, Roots, ServerName, ServerOptions, TicketKey, Tickets, Version, client_config,
+    server_config,
 };
 use crate::ring::uring::Direct;
 use crate::server::StartError;
@@ -31,24 +32,44 @@ pub(in crate::server) struct Changing {
 pub(in crate::server) struct Common {
     /// What the kernel can encrypt, if it may.
     pub(in crate::server) kernel: Option<Arc<Report>>,
+    /// Where the secrets of connections are written, if somebody has asked for that.
+    pub(in crate::server) key_log: Option<Arc<KeyLogFile>>,
 }
 
 impl Common {
-    /// Asks the kernel, if anything speaks TLS.
-    pub(in crate::server) fn new(config: &Config) -> Self {
+    /// Opens the key log, and asks the kernel, if anything speaks TLS.
+    pub(in crate::server) fn new(
+        config: &Config,
+        key_log: Option<&Path>,
+    ) -> Result<Self, StartError> {
+        let open = |path: &Path| -> Result<_, StartError> {
+            let opened = KeyLogFile::open(path)
+                .map_err(|source| StartError::KeyLog { path: path.to_owned(), source })?;
+            tracing::warn!(
+                path = %path.display(),
+                "the secrets of all TLS connections are written: whoever reads this file can read \
+                 what was sent"
+            );
+            Ok(Arc::new(opened))
+        };
+        let key_log = key_log.map(open).transpose()?;
+        Ok(Self { kernel: Self::kernel(config), key_log })
+    }
+
+    fn kernel(config: &Config) -> Option<Arc<Report>> {
         let with_tls = config.listeners.iter().any(|listener| listener.tls.is_some())
             || config.upstreams.iter().any(|upstream| upstream.tls.is_some());
         if !with_tls || config.runtime.kernel_tls == KernelTls::Off {
-            return Self::default();
+            return None;
         }
         let report = kernel::probe(&mut Direct);
         if report.is_of_use() {
             tracing::info!("the kernel encrypts large files and bulk flows by TLS");
-            Self { kernel: Some(Arc::new(report)) }
+            Some(Arc::new(report))
         } else {
             let why = report.verdict(Version::Tls13, Aead::Aes128Gcm);
             tracing::info!("TLS without the kernel, which encrypts nothing: {why}");
-            Self::default()
+            None
         }
     }
 }
@@ -62,6 +83,7 @@ pub fn check(config: &Config) -> Result<(), StartError> {
     for listener in &config.listeners {
         self::listener(listener, &common)?;
     }
+    admin(config, &common)?;
     for one in &config.upstreams {
         let places: Vec<usize> = (0..one.servers.len()).collect();
         upstream(one, &places, false, &common)?;
@@ -77,11 +99,36 @@ pub(in crate::server) fn listener(
     let Some(tls) = &listener.tls else { return Ok(None) };
     let wrong =
         |message: String| StartError::Tls { place: format!("listener {}", listener.name), message };
-    let resolver = Arc::new(Resolver::new(certificates(tls).map_err(wrong)?));
+    let is_http = matches!(listener.service, ListenerService::Http(_));
+    let alpn = if is_http { vec![b"http/1.1".to_vec()] } else { Vec::new() };
+    make(&listener.name, tls, alpn, common).map(Some).map_err(wrong)
+}
+
+/// How the admin interface speaks TLS, and what of it changes.
+pub(in crate::server) fn admin(
+    config: &Config,
+    common: &Common,
+) -> Result<Option<(Arc<TlsOptions>, Changing)>, StartError> {
+    let Some(tls) = config.admin.tls.as_ref().filter(|_| config.admin.enabled) else {
+        return Ok(None);
+    };
+    let wrong = |message: String| StartError::Tls { place: "admin".to_owned(), message };
+    // Its few connections gain nothing by the kernel.
+    let common = Common { kernel: None, key_log: common.key_log.clone() };
+    make("admin", tls, vec![b"http/1.1".to_vec()], &common).map(Some).map_err(wrong)
+}
+
+fn make(
+    name: &str,
+    tls: &ListenerTls,
+    alpn: Vec<Vec<u8>>,
+    common: &Common,
+) -> Result<(Arc<TlsOptions>, Changing), String> {
+    let resolver = Arc::new(Resolver::new(certificates(tls)?));
     let tickets = if tls.ticket_keys.is_empty() {
-        Tickets::random(tls.ticket_rotation).map_err(|error| wrong(error.to_string()))?
+        Tickets::random(tls.ticket_rotation).map_err(|error| error.to_string())?
     } else {
-        Tickets::with(ticket_keys(&tls.ticket_keys).map_err(wrong)?, tls.ticket_rotation)
+        Tickets::with(ticket_keys(&tls.ticket_keys)?, tls.ticket_rotation)
     };
     let tickets = Arc::new(tickets);
     let roots = || -> Result<ClientRoots, String> {
@@ -90,29 +137,28 @@ pub(in crate::server) fn listener(
     };
     let client_auth = match tls.client_auth {
         config::ClientAuth::Off => ClientAuth::Off,
-        config::ClientAuth::Optional => ClientAuth::Optional(roots().map_err(wrong)?),
-        config::ClientAuth::Required => ClientAuth::Required(roots().map_err(wrong)?),
+        config::ClientAuth::Optional => ClientAuth::Optional(roots()?),
+        config::ClientAuth::Required => ClientAuth::Required(roots()?),
     };
-    let is_http = matches!(listener.service, ListenerService::Http(_));
     let options = ServerOptions {
         policy: policy(&tls.policy),
-        alpn: if is_http { vec![b"http/1.1".to_vec()] } else { Vec::new() },
+        alpn,
         client_auth,
         resolver: Arc::clone(&resolver),
         tickets: Arc::clone(&tickets),
         extractable: common.kernel.is_some(),
-        key_log: None,
+        key_log: common.key_log.clone().map(|log| log as _),
     };
     let options = TlsOptions {
-        config: server_config(options).map_err(wrong)?,
+        config: server_config(options)?,
         resolver: Arc::clone(&resolver),
         kernel: common.kernel.clone(),
         handshake_timeout: tls.handshake_timeout,
         handshake_max: tls.handshake_max as usize,
         handshakes_max: tls.handshakes_max as usize,
     };
-    let (listener, files) = (listener.name.clone(), (**tls).clone());
-    Ok(Some((Arc::new(options), Changing { listener, files, resolver, tickets })))
+    let (listener, files) = (name.to_owned(), tls.clone());
+    Ok((Arc::new(options), Changing { listener, files, resolver, tickets }))
 }
 
 /// How servers are spoken to by TLS. `places` has for each address which server of the
@@ -161,7 +207,7 @@ pub(in crate::server) fn upstream(
         pins,
         identity,
         extractable: common.kernel.is_some(),
-        key_log: None,
+        key_log: common.key_log.clone().map(|log| log as _),
     };
     let config = client_config(options).map_err(wrong)?;
     Ok(Some(Arc::new(UpstreamTls { config, names, kernel: common.kernel.clone() })))
@@ -197,7 +243,6 @@ pub(in crate::server) fn certificates(tls: &ListenerTls) -> Result<Certificates,
                 files.key.display()
             )
         })?;
-        tell_expiry(&files.chain, certificate.summary().not_after);
         all.push((certificate, Vec::new()));
     }
     Ok(Certificates::new(all, tls.strict_sni))
@@ -223,7 +268,7 @@ fn texts(files: &config::CertificateFiles) -> Result<(Vec<u8>, Vec<u8>), String>
 }
 
 /// Warns of a certificate that has expired, or will soon.
-fn tell_expiry(path: &Path, not_after: i64) {
+pub(in crate::server) fn tell_expiry(path: &Path, not_after: i64) {
     const DAY: i64 = 86_400;
     const SOON: i64 = 14 * DAY;
     let now = issue::now();

@@ -1,12 +1,41 @@
 //! TLS handshakes of listeners.
 
-use super::{Exporter, MetricFamily, MetricType, counter, family};
+use std::sync::Arc;
+
+use super::{Exporter, MetricFamily, MetricType, counter, family, gauge};
 use crate::net::tls::Fault;
+use crate::server::build::tls::Changing;
 
 /// Versions, in the order of their counters.
 const VERSIONS: [&str; 2] = ["1.2", "1.3"];
 
 impl Exporter {
+    /// From now on, the expiry of these is exported.
+    pub(in crate::server) fn set_certificates(&mut self, all: &[Changing]) {
+        let known = all.iter().map(|one| {
+            let files = one.files.certificates.iter().map(|files| files.chain.clone());
+            (one.listener.clone(), files.collect(), Arc::clone(&one.resolver))
+        });
+        self.certificates = known.collect();
+    }
+
+    /// Until when certificates are valid.
+    pub(super) fn certificate_family(&self) -> MetricFamily {
+        let values = self.certificates.iter().flat_map(|(listener, files, resolver)| {
+            files.iter().zip(resolver.not_after()).map(move |(file, not_after)| {
+                let labels =
+                    [("listener", listener.clone()), ("certificate", file.display().to_string())];
+                gauge(&labels, seconds(not_after))
+            })
+        });
+        family(
+            "ringway_tls_certificate_not_after_seconds",
+            "Up to when each certificate is valid, in seconds since 1970-01-01 UTC.",
+            MetricType::GAUGE,
+            values.collect(),
+        )
+    }
+
     /// Handshakes with clients, of listeners that speak TLS.
     pub(super) fn tls_families(&self) -> Vec<MetricFamily> {
         let listeners = self.of_kind(&self.secured);
@@ -60,4 +89,10 @@ impl Exporter {
             ),
         ]
     }
+}
+
+/// A time as the metrics have it: exact for hundreds of millions of years.
+#[expect(clippy::cast_precision_loss, reason = "times are far below 2^52")]
+const fn seconds(time: i64) -> f64 {
+    time as f64
 }
