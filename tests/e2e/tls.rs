@@ -258,13 +258,14 @@ fn the_admin_interface_speaks_tls_and_asks_for_certificates() {
         let without = ask(&pki.client());
         if auth.is_empty() {
             let text = without.unwrap();
-            let expiry = format!(
-                "ringway_tls_certificate_not_after_seconds{{certificate=\"{}\",listener=\"",
-                pki.path("server.pem").display()
-            );
-            let values = text.lines().filter_map(|line| line.strip_prefix(&expiry));
-            let values: Vec<&str> = values.collect();
-            assert!(matches!(&*values, [one, two] if one != two), "{text}");
+            for listener in ["echo", "admin"] {
+                let labels = format!(
+                    "{{listener=\"{listener}\",certificate=\"{}\"}} ",
+                    pki.path("server.pem").display()
+                );
+                let metric = format!("ringway_tls_certificate_not_after_seconds{labels}");
+                assert!(text.lines().any(|line| line.starts_with(&metric)), "{metric}{text}");
+            }
         } else {
             let error = without.unwrap_err();
             assert!(error.to_string().contains("CertificateRequired"), "{error}");
