@@ -14,6 +14,8 @@ mod cli;
 mod client;
 #[path = "e2e/connect.rs"]
 mod connect;
+#[path = "e2e/connect_tls.rs"]
+mod connect_tls;
 #[path = "e2e/frame.rs"]
 mod frame;
 #[path = "e2e/frame_peer.rs"]

@@ -1,9 +1,11 @@
 //! `ringway connect`: talks to a server, one file a scheme.
 
 mod frame;
+mod http;
 mod messages;
 mod ping;
 mod tcp;
+mod tls;
 mod udp;
 
 use std::fmt;
@@ -16,6 +18,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use self::tls::TlsArgs;
 use super::{EXIT_USAGE, fail};
 use crate::client::{ClientError, ConnectOptions, PumpError, RetryPolicy, Target, TargetError};
 use crate::config::units::Period;
@@ -29,7 +32,9 @@ URL is one of
   udp://HOST:PORT        each read of standard input (a line, in a terminal) is a datagram
   messages://HOST:PORT   [TYPE [PAYLOAD]]  JSON objects, one a line
   frame://HOST:PORT      echo TEXT | get NAME | ping | stats | message TYPE [PAYLOAD]
-Instead of HOST:PORT there may be unix:/PATH (not for udp). Without a command, messages and frame
+  http://HOST[:PORT]/PATH  GET; the body goes to standard output
+By TLS: tls:// for tcp://, messages+tls://, frame+tls://, and https://.
+Instead of HOST:PORT there may be unix:/PATH (not for udp and http). Without a command, messages and frame
 send each line of standard input and print the answers.
 
 Examples:
@@ -39,6 +44,8 @@ Examples:
   ringway connect messages://127.0.0.1:7200 echo hello
   ringway connect frame://127.0.0.1:7100 ping -c 3 -i 200ms
   ringway connect frame://127.0.0.1:7100 get motd --retries 2 > motd
+  ringway connect https://example.com/ > page.html
+  ringway connect tls://db.example:7000 --ca ca.pem --pin spki:6a1f...
 
 Exit status: 0 success, 1 failure, 2 wrong usage.";
 
@@ -46,7 +53,7 @@ Exit status: 0 success, 1 failure, 2 wrong usage.";
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLES)]
 pub(super) struct ConnectArgs {
-    /// Whom to connect to: tcp://, udp://, messages:// or frame://, and HOST:PORT or unix:/PATH
+    /// Whom to connect to: a scheme, and HOST:PORT or unix:/PATH
     #[arg(value_name = "URL")]
     url: Url,
     /// What to ask; standard input is sent without
@@ -67,13 +74,24 @@ pub(super) struct ConnectArgs {
     /// ping: the time from one to the next [default: 1s]
     #[arg(short, long, value_name = "DURATION", value_parser = period)]
     interval: Option<Duration>,
+    /// http and https: the head of the answer, and how TLS is spoken, to standard error
+    #[arg(short, long)]
+    verbose: bool,
+    #[command(flatten)]
+    tls: TlsArgs,
 }
 
 /// A scheme and a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Url {
     scheme: Scheme,
+    /// Whether it is spoken by TLS.
+    secure: bool,
     target: Target,
+    /// The host as it was written, with its port if that was written, too.
+    host: String,
+    /// What is asked for there, of HTTP.
+    path: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,22 +100,34 @@ enum Scheme {
     Udp,
     Messages,
     Frame,
+    Http,
 }
 
 impl Scheme {
-    const NAMES: [(&str, Self); 4] = [
-        ("tcp", Self::Tcp),
-        ("udp", Self::Udp),
-        ("messages", Self::Messages),
-        ("frame", Self::Frame),
+    /// Names, and whether they stand for TLS.
+    const NAMES: [(&str, Self, bool); 9] = [
+        ("tcp", Self::Tcp, false),
+        ("tls", Self::Tcp, true),
+        ("udp", Self::Udp, false),
+        ("messages", Self::Messages, false),
+        ("messages+tls", Self::Messages, true),
+        ("frame", Self::Frame, false),
+        ("frame+tls", Self::Frame, true),
+        ("http", Self::Http, false),
+        ("https", Self::Http, true),
     ];
 }
 
 /// A text that is no URL of ours.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 enum UrlError {
-    #[error("begin with tcp://, udp://, messages:// or frame://")]
+    #[error(
+        "begin with tcp://, tls://, udp://, messages://, messages+tls://, frame://, frame+tls://, \
+         http:// or https://"
+    )]
     Scheme,
+    #[error("the path has a byte that must be escaped, as in %20")]
+    Path,
     #[error("udp has no unix sockets here")]
     UnixDatagram,
     #[error(transparent)]
@@ -108,21 +138,55 @@ impl FromStr for Url {
     type Err = UrlError;
 
     fn from_str(text: &str) -> Result<Self, UrlError> {
-        let (scheme, rest) = match text.split_once("://") {
+        let (scheme, secure, rest) = match text.split_once("://") {
             Some((name, rest)) => {
-                let known = Scheme::NAMES.into_iter().find(|(known, _)| *known == name);
-                (known.ok_or(UrlError::Scheme)?.1, rest)
+                let known = Scheme::NAMES.into_iter().find(|(known, ..)| *known == name);
+                let (_, scheme, secure) = known.ok_or(UrlError::Scheme)?;
+                (scheme, secure, rest)
             }
             // As it is everywhere else: a path says what it is.
-            None if text.starts_with("unix:") => (Scheme::Tcp, text),
+            None if text.starts_with("unix:") => (Scheme::Tcp, false, text),
             None => return Err(UrlError::Scheme),
         };
+        if scheme == Scheme::Http {
+            return Self::http(secure, rest);
+        }
         let target = rest.strip_suffix('/').filter(|rest| !rest.starts_with("unix:"));
         let target: Target = target.unwrap_or(rest).parse()?;
         if scheme == Scheme::Udp && rest.starts_with("unix:") {
             return Err(UrlError::UnixDatagram);
         }
-        Ok(Self { scheme, target })
+        let (host, path) = (rest.to_owned(), String::new());
+        Ok(Self { scheme, secure, target, host, path })
+    }
+}
+
+impl Url {
+    /// A host, a port where it is not the usual one, and a path.
+    fn http(secure: bool, rest: &str) -> Result<Self, UrlError> {
+        let at = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+        let (host, path) = rest.split_at(at);
+        let path = path.split('#').next().unwrap_or_default();
+        if path.bytes().any(|byte| !byte.is_ascii_graphic()) {
+            return Err(UrlError::Path);
+        }
+        let slash = if path.starts_with('/') { "" } else { "/" };
+        // A colon within brackets is none of a port.
+        let is_with_port = host.rsplit(']').next().is_some_and(|end| end.contains(':'));
+        let usual = if secure { 443 } else { 80 };
+        let target =
+            if is_with_port { host.parse()? } else { format!("{host}:{usual}").parse()? };
+        let path = format!("{slash}{path}");
+        Ok(Self { scheme: Scheme::Http, secure, target, host: host.to_owned(), path })
+    }
+}
+
+impl fmt::Display for Url {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_named =
+            |name: &&(&str, Scheme, bool)| (name.1, name.2) == (self.scheme, self.secure);
+        let scheme = Scheme::NAMES.iter().find(is_named).map_or("", |(name, ..)| name);
+        write!(f, "{scheme}://{}{}", self.host, self.path)
     }
 }
 
@@ -180,6 +244,7 @@ pub(super) fn run(args: &ConnectArgs) -> ExitCode {
         Scheme::Udp => udp::run(args),
         Scheme::Messages => messages::run(args),
         Scheme::Frame => frame::run(args),
+        Scheme::Http => http::run(args),
     });
     match done {
         Ok(()) | Err(Failure::NoReader) => ExitCode::SUCCESS,
@@ -195,8 +260,15 @@ pub(super) fn run(args: &ConnectArgs) -> ExitCode {
 fn check(args: &ConnectArgs) -> Result<(), Failure> {
     let scheme = args.url.scheme;
     let wrong = |text: &str| Err(Failure::Usage(text.to_owned()));
-    if matches!(scheme, Scheme::Tcp | Scheme::Udp) && !args.command.is_empty() {
-        return wrong("tcp and udp take no command");
+    let is_without = matches!(scheme, Scheme::Tcp | Scheme::Udp | Scheme::Http);
+    if is_without && !args.command.is_empty() {
+        return wrong("tcp, udp and http take no command");
+    }
+    if scheme != Scheme::Http && args.verbose {
+        return wrong("--verbose is for http and https");
+    }
+    if !args.url.secure && args.tls.is_given() {
+        return wrong("the switches of TLS are for tls, messages+tls, frame+tls and https");
     }
     if scheme != Scheme::Udp && args.wait.is_some() {
         return wrong("--wait is for udp");
@@ -209,8 +281,10 @@ fn check(args: &ConnectArgs) -> Result<(), Failure> {
 }
 
 impl ConnectArgs {
-    fn options(&self) -> ConnectOptions {
-        ConnectOptions { deadline: self.timeout, ..ConnectOptions::default() }
+    fn options(&self) -> Result<ConnectOptions, Failure> {
+        let alpn: &[&str] = if self.url.scheme == Scheme::Http { &["http/1.1"] } else { &[] };
+        let tls = if self.url.secure { Some(self.tls.tls(alpn)?) } else { None };
+        Ok(ConnectOptions { deadline: self.timeout, tls, ..ConnectOptions::default() })
     }
 
     fn policy(&self) -> RetryPolicy {
@@ -281,14 +355,35 @@ mod tests {
         ] {
             let url: Url = text.parse().unwrap();
             assert_eq!((url.scheme, url.target.to_string().as_str()), (scheme, target));
+            assert!(!url.secure);
         }
+        for (text, scheme, target, path) in [
+            ("tls://localhost:7000", Scheme::Tcp, "localhost:7000", ""),
+            ("messages+tls://a:1", Scheme::Messages, "a:1", ""),
+            ("frame+tls://a:1", Scheme::Frame, "a:1", ""),
+            ("https://a", Scheme::Http, "a:443", "/"),
+            ("https://a?q", Scheme::Http, "a:443", "/?q"),
+            ("https://a:8443/b?c=d#e", Scheme::Http, "a:8443", "/b?c=d"),
+            ("https://[::1]/b", Scheme::Http, "[::1]:443", "/b"),
+            ("https://[::1]:8443", Scheme::Http, "[::1]:8443", "/"),
+        ] {
+            let url: Url = text.parse().unwrap();
+            assert_eq!((url.scheme, url.target.to_string().as_str()), (scheme, target));
+            assert_eq!((url.secure, url.path.as_str()), (true, path));
+        }
+        let url: Url = "http://a/b".parse().unwrap();
+        assert_eq!((url.secure, url.target.to_string().as_str()), (false, "a:80"));
+        assert_eq!(url.to_string(), "http://a/b");
     }
 
     #[test]
     fn what_is_no_url_says_why() {
         for (text, word) in [
             ("127.0.0.1:7000", "begin with tcp://"),
-            ("http://127.0.0.1:7000", "begin with tcp://"),
+            ("ftp://127.0.0.1:7000", "begin with tcp://"),
+            ("https://a/b c", "must be escaped"),
+            ("https:///", "name or an address"),
+            ("tls://localhost", "port is missing"),
             ("udp://unix:/run/x", "no unix sockets"),
             ("tcp://127.0.0.1", "port is missing"),
             ("tcp://", "port is missing"),

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use nix::sys::resource::{Resource, getrlimit};
 
 use super::{fail, print};
-use crate::ring::uring::{Feature, Presence, RingOptions, Uring, probe};
+use crate::net::tls::kernel::{self, Combination, Verdict};
+use crate::net::tls::{Aead, Version};
+use crate::ring::uring::{Direct, Feature, Presence, RingOptions, Uring, probe};
 
 /// Locked memory that the rings of a worker with the default sizes take, about.
 const LOCKED_PER_WORKER: u64 = 512 * 1024;
@@ -19,7 +21,7 @@ pub(super) fn run() -> ExitCode {
         let _infallible = writeln!(text, "{what:<36} {found:<22} {note}");
     };
     row("what", "found", "what we do with it");
-    row("kernel", &kernel(), "5.19 or later is needed; 6.1 or later is better");
+    row("kernel", &release(), "5.19 or later is needed; 6.1 or later is better");
     row("kernel.io_uring_disabled", &sysctl(), "0 allows everybody, 1 privileged users only");
     row("locked memory (ulimit -l)", &limit(Resource::RLIMIT_MEMLOCK), &locked_note());
     row("open files (ulimit -n)", &limit(Resource::RLIMIT_NOFILE), "two for each proxied one");
@@ -49,6 +51,7 @@ pub(super) fn run() -> ExitCode {
             }
         }
     }
+    kernel_tls(&mut row);
     let missing: Vec<&str> = features.iter().filter(|f| is_fatal(f)).map(|f| f.name).collect();
     let shown = print(text.as_bytes());
     if missing.is_empty() {
@@ -58,11 +61,33 @@ pub(super) fn run() -> ExitCode {
     }
 }
 
+/// What the kernel encrypts; one line, where it is nothing.
+fn kernel_tls(row: &mut impl FnMut(&str, &str, &str)) {
+    let report = kernel::probe(&mut Direct);
+    if !report.is_of_use() {
+        let why = report.verdict(Version::Tls13, Aead::Aes128Gcm);
+        row("TLS in the kernel", "no", &format!("instead: in user space; {why}"));
+        return;
+    }
+    for Combination { version, aead, verdict } in report.combinations() {
+        let version = if *version == Version::Tls13 { "1.3" } else { "1.2" };
+        let name = format!("TLS {version} in the kernel, {}", aead.name());
+        if *verdict == Verdict::Works {
+            row(&name, "yes", "used for large files and bulk flows");
+        } else {
+            row(&name, "no", &format!("instead: in user space; {verdict}"));
+        }
+    }
+    let update = report.key_update();
+    let found = if update == Verdict::Works { "yes" } else { "no" };
+    row("another TLS key in the kernel", found, &update.to_string());
+}
+
 fn is_fatal(feature: &Feature) -> bool {
     feature.required && feature.presence != Presence::Present
 }
 
-fn kernel() -> String {
+fn release() -> String {
     match nix::sys::utsname::uname() {
         Ok(name) => name.release().to_string_lossy().into_owned(),
         Err(error) => error.to_string(),

@@ -39,7 +39,7 @@ enum Command {
     /// Check a configuration file and show all mistakes in it
     Check(CheckArgs),
     /// Talk to a server: bytes, datagrams, messages, frames
-    Connect(connect::ConnectArgs),
+    Connect(Box<connect::ConnectArgs>),
     /// Make an issuer of one's own and a server certificate, for a first try of TLS
     Cert(cert::CertArgs),
     /// Show what this kernel offers, what is missing, and what is done instead

@@ -44,6 +44,15 @@ impl Target {
         Self { kind: Kind::Address(address) }
     }
 
+    /// The name or the IP address that it is reached by; none of a unix socket.
+    #[must_use]
+    pub fn host(&self) -> Option<String> {
+        match &self.kind {
+            Kind::Address(address) => address.ip().map(|address| address.ip().to_string()),
+            Kind::Name { host, .. } => Some(host.clone()),
+        }
+    }
+
     /// Its addresses, in the order in which they are to be tried. Names are asked of the system's
     /// resolver, which may take no longer than `deadline`.
     ///

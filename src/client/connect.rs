@@ -8,20 +8,23 @@ use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
 use super::error::Waiting;
 use super::line::{Engine, Line};
+use super::tls::{self, Tls};
 use super::{ClientError, Target};
 use crate::mem::Key;
 use crate::net::{NetworkError, Operation, Stream, StreamEvent};
 use crate::ring::{Fd, Lane, SocketAddress, StreamOptions, Syscalls};
 
 /// How to connect.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct ConnectOptions {
-    /// How long resolving and all attempts together may take.
+    /// How long resolving and all attempts together may take, handshakes of TLS among them.
     pub deadline: Duration,
     /// How long one attempt is waited for until the next begins beside it.
     pub stagger: Duration,
     /// Options of the connection, where it is of a stream.
     pub stream: StreamOptions,
+    /// How TLS is spoken, where it is.
+    pub tls: Option<Tls>,
 }
 
 impl Default for ConnectOptions {
@@ -30,6 +33,7 @@ impl Default for ConnectOptions {
             deadline: Duration::from_secs(5),
             stagger: Duration::from_millis(250),
             stream: StreamOptions { nodelay: true, ..StreamOptions::default() },
+            tls: None,
         }
     }
 }
@@ -49,8 +53,9 @@ pub(super) fn connect(
 ) -> Result<Line, ClientError> {
     let mut engine = Engine::new()?;
     let until = engine.now().checked_add(options.deadline);
+    let tls = options.tls.as_ref().map(|tls| tls.of_target(target)).transpose()?;
     let addresses = target.resolve(options.deadline)?;
-    connect_any(engine, addresses, kind, options, until)
+    connect_any(engine, addresses, kind, &ConnectOptions { tls, ..options.clone() }, until)
 }
 
 /// Connects to the first of several addresses that answers.
@@ -61,7 +66,8 @@ pub(super) fn connect_any(
     options: &ConnectOptions,
     until: Option<Instant>,
 ) -> Result<Line, ClientError> {
-    let mut race = Race { engine, addresses, kind, options, attempts: Vec::new(), last: None };
+    let mut race =
+        Race { engine, addresses, kind, options, attempts: Vec::new(), last: None, refused: None };
     let won = race.run(until);
     let ended = race.end_losers(won.as_ref().ok().copied());
     let winner = won?;
@@ -80,6 +86,8 @@ struct Race<'a> {
     attempts: Vec<Attempt>,
     /// The most telling failure so far.
     last: Option<NetworkError>,
+    /// A failure of TLS, which says more than any of those.
+    refused: Option<ClientError>,
 }
 
 struct Attempt {
@@ -99,6 +107,9 @@ impl Race<'_> {
                 return Err(self.late());
             }
             let more = self.attempts.len() < self.addresses.len();
+            if let Some(error) = self.refused.take_if(|error| is_final(error)) {
+                return Err(error);
+            }
             if more && next_at.is_some_and(|at| now >= at) {
                 next_at =
                     if self.begin() { now.checked_add(self.options.stagger) } else { Some(now) };
@@ -116,6 +127,7 @@ impl Race<'_> {
                     StreamEvent::Connected => won = won.or(Some(place)),
                     StreamEvent::ConnectFailed(source) => {
                         self.attempts[place].over = true;
+                        self.note_refusal(place);
                         self.failed(Operation::Connect, self.attempts[place].peer, source);
                         next_at = Some(now);
                     }
@@ -147,6 +159,11 @@ impl Race<'_> {
             Kind::Stream => driver.socket(&peer),
             Kind::Datagram => datagram_socket(&peer),
         };
+        if let Some(tls) = self.options.tls.as_ref().filter(|_| self.kind == Kind::Stream)
+            && let Err(error) = tls.secure(&mut stream)
+        {
+            self.refused = Some(error);
+        }
         let over = match made {
             Ok(socket) => {
                 driver.configure(socket, &self.options.stream);
@@ -172,7 +189,18 @@ impl Race<'_> {
         self.last = Some(self.last.map_or(error, |last| more_telling(last, error)));
     }
 
-    fn lost(&self) -> ClientError {
+    /// Why the handshake with a server has failed, if that is why the attempt has.
+    fn note_refusal(&mut self, place: usize) {
+        let Attempt { stream, peer, .. } = &self.attempts[place];
+        if let Some(error) = stream.tls_error() {
+            self.refused = Some(tls::failure(*peer, error));
+        }
+    }
+
+    fn lost(&mut self) -> ClientError {
+        if let Some(error) = self.refused.take() {
+            return error;
+        }
         match self.last {
             Some(error) => error.into(),
             None => ClientError::Request { reason: "there is no address".to_owned() },
@@ -214,6 +242,11 @@ impl Race<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether no other address could fare better.
+const fn is_final(error: &ClientError) -> bool {
+    matches!(error, ClientError::TlsOptions { .. })
 }
 
 /// The later failure, unless it only says that a family or a network can not be used here at all:

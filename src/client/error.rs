@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::address::TargetError;
 use crate::net::NetworkError;
+use crate::net::tls::Fault;
 use crate::proto::frame::{Code, Command, FrameError};
 use crate::ring::DriverError;
 use crate::ring::uring::SetupError;
@@ -27,6 +28,30 @@ pub enum ClientError {
     /// The network failed.
     #[error(transparent)]
     Network(#[from] NetworkError),
+    /// TLS can not be spoken as the options have it.
+    #[error("TLS: {reason}")]
+    TlsOptions {
+        /// What is wrong.
+        reason: String,
+    },
+    /// TLS has failed: most often the server is not whom it should be.
+    #[error("TLS with {peer}: {reason}")]
+    Tls {
+        /// The peer.
+        peer: String,
+        /// What went wrong.
+        fault: Fault,
+        /// The same as a sentence, with what was seen.
+        reason: String,
+    },
+    /// The connection ended without the word of TLS that it is the end: something may be missing.
+    #[error(
+        "{peer} cut the connection: it did not say that it was done, and something may be missing"
+    )]
+    Cut {
+        /// The peer.
+        peer: String,
+    },
     /// It took too long.
     #[error("{op} {peer}: not done within {after:?}")]
     Deadline {
@@ -196,6 +221,9 @@ impl ClientError {
             Self::Deadline { op, .. } => *op == Waiting::Connect,
             Self::Refused { code, .. } => has_code(code, Code::is_not_done),
             Self::Target(_)
+            | Self::TlsOptions { .. }
+            | Self::Tls { .. }
+            | Self::Cut { .. }
             | Self::Frame { .. }
             | Self::Message { .. }
             | Self::Closed { .. }
@@ -215,7 +243,11 @@ impl ClientError {
         let unknown = |code| matches!(code, Code::UpstreamLost | Code::Deadline);
         let lost = matches!(
             self,
-            Self::Network(_) | Self::Deadline { .. } | Self::Closed { .. } | Self::Transfer { .. }
+            Self::Network(_)
+                | Self::Deadline { .. }
+                | Self::Closed { .. }
+                | Self::Cut { .. }
+                | Self::Transfer { .. }
         ) || matches!(self, Self::Refused { code, .. } if has_code(code, unknown));
         lost || self.is_not_done()
     }

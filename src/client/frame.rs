@@ -21,7 +21,7 @@ const WINDOW: u16 = 256;
 const ANSWER_MAX: usize = 64 * 1024 * 1024;
 
 /// How a client of the framed protocol is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct FrameOptions {
     /// How to connect; its deadline covers the agreement on a version, too.
     pub connect: ConnectOptions,
@@ -381,7 +381,9 @@ impl Frame {
         if !self.dead {
             self.line.receive();
         }
-        self.line.turn(until)?;
+        if !self.line.has_bytes() {
+            self.line.turn(until)?;
+        }
         if !self.dead {
             self.absorb(sink);
         }
@@ -391,7 +393,7 @@ impl Frame {
     /// Takes what came apart.
     fn absorb(&mut self, sink: &mut Option<Sink<'_>>) {
         let peer = self.line.peer();
-        if let Some(bytes) = self.line.take() {
+        while let Some(bytes) = self.line.take().filter(|_| !self.dead) {
             let mut input: &[u8] = &bytes;
             loop {
                 match self.machine.next(&mut input) {

@@ -1,14 +1,16 @@
 //! One connected socket on a ring of its own: what all clients are made of.
 
+use std::collections::VecDeque;
 use std::os::fd::{AsFd, AsRawFd};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
-use super::ClientError;
 use super::error::Waiting;
+use super::{ClientError, tls};
 use crate::mem::{Buf, Key};
+use crate::net::tls::Session;
 use crate::net::{NetworkError, Operation, Stream, StreamEvent};
 use crate::ring::uring::{RingOptions, Uring};
 use crate::ring::{Completion, Driver, Fd, Lane, Op, SocketAddress, Syscalls, Token, Verb};
@@ -80,8 +82,10 @@ pub(super) struct Line {
     stream: Stream,
     key: Key,
     peer: SocketAddress,
-    received: Option<Buf>,
+    received: VecDeque<Buf>,
     ended: bool,
+    /// The peer is to be told the end when the socket takes that.
+    ending: bool,
     send_error: Option<Errno>,
     receive_error: Option<Errno>,
     input: Input,
@@ -97,14 +101,23 @@ enum Input {
 }
 
 impl Line {
-    pub(super) const fn new(engine: Engine, stream: Stream, key: Key, peer: SocketAddress) -> Self {
+    pub(super) fn new(
+        mut engine: Engine,
+        mut stream: Stream,
+        key: Key,
+        peer: SocketAddress,
+    ) -> Self {
+        // After a handshake, more may come than was asked for.
+        let received = stream.take_held().into_iter().collect();
+        stream.pause(&mut engine.reactor, key);
         Self {
             engine,
             stream,
             key,
             peer,
-            received: None,
+            received,
             ended: false,
+            ending: false,
             send_error: None,
             receive_error: None,
             input: Input::Unknown,
@@ -193,9 +206,10 @@ impl Line {
     }
 
     fn failed(&self, op: Operation, error: Option<Errno>) -> Result<(), ClientError> {
-        match error {
-            Some(source) => Err(NetworkError { op, peer: self.peer, source }.into()),
-            None => Ok(()),
+        match (error, self.stream.tls_error()) {
+            (Some(_), Some(error)) => Err(tls::failure(self.peer, error)),
+            (Some(source), None) => Err(NetworkError { op, peer: self.peer, source }.into()),
+            (None, _) => Ok(()),
         }
     }
 
@@ -211,22 +225,42 @@ impl Line {
 
     /// Tells the peer that nothing more will be sent.
     pub(super) fn shutdown(&mut self) -> Result<(), ClientError> {
-        let Some(fd) = self.stream.fd() else { return Ok(()) };
-        match self.engine.reactor.driver().shutdown_write(fd) {
+        self.ending = false;
+        match self.stream.shutdown_write(&mut self.engine.reactor, self.key) {
             // The peer has gone: what it sent before is still there.
-            Ok(()) | Err(Errno::ENOTCONN) => Ok(()),
+            Ok(true) | Err(Errno::ENOTCONN) => Ok(()),
+            // The socket is full: it is said in one of the next turns.
+            Ok(false) => {
+                self.ending = true;
+                Ok(())
+            }
             Err(source) => self.failed(Operation::Send, Some(source)),
         }
     }
 
     /// What was received and not taken.
-    pub(super) const fn take(&mut self) -> Option<Buf> {
-        self.received.take()
+    pub(super) fn take(&mut self) -> Option<Buf> {
+        self.received.pop_front()
+    }
+
+    /// Whether something was received and not taken.
+    pub(super) fn has_bytes(&self) -> bool {
+        !self.received.is_empty()
     }
 
     /// Whether an empty datagram came; says so once.
     pub(super) const fn take_end(&mut self) -> bool {
         std::mem::replace(&mut self.ended, false)
+    }
+
+    /// The connection by TLS, if that is spoken.
+    pub(super) fn tls(&self) -> Option<&Session> {
+        self.stream.tls()
+    }
+
+    /// Whether the peer has ended a connection by TLS without saying so.
+    pub(super) fn is_cut(&self) -> bool {
+        self.ended && self.stream.tls().is_some_and(|session| !session.is_closed())
     }
 
     /// Whether the peer sends no more.
@@ -237,7 +271,7 @@ impl Line {
     /// Receives in the turns to come, unless something waits to be taken.
     pub(super) fn receive(&mut self) {
         let over = self.ended || self.receive_error.is_some();
-        if self.received.is_none() && !over {
+        if self.received.is_empty() && !over {
             self.stream.feed();
             self.stream.receive(&mut self.engine.reactor, self.key, true);
         }
@@ -291,12 +325,15 @@ impl Line {
         }
         // What a full socket has left over goes out when it takes bytes again.
         self.stream.flush(&mut self.engine.reactor, self.key);
+        if self.ending && self.stream.is_drained() && !self.stream.is_blocked() {
+            self.shutdown()?;
+        }
         Ok(())
     }
 
     fn handle(&mut self, verb: Verb, completion: Completion) {
         match self.stream.handle(&mut self.engine.reactor, self.key, completion) {
-            StreamEvent::Data(buf) => self.received = Some(buf),
+            StreamEvent::Data(buf) => self.received.push_back(buf),
             StreamEvent::End => self.ended = true,
             StreamEvent::Broken(errno) if verb == Verb::Send => self.send_error = Some(errno),
             StreamEvent::Broken(errno) => self.receive_error = Some(errno),
@@ -317,6 +354,10 @@ impl Drop for Line {
     /// stay open until they end.
     fn drop(&mut self) {
         let until = self.until(CLOSE_MAX);
+        if self.stream.is_drained() && self.send_error.is_none() {
+            // A peer that does not take it does not need it.
+            self.stream.say_end(&mut self.engine.reactor, self.key);
+        }
         self.stream.abandon(&mut self.engine.reactor, self.key);
         while !self.stream.is_quiet() && !self.is_over(until) && self.turn(until).is_ok() {}
         if let Some(fd) = self.stream.fd() {

@@ -16,7 +16,7 @@ use crate::ring::SocketAddress;
 const LINE_MAX: usize = 1024 * 1024;
 
 /// How a client of messages is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct MessagesOptions {
     /// How to connect.
     pub connect: ConnectOptions,

@@ -9,6 +9,7 @@
 //! | `tcp`, `udp` | bytes, datagrams |
 //! | `frame`, `book` | exchanges of the framed protocol, and those that are open |
 //! | `messages` | exchanges of lines of JSON |
+//! | `tls` | how any of the streams speak TLS |
 //! | `retry` | again, with a growing pause |
 //! | `error` | what all of them can meet |
 //!
@@ -39,6 +40,7 @@ mod line;
 mod messages;
 mod retry;
 mod tcp;
+mod tls;
 mod udp;
 
 pub use self::address::{Target, TargetError, interleave};
@@ -48,5 +50,6 @@ pub use self::frame::{Exchange, Frame, FrameOptions};
 pub use self::messages::{Messages, MessagesOptions, message_line};
 pub use self::retry::retry;
 pub use self::tcp::{PumpError, Received, Tcp};
+pub use self::tls::Tls;
 pub use self::udp::Udp;
 pub use crate::service::retry::RetryPolicy;

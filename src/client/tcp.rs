@@ -8,6 +8,7 @@ use super::connect::{self, Kind};
 use super::error::Waiting;
 use super::line::{BUFFER_SIZE, Engine, Line};
 use super::{ClientError, ConnectOptions, Target};
+use crate::net::tls::{Info, Session};
 use crate::ring::SocketAddress;
 
 /// A connection of bytes. Dropping it closes it.
@@ -87,6 +88,12 @@ impl Tcp {
         self.line.local()
     }
 
+    /// What is known of the connection by TLS, if that is spoken.
+    #[must_use]
+    pub fn tls(&self) -> Option<Info> {
+        self.line.tls().and_then(Session::info)
+    }
+
     /// Sends all of `bytes`. What comes meanwhile waits for the next receive: a peer that answers
     /// before it has read all must not be sent more than the sockets hold, or [`Tcp::pump`] is to
     /// be used.
@@ -118,6 +125,9 @@ impl Tcp {
             if let Some(bytes) = self.line.take() {
                 into.extend_from_slice(&bytes);
                 return Ok(Received::Bytes(bytes.len()));
+            }
+            if self.line.is_cut() {
+                return Err(ClientError::Cut { peer: self.peer().to_string() });
             }
             if self.line.is_ended() {
                 return Ok(Received::End);
@@ -153,19 +163,23 @@ impl Tcp {
     ) -> Result<(), PumpError> {
         let mut piece = vec![0; BUFFER_SIZE as usize];
         let mut sending = true;
-        while !self.line.is_ended() {
+        loop {
+            if let Some(bytes) = self.line.take() {
+                output
+                    .write_all(&bytes)
+                    .and_then(|()| output.flush())
+                    .map_err(PumpError::Output)?;
+                continue;
+            }
+            if self.line.is_ended() {
+                break;
+            }
             self.line.check_receive()?;
             self.line.receive();
             if sending && self.line.is_drained() {
                 self.line.watch(input);
             }
             self.line.turn(None)?;
-            if let Some(bytes) = self.line.take() {
-                output
-                    .write_all(&bytes)
-                    .and_then(|()| output.flush())
-                    .map_err(PumpError::Output)?;
-            }
             // What the peer says after it closed its ear still counts, so only the sending ends.
             sending &= self.line.check_send().is_ok();
             if sending && self.line.take_input() {
@@ -180,6 +194,9 @@ impl Tcp {
             }
         }
         self.line.unwatch()?;
+        if self.line.is_cut() {
+            return Err(ClientError::Cut { peer: self.peer().to_string() }.into());
+        }
         Ok(self.line.check_send()?)
     }
 }

@@ -44,7 +44,9 @@ fn check_tells_good_from_bad() {
     // The files of certificates are read, too.
     let text_of_all = include_str!("../../docs/ringway.toml")
         .replace("[\"/etc/ringway/example.pem\"]", "\"self_signed\"")
-        .replace("[\"/etc/ringway/example.key\"]", "\"self_signed\"");
+        .replace("[\"/etc/ringway/example.key\"]", "\"self_signed\"")
+        .replace("[\"/etc/ringway/admin.pem\"]", "\"self_signed\"")
+        .replace("[\"/etc/ringway/admin.key\"]", "\"self_signed\"");
     let good = folder.file("good.toml", &text_of_all);
     let output = ringway(&["check", "--config", good.to_str().unwrap()]);
     assert!(output.status.success(), "{}", text(&output.stderr));

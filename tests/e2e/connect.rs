@@ -199,7 +199,10 @@ fn wrong_usage_of_connect_is_status_2() {
     for args in [
         &["connect"][..],
         &["connect", "127.0.0.1:1"],
-        &["connect", "http://127.0.0.1:1"],
+        &["connect", "ftp://127.0.0.1:1"],
+        &["connect", "http://127.0.0.1:1", "echo"],
+        &["connect", "frame://127.0.0.1:1", "stats", "--insecure"],
+        &["connect", "tls://127.0.0.1:1", "--verbose"],
         &["connect", "tcp://127.0.0.1"],
         &["connect", "tcp://127.0.0.1:1", "echo"],
         &["connect", "tcp://127.0.0.1:1", "--wait", "1s"],

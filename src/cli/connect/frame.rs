@@ -7,7 +7,7 @@ use crate::client::{ClientError, Frame, FrameOptions, RetryPolicy, retry};
 
 /// Runs the command.
 pub(super) fn run(args: &ConnectArgs) -> Result<(), Failure> {
-    let options = FrameOptions { connect: args.options(), ..FrameOptions::default() };
+    let options = FrameOptions { connect: args.options()?, ..FrameOptions::default() };
     let connect = || Frame::connect(&args.url.target, &options);
     let policy = args.policy();
     match args.words()[..] {

@@ -5,7 +5,7 @@ use crate::client::{ClientError, Messages, MessagesOptions, message_line, retry}
 
 /// One exchange with a type, else one for each line.
 pub(super) fn run(args: &ConnectArgs) -> Result<(), Failure> {
-    let options = MessagesOptions { connect: args.options(), ..MessagesOptions::default() };
+    let options = MessagesOptions { connect: args.options()?, ..MessagesOptions::default() };
     let connect = || Messages::connect(&args.url.target, &options);
     match args.words()[..] {
         [] => {

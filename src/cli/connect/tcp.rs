@@ -8,6 +8,7 @@ use crate::client::{Tcp, retry};
 /// Runs until the peer has ended.
 pub(super) fn run(args: &ConnectArgs) -> Result<(), Failure> {
     let mut input = input()?;
-    let mut client = retry(&args.policy(), || Tcp::connect(&args.url.target, &args.options()))?;
+    let options = args.options()?;
+    let mut client = retry(&args.policy(), || Tcp::connect(&args.url.target, &options))?;
     Ok(client.pump(&mut input, &mut io::stdout().lock())?)
 }

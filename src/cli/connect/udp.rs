@@ -12,7 +12,8 @@ const WAIT: Duration = Duration::from_secs(1);
 /// Runs until a time after the end of the input.
 pub(super) fn run(args: &ConnectArgs) -> Result<(), Failure> {
     let mut input = input()?;
-    let mut client = retry(&args.policy(), || Udp::connect(&args.url.target, &args.options()))?;
+    let options = args.options()?;
+    let mut client = retry(&args.policy(), || Udp::connect(&args.url.target, &options))?;
     let wait = args.wait.unwrap_or(WAIT);
     Ok(client.pump(&mut input, &mut io::stdout().lock(), wait)?)
 }

@@ -274,7 +274,9 @@ fn certificate_fault(error: &CertificateError) -> Fault {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             Fault::CertificateName
         }
-        CertificateError::UnknownIssuer => Fault::CertificateUntrusted,
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            Fault::CertificateUntrusted
+        }
         CertificateError::Revoked => Fault::CertificateRevoked,
         CertificateError::Other(other) if other.0.is::<PinMismatch>() => Fault::CertificatePin,
         _ => Fault::CertificateInvalid,

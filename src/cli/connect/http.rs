@@ -1,0 +1,128 @@
+//! HTTP and HTTPS: one GET, its body on standard output.
+
+use std::io::{self, Write};
+
+use super::{ConnectArgs, Failure};
+use crate::client::{ClientError, Received, Tcp, retry};
+use crate::proto::http::status::reason;
+use crate::proto::http::{Method, ResponseHead};
+use crate::proto::http1::{
+    BodyPart, BodyReader, HeadLimits, Refusal, ResponseMeta, ResponseReader,
+};
+
+/// Gets what the URL names.
+pub(super) fn run(args: &ConnectArgs) -> Result<(), Failure> {
+    let options = args.options()?;
+    let request = format!(
+        "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: ringway/{}\r\nAccept: */*\r\n\
+         Connection: close\r\n\r\n",
+        args.url.path,
+        args.url.host,
+        env!("CARGO_PKG_VERSION")
+    );
+    let client = retry(&args.policy(), || {
+        let mut client = Tcp::connect(&args.url.target, &options)?;
+        client.send(request.as_bytes(), args.timeout)?;
+        Ok(client)
+    })?;
+    let mut answer = Answer::begin(client, args.timeout)?;
+    if args.verbose {
+        tell(&answer)?;
+    }
+    answer.write_body()?;
+    match answer.head.status {
+        status @ 400.. => {
+            Err(Failure::Failed(format!("{}: status {status} {}", args.url, reason(status))))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The head of the answer, and the connection by TLS, on standard error.
+fn tell(answer: &Answer) -> Result<(), Failure> {
+    let mut text = String::new();
+    if let Some(info) = answer.client.tls() {
+        let group = info.group.unwrap_or("no group");
+        text.push_str(&format!("* {} {} {group}\n", info.version, info.suite));
+    }
+    let head = answer.input.get(..answer.meta.len).unwrap_or_default();
+    for line in String::from_utf8_lossy(head).lines() {
+        text.push_str("< ");
+        // What a server sends does not move the cursor.
+        text.extend(line.chars().filter(|c| !c.is_control()));
+        text.push('\n');
+    }
+    io::stderr().write_all(text.as_bytes()).map_err(|error| Failure::output(&error))
+}
+
+/// An answer whose head has come.
+struct Answer {
+    client: Tcp,
+    timeout: std::time::Duration,
+    head: ResponseHead,
+    meta: ResponseMeta,
+    /// What came, with the head.
+    input: Vec<u8>,
+}
+
+impl Answer {
+    fn begin(mut client: Tcp, timeout: std::time::Duration) -> Result<Self, Failure> {
+        let mut input = Vec::new();
+        let mut head = ResponseHead::default();
+        let mut reader = ResponseReader::default();
+        let limits = HeadLimits::default();
+        loop {
+            let found = reader.read(&input, Method::Get, &limits, &mut head);
+            match found.map_err(|refusal| bad(&client, refusal))? {
+                // Something is said before the answer.
+                Some(meta) if head.status < 200 && head.status != 101 => {
+                    input.drain(..meta.len);
+                    continue;
+                }
+                Some(meta) => return Ok(Self { client, timeout, head, meta, input }),
+                None => {}
+            }
+            if client.receive(&mut input, timeout)? == Received::End {
+                return Err(ClientError::Closed { peer: client.peer().to_string() }.into());
+            }
+        }
+    }
+
+    fn write_body(&mut self) -> Result<(), Failure> {
+        let mut out = io::stdout().lock();
+        let mut body = BodyReader::new(self.meta.framing, u64::MAX)
+            .map_err(|refusal| bad(&self.client, refusal))?;
+        let mut input = self.input.split_off(self.meta.len);
+        let mut read = 0;
+        loop {
+            let rest = input.get(read..).unwrap_or_default();
+            let part = body.next(rest);
+            match part.map_err(|refusal| bad(&self.client, refusal))? {
+                BodyPart::Data(range) => {
+                    let bytes = rest.get(range.clone()).unwrap_or_default();
+                    out.write_all(bytes).map_err(|error| Failure::output(&error))?;
+                    read += range.end;
+                }
+                BodyPart::End(_) => break,
+                BodyPart::More => {
+                    input.clear();
+                    read = 0;
+                    match self.client.receive(&mut input, self.timeout) {
+                        Ok(Received::Bytes(_)) => {}
+                        Ok(Received::End) if body.at_end() => break,
+                        Ok(Received::End) => {
+                            let peer = self.client.peer().to_string();
+                            return Err(ClientError::Cut { peer }.into());
+                        }
+                        Err(error) => return Err(error.into()),
+                    }
+                }
+            }
+        }
+        out.flush().map_err(|error| Failure::output(&error))
+    }
+}
+
+fn bad(client: &Tcp, refusal: Refusal) -> Failure {
+    Failure::Failed(format!("{}: its answer is no HTTP/1.1: {}", client.peer(), refusal.name()))
+}

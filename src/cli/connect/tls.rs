@@ -1,0 +1,107 @@
+//! The switches of TLS, and what is made of them.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+
+use super::Failure;
+use crate::client::Tls;
+use crate::net::tls::{ClientOptions, KeyLogFile, Pin, Policy, Roots, Version};
+
+/// How TLS is spoken, for the schemes that do.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "TLS, for tls, messages+tls, frame+tls and https")]
+pub(super) struct TlsArgs {
+    /// Trust the issuers in this file (PEM), and not those that the system trusts
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// The name that the server has to show, instead of that of the URL
+    #[arg(long, value_name = "NAME")]
+    server_name: Option<String>,
+    /// Show this certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// The key of that certificate (PEM)
+    #[arg(long, value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
+    /// A SHA-256 sum that the server's key or certificate must have; may be given several times
+    #[arg(long, value_name = "spki:HEX|cert:HEX")]
+    pin: Vec<Pin>,
+    /// Do not verify issuer and name; with --pin, the pins alone count
+    #[arg(long, conflicts_with = "ca")]
+    insecure: bool,
+    /// The lowest version of TLS [default: 1.2]
+    #[arg(long, value_name = "VERSION")]
+    tls_min: Option<Lowest>,
+    /// Append the secrets of the connection to a file, as Wireshark reads them
+    #[arg(long, value_name = "FILE")]
+    tls_key_log: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Lowest {
+    #[value(name = "1.2")]
+    Tls12,
+    #[value(name = "1.3")]
+    Tls13,
+}
+
+impl TlsArgs {
+    /// Whether any of them was given.
+    pub(super) fn is_given(&self) -> bool {
+        let Self { ca, server_name, cert, key, pin, insecure, tls_min, tls_key_log } = self;
+        let files = [ca, cert, key, tls_key_log].into_iter().any(Option::is_some);
+        files || server_name.is_some() || !pin.is_empty() || *insecure || tls_min.is_some()
+    }
+
+    /// TLS as they say.
+    pub(super) fn tls(&self, alpn: &[&str]) -> Result<Tls, Failure> {
+        let identity = match (&self.cert, &self.key) {
+            (Some(cert), Some(key)) => Some((read("--cert", cert)?, read("--key", key)?)),
+            (_, _) => None,
+        };
+        let roots = match &self.ca {
+            _ if self.insecure => Roots::Nobody,
+            Some(path) => Roots::Given(read("--ca", path)?),
+            None => Roots::System,
+        };
+        if self.insecure && self.pin.is_empty() {
+            eprint("the server is not verified: anybody in between can read and change all");
+        }
+        let key_log = self.tls_key_log.as_deref().map(open).transpose()?;
+        let min_version = match self.tls_min {
+            Some(Lowest::Tls13) => Version::Tls13,
+            Some(Lowest::Tls12) | None => Version::Tls12,
+        };
+        let tls = Tls::new(ClientOptions {
+            policy: Policy { min_version, ..Policy::default() },
+            alpn: alpn.iter().map(|name| name.as_bytes().to_vec()).collect(),
+            roots,
+            pins: self.pin.clone(),
+            identity,
+            key_log: key_log.map(|log| Arc::new(log) as _),
+            ..ClientOptions::default()
+        })?;
+        match &self.server_name {
+            Some(name) => Ok(tls.with_server_name(name)?),
+            None => Ok(tls),
+        }
+    }
+}
+
+fn eprint(text: &str) {
+    use std::io::Write;
+    // Nobody reads it, then.
+    let _gone = writeln!(std::io::stderr(), "ringway: {text}");
+}
+
+fn read(switch: &str, path: &Path) -> Result<Vec<u8>, Failure> {
+    std::fs::read(path)
+        .map_err(|error| Failure::Failed(format!("{switch} {}: {error}", path.display())))
+}
+
+fn open(path: &Path) -> Result<KeyLogFile, Failure> {
+    KeyLogFile::open(path)
+        .map_err(|error| Failure::Failed(format!("--tls-key-log {}: {error}", path.display())))
+}
