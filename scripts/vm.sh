@@ -203,9 +203,11 @@ else
         relay=$(realpath "$relay")
         grep -q '^relay::.*: test$' <<<"$("$relay" --list 2>/dev/null)" ||
             cannot "$relay has no tests in relay::"
+        # The skipped one has a connect timeout of 100 ms, and a lost SYN comes again after a second.
         netem="tc qdisc replace dev lo root netem delay ${delay}ms loss ${loss}%"
         printf 'relay, %s ms and %s %% loss\t%s && %s && tc -s qdisc show dev lo\n' \
-            "$delay" "$loss" "$netem" "$(quote "$relay" --test-threads=1 relay::)" >>"$jobs"
+            "$delay" "$loss" "$netem" \
+            "$(quote "$relay" --test-threads=1 --skip a_silent_server relay::)" >>"$jobs"
     fi
 fi
 

@@ -285,6 +285,8 @@ fn the_reference_shows_the_defaults() {
         "hash_on",
         "certificate",
         "key",
+        "client_auth",
+        "client_ca",
     ];
     /// What has another default, and is not shown with it a second time.
     const OTHERS: &[&str] = &["balance = \"hash\"", "format = \"template\""];

@@ -12,7 +12,12 @@ pub(super) fn run(args: &CheckArgs) -> ExitCode {
     match read(&args.config) {
         Ok(config) if args.explain.is_some() => {
             let request = args.explain.as_deref().unwrap_or_default();
-            match explain(&config, request) {
+            let certificate = match args.client_certificate.as_deref().map(std::fs::read) {
+                None => None,
+                Some(Ok(text)) => Some(text),
+                Some(Err(error)) => return fail(&format!("--client-certificate: {error}")),
+            };
+            match explain(&config, request, certificate.as_deref()) {
                 Ok(text) => print(text.as_bytes()),
                 Err(message) => fail(&message),
             }

@@ -34,8 +34,8 @@ URL is one of
   frame://HOST:PORT      echo TEXT | get NAME | ping | stats | message TYPE [PAYLOAD]
   http://HOST[:PORT]/PATH  GET; the body goes to standard output
 By TLS: tls:// for tcp://, messages+tls://, frame+tls://, and https://.
-Instead of HOST:PORT there may be unix:/PATH (not for udp and http). Without a command, messages and frame
-send each line of standard input and print the answers.
+Instead of HOST:PORT there may be unix:/PATH (not for udp and http). Without a command, messages
+and frame send each line of standard input and print the answers.
 
 Examples:
   echo hello | ringway connect tcp://127.0.0.1:7000

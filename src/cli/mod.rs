@@ -95,6 +95,9 @@ struct CheckArgs {
     /// Say which route a request takes, and why those before it do not
     #[arg(long, value_name = "\"GET http://HOST/PATH\"", conflicts_with = "print")]
     explain: Option<String>,
+    /// With --explain: the certificate that the client shows (PEM)
+    #[arg(long, value_name = "FILE", requires = "explain")]
+    client_certificate: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

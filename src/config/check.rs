@@ -16,7 +16,7 @@ use super::schema::{COMPLETIONS_PER_SUBMISSION, FRAME_SERVER_KEYS, Protocol, pro
 use super::section::Given;
 use super::units::Period;
 use super::upstream::RawUpstream;
-use super::{Admin, Config, ListenAddress, Listener, ServerAddress, Upstream};
+use super::{Admin, ClientAuth, Config, ListenAddress, Listener, ServerAddress, Upstream};
 
 /// Checks a file. `None` only if something is missing; with mistakes, the result means nothing.
 pub(super) fn check(raw: Raw, mistakes: &mut Vec<Mistake>) -> Option<Config> {
@@ -38,6 +38,7 @@ pub(super) fn check(raw: Raw, mistakes: &mut Vec<Mistake>) -> Option<Config> {
     for listener in &listeners {
         check_keys(listener, mistakes);
         check_routes(&listener.service.http, mistakes);
+        check_certificates(listener, mistakes);
     }
     for upstream in &upstreams {
         check_servers(upstream, mistakes);
@@ -69,6 +70,21 @@ fn finish_upstream(raw: RawUpstream) -> Upstream {
         servers: raw.servers.into_iter().map(Spanned::into_inner).collect(),
         http: raw.http.rest,
         ..raw.rest
+    }
+}
+
+/// Routes ask for certificates only where clients are asked for them.
+fn check_certificates(listener: &RawListener, mistakes: &mut Vec<Mistake>) {
+    let auth = listener.rest.tls.as_ref().map_or(ClientAuth::Off, |tls| tls.client_auth);
+    let routes = listener.service.http.routes.iter();
+    for place in routes.filter_map(|route| route.certificate.as_ref()) {
+        if auth == ClientAuth::Off {
+            mistakes.push(Mistake::new(
+                place.clone(),
+                "clients of this listener are not asked for certificates",
+                "set `client_auth` to \"optional\" or \"required\" in its [listener.tls]",
+            ));
+        }
     }
 }
 

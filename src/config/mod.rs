@@ -15,10 +15,10 @@ use std::time::Duration;
 
 pub use self::address::AddressError;
 pub use self::http::{
-    AccessLists, AccessLog, AccessLogFormat, AccessLogTarget, Action, Auth, Coding, Compression,
-    EjectOptions, FilesOptions, Forwarded, HashOn, HeaderCondition, HeaderEdits, HealthKind,
-    HealthOptions, HostHeader, HostPattern, HttpCheck, HttpOptions, HttpUpstream, PathPattern,
-    RateKey, RateLimit, RetryOn, Route, ServerShare, Symlinks, Users,
+    AccessLists, AccessLog, AccessLogFormat, AccessLogTarget, Action, Auth, CertificateCondition,
+    Coding, Compression, EjectOptions, FilesOptions, Forwarded, HashOn, HeaderCondition,
+    HeaderEdits, HealthKind, HealthOptions, HostHeader, HostPattern, HttpCheck, HttpOptions,
+    HttpUpstream, PathPattern, RateKey, RateLimit, RetryOn, Route, ServerShare, Symlinks, Users,
 };
 pub use self::report::{Diagnostic, Report};
 pub use self::schema::{KEYS, TableKeys};

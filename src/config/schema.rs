@@ -5,7 +5,8 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::http::schema::{
-    ACCESS_LOG, AUTH, EJECT, HEALTH, RATE_LIMIT, REQUEST_HEADERS, RESPONSE_HEADERS, ROUTE, SERVER,
+    ACCESS_LOG, AUTH, CLIENT_CERTIFICATE, EJECT, HEALTH, RATE_LIMIT, REQUEST_HEADERS,
+    RESPONSE_HEADERS, ROUTE, SERVER,
 };
 use super::tls::{ADMIN_TLS, LISTENER_TLS, UPSTREAM_TLS};
 use super::{
@@ -36,6 +37,7 @@ pub const KEYS: &[TableKeys] = &[
     RATE_LIMIT,
     AUTH,
     LISTENER_TLS,
+    CLIENT_CERTIFICATE,
     UPSTREAM,
     HEALTH,
     EJECT,

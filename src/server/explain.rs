@@ -4,23 +4,31 @@ use std::fmt::Write;
 
 use super::build::{self, http::router};
 use crate::config::{Config, ListenerService};
+use crate::net::tls::Subject;
 use crate::proto::http::{RequestHead, is_token};
 use crate::proto::http1::{HeadLimits, RequestReader};
+use crate::service::http::certificate::ClientCertificate;
 
 /// Says for each HTTP listener which route a request such as `GET http://host/path` takes, and why
 /// those before it do not. Further lines of `request` are fields, as in `accept: text/html`.
+/// With `certificate`, the client shows the first certificate of that PEM.
 ///
 /// # Errors
-/// What is wrong with the request, or that there is no HTTP listener.
-pub fn explain(config: &Config, request: &str) -> Result<String, String> {
+/// What is wrong with the request or the certificate, or that there is no HTTP listener.
+pub fn explain(
+    config: &Config,
+    request: &str,
+    certificate: Option<&[u8]>,
+) -> Result<String, String> {
     let head = parse(request)?;
+    let shown = certificate.map(shown).transpose()?;
     let mut text = String::new();
     for listener in build::streams(config) {
         let ListenerService::Http(http) = &listener.service else { continue };
         let router = router(http).map_err(|error| error.to_string())?;
         // Writing to a string does not fail.
         let _infallible = writeln!(text, "listener {}:", listener.name);
-        let considered = router.explain(&head);
+        let considered = router.explain(&head, shown.as_ref());
         for one in &considered {
             let name = http.routes.get(one.route).map_or("", |route| route.name.as_str());
             let mark = if one.matched { "takes it" } else { "no" };
@@ -34,6 +42,13 @@ pub fn explain(config: &Config, request: &str) -> Result<String, String> {
         return Err("there is no listener with protocol = \"http\"".to_owned());
     }
     Ok(text)
+}
+
+/// What a client with this certificate shows.
+fn shown(pem: &[u8]) -> Result<ClientCertificate, String> {
+    let Subject { name, alternatives, fingerprint } =
+        Subject::of_pem(pem).map_err(|error| format!("the certificate: {error}"))?;
+    Ok(ClientCertificate { subject: name, names: alternatives, fingerprint })
 }
 
 /// Reads the request as a server would.
@@ -72,13 +87,13 @@ mod tests {
             [[listener.route]]\nname = \"api\"\npath_prefix = \"/api\"\nrespond = \"api\"\n\
             [[listener.route]]\nname = \"rest\"\nhost = \"a.example\"\nrespond = \"rest\"\n";
         let config = crate::config::parse("t", text).unwrap();
-        let told = explain(&config, "GET http://a.example/x").unwrap();
+        let told = explain(&config, "GET http://a.example/x", None).unwrap();
         assert!(told.contains("api") && told.contains("no") && told.contains("takes it"), "{told}");
-        let told = explain(&config, "GET http://b.example/x").unwrap();
+        let told = explain(&config, "GET http://b.example/x", None).unwrap();
         assert!(told.contains("404"), "{told}");
         for bad in ["", "GET", "GET /x", "GET http://a/%"] {
-            assert!(explain(&config, bad).is_err(), "{bad}");
+            assert!(explain(&config, bad, None).is_err(), "{bad}");
         }
-        assert!(explain(&crate::config::Config::default(), "GET http://a/").is_err());
+        assert!(explain(&crate::config::Config::default(), "GET http://a/", None).is_err());
     }
 }

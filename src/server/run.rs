@@ -202,22 +202,7 @@ impl Server {
         let admin = super::admin::bind(&config.admin)?;
         let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
         let (reports_in, reports) = channel::unbounded_channel();
-        let mut handles = Vec::with_capacity(workers);
-        for (worker, own) in sockets.into_iter().enumerate() {
-            let place = Place {
-                worker,
-                cpu: config.runtime.pin.then(|| cpus[worker % cpus.len()]),
-                ring: build::ring(&config),
-                reports: reports_in.clone(),
-            };
-            match spawn(&config, &blueprint, place, own) {
-                Ok(handle) => handles.push(handle),
-                Err(error) => {
-                    stop_all(&handles);
-                    return Err(error);
-                }
-            }
-        }
+        let handles = spawn_all(&config, &blueprint, &cpus, &reports_in, sockets)?;
         fleet.connect(handles.iter().map(post).collect());
         let mut exporter = Exporter::new(&config, Arc::clone(&fleet));
         exporter.set_certificates(&certificates);
@@ -340,6 +325,33 @@ struct Place {
     cpu: Option<usize>,
     ring: RingOptions,
     reports: channel::UnboundedSender<(usize, Report)>,
+}
+
+/// Starts all workers; if one can not be, none.
+fn spawn_all(
+    config: &Config,
+    blueprint: &Blueprint,
+    cpus: &[usize],
+    reports: &channel::UnboundedSender<(usize, Report)>,
+    sockets: Vec<WorkerSockets>,
+) -> Result<Vec<WorkerHandle>, StartError> {
+    let mut handles = Vec::with_capacity(sockets.len());
+    for (worker, own) in sockets.into_iter().enumerate() {
+        let place = Place {
+            worker,
+            cpu: config.runtime.pin.then(|| cpus[worker % cpus.len()]),
+            ring: build::ring(config),
+            reports: reports.clone(),
+        };
+        match spawn(config, blueprint, place, own) {
+            Ok(handle) => handles.push(handle),
+            Err(error) => {
+                stop_all(&handles);
+                return Err(error);
+            }
+        }
+    }
+    Ok(handles)
 }
 
 /// Starts a worker's thread and waits until its ring stands.

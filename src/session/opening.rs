@@ -16,7 +16,7 @@ use super::context::Context;
 use super::kind::Session;
 use super::options::{ListenerOptions, ServiceOptions, SniOptions, TlsOptions};
 use crate::mem::{Buf, Key};
-use crate::net::tls::{Fault, Session as TlsSession};
+use crate::net::tls::{Fault, Session as TlsSession, Subject};
 use crate::net::{Stream, StreamEvent};
 use crate::proto::proxy_protocol::{self, Parsed, Source};
 use crate::proto::tls::{ClientHello, HelloReader, Progress};
@@ -171,6 +171,7 @@ impl Opening {
                 stats.established(self.stream.tls());
                 let took = context.now().saturating_duration_since(self.began);
                 context.histograms.handshake.record(took);
+                self.tell_client(context);
                 self.open(context, key);
             }
             StreamEvent::End => self.ended(context, key),
@@ -190,6 +191,24 @@ impl Opening {
             | StreamEvent::Connected
             | StreamEvent::ConnectFailed(_)
             | StreamEvent::Quiet => {}
+        }
+    }
+
+    /// Whose certificate was shown, beside the line that the connection will have.
+    fn tell_client<D: Driver>(&self, context: &Context<D>) {
+        let shown = self.stream.tls().filter(|_| context.options.access_log);
+        if let Some(Subject { name, alternatives, fingerprint }) =
+            shown.and_then(TlsSession::client_certificate)
+        {
+            tracing::info!(
+                target: "access",
+                id = self.common.id(),
+                listener = %context.options.listeners[self.common.listener].name,
+                subject = %name,
+                names = %alternatives,
+                %fingerprint,
+                "client certificate"
+            );
         }
     }
 

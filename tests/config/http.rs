@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use ringway::config::{
-    AccessLists, AccessLog, AccessLogFormat, AccessLogTarget, Action, Auth, Balance, Coding,
-    Compression, Config, EjectOptions, FilesOptions, Forwarded, HashOn, HeaderCondition,
-    HeaderEdits, HealthKind, HealthOptions, HostHeader, HostPattern, HttpCheck, HttpOptions,
-    HttpUpstream, ListenerService, PathPattern, RateKey, RateLimit, RetryOn, Route, ServerShare,
-    Symlinks, Users, defaults,
+    AccessLists, AccessLog, AccessLogFormat, AccessLogTarget, Action, Auth, Balance,
+    CertificateCondition, Coding, Compression, Config, EjectOptions, FilesOptions, Forwarded,
+    HashOn, HeaderCondition, HeaderEdits, HealthKind, HealthOptions, HostHeader, HostPattern,
+    HttpCheck, HttpOptions, HttpUpstream, ListenerService, PathPattern, RateKey, RateLimit,
+    RetryOn, Route, ServerShare, Symlinks, Users, defaults,
 };
 
 use super::{assert_lines_are_reported, assert_reported, bad, expected, good};
@@ -123,6 +123,10 @@ protocol = "http"
 [listener.access_log]
 [[listener.route]]
 proxy = "hashed"
+[listener.route.client_certificate]
+subject = "*,O=Example"
+name = "DNS:*.ops.example"
+fingerprint = "AB:CD:ef0123456789abcdef0123456789abcdef0123456789abcdef0123456789"
 [listener.tls]
 certificate = ["/etc/a.pem", "/etc/b.pem"]
 key = ["/etc/a.key", "/etc/b.key"]
@@ -1581,6 +1585,7 @@ fn values_of_routes_arrive_where_they_belong() {
             host("192.0.2.1"),
         ],
         path: PathPattern::Prefix("/api/".to_owned()),
+        client_certificate: None,
         methods: texts(&["GET", "PURGE"]),
         headers: vec![
             HeaderCondition { name: "x-any".to_owned(), value: None },
@@ -1653,6 +1658,11 @@ fn values_of_routes_arrive_where_they_belong() {
         name: "route-1".to_owned(),
         hosts: vec![HostPattern::Any],
         path: PathPattern::Any,
+        client_certificate: Some(CertificateCondition {
+            subject: Some("*,O=Example".to_owned()),
+            name: Some("DNS:*.ops.example".to_owned()),
+            fingerprint: Some(["abcdef0123456789", "abcdef0123456789"].concat().repeat(2)),
+        }),
         methods: Vec::new(),
         headers: Vec::new(),
         action: Action::Proxy { upstream: 1 },
@@ -1839,6 +1849,26 @@ fn the_effective_configuration_has_the_keys_of_http_that_apply() {
     }
     assert_eq!(hashed["health"].as_table().expect("a table").len(), 6);
     assert_eq!(hashed["servers"][0]["weight"].as_integer(), Some(2));
+}
+
+#[test]
+fn routes_ask_for_certificates_only_where_clients_are_asked_for_them() {
+    const BARE: &str = "[[listener]]\nname = \"a\"\nlisten = \"127.0.0.1:1\"\nprotocol = \"http\"\n\
+        [[listener.route]]\necho = true\n[listener.route.client_certificate]\n";
+    const TLS: &str = "[listener.tls]\ncertificate = \"/c\"\nkey = \"/k\"\n";
+    const AUTH: &str = "client_auth = \"optional\"\nclient_ca = \"/ca\"\n";
+    for (text, expected) in [
+        (BARE.to_owned(), "are not asked for certificates"),
+        ([BARE, TLS].concat(), "are not asked for certificates"),
+        ([BARE, "subject = \"a*b*c\"\n", TLS, AUTH].concat(), "no second one"),
+        ([BARE, "name = \"\"\n", TLS, AUTH].concat(), "1 to 2048"),
+        ([BARE, "fingerprint = \"ab\"\n", TLS, AUTH].concat(), "64 hexadecimal digits"),
+        ([BARE, "issuer = \"a\"\n", TLS, AUTH].concat(), "unknown key `issuer`"),
+    ] {
+        let report = bad(&text);
+        assert!(report.to_string().contains(expected), "{report}");
+    }
+    good(&[BARE, TLS, AUTH].concat());
 }
 
 #[test]

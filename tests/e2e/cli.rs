@@ -41,10 +41,13 @@ fn wrong_usage_is_status_2() {
 #[test]
 fn check_tells_good_from_bad() {
     let folder = Folder::new();
+    let issuers = crate::pki::Pki::new().ca;
+    let issuers = folder.file("issuers.pem", &issuers).display().to_string();
     // The files of certificates are read, too.
     let text_of_all = include_str!("../../docs/ringway.toml")
         .replace("[\"/etc/ringway/example.pem\"]", "\"self_signed\"")
         .replace("[\"/etc/ringway/example.key\"]", "\"self_signed\"")
+        .replace("/etc/ringway/clients.pem", &issuers)
         .replace("[\"/etc/ringway/admin.pem\"]", "\"self_signed\"")
         .replace("[\"/etc/ringway/admin.key\"]", "\"self_signed\"");
     let good = folder.file("good.toml", &text_of_all);

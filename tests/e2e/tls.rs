@@ -276,6 +276,60 @@ fn the_admin_interface_speaks_tls_and_asks_for_certificates() {
 }
 
 #[test]
+fn routes_servers_and_logs_are_told_who_a_client_is() {
+    let pki = Pki::new();
+    pki.write("alice", &["a.ops.example"]);
+    pki.write("bob", &["b.dev.example"]);
+    let log = pki.path("access.log");
+    let ca = pki.path("ca.pem").display().to_string();
+    let auth = format!("client_auth = \"optional\"\nclient_ca = \"{ca}\"");
+    let inner = listener("inner", "protocol = \"http\"\n[[listener.route]]\necho = true\n");
+    let inner = Served::new(&[&runtime(1), NO_ADMIN, &*inner].concat());
+    let routes = format!(
+        "protocol = \"http\"\naccess_log = {{ format = \"json\", path = \"{}\" }}\n\
+         [[listener.route]]\nproxy = \"u\"\n\
+         [listener.route.client_certificate]\nname = \"DNS:*.ops.example\"\n\
+         [listener.route.request_headers]\nset = {{ x-names = \"$tls_client_names\", \
+         x-print = \"$tls_client_fingerprint\", x-subject = \"$tls_client_subject\", \
+         x-tls = \"$tls_version $tls_cipher\" }}\n\
+         [[listener.route]]\nrespond = \"somebody\"\n[listener.route.client_certificate]\n\
+         [[listener.route]]\nrespond = \"nobody\"\n",
+        log.display()
+    );
+    let upstream = format!("[upstream.u]\nservers = [\"{}\"]\n", inner.address());
+    let web = listener("web", &routes) + &pki.listener_tls(&auth);
+    let served = Served::new(&[&runtime(1), NO_ADMIN, &web, &*upstream].concat());
+    let mut nobody = pki.connect(served.address());
+    assert_eq!(get(&mut nobody, "/").1, b"nobody");
+    let mut bob = pki.connect_with(&pki.client_with("bob"), served.address());
+    assert_eq!(get(&mut bob, "/").1, b"somebody");
+    let config = pki.client_with("alice");
+    // The second one resumes, and is the same client still.
+    for _ in 0..2 {
+        let mut alice = pki.connect_with(&config, served.address());
+        // What a client says of itself is not believed.
+        let request = "GET / HTTP/1.1\r\nHost: a\r\nX-Names: DNS:root\r\n\
+            Connection: close\r\n\r\n";
+        alice.write_all(request.as_bytes()).unwrap();
+        let mut told = String::new();
+        alice.read_to_string(&mut told).unwrap();
+        let told = told.to_lowercase();
+        let fields: Vec<&str> = told.lines().filter(|line| line.starts_with("x-")).collect();
+        assert!(fields.contains(&"x-names: dns:a.ops.example"), "{told}");
+        assert!(!told.contains("dns:root") && told.contains("x-tls: tlsv1.3 tls"), "{told}");
+        let print = fields.iter().find_map(|line| line.strip_prefix("x-print: ")).unwrap();
+        assert!(print.len() == 64 && print.bytes().all(|byte| byte.is_ascii_hexdigit()));
+        assert!(told.contains("x-subject: cn="), "{told}");
+    }
+    assert_eq!(served.sum(|cell| cell.stats.listeners[0].tls.resumed.get()), 1);
+    served.drain();
+    let lines = std::fs::read_to_string(&log).unwrap();
+    assert_eq!(lines.matches("\"tls_client_names\":\"DNS:a.ops.example\"").count(), 2, "{lines}");
+    assert_eq!(lines.matches("\"tls_client_fingerprint\"").count(), 3, "{lines}");
+    assert_eq!(lines.matches("\"tls_version\":\"TLSv1.3\"").count(), 4, "{lines}");
+}
+
+#[test]
 fn secrets_are_written_only_where_they_are_asked_for() {
     let pki = Pki::new();
     let log = pki.path("keys.log");

@@ -123,6 +123,33 @@ pub(super) fn network(value: &DeValue<'_>) -> Result<IpNet, Fault> {
     })
 }
 
+/// A subject or a name of a certificate: printable text with one `*` at most. `None`: any.
+pub(super) fn certificate_pattern(value: &DeValue<'_>) -> Result<Option<String>, Fault> {
+    let form = "\"*\", or a text such as \"CN=alice,O=Example\" or \"DNS:*.example.com\"";
+    parsed(value, form, |text| {
+        if text.is_empty() || text.len() > 2048 || !text.bytes().all(|b| matches!(b, b' '..=b'~')) {
+            return Err("it has 1 to 2048 printable characters of ASCII".to_owned());
+        }
+        if text.bytes().filter(|byte| *byte == b'*').count() > 1 {
+            return Err("one `*` can stand for anything, and no second one".to_owned());
+        }
+        Ok((text != "*").then(|| text.to_owned()))
+    })
+}
+
+/// The SHA-256 of a certificate. `None`: any.
+pub(super) fn fingerprint(value: &DeValue<'_>) -> Result<Option<String>, Fault> {
+    parsed(value, "\"*\", or 64 hexadecimal digits", |text| {
+        let digits: String = text.chars().filter(|c| *c != ':').collect();
+        let is_sum = digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+        match text {
+            "*" => Ok(None),
+            _ if is_sum => Ok(Some(digits.to_ascii_lowercase())),
+            _ => Err("`openssl x509 -noout -fingerprint -sha256` prints them".to_owned()),
+        }
+    })
+}
+
 /// A host that a route is for.
 pub(super) fn host(value: &DeValue<'_>) -> Result<HostPattern, Fault> {
     parsed(value, "a host such as \"example.com\", \"*.example.com\" or \"*\"", |text| {

@@ -10,9 +10,10 @@ use super::super::units::{Period, Size};
 use super::super::{ServerAddress, Upstream};
 use super::schema::{CODING_WORDS, FORWARDED_WORDS, SYMLINKS_WORDS, actions_of};
 use super::{
-    AccessLists, AccessLog, AccessLogFormat, AccessLogTarget, Action, Auth, EjectOptions,
-    FilesOptions, HashOn, HeaderEdits, HealthKind, HealthOptions, HostHeader, HostPattern,
-    HttpOptions, HttpUpstream, PathPattern, RateKey, RateLimit, RetryOn, Route, ServerShare, Users,
+    AccessLists, AccessLog, AccessLogFormat, AccessLogTarget, Action, Auth, CertificateCondition,
+    EjectOptions, FilesOptions, HashOn, HeaderEdits, HealthKind, HealthOptions, HostHeader,
+    HostPattern, HttpOptions, HttpUpstream, PathPattern, RateKey, RateLimit, RetryOn, Route,
+    ServerShare, Users,
 };
 
 /// A line: a key and its value.
@@ -124,6 +125,8 @@ fn route(route: &Route, upstreams: &[Upstream]) -> Vec<Line> {
     rest.extend(access_lists(&route.access));
     rest.extend(route.rate_limit.as_ref().map(|limit| ("rate_limit", rate_limit(limit))));
     rest.extend(route.auth.as_ref().map(|item| ("auth", auth(item))));
+    let certificate = route.client_certificate.as_ref();
+    rest.extend(certificate.map(|item| ("client_certificate", certificate_condition(item))));
     let applies = |key: &str| actions_of(key).is_none_or(|actions| actions.contains(&chosen));
     lines.extend(rest.into_iter().filter(|(key, _)| applies(key)));
     lines
@@ -214,6 +217,12 @@ fn rate_limit(limit: &RateLimit) -> Value {
         ("by", quoted(&by)),
         ("entries_max", Value::from(limit.entries_max)),
     ])
+}
+
+fn certificate_condition(condition: &CertificateCondition) -> Value {
+    let CertificateCondition { subject, name, fingerprint } = condition;
+    let text = |text: &Option<String>| quoted(text.as_deref().unwrap_or("*"));
+    values([("subject", text(subject)), ("name", text(name)), ("fingerprint", text(fingerprint))])
 }
 
 fn auth(auth: &Auth) -> Value {

@@ -17,8 +17,8 @@ pub use self::origin::{
     ServerShare,
 };
 pub use self::route::{
-    Action, Auth, Coding, Compression, FilesOptions, HeaderCondition, HeaderEdits, HostPattern,
-    PathPattern, RateKey, RateLimit, Route, Symlinks, Users,
+    Action, Auth, CertificateCondition, Coding, Compression, FilesOptions, HeaderCondition,
+    HeaderEdits, HostPattern, PathPattern, RateKey, RateLimit, Route, Symlinks, Users,
 };
 
 mod accept;

@@ -19,6 +19,8 @@ pub struct Route {
     pub methods: Vec<String>,
     /// `header`: each of these holds.
     pub headers: Vec<HeaderCondition>,
+    /// `client_certificate`: what the client has to show. `None`: nothing.
+    pub client_certificate: Option<CertificateCondition>,
     /// What is done with a request.
     pub action: Action,
     /// `prefix_rewrite`: what stands in the place of the matched prefix, for a proxy or files.
@@ -73,6 +75,17 @@ pub struct HeaderCondition {
     pub name: String,
     /// What its value is. `None`: the field is there.
     pub value: Option<String>,
+}
+
+/// `client_certificate`: what the certificate of a client is. Without any key, it is there.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CertificateCondition {
+    /// `subject`: its subject, in which one `*` stands for anything.
+    pub subject: Option<String>,
+    /// `name`: one of its other names, in which one `*` stands for anything.
+    pub name: Option<String>,
+    /// `fingerprint`: its SHA-256, in hexadecimal digits of lower case.
+    pub fingerprint: Option<String>,
 }
 
 /// What is done with a request.

@@ -16,7 +16,8 @@ use super::schema::{
     USERS_MAX,
 };
 use super::{
-    Auth, Compression, FilesOptions, HeaderCondition, HeaderEdits, RateKey, RateLimit, Users,
+    Auth, CertificateCondition, Compression, FilesOptions, HeaderCondition, HeaderEdits, RateKey,
+    RateLimit, Users,
 };
 
 /// What the names of a table of fields are called in messages.
@@ -28,6 +29,19 @@ pub(super) fn header_conditions(section: &mut Section<'_, '_>) -> Vec<HeaderCond
     let value = |v: &DeValue<'_>| values::unless(v, "*", accept::value_of_field);
     let pairs = section.pairs("header", &sizes, FIELD_NAMES, accept::field_name, value);
     pairs.into_iter().map(|(name, value)| HeaderCondition { name, value }).collect()
+}
+
+/// The table `client_certificate`.
+pub(super) fn client_certificate(mut section: Section<'_, '_>) -> CertificateCondition {
+    let subject = section.optional("subject", accept::certificate_pattern);
+    let name = section.optional("name", accept::certificate_pattern);
+    let fingerprint = section.optional("fingerprint", accept::fingerprint);
+    section.finish();
+    CertificateCondition {
+        subject: subject.or(None),
+        name: name.or(None),
+        fingerprint: fingerprint.or(None),
+    }
 }
 
 /// `request_headers` or `response_headers`.

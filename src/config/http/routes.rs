@@ -1,5 +1,6 @@
 //! From `[[listener.route]]` tables to raw values.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use toml::Spanned;
@@ -11,10 +12,14 @@ use super::super::report::Mistake;
 use super::super::section::{Given, Section};
 use super::accept;
 use super::listener::{access_lists, body_max};
-use super::route_parts::{auth, compression, edits, files_options, header_conditions, rate_limit};
+use super::route_parts::{
+    auth, client_certificate as client_certificate_of, compression, edits, files_options,
+    header_conditions, rate_limit,
+};
 use super::schema::{
-    ACTIONS, CONDITIONS_MAX, LONG_TIMEOUT_RANGE, PATHS, RATE_LIMIT, REQUEST_HEADERS,
-    RESPOND_STATUS_RANGE, RESPONSE_HEADERS, ROUTE, ROUTES_MAX, TEXT_SIZE_MAX, actions_of,
+    ACTIONS, CLIENT_CERTIFICATE, CONDITIONS_MAX, LONG_TIMEOUT_RANGE, PATHS, RATE_LIMIT,
+    REQUEST_HEADERS, RESPOND_STATUS_RANGE, RESPONSE_HEADERS, ROUTE, ROUTES_MAX, TEXT_SIZE_MAX,
+    actions_of,
 };
 use super::{Action, HostPattern, PathPattern, Route};
 
@@ -27,6 +32,8 @@ pub(in super::super) struct RawRoute {
     pub(in super::super) proxy: Given<String>,
     /// Whether it is clear which upstream it has, or that it has none.
     pub(in super::super) is_known: bool,
+    /// Where it asks for a certificate of the client, if it does.
+    pub(in super::super) certificate: Option<Range<usize>>,
     /// The rest of it: a proxy has no upstream yet. `None` if its action is not understood.
     pub(in super::super) rest: Option<Route>,
 }
@@ -82,6 +89,9 @@ fn route(mut section: Section<'_, '_>, number: usize, listener_body_max: Option<
     let response_headers = response_headers.map(|section| edits(section, false));
     let rate_limit = section.table("rate_limit", RATE_LIMIT).and_then(rate_limit);
     let auth = auth(&mut section);
+    let certificate_key = given.iter().find(|key| *key.get_ref() == "client_certificate");
+    let client_certificate = section.table("client_certificate", CLIENT_CERTIFICATE);
+    let client_certificate = client_certificate.map(client_certificate_of);
     let is_misspelt = ACTIONS.iter().any(|action| section.has_misspelt(action));
     let has_action = given.iter().any(|key| ACTIONS.contains(key.get_ref()));
     if !has_action && !is_misspelt {
@@ -93,6 +103,7 @@ fn route(mut section: Section<'_, '_>, number: usize, listener_body_max: Option<
     RawRoute {
         is_known: has_action && !matches!(proxy, Given::Mistake),
         proxy,
+        certificate: certificate_key.map(Spanned::span),
         rest: action.map(|action| Route {
             name: name
                 .as_ref()
@@ -101,6 +112,7 @@ fn route(mut section: Section<'_, '_>, number: usize, listener_body_max: Option<
             path,
             methods: if any_method { Vec::new() } else { methods.into_iter().flatten().collect() },
             headers,
+            client_certificate,
             action,
             prefix_rewrite,
             request_headers: request_headers.unwrap_or_default(),

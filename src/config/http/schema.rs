@@ -50,6 +50,7 @@ pub(in super::super) const ROUTE: TableKeys = TableKeys {
         "content_type",
         "echo",
         "status_page",
+        "client_certificate",
     ],
 };
 
@@ -102,6 +103,11 @@ pub(in super::super) const RATE_LIMIT: TableKeys = TableKeys {
 };
 pub(in super::super) const AUTH: TableKeys =
     TableKeys { table: "[listener.route.auth]", keys: &["realm", "users", "users_file"] };
+
+pub(in super::super) const CLIENT_CERTIFICATE: TableKeys = TableKeys {
+    table: "[listener.route.client_certificate]",
+    keys: &["subject", "name", "fingerprint"],
+};
 
 pub(in super::super) const HEALTH: TableKeys = TableKeys {
     table: "[upstream.NAME.health]",

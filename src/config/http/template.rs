@@ -16,6 +16,11 @@ pub(super) const VARIABLES: &[&str] = &[
     "upstream",
     "status",
     "route",
+    "tls_version",
+    "tls_cipher",
+    "tls_client_subject",
+    "tls_client_names",
+    "tls_client_fingerprint",
 ];
 
 /// The variables that only access logs have besides those.

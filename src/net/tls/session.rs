@@ -15,6 +15,7 @@ use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedS
 use rustls::{ClientConfig, CommonState, HandshakeKind, ServerConfig};
 
 use super::error::{Fault, TlsError};
+use super::subject::Subject;
 use given::Given;
 
 /// The payload of a full record (RFC 8446, section 5.1), in bytes.
@@ -350,6 +351,14 @@ impl Session {
                 self.common()?.alpn_protocol()
             }
         }
+    }
+
+    /// What the client's certificate says. None for a server's, where none was shown, and of one
+    /// that can not be read.
+    #[must_use]
+    pub fn client_certificate(&self) -> Option<Subject> {
+        let Connection::Server(_) = &self.connection else { return None };
+        Subject::of(self.peer_certificates().first()?).ok()
     }
 
     /// The peer's certificates, its own first; none of a session that was given away.

@@ -5,10 +5,11 @@ use std::fmt::Write;
 use std::net::IpAddr;
 
 use rustls::pki_types::CertificateDer;
+use sha2::{Digest, Sha256};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
-use super::certificate::CertificateError;
+use super::certificate::{CertificateError, certificates};
 
 /// Bytes of a text: what exceeds them is left out, and [`CUT`] stands for it.
 const TEXT_MAX: usize = 2048;
@@ -41,6 +42,8 @@ pub struct Subject {
     /// Its alternative names, as in `DNS:a.example,IP:192.0.2.1,email:a@b.example,URI:spiffe://a`,
     /// with the same escapes. Names of other kinds are left out.
     pub alternatives: String,
+    /// SHA-256 of the certificate, in hexadecimal digits.
+    pub fingerprint: String,
 }
 
 impl Subject {
@@ -53,7 +56,18 @@ impl Subject {
         let names = parsed.subject_alternative_name().map_err(|_| CertificateError::Encoding)?;
         let names = names.map(|names| names.value.general_names.as_slice()).unwrap_or_default();
         let alternatives = join(names.iter().filter_map(alternative));
-        Ok(Self { name: distinguished_name(parsed.subject()), alternatives })
+        let digest: [u8; 32] = Sha256::digest(der).into();
+        let fingerprint = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        Ok(Self { name: distinguished_name(parsed.subject()), alternatives, fingerprint })
+    }
+
+    /// The subject of the first certificate of a text in PEM.
+    ///
+    /// # Errors
+    /// When there is none, or it can not be read.
+    pub fn of_pem(text: &[u8]) -> Result<Self, CertificateError> {
+        let all = certificates(text)?;
+        Self::of(all.first().ok_or(CertificateError::NoCertificate)?)
     }
 }
 

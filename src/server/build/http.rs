@@ -19,6 +19,7 @@ use crate::server::health::{CheckKind, HealthPlan};
 use crate::service::http::access::AccessList;
 use crate::service::http::access_log::Format;
 use crate::service::http::auth::Users;
+use crate::service::http::certificate::CertificateMatch;
 use crate::service::http::edit::HeaderEdits;
 use crate::service::http::files::FileRules;
 use crate::service::http::files::coding::{Coding, CompressionRules};
@@ -338,9 +339,19 @@ pub(in crate::server) fn router(http: &HttpConfig) -> Result<Router, StartError>
                     (condition.name.as_str().into(), matched)
                 })
                 .collect(),
+            certificate: route.client_certificate.as_ref().map(certificate_match),
         });
     }
     Ok(Router::new(routes))
+}
+
+fn certificate_match(condition: &config::CertificateCondition) -> CertificateMatch {
+    let text = |text: &Option<String>| text.as_deref().map(Into::into);
+    CertificateMatch {
+        subject: text(&condition.subject),
+        name: text(&condition.name),
+        fingerprint: text(&condition.fingerprint),
+    }
 }
 
 /// How many routes a listener has.

@@ -5,6 +5,7 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use super::certificate::ClientCertificate;
 use super::template::{Template, Variable, Variables};
 
 /// How a line looks.
@@ -63,6 +64,10 @@ pub struct Record<'a> {
     pub tries: u32,
     /// What went wrong.
     pub reason: Option<&'a str>,
+    /// Version and cipher suite of TLS, if that is spoken.
+    pub secured: Option<(&'a str, &'a str)>,
+    /// What the client has shown of itself.
+    pub certificate: Option<&'a ClientCertificate>,
     /// From the head to the end of the answer.
     pub duration: Duration,
     /// Waiting for a connection to a server.
@@ -73,6 +78,20 @@ pub struct Record<'a> {
     pub first_byte: Option<Duration>,
     /// From the beginning of the first try to the end of the server's answer.
     pub upstream_duration: Option<Duration>,
+}
+
+impl Record<'_> {
+    fn tls_version(&self) -> &str {
+        self.secured.map_or("", |(version, _)| version)
+    }
+
+    fn tls_cipher(&self) -> &str {
+        self.secured.map_or("", |(_, cipher)| cipher)
+    }
+
+    fn shown(&self, read: impl Fn(&ClientCertificate) -> &str) -> &[u8] {
+        self.certificate.map(read).unwrap_or_default().as_bytes()
+    }
 }
 
 /// Writes a line, its end among it.
@@ -167,6 +186,11 @@ fn write_json(record: &Record<'_>, out: &mut Vec<u8>) {
         ("upstream", record.upstream.as_bytes()),
         ("server", record.server.as_bytes()),
         ("reason", record.reason.unwrap_or_default().as_bytes()),
+        ("tls_version", record.tls_version().as_bytes()),
+        ("tls_cipher", record.tls_cipher().as_bytes()),
+        ("tls_client_subject", record.shown(|one| &one.subject)),
+        ("tls_client_names", record.shown(|one| &one.names)),
+        ("tls_client_fingerprint", record.shown(|one| &one.fingerprint)),
     ] {
         if !value.is_empty() {
             text(out, format_args!(",\"{key}\":\""));
@@ -224,6 +248,11 @@ impl Variables for Record<'_> {
             Variable::Upstream => escape(self.upstream.as_bytes(), out),
             Variable::Route => escape(self.route.as_bytes(), out),
             Variable::User => escape(self.user.as_bytes(), out),
+            Variable::TlsVersion => escape(self.tls_version().as_bytes(), out),
+            Variable::TlsCipher => escape(self.tls_cipher().as_bytes(), out),
+            Variable::TlsClientSubject => escape(self.shown(|one| &one.subject), out),
+            Variable::TlsClientNames => escape(self.shown(|one| &one.names), out),
+            Variable::TlsClientFingerprint => escape(self.shown(|one| &one.fingerprint), out),
             Variable::Status => text(out, format_args!("{}", self.status)),
             Variable::Time => write_time(self.time, out),
             Variable::BytesSent => text(out, format_args!("{}", self.sent)),

@@ -12,6 +12,7 @@
 pub mod access;
 pub mod access_log;
 pub mod auth;
+pub mod certificate;
 pub mod edit;
 pub mod files;
 pub mod limit;

@@ -7,6 +7,7 @@ mod sieve;
 #[cfg(test)]
 mod tests;
 
+use super::certificate::ClientCertificate;
 use crate::proto::http::RequestHead;
 
 use condition::Request;
@@ -52,8 +53,12 @@ impl Router {
 
     /// The route that a request takes. Nothing is allocated.
     #[must_use]
-    pub fn find(&self, head: &RequestHead) -> Option<usize> {
-        let request = Request::new(head);
+    pub fn find(
+        &self,
+        head: &RequestHead,
+        certificate: Option<&ClientCertificate>,
+    ) -> Option<usize> {
+        let request = Request::new(head, certificate);
         let path = Path::new(request.path);
         let takes = |number: &usize| {
             self.sieves.get(*number).is_some_and(|sieve| sieve.lets_through(path))
@@ -64,8 +69,12 @@ impl Router {
 
     /// Each route up to the one that a request takes, with the first condition that does not hold.
     #[must_use]
-    pub fn explain(&self, head: &RequestHead) -> Vec<Considered> {
-        let request = Request::new(head);
+    pub fn explain(
+        &self,
+        head: &RequestHead,
+        certificate: Option<&ClientCertificate>,
+    ) -> Vec<Considered> {
+        let request = Request::new(head, certificate);
         let mut considered = Vec::new();
         for (route, conditions) in self.routes.iter().enumerate() {
             let obstacle = conditions.obstacle(&request);

@@ -29,6 +29,16 @@ pub enum Variable {
     Route,
     /// The user that was authenticated.
     User,
+    /// The version of TLS that the client speaks.
+    TlsVersion,
+    /// The cipher suite of that.
+    TlsCipher,
+    /// The subject of the certificate that the client has shown.
+    TlsClientSubject,
+    /// The other names in it.
+    TlsClientNames,
+    /// SHA-256 of it.
+    TlsClientFingerprint,
     /// The status of the answer.
     Status,
     /// When the request came, as RFC 3339 has it. For access logs, as all that follow.
@@ -61,7 +71,7 @@ pub enum Variable {
 
 impl Variable {
     /// Every variable.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 31] = [
         Self::Host,
         Self::Path,
         Self::Query,
@@ -74,6 +84,11 @@ impl Variable {
         Self::Upstream,
         Self::Route,
         Self::User,
+        Self::TlsVersion,
+        Self::TlsCipher,
+        Self::TlsClientSubject,
+        Self::TlsClientNames,
+        Self::TlsClientFingerprint,
         Self::Status,
         Self::Time,
         Self::BytesSent,
@@ -112,6 +127,11 @@ impl Variable {
             Self::Upstream => "upstream",
             Self::Route => "route",
             Self::User => "user",
+            Self::TlsVersion => "tls_version",
+            Self::TlsCipher => "tls_cipher",
+            Self::TlsClientSubject => "tls_client_subject",
+            Self::TlsClientNames => "tls_client_names",
+            Self::TlsClientFingerprint => "tls_client_fingerprint",
             Self::Status => "status",
             Self::Time => "time",
             Self::BytesSent => "bytes_sent",
@@ -145,6 +165,11 @@ impl Variable {
             | Self::Upstream
             | Self::Route
             | Self::User
+            | Self::TlsVersion
+            | Self::TlsCipher
+            | Self::TlsClientSubject
+            | Self::TlsClientNames
+            | Self::TlsClientFingerprint
             | Self::Status => false,
             Self::Time
             | Self::BytesSent

@@ -60,7 +60,8 @@ impl Http {
         let is_last = self.draining || self.requests >= options.keepalive_requests;
         self.keep_alive = meta.keep_alive && !is_last;
         self.body = None;
-        let Some(found) = options.router.find(&head) else {
+        let certificate = self.client.as_ref().and_then(|peer| peer.certificate.as_deref());
+        let Some(found) = options.router.find(&head, certificate) else {
             self.set_body(meta, options.body_max);
             let told = Told::new(context.now(), None, meta.len);
             return self.answer_status(context, head, told, 404, None);

@@ -14,11 +14,13 @@ use super::options::HttpOptions;
 use super::state::Told;
 use super::verify::Pending;
 use crate::mem::Key;
+use crate::net::tls::Subject;
 use crate::net::{Stream, StreamEvent};
 use crate::proto::http::{Fields, RequestHead};
 use crate::proto::http1::{BodyReader, Framing, RequestReader};
 use crate::ring::{Completion, Driver, SocketAddress, Verb};
 use crate::service::CloseReason;
+use crate::service::http::certificate::ClientCertificate;
 use crate::session::CLIENT;
 use crate::session::common::Common;
 use crate::session::context::Context;
@@ -78,6 +80,10 @@ pub(super) struct Peer {
     pub(super) address: Option<SocketAddr>,
     /// It counts among the connections of its source.
     pub(super) is_counted: bool,
+    /// Version and cipher suite of TLS, if that is spoken.
+    pub(super) secured: Option<(&'static str, &'static str)>,
+    /// What it has shown of itself.
+    pub(super) certificate: Option<Box<ClientCertificate>>,
 }
 
 impl Peer {
@@ -117,7 +123,7 @@ impl Http {
         options: Arc<HttpOptions>,
         now: Instant,
     ) -> Self {
-        let known = |address| Box::new(Peer { address: Some(address), is_counted: false });
+        let known = |address| Box::new(Peer { address: Some(address), ..Peer::default() });
         Self {
             common,
             stream,
@@ -151,13 +157,30 @@ impl Http {
             let fd = self.stream.fd();
             let address = fd.and_then(|fd| context.reactor.driver().peer_address(fd).ok());
             let address = address.and_then(|address| address.ip());
-            self.client = Some(Box::new(Peer { address, is_counted: false }));
+            self.client = Some(Box::new(Peer { address, ..Peer::default() }));
         }
+        self.note_tls();
         if !self.admit(context, key) {
             return;
         }
         self.stream.receive(&mut context.reactor, key, false);
         self.set_deadline(context, key);
+    }
+
+    /// What TLS says of the client: its certificate is read once, and only where it shows one.
+    fn note_tls(&mut self) {
+        let Some(session) = self.stream.tls() else { return };
+        let certificate = session.client_certificate();
+        if self.client.is_none() && certificate.is_none() {
+            return;
+        }
+        let info = session.info();
+        let peer = self.client.get_or_insert_default();
+        peer.secured = info.map(|info| (info.version, info.suite));
+        peer.certificate = certificate.map(|shown| {
+            let Subject { name, alternatives, fingerprint } = shown;
+            Box::new(ClientCertificate { subject: name, names: alternatives, fingerprint })
+        });
     }
 
     pub(in crate::session) fn handle<D: Driver>(

@@ -86,6 +86,8 @@ impl Http {
             server,
             tries: told.tries,
             reason: told.reason,
+            secured: self.client.as_ref().and_then(|peer| peer.secured),
+            certificate: self.client.as_ref().and_then(|peer| peer.certificate.as_deref()),
             duration,
             queued: told.queued,
             connect: told.connect,

@@ -6,6 +6,7 @@ use super::options::HttpOptions;
 use super::state::Told;
 use crate::proto::http::RequestHead;
 use crate::proto::http1::write::number;
+use crate::service::http::certificate::ClientCertificate;
 use crate::service::http::template::{Variable, Variables};
 
 /// What is known of a request.
@@ -38,6 +39,9 @@ impl<'a> Vars<'a> {
 impl Variables for Vars<'_> {
     fn write(&self, variable: Variable, out: &mut Vec<u8>) {
         let source = self.peer.and_then(|peer| peer.address);
+        let secured = self.peer.and_then(|peer| peer.secured).unwrap_or_default();
+        let certificate = self.peer.and_then(|peer| peer.certificate.as_deref());
+        let shown = |read: fn(&ClientCertificate) -> &str| certificate.map_or("", read);
         let route = self.told.route.and_then(|route| self.options.routes.get(route));
         match variable {
             Variable::Host => out.extend_from_slice(self.head.host().as_bytes()),
@@ -70,6 +74,15 @@ impl Variables for Vars<'_> {
             }
             Variable::User => {
                 out.extend_from_slice(self.told.user.as_deref().unwrap_or_default().as_bytes());
+            }
+            Variable::TlsVersion => out.extend_from_slice(secured.0.as_bytes()),
+            Variable::TlsCipher => out.extend_from_slice(secured.1.as_bytes()),
+            Variable::TlsClientSubject => {
+                out.extend_from_slice(shown(|one| &one.subject).as_bytes());
+            }
+            Variable::TlsClientNames => out.extend_from_slice(shown(|one| &one.names).as_bytes()),
+            Variable::TlsClientFingerprint => {
+                out.extend_from_slice(shown(|one| &one.fingerprint).as_bytes());
             }
             Variable::Status => number(self.told.status.into(), out),
             // Known only in access logs, where other templates can not have them.

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use regex::Regex;
 
 use crate::proto::http::RequestHead;
+use crate::service::http::certificate::{CertificateMatch, ClientCertificate};
 
 /// The conditions of a route.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +18,8 @@ pub struct RouteMatch {
     pub methods: Vec<Box<str>>,
     /// Fields that must be there, by names in lower case. `host` is the authority.
     pub headers: Vec<(Box<str>, HeaderMatch)>,
+    /// What the client's certificate has to be; none: nothing.
+    pub certificate: Option<CertificateMatch>,
 }
 
 /// A host, in lower case.
@@ -62,15 +65,16 @@ pub(super) struct Request<'a> {
     pub(super) path: &'a str,
     method: &'a str,
     head: &'a RequestHead,
+    certificate: Option<&'a ClientCertificate>,
 }
 
 impl<'a> Request<'a> {
-    pub(super) fn new(head: &'a RequestHead) -> Self {
+    pub(super) fn new(head: &'a RequestHead, certificate: Option<&'a ClientCertificate>) -> Self {
         // A host with the dot of the DNS's root at its end is the same host: it shall not slip past
         // routes that are for the name without.
         let host = head.host();
         let host = host.strip_suffix('.').unwrap_or(host);
-        Self { host, path: head.path(), method: head.method_name(), head }
+        Self { host, path: head.path(), method: head.method_name(), head, certificate }
     }
 }
 
@@ -81,6 +85,7 @@ pub(super) enum Obstacle<'a> {
     Path(&'a PathMatch),
     Method(&'a [Box<str>]),
     Header(&'a str, &'a HeaderMatch),
+    Certificate(&'a CertificateMatch),
 }
 
 impl RouteMatch {
@@ -100,7 +105,7 @@ impl RouteMatch {
 
     /// The first condition that does not hold.
     pub(super) fn obstacle(&self, request: &Request<'_>) -> Option<Obstacle<'_>> {
-        let Request { host, path, method, head } = *request;
+        let Request { host, path, method, head, certificate } = *request;
         if !self.hosts.is_empty() && !self.hosts.iter().any(|one| one.takes(host)) {
             return Some(Obstacle::Host(&self.hosts));
         }
@@ -111,7 +116,11 @@ impl RouteMatch {
             return Some(Obstacle::Method(&self.methods));
         }
         let failed = self.headers.iter().find(|(name, condition)| !condition.holds(name, head));
-        failed.map(|(name, condition)| Obstacle::Header(name, condition))
+        let failed = failed.map(|(name, condition)| Obstacle::Header(name, condition));
+        failed.or_else(|| {
+            let condition = self.certificate.as_ref()?;
+            (!condition.holds(certificate)).then_some(Obstacle::Certificate(condition))
+        })
     }
 }
 
@@ -158,7 +167,7 @@ impl HeaderMatch {
 impl Obstacle<'_> {
     /// A sentence of it.
     pub(super) fn tell(self, request: &Request<'_>) -> String {
-        let Request { host, path, method, .. } = *request;
+        let Request { host, path, method, certificate, .. } = *request;
         match self {
             Self::Host(hosts) => {
                 let hosts = hosts.iter().map(|one| match one {
@@ -185,6 +194,14 @@ impl Obstacle<'_> {
             Self::Header(name, HeaderMatch::Present) => format!("the field `{name}` is not there"),
             Self::Header(name, HeaderMatch::Equal(value)) => {
                 format!("the field `{name}` is not `{value}`")
+            }
+            Self::Certificate(_) if certificate.is_none() => {
+                "the client shows no certificate".to_owned()
+            }
+            Self::Certificate(CertificateMatch { subject, name, fingerprint }) => {
+                let wanted = [subject, name, fingerprint].into_iter().flatten();
+                let wanted: Vec<_> = wanted.map(|text| format!("`{text}`")).collect();
+                format!("the client's certificate is not of {}", wanted.join(", "))
             }
         }
     }

@@ -69,12 +69,12 @@ fn the_first_route_of_which_all_conditions_hold_is_taken() {
         (head("OPTIONS", "c.example", "*"), Some(7)),
     ];
     for (head, expected) in table {
-        assert_eq!(router.find(&head), expected, "{head:?}");
-        let explained = router.explain(&head);
+        assert_eq!(router.find(&head, None), expected, "{head:?}");
+        let explained = router.explain(&head, None);
         assert_eq!(explained.iter().find(|one| one.matched).map(|one| one.route), expected);
     }
     assert_eq!((router.len(), router.is_empty()), (9, false));
-    assert_eq!(Router::new(Vec::new()).find(&head("GET", "a", "/")), None);
+    assert_eq!(Router::new(Vec::new()).find(&head("GET", "a", "/"), None), None);
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn a_prefix_stands_for_whole_segments() {
     ];
     for (text, path, taken) in table {
         let router = Router::new(vec![route(&[], prefix(text))]);
-        assert_eq!(router.find(&head("GET", "a", path)).is_some(), taken, "{text} {path}");
+        assert_eq!(router.find(&head("GET", "a", path), None).is_some(), taken, "{text} {path}");
     }
 }
 
@@ -111,7 +111,7 @@ fn a_host_is_a_field_too() {
     ]);
     let table = [("d:81", Some(0)), ("d", Some(1)), ("", None)];
     for (host, expected) in table {
-        assert_eq!(router.find(&head("GET", host, "/")), expected, "{host}");
+        assert_eq!(router.find(&head("GET", host, "/"), None), expected, "{host}");
     }
 }
 
@@ -144,7 +144,7 @@ fn an_explanation_names_the_first_condition_that_does_not_hold() {
         "the field `x-version` is not `1`",
         "all conditions hold",
     ];
-    let explained = router.explain(&head("GET", "a.example", "/v"));
+    let explained = router.explain(&head("GET", "a.example", "/v"), None);
     let found: Vec<&str> = explained.iter().map(|one| one.why.as_str()).collect();
     assert_eq!(found, why);
     let last = explained.last().unwrap();
@@ -192,7 +192,7 @@ fn random_route(state: &mut u64) -> RouteMatch {
         _ => PathMatch::Prefix(path),
     };
     let methods = ["GET", "PUT"].map(Into::into).into_iter().take(random(state, 3)).collect();
-    RouteMatch { hosts, path, methods, headers: Vec::new() }
+    RouteMatch { hosts, path, methods, ..RouteMatch::default() }
 }
 
 #[test]
@@ -208,10 +208,10 @@ fn random_routes_are_found_as_a_look_at_each_of_them_finds_them() {
             host.push_str(["", ".", ":80"][random(&mut state, 3)]);
             let method = ["GET", "PUT", "POST"][random(&mut state, 3)];
             let head = head(method, &host, &random_path(&mut state));
-            let request = Request::new(&head);
+            let request = Request::new(&head, None);
             let naive = router.routes.iter().position(|route| route.takes(&request));
-            assert_eq!(router.find(&head), naive, "{head:?} {:?}", router.routes);
-            let explained = router.explain(&head);
+            assert_eq!(router.find(&head, None), naive, "{head:?} {:?}", router.routes);
+            let explained = router.explain(&head, None);
             assert_eq!(explained.iter().position(|one| one.matched), naive);
             assert_eq!(explained.len(), naive.map_or(count, |number| number + 1));
             found += usize::from(naive.is_some());
