@@ -83,6 +83,8 @@ pub fn server_config(options: ServerOptions) -> Result<Arc<ServerConfig>, String
     let mut config = builder.with_cert_resolver(resolver);
     config.alpn_protocols = options.alpn;
     config.enable_secret_extraction = options.extractable;
+    // Our order is what the operator has said, and what the usual one is by.
+    config.ignore_client_order = true;
     config.ticketer = tickets;
     // Tickets hold all that is needed: the server keeps nothing for clients that have gone.
     config.session_storage = Arc::new(NoServerSessionStorage {});
