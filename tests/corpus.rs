@@ -6,15 +6,20 @@
 //! answered; the last one of `bad-CODE` is refused with that code. In `frame_server`, `bad-CODE` ends
 //! the connection with that code, and `ok-` does not; `frame_client` likewise. In `http1_request` and
 //! `http1_response`: `ok-` is read, `part-` wants more, `bad-` is refused; in `client_hello`, `http-`
-//! and `other-` are no TLS besides. A fuzzer's findings begin with anything else; nothing but the
+//! and `other-` are no TLS besides. In `tls_session`, `bad-FAULT` ends the connection with that fault,
+//! and `ok-` does not. A fuzzer's findings begin with anything else; nothing but the
 //! general rules is asked of them.
 
 #[path = "corpus/client_hello.rs"]
 mod client_hello;
+#[path = "corpus/forger.rs"]
+mod forger;
 #[path = "corpus/frames.rs"]
 mod frames;
 #[path = "corpus/http.rs"]
 mod http;
+#[path = "corpus/tls_session.rs"]
+mod tls_session;
 
 use std::fs;
 use std::path::Path;
@@ -349,4 +354,48 @@ fn a_post_quantum_hello_is_read_from_several_segments() {
     assert_eq!(hello.server_name.as_deref(), Some("pq.example"));
     assert_eq!(hello.alpn.names().collect::<Vec<_>>(), [b"h2"]);
     assert!(hello.versions.contains(0x0304) && hello.versions.contains(0x0303));
+}
+
+/// Whether a connection ended with the fault that the name of the seed says.
+fn assert_fault(name: &str, fault: Option<&str>) {
+    let mut words = name.split('-');
+    match (words.next(), words.next()) {
+        (Some("ok"), _) => assert_eq!(fault, None, "{name}"),
+        (Some("bad"), expected) => assert_eq!(fault, expected, "{name}"),
+        _ => {}
+    }
+    assert_ne!(fault, Some("internal"), "{name}");
+}
+
+#[test]
+fn tls_sessions_end_as_their_seeds_say_and_mutations_do_no_harm() {
+    let seeds = seeds("tls_session");
+    for (name, bytes) in &seeds {
+        for step in 0..4 {
+            let mut bytes = bytes.clone();
+            bytes[0] |= step << 4;
+            assert_fault(name, tls_session::tls_session(&bytes));
+        }
+    }
+    let mut random = Random::new(5);
+    for round in 0..4_000 {
+        let (name, seed) = &seeds[round % seeds.len()];
+        let mut bytes = seed.clone();
+        mutate(&mut bytes, seed, &mut random);
+        let fault = tls_session::tls_session(&bytes);
+        assert_ne!(fault, Some("internal"), "{name}: {}", bytes.escape_ascii());
+    }
+}
+
+#[test]
+fn a_tls_handshake_can_be_cut_anywhere() {
+    tls_session::cut_anywhere();
+}
+
+#[test]
+fn of_a_message_in_many_tls_records_not_much_is_kept() {
+    for (is_client, is_old) in [(false, false), (false, true), (true, false), (true, true)] {
+        let taken = tls_session::many_fragments(is_client, is_old);
+        assert!(taken < 100_000, "{taken} bytes");
+    }
 }

@@ -1,6 +1,8 @@
 //! Whole servers on the real kernel, with real sockets.
 #![allow(clippy::unwrap_used, reason = "a test fails by a panic")]
 
+#[path = "corpus/forger.rs"]
+mod forger;
 #[path = "e2e/pki.rs"]
 mod pki;
 #[path = "e2e/support.rs"]
@@ -36,6 +38,12 @@ mod shutdown;
 mod sni;
 #[path = "e2e/tls.rs"]
 mod tls;
+#[path = "e2e/tls_flood.rs"]
+mod tls_flood;
+#[path = "e2e/tls_hostile.rs"]
+mod tls_hostile;
+#[path = "e2e/tls_hostile_servers.rs"]
+mod tls_hostile_servers;
 #[path = "e2e/tls_kernel.rs"]
 mod tls_kernel;
 #[path = "e2e/udp.rs"]

@@ -39,7 +39,7 @@ pub enum CloseReason {
     Resources,
     /// The TLS handshake did not end in time.
     TlsTimeout,
-    /// The TLS handshake failed.
+    /// TLS failed: the handshake, or what the client sent later.
     TlsFailed,
     /// There were too many TLS handshakes at a time: refused at once.
     TooManyHandshakes,
@@ -110,7 +110,7 @@ impl CloseReason {
     /// Whether the other side must see that the stream was cut, not ended.
     #[must_use]
     pub const fn is_cut(self) -> bool {
-        matches!(self, Self::ClientReset | Self::UpstreamReset | Self::FileCut)
+        matches!(self, Self::ClientReset | Self::UpstreamReset | Self::FileCut | Self::TlsFailed)
     }
 }
 

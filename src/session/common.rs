@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use super::Due;
 use super::context::Context;
 use crate::mem::Key;
+use crate::net::Stream;
 use crate::ring::{Driver, SocketAddress};
 use crate::runtime::TimerId;
 use crate::service::CloseReason;
@@ -118,6 +119,13 @@ impl Common {
     /// Why the connection is ending, if it is.
     pub(super) fn closing(&self) -> Option<CloseReason> {
         self.closing
+    }
+
+    /// Why the connection ends whose client's stream is broken.
+    pub(super) fn broken(&self, stream: &Stream) -> CloseReason {
+        let Some(error) = stream.tls_error() else { return CloseReason::ClientReset };
+        tracing::debug!(id = self.id, %error, "TLS has failed");
+        CloseReason::TlsFailed
     }
 
     /// The connection ends. The first reason stays.

@@ -67,7 +67,8 @@ impl Echo {
                 }
             }
             StreamEvent::Broken(_) => {
-                self.close(context, key, CloseReason::ClientReset);
+                let reason = self.common.broken(&self.stream);
+                self.close(context, key, reason);
                 return;
             }
             StreamEvent::Writable | StreamEvent::Quiet => {}

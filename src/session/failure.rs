@@ -2,7 +2,14 @@
 
 use nix::errno::Errno;
 
+use crate::net::Stream;
 use crate::service::proxy::ConnectFailure;
+
+/// What TLS says of a connect's failure, behind the rest of the sentence; nothing if it was not
+/// that.
+pub(super) fn tls_error(stream: &Stream) -> String {
+    stream.tls_error().map_or_else(String::new, |error| format!(": {error}"))
+}
 
 /// The kind of a connect's failure.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the kernel has too many error numbers")]
@@ -20,6 +27,8 @@ pub(super) fn failure_of(errno: Errno) -> ConnectFailure {
         Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOBUFS | Errno::EADDRNOTAVAIL => {
             ConnectFailure::Resources
         }
+        // What a stream says whose TLS has failed.
+        Errno::EPROTO => ConnectFailure::Tls,
         _ => ConnectFailure::Other,
     }
 }

@@ -157,7 +157,8 @@ impl Frames {
                 }
             }
             StreamEvent::Broken(_) => {
-                self.close(context, key, CloseReason::ClientReset);
+                let reason = self.common.broken(&self.stream);
+                self.close(context, key, reason);
                 return;
             }
             StreamEvent::Writable

@@ -97,7 +97,8 @@ impl MessageSession {
                 }
             }
             StreamEvent::Broken(_) => {
-                self.close(context, key, CloseReason::ClientReset);
+                let reason = self.common.broken(&self.stream);
+                self.close(context, key, reason);
                 return;
             }
             StreamEvent::Writable | StreamEvent::Quiet => {}

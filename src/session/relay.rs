@@ -264,7 +264,14 @@ impl Relay {
 
     fn break_off<D: Driver>(&mut self, context: &mut Context<D>, key: Key, lane: Lane) {
         let event = match lane {
-            Lane::Client => Event::ClientReset,
+            Lane::Client => {
+                let reason = self.common.broken(&self.streams[CLIENT.index()]);
+                if reason == CloseReason::TlsFailed {
+                    self.close(context, key, reason);
+                    return;
+                }
+                Event::ClientReset
+            }
             Lane::Upstream => Event::UpstreamReset,
         };
         self.advance(context, key, event);

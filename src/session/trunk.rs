@@ -7,7 +7,7 @@ use nix::errno::Errno;
 
 use super::Due;
 use super::context::Context;
-use super::failure::failure_of;
+use super::failure::{failure_of, tls_error};
 use super::outlet::Outlet;
 use crate::mem::{Buf, Key};
 use crate::net::{NetworkError, Operation, Stream, StreamEvent};
@@ -226,7 +226,8 @@ impl Trunk {
         let now = context.now();
         if let Some(others) = context.notices.connect.due(now) {
             let upstream = &context.options.upstreams[self.upstream].name;
-            tracing::warn!(%upstream, others, "{error}");
+            let tls = tls_error(&self.stream);
+            tracing::warn!(%upstream, others, "{error}{tls}");
         }
     }
 

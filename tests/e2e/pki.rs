@@ -5,7 +5,10 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rcgen::{CertificateParams, Issuer, KeyPair};
+use rcgen::{
+    CertificateParams, CertificateRevocationListParams, DistinguishedName, Issuer, KeyIdMethod,
+    KeyPair, RevokedCertParams, SerialNumber, date_time_ymd,
+};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{
@@ -35,14 +38,55 @@ impl Pki {
 
     /// A certificate and its key, as files and as texts.
     pub(crate) fn write(&self, name: &str, names: &[&str]) -> (String, String) {
+        self.write_with(name, names, |_| ())
+    }
+
+    /// The same, with what `change` changes.
+    pub(crate) fn write_with(
+        &self,
+        name: &str,
+        names: &[&str],
+        change: impl FnOnce(&mut CertificateParams),
+    ) -> (String, String) {
         let key = KeyPair::generate().unwrap();
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let params = CertificateParams::new(names).unwrap();
+        let mut params = CertificateParams::new(names).unwrap();
+        change(&mut params);
         let pem = params.signed_by(&key, &self.issuer).unwrap().pem();
         let key = key.serialize_pem();
         self.folder.file(&format!("{name}.key"), &key);
         self.folder.file(&format!("{name}.pem"), &pem);
         (pem, key)
+    }
+
+    /// A certificate that has signed itself.
+    pub(crate) fn write_alone(&self, name: &str, host: &str) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(vec![host.to_owned()]).unwrap();
+        // With the issuer's name it would be taken for a forgery.
+        params.distinguished_name = DistinguishedName::new();
+        self.folder.file(&format!("{name}.pem"), &params.self_signed(&key).unwrap().pem());
+        self.folder.file(&format!("{name}.key"), &key.serialize_pem());
+    }
+
+    /// A list that revokes the certificate of a number.
+    pub(crate) fn revoke(&self, serial: u64) -> PathBuf {
+        let revoked = RevokedCertParams {
+            serial_number: SerialNumber::from(serial),
+            revocation_time: date_time_ymd(2024, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let list = CertificateRevocationListParams {
+            this_update: date_time_ymd(2024, 1, 1),
+            next_update: date_time_ymd(4000, 1, 1),
+            crl_number: SerialNumber::from(1),
+            issuing_distribution_point: None,
+            revoked_certs: vec![revoked],
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let list = list.signed_by(&self.issuer).unwrap().pem().unwrap();
+        self.folder.file("revoked.crl", &list)
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {

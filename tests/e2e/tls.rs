@@ -2,12 +2,16 @@
 
 use std::io::{Read, Write};
 use std::os::unix::fs::PermissionsExt;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use ringway::net::tls::{Certificate, Fault};
 use ringway::server::StartOptions;
 use ringway::service::CloseReason;
-use rustls::ClientConfig;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme, version};
 
 use crate::pki::*;
 use crate::support::*;
@@ -372,6 +376,76 @@ fn health_checks_ask_by_tls() {
     };
     wait_until("checks are answered", || inner.sum(answered) >= 3);
     drop(served);
+}
+
+/// Keeps the answer that is stapled to a certificate.
+#[derive(Debug)]
+struct Stapled {
+    inner: Arc<WebPkiServerVerifier>,
+    answer: Mutex<Vec<u8>>,
+}
+
+impl ServerCertVerifier for Stapled {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        *self.answer.lock().unwrap() = ocsp.to_vec();
+        self.inner.verify_server_cert(end_entity, intermediates, name, ocsp, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls12_signature(message, cert, dss)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.inner.verify_tls13_signature(message, cert, dss)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
+}
+
+#[test]
+fn an_ocsp_answer_from_a_file_is_stapled_in_either_version() {
+    let (pki, folder) = (Pki::new(), Folder::new());
+    let answer = folder.path().join("answer.der");
+    let text = bytes(4, 700);
+    std::fs::write(&answer, &text).unwrap();
+    let keys = format!("ocsp = [\"{}\"]", answer.display());
+    let echo = listener("echo", "protocol = \"echo\"") + &pki.listener_tls(&keys);
+    let served = Served::new(&[&runtime(1), NO_ADMIN, &echo].concat());
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(pki.ca.as_bytes()).unwrap()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let inner = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider));
+    let stapled =
+        Arc::new(Stapled { inner: inner.build().unwrap(), answer: Mutex::new(Vec::new()) });
+    for version in [&version::TLS12, &version::TLS13] {
+        let builder = ClientConfig::builder_with_provider(Arc::clone(&provider));
+        let builder = builder.with_protocol_versions(&[version]).unwrap().dangerous();
+        let verifier = Arc::clone(&stapled) as Arc<dyn ServerCertVerifier>;
+        let config = builder.with_custom_certificate_verifier(verifier).with_no_client_auth();
+        let mut stream = pki.connect_with(&Arc::new(config), served.address());
+        stream.write_all(b"x").unwrap();
+        stream.read_exact(&mut [0]).unwrap();
+        assert_eq!(std::mem::take(&mut *stapled.answer.lock().unwrap()), text);
+    }
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What the connections to servers share.
 
+use std::fmt;
 use std::sync::Arc;
 
 use rustls::client::danger::ServerCertVerifier;
@@ -28,7 +29,7 @@ pub enum Roots {
 }
 
 /// How servers are spoken to.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct ClientOptions {
     /// Versions, cipher suites, groups.
     pub policy: Policy,
@@ -46,6 +47,17 @@ pub struct ClientOptions {
     pub extractable: bool,
     /// Where the secrets of connections are written.
     pub key_log: Option<Arc<dyn KeyLog>>,
+}
+
+impl fmt::Debug for ClientOptions {
+    /// Without our key.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientOptions")
+            .field("policy", &self.policy)
+            .field("pins", &self.pins)
+            .field("has_identity", &self.identity.is_some())
+            .finish_non_exhaustive()
+    }
 }
 
 /// Makes what connections share.

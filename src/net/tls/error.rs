@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use rustls::{AlertDescription, CertificateError, Error, PeerIncompatible};
+use rustls::{AlertDescription, CertificateError, Error, InvalidMessage, PeerIncompatible};
 
 use super::pins::PinMismatch;
 use super::records::RecordError;
@@ -129,7 +129,9 @@ impl Fault {
         match self {
             Self::PlainHttp => "the peer speaks HTTP without TLS: https:// is wanted here",
             Self::NotTls => "what the peer sent is no TLS: does it speak TLS on this port?",
-            Self::HandshakeTooLarge => "the handshake is larger than `handshake_max`",
+            Self::HandshakeTooLarge => {
+                "the handshake is larger than `handshake_max`, or than 64 KiB"
+            }
             Self::Truncated => "the peer ended the connection within the handshake",
             Self::Version => "no version of TLS is common: see `min_version`",
             Self::Suite => "no cipher suite is common: see `cipher_suites`",
@@ -235,7 +237,13 @@ fn fault_of(error: &Error) -> Fault {
     match error {
         Error::NoCertificatesPresented => Fault::CertificateMissing,
         Error::InvalidCertificate(error) => certificate_fault(error),
-        Error::InvalidMessage(_) => Fault::NotTls,
+        Error::InvalidMessage(why) => match why {
+            InvalidMessage::InvalidContentType | InvalidMessage::UnknownProtocolVersion => {
+                Fault::NotTls
+            }
+            InvalidMessage::HandshakePayloadTooLarge => Fault::HandshakeTooLarge,
+            _ => Fault::Protocol,
+        },
         Error::PeerIncompatible(why) => match why {
             PeerIncompatible::NoCipherSuitesInCommon => Fault::Suite,
             PeerIncompatible::NoKxGroupsInCommon | PeerIncompatible::KeyShareExtensionRequired => {

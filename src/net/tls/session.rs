@@ -27,6 +27,9 @@ const RECORD_SMALL: usize = 1_300;
 const SMALL_BYTES: usize = 64 * 1024;
 /// After such a pause, records begin small again: the path may have forgotten how fast it is.
 const PAUSE: Duration = Duration::from_secs(1);
+/// Most bytes that are kept of what came in part once the handshake is done: a message in many
+/// records, of which only a ticket may have several, and a record behind it.
+const CARRY_MAX: usize = 64 * 1024;
 /// Room for what a record has beside its payload, in bytes: header, type, tag, explicit nonce.
 const RECORD_ROOM: usize = 5 + 1 + 16 + 8;
 
@@ -54,7 +57,7 @@ enum Connection {
     Client(UnbufferedClientConnection),
     /// rustls has given it away.
     Given(Box<Given>),
-    /// It could not be given away.
+    /// It has failed, or could not be given away.
     Gone,
 }
 
@@ -168,6 +171,10 @@ impl Session {
         plain: &mut Vec<u8>,
         wire: &mut Vec<u8>,
     ) -> Result<Received, TlsError> {
+        if self.closed {
+            // What follows the end is dropped (RFC 8446, section 6.1).
+            return Ok(Received::default());
+        }
         let was_handshaking = self.is_handshaking();
         if was_handshaking {
             self.check_beginning(input)?;
@@ -177,18 +184,26 @@ impl Session {
         scratch.extend_from_slice(input);
         let (used, result) = self.drive(scratch, plain, wire);
         let rest = scratch.get(used..).unwrap_or_default();
-        self.carry = if rest.is_empty() { Vec::new() } else { rest.to_vec() };
+        let is_too_much = rest.len() > CARRY_MAX && !self.is_handshaking();
         let mut received = match result {
+            Ok(_) if is_too_much => return Err(self.fail(TlsError::of(Fault::Protocol), wire)),
             Ok(received) => received,
-            Err(error) => {
-                self.carry = Vec::new();
-                self.take_alert(wire);
-                return Err(error);
-            }
+            Err(error) => return Err(self.fail(error, wire)),
         };
-        self.closed |= received.closed;
+        self.closed = received.closed;
+        self.carry = if rest.is_empty() || self.closed { Vec::new() } else { rest.to_vec() };
         received.established = was_handshaking && !self.is_handshaking();
         Ok(received)
+    }
+
+    /// The connection is of no further use: rustls, which has lost what it has read of a message,
+    /// must not be asked again.
+    fn fail(&mut self, error: TlsError, wire: &mut Vec<u8>) -> TlsError {
+        self.take_alert(wire);
+        if matches!(self.connection, Connection::Server(_) | Connection::Client(_)) {
+            self.connection = Connection::Gone;
+        }
+        error
     }
 
     /// The alert that belongs to an error. Nothing is read any more.

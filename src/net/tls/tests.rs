@@ -263,3 +263,67 @@ fn a_revoked_client_is_refused_and_another_is_not() {
         }
     }
 }
+
+/// Whether a text has bytes of a key in it: as they are, as numbers, in hexadecimal or in base64.
+fn shows(text: &str, key: &[u8]) -> bool {
+    let text = text.to_lowercase();
+    key.chunks_exact(12).any(|part| {
+        let hex: String = part.iter().map(|byte| format!("{byte:02x}")).collect();
+        let list = format!("{part:?}");
+        let plain = String::from_utf8_lossy(part).to_lowercase();
+        let base64 = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, part);
+        let forms = [hex, list.trim_matches(['[', ']']).to_owned(), plain, base64.to_lowercase()];
+        forms.iter().any(|form| text.contains(form.as_str()))
+    })
+}
+
+#[test]
+fn keys_are_seen_in_no_debug_output_and_no_error() {
+    let pki = Pki::new();
+    let (chain, pem) = pki.make(&["localhost"], &PKCS_ECDSA_P256_SHA256, |_| ());
+    let (chain, pem) = (chain.into_bytes(), pem.into_bytes());
+    let der = super::certificate::private_key(&pem).expect("a key");
+    // Behind the envelope, and before the public key, which anybody may see.
+    let at = der.secret_der().windows(5).position(|part| part == [2, 1, 1, 4, 32]);
+    let key = &der.secret_der()[at.expect("a key of P-256") + 5..][..32];
+    let body: String = String::from_utf8_lossy(&pem).lines().skip(1).take(2).collect();
+    let certificate = Certificate::from_pem(&chain, &pem, None).expect("it fits");
+    let file: Vec<u8> = (0..240_u8).map(|at| at.wrapping_mul(151) ^ 0x5a).collect();
+    let tickets = TicketKey::all_from_file(&file).expect("whole keys");
+    let one = format!("{tickets:?}");
+    let options = ServerOptions {
+        policy: Policy::default(),
+        alpn: Vec::new(),
+        client_auth: ClientAuth::Off,
+        resolver: resolver(vec![(certificate.clone(), Vec::new())], false),
+        tickets: Arc::new(Tickets::with(tickets, Duration::from_secs(60))),
+        extractable: true,
+        key_log: None,
+    };
+    let identity = Some((chain.clone(), pem.clone()));
+    let client = ClientOptions { identity, ..ClientOptions::default() };
+    let secret: Vec<u8> = (1..33_u8).map(|at| at.wrapping_mul(77)).collect();
+    let traffic = TrafficKey::new(Version::Tls13, Aead::Aes256Gcm, &secret, [0xa7; 12], 5);
+    let traffic = traffic.expect("a key of this length");
+    let mut broken = pem.clone();
+    broken.truncate(pem.len() - 60);
+    let other = pki.make(&["localhost"], &PKCS_ED25519, |_| ()).0;
+    let errors = [
+        Certificate::from_pem(&chain, &broken, None).expect_err("it is cut"),
+        Certificate::from_pem(other.as_bytes(), &pem, None).expect_err("it is another's"),
+        Certificate::from_pem(&pem, &chain, None).expect_err("they are swapped"),
+    ];
+    let mut texts =
+        vec![format!("{certificate:?}"), one, format!("{options:?}"), format!("{client:?}")];
+    texts.push(format!("{traffic:?}"));
+    texts.extend(errors.iter().map(|error| format!("{error} {error:?}")));
+    let server = server_config(options).expect("good options");
+    texts.push(format!("{server:?}"));
+    texts.push(format!("{:?}", Session::server(&server, 4096)));
+    for text in texts {
+        for secret in [key, body.as_bytes(), &file, &secret, &[0xa7; 12]] {
+            assert!(!shows(&text, secret), "{text}");
+        }
+    }
+    assert!(shows(&format!("{pem:?}"), &pem) && shows(&body, body.as_bytes()));
+}

@@ -11,6 +11,8 @@ pub enum Failure {
     ConnectTimeout,
     /// There is no way to the server.
     ConnectUnreachable,
+    /// TLS failed: the server's certificate, or the handshake.
+    ConnectTls,
     /// The connection failed otherwise.
     ConnectOther,
     /// No server is usable, or all were tried.
@@ -78,10 +80,11 @@ pub struct Progress {
 
 impl Failure {
     /// Every failure, in the order of their numbers.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::ConnectRefused,
         Self::ConnectTimeout,
         Self::ConnectUnreachable,
+        Self::ConnectTls,
         Self::ConnectOther,
         Self::NoServer,
         Self::QueueFull,
@@ -114,6 +117,7 @@ impl Failure {
         match self {
             Self::ConnectRefused
             | Self::ConnectUnreachable
+            | Self::ConnectTls
             | Self::ConnectOther
             | Self::StaleConnection
             | Self::ResetBeforeHead
@@ -142,6 +146,7 @@ impl Failure {
             Self::ConnectRefused => "connect_refused",
             Self::ConnectTimeout => "connect_timeout",
             Self::ConnectUnreachable => "connect_unreachable",
+            Self::ConnectTls => "connect_tls",
             Self::ConnectOther => "connect_failed",
             Self::NoServer => "no_server",
             Self::QueueFull => "queue_full",
@@ -170,6 +175,7 @@ impl Failure {
             Self::ConnectRefused
             | Self::ConnectTimeout
             | Self::ConnectUnreachable
+            | Self::ConnectTls
             | Self::ConnectOther
             | Self::ResetBeforeHead
             | Self::ResetInBody
@@ -197,6 +203,7 @@ impl Failure {
             Self::ConnectRefused
             | Self::ConnectTimeout
             | Self::ConnectUnreachable
+            | Self::ConnectTls
             | Self::ConnectOther => FailureKind::Connect,
             Self::StaleConnection => FailureKind::Stale,
             Self::ResetBeforeHead => FailureKind::Reset,
@@ -280,6 +287,7 @@ mod tests {
             (Failure::ConnectRefused, [true, true, true, true]),
             (Failure::ConnectTimeout, [true, true, true, true]),
             (Failure::ConnectUnreachable, [true, true, true, true]),
+            (Failure::ConnectTls, [true, true, true, true]),
             (Failure::ConnectOther, [true, true, true, true]),
             (Failure::StaleConnection, [true, false, true, false]),
             (Failure::ResetBeforeHead, [true, false, true, false]),
@@ -310,7 +318,7 @@ mod tests {
     fn a_server_is_blamed_for_what_it_did() {
         let blamed = Failure::ALL.into_iter().filter(|failure| failure.blames_server());
         assert!(blamed.clone().all(|failure| matches!(failure.status(), 502 | 504)));
-        assert_eq!(blamed.count(), 11);
+        assert_eq!(blamed.count(), 12);
         for kind in [FailureKind::Connect, FailureKind::Reset, FailureKind::Timeout] {
             let mut same = Failure::ALL.into_iter().filter(|failure| failure.kind() == kind);
             assert!(same.all(Failure::blames_server));

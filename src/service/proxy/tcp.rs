@@ -47,14 +47,16 @@ pub enum ConnectFailure {
     TimedOut,
     /// Descriptors, ports or memory ran out on our side: another server would not help.
     Resources,
+    /// TLS failed: the server's certificate, or the handshake.
+    Tls,
     /// Something else.
     Other,
 }
 
 impl ConnectFailure {
     /// Every failure, in the order of their numbers.
-    pub const ALL: [Self; 5] =
-        [Self::Refused, Self::Unreachable, Self::TimedOut, Self::Resources, Self::Other];
+    pub const ALL: [Self; 6] =
+        [Self::Refused, Self::Unreachable, Self::TimedOut, Self::Resources, Self::Tls, Self::Other];
 
     /// The label of the metrics.
     #[must_use]
@@ -64,6 +66,7 @@ impl ConnectFailure {
             Self::Unreachable => "unreachable",
             Self::TimedOut => "timeout",
             Self::Resources => "resources",
+            Self::Tls => "tls",
             Self::Other => "other",
         }
     }
@@ -162,6 +165,7 @@ impl Exchange {
                     ConnectFailure::TimedOut => self.retry(Reason::ConnectTimeout, balancer),
                     ConnectFailure::Refused
                     | ConnectFailure::Unreachable
+                    | ConnectFailure::Tls
                     | ConnectFailure::Other => self.retry(Reason::ConnectFailed, balancer),
                 }
             }

@@ -236,7 +236,8 @@ impl Http {
                 }
             }
             StreamEvent::Broken(_) => {
-                self.close(context, key, CloseReason::ClientReset);
+                let reason = self.common.broken(&self.stream);
+                self.close(context, key, reason);
                 return;
             }
             StreamEvent::Writable

@@ -21,7 +21,7 @@ use crate::service::proxy::ConnectFailure;
 use crate::session::Due;
 use crate::session::context::Context;
 use crate::session::deadline::Deadline;
-use crate::session::failure::failure_of;
+use crate::session::failure::{failure_of, tls_error};
 use crate::session::outlet::Outlet;
 
 /// Parts of a body up to so many bytes are copied behind what is written before them.
@@ -148,7 +148,11 @@ impl Origin {
                 self.progress = context.now();
                 self.input.push(buf);
             }
-            StreamEvent::End => self.ended = true,
+            StreamEvent::End => {
+                self.ended = true;
+                // An end that TLS has not said may be anybody's (RFC 9112, section 9.8).
+                self.broken = self.stream.tls().is_some_and(|tls| !tls.is_closed());
+            }
             StreamEvent::Starved => {
                 context.starved.push_back((key, Lane::Upstream));
                 return;
@@ -514,12 +518,14 @@ impl Origin {
         let now = context.now();
         if let Some(others) = context.notices.connect.due(now) {
             let upstream = &context.options.upstreams[self.upstream].name;
-            tracing::warn!(%upstream, others, "{error}");
+            let tls = tls_error(&self.stream);
+            tracing::warn!(%upstream, others, "{error}{tls}");
         }
         let failure = match kind {
             ConnectFailure::Refused => Failure::ConnectRefused,
             ConnectFailure::Unreachable => Failure::ConnectUnreachable,
             ConnectFailure::TimedOut => Failure::ConnectTimeout,
+            ConnectFailure::Tls => Failure::ConnectTls,
             ConnectFailure::Resources | ConnectFailure::Other => Failure::ConnectOther,
         };
         self.phase = Phase::Closing;

@@ -5,7 +5,7 @@ use nix::errno::Errno;
 use super::*;
 use crate::net::{NetworkError, Operation};
 use crate::proto::proxy_protocol::Version;
-use crate::session::failure::failure_of;
+use crate::session::failure::{failure_of, tls_error};
 
 impl Relay {
     /// Connects to a server. What fails at once is the next event.
@@ -69,7 +69,7 @@ impl Relay {
             }
             StreamEvent::End => self.directions[CLIENT.index()].note_end(),
             StreamEvent::Starved => context.starved.push_back((key, CLIENT)),
-            StreamEvent::Broken(_) => self.advance(context, key, Event::ClientReset),
+            StreamEvent::Broken(_) => self.break_off(context, key, CLIENT),
             StreamEvent::Connected => {
                 let took = context.now().saturating_duration_since(self.connecting_since);
                 context.histograms.connect.record(took);
@@ -138,7 +138,8 @@ impl Relay {
         let now = context.now();
         if let Some(others) = context.notices.connect.due(now) {
             let upstream = &context.options.upstreams[self.upstream].name;
-            tracing::warn!(id = self.common.id(), %upstream, others, "{error}");
+            let tls = tls_error(&self.streams[Lane::Upstream.index()]);
+            tracing::warn!(id = self.common.id(), %upstream, others, "{error}{tls}");
         }
         Event::ConnectFailed(failure)
     }
