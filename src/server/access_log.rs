@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::StartError;
 use crate::session::LineSink;
@@ -25,7 +26,12 @@ pub(super) enum Target {
 enum Job {
     Lines(usize, Vec<u8>),
     Reopen,
+    /// Says when all before it is done.
+    Mark(SyncSender<()>),
 }
+
+/// How long the end of the process waits for the disk.
+const FINISH_MAX: Duration = Duration::from_secs(5);
 
 /// The files of all access logs, each opened once.
 #[derive(Debug, Default)]
@@ -89,6 +95,16 @@ impl Writer {
             let _ended = sender.send(Job::Reopen);
         }
     }
+
+    /// Waits until all that was handed over is written, as what follows may be the end of the
+    /// process.
+    pub(super) fn finish(&self) {
+        let (done, wait) = sync_channel(1);
+        let sent = self.0.lock().is_ok_and(|sender| sender.send(Job::Mark(done)).is_ok());
+        if sent && wait.recv_timeout(FINISH_MAX).is_err() {
+            tracing::error!("the disk is too slow: the last lines of access logs may be lost");
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -137,6 +153,10 @@ fn write_all(mut outputs: Vec<Output>, jobs: &Receiver<Job>) {
                     Err(_told_already) => {}
                 }
             }
+            Job::Mark(done) => {
+                // Who has waited for it too long does so no more.
+                let _gone = done.send(());
+            }
             Job::Reopen => {
                 for output in &mut outputs {
                     let Target::File(path) = &output.target else { continue };
@@ -175,10 +195,16 @@ mod tests {
         };
         wait_for(&path, "one\n");
         std::fs::rename(&path, &moved).unwrap();
-        writer.unwrap().reopen();
+        writer.as_ref().unwrap().reopen();
         assert!(sinks[0].send(b"two\n".to_vec()));
         wait_for(&path, "two\n");
         assert_eq!(std::fs::read_to_string(&moved).unwrap(), "one\n");
+        for number in 0..WAITING_MAX {
+            assert!(sinks[0].send(format!("{number}\n").into_bytes()));
+        }
+        writer.as_ref().unwrap().finish();
+        let lines = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(lines.lines().count(), 1 + WAITING_MAX, "all is written when it is finished");
         std::fs::remove_dir_all(&folder).unwrap();
         let mut nowhere = AccessFiles::default();
         nowhere.number(&Target::File(folder.join("none/access.log")));

@@ -84,6 +84,7 @@ impl Control {
                 tracing::error!("a worker panicked: this is a defect of ours, please report it");
             }
         }
+        self.writer.iter().for_each(Writer::finish);
         outcome
     }
 
