@@ -9,7 +9,7 @@ use super::latency::Latencies;
 use super::stats_http::{HttpStats, OriginStats};
 use super::stats_messages::MessageStats;
 use super::stats_pool::PoolStats;
-use crate::net::tls::{Fault, Session as TlsSession};
+use crate::net::tls::{Fault, SUITES, Session as TlsSession};
 use crate::proto::frame::Code;
 use crate::runtime::{Counter, Gauge};
 use crate::service::CloseReason;
@@ -94,6 +94,8 @@ pub struct TlsStats {
     pub done: [Counter; 2],
     /// Of them, those that resumed a session.
     pub resumed: Counter,
+    /// Handshakes that were done, by cipher suite, in the order of [`SUITES`].
+    pub suites: [Counter; SUITES.len()],
     /// Connections that the kernel encrypts, since their first large file or bulk flow.
     pub offloaded: Counter,
     /// Handshakes that failed, in the order of [`Fault::ALL`].
@@ -105,6 +107,7 @@ impl TlsStats {
         Self {
             done: [const { Counter::new() }; 2],
             resumed: Counter::new(),
+            suites: [const { Counter::new() }; SUITES.len()],
             offloaded: Counter::new(),
             failed: [const { Counter::new() }; Fault::ALL.len()],
         }
@@ -115,6 +118,9 @@ impl TlsStats {
         let Some(info) = session.and_then(TlsSession::info) else { return };
         self.done[usize::from(info.version == "TLSv1.3")].add(1);
         self.resumed.add(u64::from(info.resumed));
+        if let Some(at) = SUITES.iter().position(|suite| *suite == info.suite) {
+            self.suites[at].add(1);
+        }
     }
 }
 

@@ -262,6 +262,7 @@ fn the_admin_interface_speaks_tls_and_asks_for_certificates() {
         let without = ask(&pki.client());
         if auth.is_empty() {
             let text = without.unwrap();
+            assert!(text.contains("suite=\"TLS_AES_256_GCM_SHA384\"} 0"), "{text}");
             for listener in ["echo", "admin"] {
                 let labels = format!(
                     "{{listener=\"{listener}\",certificate=\"{}\"}} ",

@@ -32,7 +32,7 @@ pub use error::{Fault, TlsError};
 pub use key_log::KeyLogFile;
 pub use keys::{Aead, KeySource, TrafficKey, UnknownKey};
 pub use pins::{Pin, PinError};
-pub use policy::{Policy, PolicyError, Version};
+pub use policy::{Policy, PolicyError, SUITES, Version};
 pub use resolver::{Certificates, Resolver};
 pub use server::{ClientAuth, ClientRoots, ServerOptions, server_config};
 pub use session::{Info, Received, Session};

@@ -57,6 +57,19 @@ impl fmt::Display for PolicyError {
 
 impl std::error::Error for PolicyError {}
 
+/// The IANA names of all cipher suites.
+pub const SUITES: [&str; 9] = [
+    "TLS_AES_128_GCM_SHA256",
+    "TLS_AES_256_GCM_SHA384",
+    "TLS_CHACHA20_POLY1305_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+];
+
 /// The names of all cipher suites.
 fn suites() -> Vec<&'static str> {
     aws_lc_rs::ALL_CIPHER_SUITES.iter().filter_map(suite_name).collect()
@@ -68,7 +81,7 @@ fn groups() -> Vec<&'static str> {
 }
 
 /// As IANA has it: rustls calls those of TLS 1.3 otherwise.
-fn suite_name(suite: &SupportedCipherSuite) -> Option<&'static str> {
+pub(super) fn suite_name(suite: &SupportedCipherSuite) -> Option<&'static str> {
     let name = suite.suite().as_str()?;
     Some(match name {
         "TLS13_AES_128_GCM_SHA256" => "TLS_AES_128_GCM_SHA256",
@@ -150,6 +163,13 @@ mod tests {
         assert!(group.to_string().contains("X25519MLKEM768"), "{group}");
         let old = "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256";
         assert_eq!(of(&[old], &[], Version::Tls13).check(), Err(PolicyError::NoSuite));
+    }
+
+    #[test]
+    fn all_suites_are_listed() {
+        let mut known = suites();
+        known.sort_unstable();
+        assert_eq!(known, SUITES);
     }
 
     #[test]

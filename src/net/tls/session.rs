@@ -15,6 +15,7 @@ use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedS
 use rustls::{ClientConfig, CommonState, HandshakeKind, ServerConfig};
 
 use super::error::{Fault, TlsError};
+use super::policy::suite_name;
 use super::subject::Subject;
 use given::Given;
 
@@ -77,7 +78,7 @@ pub struct Received {
 pub struct Info {
     /// `TLSv1.2` or `TLSv1.3`.
     pub version: &'static str,
-    /// The cipher suite's name.
+    /// The cipher suite's name, as IANA has it.
     pub suite: &'static str,
     /// The key exchange group's name; none when a session of TLS 1.2 was resumed.
     pub group: Option<&'static str>,
@@ -349,7 +350,7 @@ impl Session {
         }
         let common = self.common()?;
         let version = common.protocol_version()?.as_str()?;
-        let suite = common.negotiated_cipher_suite()?.suite().as_str()?;
+        let suite = suite_name(&common.negotiated_cipher_suite()?)?;
         let group = common.negotiated_key_exchange_group();
         let group = group.and_then(|group| group.name().as_str());
         let resumed = common.handshake_kind() == Some(HandshakeKind::Resumed);

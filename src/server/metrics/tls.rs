@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Exporter, MetricFamily, MetricType, counter, family, gauge};
-use crate::net::tls::Fault;
+use crate::net::tls::{Fault, SUITES};
 use crate::server::build::tls::Changing;
 
 /// Versions, in the order of their counters.
@@ -46,6 +46,13 @@ impl Exporter {
                 counter(&labels, value)
             })
         });
+        let suites = listeners.clone().flat_map(|(index, listener)| {
+            SUITES.into_iter().enumerate().map(move |(at, suite)| {
+                let labels = [("listener", listener.clone()), ("suite", suite.to_owned())];
+                let value = self.sum(|cell| cell.stats.listeners[index].tls.suites[at].get());
+                counter(&labels, value)
+            })
+        });
         let resumed = listeners.clone().map(|(index, listener)| {
             let value = self.sum(|cell| cell.stats.listeners[index].tls.resumed.get());
             counter(&[("listener", listener.clone())], value)
@@ -68,6 +75,12 @@ impl Exporter {
                 "TLS handshakes with clients that were done, by version.",
                 MetricType::COUNTER,
                 done.collect(),
+            ),
+            family(
+                "ringway_tls_suites_total",
+                "TLS handshakes with clients that were done, by cipher suite.",
+                MetricType::COUNTER,
+                suites.collect(),
             ),
             family(
                 "ringway_tls_resumptions_total",
