@@ -87,7 +87,7 @@ impl Secure {
 
     /// Lets the kernel encrypt what is sent from now on, if it can; all that was sealed was sent.
     pub(super) fn offload<C: TlsCalls>(&mut self, calls: &mut C, socket: Fd) {
-        let is_busy = self.session.is_handshaking() || !self.session.is_between_records();
+        let is_busy = self.session.is_handshaking() || !self.session.can_be_given_away();
         if is_busy || self.wire.is_some() || self.error.is_some() {
             return;
         }

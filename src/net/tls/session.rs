@@ -48,6 +48,8 @@ pub struct Session {
     begun: bool,
     closed: bool,
     said_end: bool,
+    /// Something was received since something was sent last.
+    unanswered: bool,
     /// Bytes that were sent without a pause.
     burst: usize,
     last_sent: Option<Instant>,
@@ -125,6 +127,7 @@ impl Session {
             begun: false,
             closed: false,
             said_end: false,
+            unanswered: false,
             burst: 0,
             last_sent: None,
         }
@@ -194,6 +197,7 @@ impl Session {
         self.closed = received.closed;
         self.carry = if rest.is_empty() || self.closed { Vec::new() } else { rest.to_vec() };
         received.established = was_handshaking && !self.is_handshaking();
+        self.unanswered = true;
         Ok(received)
     }
 
@@ -273,6 +277,7 @@ impl Session {
             let record = if is_small { RECORD_SMALL } else { RECORD_MAX };
             self.encrypt(part, record, wire)?;
             self.burst = self.burst.saturating_add(part.len());
+            self.unanswered = false;
             plain = rest;
         }
         Ok(())

@@ -70,11 +70,15 @@ impl Relay {
         self.meter(context, key, lane);
         let index = lane.index();
         let was_promoting = self.directions[index].is_promoting();
+        let was_offloaded = self.client().is_offloaded();
         let ends = both(&mut self.streams, lane);
         if self.directions[index].try_splice(&mut context.reactor, key, ends) {
             context.stats().relay.promotions.add(1);
         } else if was_promoting && !self.directions[index].is_promoting() {
             self.meters[index].handle_refusal();
+        }
+        if !was_offloaded && self.client().is_offloaded() {
+            context.listener_stats(self.common.listener).tls.offloaded.add(1);
         }
         if self.directions[index].is_splicing() {
             self.pump(context, key, lane)?;

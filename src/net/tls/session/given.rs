@@ -38,10 +38,12 @@ impl Session {
         Some((version, aead))
     }
 
-    /// Whether nothing is kept of a record that has come in part.
+    /// Whether it can be given away now: nothing is kept of a record that has come in part, and
+    /// rustls keeps nothing that it would send before what is sent next, such as the answer to a
+    /// peer that wants our next key.
     #[must_use]
-    pub const fn is_between_records(&self) -> bool {
-        self.carry.is_empty()
+    pub const fn can_be_given_away(&self) -> bool {
+        self.carry.is_empty() && !self.unanswered
     }
 
     /// Takes the connection from rustls: the key of what is sent is for who seals that from now
