@@ -122,6 +122,7 @@ fn on_a_kernel_with_tls_a_client_s_new_key_is_answered_by_ours_or_by_the_end() {
     let (pki, folder) = (Pki::new(), Folder::new());
     let large = "0123456789abcdef".repeat(100_000);
     folder.file("large", &large);
+    folder.file("small", "small");
     let served = files(&pki, &folder);
     let can_update = probe(&mut Direct).key_update() == Verdict::Works;
     let mut stream = pki.connect(served.address());
@@ -139,6 +140,7 @@ fn on_a_kernel_with_tls_a_client_s_new_key_is_answered_by_ours_or_by_the_end() {
     }
     // One that was wanted before the kernel had a key is answered by us.
     let mut other = pki.connect(served.address());
+    assert_eq!(get(&mut other, "/small").1, b"small");
     for _ in 0..3 {
         other.conn.refresh_traffic_keys().unwrap();
         assert!(get(&mut other, "/large").1 == large.as_bytes());

@@ -282,7 +282,10 @@ fn certificate_fault(error: &CertificateError) -> Fault {
         CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
             Fault::CertificateName
         }
-        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+        CertificateError::UnknownIssuer
+        // Another issuer of the same name, with another key or another kind of key.
+        | CertificateError::BadSignature
+        | CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
             Fault::CertificateUntrusted
         }
         CertificateError::Revoked => Fault::CertificateRevoked,

@@ -12,7 +12,7 @@ use rustls::client::UnbufferedClientConnection;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::UnbufferedServerConnection;
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus};
-use rustls::{ClientConfig, CommonState, HandshakeKind, ServerConfig};
+use rustls::{ClientConfig, CommonState, HandshakeKind, ProtocolVersion, ServerConfig};
 
 use super::error::{Fault, TlsError};
 use super::policy::suite_name;
@@ -48,7 +48,7 @@ pub struct Session {
     begun: bool,
     closed: bool,
     said_end: bool,
-    /// Something was received since something was sent last.
+    /// Something other than data was received since something was sent last.
     unanswered: bool,
     /// Bytes that were sent without a pause.
     burst: usize,
@@ -186,7 +186,10 @@ impl Session {
         scratch.clear();
         scratch.append(&mut self.carry);
         scratch.extend_from_slice(input);
+        let before = plain.len();
         let (used, result) = self.drive(scratch, plain, wire);
+        let read = scratch.get(..used).unwrap_or_default();
+        let is_data = !was_handshaking && data_len(read) == Some(plain.len() - before);
         let rest = scratch.get(used..).unwrap_or_default();
         let is_too_much = rest.len() > CARRY_MAX && !self.is_handshaking();
         let mut received = match result {
@@ -197,7 +200,10 @@ impl Session {
         self.closed = received.closed;
         self.carry = if rest.is_empty() || self.closed { Vec::new() } else { rest.to_vec() };
         received.established = was_handshaking && !self.is_handshaking();
-        self.unanswered = true;
+        // TLS 1.2 has no new keys, and all else is answered at once.
+        let version = self.common().and_then(CommonState::protocol_version);
+        let is_old = version == Some(ProtocolVersion::TLSv1_2) && !was_handshaking;
+        self.unanswered |= !is_data && !is_old;
         Ok(received)
     }
 
@@ -393,6 +399,22 @@ impl fmt::Debug for Session {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Session").field("handshaking", &self.is_handshaking()).finish()
     }
+}
+
+/// The bytes of the application in whole records of TLS 1.3, if they have nothing else: then each
+/// has its type and its tag besides (RFC 8446, section 5.2). What is padded seems to have something
+/// else.
+fn data_len(mut records: &[u8]) -> Option<usize> {
+    const HEAD: usize = 5;
+    const BESIDES: usize = 1 + 16;
+    let mut total = 0;
+    while let Some((&[kind, _, _, high, low], rest)) = records.split_first_chunk::<HEAD>() {
+        let len = usize::from(u16::from_be_bytes([high, low]));
+        let (_, rest) = rest.split_at_checked(len).filter(|_| kind == 23)?;
+        total += len.checked_sub(BESIDES)?;
+        records = rest;
+    }
+    records.is_empty().then_some(total)
 }
 
 /// Does what the connection asks for.

@@ -5,6 +5,7 @@ use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ServerConfig};
 
+use super::super::records::{Kind, Sealer};
 use super::super::*;
 use super::*;
 
@@ -466,10 +467,24 @@ fn a_session_is_given_away_only_behind_something_that_was_sent() {
     assert!(!pair.server.can_be_given_away(), "the handshake was received");
     pair.server.send(b"answer", at, &mut pair.wire_down).expect("it stands");
     assert!(pair.server.can_be_given_away());
-    // It might be that a new key is wanted, which rustls answers with what is sent next.
-    pair.client.send(b"question", at, &mut pair.wire_up).expect("it stands");
-    pair.run().expect("good records");
-    assert!(!pair.server.can_be_given_away());
-    pair.server.send(b"answer", at, &mut pair.wire_down).expect("it stands");
-    assert!(pair.server.can_be_given_away());
+    for text in [&b"question"[..], &[7; 100_000]] {
+        pair.client.send(text, at, &mut pair.wire_up).expect("it stands");
+        pair.step = 999;
+        pair.run().expect("good records");
+        assert!(pair.server.can_be_given_away(), "data wants no answer");
+    }
+    // A wish for a new key does, which rustls gives with what is sent next.
+    let key = pair.client.give_away().expect("it stands");
+    let mut sealer = Sealer::new(&key).expect("its own key");
+    for payload in [&[24, 0, 0, 1, 1], &[24, 0, 0, 1, 0]] {
+        sealer.seal(Kind::Handshake, payload, &mut pair.wire_up).expect("it stands");
+        let (mut scratch, mut plain, mut wire) = (Vec::new(), Vec::new(), Vec::new());
+        let sealed = std::mem::take(&mut pair.wire_up);
+        pair.server.receive(&sealed, &mut scratch, &mut plain, &mut wire).expect("a good record");
+        assert!(!pair.server.can_be_given_away(), "it was no data");
+        pair.server.send(b"answer", at, &mut pair.wire_down).expect("it stands");
+        assert!(pair.server.can_be_given_away());
+        let source = pair.client.key_source().expect("it was given away");
+        sealer = Sealer::new(&source.next_transmit().expect("the next key")).expect("its own");
+    }
 }
