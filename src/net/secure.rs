@@ -31,9 +31,10 @@ pub(super) struct Secure {
     pub(super) wire: Option<Outgoing>,
     /// Bytes of the application that are sealed and not sent.
     sealed: usize,
-    /// What came with the end of the handshake.
-    held: Option<Buf>,
-    error: Option<TlsError>,
+    /// What came with the end of the handshake: boxed, as that is soon over.
+    held: Option<Box<Buf>>,
+    /// Boxed, for few connections have one, and all have its room.
+    error: Option<Box<TlsError>>,
     /// What the kernel can encrypt, until it was asked to.
     offer: Option<Arc<Report>>,
     /// The kernel's end of the connection, if it encrypts what is sent.
@@ -110,7 +111,7 @@ impl Secure {
             }
             Ok(())
         });
-        self.error = given.err();
+        self.error = given.err().map(Box::new);
     }
 
     /// Before bytes are handed to the kernel: takes the next key if it is time.
@@ -181,18 +182,18 @@ impl Secure {
         self.session.is_handshaking()
     }
 
-    pub(super) const fn error(&self) -> Option<&TlsError> {
-        self.error.as_ref()
+    pub(super) fn error(&self) -> Option<&TlsError> {
+        self.error.as_deref()
     }
 
     pub(super) fn take_held(&mut self) -> Option<Buf> {
-        self.held.take()
+        self.held.take().map(|buf| *buf)
     }
 
     /// A client begins.
     pub(super) fn start(&mut self, scratch: &mut Scratch) {
         let mut page = scratch.pages.take();
-        self.error = self.session.start(page.bytes()).err();
+        self.error = self.session.start(page.bytes()).err().map(Box::new);
         self.queue(scratch.pages.seal(page));
     }
 
@@ -206,7 +207,7 @@ impl Secure {
         let data = (!plain.is_empty()).then_some(plain);
         match result {
             Ok(received) if received.established => {
-                self.held = data;
+                self.held = data.map(Box::new);
                 Opened::Established
             }
             Ok(received) => {
@@ -214,7 +215,7 @@ impl Secure {
                 Opened::Data(data, received.closed)
             }
             Err(error) => {
-                self.error = Some(error);
+                self.error = Some(Box::new(error));
                 Opened::Failed
             }
         }
@@ -222,7 +223,7 @@ impl Secure {
 
     /// The peer sends no more. True when it ended too early.
     pub(super) fn is_cut(&mut self) -> bool {
-        self.error = self.session.receive_end().err();
+        self.error = self.session.receive_end().err().map(Box::new);
         self.error.is_some()
     }
 
@@ -251,7 +252,7 @@ impl Secure {
             }
         }
         result = result.and_then(|()| self.session.send(bytes, now, page.bytes()));
-        self.error = self.error.take().or_else(|| result.err());
+        self.error = self.error.take().or_else(|| result.err().map(Box::new));
         self.queue(pages.seal(page));
         self.error.is_none()
     }

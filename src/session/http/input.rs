@@ -8,13 +8,20 @@ use crate::mem::Buf;
 /// is copied together.
 #[derive(Debug, Default)]
 pub(super) struct Input {
-    /// Mostly all there is: an idle connection then keeps no list.
+    /// Mostly all there is.
     first: Option<Buf>,
-    rest: VecDeque<Buf>,
-    /// The beginning of a head, before `first`.
-    partial: Vec<u8>,
-    /// Bytes in `first` and `rest`.
+    /// An idle connection has no more, and no room for it.
+    more: Option<Box<More>>,
+    /// Bytes in `first` and behind it.
     bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct More {
+    /// The beginning of a head, before the first buffer.
+    partial: Vec<u8>,
+    /// What is behind the first buffer.
+    rest: VecDeque<Buf>,
 }
 
 impl Input {
@@ -23,23 +30,28 @@ impl Input {
         if self.first.is_none() {
             self.first = Some(buf);
         } else {
-            self.rest.push_back(buf);
+            self.more.get_or_insert_default().rest.push_back(buf);
         }
+    }
+
+    /// The beginning of a head that has not come whole.
+    fn partial(&self) -> &[u8] {
+        self.more.as_ref().map_or(&[], |more| &more.partial)
     }
 
     /// Whether nothing waits.
     pub(super) fn is_empty(&self) -> bool {
-        self.first.is_none() && self.partial.is_empty()
+        self.first.is_none() && self.partial().is_empty()
     }
 
     /// Whether nothing new has come since a head was found incomplete.
-    pub(super) fn has_nothing_new(&self) -> bool {
+    pub(super) const fn has_nothing_new(&self) -> bool {
         self.first.is_none()
     }
 
     /// Bytes that wait.
     pub(super) fn len(&self) -> usize {
-        self.bytes + self.partial.len()
+        self.bytes + self.partial().len()
     }
 
     /// Reads a head: `read` is given all that there is of it, more each time, until it says how
@@ -49,24 +61,25 @@ impl Input {
         mut read: impl FnMut(&[u8]) -> Result<Option<(usize, T)>, E>,
     ) -> Result<Option<T>, E> {
         while let Some(mut buf) = self.pop() {
-            if self.partial.is_empty() {
-                match read(&buf)? {
-                    Some((len, value)) => {
-                        buf.advance(len);
-                        self.put_back(buf);
-                        return Ok(Some(value));
-                    }
-                    None => self.partial.extend_from_slice(&buf),
-                }
-                continue;
-            }
-            let before = self.partial.len();
-            self.partial.extend_from_slice(&buf);
-            if let Some((len, value)) = read(&self.partial)? {
+            let before = self.partial().len();
+            let found = if before == 0 {
+                read(&buf)?
+            } else {
+                let partial = &mut self.more.get_or_insert_default().partial;
+                partial.extend_from_slice(&buf);
+                read(partial)?
+            };
+            if let Some((len, value)) = found {
                 buf.advance(len.saturating_sub(before));
+                if let Some(more) = &mut self.more {
+                    more.partial = Vec::new();
+                }
                 self.put_back(buf);
-                self.partial = Vec::new();
+                self.tidy();
                 return Ok(Some(value));
+            }
+            if before == 0 {
+                self.more.get_or_insert_default().partial.extend_from_slice(&buf);
             }
         }
         Ok(None)
@@ -76,9 +89,9 @@ impl Input {
     pub(super) fn pop(&mut self) -> Option<Buf> {
         let buf = self.first.take()?;
         self.bytes -= buf.len();
-        self.first = self.rest.pop_front();
-        if self.first.is_none() && self.rest.capacity() > 0 {
-            self.rest = VecDeque::new();
+        self.first = self.more.as_mut().and_then(|more| more.rest.pop_front());
+        if self.first.is_none() {
+            self.tidy();
         }
         Some(buf)
     }
@@ -88,14 +101,20 @@ impl Input {
         if !buf.is_empty() {
             self.bytes += buf.len();
             if let Some(next) = self.first.replace(buf) {
-                self.rest.push_front(next);
+                self.more.get_or_insert_default().rest.push_front(next);
             }
         }
     }
 
+    /// Keeps no room for what there is not.
+    fn tidy(&mut self) {
+        self.more.take_if(|more| more.partial.is_empty() && more.rest.is_empty());
+    }
+
     /// Who waits holds nothing of the pool.
     pub(super) fn hold(&mut self) {
-        for buf in self.first.iter_mut().chain(&mut self.rest) {
+        let rest = self.more.iter_mut().flat_map(|more| &mut more.rest);
+        for buf in self.first.iter_mut().chain(rest) {
             if buf.is_pooled() {
                 *buf = Buf::copy_of(buf);
             }
@@ -109,10 +128,11 @@ impl Input {
 
     /// Takes out all that waits.
     pub(super) fn take_all(&mut self) -> Vec<u8> {
-        let mut all = std::mem::take(&mut self.partial);
+        let mut all = self.partial().to_vec();
         while let Some(buf) = self.pop() {
             all.extend_from_slice(&buf);
         }
+        self.clear();
         all
     }
 }
