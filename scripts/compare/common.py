@@ -374,7 +374,7 @@ def method(rounds):
         "the process under test and its children, from their CPU clocks, in nanoseconds; it "
         "includes the kernel's work on their behalf. Ratios are medians of the rounds' own ratios. "
         "*spread* is the least and the most of the figure that the ratio is made of: it tells how "
-        "noisy the machine was."
+        f"noisy the machine was. TCP's congestion control is {os.environ['RINGWAY_CONGESTION']}."
     )
 
 
