@@ -203,6 +203,8 @@ pub const SLOW_START: Option<Duration> = None;
 pub const RETRY_BODY_MAX: u32 = 64 << 10;
 /// `upstream.try_timeout`.
 pub const TRY_TIMEOUT: Option<Duration> = None;
+/// `upstream.hedge_after`.
+pub const HEDGE_AFTER: Option<Duration> = None;
 /// `upstream.first_byte_timeout`.
 pub const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(30);
 /// `upstream.response_idle_timeout`.

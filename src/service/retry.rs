@@ -173,7 +173,7 @@ impl RetryBudget {
     }
 
     /// Takes one retry, if there is one.
-    fn withdraw(&mut self, now: Instant) -> bool {
+    pub fn withdraw(&mut self, now: Instant) -> bool {
         if self.share == 0 {
             return false;
         }

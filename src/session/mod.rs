@@ -268,8 +268,8 @@ impl<D: Driver> Sessions<D> {
             one.assign(&mut self.context, origin, exchange);
             self.remove_if_finished(origin);
         } else {
-            self.context
-                .fail_try(exchange, crate::service::origin::failure::Failure::StaleConnection);
+            let failure = crate::service::origin::failure::Failure::StaleConnection;
+            self.context.fail_linked(exchange, origin, failure, true);
         }
     }
 

@@ -59,6 +59,10 @@ pub struct OriginStats {
     pub begun: Counter,
     /// Exchanges that a server answered.
     pub answered: Counter,
+    /// Exchanges for which a second server was asked, as the first was slow.
+    pub hedges: Counter,
+    /// Those that it answered first.
+    pub hedges_won: Counter,
     /// Exchanges that failed, in the order of [`Failure::ALL`].
     pub failed: [Counter; Failure::ALL.len()],
     /// Exchanges under way.

@@ -164,6 +164,7 @@ slow_start = "30s"
 retry_on = ["503", "connect", "reset", "timeout", "502", "503"]
 retry_body_max = 0
 try_timeout = "5s"
+hedge_after = "20ms"
 first_byte_timeout = "1d"
 response_idle_timeout = "1ms"
 requests_max = 1000
@@ -1012,6 +1013,12 @@ error: `retry_body_max`: expected a size from 0B to 16MiB
 help: the most 16MiB
 
 [upstream.origin]
+hedge_after = "0s"
+              ^^^^
+error: `hedge_after`: expected "off" or a duration from 1ms to 1d
+help: the least is 1ms
+
+[upstream.origin]
 try_timeout = "2d"
               ^^^^
 error: `try_timeout`: expected "off" or a duration from 1ms to 1d
@@ -1693,6 +1700,7 @@ fn values_of_upstreams_for_http_arrive_where_they_belong() {
         retry_on: RetryOn { connect: true, reset: true, timeout: true, statuses: vec![502, 503] },
         retry_body_max: 0,
         try_timeout: Some(Duration::from_secs(5)),
+        hedge_after: Some(Duration::from_millis(20)),
         first_byte_timeout: Duration::from_secs(86_400),
         response_idle_timeout: Duration::from_millis(1),
         requests_max: Some(1000),

@@ -267,6 +267,7 @@ pub(in super::super) fn upstream(
         ("retry_on", retry_on(&options.retry_on)),
         ("retry_body_max", size(options.retry_body_max)),
         ("try_timeout", or_off(options.try_timeout.map(period))),
+        ("hedge_after", or_off(options.hedge_after.map(period))),
         ("first_byte_timeout", period(options.first_byte_timeout)),
         ("response_idle_timeout", period(options.response_idle_timeout)),
         ("requests_max", or_off(options.requests_max.map(Value::from))),

@@ -25,6 +25,9 @@ pub struct HttpUpstream {
     /// `try_timeout`: how long one try may take, to the end of the head of its answer. `None`: any
     /// time.
     pub try_timeout: Option<Duration>,
+    /// `hedge_after`: after what time without an answer another server is asked, too. `None`: none
+    /// is.
+    pub hedge_after: Option<Duration>,
     /// `first_byte_timeout`: how long the first byte of an answer may take.
     pub first_byte_timeout: Duration,
     /// `response_idle_timeout`: how long no byte of an answer may come.
@@ -52,6 +55,7 @@ impl Default for HttpUpstream {
             retry_on: RetryOn::default(),
             retry_body_max: defaults::RETRY_BODY_MAX,
             try_timeout: defaults::TRY_TIMEOUT,
+            hedge_after: defaults::HEDGE_AFTER,
             first_byte_timeout: defaults::FIRST_BYTE_TIMEOUT,
             response_idle_timeout: defaults::RESPONSE_IDLE_TIMEOUT,
             requests_max: defaults::REQUESTS_MAX,

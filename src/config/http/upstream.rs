@@ -134,6 +134,8 @@ fn timeouts(section: &mut Section<'_, '_>, rest: &mut HttpUpstream) {
     rest.slow_start = slow_start.or(defaults::SLOW_START);
     let of_try = section.optional("try_timeout", |v| values::unless(v, "off", long));
     rest.try_timeout = of_try.or(defaults::TRY_TIMEOUT);
+    let hedge = section.optional("hedge_after", |v| values::unless(v, "off", long));
+    rest.hedge_after = hedge.or(defaults::HEDGE_AFTER);
     let first_byte = section.optional("first_byte_timeout", long);
     rest.first_byte_timeout = first_byte.or(defaults::FIRST_BYTE_TIMEOUT);
     let idle = section.optional("response_idle_timeout", long);

@@ -428,6 +428,7 @@ pub(in crate::server) fn origins(
             retries: Some(share(http.retries_max)),
         },
         try_timeout: http.try_timeout,
+        hedge_after: http.hedge_after,
         first_byte_timeout: http.first_byte_timeout,
         idle_timeout: http.response_idle_timeout,
         host: match &http.host_header {

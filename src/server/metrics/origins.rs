@@ -47,6 +47,18 @@ impl Exporter {
                 counter,
                 &|stats| stats.answered.get(),
             ),
+            each(
+                "ringway_upstream_hedges_total",
+                "Requests for which a second server was asked, because the first was slow.",
+                counter,
+                &|stats| stats.hedges.get(),
+            ),
+            each(
+                "ringway_upstream_hedges_won_total",
+                "Requests that the second server answered first.",
+                counter,
+                &|stats| stats.hedges_won.get(),
+            ),
             self.failures(),
             self.connections(),
             each(

@@ -207,8 +207,15 @@ impl Retries {
             tried: [0; TRIES_MAX],
             tried_count: 0,
             retrying: false,
+            hedging: false,
             replaced: false,
         }
+    }
+
+    /// Whether answers with this status are not passed on while there may be another.
+    #[must_use]
+    pub const fn wants_status(&self, status: u16) -> bool {
+        self.statuses.contains(status)
     }
 
     /// What was counted.
@@ -231,6 +238,8 @@ pub struct Attempts {
     tried_count: usize,
     /// It counts as being tried again.
     retrying: bool,
+    /// So does its second try beside the first.
+    hedging: bool,
     /// A kept connection that was gone has been made up for.
     replaced: bool,
 }
@@ -255,6 +264,39 @@ impl Attempts {
             self.tried_count += 1;
         }
         Some(picked)
+    }
+
+    /// A server for a second try beside the first, if there is another, and if the budget and the
+    /// limit of retries allow it. [`Attempts::end_hedge`] follows.
+    pub fn pick_hedge(
+        &mut self,
+        (retries, breaker, servers): (&mut Retries, &mut Breaker, &mut Servers),
+        hash: Option<u64>,
+        now: Instant,
+    ) -> Option<usize> {
+        let place = self.tried.get(self.tried_count).is_some();
+        if !place || self.hedging || breaker.try_retry().is_err() {
+            return None;
+        }
+        self.hedging = true;
+        let is_allowed = retries.budget.withdraw(now);
+        let picked = if is_allowed { servers.pick(hash, self.tried(), now) } else { None };
+        match (picked, self.tried.get_mut(self.tried_count)) {
+            (Some(server), Some(place)) => {
+                *place = server;
+                self.tried_count += 1;
+            }
+            _ => self.end_hedge(breaker),
+        }
+        picked
+    }
+
+    /// There are not two tries any more.
+    pub const fn end_hedge(&mut self, breaker: &mut Breaker) {
+        if self.hedging {
+            self.hedging = false;
+            breaker.leave_retry();
+        }
     }
 
     /// The servers that were tried since all were, the last one last.
@@ -328,6 +370,7 @@ impl Attempts {
 
     /// The exchange is over.
     pub const fn finish(&mut self, breaker: &mut Breaker) {
+        self.end_hedge(breaker);
         if self.retrying {
             self.retrying = false;
             breaker.leave_retry();

@@ -9,6 +9,8 @@
 //!      ^  └──time is over──> Failed      │ failed, and may be tried again
 //!      └─────────────────────────────────┘
 //! ```
+//!
+//! While it waits for an answer there may be a second try beside the first: see `hedge`.
 
 use std::time::{Duration, Instant};
 
@@ -69,6 +71,21 @@ pub(in crate::session) struct Exchange {
     pub(super) tried: Instant,
     /// When all must be over.
     pub(super) until: Option<Instant>,
+    /// A second try beside the first: it waits, or is linked.
+    pub(super) hedge: Option<State>,
+    /// When the second try is made, or, once there is none to be made, when it was.
+    pub(super) hedged: Hedged,
+}
+
+/// Whether a second try is made beside the first. There is one at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hedged {
+    /// Not now.
+    No,
+    /// Then, unless an answer has come.
+    Due(Instant),
+    /// It was, then.
+    Since(Instant),
 }
 
 /// How far an exchange has come.
@@ -82,6 +99,16 @@ pub(super) enum State {
     Linked { origin: Key, server: usize },
     /// The answer is all there, or there will be none.
     Done,
+}
+
+impl State {
+    /// The server that it waits for, or that carries it.
+    pub(super) const fn server(self) -> Option<usize> {
+        match self {
+            Self::Waiting { server } | Self::Linked { server, .. } => Some(server),
+            Self::Resting | Self::Done => None,
+        }
+    }
 }
 
 /// What a client gets next.
@@ -102,6 +129,22 @@ impl Exchange {
     pub(super) fn due_at(&self, try_timeout: Option<Duration>) -> Option<Instant> {
         let of_try = try_timeout.map(|most| self.tried + most);
         self.until.into_iter().chain(of_try).min()
+    }
+
+    /// The server of the connection, if that carries it.
+    pub(super) fn server_of(&self, key: Key) -> Option<usize> {
+        [Some(self.state), self.hedge].into_iter().flatten().find_map(|state| match state {
+            State::Linked { origin, server } if origin == key => Some(server),
+            State::Linked { .. } | State::Waiting { .. } | State::Resting | State::Done => None,
+        })
+    }
+
+    /// When the try began that the connection carries.
+    pub(super) fn tried_by(&self, key: Key) -> Instant {
+        match (self.hedge, self.hedged) {
+            (Some(State::Linked { origin, .. }), Hedged::Since(then)) if origin == key => then,
+            _ => self.tried,
+        }
     }
 
     /// How far it has come, as far as trying again goes.

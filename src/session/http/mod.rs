@@ -11,7 +11,9 @@
 //! | `listing` | folders that are listed |
 //! | `encode` | answers that are compressed on their way |
 //! | `exchange` | one request and its answer, between a client and a server |
+//! | `origins` | the connections of one worker to an upstream's servers, and who waits for them |
 //! | `proxy` | which server an exchange goes to, and what follows when that fails |
+//! | `hedge` | a second try beside the first |
 //! | `forward` | requests on their way to servers |
 //! | `origin` | a connection to a server |
 //! | `upgrade` | connections that change to another protocol |
@@ -33,11 +35,13 @@ mod file;
 mod find;
 mod flow;
 mod forward;
+mod hedge;
 mod input;
 mod listing;
 mod log;
 pub mod options;
 mod origin;
+mod origins;
 mod proxy;
 mod respond;
 pub(super) mod state;

@@ -251,6 +251,8 @@ pub struct OriginOptions {
     pub breaker: Limits,
     /// How long one try may take up to its answer's head.
     pub try_timeout: Option<Duration>,
+    /// After what time without an answer another server is asked, too.
+    pub hedge_after: Option<Duration>,
     /// How long the head of an answer may take.
     pub first_byte_timeout: Duration,
     /// How long no byte of an answer may come.

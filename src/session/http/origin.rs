@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use self::answer::Progress;
-use super::exchange::{Exchange, State};
+use super::exchange::State;
 use super::forward;
 use super::input::Input;
 use crate::mem::Key;
@@ -191,7 +191,7 @@ impl Origin {
     ) {
         if self.phase != Phase::Idle || self.ended || !self.input.is_empty() {
             // It died before it was used.
-            context.fail_try(exchange, Failure::StaleConnection);
+            context.fail_linked(exchange, key, Failure::StaleConnection, true);
             self.close(context, key, CloseCause::Stale);
             return;
         }
@@ -225,16 +225,15 @@ impl Origin {
     }
 
     fn carry<D: Driver>(&mut self, context: &mut Context<D>, key: Key, exchange: Key) {
-        let is_ours =
-            |one: &Exchange| matches!(one.state, State::Linked { origin, .. } if origin == key);
-        if !context.http.exchanges.get(exchange).is_some_and(is_ours) {
+        let one = context.http.exchanges.get(exchange);
+        if one.is_none_or(|one| one.server_of(key).is_none()) {
             self.close(context, key, CloseCause::Failed);
             return;
         }
         self.send(context, exchange);
         self.outlet.finish(&mut context.pages, &mut self.stream);
         self.stream.flush(&mut context.reactor, key);
-        match self.read(context, exchange) {
+        match self.read(context, key, exchange) {
             // What has come goes first; a client that is slow keeps some of it waiting.
             Ok(Progress::Waiting) if self.ended && self.input.has_nothing_new() => {
                 let failure = self.failure_at_end();
@@ -349,14 +348,14 @@ impl Origin {
         let stale = self.is_used && failure == Failure::ResetBeforeHead;
         self.phase = Phase::Idle;
         self.close(context, key, CloseCause::Failed);
-        context.fail_linked(exchange, failure, stale);
+        context.fail_linked(exchange, key, failure, stale);
     }
 
     fn read_on<D: Driver>(&mut self, context: &mut Context<D>, key: Key, exchange: Key) {
         let Some(one) = context.http.exchanges.get(exchange) else { return };
         let is_full = one.response.is_full();
         let has_head = one.told.status != 0 || one.answer.is_some();
-        let (tried, until) = (one.tried, one.until);
+        let (tried, until) = (one.tried_by(key), one.until);
         if is_full {
             self.input.hold();
             if self.stream.is_receiving() {
@@ -405,7 +404,7 @@ impl Origin {
                     Failure::TotalTimeout
                 } else if self.body.is_some() {
                     Failure::IdleTimeout
-                } else if try_timeout.is_some_and(|most| one.tried + most <= now) {
+                } else if try_timeout.is_some_and(|most| one.tried_by(key) + most <= now) {
                     Failure::TryTimeout
                 } else {
                     Failure::FirstByteTimeout

@@ -2,150 +2,18 @@
 
 use std::time::{Duration, Instant};
 
-use super::exchange::{Asked, Exchange, State};
-use super::options::OriginOptions;
+use super::exchange::{Asked, Exchange, Hedged, State};
+use super::origins::{Origins, failed};
 use super::state::{HttpAction, HttpState, Told};
 use crate::mem::Key;
 use crate::proto::http::RequestHead;
 use crate::ring::Driver;
-use crate::runtime::TimerId;
-use crate::service::origin::attempts::{Decision, Retries};
-use crate::service::origin::breaker::Breaker;
-use crate::service::origin::eject::Event;
+use crate::service::origin::attempts::Decision;
 use crate::service::origin::failure::Failure;
-use crate::service::origin::servers::{Ended, Outcome, Servers};
-use crate::service::pool::{Checkout, CloseCause, Expired, Pool, PoolCounters, PoolGauges, Share};
+use crate::service::origin::servers::{Ended, Outcome};
+use crate::service::pool::{Checkout, CloseCause, Expired, Pool};
+use crate::session::Due;
 use crate::session::context::Context;
-use crate::session::{Due, OriginStats, SessionOptions};
-
-/// The connections of one worker to the servers of one upstream.
-#[derive(Debug)]
-pub(in crate::session) struct Origins {
-    pub(super) options: OriginOptions,
-    pub(super) servers: Servers,
-    /// By server: connections by their keys, exchanges by theirs.
-    pools: Vec<Pool<Key, Key>>,
-    /// Connections that this worker may have, to all servers together.
-    share: Share,
-    breaker: Breaker,
-    retries: Retries,
-    /// When something is over, at the latest.
-    timer: Option<(TimerId, Instant)>,
-}
-
-impl Origins {
-    pub(super) fn new(
-        upstream: usize,
-        options: &OriginOptions,
-        all: &SessionOptions,
-        seed: u64,
-        now: Instant,
-    ) -> Self {
-        let (worker, workers) = (all.worker, all.fleet.cells().len());
-        let seed = seed ^ (upstream as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        Self {
-            servers: Servers::new(options.policy, &options.servers, seed, worker),
-            pools: options.names.iter().map(|_| Pool::new(options.pool)).collect(),
-            share: Share::new(options.connections_max, workers, worker),
-            breaker: Breaker::new(options.breaker),
-            retries: Retries::new(options.attempts, seed, now),
-            timer: None,
-            options: options.clone(),
-        }
-    }
-
-    fn open(&self) -> u32 {
-        self.pools.iter().map(Pool::open).sum()
-    }
-
-    /// A connection is needed for a server, if anybody waits: whether one may be made.
-    fn may_open(&mut self, server: usize) -> bool {
-        let elsewhere = self.open() - self.pools[server].open();
-        let share = self.share.limit().saturating_sub(elsewhere);
-        if self.pools[server].needs(share) == 0 {
-            return false;
-        }
-        self.pools[server].begin_open();
-        true
-    }
-
-    /// An idle connection to another server, which gives its place to one that is needed more.
-    fn idle_elsewhere(&mut self, server: usize) -> Option<Key> {
-        if !self.pools[server].is_short() || self.pools[server].open() > 0 {
-            return None;
-        }
-        let others = self.pools.iter_mut().enumerate().filter(|(other, _)| *other != server);
-        others.map(|(_, pool)| pool).find_map(|pool| pool.take_idle(CloseCause::Lent))
-    }
-
-    /// Another worker asks for places. Returns how many it gets, and a connection to be closed.
-    pub(in crate::session) fn asked(&mut self) -> (u32, Option<Key>) {
-        let gauges = self.pools.iter().map(Pool::gauges);
-        let (idle, waiting) =
-            gauges.fold((0, 0), |(idle, waiting), one| (idle + one.idle, waiting + one.waiting));
-        let grant = self.share.asked(self.open(), idle, waiting);
-        if !grant.close_idle {
-            return (grant.places, None);
-        }
-        match self.pools.iter_mut().find_map(|pool| pool.take_idle(CloseCause::Lent)) {
-            Some(origin) => (grant.places + 1, Some(origin)),
-            None => {
-                self.share.keep(1);
-                (grant.places, None)
-            }
-        }
-    }
-
-    /// Places that were given did not reach the asker.
-    pub(in crate::session) const fn keep(&mut self, places: u32) {
-        self.share.keep(places);
-    }
-
-    /// Active checks say that a server can be used, or can not.
-    pub(in crate::session) fn set_health(&mut self, server: usize, up: bool, now: Instant) {
-        self.servers.set_health(server, up, now);
-    }
-
-    /// Shows how things are, for whoever reads the counters.
-    pub(in crate::session) fn publish(&mut self, stats: &OriginStats, now: Instant) {
-        let mut gauges = PoolGauges::default();
-        let mut counters = PoolCounters::default();
-        for pool in &self.pools {
-            gauges.add(pool.gauges());
-            counters.add(pool.counters());
-        }
-        stats.publish(gauges, &counters);
-        for (server, stats) in stats.servers.iter().enumerate() {
-            if let Some(view) = self.servers.view(server, now) {
-                stats.active.set(view.active.into());
-                stats.usable.set(u64::from(view.healthy && !view.ejected));
-            }
-        }
-    }
-
-    /// Logs and counts which servers were left out, and which are back.
-    pub(in crate::session) fn tell_ejections(&mut self, stats: &OriginStats, upstream: &str) {
-        while let Some(event) = self.servers.next_event() {
-            match event {
-                Event::Ejected { server, reason, time } => {
-                    let name = self.options.names.get(server).map_or("", |name| name);
-                    let (reason, seconds) = (reason.name(), time.as_secs_f64());
-                    tracing::warn!(upstream, server = name, reason, seconds, "server ejected");
-                    stats.servers.get(server).into_iter().for_each(|one| one.ejected.add(1));
-                }
-                Event::Returned { server } => {
-                    let name = self.options.names.get(server).map_or("", |name| name);
-                    tracing::info!(upstream, server = name, "server is used again");
-                }
-            }
-        }
-    }
-
-    fn next_deadline(&self) -> Option<Instant> {
-        let pools = self.pools.iter().filter_map(Pool::next_deadline);
-        pools.chain(self.share.rest_until()).chain(self.servers.next_deadline()).min()
-    }
-}
 
 impl<D: Driver> Context<D> {
     /// Makes an exchange. The head and what is told of it come back when there are too many.
@@ -184,6 +52,8 @@ impl<D: Driver> Context<D> {
             is_sent: false,
             has_entered: false,
             until: None,
+            hedge: None,
+            hedged: Hedged::No,
         };
         self.http.exchanges.insert(exchange).map_err(|exchange| (exchange.head, exchange.told))
     }
@@ -223,27 +93,33 @@ impl<D: Driver> Context<D> {
         exchange.told.tries += 1;
         exchange.told.upstream = Some((exchange.upstream, Some(server)));
         exchange.state = State::Waiting { server };
+        exchange.plan_hedge(origins.options.hedge_after);
         let upstream = exchange.upstream;
+        let hedge_at = exchange.hedge_at();
         match origins.pools[server].checkout(key, now) {
             Checkout::Use(origin) => {
                 exchange.state = State::Linked { origin, server };
                 exchange.told.queued = None;
                 actions.push(HttpAction::Assign { origin, exchange: key });
+                if let Some(at) = hedge_at {
+                    self.arm_exchange(key, at);
+                }
             }
             Checkout::Wait => {
                 let at = exchange.due_at(origins.options.try_timeout);
+                let at = at.into_iter().chain(hedge_at).min();
                 self.open_needed(upstream, server);
                 self.arm_origins(upstream);
                 if let Some(at) = at {
                     self.arm_exchange(key, at);
                 }
             }
-            Checkout::Refused => self.fail_try(key, Failure::QueueFull),
+            Checkout::Refused => self.fail_try(key, server, Failure::QueueFull),
         }
     }
 
     /// Makes as many connections to a server as are needed.
-    fn open_needed(&mut self, upstream: usize, server: usize) {
+    pub(super) fn open_needed(&mut self, upstream: usize, server: usize) {
         let now = self.now();
         let HttpState { origins, actions, .. } = &mut self.http;
         let Some(origins) = origins.get_mut(upstream).and_then(Option::as_mut) else { return };
@@ -270,8 +146,13 @@ impl<D: Driver> Context<D> {
         let Some(origins) = origins.get_mut(upstream).and_then(Option::as_mut) else { return };
         while let Some((key, origin)) = origins.pools[server].next_ready(now) {
             if let Some(exchange) = exchanges.get_mut(key) {
-                exchange.state = State::Linked { origin, server };
-                exchange.told.queued = Some(now.saturating_duration_since(exchange.tried));
+                let linked = State::Linked { origin, server };
+                if exchange.hedge == Some(State::Waiting { server }) {
+                    exchange.hedge = Some(linked);
+                } else {
+                    exchange.state = linked;
+                    exchange.told.queued = Some(now.saturating_duration_since(exchange.tried));
+                }
             }
             actions.push(HttpAction::Assign { origin, exchange: key });
         }
@@ -311,7 +192,7 @@ impl<D: Driver> Context<D> {
         let pool = &mut self.http.origins(upstream).pools[server];
         pool.open_failed();
         if let Some(exchange) = pool.take_waiter() {
-            self.fail_try(exchange, failure);
+            self.fail_try(exchange, server, failure);
         }
         if self.http.origins(upstream).pools[server].is_short() {
             self.open_needed(upstream, server);
@@ -343,9 +224,12 @@ impl<D: Driver> Context<D> {
         self.open_all_needed(upstream);
     }
 
-    /// An exchange's try has failed: it is tried again, or fails.
-    pub(in crate::session) fn fail_try(&mut self, key: Key, failure: Failure) {
+    /// An exchange's try on this server has failed: it is tried again, or fails.
+    pub(in crate::session) fn fail_try(&mut self, key: Key, server: usize, failure: Failure) {
         let now = self.now();
+        if self.leave_hedged(key, server, failed(failure)) {
+            return;
+        }
         let HttpState { exchanges, origins, .. } = &mut self.http;
         let Some(exchange) = exchanges.get_mut(key) else { return };
         let Some(origins) = origins.get_mut(exchange.upstream).and_then(Option::as_mut) else {
@@ -368,14 +252,25 @@ impl<D: Driver> Context<D> {
     }
 
     /// The connection that carries an exchange has failed; `is_kept` when it had carried others.
-    pub(super) fn fail_linked(&mut self, key: Key, failure: Failure, is_kept: bool) {
+    pub(in crate::session) fn fail_linked(
+        &mut self,
+        key: Key,
+        origin: Key,
+        failure: Failure,
+        is_kept: bool,
+    ) {
+        let exchange = self.http.exchanges.get(key);
+        let Some(server) = exchange.and_then(|exchange| exchange.server_of(origin)) else { return };
         let is_stale = is_kept && failure == Failure::ResetBeforeHead;
-        self.fail_try(key, if is_stale { Failure::StaleConnection } else { failure });
+        self.fail_try(key, server, if is_stale { Failure::StaleConnection } else { failure });
     }
 
     /// A server has answered with this status: whether the exchange is tried again instead.
-    pub(super) fn retry_on_status(&mut self, key: Key, status: u16) -> bool {
+    pub(super) fn retry_on_status(&mut self, key: Key, server: usize, status: u16) -> bool {
         let now = self.now();
+        if self.leaves_answer_to_other(key, server, status) {
+            return true;
+        }
         let HttpState { exchanges, origins, .. } = &mut self.http;
         let Some(exchange) = exchanges.get_mut(key) else { return false };
         let Some(origins) = origins.get_mut(exchange.upstream).and_then(Option::as_mut) else {
@@ -414,7 +309,7 @@ impl<D: Driver> Context<D> {
         self.arm_exchange(key, at);
     }
 
-    fn arm_exchange(&mut self, key: Key, at: Instant) {
+    pub(super) fn arm_exchange(&mut self, key: Key, at: Instant) {
         let Some(exchange) = self.http.exchanges.get_mut(key) else { return };
         let mut deadline = std::mem::take(&mut exchange.deadline);
         deadline.set(self, Due::Exchange(key), at);
@@ -438,10 +333,28 @@ impl<D: Driver> Context<D> {
             self.fail_exchange(key, Failure::TotalTimeout);
         } else if exchange.state == State::Resting {
             self.try_exchange(key);
+        } else if exchange.hedge_at().is_some_and(|at| at <= now) {
+            self.hedge(key);
         } else if let State::Waiting { server } = exchange.state {
-            let upstream = exchange.upstream;
-            self.http.origins(upstream).pools[server].cancel(&key);
-            self.fail_try(key, Failure::TryTimeout);
+            self.check_wait(key, server);
+        }
+    }
+
+    /// An exchange still waits for a connection: its try may be over.
+    pub(super) fn check_wait(&mut self, key: Key, server: usize) {
+        let now = self.now();
+        let Some(exchange) = self.http.exchanges.get(key) else { return };
+        let upstream = exchange.upstream;
+        let origins = self.http.origins(upstream);
+        let try_timeout = origins.options.try_timeout;
+        let at = self.http.exchanges.get(key).and_then(|exchange| exchange.due_at(try_timeout));
+        match at {
+            Some(at) if at <= now => {
+                self.http.origins(upstream).pools[server].cancel(&key);
+                self.fail_try(key, server, Failure::TryTimeout);
+            }
+            Some(at) => self.arm_exchange(key, at),
+            None => {}
         }
     }
 
@@ -467,16 +380,10 @@ impl<D: Driver> Context<D> {
         let Some(origins) = origins.get_mut(exchange.upstream).and_then(Option::as_mut) else {
             return;
         };
-        match std::mem::replace(&mut exchange.state, State::Done) {
-            State::Waiting { server } => {
-                origins.pools[server].cancel(&key);
-                origins.servers.done(server, failed(Failure::ClientGone), now);
-            }
-            State::Linked { origin, server } => {
-                actions.push(HttpAction::Close { origin });
-                origins.servers.done(server, failed(Failure::ClientGone), now);
-            }
-            State::Resting | State::Done => {}
+        let state = std::mem::replace(&mut exchange.state, State::Done);
+        exchange.hedged = Hedged::No;
+        for one in exchange.hedge.take().into_iter().chain([state]) {
+            origins.forget(key, one, actions, now);
         }
     }
 
@@ -512,7 +419,7 @@ impl<D: Driver> Context<D> {
     }
 
     /// Arms the timer of an upstream for what is over next, unless one fires early enough.
-    fn arm_origins(&mut self, upstream: usize) {
+    pub(super) fn arm_origins(&mut self, upstream: usize) {
         let now = self.now();
         let origins = self.http.origins(upstream);
         let most = if origins.pools.iter().any(Pool::is_short) {
@@ -536,20 +443,20 @@ impl<D: Driver> Context<D> {
     /// The timer of an upstream has fired.
     pub(in crate::session) fn expire_origins(&mut self, upstream: usize) {
         let now = self.now();
-        let (mut expired, mut failures) = (Vec::new(), Vec::new());
+        let (mut expired, mut causes) = (Vec::new(), Vec::new());
         let origins = self.http.origins(upstream);
         origins.timer = None;
-        for pool in &mut origins.pools {
+        for (server, pool) in origins.pools.iter_mut().enumerate() {
             // Who waits for the first connection waits for the server, not for a place.
             let gauges = pool.gauges();
             let stands = gauges.idle + gauges.in_use > 0;
             let failure = if stands { Failure::QueueTimeout } else { Failure::ConnectTimeout };
             pool.expire(now, &mut expired);
-            failures.resize(expired.len(), failure);
+            causes.resize(expired.len(), (server, failure));
         }
-        for (one, failure) in expired.into_iter().zip(failures) {
+        for (one, (server, failure)) in expired.into_iter().zip(causes) {
             match one {
-                Expired::Waiter(exchange) => self.fail_try(exchange, failure),
+                Expired::Waiter(exchange) => self.fail_try(exchange, server, failure),
                 Expired::Connection(origin) => {
                     self.http.actions.push(HttpAction::Close { origin });
                 }
@@ -563,9 +470,4 @@ impl<D: Driver> Context<D> {
             self.http.origins(upstream).timer = Some((timer, at));
         }
     }
-}
-
-/// How a try ended that brought no answer.
-const fn failed(failure: Failure) -> Outcome {
-    Outcome { ended: Ended::Failed(failure), latency: None }
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use super::Exchange;
 use super::cache::FileCache;
 use super::options::HttpOptions;
-use super::proxy::Origins;
+use super::origins::Origins;
 use crate::mem::{Key, Pages, Slab};
 use crate::proto::http::{RequestHead, ResponseHead};
 use crate::ring::Driver;

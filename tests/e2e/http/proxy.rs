@@ -436,3 +436,64 @@ fn the_time_of_a_request_counts_while_it_waits_for_a_connection() {
     assert_eq!((answer.status, answer.field("x-ringway-reason")), (504, Some("total_timeout")));
     drop(fill);
 }
+
+#[test]
+fn what_one_server_is_slow_to_answer_another_answers() {
+    let slow = serve(|stream| {
+        // It reads until the connection is given up, and says nothing.
+        let mut reader = BufReader::new(stream);
+        while !read_head(&mut reader).is_empty() {}
+    });
+    let quick = origin(|_| ok("quick"));
+    let keys = "hedge_after = \"20ms\"\nretry_budget = 1.0\nretry_on = [\"timeout\"]\n\
+        try_timeout = \"300ms\"\nretries = 0\n";
+    let served = proxied(&[slow, quick], keys, "");
+    let mut client = Client::new(served.address());
+    for _ in 0..10 {
+        assert_eq!(client.get("/").text(), "quick");
+    }
+    let of = |read: fn(&ringway::session::OriginStats) -> u64| {
+        served.sum(|cell| read(&cell.stats.upstreams[0].http))
+    };
+    let (made, won) = (of(|stats| stats.hedges.get()), of(|stats| stats.hedges_won.get()));
+    assert!(made >= 5 && won >= 5, "{made} made, {won} won");
+    // Two servers must not do what is to be done once.
+    let posts: Vec<u16> =
+        (0..2).map(|_| client.ask("POST / HTTP/1.1\r\nHost: a\r\n\r\n").status).collect();
+    assert!(posts.contains(&200) && posts.contains(&504), "{posts:?}");
+    assert_eq!(of(|stats| stats.hedges.get()), made);
+    wait_until("nothing is left", || {
+        served.sum(|cell| {
+            cell.stats.upstreams[0].http.servers.iter().map(|one| one.active.get()).sum()
+        }) == 0
+    });
+}
+
+#[test]
+fn when_one_of_two_tries_fails_the_other_is_left() {
+    let asked = Arc::new(std::sync::Barrier::new(2));
+    let (gone, is_gone) = std::sync::mpsc::channel();
+    let is_gone = Arc::new(std::sync::Mutex::new(is_gone));
+    let both = Arc::clone(&asked);
+    let failing = serve(move |stream| {
+        let mut reader = BufReader::new(stream);
+        if !read_head(&mut reader).is_empty() {
+            both.wait();
+            let _gone = reader.get_ref().shutdown(Shutdown::Both);
+            gone.send(()).unwrap();
+        }
+    });
+    let working = serve(move |stream| {
+        let mut writer = stream.try_clone().unwrap();
+        if !read_head(&mut BufReader::new(stream)).is_empty() {
+            asked.wait();
+            is_gone.lock().unwrap().recv_timeout(PATIENCE).unwrap();
+            let _gone = writer.write_all(ok("good").as_bytes());
+        }
+    });
+    let served = proxied(&[failing, working], "hedge_after = \"20ms\"\nretries = 0\n", "");
+    let mut client = Client::new(served.address());
+    assert_eq!(client.get("/").text(), "good");
+    let retries = served.sum(|cell| cell.stats.upstreams[0].retries.get());
+    assert_eq!((retries, failed(&served, "reset_before_head")), (0, 0));
+}

@@ -287,3 +287,24 @@ fn a_kept_connection_that_was_gone_costs_no_try_once() {
     let second = attempts.on_failure(&mut retries, &mut breaker, stale, GET, now);
     assert_eq!(second, Decision::Fail(Stop::Tries));
 }
+
+#[test]
+fn a_second_try_goes_elsewhere_and_is_a_retry_for_budget_and_limit() {
+    let now = Instant::now();
+    let cases = [(2, 1.0, Some(1), true), (1, 1.0, Some(1), false), (2, 0.0, None, false)];
+    let none = (2, 1.0, Some(0), false);
+    for (count, budget, most, expected) in cases.into_iter().chain([none]) {
+        let mut retries = Retries::new(AttemptOptions { budget, ..options() }, 1, now);
+        let mut breaker = Breaker::new(Limits { retries: most, ..Limits::default() });
+        let mut servers = servers(count);
+        let mut attempts = retries.begin(now);
+        let first = attempts.pick(&mut servers, None, now).expect("a server");
+        let shared = (&mut retries, &mut breaker, &mut servers);
+        let second = attempts.pick_hedge(shared, None, now);
+        assert_eq!(second.is_some(), expected, "{count} servers, {budget}, {most:?}");
+        assert_ne!(second, Some(first));
+        assert_eq!(breaker.taken()[Refused::Retries.index()], u32::from(expected));
+        attempts.finish(&mut breaker);
+        assert_eq!(breaker.taken(), [0; 3], "given back");
+    }
+}

@@ -14,14 +14,15 @@ use crate::session::http::input::Input;
 const INTERIM_MAX: u8 = 8;
 
 impl Origin {
-    /// Reads what there is of the answer.
+    /// Reads what there is of the answer; `own` is the connection's key, `key` the exchange's.
     pub(super) fn read<D: Driver>(
         &mut self,
         context: &mut Context<D>,
+        own: Key,
         key: Key,
     ) -> Result<Progress, Refusal> {
         if self.body.is_none() {
-            match self.read_head(context, key)? {
+            match self.read_head(context, own, key)? {
                 Found::Nothing => return Ok(Progress::Waiting),
                 Found::Dropped => return Ok(Progress::Dropped),
                 Found::Head => {}
@@ -48,6 +49,7 @@ impl Origin {
     fn read_head<D: Driver>(
         &mut self,
         context: &mut Context<D>,
+        own: Key,
         key: Key,
     ) -> Result<Found, Refusal> {
         let limits = HeadLimits::default();
@@ -78,7 +80,7 @@ impl Origin {
                 }
                 continue;
             }
-            return self.take_head(context, key, answer, &meta);
+            return self.take_head(context, (own, key), answer, &meta);
         }
     }
 
@@ -86,13 +88,13 @@ impl Origin {
     fn take_head<D: Driver>(
         &mut self,
         context: &mut Context<D>,
-        key: Key,
+        (own, key): (Key, Key),
         mut answer: Box<ResponseHead>,
         meta: &ResponseMeta,
     ) -> Result<Found, Refusal> {
         let now = context.now();
         let Some(exchange) = context.http.exchanges.get_mut(key) else { return Ok(Found::Nothing) };
-        exchange.told.first_byte = Some(now.saturating_duration_since(exchange.tried));
+        exchange.told.first_byte = Some(now.saturating_duration_since(exchange.tried_by(own)));
         let status = answer.status;
         if status == 101 && !exchange.asked.upgrade {
             return Err(Refusal::StatusLine);
@@ -101,6 +103,7 @@ impl Origin {
             context.http.spare_answers.give(answer);
             return Ok(Found::Dropped);
         }
+        context.settle_hedge(key, own);
         let Some(exchange) = context.http.exchanges.get_mut(key) else { return Ok(Found::Nothing) };
         let method = exchange.head.method;
         self.keep_alive &= meta.keep_alive;
@@ -124,7 +127,7 @@ impl Origin {
         if status < 500 {
             return false;
         }
-        let retries = context.retry_on_status(key, status);
+        let retries = context.retry_on_status(key, self.server, status);
         if retries {
             // What follows of the answer is not wanted.
             self.keep_alive = false;
