@@ -26,6 +26,8 @@ mod frame_peer;
 mod frame_proxy;
 #[path = "e2e/http.rs"]
 mod http;
+#[path = "e2e/isolation.rs"]
+mod isolation;
 #[path = "e2e/limits.rs"]
 mod limits;
 #[path = "e2e/random_bytes.rs"]

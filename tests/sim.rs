@@ -10,6 +10,10 @@ mod frame_proxy;
 mod frames;
 #[path = "sim/harness.rs"]
 mod harness;
+#[path = "sim/http.rs"]
+mod http;
+#[path = "sim/isolation.rs"]
+mod isolation;
 #[path = "sim/udp.rs"]
 mod udp;
 
@@ -246,6 +250,28 @@ fn a_drain_of_a_frame_proxy_leaves_nothing_half_done() {
         let mut scenario = frame_proxy::Proxied::new(seed, Faults::ALL, habits, &[GOOD, GOOD]);
         scenario.run_and_drain();
         scenario.assert_right();
+        scenario.assert_clean();
+    });
+}
+
+#[test]
+fn every_client_gets_its_own_bytes_and_all_of_them() {
+    for_each_seed(|seed| {
+        let habits = http::Habits::default();
+        let mut scenario = isolation::Everything::new(seed, Faults::NONE, habits, 0);
+        scenario.run();
+        scenario.assert_isolated();
+        scenario.assert_clean();
+    });
+}
+
+#[test]
+fn no_client_gets_a_byte_of_another_under_all_faults() {
+    for_each_seed(|seed| {
+        let habits = http::Habits { reset: 2, close: 2, unavailable: 50, silent: 20 };
+        let mut scenario = isolation::Everything::new(seed, Faults::ALL, habits, 2);
+        scenario.run();
+        scenario.assert_isolated();
         scenario.assert_clean();
     });
 }

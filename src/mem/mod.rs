@@ -8,6 +8,7 @@ mod buf;
 mod map;
 mod page;
 mod pool;
+mod reuse;
 mod slab;
 mod span;
 
@@ -15,5 +16,6 @@ pub use buf::{Buf, Outgoing, SEGMENTS_MAX};
 pub use map::Mapping;
 pub use page::{Page, Pages};
 pub use pool::Pool;
+pub use reuse::{FreeList, Reuse, Scratch};
 pub use slab::{Key, Slab};
 pub use span::Span;

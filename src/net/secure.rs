@@ -8,7 +8,7 @@ use super::tls::kernel::{KernelError, KernelSender, Report, Verdict};
 use super::tls::{Session, TlsError};
 use crate::mem::{Buf, Outgoing};
 use crate::ring::{Driver, Fd, TlsCalls};
-use crate::runtime::{Reactor, Scratch};
+use crate::runtime::{LoopMemory, Reactor};
 
 /// Shorter slices are sealed together.
 const SHORT: usize = 4 * 1024;
@@ -191,17 +191,17 @@ impl Secure {
     }
 
     /// A client begins.
-    pub(super) fn start(&mut self, scratch: &mut Scratch) {
-        let mut page = scratch.pages.take();
+    pub(super) fn start(&mut self, memory: &mut LoopMemory) {
+        let mut page = memory.pages.take();
         self.error = self.session.start(page.bytes()).err().map(Box::new);
-        self.queue(scratch.pages.seal(page));
+        self.queue(memory.pages.seal(page));
     }
 
     /// Takes received bytes.
-    pub(super) fn open(&mut self, scratch: &mut Scratch, input: &Buf) -> Opened {
-        let Scratch { bytes, pages } = scratch;
+    pub(super) fn open(&mut self, memory: &mut LoopMemory, input: &Buf) -> Opened {
+        let LoopMemory { work, pages } = memory;
         let (mut plain, mut wire) = (pages.take(), pages.take());
-        let result = self.session.receive(input, bytes, plain.bytes(), wire.bytes());
+        let result = self.session.receive(input, work.lend(), plain.bytes(), wire.bytes());
         let (plain, wire) = (pages.seal(plain), pages.seal(wire));
         self.queue(wire);
         let data = (!plain.is_empty()).then_some(plain);
@@ -234,9 +234,9 @@ impl Secure {
         plain: &Outgoing,
     ) -> bool {
         let now = reactor.now();
-        let Scratch { bytes, pages } = reactor.scratch();
+        let LoopMemory { work, pages } = reactor.memory();
+        let bytes = work.lend();
         let mut page = pages.take();
-        bytes.clear();
         let mut result = Ok(());
         for slice in plain.segments() {
             self.sealed += slice.len();
@@ -263,10 +263,10 @@ impl Secure {
     }
 
     /// The end, to be sent behind all else.
-    pub(super) fn end(&mut self, scratch: &mut Scratch) {
-        let mut page = scratch.pages.take();
+    pub(super) fn end(&mut self, memory: &mut LoopMemory) {
+        let mut page = memory.pages.take();
         self.session.close_notify(page.bytes());
-        self.queue(scratch.pages.seal(page));
+        self.queue(memory.pages.seal(page));
     }
 
     /// Queues bytes for the socket as they are.

@@ -217,6 +217,25 @@ impl Stream {
         }
     }
 
+    /// Sends what is queued at once, if it is little, so that it goes in one packet with what the
+    /// kernel is about to be given. What does not go waits for [`Stream::flush`]. Returns how many
+    /// bytes went.
+    pub fn send_ahead<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>) -> usize {
+        let is_ready = !self.sending && !self.blocked && self.tls.is_none();
+        let (true, Some(socket), Some(Outgoing::One(buf))) = (is_ready, self.fd, &mut self.outbox)
+        else {
+            return 0;
+        };
+        // An error is told by the send that follows.
+        let sent = reactor.driver().send_now(socket, buf, true).unwrap_or(0);
+        if sent < buf.len() {
+            buf.advance(sent);
+        } else {
+            self.outbox = None;
+        }
+        sent
+    }
+
     /// Whether nothing waits to be sent.
     #[must_use]
     pub fn is_drained(&self) -> bool {

@@ -325,11 +325,12 @@ pub trait Syscalls {
     /// Receives nothing more: what is received after what has come is the end.
     fn shutdown_read(&mut self, socket: Fd);
 
-    /// Sends what the socket takes at once; for a few last bytes, when no send is under way.
+    /// Sends what the socket takes at once; for a few bytes, when no send is under way. When more
+    /// `follows`, they may wait for it, so as to go in the same packet (`MSG_MORE`).
     ///
     /// # Errors
     /// As `send(2)`; `EAGAIN` when the socket takes none now.
-    fn send_now(&mut self, socket: Fd, bytes: &[u8]) -> Result<usize, Errno>;
+    fn send_now(&mut self, socket: Fd, bytes: &[u8], follows: bool) -> Result<usize, Errno>;
 
     /// Appends at most `max` bytes of a file from `offset` on, as far as they are in memory. 0 is
     /// the end of the file.

@@ -15,5 +15,5 @@ pub use budget::Budget;
 pub use counter::{Counter, Gauge};
 pub use mailbox::{Mailbox, MailboxError, Sender, mailbox};
 pub use offload::{Offload, Work};
-pub use reactor::{LoopStats, Reactor, Scratch};
+pub use reactor::{LoopMemory, LoopStats, Reactor};
 pub use timers::{TICK, TimerId, Timers};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::{Counter, TimerId, Timers};
-use crate::mem::Pages;
+use crate::mem::{Pages, Scratch};
 use crate::ring::{Completion, Driver, DriverError, Op, Token};
 
 /// What the loop counts, readable from other threads.
@@ -37,16 +37,25 @@ pub struct Reactor<D, T> {
     backlog: VecDeque<(Token, Op)>,
     now: Instant,
     stats: Arc<LoopStats>,
-    scratch: Scratch,
+    memory: LoopMemory,
 }
 
+/// Bytes of a record, or of several, whose memory is kept for the next ones.
+const WORK_BYTES_MAX: usize = 256 * 1024;
+
 /// Memory of the loop that is lent for the time of a call.
-#[derive(Debug, Default)]
-pub struct Scratch {
+#[derive(Debug)]
+pub struct LoopMemory {
     /// Bytes that are worked on in place.
-    pub bytes: Vec<u8>,
+    pub work: Scratch<Vec<u8>>,
     /// What is to be kept for longer.
     pub pages: Pages,
+}
+
+impl Default for LoopMemory {
+    fn default() -> Self {
+        Self { work: Scratch::new(WORK_BYTES_MAX), pages: Pages::default() }
+    }
 }
 
 impl<D: Driver, T: Copy> Reactor<D, T> {
@@ -55,7 +64,7 @@ impl<D: Driver, T: Copy> Reactor<D, T> {
     pub fn new(driver: D, stats: Arc<LoopStats>) -> Self {
         let now = driver.now();
         let (timers, backlog) = (Timers::new(now), VecDeque::new());
-        Self { timers, driver, backlog, now, stats, scratch: Scratch::default() }
+        Self { timers, driver, backlog, now, stats, memory: LoopMemory::default() }
     }
 
     /// Queues an operation; one that the ring has no room for goes out in a later turn.
@@ -113,8 +122,8 @@ impl<D: Driver, T: Copy> Reactor<D, T> {
     }
 
     /// Memory for the time of a call.
-    pub fn scratch(&mut self) -> &mut Scratch {
-        &mut self.scratch
+    pub fn memory(&mut self) -> &mut LoopMemory {
+        &mut self.memory
     }
 
     /// How many starved receives may be armed anew: as many as there are free buffers, once at

@@ -8,7 +8,7 @@ use super::{
     DatagramStats, Due, Histograms, Latencies, ListenerStats, SessionOptions, SessionStats,
     UpstreamOptions, WorkerCell,
 };
-use crate::mem::{Key, Pages};
+use crate::mem::{Key, Pages, Scratch};
 use crate::net::{PipePool, Stream};
 use crate::ring::{Driver, Fd, Lane, SocketAddress};
 use crate::runtime::{Reactor, TimerId, clock};
@@ -20,6 +20,9 @@ use crate::service::proxy::{Exchanger, FrameAction};
 
 /// Least time between two warnings of the same kind.
 const WARNING_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Bytes of an answer whose memory is kept for the next one.
+const ANSWERS_BYTES_MAX: usize = 1 << 20;
 
 /// What the jitter of retries begins with. Any number will do: it spreads what fails together.
 const JITTER_SEED: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -59,8 +62,8 @@ pub(super) struct Context<D> {
     pub(super) last_id: u64,
     pub(super) http: HttpState,
     pub(super) messages: Messages,
-    /// Answers under way: empty between two connections, kept for its memory.
-    pub(super) answers: Vec<u8>,
+    /// What an answer of our own is written into.
+    pub(super) answers: Scratch<Vec<u8>>,
     /// The date of a turn, by the turn's time.
     unix_time: Option<(Instant, Duration)>,
 }
@@ -102,7 +105,7 @@ impl<D: Driver> Context<D> {
             last_id: 0,
             http: HttpState::new(&options, seed, now),
             messages: Messages::default(),
-            answers: Vec::new(),
+            answers: Scratch::new(ANSWERS_BYTES_MAX),
             unix_time: None,
             options,
             reactor,

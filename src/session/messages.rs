@@ -19,9 +19,6 @@ use crate::runtime::Budget;
 use crate::service::CloseReason;
 use crate::service::messages::{MessageError, Messages};
 
-/// Memory for answers that is kept from one connection to the next.
-const ANSWERS_KEPT: usize = 1 << 20;
-
 /// One connection of messages.
 #[derive(Debug)]
 pub(super) struct MessageSession {
@@ -164,7 +161,7 @@ impl MessageSession {
     /// Answers the lines that have come, as many as the turn's budget allows, in one send.
     fn answer<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         let mut budget = Budget::new(context.options.relay.turn_budget);
-        let mut answers = std::mem::take(&mut context.answers);
+        let mut answers = context.answers.take();
         while !budget.is_spent()
             && let Some(mut buf) = self.input.pop_front()
         {
@@ -189,9 +186,7 @@ impl MessageSession {
             // No send will end and wake the connection.
             self.common.mark_dirty(context, key);
         }
-        answers.clear();
-        answers.shrink_to(ANSWERS_KEPT);
-        context.answers = answers;
+        context.answers.give(answers);
     }
 
     /// Answers the lines of one input. Returns how many of its bytes are left.

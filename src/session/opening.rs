@@ -344,7 +344,7 @@ impl Opening {
         if let Some(socket) = self.stream.fd() {
             // Who does not take it, does not need it.
             let alert = [0x15, 0x03, 0x03, 0x00, 0x02, 0x02, alert];
-            let _full = context.reactor.driver().send_now(socket, &alert);
+            let _full = context.reactor.driver().send_now(socket, &alert, false);
         }
         self.fail(context, key, fault);
     }
@@ -353,7 +353,7 @@ impl Opening {
         context.listener_stats(self.common.listener).tls.failed[fault.index()].add(1);
         if let (Fault::PlainHttp, Some(socket)) = (fault, self.stream.fd()) {
             // Who does not take it has asked for nothing.
-            let _full = context.reactor.driver().send_now(socket, PLAIN_HTTP);
+            let _full = context.reactor.driver().send_now(socket, PLAIN_HTTP, false);
             context.reactor.driver().shutdown_read(socket);
         }
         self.close(context, key, CloseReason::TlsFailed);

@@ -34,6 +34,8 @@ impl Outlet {
     pub(super) fn swap(&mut self, pages: &mut Pages, stream: &mut Stream, bytes: &mut Vec<u8>) {
         self.finish(pages, stream);
         std::mem::swap(self.bytes(pages), bytes);
+        // What another connection has left in the page must not be sent with what follows.
+        bytes.clear();
         self.finish(pages, stream);
     }
 

@@ -36,7 +36,7 @@ pub(crate) struct Habits {
 
 /// A server's end of one connection.
 #[derive(Debug)]
-struct Answerer {
+pub(crate) struct Answerer {
     peer: PeerId,
     machine: Server,
     open: Vec<(u32, Command, Vec<u8>)>,
@@ -45,13 +45,13 @@ struct Answerer {
 }
 
 impl Answerer {
-    fn new(peer: PeerId) -> Self {
+    pub(crate) fn new(peer: PeerId) -> Self {
         let server = ServerOptions { window: 9, max_payload: PAYLOAD_MAX, features: Features::ALL };
         let machine = Server::new(server);
         Self { peer, machine, open: Vec::new(), out: Vec::new(), gone: false }
     }
 
-    fn play(
+    pub(crate) fn play(
         &mut self,
         sim: &mut Sim,
         random: &mut Random,
@@ -154,7 +154,7 @@ fn address(last: u8) -> SocketAddress {
     SocketAddress::inet(std::net::SocketAddr::from(([10, 0, 0, last], 80)))
 }
 
-fn upstream(random: &mut Random, servers: Vec<SocketAddress>) -> UpstreamOptions {
+pub(crate) fn upstream(random: &mut Random, servers: Vec<SocketAddress>) -> UpstreamOptions {
     let highest = if random.chance(500) { Version::V1 } else { Version::V2 };
     let exchanges = ExchangerOptions {
         client: ClientOptions { highest, ..ClientOptions::default() },

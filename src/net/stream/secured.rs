@@ -152,7 +152,7 @@ impl Stream {
             }
             return !is_full;
         }
-        tls.end(reactor.scratch());
+        tls.end(reactor.memory());
         if let Some(rest) = self.send_last(reactor) {
             if let Some(tls) = &mut self.tls {
                 tls.wire = Some(rest.into_heap());
@@ -170,7 +170,7 @@ impl Stream {
         let socket = self.fd.filter(|_| !self.sending)?;
         let mut sent = 0;
         for slice in wire.segments() {
-            match reactor.driver().send_now(socket, slice) {
+            match reactor.driver().send_now(socket, slice, false) {
                 Ok(count) => sent += count,
                 Err(Errno::EAGAIN) => return wire.after(sent),
                 // The peer is gone.
@@ -213,7 +213,7 @@ impl Stream {
         bytes: &Buf,
     ) -> StreamEvent {
         let Some(tls) = &mut self.tls else { return StreamEvent::Quiet };
-        match tls.open(reactor.scratch(), bytes) {
+        match tls.open(reactor.memory(), bytes) {
             Opened::Failed => {
                 if let Some(socket) = self.fd {
                     tls.alert_by_kernel(reactor.driver(), socket);
@@ -247,7 +247,7 @@ impl Stream {
         match event {
             StreamEvent::Connected => {
                 if let Some(tls) = &mut self.tls {
-                    tls.start(reactor.scratch());
+                    tls.start(reactor.memory());
                 }
                 self.flush(reactor, key);
                 self.receive(reactor, key, false);

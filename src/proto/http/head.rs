@@ -1,7 +1,7 @@
 //! The heads of requests and responses.
 
 use super::{Fields, Method};
-use crate::mem::Span;
+use crate::mem::{Reuse, Span};
 
 /// A version of HTTP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -51,7 +51,8 @@ impl RequestHead {
         let none = Span::default();
         (self.method_name, self.authority, self.host, self.path) = (none, none, none, none);
         self.query = None;
-        self.method = Method::Get;
+        self.method = Method::default();
+        self.version = Version::default();
     }
 
     /// Bytes of memory that are held.
@@ -159,6 +160,7 @@ impl ResponseHead {
     /// Forgets all, and keeps the memory.
     pub fn clear(&mut self) {
         self.status = 0;
+        self.version = Version::default();
         self.fields.clear();
     }
 
@@ -169,9 +171,47 @@ impl ResponseHead {
     }
 }
 
+impl Reuse for RequestHead {
+    fn clear(&mut self) {
+        Self::clear(self);
+    }
+
+    fn capacity(&self) -> usize {
+        Self::capacity(self)
+    }
+}
+
+impl Reuse for ResponseHead {
+    fn clear(&mut self) {
+        Self::clear(self);
+    }
+
+    fn capacity(&self) -> usize {
+        self.fields.capacity()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cleared_head_is_as_a_new_one() {
+        let mut head = RequestHead::default();
+        head.set_method(b"PROPFIND");
+        head.version = Version::Http10;
+        head.set_authority(b"a:1");
+        head.set_path(b"/secret");
+        head.set_query(Some(b"x"));
+        head.fields.push(b"cookie", b"secret");
+        Reuse::clear(&mut head);
+        assert_eq!(format!("{head:?}"), format!("{:?}", RequestHead::default()));
+        let mut answer = ResponseHead { status: 200, ..ResponseHead::default() };
+        answer.version = Version::Http10;
+        answer.fields.push(b"set-cookie", b"secret");
+        Reuse::clear(&mut answer);
+        assert_eq!(format!("{answer:?}"), format!("{:?}", ResponseHead::default()));
+    }
 
     #[test]
     fn a_head_gives_back_its_parts_and_is_used_again() {

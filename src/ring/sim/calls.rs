@@ -78,7 +78,7 @@ impl Syscalls for Sim {
         self.world.shutdown_read(socket);
     }
 
-    fn send_now(&mut self, socket: Fd, bytes: &[u8]) -> Result<usize, Errno> {
+    fn send_now(&mut self, socket: Fd, bytes: &[u8], _follows: bool) -> Result<usize, Errno> {
         let count = bytes.len().min(self.world.room(socket)?);
         if count == 0 {
             return Err(Errno::EAGAIN);

@@ -97,8 +97,9 @@ impl Syscalls for Uring {
         let _gone = unsafe { libc::shutdown(socket.0, libc::SHUT_RD) };
     }
 
-    fn send_now(&mut self, socket: Fd, bytes: &[u8]) -> Result<usize, Errno> {
-        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    fn send_now(&mut self, socket: Fd, bytes: &[u8], follows: bool) -> Result<usize, Errno> {
+        let more = if follows { libc::MSG_MORE } else { 0 };
+        let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL | more;
         // SAFETY: the kernel reads the bytes within the call.
         let sent = unsafe { libc::send(socket.0, bytes.as_ptr().cast(), bytes.len(), flags) };
         usize::try_from(sent).map_err(|_| Errno::last())

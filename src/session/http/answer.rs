@@ -158,11 +158,10 @@ impl Http {
         if let Some((name, value)) = field {
             response.fields.push(name, value);
         }
-        let mut page = std::mem::take(&mut context.answers);
-        page.clear();
+        let mut page = context.answers.take();
         write_page(status, &mut page);
         self.answer(context, head, told, response, &page);
-        context.answers = page;
+        context.answers.give(page);
     }
 
     /// A user has to log in (RFC 9110, section 11.6.1).
@@ -190,11 +189,10 @@ impl Http {
         response.status = 200;
         response.fields.push(b"content-type", b"text/html; charset=utf-8");
         response.fields.push(b"cache-control", b"no-store");
-        let mut page = std::mem::take(&mut context.answers);
-        page.clear();
+        let mut page = context.answers.take();
         context.write_status_page(&mut page);
         self.answer(context, head, told, response, &page);
-        context.answers = page;
+        context.answers.give(page);
     }
 
     /// The client is sent elsewhere.
@@ -238,8 +236,7 @@ impl Http {
         let mut response = context.http.spare_answers.take();
         response.status = 200;
         response.fields.push(b"content-type", b"text/plain; charset=utf-8");
-        let mut text = std::mem::take(&mut context.answers);
-        text.clear();
+        let mut text = context.answers.take();
         text.extend_from_slice(head.method_name().as_bytes());
         text.push(b' ');
         text.extend_from_slice(head.path().as_bytes());
@@ -258,7 +255,7 @@ impl Http {
             text.push(b'\n');
         }
         self.answer(context, head, told, response, &text);
-        context.answers = text;
+        context.answers.give(text);
     }
 
     /// The head of an answer whose body is that of the request.

@@ -87,10 +87,10 @@ impl Http {
         told: Told,
         files: &FilesOptions,
     ) {
-        let mut name = std::mem::take(&mut context.http.name);
+        let mut name = context.http.name.take();
         let found = find(context, files, head.path(), &mut name);
         self.answer_found(context, key, (head, told), files, (&name, found));
-        context.http.name = name;
+        context.http.name.give(name);
     }
 
     fn answer_found<D: Driver>(
@@ -256,6 +256,7 @@ impl Http {
         loop {
             // What is written goes first, and nothing overtakes what is read.
             self.outlet.finish(&mut context.pages, &mut self.stream);
+            self.send_head_ahead(context);
             self.stream.flush(&mut context.reactor, key);
             let Phase::File(transfer) = &mut self.phase else { return false };
             if transfer.broken {
@@ -282,6 +283,23 @@ impl Http {
                     Sending::Waits => return false,
                 },
             }
+        }
+    }
+
+    /// What is written goes to the kernel at once if a stretch of a file follows.
+    fn send_head_ahead<D: Driver>(&mut self, context: &mut Context<D>) {
+        let Phase::File(transfer) = &self.phase else { return };
+        let follows =
+            matches!(transfer.rest.last(), Some(Piece::Range(range)) if !range.is_empty());
+        let is_held = transfer.broken || transfer.starved || transfer.load.is_some();
+        if !follows || is_held || !transfer.reader.is_quiet() {
+            return;
+        }
+        let sent = self.stream.send_ahead(&mut context.reactor);
+        if sent > 0 {
+            self.outlet.sent(sent);
+            self.common.count_sent(context, sent);
+            self.progress = context.now();
         }
     }
 

@@ -6,7 +6,7 @@ use super::Exchange;
 use super::cache::FileCache;
 use super::options::HttpOptions;
 use super::origins::Origins;
-use crate::mem::{Key, Pages, Slab};
+use crate::mem::{FreeList, Key, Pages, Scratch, Slab};
 use crate::proto::http::{RequestHead, ResponseHead};
 use crate::ring::Driver;
 use crate::service::http::auth::VerifiedCache;
@@ -19,6 +19,8 @@ use crate::session::options::ServiceOptions;
 const SPARE_MAX: usize = 256;
 /// Bytes of a head that is kept.
 const SPARE_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of a file name that are kept for the next one.
+const NAME_BYTES_MAX: usize = 16 * 1024;
 /// Exchanges at a time: more than there are connections to carry them.
 const EXCHANGES_MAX: u32 = 1 << 20;
 /// How long a password that was checked is not checked again.
@@ -87,49 +89,6 @@ pub(super) struct Output<'a> {
     pub(super) date: &'a [u8],
 }
 
-/// Values that are used again, with their memory.
-#[derive(Debug)]
-pub(super) struct Spare<T>(Vec<Box<T>>);
-
-impl<T: Reuse> Spare<T> {
-    pub(super) fn take(&mut self) -> Box<T> {
-        self.0.pop().unwrap_or_default()
-    }
-
-    pub(super) fn give(&mut self, mut value: Box<T>) {
-        if self.0.len() < SPARE_MAX && value.capacity() <= SPARE_BYTES_MAX {
-            value.clear();
-            self.0.push(value);
-        }
-    }
-}
-
-/// What can be used again.
-pub(super) trait Reuse: Default {
-    fn clear(&mut self);
-    fn capacity(&self) -> usize;
-}
-
-impl Reuse for RequestHead {
-    fn clear(&mut self) {
-        Self::clear(self);
-    }
-
-    fn capacity(&self) -> usize {
-        Self::capacity(self)
-    }
-}
-
-impl Reuse for ResponseHead {
-    fn clear(&mut self) {
-        Self::clear(self);
-    }
-
-    fn capacity(&self) -> usize {
-        self.fields.capacity()
-    }
-}
-
 /// What the loop has to do for exchanges, between two flushes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::session) enum HttpAction {
@@ -164,10 +123,10 @@ impl DateText {
 #[derive(Debug)]
 pub(in crate::session) struct HttpState {
     pub(super) exchanges: Slab<Exchange>,
-    pub(super) spare_heads: Spare<RequestHead>,
-    pub(super) spare_answers: Spare<ResponseHead>,
-    /// The name of the file that is looked for, kept for its memory.
-    pub(super) name: String,
+    pub(super) spare_heads: FreeList<RequestHead>,
+    pub(super) spare_answers: FreeList<ResponseHead>,
+    /// The name of the file that is looked for.
+    pub(super) name: Scratch<String>,
     /// The connections to servers, by upstream.
     pub(in crate::session) origins: Vec<Option<Origins>>,
     pub(in crate::session) actions: Vec<HttpAction>,
@@ -212,9 +171,9 @@ impl HttpState {
         });
         Self {
             exchanges: Slab::with_limit(EXCHANGES_MAX),
-            spare_heads: Spare(Vec::new()),
-            spare_answers: Spare(Vec::new()),
-            name: String::new(),
+            spare_heads: FreeList::new(SPARE_MAX, SPARE_BYTES_MAX),
+            spare_answers: FreeList::new(SPARE_MAX, SPARE_BYTES_MAX),
+            name: Scratch::new(NAME_BYTES_MAX),
             origins: origins.collect(),
             actions: Vec::new(),
             acting: Vec::new(),
