@@ -4,6 +4,7 @@
 //! [`Session`] is one connection; it knows no socket. [`server_config`] and [`client_config`] make
 //! what sessions share from bytes that somebody else has read.
 
+mod binding;
 mod certificate;
 mod client;
 mod error;

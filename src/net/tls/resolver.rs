@@ -6,6 +6,9 @@ use std::sync::{Arc, RwLock};
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 
+use sha2::{Digest, Sha256};
+
+use super::binding::{Binding, add_set};
 use super::certificate::Certificate;
 
 /// What rustls says when no certificate was chosen.
@@ -22,6 +25,8 @@ pub struct Certificates {
     strict: bool,
     /// When each expires, in the order in which they were given.
     not_after: Vec<i64>,
+    /// By which names the server is known, and which of them are the default's.
+    names_digest: Binding,
 }
 
 /// Chooses certificates; they can be changed while the server runs.
@@ -37,7 +42,7 @@ impl Certificates {
     #[must_use]
     pub fn new(all: Vec<(Certificate, Vec<String>)>, strict: bool) -> Self {
         let mut this = Self { strict, ..Self::default() };
-        let mut default_names = Vec::new();
+        let (mut default_names, mut all_names) = (Vec::new(), Vec::new());
         for (at, (certificate, names)) in all.into_iter().enumerate() {
             this.not_after.push(certificate.summary().not_after);
             let names = if names.is_empty() { certificate.summary().names.clone() } else { names };
@@ -47,11 +52,17 @@ impl Certificates {
                 default_names.clone_from(&names);
             }
             for name in names {
+                all_names.push(name.to_ascii_lowercase());
                 let name = name.to_ascii_lowercase();
                 let name = name.strip_prefix('*').map_or_else(|| name.clone(), str::to_owned);
                 this.by_name.entry(name).or_default().push(Arc::clone(&key));
             }
         }
+        let mut digest = Sha256::new();
+        digest.update([u8::from(strict)]);
+        add_set(&mut digest, default_names.iter().map(String::as_bytes));
+        add_set(&mut digest, all_names.iter().map(String::as_bytes));
+        this.names_digest = digest.finalize().into();
         this
     }
 
@@ -90,6 +101,11 @@ impl Resolver {
     #[must_use]
     pub fn not_after(&self) -> Vec<i64> {
         self.current().not_after.clone()
+    }
+
+    /// A digest of the names by which the server is known: the same for renewed certificates.
+    pub(super) fn names_digest(&self) -> Binding {
+        self.current().names_digest
     }
 
     fn current(&self) -> Arc<Certificates> {

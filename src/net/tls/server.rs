@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use rustls::server::{
-    NoServerSessionStorage, ProducesTickets, ResolvesServerCert, ServerConfig, WebPkiClientVerifier,
-};
-use rustls::{KeyLog, RootCertStore};
+use rustls::KeyLog;
+use rustls::crypto::CryptoProvider;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{NoServerSessionStorage, ServerConfig, WebPkiClientVerifier};
 
+use super::binding::{self, BoundTickets};
 use super::client::root_store;
 use super::policy::Policy;
 use super::resolver::Resolver;
@@ -63,29 +64,20 @@ pub fn server_config(options: ServerOptions) -> Result<Arc<ServerConfig>, String
     let builder = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(options.policy.versions())
         .map_err(|error| error.to_string())?;
-    let builder = match &options.client_auth {
-        ClientAuth::Off => builder.with_no_client_auth(),
-        ClientAuth::Optional(roots) | ClientAuth::Required(roots) => {
-            let store: Arc<RootCertStore> = Arc::new(root_store(&roots.ca)?);
-            let mut verifier = WebPkiClientVerifier::builder_with_provider(store, provider);
-            if let Some(crl) = &roots.crl {
-                verifier = verifier.with_crls(revocations(crl)?);
-                verifier = verifier.allow_unknown_revocation_status();
-            }
-            if matches!(options.client_auth, ClientAuth::Optional(_)) {
-                verifier = verifier.allow_unauthenticated();
-            }
-            builder.with_client_cert_verifier(verifier.build().map_err(|e| e.to_string())?)
-        }
+    let verifier = verifier(&options.client_auth, provider)?;
+    let builder = match &verifier {
+        Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier)),
+        None => builder.with_no_client_auth(),
     };
-    let resolver: Arc<dyn ResolvesServerCert> = options.resolver;
-    let tickets: Arc<dyn ProducesTickets> = options.tickets;
+    let policy = binding::policy(&options.client_auth, &options.alpn)?;
+    let resolver = options.resolver;
+    let tickets = BoundTickets::new(options.tickets, Arc::clone(&resolver), policy, verifier);
     let mut config = builder.with_cert_resolver(resolver);
     config.alpn_protocols = options.alpn;
     config.enable_secret_extraction = options.extractable;
     // The order of `cipher_suites` is the operator's, and not the client's.
     config.ignore_client_order = true;
-    config.ticketer = tickets;
+    config.ticketer = Arc::new(tickets);
     // Tickets hold all that is needed: the server keeps nothing for clients that have gone.
     config.session_storage = Arc::new(NoServerSessionStorage {});
     // One is enough for a client that resumes with its newest.
@@ -94,6 +86,27 @@ pub fn server_config(options: ServerOptions) -> Result<Arc<ServerConfig>, String
         config.key_log = key_log;
     }
     Ok(Arc::new(config))
+}
+
+/// Who verifies the certificates of clients, if they are asked for any.
+fn verifier(
+    client_auth: &ClientAuth,
+    provider: Arc<CryptoProvider>,
+) -> Result<Option<Arc<dyn ClientCertVerifier>>, String> {
+    let (roots, is_optional) = match client_auth {
+        ClientAuth::Off => return Ok(None),
+        ClientAuth::Optional(roots) => (roots, true),
+        ClientAuth::Required(roots) => (roots, false),
+    };
+    let store = Arc::new(root_store(&roots.ca)?);
+    let mut verifier = WebPkiClientVerifier::builder_with_provider(store, provider);
+    if let Some(crl) = &roots.crl {
+        verifier = verifier.with_crls(revocations(crl)?).allow_unknown_revocation_status();
+    }
+    if is_optional {
+        verifier = verifier.allow_unauthenticated();
+    }
+    verifier.build().map(Some).map_err(|error| error.to_string())
 }
 
 /// The lists of revoked certificates of a text.

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::rand;
-use rustls::server::ProducesTickets;
+
+use super::binding::Binding;
 
 const NAME_LEN: usize = 16;
 const AES_LEN: usize = 32;
+const BINDING_LEN: usize = size_of::<Binding>();
 /// Keys of earlier times whose tickets are still taken.
 const OLDER_MAX: usize = 2;
 
@@ -56,16 +58,26 @@ impl TicketKey {
     }
 
     /// The name of the key, a random nonce, then the sealed text.
-    fn seal(&self, plain: &[u8]) -> Option<Vec<u8>> {
+    fn seal(&self, plain: &[u8], binding: &Binding) -> Option<Vec<u8>> {
         let mut nonce = [0; NONCE_LEN];
         rand::fill(&mut nonce).ok()?;
         let mut sealed = plain.to_vec();
         let nonce_used = Nonce::assume_unique_for_key(nonce);
-        self.key.seal_in_place_append_tag(nonce_used, Aad::from(self.name), &mut sealed).ok()?;
+        let aad = Aad::from(self.bound_to(binding));
+        self.key.seal_in_place_append_tag(nonce_used, aad, &mut sealed).ok()?;
         Some([&self.name[..], &nonce[..], &sealed[..]].concat())
     }
 
-    fn open(&self, ticket: &[u8]) -> Option<Vec<u8>> {
+    /// What is authenticated with a ticket.
+    fn bound_to(&self, binding: &Binding) -> [u8; NAME_LEN + BINDING_LEN] {
+        let mut both = [0; NAME_LEN + BINDING_LEN];
+        let (name, rest) = both.split_at_mut(NAME_LEN);
+        name.copy_from_slice(&self.name);
+        rest.copy_from_slice(binding);
+        both
+    }
+
+    fn open(&self, ticket: &[u8], binding: &Binding) -> Option<Vec<u8>> {
         let (name, rest) = ticket.split_first_chunk::<NAME_LEN>()?;
         let (nonce, sealed) = rest.split_first_chunk::<NONCE_LEN>()?;
         if *name != self.name {
@@ -73,7 +85,8 @@ impl TicketKey {
         }
         let mut sealed = sealed.to_vec();
         let nonce = Nonce::assume_unique_for_key(*nonce);
-        let len = self.key.open_in_place(nonce, Aad::from(self.name), &mut sealed).ok()?.len();
+        let aad = Aad::from(self.bound_to(binding));
+        let len = self.key.open_in_place(nonce, aad, &mut sealed).ok()?.len();
         sealed.truncate(len);
         Some(sealed)
     }
@@ -125,6 +138,21 @@ impl Tickets {
         self.set(keys.into_iter().map(Arc::new).collect());
     }
 
+    /// For how many seconds a ticket is taken.
+    pub(super) const fn lifetime(&self) -> u32 {
+        self.lifetime
+    }
+
+    /// Seals a session, for who has the same binding.
+    pub(super) fn seal(&self, session: &[u8], binding: &Binding) -> Option<Vec<u8>> {
+        self.keys().first()?.seal(session, binding)
+    }
+
+    /// The session of a ticket that was sealed with one of the keys and the same binding.
+    pub(super) fn open(&self, ticket: &[u8], binding: &Binding) -> Option<Vec<u8>> {
+        self.keys().iter().find_map(|key| key.open(ticket, binding))
+    }
+
     fn set(&self, keys: Vec<Arc<TicketKey>>) {
         let mut place = self.keys.write().unwrap_or_else(|poisoned| poisoned.into_inner());
         *place = Arc::new(keys);
@@ -135,45 +163,34 @@ impl Tickets {
     }
 }
 
-impl ProducesTickets for Tickets {
-    fn enabled(&self) -> bool {
-        true
-    }
-
-    fn lifetime(&self) -> u32 {
-        self.lifetime
-    }
-
-    fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
-        self.keys().first()?.seal(plain)
-    }
-
-    fn decrypt(&self, ticket: &[u8]) -> Option<Vec<u8>> {
-        self.keys().iter().find_map(|key| key.open(ticket))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const HERE: Binding = [1; 32];
+
     #[test]
     fn tickets_are_taken_for_two_rotations_and_changed_ones_never() {
         let tickets = Tickets::random(Duration::from_secs(3600)).expect("random bytes");
-        let ticket = tickets.encrypt(b"session").expect("a key");
-        assert_eq!(tickets.decrypt(&ticket).as_deref(), Some(&b"session"[..]));
+        let ticket = tickets.seal(b"session", &HERE).expect("a key");
+        assert_eq!(tickets.open(&ticket, &HERE).as_deref(), Some(&b"session"[..]));
         for at in 0..ticket.len() {
             let mut other = ticket.clone();
             other[at] ^= 1;
-            assert_eq!(tickets.decrypt(&other), None, "byte {at}");
-            assert_eq!(tickets.decrypt(&ticket[..at]), None);
+            assert_eq!(tickets.open(&other, &HERE), None, "byte {at}");
+            assert_eq!(tickets.open(&ticket[..at], &HERE), None);
+        }
+        for at in 0..HERE.len() {
+            let mut there = HERE;
+            there[at] ^= 1;
+            assert_eq!(tickets.open(&ticket, &there), None, "bound to another policy");
         }
         for rotations in 1..=OLDER_MAX {
             tickets.rotate();
-            assert!(tickets.decrypt(&ticket).is_some(), "{rotations} rotations later");
+            assert!(tickets.open(&ticket, &HERE).is_some(), "{rotations} rotations later");
         }
         tickets.rotate();
-        assert_eq!(tickets.decrypt(&ticket), None);
+        assert_eq!(tickets.open(&ticket, &HERE), None);
     }
 
     #[test]
@@ -183,8 +200,8 @@ mod tests {
             let key = TicketKey::from_file(&file).expect("80 bytes");
             Tickets::with(vec![key], Duration::from_secs(60))
         };
-        let ticket = make().encrypt(b"session").expect("a key");
-        assert_eq!(make().decrypt(&ticket).as_deref(), Some(&b"session"[..]));
+        let ticket = make().seal(b"session", &HERE).expect("a key");
+        assert_eq!(make().open(&ticket, &HERE).as_deref(), Some(&b"session"[..]));
         assert!(TicketKey::from_file(&file[..79]).is_none());
     }
 
@@ -195,11 +212,11 @@ mod tests {
             let keys = TicketKey::all_from_file(bytes).expect("whole keys");
             Tickets::with(keys, Duration::from_secs(60))
         };
-        let ticket = with(&file[80..160]).encrypt(b"session").expect("a key");
-        assert!(with(&file).decrypt(&ticket).is_some());
-        assert!(with(&file[..80]).decrypt(&ticket).is_none());
-        let ticket = with(&file).encrypt(b"session").expect("a key");
-        assert!(with(&file[..80]).decrypt(&ticket).is_some());
+        let ticket = with(&file[80..160]).seal(b"session", &HERE).expect("a key");
+        assert!(with(&file).open(&ticket, &HERE).is_some());
+        assert!(with(&file[..80]).open(&ticket, &HERE).is_none());
+        let ticket = with(&file).seal(b"session", &HERE).expect("a key");
+        assert!(with(&file[..80]).open(&ticket, &HERE).is_some());
         for wrong in [0, 1, 79, 81, 239] {
             assert!(TicketKey::all_from_file(&file[..wrong]).is_none(), "{wrong}");
         }
