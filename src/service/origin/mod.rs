@@ -13,6 +13,7 @@
 //! | `breaker` | limits on what is under way (circuit breaking) |
 //! | `failure` | why an exchange failed |
 //! | `attempts` | whether and when an exchange is tried again |
+//! | `identity` | connections that carry the identity of a client |
 //! | `random` | random numbers and hashes |
 //!
 //! Calling order for an exchange: [`breaker::Breaker::try_enter`], [`attempts::Retries::begin`],
@@ -26,6 +27,7 @@ mod choose;
 pub mod eject;
 pub mod failure;
 pub mod health;
+pub mod identity;
 mod latency;
 mod maglev;
 mod random;

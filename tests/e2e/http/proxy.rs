@@ -120,6 +120,45 @@ fn bodies_go_both_ways_whatever_their_framing() {
 }
 
 #[test]
+fn a_connection_that_a_client_was_authenticated_on_serves_nobody_else() {
+    // As with NTLM: who the requests of a connection are from is known by the first of them.
+    let server = serve(|stream| {
+        let mut writer = stream.try_clone().unwrap();
+        let mut reader = BufReader::new(stream);
+        let mut user = "nobody".to_owned();
+        loop {
+            let head = read_head(&mut reader);
+            if head.is_empty() {
+                return;
+            }
+            if let Some(at) = head.find("authorization: ") {
+                user = head[at..].lines().next().unwrap().to_owned();
+            }
+            let answer = if head.contains("/challenge") {
+                let field = "WWW-Authenticate: Negotiate";
+                user = "half of a handshake".to_owned();
+                format!("HTTP/1.1 401 No\r\n{field}\r\nContent-Length: 0\r\n\r\n")
+            } else {
+                ok(&user)
+            };
+            if writer.write_all(answer.as_bytes()).is_err() {
+                return;
+            }
+        }
+    });
+    let served = proxied(&[server], "", "");
+    for scheme in ["NTLM", "Negotiate"] {
+        let mut ann = Client::new(served.address());
+        let request =
+            format!("GET / HTTP/1.1\r\nHost: a\r\nAuthorization: {scheme} of-ann\r\n\r\n");
+        assert_eq!(ann.ask(&request).text(), format!("authorization: {scheme} of-ann"));
+        assert_eq!(Client::new(served.address()).get("/").text(), "nobody");
+        assert_eq!(ann.get("/challenge").status, 401);
+        assert_eq!(Client::new(served.address()).get("/").text(), "nobody");
+    }
+}
+
+#[test]
 fn connections_to_servers_are_used_again_and_spread_by_weight() {
     let accepted = Arc::new(AtomicUsize::new(0));
     let count = Arc::clone(&accepted);

@@ -5,6 +5,7 @@ use crate::mem::Key;
 use crate::proto::http::{Method, ResponseHead};
 use crate::proto::http1::{BodyPart, BodyReader, Framing, HeadLimits, Refusal, ResponseMeta};
 use crate::ring::Driver;
+use crate::service::origin::identity::authenticates_connection;
 use crate::session::context::Context;
 use crate::session::http::flow::Flow;
 use crate::session::http::forward;
@@ -106,7 +107,8 @@ impl Origin {
         context.settle_hedge(key, own);
         let Some(exchange) = context.http.exchanges.get_mut(key) else { return Ok(Found::Nothing) };
         let method = exchange.head.method;
-        self.keep_alive &= meta.keep_alive;
+        let is_personal = authenticates_connection(&exchange.head.fields, status, &answer.fields);
+        self.keep_alive &= meta.keep_alive && !is_personal;
         exchange.length = match meta.framing {
             // Of what would be there, or is elsewhere, only the server can say the length.
             Framing::None if method == Method::Head || status == 304 => meta.length,
