@@ -261,6 +261,7 @@ fn every_client_gets_its_own_bytes_and_all_of_them() {
         let mut scenario = isolation::Everything::new(seed, Faults::NONE, habits, 0);
         scenario.run();
         scenario.assert_isolated();
+        scenario.assert_served();
         scenario.assert_clean();
     });
 }

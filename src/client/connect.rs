@@ -131,9 +131,12 @@ impl Race<'_> {
                         self.failed(Operation::Connect, self.attempts[place].peer, source);
                         next_at = Some(now);
                     }
+                    StreamEvent::Starved => {
+                        let Attempt { stream, key, .. } = &mut self.attempts[place];
+                        stream.feed(&mut self.engine.reactor, *key);
+                    }
                     StreamEvent::Data(_)
                     | StreamEvent::End
-                    | StreamEvent::Starved
                     | StreamEvent::Sent(_)
                     | StreamEvent::Writable
                     | StreamEvent::Readable

@@ -272,7 +272,7 @@ impl Line {
     pub(super) fn receive(&mut self) {
         let over = self.ended || self.receive_error.is_some();
         if self.received.is_empty() && !over {
-            self.stream.feed();
+            self.stream.feed(&mut self.engine.reactor, self.key);
             self.stream.receive(&mut self.engine.reactor, self.key, true);
         }
     }

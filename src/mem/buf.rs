@@ -24,6 +24,8 @@ enum Owner {
         bid: u16,
     },
     Heap(Rc<[u8]>),
+    /// A vector that was given away, with its memory as it was.
+    Own(Rc<Vec<u8>>),
     /// A page that its worker uses again.
     Page(Rc<Vec<u8>>),
 }
@@ -48,16 +50,22 @@ impl Buf {
         Self { owner: Owner::Heap(bytes.into()), start: 0, len }
     }
 
+    /// Whether the bytes lie on the heap, in memory that nobody else waits for.
+    #[must_use]
+    pub const fn is_heap(&self) -> bool {
+        matches!(self.owner, Owner::Heap(_) | Owner::Own(_))
+    }
+
     /// Whether the bytes lie in a pool buffer, which others are waiting for.
     #[must_use]
     pub fn is_pooled(&self) -> bool {
         matches!(self.owner, Owner::Pool { .. })
     }
 
-    /// The same bytes, no longer in a pool buffer.
+    /// The same bytes, neither in a pool buffer nor in a page.
     #[must_use]
     pub fn into_heap(self) -> Self {
-        if self.is_pooled() { Self::copy_of(&self) } else { self }
+        if self.is_heap() { self } else { Self::copy_of(&self) }
     }
 
     /// A handle on the `len` bytes from `start` on.
@@ -94,6 +102,15 @@ impl Buf {
     }
 }
 
+impl From<Vec<u8>> for Buf {
+    /// # Panics
+    /// When there are more than 4 GiB.
+    fn from(bytes: Vec<u8>) -> Self {
+        let len = u32::try_from(bytes.len()).expect("a buffer is shorter than 4 GiB");
+        Self { owner: Owner::Own(Rc::new(bytes)), start: 0, len }
+    }
+}
+
 impl Deref for Buf {
     type Target = [u8];
 
@@ -101,7 +118,9 @@ impl Deref for Buf {
         match &self.owner {
             Owner::Pool { shared, bid } => shared.bytes(*bid, self.start, self.len),
             Owner::Heap(bytes) => &bytes[self.start as usize..][..self.len as usize],
-            Owner::Page(bytes) => &bytes[self.start as usize..][..self.len as usize],
+            Owner::Own(bytes) | Owner::Page(bytes) => {
+                &bytes[self.start as usize..][..self.len as usize]
+            }
         }
     }
 }
@@ -114,6 +133,7 @@ impl Clone for Buf {
                 Owner::Pool { shared: Rc::clone(shared), bid: *bid }
             }
             Owner::Heap(bytes) => Owner::Heap(Rc::clone(bytes)),
+            Owner::Own(bytes) => Owner::Own(Rc::clone(bytes)),
             Owner::Page(bytes) => Owner::Page(Rc::clone(bytes)),
         };
         Self { owner, start: self.start, len: self.len }
@@ -164,6 +184,18 @@ impl Outgoing {
             Self::One(buf) => std::slice::from_ref(buf),
             Self::Many(bufs) => bufs,
         }
+    }
+
+    /// Whether any of the slices lies in a pool buffer.
+    #[must_use]
+    pub fn is_pooled(&self) -> bool {
+        self.segments().iter().any(Buf::is_pooled)
+    }
+
+    /// How many slices lie in pool buffers.
+    #[must_use]
+    pub fn pooled(&self) -> usize {
+        self.segments().iter().filter(|buf| buf.is_pooled()).count()
     }
 
     /// Adds a slice at the end.

@@ -4,6 +4,7 @@
 //! protocol. The buffers' raw memory makes this one of the three homes of `unsafe`.
 #![expect(unsafe_code, reason = "pooled buffers are raw memory that the kernel fills")]
 
+mod backlog;
 mod buf;
 mod map;
 mod page;
@@ -12,6 +13,7 @@ mod reuse;
 mod slab;
 mod span;
 
+pub use backlog::Backlog;
 pub use buf::{Buf, Outgoing, SEGMENTS_MAX};
 pub use map::Mapping;
 pub use page::{Page, Pages};

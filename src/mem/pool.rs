@@ -29,6 +29,9 @@ pub(super) struct Shared {
     next_free: Box<[Cell<u16>]>,
     free_head: Cell<u16>,
     free: Cell<u16>,
+    /// All handles on all buffers.
+    #[cfg(debug_assertions)]
+    handles: Cell<usize>,
 }
 
 impl Pool {
@@ -53,6 +56,8 @@ impl Pool {
                 next_free,
                 free_head: Cell::new(0),
                 free: Cell::new(count),
+                #[cfg(debug_assertions)]
+                handles: Cell::new(0),
             }),
         })
     }
@@ -73,6 +78,13 @@ impl Pool {
     #[must_use]
     pub fn free(&self) -> usize {
         usize::from(self.shared.free.get())
+    }
+
+    /// How many [`Buf`]s refer to the buffers.
+    #[cfg(debug_assertions)]
+    #[must_use]
+    pub fn handles(&self) -> usize {
+        self.shared.handles.get()
     }
 
     /// Takes a buffer off the free list and lends it; `None` when all are lent or held.
@@ -110,6 +122,7 @@ impl Pool {
             return None;
         }
         references.set(1);
+        self.shared.count_handles(1);
         Some(Buf::pooled(Rc::clone(&self.shared), bid, len))
     }
 
@@ -171,12 +184,23 @@ impl Shared {
         unsafe { std::slice::from_raw_parts(first, len as usize) }
     }
 
+    #[cfg(debug_assertions)]
+    fn count_handles(&self, change: isize) {
+        self.handles.set(self.handles.get().wrapping_add_signed(change));
+    }
+
+    #[cfg(not(debug_assertions))]
+    #[expect(clippy::unused_self, reason = "it counts in debug builds")]
+    const fn count_handles(&self, _change: isize) {}
+
     pub(super) fn retain(&self, bid: u16) {
+        self.count_handles(1);
         let references = &self.references[usize::from(bid)];
         references.set(references.get() + 1);
     }
 
     pub(super) fn release(&self, bid: u16) {
+        self.count_handles(-1);
         let references = &self.references[usize::from(bid)];
         let left = references.get() - 1;
         references.set(left);

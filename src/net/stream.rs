@@ -147,6 +147,11 @@ impl Stream {
             self.submit(reactor, key, Verb::Cancel, Op::Cancel { target });
         } else {
             self.fail_connect(reactor, key, Errno::ECANCELED);
+            if self.pending == 0 {
+                // It waited for a buffer: no completion would tell of the end.
+                let target = Token::new(key, self.lane, Verb::Receive);
+                self.submit(reactor, key, Verb::Cancel, Op::Cancel { target });
+            }
         }
     }
 
@@ -176,10 +181,14 @@ impl Stream {
         }
     }
 
-    /// There are free buffers again: a starved receive may be armed anew.
-    pub fn feed(&mut self) {
+    /// There are free buffers again: a starved receive may be armed anew. While a connection is
+    /// made, that is the stream's own affair.
+    pub fn feed<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>, key: Key) {
         if self.receiving == Receiving::Starved {
             self.receiving = Receiving::Idle;
+            if self.connecting == Connecting::Yes {
+                self.receive(reactor, key, false);
+            }
         }
     }
 
@@ -198,8 +207,16 @@ impl Stream {
         });
     }
 
-    /// Sends what is queued, unless a send is in flight or the socket takes no more.
+    /// Sends what is queued, unless a send is in flight or the socket takes no more. What has to
+    /// wait holds nothing of the pool.
     pub fn flush<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>, key: Key) {
+        self.send_queued(reactor, key);
+        if self.outbox.as_ref().is_some_and(Outgoing::is_pooled) {
+            self.outbox = self.outbox.take().map(Outgoing::into_heap);
+        }
+    }
+
+    fn send_queued<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>, key: Key) {
         if self.sending || self.blocked {
             return;
         }

@@ -54,6 +54,12 @@ impl Datagram {
         self.0.len() - HEAD_LEN
     }
 
+    /// Whether it lies in a pool buffer.
+    #[must_use]
+    pub fn is_pooled(&self) -> bool {
+        self.0.is_pooled()
+    }
+
     /// Whether the payload is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {

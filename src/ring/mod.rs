@@ -137,6 +137,15 @@ pub enum Op {
     },
 }
 
+impl Op {
+    /// How many handles on pool buffers it owns.
+    #[cfg(debug_assertions)]
+    #[must_use]
+    pub fn pooled(&self) -> usize {
+        if let Self::Send { data, .. } = self { data.pooled() } else { 0 }
+    }
+}
+
 /// What became of an operation.
 #[derive(Debug)]
 pub struct Completion {
@@ -234,6 +243,12 @@ pub trait Driver: Syscalls + TlsCalls {
 
     /// Operations in flight.
     fn in_flight(&self) -> usize;
+
+    /// Handles on pool buffers, of streams and of datagrams, that no operation in flight owns and
+    /// no completion that waits to be reaped. Between two turns there are none: who waits holds
+    /// nothing of the pool.
+    #[cfg(debug_assertions)]
+    fn stray_handles(&self) -> usize;
 
     /// What was counted.
     fn counters(&self) -> DriverCounters;

@@ -141,6 +141,14 @@ impl<D: Driver, T: Copy> Reactor<D, T> {
         if free * 4 >= total { free } else { 0 }
     }
 
+    /// Handles on pool buffers that no operation owns, be it in flight or waiting for room.
+    #[cfg(debug_assertions)]
+    #[must_use]
+    pub fn stray_handles(&self) -> usize {
+        let waiting: usize = self.backlog.iter().map(|(_, op)| op.pooled()).sum();
+        self.driver.stray_handles() - waiting
+    }
+
     /// Operations that were submitted and have not ended, and those that wait for room.
     #[must_use]
     pub fn pending(&self) -> usize {

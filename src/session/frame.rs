@@ -3,7 +3,6 @@
 mod proxied;
 mod serve;
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,7 +13,7 @@ use super::common::Common;
 use super::context::Context;
 use super::options::FrameOptions;
 use super::outlet::Outlet;
-use crate::mem::{Buf, Key};
+use crate::mem::{Backlog, Key};
 use crate::net::{Stream, StreamEvent};
 use crate::proto::frame::{Code, FrameError, ServerOptions};
 use crate::ring::{Completion, Driver, Lane, SocketAddress, Verb};
@@ -33,7 +32,7 @@ pub(super) struct Frames {
     stream: Stream,
     outlet: Outlet,
     /// What was received and is not read: more than a turn may answer.
-    input: VecDeque<Buf>,
+    input: Backlog,
     side: Side,
     phase: Phase,
     /// The client sends no more.
@@ -92,7 +91,7 @@ impl Frames {
             common,
             stream,
             outlet: Outlet::default(),
-            input: VecDeque::new(),
+            input: Backlog::default(),
             side,
             phase: Phase::Serving,
             ended: false,
@@ -141,7 +140,7 @@ impl Frames {
             StreamEvent::Data(buf) => {
                 self.common.count_received(context, buf.len());
                 if self.phase == Phase::Serving {
-                    self.input.push_back(buf);
+                    self.input.push(buf);
                 }
             }
             StreamEvent::End => self.ended = true,
@@ -196,9 +195,14 @@ impl Frames {
     pub(super) fn feed<D: Driver>(&mut self, context: &mut Context<D>, key: Key, lane: Lane) {
         match &mut self.side {
             Side::Local(local) if lane != CLIENT => local.feed(),
-            Side::Local(_) | Side::Proxied(_) => self.stream.feed(),
+            Side::Local(_) | Side::Proxied(_) => self.stream.feed(&mut context.reactor, key),
         }
         self.common.mark_dirty(context, key);
+    }
+
+    /// The end of a turn: what waits holds nothing of the pool.
+    pub(super) fn hold(&mut self) {
+        self.input.hold();
     }
 
     pub(super) fn handle_timeout<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
@@ -256,9 +260,9 @@ impl Frames {
 
     /// Reads and answers requests, as far as the turn's budget goes.
     fn work<D: Driver>(&mut self, context: &mut Context<D>) {
-        while let Some(buf) = self.input.pop_front() {
+        while let Some(buf) = self.input.pop() {
             if !self.may_work(context) {
-                self.input.push_front(buf);
+                self.input.put_back(buf);
                 break;
             }
             let left = match &mut self.side {
@@ -268,7 +272,7 @@ impl Frames {
                 Side::Proxied(proxied) => proxied.ask(context, &buf),
             };
             match left {
-                Ok(left) => left.into_iter().for_each(|left| self.input.push_front(left)),
+                Ok(left) => left.into_iter().for_each(|left| self.input.put_back(left)),
                 Err(error) => {
                     tracing::debug!(id = self.common.id(), %error, "frame refused");
                     self.fail(&error);
@@ -350,9 +354,6 @@ impl Frames {
                 context.stats().relay.pauses.add(1);
                 self.stream.pause(&mut context.reactor, key);
             }
-            // Who waits holds nothing of the pool.
-            let waiting = std::mem::take(&mut self.input);
-            self.input = waiting.into_iter().map(Buf::into_heap).collect();
         }
     }
 

@@ -135,6 +135,20 @@ impl Session {
         }
     }
 
+    /// The end of a turn: what the session keeps holds nothing of the pool. Streams see to what
+    /// they send themselves.
+    pub(super) fn hold(&mut self) {
+        match self {
+            Self::Messages(messages) => messages.hold(),
+            Self::Frames(frames) => frames.hold(),
+            Self::Trunk(trunk) => trunk.hold(),
+            Self::Http(http) => http.hold(),
+            Self::Origin(origin) => origin.hold(),
+            // They keep no received bytes, or keep them on the heap.
+            Self::Echo(_) | Self::Relay(_) | Self::Opening(_) => {}
+        }
+    }
+
     pub(super) fn handle_timeout<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         match self {
             Self::Echo(echo) => echo.handle_timeout(context, key),

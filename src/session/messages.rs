@@ -5,13 +5,11 @@
 //! taken the answers before; so what waits for one connection is at most what one turn brought
 //! and what one turn may answer.
 
-use std::collections::VecDeque;
-
 use super::CLIENT;
 use super::common::Common;
 use super::context::Context;
 use super::stats_messages::write_report;
-use crate::mem::{Buf, Key};
+use crate::mem::{Backlog, Key};
 use crate::net::{Stream, StreamEvent};
 use crate::proto::lines::LineReader;
 use crate::ring::{Completion, Driver, SocketAddress};
@@ -26,7 +24,7 @@ pub(super) struct MessageSession {
     stream: Stream,
     reader: LineReader,
     /// What came and was not answered yet.
-    input: VecDeque<Buf>,
+    input: Backlog,
     ended: bool,
     client: Option<Box<SocketAddress>>,
 }
@@ -42,7 +40,7 @@ impl MessageSession {
             common,
             stream,
             reader: LineReader::new(line_limit as usize),
-            input: VecDeque::new(),
+            input: Backlog::default(),
             ended: false,
             client: client.map(Box::new),
         }
@@ -79,7 +77,7 @@ impl MessageSession {
         match event {
             StreamEvent::Data(buf) => {
                 self.common.count_received(context, buf.len());
-                self.input.push_back(buf);
+                self.input.push(buf);
             }
             StreamEvent::End => self.ended = true,
             StreamEvent::Starved => {
@@ -118,7 +116,6 @@ impl MessageSession {
         }
         self.stream.flush(&mut context.reactor, key);
         if !self.input.is_empty() || self.stream.is_blocked() {
-            self.hold_input();
             if self.stream.is_receiving() {
                 context.stats().relay.pauses.add(1);
                 self.stream.pause(&mut context.reactor, key);
@@ -132,8 +129,13 @@ impl MessageSession {
     }
 
     pub(super) fn feed<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        self.stream.feed();
+        self.stream.feed(&mut context.reactor, key);
         self.common.mark_dirty(context, key);
+    }
+
+    /// The end of a turn: what waits holds nothing of the pool.
+    pub(super) fn hold(&mut self) {
+        self.input.hold();
     }
 
     pub(super) fn handle_timeout<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
@@ -163,12 +165,12 @@ impl MessageSession {
         let mut budget = Budget::new(context.options.relay.turn_budget);
         let mut answers = context.answers.take();
         while !budget.is_spent()
-            && let Some(mut buf) = self.input.pop_front()
+            && let Some(mut buf) = self.input.pop()
         {
             let left = self.answer_lines(context, &buf, &mut budget, &mut answers);
             if left > 0 {
                 buf.advance(buf.len() - left);
-                self.input.push_front(buf);
+                self.input.put_back(buf);
             }
         }
         if self.ended
@@ -214,15 +216,6 @@ impl MessageSession {
             // At the very end the reader is asked once more, so that it lets go of the last line.
             if budget.is_spent() && !rest.is_empty() {
                 return rest.len();
-            }
-        }
-    }
-
-    /// What is not answered in this turn must not keep pool buffers from other connections.
-    fn hold_input(&mut self) {
-        for buf in &mut self.input {
-            if buf.is_pooled() {
-                *buf = Buf::copy_of(buf);
             }
         }
     }

@@ -111,6 +111,8 @@ pub struct Sessions<D: Driver> {
     entrances: Vec<Entrance>,
     datagrams: Datagrams,
     context: Context<D>,
+    /// Connections that received something in this turn.
+    received: Vec<Key>,
     draining: bool,
     /// The shutdown's time is over: what still comes is cut at once.
     cutting: bool,
@@ -135,6 +137,7 @@ impl<D: Driver> Sessions<D> {
             entrances,
             datagrams: Datagrams::new(&context),
             context,
+            received: Vec::new(),
             draining: false,
             cutting: false,
             cut: 0,
@@ -186,6 +189,10 @@ impl<D: Driver> Sessions<D> {
             | Verb::PollOut
             | Verb::Cancel
             | Verb::Read => {
+                if matches!(verb, Verb::Receive | Verb::Read) && self.received.last() != Some(&key)
+                {
+                    self.received.push(key);
+                }
                 match self.slab.get_mut(key) {
                     Some(session) => session.handle(&mut self.context, key, completion),
                     None => self.context.stats().stale.add(1),
@@ -236,6 +243,21 @@ impl<D: Driver> Sessions<D> {
         }
         self.settle_exchangers();
         self.datagrams.flush(&mut self.context);
+        self.hold_received();
+    }
+
+    /// The end of a turn. Who waits holds nothing of the pool: what nobody has taken of what was
+    /// received is gathered on the heap, whichever protocol it is, so that no number of peers that
+    /// stall can keep the buffers from the others.
+    fn hold_received(&mut self) {
+        for key in self.received.drain(..) {
+            if let Some(session) = self.slab.get_mut(key) {
+                session.hold();
+            }
+        }
+        self.context.http.hold();
+        #[cfg(debug_assertions)]
+        assert_eq!(self.context.reactor.stray_handles(), 0, "a queue holds a pool buffer");
     }
 
     /// Carries out what exchanges of HTTP want done.

@@ -369,7 +369,7 @@ impl Opening {
     }
 
     pub(super) fn feed<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        self.stream.feed();
+        self.stream.feed(&mut context.reactor, key);
         self.common.mark_dirty(context, key);
     }
 

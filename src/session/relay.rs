@@ -156,7 +156,7 @@ impl Relay {
             return;
         }
         if !self.exchange.is_relaying() {
-            self.handle_before(context, key, event);
+            self.handle_before(context, key, lane, event);
             return;
         }
         match event {
@@ -202,7 +202,7 @@ impl Relay {
     }
 
     pub(super) fn feed<D: Driver>(&mut self, context: &mut Context<D>, key: Key, lane: Lane) {
-        self.streams[lane.index()].feed();
+        self.streams[lane.index()].feed(&mut context.reactor, key);
         self.common.mark_dirty(context, key);
     }
 

@@ -1,6 +1,5 @@
 //! Connections to servers that carry the exchanges of many clients.
 
-use std::collections::VecDeque;
 use std::time::Instant;
 
 use nix::errno::Errno;
@@ -9,7 +8,7 @@ use super::Due;
 use super::context::Context;
 use super::failure::{failure_of, tls_error};
 use super::outlet::Outlet;
-use crate::mem::{Buf, Key};
+use crate::mem::{Backlog, Key};
 use crate::net::{NetworkError, Operation, Stream, StreamEvent};
 use crate::ring::{Completion, Driver, Lane};
 use crate::runtime::TimerId;
@@ -24,7 +23,7 @@ pub(super) struct Trunk {
     stream: Stream,
     outlet: Outlet,
     /// What was received and is not read: a client does not take what is in it.
-    input: VecDeque<Buf>,
+    input: Backlog,
     phase: Phase,
     /// The server sends no more.
     ended: bool,
@@ -53,7 +52,7 @@ impl Trunk {
             trunk,
             stream: Stream::new(Lane::Upstream, None),
             outlet: Outlet::default(),
-            input: VecDeque::new(),
+            input: Backlog::default(),
             phase: Phase::Connecting(now),
             ended: false,
             dirty: false,
@@ -102,7 +101,7 @@ impl Trunk {
                 self.close(context, key);
                 return;
             }
-            StreamEvent::Data(buf) => self.input.push_back(buf),
+            StreamEvent::Data(buf) => self.input.push(buf),
             StreamEvent::End => self.ended = true,
             StreamEvent::Starved => {
                 context.starved.push_back((key, Lane::Upstream));
@@ -148,9 +147,7 @@ impl Trunk {
         }
         self.stream.flush(&mut context.reactor, key);
         if !self.input.is_empty() {
-            // A client is clogged. Who waits holds nothing of the pool.
-            let waiting = std::mem::take(&mut self.input);
-            self.input = waiting.into_iter().map(Buf::into_heap).collect();
+            // A client is clogged.
             self.stream.pause(&mut context.reactor, key);
         } else if self.ended {
             self.close(context, key);
@@ -160,8 +157,13 @@ impl Trunk {
     }
 
     pub(super) fn feed<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        self.stream.feed();
+        self.stream.feed(&mut context.reactor, key);
         self.mark_dirty(context, key);
+    }
+
+    /// The end of a turn: what waits holds nothing of the pool.
+    pub(super) fn hold(&mut self) {
+        self.input.hold();
     }
 
     /// The time to connect, and to agree, is over.
@@ -234,7 +236,7 @@ impl Trunk {
     /// False when the server broke a rule.
     fn read_answers<D: Driver>(&mut self, context: &mut Context<D>) -> bool {
         let now = context.now();
-        while let Some(buf) = self.input.pop_front() {
+        while let Some(buf) = self.input.pop() {
             let mut rest: &[u8] = &buf;
             let result = context.exchanger(self.upstream).trunk_bytes(self.trunk, &mut rest, now);
             if let Err(error) = result {
@@ -245,7 +247,7 @@ impl Trunk {
             }
             if !rest.is_empty() {
                 let from = buf.len() - rest.len();
-                self.input.push_front(buf.slice(from, buf.len() - from));
+                self.input.put_back(buf.slice(from, buf.len() - from));
                 return true;
             }
         }

@@ -11,6 +11,8 @@ mod peers;
 mod proxy;
 #[path = "http/server.rs"]
 mod server;
+#[path = "http/shortage.rs"]
+mod shortage;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};

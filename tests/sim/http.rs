@@ -1,7 +1,6 @@
 //! HTTP on the simulated kernel: a listener with routes, an upstream, and servers that send back
 //! what they were asked.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use ringway::proto::http1::HeadLimits;

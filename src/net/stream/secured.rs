@@ -272,12 +272,12 @@ impl Stream {
                 }
             }
             StreamEvent::Broken(errno) => self.fail_connect(reactor, key, errno),
-            StreamEvent::Starved => self.fail_connect(reactor, key, Errno::ENOBUFS),
             StreamEvent::Writable => {
                 self.flush(reactor, key);
                 StreamEvent::Quiet
             }
-            StreamEvent::ConnectFailed(_) => event,
+            // A shortage of ours says nothing of the server: the receive goes on when it is over.
+            StreamEvent::ConnectFailed(_) | StreamEvent::Starved => event,
             StreamEvent::Sent(_)
             | StreamEvent::Readable
             | StreamEvent::Secured

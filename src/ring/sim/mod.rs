@@ -498,8 +498,27 @@ impl Driver for Sim {
         self.flying.len() + self.posted.iter().filter(|(_, posted)| !posted.more).count()
     }
 
+    #[cfg(debug_assertions)]
+    fn stray_handles(&self) -> usize {
+        let flying: usize = self.flying.iter().map(|(_, op)| op.pooled()).sum();
+        let posted: usize = self.posted.iter().map(|(_, posted)| pooled(&posted.outcome)).sum();
+        self.pool.handles() + self.datagram_pool.handles() - flying - posted
+    }
+
     fn counters(&self) -> DriverCounters {
         self.counters
+    }
+}
+
+/// How many handles on pool buffers an outcome owns.
+#[cfg(debug_assertions)]
+#[expect(clippy::wildcard_enum_match_arm, reason = "the other outcomes own nothing")]
+fn pooled(outcome: &Outcome) -> usize {
+    match outcome {
+        Outcome::Received(buf) => usize::from(buf.is_pooled()),
+        Outcome::Datagram(datagram) => usize::from(datagram.is_pooled()),
+        Outcome::Sent { data, .. } => data.pooled(),
+        _ => 0,
     }
 }
 

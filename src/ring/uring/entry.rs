@@ -25,6 +25,9 @@ pub(super) struct Flights {
     spare: Vec<Box<Vectored>>,
     /// Receives of datagrams.
     pub(super) receipts: Receipts,
+    /// Handles on pool buffers that sends in flight own.
+    #[cfg(debug_assertions)]
+    pooled: usize,
 }
 
 /// Most ended headers that are kept.
@@ -49,7 +52,13 @@ struct Vectored {
 impl Flights {
     /// None in flight. Whether the kernel delivers many datagrams per receive.
     pub(super) fn new(datagram_multishot: bool) -> Self {
-        Self { places: Vec::new(), spare: Vec::new(), receipts: Receipts::new(datagram_multishot) }
+        Self {
+            places: Vec::new(),
+            spare: Vec::new(),
+            receipts: Receipts::new(datagram_multishot),
+            #[cfg(debug_assertions)]
+            pooled: 0,
+        }
     }
 
     fn place(&mut self, token: Token) -> &mut Flight {
@@ -60,8 +69,23 @@ impl Flights {
         &mut self.places[place]
     }
 
+    /// Handles on pool buffers that sends in flight own.
+    #[cfg(debug_assertions)]
+    pub(super) const fn pooled(&self) -> usize {
+        self.pooled
+    }
+
     /// The data of a send that has completed.
     pub(super) fn take_data(&mut self, token: Token) -> Option<Outgoing> {
+        let data = self.take_flight(token);
+        #[cfg(debug_assertions)]
+        {
+            self.pooled -= data.as_ref().map_or(0, Outgoing::pooled);
+        }
+        data
+    }
+
+    fn take_flight(&mut self, token: Token) -> Option<Outgoing> {
         match std::mem::take(self.place(token)) {
             Flight::One(buf) => Some(Outgoing::One(buf)),
             Flight::Many(mut vectored) => {
@@ -156,6 +180,10 @@ pub(super) fn build(flights: &mut Flights, token: Token, op: Op, always_once: bo
 
 fn send(flights: &mut Flights, token: Token, socket: Fd, data: Outgoing) -> Entry {
     let socket = types::Fd(socket.0);
+    #[cfg(debug_assertions)]
+    {
+        flights.pooled += data.pooled();
+    }
     let flight = match data {
         Outgoing::One(buf) => Flight::One(buf),
         Outgoing::Many(bufs) => Flight::Many(flights.vectored(bufs)),

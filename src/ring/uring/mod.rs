@@ -315,6 +315,12 @@ impl Driver for Uring {
         self.ledger.in_flight
     }
 
+    #[cfg(debug_assertions)]
+    fn stray_handles(&self) -> usize {
+        let datagrams = self.ledger.datagrams.as_ref().map_or(0, DatagramRing::handles);
+        self.ledger.pool.handles() + datagrams - self.ledger.flights.pooled()
+    }
+
     fn counters(&self) -> DriverCounters {
         self.ledger.counters
     }

@@ -382,11 +382,16 @@ impl Http {
         lane: crate::ring::Lane,
     ) {
         if lane == CLIENT {
-            self.stream.feed();
+            self.stream.feed(&mut context.reactor, key);
         } else if let Phase::File(transfer) = &mut self.phase {
             transfer.feed();
         }
         self.common.mark_dirty(context, key);
+    }
+
+    /// The end of a turn: what waits holds nothing of the pool.
+    pub(in crate::session) fn hold(&mut self) {
+        self.input.hold();
     }
 
     /// The server ends: what is under way is answered, and nothing more is begun.
@@ -512,8 +517,7 @@ impl Http {
                 self.stream.receive(&mut context.reactor, key, false);
             }
         } else {
-            self.input.hold();
-            let is_full = self.input.len() > AHEAD_MAX || !self.wants_input(context);
+            let is_full = self.input.cost() > AHEAD_MAX || !self.wants_input(context);
             if is_full && self.stream.is_receiving() {
                 context.stats().relay.pauses.add(1);
                 self.stream.pause(&mut context.reactor, key);

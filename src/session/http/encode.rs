@@ -1,13 +1,12 @@
 //! Answers that are compressed on their way. Small parts at once, large ones by a thread that may
 //! take its time; the parts of one answer keep their order.
 
-use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::Arc;
 
 use super::client::{Http, Phase};
 use super::state::Told;
-use crate::mem::{Buf, Key};
+use crate::mem::{Backlog, Buf, Key};
 use crate::proto::http::RequestHead;
 use crate::proto::http1::{Framing, write};
 use crate::ring::Driver;
@@ -94,7 +93,7 @@ impl Coder {
 pub(super) struct Encoding {
     /// The compressor, unless a thread has it.
     coder: Option<Coder>,
-    waiting: VecDeque<Buf>,
+    waiting: Backlog,
     /// Nothing more comes.
     ended: bool,
     /// All that there is came out.
@@ -115,9 +114,9 @@ impl std::fmt::Debug for Encoded {
 }
 
 impl Encoding {
-    /// How many bytes wait to be compressed.
+    /// Bytes of memory that what waits to be compressed takes.
     pub(super) fn waiting(&self) -> usize {
-        self.waiting.iter().map(|part| part.len()).sum()
+        self.waiting.cost()
     }
 }
 
@@ -127,7 +126,7 @@ impl Http {
         let Ok(coder) = Coder::new(coding) else { return false };
         self.encoding = Some(Box::new(Encoding {
             coder: Some(coder),
-            waiting: VecDeque::new(),
+            waiting: Backlog::default(),
             ended: false,
             done: false,
             failed: false,
@@ -138,9 +137,13 @@ impl Http {
     /// A part of an answer that is compressed.
     pub(super) fn encode<D: Driver>(&mut self, context: &mut Context<D>, key: Key, part: Buf) {
         if let Some(encoding) = &mut self.encoding {
-            encoding.waiting.push_back(part.into_heap());
+            encoding.waiting.push(part);
         }
         self.pump_encoding(context, key);
+        if let Some(encoding) = &mut self.encoding {
+            // A thread may have the compressor for many turns.
+            encoding.waiting.hold();
+        }
     }
 
     /// Nothing more comes of the answer; true when all of it is written, but for the last chunk.
@@ -170,7 +173,7 @@ impl Http {
         loop {
             let Some(encoding) = &mut self.encoding else { return };
             let Some(mut coder) = encoding.coder.take() else { return };
-            let Some(part) = encoding.waiting.pop_front() else {
+            let Some(part) = encoding.waiting.pop() else {
                 if !encoding.ended {
                     encoding.coder = Some(coder);
                     return;

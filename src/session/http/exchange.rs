@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use super::flow::Flow;
 use super::state::Told;
-use crate::mem::{Buf, Key, Outgoing};
+use crate::mem::{Buf, Key};
 use crate::proto::http::{Fields, RequestHead, ResponseHead};
 use crate::proto::http1::Framing;
 use crate::service::origin::attempts::Attempts;
@@ -55,8 +55,7 @@ pub(in crate::session) struct Exchange {
     pub(super) hash: Option<u64>,
     pub(super) attempts: Attempts,
     /// What was sent of the request's body, as long as it may have to be sent again.
-    pub(super) kept: Vec<Buf>,
-    pub(super) kept_bytes: usize,
+    pub(super) kept: Vec<u8>,
     /// It was too much to be kept: the exchange can not be repeated.
     pub(super) kept_too_much: bool,
     /// While no server's connection keeps the time.
@@ -183,12 +182,12 @@ impl HttpState {
         exchange.is_some_and(|one| one.response.ended && one.response.waiting() == 0)
     }
 
-    /// Parts of the answer's body.
-    pub(super) fn take_parts(&mut self, exchange: Key) -> Option<Outgoing> {
+    /// The next part of the answer's body.
+    pub(super) fn take_part(&mut self, exchange: Key) -> Option<Buf> {
         let exchange = self.exchanges.get_mut(exchange)?;
-        let parts = exchange.response.take()?;
-        exchange.told.sent += parts.len() as u64;
-        Some(parts)
+        let part = exchange.response.pop()?;
+        exchange.told.sent += part.len() as u64;
+        Some(part)
     }
 
     pub(super) fn take_trailers(&mut self, exchange: Key) -> Option<Box<Fields>> {
@@ -202,10 +201,21 @@ impl HttpState {
     }
 
     /// A part of the request's body has come.
-    pub(super) fn push_body(&mut self, exchange: Key, part: Buf) {
-        if let Some(exchange) = self.exchanges.get_mut(exchange) {
+    pub(super) fn push_body(&mut self, key: Key, part: Buf) {
+        if let Some(exchange) = self.exchanges.get_mut(key) {
             exchange.told.received += part.len() as u64;
             exchange.request.push(part);
+            self.filled.push(key);
+        }
+    }
+
+    /// The end of a turn: what waits in exchanges holds nothing of the pool.
+    pub(in crate::session) fn hold(&mut self) {
+        for key in self.filled.drain(..) {
+            if let Some(exchange) = self.exchanges.get_mut(key) {
+                exchange.request.hold();
+                exchange.response.hold();
+            }
         }
     }
 

@@ -1,16 +1,15 @@
 //! One direction of an exchange: parts of a body on their way from one connection to the other.
 
-use crate::mem::{Buf, Outgoing};
+use crate::mem::{Backlog, Buf};
 use crate::proto::http::Fields;
 
-/// Bytes that may wait before their source is read no further.
+/// Bytes of memory that parts may take while they wait, before their source is read no further.
 pub(super) const WAITING_MAX: usize = 256 * 1024;
 
 /// Parts of a body that have come and are not passed on.
 #[derive(Debug, Default)]
 pub(super) struct Flow {
-    parts: Option<Outgoing>,
-    waiting: usize,
+    parts: Backlog,
     /// Bytes that came in all.
     pub(super) total: u64,
     /// All of the body has come.
@@ -22,30 +21,41 @@ pub(super) struct Flow {
 impl Flow {
     /// A part has come.
     pub(super) fn push(&mut self, part: Buf) {
-        if part.is_empty() {
-            return;
-        }
-        self.waiting += part.len();
         self.total += part.len() as u64;
-        self.parts = Some(match self.parts.take() {
-            None => Outgoing::One(part),
-            Some(parts) => parts.append(part),
-        });
+        self.parts.push(part);
     }
 
-    /// All parts that wait.
-    pub(super) fn take(&mut self) -> Option<Outgoing> {
-        self.waiting = 0;
-        self.parts.take()
+    /// The next part that waits.
+    pub(super) fn pop(&mut self) -> Option<Buf> {
+        self.parts.pop()
     }
 
     /// Bytes that wait.
     pub(super) const fn waiting(&self) -> usize {
-        self.waiting
+        self.parts.len()
     }
 
     /// Whether the source must not be read for now.
-    pub(super) const fn is_full(&self) -> bool {
-        self.waiting >= WAITING_MAX
+    pub(super) fn is_full(&self) -> bool {
+        self.parts.cost() >= WAITING_MAX
+    }
+
+    /// The end of a turn: what waits holds nothing of the pool.
+    pub(super) fn hold(&mut self) {
+        self.parts.hold();
+    }
+
+    /// The body begins again with `sent`, which was passed on already.
+    pub(super) fn rewind(&mut self, sent: Vec<u8>) {
+        let rest = std::mem::take(&mut self.parts);
+        self.total = 0;
+        self.push(Buf::from(sent));
+        self.append(rest);
+    }
+
+    fn append(&mut self, mut rest: Backlog) {
+        while let Some(part) = rest.pop() {
+            self.push(part);
+        }
     }
 }

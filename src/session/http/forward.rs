@@ -8,7 +8,7 @@ use super::exchange::{Asked, Exchange};
 use super::options::{Forwarded, HashOn, HostHeader, ProxyOptions, Rewrite, RouteOptions};
 use super::state::Told;
 use super::vars::Vars;
-use crate::mem::{Buf, Key, Outgoing};
+use crate::mem::Key;
 use crate::proto::http::{Fields, Known, Method, RequestHead, target};
 use crate::proto::http1::Framing;
 use crate::proto::http1::write::{self, Connection, Delimit};
@@ -189,39 +189,29 @@ pub(super) fn write_request(
 
 impl Exchange {
     /// Keeps what is sent of the body, as long as it may have to be sent again.
-    pub(super) fn keep(&mut self, parts: &Outgoing, most: usize) {
+    pub(super) fn keep(&mut self, part: &[u8], most: usize) {
         if most == 0 || self.kept_too_much {
             return;
         }
-        self.kept_bytes += parts.len();
-        if self.kept_bytes > most {
+        if self.kept.len() + part.len() > most {
             self.kept_too_much = true;
             self.kept = Vec::new();
             return;
         }
-        self.kept.extend(parts.segments().iter().map(|part| Buf::copy_of(part)));
+        self.kept.extend_from_slice(part);
     }
 
     /// Whether all of the body that came is still there.
     pub(super) fn is_repeatable(&self) -> bool {
-        let there = self.kept_bytes as u64 + self.request.waiting() as u64;
+        let there = (self.kept.len() + self.request.waiting()) as u64;
         !self.kept_too_much && there == self.request.total
     }
 
     /// The body goes out again from its beginning.
     pub(super) fn rewind(&mut self) {
         self.answer = None;
-        if self.kept.is_empty() {
-            return;
-        }
-        let rest = self.request.take();
-        self.request.total = 0;
-        self.kept_bytes = 0;
-        for part in std::mem::take(&mut self.kept) {
-            self.request.push(part);
-        }
-        for part in rest.iter().flat_map(Outgoing::segments) {
-            self.request.push(part.clone());
+        if !self.kept.is_empty() {
+            self.request.rewind(std::mem::take(&mut self.kept));
         }
     }
 }

@@ -1,57 +1,39 @@
 //! What was received and is not read.
 
-use std::collections::VecDeque;
-
-use crate::mem::Buf;
+use crate::mem::{Backlog, Buf};
 
 /// Received bytes in their order. They are read where they lie; only a head that comes in pieces
 /// is copied together.
 #[derive(Debug, Default)]
 pub(super) struct Input {
-    /// Mostly all there is.
-    first: Option<Buf>,
-    /// An idle connection has no more, and no room for it.
-    more: Option<Box<More>>,
-    /// Bytes in `first` and behind it.
-    bytes: usize,
-}
-
-#[derive(Debug, Default)]
-struct More {
-    /// The beginning of a head, before the first buffer.
-    partial: Vec<u8>,
-    /// What is behind the first buffer.
-    rest: VecDeque<Buf>,
+    /// The beginning of a head, before all else. An idle connection has none, and no room for it.
+    partial: Option<Box<Vec<u8>>>,
+    waiting: Backlog,
 }
 
 impl Input {
     pub(super) fn push(&mut self, buf: Buf) {
-        self.bytes += buf.len();
-        if self.first.is_none() {
-            self.first = Some(buf);
-        } else {
-            self.more.get_or_insert_default().rest.push_back(buf);
-        }
+        self.waiting.push(buf);
     }
 
     /// The beginning of a head that has not come whole.
     fn partial(&self) -> &[u8] {
-        self.more.as_ref().map_or(&[], |more| &more.partial)
+        self.partial.as_ref().map_or(&[], |partial| partial.as_slice())
     }
 
     /// Whether nothing waits.
     pub(super) fn is_empty(&self) -> bool {
-        self.first.is_none() && self.partial().is_empty()
+        self.waiting.is_empty() && self.partial.is_none()
     }
 
     /// Whether nothing new has come since a head was found incomplete.
     pub(super) const fn has_nothing_new(&self) -> bool {
-        self.first.is_none()
+        self.waiting.is_empty()
     }
 
-    /// Bytes that wait.
-    pub(super) fn len(&self) -> usize {
-        self.bytes + self.partial().len()
+    /// Bytes of memory that what waits takes.
+    pub(super) fn cost(&self) -> usize {
+        self.waiting.cost() + self.partial.as_ref().map_or(0, |partial| partial.capacity())
     }
 
     /// Reads a head: `read` is given all that there is of it, more each time, until it says how
@@ -65,21 +47,18 @@ impl Input {
             let found = if before == 0 {
                 read(&buf)?
             } else {
-                let partial = &mut self.more.get_or_insert_default().partial;
+                let partial = self.partial.get_or_insert_default();
                 partial.extend_from_slice(&buf);
                 read(partial)?
             };
             if let Some((len, value)) = found {
                 buf.advance(len.saturating_sub(before));
-                if let Some(more) = &mut self.more {
-                    more.partial = Vec::new();
-                }
+                self.partial = None;
                 self.put_back(buf);
-                self.tidy();
                 return Ok(Some(value));
             }
             if before == 0 {
-                self.more.get_or_insert_default().partial.extend_from_slice(&buf);
+                self.partial.get_or_insert_default().extend_from_slice(&buf);
             }
         }
         Ok(None)
@@ -87,38 +66,17 @@ impl Input {
 
     /// The next bytes of a body.
     pub(super) fn pop(&mut self) -> Option<Buf> {
-        let buf = self.first.take()?;
-        self.bytes -= buf.len();
-        self.first = self.more.as_mut().and_then(|more| more.rest.pop_front());
-        if self.first.is_none() {
-            self.tidy();
-        }
-        Some(buf)
+        self.waiting.pop()
     }
 
     /// What is left of the bytes that were taken last.
     pub(super) fn put_back(&mut self, buf: Buf) {
-        if !buf.is_empty() {
-            self.bytes += buf.len();
-            if let Some(next) = self.first.replace(buf) {
-                self.more.get_or_insert_default().rest.push_front(next);
-            }
-        }
+        self.waiting.put_back(buf);
     }
 
-    /// Keeps no room for what there is not.
-    fn tidy(&mut self) {
-        self.more.take_if(|more| more.partial.is_empty() && more.rest.is_empty());
-    }
-
-    /// Who waits holds nothing of the pool.
+    /// The end of a turn: what waits holds nothing of the pool.
     pub(super) fn hold(&mut self) {
-        let rest = self.more.iter_mut().flat_map(|more| &mut more.rest);
-        for buf in self.first.iter_mut().chain(rest) {
-            if buf.is_pooled() {
-                *buf = Buf::copy_of(buf);
-            }
-        }
+        self.waiting.hold();
     }
 
     /// Forgets all, with its memory.
@@ -163,10 +121,9 @@ mod tests {
                     }
                 }
                 assert_eq!(heads, ["head"], "{first} {second}");
-                assert_eq!(input.len(), 4);
                 assert_eq!(input.take_all(), b"body");
                 assert!(input.is_empty());
-                assert_eq!(input.len(), 0);
+                assert_eq!(input.cost(), 0);
             }
         }
     }

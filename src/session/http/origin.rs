@@ -284,21 +284,19 @@ impl Origin {
             return;
         }
         let is_chunked = self.framing == Some(Framing::Chunked);
-        while let Some(parts) = exchange.request.take() {
-            exchange.keep(&parts, origins.options.retry_body_max);
-            for part in parts.segments() {
-                if is_chunked {
-                    write::chunk_head(part.len(), self.outlet.bytes(pages));
-                }
-                if part.len() <= COPY_MAX {
-                    self.outlet.bytes(pages).extend_from_slice(part);
-                } else {
-                    self.outlet.finish(pages, &mut self.stream);
-                    self.outlet.slice(&mut self.stream, part.clone());
-                }
-                if is_chunked {
-                    self.outlet.bytes(pages).extend_from_slice(b"\r\n");
-                }
+        while let Some(part) = exchange.request.pop() {
+            exchange.keep(&part, origins.options.retry_body_max);
+            if is_chunked {
+                write::chunk_head(part.len(), self.outlet.bytes(pages));
+            }
+            if part.len() <= COPY_MAX {
+                self.outlet.bytes(pages).extend_from_slice(&part);
+            } else {
+                self.outlet.finish(pages, &mut self.stream);
+                self.outlet.slice(&mut self.stream, part);
+            }
+            if is_chunked {
+                self.outlet.bytes(pages).extend_from_slice(b"\r\n");
             }
         }
         if exchange.request.ended {
@@ -357,7 +355,6 @@ impl Origin {
         let has_head = one.told.status != 0 || one.answer.is_some();
         let (tried, until) = (one.tried_by(key), one.until);
         if is_full {
-            self.input.hold();
             if self.stream.is_receiving() {
                 context.stats().relay.pauses.add(1);
                 self.stream.pause(&mut context.reactor, key);
@@ -416,7 +413,7 @@ impl Origin {
     }
 
     pub(in crate::session) fn feed<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        self.stream.feed();
+        self.stream.feed(&mut context.reactor, key);
         self.mark_dirty(context, key);
     }
 
@@ -445,6 +442,11 @@ impl Origin {
         self.deadline.disarm(context);
         self.input.clear();
         self.stream.abandon(&mut context.reactor, key);
+    }
+
+    /// The end of a turn: what waits holds nothing of the pool.
+    pub(in crate::session) fn hold(&mut self) {
+        self.input.hold();
     }
 
     /// The server ends: nothing more will be asked.

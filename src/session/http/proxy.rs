@@ -44,7 +44,6 @@ impl<D: Driver> Context<D> {
             hash,
             attempts,
             kept: Vec::new(),
-            kept_bytes: 0,
             kept_too_much: false,
             deadline: crate::session::deadline::Deadline::default(),
             tried: now,

@@ -70,16 +70,18 @@ impl Http {
             return false;
         }
         let is_behind = |encoding: &Encoding| encoding.waiting() >= WAITING_MAX;
+        let mut has_taken = false;
         while !self.encoding.as_deref().is_some_and(is_behind)
-            && let Some(parts) = context.http.take_parts(exchange)
+            && let Some(part) = context.http.take_part(exchange)
         {
-            for part in parts.segments() {
-                if self.encoding.is_some() {
-                    self.encode(context, key, part.clone());
-                } else {
-                    self.write_part(context, part.clone());
-                }
+            if self.encoding.is_some() {
+                self.encode(context, key, part);
+            } else {
+                self.write_part(context, part);
             }
+            has_taken = true;
+        }
+        if has_taken {
             context.wake_origin(exchange);
         }
         if !context.http.is_replied(exchange) {

@@ -123,6 +123,8 @@ impl DateText {
 #[derive(Debug)]
 pub(in crate::session) struct HttpState {
     pub(super) exchanges: Slab<Exchange>,
+    /// Exchanges that parts of a body came for in this turn.
+    pub(super) filled: Vec<Key>,
     pub(super) spare_heads: FreeList<RequestHead>,
     pub(super) spare_answers: FreeList<ResponseHead>,
     /// The name of the file that is looked for.
@@ -171,6 +173,7 @@ impl HttpState {
         });
         Self {
             exchanges: Slab::with_limit(EXCHANGES_MAX),
+            filled: Vec::new(),
             spare_heads: FreeList::new(SPARE_MAX, SPARE_BYTES_MAX),
             spare_answers: FreeList::new(SPARE_MAX, SPARE_BYTES_MAX),
             name: Scratch::new(NAME_BYTES_MAX),

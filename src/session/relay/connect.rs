@@ -59,6 +59,7 @@ impl Relay {
         &mut self,
         context: &mut Context<D>,
         key: Key,
+        lane: Lane,
         event: StreamEvent,
     ) {
         match event {
@@ -68,7 +69,7 @@ impl Relay {
                 self.client().pause(&mut context.reactor, key);
             }
             StreamEvent::End => self.directions[CLIENT.index()].note_end(),
-            StreamEvent::Starved => context.starved.push_back((key, CLIENT)),
+            StreamEvent::Starved => context.starved.push_back((key, lane)),
             StreamEvent::Broken(_) => self.break_off(context, key, CLIENT),
             StreamEvent::Connected => {
                 let took = context.now().saturating_duration_since(self.connecting_since);

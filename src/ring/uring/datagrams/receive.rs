@@ -61,6 +61,12 @@ impl DatagramRing {
         (self.buffers.published() + self.pool.free(), self.pool.count())
     }
 
+    /// Handles on the buffers.
+    #[cfg(debug_assertions)]
+    pub(in super::super) fn handles(&self) -> usize {
+        self.pool.handles()
+    }
+
     /// Keeps the memory for ever: the kernel may still use it.
     pub(in super::super) fn leak(&mut self) {
         std::mem::forget(self.pool.clone());

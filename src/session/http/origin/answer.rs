@@ -40,7 +40,10 @@ impl Origin {
         if is_over {
             exchange.response.ended = true;
         }
-        if is_over || exchange.response.waiting() > before {
+        if exchange.response.waiting() > before {
+            context.http.filled.push(key);
+            context.wake_client(key);
+        } else if is_over {
             context.wake_client(key);
         }
         Ok(if is_over { Progress::Answered } else { Progress::Waiting })
