@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{
     Balance, Forwarded, KernelTls, LogFormat, LogLevel, SendProxyProtocol, SpliceMode, Steering,
-    Symlinks,
+    Symlinks, UnderscoreHeaders,
 };
 
 /// `runtime.pin`: workers stay where their caches are.
@@ -146,6 +146,8 @@ pub const SERVER_HEADER: Option<&str> = Some("ringway");
 pub const REASON_HEADER: bool = true;
 /// `listener.forwarded`.
 pub const FORWARDED: Forwarded = Forwarded::Append;
+/// `listener.underscore_headers`.
+pub const UNDERSCORE_HEADERS: UnderscoreHeaders = UnderscoreHeaders::Drop;
 /// `listener.request_id_header`.
 pub const REQUEST_ID_HEADER: Option<&str> = Some("x-request-id");
 /// `listener.source_connections_max`: many clients may share an address.

@@ -18,7 +18,8 @@ pub use self::http::{
     AccessLists, AccessLog, AccessLogFormat, AccessLogTarget, Action, Auth, CertificateCondition,
     Coding, Compression, EjectOptions, FilesOptions, Forwarded, HashOn, HeaderCondition,
     HeaderEdits, HealthKind, HealthOptions, HostHeader, HostPattern, HttpCheck, HttpOptions,
-    HttpUpstream, PathPattern, RateKey, RateLimit, RetryOn, Route, ServerShare, Symlinks, Users,
+    HttpUpstream, PathPattern, RateKey, RateLimit, RetryOn, Route, ServerShare, Symlinks,
+    UnderscoreHeaders, Users,
 };
 pub use self::report::{Diagnostic, Report};
 pub use self::schema::{KEYS, TableKeys};

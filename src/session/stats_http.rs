@@ -12,6 +12,8 @@ pub struct HttpStats {
     pub routes: Box<[RouteStats]>,
     /// Requests that break a rule, in the order of [`Refusal::NAMES`].
     pub refused: [Counter; Refusal::NAMES.len()],
+    /// Fields of requests that were dropped for the underscores in their names.
+    pub fields_dropped: Counter,
 }
 
 /// One route's requests.

@@ -7,7 +7,7 @@ use ringway::config::{
     CertificateCondition, Coding, Compression, Config, EjectOptions, FilesOptions, Forwarded,
     HashOn, HeaderCondition, HeaderEdits, HealthKind, HealthOptions, HostHeader, HostPattern,
     HttpCheck, HttpOptions, HttpUpstream, ListenerService, PathPattern, RateKey, RateLimit,
-    RetryOn, Route, ServerShare, Symlinks, Users, defaults,
+    RetryOn, Route, ServerShare, Symlinks, UnderscoreHeaders, Users, defaults,
 };
 
 use super::{assert_lines_are_reported, assert_reported, bad, expected, good};
@@ -39,6 +39,8 @@ tunnel_timeout = "7d"
 server_header = "off"
 reason_header = false
 forwarded = "replace"
+trusted_proxies = ["10.0.0.0/8", "unix"]
+underscore_headers = "pass"
 request_id_header = "off"
 source_connections_max = 1
 allow = ["10.0.0.0/8", "fd00::/8", "192.0.2.1"]
@@ -1547,6 +1549,9 @@ fn values_of_http_listeners_arrive_where_they_belong() {
         server_header: None,
         reason_header: false,
         forwarded: Forwarded::Replace,
+        trusted_proxies: vec!["10.0.0.0/8".parse().unwrap()],
+        trusts_unix: true,
+        underscore_headers: UnderscoreHeaders::Pass,
         request_id_header: None,
         source_connections_max: Some(1),
         access: AccessLists {

@@ -5,7 +5,7 @@ use ringway::proto::http1::{
     BodyPart, BodyReader, Framing, HeadLimits, Refusal, RequestReader, ResponseReader,
 };
 
-const LIMITS: HeadLimits = HeadLimits { size: 1024, fields: 32, target: 256 };
+const LIMITS: HeadLimits = HeadLimits { size: 1024, fields: 32, target: 256, underscores: true };
 const BODY_MAX: u64 = 4096;
 
 /// What was read of an input: heads as text, bodies, and the rule that was broken.

@@ -214,11 +214,14 @@ enum Client {
     Datagrams(UdpSocket),
 }
 
-/// A client and how it is made anew.
+/// Makes a connection.
+type Open<'a> = Box<dyn Fn() -> Client + 'a>;
+
+/// A client and how it is made again.
 struct Party<'a> {
     what: &'static str,
     own: String,
-    open: Box<dyn Fn() -> Client + 'a>,
+    open: Open<'a>,
     client: Option<Client>,
 }
 
@@ -403,7 +406,7 @@ fn no_byte_of_one_client_reaches_another() {
         let (web, webs, lines) = (at("web"), at("webs"), at("messages"));
         let (lines_tls, echo, tcp) = (at("messages_tls"), at("echo"), at("tcp"));
         let (tcp_tls, sni, udp_echo, udp) = (at("tcp_tls"), at("sni"), at("udp_echo"), at("udp"));
-        let opens: [(&'static str, Box<dyn Fn() -> Client + '_>); 13] = [
+        let opens: [(&'static str, Open<'_>); 13] = [
             ("http", Box::new(move || Client::Http(plain(web)))),
             ("https", Box::new(move || Client::Http(secured(pki, webs)))),
             ("messages", Box::new(move || Client::Messages(plain(lines)))),
@@ -444,9 +447,9 @@ fn an_answer_of_messages_holds_nothing_of_a_request_of_http() {
     let served = Served::new(&[&runtime(1), NO_ADMIN, &web, &lines].concat());
     let mut http = plain(served.running().addresses()[0].1.ip().unwrap());
     let mut messages = plain(served.running().addresses()[1].1.ip().unwrap());
-    for (request, _) in [
-        ("GET /echo HTTP/1.1\r\nHost: a\r\nCookie: secret\r\n\r\n", ()),
-        ("GET /echo HTTP/1.1\r\nHost: a\r\nX-Secret: secret\r\n\r\n", ()),
+    for request in [
+        "GET /echo HTTP/1.1\r\nHost: a\r\nCookie: secret\r\n\r\n",
+        "GET /echo HTTP/1.1\r\nHost: a\r\nX-Secret: secret\r\n\r\n",
     ] {
         http.get_mut().write_all(request.as_bytes()).unwrap();
         assert!(String::from_utf8_lossy(&http_answer(&mut http, false)).contains("secret"));

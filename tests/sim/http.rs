@@ -19,7 +19,7 @@ use ringway::service::pool::PoolOptions;
 use ringway::session::UpstreamOptions;
 use ringway::session::http_options::{
     FixedAnswer, Forwarded, HostHeader, HttpOptions, OriginOptions, ProxyOptions, RouteAction,
-    RouteOptions,
+    RouteOptions, TrustedProxies,
 };
 
 const WAIT: Duration = Duration::from_secs(2);
@@ -88,6 +88,7 @@ pub(crate) fn listener(upstream: usize) -> HttpOptions {
         server: Some("ringway".into()),
         reason_header: true,
         forwarded: Forwarded::Append,
+        trusted_proxies: TrustedProxies::default(),
         request_id: Some("x-request-id".into()),
         source_connections_max: None,
         access: AccessList::default(),

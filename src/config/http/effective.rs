@@ -8,7 +8,7 @@ use super::super::effective::{quoted, write_lines};
 use super::super::schema::word;
 use super::super::units::{Period, Size};
 use super::super::{ServerAddress, Upstream};
-use super::schema::{CODING_WORDS, FORWARDED_WORDS, SYMLINKS_WORDS, actions_of};
+use super::schema::{CODING_WORDS, FORWARDED_WORDS, SYMLINKS_WORDS, UNDERSCORE_WORDS, actions_of};
 use super::{
     AccessLists, AccessLog, AccessLogFormat, AccessLogTarget, Action, Auth, CertificateCondition,
     EjectOptions, FilesOptions, HashOn, HeaderEdits, HealthKind, HealthOptions, HostHeader,
@@ -60,11 +60,18 @@ fn listener_lines(options: &HttpOptions) -> Vec<Line> {
         ("server_header", or_off(options.server_header.as_deref().map(quoted))),
         ("reason_header", Value::from(options.reason_header)),
         ("forwarded", quoted(word(FORWARDED_WORDS, options.forwarded))),
+        ("trusted_proxies", trusted_proxies(options)),
+        ("underscore_headers", quoted(word(UNDERSCORE_WORDS, options.underscore_headers))),
         ("request_id_header", or_off(options.request_id_header.as_deref().map(quoted))),
         ("source_connections_max", or_off(connections)),
     ];
     lines.extend(access_lists(&options.access));
     lines
+}
+
+fn trusted_proxies(options: &HttpOptions) -> Value {
+    let unix = options.trusts_unix.then(|| "unix".to_owned());
+    list(options.trusted_proxies.iter().map(ToString::to_string).chain(unix))
 }
 
 fn access_lists(lists: &AccessLists) -> [Line; 2] {

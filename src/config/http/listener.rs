@@ -13,6 +13,7 @@ use super::schema::{
     ACCESS_LOG, BODY_RANGE, BODY_RATE_RANGE, FIELDS_RANGE, FORWARDED_WORDS, HEAD_SIZE_RANGE,
     KEEPALIVE_REQUESTS_RANGE, LOG_FORM_WORDS, LONG_TIMEOUT_RANGE, LogForm, NETWORKS_MAX,
     SOURCE_CONNECTIONS_RANGE, TARGET_SIZE_RANGE, TIMEOUT_RANGE, TUNNEL_TIMEOUT_RANGE,
+    UNDERSCORE_WORDS,
 };
 use super::{AccessLists, AccessLog, AccessLogFormat, AccessLogTarget, HttpOptions};
 
@@ -89,6 +90,15 @@ fn fields(section: &mut Section<'_, '_>, options: &mut HttpOptions) {
     options.reason_header = reason.or(defaults::REASON_HEADER);
     let forwarded = section.optional("forwarded", |v| values::choice(v, FORWARDED_WORDS));
     options.forwarded = forwarded.or(defaults::FORWARDED);
+    let trusted = section.list("trusted_proxies", &(0..=NETWORKS_MAX), |v| {
+        values::unless(v, "unix", accept::network)
+    });
+    let trusted = trusted.unwrap_or_default();
+    options.trusts_unix = trusted.iter().any(Option::is_none);
+    options.trusted_proxies = trusted.into_iter().flatten().collect();
+    let underscores =
+        section.optional("underscore_headers", |v| values::choice(v, UNDERSCORE_WORDS));
+    options.underscore_headers = underscores.or(defaults::UNDERSCORE_HEADERS);
     let name = |v: &DeValue<'_>| {
         values::parsed(v, "the name of a header field", |text| accept::edited_name(text, false))
     };

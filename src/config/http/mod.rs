@@ -67,6 +67,12 @@ pub struct HttpOptions {
     pub reason_header: bool,
     /// `forwarded`: what is said to servers about the client.
     pub forwarded: Forwarded,
+    /// `trusted_proxies`: peers whose word on the client is believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Whether `trusted_proxies` has `"unix"`: those that come by a Unix socket are, too.
+    pub trusts_unix: bool,
+    /// `underscore_headers`: what becomes of fields of requests with a `_` in their names.
+    pub underscore_headers: UnderscoreHeaders,
     /// `request_id_header`: the field that carries the identity of a request. `None`: none does.
     pub request_id_header: Option<String>,
     /// `source_connections_max`: connections at a time from one source address. `None`: any
@@ -106,6 +112,9 @@ impl Default for HttpOptions {
             server_header: defaults::SERVER_HEADER.map(str::to_owned),
             reason_header: defaults::REASON_HEADER,
             forwarded: defaults::FORWARDED,
+            trusted_proxies: Vec::new(),
+            trusts_unix: false,
+            underscore_headers: defaults::UNDERSCORE_HEADERS,
             request_id_header: defaults::REQUEST_ID_HEADER.map(str::to_owned),
             source_connections_max: defaults::SOURCE_CONNECTIONS_MAX,
             access: AccessLists::default(),
@@ -124,6 +133,16 @@ pub enum Forwarded {
     Replace,
     /// Nothing is said, and what the client sent passes.
     Off,
+}
+
+/// What becomes of fields of requests with an underscore in their names, which many programs take
+/// for the same name with a dash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum UnderscoreHeaders {
+    /// They are passed on.
+    Pass,
+    /// They are dropped.
+    Drop,
 }
 
 /// Who may use a listener or a route, by the address. `deny` wins; with `allow`, everything else is

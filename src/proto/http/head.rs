@@ -35,6 +35,8 @@ pub struct RequestHead {
     pub version: Version,
     /// All fields but `host`, which is [`RequestHead::authority`].
     pub fields: Fields,
+    /// Fields that were left out for the underscores in their names.
+    pub dropped: u16,
     text: Vec<u8>,
     method_name: Span,
     authority: Span,
@@ -53,6 +55,7 @@ impl RequestHead {
         self.query = None;
         self.method = Method::default();
         self.version = Version::default();
+        self.dropped = 0;
     }
 
     /// Bytes of memory that are held.
@@ -204,6 +207,7 @@ mod tests {
         head.set_path(b"/secret");
         head.set_query(Some(b"x"));
         head.fields.push(b"cookie", b"secret");
+        head.dropped = 3;
         Reuse::clear(&mut head);
         assert_eq!(format!("{head:?}"), format!("{:?}", RequestHead::default()));
         let mut answer = ResponseHead { status: 200, ..ResponseHead::default() };

@@ -33,11 +33,14 @@ pub struct HeadLimits {
     pub fields: usize,
     /// Bytes of a request's target.
     pub target: usize,
+    /// Whether fields of requests may have an underscore in their names. Many programs take `_` for
+    /// `-`, so that `X_User` would pass for the `X-User` that a proxy sets.
+    pub underscores: bool,
 }
 
 impl Default for HeadLimits {
     fn default() -> Self {
-        Self { size: 64 * 1024, fields: 100, target: 8 * 1024 }
+        Self { size: 64 * 1024, fields: 100, target: 8 * 1024, underscores: false }
     }
 }
 

@@ -119,6 +119,11 @@ fn parse(
     }
     let mut connection = Connection::new(head.version);
     for field in request.headers.iter() {
+        // What follows the framing or the connection has no underscore in its name.
+        if !limits.underscores && memchr::memchr(b'_', field.name.as_bytes()).is_some() {
+            head.dropped += 1;
+            continue;
+        }
         connection.note(field.name.as_bytes(), trim(field.value), head)?;
     }
     set_target(text.as_bytes(), connection.host, head)?;

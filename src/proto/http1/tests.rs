@@ -4,7 +4,7 @@ use super::write::{self, Delimit};
 use super::*;
 use crate::proto::http::{Fields, Known, Method, RequestHead, ResponseHead, Version};
 
-const LIMITS: HeadLimits = HeadLimits { size: 1024, fields: 16, target: 128 };
+const LIMITS: HeadLimits = HeadLimits { size: 1024, fields: 16, target: 128, underscores: true };
 
 /// Reads a request that comes in pieces which end at `cuts`.
 fn read_in_pieces(

@@ -36,6 +36,7 @@ use crate::session::Folder;
 use crate::session::http_options::{
     AccessLogOptions, AuthOptions, FilesOptions, FixedAnswer, Forwarded, HashOn, HostHeader,
     HttpOptions, OriginOptions, ProxyOptions, RateLimitOptions, Rewrite, RouteAction, RouteOptions,
+    TrustedProxies,
 };
 
 /// Builds the options of one HTTP listener after the other, and numbers what they share.
@@ -74,9 +75,11 @@ impl HttpBuilder {
         }
         let access_log = http.access_log.as_ref().map(|log| self.access_log(listener, log));
         let access = AccessList::new(&http.access.allow, &http.access.deny);
+        let trusted_proxies = TrustedProxies::new(&http.trusted_proxies, http.trusts_unix);
         let needs_source = access_log.is_some()
             || http.source_connections_max.is_some()
             || !access.is_open()
+            || !trusted_proxies.is_empty()
             || routes.iter().any(RouteOptions::needs_source);
         Ok(HttpOptions {
             router: router(http)?,
@@ -85,6 +88,7 @@ impl HttpBuilder {
                 size: http.head_size_max as usize,
                 fields: usize::from(http.fields_max),
                 target: http.target_size_max as usize,
+                underscores: http.underscore_headers == config::UnderscoreHeaders::Pass,
             },
             body_max: http.body_max.unwrap_or(u64::MAX),
             head_timeout: http.head_timeout,
@@ -101,6 +105,7 @@ impl HttpBuilder {
                 config::Forwarded::Replace => Forwarded::Replace,
                 config::Forwarded::Off => Forwarded::Off,
             },
+            trusted_proxies,
             request_id: http.request_id_header.as_deref().map(Into::into),
             source_connections_max: http.source_connections_max,
             access,

@@ -1,7 +1,8 @@
 //! Requests of HTTP: by route and status, refusals, durations.
 
 use super::{
-    Exporter, MetricFamily, MetricType, WorkerCell, counter, family, labelled, proto_histogram,
+    Exporter, Metric, MetricFamily, MetricType, WorkerCell, counter, family, labelled,
+    proto_histogram,
 };
 use crate::config::{Config, ListenerService};
 use crate::proto::http1::Refusal;
@@ -42,6 +43,14 @@ impl HttpNames {
 }
 
 impl Exporter {
+    fn http_fields_dropped(&self) -> Vec<Metric> {
+        let listeners = self.http.listeners.iter().map(|(number, listener, _)| {
+            let stats = |cell: &WorkerCell| cell.stats.listeners[*number].http.fields_dropped.get();
+            counter(&[("listener", listener.clone())], self.sum(stats))
+        });
+        listeners.collect()
+    }
+
     pub(super) fn http_families(&self) -> Vec<MetricFamily> {
         let mut requests = Vec::new();
         let mut received = Vec::new();
@@ -74,6 +83,11 @@ impl Exporter {
         let lines_lost = has_http.then(|| counter(&[], lines_lost)).into_iter().collect();
         let counters = |name, help, metrics| family(name, help, MetricType::COUNTER, metrics);
         vec![
+            counters(
+                "ringway_http_fields_dropped_total",
+                "Fields of requests that were dropped for the underscores in their names.",
+                self.http_fields_dropped(),
+            ),
             counters(
                 "ringway_http_requests_total",
                 "Requests by listener, route and class of the answer's status.",

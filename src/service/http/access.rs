@@ -8,14 +8,14 @@ use ipnet::IpNet;
 /// whatever else is; with a list of those that are, nobody else is.
 #[derive(Debug, Clone, Default)]
 pub struct AccessList {
-    allow: Option<Networks>,
-    deny: Networks,
+    allow: Option<NetworkSet>,
+    deny: NetworkSet,
 }
 
-/// Networks of both kinds. An IPv4 address that IPv6 has mapped (RFC 4291, section 2.5.5.2) is one
+/// A set of networks. An IPv4 address that IPv6 has mapped (RFC 4291, section 2.5.5.2) is one
 /// of IPv4, as a socket of both kinds shows it so; `::/0` is all of IPv6 and nothing of IPv4.
 #[derive(Debug, Clone, Default)]
-struct Networks {
+pub struct NetworkSet {
     v4: Ranges<u32>,
     v6: Ranges<u128>,
 }
@@ -32,8 +32,8 @@ impl AccessList {
     /// With `allow` empty, all are let in that are not denied.
     #[must_use]
     pub fn new(allow: &[IpNet], deny: &[IpNet]) -> Self {
-        let allow = (!allow.is_empty()).then(|| Networks::new(allow));
-        Self { allow, deny: Networks::new(deny) }
+        let allow = (!allow.is_empty()).then(|| NetworkSet::new(allow));
+        Self { allow, deny: NetworkSet::new(deny) }
     }
 
     /// Whether everybody is let in.
@@ -52,8 +52,10 @@ impl AccessList {
     }
 }
 
-impl Networks {
-    fn new(networks: &[IpNet]) -> Self {
+impl NetworkSet {
+    /// The set of these.
+    #[must_use]
+    pub fn new(networks: &[IpNet]) -> Self {
         let (mut v4, mut v6) = (Vec::new(), Vec::new());
         for network in networks {
             match (network.network(), network.broadcast()) {
@@ -72,11 +74,15 @@ impl Networks {
         }
     }
 
-    const fn is_empty(&self) -> bool {
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
         self.v4.0.is_empty() && self.v6.0.is_empty()
     }
 
-    fn contains(&self, ip: IpAddr) -> bool {
+    /// Whether an address is in one of them.
+    #[must_use]
+    pub fn contains(&self, ip: IpAddr) -> bool {
         match ip.to_canonical() {
             IpAddr::V4(ip) => self.v4.contains(ip.into()),
             IpAddr::V6(ip) => self.v6.contains(ip.into()),

@@ -168,10 +168,10 @@ fn write_json(record: &Record<'_>, out: &mut Vec<u8>) {
     write_time(record.time, out);
     out.push(b'"');
     if let Some(source) = record.source {
-        text(
-            out,
-            format_args!(",\"source\":\"{}\",\"source_port\":{}", source.ip(), source.port()),
-        );
+        text(out, format_args!(",\"source\":\"{}\"", source.ip()));
+        if source.port() != 0 {
+            text(out, format_args!(",\"source_port\":{}", source.port()));
+        }
     }
     for (key, value) in [
         ("user", record.user.as_bytes()),
@@ -241,7 +241,8 @@ impl Variables for Record<'_> {
                 self.source.into_iter().for_each(|one| text(out, format_args!("{}", one.ip())));
             }
             Variable::SourcePort => {
-                self.source.into_iter().for_each(|one| text(out, format_args!("{}", one.port())));
+                let known = self.source.filter(|source| source.port() != 0);
+                known.into_iter().for_each(|one| text(out, format_args!("{}", one.port())));
             }
             Variable::Scheme => out.extend_from_slice(self.scheme.as_bytes()),
             Variable::RequestId => text(out, format_args!("{:016x}", self.request_id)),
@@ -278,7 +279,7 @@ impl Variables for Record<'_> {
     }
 }
 
-fn text(out: &mut Vec<u8>, arguments: std::fmt::Arguments<'_>) {
+pub(super) fn text(out: &mut Vec<u8>, arguments: std::fmt::Arguments<'_>) {
     /// Appends text to bytes.
     struct Bytes<'a>(&'a mut Vec<u8>);
     impl std::fmt::Write for Bytes<'_> {

@@ -21,6 +21,13 @@ impl HeaderEdits {
         self.remove.is_empty() && self.set.is_empty() && self.add.is_empty()
     }
 
+    /// Whether a field of this name, in lower case, is changed.
+    #[must_use]
+    pub fn names(&self, name: &[u8]) -> bool {
+        let edited = self.set.iter().chain(&self.add).map(|(name, _)| name);
+        self.remove.iter().chain(edited).any(|one| one.as_bytes() == name)
+    }
+
     /// Changes `fields`. A field whose value is empty is set to nothing: it is only removed.
     pub fn apply(&self, fields: &mut Fields, variables: &dyn Variables) {
         for name in &self.remove {

@@ -6,6 +6,8 @@
 //! | `template`, `edit` | values with variables in them, and changes to fields |
 //! | `access`, `limit`, `auth` | who may ask, how often, and with which password |
 //! | `files` | static files: names, conditions, ranges, codings |
+//! | `forwarded` | who a request is from, and what servers are told of that |
+//! | `trailers` | which trailers are passed on |
 //! | `page` | small pages for statuses |
 //! | `access_log` | the line of a request that is over |
 
@@ -15,7 +17,9 @@ pub mod auth;
 pub mod certificate;
 pub mod edit;
 pub mod files;
+pub mod forwarded;
 pub mod limit;
 pub mod page;
 pub mod route;
 pub mod template;
+pub mod trailers;

@@ -393,7 +393,8 @@ impl Http {
     ) {
         self.keep_alive = false;
         let head = context.http.spare_heads.take();
-        let mut told = Told::new(context.now(), None, 0);
+        let source = self.client.as_ref().and_then(|peer| peer.address);
+        let mut told = Told::new(context.now(), source, None, 0);
         told.reason = Some(reason.name());
         self.awaits_continue = false;
         self.answer_status(context, head, told, status, None);

@@ -23,6 +23,10 @@ impl Http {
     pub(super) fn admit<D: Driver>(&mut self, context: &mut Context<D>, key: Key) -> bool {
         let Some(peer) = &mut self.client else { return true };
         let Some(ip) = peer.ip() else { return true };
+        if peer.is_trusted {
+            // It is no client: those that it speaks for are looked at with each request.
+            return true;
+        }
         if !self.options.access.allows(ip) {
             self.close(context, key, CloseReason::Denied);
             return false;
@@ -60,21 +64,26 @@ impl Http {
         let is_last = self.draining || self.requests >= options.keepalive_requests;
         self.keep_alive = meta.keep_alive && !is_last;
         self.body = None;
+        if head.dropped > 0 {
+            let dropped = &context.listener_stats(self.common.listener).http.fields_dropped;
+            dropped.add(head.dropped.into());
+        }
+        let source = self.source_of(&head);
         let certificate = self.client.as_ref().and_then(|peer| peer.certificate.as_deref());
         let Some(found) = options.router.find(&head, certificate) else {
             self.set_body(meta, options.body_max);
-            let told = Told::new(context.now(), None, meta.len);
+            let told = Told::new(context.now(), source, None, meta.len);
             return self.answer_status(context, head, told, 404, None);
         };
         let route = &options.routes[found];
-        let mut told = Told::new(context.now(), Some(found), meta.len);
+        let mut told = Told::new(context.now(), source, Some(found), meta.len);
         if !self.set_body(meta, route.body_max) {
             let refusal = Refusal::BodyTooLarge;
             context.listener_stats(self.common.listener).http.refuse(refusal);
             told.reason = Some(refusal.name());
             return self.answer_status(context, head, told, refusal.status(), None);
         }
-        if let Some((status, field)) = self.forbids(context, &head, route) {
+        if let Some((status, field)) = self.forbids(context, &head, &told, route) {
             let field = field.as_ref().map(|(name, value)| (*name, value.as_slice()));
             return self.answer_status(context, head, told, status, field);
         }
@@ -152,11 +161,13 @@ impl Http {
         &mut self,
         context: &mut Context<D>,
         head: &RequestHead,
+        told: &Told,
         route: &RouteOptions,
     ) -> Option<Forbidden> {
-        let ip = self.client.as_ref().and_then(|peer| peer.ip());
+        let ip = told.ip();
+        let is_spoken_for = self.client.as_ref().is_some_and(|peer| peer.is_trusted);
         if let Some(ip) = ip
-            && !route.access.allows(ip)
+            && (!route.access.allows(ip) || is_spoken_for && !self.options.access.allows(ip))
         {
             return Some((403, None));
         }

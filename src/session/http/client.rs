@@ -80,6 +80,8 @@ pub(super) struct Peer {
     pub(super) address: Option<SocketAddr>,
     /// It counts among the connections of its source.
     pub(super) is_counted: bool,
+    /// It is a proxy whose word on the client is believed.
+    pub(super) is_trusted: bool,
     /// Version and cipher suite of TLS, if that is spoken.
     pub(super) secured: Option<(&'static str, &'static str)>,
     /// What it has shown of itself.
@@ -159,12 +161,32 @@ impl Http {
             let address = address.and_then(|address| address.ip());
             self.client = Some(Box::new(Peer { address, ..Peer::default() }));
         }
+        self.note_trust();
         self.note_tls();
         if !self.admit(context, key) {
             return;
         }
         self.stream.receive(&mut context.reactor, key, false);
         self.set_deadline(context, key);
+    }
+
+    /// Whether the peer is one of the trusted proxies.
+    fn note_trust(&mut self) {
+        if self.options.trusted_proxies.is_empty() {
+            return;
+        }
+        let peer = self.client.get_or_insert_default();
+        peer.is_trusted = self.options.trusted_proxies.trusts(peer.ip());
+    }
+
+    /// Who a request is from, if that is known.
+    pub(super) fn source_of(&self, head: &RequestHead) -> Option<SocketAddr> {
+        let peer = self.client.as_ref()?;
+        if peer.is_trusted {
+            self.options.trusted_proxies.client(&head.fields, peer.address)
+        } else {
+            peer.address
+        }
     }
 
     /// What TLS says of the client: its certificate is read once, and only where it shows one.

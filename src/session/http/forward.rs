@@ -1,11 +1,12 @@
 //! Requests on their way to servers: what is added to them, and how they are written.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::client::Http;
+use super::client::{Http, Peer};
 use super::exchange::{Asked, Exchange};
-use super::options::{Forwarded, HashOn, HostHeader, ProxyOptions, Rewrite, RouteOptions};
+use super::options::{HashOn, HostHeader, ProxyOptions, Rewrite, RouteOptions};
 use super::state::Told;
 use super::vars::Vars;
 use crate::mem::Key;
@@ -13,6 +14,7 @@ use crate::proto::http::{Fields, Known, Method, RequestHead, target};
 use crate::proto::http1::Framing;
 use crate::proto::http1::write::{self, Connection, Delimit};
 use crate::ring::Driver;
+use crate::service::http::forwarded::{self, Hop};
 use crate::service::http::route::prefix_rewrite;
 use crate::service::origin::stable_hash;
 use crate::session::context::Context;
@@ -41,7 +43,7 @@ impl Http {
                 head.fields.push_with(name.as_bytes(), |out| write_id(id, out));
             }
         }
-        self.add_forwarded(options.forwarded, &mut head);
+        self.add_forwarded(&told, &mut head);
         if !route.request_edits.is_empty() {
             let mut fields = std::mem::take(&mut head.fields);
             let vars = Vars::new(&options, self.client.as_deref(), &head, &told);
@@ -55,7 +57,7 @@ impl Http {
             }
         }
         let hash = context.http.origins(proxy.upstream).options.hash_on.clone();
-        let hash = hash.map(|on| self.hash(&on, &head));
+        let hash = hash.map(|on| hash_of(&on, &head, told.ip()));
         let rewrite = proxy.rewrite.as_ref();
         let path = rewrite.map(|rewrite| rewritten(rewrite, head.path()).into_owned());
         let key = context.insert_exchange(proxy.upstream, head, told, asked, hash)?;
@@ -67,80 +69,34 @@ impl Http {
     }
 
     /// Tells the server of the client.
-    fn add_forwarded(&self, forwarded: Forwarded, head: &mut RequestHead) {
-        let scheme = self.options.scheme.as_bytes();
-        let ip = self.client.as_ref().and_then(|peer| peer.ip());
-        if let (false, Some(ip)) = (forwarded == Forwarded::Off, ip) {
-            if forwarded == Forwarded::Replace {
-                let fields = &mut head.fields;
-                fields.retain(|field| !is_of_forwarding(field.known));
-            }
-            append(&mut head.fields, Known::XForwardedFor, b"x-forwarded-for", |out| {
-                write_display(&ip, out);
-            });
-            let host = head.authority().to_owned();
-            append(&mut head.fields, Known::Forwarded, b"forwarded", |out| {
-                out.extend_from_slice(if ip.is_ipv6() { b"for=\"[" } else { b"for=" });
-                write_display(&ip, out);
-                out.extend_from_slice(if ip.is_ipv6() { b"]\"" } else { b"" });
-                out.extend_from_slice(b";host=\"");
-                out.extend_from_slice(host.as_bytes());
-                out.extend_from_slice(b"\";proto=");
-                out.extend_from_slice(scheme);
-            });
-            if !head.fields.has(Known::XForwardedProto) {
-                head.fields.push(b"x-forwarded-proto", scheme);
-            }
-            if !head.fields.has(Known::XForwardedHost) {
-                head.fields.push(b"x-forwarded-host", host.as_bytes());
-            }
+    fn add_forwarded(&self, told: &Told, head: &mut RequestHead) {
+        let peer = self.client.as_deref();
+        let hop = Hop {
+            peer: peer.and_then(Peer::ip),
+            client: told.ip(),
+            is_trusted: peer.is_some_and(|peer| peer.is_trusted),
+            scheme: self.options.scheme,
+        };
+        forwarded::tell(self.options.forwarded, hop, head);
+        let via = |out: &mut Vec<u8>| out.extend_from_slice(VIA);
+        forwarded::append(&mut head.fields, Known::Via, b"via", via);
+    }
+}
+
+/// What the balancer goes by.
+fn hash_of(on: &HashOn, head: &RequestHead, ip: Option<IpAddr>) -> u64 {
+    match on {
+        HashOn::Source => match ip {
+            Some(IpAddr::V4(ip)) => stable_hash(&ip.octets()),
+            Some(IpAddr::V6(ip)) => stable_hash(&ip.octets()),
+            None => 0,
+        },
+        HashOn::Path => stable_hash(head.path().as_bytes()),
+        HashOn::Header(name) => {
+            stable_hash(head.fields.get_named(name.as_bytes()).unwrap_or_default())
         }
-        append(&mut head.fields, Known::Via, b"via", |out| out.extend_from_slice(VIA));
+        HashOn::Cookie(name) => stable_hash(cookie(&head.fields, name).unwrap_or_default()),
     }
-
-    fn hash(&self, on: &HashOn, head: &RequestHead) -> u64 {
-        match on {
-            HashOn::Source => match self.client.as_ref().and_then(|peer| peer.ip()) {
-                Some(std::net::IpAddr::V4(ip)) => stable_hash(&ip.octets()),
-                Some(std::net::IpAddr::V6(ip)) => stable_hash(&ip.octets()),
-                None => 0,
-            },
-            HashOn::Path => stable_hash(head.path().as_bytes()),
-            HashOn::Header(name) => {
-                stable_hash(head.fields.get_named(name.as_bytes()).unwrap_or_default())
-            }
-            HashOn::Cookie(name) => stable_hash(cookie(&head.fields, name).unwrap_or_default()),
-        }
-    }
-}
-
-/// Adds to what the client says of itself, behind a comma.
-fn append(fields: &mut Fields, known: Known, name: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
-    if !fields.has(known) {
-        fields.push_with(name, write);
-        return;
-    }
-    let mut value = Vec::new();
-    for one in fields.all(known) {
-        value.extend_from_slice(one);
-        value.extend_from_slice(b", ");
-    }
-    write(&mut value);
-    fields.remove_known(known);
-    fields.push(name, &value);
-}
-
-fn is_of_forwarding(known: Known) -> bool {
-    matches!(
-        known,
-        Known::Forwarded | Known::XForwardedFor | Known::XForwardedHost | Known::XForwardedProto
-    )
-}
-
-fn write_display(value: &impl std::fmt::Display, out: &mut Vec<u8>) {
-    use std::io::Write as _;
-    // A vector takes all that is written.
-    let _taken = write!(out, "{value}");
 }
 
 /// A request's number as text.

@@ -6,7 +6,8 @@ use crate::mem::{Backlog, Buf};
 /// is copied together.
 #[derive(Debug, Default)]
 pub(super) struct Input {
-    /// The beginning of a head, before all else. An idle connection has none, and no room for it.
+    /// The beginning of a head, before all else.
+    #[expect(clippy::box_collection, reason = "an idle connection has none, and no room for it")]
     partial: Option<Box<Vec<u8>>>,
     waiting: Backlog,
 }

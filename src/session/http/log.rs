@@ -67,7 +67,7 @@ impl Http {
         let route = told.route.and_then(|route| options.routes.get(route));
         let record = Record {
             time,
-            source: self.client.as_ref().and_then(|peer| peer.address),
+            source: told.source,
             user: told.user.as_deref().unwrap_or_default(),
             method: head.method_name(),
             scheme: options.scheme,

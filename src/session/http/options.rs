@@ -10,6 +10,7 @@ use crate::service::http::auth::Users;
 use crate::service::http::edit::HeaderEdits;
 use crate::service::http::files::FileRules;
 use crate::service::http::files::coding::CompressionRules;
+pub use crate::service::http::forwarded::{Forwarded, TrustedProxies};
 use crate::service::http::route::Router;
 use crate::service::http::template::Template;
 use crate::service::origin::attempts::AttemptOptions;
@@ -49,6 +50,8 @@ pub struct HttpOptions {
     pub reason_header: bool,
     /// Whether servers are told of the client.
     pub forwarded: Forwarded,
+    /// Peers whose word on the client is believed.
+    pub trusted_proxies: TrustedProxies,
     /// The field with a number for each request, in lower case.
     pub request_id: Option<Box<str>>,
     /// Connections at a time from one source.
@@ -61,17 +64,6 @@ pub struct HttpOptions {
     pub scheme: &'static str,
     /// Whether anything here goes by the client's address.
     pub needs_source: bool,
-}
-
-/// What servers are told of the client by `forwarded`, `via` and `x-forwarded-*`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Forwarded {
-    /// Nothing; what the client says is passed on.
-    Off,
-    /// It is added to what the client says.
-    Append,
-    /// It takes the place of what the client says.
-    Replace,
 }
 
 /// An access log.

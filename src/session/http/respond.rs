@@ -6,11 +6,12 @@ use super::exchange::{Exchange, Reply};
 use super::flow::WAITING_MAX;
 use super::state::{HttpState, Output};
 use crate::mem::{Buf, Key};
-use crate::proto::http::Method;
+use crate::proto::http::{Fields, Method};
 use crate::proto::http1::{BodyReader, Framing, write};
 use crate::ring::Driver;
 use crate::service::CloseReason;
 use crate::service::http::files::coding::{Coding, add_vary, mark, negotiate};
+use crate::service::http::trailers;
 use crate::service::origin::failure::Failure;
 use crate::session::context::Context;
 
@@ -140,7 +141,14 @@ impl Http {
     /// All of a server's answer has gone out.
     fn end_reply<D: Driver>(&mut self, context: &mut Context<D>, exchange: Key) {
         if self.framing == Framing::Chunked {
-            let trailers = context.http.take_trailers(exchange);
+            let mut trailers = context.http.take_trailers(exchange);
+            if let Some(trailers) = &mut trailers
+                && let Some(one) = context.http.exchanges.get(exchange)
+                && let Some(route) = one.told.route.and_then(|route| self.options.routes.get(route))
+            {
+                let id = self.options.request_id.as_deref();
+                trailers::filter(trailers, &route.response_edits, id);
+            }
             let out = self.outlet.bytes(&mut context.pages);
             write::last_chunk(trailers.as_deref(), out);
         }
@@ -166,13 +174,36 @@ impl Http {
             moved = true;
         }
         if self.body.as_ref().is_none_or(BodyReader::is_done) {
-            context.http.end_body(exchange, self.trailers.take());
+            let trailers =
+                self.trailers.take().map(|trailers| self.passed_on(context, exchange, trailers));
+            context.http.end_body(exchange, trailers);
             moved = true;
         }
         if moved {
             context.wake_origin(exchange);
         }
         Ok(())
+    }
+
+    /// What is passed on of a request's trailers.
+    fn passed_on<D>(
+        &self,
+        context: &Context<D>,
+        exchange: Key,
+        mut trailers: Box<Fields>,
+    ) -> Box<Fields> {
+        let exchange = context.http.exchanges.get(exchange);
+        if let Some(route) = exchange.and_then(|one| self.options.routes.get(one.told.route?)) {
+            trailers::filter(
+                &mut trailers,
+                &route.request_edits,
+                self.options.request_id.as_deref(),
+            );
+        }
+        if !self.options.limits.underscores {
+            trailers.retain(|field| !field.name.contains(&b'_'));
+        }
+        trailers
     }
 
     /// The request's body breaks a rule while its answer is under way.

@@ -1,5 +1,6 @@
 //! What the exchanges of a worker share.
 
+use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use super::Exchange;
@@ -33,6 +34,8 @@ const VERIFIED_MAX: usize = 4096;
 pub(super) struct Told {
     /// When its head had come.
     pub(super) began: Instant,
+    /// Who it is from, if that is known; the port is 0 where only the address is.
+    pub(super) source: Option<SocketAddr>,
     /// Its route's place among those of the listener.
     pub(super) route: Option<usize>,
     /// Bytes that came.
@@ -62,9 +65,15 @@ pub(super) struct Told {
 }
 
 impl Told {
-    pub(super) const fn new(began: Instant, route: Option<usize>, received: usize) -> Self {
+    pub(super) const fn new(
+        began: Instant,
+        source: Option<SocketAddr>,
+        route: Option<usize>,
+        received: usize,
+    ) -> Self {
         Self {
             began,
+            source,
             route,
             received: received as u64,
             sent: 0,
@@ -79,6 +88,11 @@ impl Told {
             request_id: 0,
             user: None,
         }
+    }
+
+    /// The address that it is from.
+    pub(super) fn ip(&self) -> Option<IpAddr> {
+        self.source.map(|source| source.ip().to_canonical())
     }
 }
 

@@ -38,7 +38,7 @@ impl<'a> Vars<'a> {
 
 impl Variables for Vars<'_> {
     fn write(&self, variable: Variable, out: &mut Vec<u8>) {
-        let source = self.peer.and_then(|peer| peer.address);
+        let source = self.told.source;
         let secured = self.peer.and_then(|peer| peer.secured).unwrap_or_default();
         let certificate = self.peer.and_then(|peer| peer.certificate.as_deref());
         let shown = |read: fn(&ClientCertificate) -> &str| certificate.map_or("", read);
@@ -58,7 +58,7 @@ impl Variables for Vars<'_> {
                 }
             }
             Variable::SourcePort => {
-                if let Some(source) = source {
+                if let Some(source) = source.filter(|source| source.port() != 0) {
                     number(source.port().into(), out);
                 }
             }

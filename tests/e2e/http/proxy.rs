@@ -536,3 +536,148 @@ fn when_one_of_two_tries_fails_the_other_is_left() {
     let retries = served.sum(|cell| cell.stats.upstreams[0].retries.get());
     assert_eq!((retries, failed(&served, "reset_before_head")), (0, 0));
 }
+
+/// A server that tells the whole request, trailers included, as its answer.
+fn teller() -> SocketAddr {
+    serve(|stream| {
+        let mut writer = stream.try_clone().unwrap();
+        let mut reader = BufReader::new(stream);
+        loop {
+            let mut head = read_head(&mut reader);
+            if head.is_empty() {
+                return;
+            }
+            if head.contains("transfer-encoding: chunked") {
+                let mut line = String::new();
+                while line != "0\r\n" {
+                    line.clear();
+                    reader.read_line(&mut line).unwrap();
+                }
+                head.push_str(&read_head(&mut reader));
+            }
+            writer.write_all(ok(&head.replace("\r\n", "|")).as_bytes()).unwrap();
+        }
+    })
+}
+
+#[test]
+fn what_a_client_may_not_say_in_its_head_it_may_not_say_in_trailers() {
+    let keys = "forwarded = \"replace\"\n";
+    let edits = "[listener.route.request_headers]\nset = { x-user = \"nobody\" }\n\
+        remove = [\"x-gone\"]\n";
+    let routes = format!("[[listener.route]]\nproxy = \"u\"\n{edits}");
+    let served = web(keys, &[routes, upstream(&[teller()], "")].concat());
+    let mut client = Client::new(served.address());
+    let answer = client.ask(
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nX_User: root\r\nX-Real-IP: 6.6.6.6\r\n\
+         \r\n1\r\nx\r\n0\r\nx-forwarded-for: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\nX-User: root\r\nX-Gone: 6.6.6.6\r\n\
+         X_User: root\r\nX-Request-Id: 6.6.6.6\r\nCookie: 6.6.6.6\r\nX-Checksum: kept\r\n\r\n",
+    );
+    let text = answer.text();
+    assert!(text.contains("x-user: nobody|"), "{text}");
+    assert!(text.ends_with("x-checksum: kept|"), "{text}");
+    for gone in ["6.6.6.6", "root", "x_user"] {
+        assert!(!text.contains(gone), "{gone} is in {text}");
+    }
+    let dropped = served.sum(|cell| cell.stats.listeners[0].http.fields_dropped.get());
+    assert_eq!(dropped, 1);
+}
+
+#[test]
+fn underscores_pass_where_that_is_wanted() {
+    let routes = "[[listener.route]]\nproxy = \"u\"\n".to_owned();
+    let keys = "underscore_headers = \"pass\"\n";
+    let served = web(keys, &[routes, upstream(&[teller()], "")].concat());
+    let answer = Client::new(served.address()).ask("GET / HTTP/1.1\r\nHost: a\r\nX_A: 1\r\n\r\n");
+    assert!(answer.text().contains("x_a: 1|"), "{}", answer.text());
+}
+
+#[test]
+fn a_client_of_a_unix_socket_may_not_make_up_an_address() {
+    let folder = Folder::new();
+    let path = folder.path().join("web");
+    let listener = format!(
+        "[[listener]]\nname = \"web\"\nlisten = \"unix:{}\"\nprotocol = \"http\"\n\
+         forwarded = \"replace\"\n[[listener.route]]\nproxy = \"u\"\n",
+        path.display()
+    );
+    let upstream = upstream(&[teller()], "");
+    let _served = Served::new(&[&runtime(1), NO_ADMIN, &listener, &upstream].concat());
+    let mut client = std::os::unix::net::UnixStream::connect(&path).unwrap();
+    client
+        .write_all(
+            b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 6.6.6.6\r\nForwarded: for=6.6.6.6\r\n\
+              X-Forwarded-Proto: gopher\r\nX-Forwarded-Host: evil\r\nConnection: close\r\n\r\n",
+        )
+        .unwrap();
+    let mut text = String::new();
+    client.read_to_string(&mut text).unwrap();
+    assert!(text.contains("forwarded: for=unknown;host=\"a\";proto=http|"), "{text}");
+    assert!(text.contains("x-forwarded-proto: http|x-forwarded-host: a|"), "{text}");
+    for gone in ["6.6.6.6", "gopher", "evil", "x-forwarded-for"] {
+        assert!(!text.contains(gone), "{gone} is in {text}");
+    }
+}
+
+#[test]
+fn behind_trusted_proxies_the_client_is_who_they_say() {
+    let folder = Folder::new();
+    let log = folder.path().join("log");
+    let keys = format!(
+        "trusted_proxies = [\"127.0.0.0/8\", \"10.0.0.0/8\"]\nforwarded = \"replace\"\n\
+         deny = [\"192.0.2.66\"]\nallow = [\"192.0.2.0/24\", \"198.51.100.0/24\"]\n\
+         source_connections_max = 1\n\
+         [listener.access_log]\npath = \"{}\"\nformat = \"template\"\n\
+         template = \"$source $status\"\n",
+        log.display()
+    );
+    let routes = "[[listener.route]]\npath = \"/few\"\nrespond = \"$source\"\n\
+        rate_limit = { rate = 1, burst = 1 }\n\
+        [[listener.route]]\npath = \"/deny\"\nrespond = \"x\"\ndeny = [\"192.0.2.7\"]\n\
+        [[listener.route]]\nproxy = \"u\"\n";
+    let served = web(&keys, &[routes.to_owned(), upstream(&[teller()], "")].concat());
+    let mut proxies = [Client::new(served.address()), Client::new(served.address())];
+    let mut ask = |proxy: usize, path: &str, list: &str| {
+        proxies[proxy].ask(&format!(
+            "GET {path} HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: https\r\nX-Forwarded-For: {list}\r\n\r\n"
+        ))
+    };
+    let answer = ask(0, "/", "6.6.6.6, 192.0.2.1, 10.1.2.3");
+    let text = answer.text();
+    assert!(text.contains("x-forwarded-for: 192.0.2.1|"), "{text}");
+    assert!(text.contains("forwarded: for=192.0.2.1;"), "{text}");
+    assert!(text.contains("x-forwarded-proto: https|"), "{text}");
+    assert!(!text.contains("6.6.6.6"), "{text}");
+    // Rate limits and access lists are for clients, whichever connection they come by.
+    assert_eq!(ask(0, "/few", "192.0.2.1").status, 200);
+    assert_eq!(ask(1, "/few", "192.0.2.1").status, 429);
+    assert_eq!(ask(1, "/few", "192.0.2.2").status, 200);
+    assert_eq!(ask(1, "/deny", "192.0.2.7").status, 403);
+    assert_eq!(ask(1, "/", "192.0.2.66").status, 403);
+    assert_eq!(ask(1, "/", "203.0.113.1").status, 403);
+    assert_eq!(ask(0, "/", "192.0.2.1").status, 200);
+    assert_eq!(served.drain().cut, 0);
+    let log = std::fs::read_to_string(&log).unwrap();
+    for line in ["192.0.2.1 200", "192.0.2.2 200", "192.0.2.7 403", "203.0.113.1 403"] {
+        assert!(log.lines().any(|one| one == line), "{line} is not in {log}");
+    }
+}
+
+#[test]
+fn a_peer_that_is_not_trusted_is_believed_nothing() {
+    let keys = "trusted_proxies = [\"10.0.0.0/8\"]\n";
+    let routes = "[[listener.route]]\npath = \"/few\"\nrespond = \"x\"\n\
+        rate_limit = { rate = 1, burst = 1 }\n[[listener.route]]\nproxy = \"u\"\n";
+    let served = web(keys, &[routes.to_owned(), upstream(&[teller()], "")].concat());
+    let mut client = Client::new(served.address());
+    let mut ask = |path: &str, list: &str| {
+        client.ask(&format!(
+            "GET {path} HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: https\r\nX-Forwarded-For: {list}\r\n\r\n"
+        ))
+    };
+    let text = ask("/", "6.6.6.6").text().to_owned();
+    assert!(text.contains("x-forwarded-for: 6.6.6.6, 127.0.0.1|"), "{text}");
+    assert!(text.contains("x-forwarded-proto: http|"), "{text}");
+    assert_eq!(ask("/few", "6.6.6.6").status, 200);
+    assert_eq!(ask("/few", "7.7.7.7").status, 429);
+}

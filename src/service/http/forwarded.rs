@@ -1,0 +1,314 @@
+//! Who a request is from, and what servers are told of that: `forwarded` (RFC 7239) and the older
+//! `x-forwarded-*`.
+//!
+//! Anybody can write these fields. So they are believed only when the peer that sent them is one of
+//! the trusted proxies; then the client is the first address from the right of `x-forwarded-for`
+//! that is none of them.
+
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+
+use ipnet::IpNet;
+
+use super::access::NetworkSet;
+use crate::proto::http::{Fields, Known, RequestHead};
+
+/// Addresses that are looked at in one request's `x-forwarded-for`.
+const HOPS_MAX: usize = 64;
+
+/// What servers are told of the client by `forwarded` and `x-forwarded-*`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Forwarded {
+    /// Nothing; what the client says is passed on.
+    Off,
+    /// The peer is added to what the client says.
+    Append,
+    /// The client takes the place of what the client says.
+    Replace,
+}
+
+/// Peers whose word on the client is believed.
+#[derive(Debug, Clone, Default)]
+pub struct TrustedProxies {
+    networks: NetworkSet,
+    unix: bool,
+}
+
+impl TrustedProxies {
+    /// Those of these networks, and, with `unix`, those that come by a Unix socket.
+    #[must_use]
+    pub fn new(networks: &[IpNet], unix: bool) -> Self {
+        Self { networks: NetworkSet::new(networks), unix }
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        !self.unix && self.networks.is_empty()
+    }
+
+    /// Whether a peer is one; `None` is one that came by a Unix socket.
+    #[must_use]
+    pub fn trusts(&self, peer: Option<IpAddr>) -> bool {
+        peer.map_or(self.unix, |ip| self.networks.contains(ip))
+    }
+
+    /// The client of a request that a trusted peer has sent: the first address from the right of
+    /// `x-forwarded-for` that is not trusted, or, when all are, the last one that was looked at.
+    /// What cannot be read ends the search. Its port is 0 unless the field has one.
+    #[must_use]
+    pub fn client(&self, fields: &Fields, peer: Option<SocketAddr>) -> Option<SocketAddr> {
+        let mut client = peer;
+        let mut lines = [&b""[..]; HOPS_MAX];
+        let mut count = 0;
+        for line in fields.all(Known::XForwardedFor).take(HOPS_MAX) {
+            if let Some(place) = lines.get_mut(count) {
+                *place = line;
+                count += 1;
+            }
+        }
+        let lines = lines.get(..count).unwrap_or_default().iter().rev();
+        let hops = lines.flat_map(|line| line.rsplit(|byte| *byte == b',')).take(HOPS_MAX);
+        for hop in hops {
+            let Some(address) = address(hop) else { break };
+            client = Some(address);
+            if !self.trusts(Some(address.ip())) {
+                break;
+            }
+        }
+        client
+    }
+}
+
+/// An address as `x-forwarded-for` has them: without a port, or with one.
+fn address(text: &[u8]) -> Option<SocketAddr> {
+    let text = std::str::from_utf8(text.trim_ascii()).ok()?;
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    let parsed = bare.parse::<IpAddr>().map(|ip| SocketAddr::new(ip, 0));
+    parsed.or_else(|_| text.parse::<SocketAddr>()).ok()
+}
+
+/// A request on its way to a server.
+#[derive(Debug, Clone, Copy)]
+pub struct Hop<'a> {
+    /// The other end of the connection; `None` for a Unix socket.
+    pub peer: Option<IpAddr>,
+    /// Who the request is from: the peer, unless that is a trusted proxy.
+    pub client: Option<IpAddr>,
+    /// Whether the peer is a trusted proxy.
+    pub is_trusted: bool,
+    /// The scheme that the peer speaks.
+    pub scheme: &'a str,
+}
+
+/// Writes what a server is told.
+pub fn tell(mode: Forwarded, hop: Hop<'_>, head: &mut RequestHead) {
+    if mode == Forwarded::Off {
+        return;
+    }
+    let host = head.authority().to_owned();
+    let fields = &mut head.fields;
+    // What a client says of the scheme and the host it has made up, unless it is trusted.
+    let keep = |fields: &Fields, known| {
+        let value = fields.get(known).filter(|_| hop.is_trusted);
+        value.map(<[u8]>::to_vec)
+    };
+    let (proto, named) =
+        (keep(fields, Known::XForwardedProto), keep(fields, Known::XForwardedHost));
+    fields.remove_known(Known::XForwardedProto);
+    fields.remove_known(Known::XForwardedHost);
+    let named = named.unwrap_or_else(|| host.clone().into_bytes());
+    let proto = proto.unwrap_or_else(|| hop.scheme.as_bytes().to_vec());
+    let told = match mode {
+        Forwarded::Replace => {
+            fields.retain(|field| !is_of_forwarding(field.name));
+            hop.client
+        }
+        Forwarded::Append | Forwarded::Off => hop.peer,
+    };
+    if let Some(ip) = told {
+        append(fields, Known::XForwardedFor, b"x-forwarded-for", |out| {
+            write_text(format_args!("{ip}"), out)
+        });
+    }
+    append(fields, Known::Forwarded, b"forwarded", |out| {
+        match told {
+            Some(ip @ IpAddr::V4(_)) => write_text(format_args!("for={ip}"), out),
+            Some(ip @ IpAddr::V6(_)) => write_text(format_args!("for=\"[{ip}]\""), out),
+            None => out.extend_from_slice(b"for=unknown"),
+        }
+        out.extend_from_slice(b";host=\"");
+        out.extend_from_slice(host.as_bytes());
+        out.extend_from_slice(b"\";proto=");
+        out.extend_from_slice(hop.scheme.as_bytes());
+    });
+    fields.push(b"x-forwarded-proto", &proto);
+    fields.push(b"x-forwarded-host", &named);
+}
+
+/// Whether a field, whose name is in lower case, says who a request is from.
+#[must_use]
+pub fn is_of_forwarding(name: &[u8]) -> bool {
+    name.starts_with(b"x-forwarded-")
+        || matches!(
+            name,
+            b"forwarded"
+                | b"x-forwarded"
+                | b"x-real-ip"
+                | b"x-client-ip"
+                | b"x-cluster-client-ip"
+                | b"x-original-forwarded-for"
+                | b"x-original-host"
+                | b"true-client-ip"
+                | b"cf-connecting-ip"
+                | b"fastly-client-ip"
+        )
+}
+
+/// Adds to what there is of a field, behind a comma.
+pub fn append(fields: &mut Fields, known: Known, name: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
+    if !fields.has(known) {
+        fields.push_with(name, write);
+        return;
+    }
+    let mut value = Vec::new();
+    for one in fields.all(known) {
+        value.extend_from_slice(one);
+        value.extend_from_slice(b", ");
+    }
+    write(&mut value);
+    fields.remove_known(known);
+    fields.push(name, &value);
+}
+
+fn write_text(arguments: fmt::Arguments<'_>, out: &mut Vec<u8>) {
+    super::access_log::text(out, arguments);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fields(all: &[(&str, &str)]) -> Fields {
+        let mut fields = Fields::default();
+        all.iter().for_each(|(name, value)| fields.push(name.as_bytes(), value.as_bytes()));
+        fields
+    }
+
+    fn trusted() -> TrustedProxies {
+        let networks = ["10.0.0.0/8", "fd00::/8"].map(|net| net.parse().unwrap());
+        TrustedProxies::new(&networks, true)
+    }
+
+    #[test]
+    fn the_client_is_the_first_from_the_right_that_is_not_trusted() {
+        let peer = Some("10.0.0.1:9".parse().unwrap());
+        let table: &[(&[&str], &str)] = &[
+            (&[], "10.0.0.1:9"),
+            (&["192.0.2.1"], "192.0.2.1:0"),
+            (&["6.6.6.6, 192.0.2.1"], "192.0.2.1:0"),
+            (&["6.6.6.6, 192.0.2.1, 10.2.3.4"], "192.0.2.1:0"),
+            (&["6.6.6.6", "192.0.2.1,10.2.3.4", "fd00::1 "], "192.0.2.1:0"),
+            (&["10.9.9.9, 10.2.3.4"], "10.9.9.9:0"),
+            (&["192.0.2.1:5000"], "192.0.2.1:5000"),
+            (&["[2001:db8::1]:5000, 10.1.1.1"], "[2001:db8::1]:5000"),
+            (&["[2001:db8::1]"], "[2001:db8::1]:0"),
+            (&["2001:db8::1"], "[2001:db8::1]:0"),
+            (&["6.6.6.6, unknown"], "10.0.0.1:9"),
+            (&["6.6.6.6, nonsense, 10.2.3.4"], "10.2.3.4:0"),
+            (&["6.6.6.6,, 10.2.3.4"], "10.2.3.4:0"),
+            (&["::ffff:10.2.3.4"], "[::ffff:10.2.3.4]:0"),
+        ];
+        for (lines, expected) in table {
+            let all: Vec<_> = lines.iter().map(|line| ("X-Forwarded-For", *line)).collect();
+            let client = trusted().client(&fields(&all), peer);
+            assert_eq!(client, Some(expected.parse().unwrap()), "{lines:?}");
+        }
+        assert_eq!(trusted().client(&Fields::default(), None), None);
+        let many = "10.1.1.1, ".repeat(100) + "10.1.1.2";
+        let client = trusted().client(&fields(&[("x-forwarded-for", &many)]), peer);
+        assert_eq!(client, Some("10.1.1.1:0".parse().unwrap()), "the search has an end");
+    }
+
+    #[test]
+    fn only_proxies_of_the_list_are_trusted() {
+        let all = trusted();
+        let trusts = |ip: &str| all.trusts(Some(ip.parse().unwrap()));
+        assert!(trusts("10.255.0.1") && trusts("::ffff:10.0.0.1") && trusts("fd12::1"));
+        assert!(!trusts("11.0.0.1") && !trusts("::1"));
+        assert!(all.trusts(None));
+        assert!(!TrustedProxies::default().trusts(None));
+        assert!(TrustedProxies::default().is_empty() && !all.is_empty());
+    }
+
+    const SAID: [(&str, &str); 6] = [
+        ("x-forwarded-for", "6.6.6.6"),
+        ("forwarded", "for=6.6.6.6"),
+        ("x-forwarded-proto", "gopher"),
+        ("x-forwarded-host", "evil.example"),
+        ("x-forwarded-port", "666"),
+        ("x-real-ip", "6.6.6.6"),
+    ];
+
+    fn told(mode: Forwarded, peer: Option<&str>, client: Option<&str>, is_trusted: bool) -> String {
+        let ip = |text: Option<&str>| text.map(|text| text.parse().unwrap());
+        let mut head = RequestHead::default();
+        head.set_authority(b"a.example:80");
+        head.fields = fields(&SAID);
+        let hop = Hop { peer: ip(peer), client: ip(client), is_trusted, scheme: "http" };
+        tell(mode, hop, &mut head);
+        let text = |part: &[u8]| String::from_utf8_lossy(part).into_owned();
+        let each =
+            head.fields.iter().map(|one| format!("{}: {}\n", text(one.name), text(one.value)));
+        each.collect()
+    }
+
+    #[test]
+    fn what_a_client_says_of_itself_is_replaced_whoever_it_is() {
+        let own = "forwarded: for=192.0.2.1;host=\"a.example:80\";proto=http\n\
+            x-forwarded-proto: http\nx-forwarded-host: a.example:80\n";
+        let peer = Some("192.0.2.1");
+        assert_eq!(
+            told(Forwarded::Replace, peer, peer, false),
+            format!("x-forwarded-for: 192.0.2.1\n{own}")
+        );
+        // A client of a Unix socket has no address, and still may not make one up.
+        assert_eq!(
+            told(Forwarded::Replace, None, None, false),
+            own.replace("for=192.0.2.1", "for=unknown")
+        );
+        let trusted = told(Forwarded::Replace, Some("10.0.0.1"), peer, true);
+        assert!(trusted.contains("x-forwarded-for: 192.0.2.1\n"), "{trusted}");
+        assert!(
+            trusted.contains("x-forwarded-proto: gopher\n"),
+            "a trusted proxy knows: {trusted}"
+        );
+        assert!(trusted.contains("x-forwarded-host: evil.example\n"), "{trusted}");
+        assert!(!trusted.contains("6.6.6.6") && !trusted.contains("666"), "{trusted}");
+    }
+
+    #[test]
+    fn what_is_appended_to_is_a_list_and_nothing_else_of_a_client_is_believed() {
+        let peer = Some("2001:db8::1");
+        let text = told(Forwarded::Append, peer, peer, false);
+        assert!(text.contains("x-forwarded-for: 6.6.6.6, 2001:db8::1\n"), "{text}");
+        let list =
+            "forwarded: for=6.6.6.6, for=\"[2001:db8::1]\";host=\"a.example:80\";proto=http\n";
+        assert!(text.contains(list), "{text}");
+        assert!(
+            text.contains("x-forwarded-proto: http\nx-forwarded-host: a.example:80\n"),
+            "{text}"
+        );
+        assert!(!text.contains("gopher") && !text.contains("evil"), "{text}");
+        let trusted = told(Forwarded::Append, peer, Some("192.0.2.1"), true);
+        assert!(trusted.contains("x-forwarded-for: 6.6.6.6, 2001:db8::1\n"), "{trusted}");
+        assert!(trusted.contains("x-forwarded-proto: gopher\n"), "{trusted}");
+        assert!(trusted.contains("x-forwarded-host: evil.example\n"), "{trusted}");
+        let unix = told(Forwarded::Append, None, None, false);
+        assert!(unix.contains("x-forwarded-for: 6.6.6.6\n"), "{unix}");
+        assert!(unix.contains("forwarded: for=6.6.6.6, for=unknown;"), "{unix}");
+        assert!(!unix.contains("gopher"), "{unix}");
+        let off = told(Forwarded::Off, peer, peer, false);
+        assert!(off.contains("gopher") && !off.contains("2001"), "{off}");
+    }
+}
