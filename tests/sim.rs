@@ -276,3 +276,20 @@ fn no_client_gets_a_byte_of_another_under_all_faults() {
         scenario.assert_clean();
     });
 }
+
+#[test]
+fn a_want_of_descriptors_is_held_against_no_server() {
+    let wants = std::sync::atomic::AtomicU64::new(0);
+    for_some_seeds(|seed| {
+        let faults = Faults { descriptors: 500, ..Faults::NONE };
+        let habits = http::Habits::default();
+        let mut scenario = isolation::Everything::new(seed, faults, habits, 0);
+        scenario.run();
+        scenario.assert_isolated();
+        scenario.assert_none_is_blamed();
+        scenario.assert_clean();
+        let failed = scenario.failed(ringway::service::origin::failure::Failure::Resources);
+        wants.fetch_add(failed, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert!(wants.into_inner() > 0, "there were some");
+}

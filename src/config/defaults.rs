@@ -232,6 +232,8 @@ pub const HEALTH_JITTER: f64 = 0.1;
 pub const HEALTH_RISE: u32 = 2;
 /// `upstream.health.fall`, in checks: one lost check is no lost server.
 pub const HEALTH_FALL: u32 = 3;
+/// `upstream.eject.consecutive_connect_failures`.
+pub const EJECT_CONSECUTIVE_CONNECT_FAILURES: u32 = 3;
 /// `upstream.eject.consecutive_failures`.
 pub const EJECT_CONSECUTIVE_FAILURES: u32 = 5;
 /// `upstream.eject.error_rate`, as a share of requests.

@@ -53,6 +53,8 @@ pub(super) enum CheckKind {
 pub(super) struct HealthStats {
     pub(super) succeeded: Counter,
     pub(super) failed: Counter,
+    /// Checks that could not be made for a want of ours.
+    pub(super) not_made: Counter,
     /// 1 while checks say that it can be used.
     pub(super) up: Counter,
 }
@@ -74,6 +76,26 @@ enum CheckError {
     Body,
     #[error("the server closed before its answer was whole")]
     Closed,
+}
+
+impl CheckError {
+    /// Whether it was for a want of ours that nothing is known of the server.
+    fn is_ours(&self) -> bool {
+        let Self::Io(error) = self else { return false };
+        let number = error.raw_os_error().map(nix::errno::Errno::from_raw);
+        use nix::errno::Errno;
+        matches!(
+            number,
+            Some(
+                Errno::EMFILE
+                    | Errno::ENFILE
+                    | Errno::ENOMEM
+                    | Errno::ENOBUFS
+                    | Errno::EADDRNOTAVAIL
+                    | Errno::EAGAIN
+            )
+        )
+    }
 }
 
 /// Checks the servers of an upstream until the runtime ends. One task for each server.
@@ -100,6 +122,18 @@ async fn watch(plan: &HealthPlan, server: usize, fleet: &Fleet, stats: &HealthSt
             Ok(result) => result,
             Err(_elapsed) => Err(CheckError::Timeout(plan.options.timeout)),
         };
+        if let Err(error) = &result
+            && error.is_ours()
+        {
+            stats.not_made.add(1);
+            check.not_made(clock::now());
+            tracing::warn!(
+                upstream = %plan.name, server = %address, %error,
+                "a health check could not be made: the server stays as it was; the limit of open \
+                 files may be too low"
+            );
+            continue;
+        }
         let counter = if result.is_ok() { &stats.succeeded } else { &stats.failed };
         counter.add(1);
         let change = check.finished(result.is_ok(), clock::now());

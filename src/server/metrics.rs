@@ -255,6 +255,13 @@ impl Exporter {
                 &|stats| stats.active.get(),
             ),
             each(
+                "ringway_upstream_ejections_total",
+                "Times that a worker passed over a server that nobody could connect to; HTTP \
+                 counts by server.",
+                MetricType::COUNTER,
+                &|stats| stats.ejections.get(),
+            ),
+            each(
                 "ringway_upstream_connects_total",
                 "Connections to the upstream's servers that stood.",
                 MetricType::COUNTER,

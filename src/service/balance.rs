@@ -1,5 +1,9 @@
 //! Which server a connection goes to. Each worker balances what it serves itself.
 
+use std::time::Instant;
+
+use super::origin::eject::{EjectOptions, Ejector, Event, Sample};
+
 /// How a server is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Policy {
@@ -31,6 +35,8 @@ pub struct Balancer {
     policy: Policy,
     active: Vec<u32>,
     next: usize,
+    /// Passes over the servers that could not be connected to of late.
+    ejector: Ejector,
 }
 
 impl Balancer {
@@ -42,46 +48,78 @@ impl Balancer {
     #[must_use]
     pub fn new(policy: Policy, servers: usize, first: usize) -> Self {
         assert!(servers > 0, "an upstream has a server");
-        Self { policy, active: vec![0; servers], next: first % servers }
+        let ejector = Ejector::new(EjectOptions::CONNECTS, servers);
+        Self { policy, active: vec![0; servers], next: first % servers, ejector }
     }
 
     /// Chooses a server that is not in `tried` and counts the connection to it; `None` when all
-    /// were tried.
-    pub fn pick(&mut self, tried: &[usize]) -> Option<usize> {
-        let count = self.active.len();
-        let candidates =
-            (0..count).map(|n| (self.next + n) % count).filter(|server| !tried.contains(server));
-        let server = match self.policy {
-            // Without a client's address to go by, the hashed ones take turns too.
-            Policy::RoundRobin | Policy::SourceHash | Policy::ConsistentHash => {
-                candidates.into_iter().next()?
-            }
-            Policy::LeastConnections => {
-                candidates.min_by_key(|&server| self.active.get(server).copied())?
-            }
-        };
-        self.next = (server + 1) % count;
+    /// were tried. One that is passed over for now is chosen when no other is left.
+    pub fn pick(&mut self, tried: &[usize], now: Instant) -> Option<usize> {
+        self.ejector.advance(now);
+        let server = self.choose(tried, true).or_else(|| self.choose(tried, false))?;
+        self.next = (server + 1) % self.active.len();
         self.take(server);
         Some(server)
     }
 
-    /// The same for a client whose address has this hash, which the hashed policies go by.
-    pub fn pick_hashed(&mut self, hash: u64, tried: &[usize]) -> Option<usize> {
+    fn choose(&self, tried: &[usize], is_picky: bool) -> Option<usize> {
         let count = self.active.len();
-        let server = match self.policy {
-            Policy::RoundRobin | Policy::LeastConnections => return self.pick(tried),
-            Policy::SourceHash => {
-                let first = usize::try_from(hash % count as u64).unwrap_or(0);
-                let mut following = (0..count).map(|n| (first + n) % count);
-                following.find(|server| !tried.contains(server))?
+        let in_turn = (0..count).map(|n| (self.next + n) % count);
+        let mut candidates = in_turn.filter(|server| self.suits(*server, tried, is_picky));
+        match self.policy {
+            // Without a client's address to go by, the hashed ones take turns too.
+            Policy::RoundRobin | Policy::SourceHash | Policy::ConsistentHash => candidates.next(),
+            Policy::LeastConnections => {
+                candidates.min_by_key(|&server| self.active.get(server).copied())
             }
-            Policy::ConsistentHash => {
-                let left = (0..count).filter(|server| !tried.contains(server));
-                left.max_by_key(|server| score(hash, *server as u64))?
-            }
-        };
+        }
+    }
+
+    /// The same for a client whose address has this hash, which the hashed policies go by.
+    pub fn pick_hashed(&mut self, hash: u64, tried: &[usize], now: Instant) -> Option<usize> {
+        if !self.policy.is_hashed() {
+            return self.pick(tried, now);
+        }
+        self.ejector.advance(now);
+        let chosen = self.choose_hashed(hash, tried, true);
+        let server = chosen.or_else(|| self.choose_hashed(hash, tried, false))?;
         self.take(server);
         Some(server)
+    }
+
+    fn choose_hashed(&self, hash: u64, tried: &[usize], is_picky: bool) -> Option<usize> {
+        let count = self.active.len();
+        let suits = |server: &usize| self.suits(*server, tried, is_picky);
+        if self.policy == Policy::ConsistentHash {
+            return (0..count).filter(suits).max_by_key(|server| score(hash, *server as u64));
+        }
+        let first = usize::try_from(hash % count as u64).unwrap_or(0);
+        (0..count).map(|n| (first + n) % count).find(suits)
+    }
+
+    fn suits(&self, server: usize, tried: &[usize], is_picky: bool) -> bool {
+        !tried.contains(&server) && !(is_picky && self.ejector.is_ejected(server))
+    }
+
+    /// Whether there is a server that is not in `tried`.
+    #[must_use]
+    pub const fn has_other(&self, tried: &[usize]) -> bool {
+        tried.len() < self.active.len()
+    }
+
+    /// No connection to a server could be made, and that is its fault.
+    pub fn connect_failed(&mut self, server: usize, now: Instant) {
+        self.ejector.record(server, Sample::ConnectFailure, None, now);
+    }
+
+    /// A connection to a server stands.
+    pub fn connected(&mut self, server: usize, now: Instant) {
+        self.ejector.record(server, Sample::Connected, None, now);
+    }
+
+    /// Which server is passed over from now on, or no longer, for the log.
+    pub fn next_event(&mut self) -> Option<Event> {
+        self.ejector.next_event()
     }
 
     /// Counts a connection to `server` that was chosen elsewhere.
@@ -117,10 +155,46 @@ const fn score(hash: u64, server: u64) -> u64 {
 mod tests {
     use super::*;
 
+    #[expect(clippy::disallowed_methods, reason = "an origin to count from")]
+    fn now() -> Instant {
+        Instant::now()
+    }
+
+    #[test]
+    fn a_server_that_refuses_is_passed_over_for_a_while() {
+        let policies = [
+            Policy::RoundRobin,
+            Policy::LeastConnections,
+            Policy::SourceHash,
+            Policy::ConsistentHash,
+        ];
+        for policy in policies {
+            let mut balancer = Balancer::new(policy, 3, 0);
+            let begin = now();
+            (0..3).for_each(|_| balancer.connect_failed(1, begin));
+            let ejected = matches!(balancer.next_event(), Some(Event::Ejected { server: 1, .. }));
+            assert!(ejected, "{policy:?}");
+            for hash in 0..100 {
+                assert_ne!(balancer.pick_hashed(hash, &[], begin), Some(1), "{policy:?}");
+                assert_eq!(balancer.pick_hashed(hash, &[0, 2], begin), Some(1), "the last one");
+            }
+            let later = begin + EjectOptions::CONNECTS.time;
+            let chosen = (0..100).filter(|hash| {
+                balancer.release(1);
+                balancer.pick_hashed(*hash, &[], later) == Some(1)
+            });
+            assert!(chosen.count() > 0, "{policy:?}: it is tried again");
+            balancer.connected(1, later);
+            balancer.connect_failed(1, later);
+            assert!(matches!(balancer.next_event(), Some(Event::Returned { server: 1 })));
+            assert_eq!(balancer.next_event(), None, "it stood meanwhile");
+        }
+    }
+
     #[test]
     fn round_robin_goes_around() {
         let mut balancer = Balancer::new(Policy::RoundRobin, 3, 4);
-        let picked: Vec<_> = (0..6).map(|_| balancer.pick(&[]).unwrap()).collect();
+        let picked: Vec<_> = (0..6).map(|_| balancer.pick(&[], now()).unwrap()).collect();
         assert_eq!(picked, [1, 2, 0, 1, 2, 0]);
         assert_eq!(balancer.active(), [2, 2, 2]);
     }
@@ -128,21 +202,21 @@ mod tests {
     #[test]
     fn a_tried_server_is_passed_over() {
         let mut balancer = Balancer::new(Policy::RoundRobin, 3, 0);
-        assert_eq!(balancer.pick(&[0]), Some(1));
-        assert_eq!(balancer.pick(&[2, 1]), Some(0));
-        assert_eq!(balancer.pick(&[0, 1, 2]), None);
+        assert_eq!(balancer.pick(&[0], now()), Some(1));
+        assert_eq!(balancer.pick(&[2, 1], now()), Some(0));
+        assert_eq!(balancer.pick(&[0, 1, 2], now()), None);
     }
 
     #[test]
     fn least_connections_prefers_the_idle_one_and_turns_among_equals() {
         let mut balancer = Balancer::new(Policy::LeastConnections, 3, 0);
-        let first: Vec<_> = (0..3).map(|_| balancer.pick(&[]).unwrap()).collect();
+        let first: Vec<_> = (0..3).map(|_| balancer.pick(&[], now()).unwrap()).collect();
         assert_eq!(first, [0, 1, 2]);
         balancer.release(1);
-        assert_eq!(balancer.pick(&[]), Some(1));
+        assert_eq!(balancer.pick(&[], now()), Some(1));
         balancer.release(2);
         balancer.release(0);
-        assert_eq!(balancer.pick(&[2]), Some(0));
+        assert_eq!(balancer.pick(&[2], now()), Some(0));
         assert_eq!(balancer.active(), [1, 1, 0]);
         balancer.release(2);
         assert_eq!(balancer.active(), [1, 1, 0], "never below zero");
@@ -155,17 +229,17 @@ mod tests {
             let mut counts = [0; 3];
             for client in 0..900_u64 {
                 let hash = score(client, 7);
-                let first = balancer.pick_hashed(hash, &[]).unwrap();
-                assert_eq!(balancer.pick_hashed(hash, &[]), Some(first));
-                assert_ne!(balancer.pick_hashed(hash, &[first]), Some(first));
+                let first = balancer.pick_hashed(hash, &[], now()).unwrap();
+                assert_eq!(balancer.pick_hashed(hash, &[], now()), Some(first));
+                assert_ne!(balancer.pick_hashed(hash, &[first], now()), Some(first));
                 counts[first] += 1;
             }
             assert!(counts.iter().all(|count| (240..360).contains(count)), "{counts:?}");
-            assert_eq!(balancer.pick_hashed(1, &[0, 1, 2]), None);
+            assert_eq!(balancer.pick_hashed(1, &[0, 1, 2], now()), None);
             assert_eq!(balancer.active().iter().sum::<u32>(), 2_700);
         }
         let mut balancer = Balancer::new(Policy::RoundRobin, 2, 0);
-        assert_eq!([0; 3].map(|hash| balancer.pick_hashed(hash, &[]).unwrap()), [0, 1, 0]);
+        assert_eq!([0; 3].map(|hash| balancer.pick_hashed(hash, &[], now()).unwrap()), [0, 1, 0]);
     }
 
     #[test]
@@ -173,8 +247,8 @@ mod tests {
         let mut balancer = Balancer::new(Policy::ConsistentHash, 4, 0);
         for client in 0..1_000_u64 {
             let hash = score(client, 3);
-            let before = balancer.pick_hashed(hash, &[]).unwrap();
-            let after = balancer.pick_hashed(hash, &[2]).unwrap();
+            let before = balancer.pick_hashed(hash, &[], now()).unwrap();
+            let after = balancer.pick_hashed(hash, &[2], now()).unwrap();
             assert!(before == 2 || after == before);
         }
     }

@@ -16,6 +16,7 @@ use crate::service::CloseReason;
 use crate::service::balance::Balancer;
 use crate::service::handler::Handler;
 use crate::service::messages::Messages;
+use crate::service::origin::eject::Event;
 use crate::service::proxy::{Exchanger, FrameAction};
 
 /// Least time between two warnings of the same kind.
@@ -156,6 +157,34 @@ impl<D: Driver> Context<D> {
         self.last_id += 1;
         let workers = self.options.fleet.cells().len() as u64;
         self.last_id * workers + self.options.worker as u64
+    }
+
+    /// Logs and counts which servers are passed over because nobody could connect to them, and
+    /// which are used again.
+    pub(super) fn tell_ejections(&mut self, upstream: usize) {
+        while let Some(event) = self.next_ejection(upstream) {
+            let options = &self.options.upstreams[upstream];
+            let name = &options.name;
+            match event {
+                Event::Ejected { server, reason, time } => {
+                    let (reason, seconds) = (reason.name(), time.as_secs_f64());
+                    let server = options.servers[server];
+                    tracing::warn!(upstream = %name, %server, reason, seconds, "server ejected");
+                    self.stats().upstreams[upstream].ejections.add(1);
+                }
+                Event::Returned { server } => {
+                    let server = options.servers[server];
+                    tracing::info!(upstream = %name, %server, "server is used again");
+                }
+            }
+        }
+    }
+
+    fn next_ejection(&mut self, upstream: usize) -> Option<Event> {
+        let exchanger = self.exchangers.get_mut(upstream).and_then(Option::as_mut);
+        exchanger
+            .and_then(Exchanger::next_event)
+            .or_else(|| self.balancers.get_mut(upstream).and_then(Balancer::next_event))
     }
 
     /// Closes a connection that gets no slot.

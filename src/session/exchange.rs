@@ -70,6 +70,7 @@ impl<D: Driver> Sessions<D> {
                 }
             }
             self.context.arm_exchanger(upstream);
+            self.context.tell_ejections(upstream);
             self.count_exchanges(upstream);
         }
     }

@@ -3,6 +3,7 @@
 use nix::errno::Errno;
 
 use crate::net::Stream;
+use crate::ring::SocketAddress;
 use crate::service::proxy::ConnectFailure;
 
 /// What TLS says of a connect's failure, behind the rest of the sentence; nothing if it was not
@@ -13,10 +14,11 @@ pub(super) fn tls_error(stream: &Stream) -> String {
 
 /// The kind of a connect's failure.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the kernel has too many error numbers")]
-pub(super) fn failure_of(errno: Errno) -> ConnectFailure {
+pub(super) fn failure_of(errno: Errno, server: &SocketAddress) -> ConnectFailure {
     match errno {
         // A unix socket that is not there refuses as one that nobody listens on does; one with a
-        // full queue says EAGAIN.
+        // full queue says EAGAIN, as we do where we have no port left.
+        Errno::EAGAIN if server.ip().is_some() => ConnectFailure::Resources,
         Errno::ECONNREFUSED | Errno::ECONNRESET | Errno::ENOENT | Errno::EAGAIN => {
             ConnectFailure::Refused
         }

@@ -241,8 +241,11 @@ impl Relay {
         let mut next = Some(event);
         while let Some(event) = next.take() {
             let had_server = self.exchange.server().is_some();
-            let action = self.exchange.handle(event, &mut context.balancers[self.upstream]);
+            let now = context.now();
+            let balancer = &mut context.balancers[self.upstream];
+            let action = self.exchange.handle(event, balancer, now);
             self.count_server(context, had_server);
+            context.tell_ejections(self.upstream);
             match action {
                 Action::Connect { server } => next = self.connect(context, key, server),
                 Action::Relay => self.begin_relay(context, key),

@@ -167,6 +167,8 @@ pub struct UpstreamStats {
     pub failed: [Counter; ConnectFailure::ALL.len()],
     /// Connects to a further server after one had failed.
     pub retries: Counter,
+    /// Times that a server was passed over because nobody could connect to it, but for HTTP.
+    pub ejections: Counter,
     /// Exchanges and their connections, of a frame proxy.
     pub pool: PoolStats,
     /// Exchanges of HTTP.
@@ -265,6 +267,7 @@ impl UpstreamStats {
             connected: Counter::new(),
             failed: [const { Counter::new() }; ConnectFailure::ALL.len()],
             retries: Counter::new(),
+            ejections: Counter::new(),
             pool: PoolStats::new(),
             http: OriginStats::new(servers),
         }

@@ -12,6 +12,7 @@ use crate::mem::{Backlog, Key};
 use crate::net::{NetworkError, Operation, Stream, StreamEvent};
 use crate::ring::{Completion, Driver, Lane};
 use crate::runtime::TimerId;
+use crate::service::proxy::ConnectFailure;
 
 /// One connection to a server.
 #[derive(Debug)]
@@ -223,8 +224,11 @@ impl Trunk {
     fn connect_failed<D: Driver>(&self, context: &mut Context<D>, op: Operation, source: Errno) {
         let peer = context.options.upstreams[self.upstream].servers[self.server];
         let error = NetworkError { op, peer, source };
-        let failure = failure_of(source);
+        let failure = failure_of(source, &peer);
         context.stats().upstreams[self.upstream].failed[failure as usize].add(1);
+        if failure == ConnectFailure::Resources {
+            context.exchanger(self.upstream).trunk_is_blameless(self.trunk);
+        }
         let now = context.now();
         if let Some(others) = context.notices.connect.due(now) {
             let upstream = &context.options.upstreams[self.upstream].name;

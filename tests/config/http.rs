@@ -197,6 +197,7 @@ cipher_suites = []
 groups = ["secp256r1"]
 [upstream.origin.eject]
 consecutive_failures = 0
+consecutive_connect_failures = 7
 error_rate = 0
 latency_factor = 2.5
 min_requests = 1
@@ -1727,6 +1728,7 @@ fn values_of_upstreams_for_http_arrive_where_they_belong() {
         }),
         eject: Some(EjectOptions {
             consecutive_failures: 0,
+            consecutive_connect_failures: 7,
             error_rate: 0.0,
             latency_factor: 2.5,
             min_requests: 1,

@@ -14,6 +14,7 @@ use ringway::service::http::route::{PathMatch, RouteMatch, Router};
 use ringway::service::http::template::Template;
 use ringway::service::origin::attempts::{AttemptOptions, RetryOn, StatusSet};
 use ringway::service::origin::breaker::Limits;
+use ringway::service::origin::eject::EjectOptions;
 use ringway::service::origin::servers::{Policy, ServerOptions, ServersOptions};
 use ringway::service::pool::PoolOptions;
 use ringway::session::UpstreamOptions;
@@ -112,7 +113,7 @@ pub(crate) fn upstream(random: &mut Random, servers: Vec<SocketAddress>) -> Upst
             policy: Policy::LeastRequests,
             slow_start: None,
             panic_ratio: 0.0,
-            eject: None,
+            eject: Some(EjectOptions::CONNECTS),
         },
         servers: each.collect(),
         hash_on: None,

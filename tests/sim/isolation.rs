@@ -13,6 +13,7 @@ use ringway::ring::{Fd, SocketAddress, StreamOptions};
 use ringway::server::Worker;
 use ringway::service::balance::Policy;
 use ringway::service::frame::FrameService;
+use ringway::service::origin::failure::Failure;
 use ringway::session::{
     Fleet, FrameOptions, ListenerOptions, Plan, ServiceOptions, SessionOptions, UpstreamOptions,
 };
@@ -387,6 +388,24 @@ impl Everything {
                 _ => {}
             }
         }
+    }
+
+    /// Exchanges of HTTP that failed for this reason.
+    pub(crate) fn failed(&self, failure: Failure) -> u64 {
+        self.fleet.cells()[0].stats.upstreams[2].http.failed[failure.index()].get()
+    }
+
+    /// Tries that failed by no fault but ours were held against none of the servers. One of them
+    /// refuses, and may be passed over for that.
+    pub(crate) fn assert_none_is_blamed(&self) {
+        for failure in Failure::ALL {
+            let is_fair = failure == Failure::ConnectRefused || !failure.blames_server();
+            assert!(is_fair || self.failed(failure) == 0, "{failure:?}");
+        }
+        let servers = &self.fleet.cells()[0].stats.upstreams[2].http.servers;
+        assert_eq!((servers[0].ejected.get(), servers[1].ejected.get()), (0, 0));
+        let stats = &self.fleet.cells()[0].stats.upstreams;
+        assert_eq!((stats[0].ejections.get(), stats[1].ejections.get()), (0, 0));
     }
 
     pub(crate) fn assert_clean(&mut self) {

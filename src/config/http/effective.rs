@@ -340,6 +340,7 @@ fn health(health: &HealthOptions) -> Value {
 fn eject(eject: &EjectOptions) -> Value {
     values([
         ("consecutive_failures", Value::from(eject.consecutive_failures)),
+        ("consecutive_connect_failures", Value::from(eject.consecutive_connect_failures)),
         ("error_rate", Value::from(eject.error_rate)),
         ("latency_factor", Value::from(eject.latency_factor)),
         ("min_requests", Value::from(eject.min_requests)),

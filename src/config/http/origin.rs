@@ -42,7 +42,8 @@ pub struct HttpUpstream {
     pub panic_ratio: f64,
     /// `[upstream.NAME.health]`: active checks. `None`: none are made.
     pub health: Option<HealthOptions>,
-    /// `[upstream.NAME.eject]`: which servers are left out for a time. `None`: none.
+    /// `[upstream.NAME.eject]`: which servers are left out for a time. `None`: those that nobody
+    /// can connect to.
     pub eject: Option<EjectOptions>,
 }
 
@@ -181,6 +182,8 @@ impl Default for HttpCheck {
 pub struct EjectOptions {
     /// `consecutive_failures`: failures in a row. 0: not by them.
     pub consecutive_failures: u32,
+    /// `consecutive_connect_failures`: connections in a row that could not be made. 0: not by them.
+    pub consecutive_connect_failures: u32,
     /// `error_rate`: the share of failures within an interval. 0.0: not by it.
     pub error_rate: f64,
     /// `latency_factor`: how many times slower than the median of the servers. 0.0: not by it.
@@ -199,6 +202,7 @@ impl Default for EjectOptions {
     fn default() -> Self {
         Self {
             consecutive_failures: defaults::EJECT_CONSECUTIVE_FAILURES,
+            consecutive_connect_failures: defaults::EJECT_CONSECUTIVE_CONNECT_FAILURES,
             error_rate: defaults::EJECT_ERROR_RATE,
             latency_factor: defaults::EJECT_LATENCY_FACTOR,
             min_requests: defaults::EJECT_MIN_REQUESTS,

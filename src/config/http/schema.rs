@@ -123,6 +123,7 @@ pub(in super::super) const EJECT: TableKeys = TableKeys {
     table: "[upstream.NAME.eject]",
     keys: &[
         "consecutive_failures",
+        "consecutive_connect_failures",
         "error_rate",
         "latency_factor",
         "min_requests",

@@ -236,6 +236,8 @@ fn health(mut section: Section<'_, '_>) -> HealthOptions {
 
 fn eject(mut section: Section<'_, '_>) -> EjectOptions {
     let failures = section.optional("consecutive_failures", |v| values::whole(v, &FAILURES_RANGE));
+    let connects =
+        section.optional("consecutive_connect_failures", |v| values::whole(v, &FAILURES_RANGE));
     let error_rate = section.optional("error_rate", |v| values::number(v, &SHARE_RANGE));
     let latency_factor =
         section.optional("latency_factor", |v| values::number(v, &LATENCY_FACTOR_RANGE));
@@ -247,6 +249,7 @@ fn eject(mut section: Section<'_, '_>) -> EjectOptions {
     let default = EjectOptions::default();
     EjectOptions {
         consecutive_failures: failures.or(default.consecutive_failures),
+        consecutive_connect_failures: connects.or(default.consecutive_connect_failures),
         error_rate: error_rate.or(default.error_rate),
         latency_factor: latency_factor.or(default.latency_factor),
         min_requests: min_requests.or(default.min_requests),

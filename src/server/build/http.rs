@@ -403,7 +403,7 @@ pub(in crate::server) fn origins(
             },
             slow_start: http.slow_start,
             panic_ratio: http.panic_ratio,
-            eject: http.eject.as_ref().map(eject),
+            eject: Some(http.eject.as_ref().map_or(EjectOptions::CONNECTS, eject)),
         },
         servers: servers
             .iter()
@@ -486,6 +486,7 @@ fn attempts(upstream: &Upstream) -> AttemptOptions {
 const fn eject(options: &config::EjectOptions) -> EjectOptions {
     EjectOptions {
         consecutive_failures: options.consecutive_failures,
+        consecutive_connect_failures: options.consecutive_connect_failures,
         error_rate: options.error_rate,
         latency_factor: options.latency_factor,
         min_requests: options.min_requests,

@@ -160,9 +160,11 @@ impl Exporter {
                 let found = self.checks.iter().find(|(upstream, _)| upstream == number);
                 if let Some(stats) = found.and_then(|(_, stats)| stats.get(place)) {
                     up.push(sample(MetricType::GAUGE, &labels, stats.up.get()));
-                    for (result, count) in
-                        [("success", &stats.succeeded), ("failure", &stats.failed)]
-                    {
+                    for (result, count) in [
+                        ("success", &stats.succeeded),
+                        ("failure", &stats.failed),
+                        ("not_made", &stats.not_made),
+                    ] {
                         let [upstream, server] = labels.clone();
                         let labels = [upstream, server, ("result", result.to_owned())];
                         checks.push(sample(MetricType::COUNTER, &labels, count.get()));

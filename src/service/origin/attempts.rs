@@ -10,6 +10,9 @@ use crate::service::retry::{GiveUp, Retry, RetryBudget, RetryPolicy, Safety, Ver
 
 /// The most times that an exchange is tried again, whatever is asked for.
 pub const RETRIES_MAX: u32 = 16;
+/// For how long after its beginning an exchange goes on to the next server when no connection to
+/// one can be made. A client that has waited for so long has mostly given up.
+pub const FAILOVER_MAX: Duration = Duration::from_secs(10);
 /// The most tries of an exchange.
 pub const TRIES_MAX: usize = 17;
 
@@ -317,16 +320,26 @@ impl Attempts {
         self.deadline
     }
 
-    /// A try has failed.
+    /// A try has failed; `has_other` says whether there is a usable server that was not tried.
+    ///
+    /// When no connection could be made, nothing was sent: the next server is asked at once, each
+    /// of them once, and no budget or limit has a say, as that adds no load. Only the time ends it,
+    /// and `retries_max = 0`, by which nothing is tried again.
     pub fn on_failure(
         &mut self,
         retries: &mut Retries,
         breaker: &mut Breaker,
-        failure: Failure,
+        (failure, has_other): (Failure, bool),
         progress: Progress,
         now: Instant,
     ) -> Decision {
         let kind = failure.kind();
+        let is_free = kind == FailureKind::Connect && retries.on.connect && !progress.answered;
+        let is_early = now.saturating_duration_since(self.since) < FAILOVER_MAX;
+        if is_free && has_other && is_early && retries.policy.tries_max > 1 {
+            retries.counters.retried += 1;
+            return Decision::Retry { after: Duration::ZERO };
+        }
         let verdict = if !retries.on.wants(kind) {
             Err(Stop::NotWanted)
         } else if failure.may_be_retried(progress) {

@@ -13,6 +13,9 @@ const EVENTS_PER_SERVER: usize = 4;
 pub struct EjectOptions {
     /// Failures in a row, of connections or by a status of 500 to 599.
     pub consecutive_failures: u32,
+    /// Connections in a row that could not be made. A server that was out for this is out again
+    /// with the first one.
+    pub consecutive_connect_failures: u32,
     /// The share of an interval's requests that failed, above 0 to 1.
     pub error_rate: f64,
     /// A mean latency of an interval above so many times the median of the servers' means.
@@ -27,11 +30,46 @@ pub struct EjectOptions {
     pub share_max: f64,
 }
 
+impl EjectOptions {
+    /// What holds where nobody says otherwise: a server to which no connection can be made is
+    /// passed over for a while, and nothing else is held against it.
+    pub const CONNECTS: Self = Self {
+        consecutive_failures: 0,
+        consecutive_connect_failures: 3,
+        error_rate: 0.0,
+        latency_factor: 0.0,
+        min_requests: 1,
+        interval: Duration::from_secs(10),
+        time: Duration::from_secs(5),
+        share_max: 1.0,
+    };
+
+    /// Whether intervals are counted.
+    const fn has_intervals(&self) -> bool {
+        self.error_rate > 0.0 || self.latency_factor > 0.0
+    }
+}
+
+/// What is learnt of a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sample {
+    /// It did what it was asked.
+    Success,
+    /// It could be connected to, and nothing more is known.
+    Connected,
+    /// It failed.
+    Failure,
+    /// It could not be connected to.
+    ConnectFailure,
+}
+
 /// Why a server was taken out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
     /// Too many failures in a row.
     ConsecutiveFailures,
+    /// Too many connections in a row that could not be made.
+    ConnectFailures,
     /// Too large a share of failures.
     ErrorRate,
     /// Much slower than the others.
@@ -40,7 +78,8 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 3] = [Self::ConsecutiveFailures, Self::ErrorRate, Self::Latency];
+    pub const ALL: [Self; 4] =
+        [Self::ConsecutiveFailures, Self::ConnectFailures, Self::ErrorRate, Self::Latency];
 
     /// The reason's place in [`Self::ALL`].
     #[must_use]
@@ -53,6 +92,7 @@ impl Reason {
     pub const fn name(self) -> &'static str {
         match self {
             Self::ConsecutiveFailures => "consecutive_failures",
+            Self::ConnectFailures => "connect_failures",
             Self::ErrorRate => "error_rate",
             Self::Latency => "latency",
         }
@@ -110,6 +150,9 @@ impl Window {
 struct Watched {
     window: Window,
     failures_in_row: u32,
+    connect_failures_in_row: u32,
+    /// It was out because it could not be connected to, and nothing better is known yet.
+    is_suspect: bool,
     /// What active checks say.
     healthy: bool,
     /// Out until then.
@@ -154,6 +197,8 @@ impl Ejector {
         let fresh = Watched {
             window: Window::default(),
             failures_in_row: 0,
+            connect_failures_in_row: 0,
+            is_suspect: false,
             healthy: true,
             until: None,
             times: 0,
@@ -213,13 +258,23 @@ impl Ejector {
     pub fn record(
         &mut self,
         server: usize,
-        success: bool,
+        sample: Sample,
         latency: Option<Duration>,
         now: Instant,
     ) -> bool {
         let Some(watched) = self.servers.get_mut(server).filter(|watched| watched.is_in()) else {
             return false;
         };
+        if sample == Sample::ConnectFailure {
+            watched.connect_failures_in_row = watched.connect_failures_in_row.saturating_add(1);
+        } else {
+            watched.connect_failures_in_row = 0;
+            watched.is_suspect = false;
+        }
+        if sample == Sample::Connected {
+            return false;
+        }
+        let success = sample == Sample::Success;
         let window = &mut watched.window;
         window.requests = window.requests.saturating_add(1);
         window.errors = window.errors.saturating_add(u32::from(!success));
@@ -229,15 +284,25 @@ impl Ejector {
         }
         let in_row = if success { 0 } else { watched.failures_in_row.saturating_add(1) };
         watched.failures_in_row = in_row;
-        if self.interval_end.is_none() {
+        let refusals = watched.connect_failures_in_row;
+        let is_suspect = watched.is_suspect;
+        if self.interval_end.is_none() && self.options.has_intervals() {
             self.interval_end = Some(now + self.options.interval);
             self.set_deadline();
         }
-        let most = self.options.consecutive_failures;
-        if most == 0 || in_row < most {
+        let reached = |count: u32, most: u32| most > 0 && count >= most;
+        let refusals_max = match self.options.consecutive_connect_failures {
+            2.. if is_suspect => 1,
+            most => most,
+        };
+        let reason = if reached(refusals, refusals_max) {
+            Reason::ConnectFailures
+        } else if reached(in_row, self.options.consecutive_failures) {
+            Reason::ConsecutiveFailures
+        } else {
             return false;
-        }
-        let changed = self.eject(server, Reason::ConsecutiveFailures, now);
+        };
+        let changed = self.eject(server, reason, now);
         self.set_deadline();
         changed
     }
@@ -249,6 +314,8 @@ impl Ejector {
         watched.healthy = healthy;
         watched.window = Window::default();
         watched.failures_in_row = 0;
+        watched.connect_failures_in_row = 0;
+        watched.is_suspect = false;
         let changed = healthy && watched.until.is_some();
         if changed {
             self.restore(server, None);
@@ -372,6 +439,8 @@ impl Ejector {
         watched.until = Some(now + time);
         watched.window = Window::default();
         watched.failures_in_row = 0;
+        watched.connect_failures_in_row = 0;
+        watched.is_suspect = reason == Reason::ConnectFailures;
         self.out += 1;
         self.counters.ejected[reason.index()] += 1;
         self.note(Event::Ejected { server, reason, time });

@@ -48,6 +48,8 @@ pub enum Failure {
     Resources,
     /// The client went away.
     ClientGone,
+    /// The time was over while the client had not sent all of its request.
+    ClientTimeout,
 }
 
 /// Which kind of failure it is, as far as trying again goes.
@@ -80,7 +82,7 @@ pub struct Progress {
 
 impl Failure {
     /// Every failure, in the order of their numbers.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::ConnectRefused,
         Self::ConnectTimeout,
         Self::ConnectUnreachable,
@@ -102,6 +104,7 @@ impl Failure {
         Self::Breaker,
         Self::Resources,
         Self::ClientGone,
+        Self::ClientTimeout,
     ];
 
     /// The failure's place in [`Self::ALL`].
@@ -110,8 +113,8 @@ impl Failure {
         self as usize
     }
 
-    /// The status that the client is told (RFC 9110, section 15.6): 502, 503 or 504. A client that
-    /// is gone is told nothing; logs commonly call that 499.
+    /// The status that the client is told (RFC 9110, section 15.6): 502, 503 or 504, or 408 where
+    /// the fault is its own. A client that is gone is told nothing; logs commonly call that 499.
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
@@ -136,6 +139,7 @@ impl Failure {
             | Self::IdleTimeout
             | Self::WriteTimeout => 504,
             Self::ClientGone => 499,
+            Self::ClientTimeout => 408,
         }
     }
 
@@ -164,6 +168,7 @@ impl Failure {
             Self::Breaker => "breaker",
             Self::Resources => "resources",
             Self::ClientGone => "client_gone",
+            Self::ClientTimeout => "client_timeout",
         }
     }
 
@@ -192,7 +197,8 @@ impl Failure {
             | Self::ResponseTooLarge
             | Self::Breaker
             | Self::Resources
-            | Self::ClientGone => false,
+            | Self::ClientGone
+            | Self::ClientTimeout => false,
         }
     }
 
@@ -218,7 +224,8 @@ impl Failure {
             | Self::ResponseTooLarge
             | Self::Breaker
             | Self::Resources
-            | Self::ClientGone => FailureKind::Final,
+            | Self::ClientGone
+            | Self::ClientTimeout => FailureKind::Final,
         }
     }
 
@@ -267,7 +274,7 @@ mod tests {
             assert!(!names.contains(&name));
             assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
             names.push(name);
-            let told = matches!(failure.status(), 502..=504);
+            let told = matches!(failure.status(), 408 | 502..=504);
             assert_eq!(told, failure != Failure::ClientGone, "{name}");
         }
     }

@@ -118,6 +118,14 @@ impl Check {
         Some(if success { Change::Up } else { Change::Down })
     }
 
+    /// The check that was running could not be made, for a want of ours: it says nothing of the
+    /// server, which stays what it was taken for.
+    pub fn not_made(&mut self, now: Instant) {
+        if self.running_since.take().is_some() {
+            self.due = self.due.max(now);
+        }
+    }
+
     /// What the server is taken for.
     #[must_use]
     pub const fn health(&self) -> Health {
@@ -184,6 +192,22 @@ mod tests {
         rise: 2,
         fall: 3,
     };
+
+    #[test]
+    fn a_check_that_could_not_be_made_leaves_the_server_what_it_was() {
+        let now = Instant::now();
+        let mut check = Check::new(CheckOptions { rise: 2, fall: 2, ..OPTIONS }, 1, now);
+        check.started(now);
+        assert_eq!(check.finished(false, now), None);
+        for _ in 0..10 {
+            check.started(now);
+            check.not_made(now);
+            assert!(check.next_due().is_some(), "the next one follows in its time");
+            assert_ne!(check.health(), Health::Down);
+        }
+        check.started(now);
+        assert_eq!(check.finished(false, now), Some(Change::Down), "the second in a row");
+    }
 
     #[test]
     fn results_in_a_row_bring_a_server_down_and_up() {

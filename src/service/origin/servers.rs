@@ -4,8 +4,8 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use super::choose::{self, Eligible};
-use super::eject::{EjectCounters, EjectOptions, Ejector, Event};
-use super::failure::Failure;
+use super::eject::{EjectCounters, EjectOptions, Ejector, Event, Sample};
+use super::failure::{Failure, FailureKind};
 use super::maglev::{Maglev, Member};
 use super::random::Random;
 use super::server::Server;
@@ -228,22 +228,28 @@ impl Servers {
         self.advance(now);
         let Some(server) = self.servers.get_mut(number) else { return };
         server.active = server.active.saturating_sub(1);
-        let success = match outcome.ended {
+        let sample = match outcome.ended {
             Ended::Status(status) if status < 500 => {
                 server.counters.answered += 1;
-                true
+                Sample::Success
             }
             Ended::Status(_) => {
                 server.counters.errors += 1;
-                false
+                Sample::Failure
             }
             Ended::Failed(failure) if failure.blames_server() => {
                 server.counters.failures += 1;
-                false
+                match failure.kind() {
+                    FailureKind::Connect => Sample::ConnectFailure,
+                    FailureKind::Stale
+                    | FailureKind::Reset
+                    | FailureKind::Timeout
+                    | FailureKind::Final => Sample::Failure,
+                }
             }
             Ended::Failed(_) => return,
         };
-        if success {
+        if sample == Sample::Success {
             if let Some(latency) = outcome.latency {
                 server.latency.observe(latency, now);
             }
@@ -251,7 +257,7 @@ impl Servers {
             server.latency.penalise(outcome.latency, now);
         }
         let ejector = self.ejector.as_mut();
-        if ejector.is_some_and(|ejector| ejector.record(number, success, outcome.latency, now)) {
+        if ejector.is_some_and(|ejector| ejector.record(number, sample, outcome.latency, now)) {
             self.follow_ejections(now);
         }
     }
@@ -319,6 +325,13 @@ impl Servers {
             level.panics = (level.usable as f64) < *panic_ratio * members.len() as f64;
             self.usable += level.usable;
         }
+    }
+
+    /// Whether there is a usable server that is not in `tried`.
+    #[must_use]
+    pub fn has_other(&self, tried: &[usize]) -> bool {
+        let all = self.servers.iter().enumerate();
+        all.filter(|(_, server)| server.is_usable()).any(|(number, _)| !tried.contains(&number))
     }
 
     /// How many there are.

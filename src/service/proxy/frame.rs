@@ -30,6 +30,7 @@ use crate::mem::{Key, Slab};
 use crate::proto::frame::{ClientOptions, Code, Version};
 use crate::service::CloseReason;
 use crate::service::balance::{Balancer, Policy};
+use crate::service::origin::eject::Event;
 use crate::service::pool::{Ask, Checkout, CloseCause, Expired, Grant, Pool, PoolOptions, Share};
 use crate::service::retry::{RetryBudget, RetryPolicy, Safety, Verdict};
 
@@ -188,6 +189,11 @@ impl Exchanger {
         into.append(&mut self.actions);
     }
 
+    /// Which server is passed over from now on, or no longer, for the log.
+    pub fn next_event(&mut self) -> Option<Event> {
+        self.balancer.next_event()
+    }
+
     /// A trunk is lost, or never stood.
     pub fn trunk_closed(&mut self, trunk: Key, now: Instant) {
         let Some(mut state) = self.trunks.remove(trunk) else {
@@ -197,6 +203,9 @@ impl Exchanger {
         if state.ready {
             self.pool.closed(trunk, CloseCause::Failed);
         } else {
+            if !state.is_blameless {
+                self.balancer.connect_failed(state.server, now);
+            }
             self.connect_failed(state.server, now);
         }
         state.machine.take_open(&mut self.lost);
@@ -263,7 +272,7 @@ impl Exchanger {
         } else if self.rest_until.is_none() {
             let wanted = self.pool.needs(u32::MAX);
             let possible = self.pool.needs(self.share.limit());
-            (0..possible).for_each(|_| self.connect());
+            (0..possible).for_each(|_| self.connect(now));
             if wanted > possible && self.pool.is_short() {
                 self.actions.extend(self.share.want(now).map(FrameAction::Ask));
             }
@@ -275,8 +284,8 @@ impl Exchanger {
         self.draining = true;
     }
 
-    fn connect(&mut self) {
-        let Some(server) = self.balancer.pick(&self.tried) else { return };
+    fn connect(&mut self, now: Instant) {
+        let Some(server) = self.balancer.pick(&self.tried, now) else { return };
         let state = Trunk::new(self.options.client, server);
         if let Ok(trunk) = self.trunks.insert(state) {
             self.pool.begin_open();

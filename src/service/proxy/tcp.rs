@@ -14,6 +14,8 @@
 //! [`Action`] led to, until it answers [`Action::Close`]; after that every event is answered by
 //! [`Action::Wait`].
 
+use std::time::Instant;
+
 use super::super::CloseReason;
 use super::super::balance::Balancer;
 
@@ -92,7 +94,11 @@ pub enum Action {
 #[derive(Debug)]
 pub struct Exchange {
     state: State,
+    /// Further tries after one that took the whole connect timeout. What fails at once costs nobody
+    /// time, and goes on to every other server.
     retries_left: u32,
+    /// Whether another server may be tried at all.
+    fails_over: bool,
     /// Servers that failed; allocates with the first failure.
     tried: Vec<usize>,
     /// The hash of the client's address, where the balancer goes by it.
@@ -115,10 +121,17 @@ impl Exchange {
         Self { state: State::Relaying { server }, ..Self::new(0) }
     }
 
-    /// A connection that may try `retries` further servers.
+    /// A connection that may wait for `retries` further servers. Servers that fail at once do not
+    /// count, unless `retries` is 0: then there is one try.
     #[must_use]
     pub const fn new(retries: u32) -> Self {
-        Self { state: State::New, retries_left: retries, tried: Vec::new(), client: 0 }
+        Self {
+            state: State::New,
+            retries_left: retries,
+            fails_over: retries > 0,
+            tried: Vec::new(),
+            client: 0,
+        }
     }
 
     /// Whose connection it is, for balancers that go by the hash of the client's address.
@@ -148,11 +161,12 @@ impl Exchange {
     }
 
     /// Takes an event and says what to do.
-    pub fn handle(&mut self, event: Event, balancer: &mut Balancer) -> Action {
+    pub fn handle(&mut self, event: Event, balancer: &mut Balancer, now: Instant) -> Action {
         use CloseReason as Reason;
         match (self.state, event) {
-            (State::New, Event::Accepted) => self.connect(Reason::ConnectFailed, balancer),
+            (State::New, Event::Accepted) => self.connect(Reason::ConnectFailed, balancer, now),
             (State::Connecting { server }, Event::Connected) => {
+                balancer.connected(server, now);
                 self.state = State::Relaying { server };
                 Action::Relay
             }
@@ -160,14 +174,18 @@ impl Exchange {
                 balancer.release(server);
                 self.state = State::New;
                 self.tried.push(server);
-                match failure {
-                    ConnectFailure::Resources => self.close(Reason::Resources, balancer),
-                    ConnectFailure::TimedOut => self.retry(Reason::ConnectTimeout, balancer),
-                    ConnectFailure::Refused
-                    | ConnectFailure::Unreachable
-                    | ConnectFailure::Tls
-                    | ConnectFailure::Other => self.retry(Reason::ConnectFailed, balancer),
+                if failure == ConnectFailure::Resources {
+                    // It is ours, and says nothing of the server.
+                    return self.close(Reason::Resources, balancer);
                 }
+                balancer.connect_failed(server, now);
+                let is_slow = failure == ConnectFailure::TimedOut;
+                let reason = if is_slow { Reason::ConnectTimeout } else { Reason::ConnectFailed };
+                if !self.fails_over || (is_slow && self.retries_left == 0) {
+                    return self.close(reason, balancer);
+                }
+                self.retries_left -= u32::from(is_slow);
+                self.connect(reason, balancer, now)
             }
             (State::Relaying { .. }, Event::Deadline) => self.close(Reason::IdleTimeout, balancer),
             (State::Relaying { .. }, Event::Finished) => self.close(Reason::Finished, balancer),
@@ -192,16 +210,8 @@ impl Exchange {
         self.state = State::Closed;
     }
 
-    fn retry(&mut self, reason: CloseReason, balancer: &mut Balancer) -> Action {
-        if self.retries_left == 0 {
-            return self.close(reason, balancer);
-        }
-        self.retries_left -= 1;
-        self.connect(reason, balancer)
-    }
-
-    fn connect(&mut self, otherwise: CloseReason, balancer: &mut Balancer) -> Action {
-        match balancer.pick_hashed(self.client, &self.tried) {
+    fn connect(&mut self, otherwise: CloseReason, balancer: &mut Balancer, now: Instant) -> Action {
+        match balancer.pick_hashed(self.client, &self.tried, now) {
             Some(server) => {
                 self.state = State::Connecting { server };
                 Action::Connect { server }
@@ -222,6 +232,53 @@ mod tests {
     use super::super::super::balance::Policy;
     use super::*;
 
+    #[expect(clippy::disallowed_methods, reason = "an origin to count from")]
+    fn now() -> Instant {
+        Instant::now()
+    }
+
+    #[test]
+    fn servers_that_refuse_are_all_tried_and_then_passed_over() {
+        let mut balancer = Balancer::new(Policy::RoundRobin, 5, 0);
+        let (begin, failed) = (now(), Event::ConnectFailed(ConnectFailure::Refused));
+        for retries in [1, 0] {
+            let mut exchange = Exchange::new(retries);
+            let mut tries = 0;
+            let mut action = exchange.handle(Event::Accepted, &mut balancer, begin);
+            while let Action::Connect { server } = action {
+                tries += 1;
+                let event = if server == 4 { Event::Connected } else { failed };
+                action = exchange.handle(event, &mut balancer, begin);
+            }
+            assert_eq!(tries, if retries == 0 { 1 } else { 5 });
+            exchange.handle_close(&mut balancer);
+        }
+        for _ in 0..3 {
+            let mut exchange = Exchange::new(1);
+            let mut action = exchange.handle(Event::Accepted, &mut balancer, begin);
+            while let Action::Connect { server } = action {
+                let event = if server == 4 { Event::Connected } else { failed };
+                action = exchange.handle(event, &mut balancer, begin);
+            }
+        }
+        let mut exchange = Exchange::new(1);
+        let first = exchange.handle(Event::Accepted, &mut balancer, begin);
+        assert_eq!(first, Action::Connect { server: 4 }, "the others are passed over");
+    }
+
+    #[test]
+    fn a_want_of_ours_is_held_against_no_server() {
+        let mut balancer = Balancer::new(Policy::RoundRobin, 2, 0);
+        for _ in 0..10 {
+            let mut exchange = Exchange::new(5);
+            exchange.handle(Event::Accepted, &mut balancer, now());
+            let shortage = Event::ConnectFailed(ConnectFailure::Resources);
+            let action = exchange.handle(shortage, &mut balancer, now());
+            assert_eq!(action, Action::Close(CloseReason::Resources));
+        }
+        assert_eq!(balancer.next_event(), None);
+    }
+
     const EVENTS: [Event; 11] = [
         Event::Accepted,
         Event::Connected,
@@ -241,7 +298,7 @@ mod tests {
         let mut balancer = Balancer::new(Policy::RoundRobin, 2, 0);
         let exchange = Exchange { state, ..Exchange::new(1) };
         if exchange.server().is_some() {
-            assert_eq!(balancer.pick(&[]), Some(0));
+            assert_eq!(balancer.pick(&[], now()), Some(0));
         }
         (exchange, balancer)
     }
@@ -286,7 +343,7 @@ mod tests {
             ];
             for (state, action) in expected {
                 let (mut exchange, mut balancer) = in_state(state);
-                let got = exchange.handle(event, &mut balancer);
+                let got = exchange.handle(event, &mut balancer, now());
                 assert_eq!(got, action, "{state:?} {event:?}");
                 if matches!(got, Close(_)) {
                     assert_eq!(exchange.state, State::Closed);
@@ -300,12 +357,12 @@ mod tests {
     fn servers_are_tried_until_the_retries_are_used_up() {
         let mut balancer = Balancer::new(Policy::LeastConnections, 5, 0);
         let mut exchange = Exchange::new(2);
-        let mut action = exchange.handle(Event::Accepted, &mut balancer);
+        let mut action = exchange.handle(Event::Accepted, &mut balancer, now());
         let mut tried = Vec::new();
         while let Action::Connect { server } = action {
             tried.push(server);
             let failed = Event::ConnectFailed(ConnectFailure::TimedOut);
-            action = exchange.handle(failed, &mut balancer);
+            action = exchange.handle(failed, &mut balancer, now());
         }
         assert_eq!(tried, [0, 1, 2]);
         assert_eq!(action, Action::Close(CloseReason::ConnectTimeout));
@@ -317,9 +374,9 @@ mod tests {
     fn no_server_is_tried_twice() {
         let mut balancer = Balancer::new(Policy::RoundRobin, 1, 0);
         let mut exchange = Exchange::new(5);
-        exchange.handle(Event::Accepted, &mut balancer);
+        exchange.handle(Event::Accepted, &mut balancer, now());
         let failed = Event::ConnectFailed(ConnectFailure::Refused);
-        let action = exchange.handle(failed, &mut balancer);
+        let action = exchange.handle(failed, &mut balancer, now());
         assert_eq!(action, Action::Close(CloseReason::ConnectFailed));
     }
 

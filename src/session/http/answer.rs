@@ -414,6 +414,16 @@ impl Http {
                 self.say_and_end(context, 408, reason);
                 self.common.mark_dirty(context, key);
             }
+            Phase::Exchange(exchange) if !context.http.has_replied(exchange) => {
+                self.keep_alive = false;
+                self.awaits_continue = false;
+                if let Some((head, mut told)) = context.end_exchange(exchange) {
+                    told.reason = Some(reason.name());
+                    self.answer_status(context, head, told, 408, None);
+                }
+                self.end(reason);
+                self.common.mark_dirty(context, key);
+            }
             Phase::Exchange(_)
             | Phase::Verify(_)
             | Phase::Listing

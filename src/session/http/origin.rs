@@ -58,6 +58,10 @@ pub(in crate::session) struct Origin {
     connect: Duration,
     /// When the server last sent something, or was last sent something.
     progress: Instant,
+    /// Who the exchange waits for.
+    waits_for: WaitsFor,
+    /// When the client was last waited for, in the present exchange.
+    client_until: Option<Instant>,
     deadline: Deadline,
 }
 
@@ -76,6 +80,15 @@ enum Phase {
     Leaving(Key),
     /// Nothing more is wanted of it.
     Closing,
+}
+
+/// Who an exchange waits for. Time that the client takes is never the server's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum WaitsFor {
+    /// The client: more of its request has to come, or it has to take more of the answer.
+    Client,
+    /// The server: it has all of the request, and the answer has to come, or it takes no more.
+    Server,
 }
 
 impl Origin {
@@ -100,6 +113,8 @@ impl Origin {
             dirty: false,
             connect: Duration::ZERO,
             progress: now,
+            waits_for: WaitsFor::Server,
+            client_until: None,
             deadline: Deadline::default(),
         }
     }
@@ -202,6 +217,7 @@ impl Origin {
         self.keep_alive = true;
         self.interim = 0;
         self.progress = context.now();
+        (self.waits_for, self.client_until) = (WaitsFor::Server, None);
         if let (false, Some(exchange)) = (self.is_used, context.http.exchanges.get_mut(exchange)) {
             exchange.told.connect = Some(self.connect);
         }
@@ -229,6 +245,9 @@ impl Origin {
         if one.is_none_or(|one| one.server_of(key).is_none()) {
             self.close(context, key, CloseCause::Failed);
             return;
+        }
+        if self.waits_for == WaitsFor::Client {
+            self.client_until = Some(context.now());
         }
         self.send(context, exchange);
         self.outlet.finish(&mut context.pages, &mut self.stream);
@@ -354,6 +373,9 @@ impl Origin {
         let is_full = one.response.is_full();
         let has_head = one.told.status != 0 || one.answer.is_some();
         let (tried, until) = (one.tried_by(key), one.until);
+        // What the server has not taken is its own affair; else the client has to send more.
+        let is_asked_of_client = !self.is_sent && !self.stream.is_blocked();
+        let waits_for_client = is_full || is_asked_of_client && one.request.waiting() == 0;
         if is_full {
             if self.stream.is_receiving() {
                 context.stats().relay.pauses.add(1);
@@ -362,21 +384,26 @@ impl Origin {
         } else {
             self.stream.receive(&mut context.reactor, key, false);
         }
+        if waits_for_client {
+            self.waits_for = WaitsFor::Client;
+            match until {
+                None => self.deadline.clear(),
+                Some(until) => self.deadline.set(context, Due::Session(key), until),
+            }
+            return;
+        }
+        self.waits_for = WaitsFor::Server;
         let options = &context.http.origins(self.upstream).options;
         let wait = if has_head { options.idle_timeout } else { options.first_byte_timeout };
-        let mut at = self.progress + wait;
+        let since = |then: Instant| self.client_until.map_or(then, |client| client.max(then));
+        let mut at = since(self.progress) + wait;
         if let (false, Some(most)) = (has_head, options.try_timeout) {
-            at = at.min(tried + most);
+            at = at.min(since(tried) + most);
         }
         if let Some(until) = until {
             at = at.min(until);
         }
-        // While too much waits, it is the client who is waited for.
-        match (is_full, until) {
-            (true, None) => self.deadline.clear(),
-            (true, Some(until)) => self.deadline.set(context, Due::Session(key), until),
-            (false, _) => self.deadline.set(context, Due::Session(key), at),
-        }
+        self.deadline.set(context, Due::Session(key), at);
     }
 
     pub(in crate::session) fn handle_timeout<D: Driver>(
@@ -393,23 +420,41 @@ impl Origin {
                 self.stream.cancel_connect(&mut context.reactor, key);
             }
             Phase::Busy(exchange) => {
-                let now = context.now();
-                let Some(one) = context.http.exchanges.get(exchange) else { return };
-                let options = &context.options.upstreams[self.upstream].origins;
-                let try_timeout = options.as_ref().and_then(|options| options.try_timeout);
-                let failure = if one.until.is_some_and(|until| until <= now) {
-                    Failure::TotalTimeout
-                } else if self.body.is_some() {
-                    Failure::IdleTimeout
-                } else if try_timeout.is_some_and(|most| one.tried_by(key) + most <= now) {
-                    Failure::TryTimeout
-                } else {
-                    Failure::FirstByteTimeout
+                let Some(failure) = self.failure_at_deadline(context, key, exchange) else {
+                    return;
                 };
                 self.fail(context, key, exchange, failure);
             }
             Phase::Idle | Phase::Expired | Phase::Leaving(_) | Phase::Closing => {}
         }
+    }
+
+    /// What has failed when the time of the exchange is over.
+    fn failure_at_deadline<D: Driver>(
+        &self,
+        context: &Context<D>,
+        key: Key,
+        exchange: Key,
+    ) -> Option<Failure> {
+        let now = context.now();
+        let one = context.http.exchanges.get(exchange)?;
+        let options = context.options.upstreams[self.upstream].origins.as_ref()?;
+        let tried = one.tried_by(key);
+        let since = self.client_until.map_or(tried, |client| client.max(tried));
+        Some(if one.until.is_some_and(|until| until <= now) {
+            match self.waits_for {
+                WaitsFor::Client if !self.is_sent => Failure::ClientTimeout,
+                WaitsFor::Client | WaitsFor::Server => Failure::TotalTimeout,
+            }
+        } else if self.stream.is_blocked() || !self.is_sent {
+            Failure::WriteTimeout
+        } else if self.body.is_some() {
+            Failure::IdleTimeout
+        } else if options.try_timeout.is_some_and(|most| since + most <= now) {
+            Failure::TryTimeout
+        } else {
+            Failure::FirstByteTimeout
+        })
     }
 
     pub(in crate::session) fn feed<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
@@ -427,7 +472,8 @@ impl Origin {
         match self.phase {
             Phase::Closing => return,
             Phase::Connecting(_) | Phase::Expired => {
-                context.origin_failed(self.upstream, self.server, Failure::ConnectOther);
+                // It was us who gave it up, and not the server.
+                context.origin_failed(self.upstream, self.server, Failure::Resources);
             }
             Phase::Idle | Phase::Busy(_) | Phase::Leaving(_) => {
                 context.origin_closed(self.upstream, self.server, key, cause);
@@ -514,7 +560,7 @@ impl Origin {
     ) {
         let peer = context.options.upstreams[self.upstream].servers[self.server];
         let error = NetworkError { op, peer, source };
-        let kind = failure_of(source);
+        let kind = failure_of(source, &peer);
         context.stats().upstreams[self.upstream].failed[kind as usize].add(1);
         let now = context.now();
         if let Some(others) = context.notices.connect.due(now) {
@@ -527,7 +573,8 @@ impl Origin {
             ConnectFailure::Unreachable => Failure::ConnectUnreachable,
             ConnectFailure::TimedOut => Failure::ConnectTimeout,
             ConnectFailure::Tls => Failure::ConnectTls,
-            ConnectFailure::Resources | ConnectFailure::Other => Failure::ConnectOther,
+            ConnectFailure::Resources => Failure::Resources,
+            ConnectFailure::Other => Failure::ConnectOther,
         };
         self.phase = Phase::Closing;
         context.origin_failed(self.upstream, self.server, failure);

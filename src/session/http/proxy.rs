@@ -239,8 +239,10 @@ impl<D: Driver> Context<D> {
         }
         exchange.state = State::Resting;
         let progress = exchange.progress();
-        let Origins { retries, breaker, .. } = origins;
-        let decision = exchange.attempts.on_failure(retries, breaker, failure, progress, now);
+        let Origins { retries, breaker, servers, .. } = origins;
+        let failed = (failure, servers.has_other(exchange.attempts.tried()));
+        let decision = exchange.attempts.on_failure(retries, breaker, failed, progress, now);
+        let upstream = exchange.upstream;
         match decision {
             Decision::Retry { after } => {
                 exchange.rewind();
@@ -248,6 +250,7 @@ impl<D: Driver> Context<D> {
             }
             Decision::Fail(_) => self.fail_exchange(key, failure),
         }
+        self.tell_origin_ejections(upstream);
     }
 
     /// The connection that carries an exchange has failed; `is_kept` when it had carried others.
@@ -287,6 +290,13 @@ impl<D: Driver> Context<D> {
         exchange.rewind();
         self.try_again(key, after);
         true
+    }
+
+    /// Logs and counts which servers are left out, and which are used again.
+    fn tell_origin_ejections(&mut self, upstream: usize) {
+        let Self { http, options, .. } = self;
+        let stats = &options.fleet.cells()[options.worker].stats.upstreams[upstream].http;
+        http.origins(upstream).tell_ejections(stats, &options.upstreams[upstream].name);
     }
 
     fn try_again(&mut self, key: Key, after: Duration) {
@@ -446,10 +456,11 @@ impl<D: Driver> Context<D> {
         let origins = self.http.origins(upstream);
         origins.timer = None;
         for (server, pool) in origins.pools.iter_mut().enumerate() {
-            // Who waits for the first connection waits for the server, not for a place.
+            // Who waits for the first connection waits for the server, if one is being made; else
+            // for a place, and that is ours to give.
             let gauges = pool.gauges();
-            let stands = gauges.idle + gauges.in_use > 0;
-            let failure = if stands { Failure::QueueTimeout } else { Failure::ConnectTimeout };
+            let is_made = gauges.opening > 0 && gauges.idle + gauges.in_use == 0;
+            let failure = if is_made { Failure::ConnectTimeout } else { Failure::QueueTimeout };
             pool.expire(now, &mut expired);
             causes.resize(expired.len(), (server, failure));
         }
@@ -462,6 +473,7 @@ impl<D: Driver> Context<D> {
             }
         }
         self.open_all_needed(upstream);
+        self.tell_origin_ejections(upstream);
         let origins = self.http.origins(upstream);
         if let (None, Some(at)) = (origins.timer, origins.next_deadline()) {
             let number = u32::try_from(upstream).unwrap_or(u32::MAX);

@@ -134,7 +134,7 @@ impl Relay {
     }
 
     fn connect_failed<D: Driver>(&self, context: &mut Context<D>, error: NetworkError) -> Event {
-        let failure = failure_of(error.source);
+        let failure = failure_of(error.source, &error.peer);
         context.stats().upstreams[self.upstream].failed[failure as usize].add(1);
         let now = context.now();
         if let Some(others) = context.notices.connect.due(now) {

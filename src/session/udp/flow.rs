@@ -95,8 +95,8 @@ impl Datagrams {
         let now = context.now();
         let hash = client_hash(key.client);
         let balancer = &mut context.balancers[upstream];
-        let server = balancer.pick_hashed(hash, self.suspects[upstream].list(now));
-        let server = server.or_else(|| balancer.pick_hashed(hash, &[]))?;
+        let server = balancer.pick_hashed(hash, self.suspects[upstream].list(now), now);
+        let server = server.or_else(|| balancer.pick_hashed(hash, &[], now))?;
         let offload = self.doors[key.socket as usize].offload;
         let fd = match connect(context, upstream, server, offload) {
             Ok(fd) => fd,
@@ -153,7 +153,8 @@ impl Datagrams {
         (upstream, server): (usize, usize),
     ) {
         // EAGAIN: no local port is left.
-        let short = errno == Errno::EAGAIN || failure_of(errno) == ConnectFailure::Resources;
+        let peer = &context.options.upstreams[upstream].servers[server];
+        let short = failure_of(errno, peer) == ConnectFailure::Resources;
         let end = if short {
             // There is a descriptor and a port when the next datagram comes.
             if let Some(oldest) = self.listeners[listener].table.oldest() {
@@ -330,7 +331,8 @@ fn note_failure<D: Driver>(
     errno: Errno,
     (upstream, server): (usize, usize),
 ) {
-    let failure = failure_of(errno);
+    let peer = &context.options.upstreams[upstream].servers[server];
+    let failure = failure_of(errno, peer);
     context.stats().upstreams[upstream].failed[failure as usize].add(1);
     let now = context.now();
     if let Some(others) = context.notices.connect.due(now) {

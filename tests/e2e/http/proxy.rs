@@ -681,3 +681,121 @@ fn a_peer_that_is_not_trusted_is_believed_nothing() {
     assert_eq!(ask("/few", "6.6.6.6").status, 200);
     assert_eq!(ask("/few", "7.7.7.7").status, 429);
 }
+
+/// How often the servers of the upstream were left out.
+fn ejected(served: &Served) -> u64 {
+    served.sum(|cell| {
+        cell.stats.upstreams[0].http.servers.iter().map(|server| server.ejected.get()).sum()
+    })
+}
+
+#[test]
+fn a_client_that_is_slow_to_send_is_held_against_no_server() {
+    // Both read all of a body before they answer, and are as quick as can be.
+    let server = || {
+        serve(|stream| {
+            let mut writer = stream.try_clone().unwrap();
+            let mut reader = BufReader::new(stream);
+            loop {
+                let head = read_head(&mut reader);
+                if head.is_empty() {
+                    return;
+                }
+                let length = head.lines().find_map(|line| line.strip_prefix("content-length: "));
+                let mut body = vec![0; length.map_or(0, |length| length.parse().unwrap())];
+                if reader.read_exact(&mut body).is_err()
+                    || writer.write_all(ok("got it").as_bytes()).is_err()
+                {
+                    return;
+                }
+            }
+        })
+    };
+    let keys = "first_byte_timeout = \"50ms\"\ntry_timeout = \"50ms\"\n\
+        response_idle_timeout = \"50ms\"\nretries = 0\n[upstream.u.eject]\n\
+        consecutive_failures = 1\n";
+    let routes = "[[listener.route]]\npath_prefix = \"/total\"\nproxy = \"u\"\n\
+        total_timeout = \"200ms\"\n[[listener.route]]\nproxy = \"u\"\n";
+    let listener = "body_timeout = \"400ms\"\n";
+    let served =
+        web(listener, &[routes.to_owned(), upstream(&[server(), server()], keys)].concat());
+    let mut stalled: Vec<Client> = (0..14)
+        .map(|number| {
+            let mut client = Client::new(served.address());
+            let path = if number == 0 { "/total" } else { "/" };
+            client
+                .send(&format!("PUT {path} HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nsome"));
+            client
+        })
+        .collect();
+    // One goes on in time, after more than any clock of a server's.
+    let mut slow = stalled.pop().unwrap();
+    wait_until("the one with a limit of its own is over", || {
+        failed(&served, "client_timeout") == 1
+    });
+    slow.send(" more");
+    assert_eq!(slow.answer().text(), "got it");
+    for (number, client) in stalled.iter_mut().enumerate() {
+        let answer = client.answer();
+        assert_eq!(answer.status, 408, "{number}: {}", answer.head);
+        assert!(client.is_closed());
+    }
+    assert_eq!(Client::new(served.address()).get("/").text(), "got it");
+    assert_eq!(ejected(&served), 0);
+    for name in ["first_byte_timeout", "try_timeout", "idle_timeout", "write_timeout"] {
+        assert_eq!(failed(&served, name), 0, "{name}");
+    }
+}
+
+#[test]
+fn the_clock_of_a_server_runs_from_the_end_of_the_request_on() {
+    let mute = serve(|stream| {
+        let mut reader = stream.try_clone().unwrap();
+        let _gone = std::io::copy(&mut reader, &mut std::io::sink());
+    });
+    for key in ["first_byte_timeout", "try_timeout"] {
+        let served = proxied(&[mute], &format!("{key} = \"100ms\"\n"), "");
+        let mut client = Client::new(served.address());
+        client.send("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n");
+        std::thread::park_timeout(std::time::Duration::from_millis(200));
+        client.send("abc");
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.field("x-ringway-reason")), (504, Some(key)));
+    }
+}
+
+#[test]
+fn one_dead_address_of_two_costs_no_request() {
+    let alive = origin(|_| ok("alive"));
+    for servers in [[closed_port(), alive], [alive, closed_port()]] {
+        let served = proxied(&servers, "pool_max = 1000\npool_max_age = \"1s\"\n", "");
+        // Each on a connection of its own, so that connects are many.
+        for _ in 0..200 {
+            let mut client = Client::new(served.address());
+            let answer = client.ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+            assert_eq!((answer.status, answer.text()), (200, "alive"));
+        }
+        let refused = served.sum(|cell| cell.stats.upstreams[0].failed[0].get());
+        assert!((1..100).contains(&refused), "it is passed over: {refused}");
+        assert!(ejected(&served) >= 1);
+    }
+}
+
+#[test]
+fn a_single_server_is_asked_however_often_it_refused() {
+    let address = closed_port();
+    let served = proxied(&[address], "", "");
+    for _ in 0..10 {
+        assert_eq!(Client::new(served.address()).get("/").status, 502);
+    }
+    let listener = std::net::TcpListener::bind(address).unwrap();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        while !read_head(&mut reader).is_empty() {
+            stream.write_all(ok("back").as_bytes()).unwrap();
+        }
+    });
+    assert_eq!(Client::new(served.address()).get("/").text(), "back");
+    assert_eq!(ejected(&served), 0);
+}

@@ -40,7 +40,7 @@ fn first(on: RetryOn, failure: Failure, progress: Progress) -> Decision {
     let now = Instant::now();
     let mut retries = Retries::new(AttemptOptions { on, ..options() }, 1, now);
     let mut breaker = Breaker::default();
-    retries.begin(now).on_failure(&mut retries, &mut breaker, failure, progress, now)
+    retries.begin(now).on_failure(&mut retries, &mut breaker, (failure, false), progress, now)
 }
 
 #[test]
@@ -124,7 +124,8 @@ fn the_rest_grows_to_its_maximum_and_the_first_is_none_if_nothing_was_sent() {
         let mut attempts = retries.begin(now);
         for most in &mut longest {
             let failure = Failure::ResetBeforeHead;
-            let decision = attempts.on_failure(&mut retries, &mut breaker, failure, GET, now);
+            let decision =
+                attempts.on_failure(&mut retries, &mut breaker, (failure, false), GET, now);
             let Decision::Retry { after } = decision else { panic!("{decision:?}") };
             *most = after.max(*most);
             sum += after;
@@ -155,7 +156,7 @@ fn the_deadline_ends_all_tries() {
         let mut attempts = retries.begin(begin);
         assert_eq!(attempts.deadline(), deadline.map(|deadline| begin + deadline));
         let failure = Failure::ConnectRefused;
-        let decision = attempts.on_failure(&mut retries, &mut breaker, failure, GET, late);
+        let decision = attempts.on_failure(&mut retries, &mut breaker, (failure, false), GET, late);
         let stop = expected.map_or(Decision::Retry { after: Duration::ZERO }, Decision::Fail);
         assert_eq!(decision, stop);
         assert_eq!(attempts.failed(), u32::from(expected.is_none()));
@@ -170,7 +171,7 @@ fn retries_in_flight_are_limited_and_given_back() {
     let (mut one, mut other) = (retries.begin(now), retries.begin(now));
     let failure = Failure::ConnectRefused;
     let mut fail = |attempts: &mut Attempts, breaker: &mut Breaker| {
-        attempts.on_failure(&mut retries, breaker, failure, GET, now)
+        attempts.on_failure(&mut retries, breaker, (failure, false), GET, now)
     };
     assert!(matches!(fail(&mut one, &mut breaker), Decision::Retry { .. }));
     assert_eq!(fail(&mut other, &mut breaker), Decision::Fail(Stop::Limit));
@@ -195,7 +196,8 @@ fn the_budget_is_shared_and_a_retry_that_it_refuses_gives_its_place_back() {
         let failure = Failure::ConnectRefused;
         for _ in 0..exchanges {
             let mut attempts = retries.begin(now);
-            let decision = attempts.on_failure(&mut retries, &mut breaker, failure, GET, now);
+            let decision =
+                attempts.on_failure(&mut retries, &mut breaker, (failure, false), GET, now);
             retried += u32::from(matches!(decision, Decision::Retry { .. }));
             attempts.finish(&mut breaker);
         }
@@ -218,7 +220,7 @@ fn there_are_never_more_tries_than_servers_can_be_remembered() {
         assert!(attempts.pick(&mut servers, None, now).is_some());
         tries += 1;
         let failure = Failure::ConnectRefused;
-        match attempts.on_failure(&mut retries, &mut breaker, failure, GET, now) {
+        match attempts.on_failure(&mut retries, &mut breaker, (failure, false), GET, now) {
             Decision::Retry { .. } => {}
             Decision::Fail(stop) => {
                 assert_eq!((stop, tries), (Stop::Tries, TRIES_MAX));
@@ -282,9 +284,9 @@ fn a_kept_connection_that_was_gone_costs_no_try_once() {
     let mut attempts = retries.begin(now);
     let stale = Failure::StaleConnection;
     let again = Decision::Retry { after: Duration::ZERO };
-    assert_eq!(attempts.on_failure(&mut retries, &mut breaker, stale, GET, now), again);
+    assert_eq!(attempts.on_failure(&mut retries, &mut breaker, (stale, false), GET, now), again);
     assert_eq!(attempts.failed(), 0);
-    let second = attempts.on_failure(&mut retries, &mut breaker, stale, GET, now);
+    let second = attempts.on_failure(&mut retries, &mut breaker, (stale, false), GET, now);
     assert_eq!(second, Decision::Fail(Stop::Tries));
 }
 
@@ -306,5 +308,44 @@ fn a_second_try_goes_elsewhere_and_is_a_retry_for_budget_and_limit() {
         assert_eq!(breaker.taken()[Refused::Retries.index()], u32::from(expected));
         attempts.finish(&mut breaker);
         assert_eq!(breaker.taken(), [0; 3], "given back");
+    }
+}
+
+#[test]
+fn a_connect_that_failed_goes_on_to_every_other_server_whatever_the_budget_says() {
+    let now = Instant::now();
+    let on = RetryOn { connect: true, reset: false, timeout: false };
+    let options = AttemptOptions { on, budget: 0.0, retries_max: 1, ..options() };
+    let late = now + FAILOVER_MAX;
+    let early = late - Duration::from_millis(1);
+    let none = AttemptOptions { retries_max: 0, ..options };
+    let other = AttemptOptions { on: RetryOn { connect: false, ..on }, ..options };
+    let cases = [
+        (options, Failure::ConnectRefused, true, early, None),
+        (options, Failure::ConnectTimeout, true, early, None),
+        (options, Failure::ConnectRefused, false, early, Some(Stop::Budget)),
+        (options, Failure::ConnectRefused, true, late, Some(Stop::Budget)),
+        (options, Failure::Resources, true, early, Some(Stop::NotWanted)),
+        (none, Failure::ConnectRefused, true, early, Some(Stop::Tries)),
+        (other, Failure::ConnectRefused, true, early, Some(Stop::NotWanted)),
+    ];
+    for (options, failure, has_other, at, expected) in cases {
+        let mut retries = Retries::new(options, 1, now);
+        let limits = Limits { in_flight: None, waiting: None, retries: Some(0) };
+        let mut breaker = Breaker::new(limits);
+        let mut attempts = retries.begin(now);
+        // A request that may have done harm elsewhere does none here.
+        let progress = Progress { idempotent: false, sent: true, ..GET };
+        for _ in 0..20 {
+            let decision =
+                attempts.on_failure(&mut retries, &mut breaker, (failure, has_other), progress, at);
+            match expected {
+                None => assert_eq!(decision, Decision::Retry { after: Duration::ZERO }),
+                Some(stop) => {
+                    assert!(matches!(decision, Decision::Fail(_)), "{failure:?} {stop:?}")
+                }
+            }
+        }
+        assert_eq!(attempts.failed(), 0, "none of them counts as a retry");
     }
 }

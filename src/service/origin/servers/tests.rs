@@ -13,6 +13,7 @@ const OPTIONS: ServersOptions =
     ServersOptions { policy: Policy::RoundRobin, slow_start: None, panic_ratio: 0.0, eject: None };
 
 const EJECT: EjectOptions = EjectOptions {
+    consecutive_connect_failures: 0,
     consecutive_failures: 2,
     error_rate: 0.0,
     latency_factor: 0.0,
@@ -326,7 +327,7 @@ fn a_server_that_does_badly_is_out_for_a_while() {
         assert!(!view.ejected && (view.ramp - 0.1).abs() < 1e-9, "and starts slowly");
         assert!(matches!(servers.next_event(), Some(Event::Ejected { server: 0, .. })));
         assert_eq!(servers.next_event(), Some(Event::Returned { server: 0 }));
-        assert_eq!(servers.eject_counters().ejected, [1, 0, 0]);
+        assert_eq!(servers.eject_counters().ejected, [1, 0, 0, 0]);
     }
 }
 

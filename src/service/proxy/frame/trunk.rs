@@ -22,6 +22,8 @@ pub(super) struct Trunk {
     pub(super) dirty: bool,
     /// It has agreed to take exchanges.
     pub(super) ready: bool,
+    /// That it does not stand is no fault of the server's.
+    pub(super) is_blameless: bool,
     /// The client that does not take what this brings.
     pub(super) clogged_by: Option<Key>,
     /// The server goes away: the last request that it answers.
@@ -39,6 +41,7 @@ impl Trunk {
             out: Vec::new(),
             dirty: false,
             ready: false,
+            is_blameless: false,
             clogged_by: None,
             going: None,
             heard: None,
@@ -51,6 +54,13 @@ impl Exchanger {
     pub fn trunk_attached(&mut self, trunk: Key, owner: Key) {
         if let Some(trunk) = self.trunks.get_mut(trunk) {
             trunk.owner = Some(owner);
+        }
+    }
+
+    /// A trunk will not stand, for a want of ours: [`Exchanger::trunk_closed`] follows.
+    pub fn trunk_is_blameless(&mut self, trunk: Key) {
+        if let Some(trunk) = self.trunks.get_mut(trunk) {
+            trunk.is_blameless = true;
         }
     }
 
@@ -113,6 +123,7 @@ impl Exchanger {
             match state.machine.next(input) {
                 Ok(None) => break Ok(()),
                 Ok(Some(ClientEvent::Ready(ready))) => {
+                    self.balancer.connected(state.server, now);
                     self.tried.clear();
                     self.rounds = 0;
                     self.rest_until = None;
