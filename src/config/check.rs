@@ -16,7 +16,10 @@ use super::schema::{COMPLETIONS_PER_SUBMISSION, FRAME_SERVER_KEYS, Protocol, pro
 use super::section::Given;
 use super::units::Period;
 use super::upstream::RawUpstream;
-use super::{Admin, ClientAuth, Config, ListenAddress, Listener, ServerAddress, Upstream};
+use super::{
+    Admin, ClientAuth, Config, ListenAddress, Listener, ListenerService, ServerAddress, Upstream,
+    defaults,
+};
 
 /// Checks a file. `None` only if something is missing; with mistakes, the result means nothing.
 pub(super) fn check(raw: Raw, mistakes: &mut Vec<Mistake>) -> Option<Config> {
@@ -42,12 +45,14 @@ pub(super) fn check(raw: Raw, mistakes: &mut Vec<Mistake>) -> Option<Config> {
     }
     for upstream in &upstreams {
         check_servers(upstream, mistakes);
-        check_pairs(upstream, mistakes);
         let is_given = upstream.given.iter().any(|key| *key.get_ref() == "hash_on");
         let (balance, place) = (upstream.rest.balance, upstream.balance.as_ref());
         check_hash(&upstream.http, balance, place, is_given, mistakes);
     }
     let services = services(&listeners, &upstreams, mistakes);
+    let mut upstreams = upstreams;
+    set_defaults_of_http(&mut upstreams, services.iter().flatten());
+    upstreams.iter().for_each(|upstream| check_pairs(upstream, mistakes));
     let listeners = listeners.into_iter().zip(services).map(|(raw, service)| {
         Some(Listener {
             name: raw.name?.into_inner(),
@@ -63,6 +68,24 @@ pub(super) fn check(raw: Raw, mistakes: &mut Vec<Mistake>) -> Option<Config> {
         listeners: listeners.collect::<Option<_>>()?,
         upstreams: upstreams.into_iter().map(finish_upstream).collect(),
     })
+}
+
+/// A connection of HTTP/1.1 carries one request, perhaps for hours: there may be many more of them
+/// than of those that carry many.
+fn set_defaults_of_http<'a>(
+    upstreams: &mut [RawUpstream],
+    services: impl Iterator<Item = &'a ListenerService>,
+) {
+    for service in services {
+        let ListenerService::Http(http) = service else { continue };
+        for index in http.upstreams() {
+            if let Some(upstream) = upstreams.get_mut(index)
+                && !upstream.given.iter().any(|key| *key.get_ref() == "pool_max")
+            {
+                upstream.rest.pool.max = defaults::POOL_MAX_HTTP;
+            }
+        }
+    }
 }
 
 fn finish_upstream(raw: RawUpstream) -> Upstream {

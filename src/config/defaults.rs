@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use super::{
-    Balance, Forwarded, KernelTls, LogFormat, LogLevel, SendProxyProtocol, SpliceMode, Steering,
-    Symlinks, UnderscoreHeaders,
+    Balance, Forwarded, HalfClose, KernelTls, LogFormat, LogLevel, SendProxyProtocol, SpliceMode,
+    Steering, Symlinks, UnderscoreHeaders,
 };
 
 /// `runtime.pin`: workers stay where their caches are.
@@ -97,6 +97,9 @@ pub const SEND_PROXY_PROTOCOL: SendProxyProtocol = SendProxyProtocol::Off;
 
 /// `upstream.pool_max`, in the whole process.
 pub const POOL_MAX: u32 = 64;
+/// The same for HTTP, where each connection carries one request: answers that stream on for hours
+/// must leave room for others.
+pub const POOL_MAX_HTTP: u32 = 4_096;
 /// `upstream.pool_min_idle`: connections are made when they are needed.
 pub const POOL_MIN_IDLE: u32 = 0;
 /// `upstream.pool_idle_timeout`.
@@ -140,6 +143,8 @@ pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(75);
 pub const KEEPALIVE_REQUESTS: Option<u32> = Some(10_000);
 /// `listener.tunnel_timeout`.
 pub const TUNNEL_TIMEOUT: Duration = Duration::from_secs(600);
+/// `listener.half_close`.
+pub const HALF_CLOSE: HalfClose = HalfClose::Auto;
 /// `listener.server_header`.
 pub const SERVER_HEADER: Option<&str> = Some("ringway");
 /// `listener.reason_header`.

@@ -16,7 +16,7 @@ use std::time::Duration;
 pub use self::address::AddressError;
 pub use self::http::{
     AccessLists, AccessLog, AccessLogFormat, AccessLogTarget, Action, Auth, CertificateCondition,
-    Coding, Compression, EjectOptions, FilesOptions, Forwarded, HashOn, HeaderCondition,
+    Coding, Compression, EjectOptions, FilesOptions, Forwarded, HalfClose, HashOn, HeaderCondition,
     HeaderEdits, HealthKind, HealthOptions, HostHeader, HostPattern, HttpCheck, HttpOptions,
     HttpUpstream, PathPattern, RateKey, RateLimit, RetryOn, Route, ServerShare, Symlinks,
     UnderscoreHeaders, Users,

@@ -337,6 +337,14 @@ pub trait Syscalls {
     /// As `shutdown(2)`; `ENOTCONN` when the peer has reset the connection.
     fn shutdown_write(&mut self, socket: Fd) -> Result<(), Errno>;
 
+    /// Whether the connection was reset, or both its directions have ended. That its peer sends no
+    /// more is alone no reason.
+    fn is_hung_up(&mut self, socket: Fd) -> bool;
+
+    /// Bytes that were given to the socket and that its peer's system has not acknowledged
+    /// (`SIOCOUTQ`); 0 where that cannot be said.
+    fn unacknowledged(&mut self, socket: Fd) -> usize;
+
     /// Receives nothing more: what is received after what has come is the end.
     fn shutdown_read(&mut self, socket: Fd);
 

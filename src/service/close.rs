@@ -7,6 +7,8 @@ pub enum CloseReason {
     Finished,
     /// The client reset the connection.
     ClientReset,
+    /// The client ended while a server was still answering it, and was taken for gone.
+    ClientGone,
     /// The upstream reset the connection.
     UpstreamReset,
     /// No byte moved for the idle timeout.
@@ -49,9 +51,10 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Finished,
         Self::ClientReset,
+        Self::ClientGone,
         Self::UpstreamReset,
         Self::IdleTimeout,
         Self::ProxyHeaderTimeout,
@@ -85,6 +88,7 @@ impl CloseReason {
         match self {
             Self::Finished => "finished",
             Self::ClientReset => "client_reset",
+            Self::ClientGone => "client_gone",
             Self::UpstreamReset => "upstream_reset",
             Self::IdleTimeout => "idle_timeout",
             Self::ProxyHeaderTimeout => "proxy_header_timeout",
@@ -110,7 +114,14 @@ impl CloseReason {
     /// Whether the other side must see that the stream was cut, not ended.
     #[must_use]
     pub const fn is_cut(self) -> bool {
-        matches!(self, Self::ClientReset | Self::UpstreamReset | Self::FileCut | Self::TlsFailed)
+        matches!(
+            self,
+            Self::ClientReset
+                | Self::ClientGone
+                | Self::UpstreamReset
+                | Self::FileCut
+                | Self::TlsFailed
+        )
     }
 }
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 use ringway::config::{
     AccessLists, AccessLog, AccessLogFormat, AccessLogTarget, Action, Auth, Balance,
     CertificateCondition, Coding, Compression, Config, EjectOptions, FilesOptions, Forwarded,
-    HashOn, HeaderCondition, HeaderEdits, HealthKind, HealthOptions, HostHeader, HostPattern,
-    HttpCheck, HttpOptions, HttpUpstream, ListenerService, PathPattern, RateKey, RateLimit,
-    RetryOn, Route, ServerShare, Symlinks, UnderscoreHeaders, Users, defaults,
+    HalfClose, HashOn, HeaderCondition, HeaderEdits, HealthKind, HealthOptions, HostHeader,
+    HostPattern, HttpCheck, HttpOptions, HttpUpstream, ListenerService, PathPattern, RateKey,
+    RateLimit, RetryOn, Route, ServerShare, Symlinks, UnderscoreHeaders, Users, defaults,
 };
 
 use super::{assert_lines_are_reported, assert_reported, bad, expected, good};
@@ -36,6 +36,7 @@ write_timeout = "2s"
 keepalive_timeout = "1d"
 keepalive_requests = "off"
 tunnel_timeout = "7d"
+half_close = "refuse"
 server_header = "off"
 reason_header = false
 forwarded = "replace"
@@ -1087,7 +1088,7 @@ send_proxy_protocol = "v2"
 error: is for TCP and SNI proxies, and an HTTP proxy uses this upstream
 help: set it to "off"
 
-[upstream.origin]
+[upstream.frames]
 pool_min_idle = 65
                 ^^
 error: `pool_min_idle` is 65, and `pool_max` 64
@@ -1547,6 +1548,7 @@ fn values_of_http_listeners_arrive_where_they_belong() {
         keepalive_timeout: Duration::from_secs(86_400),
         keepalive_requests: None,
         tunnel_timeout: Duration::from_secs(7 * 86_400),
+        half_close: HalfClose::Refuse,
         server_header: None,
         reason_header: false,
         forwarded: Forwarded::Replace,

@@ -19,8 +19,8 @@ use ringway::service::origin::servers::{Policy, ServerOptions, ServersOptions};
 use ringway::service::pool::PoolOptions;
 use ringway::session::UpstreamOptions;
 use ringway::session::http_options::{
-    FixedAnswer, Forwarded, HostHeader, HttpOptions, OriginOptions, ProxyOptions, RouteAction,
-    RouteOptions, TrustedProxies,
+    FixedAnswer, Forwarded, HalfClose, HostHeader, HttpOptions, OriginOptions, ProxyOptions,
+    RouteAction, RouteOptions, TrustedProxies,
 };
 
 const WAIT: Duration = Duration::from_secs(2);
@@ -86,6 +86,7 @@ pub(crate) fn listener(upstream: usize) -> HttpOptions {
         keepalive_timeout: WAIT,
         keepalive_requests: 1_000,
         tunnel_timeout: WAIT,
+        half_close: HalfClose::Auto,
         server: Some("ringway".into()),
         reason_header: true,
         forwarded: Forwarded::Append,

@@ -8,7 +8,9 @@ use super::super::effective::{quoted, write_lines};
 use super::super::schema::word;
 use super::super::units::{Period, Size};
 use super::super::{ServerAddress, Upstream};
-use super::schema::{CODING_WORDS, FORWARDED_WORDS, SYMLINKS_WORDS, UNDERSCORE_WORDS, actions_of};
+use super::schema::{
+    CODING_WORDS, FORWARDED_WORDS, HALF_CLOSE_WORDS, SYMLINKS_WORDS, UNDERSCORE_WORDS, actions_of,
+};
 use super::{
     AccessLists, AccessLog, AccessLogFormat, AccessLogTarget, Action, Auth, CertificateCondition,
     EjectOptions, FilesOptions, HashOn, HeaderEdits, HealthKind, HealthOptions, HostHeader,
@@ -57,6 +59,7 @@ fn listener_lines(options: &HttpOptions) -> Vec<Line> {
         ("keepalive_timeout", period(options.keepalive_timeout)),
         ("keepalive_requests", or_off(requests)),
         ("tunnel_timeout", period(options.tunnel_timeout)),
+        ("half_close", quoted(word(HALF_CLOSE_WORDS, options.half_close))),
         ("server_header", or_off(options.server_header.as_deref().map(quoted))),
         ("reason_header", Value::from(options.reason_header)),
         ("forwarded", quoted(word(FORWARDED_WORDS, options.forwarded))),

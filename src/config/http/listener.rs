@@ -10,9 +10,9 @@ use super::super::section::{Given, Section};
 use super::accept;
 use super::routes::{RawRoute, routes};
 use super::schema::{
-    ACCESS_LOG, BODY_RANGE, BODY_RATE_RANGE, FIELDS_RANGE, FORWARDED_WORDS, HEAD_SIZE_RANGE,
-    KEEPALIVE_REQUESTS_RANGE, LOG_FORM_WORDS, LONG_TIMEOUT_RANGE, LogForm, NETWORKS_MAX,
-    SOURCE_CONNECTIONS_RANGE, TARGET_SIZE_RANGE, TIMEOUT_RANGE, TUNNEL_TIMEOUT_RANGE,
+    ACCESS_LOG, BODY_RANGE, BODY_RATE_RANGE, FIELDS_RANGE, FORWARDED_WORDS, HALF_CLOSE_WORDS,
+    HEAD_SIZE_RANGE, KEEPALIVE_REQUESTS_RANGE, LOG_FORM_WORDS, LONG_TIMEOUT_RANGE, LogForm,
+    NETWORKS_MAX, SOURCE_CONNECTIONS_RANGE, TARGET_SIZE_RANGE, TIMEOUT_RANGE, TUNNEL_TIMEOUT_RANGE,
     UNDERSCORE_WORDS,
 };
 use super::{AccessLists, AccessLog, AccessLogFormat, AccessLogTarget, HttpOptions};
@@ -80,6 +80,8 @@ fn timeouts(section: &mut Section<'_, '_>, options: &mut HttpOptions) {
 }
 
 fn fields(section: &mut Section<'_, '_>, options: &mut HttpOptions) {
+    let half_close = section.optional("half_close", |v| values::choice(v, HALF_CLOSE_WORDS));
+    options.half_close = half_close.or(defaults::HALF_CLOSE);
     let server = section
         .optional("server_header", |v| values::unless(v, "off", accept::value_of_field))
         .value();

@@ -60,6 +60,8 @@ pub struct HttpOptions {
     pub keepalive_requests: Option<u32>,
     /// `tunnel_timeout`: how long nothing may move on a connection that was upgraded.
     pub tunnel_timeout: Duration,
+    /// `half_close`: what becomes of an exchange with a server whose client ends its side.
+    pub half_close: HalfClose,
     /// `server_header`: the value of `server` in answers. `None`: no such field is added.
     pub server_header: Option<String>,
     /// `reason_header`: whether the field `x-ringway-reason` says which failure a 502, 503 or 504
@@ -109,6 +111,7 @@ impl Default for HttpOptions {
             keepalive_timeout: defaults::KEEPALIVE_TIMEOUT,
             keepalive_requests: defaults::KEEPALIVE_REQUESTS,
             tunnel_timeout: defaults::TUNNEL_TIMEOUT,
+            half_close: defaults::HALF_CLOSE,
             server_header: defaults::SERVER_HEADER.map(str::to_owned),
             reason_header: defaults::REASON_HEADER,
             forwarded: defaults::FORWARDED,
@@ -133,6 +136,17 @@ pub enum Forwarded {
     Replace,
     /// Nothing is said, and what the client sent passes.
     Off,
+}
+
+/// What becomes of an exchange with a server whose client ends its side of the connection.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HalfClose {
+    /// It goes on if the client said `connection: close`, or speaks HTTP/1.0.
+    Auto,
+    /// It goes on.
+    Allow,
+    /// It ends.
+    Refuse,
 }
 
 /// What becomes of fields of requests with an underscore in their names, which many programs take

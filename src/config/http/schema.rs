@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::super::schema::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, TableKeys, Words};
-use super::{Coding, Forwarded, Symlinks, UnderscoreHeaders};
+use super::{Coding, Forwarded, HalfClose, Symlinks, UnderscoreHeaders};
 
 pub(in super::super) const ACCESS_LOG: TableKeys =
     TableKeys { table: "[listener.access_log]", keys: &["format", "path", "template"] };
@@ -138,6 +138,8 @@ pub(in super::super) const SERVER: TableKeys =
 
 pub(super) const FORWARDED_WORDS: Words<Forwarded> =
     &[("append", Forwarded::Append), ("replace", Forwarded::Replace), ("off", Forwarded::Off)];
+pub(super) const HALF_CLOSE_WORDS: Words<HalfClose> =
+    &[("auto", HalfClose::Auto), ("allow", HalfClose::Allow), ("refuse", HalfClose::Refuse)];
 pub(super) const UNDERSCORE_WORDS: Words<UnderscoreHeaders> =
     &[("pass", UnderscoreHeaders::Pass), ("drop", UnderscoreHeaders::Drop)];
 pub(super) const SYMLINKS_WORDS: Words<Symlinks> =

@@ -74,6 +74,14 @@ impl Syscalls for Sim {
         self.world.shutdown_write(socket)
     }
 
+    fn is_hung_up(&mut self, socket: Fd) -> bool {
+        self.world.is_hung_up(socket)
+    }
+
+    fn unacknowledged(&mut self, socket: Fd) -> usize {
+        self.world.unread(socket)
+    }
+
     fn shutdown_read(&mut self, socket: Fd) {
         self.world.shutdown_read(socket);
     }

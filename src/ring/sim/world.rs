@@ -230,6 +230,32 @@ impl World {
         }
     }
 
+    /// Whether the peer of a socket has reset the connection.
+    pub(super) fn is_hung_up(&self, fd: Fd) -> bool {
+        match self.object(fd) {
+            Object::Socket { link, .. } => self.links[*link].peer_reset,
+            Object::Listener(_)
+            | Object::Datagrams(_)
+            | Object::Fresh
+            | Object::PipeReader(_)
+            | Object::PipeWriter(_)
+            | Object::File(_) => false,
+        }
+    }
+
+    /// Bytes that the peer of a socket has not read.
+    pub(super) fn unread(&self, fd: Fd) -> usize {
+        match self.object(fd) {
+            Object::Socket { link, .. } => self.links[*link].to_peer.bytes.len(),
+            Object::Listener(_)
+            | Object::Datagrams(_)
+            | Object::Fresh
+            | Object::PipeReader(_)
+            | Object::PipeWriter(_)
+            | Object::File(_) => 0,
+        }
+    }
+
     /// The bytes of a file from `offset` on.
     pub(super) fn file(&self, fd: Fd, offset: u64) -> &[u8] {
         let Object::File(name) = self.object(fd) else { panic!("{fd:?} is not a file") };

@@ -92,6 +92,21 @@ impl Syscalls for Uring {
         Errno::result(unsafe { libc::shutdown(socket.0, libc::SHUT_WR) }).map(drop)
     }
 
+    fn is_hung_up(&mut self, socket: Fd) -> bool {
+        // Errors and hang-ups are reported whatever is asked for.
+        let mut one = libc::pollfd { fd: socket.0, events: 0, revents: 0 };
+        // SAFETY: one entry is passed, which lives for the call; it does not wait.
+        let found = unsafe { libc::poll(&raw mut one, 1, 0) };
+        found > 0 && one.revents & (libc::POLLERR | libc::POLLHUP) != 0
+    }
+
+    fn unacknowledged(&mut self, socket: Fd) -> usize {
+        let mut bytes: libc::c_int = 0;
+        // SAFETY: the call writes one int, to which the pointer leads.
+        let result = unsafe { libc::ioctl(socket.0, libc::TIOCOUTQ, &raw mut bytes) };
+        if result == 0 { usize::try_from(bytes).unwrap_or(0) } else { 0 }
+    }
+
     fn shutdown_read(&mut self, socket: Fd) {
         // SAFETY: shutdown(2) takes no memory. A connection that is gone needs none.
         let _gone = unsafe { libc::shutdown(socket.0, libc::SHUT_RD) };

@@ -34,9 +34,9 @@ use crate::service::origin::stable_hash;
 use crate::service::pool::PoolOptions;
 use crate::session::Folder;
 use crate::session::http_options::{
-    AccessLogOptions, AuthOptions, FilesOptions, FixedAnswer, Forwarded, HashOn, HostHeader,
-    HttpOptions, OriginOptions, ProxyOptions, RateLimitOptions, Rewrite, RouteAction, RouteOptions,
-    TrustedProxies,
+    AccessLogOptions, AuthOptions, FilesOptions, FixedAnswer, Forwarded, HalfClose, HashOn,
+    HostHeader, HttpOptions, OriginOptions, ProxyOptions, RateLimitOptions, Rewrite, RouteAction,
+    RouteOptions, TrustedProxies,
 };
 
 /// Builds the options of one HTTP listener after the other, and numbers what they share.
@@ -98,6 +98,11 @@ impl HttpBuilder {
             keepalive_timeout: http.keepalive_timeout,
             keepalive_requests: http.keepalive_requests.unwrap_or(u32::MAX),
             tunnel_timeout: http.tunnel_timeout,
+            half_close: match http.half_close {
+                config::HalfClose::Auto => HalfClose::Auto,
+                config::HalfClose::Allow => HalfClose::Allow,
+                config::HalfClose::Refuse => HalfClose::Refuse,
+            },
             server: http.server_header.as_deref().map(Into::into),
             reason_header: http.reason_header,
             forwarded: match http.forwarded {

@@ -122,7 +122,12 @@ impl Http {
                 if std::mem::take(&mut self.awaits_continue) {
                     self.outlet.bytes(&mut context.pages).extend_from_slice(write::CONTINUE);
                 }
-                let asked = Asked { client: key, framing: meta.framing, upgrade: meta.upgrade };
+                let asked = Asked {
+                    client: key,
+                    framing: meta.framing,
+                    upgrade: meta.upgrade,
+                    closes: !meta.keep_alive,
+                };
                 match self.make_exchange(context, head, told, route, proxy, asked) {
                     Ok(exchange) => {
                         self.phase = Phase::Exchange(exchange);

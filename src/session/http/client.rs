@@ -10,7 +10,7 @@ use std::time::Instant;
 use super::encode::Encoding;
 use super::file::Transfer;
 use super::input::Input;
-use super::options::HttpOptions;
+use super::options::{HalfClose, HttpOptions};
 use super::state::Told;
 use super::verify::Pending;
 use crate::mem::Key;
@@ -529,6 +529,10 @@ impl Http {
             self.say_end(context, key, CloseReason::Finished);
             return;
         }
+        if self.ended && self.is_abandoned(context) {
+            self.close(context, key, CloseReason::ClientGone);
+            return;
+        }
         if self.ended && !self.is_whole() && self.input.has_nothing_new() {
             // What it began to send it will never end.
             self.close(context, key, CloseReason::ClientReset);
@@ -546,6 +550,17 @@ impl Http {
             } else if !is_full && !self.ended {
                 self.stream.receive(&mut context.reactor, key, false);
             }
+        }
+    }
+
+    /// Whether nobody waits for the answer of a server that is under way: its client sends no more,
+    /// and has not said that it would end so. A connection to the server is too dear for nobody.
+    fn is_abandoned<D>(&self, context: &Context<D>) -> bool {
+        let Phase::Exchange(exchange) = self.phase else { return false };
+        match self.options.half_close {
+            HalfClose::Allow => false,
+            HalfClose::Refuse => true,
+            HalfClose::Auto => !context.http.closes(exchange),
         }
     }
 

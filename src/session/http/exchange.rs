@@ -34,6 +34,8 @@ pub(super) struct Asked {
     pub(super) framing: Framing,
     /// Whether it asks for another protocol.
     pub(super) upgrade: bool,
+    /// Whether the client has said that its connection ends behind the answer.
+    pub(super) closes: bool,
 }
 
 /// One exchange.
@@ -169,6 +171,11 @@ impl HttpState {
             Some(_) => Reply::Head,
             None => Reply::Nothing,
         }
+    }
+
+    /// Whether the client has said that its connection ends behind the answer.
+    pub(super) fn closes(&self, exchange: Key) -> bool {
+        self.exchanges.get(exchange).is_some_and(|exchange| exchange.asked.closes)
     }
 
     /// Whether the head of the answer went to the client.

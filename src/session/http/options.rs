@@ -44,6 +44,8 @@ pub struct HttpOptions {
     pub keepalive_requests: u32,
     /// How long nothing may move on a connection that changed to another protocol.
     pub tunnel_timeout: Duration,
+    /// What becomes of an exchange whose client ends its side.
+    pub half_close: HalfClose,
     /// The value of the `server` field of our own answers.
     pub server: Option<Box<str>>,
     /// Whether answers tell by `x-ringway-reason` which failure they stand for.
@@ -64,6 +66,18 @@ pub struct HttpOptions {
     pub scheme: &'static str,
     /// Whether anything here goes by the client's address.
     pub needs_source: bool,
+}
+
+/// What becomes of an exchange with a server when the client ends its side of the connection. That
+/// end looks the same whether the client still reads or has gone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HalfClose {
+    /// A client that said that its connection ends behind the answer still reads; others are gone.
+    Auto,
+    /// It still reads.
+    Allow,
+    /// It is gone.
+    Refuse,
 }
 
 /// An access log.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
+use ringway::service::CloseReason;
 
 fn proxied(servers: &[SocketAddr], upstream_keys: &str, route_keys: &str) -> Served {
     let routes = format!("[[listener.route]]\nproxy = \"u\"\n{route_keys}");
@@ -798,4 +799,108 @@ fn a_single_server_is_asked_however_often_it_refused() {
     });
     assert_eq!(Client::new(served.address()).get("/").text(), "back");
     assert_eq!(ejected(&served), 0);
+}
+
+/// A server whose answers to `/events` begin, and then say nothing more until their client goes.
+fn events() -> SocketAddr {
+    serve(|stream| {
+        let mut writer = stream.try_clone().unwrap();
+        let mut reader = BufReader::new(stream);
+        loop {
+            let head = read_head(&mut reader);
+            if head.is_empty() {
+                return;
+            }
+            let answer = match head.split(' ').nth(1) {
+                Some("/events") => {
+                    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n".to_owned()
+                }
+                // It is told on the next request, which comes by another connection.
+                Some("/later") => {
+                    std::thread::park_timeout(std::time::Duration::from_millis(300));
+                    ok("later")
+                }
+                _ => ok("page"),
+            };
+            if writer.write_all(answer.as_bytes()).is_err() {
+                return;
+            }
+        }
+    })
+}
+
+fn in_use(served: &Served) -> u64 {
+    served.sum(|cell| cell.stats.upstreams[0].active.get())
+}
+
+#[test]
+fn clients_that_have_gone_hold_no_connection_to_a_server() {
+    let served = proxied(&[events()], "pool_max = 4\npool_queue_timeout = \"20s\"\n", "");
+    for _ in 0..4 {
+        let mut client = Client::new(served.address());
+        client.send("GET /events HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(client.head().status, 200);
+        // All is said and read, and now it goes, in order.
+        client.0.get_mut().shutdown(Shutdown::Write).unwrap();
+        assert_eq!(Client::new(served.address()).get("/page").text(), "page");
+        drop(client);
+    }
+    wait_until("their exchanges are over", || served.closed(CloseReason::ClientGone) == 4);
+    assert_eq!(ejected(&served), 0);
+}
+
+#[test]
+fn a_client_that_said_so_reads_its_answer_behind_its_end() {
+    for (keys, closes, is_served) in [
+        ("", true, true),
+        ("", false, false),
+        ("half_close = \"allow\"\n", false, true),
+        ("half_close = \"refuse\"\n", true, false),
+    ] {
+        let routes = "[[listener.route]]\nproxy = \"u\"\n".to_owned();
+        let served = web(keys, &[routes, upstream(&[events()], "")].concat());
+        let mut client = Client::new(served.address());
+        let field = if closes { "Connection: close\r\n" } else { "" };
+        client.send(&format!("GET /later HTTP/1.1\r\nHost: a\r\n{field}\r\n"));
+        client.0.get_mut().shutdown(Shutdown::Write).unwrap();
+        let mut text = String::new();
+        let _reset = client.0.read_to_string(&mut text);
+        assert_eq!(text.ends_with("later"), is_served, "{keys} {closes}: {text}");
+    }
+}
+
+#[test]
+fn a_client_that_is_reset_behind_its_end_is_noticed() {
+    let served = proxied(&[events()], "", "");
+    let mut client = Client::new(served.address());
+    client.send("GET /events HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    assert_eq!(client.head().status, 200);
+    client.0.get_mut().shutdown(Shutdown::Write).unwrap();
+    // It is taken for a reader, until it is gone for certain.
+    wait_until("its answer is under way", || in_use(&served) == 1);
+    let reset = nix::libc::linger { l_onoff: 1, l_linger: 0 };
+    let linger = nix::sys::socket::sockopt::Linger;
+    nix::sys::socket::setsockopt(client.0.get_ref(), linger, &reset).unwrap();
+    drop(client);
+    wait_until("its exchange is over", || in_use(&served) == 0);
+    assert_eq!(served.closed(CloseReason::ClientReset), 1);
+}
+
+#[test]
+fn five_hundred_open_streams_leave_room_for_a_page() {
+    let served = proxied(&[events()], "", "");
+    let streams: Vec<Client> = (0..500)
+        .map(|_| {
+            let mut client = Client::new(served.address());
+            client.send("GET /events HTTP/1.1\r\nHost: a\r\n\r\n");
+            assert_eq!(client.head().status, 200);
+            client
+        })
+        .collect();
+    assert_eq!(in_use(&served), 500);
+    for _ in 0..20 {
+        assert_eq!(Client::new(served.address()).get("/page").text(), "page");
+    }
+    drop(streams);
+    wait_until("all are over", || in_use(&served) <= 1);
 }

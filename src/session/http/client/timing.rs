@@ -14,7 +14,26 @@ use crate::session::context::Context;
 /// time, what it has sent meanwhile would make a reset of our close, and lose what we told it.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// How often it is looked whether a client that sends no more, and waits for the answer of a
+/// server, is still there. When it has gone, nothing else would tell.
+const HANG_UP_LOOK: Duration = Duration::from_secs(1);
+
 impl Http {
+    /// Whether the client sends no more and is taken for one that still reads.
+    fn is_reader(&self) -> bool {
+        self.ended && matches!(self.phase, Phase::Exchange(_))
+    }
+
+    fn look_for_hang_up<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        let is_gone = self.stream.fd().is_none_or(|fd| context.reactor.driver().is_hung_up(fd));
+        if is_gone {
+            self.close(context, key, CloseReason::ClientReset);
+        } else {
+            self.progress = context.now();
+            self.set_deadline(context, key);
+        }
+    }
+
     pub(in crate::session) fn handle_timeout<D: Driver>(
         &mut self,
         context: &mut Context<D>,
@@ -29,6 +48,10 @@ impl Http {
             return;
         }
         let waits_for_reader = !self.stream.is_drained() || self.stream.is_blocked();
+        if !waits_for_reader && self.is_reader() {
+            self.look_for_hang_up(context, key);
+            return;
+        }
         match &self.phase {
             Phase::Head if waits_for_reader => self.close(context, key, CloseReason::SlowReader),
             Phase::Head if self.began.is_some() => {
@@ -111,6 +134,7 @@ impl Http {
                 Some(self.body_deadline())
             }
             Phase::Ending(_) => Some(self.progress + options.write_timeout),
+            Phase::Exchange(_) if self.is_reader() => Some(self.progress + HANG_UP_LOOK),
             Phase::Exchange(_)
             | Phase::Echo
             | Phase::Discard
