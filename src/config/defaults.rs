@@ -137,6 +137,8 @@ pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 pub const BODY_RATE_MIN: Option<u32> = Some(256);
 /// `listener.write_timeout`.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// `listener.write_rate_min`: as of bodies.
+pub const WRITE_RATE_MIN: Option<u32> = BODY_RATE_MIN;
 /// `listener.keepalive_timeout`: what browsers expect.
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(75);
 /// `listener.keepalive_requests`: clients are spread anew from time to time.

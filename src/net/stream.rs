@@ -260,6 +260,13 @@ impl Stream {
         self.outbox.is_none() && !self.sending && !is_sealed
     }
 
+    /// Bytes that the socket has taken and its peer has not: see [`Syscalls::unacknowledged`].
+    ///
+    /// [`Syscalls::unacknowledged`]: crate::ring::Syscalls::unacknowledged
+    pub fn unacknowledged<D: Driver, T: Copy>(&self, reactor: &mut Reactor<D, T>) -> usize {
+        self.fd.map_or(0, |fd| reactor.driver().unacknowledged(fd))
+    }
+
     /// Whether the socket takes no more for now.
     #[must_use]
     pub fn is_blocked(&self) -> bool {

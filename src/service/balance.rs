@@ -98,7 +98,8 @@ impl Balancer {
     }
 
     fn suits(&self, server: usize, tried: &[usize], is_picky: bool) -> bool {
-        !tried.contains(&server) && !(is_picky && self.ejector.is_ejected(server))
+        let is_passed_over = is_picky && self.ejector.is_ejected(server);
+        !is_passed_over && !tried.contains(&server)
     }
 
     /// Whether there is a server that is not in `tried`.

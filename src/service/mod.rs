@@ -12,6 +12,7 @@ pub mod handler;
 pub mod http;
 pub mod messages;
 pub mod origin;
+pub mod pace;
 pub mod pool;
 pub mod proxy;
 pub mod retry;

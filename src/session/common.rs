@@ -17,6 +17,8 @@ pub(super) struct Common {
     pub(super) listener: usize,
     opened: Instant,
     last_active: Instant,
+    /// Bytes that peers had not taken at the last look, while nothing else moved.
+    owed: Option<usize>,
     timer: Option<TimerId>,
     dirty: bool,
     closing: Option<CloseReason>,
@@ -32,6 +34,7 @@ impl Common {
             listener,
             opened: now,
             last_active: now,
+            owed: None,
             timer: None,
             dirty: false,
             closing: None,
@@ -102,17 +105,35 @@ impl Common {
 
     /// The idle timer has fired: whether the connection was idle all that time. If not, the timer
     /// is armed for what is left; this is why moving bytes costs no timer.
+    ///
+    /// A peer that is slow to read may take bytes for long from what its socket has; then nothing
+    /// moves here. So while there are such bytes, it is looked whether they become fewer: once more
+    /// after a quarter of the limit, and then each time.
     pub(super) fn is_idle<D: Driver>(
         &mut self,
         context: &mut Context<D>,
         key: Key,
         limit: Duration,
+        streams: &[Stream],
     ) -> bool {
-        let idle = context.now().saturating_duration_since(self.last_active);
-        if idle >= limit {
-            return true;
+        let now = context.now();
+        let idle = now.saturating_duration_since(self.last_active);
+        if idle < limit {
+            self.owed = None;
+            self.arm(context, key, limit - idle);
+            return false;
         }
-        self.arm(context, key, limit - idle);
+        let owed = streams.iter().map(|stream| stream.unacknowledged(&mut context.reactor)).sum();
+        let before = self.owed.replace(owed);
+        match before {
+            _ if owed == 0 => return true,
+            Some(before) if owed >= before => return true,
+            Some(_) => {
+                self.last_active = now;
+                self.arm(context, key, limit);
+            }
+            None => self.arm(context, key, limit / 4),
+        }
         false
     }
 

@@ -107,7 +107,7 @@ impl Echo {
     pub(super) fn handle_timeout<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         self.common.timer_fired();
         let limit = context.options.listeners[self.common.listener].idle_timeout;
-        if self.common.is_idle(context, key, limit) {
+        if self.common.is_idle(context, key, limit, std::slice::from_ref(&self.stream)) {
             self.close(context, key, CloseReason::IdleTimeout);
         }
     }

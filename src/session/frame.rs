@@ -208,8 +208,9 @@ impl Frames {
     pub(super) fn handle_timeout<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         self.common.timer_fired();
         let limit = context.options.listeners[self.common.listener].idle_timeout;
+        let stream = std::slice::from_ref(&self.stream);
         match self.phase {
-            Phase::Serving if !self.common.is_idle(context, key, limit) => {}
+            Phase::Serving if !self.common.is_idle(context, key, limit, stream) => {}
             // It is us whom the client waits for; every exchange has a deadline of its own.
             Phase::Serving if self.is_busy(context) && self.stream.is_drained() => {
                 self.common.arm(context, key, limit);
@@ -223,7 +224,7 @@ impl Frames {
                 self.end(context, key, CloseReason::IdleTimeout);
             }
             // It may take what is left as slowly as it took the rest.
-            Phase::Ending(_) if !self.common.is_idle(context, key, limit) => {}
+            Phase::Ending(_) if !self.common.is_idle(context, key, limit, stream) => {}
             Phase::Ending(reason) | Phase::Lingering(reason) => self.close(context, key, reason),
         }
     }

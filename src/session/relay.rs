@@ -189,7 +189,7 @@ impl Relay {
         self.common.timer_fired();
         let limit = context.options.listeners[self.common.listener].idle_timeout;
         if self.exchange.is_relaying() {
-            if self.common.is_idle(context, key, limit) {
+            if self.common.is_idle(context, key, limit, &self.streams) {
                 self.advance(context, key, Event::Deadline);
             }
         } else if self.exchange.server().is_some() {

@@ -33,6 +33,7 @@ head_timeout = "1ms"
 body_timeout = "1h"
 body_rate_min = "off"
 write_timeout = "2s"
+write_rate_min = "1KiB"
 keepalive_timeout = "1d"
 keepalive_requests = "off"
 tunnel_timeout = "7d"
@@ -1545,6 +1546,7 @@ fn values_of_http_listeners_arrive_where_they_belong() {
         body_timeout: Duration::from_secs(3600),
         body_rate_min: None,
         write_timeout: Duration::from_secs(2),
+        write_rate_min: Some(1024),
         keepalive_timeout: Duration::from_secs(86_400),
         keepalive_requests: None,
         tunnel_timeout: Duration::from_secs(7 * 86_400),

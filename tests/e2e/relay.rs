@@ -382,3 +382,40 @@ fn least_connections_prefers_the_server_that_is_free() {
     let (_third, again) = open();
     assert_eq!(again, name, "the server of the one that is gone");
 }
+
+#[test]
+fn a_client_that_reads_steadily_is_not_idle() {
+    // The server says all it has at once; the client takes it from the sockets for long after.
+    let len = 2_000_000;
+    let server = serve(move |mut stream| {
+        stream.write_all(&vec![7; len]).unwrap();
+        let _until_the_client_ends = stream.read(&mut [0]);
+    });
+    let text = [&runtime(1), NO_ADMIN, &proxy("idle_timeout = \"1s\""), &upstream(&[server], "")];
+    let served = Served::new(&text.concat());
+    let mut client = served.connect();
+    let (mut left, mut part) = (len, [0; 4_096]);
+    for _ in 0..250 {
+        std::thread::park_timeout(Duration::from_millis(10));
+        left -= client.read(&mut part).unwrap();
+    }
+    assert!(left > 0);
+    assert_eq!(served.closed(CloseReason::IdleTimeout), 0);
+    while left > 0 {
+        left -= client.read(&mut part).unwrap();
+    }
+    wait_until("now it is idle", || served.closed(CloseReason::IdleTimeout) == 1);
+}
+
+#[test]
+fn a_client_that_takes_nothing_is_idle_though_bytes_wait_for_it() {
+    let server = serve(move |mut stream| {
+        let _cut = stream.write_all(&vec![7; 64 << 20]);
+    });
+    let text =
+        [&runtime(1), NO_ADMIN, &proxy("idle_timeout = \"300ms\""), &upstream(&[server], "")];
+    let served = Served::new(&text.concat());
+    let client = served.connect();
+    wait_until("it is idle", || served.closed(CloseReason::IdleTimeout) == 1);
+    drop(client);
+}

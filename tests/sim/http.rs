@@ -83,6 +83,7 @@ pub(crate) fn listener(upstream: usize) -> HttpOptions {
         body_timeout: WAIT,
         body_rate_min: None,
         write_timeout: WAIT,
+        write_rate_min: None,
         keepalive_timeout: WAIT,
         keepalive_requests: 1_000,
         tunnel_timeout: WAIT,

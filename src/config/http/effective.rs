@@ -56,6 +56,7 @@ fn listener_lines(options: &HttpOptions) -> Vec<Line> {
         ("body_timeout", period(options.body_timeout)),
         ("body_rate_min", or_off(options.body_rate_min.map(size))),
         ("write_timeout", period(options.write_timeout)),
+        ("write_rate_min", or_off(options.write_rate_min.map(size))),
         ("keepalive_timeout", period(options.keepalive_timeout)),
         ("keepalive_requests", or_off(requests)),
         ("tunnel_timeout", period(options.tunnel_timeout)),

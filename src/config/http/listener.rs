@@ -68,6 +68,10 @@ fn timeouts(section: &mut Section<'_, '_>, options: &mut HttpOptions) {
     });
     options.body_rate_min = rate.or(defaults::BODY_RATE_MIN);
     options.write_timeout = section.optional("write_timeout", timeout).or(defaults::WRITE_TIMEOUT);
+    let rate = section.optional("write_rate_min", |v| {
+        values::unless(v, "off", |v| values::size(v, &BODY_RATE_RANGE))
+    });
+    options.write_rate_min = rate.or(defaults::WRITE_RATE_MIN);
     let keepalive =
         section.optional("keepalive_timeout", |v| values::duration(v, &LONG_TIMEOUT_RANGE));
     options.keepalive_timeout = keepalive.or(defaults::KEEPALIVE_TIMEOUT);

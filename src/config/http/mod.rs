@@ -54,6 +54,9 @@ pub struct HttpOptions {
     pub body_rate_min: Option<u32>,
     /// `write_timeout`: how long a client may take no byte of an answer.
     pub write_timeout: Duration,
+    /// `write_rate_min`: bytes per second that a client has to take once it has been slow for
+    /// `write_timeout`. `None`: any rate will do.
+    pub write_rate_min: Option<u32>,
     /// `keepalive_timeout`: how long a connection may be idle between requests.
     pub keepalive_timeout: Duration,
     /// `keepalive_requests`: requests of one connection. `None`: any number.
@@ -108,6 +111,7 @@ impl Default for HttpOptions {
             body_timeout: defaults::BODY_TIMEOUT,
             body_rate_min: defaults::BODY_RATE_MIN,
             write_timeout: defaults::WRITE_TIMEOUT,
+            write_rate_min: defaults::WRITE_RATE_MIN,
             keepalive_timeout: defaults::KEEPALIVE_TIMEOUT,
             keepalive_requests: defaults::KEEPALIVE_REQUESTS,
             tunnel_timeout: defaults::TUNNEL_TIMEOUT,

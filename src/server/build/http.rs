@@ -95,6 +95,7 @@ impl HttpBuilder {
             body_timeout: http.body_timeout,
             body_rate_min: http.body_rate_min,
             write_timeout: http.write_timeout,
+            write_rate_min: http.write_rate_min,
             keepalive_timeout: http.keepalive_timeout,
             keepalive_requests: http.keepalive_requests.unwrap_or(u32::MAX),
             tunnel_timeout: http.tunnel_timeout,

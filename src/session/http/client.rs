@@ -21,6 +21,7 @@ use crate::proto::http1::{BodyReader, Framing, RequestReader};
 use crate::ring::{Completion, Driver, SocketAddress, Verb};
 use crate::service::CloseReason;
 use crate::service::http::certificate::ClientCertificate;
+use crate::service::pace::Pace;
 use crate::session::CLIENT;
 use crate::session::common::Common;
 use crate::session::context::Context;
@@ -55,6 +56,8 @@ pub(in crate::session) struct Http {
     deadline: Deadline,
     /// When the client last sent or took something, or began to wait.
     pub(super) progress: Instant,
+    /// How the client takes what it is sent, while it takes no more for now.
+    pub(super) pace: Pace,
     /// When the present head or body began to come.
     pub(super) began: Option<Instant>,
     pub(super) requests: u32,
@@ -141,6 +144,7 @@ impl Http {
             draining: false,
             deadline: Deadline::default(),
             progress: now,
+            pace: Pace::default(),
             began: None,
             requests: 0,
             client: client.map(known),
@@ -253,6 +257,9 @@ impl Http {
                 self.outlet.sent(bytes);
                 self.common.count_sent(context, bytes);
                 self.progress = context.now();
+                if bytes > 0 {
+                    self.pace.note(self.progress);
+                }
                 if self.is_calm() {
                     return;
                 }

@@ -38,6 +38,9 @@ pub struct HttpOptions {
     pub body_rate_min: Option<u32>,
     /// How long a client may take nothing of what it is sent.
     pub write_timeout: Duration,
+    /// Bytes a second that a client has to take while some wait for it, beyond the first
+    /// `write_timeout`.
+    pub write_rate_min: Option<u32>,
     /// How long a connection may be idle between two requests.
     pub keepalive_timeout: Duration,
     /// Requests of one connection.

@@ -1,6 +1,7 @@
 //! A connection to a server: one exchange after the other.
 
 mod answer;
+mod timing;
 
 use std::time::{Duration, Instant};
 
@@ -16,6 +17,7 @@ use crate::proto::http1::{BodyReader, Framing, ResponseReader, write};
 use crate::ring::{Completion, Driver, Lane};
 use crate::service::origin::failure::Failure;
 use crate::service::origin::servers::{Ended, Outcome};
+use crate::service::pace::Pace;
 use crate::service::pool::CloseCause;
 use crate::service::proxy::ConnectFailure;
 use crate::session::Due;
@@ -60,8 +62,12 @@ pub(in crate::session) struct Origin {
     progress: Instant,
     /// Who the exchange waits for.
     waits_for: WaitsFor,
-    /// When the client was last waited for, in the present exchange.
-    client_until: Option<Instant>,
+    /// Bytes that were sent, and how the server takes them while it takes no more for now.
+    sent: u64,
+    pace: Pace,
+    /// Up to when the server is excused: the client was waited for, or it took what it was sent, if
+    /// slowly.
+    excused_until: Option<Instant>,
     deadline: Deadline,
 }
 
@@ -114,7 +120,9 @@ impl Origin {
             connect: Duration::ZERO,
             progress: now,
             waits_for: WaitsFor::Server,
-            client_until: None,
+            sent: 0,
+            pace: Pace::default(),
+            excused_until: None,
             deadline: Deadline::default(),
         }
     }
@@ -174,7 +182,12 @@ impl Origin {
             }
             StreamEvent::Sent(bytes) => {
                 self.outlet.sent(bytes);
+                self.sent += bytes as u64;
                 self.progress = context.now();
+                if bytes > 0 && self.pace.is_measured() {
+                    self.pace.note(self.progress);
+                    self.excused_until = Some(self.progress);
+                }
                 let waits = self.stream.is_drained() && self.is_sent && self.stream.is_receiving();
                 if waits && !self.ended && self.input.is_empty() {
                     return;
@@ -217,7 +230,8 @@ impl Origin {
         self.keep_alive = true;
         self.interim = 0;
         self.progress = context.now();
-        (self.waits_for, self.client_until) = (WaitsFor::Server, None);
+        (self.waits_for, self.excused_until) = (WaitsFor::Server, None);
+        self.pace.end();
         if let (false, Some(exchange)) = (self.is_used, context.http.exchanges.get_mut(exchange)) {
             exchange.told.connect = Some(self.connect);
         }
@@ -247,7 +261,7 @@ impl Origin {
             return;
         }
         if self.waits_for == WaitsFor::Client {
-            self.client_until = Some(context.now());
+            self.excused_until = Some(context.now());
         }
         self.send(context, exchange);
         self.outlet.finish(&mut context.pages, &mut self.stream);
@@ -392,69 +406,7 @@ impl Origin {
             }
             return;
         }
-        self.waits_for = WaitsFor::Server;
-        let options = &context.http.origins(self.upstream).options;
-        let wait = if has_head { options.idle_timeout } else { options.first_byte_timeout };
-        let since = |then: Instant| self.client_until.map_or(then, |client| client.max(then));
-        let mut at = since(self.progress) + wait;
-        if let (false, Some(most)) = (has_head, options.try_timeout) {
-            at = at.min(since(tried) + most);
-        }
-        if let Some(until) = until {
-            at = at.min(until);
-        }
-        self.deadline.set(context, Due::Session(key), at);
-    }
-
-    pub(in crate::session) fn handle_timeout<D: Driver>(
-        &mut self,
-        context: &mut Context<D>,
-        key: Key,
-    ) {
-        if !self.deadline.fired(context, Due::Session(key)) {
-            return;
-        }
-        match self.phase {
-            Phase::Connecting(_) => {
-                self.phase = Phase::Expired;
-                self.stream.cancel_connect(&mut context.reactor, key);
-            }
-            Phase::Busy(exchange) => {
-                let Some(failure) = self.failure_at_deadline(context, key, exchange) else {
-                    return;
-                };
-                self.fail(context, key, exchange, failure);
-            }
-            Phase::Idle | Phase::Expired | Phase::Leaving(_) | Phase::Closing => {}
-        }
-    }
-
-    /// What has failed when the time of the exchange is over.
-    fn failure_at_deadline<D: Driver>(
-        &self,
-        context: &Context<D>,
-        key: Key,
-        exchange: Key,
-    ) -> Option<Failure> {
-        let now = context.now();
-        let one = context.http.exchanges.get(exchange)?;
-        let options = context.options.upstreams[self.upstream].origins.as_ref()?;
-        let tried = one.tried_by(key);
-        let since = self.client_until.map_or(tried, |client| client.max(tried));
-        Some(if one.until.is_some_and(|until| until <= now) {
-            match self.waits_for {
-                WaitsFor::Client if !self.is_sent => Failure::ClientTimeout,
-                WaitsFor::Client | WaitsFor::Server => Failure::TotalTimeout,
-            }
-        } else if self.stream.is_blocked() || !self.is_sent {
-            Failure::WriteTimeout
-        } else if self.body.is_some() {
-            Failure::IdleTimeout
-        } else if options.try_timeout.is_some_and(|most| since + most <= now) {
-            Failure::TryTimeout
-        } else {
-            Failure::FirstByteTimeout
-        })
+        self.wait_for_server(context, key, (tried, until), has_head);
     }
 
     pub(in crate::session) fn feed<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {

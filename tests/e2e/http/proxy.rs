@@ -904,3 +904,72 @@ fn five_hundred_open_streams_leave_room_for_a_page() {
     drop(streams);
     wait_until("all are over", || in_use(&served) <= 1);
 }
+
+/// Reads for a while, in small parts, as a slow link does; whether it came to an end.
+fn reads_slowly(stream: &mut TcpStream, parts: usize) -> bool {
+    let mut buffer = [0; 4_096];
+    for _ in 0..parts {
+        std::thread::park_timeout(std::time::Duration::from_millis(10));
+        if stream.read(&mut buffer).unwrap_or(0) == 0 {
+            return true;
+        }
+    }
+    false
+}
+
+#[test]
+fn a_client_that_reads_steadily_is_not_cut_and_one_that_stalls_or_drips_is() {
+    // More than the sockets have room for.
+    let folder = Folder::new();
+    let file = std::fs::File::create(folder.path().join("large")).unwrap();
+    file.set_len(64 << 20).unwrap();
+    let routes = format!("[[listener.route]]\nfiles = \"{}\"\n", folder.path().display());
+    let served = |rate: &str| web(&format!("write_timeout = \"1s\"\n{rate}"), &routes);
+    let ask = |served: &Served| {
+        let mut client = connect(served.address());
+        client.write_all(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+        client
+    };
+    let steady = served("");
+    let mut client = ask(&steady);
+    assert!(!reads_slowly(&mut client, 250), "more than twice `write_timeout`");
+    assert_eq!(steady.closed(CloseReason::SlowReader), 0);
+    // From now on, nothing at all is taken.
+    wait_until("it is cut", || steady.closed(CloseReason::SlowReader) == 1);
+    // The same rate is too low where more is asked for.
+    let demanding = served("write_rate_min = \"100MiB\"\n");
+    let mut client = ask(&demanding);
+    reads_slowly(&mut client, 250);
+    assert_eq!(demanding.closed(CloseReason::SlowReader), 1);
+}
+
+#[test]
+fn a_server_that_takes_a_body_steadily_is_not_blamed_for_its_rate() {
+    use std::time::Duration;
+    let len = 1_200_000;
+    let server = serve(move |mut stream| {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            if stream.read(&mut byte).unwrap_or(0) == 0 {
+                return;
+            }
+            head.push(byte[0]);
+        }
+        let mut left = len;
+        let mut part = vec![0; 4_096];
+        while left > 0 {
+            std::thread::park_timeout(Duration::from_millis(10));
+            let most = left.min(part.len());
+            left -= stream.read(&mut part[..most]).unwrap();
+        }
+        stream.write_all(ok("all of it").as_bytes()).unwrap();
+    });
+    let keys = "first_byte_timeout = \"1s\"\ntry_timeout = \"1s\"\nretries = 0\n";
+    let served = proxied(&[server], keys, "");
+    let mut client = Client::new(served.address());
+    client.send(&format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {len}\r\n\r\n"));
+    client.0.get_mut().write_all(&vec![b'x'; len]).unwrap();
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.text()), (200, "all of it"));
+}

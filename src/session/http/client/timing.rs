@@ -42,6 +42,10 @@ impl Http {
         if !self.deadline.fired(context, Due::Session(key)) {
             return;
         }
+        if self.pace.is_measured() {
+            let taken = self.taken(context);
+            self.pace.observe(context.now(), taken);
+        }
         if let Some(at) = self.due_at(context).filter(|at| *at > context.now()) {
             // What was waited for has come meanwhile, and something else is waited for.
             self.deadline.set(context, Due::Session(key), at);
@@ -78,6 +82,12 @@ impl Http {
         }
     }
 
+    /// Bytes that the client has taken of all that it was sent.
+    fn taken<D: Driver>(&self, context: &mut Context<D>) -> u64 {
+        let owed = self.stream.unacknowledged(&mut context.reactor) as u64;
+        self.common.sent.saturating_sub(owed)
+    }
+
     /// When the next bytes of a body must have come: `body_timeout` after the last ones, and, after
     /// a first `body_timeout`, no more slowly than `body_rate_min`.
     fn body_deadline(&self) -> Instant {
@@ -97,6 +107,14 @@ impl Http {
 
     /// What is waited for, and how long.
     pub(super) fn set_deadline<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        if self.stream.is_blocked() {
+            if !self.pace.is_measured() {
+                let taken = self.taken(context);
+                self.pace.begin(context.now(), taken);
+            }
+        } else if self.stream.is_drained() {
+            self.pace.end();
+        }
         if !self.wants_input(context) {
             // It is not the client who is slow.
             self.body_began = Some(context.now());
@@ -122,7 +140,8 @@ impl Http {
         match self.phase {
             Phase::Lingering(_) => Some(self.progress + LINGER),
             _ if !self.stream.is_drained() || self.stream.is_blocked() => {
-                Some(self.progress + options.write_timeout)
+                let measured = self.pace.deadline(options.write_timeout, options.write_rate_min);
+                Some(measured.unwrap_or(self.progress + options.write_timeout))
             }
             Phase::Head => Some(match self.began {
                 Some(began) => began + options.head_timeout,
