@@ -1,8 +1,10 @@
-//! One turn of the loop and what it needs: timers, a clock, a budget, counters, a mailbox.
+//! One turn of the loop and what it needs: timers, a clock, a budget, counters, boards, a
+//! mailbox.
 //!
 //! Nothing here calls upward: the [`Reactor`] hands a batch of completions and due timers to its
 //! caller.
 
+mod board;
 mod budget;
 pub mod clock;
 mod counter;
@@ -11,6 +13,7 @@ mod offload;
 mod reactor;
 mod timers;
 
+pub use board::Board;
 pub use budget::Budget;
 pub use counter::{Counter, Gauge};
 pub use mailbox::{Mailbox, MailboxError, Sender, mailbox};

@@ -180,7 +180,7 @@ impl Server {
         let fleet = Arc::new(Fleet::with_plan(workers, &plan(&config, &upstreams)));
         fleet.set_offload(Offload::new(HELPERS).map_err(StartError::Thread)?);
         warn_of_small_pools(&config, workers);
-        let mut builder = HttpBuilder::new(workers);
+        let mut builder = HttpBuilder::default();
         let services = build::services(&config, &mut builder)?;
         let (tls, mut certificates) = build::tls(&config, &common)?;
         let (admin_tls, of_admin) = build::tls::admin(&config, &common)?.unzip();
@@ -287,7 +287,12 @@ impl Running {
 /// What there is to be counted.
 fn plan(config: &Config, upstreams: &[UpstreamOptions]) -> Plan {
     let servers = |one: &UpstreamOptions| one.origins.as_ref().map_or(0, |all| all.names.len());
+    let limits = build::streams(config).filter_map(build::http::limits_of);
+    let (buckets, counts_sources) = limits
+        .fold((0, false), |sum: (usize, bool), one| (sum.0.saturating_add(one.0), sum.1 || one.1));
     Plan {
+        buckets,
+        counts_sources,
         routes: build::streams(config).map(build::http::routes_of).collect(),
         servers: upstreams.iter().map(servers).collect(),
         datagrams: build::datagrams(config).map(|listener| listener.name.clone()).collect(),

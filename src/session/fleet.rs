@@ -2,15 +2,18 @@
 
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use super::http::Encoded;
 use super::{ListenerStats, Plan, SessionStats};
 use crate::mem::Key;
 use crate::ring::Fd;
-use crate::runtime::{Counter, Gauge, LoopStats, Offload, Work};
+use crate::runtime::{Board, Counter, Gauge, LoopStats, Offload, Work};
 
 /// Fewest connections more than the least loaded worker that make handing over worth its hop.
 const HAND_OFF_MARGIN: u64 = 8;
+/// Sources whose connections each worker shows the others: those with fewest connections go first.
+const SOURCES_SHOWN: usize = 65_536;
 /// No ring yet, or none that can be sent to.
 const NO_RING: i32 = -1;
 
@@ -69,6 +72,7 @@ pub struct Fleet {
     /// The mailboxes, by worker, once all stand.
     posts: OnceLock<Vec<Box<Post>>>,
     offload: OnceLock<Offload>,
+    epoch: OnceLock<Instant>,
 }
 
 impl std::fmt::Debug for Fleet {
@@ -87,6 +91,10 @@ pub struct WorkerCell {
     pub stats: SessionStats,
     /// What its loop counts.
     pub loops: Arc<LoopStats>,
+    /// When its buckets of the rate limits are full again; only where there are other workers.
+    pub buckets: Option<Board>,
+    /// How many connections it has by source; only where there are other workers.
+    pub sources: Option<Board>,
     ring: AtomicI32,
     accepting: AtomicBool,
 }
@@ -120,10 +128,13 @@ impl Fleet {
     /// So many workers, which count what the plan says.
     #[must_use]
     pub fn with_plan(workers: usize, plan: &Plan) -> Self {
+        let shared = workers > 1;
         let cell = || WorkerCell {
             active: Gauge::new(),
             stats: SessionStats::new(plan),
             loops: Arc::new(LoopStats::default()),
+            buckets: (shared && plan.buckets > 0).then(|| Board::new(plan.buckets)),
+            sources: (shared && plan.counts_sources).then(|| Board::new(SOURCES_SHOWN)),
             ring: AtomicI32::new(NO_RING),
             accepting: AtomicBool::new(false),
         };
@@ -131,7 +142,15 @@ impl Fleet {
             cells: (0..workers).map(|_| cell()).collect(),
             posts: OnceLock::new(),
             offload: OnceLock::new(),
+            epoch: OnceLock::new(),
         }
+    }
+
+    /// The moment from which times are counted that workers show each other: `now`, if nobody has
+    /// asked before.
+    #[must_use]
+    pub fn epoch(&self, now: Instant) -> Instant {
+        *self.epoch.get_or_init(|| now)
     }
 
     /// How notes reach the workers, in their order; the first call counts.

@@ -223,7 +223,7 @@ impl Relay {
             stream.close(&mut context.reactor, key);
         }
         if let Some(source) = self.extra.as_ref().and_then(|extra| extra.counted) {
-            context.http.sources.leave(source);
+            context.leave_source(self.common.listener, source);
         }
         let client = self.extra.and_then(|extra| extra.client);
         self.common.record_end(context, client, server);

@@ -53,6 +53,10 @@ pub struct Plan {
     pub servers: Vec<usize>,
     /// The names of the UDP listeners.
     pub datagrams: Vec<String>,
+    /// How many buckets all rate limits have; 0 without any.
+    pub buckets: usize,
+    /// Whether connections are counted by source.
+    pub counts_sources: bool,
 }
 
 impl Plan {
@@ -60,7 +64,7 @@ impl Plan {
     #[must_use]
     pub fn plain(listeners: usize, upstreams: usize) -> Self {
         let (routes, servers) = (vec![0; listeners], vec![0; upstreams]);
-        Self { routes, servers, datagrams: Vec::new() }
+        Self { routes, servers, ..Self::default() }
     }
 }
 

@@ -265,7 +265,7 @@ impl Everything {
             });
         }
         sim.set_faults(faults);
-        let plan = Plan { routes: vec![5; SERVICES], servers: vec![3; 3], datagrams: Vec::new() };
+        let plan = Plan { routes: vec![5; SERVICES], servers: vec![3; 3], ..Plan::default() };
         let fleet = Arc::new(Fleet::with_plan(1, &plan));
         let services = services(&mut random);
         let upstreams = services.iter().filter_map(|(_, upstream)| upstream.clone()).collect();

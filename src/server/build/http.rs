@@ -48,20 +48,9 @@ pub(in crate::server) struct HttpBuilder {
     caches: usize,
     /// The files of access logs.
     pub(in crate::server) lines: AccessFiles,
-    /// Workers, which share nothing: each keeps its part of a limit.
-    workers: u32,
 }
 
 impl HttpBuilder {
-    pub(in crate::server) fn new(workers: usize) -> Self {
-        Self { workers: u32::try_from(workers).unwrap_or(u32::MAX), ..Self::default() }
-    }
-
-    /// A worker's part of a limit of the whole process.
-    fn share(&self, most: u32) -> u32 {
-        most.div_ceil(self.workers.max(1)).max(1)
-    }
-
     /// The options of a listener.
     pub(in crate::server) fn listener(
         &mut self,
@@ -165,8 +154,8 @@ impl HttpBuilder {
             total_timeout: route.total_timeout,
             access: AccessList::new(&route.access.allow, &route.access.deny),
             rate_limit: route.rate_limit.as_ref().map(|limit| RateLimitOptions {
-                rate: self.share(limit.rate),
-                burst: self.share(limit.burst),
+                rate: limit.rate,
+                burst: limit.burst,
                 entries_max: limit.entries_max as usize,
                 header: match &limit.by {
                     config::RateKey::Source => None,
@@ -363,6 +352,14 @@ fn certificate_match(condition: &config::CertificateCondition) -> CertificateMat
         name: text(&condition.name),
         fingerprint: text(&condition.fingerprint),
     }
+}
+
+/// How many buckets the rate limits of a listener have, and whether it counts by source.
+pub(in crate::server) fn limits_of(listener: &Listener) -> Option<(usize, bool)> {
+    let ListenerService::Http(http) = &listener.service else { return None };
+    let limits = http.routes.iter().filter_map(|route| route.rate_limit.as_ref());
+    let buckets = limits.map(|limit| limit.entries_max as usize).fold(0, usize::saturating_add);
+    Some((buckets, http.source_connections_max.is_some()))
 }
 
 /// How many routes a listener has.

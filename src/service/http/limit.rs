@@ -10,6 +10,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 pub use concurrency::Concurrency;
+pub use hash::of_source;
 use table::{Bucket, Table};
 
 /// What a rate limit says.
@@ -22,6 +23,34 @@ pub enum Verdict {
         /// How long to wait.
         retry_after: Duration,
     },
+}
+
+/// What the workers of a server show each other of their buckets, so that a limit holds for all of
+/// them.
+///
+/// A bucket is told by the moment at which it is full again: what it is now follows from that, and
+/// of two such moments the later one knows of more requests. A worker looks at the others' before
+/// it lets a request through, and shows its own after. Workers that look at the same instant may
+/// take one token each where there was one: of each token, at most as many too many as there are
+/// other workers.
+pub trait Others {
+    /// The latest moment that another worker shows for this bucket.
+    fn full_at(&self, key: u64) -> Option<Instant>;
+
+    /// The moment at which this bucket is full again.
+    fn show(&self, key: u64, full_at: Instant);
+}
+
+/// There is no other worker.
+#[derive(Debug, Clone, Copy)]
+pub struct Alone;
+
+impl Others for Alone {
+    fn full_at(&self, _key: u64) -> Option<Instant> {
+        None
+    }
+
+    fn show(&self, _key: u64, _full_at: Instant) {}
 }
 
 /// A token, in the parts in which tokens are counted: those that come within a nanosecond at a
@@ -48,8 +77,8 @@ pub struct RateLimiter {
 
 impl RateLimiter {
     /// So many requests a second, and so many at once, for each of at most `entries_max` clients
-    /// that are told apart (56 bytes each, taken as they come). `seed` is random, and nobody's to
-    /// know.
+    /// that are told apart (56 bytes each, taken as they come). `seed` is random, nobody's to know,
+    /// and the same for all workers that show each other what they let through.
     #[must_use]
     pub const fn new(rate: u32, burst: u32, entries_max: usize, seed: u64) -> Self {
         // No rate and no burst would let nothing through, ever: they are one.
@@ -59,25 +88,31 @@ impl RateLimiter {
     }
 
     /// A request from there. IPv6 sources count by their /64: one host has all of it.
-    pub fn check_source(&mut self, ip: IpAddr, now: Instant) -> Verdict {
-        self.check(hash::of_source(ip, self.seed), now)
+    pub fn check_source(&mut self, ip: IpAddr, now: Instant, others: &impl Others) -> Verdict {
+        self.check(hash::of_source(ip, self.seed), now, others)
     }
 
     /// A request with this value of the field that tells clients apart.
-    pub fn check_bytes(&mut self, value: &[u8], now: Instant) -> Verdict {
-        self.check(hash::of_bytes(value, self.seed), now)
+    pub fn check_bytes(&mut self, value: &[u8], now: Instant, others: &impl Others) -> Verdict {
+        self.check(hash::of_bytes(value, self.seed), now, others)
     }
 
-    fn check(&mut self, key: u64, now: Instant) -> Verdict {
+    fn check(&mut self, key: u64, now: Instant, others: &impl Others) -> Verdict {
         let (rate, burst) = (self.rate, self.burst);
         let place = self.table.find(key).unwrap_or_else(|| self.make(key, now));
         self.table.touch(place);
         let Some(bucket) = self.table.get_mut(place) else { return Verdict::Allowed };
-        bucket.level = level(bucket, rate, burst, now);
         // A moment that lies before the last one brings no tokens, and takes back no time.
-        bucket.at = bucket.at.max(now);
+        let at = bucket.at.max(now);
+        bucket.level = level(bucket, rate, burst, now);
+        bucket.at = at;
+        if let Some(full_at) = others.full_at(key) {
+            let missing = nanos(full_at.saturating_duration_since(at)).saturating_mul(rate);
+            bucket.level = bucket.level.min(burst.saturating_sub(missing));
+        }
         if let Some(left) = bucket.level.checked_sub(TOKEN) {
             bucket.level = left;
+            others.show(key, at + Duration::from_nanos((burst - left).div_ceil(rate)));
             return Verdict::Allowed;
         }
         let missing = (TOKEN - bucket.level).div_ceil(rate);
@@ -106,7 +141,11 @@ impl RateLimiter {
 
 /// What is in a bucket by now.
 fn level(bucket: &Bucket, rate: u64, burst: u64, now: Instant) -> u64 {
-    let passed = now.saturating_duration_since(bucket.at).as_nanos();
-    let passed = u64::try_from(passed).unwrap_or(u64::MAX);
+    let passed = nanos(now.saturating_duration_since(bucket.at));
     bucket.level.saturating_add(passed.saturating_mul(rate)).min(burst)
+}
+
+/// A time in nanoseconds; the longest that there is for what is longer.
+fn nanos(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }

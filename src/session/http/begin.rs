@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::client::{Http, Phase};
 use super::exchange::Asked;
+use super::limits::Neighbours;
 use super::options::{RouteAction, RouteOptions};
 use super::state::Told;
 use super::verify::Allowed;
@@ -32,7 +33,7 @@ impl Http {
             return false;
         }
         if let Some(most) = self.options.source_connections_max {
-            if !context.http.sources.enter(ip, most) {
+            if !context.enter_source(self.common.listener, ip, most) {
                 self.close(context, key, CloseReason::TooManyOfSource);
                 return false;
             }
@@ -42,12 +43,12 @@ impl Http {
     }
 
     /// The connection ends: it no longer counts among those of its source.
-    pub(super) fn leave<D>(&mut self, context: &mut Context<D>) {
+    pub(super) fn leave<D: Driver>(&mut self, context: &mut Context<D>) {
         if let Some(peer) = &mut self.client
             && std::mem::take(&mut peer.is_counted)
             && let Some(ip) = peer.ip()
         {
-            context.http.sources.leave(ip);
+            context.leave_source(self.common.listener, ip);
         }
     }
 
@@ -180,9 +181,11 @@ impl Http {
             let now = context.now();
             let named = limit.header.as_deref().map(|name| head.fields.get_named(name.as_bytes()));
             let limiter = &mut context.http.limiters[route.number];
+            let (fleet, worker) = (&context.options.fleet, context.options.worker);
+            let others = &Neighbours::new(fleet, worker, now);
             let verdict = limiter.as_mut().map(|limiter| match (named, ip) {
-                (Some(value), _) => limiter.check_bytes(value.unwrap_or_default(), now),
-                (None, Some(ip)) => limiter.check_source(ip, now),
+                (Some(value), _) => limiter.check_bytes(value.unwrap_or_default(), now, others),
+                (None, Some(ip)) => limiter.check_source(ip, now, others),
                 (None, None) => Verdict::Allowed,
             });
             if let Some(Verdict::Limited { retry_after }) = verdict {

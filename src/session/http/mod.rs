@@ -37,6 +37,7 @@ mod flow;
 mod forward;
 mod hedge;
 mod input;
+mod limits;
 mod listing;
 mod log;
 pub mod options;

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use super::Exchange;
 use super::cache::FileCache;
+use super::limits::seed_of;
 use super::options::HttpOptions;
 use super::origins::Origins;
 use crate::mem::{FreeList, Key, Pages, Scratch, Slab};
@@ -175,11 +176,11 @@ impl HttpState {
         let routes = services.clone().flat_map(|http: &HttpOptions| &http.routes);
         let mut limiters = Vec::new();
         for route in routes.clone() {
-            limiters.push(
-                route.rate_limit.as_ref().map(|limit| {
-                    RateLimiter::new(limit.rate, limit.burst, limit.entries_max, seed)
-                }),
-            );
+            limiters.push(route.rate_limit.as_ref().map(|limit| {
+                // The same for all workers.
+                let seed = seed_of(options.seed, route.number);
+                RateLimiter::new(limit.rate, limit.burst, limit.entries_max, seed)
+            }));
         }
         let origins = options.upstreams.iter().enumerate().map(|(upstream, one)| {
             let origins = one.origins.as_ref()?;

@@ -192,6 +192,35 @@ fn who_may_not_ask_is_told_so() {
 }
 
 #[test]
+fn limits_of_a_source_hold_for_all_workers_together() {
+    for workers in [1, 2, 8] {
+        let listener = "[[listener]]\nname = \"web\"\nlisten = \"127.0.0.1:0\"\nprotocol = \"http\"\n\
+            source_connections_max = 40\n[[listener.route]]\nrespond = \"x\"\n\
+            rate_limit = { rate = 1, burst = 3 }\n";
+        let served = Served::new(&[&runtime(workers), NO_ADMIN, listener].concat());
+        let begin = ringway::runtime::clock::now();
+        let mut clients: Vec<Client> = (0..40).map(|_| Client::new(served.address())).collect();
+        let mut allowed = 0;
+        for _ in 0..3 {
+            let statuses = clients.iter_mut().map(|client| client.get("/").status);
+            allowed += statuses.filter(|status| *status == 200).count() as u64;
+        }
+        let most = 3 + begin.elapsed().as_secs();
+        assert!((3..=most).contains(&allowed), "{workers} workers: {allowed} of {most}");
+        let cells = served.running().fleet().cells();
+        let at_work = cells.iter().filter(|cell| cell.active.get() > 0).count();
+        assert!(workers == 1 || at_work > 1, "{at_work} of {workers} workers");
+        // Others of the same source are too many, whoever gets them, until one goes.
+        (0..8).for_each(|_| assert!(Client::new(served.address()).is_closed(), "{workers}"));
+        drop(clients.pop());
+        wait_until("one has gone", || {
+            cells.iter().map(|cell| cell.active.get()).sum::<u64>() == 39
+        });
+        assert!([200, 429].contains(&Client::new(served.address()).get("/").status));
+    }
+}
+
+#[test]
 fn a_drain_lets_requests_end_and_closes_what_is_idle() {
     let served = web("", FIXED);
     let mut idle = Client::new(served.address());

@@ -5,34 +5,38 @@ use std::net::IpAddr;
 
 use super::hash::network;
 
-/// Connections at a time by source: an IPv4 address, or the /64 of an IPv6 address. There are as
-/// many entries as sources that are connected, which the limit of all connections bounds.
+/// Connections at a time by listener and source: an IPv4 address, or the /64 of an IPv6 address.
+/// There are as many entries as sources that are connected, which the limit of all connections
+/// bounds.
 #[derive(Debug, Default)]
 pub struct Concurrency {
-    counts: HashMap<IpAddr, u32>,
+    counts: HashMap<(usize, IpAddr), u32>,
 }
 
 impl Concurrency {
-    /// A connection from there: whether there are no more than `most` with it. What was let in is
-    /// to [`Self::leave`]; what was not is not.
-    pub fn enter(&mut self, ip: IpAddr, most: u32) -> bool {
-        if most == 0 {
-            return false;
+    /// A connection from there: how many this worker has with it, or `None` if that and what
+    /// `elsewhere` has are more than `most`. What was let in is to [`Self::leave`]; what was not is
+    /// not.
+    pub fn enter(&mut self, listener: usize, ip: IpAddr, most: u32, elsewhere: u64) -> Option<u32> {
+        let place = (listener, network(ip));
+        let count = self.counts.get(&place).copied().unwrap_or(0);
+        if u64::from(count) + elsewhere >= u64::from(most) {
+            return None;
         }
-        let count = self.counts.entry(network(ip)).or_insert(0);
-        let fits = *count < most;
-        *count += u32::from(fits);
-        fits
+        self.counts.insert(place, count + 1);
+        Some(count + 1)
     }
 
-    /// A connection that was let in has ended.
-    pub fn leave(&mut self, ip: IpAddr) {
-        let source = network(ip);
-        let Some(count) = self.counts.get_mut(&source) else { return };
+    /// A connection that was let in has ended: how many are left.
+    pub fn leave(&mut self, listener: usize, ip: IpAddr) -> u32 {
+        let place = (listener, network(ip));
+        let Some(count) = self.counts.get_mut(&place) else { return 0 };
         *count = count.saturating_sub(1);
-        if *count == 0 {
-            self.counts.remove(&source);
+        let left = *count;
+        if left == 0 {
+            self.counts.remove(&place);
         }
+        left
     }
 
     /// How many sources are connected.
@@ -56,15 +60,13 @@ mod tests {
     fn connections_of_a_source_are_counted_and_forgotten() {
         let mut sources = Concurrency::default();
         let ip = IpAddr::from([1, 2, 3, 4]);
-        assert!(sources.enter(ip, 2) && sources.enter(ip, 2));
-        assert!(!sources.enter(ip, 2));
-        sources.leave(ip);
-        assert!(sources.enter(ip, 2));
-        sources.leave(ip);
-        sources.leave(ip);
+        assert_eq!([sources.enter(0, ip, 2, 0), sources.enter(0, ip, 2, 0)], [Some(1), Some(2)]);
+        assert_eq!(sources.enter(0, ip, 2, 0), None);
+        assert_eq!(sources.leave(0, ip), 1);
+        assert_eq!(sources.enter(0, ip, 2, 0), Some(2));
+        assert_eq!([sources.leave(0, ip), sources.leave(0, ip), sources.leave(0, ip)], [1, 0, 0]);
         assert!(sources.is_empty());
-        sources.leave(ip);
-        assert!(!sources.enter(ip, 0) && sources.is_empty());
+        assert!(sources.enter(0, ip, 0, 0).is_none() && sources.is_empty());
     }
 
     #[test]
@@ -72,9 +74,20 @@ mod tests {
         let mut sources = Concurrency::default();
         let [one, same, other] =
             ["2001:db8::1", "2001:db8::2", "2001:db8:0:1::1"].map(|ip| ip.parse().unwrap());
-        assert!(sources.enter(one, 1) && !sources.enter(same, 1) && sources.enter(other, 1));
+        assert_eq!(sources.enter(0, one, 1, 0), Some(1));
+        assert_eq!([sources.enter(0, same, 1, 0), sources.enter(0, other, 1, 0)], [None, Some(1)]);
         assert_eq!(sources.len(), 2);
-        sources.leave(same);
-        assert!(sources.enter(one, 1));
+        sources.leave(0, same);
+        assert_eq!(sources.enter(0, one, 1, 0), Some(1));
+    }
+
+    #[test]
+    fn what_other_workers_have_counts_and_what_other_listeners_have_does_not() {
+        let mut sources = Concurrency::default();
+        let ip = IpAddr::from([1, 2, 3, 4]);
+        assert_eq!(sources.enter(0, ip, 3, 1), Some(1));
+        assert_eq!(sources.enter(0, ip, 3, 2), None);
+        assert_eq!(sources.enter(0, ip, 3, 1), Some(2));
+        assert_eq!(sources.enter(1, ip, 1, 0), Some(1));
     }
 }

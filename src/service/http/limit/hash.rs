@@ -14,8 +14,9 @@ pub(super) fn of_bytes(bytes: &[u8], seed: u64) -> u64 {
     hasher.finish()
 }
 
-/// The same for where a request comes from.
-pub(super) fn of_source(ip: IpAddr, seed: u64) -> u64 {
+/// The same for where a request comes from: an IPv4 address, or the /64 of an IPv6 address.
+#[must_use]
+pub fn of_source(ip: IpAddr, seed: u64) -> u64 {
     match network(ip) {
         IpAddr::V4(ip) => of_bytes(&ip.octets(), seed),
         IpAddr::V6(ip) => of_bytes(&ip.octets(), seed),

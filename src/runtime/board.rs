@@ -1,0 +1,144 @@
+//! What one worker shows the others: numbers by key, written by it alone.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Slots in which a key may be: two cache lines.
+const SET: usize = 8;
+/// Sets that are made at a time: a page of memory.
+const CHUNK: usize = 32;
+
+/// No key. One that happens to be this counts as the next number.
+const NO_KEY: u64 = 0;
+
+#[derive(Debug, Default)]
+struct Slot {
+    key: AtomicU64,
+    value: AtomicU64,
+}
+
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Set([Slot; SET]);
+
+type Chunk = Box<[Set; CHUNK]>;
+
+/// Numbers by key, which one thread writes and others read, without a lock and without waiting:
+/// plain loads and stores.
+///
+/// It forgets: a key has eight slots where it may be, and when all of these are taken, the smallest
+/// number goes. Memory comes as keys do (16 bytes for each), up to the size that was asked for, and
+/// is never given back. Keys must be good hashes that nobody can aim.
+#[derive(Debug)]
+pub struct Board {
+    chunks: Box<[OnceLock<Chunk>]>,
+}
+
+impl Board {
+    /// Room for about so many keys.
+    #[must_use]
+    pub fn new(entries: usize) -> Self {
+        let chunks = entries.div_ceil(SET * CHUNK).next_power_of_two();
+        Self { chunks: (0..chunks).map(|_| OnceLock::new()).collect() }
+    }
+
+    /// Shows a number for a key in place of the one before. Only the owner may.
+    pub fn show(&self, key: u64, value: u64) {
+        let key = real(key);
+        let (chunk, set) = self.place(key);
+        let slots = &chunk.get_or_init(Box::default)[set].0;
+        if let Some(slot) = slots.iter().find(|slot| slot.key.load(Ordering::Relaxed) == key) {
+            slot.value.store(value, Ordering::Release);
+            return;
+        }
+        let Some(slot) = slots.iter().min_by_key(|slot| slot.value.load(Ordering::Relaxed)) else {
+            return;
+        };
+        // Who sees the new number sees that the old key is gone, as that was stored before it.
+        slot.key.store(NO_KEY, Ordering::Relaxed);
+        slot.value.store(value, Ordering::Release);
+        slot.key.store(key, Ordering::Release);
+    }
+
+    /// The number that is shown for a key; 0 if none is.
+    #[must_use]
+    pub fn seen(&self, key: u64) -> u64 {
+        let key = real(key);
+        let (chunk, set) = self.place(key);
+        let Some(chunk) = chunk.get() else { return 0 };
+        for slot in &chunk[set].0 {
+            if slot.key.load(Ordering::Acquire) == key {
+                let value = slot.value.load(Ordering::Acquire);
+                // Meanwhile the slot may have become another key's.
+                if slot.key.load(Ordering::Relaxed) == key {
+                    return value;
+                }
+            }
+        }
+        0
+    }
+
+    /// Where a key is: a chunk, and a set in it.
+    fn place(&self, key: u64) -> (&OnceLock<Chunk>, usize) {
+        let low = usize::try_from(key & u64::from(u32::MAX)).unwrap_or(0);
+        (&self.chunks[(low / CHUNK) & (self.chunks.len() - 1)], low % CHUNK)
+    }
+}
+
+/// A key that is one.
+const fn real(key: u64) -> u64 {
+    if key == NO_KEY { NO_KEY + 1 } else { key }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_is_seen_and_the_smallest_number_goes_first() {
+        let board = Board::new(1);
+        assert_eq!(board.seen(3), 0);
+        board.show(3, 7);
+        board.show(3, 8);
+        assert_eq!((board.seen(3), board.seen(4)), (8, 0));
+        // Keys of one set: all but the smallest stay.
+        let key = |n: u64| n << 32 | 9;
+        for n in 1..=9 {
+            board.show(key(n), 100 - n);
+        }
+        let seen: Vec<u64> = (1..=9).map(|n| board.seen(key(n))).collect();
+        assert_eq!(seen, [99, 98, 97, 96, 95, 94, 93, 0, 91]);
+        assert_eq!(board.seen(3), 8, "another set");
+        board.show(0, 5);
+        assert_eq!(board.seen(0), 5, "no key is a key, too");
+    }
+
+    #[test]
+    fn memory_comes_with_the_keys() {
+        let board = Board::new(100_000);
+        let made = |board: &Board| board.chunks.iter().filter(|one| one.get().is_some()).count();
+        assert_eq!((board.chunks.len(), made(&board)), (512, 0));
+        board.show(u64::MAX, 1);
+        board.show(u64::MAX - 1, 1);
+        assert_eq!(made(&board), 1);
+        assert_eq!(size_of::<[Set; CHUNK]>(), 4096);
+    }
+
+    #[test]
+    fn a_reader_never_takes_one_key_for_another() {
+        let board = Board::new(1);
+        let key = |n: u64| (n + 1) << 32;
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for n in 0..200_000_u64 {
+                    // The number says whose it is.
+                    board.show(key(n % 64), (n % 64) << 32 | n);
+                }
+            });
+            for n in 0..200_000_u64 {
+                let seen = board.seen(key(n % 64));
+                assert!(seen == 0 || seen >> 32 == n % 64, "{n}: {seen:x}");
+            }
+        });
+    }
+}

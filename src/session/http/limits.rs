@@ -1,0 +1,86 @@
+//! What workers show each other of the clients that they limit, so that limits hold for all.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use crate::ring::Driver;
+use crate::service::http::limit::{Others, of_source};
+use crate::session::context::Context;
+use crate::session::{Fleet, WorkerCell};
+
+/// The workers but one, as that one sees them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Neighbours<'a> {
+    fleet: &'a Fleet,
+    worker: usize,
+    epoch: Instant,
+}
+
+impl<'a> Neighbours<'a> {
+    pub(super) fn new(fleet: &'a Fleet, worker: usize, now: Instant) -> Self {
+        Self { fleet, worker, epoch: fleet.epoch(now) }
+    }
+
+    fn cells(&self) -> impl Iterator<Item = &'a WorkerCell> {
+        let own = self.worker;
+        let cells = self.fleet.cells().iter().enumerate();
+        cells.filter(move |(number, _)| *number != own).map(|(_, cell)| cell)
+    }
+
+    /// Connections that the other workers have from there.
+    pub(super) fn connections(&self, key: u64) -> u64 {
+        self.cells().filter_map(|cell| cell.sources.as_ref()).map(|board| board.seen(key)).sum()
+    }
+
+    /// Connections that this worker has from there.
+    pub(super) fn show_connections(&self, key: u64, count: u32) {
+        if let Some(board) = &self.fleet.cells()[self.worker].sources {
+            board.show(key, count.into());
+        }
+    }
+}
+
+impl Others for Neighbours<'_> {
+    fn full_at(&self, key: u64) -> Option<Instant> {
+        let seen = self.cells().filter_map(|cell| cell.buckets.as_ref());
+        let nanos = seen.map(|board| board.seen(key)).max().filter(|nanos| *nanos > 0)?;
+        self.epoch.checked_add(Duration::from_nanos(nanos))
+    }
+
+    fn show(&self, key: u64, full_at: Instant) {
+        let Some(board) = &self.fleet.cells()[self.worker].buckets else { return };
+        let since = full_at.saturating_duration_since(self.epoch).as_nanos();
+        board.show(key, u64::try_from(since).unwrap_or(u64::MAX));
+    }
+}
+
+/// The key by which workers show each other the connections of a source.
+pub(super) fn source_key(listener: usize, ip: IpAddr, seed: u64) -> u64 {
+    of_source(ip, seed_of(seed, listener))
+}
+
+/// A seed for one of many tables that share a board.
+pub(super) const fn seed_of(seed: u64, number: usize) -> u64 {
+    seed ^ (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+impl<D: Driver> Context<D> {
+    /// A connection from there: whether it fits into what a source may have, over all workers.
+    pub(super) fn enter_source(&mut self, listener: usize, ip: IpAddr, most: u32) -> bool {
+        let key = source_key(listener, ip, self.options.seed);
+        let others = Neighbours::new(&self.options.fleet, self.options.worker, self.now());
+        let entered = self.http.sources.enter(listener, ip, most, others.connections(key));
+        if let Some(count) = entered {
+            others.show_connections(key, count);
+        }
+        entered.is_some()
+    }
+
+    /// A connection that was let in has ended.
+    pub(in crate::session) fn leave_source(&mut self, listener: usize, ip: IpAddr) {
+        let key = source_key(listener, ip, self.options.seed);
+        let left = self.http.sources.leave(listener, ip);
+        let others = Neighbours::new(&self.options.fleet, self.options.worker, self.now());
+        others.show_connections(key, left);
+    }
+}
