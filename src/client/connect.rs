@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, socket};
 
 use super::error::Waiting;
-use super::line::{Engine, Line};
+use super::line::{CLOSE_MAX, Engine, Line};
 use super::tls::{self, Tls};
 use super::{ClientError, Target};
 use crate::mem::Key;
@@ -226,12 +226,17 @@ impl Race<'_> {
             let Attempt { stream, key, .. } = &mut attempts[place];
             stream.abandon(&mut engine.reactor, *key);
         }
+        // What the kernel still holds after that is ended with the ring.
+        let until = engine.now().checked_add(CLOSE_MAX);
         while attempts
             .iter()
             .enumerate()
             .any(|(place, attempt)| Some(place) != winner && !attempt.stream.is_quiet())
         {
-            engine.turn(None)?;
+            if until.is_some_and(|until| engine.now() >= until) {
+                break;
+            }
+            engine.turn(until)?;
             while let Some(completion) = engine.completion() {
                 let Attempt { stream, key, .. } =
                     &mut attempts[completion.token.key.index as usize];

@@ -21,7 +21,7 @@ pub(super) const BUFFER_SIZE: u32 = 64 * 1024;
 /// Bytes that are copied for one send.
 const CHUNK: usize = 256 * 1024;
 /// How long the end of a connection waits for the kernel to give back what it uses.
-const CLOSE_MAX: Duration = Duration::from_secs(1);
+pub(super) const CLOSE_MAX: Duration = Duration::from_secs(1);
 
 /// A small loop: a ring, and one deadline at a time.
 #[derive(Debug)]
@@ -295,14 +295,15 @@ impl Line {
         ready
     }
 
-    /// Watches no more, and waits until the kernel does not, either.
+    /// Watches no more, and waits until the kernel does not, either, for a second at most.
     pub(super) fn unwatch(&mut self) -> Result<(), ClientError> {
         if self.input == Input::Watched {
             let target = self.input_token(Verb::PollIn);
             let cancel = self.input_token(Verb::Cancel);
             self.engine.reactor.submit(cancel, Op::Cancel { target });
-            while self.input == Input::Watched {
-                self.turn(None)?;
+            let until = self.until(CLOSE_MAX);
+            while self.input == Input::Watched && !self.is_over(until) {
+                self.turn(until)?;
             }
         }
         self.input = Input::Unknown;

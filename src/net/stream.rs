@@ -36,6 +36,8 @@ pub struct Stream {
     outbox: Option<Outgoing>,
     tls: Option<Box<Secure>>,
     connecting: Connecting,
+    /// Its operations are being ended: no other is begun.
+    abandoned: bool,
 }
 
 /// How far a stream with TLS is in connecting; others need no such state.
@@ -105,6 +107,7 @@ impl Stream {
             outbox: None,
             tls: None,
             connecting: Connecting::No,
+            abandoned: false,
         }
     }
 
@@ -124,6 +127,7 @@ impl Stream {
     pub fn adopt(&mut self, socket: Fd) {
         debug_assert!(self.fd.is_none(), "the former socket was closed");
         self.fd = Some(socket);
+        self.abandoned = false;
     }
 
     /// Connects a fresh socket.
@@ -136,6 +140,7 @@ impl Stream {
     ) {
         debug_assert!(self.fd.is_none(), "the former socket was closed");
         self.fd = Some(socket);
+        self.abandoned = false;
         let address = Box::new(address);
         self.submit(reactor, key, Verb::Connect, Op::Connect { socket, address });
     }
@@ -162,7 +167,7 @@ impl Stream {
         key: Key,
         once: bool,
     ) {
-        if let (Receiving::Idle, Some(socket)) = (self.receiving, self.fd) {
+        if let (Receiving::Idle, Some(socket)) = (self.receiving, self.usable_fd()) {
             self.receiving = Receiving::Armed;
             self.submit(reactor, key, Verb::Receive, Op::Receive { socket, once });
         }
@@ -217,7 +222,7 @@ impl Stream {
     }
 
     fn send_queued<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>, key: Key) {
-        if self.sending || self.blocked {
+        if self.sending || self.blocked || self.abandoned {
             return;
         }
         if self.tls.is_some() && !self.prepare_send(reactor, key) {
@@ -281,7 +286,7 @@ impl Stream {
 
     /// Asks to be told when the socket has bytes, once.
     pub fn watch_readable<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>, key: Key) {
-        if let (false, Some(fd)) = (self.watching, self.fd) {
+        if let (false, Some(fd)) = (self.watching, self.usable_fd()) {
             self.watching = true;
             self.submit(reactor, key, Verb::PollIn, Op::PollIn { fd });
         }
@@ -295,7 +300,7 @@ impl Stream {
 
     /// Asks to be told when the socket takes bytes, once; until then it counts as blocked.
     pub fn watch_writable<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>, key: Key) {
-        if let (false, Some(fd)) = (self.blocked, self.fd) {
+        if let (false, Some(fd)) = (self.blocked, self.usable_fd()) {
             self.blocked = true;
             self.submit(reactor, key, Verb::PollOut, Op::PollOut { fd });
         }
@@ -377,9 +382,16 @@ impl Stream {
         }
     }
 
+    /// The socket, unless the stream was abandoned: the cancel that ends its operations comes
+    /// before whatever would be armed now, and nothing would end that.
+    fn usable_fd(&self) -> Option<Fd> {
+        self.fd.filter(|_| !self.abandoned)
+    }
+
     /// Drops what is queued and ends all operations; bytes that were queued are lost, which the
-    /// return value tells.
+    /// return value tells. From now on none is begun, whatever those that end bring.
     pub fn abandon<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>, key: Key) -> bool {
+        self.abandoned = true;
         let sealed = self.tls.as_mut().and_then(|tls| tls.wire.take()).is_some();
         let lost = self.outbox.take().is_some() || self.sending || sealed;
         if let (true, Some(fd)) = (self.pending > 0, self.fd) {

@@ -4,13 +4,15 @@ use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::UnixListener;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use ringway::client::{
     ClientError, ConnectOptions, Frame, FrameOptions, Messages, MessagesOptions, Received,
-    RetryPolicy, Target, Tcp, TransferError, Udp, Waiting, retry,
+    RetryPolicy, Target, Tcp, Tls, TransferError, Udp, Waiting, retry,
 };
+use ringway::net::tls::ClientOptions;
 use ringway::net::{NetworkError, Operation};
 use ringway::proto::frame::{
     Code, Command, End, Features, PAYLOAD_MAX, Server, ServerEvent, ServerOptions, Version,
@@ -219,6 +221,34 @@ fn a_connect_ends_at_its_deadline() {
     assert_eq!(error, ClientError::Deadline { op: Waiting::Connect, peer, after: SOON * 2 });
     assert!(start.elapsed() >= SOON * 2 && start.elapsed() < PATIENCE);
     assert!(error.is_not_done());
+}
+
+/// The connect was complete, and its completion not yet taken, when the deadline passed: the
+/// handshake then armed a receive behind the cancel, and nothing ended that.
+#[test]
+fn a_deadline_may_pass_at_any_moment_of_a_connect_by_tls() {
+    // It accepts, and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = target(silent.local_addr().unwrap());
+    let tls = Tls::new(ClientOptions::default()).unwrap();
+    let (told, tells) = mpsc::channel();
+    let clients = std::thread::spawn(move || {
+        let short = (0..200).map(|step| Duration::from_micros(step * 20));
+        for deadline in short.chain((4..=50).map(Duration::from_millis)) {
+            for tls in [Some(tls.clone()), None] {
+                let secure = tls.is_some();
+                let options = ConnectOptions { deadline, tls, ..ConnectOptions::default() };
+                let error = Tcp::connect(&address, &options).err();
+                told.send((deadline, secure, error)).unwrap();
+            }
+        }
+    });
+    for _ in 0..2 * 247 {
+        let (deadline, secure, error) = tells.recv_timeout(PATIENCE).expect("it ends");
+        let late = matches!(error, Some(ClientError::Deadline { .. }));
+        assert!(late || !secure && error.is_none(), "{deadline:?}, {secure}: {error:?}");
+    }
+    clients.join().unwrap();
 }
 
 #[test]
