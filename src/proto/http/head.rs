@@ -74,11 +74,8 @@ impl RequestHead {
 
     /// Sets the authority: the host, put into lower case, and perhaps `:` and a port.
     pub fn set_authority(&mut self, authority: &[u8]) {
+        let authority = &*super::target::normalize_authority(authority);
         self.authority = self.keep(authority);
-        let (start, end) = (self.authority.start() as usize, self.authority.end() as usize);
-        if let Some(text) = self.text.get_mut(start..end) {
-            text.make_ascii_lowercase();
-        }
         let host = super::target::host_len(authority);
         let host = u32::try_from(host).unwrap_or(0);
         self.host = Span::new(self.authority.start(), self.authority.start() + host);

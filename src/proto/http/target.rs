@@ -40,8 +40,8 @@ pub fn check_authority(authority: &[u8]) -> Result<(), TargetError> {
         let inner = host.get(1..host.len() - 1).unwrap_or_default();
         let inner = std::str::from_utf8(inner).map_err(|_| TargetError::Host)?;
         inner.parse::<std::net::Ipv6Addr>().map_err(|_| TargetError::Host)?;
-    } else if host.is_empty() || !host.iter().all(|byte| is_host_byte(*byte)) {
-        return Err(TargetError::Host);
+    } else {
+        check_name(host)?;
     }
     match port {
         [] => Ok(()),
@@ -56,10 +56,39 @@ pub fn check_authority(authority: &[u8]) -> Result<(), TargetError> {
     }
 }
 
-/// Names of the DNS and addresses; `_` stands in many names that are in use. Escapes and
-/// sub-delimiters, which the grammar knows, no host of the web has.
-const fn is_host_byte(byte: u8) -> bool {
-    matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_')
+/// Whether a registered name is one: unreserved characters, sub-delimiters and escapes (RFC 3986,
+/// section 3.2.2).
+fn check_name(name: &[u8]) -> Result<(), TargetError> {
+    if name.is_empty() {
+        return Err(TargetError::Host);
+    }
+    let mut rest = name;
+    while let Some((&byte, tail)) = rest.split_first() {
+        rest = match byte {
+            b'%' => {
+                escape(rest)?;
+                rest.get(3..).unwrap_or_default()
+            }
+            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' => tail,
+            _ if is_unreserved(byte) => tail,
+            _ => return Err(TargetError::Host),
+        };
+    }
+    Ok(())
+}
+
+/// An authority that [`check_authority`] has let pass, in normal form: in lower case, and without
+/// escapes of unreserved characters (RFC 3986, section 6.2.2). So a name has one spelling, whoever
+/// compares it.
+#[must_use]
+pub fn normalize_authority(authority: &[u8]) -> Cow<'_, [u8]> {
+    let plain = |byte: &u8| *byte != b'%' && !byte.is_ascii_uppercase();
+    if authority.iter().all(plain) {
+        return Cow::Borrowed(authority);
+    }
+    let mut normal = normalize_escapes(authority).unwrap_or_else(|_| authority.to_vec());
+    normal.make_ascii_lowercase();
+    Cow::Owned(normal)
 }
 
 /// Whether a byte may stand in a path as it is (`pchar` and `/`, RFC 3986, section 3.3), or is the
@@ -75,26 +104,15 @@ const fn is_unreserved(byte: u8) -> bool {
     matches!(byte, b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~')
 }
 
-/// Checks a query (RFC 3986, section 3.4). It stays as it is.
+/// Checks a query. It stays as it is: what it means is between the client and the application, and
+/// browsers send `%` without digits. So it is visible ASCII, without the `#` of a fragment, which
+/// no request has.
 ///
 /// # Errors
 /// What is wrong with it.
 pub fn check_query(query: &[u8]) -> Result<(), TargetError> {
-    let fits = |byte: u8| {
-        is_path_byte(byte) || matches!(byte, b'?' | b'"' | b'{' | b'}' | b'^' | b'`' | b'\\')
-    };
-    let mut rest = query;
-    while let Some((&byte, tail)) = rest.split_first() {
-        if byte == b'%' {
-            escape(rest)?;
-            rest = rest.get(3..).unwrap_or_default();
-        } else if fits(byte) {
-            rest = tail;
-        } else {
-            return Err(TargetError::Byte);
-        }
-    }
-    Ok(())
+    let fits = |byte: &u8| byte.is_ascii_graphic() && *byte != b'#';
+    if query.iter().all(fits) { Ok(()) } else { Err(TargetError::Byte) }
 }
 
 /// The byte that an escape at the start of `text` stands for.
@@ -259,20 +277,55 @@ mod tests {
 
     #[test]
     fn queries_are_checked_and_stay() {
-        for good in ["", "a=b&c=%20", "?", "x={1}", "a/b?c", "%41"] {
+        let good = [
+            "",
+            "a=b&c=%20",
+            "?",
+            "x={1}",
+            "a/b?c",
+            "%41",
+            "q=100%",
+            "a=%u0041",
+            "a=%00",
+            "%4",
+            "a=<b>&c=\"d\\|^`\"",
+            "%%",
+        ];
+        for good in good {
             assert_eq!(check_query(good.as_bytes()), Ok(()), "{good}");
         }
-        let bad =
-            [("a b", TargetError::Byte), ("%4", TargetError::Escape), ("a#", TargetError::Byte)];
-        for (query, error) in bad {
-            assert_eq!(check_query(query.as_bytes()), Err(error), "{query}");
+        for bad in ["a b", "a#", "a\u{7f}", "a\tb", "\u{e9}", "a\0"] {
+            assert_eq!(check_query(bad.as_bytes()), Err(TargetError::Byte), "{bad}");
         }
     }
 
     #[test]
     fn an_authority_is_a_host_and_perhaps_a_port() {
-        for good in ["a", "a:80", "a:", "EXAMPLE.com", "127.0.0.1:1", "[::1]", "[::1]:443", "a_b"] {
+        let good = [
+            "a",
+            "a:80",
+            "a:",
+            "EXAMPLE.com",
+            "127.0.0.1:1",
+            "[::1]",
+            "[::1]:443",
+            "a_b",
+            "a,b",
+            "a~b",
+            "a%20b:1",
+            "a!$&'()*+;=b",
+            "%C3%A9.example",
+            "a.",
+        ];
+        for good in good {
             assert_eq!(check_authority(good.as_bytes()), Ok(()), "{good}");
+        }
+        for (authority, normal) in
+            [("a", "a"), ("A%2d%41:80", "a-a:80"), ("a%2Fb", "a%2fb"), ("[::A]:1", "[::a]:1")]
+        {
+            let found = normalize_authority(authority.as_bytes());
+            assert_eq!(std::str::from_utf8(&found).unwrap(), normal);
+            assert_eq!(normalize_authority(&found), found, "{authority}");
         }
         let bad = [
             ("", TargetError::Host),
@@ -286,7 +339,14 @@ mod tests {
             ("[x]", TargetError::Host),
             ("[::1]x", TargetError::Host),
             ("a/b", TargetError::Host),
-            ("a,b", TargetError::Host),
+            ("a%", TargetError::Escape),
+            ("a%4", TargetError::Escape),
+            ("a%00", TargetError::Nul),
+            ("a\"b", TargetError::Host),
+            ("a\\b", TargetError::Host),
+            ("a?b", TargetError::Host),
+            ("<a>", TargetError::Host),
+            ("\u{e9}", TargetError::Host),
             ("a:1:2", TargetError::Port),
         ];
         for (authority, error) in bad {

@@ -6,6 +6,8 @@
 //!    ^                                  └──size 0──> Trailers ──empty line──> Done   │
 //!    └───────────────────────────────────────────────────────────────────────────────┘
 //! ```
+//!
+//! White space behind a size (`Padding`) leads to `;` or CR as the size itself does.
 
 use std::ops::Range;
 
@@ -36,6 +38,8 @@ pub(super) struct ChunkedReader {
 enum State {
     /// In the digits of a size.
     Size { size: u64, digits: u8 },
+    /// In white space behind a size (`BWS` of RFC 9112, section 7.1.1).
+    Padding { size: u64, len: u16 },
     /// Behind a `;`.
     Extension { size: u64, len: u16 },
     /// Behind the CR of a size's line.
@@ -85,6 +89,7 @@ impl ChunkedReader {
                 State::Trailers => return self.read_trailers(input, at),
                 State::Done => return Ok(Step::End(at)),
                 State::Size { .. }
+                | State::Padding { .. }
                 | State::Extension { .. }
                 | State::SizeEnd { .. }
                 | State::DataCr
@@ -169,8 +174,18 @@ fn is_forbidden(known: Known) -> bool {
 /// One byte of what is around the chunks.
 fn step(state: State, byte: u8) -> Result<State, Refusal> {
     Ok(match (state, byte) {
-        (State::Size { digits: 1.., size }, b';') => State::Extension { size, len: 0 },
-        (State::Size { digits: 1.., size }, b'\r') => State::SizeEnd { size },
+        (State::Size { digits: 1.., size } | State::Padding { size, .. }, b';') => {
+            State::Extension { size, len: 0 }
+        }
+        (State::Size { digits: 1.., size } | State::Padding { size, .. }, b'\r') => {
+            State::SizeEnd { size }
+        }
+        (State::Size { digits: 1.., size }, b' ' | b'\t') => State::Padding { size, len: 1 },
+        (State::Padding { size, len }, b' ' | b'\t') if len < EXTENSION_MAX => {
+            State::Padding { size, len: len + 1 }
+        }
+        (State::Padding { len: EXTENSION_MAX.., .. }, _) => return Err(Refusal::ChunkExtension),
+        (State::Padding { .. }, _) => return Err(Refusal::ChunkSize),
         (State::Size { size, digits }, _) => {
             let digit = char::from(byte).to_digit(16).ok_or(Refusal::ChunkSize)?;
             if digits == DIGITS_MAX {

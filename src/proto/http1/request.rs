@@ -10,6 +10,8 @@ use crate::proto::http::{Known, Method, RequestHead, Version, is_token};
 
 /// Empty lines that are skipped before a request (RFC 9112, section 2.2).
 const EMPTY_LINES_MAX: usize = 2;
+/// So many first bytes are looked at whenever some of them come.
+const GREETING_MAX: usize = 32;
 /// Beside the target, a request line has a method and a version of about so many bytes.
 const LINE_SPARE: usize = 64;
 
@@ -37,6 +39,8 @@ pub struct RequestReader {
     scanner: HeadScanner,
     /// Bytes of empty lines before the head.
     skipped: usize,
+    /// The request line is all there, and is one.
+    has_line: bool,
 }
 
 impl RequestReader {
@@ -57,6 +61,7 @@ impl RequestReader {
             if self.scanner.is_in_first_line() && input.len() > limits.target + LINE_SPARE {
                 return Err(Refusal::TargetTooLong);
             }
+            self.check_line(input)?;
             return if input.len() > limits.size { Err(Refusal::HeadTooLarge) } else { Ok(None) };
         };
         if len > limits.size {
@@ -76,6 +81,24 @@ impl RequestReader {
     #[must_use]
     pub const fn has_begun(&self) -> bool {
         self.skipped > 0 || !self.scanner.is_in_first_line()
+    }
+
+    /// Checks the request line before the rest of the head is there, so that another protocol, such
+    /// as TLS or SSH, is refused as soon as that is certain, and not when the head times out.
+    fn check_line(&mut self, input: &[u8]) -> Result<(), Refusal> {
+        let is_all_there = !self.scanner.is_in_first_line();
+        if self.has_line || input.is_empty() || !is_all_there && input.len() > GREETING_MAX {
+            return Ok(());
+        }
+        self.has_line = is_all_there;
+        let line = memchr::memchr(b'\n', input).map_or(input, |end| &input[..=end]);
+        match httparse::Request::new(&mut []).parse(line) {
+            Err(error) if is_later_minor(error, line) => Ok(()),
+            // Which version it is not is known at the end of the line.
+            Err(httparse::Error::Version) if !is_all_there => Ok(()),
+            Err(error) => Err(of_error(error, line)),
+            Ok(_) => Ok(()),
+        }
     }
 
     fn skip_empty_lines<'a>(&mut self, input: &'a [u8]) -> Result<&'a [u8], Refusal> {
@@ -103,6 +126,9 @@ fn parse(
     match request.parse_with_uninit_headers(input, fields) {
         Ok(httparse::Status::Complete(len)) if len == input.len() => {}
         Ok(_) => return Err(Refusal::RequestLine),
+        Err(error) if is_later_minor(error, input) => {
+            return parse(&as_minor_one(input), limits, head);
+        }
         Err(error) => return Err(of_error(error, input)),
     }
     let (Some(method), Some(text), Some(minor)) = (request.method, request.path, request.version)
@@ -143,13 +169,38 @@ fn of_error(error: httparse::Error, input: &[u8]) -> Refusal {
     }
 }
 
-/// A version that is not spoken, or no version at all.
-fn of_version(input: &[u8]) -> Refusal {
+/// The version of a request line; `None` when there is a word behind it.
+fn version_of(input: &[u8]) -> Option<&[u8]> {
     let line = input.split(|byte| *byte == b'\r').next().unwrap_or_default();
     let mut words = line.split(|byte| *byte == b' ');
     let version = words.nth(2).unwrap_or_default();
+    words.next().is_none().then_some(version)
+}
+
+/// Whether all that is wrong is a minor version above 1, which is treated as 1 (RFC 9110, section
+/// 6.2).
+fn is_later_minor(error: httparse::Error, input: &[u8]) -> bool {
+    error == httparse::Error::Version
+        && matches!(
+            version_of(input),
+            Some([b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'2'..=b'9'])
+        )
+}
+
+/// A head of HTTP/1.2 or later as one of HTTP/1.1.
+fn as_minor_one(input: &[u8]) -> Vec<u8> {
+    let mut head = input.to_vec();
+    let end = memchr::memchr(b'\r', &head).unwrap_or(0);
+    if let Some(minor) = end.checked_sub(1).and_then(|at| head.get_mut(at)) {
+        *minor = b'1';
+    }
+    head
+}
+
+/// A version that is not spoken, or no version at all.
+fn of_version(input: &[u8]) -> Refusal {
+    let Some(version) = version_of(input) else { return Refusal::RequestLine };
     match version {
-        _ if words.next().is_some() => Refusal::RequestLine,
         [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
             if major.is_ascii_digit() && minor.is_ascii_digit() =>
         {

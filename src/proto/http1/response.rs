@@ -67,6 +67,10 @@ fn parse(
     match config.parse_response_with_uninit_headers(&mut response, input, fields) {
         Ok(httparse::Status::Complete(len)) if len == input.len() => {}
         Ok(_) => return Err(Refusal::StatusLine),
+        Err(httparse::Error::Version) => {
+            let later = as_minor_one(input).ok_or(Refusal::Version)?;
+            return parse(&later, method, limits, head);
+        }
         Err(error) => return Err(of_error(error)),
     }
     let (Some(status), Some(minor)) = (response.code, response.version) else {
@@ -115,6 +119,12 @@ fn parse(
         length: declared.length,
         keep_alive: keep_alive && !close && framing != Framing::UntilClose,
     })
+}
+
+/// A head of HTTP/1.2 or later as one of HTTP/1.1, which it is treated as (RFC 9110, section 6.2).
+fn as_minor_one(input: &[u8]) -> Option<Vec<u8>> {
+    let rest = input.strip_prefix(b"HTTP/1.")?;
+    matches!(rest, [b'2'..=b'9', b' ', ..]).then(|| [b"HTTP/1.1", &rest[1..]].concat())
 }
 
 fn of_error(error: httparse::Error) -> Refusal {

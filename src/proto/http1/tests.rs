@@ -117,6 +117,46 @@ fn what_is_wrong_with_a_request_has_a_name() {
     assert_eq!(read_in_pieces(many.as_bytes(), &[]).unwrap_err(), Refusal::TooManyFields);
 }
 
+#[test]
+fn another_protocol_is_told_so_as_soon_as_that_is_certain() {
+    let table: [(&[u8], Refusal); 6] = [
+        (b"SSH-2.0-OpenSSH_9.2\r\n", Refusal::RequestLine),
+        (b"GET / FOO\r\n", Refusal::Version),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", Refusal::RequestLine),
+        (b"GET /\r\n", Refusal::RequestLine),
+        (b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", Refusal::RequestLine),
+        (b"PRI * HTTP/2.0\r\n", Refusal::VersionUnsupported),
+    ];
+    for (input, refusal) in table {
+        for cut in 0..input.len() {
+            assert_eq!(read_in_pieces(input, &[cut]).unwrap_err(), refusal, "{input:?} at {cut}");
+        }
+    }
+    assert!(read_in_pieces(b"\x16", &[]).is_err(), "no method begins so");
+    for begun in ["G", "GET / HTTP/1.", "GET / HTTP/1.2\r\nHost", "\r\nGET / HTTP/1.1\r\n"] {
+        assert!(read_in_pieces(begun.as_bytes(), &[]).unwrap().is_none(), "{begun}");
+    }
+}
+
+#[test]
+fn a_later_minor_version_is_treated_as_1() {
+    for minor in 1..=9 {
+        let input = format!("GET /a HTTP/1.{minor}\r\nHost: a\r\n\r\n");
+        for cut in 0..input.len() {
+            let (head, meta) = read_in_pieces(input.as_bytes(), &[cut]).unwrap().unwrap();
+            assert_eq!((head.version, head.path()), (Version::Http11, "/a"), "{input}");
+            assert_eq!((meta.len, meta.keep_alive), (input.len(), true), "{input}");
+        }
+        let input = format!("HTTP/1.{minor} 204 No\r\nX: y\r\n\r\n");
+        let mut head = ResponseHead::default();
+        let read =
+            ResponseReader::default().read(input.as_bytes(), Method::Get, &LIMITS, &mut head);
+        let meta = read.unwrap().unwrap();
+        assert_eq!((head.status, meta.len, meta.keep_alive), (204, input.len(), true), "{input}");
+    }
+    assert_eq!(refused("GET / HTTP/1.10\r\nHost: a\r\n\r\n"), Refusal::RequestLine);
+}
+
 /// The bytes of a body that comes in two pieces, and how much of the input it takes.
 fn read_body(framing: Framing, input: &[u8], cut: usize) -> Result<(Vec<u8>, usize), Refusal> {
     let mut reader = BodyReader::new(framing, 1000)?;
@@ -141,7 +181,7 @@ fn read_body(framing: Framing, input: &[u8], cut: usize) -> Result<(Vec<u8>, usi
 
 #[test]
 fn a_chunked_body_is_the_same_at_every_split_position() {
-    let whole = b"3;a=b\r\nabc\r\n000A\r\n0123456789\r\n0\r\nX-T: 1\r\nHost: b\r\n\r\nGET";
+    let whole = b"3 \t;a=b\r\nabc\r\n000A \r\n0123456789\r\n0\t\r\nX-T: 1\r\nHost: b\r\n\r\nGET";
     for cut in 0..whole.len() {
         let (body, end) = read_body(Framing::Chunked, whole, cut).unwrap();
         assert_eq!((&body[..], end), (&b"abc0123456789"[..], whole.len() - 3), "{cut}");
@@ -161,7 +201,10 @@ fn what_is_wrong_with_a_chunked_body_has_a_name() {
         ("g\r\n", Refusal::ChunkSize),
         ("+1\r\n", Refusal::ChunkSize),
         (" 1\r\n", Refusal::ChunkSize),
-        ("1 ;a\r\n", Refusal::ChunkSize),
+        ("1 a\r\n", Refusal::ChunkSize),
+        ("1 1\r\n", Refusal::ChunkSize),
+        (";a\r\n", Refusal::ChunkSize),
+        ("1 \n", Refusal::ChunkSize),
         ("0x1\r\n", Refusal::ChunkSize),
         ("\r\n", Refusal::ChunkSize),
         ("1\n", Refusal::ChunkSize),
@@ -182,9 +225,10 @@ fn what_is_wrong_with_a_chunked_body_has_a_name() {
     let large = format!("400\r\n{}", "a".repeat(1024));
     let result = read_body(Framing::Chunked, large.as_bytes(), large.len());
     assert_eq!(result.unwrap_err(), Refusal::BodyTooLarge);
-    let long = format!("1;{}\r\n", "a".repeat(300));
-    let result = read_body(Framing::Chunked, long.as_bytes(), 5);
-    assert_eq!(result.unwrap_err(), Refusal::ChunkExtension);
+    for long in [format!("1;{}\r\n", "a".repeat(300)), format!("1{};\r\n", " ".repeat(300))] {
+        let result = read_body(Framing::Chunked, long.as_bytes(), 5);
+        assert_eq!(result.unwrap_err(), Refusal::ChunkExtension);
+    }
     assert_eq!(BodyReader::new(Framing::Length(1001), 1000).unwrap_err(), Refusal::BodyTooLarge);
 }
 

@@ -63,7 +63,8 @@ impl Http {
         self.requests += 1;
         let options = Arc::clone(&self.options);
         let is_last = self.draining || self.requests >= options.keepalive_requests;
-        self.keep_alive = meta.keep_alive && !is_last;
+        // What follows a refused CONNECT is meant for its tunnel (RFC 9112, section 3.2.3).
+        self.keep_alive = meta.keep_alive && !is_last && head.method != Method::Connect;
         self.body = None;
         if head.dropped > 0 {
             let dropped = &context.listener_stats(self.common.listener).http.fields_dropped;

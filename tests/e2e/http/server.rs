@@ -80,19 +80,20 @@ fn what_breaks_a_rule_is_told_so_and_the_connection_ends() {
         ("GET / HTTP/1.1\nHost: a\n\n".to_owned(), 400),
         ("CONNECT a:80 HTTP/1.1\r\nHost: a\r\n\r\n".to_owned(), 404),
     ];
-    for (request, status) in table {
+    // What is no HTTP is answered without the rest of a head.
+    let greetings = ["SSH-2.0-x\r\n", "GET / FOO\r\n", "\u{16}\u{3}\u{1}\u{2}\0\u{1}\0"];
+    let greetings = greetings.map(|text| (text.to_owned(), 400));
+    for (request, status) in table.into_iter().chain(greetings) {
         let mut client = Client::new(served.address());
         let answer = client.ask(&request);
         assert_eq!(answer.status, status, "{request}");
-        if status != 404 {
-            assert_eq!(answer.field("connection"), Some("close"), "{request}");
-            assert!(client.is_closed());
-        }
+        assert_eq!(answer.field("connection"), Some("close"), "{request}");
+        assert!(client.is_closed());
     }
     let refused = |cell: &ringway::session::WorkerCell| {
         cell.stats.listeners[0].http.refused.iter().map(ringway::runtime::Counter::get).sum()
     };
-    assert_eq!(served.sum(refused), 6);
+    assert_eq!(served.sum(refused), 9);
 }
 
 #[test]
