@@ -34,6 +34,16 @@ pub struct NetworkError {
     pub source: Errno,
 }
 
+/// Whether a connect failed for a shortage of this machine (descriptors, memory, ports), so that
+/// nothing is known of the server.
+#[must_use]
+pub fn is_local_shortage(errno: Errno, server: &SocketAddress) -> bool {
+    let always =
+        [Errno::EMFILE, Errno::ENFILE, Errno::ENOMEM, Errno::ENOBUFS, Errno::EADDRNOTAVAIL];
+    // No port is left. On a Unix socket, EAGAIN says that the server's queue is full.
+    always.contains(&errno) || errno == Errno::EAGAIN && server.ip().is_some()
+}
+
 impl NetworkError {
     /// Whether no connection stood yet, so that nothing can have been sent.
     #[must_use]
@@ -71,6 +81,18 @@ impl std::error::Error for NetworkError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shortage_of_ours_is_told_from_a_failure_of_the_server() {
+        let inet = SocketAddress::inet("10.0.0.5:6379".parse().unwrap());
+        let unix = SocketAddress::unnamed();
+        for errno in [Errno::EMFILE, Errno::ENFILE, Errno::ENOMEM, Errno::EADDRNOTAVAIL] {
+            assert!(is_local_shortage(errno, &inet) && is_local_shortage(errno, &unix));
+        }
+        assert!(is_local_shortage(Errno::EAGAIN, &inet));
+        assert!(!is_local_shortage(Errno::EAGAIN, &unix), "its queue is full");
+        assert!(!is_local_shortage(Errno::ECONNREFUSED, &inet));
+    }
 
     #[test]
     fn it_says_what_failed_on_whom_and_why() {

@@ -16,7 +16,7 @@ pub mod tls;
 pub use acceptor::{Acceptor, HandOver};
 pub use bind_datagrams::{DatagramBindOptions, Steering, bind_datagrams};
 pub use datagram::{DatagramEvent, DatagramSocket};
-pub use error::{NetworkError, Operation};
+pub use error::{NetworkError, Operation, is_local_shortage};
 pub use listener::{BindError, ListenOptions, bind};
 pub use pipes::PipePool;
 pub use relay::{Broken, Direction, Pumped};

@@ -67,12 +67,15 @@ impl Board {
         let (chunk, set) = self.place(key);
         let Some(chunk) = chunk.get() else { return 0 };
         for slot in &chunk[set].0 {
-            if slot.key.load(Ordering::Acquire) == key {
-                let value = slot.value.load(Ordering::Acquire);
-                // Meanwhile the slot may have become another key's.
-                if slot.key.load(Ordering::Relaxed) == key {
-                    return value;
-                }
+            if slot.key.load(Ordering::Acquire) != key {
+                continue;
+            }
+            // Meanwhile the slot may have become another key's, and this one's again: then the
+            // value has changed.
+            let value = slot.value.load(Ordering::Acquire);
+            let is_same_key = slot.key.load(Ordering::Acquire) == key;
+            if is_same_key && slot.value.load(Ordering::Relaxed) == value {
+                return value;
             }
         }
         0
@@ -92,6 +95,8 @@ const fn real(key: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicBool;
+
     use super::*;
 
     #[test]
@@ -102,7 +107,7 @@ mod tests {
         board.show(3, 8);
         assert_eq!((board.seen(3), board.seen(4)), (8, 0));
         // Keys of one set: all but the smallest stay.
-        let key = |n: u64| n << 32 | 9;
+        let key = |n: u64| (n << 32) | 9;
         for n in 1..=9 {
             board.show(key(n), 100 - n);
         }
@@ -128,17 +133,23 @@ mod tests {
     fn a_reader_never_takes_one_key_for_another() {
         let board = Board::new(1);
         let key = |n: u64| (n + 1) << 32;
+        let is_over = AtomicBool::new(false);
         std::thread::scope(|scope| {
             scope.spawn(|| {
-                for n in 0..200_000_u64 {
-                    // The number says whose it is.
-                    board.show(key(n % 64), (n % 64) << 32 | n);
+                // Twelve keys in a set of eight slots; the number says whose it is.
+                for n in (1_u64..).take_while(|_| !is_over.load(Ordering::Relaxed)) {
+                    board.show(key(n % 12), (n << 8) | (n % 12));
                 }
             });
-            for n in 0..200_000_u64 {
-                let seen = board.seen(key(n % 64));
-                assert!(seen == 0 || seen >> 32 == n % 64, "{n}: {seen:x}");
+            let mut found = 0;
+            let mut n = 0;
+            while found < 100_000 {
+                n = (n + 1) % 12;
+                let seen = board.seen(key(n));
+                assert!(seen == 0 || seen & 0xff == n, "{n}: {seen:x}");
+                found += u32::from(seen != 0);
             }
+            is_over.store(true, Ordering::Relaxed);
         });
     }
 }

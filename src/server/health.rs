@@ -6,11 +6,13 @@ mod wire;
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use self::wire::Wire;
+use crate::net::is_local_shortage;
 use crate::net::tls::TlsError;
 use crate::proto::http::{Method, ResponseHead};
 use crate::proto::http1::{BodyPart, BodyReader, HeadLimits, Refusal, ResponseReader};
@@ -54,7 +56,7 @@ pub(super) struct HealthStats {
     pub(super) succeeded: Counter,
     pub(super) failed: Counter,
     /// Checks that could not be made for a want of ours.
-    pub(super) not_made: Counter,
+    pub(super) skipped: Counter,
     /// 1 while checks say that it can be used.
     pub(super) up: Counter,
 }
@@ -79,22 +81,11 @@ enum CheckError {
 }
 
 impl CheckError {
-    /// Whether it was for a want of ours that nothing is known of the server.
-    fn is_ours(&self) -> bool {
+    /// Whether a shortage of this machine is the cause, so that nothing is known of the server.
+    fn is_local_shortage(&self, server: &SocketAddress) -> bool {
         let Self::Io(error) = self else { return false };
-        let number = error.raw_os_error().map(nix::errno::Errno::from_raw);
-        use nix::errno::Errno;
-        matches!(
-            number,
-            Some(
-                Errno::EMFILE
-                    | Errno::ENFILE
-                    | Errno::ENOMEM
-                    | Errno::ENOBUFS
-                    | Errno::EADDRNOTAVAIL
-                    | Errno::EAGAIN
-            )
-        )
+        let errno = error.raw_os_error().map(Errno::from_raw);
+        errno.is_some_and(|errno| is_local_shortage(errno, server))
     }
 }
 
@@ -113,6 +104,7 @@ pub(super) fn spawn(plan: &HealthPlan, fleet: &Arc<Fleet>, seed: u64) -> Arc<[He
 async fn watch(plan: &HealthPlan, server: usize, fleet: &Fleet, stats: &HealthStats, seed: u64) {
     let address = plan.servers[server];
     let mut check = Check::new(plan.options, seed, clock::now());
+    let mut is_skipping = false;
     loop {
         if let Some(due) = check.next_due() {
             sleep_until(Instant::from_std(due)).await;
@@ -123,16 +115,21 @@ async fn watch(plan: &HealthPlan, server: usize, fleet: &Fleet, stats: &HealthSt
             Err(_elapsed) => Err(CheckError::Timeout(plan.options.timeout)),
         };
         if let Err(error) = &result
-            && error.is_ours()
+            && error.is_local_shortage(&address)
         {
-            stats.not_made.add(1);
-            check.not_made(clock::now());
-            tracing::warn!(
-                upstream = %plan.name, server = %address, %error,
-                "a health check could not be made: the server stays as it was; the limit of open \
-                 files may be too low"
-            );
+            stats.skipped.add(1);
+            check.skipped(clock::now());
+            // Once, until checks are made again: a shortage lasts, and every check meets it.
+            if !std::mem::replace(&mut is_skipping, true) {
+                tracing::warn!(
+                    upstream = %plan.name, server = %address, %error,
+                    "health checks skipped for a local shortage: the server's state stays as it is"
+                );
+            }
             continue;
+        }
+        if std::mem::take(&mut is_skipping) {
+            tracing::info!(upstream = %plan.name, server = %address, "health checks are made again");
         }
         let counter = if result.is_ok() { &stats.succeeded } else { &stats.failed };
         counter.add(1);

@@ -256,8 +256,8 @@ impl Exporter {
             ),
             each(
                 "ringway_upstream_ejections_total",
-                "Times that a worker passed over a server that nobody could connect to; HTTP \
-                 counts by server.",
+                "Ejections of the upstream's servers after failed connects, by all workers. HTTP \
+                 counts them by server.",
                 MetricType::COUNTER,
                 &|stats| stats.ejections.get(),
             ),

@@ -2,7 +2,7 @@
 
 use nix::errno::Errno;
 
-use crate::net::Stream;
+use crate::net::{Stream, is_local_shortage};
 use crate::ring::SocketAddress;
 use crate::service::proxy::ConnectFailure;
 
@@ -16,9 +16,9 @@ pub(super) fn tls_error(stream: &Stream) -> String {
 #[expect(clippy::wildcard_enum_match_arm, reason = "the kernel has too many error numbers")]
 pub(super) fn failure_of(errno: Errno, server: &SocketAddress) -> ConnectFailure {
     match errno {
+        _ if is_local_shortage(errno, server) => ConnectFailure::Resources,
         // A unix socket that is not there refuses as one that nobody listens on does; one with a
-        // full queue says EAGAIN, as we do where we have no port left.
-        Errno::EAGAIN if server.ip().is_some() => ConnectFailure::Resources,
+        // full queue says EAGAIN.
         Errno::ECONNREFUSED | Errno::ECONNRESET | Errno::ENOENT | Errno::EAGAIN => {
             ConnectFailure::Refused
         }
@@ -26,9 +26,6 @@ pub(super) fn failure_of(errno: Errno, server: &SocketAddress) -> ConnectFailure
             ConnectFailure::Unreachable
         }
         Errno::ETIMEDOUT => ConnectFailure::TimedOut,
-        Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM | Errno::ENOBUFS | Errno::EADDRNOTAVAIL => {
-            ConnectFailure::Resources
-        }
         // What a stream says whose TLS has failed.
         Errno::EPROTO => ConnectFailure::Tls,
         _ => ConnectFailure::Other,

@@ -391,7 +391,7 @@ fn a_client_that_reads_steadily_is_not_idle() {
         stream.write_all(&vec![7; len]).unwrap();
         let _until_the_client_ends = stream.read(&mut [0]);
     });
-    let text = [&runtime(1), NO_ADMIN, &proxy("idle_timeout = \"1s\""), &upstream(&[server], "")];
+    let text = [&runtime(1), NO_ADMIN, &proxy("idle_timeout = \"2s\""), &upstream(&[server], "")];
     let served = Served::new(&text.concat());
     let mut client = served.connect();
     let (mut left, mut part) = (len, [0; 4_096]);

@@ -385,7 +385,14 @@ impl Everything {
                     let failed: Vec<u64> = failed.iter().map(|counter| counter.get()).collect();
                     assert!(has_end, "the last answer is missing: {text} {failed:?}");
                 }
-                _ => {}
+                MESSAGES => {
+                    let lines = |bytes: &[u8]| bytes.iter().filter(|byte| **byte == b'\n').count();
+                    assert_eq!(lines(&client.received), lines(&client.to_send), "{client:?}");
+                }
+                _ => {
+                    let open = client.frames.as_ref().map(|frames| frames.open());
+                    assert_eq!((client.to_ask, open), (0, Some(0)), "{client:?}");
+                }
             }
         }
     }

@@ -138,7 +138,7 @@ impl Fields {
     }
 
     /// The values of all fields of that kind.
-    pub fn all(&self, known: Known) -> impl Iterator<Item = &[u8]> + '_ {
+    pub fn all(&self, known: Known) -> impl DoubleEndedIterator<Item = &[u8]> + '_ {
         let entries = self.entries.iter().filter(move |entry| entry.known == known);
         entries.filter_map(|entry| entry.value.of(&self.text))
     }

@@ -163,7 +163,7 @@ impl Exporter {
                     for (result, count) in [
                         ("success", &stats.succeeded),
                         ("failure", &stats.failed),
-                        ("not_made", &stats.not_made),
+                        ("skipped", &stats.skipped),
                     ] {
                         let [upstream, server] = labels.clone();
                         let labels = [upstream, server, ("result", result.to_owned())];

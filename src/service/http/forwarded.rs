@@ -11,7 +11,7 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 
 use super::access::NetworkSet;
-use crate::proto::http::{Fields, Known, RequestHead};
+use crate::proto::http::{Fields, Known, RequestHead, is_token, target};
 
 /// Addresses that are looked at in one request's `x-forwarded-for`.
 const HOPS_MAX: usize = 64;
@@ -59,15 +59,8 @@ impl TrustedProxies {
     #[must_use]
     pub fn client(&self, fields: &Fields, peer: Option<SocketAddr>) -> Option<SocketAddr> {
         let mut client = peer;
-        let mut lines = [&b""[..]; HOPS_MAX];
-        let mut count = 0;
-        for line in fields.all(Known::XForwardedFor).take(HOPS_MAX) {
-            if let Some(place) = lines.get_mut(count) {
-                *place = line;
-                count += 1;
-            }
-        }
-        let lines = lines.get(..count).unwrap_or_default().iter().rev();
+        // From the end: what comes first is the client's own to write, in as many lines as it likes.
+        let lines = fields.all(Known::XForwardedFor).rev();
         let hops = lines.flat_map(|line| line.rsplit(|byte| *byte == b',')).take(HOPS_MAX);
         for hop in hops {
             let Some(address) = address(hop) else { break };
@@ -131,6 +124,13 @@ pub fn tell(mode: Forwarded, hop: Hop<'_>, head: &mut RequestHead) {
             write_text(format_args!("{ip}"), out)
         });
     }
+    // In place of what a trusted proxy has said stands what it has said of the client.
+    let (of_host, of_scheme) = match mode {
+        Forwarded::Replace if is_authority(&named) && is_token(&proto) => (&named[..], &proto[..]),
+        Forwarded::Replace | Forwarded::Append | Forwarded::Off => {
+            (host.as_bytes(), hop.scheme.as_bytes())
+        }
+    };
     append(fields, Known::Forwarded, b"forwarded", |out| {
         match told {
             Some(ip @ IpAddr::V4(_)) => write_text(format_args!("for={ip}"), out),
@@ -138,12 +138,16 @@ pub fn tell(mode: Forwarded, hop: Hop<'_>, head: &mut RequestHead) {
             None => out.extend_from_slice(b"for=unknown"),
         }
         out.extend_from_slice(b";host=\"");
-        out.extend_from_slice(host.as_bytes());
+        out.extend_from_slice(of_host);
         out.extend_from_slice(b"\";proto=");
-        out.extend_from_slice(hop.scheme.as_bytes());
+        out.extend_from_slice(of_scheme);
     });
     fields.push(b"x-forwarded-proto", &proto);
     fields.push(b"x-forwarded-host", &named);
+}
+
+fn is_authority(text: &[u8]) -> bool {
+    target::check_authority(text).is_ok()
 }
 
 /// Whether a field, whose name is in lower case, says who a request is from.
@@ -228,6 +232,11 @@ mod tests {
         let many = "10.1.1.1, ".repeat(100) + "10.1.1.2";
         let client = trusted().client(&fields(&[("x-forwarded-for", &many)]), peer);
         assert_eq!(client, Some("10.1.1.1:0".parse().unwrap()), "the search has an end");
+        // However many lines a client writes, what the proxy has added comes last.
+        let mut lines = vec![("x-forwarded-for", "6.6.6.6"); 99];
+        lines.push(("x-forwarded-for", "192.0.2.1"));
+        let client = trusted().client(&fields(&lines), peer);
+        assert_eq!(client, Some("192.0.2.1:0".parse().unwrap()));
     }
 
     #[test]

@@ -61,15 +61,36 @@ const FORBIDDEN: [&[u8]; 46] = [
     b"content-type",
 ];
 
+/// What decides which trailers are passed on, besides their names.
+#[derive(Debug, Clone, Copy)]
+pub struct TrailerRules<'a> {
+    /// The edits of heads in that direction. `None`: they are not known, and nothing is passed on.
+    pub edits: Option<&'a HeaderEdits>,
+    /// The name of the field with the identity of a request, if there is one.
+    pub request_id: Option<&'a str>,
+    /// Whether names may have a `_`.
+    pub underscores: bool,
+}
+
 /// Drops the trailers that must not be passed on: those that have no place there, those that say
 /// who a request is from, and those that an edit of heads sets, adds or removes, as a trailer would
-/// go round it. `own` is the name of the field with the number of a request, if there is one.
-pub fn filter(trailers: &mut Fields, edits: &HeaderEdits, own: Option<&str>) {
+/// bypass it. Returns how many went for the `_` in their names.
+pub fn filter(trailers: &mut Fields, rules: TrailerRules<'_>) -> u16 {
+    let Some(edits) = rules.edits else {
+        trailers.clear();
+        return 0;
+    };
+    let mut underscored = 0;
     trailers.retain(|field| {
         let name = field.name;
-        let is_own = own.is_some_and(|own| own.as_bytes() == name);
-        !is_own && !FORBIDDEN.contains(&name) && !is_of_forwarding(name) && !edits.names(name)
+        if !rules.underscores && name.contains(&b'_') {
+            underscored += 1;
+            return false;
+        }
+        let is_id = rules.request_id.is_some_and(|id| id.as_bytes() == name);
+        !is_id && !FORBIDDEN.contains(&name) && !is_of_forwarding(name) && !edits.names(name)
     });
+    underscored
 }
 
 #[cfg(test)]
@@ -104,10 +125,21 @@ mod tests {
         for name in kept.iter().chain(&dropped) {
             trailers.push(name.as_bytes(), b"6.6.6.6");
         }
-        filter(&mut trailers, &edits, Some("x-request-id"));
+        let rules = TrailerRules {
+            edits: Some(&edits),
+            request_id: Some("x-request-id"),
+            underscores: false,
+        };
+        trailers.push(b"x_user", b"6.6.6.6");
+        assert_eq!(filter(&mut trailers, rules), 1);
         let left: Vec<_> =
             trailers.iter().map(|field| String::from_utf8_lossy(field.name)).collect();
         assert_eq!(left, kept);
+        trailers.push(b"x_user", b"6.6.6.6");
+        assert_eq!(filter(&mut trailers, TrailerRules { underscores: true, ..rules }), 0);
+        assert_eq!(trailers.len(), kept.len() + 1);
+        filter(&mut trailers, TrailerRules { edits: None, ..rules });
+        assert!(trailers.is_empty());
         assert!(FORBIDDEN.iter().all(|name| name.to_ascii_lowercase() == *name));
     }
 }

@@ -322,9 +322,9 @@ impl Attempts {
 
     /// A try has failed; `has_other` says whether there is a usable server that was not tried.
     ///
-    /// When no connection could be made, nothing was sent: the next server is asked at once, each
-    /// of them once, and no budget or limit has a say, as that adds no load. Only the time ends it,
-    /// and `retries_max = 0`, by which nothing is tried again.
+    /// When no connection could be made, nothing was sent: the next server is asked at once, up to
+    /// [`TRIES_MAX`] of them once each, whatever budgets and limits say, as that adds no load. Only
+    /// [`FAILOVER_MAX`] ends it, and `retries_max = 0`, by which nothing is tried again.
     pub fn on_failure(
         &mut self,
         retries: &mut Retries,
@@ -336,7 +336,9 @@ impl Attempts {
         let kind = failure.kind();
         let is_free = kind == FailureKind::Connect && retries.on.connect && !progress.answered;
         let is_early = now.saturating_duration_since(self.since) < FAILOVER_MAX;
-        if is_free && has_other && is_early && retries.policy.tries_max > 1 {
+        // Beyond that, it is not known any more which ones were tried.
+        let is_new = has_other && self.tried_count < TRIES_MAX;
+        if is_free && is_new && is_early && retries.policy.tries_max > 1 {
             retries.counters.retried += 1;
             return Decision::Retry { after: Duration::ZERO };
         }

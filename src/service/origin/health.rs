@@ -120,7 +120,7 @@ impl Check {
 
     /// The check that was running could not be made, for a want of ours: it says nothing of the
     /// server, which stays what it was taken for.
-    pub fn not_made(&mut self, now: Instant) {
+    pub fn skipped(&mut self, now: Instant) {
         if self.running_since.take().is_some() {
             self.due = self.due.max(now);
         }
@@ -201,7 +201,7 @@ mod tests {
         assert_eq!(check.finished(false, now), None);
         for _ in 0..10 {
             check.started(now);
-            check.not_made(now);
+            check.skipped(now);
             assert!(check.next_due().is_some(), "the next one follows in its time");
             assert_ne!(check.health(), Health::Down);
         }

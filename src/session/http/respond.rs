@@ -4,6 +4,7 @@ use super::client::Http;
 use super::encode::Encoding;
 use super::exchange::{Exchange, Reply};
 use super::flow::WAITING_MAX;
+use super::options::RouteOptions;
 use super::state::{HttpState, Output};
 use crate::mem::{Buf, Key};
 use crate::proto::http::{Fields, Method};
@@ -11,7 +12,7 @@ use crate::proto::http1::{BodyReader, Framing, write};
 use crate::ring::Driver;
 use crate::service::CloseReason;
 use crate::service::http::files::coding::{Coding, add_vary, mark, negotiate};
-use crate::service::http::trailers;
+use crate::service::http::trailers::{self, TrailerRules};
 use crate::service::origin::failure::Failure;
 use crate::session::context::Context;
 
@@ -142,12 +143,11 @@ impl Http {
     fn end_reply<D: Driver>(&mut self, context: &mut Context<D>, exchange: Key) {
         if self.framing == Framing::Chunked {
             let mut trailers = context.http.take_trailers(exchange);
-            if let Some(trailers) = &mut trailers
-                && let Some(one) = context.http.exchanges.get(exchange)
-                && let Some(route) = one.told.route.and_then(|route| self.options.routes.get(route))
-            {
-                let id = self.options.request_id.as_deref();
-                trailers::filter(trailers, &route.response_edits, id);
+            if let Some(trailers) = &mut trailers {
+                let route = self.route_of(context, exchange);
+                let edits = route.map(|route| &route.response_edits);
+                let request_id = self.options.request_id.as_deref();
+                trailers::filter(trailers, TrailerRules { edits, request_id, underscores: true });
             }
             let out = self.outlet.bytes(&mut context.pages);
             write::last_chunk(trailers.as_deref(), out);
@@ -174,8 +174,10 @@ impl Http {
             moved = true;
         }
         if self.body.as_ref().is_none_or(BodyReader::is_done) {
-            let trailers =
-                self.trailers.take().map(|trailers| self.passed_on(context, exchange, trailers));
+            let mut trailers = self.trailers.take();
+            if let Some(trailers) = &mut trailers {
+                self.filter_request_trailers(context, exchange, trailers);
+            }
             context.http.end_body(exchange, trailers);
             moved = true;
         }
@@ -185,25 +187,29 @@ impl Http {
         Ok(())
     }
 
-    /// What is passed on of a request's trailers.
-    fn passed_on<D>(
+    /// Drops what is not passed on of a request's trailers.
+    fn filter_request_trailers<D: Driver>(
         &self,
         context: &Context<D>,
         exchange: Key,
-        mut trailers: Box<Fields>,
-    ) -> Box<Fields> {
-        let exchange = context.http.exchanges.get(exchange);
-        if let Some(route) = exchange.and_then(|one| self.options.routes.get(one.told.route?)) {
-            trailers::filter(
-                &mut trailers,
-                &route.request_edits,
-                self.options.request_id.as_deref(),
-            );
-        }
-        if !self.options.limits.underscores {
-            trailers.retain(|field| !field.name.contains(&b'_'));
-        }
-        trailers
+        trailers: &mut Fields,
+    ) {
+        let route = self.route_of(context, exchange);
+        let dropped = trailers::filter(
+            trailers,
+            TrailerRules {
+                edits: route.map(|route| &route.request_edits),
+                request_id: self.options.request_id.as_deref(),
+                underscores: self.options.limits.underscores,
+            },
+        );
+        context.listener_stats(self.common.listener).http.fields_dropped.add(dropped.into());
+    }
+
+    /// The route of an exchange.
+    fn route_of<D>(&self, context: &Context<D>, exchange: Key) -> Option<&RouteOptions> {
+        let exchange = context.http.exchanges.get(exchange)?;
+        self.options.routes.get(exchange.told.route?)
     }
 
     /// The request's body breaks a rule while its answer is under way.

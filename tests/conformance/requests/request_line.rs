@@ -202,17 +202,17 @@ pub(crate) const CASES: &[RequestCase] = &[
         b"GET / HTTP/1.0\r\n\r\n",
         &[("GET", "/", b"")],
     ),
-    RequestCase::refuse(
-        "http_1_2_is_not_spoken",
-        "RFC 9110, section 15.6.6",
+    RequestCase::accept(
+        "http_1_2_is_treated_as_1_1",
+        "RFC 9110, section 6.2",
         b"GET / HTTP/1.2\r\nHost: a\r\n\r\n",
-        505,
+        &[("GET", "/", b"")],
     ),
-    RequestCase::refuse(
-        "http_1_9_is_not_spoken",
-        "RFC 9110, section 15.6.6",
+    RequestCase::accept(
+        "http_1_9_is_treated_as_1_1",
+        "RFC 9110, section 6.2",
         b"GET / HTTP/1.9\r\nHost: a\r\n\r\n",
-        505,
+        &[("GET", "/", b"")],
     ),
     RequestCase::refuse(
         "http_0_9_with_a_version_is_not_spoken",

@@ -198,10 +198,13 @@ pub(crate) const CASES: &[ResponseCase] = &[
         "RFC 9112, section 2.3",
         b"HTTP/2.0 200 OK\r\nContent-Length: 0\r\n\r\n",
     ),
-    ResponseCase::refuse(
-        "an_answer_of_http_1_2_is_refused",
+    ResponseCase::accept(
+        "an_answer_of_http_1_2_is_treated_as_1_1",
         "RFC 9112, section 2.3",
         b"HTTP/1.2 200 OK\r\nContent-Length: 0\r\n\r\n",
+        200,
+        b"",
+        true,
     ),
     ResponseCase::refuse(
         "an_answer_of_http_0_9_is_refused",

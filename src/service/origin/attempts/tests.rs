@@ -234,6 +234,24 @@ fn there_are_never_more_tries_than_servers_can_be_remembered() {
 }
 
 #[test]
+fn a_free_failover_ends_when_it_is_no_longer_known_which_servers_were_tried() {
+    let now = Instant::now();
+    let once = AttemptOptions { retries_max: 1, deadline: None, ..options() };
+    let mut retries = Retries::new(once, 1, now);
+    let (mut breaker, mut servers) = (Breaker::default(), servers(40));
+    let mut attempts = retries.begin(now);
+    for tries in 1.. {
+        assert!(attempts.pick(&mut servers, None, now).is_some());
+        let failed = (Failure::ConnectRefused, servers.has_other(attempts.tried()));
+        match attempts.on_failure(&mut retries, &mut breaker, failed, GET, now) {
+            Decision::Retry { .. } => assert!(tries < 2 * TRIES_MAX),
+            // One of them by the policy.
+            Decision::Fail(_) => return assert_eq!(tries, TRIES_MAX + 1),
+        }
+    }
+}
+
+#[test]
 fn servers_are_tried_once_each_before_any_is_tried_again() {
     let now = Instant::now();
     let mut retries = Retries::new(options(), 1, now);
@@ -315,7 +333,8 @@ fn a_second_try_goes_elsewhere_and_is_a_retry_for_budget_and_limit() {
 fn a_connect_that_failed_goes_on_to_every_other_server_whatever_the_budget_says() {
     let now = Instant::now();
     let on = RetryOn { connect: true, reset: false, timeout: false };
-    let options = AttemptOptions { on, budget: 0.0, retries_max: 1, ..options() };
+    let options =
+        AttemptOptions { on, budget: 0.0, retries_max: 1, deadline: None, ..options() };
     let late = now + FAILOVER_MAX;
     let early = late - Duration::from_millis(1);
     let none = AttemptOptions { retries_max: 0, ..options };
@@ -341,9 +360,7 @@ fn a_connect_that_failed_goes_on_to_every_other_server_whatever_the_budget_says(
                 attempts.on_failure(&mut retries, &mut breaker, (failure, has_other), progress, at);
             match expected {
                 None => assert_eq!(decision, Decision::Retry { after: Duration::ZERO }),
-                Some(stop) => {
-                    assert!(matches!(decision, Decision::Fail(_)), "{failure:?} {stop:?}")
-                }
+                Some(stop) => assert_eq!(decision, Decision::Fail(stop), "{failure:?}"),
             }
         }
         assert_eq!(attempts.failed(), 0, "none of them counts as a retry");
