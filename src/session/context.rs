@@ -56,8 +56,8 @@ pub(super) struct Context<D> {
     pub(super) notices: Notices,
     /// Connections handed over of which it is not known yet whether they arrived.
     pub(super) hand_offs: usize,
-    /// TLS handshakes with clients under way.
-    pub(super) handshakes: usize,
+    /// TLS handshakes with clients under way, by listener.
+    pub(super) handshakes: Vec<usize>,
     /// Connections that are open, and no session yet.
     pub(super) opened: Vec<Key>,
     pub(super) last_id: u64,
@@ -101,7 +101,7 @@ impl<D: Driver> Context<D> {
             histograms,
             notices: Notices::default(),
             hand_offs: 0,
-            handshakes: 0,
+            handshakes: vec![0; options.listeners.len()],
             opened: Vec::new(),
             last_id: 0,
             http: HttpState::new(&options, seed, now),

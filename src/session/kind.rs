@@ -1,12 +1,13 @@
 //! The kinds of sessions, and what is asked of every one of them.
 
+use super::arrival::Arrival;
 use super::common::Common;
 use super::context::Context;
 use super::echo::Echo;
 use super::frame::Frames;
 use super::http::{Http, Origin};
 use super::messages::MessageSession;
-use super::opening::{Arrival, Opening};
+use super::opening::Opening;
 use super::options::ServiceOptions;
 use super::relay::Relay;
 use super::trunk::Trunk;
@@ -53,9 +54,8 @@ impl Session {
                 Self::Frames(Box::new(Frames::local(common, stream, client, options)))
             }
             ServiceOptions::Http(options) => {
-                let client = client.and_then(|client| client.ip());
                 let now = context.now();
-                Self::Http(Box::new(Http::new((common, stream, client), options, now)))
+                Self::Http(Box::new(Http::new((common, stream), arrival, options, now)))
             }
             ServiceOptions::FrameProxy { upstream, server } => {
                 let frames = Frames::proxied(context, (common, stream, client), upstream, server);

@@ -23,6 +23,7 @@
 //! | `options` | how all of this is set up |
 
 mod accept;
+mod arrival;
 mod common;
 mod context;
 mod deadline;
@@ -73,7 +74,7 @@ use self::context::Context;
 use self::http::Origin;
 use self::http::state::HttpAction;
 use self::kind::Session;
-use self::opening::{Arrival, Opening};
+use self::opening::Opening;
 use self::udp::Datagrams;
 use crate::mem::{Key, Slab};
 use crate::net::Stream;
@@ -416,19 +417,29 @@ impl<D: Driver> Sessions<D> {
             return;
         }
         let options = &context.options.listeners[listener];
-        if Opening::most(options).is_some_and(|most| context.handshakes >= most) {
+        let has_header = options.accept_header;
+        if Opening::most(options).is_some_and(|most| context.handshakes[listener] >= most) {
             context.refuse(listener, socket, CloseReason::TooManyHandshakes);
             return;
         }
         let is_opening = Opening::is_needed(options);
+        let mut arrival = match context.identify(listener, socket) {
+            Ok(arrival) => arrival,
+            Err(reason) => return context.refuse(listener, socket, reason),
+        };
+        // Behind a PROXY protocol header, the client is whom that names.
+        if !has_header && let Err(reason) = context.admit(listener, &mut arrival) {
+            return context.refuse(listener, socket, reason);
+        }
         let common = Common::new(context, listener);
         let stream = Stream::new(Lane::Client, Some(socket));
         let session = if is_opening {
-            Session::Opening(Box::new(Opening::new(common, stream)))
+            Session::Opening(Box::new(Opening::new(common, stream, arrival)))
         } else {
-            Session::serve(context, common, stream, &Arrival::default())
+            Session::serve(context, common, stream, &arrival)
         };
         let Ok(key) = self.slab.insert(session) else {
+            context.dismiss(listener, &mut arrival);
             context.refuse(listener, socket, CloseReason::Resources);
             return;
         };

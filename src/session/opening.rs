@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::Sessions;
+use super::arrival::Arrival;
 use super::common::Common;
 use super::context::Context;
 use super::kind::Session;
@@ -29,17 +30,6 @@ const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain
     This port speaks HTTPS only. Use https:// to ask again.\n";
 /// The alert for a name that nobody here has (RFC 6066, section 3).
 const UNRECOGNIZED_NAME: u8 = 112;
-
-/// What is known of a connection when its session begins.
-#[derive(Debug, Clone, Copy, Default)]
-pub(super) struct Arrival {
-    /// The client, where a header says who it is.
-    pub(super) client: Option<SocketAddress>,
-    /// The address that the client connected to, where a header says so.
-    pub(super) destination: Option<SocketAddress>,
-    /// The upstream of the name that the client asks for.
-    pub(super) upstream: Option<usize>,
-}
 
 /// A connection that is being opened.
 #[derive(Debug)]
@@ -103,7 +93,7 @@ impl Opening {
         }
     }
 
-    pub(super) const fn new(common: Common, stream: Stream) -> Self {
+    pub(super) const fn new(common: Common, stream: Stream, arrival: Arrival) -> Self {
         let began = common.opened();
         Self {
             common,
@@ -111,7 +101,7 @@ impl Opening {
             began,
             stage: Stage::Header,
             seen: Vec::new(),
-            arrival: Arrival { client: None, destination: None, upstream: None },
+            arrival,
             counted: false,
         }
     }
@@ -120,7 +110,7 @@ impl Opening {
         let listener = &context.options.listeners[self.common.listener];
         if Self::most(listener).is_some() {
             self.counted = true;
-            context.handshakes += 1;
+            context.handshakes[self.common.listener] += 1;
         }
         if listener.accept_header {
             let wait = listener.header_timeout;
@@ -246,7 +236,10 @@ impl Opening {
                 }
                 self.seen.drain(..consumed);
                 self.began = context.now();
-                self.greet(context, key);
+                match context.admit(self.common.listener, &mut self.arrival) {
+                    Ok(()) => self.greet(context, key),
+                    Err(reason) => self.close(context, key, reason),
+                }
             }
             Err(error) => {
                 tracing::debug!(id = self.common.id(), %error, "PROXY protocol header refused");
@@ -391,6 +384,7 @@ impl Opening {
             return;
         }
         self.leave(context);
+        context.dismiss(self.common.listener, &mut self.arrival);
         self.common.begin_close(context, reason);
         let _lost = self.stream.abandon(&mut context.reactor, key);
     }
@@ -399,7 +393,7 @@ impl Opening {
     fn leave<D: Driver>(&mut self, context: &mut Context<D>) {
         self.common.disarm(context);
         if std::mem::take(&mut self.counted) {
-            context.handshakes -= 1;
+            context.handshakes[self.common.listener] -= 1;
         }
     }
 
@@ -408,12 +402,8 @@ impl Opening {
     }
 
     pub(super) fn finish<D: Driver>(mut self, context: &mut Context<D>, key: Key) {
-        let client = match (context.options.access_log, self.arrival.client, self.stream.fd()) {
-            (true, None, Some(fd)) => context.reactor.driver().peer_address(fd).ok(),
-            (_, client, _) => client,
-        };
         self.stream.close(&mut context.reactor, key);
-        self.common.record_end(context, client, None);
+        self.common.record_end(context, self.arrival.client, None);
     }
 
     /// What the session takes over, and the bytes that are for it already.

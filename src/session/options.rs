@@ -88,7 +88,7 @@ pub struct TlsOptions {
     pub handshake_timeout: Duration,
     /// Bytes of a client's part of a handshake at most.
     pub handshake_max: usize,
-    /// Handshakes at a time on one worker, over all listeners.
+    /// Handshakes of the listener at a time on one worker.
     pub handshakes_max: usize,
 }
 
@@ -133,6 +133,11 @@ pub struct SniOptions {
 }
 
 impl SniOptions {
+    /// The upstreams that a connection may go to.
+    pub(crate) fn upstreams(&self) -> impl Iterator<Item = usize> + '_ {
+        self.names.values().copied().chain(self.other)
+    }
+
     /// The upstream of a name: its own, that of the wildcard above it, that of others.
     #[must_use]
     pub fn upstream(&self, name: Option<&str>) -> Option<usize> {

@@ -7,9 +7,9 @@ use std::net::IpAddr;
 use std::time::Instant;
 
 use super::CLIENT;
+use super::arrival::Arrival;
 use super::common::Common;
 use super::context::Context;
-use super::opening::Arrival;
 use crate::mem::{Buf, Key};
 use crate::net::{Broken, Direction, Stream, StreamEvent};
 use crate::proto::proxy_protocol;
@@ -122,14 +122,6 @@ impl Relay {
     }
 
     pub(super) fn start<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        let hashed = context.options.upstreams[self.upstream].policy.is_hashed();
-        if self.extra.is_none() && (hashed || context.options.access_log) {
-            let client = match self.streams[CLIENT.index()].fd() {
-                Some(fd) => context.reactor.driver().peer_address(fd).ok(),
-                None => None,
-            };
-            self.extra = Some(Box::new(Extra { client, ..Extra::default() }));
-        }
         self.note_client(self.extra.as_ref().and_then(|extra| extra.client));
         self.advance(context, key, Event::Accepted);
     }

@@ -359,6 +359,39 @@ fn a_proxy_header_may_come_in_pieces_and_must_be_one() {
 }
 
 #[test]
+fn no_server_is_told_of_a_client_that_nobody_knows() {
+    for version in ["v1", "v2"] {
+        let (told, tells) = std::sync::mpsc::channel();
+        let server = serve(move |mut stream| {
+            let mut head = Vec::new();
+            let _reset = stream.read_to_end(&mut head);
+            told.send(head).unwrap();
+        });
+        let send = format!("send_proxy_protocol = \"{version}\"");
+        let config = [&runtime(1), NO_ADMIN, &proxy(""), &upstream(&[server], &send)].concat();
+        let served = Served::new(&config);
+        let reset = nix::libc::linger { l_onoff: 1, l_linger: 0 };
+        for _ in 0..200 {
+            let mut stream = served.connect();
+            setsockopt(&stream, sockopt::Linger, &reset).unwrap();
+            let _gone = stream.write_all(b"hello");
+            let _gone = stream.shutdown(Shutdown::Write);
+        }
+        let mut stream = served.connect();
+        stream.write_all(b"last").unwrap();
+        drop(stream);
+        while let Ok(head) = tells.recv_timeout(PATIENCE) {
+            assert!(!head.starts_with(b"PROXY UNKNOWN"), "{version}");
+            // The 14th byte of version 2 says the family: 0x11 is TCP over IPv4.
+            assert!(version == "v1" || head.get(13).is_none_or(|family| *family == 0x11));
+            if head.ends_with(b"last") {
+                break;
+            }
+        }
+    }
+}
+
+#[test]
 fn least_connections_prefers_the_server_that_is_free() {
     let [one, two] = [b'1', b'2'].map(|name| {
         serve(move |mut stream| {

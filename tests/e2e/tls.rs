@@ -127,6 +127,53 @@ fn a_handshake_that_stops_ends_in_time_and_many_are_refused() {
 }
 
 #[test]
+fn who_is_denied_costs_no_handshake_and_holds_no_place_of_others() {
+    let pki = Pki::new();
+    let few = pki.listener_tls("handshakes_max = 2");
+    let many = pki.listener_tls("");
+    let http = |name: &str, keys: &str, tls: &str| {
+        let keys = format!("protocol = \"http\"\n{keys}[[listener.route]]\nrespond = \"x\"\n");
+        listener(name, &keys) + tls
+    };
+    let text = [
+        &runtime(1),
+        NO_ADMIN,
+        &http("open", "", &few),
+        &http("denied", "deny = [\"127.0.0.0/8\"]\n", &many),
+        &http("limited", "source_connections_max = 3\n", &many),
+        &http("busy", "", &many),
+    ];
+    let served = Served::new(&text.concat());
+    let address = |name: &str| served.running().address(name).unwrap().ip().unwrap();
+    // Without a byte of a handshake.
+    for _ in 0..5 {
+        assert!(matches!(connect(address("denied")).read(&mut [0]), Ok(0) | Err(_)));
+    }
+    let idle: Vec<_> = (0..3).map(|_| connect(address("limited"))).collect();
+    assert!(matches!(connect(address("limited")).read(&mut [0]), Ok(0) | Err(_)));
+    let active = || served.sum(|cell| cell.active.get());
+    drop(idle);
+    wait_until("they have gone", || active() == 0);
+    // What fails in its handshake no longer counts.
+    let mut stream = pki.connect(address("limited"));
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    stream.read_exact(&mut [0]).unwrap();
+    let _busy: Vec<_> = (0..10).map(|_| connect(address("busy"))).collect();
+    wait_until("they are within their handshakes", || active() == 11);
+    let mut stream = pki.connect(address("open"));
+    stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    stream.read_exact(&mut [0]).unwrap();
+    for (listener, reason, count) in [
+        (0, CloseReason::TooManyHandshakes, 0),
+        (1, CloseReason::Denied, 5),
+        (2, CloseReason::TooManyOfSource, 1),
+    ] {
+        let closed = served.sum(|cell| cell.stats.listeners[listener].closed[reason.index()].get());
+        assert_eq!(closed, count, "{reason:?}");
+    }
+}
+
+#[test]
 fn random_bytes_do_no_harm_to_others() {
     let pki = Pki::new();
     let echo = listener("echo", "protocol = \"echo\"") + &pki.listener_tls("");

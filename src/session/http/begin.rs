@@ -12,7 +12,6 @@ use crate::mem::Key;
 use crate::proto::http::{Method, RequestHead};
 use crate::proto::http1::{BodyReader, Framing, Refusal, RequestMeta, write};
 use crate::ring::Driver;
-use crate::service::CloseReason;
 use crate::service::http::limit::Verdict;
 use crate::session::context::Context;
 
@@ -20,28 +19,6 @@ use crate::session::context::Context;
 type Forbidden = (u16, Option<(&'static [u8], Vec<u8>)>);
 
 impl Http {
-    /// A connection whose source is known: whether it may stay.
-    pub(super) fn admit<D: Driver>(&mut self, context: &mut Context<D>, key: Key) -> bool {
-        let Some(peer) = &mut self.client else { return true };
-        let Some(ip) = peer.ip() else { return true };
-        if peer.is_trusted {
-            // It is no client: those that it speaks for are looked at with each request.
-            return true;
-        }
-        if !self.options.access.allows(ip) {
-            self.close(context, key, CloseReason::Denied);
-            return false;
-        }
-        if let Some(most) = self.options.source_connections_max {
-            if !context.enter_source(self.common.listener, ip, most) {
-                self.close(context, key, CloseReason::TooManyOfSource);
-                return false;
-            }
-            peer.is_counted = true;
-        }
-        true
-    }
-
     /// The connection ends: it no longer counts among those of its source.
     pub(super) fn leave<D: Driver>(&mut self, context: &mut Context<D>) {
         if let Some(peer) = &mut self.client

@@ -23,6 +23,7 @@ use crate::service::CloseReason;
 use crate::service::http::certificate::ClientCertificate;
 use crate::service::pace::Pace;
 use crate::session::CLIENT;
+use crate::session::arrival::Arrival;
 use crate::session::common::Common;
 use crate::session::context::Context;
 use crate::session::deadline::Deadline;
@@ -124,11 +125,15 @@ pub(super) enum Phase {
 
 impl Http {
     pub(in crate::session) fn new(
-        (common, stream, client): (Common, Stream, Option<SocketAddr>),
+        (common, stream): (Common, Stream),
+        arrival: &Arrival,
         options: Arc<HttpOptions>,
         now: Instant,
     ) -> Self {
-        let known = |address| Box::new(Peer { address: Some(address), ..Peer::default() });
+        let known = |client: SocketAddress| {
+            let (address, is_counted) = (client.ip(), arrival.is_counted);
+            Box::new(Peer { address, is_counted, ..Peer::default() })
+        };
         Self {
             common,
             stream,
@@ -147,7 +152,7 @@ impl Http {
             pace: Pace::default(),
             began: None,
             requests: 0,
-            client: client.map(known),
+            client: arrival.client.map(known),
             body_began: None,
             body_bytes: 0,
             awaits_continue: false,
@@ -158,18 +163,8 @@ impl Http {
     }
 
     pub(in crate::session) fn start<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        let is_asked = self.options.needs_source || context.options.access_log;
-        if self.client.is_none() && is_asked {
-            let fd = self.stream.fd();
-            let address = fd.and_then(|fd| context.reactor.driver().peer_address(fd).ok());
-            let address = address.and_then(|address| address.ip());
-            self.client = Some(Box::new(Peer { address, ..Peer::default() }));
-        }
         self.note_trust();
         self.note_tls();
-        if !self.admit(context, key) {
-            return;
-        }
         self.stream.receive(&mut context.reactor, key, false);
         self.set_deadline(context, key);
     }

@@ -66,7 +66,12 @@ pub(super) const fn seed_of(seed: u64, number: usize) -> u64 {
 
 impl<D: Driver> Context<D> {
     /// A connection from there: whether it fits into what a source may have, over all workers.
-    pub(super) fn enter_source(&mut self, listener: usize, ip: IpAddr, most: u32) -> bool {
+    pub(in crate::session) fn enter_source(
+        &mut self,
+        listener: usize,
+        ip: IpAddr,
+        most: u32,
+    ) -> bool {
         let key = source_key(listener, ip, self.options.seed);
         let others = Neighbours::new(&self.options.fleet, self.options.worker, self.now());
         let entered = self.http.sources.enter(listener, ip, most, others.connections(key));

@@ -122,7 +122,6 @@ impl Relay {
         let (client, destination) = known.unwrap_or_default();
         let driver = context.reactor.driver();
         let fd = self.streams[CLIENT.index()].fd();
-        let client = client.or_else(|| fd.and_then(|fd| driver.peer_address(fd).ok()));
         let destination = destination.or_else(|| fd.and_then(|fd| driver.local_address(fd).ok()));
         let pair = client.and_then(|client| client.ip()).zip(destination.and_then(|to| to.ip()));
         let mut header = Vec::new();

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::net::Shutdown;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use super::*;
 use ringway::service::CloseReason;
@@ -681,6 +681,51 @@ fn a_peer_that_is_not_trusted_is_believed_nothing() {
     assert!(text.contains("x-forwarded-proto: http|"), "{text}");
     assert_eq!(ask("/few", "6.6.6.6").status, 200);
     assert_eq!(ask("/few", "7.7.7.7").status, 429);
+}
+
+/// Sends all of a request, ends, and resets: by the time that it is accepted, the connection has no
+/// address any more, and its bytes are still there.
+fn ask_and_reset(address: SocketAddr, request: &str) {
+    let mut stream = connect(address);
+    let reset = nix::libc::linger { l_onoff: 1, l_linger: 0 };
+    nix::sys::socket::setsockopt(&stream, nix::sys::socket::sockopt::Linger, &reset).unwrap();
+    let _gone = stream.write_all(request.as_bytes());
+    let _gone = stream.shutdown(Shutdown::Write);
+}
+
+#[test]
+fn a_client_that_resets_at_once_goes_round_no_list_and_no_limit() {
+    let asked = Arc::new(AtomicU32::new(0));
+    let count = Arc::clone(&asked);
+    let server = origin(move |_| {
+        count.fetch_add(1, Ordering::Relaxed);
+        ok("x")
+    });
+    let request = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let rate = "rate_limit = { rate = 1, burst = 1 }\n";
+    for (listener, route, limit) in [
+        ("allow = [\"10.0.0.0/8\"]\n", "", 0),
+        ("", "allow = [\"10.0.0.0/8\"]\n", 0),
+        ("trusted_proxies = [\"unix\"]\nforwarded = \"replace\"\n", "deny = [\"127.0.0.1\"]\n", 0),
+        ("", rate, 1),
+    ] {
+        asked.store(0, Ordering::Relaxed);
+        let routes = format!("[[listener.route]]\nproxy = \"u\"\n{route}");
+        let served = web_on(2, listener, &[routes, upstream(&[server], "")].concat());
+        let begin = ringway::runtime::clock::now();
+        (0..300).for_each(|_| ask_and_reset(served.address(), request));
+        wait_until("all are gone", || {
+            let closed = |cell: &ringway::session::WorkerCell| {
+                cell.stats.listeners[0].closed.iter().map(ringway::runtime::Counter::get).sum()
+            };
+            served.sum(closed) == 300
+        });
+        served.drain();
+        // One worker may not know yet what the other lets through: see docs/http.md.
+        let most = if limit == 0 { 0 } else { 2 + begin.elapsed().as_secs() };
+        let passed = u64::from(asked.load(Ordering::Relaxed));
+        assert!(passed <= most, "{listener}{route}: {passed} requests passed");
+    }
 }
 
 /// How often the servers of the upstream were left out.

@@ -333,8 +333,7 @@ fn a_second_try_goes_elsewhere_and_is_a_retry_for_budget_and_limit() {
 fn a_connect_that_failed_goes_on_to_every_other_server_whatever_the_budget_says() {
     let now = Instant::now();
     let on = RetryOn { connect: true, reset: false, timeout: false };
-    let options =
-        AttemptOptions { on, budget: 0.0, retries_max: 1, deadline: None, ..options() };
+    let options = AttemptOptions { on, budget: 0.0, retries_max: 1, deadline: None, ..options() };
     let late = now + FAILOVER_MAX;
     let early = late - Duration::from_millis(1);
     let none = AttemptOptions { retries_max: 0, ..options };

@@ -1,0 +1,95 @@
+//! Who has connected, and whether that client may: asked before anything else is done for it, so
+//! that a client that is denied costs no handshake and holds no place of others.
+
+use std::sync::Arc;
+
+use super::context::Context;
+use super::options::ServiceOptions;
+use crate::ring::{Driver, Fd, SocketAddress};
+use crate::service::CloseReason;
+
+/// What is known of a connection when its session begins.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Arrival {
+    /// The client, if that was asked: the other end, or whom a PROXY protocol header names.
+    pub(super) client: Option<SocketAddress>,
+    /// The address that the client connected to, where a header says so.
+    pub(super) destination: Option<SocketAddress>,
+    /// The upstream of the name that the client asks for.
+    pub(super) upstream: Option<usize>,
+    /// It counts among the connections of its source.
+    pub(super) is_counted: bool,
+}
+
+impl<D: Driver> Context<D> {
+    /// Who has connected to a listener, where that decides something or is logged.
+    ///
+    /// # Errors
+    /// A client that has reset its connection has no address any more. Without one it would be taken
+    /// for a client of a Unix socket, to which no list and no limit applies.
+    pub(super) fn identify(&mut self, listener: usize, socket: Fd) -> Result<Arrival, CloseReason> {
+        let decides = self.client_decides(listener);
+        if !decides && !self.options.access_log {
+            return Ok(Arrival::default());
+        }
+        match self.reactor.driver().peer_address(socket) {
+            Ok(client) => Ok(Arrival { client: Some(client), ..Arrival::default() }),
+            Err(_) if !decides => Ok(Arrival::default()),
+            Err(_) => Err(CloseReason::ClientReset),
+        }
+    }
+
+    /// Whether anything depends on who a client is.
+    fn client_decides(&self, listener: usize) -> bool {
+        let tells = |upstream: usize| {
+            let upstream = &self.options.upstreams[upstream];
+            upstream.policy.is_hashed() || upstream.send_header.is_some()
+        };
+        match &self.options.listeners[listener].service {
+            ServiceOptions::Http(http) => http.needs_source,
+            ServiceOptions::Tcp { upstream } => tells(*upstream),
+            ServiceOptions::Sni(sni) => sni.upstreams().any(tells),
+            ServiceOptions::Echo
+            | ServiceOptions::Messages { .. }
+            | ServiceOptions::Frame(_)
+            | ServiceOptions::FrameProxy { .. } => false,
+        }
+    }
+
+    /// Whether a client that is known may stay; if it may, it counts among those of its source.
+    pub(super) fn admit(
+        &mut self,
+        listener: usize,
+        arrival: &mut Arrival,
+    ) -> Result<(), CloseReason> {
+        let ServiceOptions::Http(http) = &self.options.listeners[listener].service else {
+            return Ok(());
+        };
+        let http = Arc::clone(http);
+        let Some(ip) = arrival.client.and_then(|client| client.ip()) else { return Ok(()) };
+        let ip = ip.ip().to_canonical();
+        if http.trusted_proxies.trusts(Some(ip)) {
+            // A trusted proxy is no client: those that it speaks for are checked with each request.
+            return Ok(());
+        }
+        if !http.access.allows(ip) {
+            return Err(CloseReason::Denied);
+        }
+        if let Some(most) = http.source_connections_max {
+            if !self.enter_source(listener, ip, most) {
+                return Err(CloseReason::TooManyOfSource);
+            }
+            arrival.is_counted = true;
+        }
+        Ok(())
+    }
+
+    /// A connection that was admitted ends before its session has begun.
+    pub(super) fn dismiss(&mut self, listener: usize, arrival: &mut Arrival) {
+        if std::mem::take(&mut arrival.is_counted)
+            && let Some(ip) = arrival.client.and_then(|client| client.ip())
+        {
+            self.leave_source(listener, ip.ip().to_canonical());
+        }
+    }
+}
