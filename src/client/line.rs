@@ -28,7 +28,6 @@ pub(super) const CLOSE_MAX: Duration = Duration::from_secs(1);
 pub(super) struct Engine {
     pub(super) reactor: Reactor<Uring, ()>,
     batch: Vec<Completion>,
-    due: Vec<()>,
 }
 
 impl Engine {
@@ -42,7 +41,7 @@ impl Engine {
             ..RingOptions::default()
         };
         let reactor = Reactor::new(Uring::new(&options)?, Arc::new(LoopStats::default()));
-        Ok(Self { reactor, batch: Vec::new(), due: Vec::new() })
+        Ok(Self { reactor, batch: Vec::new() })
     }
 
     /// The present time.
@@ -60,9 +59,8 @@ impl Engine {
         let turned = self.reactor.turn(busy, &mut self.batch);
         // The last is taken first.
         self.batch.reverse();
-        self.due.clear();
-        self.reactor.expire(&mut self.due);
-        if let (Some(timer), true) = (timer, self.due.is_empty()) {
+        self.reactor.expire();
+        if let (Some(timer), None) = (timer, self.reactor.take_due()) {
             self.reactor.disarm(timer);
         }
         turned.map_err(ClientError::from)

@@ -38,6 +38,8 @@ pub struct Stream {
     connecting: Connecting,
     /// Its operations are being ended: no other is begun.
     abandoned: bool,
+    /// Bytes that the socket has taken, with what TLS adds.
+    written: u64,
 }
 
 /// How far a stream with TLS is in connecting; others need no such state.
@@ -108,6 +110,7 @@ impl Stream {
             tls: None,
             connecting: Connecting::No,
             abandoned: false,
+            written: 0,
         }
     }
 
@@ -250,6 +253,7 @@ impl Stream {
         };
         // An error is told by the send that follows.
         let sent = reactor.driver().send_now(socket, buf, true).unwrap_or(0);
+        self.written += sent as u64;
         if sent < buf.len() {
             buf.advance(sent);
         } else {
@@ -270,6 +274,23 @@ impl Stream {
     /// [`Syscalls::unacknowledged`]: crate::ring::Syscalls::unacknowledged
     pub fn unacknowledged<D: Driver, T: Copy>(&self, reactor: &mut Reactor<D, T>) -> usize {
         self.fd.map_or(0, |fd| reactor.driver().unacknowledged(fd))
+    }
+
+    /// Bytes that the socket has taken so far, with what TLS adds.
+    #[must_use]
+    pub const fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// The kernel has moved so many bytes to the socket by itself (`sendfile(2)`).
+    pub const fn note_written(&mut self, bytes: usize) {
+        self.written += bytes as u64;
+    }
+
+    /// Bytes that the peer's system has acknowledged of all that the socket has taken. Where the
+    /// kernel encrypts, it is a little less, and grows with each byte all the same.
+    pub fn acknowledged<D: Driver, T: Copy>(&self, reactor: &mut Reactor<D, T>) -> u64 {
+        self.written.saturating_sub(self.unacknowledged(reactor) as u64)
     }
 
     /// Whether the socket takes no more for now.
@@ -459,6 +480,7 @@ impl Stream {
             Err(Errno::ECANCELED) => return StreamEvent::Quiet,
             Err(errno) => return StreamEvent::Broken(errno),
         };
+        self.note_written(sent);
         if let Some(rest) = data.after(sent) {
             self.congestion = CALM_SENDS;
             let queue = match &mut self.tls {

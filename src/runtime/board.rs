@@ -51,6 +51,10 @@ impl Board {
             slot.value.store(value, Ordering::Release);
             return;
         }
+        if value == 0 {
+            // It is not there, which says the same.
+            return;
+        }
         let Some(slot) = slots.iter().min_by_key(|slot| slot.value.load(Ordering::Relaxed)) else {
             return;
         };
@@ -114,6 +118,8 @@ mod tests {
         let seen: Vec<u64> = (1..=9).map(|n| board.seen(key(n))).collect();
         assert_eq!(seen, [99, 98, 97, 96, 95, 94, 93, 0, 91]);
         assert_eq!(board.seen(3), 8, "another set");
+        board.show(key(8), 0);
+        assert_eq!((1..=9).filter(|n| board.seen(key(*n)) > 0).count(), 8, "0 needs no place");
         board.show(0, 5);
         assert_eq!(board.seen(0), 5, "no key is a key, too");
     }

@@ -95,9 +95,14 @@ impl<D: Driver, T: Copy> Reactor<D, T> {
         Ok(())
     }
 
-    /// Takes out all timers that are due, into `due`.
-    pub fn expire(&mut self, due: &mut Vec<T>) {
-        self.timers.expire(self.now, due);
+    /// Makes all timers due whose time has come; [`Reactor::take_due`] gives them.
+    pub fn expire(&mut self) {
+        self.timers.expire(self.now);
+    }
+
+    /// The next timer that is due, and was not disarmed meanwhile.
+    pub fn take_due(&mut self) -> Option<T> {
+        self.timers.take_due()
     }
 
     /// Arms a timer.

@@ -13,7 +13,11 @@ const NONE: u32 = u32::MAX;
 
 /// Names an armed timer. Spent when the timer fires or is cancelled.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TimerId(u32);
+pub struct TimerId {
+    index: u32,
+    /// Which of the timers that had this place one after the other.
+    generation: u32,
+}
 
 /// Timers with a value each. Deadlines are rounded up to the next [`TICK`].
 #[derive(Debug)]
@@ -27,11 +31,16 @@ pub struct Timers<T> {
     /// No timer is due before this tick; exact or too early, never too late.
     next: u64,
     len: usize,
+    /// Those that are due and not taken yet, the first and the last.
+    due: [u32; 2],
 }
 
 #[derive(Debug)]
 struct Node<T> {
     value: Option<T>,
+    generation: u32,
+    /// It is among those that are due, and in no bucket.
+    is_due: bool,
     tick: u64,
     previous: u32,
     following: u32,
@@ -56,6 +65,7 @@ impl<T: Copy> Timers<T> {
             done: 0,
             next: u64::MAX,
             len: 0,
+            due: [NONE; 2],
         }
     }
 
@@ -84,28 +94,43 @@ impl<T: Copy> Timers<T> {
         }
         self.next = self.next.min(tick);
         self.len += 1;
-        TimerId(id)
+        TimerId { index: id, generation: self.nodes[id as usize].generation }
     }
 
-    /// Disarms a timer that has not fired.
+    /// Disarms a timer that has not fired, be it due already. Nothing happens if it has.
     pub fn cancel(&mut self, id: TimerId) {
-        let TimerId(id) = id;
+        let node = &self.nodes[id.index as usize];
+        let is_armed = node.value.is_some() && node.generation == id.generation;
+        debug_assert!(is_armed, "a timer that is cancelled was armed");
+        if is_armed {
+            self.remove(id.index);
+        }
+    }
+
+    /// Takes a timer out of its list, and frees its place.
+    fn remove(&mut self, id: u32) -> Option<T> {
+        self.unlink(id);
         let node = &mut self.nodes[id as usize];
-        debug_assert!(node.value.is_some(), "a timer that is cancelled was armed");
-        if node.value.take().is_none() {
-            return;
-        }
-        let (tick, previous, following) = (node.tick, node.previous, node.following);
-        match previous {
-            NONE => self.buckets[bucket_of(tick)].head = following,
-            _ => self.nodes[previous as usize].following = following,
-        }
-        if following != NONE {
-            self.nodes[following as usize].previous = previous;
-        }
-        self.nodes[id as usize].following = self.free;
+        node.generation = node.generation.wrapping_add(1);
+        node.following = self.free;
         self.free = id;
         self.len -= 1;
+        node.value.take()
+    }
+
+    fn unlink(&mut self, id: u32) {
+        let node = &self.nodes[id as usize];
+        let (tick, previous, following) = (node.tick, node.previous, node.following);
+        match (previous, node.is_due) {
+            (NONE, true) => self.due[0] = following,
+            (NONE, false) => self.buckets[bucket_of(tick)].head = following,
+            (_, _) => self.nodes[previous as usize].following = following,
+        }
+        match (following, self.nodes[id as usize].is_due) {
+            (NONE, true) => self.due[1] = previous,
+            (NONE, false) => {}
+            (_, _) => self.nodes[following as usize].previous = previous,
+        }
     }
 
     /// When to look again: no timer fires before. `None` when none is armed.
@@ -118,8 +143,17 @@ impl<T: Copy> Timers<T> {
         Some(self.origin + TICK * ticks)
     }
 
-    /// Takes out all timers that are due, into `due`.
-    pub fn expire(&mut self, now: Instant, due: &mut Vec<T>) {
+    /// The next timer that is due by the last [`Timers::expire`]. One by one: what one of them
+    /// leads to may cancel others.
+    pub fn take_due(&mut self) -> Option<T> {
+        match self.due[0] {
+            NONE => None,
+            first => self.remove(first),
+        }
+    }
+
+    /// Makes all timers due whose time has come.
+    pub fn expire(&mut self, now: Instant) {
         let elapsed = now.saturating_duration_since(self.origin);
         let current = u64::try_from(elapsed.as_nanos() / TICK.as_nanos()).unwrap_or(u64::MAX);
         if current < self.next {
@@ -129,13 +163,13 @@ impl<T: Copy> Timers<T> {
         let first = self.next.max(self.done + 1);
         let visited = (current - first + 1).min(BUCKETS as u64);
         for tick in first..first + visited {
-            self.expire_bucket(bucket_of(tick), current, due);
+            self.expire_bucket(bucket_of(tick), current);
         }
         self.done = current;
         self.next = self.buckets.iter().map(|bucket| bucket.earliest).min().unwrap_or(u64::MAX);
     }
 
-    fn expire_bucket(&mut self, index: usize, current: u64, due: &mut Vec<T>) {
+    fn expire_bucket(&mut self, index: usize, current: u64) {
         if self.buckets[index].earliest > current {
             return;
         }
@@ -143,10 +177,10 @@ impl<T: Copy> Timers<T> {
         let mut id = self.buckets[index].head;
         while id != NONE {
             let node = &self.nodes[id as usize];
-            let (tick, following, value) = (node.tick, node.following, node.value);
+            let (tick, following) = (node.tick, node.following);
             if tick <= current {
-                due.extend(value);
-                self.cancel(TimerId(id));
+                self.unlink(id);
+                self.append_due(id);
             } else {
                 earliest = earliest.min(tick);
             }
@@ -155,15 +189,28 @@ impl<T: Copy> Timers<T> {
         self.buckets[index].earliest = earliest;
     }
 
+    fn append_due(&mut self, id: u32) {
+        let last = std::mem::replace(&mut self.due[1], id);
+        let node = &mut self.nodes[id as usize];
+        (node.is_due, node.previous, node.following) = (true, last, NONE);
+        match last {
+            NONE => self.due[0] = id,
+            _ => self.nodes[last as usize].following = id,
+        }
+    }
+
     fn take_node(&mut self, value: T, tick: u64) -> u32 {
-        let node = Node { value: Some(value), tick, previous: NONE, following: NONE };
+        let value = Some(value);
+        let (previous, following) = (NONE, NONE);
+        let node = Node { value, generation: 0, is_due: false, tick, previous, following };
         if self.free == NONE {
             self.nodes.push(node);
             return u32::try_from(self.nodes.len() - 1).expect("fewer than 2^32 timers");
         }
         let id = self.free;
-        self.free = self.nodes[id as usize].following;
-        self.nodes[id as usize] = node;
+        let place = &mut self.nodes[id as usize];
+        self.free = place.following;
+        *place = Node { generation: place.generation, ..node };
         id
     }
 
@@ -183,9 +230,29 @@ mod tests {
     use super::*;
 
     fn expired(timers: &mut Timers<u32>, now: Instant) -> Vec<u32> {
-        let mut due = Vec::new();
-        timers.expire(now, &mut due);
-        due
+        timers.expire(now);
+        std::iter::from_fn(|| timers.take_due()).collect()
+    }
+
+    #[test]
+    fn a_timer_that_is_due_can_be_cancelled_by_what_another_one_leads_to() {
+        let origin = Instant::now();
+        let mut timers = Timers::new(origin);
+        let ids: Vec<TimerId> = (0..5).map(|n| timers.arm(origin + TICK, n)).collect();
+        timers.expire(origin + TICK);
+        let first = timers.take_due().unwrap();
+        // The first one's handler arms a timer, which may get the place of the first, and cancels
+        // two that have not had their turn.
+        let fresh = timers.arm(origin + TICK * 2, 9);
+        let left: Vec<u32> = (0..5).filter(|n| *n != first).collect();
+        timers.cancel(ids[left[0] as usize]);
+        timers.cancel(ids[left[3] as usize]);
+        let mut due: Vec<u32> = std::iter::from_fn(|| timers.take_due()).collect();
+        due.sort_unstable();
+        assert_eq!(due, left[1..3]);
+        assert_eq!(timers.len(), 1);
+        assert_ne!(ids[first as usize], fresh, "an old name is nobody else's");
+        assert_eq!(expired(&mut timers, origin + TICK * 2), [9]);
     }
 
     #[test]
@@ -214,7 +281,7 @@ mod tests {
             timers.cancel(*id);
         }
         let again = timers.arm(origin + TICK * 2, 99);
-        assert!(again.0 < 10);
+        assert!(again.index < 10);
         let mut due = expired(&mut timers, origin + TICK);
         due.sort_unstable();
         assert_eq!(due, [1, 3, 5, 7, 9]);

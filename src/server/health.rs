@@ -82,10 +82,14 @@ enum CheckError {
 
 impl CheckError {
     /// Whether a shortage of this machine is the cause, so that nothing is known of the server.
-    fn is_local_shortage(&self, server: &SocketAddress) -> bool {
+    /// Without an address here to reach it from, one that was never reached cannot be.
+    fn is_local_shortage(&self, server: &SocketAddress, has_stood: bool) -> bool {
         let Self::Io(error) = self else { return false };
         let errno = error.raw_os_error().map(Errno::from_raw);
-        errno.is_some_and(|errno| is_local_shortage(errno, server))
+        errno.is_some_and(|errno| {
+            let is_out_of_reach = errno == Errno::EADDRNOTAVAIL && !has_stood;
+            !is_out_of_reach && is_local_shortage(errno, server)
+        })
     }
 }
 
@@ -104,7 +108,7 @@ pub(super) fn spawn(plan: &HealthPlan, fleet: &Arc<Fleet>, seed: u64) -> Arc<[He
 async fn watch(plan: &HealthPlan, server: usize, fleet: &Fleet, stats: &HealthStats, seed: u64) {
     let address = plan.servers[server];
     let mut check = Check::new(plan.options, seed, clock::now());
-    let mut is_skipping = false;
+    let (mut is_skipping, mut has_stood) = (false, false);
     loop {
         if let Some(due) = check.next_due() {
             sleep_until(Instant::from_std(due)).await;
@@ -115,7 +119,7 @@ async fn watch(plan: &HealthPlan, server: usize, fleet: &Fleet, stats: &HealthSt
             Err(_elapsed) => Err(CheckError::Timeout(plan.options.timeout)),
         };
         if let Err(error) = &result
-            && error.is_local_shortage(&address)
+            && error.is_local_shortage(&address, has_stood)
         {
             stats.skipped.add(1);
             check.skipped(clock::now());
@@ -129,8 +133,9 @@ async fn watch(plan: &HealthPlan, server: usize, fleet: &Fleet, stats: &HealthSt
             continue;
         }
         if std::mem::take(&mut is_skipping) {
-            tracing::info!(upstream = %plan.name, server = %address, "health checks are made again");
+            tracing::info!(upstream = %plan.name, server = %address, "health checks go on");
         }
+        has_stood |= result.is_ok();
         let counter = if result.is_ok() { &stats.succeeded } else { &stats.failed };
         counter.add(1);
         let change = check.finished(result.is_ok(), clock::now());

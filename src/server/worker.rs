@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use crate::mem::Key;
 use crate::ring::{Completion, Driver, DriverError, Fd, Lane, Op, Token, Verb};
 use crate::runtime::{Mailbox, Reactor, clock};
-use crate::session::{Due, Histograms, Note, SessionOptions, Sessions};
+use crate::session::{Histograms, Note, SessionOptions, Sessions};
 
 /// What the control plane tells a worker.
 #[derive(Debug)]
@@ -44,7 +44,6 @@ pub struct Worker<D: Driver> {
     sessions: Sessions<D>,
     mailbox: Option<Mailbox<Message>>,
     batch: Vec<Completion>,
-    due: Vec<Due>,
     phase: Phase,
 }
 
@@ -68,7 +67,6 @@ impl<D: Driver> Worker<D> {
             sessions: Sessions::new(Reactor::new(driver, loops), options),
             mailbox,
             batch: Vec::new(),
-            due: Vec::new(),
             phase: Phase::Running,
         }
     }
@@ -128,10 +126,11 @@ impl<D: Driver> Worker<D> {
     }
 
     fn fire_timers(&mut self) {
-        let mut due = std::mem::take(&mut self.due);
-        self.sessions.reactor().expire(&mut due);
-        due.drain(..).for_each(|due| self.sessions.timeout(due));
-        self.due = due;
+        self.sessions.reactor().expire();
+        // One by one, as each may disarm others that are due.
+        while let Some(due) = self.sessions.reactor().take_due() {
+            self.sessions.timeout(due);
+        }
     }
 
     fn watch_mailbox(&mut self) {

@@ -5,10 +5,13 @@
 
 use std::time::{Duration, Instant};
 
-/// How a peer takes bytes, from the moment on at which its socket was full.
+/// Looks within a timeout: a peer is cut at most a part of it too late.
+const LOOKS: u32 = 4;
+
+/// How a peer takes bytes, from the moment on at which it has some to take.
 ///
-/// Calling order: [`Pace::begin`] when the socket takes no more, [`Pace::note`] and
-/// [`Pace::observe`] meanwhile, [`Pace::end`] when nothing waits for the peer any longer.
+/// Calling order: [`Pace::begin`] when bytes wait for the peer, [`Pace::observe`] at
+/// [`Pace::next_look`], [`Pace::end`] when nothing waits any longer.
 #[derive(Debug, Default)]
 pub struct Pace(Option<Box<Watch>>);
 
@@ -21,13 +24,16 @@ struct Watch {
     taken: u64,
     /// When bytes were last seen to be taken.
     last: Instant,
+    /// When it was last looked.
+    looked: Instant,
 }
 
 impl Pace {
-    /// The socket is full. `taken` is what the peer has acknowledged of all that it was ever sent.
+    /// Bytes wait. `taken` is how many the peer has acknowledged of all that it was ever sent.
     pub fn begin(&mut self, now: Instant, taken: u64) {
         if self.0.is_none() {
-            self.0 = Some(Box::new(Watch { began: now, first: taken, taken, last: now }));
+            let watch = Watch { began: now, first: taken, taken, last: now, looked: now };
+            self.0 = Some(Box::new(watch));
         }
     }
 
@@ -42,20 +48,15 @@ impl Pace {
         self.0.is_some()
     }
 
-    /// The socket took bytes again: its peer must have taken some.
-    pub fn note(&mut self, now: Instant) {
-        if let Some(watch) = &mut self.0 {
-            watch.last = now;
-        }
-    }
-
-    /// So much has been acknowledged by now.
-    pub fn observe(&mut self, now: Instant, taken: u64) {
-        if let Some(watch) = &mut self.0
-            && taken > watch.taken
-        {
+    /// So many bytes have been acknowledged by now: whether more than at the last look.
+    pub fn observe(&mut self, now: Instant, taken: u64) -> bool {
+        let Some(watch) = &mut self.0 else { return false };
+        watch.looked = now;
+        let has_moved = taken > watch.taken;
+        if has_moved {
             (watch.taken, watch.last) = (taken, now);
         }
+        has_moved
     }
 
     /// When the peer must have taken more: `timeout` after it last did, and, after a first
@@ -65,11 +66,25 @@ impl Pace {
         let watch = self.0.as_ref()?;
         let idle = watch.last + timeout;
         let Some(rate) = rate_min else { return Some(idle) };
-        let bytes = u32::try_from(watch.taken.saturating_sub(watch.first)).unwrap_or(u32::MAX);
-        let earned = Duration::from_secs(1).saturating_mul(bytes) / rate.max(1);
+        let earned = earned(watch.taken.saturating_sub(watch.first), rate);
         let slow = watch.began.checked_add(timeout.saturating_add(earned));
         Some(slow.map_or(idle, |slow| slow.min(idle)))
     }
+
+    /// When to look next: at the deadline, and some times before.
+    #[must_use]
+    pub fn next_look(&self, timeout: Duration, rate_min: Option<u32>) -> Option<Instant> {
+        let watch = self.0.as_ref()?;
+        let deadline = self.deadline(timeout, rate_min)?;
+        Some(deadline.min(watch.looked + timeout / LOOKS))
+    }
+}
+
+/// The time that so many bytes may take at a rate in bytes a second.
+#[must_use]
+pub fn earned(bytes: u64, rate: u32) -> Duration {
+    let nanos = u128::from(bytes) * 1_000_000_000 / u128::from(rate.max(1));
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -94,15 +109,21 @@ mod tests {
         assert_eq!(pace.deadline(timeout, Some(10)), Some(at(6)), "a second was earned");
         pace.observe(at(5), 1_100);
         assert_eq!(pace.deadline(timeout, Some(10)), Some(at(10)), "no more than the timeout");
-        pace.note(at(8));
-        assert_eq!(pace.deadline(timeout, None), Some(at(13)));
-        assert_eq!(pace.deadline(timeout, Some(10)), Some(at(15).min(at(13))));
-        pace.observe(at(9), 500);
-        assert_eq!(pace.deadline(timeout, None), Some(at(13)), "a socket that was counted late");
-        pace.observe(at(9), u64::MAX);
+        assert!(!pace.observe(at(9), 500));
+        assert_eq!(pace.deadline(timeout, None), Some(at(10)), "nothing was taken");
+        assert_eq!(pace.next_look(timeout, None), Some(at(10)));
+        assert!(pace.observe(at(9), u64::MAX));
         assert_eq!(pace.deadline(timeout, Some(1)), Some(at(14)));
+        let look = at(9) + Duration::from_millis(1_250);
+        assert_eq!(pace.next_look(timeout, None), Some(look), "a quarter of the timeout");
         pace.end();
-        assert!(!pace.is_measured());
-        assert_eq!(pace.deadline(timeout, None), None);
+        assert!(!pace.is_measured() && !pace.observe(at(10), 1));
+        assert_eq!((pace.deadline(timeout, None), pace.next_look(timeout, None)), (None, None));
+    }
+    #[test]
+    fn what_is_earned_has_no_end() {
+        assert_eq!(earned(10 << 30, 1 << 20), Duration::from_secs(10 << 10));
+        assert_eq!(earned(5, 0), Duration::from_secs(5));
+        assert_eq!(earned(u64::MAX, 1), Duration::from_nanos(u64::MAX));
     }
 }

@@ -25,8 +25,8 @@ impl<D: Driver> Context<D> {
     /// Who has connected to a listener, where that decides something or is logged.
     ///
     /// # Errors
-    /// A client that has reset its connection has no address any more. Without one it would be taken
-    /// for a client of a Unix socket, to which no list and no limit applies.
+    /// A client that has reset its connection has no address any more. Without one it would be
+    /// taken for a client of a Unix socket, to which no list and no limit applies.
     pub(super) fn identify(&mut self, listener: usize, socket: Fd) -> Result<Arrival, CloseReason> {
         let decides = self.client_decides(listener);
         if !decides && !self.options.access_log {

@@ -106,9 +106,8 @@ impl Common {
     /// The idle timer has fired: whether the connection was idle all that time. If not, the timer
     /// is armed for what is left; this is why moving bytes costs no timer.
     ///
-    /// A peer that is slow to read may take bytes for long from what its socket has; then nothing
-    /// moves here. So while there are such bytes, it is looked whether they become fewer: once more
-    /// after a quarter of the limit, and then each time.
+    /// A slow reader may drain its socket for long while nothing moves here. So while bytes are not
+    /// acknowledged, they are counted each quarter of the limit, and fewer of them are activity.
     pub(super) fn is_idle<D: Driver>(
         &mut self,
         context: &mut Context<D>,
@@ -117,23 +116,18 @@ impl Common {
         streams: &[Stream],
     ) -> bool {
         let now = context.now();
+        let owed: usize =
+            streams.iter().map(|stream| stream.unacknowledged(&mut context.reactor)).sum();
+        let before = std::mem::replace(&mut self.owed, (owed > 0).then_some(owed));
+        if owed > 0 && before.is_none_or(|before| owed < before) {
+            self.last_active = now;
+        }
         let idle = now.saturating_duration_since(self.last_active);
-        if idle < limit {
-            self.owed = None;
-            self.arm(context, key, limit - idle);
-            return false;
+        if idle >= limit {
+            return true;
         }
-        let owed = streams.iter().map(|stream| stream.unacknowledged(&mut context.reactor)).sum();
-        let before = self.owed.replace(owed);
-        match before {
-            _ if owed == 0 => return true,
-            Some(before) if owed >= before => return true,
-            Some(_) => {
-                self.last_active = now;
-                self.arm(context, key, limit);
-            }
-            None => self.arm(context, key, limit / 4),
-        }
+        let rest = limit - idle;
+        self.arm(context, key, if owed > 0 { rest.min(limit / 4) } else { rest });
         false
     }
 

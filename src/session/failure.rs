@@ -16,6 +16,9 @@ pub(super) fn tls_error(stream: &Stream) -> String {
 #[expect(clippy::wildcard_enum_match_arm, reason = "the kernel has too many error numbers")]
 pub(super) fn failure_of(errno: Errno, server: &SocketAddress) -> ConnectFailure {
     match errno {
+        // The family is off here, or no port is left for that destination: another may do.
+        Errno::EADDRNOTAVAIL => ConnectFailure::NoAddress,
+        Errno::EAGAIN if is_local_shortage(errno, server) => ConnectFailure::NoAddress,
         _ if is_local_shortage(errno, server) => ConnectFailure::Resources,
         // A unix socket that is not there refuses as one that nobody listens on does; one with a
         // full queue says EAGAIN.

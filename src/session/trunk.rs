@@ -12,7 +12,6 @@ use crate::mem::{Backlog, Key};
 use crate::net::{NetworkError, Operation, Stream, StreamEvent};
 use crate::ring::{Completion, Driver, Lane};
 use crate::runtime::TimerId;
-use crate::service::proxy::ConnectFailure;
 
 /// One connection to a server.
 #[derive(Debug)]
@@ -226,7 +225,7 @@ impl Trunk {
         let error = NetworkError { op, peer, source };
         let failure = failure_of(source, &peer);
         context.stats().upstreams[self.upstream].failed[failure as usize].add(1);
-        if failure == ConnectFailure::Resources {
+        if failure.is_local() {
             context.exchanger(self.upstream).trunk_is_blameless(self.trunk);
         }
         let now = context.now();

@@ -441,6 +441,24 @@ fn a_client_that_reads_steadily_is_not_idle() {
 }
 
 #[test]
+fn a_client_that_reads_in_steps_is_not_idle() {
+    let len = 4 << 20;
+    let server = serve(move |mut stream| {
+        stream.write_all(&vec![7; len]).unwrap();
+        let _until_the_client_ends = stream.read(&mut [0]);
+    });
+    let text = [&runtime(1), NO_ADMIN, &proxy("idle_timeout = \"2s\""), &upstream(&[server], "")];
+    let served = Served::new(&text.concat());
+    let mut client = served.connect();
+    let mut part = vec![0; 512 << 10];
+    for _ in 0..4 {
+        std::thread::park_timeout(Duration::from_millis(1_500));
+        client.read_exact(&mut part).unwrap();
+    }
+    assert_eq!(served.closed(CloseReason::IdleTimeout), 0);
+}
+
+#[test]
 fn a_client_that_takes_nothing_is_idle_though_bytes_wait_for_it() {
     let server = serve(move |mut stream| {
         let _cut = stream.write_all(&vec![7; 64 << 20]);

@@ -174,6 +174,31 @@ fn who_is_denied_costs_no_handshake_and_holds_no_place_of_others() {
 }
 
 #[test]
+fn a_client_that_reads_steadily_by_tls_is_not_cut() {
+    let pki = Pki::new();
+    let folder = Folder::new();
+    let file = std::fs::File::create(folder.path().join("large")).unwrap();
+    file.set_len(32 << 20).unwrap();
+    let keys = format!(
+        "protocol = \"http\"\nwrite_timeout = \"3s\"\n[[listener.route]]\nfiles = \"{}\"\n",
+        folder.path().display()
+    );
+    let tls = pki.listener_tls("");
+    let served = Served::new(&[&runtime(1), NO_ADMIN, &listener("web", &keys), &tls].concat());
+    let socket = connect(served.address());
+    // Room for what comes is told again when a part of this is free.
+    nix::sys::socket::setsockopt(&socket, nix::sys::socket::sockopt::RcvBuf, &65_536).unwrap();
+    let mut stream = secure(&pki.client(), "localhost", socket);
+    stream.write_all(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let mut part = [0; 512];
+    for _ in 0..650 {
+        std::thread::park_timeout(std::time::Duration::from_millis(10));
+        stream.read_exact(&mut part).unwrap();
+    }
+    assert_eq!(served.closed(CloseReason::SlowReader), 0);
+}
+
+#[test]
 fn random_bytes_do_no_harm_to_others() {
     let pki = Pki::new();
     let echo = listener("echo", "protocol = \"echo\"") + &pki.listener_tls("");

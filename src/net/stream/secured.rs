@@ -171,7 +171,10 @@ impl Stream {
         let mut sent = 0;
         for slice in wire.segments() {
             match reactor.driver().send_now(socket, slice, false) {
-                Ok(count) => sent += count,
+                Ok(count) => {
+                    sent += count;
+                    self.note_written(count);
+                }
                 Err(Errno::EAGAIN) => return wire.after(sent),
                 // The peer is gone.
                 Err(_) => return None,

@@ -1,5 +1,7 @@
 //! The fields of a head, or of trailers (RFC 9110, section 5).
 
+use std::collections::HashSet;
+
 use super::Known;
 use crate::mem::Span;
 
@@ -98,21 +100,13 @@ impl Fields {
         }
     }
 
-    /// Removes the fields that `connection` fields name (RFC 9110, section 7.6.1).
+    /// Removes the fields that `connection` fields name (RFC 9110, section 7.6.1). However many
+    /// they name, each of them and each field is looked at once.
     pub fn remove_nominated(&mut self) {
-        let Self { text, entries } = self;
-        let text = text.as_slice();
-        for nth in 0.. {
-            let mut lines = entries.iter().filter(|entry| entry.known == Known::Connection);
-            let Some(line) = lines.nth(nth) else { return };
-            let options = line.value.of(text).unwrap_or_default();
-            entries.retain(|one| {
-                let name = one.name.of(text).unwrap_or_default();
-                let mut options = options.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
-                one.known.is_hop_by_hop()
-                    || !options.any(|option| option.eq_ignore_ascii_case(name))
-            });
-        }
+        let options = self.all(Known::Connection).flat_map(|line| line.split(|byte| *byte == b','));
+        let options = options.map(<[u8]>::trim_ascii).filter(|option| !option.is_empty());
+        let nominated: HashSet<Vec<u8>> = options.map(<[u8]>::to_ascii_lowercase).collect();
+        self.retain(|field| field.known.is_hop_by_hop() || !nominated.contains(field.name));
     }
 
     fn enter(&mut self, known: Known, name_at: usize, value_at: usize) {

@@ -59,7 +59,7 @@ impl TrustedProxies {
     #[must_use]
     pub fn client(&self, fields: &Fields, peer: Option<SocketAddr>) -> Option<SocketAddr> {
         let mut client = peer;
-        // From the end: what comes first is the client's own to write, in as many lines as it likes.
+        // From the end: what comes first is the client's own, in as many lines as it likes.
         let lines = fields.all(Known::XForwardedFor).rev();
         let hops = lines.flat_map(|line| line.rsplit(|byte| *byte == b',')).take(HOPS_MAX);
         for hop in hops {
@@ -102,8 +102,9 @@ pub fn tell(mode: Forwarded, hop: Hop<'_>, head: &mut RequestHead) {
     let host = head.authority().to_owned();
     let fields = &mut head.fields;
     // What a client says of the scheme and the host it has made up, unless it is trusted.
+    // Of a trusted proxy that adds a line of its own, that is the last one.
     let keep = |fields: &Fields, known| {
-        let value = fields.get(known).filter(|_| hop.is_trusted);
+        let value = fields.all(known).next_back().filter(|_| hop.is_trusted);
         value.map(<[u8]>::to_vec)
     };
     let (proto, named) =
@@ -119,6 +120,9 @@ pub fn tell(mode: Forwarded, hop: Hop<'_>, head: &mut RequestHead) {
         }
         Forwarded::Append | Forwarded::Off => hop.peer,
     };
+    if !is_open_list(fields) {
+        fields.remove_known(Known::Forwarded);
+    }
     if let Some(ip) = told {
         append(fields, Known::XForwardedFor, b"x-forwarded-for", |out| {
             write_text(format_args!("{ip}"), out)
@@ -146,6 +150,24 @@ pub fn tell(mode: Forwarded, hop: Hop<'_>, head: &mut RequestHead) {
     fields.push(b"x-forwarded-host", &named);
 }
 
+/// Whether something can be added to the `forwarded` fields: not behind a quote that is not closed,
+/// which would take it in (RFC 7239, section 4).
+fn is_open_list(fields: &Fields) -> bool {
+    let is_closed = |value: &[u8]| {
+        let mut quoted = false;
+        let mut bytes = value.iter();
+        while let Some(byte) = bytes.next() {
+            match byte {
+                b'"' => quoted = !quoted,
+                b'\\' if quoted => drop(bytes.next()),
+                _ => {}
+            }
+        }
+        !quoted
+    };
+    fields.all(Known::Forwarded).all(is_closed)
+}
+
 fn is_authority(text: &[u8]) -> bool {
     target::check_authority(text).is_ok()
 }
@@ -153,19 +175,33 @@ fn is_authority(text: &[u8]) -> bool {
 /// Whether a field, whose name is in lower case, says who a request is from.
 #[must_use]
 pub fn is_of_forwarding(name: &[u8]) -> bool {
-    name.starts_with(b"x-forwarded-")
+    name.starts_with(b"x-forwarded")
+        || name.starts_with(b"x-original-")
         || matches!(
             name,
             b"forwarded"
-                | b"x-forwarded"
                 | b"x-real-ip"
                 | b"x-client-ip"
                 | b"x-cluster-client-ip"
-                | b"x-original-forwarded-for"
-                | b"x-original-host"
+                | b"x-originating-ip"
+                | b"x-remote-ip"
+                | b"x-remote-addr"
+                | b"x-proxyuser-ip"
+                | b"x-envoy-external-address"
+                | b"x-azure-clientip"
+                | b"x-azure-socketip"
+                | b"x-appengine-user-ip"
+                | b"x-rewrite-url"
+                | b"x-host"
+                | b"x-scheme"
+                | b"client-ip"
+                | b"proxy-client-ip"
+                | b"wl-proxy-client-ip"
                 | b"true-client-ip"
                 | b"cf-connecting-ip"
+                | b"cf-connecting-ipv6"
                 | b"fastly-client-ip"
+                | b"fly-client-ip"
         )
 }
 
@@ -237,6 +273,37 @@ mod tests {
         lines.push(("x-forwarded-for", "192.0.2.1"));
         let client = trusted().client(&fields(&lines), peer);
         assert_eq!(client, Some("192.0.2.1:0".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_quote_that_is_not_closed_takes_nothing_in() {
+        for (said, stays) in [
+            ("for=6.6.6.6;x=\"", false),
+            ("for=6.6.6.6;x=\"a\\\"", false),
+            ("for=\"a\\\"b\"", true),
+            ("for=6.6.6.6", true),
+        ] {
+            let mut head = RequestHead::default();
+            head.set_authority(b"a");
+            head.fields = fields(&[("forwarded", said)]);
+            let ip = Some("192.0.2.1".parse().unwrap());
+            let hop = Hop { peer: ip, client: ip, is_trusted: false, scheme: "http" };
+            tell(Forwarded::Append, hop, &mut head);
+            let value = head.fields.get(Known::Forwarded).unwrap();
+            let own = "for=192.0.2.1;host=\"a\";proto=http";
+            let all = if stays { format!("{said}, {own}") } else { own.to_owned() };
+            assert_eq!(std::str::from_utf8(value).unwrap(), all);
+        }
+    }
+
+    #[test]
+    fn of_two_lines_of_a_trusted_proxy_the_last_is_its_own() {
+        let mut head = RequestHead::default();
+        head.set_authority(b"a");
+        head.fields = fields(&[("x-forwarded-proto", "https"), ("x-forwarded-proto", "http")]);
+        let hop = Hop { peer: None, client: None, is_trusted: true, scheme: "https" };
+        tell(Forwarded::Append, hop, &mut head);
+        assert_eq!(head.fields.get(Known::XForwardedProto), Some(&b"http"[..]));
     }
 
     #[test]

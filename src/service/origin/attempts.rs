@@ -212,6 +212,7 @@ impl Retries {
             retrying: false,
             hedging: false,
             replaced: false,
+            fails_over: false,
         }
     }
 
@@ -245,6 +246,8 @@ pub struct Attempts {
     hedging: bool,
     /// A kept connection that was gone has been made up for.
     replaced: bool,
+    /// The next try is for a connect that failed.
+    fails_over: bool,
 }
 
 impl Attempts {
@@ -257,6 +260,9 @@ impl Attempts {
         now: Instant,
     ) -> Option<usize> {
         let mut picked = servers.pick(hash, self.tried(), now);
+        if picked.is_none() && self.fails_over {
+            picked = servers.pick_unreachable(self.tried());
+        }
         if let (None, Some(last)) = (picked, self.tried().last().copied()) {
             self.tried_count = 0;
             picked = servers.pick(hash, &[last], now).or_else(|| servers.pick(hash, &[], now));
@@ -320,7 +326,8 @@ impl Attempts {
         self.deadline
     }
 
-    /// A try has failed; `has_other` says whether there is a usable server that was not tried.
+    /// A try has failed; `has_other` says whether there is a server that was not tried, and is
+    /// usable or, where a connect failed, not known to be dead.
     ///
     /// When no connection could be made, nothing was sent: the next server is asked at once, up to
     /// [`TRIES_MAX`] of them once each, whatever budgets and limits say, as that adds no load. Only
@@ -338,6 +345,7 @@ impl Attempts {
         let is_early = now.saturating_duration_since(self.since) < FAILOVER_MAX;
         // Beyond that, it is not known any more which ones were tried.
         let is_new = has_other && self.tried_count < TRIES_MAX;
+        self.fails_over = is_free;
         if is_free && is_new && is_early && retries.policy.tries_max > 1 {
             retries.counters.retried += 1;
             return Decision::Retry { after: Duration::ZERO };

@@ -224,6 +224,13 @@ impl Ejector {
         self.servers.get(server).is_some_and(|watched| watched.until.is_some())
     }
 
+    /// Whether a server is out because nobody could connect to it, and for nothing worse.
+    #[must_use]
+    pub fn is_unreachable(&self, server: usize) -> bool {
+        let watched = self.servers.get(server);
+        watched.is_some_and(|watched| watched.until.is_some() && watched.is_suspect)
+    }
+
     /// Servers that are out.
     #[must_use]
     pub const fn ejected(&self) -> usize {
@@ -254,7 +261,7 @@ impl Ejector {
     }
 
     /// An exchange with a server has ended well or not, and took so long. What comes from a server
-    /// that is out already says nothing new.
+    /// that is out already says nothing new, but that one can be connected to that could not.
     pub fn record(
         &mut self,
         server: usize,
@@ -262,6 +269,13 @@ impl Ejector {
         latency: Option<Duration>,
         now: Instant,
     ) -> bool {
+        let stands = matches!(sample, Sample::Connected | Sample::Success);
+        if stands && self.is_unreachable(server) {
+            // It was tried for want of a better one, and can be connected to.
+            self.restore(server, Some(now));
+            self.set_deadline();
+            return true;
+        }
         let Some(watched) = self.servers.get_mut(server).filter(|watched| watched.is_in()) else {
             return false;
         };

@@ -11,6 +11,8 @@ pub enum Failure {
     ConnectTimeout,
     /// There is no way to the server.
     ConnectUnreachable,
+    /// There is no address or port here from which to connect to it.
+    ConnectNoAddress,
     /// TLS failed: the server's certificate, or the handshake.
     ConnectTls,
     /// The connection failed otherwise.
@@ -82,10 +84,11 @@ pub struct Progress {
 
 impl Failure {
     /// Every failure, in the order of their numbers.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::ConnectRefused,
         Self::ConnectTimeout,
         Self::ConnectUnreachable,
+        Self::ConnectNoAddress,
         Self::ConnectTls,
         Self::ConnectOther,
         Self::NoServer,
@@ -131,6 +134,7 @@ impl Failure {
             | Self::QueueFull
             | Self::QueueTimeout
             | Self::Breaker
+            | Self::ConnectNoAddress
             | Self::Resources => 503,
             Self::ConnectTimeout
             | Self::FirstByteTimeout
@@ -150,6 +154,7 @@ impl Failure {
             Self::ConnectRefused => "connect_refused",
             Self::ConnectTimeout => "connect_timeout",
             Self::ConnectUnreachable => "connect_unreachable",
+            Self::ConnectNoAddress => "connect_no_address",
             Self::ConnectTls => "connect_tls",
             Self::ConnectOther => "connect_failed",
             Self::NoServer => "no_server",
@@ -196,6 +201,7 @@ impl Failure {
             | Self::TotalTimeout
             | Self::ResponseTooLarge
             | Self::Breaker
+            | Self::ConnectNoAddress
             | Self::Resources
             | Self::ClientGone
             | Self::ClientTimeout => false,
@@ -209,6 +215,7 @@ impl Failure {
             Self::ConnectRefused
             | Self::ConnectTimeout
             | Self::ConnectUnreachable
+            | Self::ConnectNoAddress
             | Self::ConnectTls
             | Self::ConnectOther => FailureKind::Connect,
             Self::StaleConnection => FailureKind::Stale,
@@ -294,6 +301,7 @@ mod tests {
             (Failure::ConnectRefused, [true, true, true, true]),
             (Failure::ConnectTimeout, [true, true, true, true]),
             (Failure::ConnectUnreachable, [true, true, true, true]),
+            (Failure::ConnectNoAddress, [true, true, true, true]),
             (Failure::ConnectTls, [true, true, true, true]),
             (Failure::ConnectOther, [true, true, true, true]),
             (Failure::StaleConnection, [true, false, true, false]),
@@ -328,7 +336,8 @@ mod tests {
         assert_eq!(blamed.count(), 12);
         for kind in [FailureKind::Connect, FailureKind::Reset, FailureKind::Timeout] {
             let mut same = Failure::ALL.into_iter().filter(|failure| failure.kind() == kind);
-            assert!(same.all(Failure::blames_server));
+            let is_ours = |failure| failure == Failure::ConnectNoAddress;
+            assert!(same.all(|failure| failure.blames_server() || is_ours(failure)));
         }
     }
 }

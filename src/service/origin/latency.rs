@@ -30,6 +30,14 @@ impl Latency {
         self.add(sample.as_secs_f64(), now);
     }
 
+    /// An answer did not come within this time, and was not waited for any longer.
+    pub(super) fn observe_at_least(&mut self, sample: Duration, now: Instant) {
+        let sample = sample.as_secs_f64();
+        if self.estimate(now).is_none_or(|estimate| estimate < sample) {
+            self.add(sample, now);
+        }
+    }
+
     /// The server failed, after so long if that is known.
     pub(super) fn penalise(&mut self, sample: Option<Duration>, now: Instant) {
         let lifted = self.estimate(now).map_or(FAILURE_FIRST, |estimate| {

@@ -262,6 +262,46 @@ impl Servers {
         }
     }
 
+    /// A connection to a server stands.
+    pub fn connected(&mut self, number: usize, now: Instant) {
+        let ejector = self.ejector.as_mut();
+        if ejector.is_some_and(|ejector| ejector.record(number, Sample::Connected, None, now)) {
+            self.follow_ejections(now);
+        }
+    }
+
+    /// A server was not waited for any longer after this time, as another one has answered.
+    pub fn outrun(&mut self, number: usize, after: Duration, now: Instant) {
+        if let Some(server) = self.servers.get_mut(number) {
+            server.latency.observe_at_least(after, now);
+        }
+    }
+
+    /// Chooses a server that is ejected as nobody could connect to it, and counts the request to
+    /// it: for when the usable ones cannot be connected to, either.
+    pub fn pick_unreachable(&mut self, tried: &[usize]) -> Option<usize> {
+        let number = self.unreachable(tried).next()?;
+        let server = self.servers.get_mut(number)?;
+        server.active = server.active.saturating_add(1);
+        server.counters.picked += 1;
+        Some(number)
+    }
+
+    /// Whether [`Servers::pick_unreachable`] has one.
+    #[must_use]
+    pub fn has_unreachable(&self, tried: &[usize]) -> bool {
+        self.unreachable(tried).next().is_some()
+    }
+
+    fn unreachable<'a>(&'a self, tried: &'a [usize]) -> impl Iterator<Item = usize> + 'a {
+        let is_healthy = |number: &usize| self.servers.get(*number).is_some_and(|one| one.healthy);
+        let ejector = self.ejector.as_ref();
+        self.order.iter().copied().filter(is_healthy).filter(move |number| {
+            let is_out = ejector.is_some_and(|ejector| ejector.is_unreachable(*number));
+            is_out && !tried.contains(number)
+        })
+    }
+
     /// Active checks say that a server is usable, or is not. When that leaves none that is, those
     /// that only did badly are used again.
     pub fn set_health(&mut self, number: usize, healthy: bool, now: Instant) {

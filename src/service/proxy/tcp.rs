@@ -47,8 +47,10 @@ pub enum ConnectFailure {
     Unreachable,
     /// No answer within the connect timeout.
     TimedOut,
-    /// Descriptors, ports or memory ran out on our side: another server would not help.
+    /// Descriptors or memory ran out on our side: another server would not help.
     Resources,
+    /// There is no address or port here from which to connect to it.
+    NoAddress,
     /// TLS failed: the server's certificate, or the handshake.
     Tls,
     /// Something else.
@@ -57,8 +59,21 @@ pub enum ConnectFailure {
 
 impl ConnectFailure {
     /// Every failure, in the order of their numbers.
-    pub const ALL: [Self; 6] =
-        [Self::Refused, Self::Unreachable, Self::TimedOut, Self::Resources, Self::Tls, Self::Other];
+    pub const ALL: [Self; 7] = [
+        Self::Refused,
+        Self::Unreachable,
+        Self::TimedOut,
+        Self::Resources,
+        Self::NoAddress,
+        Self::Tls,
+        Self::Other,
+    ];
+
+    /// Whether it is this machine's fault, and not the server's.
+    #[must_use]
+    pub const fn is_local(self) -> bool {
+        matches!(self, Self::Resources | Self::NoAddress)
+    }
 
     /// The label of the metrics.
     #[must_use]
@@ -68,6 +83,7 @@ impl ConnectFailure {
             Self::Unreachable => "unreachable",
             Self::TimedOut => "timeout",
             Self::Resources => "resources",
+            Self::NoAddress => "no_address",
             Self::Tls => "tls",
             Self::Other => "other",
         }
@@ -178,7 +194,9 @@ impl Exchange {
                     // It is ours, and says nothing of the server.
                     return self.close(Reason::Resources, balancer);
                 }
-                balancer.connect_failed(server, now);
+                if !failure.is_local() {
+                    balancer.connect_failed(server, now);
+                }
                 let is_slow = failure == ConnectFailure::TimedOut;
                 let reason = if is_slow { Reason::ConnectTimeout } else { Reason::ConnectFailed };
                 if !self.fails_over || (is_slow && self.retries_left == 0) {
@@ -275,6 +293,13 @@ mod tests {
             let shortage = Event::ConnectFailed(ConnectFailure::Resources);
             let action = exchange.handle(shortage, &mut balancer, now());
             assert_eq!(action, Action::Close(CloseReason::Resources));
+            // Without an address for one server, another may do.
+            let mut exchange = Exchange::new(5);
+            exchange.handle(Event::Accepted, &mut balancer, now());
+            let no_address = Event::ConnectFailed(ConnectFailure::NoAddress);
+            let action = exchange.handle(no_address, &mut balancer, now());
+            assert!(matches!(action, Action::Connect { .. }), "{action:?}");
+            exchange.handle(Event::ClientReset, &mut balancer, now());
         }
         assert_eq!(balancer.next_event(), None);
     }

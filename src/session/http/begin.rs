@@ -9,7 +9,7 @@ use super::options::{RouteAction, RouteOptions};
 use super::state::Told;
 use super::verify::Allowed;
 use crate::mem::Key;
-use crate::proto::http::{Method, RequestHead};
+use crate::proto::http::{Method, RequestHead, Version};
 use crate::proto::http1::{BodyReader, Framing, Refusal, RequestMeta, write};
 use crate::ring::Driver;
 use crate::service::http::limit::Verdict;
@@ -105,7 +105,7 @@ impl Http {
                     client: key,
                     framing: meta.framing,
                     upgrade: meta.upgrade,
-                    closes: !meta.keep_alive,
+                    closes: !meta.keep_alive || head.version == Version::Http10,
                 };
                 match self.make_exchange(context, head, told, route, proxy, asked) {
                     Ok(exchange) => {

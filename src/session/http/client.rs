@@ -230,9 +230,13 @@ impl Http {
         match event {
             StreamEvent::Data(buf) => {
                 self.common.count_received(context, buf.len());
+                if matches!(self.phase, Phase::Ending(_) | Phase::Lingering(_)) {
+                    // It is dropped, and gives no more time.
+                    return;
+                }
                 self.progress = context.now();
                 match self.phase {
-                    Phase::Ending(_) | Phase::Lingering(_) => return,
+                    Phase::Ending(_) | Phase::Lingering(_) => {}
                     Phase::Head
                     | Phase::Exchange(_)
                     | Phase::File(_)
@@ -252,8 +256,8 @@ impl Http {
                 self.outlet.sent(bytes);
                 self.common.count_sent(context, bytes);
                 self.progress = context.now();
-                if bytes > 0 {
-                    self.pace.note(self.progress);
+                if self.stream.is_drained() {
+                    self.pace.end();
                 }
                 if self.is_calm() {
                     return;
@@ -562,6 +566,8 @@ impl Http {
         match self.options.half_close {
             HalfClose::Allow => false,
             HalfClose::Refuse => true,
+            // Behind this request there is another, of which the same is asked in its turn.
+            HalfClose::Auto if !self.input.is_empty() => false,
             HalfClose::Auto => !context.http.closes(exchange),
         }
     }

@@ -12,7 +12,7 @@
 //!
 //! While it waits for an answer there may be a second try beside the first: see `hedge`.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::flow::Flow;
 use super::state::Told;
@@ -126,10 +126,11 @@ pub(super) enum Reply {
 }
 
 impl Exchange {
-    /// When its present try, or all of it, is over.
-    pub(super) fn due_at(&self, try_timeout: Option<Duration>) -> Option<Instant> {
-        let of_try = try_timeout.map(|most| self.tried + most);
-        self.until.into_iter().chain(of_try).min()
+    /// Whose fault it is when the time of all its tries is over.
+    pub(super) fn total_failure(&self) -> Failure {
+        let is_slow = !self.request.ended && self.request.waiting() == 0;
+        let is_asked = matches!(self.state, State::Linked { .. });
+        if is_slow && is_asked { Failure::ClientTimeout } else { Failure::TotalTimeout }
     }
 
     /// The server of the connection, if that carries it.

@@ -347,7 +347,7 @@ impl Http {
                 transfer.rest.push(Piece::Range(range.start + sent as u64..range.end));
                 *budget -= (sent as u64).min(*budget);
                 self.progress = context.now();
-                self.pace.note(self.progress);
+                self.stream.note_written(sent);
                 self.common.count_sent(context, sent);
                 if (sent as u64) < window {
                     // The socket is full, or the file is shorter than it was: the next call tells.

@@ -78,8 +78,8 @@ impl<D: Driver> Context<D> {
             }
             self.cell().stats.upstreams[upstream].http.hedges.add(1);
         }
-        if let State::Waiting { server } = state {
-            self.check_wait(key, server);
+        if let State::Waiting { .. } = state {
+            self.check_wait(key);
         }
     }
 
@@ -100,9 +100,16 @@ impl<D: Driver> Context<D> {
         exchange.attempts.end_hedge(&mut origins.breaker);
         let is_won = matches!(hedge, State::Linked { origin, .. } if origin == winner);
         let loser = if is_won { std::mem::replace(&mut exchange.state, hedge) } else { hedge };
+        let began = match (is_won, exchange.hedged) {
+            (false, Hedged::Since(then)) => then,
+            (_, _) => exchange.tried,
+        };
         if is_won {
             exchange.tried = tried;
             exchange.told.upstream = Some((upstream, hedge.server()));
+        }
+        if let Some(server) = loser.server() {
+            origins.servers.outrun(server, now.saturating_duration_since(began), now);
         }
         origins.forget(key, loser, actions, now);
         if is_won {
@@ -131,8 +138,8 @@ impl<D: Driver> Context<D> {
         if let Hedged::Since(then) = exchange.hedged {
             exchange.tried = then;
         }
-        if let State::Waiting { server } = hedge {
-            self.check_wait(key, server);
+        if let State::Waiting { .. } = hedge {
+            self.check_wait(key);
         }
         true
     }

@@ -62,8 +62,9 @@ pub(in crate::session) struct Origin {
     progress: Instant,
     /// Who the exchange waits for.
     waits_for: WaitsFor,
-    /// Bytes that were sent, and how the server takes them while it takes no more for now.
-    sent: u64,
+    /// What the stream had written when the server was last seen to have taken all, and how it
+    /// takes what it has not.
+    taken_up_to: u64,
     pace: Pace,
     /// Up to when the server is excused: the client was waited for, or it took what it was sent, if
     /// slowly.
@@ -120,7 +121,7 @@ impl Origin {
             connect: Duration::ZERO,
             progress: now,
             waits_for: WaitsFor::Server,
-            sent: 0,
+            taken_up_to: 0,
             pace: Pace::default(),
             excused_until: None,
             deadline: Deadline::default(),
@@ -168,7 +169,10 @@ impl Origin {
                 return;
             }
             StreamEvent::Data(buf) => {
-                self.progress = context.now();
+                // A head has its time as a whole, however its bytes come.
+                if self.body.is_some() {
+                    self.progress = context.now();
+                }
                 self.input.push(buf);
             }
             StreamEvent::End => {
@@ -182,12 +186,7 @@ impl Origin {
             }
             StreamEvent::Sent(bytes) => {
                 self.outlet.sent(bytes);
-                self.sent += bytes as u64;
                 self.progress = context.now();
-                if bytes > 0 && self.pace.is_measured() {
-                    self.pace.note(self.progress);
-                    self.excused_until = Some(self.progress);
-                }
                 let waits = self.stream.is_drained() && self.is_sent && self.stream.is_receiving();
                 if waits && !self.ended && self.input.is_empty() {
                     return;
@@ -230,7 +229,8 @@ impl Origin {
         self.keep_alive = true;
         self.interim = 0;
         self.progress = context.now();
-        (self.waits_for, self.excused_until) = (WaitsFor::Server, None);
+        // A connection was waited for until now, and that is not the server's doing.
+        (self.waits_for, self.excused_until) = (WaitsFor::Server, Some(self.progress));
         self.pace.end();
         if let (false, Some(exchange)) = (self.is_used, context.http.exchanges.get_mut(exchange)) {
             exchange.told.connect = Some(self.connect);
@@ -526,6 +526,7 @@ impl Origin {
             ConnectFailure::TimedOut => Failure::ConnectTimeout,
             ConnectFailure::Tls => Failure::ConnectTls,
             ConnectFailure::Resources => Failure::Resources,
+            ConnectFailure::NoAddress => Failure::ConnectNoAddress,
             ConnectFailure::Other => Failure::ConnectOther,
         };
         self.phase = Phase::Closing;

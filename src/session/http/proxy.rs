@@ -9,7 +9,7 @@ use crate::mem::Key;
 use crate::proto::http::RequestHead;
 use crate::ring::Driver;
 use crate::service::origin::attempts::Decision;
-use crate::service::origin::failure::Failure;
+use crate::service::origin::failure::{Failure, FailureKind};
 use crate::service::origin::servers::{Ended, Outcome};
 use crate::service::pool::{Checkout, CloseCause, Expired, Pool};
 use crate::session::Due;
@@ -105,8 +105,7 @@ impl<D: Driver> Context<D> {
                 }
             }
             Checkout::Wait => {
-                let at = exchange.due_at(origins.options.try_timeout);
-                let at = at.into_iter().chain(hedge_at).min();
+                let at = exchange.until.into_iter().chain(hedge_at).min();
                 self.open_needed(upstream, server);
                 self.arm_origins(upstream);
                 if let Some(at) = at {
@@ -176,7 +175,9 @@ impl<D: Driver> Context<D> {
     /// A connection to a server stands.
     pub(super) fn origin_opened(&mut self, upstream: usize, server: usize, origin: Key) {
         let now = self.now();
-        self.http.origins(upstream).pools[server].opened(origin, now);
+        let origins = self.http.origins(upstream);
+        origins.pools[server].opened(origin, now);
+        origins.servers.connected(server, now);
         self.serve_waiting(upstream, server);
         self.arm_origins(upstream);
     }
@@ -240,7 +241,10 @@ impl<D: Driver> Context<D> {
         exchange.state = State::Resting;
         let progress = exchange.progress();
         let Origins { retries, breaker, servers, .. } = origins;
-        let failed = (failure, servers.has_other(exchange.attempts.tried()));
+        let tried = exchange.attempts.tried();
+        let is_connect = failure.kind() == FailureKind::Connect;
+        let has_other = servers.has_other(tried) || is_connect && servers.has_unreachable(tried);
+        let failed = (failure, has_other);
         let decision = exchange.attempts.on_failure(retries, breaker, failed, progress, now);
         let upstream = exchange.upstream;
         match decision {
@@ -339,30 +343,28 @@ impl<D: Driver> Context<D> {
             return;
         }
         if exchange.until.is_some_and(|until| until <= now) {
-            self.fail_exchange(key, Failure::TotalTimeout);
+            let failure = exchange.total_failure();
+            self.fail_exchange(key, failure);
         } else if exchange.state == State::Resting {
             self.try_exchange(key);
         } else if exchange.hedge_at().is_some_and(|at| at <= now) {
             self.hedge(key);
-        } else if let State::Waiting { server } = exchange.state {
-            self.check_wait(key, server);
+        } else if let State::Waiting { .. } = exchange.state {
+            self.check_wait(key);
         }
     }
 
-    /// An exchange still waits for a connection: its try may be over.
-    pub(super) fn check_wait(&mut self, key: Key, server: usize) {
+    /// An exchange still waits for a connection, for which the pool has a time of its own: the time
+    /// of all its tries may be over.
+    pub(super) fn check_wait(&mut self, key: Key) {
         let now = self.now();
         let Some(exchange) = self.http.exchanges.get(key) else { return };
-        let upstream = exchange.upstream;
-        let origins = self.http.origins(upstream);
-        let try_timeout = origins.options.try_timeout;
-        let at = self.http.exchanges.get(key).and_then(|exchange| exchange.due_at(try_timeout));
-        match at {
-            Some(at) if at <= now => {
-                self.http.origins(upstream).pools[server].cancel(&key);
-                self.fail_try(key, server, Failure::TryTimeout);
+        match exchange.until {
+            Some(until) if until <= now => {
+                let failure = exchange.total_failure();
+                self.fail_exchange(key, failure);
             }
-            Some(at) => self.arm_exchange(key, at),
+            Some(until) => self.arm_exchange(key, until),
             None => {}
         }
     }
@@ -372,10 +374,11 @@ impl<D: Driver> Context<D> {
         self.unlink(key);
         let Some(exchange) = self.http.exchanges.get_mut(key) else { return };
         exchange.state = State::Done;
-        // Two timers may be due in one turn.
-        if exchange.failed.replace(failure).is_some() {
+        // Two timers may be due in one turn: the first one tells.
+        if exchange.failed.is_some() {
             return;
         }
+        exchange.failed = Some(failure);
         let (client, upstream) = (exchange.asked.client, exchange.upstream);
         self.cell().stats.upstreams[upstream].http.fail(failure);
         self.http.actions.push(HttpAction::Wake { connection: client });

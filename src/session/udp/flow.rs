@@ -17,7 +17,6 @@ use crate::ring::{
     Completion, Datagram, DatagramSocketOptions, Driver, Fd, Lane, Outbox, SocketAddress,
 };
 use crate::service::flows::{FlowEnd, FlowKey, Place, client_hash};
-use crate::service::proxy::ConnectFailure;
 
 /// How long new flows pass a server over whose host has refused a datagram.
 const SUSPICION: Duration = Duration::from_secs(5);
@@ -154,7 +153,7 @@ impl Datagrams {
     ) {
         // EAGAIN: no local port is left.
         let peer = &context.options.upstreams[upstream].servers[server];
-        let short = failure_of(errno, peer) == ConnectFailure::Resources;
+        let short = failure_of(errno, peer).is_local();
         let end = if short {
             // There is a descriptor and a port when the next datagram comes.
             if let Some(oldest) = self.listeners[listener].table.oldest() {

@@ -1023,3 +1023,131 @@ fn a_server_that_takes_a_body_steadily_is_not_blamed_for_its_rate() {
     let answer = client.answer();
     assert_eq!((answer.status, answer.text()), (200, "all of it"));
 }
+
+#[test]
+fn clocks_that_run_out_in_one_turn_harm_nobody() {
+    let server = serve(|mut stream| {
+        let _gone = stream.read_to_end(&mut Vec::new());
+    });
+    let routes = "[[listener.route]]\nproxy = \"u\"\ntotal_timeout = \"300ms\"\n".to_owned();
+    let served = web("body_timeout = \"300ms\"\n", &[routes, upstream(&[server], "")].concat());
+    let mut clients: Vec<Client> = (0..30)
+        .map(|_| {
+            let mut client = Client::new(served.address());
+            client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nabc");
+            client
+        })
+        .collect();
+    assert!(clients.iter_mut().all(|client| client.answer().status == 408));
+}
+
+#[test]
+fn a_head_has_its_time_as_a_whole_however_its_bytes_come() {
+    let server = serve(|mut stream| {
+        for byte in b"HTTP/1.1 200 OK\r\nX-A: ".iter().chain(std::iter::repeat(&b'a')) {
+            if stream.write_all(&[*byte]).is_err() {
+                return;
+            }
+            std::thread::park_timeout(std::time::Duration::from_millis(20));
+        }
+    });
+    let served = proxied(&[server], "first_byte_timeout = \"300ms\"\n", "");
+    let answer = Client::new(served.address()).get("/");
+    assert_eq!(
+        (answer.status, answer.field("x-ringway-reason")),
+        (504, Some("first_byte_timeout"))
+    );
+}
+
+#[test]
+fn a_wait_for_a_connection_is_held_against_no_server() {
+    let server = || {
+        origin(|_| {
+            std::thread::park_timeout(std::time::Duration::from_millis(200));
+            ok("in time")
+        })
+    };
+    let keys = "pool_max = 2\npool_queue_timeout = \"30s\"\ntry_timeout = \"1s\"\n\
+        [upstream.u.eject]\nconsecutive_failures = 1\n";
+    let served = proxied(&[server(), server()], keys, "");
+    let address = served.address();
+    let clients: Vec<_> =
+        (0..16).map(|_| std::thread::spawn(move || Client::new(address).get("/").status)).collect();
+    for client in clients {
+        assert_eq!(client.join().unwrap(), 200);
+    }
+    assert_eq!(ejected(&served), 0);
+}
+
+#[test]
+fn a_server_that_is_back_is_found_when_the_others_are_gone() {
+    let addresses = [closed_port(), closed_port()];
+    let served = proxied(&addresses, "", "");
+    let out = |server: usize| {
+        served.sum(|cell| cell.stats.upstreams[0].http.servers[server].ejected.get()) > 0
+    };
+    while !out(0) && !out(1) {
+        assert_eq!(Client::new(served.address()).get("/").status, 502);
+    }
+    let back = addresses[usize::from(out(1))];
+    let listener = std::net::TcpListener::bind(back).unwrap();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        while !read_head(&mut reader).is_empty() {
+            stream.write_all(ok("back").as_bytes()).unwrap();
+        }
+    });
+    for _ in 0..3 {
+        assert_eq!(Client::new(served.address()).get("/").text(), "back");
+    }
+}
+
+#[test]
+fn requests_that_were_sent_ahead_of_the_end_are_answered() {
+    let server = origin(|head| ok(head.split(' ').nth(1).unwrap()));
+    let served = proxied(&[server], "", "");
+    let mut client = Client::new(served.address());
+    client.send(
+        "GET /a HTTP/1.1\r\nHost: a\r\n\r\nGET /b HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+    );
+    client.0.get_mut().shutdown(Shutdown::Write).unwrap();
+    assert_eq!((client.answer().text(), client.answer().text()), ("/a", "/b"));
+    let mut client = Client::new(served.address());
+    client.send("GET /old HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    client.0.get_mut().shutdown(Shutdown::Write).unwrap();
+    assert_eq!(client.answer().text(), "/old");
+}
+
+#[test]
+fn a_second_download_is_not_measured_by_the_pause_before_it() {
+    let folder = Folder::new();
+    std::fs::write(folder.path().join("large"), vec![b'x'; 3 << 20]).unwrap();
+    let routes = format!(
+        "[[listener.route]]\nfiles = \"{}\"\nsmall_file_max = \"16MiB\"\n",
+        folder.path().display()
+    );
+    let keys = "write_timeout = \"1s\"\nwrite_rate_min = \"10MiB\"\nsend_buffer = \"64KiB\"\n";
+    let served = web(keys, &routes);
+    let mut client = Client::new(served.address());
+    for _ in 0..2 {
+        client.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n");
+        // Until the sockets are full.
+        std::thread::park_timeout(std::time::Duration::from_millis(200));
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.body.len()), (200, 3 << 20));
+        std::thread::park_timeout(std::time::Duration::from_millis(1_500));
+    }
+}
+
+#[test]
+fn a_client_that_drips_behind_its_last_request_is_not_waited_for() {
+    let served = web("", "[[listener.route]]\nrespond = \"x\"\n");
+    let mut client = Client::new(served.address());
+    client.send("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\nx");
+    assert_eq!(client.answer().status, 200);
+    // Two seconds are given to it, and no more.
+    while client.0.get_mut().write_all(b"x").is_ok() {
+        std::thread::park_timeout(std::time::Duration::from_millis(50));
+    }
+}

@@ -341,8 +341,8 @@ fn a_connect_that_failed_goes_on_to_every_other_server_whatever_the_budget_says(
     let cases = [
         (options, Failure::ConnectRefused, true, early, None),
         (options, Failure::ConnectTimeout, true, early, None),
-        (options, Failure::ConnectRefused, false, early, Some(Stop::Budget)),
-        (options, Failure::ConnectRefused, true, late, Some(Stop::Budget)),
+        (options, Failure::ConnectRefused, false, early, Some(Stop::Limit)),
+        (options, Failure::ConnectRefused, true, late, Some(Stop::Limit)),
         (options, Failure::Resources, true, early, Some(Stop::NotWanted)),
         (none, Failure::ConnectRefused, true, early, Some(Stop::Tries)),
         (other, Failure::ConnectRefused, true, early, Some(Stop::NotWanted)),

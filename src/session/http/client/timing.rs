@@ -7,6 +7,7 @@ use crate::mem::Key;
 use crate::proto::http1::BodyReader;
 use crate::ring::Driver;
 use crate::service::CloseReason;
+use crate::service::pace::earned;
 use crate::session::Due;
 use crate::session::context::Context;
 
@@ -43,7 +44,7 @@ impl Http {
             return;
         }
         if self.pace.is_measured() {
-            let taken = self.taken(context);
+            let taken = self.stream.acknowledged(&mut context.reactor);
             self.pace.observe(context.now(), taken);
         }
         if let Some(at) = self.due_at(context).filter(|at| *at > context.now()) {
@@ -82,20 +83,13 @@ impl Http {
         }
     }
 
-    /// Bytes that the client has taken of all that it was sent.
-    fn taken<D: Driver>(&self, context: &mut Context<D>) -> u64 {
-        let owed = self.stream.unacknowledged(&mut context.reactor) as u64;
-        self.common.sent.saturating_sub(owed)
-    }
-
     /// When the next bytes of a body must have come: `body_timeout` after the last ones, and, after
     /// a first `body_timeout`, no more slowly than `body_rate_min`.
     fn body_deadline(&self) -> Instant {
         let timeout = self.options.body_timeout;
         let idle = self.progress + timeout;
         let Some(rate) = self.options.body_rate_min else { return idle };
-        let bytes = u32::try_from(self.body_bytes).unwrap_or(u32::MAX);
-        let earned = Duration::from_secs(1).saturating_mul(bytes) / rate.max(1);
+        let earned = earned(self.body_bytes, rate);
         let began = self.body_began.unwrap_or(self.progress);
         began.checked_add(timeout.saturating_add(earned)).map_or(idle, |least| least.min(idle))
     }
@@ -109,7 +103,7 @@ impl Http {
     pub(super) fn set_deadline<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         if self.stream.is_blocked() {
             if !self.pace.is_measured() {
-                let taken = self.taken(context);
+                let taken = self.stream.acknowledged(&mut context.reactor);
                 self.pace.begin(context.now(), taken);
             }
         } else if self.stream.is_drained() {
@@ -140,7 +134,7 @@ impl Http {
         match self.phase {
             Phase::Lingering(_) => Some(self.progress + LINGER),
             _ if !self.stream.is_drained() || self.stream.is_blocked() => {
-                let measured = self.pace.deadline(options.write_timeout, options.write_rate_min);
+                let measured = self.pace.next_look(options.write_timeout, options.write_rate_min);
                 Some(measured.unwrap_or(self.progress + options.write_timeout))
             }
             Phase::Head => Some(match self.began {

@@ -10,14 +10,9 @@ use crate::service::origin::failure::Failure;
 use crate::session::Due;
 use crate::session::context::Context;
 
-/// What a server does with what it was sent and has not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Taking {
-    /// It has taken some of it since the last look.
-    Some,
-    /// It has not.
-    Nothing,
-}
+/// Before it is known that a server has taken all of a request, it is asked after this part of the
+/// time that it has.
+const FIRST_LOOK: u32 = 4;
 
 impl Origin {
     /// The server has to take what it is sent, or to answer, in time.
@@ -29,26 +24,59 @@ impl Origin {
         has_head: bool,
     ) {
         self.waits_for = WaitsFor::Server;
-        let options = &context.http.origins(self.upstream).options;
-        let try_timeout = options.try_timeout;
-        let wait = if has_head { options.idle_timeout } else { options.first_byte_timeout };
-        let since = |then: Instant| self.excused_until.map_or(then, |client| client.max(then));
-        let mut at = since(self.progress) + wait;
-        if self.stream.is_blocked() {
-            // What counts is what the server takes, and not what its socket does.
-            if !self.pace.is_measured() {
-                let taken = self.taken(context);
-                self.pace.begin(context.now(), taken);
-            }
-            let wait = try_timeout.filter(|_| !has_head).map_or(wait, |most| most.min(wait));
-            at = self.pace.deadline(wait, None).unwrap_or(at);
-        } else if let (false, Some(most)) = (has_head, try_timeout) {
-            at = at.min(since(tried) + most);
+        if self.stream.is_blocked() && !self.pace.is_measured() {
+            let taken = self.stream.acknowledged(&mut context.reactor);
+            self.pace.begin(context.now(), taken);
+        }
+        let (mut at, _) = self.server_due(context, tried, has_head);
+        let wait = self.patience(context, has_head);
+        if let Some(look) = self.pace.next_look(wait, None) {
+            at = at.min(look);
+        } else if !has_head && self.stream.written() != self.taken_up_to {
+            at = at.min(self.counts_from(self.progress) + wait / FIRST_LOOK);
         }
         if let Some(until) = until {
             at = at.min(until);
         }
         self.deadline.set(context, Due::Session(key), at);
+    }
+
+    /// How long the server may take nothing, or say nothing.
+    fn patience<D>(&self, context: &mut Context<D>, has_head: bool) -> Duration {
+        let options = &context.http.origins(self.upstream).options;
+        if has_head {
+            return options.idle_timeout;
+        }
+        let most = options.first_byte_timeout;
+        let is_taking = self.pace.is_measured();
+        options.try_timeout.filter(|_| is_taking).map_or(most, |one| one.min(most))
+    }
+
+    /// A time of the server counts from then, or from when it was last excused.
+    fn counts_from(&self, then: Instant) -> Instant {
+        self.excused_until.map_or(then, |excused| excused.max(then))
+    }
+
+    /// When the server must have done what is waited for, and what has failed if it has not.
+    fn server_due<D>(
+        &self,
+        context: &mut Context<D>,
+        tried: Instant,
+        has_head: bool,
+    ) -> (Instant, Failure) {
+        let wait = self.patience(context, has_head);
+        if let Some(at) = self.pace.deadline(wait, None) {
+            return (at, Failure::WriteTimeout);
+        }
+        let at = self.counts_from(self.progress) + wait;
+        if has_head {
+            return (at, Failure::IdleTimeout);
+        }
+        let of_try = context.http.origins(self.upstream).options.try_timeout;
+        match of_try.map(|most| self.counts_from(tried) + most) {
+            Some(of_try) if of_try < at => (of_try, Failure::TryTimeout),
+            Some(_) | None => (at, Failure::FirstByteTimeout),
+        }
     }
 
     pub(in crate::session) fn handle_timeout<D: Driver>(
@@ -59,75 +87,56 @@ impl Origin {
         if !self.deadline.fired(context, Due::Session(key)) {
             return;
         }
-        let looked = if matches!(self.phase, Phase::Busy(_)) { self.look(context) } else { None };
         match self.phase {
             Phase::Connecting(_) => {
                 self.phase = Phase::Expired;
                 self.stream.cancel_connect(&mut context.reactor, key);
             }
-            Phase::Busy(exchange) => {
-                let failure = self.failure_at_deadline(context, key, exchange, looked);
-                match (failure, looked) {
-                    (Some(Failure::WriteTimeout), Some(Taking::Some)) => {
-                        self.read_on(context, key, exchange);
-                    }
-                    (Some(failure), _) => self.fail(context, key, exchange, failure),
-                    (None, _) => {}
-                }
-            }
+            Phase::Busy(exchange) => match self.failure_at_deadline(context, key, exchange) {
+                Some(failure) => self.fail(context, key, exchange, failure),
+                None => self.read_on(context, key, exchange),
+            },
             Phase::Idle | Phase::Expired | Phase::Leaving(_) | Phase::Closing => {}
         }
     }
 
-    /// Bytes that the server has taken of all that it was sent.
-    fn taken<D: Driver>(&self, context: &mut Context<D>) -> u64 {
-        self.sent.saturating_sub(self.stream.unacknowledged(&mut context.reactor) as u64)
-    }
-
-    /// Whether the server is still taking what it was sent. None: it has it all.
-    fn look<D: Driver>(&mut self, context: &mut Context<D>) -> Option<Taking> {
-        let (now, taken) = (context.now(), self.taken(context));
-        let is_owed = taken < self.sent || self.stream.is_blocked();
-        let before = self.pace.deadline(Duration::ZERO, None);
-        if before.is_none() && is_owed {
-            // The first look: what it takes is known with the next one.
+    /// Looks what the server has taken of what it was sent.
+    fn look<D: Driver>(&mut self, context: &mut Context<D>) {
+        let now = context.now();
+        let (written, taken) =
+            (self.stream.written(), self.stream.acknowledged(&mut context.reactor));
+        if taken == written && !self.stream.is_blocked() {
+            self.taken_up_to = written;
+            if self.pace.is_measured() {
+                // It has the last of it only now.
+                self.excused_until = Some(now);
+                self.pace.end();
+            }
+        } else if !self.pace.is_measured() {
             self.pace.begin(now, taken);
-        } else {
-            self.pace.observe(now, taken);
-        }
-        if self.pace.deadline(Duration::ZERO, None) > before {
+        } else if self.pace.observe(now, taken) {
             self.excused_until = Some(now);
-            return Some(Taking::Some);
         }
-        is_owed.then_some(Taking::Nothing)
     }
 
-    /// What has failed when the time of the exchange is over.
+    /// What has failed, if something has, when a time is over.
     fn failure_at_deadline<D: Driver>(
-        &self,
-        context: &Context<D>,
+        &mut self,
+        context: &mut Context<D>,
         key: Key,
         exchange: Key,
-        looked: Option<Taking>,
     ) -> Option<Failure> {
         let now = context.now();
         let one = context.http.exchanges.get(exchange)?;
-        let options = context.options.upstreams[self.upstream].origins.as_ref()?;
+        if one.until.is_some_and(|until| until <= now) {
+            return Some(one.total_failure());
+        }
+        if self.waits_for == WaitsFor::Client {
+            return None;
+        }
         let tried = one.tried_by(key);
-        let since = self.excused_until.map_or(tried, |client| client.max(tried));
-        Some(if one.until.is_some_and(|until| until <= now) {
-            match self.waits_for {
-                WaitsFor::Client if !self.is_sent => Failure::ClientTimeout,
-                WaitsFor::Client | WaitsFor::Server => Failure::TotalTimeout,
-            }
-        } else if looked.is_some() || !self.is_sent {
-            Failure::WriteTimeout
-        } else if self.body.is_some() {
-            Failure::IdleTimeout
-        } else if options.try_timeout.is_some_and(|most| since + most <= now) {
-            Failure::TryTimeout
-        } else {
-            Failure::FirstByteTimeout
-        })
+        self.look(context);
+        let (at, failure) = self.server_due(context, tried, self.body.is_some());
+        (at <= now).then_some(failure)
     }
 }
