@@ -17,6 +17,6 @@ pub use board::Board;
 pub use budget::Budget;
 pub use counter::{Counter, Gauge};
 pub use mailbox::{Mailbox, MailboxError, Sender, mailbox};
-pub use offload::{Offload, Work};
+pub use offload::{Offload, Task, Work};
 pub use reactor::{LoopMemory, LoopStats, Reactor};
 pub use timers::{TICK, TimerId, Timers};

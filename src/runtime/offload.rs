@@ -1,40 +1,73 @@
 //! Work that takes too long for a loop: done by threads that may take their time.
 
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 
-/// Work that waits at most; beyond it, work is refused, so that it can not pile up.
+/// Work of a kind that waits at most; beyond it, work is refused, so that it can not pile up.
 const WAITING_MAX: usize = 1024;
 
 /// A piece of work. It tells by itself whom its result is for.
 pub type Work = Box<dyn FnOnce() + Send>;
 
+/// What work is for. Each kind has a queue and threads of its own, so that none waits for another:
+/// anybody can send passwords, and hashes are slow on purpose.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    /// A password is checked.
+    Password,
+    /// A folder is read.
+    Listing,
+    /// A part of an answer is compressed.
+    Compression,
+}
+
+impl Task {
+    const ALL: [Self; 3] = [Self::Password, Self::Listing, Self::Compression];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Password => "password",
+            Self::Listing => "listing",
+            Self::Compression => "compress",
+        }
+    }
+}
+
 /// Threads that work off what loops hand to them. They end with the last handle.
 #[derive(Debug, Clone)]
 pub struct Offload {
-    queue: SyncSender<Work>,
+    /// In the order of [`Task::ALL`].
+    queues: [SyncSender<Work>; Task::ALL.len()],
 }
 
 impl Offload {
-    /// So many threads.
+    /// So many threads for each kind of work.
     ///
     /// # Errors
     /// When a thread can not be started.
     pub fn new(threads: usize) -> std::io::Result<Self> {
-        let (queue, work) = sync_channel(WAITING_MAX);
-        let work = Arc::new(Mutex::new(work));
-        for number in 0..threads {
-            let work = Arc::clone(&work);
-            let name = format!("helper-{number}");
-            std::thread::Builder::new().name(name).spawn(move || run(&work))?;
-        }
-        Ok(Self { queue })
+        let start = |task: Task| {
+            let (queue, work) = sync_channel(WAITING_MAX);
+            let work = Arc::new(Mutex::new(work));
+            for number in 0..threads {
+                let work = Arc::clone(&work);
+                let name = format!("{}-{number}", task.name());
+                std::thread::Builder::new().name(name).spawn(move || run(&work))?;
+            }
+            Ok::<_, std::io::Error>(queue)
+        };
+        let [password, listing, compression] = Task::ALL.map(start);
+        Ok(Self { queues: [password?, listing?, compression?] })
     }
 
-    /// Hands over a piece of work; false when too much waits.
-    #[must_use]
-    pub fn submit(&self, work: Work) -> bool {
-        self.queue.try_send(work).is_ok()
+    /// Hands over a piece of work.
+    ///
+    /// # Errors
+    /// The work, when too much of its kind waits.
+    pub fn submit(&self, task: Task, work: Work) -> Result<(), Work> {
+        self.queues[task as usize].try_send(work).map_err(|refused| match refused {
+            TrySendError::Full(work) | TrySendError::Disconnected(work) => work,
+        })
     }
 }
 
@@ -60,9 +93,10 @@ mod tests {
         let offload = Offload::new(1).unwrap();
         let (block, blocked) = sync_channel::<()>(0);
         let (done, finished) = sync_channel(WAITING_MAX * 2);
-        assert!(offload.submit(Box::new(move || {
+        let wait = Box::new(move || {
             let _released = blocked.recv();
-        })));
+        });
+        assert!(offload.submit(Task::Password, wait).is_ok());
         let mut taken = 0;
         let mut refused = false;
         for _ in 0..WAITING_MAX + 2 {
@@ -70,9 +104,15 @@ mod tests {
             let work = Box::new(move || {
                 let _received = done.send(());
             });
-            if offload.submit(work) { taken += 1 } else { refused = true }
+            if offload.submit(Task::Password, work).is_ok() { taken += 1 } else { refused = true }
         }
         assert!(refused);
+        // Other work does not wait behind that.
+        for task in [Task::Listing, Task::Compression] {
+            let (told, tells) = sync_channel(1);
+            assert!(offload.submit(task, Box::new(move || told.send(()).unwrap())).is_ok());
+            tells.recv().unwrap();
+        }
         drop(block);
         drop(done);
         assert_eq!(finished.iter().count(), taken);

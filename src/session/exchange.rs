@@ -1,7 +1,7 @@
 //! Carries out what the frame proxies decide.
 
 use super::context::Context;
-use super::fleet::Note;
+use super::fleet::{Finished, Note};
 use super::http::state::HttpAction;
 use super::kind::Session;
 use super::trunk::Trunk;
@@ -98,6 +98,9 @@ impl<D: Driver> Sessions<D> {
                 self.context.http.origins(upstream).set_health(server, up, now);
             }
             Note::Finished { connection, finished } => {
+                if let Finished::Verified { source, .. } = finished {
+                    self.context.http.checked(source);
+                }
                 if let Some(Session::Http(http)) = self.slab.get_mut(connection) {
                     http.finished_work(&mut self.context, connection, finished);
                 }

@@ -1,5 +1,6 @@
 //! What workers see of each other: load, rings, counters. Each cell has one writer, its worker.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
@@ -8,7 +9,7 @@ use super::http::Encoded;
 use super::{ListenerStats, Plan, SessionStats};
 use crate::mem::Key;
 use crate::ring::Fd;
-use crate::runtime::{Board, Counter, Gauge, LoopStats, Offload, Work};
+use crate::runtime::{Board, Counter, Gauge, LoopStats, Offload, Task, Work};
 
 /// Fewest connections more than the least loaded worker that make handing over worth its hop.
 const HAND_OFF_MARGIN: u64 = 8;
@@ -55,8 +56,13 @@ pub enum Note {
 /// What came of work that was handed to another thread.
 #[derive(Debug)]
 pub enum Finished {
-    /// Whether a password is right.
-    Verified(bool),
+    /// A password was checked.
+    Verified {
+        /// Whether it is right.
+        right: bool,
+        /// Whose it is: there are only so many checks for each.
+        source: Option<IpAddr>,
+    },
     /// The page that lists a folder; `None` when it can not be read.
     Listed(Option<Vec<u8>>),
     /// A part of an answer that was compressed.
@@ -165,10 +171,15 @@ impl Fleet {
         let _set = self.offload.set(offload);
     }
 
-    /// Hands over work that takes too long for a loop; false when nobody can take it.
-    #[must_use]
-    pub fn offload(&self, work: Work) -> bool {
-        self.offload.get().is_some_and(|offload| offload.submit(work))
+    /// Hands over work that takes too long for a loop.
+    ///
+    /// # Errors
+    /// The work, when nobody can take it.
+    pub fn offload(&self, task: Task, work: Work) -> Result<(), Work> {
+        match self.offload.get() {
+            Some(offload) => offload.submit(task, work),
+            None => Err(work),
+        }
     }
 
     /// Sends a note to a worker; false when it does not take notes.

@@ -68,13 +68,13 @@ impl Http {
         }
         let Some(auth) = &route.auth else { return self.serve(context, key, head, told, meta) };
         match self.authenticate(context, key, &head, &mut told, auth) {
-            (Allowed::Yes, _) => self.serve(context, key, head, told, meta),
-            (Allowed::No, _) => self.answer_unauthorized(context, head, told),
-            (Allowed::Busy, _) => {
+            Allowed::Yes => self.serve(context, key, head, told, meta),
+            Allowed::No => self.answer_unauthorized(context, head, told),
+            Allowed::Busy => {
                 told.reason = Some("helpers_busy");
                 self.answer_status(context, head, told, 503, None);
             }
-            (Allowed::Later, secret) => self.wait_for_password(head, told, *meta, secret),
+            Allowed::Later(check) => self.wait_for_password(head, told, *meta, check),
         }
     }
 

@@ -10,6 +10,7 @@ use crate::mem::{Backlog, Buf, Key};
 use crate::proto::http::RequestHead;
 use crate::proto::http1::{Framing, write};
 use crate::ring::Driver;
+use crate::runtime::Task;
 use crate::service::http::files::coding::Coding;
 use crate::session::context::Context;
 use crate::session::fleet::{Finished, Note};
@@ -211,12 +212,9 @@ impl Http {
             // A worker that has ended has no use for it.
             let _ended = fleet.send(worker, Note::Finished { connection: key, finished });
         };
-        if !context.options.fleet.offload(Box::new(work))
-            && let Some(encoding) = &mut self.encoding
-        {
-            // The compressor is lost with the work: so is the answer.
-            (encoding.failed, encoding.done) = (true, true);
-            self.common.mark_dirty(context, key);
+        if let Err(work) = context.options.fleet.offload(Task::Compression, Box::new(work)) {
+            // All helpers are busy: slow for all of this worker, but no answer is lost.
+            work();
         }
     }
 

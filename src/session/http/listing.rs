@@ -11,6 +11,7 @@ use super::state::Told;
 use crate::mem::Key;
 use crate::proto::http::RequestHead;
 use crate::ring::Driver;
+use crate::runtime::Task;
 use crate::service::http::files::listing::{Entry, write};
 use crate::session::context::Context;
 use crate::session::fleet::{Finished, Note};
@@ -45,7 +46,7 @@ impl Http {
             // A worker that has ended has no use for it.
             let _ended = fleet.send(worker, note);
         };
-        if context.options.fleet.offload(Box::new(job)) {
+        if context.options.fleet.offload(Task::Listing, Box::new(job)).is_ok() {
             self.told = Some(Box::new((head, told)));
             self.phase = Phase::Listing;
         } else {

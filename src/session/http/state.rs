@@ -154,6 +154,8 @@ pub(in crate::session) struct HttpState {
     pub(super) limiters: Vec<Option<RateLimiter>>,
     pub(in crate::session) sources: Concurrency,
     pub(super) verified: VerifiedCache,
+    /// Passwords that are being checked, by source.
+    pub(super) checks: Concurrency,
     /// By the number of the folder.
     pub(super) caches: Vec<FileCache>,
     /// Lines for each file of the access log.
@@ -198,6 +200,7 @@ impl HttpState {
             date: DateText { text: String::new(), until: None },
             limiters,
             sources: Concurrency::default(),
+            checks: Concurrency::default(),
             verified: VerifiedCache::new(VERIFIED_MAX, VERIFIED_FOR, seed),
             caches: routes.filter_map(FileCache::for_route).collect(),
             lines: vec![Vec::new(); options.access_sinks.len()],

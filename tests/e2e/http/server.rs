@@ -222,6 +222,44 @@ fn limits_of_a_source_hold_for_all_workers_together() {
 }
 
 #[test]
+fn who_guesses_passwords_is_waited_for_by_nobody() {
+    // Hashes that take long: 100,000 rounds.
+    let users = "users = { ann = \"$6$rounds=100000$saltsalt$eI8uFKzDJu4aZkXBNDYdZQyUCOBGxrtZ\
+        tDkUHTJRgVnBTo3Nv8OwYrWSAsiB1ihqmGRDdBqt9B2dgQGnTZkbU0\" }\n";
+    let folder = Folder::new();
+    let words = "words and more words, ".repeat(2_000);
+    std::fs::write(folder.path().join("words.txt"), words).unwrap();
+    let routes = format!(
+        "[[listener.route]]\npath = \"/secret\"\nrespond = \"x\"\n[listener.route.auth]\n{users}\
+         [[listener.route]]\nfiles = \"{}\"\ncompress = true\n",
+        folder.path().display()
+    );
+    let served = web("", &routes);
+    let request = "GET /secret HTTP/1.1\r\nHost: a\r\nAuthorization: Basic YW5uOndyb25n\r\n\r\n";
+    let mut guessers: Vec<Client> = (0..200)
+        .map(|_| {
+            let mut client = Client::new(served.address());
+            client.send(request);
+            client
+        })
+        .collect();
+    // What is compressed elsewhere does not wait behind them.
+    let mut client = Client::new(served.address());
+    let ask = "GET /words.txt HTTP/1.1\r\nHost: a\r\nAccept-Encoding: gzip\r\n\r\n";
+    assert_eq!(client.ask(ask).field("content-encoding"), Some("gzip"));
+    let statuses: Vec<u16> = guessers.iter_mut().map(|client| client.answer().status).collect();
+    assert!(statuses.iter().all(|status| [401, 503].contains(status)), "{statuses:?}");
+    assert!(statuses.iter().filter(|status| **status == 503).count() > 100, "{statuses:?}");
+    // When all are over, there is room again.
+    assert_eq!(Client::new(served.address()).ask(request).status, 401);
+    // Those that nobody waits for are given back as well.
+    for _ in 0..40 {
+        Client::new(served.address()).send(request);
+    }
+    wait_until("they are not checked", || Client::new(served.address()).ask(request).status == 401);
+}
+
+#[test]
 fn a_drain_lets_requests_end_and_closes_what_is_idle() {
     let served = web("", FIXED);
     let mut idle = Client::new(served.address());
