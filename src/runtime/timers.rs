@@ -139,8 +139,8 @@ impl<T: Copy> Timers<T> {
         if self.is_empty() || self.next == u64::MAX {
             return None;
         }
-        let ticks = u32::try_from(self.next).unwrap_or(u32::MAX);
-        Some(self.origin + TICK * ticks)
+        let millis = u64::try_from(TICK.as_millis()).unwrap_or(1).saturating_mul(self.next);
+        self.origin.checked_add(Duration::from_millis(millis))
     }
 
     /// The next timer that is due by the last [`Timers::expire`]. One by one: what one of them

@@ -6,6 +6,7 @@ use super::http::state::HttpAction;
 use super::kind::Session;
 use super::trunk::Trunk;
 use super::{Due, Sessions};
+use crate::mem::Key;
 use crate::ring::Driver;
 use crate::service::proxy::{Exchanger, FrameAction};
 
@@ -98,13 +99,20 @@ impl<D: Driver> Sessions<D> {
                 self.context.http.origins(upstream).set_health(server, up, now);
             }
             Note::Finished { connection, finished } => {
-                if let Finished::Verified { source, .. } = finished {
-                    self.context.http.checked(source);
-                }
-                if let Some(Session::Http(http)) = self.slab.get_mut(connection) {
-                    http.finished_work(&mut self.context, connection, finished);
+                if let Finished::Verified(verified) = finished {
+                    for waiter in self.context.http.checked(&verified) {
+                        self.finish_work(waiter, Finished::Verified(verified));
+                    }
+                } else {
+                    self.finish_work(connection, finished);
                 }
             }
+        }
+    }
+
+    fn finish_work(&mut self, connection: Key, finished: Finished) {
+        if let Some(Session::Http(http)) = self.slab.get_mut(connection) {
+            http.finished_work(&mut self.context, connection, finished);
         }
     }
 

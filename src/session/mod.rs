@@ -50,7 +50,7 @@ mod udp;
 
 use std::time::Instant;
 
-pub use self::fleet::{Finished, Fleet, Note, WorkerCell};
+pub use self::fleet::{Finished, Fleet, Note, Verified, WorkerCell};
 pub use self::http::Encoded;
 pub use self::http::options as http_options;
 pub use self::latency::{Latencies, Phase};

@@ -108,6 +108,8 @@ impl RequestReader {
                 return Err(Refusal::EmptyLines);
             }
             self.skipped += 2;
+            // What it has seen of this line is no longer there.
+            self.scanner = HeadScanner::default();
             rest = tail;
         }
         Ok(rest)

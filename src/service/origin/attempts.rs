@@ -379,6 +379,7 @@ impl Attempts {
         progress: Progress,
         now: Instant,
     ) -> Decision {
+        self.fails_over = false;
         let verdict = if !retries.statuses.contains(status) {
             Err(Stop::NotWanted)
         } else if !progress.idempotent {

@@ -273,6 +273,9 @@ impl Ejector {
         if stands && self.is_unreachable(server) {
             // It was tried for want of a better one, and can be connected to.
             self.restore(server, Some(now));
+            if let Some(watched) = self.servers.get_mut(server) {
+                watched.is_suspect = false;
+            }
             self.set_deadline();
             return true;
         }

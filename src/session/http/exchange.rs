@@ -149,13 +149,18 @@ impl Exchange {
         }
     }
 
+    /// Whether the head of an answer has come.
+    pub(super) fn has_head(&self) -> bool {
+        self.told.status != 0 || self.answer.is_some()
+    }
+
     /// How far it has come, as far as trying again goes.
     pub(super) fn progress(&self) -> Progress {
         Progress {
             idempotent: self.head.method.is_idempotent(),
             body_repeatable: self.is_repeatable(),
             sent: self.is_sent,
-            answered: self.told.status != 0 || self.answer.is_some(),
+            answered: self.has_head(),
         }
     }
 }

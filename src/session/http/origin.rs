@@ -385,7 +385,7 @@ impl Origin {
     fn read_on<D: Driver>(&mut self, context: &mut Context<D>, key: Key, exchange: Key) {
         let Some(one) = context.http.exchanges.get(exchange) else { return };
         let is_full = one.response.is_full();
-        let has_head = one.told.status != 0 || one.answer.is_some();
+        let has_head = one.has_head();
         let (tried, until) = (one.tried_by(key), one.until);
         // What the server has not taken is its own affair; else the client has to send more.
         let is_asked_of_client = !self.is_sent && !self.stream.is_blocked();

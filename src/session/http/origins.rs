@@ -162,7 +162,9 @@ impl Origins {
 
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let pools = self.pools.iter().filter_map(Pool::next_deadline);
-        pools.chain(self.share.rest_until()).chain(self.servers.next_deadline()).min()
+        let is_short = self.pools.iter().any(Pool::is_short);
+        let asks = self.share.rest_until().filter(|_| is_short);
+        pools.chain(asks).chain(self.servers.next_deadline()).min()
     }
 }
 

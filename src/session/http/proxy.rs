@@ -458,6 +458,7 @@ impl<D: Driver> Context<D> {
         let (mut expired, mut causes) = (Vec::new(), Vec::new());
         let origins = self.http.origins(upstream);
         origins.timer = None;
+        origins.servers.advance(now);
         for (server, pool) in origins.pools.iter_mut().enumerate() {
             // Who waits for the first connection waits for the server, if one is being made; else
             // for a place, and that is ours to give.

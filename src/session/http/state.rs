@@ -8,6 +8,7 @@ use super::cache::FileCache;
 use super::limits::seed_of;
 use super::options::HttpOptions;
 use super::origins::Origins;
+use super::verify::Checks;
 use crate::mem::{FreeList, Key, Pages, Scratch, Slab};
 use crate::proto::http::{RequestHead, ResponseHead};
 use crate::ring::Driver;
@@ -154,8 +155,8 @@ pub(in crate::session) struct HttpState {
     pub(super) limiters: Vec<Option<RateLimiter>>,
     pub(in crate::session) sources: Concurrency,
     pub(super) verified: VerifiedCache,
-    /// Passwords that are being checked, by source.
-    pub(super) checks: Concurrency,
+    /// Passwords that are being checked.
+    pub(super) checks: Checks,
     /// By the number of the folder.
     pub(super) caches: Vec<FileCache>,
     /// Lines for each file of the access log.
@@ -200,7 +201,7 @@ impl HttpState {
             date: DateText { text: String::new(), until: None },
             limiters,
             sources: Concurrency::default(),
-            checks: Concurrency::default(),
+            checks: Checks::default(),
             verified: VerifiedCache::new(VERIFIED_MAX, VERIFIED_FOR, seed),
             caches: routes.filter_map(FileCache::for_route).collect(),
             lines: vec![Vec::new(); options.access_sinks.len()],

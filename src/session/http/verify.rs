@@ -1,9 +1,9 @@
 //! Passwords: most were checked before; the others are checked by a thread that may take its time,
 //! because a good hash is slow on purpose.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Weak};
 
 use super::client::{Http, Phase};
 use super::options::AuthOptions;
@@ -14,29 +14,79 @@ use crate::proto::http1::RequestMeta;
 use crate::ring::Driver;
 use crate::runtime::Task;
 use crate::service::http::auth::{Lookup, verify};
+use crate::service::http::limit::Concurrency;
 use crate::session::context::Context;
-use crate::session::fleet::{Finished, Note};
+use crate::session::fleet::{Finished, Note, Verified};
 
-/// Passwords of one source that a worker has checked at a time. A right one is checked once and
-/// remembered, so that only who guesses needs many.
+/// Passwords of one source that a worker has checked at a time. Requests with one password share a
+/// check, and a right one is remembered, so that only who guesses needs many.
 const SOURCE_CHECKS_MAX: u32 = 8;
 
-/// Whether the result of a check is still wanted: the connection that waits for it may end.
-#[derive(Debug)]
-struct Wanted(Arc<AtomicBool>);
-
-impl Drop for Wanted {
-    fn drop(&mut self) {
-        self.0.store(false, Ordering::Relaxed);
-    }
-}
-
-/// A check that was handed over.
+/// A check that was handed over, as a request that waits for it has it.
 #[derive(Debug)]
 pub(super) struct Check {
     /// What to remember if the password is right.
     secret: [u8; 32],
-    _wanted: Wanted,
+    /// While there is one of these, the result is wanted.
+    wanted: Arc<()>,
+}
+
+/// The requests that wait for one check.
+#[derive(Debug)]
+struct Waiting {
+    number: u64,
+    wanted: Weak<()>,
+    connections: Vec<Key>,
+}
+
+/// The passwords that are being checked for a worker.
+#[derive(Debug, Default)]
+pub(super) struct Checks {
+    by_source: Concurrency,
+    by_secret: HashMap<[u8; 32], Waiting>,
+    last: u64,
+}
+
+impl Checks {
+    /// Joins a check of that password that is under way.
+    fn join(&mut self, secret: [u8; 32], connection: Key) -> Option<Check> {
+        let waiting = self.by_secret.get_mut(&secret)?;
+        let wanted = waiting.wanted.upgrade()?;
+        waiting.connections.push(connection);
+        Some(Check { secret, wanted })
+    }
+
+    /// Begins a check, if its source may have one more.
+    fn begin(
+        &mut self,
+        secret: [u8; 32],
+        source: Option<IpAddr>,
+        connection: Key,
+    ) -> Option<(Check, Verified)> {
+        if let Some(ip) = source {
+            self.by_source.enter(0, ip, SOURCE_CHECKS_MAX, 0)?;
+        }
+        self.last += 1;
+        let (number, wanted) = (self.last, Arc::new(()));
+        let connections = vec![connection];
+        let waiting = Waiting { number, wanted: Arc::downgrade(&wanted), connections };
+        self.by_secret.insert(secret, waiting);
+        let verified = Verified { right: false, secret, number, source };
+        Some((Check { secret, wanted }, verified))
+    }
+
+    /// A check has ended, or was not made: who waits for it.
+    fn end(&mut self, verified: &Verified) -> Vec<Key> {
+        if let Some(ip) = verified.source {
+            self.by_source.leave(0, ip);
+        }
+        // One that nobody waited for may have been followed by another of the same password.
+        let is_it = |waiting: &Waiting| waiting.number == verified.number;
+        if !self.by_secret.get(&verified.secret).is_some_and(is_it) {
+            return Vec::new();
+        }
+        self.by_secret.remove(&verified.secret).map_or_else(Vec::new, |one| one.connections)
+    }
 }
 
 /// A request that waits until its password is checked.
@@ -88,28 +138,28 @@ impl Http {
         }
         let is_known = user.is_some();
         told.user = user.map(Into::into);
-        let source = told.ip();
-        let mut fits = |ip| context.http.checks.enter(0, ip, SOURCE_CHECKS_MAX, 0).is_some();
-        if source.is_some_and(|ip| !fits(ip)) {
-            return Allowed::Busy;
+        let checks = &mut context.http.checks;
+        if let Some(check) = checks.join(secret, key) {
+            return Allowed::Later(check);
         }
+        let Some((check, mut verified)) = checks.begin(secret, told.ip(), key) else {
+            return Allowed::Busy;
+        };
         let worker = context.options.worker;
         let fleet = Arc::clone(&context.options.fleet);
-        let wanted = Arc::new(AtomicBool::new(true));
-        let is_wanted = Arc::clone(&wanted);
+        let (unmade, wanted) = (verified, Arc::downgrade(&check.wanted));
         let job = move || {
-            // Nobody waits for it any more: the place is given back all the same.
-            let right = is_wanted.load(Ordering::Relaxed) && verify(&hash, &password) && is_known;
-            let note =
-                Note::Finished { connection: key, finished: Finished::Verified { right, source } };
+            // When nobody waits for it any more, only its place is given back.
+            verified.right = wanted.strong_count() > 0 && verify(&hash, &password) && is_known;
+            let finished = Finished::Verified(verified);
             // A worker that has ended has no use for it.
-            let _ended = fleet.send(worker, note);
+            let _ended = fleet.send(worker, Note::Finished { connection: key, finished });
         };
         if context.options.fleet.offload(Task::Password, Box::new(job)).is_err() {
-            context.http.checked(source);
+            let _waiters = context.http.checks.end(&unmade);
             return Allowed::Busy;
         }
-        Allowed::Later(Check { secret, _wanted: Wanted(wanted) })
+        Allowed::Later(check)
     }
 
     /// A request waits until its password is checked.
@@ -134,7 +184,7 @@ impl Http {
             return;
         }
         match finished {
-            Finished::Verified { right, .. } => self.verified(context, key, right),
+            Finished::Verified(verified) => self.verified(context, key, verified.right),
             Finished::Listed(page) => self.listed(context, page),
             Finished::Encoded(encoded) => self.encoded(context, *encoded),
         }
@@ -161,10 +211,8 @@ impl Http {
 }
 
 impl HttpState {
-    /// A password of that source was checked, or will not be.
-    pub(in crate::session) fn checked(&mut self, source: Option<IpAddr>) {
-        if let Some(ip) = source {
-            self.checks.leave(0, ip);
-        }
+    /// A password was checked: the connections that wait for that.
+    pub(in crate::session) fn checked(&mut self, verified: &Verified) -> Vec<Key> {
+        self.checks.end(verified)
     }
 }

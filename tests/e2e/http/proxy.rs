@@ -1151,3 +1151,44 @@ fn a_client_that_drips_behind_its_last_request_is_not_waited_for() {
         std::thread::park_timeout(std::time::Duration::from_millis(50));
     }
 }
+
+#[test]
+fn a_client_that_pauses_in_an_echo_is_held_against_no_server() {
+    // It sends back what comes, and takes no more than is taken from it.
+    let server = serve(|mut stream| {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            if stream.read(&mut byte).unwrap_or(0) == 0 {
+                return;
+            }
+            head.push(byte[0]);
+        }
+        let mut writer = stream.try_clone().unwrap();
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LEN}\r\n\r\n");
+        writer.write_all(head.as_bytes()).unwrap();
+        let _gone = std::io::copy(&mut stream.take(LEN as u64), &mut writer);
+    });
+    const LEN: usize = 24 << 20;
+    let keys = "response_idle_timeout = \"500ms\"\nfirst_byte_timeout = \"500ms\"\nretries = 0\n\
+        [upstream.u.eject]\nconsecutive_failures = 1\n";
+    let routes = "[[listener.route]]\nproxy = \"u\"\nbody_max = \"off\"\n".to_owned();
+    let served = web("body_max = \"off\"\n", &[routes, upstream(&[server], keys)].concat());
+    let client = connect(served.address());
+    let mut writer = client.try_clone().unwrap();
+    let sender = std::thread::spawn(move || {
+        let head = format!("PUT / HTTP/1.1\r\nHost: a\r\nContent-Length: {LEN}\r\n\r\n");
+        writer.write_all(head.as_bytes()).unwrap();
+        writer.write_all(&vec![b'x'; LEN]).unwrap();
+    });
+    let mut reader = BufReader::new(client);
+    assert!(read_head(&mut reader).starts_with("HTTP/1.1 200"));
+    let mut part = vec![0; 4 << 20];
+    for _ in 0..6 {
+        std::thread::park_timeout(std::time::Duration::from_millis(1_200));
+        reader.read_exact(&mut part).unwrap();
+    }
+    sender.join().unwrap();
+    assert_eq!(ejected(&served), 0);
+    assert_eq!(failed(&served, "write_timeout"), 0);
+}

@@ -221,6 +221,16 @@ fn limits_of_a_source_hold_for_all_workers_together() {
     }
 }
 
+/// Of bytes whose number three divides.
+fn base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let of_three = |three: &[u8]| {
+        let bits = three.iter().fold(0, |bits: usize, byte| (bits << 8) | usize::from(*byte));
+        [18, 12, 6, 0].map(|shift| char::from(ALPHABET[(bits >> shift) & 63]))
+    };
+    bytes.chunks(3).flat_map(of_three).collect()
+}
+
 #[test]
 fn who_guesses_passwords_is_waited_for_by_nobody() {
     // Hashes that take long: 100,000 rounds.
@@ -235,11 +245,14 @@ fn who_guesses_passwords_is_waited_for_by_nobody() {
         folder.path().display()
     );
     let served = web("", &routes);
-    let request = "GET /secret HTTP/1.1\r\nHost: a\r\nAuthorization: Basic YW5uOndyb25n\r\n\r\n";
+    let guess = |number: u32| {
+        let given = base64(format!("ann:{number:05}").as_bytes());
+        format!("GET /secret HTTP/1.1\r\nHost: a\r\nAuthorization: Basic {given}\r\n\r\n")
+    };
     let mut guessers: Vec<Client> = (0..200)
-        .map(|_| {
+        .map(|number| {
             let mut client = Client::new(served.address());
-            client.send(request);
+            client.send(&guess(number));
             client
         })
         .collect();
@@ -251,12 +264,30 @@ fn who_guesses_passwords_is_waited_for_by_nobody() {
     assert!(statuses.iter().all(|status| [401, 503].contains(status)), "{statuses:?}");
     assert!(statuses.iter().filter(|status| **status == 503).count() > 100, "{statuses:?}");
     // When all are over, there is room again.
-    assert_eq!(Client::new(served.address()).ask(request).status, 401);
+    assert_eq!(Client::new(served.address()).ask(&guess(300)).status, 401);
     // Those that nobody waits for are given back as well.
-    for _ in 0..40 {
-        Client::new(served.address()).send(request);
+    for number in 400..440 {
+        Client::new(served.address()).send(&guess(number));
     }
-    wait_until("they are not checked", || Client::new(served.address()).ask(request).status == 401);
+    wait_until("they are not checked", || {
+        Client::new(served.address()).ask(&guess(500)).status == 401
+    });
+}
+
+#[test]
+fn many_requests_with_one_right_password_share_a_check() {
+    // The password is `secret`; 50,000 rounds.
+    let users = "users = { ann = \"$6$rounds=50000$saltsalt$7gbR05y.uvOwUDejqr39kOFo1./Wba9Zb\
+        uMT/8YAvmpCrjGpTmLDweAcoz8p43lkh2KyaW53DuTKzn3OEt5wb.\" }\n";
+    let routes = format!("[[listener.route]]\nrespond = \"x\"\n[listener.route.auth]\n{users}");
+    let served = web("", &routes);
+    let request = "GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Basic YW5uOnNlY3JldA==\r\n\r\n";
+    let mut clients: Vec<Client> = (0..40).map(|_| Client::new(served.address())).collect();
+    clients.iter_mut().for_each(|client| client.send(request));
+    // The one that came first need not stay.
+    drop(clients.remove(0));
+    let statuses: Vec<u16> = clients.iter_mut().map(|client| client.answer().status).collect();
+    assert!(statuses.iter().all(|status| *status == 200), "{statuses:?}");
 }
 
 #[test]

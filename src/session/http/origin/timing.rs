@@ -66,7 +66,9 @@ impl Origin {
     ) -> (Instant, Failure) {
         let wait = self.patience(context, has_head);
         if let Some(at) = self.pace.deadline(wait, None) {
-            return (at, Failure::WriteTimeout);
+            // While the client was waited for, nobody looked.
+            let excused = self.excused_until.map_or(at, |excused| excused + wait);
+            return (at.max(excused), Failure::WriteTimeout);
         }
         let at = self.counts_from(self.progress) + wait;
         if has_head {
@@ -134,9 +136,9 @@ impl Origin {
         if self.waits_for == WaitsFor::Client {
             return None;
         }
-        let tried = one.tried_by(key);
+        let (tried, has_head) = (one.tried_by(key), one.has_head());
         self.look(context);
-        let (at, failure) = self.server_due(context, tried, self.body.is_some());
+        let (at, failure) = self.server_due(context, tried, has_head);
         (at <= now).then_some(failure)
     }
 }
