@@ -111,8 +111,8 @@ pub fn tell(mode: Forwarded, hop: Hop<'_>, head: &mut RequestHead) {
         (keep(fields, Known::XForwardedProto), keep(fields, Known::XForwardedHost));
     fields.remove_known(Known::XForwardedProto);
     fields.remove_known(Known::XForwardedHost);
-    let named = named.unwrap_or_else(|| host.clone().into_bytes());
-    let proto = proto.unwrap_or_else(|| hop.scheme.as_bytes().to_vec());
+    let named = named.as_deref().unwrap_or(host.as_bytes());
+    let proto = proto.as_deref().unwrap_or(hop.scheme.as_bytes());
     let told = match mode {
         Forwarded::Replace => {
             fields.retain(|field| !is_of_forwarding(field.name));
@@ -130,7 +130,7 @@ pub fn tell(mode: Forwarded, hop: Hop<'_>, head: &mut RequestHead) {
     }
     // In place of what a trusted proxy has said stands what it has said of the client.
     let (of_host, of_scheme) = match mode {
-        Forwarded::Replace if is_authority(&named) && is_token(&proto) => (&named[..], &proto[..]),
+        Forwarded::Replace if is_authority(named) && is_token(proto) => (named, proto),
         Forwarded::Replace | Forwarded::Append | Forwarded::Off => {
             (host.as_bytes(), hop.scheme.as_bytes())
         }
@@ -146,8 +146,8 @@ pub fn tell(mode: Forwarded, hop: Hop<'_>, head: &mut RequestHead) {
         out.extend_from_slice(b"\";proto=");
         out.extend_from_slice(of_scheme);
     });
-    fields.push(b"x-forwarded-proto", &proto);
-    fields.push(b"x-forwarded-host", &named);
+    fields.push(b"x-forwarded-proto", proto);
+    fields.push(b"x-forwarded-host", named);
 }
 
 /// Whether something can be added to the `forwarded` fields: not behind a quote that is not closed,
