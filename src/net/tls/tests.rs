@@ -16,6 +16,25 @@ use rustls::{
 
 use super::*;
 
+/// A list that revokes one certificate.
+pub(super) fn revocation_list(issuer: &Issuer<'_, KeyPair>, serial: u64) -> Vec<u8> {
+    let revoked = RevokedCertParams {
+        serial_number: SerialNumber::from(serial),
+        revocation_time: date_time_ymd(2024, 1, 1),
+        reason_code: None,
+        invalidity_date: None,
+    };
+    let params = CertificateRevocationListParams {
+        this_update: date_time_ymd(2024, 1, 1),
+        next_update: date_time_ymd(4000, 1, 1),
+        crl_number: SerialNumber::from(1),
+        issuing_distribution_point: None,
+        revoked_certs: vec![revoked],
+        key_identifier_method: KeyIdMethod::Sha256,
+    };
+    params.signed_by(issuer).expect("a list").pem().expect("PEM").into_bytes()
+}
+
 /// An issuer, and what it signs.
 struct Pki {
     ca: String,
@@ -51,23 +70,8 @@ impl Pki {
         Certificate::from_pem(chain.as_bytes(), key.as_bytes(), None).expect("it fits")
     }
 
-    /// A list that revokes one certificate.
     fn crl(&self, serial: u64) -> Vec<u8> {
-        let revoked = RevokedCertParams {
-            serial_number: SerialNumber::from(serial),
-            revocation_time: date_time_ymd(2024, 1, 1),
-            reason_code: None,
-            invalidity_date: None,
-        };
-        let params = CertificateRevocationListParams {
-            this_update: date_time_ymd(2024, 1, 1),
-            next_update: date_time_ymd(4000, 1, 1),
-            crl_number: SerialNumber::from(1),
-            issuing_distribution_point: None,
-            revoked_certs: vec![revoked],
-            key_identifier_method: KeyIdMethod::Sha256,
-        };
-        params.signed_by(&self.issuer).expect("a list").pem().expect("PEM").into_bytes()
+        revocation_list(&self.issuer, serial)
     }
 
     fn client(&self, change: impl FnOnce(&mut ClientOptions)) -> Arc<ClientConfig> {

@@ -832,13 +832,8 @@ fn one_dead_address_of_two_costs_no_request() {
     }
 }
 
-#[test]
-fn a_single_server_is_asked_however_often_it_refused() {
-    let address = closed_port();
-    let served = proxied(&[address], "", "");
-    for _ in 0..10 {
-        assert_eq!(Client::new(served.address()).get("/").status, 502);
-    }
+/// Serves one connection at an address where nobody listened until now.
+fn come_back(address: SocketAddr) {
     let listener = std::net::TcpListener::bind(address).unwrap();
     std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
@@ -847,35 +842,32 @@ fn a_single_server_is_asked_however_often_it_refused() {
             stream.write_all(ok("back").as_bytes()).unwrap();
         }
     });
+}
+
+#[test]
+fn a_single_server_is_asked_however_often_it_refused() {
+    let address = closed_port();
+    let served = proxied(&[address], "", "");
+    for _ in 0..10 {
+        assert_eq!(Client::new(served.address()).get("/").status, 502);
+    }
+    come_back(address);
     assert_eq!(Client::new(served.address()).get("/").text(), "back");
     assert_eq!(ejected(&served), 0);
 }
 
 /// A server whose answers to `/events` begin, and then say nothing more until their client goes.
 fn events() -> SocketAddr {
-    serve(|stream| {
-        let mut writer = stream.try_clone().unwrap();
-        let mut reader = BufReader::new(stream);
-        loop {
-            let head = read_head(&mut reader);
-            if head.is_empty() {
-                return;
-            }
-            let answer = match head.split(' ').nth(1) {
-                Some("/events") => {
-                    "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n".to_owned()
-                }
-                // It is told on the next request, which comes by another connection.
-                Some("/later") => {
-                    std::thread::park_timeout(std::time::Duration::from_millis(300));
-                    ok("later")
-                }
-                _ => ok("page"),
-            };
-            if writer.write_all(answer.as_bytes()).is_err() {
-                return;
-            }
+    origin(|head| match head.split(' ').nth(1) {
+        Some("/events") => {
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n".to_owned()
         }
+        // It is told on the next request, which comes by another connection.
+        Some("/later") => {
+            std::thread::park_timeout(std::time::Duration::from_millis(300));
+            ok("later")
+        }
+        _ => ok("page"),
     })
 }
 
@@ -993,18 +985,26 @@ fn a_client_that_reads_steadily_is_not_cut_and_one_that_stalls_or_drips_is() {
     wait_until("it is cut", || demanding.closed(CloseReason::SlowReader) == 1);
 }
 
+/// Reads a head and no byte behind it; false when there is none.
+fn skip_head(stream: &mut TcpStream) -> bool {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        if stream.read(&mut byte).unwrap_or(0) == 0 {
+            return false;
+        }
+        head.push(byte[0]);
+    }
+    true
+}
+
 #[test]
 fn a_server_that_takes_a_body_steadily_is_not_blamed_for_its_rate() {
     use std::time::Duration;
     let len = 1_200_000;
     let server = serve(move |mut stream| {
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            if stream.read(&mut byte).unwrap_or(0) == 0 {
-                return;
-            }
-            head.push(byte[0]);
+        if !skip_head(&mut stream) {
+            return;
         }
         let mut left = len;
         let mut part = vec![0; 4_096];
@@ -1090,14 +1090,7 @@ fn a_server_that_is_back_is_found_when_the_others_are_gone() {
         assert_eq!(Client::new(served.address()).get("/").status, 502);
     }
     let back = addresses[usize::from(out(1))];
-    let listener = std::net::TcpListener::bind(back).unwrap();
-    std::thread::spawn(move || {
-        let (mut stream, _) = listener.accept().unwrap();
-        let mut reader = BufReader::new(stream.try_clone().unwrap());
-        while !read_head(&mut reader).is_empty() {
-            stream.write_all(ok("back").as_bytes()).unwrap();
-        }
-    });
+    come_back(back);
     for _ in 0..3 {
         assert_eq!(Client::new(served.address()).get("/").text(), "back");
     }
@@ -1156,13 +1149,8 @@ fn a_client_that_drips_behind_its_last_request_is_not_waited_for() {
 fn a_client_that_pauses_in_an_echo_is_held_against_no_server() {
     // It sends back what comes, and takes no more than is taken from it.
     let server = serve(|mut stream| {
-        let mut head = Vec::new();
-        while !head.ends_with(b"\r\n\r\n") {
-            let mut byte = [0];
-            if stream.read(&mut byte).unwrap_or(0) == 0 {
-                return;
-            }
-            head.push(byte[0]);
+        if !skip_head(&mut stream) {
+            return;
         }
         let mut writer = stream.try_clone().unwrap();
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {LEN}\r\n\r\n");

@@ -2,15 +2,15 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateRevocationListParams, DistinguishedName,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
-    RevokedCertParams, SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, DistinguishedName, ExtendedKeyUsagePurpose, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, SerialNumber, date_time_ymd,
 };
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, ServerConfig, ServerConnection};
 
 use super::*;
 use crate::net::tls::client::root_store;
+use crate::net::tls::tests::revocation_list;
 use crate::net::tls::{
     Certificate, Certificates, ClientOptions, ClientRoots, Policy, Roots, ServerOptions, TicketKey,
     Version, client_config, server_config,
@@ -51,21 +51,7 @@ impl Authority {
     }
 
     fn crl(&self, serial: u64) -> Vec<u8> {
-        let revoked = RevokedCertParams {
-            serial_number: SerialNumber::from(serial),
-            revocation_time: date_time_ymd(2024, 1, 1),
-            reason_code: None,
-            invalidity_date: None,
-        };
-        let params = CertificateRevocationListParams {
-            this_update: date_time_ymd(2024, 1, 1),
-            next_update: date_time_ymd(4000, 1, 1),
-            crl_number: SerialNumber::from(1),
-            issuing_distribution_point: None,
-            revoked_certs: vec![revoked],
-            key_identifier_method: KeyIdMethod::Sha256,
-        };
-        params.signed_by(&self.issuer).expect("a list").pem().expect("PEM").into_bytes()
+        revocation_list(&self.issuer, serial)
     }
 }
 
