@@ -50,7 +50,7 @@ impl Buf {
         Self { owner: Owner::Heap(bytes.into()), start: 0, len }
     }
 
-    /// Whether the bytes lie on the heap, in memory that nobody else waits for.
+    /// Whether the bytes are on the heap, and not in memory that connections share.
     #[must_use]
     pub const fn is_heap(&self) -> bool {
         matches!(self.owner, Owner::Heap(_) | Owner::Own(_))

@@ -1,8 +1,8 @@
 //! Memory that is used again and again, and is always handed out empty.
 //!
 //! A worker's connections share this memory one after the other. What one of them has left in it
-//! must never reach the next one, so emptiness is no convention between users: taking a value
-//! clears it, whoever had it before and however it came back.
+//! must never reach the next one, so emptiness is not left to its users: taking a value clears it,
+//! wherever it was used before and however it came back.
 
 /// What can be emptied while its memory is kept.
 pub trait Reuse: Default {
@@ -33,7 +33,7 @@ impl Reuse for String {
     }
 }
 
-/// Values that nobody uses at the moment.
+/// Values that are not in use.
 #[derive(Debug)]
 pub struct FreeList<T> {
     values: Vec<Box<T>>,

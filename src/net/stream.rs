@@ -189,7 +189,7 @@ impl Stream {
         }
     }
 
-    /// There are free buffers again: a starved receive may be armed anew. While a connection is
+    /// There are free buffers again: a starved receive may be armed again. While a connection is
     /// made, that is the stream's own affair.
     pub fn feed<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>, key: Key) {
         if self.receiving == Receiving::Starved {

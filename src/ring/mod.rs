@@ -245,8 +245,8 @@ pub trait Driver: Syscalls + TlsCalls {
     fn in_flight(&self) -> usize;
 
     /// Handles on pool buffers, of streams and of datagrams, that no operation in flight owns and
-    /// no completion that waits to be reaped. Between two turns there are none: who waits holds
-    /// nothing of the pool.
+    /// no completion that waits to be reaped. Between two turns there are none: bytes that wait are
+    /// not kept in the pool.
     #[cfg(debug_assertions)]
     fn stray_handles(&self) -> usize;
 

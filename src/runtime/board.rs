@@ -28,7 +28,7 @@ type Chunk = Box<[Set; CHUNK]>;
 ///
 /// It forgets: a key has eight slots where it may be, and when all of these are taken, the smallest
 /// number goes. Memory comes as keys do (16 bytes for each), up to the size that was asked for, and
-/// is never given back. Keys must be good hashes that nobody can aim.
+/// is never given back. Keys must be hashes that clients cannot choose.
 #[derive(Debug)]
 pub struct Board {
     chunks: Box<[OnceLock<Chunk>]>,
@@ -43,8 +43,8 @@ impl Board {
     }
 
     /// Shows a number for a key in place of the one before. Only the owner may.
-    pub fn show(&self, key: u64, value: u64) {
-        let key = real(key);
+    pub fn publish(&self, key: u64, value: u64) {
+        let key = non_zero(key);
         let (chunk, set) = self.place(key);
         let slots = &chunk.get_or_init(Box::default)[set].0;
         if let Some(slot) = slots.iter().find(|slot| slot.key.load(Ordering::Relaxed) == key) {
@@ -58,7 +58,7 @@ impl Board {
         let Some(slot) = slots.iter().min_by_key(|slot| slot.value.load(Ordering::Relaxed)) else {
             return;
         };
-        // Who sees the new number sees that the old key is gone, as that was stored before it.
+        // A reader that sees the new number sees that the old key is gone, stored before it.
         slot.key.store(NO_KEY, Ordering::Relaxed);
         slot.value.store(value, Ordering::Release);
         slot.key.store(key, Ordering::Release);
@@ -66,8 +66,8 @@ impl Board {
 
     /// The number that is shown for a key; 0 if none is.
     #[must_use]
-    pub fn seen(&self, key: u64) -> u64 {
-        let key = real(key);
+    pub fn read(&self, key: u64) -> u64 {
+        let key = non_zero(key);
         let (chunk, set) = self.place(key);
         let Some(chunk) = chunk.get() else { return 0 };
         for slot in &chunk[set].0 {
@@ -93,7 +93,7 @@ impl Board {
 }
 
 /// A key that is one.
-const fn real(key: u64) -> u64 {
+const fn non_zero(key: u64) -> u64 {
     if key == NO_KEY { NO_KEY + 1 } else { key }
 }
 
@@ -106,22 +106,22 @@ mod tests {
     #[test]
     fn what_is_shown_is_seen_and_the_smallest_number_goes_first() {
         let board = Board::new(1);
-        assert_eq!(board.seen(3), 0);
-        board.show(3, 7);
-        board.show(3, 8);
-        assert_eq!((board.seen(3), board.seen(4)), (8, 0));
+        assert_eq!(board.read(3), 0);
+        board.publish(3, 7);
+        board.publish(3, 8);
+        assert_eq!((board.read(3), board.read(4)), (8, 0));
         // Keys of one set: all but the smallest stay.
         let key = |n: u64| (n << 32) | 9;
         for n in 1..=9 {
-            board.show(key(n), 100 - n);
+            board.publish(key(n), 100 - n);
         }
-        let seen: Vec<u64> = (1..=9).map(|n| board.seen(key(n))).collect();
+        let seen: Vec<u64> = (1..=9).map(|n| board.read(key(n))).collect();
         assert_eq!(seen, [99, 98, 97, 96, 95, 94, 93, 0, 91]);
-        assert_eq!(board.seen(3), 8, "another set");
-        board.show(key(8), 0);
-        assert_eq!((1..=9).filter(|n| board.seen(key(*n)) > 0).count(), 8, "0 needs no place");
-        board.show(0, 5);
-        assert_eq!(board.seen(0), 5, "no key is a key, too");
+        assert_eq!(board.read(3), 8, "another set");
+        board.publish(key(8), 0);
+        assert_eq!((1..=9).filter(|n| board.read(key(*n)) > 0).count(), 8, "0 needs no place");
+        board.publish(0, 5);
+        assert_eq!(board.read(0), 5, "no key is a key, too");
     }
 
     #[test]
@@ -129,8 +129,8 @@ mod tests {
         let board = Board::new(100_000);
         let made = |board: &Board| board.chunks.iter().filter(|one| one.get().is_some()).count();
         assert_eq!((board.chunks.len(), made(&board)), (512, 0));
-        board.show(u64::MAX, 1);
-        board.show(u64::MAX - 1, 1);
+        board.publish(u64::MAX, 1);
+        board.publish(u64::MAX - 1, 1);
         assert_eq!(made(&board), 1);
         assert_eq!(size_of::<[Set; CHUNK]>(), 4096);
     }
@@ -144,14 +144,14 @@ mod tests {
             scope.spawn(|| {
                 // Twelve keys in a set of eight slots; the number says whose it is.
                 for n in (1_u64..).take_while(|_| !is_over.load(Ordering::Relaxed)) {
-                    board.show(key(n % 12), (n << 8) | (n % 12));
+                    board.publish(key(n % 12), (n << 8) | (n % 12));
                 }
             });
             let mut found = 0;
             let mut n = 0;
             while found < 100_000 {
                 n = (n + 1) % 12;
-                let seen = board.seen(key(n));
+                let seen = board.read(key(n));
                 assert!(seen == 0 || seen & 0xff == n, "{n}: {seen:x}");
                 found += u32::from(seen != 0);
             }

@@ -3,7 +3,7 @@
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex};
 
-/// Work of a kind that waits at most; beyond it, work is refused, so that it can not pile up.
+/// Work of a kind that waits at most; beyond it, work is refused, so that it cannot pile up.
 const WAITING_MAX: usize = 1024;
 
 /// A piece of work. It tells by itself whom its result is for.
@@ -44,7 +44,7 @@ impl Offload {
     /// So many threads for each kind of work.
     ///
     /// # Errors
-    /// When a thread can not be started.
+    /// When a thread cannot be started.
     pub fn new(threads: usize) -> std::io::Result<Self> {
         let start = |task: Task| {
             let (queue, work) = sync_channel(WAITING_MAX);

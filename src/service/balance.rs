@@ -62,10 +62,11 @@ impl Balancer {
         Some(server)
     }
 
-    fn choose(&self, tried: &[usize], is_picky: bool) -> Option<usize> {
+    fn choose(&self, tried: &[usize], skip_ejected: bool) -> Option<usize> {
         let count = self.active.len();
         let in_turn = (0..count).map(|n| (self.next + n) % count);
-        let mut candidates = in_turn.filter(|server| self.suits(*server, tried, is_picky));
+        let mut candidates =
+            in_turn.filter(|server| self.is_candidate(*server, tried, skip_ejected));
         match self.policy {
             // Without a client's address to go by, the hashed ones take turns too.
             Policy::RoundRobin | Policy::SourceHash | Policy::ConsistentHash => candidates.next(),
@@ -87,9 +88,9 @@ impl Balancer {
         Some(server)
     }
 
-    fn choose_hashed(&self, hash: u64, tried: &[usize], is_picky: bool) -> Option<usize> {
+    fn choose_hashed(&self, hash: u64, tried: &[usize], skip_ejected: bool) -> Option<usize> {
         let count = self.active.len();
-        let suits = |server: &usize| self.suits(*server, tried, is_picky);
+        let suits = |server: &usize| self.is_candidate(*server, tried, skip_ejected);
         if self.policy == Policy::ConsistentHash {
             return (0..count).filter(suits).max_by_key(|server| score(hash, *server as u64));
         }
@@ -97,8 +98,8 @@ impl Balancer {
         (0..count).map(|n| (first + n) % count).find(suits)
     }
 
-    fn suits(&self, server: usize, tried: &[usize], is_picky: bool) -> bool {
-        let is_passed_over = is_picky && self.ejector.is_ejected(server);
+    fn is_candidate(&self, server: usize, tried: &[usize], skip_ejected: bool) -> bool {
+        let is_passed_over = skip_ejected && self.ejector.is_ejected(server);
         !is_passed_over && !tried.contains(&server)
     }
 

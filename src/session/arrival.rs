@@ -1,5 +1,5 @@
-//! Who has connected, and whether that client may: asked before anything else is done for it, so
-//! that a client that is denied costs no handshake and holds no place of others.
+//! The client of a new connection, and whether it is admitted. This is decided before anything else
+//! is done for the connection, so that a denied client costs no handshake.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ pub(super) struct Arrival {
 }
 
 impl<D: Driver> Context<D> {
-    /// Who has connected to a listener, where that decides something or is logged.
+    /// The client that has connected to a listener, where that decides something or is logged.
     ///
     /// # Errors
     /// A client that has reset its connection has no address any more. Without one it would be

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::ejection;
 use super::http::state::HttpState;
 use super::{
     DatagramStats, Due, Histograms, Latencies, ListenerStats, SessionOptions, SessionStats,
@@ -159,23 +160,13 @@ impl<D: Driver> Context<D> {
         self.last_id * workers + self.options.worker as u64
     }
 
-    /// Logs and counts which servers are passed over because nobody could connect to them, and
-    /// which are used again.
+    /// Logs and counts which servers are ejected because of failed connects, and which are used
+    /// again.
     pub(super) fn tell_ejections(&mut self, upstream: usize) {
         while let Some(event) = self.next_ejection(upstream) {
-            let options = &self.options.upstreams[upstream];
-            let name = &options.name;
-            match event {
-                Event::Ejected { server, reason, time } => {
-                    let (reason, seconds) = (reason.name(), time.as_secs_f64());
-                    let server = options.servers[server];
-                    tracing::warn!(upstream = %name, %server, reason, seconds, "server ejected");
-                    self.stats().upstreams[upstream].ejections.add(1);
-                }
-                Event::Returned { server } => {
-                    let server = options.servers[server];
-                    tracing::info!(upstream = %name, %server, "server is used again");
-                }
+            let UpstreamOptions { name, servers, .. } = &self.options.upstreams[upstream];
+            if ejection::log(name, &event, |server| servers[server]).is_some() {
+                self.stats().upstreams[upstream].ejections.add(1);
             }
         }
     }

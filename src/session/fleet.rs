@@ -160,8 +160,7 @@ impl Fleet {
         }
     }
 
-    /// The moment from which times are counted that workers show each other: `now`, if nobody has
-    /// asked before.
+    /// The moment from which workers count the times that they publish: `now` at the first call.
     #[must_use]
     pub fn epoch(&self, now: Instant) -> Instant {
         *self.epoch.get_or_init(|| now)
@@ -182,7 +181,7 @@ impl Fleet {
     /// Hands over work that takes too long for a loop.
     ///
     /// # Errors
-    /// The work, when nobody can take it.
+    /// The work, when it cannot be taken.
     pub fn offload(&self, task: Task, work: Work) -> Result<(), Work> {
         match self.offload.get() {
             Some(offload) => offload.submit(task, work),

@@ -28,6 +28,7 @@ mod common;
 mod context;
 mod deadline;
 mod echo;
+mod ejection;
 mod exchange;
 mod failure;
 mod fleet;

@@ -42,8 +42,8 @@ pub struct HttpUpstream {
     pub panic_ratio: f64,
     /// `[upstream.NAME.health]`: active checks. `None`: none are made.
     pub health: Option<HealthOptions>,
-    /// `[upstream.NAME.eject]`: which servers are left out for a time. `None`: those that nobody
-    /// can connect to.
+    /// `[upstream.NAME.eject]`: which servers are ejected for a time. `None`: those to which
+    /// connects fail.
     pub eject: Option<EjectOptions>,
 }
 

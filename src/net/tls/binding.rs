@@ -8,7 +8,7 @@
 //! fleet with the same files have the same digest, so they still take each other's tickets. The
 //! certificate of the client, which the ticket holds, is verified again: it may have expired.
 //!
-//! A ticket that does not fit is no error: a full handshake follows.
+//! A ticket that does not fit is not an error: a full handshake follows.
 
 use std::fmt;
 use std::sync::Arc;
@@ -126,8 +126,8 @@ pub(super) fn add_set<'a>(digest: &mut Sha256, values: impl Iterator<Item = &'a 
     each.iter().for_each(|one| digest.update(one));
 }
 
-/// The certificates that the client of a session has shown, its own first; none when it has shown
-/// none, `None` when this is no session as rustls 0.23 writes it.
+/// The certificates that the client of a session has shown, its own first; empty when it has shown
+/// none. `None` when the bytes are not a session as rustls 0.23 writes it.
 fn client_chain(session: &[u8]) -> Option<Vec<CertificateDer<'_>>> {
     let mut rest = Fields(session);
     if rest.number(1)? == 1 {

@@ -88,7 +88,7 @@ pub fn server_config(options: ServerOptions) -> Result<Arc<ServerConfig>, String
     Ok(Arc::new(config))
 }
 
-/// Who verifies the certificates of clients, if they are asked for any.
+/// The verifier of clients' certificates, if they are asked for one.
 fn verifier(
     client_auth: &ClientAuth,
     provider: Arc<CryptoProvider>,

@@ -143,7 +143,7 @@ impl Tickets {
         self.lifetime
     }
 
-    /// Seals a session, for who has the same binding.
+    /// Seals a session, for listeners with the same binding.
     pub(super) fn seal(&self, session: &[u8], binding: &Binding) -> Option<Vec<u8>> {
         self.keys().first()?.seal(session, binding)
     }

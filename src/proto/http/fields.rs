@@ -100,6 +100,23 @@ impl Fields {
         }
     }
 
+    /// Adds an element to a field that is a list, behind those of all its lines, which become one
+    /// (RFC 9110, section 5.3). `name` is its name, in lower case.
+    pub fn append_to_list(&mut self, known: Known, name: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
+        if !self.has(known) {
+            self.push_with(name, write);
+            return;
+        }
+        let mut value = Vec::new();
+        for one in self.all(known) {
+            value.extend_from_slice(one);
+            value.extend_from_slice(b", ");
+        }
+        write(&mut value);
+        self.remove_known(known);
+        self.push(name, &value);
+    }
+
     /// Removes the fields that `connection` fields name (RFC 9110, section 7.6.1). However many
     /// they name, each of them and each field is looked at once.
     pub fn remove_nominated(&mut self) {

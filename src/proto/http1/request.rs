@@ -108,7 +108,7 @@ impl RequestReader {
                 return Err(Refusal::EmptyLines);
             }
             self.skipped += 2;
-            // What it has seen of this line is no longer there.
+            // It has scanned bytes that were now skipped.
             self.scanner = HeadScanner::default();
             rest = tail;
         }
@@ -147,7 +147,7 @@ fn parse(
     }
     let mut connection = Connection::new(head.version);
     for field in request.headers.iter() {
-        // What follows the framing or the connection has no underscore in its name.
+        // No field that affects framing or the connection has an underscore in its name.
         if !limits.underscores && memchr::memchr(b'_', field.name.as_bytes()).is_some() {
             head.dropped += 1;
             continue;

@@ -5,12 +5,12 @@
 //! the trusted proxies; then the client is the first address from the right of `x-forwarded-for`
 //! that is none of them.
 
-use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
 use ipnet::IpNet;
 
 use super::access::NetworkSet;
+use super::access_log::text;
 use crate::proto::http::{Fields, Known, RequestHead, is_token, target};
 
 /// Addresses that are looked at in one request's `x-forwarded-for`.
@@ -124,8 +124,8 @@ pub fn tell(mode: Forwarded, hop: Hop<'_>, head: &mut RequestHead) {
         fields.remove_known(Known::Forwarded);
     }
     if let Some(ip) = told {
-        append(fields, Known::XForwardedFor, b"x-forwarded-for", |out| {
-            write_text(format_args!("{ip}"), out)
+        fields.append_to_list(Known::XForwardedFor, b"x-forwarded-for", |out| {
+            text(out, format_args!("{ip}"));
         });
     }
     // In place of what a trusted proxy has said stands what it has said of the client.
@@ -135,10 +135,10 @@ pub fn tell(mode: Forwarded, hop: Hop<'_>, head: &mut RequestHead) {
             (host.as_bytes(), hop.scheme.as_bytes())
         }
     };
-    append(fields, Known::Forwarded, b"forwarded", |out| {
+    fields.append_to_list(Known::Forwarded, b"forwarded", |out| {
         match told {
-            Some(ip @ IpAddr::V4(_)) => write_text(format_args!("for={ip}"), out),
-            Some(ip @ IpAddr::V6(_)) => write_text(format_args!("for=\"[{ip}]\""), out),
+            Some(ip @ IpAddr::V4(_)) => text(out, format_args!("for={ip}")),
+            Some(ip @ IpAddr::V6(_)) => text(out, format_args!("for=\"[{ip}]\"")),
             None => out.extend_from_slice(b"for=unknown"),
         }
         out.extend_from_slice(b";host=\"");
@@ -203,26 +203,6 @@ pub fn is_of_forwarding(name: &[u8]) -> bool {
                 | b"fastly-client-ip"
                 | b"fly-client-ip"
         )
-}
-
-/// Adds to what there is of a field, behind a comma.
-pub fn append(fields: &mut Fields, known: Known, name: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
-    if !fields.has(known) {
-        fields.push_with(name, write);
-        return;
-    }
-    let mut value = Vec::new();
-    for one in fields.all(known) {
-        value.extend_from_slice(one);
-        value.extend_from_slice(b", ");
-    }
-    write(&mut value);
-    fields.remove_known(known);
-    fields.push(name, &value);
-}
-
-fn write_text(arguments: fmt::Arguments<'_>, out: &mut Vec<u8>) {
-    super::access_log::text(out, arguments);
 }
 
 #[cfg(test)]

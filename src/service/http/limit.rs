@@ -33,24 +33,24 @@ pub enum Verdict {
 /// it lets a request through, and shows its own after. Workers that look at the same instant may
 /// take one token each where there was one: of each token, at most as many too many as there are
 /// other workers.
-pub trait Others {
+pub trait PeerBuckets {
     /// The latest moment that another worker shows for this bucket.
     fn full_at(&self, key: u64) -> Option<Instant>;
 
     /// The moment at which this bucket is full again.
-    fn show(&self, key: u64, full_at: Instant);
+    fn publish(&self, key: u64, full_at: Instant);
 }
 
 /// There is no other worker.
 #[derive(Debug, Clone, Copy)]
-pub struct Alone;
+pub struct NoPeers;
 
-impl Others for Alone {
+impl PeerBuckets for NoPeers {
     fn full_at(&self, _key: u64) -> Option<Instant> {
         None
     }
 
-    fn show(&self, _key: u64, _full_at: Instant) {}
+    fn publish(&self, _key: u64, _full_at: Instant) {}
 }
 
 /// A token, in the parts in which tokens are counted: those that come within a nanosecond at a
@@ -88,16 +88,16 @@ impl RateLimiter {
     }
 
     /// A request from there. IPv6 sources count by their /64: one host has all of it.
-    pub fn check_source(&mut self, ip: IpAddr, now: Instant, others: &impl Others) -> Verdict {
-        self.check(hash::of_source(ip, self.seed), now, others)
+    pub fn check_source(&mut self, ip: IpAddr, now: Instant, peers: &impl PeerBuckets) -> Verdict {
+        self.check(hash::of_source(ip, self.seed), now, peers)
     }
 
     /// A request with this value of the field that tells clients apart.
-    pub fn check_bytes(&mut self, value: &[u8], now: Instant, others: &impl Others) -> Verdict {
-        self.check(hash::of_bytes(value, self.seed), now, others)
+    pub fn check_bytes(&mut self, value: &[u8], now: Instant, peers: &impl PeerBuckets) -> Verdict {
+        self.check(hash::of_bytes(value, self.seed), now, peers)
     }
 
-    fn check(&mut self, key: u64, now: Instant, others: &impl Others) -> Verdict {
+    fn check(&mut self, key: u64, now: Instant, peers: &impl PeerBuckets) -> Verdict {
         let (rate, burst) = (self.rate, self.burst);
         let place = self.table.find(key).unwrap_or_else(|| self.make(key, now));
         self.table.touch(place);
@@ -106,13 +106,13 @@ impl RateLimiter {
         let at = bucket.at.max(now);
         bucket.level = level(bucket, rate, burst, now);
         bucket.at = at;
-        if let Some(full_at) = others.full_at(key) {
+        if let Some(full_at) = peers.full_at(key) {
             let missing = nanos(full_at.saturating_duration_since(at)).saturating_mul(rate);
             bucket.level = bucket.level.min(burst.saturating_sub(missing));
         }
         if let Some(left) = bucket.level.checked_sub(TOKEN) {
             bucket.level = left;
-            others.show(key, at + Duration::from_nanos((burst - left).div_ceil(rate)));
+            peers.publish(key, at + Duration::from_nanos((burst - left).div_ceil(rate)));
             return Verdict::Allowed;
         }
         let missing = (TOKEN - bucket.level).div_ceil(rate);

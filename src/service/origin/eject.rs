@@ -152,7 +152,7 @@ struct Watched {
     failures_in_row: u32,
     connect_failures_in_row: u32,
     /// It was out because it could not be connected to, and nothing better is known yet.
-    is_suspect: bool,
+    on_probation: bool,
     /// What active checks say.
     healthy: bool,
     /// Out until then.
@@ -198,7 +198,7 @@ impl Ejector {
             window: Window::default(),
             failures_in_row: 0,
             connect_failures_in_row: 0,
-            is_suspect: false,
+            on_probation: false,
             healthy: true,
             until: None,
             times: 0,
@@ -224,11 +224,11 @@ impl Ejector {
         self.servers.get(server).is_some_and(|watched| watched.until.is_some())
     }
 
-    /// Whether a server is out because nobody could connect to it, and for nothing worse.
+    /// Whether a server is out because of failed connects alone.
     #[must_use]
     pub fn is_unreachable(&self, server: usize) -> bool {
         let watched = self.servers.get(server);
-        watched.is_some_and(|watched| watched.until.is_some() && watched.is_suspect)
+        watched.is_some_and(|watched| watched.until.is_some() && watched.on_probation)
     }
 
     /// Servers that are out.
@@ -274,7 +274,7 @@ impl Ejector {
             // It was tried for want of a better one, and can be connected to.
             self.restore(server, Some(now));
             if let Some(watched) = self.servers.get_mut(server) {
-                watched.is_suspect = false;
+                watched.on_probation = false;
             }
             self.set_deadline();
             return true;
@@ -286,7 +286,7 @@ impl Ejector {
             watched.connect_failures_in_row = watched.connect_failures_in_row.saturating_add(1);
         } else {
             watched.connect_failures_in_row = 0;
-            watched.is_suspect = false;
+            watched.on_probation = false;
         }
         if sample == Sample::Connected {
             return false;
@@ -302,14 +302,14 @@ impl Ejector {
         let in_row = if success { 0 } else { watched.failures_in_row.saturating_add(1) };
         watched.failures_in_row = in_row;
         let refusals = watched.connect_failures_in_row;
-        let is_suspect = watched.is_suspect;
+        let on_probation = watched.on_probation;
         if self.interval_end.is_none() && self.options.has_intervals() {
             self.interval_end = Some(now + self.options.interval);
             self.set_deadline();
         }
         let reached = |count: u32, most: u32| most > 0 && count >= most;
         let refusals_max = match self.options.consecutive_connect_failures {
-            2.. if is_suspect => 1,
+            2.. if on_probation => 1,
             most => most,
         };
         let reason = if reached(refusals, refusals_max) {
@@ -332,7 +332,7 @@ impl Ejector {
         watched.window = Window::default();
         watched.failures_in_row = 0;
         watched.connect_failures_in_row = 0;
-        watched.is_suspect = false;
+        watched.on_probation = false;
         let changed = healthy && watched.until.is_some();
         if changed {
             self.restore(server, None);
@@ -457,7 +457,7 @@ impl Ejector {
         watched.window = Window::default();
         watched.failures_in_row = 0;
         watched.connect_failures_in_row = 0;
-        watched.is_suspect = reason == Reason::ConnectFailures;
+        watched.on_probation = reason == Reason::ConnectFailures;
         self.out += 1;
         self.counters.ejected[reason.index()] += 1;
         self.note(Event::Ejected { server, reason, time });

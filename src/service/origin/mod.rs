@@ -11,6 +11,7 @@
 //! | `eject` | taking servers out that do badly (outlier detection) |
 //! | `health` | when a server is checked, and what the results make of it |
 //! | `breaker` | limits on what is under way (circuit breaking) |
+//! | `clock` | how long a server is waited for, and what has failed then |
 //! | `failure` | why an exchange failed |
 //! | `attempts` | whether and when an exchange is tried again |
 //! | `identity` | connections that carry the identity of a client |
@@ -24,6 +25,7 @@
 pub mod attempts;
 pub mod breaker;
 mod choose;
+pub mod clock;
 pub mod eject;
 pub mod failure;
 pub mod health;

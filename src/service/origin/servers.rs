@@ -277,8 +277,8 @@ impl Servers {
         }
     }
 
-    /// Chooses a server that is ejected as nobody could connect to it, and counts the request to
-    /// it: for when the usable ones cannot be connected to, either.
+    /// Chooses a server that is ejected for failed connects, and counts the request to it: for when
+    /// connects to the usable ones fail, too.
     pub fn pick_unreachable(&mut self, tried: &[usize]) -> Option<usize> {
         let number = self.unreachable(tried).next()?;
         let server = self.servers.get_mut(number)?;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::client::{Http, Phase};
 use super::exchange::Asked;
-use super::limits::Neighbours;
+use super::limits::PeerWorkers;
 use super::options::{RouteAction, RouteOptions};
 use super::state::Told;
 use super::verify::Allowed;
@@ -160,10 +160,10 @@ impl Http {
             let named = limit.header.as_deref().map(|name| head.fields.get_named(name.as_bytes()));
             let limiter = &mut context.http.limiters[route.number];
             let (fleet, worker) = (&context.options.fleet, context.options.worker);
-            let others = &Neighbours::new(fleet, worker, now);
+            let peers = &PeerWorkers::new(fleet, worker, now);
             let verdict = limiter.as_mut().map(|limiter| match (named, ip) {
-                (Some(value), _) => limiter.check_bytes(value.unwrap_or_default(), now, others),
-                (None, Some(ip)) => limiter.check_source(ip, now, others),
+                (Some(value), _) => limiter.check_bytes(value.unwrap_or_default(), now, peers),
+                (None, Some(ip)) => limiter.check_source(ip, now, peers),
                 (None, None) => Verdict::Allowed,
             });
             if let Some(Verdict::Limited { retry_after }) = verdict {

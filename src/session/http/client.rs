@@ -235,17 +235,7 @@ impl Http {
                     return;
                 }
                 self.progress = context.now();
-                match self.phase {
-                    Phase::Ending(_) | Phase::Lingering(_) => {}
-                    Phase::Head
-                    | Phase::Exchange(_)
-                    | Phase::File(_)
-                    | Phase::Verify(_)
-                    | Phase::Encoding
-                    | Phase::Listing
-                    | Phase::Echo
-                    | Phase::Discard => self.input.push(buf),
-                }
+                self.input.push(buf);
             }
             StreamEvent::End => self.ended = true,
             StreamEvent::Starved => {
@@ -559,8 +549,8 @@ impl Http {
         }
     }
 
-    /// Whether nobody waits for the answer of a server that is under way: its client sends no more,
-    /// and has not said that it would end so. A connection to the server is too dear for nobody.
+    /// Whether the client has gone while a server is answering it: it has ended its side without
+    /// `connection: close`. Its connection to the server is then freed.
     fn is_abandoned<D>(&self, context: &Context<D>) -> bool {
         let Phase::Exchange(exchange) = self.phase else { return false };
         match self.options.half_close {

@@ -20,6 +20,7 @@ use crate::mem::{Buf, Key};
 use crate::proto::http::{Fields, RequestHead, ResponseHead};
 use crate::proto::http1::Framing;
 use crate::service::origin::attempts::Attempts;
+use crate::service::origin::clock::Carried;
 use crate::service::origin::failure::{Failure, Progress};
 use crate::session::deadline::Deadline;
 
@@ -147,6 +148,11 @@ impl Exchange {
             (Some(State::Linked { origin, .. }), Hedged::Since(then)) if origin == key => then,
             _ => self.tried,
         }
+    }
+
+    /// What the clocks of the connection go by that carries it.
+    pub(super) fn carried_by(&self, key: Key) -> Carried {
+        Carried { tried: self.tried_by(key), has_head: self.has_head() }
     }
 
     /// Whether the head of an answer has come.

@@ -79,7 +79,7 @@ impl Http {
         };
         forwarded::tell(self.options.forwarded, hop, head);
         let via = |out: &mut Vec<u8>| out.extend_from_slice(VIA);
-        forwarded::append(&mut head.fields, Known::Via, b"via", via);
+        head.fields.append_to_list(Known::Via, b"via", via);
     }
 }
 

@@ -4,19 +4,19 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use crate::ring::Driver;
-use crate::service::http::limit::{Others, of_source};
+use crate::service::http::limit::{PeerBuckets, of_source};
 use crate::session::context::Context;
 use crate::session::{Fleet, WorkerCell};
 
 /// The workers but one, as that one sees them.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Neighbours<'a> {
+pub(super) struct PeerWorkers<'a> {
     fleet: &'a Fleet,
     worker: usize,
     epoch: Instant,
 }
 
-impl<'a> Neighbours<'a> {
+impl<'a> PeerWorkers<'a> {
     pub(super) fn new(fleet: &'a Fleet, worker: usize, now: Instant) -> Self {
         Self { fleet, worker, epoch: fleet.epoch(now) }
     }
@@ -29,28 +29,28 @@ impl<'a> Neighbours<'a> {
 
     /// Connections that the other workers have from there.
     pub(super) fn connections(&self, key: u64) -> u64 {
-        self.cells().filter_map(|cell| cell.sources.as_ref()).map(|board| board.seen(key)).sum()
+        self.cells().filter_map(|cell| cell.sources.as_ref()).map(|board| board.read(key)).sum()
     }
 
     /// Connections that this worker has from there.
-    pub(super) fn show_connections(&self, key: u64, count: u32) {
+    pub(super) fn publish_connections(&self, key: u64, count: u32) {
         if let Some(board) = &self.fleet.cells()[self.worker].sources {
-            board.show(key, count.into());
+            board.publish(key, count.into());
         }
     }
 }
 
-impl Others for Neighbours<'_> {
+impl PeerBuckets for PeerWorkers<'_> {
     fn full_at(&self, key: u64) -> Option<Instant> {
         let seen = self.cells().filter_map(|cell| cell.buckets.as_ref());
-        let nanos = seen.map(|board| board.seen(key)).max().filter(|nanos| *nanos > 0)?;
+        let nanos = seen.map(|board| board.read(key)).max().filter(|nanos| *nanos > 0)?;
         self.epoch.checked_add(Duration::from_nanos(nanos))
     }
 
-    fn show(&self, key: u64, full_at: Instant) {
+    fn publish(&self, key: u64, full_at: Instant) {
         let Some(board) = &self.fleet.cells()[self.worker].buckets else { return };
         let since = full_at.saturating_duration_since(self.epoch).as_nanos();
-        board.show(key, u64::try_from(since).unwrap_or(u64::MAX));
+        board.publish(key, u64::try_from(since).unwrap_or(u64::MAX));
     }
 }
 
@@ -73,10 +73,10 @@ impl<D: Driver> Context<D> {
         most: u32,
     ) -> bool {
         let key = source_key(listener, ip, self.options.seed);
-        let others = Neighbours::new(&self.options.fleet, self.options.worker, self.now());
-        let entered = self.http.sources.enter(listener, ip, most, others.connections(key));
+        let peers = PeerWorkers::new(&self.options.fleet, self.options.worker, self.now());
+        let entered = self.http.sources.enter(listener, ip, most, peers.connections(key));
         if let Some(count) = entered {
-            others.show_connections(key, count);
+            peers.publish_connections(key, count);
         }
         entered.is_some()
     }
@@ -85,7 +85,7 @@ impl<D: Driver> Context<D> {
     pub(in crate::session) fn leave_source(&mut self, listener: usize, ip: IpAddr) {
         let key = source_key(listener, ip, self.options.seed);
         let left = self.http.sources.leave(listener, ip);
-        let others = Neighbours::new(&self.options.fleet, self.options.worker, self.now());
-        others.show_connections(key, left);
+        let peers = PeerWorkers::new(&self.options.fleet, self.options.worker, self.now());
+        peers.publish_connections(key, left);
     }
 }

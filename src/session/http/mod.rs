@@ -43,6 +43,7 @@ mod log;
 pub mod options;
 mod origin;
 mod origins;
+mod part;
 mod proxy;
 mod respond;
 pub(super) mod state;

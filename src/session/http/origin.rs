@@ -11,13 +11,14 @@ use self::answer::Progress;
 use super::exchange::State;
 use super::forward;
 use super::input::Input;
+use super::part::write_part;
 use crate::mem::Key;
 use crate::net::{NetworkError, Operation, Stream, StreamEvent};
 use crate::proto::http1::{BodyReader, Framing, ResponseReader, write};
 use crate::ring::{Completion, Driver, Lane};
+use crate::service::origin::clock::ServerClock;
 use crate::service::origin::failure::Failure;
 use crate::service::origin::servers::{Ended, Outcome};
-use crate::service::pace::Pace;
 use crate::service::pool::CloseCause;
 use crate::service::proxy::ConnectFailure;
 use crate::session::Due;
@@ -25,9 +26,6 @@ use crate::session::context::Context;
 use crate::session::deadline::Deadline;
 use crate::session::failure::{failure_of, tls_error};
 use crate::session::outlet::Outlet;
-
-/// Parts of a body up to so many bytes are copied behind what is written before them.
-const COPY_MAX: usize = 2048;
 
 /// One connection.
 #[derive(Debug)]
@@ -58,17 +56,7 @@ pub(in crate::session) struct Origin {
     draining: bool,
     dirty: bool,
     connect: Duration,
-    /// When the server last sent something, or was last sent something.
-    progress: Instant,
-    /// Who the exchange waits for.
-    waits_for: WaitsFor,
-    /// What the stream had written when the server was last seen to have taken all, and how it
-    /// takes what it has not.
-    taken_up_to: u64,
-    pace: Pace,
-    /// Up to when the server is excused: the client was waited for, or it took what it was sent, if
-    /// slowly.
-    excused_until: Option<Instant>,
+    clock: ServerClock,
     deadline: Deadline,
 }
 
@@ -87,15 +75,6 @@ enum Phase {
     Leaving(Key),
     /// Nothing more is wanted of it.
     Closing,
-}
-
-/// Who an exchange waits for. Time that the client takes is never the server's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum WaitsFor {
-    /// The client: more of its request has to come, or it has to take more of the answer.
-    Client,
-    /// The server: it has all of the request, and the answer has to come, or it takes no more.
-    Server,
 }
 
 impl Origin {
@@ -119,11 +98,7 @@ impl Origin {
             draining: false,
             dirty: false,
             connect: Duration::ZERO,
-            progress: now,
-            waits_for: WaitsFor::Server,
-            taken_up_to: 0,
-            pace: Pace::default(),
-            excused_until: None,
+            clock: ServerClock::new(now),
             deadline: Deadline::default(),
         }
     }
@@ -171,7 +146,7 @@ impl Origin {
             StreamEvent::Data(buf) => {
                 // A head has its time as a whole, however its bytes come.
                 if self.body.is_some() {
-                    self.progress = context.now();
+                    self.clock.note_progress(context.now());
                 }
                 self.input.push(buf);
             }
@@ -186,7 +161,7 @@ impl Origin {
             }
             StreamEvent::Sent(bytes) => {
                 self.outlet.sent(bytes);
-                self.progress = context.now();
+                self.clock.note_progress(context.now());
                 let waits = self.stream.is_drained() && self.is_sent && self.stream.is_receiving();
                 if waits && !self.ended && self.input.is_empty() {
                     return;
@@ -228,10 +203,7 @@ impl Origin {
         self.body = None;
         self.keep_alive = true;
         self.interim = 0;
-        self.progress = context.now();
-        // A connection was waited for until now, and that is not the server's doing.
-        (self.waits_for, self.excused_until) = (WaitsFor::Server, Some(self.progress));
-        self.pace.end();
+        self.clock.assign(context.now());
         if let (false, Some(exchange)) = (self.is_used, context.http.exchanges.get_mut(exchange)) {
             exchange.told.connect = Some(self.connect);
         }
@@ -260,9 +232,7 @@ impl Origin {
             self.close(context, key, CloseCause::Failed);
             return;
         }
-        if self.waits_for == WaitsFor::Client {
-            self.excused_until = Some(context.now());
-        }
+        self.clock.excuse_wait_for_client(context.now());
         self.send(context, exchange);
         self.outlet.finish(&mut context.pages, &mut self.stream);
         self.stream.flush(&mut context.reactor, key);
@@ -319,18 +289,7 @@ impl Origin {
         let is_chunked = self.framing == Some(Framing::Chunked);
         while let Some(part) = exchange.request.pop() {
             exchange.keep(&part, origins.options.retry_body_max);
-            if is_chunked {
-                write::chunk_head(part.len(), self.outlet.bytes(pages));
-            }
-            if part.len() <= COPY_MAX {
-                self.outlet.bytes(pages).extend_from_slice(&part);
-            } else {
-                self.outlet.finish(pages, &mut self.stream);
-                self.outlet.slice(&mut self.stream, part);
-            }
-            if is_chunked {
-                self.outlet.bytes(pages).extend_from_slice(b"\r\n");
-            }
+            write_part(&mut self.outlet, pages, &mut self.stream, part, is_chunked);
         }
         if exchange.request.ended {
             if is_chunked {
@@ -385,8 +344,7 @@ impl Origin {
     fn read_on<D: Driver>(&mut self, context: &mut Context<D>, key: Key, exchange: Key) {
         let Some(one) = context.http.exchanges.get(exchange) else { return };
         let is_full = one.response.is_full();
-        let has_head = one.has_head();
-        let (tried, until) = (one.tried_by(key), one.until);
+        let (carried, until) = (one.carried_by(key), one.until);
         // What the server has not taken is its own affair; else the client has to send more.
         let is_asked_of_client = !self.is_sent && !self.stream.is_blocked();
         let waits_for_client = is_full || is_asked_of_client && one.request.waiting() == 0;
@@ -399,14 +357,14 @@ impl Origin {
             self.stream.receive(&mut context.reactor, key, false);
         }
         if waits_for_client {
-            self.waits_for = WaitsFor::Client;
+            self.clock.wait_for_client();
             match until {
                 None => self.deadline.clear(),
                 Some(until) => self.deadline.set(context, Due::Session(key), until),
             }
             return;
         }
-        self.wait_for_server(context, key, (tried, until), has_head);
+        self.wait_for_server(context, key, carried, until);
     }
 
     pub(in crate::session) fn feed<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {

@@ -10,10 +10,10 @@ use crate::mem::Key;
 use crate::runtime::TimerId;
 use crate::service::origin::attempts::Retries;
 use crate::service::origin::breaker::Breaker;
-use crate::service::origin::eject::Event;
 use crate::service::origin::failure::Failure;
 use crate::service::origin::servers::{Ended, Outcome, Servers};
 use crate::service::pool::{CloseCause, Pool, PoolCounters, PoolGauges, Share};
+use crate::session::ejection;
 use crate::session::{OriginStats, SessionOptions};
 
 /// The connections of one worker to the servers of one upstream.
@@ -121,21 +121,13 @@ impl Origins {
         }
     }
 
-    /// Logs and counts which servers were left out, and which are back.
+    /// Logs and counts which servers are ejected, and which are used again.
     pub(in crate::session) fn tell_ejections(&mut self, stats: &OriginStats, upstream: &str) {
         while let Some(event) = self.servers.next_event() {
-            match event {
-                Event::Ejected { server, reason, time } => {
-                    let name = self.options.names.get(server).map_or("", |name| name);
-                    let (reason, seconds) = (reason.name(), time.as_secs_f64());
-                    tracing::warn!(upstream, server = name, reason, seconds, "server ejected");
-                    stats.servers.get(server).into_iter().for_each(|one| one.ejected.add(1));
-                }
-                Event::Returned { server } => {
-                    let name = self.options.names.get(server).map_or("", |name| name);
-                    tracing::info!(upstream, server = name, "server is used again");
-                }
-            }
+            let name = |server: usize| self.options.names.get(server).map_or("", |name| name);
+            let ejected = ejection::log(upstream, &event, name);
+            let stats = ejected.and_then(|server| stats.servers.get(server));
+            stats.into_iter().for_each(|one| one.ejected.add(1));
         }
     }
 

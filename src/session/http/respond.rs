@@ -5,6 +5,7 @@ use super::encode::Encoding;
 use super::exchange::{Exchange, Reply};
 use super::flow::WAITING_MAX;
 use super::options::RouteOptions;
+use super::part::write_part;
 use super::state::{HttpState, Output};
 use crate::mem::{Buf, Key};
 use crate::proto::http::{Fields, Method};
@@ -16,27 +17,11 @@ use crate::service::http::trailers::{self, TrailerRules};
 use crate::service::origin::failure::Failure;
 use crate::session::context::Context;
 
-/// Parts up to so many bytes are copied behind what is written before them: a copy of that size
-/// costs less than another element of a vectored send.
-const COPY_MAX: usize = 2048;
-
 impl Http {
     /// A part of an answer's body, framed as the present answer is.
     pub(super) fn write_part<D: Driver>(&mut self, context: &mut Context<D>, part: Buf) {
-        let pages = &mut context.pages;
         let is_chunked = self.framing == Framing::Chunked;
-        if is_chunked {
-            write::chunk_head(part.len(), self.outlet.bytes(pages));
-        }
-        if part.len() <= COPY_MAX {
-            self.outlet.bytes(pages).extend_from_slice(&part);
-        } else {
-            self.outlet.finish(pages, &mut self.stream);
-            self.outlet.slice(&mut self.stream, part);
-        }
-        if is_chunked {
-            self.outlet.bytes(pages).extend_from_slice(b"\r\n");
-        }
+        write_part(&mut self.outlet, &mut context.pages, &mut self.stream, part, is_chunked);
     }
 
     /// Moves what can be moved of an exchange; true when it is over.

@@ -31,9 +31,12 @@ fn a_burst_is_let_through_and_then_the_rate() {
         (10_000_000, limited(100)),
     ];
     for (at, (millis, verdict)) in table.into_iter().enumerate() {
-        assert_eq!(limiter.check_source(ip, after(millis), &Alone), verdict, "{at}");
+        assert_eq!(limiter.check_source(ip, after(millis), &NoPeers), verdict, "{at}");
     }
-    assert_eq!(limiter.check_source(IpAddr::from([1, 2, 3, 5]), origin, &Alone), Verdict::Allowed);
+    assert_eq!(
+        limiter.check_source(IpAddr::from([1, 2, 3, 5]), origin, &NoPeers),
+        Verdict::Allowed
+    );
     assert_eq!((limiter.len(), limiter.is_empty()), (2, false));
 }
 
@@ -43,26 +46,26 @@ fn after_the_time_that_was_said_there_is_a_token_and_not_before() {
     for rate in [1, 3, 7, 1000, 999_983, 1_000_000_000, u32::MAX] {
         for burst in [1, 2, u32::MAX] {
             let mut limiter = RateLimiter::new(rate, burst, 1, 7);
-            limiter.check_bytes(b"a", origin, &Alone);
+            limiter.check_bytes(b"a", origin, &NoPeers);
             if burst == u32::MAX {
                 continue;
             }
             let mut now = origin;
             for _ in 0..100 {
-                let Verdict::Limited { retry_after } = limiter.check_bytes(b"a", now, &Alone)
+                let Verdict::Limited { retry_after } = limiter.check_bytes(b"a", now, &NoPeers)
                 else {
                     continue;
                 };
                 let early = now + retry_after.saturating_sub(Duration::from_nanos(1));
-                assert_ne!(limiter.check_bytes(b"a", early, &Alone), Verdict::Allowed, "{rate}");
+                assert_ne!(limiter.check_bytes(b"a", early, &NoPeers), Verdict::Allowed, "{rate}");
                 now += retry_after;
-                assert_eq!(limiter.check_bytes(b"a", now, &Alone), Verdict::Allowed, "{rate}");
+                assert_eq!(limiter.check_bytes(b"a", now, &NoPeers), Verdict::Allowed, "{rate}");
             }
         }
     }
     let mut nothing = RateLimiter::new(0, 0, 0, 7);
-    assert_eq!(nothing.check_bytes(b"a", origin, &Alone), Verdict::Allowed, "it is one of each");
-    assert_ne!(nothing.check_bytes(b"a", origin, &Alone), Verdict::Allowed);
+    assert_eq!(nothing.check_bytes(b"a", origin, &NoPeers), Verdict::Allowed, "it is one of each");
+    assert_ne!(nothing.check_bytes(b"a", origin, &NoPeers), Verdict::Allowed);
 }
 
 #[test]
@@ -70,12 +73,12 @@ fn memory_is_bounded_and_who_was_asked_longest_ago_goes_first() {
     let mut limiter = RateLimiter::new(1, 1, 4, 7);
     let now = Instant::now();
     for n in 0..4_u8 {
-        assert_eq!(limiter.check_bytes(&[n], now, &Alone), Verdict::Allowed);
+        assert_eq!(limiter.check_bytes(&[n], now, &NoPeers), Verdict::Allowed);
     }
-    assert_ne!(limiter.check_bytes(&[0], now, &Alone), Verdict::Allowed);
-    assert_eq!(limiter.check_bytes(&[9], now, &Alone), Verdict::Allowed, "takes the place of 1");
-    assert_ne!(limiter.check_bytes(&[0], now, &Alone), Verdict::Allowed, "0 was asked since");
-    assert_eq!(limiter.check_bytes(&[1], now, &Alone), Verdict::Allowed, "it was forgotten");
+    assert_ne!(limiter.check_bytes(&[0], now, &NoPeers), Verdict::Allowed);
+    assert_eq!(limiter.check_bytes(&[9], now, &NoPeers), Verdict::Allowed, "takes the place of 1");
+    assert_ne!(limiter.check_bytes(&[0], now, &NoPeers), Verdict::Allowed, "0 was asked since");
+    assert_eq!(limiter.check_bytes(&[1], now, &NoPeers), Verdict::Allowed, "it was forgotten");
 }
 
 #[test]
@@ -83,16 +86,16 @@ fn a_full_bucket_goes_before_one_that_was_asked_longer_ago() {
     let mut limiter = RateLimiter::new(1, 4, 3, 7);
     let origin = Instant::now();
     for _ in 0..5 {
-        limiter.check_bytes(b"greedy", origin, &Alone);
+        limiter.check_bytes(b"greedy", origin, &NoPeers);
     }
-    limiter.check_bytes(b"modest", origin, &Alone);
-    limiter.check_bytes(b"other", origin, &Alone);
+    limiter.check_bytes(b"modest", origin, &NoPeers);
+    limiter.check_bytes(b"other", origin, &NoPeers);
     // By now, all but the first are full again.
     let later = origin + Duration::from_secs(1);
-    limiter.check_bytes(b"new", later, &Alone);
-    assert_eq!(limiter.check_bytes(b"greedy", later, &Alone), Verdict::Allowed, "one token came");
+    limiter.check_bytes(b"new", later, &NoPeers);
+    assert_eq!(limiter.check_bytes(b"greedy", later, &NoPeers), Verdict::Allowed, "one token came");
     assert_ne!(
-        limiter.check_bytes(b"greedy", later, &Alone),
+        limiter.check_bytes(b"greedy", later, &NoPeers),
         Verdict::Allowed,
         "it was not forgotten"
     );
@@ -104,9 +107,9 @@ fn an_ipv6_source_is_its_network() {
     let now = Instant::now();
     let [one, same, other] =
         ["2001:db8::1", "2001:db8::ffff:2", "2001:db8:0:1::1"].map(|ip| ip.parse().unwrap());
-    assert_eq!(limiter.check_source(one, now, &Alone), Verdict::Allowed);
-    assert_ne!(limiter.check_source(same, now, &Alone), Verdict::Allowed);
-    assert_eq!(limiter.check_source(other, now, &Alone), Verdict::Allowed);
+    assert_eq!(limiter.check_source(one, now, &NoPeers), Verdict::Allowed);
+    assert_ne!(limiter.check_source(same, now, &NoPeers), Verdict::Allowed);
+    assert_eq!(limiter.check_source(other, now, &NoPeers), Verdict::Allowed);
 }
 
 /// Numbers that depend on nothing but the state (xorshift64*).
@@ -127,7 +130,7 @@ fn random_clients_take_no_more_memory_than_was_given() {
         for step in 0..5_000 {
             let client = random(&mut state) % (1 + random(&mut state) % (4 * limit as u64));
             now += Duration::from_millis(random(&mut state) % 20);
-            limiter.check_bytes(&client.to_le_bytes(), now, &Alone);
+            limiter.check_bytes(&client.to_le_bytes(), now, &NoPeers);
             let key = hash::of_bytes(&client.to_le_bytes(), 7);
             assert!(limiter.len() <= limit);
             if step % 50 == 0 {
@@ -160,7 +163,7 @@ fn random_clients_that_all_fit_get_what_a_bucket_of_their_own_gives() {
         let expected = *tokens >= TOKEN;
         *tokens -= if expected { TOKEN } else { 0 };
         let now = origin + Duration::from_nanos(passed);
-        let verdict = limiter.check_bytes(&client.to_le_bytes(), now, &Alone);
+        let verdict = limiter.check_bytes(&client.to_le_bytes(), now, &NoPeers);
         assert_eq!(verdict == Verdict::Allowed, expected);
     }
 }
@@ -171,13 +174,13 @@ struct Boards(Vec<RefCell<HashMap<u64, Instant>>>);
 
 struct View<'a>(&'a Boards, usize);
 
-impl Others for View<'_> {
+impl PeerBuckets for View<'_> {
     fn full_at(&self, key: u64) -> Option<Instant> {
         let others = self.0.0.iter().enumerate().filter(|(worker, _)| *worker != self.1);
         others.filter_map(|(_, board)| board.borrow().get(&key).copied()).max()
     }
 
-    fn show(&self, key: u64, full_at: Instant) {
+    fn publish(&self, key: u64, full_at: Instant) {
         self.0.0[self.1].borrow_mut().insert(key, full_at);
     }
 }
@@ -196,7 +199,7 @@ fn a_limit_holds_for_all_workers_however_many_there_are() {
             let client = [u8::try_from(random(&mut state) % 3).unwrap()];
             let worker = usize::try_from(random(&mut state)).unwrap() % workers;
             let verdict = limiters[worker].check_bytes(&client, now, &View(&boards, worker));
-            let expected = alone.check_bytes(&client, now, &Alone);
+            let expected = alone.check_bytes(&client, now, &NoPeers);
             // What is shown is rounded up to a nanosecond: a bucket may be that much behind for
             // each request that was let through since it was last full.
             let slack = Duration::from_nanos(allowed);

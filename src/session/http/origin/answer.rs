@@ -78,7 +78,7 @@ impl Origin {
             };
             if answer.is_interim() {
                 self.interim += 1;
-                self.progress = context.now();
+                self.clock.note_progress(context.now());
                 context.http.spare_answers.give(answer);
                 if self.interim > INTERIM_MAX {
                     return Err(Refusal::StatusLine);
