@@ -175,7 +175,7 @@ impl Line {
         let limits =
             ServerOptions { window: 64, max_payload: PAYLOAD_MAX, features: Features::ALL };
         let mut exchanger = Exchanger::new(options, 0, 1, now);
-        let client = exchanger.open_client(limits, now);
+        let client = exchanger.open_client(limits);
         exchanger.client_attached(client, Key::new(1, 0));
         let mut actions = Vec::with_capacity(256);
         exchanger.settle(now);

@@ -83,7 +83,7 @@ impl Frame {
         let mut machine = Client::new(ClientOptions {
             highest: options.highest,
             window: options.window,
-            features: Features::ALL,
+            features: Features::REQUESTS,
             ..ClientOptions::default()
         });
         let mut out = Vec::new();

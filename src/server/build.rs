@@ -26,7 +26,7 @@ use crate::ring::{Fd, SocketAddress, StreamOptions};
 use crate::service::balance::Policy;
 use crate::service::frame::FrameService;
 use crate::service::pool::{PoolOptions, Share};
-use crate::service::proxy::{ExchangerOptions, MeterOptions};
+use crate::service::proxy::{CREDIT_FIRST, ExchangerOptions, MeterOptions};
 use crate::service::retry::RetryPolicy;
 use crate::session::{
     DatagramOptions, DatagramService, Fleet, Folder, FrameOptions, HandlerFactory, LineSink,
@@ -217,7 +217,12 @@ fn exchanges(upstream: &Upstream, servers: usize) -> ExchangerOptions {
     let (pool, exchange) = (&upstream.pool, &upstream.exchange);
     let streams = u32::from(pool.streams_max);
     ExchangerOptions {
-        client: ClientOptions { window: pool.streams_max, ..ClientOptions::default() },
+        client: ClientOptions {
+            window: pool.streams_max,
+            features: Features::ALL,
+            credit: CREDIT_FIRST,
+            ..ClientOptions::default()
+        },
         servers,
         policy: policy(upstream.balance),
         pool: PoolOptions {

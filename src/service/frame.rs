@@ -1,6 +1,8 @@
 //! The framed protocol's built-in service: PING, ECHO, MESSAGE, GET, STATS, and what a program
 //! adds.
 
+pub mod transfers;
+
 use std::collections::BTreeMap;
 
 use super::handler::{self, Handler, Kind, Refusal};
@@ -63,12 +65,32 @@ pub enum Served {
     Written,
     /// The answer is, byte for byte, what was read last: so many bytes.
     Same(usize),
-    /// The answer is a file, if there is one of this name; nothing else is answered before it.
+    /// The answer is a file, if there is one of this name. In version 1, nothing else is answered
+    /// before it.
     File {
         /// The stream of the request.
         stream: u32,
         /// The name that was asked for.
         name: String,
+    },
+    /// The answer is this value, and larger than the client allows at once.
+    Value {
+        /// The stream of the request.
+        stream: u32,
+        /// The name that was asked for, which is one of the service's.
+        name: String,
+    },
+    /// An answer may carry more.
+    Credit {
+        /// The stream of the request.
+        stream: u32,
+        /// How many bytes.
+        bytes: u32,
+    },
+    /// The client waits for an answer no longer.
+    Reset {
+        /// The stream of the request.
+        stream: u32,
     },
 }
 
@@ -88,13 +110,15 @@ impl std::fmt::Debug for Sources<'_> {
 
 /// Answers one connection.
 ///
-/// Calling order: [`Responder::next`] until it says [`Served::Nothing`]; after [`Served::File`],
-/// [`Responder::header`] and [`Responder::end_file`], or [`Responder::refuse`], before the next
-/// call. After an error, [`Responder::fail`], and the connection is closed.
+/// Calling order: [`Responder::next`] until it says [`Served::Nothing`]; after [`Served::File`] and
+/// [`Served::Value`], [`Responder::header`] and [`Responder::end_parts`], or [`Responder::refuse`];
+/// in version 1 before the next call. After an error, [`Responder::fail`], and the connection is closed.
 #[derive(Debug)]
 pub struct Responder {
     server: Server,
     tally: Tally,
+    /// No new request is carried out.
+    is_going: bool,
     /// What a handler or the counters write, to be framed.
     scratch: Vec<u8>,
     /// What a handler writes, to come behind the type of a message.
@@ -106,7 +130,8 @@ impl Responder {
     #[must_use]
     pub fn new(service: &FrameService) -> Self {
         let server = Server::new(service.server);
-        Self { server, tally: Tally::default(), scratch: Vec::new(), body: Vec::new() }
+        let (scratch, body) = (Vec::new(), Vec::new());
+        Self { server, tally: Tally::default(), is_going: false, scratch, body }
     }
 
     /// What was counted since the last call.
@@ -125,16 +150,20 @@ impl Responder {
         sources: &mut Sources<'_>,
         out: &mut Vec<u8>,
     ) -> Result<Served, FrameError> {
-        let Self { server, tally, scratch, body } = self;
+        let Self { server, tally, is_going, scratch, body } = self;
         let (echoes, bytes) = server.next_echoes(input);
         if echoes > 0 {
             tally.requests[1] += u32::try_from(echoes).unwrap_or(u32::MAX);
             return Ok(Served::Same(bytes));
         }
-        let (version, max) = (server.version(), server.max_payload());
+        let (version, max, credit) = (server.version(), server.max_payload(), server.credit());
         let request = match server.next(input, out)? {
             None => return Ok(Served::Nothing),
             Some(ServerEvent::Greeted) => return Ok(Served::Written),
+            Some(ServerEvent::Credit { stream, bytes }) => {
+                return Ok(Served::Credit { stream, bytes });
+            }
+            Some(ServerEvent::Reset { stream }) => return Ok(Served::Reset { stream }),
             Some(ServerEvent::Refused { stream, code, text }) => {
                 tally.error(code);
                 refuse((version, max), stream, code, text, out);
@@ -144,6 +173,11 @@ impl Responder {
         };
         let Request { stream, command, payload, .. } = request;
         tally.count(command);
+        if *is_going {
+            tally.error(Code::ShuttingDown);
+            refuse((version, max), stream, Code::ShuttingDown, "the server ends", out);
+            return Ok(Served::Written);
+        }
         let answer = |command, payload: &[u8], out: &mut Vec<u8>| {
             write_frame(&Header::answer(version, command, stream), payload, out);
         };
@@ -162,8 +196,9 @@ impl Responder {
                 (sources.stats)(scratch);
                 None
             }
-            Command::GET => match get(service, version, max, &request, out) {
+            Command::GET => match get(service, (version, max, credit), &request, out) {
                 Got::Written => return Ok(Served::Written),
+                Got::Value(name) => return Ok(Served::Value { stream, name }),
                 Got::File(name) => return Ok(Served::File { stream, name }),
                 Got::Refused(code, text) => Some((code, text)),
             },
@@ -204,8 +239,26 @@ impl Responder {
         self.server.answer_header(stream, command)
     }
 
-    /// Writes the end of a file.
-    pub fn end_file(&self, stream: u32, end: End, out: &mut Vec<u8>) {
+    /// No new request is carried out. With flow control reading goes on, for what comes between
+    /// requests; without, nothing more is read.
+    pub fn close_door(&mut self) {
+        self.is_going = self.server.credit().is_some();
+    }
+
+    /// The version that is spoken, and with flow control the credit that each answer begins with.
+    #[must_use]
+    pub fn flow(&self) -> (Version, Option<u32>) {
+        (self.server.version(), self.server.credit())
+    }
+
+    /// Requests that may be open.
+    #[must_use]
+    pub fn window(&self) -> usize {
+        usize::from(self.server.window())
+    }
+
+    /// Writes the end of an answer that came in parts.
+    pub fn end_parts(&self, stream: u32, end: End, out: &mut Vec<u8>) {
         self.server.answer(stream, Command::END, &end.to_bytes(), out);
     }
 
@@ -238,14 +291,14 @@ fn refuse((version, max): (Version, u16), stream: u32, code: Code, text: &str, o
 enum Got {
     Written,
     File(String),
+    Value(String),
     Refused(Code, String),
 }
 
 /// Answers a GET: a value from memory, or the name of what may be a file.
 fn get(
     service: &FrameService,
-    version: Version,
-    max: u16,
+    (version, max, credit): (Version, u16, Option<u32>),
     request: &Request<'_>,
     out: &mut Vec<u8>,
 ) -> Got {
@@ -260,6 +313,9 @@ fn get(
             Got::Refused(Code::NotFound, not_found(name))
         };
     };
+    if credit.is_some_and(|credit| value.len() > credit as usize) {
+        return Got::Value(name.to_owned());
+    }
     for part in value.chunks(usize::from(max)) {
         write_frame(&Header::answer(version, Command::DATA, request.stream), part, out);
     }

@@ -265,6 +265,11 @@ impl<C: Copy + Eq, W: Copy + Eq> Pool<C, W> {
         self.waiters.pop_front().map(|(waiter, _)| waiter)
     }
 
+    /// Those that stand are busy: another one is opened, if there may be one more.
+    pub const fn press(&mut self) {
+        self.pressed = true;
+    }
+
     /// How many connections to make now, of which there may be `share` in all.
     #[must_use]
     pub fn needs(&self, share: u32) -> u32 {

@@ -9,6 +9,7 @@ use crate::net::Stream;
 use crate::ring::{Driver, SocketAddress};
 use crate::runtime::TimerId;
 use crate::service::CloseReason;
+use crate::service::pace::Pace;
 
 /// The part of a connection that does not depend on its service.
 #[derive(Debug)]
@@ -17,8 +18,8 @@ pub(super) struct Common {
     pub(super) listener: usize,
     opened: Instant,
     last_active: Instant,
-    /// Bytes that peers had not taken at the last look, while nothing else moved.
-    owed: Option<usize>,
+    /// What peers have taken, while bytes wait for them and nothing else moves.
+    pace: Pace,
     timer: Option<TimerId>,
     dirty: bool,
     closing: Option<CloseReason>,
@@ -34,7 +35,7 @@ impl Common {
             listener,
             opened: now,
             last_active: now,
-            owed: None,
+            pace: Pace::default(),
             timer: None,
             dirty: false,
             closing: None,
@@ -107,7 +108,8 @@ impl Common {
     /// is armed for what is left; this is why moving bytes costs no timer.
     ///
     /// A slow reader may drain its socket for long while nothing moves here. So while bytes are not
-    /// acknowledged, they are counted each quarter of the limit, and fewer of them are activity.
+    /// acknowledged, it is looked each quarter of the limit whether more of them are: that is
+    /// activity.
     pub(super) fn is_idle<D: Driver>(
         &mut self,
         context: &mut Context<D>,
@@ -116,10 +118,16 @@ impl Common {
         streams: &[Stream],
     ) -> bool {
         let now = context.now();
-        let owed: usize =
-            streams.iter().map(|stream| stream.unacknowledged(&mut context.reactor)).sum();
-        let before = std::mem::replace(&mut self.owed, (owed > 0).then_some(owed));
-        if owed > 0 && before.is_none_or(|before| owed < before) {
+        let mut taken = 0;
+        let mut is_owed = false;
+        for stream in streams {
+            is_owed |= stream.unacknowledged(&mut context.reactor) > 0;
+            taken += stream.acknowledged(&mut context.reactor);
+        }
+        if !is_owed {
+            self.pace.end();
+        } else if !self.pace.is_measured() || self.pace.observe(now, taken) {
+            self.pace.begin(now, taken);
             self.last_active = now;
         }
         let idle = now.saturating_duration_since(self.last_active);
@@ -127,7 +135,7 @@ impl Common {
             return true;
         }
         let rest = limit - idle;
-        self.arm(context, key, if owed > 0 { rest.min(limit / 4) } else { rest });
+        self.arm(context, key, if is_owed { rest.min(limit / 4) } else { rest });
         false
     }
 

@@ -168,6 +168,11 @@ impl<D: Driver> Sessions<D> {
                 }
                 self.remove_if_finished(key);
             }
+            FrameAction::LookAtClient(key) => {
+                if let Some(Session::Frames(frames)) = self.slab.get_mut(key) {
+                    frames.look(&mut self.context);
+                }
+            }
             FrameAction::Ask(ask) => {
                 let from = self.context.options.worker;
                 if !self.context.options.fleet.send(ask.to, Note::Ask { upstream, from }) {

@@ -143,7 +143,13 @@ impl Frames {
                     self.input.push(buf);
                 }
             }
-            StreamEvent::End => self.ended = true,
+            StreamEvent::End => {
+                self.ended = true;
+                match &mut self.side {
+                    Side::Local(local) => local.ended(),
+                    Side::Proxied(proxied) => proxied.ended(context),
+                }
+            }
             StreamEvent::Starved => {
                 context.starved.push_back((key, CLIENT));
                 return;
@@ -179,8 +185,14 @@ impl Frames {
         if self.phase == Phase::Serving {
             self.work(context);
         }
-        if let Side::Proxied(proxied) = &self.side {
-            proxied.collect(context, &mut self.outlet, &mut self.stream);
+        match &mut self.side {
+            Side::Proxied(proxied) => {
+                proxied.collect(context, &mut self.outlet, &mut self.stream);
+            }
+            Side::Local(local) if self.phase == Phase::Serving && !self.stream.is_blocked() => {
+                local.read(context, key, &mut self.outlet, &mut self.stream);
+            }
+            Side::Local(_) => {}
         }
         self.outlet.finish(&mut context.pages, &mut self.stream);
         self.stream.flush(&mut context.reactor, key);
@@ -212,12 +224,12 @@ impl Frames {
         match self.phase {
             Phase::Serving if !self.common.is_idle(context, key, limit, stream) => {}
             // It is us whom the client waits for; every exchange has a deadline of its own.
-            Phase::Serving if self.is_busy(context) && self.stream.is_drained() => {
+            Phase::Serving if self.waits(context) && self.stream.is_drained() => {
                 self.common.arm(context, key, limit);
             }
-            // It does not even take its answers.
-            Phase::Serving if !self.stream.is_drained() => {
-                self.close(context, key, CloseReason::IdleTimeout);
+            // It does not even take its answers, or allow them.
+            Phase::Serving if self.is_busy(context) || !self.stream.is_drained() => {
+                self.close(context, key, CloseReason::SlowReader);
             }
             Phase::Serving => {
                 self.go_away(context, Code::Idle, "nothing was asked for long");
@@ -233,6 +245,10 @@ impl Frames {
     pub(super) fn drain<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         if self.common.closing().is_none() && self.phase == Phase::Serving && !self.draining {
             self.draining = true;
+            match &mut self.side {
+                Side::Local(local) => local.close_door(),
+                Side::Proxied(proxied) => proxied.close_door(context),
+            }
             self.common.mark_dirty(context, key);
         }
     }
@@ -287,10 +303,34 @@ impl Frames {
     /// Whether another request may be read now.
     fn may_work<D: Driver>(&mut self, context: &mut Context<D>) -> bool {
         let full = match &self.side {
-            Side::Local(local) => local.is_busy(),
+            Side::Local(local) => local.is_full(),
             Side::Proxied(proxied) => proxied.is_full(context),
         };
         !full && self.has_room() && self.failed.is_none()
+    }
+
+    /// The frame proxy wants to know whether the client takes anything.
+    pub(super) fn look<D: Driver>(&self, context: &mut Context<D>) {
+        if let Side::Proxied(proxied) = &self.side {
+            let taken = self.stream.acknowledged(&mut context.reactor);
+            proxied.taken(context, taken);
+        }
+    }
+
+    /// Whether the client waits for an answer that does not wait for the client itself.
+    fn waits<D: Driver>(&self, context: &mut Context<D>) -> bool {
+        match &self.side {
+            Side::Local(local) => local.waits(),
+            Side::Proxied(proxied) => proxied.waits(context),
+        }
+    }
+
+    /// Whether open answers need what the client has yet to send.
+    fn needs_credit<D: Driver>(&self, context: &mut Context<D>) -> bool {
+        match &self.side {
+            Side::Local(local) => local.needs_credit(),
+            Side::Proxied(proxied) => proxied.needs_credit(context),
+        }
     }
 
     /// Whether requests wait for their last answer.
@@ -338,7 +378,8 @@ impl Frames {
 
     fn read_on<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         let may_work = self.may_work(context);
-        let over = self.ended || self.draining || self.failed.is_some();
+        let stops = self.draining && !self.needs_credit(context);
+        let over = self.ended || stops || self.failed.is_some();
         if may_work && !self.input.is_empty() {
             // The budget of the turn is spent.
             self.common.mark_dirty(context, key);
@@ -347,14 +388,9 @@ impl Frames {
         } else if may_work && !over {
             let once = self.stream.is_congested();
             self.stream.receive(&mut context.reactor, key, once);
-        } else {
-            if let (Side::Local(local), true) = (&mut self.side, !self.stream.is_blocked()) {
-                local.read(context, key);
-            }
-            if self.stream.is_receiving() {
-                context.stats().relay.pauses.add(1);
-                self.stream.pause(&mut context.reactor, key);
-            }
+        } else if self.stream.is_receiving() {
+            context.stats().relay.pauses.add(1);
+            self.stream.pause(&mut context.reactor, key);
         }
     }
 

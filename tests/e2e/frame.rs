@@ -356,7 +356,8 @@ fn a_client_of_no_known_version_is_told_which_there_are() {
         chosen: 0,
         window: 9,
         max_payload: 100,
-        features: Features::ALL,
+        features: Features::REQUESTS,
+        credit: 0,
     };
     let offer = frame(&Header::new(Version::V1, Command::HELLO), &future.to_bytes());
     for bytes in [&offer[..], b"\x03", b"GET / HTTP/1.1\r\n\r\n", b"\0"] {

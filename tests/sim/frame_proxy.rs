@@ -13,8 +13,9 @@ use ringway::ring::{SocketAddress, StreamOptions};
 use ringway::server::Worker;
 use ringway::service::CloseReason;
 use ringway::service::balance::Policy;
+use ringway::service::frame::transfers::{Reset, Transfers};
 use ringway::service::pool::{PoolOptions, Share};
-use ringway::service::proxy::ExchangerOptions;
+use ringway::service::proxy::{CREDIT_FIRST, ExchangerOptions};
 use ringway::service::retry::RetryPolicy;
 use ringway::session::{Fleet, ServiceOptions, UpstreamOptions};
 
@@ -40,6 +41,8 @@ pub(crate) struct Answerer {
     peer: PeerId,
     machine: Server,
     open: Vec<(u32, Command, Vec<u8>)>,
+    /// Answers in parts: what is left of them.
+    parts: Transfers<Vec<u8>>,
     out: Vec<u8>,
     gone: bool,
 }
@@ -48,7 +51,8 @@ impl Answerer {
     pub(crate) fn new(peer: PeerId) -> Self {
         let server = ServerOptions { window: 9, max_payload: PAYLOAD_MAX, features: Features::ALL };
         let machine = Server::new(server);
-        Self { peer, machine, open: Vec::new(), out: Vec::new(), gone: false }
+        let (open, parts, out) = (Vec::new(), Transfers::default(), Vec::new());
+        Self { peer, machine, open, parts, out, gone: false }
     }
 
     pub(crate) fn play(
@@ -68,12 +72,27 @@ impl Answerer {
             while let Some(event) =
                 self.machine.next(&mut rest, &mut self.out).expect("a proxy that keeps the rules")
             {
-                if let ServerEvent::Request(request) = event {
-                    let what = (request.stream, request.command, request.payload.to_vec());
-                    self.open.push(what);
+                match event {
+                    ServerEvent::Request(request) => {
+                        let what = (request.stream, request.command, request.payload.to_vec());
+                        self.open.push(what);
+                    }
+                    ServerEvent::Credit { stream, bytes } => {
+                        self.parts.add_credit(stream, bytes).expect("a proxy keeps the rules");
+                    }
+                    ServerEvent::Reset { stream } => {
+                        let open = self.open.len();
+                        self.open.retain(|(other, ..)| *other != stream);
+                        if self.open.len() < open || self.parts.reset(stream) != Reset::Over {
+                            let text = "reset";
+                            self.machine.refuse(stream, Code::Cancelled, text, &mut self.out);
+                        }
+                    }
+                    ServerEvent::Greeted | ServerEvent::Refused { .. } => {}
                 }
             }
         }
+        self.send_parts(random);
         while !self.open.is_empty() && random.chance(600) {
             let any = random.below(self.open.len());
             let next = if self.machine.version() == Version::V2 { any } else { 0 };
@@ -93,7 +112,7 @@ impl Answerer {
         } else if random.chance(habits.close) || sim.peer_at_end(self.peer) {
             sim.peer_finish(self.peer);
             self.gone = true;
-        } else if random.chance(habits.go_away) && self.open.is_empty() && self.out.is_empty() {
+        } else if random.chance(habits.go_away) && self.is_idle() {
             self.machine.go_away(Code::ShuttingDown, "bye", &mut self.out);
             let sent = sim.peer_write(self.peer, &self.out);
             if sent == self.out.len() {
@@ -102,6 +121,29 @@ impl Answerer {
                 sim.peer_reset(self.peer);
             }
             self.gone = true;
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.open.is_empty() && self.parts.is_empty() && self.out.is_empty()
+    }
+
+    /// Sends parts of answers, in turns, as far as there is credit.
+    fn send_parts(&mut self, random: &mut Random) {
+        while random.chance(800) {
+            let Some(transfer) = self.parts.next() else { return };
+            let stream = transfer.stream;
+            let len = transfer.source.len().min(1 + random.below(300));
+            let taken = transfer.take_credit(len);
+            let part: Vec<u8> = transfer.source.drain(..taken).collect();
+            transfer.count(&part);
+            if len == 0 {
+                let end = transfer.end().to_bytes();
+                self.machine.answer(stream, Command::END, &end, &mut self.out);
+                self.parts.finish();
+            } else if taken > 0 {
+                self.machine.answer(stream, Command::DATA, &part, &mut self.out);
+            }
         }
     }
 
@@ -122,6 +164,9 @@ impl Answerer {
                     b"file" => file,
                     _ => return machine.refuse(stream, Code::NotFound, "no", out),
                 };
+                if machine.version() == Version::V2 {
+                    return self.parts.begin(stream, value.to_vec(), machine.credit());
+                }
                 for part in value.chunks(100) {
                     machine.answer(stream, Command::DATA, part, out);
                 }
@@ -157,7 +202,12 @@ fn address(last: u8) -> SocketAddress {
 pub(crate) fn upstream(random: &mut Random, servers: Vec<SocketAddress>) -> UpstreamOptions {
     let highest = if random.chance(500) { Version::V1 } else { Version::V2 };
     let exchanges = ExchangerOptions {
-        client: ClientOptions { highest, ..ClientOptions::default() },
+        client: ClientOptions {
+            highest,
+            features: if random.chance(500) { Features::ALL } else { Features::REQUESTS },
+            credit: [0, 50, 500, CREDIT_FIRST][random.below(4)],
+            ..ClientOptions::default()
+        },
         servers: servers.len(),
         policy: Policy::LeastConnections,
         pool: PoolOptions {

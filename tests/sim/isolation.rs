@@ -64,7 +64,7 @@ fn script(service: usize, own: &str, random: &mut Random) -> Vec<u8> {
         }
         FRAME | FRAME_PROXY => {
             let mut machine: FrameClient<usize> = FrameClient::new(ClientOptions {
-                features: Features::ALL,
+                features: Features::REQUESTS,
                 window: 1_000,
                 ..ClientOptions::default()
             });
@@ -244,7 +244,7 @@ impl Everything {
             let to_send = script(service, &own, &mut random);
             let frames = matches!(service, FRAME | FRAME_PROXY).then(|| {
                 let mut machine = FrameClient::new(ClientOptions {
-                    features: Features::ALL,
+                    features: Features::REQUESTS,
                     window: 1_000,
                     ..ClientOptions::default()
                 });

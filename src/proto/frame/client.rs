@@ -4,8 +4,8 @@ use std::collections::VecDeque;
 
 use super::Code;
 use super::{
-    Command, FLAG_IDEMPOTENT, FLAG_LAST, Features, Frame, FrameError, GoAway, Header, Hello,
-    Reader, Version, header, parse_error,
+    CREDIT_MAX, Command, FLAG_IDEMPOTENT, FLAG_LAST, Features, Frame, FrameError, GoAway, Header,
+    Hello, Reader, Version, header, parse_error,
 };
 
 /// What a client asks for.
@@ -19,6 +19,8 @@ pub struct ClientOptions {
     pub max_payload: u16,
     /// What it may ask.
     pub features: Features,
+    /// With [`Features::FLOW`]: bytes of DATA that an answer may carry before [`Client::credit`].
+    pub credit: u32,
 }
 
 impl Default for ClientOptions {
@@ -27,7 +29,8 @@ impl Default for ClientOptions {
             highest: Version::HIGHEST,
             window: u16::MAX,
             max_payload: super::PAYLOAD_MAX,
-            features: Features::ALL,
+            features: Features::REQUESTS,
+            credit: 0,
         }
     }
 }
@@ -88,6 +91,8 @@ struct Pending<T> {
     who: Option<T>,
     command: Command,
     done: bool,
+    /// With flow control: DATA that it may still carry.
+    credit: u32,
 }
 
 /// What came.
@@ -146,6 +151,7 @@ impl<T: Copy> Client<T> {
             window: self.options.window,
             max_payload: self.options.max_payload,
             features: self.options.features,
+            credit: self.options.credit,
         };
         header::write(&Header::new(Version::V1, Command::HELLO), &hello.to_bytes(), out);
     }
@@ -218,7 +224,8 @@ impl<T: Copy> Client<T> {
             header.flags = if idempotent { FLAG_LAST | FLAG_IDEMPOTENT } else { FLAG_LAST };
         }
         header::write(&header, payload, out);
-        self.pending.push_back(Pending { stream, who: Some(who), command, done: false });
+        let credit = self.options.credit;
+        self.pending.push_back(Pending { stream, who: Some(who), command, done: false, credit });
         self.open += 1;
         Some(stream)
     }
@@ -228,6 +235,41 @@ impl<T: Copy> Client<T> {
         if let Some(pending) = find(&mut self.pending, stream) {
             pending.who = None;
         }
+    }
+
+    /// Whether the server has agreed to flow control of each stream.
+    #[must_use]
+    pub fn has_flow(&self) -> bool {
+        self.version == Version::V2 && self.options.features.has(Features::FLOW)
+    }
+
+    /// With flow control: bytes of DATA that an answer may still carry. 0 when it is over.
+    #[must_use]
+    pub fn credit_of(&mut self, stream: u32) -> u32 {
+        let pending = find(&mut self.pending, stream).filter(|pending| !pending.done);
+        pending.map_or(0, |pending| pending.credit)
+    }
+
+    /// Allows an answer to carry `bytes` more of DATA. Only with flow control.
+    pub fn credit(&mut self, stream: u32, bytes: u32, out: &mut Vec<u8>) {
+        debug_assert!(self.has_flow(), "CREDIT has to be agreed on");
+        let Some(pending) = find(&mut self.pending, stream).filter(|one| !one.done) else { return };
+        let bytes = bytes.min(CREDIT_MAX - pending.credit);
+        if bytes > 0 {
+            pending.credit += bytes;
+            let header = Header { stream, ..Header::new(Version::V2, Command::CREDIT) };
+            header::write(&header, &bytes.to_be_bytes(), out);
+        }
+    }
+
+    /// Nobody waits for this request any more, and the server is told so: it ends the answer soon.
+    /// Only with flow control.
+    pub fn reset(&mut self, stream: u32, out: &mut Vec<u8>) {
+        debug_assert!(self.has_flow(), "RESET has to be agreed on");
+        let Some(pending) = find(&mut self.pending, stream).filter(|one| !one.done) else { return };
+        pending.who = None;
+        let header = Header { stream, ..Header::new(Version::V2, Command::RESET) };
+        header::write(&header, &[], out);
     }
 
     /// Takes the next frame from `input`; `None` when there is no whole one.
@@ -265,6 +307,7 @@ impl<T: Copy> Client<T> {
         };
         let Header { command, stream, .. } = frame.header;
         let payload = frame.payload;
+        let has_flow = *version == Version::V2 && options.features.has(Features::FLOW);
         if command == Command::GOAWAY {
             *phase = Phase::Going;
             return go_away(&frame).map(Some);
@@ -280,6 +323,13 @@ impl<T: Copy> Client<T> {
             return Err(FrameError::UnexpectedAnswer { command, stream });
         };
         let last = command != Command::DATA;
+        if !last && has_flow {
+            let (len, credit) = (payload.len(), asked.credit);
+            let Some(left) = u32::try_from(len).ok().and_then(|len| credit.checked_sub(len)) else {
+                return Err(FrameError::CreditExceeded { stream, len, credit });
+            };
+            asked.credit = left;
+        }
         let answer = Answer { who: asked.who, request: asked.command, command, payload, last };
         if last {
             asked.done = true;
@@ -366,6 +416,10 @@ fn agree(frame: &Frame<'_>, options: &mut ClientOptions) -> Result<Ready, FrameE
     options.window = options.window.min(hello.window);
     options.max_payload = options.max_payload.min(hello.max_payload);
     options.features = options.features.and(hello.features);
+    // With less credit than was offered, the server might stop where it is not expected to.
+    if options.features.has(Features::FLOW) && hello.credit != options.credit {
+        return Err(FrameError::NoHello { command });
+    }
     let ClientOptions { window, max_payload, features, .. } = *options;
     Ok(Ready { version, window, max_payload, features })
 }

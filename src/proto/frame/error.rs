@@ -1,6 +1,6 @@
 //! What a peer can do wrong, and the codes on the wire.
 
-use super::Command;
+use super::{Command, PayloadError};
 
 /// A code of an ERROR or GOAWAY frame. Those below 0x10 are about the connection, which then
 /// closes; the others are the answer to one request, and the connection goes on.
@@ -24,6 +24,8 @@ pub enum Code {
     Idle = 0x07,
     /// The server ends. As an answer: the request was not carried out.
     ShuttingDown = 0x08,
+    /// DATA beyond the credit of its stream, or a CREDIT that can not be.
+    BadCredit = 0x09,
     /// The command is not known.
     UnknownCommand = 0x10,
     /// The command is known, but not for a request, or not now.
@@ -42,13 +44,15 @@ pub enum Code {
     UpstreamLost = 0x22,
     /// No answer came in time: the request may have been carried out.
     Deadline = 0x23,
+    /// The client reset the stream: the request may have been carried out.
+    Cancelled = 0x24,
     /// The server failed at it.
     Internal = 0x2f,
 }
 
 impl Code {
     /// Every code, in the order of their numbers.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::None,
         Self::UnsupportedVersion,
         Self::BadChecksum,
@@ -58,6 +62,7 @@ impl Code {
         Self::UnexpectedAnswer,
         Self::Idle,
         Self::ShuttingDown,
+        Self::BadCredit,
         Self::UnknownCommand,
         Self::WrongState,
         Self::BadPayload,
@@ -67,6 +72,7 @@ impl Code {
         Self::Unavailable,
         Self::UpstreamLost,
         Self::Deadline,
+        Self::Cancelled,
         Self::Internal,
     ];
 
@@ -95,6 +101,7 @@ impl Code {
             Self::UnexpectedAnswer => "unexpected_answer",
             Self::Idle => "idle",
             Self::ShuttingDown => "shutting_down",
+            Self::BadCredit => "bad_credit",
             Self::UnknownCommand => "unknown_command",
             Self::WrongState => "wrong_state",
             Self::BadPayload => "bad_payload",
@@ -104,6 +111,7 @@ impl Code {
             Self::Unavailable => "unavailable",
             Self::UpstreamLost => "upstream_lost",
             Self::Deadline => "deadline",
+            Self::Cancelled => "cancelled",
             Self::Internal => "internal",
         }
     }
@@ -179,6 +187,24 @@ pub enum FrameError {
         /// The highest that was used.
         last: u32,
     },
+    /// Section 5: a CREDIT of nothing or of too much.
+    #[error("CREDIT on stream {stream}: {source}")]
+    Credit {
+        /// Its stream.
+        stream: u32,
+        /// What is wrong with it.
+        source: PayloadError,
+    },
+    /// Section 5: DATA that its stream had no credit for.
+    #[error("{len} bytes of DATA on stream {stream}, which may carry {credit} more")]
+    CreditExceeded {
+        /// Its stream.
+        stream: u32,
+        /// Bytes of its payload.
+        len: usize,
+        /// Bytes that the stream might carry.
+        credit: u32,
+    },
     /// Section 6: an answer that nobody asked for.
     #[error("{command} on stream {stream}, which answers no open request")]
     UnexpectedAnswer {
@@ -212,6 +238,7 @@ impl FrameError {
             Self::Truncated { .. } => Some(Code::Truncated),
             Self::Stream { .. } => Some(Code::BadStream),
             Self::UnexpectedAnswer { .. } | Self::NoHello { .. } => Some(Code::UnexpectedAnswer),
+            Self::Credit { .. } | Self::CreditExceeded { .. } => Some(Code::BadCredit),
             Self::PeerError { .. } => None,
         }
     }

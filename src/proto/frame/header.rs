@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::Features;
+
 /// Largest payload: what 16 bits can say.
 pub const PAYLOAD_MAX: u16 = u16::MAX;
 /// Bytes of the checksum that ends a frame.
@@ -88,14 +90,18 @@ impl Command {
     pub const ERROR: Self = Self(0x0a);
     /// The sender takes no new request.
     pub const GOAWAY: Self = Self(0x0b);
+    /// Allows a stream to carry more DATA. From clients, with [`Features::FLOW`](super::Features).
+    pub const CREDIT: Self = Self(0x0c);
+    /// The client waits for a stream no longer. From clients, with flow control.
+    pub const RESET: Self = Self(0x0d);
     /// The first of the commands that programs may define; they end at 0x7f.
     pub const CUSTOM_FIRST: Self = Self(0x40);
     /// The last of the commands that programs may define.
     pub const CUSTOM_LAST: Self = Self(0x7f);
 
-    const NAMES: [&'static str; 11] = [
+    const NAMES: [&'static str; 13] = [
         "HELLO", "PING", "PONG", "ECHO", "MESSAGE", "GET", "DATA", "END", "STATS", "ERROR",
-        "GOAWAY",
+        "GOAWAY", "CREDIT", "RESET",
     ];
 
     /// Whether programs may define it.
@@ -114,7 +120,20 @@ impl Command {
     /// Whether the protocol knows it, in whatever direction.
     #[must_use]
     pub const fn is_known(self) -> bool {
-        matches!(self.0, 0x01..=0x0b) || self.is_custom()
+        matches!(self.0, 0x01..=0x0d) || self.is_custom()
+    }
+
+    /// The feature that has to be agreed on for it; nothing for PING, ECHO and the rest.
+    #[must_use]
+    pub const fn feature(self) -> Features {
+        match self {
+            Self::MESSAGE => Features::MESSAGE,
+            Self::GET => Features::GET,
+            Self::STATS => Features::STATS,
+            Self::CREDIT | Self::RESET => Features::FLOW,
+            command if command.is_custom() => Features::CUSTOM,
+            _ => Features(0),
+        }
     }
 
     /// Whether carrying it out twice does no harm: it only reads.

@@ -22,8 +22,9 @@ pub use self::header::{
     write as write_frame, write_around,
 };
 pub use self::payload::{
-    END_LEN, End, Features, GoAway, HELLO_LEN, Hello, MAX_PAYLOAD_LEAST, NAME_MAX, PayloadError,
-    message, parse_error, parse_message, parse_name, write_error_payload, write_message_head,
+    CREDIT_LEN, CREDIT_MAX, END_LEN, End, Features, GoAway, HELLO_FLOW_LEN, HELLO_LEN, Hello,
+    MAX_PAYLOAD_LEAST, NAME_MAX, PayloadError, message, parse_credit, parse_error, parse_message,
+    parse_name, write_error_payload, write_message_head,
 };
 pub use self::reader::{Frame, Reader};
 pub use self::server::{Request, Server, ServerEvent, ServerOptions};

@@ -4,6 +4,12 @@ use super::{Code, Version};
 
 /// Bytes of a HELLO's payload; more may follow in later versions, and are passed over.
 pub const HELLO_LEN: usize = 12;
+/// Bytes of the payload of a HELLO with [`Features::FLOW`].
+pub const HELLO_FLOW_LEN: usize = 16;
+/// Bytes of a CREDIT's payload.
+pub const CREDIT_LEN: usize = 4;
+/// The most credit that a stream may have, in bytes.
+pub const CREDIT_MAX: u32 = i32::MAX.cast_unsigned();
 /// Bytes of an END's payload.
 pub const END_LEN: usize = 12;
 /// Longest name of a GET, and longest type of a MESSAGE, in bytes.
@@ -38,6 +44,9 @@ pub enum PayloadError {
     /// A HELLO with no window, or with too little room for a payload.
     #[error("a window of 0, or a largest payload below 64")]
     Small,
+    /// More credit than a stream may have, or a CREDIT of nothing.
+    #[error("credit of {0} bytes, which is 0 or above 2147483647")]
+    Credit(u32),
 }
 
 /// What a peer can do, beside PING and ECHO: bits of a HELLO.
@@ -53,13 +62,23 @@ impl Features {
     pub const STATS: Self = Self(1 << 2);
     /// Commands of programs.
     pub const CUSTOM: Self = Self(1 << 3);
+    /// CREDIT and RESET: flow control of each stream. Only in version 2.
+    pub const FLOW: Self = Self(1 << 4);
+    /// Every kind of request, without flow control.
+    pub const REQUESTS: Self = Self(0xf);
     /// All that we know.
-    pub const ALL: Self = Self(0xf);
+    pub const ALL: Self = Self(0x1f);
 
     /// What both have.
     #[must_use]
     pub const fn and(self, other: Self) -> Self {
         Self(self.0 & other.0)
+    }
+
+    /// What this has and `other` has not.
+    #[must_use]
+    pub const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
     /// Whether all of `other` is in it.
@@ -85,6 +104,9 @@ pub struct Hello {
     pub max_payload: u16,
     /// What can be asked.
     pub features: Features,
+    /// With [`Features::FLOW`]: bytes of DATA that each stream may carry before the client gives
+    /// it more credit. 0 without.
+    pub credit: u32,
 }
 
 impl Hello {
@@ -105,6 +127,7 @@ impl Hello {
             window: u16::from_be_bytes([w1, w0]),
             max_payload: u16::from_be_bytes([p1, p0]),
             features: Features(u32::from_be_bytes([f3, f2, f1, f0])),
+            credit: 0,
         };
         if lowest == 0 || lowest > highest {
             return Err(PayloadError::Range);
@@ -112,16 +135,31 @@ impl Hello {
         if hello.window == 0 || hello.max_payload < MAX_PAYLOAD_LEAST {
             return Err(PayloadError::Small);
         }
-        Ok(hello)
+        if !hello.features.has(Features::FLOW) {
+            return Ok(hello);
+        }
+        let Some(credit) = payload.get(HELLO_LEN..).and_then(<[u8]>::first_chunk::<4>) else {
+            return Err(PayloadError::Short { found: payload.len(), least: HELLO_FLOW_LEN });
+        };
+        let credit = u32::from_be_bytes(*credit);
+        if credit > CREDIT_MAX {
+            return Err(PayloadError::Credit(credit));
+        }
+        Ok(Self { credit, ..hello })
     }
 
     /// Its bytes.
     #[must_use]
-    pub fn to_bytes(&self) -> [u8; HELLO_LEN] {
+    pub fn to_bytes(&self) -> Vec<u8> {
         let [w1, w0] = self.window.to_be_bytes();
         let [p1, p0] = self.max_payload.to_be_bytes();
         let [f3, f2, f1, f0] = self.features.0.to_be_bytes();
-        [self.lowest, self.highest, self.chosen, 0, w1, w0, p1, p0, f3, f2, f1, f0]
+        let (lowest, highest, chosen) = (self.lowest, self.highest, self.chosen);
+        let mut bytes = vec![lowest, highest, chosen, 0, w1, w0, p1, p0, f3, f2, f1, f0];
+        if self.features.has(Features::FLOW) {
+            bytes.extend_from_slice(&self.credit.to_be_bytes());
+        }
+        bytes
     }
 
     /// The highest version that both the sender and we speak.
@@ -129,6 +167,20 @@ impl Hello {
     pub fn common_version(&self) -> Option<Version> {
         let highest = self.highest.min(Version::HIGHEST.number());
         Version::from_number(highest).filter(|version| version.number() >= self.lowest)
+    }
+}
+
+/// Reads a CREDIT's payload: bytes that the stream may carry beyond those allowed before.
+///
+/// # Errors
+/// When it is too short, 0, or more than a stream may have.
+pub fn parse_credit(payload: &[u8]) -> Result<u32, PayloadError> {
+    let Some(bytes) = payload.first_chunk::<CREDIT_LEN>() else {
+        return Err(PayloadError::Short { found: payload.len(), least: CREDIT_LEN });
+    };
+    match u32::from_be_bytes(*bytes) {
+        credit @ 1..=CREDIT_MAX => Ok(credit),
+        credit => Err(PayloadError::Credit(credit)),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::{
     Code, Command, FLAG_IDEMPOTENT, Features, Frame, FrameError, GoAway, Header, Hello, Reader,
-    Version, header, write_error_payload,
+    Version, header, parse_credit, write_error_payload,
 };
 
 /// What a server offers.
@@ -42,6 +42,8 @@ pub struct Server {
     /// Requests so far, those refused among them.
     requests: u64,
     last_stream: u32,
+    /// With flow control: DATA that each answer may carry before the client gives it more.
+    credit: u32,
 }
 
 /// What came.
@@ -60,6 +62,19 @@ pub enum ServerEvent<'a> {
     },
     /// The client said HELLO, and the answer is written.
     Greeted,
+    /// An answer may carry so many more bytes of DATA. It may be over already.
+    Credit {
+        /// The stream of the request.
+        stream: u32,
+        /// How many.
+        bytes: u32,
+    },
+    /// The client waits for an answer no longer. If its last frame is not written, it is to be
+    /// refused with [`Code::Cancelled`].
+    Reset {
+        /// The stream of the request.
+        stream: u32,
+    },
 }
 
 /// A request.
@@ -85,7 +100,24 @@ impl Server {
     pub fn new(options: ServerOptions) -> Self {
         let reader = Reader::new(Version::V1, options.max_payload);
         let version = Version::V1;
-        Self { reader, options, version, agreed: None, fresh: true, requests: 0, last_stream: 0 }
+        Self {
+            reader,
+            options,
+            version,
+            agreed: None,
+            fresh: true,
+            requests: 0,
+            last_stream: 0,
+            credit: 0,
+        }
+    }
+
+    /// With flow control, the bytes of DATA that an answer may carry before the client gives it
+    /// more credit. `None` without: any number.
+    #[must_use]
+    pub fn credit(&self) -> Option<u32> {
+        let is_agreed = self.version == Version::V2 && self.options.features.has(Features::FLOW);
+        is_agreed.then_some(self.credit)
     }
 
     /// The version that is spoken now.
@@ -131,7 +163,7 @@ impl Server {
         input: &mut &'i [u8],
         out: &mut Vec<u8>,
     ) -> Result<Option<ServerEvent<'f>>, FrameError> {
-        let Self { reader, options, version, agreed, fresh, requests, last_stream } = self;
+        let Self { reader, options, version, agreed, fresh, requests, last_stream, credit } = self;
         if let Some(version) = agreed.take() {
             reader.agree(version, options.max_payload);
         }
@@ -146,19 +178,25 @@ impl Server {
                 return Ok(Some(refused(0, Code::BadPayload, "a HELLO that is none")));
             };
             *version = greet(options, &offer, out)?;
+            *credit = offer.credit;
             *agreed = Some(*version);
             return Ok(Some(ServerEvent::Greeted));
         }
         *fresh = false;
-        *requests += 1;
         let stream = frame.header.stream;
         if frame.header.version == Version::V2 {
+            if options.features.has(Features::FLOW)
+                && let Some(event) = flow(&frame, *last_stream)?
+            {
+                return Ok(Some(event));
+            }
             if stream <= *last_stream {
                 return Err(FrameError::Stream { stream, last: *last_stream });
             }
             *last_stream = stream;
         }
-        Ok(Some(request(&frame)))
+        *requests += 1;
+        Ok(Some(request(&frame, options.features)))
     }
 
     /// The bytes have ended.
@@ -216,11 +254,32 @@ impl Server {
     }
 }
 
+/// What a frame does to the flow of an answer, if that is what it is for.
+#[inline]
+fn flow(frame: &Frame<'_>, last: u32) -> Result<Option<ServerEvent<'static>>, FrameError> {
+    let Header { command, stream, .. } = frame.header;
+    if command != Command::CREDIT && command != Command::RESET {
+        return Ok(None);
+    }
+    if stream == 0 || stream > last {
+        return Err(FrameError::Stream { stream, last });
+    }
+    if command == Command::RESET {
+        return Ok(Some(ServerEvent::Reset { stream }));
+    }
+    let bytes = parse_credit(frame.payload);
+    let bytes = bytes.map_err(|source| FrameError::Credit { stream, source })?;
+    Ok(Some(ServerEvent::Credit { stream, bytes }))
+}
+
 /// What a frame of an open connection asks.
 #[inline]
-fn request<'a>(frame: &Frame<'a>) -> ServerEvent<'a> {
+fn request<'a>(frame: &Frame<'a>, features: Features) -> ServerEvent<'a> {
     let Frame { header, payload, bytes, in_input } = *frame;
     let Header { command, stream, flags, .. } = header;
+    if !features.has(command.feature()) {
+        return refused(stream, Code::UnknownCommand, "this command was not agreed on");
+    }
     if command.is_request() {
         let idempotent = flags & FLAG_IDEMPOTENT != 0 || command.is_idempotent();
         let request = Request { stream, command, payload, idempotent, bytes, in_input };
@@ -252,18 +311,25 @@ fn greet(
     options.window = options.window.min(offer.window);
     options.max_payload = options.max_payload.min(offer.max_payload);
     options.features = options.features.and(offer.features);
-    hello(&hello_of(options, version.number()), out);
+    if version == Version::V1 {
+        options.features = options.features.without(Features::FLOW);
+    }
+    let answer = Hello { credit: offer.credit, ..hello_of(options, version.number()) };
+    hello(&answer, out);
     Ok(version)
 }
 
 fn hello_of(options: &ServerOptions, chosen: u8) -> Hello {
+    let has_flow = chosen == Version::V2.number();
+    let features = options.features;
     Hello {
         lowest: Version::LOWEST.number(),
         highest: Version::HIGHEST.number(),
         chosen,
         window: options.window,
         max_payload: options.max_payload,
-        features: options.features,
+        features: if has_flow { features } else { features.without(Features::FLOW) },
+        credit: 0,
     }
 }
 

@@ -33,6 +33,10 @@ fn serve(options: ServerOptions, pieces: &[&[u8]]) -> (Vec<String>, Vec<u8>) {
                     events.push(format!("refused {stream} {}", code.name()));
                 }
                 Ok(Some(ServerEvent::Greeted)) => events.push("greeted".to_owned()),
+                Ok(Some(ServerEvent::Credit { stream, bytes })) => {
+                    events.push(format!("credit {stream} {bytes}"));
+                }
+                Ok(Some(ServerEvent::Reset { stream })) => events.push(format!("reset {stream}")),
                 Ok(None) => break,
                 Err(error) => {
                     server.fail(&error, &mut out);
@@ -169,6 +173,7 @@ fn a_hello_is_answered_with_what_both_can() {
         window: 3,
         max_payload: 64,
         features: Features::GET,
+        credit: 0,
     };
     write_frame(&Header::new(Version::V1, Command::HELLO), &offer.to_bytes(), &mut small);
     let (_, out) = serve(SERVER, &[&small]);
@@ -250,7 +255,7 @@ fn open_client(version: Version, window: u16) -> Client<char> {
     let mut answer = Vec::new();
     assert_eq!(server.next(&mut &*out, &mut answer), Ok(Some(ServerEvent::Greeted)));
     let event = client.next(&mut &*answer).unwrap();
-    let ready = Ready { version, window, max_payload: PAYLOAD_MAX, features: Features::ALL };
+    let ready = Ready { version, window, max_payload: PAYLOAD_MAX, features: Features::REQUESTS };
     assert_eq!(event, Some(ClientEvent::Ready(ready)));
     client
 }

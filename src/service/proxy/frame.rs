@@ -15,16 +15,20 @@
 //! |---|---|
 //! | `client` | what is answered to one client, and in which order |
 //! | `exchange` | the exchanges in flight: their ages, their deadlines, what becomes of them |
+//! | `flow` | how much of an answer servers may send ahead of a client |
 //! | `trunk` | one connection to a server |
 
 mod client;
 mod exchange;
+mod flow;
 mod trunk;
 
 use std::time::{Duration, Instant};
 
+use self::client::Client;
 pub use self::exchange::ExchangeTally;
 use self::exchange::{Exchanges, State, Trial};
+pub use self::flow::CREDIT_FIRST;
 use self::trunk::Trunk;
 use crate::mem::{Key, Slab};
 use crate::proto::frame::{ClientOptions, Code, Version};
@@ -37,8 +41,9 @@ use crate::service::retry::{RetryBudget, RetryPolicy, Safety, Verdict};
 /// Bytes of answers that may wait for one client before the connections that bring it more are not
 /// read any further.
 pub const CLOG_BYTES: usize = 256 * 1024;
-/// How long such a client may take nothing before it is closed: others wait behind it.
-pub const CLOG_TIME: Duration = Duration::from_secs(1);
+/// How long such a client may take nothing before it is closed, when it holds a connection to a
+/// server that does not speak flow control.
+pub const CLOG_TIME: Duration = Duration::from_secs(5);
 
 /// How a frame proxy works.
 #[derive(Debug, Clone)]
@@ -76,6 +81,8 @@ pub enum FrameAction {
     CloseTrunk(Key),
     /// Close the client of this owner.
     CloseClient(Key, CloseReason),
+    /// Say how much the client of this owner has acknowledged, with [`Exchanger::client_taken`].
+    LookAtClient(Key),
     /// Ask another worker for a place of its share; the answer goes to [`Exchanger::answered`].
     Ask(Ask),
 }
@@ -88,7 +95,7 @@ pub enum FrameAction {
 #[derive(Debug)]
 pub struct Exchanger {
     options: ExchangerOptions,
-    clients: Slab<client::Client>,
+    clients: Slab<Client>,
     trunks: Slab<Trunk>,
     exchanges: Exchanges,
     pool: Pool<Key, Key>,
@@ -218,7 +225,7 @@ impl Exchanger {
     pub fn next_deadline(&self) -> Option<Instant> {
         let clogs = self.trunks.values().filter_map(|trunk| trunk.clogged_by);
         let clogs = clogs.filter_map(|client| self.clients.get(client));
-        let clogs = clogs.map(|client| client.progress() + CLOG_TIME).min();
+        let clogs = clogs.filter_map(Client::next_look).min();
         let rest = self.rest_until.into_iter().chain(self.share.rest_until()).min();
         let all = [self.exchanges.next_deadline(), self.pool.next_deadline(), clogs, rest];
         all.into_iter().flatten().min()
@@ -248,7 +255,7 @@ impl Exchanger {
             }
         }
         self.expired = expired;
-        self.close_stuck_clients(now);
+        self.look_at_clogged_clients(now);
         if self.rest_until.is_some_and(|until| until <= now) {
             self.rest_until = None;
         }
@@ -316,36 +323,22 @@ impl Exchanger {
         }
     }
 
-    /// Clients that have gone hold no place in the queue against those who are there. True when
-    /// places became free.
-    fn drop_unwanted(&mut self) -> bool {
+    /// Clients that have gone hold no place in the queue against those who are there.
+    fn drop_unwanted(&mut self) {
         let Self { pool, exchanges, clients, .. } = self;
-        let mut dropped = false;
-        pool.retain_waiters(|exchange| {
-            let is_wanted = exchanges.is_wanted(*exchange, clients);
-            if !is_wanted {
-                exchanges.remove(*exchange);
-                dropped = true;
-            }
-            is_wanted
-        });
-        dropped
+        pool.retain_waiters(|exchange| exchanges.is_wanted(*exchange, clients));
     }
 
     /// Sends what is new.
     fn send_fresh(&mut self, now: Instant) {
-        self.exchanges.take_ready(&mut self.fresh);
+        self.exchanges.take_ready(&mut self.fresh, now);
         let mut fresh = std::mem::take(&mut self.fresh);
         for exchange in fresh.drain(..) {
             if !self.exchanges.is_wanted(exchange, &self.clients) {
                 self.exchanges.remove(exchange);
                 continue;
             }
-            let mut place = self.pool.checkout(exchange, now);
-            if place == Checkout::Refused && self.drop_unwanted() {
-                place = self.pool.checkout(exchange, now);
-            }
-            match place {
+            match self.pool.checkout(exchange, now) {
                 Checkout::Use(trunk) => self.send(exchange, trunk, now),
                 Checkout::Wait => self.exchanges.set_state(exchange, State::Waiting),
                 Checkout::Refused => {
@@ -371,9 +364,23 @@ impl Exchanger {
         if !sent {
             self.release(trunk, now);
             self.fail(exchange, Code::BadPayload, "the payload is larger than the server takes");
-        } else if self.trunks.get(trunk).is_some_and(|state| state.machine.is_spent()) {
+            return;
+        }
+        let Some(state) = self.trunks.get_mut(trunk) else { return };
+        if state.machine.is_spent() {
             // It carries this last exchange, and so stays until that is done.
             let _kept = self.pool.retire(trunk, CloseCause::Retired);
+        }
+        if self.exchanges.is_large(exchange) {
+            state.large += 1;
+            if state.large > 1 {
+                self.pool.press();
+            }
+            if !state.machine.has_flow() {
+                // What is asked behind it would wait until its client has taken it.
+                self.pool.set_capacity(trunk, 1);
+                self.pool.press();
+            }
         }
     }
 
@@ -413,7 +420,14 @@ impl Exchanger {
     /// it takes no more, and closes when nobody waits for anything on it.
     fn give_up(&mut self, trunk: Key, stream: u32, now: Instant) {
         let Some(state) = self.trunks.get_mut(trunk) else { return };
-        state.machine.give_up(stream);
+        if state.machine.has_flow() {
+            state.machine.reset(stream, &mut state.out);
+            if !std::mem::replace(&mut state.dirty, true) {
+                self.actions.extend(state.owner.map(FrameAction::Flush));
+            }
+        } else {
+            state.machine.give_up(stream);
+        }
         let abandoned = u32::try_from(state.machine.given_up()).unwrap_or(u32::MAX);
         let most = self.options.retry.deadline;
         let heard = state.heard.map(|heard| now.saturating_duration_since(heard));

@@ -4,6 +4,8 @@ mod frame;
 mod meter;
 mod tcp;
 
-pub use frame::{CLOG_BYTES, CLOG_TIME, ExchangeTally, Exchanger, ExchangerOptions, FrameAction};
+pub use frame::{
+    CLOG_BYTES, CLOG_TIME, CREDIT_FIRST, ExchangeTally, Exchanger, ExchangerOptions, FrameAction,
+};
 pub use meter::{Meter, MeterOptions, Switch};
 pub use tcp::{Action, ConnectFailure, Event, Exchange};

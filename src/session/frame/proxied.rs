@@ -21,8 +21,7 @@ impl Proxied {
         upstream: usize,
         server: ServerOptions,
     ) -> Self {
-        let now = context.now();
-        let client = context.exchanger(upstream).open_client(server, now);
+        let client = context.exchanger(upstream).open_client(server);
         Self { upstream, client }
     }
 
@@ -38,6 +37,33 @@ impl Proxied {
     /// Whether no further request may be read now.
     pub(super) fn is_full<D: Driver>(&self, context: &mut Context<D>) -> bool {
         !self.exchanger(context).client_has_window(self.client)
+    }
+
+    /// Whether the client waits for an answer that does not wait for the client itself.
+    pub(super) fn waits<D: Driver>(&self, context: &mut Context<D>) -> bool {
+        self.exchanger(context).client_waits(self.client)
+    }
+
+    /// Whether open answers need what the client has yet to send.
+    pub(super) fn needs_credit<D: Driver>(&self, context: &mut Context<D>) -> bool {
+        self.exchanger(context).client_gives_credit(self.client)
+    }
+
+    /// No new request is carried out, where reading goes on.
+    pub(super) fn close_door<D: Driver>(&self, context: &mut Context<D>) {
+        self.exchanger(context).close_door(self.client);
+    }
+
+    /// The client sends no more.
+    pub(super) fn ended<D: Driver>(&self, context: &mut Context<D>) {
+        let now = context.now();
+        self.exchanger(context).client_ended(self.client, now);
+    }
+
+    /// The proxy wants to know whether the client takes anything.
+    pub(super) fn taken<D: Driver>(&self, context: &mut Context<D>, taken: u64) {
+        let now = context.now();
+        self.exchanger(context).client_taken(self.client, taken, now);
     }
 
     /// Whether exchanges have no last answer yet.

@@ -8,32 +8,41 @@ use super::ANSWERS_MAX;
 use crate::fs::{FileEvent, FileReader};
 use crate::mem::{Buf, Key, Pages};
 use crate::net::Stream;
-use crate::proto::frame::{Code, Command, End, FrameError, write_around};
+use crate::proto::frame::{
+    Code, Command, FrameError, PayloadError, Version, write_around, write_frame,
+};
 use crate::ring::{Completion, Driver, Fd, Lane};
 use crate::runtime::Reactor;
+use crate::service::frame::transfers::{Reset, Transfers};
 use crate::service::frame::{Responder, Served, Sources, not_found};
 use crate::session::Due;
 use crate::session::context::Context;
 use crate::session::options::FrameOptions;
 use crate::session::outlet::Outlet;
 
-/// What answers: the responder, and the file that is being sent.
+/// Files and values of one connection that are sent at once. Without flow control, no more requests
+/// are read; with it, others are refused as `overloaded`.
+const TRANSFERS_MAX: usize = 64;
+/// What clients are told.
+const TOO_MANY: &str = "too many files are sent at once";
+const RESET: &str = "the client has reset the stream";
+
+/// What answers: the responder, and the answers that are being sent in parts.
 #[derive(Debug)]
 pub(super) struct Local {
     options: Arc<FrameOptions>,
     responder: Responder,
-    transfer: Option<Transfer>,
-    /// The read of the file found no buffer, and waits for one.
+    transfers: Transfers<Source>,
+    /// A read found no buffer, and waits for one.
     starved: bool,
 }
 
-/// A file on its way to the client.
+/// Where an answer comes from.
 #[derive(Debug)]
-struct Transfer {
-    stream: u32,
-    file: FileReader,
-    total: u64,
-    checksum: crc32fast::Hasher,
+enum Source {
+    File(FileReader),
+    /// A value of this name, from this byte on.
+    Value(String, usize),
 }
 
 /// Where answers go: the connection's outlet, its stream, the worker's pages.
@@ -52,20 +61,45 @@ impl Output<'_> {
 impl Local {
     pub(super) fn new(options: Arc<FrameOptions>) -> Self {
         let responder = Responder::new(&options.service);
-        Self { options, responder, transfer: None, starved: false }
+        Self { options, responder, transfers: Transfers::default(), starved: false }
     }
 
     pub(super) fn responder(&mut self) -> &mut Responder {
         &mut self.responder
     }
 
-    /// Whether a file is under way, before which nothing else is answered.
+    /// Whether answers are under way.
     pub(super) fn is_busy(&self) -> bool {
-        self.transfer.is_some()
+        !self.transfers.is_empty()
+    }
+
+    /// Whether no further request may be read now.
+    pub(super) fn is_full(&self) -> bool {
+        is_full(&self.responder, &self.transfers)
+    }
+
+    /// Whether answers go on without anything that the client has yet to send.
+    pub(super) fn waits(&self) -> bool {
+        self.transfers.is_reading() || self.transfers.has_next()
+    }
+
+    /// Whether open answers need what the client has yet to send.
+    pub(super) fn needs_credit(&self) -> bool {
+        self.is_busy() && self.responder.flow().1.is_some()
+    }
+
+    /// No new request is carried out, where reading goes on.
+    pub(super) fn close_door(&mut self) {
+        self.responder.close_door();
+    }
+
+    /// The client sends no more.
+    pub(super) fn ended(&mut self) {
+        self.transfers.lift_credit();
     }
 
     pub(super) fn is_quiet(&self) -> bool {
-        self.transfer.as_ref().is_none_or(|transfer| transfer.file.is_quiet())
+        !self.transfers.is_reading()
     }
 
     /// Answers what is in `buf`, as far as the turn's budget goes; what is left comes back.
@@ -82,16 +116,17 @@ impl Local {
         let Context { handler, pages, options, reactor, .. } = context;
         let stats = |out: &mut Vec<u8>| options.fleet.write_json(out);
         let mut sources = Sources { handler: handler.as_mut(), stats: &stats };
-        let service = &self.options.service;
+        let Self { options: own, responder, transfers, .. } = self;
         let mut output = Output { outlet, stream, pages };
         let mut rest: &[u8] = buf;
         // Answers that are, byte for byte, a stretch of the input: sent from where they lie.
         let mut same: Option<(usize, usize)> = None;
         let left = loop {
-            if output.outlet.waiting() >= ANSWERS_MAX {
+            if output.outlet.waiting() >= ANSWERS_MAX || is_full(responder, transfers) {
                 break Some(buf.len() - rest.len());
             }
-            let served = self.responder.next(service, &mut rest, &mut sources, output.bytes());
+            let out = output.bytes();
+            let served = responder.next(&own.service, &mut rest, &mut sources, out);
             let at = buf.len() - rest.len();
             if let (Ok(Served::Same(len)), Some((_, end))) = (&served, &mut same)
                 && *end + len == at
@@ -109,13 +144,27 @@ impl Local {
                     output.outlet.finish(output.pages, output.stream);
                     same = Some((at - len, at));
                 }
-                Ok(Served::File { stream, name }) => match open(&self.options, reactor, &name) {
-                    Ok(file) => {
-                        let checksum = crc32fast::Hasher::new();
-                        self.transfer = Some(Transfer { stream, file, total: 0, checksum });
-                        break Some(at);
+                Ok(Served::Credit { stream, bytes }) => add_credit(transfers, stream, bytes)?,
+                Ok(Served::Reset { stream }) => match transfers.reset(stream) {
+                    Reset::Over => {}
+                    found => {
+                        responder.refuse(stream, Code::Cancelled, RESET, output.bytes());
+                        if let Reset::Cancelled(source) = found {
+                            source.close(reactor);
+                        }
                     }
-                    Err(errno) => refuse(&mut self.responder, stream, &name, errno, &mut output),
+                },
+                Ok(Served::File { stream, .. } | Served::Value { stream, .. })
+                    if transfers.len() >= transfers_max(responder) =>
+                {
+                    responder.refuse(stream, Code::Overloaded, TOO_MANY, output.bytes());
+                }
+                Ok(Served::Value { stream, name }) => {
+                    transfers.begin(stream, Source::Value(name, 0), responder.flow().1);
+                }
+                Ok(Served::File { stream, name }) => match open(own, reactor, &name) {
+                    Ok(file) => transfers.begin(stream, Source::File(file), responder.flow().1),
+                    Err(errno) => refuse(responder, stream, &name, errno, &mut output),
                 },
                 Err(error) => return Err(error),
             }
@@ -127,10 +176,44 @@ impl Local {
         Ok(left.map(|from| buf.slice(from, buf.len() - from)))
     }
 
-    /// Reads on in the file that is under way.
-    pub(super) fn read<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        if let (Some(transfer), false) = (&mut self.transfer, self.starved) {
-            transfer.file.read(&mut context.reactor, key);
+    /// Reads on in the answers that are under way, each in its turn.
+    pub(super) fn read<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        outlet: &mut Outlet,
+        stream: &mut Stream,
+    ) {
+        let Self { options, responder, transfers, starved } = self;
+        let mut output = Output { outlet, stream, pages: &mut context.pages };
+        while !*starved && output.outlet.waiting() < ANSWERS_MAX {
+            let Some(transfer) = transfers.next() else { return };
+            match &mut transfer.source {
+                Source::File(file) => {
+                    file.read(&mut context.reactor, key);
+                    transfers.reading();
+                    return;
+                }
+                Source::Value(name, at) => {
+                    let value = options.service.values.get(name).map_or(&[][..], Vec::as_slice);
+                    let rest = value.get(*at..).unwrap_or_default();
+                    let part = rest.get(..responder.max_payload()).unwrap_or(rest);
+                    if part.is_empty() {
+                        responder.end_parts(transfer.stream, transfer.end(), output.bytes());
+                        transfers.finish();
+                        continue;
+                    }
+                    let taken = transfer.take_credit(part.len());
+                    if let Some(part) = part.get(..taken).filter(|part| !part.is_empty()) {
+                        transfer.count(part);
+                        let header = responder.header(transfer.stream, Command::DATA);
+                        write_frame(&header, part, output.bytes());
+                        if let Source::Value(_, at) = &mut transfer.source {
+                            *at += taken;
+                        }
+                    }
+                }
+            }
         }
     }
 
@@ -148,42 +231,84 @@ impl Local {
         output: (&mut Outlet, &mut Stream),
         wanted: bool,
     ) {
-        let Some(transfer) = &mut self.transfer else { return };
-        let event = transfer.file.handle(completion);
+        let Self { responder, transfers, starved, .. } = self;
+        let Some(transfer) = transfers.read() else { return };
+        let Source::File(file) = &mut transfer.source else { return };
+        let before = file.offset();
+        let event = file.handle(completion);
+        let is_cancelled = transfer.is_cancelled();
         if !wanted {
             return;
         }
         let (outlet, stream) = output;
         let mut output = Output { outlet, stream, pages: &mut context.pages };
         match event {
+            _ if is_cancelled => {}
             FileEvent::Data(buf) => {
-                transfer.total += buf.len() as u64;
-                transfer.checksum.update(&buf);
-                write_data(&self.responder, transfer.stream, &buf, &mut output);
+                let taken = transfer.take_credit(buf.len());
+                if let (true, Source::File(file)) = (taken < buf.len(), &mut transfer.source) {
+                    // What there is no credit for is read again, rather than held.
+                    file.seek(before + taken as u64);
+                }
+                if taken > 0 {
+                    let part = buf.slice(0, taken);
+                    transfer.count(&part);
+                    write_data(responder, transfer.stream, &part, &mut output);
+                }
+                return;
             }
             FileEvent::Starved => {
-                self.starved = true;
+                *starved = true;
                 context.starved.push_back((key, Lane::Upstream));
+                return;
             }
             FileEvent::End => {
-                let Transfer { stream, total, checksum, .. } = transfer;
-                let end = End { total: *total, checksum: checksum.clone().finalize() };
-                self.responder.end_file(*stream, end, output.bytes());
-                self.close(context);
+                responder.end_parts(transfer.stream, transfer.end(), output.bytes());
             }
             FileEvent::Failed(errno) => {
                 let text = format!("the file can not be read: {}", errno.desc());
-                let stream = transfer.stream;
-                self.responder.refuse(stream, Code::Internal, &text, output.bytes());
-                self.close(context);
+                responder.refuse(transfer.stream, Code::Internal, &text, output.bytes());
             }
+        }
+        if let Some(transfer) = transfers.finish() {
+            transfer.source.close(&mut context.reactor);
         }
     }
 
-    /// Closes the file that is under way, if there is one.
+    /// Closes the files that are under way.
     pub(super) fn close<D: Driver>(&mut self, context: &mut Context<D>) {
-        if let Some(transfer) = self.transfer.take() {
-            transfer.file.close(&mut context.reactor);
+        self.transfers.drain().for_each(|transfer| transfer.source.close(&mut context.reactor));
+    }
+}
+
+/// Whether no further request may be read now. With flow control, what gives credit to answers
+/// comes between requests, and so reading never stops.
+fn is_full(responder: &Responder, transfers: &Transfers<Source>) -> bool {
+    match responder.flow() {
+        (Version::V1, _) => !transfers.is_empty(),
+        (Version::V2, None) => transfers.len() >= transfers_max(responder),
+        (Version::V2, Some(_)) => false,
+    }
+}
+
+fn transfers_max(responder: &Responder) -> usize {
+    responder.window().min(TRANSFERS_MAX)
+}
+
+fn add_credit(
+    transfers: &mut Transfers<Source>,
+    stream: u32,
+    bytes: u32,
+) -> Result<(), FrameError> {
+    let too_much = |sum| FrameError::Credit { stream, source: PayloadError::Credit(sum) };
+    transfers.add_credit(stream, bytes).map_err(too_much)
+}
+
+impl Source {
+    fn close<D: Driver>(self, reactor: &mut Reactor<D, Due>) {
+        match self {
+            Self::File(file) => file.close(reactor),
+            Self::Value(..) => {}
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::exchange::Spare;
+use super::exchange::{Spare, State};
 use super::{CLOG_BYTES, CLOG_TIME, Exchanger, FrameAction};
 use crate::mem::Key;
 use crate::proto::frame::{
@@ -11,9 +11,12 @@ use crate::proto::frame::{
     write_error_payload, write_frame,
 };
 use crate::service::CloseReason;
+use crate::service::pace::Pace;
 
 /// Bytes of a frame beside its payload, at most.
 const FRAME_ROOM: usize = 16;
+/// Large answers of one client that are asked for at a time; others wait until one of them is over.
+const LARGE_MAX: usize = 16;
 
 /// One client.
 #[derive(Debug)]
@@ -31,14 +34,63 @@ pub(super) struct Client {
     held: usize,
     /// The exchange whose turn it is now, if it waited for that.
     ready: Option<Key>,
-    /// Version 2: exchanges without their last answer.
+    /// Requests without their last answer.
     open: usize,
+    /// Their exchanges.
+    exchanges: Open,
+    /// Large answers that are asked for, and version 2: the exchanges that wait for them.
+    large: usize,
+    delayed: VecDeque<Key>,
+    /// Exchanges that wait until the client takes what came, or allows more.
+    owed: Vec<Key>,
+    /// Exchanges that hold what the client has not allowed.
+    stalled: usize,
+    /// The client can allow nothing any more, and everything is allowed.
+    is_lifted: bool,
+    /// No new request is carried out.
+    is_going: bool,
     /// The session knows that something is to be sent.
     dirty: bool,
     /// Bytes that wait to be sent, as the session said last.
     backlog: usize,
     clogged: bool,
-    progress: Instant,
+    pace: Pace,
+}
+
+/// The exchanges of one client, by their streams, or places in the order of answers in version 1:
+/// both grow.
+#[derive(Debug, Default)]
+struct Open(VecDeque<(u64, Option<Key>)>);
+
+impl Open {
+    /// Room for those that are done before one that is not.
+    const SLACK: usize = 2;
+
+    fn insert(&mut self, number: u64, exchange: Key, window: usize) {
+        if self.0.len() >= Self::SLACK * window {
+            self.0.retain(|(_, exchange)| exchange.is_some());
+        }
+        self.0.push_back((number, Some(exchange)));
+    }
+
+    fn get(&self, number: u64) -> Option<Key> {
+        let place = self.0.binary_search_by_key(&number, |(number, _)| *number).ok()?;
+        self.0.get(place)?.1
+    }
+
+    fn remove(&mut self, number: u64) {
+        let place = self.0.binary_search_by_key(&number, |(number, _)| *number);
+        if let Some(open) = place.ok().and_then(|place| self.0.get_mut(place)) {
+            open.1 = None;
+        }
+        while self.0.front().is_some_and(|(_, exchange)| exchange.is_none()) {
+            self.0.pop_front();
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = Key> {
+        self.0.iter().filter_map(|(_, exchange)| *exchange)
+    }
 }
 
 /// The answer to one request, as far as it came before its turn.
@@ -51,7 +103,7 @@ struct Turn {
 }
 
 impl Client {
-    pub(super) fn new(options: ServerOptions, now: Instant) -> Self {
+    pub(super) fn new(options: ServerOptions) -> Self {
         Self {
             owner: None,
             server: Server::new(options),
@@ -61,10 +113,17 @@ impl Client {
             held: 0,
             ready: None,
             open: 0,
+            exchanges: Open::default(),
+            large: 0,
+            delayed: VecDeque::new(),
+            owed: Vec::new(),
+            stalled: 0,
+            is_lifted: false,
+            is_going: false,
             dirty: false,
             backlog: 0,
             clogged: false,
-            progress: now,
+            pace: Pace::default(),
         }
     }
 
@@ -80,15 +139,87 @@ impl Client {
         }
     }
 
-    /// Whether an exchange has to wait until all before it are answered. What a GET brings may be
-    /// large, and in version 1 it can not be passed on before its turn: so it is not asked for.
-    pub(super) fn delays(&mut self, turn: u64, command: Command, exchange: Key) -> bool {
-        let delays =
-            command == Command::GET && self.server.version() == Version::V1 && turn > self.first;
-        if let (true, Some(last)) = (delays, self.turns.back_mut()) {
-            last.delayed = Some(exchange);
+    /// An exchange answers the request that was read last. True when it has to wait: what a GET
+    /// brings may be large. In version 1 it can not be passed on before its turn, and so is not
+    /// asked for; in version 2, only some are asked for at a time.
+    fn delays(&mut self, (turn, stream): (u64, u32), command: Command, exchange: Key) -> bool {
+        let (version, window) = (self.server.version(), usize::from(self.server.window()));
+        self.exchanges.insert(number(version, turn, stream), exchange, window);
+        if command != Command::GET {
+            return false;
         }
-        delays
+        match version {
+            Version::V1 if turn > self.first => {
+                self.turns.back_mut().into_iter().for_each(|last| last.delayed = Some(exchange));
+                true
+            }
+            Version::V2 if self.large >= LARGE_MAX => {
+                self.delayed.push_back(exchange);
+                true
+            }
+            Version::V1 | Version::V2 => {
+                self.large += 1;
+                false
+            }
+        }
+    }
+
+    /// The exchange of a request in version 2, by its stream.
+    pub(super) fn exchange_of(&self, stream: u32) -> Option<Key> {
+        self.exchanges.get(stream.into())
+    }
+
+    /// The exchanges without their last answer.
+    pub(super) fn open_exchanges(&self) -> Vec<Key> {
+        self.exchanges.iter().collect()
+    }
+
+    /// An exchange is over before its turn.
+    pub(super) fn undelay(&mut self, exchange: Key) {
+        if let Some(place) = self.delayed.iter().position(|other| *other == exchange) {
+            self.delayed.remove(place);
+            self.large += 1;
+        }
+    }
+
+    /// Large answers that are asked for.
+    pub(super) const fn large_answers(&self) -> usize {
+        self.large
+    }
+
+    /// Whether what a request is answered goes out at once.
+    pub(super) fn is_turn(&self, turn: u64) -> bool {
+        self.server.version() == Version::V2 || turn == self.first
+    }
+
+    /// What a client with flow control has allowed of an answer, of which `credit` is left.
+    pub(super) fn credit_of(&self, credit: u32) -> Option<u32> {
+        self.server.credit().filter(|_| !self.is_lifted).map(|_| credit)
+    }
+
+    /// Everything is allowed from now on. True when it was not before.
+    pub(super) fn lift_credit(&mut self) -> bool {
+        self.server.credit().is_some() && !std::mem::replace(&mut self.is_lifted, true)
+    }
+
+    /// An exchange goes on when the client takes what came.
+    pub(super) fn owe(&mut self, exchange: Key) {
+        if !self.owed.contains(&exchange) {
+            self.owed.push(exchange);
+        }
+    }
+
+    pub(super) fn take_owed(&mut self) -> Vec<Key> {
+        std::mem::take(&mut self.owed)
+    }
+
+    /// An exchange begins or ends to hold what the client has not allowed.
+    pub(super) const fn note_stalled(&mut self, is_stalled: bool) {
+        if is_stalled {
+            self.stalled += 1;
+        } else {
+            self.stalled = self.stalled.saturating_sub(1);
+        }
     }
 
     /// The exchange that waited for its turn, when that has come.
@@ -96,18 +227,39 @@ impl Client {
         self.ready.take()
     }
 
-    /// Whether another request may be read.
+    /// Whether another request may be read. With flow control, what gives credit comes between
+    /// requests: reading does not stop at the window.
     pub(super) fn has_window(&self) -> bool {
-        self.open < usize::from(self.server.window()) && !self.clogged
+        !self.clogged && (self.server.credit().is_some() || self.has_place())
+    }
+
+    fn has_place(&self) -> bool {
+        self.open < usize::from(self.server.window())
+    }
+
+    /// Why a request that was read is not carried out, if it is not.
+    fn refusal(&self) -> Option<(Code, &'static str)> {
+        if self.is_going {
+            Some((Code::ShuttingDown, "the server ends"))
+        } else if self.has_place() {
+            None
+        } else {
+            Some((Code::Overloaded, "more requests are open than were agreed on"))
+        }
     }
 
     pub(super) fn is_busy(&self) -> bool {
         self.open > 0
     }
 
-    /// When the client last took some of its answers.
-    pub(super) const fn progress(&self) -> Instant {
-        self.progress
+    /// Whether it waits for us or a server: not every answer waits for the client itself.
+    fn waits(&self) -> bool {
+        self.open > self.stalled + self.delayed.len()
+    }
+
+    /// When to look whether a client that is clogged takes its answers.
+    pub(super) fn next_look(&self) -> Option<Instant> {
+        self.pace.next_look(CLOG_TIME, None)
     }
 
     /// Whether so much waits that no more is to be brought.
@@ -117,7 +269,7 @@ impl Client {
     }
 
     /// Bytes that the client has not taken.
-    fn waiting(&self) -> usize {
+    pub(super) const fn waiting(&self) -> usize {
         self.backlog + self.out.len()
     }
 
@@ -131,14 +283,16 @@ impl Client {
 
     /// Bytes that the session has not sent. True when the client is clogged no longer.
     pub(super) fn note_backlog(&mut self, waiting: usize, now: Instant) -> bool {
-        if waiting < self.backlog || waiting == 0 {
-            self.progress = now;
-        }
         self.backlog = waiting;
         let is_low = self.waiting() < CLOG_BYTES / 2 && self.held <= self.held_max() / 2;
         let free = self.clogged && is_low;
         self.clogged &= !free;
-        free
+        if self.clogged {
+            self.pace.begin(now, 0);
+        } else {
+            self.pace.end();
+        }
+        free || (is_low && !self.owed.is_empty())
     }
 
     /// The session takes what is to be sent.
@@ -151,14 +305,15 @@ impl Client {
         !std::mem::replace(&mut self.dirty, true)
     }
 
-    /// Answers one frame of a request, or keeps it until it is its turn.
+    /// Answers one frame of a request, or keeps it until it is its turn. With the last frame,
+    /// `over` is what the request was.
     pub(super) fn answer(
         &mut self,
         spare: &mut Spare,
         (turn, stream): (u64, u32),
         command: Command,
         payload: &[u8],
-        last: bool,
+        over: Option<Command>,
     ) {
         let version = self.server.version();
         let max = usize::from(self.server.max_payload());
@@ -173,8 +328,8 @@ impl Client {
             let text = format!("the answer has {} bytes", payload.len());
             self.write_error(spare, turn, stream, Code::AnswerTooLarge, &text);
         }
-        if last {
-            self.finish(spare, turn);
+        if let Some(request) = over {
+            self.finish(spare, (turn, stream), request);
         }
     }
 
@@ -182,13 +337,13 @@ impl Client {
     pub(super) fn refuse(
         &mut self,
         spare: &mut Spare,
-        turn: u64,
-        stream: u32,
+        (turn, stream): (u64, u32),
+        request: Command,
         code: Code,
         text: &str,
     ) {
         self.write_error(spare, turn, stream, code, text);
-        self.finish(spare, turn);
+        self.finish(spare, (turn, stream), request);
     }
 
     fn write_error(&mut self, spare: &mut Spare, turn: u64, stream: u32, code: Code, text: &str) {
@@ -219,9 +374,18 @@ impl Client {
     }
 
     /// The last answer to a request is written: those that waited for it may go.
-    fn finish(&mut self, spare: &mut Spare, turn: u64) {
-        if self.server.version() == Version::V2 {
+    fn finish(&mut self, spare: &mut Spare, (turn, stream): (u64, u32), request: Command) {
+        let version = self.server.version();
+        self.exchanges.remove(number(version, turn, stream));
+        if request == Command::GET {
+            self.large = self.large.saturating_sub(1);
+        }
+        if version == Version::V2 {
             self.open = self.open.saturating_sub(1);
+            if self.large < LARGE_MAX && self.ready.is_none() {
+                self.ready = self.delayed.pop_front();
+                self.large += usize::from(self.ready.is_some());
+            }
             return;
         }
         let place = turn.checked_sub(self.first).and_then(|place| usize::try_from(place).ok());
@@ -238,9 +402,20 @@ impl Client {
                 self.held -= held.len();
                 self.out.extend_from_slice(&held);
                 spare.put(held);
-                self.ready = self.ready.or_else(|| next.delayed.take());
+                if let (None, Some(delayed)) = (self.ready, next.delayed.take()) {
+                    self.ready = Some(delayed);
+                    self.large += 1;
+                }
             }
         }
+    }
+}
+
+/// What an exchange of a client is known by: its stream, or its place in the order of answers.
+fn number(version: Version, turn: u64, stream: u32) -> u64 {
+    match version {
+        Version::V1 => turn,
+        Version::V2 => stream.into(),
     }
 }
 
@@ -249,8 +424,8 @@ impl Exchanger {
     ///
     /// # Panics
     /// When there are more clients than a slab can hold, 2^32.
-    pub fn open_client(&mut self, options: ServerOptions, now: Instant) -> Key {
-        let client = Client::new(options, now);
+    pub fn open_client(&mut self, options: ServerOptions) -> Key {
+        let client = Client::new(options);
         self.clients.insert(client).expect("fewer clients than slots")
     }
 
@@ -261,13 +436,22 @@ impl Exchanger {
         }
     }
 
-    /// A client has gone. Its exchanges that were sent are answered to nobody.
+    /// A client has gone. What it asked for is not asked for any longer, where servers can be told
+    /// so or would send much.
     pub fn close_client(&mut self, client: Key) {
         let gone = self.clients.remove(client);
-        let delayed = gone.into_iter().flat_map(|client| client.turns);
-        for exchange in delayed.filter_map(|turn| turn.delayed) {
-            self.exchanges.remove(exchange);
+        for exchange in gone.iter().flat_map(|gone| gone.exchanges.iter()) {
+            let State::Sent { trunk, stream } = self.exchanges.state(exchange) else {
+                self.exchanges.remove(exchange);
+                continue;
+            };
+            let on = self.trunks.get(trunk);
+            if on.is_some_and(|on| on.machine.has_flow()) || self.exchanges.is_large(exchange) {
+                self.exchanges.remove(exchange);
+                self.cancel(trunk, stream);
+            }
         }
+        self.drop_unwanted();
         self.unclog(client);
     }
 
@@ -281,9 +465,20 @@ impl Exchanger {
         input: &mut &[u8],
         now: Instant,
     ) -> Result<(), FrameError> {
+        while self.read_client(client, input, now)? {}
+        Ok(())
+    }
+
+    /// Reads up to the next CREDIT or RESET; true when there may be more behind it.
+    fn read_client(
+        &mut self,
+        client: Key,
+        input: &mut &[u8],
+        now: Instant,
+    ) -> Result<bool, FrameError> {
         let Self { clients, exchanges, budget, fresh, .. } = self;
         let Some(state) = clients.get_mut(client) else {
-            return Ok(());
+            return Ok(false);
         };
         let result = loop {
             if !state.has_window() {
@@ -292,20 +487,38 @@ impl Exchanger {
             match state.server.next(input, &mut state.out) {
                 Ok(None) => break Ok(()),
                 Ok(Some(ServerEvent::Greeted)) => {}
+                Ok(Some(ServerEvent::Credit { stream, bytes })) => {
+                    self.client_credit(client, stream, bytes, now);
+                    return Ok(true);
+                }
+                Ok(Some(ServerEvent::Reset { stream })) => {
+                    self.client_reset(client, stream, now);
+                    return Ok(true);
+                }
                 Ok(Some(ServerEvent::Refused { stream, code, text })) => {
-                    let turn = state.take_turn();
-                    state.refuse(exchanges.spare(), turn, stream, code, text);
+                    let place = (state.take_turn(), stream);
+                    state.refuse(exchanges.spare(), place, Command::ERROR, code, text);
                     exchanges.count_refused(code);
                     state.is_clogged();
                 }
                 Ok(Some(ServerEvent::Request(request))) => {
+                    let (command, stream) = (request.command, request.stream);
                     let exchange = exchanges.begin(client, &request, now);
-                    let command = request.command;
                     budget.deposit();
                     // After the request is copied, the client's own numbers are free again.
-                    let turn = state.take_turn();
-                    exchanges.set_turn(exchange, turn);
-                    if !state.delays(turn, command, exchange) {
+                    let refusal = state.refusal();
+                    let place = (state.take_turn(), stream);
+                    if let Some((code, text)) = refusal {
+                        exchanges.remove(exchange);
+                        state.refuse(exchanges.spare(), place, Command::ERROR, code, text);
+                        exchanges.count_refused(code);
+                        state.is_clogged();
+                        continue;
+                    }
+                    exchanges.set_turn(exchange, place.0, state.server.credit());
+                    if state.delays(place, command, exchange) {
+                        exchanges.pause(exchange);
+                    } else {
                         fresh.push(exchange);
                     }
                 }
@@ -313,7 +526,7 @@ impl Exchanger {
             }
         };
         self.send_fresh(now);
-        result
+        result.map(|()| false)
     }
 
     /// The client's bytes have ended.
@@ -322,6 +535,27 @@ impl Exchanger {
     /// When they ended within a frame.
     pub fn client_at_end(&self, client: Key) -> Result<(), FrameError> {
         self.clients.get(client).map_or(Ok(()), |client| client.server.at_end())
+    }
+
+    /// Whether a client waits for an answer that does not wait for the client itself.
+    #[must_use]
+    pub fn client_waits(&self, client: Key) -> bool {
+        self.clients.get(client).is_some_and(Client::waits)
+    }
+
+    /// Whether a client with flow control has exchanges without a last answer: it must be read from
+    /// until they are over.
+    #[must_use]
+    pub fn client_gives_credit(&self, client: Key) -> bool {
+        let gives = |client: &Client| client.is_busy() && client.server.credit().is_some();
+        self.clients.get(client).is_some_and(gives)
+    }
+
+    /// No new request of a client with flow control is carried out.
+    pub fn close_door(&mut self, client: Key) {
+        if let Some(client) = self.clients.get_mut(client) {
+            client.is_going = client.server.credit().is_some();
+        }
     }
 
     /// Whether a client has exchanges without a last answer.
@@ -364,6 +598,18 @@ impl Exchanger {
             && state.note_backlog(waiting, now)
         {
             self.unclog(client);
+            self.settle_credit(client, now);
+        }
+    }
+
+    /// What the session has seen of a client of [`FrameAction::LookAtClient`]: all the bytes that it
+    /// has acknowledged.
+    pub fn client_taken(&mut self, client: Key, taken: u64, now: Instant) {
+        let Some(client) = self.clients.get_mut(client) else { return };
+        client.pace.observe(now, taken);
+        if client.pace.deadline(CLOG_TIME, None).is_some_and(|deadline| deadline <= now) {
+            let close = |owner| FrameAction::CloseClient(owner, CloseReason::SlowReader);
+            self.actions.extend(client.owner.map(close));
         }
     }
 
@@ -377,16 +623,14 @@ impl Exchanger {
         }
     }
 
-    pub(super) fn close_stuck_clients(&mut self, now: Instant) {
+    /// Has the session look whether those clients take anything that stop connections which bring
+    /// other answers too.
+    pub(super) fn look_at_clogged_clients(&mut self, now: Instant) {
         for trunk in self.trunks.values() {
-            let Some(client) = trunk.clogged_by.and_then(|client| self.clients.get(client)) else {
-                continue;
-            };
-            if now >= client.progress() + CLOG_TIME {
-                let reason = CloseReason::SlowReader;
-                let close = client.owner.map(|owner| FrameAction::CloseClient(owner, reason));
-                self.actions.extend(close);
-            }
+            let client = trunk.clogged_by.and_then(|client| self.clients.get(client));
+            let due = client.filter(|one| one.next_look().is_some_and(|look| look <= now));
+            let owner = due.and_then(|client| client.owner);
+            self.actions.extend(owner.map(FrameAction::LookAtClient));
         }
     }
 }

@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use super::FrameAction;
 use super::client::Client;
+use super::flow::Held;
 use super::trunk::Trunk;
 use crate::mem::{Key, Slab};
-use crate::proto::frame::{Answer, Code, Command, Request, parse_error};
+use crate::proto::frame::{Answer, CREDIT_MAX, Code, Command, Request, parse_error};
 use crate::service::retry::{Retry, RetryBudget, RetryPolicy, Safety, Verdict};
 
 /// Most vectors that are kept to be used again, and the most that one of them may hold.
@@ -62,7 +63,12 @@ struct Exchange {
     payload: Vec<u8>,
     state: State,
     retry: Retry,
-    deadline: Instant,
+    /// When it is over, unless the client is waited for.
+    deadline: Option<Instant>,
+    /// Bytes of DATA that the client has allowed and that were not passed on.
+    credit: u32,
+    /// What came beyond that.
+    held: Option<Box<Held>>,
     /// A part of an answer was passed on: it can not be asked again.
     begun: bool,
     older: Option<Key>,
@@ -83,16 +89,31 @@ pub(super) enum State {
     },
     /// It will be sent again.
     Resting,
+    /// All of its answer has come, and the client has not allowed it yet.
+    Answered,
 }
 
 /// What became of an answer.
 pub(super) enum Outcome {
-    /// It was passed on, perhaps to a client that takes no more.
-    Passed { clogged: Option<Key> },
+    /// It was passed on, perhaps to a client that takes no more. `more` is the exchange, when that
+    /// was not its last frame.
+    Passed { clogged: Option<Key>, more: Option<Key> },
     /// The server has not carried it out: to be sent again.
     Again(Key),
     /// Nobody waits for it.
     Nobody,
+}
+
+/// An exchange that a server answers.
+pub(super) struct Sent {
+    pub(super) client: Key,
+    pub(super) turn: u64,
+    /// Its stream on the connection to the server.
+    pub(super) stream: u32,
+    /// Bytes that its client has allowed.
+    pub(super) credit: u32,
+    /// Whether more came than that.
+    pub(super) is_held: bool,
 }
 
 /// How and when a try failed.
@@ -141,9 +162,15 @@ impl Exchanges {
         &mut self.spare
     }
 
-    /// Moves the exchanges whose turn has come to `fresh`.
-    pub(super) fn take_ready(&mut self, fresh: &mut Vec<Key>) {
-        fresh.append(&mut self.ready);
+    /// Moves the exchanges whose turn has come to `fresh`: their time begins now.
+    pub(super) fn take_ready(&mut self, fresh: &mut Vec<Key>, now: Instant) {
+        for key in std::mem::take(&mut self.ready) {
+            if let Some(exchange) = self.slab.get_mut(key) {
+                exchange.retry = Retry::new(now);
+            }
+            self.resume(key, now);
+            fresh.push(key);
+        }
     }
 
     pub(super) const fn has_ready(&self) -> bool {
@@ -177,25 +204,107 @@ impl Exchanges {
             payload,
             state: State::Waiting,
             retry: Retry::new(now),
-            deadline: now + self.time,
+            deadline: None,
+            credit: 0,
+            held: None,
             begun: false,
-            older: self.newest,
+            older: None,
             newer: None,
         };
         let key = self.slab.insert(exchange);
         let key = key.unwrap_or_else(|_| unreachable!("fewer exchanges than slots"));
+        self.resume(key, now);
+        key
+    }
+
+    /// Its server is waited for, from now on.
+    pub(super) fn resume(&mut self, key: Key, now: Instant) {
+        self.pause(key);
+        let Some(exchange) = self.slab.get_mut(key) else { return };
+        exchange.deadline = Some(now + self.time);
+        exchange.older = self.newest;
         match self.newest.and_then(|newest| self.slab.get_mut(newest)) {
             Some(newest) => newest.newer = Some(key),
             None => self.oldest = Some(key),
         }
         self.newest = Some(key);
-        key
     }
 
-    pub(super) fn set_turn(&mut self, key: Key, turn: u64) {
+    /// Its client is waited for: no time of its own runs.
+    pub(super) fn pause(&mut self, key: Key) {
+        let Some(exchange) = self.slab.get_mut(key) else { return };
+        if exchange.deadline.take().is_none() {
+            return;
+        }
+        let (older, newer) = (exchange.older.take(), exchange.newer.take());
+        match older.and_then(|older| self.slab.get_mut(older)) {
+            Some(older) => older.newer = newer,
+            None => self.oldest = newer,
+        }
+        match newer.and_then(|newer| self.slab.get_mut(newer)) {
+            Some(newer) => newer.older = older,
+            None => self.newest = older,
+        }
+    }
+
+    /// Its place in the order of answers, and what its client allows it at first.
+    pub(super) fn set_turn(&mut self, key: Key, turn: u64, credit: Option<u32>) {
         if let Some(exchange) = self.slab.get_mut(key) {
             exchange.turn = turn;
+            exchange.credit = credit.unwrap_or(0);
         }
+    }
+
+    /// Whether its answer may be large.
+    pub(super) fn is_large(&self, key: Key) -> bool {
+        self.slab.get(key).is_some_and(|exchange| exchange.command == Command::GET)
+    }
+
+    /// An exchange that is on its way to a server or back.
+    pub(super) fn sent(&self, key: Key) -> Option<Sent> {
+        let exchange = self.slab.get(key)?;
+        let State::Sent { stream, .. } = exchange.state else { return None };
+        let Exchange { client, turn, credit, .. } = *exchange;
+        Some(Sent { client, turn, stream, credit, is_held: exchange.held.is_some() })
+    }
+
+    /// Its client allows it so many more bytes.
+    pub(super) fn allow(&mut self, key: Key, bytes: u32) {
+        if let Some(exchange) = self.slab.get_mut(key) {
+            exchange.credit = exchange.credit.saturating_add(bytes).min(CREDIT_MAX);
+        }
+    }
+
+    /// Passes on what its client allows of what is held. True when that was the end of it.
+    pub(super) fn release(
+        &mut self,
+        client: &mut Client,
+        key: Key,
+        actions: &mut Vec<FrameAction>,
+    ) -> bool {
+        let Some(exchange) = self.slab.get_mut(key) else { return true };
+        let Some(held) = &mut exchange.held else { return false };
+        let (data, end) = held.take(&mut exchange.credit);
+        if held.is_empty() {
+            exchange.held = None;
+            client.note_stalled(false);
+        }
+        let place = (exchange.turn, exchange.stream);
+        if !data.is_empty() {
+            client.answer(&mut self.spare, place, Command::DATA, &data, None);
+        }
+        if let Some((command, payload)) = &end {
+            client.answer(&mut self.spare, place, *command, payload, Some(exchange.command));
+            self.ready.extend(client.take_ready());
+        }
+        if client.mark_dirty() {
+            actions.extend(client.owner.map(FrameAction::Flush));
+        }
+        if end.is_some() {
+            self.tally.answered += 1;
+            self.remove(key);
+        }
+        end.is_some()
     }
 
     pub(super) fn state(&self, key: Key) -> State {
@@ -258,18 +367,44 @@ impl Exchanges {
             return Outcome::Again(key);
         }
         exchange.begun = true;
+        let to = exchange.client;
+        let more = (!answer.last).then_some(key);
+        let is_allowed = match client.credit_of(exchange.credit) {
+            Some(credit) if answer.command == Command::DATA => {
+                exchange.held.is_none() && answer.payload.len() <= credit as usize
+            }
+            Some(_) => exchange.held.is_none(),
+            None => true,
+        };
+        if !is_allowed {
+            if exchange.held.is_none() {
+                client.note_stalled(true);
+            }
+            exchange.held.get_or_insert_default().push(answer.command, answer.payload);
+            if answer.last {
+                exchange.state = State::Answered;
+                self.pause(key);
+            }
+            self.release(client, key, actions);
+            return Outcome::Passed { clogged: None, more };
+        }
+        if answer.command == Command::DATA {
+            let len = u32::try_from(answer.payload.len()).unwrap_or(u32::MAX);
+            exchange.credit = exchange.credit.saturating_sub(len);
+        }
         let place = (exchange.turn, exchange.stream);
-        client.answer(&mut self.spare, place, answer.command, answer.payload, answer.last);
+        let over = answer.last.then_some(exchange.command);
+        client.answer(&mut self.spare, place, answer.command, answer.payload, over);
         self.ready.extend(client.take_ready());
         if client.mark_dirty() {
             actions.extend(client.owner.map(FrameAction::Flush));
         }
-        let clogged = client.is_clogged().then_some(exchange.client);
+        let clogged = client.is_clogged().then_some(to);
         if answer.last {
             self.tally.answered += 1;
             self.remove(key);
         }
-        Outcome::Passed { clogged }
+        Outcome::Passed { clogged, more }
     }
 
     /// Answers an exchange with an error of ours.
@@ -285,7 +420,11 @@ impl Exchanges {
         if let Some(client) = clients.get_mut(exchange.client) {
             self.tally.errors[code.index()] += 1;
             self.tally.has_errors = true;
-            client.refuse(&mut self.spare, exchange.turn, exchange.stream, code, text);
+            let place = (exchange.turn, exchange.stream);
+            if exchange.held.is_some() {
+                client.note_stalled(false);
+            }
+            client.refuse(&mut self.spare, place, exchange.command, code, text);
             self.ready.extend(client.take_ready());
             if client.mark_dirty() {
                 actions.extend(client.owner.map(FrameAction::Flush));
@@ -341,29 +480,23 @@ impl Exchanges {
 
     /// The oldest exchange, if its time is over.
     pub(super) fn overdue(&self, now: Instant) -> Option<Key> {
-        self.oldest.filter(|key| self.slab.get(*key).is_some_and(|oldest| oldest.deadline <= now))
+        let is_over = |deadline: Instant| deadline <= now;
+        self.oldest
+            .filter(|key| self.slab.get(*key).is_some_and(|one| one.deadline.is_some_and(is_over)))
     }
 
     /// When something is due.
     pub(super) fn next_deadline(&self) -> Option<Instant> {
         let oldest = self.oldest.and_then(|key| self.slab.get(key));
         let rested = self.resting.peek().map(|Reverse((at, _))| *at);
-        [oldest.map(|oldest| oldest.deadline), rested].into_iter().flatten().min()
+        [oldest.and_then(|oldest| oldest.deadline), rested].into_iter().flatten().min()
     }
 
     /// Forgets an exchange.
     pub(super) fn remove(&mut self, key: Key) {
+        self.pause(key);
         let Some(exchange) = self.slab.remove(key) else { return };
-        let Exchange { older, newer, payload, .. } = exchange;
-        match older.and_then(|older| self.slab.get_mut(older)) {
-            Some(older) => older.newer = newer,
-            None => self.oldest = newer,
-        }
-        match newer.and_then(|newer| self.slab.get_mut(newer)) {
-            Some(newer) => newer.older = older,
-            None => self.newest = older,
-        }
-        self.spare.put(payload);
+        self.spare.put(exchange.payload);
     }
 }
 

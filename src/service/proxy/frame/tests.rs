@@ -39,7 +39,7 @@ impl Scene {
             budget: 0.2,
         };
         let mut proxy = Exchanger::new(options, 0, 1, now);
-        let client = proxy.open_client(OFFERED, now);
+        let client = proxy.open_client(OFFERED);
         proxy.client_attached(client, Key::new(0, 0));
         proxy.settle(now);
         let mut actions = Vec::new();
@@ -72,6 +72,14 @@ impl Scene {
         open
     }
 
+    /// What is due; what the proxy wants then.
+    fn expire(&mut self) -> Vec<FrameAction> {
+        self.proxy.expire(self.now);
+        let mut actions = Vec::new();
+        self.proxy.take_actions(&mut actions);
+        actions
+    }
+
     /// Bytes of the server; how many of them were read.
     fn answer(&mut self, bytes: &[u8]) -> usize {
         let mut rest = bytes;
@@ -98,13 +106,20 @@ fn answers_that_wait_for_their_turn_are_bounded() {
         taken += scene.answer(&data);
         assert!(taken < 2 * HELD_MAX.max(CLOG_BYTES), "{taken} bytes are held");
     }
-    scene.now += CLOG_TIME;
-    assert!(scene.proxy.next_deadline().is_some_and(|at| at <= scene.now));
-    scene.proxy.expire(scene.now);
-    let mut actions = Vec::new();
-    scene.proxy.take_actions(&mut actions);
+    scene.proxy.client_backlog(scene.client, taken, scene.now);
     let close = FrameAction::CloseClient(Key::new(0, 0), CloseReason::SlowReader);
-    assert!(actions.contains(&close), "others wait behind it: {actions:?}");
+    let look = FrameAction::LookAtClient(Key::new(0, 0));
+    for acknowledged in [1, 2, 3] {
+        scene.now += CLOG_TIME;
+        let actions = scene.expire();
+        assert!(actions.contains(&look) && !actions.contains(&close), "{actions:?}");
+        scene.proxy.client_taken(scene.client, acknowledged, scene.now);
+        assert!(!scene.expire().contains(&close), "it is slow, but takes something");
+    }
+    scene.now += CLOG_TIME;
+    assert!(scene.expire().contains(&look));
+    scene.proxy.client_taken(scene.client, 3, scene.now);
+    assert!(scene.expire().contains(&close), "others wait behind it");
     scene.proxy.close_client(scene.client);
     assert!(!scene.proxy.trunk_is_clogged(scene.trunk));
 }

@@ -3,9 +3,10 @@
 use std::time::Instant;
 
 use super::exchange::Outcome;
+use super::flow::top_up;
 use super::{Exchanger, FrameAction};
 use crate::mem::Key;
-use crate::proto::frame::{Client, ClientEvent, ClientOptions, FrameError};
+use crate::proto::frame::{Client, ClientEvent, ClientOptions, Command, FrameError};
 use crate::service::pool::CloseCause;
 use crate::service::retry::Safety;
 
@@ -24,8 +25,12 @@ pub(super) struct Trunk {
     pub(super) ready: bool,
     /// That it does not stand is no fault of the server's.
     pub(super) is_blameless: bool,
-    /// The client that does not take what this brings.
+    /// Without flow control: the client that does not take what this brings.
     pub(super) clogged_by: Option<Key>,
+    /// Large answers that it brings, or will.
+    pub(super) large: u32,
+    /// Exchanges that it carries at a time.
+    capacity: u32,
     /// The server goes away: the last request that it answers.
     pub(super) going: Option<u64>,
     /// When it last brought a part of an answer.
@@ -43,6 +48,8 @@ impl Trunk {
             ready: false,
             is_blameless: false,
             clogged_by: None,
+            large: 0,
+            capacity: 1,
             going: None,
             heard: None,
         }
@@ -130,15 +137,38 @@ impl Exchanger {
                     let capacity = self.options.pool.capacity.min(ready.window.into());
                     pool.opened(trunk, now);
                     pool.set_capacity(trunk, capacity);
+                    state.capacity = capacity;
                     state.ready = true;
                 }
                 Ok(Some(ClientEvent::Answer(answer))) => {
                     let last = answer.last;
+                    let is_large_end = last && answer.request == Command::GET;
                     state.heard = Some(now);
                     match exchanges.deliver(clients, &answer, actions) {
-                        Outcome::Passed { clogged } => state.clogged_by = clogged,
+                        Outcome::Passed { more: Some(key), .. } if state.machine.has_flow() => {
+                            top_up(exchanges, clients, state, key, actions, now);
+                        }
+                        Outcome::Passed { clogged, more } => {
+                            if !state.machine.has_flow() {
+                                state.clogged_by = clogged;
+                            }
+                            match (more, state.clogged_by) {
+                                (Some(key), None) => exchanges.resume(key, now),
+                                (Some(key), Some(client)) => {
+                                    exchanges.pause(key);
+                                    clients.get_mut(client).into_iter().for_each(|c| c.owe(key));
+                                }
+                                (None, _) => {}
+                            }
+                        }
                         Outcome::Again(exchange) => lost.push(exchange),
                         Outcome::Nobody => {}
+                    }
+                    if is_large_end {
+                        state.large = state.large.saturating_sub(1);
+                        if state.large == 0 {
+                            pool.set_capacity(trunk, state.capacity);
+                        }
                     }
                     let is_kept = !last || pool.release(trunk, now);
                     let abandoned = u32::try_from(state.machine.given_up()).unwrap_or(u32::MAX);

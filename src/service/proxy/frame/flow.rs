@@ -1,0 +1,229 @@
+//! How much of an answer servers may send ahead: credit, given as clients take what came before.
+//!
+//! With flow control a slow client stops its own answers, and the connection that brings them is
+//! read on for the others. Without, the connection is not read while such a client is *clogged*.
+
+use std::time::Instant;
+
+use super::client::Client;
+use super::exchange::{Exchanges, State};
+use super::trunk::Trunk;
+use super::{CLOG_BYTES, Exchanger, FrameAction};
+use crate::mem::{Key, Slab};
+use crate::proto::frame::{CREDIT_MAX, Code, Command};
+use crate::service::pool::CloseCause;
+
+/// Bytes that a server may send of each answer before it is given more: enough for small ones, and
+/// little enough for every request of a client's window.
+pub const CREDIT_FIRST: u32 = 64 * 1024;
+/// Bytes that a server may be ahead in a large answer, at most.
+const CREDIT_AHEAD: u32 = 256 * 1024;
+/// Bytes that servers may be ahead in all large answers of one client, beside [`CREDIT_FIRST`] of
+/// each.
+const CLIENT_AHEAD: u32 = 1024 * 1024;
+
+/// What came for a client that has not allowed it yet.
+#[derive(Debug, Default)]
+pub(super) struct Held {
+    data: Vec<u8>,
+    /// The last frame of the answer.
+    end: Option<(Command, Vec<u8>)>,
+}
+
+impl Held {
+    /// Keeps one frame of an answer.
+    pub(super) fn push(&mut self, command: Command, payload: &[u8]) {
+        if command == Command::DATA {
+            self.data.extend_from_slice(payload);
+        } else {
+            self.end = Some((command, payload.to_vec()));
+        }
+    }
+
+    /// Takes what `credit` allows, which is used up by it: the bytes, and the last frame when all
+    /// before it was taken.
+    pub(super) fn take(&mut self, credit: &mut u32) -> (Vec<u8>, Option<(Command, Vec<u8>)>) {
+        let most = usize::try_from(*credit).unwrap_or(usize::MAX).min(self.data.len());
+        let rest = self.data.split_off(most);
+        let data = std::mem::replace(&mut self.data, rest);
+        *credit -= u32::try_from(data.len()).unwrap_or(*credit);
+        let end = if self.data.is_empty() { self.end.take() } else { None };
+        (data, end)
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.data.is_empty() && self.end.is_none()
+    }
+}
+
+/// How much more a server may send of an answer, which may send `left` already: `None` for nothing
+/// now. `allowed` is what the client has allowed, `None` for a client without flow control;
+/// `answers` is how many large ones it has asked for, and `waiting` is what it has not taken.
+fn grant(left: u32, allowed: Option<u32>, answers: usize, waiting: usize) -> Option<u32> {
+    if waiting >= CLOG_BYTES {
+        return None;
+    }
+    let answers = u32::try_from(answers).unwrap_or(u32::MAX).max(1);
+    let ahead = (CLIENT_AHEAD / answers).clamp(CREDIT_FIRST, CREDIT_AHEAD);
+    let ahead = allowed.map_or(ahead, |allowed| allowed.min(ahead));
+    let more = ahead.saturating_sub(left);
+    (more > 0 && (left == 0 || more >= ahead / 2)).then_some(more)
+}
+
+/// Gives a server credit for an answer, if the client takes what came before. What can not be given
+/// now is owed.
+pub(super) fn top_up(
+    exchanges: &mut Exchanges,
+    clients: &mut Slab<Client>,
+    on: &mut Trunk,
+    key: Key,
+    actions: &mut Vec<FrameAction>,
+    now: Instant,
+) {
+    let Some(state) = exchanges.sent(key) else { return };
+    let Some(client) = clients.get_mut(state.client) else { return };
+    let left = on.machine.credit_of(state.stream);
+    let allowed = if state.is_held { Some(0) } else { client.credit_of(state.credit) };
+    let answers = client.large_answers();
+    let waiting = if client.is_turn(state.turn) { client.waiting() } else { usize::MAX };
+    match grant(left, allowed, answers, waiting) {
+        Some(more) => {
+            on.machine.credit(state.stream, more, &mut on.out);
+            if !std::mem::replace(&mut on.dirty, true) {
+                actions.extend(on.owner.map(FrameAction::Flush));
+            }
+            exchanges.resume(key, now);
+        }
+        None if left == 0 => {
+            // It is the client that is waited for.
+            exchanges.pause(key);
+            client.owe(key);
+        }
+        None => exchanges.resume(key, now),
+    }
+}
+
+impl Exchanger {
+    /// A client has taken some of its answers, or a turn has come: servers may send more.
+    pub(super) fn settle_credit(&mut self, client: Key, now: Instant) {
+        let Self { clients, trunks, exchanges, actions, .. } = self;
+        let Some(owed) = clients.get_mut(client).map(Client::take_owed) else { return };
+        for key in owed {
+            let State::Sent { trunk, .. } = exchanges.state(key) else { continue };
+            match trunks.get_mut(trunk) {
+                Some(on) if on.machine.has_flow() => {
+                    top_up(exchanges, clients, on, key, actions, now);
+                }
+                Some(_) | None => exchanges.resume(key, now),
+            }
+        }
+    }
+
+    /// A client allows an answer to carry more.
+    pub(super) fn client_credit(&mut self, client: Key, stream: u32, bytes: u32, now: Instant) {
+        let Self { clients, trunks, exchanges, actions, .. } = self;
+        let Some(state) = clients.get_mut(client) else { return };
+        let Some(key) = state.exchange_of(stream) else { return };
+        exchanges.allow(key, bytes);
+        if exchanges.release(state, key, actions) {
+            return;
+        }
+        let State::Sent { trunk, .. } = exchanges.state(key) else { return };
+        if let Some(on) = trunks.get_mut(trunk).filter(|on| on.machine.has_flow()) {
+            top_up(exchanges, clients, on, key, actions, now);
+        }
+    }
+
+    /// A client can give no more credit: the rest is sent as far as it takes it.
+    pub fn client_ended(&mut self, client: Key, now: Instant) {
+        let Self { clients, exchanges, actions, .. } = self;
+        let Some(state) = clients.get_mut(client) else { return };
+        if !state.lift_credit() {
+            return;
+        }
+        for key in state.open_exchanges() {
+            exchanges.allow(key, CREDIT_MAX);
+            exchanges.release(state, key, actions);
+        }
+        self.settle_credit(client, now);
+    }
+
+    /// A client waits for an answer no longer.
+    pub(super) fn client_reset(&mut self, client: Key, stream: u32, now: Instant) {
+        let Some(state) = self.clients.get_mut(client) else { return };
+        let Some(key) = state.exchange_of(stream) else { return };
+        state.undelay(key);
+        let sent = self.exchanges.state(key);
+        self.fail(key, Code::Cancelled, "the client has reset the stream");
+        if let State::Sent { trunk, stream } = sent {
+            self.cancel(trunk, stream);
+        }
+        self.send_fresh(now);
+    }
+
+    /// The client of a request that was sent has gone. With flow control the server is told so. If
+    /// not, a large answer is not read to its end for nobody: its connection takes nothing more,
+    /// and is closed as soon as nobody waits on it.
+    pub(super) fn cancel(&mut self, trunk: Key, stream: u32) {
+        let Some(on) = self.trunks.get_mut(trunk) else { return };
+        let has_flow = on.machine.has_flow();
+        if has_flow {
+            on.machine.reset(stream, &mut on.out);
+            if !std::mem::replace(&mut on.dirty, true) {
+                self.actions.extend(on.owner.map(FrameAction::Flush));
+            }
+        } else {
+            on.machine.give_up(stream);
+        }
+        let abandoned = u32::try_from(on.machine.given_up()).unwrap_or(u32::MAX);
+        let is_spent = abandoned.saturating_mul(2) > self.options.pool.capacity;
+        if has_flow && !is_spent {
+            return;
+        }
+        if self.pool.carries(trunk) <= abandoned {
+            self.actions.extend(on.owner.map(FrameAction::CloseTrunk));
+        }
+        // It is closed after this call, or later, and takes nothing until then.
+        let _carries = self.pool.retire(trunk, CloseCause::Retired);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn credit_is_given_as_it_is_used_and_shared_by_large_answers() {
+        assert_eq!(grant(CREDIT_FIRST, None, 1, 0), Some(CREDIT_AHEAD - CREDIT_FIRST));
+        assert_eq!(grant(CREDIT_AHEAD / 2 + 1, None, 1, 0), None, "not for every part");
+        assert_eq!(grant(CREDIT_AHEAD / 2, None, 1, 0), Some(CREDIT_AHEAD / 2));
+        assert_eq!(grant(0, None, 1, CLOG_BYTES), None, "the client has to take something");
+        assert_eq!(grant(0, None, 8, 0), Some(CLIENT_AHEAD / 8));
+        assert_eq!(grant(0, None, 1_000, 0), Some(CREDIT_FIRST));
+    }
+
+    #[test]
+    fn no_more_is_asked_for_than_a_client_allows() {
+        assert_eq!(grant(0, Some(0), 1, 0), None);
+        assert_eq!(grant(0, Some(10), 1, 0), Some(10));
+        assert_eq!(grant(10, Some(10), 1, 0), None);
+        assert_eq!(grant(9, Some(10), 1, 0), None);
+        assert_eq!(grant(0, Some(u32::MAX), 1, 0), Some(CREDIT_AHEAD));
+    }
+
+    #[test]
+    fn what_is_held_goes_out_as_credit_comes_and_the_end_goes_last() {
+        let mut held = Held::default();
+        held.push(Command::DATA, b"abc");
+        held.push(Command::DATA, b"de");
+        held.push(Command::END, b"end");
+        let mut credit = 4;
+        assert_eq!(held.take(&mut credit), (b"abcd".to_vec(), None));
+        assert_eq!(credit, 0);
+        assert_eq!(held.take(&mut credit), (Vec::new(), None));
+        credit = 1;
+        let end = Some((Command::END, b"end".to_vec()));
+        assert_eq!(held.take(&mut credit), (b"e".to_vec(), end));
+        assert!(held.is_empty());
+    }
+}
