@@ -20,6 +20,8 @@ mod connect;
 mod connect_tls;
 #[path = "e2e/frame.rs"]
 mod frame;
+#[path = "e2e/frame_flow.rs"]
+mod frame_flow;
 #[path = "e2e/frame_peer.rs"]
 mod frame_peer;
 #[path = "e2e/frame_proxy.rs"]

@@ -4,13 +4,14 @@ mod frame;
 mod http;
 mod messages;
 mod ping;
+pub(super) mod screen;
 mod tcp;
 mod tls;
 mod udp;
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -322,20 +323,17 @@ fn lines(mut each: impl FnMut(&[u8]) -> Result<(), Failure>) -> Result<(), Failu
 
 /// Writes to standard output.
 fn write(parts: fmt::Arguments<'_>) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
+    let mut out = screen::output();
     out.write_fmt(parts).and_then(|()| out.flush()).map_err(|error| Failure::output(&error))
 }
 
 /// Writes bytes and, where `text` says so or people read it, the end of the line.
 fn write_bytes(bytes: &[u8], text: bool) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
-    let end: &[u8] = match bytes.last() {
-        Some(b'\n') => b"",
-        Some(_) | None if text || out.is_terminal() => b"\n",
-        Some(_) | None => b"",
-    };
+    let mut out = screen::output();
+    let is_ended = bytes.last() == Some(&b'\n');
+    let end: &[u8] = if text && !is_ended { b"\n" } else { b"" };
     let written = out.write_all(bytes).and_then(|()| out.write_all(end));
-    written.and_then(|()| out.flush()).map_err(|error| Failure::output(&error))
+    written.and_then(|()| out.end_line()).map_err(|error| Failure::output(&error))
 }
 
 #[cfg(test)]

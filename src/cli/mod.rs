@@ -169,6 +169,11 @@ fn print(text: &[u8]) -> ExitCode {
 /// Says what failed, on standard error.
 fn fail(message: &str) -> ExitCode {
     let mut err = io::stderr().lock();
+    // Some of it may be a server's.
+    let message: String = message
+        .chars()
+        .map(|c| if connect::screen::is_harmful(c) { char::REPLACEMENT_CHARACTER } else { c })
+        .collect();
     // Where even that can not be printed, the status tells.
     let _unprintable = writeln!(err, "ringway: {message}");
     ExitCode::FAILURE

@@ -14,6 +14,7 @@ use crate::proto::frame::{
     message as message_payload, parse_message,
 };
 use crate::ring::SocketAddress;
+use crate::service::pace::earned;
 
 /// Requests that are open at a time, unless the caller says otherwise.
 const WINDOW: u16 = 256;
@@ -70,6 +71,9 @@ pub struct Frame {
     /// Nothing that comes can be read any more.
     dead: bool,
 }
+
+/// Bytes a second, after a first timeout, that are more than dripping.
+const RATE_MIN: u32 = 1024;
 
 impl Frame {
     /// Connects, and agrees on a version.
@@ -146,7 +150,8 @@ impl Frame {
     /// As of [`Frame::call`].
     pub fn ping(&mut self, deadline: Duration) -> Result<Duration, ClientError> {
         let start = self.line.now();
-        self.call(Command::PING, b"", deadline)?;
+        let answer = self.call(Command::PING, b"", deadline)?;
+        self.check_same(b"", &answer)?;
         Ok(self.line.now() - start)
     }
 
@@ -164,7 +169,8 @@ impl Frame {
         let Exchange(key) = self.begin(Command::PING, b"")?;
         loop {
             if let Some(result) = self.book.take(key) {
-                return result.map(|_| Some(self.line.now() - start));
+                self.check_same(b"", &result?)?;
+                return Ok(Some(self.line.now() - start));
             }
             if self.line.take_input() {
                 self.give_up(key, deadline);
@@ -183,7 +189,19 @@ impl Frame {
     /// # Errors
     /// As of [`Frame::call`].
     pub fn echo(&mut self, payload: &[u8], deadline: Duration) -> Result<Vec<u8>, ClientError> {
-        self.call(Command::ECHO, payload, deadline)
+        let answer = self.call(Command::ECHO, payload, deadline)?;
+        self.check_same(payload, &answer)?;
+        Ok(answer)
+    }
+
+    /// Whether the answer is what was sent, as it must be.
+    fn check_same(&self, sent: &[u8], answer: &[u8]) -> Result<(), ClientError> {
+        if sent == answer {
+            return Ok(());
+        }
+        let (sent, answer) = (sent.len(), answer.len());
+        let reason = format!("{answer} bytes that are not the {sent} which were to be sent back");
+        Err(ClientError::Message { peer: self.line.peer().to_string(), reason })
     }
 
     /// Sends a message of a type: what the answering message carries.
@@ -217,7 +235,8 @@ impl Frame {
 
     /// Has the peer send what it has under `name`, and gives it to `take` in parts, as they come;
     /// how many bytes it was. Only after this has returned without an error are the parts known
-    /// to be whole. The peer may be silent for `silence`, whatever the whole takes.
+    /// to be whole. The peer may be silent for `silence`, and must bring 1 KiB a second after a first
+    /// `silence`, whatever the whole takes.
     ///
     /// # Errors
     /// As of [`Frame::call`], and [`ClientError::Transfer`] when what came is not what was sent.
@@ -230,7 +249,7 @@ impl Frame {
         check_name(name)?;
         let exchange = self.begin(Command::GET, name.as_bytes())?;
         let mut sink = Some(Sink { key: exchange.0, take, total: 0 });
-        let (mut seen, mut until) = (0, self.line.until(silence));
+        let (begun, mut seen, mut until) = (self.line.now(), 0, self.line.until(silence));
         loop {
             if let Some(result) = self.book.take(exchange.0) {
                 return result.map(|_| sink.map_or(0, |sink| sink.total));
@@ -238,6 +257,8 @@ impl Frame {
             let total = sink.as_ref().map_or(0, |sink| sink.total);
             if total > seen {
                 (seen, until) = (total, self.line.until(silence));
+                let slowest = begun.checked_add(silence.saturating_add(earned(total, RATE_MIN)));
+                until = until.zip(slowest).map(|(until, slowest)| until.min(slowest));
             }
             if self.line.is_over(until) {
                 return Err(self.give_up(exchange.0, silence));

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::{ClientError, Target};
+use crate::net::Stream;
 use crate::net::tls::{ClientConfig, ClientOptions, ServerName, Session, client_config};
-use crate::net::{Stream, tls::TlsError};
+use crate::net::tls::{Fault, TlsError};
 use crate::ring::SocketAddress;
 
 /// Bytes of a server's part of a handshake at most.
@@ -83,5 +84,13 @@ fn server_name(name: &str) -> Result<ServerName<'static>, ClientError> {
 
 /// A failure of TLS as clients tell it.
 pub(super) fn failure(peer: SocketAddress, error: &TlsError) -> ClientError {
-    ClientError::Tls { peer: peer.to_string(), fault: error.fault(), reason: error.to_string() }
+    let fault = error.fault();
+    let reason = match fault {
+        Fault::PlainHttp => "it speaks HTTP without TLS: connect to http:// instead".to_owned(),
+        Fault::NotTls => {
+            "what it sent is no TLS: connect without TLS, or to another port".to_owned()
+        }
+        _ => error.to_string(),
+    };
+    ClientError::Tls { peer: peer.to_string(), fault, reason }
 }

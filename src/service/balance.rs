@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use super::maglev::{Maglev, Member};
 use super::origin::eject::{EjectOptions, Ejector, Event, Sample};
 
 /// How a server is chosen.
@@ -14,7 +15,8 @@ pub enum Policy {
     /// The one that the client's address gives, modulo their number: a change of the list moves
     /// most clients.
     SourceHash,
-    /// The one that scores highest with the client's address: when one goes, only its clients move.
+    /// The one that the client's address and the servers' give (Maglev): when one comes or goes, few
+    /// clients move beside its own, and the order of the list means nothing.
     ConsistentHash,
 }
 
@@ -35,21 +37,24 @@ pub struct Balancer {
     policy: Policy,
     active: Vec<u32>,
     next: usize,
+    maglev: Option<Maglev>,
     /// Passes over the servers that could not be connected to of late.
     ejector: Ejector,
 }
 
 impl Balancer {
-    /// A balancer over `servers` servers that starts with number `first` (modulo their number), so
-    /// that the workers do not all start with the same one.
+    /// A balancer over these servers that starts with number `first` (modulo their number), so that
+    /// the workers do not all start with the same one. The number of each is its place in the list.
     ///
     /// # Panics
     /// When there is no server.
     #[must_use]
-    pub fn new(policy: Policy, servers: usize, first: usize) -> Self {
-        assert!(servers > 0, "an upstream has a server");
-        let ejector = Ejector::new(EjectOptions::CONNECTS, servers);
-        Self { policy, active: vec![0; servers], next: first % servers, ejector }
+    pub fn new(policy: Policy, servers: &[Member], first: usize) -> Self {
+        let count = servers.len();
+        assert!(count > 0, "an upstream has a server");
+        let ejector = Ejector::new(EjectOptions::CONNECTS, count);
+        let maglev = (policy == Policy::ConsistentHash).then(|| Maglev::new(servers));
+        Self { policy, active: vec![0; count], next: first % count, maglev, ejector }
     }
 
     /// Chooses a server that is not in `tried` and counts the connection to it; `None` when all
@@ -91,8 +96,8 @@ impl Balancer {
     fn choose_hashed(&self, hash: u64, tried: &[usize], skip_ejected: bool) -> Option<usize> {
         let count = self.active.len();
         let suits = |server: &usize| self.is_candidate(*server, tried, skip_ejected);
-        if self.policy == Policy::ConsistentHash {
-            return (0..count).filter(suits).max_by_key(|server| score(hash, *server as u64));
+        if let Some(maglev) = &self.maglev {
+            return maglev.servers(hash).find(suits);
         }
         let first = usize::try_from(hash % count as u64).unwrap_or(0);
         (0..count).map(|n| (first + n) % count).find(suits)
@@ -145,17 +150,14 @@ impl Balancer {
     }
 }
 
-/// How well a server suits a client (rendezvous hashing): the same at any time and place.
-const fn score(hash: u64, server: u64) -> u64 {
-    let mut mixed = hash ^ (server + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service::origin::mix;
+
+    fn members(count: usize) -> Vec<Member> {
+        (0..count).map(|server| Member { server, id: mix(server as u64), weight: 1 }).collect()
+    }
 
     #[expect(clippy::disallowed_methods, reason = "an origin to count from")]
     fn now() -> Instant {
@@ -171,7 +173,7 @@ mod tests {
             Policy::ConsistentHash,
         ];
         for policy in policies {
-            let mut balancer = Balancer::new(policy, 3, 0);
+            let mut balancer = Balancer::new(policy, &members(3), 0);
             let begin = now();
             (0..3).for_each(|_| balancer.connect_failed(1, begin));
             let ejected = matches!(balancer.next_event(), Some(Event::Ejected { server: 1, .. }));
@@ -195,7 +197,7 @@ mod tests {
 
     #[test]
     fn round_robin_goes_around() {
-        let mut balancer = Balancer::new(Policy::RoundRobin, 3, 4);
+        let mut balancer = Balancer::new(Policy::RoundRobin, &members(3), 4);
         let picked: Vec<_> = (0..6).map(|_| balancer.pick(&[], now()).unwrap()).collect();
         assert_eq!(picked, [1, 2, 0, 1, 2, 0]);
         assert_eq!(balancer.active(), [2, 2, 2]);
@@ -203,7 +205,7 @@ mod tests {
 
     #[test]
     fn a_tried_server_is_passed_over() {
-        let mut balancer = Balancer::new(Policy::RoundRobin, 3, 0);
+        let mut balancer = Balancer::new(Policy::RoundRobin, &members(3), 0);
         assert_eq!(balancer.pick(&[0], now()), Some(1));
         assert_eq!(balancer.pick(&[2, 1], now()), Some(0));
         assert_eq!(balancer.pick(&[0, 1, 2], now()), None);
@@ -211,7 +213,7 @@ mod tests {
 
     #[test]
     fn least_connections_prefers_the_idle_one_and_turns_among_equals() {
-        let mut balancer = Balancer::new(Policy::LeastConnections, 3, 0);
+        let mut balancer = Balancer::new(Policy::LeastConnections, &members(3), 0);
         let first: Vec<_> = (0..3).map(|_| balancer.pick(&[], now()).unwrap()).collect();
         assert_eq!(first, [0, 1, 2]);
         balancer.release(1);
@@ -227,10 +229,10 @@ mod tests {
     #[test]
     fn a_hash_gives_the_same_server_again_and_another_when_that_was_tried() {
         for policy in [Policy::SourceHash, Policy::ConsistentHash] {
-            let mut balancer = Balancer::new(policy, 3, 1);
+            let mut balancer = Balancer::new(policy, &members(3), 1);
             let mut counts = [0; 3];
             for client in 0..900_u64 {
-                let hash = score(client, 7);
+                let hash = mix(client);
                 let first = balancer.pick_hashed(hash, &[], now()).unwrap();
                 assert_eq!(balancer.pick_hashed(hash, &[], now()), Some(first));
                 assert_ne!(balancer.pick_hashed(hash, &[first], now()), Some(first));
@@ -240,15 +242,15 @@ mod tests {
             assert_eq!(balancer.pick_hashed(1, &[0, 1, 2], now()), None);
             assert_eq!(balancer.active().iter().sum::<u32>(), 2_700);
         }
-        let mut balancer = Balancer::new(Policy::RoundRobin, 2, 0);
+        let mut balancer = Balancer::new(Policy::RoundRobin, &members(2), 0);
         assert_eq!([0; 3].map(|hash| balancer.pick_hashed(hash, &[], now()).unwrap()), [0, 1, 0]);
     }
 
     #[test]
     fn a_server_that_goes_moves_its_own_clients_only() {
-        let mut balancer = Balancer::new(Policy::ConsistentHash, 4, 0);
+        let mut balancer = Balancer::new(Policy::ConsistentHash, &members(4), 0);
         for client in 0..1_000_u64 {
-            let hash = score(client, 3);
+            let hash = mix(client ^ 3);
             let before = balancer.pick_hashed(hash, &[], now()).unwrap();
             let after = balancer.pick_hashed(hash, &[2], now()).unwrap();
             assert!(before == 2 || after == before);

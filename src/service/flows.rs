@@ -99,11 +99,43 @@ fn halves(ip: IpAddr) -> (u64, u64) {
     }
 }
 
+/// How the flows of one listener are shared by the workers: each has a share that the others can not
+/// take from it, and lends what it does not use.
+#[derive(Debug, Clone, Copy)]
+pub struct FlowQuota {
+    /// Flows in all workers, at most.
+    pub max: u64,
+    /// Workers that share them.
+    pub workers: u64,
+}
+
+impl FlowQuota {
+    /// How many of its oldest flows a worker that has `own` of all `total` ends, so that it may have
+    /// one more: as many as there are too many, but none of its share.
+    #[must_use]
+    pub fn surplus(&self, own: u64, total: u64) -> u64 {
+        let excess = (total + 1).saturating_sub(self.max);
+        excess.min((own + 1).saturating_sub(self.share()))
+    }
+
+    /// Whether a worker that has `own` flows has some that are lent to it.
+    #[must_use]
+    pub fn has_borrowed(&self, own: u64) -> bool {
+        own > self.share()
+    }
+
+    /// The flows of a worker that no other can take from it.
+    fn share(&self) -> u64 {
+        (self.max / self.workers.max(1)).max(1)
+    }
+}
+
 /// The same number for a client in every worker and every run, to choose its server by. Only its
-/// address counts, not the port: all of a client's flows go to one server.
+/// address counts, not the port: all of a client's flows go to one server. An IPv4 address that
+/// is mapped into IPv6 is that IPv4 address.
 #[must_use]
 pub fn client_hash(client: SocketAddr) -> u64 {
-    let (high, low) = halves(client.ip());
+    let (high, low) = halves(client.ip().to_canonical());
     fold(fold(high ^ 0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344) ^ low, 0xa409_3822_299f_31d0)
 }
 
@@ -416,6 +448,21 @@ mod tests {
     }
 
     #[test]
+    fn a_worker_gives_up_what_it_has_borrowed_and_no_more() {
+        let quota = FlowQuota { max: 100, workers: 4 };
+        assert_eq!(quota.surplus(99, 99), 0, "what others do not use is lent");
+        assert_eq!(quota.surplus(100, 100), 1);
+        assert_eq!(quota.surplus(0, 100), 0, "a worker's own share is always there");
+        assert_eq!(quota.surplus(24, 124), 0);
+        assert_eq!(quota.surplus(25, 125), 1);
+        assert_eq!(quota.surplus(75, 130), 31, "what was lent meanwhile is given back");
+        assert_eq!(quota.surplus(30, 130), 6, "but none of the share");
+        assert!(quota.has_borrowed(26) && !quota.has_borrowed(25));
+        let few = FlowQuota { max: 2, workers: 4 };
+        assert_eq!((few.surplus(0, 2), few.surplus(1, 2)), (0, 1));
+    }
+
+    #[test]
     fn hashes_spread_and_a_client_s_does_not_depend_on_its_port() {
         let seeded = Seeded::new();
         let mut counts = [0; 64];
@@ -424,6 +471,8 @@ mod tests {
         }
         assert!(counts.iter().all(|count| (800..1200).contains(count)), "{counts:?}");
         assert_eq!(client_hash(key(1).client), client_hash(key(2).client));
+        let mapped = |text: &str| client_hash(text.parse().unwrap());
+        assert_eq!(mapped("[::ffff:10.0.0.1]:5"), mapped("10.0.0.1:6"));
         let mut servers = [0; 4];
         for last in 0..=255 {
             let client = SocketAddr::from(([10, 0, 0, last], 1));

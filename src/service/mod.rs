@@ -10,6 +10,7 @@ pub mod flows;
 pub mod frame;
 pub mod handler;
 pub mod http;
+pub mod maglev;
 pub mod messages;
 pub mod origin;
 pub mod pace;

@@ -75,7 +75,7 @@ impl<D: Driver> Context<D> {
         let balancers = options
             .upstreams
             .iter()
-            .map(|upstream| Balancer::new(upstream.policy, upstream.servers.len(), options.worker))
+            .map(|upstream| Balancer::new(upstream.policy, &upstream.members(), options.worker))
             .collect();
         let now = reactor.now();
         let seed = options.seed ^ (options.worker as u64 + 1).wrapping_mul(JITTER_SEED);
@@ -202,6 +202,12 @@ pub(super) struct Notices {
     pub(super) connect: Notice,
     pub(super) accept: Notice,
     pub(super) datagrams: Notice,
+    /// Servers that break the rules of their protocol.
+    pub(super) protocol: Notice,
+    /// Files that can not be opened or read.
+    pub(super) files: Notice,
+    /// TLS sessions that can not be made.
+    pub(super) tls: Notice,
 }
 
 /// One kind of warning: at most one a second, with the number of those left out.

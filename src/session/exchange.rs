@@ -98,6 +98,7 @@ impl<D: Driver> Sessions<D> {
             Note::Health { upstream, server, up } => {
                 self.context.http.origins(upstream).set_health(server, up, now);
             }
+            Note::EndFlow { listener } => self.datagrams.give_back(&mut self.context, listener),
             Note::Finished { connection, finished } => {
                 if let Finished::Verified(verified) = finished {
                     for waiter in self.context.http.checked(&verified) {

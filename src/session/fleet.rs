@@ -44,6 +44,11 @@ pub enum Note {
         /// Whether it can be used.
         up: bool,
     },
+    /// One of the flows of this UDP listener that the worker has borrowed is needed elsewhere.
+    EndFlow {
+        /// The listener's number.
+        listener: usize,
+    },
     /// Work that took too long for the loop is done.
     Finished {
         /// The connection that waits for it.
@@ -230,10 +235,10 @@ impl Fleet {
         out.extend_from_slice(text.as_bytes());
     }
 
-    /// Flows of one UDP listener, over all workers.
+    /// Flows of one UDP listener, of each worker.
     #[must_use]
-    pub fn flows_active(&self, listener: usize) -> u64 {
-        self.cells.iter().map(|cell| cell.stats.datagrams[listener].flows_active.get()).sum()
+    pub fn flows(&self, listener: usize) -> Vec<u64> {
+        self.cells.iter().map(|cell| cell.stats.datagrams[listener].flows_active.get()).collect()
     }
 
     /// The largest load divided by the mean load; 1 when all are equal or there is none.

@@ -383,7 +383,10 @@ impl Frames {
         if may_work && !self.input.is_empty() {
             // The budget of the turn is spent.
             self.common.mark_dirty(context, key);
-        } else if over && (may_work || self.failed.is_some()) && !self.is_busy(context) {
+        } else if over
+            && (may_work || self.failed.is_some())
+            && (!self.is_busy(context) || self.is_stuck(context))
+        {
             self.end_in_order(context, key);
         } else if may_work && !over {
             let once = self.stream.is_congested();
@@ -392,6 +395,11 @@ impl Frames {
             context.stats().relay.pauses.add(1);
             self.stream.pause(&mut context.reactor, key);
         }
+    }
+
+    /// Whether the client broke a rule, and what is left of answers needs what is not read any more.
+    fn is_stuck<D: Driver>(&self, context: &mut Context<D>) -> bool {
+        self.failed.is_some() && !self.waits(context)
     }
 
     /// All was answered, and nothing more comes or is wanted.

@@ -311,7 +311,11 @@ impl Opening {
                 tls.kernel.iter().for_each(|kernel| self.stream.offer_kernel(Arc::clone(kernel)));
             }
             Err(error) => {
-                tracing::error!(id = self.common.id(), %error, "no TLS session can be made");
+                let now = context.now();
+                if let Some(others) = context.notices.tls.due(now) {
+                    let id = self.common.id();
+                    tracing::error!(id, others, %error, "no TLS session can be made");
+                }
                 self.fail(context, key, Fault::Internal);
                 return;
             }

@@ -21,6 +21,8 @@ use crate::ring::{Fd, SocketAddress, StreamOptions};
 use crate::service::balance::Policy;
 use crate::service::frame::FrameService;
 use crate::service::handler::{Handler, NoHandler};
+use crate::service::maglev::Member;
+use crate::service::origin::stable_hash;
 use crate::service::proxy::{ExchangerOptions, MeterOptions};
 
 /// All of one worker's setting.
@@ -336,6 +338,13 @@ pub struct UpstreamOptions {
 }
 
 impl UpstreamOptions {
+    /// The servers, as hashing sees them: by their addresses, whatever their places.
+    pub(super) fn members(&self) -> Vec<Member> {
+        let id = |address: &SocketAddress| stable_hash(address.to_string().as_bytes());
+        let member = |(server, address)| Member { server, id: id(address), weight: 1 };
+        self.servers.iter().enumerate().map(member).collect()
+    }
+
     /// Lets a stream that is to be connected to a server speak TLS, if the servers do.
     ///
     /// # Errors

@@ -243,9 +243,12 @@ impl Trunk {
             let mut rest: &[u8] = &buf;
             let result = context.exchanger(self.upstream).trunk_bytes(self.trunk, &mut rest, now);
             if let Err(error) = result {
-                let upstream = &context.options.upstreams[self.upstream];
-                let (name, server) = (&upstream.name, upstream.servers[self.server]);
-                tracing::warn!(upstream = %name, %server, %error, "the server broke the protocol");
+                if let Some(others) = context.notices.protocol.due(now) {
+                    let upstream = &context.options.upstreams[self.upstream];
+                    let (name, server) = (&upstream.name, upstream.servers[self.server]);
+                    let text = "the server broke the protocol";
+                    tracing::warn!(upstream = %name, %server, %error, others, "{text}");
+                }
                 return false;
             }
             if !rest.is_empty() {

@@ -463,7 +463,7 @@ impl<'s> World<'s> {
 
     fn drop_client(&mut self, place: usize) {
         let client = self.clients.remove(place);
-        self.proxy.close_client(client.key);
+        self.proxy.close_client(client.key, self.now);
     }
 
     fn pass_time(&mut self) {
@@ -645,12 +645,20 @@ impl<'s> World<'s> {
             self.proxy.client_backlog(client.key, 0, self.now);
         }
         self.settle();
-        for _ in 0..3 {
+        // A large answer's time begins when those before it are over.
+        for _ in 0..40 {
             self.now += TIME;
             self.expiring = true;
             self.proxy.expire(self.now);
             self.settle();
             self.check();
+        }
+        // What never allows an answer is closed by its session.
+        for place in (0..self.clients.len()).rev() {
+            let client = &self.clients[place];
+            if client.wild && !self.proxy.client_waits(client.key) {
+                self.drop_client(place);
+            }
         }
         assert_eq!(self.proxy.open_exchanges(), 0);
         for client in self.clients.iter().filter(|client| !client.wild) {

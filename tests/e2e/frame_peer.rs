@@ -7,8 +7,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use ringway::proto::frame::{
-    Client, ClientEvent, ClientOptions, Code, Command, End, FrameError, GoAway, Header, Reader,
-    Ready, Version, parse_error, write_frame,
+    Client, ClientEvent, ClientOptions, Code, Command, End, FLAG_LAST, FrameError, GoAway, Header,
+    Reader, Ready, Version, parse_error, write_frame,
 };
 
 use crate::support::{PATIENCE, connect};
@@ -211,6 +211,70 @@ impl Peer {
                 }
                 other => panic!("{command} was answered with {other:?}"),
             }
+        }
+    }
+
+    /// With flow control: allows the answer to a request to carry more.
+    pub(crate) fn credit(&mut self, number: u32, bytes: u32) {
+        let Machine::Greeted(client, _) = &mut self.machine else { panic!("no HELLO") };
+        let mut out = Vec::new();
+        client.credit(number, bytes, &mut out);
+        self.send(&out);
+    }
+
+    /// With flow control: waits for the answer to a request no longer.
+    pub(crate) fn reset(&mut self, number: u32) {
+        let Machine::Greeted(client, _) = &mut self.machine else { panic!("no HELLO") };
+        let mut out = Vec::new();
+        client.reset(number, &mut out);
+        self.send(&out);
+    }
+
+    /// The code of the error that a request is answered with, perhaps after some DATA.
+    pub(crate) fn hear_error(&mut self, number: u32) -> u16 {
+        loop {
+            match self.hear() {
+                Some(Heard::Answer(of, Command::DATA, _)) if of == number => {}
+                Some(Heard::Answer(of, Command::ERROR, payload)) if of == number => {
+                    return parse_error(&payload).unwrap().0;
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    /// The code that the connection ends with; `None` when it ends without.
+    pub(crate) fn hear_end(&mut self) -> Option<u16> {
+        loop {
+            match self.hear() {
+                Some(Heard::Failed(code)) => return Some(code),
+                Some(Heard::Answer(..) | Heard::GoAway(..)) => {}
+                None => return None,
+            }
+        }
+    }
+
+    /// Sends a frame of version 2 that the client's machine knows nothing of.
+    pub(crate) fn write_raw(&mut self, command: Command, stream: u32, payload: &[u8]) {
+        let header = Header { stream, flags: FLAG_LAST, ..Header::new(Version::V2, command) };
+        let mut out = Vec::new();
+        write_frame(&header, payload, &mut out);
+        self.send(&out);
+    }
+
+    /// The next frame of version 2, whatever it answers: its stream, command and payload.
+    pub(crate) fn read_raw(&mut self) -> (u32, Command, Vec<u8>) {
+        let mut reader = Reader::new(Version::V2, u16::MAX);
+        loop {
+            let mut rest = &self.input[self.read..];
+            let frame = reader.next(&mut rest).unwrap();
+            let frame =
+                frame.map(|one| (one.header.stream, one.header.command, one.payload.to_vec()));
+            self.read = self.input.len() - rest.len();
+            if let Some(frame) = frame {
+                return frame;
+            }
+            assert!(self.receive(), "the server has closed");
         }
     }
 

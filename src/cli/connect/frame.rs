@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{ConnectArgs, Failure, lines, ping, write_bytes};
+use super::{ConnectArgs, Failure, lines, ping, screen, write_bytes};
 use crate::client::{ClientError, Frame, FrameOptions, RetryPolicy, retry};
 
 /// Runs the command.
@@ -46,7 +46,7 @@ fn get(
     policy: &RetryPolicy,
     connect: &dyn Fn() -> Result<Frame, ClientError>,
 ) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
+    let mut out = screen::output();
     let mut written = 0;
     let mut failed: Option<io::Error> = None;
     let got = retry(policy, || {
@@ -67,7 +67,7 @@ fn get(
     if let Some(error) = failed {
         return Err(Failure::output(&error));
     }
-    out.flush().map_err(|error| Failure::output(&error))?;
+    out.end_line().map_err(|error| Failure::output(&error))?;
     got?;
     Ok(())
 }

@@ -1,14 +1,20 @@
 //! HTTP and HTTPS: one GET, its body on standard output.
 
 use std::io::{self, Write};
+use std::time::{Duration, Instant};
 
-use super::{ConnectArgs, Failure};
+use super::{ConnectArgs, Failure, screen};
 use crate::client::{ClientError, Received, Tcp, retry};
 use crate::proto::http::status::reason;
 use crate::proto::http::{Method, ResponseHead};
 use crate::proto::http1::{
     BodyPart, BodyReader, HeadLimits, Refusal, ResponseMeta, ResponseReader,
 };
+use crate::runtime::clock;
+use crate::service::pace::earned;
+
+/// Bytes a second, after a first timeout, that are more than dripping.
+const RATE_MIN: u32 = 1024;
 
 /// Gets what the URL names.
 pub(super) fn run(args: &ConnectArgs) -> Result<(), Failure> {
@@ -49,7 +55,7 @@ fn tell(answer: &Answer) -> Result<(), Failure> {
     for line in String::from_utf8_lossy(head).lines() {
         text.push_str("< ");
         // What a server sends does not move the cursor.
-        text.extend(line.chars().filter(|c| !c.is_control()));
+        text.extend(line.chars().filter(|c| !screen::is_harmful(*c)));
         text.push('\n');
     }
     io::stderr().write_all(text.as_bytes()).map_err(|error| Failure::output(&error))
@@ -58,7 +64,7 @@ fn tell(answer: &Answer) -> Result<(), Failure> {
 /// An answer whose head has come.
 struct Answer {
     client: Tcp,
-    timeout: std::time::Duration,
+    timeout: Duration,
     head: ResponseHead,
     meta: ResponseMeta,
     /// What came, with the head.
@@ -66,11 +72,13 @@ struct Answer {
 }
 
 impl Answer {
-    fn begin(mut client: Tcp, timeout: std::time::Duration) -> Result<Self, Failure> {
+    fn begin(mut client: Tcp, timeout: Duration) -> Result<Self, Failure> {
         let mut input = Vec::new();
         let mut head = ResponseHead::default();
         let mut reader = ResponseReader::default();
         let limits = HeadLimits::default();
+        // One that drips is no better than one that is silent.
+        let late = clock::now().checked_add(timeout);
         loop {
             let found = reader.read(&input, Method::Get, &limits, &mut head);
             match found.map_err(|refusal| bad(&client, refusal))? {
@@ -82,18 +90,20 @@ impl Answer {
                 Some(meta) => return Ok(Self { client, timeout, head, meta, input }),
                 None => {}
             }
-            if client.receive(&mut input, timeout)? == Received::End {
+            let rest = left(late, timeout);
+            if client.receive(&mut input, rest)? == Received::End {
                 return Err(ClientError::Closed { peer: client.peer().to_string() }.into());
             }
         }
     }
 
     fn write_body(&mut self) -> Result<(), Failure> {
-        let mut out = io::stdout().lock();
+        let mut out = screen::output();
         let mut body = BodyReader::new(self.meta.framing, u64::MAX)
             .map_err(|refusal| bad(&self.client, refusal))?;
         let mut input = self.input.split_off(self.meta.len);
         let mut read = 0;
+        let (begun, mut written) = (clock::now(), 0);
         loop {
             let rest = input.get(read..).unwrap_or_default();
             let part = body.next(rest);
@@ -101,13 +111,16 @@ impl Answer {
                 BodyPart::Data(range) => {
                     let bytes = rest.get(range.clone()).unwrap_or_default();
                     out.write_all(bytes).map_err(|error| Failure::output(&error))?;
+                    written += bytes.len() as u64;
                     read += range.end;
                 }
                 BodyPart::End(_) => break,
                 BodyPart::More => {
                     input.clear();
                     read = 0;
-                    match self.client.receive(&mut input, self.timeout) {
+                    let earned = self.timeout.saturating_add(earned(written, RATE_MIN));
+                    let most = left(begun.checked_add(earned), self.timeout);
+                    match self.client.receive(&mut input, most) {
                         Ok(Received::Bytes(_)) => {}
                         Ok(Received::End) if body.at_end() => break,
                         Ok(Received::End) => {
@@ -119,8 +132,14 @@ impl Answer {
                 }
             }
         }
-        out.flush().map_err(|error| Failure::output(&error))
+        out.end_line().map_err(|error| Failure::output(&error))
     }
+}
+
+/// How long may be waited: `timeout`, and not beyond `late`.
+fn left(late: Option<Instant>, timeout: Duration) -> Duration {
+    let rest = late.map(|late| late.saturating_duration_since(clock::now()));
+    rest.map_or(timeout, |rest| rest.min(timeout))
 }
 
 fn bad(client: &Tcp, refusal: Refusal) -> Failure {

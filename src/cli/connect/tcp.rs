@@ -1,8 +1,6 @@
 //! Standard input to the peer, the peer to standard output.
 
-use std::io;
-
-use super::{ConnectArgs, Failure, input};
+use super::{ConnectArgs, Failure, input, screen};
 use crate::client::{Tcp, retry};
 
 /// Runs until the peer has ended.
@@ -10,5 +8,7 @@ pub(super) fn run(args: &ConnectArgs) -> Result<(), Failure> {
     let mut input = input()?;
     let options = args.options()?;
     let mut client = retry(&args.policy(), || Tcp::connect(&args.url.target, &options))?;
-    Ok(client.pump(&mut input, &mut io::stdout().lock())?)
+    let mut out = screen::output();
+    client.pump(&mut input, &mut out)?;
+    out.end_line().map_err(|error| Failure::output(&error))
 }

@@ -1,9 +1,8 @@
 //! Each read of standard input is a datagram; the answers to standard output.
 
-use std::io;
 use std::time::Duration;
 
-use super::{ConnectArgs, Failure, input};
+use super::{ConnectArgs, Failure, input, screen};
 use crate::client::{Udp, retry};
 
 /// How long to wait for answers after the end of the input.
@@ -15,5 +14,7 @@ pub(super) fn run(args: &ConnectArgs) -> Result<(), Failure> {
     let options = args.options()?;
     let mut client = retry(&args.policy(), || Udp::connect(&args.url.target, &options))?;
     let wait = args.wait.unwrap_or(WAIT);
-    Ok(client.pump(&mut input, &mut io::stdout().lock(), wait)?)
+    let mut out = screen::output();
+    client.pump(&mut input, &mut out, wait)?;
+    out.end_line().map_err(|error| Failure::output(&error))
 }

@@ -91,6 +91,8 @@ struct Pending<T> {
     who: Option<T>,
     command: Command,
     done: bool,
+    /// The server was told that nobody waits.
+    is_reset: bool,
     /// With flow control: DATA that it may still carry.
     credit: u32,
 }
@@ -225,7 +227,9 @@ impl<T: Copy> Client<T> {
         }
         header::write(&header, payload, out);
         let credit = self.options.credit;
-        self.pending.push_back(Pending { stream, who: Some(who), command, done: false, credit });
+        let (done, is_reset) = (false, false);
+        let pending = Pending { stream, who: Some(who), command, done, is_reset, credit };
+        self.pending.push_back(pending);
         self.open += 1;
         Some(stream)
     }
@@ -262,12 +266,14 @@ impl<T: Copy> Client<T> {
         }
     }
 
-    /// Nobody waits for this request any more, and the server is told so: it ends the answer soon.
-    /// Only with flow control.
+    /// Tells the server, once, that nobody waits for this request any more: it ends the answer soon.
+    /// What was under way still comes, and the end. Only with flow control.
     pub fn reset(&mut self, stream: u32, out: &mut Vec<u8>) {
         debug_assert!(self.has_flow(), "RESET has to be agreed on");
         let Some(pending) = find(&mut self.pending, stream).filter(|one| !one.done) else { return };
-        pending.who = None;
+        if std::mem::replace(&mut pending.is_reset, true) {
+            return;
+        }
         let header = Header { stream, ..Header::new(Version::V2, Command::RESET) };
         header::write(&header, &[], out);
     }

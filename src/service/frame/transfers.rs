@@ -81,11 +81,13 @@ pub struct Transfers<S> {
     turns: VecDeque<Transfer<S>>,
     /// The last one of `turns` is being read from.
     is_reading: bool,
+    /// The client can allow nothing any more, and everything is allowed.
+    is_lifted: bool,
 }
 
 impl<S> Default for Transfers<S> {
     fn default() -> Self {
-        Self { turns: VecDeque::new(), is_reading: false }
+        Self { turns: VecDeque::new(), is_reading: false, is_lifted: false }
     }
 }
 
@@ -109,7 +111,7 @@ impl<S> Transfers<S> {
             source,
             total: 0,
             checksum: crc32fast::Hasher::new(),
-            credit,
+            credit: credit.filter(|_| !self.is_lifted),
             has_more: false,
             is_cancelled: false,
         };
@@ -169,6 +171,7 @@ impl<S> Transfers<S> {
 
     /// The client can allow nothing any more: everything is allowed.
     pub fn lift_credit(&mut self) {
+        self.is_lifted = true;
         self.turns.iter_mut().for_each(|transfer| transfer.credit = None);
     }
 

@@ -25,6 +25,9 @@ pub(super) struct Envelope<'a> {
     payload: Option<&'a RawValue>,
     /// The id as it came, to be put into the answer; also of a message that is refused.
     pub(super) id: Option<&'a str>,
+    /// An id that is the client's if the line goes on as JSON: `12` may be the beginning of `12x`.
+    unsettled: Option<&'a str>,
+    has_two_ids: bool,
     /// The first thing that is wrong, if the line is JSON at all.
     fault: Option<MessageError>,
 }
@@ -86,10 +89,19 @@ impl<'a> Envelope<'a> {
         let starts_well = raw.starts_with(|c: char| c == '"' || c == '-' || c.is_ascii_digit());
         if !starts_well || raw.len() > ID_MAX {
             self.blame(MessageError::BadId(NOT_AN_ID));
-        } else if self.id.is_some() {
+        } else if self.id.is_some() || self.has_two_ids {
+            // Neither of them is the one that the client would know its message by.
+            (self.id, self.has_two_ids) = (None, true);
             self.blame(MessageError::BadId(TWO_IDS));
         } else {
-            self.id = Some(raw);
+            self.unsettled = Some(raw);
+        }
+    }
+
+    /// What was read last stands where it ends.
+    fn settle_id(&mut self) {
+        if let Some(id) = self.unsettled.take() {
+            self.id = Some(id);
         }
     }
 
@@ -172,9 +184,11 @@ impl<'a> Visitor<'a> for Fill<'_, 'a> {
     }
 
     fn visit_map<M: MapAccess<'a>>(self, mut members: M) -> Result<(), M::Error> {
-        while let Some(member) = members.next_key_seed(Name)? {
+        loop {
+            let member = members.next_key_seed(Name)?;
+            self.0.settle_id();
+            let Some(member) = member else { return Ok(()) };
             self.0.take(member, members.next_value()?);
         }
-        Ok(())
     }
 }

@@ -6,7 +6,6 @@
 //! | `servers` | the servers of an upstream: choosing, counting, health, slow start |
 //! | `server` | the state of one of them |
 //! | `choose` | the policies that go by load |
-//! | `maglev` | the policy that goes by a hash |
 //! | `latency` | what a server's latency is remembered as |
 //! | `eject` | taking servers out that do badly (outlier detection) |
 //! | `health` | when a server is checked, and what the results make of it |
@@ -31,9 +30,9 @@ pub mod failure;
 pub mod health;
 pub mod identity;
 mod latency;
-mod maglev;
 mod random;
 mod server;
 pub mod servers;
 
+pub(in crate::service) use self::random::mix;
 pub use self::random::stable_hash;

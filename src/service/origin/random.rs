@@ -35,7 +35,7 @@ impl Random {
 }
 
 /// Spreads what differs in a few bits over all of them (the last step of `SplitMix64`).
-pub(super) const fn mix(value: u64) -> u64 {
+pub(in crate::service) const fn mix(value: u64) -> u64 {
     let mut mixed = value;
     mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

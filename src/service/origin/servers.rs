@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use super::choose::{self, Eligible};
 use super::eject::{EjectCounters, EjectOptions, Ejector, Event, Sample};
 use super::failure::{Failure, FailureKind};
-use super::maglev::{Maglev, Member};
 use super::random::Random;
 use super::server::Server;
+use crate::service::maglev::{Maglev, Member};
 
 /// How a server is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -34,6 +34,7 @@ use crate::mem::{Key, Slab};
 use crate::proto::frame::{ClientOptions, Code, Version};
 use crate::service::CloseReason;
 use crate::service::balance::{Balancer, Policy};
+use crate::service::maglev::Member;
 use crate::service::origin::eject::Event;
 use crate::service::pool::{Ask, Checkout, CloseCause, Expired, Grant, Pool, PoolOptions, Share};
 use crate::service::retry::{RetryBudget, RetryPolicy, Safety, Verdict};
@@ -122,7 +123,10 @@ impl Exchanger {
     #[must_use]
     pub fn new(options: ExchangerOptions, first: usize, seed: u64, now: Instant) -> Self {
         let pool = Pool::new(options.pool);
-        let balancer = Balancer::new(options.policy, options.servers, first);
+        // Exchanges of many clients share connections: no policy goes by their addresses.
+        let member = |server| Member { server, id: 0, weight: 1 };
+        let servers: Vec<Member> = (0..options.servers).map(member).collect();
+        let balancer = Balancer::new(options.policy, &servers, first);
         Self {
             clients: Slab::with_limit(u32::MAX),
             trunks: Slab::with_limit(u32::MAX),
@@ -210,9 +214,13 @@ impl Exchanger {
         if state.ready {
             self.pool.closed(trunk, CloseCause::Failed);
         } else {
-            if !state.is_blameless {
-                self.balancer.connect_failed(state.server, now);
-            }
+            self.pool.open_failed();
+        }
+        let has_failed = !state.ready || Self::was_useless(&state, now);
+        if has_failed && !state.is_blameless {
+            self.balancer.connect_failed(state.server, now);
+        }
+        if !state.ready || (has_failed && !state.is_blameless) {
             self.connect_failed(state.server, now);
         }
         state.machine.take_open(&mut self.lost);
@@ -302,7 +310,6 @@ impl Exchanger {
 
     /// A connect failed. When every server was tried in vain, nobody waits for them any longer.
     fn connect_failed(&mut self, server: usize, now: Instant) {
-        self.pool.open_failed();
         if !self.tried.contains(&server) {
             self.tried.push(server);
         }
@@ -388,6 +395,10 @@ impl Exchanger {
     fn redo_lost(&mut self, safety: Safety, now: Instant) {
         let mut lost = std::mem::take(&mut self.lost);
         for exchange in lost.drain(..) {
+            if !self.exchanges.is_wanted(exchange, &self.clients) {
+                self.exchanges.remove(exchange);
+                continue;
+            }
             let trial = Trial { safety, random: self.next_random(), now };
             let policy = &self.options.retry;
             match self.exchanges.retry(exchange, policy, &mut self.budget, trial) {
@@ -425,9 +436,8 @@ impl Exchanger {
             if !std::mem::replace(&mut state.dirty, true) {
                 self.actions.extend(state.owner.map(FrameAction::Flush));
             }
-        } else {
-            state.machine.give_up(stream);
         }
+        state.machine.give_up(stream);
         let abandoned = u32::try_from(state.machine.given_up()).unwrap_or(u32::MAX);
         let most = self.options.retry.deadline;
         let heard = state.heard.map(|heard| now.saturating_duration_since(heard));
@@ -453,7 +463,8 @@ impl Exchanger {
 
     /// Closes a trunk that is no longer in the pool.
     fn close_trunk(&mut self, trunk: Key, now: Instant) {
-        if let Some(state) = self.trunks.get(trunk) {
+        if let Some(state) = self.trunks.get_mut(trunk) {
+            state.is_blameless = true;
             self.actions.extend(state.owner.map(FrameAction::CloseTrunk));
         }
         self.trunk_closed(trunk, now);

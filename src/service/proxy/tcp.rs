@@ -249,6 +249,11 @@ impl Exchange {
 mod tests {
     use super::super::super::balance::Policy;
     use super::*;
+    use crate::service::maglev::Member;
+
+    fn servers(count: usize) -> Vec<Member> {
+        (0..count).map(|server| Member { server, id: server as u64, weight: 1 }).collect()
+    }
 
     #[expect(clippy::disallowed_methods, reason = "an origin to count from")]
     fn now() -> Instant {
@@ -257,7 +262,7 @@ mod tests {
 
     #[test]
     fn servers_that_refuse_are_all_tried_and_then_passed_over() {
-        let mut balancer = Balancer::new(Policy::RoundRobin, 5, 0);
+        let mut balancer = Balancer::new(Policy::RoundRobin, &servers(5), 0);
         let (begin, failed) = (now(), Event::ConnectFailed(ConnectFailure::Refused));
         for retries in [1, 0] {
             let mut exchange = Exchange::new(retries);
@@ -286,7 +291,7 @@ mod tests {
 
     #[test]
     fn a_want_of_ours_is_held_against_no_server() {
-        let mut balancer = Balancer::new(Policy::RoundRobin, 2, 0);
+        let mut balancer = Balancer::new(Policy::RoundRobin, &servers(2), 0);
         for _ in 0..10 {
             let mut exchange = Exchange::new(5);
             exchange.handle(Event::Accepted, &mut balancer, now());
@@ -320,7 +325,7 @@ mod tests {
 
     /// An exchange in a state, with one further server to try.
     fn in_state(state: State) -> (Exchange, Balancer) {
-        let mut balancer = Balancer::new(Policy::RoundRobin, 2, 0);
+        let mut balancer = Balancer::new(Policy::RoundRobin, &servers(2), 0);
         let exchange = Exchange { state, ..Exchange::new(1) };
         if exchange.server().is_some() {
             assert_eq!(balancer.pick(&[], now()), Some(0));
@@ -380,7 +385,7 @@ mod tests {
 
     #[test]
     fn servers_are_tried_until_the_retries_are_used_up() {
-        let mut balancer = Balancer::new(Policy::LeastConnections, 5, 0);
+        let mut balancer = Balancer::new(Policy::LeastConnections, &servers(5), 0);
         let mut exchange = Exchange::new(2);
         let mut action = exchange.handle(Event::Accepted, &mut balancer, now());
         let mut tried = Vec::new();
@@ -397,7 +402,7 @@ mod tests {
 
     #[test]
     fn no_server_is_tried_twice() {
-        let mut balancer = Balancer::new(Policy::RoundRobin, 1, 0);
+        let mut balancer = Balancer::new(Policy::RoundRobin, &servers(1), 0);
         let mut exchange = Exchange::new(5);
         exchange.handle(Event::Accepted, &mut balancer, now());
         let failed = Event::ConnectFailed(ConnectFailure::Refused);

@@ -122,6 +122,7 @@ impl Proxied {
     }
 
     pub(super) fn close<D: Driver>(&self, context: &mut Context<D>) {
-        self.exchanger(context).close_client(self.client);
+        let now = context.now();
+        self.exchanger(context).close_client(self.client, now);
     }
 }

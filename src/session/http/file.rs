@@ -441,8 +441,12 @@ impl Http {
             }
             FileEvent::End => transfer.broken = true,
             FileEvent::Failed(errno) => {
-                tracing::warn!(id = self.common.id(), %errno, "a file can not be read");
                 transfer.broken = true;
+                let now = context.now();
+                if let Some(others) = context.notices.files.due(now) {
+                    let id = self.common.id();
+                    tracing::warn!(id, others, %errno, "a file can not be read");
+                }
             }
         }
         self.common.mark_dirty(context, key);

@@ -40,8 +40,11 @@ pub(super) fn find<D: Driver>(
     };
     found.map_err(|errno| {
         let status = status_of(errno);
-        if status == 500 {
-            tracing::warn!(file = %name, %errno, "a file can not be opened");
+        let now = context.now();
+        if status == 500
+            && let Some(others) = context.notices.files.due(now)
+        {
+            tracing::warn!(file = %name, others, %errno, "a file can not be opened");
         }
         NotFound(status)
     })

@@ -86,7 +86,7 @@ impl Http {
 /// What the balancer goes by.
 fn hash_of(on: &HashOn, head: &RequestHead, ip: Option<IpAddr>) -> u64 {
     match on {
-        HashOn::Source => match ip {
+        HashOn::Source => match ip.map(|ip| ip.to_canonical()) {
             Some(IpAddr::V4(ip)) => stable_hash(&ip.octets()),
             Some(IpAddr::V6(ip)) => stable_hash(&ip.octets()),
             None => 0,

@@ -253,10 +253,14 @@ impl Origin {
                 self.leave(context, key, exchange);
             }
             Err(refusal) => {
-                let upstream = &context.options.upstreams[self.upstream];
-                let (name, server) = (&upstream.name, upstream.servers[self.server]);
-                let reason = refusal.name();
-                tracing::warn!(upstream = %name, %server, reason, "the server's answer is refused");
+                let now = context.now();
+                if let Some(others) = context.notices.protocol.due(now) {
+                    let upstream = &context.options.upstreams[self.upstream];
+                    let (name, server) = (&upstream.name, upstream.servers[self.server]);
+                    let reason = refusal.name();
+                    let text = "the server's answer is refused";
+                    tracing::warn!(upstream = %name, %server, reason, others, "{text}");
+                }
                 self.fail(context, key, exchange, Failure::BadResponse);
             }
         }

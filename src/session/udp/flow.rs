@@ -1,6 +1,7 @@
 //! The life of a flow: made for a client's first datagram, ended when it is idle, evicted or told
 //! that nobody is there.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -8,6 +9,7 @@ use nix::errno::Errno;
 use super::super::Due;
 use super::super::context::Context;
 use super::super::failure::failure_of;
+use super::super::fleet::Note;
 use super::super::options::DatagramService;
 use super::door::count_of;
 use super::{Datagrams, Hungry};
@@ -16,7 +18,7 @@ use crate::net::{DatagramEvent, DatagramSocket, NetworkError, Operation};
 use crate::ring::{
     Completion, Datagram, DatagramSocketOptions, Driver, Fd, Lane, Outbox, SocketAddress,
 };
-use crate::service::flows::{FlowEnd, FlowKey, Place, client_hash};
+use crate::service::flows::{FlowEnd, FlowKey, FlowQuota, Place, client_hash};
 
 /// How long new flows pass a server over whose host has refused a datagram.
 const SUSPICION: Duration = Duration::from_secs(5);
@@ -87,10 +89,7 @@ impl Datagrams {
         if self.draining {
             return None;
         }
-        if context.options.fleet.flows_active(listener) >= flows_max {
-            let oldest = self.listeners[listener].table.oldest()?;
-            self.end_flow(context, oldest, FlowEnd::Evicted);
-        }
+        self.make_room(context, listener, flows_max);
         let now = context.now();
         let hash = client_hash(key.client);
         let balancer = &mut context.balancers[upstream];
@@ -141,6 +140,51 @@ impl Datagrams {
         upstream.connected.add(1);
         upstream.active.increment();
         Some(own)
+    }
+
+    /// Ends as many flows as there are too many. Where this worker has no more than its share, one
+    /// that has borrowed is told to.
+    fn make_room<D: Driver>(&mut self, context: &mut Context<D>, listener: usize, max: u64) {
+        let fleet = Arc::clone(&context.options.fleet);
+        let flows = fleet.flows(listener);
+        let workers = u64::try_from(flows.len()).unwrap_or(1);
+        let quota = FlowQuota { max, workers };
+        let worker = context.options.worker;
+        let own = flows.get(worker).copied().unwrap_or(0);
+        let total: u64 = flows.iter().sum();
+        for _ in 0..quota.surplus(own, total) {
+            let Some(oldest) = self.listeners[listener].table.oldest() else { return };
+            self.end_flow(context, oldest, FlowEnd::Evicted);
+        }
+        if total >= max && quota.surplus(own, total) == 0 {
+            let most = flows.iter().enumerate().max_by_key(|(_, flows)| **flows);
+            if let Some((other, _)) = most.filter(|(_, flows)| quota.has_borrowed(**flows)) {
+                // Best effort: one whose mailbox is full does so for its own next flow.
+                let _is_told = fleet.send(other, Note::EndFlow { listener });
+            }
+        }
+    }
+
+    /// Another worker needs what this one has borrowed of a listener's flows.
+    pub(in crate::session) fn give_back<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        listener: usize,
+    ) {
+        let DatagramService::Proxy { flows_max: max, .. } =
+            context.options.datagrams[listener].service
+        else {
+            return;
+        };
+        let flows = context.options.fleet.flows(listener);
+        let quota = FlowQuota { max, workers: u64::try_from(flows.len()).unwrap_or(1) };
+        let own = flows.get(context.options.worker).copied().unwrap_or(0);
+        if flows.iter().sum::<u64>() > max
+            && quota.has_borrowed(own)
+            && let Some(oldest) = self.listeners[listener].table.oldest()
+        {
+            self.end_flow(context, oldest, FlowEnd::Evicted);
+        }
     }
 
     /// No socket could be had, or no way to the server.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use super::exchange::{Spare, State};
+use super::exchange::Spare;
 use super::{CLOG_BYTES, CLOG_TIME, Exchanger, FrameAction};
 use crate::mem::Key;
 use crate::proto::frame::{
@@ -438,20 +438,14 @@ impl Exchanger {
 
     /// A client has gone. What it asked for is not asked for any longer, where servers can be told
     /// so or would send much.
-    pub fn close_client(&mut self, client: Key) {
+    pub fn close_client(&mut self, client: Key, now: Instant) {
         let gone = self.clients.remove(client);
         for exchange in gone.iter().flat_map(|gone| gone.exchanges.iter()) {
-            let State::Sent { trunk, stream } = self.exchanges.state(exchange) else {
-                self.exchanges.remove(exchange);
-                continue;
-            };
-            let on = self.trunks.get(trunk);
-            if on.is_some_and(|on| on.machine.has_flow()) || self.exchanges.is_large(exchange) {
-                self.exchanges.remove(exchange);
-                self.cancel(trunk, stream);
-            }
+            self.cancel(exchange, now);
         }
-        self.drop_unwanted();
+        if gone.is_some_and(|gone| gone.is_busy()) {
+            self.drop_unwanted();
+        }
         self.unclog(client);
     }
 

@@ -71,6 +71,8 @@ struct Exchange {
     held: Option<Box<Held>>,
     /// A part of an answer was passed on: it can not be asked again.
     begun: bool,
+    /// Its client has its answer, or has gone: only the end of it is waited for.
+    is_orphan: bool,
     older: Option<Key>,
     newer: Option<Key>,
 }
@@ -208,6 +210,7 @@ impl Exchanges {
             credit: 0,
             held: None,
             begun: false,
+            is_orphan: false,
             older: None,
             newer: None,
         };
@@ -319,7 +322,8 @@ impl Exchanges {
 
     /// Whether somebody waits for the answer.
     pub(super) fn is_wanted(&self, key: Key, clients: &Slab<Client>) -> bool {
-        self.slab.get(key).is_some_and(|exchange| clients.get(exchange.client).is_some())
+        let exchange = self.slab.get(key).filter(|exchange| !exchange.is_orphan);
+        exchange.is_some_and(|exchange| clients.get(exchange.client).is_some())
     }
 
     /// Writes an exchange to a trunk; false when that does not take it.
@@ -357,7 +361,8 @@ impl Exchanges {
         else {
             return Outcome::Nobody;
         };
-        let Some(client) = clients.get_mut(exchange.client) else {
+        let client = clients.get_mut(exchange.client).filter(|_| !exchange.is_orphan);
+        let Some(client) = client else {
             if answer.last {
                 self.remove(key);
             }
@@ -416,7 +421,31 @@ impl Exchanges {
         text: &str,
         actions: &mut Vec<FrameAction>,
     ) {
-        let Some(exchange) = self.slab.get(key) else { return };
+        self.refuse(clients, key, code, text, actions);
+        self.remove(key);
+    }
+
+    /// Its client has its answer, or has gone. The server has so much time again to end it.
+    pub(super) fn orphan(&mut self, key: Key, now: Instant) {
+        if let Some(exchange) = self.slab.get_mut(key) {
+            exchange.is_orphan = true;
+            exchange.held = None;
+        }
+        self.resume(key, now);
+    }
+
+    /// Tells the client that there is no answer, or no more of it.
+    pub(super) fn refuse(
+        &mut self,
+        clients: &mut Slab<Client>,
+        key: Key,
+        code: Code,
+        text: &str,
+        actions: &mut Vec<FrameAction>,
+    ) {
+        let Some(exchange) = self.slab.get(key).filter(|exchange| !exchange.is_orphan) else {
+            return;
+        };
         if let Some(client) = clients.get_mut(exchange.client) {
             self.tally.errors[code.index()] += 1;
             self.tally.has_errors = true;
@@ -430,7 +459,6 @@ impl Exchanges {
                 actions.extend(client.owner.map(FrameAction::Flush));
             }
         }
-        self.remove(key);
     }
 
     /// The exchange is on no connection any more.

@@ -150,41 +150,43 @@ impl Exchanger {
 
     /// A client waits for an answer no longer.
     pub(super) fn client_reset(&mut self, client: Key, stream: u32, now: Instant) {
-        let Some(state) = self.clients.get_mut(client) else { return };
+        let Self { clients, exchanges, actions, .. } = self;
+        let Some(state) = clients.get_mut(client) else { return };
         let Some(key) = state.exchange_of(stream) else { return };
         state.undelay(key);
-        let sent = self.exchanges.state(key);
-        self.fail(key, Code::Cancelled, "the client has reset the stream");
-        if let State::Sent { trunk, stream } = sent {
-            self.cancel(trunk, stream);
-        }
+        let text = "the client has reset the stream";
+        exchanges.refuse(clients, key, Code::Cancelled, text, actions);
+        self.cancel(key, now);
+        self.drop_unwanted();
         self.send_fresh(now);
     }
 
-    /// The client of a request that was sent has gone. With flow control the server is told so. If
-    /// not, a large answer is not read to its end for nobody: its connection takes nothing more,
-    /// and is closed as soon as nobody waits on it.
-    pub(super) fn cancel(&mut self, trunk: Key, stream: u32) {
+    /// Nobody waits for an exchange any more. With flow control its server is told so. Without, a
+    /// large answer is not read to its end for nobody: its connection takes nothing more, and is
+    /// closed as soon as nobody waits on it.
+    pub(super) fn cancel(&mut self, key: Key, now: Instant) {
+        let State::Sent { trunk, stream } = self.exchanges.state(key) else {
+            return self.exchanges.remove(key);
+        };
+        let is_large = self.exchanges.is_large(key);
+        self.exchanges.orphan(key, now);
         let Some(on) = self.trunks.get_mut(trunk) else { return };
-        let has_flow = on.machine.has_flow();
-        if has_flow {
+        if on.machine.has_flow() {
             on.machine.reset(stream, &mut on.out);
             if !std::mem::replace(&mut on.dirty, true) {
                 self.actions.extend(on.owner.map(FrameAction::Flush));
             }
-        } else {
+        } else if is_large {
+            self.exchanges.remove(key);
             on.machine.give_up(stream);
+            let abandoned = u32::try_from(on.machine.given_up()).unwrap_or(u32::MAX);
+            on.is_blameless = true;
+            if self.pool.carries(trunk) <= abandoned {
+                self.actions.extend(on.owner.map(FrameAction::CloseTrunk));
+            }
+            // It is closed after this call, or later, and takes nothing until then.
+            let _carries = self.pool.retire(trunk, CloseCause::Retired);
         }
-        let abandoned = u32::try_from(on.machine.given_up()).unwrap_or(u32::MAX);
-        let is_spent = abandoned.saturating_mul(2) > self.options.pool.capacity;
-        if has_flow && !is_spent {
-            return;
-        }
-        if self.pool.carries(trunk) <= abandoned {
-            self.actions.extend(on.owner.map(FrameAction::CloseTrunk));
-        }
-        // It is closed after this call, or later, and takes nothing until then.
-        let _carries = self.pool.retire(trunk, CloseCause::Retired);
     }
 }
 

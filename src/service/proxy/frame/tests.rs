@@ -120,7 +120,7 @@ fn answers_that_wait_for_their_turn_are_bounded() {
     assert!(scene.expire().contains(&look));
     scene.proxy.client_taken(scene.client, 3, scene.now);
     assert!(scene.expire().contains(&close), "others wait behind it");
-    scene.proxy.close_client(scene.client);
+    scene.proxy.close_client(scene.client, scene.now);
     assert!(!scene.proxy.trunk_is_clogged(scene.trunk));
 }
 
@@ -196,4 +196,42 @@ fn a_server_that_goes_away_again_and_again_is_read_to_the_end() {
         scene.server.go_away(Code::ShuttingDown, "", &mut flood);
     }
     assert_eq!(scene.answer(&flood), flood.len());
+}
+
+#[test]
+fn a_server_that_greets_and_goes_is_connected_to_less_and_less_often() {
+    for says_goaway in [true, false] {
+        let mut scene = Scene::new(Version::V2);
+        let mut connects = 0;
+        let mut trunk = scene.trunk;
+        for millisecond in 0..3_000 {
+            if says_goaway {
+                let mut out = Vec::new();
+                scene.server.go_away(Code::ShuttingDown, "bye", &mut out);
+                // A proxy that has given it up hears nothing more.
+                let _heard = scene.proxy.trunk_bytes(trunk, &mut &*out, scene.now);
+            }
+            scene.proxy.trunk_closed(trunk, scene.now);
+            if millisecond % 10 == 0 {
+                scene.ask(Command::ECHO, b"is anybody there");
+            }
+            scene.now += Duration::from_millis(1);
+            scene.proxy.expire(scene.now);
+            scene.proxy.settle(scene.now);
+            let mut actions = Vec::new();
+            scene.proxy.take_actions(&mut actions);
+            for action in actions {
+                if let FrameAction::Connect { trunk: next, .. } = action {
+                    connects += 1;
+                    trunk = next;
+                    scene.proxy.trunk_attached(next, Key::new(1, 0));
+                    scene.proxy.trunk_connected(next);
+                    scene.trunk = next;
+                    scene.server = Server::new(OFFERED);
+                    assert!(scene.serve().len() <= 8, "HELLO, and what waits");
+                }
+            }
+        }
+        assert!((2..40).contains(&connects), "{connects} connects");
+    }
 }

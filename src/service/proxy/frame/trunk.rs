@@ -1,6 +1,6 @@
 //! One connection to a server.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::exchange::Outcome;
 use super::flow::top_up;
@@ -9,6 +9,9 @@ use crate::mem::Key;
 use crate::proto::frame::{Client, ClientEvent, ClientOptions, Command, FrameError};
 use crate::service::pool::CloseCause;
 use crate::service::retry::Safety;
+
+/// A connection that a server ends earlier than that, without an answer, is a failed connect.
+const USELESS_TIME: Duration = Duration::from_secs(5);
 
 /// A connection to a server, and the exchanges that it carries.
 #[derive(Debug)]
@@ -33,6 +36,8 @@ pub(super) struct Trunk {
     capacity: u32,
     /// The server goes away: the last request that it answers.
     pub(super) going: Option<u64>,
+    /// When it agreed to take exchanges.
+    greeted: Option<Instant>,
     /// When it last brought a part of an answer.
     pub(super) heard: Option<Instant>,
 }
@@ -51,12 +56,20 @@ impl Trunk {
             large: 0,
             capacity: 1,
             going: None,
+            greeted: None,
             heard: None,
         }
     }
 }
 
 impl Exchanger {
+    /// A trunk is gone that has answered nothing since it agreed to, a short time ago: no better than
+    /// one that could not be connected to.
+    pub(super) fn was_useless(state: &Trunk, now: Instant) -> bool {
+        let age = state.greeted.map(|greeted| now.saturating_duration_since(greeted));
+        state.heard.is_none() && age.is_some_and(|age| age < USELESS_TIME)
+    }
+
     /// A trunk has a socket; `owner` is the session's own key of it.
     pub fn trunk_attached(&mut self, trunk: Key, owner: Key) {
         if let Some(trunk) = self.trunks.get_mut(trunk) {
@@ -130,10 +143,7 @@ impl Exchanger {
             match state.machine.next(input) {
                 Ok(None) => break Ok(()),
                 Ok(Some(ClientEvent::Ready(ready))) => {
-                    self.balancer.connected(state.server, now);
-                    self.tried.clear();
-                    self.rounds = 0;
-                    self.rest_until = None;
+                    state.greeted = Some(now);
                     let capacity = self.options.pool.capacity.min(ready.window.into());
                     pool.opened(trunk, now);
                     pool.set_capacity(trunk, capacity);
@@ -143,7 +153,13 @@ impl Exchanger {
                 Ok(Some(ClientEvent::Answer(answer))) => {
                     let last = answer.last;
                     let is_large_end = last && answer.request == Command::GET;
-                    state.heard = Some(now);
+                    if state.heard.replace(now).is_none() {
+                        // HELLO alone says little: now the server is known to answer.
+                        self.balancer.connected(state.server, now);
+                        self.tried.clear();
+                        self.rounds = 0;
+                        self.rest_until = None;
+                    }
                     match exchanges.deliver(clients, &answer, actions) {
                         Outcome::Passed { more: Some(key), .. } if state.machine.has_flow() => {
                             top_up(exchanges, clients, state, key, actions, now);

@@ -1,7 +1,7 @@
 //! Hashing that moves few keys when servers come and go ("Maglev": a table of a prime size that
 //! each server fills in an order of its own, in turn).
 
-use super::random::mix;
+use super::origin::mix;
 
 /// The table's size up to [`FEW`] servers, and beyond. Primes, so that any step visits every slot.
 ///
@@ -14,14 +14,14 @@ const SIZE_MANY: usize = 65_537;
 const FEW: usize = 12;
 
 /// A server, as the table sees it.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Member {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Member {
     /// Its number.
-    pub(super) server: usize,
-    /// What it is known by, which decides its order.
-    pub(super) id: u64,
+    pub server: usize,
+    /// What it is known by, which decides its slots: a hash of its address.
+    pub id: u64,
     /// Its share of the slots, to the others' weights.
-    pub(super) weight: u32,
+    pub weight: u32,
 }
 
 /// Which server each slot belongs to.
@@ -41,11 +41,13 @@ struct Turn {
 }
 
 impl Maglev {
-    /// The table of these servers.
+    /// The table of these servers, in whatever order they stand.
     pub(super) fn new(members: &[Member]) -> Self {
         let size = if members.len() <= FEW { SIZE_FEW } else { SIZE_MANY };
         let heaviest = members.iter().map(|member| u64::from(member.weight.max(1))).max();
         let Some(heaviest) = heaviest else { return Self { slots: Box::default() } };
+        let mut members = members.to_vec();
+        members.sort_by_key(|member| member.id);
         let mut turns: Vec<Turn> = members.iter().map(|member| Turn::new(member, size)).collect();
         let mut slots = vec![None; size];
         let mut left = size;
@@ -151,6 +153,42 @@ mod tests {
                 let share = moved as f64 / before.slots.len() as f64;
                 assert!(share <= limit / count as f64, "{gone} of {count}: {share}");
             }
+        }
+    }
+
+    /// The part of the keys that another address answers.
+    fn moved(before: &[Member], after: &[Member]) -> f64 {
+        let id = |members: &[Member], slot: &u32| {
+            members.iter().find(|member| member.server == *slot as usize).map(|member| member.id)
+        };
+        let (one, other) = (Maglev::new(before), Maglev::new(after));
+        let slots = one.slots.iter().zip(&other.slots);
+        let moved = slots.filter(|(a, b)| id(before, a) != id(after, b)).count();
+        moved as f64 / one.slots.len() as f64
+    }
+
+    #[test]
+    fn servers_that_come_take_their_share_and_an_order_means_nothing() {
+        for count in 2..FEW {
+            let all = members(&vec![1; count + 1]);
+            let due = 1.0 / (count + 1) as f64;
+            for comer in 0..=count {
+                let mut before = all.clone();
+                before.remove(comer);
+                // The numbers are those of a list without it.
+                for (number, member) in before.iter_mut().enumerate() {
+                    member.server = number;
+                }
+                let share = moved(&before, &all);
+                assert!((due * 0.95..due * 1.3).contains(&share), "{comer} of {count}: {share}");
+            }
+            let mut turned = all.clone();
+            turned.rotate_left(1);
+            turned.reverse();
+            for (number, member) in turned.iter_mut().enumerate() {
+                member.server = number;
+            }
+            assert!(moved(&all, &turned) == 0.0);
         }
     }
 
