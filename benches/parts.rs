@@ -1,14 +1,21 @@
 //! The parts of the data path that run without a kernel: slots, buffers, timers, a PROXY header,
-//! the checksum of frames.
+//! frames, requests of HTTP and their routes, records of TLS.
+//!
+//! `cargo bench --bench parts -- --quick`
 
 use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ringway::mem::{Outgoing, Pool, Slab};
+use ringway::net::tls::records::{Opener, Sealer};
+use ringway::net::tls::{Aead, TrafficKey, Version as TlsVersion};
 use ringway::proto::frame::{Command, Header, PAYLOAD_MAX, Reader, Version, write_frame};
+use ringway::proto::http::RequestHead;
+use ringway::proto::http1::{HeadLimits, RequestReader};
 use ringway::proto::proxy_protocol;
 use ringway::runtime::{Timers, clock};
+use ringway::service::http::route::{HostMatch, PathMatch, RouteMatch, Router};
 
 fn slab(criterion: &mut Criterion) {
     let mut slab = Slab::with_limit(1024);
@@ -94,5 +101,80 @@ fn frames(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, slab, pool, timers, header, frames);
+const SMALL: &[u8] = b"GET /api/users/7 HTTP/1.1\r\nHost: www.example.com\r\n\r\n";
+const BROWSER: &[u8] = b"GET /api/users/7?page=2 HTTP/1.1\r\nHost: www.example.com\r\n\
+    User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0\r\n\
+    Accept: text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8\r\n\
+    Accept-Language: en-US,en;q=0.5\r\nAccept-Encoding: gzip, deflate, br, zstd\r\n\
+    Connection: keep-alive\r\nCookie: session=0123456789abcdef0123456789abcdef\r\n\
+    Upgrade-Insecure-Requests: 1\r\nSec-Fetch-Dest: document\r\n\r\n";
+
+fn read(bytes: &[u8], head: &mut RequestHead) -> bool {
+    let limits = HeadLimits::default();
+    let read = RequestReader::default().read(bytes, &limits, head);
+    read.expect("a request that is right").is_some()
+}
+
+fn http(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("http1");
+    let mut head = RequestHead::default();
+    for (name, bytes) in [("small", SMALL), ("browser's", BROWSER)] {
+        group.throughput(Throughput::Bytes(bytes.len() as u64));
+        group.bench_function(format!("a {name} request parsed"), |bench| {
+            bench.iter(|| read(black_box(bytes), &mut head));
+        });
+    }
+    group.finish();
+    for routes in [1_usize, 100] {
+        let prefix = |number: usize| RouteMatch {
+            hosts: vec![HostMatch::Exact("www.example.com".into())],
+            path: PathMatch::Prefix(format!("/other{number}").into()),
+            ..RouteMatch::default()
+        };
+        let mut all: Vec<RouteMatch> = (1..routes).map(prefix).collect();
+        all.push(RouteMatch { path: PathMatch::Prefix("/api".into()), ..RouteMatch::default() });
+        let router = Router::new(all);
+        assert!(read(SMALL, &mut head));
+        criterion.bench_function(&format!("the last of {routes} routes found"), |bench| {
+            bench.iter(|| router.find(black_box(&head), None).expect("the last one"));
+        });
+    }
+}
+
+fn records(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("tls");
+    for len in [1_000_usize, 16_000] {
+        let key = || {
+            TrafficKey::new(TlsVersion::Tls13, Aead::Aes128Gcm, &[7; 16], [9; 12], 0)
+                .expect("a key of its length")
+        };
+        let data = vec![0x5a; len];
+        group.throughput(Throughput::Bytes(len as u64));
+        let mut sealer = Sealer::new(&key()).expect("a key");
+        let mut wire = Vec::new();
+        group.bench_function(format!("{len} bytes sealed"), |bench| {
+            bench.iter(|| {
+                wire.clear();
+                // After as many records as a key may seal, there is another one.
+                if sealer.seal_data(black_box(&data), len, &mut wire).is_err() {
+                    sealer = Sealer::new(&key()).expect("a key");
+                }
+            });
+        });
+        let mut one = Vec::new();
+        Sealer::new(&key())
+            .and_then(|mut first| first.seal_data(&data, len, &mut one))
+            .expect("one");
+        group.bench_function(format!("{len} bytes opened"), |bench| {
+            bench.iter(|| {
+                let mut bytes = one.clone();
+                let mut opener = Opener::new(&key()).expect("a key");
+                opener.open(black_box(&mut bytes)).expect("a record that is right").is_some()
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, slab, pool, timers, header, frames, http, records);
 criterion_main!(benches);

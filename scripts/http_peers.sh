@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Asks a server of HTTP in every way that curl knows, and checks what comes. Needs Debian's curl, and the program
-# built: `cargo build --release`, or its path as the first argument.
+# Asks a server of HTTP in every way that curl knows, and checks what comes. Needs Debian's curl and python3, and the
+# program built: `cargo build --release`, or its path as the first argument.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -13,7 +13,9 @@ end() {
     rm -rf "$folder"
 }
 trap end EXIT
-command -v curl >/dev/null || { echo "curl is not there: apt-get install curl" >&2; exit 3; }
+for tool in curl python3; do
+    command -v $tool >/dev/null || { echo "$tool is not there: apt-get install $tool" >&2; exit 3; }
+done
 [ -x "$program" ] || { echo "$program is not there: cargo build --release" >&2; exit 3; }
 
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')

@@ -7,6 +7,7 @@ use super::book::{Book, Sink};
 use super::connect::{self, Kind};
 use super::error::{Waiting, code_name};
 use super::line::Line;
+use super::patience::Patience;
 use super::{ClientError, ConnectOptions, Target};
 use crate::mem::Key;
 use crate::proto::frame::{
@@ -14,7 +15,6 @@ use crate::proto::frame::{
     message as message_payload, parse_message,
 };
 use crate::ring::SocketAddress;
-use crate::service::pace::earned;
 
 /// Requests that are open at a time, unless the caller says otherwise.
 const WINDOW: u16 = 256;
@@ -71,9 +71,6 @@ pub struct Frame {
     /// Nothing that comes can be read any more.
     dead: bool,
 }
-
-/// Bytes a second, after a first timeout, that are more than dripping.
-const RATE_MIN: u32 = 1024;
 
 impl Frame {
     /// Connects, and agrees on a version.
@@ -249,16 +246,16 @@ impl Frame {
         check_name(name)?;
         let exchange = self.begin(Command::GET, name.as_bytes())?;
         let mut sink = Some(Sink { key: exchange.0, take, total: 0 });
-        let (begun, mut seen, mut until) = (self.line.now(), 0, self.line.until(silence));
+        let (mut patience, mut seen, mut until) =
+            (Patience::new(silence), 0, self.line.until(silence));
         loop {
             if let Some(result) = self.book.take(exchange.0) {
                 return result.map(|_| sink.map_or(0, |sink| sink.total));
             }
             let total = sink.as_ref().map_or(0, |sink| sink.total);
             if total > seen {
-                (seen, until) = (total, self.line.until(silence));
-                let slowest = begun.checked_add(silence.saturating_add(earned(total, RATE_MIN)));
-                until = until.zip(slowest).map(|(until, slowest)| until.min(slowest));
+                patience.count(usize::try_from(total - seen).unwrap_or(usize::MAX));
+                (seen, until) = (total, self.line.until(patience.rest()));
             }
             if self.line.is_over(until) {
                 return Err(self.give_up(exchange.0, silence));

@@ -20,6 +20,8 @@ enum AcceptState {
     Idle,
     /// The accept is in flight.
     Armed,
+    /// The accept is being cancelled, to be armed again later.
+    Pausing,
     /// The accept is being cancelled.
     Stopping,
     /// The socket is closed.
@@ -49,9 +51,25 @@ impl Acceptor {
 
     /// The accept has ended by itself.
     pub fn rest(&mut self) {
-        if self.state == AcceptState::Armed {
+        if matches!(self.state, AcceptState::Armed | AcceptState::Pausing) {
             self.state = AcceptState::Idle;
         }
+    }
+
+    /// Ends the accept for a while: [`Acceptor::rest`] when its last completion has come, then
+    /// [`Acceptor::arm`].
+    pub fn pause<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>) {
+        if self.state == AcceptState::Armed {
+            self.state = AcceptState::Pausing;
+            let target = self.token(Verb::Accept);
+            reactor.submit(self.token(Verb::Close), Op::Cancel { target });
+        }
+    }
+
+    /// Whether the accept is being ended for a while.
+    #[must_use]
+    pub fn is_pausing(&self) -> bool {
+        self.state == AcceptState::Pausing
     }
 
     /// Ends the accept; false when none is in flight and the socket can be closed at once.
@@ -61,6 +79,8 @@ impl Acceptor {
             let target = self.token(Verb::Accept);
             // Nobody waits for the cancel's own completion, as for that of a close.
             reactor.submit(self.token(Verb::Close), Op::Cancel { target });
+        } else if self.state == AcceptState::Pausing {
+            self.state = AcceptState::Stopping;
         }
         self.state == AcceptState::Stopping
     }

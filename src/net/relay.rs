@@ -185,6 +185,7 @@ impl Direction {
                     Ok(moved) => {
                         *held -= moved;
                         pumped.sent += moved;
+                        sink.note_written(moved);
                         budget.spend(moved);
                     }
                     Err(Errno::EAGAIN) => sink.watch_writable(reactor, key),

@@ -29,9 +29,9 @@ use crate::service::pool::{PoolOptions, Share};
 use crate::service::proxy::{CREDIT_FIRST, ExchangerOptions, MeterOptions};
 use crate::service::retry::RetryPolicy;
 use crate::session::{
-    DatagramOptions, DatagramService, Fleet, Folder, FrameOptions, HandlerFactory, LineSink,
-    ListenerOptions, RelayOptions, ServiceOptions, SessionOptions, SniOptions, TlsOptions,
-    UpstreamOptions,
+    DatagramOptions, DatagramService, DescriptorDoor, Fleet, Folder, FrameOptions, HandlerFactory,
+    LineSink, ListenerOptions, RelayOptions, ServiceOptions, SessionOptions, SniOptions,
+    TlsOptions, UpstreamOptions,
 };
 
 /// Operations in flight beyond those of connections: accepts, the mailbox, closes.
@@ -319,6 +319,8 @@ pub(super) struct Blueprint {
     pub(super) tls: TlsOfListeners,
     pub(super) handler: HandlerFactory,
     pub(super) fleet: Arc<Fleet>,
+    /// From which descriptors on no more connections are taken.
+    pub(super) descriptors: DescriptorDoor,
     /// Routes of all listeners together.
     pub(super) routes: usize,
     /// The files of access logs.
@@ -359,6 +361,7 @@ pub(super) fn sessions(
         fleet: Arc::clone(fleet),
         worker,
         hand_off_ratio: config.runtime.handoff_ratio,
+        descriptors: blueprint.descriptors,
         routes: blueprint.routes,
         access_sinks: blueprint.lines.clone(),
         seed: blueprint.seed,

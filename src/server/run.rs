@@ -24,7 +24,9 @@ use crate::net::{self, BindError};
 use crate::ring::SocketAddress;
 use crate::ring::uring::{RingOptions, SetupError, Uring};
 use crate::runtime::{Mailbox, Offload, mailbox};
-use crate::session::{Fleet, HandlerFactory, Note, Plan, SessionOptions, UpstreamOptions};
+use crate::session::{
+    DescriptorDoor, Fleet, HandlerFactory, Note, Plan, SessionOptions, UpstreamOptions,
+};
 
 /// Threads for work that takes too long for a loop.
 const HELPERS: usize = 2;
@@ -194,6 +196,7 @@ impl Server {
             tls,
             handler,
             fleet: Arc::clone(&fleet),
+            descriptors: descriptor_door(),
             routes: builder.routes,
             lines,
             seed,
@@ -499,6 +502,12 @@ fn stop_all(handles: &[WorkerHandle]) {
             }
         }
     }
+}
+
+/// What is kept of the limit of open files, which was raised before.
+fn descriptor_door() -> DescriptorDoor {
+    getrlimit(Resource::RLIMIT_NOFILE)
+        .map_or(DescriptorDoor::OPEN, |(soft, _)| DescriptorDoor::new(soft))
 }
 
 /// Raises the soft limit of open files to the hard one, and warns when that is too low.

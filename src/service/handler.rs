@@ -1,9 +1,11 @@
 //! What a program adds to the services that are built in.
 
 use std::fmt;
+use std::panic::{self, AssertUnwindSafe};
 
 /// What a program adds to the built-in services. Each worker has its own value, made by the
 /// program's factory; it is called on the worker's loop, which waits for it, so it must not block.
+/// A panic in it costs that request (see [`Contained`]).
 pub trait Handler: fmt::Debug {
     /// Answers one request, into `answer` (empty at the call; what is written is the payload of
     /// the answer).
@@ -58,6 +60,45 @@ impl fmt::Display for Refusal {
 
 impl std::error::Error for Refusal {}
 
+/// A handler whose panic costs the exchange in which it happens, and no other: the client gets an
+/// error, and the handler is made again, as what it left half done is not to be trusted. Where
+/// panics abort, as in the `ringway` binary, the process ends.
+pub struct Contained {
+    handler: Box<dyn Handler>,
+    make: Box<dyn Fn() -> Box<dyn Handler>>,
+    report: Box<dyn Fn(&str)>,
+}
+
+impl Contained {
+    /// A handler of `make`, whose panics are told to `report`.
+    #[must_use]
+    pub fn new(make: Box<dyn Fn() -> Box<dyn Handler>>, report: Box<dyn Fn(&str)>) -> Self {
+        Self { handler: make(), make, report }
+    }
+}
+
+impl fmt::Debug for Contained {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.handler.fmt(f)
+    }
+}
+
+impl Handler for Contained {
+    fn handle(&mut self, request: &Request<'_>, answer: &mut Vec<u8>) -> Result<(), Refusal> {
+        let handler = &mut self.handler;
+        // What a panic leaves of the handler is dropped, and what it wrote is not used.
+        let handled = panic::catch_unwind(AssertUnwindSafe(|| handler.handle(request, answer)));
+        handled.unwrap_or_else(|payload| {
+            let text = payload.downcast_ref::<&str>().copied();
+            let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+            (self.report)(text.unwrap_or("no message"));
+            answer.clear();
+            self.handler = (self.make)();
+            Err(Refusal::Internal("the program failed at this request".to_owned()))
+        })
+    }
+}
+
 /// Adds nothing: refuses every request as unknown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct NoHandler;
@@ -80,6 +121,36 @@ mod tests {
             assert_eq!(NoHandler.handle(&request, &mut answer), Err(Refusal::Unknown));
         }
         assert!(answer.is_empty());
+    }
+
+    #[test]
+    fn a_panic_costs_one_request_and_the_handler_is_made_again() {
+        #[derive(Debug, Default)]
+        struct Counts(u8);
+        impl Handler for Counts {
+            fn handle(&mut self, request: &Request<'_>, out: &mut Vec<u8>) -> Result<(), Refusal> {
+                self.0 += 1;
+                out.push(self.0);
+                assert_ne!(request.payload, b"panic", "as it was asked to");
+                Ok(())
+            }
+        }
+        let told = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+        let tell = std::rc::Rc::clone(&told);
+        let report = move |text: &str| tell.borrow_mut().push(text.to_owned());
+        let make = || Box::new(Counts::default()) as Box<dyn Handler>;
+        let mut handler = Contained::new(Box::new(make), Box::new(report));
+        let mut ask = |payload: &[u8]| {
+            let mut answer = Vec::new();
+            let request = Request { kind: Kind::Command(0x40), payload };
+            let handled = handler.handle(&request, &mut answer);
+            (handled.is_ok(), answer)
+        };
+        assert_eq!(ask(b"a"), (true, vec![1]));
+        assert_eq!(ask(b"b"), (true, vec![2]));
+        assert_eq!(ask(b"panic"), (false, vec![]));
+        assert_eq!(ask(b"c"), (true, vec![1]), "nothing is left of the one that failed");
+        assert!(told.borrow().len() == 1 && told.borrow()[0].contains("as it was asked to"));
     }
 
     #[test]

@@ -74,6 +74,9 @@ impl<D: Driver> Sessions<D> {
         let acceptor = &mut self.entrances[index].acceptor;
         if acceptor.is_stopping() {
             self.close_entrance(index);
+        } else if acceptor.is_pausing() {
+            acceptor.rest();
+            self.rest(index);
         } else if acceptor.is_armed() {
             acceptor.rest();
             acceptor.arm(&mut self.context.reactor);
@@ -123,10 +126,19 @@ impl<D: Driver> Sessions<D> {
         }
         if self.entrances[index].acceptor.is_armed() {
             self.entrances[index].acceptor.rest();
-            let deadline = self.context.now() + REST;
-            let due = Due::Acceptor(u32::try_from(index).unwrap_or(u32::MAX));
-            self.context.reactor.arm(deadline, due);
+            self.rest(index);
         }
+        self.tell_accept(index, errno);
+    }
+
+    /// Accepts again after a while.
+    fn rest(&mut self, index: usize) {
+        let deadline = self.context.now() + REST;
+        let due = Due::Acceptor(u32::try_from(index).unwrap_or(u32::MAX));
+        self.context.reactor.arm(deadline, due);
+    }
+
+    fn tell_accept(&mut self, index: usize, errno: Errno) {
         let now = self.context.now();
         if let Some(others) = self.context.notices.accept.due(now) {
             let Entrance { listener, acceptor } = &self.entrances[index];
@@ -148,6 +160,17 @@ impl<D: Driver> Sessions<D> {
         let listener = self.entrances[index].listener;
         let context = &mut self.context;
         context.listener_stats(listener).accepted.add(1);
+        let door = context.options.descriptors;
+        if socket.0 >= door.pause && self.entrances[index].acceptor.is_armed() {
+            context.stats().error(ErrorKind::AcceptDescriptors);
+            self.entrances[index].acceptor.pause(&mut context.reactor);
+            self.tell_accept(index, Errno::EMFILE);
+        }
+        let context = &mut self.context;
+        if socket.0 >= door.refuse {
+            context.refuse(listener, socket, CloseReason::Resources);
+            return;
+        }
         let most = context.options.listeners[listener].connections_max;
         if context.options.fleet.listener_active(listener) >= most {
             context.refuse(listener, socket, CloseReason::TooManyConnections);

@@ -1,10 +1,12 @@
 //! What the connections of a worker share.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::ejection;
 use super::http::state::HttpState;
+use super::stats::ErrorKind;
 use super::{
     DatagramStats, Due, Histograms, Latencies, ListenerStats, SessionOptions, SessionStats,
     UpstreamOptions, WorkerCell,
@@ -15,7 +17,7 @@ use crate::ring::{Driver, Fd, Lane, SocketAddress};
 use crate::runtime::{Reactor, TimerId, clock};
 use crate::service::CloseReason;
 use crate::service::balance::Balancer;
-use crate::service::handler::Handler;
+use crate::service::handler::{Contained, Handler};
 use crate::service::messages::Messages;
 use crate::service::origin::eject::Event;
 use crate::service::proxy::{Exchanger, FrameAction};
@@ -90,7 +92,7 @@ impl<D: Driver> Context<D> {
         Self {
             pipes: PipePool::new(relay.pipes_idle_max, relay.pipe_capacity),
             pages: Pages::default(),
-            handler: options.handler.make(options.worker),
+            handler: contained(&options),
             balancers,
             exchanger_timers: exchangers.iter().map(|_| None).collect(),
             exchangers,
@@ -193,6 +195,18 @@ impl<D: Driver> Context<D> {
             );
         }
     }
+}
+
+/// The program's handler. Its panics are counted, logged, and cost one request each.
+fn contained(options: &SessionOptions) -> Box<dyn Handler> {
+    let (factory, worker) = (options.handler.clone(), options.worker);
+    let fleet = Arc::clone(&options.fleet);
+    let report = move |text: &str| {
+        fleet.cells()[worker].stats.error(ErrorKind::Handler);
+        tracing::error!(worker, "the program's handler panicked, and was made again: {text}");
+    };
+    let make = move || factory.make(worker);
+    Box::new(Contained::new(Box::new(make), Box::new(report)))
 }
 
 /// Warnings that would come with every connection, thinned out.

@@ -56,9 +56,9 @@ pub use self::http::Encoded;
 pub use self::http::options as http_options;
 pub use self::latency::{Latencies, Phase};
 pub use self::options::{
-    DatagramOptions, DatagramService, Folder, FrameOptions, HandlerFactory, LineSink,
-    ListenerOptions, RelayOptions, ServiceOptions, SessionOptions, SniOptions, TlsOptions,
-    UpstreamOptions, UpstreamTls,
+    DatagramOptions, DatagramService, DescriptorDoor, Folder, FrameOptions, HandlerFactory,
+    LineSink, ListenerOptions, RelayOptions, ServiceOptions, SessionOptions, SniOptions,
+    TlsOptions, UpstreamOptions, UpstreamTls,
 };
 pub use self::stats::{
     Distribution, ErrorKind, FrameStats, Histograms, ListenerStats, Plan, RelayStats, SessionStats,

@@ -52,8 +52,33 @@ pub struct SessionOptions {
     pub routes: usize,
     /// Files that access logs go to.
     pub access_sinks: Vec<LineSink>,
+    /// From which descriptors on no more connections are taken.
+    pub descriptors: DescriptorDoor,
     /// Times the mean load above which new connections are handed over; `None`: never.
     pub hand_off_ratio: Option<f64>,
+}
+
+/// What is kept of the limit of open files for connects to servers, files and the admin interface,
+/// when clients would use it all. Descriptors are given out lowest first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DescriptorDoor {
+    /// A connection with this descriptor or a higher one is the last that is accepted for a while.
+    pub pause: i32,
+    /// One with this descriptor or a higher one is refused: many were accepted at once.
+    pub refuse: i32,
+}
+
+impl DescriptorDoor {
+    /// Nothing is kept.
+    pub const OPEN: Self = Self { pause: i32::MAX, refuse: i32::MAX };
+
+    /// An eighth of the limit is kept, 32 to 4,096 descriptors, but no more than half of it.
+    #[must_use]
+    pub fn new(limit: u64) -> Self {
+        let reserve = (limit / 8).clamp(32, 4_096).min(limit / 2);
+        let door = |at: u64| i32::try_from(at).unwrap_or(i32::MAX);
+        Self { pause: door(limit - reserve), refuse: door(limit - reserve / 2) }
+    }
 }
 
 /// A listener.

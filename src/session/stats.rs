@@ -207,11 +207,14 @@ pub enum ErrorKind {
     HandOver,
     /// No pipe could be had: a direction stayed with copying.
     Pipe,
+    /// The program's handler panicked.
+    Handler,
 }
 
 impl ErrorKind {
     /// Every kind, in the order of their numbers.
-    pub const ALL: [Self; 4] = [Self::AcceptDescriptors, Self::Accept, Self::HandOver, Self::Pipe];
+    pub const ALL: [Self; 5] =
+        [Self::AcceptDescriptors, Self::Accept, Self::HandOver, Self::Pipe, Self::Handler];
 
     /// The label of the metrics.
     #[must_use]
@@ -221,6 +224,7 @@ impl ErrorKind {
             Self::Accept => "accept",
             Self::HandOver => "hand_over",
             Self::Pipe => "pipe",
+            Self::Handler => "handler",
         }
     }
 }

@@ -87,22 +87,36 @@ fn a_worker_with_too_many_hands_new_connections_over() {
 }
 
 #[test]
-fn when_descriptors_run_out_connections_wait_and_are_served_later() {
-    let config = [&runtime(1), NO_ADMIN, ECHO].concat();
+fn when_descriptors_run_out_operators_and_accepted_clients_are_served() {
+    let server = crate::support::echo_server();
+    let admin = "[admin]\nlisten = \"127.0.0.1:0\"\n";
+    let config = [&runtime(1), admin, &proxy(""), &upstream(&[server], "")].concat();
     let mut limited = Command::new("sh");
-    limited.args(["-c", "ulimit -n 40; exec \"$0\" \"$@\"", BINARY]);
+    limited.args(["-c", "ulimit -n 100; exec \"$0\" \"$@\"", BINARY]);
     let program = Program::start(&config, &mut limited);
-    let address = program.addresses[0];
-    let mut streams: Vec<TcpStream> = (0..60).map(|_| connect(address)).collect();
+    let (address, admin) = (program.addresses[0], program.addresses[1]);
+    let mut streams: Vec<TcpStream> = (0..120).map(|_| connect(address)).collect();
     for stream in &mut streams {
-        stream.write_all(b"x").unwrap();
+        // One that was refused at the door may be reset by now.
+        let _reset = stream.write_all(b"x");
+        stream.set_nonblocking(true).unwrap();
     }
-    // Those that got a descriptor are served; as they go, the others get theirs.
-    for mut stream in streams {
-        stream.read_exact(&mut [0]).unwrap();
-        stream.shutdown(Shutdown::Write).unwrap();
-        assert_eq!(stream.read(&mut [0]).unwrap(), 0);
+    let mut served = 0;
+    while served < 20 {
+        let mut answered =
+            |stream: &mut TcpStream| stream.read(&mut [0]).is_ok_and(|read| read == 1);
+        served += streams.iter_mut().map(|one| usize::from(answered(one))).sum::<usize>();
+        std::thread::yield_now();
     }
+    for page in ["GET /healthz", "GET /readyz", "GET /metrics"] {
+        assert!(crate::admin::get(admin, page).starts_with("HTTP/1.1 200"), "{page}");
+    }
+    // As they go, others get their descriptors.
+    drop(streams);
+    let mut late = connect(address);
+    late.write_all(b"y").unwrap();
+    late.read_exact(&mut [0]).unwrap();
+    drop(late);
     program.signal(nix::sys::signal::Signal::SIGTERM);
     let (status, errors) = program.wait();
     assert!(status.success(), "{errors}");

@@ -178,6 +178,7 @@ fn options(setting: &Setting, fleet: &Arc<Fleet>, worker: usize, socket: Fd) -> 
         handler: ringway::session::HandlerFactory::default(),
         fleet: Arc::clone(fleet),
         worker,
+        descriptors: ringway::session::DescriptorDoor::OPEN,
         hand_off_ratio: None,
         routes: 0,
         access_sinks: Vec::new(),

@@ -368,6 +368,7 @@ pub(crate) fn options(
         handler: HandlerFactory::default(),
         fleet: Arc::clone(fleet),
         worker: 0,
+        descriptors: ringway::session::DescriptorDoor::OPEN,
         hand_off_ratio: None,
         routes: 0,
         access_sinks: Vec::new(),

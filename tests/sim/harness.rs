@@ -325,6 +325,7 @@ impl Scenario {
             access_log: false,
             fleet: Arc::clone(&fleet),
             worker: 0,
+            descriptors: ringway::session::DescriptorDoor::OPEN,
             hand_off_ratio: None,
             routes: 0,
             access_sinks: Vec::new(),

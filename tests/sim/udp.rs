@@ -137,6 +137,7 @@ impl Scenario {
             handler: ringway::session::HandlerFactory::default(),
             fleet: Arc::clone(&fleet),
             worker: 0,
+            descriptors: ringway::session::DescriptorDoor::OPEN,
             hand_off_ratio: None,
             routes: 0,
             access_sinks: Vec::new(),

@@ -1,20 +1,15 @@
 //! HTTP and HTTPS: one GET, its body on standard output.
 
 use std::io::{self, Write};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use super::{ConnectArgs, Failure, screen};
-use crate::client::{ClientError, Received, Tcp, retry};
+use crate::client::{ClientError, Patience, Received, Tcp, retry};
 use crate::proto::http::status::reason;
 use crate::proto::http::{Method, ResponseHead};
 use crate::proto::http1::{
     BodyPart, BodyReader, HeadLimits, Refusal, ResponseMeta, ResponseReader,
 };
-use crate::runtime::clock;
-use crate::service::pace::earned;
-
-/// Bytes a second, after a first timeout, that are more than dripping.
-const RATE_MIN: u32 = 1024;
 
 /// Gets what the URL names.
 pub(super) fn run(args: &ConnectArgs) -> Result<(), Failure> {
@@ -78,7 +73,7 @@ impl Answer {
         let mut reader = ResponseReader::default();
         let limits = HeadLimits::default();
         // One that drips is no better than one that is silent.
-        let late = clock::now().checked_add(timeout);
+        let patience = Patience::new(timeout);
         loop {
             let found = reader.read(&input, Method::Get, &limits, &mut head);
             match found.map_err(|refusal| bad(&client, refusal))? {
@@ -90,8 +85,7 @@ impl Answer {
                 Some(meta) => return Ok(Self { client, timeout, head, meta, input }),
                 None => {}
             }
-            let rest = left(late, timeout);
-            if client.receive(&mut input, rest)? == Received::End {
+            if client.receive(&mut input, patience.rest())? == Received::End {
                 return Err(ClientError::Closed { peer: client.peer().to_string() }.into());
             }
         }
@@ -103,7 +97,7 @@ impl Answer {
             .map_err(|refusal| bad(&self.client, refusal))?;
         let mut input = self.input.split_off(self.meta.len);
         let mut read = 0;
-        let (begun, mut written) = (clock::now(), 0);
+        let mut patience = Patience::new(self.timeout);
         loop {
             let rest = input.get(read..).unwrap_or_default();
             let part = body.next(rest);
@@ -111,16 +105,14 @@ impl Answer {
                 BodyPart::Data(range) => {
                     let bytes = rest.get(range.clone()).unwrap_or_default();
                     out.write_all(bytes).map_err(|error| Failure::output(&error))?;
-                    written += bytes.len() as u64;
+                    patience.count(bytes.len());
                     read += range.end;
                 }
                 BodyPart::End(_) => break,
                 BodyPart::More => {
                     input.clear();
                     read = 0;
-                    let earned = self.timeout.saturating_add(earned(written, RATE_MIN));
-                    let most = left(begun.checked_add(earned), self.timeout);
-                    match self.client.receive(&mut input, most) {
+                    match self.client.receive(&mut input, patience.rest()) {
                         Ok(Received::Bytes(_)) => {}
                         Ok(Received::End) if body.at_end() => break,
                         Ok(Received::End) => {
@@ -134,12 +126,6 @@ impl Answer {
         }
         out.end_line().map_err(|error| Failure::output(&error))
     }
-}
-
-/// How long may be waited: `timeout`, and not beyond `late`.
-fn left(late: Option<Instant>, timeout: Duration) -> Duration {
-    let rest = late.map(|late| late.saturating_duration_since(clock::now()));
-    rest.map_or(timeout, |rest| rest.min(timeout))
 }
 
 fn bad(client: &Tcp, refusal: Refusal) -> Failure {

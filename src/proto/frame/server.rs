@@ -88,6 +88,8 @@ pub struct Request<'a> {
     pub payload: &'a [u8],
     /// Whether it may be carried out twice without harm.
     pub idempotent: bool,
+    /// Its flags; 0 in version 1.
+    pub flags: u8,
     /// All bytes of its frame.
     pub bytes: &'a [u8],
     /// Whether those are the last of the input that were read.
@@ -282,7 +284,7 @@ fn request<'a>(frame: &Frame<'a>, features: Features) -> ServerEvent<'a> {
     }
     if command.is_request() {
         let idempotent = flags & FLAG_IDEMPOTENT != 0 || command.is_idempotent();
-        let request = Request { stream, command, payload, idempotent, bytes, in_input };
+        let request = Request { stream, command, payload, idempotent, flags, bytes, in_input };
         return ServerEvent::Request(request);
     }
     if command == Command::HELLO {

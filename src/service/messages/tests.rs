@@ -184,7 +184,11 @@ fn an_error_carries_the_id_wherever_it_could_be_read() {
         (r#"{"id":1,"type":"echo"}}"#, Value::from(1)),
         (r#"{"id":"one","x":[{"deep":[]}]}"#, Value::from("one")),
         (r#"{"x":[{"deep":[]}],"id":"one"}"#, Value::from("one")),
-        (r#"{"id":2,"id":3}"#, Value::from(2)),
+        (r#"{"id":2,"id":3}"#, Value::Null),
+        (r#"{"id":2,"id":3,"id":4}"#, Value::Null),
+        (r#"{"id":12x}"#, Value::Null),
+        (r#"{"id":12"#, Value::Null),
+        (r#"{"id":"a" "#, Value::Null),
         (r#"{"id":[],"type":"echo"}"#, Value::Null),
         (r#"{"type":"nobody","id":4.5}"#, Value::from(4.5)),
     ];

@@ -401,6 +401,7 @@ impl Exchanger {
             }
             let trial = Trial { safety, random: self.next_random(), now };
             let policy = &self.options.retry;
+            let refused = self.exchanges.refused(exchange);
             match self.exchanges.retry(exchange, policy, &mut self.budget, trial) {
                 Some(Verdict::Again { at }) if at <= now => {
                     self.exchanges.lose(exchange);
@@ -408,9 +409,11 @@ impl Exchanger {
                 }
                 Some(Verdict::Again { at }) => self.exchanges.rest(exchange, at),
                 Some(Verdict::GiveUp(reason)) => {
-                    let code = match safety {
-                        Safety::NotSent => Code::Unavailable,
-                        Safety::Idempotent | Safety::Unsafe => Code::UpstreamLost,
+                    let code = match (refused, safety) {
+                        // What servers said tells more than that there was none.
+                        (Some(code), _) => code,
+                        (None, Safety::NotSent) => Code::Unavailable,
+                        (None, Safety::Idempotent | Safety::Unsafe) => Code::UpstreamLost,
                     };
                     self.fail(exchange, code, reason.text());
                 }

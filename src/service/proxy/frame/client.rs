@@ -333,6 +333,24 @@ impl Client {
         }
     }
 
+    /// Answers an ECHO, in version 2 with the flags that it came with.
+    pub(super) fn echo(
+        &mut self,
+        spare: &mut Spare,
+        (turn, stream): (u64, u32),
+        flags: u8,
+        payload: &[u8],
+    ) {
+        let plain = Header::answer(self.server.version(), Command::ECHO, stream);
+        if plain.flags == flags || payload.len() > usize::from(self.server.max_payload()) {
+            let over = Some(Command::ECHO);
+            return self.answer(spare, (turn, stream), Command::ECHO, payload, over);
+        }
+        let header = Header { flags, ..plain };
+        self.write(spare, turn, |out| write_frame(&header, payload, out));
+        self.finish(spare, (turn, stream), Command::ECHO);
+    }
+
     /// Answers a request with an error.
     pub(super) fn refuse(
         &mut self,

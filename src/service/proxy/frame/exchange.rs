@@ -9,7 +9,9 @@ use super::client::Client;
 use super::flow::Held;
 use super::trunk::Trunk;
 use crate::mem::{Key, Slab};
-use crate::proto::frame::{Answer, CREDIT_MAX, Code, Command, Request, parse_error};
+use crate::proto::frame::{
+    Answer, CREDIT_MAX, Code, Command, FLAG_IDEMPOTENT, FLAG_LAST, Request, parse_error,
+};
 use crate::service::retry::{Retry, RetryBudget, RetryPolicy, Safety, Verdict};
 
 /// Most vectors that are kept to be used again, and the most that one of them may hold.
@@ -60,7 +62,11 @@ struct Exchange {
     stream: u32,
     command: Command,
     idempotent: bool,
+    /// Those of the request that an ECHO answers with.
+    flags: u8,
     payload: Vec<u8>,
+    /// What the last try was refused with by a server.
+    refused: Option<Code>,
     state: State,
     retry: Retry,
     /// When it is over, unless the client is waited for.
@@ -203,7 +209,9 @@ impl Exchanges {
             stream: request.stream,
             command: request.command,
             idempotent: request.idempotent,
+            flags: request.flags & (FLAG_LAST | FLAG_IDEMPOTENT),
             payload,
+            refused: None,
             state: State::Waiting,
             retry: Retry::new(now),
             deadline: None,
@@ -310,6 +318,11 @@ impl Exchanges {
         end.is_some()
     }
 
+    /// What the last try of an exchange was refused with by its server, and on no connection lost.
+    pub(super) fn refused(&mut self, key: Key) -> Option<Code> {
+        self.slab.get_mut(key).and_then(|exchange| exchange.refused.take())
+    }
+
     pub(super) fn state(&self, key: Key) -> State {
         self.slab.get(key).map_or(State::Waiting, |exchange| exchange.state)
     }
@@ -368,7 +381,9 @@ impl Exchanges {
             }
             return Outcome::Nobody;
         };
-        if answer.command == Command::ERROR && !exchange.begun && is_not_done(answer.payload) {
+        let refused = Some(answer.payload).filter(|_| answer.command == Command::ERROR);
+        if let (false, Some(code)) = (exchange.begun, refused.and_then(not_done)) {
+            exchange.refused = Some(code);
             return Outcome::Again(key);
         }
         exchange.begun = true;
@@ -399,7 +414,11 @@ impl Exchanges {
         }
         let place = (exchange.turn, exchange.stream);
         let over = answer.last.then_some(exchange.command);
-        client.answer(&mut self.spare, place, answer.command, answer.payload, over);
+        if answer.command == Command::ECHO {
+            client.echo(&mut self.spare, place, exchange.flags, answer.payload);
+        } else {
+            client.answer(&mut self.spare, place, answer.command, answer.payload, over);
+        }
         self.ready.extend(client.take_ready());
         if client.mark_dirty() {
             actions.extend(client.owner.map(FrameAction::Flush));
@@ -528,8 +547,8 @@ impl Exchanges {
     }
 }
 
-/// Whether an ERROR says that the request was not carried out.
-fn is_not_done(payload: &[u8]) -> bool {
+/// The code of an ERROR that says that the request was not carried out.
+fn not_done(payload: &[u8]) -> Option<Code> {
     let code = parse_error(payload).ok().and_then(|(code, _)| Code::from_number(code));
-    code.is_some_and(Code::is_not_done)
+    code.filter(|code| code.is_not_done())
 }
