@@ -212,6 +212,13 @@ impl HttpBuilder {
                     .collect(),
                 precompressed: files.precompressed.iter().map(|one| coding(*one)).collect(),
             },
+            below: match &route.path {
+                config::PathPattern::Prefix(prefix) if prefix.ends_with('/') => Some(text(prefix)),
+                config::PathPattern::Prefix(_)
+                | config::PathPattern::Any
+                | config::PathPattern::Exact(_)
+                | config::PathPattern::Regex(_) => None,
+            },
             index: files.index.clone(),
             listing: files.listing,
             follow_symlinks: files.symlinks == config::Symlinks::Beneath,
@@ -340,6 +347,7 @@ pub(in crate::server) fn router(http: &HttpConfig) -> Result<Router, StartError>
                 })
                 .collect(),
             certificate: route.client_certificate.as_ref().map(certificate_match),
+            is_folder: matches!(route.action, Action::Files(_)),
         });
     }
     Ok(Router::new(routes))

@@ -17,6 +17,7 @@ use crate::proto::http::{Method, RequestHead, ResponseHead};
 use crate::proto::http1::{Framing, write};
 use crate::ring::{Completion, Driver, Lane};
 use crate::service::CloseReason;
+use crate::service::http::files::path::folder_location;
 use crate::service::http::files::range::ByteRange;
 use crate::service::http::files::{Body, FileInfo, Plan, coding, plan};
 use crate::session::context::Context;
@@ -101,7 +102,7 @@ impl Http {
         files: &FilesOptions,
         (name, found): (&str, Result<Found, NotFound>),
     ) {
-        let is_folder_form = name.is_empty() || name.ends_with('/');
+        let is_folder_form = head.path().ends_with('/');
         let is_read = matches!(head.method, Method::Get | Method::Head);
         match found {
             Ok(found) if found.file.is_folder && !is_read => {
@@ -115,15 +116,13 @@ impl Http {
                 self.answer_page(context, key, (head, told), files, 403);
             }
             Ok(found) if found.file.is_folder => {
-                // Links within the page are relative to the folder.
-                let mut target = head.path().to_owned();
-                target.push('/');
-                if let Some(query) = head.query() {
-                    target.push('?');
-                    target.push_str(query);
-                }
+                let target = folder_location(head.path(), head.query());
                 let field = Some((&b"location"[..], target.as_bytes()));
                 self.answer_status(context, head, told, 301, field);
+            }
+            // The route is for what is below the folder.
+            Ok(_) if files.is_outside(head.path()) => {
+                self.answer_page(context, key, (head, told), files, 404);
             }
             Ok(found) => {
                 let shown = Shown { name, found, status: None };

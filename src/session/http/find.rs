@@ -24,17 +24,21 @@ pub(super) fn find<D: Driver>(
     path: &str,
     name: &mut String,
 ) -> Result<Found, NotFound> {
-    let path = match &files.rewrite {
+    // What takes the place of a prefix may end with a slash: only the client's own tells.
+    let is_folder_form = path.ends_with('/');
+    let rewritten_path = match &files.rewrite {
         Some(rewrite) => rewritten(rewrite, path),
         None => Cow::Borrowed(path),
     };
-    match file_name(&path, files.rules.dot_files, name) {
+    match file_name(&rewritten_path, files.rules.dot_files, name) {
         Ok(()) => {}
         Err(PathRefusal::NotFound) => return Err(NotFound(404)),
         Err(PathRefusal::Dot) => return Err(NotFound(403)),
     }
-    let found = if name.is_empty() || name.ends_with('/') {
+    let found = if is_folder_form {
         open_index(context, files, name)
+    } else if name.is_empty() || name.ends_with('/') {
+        open_folder(context, files, name)
     } else {
         open(context, files, name)
     };
@@ -72,6 +76,14 @@ fn open_index<D: Driver>(
             Err(errno) => return Err(errno),
         }
     }
+    open_folder(context, files, name)
+}
+
+fn open_folder<D: Driver>(
+    context: &mut Context<D>,
+    files: &FilesOptions,
+    name: &str,
+) -> Result<Found, Errno> {
     match open(context, files, name.trim_end_matches('/')) {
         // `/file/` is no other name of `/file`.
         Ok(found) if !found.file.is_folder => Err(Errno::ENOTDIR),

@@ -201,6 +201,8 @@ pub struct FilesOptions {
     pub root: Arc<Folder>,
     /// What may be asked for, and how it is answered.
     pub rules: FileRules,
+    /// The prefix of the route's paths, if it ends with `/`.
+    pub below: Option<Box<str>>,
     /// Names that stand for a folder.
     pub index: Vec<String>,
     /// Whether folders are listed.
@@ -219,6 +221,14 @@ pub struct FilesOptions {
     pub error_pages: Vec<(u16, String)>,
     /// The number of the folder's cache.
     pub cache: usize,
+}
+
+impl FilesOptions {
+    /// Whether a path is not below the route's prefix: it lacks the `/` at its end.
+    #[must_use]
+    pub fn is_outside(&self, path: &str) -> bool {
+        self.below.as_ref().is_some_and(|prefix| !path.starts_with(&**prefix))
+    }
 }
 
 /// A prefix of a path, and what takes its place.

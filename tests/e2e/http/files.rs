@@ -147,3 +147,41 @@ fn files_are_compressed_for_who_likes_it() {
         assert_eq!(client.ask(small).field("content-encoding"), None);
     }
 }
+
+#[test]
+fn a_folder_at_the_bare_prefix_of_its_route_is_redirected() {
+    let folder = Folder::new("bare");
+    fs::create_dir_all(folder.0.join("docs")).unwrap();
+    fs::write(folder.0.join("docs/index.html"), "docs").unwrap();
+    fs::write(folder.0.join("file"), "file").unwrap();
+    let root = folder.0.display();
+    let with = |keys: &str| web("", &format!("[[listener.route]]\nfiles = \"{root}\"\n{keys}"));
+    let table = [
+        ("path_prefix = \"/docs\"\n", "docs"),
+        ("path_prefix = \"/docs/\"\n", "docs"),
+        ("path_prefix = \"/docs\"\nprefix_rewrite = \"/\"\n", "<p>index</p>"),
+        ("path_prefix = \"/docs/\"\nprefix_rewrite = \"/\"\n", "<p>index</p>"),
+        ("path_prefix = \"/docs\"\nprefix_rewrite = \"/docs/\"\n", "docs"),
+        ("path_prefix = \"/docs/\"\nprefix_rewrite = \"/docs\"\n", "docs"),
+    ];
+    for (keys, text) in table {
+        let served = with(keys);
+        let mut client = Client::new(served.address());
+        for (path, location) in [("/docs", "/docs/"), ("/docs?a=b", "/docs/?a=b")] {
+            let answer = client.get(path);
+            let found = (answer.status, answer.field("location"));
+            assert_eq!(found, (301, Some(location)), "{keys} {path}");
+        }
+        assert_eq!(client.get("/docs/").text(), text, "{keys}");
+    }
+    // A file is no folder, and is not below the prefix.
+    let served = with("path_prefix = \"/file/\"\n");
+    assert_eq!(Client::new(served.address()).get("/file").status, 404);
+    // What a client sends never becomes the name of another host.
+    let served = with("path_prefix = \"/\"\nprefix_rewrite = \"/\"\n");
+    let answer = Client::new(served.address()).get("//docs");
+    assert_eq!((answer.status, answer.field("location")), (301, Some("/docs/")));
+    let served = with("path_prefix = \"/a\"\nprefix_rewrite = \"/docs\"\n");
+    let mut client = Client::new(served.address());
+    assert_eq!(client.get("/a//index.html").status, 404);
+}
