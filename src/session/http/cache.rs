@@ -10,7 +10,7 @@ use super::options::{FilesOptions, RouteAction, RouteOptions};
 use crate::mem::Buf;
 use crate::ring::{Driver, Fd, OpenFile};
 use crate::runtime::Reactor;
-use crate::service::http::files::{FileInfo, content_type};
+use crate::service::http::files::{FileInfo, Stamp, content_type};
 
 /// Names that are looked at to find one that can be forgotten.
 const EVICT_SAMPLE: usize = 16;
@@ -23,7 +23,6 @@ pub(super) struct Opened {
     /// Its `content-type`, by its name.
     pub(super) kind: String,
     pub(super) is_folder: bool,
-    inode: u64,
 }
 
 /// What is known of a name.
@@ -136,12 +135,22 @@ impl FileCache {
         result
     }
 
-    /// The content of a file was read.
-    pub(super) fn keep(&mut self, name: &str, file: &Rc<Opened>, content: &Buf) {
-        if let Some(slot) = self.slots.get_mut(name)
-            && slot.found.as_ref().is_ok_and(|known| Rc::ptr_eq(known, file))
-        {
+    /// The content of a file was read. If the file was written since it was opened, its tag is not
+    /// that of these bytes: it is forgotten, and opened again when it is asked for.
+    pub(super) fn keep<D: Driver, T: Copy>(
+        &mut self,
+        reactor: &mut Reactor<D, T>,
+        name: &str,
+        file: &Rc<Opened>,
+        content: &Buf,
+    ) {
+        let is_known = |slot: &Slot| slot.found.as_ref().is_ok_and(|known| Rc::ptr_eq(known, file));
+        let Some(slot) = self.slots.get_mut(name).filter(|slot| is_known(slot)) else { return };
+        let now = reactor.driver().look_at(file.fd);
+        if now.is_ok_and(|now| file.is_same(&now)) {
             slot.content = Some(content.clone());
+        } else if let Some(slot) = self.slots.remove(name) {
+            self.let_go(reactor, slot);
         }
     }
 
@@ -185,13 +194,16 @@ impl Slot {
 
 impl Opened {
     fn new(file: &OpenFile, name: &str) -> Self {
-        let info = FileInfo::new(file.len, file.modified);
-        let kind = content_type(name);
-        Self { fd: file.fd, info, kind, is_folder: file.is_folder, inode: file.inode }
+        let (info, kind) = (FileInfo::new(stamp(file)), content_type(name));
+        Self { fd: file.fd, info, kind, is_folder: file.is_folder }
     }
 
     fn is_same(&self, file: &OpenFile) -> bool {
-        let info = FileInfo::new(file.len, file.modified);
-        self.inode == file.inode && self.info == info && self.is_folder == file.is_folder
+        self.info.stamp == stamp(file) && self.is_folder == file.is_folder
     }
+}
+
+const fn stamp(file: &OpenFile) -> Stamp {
+    let OpenFile { len, modified, changed, inode, .. } = *file;
+    Stamp { len, modified, changed, inode }
 }

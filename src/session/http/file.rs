@@ -170,8 +170,8 @@ impl Http {
         let (info, kind) = (&found.file.info, &*plain.kind);
         let plan = match status {
             None => {
-                let boundary = context.next_request();
-                plan(&head, info, kind, &files.rules, boundary, &mut response)
+                let at = (context.next_request(), context.unix_time().as_secs());
+                plan(&head, info, kind, &files.rules, at, &mut response)
             }
             Some(status) => page_plan(&head, info, kind, status, &mut response),
         };
@@ -471,7 +471,8 @@ impl Http {
         }
         load.content.truncate(len);
         let content = Buf::copy_of(&load.content);
-        context.http.caches[load.cache].keep(&load.name, &transfer.file, &content);
+        let Context { http, reactor, .. } = context;
+        http.caches[load.cache].keep(reactor, &load.name, &transfer.file, &content);
         transfer.load = None;
         if self.encoding.is_some() {
             if let Phase::File(transfer) = std::mem::replace(&mut self.phase, Phase::Head) {

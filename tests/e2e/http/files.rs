@@ -185,3 +185,72 @@ fn a_folder_at_the_bare_prefix_of_its_route_is_redirected() {
     let mut client = Client::new(served.address());
     assert_eq!(client.get("/a//index.html").status, 404);
 }
+
+/// Sets when a file was last written.
+fn set_modified(path: &std::path::Path, seconds: u64) {
+    let time = std::time::UNIX_EPOCH + std::time::Duration::from_secs(seconds);
+    fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
+}
+
+#[test]
+fn a_time_that_a_build_has_set_makes_no_validators() {
+    let folder = Folder::new("times");
+    let served = folder.served("");
+    let future = 4_102_444_800;
+    for (name, seconds) in [("zero", 0), ("one", 1), ("later", future)] {
+        fs::write(folder.0.join(name), "0123456789").unwrap();
+        set_modified(&folder.0.join(name), seconds);
+        let mut client = Client::new(served.address());
+        for ask in [
+            format!("GET /{name} HTTP/1.1\r\nHost: a\r\n\r\n"),
+            format!("GET /{name} HTTP/1.1\r\nHost: a\r\nIf-Modified-Since: \
+                     Thu, 01 Jan 1970 00:00:01 GMT\r\n\r\n"),
+            format!("GET /{name} HTTP/1.1\r\nHost: a\r\nRange: bytes=0-1\r\nIf-Range: \
+                     Thu, 01 Jan 1970 00:00:01 GMT\r\n\r\n"),
+        ] {
+            let answer = client.ask(&ask);
+            assert_eq!((answer.status, answer.text()), (200, "0123456789"), "{ask}");
+            assert_eq!(answer.field("etag"), None);
+            assert_eq!(answer.field("last-modified"), None);
+        }
+        let part = format!("GET /{name} HTTP/1.1\r\nHost: a\r\nRange: bytes=0-1\r\n\r\n");
+        let part = client.ask(&part);
+        assert_eq!((part.status, part.text(), part.field("etag")), (206, "01", None));
+    }
+}
+
+#[test]
+fn two_versions_of_one_length_and_time_have_two_tags() {
+    let folder = Folder::new("versions");
+    let path = folder.0.join("app.js");
+    let write = |path: &std::path::Path, text: &str| {
+        fs::write(path, text).unwrap();
+        set_modified(path, 315_532_800);
+    };
+    write(&path, "version 1");
+    let served = folder.served("file_cache_ttl = \"1ms\"\n");
+    let mut client = Client::new(served.address());
+    let ask = |tag: &str| {
+        format!("GET /app.js HTTP/1.1\r\nHost: a\r\nIf-None-Match: {tag}\r\n\r\n")
+    };
+    let first = client.get("/app.js");
+    let tag = first.field("etag").unwrap().to_owned();
+    assert_eq!((first.text(), client.ask(&ask(&tag)).status), ("version 1", 304));
+    // In the same place, and renamed onto it: both are seen, by this worker and by any other.
+    write(&path, "version 2");
+    wait_until("the change is seen", || {
+        Client::new(served.address()).get("/app.js").text() == "version 2"
+    });
+    let second = client.ask(&ask(&tag));
+    assert_eq!((second.status, second.text()), (200, "version 2"));
+    let tag = second.field("etag").unwrap().to_owned();
+    write(&folder.0.join("new.js"), "version 3");
+    fs::rename(folder.0.join("new.js"), &path).unwrap();
+    wait_until("the change is seen", || {
+        Client::new(served.address()).get("/app.js").text() == "version 3"
+    });
+    assert_eq!(client.ask(&ask(&tag)).text(), "version 3");
+    let other = folder.served("");
+    let here = client.get("/app.js").field("etag").unwrap().to_owned();
+    assert_eq!(Client::new(other.address()).ask(&ask(&here)).status, 304);
+}
