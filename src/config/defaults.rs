@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{
     Balance, Forwarded, HalfClose, KernelTls, LogFormat, LogLevel, SendProxyProtocol, SpliceMode,
-    Steering, Symlinks, UnderscoreHeaders,
+    Steering, Symlinks, TryFile, UnderscoreHeaders,
 };
 
 /// `runtime.pin`: workers stay where their caches are.
@@ -170,6 +170,12 @@ pub const RESPOND_STATUS: u16 = 200;
 pub const CONTENT_TYPE: &str = "text/plain; charset=utf-8";
 /// `listener.route.index`.
 pub const INDEX: [&str; 1] = ["index.html"];
+/// `listener.route.try_files`.
+pub(super) fn try_files() -> Vec<TryFile> {
+    vec![TryFile::Path(String::new()), TryFile::Folder]
+}
+/// `listener.route.default_type`: bytes of which nothing is known.
+pub const DEFAULT_TYPE: &str = "application/octet-stream";
 /// `listener.route.listing`: what lies in a directory is nobody's business unless it is said.
 pub const LISTING: bool = false;
 /// `listener.route.symlinks`.

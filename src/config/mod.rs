@@ -18,7 +18,7 @@ pub use self::http::{
     AccessLists, AccessLog, AccessLogFormat, AccessLogTarget, Action, Auth, CertificateCondition,
     Coding, Compression, EjectOptions, FilesOptions, Forwarded, HalfClose, HashOn, HeaderCondition,
     HeaderEdits, HealthKind, HealthOptions, HostHeader, HostPattern, HttpCheck, HttpOptions,
-    HttpUpstream, PathPattern, RateKey, RateLimit, RetryOn, Route, ServerShare, Symlinks,
+    HttpUpstream, PathPattern, RateKey, RateLimit, RetryOn, Route, ServerShare, Symlinks, TryFile,
     UnderscoreHeaders, Users,
 };
 pub use self::report::{Diagnostic, Report};

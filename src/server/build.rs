@@ -1,5 +1,6 @@
 //! The configuration becomes the layers' own options.
 
+mod files;
 pub(super) mod http;
 pub(super) mod tls;
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -10,7 +11,8 @@ use super::options::{FilesOptions, RouteAction, RouteOptions};
 use crate::mem::Buf;
 use crate::ring::{Driver, Fd, OpenFile};
 use crate::runtime::Reactor;
-use crate::service::http::files::{FileInfo, Stamp, content_type};
+use crate::service::http::files::types::ContentTypes;
+use crate::service::http::files::{FileInfo, Stamp};
 
 /// Names that are looked at to find one that can be forgotten.
 const EVICT_SAMPLE: usize = 16;
@@ -43,6 +45,7 @@ pub(super) struct FileCache {
     entries_max: usize,
     ttl: Duration,
     follow: bool,
+    types: Arc<ContentTypes>,
     root: Fd,
     requests: u64,
     /// Files that somebody still used when their slot went.
@@ -76,6 +79,7 @@ impl FileCache {
             entries_max: options.cache_entries.max(1),
             ttl: options.cache_ttl,
             follow: options.follow_symlinks,
+            types: Arc::clone(&options.types),
             root: options.root.fd(),
             requests: 0,
             leaving: Vec::new(),
@@ -126,7 +130,7 @@ impl FileCache {
         if self.slots.len() >= self.entries_max && !self.slots.contains_key(name) {
             self.evict(reactor);
         }
-        let found = opened.map(|file| Rc::new(Opened::new(&file, name)));
+        let found = opened.map(|file| Rc::new(Opened::new(&file, self.types.of(name))));
         let slot = Slot { found, content: None, checked: now, used: self.requests };
         let result = slot.found();
         if let Some(old) = self.slots.insert(name.into(), slot) {
@@ -193,8 +197,8 @@ impl Slot {
 }
 
 impl Opened {
-    fn new(file: &OpenFile, name: &str) -> Self {
-        let (info, kind) = (FileInfo::new(stamp(file)), content_type(name));
+    fn new(file: &OpenFile, kind: String) -> Self {
+        let info = FileInfo::new(stamp(file));
         Self { fd: file.fd, info, kind, is_folder: file.is_folder }
     }
 

@@ -120,10 +120,6 @@ impl Http {
                 let field = Some((&b"location"[..], target.as_bytes()));
                 self.answer_status(context, head, told, 301, field);
             }
-            // The route is for what is below the folder.
-            Ok(_) if files.is_outside(head.path()) => {
-                self.answer_page(context, key, (head, told), files, 404);
-            }
             Ok(found) => {
                 let shown = Shown { name, found, status: None };
                 self.answer_file(context, key, (head, told), files, shown);

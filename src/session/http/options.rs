@@ -9,7 +9,9 @@ use crate::service::http::access_log::Format;
 use crate::service::http::auth::Users;
 use crate::service::http::edit::HeaderEdits;
 use crate::service::http::files::FileRules;
+use crate::service::http::files::attempt::Attempt;
 use crate::service::http::files::coding::CompressionRules;
+use crate::service::http::files::types::ContentTypes;
 pub use crate::service::http::forwarded::{Forwarded, TrustedProxies};
 use crate::service::http::route::Router;
 use crate::service::http::template::Template;
@@ -205,6 +207,10 @@ pub struct FilesOptions {
     pub below: Option<Box<str>>,
     /// Names that stand for a folder.
     pub index: Vec<String>,
+    /// What is tried for a request; the first that is there is given.
+    pub attempts: Vec<Attempt>,
+    /// Content types.
+    pub types: Arc<ContentTypes>,
     /// Whether folders are listed.
     pub listing: bool,
     /// Whether symbolic links are followed, as long as they stay below the root.

@@ -203,10 +203,14 @@ fn a_time_that_a_build_has_set_makes_no_validators() {
         let mut client = Client::new(served.address());
         for ask in [
             format!("GET /{name} HTTP/1.1\r\nHost: a\r\n\r\n"),
-            format!("GET /{name} HTTP/1.1\r\nHost: a\r\nIf-Modified-Since: \
-                     Thu, 01 Jan 1970 00:00:01 GMT\r\n\r\n"),
-            format!("GET /{name} HTTP/1.1\r\nHost: a\r\nRange: bytes=0-1\r\nIf-Range: \
-                     Thu, 01 Jan 1970 00:00:01 GMT\r\n\r\n"),
+            format!(
+                "GET /{name} HTTP/1.1\r\nHost: a\r\nIf-Modified-Since: \
+                     Thu, 01 Jan 1970 00:00:01 GMT\r\n\r\n"
+            ),
+            format!(
+                "GET /{name} HTTP/1.1\r\nHost: a\r\nRange: bytes=0-1\r\nIf-Range: \
+                     Thu, 01 Jan 1970 00:00:01 GMT\r\n\r\n"
+            ),
         ] {
             let answer = client.ask(&ask);
             assert_eq!((answer.status, answer.text()), (200, "0123456789"), "{ask}");
@@ -230,9 +234,8 @@ fn two_versions_of_one_length_and_time_have_two_tags() {
     write(&path, "version 1");
     let served = folder.served("file_cache_ttl = \"1ms\"\n");
     let mut client = Client::new(served.address());
-    let ask = |tag: &str| {
-        format!("GET /app.js HTTP/1.1\r\nHost: a\r\nIf-None-Match: {tag}\r\n\r\n")
-    };
+    let ask =
+        |tag: &str| format!("GET /app.js HTTP/1.1\r\nHost: a\r\nIf-None-Match: {tag}\r\n\r\n");
     let first = client.get("/app.js");
     let tag = first.field("etag").unwrap().to_owned();
     assert_eq!((first.text(), client.ask(&ask(&tag)).status), ("version 1", 304));
@@ -253,4 +256,116 @@ fn two_versions_of_one_length_and_time_have_two_tags() {
     let other = folder.served("");
     let here = client.get("/app.js").field("etag").unwrap().to_owned();
     assert_eq!(Client::new(other.address()).ask(&ask(&here)).status, 304);
+}
+
+#[test]
+fn a_single_page_application_gets_its_page_for_what_is_no_file() {
+    let folder = Folder::new("spa");
+    let page = "page ".repeat(1000);
+    fs::write(folder.0.join("app.html"), &page).unwrap();
+    fs::write(folder.0.join("about.html"), "about").unwrap();
+    fs::write(folder.0.join("app.html.gz"), "gzipped").unwrap();
+    fs::create_dir_all(folder.0.join("docs")).unwrap();
+    fs::write(folder.0.join("docs/index.html"), "docs").unwrap();
+    symlink("/etc/passwd", folder.0.join("link")).unwrap();
+    let list = "try_files = [\"$path\", \"$path.html\", \"$path/\", \"/app.html\"]\n";
+    let served = folder.served(&format!("{list}precompressed = [\"gzip\"]\n"));
+    let mut client = Client::new(served.address());
+    let table = [
+        ("/small.txt", "small file"),
+        ("/about", "about"),
+        ("/", "<p>index</p>"),
+        ("/docs/", "docs"),
+        ("/users/12", page.as_str()),
+        ("/users/12/", page.as_str()),
+        ("/sub", page.as_str()),
+        ("/sub/", page.as_str()),
+        ("/small.txt/", page.as_str()),
+        ("/small.txt/x", page.as_str()),
+        ("/a%2Fb", page.as_str()),
+        ("//x", page.as_str()),
+        ("/link", page.as_str()),
+        ("/etc/passwd", page.as_str()),
+    ];
+    for (path, text) in table {
+        let answer = client.get(path);
+        assert_eq!((answer.status, answer.text()), (200, text), "{path}");
+    }
+    let moved = client.get("/docs?a");
+    assert_eq!((moved.status, moved.field("location")), (301, Some("/docs/?a")));
+    assert_eq!(client.get("/.secret").status, 403);
+    // The fallback is a file like others.
+    let ask = |method: &str, field: &str| {
+        format!("{method} /users/12 HTTP/1.1\r\nHost: a\r\n{field}\r\n\r\n")
+    };
+    let whole = client.get("/users/12");
+    assert_eq!(whole.field("content-type"), Some("text/html; charset=utf-8"));
+    let tag = whole.field("etag").unwrap().to_owned();
+    assert_eq!(client.ask(&ask("GET", &format!("If-None-Match: {tag}"))).status, 304);
+    let part = client.ask(&ask("GET", "Range: bytes=0-3"));
+    assert_eq!((part.status, part.text()), (206, "page"));
+    let coded = client.ask(&ask("GET", "Accept-Encoding: gzip"));
+    assert_eq!((coded.text(), coded.field("content-encoding")), ("gzipped", Some("gzip")));
+    client.send(&ask("HEAD", "Accept: */*"));
+    let head = client.head();
+    assert_eq!((head.status, head.field("content-length")), (200, Some("5000")));
+    assert_eq!(client.ask(&ask("POST", "Accept: */*")).status, 405);
+}
+
+#[test]
+fn what_is_tried_ends_with_a_status_or_with_nothing() {
+    let folder = Folder::new("tried");
+    let root = folder.0.display();
+    fs::write(folder.0.join("404.html"), "gone").unwrap();
+    let with = |keys: &str| web("", &format!("[[listener.route]]\nfiles = \"{root}\"\n{keys}"));
+    let pages = "error_pages = { \"404\" = \"/404.html\" }\n";
+    let served = with(&format!("{pages}try_files = [\"$path\", \"$path/\", \"=404\"]\n"));
+    for path in ["/none", "/sub/", "/sub", "/a%2Fb"] {
+        let answer = Client::new(served.address()).get(path);
+        assert_eq!((answer.status, answer.text()), (404, "gone"), "{path}");
+    }
+    let served = with("try_files = [\"/small.txt\"]\n");
+    for path in ["/", "/none", "/large.bin"] {
+        assert_eq!(Client::new(served.address()).get(path).text(), "small file", "{path}");
+    }
+    // A fallback below a prefix, which is redirected as a folder is.
+    let served = with(
+        "path_prefix = \"/app/\"\nprefix_rewrite = \"/\"\n\
+         try_files = [\"$path\", \"$path/\", \"/small.txt\"]\n",
+    );
+    let mut client = Client::new(served.address());
+    assert_eq!(client.get("/app/none").text(), "small file");
+    assert_eq!(client.get("/app/").text(), "<p>index</p>");
+    assert_eq!(client.get("/app").field("location"), Some("/app/"));
+    let served = with("path_prefix = \"/app/\"\ntry_files = [\"$path\", \"/small.txt\"]\n");
+    let mut client = Client::new(served.address());
+    assert_eq!(client.get("/app/none").text(), "small file");
+    assert_eq!(Client::new(served.address()).get("/app").status, 404);
+    // Nothing that is tried may lead outside.
+    symlink("/etc/passwd", folder.0.join("page.html")).unwrap();
+    let served = with("symlinks = \"beneath\"\ntry_files = [\"$path.html\", \"/page.html\"]\n");
+    assert_eq!(Client::new(served.address()).get("/page").status, 404);
+}
+
+#[test]
+fn types_of_one_s_own_go_before_the_well_known_ones() {
+    let folder = Folder::new("types");
+    for name in ["a.wasm", "a.tar.gz", "a.GZ", "LICENSE", "a.css"] {
+        fs::write(folder.0.join(name), "x").unwrap();
+    }
+    let served = folder.served(
+        "content_types = { wasm = \"application/x-w\", \"tar.gz\" = \"application/x-tar\", \
+         css = \"text/css; charset=iso-8859-1\" }\ndefault_type = \"text/plain\"\n",
+    );
+    let mut client = Client::new(served.address());
+    for (path, kind) in [
+        ("/a.wasm", "application/x-w"),
+        ("/a.tar.gz", "application/x-tar"),
+        ("/a.GZ", "application/gzip"),
+        ("/LICENSE", "text/plain"),
+        ("/a.css", "text/css; charset=iso-8859-1"),
+        ("/small.txt", "text/plain; charset=utf-8"),
+    ] {
+        assert_eq!(client.get(path).field("content-type"), Some(kind), "{path}");
+    }
 }

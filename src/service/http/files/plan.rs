@@ -3,7 +3,7 @@
 use super::condition::{Condition, evaluate, if_range_holds};
 use super::range::{ByteRange, Ranges, parse};
 use super::{FileInfo, is_kind};
-use crate::proto::http::{Known, Method, RequestHead, ResponseHead};
+use crate::proto::http::{Fields, Known, Method, RequestHead, ResponseHead};
 
 /// What may be asked for, and what is said of files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -102,20 +102,30 @@ pub fn plan(
         }
         Ranges::Some(ranges) => {
             answer.status = 206;
-            match ranges.as_slice() {
-                [range] => {
-                    fields.push(b"content-type", kind.as_bytes());
-                    fields.push(b"content-range", content_range(range, file.len).as_bytes());
-                    let length = range.end - range.start;
-                    Plan { body: Body::One(range.clone()), length: Some(length) }
-                }
-                [..] => {
-                    let boundary = format!("ringway-{boundary:016x}");
-                    let kind_of_all = format!("multipart/byteranges; boundary={boundary}");
-                    fields.push(b"content-type", kind_of_all.as_bytes());
-                    many(ranges, file.len, kind, &boundary)
-                }
-            }
+            partial(ranges, file.len, (kind, boundary), fields)
+        }
+    }
+}
+
+/// One range is the body; several have a head each.
+fn partial(
+    ranges: Vec<ByteRange>,
+    len: u64,
+    (kind, boundary): (&str, u64),
+    fields: &mut Fields,
+) -> Plan {
+    match ranges.as_slice() {
+        [range] => {
+            fields.push(b"content-type", kind.as_bytes());
+            fields.push(b"content-range", content_range(range, len).as_bytes());
+            let length = range.end - range.start;
+            Plan { body: Body::One(range.clone()), length: Some(length) }
+        }
+        [..] => {
+            let boundary = format!("ringway-{boundary:016x}");
+            let kind_of_all = format!("multipart/byteranges; boundary={boundary}");
+            fields.push(b"content-type", kind_of_all.as_bytes());
+            many(ranges, len, kind, &boundary)
         }
     }
 }
@@ -188,13 +198,7 @@ mod tests {
                 Body::One(0..100),
                 Some(100),
             ),
-            (
-                "GET",
-                &[("range", "bytes=0-9"), ("if-range", etag)],
-                206,
-                Body::One(0..10),
-                Some(10),
-            ),
+            ("GET", &[("range", "bytes=0-9"), ("if-range", etag)], 206, Body::One(0..10), Some(10)),
             ("GET", &[("if-none-match", etag)], 304, Body::None, None),
             ("GET", &[("if-match", "\"x\"")], 412, Body::None, Some(0)),
         ];
