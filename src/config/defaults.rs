@@ -21,6 +21,9 @@ pub const BUFFERS: u32 = 256;
 pub const BUFFER_SIZE: u32 = 16 << 10;
 /// `runtime.turn_budget`, in bytes.
 pub const TURN_BUDGET: u32 = 1 << 20;
+/// `runtime.compression_memory`, in bytes per worker: some thirty long answers at a time with full
+/// windows, or a hundred.
+pub const COMPRESSION_MEMORY: u64 = 64 << 20;
 /// `runtime.shutdown_timeout`: the time that service managers grant, too.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 /// `runtime.handoff_ratio`, as a multiple of the mean.

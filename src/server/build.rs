@@ -349,6 +349,7 @@ pub(super) fn sessions(
             .collect(),
         upstreams,
         relay: relay(&config.runtime),
+        compression_memory: config.runtime.compression_memory,
         connections_max: connections_max(config),
         access_log: config.log.access,
         handler: handler.clone(),

@@ -8,10 +8,10 @@ use super::*;
 use ringway::service::CloseReason;
 
 /// A folder of its own, gone at the end.
-struct Folder(PathBuf);
+pub(super) struct Folder(pub(super) PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> Self {
+    pub(super) fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("ringway-http-{}-{name}", std::process::id()));
         let _none = fs::remove_dir_all(&path);
         fs::create_dir_all(path.join("sub")).unwrap();
@@ -23,7 +23,7 @@ impl Folder {
         Self(path)
     }
 
-    fn served(&self, keys: &str) -> Served {
+    pub(super) fn served(&self, keys: &str) -> Served {
         let root = self.0.display();
         web("", &format!("[[listener.route]]\nfiles = \"{root}\"\n{keys}"))
     }
@@ -129,6 +129,10 @@ fn a_file_beside_the_file_is_given_to_who_takes_its_coding() {
     assert_eq!(coded.field("content-type"), Some("text/plain; charset=utf-8"));
     let plain = client.get("/small.txt");
     assert_eq!((plain.text(), plain.field("content-encoding")), ("small file", None));
+    let pages = "error_pages = { \"404\" = \"/small.txt\" }\n";
+    let served = folder.served(&format!("{pages}precompressed = [\"gzip\"]\n"));
+    let page = Client::new(served.address()).ask(&ask.replace("small.txt", "none"));
+    assert_eq!((page.status, page.field("content-encoding")), (404, Some("gzip")));
 }
 
 #[test]
