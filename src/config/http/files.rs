@@ -58,8 +58,8 @@ fn try_file(value: &DeValue<'_>) -> Result<TryFile, Fault> {
         if let Some(status) = text.strip_prefix('=') {
             return error_status(status).map(TryFile::Status);
         }
-        if text.starts_with("$uri") {
-            return Err(format!("the path is `$path` here: write \"$path{}\"", &text[4..]));
+        if let Some(behind) = text.strip_prefix("$uri") {
+            return Err(format!("the path is `$path` here: write \"$path{behind}\""));
         }
         match text.strip_prefix("$path") {
             Some("/") => Ok(TryFile::Folder),

@@ -170,7 +170,9 @@ impl HttpBuilder {
             Action::Proxy { upstream } => {
                 RouteAction::Proxy(ProxyOptions { upstream: *upstream, rewrite: rewrite(route) })
             }
-            Action::Files(files) => RouteAction::Files(self.files(listener, route, files)?),
+            Action::Files(files) => {
+                RouteAction::Files(Box::new(self.files(listener, route, files)?))
+            }
             Action::Redirect { location, status } => RouteAction::Redirect {
                 status: *status,
                 location: Template::parse(location)

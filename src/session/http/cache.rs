@@ -99,7 +99,8 @@ impl FileCache {
         self.requests += 1;
         if let Some(slot) = self.slots.get_mut(name) {
             slot.used = self.requests;
-            if now.saturating_duration_since(slot.checked) < self.ttl {
+            let is_fresh = now.saturating_duration_since(slot.checked) < self.ttl;
+            if is_fresh && slot.is_current(reactor.driver()) {
                 return slot.found();
             }
         }
@@ -188,6 +189,17 @@ impl FileCache {
 }
 
 impl Slot {
+    /// Whether the bytes that would be sent are those that the tag stands for. What is in memory
+    /// stays as it was; what is sent from an open file may have been written meanwhile.
+    fn is_current<D: Driver>(&self, driver: &mut D) -> bool {
+        match &self.found {
+            Ok(file) if self.content.is_none() && !file.is_folder => {
+                driver.look_at(file.fd).is_ok_and(|now| file.is_same(&now))
+            }
+            Ok(_) | Err(_) => true,
+        }
+    }
+
     fn found(&self) -> Result<Found, Errno> {
         match &self.found {
             Ok(file) => Ok(Found { file: Rc::clone(file), content: self.content.clone() }),

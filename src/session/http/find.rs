@@ -113,10 +113,10 @@ fn try_folder<D: Driver>(
     if !wanted.is_named {
         return Ok(Tried::Nothing);
     }
-    if wanted.is_folder {
-        if let Some(found) = open_index(context, files, name)? {
-            return Ok(Tried::Found(found));
-        }
+    if wanted.is_folder
+        && let Some(found) = open_index(context, files, name)?
+    {
+        return Ok(Tried::Found(found));
     }
     let folder = match open(context, files, name.trim_end_matches('/')) {
         // `/file/` is no other name of `/file`.

@@ -180,7 +180,7 @@ pub enum RouteAction {
     /// A page that shows what runs.
     StatusPage,
     /// A file.
-    Files(FilesOptions),
+    Files(Box<FilesOptions>),
     /// A server answers.
     Proxy(ProxyOptions),
 }

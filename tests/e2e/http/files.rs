@@ -1,7 +1,7 @@
 //! Static files.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{MetadataExt, symlink};
 use std::path::PathBuf;
 
 use super::*;
@@ -196,6 +196,19 @@ fn set_modified(path: &std::path::Path, seconds: u64) {
     fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
 }
 
+/// Writes other bytes of the same length to a file in its place, and leaves its time of
+/// modification as it was. The clock of the file system may be coarse: until that tells.
+fn overwrite(path: &std::path::Path, other: &[u8]) {
+    let before = fs::metadata(path).unwrap();
+    let changed = |found: &fs::Metadata| (found.ctime(), found.ctime_nsec());
+    wait_until("the file system's clock goes on", || {
+        let mut file = fs::File::options().write(true).open(path).unwrap();
+        file.write_all(other).unwrap();
+        file.set_modified(before.modified().unwrap()).unwrap();
+        changed(&fs::metadata(path).unwrap()) != changed(&before)
+    });
+}
+
 #[test]
 fn a_time_that_a_build_has_set_makes_no_validators() {
     let folder = Folder::new("times");
@@ -244,7 +257,7 @@ fn two_versions_of_one_length_and_time_have_two_tags() {
     let tag = first.field("etag").unwrap().to_owned();
     assert_eq!((first.text(), client.ask(&ask(&tag)).status), ("version 1", 304));
     // In the same place, and renamed onto it: both are seen, by this worker and by any other.
-    write(&path, "version 2");
+    overwrite(&path, b"version 2");
     wait_until("the change is seen", || {
         Client::new(served.address()).get("/app.js").text() == "version 2"
     });
@@ -260,6 +273,26 @@ fn two_versions_of_one_length_and_time_have_two_tags() {
     let other = folder.served("");
     let here = client.get("/app.js").field("etag").unwrap().to_owned();
     assert_eq!(Client::new(other.address()).ask(&ask(&here)).status, 304);
+}
+
+#[test]
+fn a_large_file_that_is_written_in_its_place_has_another_tag_at_once() {
+    let folder = Folder::new("in-place");
+    let served = folder.served("file_cache_ttl = \"1h\"\n");
+    let mut client = Client::new(served.address());
+    let first = client.get("/large.bin");
+    let tag = first.field("etag").unwrap().to_owned();
+    let path = folder.0.join("large.bin");
+    let other = bytes(8, 3_000_000);
+    overwrite(&path, &other);
+    let part =
+        format!("GET /large.bin HTTP/1.1\r\nHost: a\r\nRange: bytes=9-\r\nIf-Range: {tag}\r\n\r\n");
+    let second = client.ask(&part);
+    assert_eq!((second.status, second.body == other), (200, true), "not a part of each");
+    assert_ne!(second.field("etag"), Some(tag.as_str()));
+    fs::write(folder.0.join("new"), bytes(9, 3_000_000)).unwrap();
+    fs::rename(folder.0.join("new"), &path).unwrap();
+    assert!(client.get("/large.bin").body == bytes(9, 3_000_000));
 }
 
 #[test]
