@@ -132,6 +132,7 @@ completion_entries = 128
 buffers = 32_768
 buffer_size = 1025
 turn_budget = "16MiB"
+compression_memory = 0
 shutdown_timeout = "0s"
 handoff_ratio = false
 splice = "off"
@@ -368,6 +369,7 @@ fn values_of_the_process_arrive_where_they_belong() {
     assert_eq!(config.runtime.buffers, 32_768);
     assert_eq!(config.runtime.buffer_size, 1025);
     assert_eq!(config.runtime.turn_budget, 16 << 20);
+    assert_eq!(config.runtime.compression_memory, 0);
     assert_eq!(config.runtime.shutdown_timeout, Duration::ZERO);
     assert_eq!(config.runtime.handoff_ratio, None);
     let splice = &config.runtime.splice;
@@ -673,6 +675,12 @@ turn_budget = "99999999999999GiB"
               ^^^^^^^^^^^^^^^^^^^
 error: got "99999999999999GiB"
 help: the most 16MiB
+
+[runtime]
+compression_memory = "65GiB"
+                     ^^^^^^^
+error: `compression_memory`: expected a size from 0B to 64GiB
+help: the most 64GiB
 
 [runtime]
 shutdown_timeout = "30"

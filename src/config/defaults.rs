@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::{
     Balance, Forwarded, HalfClose, KernelTls, LogFormat, LogLevel, SendProxyProtocol, SpliceMode,
-    Steering, Symlinks, UnderscoreHeaders,
+    Steering, Symlinks, TryFile, UnderscoreHeaders,
 };
 
 /// `runtime.pin`: workers stay where their caches are.
@@ -21,6 +21,9 @@ pub const BUFFERS: u32 = 256;
 pub const BUFFER_SIZE: u32 = 16 << 10;
 /// `runtime.turn_budget`, in bytes.
 pub const TURN_BUDGET: u32 = 1 << 20;
+/// `runtime.compression_memory`, in bytes per worker: some thirty long answers at a time with full
+/// windows, or a hundred.
+pub const COMPRESSION_MEMORY: u64 = 64 << 20;
 /// `runtime.shutdown_timeout`: the time that service managers grant, too.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 /// `runtime.handoff_ratio`, as a multiple of the mean.
@@ -170,6 +173,12 @@ pub const RESPOND_STATUS: u16 = 200;
 pub const CONTENT_TYPE: &str = "text/plain; charset=utf-8";
 /// `listener.route.index`.
 pub const INDEX: [&str; 1] = ["index.html"];
+/// `listener.route.try_files`.
+pub(super) fn try_files() -> Vec<TryFile> {
+    vec![TryFile::Path(String::new()), TryFile::Folder]
+}
+/// `listener.route.default_type`: bytes of which nothing is known.
+pub const DEFAULT_TYPE: &str = "application/octet-stream";
 /// `listener.route.listing`: what lies in a directory is nobody's business unless it is said.
 pub const LISTING: bool = false;
 /// `listener.route.symlinks`.

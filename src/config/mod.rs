@@ -18,7 +18,7 @@ pub use self::http::{
     AccessLists, AccessLog, AccessLogFormat, AccessLogTarget, Action, Auth, CertificateCondition,
     Coding, Compression, EjectOptions, FilesOptions, Forwarded, HalfClose, HashOn, HeaderCondition,
     HeaderEdits, HealthKind, HealthOptions, HostHeader, HostPattern, HttpCheck, HttpOptions,
-    HttpUpstream, PathPattern, RateKey, RateLimit, RetryOn, Route, ServerShare, Symlinks,
+    HttpUpstream, PathPattern, RateKey, RateLimit, RetryOn, Route, ServerShare, Symlinks, TryFile,
     UnderscoreHeaders, Users,
 };
 pub use self::report::{Diagnostic, Report};
@@ -104,6 +104,8 @@ pub struct Runtime {
     pub buffer_size: u32,
     /// Bytes that one direction of a connection may move in one turn of its worker.
     pub turn_budget: u32,
+    /// Bytes of memory that the compressors of a worker may take.
+    pub compression_memory: u64,
     /// How long a shutdown waits for connections to end by themselves.
     pub shutdown_timeout: Duration,
     /// A worker with more than this times the mean of active connections hands new ones over to
@@ -125,6 +127,7 @@ impl Default for Runtime {
             buffers: defaults::BUFFERS,
             buffer_size: defaults::BUFFER_SIZE,
             turn_budget: defaults::TURN_BUDGET,
+            compression_memory: defaults::COMPRESSION_MEMORY,
             shutdown_timeout: defaults::SHUTDOWN_TIMEOUT,
             handoff_ratio: defaults::HANDOFF_RATIO,
             splice: SpliceOptions::default(),

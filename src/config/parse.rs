@@ -10,10 +10,11 @@ use super::accept;
 use super::listener::{RawListener, listener};
 use super::report::Mistake;
 use super::schema::{
-    ADMIN, BUFFER_SIZE_RANGE, BUFFERS_RANGE, COMPLETION_ENTRIES_RANGE, KEEPALIVE_RANGE,
-    KERNEL_TLS_WORDS, LISTENER, LOG, LOG_FORMAT_WORDS, LOG_LEVEL_WORDS, PIPE_SIZE_RANGE,
-    PIPES_RANGE, RING_ENTRIES_RANGE, RUNTIME, SHUTDOWN_TIMEOUT_RANGE, SOCKET_BUFFER_RANGE,
-    SPLICE_AFTER_RANGE, SPLICE_MIN_READ_RANGE, SPLICE_WORDS, TURN_BUDGET_RANGE, UPSTREAM,
+    ADMIN, BUFFER_SIZE_RANGE, BUFFERS_RANGE, COMPLETION_ENTRIES_RANGE, COMPRESSION_MEMORY_RANGE,
+    KEEPALIVE_RANGE, KERNEL_TLS_WORDS, LISTENER, LOG, LOG_FORMAT_WORDS, LOG_LEVEL_WORDS,
+    PIPE_SIZE_RANGE, PIPES_RANGE, RING_ENTRIES_RANGE, RUNTIME, SHUTDOWN_TIMEOUT_RANGE,
+    SOCKET_BUFFER_RANGE, SPLICE_AFTER_RANGE, SPLICE_MIN_READ_RANGE, SPLICE_WORDS,
+    TURN_BUDGET_RANGE, UPSTREAM,
 };
 use super::section::{Section, later};
 use super::tls::{self, ADMIN_TLS};
@@ -143,6 +144,8 @@ fn runtime(mut section: Section<'_, '_>) -> (Runtime, Option<Range<usize>>) {
     let buffers = section.optional("buffers", |v| accept::power_of_two(v, &BUFFERS_RANGE));
     let buffer_size = section.optional("buffer_size", |v| size(v, &BUFFER_SIZE_RANGE));
     let turn_budget = section.optional("turn_budget", |v| size(v, &TURN_BUDGET_RANGE));
+    let compression_memory =
+        section.optional("compression_memory", |v| accept::size(v, &COMPRESSION_MEMORY_RANGE));
     let shutdown_timeout =
         section.optional("shutdown_timeout", |v| accept::duration(v, &SHUTDOWN_TIMEOUT_RANGE));
     let handoff_ratio = section.optional("handoff_ratio", accept::handoff_ratio);
@@ -157,6 +160,7 @@ fn runtime(mut section: Section<'_, '_>) -> (Runtime, Option<Range<usize>>) {
         buffers: buffers.or(defaults::BUFFERS),
         buffer_size: buffer_size.or(defaults::BUFFER_SIZE),
         turn_budget: turn_budget.or(defaults::TURN_BUDGET),
+        compression_memory: compression_memory.or(defaults::COMPRESSION_MEMORY),
         shutdown_timeout: shutdown_timeout.or(defaults::SHUTDOWN_TIMEOUT),
         handoff_ratio: handoff_ratio.or(defaults::HANDOFF_RATIO),
         splice,

@@ -59,6 +59,7 @@ pub(super) const RUNTIME: TableKeys = TableKeys {
         "buffers",
         "buffer_size",
         "turn_budget",
+        "compression_memory",
         "shutdown_timeout",
         "handoff_ratio",
         "splice",
@@ -418,6 +419,7 @@ pub(super) const COMPLETIONS_PER_SUBMISSION: u32 = 2;
 pub(super) const BUFFERS_RANGE: RangeInclusive<u32> = 16..=32_768;
 pub(super) const BUFFER_SIZE_RANGE: RangeInclusive<u32> = 1 << 10..=1 << 20;
 pub(super) const TURN_BUDGET_RANGE: RangeInclusive<u32> = 16 << 10..=16 << 20;
+pub(super) const COMPRESSION_MEMORY_RANGE: RangeInclusive<u64> = 0..=64 << 30;
 pub(super) const SHUTDOWN_TIMEOUT_RANGE: RangeInclusive<Duration> = Duration::ZERO..=DAY;
 pub(super) const HANDOFF_RATIO_RANGE: RangeInclusive<f64> = 1.0..=100.0;
 pub(super) const SPLICE_AFTER_RANGE: RangeInclusive<u64> = 0..=1 << 30;

@@ -212,6 +212,17 @@ impl<'i, 'm> Section<'i, 'm> {
         Some(values.into_iter().map(Spanned::into_inner).collect())
     }
 
+    /// [`Self::list`], with the places of the values.
+    pub(super) fn spanned_list<T>(
+        &mut self,
+        key: &str,
+        counts: &RangeInclusive<usize>,
+        accept: impl Fn(&DeValue<'_>) -> Result<T, Fault>,
+    ) -> Option<Vec<Spanned<T>>> {
+        let value = self.take(key)?;
+        Some(self.values(key, &value, counts, "write one value, or an array", accept))
+    }
+
     /// One value or an array of them.
     fn values<T>(
         &mut self,

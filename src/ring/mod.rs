@@ -49,6 +49,9 @@ pub struct OpenFile {
     pub len: u64,
     /// When it was last changed: seconds since 1970-01-01 UTC, and nanoseconds.
     pub modified: (i64, u32),
+    /// When its content or what is said of it was last changed, as above; unlike `modified`, no
+    /// program can set it.
+    pub changed: (i64, u32),
     /// Which file it is, within its file system.
     pub inode: u64,
     /// Whether it is a folder.
@@ -319,6 +322,12 @@ pub trait Syscalls {
     /// # Errors
     /// As `openat2(2)`; `EACCES` for what is neither a file nor a folder.
     fn open_below(&mut self, root: Fd, name: &str, follow: bool) -> Result<OpenFile, Errno>;
+
+    /// What there is to say of an open file now.
+    ///
+    /// # Errors
+    /// As `fstat(2)`; `EACCES` for what is neither a file nor a folder.
+    fn look_at(&mut self, file: Fd) -> Result<OpenFile, Errno>;
 
     /// Whether these bytes of a file are in memory, so that sending them waits for no disk
     /// (`cachestat(2)`, Linux 6.5; without it a read that does not wait tries it).

@@ -10,6 +10,7 @@ pub mod clock;
 mod counter;
 mod mailbox;
 mod offload;
+mod quota;
 mod reactor;
 mod timers;
 
@@ -18,5 +19,6 @@ pub use budget::Budget;
 pub use counter::{Counter, Gauge};
 pub use mailbox::{Mailbox, MailboxError, Sender, mailbox};
 pub use offload::{Offload, Task, Work};
+pub use quota::{Quota, Share};
 pub use reactor::{LoopMemory, LoopStats, Reactor};
 pub use timers::{TICK, TimerId, Timers};

@@ -1,5 +1,6 @@
 //! The configuration becomes the layers' own options.
 
+mod files;
 pub(super) mod http;
 pub(super) mod tls;
 
@@ -355,6 +356,7 @@ pub(super) fn sessions(
             .collect(),
         upstreams,
         relay: relay(&config.runtime),
+        compression_memory: config.runtime.compression_memory,
         connections_max: connections_max(config),
         access_log: config.log.access,
         handler: handler.clone(),

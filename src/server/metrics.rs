@@ -145,6 +145,7 @@ impl Exporter {
         families.extend(self.pool_families());
         families.extend(self.share_families());
         families.extend(self.http_families());
+        families.extend(self.compression_families());
         families.extend(self.origin_families());
         families.extend(self.tls_families());
         families.push(self.certificate_family());

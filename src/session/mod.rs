@@ -61,8 +61,8 @@ pub use self::options::{
     TlsOptions, UpstreamOptions, UpstreamTls,
 };
 pub use self::stats::{
-    Distribution, ErrorKind, FrameStats, Histograms, ListenerStats, Plan, RelayStats, SessionStats,
-    TlsStats, UpstreamStats,
+    CompressionStats, Distribution, ErrorKind, FrameStats, Histograms, ListenerStats, Plan,
+    RelayStats, SessionStats, TlsStats, UpstreamStats,
 };
 pub use self::stats_http::{HttpStats, OriginStats, RouteStats, ServerStats};
 pub use self::stats_messages::MessageStats;

@@ -11,7 +11,7 @@ use super::stats_messages::MessageStats;
 use super::stats_pool::PoolStats;
 use crate::net::tls::{Fault, SUITES, Session as TlsSession};
 use crate::proto::frame::Code;
-use crate::runtime::{Counter, Gauge};
+use crate::runtime::{Counter, Gauge, Quota};
 use crate::service::CloseReason;
 use crate::service::frame::Tally;
 use crate::service::proxy::ConnectFailure;
@@ -38,6 +38,8 @@ pub struct SessionStats {
     pub handed_over: Counter,
     /// Connections taken from another worker.
     pub taken_over: Counter,
+    /// Answers that are compressed on their way.
+    pub compression: CompressionStats,
     /// Lines of access logs that could not be written in time.
     pub lines_lost: Counter,
     /// Completions for a slot that had ended.
@@ -196,6 +198,19 @@ pub struct RelayStats {
     pub pipes: Counter,
 }
 
+/// Answers that are compressed on their way.
+#[derive(Debug, Default)]
+pub struct CompressionStats {
+    /// Bytes of memory that compressors take now.
+    pub memory: Quota,
+    /// Answers that began to be compressed with the full window.
+    pub full: Counter,
+    /// Those with a small window, as they are short or most of the memory is in use.
+    pub small: Counter,
+    /// Answers that went as they are, as there was no memory to compress them.
+    pub refused: Counter,
+}
+
 /// Errors that are counted apart from closes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorKind {
@@ -241,6 +256,7 @@ impl SessionStats {
             errors: [const { Counter::new() }; ErrorKind::ALL.len()],
             handed_over: Counter::new(),
             taken_over: Counter::new(),
+            compression: CompressionStats::default(),
             lines_lost: Counter::new(),
             stale: Counter::new(),
         }

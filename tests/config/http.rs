@@ -7,7 +7,7 @@ use ringway::config::{
     CertificateCondition, Coding, Compression, Config, EjectOptions, FilesOptions, Forwarded,
     HalfClose, HashOn, HeaderCondition, HeaderEdits, HealthKind, HealthOptions, HostHeader,
     HostPattern, HttpCheck, HttpOptions, HttpUpstream, ListenerService, PathPattern, RateKey,
-    RateLimit, RetryOn, Route, ServerShare, Symlinks, UnderscoreHeaders, Users, defaults,
+    RateLimit, RetryOn, Route, ServerShare, Symlinks, TryFile, UnderscoreHeaders, Users, defaults,
 };
 
 use super::{assert_lines_are_reported, assert_reported, bad, expected, good};
@@ -88,9 +88,12 @@ path_prefix = "/static"
 files = "/srv/www"
 prefix_rewrite = "/public"
 index = ["index.htm", "default.htm"]
+try_files = ["$path", "$path.html", "$path/page.html", "$path/", "/app%20x.html", "=410"]
 listing = true
 symlinks = "beneath"
 dot_files = true
+content_types = { WASM = "application/wasm", "tar.gz" = "application/x-tar" }
+default_type = "text/plain; charset=utf-8"
 precompressed = ["br", "zstd", "gzip"]
 cache_control = "no-cache"
 cache_control_by = { "image/*" = "max-age=86400", "text/css" = "max-age=60" }
@@ -934,6 +937,90 @@ error: `error_pages`: expected a path
 help: start with a `/`
 
 [[listener.route]] # files
+try_files = ["$uri", "/index.html"]
+             ^^^^^^
+error: `try_files`: expected "$path"
+help: write "$path"
+
+[[listener.route]] # files
+try_files = ["=404", "$path"]
+             ^^^^^^
+error: `try_files`: nothing is tried after "=404"
+help: move it to the end
+
+[[listener.route]] # files
+try_files = ["$path", "$path/", "$path"]
+                                ^^^^^^^
+error: `try_files`: "$path" is there already
+help: remove it
+
+[[listener.route]] # files
+try_files = ["/a/../b"]
+             ^^^^^^^^^
+error: `try_files`: expected "$path"
+help: leave out `.` and `..`
+
+[[listener.route]] # files
+try_files = "/folder/"
+            ^^^^^^^^^^
+error: `try_files`: expected "$path"
+help: name a file
+
+[[listener.route]] # files
+try_files = "/a%2Fb"
+            ^^^^^^^^
+error: `try_files`: expected "$path"
+help: name a file
+
+[[listener.route]] # files
+try_files = "$path/../b"
+            ^^^^^^^^^^^^
+error: `try_files`: expected "$path"
+help: leave out `.` and `..`
+
+[[listener.route]] # files
+try_files = "$path$query"
+            ^^^^^^^^^^^^^
+error: `try_files`: expected "$path"
+help: write the end of a name
+
+[[listener.route]] # files
+try_files = "index.html"
+            ^^^^^^^^^^^^
+error: `try_files`: expected "$path"
+help: a file as in "/index.html"
+
+[[listener.route]] # files
+try_files = ["$path", "=200"]
+                      ^^^^^^
+error: `try_files`: expected "$path"
+help: from 400 to 599
+
+[[listener.route]] # files
+try_files = []
+            ^^
+error: `try_files`: expected 1 to 16
+help: write one value
+
+[[listener.route]] # files
+content_types = { ".wasm" = "application/wasm" }
+                  ^^^^^^^
+error: `content_types`: expected ends of names, got ".wasm"
+help: without its dot
+
+[[listener.route]] # files
+content_types = { wasm = "wasm" }
+                         ^^^^^^
+error: `content_types`: expected a content type
+help: text/html; charset=utf-8
+
+[[listener.route]] # files
+default_type = "image/*"
+               ^^^^^^^^^
+error: `default_type`: expected a content type
+help: text/html; charset=utf-8
+
+[[listener.route]] # files
 file_cache_entries = 1000001
                      ^^^^^^^
 error: `file_cache_entries`: expected an integer from 0 to 1000000
@@ -1642,6 +1729,16 @@ fn values_of_routes_arrive_where_they_belong() {
     let expected = FilesOptions {
         root: "/srv/www".into(),
         index: texts(&["index.htm", "default.htm"]),
+        try_files: vec![
+            TryFile::Path(String::new()),
+            TryFile::Path(".html".to_owned()),
+            TryFile::Path("/page.html".to_owned()),
+            TryFile::Folder,
+            TryFile::File("/app%20x.html".to_owned()),
+            TryFile::Status(410),
+        ],
+        content_types: pairs(&[("tar.gz", "application/x-tar"), ("wasm", "application/wasm")]),
+        default_type: "text/plain; charset=utf-8".to_owned(),
         listing: true,
         symlinks: Symlinks::Beneath,
         dot_files: true,

@@ -1,6 +1,8 @@
 //! HTTP/1.1 on real sockets: a client that writes its requests byte for byte, and servers that
 //! answer likewise.
 
+#[path = "http/compression.rs"]
+mod compression;
 #[path = "http/files.rs"]
 mod files;
 #[path = "http/load.rs"]

@@ -103,8 +103,7 @@ fn when_descriptors_run_out_operators_and_accepted_clients_are_served() {
     }
     let mut served = 0;
     while served < 20 {
-        let mut answered =
-            |stream: &mut TcpStream| stream.read(&mut [0]).is_ok_and(|read| read == 1);
+        let answered = |stream: &mut TcpStream| stream.read(&mut [0]).is_ok_and(|read| read == 1);
         served += streams.iter_mut().map(|one| usize::from(answered(one))).sum::<usize>();
         std::thread::yield_now();
     }

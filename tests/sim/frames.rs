@@ -344,6 +344,7 @@ pub(crate) fn options(
     upstreams: Vec<UpstreamOptions>,
 ) -> SessionOptions {
     SessionOptions {
+        compression_memory: 1 << 20,
         listeners: vec![ListenerOptions {
             name: "sim".to_owned(),
             sockets: vec![listener],

@@ -291,6 +291,7 @@ impl Scenario {
         sim.set_faults(faults);
         let fleet = Arc::new(Fleet::new(1, 1, 1));
         let options = SessionOptions {
+            compression_memory: 1 << 20,
             listeners: vec![ListenerOptions {
                 name: "sim".to_owned(),
                 sockets: vec![listener],

@@ -132,6 +132,7 @@ impl Scenario {
                 pipe_capacity: 3_000,
                 pipes_idle_max: 2,
             },
+            compression_memory: 1 << 20,
             connections_max: 10,
             access_log: false,
             handler: ringway::session::HandlerFactory::default(),

@@ -185,8 +185,9 @@ fn action(action: &Action, upstreams: &[Upstream], lines: &mut Vec<Line>) -> &'s
     }
 }
 
-fn files(options: &FilesOptions) -> [Line; 12] {
+fn files(options: &FilesOptions) -> [Line; 15] {
     let codings = options.precompressed.iter().map(|coding| word(CODING_WORDS, *coding));
+    let types = options.content_types.iter().map(|(end, kind)| (&**end, &**kind));
     let by_type = options.cache_control_by.iter().map(|(kind, value)| (&**kind, &**value));
     let pages: Vec<_> =
         options.error_pages.iter().map(|(status, page)| (status.to_string(), page)).collect();
@@ -194,9 +195,12 @@ fn files(options: &FilesOptions) -> [Line; 12] {
     [
         ("files", quoted(&options.root.display().to_string())),
         ("index", list(options.index.iter().cloned())),
+        ("try_files", list(options.try_files.iter().map(ToString::to_string))),
         ("listing", Value::from(options.listing)),
         ("symlinks", quoted(word(SYMLINKS_WORDS, options.symlinks))),
         ("dot_files", Value::from(options.dot_files)),
+        ("content_types", table(types)),
+        ("default_type", quoted(&options.default_type)),
         ("precompressed", list(codings)),
         ("cache_control", or_off(options.cache_control.as_deref().map(quoted))),
         ("cache_control_by", table(by_type)),

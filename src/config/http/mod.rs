@@ -12,6 +12,7 @@ use ipnet::IpNet;
 
 use super::defaults;
 
+pub use self::files::TryFile;
 pub use self::origin::{
     EjectOptions, HashOn, HealthKind, HealthOptions, HostHeader, HttpCheck, HttpUpstream, RetryOn,
     ServerShare,
@@ -24,6 +25,7 @@ pub use self::route::{
 mod accept;
 pub(super) mod check;
 pub(super) mod effective;
+mod files;
 pub(super) mod listener;
 mod origin;
 mod route;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::super::defaults;
-use super::AccessLists;
+use super::{AccessLists, TryFile};
 
 /// One route of an HTTP listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -144,12 +144,19 @@ pub struct FilesOptions {
     pub root: PathBuf,
     /// `index`: names of the files that stand for a directory, the first that is there.
     pub index: Vec<String>,
+    /// `try_files`: what is tried for a request, the first that is there.
+    pub try_files: Vec<TryFile>,
     /// `listing`: whether a directory without such a file is listed.
     pub listing: bool,
     /// `symlinks`: which symbolic links are followed.
     pub symlinks: Symlinks,
     /// `dot_files`: whether files whose names start with a dot are given.
     pub dot_files: bool,
+    /// `content_types`: content types by the ends of names, in lower case and without the dot
+    /// before them, sorted by these.
+    pub content_types: Vec<(String, String)>,
+    /// `default_type`: the content type of files of which none is known.
+    pub default_type: String,
     /// `precompressed`: codings for which a compressed file may lie beside a file, the preferred
     /// one first.
     pub precompressed: Vec<Coding>,
@@ -176,9 +183,12 @@ impl FilesOptions {
         Self {
             root,
             index: defaults::INDEX.map(str::to_owned).to_vec(),
+            try_files: defaults::try_files(),
             listing: defaults::LISTING,
             symlinks: defaults::SYMLINKS,
             dot_files: defaults::DOT_FILES,
+            content_types: Vec::new(),
+            default_type: defaults::DEFAULT_TYPE.to_owned(),
             precompressed: Vec::new(),
             cache_control: None,
             cache_control_by: Vec::new(),

@@ -10,6 +10,7 @@ use super::super::defaults;
 use super::super::report::Mistake;
 use super::super::section::{Given, Section};
 use super::accept;
+use super::files;
 use super::schema::{
     AUTH, CODING_WORDS, COMPRESS_MIN_RANGE, CONDITIONS_MAX, ENTRIES_MAX, FILE_CACHE_ENTRIES_RANGE,
     FILE_CACHE_TTL_RANGE, RATE_ENTRIES_RANGE, RATE_RANGE, SMALL_FILE_RANGE, SYMLINKS_WORDS,
@@ -136,9 +137,18 @@ pub(super) fn files_options(section: &mut Section<'_, '_>) -> Option<FilesOption
     let default = FilesOptions::new(PathBuf::new());
     let sizes = 0..=ENTRIES_MAX;
     let index = section.list("index", &sizes, accept::file_name);
+    let try_files = files::try_files(section);
     let listing = section.optional("listing", values::boolean);
     let symlinks = section.optional("symlinks", |v| values::choice(v, SYMLINKS_WORDS));
     let dot_files = section.optional("dot_files", values::boolean);
+    let content_types = section.pairs(
+        "content_types",
+        &sizes,
+        "ends of names",
+        files::extension,
+        files::content_type,
+    );
+    let default_type = section.optional("default_type", files::content_type);
     let precompressed = section
         .list("precompressed", &(0..=CODING_WORDS.len()), |v| values::choice(v, CODING_WORDS));
     let cache_control =
@@ -159,9 +169,12 @@ pub(super) fn files_options(section: &mut Section<'_, '_>) -> Option<FilesOption
     let small_file_max = section.optional("small_file_max", |v| values::size(v, &SMALL_FILE_RANGE));
     Some(FilesOptions {
         index: index.unwrap_or(default.index),
+        try_files: try_files.unwrap_or(default.try_files),
         listing: listing.or(default.listing),
         symlinks: symlinks.or(default.symlinks),
         dot_files: dot_files.or(default.dot_files),
+        content_types,
+        default_type: default_type.or(default.default_type),
         precompressed: precompressed.unwrap_or(default.precompressed),
         cache_control: cache_control.or(default.cache_control),
         cache_control_by,

@@ -32,9 +32,12 @@ pub(in super::super) const ROUTE: TableKeys = TableKeys {
         "auth",
         "files",
         "index",
+        "try_files",
         "listing",
         "symlinks",
         "dot_files",
+        "content_types",
+        "default_type",
         "precompressed",
         "cache_control",
         "cache_control_by",
@@ -68,9 +71,12 @@ const KEYS_OF_ACTIONS: &[(&[&str], &[&str])] = &[
     (
         &[
             "index",
+            "try_files",
             "listing",
             "symlinks",
             "dot_files",
+            "content_types",
+            "default_type",
             "precompressed",
             "cache_control",
             "cache_control_by",
@@ -219,6 +225,8 @@ pub(super) const CONDITIONS_MAX: usize = 256;
 pub(super) const NETWORKS_MAX: usize = 10_000;
 /// Edits of one list, and other entries of a small table.
 pub(super) const ENTRIES_MAX: usize = 256;
+/// Files that are tried for one request.
+pub(super) const TRY_FILES_MAX: usize = 16;
 /// Users of one route.
 pub(super) const USERS_MAX: usize = 1024;
 /// Bytes of a name of a field, of a value or template, and of a path.

@@ -9,6 +9,11 @@ use crate::ring::{
     StreamOptions, Syscalls, TlsCalls,
 };
 
+/// Files of this world do not change.
+const fn of_file(fd: Fd, len: u64) -> OpenFile {
+    OpenFile { fd, len, modified: (2, 0), changed: (2, 0), inode: 0, is_folder: false }
+}
+
 impl Syscalls for Sim {
     fn socket(&mut self, _address: &SocketAddress) -> Result<Fd, Errno> {
         if self.chance(self.faults.descriptors) {
@@ -48,7 +53,12 @@ impl Syscalls for Sim {
         }
         let len = self.world.files.get(name).ok_or(Errno::ENOENT)?.len() as u64;
         let fd = self.world.insert(Object::File(name.to_owned()));
-        Ok(OpenFile { fd, len, modified: (0, 0), inode: 0, is_folder: false })
+        Ok(of_file(fd, len))
+    }
+
+    fn look_at(&mut self, file: Fd) -> Result<OpenFile, Errno> {
+        let len = self.world.file(file, 0).len() as u64;
+        Ok(of_file(file, len))
     }
 
     fn is_resident(&mut self, _file: Fd, _offset: u64, _len: usize) -> bool {

@@ -1,7 +1,7 @@
 //! Calls made without the ring: set-up, and those that the ring would hand to a thread.
 
 use std::mem::MaybeUninit;
-use std::os::fd::{BorrowedFd, IntoRawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
@@ -15,6 +15,24 @@ use crate::ring::{
 
 /// What a pipe holds when its size can not be set: 16 pages.
 const PIPE_DEFAULT: usize = 64 * 1024;
+
+/// What there is to say of an open file; the descriptor in it is the same.
+fn look_at(file: BorrowedFd<'_>) -> Result<OpenFile, Errno> {
+    let found = fstat(file)?;
+    let kind = SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT;
+    if kind != SFlag::S_IFREG && kind != SFlag::S_IFDIR {
+        return Err(Errno::EACCES);
+    }
+    let nanos = |nanos: i64| u32::try_from(nanos).unwrap_or(0);
+    Ok(OpenFile {
+        fd: Fd(file.as_raw_fd()),
+        len: u64::try_from(found.st_size).unwrap_or(0),
+        modified: (found.st_mtime, nanos(found.st_mtime_nsec)),
+        changed: (found.st_ctime, nanos(found.st_ctime_nsec)),
+        inode: found.st_ino,
+        is_folder: kind == SFlag::S_IFDIR,
+    })
+}
 
 impl Syscalls for Uring {
     fn socket(&mut self, address: &SocketAddress) -> Result<Fd, Errno> {
@@ -65,18 +83,15 @@ impl Syscalls for Uring {
         let within = ResolveFlag::RESOLVE_BENEATH | links;
         let name = if name.is_empty() { "." } else { name };
         let file = openat2(root, name, OpenHow::new().flags(flags).resolve(within))?;
-        let found = fstat(&file)?;
-        let kind = SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT;
-        if kind != SFlag::S_IFREG && kind != SFlag::S_IFDIR {
-            return Err(Errno::EACCES);
-        }
-        Ok(OpenFile {
-            fd: Fd(file.into_raw_fd()),
-            len: u64::try_from(found.st_size).unwrap_or(0),
-            modified: (found.st_mtime, u32::try_from(found.st_mtime_nsec).unwrap_or(0)),
-            inode: found.st_ino,
-            is_folder: kind == SFlag::S_IFDIR,
-        })
+        let found = look_at(file.as_fd())?;
+        // It belongs to the caller now.
+        let _descriptor = file.into_raw_fd();
+        Ok(found)
+    }
+
+    fn look_at(&mut self, file: Fd) -> Result<OpenFile, Errno> {
+        // SAFETY: the caller has the file open.
+        look_at(unsafe { BorrowedFd::borrow_raw(file.0) })
     }
 
     fn is_resident(&mut self, file: Fd, offset: u64, len: usize) -> bool {

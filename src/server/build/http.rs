@@ -4,9 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::fcntl::OFlag;
-use nix::sys::stat::Mode;
-
 use crate::config::{
     self, Action, Balance, Config, HealthKind, HttpOptions as HttpConfig, Listener,
     ListenerService, Route, Upstream,
@@ -20,9 +17,8 @@ use crate::service::http::access::AccessList;
 use crate::service::http::access_log::Format;
 use crate::service::http::auth::Users;
 use crate::service::http::certificate::CertificateMatch;
+use crate::service::http::compression::CompressionRules;
 use crate::service::http::edit::HeaderEdits;
-use crate::service::http::files::FileRules;
-use crate::service::http::files::coding::{Coding, CompressionRules};
 use crate::service::http::route::{HeaderMatch, HostMatch, PathMatch, RouteMatch, Router};
 use crate::service::http::template::Template;
 use crate::service::origin::attempts::{AttemptOptions, RetryOn, StatusSet};
@@ -32,11 +28,10 @@ use crate::service::origin::health::{CheckOptions, Expected};
 use crate::service::origin::servers::{Policy, ServerOptions, ServersOptions};
 use crate::service::origin::stable_hash;
 use crate::service::pool::PoolOptions;
-use crate::session::Folder;
 use crate::session::http_options::{
-    AccessLogOptions, AuthOptions, FilesOptions, FixedAnswer, Forwarded, HalfClose, HashOn,
-    HostHeader, HttpOptions, OriginOptions, ProxyOptions, RateLimitOptions, Rewrite, RouteAction,
-    RouteOptions, TrustedProxies,
+    AccessLogOptions, AuthOptions, FixedAnswer, Forwarded, HalfClose, HashOn, HostHeader,
+    HttpOptions, OriginOptions, ProxyOptions, RateLimitOptions, Rewrite, RouteAction, RouteOptions,
+    TrustedProxies,
 };
 
 /// Builds the options of one HTTP listener after the other, and numbers what they share.
@@ -45,7 +40,7 @@ pub(in crate::server) struct HttpBuilder {
     /// Routes so far.
     pub(in crate::server) routes: usize,
     /// Folders of files so far.
-    caches: usize,
+    pub(super) caches: usize,
     /// The files of access logs.
     pub(in crate::server) lines: AccessFiles,
 }
@@ -175,7 +170,9 @@ impl HttpBuilder {
             Action::Proxy { upstream } => {
                 RouteAction::Proxy(ProxyOptions { upstream: *upstream, rewrite: rewrite(route) })
             }
-            Action::Files(files) => RouteAction::Files(self.files(listener, route, files)?),
+            Action::Files(files) => {
+                RouteAction::Files(Box::new(self.files(listener, route, files)?))
+            }
             Action::Redirect { location, status } => RouteAction::Redirect {
                 status: *status,
                 location: Template::parse(location)
@@ -190,55 +187,10 @@ impl HttpBuilder {
             Action::StatusPage => RouteAction::StatusPage,
         })
     }
-
-    fn files(
-        &mut self,
-        listener: &Listener,
-        route: &Route,
-        files: &config::FilesOptions,
-    ) -> Result<FilesOptions, StartError> {
-        let cache = self.caches;
-        self.caches += 1;
-        let text = |text: &String| -> Box<str> { text.as_str().into() };
-        Ok(FilesOptions {
-            root: Arc::new(folder(listener, &files.root)?),
-            rules: FileRules {
-                dot_files: files.dot_files,
-                cache_control: files.cache_control.as_ref().map(text),
-                cache_control_by: files
-                    .cache_control_by
-                    .iter()
-                    .map(|(pattern, value)| (text(pattern), text(value)))
-                    .collect(),
-                precompressed: files.precompressed.iter().map(|one| coding(*one)).collect(),
-            },
-            index: files.index.clone(),
-            listing: files.listing,
-            follow_symlinks: files.symlinks == config::Symlinks::Beneath,
-            rewrite: rewrite(route),
-            cache_entries: files.cache_entries as usize,
-            cache_ttl: files.cache_ttl,
-            small_max: files.small_file_max.into(),
-            error_pages: files
-                .error_pages
-                .iter()
-                .map(|(status, path)| (*status, path.trim_start_matches('/').to_owned()))
-                .collect(),
-            cache,
-        })
-    }
 }
 
 fn wrong(listener: &str, error: &dyn std::error::Error) -> StartError {
     StartError::Http { listener: listener.to_owned(), message: error.to_string() }
-}
-
-fn folder(listener: &Listener, path: &Path) -> Result<Folder, StartError> {
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    nix::fcntl::open(path, flags, Mode::empty()).map(Folder::new).map_err(|source| {
-        let listener = listener.name.clone();
-        StartError::Files { listener, path: path.to_owned(), source }
-    })
 }
 
 fn users(listener: &Listener, auth: &config::Auth) -> Result<Arc<AuthOptions>, StartError> {
@@ -273,15 +225,7 @@ fn quoted(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"")
 }
 
-const fn coding(coding: config::Coding) -> Coding {
-    match coding {
-        config::Coding::Brotli => Coding::Brotli,
-        config::Coding::Zstd => Coding::Zstd,
-        config::Coding::Gzip => Coding::Gzip,
-    }
-}
-
-fn rewrite(route: &Route) -> Option<Rewrite> {
+pub(super) fn rewrite(route: &Route) -> Option<Rewrite> {
     match (&route.prefix_rewrite, &route.path) {
         (Some(replacement), config::PathPattern::Prefix(prefix)) => Some(Rewrite {
             prefix: prefix.as_str().into(),
@@ -340,6 +284,7 @@ pub(in crate::server) fn router(http: &HttpConfig) -> Result<Router, StartError>
                 })
                 .collect(),
             certificate: route.client_certificate.as_ref().map(certificate_match),
+            is_folder: matches!(route.action, Action::Files(_)),
         });
     }
     Ok(Router::new(routes))

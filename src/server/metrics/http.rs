@@ -2,12 +2,12 @@
 
 use super::{
     Exporter, Metric, MetricFamily, MetricType, WorkerCell, counter, family, labelled,
-    proto_histogram,
+    proto_histogram, sample,
 };
 use crate::config::{Config, ListenerService};
 use crate::proto::http1::Refusal;
 use crate::server::build;
-use crate::session::{Latencies, Phase, RouteStats};
+use crate::session::{CompressionStats, Latencies, Phase, RouteStats};
 
 /// The names of what is exported.
 #[derive(Debug, Clone, Default)]
@@ -117,6 +117,40 @@ impl Exporter {
                 "ringway_access_log_lines_lost_total",
                 "Lines of access logs that could not be written in time.",
                 lines_lost,
+            ),
+        ]
+    }
+
+    /// Answers that are compressed on their way.
+    pub(super) fn compression_families(&self) -> Vec<MetricFamily> {
+        if self.http.listeners.is_empty() {
+            return Vec::new();
+        }
+        let sum = |read: &dyn Fn(&CompressionStats) -> u64| {
+            self.sum(|cell| read(&cell.stats.compression))
+        };
+        let of = |window: &str, read: &dyn Fn(&CompressionStats) -> u64| {
+            counter(&[("window", window.to_owned())], sum(read))
+        };
+        let answers = vec![
+            of("full", &|stats| stats.full.get()),
+            of("small", &|stats| stats.small.get()),
+            of("none", &|stats| stats.refused.get()),
+        ];
+        let memory = sample(MetricType::GAUGE, &[], sum(&|stats| stats.memory.used()));
+        vec![
+            family(
+                "ringway_http_compressions_total",
+                "Answers that were compressed, with the full or a small window, and those that \
+                 went as they are for want of memory.",
+                MetricType::COUNTER,
+                answers,
+            ),
+            family(
+                "ringway_http_compression_memory_bytes",
+                "Memory that compressors take now; at most runtime.compression_memory by worker.",
+                MetricType::GAUGE,
+                vec![memory],
             ),
         ]
     }

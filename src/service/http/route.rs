@@ -38,6 +38,8 @@ pub struct Router {
     /// One for each route.
     sieves: Vec<Sieve>,
     hosts: Hosts,
+    /// Routes with a folder below a prefix that ends with `/`.
+    folders: Vec<usize>,
 }
 
 impl Router {
@@ -48,7 +50,9 @@ impl Router {
         routes.iter_mut().for_each(RouteMatch::normalize);
         let hosts = Hosts::new(&routes);
         let sieves = routes.iter().map(Sieve::new).collect();
-        Self { routes, sieves, hosts }
+        let folders = routes.iter().enumerate().filter(|(_, route)| route.is_folder);
+        let folders = folders.map(|(number, _)| number).collect();
+        Self { routes, sieves, hosts, folders }
     }
 
     /// The route that a request takes. Nothing is allocated.
@@ -64,7 +68,15 @@ impl Router {
             self.sieves.get(*number).is_some_and(|sieve| sieve.lets_through(path))
                 && self.routes.get(*number).is_some_and(|route| route.takes(&request))
         };
-        self.hosts.candidates(request.host).find(takes)
+        self.hosts.candidates(request.host).find(takes).or_else(|| self.find_bare(&request))
+    }
+
+    /// The route whose folder is asked for without the `/` at its end.
+    fn find_bare(&self, request: &Request<'_>) -> Option<usize> {
+        let takes = |number: &usize| {
+            self.routes.get(*number).is_some_and(|route| route.takes_bare(request))
+        };
+        self.folders.iter().copied().find(takes)
     }
 
     /// Each route up to the one that a request takes, with the first condition that does not hold.
@@ -85,8 +97,12 @@ impl Router {
             };
             considered.push(Considered { route, matched, why });
             if matched {
-                break;
+                return considered;
             }
+        }
+        if let Some(route) = self.find_bare(&request) {
+            let why = "it is the folder, without the `/` at its end: redirected".to_owned();
+            considered.push(Considered { route, matched: true, why });
         }
         considered
     }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -10,7 +11,8 @@ use super::options::{FilesOptions, RouteAction, RouteOptions};
 use crate::mem::Buf;
 use crate::ring::{Driver, Fd, OpenFile};
 use crate::runtime::Reactor;
-use crate::service::http::files::{FileInfo, content_type};
+use crate::service::http::files::types::ContentTypes;
+use crate::service::http::files::{FileInfo, Stamp};
 
 /// Names that are looked at to find one that can be forgotten.
 const EVICT_SAMPLE: usize = 16;
@@ -23,7 +25,6 @@ pub(super) struct Opened {
     /// Its `content-type`, by its name.
     pub(super) kind: String,
     pub(super) is_folder: bool,
-    inode: u64,
 }
 
 /// What is known of a name.
@@ -44,6 +45,7 @@ pub(super) struct FileCache {
     entries_max: usize,
     ttl: Duration,
     follow: bool,
+    types: Arc<ContentTypes>,
     root: Fd,
     requests: u64,
     /// Files that somebody still used when their slot went.
@@ -77,6 +79,7 @@ impl FileCache {
             entries_max: options.cache_entries.max(1),
             ttl: options.cache_ttl,
             follow: options.follow_symlinks,
+            types: Arc::clone(&options.types),
             root: options.root.fd(),
             requests: 0,
             leaving: Vec::new(),
@@ -96,7 +99,8 @@ impl FileCache {
         self.requests += 1;
         if let Some(slot) = self.slots.get_mut(name) {
             slot.used = self.requests;
-            if now.saturating_duration_since(slot.checked) < self.ttl {
+            let is_fresh = now.saturating_duration_since(slot.checked) < self.ttl;
+            if is_fresh && slot.is_current(reactor.driver()) {
                 return slot.found();
             }
         }
@@ -127,7 +131,7 @@ impl FileCache {
         if self.slots.len() >= self.entries_max && !self.slots.contains_key(name) {
             self.evict(reactor);
         }
-        let found = opened.map(|file| Rc::new(Opened::new(&file, name)));
+        let found = opened.map(|file| Rc::new(Opened::new(&file, self.types.of(name))));
         let slot = Slot { found, content: None, checked: now, used: self.requests };
         let result = slot.found();
         if let Some(old) = self.slots.insert(name.into(), slot) {
@@ -136,12 +140,22 @@ impl FileCache {
         result
     }
 
-    /// The content of a file was read.
-    pub(super) fn keep(&mut self, name: &str, file: &Rc<Opened>, content: &Buf) {
-        if let Some(slot) = self.slots.get_mut(name)
-            && slot.found.as_ref().is_ok_and(|known| Rc::ptr_eq(known, file))
-        {
+    /// The content of a file was read. If the file was written since it was opened, its tag is not
+    /// that of these bytes: it is forgotten, and opened again when it is asked for.
+    pub(super) fn keep<D: Driver, T: Copy>(
+        &mut self,
+        reactor: &mut Reactor<D, T>,
+        name: &str,
+        file: &Rc<Opened>,
+        content: &Buf,
+    ) {
+        let is_known = |slot: &Slot| slot.found.as_ref().is_ok_and(|known| Rc::ptr_eq(known, file));
+        let Some(slot) = self.slots.get_mut(name).filter(|slot| is_known(slot)) else { return };
+        let now = reactor.driver().look_at(file.fd);
+        if now.is_ok_and(|now| file.is_same(&now)) {
             slot.content = Some(content.clone());
+        } else if let Some(slot) = self.slots.remove(name) {
+            self.let_go(reactor, slot);
         }
     }
 
@@ -175,6 +189,17 @@ impl FileCache {
 }
 
 impl Slot {
+    /// Whether the bytes that would be sent are those that the tag stands for. What is in memory
+    /// stays as it was; what is sent from an open file may have been written meanwhile.
+    fn is_current<D: Driver>(&self, driver: &mut D) -> bool {
+        match &self.found {
+            Ok(file) if self.content.is_none() && !file.is_folder => {
+                driver.look_at(file.fd).is_ok_and(|now| file.is_same(&now))
+            }
+            Ok(_) | Err(_) => true,
+        }
+    }
+
     fn found(&self) -> Result<Found, Errno> {
         match &self.found {
             Ok(file) => Ok(Found { file: Rc::clone(file), content: self.content.clone() }),
@@ -184,14 +209,17 @@ impl Slot {
 }
 
 impl Opened {
-    fn new(file: &OpenFile, name: &str) -> Self {
-        let info = FileInfo::new(file.len, file.modified);
-        let kind = content_type(name);
-        Self { fd: file.fd, info, kind, is_folder: file.is_folder, inode: file.inode }
+    fn new(file: &OpenFile, kind: String) -> Self {
+        let info = FileInfo::new(stamp(file));
+        Self { fd: file.fd, info, kind, is_folder: file.is_folder }
     }
 
     fn is_same(&self, file: &OpenFile) -> bool {
-        let info = FileInfo::new(file.len, file.modified);
-        self.inode == file.inode && self.info == info && self.is_folder == file.is_folder
+        self.info.stamp == stamp(file) && self.is_folder == file.is_folder
     }
+}
+
+const fn stamp(file: &OpenFile) -> Stamp {
+    let OpenFile { len, modified, changed, inode, .. } = *file;
+    Stamp { len, modified, changed, inode }
 }

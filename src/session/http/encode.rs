@@ -4,28 +4,39 @@
 use std::io::{self, Write};
 use std::sync::Arc;
 
+use zstd::stream::raw::CParameter;
+
 use super::client::{Http, Phase};
 use super::state::Told;
 use crate::mem::{Backlog, Buf, Key};
 use crate::proto::http::RequestHead;
 use crate::proto::http1::{Framing, write};
 use crate::ring::Driver;
-use crate::runtime::Task;
+use crate::runtime::{Share, Task};
+use crate::service::http::compression::Window;
 use crate::service::http::files::coding::Coding;
 use crate::session::context::Context;
 use crate::session::fleet::{Finished, Note};
 
 /// Parts up to so many bytes are compressed by the loop itself.
 const INLINE_MAX: usize = 4 * 1024;
-/// What a good ratio for the work is, by coding.
+/// What a good ratio for the work is, by coding. `Window::memory` has what these cost.
 const GZIP_LEVEL: u32 = 5;
-const BROTLI_QUALITY: u32 = 4;
-const BROTLI_WINDOW: u32 = 19;
 const BROTLI_BUFFER: usize = 16 * 1024;
 const ZSTD_LEVEL: i32 = 3;
+/// Bytes of a window, and of the tables of zstd, as powers of two.
+const FULL_WINDOW: u32 = 19;
+const SMALL_WINDOW: u32 = 16;
+const SMALL_TABLES: u32 = 14;
 
-/// A compressor.
-enum Coder {
+/// A compressor, and the memory that it has of its worker's: wherever it ends, even on a thread
+/// whose connection has gone, that is given back.
+struct Coder {
+    wire: Wire,
+    _memory: Share,
+}
+
+enum Wire {
     Gzip(flate2::write::GzEncoder<Vec<u8>>),
     Brotli(Box<brotli::CompressorWriter<Vec<u8>>>),
     Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
@@ -33,45 +44,60 @@ enum Coder {
 
 impl std::fmt::Debug for Coder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Gzip(_) => "Gzip",
-            Self::Brotli(_) => "Brotli",
-            Self::Zstd(_) => "Zstd",
+        f.write_str(match &self.wire {
+            Wire::Gzip(_) => "Gzip",
+            Wire::Brotli(_) => "Brotli",
+            Wire::Zstd(_) => "Zstd",
         })
     }
 }
 
 impl Coder {
-    fn new(coding: Coding) -> io::Result<Self> {
-        Ok(match coding {
+    fn new(coding: Coding, window: Window, memory: Share) -> io::Result<Self> {
+        let wire = match coding {
             Coding::Gzip => {
                 let level = flate2::Compression::new(GZIP_LEVEL);
-                Self::Gzip(flate2::write::GzEncoder::new(Vec::new(), level))
+                Wire::Gzip(flate2::write::GzEncoder::new(Vec::new(), level))
             }
-            Coding::Brotli => Self::Brotli(Box::new(brotli::CompressorWriter::new(
-                Vec::new(),
-                BROTLI_BUFFER,
-                BROTLI_QUALITY,
-                BROTLI_WINDOW,
-            ))),
-            Coding::Zstd => Self::Zstd(zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL)?),
-        })
+            Coding::Brotli => {
+                let (quality, bits) = match window {
+                    Window::Full => (4, FULL_WINDOW),
+                    Window::Small => (3, SMALL_WINDOW),
+                };
+                let out = Vec::new();
+                let coder = brotli::CompressorWriter::new(out, BROTLI_BUFFER, quality, bits);
+                Wire::Brotli(Box::new(coder))
+            }
+            Coding::Zstd => {
+                let mut coder = zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL)?;
+                match window {
+                    Window::Full => coder.set_parameter(CParameter::WindowLog(FULL_WINDOW))?,
+                    Window::Small => {
+                        coder.set_parameter(CParameter::WindowLog(SMALL_WINDOW))?;
+                        coder.set_parameter(CParameter::HashLog(SMALL_TABLES))?;
+                        coder.set_parameter(CParameter::ChainLog(SMALL_TABLES))?;
+                    }
+                }
+                Wire::Zstd(coder)
+            }
+        };
+        Ok(Self { wire, _memory: memory })
     }
 
     /// Compresses a part; all of it can be read from what comes out.
     fn push(&mut self, part: &[u8]) -> io::Result<Vec<u8>> {
-        match self {
-            Self::Gzip(coder) => {
+        match &mut self.wire {
+            Wire::Gzip(coder) => {
                 coder.write_all(part)?;
                 coder.flush()?;
                 Ok(std::mem::take(coder.get_mut()))
             }
-            Self::Brotli(coder) => {
+            Wire::Brotli(coder) => {
                 coder.write_all(part)?;
                 coder.flush()?;
                 Ok(std::mem::take(coder.get_mut()))
             }
-            Self::Zstd(coder) => {
+            Wire::Zstd(coder) => {
                 coder.write_all(part)?;
                 coder.flush()?;
                 Ok(std::mem::take(coder.get_mut()))
@@ -81,10 +107,10 @@ impl Coder {
 
     /// The end.
     fn finish(self) -> io::Result<Vec<u8>> {
-        match self {
-            Self::Gzip(coder) => coder.finish(),
-            Self::Brotli(coder) => Ok(coder.into_inner()),
-            Self::Zstd(coder) => coder.finish(),
+        match self.wire {
+            Wire::Gzip(coder) => coder.finish(),
+            Wire::Brotli(coder) => Ok(coder.into_inner()),
+            Wire::Zstd(coder) => coder.finish(),
         }
     }
 }
@@ -122,9 +148,28 @@ impl Encoding {
 }
 
 impl Http {
-    /// The present answer is compressed from now on.
-    pub(super) fn begin_encoding(&mut self, coding: Coding) -> bool {
-        let Ok(coder) = Coder::new(coding) else { return false };
+    /// The present answer, whose body has `length` bytes if that is known, is compressed from now
+    /// on; false when there is no memory for it, and it goes as it is.
+    pub(super) fn begin_encoding<D: Driver>(
+        &mut self,
+        context: &Context<D>,
+        coding: Coding,
+        length: Option<u64>,
+    ) -> bool {
+        let (stats, most) = (&context.stats().compression, context.options.compression_memory);
+        let Some(window) = Window::choose(coding, length, stats.memory.used(), most) else {
+            stats.refused.add(1);
+            return false;
+        };
+        let memory = stats.memory.lend(window.memory(coding));
+        let Ok(coder) = Coder::new(coding, window, memory) else {
+            stats.refused.add(1);
+            return false;
+        };
+        match window {
+            Window::Full => stats.full.add(1),
+            Window::Small => stats.small.add(1),
+        }
         self.encoding = Some(Box::new(Encoding {
             coder: Some(coder),
             waiting: Backlog::default(),
@@ -286,13 +331,17 @@ impl Http {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::runtime::Quota;
 
     #[test]
     fn what_is_compressed_in_parts_is_one_whole() {
         use std::io::Read;
         let parts: [&[u8]; 3] = [b"hello ", &[b'x'; 10_000], b" world"];
-        for coding in Coding::ALL {
-            let mut coder = Coder::new(coding).unwrap();
+        let windows = [Window::Full, Window::Small];
+        let quota = Quota::default();
+        for (coding, window) in Coding::ALL.into_iter().flat_map(|c| windows.map(|w| (c, w))) {
+            let memory = quota.lend(window.memory(coding));
+            let mut coder = Coder::new(coding, window, memory).unwrap();
             let mut out = Vec::new();
             for part in parts {
                 let now = coder.push(part).unwrap();
@@ -310,6 +359,7 @@ mod tests {
             }
             .unwrap();
             assert_eq!(plain, parts.concat(), "{coding:?}");
+            assert_eq!(quota.used(), 0, "the end gives the memory back");
         }
     }
 }

@@ -52,6 +52,8 @@ pub(in crate::session) struct Exchange {
     pub(super) answer: Option<Box<ResponseHead>>,
     /// The length of the answer's body, if it was declared.
     pub(super) length: Option<u64>,
+    /// The client gets the answer in another coding than the server's.
+    pub(super) recoded: bool,
     pub(super) state: State,
     pub(super) failed: Option<Failure>,
     /// What the balancer goes by.

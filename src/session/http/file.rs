@@ -17,8 +17,10 @@ use crate::proto::http::{Method, RequestHead, ResponseHead};
 use crate::proto::http1::{Framing, write};
 use crate::ring::{Completion, Driver, Lane};
 use crate::service::CloseReason;
+use crate::service::http::compression::{Fate, Whole};
+use crate::service::http::files::path::folder_location;
 use crate::service::http::files::range::ByteRange;
-use crate::service::http::files::{Body, FileInfo, Plan, coding, plan};
+use crate::service::http::files::{Body, FileInfo, Plan, plan};
 use crate::session::context::Context;
 
 /// Bytes that are asked about, and sent, at once.
@@ -101,7 +103,7 @@ impl Http {
         files: &FilesOptions,
         (name, found): (&str, Result<Found, NotFound>),
     ) {
-        let is_folder_form = name.is_empty() || name.ends_with('/');
+        let is_folder_form = head.path().ends_with('/');
         let is_read = matches!(head.method, Method::Get | Method::Head);
         match found {
             Ok(found) if found.file.is_folder && !is_read => {
@@ -115,13 +117,7 @@ impl Http {
                 self.answer_page(context, key, (head, told), files, 403);
             }
             Ok(found) if found.file.is_folder => {
-                // Links within the page are relative to the folder.
-                let mut target = head.path().to_owned();
-                target.push('/');
-                if let Some(query) = head.query() {
-                    target.push('?');
-                    target.push_str(query);
-                }
+                let target = folder_location(head.path(), head.query());
                 let field = Some((&b"location"[..], target.as_bytes()));
                 self.answer_status(context, head, told, 301, field);
             }
@@ -171,33 +167,33 @@ impl Http {
         let (info, kind) = (&found.file.info, &*plain.kind);
         let plan = match status {
             None => {
-                let boundary = context.next_request();
-                plan(&head, info, kind, &files.rules, boundary, &mut response)
+                let at = (context.next_request(), context.unix_time().as_secs());
+                plan(&head, info, kind, &files.rules, at, &mut response)
             }
             Some(status) => page_plan(&head, info, kind, status, &mut response),
         };
         told.status = response.status;
-        if let (Some(stored), 200 | 206) = (stored, response.status) {
+        let shows_content = status.is_some() || matches!(response.status, 200 | 206);
+        if let Some(stored) = stored.filter(|_| shows_content) {
             response.fields.push(b"content-encoding", stored.name().as_bytes());
         }
         if status.is_none() && matches!(response.status, 405 | 412 | 416) {
-            let page = Vec::new();
-            return self.answer(context, head, told, response, &page);
+            return self.answer(context, head, told, response, &[]);
         }
         self.prepare_keep_alive();
-        let coding = self.encodes(&head, &told, &found, files, &plan, &mut response);
-        let length = if coding.is_some() { None } else { plan.length };
-        self.framing = match coding {
-            Some(_) => write::framing_for(head.version, None),
-            None => Framing::None,
-        };
+        let is_small = stored.is_none() && info.len <= files.small_max;
+        let shown = is_small.then_some((kind, info.len));
+        let is_recoded = self.compress_file(context, (&head, &told), shown, &plan, &mut response);
+        let is_encoded = is_recoded && plan.body != Body::None;
+        let length = if is_recoded { None } else { plan.length };
+        let framing = is_encoded.then(|| write::framing_for(head.version, None));
+        self.framing = framing.unwrap_or(Framing::None);
         self.keep_alive &= self.framing != Framing::UntilClose;
         context.refresh_date();
         let Context { http, pages, .. } = context;
         let output = Output { pages, date: http.date.text() };
         self.write_head(output, &head, &mut told, &mut response, self.framing, length);
         context.http.spare_answers.give(response);
-        let is_encoded = coding.is_some_and(|coding| self.begin_encoding(coding));
         match (plan.body, &found.content) {
             (Body::One(_), Some(content)) if is_encoded => {
                 return self.send_encoded(context, key, (head, told), content.clone());
@@ -224,30 +220,30 @@ impl Http {
         self.after_answer(context);
     }
 
-    /// The coding that a small file gets on its way. Large ones should lie beside themselves in
-    /// one, or go as they are, straight from the page cache.
-    fn encodes(
-        &self,
-        head: &RequestHead,
-        told: &Told,
-        found: &Found,
-        files: &FilesOptions,
+    /// Whether a file, given by its type and length, is compressed, or the answer describes one
+    /// that is; it says so. Large ones, `None`, should lie beside themselves in a coding, or go as
+    /// they are, straight from the page cache.
+    fn compress_file<D: Driver>(
+        &mut self,
+        context: &Context<D>,
+        (head, told): (&RequestHead, &Told),
+        shown: Option<(&str, u64)>,
         plan: &Plan,
         response: &mut ResponseHead,
-    ) -> Option<coding::Coding> {
+    ) -> bool {
         let route = told.route.and_then(|route| self.options.routes.get(route));
-        let rules = route.and_then(|route| route.compression.as_ref())?;
-        let is_small = found.file.info.len <= files.small_max;
-        if !is_small || !rules.suits(response, plan.length) {
-            return None;
+        let rules = route.and_then(|route| route.compression.as_ref());
+        let (Some(rules), Some((kind, len))) = (rules, shown) else { return false };
+        let whole = Whole { kind: Some(kind.as_bytes()), len: Some(len) };
+        let mut fate = rules.decide(head, response, whole);
+        if let Fate::Encodes(coding) = fate
+            && plan.body != Body::None
+            && !self.begin_encoding(context, coding, Some(len))
+        {
+            fate = fate.refused();
         }
-        coding::add_vary(&mut response.fields);
-        let chosen = coding::negotiate(&head.fields, &coding::Coding::ALL)?;
-        if !matches!(plan.body, Body::One(_)) {
-            return None;
-        }
-        coding::mark(&mut response.fields, chosen);
-        Some(chosen)
+        fate.apply(response);
+        matches!(fate, Fate::Encodes(_))
     }
 
     /// Sends what can be sent of the file; true when the answer is over.
@@ -476,7 +472,8 @@ impl Http {
         }
         load.content.truncate(len);
         let content = Buf::copy_of(&load.content);
-        context.http.caches[load.cache].keep(&load.name, &transfer.file, &content);
+        let Context { http, reactor, .. } = context;
+        http.caches[load.cache].keep(reactor, &load.name, &transfer.file, &content);
         transfer.load = None;
         if self.encoding.is_some() {
             if let Phase::File(transfer) = std::mem::replace(&mut self.phase, Phase::Head) {

@@ -9,6 +9,7 @@ use super::forward::rewritten;
 use super::options::FilesOptions;
 use crate::proto::http::{RequestHead, ResponseHead};
 use crate::ring::Driver;
+use crate::service::http::files::attempt::Attempt;
 use crate::service::http::files::coding;
 use crate::service::http::files::path::{PathRefusal, file_name};
 use crate::session::context::Context;
@@ -17,37 +18,125 @@ use crate::session::context::Context;
 #[derive(Debug, Clone, Copy)]
 pub(super) struct NotFound(pub(super) u16);
 
-/// The file for a path, and its name below the root; for a folder its index, or the folder itself.
+/// The file for a path, and its name below the root: the first one that is there of those that are
+/// tried. It is a folder when that is to be listed, when its client is to be sent to the path with
+/// `/` at its end, or when nothing of it is shown.
 pub(super) fn find<D: Driver>(
     context: &mut Context<D>,
     files: &FilesOptions,
     path: &str,
     name: &mut String,
 ) -> Result<Found, NotFound> {
-    let path = match &files.rewrite {
+    let rewritten_path = match &files.rewrite {
         Some(rewrite) => rewritten(rewrite, path),
         None => Cow::Borrowed(path),
     };
-    match file_name(&path, files.rules.dot_files, name) {
-        Ok(()) => {}
-        Err(PathRefusal::NotFound) => return Err(NotFound(404)),
+    let is_named = match file_name(&rewritten_path, files.rules.dot_files, name) {
+        Ok(()) => true,
+        // No file has such a name, but some may be given for any.
+        Err(PathRefusal::NotFound) => false,
         Err(PathRefusal::Dot) => return Err(NotFound(403)),
-    }
-    let found = if name.is_empty() || name.ends_with('/') {
-        open_index(context, files, name)
-    } else {
-        open(context, files, name)
     };
-    found.map_err(|errno| {
-        let status = status_of(errno);
-        let now = context.now();
-        if status == 500
-            && let Some(others) = context.notices.files.due(now)
-        {
-            tracing::warn!(file = %name, others, %errno, "a file can not be opened");
+    // What takes the place of a prefix may end with a slash: only the client's own tells.
+    let wanted = Wanted { is_named, is_folder: path.ends_with('/'), len: name.len() };
+    let mut folder = None;
+    for (at, attempt) in files.attempts.iter().enumerate() {
+        let is_last = at + 1 == files.attempts.len();
+        let found = match attempt {
+            Attempt::Status(status) => return Err(NotFound(*status)),
+            Attempt::Folder => try_folder(context, files, name, wanted, is_last),
+            // The route is for what is below the folder.
+            Attempt::Path(_) | Attempt::File(_) if files.is_outside(path) => Ok(Tried::Nothing),
+            Attempt::Path(_) | Attempt::File(_) => {
+                try_file(context, files, attempt, (name, wanted.is_named))
+            }
+        };
+        match found.map_err(|errno| refusal(context, errno, name))? {
+            Tried::Found(found) => return Ok(found),
+            Tried::Bare(found) => folder = Some(found),
+            Tried::Nothing => {}
         }
-        NotFound(status)
-    })
+        name.truncate(wanted.len);
+    }
+    folder.ok_or(NotFound(404))
+}
+
+/// What a request asks for.
+#[derive(Debug, Clone, Copy)]
+struct Wanted {
+    /// Its path names a file.
+    is_named: bool,
+    /// Its path is that of a folder.
+    is_folder: bool,
+    /// Bytes of the name.
+    len: usize,
+}
+
+/// What came of an attempt.
+enum Tried {
+    Found(Found),
+    /// A folder of which there is nothing to show.
+    Bare(Found),
+    Nothing,
+}
+
+fn try_file<D: Driver>(
+    context: &mut Context<D>,
+    files: &FilesOptions,
+    attempt: &Attempt,
+    (name, is_named): (&mut String, bool),
+) -> Result<Tried, Errno> {
+    let Some(file) = attempt.file(is_named.then_some(name.as_str())) else {
+        return Ok(Tried::Nothing);
+    };
+    match open(context, files, &file) {
+        Ok(found) if found.file.is_folder => Ok(Tried::Nothing),
+        Ok(found) => {
+            if *file != **name {
+                *name = file.into_owned();
+            }
+            Ok(Tried::Found(found))
+        }
+        Err(errno) if is_absent(errno) => Ok(Tried::Nothing),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// The index of a folder, whose name it becomes; without one, the folder itself.
+fn try_folder<D: Driver>(
+    context: &mut Context<D>,
+    files: &FilesOptions,
+    name: &mut String,
+    wanted: Wanted,
+    is_last: bool,
+) -> Result<Tried, Errno> {
+    if !wanted.is_named {
+        return Ok(Tried::Nothing);
+    }
+    if wanted.is_folder
+        && let Some(found) = open_index(context, files, name)?
+    {
+        return Ok(Tried::Found(found));
+    }
+    let folder = match open(context, files, name.trim_end_matches('/')) {
+        // `/file/` is no other name of `/file`.
+        Ok(found) if !found.file.is_folder => return Ok(Tried::Nothing),
+        Ok(found) => found,
+        Err(errno) if is_absent(errno) => return Ok(Tried::Nothing),
+        Err(errno) => return Err(errno),
+    };
+    if files.listing || is_last && !wanted.is_folder {
+        return Ok(Tried::Found(folder));
+    }
+    if wanted.is_folder {
+        return Ok(Tried::Bare(folder));
+    }
+    // What is tried next would be given for the folder, so there has to be something in this one.
+    if !name.is_empty() && !name.ends_with('/') {
+        name.push('/');
+    }
+    let index = open_index(context, files, name)?;
+    Ok(if index.is_some() { Tried::Found(folder) } else { Tried::Nothing })
 }
 
 /// Opens a file, or takes it from those that are open.
@@ -60,26 +149,22 @@ pub(super) fn open<D: Driver>(
     http.caches[files.cache].open(reactor, name)
 }
 
-/// The index of a folder, whose name it becomes; without one, the folder itself.
+/// The index of a folder, whose name it becomes.
 fn open_index<D: Driver>(
     context: &mut Context<D>,
     files: &FilesOptions,
     name: &mut String,
-) -> Result<Found, Errno> {
+) -> Result<Option<Found>, Errno> {
     let len = name.len();
     for index in &files.index {
         name.push_str(index);
         match open(context, files, name) {
-            Ok(found) if !found.file.is_folder => return Ok(found),
+            Ok(found) if !found.file.is_folder => return Ok(Some(found)),
             Ok(_) | Err(Errno::ENOENT | Errno::ENOTDIR) => name.truncate(len),
             Err(errno) => return Err(errno),
         }
     }
-    match open(context, files, name.trim_end_matches('/')) {
-        // `/file/` is no other name of `/file`.
-        Ok(found) if !found.file.is_folder => Err(Errno::ENOTDIR),
-        found => found,
-    }
+    Ok(None)
 }
 
 /// The same file in a coding that the client takes, if it lies beside it.
@@ -106,6 +191,22 @@ pub(super) fn choose_coding<'a, D: Driver>(
         offered.retain(|coding| *coding != one);
     }
     (found, Cow::Borrowed(name), None)
+}
+
+/// Whether there is no such file.
+const fn is_absent(errno: Errno) -> bool {
+    status_of(errno) == 404
+}
+
+fn refusal<D: Driver>(context: &mut Context<D>, errno: Errno, name: &str) -> NotFound {
+    let status = status_of(errno);
+    let now = context.now();
+    if status == 500
+        && let Some(others) = context.notices.files.due(now)
+    {
+        tracing::warn!(file = %name, others, %errno, "a file can not be opened");
+    }
+    NotFound(status)
 }
 
 /// What a client is told of a file that can not be opened.

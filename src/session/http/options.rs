@@ -7,9 +7,11 @@ use crate::proto::http1::HeadLimits;
 use crate::service::http::access::AccessList;
 use crate::service::http::access_log::Format;
 use crate::service::http::auth::Users;
+use crate::service::http::compression::CompressionRules;
 use crate::service::http::edit::HeaderEdits;
 use crate::service::http::files::FileRules;
-use crate::service::http::files::coding::CompressionRules;
+use crate::service::http::files::attempt::Attempt;
+use crate::service::http::files::types::ContentTypes;
 pub use crate::service::http::forwarded::{Forwarded, TrustedProxies};
 use crate::service::http::route::Router;
 use crate::service::http::template::Template;
@@ -178,7 +180,7 @@ pub enum RouteAction {
     /// A page that shows what runs.
     StatusPage,
     /// A file.
-    Files(FilesOptions),
+    Files(Box<FilesOptions>),
     /// A server answers.
     Proxy(ProxyOptions),
 }
@@ -201,8 +203,14 @@ pub struct FilesOptions {
     pub root: Arc<Folder>,
     /// What may be asked for, and how it is answered.
     pub rules: FileRules,
+    /// The prefix of the route's paths, if it ends with `/`.
+    pub below: Option<Box<str>>,
     /// Names that stand for a folder.
     pub index: Vec<String>,
+    /// What is tried for a request; the first that is there is given.
+    pub attempts: Vec<Attempt>,
+    /// Content types.
+    pub types: Arc<ContentTypes>,
     /// Whether folders are listed.
     pub listing: bool,
     /// Whether symbolic links are followed, as long as they stay below the root.
@@ -219,6 +227,14 @@ pub struct FilesOptions {
     pub error_pages: Vec<(u16, String)>,
     /// The number of the folder's cache.
     pub cache: usize,
+}
+
+impl FilesOptions {
+    /// Whether a path is not below the route's prefix: it lacks the `/` at its end.
+    #[must_use]
+    pub fn is_outside(&self, path: &str) -> bool {
+        self.below.as_ref().is_some_and(|prefix| !path.starts_with(&**prefix))
+    }
 }
 
 /// A prefix of a path, and what takes its place.

@@ -45,6 +45,7 @@ impl<D: Driver> Context<D> {
             attempts,
             kept: Vec::new(),
             kept_too_much: false,
+            recoded: false,
             deadline: crate::session::deadline::Deadline::default(),
             tried: now,
             path: None,

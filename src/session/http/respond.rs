@@ -8,11 +8,12 @@ use super::options::RouteOptions;
 use super::part::write_part;
 use super::state::{HttpState, Output};
 use crate::mem::{Buf, Key};
-use crate::proto::http::{Fields, Method};
+use crate::proto::http::{Fields, ResponseHead};
 use crate::proto::http1::{BodyReader, Framing, write};
 use crate::ring::Driver;
 use crate::service::CloseReason;
-use crate::service::http::files::coding::{Coding, add_vary, mark, negotiate};
+use crate::service::http::compression::{Fate, has_body, whole_of};
+use crate::service::http::files::coding::mark_trailers;
 use crate::service::http::trailers::{self, TrailerRules};
 use crate::service::origin::failure::Failure;
 use crate::session::context::Context;
@@ -89,25 +90,16 @@ impl Http {
     /// The head of a server's answer.
     fn write_reply<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         context.refresh_date();
+        let Some(exchange) = context.http.exchanges.get_mut(key) else { return };
+        let Some(mut response) = exchange.answer.take() else { return };
+        let fate = self.compress(context, key, &mut response);
         let Context { http, pages, .. } = context;
         let HttpState { exchanges, date, spare_answers, .. } = http;
         let Some(exchange) = exchanges.get_mut(key) else { return };
-        let Some(mut response) = exchange.answer.take() else { return };
-        let mut is_encoded = None;
+        exchange.recoded = matches!(fate, Fate::Encodes(_));
         let Exchange { head, told, length, .. } = exchange;
-        let has_body = head.method != Method::Head && !matches!(response.status, 204 | 304);
-        let route = told.route.and_then(|route| self.options.routes.get(route));
-        if let Some(rules) = route.and_then(|route| route.compression.as_ref())
-            && rules.suits(&response, *length)
-        {
-            add_vary(&mut response.fields);
-            let coding = negotiate(&head.fields, &Coding::ALL);
-            if let Some(coding) = coding.filter(|_| has_body) {
-                mark(&mut response.fields, coding);
-                *length = None;
-                is_encoded = Some(coding);
-            }
-        }
+        *length = fate.length(response.status, *length);
+        let has_body = has_body(head.method, response.status);
         self.framing = match *length {
             _ if !has_body => Framing::None,
             length => write::framing_for(head.version, length),
@@ -119,15 +111,37 @@ impl Http {
         let output = Output { pages, date: date.text() };
         self.write_head(output, head, told, &mut response, framing, length);
         spare_answers.give(response);
-        if let Some(coding) = is_encoded {
-            self.begin_encoding(coding);
+    }
+
+    /// What compression makes of a server's answer, which tells it.
+    fn compress<D: Driver>(
+        &mut self,
+        context: &Context<D>,
+        key: Key,
+        response: &mut ResponseHead,
+    ) -> Fate {
+        let Some(exchange) = context.http.exchanges.get(key) else { return Fate::Stays };
+        let Exchange { head, told, length, .. } = exchange;
+        let route = told.route.and_then(|route| self.options.routes.get(route));
+        let rules = route.and_then(|route| route.compression.as_ref());
+        let Some(rules) = rules else { return Fate::Stays };
+        let mut fate = rules.decide(head, response, whole_of(response, *length));
+        if let Fate::Encodes(coding) = fate
+            && has_body(head.method, response.status)
+            && !self.begin_encoding(context, coding, *length)
+        {
+            fate = fate.refused();
         }
+        fate.apply(response);
+        fate
     }
 
     /// All of a server's answer has gone out.
     fn end_reply<D: Driver>(&mut self, context: &mut Context<D>, exchange: Key) {
         if self.framing == Framing::Chunked {
             let mut trailers = context.http.take_trailers(exchange);
+            let recoded = context.http.exchanges.get(exchange).is_some_and(|one| one.recoded);
+            trailers.as_deref_mut().filter(|_| recoded).into_iter().for_each(mark_trailers);
             if let Some(trailers) = &mut trailers {
                 let route = self.route_of(context, exchange);
                 let edits = route.map(|route| &route.response_edits);

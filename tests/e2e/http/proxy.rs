@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use super::*;
 use ringway::service::CloseReason;
 
-fn proxied(servers: &[SocketAddr], upstream_keys: &str, route_keys: &str) -> Served {
+pub(super) fn proxied(servers: &[SocketAddr], upstream_keys: &str, route_keys: &str) -> Served {
     let routes = format!("[[listener.route]]\nproxy = \"u\"\n{route_keys}");
     web("", &[routes, upstream(servers, upstream_keys)].concat())
 }

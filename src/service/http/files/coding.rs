@@ -1,8 +1,7 @@
-//! Content codings: which one a client takes, and which answers are worth one (RFC 9110, sections
+//! Content codings: which one a client takes, and what an answer in one says (RFC 9110, sections
 //! 8.4 and 12.5.3).
 
-use super::is_kind;
-use crate::proto::http::{Fields, Known, ResponseHead};
+use crate::proto::http::{Fields, Known};
 
 /// A coding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -95,44 +94,6 @@ fn thousandths(value: &[u8]) -> u32 {
     sum.min(1000)
 }
 
-/// Which answers are compressed.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CompressionRules {
-    /// Types, as patterns.
-    pub types: Vec<Box<str>>,
-    /// Bytes of a body at least.
-    pub min: u64,
-}
-
-impl CompressionRules {
-    /// The coding that an answer gets, if any. `length` is that of its body, if it is known.
-    #[must_use]
-    pub fn choose(
-        &self,
-        request: &Fields,
-        answer: &ResponseHead,
-        length: Option<u64>,
-    ) -> Option<Coding> {
-        self.suits(answer, length).then(|| negotiate(request, &Coding::ALL)).flatten()
-    }
-
-    /// Whether an answer would be compressed for a client that likes it: then it varies.
-    #[must_use]
-    pub fn suits(&self, answer: &ResponseHead, length: Option<u64>) -> bool {
-        let fields = &answer.fields;
-        let kind = fields.get(Known::ContentType).unwrap_or_default();
-        let kind = std::str::from_utf8(kind).unwrap_or_default();
-        let may_change =
-            !fields.list(Known::CacheControl).any(|one| one.eq_ignore_ascii_case(b"no-transform"));
-        !matches!(answer.status, 101 | 204 | 206 | 304)
-            && !fields.has(Known::ContentEncoding)
-            && !fields.has(Known::ContentRange)
-            && may_change
-            && length.is_none_or(|length| length >= self.min)
-            && self.types.iter().any(|pattern| is_kind(kind, pattern))
-    }
-}
-
 /// Says that the answer varies with what codings a client takes.
 pub fn add_vary(fields: &mut Fields) {
     let is_there =
@@ -142,15 +103,36 @@ pub fn add_vary(fields: &mut Fields) {
     }
 }
 
-/// The fields of an answer that is compressed from now on: its tag no longer stands for its bytes
-/// (RFC 9110, section 8.8.1).
+/// Fields that stand for the bytes of a body, or for which of them can be had: of a body in another
+/// coding they are not true (RFC 9110, section 14.3; RFC 9530, sections 2 and 3; RFC 1864;
+/// RFC 3230).
+const OF_BYTES: [&[u8]; 5] =
+    [b"accept-ranges", b"content-digest", b"content-md5", b"digest", b"repr-digest"];
+
+/// The fields of an answer that is compressed from now on.
 pub fn mark(fields: &mut Fields, coding: Coding) {
     fields.push(b"content-encoding", coding.name().as_bytes());
-    fields.remove(b"accept-ranges");
+    remove_of_bytes(fields);
+    weaken(fields);
+}
+
+/// Drops what stands for bytes that the client does not get.
+pub fn remove_of_bytes(fields: &mut Fields) {
+    OF_BYTES.iter().for_each(|name| fields.remove(name));
+}
+
+/// The tag no longer stands for the bytes (RFC 9110, section 8.8.1).
+pub fn weaken(fields: &mut Fields) {
     if let Some(tag) = fields.get(Known::Etag).filter(|tag| !tag.starts_with(b"W/")) {
         let weak = [b"W/", tag].concat();
         fields.set(b"etag", &weak);
     }
+}
+
+/// Drops the trailers that are not true of a body that was compressed.
+pub fn mark_trailers(trailers: &mut Fields) {
+    remove_of_bytes(trailers);
+    weaken(trailers);
 }
 
 #[cfg(test)]
@@ -193,35 +175,6 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_worth_it_is_compressed() {
-        let rules = CompressionRules { types: vec!["text/*".into()], min: 100 };
-        let accepts = with("accept-encoding", "gzip");
-        let answer = |status, pairs: &[(&str, &str)]| {
-            let mut head = ResponseHead { status, ..ResponseHead::default() };
-            for (name, value) in pairs {
-                head.fields.push(name.as_bytes(), value.as_bytes());
-            }
-            head
-        };
-        let html = ("content-type", "text/html; charset=utf-8");
-        let table = [
-            (answer(200, &[html]), Some(100), true),
-            (answer(200, &[html]), None, true),
-            (answer(200, &[html]), Some(99), false),
-            (answer(206, &[html]), Some(100), false),
-            (answer(304, &[html]), None, false),
-            (answer(200, &[html, ("content-encoding", "br")]), Some(100), false),
-            (answer(200, &[html, ("cache-control", "a, no-transform")]), Some(100), false),
-            (answer(200, &[("content-type", "image/png")]), Some(100), false),
-            (answer(200, &[]), Some(100), false),
-        ];
-        for (head, length, expected) in table {
-            let chosen = rules.choose(&accepts, &head, length);
-            assert_eq!(chosen, expected.then_some(Coding::Gzip), "{head:?}");
-        }
-    }
-
-    #[test]
     fn a_compressed_answer_says_so_and_varies() {
         let mut fields = with("etag", "\"a\"");
         mark(&mut fields, Coding::Gzip);
@@ -230,5 +183,21 @@ mod tests {
         assert_eq!(fields.get(Known::Etag), Some(&b"W/\"a\""[..]));
         assert_eq!(fields.all(Known::Vary).count(), 1);
         assert_eq!(fields.get(Known::ContentEncoding), Some(&b"gzip"[..]));
+    }
+
+    #[test]
+    fn what_stands_for_the_bytes_goes_when_they_change() {
+        let mut fields = with("etag", "\"a\"");
+        for name in ["Content-MD5", "Digest", "Content-Digest", "Repr-Digest", "Accept-Ranges"] {
+            fields.push(name.as_bytes(), b"sha-256=:AA==:");
+        }
+        fields.push(b"unencoded-digest", b"sha-256=:AA==:");
+        let mut trailers = fields.clone();
+        mark(&mut fields, Coding::Gzip);
+        let left: Vec<_> = fields.iter().map(|field| field.name.to_vec()).collect();
+        assert_eq!(left, [&b"unencoded-digest"[..], b"content-encoding", b"etag"]);
+        mark_trailers(&mut trailers);
+        assert_eq!(trailers.get(Known::Etag), Some(&b"W/\"a\""[..]));
+        assert_eq!(trailers.len(), 2);
     }
 }

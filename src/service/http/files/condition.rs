@@ -2,7 +2,7 @@
 
 use std::time::UNIX_EPOCH;
 
-use super::FileInfo;
+use super::Validators;
 use crate::proto::http::{Fields, Known};
 
 /// What the conditions of a request come to.
@@ -16,24 +16,25 @@ pub enum Condition {
     Failed,
 }
 
-/// Weighs the conditions in the order of section 13.2.2.
+/// Weighs the conditions in the order of section 13.2.2. Without validators, tags are not the
+/// file's, and dates are ignored (sections 13.1.3 and 13.1.4); `*` is any file.
 #[must_use]
-pub fn evaluate(fields: &Fields, file: &FileInfo) -> Condition {
+pub fn evaluate(fields: &Fields, file: Option<Validators<'_>>) -> Condition {
     if fields.has(Known::IfMatch) {
-        if !matches(fields, Known::IfMatch, &file.etag, true) {
+        if !matches(fields, Known::IfMatch, file, true) {
             return Condition::Failed;
         }
     } else if let Some(since) = date(fields, Known::IfUnmodifiedSince)
-        && file.modified > since
+        && file.is_some_and(|file| file.modified > since)
     {
         return Condition::Failed;
     }
     if fields.has(Known::IfNoneMatch) {
-        if matches(fields, Known::IfNoneMatch, &file.etag, false) {
+        if matches(fields, Known::IfNoneMatch, file, false) {
             return Condition::NotModified;
         }
     } else if let Some(since) = date(fields, Known::IfModifiedSince)
-        && file.modified <= since
+        && file.is_some_and(|file| file.modified <= since)
     {
         return Condition::NotModified;
     }
@@ -42,8 +43,9 @@ pub fn evaluate(fields: &Fields, file: &FileInfo) -> Condition {
 
 /// Whether a range is wanted of just this file (section 13.1.5); a weak tag does not do.
 #[must_use]
-pub fn if_range_holds(fields: &Fields, file: &FileInfo) -> bool {
+pub fn if_range_holds(fields: &Fields, file: Option<Validators<'_>>) -> bool {
     let Some(value) = fields.get(Known::IfRange) else { return true };
+    let Some(file) = file else { return false };
     if value.first() == Some(&b'"') {
         return value == file.etag.as_bytes();
     }
@@ -51,11 +53,13 @@ pub fn if_range_holds(fields: &Fields, file: &FileInfo) -> bool {
 }
 
 /// Whether one of the tags is the file's (section 8.8.3.2).
-fn matches(fields: &Fields, known: Known, etag: &str, strong: bool) -> bool {
+fn matches(fields: &Fields, known: Known, file: Option<Validators<'_>>, strong: bool) -> bool {
     fields.list(known).any(|tag| {
         let opaque = tag.strip_prefix(b"W/");
-        let is_weak = opaque.is_some();
-        tag == b"*" || (!(strong && is_weak) && opaque.unwrap_or(tag) == etag.as_bytes())
+        let is_compared = !(strong && opaque.is_some());
+        let opaque = opaque.unwrap_or(tag);
+        let is_same = file.is_some_and(|file| opaque == file.etag.as_bytes());
+        tag == b"*" || is_compared && is_same
     })
 }
 
@@ -69,6 +73,8 @@ fn date(fields: &Fields, known: Known) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service::http::files::FileInfo;
+    use crate::service::http::files::tests::stamp;
 
     const THEN: &str = "Mon, 23 Nov 2026 14:18:25 GMT";
     const BEFORE: &str = "Mon, 23 Nov 2026 14:18:24 GMT";
@@ -83,8 +89,9 @@ mod tests {
 
     #[test]
     fn conditions_are_weighed_in_their_order() {
-        let file = FileInfo::new(10, (1_795_443_505, 0));
-        let etag = file.etag.as_str();
+        let file = FileInfo::new(stamp(10, (1_795_443_505, 0)));
+        let file = file.validators(u64::MAX);
+        let etag = file.unwrap().etag;
         let weak = format!("W/{etag}");
         let list = format!("\"x\", {etag}");
         let table: &[(&[(&str, &str)], Condition)] = &[
@@ -108,7 +115,7 @@ mod tests {
             (&[("if-match", "\"x\""), ("if-none-match", etag)], Condition::Failed),
         ];
         for (pairs, expected) in table {
-            assert_eq!(evaluate(&with(pairs), &file), *expected, "{pairs:?}");
+            assert_eq!(evaluate(&with(pairs), file), *expected, "{pairs:?}");
         }
         let table = [
             ("", true),
@@ -121,7 +128,27 @@ mod tests {
         for (value, holds) in table {
             let pairs = [("if-range", value)];
             let pairs = if value.is_empty() { &[][..] } else { &pairs[..] };
-            assert_eq!(if_range_holds(&with(pairs), &file), holds, "{value}");
+            assert_eq!(if_range_holds(&with(pairs), file), holds, "{value}");
         }
+    }
+
+    #[test]
+    fn without_validators_no_condition_names_the_file() {
+        let table: &[(&[(&str, &str)], Condition)] = &[
+            (&[], Condition::Proceed),
+            (&[("if-match", "*")], Condition::Proceed),
+            (&[("if-match", "\"x\"")], Condition::Failed),
+            (&[("if-none-match", "*")], Condition::NotModified),
+            (&[("if-none-match", "\"x\"")], Condition::Proceed),
+            (&[("if-modified-since", THEN)], Condition::Proceed),
+            (&[("if-unmodified-since", "Thu, 01 Jan 1970 00:00:00 GMT")], Condition::Proceed),
+        ];
+        for (pairs, expected) in table {
+            assert_eq!(evaluate(&with(pairs), None), *expected, "{pairs:?}");
+        }
+        for value in ["\"x\"", "Thu, 01 Jan 1970 00:00:00 GMT", THEN] {
+            assert!(!if_range_holds(&with(&[("if-range", value)]), None), "{value}");
+        }
+        assert!(if_range_holds(&with(&[]), None));
     }
 }

@@ -57,6 +57,18 @@ pub fn file_name(path: &str, dot_files: bool, name: &mut String) -> Result<(), P
     Ok(())
 }
 
+/// Where a client that asked for a folder without the `/` at its end is sent: links within the page
+/// are relative to the folder.
+#[must_use]
+pub fn folder_location(path: &str, query: Option<&str>) -> String {
+    // A path that begins with two slashes would be taken for another host.
+    let path = path.trim_start_matches('/');
+    match query {
+        Some(query) => format!("/{path}/?{query}"),
+        None => format!("/{path}/"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,5 +106,12 @@ mod tests {
         assert!(file_name("/.git/config", true, &mut name).is_ok());
         let long = format!("/{}", "a".repeat(SEGMENT_MAX + 1));
         assert_eq!(file_name(&long, false, &mut name), Err(PathRefusal::NotFound));
+    }
+
+    #[test]
+    fn a_folder_s_place_is_never_another_host() {
+        assert_eq!(folder_location("/a/b", None), "/a/b/");
+        assert_eq!(folder_location("/a", Some("b=c")), "/a/?b=c");
+        assert_eq!(folder_location("//evil.example", None), "/evil.example/");
     }
 }

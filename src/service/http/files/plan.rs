@@ -3,7 +3,7 @@
 use super::condition::{Condition, evaluate, if_range_holds};
 use super::range::{ByteRange, Ranges, parse};
 use super::{FileInfo, is_kind};
-use crate::proto::http::{Known, Method, RequestHead, ResponseHead};
+use crate::proto::http::{Fields, Known, Method, RequestHead, ResponseHead};
 
 /// What may be asked for, and what is said of files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -44,29 +44,33 @@ pub struct Plan {
 }
 
 /// Decides on the answer to a request for a file of type `kind`, and writes its status and fields
-/// to `answer`. `boundary` makes a text that stands between several ranges, and is in no file.
+/// to `answer`. `boundary` makes a text that stands between several ranges, and is in no file;
+/// `now` is the time in seconds since 1970-01-01 UTC.
 #[must_use]
 pub fn plan(
     request: &RequestHead,
     file: &FileInfo,
     kind: &str,
     rules: &FileRules,
-    boundary: u64,
+    (boundary, now): (u64, u64),
     answer: &mut ResponseHead,
 ) -> Plan {
+    let validators = file.validators(now);
     let fields = &mut answer.fields;
     if request.method != Method::Get && request.method != Method::Head {
         answer.status = 405;
         fields.push(b"allow", b"GET, HEAD");
         return Plan { body: Body::None, length: Some(0) };
     }
-    let condition = evaluate(&request.fields, file);
+    let condition = evaluate(&request.fields, validators);
     if condition == Condition::Failed {
         answer.status = 412;
         return Plan { body: Body::None, length: Some(0) };
     }
-    fields.push(b"etag", file.etag.as_bytes());
-    fields.push(b"last-modified", file.last_modified.as_bytes());
+    if let Some(file) = validators {
+        fields.push(b"etag", file.etag.as_bytes());
+        fields.push(b"last-modified", file.last_modified.as_bytes());
+    }
     let by_kind = rules.cache_control_by.iter().find(|(pattern, _)| is_kind(kind, pattern));
     let cache_control = by_kind.map(|(_, value)| value).or(rules.cache_control.as_ref());
     if let Some(value) = cache_control {
@@ -79,7 +83,7 @@ pub fn plan(
     fields.push(b"accept-ranges", b"bytes");
     let asked = request.fields.get(Known::Range);
     // A range is only for GET (RFC 9110, section 14.2).
-    let wanted = request.method == Method::Get && if_range_holds(&request.fields, file);
+    let wanted = request.method == Method::Get && if_range_holds(&request.fields, validators);
     let ranges = parse(asked.filter(|_| wanted), file.len);
     match ranges {
         Ranges::Whole => {
@@ -98,20 +102,30 @@ pub fn plan(
         }
         Ranges::Some(ranges) => {
             answer.status = 206;
-            match ranges.as_slice() {
-                [range] => {
-                    fields.push(b"content-type", kind.as_bytes());
-                    fields.push(b"content-range", content_range(range, file.len).as_bytes());
-                    let length = range.end - range.start;
-                    Plan { body: Body::One(range.clone()), length: Some(length) }
-                }
-                [..] => {
-                    let boundary = format!("ringway-{boundary:016x}");
-                    let kind_of_all = format!("multipart/byteranges; boundary={boundary}");
-                    fields.push(b"content-type", kind_of_all.as_bytes());
-                    many(ranges, file.len, kind, &boundary)
-                }
-            }
+            partial(ranges, file.len, (kind, boundary), fields)
+        }
+    }
+}
+
+/// One range is the body; several have a head each.
+fn partial(
+    ranges: Vec<ByteRange>,
+    len: u64,
+    (kind, boundary): (&str, u64),
+    fields: &mut Fields,
+) -> Plan {
+    match ranges.as_slice() {
+        [range] => {
+            fields.push(b"content-type", kind.as_bytes());
+            fields.push(b"content-range", content_range(range, len).as_bytes());
+            let length = range.end - range.start;
+            Plan { body: Body::One(range.clone()), length: Some(length) }
+        }
+        [..] => {
+            let boundary = format!("ringway-{boundary:016x}");
+            let kind_of_all = format!("multipart/byteranges; boundary={boundary}");
+            fields.push(b"content-type", kind_of_all.as_bytes());
+            many(ranges, len, kind, &boundary)
         }
     }
 }
@@ -141,6 +155,7 @@ fn many(ranges: Vec<ByteRange>, len: u64, kind: &str, boundary: &str) -> Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::service::http::files::tests::stamp;
 
     fn ask(method: &str, pairs: &[(&str, &str)], len: u64) -> (ResponseHead, Plan) {
         let mut request = RequestHead::default();
@@ -154,8 +169,9 @@ mod tests {
             ..FileRules::default()
         };
         let mut answer = ResponseHead::default();
-        let file = FileInfo::new(len, (1_795_443_505, 0));
-        let plan = plan(&request, &file, "image/png", &rules, 0xb0, &mut answer);
+        let file = FileInfo::new(stamp(len, (1_795_443_505, 0)));
+        let at = (0xb0, 1_795_443_505);
+        let plan = plan(&request, &file, "image/png", &rules, at, &mut answer);
         let is_error = answer.status >= 400;
         let cached = answer.fields.get(Known::CacheControl) == Some(b"max-age=60");
         assert!(is_error != cached);
@@ -164,7 +180,8 @@ mod tests {
 
     #[test]
     fn a_file_is_answered_as_it_is_asked_for() {
-        let etag = FileInfo::new(100, (1_795_443_505, 0)).etag;
+        let file = FileInfo::new(stamp(100, (1_795_443_505, 0)));
+        let etag = file.validators(u64::MAX).unwrap().etag;
         type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], u16, Body, Option<u64>);
         let table: &[Row<'_>] = &[
             ("GET", &[], 200, Body::One(0..100), Some(100)),
@@ -181,14 +198,8 @@ mod tests {
                 Body::One(0..100),
                 Some(100),
             ),
-            (
-                "GET",
-                &[("range", "bytes=0-9"), ("if-range", &etag)],
-                206,
-                Body::One(0..10),
-                Some(10),
-            ),
-            ("GET", &[("if-none-match", &etag)], 304, Body::None, None),
+            ("GET", &[("range", "bytes=0-9"), ("if-range", etag)], 206, Body::One(0..10), Some(10)),
+            ("GET", &[("if-none-match", etag)], 304, Body::None, None),
             ("GET", &[("if-match", "\"x\"")], 412, Body::None, Some(0)),
         ];
         for (method, pairs, status, body, length) in table {

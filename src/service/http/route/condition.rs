@@ -20,6 +20,9 @@ pub struct RouteMatch {
     pub headers: Vec<(Box<str>, HeaderMatch)>,
     /// What the client's certificate has to be; none: nothing.
     pub certificate: Option<CertificateMatch>,
+    /// Whether what is below the prefix is a folder: then `/docs`, if no route takes it, is the
+    /// folder of `/docs/`, and its client is sent there.
+    pub is_folder: bool,
 }
 
 /// A host, in lower case.
@@ -105,13 +108,29 @@ impl RouteMatch {
 
     /// The first condition that does not hold.
     pub(super) fn obstacle(&self, request: &Request<'_>) -> Option<Obstacle<'_>> {
-        let Request { host, path, method, head, certificate } = *request;
+        let Request { host, path, .. } = *request;
         if !self.hosts.is_empty() && !self.hosts.iter().any(|one| one.takes(host)) {
             return Some(Obstacle::Host(&self.hosts));
         }
         if !self.path.takes(path) {
             return Some(Obstacle::Path(&self.path));
         }
+        self.other_obstacle(request)
+    }
+
+    /// Whether the path is that of the folder, without the `/` at its end, and all other
+    /// conditions hold.
+    pub(super) fn takes_bare(&self, request: &Request<'_>) -> bool {
+        self.is_folder && self.path.is_bare(request.path) && {
+            let is_host = |one: &HostMatch| one.takes(request.host);
+            let takes_host = self.hosts.is_empty() || self.hosts.iter().any(is_host);
+            takes_host && self.other_obstacle(request).is_none()
+        }
+    }
+
+    /// The first condition, of those on neither host nor path, that does not hold.
+    fn other_obstacle(&self, request: &Request<'_>) -> Option<Obstacle<'_>> {
+        let Request { method, head, certificate, .. } = *request;
         if !self.methods.is_empty() && !self.methods.iter().any(|one| **one == *method) {
             return Some(Obstacle::Method(&self.methods));
         }
@@ -143,6 +162,14 @@ impl PathMatch {
                 rest.is_empty() || prefix.ends_with('/') || rest.starts_with('/')
             }),
             Self::Regex(regex) => regex.is_match(path),
+        }
+    }
+
+    /// Whether the path lacks only the `/` at the end of the prefix.
+    fn is_bare(&self, path: &str) -> bool {
+        match self {
+            Self::Prefix(prefix) => prefix.strip_suffix('/') == Some(path),
+            Self::Any | Self::Exact(_) | Self::Regex(_) => false,
         }
     }
 }

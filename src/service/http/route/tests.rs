@@ -240,3 +240,48 @@ fn only_routes_that_may_be_meant_are_looked_at() {
         assert_eq!(router.hosts.candidates(host).collect::<Vec<_>>(), candidates, "{host}");
     }
 }
+
+#[test]
+fn a_folder_without_its_slash_is_that_of_its_prefix_if_nobody_else_takes_it() {
+    let folder = |hosts: &[&str], path: &str| RouteMatch {
+        is_folder: true,
+        methods: vec!["GET".into()],
+        ..route(hosts, prefix(path))
+    };
+    let router = Router::new(vec![
+        folder(&["a.example"], "/docs/"),
+        route(&[], prefix("/api/")),
+        folder(&[], "/"),
+        route(&[], PathMatch::Exact("/both".into())),
+        folder(&[], "/both/"),
+    ]);
+    let table = [
+        (head("GET", "a.example", "/docs/x"), Some(0)),
+        (head("GET", "a.example", "/docs"), Some(2)),
+        (head("POST", "b.example", "/api"), None),
+        (head("GET", "b.example", "*"), None),
+    ];
+    for (head, expected) in table {
+        assert_eq!(router.find(&head, None), expected, "{head:?}");
+    }
+    let router = Router::new(vec![
+        route(&[], PathMatch::Exact("/both".into())),
+        folder(&["a.example"], "/docs/"),
+        folder(&[], "/both/"),
+        route(&[], prefix("/api/")),
+    ]);
+    let table = [
+        (head("GET", "a.example", "/docs"), Some(1)),
+        (head("POST", "a.example", "/docs"), None),
+        (head("GET", "b.example", "/docs"), None),
+        (head("GET", "a.example", "/doc"), None),
+        (head("GET", "a.example", "/both"), Some(0)),
+        (head("GET", "a.example", "/api"), None),
+        (head("GET", "a.example", ""), None),
+    ];
+    for (head, expected) in table {
+        assert_eq!(router.find(&head, None), expected, "{head:?}");
+        let explained = router.explain(&head, None);
+        assert_eq!(explained.iter().find(|one| one.matched).map(|one| one.route), expected);
+    }
+}

@@ -1,0 +1,112 @@
+//! Keys of a route with `files` that have a form of their own.
+
+use std::fmt;
+
+use toml::Spanned;
+use toml::de::DeValue;
+
+use super::super::accept::{Fault, parsed};
+use super::super::report::Mistake;
+use super::super::section::Section;
+use super::accept::{error_status, field_value, media_type, url_path};
+use super::schema::TRY_FILES_MAX;
+
+/// One of the files that are tried: an entry of `try_files`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TryFile {
+    /// `"$path"`, or with a text behind it that makes another name, as in `"$path.html"`.
+    Path(String),
+    /// `"$path/"`: the folder.
+    Folder,
+    /// `"/NAME"`: this file below the directory, by its path.
+    File(String),
+    /// `"=STATUS"`: no file.
+    Status(u16),
+}
+
+impl fmt::Display for TryFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(behind) => write!(f, "$path{behind}"),
+            Self::Folder => f.write_str("$path/"),
+            Self::File(path) => f.write_str(path),
+            Self::Status(status) => write!(f, "={status}"),
+        }
+    }
+}
+
+/// `try_files`.
+pub(super) fn try_files(section: &mut Section<'_, '_>) -> Option<Vec<TryFile>> {
+    let given = section.spanned_list("try_files", &(1..=TRY_FILES_MAX), try_file)?;
+    for (at, one) in given.iter().enumerate() {
+        let is_last = at + 1 == given.len();
+        if matches!(one.get_ref(), TryFile::Status(_)) && !is_last {
+            let message = format!("`try_files`: nothing is tried after \"{}\"", one.get_ref());
+            section.report(Mistake::new(one.span(), message, "move it to the end"));
+        }
+        if given.iter().take(at).any(|other| other.get_ref() == one.get_ref()) {
+            let message = format!("`try_files`: \"{}\" is there already", one.get_ref());
+            section.report(Mistake::new(one.span(), message, "remove it"));
+        }
+    }
+    Some(given.into_iter().map(Spanned::into_inner).collect())
+}
+
+fn try_file(value: &DeValue<'_>) -> Result<TryFile, Fault> {
+    const EXPECTED: &str = "\"$path\", \"$path/\", a file as in \"/index.html\", or \"=404\"";
+    parsed(value, EXPECTED, |text| {
+        if let Some(status) = text.strip_prefix('=') {
+            return error_status(status).map(TryFile::Status);
+        }
+        if let Some(behind) = text.strip_prefix("$uri") {
+            return Err(format!("the path is `$path` here: write \"$path{behind}\""));
+        }
+        match text.strip_prefix("$path") {
+            Some("/") => Ok(TryFile::Folder),
+            Some("") => Ok(TryFile::Path(String::new())),
+            Some(behind) => {
+                // Behind a name it begins a new segment, or goes on with the last one.
+                let path = if behind.starts_with('/') { behind } else { &format!("/x{behind}") };
+                file_path(path)?;
+                match behind.contains(['%', '$']) {
+                    true => Err("write the end of a name, as in \"$path.html\"".to_owned()),
+                    false => Ok(TryFile::Path(behind.to_owned())),
+                }
+            }
+            None if text.starts_with('/') => {
+                file_path(text).map(|()| TryFile::File(text.to_owned()))
+            }
+            None => Err(format!("write {EXPECTED}")),
+        }
+    })
+}
+
+/// Checks that a path names a file.
+fn file_path(text: &str) -> Result<(), String> {
+    url_path(text)?;
+    let is_odd = |segment: &str| segment.is_empty() || segment.contains("%2F");
+    match text.split('/').skip(1).any(is_odd) {
+        true => Err("name a file, without `//`, `%2F` or a `/` at the end".to_owned()),
+        false => Ok(()),
+    }
+}
+
+/// The end of the names of files that have a type.
+pub(super) fn extension(text: &str) -> Result<String, String> {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_+~.".contains(&byte);
+    let is_good = (1..=64).contains(&text.len())
+        && text.bytes().all(is_plain)
+        && !text.split('.').any(str::is_empty);
+    let help = "write the end of a name without its dot, as in \"wasm\" or \"tar.gz\"";
+    is_good.then(|| text.to_ascii_lowercase()).ok_or_else(|| help.to_owned())
+}
+
+/// A content type, perhaps with parameters.
+pub(super) fn content_type(value: &DeValue<'_>) -> Result<String, Fault> {
+    parsed(value, "a content type", |text| {
+        let kind = text.split(';').next().unwrap_or_default().trim_ascii_end();
+        media_type(kind, false)
+            .map_err(|_| "write a type as in \"text/html; charset=utf-8\"".to_owned())?;
+        field_value(text)
+    })
+}

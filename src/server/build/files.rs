@@ -1,0 +1,106 @@
+//! The options of routes that serve files.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
+
+use super::http::{HttpBuilder, rewrite};
+use crate::config::{self, Listener, Route, TryFile};
+use crate::server::StartError;
+use crate::service::http::files::FileRules;
+use crate::service::http::files::attempt::Attempt;
+use crate::service::http::files::coding::Coding;
+use crate::service::http::files::path::file_name;
+use crate::service::http::files::types::ContentTypes;
+use crate::session::Folder;
+use crate::session::http_options::FilesOptions;
+
+impl HttpBuilder {
+    /// The options of a route that serves files.
+    pub(super) fn files(
+        &mut self,
+        listener: &Listener,
+        route: &Route,
+        files: &config::FilesOptions,
+    ) -> Result<FilesOptions, StartError> {
+        let cache = self.caches;
+        self.caches += 1;
+        let text = |text: &String| -> Box<str> { text.as_str().into() };
+        Ok(FilesOptions {
+            root: Arc::new(folder(listener, &files.root)?),
+            rules: FileRules {
+                dot_files: files.dot_files,
+                cache_control: files.cache_control.as_ref().map(text),
+                cache_control_by: files
+                    .cache_control_by
+                    .iter()
+                    .map(|(pattern, value)| (text(pattern), text(value)))
+                    .collect(),
+                precompressed: files.precompressed.iter().map(|one| coding(*one)).collect(),
+            },
+            below: match &route.path {
+                config::PathPattern::Prefix(prefix) if prefix.ends_with('/') => Some(text(prefix)),
+                config::PathPattern::Prefix(_)
+                | config::PathPattern::Any
+                | config::PathPattern::Exact(_)
+                | config::PathPattern::Regex(_) => None,
+            },
+            index: files.index.clone(),
+            attempts: attempts(listener, &files.try_files)?,
+            types: Arc::new(ContentTypes::new(
+                files.content_types.iter().map(|(end, kind)| (end.as_str(), kind.as_str())),
+                &files.default_type,
+            )),
+            listing: files.listing,
+            follow_symlinks: files.symlinks == config::Symlinks::Beneath,
+            rewrite: rewrite(route),
+            cache_entries: files.cache_entries as usize,
+            cache_ttl: files.cache_ttl,
+            small_max: files.small_file_max.into(),
+            error_pages: files
+                .error_pages
+                .iter()
+                .map(|(status, path)| (*status, path.trim_start_matches('/').to_owned()))
+                .collect(),
+            cache,
+        })
+    }
+}
+
+fn attempts(listener: &Listener, files: &[TryFile]) -> Result<Vec<Attempt>, StartError> {
+    let attempt = |one: &TryFile| {
+        Ok(match one {
+            TryFile::Path(behind) => Attempt::Path(behind.as_str().into()),
+            TryFile::Folder => Attempt::Folder,
+            TryFile::Status(status) => Attempt::Status(*status),
+            TryFile::File(path) => {
+                let mut name = String::new();
+                // A file that is named here may begin with a dot.
+                file_name(path, true, &mut name).map_err(|_no_name| StartError::Http {
+                    listener: listener.name.clone(),
+                    message: format!("try_files: `{path}` names no file"),
+                })?;
+                Attempt::File(name.into())
+            }
+        })
+    };
+    files.iter().map(attempt).collect()
+}
+
+fn folder(listener: &Listener, path: &Path) -> Result<Folder, StartError> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    nix::fcntl::open(path, flags, Mode::empty()).map(Folder::new).map_err(|source| {
+        let listener = listener.name.clone();
+        StartError::Files { listener, path: path.to_owned(), source }
+    })
+}
+
+const fn coding(coding: config::Coding) -> Coding {
+    match coding {
+        config::Coding::Brotli => Coding::Brotli,
+        config::Coding::Zstd => Coding::Zstd,
+        config::Coding::Gzip => Coding::Gzip,
+    }
+}
