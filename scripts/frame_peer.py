@@ -14,7 +14,7 @@ import struct
 import sys
 import zlib
 
-HELLO, PING, PONG, ECHO, MESSAGE, GET, DATA, END, STATS, ERROR = range(1, 11)
+HELLO, PING, PONG, ECHO, MESSAGE, GET, DATA, END, STATS, ERROR, GOAWAY, CREDIT, RESET = range(1, 14)
 LAST, IDEMPOTENT = 1, 2
 
 
@@ -30,8 +30,10 @@ def v2(command, stream, payload=b"", flags=LAST | IDEMPOTENT):
     return checked(struct.pack(">BBHIB", 2, command, len(payload), stream, flags), payload)
 
 
-def hello(lowest, highest, window=10, max_payload=1000):
-    return v1(HELLO, struct.pack(">BBBBHHI", lowest, highest, 0, 0, window, max_payload, 15))
+def hello(lowest, highest, window=10, max_payload=1000, credit=None):
+    features = 15 if credit is None else 31
+    fixed = struct.pack(">BBBBHHI", lowest, highest, 0, 0, window, max_payload, features)
+    return v1(HELLO, fixed + (b"" if credit is None else struct.pack(">I", credit)))
 
 
 class Connection:
@@ -112,6 +114,27 @@ def streams(address):
     expect("a stream that was used", [code(frame) for frame in last], [0x05])
 
 
+def flow(address):
+    value = b"Ringway carries frames"
+    connection = Connection(address).send(hello(1, 2, credit=5))
+    chosen = connection.frame()[3]
+    expect("HELLO with flow control", chosen[2:3] + chosen[8:], struct.pack(">BII", 2, 31, 5))
+    connection.send(v2(GET, 1, b"motd"), v2(ECHO, 2, b"overtakes"))
+    first = sorted(connection.frame()[1:] for _ in range(2))
+    expect("as much as there is credit for", first, [(ECHO, 2, b"overtakes"), (DATA, 1, value[:5])])
+    connection.send(v2(CREDIT, 1, struct.pack(">I", 100), 0))
+    rest = [connection.frame()[1:] for _ in range(2)]
+    end = struct.pack(">QI", len(value), zlib.crc32(value))
+    expect("the rest, with credit", rest, [(DATA, 1, value[5:]), (END, 1, end)])
+    connection.send(v2(GET, 3, b"motd"), v2(RESET, 3, b"", 0), v2(RESET, 1, b"", 0))
+    frames = [connection.frame()]
+    while frames[-1][1] == DATA:
+        frames.append(connection.frame())
+    expect("an answer that was reset", code(frames[-1]), 0x24)
+    last = connection.send(v2(CREDIT, 3, struct.pack(">I", 0), 0)).rest()
+    expect("credit of nothing", [code(frame) for frame in last], [0x09])
+
+
 def broken(address):
     cases = {
         "another protocol": ([b"GET / HTTP/1.1\r\n\r\n"], [None, 0x01]),
@@ -130,7 +153,7 @@ def main():
     if len(sys.argv) != 2 or ":" not in sys.argv[1]:
         sys.exit(__doc__)
     host, _, port = sys.argv[1].rpartition(":")
-    for check in (requests, streams, broken):
+    for check in (requests, streams, flow, broken):
         check((host, int(port)))
     print("as specified" if not FAILURES else f"{len(FAILURES)} not as specified")
     sys.exit(bool(FAILURES))

@@ -174,6 +174,9 @@ impl Peer {
     }
 
     pub(crate) fn finish(&mut self) {
+        if let Machine::Greeted(client, _) = &mut self.machine {
+            client.end();
+        }
         self.stream.shutdown(Shutdown::Write).unwrap();
     }
 

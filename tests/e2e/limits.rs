@@ -112,10 +112,10 @@ fn when_descriptors_run_out_operators_and_accepted_clients_are_served() {
     }
     // As they go, others get their descriptors.
     drop(streams);
-    let mut late = connect(address);
-    late.write_all(b"y").unwrap();
-    late.read_exact(&mut [0]).unwrap();
-    drop(late);
+    wait_until("a late client is served", || {
+        let mut late = connect(address);
+        late.write_all(b"y").and_then(|()| late.read_exact(&mut [0])).is_ok()
+    });
     program.signal(nix::sys::signal::Signal::SIGTERM);
     let (status, errors) = program.wait();
     assert!(status.success(), "{errors}");

@@ -74,6 +74,8 @@ pub struct Client<T> {
     /// The stream of the next request; 0 when there are no more.
     next: u32,
     open: usize,
+    /// Our direction is shut down: nothing can be allowed any more, and everything is.
+    is_ended: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -139,6 +141,7 @@ impl<T: Copy> Client<T> {
             pending,
             next: 1,
             open: 0,
+            is_ended: false,
         }
     }
 
@@ -266,6 +269,11 @@ impl<T: Copy> Client<T> {
         }
     }
 
+    /// Our direction is shut down: with flow control, answers may carry any number of bytes from now on.
+    pub const fn end(&mut self) {
+        self.is_ended = true;
+    }
+
     /// Tells the server, once, that nobody waits for this request any more: it ends the answer soon.
     /// What was under way still comes, and the end. Only with flow control.
     pub fn reset(&mut self, stream: u32, out: &mut Vec<u8>) {
@@ -287,7 +295,7 @@ impl<T: Copy> Client<T> {
         &'f mut self,
         input: &mut &'i [u8],
     ) -> Result<Option<ClientEvent<'f, T>>, FrameError> {
-        let Self { reader, options, version, agreed, phase, pending, open, .. } = self;
+        let Self { reader, options, version, agreed, phase, pending, open, is_ended, .. } = self;
         if let Some(version) = agreed.take() {
             reader.agree(version, options.max_payload);
         }
@@ -329,7 +337,7 @@ impl<T: Copy> Client<T> {
             return Err(FrameError::UnexpectedAnswer { command, stream });
         };
         let last = command != Command::DATA;
-        if !last && has_flow {
+        if !last && has_flow && !*is_ended {
             let (len, credit) = (payload.len(), asked.credit);
             let Some(left) = u32::try_from(len).ok().and_then(|len| credit.checked_sub(len)) else {
                 return Err(FrameError::CreditExceeded { stream, len, credit });

@@ -54,6 +54,63 @@ fn serve(options: ServerOptions, pieces: &[&[u8]]) -> (Vec<String>, Vec<u8>) {
 }
 
 #[test]
+fn flow_control_is_as_the_specification_shows() {
+    let (events, out) = serve(SERVER, &[&vector("hello-offer-flow")]);
+    assert_eq!(events, ["greeted"]);
+    assert_eq!(out, vector("hello-answer-flow"));
+    let asked = [vector("hello-offer-flow"), v2_get(4), vectors(&["v2-credit", "v2-reset"])];
+    let (events, _) = serve(SERVER, &[&asked.concat()]);
+    assert_eq!(events, ["greeted", "GET 4 motd", "credit 4 100000", "reset 4"]);
+    let asked = [vector("hello-offer-flow"), v2_get(4), vector("v2-credit-of-none")].concat();
+    let (events, _) = serve(SERVER, &[&asked]);
+    let text = "CREDIT on stream 4: credit of 0 bytes, which is 0 or above 2147483647";
+    assert_eq!(events, ["greeted", "GET 4 motd", text]);
+    // Nothing of it without an agreement, and nothing for what was not asked yet.
+    let plain = [vector("hello-offer"), v2_get(4), vector("v2-credit")].concat();
+    assert_eq!(serve(SERVER, &[&plain]).0[2], "a request on stream 4, after one on 4");
+    let early = [vector("hello-offer-flow"), vector("v2-reset")].concat();
+    assert_eq!(serve(SERVER, &[&early]).0[1], "a request on stream 4, after one on 0");
+}
+
+fn v2_get(stream: u32) -> Vec<u8> {
+    let header = Header { stream, flags: FLAG_LAST, ..Header::new(Version::V2, Command::GET) };
+    let mut frame = Vec::new();
+    write_frame(&header, b"motd", &mut frame);
+    frame
+}
+
+#[test]
+fn a_client_gives_credit_and_holds_servers_to_it() {
+    let options = ClientOptions { features: Features::ALL, credit: 9, ..ClientOptions::default() };
+    let mut client = Client::new(options);
+    let mut out = Vec::new();
+    client.hello(&mut out);
+    let mut answer = Vec::new();
+    let mut server = Server::new(SERVER);
+    assert_eq!(server.next(&mut &*out, &mut answer), Ok(Some(ServerEvent::Greeted)));
+    assert!(matches!(client.next(&mut &*answer), Ok(Some(ClientEvent::Ready(_)))));
+    assert!(client.has_flow() && server.credit() == Some(9));
+    assert_eq!(begin(&mut client, Command::GET, 'a'), Some(1));
+    let data = |len| self::answer(Version::V2, 1, Command::DATA, &vec![0; len]);
+    assert_eq!(answered(&mut client, &data(9)), Ok((Some('a'), false)));
+    assert_eq!(client.credit_of(1), 0);
+    out.clear();
+    client.credit(1, 5, &mut out);
+    client.credit(1, u32::MAX, &mut out);
+    client.credit(7, 1, &mut out);
+    client.reset(1, &mut out);
+    client.reset(1, &mut out);
+    assert_eq!(out.len(), 17 + 17 + 13, "no more than a stream may have, and one RESET");
+    assert_eq!(client.credit_of(1), CREDIT_MAX);
+    assert_eq!(client.open(), 1, "until the last frame has come");
+    let exceeded = FrameError::CreditExceeded { stream: 2, len: 10, credit: 9 };
+    assert_eq!(begin(&mut client, Command::GET, 'b'), Some(2));
+    let data = self::answer(Version::V2, 2, Command::DATA, &[0; 10]);
+    assert_eq!(answered(&mut client, &data), Err(exceeded));
+    assert_eq!(exceeded.code(), Some(Code::BadCredit));
+}
+
+#[test]
 fn a_server_reads_what_the_specification_shows() {
     let cases: &[(&[&str], &[&str])] = &[
         (&["ping-empty"], &["PING 0 "]),
