@@ -85,12 +85,12 @@ fn server_name(name: &str) -> Result<ServerName<'static>, ClientError> {
 /// A failure of TLS as clients tell it.
 pub(super) fn failure(peer: SocketAddress, error: &TlsError) -> ClientError {
     let fault = error.fault();
-    let reason = match fault {
-        Fault::PlainHttp => "it speaks HTTP without TLS: connect to http:// instead".to_owned(),
-        Fault::NotTls => {
-            "what it sent is no TLS: connect without TLS, or to another port".to_owned()
-        }
-        _ => error.to_string(),
+    let reason = if fault == Fault::PlainHttp {
+        "it speaks HTTP without TLS: connect to http:// instead".to_owned()
+    } else if fault == Fault::NotTls {
+        "what it sent is no TLS: connect without TLS, or to another port".to_owned()
+    } else {
+        error.to_string()
     };
     ClientError::Tls { peer: peer.to_string(), fault, reason }
 }

@@ -29,7 +29,7 @@ fn answering(
 /// What a client gets that asks a proxy of this server, and what the proxy's log says.
 fn ask(server: SocketAddr, tls: &str) -> (String, String) {
     let outer = listener("outer", "protocol = \"http\"\n[[listener.route]]\nproxy = \"u\"\n");
-    let upstream = upstream(&[server], "connect_timeout = \"500ms\"");
+    let upstream = upstream(&[server], "connect_timeout = \"3s\"");
     let program = Program::serve(&[&runtime(1), NO_ADMIN, &outer, &upstream, tls].concat());
     let mut stream = connect(program.addresses[0]);
     write!(stream, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();

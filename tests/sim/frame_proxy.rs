@@ -131,7 +131,7 @@ impl Answerer {
     /// Sends parts of answers, in turns, as far as there is credit.
     fn send_parts(&mut self, random: &mut Random) {
         while random.chance(800) {
-            let Some(transfer) = self.parts.next() else { return };
+            let Some(transfer) = self.parts.take_turn() else { return };
             let stream = transfer.stream;
             let len = transfer.source.len().min(1 + random.below(300));
             let taken = transfer.take_credit(len);

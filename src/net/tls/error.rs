@@ -232,6 +232,9 @@ fn mismatch_of(error: &Error) -> Option<&PinMismatch> {
     other.0.downcast_ref()
 }
 
+/// What rustls says of a key that nothing can be encapsulated to.
+const ENCAPSULATION: &str = "encaps failed";
+
 #[expect(clippy::wildcard_enum_match_arm, reason = "the enums of rustls may grow")]
 fn fault_of(error: &Error) -> Fault {
     match error {
@@ -266,6 +269,8 @@ fn fault_of(error: &Error) -> Fault {
         | Error::InappropriateMessage { .. }
         | Error::InappropriateHandshakeMessage { .. } => Fault::Protocol,
         Error::General(text) if text == super::resolver::NO_CERTIFICATE => Fault::UnknownName,
+        // A client's ML-KEM key that is none: rustls has no error of its own for it.
+        Error::General(text) if text == ENCAPSULATION => Fault::Protocol,
         _ => Fault::Internal,
     }
 }

@@ -73,7 +73,7 @@ pub enum Reset<S> {
 
 /// The answers under way, in the order of their turns.
 ///
-/// Calling order: [`Transfers::begin`] for each; [`Transfers::next`] gives the one whose turn it is
+/// Calling order: [`Transfers::begin`] for each; [`Transfers::take_turn`] gives the one whose turn it is
 /// to be read from; [`Transfers::reading`] until that has come, then [`Transfers::read`], and
 /// [`Transfers::finish`] after its last part.
 #[derive(Debug)]
@@ -153,7 +153,7 @@ impl<S> Transfers<S> {
     }
 
     /// The one whose turn it is, unless one is being read from. The others come before it again.
-    pub fn next(&mut self) -> Option<&mut Transfer<S>> {
+    pub fn take_turn(&mut self) -> Option<&mut Transfer<S>> {
         if self.is_reading {
             return None;
         }
@@ -175,7 +175,7 @@ impl<S> Transfers<S> {
         self.turns.iter_mut().for_each(|transfer| transfer.credit = None);
     }
 
-    /// The one that [`Transfers::next`] gave is being read from.
+    /// The one that [`Transfers::take_turn`] gave is being read from.
     pub const fn reading(&mut self) {
         self.is_reading = true;
     }
@@ -210,7 +210,7 @@ mod tests {
     /// Reads parts of at most `len` bytes until no answer may go on; the streams, in turn.
     fn run(transfers: &mut Transfers<usize>, len: usize) -> Vec<(u32, usize)> {
         let mut parts = Vec::new();
-        while let Some(transfer) = transfers.next() {
+        while let Some(transfer) = transfers.take_turn() {
             let part = len.min(transfer.source);
             let taken = transfer.take_credit(part);
             transfer.source -= taken;
@@ -263,17 +263,17 @@ mod tests {
         let mut transfers = Transfers::default();
         transfers.begin(1, 10, None);
         transfers.begin(2, 20, None);
-        assert_eq!(transfers.next().map(|one| one.stream), Some(1));
+        assert_eq!(transfers.take_turn().map(|one| one.stream), Some(1));
         transfers.reading();
         transfers.begin(3, 30, None);
-        assert!(transfers.next().is_none(), "one read at a time");
+        assert!(transfers.take_turn().is_none(), "one read at a time");
         assert_eq!(transfers.reset(1), Reset::Reading);
         assert_eq!(transfers.reset(1), Reset::Over, "once");
         assert_eq!(transfers.reset(2), Reset::Cancelled(20));
         assert_eq!(transfers.reset(2), Reset::Over);
         assert!(transfers.read().is_some_and(|one| one.is_cancelled() && one.stream == 1));
         assert_eq!(transfers.finish().map(|one| one.source), Some(10));
-        assert_eq!(transfers.next().map(|one| one.stream), Some(3));
+        assert_eq!(transfers.take_turn().map(|one| one.stream), Some(3));
         assert_eq!(transfers.drain().count(), 1);
     }
 }

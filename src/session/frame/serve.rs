@@ -145,15 +145,15 @@ impl Local {
                     same = Some((at - len, at));
                 }
                 Ok(Served::Credit { stream, bytes }) => add_credit(transfers, stream, bytes)?,
-                Ok(Served::Reset { stream }) => match transfers.reset(stream) {
-                    Reset::Over => {}
-                    found => {
+                Ok(Served::Reset { stream }) => {
+                    let found = transfers.reset(stream);
+                    if !matches!(found, Reset::Over) {
                         responder.refuse(stream, Code::Cancelled, RESET, output.bytes());
-                        if let Reset::Cancelled(source) = found {
-                            source.close(reactor);
-                        }
                     }
-                },
+                    if let Reset::Cancelled(source) = found {
+                        source.close(reactor);
+                    }
+                }
                 Ok(Served::File { stream, .. } | Served::Value { stream, .. })
                     if transfers.len() >= transfers_max(responder) =>
                 {
@@ -187,7 +187,7 @@ impl Local {
         let Self { options, responder, transfers, starved } = self;
         let mut output = Output { outlet, stream, pages: &mut context.pages };
         while !*starved && output.outlet.waiting() < ANSWERS_MAX {
-            let Some(transfer) = transfers.next() else { return };
+            let Some(transfer) = transfers.take_turn() else { return };
             match &mut transfer.source {
                 Source::File(file) => {
                     file.read(&mut context.reactor, key);

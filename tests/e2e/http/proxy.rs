@@ -486,7 +486,7 @@ fn what_one_server_is_slow_to_answer_another_answers() {
     });
     let quick = origin(|_| ok("quick"));
     let keys = "hedge_after = \"20ms\"\nretry_budget = 1.0\nretry_on = [\"timeout\"]\n\
-        try_timeout = \"300ms\"\nretries = 0\n";
+        try_timeout = \"3s\"\nretries = 0\n";
     let served = proxied(&[slow, quick], keys, "");
     let mut client = Client::new(served.address());
     for _ in 0..10 {

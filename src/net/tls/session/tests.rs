@@ -488,3 +488,22 @@ fn a_session_is_given_away_only_behind_something_that_was_sent() {
         sealer = Sealer::new(&source.next_transmit().expect("the next key")).expect("its own");
     }
 }
+
+#[test]
+fn a_key_that_is_none_is_the_fault_of_the_peer() {
+    /// X25519MLKEM768, and the bytes of a client's part: an ML-KEM key, then one of X25519.
+    const SHARE: [u8; 4] = [0x11, 0xec, 0x04, 0xc0];
+    const ML_KEM_LEN: usize = 1_184;
+    let pki = Pki::new();
+    let name = ServerName::try_from("localhost").expect("a name");
+    let mut client = rustls::ClientConnection::new(pki.client(|_| {}), name).expect("a client");
+    let mut hello = Vec::new();
+    client.write_tls(&mut hello).expect("a vector takes all");
+    let at = hello.windows(4).position(|four| four == SHARE).expect("a hybrid share") + 4;
+    // Coefficients beyond the modulus.
+    hello[at..at + ML_KEM_LEN].fill(0xff);
+    let mut server = Session::server(&pki.server(), MAX).expect("a server");
+    let (mut scratch, mut plain, mut wire) = (Vec::new(), Vec::new(), Vec::new());
+    let error = server.receive(&hello, &mut scratch, &mut plain, &mut wire).expect_err("no key");
+    assert_eq!(error.fault(), Fault::Protocol, "{error}");
+}
