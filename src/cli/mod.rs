@@ -34,7 +34,9 @@ enum Command {
     /// Serve what the configuration says; without one, a page on http://127.0.0.1:8080/, each of
     /// the other services with a proxy to it, and the admin interface, on loopback
     #[command(after_help = "Signals: SIGTERM, SIGQUIT and SIGINT stop accepting and let \
-        connections finish within runtime.shutdown_timeout; a second one cuts them at once.")]
+        connections finish within runtime.shutdown_timeout; a second one cuts them at once. \
+        SIGUSR1 opens the access logs again. SIGHUP and SIGUSR2 are logged and ignored: there is \
+        no reload and no upgrade yet.")]
     Serve(ServeArgs),
     /// Check a configuration file and show all mistakes in it
     Check(CheckArgs),

@@ -3,7 +3,8 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use super::{LogFormat, LogLevel, ServeArgs, check, fail, logs, print};
+use super::logs::Log;
+use super::{LogFormat, LogLevel, ServeArgs, check, fail};
 use crate::config::{self, Config, ListenerService};
 use crate::ring::SocketAddress;
 use crate::server::{Running, Server, StartOptions};
@@ -13,10 +14,21 @@ const LISTEN: &str = "127.0.0.1:8080";
 
 /// Runs the verb.
 pub(super) fn run(args: &ServeArgs) -> ExitCode {
-    let config = match configuration(args) {
-        Ok(config) => config,
-        Err(message) => return fail(&message),
+    let log = match Log::start() {
+        Ok(log) => log,
+        Err(error) => return fail(&format!("the log can not be written: {error}")),
     };
+    let outcome = serve(args, &log);
+    if let Err(message) = &outcome {
+        log.print(&format!("ringway: {message}\n"));
+    }
+    log.finish();
+    outcome.unwrap_or(ExitCode::FAILURE)
+}
+
+/// Serves until the end. All that is told goes through the log, which never blocks.
+fn serve(args: &ServeArgs, log: &Log) -> Result<ExitCode, String> {
+    let config = configuration(args)?;
     let format = args.log_format.unwrap_or(match config.log.format {
         config::LogFormat::Auto | config::LogFormat::Text => LogFormat::Text,
         config::LogFormat::Json => LogFormat::Json,
@@ -28,21 +40,23 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
         config::LogLevel::Debug => LogLevel::Debug,
         config::LogLevel::Trace => LogLevel::Trace,
     });
-    let guard = logs::init(format, level);
-    let options = StartOptions { tls_key_log: args.tls_key_log.clone(), ..StartOptions::default() };
-    let server = match Server::start_with(config.clone(), options) {
-        Ok(server) => server,
-        Err(error) => {
-            drop(guard);
-            return fail(&error.to_string());
-        }
+    log.init(format, level);
+    let options = StartOptions {
+        tls_key_log: args.tls_key_log.clone(),
+        log_lost: Some(log.lost()),
+        ..StartOptions::default()
     };
+    let server = Server::start_with(config.clone(), options).map_err(|error| error.to_string())?;
     server.handle_signals();
-    let told = print(banner(&config, &server).as_bytes());
+    let places = places(&config, &server);
+    match format {
+        LogFormat::Text => log.print(&banner(&places)),
+        LogFormat::Json => tell(&places),
+    }
     let outcome = server.wait();
     tracing::info!(cut = outcome.cut, failed_workers = outcome.failed_workers, "ended");
-    drop(guard);
-    if outcome.failed_workers > 0 { ExitCode::FAILURE } else { told }
+    let has_failed = outcome.failed_workers > 0;
+    Ok(if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
 /// What is served: a file's configuration, that of the switches, or the built-in one.
@@ -86,12 +100,40 @@ fn quoted(text: &str) -> String {
     format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// What listens where, with one line to try for each.
-fn banner(config: &Config, server: &Running) -> String {
+/// Something that listens.
+struct Listening {
+    name: String,
+    what: String,
+    address: String,
+    /// A line to try.
+    line: String,
+}
+
+/// What listens where, for people.
+fn banner(places: &[Listening]) -> String {
     let mut text = format!("Ringway {} serves\n", env!("CARGO_PKG_VERSION"));
-    let mut add = |name: &str, what: &str, address: &str, line: &str| {
+    for Listening { name, what, address, line } in places {
         // Writing to a string does not fail.
         let _infallible = writeln!(text, "  {name:<12} {what:<28} {address:<24} try: {line}");
+    }
+    text.push_str("Stop it with ^C: connections may finish; a second ^C cuts them.\n");
+    text
+}
+
+/// The same for programs.
+fn tell(places: &[Listening]) {
+    for Listening { name, what, address, .. } in places {
+        tracing::info!(listener = name, service = what, address, "listening");
+    }
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "serving");
+}
+
+/// What listens where, with one line to try for each.
+fn places(config: &Config, server: &Running) -> Vec<Listening> {
+    let mut places = Vec::new();
+    let mut add = |name: &str, what: &str, address: &str, line: &str| {
+        let [name, what, address, line] = [name, what, address, line].map(str::to_owned);
+        places.push(Listening { name, what, address, line });
     };
     for (name, address) in server.addresses() {
         let Some(listener) = config.listeners.iter().find(|listener| listener.name == *name) else {
@@ -152,8 +194,7 @@ fn banner(config: &Config, server: &Running) -> String {
     if let Some(admin) = server.admin() {
         add("admin", "metrics and health", &admin.to_string(), &format!("curl {admin}/metrics"));
     }
-    text.push_str("Stop it with ^C: connections may finish; a second ^C cuts them.\n");
-    text
+    places
 }
 
 fn line_to_try(address: &SocketAddress) -> String {

@@ -18,6 +18,7 @@ use super::build::{self, Blueprint, WorkerSockets};
 use super::control::{Command, Control, WorkerHandle};
 use super::health::HealthPlan;
 use super::metrics::Exporter;
+use super::sink::LostLines;
 use super::worker::{Message, Report, Worker, cpus, pin};
 use crate::config::{Config, ListenerService, Workers};
 use crate::net::{self, BindError};
@@ -139,6 +140,9 @@ pub struct StartOptions {
     /// The file to which the secrets of all TLS connections are written, for who has to look into
     /// recorded traffic. None: they are written nowhere.
     pub tls_key_log: Option<PathBuf>,
+    /// Counts lines of the program's log that were dropped, for the metrics. None: they are not
+    /// counted.
+    pub log_lost: Option<LostLines>,
 }
 
 /// A server that is about to run.
@@ -169,7 +173,7 @@ impl Server {
     /// # Errors
     /// What could not be had, on what, and why; nothing is left running then.
     pub fn start_with(config: Config, options: StartOptions) -> Result<Running, StartError> {
-        let StartOptions { handler, tls_key_log } = options;
+        let StartOptions { handler, tls_key_log, log_lost } = options;
         let config = Arc::new(config);
         raise_descriptor_limit(&config);
         let failed = |source| StartError::System { call: "sched_getaffinity", source };
@@ -185,7 +189,7 @@ impl Server {
         let (tls, mut certificates) = build::tls(&config, &common)?;
         let (admin_tls, of_admin) = build::tls::admin(&config, &common)?.unzip();
         certificates.extend(of_admin);
-        let (lines, writer) = std::mem::take(&mut builder.lines).start()?;
+        let (lines, writers) = std::mem::take(&mut builder.lines).start()?;
         let seed = std::hash::RandomState::new().hash_one(std::process::id());
         let checks = checks(&config, &upstreams);
         let blueprint = Blueprint {
@@ -206,6 +210,7 @@ impl Server {
         fleet.connect(handles.iter().map(post).collect());
         let mut exporter = Exporter::new(&config, Arc::clone(&fleet));
         exporter.set_certificates(&certificates);
+        exporter.set_lost_lines(log_lost, writers.lost());
         let (commands, inbox) = channel::unbounded_channel();
         let control = Control {
             handles,
@@ -217,7 +222,7 @@ impl Server {
             config,
             checks,
             certificates,
-            writer,
+            writers,
             seed,
         };
         let control = std::thread::Builder::new()
