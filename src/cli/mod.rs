@@ -61,7 +61,8 @@ enum Command {
 
 #[derive(Debug, Default, Args)]
 struct ServeArgs {
-    /// The configuration file (TOML; docs/ringway.toml shows every key)
+    /// The configuration file (TOML; docs/ringway.toml shows every key), or `-` for standard input.
+    /// Relative paths in it are taken from its folder
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Serve the files of a directory over HTTP, with listings, without a configuration file
@@ -88,9 +89,14 @@ struct ServeArgs {
 
 #[derive(Debug, Args)]
 struct CheckArgs {
-    /// The configuration file
+    /// The configuration file, or `-` for standard input. Relative paths in it are taken from its
+    /// folder
     #[arg(short, long, value_name = "FILE")]
     config: PathBuf,
+    /// Take warnings for errors: unused upstreams, routes that no request reaches, names that do
+    /// not resolve here
+    #[arg(long, conflicts_with = "explain")]
+    strict: bool,
     /// Print the effective configuration, defaults and all
     #[arg(long)]
     print: bool,
@@ -170,10 +176,14 @@ fn print(text: &[u8]) -> ExitCode {
 
 /// Says what failed, on standard error.
 fn fail(message: &str) -> ExitCode {
-    let mut err = io::stderr().lock();
-    // Where even that can not be printed, the status tells.
-    let _unprintable = writeln!(err, "ringway: {message}");
+    warn(&format!("ringway: {message}\n"));
     ExitCode::FAILURE
+}
+
+/// Writes to standard error.
+fn warn(text: &str) {
+    // Best effort: where even that cannot be printed, the status tells.
+    let _unprintable = io::stderr().lock().write_all(text.as_bytes());
 }
 
 #[cfg(test)]

@@ -3,9 +3,10 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
+use super::check::Source;
 use super::logs::Log;
-use super::{LogFormat, LogLevel, ServeArgs, check, fail};
-use crate::config::{self, Config, ListenerService};
+use super::{LogFormat, LogLevel, ServeArgs, fail};
+use crate::config::{self, Config, Diagnostic, ListenerService};
 use crate::ring::SocketAddress;
 use crate::server::{Running, Server, StartOptions};
 
@@ -28,7 +29,7 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
 
 /// Serves until the end. All that is told goes through the log, which never blocks.
 fn serve(args: &ServeArgs, log: &Log) -> Result<ExitCode, String> {
-    let config = configuration(args)?;
+    let (config, warnings) = configuration(args)?;
     let format = args.log_format.unwrap_or(match config.log.format {
         config::LogFormat::Auto | config::LogFormat::Text => LogFormat::Text,
         config::LogFormat::Json => LogFormat::Json,
@@ -41,6 +42,10 @@ fn serve(args: &ServeArgs, log: &Log) -> Result<ExitCode, String> {
         config::LogLevel::Trace => LogLevel::Trace,
     });
     log.init(format, level);
+    for warning in &warnings {
+        let Diagnostic { line, column, message, help, .. } = warning;
+        tracing::warn!(line, column, "the configuration: {message} ({help})");
+    }
     let options = StartOptions {
         tls_key_log: args.tls_key_log.clone(),
         log_lost: Some(log.lost()),
@@ -59,11 +64,22 @@ fn serve(args: &ServeArgs, log: &Log) -> Result<ExitCode, String> {
     Ok(if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// What is served: a file's configuration, that of the switches, or the built-in one.
-fn configuration(args: &ServeArgs) -> Result<Config, String> {
+/// What is served, with what it likely does not mean: a file's configuration, that of the switches,
+/// or the built-in one.
+fn configuration(args: &ServeArgs) -> Result<(Config, Vec<Diagnostic>), String> {
     if let Some(path) = &args.config {
-        return check::read(path);
+        let source = Source::read(path)?;
+        let report = source.report(Vec::new());
+        if report.errors() > 0 {
+            return Err(format!("the configuration is wrong\n{report}"));
+        }
+        return Ok((source.config, report.diagnostics().to_vec()));
     }
+    Ok((built_in(args)?, Vec::new()))
+}
+
+/// The configuration of the switches, or the built-in one.
+fn built_in(args: &ServeArgs) -> Result<Config, String> {
     let listen = args.listen.as_deref().unwrap_or(LISTEN);
     let head = format!(
         "[[listener]]\nname = \"web\"\nlisten = {}\nprotocol = \"http\"\n[[listener.route]]\n",

@@ -4,9 +4,6 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use nix::fcntl::OFlag;
-use nix::sys::stat::Mode;
-
 use crate::config::{
     self, Action, Balance, Config, HealthKind, HttpOptions as HttpConfig, Listener,
     ListenerService, Route, Upstream,
@@ -15,6 +12,7 @@ use crate::proto::http1::HeadLimits;
 use crate::ring::SocketAddress;
 use crate::server::StartError;
 use crate::server::access_log::{AccessFiles, Target};
+use crate::server::build::open_folder;
 use crate::server::health::{CheckKind, HealthPlan};
 use crate::service::http::access::AccessList;
 use crate::service::http::access_log::Format;
@@ -234,14 +232,16 @@ fn wrong(listener: &str, error: &dyn std::error::Error) -> StartError {
 }
 
 fn folder(listener: &Listener, path: &Path) -> Result<Folder, StartError> {
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    nix::fcntl::open(path, flags, Mode::empty()).map(Folder::new).map_err(|source| {
+    open_folder(path).map(Folder::new).map_err(|source| {
         let listener = listener.name.clone();
         StartError::Files { listener, path: path.to_owned(), source }
     })
 }
 
-fn users(listener: &Listener, auth: &config::Auth) -> Result<Arc<AuthOptions>, StartError> {
+pub(in crate::server) fn users(
+    listener: &Listener,
+    auth: &config::Auth,
+) -> Result<Arc<AuthOptions>, StartError> {
     let users = match &auth.users {
         config::Users::Listed(users) => {
             Users::new(users.iter().map(|(name, hash)| (name.as_str(), hash.as_str())))
