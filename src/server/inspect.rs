@@ -1,7 +1,6 @@
 //! What a configuration names outside of itself: whether a start would find it as it needs it, all
 //! at once and with the place of each key.
 
-use std::ffi::OsStr;
 use std::fs::OpenOptions;
 use std::net::ToSocketAddrs;
 use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
@@ -15,10 +14,11 @@ use super::StartError;
 use super::build;
 use super::build::tls::{Common, certificate, read, ticket_keys};
 use crate::config::{
-    AccessLogTarget, Action, ClientAuth, Config, Finding, HttpOptions, ListenAddress, Listener,
-    ListenerService, ListenerTls, Place, ServerAddress, Severity, Upstream, UpstreamTls, Users,
+    AccessLogTarget, Action, CertificateFiles, ClientAuth, Config, Finding, HttpOptions,
+    ListenAddress, Listener, ListenerService, ListenerTls, Place, ServerAddress, Severity,
+    TlsPolicy, Upstream, UpstreamTls, Users,
 };
-use crate::net::tls::Pin;
+use crate::net::tls::{Pin, PolicyError, check_issuers, check_revocations};
 
 /// Names that are resolved at a time.
 const RESOLVERS: usize = 16;
@@ -191,8 +191,8 @@ impl Inspector {
             }
         }
         if tls.client_auth != ClientAuth::Off {
-            self.optional(place, "client_ca", tls.client_ca.as_ref());
-            self.optional(place, "client_crl", tls.client_crl.as_ref());
+            self.text(place, "client_ca", tls.client_ca.as_ref(), check_issuers);
+            self.text(place, "client_crl", tls.client_crl.as_ref(), check_revocations);
         }
         for (at, path) in tls.ticket_keys.iter().enumerate() {
             if let Err(message) = ticket_keys(std::slice::from_ref(path)) {
@@ -200,7 +200,22 @@ impl Inspector {
                 self.error(place, message, "make one with `openssl rand -out FILE 80`");
             }
         }
-        self.rest_of_tls(before, place, &["client_ca", "client_crl"], make);
+        self.policy(place, &tls.policy);
+        self.rest_of_tls(before, place, make);
+    }
+
+    /// The names of cipher suites and groups.
+    fn policy(&mut self, place: &Place, policy: &TlsPolicy) {
+        let Err(error) = build::tls::policy(policy).check() else { return };
+        let at = |names: &[String], name: &String| names.iter().position(|one| one == name);
+        let (key, at) = match &error {
+            PolicyError::Suite(name) => ("cipher_suites", at(&policy.cipher_suites, name)),
+            PolicyError::Group(name) => ("groups", at(&policy.groups, name)),
+            PolicyError::NoSuite => ("cipher_suites", None),
+        };
+        let place = place.clone().key(key);
+        let place = at.map_or_else(|| place.clone(), |at| place.clone().at(at));
+        self.error(place, error.to_string(), "remove it for the usual ones, or correct the name");
     }
 
     fn upstream(&mut self, upstream: &Upstream) {
@@ -208,12 +223,12 @@ impl Inspector {
         let place = Place::upstream(&upstream.name).key("tls");
         let before = self.0.len();
         let UpstreamTls { ca, verify, pins, identity, crl, .. } = &**tls;
-        self.optional(&place, "ca", ca.as_ref().filter(|_| *verify));
-        self.optional(&place, "crl", crl.as_ref());
+        self.text(&place, "ca", ca.as_ref().filter(|_| *verify), check_issuers);
+        self.text(&place, "crl", crl.as_ref(), check_revocations);
         if let Some((chain, key)) = identity {
-            self.optional(&place, "certificate", Some(chain));
-            self.optional(&place, "key", Some(key));
+            self.identity(&place, chain, key);
         }
+        self.policy(&place, &tls.policy);
         for (at, pin) in pins.iter().enumerate() {
             if let Err(error) = pin.parse::<Pin>() {
                 let place = place.clone().key("pins").at(at);
@@ -227,7 +242,22 @@ impl Inspector {
         let places: Vec<usize> = (0..upstream.servers.len()).collect();
         let make =
             || build::tls::upstream(upstream, &places, false, &Common::default()).map(|_| ());
-        self.rest_of_tls(before, &place, &["ca", "crl", "certificate"], make);
+        self.rest_of_tls(before, &place, make);
+    }
+
+    /// The certificate that is shown to servers.
+    fn identity(&mut self, place: &Place, chain: &Path, key: &Path) {
+        let [at_chain, at_key] = ["certificate", "key"].map(|key| place.clone().key(key));
+        let unreadable = self.0.len();
+        self.file(at_chain.clone(), chain);
+        self.file(at_key, key);
+        if self.0.len() > unreadable {
+            return;
+        }
+        let files = CertificateFiles { chain: chain.to_owned(), key: key.to_owned(), ocsp: None };
+        if let Err(message) = certificate(&files) {
+            self.error(at_chain, message, "see `openssl x509 -in FILE -text`");
+        }
     }
 
     /// What can be said only of all files together, if each is good.
@@ -235,34 +265,45 @@ impl Inspector {
         &mut self,
         before: usize,
         place: &Place,
-        keys: &[&str],
         make: impl FnOnce() -> Result<(), StartError>,
     ) {
         if self.0.len() > before {
             return;
         }
         let Err(error) = make() else { return };
-        let message = match error {
-            StartError::Tls { message, .. } => message,
-            other => other.to_string(),
-        };
-        let own = ["cipher_suites", "groups", "server_name"].iter().chain(keys);
-        let key = own.copied().find(|key| message.contains(&format!("`{key}`")));
-        let place = key.map_or_else(|| place.clone(), |key| place.clone().key(key));
+        let message =
+            if let StartError::Tls { message, .. } = error { message } else { error.to_string() };
+        let is_name = message.contains("`server_name`");
+        let place = if is_name { place.clone().key("server_name") } else { place.clone() };
         self.error(place, message, "docs/tls.md says what each key takes");
     }
 
-    fn optional(&mut self, place: &Place, key: &str, path: Option<&PathBuf>) {
-        if let Some(path) = path {
-            self.file(place.clone().key(key), path);
+    /// A file, if one is named, whose text has to be of some kind.
+    fn text(
+        &mut self,
+        place: &Place,
+        key: &str,
+        path: Option<&PathBuf>,
+        check: fn(&[u8]) -> Result<(), String>,
+    ) {
+        let Some(path) = path else { return };
+        let place = place.clone().key(key);
+        let Some(text) = self.file(place.clone(), path) else { return };
+        if let Err(message) = check(&text) {
+            let message = format!("{} cannot be used: {message}", path.display());
+            self.error(place, message, "it has to be PEM, with all that is meant in one file");
         }
     }
 
-    fn file(&mut self, place: Place, path: &Path) {
-        if let Err(message) = read(path) {
-            let help = "name a file that the user of the server may read; a relative path is \
-                        taken from the configuration's folder";
-            self.error(place, message, help);
+    fn file(&mut self, place: Place, path: &Path) -> Option<Vec<u8>> {
+        match read(path) {
+            Ok(text) => Some(text),
+            Err(message) => {
+                let help = "name a file that the user of the server may read; a relative path is \
+                            taken from the configuration's folder";
+                self.error(place, message, help);
+                None
+            }
         }
     }
 }
@@ -280,8 +321,8 @@ fn can_append(path: &Path) -> std::io::Result<()> {
 }
 
 fn can_create(path: &Path) -> std::io::Result<()> {
-    let folder = path.parent().filter(|folder| *folder.as_os_str() != *OsStr::new(""));
-    let folder = folder.unwrap_or(Path::new("."));
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or_else(|| Path::new("."));
     if !std::fs::metadata(folder)?.is_dir() {
         return Err(Errno::ENOTDIR.into());
     }

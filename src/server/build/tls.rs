@@ -241,7 +241,7 @@ fn texts(files: &config::CertificateFiles) -> Result<(Vec<u8>, Vec<u8>), String>
         (false, false) => Ok((read(&files.chain)?, read(&files.key)?)),
         (true, true) => {
             let signed = self_signed(issue::now()).map_err(|error| error.to_string())?;
-            tracing::warn!(
+            tracing::info!(
                 "a certificate was made in memory, for localhost only: it is new with every start, \
                  and nobody trusts it; `ringway cert` makes one that you can trust"
             );
@@ -283,7 +283,7 @@ pub(in crate::server) fn ticket_keys(paths: &[PathBuf]) -> Result<Vec<TicketKey>
     Ok(keys)
 }
 
-fn policy(policy: &config::TlsPolicy) -> Policy {
+pub(in crate::server) fn policy(policy: &config::TlsPolicy) -> Policy {
     Policy {
         min_version: match policy.min_version {
             config::TlsVersion::Tls12 => Version::Tls12,
