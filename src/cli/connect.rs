@@ -3,6 +3,7 @@
 mod frame;
 mod http;
 mod messages;
+mod output;
 mod ping;
 mod tcp;
 mod tls;

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use super::output::Output;
 use super::{ConnectArgs, Failure, lines, ping, write_bytes};
 use crate::client::{ClientError, Frame, FrameOptions, RetryPolicy, retry};
 
@@ -46,7 +47,7 @@ fn get(
     policy: &RetryPolicy,
     connect: &dyn Fn() -> Result<Frame, ClientError>,
 ) -> Result<(), Failure> {
-    let mut out = io::stdout().lock();
+    let mut out = Output::new();
     let mut written = 0;
     let mut failed: Option<io::Error> = None;
     let got = retry(policy, || {

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use super::output::Output;
 use super::{ConnectArgs, Failure};
 use crate::client::{ClientError, Received, Tcp, retry};
 use crate::proto::http::status::reason;
@@ -89,7 +90,7 @@ impl Answer {
     }
 
     fn write_body(&mut self) -> Result<(), Failure> {
-        let mut out = io::stdout().lock();
+        let mut out = Output::new();
         let mut body = BodyReader::new(self.meta.framing, u64::MAX)
             .map_err(|refusal| bad(&self.client, refusal))?;
         let mut input = self.input.split_off(self.meta.len);

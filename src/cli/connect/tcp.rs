@@ -1,7 +1,6 @@
 //! Standard input to the peer, the peer to standard output.
 
-use std::io;
-
+use super::output::Output;
 use super::{ConnectArgs, Failure, input};
 use crate::client::{Tcp, retry};
 
@@ -10,5 +9,5 @@ pub(super) fn run(args: &ConnectArgs) -> Result<(), Failure> {
     let mut input = input()?;
     let options = args.options()?;
     let mut client = retry(&args.policy(), || Tcp::connect(&args.url.target, &options))?;
-    Ok(client.pump(&mut input, &mut io::stdout().lock())?)
+    Ok(client.pump(&mut input, &mut Output::new())?)
 }

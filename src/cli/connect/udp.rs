@@ -1,8 +1,8 @@
 //! Each read of standard input is a datagram; the answers to standard output.
 
-use std::io;
 use std::time::Duration;
 
+use super::output::Output;
 use super::{ConnectArgs, Failure, input};
 use crate::client::{Udp, retry};
 
@@ -15,5 +15,5 @@ pub(super) fn run(args: &ConnectArgs) -> Result<(), Failure> {
     let options = args.options()?;
     let mut client = retry(&args.policy(), || Udp::connect(&args.url.target, &options))?;
     let wait = args.wait.unwrap_or(WAIT);
-    Ok(client.pump(&mut input, &mut io::stdout().lock(), wait)?)
+    Ok(client.pump(&mut input, &mut Output::new(), wait)?)
 }
