@@ -87,8 +87,8 @@ impl Source {
         let mut config =
             config.map_err(|report| format!("the configuration is wrong\n{report}"))?;
         // Of standard input, the folder is that in which the process runs.
-        let folder = if is_stdin { None } else { path.parent() };
-        let folder = std::path::absolute(Path::new(".").join(folder.unwrap_or(Path::new(""))))
+        let folder = path.parent().filter(|_| !is_stdin).unwrap_or_else(|| Path::new(""));
+        let folder = std::path::absolute(Path::new(".").join(folder))
             .map_err(|error| format!("the folder of {name} cannot be found: {error}"))?;
         config.resolve_paths(&folder);
         Ok(Self { config, name, text })

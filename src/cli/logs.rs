@@ -1,6 +1,7 @@
 //! Where log lines go: to standard error, written by a thread of its own, so that no worker waits
 //! for a terminal or a pipe. What a blocked pipe does not take is dropped and counted.
 
+use std::backtrace::Backtrace;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
@@ -43,17 +44,27 @@ impl Log {
     }
 
     /// Sends the lines of the program's events here.
-    pub(super) fn init(&self, format: LogFormat, level: LogLevel) {
+    pub(super) fn init(&self, is_json: bool, level: LogLevel) {
         let lines = tracing_subscriber::fmt()
             .with_writer(self.clone())
             .with_max_level(filter(level))
             .with_ansi(io::stderr().is_terminal())
             .with_target(true);
         // A second call in one process (tests) keeps the first one's settings.
-        let _already_set = match format {
-            LogFormat::Text => lines.try_init(),
-            LogFormat::Json => lines.json().flatten_event(true).try_init(),
-        };
+        let _already_set =
+            if is_json { lines.json().flatten_event(true).try_init() } else { lines.try_init() };
+    }
+
+    /// Sends what is said of a panic here, too: written directly, it could block the end of the
+    /// process.
+    pub(super) fn take_panics(&self) {
+        let log = self.clone();
+        std::panic::set_hook(Box::new(move |panic| {
+            let backtrace = Backtrace::capture();
+            tracing::error!(%backtrace, "{panic}");
+            // The process may be aborted next.
+            log.finish();
+        }));
     }
 
     /// Writes a text as it is.
@@ -70,6 +81,15 @@ impl Log {
     pub(super) fn finish(&self) {
         // Best effort: there is nowhere to tell of it.
         let _written = self.sink.finish();
+    }
+}
+
+/// Whether lines are JSON: with `auto`, where no terminal shows them.
+pub(super) fn is_json(format: LogFormat) -> bool {
+    match format {
+        LogFormat::Auto => !io::stderr().is_terminal(),
+        LogFormat::Text => false,
+        LogFormat::Json => true,
     }
 }
 

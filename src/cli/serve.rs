@@ -4,22 +4,19 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use super::check::Source;
-use super::logs::Log;
-use super::{LogFormat, LogLevel, ServeArgs, fail};
+use super::logs::{Log, is_json};
+use super::{LogFormat, LogLevel, ServeArgs, fail, switches};
 use crate::config::{self, Config, Diagnostic, ListenerService};
 use crate::ring::SocketAddress;
-use crate::server::{Running, Server, StartOptions};
-
-/// Where `--files` and `--proxy` listen, unless told.
-const LISTEN: &str = "127.0.0.1:8080";
+use crate::server::{AdminError, Running, Server, StartError, StartOptions};
 
 /// Runs the verb.
-pub(super) fn run(args: &ServeArgs) -> ExitCode {
+pub(super) fn run(args: &ServeArgs, program: &str) -> ExitCode {
     let log = match Log::start() {
         Ok(log) => log,
         Err(error) => return fail(&format!("the log can not be written: {error}")),
     };
-    let outcome = serve(args, &log);
+    let outcome = serve(args, &log, program);
     if let Err(message) = &outcome {
         log.print(&format!("ringway: {message}\n"));
     }
@@ -28,12 +25,14 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
 }
 
 /// Serves until the end. All that is told goes through the log, which never blocks.
-fn serve(args: &ServeArgs, log: &Log) -> Result<ExitCode, String> {
+fn serve(args: &ServeArgs, log: &Log, program: &str) -> Result<ExitCode, String> {
     let (config, warnings) = configuration(args)?;
     let format = args.log_format.unwrap_or(match config.log.format {
-        config::LogFormat::Auto | config::LogFormat::Text => LogFormat::Text,
+        config::LogFormat::Auto => LogFormat::Auto,
+        config::LogFormat::Text => LogFormat::Text,
         config::LogFormat::Json => LogFormat::Json,
     });
+    let is_json = is_json(format);
     let level = args.log_level.unwrap_or(match config.log.level {
         config::LogLevel::Error => LogLevel::Error,
         config::LogLevel::Warn => LogLevel::Warn,
@@ -41,7 +40,8 @@ fn serve(args: &ServeArgs, log: &Log) -> Result<ExitCode, String> {
         config::LogLevel::Debug => LogLevel::Debug,
         config::LogLevel::Trace => LogLevel::Trace,
     });
-    log.init(format, level);
+    log.init(is_json, level);
+    log.take_panics();
     for warning in &warnings {
         let Diagnostic { line, column, message, help, .. } = warning;
         tracing::warn!(line, column, "the configuration: {message} ({help})");
@@ -51,12 +51,14 @@ fn serve(args: &ServeArgs, log: &Log) -> Result<ExitCode, String> {
         log_lost: Some(log.lost()),
         ..StartOptions::default()
     };
-    let server = Server::start_with(config.clone(), options).map_err(|error| error.to_string())?;
+    let server = Server::start_with(config.clone(), options)
+        .map_err(|error| refusal(&error, args, &config))?;
     server.handle_signals();
-    let places = places(&config, &server);
-    match format {
-        LogFormat::Text => log.print(&banner(&places)),
-        LogFormat::Json => tell(&places),
+    let places = places(&config, &server, program);
+    if is_json {
+        tell(&places);
+    } else {
+        log.print(&banner(&places));
     }
     let outcome = server.wait();
     tracing::info!(cut = outcome.cut, failed_workers = outcome.failed_workers, "ended");
@@ -75,45 +77,31 @@ fn configuration(args: &ServeArgs) -> Result<(Config, Vec<Diagnostic>), String> 
         }
         return Ok((source.config, report.diagnostics().to_vec()));
     }
-    Ok((built_in(args)?, Vec::new()))
+    Ok((switches::configuration(args)?, Vec::new()))
 }
 
-/// The configuration of the switches, or the built-in one.
-fn built_in(args: &ServeArgs) -> Result<Config, String> {
-    let listen = args.listen.as_deref().unwrap_or(LISTEN);
-    let head = format!(
-        "[[listener]]\nname = \"web\"\nlisten = {}\nprotocol = \"http\"\n[[listener.route]]\n",
-        quoted(listen)
-    );
-    let text = match (&args.files, &args.proxy) {
-        (Some(folder), _) => {
-            let whole = std::fs::canonicalize(folder)
-                .map_err(|error| format!("--files {}: {error}", folder.display()))?;
-            let path = whole.to_str().ok_or("--files: the path is not UTF-8")?;
-            format!("{head}name = \"files\"\nfiles = {}\nlisting = true\n", quoted(path))
-        }
-        (None, Some(url)) => {
-            let (server, port, tls) = match url.strip_prefix("https://") {
-                Some(server) => (server, 443, "[upstream.server.tls]\n"),
-                None => (url.strip_prefix("http://").unwrap_or(url), 80, ""),
-            };
-            let server = server.trim_end_matches('/');
-            let server =
-                if server.contains(':') { server.to_owned() } else { format!("{server}:{port}") };
-            let upstream = format!("[upstream.server]\nservers = [{}]\n{tls}", quoted(&server));
-            format!("{head}name = \"proxy\"\nproxy = \"server\"\n{upstream}")
-        }
-        (None, None) if args.listen.is_some() => {
-            return Err("--listen goes with --files or --proxy".to_owned());
-        }
-        (None, None) => return Ok(config::embedded()),
-    };
-    config::parse("the switches", &text).map_err(|report| format!("they can not be used\n{report}"))
-}
-
-/// A text as TOML has it.
-fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+/// Why the server does not start, and of an address of ours, which switch chooses another.
+fn refusal(error: &StartError, args: &ServeArgs, config: &Config) -> String {
+    if args.config.is_some() {
+        return error.to_string();
+    }
+    if let StartError::Admin(AdminError { address, source }) = error {
+        return format!(
+            "listen on {address} for the admin interface: {source}: choose another address with \
+             --admin IP:PORT, or none with --admin off"
+        );
+    }
+    let StartError::Bind(bind) = error else { return error.to_string() };
+    let own = config.listeners.iter().find(|listener| {
+        listener.listen.iter().any(|own| own.to_string() == bind.address.to_string())
+    });
+    if own.is_some_and(|listener| listener.name == switches::PAGE) {
+        return format!("{error}; choose another address with --listen IP:PORT");
+    }
+    format!(
+        "{error}; this port is one of the built-in configuration: `--files` and `--proxy` listen \
+         on the address of --listen only, and a file of your own (--config) on what it says"
+    )
 }
 
 /// Something that listens.
@@ -145,7 +133,7 @@ fn tell(places: &[Listening]) {
 }
 
 /// What listens where, with one line to try for each.
-fn places(config: &Config, server: &Running) -> Vec<Listening> {
+fn places(config: &Config, server: &Running, program: &str) -> Vec<Listening> {
     let mut places = Vec::new();
     let mut add = |name: &str, what: &str, address: &str, line: &str| {
         let [name, what, address, line] = [name, what, address, line].map(str::to_owned);
@@ -160,7 +148,7 @@ fn places(config: &Config, server: &Running) -> Vec<Listening> {
         };
         let address_text = address.to_string();
         let connect =
-            |scheme: &str, rest: &str| format!("ringway connect {scheme}://{address_text}{rest}");
+            |scheme: &str, rest: &str| format!("{program} connect {scheme}://{address_text}{rest}");
         let is_tls = listener.tls.is_some();
         let (what, line) = match &listener.service {
             ListenerService::Tcp { upstream: index } => {
