@@ -983,9 +983,21 @@ error: `files`: expected "off" or the path of a directory, got a boolean
 help: in quotes
 
 [[listener]] # frame
-files = "srv"
-        ^^^^^
-error: expected "off" or the path of a directory, got "srv"
+files = "of"
+        ^^^^
+error: expected "off" or a path, got "of"
+help: did you mean "off"? A file of this name is "./of"
+
+[[listener]] # frame
+files = ""
+        ^^
+error: expected "off" or the path of a directory, got ""
+help: the folder of this file is "."
+
+[[listener]] # frame
+files = "~/srv"
+        ^^^^^^^
+error: expected "off" or the path of a directory, got "~/srv"
 help: give the whole path
 
 [[listener]] # frame
@@ -1501,6 +1513,38 @@ help: each address stands once
 
 [[listener]]
 name = "a"
+listen = ["unix:/a/b", "unix:/a/.//b"]
+                       ^^^^^^^^^^^^^^
+protocol = "echo"
+error: `unix:/a/.//b` is listened on already
+help: each address stands once
+
+[[listener]]
+name = "a"
+listen = ["127.0.0.1:80", "0.0.0.0:80", "[::]:80"]
+                          ^^^^^^^^^^^^
+protocol = "echo"
+error: `0.0.0.0:80` overlaps `127.0.0.1:80`, which is listened on already
+help: include every address of this machine
+
+[[listener]]
+name = "a"
+listen = ["[::]:80", "[::1]:81", "[::1]:80"]
+                                 ^^^^^^^^^^
+protocol = "udp_echo"
+error: `[::1]:80` overlaps `[::]:80`, which is listened on already
+help: give each address by itself
+
+[[listener]]
+name = "a"
+listen = "0.0.0.0:9901"
+         ^^^^^^^^^^^^^^
+protocol = "echo"
+error: `0.0.0.0:9901` is the address of the administration endpoint, `127.0.0.1:9901`
+help: choose another port
+
+[[listener]]
+name = "a"
 listen = ["unix:/\u001b[1m", 'unix:/a', "unix:/\u001b[1m"]
                                         ^^^^^^^^^^^^^^^^^
 protocol = "echo"
@@ -1593,16 +1637,6 @@ upstream = "bakend"
 servers = "10.0.0.1:1"
 error: there is no upstream named `bakend`
 help: did you mean "backend"?
-
-[[listener]]
-name = "a"
-listen = "127.0.0.1:1"
-protocol = "echo"
-[upstream.b]
-          ^
-servers = "10.0.0.1:1"
-error: no listener uses the upstream `b`
-help: set `upstream = "b"` in a [[listener]], or remove this table
 
 [[listener]]
 name = "a"
@@ -2363,4 +2397,139 @@ fn odd_texts_are_refused_and_do_not_panic() {
     ] {
         assert_places_hold(&bad(text), text);
     }
+}
+
+/// The warnings of a text without mistakes: their lines, columns and messages.
+fn warnings(text: &str) -> Vec<(usize, usize, String)> {
+    let config = config::parse("test.toml", text).unwrap_or_else(|report| panic!("{report}"));
+    let report = config::report("test.toml", text, &config.warnings());
+    assert_eq!(report.errors(), 0);
+    let found = report.diagnostics().iter();
+    found.map(|found| (found.line, found.column, found.message.clone())).collect()
+}
+
+#[test]
+fn upstreams_that_nothing_uses_are_warnings() {
+    let text = "[[listener]]\nname = \"a\"\nlisten = \"127.0.0.1:1\"\nprotocol = \"sni\"\n\
+        names = { \"a.example\" = \"used\" }\nupstream = \"other\"\n\
+        [upstream.used]\nservers = \"10.0.0.1:1\"\n[upstream.other]\nservers = \"10.0.0.1:1\"\n\
+        [upstream.unused]\nservers = \"10.0.0.1:1\"\n";
+    let expected = (11, 11, "no listener uses the upstream `unused`".to_owned());
+    assert_eq!(warnings(text), [expected]);
+    let config = config::parse("test.toml", text).unwrap();
+    let report = config::report("test.toml", text, &config.warnings()).to_string();
+    assert!(report.starts_with("warning: ") && report.ends_with("1 warning in test.toml"));
+}
+
+#[test]
+fn routes_that_no_request_reaches_are_warnings() {
+    // The routes, and which of them are never reached.
+    let table: &[(&[&str], &[&str])] = &[
+        (&["", ""], &["route-2"]),
+        (&["path_prefix = \"/\"", ""], &["route-2"]),
+        (&["path_prefix = \"/a\"", "path = \"/a/b\"", "path = \"/ab\""], &["route-2"]),
+        (&["path_prefix = \"/a/\"", "path_prefix = \"/a\""], &[]),
+        (&["path_prefix = \"/a\"", "path_prefix = \"/a/\""], &["route-2"]),
+        (&["path = \"/a\"", "path_prefix = \"/a\""], &[]),
+        (&["path_regex = \"^/a+$\"", "path = \"/aa\"", "path = \"/b\""], &["route-2"]),
+        (&["path_regex = \"a\"", "path_regex = \"a\"", "path_regex = \"b\""], &["route-2"]),
+        (&["path_regex = \"a\"", "path_prefix = \"/a\""], &[]),
+        (&["method = \"GET\"", ""], &[]),
+        (&["", "method = \"GET\""], &["route-2"]),
+        (&["method = \"GET\"", "method = \"PUT\"", "method = [\"GET\", \"PUT\"]"], &["route-3"]),
+        (&["method = \"GET\"", "method = [\"GET\", \"PUT\"]"], &[]),
+        (&["host = \"*.a.b\"", "host = \"x.a.b\"", "host = \"a.b\""], &["route-2"]),
+        (&["host = \"*.b\"", "host = \"*.a.b\"", "host = \"y.x.b\""], &["route-2", "route-3"]),
+        (&["host = \"*.a.b\"", "host = \"*.b\"", "host = \"*\""], &[]),
+        (&["host = \"a\"", "host = [\"a\", \"b\"]"], &[]),
+        (&["host = \"a\"", "host = \"b\"", "host = [\"a\", \"b\"]"], &["route-3"]),
+        (&["header = { x = \"1\" }", "header = { x = \"1\", y = \"2\" }"], &["route-2"]),
+        (
+            &["header = { x = \"*\" }", "header = { x = \"1\" }", "header = { y = \"1\" }"],
+            &["route-2"],
+        ),
+        (&["header = { x = \"1\" }", "header = { x = \"*\" }", ""], &[]),
+    ];
+    for (routes, expected) in table {
+        let mut text = "[[listener]]\nname = \"a\"\nlisten = \"127.0.0.1:1\"\n\
+            protocol = \"http\"\n"
+            .to_owned();
+        for route in *routes {
+            text.push_str(&format!("[[listener.route]]\necho = true\n{route}\n"));
+        }
+        let found = warnings(&text);
+        let found: Vec<_> = found.iter().map(|(_, _, message)| message.as_str()).collect();
+        let expected = expected.iter();
+        let expected: Vec<_> =
+            expected.map(|name| format!("no request ever reaches the route `{name}`")).collect();
+        assert_eq!(found, expected, "{routes:?}");
+    }
+    let [(line, column, _)] = &warnings(
+        "[[listener]]\nname = \"a\"\nlisten = \"127.0.0.1:1\"\nprotocol = \"http\"\n\
+         [[listener.route]]\necho = true\n[[listener.route]]\necho = true\n",
+    )[..] else {
+        panic!("one warning");
+    };
+    assert_eq!((*line, *column), (7, 1));
+}
+
+#[test]
+fn relative_paths_are_taken_from_the_folder_of_the_file() {
+    const TEXT: &str = r#"
+[admin.tls]
+certificate = "a.pem"
+key = "/keys/a.key"
+client_auth = "required"
+client_ca = "ca.pem"
+[[listener]]
+name = "a"
+listen = "127.0.0.1:1"
+protocol = "http"
+[listener.access_log]
+path = "logs/access.log"
+[[listener.route]]
+files = "."
+[listener.route.auth]
+users_file = "users"
+[[listener.route]]
+path = "/p"
+proxy = "u"
+[listener.tls]
+certificate = "self_signed"
+key = "self_signed"
+ticket_keys = ["tickets"]
+[[listener]]
+name = "b"
+listen = "127.0.0.1:2"
+protocol = "frame"
+files = "../b"
+[upstream.u]
+servers = "10.0.0.1:1"
+[upstream.u.tls]
+ca = "servers.pem"
+certificate = "own.pem"
+key = "own.key"
+crl = "crl.pem"
+"#;
+    let mut config = config::parse("test.toml", TEXT).unwrap_or_else(|report| panic!("{report}"));
+    config.resolve_paths(std::path::Path::new("/etc/ringway"));
+    let text = config.to_toml();
+    for path in [
+        "\"/etc/ringway/a.pem\"",
+        "\"/keys/a.key\"",
+        "\"/etc/ringway/ca.pem\"",
+        "\"/etc/ringway/logs/access.log\"",
+        "files = \"/etc/ringway/.\"",
+        "\"/etc/ringway/users\"",
+        "certificate = [\"self_signed\"]",
+        "\"/etc/ringway/tickets\"",
+        "\"/etc/ringway/../b\"",
+        "\"/etc/ringway/servers.pem\"",
+        "\"/etc/ringway/own.pem\"",
+        "\"/etc/ringway/own.key\"",
+        "\"/etc/ringway/crl.pem\"",
+    ] {
+        assert!(text.contains(path), "{path}\n{text}");
+    }
+    assert_eq!(config::parse("printed", &text).as_ref(), Ok(&config));
 }

@@ -1,52 +1,103 @@
 //! `ringway check`: all mistakes of a configuration file at once.
 
+use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::{CheckArgs, fail, print};
-use crate::config::{self, Config};
-use crate::server::{check_tls, explain};
+use super::{CheckArgs, fail, print, warn};
+use crate::config::{self, Config, Finding, Report};
+use crate::server::{explain, inspect, unresolved};
+
+/// The name by which standard input is read.
+const STDIN: &str = "-";
+
+/// A configuration and the text that it was read from.
+pub(super) struct Source {
+    pub(super) config: Config,
+    name: String,
+    text: String,
+}
 
 /// Runs the verb.
 pub(super) fn run(args: &CheckArgs) -> ExitCode {
-    match read(&args.config) {
-        Ok(config) if args.explain.is_some() => {
-            let request = args.explain.as_deref().unwrap_or_default();
-            let certificate = match args.client_certificate.as_deref().map(std::fs::read) {
-                None => None,
-                Some(Ok(text)) => Some(text),
-                Some(Err(error)) => return fail(&format!("--client-certificate: {error}")),
-            };
-            match explain(&config, request, certificate.as_deref()) {
-                Ok(text) => print(text.as_bytes()),
-                Err(message) => fail(&message),
-            }
-        }
-        Ok(config) if args.print => print(config.to_toml().as_bytes()),
-        Ok(config) => {
-            let listeners = config.listeners.len();
-            let upstreams = config.upstreams.len();
-            let name = args.config.display();
-            print(
-                format!("{name}: good ({listeners} listeners, {upstreams} upstreams)\n").as_bytes(),
-            )
-        }
+    let source = match Source::read(&args.config) {
+        Ok(source) => source,
+        Err(message) => return fail(&message),
+    };
+    if let Some(request) = &args.explain {
+        return explain_request(args, &source.config, request);
+    }
+    let report = source.report(unresolved(&source.config));
+    if report.errors() > 0 {
+        return fail(&format!("the configuration is wrong\n{report}"));
+    }
+    if report.warnings() > 0 && args.strict {
+        return fail(&format!("with --strict, warnings are errors\n{report}"));
+    }
+    if report.warnings() > 0 {
+        warn(&format!("{report}\n"));
+    }
+    if args.print {
+        return print(source.config.to_toml().as_bytes());
+    }
+    let (listeners, upstreams) = (source.config.listeners.len(), source.config.upstreams.len());
+    let warnings = match report.warnings() {
+        0 => String::new(),
+        1 => ", 1 warning".to_owned(),
+        more => format!(", {more} warnings"),
+    };
+    let name = source.name;
+    print(
+        format!("{name}: good ({listeners} listeners, {upstreams} upstreams{warnings})\n")
+            .as_bytes(),
+    )
+}
+
+fn explain_request(args: &CheckArgs, config: &Config, request: &str) -> ExitCode {
+    let certificate = match args.client_certificate.as_deref().map(std::fs::read) {
+        None => None,
+        Some(Ok(text)) => Some(text),
+        Some(Err(error)) => return fail(&format!("--client-certificate: {error}")),
+    };
+    match explain(config, request, certificate.as_deref()) {
+        Ok(text) => print(text.as_bytes()),
         Err(message) => fail(&message),
     }
 }
 
-/// Reads and checks a configuration file. The error is for a person.
-pub(super) fn read(path: &Path) -> Result<Config, String> {
-    let name = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        if error.kind() == std::io::ErrorKind::InvalidData {
-            format!("{name} is not UTF-8 text")
+impl Source {
+    /// Reads a configuration file, or standard input for `-`. The error is for a person.
+    pub(super) fn read(path: &Path) -> Result<Self, String> {
+        let is_stdin = path == Path::new(STDIN);
+        let name = if is_stdin { "standard input".into() } else { path.display().to_string() };
+        let text = if is_stdin {
+            let mut text = String::new();
+            std::io::stdin().lock().read_to_string(&mut text).map(|_| text)
         } else {
-            format!("reading {name} failed: {error}")
-        }
-    })?;
-    let config = config::parse(&name, &text);
-    let config = config.map_err(|report| format!("the configuration is wrong\n{report}"))?;
-    check_tls(&config).map_err(|error| format!("{name}: {error}"))?;
-    Ok(config)
+            std::fs::read_to_string(path)
+        };
+        let text = text.map_err(|error| {
+            if error.kind() == std::io::ErrorKind::InvalidData {
+                format!("{name} is not UTF-8 text")
+            } else {
+                format!("reading {name} failed: {error}")
+            }
+        })?;
+        let config = config::parse(&name, &text);
+        let mut config =
+            config.map_err(|report| format!("the configuration is wrong\n{report}"))?;
+        // Of standard input, the folder is that in which the process runs.
+        let folder = path.parent().filter(|_| !is_stdin).unwrap_or_else(|| Path::new(""));
+        let folder = std::path::absolute(Path::new(".").join(folder))
+            .map_err(|error| format!("the folder of {name} cannot be found: {error}"))?;
+        config.resolve_paths(&folder);
+        Ok(Self { config, name, text })
+    }
+
+    /// What a start would refuse, and what is likely not meant, beside what is known already.
+    pub(super) fn report(&self, mut findings: Vec<Finding>) -> Report {
+        findings.extend(self.config.warnings());
+        findings.extend(inspect(&self.config));
+        config::report(&self.name, &self.text, &findings)
+    }
 }

@@ -1,28 +1,119 @@
 //! Where log lines go: to standard error, written by a thread of its own, so that no worker waits
-//! for a terminal or a pipe.
+//! for a terminal or a pipe. What a blocked pipe does not take is dropped and counted.
 
-use std::io::{self, IsTerminal};
+use std::backtrace::Backtrace;
+use std::fs::File;
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd;
+use std::sync::Arc;
 
-use tracing_appender::non_blocking::WorkerGuard;
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::MakeWriter;
 
 use super::{LogFormat, LogLevel};
+use crate::server::LostLines;
+use crate::server::sink::{CountedSink, Output};
 
-/// Sends log lines on their way; what is still under way is written when the guard is dropped.
-pub(super) fn init(format: LogFormat, level: LogLevel) -> WorkerGuard {
-    let terminal = io::stderr().is_terminal();
-    let (writer, guard) = tracing_appender::non_blocking(io::stderr());
-    let lines = tracing_subscriber::fmt()
-        .with_writer(writer)
-        .with_max_level(filter(level))
-        .with_ansi(terminal)
-        .with_target(true);
-    // A second call in one process (tests) keeps the first one's settings.
-    let _already_set = match format {
-        LogFormat::Text => lines.try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
-    };
-    guard
+/// Standard error by a descriptor of its own: a write that blocks must not hold the library's lock,
+/// which the end of the process would wait for.
+struct StandardError(File);
+
+impl Output for StandardError {
+    fn write(&mut self, lines: &[u8]) -> io::Result<()> {
+        self.0.write_all(lines)
+    }
+}
+
+/// The log: lines for standard error.
+#[derive(Debug, Clone)]
+pub(super) struct Log {
+    sink: Arc<CountedSink>,
+    lost: LostLines,
+}
+
+impl Log {
+    /// Starts the thread that writes.
+    ///
+    /// # Errors
+    /// There is no standard error, or no thread for it.
+    pub(super) fn start() -> io::Result<Self> {
+        let lost = LostLines::default();
+        let output = StandardError(io::stderr().as_fd().try_clone_to_owned()?.into());
+        let sink = CountedSink::start("standard error", output, lost.clone())?;
+        Ok(Self { sink: Arc::new(sink), lost })
+    }
+
+    /// Sends the lines of the program's events here.
+    pub(super) fn init(&self, is_json: bool, level: LogLevel) {
+        let lines = tracing_subscriber::fmt()
+            .with_writer(self.clone())
+            .with_max_level(filter(level))
+            .with_ansi(io::stderr().is_terminal())
+            .with_target(true);
+        // A second call in one process (tests) keeps the first one's settings.
+        let _already_set =
+            if is_json { lines.json().flatten_event(true).try_init() } else { lines.try_init() };
+    }
+
+    /// Sends what is said of a panic here, too: written directly, it could block the end of the
+    /// process.
+    pub(super) fn take_panics(&self) {
+        let log = self.clone();
+        std::panic::set_hook(Box::new(move |panic| {
+            let backtrace = Backtrace::capture();
+            tracing::error!(%backtrace, "{panic}");
+            // The process may be aborted next.
+            log.finish();
+        }));
+    }
+
+    /// Writes a text as it is.
+    pub(super) fn print(&self, text: &str) {
+        self.sink.send(text.as_bytes());
+    }
+
+    /// Lines that were dropped.
+    pub(super) fn lost(&self) -> LostLines {
+        self.lost.clone()
+    }
+
+    /// Waits until all is written, or standard error takes nothing any more.
+    pub(super) fn finish(&self) {
+        // Best effort: there is nowhere to tell of it.
+        let _written = self.sink.finish();
+    }
+}
+
+/// Whether lines are JSON: with `auto`, where no terminal shows them.
+pub(super) fn is_json(format: LogFormat) -> bool {
+    match format {
+        LogFormat::Auto => !io::stderr().is_terminal(),
+        LogFormat::Text => false,
+        LogFormat::Json => true,
+    }
+}
+
+/// One line after the other: each event is one write.
+#[derive(Debug)]
+pub(super) struct LineWriter(Arc<CountedSink>);
+
+impl Write for LineWriter {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.0.send(line);
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = LineWriter;
+
+    fn make_writer(&'a self) -> LineWriter {
+        LineWriter(Arc::clone(&self.sink))
+    }
 }
 
 const fn filter(level: LogLevel) -> LevelFilter {

@@ -6,7 +6,9 @@ mod connect;
 mod doctor;
 mod logs;
 mod probe;
+mod program;
 mod serve;
+mod switches;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
@@ -15,6 +17,8 @@ use std::process::ExitCode;
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+
+use self::switches::AdminSwitch;
 
 /// Wrong usage, as for all commands of the system.
 const EXIT_USAGE: u8 = 2;
@@ -34,7 +38,9 @@ enum Command {
     /// Serve what the configuration says; without one, a page on http://127.0.0.1:8080/, each of
     /// the other services with a proxy to it, and the admin interface, on loopback
     #[command(after_help = "Signals: SIGTERM, SIGQUIT and SIGINT stop accepting and let \
-        connections finish within runtime.shutdown_timeout; a second one cuts them at once.")]
+        connections finish within runtime.shutdown_timeout; a second one cuts them at once. \
+        SIGUSR1 opens the access logs again. SIGHUP and SIGUSR2 are logged and ignored: there is \
+        no reload and no upgrade yet.")]
     Serve(ServeArgs),
     /// Check a configuration file and show all mistakes in it
     Check(CheckArgs),
@@ -59,24 +65,30 @@ enum Command {
 
 #[derive(Debug, Default, Args)]
 struct ServeArgs {
-    /// The configuration file (TOML; docs/ringway.toml shows every key)
+    /// The configuration file (TOML; docs/ringway.toml shows every key), or `-` for standard input.
+    /// Relative paths in it are taken from its folder
     #[arg(short, long, value_name = "FILE")]
     config: Option<PathBuf>,
     /// Serve the files of a directory over HTTP, with listings, without a configuration file
     #[arg(long, value_name = "DIR", conflicts_with_all = ["config", "proxy"])]
     files: Option<PathBuf>,
     /// Pass requests of HTTP on to this server, by TLS if the URL begins with https://, without a
-    /// configuration file
-    #[arg(long, value_name = "http[s]://HOST[:PORT]", conflicts_with = "config")]
+    /// configuration file. `:PORT` is a server on this machine
+    #[arg(long, value_name = "[http[s]://]HOST[:PORT]", conflicts_with = "config")]
     proxy: Option<String>,
-    /// Where to listen with --files or --proxy [default: 127.0.0.1:8080]
-    #[arg(long, value_name = "IP:PORT", conflicts_with = "config")]
+    /// Where to listen with --files or --proxy, and where the page is without either [default:
+    /// 127.0.0.1:8080]. `:PORT` is all addresses of this machine
+    #[arg(long, value_name = "[IP]:PORT", conflicts_with = "config")]
     listen: Option<String>,
+    /// Where the admin interface listens, or `off`, without a configuration file [default:
+    /// 127.0.0.1:9901]
+    #[arg(long, value_name = "IP:PORT|off", conflicts_with = "config")]
+    admin: Option<AdminSwitch>,
     /// Append the secrets of all TLS connections to a file, as Wireshark reads them: whoever has it
     /// can read what was sent
     #[arg(long, value_name = "FILE")]
     tls_key_log: Option<PathBuf>,
-    /// How log lines look [default: log.format of the configuration, or text]
+    /// How log lines look [default: log.format of the configuration, or auto]
     #[arg(long, value_name = "FORMAT")]
     log_format: Option<LogFormat>,
     /// The least important log lines to show [default: log.level of the configuration, or info]
@@ -86,9 +98,14 @@ struct ServeArgs {
 
 #[derive(Debug, Args)]
 struct CheckArgs {
-    /// The configuration file
+    /// The configuration file, or `-` for standard input. Relative paths in it are taken from its
+    /// folder
     #[arg(short, long, value_name = "FILE")]
     config: PathBuf,
+    /// Take warnings for errors: unused upstreams, routes that no request reaches, names that do
+    /// not resolve here
+    #[arg(long, conflicts_with = "explain")]
+    strict: bool,
     /// Print the effective configuration, defaults and all
     #[arg(long)]
     print: bool,
@@ -102,6 +119,8 @@ struct CheckArgs {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum LogFormat {
+    /// Text on a terminal, JSON elsewhere
+    Auto,
     /// For people
     Text,
     /// One JSON object a line
@@ -125,6 +144,8 @@ enum LogLevel {
 /// Runs the command that `args` say, the program's name first.
 #[must_use]
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let args: Vec<OsString> = args.into_iter().collect();
+    let program = program::name(args.first().map(OsString::as_os_str));
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
@@ -134,11 +155,11 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     match cli.command {
-        None => serve::run(&ServeArgs::default()),
-        Some(Command::Serve(args)) => serve::run(&args),
+        None => serve::run(&ServeArgs::default(), &program),
+        Some(Command::Serve(args)) => serve::run(&args, &program),
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Connect(args)) => connect::run(&args),
-        Some(Command::Cert(args)) => cert::run(&args),
+        Some(Command::Cert(args)) => cert::run(&args, &program),
         Some(Command::Doctor { tls: Some(target) }) => probe::run(&target),
         Some(Command::Doctor { tls: None }) => doctor::run(),
         Some(Command::Completions { shell }) => {
@@ -146,14 +167,36 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
             clap_complete::generate(shell, &mut Cli::command(), "ringway", &mut script);
             print(&script)
         }
-        Some(Command::Man) => {
-            let mut page = Vec::new();
-            match clap_mangen::Man::new(Cli::command()).render(&mut page) {
-                Ok(()) => print(&page),
-                Err(error) => fail(&error.to_string()),
-            }
-        }
+        Some(Command::Man) => match manual() {
+            Ok(page) => print(&page),
+            Err(error) => fail(&error.to_string()),
+        },
     }
+}
+
+/// The manual page, with the options of every command.
+fn manual() -> io::Result<Vec<u8>> {
+    let mut cli = Cli::command();
+    // So that commands know how they are called.
+    cli.build();
+    let mut first = Vec::new();
+    clap_mangen::Man::new(cli.clone()).render(&mut first)?;
+    // Commands have parts of this page, and no pages of their own.
+    let first = String::from_utf8_lossy(&first).replace("ringway\\-", "ringway ");
+    let mut page = first.replace("(1)\n", "\n").into_bytes();
+    for command in cli.get_subcommands().filter(|command| command.get_name() != "help") {
+        let man = clap_mangen::Man::new(command.clone());
+        let mut part = Vec::new();
+        man.render_synopsis_section(&mut part)?;
+        man.render_description_section(&mut part)?;
+        man.render_options_section(&mut part)?;
+        man.render_extra_section(&mut part)?;
+        // Its sections are parts of one of the page.
+        let part = String::from_utf8_lossy(&part).replace(".SH ", ".SS ");
+        let name = command.get_bin_name().unwrap_or_else(|| command.get_name());
+        write!(page, ".SH {:?}\n{part}", name.to_uppercase())?;
+    }
+    Ok(page)
 }
 
 /// Writes to standard output. A reader that has gone is no failure.
@@ -168,15 +211,19 @@ fn print(text: &[u8]) -> ExitCode {
 
 /// Says what failed, on standard error.
 fn fail(message: &str) -> ExitCode {
-    let mut err = io::stderr().lock();
     // Some of it may be a server's.
     let message: String = message
         .chars()
         .map(|c| if connect::screen::is_harmful(c) { char::REPLACEMENT_CHARACTER } else { c })
         .collect();
-    // Where even that can not be printed, the status tells.
-    let _unprintable = writeln!(err, "ringway: {message}");
+    warn(&format!("ringway: {message}\n"));
     ExitCode::FAILURE
+}
+
+/// Writes to standard error.
+fn warn(text: &str) {
+    // Best effort: where even that cannot be printed, the status tells.
+    let _unprintable = io::stderr().lock().write_all(text.as_bytes());
 }
 
 #[cfg(test)]
@@ -190,9 +237,11 @@ mod tests {
 
     #[test]
     fn every_verb_is_in_the_manual_and_in_the_completions() {
-        let mut page = Vec::new();
-        clap_mangen::Man::new(Cli::command()).render(&mut page).unwrap();
-        let page = String::from_utf8(page).unwrap();
+        let page = String::from_utf8(manual().unwrap()).unwrap();
+        for option in ["tls\\-key\\-log", "strict", "retries", "days", "RINGWAY SERVE"] {
+            assert!(page.contains(option), "{option}");
+        }
+        assert_eq!(page.matches(".SH NAME").count(), 1);
         let mut script = Vec::new();
         clap_complete::generate(Shell::Bash, &mut Cli::command(), "ringway", &mut script);
         let script = String::from_utf8(script).unwrap();

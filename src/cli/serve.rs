@@ -3,24 +3,36 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use super::{LogFormat, LogLevel, ServeArgs, check, fail, logs, print};
-use crate::config::{self, Config, ListenerService};
+use super::check::Source;
+use super::logs::{Log, is_json};
+use super::{LogFormat, LogLevel, ServeArgs, fail, switches};
+use crate::config::{self, Config, Diagnostic, ListenerService};
 use crate::ring::SocketAddress;
-use crate::server::{Running, Server, StartOptions};
-
-/// Where `--files` and `--proxy` listen, unless told.
-const LISTEN: &str = "127.0.0.1:8080";
+use crate::server::{AdminError, Running, Server, StartError, StartOptions};
 
 /// Runs the verb.
-pub(super) fn run(args: &ServeArgs) -> ExitCode {
-    let config = match configuration(args) {
-        Ok(config) => config,
-        Err(message) => return fail(&message),
+pub(super) fn run(args: &ServeArgs, program: &str) -> ExitCode {
+    let log = match Log::start() {
+        Ok(log) => log,
+        Err(error) => return fail(&format!("the log can not be written: {error}")),
     };
+    let outcome = serve(args, &log, program);
+    if let Err(message) = &outcome {
+        log.print(&format!("ringway: {message}\n"));
+    }
+    log.finish();
+    outcome.unwrap_or(ExitCode::FAILURE)
+}
+
+/// Serves until the end. All that is told goes through the log, which never blocks.
+fn serve(args: &ServeArgs, log: &Log, program: &str) -> Result<ExitCode, String> {
+    let (config, warnings) = configuration(args)?;
     let format = args.log_format.unwrap_or(match config.log.format {
-        config::LogFormat::Auto | config::LogFormat::Text => LogFormat::Text,
+        config::LogFormat::Auto => LogFormat::Auto,
+        config::LogFormat::Text => LogFormat::Text,
         config::LogFormat::Json => LogFormat::Json,
     });
+    let is_json = is_json(format);
     let level = args.log_level.unwrap_or(match config.log.level {
         config::LogLevel::Error => LogLevel::Error,
         config::LogLevel::Warn => LogLevel::Warn,
@@ -28,70 +40,104 @@ pub(super) fn run(args: &ServeArgs) -> ExitCode {
         config::LogLevel::Debug => LogLevel::Debug,
         config::LogLevel::Trace => LogLevel::Trace,
     });
-    let guard = logs::init(format, level);
-    let options = StartOptions { tls_key_log: args.tls_key_log.clone(), ..StartOptions::default() };
-    let server = match Server::start_with(config.clone(), options) {
-        Ok(server) => server,
-        Err(error) => {
-            drop(guard);
-            return fail(&error.to_string());
-        }
+    log.init(is_json, level);
+    log.take_panics();
+    for warning in &warnings {
+        let Diagnostic { line, column, message, help, .. } = warning;
+        tracing::warn!(line, column, "the configuration: {message} ({help})");
+    }
+    let options = StartOptions {
+        tls_key_log: args.tls_key_log.clone(),
+        log_lost: Some(log.lost()),
+        ..StartOptions::default()
     };
+    let server = Server::start_with(config.clone(), options)
+        .map_err(|error| refusal(&error, args, &config))?;
     server.handle_signals();
-    let told = print(banner(&config, &server).as_bytes());
+    let places = places(&config, &server, program);
+    if is_json {
+        tell(&places);
+    } else {
+        log.print(&banner(&places));
+    }
     let outcome = server.wait();
     tracing::info!(cut = outcome.cut, failed_workers = outcome.failed_workers, "ended");
-    drop(guard);
-    if outcome.failed_workers > 0 { ExitCode::FAILURE } else { told }
+    let has_failed = outcome.failed_workers > 0;
+    Ok(if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// What is served: a file's configuration, that of the switches, or the built-in one.
-fn configuration(args: &ServeArgs) -> Result<Config, String> {
+/// What is served, with what it likely does not mean: a file's configuration, that of the switches,
+/// or the built-in one.
+fn configuration(args: &ServeArgs) -> Result<(Config, Vec<Diagnostic>), String> {
     if let Some(path) = &args.config {
-        return check::read(path);
+        let source = Source::read(path)?;
+        let report = source.report(Vec::new());
+        if report.errors() > 0 {
+            return Err(format!("the configuration is wrong\n{report}"));
+        }
+        return Ok((source.config, report.diagnostics().to_vec()));
     }
-    let listen = args.listen.as_deref().unwrap_or(LISTEN);
-    let head = format!(
-        "[[listener]]\nname = \"web\"\nlisten = {}\nprotocol = \"http\"\n[[listener.route]]\n",
-        quoted(listen)
-    );
-    let text = match (&args.files, &args.proxy) {
-        (Some(folder), _) => {
-            let whole = std::fs::canonicalize(folder)
-                .map_err(|error| format!("--files {}: {error}", folder.display()))?;
-            let path = whole.to_str().ok_or("--files: the path is not UTF-8")?;
-            format!("{head}name = \"files\"\nfiles = {}\nlisting = true\n", quoted(path))
-        }
-        (None, Some(url)) => {
-            let (server, port, tls) = match url.strip_prefix("https://") {
-                Some(server) => (server, 443, "[upstream.server.tls]\n"),
-                None => (url.strip_prefix("http://").unwrap_or(url), 80, ""),
-            };
-            let server = server.trim_end_matches('/');
-            let server =
-                if server.contains(':') { server.to_owned() } else { format!("{server}:{port}") };
-            let upstream = format!("[upstream.server]\nservers = [{}]\n{tls}", quoted(&server));
-            format!("{head}name = \"proxy\"\nproxy = \"server\"\n{upstream}")
-        }
-        (None, None) if args.listen.is_some() => {
-            return Err("--listen goes with --files or --proxy".to_owned());
-        }
-        (None, None) => return Ok(config::embedded()),
-    };
-    config::parse("the switches", &text).map_err(|report| format!("they can not be used\n{report}"))
+    Ok((switches::configuration(args)?, Vec::new()))
 }
 
-/// A text as TOML has it.
-fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+/// Why the server does not start, and of an address of ours, which switch chooses another.
+fn refusal(error: &StartError, args: &ServeArgs, config: &Config) -> String {
+    if args.config.is_some() {
+        return error.to_string();
+    }
+    if let StartError::Admin(AdminError { address, source }) = error {
+        return format!(
+            "listen on {address} for the admin interface: {source}: choose another address with \
+             --admin IP:PORT, or none with --admin off"
+        );
+    }
+    let StartError::Bind(bind) = error else { return error.to_string() };
+    let own = config.listeners.iter().find(|listener| {
+        listener.listen.iter().any(|own| own.to_string() == bind.address.to_string())
+    });
+    if own.is_some_and(|listener| listener.name == switches::PAGE) {
+        return format!("{error}; choose another address with --listen IP:PORT");
+    }
+    format!(
+        "{error}; this port is one of the built-in configuration: `--files` and `--proxy` listen \
+         on the address of --listen only, and a file of your own (--config) on what it says"
+    )
+}
+
+/// Something that listens.
+struct Listening {
+    name: String,
+    what: String,
+    address: String,
+    /// A line to try.
+    line: String,
+}
+
+/// What listens where, for people.
+fn banner(places: &[Listening]) -> String {
+    let mut text = format!("Ringway {} serves\n", env!("CARGO_PKG_VERSION"));
+    for Listening { name, what, address, line } in places {
+        // Writing to a string does not fail.
+        let _infallible = writeln!(text, "  {name:<12} {what:<28} {address:<24} try: {line}");
+    }
+    text.push_str("Stop it with ^C: connections may finish; a second ^C cuts them.\n");
+    text
+}
+
+/// The same for programs.
+fn tell(places: &[Listening]) {
+    for Listening { name, what, address, .. } in places {
+        tracing::info!(listener = name, service = what, address, "listening");
+    }
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "serving");
 }
 
 /// What listens where, with one line to try for each.
-fn banner(config: &Config, server: &Running) -> String {
-    let mut text = format!("Ringway {} serves\n", env!("CARGO_PKG_VERSION"));
+fn places(config: &Config, server: &Running, program: &str) -> Vec<Listening> {
+    let mut places = Vec::new();
     let mut add = |name: &str, what: &str, address: &str, line: &str| {
-        // Writing to a string does not fail.
-        let _infallible = writeln!(text, "  {name:<12} {what:<28} {address:<24} try: {line}");
+        let [name, what, address, line] = [name, what, address, line].map(str::to_owned);
+        places.push(Listening { name, what, address, line });
     };
     for (name, address) in server.addresses() {
         let Some(listener) = config.listeners.iter().find(|listener| listener.name == *name) else {
@@ -102,7 +148,7 @@ fn banner(config: &Config, server: &Running) -> String {
         };
         let address_text = address.to_string();
         let connect =
-            |scheme: &str, rest: &str| format!("ringway connect {scheme}://{address_text}{rest}");
+            |scheme: &str, rest: &str| format!("{program} connect {scheme}://{address_text}{rest}");
         let is_tls = listener.tls.is_some();
         let (what, line) = match &listener.service {
             ListenerService::Tcp { upstream: index } => {
@@ -152,8 +198,7 @@ fn banner(config: &Config, server: &Running) -> String {
     if let Some(admin) = server.admin() {
         add("admin", "metrics and health", &admin.to_string(), &format!("curl {admin}/metrics"));
     }
-    text.push_str("Stop it with ^C: connections may finish; a second ^C cuts them.\n");
-    text
+    places
 }
 
 fn line_to_try(address: &SocketAddress) -> String {

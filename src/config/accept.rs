@@ -269,30 +269,46 @@ pub(super) fn text(value: &DeValue<'_>, most: usize) -> Result<String, Fault> {
     }
 }
 
-/// The absolute path of a directory.
+/// The path of a directory.
 pub(super) fn directory(value: &DeValue<'_>) -> Result<PathBuf, Fault> {
-    absolute_path(value, "the path of a directory", "/srv/files")
+    path(value, "the path of a directory")
 }
 
-/// An absolute path, as in the example.
-pub(super) fn absolute_path(
-    value: &DeValue<'_>,
-    expected: &str,
-    example: &str,
-) -> Result<PathBuf, Fault> {
+/// A path. A relative one is taken from the folder of the file.
+pub(super) fn path(value: &DeValue<'_>, expected: &str) -> Result<PathBuf, Fault> {
     let Some(text) = value.as_str() else {
         return Err(Fault::of_type(value, expected, "write the path in quotes"));
     };
-    let help = if !text.starts_with('/') {
-        format!("give the whole path, as in \"{example}\"")
+    let help = if text.is_empty() {
+        "an empty path leads nowhere; the folder of this file is \".\""
+    } else if text.starts_with("~/") {
+        "`~` is not replaced here: give the whole path"
     } else if text.contains('\0') {
-        "a path has no zero byte".to_owned()
+        "a path has no zero byte"
     } else if text.len() > PATH_LENGTH_MAX {
-        "the system takes no path this long".to_owned()
+        "the system takes no path this long"
     } else {
         return Ok(PathBuf::from(text));
     };
-    Err(Fault { expected: expected.to_owned(), got: quoted(text), help })
+    Err(Fault { expected: expected.to_owned(), got: quoted(text), help: help.to_owned() })
+}
+
+/// A path, unless it is a word. What looks like the word misspelt is no path.
+pub(super) fn path_unless(
+    value: &DeValue<'_>,
+    word: &str,
+    accept: impl FnOnce(&DeValue<'_>) -> Result<PathBuf, Fault>,
+) -> Result<Option<PathBuf>, Fault> {
+    let found = unless(value, word, accept)?;
+    let text = value.as_str().unwrap_or_default();
+    if found.is_some() && !text.contains(['/', '.']) && nearest(text, [word]).is_some() {
+        return Err(Fault {
+            expected: format!("\"{word}\" or a path"),
+            got: quoted(text),
+            help: format!("did you mean \"{word}\"? A file of this name is \"./{}\"", shown(text)),
+        });
+    }
+    Ok(found)
 }
 
 /// The permissions of a file, in octal.

@@ -1,8 +1,9 @@
 //! From raw values to the configuration: what holds between keys, and between tables.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Display;
 use std::hash::Hash;
+use std::net::SocketAddr;
 
 use toml::Spanned;
 
@@ -123,34 +124,87 @@ fn check_names(listeners: &[RawListener], mistakes: &mut Vec<Mistake>) {
     }
 }
 
-/// No two sockets of one transport listen on one address.
+/// No two sockets of one transport listen on one address, nor on one that the other includes.
 fn check_addresses(listeners: &[RawListener], admin: &Admin, mistakes: &mut Vec<Mistake>) {
-    let is_fixed = |address: &ListenAddress| match address {
-        ListenAddress::Ip(address) => address.port() != 0,
-        ListenAddress::Unix(_) => true,
-    };
-    let admins = ListenAddress::Ip(admin.listen);
     // Those of which the protocol is not known are held against each other only.
     for is_udp in [Some(false), Some(true), None] {
         let transport = |listener: &&RawListener| listener.protocol.map(Protocol::is_udp) == is_udp;
-        let addresses = listeners.iter().filter(transport).flat_map(|listener| &listener.listen);
-        let addresses = addresses.filter(|address| is_fixed(address.get_ref()));
-        for address in repeated(addresses.clone()) {
-            mistakes.push(Mistake::new(
-                address.span(),
-                format!("`{}` is listened on already", displayed(address)),
-                "each address stands once, over all listeners of TCP, and over those of UDP",
-            ));
+        let mut taken = Taken::default();
+        for address in listeners.iter().filter(transport).flat_map(|listener| &listener.listen) {
+            let shown = displayed(address);
+            if is_udp == Some(false)
+                && admin.enabled
+                && let ListenAddress::Ip(own) = address.get_ref()
+                && meets_admin(*own, admin.listen)
+            {
+                let admin = admin.listen;
+                mistakes.push(Mistake::new(
+                    address.span(),
+                    format!("`{shown}` is the address of the administration endpoint, `{admin}`"),
+                    "choose another port, or set `listen` or `enabled` in [admin]",
+                ));
+            }
+            let Some(other) = taken.take(address.get_ref()) else { continue };
+            let (message, help) = if other == *address.get_ref() {
+                (
+                    format!("`{shown}` is listened on already"),
+                    "each address stands once, over all listeners of TCP, and over those of UDP",
+                )
+            } else {
+                let other = accept::shown(&other.to_string());
+                (
+                    format!("`{shown}` overlaps `{other}`, which is listened on already"),
+                    "0.0.0.0 and [::] include every address of this machine: give each address by \
+                     itself, or another port",
+                )
+            };
+            mistakes.push(Mistake::new(address.span(), message, help));
         }
-        let is_taken = |address: &&Spanned<ListenAddress>| *address.get_ref() == admins;
-        let is_meant = admin.enabled && is_udp == Some(false);
-        for address in addresses.filter(is_taken).filter(|_| is_meant) {
-            mistakes.push(Mistake::new(
-                address.span(),
-                format!("`{admins}` is the address of the administration endpoint"),
-                "choose another port, or set `listen` or `enabled` in [admin]",
-            ));
+    }
+}
+
+/// Whether a listener and the admin interface would want the same address. The latter takes IPv4 as
+/// well where it listens on `[::]`.
+fn meets_admin(own: SocketAddr, admin: SocketAddr) -> bool {
+    let is_dual = admin.is_ipv6() && admin.ip().is_unspecified();
+    let is_equal = own.is_ipv4() == admin.is_ipv4() && own.ip() == admin.ip();
+    let includes = own.is_ipv4() == admin.is_ipv4()
+        && (own.ip().is_unspecified() || admin.ip().is_unspecified());
+    own.port() != 0 && own.port() == admin.port() && (is_equal || includes || is_dual)
+}
+
+/// Addresses of one transport that are listened on.
+#[derive(Default)]
+struct Taken {
+    all: HashMap<ListenAddress, ListenAddress>,
+    /// The first address of each port and family.
+    first: HashMap<(u16, bool), SocketAddr>,
+    /// The address of each port and family that stands for all.
+    wildcards: HashMap<(u16, bool), SocketAddr>,
+}
+
+impl Taken {
+    /// Notes an address; gives the one before it that it meets.
+    fn take(&mut self, address: &ListenAddress) -> Option<ListenAddress> {
+        let (key, own) = match address {
+            // Port 0 is another port each time.
+            ListenAddress::Ip(own) if own.port() == 0 => return None,
+            ListenAddress::Ip(own) => (address.clone(), Some(*own)),
+            // `/a/./b` and `/a//b` are `/a/b`.
+            ListenAddress::Unix(path) => (ListenAddress::Unix(path.components().collect()), None),
+        };
+        let mut met = self.all.get(&key).cloned();
+        self.all.entry(key).or_insert_with(|| address.clone());
+        if let Some(own) = own {
+            let place = (own.port(), own.is_ipv4());
+            let others = if own.ip().is_unspecified() { &self.first } else { &self.wildcards };
+            met = met.or_else(|| others.get(&place).copied().map(ListenAddress::Ip));
+            self.first.entry(place).or_insert(own);
+            if own.ip().is_unspecified() {
+                self.wildcards.entry(place).or_insert(own);
+            }
         }
+        met
     }
 }
 

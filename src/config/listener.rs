@@ -110,7 +110,7 @@ fn service_keys(section: &mut Section<'_, '_>) -> ServiceKeys {
     let window = section.optional("window", |v| accept::whole(v, &WINDOW_RANGE));
     let max_payload = section.optional("max_payload", |v| accept::size(v, &MAX_PAYLOAD_RANGE));
     let values = values(section);
-    let files = section.optional("files", |v| accept::unless(v, "off", accept::directory));
+    let files = section.optional("files", |v| accept::path_unless(v, "off", accept::directory));
     let line_limit = section.optional("line_limit", |v| accept::size(v, &LINE_LIMIT_RANGE));
     let offload = section.optional("offload", accept::boolean);
     let steering = section.optional("steering", |v| accept::choice(v, STEERING_WORDS));

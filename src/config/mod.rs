@@ -21,7 +21,8 @@ pub use self::http::{
     HttpUpstream, PathPattern, RateKey, RateLimit, RetryOn, Route, ServerShare, Symlinks, TryFile,
     UnderscoreHeaders, Users,
 };
-pub use self::report::{Diagnostic, Report};
+pub use self::place::{Finding, Place, report};
+pub use self::report::{Diagnostic, Report, Severity};
 pub use self::schema::{KEYS, TableKeys};
 pub use self::services::{
     ExchangeOptions, FrameOptions, ListenerService, PoolOptions, Steering, UdpOptions,
@@ -37,8 +38,11 @@ mod check;
 pub mod defaults;
 mod effective;
 mod http;
+mod lint;
 mod listener;
 mod parse;
+mod paths;
+mod place;
 mod references;
 mod report;
 mod schema;

@@ -1,5 +1,5 @@
-//! What listeners and upstreams are to each other: each reference has to lead to an upstream, to
-//! each upstream a reference, and an upstream has to suit all the listeners that use it.
+//! What listeners and upstreams are to each other: each reference has to lead to an upstream, and
+//! an upstream has to suit all the listeners that use it.
 
 use std::collections::HashMap;
 
@@ -27,7 +27,7 @@ pub(super) fn services(
     let names = upstreams.iter().map(|upstream| upstream.name.get_ref().as_str());
     let indexes: HashMap<_, _> = names.clone().zip(0..).collect();
     let mut uses: Vec<Uses> = upstreams.iter().map(|_| Uses::new()).collect();
-    // Which upstreams are unused cannot be told while a reference is unreadable, or all of them.
+    // Which keys of an upstream are of use cannot be told while a reference is unreadable.
     let mut all_are_known = !listeners.is_empty();
     let mut services = Vec::new();
     for listener in listeners {
@@ -71,8 +71,8 @@ pub(super) fn services(
         services.push(service(listener, target, &targets));
     }
     for (upstream, uses) in upstreams.iter().zip(&uses) {
+        // One that nobody uses is a warning: see `Config::warnings`.
         if uses.is_empty() {
-            mistakes.extend(all_are_known.then(|| unused(upstream)));
             continue;
         }
         check_balance(upstream, uses, mistakes);
@@ -176,20 +176,6 @@ fn dangling(name: &Spanned<String>, likely: Option<&str>, upstreams: &[RawUpstre
     };
     let message = format!("there is no upstream named `{}`", name.get_ref());
     Mistake::new(name.span(), message, help)
-}
-
-/// An upstream to which no reference leads.
-fn unused(upstream: &RawUpstream) -> Mistake {
-    let name = upstream.name.get_ref();
-    Mistake::new(
-        upstream.name.span(),
-        format!("no listener uses the upstream `{}`", accept::shown(name)),
-        format!(
-            "set `upstream = {0}` in a [[listener]], or remove this table; a [[listener.route]] \
-             of HTTP sets `proxy = {0}`",
-            accept::quoted(name)
-        ),
-    )
 }
 
 /// The proxies that can choose a server in this way.

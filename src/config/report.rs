@@ -7,6 +7,7 @@ use std::ops::Range;
 #[derive(Debug)]
 pub(super) struct Mistake {
     pub(super) span: Range<usize>,
+    pub(super) severity: Severity,
     pub(super) message: String,
     pub(super) help: String,
 }
@@ -17,8 +18,18 @@ impl Mistake {
         message: impl Into<String>,
         help: impl Into<String>,
     ) -> Self {
-        Self { span, message: message.into(), help: help.into() }
+        let (message, help) = (message.into(), help.into());
+        Self { span, severity: Severity::Error, message, help }
     }
+}
+
+/// How bad something is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Severity {
+    /// The server does not start so.
+    Error,
+    /// It starts, and likely does not do what is meant.
+    Warning,
 }
 
 /// One mistake of a file.
@@ -28,6 +39,8 @@ pub struct Diagnostic {
     pub line: usize,
     /// Its column, in characters, from 1.
     pub column: usize,
+    /// How bad it is.
+    pub severity: Severity,
     /// What is wrong.
     pub message: String,
     /// What would be right.
@@ -44,7 +57,10 @@ pub struct Diagnostic {
 pub struct Report {
     file_name: String,
     diagnostics: Vec<Diagnostic>,
-    count: usize,
+    /// Errors, those among them that are not shown.
+    errors: usize,
+    /// Warnings, likewise.
+    warnings: usize,
 }
 
 /// So many mistakes of a file are shown. One with more is likely of another program.
@@ -54,12 +70,15 @@ impl Report {
     pub(super) fn new(file_name: &str, text: &str, mut mistakes: Vec<Mistake>) -> Self {
         mistakes.sort_by_key(|mistake| mistake.span.start);
         let lines = Lines::new(text);
-        let count = mistakes.len();
+        let is_error = |mistake: &&Mistake| mistake.severity == Severity::Error;
+        let errors = mistakes.iter().filter(is_error).count();
+        let warnings = mistakes.len() - errors;
         let shown = mistakes.into_iter().take(SHOWN_MISTAKES_MAX);
         Self {
             file_name: file_name.to_owned(),
             diagnostics: shown.map(|mistake| lines.locate(mistake)).collect(),
-            count,
+            errors,
+            warnings,
         }
     }
 
@@ -67,6 +86,18 @@ impl Report {
     #[must_use]
     pub fn file_name(&self) -> &str {
         &self.file_name
+    }
+
+    /// How many errors there are.
+    #[must_use]
+    pub const fn errors(&self) -> usize {
+        self.errors
+    }
+
+    /// How many warnings there are.
+    #[must_use]
+    pub const fn warnings(&self) -> usize {
+        self.warnings
     }
 
     /// The mistakes by line and column, the first 256 of them.
@@ -82,12 +113,15 @@ impl fmt::Display for Report {
             render(diagnostic, &self.file_name, f)?;
             writeln!(f)?;
         }
-        let noun = match self.count {
-            1 => "mistake",
-            _ => "mistakes",
+        let counted = |count: usize, noun: &str| match count {
+            0 => None,
+            1 => Some(format!("1 {noun}")),
+            more => Some(format!("{more} {noun}s")),
         };
-        write!(f, "{} {noun} in {}", self.count, self.file_name)?;
-        if self.count > self.diagnostics.len() {
+        let counts = [counted(self.errors, "mistake"), counted(self.warnings, "warning")];
+        let counts: Vec<_> = counts.into_iter().flatten().collect();
+        write!(f, "{} in {}", counts.join(" and "), self.file_name)?;
+        if self.errors + self.warnings > self.diagnostics.len() {
             write!(f, ", of which the first {} are shown", self.diagnostics.len())?;
         }
         Ok(())
@@ -122,6 +156,7 @@ impl<'t> Lines<'t> {
         Diagnostic {
             line,
             column: before.saturating_sub(mark) + 1,
+            severity: mistake.severity,
             message: mistake.message,
             help: mistake.help,
             source_line: source.trim_start_matches(BYTE_ORDER_MARK).to_owned(),
@@ -183,7 +218,11 @@ fn render(diagnostic: &Diagnostic, file: &str, f: &mut fmt::Formatter<'_>) -> fm
 
     let number = line.to_string();
     let gutter = " ".repeat(number.len());
-    writeln!(f, "error: {}", diagnostic.message)?;
+    let severity = match diagnostic.severity {
+        Severity::Error => "error",
+        Severity::Warning => "warning",
+    };
+    writeln!(f, "{severity}: {}", diagnostic.message)?;
     writeln!(f, "{gutter}--> {file}:{line}:{column}")?;
     writeln!(f, "{gutter} |")?;
     writeln!(f, "{}", format!("{number} | {source}").trim_end())?;

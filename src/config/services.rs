@@ -72,22 +72,26 @@ impl ListenerService {
         }
     }
 
-    /// Whether an upstream gets connections, flows or requests from it.
-    #[must_use]
-    pub fn uses(&self, upstream: usize) -> bool {
-        match self {
-            Self::Http(options) => options.upstreams().any(|index| index == upstream),
-            Self::Sni { options, .. } => {
-                let is_named = options.names.iter().any(|(_, index)| *index == upstream);
-                is_named || self.upstream() == Some(upstream)
-            }
+    /// The indexes of all upstreams that it names, some of them more than once.
+    pub fn upstreams(&self) -> impl Iterator<Item = usize> + '_ {
+        let (routes, names) = match self {
+            Self::Http(options) => (Some(options.upstreams()), None),
+            Self::Sni { options, .. } => (None, Some(&options.names)),
             Self::Tcp { .. }
             | Self::Echo
             | Self::Udp { .. }
             | Self::UdpEcho { .. }
             | Self::Frame { .. }
-            | Self::Messages { .. } => self.upstream() == Some(upstream),
-        }
+            | Self::Messages { .. } => (None, None),
+        };
+        let names = names.into_iter().flatten().map(|(_, index)| *index);
+        routes.into_iter().flatten().chain(names).chain(self.upstream())
+    }
+
+    /// Whether an upstream gets connections, flows or requests from it.
+    #[must_use]
+    pub fn uses(&self, upstream: usize) -> bool {
+        self.upstreams().any(|index| index == upstream)
     }
 
     /// Whether it takes datagrams, and not connections.
@@ -138,7 +142,7 @@ pub struct FrameOptions {
     pub max_payload: u16,
     /// What a GET of a name gives, sorted by name. Empty for a proxy.
     pub values: Vec<(String, String)>,
-    /// The absolute path of the directory whose files a GET gives. `None` for a proxy.
+    /// The directory whose files a GET gives. `None` for a proxy.
     pub files: Option<PathBuf>,
 }
 

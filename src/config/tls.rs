@@ -53,6 +53,15 @@ pub struct CertificateFiles {
     pub ocsp: Option<PathBuf>,
 }
 
+impl CertificateFiles {
+    /// Whether one of the two is to be made in memory, and so is no file.
+    #[must_use]
+    pub fn is_self_signed(&self) -> bool {
+        let made = std::path::Path::new(SELF_SIGNED);
+        self.chain == made || self.key == made
+    }
+}
+
 /// What is allowed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct TlsPolicy {
@@ -182,17 +191,17 @@ const HANDSHAKE_MAX: u32 = 64 << 10;
 const HANDSHAKES_MAX: u32 = 1000;
 
 fn file(value: &DeValue<'_>) -> Result<PathBuf, Fault> {
-    accept::absolute_path(value, "the path of a file", "/etc/ringway/example.pem")
+    accept::path(value, "the path of a file")
 }
 
 /// A file, or that there is none.
 fn file_or_made(value: &DeValue<'_>) -> Result<PathBuf, Fault> {
-    let made = accept::unless(value, SELF_SIGNED, file)?;
+    let made = accept::path_unless(value, SELF_SIGNED, file)?;
     Ok(made.unwrap_or_else(|| PathBuf::from(SELF_SIGNED)))
 }
 
 fn file_or_off(value: &DeValue<'_>) -> Result<Option<PathBuf>, Fault> {
-    accept::unless(value, "off", file)
+    accept::path_unless(value, "off", file)
 }
 
 fn name(value: &DeValue<'_>) -> Result<String, Fault> {

@@ -1,18 +1,19 @@
-//! The files that access logs go to: workers hand over whole lines, one thread writes them.
+//! The files that access logs go to: workers hand over whole lines, a thread for each file writes
+//! them.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::fd::AsFd;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 
 use super::StartError;
+use super::sink::{LostLines, Output, Sink};
 use crate::session::LineSink;
-
-/// Blocks of lines that may wait for the disk; beyond it they are lost, and counted.
-const WAITING_MAX: usize = 1024;
 
 /// Where lines go.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -23,16 +24,6 @@ pub(super) enum Target {
     File(PathBuf),
 }
 
-enum Job {
-    Lines(usize, Vec<u8>),
-    Reopen,
-    /// Says when all before it is done.
-    Mark(SyncSender<()>),
-}
-
-/// How long the end of the process waits for the disk.
-const FINISH_MAX: Duration = Duration::from_secs(5);
-
 /// The files of all access logs, each opened once.
 #[derive(Debug, Default)]
 pub(super) struct AccessFiles {
@@ -40,14 +31,11 @@ pub(super) struct AccessFiles {
     numbers: HashMap<Target, usize>,
 }
 
-/// The thread that writes. Lines are lost once it is dropped.
-#[derive(Debug, Clone)]
-pub(super) struct Writer(Arc<Mutex<SyncSender<Job>>>);
-
-impl std::fmt::Debug for Job {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Job")
-    }
+/// The threads that write, one for each file, so that one that blocks holds up no other.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Writers {
+    sinks: Vec<Sink>,
+    lost: LostLines,
 }
 
 impl AccessFiles {
@@ -65,116 +53,119 @@ impl AccessFiles {
     ///
     /// # Errors
     /// A file can not be opened.
-    pub(super) fn start(self) -> Result<(Vec<LineSink>, Option<Writer>), StartError> {
-        if self.targets.is_empty() {
-            return Ok((Vec::new(), None));
-        }
-        let mut outputs = Vec::new();
+    pub(super) fn start(self) -> Result<(Vec<LineSink>, Writers), StartError> {
+        let (mut sinks, lost) = (Vec::new(), LostLines::default());
         for target in &self.targets {
-            outputs.push(Output::open(target)?);
+            let name = match target {
+                Target::Stdout => "standard output".to_owned(),
+                Target::File(path) => path.display().to_string(),
+            };
+            let opened = LogFile::open(target);
+            let file = opened
+                .map_err(|source| StartError::AccessLog { path: name.clone().into(), source })?;
+            let sink = Sink::start(&name, file, lost.clone()).map_err(StartError::Thread)?;
+            sinks.push(sink);
         }
-        let (sender, jobs) = sync_channel(WAITING_MAX);
-        std::thread::Builder::new()
-            .name("access-log".to_owned())
-            .spawn(move || write_all(outputs, &jobs))
-            .map_err(StartError::Thread)?;
-        let sinks = (0..self.targets.len()).map(|number| {
-            let sender = sender.clone();
-            LineSink::new(move |lines| sender.try_send(Job::Lines(number, lines)).is_ok())
+        let lines = sinks.iter().map(|sink| {
+            let sink = sink.clone();
+            LineSink::new(move |lines| sink.send(lines))
         });
-        Ok((sinks.collect(), Some(Writer(Arc::new(Mutex::new(sender.clone()))))))
+        Ok((lines.collect(), Writers { sinks, lost }))
     }
 }
 
-impl Writer {
-    /// Opens the files anew, once what was handed over before is written: somebody has moved them
+impl Writers {
+    /// Opens the files again, once what was handed over before is written: somebody has moved them
     /// away.
     pub(super) fn reopen(&self) {
-        if let Ok(sender) = self.0.lock() {
-            // Without the thread there is nothing to reopen.
-            let _ended = sender.send(Job::Reopen);
-        }
+        self.sinks.iter().for_each(Sink::reopen);
     }
 
     /// Waits until all that was handed over is written, as what follows may be the end of the
-    /// process.
+    /// process. A file that takes nothing is not waited for.
     pub(super) fn finish(&self) {
-        let (done, wait) = sync_channel(1);
-        let sent = self.0.lock().is_ok_and(|sender| sender.send(Job::Mark(done)).is_ok());
-        if sent && wait.recv_timeout(FINISH_MAX).is_err() {
-            tracing::error!("the disk is too slow: the last lines of access logs may be lost");
+        for sink in &self.sinks {
+            if !sink.finish() {
+                tracing::error!(?sink, "an access log is blocked: its last lines may be lost");
+            }
         }
+    }
+
+    /// Lines whose write failed.
+    pub(super) fn lost(&self) -> LostLines {
+        self.lost.clone()
     }
 }
 
 #[derive(Debug)]
-struct Output {
+struct LogFile {
     target: Target,
-    file: Option<File>,
+    file: File,
 }
 
-impl Output {
-    fn open(target: &Target) -> Result<Self, StartError> {
+impl LogFile {
+    fn open(target: &Target) -> io::Result<Self> {
         let file = match target {
-            Target::Stdout => None,
-            Target::File(path) => Some(
-                open(path)
-                    .map_err(|source| StartError::AccessLog { path: path.clone(), source })?,
-            ),
+            // A descriptor of its own: a write that blocks must not hold the lock of the library.
+            Target::Stdout => io::stdout().as_fd().try_clone_to_owned()?.into(),
+            Target::File(path) => open(path)?,
         };
         Ok(Self { target: target.clone(), file })
     }
+}
 
+impl Output for LogFile {
     fn write(&mut self, lines: &[u8]) -> io::Result<()> {
-        match &mut self.file {
-            Some(file) => file.write_all(lines),
-            None => io::stdout().lock().write_all(lines),
+        self.file.write_all(lines)
+    }
+
+    fn reopen(&mut self) {
+        let Target::File(path) = &self.target else { return };
+        match open(path) {
+            Ok(file) => self.file = file,
+            Err(error) => {
+                tracing::error!(?path, %error, "the access log can not be reopened");
+            }
         }
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
-    OpenOptions::new().append(true).create(true).open(path)
-}
-
-fn write_all(mut outputs: Vec<Output>, jobs: &Receiver<Job>) {
-    let mut failing = false;
-    for job in jobs {
-        match job {
-            Job::Lines(number, lines) => {
-                let Some(output) = outputs.get_mut(number) else { continue };
-                match output.write(&lines) {
-                    Ok(()) => failing = false,
-                    Err(error) if !failing => {
-                        failing = true;
-                        let target = &output.target;
-                        tracing::error!(?target, %error, "the access log can not be written");
-                    }
-                    Err(_told_already) => {}
-                }
-            }
-            Job::Mark(done) => {
-                // Who has waited for it too long does so no more.
-                let _gone = done.send(());
-            }
-            Job::Reopen => {
-                for output in &mut outputs {
-                    let Target::File(path) = &output.target else { continue };
-                    match open(path) {
-                        Ok(file) => output.file = Some(file),
-                        Err(error) => {
-                            tracing::error!(?path, %error, "the access log can not be reopened");
-                        }
-                    }
-                }
-            }
+/// Opens a log to append to it. A named pipe that nobody reads is an error, and not waited for.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.append(true).create(true).custom_flags(OFlag::O_NONBLOCK.bits());
+    let file = options.open(path).map_err(|error| {
+        if error.raw_os_error() == Some(Errno::ENXIO as i32) {
+            io::Error::other("it is a pipe that nobody reads: start its reader first")
+        } else {
+            error
         }
-    }
+    })?;
+    // Only opening must not wait: writes have a thread of their own.
+    let flags = OFlag::from_bits_retain(fcntl(&file, FcntlArg::F_GETFL)?);
+    fcntl(&file, FcntlArg::F_SETFL(flags - OFlag::O_NONBLOCK))?;
+    Ok(file)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// More lines than a pipe would hold.
+    const LINES: usize = 1024;
+
+    #[test]
+    fn a_pipe_that_nobody_reads_is_not_waited_for() {
+        let folder = std::env::temp_dir().join(format!("ringway-pipe-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let path = folder.join("log");
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let error = open(&path).unwrap_err().to_string();
+        assert!(error.contains("nobody reads"), "{error}");
+        let _reader = OpenOptions::new().read(true).write(true).open(&path).unwrap();
+        open(&path).unwrap();
+        std::fs::remove_dir_all(&folder).unwrap();
+    }
 
     #[test]
     fn lines_are_written_in_order_and_go_to_a_new_file_after_it_was_moved() {
@@ -184,7 +175,7 @@ mod tests {
         let mut files = AccessFiles::default();
         let target = Target::File(path.clone());
         assert_eq!((files.number(&target), files.number(&target)), (0, 0));
-        let (sinks, writer) = files.start().unwrap();
+        let (sinks, writers) = files.start().unwrap();
         assert!(sinks[0].send(b"one\n".to_vec()));
         let wait_for = |path: &Path, text: &str| {
             let until = crate::runtime::clock::now() + std::time::Duration::from_secs(10);
@@ -195,16 +186,16 @@ mod tests {
         };
         wait_for(&path, "one\n");
         std::fs::rename(&path, &moved).unwrap();
-        writer.as_ref().unwrap().reopen();
+        writers.reopen();
         assert!(sinks[0].send(b"two\n".to_vec()));
         wait_for(&path, "two\n");
         assert_eq!(std::fs::read_to_string(&moved).unwrap(), "one\n");
-        for number in 0..WAITING_MAX {
+        for number in 0..LINES {
             assert!(sinks[0].send(format!("{number}\n").into_bytes()));
         }
-        writer.as_ref().unwrap().finish();
+        writers.finish();
         let lines = std::fs::read_to_string(&path).unwrap();
-        assert_eq!(lines.lines().count(), 1 + WAITING_MAX, "all is written when it is finished");
+        assert_eq!(lines.lines().count(), 1 + LINES, "all is written when it is finished");
         std::fs::remove_dir_all(&folder).unwrap();
         let mut nowhere = AccessFiles::default();
         nowhere.number(&Target::File(folder.join("none/access.log")));

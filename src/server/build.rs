@@ -6,10 +6,11 @@ pub(super) mod tls;
 
 use std::net::ToSocketAddrs;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
@@ -152,11 +153,16 @@ fn frame_server(options: &config::FrameOptions) -> ServerOptions {
     ServerOptions { window, max_payload, features: Features::ALL }
 }
 
+/// Opens a folder of files.
+pub(super) fn open_folder(path: &Path) -> Result<OwnedFd, Errno> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    nix::fcntl::open(path, flags, Mode::empty())
+}
+
 /// The framed protocol's own service, with its folder open.
 fn frame(listener: &Listener, options: &config::FrameOptions) -> Result<FrameOptions, StartError> {
     let open = |path: &PathBuf| {
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        nix::fcntl::open(path, flags, Mode::empty()).map(Folder::new).map_err(|source| {
+        open_folder(path).map(Folder::new).map_err(|source| {
             let listener = listener.name.clone();
             StartError::Files { listener, path: path.clone(), source }
         })

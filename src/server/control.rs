@@ -3,12 +3,12 @@
 use std::net::TcpListener;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc::UnboundedReceiver;
 
-use super::access_log::Writer;
+use super::access_log::Writers;
 use super::admin;
 use super::build::tls::Changing;
 use super::certificates;
@@ -51,8 +51,8 @@ pub(super) struct Control {
     pub(super) checks: Vec<HealthPlan>,
     /// The certificates that are looked after.
     pub(super) certificates: Vec<Changing>,
-    /// Who writes the access logs.
-    pub(super) writer: Option<Writer>,
+    /// The threads that write the access logs.
+    pub(super) writers: Writers,
     pub(super) seed: u64,
 }
 
@@ -84,7 +84,7 @@ impl Control {
                 tracing::error!("a worker panicked: this is a defect of ours, please report it");
             }
         }
-        self.writer.iter().for_each(Writer::finish);
+        self.writers.finish();
         outcome
     }
 
@@ -104,6 +104,7 @@ impl Control {
             tokio::spawn(admin::serve(listener, tls, pages));
         }
         let mut signals: Option<Signals> = None;
+        let mut ignored = Ignored::default();
         let mut progress = Progress::default();
         while progress.ended < self.handles.len() {
             tokio::select! {
@@ -120,8 +121,10 @@ impl Control {
                 },
                 name = Signals::next(&mut signals) => {
                     if name == REOPEN {
-                        tracing::info!(signal = name, "signal: opening the access logs anew");
-                        self.writer.iter().for_each(Writer::reopen);
+                        tracing::info!(signal = name, "signal: opening the access logs again");
+                        self.writers.reopen();
+                    } else if let Some(advice) = advice(name) {
+                        ignored.tell(name, advice);
                     } else if progress.draining {
                         tracing::info!(signal = name, "second signal: cutting what is left");
                         self.stop(&mut progress);
@@ -189,6 +192,54 @@ impl Control {
 /// The signal after which the files of access logs are opened anew.
 const REOPEN: &str = "SIGUSR1";
 
+/// What to do instead, for a signal that other servers reload or upgrade by, and this one ignores.
+fn advice(signal: &str) -> Option<&'static str> {
+    match signal {
+        RELOAD => Some(
+            "signal ignored: the configuration is not reloaded while the server runs; check the \
+             new one with `ringway check`, then restart (SIGTERM lets connections finish)",
+        ),
+        UPGRADE => Some(
+            "signal ignored: the program is not replaced while it runs; restart it (SIGTERM lets \
+             connections finish); SIGUSR1 opens the access logs again",
+        ),
+        _ => None,
+    }
+}
+
+/// The signal by which other servers read their configuration again.
+const RELOAD: &str = "SIGHUP";
+/// The signal by which other servers replace their program.
+const UPGRADE: &str = "SIGUSR2";
+/// Signals that are ignored are logged once in this time.
+const IGNORED_EVERY: Duration = Duration::from_secs(10);
+
+/// Signals that were ignored.
+#[derive(Debug, Default)]
+struct Ignored {
+    last: Option<Instant>,
+    /// How many were not logged since.
+    silent: u64,
+}
+
+impl Ignored {
+    fn tell(&mut self, signal: &str, advice: &str) {
+        if let Some(not_logged) = self.note(clock::now()) {
+            tracing::warn!(signal, not_logged, "{advice}");
+        }
+    }
+
+    /// Whether one is to be logged, and how many before it were not.
+    fn note(&mut self, now: Instant) -> Option<u64> {
+        if self.last.is_some_and(|last| now.saturating_duration_since(last) < IGNORED_EVERY) {
+            self.silent = self.silent.saturating_add(1);
+            return None;
+        }
+        self.last = Some(now);
+        Some(std::mem::take(&mut self.silent))
+    }
+}
+
 /// The signals that a server handles.
 #[derive(Debug)]
 struct Signals {
@@ -196,33 +247,35 @@ struct Signals {
     quit: Signal,
     interrupt: Signal,
     reopen: Signal,
+    reload: Signal,
+    upgrade: Signal,
 }
 
 impl Signals {
     fn new() -> Option<Self> {
-        let all = (
-            signal(SignalKind::terminate()),
-            signal(SignalKind::quit()),
-            signal(SignalKind::interrupt()),
-            signal(SignalKind::user_defined1()),
-        );
-        match all {
-            (Ok(terminate), Ok(quit), Ok(interrupt), Ok(reopen)) => {
-                Some(Self { terminate, quit, interrupt, reopen })
-            }
-            (Err(error), _, _, _)
-            | (_, Err(error), _, _)
-            | (_, _, Err(error), _)
-            | (_, _, _, Err(error)) => {
+        match Self::handle_all() {
+            Ok(signals) => Some(signals),
+            Err(error) => {
                 tracing::error!(%error, "signals can not be handled: they end the server at once");
                 None
             }
         }
     }
 
+    fn handle_all() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            quit: signal(SignalKind::quit())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            reopen: signal(SignalKind::user_defined1())?,
+            reload: signal(SignalKind::hangup())?,
+            upgrade: signal(SignalKind::user_defined2())?,
+        })
+    }
+
     /// The name of the next signal; never, while none are handled.
     async fn next(signals: &mut Option<Self>) -> &'static str {
-        let Some(Self { terminate, quit, interrupt, reopen }) = signals else {
+        let Some(Self { terminate, quit, interrupt, reopen, reload, upgrade }) = signals else {
             return std::future::pending().await;
         };
         tokio::select! {
@@ -230,6 +283,26 @@ impl Signals {
             _ = quit.recv() => "SIGQUIT",
             _ = interrupt.recv() => "SIGINT",
             _ = reopen.recv() => REOPEN,
+            _ = reload.recv() => RELOAD,
+            _ = upgrade.recv() => UPGRADE,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ignored_signals_are_logged_once_in_a_while_with_the_number_of_the_others() {
+        let (mut ignored, start) = (Ignored::default(), clock::now());
+        assert_eq!(ignored.note(start), Some(0));
+        for _ in 0..3 {
+            assert_eq!(ignored.note(start + IGNORED_EVERY / 2), None);
+        }
+        assert_eq!(ignored.note(start + IGNORED_EVERY), Some(3));
+        assert_eq!(ignored.note(start + 2 * IGNORED_EVERY), Some(0));
+        assert!(advice(RELOAD).is_some() && advice(UPGRADE).is_some());
+        assert!([REOPEN, "SIGTERM", "SIGQUIT", "SIGINT"].iter().all(|one| advice(one).is_none()));
     }
 }

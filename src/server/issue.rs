@@ -1,4 +1,4 @@
-//! Certificates for a first try: an issuer of one's own, and a server certificate that it signs.
+//! Certificates for a first try: an issuer of one's own, and server certificates that it signs.
 //! Texts are made here, and written by who calls.
 
 use std::fmt;
@@ -68,6 +68,24 @@ pub(crate) struct Request<'r> {
     pub key: KeyKind,
     /// The time, in seconds since 1970-01-01 UTC.
     pub now: u64,
+    /// The issuer that signs. None: one is made.
+    pub issuer: Option<IssuerTexts<'r>>,
+}
+
+/// An issuer that was made before.
+#[derive(Clone, Copy)]
+pub(crate) struct IssuerTexts<'r> {
+    /// Its certificate, in PEM.
+    pub certificate: &'r str,
+    /// Its private key, in PEM.
+    pub key: &'r str,
+}
+
+/// The private key is not shown.
+impl fmt::Debug for IssuerTexts<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("IssuerTexts").finish_non_exhaustive()
+    }
 }
 
 /// Texts in PEM. Who has `ca_key` can sign certificates for any name that those who trust `ca`
@@ -120,6 +138,8 @@ pub(crate) enum CertError {
     Days(u32),
     /// The clock is far off.
     Clock,
+    /// The issuer that should sign can not.
+    Issuer(String),
     /// A key or a certificate could not be made.
     Make(String),
 }
@@ -135,6 +155,7 @@ impl fmt::Display for CertError {
             ),
             Self::Days(days) => write!(f, "expected 1 to {DAYS_MAX} days, got {days}"),
             Self::Clock => f.write_str("the clock is far off: set it first"),
+            Self::Issuer(why) => write!(f, "the issuer can not be used: {why}"),
             Self::Make(why) => write!(f, "the certificate can not be made: {why}"),
         }
     }
@@ -148,23 +169,31 @@ impl From<rcgen::Error> for CertError {
     }
 }
 
-/// Makes an issuer and a server certificate that it signs.
+/// Makes a server certificate, and an issuer that signs it unless there is one.
 ///
 /// # Errors
 /// What is wrong with the request.
 pub(crate) fn issue(request: &Request<'_>) -> Result<Issued, CertError> {
     let mut params = server_params(request)?;
     params.use_authority_key_identifier_extension = true;
-    let ca_key = request.key.generate()?;
-    let mut ca = CertificateParams::default();
-    // Issuers with the same name would be taken for each other.
-    let digest = Sha256::digest(ca_key.public_key_raw());
-    let tag: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    ca.distinguished_name = common_name(&format!("Ringway local CA {tag}"));
-    ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-    ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-    (ca.not_before, ca.not_after) = (params.not_before, params.not_after);
-    let ca_certificate = ca.self_signed(&ca_key)?.pem();
+    let (ca, ca_key, ca_certificate) = match request.issuer {
+        None => {
+            let key = request.key.generate()?;
+            let mut ca = issuer_params(&key);
+            (ca.not_before, ca.not_after) = (params.not_before, params.not_after);
+            let certificate = ca.self_signed(&key)?.pem();
+            (ca, key, certificate)
+        }
+        Some(IssuerTexts { certificate, key }) => {
+            let key = KeyPair::from_pem(key)
+                .map_err(|error| CertError::Issuer(format!("its key is none: {error}")))?;
+            let end = issuer_end(certificate, &key, request.now)?;
+            // No client takes a certificate that is valid for longer than its issuer.
+            let issuer_s = date_time_ymd(1970, 1, 1) + Duration::from_secs(end);
+            params.not_after = params.not_after.min(issuer_s);
+            (issuer_params(&key), key, certificate.to_owned())
+        }
+    };
     let ca_key_text = ca_key.serialize_pem();
     let key = request.key.generate()?;
     let certificate = params.signed_by(&key, &Issuer::new(ca, ca_key))?;
@@ -176,6 +205,40 @@ pub(crate) fn issue(request: &Request<'_>) -> Result<Issued, CertError> {
     })
 }
 
+/// What an issuer with this key is called and may do.
+fn issuer_params(key: &KeyPair) -> CertificateParams {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = common_name(&issuer_name(key));
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params
+}
+
+/// Issuers with the same name would be taken for each other.
+fn issuer_name(key: &KeyPair) -> String {
+    let digest = Sha256::digest(key.public_key_raw());
+    let tag: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    format!("Ringway local CA {tag}")
+}
+
+/// Until when an issuer is valid that was made here, in seconds since 1970-01-01 UTC.
+fn issuer_end(certificate: &str, key: &KeyPair, now: u64) -> Result<u64, CertError> {
+    let wrong = |why: &str| CertError::Issuer(why.to_owned());
+    let (_, pem) = x509_parser::pem::parse_x509_pem(certificate.as_bytes())
+        .map_err(|_| wrong("its certificate is no PEM"))?;
+    let found = pem.parse_x509().map_err(|_| wrong("its certificate is damaged"))?;
+    if found.public_key().subject_public_key.data.as_ref() != key.public_key_raw() {
+        return Err(wrong("its key is not that of its certificate"));
+    }
+    // Its name and the identity of its key are made again from the key, not read.
+    let name = found.subject().iter_common_name().next().and_then(|name| name.as_str().ok());
+    if name != Some(issuer_name(key).as_str()) {
+        return Err(wrong("it was not made by `ringway cert`"));
+    }
+    let end = u64::try_from(found.validity().not_after.timestamp()).unwrap_or(0);
+    if end <= now { Err(wrong("it has expired: make another")) } else { Ok(end) }
+}
+
 /// Makes a certificate for this machine that nobody trusts, to be kept in memory. `now` is in
 /// seconds since 1970-01-01 UTC.
 ///
@@ -183,13 +246,14 @@ pub(crate) fn issue(request: &Request<'_>) -> Result<Issued, CertError> {
 /// When the clock is far off, or the system gives no random bytes.
 pub(crate) fn self_signed(now: u64) -> Result<SelfSigned, CertError> {
     let key = KeyKind::default();
-    let params = server_params(&Request { names: &LOCAL_NAMES, days: LOCAL_DAYS, key, now })?;
+    let params =
+        server_params(&Request { names: &LOCAL_NAMES, days: LOCAL_DAYS, key, now, issuer: None })?;
     let key = key.generate()?;
     Ok(SelfSigned { certificate: params.self_signed(&key)?.pem(), key: key.serialize_pem() })
 }
 
 fn server_params(request: &Request<'_>) -> Result<CertificateParams, CertError> {
-    let Request { names, days, key: _, now } = *request;
+    let Request { names, days, key: _, now, issuer: _ } = *request;
     if !(1..=NAMES_MAX).contains(&names.len()) {
         return Err(CertError::NameCount(names.len()));
     }
@@ -267,7 +331,7 @@ mod tests {
     fn clients_that_trust_the_issuer_take_the_certificate_for_its_names_and_its_time() {
         for key in [KeyKind::EcdsaP256, KeyKind::Ed25519, KeyKind::Rsa] {
             let names = ["Example.com", "*.example.com", "127.0.0.1", "::1"];
-            let request = Request { names: &names, days: 30, key, now: NOW };
+            let request = Request { names: &names, days: 30, key, now: NOW, issuer: None };
             let issued = issue(&request).expect("a certificate");
             let Issued { ca, ca_key, certificate, key: own } = &issued;
             assert!(fits(certificate, own) && fits(ca, ca_key) && !fits(ca, own), "{key:?}");
@@ -291,8 +355,42 @@ mod tests {
     }
 
     #[test]
+    fn an_issuer_signs_again_until_it_expires() {
+        for key in [KeyKind::EcdsaP256, KeyKind::Ed25519, KeyKind::Rsa] {
+            let first = Request { names: &["a"], days: 30, key, now: NOW, issuer: None };
+            let Issued { ca, ca_key, .. } = issue(&first).expect("a certificate");
+            let issuer = Some(IssuerTexts { certificate: &ca, key: &ca_key });
+            let later = Request { names: &["b"], now: NOW + 10 * DAY, issuer, ..first };
+            let again = issue(&later).expect("another certificate");
+            assert!((&again.ca, &again.ca_key) == (&ca, &ca_key), "{key:?}");
+            assert!(fits(&again.certificate, &again.key));
+            for (at, taken) in [(NOW + 11 * DAY, true), (NOW + 30 * DAY + 1, false)] {
+                assert_eq!(is_taken(&ca, &again.certificate, "b", at), taken, "{key:?} {at}");
+            }
+            let other = issue(&first).expect("another issuer");
+            let wrong = [
+                (Some(IssuerTexts { certificate: &ca, key: &other.ca_key }), NOW),
+                (Some(IssuerTexts { certificate: &again.certificate, key: &again.key }), NOW),
+                (Some(IssuerTexts { certificate: "", key: &ca_key }), NOW),
+                (Some(IssuerTexts { certificate: &ca, key: "" }), NOW),
+                (issuer, NOW + 31 * DAY),
+            ];
+            for (number, (issuer, now)) in wrong.into_iter().enumerate() {
+                let refused = issue(&Request { issuer, now, ..first });
+                assert!(matches!(refused, Err(CertError::Issuer(_))), "{key:?} {number}");
+            }
+        }
+    }
+
+    #[test]
     fn private_keys_are_not_shown() {
-        let request = Request { names: &["localhost"], days: 1, key: KeyKind::default(), now: NOW };
+        let request = Request {
+            names: &["localhost"],
+            days: 1,
+            key: KeyKind::default(),
+            now: NOW,
+            issuer: None,
+        };
         let issued = issue(&request).expect("a certificate");
         let signed = self_signed(NOW).expect("a certificate");
         assert!(!format!("{issued:?} {signed:?}").contains("PRIVATE"));
@@ -304,7 +402,7 @@ mod tests {
     #[test]
     fn what_can_not_be_a_certificate_is_refused() {
         let make = |names: &[&str], days, now| {
-            issue(&Request { names, days, key: KeyKind::default(), now }).map(|_| ())
+            issue(&Request { names, days, key: KeyKind::default(), now, issuer: None }).map(|_| ())
         };
         assert_eq!(make(&[], 1, NOW), Err(CertError::NameCount(0)));
         assert_eq!(make(&["a"; NAMES_MAX + 1], 1, NOW), Err(CertError::NameCount(NAMES_MAX + 1)));

@@ -19,6 +19,7 @@ use prometheus::proto::{
     Metric, MetricFamily, MetricType,
 };
 
+use super::sink::LostLines;
 use crate::config::{Config, Listener, ListenerService};
 use crate::net::tls::Resolver;
 use crate::runtime::{Counter, LoopStats};
@@ -73,6 +74,10 @@ pub(super) struct Exporter {
     certificates: Vec<(String, Vec<PathBuf>, Arc<Resolver>)>,
     /// Active checks, by upstream.
     checks: Vec<Checks>,
+    /// Lines of the log that were lost, if somebody counts them.
+    log_lost: Option<LostLines>,
+    /// Lines of access logs whose write failed.
+    access_lost: LostLines,
 }
 
 impl Exporter {
@@ -106,6 +111,8 @@ impl Exporter {
             http: HttpNames::new(config),
             certificates: Vec::new(),
             checks: Vec::new(),
+            log_lost: None,
+            access_lost: LostLines::default(),
             pooled: pooled.map(|(index, upstream)| (index, upstream.name.clone())).collect(),
             fleet,
             listeners: super::build::streams(config)
@@ -113,6 +120,17 @@ impl Exporter {
                 .collect(),
             upstreams: config.upstreams.iter().map(|upstream| upstream.name.clone()).collect(),
         }
+    }
+
+    /// Who counts lines of the log and of access logs that are not written.
+    pub(super) fn set_lost_lines(&mut self, log: Option<LostLines>, access: LostLines) {
+        (self.log_lost, self.access_lost) = (log, access);
+    }
+
+    fn log_family(&self) -> MetricFamily {
+        let help = "Lines of the log that were dropped, as standard error did not take them.";
+        let lost = self.log_lost.iter().map(|lost| counter(&[], lost.get()));
+        family("ringway_log_lines_lost_total", help, MetricType::COUNTER, lost.collect())
     }
 
     /// Connections open now.
@@ -134,7 +152,7 @@ impl Exporter {
         &self,
         histograms: Option<&Histograms>,
     ) -> Result<String, prometheus::Error> {
-        let mut families = vec![self.build_info()];
+        let mut families = vec![self.build_info(), self.log_family()];
         families.extend(self.listener_families());
         families.extend(self.upstream_families());
         families.extend(self.datagram_families());

@@ -7,6 +7,8 @@
 //! | `control` | the control plane: signals, draining, the admin interface's runtime |
 //! | `admin` | the admin interface over HTTP |
 //! | `metrics` | merges the workers' counters and renders them |
+//! | `sink` | writes log lines, and drops what a blocked pipe does not take |
+//! | `inspect` | what a configuration names outside of itself, for `ringway check` |
 //! | `build` | configuration to the layers' own options |
 
 mod access_log;
@@ -16,14 +18,17 @@ mod certificates;
 mod control;
 mod explain;
 mod health;
+mod inspect;
 pub(crate) mod issue;
 mod latency;
 mod metrics;
 mod run;
+pub(crate) mod sink;
 mod worker;
 
 pub use admin::AdminError;
-pub use build::tls::check as check_tls;
 pub use explain::explain;
+pub use inspect::{inspect, unresolved};
 pub use run::{Outcome, Running, Server, StartError, StartOptions};
+pub use sink::LostLines;
 pub use worker::{Message, Report, Worker, cpus};

@@ -18,15 +18,28 @@ use super::build::{self, Blueprint, WorkerSockets};
 use super::control::{Command, Control, WorkerHandle};
 use super::health::HealthPlan;
 use super::metrics::Exporter;
+use super::sink::LostLines;
 use super::worker::{Message, Report, Worker, cpus, pin};
-use crate::config::{Config, ListenerService, Workers};
+use crate::config::{Config, ListenerService, Workers, defaults};
 use crate::net::{self, BindError};
 use crate::ring::SocketAddress;
-use crate::ring::uring::{RingOptions, SetupError, Uring};
+use crate::ring::uring::{RingOptions, RingSize, SetupError, Uring};
 use crate::runtime::{Mailbox, Offload, mailbox};
 use crate::session::{
     DescriptorDoor, Fleet, HandlerFactory, Note, Plan, SessionOptions, UpstreamOptions,
 };
+
+/// Says that a limit of the machine is below one of the configuration: a warning, unless that is
+/// the default, which nobody has asked for.
+macro_rules! tell_limit {
+    ($is_default:expr, $($rest:tt)*) => {
+        if $is_default {
+            tracing::info!($($rest)*);
+        } else {
+            tracing::warn!($($rest)*);
+        }
+    };
+}
 
 /// Threads for work that takes too long for a loop.
 const HELPERS: usize = 2;
@@ -141,6 +154,9 @@ pub struct StartOptions {
     /// The file to which the secrets of all TLS connections are written, for who has to look into
     /// recorded traffic. None: they are written nowhere.
     pub tls_key_log: Option<PathBuf>,
+    /// Counts lines of the program's log that were dropped, for the metrics. None: they are not
+    /// counted.
+    pub log_lost: Option<LostLines>,
 }
 
 /// A server that is about to run.
@@ -171,7 +187,7 @@ impl Server {
     /// # Errors
     /// What could not be had, on what, and why; nothing is left running then.
     pub fn start_with(config: Config, options: StartOptions) -> Result<Running, StartError> {
-        let StartOptions { handler, tls_key_log } = options;
+        let StartOptions { handler, tls_key_log, log_lost } = options;
         let config = Arc::new(config);
         raise_descriptor_limit(&config);
         let failed = |source| StartError::System { call: "sched_getaffinity", source };
@@ -187,7 +203,7 @@ impl Server {
         let (tls, mut certificates) = build::tls(&config, &common)?;
         let (admin_tls, of_admin) = build::tls::admin(&config, &common)?.unzip();
         certificates.extend(of_admin);
-        let (lines, writer) = std::mem::take(&mut builder.lines).start()?;
+        let (lines, writers) = std::mem::take(&mut builder.lines).start()?;
         let seed = std::hash::RandomState::new().hash_one(std::process::id());
         let checks = checks(&config, &upstreams);
         let blueprint = Blueprint {
@@ -209,6 +225,7 @@ impl Server {
         fleet.connect(handles.iter().map(post).collect());
         let mut exporter = Exporter::new(&config, Arc::clone(&fleet));
         exporter.set_certificates(&certificates);
+        exporter.set_lost_lines(log_lost, writers.lost());
         let (commands, inbox) = channel::unbounded_channel();
         let control = Control {
             handles,
@@ -220,7 +237,7 @@ impl Server {
             config,
             checks,
             certificates,
-            writer,
+            writers,
             seed,
         };
         let control = std::thread::Builder::new()
@@ -256,8 +273,9 @@ impl Running {
         &self.fleet
     }
 
-    /// Handles SIGTERM, SIGQUIT and SIGINT of this process: the first drains, the second cuts.
-    /// When this returns, a signal no longer kills.
+    /// Handles the signals of this process: the first SIGTERM, SIGQUIT or SIGINT drains, the second
+    /// cuts; SIGUSR1 opens the access logs again; SIGHUP and SIGUSR2 are logged and ignored. When
+    /// this returns, none of them kills.
     pub fn handle_signals(&self) {
         let (sender, done) = mpsc::channel();
         self.command(Command::HandleSignals(sender));
@@ -344,6 +362,7 @@ fn spawn_all(
     sockets: Vec<WorkerSockets>,
 ) -> Result<Vec<WorkerHandle>, StartError> {
     let mut handles = Vec::with_capacity(sockets.len());
+    let mut sizes = Vec::with_capacity(sockets.len());
     for (worker, own) in sockets.into_iter().enumerate() {
         let place = Place {
             worker,
@@ -352,13 +371,17 @@ fn spawn_all(
             reports: reports.clone(),
         };
         match spawn(config, blueprint, place, own) {
-            Ok(handle) => handles.push(handle),
+            Ok((handle, size)) => {
+                handles.push(handle);
+                sizes.push(size);
+            }
             Err(error) => {
                 stop_all(&handles);
                 return Err(error);
             }
         }
     }
+    report_rings(config, &sizes);
     Ok(handles)
 }
 
@@ -368,7 +391,7 @@ fn spawn(
     blueprint: &Blueprint,
     place: Place,
     sockets: WorkerSockets,
-) -> Result<WorkerHandle, StartError> {
+) -> Result<(WorkerHandle, RingSize), StartError> {
     let failed = |source| StartError::System { call: "eventfd", source };
     let (sender, inbox) = mailbox().map_err(failed)?;
     let options = build::sessions(config, blueprint, place.worker, &sockets);
@@ -378,7 +401,7 @@ fn spawn(
         .spawn(move || run_worker(place, options, sockets, inbox, &ready))
         .map_err(StartError::Thread)?;
     match started.recv() {
-        Ok(Ok(())) => Ok(WorkerHandle { sender, thread: Some(thread) }),
+        Ok(Ok(size)) => Ok((WorkerHandle { sender, thread: Some(thread) }, size)),
         Ok(Err(error)) => Err(StartError::Ring(error)),
         Err(mpsc::RecvError) => {
             Err(StartError::System { call: "start of a worker", source: Errno::ECHILD })
@@ -392,7 +415,7 @@ fn run_worker(
     options: SessionOptions,
     sockets: WorkerSockets,
     inbox: Mailbox<Message>,
-    ready: &mpsc::Sender<Result<(), SetupError>>,
+    ready: &mpsc::Sender<Result<RingSize, SetupError>>,
 ) {
     let Place { worker, cpu, ring, reports } = place;
     if let Some(cpu) = cpu {
@@ -408,7 +431,9 @@ fn run_worker(
             return;
         }
     };
-    report_ring(worker, &driver, &ring);
+    let size = driver.size();
+    let (entries, completions) = (size.entries, size.completions);
+    tracing::debug!(worker, flags = %driver.flags(), entries, completions, "ring is set up");
     let hand_off = driver.can_hand_off().then(|| driver.fd());
     // From here on the sessions close the listening sockets.
     let WorkerSockets { streams, datagrams } = sockets;
@@ -417,7 +442,7 @@ fn run_worker(
     }
     let mut running = Worker::new(driver, options, Some(inbox));
     running.start(hand_off);
-    let _gone = ready.send(Ok(()));
+    let _gone = ready.send(Ok(size));
     let result = running.run(|report| {
         let _gone = reports.send((worker, report));
     });
@@ -427,19 +452,22 @@ fn run_worker(
     let _gone = reports.send((worker, Report::Ended(result)));
 }
 
-fn report_ring(worker: usize, driver: &Uring, asked: &RingOptions) {
-    let size = driver.size();
-    if size.reduced {
-        tracing::warn!(
-            worker,
-            entries = size.entries,
-            completions = size.completions,
-            asked_entries = asked.entries,
-            asked_completions = asked.completions,
-            "smaller rings: locked memory is short (raise `ulimit -l`, LimitMEMLOCK=)"
-        );
-    }
-    tracing::debug!(worker, flags = %driver.flags(), entries = size.entries, "ring is set up");
+/// Says once, for all workers, that rings are smaller than asked for.
+fn report_rings(config: &Config, sizes: &[RingSize]) {
+    let reduced: Vec<&RingSize> = sizes.iter().filter(|size| size.reduced).collect();
+    let Some(smallest) = reduced.iter().min_by_key(|size| size.entries) else { return };
+    let asked = build::ring(config);
+    let is_default = asked.entries == defaults::RING_ENTRIES
+        && asked.completions == defaults::COMPLETION_ENTRIES;
+    tell_limit!(
+        is_default,
+        workers = reduced.len(),
+        entries = smallest.entries,
+        completions = smallest.completions,
+        asked_entries = asked.entries,
+        asked_completions = asked.completions,
+        "smaller rings: locked memory is short (raise `ulimit -l`, LimitMEMLOCK=)"
+    );
 }
 
 type Bound = (Vec<WorkerSockets>, Vec<(String, SocketAddress)>);
@@ -481,7 +509,8 @@ fn warn_of_small_pools(config: &Config, workers: usize) {
             && (config.upstreams[index].pool.max as usize) < workers
         {
             let (name, most) = (&config.upstreams[index].name, config.upstreams[index].pool.max);
-            tracing::warn!(
+            tell_limit!(
+                most == defaults::POOL_MAX,
                 upstream = %name,
                 pool_max = most,
                 workers,
@@ -535,8 +564,22 @@ fn raise_descriptor_limit(config: &Config) {
         })
         .sum::<u64>()
         + DESCRIPTORS_SPARE;
+    let is_default = config.listeners.iter().all(|listener| {
+        let flows = match listener.service {
+            ListenerService::Udp { max_flows, .. } => max_flows,
+            ListenerService::Tcp { .. }
+            | ListenerService::Echo
+            | ListenerService::UdpEcho { .. }
+            | ListenerService::Frame { .. }
+            | ListenerService::Messages { .. }
+            | ListenerService::Sni { .. }
+            | ListenerService::Http(_) => defaults::MAX_FLOWS,
+        };
+        listener.max_connections == defaults::MAX_CONNECTIONS && flows == defaults::MAX_FLOWS
+    });
     if limit < needed {
-        tracing::warn!(
+        tell_limit!(
+            is_default,
             limit,
             needed,
             "the limit of open files is below what max_connections may need: beyond it, \

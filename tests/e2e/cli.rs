@@ -1,7 +1,8 @@
 //! The command line: every verb, and what is said when something is wrong.
 
+use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use crate::support::*;
 
@@ -22,6 +23,7 @@ fn help_version_completions_and_manual_are_printed() {
         (&["completions", "bash"], "_ringway"),
         (&["completions", "zsh"], "#compdef ringway"),
         (&["man"], ".TH"),
+        (&["man"], "tls\\-key\\-log"),
     ] {
         let output = ringway(args);
         assert!(output.status.success(), "{args:?}");
@@ -44,7 +46,12 @@ fn check_tells_good_from_bad() {
     let issuers = crate::pki::Pki::new().ca;
     let issuers = folder.file("issuers.pem", &issuers).display().to_string();
     // The files of certificates are read, too.
+    folder.file("users", "");
+    std::fs::create_dir(folder.path().join("www")).unwrap();
+    let here = folder.path().display().to_string();
     let text_of_all = include_str!("../../docs/ringway.toml")
+        .replace("/etc/ringway/users", &format!("{here}/users"))
+        .replace("\"/srv/", &format!("\"{here}/"))
         .replace("[\"/etc/ringway/example.pem\"]", "\"self_signed\"")
         .replace("[\"/etc/ringway/example.key\"]", "\"self_signed\"")
         .replace("/etc/ringway/clients.pem", &issuers)
@@ -67,6 +74,228 @@ fn check_tells_good_from_bad() {
     let output = ringway(&["check", "--config", "/no/such/file"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("/no/such/file"));
+}
+
+/// The good configuration of the tests of `check`: what it names is relative to its folder.
+const INSPECTED: &str = r#"
+[admin]
+enabled = false
+[[listener]]
+name = "web"
+listen = "127.0.0.1:1"
+protocol = "http"
+[listener.access_log]
+path = "access.log"
+[[listener.route]]
+name = "files"
+path_prefix = "/files"
+files = "www"
+[listener.route.auth]
+users_file = "users"
+[[listener.route]]
+name = "rest"
+proxy = "u"
+[listener.tls]
+certificate = ["server.pem"]
+key = ["server.key"]
+[[listener]]
+name = "frames"
+listen = "127.0.0.1:2"
+protocol = "frame"
+files = "www"
+[upstream.u]
+servers = "127.0.0.1:3"
+[upstream.u.tls]
+ca = "ca.pem"
+"#;
+
+fn inspected(folder: &Folder, text: &str) -> Output {
+    let file = folder.file("ringway.toml", text);
+    ringway(&["check", "--config", file.to_str().unwrap()])
+}
+
+fn inspection_folder() -> Folder {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path().join("www")).unwrap();
+    folder.file("users", "alice:$2b$04$abcdefghijklmnopqrstuuxVdlvNrTUBIBqCGd7DEvyZoS2Wxpl1a\n");
+    let made = ringway(&["cert", "localhost", "--out", folder.path().to_str().unwrap()]);
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    folder
+}
+
+#[test]
+fn check_refuses_what_a_start_would_with_the_place_of_each_key() {
+    let folder = inspection_folder();
+    let good = inspected(&folder, INSPECTED);
+    assert!(good.status.success(), "{}", text(&good.stderr));
+    assert!(!folder.path().join("access.log").exists(), "nothing is created");
+    folder.file("weak", "alice:{SHA}x\n");
+    folder.file("garbage.pem", "no certificate\n");
+    let bad = INSPECTED
+        .replace("\"www\"", "\"none\"")
+        .replace("\"users\"", "\"weak\"")
+        .replace("\"access.log\"", "\"none/access.log\"")
+        .replace("[\"server.pem\"]", "[\"none.pem\", \"garbage.pem\"]")
+        .replace("[\"server.key\"]", "[\"none.key\", \"server.key\"]")
+        .replace("\"ca.pem\"", "\"none.pem\"")
+        .replace("\"127.0.0.1:2\"", "\"unix:/no/such/folder/socket\"");
+    let output = inspected(&folder, &bad);
+    assert_eq!(output.status.code(), Some(1));
+    let errors = text(&output.stderr);
+    for place in [
+        "toml:9:8",
+        "toml:13:9",
+        "toml:15:14",
+        "toml:20:16",
+        "toml:20:28",
+        "toml:21:8",
+        "toml:24:10",
+        "toml:26:9",
+        "toml:30:6",
+    ] {
+        assert!(errors.contains(place), "{place}: {errors}");
+    }
+    assert!(errors.contains("9 mistakes in ") && errors.contains("SHA-1"), "{errors}");
+    let file = folder.path().join("ringway.toml");
+    let served = ringway(&["serve", "--config", file.to_str().unwrap()]);
+    assert_eq!(served.status.code(), Some(1));
+    assert!(text(&served.stderr).contains("9 mistakes in "), "{}", text(&served.stderr));
+}
+
+#[test]
+fn check_tells_all_that_is_wrong_with_tls_at_once() {
+    let folder = inspection_folder();
+    folder.file("empty.pem", "");
+    let all = INSPECTED
+        .replace(
+            "key = [\"server.key\"]\n",
+            "key = [\"server.key\"]\ngroups = [\"x25519\"]\nclient_auth = \"required\"\n\
+             client_ca = \"empty.pem\"\nclient_crl = \"ca.pem\"\nticket_keys = [\"users\"]\n",
+        )
+        .replace(
+            "ca = \"ca.pem\"\n",
+            "ca = \"empty.pem\"\npins = [\"spki:0\"]\ncipher_suites = [\"TLS_AES_128_GCM_SHA256\", \
+             \"X\"]\ncertificate = \"server.pem\"\nkey = \"ca.key\"\n",
+        );
+    let output = inspected(&folder, &all);
+    let errors = text(&output.stderr);
+    for place in [
+        "toml:22:11",
+        "toml:24:13",
+        "toml:25:14",
+        "toml:26:16",
+        "toml:35:6",
+        "toml:36:9",
+        "toml:37:44",
+        "toml:38:15",
+    ] {
+        assert!(errors.contains(place), "{place}: {errors}");
+    }
+    assert!(errors.contains("8 mistakes in "), "{errors}");
+}
+
+#[test]
+fn warnings_of_check_are_errors_with_strict() {
+    let folder = inspection_folder();
+    let odd = format!("{INSPECTED}[upstream.unused]\nservers = \"does-not-exist.invalid:80\"\n");
+    let output = inspected(&folder, &odd);
+    let errors = text(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    for part in ["no listener uses", "toml:31:11", "does not resolve", "toml:32:11", "2 warnings"] {
+        assert!(errors.contains(part), "{part}: {errors}");
+    }
+    assert!(text(&output.stdout).contains("2 warnings"));
+    let file = folder.path().join("ringway.toml");
+    let strict = ringway(&["check", "--strict", "--config", file.to_str().unwrap()]);
+    assert_eq!(strict.status.code(), Some(1), "{}", text(&strict.stderr));
+    let good = inspected(&folder, INSPECTED);
+    assert!(good.status.success());
+    let strict = ringway(&["check", "--strict", "--config", file.to_str().unwrap()]);
+    assert!(strict.status.success(), "{}", text(&strict.stderr));
+}
+
+#[test]
+fn certificates_go_to_a_new_folder_and_an_issuer_signs_again() {
+    let folder = Folder::new();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let made = ringway(&["cert", "localhost", "--out", &path("a/b")]);
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    // The program is not on the search path, and is called as it was.
+    assert!(text(&made.stdout).contains(&format!("{BINARY} cert NAME --ca ")));
+    let again = ["cert", "example.com", "--ca", &path("a/b"), "--out", &path("c")];
+    let made = ringway(&again);
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    let names = std::fs::read_dir(path("c")).unwrap().map(|entry| entry.unwrap().file_name());
+    let mut names: Vec<_> = names.collect();
+    names.sort();
+    assert_eq!(names, ["server.key", "server.pem"]);
+    let taken = ringway(&again);
+    assert_eq!(taken.status.code(), Some(1));
+    assert!(text(&taken.stderr).contains("is there already"));
+    let none = ringway(&["cert", "a", "--ca", &path("c"), "--out", &path("d")]);
+    assert!(text(&none.stderr).contains("ca.pem"), "{}", text(&none.stderr));
+}
+
+#[test]
+fn a_configuration_is_read_from_standard_input() {
+    let folder = Folder::new();
+    std::fs::create_dir(folder.path().join("www")).unwrap();
+    let config = "[admin]\nenabled = false\n[[listener]]\nname = \"a\"\nprotocol = \"http\"\n\
+        listen = \"127.0.0.1:1\"\n[[listener.route]]\nfiles = \"www\"\n";
+    for (config, code, place) in
+        [(config.to_owned(), 0, "good"), (config.replace("www", "none"), 1, "standard input:8:9")]
+    {
+        let mut child = Command::new(BINARY)
+            .args(["check", "--config", "-"])
+            .current_dir(folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        child.stdin.take().unwrap().write_all(config.as_bytes()).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let told = text(&output.stdout) + &text(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{told}");
+        assert!(told.contains(place), "{told}");
+    }
+}
+
+#[test]
+fn switches_serve_without_an_admin_interface_and_tell_where_on_standard_error() {
+    let folder = Folder::new();
+    folder.file("hello.txt", "hello");
+    let mut command = Command::new(BINARY);
+    command.args(["serve", "--admin", "off", "--listen", "127.0.0.1:0", "--log-format", "text"]);
+    command.arg("--files").arg(folder.path());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+    let line = lines.find(|line| line.contains("try: ")).unwrap();
+    let address = line.split_whitespace().find_map(|word| word.parse().ok()).unwrap();
+    let answer = crate::admin::get(address, "GET /hello.txt");
+    assert!(answer.ends_with("hello"), "{answer}");
+    let rest = lines.next().unwrap();
+    assert!(rest.starts_with("Stop it"), "nothing else listens: {rest}");
+    let id = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());
+    nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGTERM).unwrap();
+    lines.for_each(drop);
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success() && output.stdout.is_empty());
+}
+
+#[test]
+fn a_port_that_is_taken_names_the_switch_for_another() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    for (args, switch) in [
+        (["--files", "/", "--listen", &taken, "--admin", "off"], "--listen IP:PORT"),
+        (["--proxy", ":1", "--listen", "127.0.0.1:0", "--admin", &taken], "--admin IP:PORT"),
+    ] {
+        let output = ringway(&[&["serve"], &args[..]].concat());
+        assert_eq!(output.status.code(), Some(1));
+        let errors = text(&output.stderr);
+        assert!(errors.contains(&taken) && errors.contains(switch), "{errors}");
+    }
 }
 
 #[test]

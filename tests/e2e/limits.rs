@@ -120,6 +120,16 @@ fn when_descriptors_run_out_operators_and_accepted_clients_are_served() {
     let (status, errors) = program.wait();
     assert!(status.success(), "{errors}");
     assert!(errors.contains("too many open files"), "{errors}");
+    let level = |errors: &str| {
+        let line = errors.lines().find(|line| line.contains("the limit of open files")).unwrap();
+        ["INFO", "WARN"].into_iter().find(|level| line.contains(level))
+    };
+    assert_eq!(level(&errors), Some("INFO"), "nobody has asked for more: {errors}");
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -n 40; exec \"$0\" \"$@\"", BINARY]);
+    let program = Program::start(&[&config, "max_connections = 20000\n"].concat(), &mut limited);
+    program.signal(nix::sys::signal::Signal::SIGTERM);
+    assert_eq!(level(&program.wait().1), Some("WARN"));
 }
 
 #[test]
@@ -142,7 +152,8 @@ fn an_ordinary_user_with_little_locked_memory_is_served() {
         program.signal(nix::sys::signal::Signal::SIGTERM);
         let (status, errors) = program.wait();
         assert!(status.success(), "{errors}");
-        assert!(kib > 1024 || errors.contains("smaller rings"), "{errors}");
+        assert!(kib > 1024 || errors.matches("smaller rings").count() == 1, "{errors}");
+        assert!(!errors.contains("\"WARN\""), "{errors}");
     }
 }
 

@@ -224,23 +224,29 @@ impl Program {
         let mut child = command
             .args(["serve", "--config"])
             .arg(file)
-            .stdout(Stdio::piped())
+            .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut stderr = child.stderr.take().unwrap();
+        let stderr = BufReader::new(child.stderr.take().unwrap());
+        let (sender, lines) = std::sync::mpsc::channel();
         let errors = std::thread::spawn(move || {
             let mut text = String::new();
-            let _broken = stderr.read_to_string(&mut text);
+            for line in stderr.lines().map_while(Result::ok) {
+                text.push_str(&line);
+                text.push('\n');
+                // The start may have been seen already.
+                let _gone = sender.send(line);
+            }
             text
         });
         let mut addresses = Vec::new();
-        for line in BufReader::new(child.stdout.take().unwrap()).lines() {
-            let line = line.unwrap();
-            let mut words = line.split_whitespace();
+        while let Ok(line) = lines.recv_timeout(PATIENCE) {
+            let mut words = line.split([' ', '"']);
             let address: Option<SocketAddr> = words.find_map(|word| word.parse().ok());
-            addresses.extend(address);
-            if line.starts_with("Stop it") {
+            let is_place = line.contains("try: ") || line.contains("\"listening\"");
+            addresses.extend(address.filter(|_| is_place));
+            if line.starts_with("Stop it") || line.contains("\"serving\"") {
                 break;
             }
         }

@@ -27,7 +27,9 @@ impl<W: Write> Screen<W> {
     /// Ends the last line, where people read it.
     pub(super) fn end_line(&mut self) -> io::Result<()> {
         let tail = std::mem::take(&mut self.tail);
-        write!(self.out, "{}", tail.escape_ascii())?;
+        if !tail.is_empty() {
+            write!(self.out, "{}", tail.escape_ascii())?;
+        }
         if self.is_terminal && (self.is_line_open || !tail.is_empty()) {
             self.is_line_open = false;
             self.out.write_all(b"\n")?;
@@ -73,6 +75,13 @@ impl<W: Write> Write for Screen<W> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.out.flush()
+    }
+}
+
+impl<W: Write> Drop for Screen<W> {
+    fn drop(&mut self) {
+        // Best effort: the terminal may have gone.
+        let _gone = self.end_line();
     }
 }
 

@@ -155,8 +155,6 @@ fn access_log(mut section: Section<'_, '_>) -> AccessLog {
 }
 
 fn target(value: &DeValue<'_>) -> Result<AccessLogTarget, Fault> {
-    let path = values::unless(value, "stdout", |v| {
-        values::absolute_path(v, "the path of a file", "/var/log/access.log")
-    })?;
+    let path = values::path_unless(value, "stdout", |v| values::path(v, "the path of a file"))?;
     Ok(path.map_or(AccessLogTarget::Stdout, AccessLogTarget::File))
 }

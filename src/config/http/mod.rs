@@ -32,6 +32,7 @@ mod route;
 mod route_parts;
 mod routes;
 pub(super) mod schema;
+pub(super) mod shadow;
 mod template;
 pub(super) mod upstream;
 
@@ -202,6 +203,6 @@ pub enum AccessLogFormat {
 pub enum AccessLogTarget {
     /// The standard output.
     Stdout,
-    /// The end of the file at this absolute path.
+    /// The end of this file.
     File(PathBuf),
 }

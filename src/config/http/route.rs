@@ -140,7 +140,7 @@ impl Action {
 /// How the files of a directory are given: the key `files`, and those that only it has.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FilesOptions {
-    /// `files`: the absolute path of the directory.
+    /// `files`: the directory.
     pub root: PathBuf,
     /// `index`: names of the files that stand for a directory, the first that is there.
     pub index: Vec<String>,
@@ -268,7 +268,7 @@ pub struct Auth {
 pub enum Users {
     /// `users`: names with hashes (bcrypt, SHA-256-crypt or SHA-512-crypt), sorted by name.
     Listed(Vec<(String, String)>),
-    /// `users_file`: the absolute path of a file in the form of htpasswd.
+    /// `users_file`: a file in the form of htpasswd.
     File(PathBuf),
 }
 

@@ -89,9 +89,7 @@ pub(super) fn auth(section: &mut Section<'_, '_>) -> Option<Auth> {
         accept::user_name,
         accept::password_hash,
     );
-    let file = section.optional("users_file", |v| {
-        values::absolute_path(v, "the path of a file", "/etc/ringway/users")
-    });
+    let file = section.optional("users_file", |v| values::path(v, "the path of a file"));
     match (place("users"), place("users_file")) {
         (Some(_), Some(second)) => section.report(Mistake::new(
             second,

@@ -106,6 +106,14 @@ pub fn client_config(options: ClientOptions) -> Result<Arc<ClientConfig>, String
     Ok(Arc::new(config))
 }
 
+/// Checks that a text in PEM has issuers that can be used.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_issuers(text: &[u8]) -> Result<(), String> {
+    root_store(text).map(|_| ())
+}
+
 /// The issuers of a text in PEM.
 pub(super) fn root_store(text: &[u8]) -> Result<RootCertStore, String> {
     let mut store = RootCertStore::empty();

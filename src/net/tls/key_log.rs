@@ -9,6 +9,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Mutex;
 
+use nix::fcntl::OFlag;
 use rustls::KeyLog;
 use zeroize::Zeroize;
 
@@ -18,10 +19,14 @@ pub struct KeyLogFile(Mutex<File>);
 impl KeyLogFile {
     /// Opens the file, or makes one that only its owner can read. Lines are appended.
     ///
+    /// A pipe that nobody reads is not waited for, neither here nor by workers that write to it.
+    ///
     /// # Errors
     /// As `open(2)`.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
+        let mut options = OpenOptions::new();
+        options.append(true).create(true).mode(0o600);
+        let file = options.custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
         Ok(Self(Mutex::new(file)))
     }
 }

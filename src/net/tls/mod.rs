@@ -28,14 +28,14 @@ pub use rustls::pki_types::ServerName;
 pub use rustls::{ClientConfig, ServerConfig};
 
 pub use certificate::{Certificate, CertificateError, Summary};
-pub use client::{ClientOptions, Roots, client_config};
+pub use client::{ClientOptions, Roots, check_issuers, client_config};
 pub use error::{Fault, TlsError};
 pub use key_log::KeyLogFile;
 pub use keys::{Aead, KeySource, TrafficKey, UnknownKey};
 pub use pins::{Pin, PinError};
 pub use policy::{Policy, PolicyError, SUITES, Version};
 pub use resolver::{Certificates, Resolver};
-pub use server::{ClientAuth, ClientRoots, ServerOptions, server_config};
+pub use server::{ClientAuth, ClientRoots, ServerOptions, check_revocations, server_config};
 pub use session::{Info, Received, Session};
 pub use subject::Subject;
 pub use tickets::{TicketKey, Tickets};

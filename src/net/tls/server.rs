@@ -109,6 +109,14 @@ fn verifier(
     verifier.build().map(Some).map_err(|error| error.to_string())
 }
 
+/// Checks that a text in PEM has lists of revoked certificates.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn check_revocations(text: &[u8]) -> Result<(), String> {
+    revocations(text).map(|_| ())
+}
+
 /// The lists of revoked certificates of a text.
 pub(super) fn revocations(
     text: &[u8],

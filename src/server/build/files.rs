@@ -3,12 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use nix::fcntl::OFlag;
-use nix::sys::stat::Mode;
-
 use super::http::{HttpBuilder, rewrite};
 use crate::config::{self, Listener, Route, TryFile};
 use crate::server::StartError;
+use crate::server::build::open_folder;
 use crate::service::http::files::FileRules;
 use crate::service::http::files::attempt::Attempt;
 use crate::service::http::files::coding::Coding;
@@ -90,8 +88,7 @@ fn attempts(listener: &Listener, files: &[TryFile]) -> Result<Vec<Attempt>, Star
 }
 
 fn folder(listener: &Listener, path: &Path) -> Result<Folder, StartError> {
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    nix::fcntl::open(path, flags, Mode::empty()).map(Folder::new).map_err(|source| {
+    open_folder(path).map(Folder::new).map_err(|source| {
         let listener = listener.name.clone();
         StartError::Files { listener, path: path.to_owned(), source }
     })

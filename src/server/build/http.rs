@@ -193,7 +193,10 @@ fn wrong(listener: &str, error: &dyn std::error::Error) -> StartError {
     StartError::Http { listener: listener.to_owned(), message: error.to_string() }
 }
 
-fn users(listener: &Listener, auth: &config::Auth) -> Result<Arc<AuthOptions>, StartError> {
+pub(in crate::server) fn users(
+    listener: &Listener,
+    auth: &config::Auth,
+) -> Result<Arc<AuthOptions>, StartError> {
     let users = match &auth.users {
         config::Users::Listed(users) => {
             Users::new(users.iter().map(|(name, hash)| (name.as_str(), hash.as_str())))

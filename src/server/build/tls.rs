@@ -74,23 +74,6 @@ impl Common {
     }
 }
 
-/// Reads all files and makes everything, as a start does.
-///
-/// # Errors
-/// What is wrong with the first file or setting that is.
-pub fn check(config: &Config) -> Result<(), StartError> {
-    let common = Common::default();
-    for listener in &config.listeners {
-        self::listener(listener, &common)?;
-    }
-    admin(config, &common)?;
-    for one in &config.upstreams {
-        let places: Vec<usize> = (0..one.servers.len()).collect();
-        upstream(one, &places, false, &common)?;
-    }
-    Ok(())
-}
-
 /// How a listener speaks TLS, and what of it changes.
 pub(in crate::server) fn listener(
     listener: &Listener,
@@ -232,20 +215,23 @@ fn server_name(given: Option<&str>, server: &ServerAddress) -> Result<ServerName
 
 /// Reads the certificates of a listener.
 pub(in crate::server) fn certificates(tls: &ListenerTls) -> Result<Certificates, String> {
-    let mut all = Vec::with_capacity(tls.certificates.len());
-    for files in &tls.certificates {
-        let (chain, key) = texts(files)?;
-        let ocsp = files.ocsp.as_deref().map(read).transpose()?;
-        let certificate = Certificate::from_pem(&chain, &key, ocsp).map_err(|error| {
-            format!(
-                "the certificate {} with the key {} can not be used: {error}",
-                files.chain.display(),
-                files.key.display()
-            )
-        })?;
-        all.push((certificate, Vec::new()));
-    }
-    Ok(Certificates::new(all, tls.strict_sni))
+    let all = tls.certificates.iter().map(|files| Ok((certificate(files)?, Vec::new())));
+    Ok(Certificates::new(all.collect::<Result<_, String>>()?, tls.strict_sni))
+}
+
+/// Reads one certificate.
+pub(in crate::server) fn certificate(
+    files: &config::CertificateFiles,
+) -> Result<Certificate, String> {
+    let (chain, key) = texts(files)?;
+    let ocsp = files.ocsp.as_deref().map(read).transpose()?;
+    Certificate::from_pem(&chain, &key, ocsp).map_err(|error| {
+        format!(
+            "the certificate {} with the key {} can not be used: {error}",
+            files.chain.display(),
+            files.key.display()
+        )
+    })
 }
 
 /// The chain and the key of a certificate.
@@ -255,7 +241,7 @@ fn texts(files: &config::CertificateFiles) -> Result<(Vec<u8>, Vec<u8>), String>
         (false, false) => Ok((read(&files.chain)?, read(&files.key)?)),
         (true, true) => {
             let signed = self_signed(issue::now()).map_err(|error| error.to_string())?;
-            tracing::warn!(
+            tracing::info!(
                 "a certificate was made in memory, for localhost only: it is new with every start, \
                  and nobody trusts it; `ringway cert` makes one that you can trust"
             );
@@ -297,7 +283,7 @@ pub(in crate::server) fn ticket_keys(paths: &[PathBuf]) -> Result<Vec<TicketKey>
     Ok(keys)
 }
 
-fn policy(policy: &config::TlsPolicy) -> Policy {
+pub(in crate::server) fn policy(policy: &config::TlsPolicy) -> Policy {
     Policy {
         min_version: match policy.min_version {
             config::TlsVersion::Tls12 => Version::Tls12,
@@ -308,7 +294,7 @@ fn policy(policy: &config::TlsPolicy) -> Policy {
     }
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, String> {
+pub(in crate::server) fn read(path: &Path) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(|error| format!("reading {} failed: {error}", path.display()))
 }
 

@@ -79,7 +79,7 @@ impl Exporter {
             }
         }
         let has_http = !self.http.listeners.is_empty();
-        let lines_lost = self.sum(|cell| cell.stats.lines_lost.get());
+        let lines_lost = self.sum(|cell| cell.stats.lines_lost.get()) + self.access_lost.get();
         let lines_lost = has_http.then(|| counter(&[], lines_lost)).into_iter().collect();
         let counters = |name, help, metrics| family(name, help, MetricType::COUNTER, metrics);
         vec![

@@ -1,0 +1,59 @@
+//! What is allowed and yet likely not meant: upstreams that nothing uses, routes that no request
+//! reaches.
+
+use super::accept;
+use super::http::shadow::unreachable_routes;
+use super::place::{Finding, Place};
+use super::report::Severity;
+use super::{Config, ListenerService};
+
+impl Config {
+    /// What this configuration allows and likely does not mean.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<Finding> {
+        let mut found = self.unused_upstreams();
+        for (index, listener) in self.listeners.iter().enumerate() {
+            let ListenerService::Http(http) = &listener.service else { continue };
+            for (route, by) in unreachable_routes(&http.routes) {
+                let name = |at: usize| format!("`{}`", accept::shown(&http.routes[at].name));
+                let names: Vec<_> = by.into_iter().map(name).collect();
+                let verb = if names.len() == 1 { "takes" } else { "take" };
+                found.push(Finding {
+                    place: Place::listener(index).key("route").at(route),
+                    severity: Severity::Warning,
+                    message: format!("no request ever reaches the route {}", name(route)),
+                    help: format!(
+                        "the first route whose conditions hold is taken, and {} {verb} all of its \
+                         requests: move it up, or remove it",
+                        names.join(" and ")
+                    ),
+                });
+            }
+        }
+        found
+    }
+
+    fn unused_upstreams(&self) -> Vec<Finding> {
+        let mut is_used = vec![false; self.upstreams.len()];
+        for index in self.listeners.iter().flat_map(|listener| listener.service.upstreams()) {
+            if let Some(is_used) = is_used.get_mut(index) {
+                *is_used = true;
+            }
+        }
+        let unused = self.upstreams.iter().zip(is_used).filter(|(_, is_used)| !is_used);
+        let findings = unused.map(|(upstream, _)| {
+            let name = &upstream.name;
+            Finding {
+                place: Place::upstream(name),
+                severity: Severity::Warning,
+                message: format!("no listener uses the upstream `{}`", accept::shown(name)),
+                help: format!(
+                    "set `upstream = {0}` in a [[listener]], or remove this table; a \
+                     [[listener.route]] of HTTP sets `proxy = {0}`",
+                    accept::quoted(name)
+                ),
+            }
+        });
+        findings.collect()
+    }
+}
