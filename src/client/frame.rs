@@ -231,8 +231,8 @@ impl Frame {
     }
 
     /// Has the peer send what it has under `name`, and gives it to `take` in parts, as they come;
-    /// how many bytes it was. Only after this has returned without an error are the parts known
-    /// to be whole. The peer may be silent for `silence`, and must bring 1 KiB a second after a first
+    /// how many bytes it was. Only after this has returned without an error are the parts known to
+    /// be whole. The peer may be silent for `silence`, and must bring 1 KiB a second after a first
     /// `silence`, whatever the whole takes.
     ///
     /// # Errors

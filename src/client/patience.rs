@@ -8,8 +8,8 @@ use crate::service::pace::earned;
 /// Bytes a second, after a first timeout, that are more than dripping.
 const RATE_MIN: u32 = 1024;
 
-/// A timeout for each wait, and for all of them together as much as the bytes that came have earned:
-/// a peer that is silent, or brings less than 1 KiB a second, is given up.
+/// A timeout for each wait, and for all of them together as much as the bytes that came have
+/// earned: a peer that is silent, or brings less than 1 KiB a second, is given up.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
     timeout: Duration,

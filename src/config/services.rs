@@ -195,7 +195,8 @@ impl Default for PoolOptions {
 #[derive(Debug, Clone, PartialEq)]
 pub struct ExchangeOptions {
     /// `request_timeout`: how long it may take until its answer begins, with its tries, and then
-    /// between two parts of it that its client takes; of a frame proxy. Routes of HTTP have [`Route::total_timeout`](super::Route::total_timeout).
+    /// between two parts of it that its client takes; of a frame proxy. Routes of HTTP have
+    /// [`Route::total_timeout`](super::Route::total_timeout).
     pub timeout: Duration,
     /// `retry_backoff`: the pause before the second try.
     pub backoff: Duration,

@@ -15,8 +15,8 @@ pub enum Policy {
     /// The one that the client's address gives, modulo their number: a change of the list moves
     /// most clients.
     SourceHash,
-    /// The one that the client's address and the servers' give (Maglev): when one comes or goes, few
-    /// clients move beside its own, and the order of the list means nothing.
+    /// The one that the client's address and the servers' give (Maglev): when one comes or goes,
+    /// few clients move beside its own, and the order of the list means nothing.
     ConsistentHash,
 }
 

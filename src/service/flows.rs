@@ -99,8 +99,8 @@ fn halves(ip: IpAddr) -> (u64, u64) {
     }
 }
 
-/// How the flows of one listener are shared by the workers: each has a share that the others can not
-/// take from it, and lends what it does not use.
+/// How the flows of one listener are shared by the workers: each has a share that the others can
+/// not take from it, and lends what it does not use.
 #[derive(Debug, Clone, Copy)]
 pub struct FlowQuota {
     /// Flows in all workers, at most.
@@ -110,8 +110,8 @@ pub struct FlowQuota {
 }
 
 impl FlowQuota {
-    /// How many of its oldest flows a worker that has `own` of all `total` ends, so that it may have
-    /// one more: as many as there are too many, but none of its share.
+    /// How many of its oldest flows a worker that has `own` of all `total` ends, so that it may
+    /// have one more: as many as there are too many, but none of its share.
     #[must_use]
     pub fn surplus(&self, own: u64, total: u64) -> u64 {
         let excess = (total + 1).saturating_sub(self.max);

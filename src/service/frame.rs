@@ -112,7 +112,8 @@ impl std::fmt::Debug for Sources<'_> {
 ///
 /// Calling order: [`Responder::next`] until it says [`Served::Nothing`]; after [`Served::File`] and
 /// [`Served::Value`], [`Responder::header`] and [`Responder::end_parts`], or [`Responder::refuse`];
-/// in version 1 before the next call. After an error, [`Responder::fail`], and the connection is closed.
+/// in version 1 before the next call. After an error, [`Responder::fail`], and the connection is
+/// closed.
 #[derive(Debug)]
 pub struct Responder {
     server: Server,
@@ -173,15 +174,11 @@ impl Responder {
         };
         let Request { stream, command, payload, .. } = request;
         tally.count(command);
-        if *is_going {
-            tally.error(Code::ShuttingDown);
-            refuse((version, max), stream, Code::ShuttingDown, "the server ends", out);
-            return Ok(Served::Written);
-        }
         let answer = |command, payload: &[u8], out: &mut Vec<u8>| {
             write_frame(&Header::answer(version, command, stream), payload, out);
         };
         let refused = match command {
+            _ if *is_going => Some((Code::ShuttingDown, "the server ends".to_owned())),
             Command::ECHO if request.in_input => return Ok(Served::Same(request.bytes.len())),
             Command::ECHO => {
                 out.extend_from_slice(request.bytes);
@@ -204,18 +201,16 @@ impl Responder {
             },
             _ => ask(sources.handler, &request, scratch, body).err(),
         };
-        match refused {
-            None if scratch.len() <= usize::from(max) => answer(command, scratch, out),
-            None => {
-                tally.error(Code::AnswerTooLarge);
-                let text = format!("the answer has {} bytes", scratch.len());
-                refuse((version, max), stream, Code::AnswerTooLarge, &text, out);
+        let (code, text) = match refused {
+            None if scratch.len() <= usize::from(max) => {
+                answer(command, scratch, out);
+                return Ok(Served::Written);
             }
-            Some((code, text)) => {
-                tally.error(code);
-                refuse((version, max), stream, code, &text, out);
-            }
-        }
+            None => (Code::AnswerTooLarge, format!("the answer has {} bytes", scratch.len())),
+            Some(refused) => refused,
+        };
+        tally.error(code);
+        refuse((version, max), stream, code, &text, out);
         Ok(Served::Written)
     }
 

@@ -397,7 +397,8 @@ impl Frames {
         }
     }
 
-    /// Whether the client broke a rule, and what is left of answers needs what is not read any more.
+    /// Whether the client broke a rule, and what is left of answers needs what is not read any
+    /// more.
     fn is_stuck<D: Driver>(&self, context: &mut Context<D>) -> bool {
         self.failed.is_some() && !self.waits(context)
     }

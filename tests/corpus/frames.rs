@@ -117,8 +117,8 @@ pub(crate) fn frame_server(input: &[u8]) {
     }
 }
 
-/// What a client hears: a line for each event, and what ended the connection. Begins requests when it may: how many, and in which
-/// version, `setting` says.
+/// What a client hears: a line for each event, and what ended the connection. Begins requests when
+/// it may: how many, and in which version, `setting` says.
 pub(crate) fn listen(setting: u8, pieces: &[&[u8]]) -> (Vec<String>, Option<FrameError>) {
     let highest = if setting & 1 == 0 { Version::V1 } else { Version::V2 };
     let many = u32::from(setting >> 1) % 32;

@@ -269,13 +269,14 @@ impl<T: Copy> Client<T> {
         }
     }
 
-    /// Our direction is shut down: with flow control, answers may carry any number of bytes from now on.
+    /// Our direction is shut down: with flow control, answers may carry any number of bytes from
+    /// now on.
     pub const fn end(&mut self) {
         self.is_ended = true;
     }
 
-    /// Tells the server, once, that nobody waits for this request any more: it ends the answer soon.
-    /// What was under way still comes, and the end. Only with flow control.
+    /// Tells the server, once, that nobody waits for this request any more: it ends the answer
+    /// soon. What was under way still comes, and the end. Only with flow control.
     pub fn reset(&mut self, stream: u32, out: &mut Vec<u8>) {
         debug_assert!(self.has_flow(), "RESET has to be agreed on");
         let Some(pending) = find(&mut self.pending, stream).filter(|one| !one.done) else { return };

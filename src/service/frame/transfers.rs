@@ -73,8 +73,8 @@ pub enum Reset<S> {
 
 /// The answers under way, in the order of their turns.
 ///
-/// Calling order: [`Transfers::begin`] for each; [`Transfers::take_turn`] gives the one whose turn it is
-/// to be read from; [`Transfers::reading`] until that has come, then [`Transfers::read`], and
+/// Calling order: [`Transfers::begin`] for each; [`Transfers::take_turn`] gives the one whose turn
+/// it is to be read from; [`Transfers::reading`] until that has come, then [`Transfers::read`], and
 /// [`Transfers::finish`] after its last part.
 #[derive(Debug)]
 pub struct Transfers<S> {

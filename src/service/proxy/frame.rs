@@ -14,11 +14,13 @@
 //! | file | job |
 //! |---|---|
 //! | `client` | what is answered to one client, and in which order |
+//! | `clients` | what clients say, and what they are told |
 //! | `exchange` | the exchanges in flight: their ages, their deadlines, what becomes of them |
 //! | `flow` | how much of an answer servers may send ahead of a client |
 //! | `trunk` | one connection to a server |
 
 mod client;
+mod clients;
 mod exchange;
 mod flow;
 mod trunk;

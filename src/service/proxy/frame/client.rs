@@ -4,13 +4,11 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::exchange::Spare;
-use super::{CLOG_BYTES, CLOG_TIME, Exchanger, FrameAction};
+use super::{CLOG_BYTES, CLOG_TIME};
 use crate::mem::Key;
 use crate::proto::frame::{
-    Code, Command, FrameError, Header, Server, ServerEvent, ServerOptions, Version,
-    write_error_payload, write_frame,
+    Code, Command, Header, Server, ServerOptions, Version, write_error_payload, write_frame,
 };
-use crate::service::CloseReason;
 use crate::service::pace::Pace;
 
 /// Bytes of a frame beside its payload, at most.
@@ -142,7 +140,12 @@ impl Client {
     /// An exchange answers the request that was read last. True when it has to wait: what a GET
     /// brings may be large. In version 1 it can not be passed on before its turn, and so is not
     /// asked for; in version 2, only some are asked for at a time.
-    fn delays(&mut self, (turn, stream): (u64, u32), command: Command, exchange: Key) -> bool {
+    pub(super) fn delays(
+        &mut self,
+        (turn, stream): (u64, u32),
+        command: Command,
+        exchange: Key,
+    ) -> bool {
         let (version, window) = (self.server.version(), usize::from(self.server.window()));
         self.exchanges.insert(number(version, turn, stream), exchange, window);
         if command != Command::GET {
@@ -238,7 +241,7 @@ impl Client {
     }
 
     /// Why a request that was read is not carried out, if it is not.
-    fn refusal(&self) -> Option<(Code, &'static str)> {
+    pub(super) fn refusal(&self) -> Option<(Code, &'static str)> {
         if self.is_going {
             Some((Code::ShuttingDown, "the server ends"))
         } else if self.has_place() {
@@ -253,8 +256,20 @@ impl Client {
     }
 
     /// Whether it waits for us or a server: not every answer waits for the client itself.
-    fn waits(&self) -> bool {
+    pub(super) fn waits(&self) -> bool {
         self.open > self.stalled + self.delayed.len()
+    }
+
+    /// With flow control, no new request is carried out: reading goes on, for the credit of others.
+    pub(super) fn close_door(&mut self) {
+        self.is_going = self.server.credit().is_some();
+    }
+
+    /// The client has acknowledged so many bytes. True when it is clogged, and has taken nothing
+    /// for too long.
+    pub(super) fn is_stuck(&mut self, taken: u64, now: Instant) -> bool {
+        self.pace.observe(now, taken);
+        self.pace.deadline(CLOG_TIME, None).is_some_and(|deadline| deadline <= now)
     }
 
     /// When to look whether a client that is clogged takes its answers.
@@ -434,215 +449,5 @@ fn number(version: Version, turn: u64, stream: u32) -> u64 {
     match version {
         Version::V1 => turn,
         Version::V2 => stream.into(),
-    }
-}
-
-impl Exchanger {
-    /// A client came, which is offered `options`.
-    ///
-    /// # Panics
-    /// When there are more clients than a slab can hold, 2^32.
-    pub fn open_client(&mut self, options: ServerOptions) -> Key {
-        let client = Client::new(options);
-        self.clients.insert(client).expect("fewer clients than slots")
-    }
-
-    /// The session's own key of a client.
-    pub fn client_attached(&mut self, client: Key, owner: Key) {
-        if let Some(client) = self.clients.get_mut(client) {
-            client.owner = Some(owner);
-        }
-    }
-
-    /// A client has gone. What it asked for is not asked for any longer, where servers can be told
-    /// so or would send much.
-    pub fn close_client(&mut self, client: Key, now: Instant) {
-        let gone = self.clients.remove(client);
-        for exchange in gone.iter().flat_map(|gone| gone.exchanges.iter()) {
-            self.cancel(exchange, now);
-        }
-        if gone.is_some_and(|gone| gone.is_busy()) {
-            self.drop_unwanted();
-        }
-        self.unclog(client);
-    }
-
-    /// Reads requests of a client, as far as its window goes; what is left stays in `input`.
-    ///
-    /// # Errors
-    /// What the client did that ends its connection.
-    pub fn client_bytes(
-        &mut self,
-        client: Key,
-        input: &mut &[u8],
-        now: Instant,
-    ) -> Result<(), FrameError> {
-        while self.read_client(client, input, now)? {}
-        Ok(())
-    }
-
-    /// Reads up to the next CREDIT or RESET; true when there may be more behind it.
-    fn read_client(
-        &mut self,
-        client: Key,
-        input: &mut &[u8],
-        now: Instant,
-    ) -> Result<bool, FrameError> {
-        let Self { clients, exchanges, budget, fresh, .. } = self;
-        let Some(state) = clients.get_mut(client) else {
-            return Ok(false);
-        };
-        let result = loop {
-            if !state.has_window() {
-                break Ok(());
-            }
-            match state.server.next(input, &mut state.out) {
-                Ok(None) => break Ok(()),
-                Ok(Some(ServerEvent::Greeted)) => {}
-                Ok(Some(ServerEvent::Credit { stream, bytes })) => {
-                    self.client_credit(client, stream, bytes, now);
-                    return Ok(true);
-                }
-                Ok(Some(ServerEvent::Reset { stream })) => {
-                    self.client_reset(client, stream, now);
-                    return Ok(true);
-                }
-                Ok(Some(ServerEvent::Refused { stream, code, text })) => {
-                    let place = (state.take_turn(), stream);
-                    state.refuse(exchanges.spare(), place, Command::ERROR, code, text);
-                    exchanges.count_refused(code);
-                    state.is_clogged();
-                }
-                Ok(Some(ServerEvent::Request(request))) => {
-                    let (command, stream) = (request.command, request.stream);
-                    let exchange = exchanges.begin(client, &request, now);
-                    budget.deposit();
-                    // After the request is copied, the client's own numbers are free again.
-                    let refusal = state.refusal();
-                    let place = (state.take_turn(), stream);
-                    if let Some((code, text)) = refusal {
-                        exchanges.remove(exchange);
-                        state.refuse(exchanges.spare(), place, Command::ERROR, code, text);
-                        exchanges.count_refused(code);
-                        state.is_clogged();
-                        continue;
-                    }
-                    exchanges.set_turn(exchange, place.0, state.server.credit());
-                    if state.delays(place, command, exchange) {
-                        exchanges.pause(exchange);
-                    } else {
-                        fresh.push(exchange);
-                    }
-                }
-                Err(error) => break Err(error),
-            }
-        };
-        self.send_fresh(now);
-        result.map(|()| false)
-    }
-
-    /// The client's bytes have ended.
-    ///
-    /// # Errors
-    /// When they ended within a frame.
-    pub fn client_at_end(&self, client: Key) -> Result<(), FrameError> {
-        self.clients.get(client).map_or(Ok(()), |client| client.server.at_end())
-    }
-
-    /// Whether a client waits for an answer that does not wait for the client itself.
-    #[must_use]
-    pub fn client_waits(&self, client: Key) -> bool {
-        self.clients.get(client).is_some_and(Client::waits)
-    }
-
-    /// Whether a client with flow control has exchanges without a last answer: it must be read from
-    /// until they are over.
-    #[must_use]
-    pub fn client_gives_credit(&self, client: Key) -> bool {
-        let gives = |client: &Client| client.is_busy() && client.server.credit().is_some();
-        self.clients.get(client).is_some_and(gives)
-    }
-
-    /// No new request of a client with flow control is carried out.
-    pub fn close_door(&mut self, client: Key) {
-        if let Some(client) = self.clients.get_mut(client) {
-            client.is_going = client.server.credit().is_some();
-        }
-    }
-
-    /// Whether a client has exchanges without a last answer.
-    #[must_use]
-    pub fn client_is_busy(&self, client: Key) -> bool {
-        self.clients.get(client).is_some_and(Client::is_busy)
-    }
-
-    /// Whether a client may begin another exchange.
-    #[must_use]
-    pub fn client_has_window(&self, client: Key) -> bool {
-        self.clients.get(client).is_some_and(Client::has_window)
-    }
-
-    /// What is to be sent to a client; `swap` exchanges it for an empty vector of the session's.
-    pub fn client_out(&mut self, client: Key) -> Option<&mut Vec<u8>> {
-        let client = self.clients.get_mut(client)?;
-        client.flushed();
-        Some(&mut client.out)
-    }
-
-    /// Tells a client what it did wrong.
-    pub fn fail_client(&mut self, client: Key, error: &FrameError) {
-        if let Some(client) = self.clients.get_mut(client) {
-            client.server.fail(error, &mut client.out);
-            error.code().into_iter().for_each(|code| self.exchanges.count_refused(code));
-        }
-    }
-
-    /// Tells a client that no new request is taken.
-    pub fn client_go_away(&mut self, client: Key, code: Code, text: &str) {
-        if let Some(client) = self.clients.get_mut(client) {
-            client.server.go_away(code, text, &mut client.out);
-        }
-    }
-
-    /// So many bytes wait to be sent to a client.
-    pub fn client_backlog(&mut self, client: Key, waiting: usize, now: Instant) {
-        if let Some(state) = self.clients.get_mut(client)
-            && state.note_backlog(waiting, now)
-        {
-            self.unclog(client);
-            self.settle_credit(client, now);
-        }
-    }
-
-    /// What the session has seen of a client of [`FrameAction::LookAtClient`]: all the bytes that it
-    /// has acknowledged.
-    pub fn client_taken(&mut self, client: Key, taken: u64, now: Instant) {
-        let Some(client) = self.clients.get_mut(client) else { return };
-        client.pace.observe(now, taken);
-        if client.pace.deadline(CLOG_TIME, None).is_some_and(|deadline| deadline <= now) {
-            let close = |owner| FrameAction::CloseClient(owner, CloseReason::SlowReader);
-            self.actions.extend(client.owner.map(close));
-        }
-    }
-
-    /// A client takes its answers again, or is gone: the trunks that waited for it are read on.
-    pub(super) fn unclog(&mut self, client: Key) {
-        for trunk in self.trunks.values_mut() {
-            if trunk.clogged_by == Some(client) {
-                trunk.clogged_by = None;
-                self.actions.extend(trunk.owner.map(FrameAction::Flush));
-            }
-        }
-    }
-
-    /// Has the session look whether those clients take anything that stop connections which bring
-    /// other answers too.
-    pub(super) fn look_at_clogged_clients(&mut self, now: Instant) {
-        for trunk in self.trunks.values() {
-            let client = trunk.clogged_by.and_then(|client| self.clients.get(client));
-            let due = client.filter(|one| one.next_look().is_some_and(|look| look <= now));
-            let owner = due.and_then(|client| client.owner);
-            self.actions.extend(owner.map(FrameAction::LookAtClient));
-        }
     }
 }

@@ -2,12 +2,13 @@
 
 use std::time::{Duration, Instant};
 
-use super::exchange::Outcome;
+use super::client;
+use super::exchange::{Exchanges, Outcome};
 use super::flow::top_up;
 use super::{Exchanger, FrameAction};
-use crate::mem::Key;
+use crate::mem::{Key, Slab};
 use crate::proto::frame::{Client, ClientEvent, ClientOptions, Command, FrameError};
-use crate::service::pool::CloseCause;
+use crate::service::pool::{CloseCause, Pool};
 use crate::service::retry::Safety;
 
 /// A connection that a server ends earlier than that, without an answer, is a failed connect.
@@ -62,9 +63,58 @@ impl Trunk {
     }
 }
 
+impl Trunk {
+    /// A part of an answer was passed on, of which `more` comes: the server may send it, or the
+    /// client that takes no more is waited for.
+    fn passed_on(
+        &mut self,
+        exchanges: &mut Exchanges,
+        clients: &mut Slab<client::Client>,
+        (clogged, more): (Option<Key>, Option<Key>),
+        actions: &mut Vec<FrameAction>,
+        now: Instant,
+    ) {
+        if self.machine.has_flow() {
+            if let Some(key) = more {
+                top_up(exchanges, clients, self, key, actions, now);
+            }
+            return;
+        }
+        self.clogged_by = clogged;
+        match (more, clogged) {
+            (Some(key), None) => exchanges.resume(key, now),
+            (Some(key), Some(client)) => {
+                exchanges.pause(key);
+                clients.get_mut(client).into_iter().for_each(|client| client.owe(key));
+            }
+            (None, _) => {}
+        }
+    }
+
+    /// The last frame of an answer has come. False when the connection carries nothing any more
+    /// that somebody waits for, and was to be closed then.
+    fn answered(
+        &mut self,
+        trunk: Key,
+        is_large: bool,
+        pool: &mut Pool<Key, Key>,
+        now: Instant,
+    ) -> bool {
+        if is_large {
+            self.large = self.large.saturating_sub(1);
+            if self.large == 0 {
+                pool.set_capacity(trunk, self.capacity);
+            }
+        }
+        let is_kept = pool.release(trunk, now);
+        let abandoned = u32::try_from(self.machine.given_up()).unwrap_or(u32::MAX);
+        is_kept && !(pool.is_retiring(trunk) && pool.carries(trunk) <= abandoned)
+    }
+}
+
 impl Exchanger {
-    /// A trunk is gone that has answered nothing since it agreed to, a short time ago: no better than
-    /// one that could not be connected to.
+    /// A trunk is gone that has answered nothing since it agreed to, a short time ago: no better
+    /// than one that could not be connected to.
     pub(super) fn was_useless(state: &Trunk, now: Instant) -> bool {
         let age = state.greeted.map(|greeted| now.saturating_duration_since(greeted));
         state.heard.is_none() && age.is_some_and(|age| age < USELESS_TIME)
@@ -151,8 +201,8 @@ impl Exchanger {
                     state.ready = true;
                 }
                 Ok(Some(ClientEvent::Answer(answer))) => {
-                    let last = answer.last;
-                    let is_large_end = last && answer.request == Command::GET;
+                    let (last, is_large) = (answer.last, answer.request == Command::GET);
+                    let outcome = exchanges.deliver(clients, &answer, actions);
                     if state.heard.replace(now).is_none() {
                         // HELLO alone says little: now the server is known to answer.
                         self.balancer.connected(state.server, now);
@@ -160,37 +210,15 @@ impl Exchanger {
                         self.rounds = 0;
                         self.rest_until = None;
                     }
-                    match exchanges.deliver(clients, &answer, actions) {
-                        Outcome::Passed { more: Some(key), .. } if state.machine.has_flow() => {
-                            top_up(exchanges, clients, state, key, actions, now);
-                        }
+                    match outcome {
                         Outcome::Passed { clogged, more } => {
-                            if !state.machine.has_flow() {
-                                state.clogged_by = clogged;
-                            }
-                            match (more, state.clogged_by) {
-                                (Some(key), None) => exchanges.resume(key, now),
-                                (Some(key), Some(client)) => {
-                                    exchanges.pause(key);
-                                    clients.get_mut(client).into_iter().for_each(|c| c.owe(key));
-                                }
-                                (None, _) => {}
-                            }
+                            let waits = (clogged, more);
+                            state.passed_on(exchanges, clients, waits, actions, now);
                         }
                         Outcome::Again(exchange) => lost.push(exchange),
                         Outcome::Nobody => {}
                     }
-                    if is_large_end {
-                        state.large = state.large.saturating_sub(1);
-                        if state.large == 0 {
-                            pool.set_capacity(trunk, state.capacity);
-                        }
-                    }
-                    let is_kept = !last || pool.release(trunk, now);
-                    let abandoned = u32::try_from(state.machine.given_up()).unwrap_or(u32::MAX);
-                    let only_abandoned =
-                        pool.is_retiring(trunk) && pool.carries(trunk) <= abandoned;
-                    if !is_kept || (last && only_abandoned) {
+                    if last && !state.answered(trunk, is_large, pool, now) {
                         // It was to be closed after the last exchange that somebody waits for.
                         actions.extend(state.owner.map(FrameAction::CloseTrunk));
                     }
