@@ -104,7 +104,7 @@ impl Control {
             tokio::spawn(admin::serve(listener, tls, pages));
         }
         let mut signals: Option<Signals> = None;
-        let mut ignored = Ignored::default();
+        let mut ignored = [Ignored::default(), Ignored::default()];
         let mut progress = Progress::default();
         while progress.ended < self.handles.len() {
             tokio::select! {
@@ -124,7 +124,8 @@ impl Control {
                         tracing::info!(signal = name, "signal: opening the access logs again");
                         self.writers.reopen();
                     } else if let Some(advice) = advice(name) {
-                        ignored.tell(name, advice);
+                        // Each signal by itself: neither hides the other.
+                        ignored[usize::from(name == UPGRADE)].tell(name, advice);
                     } else if progress.draining {
                         tracing::info!(signal = name, "second signal: cutting what is left");
                         self.stop(&mut progress);
@@ -214,7 +215,7 @@ const UPGRADE: &str = "SIGUSR2";
 /// Signals that are ignored are logged once in this time.
 const IGNORED_EVERY: Duration = Duration::from_secs(10);
 
-/// Signals that were ignored.
+/// Times that a signal was ignored.
 #[derive(Debug, Default)]
 struct Ignored {
     last: Option<Instant>,
