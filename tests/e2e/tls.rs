@@ -66,6 +66,33 @@ fn files_and_answers_go_by_https_on_kept_connections() {
 }
 
 #[test]
+fn a_client_that_speaks_http_1_0_only_says_so_by_alpn() {
+    let pki = Pki::new();
+    let web = listener("web", "protocol = \"http\"\n[[listener.route]]\nrespond = \"hello\"\n")
+        + &pki.listener_tls("");
+    let files = pki.listener_tls("").replace("listener.tls", "admin.tls");
+    let admin = format!("[admin]\nlisten = \"127.0.0.1:0\"\n{files}");
+    let served = Served::new(&[&runtime(1), &*admin, &web].concat());
+    let ask = |address, protocols: &[&str]| {
+        let mut config = ClientConfig::clone(&pki.client());
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let mut stream = secure(&Arc::new(config), "localhost", connect(address));
+        stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        assert!(answer.contains(" 200 "), "{answer}");
+        std::io::Result::Ok(stream.conn.alpn_protocol().map(<[u8]>::to_vec))
+    };
+    for address in [served.address(), served.running().admin().unwrap()] {
+        let agreed = |protocols: &[&str]| ask(address, protocols).unwrap();
+        assert_eq!(agreed(&[]), None);
+        assert_eq!(agreed(&["http/1.0"]).as_deref(), Some(&b"http/1.0"[..]));
+        assert_eq!(agreed(&["http/1.0", "http/1.1"]).as_deref(), Some(&b"http/1.1"[..]));
+        assert!(ask(address, &["h2"]).is_err());
+    }
+}
+
+#[test]
 fn a_slow_client_that_has_said_all_gets_all_and_the_end() {
     let pki = Pki::new();
     let files = Folder::new();

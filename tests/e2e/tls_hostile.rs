@@ -165,7 +165,7 @@ impl Hello {
         self
     }
 
-    fn with_names(self, names: &[&[u8]]) -> Self {
+    pub(crate) fn with_names(self, names: &[&[u8]]) -> Self {
         let names: Vec<u8> =
             names.iter().flat_map(|name| [&[0][..], &long(name)].concat()).collect();
         self.with(SERVER_NAME, Some(long(&names)))

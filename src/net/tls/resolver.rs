@@ -69,6 +69,8 @@ impl Certificates {
     /// Those for a name: its own, those of the wildcard above it, the default.
     fn find(&self, name: Option<&str>) -> &[Arc<CertifiedKey>] {
         let Some(name) = name else { return &self.default };
+        // The dot at the end says that the name is absolute, which it is in any case.
+        let name = name.strip_suffix('.').unwrap_or(name);
         let above = || name.find('.').and_then(|dot| self.by_name.get(name.get(dot..)?));
         match self.by_name.get(name).or_else(above) {
             Some(found) => found,

@@ -100,7 +100,7 @@ pub(in crate::server) fn listener(
     let wrong =
         |message: String| StartError::Tls { place: format!("listener {}", listener.name), message };
     let is_http = matches!(listener.service, ListenerService::Http(_));
-    let alpn = if is_http { vec![b"http/1.1".to_vec()] } else { Vec::new() };
+    let alpn = if is_http { http_protocols() } else { Vec::new() };
     make(&listener.name, tls, alpn, common).map(Some).map_err(wrong)
 }
 
@@ -115,7 +115,12 @@ pub(in crate::server) fn admin(
     let wrong = |message: String| StartError::Tls { place: "admin".to_owned(), message };
     // Its few connections gain nothing by the kernel.
     let common = Common { kernel: None, key_log: common.key_log.clone() };
-    make("admin", tls, vec![b"http/1.1".to_vec()], &common).map(Some).map_err(wrong)
+    make("admin", tls, http_protocols(), &common).map(Some).map_err(wrong)
+}
+
+/// What clients of HTTP may name (RFC 7301, section 6), the best first: 1.0 is answered as well.
+fn http_protocols() -> Vec<Vec<u8>> {
+    ["http/1.1", "http/1.0"].map(|name| name.as_bytes().to_vec()).into()
 }
 
 fn make(
