@@ -40,6 +40,8 @@ mod shutdown;
 mod sni;
 #[path = "e2e/tls.rs"]
 mod tls;
+#[path = "e2e/tls_ends.rs"]
+mod tls_ends;
 #[path = "e2e/tls_flood.rs"]
 mod tls_flood;
 #[path = "e2e/tls_hostile.rs"]

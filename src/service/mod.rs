@@ -17,4 +17,4 @@ pub mod pool;
 pub mod proxy;
 pub mod retry;
 
-pub use close::CloseReason;
+pub use close::{CloseReason, LINGER, Linger};

@@ -206,13 +206,13 @@ impl Relay {
         self.common.closing().is_some() && self.streams.iter().all(Stream::is_quiet)
     }
 
-    pub(super) fn finish<D: Driver>(mut self, context: &mut Context<D>, key: Key) {
+    pub(super) fn finish<D: Driver>(self, context: &mut Context<D>, key: Key) {
         let server = match (context.options.access_log, self.streams[1].fd()) {
             (true, Some(fd)) => context.reactor.driver().peer_address(fd).ok(),
             (true, None) | (false, _) => None,
         };
-        for stream in &mut self.streams {
-            stream.close(&mut context.reactor, key);
+        for stream in self.streams {
+            context.close_stream(key, stream);
         }
         if let Some(source) = self.extra.as_ref().and_then(|extra| extra.counted) {
             context.leave_source(self.common.listener, source);
@@ -288,8 +288,8 @@ impl Relay {
         }
         if lost {
             // Both sides must see a cut stream as cut: an orderly end would pass it off as whole.
-            for fd in self.streams.iter().filter_map(Stream::fd) {
-                context.reactor.driver().reset_on_close(fd);
+            for stream in &self.streams {
+                stream.reset_on_close(&mut context.reactor);
             }
         }
     }

@@ -165,7 +165,10 @@ impl Stream {
 
     /// Sends a few last sealed bytes, behind which nothing comes, past the ring: the socket may be
     /// closed before a send of the ring has begun. What it did not take is returned.
-    fn send_last<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>) -> Option<Outgoing> {
+    pub(super) fn send_last<D: Driver, T: Copy>(
+        &mut self,
+        reactor: &mut Reactor<D, T>,
+    ) -> Option<Outgoing> {
         let wire = self.tls.as_mut().and_then(|tls| tls.wire.take())?;
         let socket = self.fd.filter(|_| !self.sending)?;
         let mut sent = 0;
@@ -217,12 +220,8 @@ impl Stream {
     ) -> StreamEvent {
         let Some(tls) = &mut self.tls else { return StreamEvent::Quiet };
         match tls.open(reactor.memory(), bytes) {
-            Opened::Failed => {
-                if let Some(socket) = self.fd {
-                    tls.alert_by_kernel(reactor.driver(), socket);
-                }
-                // Whoever does not take it, does not need it.
-                let _not_taken = self.send_last(reactor);
+            Opened::Failed { told } => {
+                self.say_failure(reactor, told);
                 StreamEvent::Broken(Errno::EPROTO)
             }
             Opened::Established => {

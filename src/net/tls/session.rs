@@ -34,6 +34,15 @@ const CARRY_MAX: usize = 64 * 1024;
 /// Room for what a record has beside its payload, in bytes: header, type, tag, explicit nonce.
 const RECORD_ROOM: usize = 5 + 1 + 16 + 8;
 
+/// The alert for a message that is longer than it may be (RFC 8446, section 6.2).
+const DECODE_ERROR: u8 = 50;
+
+/// A fatal alert before anything is encrypted (RFC 8446, section 6).
+#[must_use]
+pub const fn clear_alert(code: u8) -> [u8; 7] {
+    [0x15, 0x03, 0x03, 0x00, 0x02, 0x02, code]
+}
+
 /// One end of a TLS connection.
 ///
 /// Calling order: a client's [`Session::start`]; then what comes through [`Session::receive`], and
@@ -46,6 +55,8 @@ pub struct Session {
     /// Bytes of the handshake that may still come.
     allowed: usize,
     begun: bool,
+    /// Something was written that the peer is to be sent.
+    spoken: bool,
     closed: bool,
     said_end: bool,
     /// Something other than data was received since something was sent last.
@@ -125,6 +136,7 @@ impl Session {
             carry: Vec::new(),
             allowed: handshake_max,
             begun: false,
+            spoken: false,
             closed: false,
             said_end: false,
             unanswered: false,
@@ -181,13 +193,14 @@ impl Session {
         }
         let was_handshaking = self.is_handshaking();
         if was_handshaking {
-            self.check_beginning(input)?;
+            self.check_beginning(input, wire)?;
         }
         scratch.clear();
         scratch.append(&mut self.carry);
         scratch.extend_from_slice(input);
-        let before = plain.len();
+        let (before, sealed) = (plain.len(), wire.len());
         let (used, result) = self.drive(scratch, plain, wire);
+        self.spoken |= wire.len() > sealed;
         let read = scratch.get(..used).unwrap_or_default();
         let is_data = !was_handshaking && data_len(read) == Some(plain.len() - before);
         let rest = scratch.get(used..).unwrap_or_default();
@@ -233,7 +246,7 @@ impl Session {
     }
 
     /// What begins a connection must look like TLS, and a handshake must end.
-    fn check_beginning(&mut self, input: &[u8]) -> Result<(), TlsError> {
+    fn check_beginning(&mut self, input: &[u8], wire: &mut Vec<u8>) -> Result<(), TlsError> {
         if !self.begun {
             self.begun = true;
             let first = input.first().copied().unwrap_or_default();
@@ -246,7 +259,13 @@ impl Session {
         }
         match self.allowed.checked_sub(input.len()) {
             Some(left) => self.allowed = left,
-            None => return Err(TlsError::of(Fault::HandshakeTooLarge)),
+            None => {
+                // Behind the server's hello, alerts are encrypted, and rustls makes its own only.
+                if matches!(self.connection, Connection::Server(_)) && !self.spoken {
+                    wire.extend_from_slice(&clear_alert(DECODE_ERROR));
+                }
+                return Err(TlsError::of(Fault::HandshakeTooLarge));
+            }
         }
         Ok(())
     }
