@@ -360,6 +360,18 @@ impl Stream {
         reactor.driver().shutdown_write(socket).map(|()| true)
     }
 
+    /// Ends what is sent without a word of TLS on it: what was sent was cut off. All is sent.
+    ///
+    /// # Errors
+    /// As [`Stream::shutdown_write`].
+    pub fn shutdown_unsaid<D: Driver, T: Copy>(
+        &mut self,
+        reactor: &mut Reactor<D, T>,
+    ) -> Result<(), Errno> {
+        let socket = self.fd.ok_or(Errno::ENOTCONN)?;
+        reactor.driver().shutdown_write(socket)
+    }
+
     /// Takes a completion of this lane.
     pub fn handle<D: Driver, T: Copy>(
         &mut self,

@@ -50,6 +50,12 @@ impl Stream {
         self.tls.as_deref().map(Secure::session)
     }
 
+    /// Whether the peer, which sends no more, has not said so by TLS: anybody can cut a connection.
+    #[must_use]
+    pub fn was_cut(&self) -> bool {
+        self.tls().is_some_and(|session| !session.is_closed())
+    }
+
     /// Why TLS has failed, if it has.
     #[must_use]
     pub fn tls_error(&self) -> Option<&TlsError> {
@@ -194,6 +200,8 @@ impl Stream {
         event: StreamEvent,
     ) -> StreamEvent {
         match event {
+            // Its connection has ended, perhaps with an alert, behind which nothing is said.
+            StreamEvent::Data(_) if self.abandoned => StreamEvent::Quiet,
             StreamEvent::Data(buf) => self.open(reactor, key, &buf),
             StreamEvent::End if self.tls.as_mut().is_some_and(|tls| tls.is_cut()) => {
                 StreamEvent::Broken(Errno::EPROTO)

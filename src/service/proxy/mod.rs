@@ -6,4 +6,4 @@ mod tcp;
 
 pub use frame::{CLOG_BYTES, CLOG_TIME, ExchangeTally, Exchanger, ExchangerOptions, FrameAction};
 pub use meter::{Meter, MeterOptions, Switch};
-pub use tcp::{Action, ConnectFailure, Event, Exchange};
+pub use tcp::{Action, ConnectFailure, Event, Exchange, is_cut};
