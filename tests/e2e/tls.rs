@@ -561,3 +561,29 @@ fn sessions_are_resumed_on_every_worker() {
     }
     assert_eq!(served.sum(|cell| cell.stats.listeners[0].tls.resumed.get()), 9);
 }
+
+#[test]
+fn the_tickets_of_a_listener_can_be_several_or_none() {
+    let pki = Pki::new();
+    for (keys, each) in [("tickets = 3", 3), ("tickets = \"off\"", 0)] {
+        let echo = listener("echo", "protocol = \"echo\"") + &pki.listener_tls(keys);
+        let served = Served::new(&[&runtime(1), NO_ADMIN, &echo].concat());
+        for version in [&version::TLS12, &version::TLS13] {
+            let provider = Arc::clone(pki.client().crypto_provider());
+            let mut roots = RootCertStore::empty();
+            roots.add(CertificateDer::from_pem_slice(pki.ca.as_bytes()).unwrap()).unwrap();
+            let builder = ClientConfig::builder_with_provider(provider);
+            let builder = builder.with_protocol_versions(&[version]).unwrap();
+            let config = Arc::new(builder.with_root_certificates(roots).with_no_client_auth());
+            for _ in 0..3 {
+                let mut stream = pki.connect_with(&config, served.address());
+                stream.write_all(b"x").unwrap();
+                stream.read_exact(&mut [0]).unwrap();
+                let is_new = *version == version::TLS13;
+                assert_eq!(stream.conn.tls13_tickets_received(), if is_new { each } else { 0 });
+            }
+        }
+        let resumed = served.sum(|cell| cell.stats.listeners[0].tls.resumed.get());
+        assert_eq!(resumed, if each == 0 { 0 } else { 4 }, "{keys}");
+    }
+}

@@ -260,3 +260,32 @@ fn what_a_time_limit_ends_is_cut_on_both_sides() {
         }
     }
 }
+
+#[test]
+fn a_client_that_sends_and_closes_at_once_loses_nothing() {
+    let pki = Pki::new();
+    let (servers, told) = tellers(&pki);
+    // The first server refuses, so that the client may have closed before there is another.
+    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let sent = bytes(5, 200_000);
+    for tickets in ["", "tickets = 8", "tickets = \"off\""] {
+        let tls = pki.listener_tls(tickets);
+        let to = upstream(&[gone, servers[0]], "");
+        let served = Served::new(&[&runtime(1), NO_ADMIN, &proxy(""), &tls, &to].concat());
+        for round in 0..20 {
+            for version in [&version::TLS12, &version::TLS13] {
+                let client = client_of(&pki, version);
+                let mut stream = StreamOwned::new(client, served.connect());
+                stream.write_all(&sent).unwrap();
+                if round % 2 == 0 {
+                    stream.conn.send_close_notify();
+                    stream.flush().unwrap();
+                }
+                drop(stream);
+                let (all, ended) = told.recv_timeout(PATIENCE).unwrap();
+                assert!(all == sent, "{tickets} {round} {version:?}: {} bytes", all.len());
+                assert_eq!(ended, CUT_PLAIN.filter(|_| round % 2 == 1), "{tickets} {round}");
+            }
+        }
+    }
+}

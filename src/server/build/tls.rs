@@ -151,6 +151,7 @@ fn make(
         client_auth,
         resolver: Arc::clone(&resolver),
         tickets: Arc::clone(&tickets),
+        tickets_each: tls.tickets.map_or(0, |each| each as usize),
         extractable: common.kernel.is_some(),
         key_log: common.key_log.clone().map(|log| log as _),
     };

@@ -67,8 +67,8 @@ impl Relay {
         self.pass_cuts(context, key);
     }
 
-    /// Passes a side that was cut on to the other one by a reset, where that is without TLS. It gets
-    /// all that came before: a reset destroys what it has not acknowledged, so that is waited for.
+    /// Passes a side that was cut on to the other one by a reset, where that is without TLS. It
+    /// gets all that came before: a reset destroys what is not acknowledged, so that is waited for.
     pub(super) fn pass_cuts<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         for lane in Lane::ALL {
             let sink = &self.streams[lane.other().index()];
