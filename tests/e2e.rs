@@ -34,6 +34,8 @@ mod limits;
 mod random_bytes;
 #[path = "e2e/relay.rs"]
 mod relay;
+#[path = "e2e/reload.rs"]
+mod reload;
 #[path = "e2e/shutdown.rs"]
 mod shutdown;
 #[path = "e2e/sni.rs"]

@@ -7,6 +7,8 @@
 //! | `control` | the control plane: signals, draining, the admin interface's runtime |
 //! | `admin` | the admin interface over HTTP |
 //! | `metrics` | merges the workers' counters and renders them |
+//! | `watch` | files that are read again when they change |
+//! | `certificates` | what expires, and keys of tickets that are changed in time |
 //! | `build` | configuration to the layers' own options |
 
 mod access_log;
@@ -20,6 +22,7 @@ pub(crate) mod issue;
 mod latency;
 mod metrics;
 mod run;
+mod watch;
 mod worker;
 
 pub use admin::AdminError;

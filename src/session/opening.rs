@@ -305,7 +305,7 @@ impl Opening {
     /// Begins the handshake, with what has come of it.
     fn secure<D: Driver>(&mut self, context: &mut Context<D>, key: Key, tls: &TlsOptions) {
         self.stage = Stage::Handshake;
-        match TlsSession::server(&tls.config, tls.handshake_max) {
+        match TlsSession::server(&tls.config.get(), tls.handshake_max) {
             Ok(session) => {
                 self.stream.secure(session);
                 tls.kernel.iter().for_each(|kernel| self.stream.offer_kernel(Arc::clone(kernel)));
