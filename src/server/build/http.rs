@@ -186,7 +186,7 @@ impl HttpBuilder {
         let files = Files::look(path);
         let users = users(&auth.users).map_err(|message| StartError::Users {
             listener: listener.name.clone(),
-            path: path.unwrap_or(Path::new("users")).to_owned(),
+            path: path.unwrap_or_else(|| Path::new("users")).to_owned(),
             message,
         })?;
         let challenge = format!("Basic realm=\"{}\", charset=\"UTF-8\"", quoted(&auth.realm));
