@@ -2110,6 +2110,31 @@ fn the_admin_interface_has_only_the_keys_of_tls_that_it_uses() {
 }
 
 #[test]
+fn tickets_are_a_number_or_off() {
+    let with = |tickets: &str| {
+        format!(
+            "[[listener]]\nname = \"a\"\nlisten = \"127.0.0.1:1\"\nprotocol = \"echo\"\n\
+             [listener.tls]\ncertificate = \"/c\"\nkey = \"/k\"\n{tickets}\n"
+        )
+    };
+    for (tickets, expected) in [
+        ("", Some(1)),
+        ("tickets = 1", Some(1)),
+        ("tickets = 16", Some(16)),
+        ("tickets = \"off\"", None),
+    ] {
+        let config = good(&with(tickets));
+        let found = config.listeners[0].tls.as_ref().map(|tls| tls.tickets);
+        assert_eq!(found, Some(expected), "{tickets}");
+        let line = expected.map_or_else(|| "\"off\"".to_owned(), |each| each.to_string());
+        assert!(config.to_toml().contains(&format!("\ntickets = {line}\n")), "{tickets}");
+    }
+    for wrong in ["0", "17", "-1", "\"on\"", "true", "[1]"] {
+        assert!(bad(&with(&format!("tickets = {wrong}"))).to_string().contains("tickets"));
+    }
+}
+
+#[test]
 fn names_of_sni_proxies_lead_to_upstreams_that_suit_them() {
     const TEXT: &str = r#"
 [[listener]]

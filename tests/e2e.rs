@@ -38,12 +38,16 @@ mod operations;
 mod random_bytes;
 #[path = "e2e/relay.rs"]
 mod relay;
+#[path = "e2e/reload.rs"]
+mod reload;
 #[path = "e2e/shutdown.rs"]
 mod shutdown;
 #[path = "e2e/sni.rs"]
 mod sni;
 #[path = "e2e/tls.rs"]
 mod tls;
+#[path = "e2e/tls_ends.rs"]
+mod tls_ends;
 #[path = "e2e/tls_flood.rs"]
 mod tls_flood;
 #[path = "e2e/tls_hostile.rs"]

@@ -30,6 +30,9 @@ pub struct ListenerTls {
     pub client_ca: Option<PathBuf>,
     /// `client_crl`: a file with lists of revoked certificates.
     pub client_crl: Option<PathBuf>,
+    /// `tickets`: how many a client of TLS 1.3 gets, by which it resumes its session. None: there
+    /// are none, in no version.
+    pub tickets: Option<u32>,
     /// `ticket_keys`: files with keys of tickets, which servers share. None: random keys.
     pub ticket_keys: Vec<PathBuf>,
     /// `ticket_rotation`: how long a random key is used.
@@ -127,6 +130,7 @@ pub(super) const LISTENER_TLS: TableKeys = TableKeys {
         "client_auth",
         "client_ca",
         "client_crl",
+        "tickets",
         "ticket_keys",
         "ticket_rotation",
         "handshake_timeout",
@@ -178,6 +182,7 @@ const CLIENT_AUTH_WORDS: Words<ClientAuth> = &[
 pub const SELF_SIGNED: &str = "self_signed";
 const CERTIFICATES_MAX: usize = 1024;
 const NAMES: RangeInclusive<usize> = 0..=64;
+const TICKETS_RANGE: RangeInclusive<u32> = 1..=16;
 const TICKET_KEYS: RangeInclusive<usize> = 0..=16;
 const HANDSHAKE_TIMEOUT_RANGE: RangeInclusive<Duration> = MILLISECOND..=HOUR;
 const ROTATION_RANGE: RangeInclusive<Duration> = MINUTE..=DAY.saturating_mul(7);
@@ -185,6 +190,8 @@ const HANDSHAKE_MAX_RANGE: RangeInclusive<u32> = 4096..=1 << 20;
 const HANDSHAKES_RANGE: RangeInclusive<u32> = 1..=1_000_000;
 
 const CLIENT_AUTH: ClientAuth = ClientAuth::Off;
+/// One is enough for a client that resumes with its newest.
+const TICKETS: Option<u32> = Some(1);
 const TICKET_ROTATION: Duration = Duration::from_secs(12 * 3600);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const HANDSHAKE_MAX: u32 = 64 << 10;
@@ -206,6 +213,10 @@ fn file_or_off(value: &DeValue<'_>) -> Result<Option<PathBuf>, Fault> {
 
 fn name(value: &DeValue<'_>) -> Result<String, Fault> {
     accept::text(value, 100)
+}
+
+fn tickets(value: &DeValue<'_>) -> Result<u32, Fault> {
+    accept::whole(value, &TICKETS_RANGE)
 }
 
 fn policy(section: &mut Section<'_, '_>) -> TlsPolicy {
@@ -232,6 +243,9 @@ pub(super) fn listener(mut section: Section<'_, '_>) -> ListenerTls {
         let help = "add client_ca = \"/etc/ringway/clients.pem\"";
         section.miss("client_ca", message.to_owned(), help.to_owned());
     }
+    let tickets = section
+        .known("tickets")
+        .map(|(s, key)| s.optional(key, |v| accept::unless(v, "off", tickets)));
     let ticket_keys =
         section.known("ticket_keys").and_then(|(s, key)| s.list(key, &TICKET_KEYS, file));
     let rotation = section
@@ -253,6 +267,7 @@ pub(super) fn listener(mut section: Section<'_, '_>) -> ListenerTls {
         client_auth,
         client_ca,
         client_crl,
+        tickets: tickets.map_or(TICKETS, |given| given.or(TICKETS)),
         ticket_keys: ticket_keys.unwrap_or_default(),
         ticket_rotation: rotation.map_or(TICKET_ROTATION, |given| given.or(TICKET_ROTATION)),
         handshake_timeout: timeout.or(HANDSHAKE_TIMEOUT),
@@ -347,6 +362,7 @@ fn write_keys(tls: &ListenerTls, of: &TableKeys, f: &mut fmt::Formatter<'_>) -> 
         ("client_auth", format!("\"{}\"", word(CLIENT_AUTH_WORDS, tls.client_auth))),
         ("client_ca", path(tls.client_ca.as_ref())),
         ("client_crl", path(tls.client_crl.as_ref())),
+        ("tickets", tls.tickets.map_or_else(|| "\"off\"".to_owned(), |most| most.to_string())),
         ("ticket_keys", array(&tls.ticket_keys, |one| path(Some(one)))),
         ("ticket_rotation", format!("\"{}\"", Period(tls.ticket_rotation))),
         ("handshake_timeout", format!("\"{}\"", Period(tls.handshake_timeout))),

@@ -20,6 +20,8 @@ pub struct Direction {
     /// Bytes that came since the last look, in copy mode.
     fresh: u32,
     ended: bool,
+    /// It was cut: the end of the source is not that of what it says.
+    cut: bool,
     shut: bool,
 }
 
@@ -73,6 +75,18 @@ impl Direction {
     /// The source will send no more.
     pub fn note_end(&mut self) {
         self.ended = true;
+    }
+
+    /// The source was cut off, and will send no more: the sink must not take that for an end.
+    pub fn note_cut(&mut self) {
+        self.ended = true;
+        self.cut = true;
+    }
+
+    /// Whether the source was cut off.
+    #[must_use]
+    pub fn is_cut(&self) -> bool {
+        self.cut
     }
 
     /// Whether the source has ended.
@@ -233,7 +247,8 @@ impl Direction {
     }
 
     /// Tells the sink that nothing more comes, once all that came was sent; true when it is told
-    /// now.
+    /// now. Where the source was cut, a sink that speaks TLS sees an end that was not said by TLS,
+    /// and one without TLS is told nothing: it can be shown that by a reset only.
     ///
     /// # Errors
     /// The sink is broken.
@@ -250,6 +265,14 @@ impl Direction {
         };
         if !self.ended || self.shut || held > 0 || !sink.is_drained() {
             return Ok(false);
+        }
+        if self.cut {
+            self.shut = !sink.is_plain();
+            return if self.shut {
+                sink.shutdown_unsaid(reactor).map(|()| true)
+            } else {
+                Ok(false)
+            };
         }
         // When the other direction is done too, the close that follows says the same.
         if (!last || !sink.is_plain()) && !sink.shutdown_write(reactor, key)? {

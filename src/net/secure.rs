@@ -52,8 +52,11 @@ pub(super) enum Opened {
     Data(Option<Buf>, bool),
     /// The handshake is done.
     Established,
-    /// The connection is of no further use.
-    Failed,
+    /// The connection is of no further use, and whether an alert for the peer is queued.
+    Failed {
+        /// There is an alert.
+        told: bool,
+    },
 }
 
 impl Secure {
@@ -166,11 +169,12 @@ impl Secure {
         Ok(())
     }
 
-    /// Tells the peer why the connection has failed, where the kernel encrypts.
-    pub(super) fn alert_by_kernel<C: TlsCalls>(&mut self, calls: &mut C, socket: Fd) {
-        if let (Some(sender), Some(code)) = (&mut self.sender, self.session.take_alert_code()) {
-            // Whoever does not take it, does not need it.
-            sender.alert(calls, socket, code).unwrap_or_default();
+    /// Tells the peer why the connection has failed, where the kernel encrypts; true when it was
+    /// told.
+    pub(super) fn alert_by_kernel<C: TlsCalls>(&mut self, calls: &mut C, socket: Fd) -> bool {
+        match (&mut self.sender, self.session.take_alert_code()) {
+            (Some(sender), Some(code)) => sender.alert(calls, socket, code).is_ok(),
+            (Some(_) | None, _) => false,
         }
     }
 
@@ -203,6 +207,7 @@ impl Secure {
         let (mut plain, mut wire) = (pages.take(), pages.take());
         let result = self.session.receive(input, work.lend(), plain.bytes(), wire.bytes());
         let (plain, wire) = (pages.seal(plain), pages.seal(wire));
+        let told = !wire.is_empty();
         self.queue(wire);
         let data = (!plain.is_empty()).then_some(plain);
         match result {
@@ -216,7 +221,7 @@ impl Secure {
             }
             Err(error) => {
                 self.error = Some(Box::new(error));
-                Opened::Failed
+                Opened::Failed { told }
             }
         }
     }

@@ -1,5 +1,6 @@
 //! One connected socket: what is armed on it, what waits to be sent.
 
+mod farewell;
 mod secured;
 
 use nix::errno::Errno;
@@ -36,6 +37,7 @@ pub struct Stream {
     outbox: Option<Outgoing>,
     tls: Option<Box<Secure>>,
     connecting: Connecting,
+    farewell: Farewell,
     /// Its operations are being ended: no other is begun.
     abandoned: bool,
     /// Bytes that the socket has taken, with what TLS adds.
@@ -51,6 +53,17 @@ enum Connecting {
     Yes,
     /// It has failed, and its operations are being ended.
     Failing(Errno),
+}
+
+/// Whether the peer was told why the connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Farewell {
+    /// There is nothing to tell.
+    No,
+    /// It follows the send that is in flight.
+    Due,
+    /// It was told.
+    Said,
 }
 
 /// The state of the receive operation.
@@ -109,6 +122,7 @@ impl Stream {
             outbox: None,
             tls: None,
             connecting: Connecting::No,
+            farewell: Farewell::No,
             abandoned: false,
             written: 0,
         }
@@ -131,6 +145,7 @@ impl Stream {
         debug_assert!(self.fd.is_none(), "the former socket was closed");
         self.fd = Some(socket);
         self.abandoned = false;
+        self.farewell = Farewell::No;
     }
 
     /// Connects a fresh socket.
@@ -144,6 +159,7 @@ impl Stream {
         debug_assert!(self.fd.is_none(), "the former socket was closed");
         self.fd = Some(socket);
         self.abandoned = false;
+        self.farewell = Farewell::No;
         let address = Box::new(address);
         self.submit(reactor, key, Verb::Connect, Op::Connect { socket, address });
     }
@@ -344,6 +360,18 @@ impl Stream {
         reactor.driver().shutdown_write(socket).map(|()| true)
     }
 
+    /// Ends what is sent without a word of TLS on it: what was sent was cut off. All is sent.
+    ///
+    /// # Errors
+    /// As [`Stream::shutdown_write`].
+    pub fn shutdown_unsaid<D: Driver, T: Copy>(
+        &mut self,
+        reactor: &mut Reactor<D, T>,
+    ) -> Result<(), Errno> {
+        let socket = self.fd.ok_or(Errno::ENOTCONN)?;
+        reactor.driver().shutdown_write(socket)
+    }
+
     /// Takes a completion of this lane.
     pub fn handle<D: Driver, T: Copy>(
         &mut self,
@@ -413,7 +441,9 @@ impl Stream {
     /// return value tells. From now on none is begun, whatever those that end bring.
     pub fn abandon<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>, key: Key) -> bool {
         self.abandoned = true;
-        let sealed = self.tls.as_mut().and_then(|tls| tls.wire.take()).is_some();
+        let is_due = self.farewell == Farewell::Due;
+        let sealed = self.tls.as_mut().filter(|_| !is_due).and_then(|tls| tls.wire.take());
+        let sealed = sealed.is_some();
         let lost = self.outbox.take().is_some() || self.sending || sealed;
         if let (true, Some(fd)) = (self.pending > 0, self.fd) {
             self.submit(reactor, key, Verb::Cancel, Op::CancelAll { fd });
@@ -477,8 +507,12 @@ impl Stream {
         let sent = match result {
             Ok(sent) => sent,
             Err(Errno::EAGAIN) => 0,
-            Err(Errno::ECANCELED) => return StreamEvent::Quiet,
-            Err(errno) => return StreamEvent::Broken(errno),
+            Err(errno) => {
+                // What would follow is of no use without these bytes.
+                self.farewell = Farewell::No;
+                let is_cancelled = errno == Errno::ECANCELED;
+                return if is_cancelled { StreamEvent::Quiet } else { StreamEvent::Broken(errno) };
+            }
         };
         self.note_written(sent);
         if let Some(rest) = data.after(sent) {

@@ -1,5 +1,5 @@
 //! One turn of the loop and what it needs: timers, a clock, a budget, counters, boards, a
-//! mailbox.
+//! mailbox, values that are replaced.
 //!
 //! Nothing here calls upward: the [`Reactor`] hands a batch of completions and due timers to its
 //! caller.
@@ -8,6 +8,7 @@ mod board;
 mod budget;
 pub mod clock;
 mod counter;
+mod current;
 mod mailbox;
 mod offload;
 mod quota;
@@ -17,6 +18,7 @@ mod timers;
 pub use board::Board;
 pub use budget::Budget;
 pub use counter::{Counter, Gauge};
+pub use current::Current;
 pub use mailbox::{Mailbox, MailboxError, Sender, mailbox};
 pub use offload::{Offload, Task, Work};
 pub use quota::{Quota, Share};

@@ -229,7 +229,7 @@ async fn secure(mut stream: TcpStream, tls: &TlsOptions) -> Option<TlsStream<Tcp
         let _gone = stream.shutdown().await;
         return None;
     }
-    match TlsAcceptor::from(Arc::clone(&tls.config)).accept(stream).await {
+    match TlsAcceptor::from(tls.config.get()).accept(stream).await {
         Ok(stream) => Some(stream),
         Err(error) => {
             tracing::debug!(%error, "the TLS handshake on the admin interface failed");

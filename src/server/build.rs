@@ -16,6 +16,7 @@ use nix::sys::stat::Mode;
 
 use self::http::HttpBuilder;
 use super::StartError;
+use super::watch::Watched;
 use crate::config::{
     self, Balance, Config, ListenAddress, Listener, ListenerService, Runtime, SendProxyProtocol,
     ServerAddress, SocketOptions, SpliceMode, UdpOptions, Upstream,
@@ -54,6 +55,7 @@ pub(super) fn upstreams(
     config: &Config,
     workers: usize,
     common: &tls::Common,
+    watched: &mut Vec<Watched>,
 ) -> Result<Vec<UpstreamOptions>, StartError> {
     let mut upstreams = Vec::with_capacity(config.upstreams.len());
     for (index, one) in config.upstreams.iter().enumerate() {
@@ -61,7 +63,8 @@ pub(super) fn upstreams(
         if http::is_origin(config, index) {
             options.origins = Some(http::origins(one, &options.servers, &places, workers));
         }
-        options.tls = tls::upstream(one, &places, http::is_origin(config, index), common)?;
+        let is_http = http::is_origin(config, index);
+        options.tls = tls::upstream(one, &places, is_http, common, watched)?;
         upstreams.push(options);
     }
     for listener in &config.listeners {
@@ -98,10 +101,11 @@ pub(super) type TlsOfListeners = Vec<Option<Arc<TlsOptions>>>;
 pub(super) fn tls(
     config: &Config,
     common: &tls::Common,
+    watched: &mut Vec<Watched>,
 ) -> Result<(TlsOfListeners, Vec<tls::Changing>), StartError> {
     let (mut all, mut changing) = (Vec::new(), Vec::new());
     for listener in streams(config) {
-        let found = tls::listener(listener, common)?;
+        let found = tls::listener(listener, common, watched)?;
         let (options, more) = found.unzip();
         all.push(options);
         changing.extend(more);

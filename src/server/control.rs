@@ -15,6 +15,7 @@ use super::certificates;
 use super::health::{self, HealthPlan};
 use super::metrics::Exporter;
 use super::run::Outcome;
+use super::watch::{self, Watched};
 use super::worker::{Message, Report};
 use crate::config::Config;
 use crate::runtime::{Sender, clock};
@@ -51,6 +52,8 @@ pub(super) struct Control {
     pub(super) checks: Vec<HealthPlan>,
     /// The certificates that are looked after.
     pub(super) certificates: Vec<Changing>,
+    /// The files that are read again when they change.
+    pub(super) watched: Vec<Watched>,
     /// The threads that write the access logs.
     pub(super) writers: Writers,
     pub(super) seed: u64,
@@ -96,6 +99,9 @@ impl Control {
         }
         if !self.certificates.is_empty() {
             tokio::spawn(certificates::watch(std::mem::take(&mut self.certificates)));
+        }
+        if !self.watched.is_empty() {
+            tokio::spawn(watch::watch(std::mem::take(&mut self.watched)));
         }
         if let Some((listener, tls)) = self.admin.take() {
             let senders = self.handles.iter().map(|handle| handle.sender.clone()).collect();

@@ -32,7 +32,7 @@ pub fn inspect(config: &Config) -> Vec<Finding> {
         found.listener(Place::listener(index), listener);
     }
     if let Some(tls) = config.admin.tls.as_ref().filter(|_| config.admin.enabled) {
-        let make = || build::tls::admin(config, &Common::default()).map(|_| ());
+        let make = || build::tls::admin(config, &Common::default(), &mut Vec::new()).map(|_| ());
         found.tls(&Place::table("admin").key("tls"), tls, make);
     }
     for upstream in &config.upstreams {
@@ -90,7 +90,8 @@ impl Inspector {
             }
         }
         if let Some(tls) = &listener.tls {
-            let make = || build::tls::listener(listener, &Common::default()).map(|_| ());
+            let make =
+                || build::tls::listener(listener, &Common::default(), &mut Vec::new()).map(|_| ());
             self.tls(&place.clone().key("tls"), tls, make);
         }
         match &listener.service {
@@ -131,11 +132,14 @@ impl Inspector {
                 Users::File(_) => "users_file",
                 Users::Listed(_) => "users",
             };
-            if let Err(StartError::Users { path, message, .. }) = build::http::users(listener, auth)
-            {
+            if let Err(message) = build::http::users(&auth.users) {
+                let path = match &auth.users {
+                    Users::File(path) => path.display().to_string(),
+                    Users::Listed(_) => listener.name.clone(),
+                };
                 self.error(
                     place.key("auth").key(key),
-                    format!("the users of {} cannot be used: {message}", path.display()),
+                    format!("the users of {path} cannot be used: {message}"),
                     "write a line of NAME:HASH for each user, as `htpasswd -B` does",
                 );
             }
@@ -240,8 +244,10 @@ impl Inspector {
             }
         }
         let places: Vec<usize> = (0..upstream.servers.len()).collect();
-        let make =
-            || build::tls::upstream(upstream, &places, false, &Common::default()).map(|_| ());
+        let make = || {
+            build::tls::upstream(upstream, &places, false, &Common::default(), &mut Vec::new())
+                .map(|_| ())
+        };
         self.rest_of_tls(before, &place, make);
     }
 

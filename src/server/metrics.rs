@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use self::http::HttpNames;
 use self::origins::Checks;
+use super::watch::Counts;
 use prometheus::TextEncoder;
 use prometheus::proto::{
     Bucket, Counter as ProtoCounter, Gauge as ProtoGauge, Histogram as ProtoHistogram, LabelPair,
@@ -72,6 +73,8 @@ pub(super) struct Exporter {
     http: HttpNames,
     /// The certificates of each listener: their files, and who knows them.
     certificates: Vec<(String, Vec<PathBuf>, Arc<Resolver>)>,
+    /// Files that are read again: whose and which they are, and how often that was.
+    watched: Vec<(String, &'static str, Arc<Counts>)>,
     /// Active checks, by upstream.
     checks: Vec<Checks>,
     /// Lines of the log that were lost, if somebody counts them.
@@ -110,6 +113,7 @@ impl Exporter {
             secured: secured.map(|(index, listener)| (index, listener.name.clone())).collect(),
             http: HttpNames::new(config),
             certificates: Vec::new(),
+            watched: Vec::new(),
             checks: Vec::new(),
             log_lost: None,
             access_lost: LostLines::default(),
@@ -167,6 +171,7 @@ impl Exporter {
         families.extend(self.origin_families());
         families.extend(self.tls_families());
         families.push(self.certificate_family());
+        families.push(self.reload_family());
         families.extend(self.worker_families());
         if let Some(histograms) = histograms {
             families.push(durations(

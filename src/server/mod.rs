@@ -9,6 +9,8 @@
 //! | `metrics` | merges the workers' counters and renders them |
 //! | `sink` | writes log lines, and drops what a blocked pipe does not take |
 //! | `inspect` | what a configuration names outside of itself, for `ringway check` |
+//! | `watch` | files that are read again when they change |
+//! | `certificates` | what expires, and keys of tickets that are changed in time |
 //! | `build` | configuration to the layers' own options |
 
 mod access_log;
@@ -24,6 +26,7 @@ mod latency;
 mod metrics;
 mod run;
 pub(crate) mod sink;
+mod watch;
 mod worker;
 
 pub use admin::AdminError;

@@ -19,6 +19,7 @@ use super::control::{Command, Control, WorkerHandle};
 use super::health::HealthPlan;
 use super::metrics::Exporter;
 use super::sink::LostLines;
+use super::watch::Watched;
 use super::worker::{Message, Report, Worker, cpus, pin};
 use crate::config::{Config, ListenerService, Workers, defaults};
 use crate::net::{self, BindError};
@@ -194,15 +195,18 @@ impl Server {
         let cpus = cpus().map_err(failed)?;
         let workers = worker_count(config.runtime.workers, cpus.len());
         let common = build::tls::Common::new(&config, tls_key_log.as_deref())?;
-        let upstreams = build::upstreams(&config, workers, &common)?;
+        let mut watched = Vec::new();
+        let upstreams = build::upstreams(&config, workers, &common, &mut watched)?;
         let fleet = Arc::new(Fleet::with_plan(workers, &plan(&config, &upstreams)));
         fleet.set_offload(Offload::new(HELPERS).map_err(StartError::Thread)?);
         warn_of_small_pools(&config, workers);
         let mut builder = HttpBuilder::default();
         let services = build::services(&config, &mut builder)?;
-        let (tls, mut certificates) = build::tls(&config, &common)?;
-        let (admin_tls, of_admin) = build::tls::admin(&config, &common)?.unzip();
+        let (tls, mut certificates) = build::tls(&config, &common, &mut watched)?;
+        let (admin_tls, of_admin) = build::tls::admin(&config, &common, &mut watched)?.unzip();
         certificates.extend(of_admin);
+        watched.append(&mut builder.watched);
+        watched.retain(Watched::is_needed);
         let (lines, writers) = std::mem::take(&mut builder.lines).start()?;
         let seed = std::hash::RandomState::new().hash_one(std::process::id());
         let checks = checks(&config, &upstreams);
@@ -226,6 +230,7 @@ impl Server {
         let mut exporter = Exporter::new(&config, Arc::clone(&fleet));
         exporter.set_certificates(&certificates);
         exporter.set_lost_lines(log_lost, writers.lost());
+        exporter.set_watched(&watched);
         let (commands, inbox) = channel::unbounded_channel();
         let control = Control {
             handles,
@@ -238,6 +243,7 @@ impl Server {
             checks,
             certificates,
             writers,
+            watched,
             seed,
         };
         let control = std::thread::Builder::new()

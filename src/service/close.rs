@@ -1,4 +1,32 @@
-//! Why a connection ended.
+//! Why a connection ended, and how long its end may take.
+
+use std::time::Duration;
+
+/// How long a peer may take to close, once it was told that the connection ends, and why. Without
+/// that time, what it has sent meanwhile would make a reset of our close, and lose what we told it.
+pub const LINGER: Duration = Duration::from_secs(2);
+/// Bytes that are read and dropped meanwhile of a peer that has broken its protocol.
+const LINGER_BYTES_MAX: usize = 256 * 1024;
+
+/// What a peer may still send that was told why its connection ends.
+#[derive(Debug)]
+pub struct Linger {
+    left: usize,
+}
+
+impl Default for Linger {
+    fn default() -> Self {
+        Self { left: LINGER_BYTES_MAX }
+    }
+}
+
+impl Linger {
+    /// Bytes came and are dropped. False when there were too many: then the peer is not waited for.
+    pub const fn goes_on(&mut self, bytes: usize) -> bool {
+        self.left = self.left.saturating_sub(bytes);
+        self.left > 0
+    }
+}
 
 /// Why a connection ended: carried to the access line and the metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,6 +156,13 @@ impl CloseReason {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_peer_that_was_told_is_read_up_to_a_limit() {
+        let mut linger = Linger::default();
+        assert!(linger.goes_on(0) && linger.goes_on(LINGER_BYTES_MAX - 1));
+        assert!(!linger.goes_on(1) && !linger.goes_on(usize::MAX));
+    }
 
     #[test]
     fn every_reason_knows_its_place_and_has_a_name_of_its_own() {

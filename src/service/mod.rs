@@ -18,4 +18,4 @@ pub mod pool;
 pub mod proxy;
 pub mod retry;
 
-pub use close::CloseReason;
+pub use close::{CloseReason, LINGER, Linger};

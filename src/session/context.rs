@@ -63,6 +63,10 @@ pub(super) struct Context<D> {
     pub(super) handshakes: Vec<usize>,
     /// Connections that are open, and no session yet.
     pub(super) opened: Vec<Key>,
+    /// Sockets whose peers were told why their connections ended.
+    pub(super) parted: Vec<Fd>,
+    /// Peers that are given time to take that.
+    pub(super) partings: usize,
     pub(super) last_id: u64,
     pub(super) http: HttpState,
     pub(super) messages: Messages,
@@ -106,6 +110,8 @@ impl<D: Driver> Context<D> {
             hand_offs: 0,
             handshakes: vec![0; options.listeners.len()],
             opened: Vec::new(),
+            parted: Vec::new(),
+            partings: 0,
             last_id: 0,
             http: HttpState::new(&options, seed, now),
             messages: Messages::default(),
@@ -120,6 +126,23 @@ impl<D: Driver> Context<D> {
     pub(super) fn logged_peer(&mut self, stream: &Stream) -> Option<Box<SocketAddress>> {
         let socket = stream.fd().filter(|_| self.options.access_log)?;
         self.reactor.driver().peer_address(socket).ok().map(Box::new)
+    }
+
+    /// Ends what is under way on a stream. One that is cut, or has lost bytes, must not look whole.
+    pub(super) fn abandon_stream(&mut self, key: Key, stream: &mut Stream, reason: CloseReason) {
+        let lost = stream.abandon(&mut self.reactor, key);
+        if lost || reason.is_cut() {
+            stream.reset_on_close(&mut self.reactor);
+        }
+    }
+
+    /// Closes a stream on which no operation is in flight. A peer that was told why is given time
+    /// to take that.
+    pub(super) fn close_stream(&mut self, key: Key, mut stream: Stream) {
+        match stream.part(&mut self.reactor) {
+            Some(socket) => self.parted.push(socket),
+            None => stream.close(&mut self.reactor, key),
+        }
     }
 
     pub(super) fn cell(&self) -> &WorkerCell {

@@ -120,17 +120,14 @@ impl Echo {
         self.common.closing().is_some() && self.stream.is_quiet()
     }
 
-    pub(super) fn finish<D: Driver>(mut self, context: &mut Context<D>, key: Key) {
-        self.stream.close(&mut context.reactor, key);
+    pub(super) fn finish<D: Driver>(self, context: &mut Context<D>, key: Key) {
+        context.close_stream(key, self.stream);
         let client = self.client.as_deref().copied();
         self.common.record_end(context, client, None);
     }
 
     fn close<D: Driver>(&mut self, context: &mut Context<D>, key: Key, reason: CloseReason) {
         self.common.begin_close(context, reason);
-        let lost = self.stream.abandon(&mut context.reactor, key);
-        if let (true, Some(fd)) = (lost || reason.is_cut(), self.stream.fd()) {
-            context.reactor.driver().reset_on_close(fd);
-        }
+        context.abandon_stream(key, &mut self.stream, reason);
     }
 }

@@ -4,7 +4,6 @@ mod proxied;
 mod serve;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use self::proxied::Proxied;
 use self::serve::Local;
@@ -17,13 +16,10 @@ use crate::mem::{Backlog, Key};
 use crate::net::{Stream, StreamEvent};
 use crate::proto::frame::{Code, FrameError, ServerOptions};
 use crate::ring::{Completion, Driver, Lane, SocketAddress, Verb};
-use crate::service::CloseReason;
+use crate::service::{CloseReason, LINGER};
 
 /// Bytes of answers that may wait for a client before no more of its requests are read.
 const ANSWERS_MAX: usize = 256 * 1024;
-/// How long a client may take to close, once it was told why the connection ends. Without that
-/// time, what it has sent meanwhile would make a reset of our close, and lose what we told it.
-const LINGER: Duration = Duration::from_secs(2);
 
 /// One connection.
 #[derive(Debug)]
@@ -266,7 +262,7 @@ impl Frames {
     }
 
     pub(super) fn finish<D: Driver>(mut self, context: &mut Context<D>, key: Key) {
-        self.stream.close(&mut context.reactor, key);
+        context.close_stream(key, self.stream);
         match &mut self.side {
             Side::Local(local) => local.close(context),
             Side::Proxied(proxied) => proxied.close(context),
@@ -495,9 +491,6 @@ impl Frames {
     ) {
         self.common.begin_close(context, reason);
         self.input.clear();
-        let lost = self.stream.abandon(&mut context.reactor, key);
-        if let (true, Some(fd)) = (lost || reason.is_cut(), self.stream.fd()) {
-            context.reactor.driver().reset_on_close(fd);
-        }
+        context.abandon_stream(key, &mut self.stream, reason);
     }
 }

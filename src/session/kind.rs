@@ -9,6 +9,7 @@ use super::http::{Http, Origin};
 use super::messages::MessageSession;
 use super::opening::Opening;
 use super::options::ServiceOptions;
+use super::parting::Parting;
 use super::relay::Relay;
 use super::trunk::Trunk;
 use crate::mem::{Buf, Key};
@@ -26,6 +27,7 @@ pub(super) enum Session {
     Http(Box<Http>),
     Origin(Box<Origin>),
     Opening(Box<Opening>),
+    Parting(Box<Parting>),
 }
 
 impl Session {
@@ -73,7 +75,7 @@ impl Session {
             Self::Relay(relay) => relay.handle_event(context, key, Lane::Client, event),
             Self::Frames(frames) => frames.handle_event(context, key, event),
             Self::Http(http) => http.handle_event(context, key, event),
-            Self::Trunk(_) | Self::Origin(_) | Self::Opening(_) => {}
+            Self::Trunk(_) | Self::Origin(_) | Self::Opening(_) | Self::Parting(_) => {}
         }
     }
 
@@ -87,6 +89,7 @@ impl Session {
             Self::Http(http) => http.start(context, key),
             Self::Origin(origin) => origin.start(context, key),
             Self::Opening(opening) => opening.start(context, key),
+            Self::Parting(parting) => parting.start(context, key),
         }
     }
 
@@ -105,6 +108,7 @@ impl Session {
             Self::Http(http) => http.handle(context, key, completion),
             Self::Origin(origin) => origin.handle(context, key, completion),
             Self::Opening(opening) => opening.handle(context, key, completion),
+            Self::Parting(parting) => parting.handle(context, key, completion),
         }
     }
 
@@ -118,6 +122,8 @@ impl Session {
             Self::Http(http) => http.flush(context, key),
             Self::Origin(origin) => origin.flush(context, key),
             Self::Opening(opening) => opening.flush(context, key),
+            // It sends nothing.
+            Self::Parting(_) => {}
         }
     }
 
@@ -132,6 +138,7 @@ impl Session {
             Self::Http(http) => http.feed(context, key, lane),
             Self::Origin(origin) => origin.feed(context, key),
             Self::Opening(opening) => opening.feed(context, key),
+            Self::Parting(parting) => parting.feed(context, key),
         }
     }
 
@@ -145,7 +152,7 @@ impl Session {
             Self::Http(http) => http.hold(),
             Self::Origin(origin) => origin.hold(),
             // They keep no received bytes, or keep them on the heap.
-            Self::Echo(_) | Self::Relay(_) | Self::Opening(_) => {}
+            Self::Echo(_) | Self::Relay(_) | Self::Opening(_) | Self::Parting(_) => {}
         }
     }
 
@@ -159,6 +166,7 @@ impl Session {
             Self::Http(http) => http.handle_timeout(context, key),
             Self::Origin(origin) => origin.handle_timeout(context, key),
             Self::Opening(opening) => opening.handle_timeout(context, key),
+            Self::Parting(parting) => parting.handle_timeout(context, key),
         }
     }
 
@@ -169,6 +177,7 @@ impl Session {
             Self::Http(http) => http.drain(context, key),
             Self::Origin(origin) => origin.drain(context, key),
             Self::Opening(_)
+            | Self::Parting(_)
             | Self::Echo(_)
             | Self::Messages(_)
             | Self::Relay(_)
@@ -189,6 +198,10 @@ impl Session {
                 return false;
             }
             Self::Opening(opening) => opening.cut(context, key),
+            Self::Parting(parting) => {
+                parting.close(context, key);
+                return false;
+            }
             Self::Origin(origin) => {
                 origin.close(context, key, crate::service::pool::CloseCause::Shutdown);
                 return false;
@@ -208,6 +221,7 @@ impl Session {
             Self::Http(http) => http.is_finished(),
             Self::Origin(origin) => origin.is_finished(),
             Self::Opening(opening) => opening.is_finished(),
+            Self::Parting(parting) => parting.is_finished(),
         }
     }
 
@@ -221,6 +235,7 @@ impl Session {
             Self::Http(http) => http.finish(context, key),
             Self::Origin(origin) => origin.finish(context, key),
             Self::Opening(opening) => opening.finish(context, key),
+            Self::Parting(parting) => parting.finish(context, key),
         }
     }
 }

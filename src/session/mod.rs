@@ -18,6 +18,7 @@
 //! | `outlet` | what a connection writes in a turn |
 //! | `stats`, `stats_http`, `stats_messages`, `stats_pool`, `stats_udp` | counters |
 //! | `opening` | what is before a session: PROXY protocol header, TLS handshake |
+//! | `parting` | what is after one: a peer that was told why is given time to take that |
 //! | `latency` | how long requests took |
 //! | `failure` | which kind of failure a connect's error is |
 //! | `options` | how all of this is set up |
@@ -40,6 +41,7 @@ mod messages;
 mod opening;
 mod options;
 mod outlet;
+mod parting;
 mod relay;
 mod stats;
 mod stats_http;
@@ -76,6 +78,7 @@ use self::http::Origin;
 use self::http::state::HttpAction;
 use self::kind::Session;
 use self::opening::Opening;
+use self::parting::Parting;
 use self::udp::Datagrams;
 use crate::mem::{Key, Slab};
 use crate::net::Stream;
@@ -456,6 +459,26 @@ impl<D: Driver> Sessions<D> {
         let finished = self.slab.get(key).is_some_and(Session::is_finished);
         if finished && let Some(session) = self.slab.remove(key) {
             session.finish(&mut self.context, key);
+            while let Some(socket) = self.context.parted.pop() {
+                self.part(socket);
+            }
+        }
+    }
+
+    /// Gives the peer of a connection that has ended time to take what it was told. Many of them
+    /// take no place of others.
+    fn part(&mut self, socket: Fd) {
+        if self.cutting || self.context.partings >= PARTINGS_MAX {
+            self.context.reactor.driver().close(socket);
+            return;
+        }
+        match self.slab.insert(Session::Parting(Box::new(Parting::new(socket)))) {
+            Ok(key) => {
+                if let Some(session) = self.slab.get_mut(key) {
+                    session.start(&mut self.context, key);
+                }
+            }
+            Err(_full) => self.context.reactor.driver().close(socket),
         }
     }
 
@@ -474,6 +497,10 @@ impl<D: Driver> Sessions<D> {
         }
     }
 }
+
+/// Connections of a worker that have ended and whose peers are given time, at most: more are closed
+/// at once.
+const PARTINGS_MAX: usize = 512;
 
 /// Rounds of one turn in which connections pass on what others have brought. What is left waits
 /// for the next turn.

@@ -17,7 +17,7 @@ use super::context::Context;
 use super::kind::Session;
 use super::options::{ListenerOptions, ServiceOptions, SniOptions, TlsOptions};
 use crate::mem::{Buf, Key};
-use crate::net::tls::{Fault, Session as TlsSession, Subject};
+use crate::net::tls::{Fault, Session as TlsSession, Subject, clear_alert};
 use crate::net::{Stream, StreamEvent};
 use crate::proto::proxy_protocol::{self, Parsed, Source};
 use crate::proto::tls::{ClientHello, HelloReader, Progress};
@@ -305,7 +305,7 @@ impl Opening {
     /// Begins the handshake, with what has come of it.
     fn secure<D: Driver>(&mut self, context: &mut Context<D>, key: Key, tls: &TlsOptions) {
         self.stage = Stage::Handshake;
-        match TlsSession::server(&tls.config, tls.handshake_max) {
+        match TlsSession::server(&tls.config.get(), tls.handshake_max) {
             Ok(session) => {
                 self.stream.secure(session);
                 tls.kernel.iter().for_each(|kernel| self.stream.offer_kernel(Arc::clone(kernel)));
@@ -338,20 +338,14 @@ impl Opening {
 
     /// The client is told by a fatal alert (RFC 8446, section 6.2).
     fn refuse<D: Driver>(&mut self, context: &mut Context<D>, key: Key, fault: Fault, alert: u8) {
-        if let Some(socket) = self.stream.fd() {
-            // Who does not take it, does not need it.
-            let alert = [0x15, 0x03, 0x03, 0x00, 0x02, 0x02, alert];
-            let _full = context.reactor.driver().send_now(socket, &alert, false);
-        }
+        self.stream.say_last(&mut context.reactor, &clear_alert(alert));
         self.fail(context, key, fault);
     }
 
     fn fail<D: Driver>(&mut self, context: &mut Context<D>, key: Key, fault: Fault) {
         context.listener_stats(self.common.listener).tls.failed[fault.index()].add(1);
-        if let (Fault::PlainHttp, Some(socket)) = (fault, self.stream.fd()) {
-            // Who does not take it has asked for nothing.
-            let _full = context.reactor.driver().send_now(socket, PLAIN_HTTP, false);
-            context.reactor.driver().shutdown_read(socket);
+        if fault == Fault::PlainHttp {
+            self.stream.say_last(&mut context.reactor, PLAIN_HTTP);
         }
         self.close(context, key, CloseReason::TlsFailed);
     }
@@ -405,8 +399,8 @@ impl Opening {
         self.common.closing().is_some() && self.stream.is_quiet()
     }
 
-    pub(super) fn finish<D: Driver>(mut self, context: &mut Context<D>, key: Key) {
-        self.stream.close(&mut context.reactor, key);
+    pub(super) fn finish<D: Driver>(self, context: &mut Context<D>, key: Key) {
+        context.close_stream(key, self.stream);
         self.common.record_end(context, self.arrival.client, None);
     }
 

@@ -18,6 +18,7 @@ use crate::net::tls::{
 use crate::proto::frame::ServerOptions;
 use crate::proto::proxy_protocol::Version;
 use crate::ring::{Fd, SocketAddress, StreamOptions};
+use crate::runtime::Current;
 use crate::service::balance::Policy;
 use crate::service::frame::FrameService;
 use crate::service::handler::{Handler, NoHandler};
@@ -108,7 +109,7 @@ pub struct ListenerOptions {
 #[derive(Debug)]
 pub struct TlsOptions {
     /// Certificates and what is allowed.
-    pub config: Arc<ServerConfig>,
+    pub config: Current<ServerConfig>,
     /// The certificates that `config` has.
     pub resolver: Arc<Resolver>,
     /// What the kernel can encrypt, if it may.
@@ -125,7 +126,7 @@ pub struct TlsOptions {
 #[derive(Debug)]
 pub struct UpstreamTls {
     /// Whom is trusted, and what is allowed.
-    pub config: Arc<ClientConfig>,
+    pub config: Current<ClientConfig>,
     /// The name of each server.
     pub names: Vec<ServerName<'static>>,
     /// What the kernel can encrypt, if it may.
@@ -144,7 +145,7 @@ impl UpstreamTls {
     /// # Panics
     /// When there is no such server.
     pub fn session(&self, server: usize) -> Result<TlsSession, TlsError> {
-        TlsSession::client(&self.config, self.names[server].clone(), SERVER_HANDSHAKE_MAX)
+        TlsSession::client(&self.config.get(), self.names[server].clone(), SERVER_HANDSHAKE_MAX)
     }
 }
 

@@ -16,7 +16,7 @@ use crate::proto::proxy_protocol;
 use crate::ring::{Completion, Driver, LANES, Lane, SocketAddress};
 use crate::service::CloseReason;
 use crate::service::flows::client_hash;
-use crate::service::proxy::{Action, Event, Exchange, Meter};
+use crate::service::proxy::{Action, Event, Exchange, Meter, is_cut};
 
 /// One proxied connection. Directions and meters are indexed by the lane that bytes come from.
 #[derive(Debug)]
@@ -76,7 +76,7 @@ impl Relay {
         }
         let mut directions = [Direction::default(), Direction::default()];
         if ended {
-            directions[CLIENT.index()].note_end();
+            note_end(&mut directions[CLIENT.index()], &streams[CLIENT.index()]);
         }
         Self {
             common,
@@ -158,7 +158,9 @@ impl Relay {
                     return;
                 }
             }
-            StreamEvent::End => self.directions[lane.index()].note_end(),
+            StreamEvent::End => {
+                note_end(&mut self.directions[lane.index()], &self.streams[lane.index()]);
+            }
             StreamEvent::Starved => {
                 context.starved.push_back((key, lane));
                 return;
@@ -183,6 +185,8 @@ impl Relay {
         if self.exchange.is_relaying() {
             if self.common.is_idle(context, key, limit, &self.streams) {
                 self.advance(context, key, Event::Deadline);
+            } else {
+                self.pass_cuts(context, key);
             }
         } else if self.exchange.server().is_some() {
             // The connect completes as cancelled, or has won the race.
@@ -206,13 +210,13 @@ impl Relay {
         self.common.closing().is_some() && self.streams.iter().all(Stream::is_quiet)
     }
 
-    pub(super) fn finish<D: Driver>(mut self, context: &mut Context<D>, key: Key) {
+    pub(super) fn finish<D: Driver>(self, context: &mut Context<D>, key: Key) {
         let server = match (context.options.access_log, self.streams[1].fd()) {
             (true, Some(fd)) => context.reactor.driver().peer_address(fd).ok(),
             (true, None) | (false, _) => None,
         };
-        for stream in &mut self.streams {
-            stream.close(&mut context.reactor, key);
+        for stream in self.streams {
+            context.close_stream(key, stream);
         }
         if let Some(source) = self.extra.as_ref().and_then(|extra| extra.counted) {
             context.leave_source(self.common.listener, source);
@@ -278,7 +282,7 @@ impl Relay {
         self.exchange.handle_close(&mut context.balancers[self.upstream]);
         self.count_server(context, had_server);
         self.common.begin_close(context, reason);
-        let mut lost = reason.is_cut();
+        let mut lost = is_cut(reason);
         for direction in &mut self.directions {
             lost |= direction.release(&mut context.reactor, &mut context.pipes);
         }
@@ -288,8 +292,8 @@ impl Relay {
         }
         if lost {
             // Both sides must see a cut stream as cut: an orderly end would pass it off as whole.
-            for fd in self.streams.iter().filter_map(Stream::fd) {
-                context.reactor.driver().reset_on_close(fd);
+            for stream in &self.streams {
+                stream.reset_on_close(&mut context.reactor);
             }
         }
     }
@@ -300,5 +304,14 @@ impl Relay {
 
     fn server(&mut self) -> &mut Stream {
         &mut self.streams[Lane::Upstream.index()]
+    }
+}
+
+/// The source of a direction sends no more.
+fn note_end(direction: &mut Direction, source: &Stream) {
+    if source.was_cut() {
+        direction.note_cut();
+    } else {
+        direction.note_end();
     }
 }

@@ -198,8 +198,8 @@ impl Trunk {
         self.phase == Phase::Closing && self.stream.is_quiet()
     }
 
-    pub(super) fn finish<D: Driver>(mut self, context: &mut Context<D>, key: Key) {
-        self.stream.close(&mut context.reactor, key);
+    pub(super) fn finish<D: Driver>(self, context: &mut Context<D>, key: Key) {
+        context.close_stream(key, self.stream);
         context.stats().upstreams[self.upstream].active.decrement();
     }
 

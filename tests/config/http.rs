@@ -145,6 +145,7 @@ groups = "X25519"
 client_auth = "optional"
 client_ca = "/etc/clients.pem"
 client_crl = "/etc/clients.crl"
+tickets = 4
 ticket_keys = ["/etc/tickets.key"]
 ticket_rotation = "1h"
 handshake_timeout = "1s"

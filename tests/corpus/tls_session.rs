@@ -67,6 +67,7 @@ impl Configs {
             client_auth: ClientAuth::Off,
             resolver: Arc::new(Resolver::new(Certificates::new(certificates, false))),
             tickets: Arc::new(Tickets::random(Duration::from_secs(60)).expect("random bytes")),
+            tickets_each: 1,
             extractable: true,
             key_log: None,
         };

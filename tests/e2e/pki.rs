@@ -26,8 +26,15 @@ pub(crate) struct Pki {
 
 impl Pki {
     pub(crate) fn new() -> Self {
+        Self::named("an issuer")
+    }
+
+    /// An issuer of a name of its own, where several are trusted.
+    pub(crate) fn named(name: &str) -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name = DistinguishedName::new();
+        params.distinguished_name.push(rcgen::DnType::CommonName, name);
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         let ca = params.self_signed(&key).unwrap().pem();
         let this = Self { folder: Folder::new(), issuer: Issuer::new(params, key), ca };
@@ -118,12 +125,17 @@ impl Pki {
 
     /// A client that shows one of the certificates.
     pub(crate) fn client_with(&self, name: &str) -> Arc<ClientConfig> {
+        self.client_trusting(&self.ca, name)
+    }
+
+    /// The same, where servers are those of another issuer.
+    pub(crate) fn client_trusting(&self, ca: &str, name: &str) -> Arc<ClientConfig> {
         let read = |kind: &str| std::fs::read(self.path(&format!("{name}.{kind}"))).unwrap();
         let (chain, key) = (read("pem"), read("key"));
         let chain = CertificateDer::pem_slice_iter(&chain).map(Result::unwrap).collect();
         let key = PrivateKeyDer::from_pem_slice(&key).unwrap();
         let mut roots = RootCertStore::empty();
-        roots.add(CertificateDer::from_pem_slice(self.ca.as_bytes()).unwrap()).unwrap();
+        roots.add(CertificateDer::from_pem_slice(ca.as_bytes()).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder = ClientConfig::builder_with_provider(provider);
         let builder = builder.with_safe_default_protocol_versions().unwrap();

@@ -10,6 +10,7 @@ use rustls::{ServerConnection, StreamOwned};
 
 use crate::pki::*;
 use crate::support::*;
+use crate::tls_hostile::{Hello, rest_of};
 
 /// A foreign server that says its name first, and then sends back what comes.
 fn named(pki: &Pki, name: &'static str, names: &[&str]) -> SocketAddr {
@@ -110,6 +111,75 @@ fn an_unknown_name_is_refused_by_its_alert() {
         stream.read_exact(&mut [0]).unwrap();
     }
     assert_eq!(failed(&served, Fault::UnknownName), 1);
+}
+
+/// A server that says its name to whoever connects, and ends.
+fn caller(name: &'static str) -> SocketAddr {
+    serve(move |mut stream| {
+        let _gone = stream.write_all(name.as_bytes());
+        let _end = stream.shutdown(Shutdown::Write);
+        let _rest = stream.read_to_end(&mut Vec::new());
+    })
+}
+
+#[test]
+fn names_that_are_none_are_passed_on_for_the_server_to_judge() {
+    let servers = ["a", "b", "c"].map(|name| (name, caller(name)));
+    let ask = |served: &Served, hello: &Hello| {
+        let mut stream = served.connect();
+        stream.write_all(&hello.bytes()).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        rest_of(&mut stream)
+    };
+    let named = |name: &[u8]| Hello::new().with_names(&[name]);
+    let table: [(&[u8], &[u8]); 13] = [
+        // The dot says that the name is absolute: it is the same host.
+        (b"A.example.", b"a"),
+        (b"x.b.example.", b"b"),
+        (b"x_y.b.example", b"b"),
+        (b"other.example.", b"c"),
+        (b"x_y.example", b"c"),
+        (b".b.example", b"c"),
+        (b"a..example", b"c"),
+        (b"192.0.2.1", b"c"),
+        (b"2001:db8::1", b"c"),
+        (b"", b"c"),
+        (b"a b", b"c"),
+        (b"\xff\0", b"c"),
+        (&[b'a'; 300], b"c"),
+    ];
+    let served = Served::new(&by_name(servers, "upstream = \"c\""));
+    for (name, expected) in table {
+        assert_eq!(ask(&served, &named(name)), expected, "{}", name.escape_ascii());
+    }
+    assert_eq!(ask(&served, &Hello::new().with(0, None)), b"c", "no name at all");
+    // A list that cannot be read could be read in another way by the server.
+    assert_eq!(ask(&served, &Hello::new().with_names(&[b"a.example", b"b"]))[5..], [2, 50]);
+
+    // Without an upstream for them, they are unknown names.
+    let served = Served::new(&by_name(servers, ""));
+    for (name, _) in table.into_iter().filter(|(_, expected)| *expected == b"c") {
+        assert_eq!(ask(&served, &named(name))[5..], [2, 112], "{}", name.escape_ascii());
+    }
+    assert_eq!(ask(&served, &Hello::new().with(0, None))[5..], [2, 112]);
+}
+
+#[test]
+fn a_dot_at_the_end_of_a_name_makes_it_no_other() {
+    let pki = Pki::new();
+    let echo = listener("echo", "protocol = \"echo\"") + &pki.listener_tls("strict_sni = true");
+    let served = Served::new(&[&runtime(1), NO_ADMIN, &echo].concat());
+    let ask = |name: &[u8]| {
+        let mut stream = served.connect();
+        stream.write_all(&Hello::new().with_names(&[name]).bytes()).unwrap();
+        let mut head = [0; 7];
+        stream.read_exact(&mut head).unwrap();
+        head
+    };
+    for name in ["localhost", "localhost.", "LocalHost."] {
+        assert_eq!(ask(name.as_bytes())[0], 22, "{name}: the server's hello");
+    }
+    assert_eq!(ask(b"localhost.example."), [21, 3, 3, 0, 2, 2, 112]);
 }
 
 #[test]

@@ -66,6 +66,33 @@ fn files_and_answers_go_by_https_on_kept_connections() {
 }
 
 #[test]
+fn a_client_that_speaks_http_1_0_only_says_so_by_alpn() {
+    let pki = Pki::new();
+    let web = listener("web", "protocol = \"http\"\n[[listener.route]]\nrespond = \"hello\"\n")
+        + &pki.listener_tls("");
+    let files = pki.listener_tls("").replace("listener.tls", "admin.tls");
+    let admin = format!("[admin]\nlisten = \"127.0.0.1:0\"\n{files}");
+    let served = Served::new(&[&runtime(1), &*admin, &web].concat());
+    let ask = |address, protocols: &[&str]| {
+        let mut config = ClientConfig::clone(&pki.client());
+        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
+        let mut stream = secure(&Arc::new(config), "localhost", connect(address));
+        stream.write_all(b"GET /healthz HTTP/1.0\r\n\r\n")?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        assert!(answer.contains(" 200 "), "{answer}");
+        std::io::Result::Ok(stream.conn.alpn_protocol().map(<[u8]>::to_vec))
+    };
+    for address in [served.address(), served.running().admin().unwrap()] {
+        let agreed = |protocols: &[&str]| ask(address, protocols).unwrap();
+        assert_eq!(agreed(&[]), None);
+        assert_eq!(agreed(&["http/1.0"]).as_deref(), Some(&b"http/1.0"[..]));
+        assert_eq!(agreed(&["http/1.0", "http/1.1"]).as_deref(), Some(&b"http/1.1"[..]));
+        assert!(ask(address, &["h2"]).is_err());
+    }
+}
+
+#[test]
 fn a_slow_client_that_has_said_all_gets_all_and_the_end() {
     let pki = Pki::new();
     let files = Folder::new();
@@ -533,4 +560,30 @@ fn sessions_are_resumed_on_every_worker() {
         stream.read_exact(&mut [0]).unwrap();
     }
     assert_eq!(served.sum(|cell| cell.stats.listeners[0].tls.resumed.get()), 9);
+}
+
+#[test]
+fn the_tickets_of_a_listener_can_be_several_or_none() {
+    let pki = Pki::new();
+    for (keys, each) in [("tickets = 3", 3), ("tickets = \"off\"", 0)] {
+        let echo = listener("echo", "protocol = \"echo\"") + &pki.listener_tls(keys);
+        let served = Served::new(&[&runtime(1), NO_ADMIN, &echo].concat());
+        for version in [&version::TLS12, &version::TLS13] {
+            let provider = Arc::clone(pki.client().crypto_provider());
+            let mut roots = RootCertStore::empty();
+            roots.add(CertificateDer::from_pem_slice(pki.ca.as_bytes()).unwrap()).unwrap();
+            let builder = ClientConfig::builder_with_provider(provider);
+            let builder = builder.with_protocol_versions(&[version]).unwrap();
+            let config = Arc::new(builder.with_root_certificates(roots).with_no_client_auth());
+            for _ in 0..3 {
+                let mut stream = pki.connect_with(&config, served.address());
+                stream.write_all(b"x").unwrap();
+                stream.read_exact(&mut [0]).unwrap();
+                let is_new = *version == version::TLS13;
+                assert_eq!(stream.conn.tls13_tickets_received(), if is_new { each } else { 0 });
+            }
+        }
+        let resumed = served.sum(|cell| cell.stats.listeners[0].tls.resumed.get());
+        assert_eq!(resumed, if each == 0 { 0 } else { 4 }, "{keys}");
+    }
 }

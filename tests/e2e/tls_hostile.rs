@@ -133,7 +133,7 @@ pub(crate) struct Hello {
 const SERVER_NAME: u16 = 0;
 const GROUPS: u16 = 10;
 const SIGNATURES: u16 = 13;
-const PADDING: u16 = 21;
+pub(crate) const PADDING: u16 = 21;
 const EARLY_DATA: u16 = 42;
 const VERSIONS: u16 = 43;
 pub(crate) const KEY_SHARE: u16 = 51;
@@ -165,7 +165,11 @@ impl Hello {
         self
     }
 
-    fn with_names(self, names: &[&[u8]]) -> Self {
+    pub(crate) fn with_suites(self, suites: &[u16]) -> Self {
+        Self { suites: suites.to_vec(), ..self }
+    }
+
+    pub(crate) fn with_names(self, names: &[&[u8]]) -> Self {
         let names: Vec<u8> =
             names.iter().flat_map(|name| [&[0][..], &long(name)].concat()).collect();
         self.with(SERVER_NAME, Some(long(&names)))
@@ -205,8 +209,8 @@ fn beginnings() -> Vec<(&'static str, Vec<u8>, Fault)> {
         let hello = Hello { version, ..hello() }.with(VERSIONS, None).bytes();
         [&hello[..1], &version.to_be_bytes(), &hello[3..]].concat()
     };
-    let suites = |suites: &[u16]| Hello { suites: suites.to_vec(), ..hello() }.bytes();
-    let tls12 = || Hello { suites: vec![0xc02b], ..hello() }.with(VERSIONS, None);
+    let suites = |suites: &[u16]| hello().with_suites(suites).bytes();
+    let tls12 = || hello().with_suites(&[0xc02b]).with(VERSIONS, None);
     let ssl2 = [&[0x80, 0x2e, 1, 0, 2, 0, 0x15, 0, 0, 0, 0x10][..], &[5; 37]].concat();
     let whole = hello().bytes();
     let retry = hello().with(KEY_SHARE, Some(vec![0, 0])).bytes();

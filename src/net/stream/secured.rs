@@ -50,6 +50,12 @@ impl Stream {
         self.tls.as_deref().map(Secure::session)
     }
 
+    /// Whether the peer, which sends no more, has not said so by TLS: anybody can cut a connection.
+    #[must_use]
+    pub fn was_cut(&self) -> bool {
+        self.tls().is_some_and(|session| !session.is_closed())
+    }
+
     /// Why TLS has failed, if it has.
     #[must_use]
     pub fn tls_error(&self) -> Option<&TlsError> {
@@ -165,7 +171,10 @@ impl Stream {
 
     /// Sends a few last sealed bytes, behind which nothing comes, past the ring: the socket may be
     /// closed before a send of the ring has begun. What it did not take is returned.
-    fn send_last<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>) -> Option<Outgoing> {
+    pub(super) fn send_last<D: Driver, T: Copy>(
+        &mut self,
+        reactor: &mut Reactor<D, T>,
+    ) -> Option<Outgoing> {
         let wire = self.tls.as_mut().and_then(|tls| tls.wire.take())?;
         let socket = self.fd.filter(|_| !self.sending)?;
         let mut sent = 0;
@@ -191,6 +200,8 @@ impl Stream {
         event: StreamEvent,
     ) -> StreamEvent {
         match event {
+            // Its connection has ended, perhaps with an alert, behind which nothing is said.
+            StreamEvent::Data(_) if self.abandoned => StreamEvent::Quiet,
             StreamEvent::Data(buf) => self.open(reactor, key, &buf),
             StreamEvent::End if self.tls.as_mut().is_some_and(|tls| tls.is_cut()) => {
                 StreamEvent::Broken(Errno::EPROTO)
@@ -217,12 +228,8 @@ impl Stream {
     ) -> StreamEvent {
         let Some(tls) = &mut self.tls else { return StreamEvent::Quiet };
         match tls.open(reactor.memory(), bytes) {
-            Opened::Failed => {
-                if let Some(socket) = self.fd {
-                    tls.alert_by_kernel(reactor.driver(), socket);
-                }
-                // Whoever does not take it, does not need it.
-                let _not_taken = self.send_last(reactor);
+            Opened::Failed { told } => {
+                self.say_failure(reactor, told);
                 StreamEvent::Broken(Errno::EPROTO)
             }
             Opened::Established => {

@@ -36,6 +36,6 @@ pub use pins::{Pin, PinError};
 pub use policy::{Policy, PolicyError, SUITES, Version};
 pub use resolver::{Certificates, Resolver};
 pub use server::{ClientAuth, ClientRoots, ServerOptions, check_revocations, server_config};
-pub use session::{Info, Received, Session};
+pub use session::{Info, Received, Session, clear_alert};
 pub use subject::Subject;
 pub use tickets::{TicketKey, Tickets};

@@ -1,7 +1,7 @@
 //! Which certificate a client is shown, by the name that it asks for.
 
 use std::collections::HashMap;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -10,6 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::binding::{Binding, add_set};
 use super::certificate::Certificate;
+use crate::runtime::Current;
 
 /// What rustls says when no certificate was chosen.
 pub(super) const NO_CERTIFICATE: &str = "no server certificate chain resolved";
@@ -32,8 +33,7 @@ pub struct Certificates {
 /// Chooses certificates; they can be changed while the server runs.
 #[derive(Debug)]
 pub struct Resolver {
-    /// Written to seldom, and read once in a handshake.
-    certificates: RwLock<Arc<Certificates>>,
+    certificates: Current<Certificates>,
 }
 
 impl Certificates {
@@ -69,6 +69,8 @@ impl Certificates {
     /// Those for a name: its own, those of the wildcard above it, the default.
     fn find(&self, name: Option<&str>) -> &[Arc<CertifiedKey>] {
         let Some(name) = name else { return &self.default };
+        // The dot at the end says that the name is absolute, which it is in any case.
+        let name = name.strip_suffix('.').unwrap_or(name);
         let above = || name.find('.').and_then(|dot| self.by_name.get(name.get(dot..)?));
         match self.by_name.get(name).or_else(above) {
             Some(found) => found,
@@ -82,7 +84,7 @@ impl Resolver {
     /// A resolver that begins with these.
     #[must_use]
     pub fn new(certificates: Certificates) -> Self {
-        Self { certificates: RwLock::new(Arc::new(certificates)) }
+        Self { certificates: Current::new(Arc::new(certificates)) }
     }
 
     /// Whether unknown names are refused.
@@ -109,14 +111,12 @@ impl Resolver {
     }
 
     fn current(&self) -> Arc<Certificates> {
-        let all = self.certificates.read().unwrap_or_else(|poisoned| poisoned.into_inner());
-        Arc::clone(&all)
+        self.certificates.get()
     }
 
     /// From the next handshake on, these hold.
     pub fn replace(&self, certificates: Certificates) {
-        let mut place = self.certificates.write().unwrap_or_else(|poisoned| poisoned.into_inner());
-        *place = Arc::new(certificates);
+        self.certificates.replace(Arc::new(certificates));
     }
 }
 

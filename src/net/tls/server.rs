@@ -49,6 +49,8 @@ pub struct ServerOptions {
     pub resolver: Arc<Resolver>,
     /// Resumption.
     pub tickets: Arc<Tickets>,
+    /// Tickets that a client of TLS 1.3 gets. With none, no session is resumed in any version.
+    pub tickets_each: usize,
     /// Whether sessions can be given away: see [`Session::give_away`](super::Session::give_away).
     pub extractable: bool,
     /// Where the secrets of connections are written, for who has to look into recorded traffic.
@@ -77,11 +79,13 @@ pub fn server_config(options: ServerOptions) -> Result<Arc<ServerConfig>, String
     config.enable_secret_extraction = options.extractable;
     // The order of `cipher_suites` is the operator's, and not the client's.
     config.ignore_client_order = true;
-    config.ticketer = Arc::new(tickets);
+    // Otherwise it has one that makes none.
+    if options.tickets_each > 0 {
+        config.ticketer = Arc::new(tickets);
+    }
     // Tickets hold all that is needed: the server keeps nothing for clients that have gone.
     config.session_storage = Arc::new(NoServerSessionStorage {});
-    // One is enough for a client that resumes with its newest.
-    config.send_tls13_tickets = 1;
+    config.send_tls13_tickets = options.tickets_each;
     if let Some(key_log) = options.key_log {
         config.key_log = key_log;
     }

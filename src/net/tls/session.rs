@@ -1,6 +1,7 @@
 //! One TLS connection: records in, bytes of the application out, and the other way round.
 //!
-//! Nothing is kept but what a connection can not do without: an idle session holds no buffer.
+//! Nothing is kept but what a connection can not do without: an idle session holds no buffer but
+//! the tickets that wait for the first data.
 
 mod given;
 
@@ -34,6 +35,15 @@ const CARRY_MAX: usize = 64 * 1024;
 /// Room for what a record has beside its payload, in bytes: header, type, tag, explicit nonce.
 const RECORD_ROOM: usize = 5 + 1 + 16 + 8;
 
+/// The alert for a message that is longer than it may be (RFC 8446, section 6.2).
+const DECODE_ERROR: u8 = 50;
+
+/// A fatal alert before anything is encrypted (RFC 8446, section 6).
+#[must_use]
+pub const fn clear_alert(code: u8) -> [u8; 7] {
+    [0x15, 0x03, 0x03, 0x00, 0x02, 0x02, code]
+}
+
 /// One end of a TLS connection.
 ///
 /// Calling order: a client's [`Session::start`]; then what comes through [`Session::receive`], and
@@ -43,9 +53,15 @@ pub struct Session {
     connection: Connection,
     /// The beginning of a record that has not come whole.
     carry: Vec<u8>,
+    /// Tickets that go with what is sent next. A client that sends all it has and closes without a
+    /// look at what it got would have them unread, and its close would be a reset, which destroys
+    /// what it has sent.
+    tickets: Vec<u8>,
     /// Bytes of the handshake that may still come.
     allowed: usize,
     begun: bool,
+    /// Something was written that the peer is to be sent.
+    spoken: bool,
     closed: bool,
     said_end: bool,
     /// Something other than data was received since something was sent last.
@@ -123,8 +139,10 @@ impl Session {
         Self {
             connection,
             carry: Vec::new(),
+            tickets: Vec::new(),
             allowed: handshake_max,
             begun: false,
+            spoken: false,
             closed: false,
             said_end: false,
             unanswered: false,
@@ -179,15 +197,48 @@ impl Session {
             // What follows the end is dropped (RFC 8446, section 6.1).
             return Ok(Received::default());
         }
+        let sealed = wire.len();
+        let result = self.receive_records(input, scratch, plain, wire);
+        if matches!(result, Ok(Received { established: true, .. })) && self.sends_tickets() {
+            self.tickets = wire.split_off(sealed);
+        } else {
+            self.add_tickets(wire, sealed);
+        }
+        result
+    }
+
+    /// Puts the tickets that wait before what was sealed now: records keep the order in which they
+    /// were sealed. `wire` had so many bytes before.
+    fn add_tickets(&mut self, wire: &mut Vec<u8>, before: usize) {
+        if wire.len() > before && !self.tickets.is_empty() {
+            wire.splice(before..before, std::mem::take(&mut self.tickets));
+        }
+    }
+
+    /// Whether what follows the client's part of the handshake is nothing but tickets.
+    fn sends_tickets(&self) -> bool {
+        let is_server = matches!(self.connection, Connection::Server(_));
+        let version = self.common().and_then(CommonState::protocol_version);
+        is_server && version == Some(ProtocolVersion::TLSv1_3)
+    }
+
+    fn receive_records(
+        &mut self,
+        input: &[u8],
+        scratch: &mut Vec<u8>,
+        plain: &mut Vec<u8>,
+        wire: &mut Vec<u8>,
+    ) -> Result<Received, TlsError> {
         let was_handshaking = self.is_handshaking();
         if was_handshaking {
-            self.check_beginning(input)?;
+            self.check_beginning(input, wire)?;
         }
         scratch.clear();
         scratch.append(&mut self.carry);
         scratch.extend_from_slice(input);
-        let before = plain.len();
+        let (before, sealed) = (plain.len(), wire.len());
         let (used, result) = self.drive(scratch, plain, wire);
+        self.spoken |= wire.len() > sealed;
         let read = scratch.get(..used).unwrap_or_default();
         let is_data = !was_handshaking && data_len(read) == Some(plain.len() - before);
         let rest = scratch.get(used..).unwrap_or_default();
@@ -233,7 +284,7 @@ impl Session {
     }
 
     /// What begins a connection must look like TLS, and a handshake must end.
-    fn check_beginning(&mut self, input: &[u8]) -> Result<(), TlsError> {
+    fn check_beginning(&mut self, input: &[u8], wire: &mut Vec<u8>) -> Result<(), TlsError> {
         if !self.begun {
             self.begun = true;
             let first = input.first().copied().unwrap_or_default();
@@ -246,7 +297,13 @@ impl Session {
         }
         match self.allowed.checked_sub(input.len()) {
             Some(left) => self.allowed = left,
-            None => return Err(TlsError::of(Fault::HandshakeTooLarge)),
+            None => {
+                // Behind the server's hello, alerts are encrypted, and rustls makes its own only.
+                if matches!(self.connection, Connection::Server(_)) && !self.spoken {
+                    wire.extend_from_slice(&clear_alert(DECODE_ERROR));
+                }
+                return Err(TlsError::of(Fault::HandshakeTooLarge));
+            }
         }
         Ok(())
     }
@@ -281,7 +338,9 @@ impl Session {
             let most = if is_small { SMALL_BYTES - self.burst } else { plain.len() };
             let (part, rest) = plain.split_at(most.min(plain.len()));
             let record = if is_small { RECORD_SMALL } else { RECORD_MAX };
+            let before = wire.len();
             self.encrypt(part, record, wire)?;
+            self.add_tickets(wire, before);
             self.burst = self.burst.saturating_add(part.len());
             self.unanswered = false;
             plain = rest;
@@ -316,13 +375,14 @@ impl Session {
         if std::mem::replace(&mut self.said_end, true) {
             return;
         }
-        let carry = &mut self.carry;
+        let (before, carry) = (wire.len(), &mut self.carry);
         match &mut self.connection {
             Connection::Server(one) => say_end(one.process_tls_records(carry), wire),
             Connection::Client(one) => say_end(one.process_tls_records(carry), wire),
             Connection::Given(given) => given.close_notify(wire),
             Connection::Gone => {}
         }
+        self.add_tickets(wire, before);
     }
 
     /// Works on records until nothing more can be done: how many bytes are used up, and what came

@@ -90,6 +90,7 @@ fn server(resolver: Arc<Resolver>, client_auth: ClientAuth) -> Arc<ServerConfig>
         client_auth,
         resolver,
         tickets: Arc::new(tickets),
+        tickets_each: 1,
         extractable: false,
         key_log: None,
     };
@@ -301,6 +302,7 @@ fn keys_are_seen_in_no_debug_output_and_no_error() {
         client_auth: ClientAuth::Off,
         resolver: resolver(vec![(certificate.clone(), Vec::new())], false),
         tickets: Arc::new(Tickets::with(tickets, Duration::from_secs(60))),
+        tickets_each: 1,
         extractable: true,
         key_log: None,
     };

@@ -2,13 +2,14 @@
 //! change, or with keys that a fleet of servers shares.
 
 use std::fmt;
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use aws_lc_rs::rand;
 
 use super::binding::Binding;
+use crate::runtime::Current;
 
 const NAME_LEN: usize = 16;
 const AES_LEN: usize = 32;
@@ -101,7 +102,7 @@ impl fmt::Debug for TicketKey {
 /// Seals and opens tickets. The first key seals, all open.
 #[derive(Debug)]
 pub struct Tickets {
-    keys: RwLock<Arc<Vec<Arc<TicketKey>>>>,
+    keys: Current<Vec<Arc<TicketKey>>>,
     lifetime: u32,
 }
 
@@ -122,7 +123,7 @@ impl Tickets {
         // A week at most (RFC 8446, section 4.6.1).
         let lifetime = u32::try_from(lifetime).unwrap_or(u32::MAX).min(604_800);
         let keys = keys.into_iter().map(Arc::new).collect();
-        Self { keys: RwLock::new(Arc::new(keys)), lifetime }
+        Self { keys: Current::new(Arc::new(keys)), lifetime }
     }
 
     /// A new random key seals from now on; the oldest one opens no longer.
@@ -154,12 +155,11 @@ impl Tickets {
     }
 
     fn set(&self, keys: Vec<Arc<TicketKey>>) {
-        let mut place = self.keys.write().unwrap_or_else(|poisoned| poisoned.into_inner());
-        *place = Arc::new(keys);
+        self.keys.replace(Arc::new(keys));
     }
 
     fn keys(&self) -> Arc<Vec<Arc<TicketKey>>> {
-        Arc::clone(&self.keys.read().unwrap_or_else(|poisoned| poisoned.into_inner()))
+        self.keys.get()
     }
 }
 

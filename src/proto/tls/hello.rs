@@ -70,10 +70,6 @@ pub enum Rule {
     PreSharedKeyOrder,
     /// A list of server names that is none (RFC 6066, section 3).
     ServerNameList,
-    /// A server name that is no host name (RFC 6066, section 3).
-    ServerName,
-    /// A server name that is an address (RFC 6066, section 3).
-    ServerNameAddress,
     /// A list of protocols that is none (RFC 7301, section 3.1).
     Alpn,
     /// A list of versions that is none (RFC 8446, section 4.2.1).
@@ -90,9 +86,7 @@ impl Rule {
             Self::SessionId
             | Self::Compression
             | Self::ExtensionRepeated
-            | Self::PreSharedKeyOrder
-            | Self::ServerName
-            | Self::ServerNameAddress => 47,
+            | Self::PreSharedKeyOrder => 47,
             Self::TooLarge
             | Self::Structure
             | Self::CipherSuites
@@ -121,8 +115,6 @@ impl fmt::Display for Rule {
             Self::ExtensionRepeated => "an extension that is repeated",
             Self::PreSharedKeyOrder => "pre_shared_key is not the last extension",
             Self::ServerNameList => "a list of server names that is none",
-            Self::ServerName => "a server name that is no host name",
-            Self::ServerNameAddress => "a server name that is an address",
             Self::Alpn => "a list of application protocols that is none",
             Self::SupportedVersions => "a list of versions that is none",
         })
@@ -148,7 +140,8 @@ pub enum Progress {
 /// What a client says of the connection that it wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientHello {
-    /// The host that the client asks for, in lower case.
+    /// The host that the client asks for, in lower case and without a dot at its end; none when it
+    /// asks for none, for an address, or for what is no host name.
     pub server_name: Option<String>,
     /// The application protocols that the client speaks, the best first.
     pub alpn: Alpn,
@@ -408,7 +401,7 @@ fn read_extensions(mut list: Wire<'_>, hello: &mut ClientHello) -> Result<(), Ru
         }
         *word |= bit;
         match kind {
-            SERVER_NAME => hello.server_name = Some(read_server_name(body)?),
+            SERVER_NAME => hello.server_name = read_server_name(body)?,
             ALPN => hello.alpn = Alpn::read(body).ok_or(Rule::Alpn)?,
             SUPPORTED_VERSIONS => {
                 hello.versions = Versions::read(body).ok_or(Rule::SupportedVersions)?;
@@ -422,12 +415,12 @@ fn read_extensions(mut list: Wire<'_>, hello: &mut ClientHello) -> Result<(), Ru
 
 /// The one host name of the list. Other types of names were never defined, so what follows the type
 /// of one can not be read.
-fn read_server_name(mut body: Wire<'_>) -> Result<String, Rule> {
+fn read_server_name(mut body: Wire<'_>) -> Result<Option<String>, Rule> {
     let list = body.vector16().filter(|_| body.is_empty()).ok_or(Rule::ServerNameList)?;
     let mut list = Wire(list);
     let kind = list.u8().ok_or(Rule::ServerNameList)?;
     let host = list.vector16().filter(|_| kind == 0 && list.is_empty());
-    name::read(host.ok_or(Rule::ServerNameList)?)
+    host.map(name::read).ok_or(Rule::ServerNameList)
 }
 
 #[cfg(test)]

@@ -10,9 +10,11 @@ use crate::config::{
 };
 use crate::proto::http1::HeadLimits;
 use crate::ring::SocketAddress;
+use crate::runtime::Current;
 use crate::server::StartError;
 use crate::server::access_log::{AccessFiles, Target};
 use crate::server::health::{CheckKind, HealthPlan};
+use crate::server::watch::{Files, Watched};
 use crate::service::http::access::AccessList;
 use crate::service::http::access_log::Format;
 use crate::service::http::auth::Users;
@@ -43,6 +45,8 @@ pub(in crate::server) struct HttpBuilder {
     pub(super) caches: usize,
     /// The files of access logs.
     pub(in crate::server) lines: AccessFiles,
+    /// Files of users.
+    pub(in crate::server) watched: Vec<Watched>,
 }
 
 impl HttpBuilder {
@@ -157,12 +161,39 @@ impl HttpBuilder {
                     config::RateKey::Header(name) => Some(name.as_str().into()),
                 },
             }),
-            auth: route.auth.as_ref().map(|auth| users(listener, auth)).transpose()?,
+            auth: route.auth.as_ref().map(|auth| self.auth(listener, auth)).transpose()?,
             compression: compression.enabled.then(|| CompressionRules {
                 types: compression.types.iter().map(|kind| kind.as_str().into()).collect(),
                 min: compression.min.into(),
             }),
         })
+    }
+
+    fn auth(
+        &mut self,
+        listener: &Listener,
+        auth: &config::Auth,
+    ) -> Result<Arc<AuthOptions>, StartError> {
+        let path = match &auth.users {
+            config::Users::Listed(_) => None,
+            config::Users::File(path) => Some(path.as_path()),
+        };
+        let files = Files::look(path);
+        let users = users(&auth.users).map_err(|message| StartError::Users {
+            listener: listener.name.clone(),
+            path: path.unwrap_or_else(|| Path::new("users")).to_owned(),
+            message,
+        })?;
+        let challenge = format!("Basic realm=\"{}\", charset=\"UTF-8\"", quoted(&auth.realm));
+        let users = Current::new(Arc::new(users));
+        let options = Arc::new(AuthOptions { challenge: challenge.into(), users });
+        let (owner, target) = (format!("listener {}", listener.name), Arc::clone(&options));
+        let given = auth.users.clone();
+        self.watched.push(Watched::new(owner, "users", files, move || {
+            target.users.replace(Arc::new(self::users(&given)?));
+            Ok(())
+        }));
+        Ok(options)
     }
 
     fn action(&mut self, listener: &Listener, route: &Route) -> Result<RouteAction, StartError> {
@@ -193,34 +224,19 @@ fn wrong(listener: &str, error: &dyn std::error::Error) -> StartError {
     StartError::Http { listener: listener.to_owned(), message: error.to_string() }
 }
 
-pub(in crate::server) fn users(
-    listener: &Listener,
-    auth: &config::Auth,
-) -> Result<Arc<AuthOptions>, StartError> {
-    let users = match &auth.users {
+/// The users, as they are listed or as the file has them now.
+pub(in crate::server) fn users(users: &config::Users) -> Result<Users, String> {
+    let users = match users {
         config::Users::Listed(users) => {
             Users::new(users.iter().map(|(name, hash)| (name.as_str(), hash.as_str())))
         }
         config::Users::File(path) => {
-            let text = std::fs::read_to_string(path).map_err(|source| StartError::Users {
-                listener: listener.name.clone(),
-                path: path.clone(),
-                message: source.to_string(),
-            })?;
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| format!("reading {} failed: {error}", path.display()))?;
             Users::parse(&text)
         }
     };
-    let path = match &auth.users {
-        config::Users::Listed(_) => Path::new("users").to_owned(),
-        config::Users::File(path) => path.clone(),
-    };
-    let users = users.map_err(|error| StartError::Users {
-        listener: listener.name.clone(),
-        path,
-        message: error.to_string(),
-    })?;
-    let challenge = format!("Basic realm=\"{}\", charset=\"UTF-8\"", quoted(&auth.realm));
-    Ok(Arc::new(AuthOptions { challenge: challenge.into(), users }))
+    users.map_err(|error| error.to_string())
 }
 
 /// A text within the quotes of a field's parameter (RFC 9110, section 5.6.4).

@@ -2,23 +2,24 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::config::{
     self, Config, KernelTls, Listener, ListenerService, ListenerTls, ServerAddress, Upstream,
 };
 use crate::net::tls::kernel::{self, Report};
 use crate::net::tls::{
-    Aead, Certificate, Certificates, ClientAuth, ClientOptions, ClientRoots, KeyLogFile, Pin,
-    Policy, Resolver, Roots, ServerName, ServerOptions, TicketKey, Tickets, Version, client_config,
-    server_config,
+    Aead, Certificate, Certificates, ClientAuth, ClientConfig, ClientOptions, ClientRoots,
+    KeyLogFile, Pin, Policy, Resolver, Roots, ServerConfig, ServerName, ServerOptions, TicketKey,
+    Tickets, Version, client_config, server_config,
 };
 use crate::ring::uring::Direct;
+use crate::runtime::Current;
 use crate::server::StartError;
 use crate::server::issue::{self, self_signed};
+use crate::server::watch::{Files, Watched};
 use crate::session::{TlsOptions, UpstreamTls};
 
-/// Certificates and tickets of a listener that change while it runs.
+/// Certificates and tickets of a listener that are looked after while it runs.
 #[derive(Debug, Clone)]
 pub(in crate::server) struct Changing {
     pub(in crate::server) listener: String,
@@ -78,19 +79,22 @@ impl Common {
 pub(in crate::server) fn listener(
     listener: &Listener,
     common: &Common,
+    watched: &mut Vec<Watched>,
 ) -> Result<Option<(Arc<TlsOptions>, Changing)>, StartError> {
     let Some(tls) = &listener.tls else { return Ok(None) };
     let wrong =
         |message: String| StartError::Tls { place: format!("listener {}", listener.name), message };
     let is_http = matches!(listener.service, ListenerService::Http(_));
-    let alpn = if is_http { vec![b"http/1.1".to_vec()] } else { Vec::new() };
-    make(&listener.name, tls, alpn, common).map(Some).map_err(wrong)
+    let alpn = if is_http { http_protocols() } else { Vec::new() };
+    let owner = format!("listener {}", listener.name);
+    make(&listener.name, owner, tls, (alpn, common), watched).map(Some).map_err(wrong)
 }
 
 /// How the admin interface speaks TLS, and what of it changes.
 pub(in crate::server) fn admin(
     config: &Config,
     common: &Common,
+    watched: &mut Vec<Watched>,
 ) -> Result<Option<(Arc<TlsOptions>, Changing)>, StartError> {
     let Some(tls) = config.admin.tls.as_ref().filter(|_| config.admin.enabled) else {
         return Ok(None);
@@ -98,22 +102,73 @@ pub(in crate::server) fn admin(
     let wrong = |message: String| StartError::Tls { place: "admin".to_owned(), message };
     // Its few connections gain nothing by the kernel.
     let common = Common { kernel: None, key_log: common.key_log.clone() };
-    make("admin", tls, vec![b"http/1.1".to_vec()], &common).map(Some).map_err(wrong)
+    let made = make("admin", "admin".to_owned(), tls, (http_protocols(), &common), watched);
+    made.map(Some).map_err(wrong)
+}
+
+/// What clients of HTTP may name (RFC 7301, section 6), the best first: 1.0 is answered as well.
+fn http_protocols() -> Vec<Vec<u8>> {
+    ["http/1.1", "http/1.0"].map(|name| name.as_bytes().to_vec()).into()
 }
 
 fn make(
     name: &str,
+    owner: String,
     tls: &ListenerTls,
-    alpn: Vec<Vec<u8>>,
-    common: &Common,
+    (alpn, common): (Vec<Vec<u8>>, &Common),
+    watched: &mut Vec<Watched>,
 ) -> Result<(Arc<TlsOptions>, Changing), String> {
+    let chains = tls.certificates.iter().flat_map(|one| {
+        let read = [Some(&one.chain), Some(&one.key), one.ocsp.as_ref()].into_iter().flatten();
+        read.map(PathBuf::as_path).filter(|path| *path != Path::new(config::SELF_SIGNED))
+    });
+    let chains = Files::look(chains);
+    let keys = Files::look(tls.ticket_keys.iter().map(PathBuf::as_path));
+    let clients = [&tls.client_ca, &tls.client_crl].into_iter().filter_map(Option::as_deref);
+    let clients = Files::look(clients.filter(|_| tls.client_auth != config::ClientAuth::Off));
     let resolver = Arc::new(Resolver::new(certificates(tls)?));
     let tickets = if tls.ticket_keys.is_empty() {
         Tickets::random(tls.ticket_rotation).map_err(|error| error.to_string())?
     } else {
         Tickets::with(ticket_keys(&tls.ticket_keys)?, tls.ticket_rotation)
     };
-    let tickets = Arc::new(tickets);
+    let files = tls.clone();
+    let changing =
+        Changing { listener: name.to_owned(), files, resolver, tickets: Arc::new(tickets) };
+    let options = Arc::new(TlsOptions {
+        config: Current::new(config_of(&changing, &alpn, common)?),
+        resolver: Arc::clone(&changing.resolver),
+        kernel: common.kernel.clone(),
+        handshake_timeout: tls.handshake_timeout,
+        handshake_max: tls.handshake_max as usize,
+        handshakes_max: tls.handshakes_max as usize,
+    });
+    let own = changing.clone();
+    watched.push(Watched::new(owner.clone(), "certificates", chains, move || {
+        own.resolver.replace(certificates(&own.files)?);
+        own.tell();
+        Ok(())
+    }));
+    let own = changing.clone();
+    watched.push(Watched::new(owner.clone(), "ticket_keys", keys, move || {
+        own.tickets.replace(ticket_keys(&own.files.ticket_keys)?);
+        Ok(())
+    }));
+    let (own, target, common) = (changing.clone(), Arc::clone(&options), common.clone());
+    watched.push(Watched::new(owner, "client_ca", clients, move || {
+        target.config.replace(config_of(&own, &alpn, &common)?);
+        Ok(())
+    }));
+    Ok((options, changing))
+}
+
+/// What the connections of a listener share, with what its files say of clients now.
+fn config_of(
+    of: &Changing,
+    alpn: &[Vec<u8>],
+    common: &Common,
+) -> Result<Arc<ServerConfig>, String> {
+    let tls = &of.files;
     let roots = || -> Result<ClientRoots, String> {
         let ca = tls.client_ca.as_deref().map_or_else(|| Ok(Vec::new()), read)?;
         Ok(ClientRoots { ca, crl: tls.client_crl.as_deref().map(read).transpose()? })
@@ -123,25 +178,25 @@ fn make(
         config::ClientAuth::Optional => ClientAuth::Optional(roots()?),
         config::ClientAuth::Required => ClientAuth::Required(roots()?),
     };
-    let options = ServerOptions {
+    server_config(ServerOptions {
         policy: policy(&tls.policy),
-        alpn,
+        alpn: alpn.to_vec(),
         client_auth,
-        resolver: Arc::clone(&resolver),
-        tickets: Arc::clone(&tickets),
+        resolver: Arc::clone(&of.resolver),
+        tickets: Arc::clone(&of.tickets),
+        tickets_each: tls.tickets.map_or(0, |each| each as usize),
         extractable: common.kernel.is_some(),
         key_log: common.key_log.clone().map(|log| log as _),
-    };
-    let options = TlsOptions {
-        config: server_config(options)?,
-        resolver: Arc::clone(&resolver),
-        kernel: common.kernel.clone(),
-        handshake_timeout: tls.handshake_timeout,
-        handshake_max: tls.handshake_max as usize,
-        handshakes_max: tls.handshakes_max as usize,
-    };
-    let (listener, files) = (name.to_owned(), tls.clone());
-    Ok((Arc::new(options), Changing { listener, files, resolver, tickets }))
+    })
+}
+
+impl Changing {
+    /// Warns of certificates that have expired, or will soon.
+    pub(in crate::server) fn tell(&self) {
+        for (files, not_after) in self.files.certificates.iter().zip(self.resolver.not_after()) {
+            tell_expiry(&files.chain, not_after);
+        }
+    }
 }
 
 /// How servers are spoken to by TLS. `places` has for each address which server of the
@@ -151,49 +206,68 @@ pub(in crate::server) fn upstream(
     places: &[usize],
     is_http: bool,
     common: &Common,
+    watched: &mut Vec<Watched>,
 ) -> Result<Option<Arc<UpstreamTls>>, StartError> {
     let Some(tls) = &upstream.tls else { return Ok(None) };
-    let wrong =
-        |message: String| StartError::Tls { place: format!("upstream {}", upstream.name), message };
+    let owner = format!("upstream {}", upstream.name);
+    let wrong = |message: String| StartError::Tls { place: owner.clone(), message };
     let mut names = Vec::with_capacity(places.len());
     for place in places {
         let server = &upstream.servers[*place];
         names.push(server_name(tls.server_name.as_deref(), server).map_err(wrong)?);
     }
-    let pins: Result<Vec<Pin>, String> = tls
-        .pins
-        .iter()
-        .map(|pin| pin.parse().map_err(|error| format!("the pin {pin:?} is none: {error}")))
-        .collect();
-    let pins = pins.map_err(wrong)?;
-    if !tls.verify && pins.is_empty() {
+    if !tls.verify && tls.pins.is_empty() {
         tracing::warn!(
             upstream = %upstream.name,
             "servers are not verified: anybody in between can read and change what is sent; set \
              `pins`, or `verify = true`"
         );
     }
+    let identity = tls.identity.as_ref().map(|(chain, key)| [chain, key]);
+    // Without verification, nobody is asked who the issuers are.
+    let trusted = [&tls.ca, &tls.crl].into_iter().filter(|_| tls.verify);
+    let read = trusted.flatten().chain(identity.into_iter().flatten());
+    let files = Files::look(read.map(PathBuf::as_path));
+    let config = client_config_of(tls, is_http, common).map_err(wrong)?;
+    let config = Current::new(config);
+    let options = Arc::new(UpstreamTls { config, names, kernel: common.kernel.clone() });
+    let (target, tls, common) = (Arc::clone(&options), tls.clone(), common.clone());
+    watched.push(Watched::new(owner, "ca", files, move || {
+        target.config.replace(client_config_of(&tls, is_http, &common)?);
+        Ok(())
+    }));
+    Ok(Some(options))
+}
+
+/// What the connections to the servers of an upstream share, with what its files say now.
+fn client_config_of(
+    tls: &config::UpstreamTls,
+    is_http: bool,
+    common: &Common,
+) -> Result<Arc<ClientConfig>, String> {
+    let pins = tls.pins.iter();
+    let pins: Result<Vec<Pin>, String> = pins
+        .map(|pin| pin.parse().map_err(|error| format!("the pin {pin:?} is none: {error}")))
+        .collect();
     let roots = match &tls.ca {
         _ if !tls.verify => Roots::Nobody,
-        Some(path) => Roots::Given(read(path).map_err(wrong)?),
+        Some(path) => Roots::Given(read(path)?),
         None => Roots::System,
     };
     let identity = match &tls.identity {
-        Some((chain, key)) => Some((read(chain).map_err(wrong)?, read(key).map_err(wrong)?)),
+        Some((chain, key)) => Some((read(chain)?, read(key)?)),
         None => None,
     };
-    let options = ClientOptions {
+    client_config(ClientOptions {
         policy: policy(&tls.policy),
         alpn: if is_http { vec![b"http/1.1".to_vec()] } else { Vec::new() },
         roots,
-        crl: tls.crl.as_deref().map(read).transpose().map_err(wrong)?,
-        pins,
+        crl: tls.crl.as_deref().map(read).transpose()?,
+        pins: pins?,
         identity,
         extractable: common.kernel.is_some(),
         key_log: common.key_log.clone().map(|log| log as _),
-    };
-    let config = client_config(options).map_err(wrong)?;
-    Ok(Some(Arc::new(UpstreamTls { config, names, kernel: common.kernel.clone() })))
+    })
 }
 
 /// The name that a server has to show.
@@ -254,7 +328,7 @@ fn texts(files: &config::CertificateFiles) -> Result<(Vec<u8>, Vec<u8>), String>
 }
 
 /// Warns of a certificate that has expired, or will soon.
-pub(in crate::server) fn tell_expiry(path: &Path, not_after: i64) {
+fn tell_expiry(path: &Path, not_after: i64) {
     const DAY: i64 = 86_400;
     const SOON: i64 = 14 * DAY;
     let now = issue::now();
@@ -297,6 +371,3 @@ pub(in crate::server) fn policy(policy: &config::TlsPolicy) -> Policy {
 pub(in crate::server) fn read(path: &Path) -> Result<Vec<u8>, String> {
     std::fs::read(path).map_err(|error| format!("reading {} failed: {error}", path.display()))
 }
-
-/// How often files are looked at.
-pub(in crate::server) const LOOK_EVERY: Duration = Duration::from_secs(10);

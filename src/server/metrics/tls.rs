@@ -1,10 +1,12 @@
 //! TLS handshakes of listeners.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::{Exporter, MetricFamily, MetricType, counter, family, gauge};
 use crate::net::tls::{Fault, SUITES};
 use crate::server::build::tls::Changing;
+use crate::server::watch::Watched;
 
 /// Versions, in the order of their counters.
 const VERSIONS: [&str; 2] = ["1.2", "1.3"];
@@ -17,6 +19,32 @@ impl Exporter {
             (one.listener.clone(), files.collect(), Arc::clone(&one.resolver))
         });
         self.certificates = known.collect();
+    }
+
+    /// From now on, it is exported how often these were read again.
+    pub(in crate::server) fn set_watched(&mut self, all: &[Watched]) {
+        let known = all.iter().map(|one| (one.owner.clone(), one.what, Arc::clone(&one.counts)));
+        self.watched = known.collect();
+    }
+
+    /// How often files were read again. One owner may have several of a kind.
+    pub(super) fn reload_family(&self) -> MetricFamily {
+        let mut totals: BTreeMap<(&str, &str, &str), u64> = BTreeMap::new();
+        for (owner, what, counts) in &self.watched {
+            for (result, count) in ["ok", "failed"].into_iter().zip(counts.read()) {
+                *totals.entry((owner, what, result)).or_default() += count;
+            }
+        }
+        let values = totals.into_iter().map(|((owner, what, result), total)| {
+            let labels = [("owner", owner), ("files", what), ("result", result)];
+            counter(&labels.map(|(name, value)| (name, value.to_owned())), total)
+        });
+        family(
+            "ringway_file_reloads_total",
+            "How often files that had changed were read again; what has failed changed nothing.",
+            MetricType::COUNTER,
+            values.collect(),
+        )
     }
 
     /// Until when certificates are valid.

@@ -90,6 +90,13 @@ impl ConnectFailure {
     }
 }
 
+/// Whether both sides of a connection that ends for this reason must see that it was cut. Between
+/// two peers only they can say that all was said, so an end of ours is never one of theirs.
+#[must_use]
+pub const fn is_cut(reason: CloseReason) -> bool {
+    reason.is_cut() || matches!(reason, CloseReason::IdleTimeout | CloseReason::ShutdownTimeout)
+}
+
 /// What is to be done now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Action {
@@ -398,6 +405,22 @@ mod tests {
         assert_eq!(action, Action::Close(CloseReason::ConnectTimeout));
         assert_eq!(exchange.failures(), 3);
         assert_eq!(balancer.active(), [0; 5]);
+    }
+
+    #[test]
+    fn what_we_end_ourselves_is_cut() {
+        let cut = |reason| !matches!(reason, CloseReason::Finished | CloseReason::ConnectFailed);
+        for reason in [
+            CloseReason::Finished,
+            CloseReason::ConnectFailed,
+            CloseReason::IdleTimeout,
+            CloseReason::ShutdownTimeout,
+            CloseReason::ClientReset,
+            CloseReason::UpstreamReset,
+            CloseReason::TlsFailed,
+        ] {
+            assert_eq!(is_cut(reason), cut(reason), "{reason:?}");
+        }
     }
 
     #[test]

@@ -441,8 +441,8 @@ impl Http {
         self.common.closing().is_some() && self.stream.is_quiet() && is_read
     }
 
-    pub(in crate::session) fn finish<D: Driver>(mut self, context: &mut Context<D>, key: Key) {
-        self.stream.close(&mut context.reactor, key);
+    pub(in crate::session) fn finish<D: Driver>(self, context: &mut Context<D>, key: Key) {
+        context.close_stream(key, self.stream);
         let address = self.client.as_ref().and_then(|peer| peer.address);
         let address = address.map(SocketAddress::inet);
         self.common.record_end(context, address, None);
@@ -462,10 +462,7 @@ impl Http {
         self.deadline.disarm(context);
         self.common.begin_close(context, reason);
         self.input.clear();
-        let lost = self.stream.abandon(&mut context.reactor, key);
-        if let (true, Some(fd)) = (lost || reason.is_cut(), self.stream.fd()) {
-            context.reactor.driver().reset_on_close(fd);
-        }
+        context.abandon_stream(key, &mut self.stream, reason);
     }
 
     /// The request that is under way is over, without an answer or with a part of one.

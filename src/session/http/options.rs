@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::proto::http1::HeadLimits;
+use crate::runtime::Current;
 use crate::service::http::access::AccessList;
 use crate::service::http::access_log::Format;
 use crate::service::http::auth::Users;
@@ -160,7 +161,7 @@ pub struct AuthOptions {
     /// What the users are asked to log in to: the `www-authenticate` field.
     pub challenge: Box<str>,
     /// Who may.
-    pub users: Users,
+    pub users: Current<Users>,
 }
 
 /// What is done with a request.

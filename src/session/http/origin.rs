@@ -422,8 +422,8 @@ impl Origin {
         self.phase == Phase::Closing && self.stream.is_quiet()
     }
 
-    pub(in crate::session) fn finish<D: Driver>(mut self, context: &mut Context<D>, key: Key) {
-        self.stream.close(&mut context.reactor, key);
+    pub(in crate::session) fn finish<D: Driver>(self, context: &mut Context<D>, key: Key) {
+        context.close_stream(key, self.stream);
         context.stats().upstreams[self.upstream].active.decrement();
     }
 

@@ -123,7 +123,7 @@ impl Http {
         auth: &AuthOptions,
     ) -> Allowed {
         let given = head.fields.get(Known::Authorization);
-        let (hash, password, user) = match auth.users.lookup(given) {
+        let (hash, password, user) = match auth.users.get().lookup(given) {
             Lookup::Known { hash, password, user } => (hash, password, Some(user)),
             // As slow as for a user that there is, so that nobody learns who there is.
             Lookup::Unknown { hash, password } => (hash, password, None),

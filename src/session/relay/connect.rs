@@ -68,7 +68,9 @@ impl Relay {
                 // A client that goes on fills its socket, and not our memory.
                 self.client().pause(&mut context.reactor, key);
             }
-            StreamEvent::End => self.directions[CLIENT.index()].note_end(),
+            StreamEvent::End => {
+                note_end(&mut self.directions[CLIENT.index()], &self.streams[CLIENT.index()]);
+            }
             StreamEvent::Starved => context.starved.push_back((key, lane)),
             StreamEvent::Broken(_) => self.break_off(context, key, CLIENT),
             StreamEvent::Connected => {

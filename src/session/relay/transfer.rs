@@ -1,9 +1,14 @@
 //! While bytes are relayed: copying, splicing, back-pressure, half-close.
 
+use std::time::Duration;
+
 use super::*;
 use crate::runtime::Budget;
 use crate::service::proxy::Switch;
 use crate::session::ErrorKind;
+
+/// How often it is looked whether a peer that is to be reset has acknowledged all.
+const CUT_LOOK: Duration = Duration::from_millis(20);
 
 impl Relay {
     /// Bytes came in copy mode: they wait for the turn's end, to leave in one send.
@@ -57,6 +62,30 @@ impl Relay {
         }
         if self.directions.iter().all(Direction::is_done) {
             self.advance(context, key, Event::Finished);
+            return;
+        }
+        self.pass_cuts(context, key);
+    }
+
+    /// Passes a side that was cut on to the other one by a reset, where that is without TLS. It
+    /// gets all that came before: a reset destroys what is not acknowledged, so that is waited for.
+    pub(super) fn pass_cuts<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        for lane in Lane::ALL {
+            let sink = &self.streams[lane.other().index()];
+            let is_due = self.directions[lane.index()].is_cut() && sink.is_plain();
+            if !is_due || !sink.is_drained() {
+                continue;
+            }
+            if sink.unacknowledged(&mut context.reactor) > 0 {
+                self.common.arm(context, key, CUT_LOOK);
+                continue;
+            }
+            let event = match lane {
+                Lane::Client => Event::ClientReset,
+                Lane::Upstream => Event::UpstreamReset,
+            };
+            self.advance(context, key, event);
+            return;
         }
     }
 

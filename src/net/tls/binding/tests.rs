@@ -86,6 +86,7 @@ impl Fleet {
             client_auth,
             resolver: Arc::new(resolver),
             tickets: Arc::new(Tickets::with(keys, Duration::from_secs(60))),
+            tickets_each: 1,
             extractable: false,
             key_log: None,
         };

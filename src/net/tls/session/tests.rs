@@ -48,6 +48,15 @@ impl Pki {
     }
 
     fn server_with(&self, policy: Policy, client_auth: ClientAuth) -> Arc<ServerConfig> {
+        self.server_that(policy, client_auth, 1)
+    }
+
+    fn server_that(
+        &self,
+        policy: Policy,
+        client_auth: ClientAuth,
+        tickets_each: usize,
+    ) -> Arc<ServerConfig> {
         let certificates = Certificates::new(vec![(self.certificate(), Vec::new())], false);
         let options = ServerOptions {
             policy,
@@ -55,6 +64,7 @@ impl Pki {
             client_auth,
             resolver: Arc::new(Resolver::new(certificates)),
             tickets: Arc::new(Tickets::random(Duration::from_secs(60)).expect("random bytes")),
+            tickets_each,
             extractable: true,
             key_log: None,
         };
@@ -272,10 +282,78 @@ fn a_session_is_resumed_by_a_ticket() {
     let pki = Pki::new();
     for policy in policies() {
         let (client, server) = (pki.client(|_| ()), pki.server_with(policy, ClientAuth::Off));
-        let first = Pair::new(&client, &server).established();
-        assert!(!first.server.info().expect("it stands").resumed);
-        let second = Pair::new(&client, &server).established();
-        assert!(second.server.info().expect("it stands").resumed);
+        for is_resumed in [false, true] {
+            let mut pair = Pair::new(&client, &server).established();
+            assert_eq!(pair.server.info().expect("it stands").resumed, is_resumed);
+            pair.server.send(b"x", now(), &mut pair.wire_down).expect("it stands");
+            pair.run().expect("a ticket with data behind it");
+        }
+    }
+}
+
+/// Records in bytes that were sent.
+fn count_records(mut wire: &[u8]) -> usize {
+    let mut count = 0;
+    while let [_, _, _, high, low, rest @ ..] = wire {
+        wire = &rest[usize::from(u16::from_be_bytes([*high, *low]))..];
+        count += 1;
+    }
+    count
+}
+
+#[test]
+fn tickets_go_with_what_is_sent_next_and_are_as_many_as_is_said() {
+    let pki = Pki::new();
+    let client = pki.client(|_| ());
+    let established = |each: usize| {
+        let server = pki.server_that(Policy::default(), ClientAuth::Off, each);
+        let mut pair = Pair::new(&client, &server);
+        while pair.server.is_handshaking() {
+            let up = std::mem::take(&mut pair.wire_up);
+            let (mut scratch, mut plain) = (Vec::new(), Vec::new());
+            assert!(pair.wire_down.is_empty());
+            pair.server.receive(&up, &mut scratch, &mut plain, &mut pair.wire_down).expect("good");
+            let down = std::mem::take(&mut pair.wire_down);
+            pair.client.receive(&down, &mut scratch, &mut plain, &mut pair.wire_up).expect("good");
+        }
+        pair
+    };
+    for each in [0, 1, 5] {
+        // Data, the end, an alert: each goes behind them.
+        for what in 0..3 {
+            let mut pair = established(each);
+            assert!(pair.wire_up.is_empty());
+            match what {
+                0 => pair.server.send(b"x", now(), &mut pair.wire_down).expect("it stands"),
+                1 => pair.server.close_notify(&mut pair.wire_down),
+                _ => {
+                    let bad = [23, 3, 3, 0, 17, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+                    let (mut scratch, mut plain) = (Vec::new(), Vec::new());
+                    let received =
+                        pair.server.receive(&bad, &mut scratch, &mut plain, &mut pair.wire_down);
+                    assert_eq!(received.expect_err("changed").fault(), Fault::Decrypt);
+                }
+            }
+            // All tickets are in one record.
+            assert_eq!(count_records(&pair.wire_down), each.min(1) + 1, "{what}");
+            let end = pair.run();
+            assert_eq!(end.err().map(|error| error.fault()), (what == 2).then_some(Fault::Alert));
+        }
+    }
+}
+
+#[test]
+fn without_tickets_no_session_is_resumed() {
+    let pki = Pki::new();
+    for policy in policies() {
+        let client = pki.client(|_| ());
+        let server = pki.server_that(policy, ClientAuth::Off, 0);
+        for _ in 0..2 {
+            let mut pair = Pair::new(&client, &server).established();
+            assert!(!pair.server.info().expect("it stands").resumed);
+            pair.server.send(b"x", now(), &mut pair.wire_down).expect("it stands");
+            pair.run().expect("data");
+        }
     }
 }
 

@@ -175,9 +175,6 @@ fn each_rule_is_found() {
         (Rule::ServerNameList, listed(&[0, 0])),
         (Rule::ServerNameList, listed(&twice)),
         (Rule::ServerNameList, listed(&vector16(&[&[1], &entry[..]].concat()))),
-        (Rule::ServerName, hello(&[server_name("a..example")])),
-        (Rule::ServerName, hello(&[server_name("")])),
-        (Rule::ServerNameAddress, hello(&[server_name("192.0.2.1")])),
         (Rule::Alpn, hello(&[alpn(&[])])),
         (Rule::Alpn, hello(&[alpn(&["h2", ""])])),
         (Rule::Alpn, hello(&[extension(ALPN, &[0, 3, 9, b'h', b'2'])])),
@@ -191,6 +188,15 @@ fn each_rule_is_found() {
         assert!(rule.alert() > 0 && !rule.to_string().is_empty());
     }
     assert!(matches!(read(&hello(&[name(), psk])), Progress::Hello(_)));
+}
+
+#[test]
+fn what_is_no_host_name_asks_for_none() {
+    for name in ["", "a..example", "192.0.2.1", "::1", "a b", "\0"] {
+        assert_eq!(expect_hello(read(&hello(&[server_name(name)]))).server_name, None, "{name}");
+    }
+    let found = expect_hello(read(&hello(&[server_name("A_b.Example.")])));
+    assert_eq!(found.server_name.as_deref(), Some("a_b.example"));
 }
 
 #[test]

@@ -6,14 +6,10 @@ use super::{Http, Phase};
 use crate::mem::Key;
 use crate::proto::http1::BodyReader;
 use crate::ring::Driver;
-use crate::service::CloseReason;
 use crate::service::pace::earned;
+use crate::service::{CloseReason, LINGER};
 use crate::session::Due;
 use crate::session::context::Context;
-
-/// How long a client may take to close, once it was told that the connection ends. Without that
-/// time, what it has sent meanwhile would make a reset of our close, and lose what we told it.
-const LINGER: Duration = Duration::from_secs(2);
 
 /// How often it is looked whether a client that sends no more, and waits for the answer of a
 /// server, is still there. When it has gone, nothing else would tell.

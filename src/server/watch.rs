@@ -1,0 +1,174 @@
+//! Files that are read again when they change, while the server runs.
+
+use std::fmt;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::time::interval;
+
+/// How often files are looked at.
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// Files that are used together, and how to use them anew.
+pub(super) struct Watched {
+    /// Whose they are, such as `listener https`.
+    pub(super) owner: String,
+    /// What they are.
+    pub(super) what: &'static str,
+    pub(super) files: Files,
+    /// Reads the files and uses them. After an error, nothing is changed.
+    pub(super) reload: Box<dyn Fn() -> Result<(), String> + Send>,
+    pub(super) counts: Arc<Counts>,
+}
+
+impl fmt::Debug for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Watched({} of {})", self.what, self.owner)
+    }
+}
+
+/// How often files were read again.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    done: AtomicU64,
+    failed: AtomicU64,
+}
+
+impl Counts {
+    /// How often with success, and how often in vain.
+    pub(super) fn read(&self) -> [u64; 2] {
+        [&self.done, &self.failed].map(|count| count.load(Ordering::Relaxed))
+    }
+}
+
+/// Files, and how they were at the last look. The first look is before they are read, so that no
+/// change is missed.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    paths: Vec<PathBuf>,
+    states: Vec<Option<State>>,
+}
+
+/// When a file was last changed, its length, and which file it is.
+#[derive(Debug, PartialEq, Eq)]
+struct State {
+    changed: (i64, i64),
+    len: u64,
+    inode: (u64, u64),
+}
+
+impl State {
+    /// None for a file that cannot be looked at.
+    fn of(path: &Path) -> Option<Self> {
+        let found = std::fs::metadata(path).ok()?;
+        Some(Self {
+            changed: (found.ctime(), found.ctime_nsec()),
+            len: found.len(),
+            inode: (found.dev(), found.ino()),
+        })
+    }
+}
+
+impl Files {
+    pub(super) fn look<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Self {
+        let paths: Vec<PathBuf> = paths.into_iter().map(Path::to_owned).collect();
+        let states = paths.iter().map(|path| State::of(path)).collect();
+        Self { paths, states }
+    }
+
+    fn have_changed(&mut self) -> bool {
+        let states: Vec<_> = self.paths.iter().map(|path| State::of(path)).collect();
+        let have_changed = states != self.states;
+        self.states = states;
+        have_changed
+    }
+}
+
+impl Watched {
+    /// Files of `owner`, which `reload` reads and uses.
+    pub(super) fn new(
+        owner: String,
+        what: &'static str,
+        files: Files,
+        reload: impl Fn() -> Result<(), String> + Send + 'static,
+    ) -> Self {
+        Self { owner, what, files, reload: Box::new(reload), counts: Arc::default() }
+    }
+
+    /// Whether there are any files.
+    pub(super) fn is_needed(&self) -> bool {
+        !self.files.paths.is_empty()
+    }
+
+    /// Reads the files again if they have changed. A file that is being written may be read too
+    /// early: then it changes again.
+    fn refresh(&mut self) {
+        if !self.files.have_changed() {
+            return;
+        }
+        let Self { owner, what, counts, .. } = self;
+        match (self.reload)() {
+            Ok(()) => {
+                counts.done.fetch_add(1, Ordering::Relaxed);
+                tracing::info!(%owner, files = what, "files were read again");
+            }
+            Err(error) => {
+                counts.failed.fetch_add(1, Ordering::Relaxed);
+                tracing::error!(
+                    %owner, files = what, %error,
+                    "files cannot be used: what was read before stays in use"
+                );
+            }
+        }
+    }
+}
+
+/// Looks after all files, until the server ends.
+pub(super) async fn watch(mut all: Vec<Watched>) {
+    let mut ticks = interval(LOOK_EVERY);
+    loop {
+        ticks.tick().await;
+        all.iter_mut().for_each(Watched::refresh);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_read_again_when_they_change_and_counted() {
+        let path = std::env::temp_dir().join(format!("ringway-watch-{}", std::process::id()));
+        let _gone = std::fs::remove_file(&path);
+        let files = Files::look([&*path]);
+        let own = path.clone();
+        let reload = move || match std::fs::read_to_string(&own) {
+            Ok(text) if text != "bad" => Ok(()),
+            Ok(_) | Err(_) => Err("it is bad".to_owned()),
+        };
+        let mut watched = Watched::new("test".to_owned(), "files", files, reload);
+        let mut counts_after = |text: Option<&str>| {
+            match text {
+                // A new file in the place of the old one, as most tools do.
+                Some(text) => {
+                    let new = path.with_extension("new");
+                    std::fs::write(&new, text).expect("a file");
+                    std::fs::rename(&new, &path).expect("a rename");
+                }
+                None => std::fs::remove_file(&path).expect("a file"),
+            }
+            watched.refresh();
+            watched.refresh();
+            watched.counts.read()
+        };
+        assert_eq!(counts_after(Some("one")), [1, 0]);
+        assert_eq!(counts_after(Some("two")), [2, 0]);
+        assert_eq!(counts_after(Some("bad")), [2, 1]);
+        assert_eq!(counts_after(None), [2, 2]);
+        assert_eq!(counts_after(Some("two")), [3, 2]);
+        std::fs::remove_file(&path).expect("a file");
+    }
+}
