@@ -3,6 +3,8 @@
 
 #[path = "http/files.rs"]
 mod files;
+#[path = "http/interim.rs"]
+mod interim;
 #[path = "http/load.rs"]
 mod load;
 #[path = "http/peers.rs"]

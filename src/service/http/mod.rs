@@ -7,7 +7,8 @@
 //! | `access`, `limit`, `auth` | who may ask, how often, and with which password |
 //! | `files` | static files: names, conditions, ranges, codings |
 //! | `forwarded` | who a request is from, and what servers are told of that |
-//! | `trailers` | which trailers are passed on |
+//! | `trailers`, `interim` | which trailers and interim answers are passed on |
+//! | `max_forwards` | how many more proxies a request may pass |
 //! | `page` | small pages for statuses |
 //! | `access_log` | the line of a request that is over |
 
@@ -18,7 +19,9 @@ pub mod certificate;
 pub mod edit;
 pub mod files;
 pub mod forwarded;
+pub mod interim;
 pub mod limit;
+pub mod max_forwards;
 pub mod page;
 pub mod route;
 pub mod template;

@@ -12,6 +12,7 @@ use crate::proto::http1::write::{self, Connection, Delimit};
 use crate::proto::http1::{BodyPart, Framing, Refusal};
 use crate::ring::Driver;
 use crate::service::CloseReason;
+use crate::service::http::max_forwards::{self, Forwards};
 use crate::service::http::page::write_page;
 use crate::service::http::template::Template;
 use crate::service::origin::failure::Failure;
@@ -128,7 +129,14 @@ impl Http {
             let vars = Vars::new(&options, self.client.as_deref(), head, told);
             route.response_edits.apply(&mut response.fields, &vars);
         }
-        let connection = self.connection(head.version);
+        let mut connection = self.connection(head.version);
+        if response.status == 426 && response.fields.has(Known::Upgrade) {
+            // HTTP/1.0 cannot change to another protocol.
+            match head.version {
+                Version::Http11 => connection = connection.with_upgrade(),
+                Version::Http10 => response.fields.remove_known(Known::Upgrade),
+            }
+        }
         let out = self.outlet.bytes(output.pages);
         let before = out.len();
         let reason = status::reason(response.status);
@@ -224,6 +232,29 @@ impl Http {
         told.reason = Some(failure.name());
         let field = self.options.reason_header.then(|| (REASON_FIELD, failure.name().as_bytes()));
         self.answer_status(context, head, told, failure.status(), field);
+    }
+
+    /// A request that may pass no further proxy: we are its server (RFC 9110, section 7.6.2).
+    pub(super) fn answer_unforwarded<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        head: Box<RequestHead>,
+        mut told: Told,
+        forwards: Forwards,
+    ) {
+        if forwards == Forwards::Invalid {
+            told.reason = Some("max_forwards");
+            return self.answer_status(context, head, told, 400, None);
+        }
+        let mut response = context.http.spare_answers.take();
+        response.status = 200;
+        let mut text = context.answers.take();
+        if head.method == Method::Trace {
+            response.fields.push(b"content-type", b"message/http");
+            max_forwards::write_trace(&head, &mut text);
+        }
+        self.answer(context, head, told, response, &text);
+        context.answers.give(text);
     }
 
     /// The request's head comes back as text.

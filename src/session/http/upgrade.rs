@@ -15,6 +15,7 @@ use crate::session::relay::{Adopted, Relay};
 impl Http {
     /// Writes the head that tells the client that its protocol is spoken from now on.
     fn write_switch<D: Driver>(&mut self, context: &mut Context<D>, exchange: Key) {
+        self.write_interim(context, exchange);
         let Context { http, pages, .. } = context;
         let Some(exchange) = http.exchanges.get_mut(exchange) else { return };
         let Some(answer) = exchange.answer.take() else { return };

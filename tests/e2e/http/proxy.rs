@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use super::*;
 use ringway::service::CloseReason;
 
-fn proxied(servers: &[SocketAddr], upstream_keys: &str, route_keys: &str) -> Served {
+pub(super) fn proxied(servers: &[SocketAddr], upstream_keys: &str, route_keys: &str) -> Served {
     let routes = format!("[[listener.route]]\nproxy = \"u\"\n{route_keys}");
     web("", &[routes, upstream(servers, upstream_keys)].concat())
 }
@@ -20,7 +20,7 @@ fn closed_port() -> SocketAddr {
 }
 
 /// The counter of a failure.
-fn failed(served: &Served, name: &str) -> u64 {
+pub(super) fn failed(served: &Served, name: &str) -> u64 {
     let all = ringway::service::origin::failure::Failure::ALL;
     let failure = all.into_iter().find(|failure| failure.name() == name).unwrap();
     served.sum(|cell| cell.stats.upstreams[0].http.failed[failure.index()].get())
