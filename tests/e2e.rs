@@ -30,6 +30,8 @@ mod http;
 mod isolation;
 #[path = "e2e/limits.rs"]
 mod limits;
+#[path = "e2e/logs.rs"]
+mod logs;
 #[path = "e2e/random_bytes.rs"]
 mod random_bytes;
 #[path = "e2e/relay.rs"]

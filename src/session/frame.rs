@@ -9,7 +9,7 @@ use std::time::Duration;
 use self::proxied::Proxied;
 use self::serve::Local;
 use super::CLIENT;
-use super::common::Common;
+use super::common::{Common, Onward};
 use super::context::Context;
 use super::options::FrameOptions;
 use super::outlet::Outlet;
@@ -256,7 +256,7 @@ impl Frames {
             Side::Proxied(proxied) => proxied.close(context),
         }
         let client = self.client.as_deref().copied();
-        self.common.record_end(context, client, None);
+        self.common.record_end(context, client, &Onward::default());
     }
 
     /// Reads and answers requests, as far as the turn's budget goes.

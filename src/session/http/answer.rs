@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use super::client::{Http, Phase};
+use super::forward::write_id;
 use super::options::{FixedAnswer, RouteOptions};
 use super::state::{Output, Told};
 use super::vars::Vars;
 use crate::mem::Key;
 use crate::proto::http::{Known, Method, RequestHead, ResponseHead, Version, status};
 use crate::proto::http1::write::{self, Connection, Delimit};
-use crate::proto::http1::{BodyPart, Framing, Refusal};
+use crate::proto::http1::{BodyPart, Framing, Offence, Refusal};
 use crate::ring::Driver;
 use crate::service::CloseReason;
 use crate::service::http::max_forwards::{self, Forwards};
@@ -22,6 +23,9 @@ use crate::session::context::Context;
 const REASON_FIELD: &[u8] = b"x-ringway-reason";
 /// Bytes of a request's body that are read and dropped, so that its connection can go on.
 const DISCARD_MAX: u64 = 1024 * 1024;
+
+/// How many bytes came of a request that was refused, and what is known of it.
+type Came = Option<(usize, Box<Offence>)>;
 
 impl Http {
     /// What the `connection` field of the present answer says.
@@ -409,24 +413,39 @@ impl Http {
 
     /// A request that breaks a rule: it is told so, and the connection ends, because nobody knows
     /// where the next request would begin.
-    pub(super) fn refuse<D: Driver>(&mut self, context: &mut Context<D>, refusal: Refusal) {
+    pub(super) fn refuse<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        refusal: Refusal,
+        came: Came,
+    ) {
         tracing::debug!(id = self.common.id(), refusal = refusal.name(), "request refused");
         context.listener_stats(self.common.listener).http.refuse(refusal);
-        self.say_and_end(context, refusal.status(), CloseReason::ProtocolError);
+        let why = (refusal.status(), refusal.name());
+        self.say_and_end(context, why, CloseReason::ProtocolError, came);
     }
 
-    /// Says a status to whom has no request, and ends the connection.
+    /// Answers with a status what is no request, and ends the connection. `name` says why in the
+    /// access log.
     fn say_and_end<D: Driver>(
         &mut self,
         context: &mut Context<D>,
-        status: u16,
+        (status, name): (u16, &'static str),
         reason: CloseReason,
+        came: Came,
     ) {
         self.keep_alive = false;
-        let head = context.http.spare_heads.take();
+        let mut head = context.http.spare_heads.take();
         let source = self.client.as_ref().and_then(|peer| peer.address);
-        let mut told = Told::new(context.now(), source, None, 0);
-        told.reason = Some(reason.name());
+        let (received, offence) = came.unzip();
+        let mut told = Told::new(context.now(), source, None, received.unwrap_or_default());
+        told.reason = Some(name);
+        told.offence = offence;
+        if let Some(name) = &self.options.request_id {
+            // Client and log have the same number, by which one finds the other.
+            told.request_id = context.next_request();
+            head.fields.push_with(name.as_bytes(), |out| write_id(told.request_id, out));
+        }
         self.awaits_continue = false;
         self.answer_status(context, head, told, status, None);
         self.end(reason);
@@ -442,7 +461,9 @@ impl Http {
         match self.phase {
             // The answer has not begun.
             Phase::Head => {
-                self.say_and_end(context, 408, reason);
+                let part = self.input.partial();
+                let came = Some((part.len(), Box::new(Offence::of(part, None))));
+                self.say_and_end(context, (408, reason.name()), reason, came);
                 self.common.mark_dirty(context, key);
             }
             Phase::Exchange(exchange) if !context.http.has_replied(exchange) => {
