@@ -7,6 +7,7 @@
 //! | `control` | the control plane: signals, draining, the admin interface's runtime |
 //! | `admin` | the admin interface over HTTP |
 //! | `metrics` | merges the workers' counters and renders them |
+//! | `introduction` | what the page that shows what runs tells of the listeners |
 //! | `build` | configuration to the layers' own options |
 
 mod access_log;
@@ -16,6 +17,7 @@ mod certificates;
 mod control;
 mod explain;
 mod health;
+mod introduction;
 pub(crate) mod issue;
 mod latency;
 mod metrics;

@@ -9,7 +9,7 @@
 //! | `forwarded` | who a request is from, and what servers are told of that |
 //! | `trailers`, `interim` | which trailers and interim answers are passed on |
 //! | `max_forwards` | how many more proxies a request may pass |
-//! | `page` | small pages for statuses |
+//! | `page`, `status_page` | pages for people: of a status, of what runs |
 //! | `access_log` | the line of a request that is over |
 
 pub mod access;
@@ -24,5 +24,6 @@ pub mod limit;
 pub mod max_forwards;
 pub mod page;
 pub mod route;
+pub mod status_page;
 pub mod template;
 pub mod trailers;

@@ -14,7 +14,7 @@ use crate::proto::http1::{BodyPart, Framing, Offence, Refusal};
 use crate::ring::Driver;
 use crate::service::CloseReason;
 use crate::service::http::max_forwards::{self, Forwards};
-use crate::service::http::page::write_page;
+use crate::service::http::page::{POLICY, POLICY_FIELD, write_page};
 use crate::service::http::template::Template;
 use crate::service::origin::failure::Failure;
 use crate::session::context::Context;
@@ -170,8 +170,9 @@ impl Http {
         if let Some((name, value)) = field {
             response.fields.push(name, value);
         }
+        response.fields.push(POLICY_FIELD, POLICY);
         let mut page = context.answers.take();
-        write_page(status, &mut page);
+        write_page(status, told.request_id, &mut page);
         self.answer(context, head, told, response, &page);
         context.answers.give(page);
     }
@@ -201,6 +202,7 @@ impl Http {
         response.status = 200;
         response.fields.push(b"content-type", b"text/html; charset=utf-8");
         response.fields.push(b"cache-control", b"no-store");
+        response.fields.push(POLICY_FIELD, POLICY);
         let mut page = context.answers.take();
         context.write_status_page(&mut page);
         self.answer(context, head, told, response, &page);
