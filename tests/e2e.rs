@@ -18,6 +18,8 @@ mod client;
 mod connect;
 #[path = "e2e/connect_tls.rs"]
 mod connect_tls;
+#[path = "e2e/docs.rs"]
+mod docs;
 #[path = "e2e/frame.rs"]
 mod frame;
 #[path = "e2e/frame_peer.rs"]
