@@ -82,7 +82,7 @@ fn the_line_of_a_connection_names_where_it_went_however_it_ended() {
     ] {
         let line = line_of(&errors, listener);
         assert_eq!(line["upstream"].as_str().unwrap_or_default(), upstream, "{line}");
-        let server = server.map_or("-".to_owned(), |server| server.to_string());
+        let server = server.map_or_else(|| "-".to_owned(), |server| server.to_string());
         assert_eq!(line["server"], server, "{line}");
         assert_eq!(line["name"].as_str(), name, "{line}");
         if listener != "known" {

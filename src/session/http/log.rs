@@ -73,7 +73,7 @@ impl Http {
             user: told.user.as_deref().unwrap_or_default(),
             method: if is_read { head.method_name() } else { "" },
             scheme: options.scheme,
-            host: offence.map_or(head.host().as_bytes(), |offence| &offence.host),
+            host: offence.map_or_else(|| head.host().as_bytes(), |offence| &offence.host),
             path: head.path(),
             query: head.query(),
             version: if is_read { head.version.name() } else { "" },
