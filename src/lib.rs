@@ -41,3 +41,8 @@ pub mod runtime;
 pub mod server;
 pub mod service;
 pub mod session;
+
+/// The examples of the documentation, which are compiled with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/client.md")]
+mod documentation {}

@@ -18,6 +18,8 @@ mod client;
 mod connect;
 #[path = "e2e/connect_tls.rs"]
 mod connect_tls;
+#[path = "e2e/docs.rs"]
+mod docs;
 #[path = "e2e/frame.rs"]
 mod frame;
 #[path = "e2e/frame_flow.rs"]
@@ -32,6 +34,8 @@ mod http;
 mod isolation;
 #[path = "e2e/limits.rs"]
 mod limits;
+#[path = "e2e/logs.rs"]
+mod logs;
 #[path = "e2e/operations.rs"]
 mod operations;
 #[path = "e2e/random_bytes.rs"]

@@ -9,6 +9,7 @@
 //! | `metrics` | merges the workers' counters and renders them |
 //! | `sink` | writes log lines, and drops what a blocked pipe does not take |
 //! | `inspect` | what a configuration names outside of itself, for `ringway check` |
+//! | `introduction` | what the page that shows what runs tells of the listeners |
 //! | `watch` | files that are read again when they change |
 //! | `certificates` | what expires, and keys of tickets that are changed in time |
 //! | `build` | configuration to the layers' own options |
@@ -21,6 +22,7 @@ mod control;
 mod explain;
 mod health;
 mod inspect;
+mod introduction;
 pub(crate) mod issue;
 mod latency;
 mod metrics;

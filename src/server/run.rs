@@ -17,6 +17,7 @@ use super::build::http::HttpBuilder;
 use super::build::{self, Blueprint, WorkerSockets};
 use super::control::{Command, Control, WorkerHandle};
 use super::health::HealthPlan;
+use super::introduction::introduction;
 use super::metrics::Exporter;
 use super::sink::LostLines;
 use super::watch::Watched;
@@ -224,6 +225,7 @@ impl Server {
         let (sockets, addresses) = bind_all(&config, workers)?;
         let admin = super::admin::bind(&config.admin)?;
         let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
+        fleet.introduce(introduction(&config, &addresses, admin_address));
         let (reports_in, reports) = channel::unbounded_channel();
         let handles = spawn_all(&config, &blueprint, &cpus, &reports_in, sockets)?;
         fleet.connect(handles.iter().map(post).collect());

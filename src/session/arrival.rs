@@ -9,7 +9,7 @@ use crate::ring::{Driver, Fd, SocketAddress};
 use crate::service::CloseReason;
 
 /// What is known of a connection when its session begins.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Arrival {
     /// The client, if that was asked: the other end, or whom a PROXY protocol header names.
     pub(super) client: Option<SocketAddress>,
@@ -19,6 +19,8 @@ pub(super) struct Arrival {
     pub(super) upstream: Option<usize>,
     /// It counts among the connections of its source.
     pub(super) is_counted: bool,
+    /// The name that the client asks for by TLS, where connections are logged.
+    pub(super) name: Option<Box<str>>,
 }
 
 impl<D: Driver> Context<D> {

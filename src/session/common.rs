@@ -11,6 +11,16 @@ use crate::runtime::TimerId;
 use crate::service::CloseReason;
 use crate::service::pace::Pace;
 
+/// Where a connection went on, for its line in the log.
+#[derive(Debug, Default)]
+pub(super) struct Onward {
+    pub(super) upstream: Option<usize>,
+    /// The server that it went to, or that was tried last.
+    pub(super) server: Option<usize>,
+    /// The name that the client asked for by TLS.
+    pub(super) name: Option<Box<str>>,
+}
+
 /// The part of a connection that does not depend on its service.
 #[derive(Debug)]
 pub(super) struct Common {
@@ -164,7 +174,7 @@ impl Common {
         &self,
         context: &mut Context<D>,
         client: Option<SocketAddress>,
-        server: Option<SocketAddress>,
+        onward: &Onward,
     ) {
         let reason = self.closing.unwrap_or(CloseReason::Finished);
         let stats = context.listener_stats(self.listener);
@@ -177,12 +187,16 @@ impl Common {
             let show = |address: Option<SocketAddress>| {
                 address.map_or_else(|| "-".to_owned(), |address| address.to_string())
             };
+            let upstream = onward.upstream.map(|upstream| &context.options.upstreams[upstream]);
+            let server = upstream.zip(onward.server).map(|(one, server)| one.servers[server]);
             tracing::info!(
                 target: "access",
                 id = self.id,
                 listener = %context.options.listeners[self.listener].name,
                 client = %show(client),
+                upstream = upstream.map(|upstream| upstream.name.as_str()),
                 server = %show(server),
+                name = onward.name.as_deref(),
                 received = self.received,
                 sent = self.sent,
                 seconds = duration.as_secs_f64(),

@@ -1,7 +1,7 @@
 //! The echo service: every byte goes back.
 
 use super::CLIENT;
-use super::common::Common;
+use super::common::{Common, Onward};
 use super::context::Context;
 use crate::mem::Key;
 use crate::net::{Stream, StreamEvent};
@@ -123,7 +123,7 @@ impl Echo {
     pub(super) fn finish<D: Driver>(self, context: &mut Context<D>, key: Key) {
         context.close_stream(key, self.stream);
         let client = self.client.as_deref().copied();
-        self.common.record_end(context, client, None);
+        self.common.record_end(context, client, &Onward::default());
     }
 
     fn close<D: Driver>(&mut self, context: &mut Context<D>, key: Key, reason: CloseReason) {

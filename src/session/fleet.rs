@@ -10,6 +10,7 @@ use super::{ListenerStats, Plan, SessionStats};
 use crate::mem::Key;
 use crate::ring::Fd;
 use crate::runtime::{Board, Counter, Gauge, LoopStats, Offload, Task, Work};
+use crate::service::http::status_page::Introduction;
 
 /// Fewest connections more than the least loaded worker that make handing over worth its hop.
 const HAND_OFF_MARGIN: u64 = 8;
@@ -92,6 +93,7 @@ pub struct Fleet {
     posts: OnceLock<Vec<Box<Post>>>,
     offload: OnceLock<Offload>,
     epoch: OnceLock<Instant>,
+    introduction: OnceLock<Introduction>,
 }
 
 impl std::fmt::Debug for Fleet {
@@ -162,6 +164,7 @@ impl Fleet {
             posts: OnceLock::new(),
             offload: OnceLock::new(),
             epoch: OnceLock::new(),
+            introduction: OnceLock::new(),
         }
     }
 
@@ -169,6 +172,18 @@ impl Fleet {
     #[must_use]
     pub fn epoch(&self, now: Instant) -> Instant {
         *self.epoch.get_or_init(|| now)
+    }
+
+    /// What the page that shows what runs tells of the listeners; the first call counts.
+    pub fn introduce(&self, introduction: Introduction) {
+        // As with the mailboxes.
+        let _set = self.introduction.set(introduction);
+    }
+
+    /// What is known of the listeners, once they listen.
+    #[must_use]
+    pub fn introduction(&self) -> Option<&Introduction> {
+        self.introduction.get()
     }
 
     /// How notes reach the workers, in their order; the first call counts.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use self::proxied::Proxied;
 use self::serve::Local;
 use super::CLIENT;
-use super::common::Common;
+use super::common::{Common, Onward};
 use super::context::Context;
 use super::options::FrameOptions;
 use super::outlet::Outlet;
@@ -268,7 +268,7 @@ impl Frames {
             Side::Proxied(proxied) => proxied.close(context),
         }
         let client = self.client.as_deref().copied();
-        self.common.record_end(context, client, None);
+        self.common.record_end(context, client, &Onward::default());
     }
 
     /// Reads and answers requests, as far as the turn's budget goes.

@@ -6,7 +6,7 @@
 //! and what one turn may answer.
 
 use super::CLIENT;
-use super::common::Common;
+use super::common::{Common, Onward};
 use super::context::Context;
 use super::stats_messages::write_report;
 use crate::mem::{Backlog, Key};
@@ -157,7 +157,7 @@ impl MessageSession {
     pub(super) fn finish<D: Driver>(self, context: &mut Context<D>, key: Key) {
         context.close_stream(key, self.stream);
         let client = self.client.as_deref().copied();
-        self.common.record_end(context, client, None);
+        self.common.record_end(context, client, &Onward::default());
     }
 
     /// Answers the lines that have come, as many as the turn's budget allows, in one send.

@@ -438,7 +438,7 @@ impl<D: Driver> Sessions<D> {
         let common = Common::new(context, listener);
         let stream = Stream::new(Lane::Client, Some(socket));
         let session = if is_opening {
-            Session::Opening(Box::new(Opening::new(common, stream, arrival)))
+            Session::Opening(Box::new(Opening::new(common, stream, arrival.clone())))
         } else {
             Session::serve(context, common, stream, &arrival)
         };

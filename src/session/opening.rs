@@ -12,7 +12,7 @@ use std::time::Instant;
 
 use super::Sessions;
 use super::arrival::Arrival;
-use super::common::Common;
+use super::common::{Common, Onward};
 use super::context::Context;
 use super::kind::Session;
 use super::options::{ListenerOptions, ServiceOptions, SniOptions, TlsOptions};
@@ -282,6 +282,9 @@ impl Opening {
     /// Passes the connection on by its name, or goes on with the handshake if it is ours.
     fn take_hello<D: Driver>(&mut self, context: &mut Context<D>, key: Key, hello: &ClientHello) {
         let name = hello.server_name.as_deref();
+        if context.options.access_log {
+            self.arrival.name = name.map(Box::from);
+        }
         let found = match Greeting::of(&context.options.listeners[self.common.listener]) {
             Greeting::None => true,
             Greeting::Name(sni) => {
@@ -401,7 +404,8 @@ impl Opening {
 
     pub(super) fn finish<D: Driver>(self, context: &mut Context<D>, key: Key) {
         context.close_stream(key, self.stream);
-        self.common.record_end(context, self.arrival.client, None);
+        let onward = Onward { name: self.arrival.name, ..Onward::default() };
+        self.common.record_end(context, self.arrival.client, &onward);
     }
 
     /// What the session takes over, and the bytes that are for it already.

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 
 use super::Fleet;
-use super::http::options::{HttpOptions, OriginOptions};
+use super::http::options::{HttpOptions, OriginOptions, RouteOptions};
 use crate::net::Stream;
 use crate::net::tls::kernel::Report;
 use crate::net::tls::{
@@ -209,6 +209,22 @@ pub enum ServiceOptions {
         /// What clients are offered.
         server: ServerOptions,
     },
+}
+
+impl ServiceOptions {
+    /// The route at that place among those of an HTTP listener.
+    #[must_use]
+    pub fn route(&self, at: usize) -> Option<&RouteOptions> {
+        match self {
+            Self::Http(http) => http.routes.get(at),
+            Self::Echo
+            | Self::Tcp { .. }
+            | Self::Sni(_)
+            | Self::Messages { .. }
+            | Self::Frame(_)
+            | Self::FrameProxy { .. } => None,
+        }
+    }
 }
 
 /// The framed protocol's built-in service.

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use super::CLIENT;
 use super::arrival::Arrival;
-use super::common::Common;
+use super::common::{Common, Onward};
 use super::context::Context;
 use crate::mem::{Buf, Key};
 use crate::net::{Broken, Direction, Stream, StreamEvent};
@@ -27,6 +27,8 @@ pub(super) struct Relay {
     meters: [Meter; LANES],
     exchange: Exchange,
     upstream: usize,
+    /// The server that it goes to, or that was tried last.
+    server: Option<usize>,
     connecting_since: Instant,
     /// The connect is being cancelled because its time was over.
     connect_expired: bool,
@@ -44,6 +46,8 @@ struct Extra {
     destination: Option<SocketAddress>,
     /// It counts among the connections of this source.
     counted: Option<IpAddr>,
+    /// The name that it asked for by TLS.
+    name: Option<Box<str>>,
 }
 
 /// A connection to a server that a relay takes over.
@@ -53,6 +57,8 @@ pub(super) struct Adopted {
     pub(super) stream: Stream,
     pub(super) upstream: usize,
     pub(super) server: usize,
+    /// Who the client is, if that is known.
+    pub(super) client: Option<SocketAddress>,
     /// It counts among the connections of this source.
     pub(super) source: Option<IpAddr>,
     /// What has come already, for either side.
@@ -67,13 +73,13 @@ impl Relay {
         (common, client, ended): (Common, Stream, bool),
         adopted: Adopted,
     ) -> Self {
-        let Adopted { stream: server_stream, upstream, server, source, to_server, to_client } =
-            adopted;
-        let mut streams = [client, server_stream];
+        let Adopted { upstream, server, source, to_server, to_client, .. } = adopted;
+        let mut streams = [client, adopted.stream];
         let early = to_client.into_iter().map(|buf| (0, buf));
         for (lane, buf) in early.chain(to_server.into_iter().map(|buf| (1, buf))) {
             streams[lane].queue(buf);
         }
+        let is_known = source.is_some() || adopted.client.is_some();
         let mut directions = [Direction::default(), Direction::default()];
         if ended {
             note_end(&mut directions[CLIENT.index()], &streams[CLIENT.index()]);
@@ -85,10 +91,13 @@ impl Relay {
             meters: [Meter::default(); LANES],
             exchange: Exchange::relaying(server, &mut context.balancers[upstream]),
             upstream,
+            server: Some(server),
             connecting_since: context.now(),
             connect_expired: false,
-            extra: source
-                .map(|source| Box::new(Extra { counted: Some(source), ..Extra::default() })),
+            extra: is_known.then(|| {
+                let (client, counted) = (adopted.client, source);
+                Box::new(Extra { client, counted, ..Extra::default() })
+            }),
         }
     }
 
@@ -106,7 +115,8 @@ impl Relay {
         stream: Stream,
         (upstream, arrival): (usize, &Arrival),
     ) -> Self {
-        let Arrival { client, destination, .. } = *arrival;
+        let Arrival { client, destination, ref name, .. } = *arrival;
+        let is_known = client.is_some() || name.is_some();
         let retries = context.options.upstreams[upstream].retries;
         Self {
             common,
@@ -115,9 +125,13 @@ impl Relay {
             meters: [Meter::default(); LANES],
             exchange: Exchange::new(retries),
             upstream,
+            server: None,
             connecting_since: context.now(),
             connect_expired: false,
-            extra: client.map(|_| Box::new(Extra { client, destination, ..Extra::default() })),
+            extra: is_known.then(|| {
+                let name = name.clone();
+                Box::new(Extra { client, destination, name, ..Extra::default() })
+            }),
         }
     }
 
@@ -211,18 +225,15 @@ impl Relay {
     }
 
     pub(super) fn finish<D: Driver>(self, context: &mut Context<D>, key: Key) {
-        let server = match (context.options.access_log, self.streams[1].fd()) {
-            (true, Some(fd)) => context.reactor.driver().peer_address(fd).ok(),
-            (true, None) | (false, _) => None,
-        };
         for stream in self.streams {
             context.close_stream(key, stream);
         }
         if let Some(source) = self.extra.as_ref().and_then(|extra| extra.counted) {
             context.leave_source(self.common.listener, source);
         }
-        let client = self.extra.and_then(|extra| extra.client);
-        self.common.record_end(context, client, server);
+        let Extra { client, name, .. } = self.extra.map(|extra| *extra).unwrap_or_default();
+        let onward = Onward { upstream: Some(self.upstream), server: self.server, name };
+        self.common.record_end(context, client, &onward);
     }
 
     /// The balancer may go by the client's address.

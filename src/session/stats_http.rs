@@ -65,6 +65,8 @@ pub struct OriginStats {
     pub hedges: Counter,
     /// Those that it answered first.
     pub hedges_won: Counter,
+    /// Interim answers that went on to clients.
+    pub interim: Counter,
     /// Exchanges that failed, in the order of [`Failure::ALL`].
     pub failed: [Counter; Failure::ALL.len()],
     /// Exchanges under way.

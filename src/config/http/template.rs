@@ -37,6 +37,8 @@ const LOG_VARIABLES: &[&str] = &[
     "referer",
     "reason",
     "version",
+    "request_line",
+    "refused_line",
     "user",
     "server",
 ];

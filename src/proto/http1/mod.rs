@@ -12,6 +12,7 @@ mod chunked;
 mod error;
 mod framing;
 mod lines;
+mod offence;
 mod request;
 mod response;
 #[cfg(test)]
@@ -21,6 +22,7 @@ pub mod write;
 pub use body::{BodyPart, BodyReader};
 pub use error::Refusal;
 pub use framing::Framing;
+pub use offence::Offence;
 pub use request::{RequestMeta, RequestReader};
 pub use response::{ResponseMeta, ResponseReader};
 

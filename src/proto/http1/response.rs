@@ -111,7 +111,8 @@ fn parse(
         }
         head.fields.pop();
     }
-    drop_of_connection(has_nominated, status == 101, &mut head.fields);
+    // What a 426 asks for stands in that field (RFC 9110, section 15.5.22).
+    drop_of_connection(has_nominated, matches!(status, 101 | 426), &mut head.fields);
     let framing = framing(&declared, method, head)?;
     Ok(ResponseMeta {
         len: input.len(),

@@ -334,3 +334,15 @@ fn a_message_is_written_anew_and_read_back() {
     assert_eq!(write::framing_for(Version::Http10, None), Framing::UntilClose);
     assert!(write::is_of_framing(Known::Host));
 }
+
+#[test]
+fn an_upgrade_field_is_kept_by_101_and_426_alone() {
+    for (status, kept) in [(101, true), (426, true), (103, false), (200, false), (400, false)] {
+        let input = format!("HTTP/1.1 {status} x\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n");
+        let mut head = ResponseHead::default();
+        let mut reader = ResponseReader::default();
+        reader.read(input.as_bytes(), Method::Head, &LIMITS, &mut head).unwrap();
+        assert_eq!(head.fields.has(Known::Upgrade), kept, "{status}");
+        assert!(!head.fields.has(Known::Connection), "{status}");
+    }
+}

@@ -30,8 +30,22 @@ pub enum Connection {
     KeepAlive,
     /// It ends behind this message.
     Close,
-    /// It changes to the protocol of the `upgrade` field.
+    /// It changes to the protocol of the `upgrade` field, or may.
     Upgrade,
+    /// It ends behind this message, and another may change to the protocol of `upgrade`.
+    CloseUpgrade,
+}
+
+impl Connection {
+    /// The same with an `upgrade` field in the message, which has to be named as one of the
+    /// connection (RFC 9110, section 7.8).
+    #[must_use]
+    pub const fn with_upgrade(self) -> Self {
+        match self {
+            Self::Persist | Self::KeepAlive | Self::Upgrade => Self::Upgrade,
+            Self::Close | Self::CloseUpgrade => Self::CloseUpgrade,
+        }
+    }
 }
 
 /// Writes the head of a request for `path` to a server. `authority` is its `host` field.
@@ -105,6 +119,7 @@ pub fn end_of_head(delimit: Delimit, out: &mut Vec<u8>) {
         Connection::KeepAlive => b"connection: keep-alive\r\n\r\n",
         Connection::Close => b"connection: close\r\n\r\n",
         Connection::Upgrade => b"connection: upgrade\r\n\r\n",
+        Connection::CloseUpgrade => b"connection: close, upgrade\r\n\r\n",
     });
 }
 

@@ -59,6 +59,12 @@ impl Exporter {
                 counter,
                 &|stats| stats.hedges_won.get(),
             ),
+            each(
+                "ringway_upstream_interim_responses_total",
+                "Interim answers of the upstream's servers that went on to clients.",
+                counter,
+                &|stats| stats.interim.get(),
+            ),
             self.failures(),
             self.connections(),
             each(

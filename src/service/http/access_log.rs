@@ -35,7 +35,7 @@ pub struct Record<'a> {
     /// `http` or `https`.
     pub scheme: &'a str,
     /// The host.
-    pub host: &'a str,
+    pub host: &'a [u8],
     /// The path.
     pub path: &'a str,
     /// The query.
@@ -64,6 +64,9 @@ pub struct Record<'a> {
     pub tries: u32,
     /// What went wrong.
     pub reason: Option<&'a str>,
+    /// What came, if it was refused before it was understood: its first line, and the line with
+    /// the fault. Method, path and version are empty then.
+    pub refused: Option<(&'a [u8], &'a [u8])>,
     /// Version and cipher suite of TLS, if that is spoken.
     pub secured: Option<(&'a str, &'a str)>,
     /// What the client has shown of itself.
@@ -127,10 +130,21 @@ fn write_common(record: &Record<'_>, out: &mut Vec<u8>) {
     out.extend_from_slice(b" [");
     write_clf_time(record.time, out);
     out.extend_from_slice(b"] \"");
-    escape(record.method.as_bytes(), out);
-    out.push(b' ');
-    write_target(record, out);
-    text(out, format_args!(" {}\" {} {}", record.version, record.status, record.sent));
+    write_request_line(record, out);
+    text(out, format_args!("\" {} {}", record.status, record.sent));
+}
+
+fn write_request_line(record: &Record<'_>, out: &mut Vec<u8>) {
+    match record.refused {
+        Some((b"", _)) => out.push(b'-'),
+        Some((line, _)) => escape(line, out),
+        None => {
+            escape(record.method.as_bytes(), out);
+            out.push(b' ');
+            write_target(record, out);
+            text(out, format_args!(" {}", record.version));
+        }
+    }
 }
 
 fn write_target(record: &Record<'_>, out: &mut Vec<u8>) {
@@ -173,13 +187,16 @@ fn write_json(record: &Record<'_>, out: &mut Vec<u8>) {
             text(out, format_args!(",\"source_port\":{}", source.port()));
         }
     }
+    let (request_line, refused_line) = record.refused.unwrap_or_default();
     for (key, value) in [
         ("user", record.user.as_bytes()),
         ("method", record.method.as_bytes()),
-        ("host", record.host.as_bytes()),
+        ("host", record.host),
         ("path", record.path.as_bytes()),
         ("query", record.query.unwrap_or_default().as_bytes()),
         ("version", record.version.as_bytes()),
+        ("request_line", request_line),
+        ("refused_line", refused_line),
         ("referer", record.referer),
         ("user_agent", record.user_agent),
         ("route", record.route.as_bytes()),
@@ -227,7 +244,7 @@ impl Variables for Record<'_> {
     fn write(&self, variable: Variable, out: &mut Vec<u8>) {
         let before = out.len();
         match variable {
-            Variable::Host => escape(self.host.as_bytes(), out),
+            Variable::Host => escape(self.host, out),
             Variable::Path => escape(self.path.as_bytes(), out),
             Variable::Query => {
                 if let Some(query) = self.query {
@@ -272,6 +289,10 @@ impl Variables for Record<'_> {
             Variable::Referer => escape(self.referer, out),
             Variable::Reason => out.extend_from_slice(self.reason.unwrap_or_default().as_bytes()),
             Variable::Version => out.extend_from_slice(self.version.as_bytes()),
+            Variable::RequestLine => write_request_line(self, out),
+            Variable::RefusedLine => {
+                escape(self.refused.map(|(_, line)| line).unwrap_or_default(), out);
+            }
         }
         if out.len() == before {
             out.push(b'-');
@@ -350,7 +371,7 @@ mod tests {
             source: Some("192.0.2.1:5000".parse().unwrap()),
             method: "GET",
             scheme: "http",
-            host: "a.example",
+            host: b"a.example",
             path: "/x",
             query: Some("q=1"),
             version: "HTTP/1.1",
@@ -381,6 +402,40 @@ mod tests {
         let template = Template::parse("$time $route $status $duration $upstream $user").unwrap();
         let expected = "2026-11-23T14:18:25.123Z web 200 0.001500 - -\n";
         assert_eq!(line(&Format::Template(template), &record()), expected);
+    }
+
+    #[test]
+    fn a_refused_request_is_told_as_it_came() {
+        let refused = Record {
+            method: "",
+            path: "",
+            query: None,
+            version: "",
+            host: b"h\x7f",
+            status: 400,
+            reason: Some("field_name"),
+            refused: Some((b"GET  / \"x\" HTTP/1.1", b"a b\x1b[2J: \xff")),
+            ..record()
+        };
+        let common = line(&Format::Common, &refused);
+        assert!(common.contains("] \"GET  / \\x22x\\x22 HTTP/1.1\" 400 1234"), "{common}");
+        let template = Template::parse("$request_line|$refused_line|$host|$reason").unwrap();
+        assert_eq!(
+            line(&Format::Template(template.clone()), &refused),
+            "GET  / \\x22x\\x22 HTTP/1.1|a b\\x1b[2J: \\xff|h\\x7f|field_name\n"
+        );
+        let expected = "GET /x?q=1 HTTP/1.1|-|a.example|-\n";
+        assert_eq!(line(&Format::Template(template), &record()), expected);
+        let value: serde_json::Value =
+            serde_json::from_str(&line(&Format::Json, &refused)).unwrap();
+        assert_eq!(value["request_line"], "GET  / \"x\" HTTP/1.1");
+        assert_eq!(value["refused_line"], "a b\u{1b}[2J: \u{fffd}");
+        assert_eq!(
+            (&value["method"], &value["host"]),
+            (&serde_json::Value::Null, &"h\u{7f}".into())
+        );
+        let nothing = Record { refused: Some((b"", b"")), ..refused };
+        assert!(line(&Format::Common, &nothing).contains("] \"-\" 400"));
     }
 
     #[test]

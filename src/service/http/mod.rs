@@ -8,8 +8,9 @@
 //! | `compression` | which answers are compressed, and in how much memory |
 //! | `files` | static files: names, conditions, ranges, codings |
 //! | `forwarded` | who a request is from, and what servers are told of that |
-//! | `trailers` | which trailers are passed on |
-//! | `page` | small pages for statuses |
+//! | `trailers`, `interim` | which trailers and interim answers are passed on |
+//! | `max_forwards` | how many more proxies a request may pass |
+//! | `page`, `status_page` | pages for people: of a status, of what runs |
 //! | `access_log` | the line of a request that is over |
 
 pub mod access;
@@ -20,8 +21,11 @@ pub mod compression;
 pub mod edit;
 pub mod files;
 pub mod forwarded;
+pub mod interim;
 pub mod limit;
+pub mod max_forwards;
 pub mod page;
 pub mod route;
+pub mod status_page;
 pub mod template;
 pub mod trailers;

@@ -67,11 +67,15 @@ pub enum Variable {
     Reason,
     /// The version of the request.
     Version,
+    /// The first line of the request; of one that was refused, as it came.
+    RequestLine,
+    /// The line for which a request was refused.
+    RefusedLine,
 }
 
 impl Variable {
     /// Every variable.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 33] = [
         Self::Host,
         Self::Path,
         Self::Query,
@@ -103,6 +107,8 @@ impl Variable {
         Self::Referer,
         Self::Reason,
         Self::Version,
+        Self::RequestLine,
+        Self::RefusedLine,
     ];
 
     /// The variable of this name.
@@ -146,6 +152,8 @@ impl Variable {
             Self::Referer => "referer",
             Self::Reason => "reason",
             Self::Version => "version",
+            Self::RequestLine => "request_line",
+            Self::RefusedLine => "refused_line",
         }
     }
 
@@ -183,7 +191,9 @@ impl Variable {
             | Self::UserAgent
             | Self::Referer
             | Self::Reason
-            | Self::Version => true,
+            | Self::Version
+            | Self::RequestLine
+            | Self::RefusedLine => true,
         }
     }
 }
@@ -453,7 +463,7 @@ pub(super) mod tests {
             assert_eq!(Template::parse_for_heads(&text).is_err(), variable.is_of_logs());
         }
         assert_eq!(Variable::of(""), None);
-        assert_eq!(Variable::ALL.iter().filter(|one| one.is_of_logs()).count(), 13);
+        assert_eq!(Variable::ALL.iter().filter(|one| one.is_of_logs()).count(), 15);
     }
 
     #[test]

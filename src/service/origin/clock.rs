@@ -14,6 +14,9 @@ use crate::service::pace::Pace;
 /// time that it has.
 const FIRST_LOOK: u32 = 4;
 
+/// Interim answers give a server more time, but only so many times what it has without them.
+const INTERIM_TIMES: u32 = 10;
+
 /// How long a server may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
@@ -62,6 +65,8 @@ pub struct ServerClock {
     taken_up_to: u64,
     /// How it takes what it has not.
     pace: Pace,
+    /// When the first interim answer of the present exchange came.
+    interim_since: Option<Instant>,
 }
 
 /// Who an exchange waits for.
@@ -83,6 +88,7 @@ impl ServerClock {
             excused_until: None,
             taken_up_to: 0,
             pace: Pace::default(),
+            interim_since: None,
         }
     }
 
@@ -92,6 +98,15 @@ impl ServerClock {
         self.progress = now;
         self.excused_until = Some(now);
         self.pace.end();
+        self.interim_since = None;
+    }
+
+    /// An interim answer has come, which counts as progress, but not for ever.
+    pub fn note_interim(&mut self, now: Instant, patience: &Patience) {
+        let since = *self.interim_since.get_or_insert(now);
+        if now.saturating_duration_since(since) < patience.first_byte * INTERIM_TIMES {
+            self.progress = now;
+        }
     }
 
     /// The server has sent something, or was sent something.
@@ -303,6 +318,22 @@ mod tests {
         let _look = scene.clock.wait_for_server(100, &PATIENCE, carried);
         assert_eq!(scene.failure(500, &PATIENCE, true), None);
         assert_eq!(scene.failure(520, &PATIENCE, true), Some(Failure::WriteTimeout));
+    }
+
+    #[test]
+    fn interim_answers_give_time_but_not_for_ever() {
+        let mut scene = Scene::new();
+        scene.look(1, 100, 100);
+        // The first comes at 7, so that the last that counts may come before 87.
+        for second in (7..300).step_by(7) {
+            scene.clock.note_interim(scene.at(second), &PATIENCE);
+        }
+        assert_eq!(scene.failure(91, &PATIENCE, false), None);
+        assert_eq!(scene.failure(92, &PATIENCE, false), Some(Failure::FirstByteTimeout));
+        // The next exchange has them again.
+        scene.clock.assign(scene.at(400));
+        scene.clock.note_interim(scene.at(407), &PATIENCE);
+        assert_eq!(scene.failure(414, &PATIENCE, false), None);
     }
 
     #[test]

@@ -42,7 +42,7 @@ pub enum Failure {
     IdleTimeout,
     /// The server took nothing of the request for too long.
     WriteTimeout,
-    /// The answer, or its head, was larger than it may be.
+    /// The interim answers were larger than they may be.
     ResponseTooLarge,
     /// Too many exchanges were under way.
     Breaker,
@@ -190,6 +190,7 @@ impl Failure {
             | Self::ResetBeforeHead
             | Self::ResetInBody
             | Self::BadResponse
+            | Self::ResponseTooLarge
             | Self::FirstByteTimeout
             | Self::TryTimeout
             | Self::IdleTimeout
@@ -199,7 +200,6 @@ impl Failure {
             | Self::QueueTimeout
             | Self::StaleConnection
             | Self::TotalTimeout
-            | Self::ResponseTooLarge
             | Self::Breaker
             | Self::ConnectNoAddress
             | Self::Resources
@@ -333,7 +333,7 @@ mod tests {
     fn a_server_is_blamed_for_what_it_did() {
         let blamed = Failure::ALL.into_iter().filter(|failure| failure.blames_server());
         assert!(blamed.clone().all(|failure| matches!(failure.status(), 502 | 504)));
-        assert_eq!(blamed.count(), 12);
+        assert_eq!(blamed.count(), 13);
         for kind in [FailureKind::Connect, FailureKind::Reset, FailureKind::Timeout] {
             let mut same = Failure::ALL.into_iter().filter(|failure| failure.kind() == kind);
             let is_ours = |failure| failure == Failure::ConnectNoAddress;

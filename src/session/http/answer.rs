@@ -3,16 +3,18 @@
 use std::sync::Arc;
 
 use super::client::{Http, Phase};
+use super::forward::write_id;
 use super::options::{FixedAnswer, RouteOptions};
 use super::state::{Output, Told};
 use super::vars::Vars;
 use crate::mem::Key;
 use crate::proto::http::{Known, Method, RequestHead, ResponseHead, Version, status};
 use crate::proto::http1::write::{self, Connection, Delimit};
-use crate::proto::http1::{BodyPart, Framing, Refusal};
+use crate::proto::http1::{BodyPart, Framing, Offence, Refusal};
 use crate::ring::Driver;
 use crate::service::CloseReason;
-use crate::service::http::page::write_page;
+use crate::service::http::max_forwards::{self, Forwards};
+use crate::service::http::page::{POLICY, POLICY_FIELD, write_page};
 use crate::service::http::template::Template;
 use crate::service::origin::failure::Failure;
 use crate::session::context::Context;
@@ -21,6 +23,9 @@ use crate::session::context::Context;
 const REASON_FIELD: &[u8] = b"x-ringway-reason";
 /// Bytes of a request's body that are read and dropped, so that its connection can go on.
 const DISCARD_MAX: u64 = 1024 * 1024;
+
+/// How many bytes came of a request that was refused, and what is known of it.
+type Came = Option<(usize, Box<Offence>)>;
 
 impl Http {
     /// What the `connection` field of the present answer says.
@@ -128,7 +133,14 @@ impl Http {
             let vars = Vars::new(&options, self.client.as_deref(), head, told);
             route.response_edits.apply(&mut response.fields, &vars);
         }
-        let connection = self.connection(head.version);
+        let mut connection = self.connection(head.version);
+        if response.status == 426 && response.fields.has(Known::Upgrade) {
+            // HTTP/1.0 cannot change to another protocol.
+            match head.version {
+                Version::Http11 => connection = connection.with_upgrade(),
+                Version::Http10 => response.fields.remove_known(Known::Upgrade),
+            }
+        }
         let out = self.outlet.bytes(output.pages);
         let before = out.len();
         let reason = status::reason(response.status);
@@ -158,8 +170,9 @@ impl Http {
         if let Some((name, value)) = field {
             response.fields.push(name, value);
         }
+        response.fields.push(POLICY_FIELD, POLICY);
         let mut page = context.answers.take();
-        write_page(status, &mut page);
+        write_page(status, told.request_id, &mut page);
         self.answer(context, head, told, response, &page);
         context.answers.give(page);
     }
@@ -189,6 +202,7 @@ impl Http {
         response.status = 200;
         response.fields.push(b"content-type", b"text/html; charset=utf-8");
         response.fields.push(b"cache-control", b"no-store");
+        response.fields.push(POLICY_FIELD, POLICY);
         let mut page = context.answers.take();
         context.write_status_page(&mut page);
         self.answer(context, head, told, response, &page);
@@ -224,6 +238,29 @@ impl Http {
         told.reason = Some(failure.name());
         let field = self.options.reason_header.then(|| (REASON_FIELD, failure.name().as_bytes()));
         self.answer_status(context, head, told, failure.status(), field);
+    }
+
+    /// A request that may pass no further proxy: we are its server (RFC 9110, section 7.6.2).
+    pub(super) fn answer_unforwarded<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        head: Box<RequestHead>,
+        mut told: Told,
+        forwards: Forwards,
+    ) {
+        if forwards == Forwards::Invalid {
+            told.reason = Some("max_forwards");
+            return self.answer_status(context, head, told, 400, None);
+        }
+        let mut response = context.http.spare_answers.take();
+        response.status = 200;
+        let mut text = context.answers.take();
+        if head.method == Method::Trace {
+            response.fields.push(b"content-type", b"message/http");
+            max_forwards::write_trace(&head, &mut text);
+        }
+        self.answer(context, head, told, response, &text);
+        context.answers.give(text);
     }
 
     /// The request's head comes back as text.
@@ -378,24 +415,39 @@ impl Http {
 
     /// A request that breaks a rule: it is told so, and the connection ends, because nobody knows
     /// where the next request would begin.
-    pub(super) fn refuse<D: Driver>(&mut self, context: &mut Context<D>, refusal: Refusal) {
+    pub(super) fn refuse<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        refusal: Refusal,
+        came: Came,
+    ) {
         tracing::debug!(id = self.common.id(), refusal = refusal.name(), "request refused");
         context.listener_stats(self.common.listener).http.refuse(refusal);
-        self.say_and_end(context, refusal.status(), CloseReason::ProtocolError);
+        let why = (refusal.status(), refusal.name());
+        self.say_and_end(context, why, CloseReason::ProtocolError, came);
     }
 
-    /// Says a status to whom has no request, and ends the connection.
+    /// Answers with a status what is no request, and ends the connection. `name` says why in the
+    /// access log.
     fn say_and_end<D: Driver>(
         &mut self,
         context: &mut Context<D>,
-        status: u16,
+        (status, name): (u16, &'static str),
         reason: CloseReason,
+        came: Came,
     ) {
         self.keep_alive = false;
-        let head = context.http.spare_heads.take();
+        let mut head = context.http.spare_heads.take();
         let source = self.client.as_ref().and_then(|peer| peer.address);
-        let mut told = Told::new(context.now(), source, None, 0);
-        told.reason = Some(reason.name());
+        let (received, offence) = came.unzip();
+        let mut told = Told::new(context.now(), source, None, received.unwrap_or_default());
+        told.reason = Some(name);
+        told.offence = offence;
+        if let Some(name) = &self.options.request_id {
+            // Client and log have the same number, by which one finds the other.
+            told.request_id = context.next_request();
+            head.fields.push_with(name.as_bytes(), |out| write_id(told.request_id, out));
+        }
         self.awaits_continue = false;
         self.answer_status(context, head, told, status, None);
         self.end(reason);
@@ -411,7 +463,9 @@ impl Http {
         match self.phase {
             // The answer has not begun.
             Phase::Head => {
-                self.say_and_end(context, 408, reason);
+                let part = self.input.partial();
+                let came = Some((part.len(), Box::new(Offence::of(part, None))));
+                self.say_and_end(context, (408, reason.name()), reason, came);
                 self.common.mark_dirty(context, key);
             }
             Phase::Exchange(exchange) if !context.http.has_replied(exchange) => {

@@ -13,6 +13,7 @@ use crate::proto::http::{Method, RequestHead, Version};
 use crate::proto::http1::{BodyReader, Framing, Refusal, RequestMeta, write};
 use crate::ring::Driver;
 use crate::service::http::limit::Verdict;
+use crate::service::http::max_forwards::{self, Forwards};
 use crate::session::context::Context;
 
 /// The status of a refusal, and a field that goes with it.
@@ -83,7 +84,7 @@ impl Http {
         &mut self,
         context: &mut Context<D>,
         key: Key,
-        head: Box<RequestHead>,
+        mut head: Box<RequestHead>,
         told: Told,
         meta: &RequestMeta,
     ) {
@@ -98,11 +99,18 @@ impl Http {
             RouteAction::Echo => self.begin_echo(context, head, told, meta),
             RouteAction::Files(files) => self.begin_file(context, key, head, told, files),
             RouteAction::Proxy(proxy) => {
+                match max_forwards::count(&mut head) {
+                    Forwards::On => {}
+                    ended @ (Forwards::Ends | Forwards::Invalid) => {
+                        return self.answer_unforwarded(context, head, told, ended);
+                    }
+                }
                 if std::mem::take(&mut self.awaits_continue) {
                     self.outlet.bytes(&mut context.pages).extend_from_slice(write::CONTINUE);
                 }
                 let asked = Asked {
                     client: key,
+                    listener: self.common.listener,
                     framing: meta.framing,
                     upgrade: meta.upgrade,
                     closes: !meta.keep_alive || head.version == Version::Http10,

@@ -17,14 +17,14 @@ use crate::mem::Key;
 use crate::net::tls::Subject;
 use crate::net::{Stream, StreamEvent};
 use crate::proto::http::{Fields, RequestHead};
-use crate::proto::http1::{BodyReader, Framing, RequestReader};
+use crate::proto::http1::{BodyReader, Framing, Offence, RequestReader};
 use crate::ring::{Completion, Driver, SocketAddress, Verb};
 use crate::service::CloseReason;
 use crate::service::http::certificate::ClientCertificate;
 use crate::service::pace::Pace;
 use crate::session::CLIENT;
 use crate::session::arrival::Arrival;
-use crate::session::common::Common;
+use crate::session::common::{Common, Onward};
 use crate::session::context::Context;
 use crate::session::deadline::Deadline;
 use crate::session::outlet::Outlet;
@@ -343,8 +343,11 @@ impl Http {
         let mut head = context.http.spare_heads.take();
         let Self { input, reader, options, .. } = self;
         let limits = &options.limits;
+        let mut refused = None;
         let found = input.read_head(|bytes| {
-            let meta = reader.read(bytes, limits, &mut head)?;
+            let meta = reader.read(bytes, limits, &mut head).inspect_err(|refusal| {
+                refused = Some((bytes.len(), Box::new(Offence::of(bytes, Some(*refusal)))));
+            })?;
             Ok(meta.map(|meta| (meta.len, meta)))
         });
         match found {
@@ -360,7 +363,7 @@ impl Http {
             }
             Err(refusal) => {
                 context.http.spare_heads.give(head);
-                self.refuse(context, refusal);
+                self.refuse(context, refusal, refused);
                 false
             }
         }
@@ -445,7 +448,7 @@ impl Http {
         context.close_stream(key, self.stream);
         let address = self.client.as_ref().and_then(|peer| peer.address);
         let address = address.map(SocketAddress::inet);
-        self.common.record_end(context, address, None);
+        self.common.record_end(context, address, &Onward::default());
     }
 
     pub(super) fn close<D: Driver>(

@@ -31,6 +31,8 @@ use super::state::HttpState;
 pub(super) struct Asked {
     /// The client's connection.
     pub(super) client: Key,
+    /// Its listener's place among all.
+    pub(super) listener: usize,
     /// How the body is delimited.
     pub(super) framing: Framing,
     /// Whether it asks for another protocol.
@@ -48,6 +50,8 @@ pub(in crate::session) struct Exchange {
     pub(super) told: Told,
     pub(super) request: Flow,
     pub(super) response: Flow,
+    /// Interim answers as the client gets them, until it has taken them.
+    pub(super) interim: Vec<u8>,
     /// The answer's head, until the client has taken it.
     pub(super) answer: Option<Box<ResponseHead>>,
     /// The length of the answer's body, if it was declared.

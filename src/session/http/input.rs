@@ -18,7 +18,7 @@ impl Input {
     }
 
     /// The beginning of a head that has not come whole.
-    fn partial(&self) -> &[u8] {
+    pub(super) fn partial(&self) -> &[u8] {
         self.partial.as_ref().map_or(&[], |partial| partial.as_slice())
     }
 

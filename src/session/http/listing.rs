@@ -12,12 +12,10 @@ use crate::mem::Key;
 use crate::proto::http::RequestHead;
 use crate::ring::Driver;
 use crate::runtime::Task;
-use crate::service::http::files::listing::{Entry, write};
+use crate::service::http::files::listing::{ENTRIES_MAX, Entry, write};
+use crate::service::http::page::{POLICY, POLICY_FIELD};
 use crate::session::context::Context;
 use crate::session::fleet::{Finished, Note};
-
-/// Names of one folder that are listed.
-const ENTRIES_MAX: usize = 10_000;
 
 impl Http {
     /// Has a folder read. `path` is what was asked for, `name` the folder below the root.
@@ -64,6 +62,7 @@ impl Http {
                 let mut response = context.http.spare_answers.take();
                 response.status = 200;
                 response.fields.push(b"content-type", b"text/html; charset=utf-8");
+                response.fields.push(POLICY_FIELD, POLICY);
                 self.answer(context, head, told, response, &page);
             }
             None => self.answer_status(context, head, told, 404, None),

@@ -65,16 +65,18 @@ impl Http {
             }
         };
         let route = told.route.and_then(|route| options.routes.get(route));
+        let offence = told.offence.as_deref();
+        let is_read = offence.is_none();
         let record = Record {
             time,
             source: told.source,
             user: told.user.as_deref().unwrap_or_default(),
-            method: head.method_name(),
+            method: if is_read { head.method_name() } else { "" },
             scheme: options.scheme,
-            host: head.host(),
+            host: offence.map_or_else(|| head.host().as_bytes(), |offence| &offence.host),
             path: head.path(),
             query: head.query(),
-            version: head.version.name(),
+            version: if is_read { head.version.name() } else { "" },
             status: told.status,
             sent: told.sent,
             received: told.received,
@@ -86,6 +88,7 @@ impl Http {
             server,
             tries: told.tries,
             reason: told.reason,
+            refused: offence.map(|offence| (&*offence.request_line, &*offence.line)),
             secured: self.client.as_ref().and_then(|peer| peer.secured),
             certificate: self.client.as_ref().and_then(|peer| peer.certificate.as_deref()),
             duration,

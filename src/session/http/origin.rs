@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
-use self::answer::Progress;
+use self::answer::{INTERIM_BYTES_MAX, Progress};
 use super::exchange::State;
 use super::forward;
 use super::input::Input;
@@ -51,7 +51,8 @@ pub(in crate::session) struct Origin {
     ended: bool,
     /// It was reset.
     broken: bool,
-    interim: u8,
+    /// Bytes of interim answers that came for the present exchange.
+    interim: usize,
     /// The server ends: the connection carries no further exchange.
     draining: bool,
     dirty: bool,
@@ -248,6 +249,13 @@ impl Origin {
                 self.phase = Phase::Idle;
                 self.close(context, key, CloseCause::Failed);
             }
+            Ok(Progress::Flooded) => {
+                let upstream = &context.options.upstreams[self.upstream];
+                let (name, server) = (&upstream.name, upstream.servers[self.server]);
+                let most = INTERIM_BYTES_MAX;
+                tracing::warn!(upstream = %name, %server, most, "too many interim answers");
+                self.fail(context, key, exchange, Failure::ResponseTooLarge);
+            }
             Ok(Progress::Switched) => {
                 self.phase = Phase::Leaving(exchange);
                 self.leave(context, key, exchange);
@@ -339,7 +347,9 @@ impl Origin {
         exchange: Key,
         failure: Failure,
     ) {
-        let stale = self.is_used && failure == Failure::ResetBeforeHead;
+        // A server that has sent an interim answer had the request.
+        let is_unseen = self.interim == 0 && failure == Failure::ResetBeforeHead;
+        let stale = self.is_used && is_unseen;
         self.phase = Phase::Idle;
         self.close(context, key, CloseCause::Failed);
         context.fail_linked(exchange, key, failure, stale);

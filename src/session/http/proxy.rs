@@ -37,6 +37,7 @@ impl<D: Driver> Context<D> {
             told,
             request: super::flow::Flow::default(),
             response: super::flow::Flow::default(),
+            interim: Vec::new(),
             answer: None,
             length: None,
             state: State::Resting,

@@ -36,6 +36,7 @@ impl Http {
             tracing::debug!(id = self.common.id(), refusal = refusal.name(), "body refused");
             return self.refuse_body(context, exchange, refusal);
         }
+        self.write_interim(context, exchange);
         match context.http.take_reply(exchange) {
             Reply::Nothing => {}
             Reply::Failed(failure) => {
@@ -85,6 +86,18 @@ impl Http {
         }
         self.end_reply(context, exchange);
         true
+    }
+
+    /// The interim answers that have come. They go out whether or not the client takes them for
+    /// now: there is a limit of what may come.
+    pub(super) fn write_interim<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        let Context { http, pages, .. } = context;
+        let Some(exchange) = http.exchanges.get_mut(key) else { return };
+        if !exchange.interim.is_empty() {
+            let heads = std::mem::take(&mut exchange.interim);
+            exchange.told.sent += heads.len() as u64;
+            self.outlet.bytes(pages).extend_from_slice(&heads);
+        }
     }
 
     /// The head of a server's answer.

@@ -11,6 +11,7 @@ use super::origins::Origins;
 use super::verify::Checks;
 use crate::mem::{FreeList, Key, Pages, Scratch, Slab};
 use crate::proto::http::{RequestHead, ResponseHead};
+use crate::proto::http1::Offence;
 use crate::ring::Driver;
 use crate::service::http::auth::VerifiedCache;
 use crate::service::http::limit::{Concurrency, RateLimiter};
@@ -64,6 +65,8 @@ pub(super) struct Told {
     pub(super) request_id: u64,
     /// The user that it was allowed for.
     pub(super) user: Option<Box<str>>,
+    /// What came, if it was refused before it was understood.
+    pub(super) offence: Option<Box<Offence>>,
 }
 
 impl Told {
@@ -89,6 +92,7 @@ impl Told {
             tries: 0,
             request_id: 0,
             user: None,
+            offence: None,
         }
     }
 

@@ -5,7 +5,7 @@ use super::exchange::State;
 use crate::mem::{Buf, Key};
 use crate::proto::http1::Framing;
 use crate::proto::http1::write::{self, Connection, Delimit};
-use crate::ring::Driver;
+use crate::ring::{Driver, SocketAddress};
 use crate::service::origin::servers::{Ended, Outcome};
 use crate::session::Sessions;
 use crate::session::context::Context;
@@ -15,6 +15,7 @@ use crate::session::relay::{Adopted, Relay};
 impl Http {
     /// Writes the head that tells the client that its protocol is spoken from now on.
     fn write_switch<D: Driver>(&mut self, context: &mut Context<D>, exchange: Key) {
+        self.write_interim(context, exchange);
         let Context { http, pages, .. } = context;
         let Some(exchange) = http.exchanges.get_mut(exchange) else { return };
         let Some(answer) = exchange.answer.take() else { return };
@@ -52,12 +53,14 @@ impl<D: Driver> Sessions<D> {
         http.phase = Phase::Head;
         http.outlet.finish(&mut context.pages, &mut http.stream);
         let ahead = http.input.take_all();
-        let source = http.client.as_ref().filter(|peer| peer.is_counted).and_then(|peer| peer.ip());
+        let peer = http.client.take();
+        let source = peer.as_ref().filter(|peer| peer.is_counted).and_then(|peer| peer.ip());
         http.stop_deadline(context);
         let adopted = Adopted {
             stream,
             upstream,
             server,
+            client: peer.and_then(|peer| peer.address).map(SocketAddress::inet),
             source,
             to_server: (!ahead.is_empty()).then(|| Buf::copy_of(&ahead)),
             to_client: (!early.is_empty()).then(|| Buf::copy_of(&early)),

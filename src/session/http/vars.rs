@@ -98,7 +98,9 @@ impl Variables for Vars<'_> {
             | Variable::UserAgent
             | Variable::Referer
             | Variable::Reason
-            | Variable::Version => {}
+            | Variable::Version
+            | Variable::RequestLine
+            | Variable::RefusedLine => {}
         }
     }
 }

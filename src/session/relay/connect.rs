@@ -17,6 +17,7 @@ impl Relay {
     ) -> Option<Event> {
         self.server().close(&mut context.reactor, key);
         self.connect_expired = false;
+        self.server = Some(server);
         let options = &context.options.upstreams[self.upstream];
         let address = options.servers[server];
         let (stream, timeout) = (options.stream, options.connect_timeout);

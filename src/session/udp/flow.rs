@@ -339,6 +339,7 @@ impl Flow {
             id = self.id,
             listener = %context.options.datagrams[self.listener].name,
             client = %self.key.client,
+            upstream = context.options.upstreams[self.upstream].name,
             server = %context.options.upstreams[self.upstream].servers[self.server],
             received = self.received.1,
             sent = self.sent.1,

@@ -53,6 +53,18 @@ pub(crate) const CASES: &[ResponseCase] = &[
     )
     .after(&[103, 103, 103]),
     ResponseCase::accept(
+        "ten_interim_answers_go_before_the_answer",
+        "RFC 9110, section 15.2",
+        b"HTTP/1.1 102\r\n\r\nHTTP/1.1 103\r\n\r\nHTTP/1.1 102\r\n\r\nHTTP/1.1 103\r\n\r\n\
+          HTTP/1.1 102\r\n\r\nHTTP/1.1 103\r\n\r\nHTTP/1.1 102\r\n\r\nHTTP/1.1 103\r\n\r\n\
+          HTTP/1.1 102\r\n\r\nHTTP/1.1 103\r\n\r\nHTTP/1.1 426 x\r\nUpgrade: x\r\n\
+          Connection: upgrade\r\nContent-Length: 0\r\n\r\n",
+        426,
+        b"",
+        true,
+    )
+    .after(&[102, 103, 102, 103, 102, 103, 102, 103, 102, 103]),
+    ResponseCase::accept(
         "a_100_and_a_103_go_before_the_answer",
         "RFC 9110, section 15.2",
         b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n\

@@ -307,3 +307,39 @@ fn a_drain_lets_requests_end_and_closes_what_is_idle() {
     assert!(busy.is_closed());
     assert_eq!(served.drain().cut, 0);
 }
+
+#[test]
+fn pages_for_people_need_nothing_from_elsewhere() {
+    let folder = Folder::new();
+    folder.file("photo <1>.jpg", &"x".repeat(3000));
+    let routes = format!(
+        "[[listener.route]]\nname = \"page\"\npath = \"/\"\nstatus_page = true\n\
+         [[listener.route]]\nname = \"echo\"\npath = \"/echo\"\necho = true\n\
+         [[listener.route]]\npath_prefix = \"/files/\"\nprefix_rewrite = \"/\"\n\
+         files = \"{}\"\nlisting = true\n",
+        folder.path().display()
+    );
+    let served = web("", &routes);
+    let mut client = Client::new(served.address());
+    let address = served.address();
+    let line = format!("<code>curl -d hello http://{address}/echo</code>");
+    for (path, status, there) in [
+        ("/", 200, line.as_str()),
+        ("/files/", 200, "photo &lt;1&gt;.jpg</a></td><td>2.9 KiB</td>"),
+        ("/nothing", 404, "<h1>404 Not Found</h1>"),
+    ] {
+        let answer = client.get(path);
+        assert_eq!(answer.status, status, "{path}");
+        let policy = answer.field("content-security-policy").unwrap();
+        assert!(policy.starts_with("default-src 'none'; style-src 'sha256-"), "{policy}");
+        let page = answer.text();
+        assert!(page.contains(there), "{page}");
+        assert!(page.contains("prefers-color-scheme:dark") && page.contains("viewport"));
+        for gone in ["<script", "src=", "@import", "url(", "<td></td>", "style=", "onclick"] {
+            assert!(!page.contains(gone), "{gone} is in {page}");
+        }
+    }
+    // The page itself was asked for on this connection.
+    let page = client.get("/");
+    assert!(page.text().contains("1 open of 1, "), "{}", page.text());
+}

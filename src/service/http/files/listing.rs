@@ -1,8 +1,10 @@
 //! A page that lists a folder.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
-use crate::service::http::page::escape_html;
+use crate::service::date::Rfc3339;
+use crate::service::http::access_log::text;
+use crate::service::http::page::{self, Count, Size, escape_html};
 
 /// One name in a folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,20 +19,24 @@ pub struct Entry {
     pub modified: u64,
 }
 
+/// Names of one folder that are listed.
+pub const ENTRIES_MAX: usize = 10_000;
+
 /// Writes the page of the folder that was asked for as `path`, which ends with `/`. Folders come
 /// first; dot files are left out unless they are served.
 pub fn write(path: &str, mut entries: Vec<Entry>, dot_files: bool, out: &mut Vec<u8>) {
+    let is_cut = entries.len() >= ENTRIES_MAX;
     entries.retain(|entry| dot_files || !entry.name.starts_with('.'));
     entries.sort_by(|one, other| (!one.is_folder, &one.name).cmp(&(!other.is_folder, &other.name)));
-    out.extend_from_slice(
-        b"<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\"><title>",
-    );
-    escape_html(path, out);
-    out.extend_from_slice(b"</title></head>\n<body>\n<h1>");
-    escape_html(path, out);
-    out.extend_from_slice(b"</h1>\n<table>\n");
+    let path = &*readable(path);
+    page::begin(path, out);
+    out.extend_from_slice(b"<h1>");
+    write_trail(path, out);
+    out.extend_from_slice(b"</h1>\n<p>");
+    write_summary(&entries, is_cut, out);
+    out.extend_from_slice(b"</p>\n<table>\n");
     if path != "/" {
-        out.extend_from_slice(b"<tr><td><a href=\"../\">../</a></td><td></td><td></td></tr>\n");
+        out.extend_from_slice(b"<tr><td colspan=\"3\"><a href=\"../\">../</a></td></tr>\n");
     }
     for entry in &entries {
         out.extend_from_slice(b"<tr><td><a href=\"");
@@ -41,13 +47,85 @@ pub fn write(path: &str, mut entries: Vec<Entry>, dot_files: bool, out: &mut Vec
         out.extend_from_slice(end.as_bytes());
         out.extend_from_slice(b"\">");
         escape_html(&entry.name, out);
-        out.extend_from_slice(end.as_bytes());
-        let size = if entry.is_folder { "-".to_owned() } else { entry.len.to_string() };
-        let seconds = entry.modified.min(253_402_300_799);
-        let date = httpdate::fmt_http_date(UNIX_EPOCH + Duration::from_secs(seconds));
-        out.extend_from_slice(format!("</a></td><td>{size}</td><td>{date}</td></tr>\n").as_bytes());
+        let date = Rfc3339(Duration::from_secs(entry.modified)).to_string();
+        let (day, minute) = (date.get(..10).unwrap_or_default(), date.get(11..16));
+        let minute = minute.unwrap_or_default();
+        text(out, format_args!("{end}</a></td><td>"));
+        match entry.is_folder {
+            true => out.extend_from_slice(b"folder"),
+            false => text(out, format_args!("{}", Size(entry.len))),
+        }
+        text(out, format_args!("</td><td>{day} {minute}</td></tr>\n"));
     }
-    out.extend_from_slice(b"</table>\n</body>\n</html>\n");
+    out.extend_from_slice(b"</table>\n");
+    page::end(out);
+}
+
+/// Writes the path with a link to each folder on the way; the links go up from the last one.
+fn write_trail(path: &str, out: &mut Vec<u8>) {
+    let segments = path.trim_matches('/').split('/').filter(|segment| !segment.is_empty());
+    let depth = segments.clone().count();
+    let up = |levels: usize, out: &mut Vec<u8>| {
+        out.extend_from_slice(b"<a href=\"");
+        (0..levels).for_each(|_| out.extend_from_slice(b"../"));
+        out.extend_from_slice(b"\">");
+    };
+    if depth == 0 {
+        out.push(b'/');
+        return;
+    }
+    up(depth, out);
+    out.extend_from_slice(b"/</a>");
+    for (at, segment) in segments.enumerate() {
+        let levels = depth - at - 1;
+        if levels > 0 {
+            up(levels, out);
+        }
+        escape_html(segment, out);
+        out.extend_from_slice(if levels > 0 { b"/</a>" } else { b"/" });
+    }
+}
+
+/// A path with its escapes resolved, for people.
+fn readable(path: &str) -> String {
+    let mut bytes = Vec::with_capacity(path.len());
+    let mut rest = path.as_bytes();
+    while let [byte, tail @ ..] = rest {
+        let digits = tail.get(..2).filter(|_| *byte == b'%');
+        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
+        let escaped = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+        bytes.push(escaped.unwrap_or(*byte));
+        rest = tail.get(if escaped.is_some() { 2 } else { 0 }..).unwrap_or_default();
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Writes what there is in all.
+fn write_summary(entries: &[Entry], is_cut: bool, out: &mut Vec<u8>) {
+    let files = entries.iter().filter(|entry| !entry.is_folder);
+    let (count, bytes) = files
+        .fold((0_u64, 0_u64), |(count, bytes), entry| (count + 1, bytes.saturating_add(entry.len)));
+    let folders = entries.len() as u64 - count;
+    let plural = |count: u64| if count == 1 { "" } else { "s" };
+    if entries.is_empty() {
+        out.extend_from_slice(b"This folder is empty.");
+    } else if is_cut {
+        text(
+            out,
+            format_args!("{} names of this folder, which has more.", Count(entries.len() as u64)),
+        );
+    } else {
+        if folders > 0 {
+            text(out, format_args!("{} folder{}", Count(folders), plural(folders)));
+        }
+        if folders > 0 && count > 0 {
+            out.extend_from_slice(b", ");
+        }
+        if count > 0 {
+            text(out, format_args!("{} file{}, {}", Count(count), plural(count), Size(bytes)));
+        }
+        out.extend_from_slice(b". Times are UTC.");
+    }
 }
 
 /// Writes a name as a part of a link (RFC 3986, section 2.1).
@@ -81,6 +159,25 @@ mod tests {
         let at = |text: &str| page.find(text).unwrap_or_else(|| panic!("{text} in {page}"));
         assert!(at("href=\"./z/\"") < at("href=\"./a%3Ab%26%22\""));
         assert!(at("b%3Ci%3E") < at("b&lt;i&gt;"));
-        assert!(page.contains("/p&lt;q&gt;/") && page.contains("../") && !page.contains(".x"));
+        assert!(page.contains("/</a>p&lt;q&gt;/</h1>") && page.contains("../"), "{page}");
+        assert!(!page.contains(".x") && !page.contains("<td></td>"));
+        assert!(page.contains("1 folder, 2 files, 10 B"), "{page}");
+        assert!(page.contains("<td>5 B</td><td>1970-01-01 00:00</td>"), "{page}");
+    }
+
+    #[test]
+    fn each_folder_of_the_path_is_a_link_up() {
+        for (path, expected) in [
+            ("/", "<h1>/</h1>"),
+            ("/a/", "<h1><a href=\"../\">/</a>a/</h1>"),
+            ("/a%20%3Cb%C3%A9%zz/", "<h1><a href=\"../\">/</a>a &lt;bé%zz/</h1>"),
+            ("/a/b/", "<h1><a href=\"../../\">/</a><a href=\"../\">a/</a>b/</h1>"),
+        ] {
+            let mut page = Vec::new();
+            write(path, Vec::new(), false, &mut page);
+            let page = String::from_utf8(page).unwrap();
+            assert!(page.contains(expected), "{page}");
+            assert!(page.contains("This folder is empty."));
+        }
     }
 }

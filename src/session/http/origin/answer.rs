@@ -2,17 +2,19 @@
 
 use super::Origin;
 use crate::mem::Key;
-use crate::proto::http::{Method, ResponseHead};
+use crate::proto::http::{Method, ResponseHead, status};
+use crate::proto::http1::write::{self, Connection, Delimit};
 use crate::proto::http1::{BodyPart, BodyReader, Framing, HeadLimits, Refusal, ResponseMeta};
 use crate::ring::Driver;
+use crate::service::http::interim;
 use crate::service::origin::identity::authenticates_connection;
 use crate::session::context::Context;
 use crate::session::http::flow::Flow;
 use crate::session::http::forward;
 use crate::session::http::input::Input;
 
-/// Interim answers that may go before one answer.
-const INTERIM_MAX: u8 = 8;
+/// Bytes of the interim answers that may go before one answer.
+pub(super) const INTERIM_BYTES_MAX: usize = 64 * 1024;
 
 impl Origin {
     /// Reads what there is of the answer; `own` is the connection's key, `key` the exchange's.
@@ -26,6 +28,7 @@ impl Origin {
             match self.read_head(context, own, key)? {
                 Found::Nothing => return Ok(Progress::Waiting),
                 Found::Dropped => return Ok(Progress::Dropped),
+                Found::Flooded => return Ok(Progress::Flooded),
                 Found::Head => {}
             }
         }
@@ -77,16 +80,45 @@ impl Origin {
                 Err(refusal) => return Err(refusal),
             };
             if answer.is_interim() {
-                self.interim += 1;
-                self.clock.note_progress(context.now());
+                self.interim += meta.len;
+                let is_flooded = self.interim > INTERIM_BYTES_MAX;
+                if !is_flooded {
+                    self.note_interim(context);
+                    self.pass_interim(context, key, &mut answer);
+                }
                 context.http.spare_answers.give(answer);
-                if self.interim > INTERIM_MAX {
-                    return Err(Refusal::StatusLine);
+                if is_flooded {
+                    return Ok(Found::Flooded);
                 }
                 continue;
             }
             return self.take_head(context, (own, key), answer, &meta);
         }
+    }
+
+    /// An interim answer goes on to the client, if that knows them. It commits nobody: the exchange
+    /// may still be tried again, and a second try may answer it.
+    fn pass_interim<D: Driver>(
+        &self,
+        context: &mut Context<D>,
+        key: Key,
+        answer: &mut ResponseHead,
+    ) {
+        let Context { http, options, .. } = context;
+        let Some(exchange) = http.exchanges.get_mut(key) else { return };
+        if exchange.has_head() || !interim::passes(answer.status, exchange.head.version) {
+            return;
+        }
+        let listener = options.listeners.get(exchange.asked.listener);
+        let route = listener.zip(exchange.told.route).and_then(|(one, at)| one.service.route(at));
+        interim::filter(&mut answer.fields, route.map(|route| &route.response_edits));
+        answer.fields.push(b"via", forward::VIA);
+        let (framing, length, connection) = (Framing::None, None, Connection::Persist);
+        let delimit = Delimit { framing, length, connection };
+        let reason = status::reason(answer.status);
+        write::response(answer, reason, delimit, &mut exchange.interim);
+        context.cell().stats.upstreams[self.upstream].http.interim.add(1);
+        context.wake_client(key);
     }
 
     /// The head of the answer has come.
@@ -153,6 +185,8 @@ pub(super) enum Progress {
     Switched,
     /// The answer is not wanted: the exchange is tried again elsewhere.
     Dropped,
+    /// Its interim answers are larger than they may be.
+    Flooded,
 }
 
 /// What was found of a head.
@@ -164,6 +198,8 @@ enum Found {
     Head,
     /// The head of an answer that is not wanted.
     Dropped,
+    /// Interim answers beyond their limit.
+    Flooded,
 }
 
 /// Moves what came of a body to its flow; true when it is over.

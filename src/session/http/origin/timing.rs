@@ -60,6 +60,12 @@ impl Origin {
         }
     }
 
+    /// An interim answer has come: the server is at work.
+    pub(super) fn note_interim<D: Driver>(&mut self, context: &mut Context<D>) {
+        let patience = self.patience(context);
+        self.clock.note_interim(context.now(), &patience);
+    }
+
     /// Looks what the server has taken of what it was sent.
     fn look<D: Driver>(&mut self, context: &mut Context<D>) {
         let sent = Sent {
