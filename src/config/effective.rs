@@ -155,7 +155,9 @@ fn udp_options(options: &UdpOptions, f: &mut fmt::Formatter<'_>) -> fmt::Result 
 /// An upstream, with the protocols of the listeners that use it.
 fn upstream(upstream: &Upstream, uses: &[Protocol], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "\n[upstream.{}]", upstream.name)?;
-    let is_http = uses.contains(&Protocol::Http);
+    // One that nothing uses may have the keys of every protocol.
+    let is_unused = uses.is_empty();
+    let is_http = is_unused || uses.contains(&Protocol::Http);
     let servers = http::servers(&upstream.servers, &upstream.http.shares, is_http);
     writeln!(f, "servers = {servers}")?;
     writeln!(f, "balance = \"{}\"", word(BALANCE_WORDS, upstream.balance))?;
@@ -170,7 +172,8 @@ fn upstream(upstream: &Upstream, uses: &[Protocol], f: &mut fmt::Formatter<'_>) 
     let lines = lines.into_iter().chain(socket_options(&upstream.socket)).chain(pool);
     let is_used = |key: &str| {
         let proxies = proxies_of(key);
-        proxies.is_none_or(|proxies| proxies.iter().any(|proxy| uses.contains(proxy)))
+        let is_for = |proxies: &[Protocol]| proxies.iter().any(|proxy| uses.contains(proxy));
+        is_unused || proxies.is_none_or(is_for)
     };
     write_lines(lines.chain(exchange), is_used, f)?;
     if is_http {

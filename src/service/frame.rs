@@ -118,7 +118,7 @@ impl std::fmt::Debug for Sources<'_> {
 pub struct Responder {
     server: Server,
     tally: Tally,
-    /// No new request is carried out.
+    /// GOAWAY was sent: what is asked behind it is passed over.
     is_going: bool,
     /// What a handler or the counters write, to be framed.
     scratch: Vec<u8>,
@@ -165,6 +165,10 @@ impl Responder {
                 return Ok(Served::Credit { stream, bytes });
             }
             Some(ServerEvent::Reset { stream }) => return Ok(Served::Reset { stream }),
+            // Not carried out, as GOAWAY says.
+            Some(ServerEvent::Refused { .. } | ServerEvent::Request(_)) if *is_going => {
+                return Ok(Served::Written);
+            }
             Some(ServerEvent::Refused { stream, code, text }) => {
                 tally.error(code);
                 refuse((version, max), stream, code, text, out);
@@ -178,7 +182,6 @@ impl Responder {
             write_frame(&Header::answer(version, command, stream), payload, out);
         };
         let refused = match command {
-            _ if *is_going => Some((Code::ShuttingDown, "the server ends".to_owned())),
             Command::ECHO if request.in_input => return Ok(Served::Same(request.bytes.len())),
             Command::ECHO => {
                 out.extend_from_slice(request.bytes);
@@ -234,10 +237,9 @@ impl Responder {
         self.server.answer_header(stream, command)
     }
 
-    /// No new request is carried out. With flow control reading goes on, for what comes between
-    /// requests; without, nothing more is read.
-    pub fn close_door(&mut self) {
-        self.is_going = self.server.credit().is_some();
+    /// GOAWAY was sent, and reading goes on, for the credit of what is open: requests are passed over.
+    pub const fn close_door(&mut self) {
+        self.is_going = true;
     }
 
     /// The version that is spoken, and with flow control the credit that each answer begins with.

@@ -33,8 +33,10 @@ pub(super) struct Frames {
     phase: Phase,
     /// The client sends no more.
     ended: bool,
-    /// The server ends: what has come is answered, and nothing more is read.
+    /// The server ends: what has come is answered, and nothing more is read but the credit of it.
     draining: bool,
+    /// GOAWAY was sent.
+    has_gone_away: bool,
     /// What the client did that ends the connection, once it has its answers.
     failed: Option<FrameError>,
     client: Option<Box<SocketAddress>>,
@@ -92,6 +94,7 @@ impl Frames {
             phase: Phase::Serving,
             ended: false,
             draining: false,
+            has_gone_away: false,
             failed: None,
             client: client.map(Box::new),
         }
@@ -216,10 +219,17 @@ impl Frames {
     pub(super) fn handle_timeout<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         self.common.timer_fired();
         let limit = context.options.listeners[self.common.listener].idle_timeout;
+        if self.phase == Phase::Serving {
+            match &mut self.side {
+                Side::Local(local) => local.expire_stalled(context, &mut self.outlet, limit),
+                Side::Proxied(proxied) => proxied.expire_stalled(context, limit),
+            }
+            self.common.mark_dirty(context, key);
+        }
         let stream = std::slice::from_ref(&self.stream);
         match self.phase {
             Phase::Serving if !self.common.is_idle(context, key, limit, stream) => {}
-            // It is us whom the client waits for; every exchange has a deadline of its own.
+            // It is us whom the client waits for: exchanges whose servers are waited for have a time.
             Phase::Serving if self.waits(context) && self.stream.is_drained() => {
                 self.common.arm(context, key, limit);
             }
@@ -237,13 +247,18 @@ impl Frames {
         }
     }
 
-    /// The server ends: what has come is answered, and nothing more is read.
+    /// The server ends: what has come is answered, and nothing more is read but the credit of it.
     pub(super) fn drain<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         if self.common.closing().is_none() && self.phase == Phase::Serving && !self.draining {
             self.draining = true;
-            match &mut self.side {
-                Side::Local(local) => local.close_door(),
-                Side::Proxied(proxied) => proxied.close_door(context),
+            if self.needs_credit(context) {
+                // Reading goes on for the credit of what is open: what else is asked is told from it.
+                self.go_away(context, Code::ShuttingDown, "the server ends");
+                self.has_gone_away = true;
+                match &mut self.side {
+                    Side::Local(local) => local.close_door(),
+                    Side::Proxied(proxied) => proxied.close_door(context),
+                }
             }
             self.common.mark_dirty(context, key);
         }
@@ -415,7 +430,9 @@ impl Frames {
                 CloseReason::ProtocolError
             }
             None if self.draining => {
-                self.go_away(context, Code::ShuttingDown, "the server ends");
+                if !self.has_gone_away {
+                    self.go_away(context, Code::ShuttingDown, "the server ends");
+                }
                 CloseReason::Finished
             }
             None => CloseReason::Finished,

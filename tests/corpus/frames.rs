@@ -370,7 +370,7 @@ impl<'s> World<'s> {
                 if let Some(first) = line.machine.credit() {
                     let credit = line.credit.entry(stream).or_insert(first);
                     part = &part[..part.len().min(*credit as usize)];
-                    *credit -= u32::try_from(part.len()).unwrap();
+                    *credit -= u32::try_from(part.len()).expect("four bytes");
                 }
                 if !part.is_empty() {
                     line.machine.answer(stream, Command::DATA, part, &mut out);

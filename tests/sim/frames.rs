@@ -204,13 +204,13 @@ fn assert_all(asked: &[Asked], to_ask: usize, file: &[u8], all: bool) {
                 (Command::PING, sent) => assert_eq!((*kind, &answer[..]), (Command::PONG, sent)),
                 (Command::GET, b"value") => assert_whole(VALUE, parts, *kind, answer),
                 (Command::GET, b"file") if *kind == Command::ERROR => {
-                    assert_eq!(answer[..2], [0, 0x2f], "no descriptor for the file");
+                    assert_eq!(answer[..2], [0, 0x20], "no descriptor for the file");
                 }
                 (Command::GET, b"file") => assert_whole(file, parts, *kind, answer),
                 (Command::GET, _) => {
                     assert_eq!(*kind, Command::ERROR);
                     // Not found, or no descriptor to look with.
-                    assert!(matches!(answer[..2], [0, 0x13 | 0x2f]), "{answer:?}");
+                    assert!(matches!(answer[..2], [0, 0x13 | 0x20]), "{answer:?}");
                 }
                 _ => assert_custom(*kind, payload, answer),
             }

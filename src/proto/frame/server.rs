@@ -198,7 +198,11 @@ impl Server {
             *last_stream = stream;
         }
         *requests += 1;
-        Ok(Some(request(&frame, options.features)))
+        let features = match frame.header.version {
+            Version::V1 => options.features.without(Features::FLOW),
+            Version::V2 => options.features,
+        };
+        Ok(Some(request(&frame, features)))
     }
 
     /// The bytes have ended.

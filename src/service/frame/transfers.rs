@@ -4,6 +4,7 @@
 //! control, an answer that has no credit is passed over until the client gives it more.
 
 use std::collections::VecDeque;
+use std::time::{Duration, Instant};
 
 use crate::proto::frame::{CREDIT_MAX, End};
 
@@ -21,6 +22,8 @@ pub struct Transfer<S> {
     /// A part was read for which there was no credit: there is more.
     has_more: bool,
     is_cancelled: bool,
+    /// When it was first seen to wait for credit, with so many bytes sent.
+    waits_since: Option<(Instant, u64)>,
 }
 
 impl<S> Transfer<S> {
@@ -114,6 +117,7 @@ impl<S> Transfers<S> {
             credit: credit.filter(|_| !self.is_lifted),
             has_more: false,
             is_cancelled: false,
+            waits_since: None,
         };
         // The one that is being read from stays the last.
         let place = self.turns.len() - usize::from(self.is_reading);
@@ -161,6 +165,25 @@ impl<S> Transfers<S> {
         let transfer = self.turns.remove(place)?;
         self.turns.push_back(transfer);
         self.turns.back_mut()
+    }
+
+    /// Looks which answers wait for credit; the streams of those that have done so for `limit`,
+    /// counted from the first look that saw them wait.
+    pub fn stalled(&mut self, now: Instant, limit: Duration) -> Vec<u32> {
+        let mut stalled = Vec::new();
+        for transfer in &mut self.turns {
+            let waits = (!transfer.may_go_on()).then_some(transfer.total);
+            transfer.waits_since = match (transfer.waits_since, waits) {
+                (Some((since, before)), Some(total)) if before == total => Some((since, total)),
+                (_, Some(total)) => Some((now, total)),
+                (_, None) => None,
+            };
+            let is_over = |(since, _)| now.saturating_duration_since(since) >= limit;
+            if transfer.waits_since.is_some_and(is_over) {
+                stalled.push(transfer.stream);
+            }
+        }
+        stalled
     }
 
     /// Whether there is one that may go on.
@@ -256,6 +279,26 @@ mod tests {
         transfers.begin(2, 21, Some(20));
         assert_eq!(run(&mut transfers, 10), [(2, 10), (2, 10), (2, 0)], "one look, and no more");
         assert_eq!(run(&mut transfers, 10), []);
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "an origin to count from")]
+    fn an_answer_that_gets_no_credit_for_long_is_stalled() {
+        let (begin, limit) = (Instant::now(), Duration::from_secs(10));
+        let at = |seconds| begin + Duration::from_secs(seconds);
+        let mut transfers = Transfers::default();
+        transfers.begin(1, 30, Some(10));
+        transfers.begin(2, 10_000, None);
+        assert_eq!(transfers.stalled(at(0), limit).len(), 0, "it has not begun");
+        assert_eq!(run(&mut transfers, 1_000).len(), 12);
+        assert_eq!(transfers.stalled(at(1), limit).len(), 0);
+        assert_eq!(transfers.stalled(at(10), limit).len(), 0);
+        assert_eq!(transfers.add_credit(1, 5), Ok(()));
+        run(&mut transfers, 1_000);
+        assert_eq!(transfers.stalled(at(11), limit).len(), 0, "it went on meanwhile");
+        assert_eq!(transfers.stalled(at(21), limit), [1]);
+        assert_eq!(transfers.reset(1), Reset::Cancelled(15));
+        assert_eq!(transfers.stalled(at(40), limit).len(), 0);
     }
 
     #[test]

@@ -41,8 +41,8 @@ use crate::service::origin::eject::Event;
 use crate::service::pool::{Ask, Checkout, CloseCause, Expired, Grant, Pool, PoolOptions, Share};
 use crate::service::retry::{RetryBudget, RetryPolicy, Safety, Verdict};
 
-/// Bytes of answers that may wait for one client before the connections that bring it more are not
-/// read any further.
+/// Bytes of answers that may wait for one client before servers get no credit for more; without flow
+/// control, before the connections that bring it more are not read any further.
 pub const CLOG_BYTES: usize = 256 * 1024;
 /// How long such a client may take nothing before it is closed, when it holds a connection to a
 /// server that does not speak flow control.
@@ -367,7 +367,7 @@ impl Exchanger {
             return;
         }
         let sent = match self.trunks.get_mut(trunk) {
-            Some(state) => self.exchanges.send(exchange, trunk, state, &mut self.actions),
+            Some(state) => self.exchanges.send(exchange, trunk, state, &mut self.actions, now),
             None => false,
         };
         if !sent {
@@ -398,7 +398,7 @@ impl Exchanger {
         let mut lost = std::mem::take(&mut self.lost);
         for exchange in lost.drain(..) {
             if !self.exchanges.is_wanted(exchange, &self.clients) {
-                self.exchanges.remove(exchange);
+                self.exchanges.bury(&mut self.clients, exchange);
                 continue;
             }
             let trial = Trial { safety, random: self.next_random(), now };

@@ -1,5 +1,7 @@
 //! Answers of an upstream: what a client's connection asks of the frame proxy.
 
+use std::time::Duration;
+
 use crate::mem::{Buf, Key};
 use crate::net::Stream;
 use crate::proto::frame::{Code, FrameError, ServerOptions};
@@ -49,7 +51,13 @@ impl Proxied {
         self.exchanger(context).client_gives_credit(self.client)
     }
 
-    /// No new request is carried out, where reading goes on.
+    /// Ends the answers for which the client has allowed no more for so long.
+    pub(super) fn expire_stalled<D: Driver>(&self, context: &mut Context<D>, limit: Duration) {
+        let now = context.now();
+        self.exchanger(context).expire_stalled(self.client, limit, now);
+    }
+
+    /// GOAWAY was sent, and reading goes on.
     pub(super) fn close_door<D: Driver>(&self, context: &mut Context<D>) {
         self.exchanger(context).close_door(self.client);
     }
@@ -71,7 +79,8 @@ impl Proxied {
         self.exchanger(context).client_is_busy(self.client)
     }
 
-    /// Reads requests; what the window has no room for comes back.
+    /// Reads requests; what the window has no room for, or a client that is clogged has sent, comes
+    /// back.
     ///
     /// # Errors
     /// What the client did that ends the connection.

@@ -1,6 +1,7 @@
 //! Our own answers: those of the responder, and files.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use nix::errno::Errno;
 
@@ -17,7 +18,7 @@ use crate::service::frame::transfers::{Reset, Transfers};
 use crate::service::frame::{Responder, Served, Sources, not_found};
 use crate::session::Due;
 use crate::session::context::Context;
-use crate::session::options::FrameOptions;
+use crate::session::options::{DescriptorDoor, FrameOptions};
 use crate::session::outlet::Outlet;
 
 /// Files and values of one connection that are sent at once. Without flow control, no more requests
@@ -25,6 +26,7 @@ use crate::session::outlet::Outlet;
 const TRANSFERS_MAX: usize = 64;
 /// What clients are told.
 const TOO_MANY: &str = "too many files are sent at once";
+const NOT_ALLOWED: &str = "the client has allowed no more of it in time";
 const RESET: &str = "the client has reset the stream";
 
 /// What answers: the responder, and the answers that are being sent in parts.
@@ -88,7 +90,23 @@ impl Local {
         self.is_busy() && self.responder.flow().1.is_some()
     }
 
-    /// No new request is carried out, where reading goes on.
+    /// Ends the answers for which the client has allowed no more for so long.
+    pub(super) fn expire_stalled<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        outlet: &mut Outlet,
+        limit: Duration,
+    ) {
+        for stream in self.transfers.stalled(context.now(), limit) {
+            if let Reset::Cancelled(source) = self.transfers.reset(stream) {
+                source.close(&mut context.reactor);
+            }
+            let out = outlet.bytes(&mut context.pages);
+            self.responder.refuse(stream, Code::Deadline, NOT_ALLOWED, out);
+        }
+    }
+
+    /// GOAWAY was sent, and reading goes on.
     pub(super) fn close_door(&mut self) {
         self.responder.close_door();
     }
@@ -115,6 +133,7 @@ impl Local {
     ) -> Result<Option<Buf>, FrameError> {
         let Context { handler, pages, options, reactor, .. } = context;
         let stats = |out: &mut Vec<u8>| options.fleet.write_json(out);
+        let door = options.descriptors;
         let mut sources = Sources { handler: handler.as_mut(), stats: &stats };
         let Self { options: own, responder, transfers, .. } = self;
         let mut output = Output { outlet, stream, pages };
@@ -162,7 +181,7 @@ impl Local {
                 Ok(Served::Value { stream, name }) => {
                     transfers.begin(stream, Source::Value(name, 0), responder.flow().1);
                 }
-                Ok(Served::File { stream, name }) => match open(own, reactor, &name) {
+                Ok(Served::File { stream, name }) => match open(own, reactor, &name, door) {
                     Ok(file) => transfers.begin(stream, Source::File(file), responder.flow().1),
                     Err(errno) => refuse(responder, stream, &name, errno, &mut output),
                 },
@@ -317,9 +336,16 @@ fn open<D: Driver>(
     options: &FrameOptions,
     reactor: &mut Reactor<D, Due>,
     name: &str,
+    door: DescriptorDoor,
 ) -> Result<FileReader, Errno> {
     let root: Fd = options.root.as_ref().ok_or(Errno::ENOENT)?.fd();
-    FileReader::open(reactor, root, name, Lane::Upstream)
+    let file = FileReader::open(reactor, root, name, Lane::Upstream)?;
+    if file.fd().0 >= door.pause {
+        // What is left of the descriptors is not for clients, who may keep many files waiting.
+        file.close(reactor);
+        return Err(Errno::EMFILE);
+    }
+    Ok(file)
 }
 
 /// A part of a file leaves from the buffer that it was read into, between a header and a checksum.
@@ -355,6 +381,9 @@ fn refuse(
         | Errno::ENXIO
         | Errno::ENAMETOOLONG => {
             responder.refuse(stream, Code::NotFound, &not_found(name), output.bytes());
+        }
+        Errno::EMFILE | Errno::ENFILE => {
+            responder.refuse(stream, Code::Overloaded, TOO_MANY, output.bytes());
         }
         _ => {
             let text = format!("the file can not be opened: {}", errno.desc());

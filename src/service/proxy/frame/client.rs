@@ -40,9 +40,11 @@ pub(super) struct Client {
     large: usize,
     delayed: VecDeque<Key>,
     /// Exchanges that wait until the client takes what came, or allows more.
-    owed: Vec<Key>,
-    /// Exchanges that hold what the client has not allowed.
-    stalled: usize,
+    pub(super) owed: Vec<Key>,
+    /// Exchanges for which the client is waited for to allow more.
+    pub(super) stalled: usize,
+    /// Exchanges that the client has reset, and that their servers have not ended.
+    pub(super) orphans: usize,
     /// The client can allow nothing any more, and everything is allowed.
     is_lifted: bool,
     /// No new request is carried out.
@@ -116,6 +118,7 @@ impl Client {
             delayed: VecDeque::new(),
             owed: Vec::new(),
             stalled: 0,
+            orphans: 0,
             is_lifted: false,
             is_going: false,
             dirty: false,
@@ -156,7 +159,7 @@ impl Client {
                 self.turns.back_mut().into_iter().for_each(|last| last.delayed = Some(exchange));
                 true
             }
-            Version::V2 if self.large >= LARGE_MAX => {
+            Version::V2 if self.large + self.orphans >= LARGE_MAX && self.large > 0 => {
                 self.delayed.push_back(exchange);
                 true
             }
@@ -185,9 +188,9 @@ impl Client {
         }
     }
 
-    /// Large answers that are asked for.
-    pub(super) const fn large_answers(&self) -> usize {
-        self.large
+    /// Answers that may come at once, and so share what servers may be ahead.
+    pub(super) const fn answers(&self) -> usize {
+        self.open
     }
 
     /// Whether what a request is answered goes out at once.
@@ -202,27 +205,7 @@ impl Client {
 
     /// Everything is allowed from now on. True when it was not before.
     pub(super) fn lift_credit(&mut self) -> bool {
-        self.server.credit().is_some() && !std::mem::replace(&mut self.is_lifted, true)
-    }
-
-    /// An exchange goes on when the client takes what came.
-    pub(super) fn owe(&mut self, exchange: Key) {
-        if !self.owed.contains(&exchange) {
-            self.owed.push(exchange);
-        }
-    }
-
-    pub(super) fn take_owed(&mut self) -> Vec<Key> {
-        std::mem::take(&mut self.owed)
-    }
-
-    /// An exchange begins or ends to hold what the client has not allowed.
-    pub(super) const fn note_stalled(&mut self, is_stalled: bool) {
-        if is_stalled {
-            self.stalled += 1;
-        } else {
-            self.stalled = self.stalled.saturating_sub(1);
-        }
+        !std::mem::replace(&mut self.is_lifted, true) && self.server.credit().is_some()
     }
 
     /// The exchange that waited for its turn, when that has come.
@@ -237,18 +220,20 @@ impl Client {
     }
 
     fn has_place(&self) -> bool {
-        self.open < usize::from(self.server.window())
+        self.open + self.orphans < usize::from(self.server.window())
     }
 
     /// Why a request that was read is not carried out, if it is not.
     pub(super) fn refusal(&self) -> Option<(Code, &'static str)> {
-        if self.is_going {
-            Some((Code::ShuttingDown, "the server ends"))
-        } else if self.has_place() {
-            None
-        } else {
-            Some((Code::Overloaded, "more requests are open than were agreed on"))
+        if self.has_place() {
+            return None;
         }
+        Some((Code::Overloaded, "more requests are open than were agreed on"))
+    }
+
+    /// Whether GOAWAY was sent, and requests behind it are passed over.
+    pub(super) const fn is_going(&self) -> bool {
+        self.is_going
     }
 
     pub(super) fn is_busy(&self) -> bool {
@@ -260,9 +245,9 @@ impl Client {
         self.open > self.stalled + self.delayed.len()
     }
 
-    /// With flow control, no new request is carried out: reading goes on, for the credit of others.
-    pub(super) fn close_door(&mut self) {
-        self.is_going = self.server.credit().is_some();
+    /// GOAWAY was sent, and reading goes on, for the credit of what is open.
+    pub(super) const fn close_door(&mut self) {
+        self.is_going = true;
     }
 
     /// The client has acknowledged so many bytes. True when it is clogged, and has taken nothing
@@ -307,7 +292,8 @@ impl Client {
         } else {
             self.pace.end();
         }
-        free || (is_low && !self.owed.is_empty())
+        // What is held for its turn does not hold up the one whose turn it is.
+        free || (self.waiting() < CLOG_BYTES / 2 && !self.owed.is_empty())
     }
 
     /// The session takes what is to be sent.

@@ -1,6 +1,6 @@
 //! What clients say, and what they are told.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::client::Client;
 use super::{Exchanger, FrameAction};
@@ -38,7 +38,8 @@ impl Exchanger {
         self.unclog(client);
     }
 
-    /// Reads requests of a client, as far as its window goes; what is left stays in `input`.
+    /// Reads requests of a client: without flow control, as far as its window goes, and never while
+    /// it is clogged; what is left stays in `input`.
     ///
     /// # Errors
     /// What the client did that ends its connection.
@@ -67,17 +68,19 @@ impl Exchanger {
             if !state.has_window() {
                 break Ok(());
             }
+            let is_going = state.is_going();
             match state.server.next(input, &mut state.out) {
                 Ok(None) => break Ok(()),
                 Ok(Some(ServerEvent::Greeted)) => {}
                 Ok(Some(ServerEvent::Credit { stream, bytes })) => {
-                    self.client_credit(client, stream, bytes, now);
-                    return Ok(true);
+                    return self.client_credit(client, stream, bytes, now).map(|()| true);
                 }
                 Ok(Some(ServerEvent::Reset { stream })) => {
                     self.client_reset(client, stream, now);
                     return Ok(true);
                 }
+                // Not carried out, as GOAWAY says.
+                Ok(Some(ServerEvent::Refused { .. } | ServerEvent::Request(_))) if is_going => {}
                 Ok(Some(ServerEvent::Refused { stream, code, text })) => {
                     let place = (state.take_turn(), stream);
                     state.refuse(exchanges.spare(), place, Command::ERROR, code, text);
@@ -87,7 +90,6 @@ impl Exchanger {
                 Ok(Some(ServerEvent::Request(request))) => {
                     let (command, stream) = (request.command, request.stream);
                     let exchange = exchanges.begin(client, &request, now);
-                    budget.deposit();
                     // After the request is copied, the client's own numbers are free again.
                     let refusal = state.refusal();
                     let place = (state.take_turn(), stream);
@@ -98,6 +100,7 @@ impl Exchanger {
                         state.is_clogged();
                         continue;
                     }
+                    budget.deposit();
                     exchanges.set_turn(exchange, place.0, state.server.credit());
                     if state.delays(place, command, exchange) {
                         exchanges.pause(exchange);
@@ -134,7 +137,7 @@ impl Exchanger {
         self.clients.get(client).is_some_and(gives)
     }
 
-    /// No new request of a client with flow control is carried out.
+    /// The client was told GOAWAY: requests behind it are passed over.
     pub fn close_door(&mut self, client: Key) {
         if let Some(client) = self.clients.get_mut(client) {
             client.close_door();
@@ -182,6 +185,20 @@ impl Exchanger {
         {
             self.unclog(client);
             self.settle_credit(client, now);
+        }
+    }
+
+    /// Ends the answers for which the client has been waited for so long to allow more.
+    pub fn expire_stalled(&mut self, client: Key, limit: Duration, now: Instant) {
+        let Some(since) = now.checked_sub(limit) else { return };
+        let Some(state) = self.clients.get(client) else { return };
+        for key in state.open_exchanges() {
+            if self.exchanges.is_stalled_since(key, since) {
+                let text = "the client has allowed no more of it in time";
+                let Self { clients, exchanges, actions, .. } = self;
+                exchanges.refuse(clients, key, Code::Deadline, text, actions);
+                self.cancel(key, now);
+            }
         }
     }
 

@@ -4,10 +4,10 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
-use super::FrameAction;
 use super::client::Client;
 use super::flow::Held;
 use super::trunk::Trunk;
+use super::{CLOG_BYTES, FrameAction};
 use crate::mem::{Key, Slab};
 use crate::proto::frame::{
     Answer, CREDIT_MAX, Code, Command, FLAG_IDEMPOTENT, FLAG_LAST, Request, parse_error,
@@ -75,12 +75,28 @@ struct Exchange {
     credit: u32,
     /// What came beyond that.
     held: Option<Box<Held>>,
+    /// Since when its client is waited for to allow more.
+    stalled: Option<Instant>,
+    /// It is among those that its client is owed.
+    is_owed: bool,
     /// A part of an answer was passed on: it can not be asked again.
     begun: bool,
     /// Its client has its answer, or has gone: only the end of it is waited for.
     is_orphan: bool,
     older: Option<Key>,
     newer: Option<Key>,
+}
+
+impl Exchange {
+    /// Its client is waited for since then to allow more, or no longer.
+    fn note_stall(&mut self, client: &mut Client, since: Option<Instant>) {
+        match (self.stalled, since) {
+            (None, Some(_)) => client.stalled += 1,
+            (Some(_), None) => client.stalled = client.stalled.saturating_sub(1),
+            (None, None) | (Some(_), Some(_)) => return,
+        }
+        self.stalled = since;
+    }
 }
 
 /// Where an exchange is.
@@ -106,8 +122,8 @@ pub(super) enum Outcome {
     /// It was passed on, perhaps to a client that takes no more. `more` is the exchange, when that
     /// was not its last frame.
     Passed { clogged: Option<Key>, more: Option<Key> },
-    /// The server has not carried it out: to be sent again.
-    Again(Key),
+    /// The server has not carried it out: to be sent again. With `is_going`, it takes nothing more.
+    Again { exchange: Key, is_going: bool },
     /// Nobody waits for it.
     Nobody,
 }
@@ -132,7 +148,8 @@ pub(super) struct Trial {
     pub(super) now: Instant,
 }
 
-/// All exchanges of one upstream and worker, in the order of their age: all have the same time.
+/// All exchanges of one upstream and worker. Those whose server is waited for are in the order of
+/// their deadlines: all have the same time, counted anew when something comes.
 #[derive(Debug)]
 pub(super) struct Exchanges {
     slab: Slab<Exchange>,
@@ -217,6 +234,8 @@ impl Exchanges {
             deadline: None,
             credit: 0,
             held: None,
+            stalled: None,
+            is_owed: false,
             begun: false,
             is_orphan: false,
             older: None,
@@ -280,10 +299,58 @@ impl Exchanges {
     }
 
     /// Its client allows it so many more bytes.
-    pub(super) fn allow(&mut self, key: Key, bytes: u32) {
-        if let Some(exchange) = self.slab.get_mut(key) {
-            exchange.credit = exchange.credit.saturating_add(bytes).min(CREDIT_MAX);
+    ///
+    /// # Errors
+    /// The sum, when that is more than a stream may have.
+    pub(super) fn allow(&mut self, key: Key, bytes: u32) -> Result<(), u32> {
+        let Some(exchange) = self.slab.get_mut(key) else { return Ok(()) };
+        let sum = exchange.credit.saturating_add(bytes);
+        if sum > CREDIT_MAX {
+            return Err(sum);
         }
+        exchange.credit = sum;
+        Ok(())
+    }
+
+    /// Its client can allow nothing more, and everything is allowed.
+    pub(super) fn lift(&mut self, client: &mut Client, key: Key) {
+        if let Some(exchange) = self.slab.get_mut(key) {
+            exchange.credit = CREDIT_MAX;
+            exchange.note_stall(client, None);
+        }
+    }
+
+    /// Its client is waited for, or no longer.
+    pub(super) fn note_stall(&mut self, client: &mut Client, key: Key, since: Option<Instant>) {
+        if let Some(exchange) = self.slab.get_mut(key) {
+            exchange.note_stall(client, since);
+        }
+    }
+
+    /// Whether its client has been waited for since `since`.
+    pub(super) fn is_stalled_since(&self, key: Key, since: Instant) -> bool {
+        let stalled = self.slab.get(key).and_then(|exchange| exchange.stalled);
+        stalled.is_some_and(|stalled| stalled <= since)
+    }
+
+    /// It goes on when its client takes what came.
+    pub(super) fn owe(&mut self, client: &mut Client, key: Key) {
+        if let Some(exchange) = self.slab.get_mut(key).filter(|exchange| !exchange.is_owed) {
+            exchange.is_owed = true;
+            client.owed.push(key);
+        }
+    }
+
+    /// Its client has taken something.
+    pub(super) fn pay(&mut self, key: Key) {
+        if let Some(exchange) = self.slab.get_mut(key) {
+            exchange.is_owed = false;
+        }
+    }
+
+    /// Whether no time of it runs, and how much is held of it.
+    pub(super) fn is_paused(&self, key: Key) -> bool {
+        self.slab.get(key).is_some_and(|exchange| exchange.deadline.is_none())
     }
 
     /// Passes on what its client allows of what is held. True when that was the end of it.
@@ -298,7 +365,7 @@ impl Exchanges {
         let (data, end) = held.take(&mut exchange.credit);
         if held.is_empty() {
             exchange.held = None;
-            client.note_stalled(false);
+            exchange.note_stall(client, None);
         }
         let place = (exchange.turn, exchange.stream);
         if !data.is_empty() {
@@ -318,6 +385,12 @@ impl Exchanges {
         end.is_some()
     }
 
+    /// Bytes of its answer that its client has not allowed.
+    pub(super) fn held(&self, key: Key) -> usize {
+        let held = self.slab.get(key).and_then(|exchange| exchange.held.as_ref());
+        held.map_or(0, |held| held.len())
+    }
+
     /// What the last try of an exchange was refused with by its server, and on no connection lost.
     pub(super) fn refused(&mut self, key: Key) -> Option<Code> {
         self.slab.get_mut(key).and_then(|exchange| exchange.refused.take())
@@ -333,6 +406,11 @@ impl Exchanges {
         }
     }
 
+    /// Whether its client is still there.
+    pub(super) fn has_client(&self, key: Key, clients: &Slab<Client>) -> bool {
+        self.slab.get(key).is_some_and(|exchange| clients.get(exchange.client).is_some())
+    }
+
     /// Whether somebody waits for the answer.
     pub(super) fn is_wanted(&self, key: Key, clients: &Slab<Client>) -> bool {
         let exchange = self.slab.get(key).filter(|exchange| !exchange.is_orphan);
@@ -346,6 +424,7 @@ impl Exchanges {
         trunk: Key,
         on: &mut Trunk,
         actions: &mut Vec<FrameAction>,
+        now: Instant,
     ) -> bool {
         let Some(exchange) = self.slab.get_mut(key) else {
             return false;
@@ -356,6 +435,9 @@ impl Exchanges {
             return false;
         };
         exchange.state = State::Sent { trunk, stream };
+        if exchange.deadline.is_none() {
+            self.resume(key, now);
+        }
         if !std::mem::replace(&mut on.dirty, true) {
             actions.extend(on.owner.map(FrameAction::Flush));
         }
@@ -368,6 +450,7 @@ impl Exchanges {
         clients: &mut Slab<Client>,
         answer: &Answer<'_, Key>,
         actions: &mut Vec<FrameAction>,
+        now: Instant,
     ) -> Outcome {
         let Some((key, exchange)) =
             answer.who.and_then(|key| self.slab.get_mut(key).map(|exchange| (key, exchange)))
@@ -377,14 +460,19 @@ impl Exchanges {
         let client = clients.get_mut(exchange.client).filter(|_| !exchange.is_orphan);
         let Some(client) = client else {
             if answer.last {
-                self.remove(key);
+                self.bury(clients, key);
             }
             return Outcome::Nobody;
         };
         let refused = Some(answer.payload).filter(|_| answer.command == Command::ERROR);
         if let (false, Some(code)) = (exchange.begun, refused.and_then(not_done)) {
             exchange.refused = Some(code);
-            return Outcome::Again(key);
+            return Outcome::Again { exchange: key, is_going: code == Code::ShuttingDown };
+        }
+        if refused.is_some() {
+            // An error needs no credit, and what is held has no end.
+            exchange.held = None;
+            exchange.note_stall(client, None);
         }
         exchange.begun = true;
         let to = exchange.client;
@@ -397,16 +485,16 @@ impl Exchanges {
             None => true,
         };
         if !is_allowed {
-            if exchange.held.is_none() {
-                client.note_stalled(true);
-            }
             exchange.held.get_or_insert_default().push(answer.command, answer.payload);
+            exchange.note_stall(client, Some(now));
             if answer.last {
                 exchange.state = State::Answered;
                 self.pause(key);
             }
             self.release(client, key, actions);
-            return Outcome::Passed { clogged: None, more };
+            // Servers without flow control send more than was allowed.
+            let clogged = (self.held(key) > CLOG_BYTES).then_some(to);
+            return Outcome::Passed { clogged, more };
         }
         if answer.command == Command::DATA {
             let len = u32::try_from(answer.payload.len()).unwrap_or(u32::MAX);
@@ -414,6 +502,9 @@ impl Exchanges {
         }
         let place = (exchange.turn, exchange.stream);
         let over = answer.last.then_some(exchange.command);
+        if answer.last {
+            exchange.note_stall(client, None);
+        }
         if answer.command == Command::ECHO {
             client.echo(&mut self.spare, place, exchange.flags, answer.payload);
         } else {
@@ -441,14 +532,24 @@ impl Exchanges {
         actions: &mut Vec<FrameAction>,
     ) {
         self.refuse(clients, key, code, text, actions);
+        self.bury(clients, key);
+    }
+
+    /// Forgets an exchange, and if it was an orphan, frees its place of its client's window.
+    pub(super) fn bury(&mut self, clients: &mut Slab<Client>, key: Key) {
+        let orphan = self.slab.get(key).filter(|exchange| exchange.is_orphan);
+        let client = orphan.and_then(|exchange| clients.get_mut(exchange.client));
+        client.into_iter().for_each(|client| client.orphans = client.orphans.saturating_sub(1));
         self.remove(key);
     }
 
-    /// Its client has its answer, or has gone. The server has so much time again to end it.
-    pub(super) fn orphan(&mut self, key: Key, now: Instant) {
-        if let Some(exchange) = self.slab.get_mut(key) {
+    /// Its client has its answer, or has gone. The server has so much time again to end it; until
+    /// then it holds a place of its client's window.
+    pub(super) fn orphan(&mut self, clients: &mut Slab<Client>, key: Key, now: Instant) {
+        if let Some(exchange) = self.slab.get_mut(key).filter(|exchange| !exchange.is_orphan) {
             exchange.is_orphan = true;
             exchange.held = None;
+            clients.get_mut(exchange.client).into_iter().for_each(|client| client.orphans += 1);
         }
         self.resume(key, now);
     }
@@ -462,16 +563,13 @@ impl Exchanges {
         text: &str,
         actions: &mut Vec<FrameAction>,
     ) {
-        let Some(exchange) = self.slab.get(key).filter(|exchange| !exchange.is_orphan) else {
-            return;
-        };
+        let exchange = self.slab.get_mut(key).filter(|exchange| !exchange.is_orphan);
+        let Some(exchange) = exchange else { return };
         if let Some(client) = clients.get_mut(exchange.client) {
             self.tally.errors[code.index()] += 1;
             self.tally.has_errors = true;
             let place = (exchange.turn, exchange.stream);
-            if exchange.held.is_some() {
-                client.note_stalled(false);
-            }
+            exchange.note_stall(client, None);
             client.refuse(&mut self.spare, place, exchange.command, code, text);
             self.ready.extend(client.take_ready());
             if client.mark_dirty() {
@@ -518,14 +616,15 @@ impl Exchanges {
         let Trial { safety, random, now } = trial;
         let exchange = self.slab.get_mut(key)?;
         let safety = match safety {
+            _ if exchange.begun => Safety::Unsafe,
             Safety::NotSent => Safety::NotSent,
-            _ if exchange.idempotent && !exchange.begun => Safety::Idempotent,
+            _ if exchange.idempotent => Safety::Idempotent,
             Safety::Idempotent | Safety::Unsafe => Safety::Unsafe,
         };
         Some(exchange.retry.after_failure(policy, now, safety, budget, random))
     }
 
-    /// The oldest exchange, if its time is over.
+    /// The exchange whose deadline is the first, if its time is over.
     pub(super) fn overdue(&self, now: Instant) -> Option<Key> {
         let is_over = |deadline: Instant| deadline <= now;
         self.oldest

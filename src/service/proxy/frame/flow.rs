@@ -10,7 +10,7 @@ use super::exchange::{Exchanges, State};
 use super::trunk::Trunk;
 use super::{CLOG_BYTES, Exchanger, FrameAction};
 use crate::mem::{Key, Slab};
-use crate::proto::frame::{CREDIT_MAX, Code, Command};
+use crate::proto::frame::{Code, Command, FrameError, PayloadError};
 use crate::service::pool::CloseCause;
 
 /// Bytes that a server may send of each answer before it is given more: enough for small ones, and
@@ -26,6 +26,8 @@ const CLIENT_AHEAD: u32 = 1024 * 1024;
 #[derive(Debug, Default)]
 pub(super) struct Held {
     data: Vec<u8>,
+    /// So many of them were taken.
+    taken: usize,
     /// The last frame of the answer.
     end: Option<(Command, Vec<u8>)>,
 }
@@ -43,22 +45,37 @@ impl Held {
     /// Takes what `credit` allows, which is used up by it: the bytes, and the last frame when all
     /// before it was taken.
     pub(super) fn take(&mut self, credit: &mut u32) -> (Vec<u8>, Option<(Command, Vec<u8>)>) {
-        let most = usize::try_from(*credit).unwrap_or(usize::MAX).min(self.data.len());
-        let rest = self.data.split_off(most);
-        let data = std::mem::replace(&mut self.data, rest);
+        let rest = self.data.get(self.taken..).unwrap_or_default();
+        let most = usize::try_from(*credit).unwrap_or(usize::MAX).min(rest.len());
+        let data = rest.get(..most).unwrap_or_default().to_vec();
+        self.taken += data.len();
         *credit -= u32::try_from(data.len()).unwrap_or(*credit);
-        let end = if self.data.is_empty() { self.end.take() } else { None };
+        let end = if self.len() == 0 { self.end.take() } else { None };
         (data, end)
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
-        self.data.is_empty() && self.end.is_none()
+    /// Bytes that were not taken.
+    pub(super) const fn len(&self) -> usize {
+        self.data.len() - self.taken
     }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.len() == 0 && self.end.is_none()
+    }
+}
+
+/// Why a server may get credit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Due {
+    /// It has sent a part of the answer: its time begins again.
+    Part,
+    /// The client has taken or allowed something, which says nothing of the server.
+    Client,
 }
 
 /// How much more a server may send of an answer, which may send `left` already: `None` for nothing
 /// now. `allowed` is what the client has allowed, `None` for a client without flow control;
-/// `answers` is how many large ones it has asked for, and `waiting` is what it has not taken.
+/// `answers` is how many it waits for, and `waiting` is what it has not taken.
 fn grant(left: u32, allowed: Option<u32>, answers: usize, waiting: usize) -> Option<u32> {
     if waiting >= CLOG_BYTES {
         return None;
@@ -76,30 +93,38 @@ pub(super) fn top_up(
     exchanges: &mut Exchanges,
     clients: &mut Slab<Client>,
     on: &mut Trunk,
-    key: Key,
+    (key, due): (Key, Due),
     actions: &mut Vec<FrameAction>,
     now: Instant,
 ) {
     let Some(state) = exchanges.sent(key) else { return };
     let Some(client) = clients.get_mut(state.client) else { return };
     let left = on.machine.credit_of(state.stream);
-    let allowed = if state.is_held { Some(0) } else { client.credit_of(state.credit) };
-    let answers = client.large_answers();
+    let credit = client.credit_of(state.credit);
+    let allowed = if state.is_held { Some(0) } else { credit };
     let waiting = if client.is_turn(state.turn) { client.waiting() } else { usize::MAX };
-    match grant(left, allowed, answers, waiting) {
-        Some(more) => {
-            on.machine.credit(state.stream, more, &mut on.out);
-            if !std::mem::replace(&mut on.dirty, true) {
-                actions.extend(on.owner.map(FrameAction::Flush));
-            }
+    if let Some(more) = grant(left, allowed, client.answers(), waiting) {
+        on.machine.credit(state.stream, more, &mut on.out);
+        if !std::mem::replace(&mut on.dirty, true) {
+            actions.extend(on.owner.map(FrameAction::Flush));
+        }
+        exchanges.note_stall(client, key, None);
+        if due == Due::Part || exchanges.is_paused(key) {
             exchanges.resume(key, now);
         }
-        None if left == 0 => {
-            // It is the client that is waited for.
-            exchanges.pause(key);
-            client.owe(key);
-        }
-        None => exchanges.resume(key, now),
+        return;
+    }
+    let is_limited = allowed.is_some_and(|allowed| allowed <= left);
+    let is_stalled = is_limited && (state.is_held || left == 0);
+    exchanges.note_stall(client, key, is_stalled.then_some(now));
+    if is_limited || waiting >= CLOG_BYTES {
+        exchanges.owe(client, key);
+    }
+    if left == 0 || waiting >= CLOG_BYTES {
+        // It is the client that is waited for.
+        exchanges.pause(key);
+    } else if due == Due::Part {
+        exchanges.resume(key, now);
     }
 }
 
@@ -107,12 +132,13 @@ impl Exchanger {
     /// A client has taken some of its answers, or a turn has come: servers may send more.
     pub(super) fn settle_credit(&mut self, client: Key, now: Instant) {
         let Self { clients, trunks, exchanges, actions, .. } = self;
-        let Some(owed) = clients.get_mut(client).map(Client::take_owed) else { return };
-        for key in owed {
+        let Some(state) = clients.get_mut(client) else { return };
+        for key in std::mem::take(&mut state.owed) {
+            exchanges.pay(key);
             let State::Sent { trunk, .. } = exchanges.state(key) else { continue };
             match trunks.get_mut(trunk) {
                 Some(on) if on.machine.has_flow() => {
-                    top_up(exchanges, clients, on, key, actions, now);
+                    top_up(exchanges, clients, on, (key, Due::Client), actions, now);
                 }
                 Some(_) | None => exchanges.resume(key, now),
             }
@@ -120,18 +146,34 @@ impl Exchanger {
     }
 
     /// A client allows an answer to carry more.
-    pub(super) fn client_credit(&mut self, client: Key, stream: u32, bytes: u32, now: Instant) {
+    ///
+    /// # Errors
+    /// When that is more than a stream may have.
+    pub(super) fn client_credit(
+        &mut self,
+        client: Key,
+        stream: u32,
+        bytes: u32,
+        now: Instant,
+    ) -> Result<(), FrameError> {
         let Self { clients, trunks, exchanges, actions, .. } = self;
-        let Some(state) = clients.get_mut(client) else { return };
-        let Some(key) = state.exchange_of(stream) else { return };
-        exchanges.allow(key, bytes);
-        if exchanges.release(state, key, actions) {
-            return;
+        let Some(state) = clients.get_mut(client) else { return Ok(()) };
+        let Some(key) = state.exchange_of(stream) else { return Ok(()) };
+        let too_much = |sum| FrameError::Credit { stream, source: PayloadError::Credit(sum) };
+        exchanges.allow(key, bytes).map_err(too_much)?;
+        if !exchanges.release(state, key, actions)
+            && let State::Sent { trunk, .. } = exchanges.state(key)
+            && let Some(on) = trunks.get_mut(trunk)
+        {
+            if on.machine.has_flow() {
+                top_up(exchanges, clients, on, (key, Due::Client), actions, now);
+            } else if exchanges.held(key) <= CLOG_BYTES / 2 {
+                self.unclog(client);
+                self.settle_credit(client, now);
+            }
         }
-        let State::Sent { trunk, .. } = exchanges.state(key) else { return };
-        if let Some(on) = trunks.get_mut(trunk).filter(|on| on.machine.has_flow()) {
-            top_up(exchanges, clients, on, key, actions, now);
-        }
+        self.send_fresh(now);
+        Ok(())
     }
 
     /// A client can give no more credit: the rest is sent as far as it takes it.
@@ -142,10 +184,12 @@ impl Exchanger {
             return;
         }
         for key in state.open_exchanges() {
-            exchanges.allow(key, CREDIT_MAX);
+            exchanges.lift(state, key);
             exchanges.release(state, key, actions);
         }
+        self.unclog(client);
         self.settle_credit(client, now);
+        self.send_fresh(now);
     }
 
     /// A client waits for an answer no longer.
@@ -155,28 +199,35 @@ impl Exchanger {
         let Some(key) = state.exchange_of(stream) else { return };
         state.undelay(key);
         let text = "the client has reset the stream";
+        let was_waiting = exchanges.state(key) == State::Waiting;
         exchanges.refuse(clients, key, Code::Cancelled, text, actions);
         self.cancel(key, now);
-        self.drop_unwanted();
+        if was_waiting {
+            self.drop_unwanted();
+        }
+        self.unclog(client);
+        self.settle_credit(client, now);
         self.send_fresh(now);
     }
 
     /// Nobody waits for an exchange any more. With flow control its server is told so. Without, a
-    /// large answer is not read to its end for nobody: its connection takes nothing more, and is
-    /// closed as soon as nobody waits on it.
+    /// large answer is not read to its end for a client that has gone: its connection takes nothing
+    /// more, and is closed as soon as nobody waits on it. One that is still there could have
+    /// connections closed again and again: its answer is read, and holds a place of its window.
     pub(super) fn cancel(&mut self, key: Key, now: Instant) {
         let State::Sent { trunk, stream } = self.exchanges.state(key) else {
             return self.exchanges.remove(key);
         };
-        let is_large = self.exchanges.is_large(key);
-        self.exchanges.orphan(key, now);
+        let is_for_nobody =
+            self.exchanges.is_large(key) && !self.exchanges.has_client(key, &self.clients);
+        self.exchanges.orphan(&mut self.clients, key, now);
         let Some(on) = self.trunks.get_mut(trunk) else { return };
         if on.machine.has_flow() {
             on.machine.reset(stream, &mut on.out);
             if !std::mem::replace(&mut on.dirty, true) {
                 self.actions.extend(on.owner.map(FrameAction::Flush));
             }
-        } else if is_large {
+        } else if is_for_nobody {
             self.exchanges.remove(key);
             on.machine.give_up(stream);
             let abandoned = u32::try_from(on.machine.given_up()).unwrap_or(u32::MAX);

@@ -19,6 +19,15 @@ struct Scene {
 
 impl Scene {
     fn new(highest: Version) -> Self {
+        Self::on(ClientOptions { highest, ..ClientOptions::default() })
+    }
+
+    /// With a server that agrees to flow control.
+    fn with_flow(credit: u32) -> Self {
+        Self::on(ClientOptions { features: Features::ALL, credit, ..ClientOptions::default() })
+    }
+
+    fn on(client: ClientOptions) -> Self {
         let now = Instant::now();
         let pool = PoolOptions {
             min_idle: 1,
@@ -30,7 +39,7 @@ impl Scene {
             queue_timeout: Duration::from_secs(1),
         };
         let options = ExchangerOptions {
-            client: ClientOptions { highest, ..ClientOptions::default() },
+            client,
             servers: 1,
             policy: Policy::RoundRobin,
             pool,
@@ -234,4 +243,136 @@ fn a_server_that_greets_and_goes_is_connected_to_less_and_less_often() {
         }
         assert!((2..40).contains(&connects), "{connects} connects");
     }
+}
+
+/// A client of version 2 with flow control, and what has been answered to it.
+struct Careful {
+    machine: crate::proto::frame::Client<u32>,
+    out: Vec<u8>,
+    answers: Vec<(u32, Command, usize)>,
+}
+
+impl Careful {
+    fn new(scene: &mut Scene, credit: u32) -> Self {
+        let options = ClientOptions { features: Features::ALL, credit, ..ClientOptions::default() };
+        let machine = crate::proto::frame::Client::new(options);
+        let mut this = Self { machine, out: Vec::new(), answers: Vec::new() };
+        this.machine.hello(&mut this.out);
+        this.talk(scene);
+        assert!(this.machine.has_flow());
+        this
+    }
+
+    fn ask(&mut self, scene: &mut Scene, command: Command) -> u32 {
+        let name = u32::try_from(self.answers.len()).expect("few");
+        let stream = self.machine.begin(command, false, b"name", name, &mut self.out);
+        self.talk(scene);
+        stream.expect("a place in the window")
+    }
+
+    fn credit(&mut self, scene: &mut Scene, stream: u32, bytes: u32) {
+        self.machine.credit(stream, bytes, &mut self.out);
+        self.talk(scene);
+    }
+
+    /// Sends, and hears what the proxy says.
+    fn talk(&mut self, scene: &mut Scene) {
+        let said = std::mem::take(&mut self.out);
+        scene.proxy.client_bytes(scene.client, &mut &*said, scene.now).expect("a good client");
+        scene.proxy.settle(scene.now);
+        let heard = std::mem::take(scene.proxy.client_out(scene.client).expect("it is there"));
+        let mut rest = &*heard;
+        while let Some(event) = self.machine.next(&mut rest).expect("a good proxy") {
+            if let crate::proto::frame::ClientEvent::Answer(answer) = event {
+                let name = answer.who.expect("nobody gave up");
+                self.answers.push((name, answer.command, answer.payload.len()));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_a_client_has_not_allowed_is_bounded_whatever_servers_speak() {
+    let mut scene = Scene::new(Version::V1);
+    let mut client = Careful::new(&mut scene, 0);
+    let stream = client.ask(&mut scene, Command::GET);
+    assert_eq!(scene.serve().len(), 1);
+    let mut taken = 0;
+    while !scene.proxy.trunk_is_clogged(scene.trunk) {
+        let mut data = Vec::new();
+        scene.server.answer(0, Command::DATA, &[7; 60_000], &mut data);
+        taken += scene.answer(&data);
+        assert!(taken < 2 * CLOG_BYTES, "{taken} bytes are held");
+    }
+    assert!(!scene.proxy.client_waits(scene.client), "it is the client that is waited for");
+    client.credit(&mut scene, stream, 1_000);
+    assert!(scene.proxy.trunk_is_clogged(scene.trunk));
+    client.credit(&mut scene, stream, 1 << 20);
+    assert!(!scene.proxy.trunk_is_clogged(scene.trunk), "it goes on");
+    let got: usize = client.answers.iter().map(|(_, _, len)| len).sum();
+    assert!(got > CLOG_BYTES);
+    // It allows nothing more for long: the server is not waited for, and the answer is ended.
+    while scene.proxy.client_waits(scene.client) {
+        let mut data = Vec::new();
+        scene.server.answer(0, Command::DATA, &[7; 60_000], &mut data);
+        scene.answer(&data);
+        client.talk(&mut scene);
+    }
+    scene.now += Duration::from_secs(600);
+    scene.proxy.expire(scene.now);
+    scene.proxy.expire_stalled(scene.client, Duration::from_secs(600), scene.now);
+    client.talk(&mut scene);
+    assert_eq!(client.answers.last().map(|last| last.1), Some(Command::ERROR));
+    assert!(!scene.proxy.client_is_busy(scene.client));
+}
+
+#[test]
+fn an_answer_that_stops_at_what_is_allowed_waits_for_the_client() {
+    let mut scene = Scene::with_flow(1_000);
+    let mut client = Careful::new(&mut scene, 1_000);
+    let stream = client.ask(&mut scene, Command::GET);
+    assert_eq!(scene.serve(), [(1, Command::GET)]);
+    let mut data = Vec::new();
+    scene.server.answer(1, Command::DATA, &[7; 1_000], &mut data);
+    scene.answer(&data);
+    client.talk(&mut scene);
+    assert_eq!(client.answers, [(0, Command::DATA, 1_000)]);
+    assert!(!scene.proxy.client_waits(scene.client));
+    scene.now += Duration::from_secs(3_600);
+    assert!(!scene.expire().iter().any(|one| matches!(one, FrameAction::CloseTrunk(_))));
+    client.credit(&mut scene, stream, 10);
+    assert!(scene.proxy.client_waits(scene.client), "the server has to go on");
+    scene.now += Duration::from_secs(3_600);
+    scene.expire();
+    client.talk(&mut scene);
+    assert_eq!(client.answers.last().map(|last| last.1), Some(Command::ERROR), "it did not");
+}
+
+#[test]
+fn a_begun_answer_is_not_asked_for_again_and_a_server_that_refuses_takes_nothing_more() {
+    let mut scene = Scene::with_flow(1_000);
+    let mut client = Careful::new(&mut scene, 1_000);
+    client.ask(&mut scene, Command::GET);
+    assert_eq!(scene.serve(), [(1, Command::GET)]);
+    let mut said = Vec::new();
+    scene.server.answer(1, Command::DATA, b"a part", &mut said);
+    scene.answer(&said);
+    said.clear();
+    let mut payload = Vec::new();
+    crate::proto::frame::GoAway::write(0, Code::ShuttingDown, "bye", PAYLOAD_MAX, &mut payload);
+    scene.server.answer(0, Command::GOAWAY, &payload, &mut said);
+    scene.answer(&said);
+    client.talk(&mut scene);
+    let kinds: Vec<Command> = client.answers.iter().map(|answer| answer.1).collect();
+    assert_eq!(kinds, [Command::DATA, Command::ERROR]);
+
+    let mut scene = Scene::with_flow(1_000);
+    scene.ask(Command::ECHO, b"x");
+    scene.ask(Command::ECHO, b"y");
+    assert_eq!(scene.serve().len(), 2);
+    let mut said = Vec::new();
+    scene.server.refuse(1, Code::ShuttingDown, "bye", &mut said);
+    scene.answer(&said);
+    scene.ask(Command::ECHO, b"z");
+    assert_eq!(scene.serve(), [], "it is not asked again");
 }

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use super::client;
 use super::exchange::{Exchanges, Outcome};
-use super::flow::top_up;
+use super::flow::{Due, top_up};
 use super::{Exchanger, FrameAction};
 use crate::mem::{Key, Slab};
-use crate::proto::frame::{Client, ClientEvent, ClientOptions, Command, FrameError};
+use crate::proto::frame::{Answer, Client, ClientEvent, ClientOptions, Command, FrameError};
 use crate::service::pool::{CloseCause, Pool};
 use crate::service::retry::Safety;
 
@@ -76,7 +76,7 @@ impl Trunk {
     ) {
         if self.machine.has_flow() {
             if let Some(key) = more {
-                top_up(exchanges, clients, self, key, actions, now);
+                top_up(exchanges, clients, self, (key, Due::Part), actions, now);
             }
             return;
         }
@@ -85,7 +85,7 @@ impl Trunk {
             (Some(key), None) => exchanges.resume(key, now),
             (Some(key), Some(client)) => {
                 exchanges.pause(key);
-                clients.get_mut(client).into_iter().for_each(|client| client.owe(key));
+                clients.get_mut(client).into_iter().for_each(|one| exchanges.owe(one, key));
             }
             (None, _) => {}
         }
@@ -200,9 +200,11 @@ impl Exchanger {
                     state.capacity = capacity;
                     state.ready = true;
                 }
+                // Nothing was sent: it takes no credit, and begins no time anew.
+                Ok(Some(ClientEvent::Answer(Answer { last: false, payload: [], .. }))) => {}
                 Ok(Some(ClientEvent::Answer(answer))) => {
                     let (last, is_large) = (answer.last, answer.request == Command::GET);
-                    let outcome = exchanges.deliver(clients, &answer, actions);
+                    let outcome = exchanges.deliver(clients, &answer, actions, now);
                     if state.heard.replace(now).is_none() {
                         // HELLO alone says little: now the server is known to answer.
                         self.balancer.connected(state.server, now);
@@ -215,7 +217,13 @@ impl Exchanger {
                             let waits = (clogged, more);
                             state.passed_on(exchanges, clients, waits, actions, now);
                         }
-                        Outcome::Again(exchange) => lost.push(exchange),
+                        Outcome::Again { exchange, is_going } => {
+                            lost.push(exchange);
+                            if is_going {
+                                // It would refuse the next ones, too, and so seem to be free.
+                                let _kept = pool.retire(trunk, CloseCause::Retired);
+                            }
+                        }
                         Outcome::Nobody => {}
                     }
                     if last && !state.answered(trunk, is_large, pool, now) {
