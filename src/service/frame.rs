@@ -152,23 +152,20 @@ impl Responder {
         out: &mut Vec<u8>,
     ) -> Result<Served, FrameError> {
         let Self { server, tally, is_going, scratch, body } = self;
-        let (echoes, bytes) = server.next_echoes(input);
-        if echoes > 0 {
+        if let (echoes @ 1.., bytes) = server.next_echoes(input) {
             tally.requests[1] += u32::try_from(echoes).unwrap_or(u32::MAX);
             return Ok(Served::Same(bytes));
         }
-        let (version, max, credit) = (server.version(), server.max_payload(), server.credit());
+        let limits @ (version, max, _) = limits_of(server);
         let request = match server.next(input, out)? {
             None => return Ok(Served::Nothing),
-            Some(ServerEvent::Greeted) => return Ok(Served::Written),
             Some(ServerEvent::Credit { stream, bytes }) => {
                 return Ok(Served::Credit { stream, bytes });
             }
             Some(ServerEvent::Reset { stream }) => return Ok(Served::Reset { stream }),
-            // Not carried out, as GOAWAY says.
-            Some(ServerEvent::Refused { .. } | ServerEvent::Request(_)) if *is_going => {
-                return Ok(Served::Written);
-            }
+            Some(ServerEvent::Greeted) => return Ok(Served::Written),
+            // GOAWAY said that it is not carried out.
+            Some(_) if *is_going => return Ok(Served::Written),
             Some(ServerEvent::Refused { stream, code, text }) => {
                 tally.error(code);
                 refuse((version, max), stream, code, text, out);
@@ -176,7 +173,7 @@ impl Responder {
             }
             Some(ServerEvent::Request(request)) => request,
         };
-        let Request { stream, command, payload, .. } = request;
+        let Request { stream, command, .. } = request;
         tally.count(command);
         let answer = |command, payload: &[u8], out: &mut Vec<u8>| {
             write_frame(&Header::answer(version, command, stream), payload, out);
@@ -188,7 +185,7 @@ impl Responder {
                 return Ok(Served::Written);
             }
             Command::PING => {
-                answer(Command::PONG, payload, out);
+                answer(Command::PONG, request.payload, out);
                 return Ok(Served::Written);
             }
             Command::STATS => {
@@ -196,7 +193,7 @@ impl Responder {
                 (sources.stats)(scratch);
                 None
             }
-            Command::GET => match get(service, (version, max, credit), &request, out) {
+            Command::GET => match get(service, limits, &request, out) {
                 Got::Written => return Ok(Served::Written),
                 Got::Value(name) => return Ok(Served::Value { stream, name }),
                 Got::File(name) => return Ok(Served::File { stream, name }),
@@ -237,7 +234,8 @@ impl Responder {
         self.server.answer_header(stream, command)
     }
 
-    /// GOAWAY was sent, and reading goes on, for the credit of what is open: requests are passed over.
+    /// GOAWAY was sent, and reading goes on, for the credit of what is open: requests are passed
+    /// over.
     pub const fn close_door(&mut self) {
         self.is_going = true;
     }
@@ -277,6 +275,11 @@ impl Responder {
         }
         self.server.fail(error, out);
     }
+}
+
+/// The version, the largest payload, and with flow control the credit that answers begin with.
+fn limits_of(server: &Server) -> (Version, u16, Option<u32>) {
+    (server.version(), server.max_payload(), server.credit())
 }
 
 fn refuse((version, max): (Version, u16), stream: u32, code: Code, text: &str, out: &mut Vec<u8>) {

@@ -229,7 +229,8 @@ impl Frames {
         let stream = std::slice::from_ref(&self.stream);
         match self.phase {
             Phase::Serving if !self.common.is_idle(context, key, limit, stream) => {}
-            // It is us whom the client waits for: exchanges whose servers are waited for have a time.
+            // It is us whom the client waits for: exchanges whose servers are waited for have a
+            // time.
             Phase::Serving if self.waits(context) && self.stream.is_drained() => {
                 self.common.arm(context, key, limit);
             }
@@ -252,7 +253,8 @@ impl Frames {
         if self.common.closing().is_none() && self.phase == Phase::Serving && !self.draining {
             self.draining = true;
             if self.needs_credit(context) {
-                // Reading goes on for the credit of what is open: what else is asked is told from it.
+                // Reading goes on for the credit of what is open: what else is asked is told from
+                // it.
                 self.go_away(context, Code::ShuttingDown, "the server ends");
                 self.has_gone_away = true;
                 match &mut self.side {

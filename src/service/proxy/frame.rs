@@ -15,12 +15,14 @@
 //! |---|---|
 //! | `client` | what is answered to one client, and in which order |
 //! | `clients` | what clients say, and what they are told |
+//! | `delivery` | what of an answer reaches its client, and when |
 //! | `exchange` | the exchanges in flight: their ages, their deadlines, what becomes of them |
 //! | `flow` | how much of an answer servers may send ahead of a client |
 //! | `trunk` | one connection to a server |
 
 mod client;
 mod clients;
+mod delivery;
 mod exchange;
 mod flow;
 mod trunk;
@@ -41,8 +43,8 @@ use crate::service::origin::eject::Event;
 use crate::service::pool::{Ask, Checkout, CloseCause, Expired, Grant, Pool, PoolOptions, Share};
 use crate::service::retry::{RetryBudget, RetryPolicy, Safety, Verdict};
 
-/// Bytes of answers that may wait for one client before servers get no credit for more; without flow
-/// control, before the connections that bring it more are not read any further.
+/// Bytes of answers that may wait for one client before servers get no credit for more; without
+/// flow control, before the connections that bring it more are not read any further.
 pub const CLOG_BYTES: usize = 256 * 1024;
 /// How long such a client may take nothing before it is closed, when it holds a connection to a
 /// server that does not speak flow control.

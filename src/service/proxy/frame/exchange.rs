@@ -4,14 +4,12 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
+use super::FrameAction;
 use super::client::Client;
 use super::flow::Held;
 use super::trunk::Trunk;
-use super::{CLOG_BYTES, FrameAction};
 use crate::mem::{Key, Slab};
-use crate::proto::frame::{
-    Answer, CREDIT_MAX, Code, Command, FLAG_IDEMPOTENT, FLAG_LAST, Request, parse_error,
-};
+use crate::proto::frame::{CREDIT_MAX, Code, Command, FLAG_IDEMPOTENT, FLAG_LAST, Request};
 use crate::service::retry::{Retry, RetryBudget, RetryPolicy, Safety, Verdict};
 
 /// Most vectors that are kept to be used again, and the most that one of them may hold.
@@ -55,41 +53,41 @@ impl Spare {
 
 /// One exchange.
 #[derive(Debug)]
-struct Exchange {
-    client: Key,
+pub(super) struct Exchange {
+    pub(super) client: Key,
     /// The client's own names of the request.
-    turn: u64,
-    stream: u32,
-    command: Command,
-    idempotent: bool,
+    pub(super) turn: u64,
+    pub(super) stream: u32,
+    pub(super) command: Command,
+    pub(super) idempotent: bool,
     /// Those of the request that an ECHO answers with.
-    flags: u8,
-    payload: Vec<u8>,
+    pub(super) flags: u8,
+    pub(super) payload: Vec<u8>,
     /// What the last try was refused with by a server.
-    refused: Option<Code>,
-    state: State,
-    retry: Retry,
+    pub(super) refused: Option<Code>,
+    pub(super) state: State,
+    pub(super) retry: Retry,
     /// When it is over, unless the client is waited for.
-    deadline: Option<Instant>,
+    pub(super) deadline: Option<Instant>,
     /// Bytes of DATA that the client has allowed and that were not passed on.
-    credit: u32,
+    pub(super) credit: u32,
     /// What came beyond that.
-    held: Option<Box<Held>>,
+    pub(super) held: Option<Box<Held>>,
     /// Since when its client is waited for to allow more.
-    stalled: Option<Instant>,
+    pub(super) stalled: Option<Instant>,
     /// It is among those that its client is owed.
-    is_owed: bool,
+    pub(super) is_owed: bool,
     /// A part of an answer was passed on: it can not be asked again.
-    begun: bool,
+    pub(super) begun: bool,
     /// Its client has its answer, or has gone: only the end of it is waited for.
-    is_orphan: bool,
-    older: Option<Key>,
-    newer: Option<Key>,
+    pub(super) is_orphan: bool,
+    pub(super) older: Option<Key>,
+    pub(super) newer: Option<Key>,
 }
 
 impl Exchange {
     /// Its client is waited for since then to allow more, or no longer.
-    fn note_stall(&mut self, client: &mut Client, since: Option<Instant>) {
+    pub(super) fn note_stall(&mut self, client: &mut Client, since: Option<Instant>) {
         match (self.stalled, since) {
             (None, Some(_)) => client.stalled += 1,
             (Some(_), None) => client.stalled = client.stalled.saturating_sub(1),
@@ -117,17 +115,6 @@ pub(super) enum State {
     Answered,
 }
 
-/// What became of an answer.
-pub(super) enum Outcome {
-    /// It was passed on, perhaps to a client that takes no more. `more` is the exchange, when that
-    /// was not its last frame.
-    Passed { clogged: Option<Key>, more: Option<Key> },
-    /// The server has not carried it out: to be sent again. With `is_going`, it takes nothing more.
-    Again { exchange: Key, is_going: bool },
-    /// Nobody waits for it.
-    Nobody,
-}
-
 /// An exchange that a server answers.
 pub(super) struct Sent {
     pub(super) client: Key,
@@ -152,15 +139,15 @@ pub(super) struct Trial {
 /// their deadlines: all have the same time, counted anew when something comes.
 #[derive(Debug)]
 pub(super) struct Exchanges {
-    slab: Slab<Exchange>,
+    pub(super) slab: Slab<Exchange>,
     oldest: Option<Key>,
     newest: Option<Key>,
     resting: BinaryHeap<Reverse<(Instant, Key)>>,
     time: Duration,
-    spare: Spare,
+    pub(super) spare: Spare,
     /// Those that waited for their turn, and have it.
-    ready: Vec<Key>,
-    tally: ExchangeTally,
+    pub(super) ready: Vec<Key>,
+    pub(super) tally: ExchangeTally,
 }
 
 impl Exchanges {
@@ -353,44 +340,6 @@ impl Exchanges {
         self.slab.get(key).is_some_and(|exchange| exchange.deadline.is_none())
     }
 
-    /// Passes on what its client allows of what is held. True when that was the end of it.
-    pub(super) fn release(
-        &mut self,
-        client: &mut Client,
-        key: Key,
-        actions: &mut Vec<FrameAction>,
-    ) -> bool {
-        let Some(exchange) = self.slab.get_mut(key) else { return true };
-        let Some(held) = &mut exchange.held else { return false };
-        let (data, end) = held.take(&mut exchange.credit);
-        if held.is_empty() {
-            exchange.held = None;
-            exchange.note_stall(client, None);
-        }
-        let place = (exchange.turn, exchange.stream);
-        if !data.is_empty() {
-            client.answer(&mut self.spare, place, Command::DATA, &data, None);
-        }
-        if let Some((command, payload)) = &end {
-            client.answer(&mut self.spare, place, *command, payload, Some(exchange.command));
-            self.ready.extend(client.take_ready());
-        }
-        if client.mark_dirty() {
-            actions.extend(client.owner.map(FrameAction::Flush));
-        }
-        if end.is_some() {
-            self.tally.answered += 1;
-            self.remove(key);
-        }
-        end.is_some()
-    }
-
-    /// Bytes of its answer that its client has not allowed.
-    pub(super) fn held(&self, key: Key) -> usize {
-        let held = self.slab.get(key).and_then(|exchange| exchange.held.as_ref());
-        held.map_or(0, |held| held.len())
-    }
-
     /// What the last try of an exchange was refused with by its server, and on no connection lost.
     pub(super) fn refused(&mut self, key: Key) -> Option<Code> {
         self.slab.get_mut(key).and_then(|exchange| exchange.refused.take())
@@ -442,140 +391,6 @@ impl Exchanges {
             actions.extend(on.owner.map(FrameAction::Flush));
         }
         true
-    }
-
-    /// Passes a part of an answer on to the client.
-    pub(super) fn deliver(
-        &mut self,
-        clients: &mut Slab<Client>,
-        answer: &Answer<'_, Key>,
-        actions: &mut Vec<FrameAction>,
-        now: Instant,
-    ) -> Outcome {
-        let Some((key, exchange)) =
-            answer.who.and_then(|key| self.slab.get_mut(key).map(|exchange| (key, exchange)))
-        else {
-            return Outcome::Nobody;
-        };
-        let client = clients.get_mut(exchange.client).filter(|_| !exchange.is_orphan);
-        let Some(client) = client else {
-            if answer.last {
-                self.bury(clients, key);
-            }
-            return Outcome::Nobody;
-        };
-        let refused = Some(answer.payload).filter(|_| answer.command == Command::ERROR);
-        if let (false, Some(code)) = (exchange.begun, refused.and_then(not_done)) {
-            exchange.refused = Some(code);
-            return Outcome::Again { exchange: key, is_going: code == Code::ShuttingDown };
-        }
-        if refused.is_some() {
-            // An error needs no credit, and what is held has no end.
-            exchange.held = None;
-            exchange.note_stall(client, None);
-        }
-        exchange.begun = true;
-        let to = exchange.client;
-        let more = (!answer.last).then_some(key);
-        let is_allowed = match client.credit_of(exchange.credit) {
-            Some(credit) if answer.command == Command::DATA => {
-                exchange.held.is_none() && answer.payload.len() <= credit as usize
-            }
-            Some(_) => exchange.held.is_none(),
-            None => true,
-        };
-        if !is_allowed {
-            exchange.held.get_or_insert_default().push(answer.command, answer.payload);
-            exchange.note_stall(client, Some(now));
-            if answer.last {
-                exchange.state = State::Answered;
-                self.pause(key);
-            }
-            self.release(client, key, actions);
-            // Servers without flow control send more than was allowed.
-            let clogged = (self.held(key) > CLOG_BYTES).then_some(to);
-            return Outcome::Passed { clogged, more };
-        }
-        if answer.command == Command::DATA {
-            let len = u32::try_from(answer.payload.len()).unwrap_or(u32::MAX);
-            exchange.credit = exchange.credit.saturating_sub(len);
-        }
-        let place = (exchange.turn, exchange.stream);
-        let over = answer.last.then_some(exchange.command);
-        if answer.last {
-            exchange.note_stall(client, None);
-        }
-        if answer.command == Command::ECHO {
-            client.echo(&mut self.spare, place, exchange.flags, answer.payload);
-        } else {
-            client.answer(&mut self.spare, place, answer.command, answer.payload, over);
-        }
-        self.ready.extend(client.take_ready());
-        if client.mark_dirty() {
-            actions.extend(client.owner.map(FrameAction::Flush));
-        }
-        let clogged = client.is_clogged().then_some(to);
-        if answer.last {
-            self.tally.answered += 1;
-            self.remove(key);
-        }
-        Outcome::Passed { clogged, more }
-    }
-
-    /// Answers an exchange with an error of ours.
-    pub(super) fn fail(
-        &mut self,
-        clients: &mut Slab<Client>,
-        key: Key,
-        code: Code,
-        text: &str,
-        actions: &mut Vec<FrameAction>,
-    ) {
-        self.refuse(clients, key, code, text, actions);
-        self.bury(clients, key);
-    }
-
-    /// Forgets an exchange, and if it was an orphan, frees its place of its client's window.
-    pub(super) fn bury(&mut self, clients: &mut Slab<Client>, key: Key) {
-        let orphan = self.slab.get(key).filter(|exchange| exchange.is_orphan);
-        let client = orphan.and_then(|exchange| clients.get_mut(exchange.client));
-        client.into_iter().for_each(|client| client.orphans = client.orphans.saturating_sub(1));
-        self.remove(key);
-    }
-
-    /// Its client has its answer, or has gone. The server has so much time again to end it; until
-    /// then it holds a place of its client's window.
-    pub(super) fn orphan(&mut self, clients: &mut Slab<Client>, key: Key, now: Instant) {
-        if let Some(exchange) = self.slab.get_mut(key).filter(|exchange| !exchange.is_orphan) {
-            exchange.is_orphan = true;
-            exchange.held = None;
-            clients.get_mut(exchange.client).into_iter().for_each(|client| client.orphans += 1);
-        }
-        self.resume(key, now);
-    }
-
-    /// Tells the client that there is no answer, or no more of it.
-    pub(super) fn refuse(
-        &mut self,
-        clients: &mut Slab<Client>,
-        key: Key,
-        code: Code,
-        text: &str,
-        actions: &mut Vec<FrameAction>,
-    ) {
-        let exchange = self.slab.get_mut(key).filter(|exchange| !exchange.is_orphan);
-        let Some(exchange) = exchange else { return };
-        if let Some(client) = clients.get_mut(exchange.client) {
-            self.tally.errors[code.index()] += 1;
-            self.tally.has_errors = true;
-            let place = (exchange.turn, exchange.stream);
-            exchange.note_stall(client, None);
-            client.refuse(&mut self.spare, place, exchange.command, code, text);
-            self.ready.extend(client.take_ready());
-            if client.mark_dirty() {
-                actions.extend(client.owner.map(FrameAction::Flush));
-            }
-        }
     }
 
     /// The exchange is on no connection any more.
@@ -644,10 +459,4 @@ impl Exchanges {
         let Some(exchange) = self.slab.remove(key) else { return };
         self.spare.put(exchange.payload);
     }
-}
-
-/// The code of an ERROR that says that the request was not carried out.
-fn not_done(payload: &[u8]) -> Option<Code> {
-    let code = parse_error(payload).ok().and_then(|(code, _)| Code::from_number(code));
-    code.filter(|code| code.is_not_done())
 }

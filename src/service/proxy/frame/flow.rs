@@ -50,7 +50,7 @@ impl Held {
         let data = rest.get(..most).unwrap_or_default().to_vec();
         self.taken += data.len();
         *credit -= u32::try_from(data.len()).unwrap_or(*credit);
-        let end = if self.len() == 0 { self.end.take() } else { None };
+        let end = if self.taken == self.data.len() { self.end.take() } else { None };
         (data, end)
     }
 
@@ -60,7 +60,7 @@ impl Held {
     }
 
     pub(super) const fn is_empty(&self) -> bool {
-        self.len() == 0 && self.end.is_none()
+        self.taken == self.data.len() && self.end.is_none()
     }
 }
 

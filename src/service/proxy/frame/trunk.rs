@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::client;
-use super::exchange::{Exchanges, Outcome};
+use super::delivery::{Outcome, Waits};
+use super::exchange::Exchanges;
 use super::flow::{Due, top_up};
 use super::{Exchanger, FrameAction};
 use crate::mem::{Key, Slab};
@@ -70,7 +71,7 @@ impl Trunk {
         &mut self,
         exchanges: &mut Exchanges,
         clients: &mut Slab<client::Client>,
-        (clogged, more): (Option<Key>, Option<Key>),
+        Waits { clogged, more }: Waits,
         actions: &mut Vec<FrameAction>,
         now: Instant,
     ) {
@@ -186,6 +187,7 @@ impl Exchanger {
         let Some(state) = trunks.get_mut(trunk) else {
             return Ok(false);
         };
+        let mut is_first = false;
         let result = loop {
             if state.clogged_by.is_some() {
                 break Ok(());
@@ -193,28 +195,19 @@ impl Exchanger {
             match state.machine.next(input) {
                 Ok(None) => break Ok(()),
                 Ok(Some(ClientEvent::Ready(ready))) => {
-                    state.greeted = Some(now);
-                    let capacity = self.options.pool.capacity.min(ready.window.into());
+                    state.capacity = self.options.pool.capacity.min(ready.window.into());
+                    (state.greeted, state.ready) = (Some(now), true);
                     pool.opened(trunk, now);
-                    pool.set_capacity(trunk, capacity);
-                    state.capacity = capacity;
-                    state.ready = true;
+                    pool.set_capacity(trunk, state.capacity);
                 }
                 // Nothing was sent: it takes no credit, and begins no time anew.
                 Ok(Some(ClientEvent::Answer(Answer { last: false, payload: [], .. }))) => {}
                 Ok(Some(ClientEvent::Answer(answer))) => {
                     let (last, is_large) = (answer.last, answer.request == Command::GET);
                     let outcome = exchanges.deliver(clients, &answer, actions, now);
-                    if state.heard.replace(now).is_none() {
-                        // HELLO alone says little: now the server is known to answer.
-                        self.balancer.connected(state.server, now);
-                        self.tried.clear();
-                        self.rounds = 0;
-                        self.rest_until = None;
-                    }
+                    is_first |= state.heard.replace(now).is_none();
                     match outcome {
-                        Outcome::Passed { clogged, more } => {
-                            let waits = (clogged, more);
+                        Outcome::Passed(waits) => {
                             state.passed_on(exchanges, clients, waits, actions, now);
                         }
                         Outcome::Again { exchange, is_going } => {
@@ -238,7 +231,11 @@ impl Exchanger {
                 Err(error) => break Err(error),
             }
         };
-        if let Some(last) = state.going.take() {
+        let (server, going) = (state.server, state.going.take());
+        if is_first {
+            self.server_answers(server, now);
+        }
+        if let Some(last) = going {
             self.take_back(trunk, last, now);
             if !input.is_empty() && result.is_ok() {
                 return Ok(true);
@@ -249,6 +246,14 @@ impl Exchanger {
         }
         self.send_fresh(now);
         result.map(|()| false)
+    }
+
+    /// HELLO alone says little: now a server is known to answer.
+    fn server_answers(&mut self, server: usize, now: Instant) {
+        self.balancer.connected(server, now);
+        self.tried.clear();
+        self.rounds = 0;
+        self.rest_until = None;
     }
 
     /// What a server that goes away has not carried out goes to another one.
