@@ -76,9 +76,22 @@ impl<T> Sender<T> {
     /// # Errors
     /// When the worker is stuck or the wake-up fails.
     pub fn send(&self, message: T) -> Result<(), MailboxError> {
+        self.leave(message, WAITING_MAX)
+    }
+
+    /// Leaves a message that somebody waits for, and that is bounded by what asked for it: it is
+    /// taken however many wait.
+    ///
+    /// # Errors
+    /// When the wake-up fails.
+    pub fn deliver(&self, message: T) -> Result<(), MailboxError> {
+        self.leave(message, usize::MAX)
+    }
+
+    fn leave(&self, message: T, most: usize) -> Result<(), MailboxError> {
         {
             let mut messages = self.shared.messages.lock().unwrap_or_else(PoisonError::into_inner);
-            if messages.len() >= WAITING_MAX {
+            if messages.len() >= most {
                 return Err(MailboxError::Full);
             }
             messages.push_back(message);
@@ -118,7 +131,8 @@ mod tests {
             sender.send(n).unwrap();
         }
         assert_eq!(sender.send(0), Err(MailboxError::Full));
-        assert_eq!(mailbox.take().len(), WAITING_MAX);
+        sender.deliver(1).unwrap();
+        assert_eq!(mailbox.take().len(), WAITING_MAX + 1, "what is waited for is not lost");
         sender.send(0).unwrap();
     }
 }

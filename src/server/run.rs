@@ -349,7 +349,13 @@ fn checks(config: &Config, upstreams: &[UpstreamOptions]) -> Vec<HealthPlan> {
 /// How other workers reach one.
 fn post(handle: &WorkerHandle) -> Box<dyn Fn(Note) -> bool + Send + Sync> {
     let sender = handle.sender.clone();
-    Box::new(move |note| sender.send(Message::Note(note)).is_ok())
+    Box::new(move |note| match note {
+        // A connection waits for it, and has nothing else to wait for.
+        Note::Finished { .. } => sender.deliver(Message::Note(note)).is_ok(),
+        Note::Ask { .. } | Note::Give { .. } | Note::Health { .. } | Note::EndFlow { .. } => {
+            sender.send(Message::Note(note)).is_ok()
+        }
+    })
 }
 
 /// What a worker thread is told about itself.

@@ -1,6 +1,8 @@
 //! What a log tells of a request that was refused: the line with the fault, and what else can be
 //! found without understanding the request.
 
+use std::borrow::Cow;
+
 use super::Refusal;
 use super::framing::trim;
 use crate::proto::http::is_token;
@@ -35,14 +37,18 @@ impl Offence {
         let host = named(fields.clone(), b"host").next().unwrap_or_default();
         let line = match rule {
             Some(Refusal::BareLineFeed) if request_line.is_bare => request_line,
-            Some(rule) => find(rule, fields, request_line).unwrap_or(request_line),
+            Some(rule) => find(rule, fields.clone(), request_line).unwrap_or(request_line),
             None => request_line,
         };
         let host = host.text.splitn(2, |byte| *byte == b':').nth(1).unwrap_or_default();
+        // A line that begins with white space goes on with the field before it.
+        let is_before = |other: &Line<'_>| !std::ptr::eq(other.text.as_ptr(), line.text.as_ptr());
+        let before = fields.take_while(is_before);
+        let owner = before.filter(|other| !is_folded(other.text)).last().unwrap_or_default();
         Self {
-            request_line: cut(request_line.text),
-            line: without_secret(line.text),
-            host: cut(trim(host)),
+            request_line: without_secret(request_line.text, b""),
+            line: without_secret(line.text, owner.text),
+            host: cut(&without_user(trim(host))),
         }
     }
 }
@@ -124,13 +130,38 @@ fn named<'a>(
     })
 }
 
-fn without_secret(line: &[u8]) -> Box<[u8]> {
+/// Whether a line goes on with the field of the line before it.
+fn is_folded(line: &[u8]) -> bool {
+    matches!(line.first(), Some(b' ' | b'\t'))
+}
+
+/// A line, of which secrets are left out; `owner` is that of the field which a folded one goes on
+/// with.
+fn without_secret(line: &[u8], owner: &[u8]) -> Box<[u8]> {
     let is_secret =
-        |name: &&[u8]| SECRET.iter().any(|secret| trim(name).eq_ignore_ascii_case(secret));
-    match name(line).filter(is_secret) {
-        Some(name) => [name, b": (not shown)"].concat().into(),
-        None => cut(line),
+        |name: &[u8]| SECRET.iter().any(|secret| trim(name).eq_ignore_ascii_case(secret));
+    let of = if is_folded(line) { owner } else { line };
+    // The colon may be what is missing.
+    let end = of.iter().position(|byte| matches!(byte, b':' | b' ' | b'\t')).unwrap_or(of.len());
+    let word = of.get(..end).unwrap_or_default();
+    let named = name(of).filter(|name| is_secret(name));
+    match named.or_else(|| Some(word).filter(|word| is_secret(word))) {
+        Some(name) => [cut(name).as_ref(), b": (not shown)"].concat().into(),
+        None => cut(&without_user(line)),
     }
+}
+
+/// A text without what may be a user and a password before a host.
+fn without_user(text: &[u8]) -> Cow<'_, [u8]> {
+    let begin = text.windows(3).position(|three| three == b"://").map_or(0, |at| at + 3);
+    let rest = text.get(begin..).unwrap_or_default();
+    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b' ' | b'\t'));
+    let authority = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
+    let Some(at) = authority.iter().rposition(|byte| *byte == b'@') else {
+        return Cow::Borrowed(text);
+    };
+    let before = text.get(..begin).unwrap_or_default();
+    Cow::Owned([before, b"(not shown)", rest.get(at..).unwrap_or_default()].concat())
 }
 
 fn cut(text: &[u8]) -> Box<[u8]> {
@@ -178,6 +209,9 @@ mod tests {
             ("Expect: miracles\r\n\r\n", "expectation", "Expect: miracles"),
             ("A: b\nC: d\r\n\r\n", "bare_line_feed", "A: b"),
             ("Cookie: a\x01secret\r\n\r\n", "field_value", "Cookie: (not shown)"),
+            ("Cookie: a=1;\r\n\tsecret\r\n\r\n", "field_name", "Cookie: (not shown)"),
+            ("Cookie: a\r\n b\r\n\tsecret\r\n\r\n", "field_name", "Cookie: (not shown)"),
+            ("Authorization Bearer secret\r\n\r\n", "field_name", "Authorization: (not shown)"),
             (&"A: b\r\n".repeat(9), "too_many_fields", "GET /a HTTP/1.1"),
         ] {
             let rest =
@@ -204,6 +238,18 @@ mod tests {
         let (rule, _, line, host) = offence(&large);
         assert_eq!((rule, line.len(), &*host), ("head_too_large", TEXT_MAX, "h"));
         assert!(line.starts_with("A: bbb"), "{line}");
+        for (input, line, host) in [
+            ("Authorization: Bearer secret\r\n\r\n", "Authorization: (not shown)", ""),
+            (
+                "GET http://user:secret@a/b@c HTTP/1.1\r\nHost: user:secret@a\r\n\r\n",
+                "GET http://(not shown)@a/b@c HTTP/1.1",
+                "(not shown)@a",
+            ),
+            ("GET /a@b HTTP/1.1\r\n\r\n", "GET /a@b HTTP/1.1", ""),
+        ] {
+            let (_, request_line, _, found) = offence(input);
+            assert_eq!((&*request_line, &*found), (line, host));
+        }
         let nothing = Offence::of(b"", Some(Refusal::EmptyLines));
         assert_eq!(nothing, Offence::default());
         let part = Offence::of(b"GET / HTTP/1.1\r\nHost: h\r\nAccep", None);

@@ -52,7 +52,7 @@ impl CompressionRules {
         match coding {
             None => Fate::Varies,
             Some(coding) if is_whole => Fate::Encodes(coding),
-            Some(_) if whole.kind.is_none() && names_plain(&request.fields, answer) => Fate::Varies,
+            Some(_) if is_of_plain(&request.fields, answer, whole) => Fate::Varies,
             Some(_) => Fate::Weakens,
         }
     }
@@ -80,10 +80,17 @@ fn forbids_change(fields: &Fields) -> bool {
     fields.list(Known::CacheControl).any(|one| one.eq_ignore_ascii_case(b"no-transform"))
 }
 
-/// Whether the client names the answer's tag as a strong one: what it has was not compressed.
-fn names_plain(request: &Fields, answer: &ResponseHead) -> bool {
-    let Some(tag) = answer.fields.get(Known::Etag) else { return false };
-    request.list(Known::IfNoneMatch).any(|one| one == tag)
+/// Whether an answer without the whole body is about what was not compressed. A client that names
+/// the answer's tag as a strong one has that; and where the type is not known, what asks by no tag
+/// may have it.
+fn is_of_plain(request: &Fields, answer: &ResponseHead, whole: Whole<'_>) -> bool {
+    let tag = answer.fields.get(Known::Etag);
+    let names = |known| request.list(known).any(|one| Some(one) == tag);
+    match answer.status {
+        206 => names(Known::IfRange),
+        _ if whole.kind.is_none() => names(Known::IfNoneMatch) || !request.has(Known::IfNoneMatch),
+        _ => false,
+    }
 }
 
 impl Fate {

@@ -141,22 +141,26 @@ impl FileCache {
     }
 
     /// The content of a file was read. If the file was written since it was opened, its tag is not
-    /// that of these bytes: it is forgotten, and opened again when it is asked for.
+    /// that of these bytes: it is forgotten, and opened again when it is asked for. False then.
     pub(super) fn keep<D: Driver, T: Copy>(
         &mut self,
         reactor: &mut Reactor<D, T>,
         name: &str,
         file: &Rc<Opened>,
         content: &Buf,
-    ) {
+    ) -> bool {
         let is_known = |slot: &Slot| slot.found.as_ref().is_ok_and(|known| Rc::ptr_eq(known, file));
-        let Some(slot) = self.slots.get_mut(name).filter(|slot| is_known(slot)) else { return };
         let now = reactor.driver().look_at(file.fd);
-        if now.is_ok_and(|now| file.is_same(&now)) {
+        let is_same = now.is_ok_and(|now| file.is_same(&now));
+        let Some(slot) = self.slots.get_mut(name).filter(|slot| is_known(slot)) else {
+            return is_same;
+        };
+        if is_same {
             slot.content = Some(content.clone());
         } else if let Some(slot) = self.slots.remove(name) {
             self.let_go(reactor, slot);
         }
+        is_same
     }
 
     /// Forgets what was not asked for longest, of a few that come first in the table's order, which
@@ -214,7 +218,7 @@ impl Opened {
         Self { fd: file.fd, info, kind, is_folder: file.is_folder }
     }
 
-    fn is_same(&self, file: &OpenFile) -> bool {
+    pub(super) fn is_same(&self, file: &OpenFile) -> bool {
         self.info.stamp == stamp(file) && self.is_folder == file.is_folder
     }
 }

@@ -73,6 +73,8 @@ pub(in crate::session) struct Http {
     pub(super) trailers: Option<Box<Fields>>,
     /// How the present answer is compressed, if it is.
     pub(super) encoding: Option<Box<Encoding>>,
+    /// Bytes that compression has made of it, less those that were counted before.
+    pub(super) recoded: i64,
     /// The request whose answer is being made, where nobody else keeps it.
     pub(super) told: Option<Box<(Box<RequestHead>, Told)>>,
 }
@@ -158,6 +160,7 @@ impl Http {
             awaits_continue: false,
             trailers: None,
             encoding: None,
+            recoded: 0,
             told: None,
         }
     }
@@ -377,6 +380,7 @@ impl Http {
     /// The present answer is written: what follows on this connection.
     pub(super) fn after_answer<D: Driver>(&mut self, context: &mut Context<D>) {
         self.progress = context.now();
+        self.recoded = 0;
         let is_read = self.body.as_ref().is_none_or(BodyReader::is_done);
         if is_read {
             self.body = None;

@@ -162,6 +162,7 @@ impl Http {
             return false;
         };
         let memory = stats.memory.lend(window.memory(coding));
+        self.recoded = 0;
         let Ok(coder) = Coder::new(coding, window, memory) else {
             stats.refused.add(1);
             return false;
@@ -276,6 +277,7 @@ impl Http {
         if bytes.is_empty() {
             return;
         }
+        self.recoded += signed(bytes.len());
         let out = self.outlet.bytes(&mut context.pages);
         let is_chunked = self.framing == Framing::Chunked;
         if is_chunked {
@@ -362,4 +364,9 @@ mod tests {
             assert_eq!(quota.used(), 0, "the end gives the memory back");
         }
     }
+}
+
+/// A number of bytes that is counted or taken back.
+pub(super) fn signed(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
 }

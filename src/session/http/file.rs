@@ -327,6 +327,12 @@ impl Http {
         }
         let Phase::File(transfer) = &mut self.phase else { return Sending::Waits };
         let window = (range.end - range.start).min(WINDOW).min(*budget);
+        let is_last = range.end - range.start <= window;
+        if is_last && !is_unchanged(context, &transfer.file) {
+            // The bytes that were sent are not all of the version that the tag stands for.
+            transfer.broken = true;
+            return Sending::Goes;
+        }
         if !context.reactor.driver().is_resident(file, range.start, as_len(window)) {
             transfer.reader.seek(range.start);
             transfer.reader.read(&mut context.reactor, key);
@@ -473,7 +479,11 @@ impl Http {
         load.content.truncate(len);
         let content = Buf::copy_of(&load.content);
         let Context { http, reactor, .. } = context;
-        http.caches[load.cache].keep(reactor, &load.name, &transfer.file, &content);
+        if !http.caches[load.cache].keep(reactor, &load.name, &transfer.file, &content) {
+            // These bytes are not those of the tag that the head has.
+            transfer.broken = true;
+            return;
+        }
         transfer.load = None;
         if self.encoding.is_some() {
             if let Phase::File(transfer) = std::mem::replace(&mut self.phase, Phase::Head) {
@@ -520,6 +530,11 @@ impl Http {
         }
         self.close(context, key, CloseReason::FileCut);
     }
+}
+
+/// Whether a file is what it was when it was opened.
+fn is_unchanged<D: Driver>(context: &mut Context<D>, file: &Opened) -> bool {
+    context.reactor.driver().look_at(file.fd).is_ok_and(|now| file.is_same(&now))
 }
 
 /// A file that is shown, under which name, and with which status if it is an error's page.

@@ -160,7 +160,8 @@ fn open_index<D: Driver>(
         name.push_str(index);
         match open(context, files, name) {
             Ok(found) if !found.file.is_folder => return Ok(Some(found)),
-            Ok(_) | Err(Errno::ENOENT | Errno::ENOTDIR) => name.truncate(len),
+            Ok(_) => name.truncate(len),
+            Err(errno) if is_absent(errno) => name.truncate(len),
             Err(errno) => return Err(errno),
         }
     }

@@ -250,10 +250,13 @@ impl Origin {
                 self.close(context, key, CloseCause::Failed);
             }
             Ok(Progress::Flooded) => {
-                let upstream = &context.options.upstreams[self.upstream];
-                let (name, server) = (&upstream.name, upstream.servers[self.server]);
-                let most = INTERIM_BYTES_MAX;
-                tracing::warn!(upstream = %name, %server, most, "too many interim answers");
+                let now = context.now();
+                if let Some(others) = context.notices.protocol.due(now) {
+                    let upstream = &context.options.upstreams[self.upstream];
+                    let (name, server) = (&upstream.name, upstream.servers[self.server]);
+                    let (most, text) = (INTERIM_BYTES_MAX, "too many interim answers");
+                    tracing::warn!(upstream = %name, %server, most, others, "{text}");
+                }
                 self.fail(context, key, exchange, Failure::ResponseTooLarge);
             }
             Ok(Progress::Switched) => {

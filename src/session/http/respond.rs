@@ -1,7 +1,7 @@
 //! The answers of servers on their way to a client, and bodies on their way to servers.
 
 use super::client::Http;
-use super::encode::Encoding;
+use super::encode::{Encoding, signed};
 use super::exchange::{Exchange, Reply};
 use super::flow::WAITING_MAX;
 use super::options::RouteOptions;
@@ -64,6 +64,7 @@ impl Http {
             && let Some(part) = context.http.take_part(exchange)
         {
             if self.encoding.is_some() {
+                self.recoded -= signed(part.len());
                 self.encode(context, key, part);
             } else {
                 self.write_part(context, part);

@@ -23,7 +23,9 @@ impl Http {
         let delimit =
             Delimit { framing: Framing::None, length: None, connection: Connection::Upgrade };
         let out = self.outlet.bytes(pages);
+        let before = out.len();
         write::response(&answer, "Switching Protocols", delimit, out);
+        exchange.told.sent += (out.len() - before) as u64;
         http.spare_answers.give(answer);
     }
 }
