@@ -42,9 +42,9 @@ Examples:
   echo hello | ringway connect tcp://127.0.0.1:7000
   ringway connect tcp://unix:/run/echo.sock < request > answer
   ringway connect udp://127.0.0.1:7000 --wait 300ms
-  ringway connect messages://127.0.0.1:7200 echo hello
-  ringway connect frame://127.0.0.1:7100 ping -c 3 -i 200ms
-  ringway connect frame://127.0.0.1:7100 get motd --retries 2 > motd
+  ringway connect messages://127.0.0.1:7004 echo hello
+  ringway connect frame://127.0.0.1:7002 ping -c 3 -i 200ms
+  ringway connect frame://127.0.0.1:7002 get motd --retries 2 > motd
   ringway connect https://example.com/ > page.html
   ringway connect tls://db.example:7000 --ca ca.pem --pin spki:6a1f...
 

@@ -212,10 +212,7 @@ fn print(text: &[u8]) -> ExitCode {
 /// Says what failed, on standard error.
 fn fail(message: &str) -> ExitCode {
     // Some of it may be a server's.
-    let message: String = message
-        .chars()
-        .map(|c| if connect::screen::is_harmful(c) { char::REPLACEMENT_CHARACTER } else { c })
-        .collect();
+    let message: String = message.chars().map(connect::screen::shown).collect();
     warn(&format!("ringway: {message}\n"));
     ExitCode::FAILURE
 }

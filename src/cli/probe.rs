@@ -6,6 +6,7 @@ use std::net::TcpStream;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use super::connect::screen;
 use super::{fail, print};
 use crate::net::tls::{
     ClientOptions, Info, Pin, Roots, ServerName, Session, Summary, client_config,
@@ -48,7 +49,8 @@ fn report(target: &str) -> Result<String, String> {
         Err(why) => format!("no: {why}"),
     };
     let _ok = writeln!(text, "\nverified  {verified}");
-    Ok(text)
+    // Names are what the server says.
+    Ok(text.chars().map(screen::shown).collect())
 }
 
 /// A handshake, and what the server has shown.

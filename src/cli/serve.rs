@@ -6,9 +6,8 @@ use std::process::ExitCode;
 use super::check::Source;
 use super::logs::{Log, is_json};
 use super::{LogFormat, LogLevel, ServeArgs, fail, switches};
-use crate::config::{self, Config, Diagnostic, ListenerService};
-use crate::ring::SocketAddress;
-use crate::server::{AdminError, Running, Server, StartError, StartOptions};
+use crate::config::{self, Config, Diagnostic};
+use crate::server::{AdminError, Listening, Server, StartError, StartOptions, listening};
 
 /// Runs the verb.
 pub(super) fn run(args: &ServeArgs, program: &str) -> ExitCode {
@@ -54,7 +53,7 @@ fn serve(args: &ServeArgs, log: &Log, program: &str) -> Result<ExitCode, String>
     let server = Server::start_with(config.clone(), options)
         .map_err(|error| refusal(&error, args, &config))?;
     server.handle_signals();
-    let places = places(&config, &server, program);
+    let places = listening(&config, &server, program);
     if is_json {
         tell(&places);
     } else {
@@ -66,8 +65,7 @@ fn serve(args: &ServeArgs, log: &Log, program: &str) -> Result<ExitCode, String>
     Ok(if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// What is served, with what it likely does not mean: a file's configuration, that of the switches,
-/// or the built-in one.
+/// Loads the configuration (a file's, that of the switches, or the built-in one) and its warnings.
 fn configuration(args: &ServeArgs) -> Result<(Config, Vec<Diagnostic>), String> {
     if let Some(path) = &args.config {
         let source = Source::read(path)?;
@@ -80,7 +78,7 @@ fn configuration(args: &ServeArgs) -> Result<(Config, Vec<Diagnostic>), String> 
     Ok((switches::configuration(args)?, Vec::new()))
 }
 
-/// Why the server does not start, and of an address of ours, which switch chooses another.
+/// The error of a start; for an address that is a default, it names the switch that changes it.
 fn refusal(error: &StartError, args: &ServeArgs, config: &Config) -> String {
     if args.config.is_some() {
         return error.to_string();
@@ -99,26 +97,19 @@ fn refusal(error: &StartError, args: &ServeArgs, config: &Config) -> String {
         return format!("{error}; choose another address with --listen IP:PORT");
     }
     format!(
-        "{error}; this port is one of the built-in configuration: `--files` and `--proxy` listen \
-         on the address of --listen only, and a file of your own (--config) on what it says"
+        "{error}; this port is fixed in the built-in configuration: use --files, --proxy or \
+         --config instead"
     )
-}
-
-/// Something that listens.
-struct Listening {
-    name: String,
-    what: String,
-    address: String,
-    /// A line to try.
-    line: String,
 }
 
 /// What listens where, for people.
 fn banner(places: &[Listening]) -> String {
     let mut text = format!("Ringway {} serves\n", env!("CARGO_PKG_VERSION"));
-    for Listening { name, what, address, line } in places {
+    for Listening { name, what, address, command } in places {
+        let line = command.as_ref().map(|command| format!(" try: {command}"));
+        let line = line.unwrap_or_default();
         // Writing to a string does not fail.
-        let _infallible = writeln!(text, "  {name:<12} {what:<28} {address:<24} try: {line}");
+        let _infallible = writeln!(text, "  {name:<12} {what:<28} {address:<24}{line}");
     }
     text.push_str("Stop it with ^C: connections may finish; a second ^C cuts them.\n");
     text
@@ -130,81 +121,4 @@ fn tell(places: &[Listening]) {
         tracing::info!(listener = name, service = what, address, "listening");
     }
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "serving");
-}
-
-/// What listens where, with one line to try for each.
-fn places(config: &Config, server: &Running, program: &str) -> Vec<Listening> {
-    let mut places = Vec::new();
-    let mut add = |name: &str, what: &str, address: &str, line: &str| {
-        let [name, what, address, line] = [name, what, address, line].map(str::to_owned);
-        places.push(Listening { name, what, address, line });
-    };
-    for (name, address) in server.addresses() {
-        let Some(listener) = config.listeners.iter().find(|listener| listener.name == *name) else {
-            continue;
-        };
-        let upstream = |index: usize| {
-            config.upstreams.get(index).map_or("", |upstream| upstream.name.as_str())
-        };
-        let address_text = address.to_string();
-        let connect =
-            |scheme: &str, rest: &str| format!("{program} connect {scheme}://{address_text}{rest}");
-        let is_tls = listener.tls.is_some();
-        let (what, line) = match &listener.service {
-            ListenerService::Tcp { upstream: index } => {
-                (format!("TCP proxy to {}", upstream(*index)), line_to_try(address))
-            }
-            ListenerService::Echo => ("echo".to_owned(), line_to_try(address)),
-            ListenerService::Udp { upstream: index, .. } => {
-                let line = format!("echo hello | {}", connect("udp", ""));
-                (format!("UDP proxy to {}", upstream(*index)), line)
-            }
-            ListenerService::UdpEcho { .. } => {
-                ("UDP echo".to_owned(), format!("echo hello | {}", connect("udp", "")))
-            }
-            ListenerService::Frame { upstream: Some(index), .. } => {
-                (format!("frame proxy to {}", upstream(*index)), connect("frame", " ping -c 3"))
-            }
-            ListenerService::Frame { upstream: None, options } => {
-                let value = options.values.first().map(|(name, _)| format!(" get {name}"));
-                let what = value.unwrap_or_else(|| " echo hello".to_owned());
-                ("frames".to_owned(), connect("frame", &what))
-            }
-            ListenerService::Messages { .. } => {
-                ("messages, JSON lines".to_owned(), connect("messages", " time"))
-            }
-            ListenerService::Sni { options, .. } => {
-                let line = match options.names.first() {
-                    Some((name, _)) => {
-                        format!("curl --connect-to {name}:443:{address_text} https://{name}/")
-                    }
-                    None => String::new(),
-                };
-                ("TLS by name".to_owned(), line)
-            }
-            ListenerService::Http(_) => {
-                let line = match address.path() {
-                    Some(path) => {
-                        format!("curl --unix-socket {} http://localhost/", path.display())
-                    }
-                    None if is_tls => format!("curl --insecure https://{address_text}/"),
-                    None => format!("curl http://{address_text}/"),
-                };
-                (if is_tls { "HTTPS" } else { "HTTP" }.to_owned(), line)
-            }
-        };
-        add(name, &what, &address_text, &line);
-    }
-    if let Some(admin) = server.admin() {
-        add("admin", "metrics and health", &admin.to_string(), &format!("curl {admin}/metrics"));
-    }
-    places
-}
-
-fn line_to_try(address: &SocketAddress) -> String {
-    match (address.ip(), address.path()) {
-        (Some(ip), _) => format!("echo hello | nc -N {} {}", ip.ip(), ip.port()),
-        (None, Some(path)) => format!("echo hello | nc -NU {}", path.display()),
-        (None, None) => String::new(),
-    }
 }

@@ -56,7 +56,7 @@ pub(super) fn configuration(args: &ServeArgs) -> Result<Config, String> {
          [[listener.route]]\n{what}",
         listen.join(", ")
     );
-    config::parse("the switches", &text).map_err(|report| format!("they can not be used\n{report}"))
+    config::parse("the switches", &text).map_err(|report| format!("invalid switches\n{report}"))
 }
 
 /// The built-in configuration, with the page and the admin interface where the switches say.
@@ -111,7 +111,7 @@ fn proxy(url: &str) -> Result<String, String> {
     ))
 }
 
-/// Whether a server is given with its port. A colon within brackets is none of a port.
+/// Whether a server is given with its port. A colon within brackets belongs to an IPv6 address.
 fn has_port(server: &str) -> bool {
     server.rsplit(']').next().is_some_and(|end| end.contains(':'))
 }

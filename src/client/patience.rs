@@ -2,14 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use super::ClientError;
 use crate::runtime::clock;
 use crate::service::pace::earned;
 
 /// Bytes a second, after a first timeout, that are more than dripping.
 const RATE_MIN: u32 = 1024;
 
-/// A timeout for each wait, and for all of them together as much as the bytes that came have
-/// earned: a peer that is silent, or brings less than 1 KiB a second, is given up.
+/// Limits each wait to the timeout, and the total to the timeout plus one second for each KiB that
+/// came: a peer that is silent, or brings less than 1 KiB a second, is given up.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
     timeout: Duration,
@@ -27,6 +28,17 @@ impl Patience {
     /// So many bytes came.
     pub const fn count(&mut self, bytes: usize) {
         self.bytes = self.bytes.saturating_add(bytes as u64);
+    }
+
+    /// A wait that was too long, told as the timeout.
+    #[must_use]
+    pub fn explain(&self, error: ClientError) -> ClientError {
+        match error {
+            ClientError::Deadline { op, peer, .. } => {
+                ClientError::Deadline { op, peer, after: self.timeout }
+            }
+            other => other,
+        }
     }
 
     /// How long may be waited for the next ones.

@@ -44,7 +44,7 @@ impl Place {
         self
     }
 
-    /// An element of this array. Where a single value stands for an array of one, it is that.
+    /// An element of this array. A single value counts as an array of one element.
     #[must_use]
     pub fn at(mut self, index: usize) -> Self {
         self.0.push(Step::Index(index));

@@ -247,8 +247,8 @@ impl Direction {
     }
 
     /// Tells the sink that nothing more comes, once all that came was sent; true when it is told
-    /// now. Where the source was cut, a sink that speaks TLS sees an end that was not said by TLS,
-    /// and one without TLS is told nothing: it can be shown that by a reset only.
+    /// now. If the source was cut, a sink by TLS gets FIN without close_notify; a plain sink gets
+    /// nothing here, and must be reset.
     ///
     /// # Errors
     /// The sink is broken.

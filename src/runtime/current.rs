@@ -21,7 +21,11 @@ impl<T> Current<T> {
 
     /// From now on, this is the value.
     pub fn replace(&self, value: Arc<T>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = value;
+        let mut current = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let old = std::mem::replace(&mut *current, value);
+        drop(current);
+        // Its end may take long, and workers do not wait for it.
+        drop(old);
     }
 }
 

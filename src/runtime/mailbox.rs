@@ -79,8 +79,7 @@ impl<T> Sender<T> {
         self.leave(message, WAITING_MAX)
     }
 
-    /// Leaves a message that somebody waits for, and that is bounded by what asked for it: it is
-    /// taken however many wait.
+    /// Delivers a reply even if the mailbox is full; the number of requests bounds the replies.
     ///
     /// # Errors
     /// When the wake-up fails.

@@ -124,7 +124,8 @@ impl Output for LogFile {
         match open(path) {
             Ok(file) => self.file = file,
             Err(error) => {
-                tracing::error!(?path, %error, "the access log can not be reopened");
+                let path = path.display();
+                tracing::error!(%path, %error, "the access log can not be reopened");
             }
         }
     }

@@ -23,8 +23,8 @@ use crate::net::tls::{Pin, PolicyError, check_issuers, check_revocations};
 /// Names that are resolved at a time.
 const RESOLVERS: usize = 16;
 
-/// Looks at the folders, files and logs that a configuration names, and makes of certificates what
-/// a start makes of them. Nothing is created.
+/// Checks the folders, files and logs that a configuration names, and loads its certificates as a
+/// start does. Nothing is created.
 #[must_use]
 pub fn inspect(config: &Config) -> Vec<Finding> {
     let mut found = Inspector::default();

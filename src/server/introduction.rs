@@ -1,5 +1,7 @@
-//! What the page that shows what runs tells of the listeners: what each is for, and how to try it.
+//! What people are told of the listeners, on the page that shows what runs and at the start: what
+//! each is for, and how to try it.
 
+use super::Running;
 use super::build::{datagrams, streams};
 use crate::config::{Action, Config, HttpOptions, Listener, ListenerService};
 use crate::ring::SocketAddress;
@@ -27,13 +29,56 @@ pub(super) fn introduction(
             what: what(config, listener),
             addresses: addresses.iter().map(ToString::to_string).collect(),
             link: link(listener, first),
-            command: command(listener, first),
+            command: command(listener, first, "ringway"),
             place: place(listener)?,
         })
     });
     let scheme = if config.admin.tls.is_some() { "https" } else { "http" };
     let admin = admin.map(|address| format!("{scheme}://{address}"));
     Introduction { listeners: listeners.collect(), admin }
+}
+
+/// Something that listens, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Listening {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    pub what: String,
+    /// Where it listens.
+    pub address: String,
+    /// A command that tries it, if there is one.
+    pub command: Option<String>,
+}
+
+/// What listens where; commands run this program as `program`.
+#[must_use]
+pub fn listening(config: &Config, server: &Running, program: &str) -> Vec<Listening> {
+    let mut all = Vec::new();
+    for (name, address) in server.addresses() {
+        let Some(listener) = config.listeners.iter().find(|listener| listener.name == *name) else {
+            continue;
+        };
+        all.push(Listening {
+            name: name.clone(),
+            what: what(config, listener),
+            address: address.to_string(),
+            command: command(listener, address, program),
+        });
+    }
+    all.extend(server.admin().map(|admin| {
+        let url = match config.admin.tls {
+            Some(_) => format!("--insecure https://{admin}"),
+            None => admin.to_string(),
+        };
+        Listening {
+            name: "admin".to_owned(),
+            what: "metrics and health".to_owned(),
+            address: admin.to_string(),
+            command: Some(format!("curl {url}/metrics")),
+        }
+    }));
+    all
 }
 
 fn what(config: &Config, listener: &Listener) -> String {
@@ -66,15 +111,22 @@ fn link(listener: &Listener, address: &SocketAddress) -> Option<String> {
 }
 
 /// A command that tries it.
-fn command(listener: &Listener, address: &SocketAddress) -> Option<String> {
+fn command(listener: &Listener, address: &SocketAddress, program: &str) -> Option<String> {
     let is_tls = listener.tls.is_some();
+    let is_http = matches!(listener.service, ListenerService::Http(_));
+    if listener.accept_proxy_protocol && !is_http {
+        // No command at hand sends the header.
+        return None;
+    }
     let connect = |scheme: &str, rest: &str| {
         let scheme = match (scheme, is_tls) {
             ("tcp", true) => "tls".to_owned(),
             (_, true) => format!("{scheme}+tls"),
             (_, false) => scheme.to_owned(),
         };
-        format!("ringway connect {scheme}://{address}{rest}")
+        // The certificate may be one that nobody trusts yet.
+        let insecure = if is_tls { " --insecure" } else { "" };
+        format!("{program} connect{insecure} {scheme}://{address}{rest}")
     };
     Some(match &listener.service {
         ListenerService::Tcp { .. } | ListenerService::Echo => {
@@ -91,10 +143,13 @@ fn command(listener: &Listener, address: &SocketAddress) -> Option<String> {
         ListenerService::Messages { .. } => connect("messages", " time"),
         ListenerService::Sni { options, .. } => {
             let (name, _) = options.names.first()?;
+            let name = name.replacen('*', "www", 1);
             format!("curl --connect-to {name}:443:{address} https://{name}/")
         }
         ListenerService::Http(http) => {
             let (data, path) = if echoes(http) { ("-d hello ", "/echo") } else { ("", "/") };
+            let header = if listener.accept_proxy_protocol { "--haproxy-protocol " } else { "" };
+            let data = format!("{header}{data}");
             match (address.path(), is_tls) {
                 (Some(socket), false) => {
                     format!("curl {data}--unix-socket {} http://localhost{path}", socket.display())

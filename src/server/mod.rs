@@ -12,6 +12,7 @@
 //! | `introduction` | what the page that shows what runs tells of the listeners |
 //! | `watch` | files that are read again when they change |
 //! | `certificates` | what expires, and keys of tickets that are changed in time |
+//! | `descriptors` | the limit of open files, and what is kept of it |
 //! | `build` | configuration to the layers' own options |
 
 mod access_log;
@@ -19,6 +20,7 @@ mod admin;
 mod build;
 mod certificates;
 mod control;
+mod descriptors;
 mod explain;
 mod health;
 mod inspect;
@@ -34,6 +36,7 @@ mod worker;
 pub use admin::AdminError;
 pub use explain::explain;
 pub use inspect::{inspect, unresolved};
+pub use introduction::{Listening, listening};
 pub use run::{Outcome, Running, Server, StartError, StartOptions};
 pub use sink::LostLines;
 pub use worker::{Message, Report, Worker, cpus};

@@ -9,13 +9,13 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 
 use nix::errno::Errno;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::sync::mpsc as channel;
 
 use super::admin::AdminError;
 use super::build::http::HttpBuilder;
 use super::build::{self, Blueprint, WorkerSockets};
 use super::control::{Command, Control, WorkerHandle};
+use super::descriptors::{descriptor_door, raise_descriptor_limit};
 use super::health::HealthPlan;
 use super::introduction::introduction;
 use super::metrics::Exporter;
@@ -27,9 +27,7 @@ use crate::net::{self, BindError};
 use crate::ring::SocketAddress;
 use crate::ring::uring::{RingOptions, RingSize, SetupError, Uring};
 use crate::runtime::{Mailbox, Offload, mailbox};
-use crate::session::{
-    DescriptorDoor, Fleet, HandlerFactory, Note, Plan, SessionOptions, UpstreamOptions,
-};
+use crate::session::{Fleet, HandlerFactory, Note, Plan, SessionOptions, UpstreamOptions};
 
 /// Says that a limit of the machine is below one of the configuration: a warning, unless that is
 /// the default, which nobody has asked for.
@@ -45,8 +43,6 @@ macro_rules! tell_limit {
 
 /// Threads for work that takes too long for a loop.
 const HELPERS: usize = 2;
-/// Descriptors that a server needs beside those of connections.
-const DESCRIPTORS_SPARE: u64 = 256;
 
 /// The server could not start.
 #[derive(Debug, thiserror::Error)]
@@ -544,60 +540,5 @@ fn stop_all(handles: &[WorkerHandle]) {
                 tracing::warn!(%error, "a worker could not be told to stop");
             }
         }
-    }
-}
-
-/// What is kept of the limit of open files, which was raised before.
-fn descriptor_door() -> DescriptorDoor {
-    getrlimit(Resource::RLIMIT_NOFILE)
-        .map_or(DescriptorDoor::OPEN, |(soft, _)| DescriptorDoor::new(soft))
-}
-
-/// Raises the soft limit of open files to the hard one, and warns when that is too low.
-fn raise_descriptor_limit(config: &Config) {
-    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
-        return;
-    };
-    let raised = setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok();
-    let limit = if raised { hard } else { soft };
-    let needed: u64 = config
-        .listeners
-        .iter()
-        .map(|listener| match &listener.service {
-            ListenerService::Tcp { .. } | ListenerService::Frame { upstream: Some(_), .. } => {
-                2 * u64::from(listener.max_connections)
-            }
-            ListenerService::Http(_) | ListenerService::Sni { .. } => {
-                2 * u64::from(listener.max_connections)
-            }
-            ListenerService::Echo
-            | ListenerService::Frame { upstream: None, .. }
-            | ListenerService::Messages { .. } => u64::from(listener.max_connections),
-            ListenerService::Udp { max_flows, .. } => u64::from(*max_flows),
-            ListenerService::UdpEcho { .. } => 0,
-        })
-        .sum::<u64>()
-        + DESCRIPTORS_SPARE;
-    let is_default = config.listeners.iter().all(|listener| {
-        let flows = match listener.service {
-            ListenerService::Udp { max_flows, .. } => max_flows,
-            ListenerService::Tcp { .. }
-            | ListenerService::Echo
-            | ListenerService::UdpEcho { .. }
-            | ListenerService::Frame { .. }
-            | ListenerService::Messages { .. }
-            | ListenerService::Sni { .. }
-            | ListenerService::Http(_) => defaults::MAX_FLOWS,
-        };
-        listener.max_connections == defaults::MAX_CONNECTIONS && flows == defaults::MAX_FLOWS
-    });
-    if limit < needed {
-        tell_limit!(
-            is_default,
-            limit,
-            needed,
-            "the limit of open files is below what max_connections may need: beyond it, \
-             connections wait (raise `ulimit -n`, LimitNOFILE=)"
-        );
     }
 }

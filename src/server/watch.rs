@@ -22,6 +22,8 @@ pub(super) struct Watched {
     /// Reads the files and uses them. After an error, nothing is changed.
     pub(super) reload: Box<dyn Fn() -> Result<(), String> + Send>,
     pub(super) counts: Arc<Counts>,
+    /// How the files were when they could not be used, and looks since.
+    failed: Option<(Vec<Option<State>>, u32)>,
 }
 
 impl fmt::Debug for Watched {
@@ -52,6 +54,9 @@ pub(super) struct Files {
     states: Vec<Option<State>>,
 }
 
+/// Looks between two tries to read files that could not be used: a minute.
+const RETRY_LOOKS: u32 = 12;
+
 /// When a file was last changed, its length, and which file it is.
 #[derive(Debug, PartialEq, Eq)]
 struct State {
@@ -63,7 +68,8 @@ struct State {
 impl State {
     /// None for a file that cannot be looked at.
     fn of(path: &Path) -> Option<Self> {
-        let found = std::fs::metadata(path).ok()?;
+        // A pipe would be waited for.
+        let found = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?;
         Some(Self {
             changed: (found.ctime(), found.ctime_nsec()),
             len: found.len(),
@@ -79,11 +85,10 @@ impl Files {
         Self { paths, states }
     }
 
-    fn have_changed(&mut self) -> bool {
+    /// How they are now, if that is not how they were when they were last read.
+    fn changed(&self) -> Option<Vec<Option<State>>> {
         let states: Vec<_> = self.paths.iter().map(|path| State::of(path)).collect();
-        let have_changed = states != self.states;
-        self.states = states;
-        have_changed
+        (states != self.states).then_some(states)
     }
 }
 
@@ -95,7 +100,7 @@ impl Watched {
         files: Files,
         reload: impl Fn() -> Result<(), String> + Send + 'static,
     ) -> Self {
-        Self { owner, what, files, reload: Box::new(reload), counts: Arc::default() }
+        Self { owner, what, files, reload: Box::new(reload), counts: Arc::default(), failed: None }
     }
 
     /// Whether there are any files.
@@ -106,19 +111,39 @@ impl Watched {
     /// Reads the files again if they have changed. A file that is being written may be read too
     /// early: then it changes again.
     fn refresh(&mut self) {
-        if !self.files.have_changed() {
+        let Some(states) = self.files.changed() else {
+            self.failed = None;
+            return;
+        };
+        if let Some((failed, looks)) = &mut self.failed
+            && *failed == states
+            && *looks < RETRY_LOOKS
+        {
+            *looks += 1;
             return;
         }
         let Self { owner, what, counts, .. } = self;
-        match (self.reload)() {
+        // Reading a pipe, or what takes its place, could take for ever.
+        let gone = self.files.paths.iter().zip(&states).find(|(_, state)| state.is_none());
+        let read = match gone {
+            Some((path, _)) => Err(format!("{} is missing, or no file", path.display())),
+            None => (self.reload)(),
+        };
+        match read {
             Ok(()) => {
+                self.files.states = states;
+                self.failed = None;
                 counts.done.fetch_add(1, Ordering::Relaxed);
                 tracing::info!(%owner, files = what, "files were read again");
             }
             Err(error) => {
+                // It may be for want of a descriptor: they are read again in a while, changed or
+                // not.
+                self.failed = Some((states, 0));
                 counts.failed.fetch_add(1, Ordering::Relaxed);
+                let paths: Vec<_> = self.files.paths.iter().map(|path| path.display()).collect();
                 tracing::error!(
-                    %owner, files = what, %error,
+                    %owner, files = what, ?paths, %error,
                     "files cannot be used: what was read before stays in use"
                 );
             }
@@ -131,7 +156,13 @@ pub(super) async fn watch(mut all: Vec<Watched>) {
     let mut ticks = interval(LOOK_EVERY);
     loop {
         ticks.tick().await;
-        all.iter_mut().for_each(Watched::refresh);
+        // A file system that hangs must not stop the control plane.
+        let look = move || {
+            all.iter_mut().for_each(Watched::refresh);
+            all
+        };
+        let Ok(looked) = tokio::task::spawn_blocking(look).await else { return };
+        all = looked;
     }
 }
 

@@ -96,6 +96,10 @@ impl Balancer {
     fn choose_hashed(&self, hash: u64, tried: &[usize], skip_ejected: bool) -> Option<usize> {
         let count = self.active.len();
         let suits = |server: &usize| self.is_candidate(*server, tried, skip_ejected);
+        if !(0..count).any(|server| suits(&server)) {
+            // The table has many slots for each server, and would be searched in vain.
+            return None;
+        }
         if let Some(maglev) = &self.maglev {
             return maglev.servers(hash).find(suits);
         }

@@ -118,6 +118,14 @@ impl FlowQuota {
         excess.min((own + 1).saturating_sub(self.share()))
     }
 
+    /// How many of its oldest flows a worker that has `own` of all `total` ends when another one,
+    /// which has less than its share, opens a flow.
+    #[must_use]
+    pub fn owed(&self, own: u64, total: u64) -> u64 {
+        let excess = if total < self.max { 0 } else { (total - self.max).max(1) };
+        excess.min(own.saturating_sub(self.share()))
+    }
+
     /// Whether a worker that has `own` flows has some that are lent to it.
     #[must_use]
     pub fn has_borrowed(&self, own: u64) -> bool {
@@ -458,6 +466,8 @@ mod tests {
         assert_eq!(quota.surplus(75, 130), 31, "what was lent meanwhile is given back");
         assert_eq!(quota.surplus(30, 130), 6, "but none of the share");
         assert!(quota.has_borrowed(26) && !quota.has_borrowed(25));
+        assert_eq!((quota.owed(75, 99), quota.owed(75, 100), quota.owed(75, 101)), (0, 1, 1));
+        assert_eq!((quota.owed(75, 110), quota.owed(30, 110), quota.owed(25, 110)), (10, 5, 0));
         let few = FlowQuota { max: 2, workers: 4 };
         assert_eq!((few.surplus(0, 2), few.surplus(1, 2)), (0, 1));
     }

@@ -149,8 +149,8 @@ impl<D: Driver> Sessions<D> {
             tracing::warn!(
                 listener = %name,
                 others,
-                "{error}; connections wait in the kernel's queue: raise the limit of open files \
-                 (`ulimit -n`, LimitNOFILE=)"
+                "{error}; connections wait in the kernel's queue, or are refused: raise the limit \
+                 of open files (`ulimit -n`, LimitNOFILE=)"
             );
         }
     }
@@ -164,6 +164,9 @@ impl<D: Driver> Sessions<D> {
         if socket.0 >= door.pause && self.entrances[index].acceptor.is_armed() {
             context.stats().error(ErrorKind::AcceptDescriptors);
             self.entrances[index].acceptor.pause(&mut context.reactor);
+            // Files that are only kept for the next request give way to connections.
+            let super::context::Context { http, reactor, .. } = context;
+            http.shed_files(reactor);
             self.tell_accept(index, Errno::EMFILE);
         }
         let context = &mut self.context;
@@ -192,14 +195,10 @@ impl<D: Driver> Sessions<D> {
 
     /// Takes what waits in the queue, then closes the socket.
     fn close_entrance(&mut self, index: usize) {
-        let listener = self.entrances[index].listener;
         let mut budget = Budget::new(DRAIN_MAX);
         while !budget.is_spent() && !self.entrances[index].acceptor.is_closed() {
             match self.entrances[index].acceptor.take_waiting(&mut self.context.reactor) {
-                Ok(accepted) => {
-                    self.context.listener_stats(listener).accepted.add(1);
-                    self.open(listener, accepted);
-                }
+                Ok(accepted) => self.admit(index, accepted),
                 Err(Errno::EINTR | Errno::ECONNABORTED) => {}
                 Err(_) => break,
             }

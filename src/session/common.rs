@@ -118,8 +118,8 @@ impl Common {
     /// is armed for what is left; this is why moving bytes costs no timer.
     ///
     /// A slow reader may drain its socket for long while nothing moves here. So while bytes are not
-    /// acknowledged, it is looked each quarter of the limit whether more of them are: that is
-    /// activity.
+    /// acknowledged, newly acknowledged ones are checked for every quarter of the limit; they count
+    /// as activity.
     pub(super) fn is_idle<D: Driver>(
         &mut self,
         context: &mut Context<D>,

@@ -229,8 +229,7 @@ impl Frames {
         let stream = std::slice::from_ref(&self.stream);
         match self.phase {
             Phase::Serving if !self.common.is_idle(context, key, limit, stream) => {}
-            // It is us whom the client waits for: exchanges whose servers are waited for have a
-            // time.
+            // The client waits for us or a server; exchanges have their own deadlines.
             Phase::Serving if self.waits(context) && self.stream.is_drained() => {
                 self.common.arm(context, key, limit);
             }

@@ -1,6 +1,5 @@
-//! A connection that has ended and whose peer was told why: what it still sends is read and dropped
-//! for a while, as unread bytes would make a reset of our close, and that would destroy what it was
-//! told.
+//! Lingering close: input is drained for a short time, so that the close does not send a reset that
+//! destroys the final message.
 
 use super::Due;
 use super::context::Context;

@@ -4,7 +4,7 @@ mod connect;
 mod transfer;
 
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::CLIENT;
 use super::arrival::Arrival;
@@ -24,6 +24,9 @@ pub(super) struct Relay {
     common: Common,
     streams: [Stream; LANES],
     directions: [Direction; LANES],
+    /// When it is looked next whether a peer that is to be reset has acknowledged all, and what it
+    /// had not at the last look.
+    cut_look: (Duration, usize),
     meters: [Meter; LANES],
     exchange: Exchange,
     upstream: usize,
@@ -88,6 +91,7 @@ impl Relay {
             common,
             streams,
             directions,
+            cut_look: (Duration::ZERO, 0),
             meters: [Meter::default(); LANES],
             exchange: Exchange::relaying(server, &mut context.balancers[upstream]),
             upstream,
@@ -122,6 +126,7 @@ impl Relay {
             common,
             streams: [stream, Stream::new(Lane::Upstream, None)],
             directions: [Direction::default(), Direction::default()],
+            cut_look: (Duration::ZERO, 0),
             meters: [Meter::default(); LANES],
             exchange: Exchange::new(retries),
             upstream,
@@ -217,6 +222,10 @@ impl Relay {
     }
 
     pub(super) fn cut<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        if self.common.closing().is_some() {
+            // What it has sent in order is not destroyed.
+            return;
+        }
         self.close(context, key, CloseReason::ShutdownTimeout);
     }
 

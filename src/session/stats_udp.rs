@@ -1,5 +1,7 @@
 //! What a worker counts of the datagrams of one listener.
 
+use std::sync::atomic::AtomicBool;
+
 use crate::ring::SendReport;
 use crate::runtime::{Counter, Gauge};
 use crate::service::flows::FlowEnd;
@@ -11,6 +13,8 @@ pub struct DatagramStats {
     pub name: String,
     /// Flows that there are now.
     pub flows_active: Gauge,
+    /// The worker was told to give back what it has borrowed, and has not done so yet.
+    pub(super) is_asked: AtomicBool,
     /// Flows that began.
     pub flows_opened: Counter,
     /// Flows that ended, in the order of [`FlowEnd::ALL`].
@@ -66,6 +70,7 @@ impl DatagramStats {
         Self {
             name: name.to_owned(),
             flows_active: Gauge::new(),
+            is_asked: AtomicBool::new(false),
             flows_opened: Counter::new(),
             flows_ended: [const { Counter::new() }; FlowEnd::ALL.len()],
             received: Counter::new(),

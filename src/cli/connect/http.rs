@@ -50,7 +50,7 @@ fn tell(answer: &Answer) -> Result<(), Failure> {
     for line in String::from_utf8_lossy(head).lines() {
         text.push_str("< ");
         // What a server sends does not move the cursor.
-        text.extend(line.chars().filter(|c| !screen::is_harmful(*c)));
+        text.extend(line.chars().map(screen::shown));
         text.push('\n');
     }
     io::stderr().write_all(text.as_bytes()).map_err(|error| Failure::output(&error))
@@ -85,7 +85,8 @@ impl Answer {
                 Some(meta) => return Ok(Self { client, timeout, head, meta, input }),
                 None => {}
             }
-            if client.receive(&mut input, patience.rest())? == Received::End {
+            let received = client.receive(&mut input, patience.rest());
+            if received.map_err(|error| patience.explain(error))? == Received::End {
                 return Err(ClientError::Closed { peer: client.peer().to_string() }.into());
             }
         }
@@ -119,7 +120,7 @@ impl Answer {
                             let peer = self.client.peer().to_string();
                             return Err(ClientError::Cut { peer }.into());
                         }
-                        Err(error) => return Err(error.into()),
+                        Err(error) => return Err(patience.explain(error).into()),
                     }
                 }
             }

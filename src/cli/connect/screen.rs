@@ -97,6 +97,11 @@ pub(in crate::cli) fn is_harmful(character: char) -> bool {
     turns || (character.is_control() && character != '\n' && character != '\t')
 }
 
+/// A character, escaped where a terminal may obey it.
+pub(in crate::cli) fn shown(character: char) -> String {
+    if is_harmful(character) { character.escape_default().to_string() } else { character.into() }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -42,9 +42,9 @@ impl Stream {
         }
     }
 
-    /// The socket of a stream whose peer was told why it ends, and now that nothing follows. It is
-    /// to be read for a while before it is closed: unread bytes would make a reset of the close. No
-    /// operation is in flight. None where nothing was told, or nobody is there any more.
+    /// After the final alert and FIN: the socket, to be drained before it is closed, as a close
+    /// with unread data sends a reset. No operation is in flight. None where nothing was told, or
+    /// the peer has gone.
     pub fn part<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>) -> Option<Fd> {
         debug_assert!(self.is_quiet(), "an operation knows the socket");
         let is_told = match self.farewell {

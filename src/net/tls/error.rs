@@ -127,7 +127,7 @@ impl Fault {
 
     const fn text(self) -> &'static str {
         match self {
-            Self::PlainHttp => "the peer speaks HTTP without TLS: https:// is wanted here",
+            Self::PlainHttp => "the peer speaks HTTP without TLS",
             Self::NotTls => "what the peer sent is no TLS: does it speak TLS on this port?",
             Self::HandshakeTooLarge => {
                 "the handshake is larger than `handshake_max`, or than 64 KiB"

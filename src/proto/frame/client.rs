@@ -422,6 +422,10 @@ fn agree(frame: &Frame<'_>, options: &mut ClientOptions) -> Result<Ready, FrameE
         Ok(hello) if command == Command::HELLO => hello,
         Ok(_) | Err(_) => return Err(FrameError::NoHello { command }),
     };
+    if hello.chosen == 0 && hello.common_version().is_some() {
+        // It is the offer that came back: the peer echoes.
+        return Err(FrameError::NoHello { command });
+    }
     let offered = Version::LOWEST.number()..=options.highest.number();
     let version = Version::from_number(hello.chosen).filter(|_| offered.contains(&hello.chosen));
     let Some(version) = version else {

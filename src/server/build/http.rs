@@ -13,6 +13,7 @@ use crate::ring::SocketAddress;
 use crate::runtime::Current;
 use crate::server::StartError;
 use crate::server::access_log::{AccessFiles, Target};
+use crate::server::build::tls::read;
 use crate::server::health::{CheckKind, HealthPlan};
 use crate::server::watch::{Files, Watched};
 use crate::service::http::access::AccessList;
@@ -231,8 +232,12 @@ pub(in crate::server) fn users(users: &config::Users) -> Result<Users, String> {
             Users::new(users.iter().map(|(name, hash)| (name.as_str(), hash.as_str())))
         }
         config::Users::File(path) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| format!("reading {} failed: {error}", path.display()))?;
+            let text = String::from_utf8(read(path)?)
+                .map_err(|_| format!("{} is not UTF-8", path.display()))?;
+            if text.trim().is_empty() {
+                // It may be written at this moment; and nobody could log in.
+                return Err(format!("there is no user in {}", path.display()));
+            }
             Users::parse(&text)
         }
     };

@@ -69,7 +69,7 @@ impl Common {
             Some(Arc::new(report))
         } else {
             let why = report.verdict(Version::Tls13, Aead::Aes128Gcm);
-            tracing::info!("TLS without the kernel, which encrypts nothing: {why}");
+            tracing::info!("kernel TLS is not available, TLS is encrypted in user space: {why}");
             None
         }
     }
@@ -369,5 +369,10 @@ pub(in crate::server) fn policy(policy: &config::TlsPolicy) -> Policy {
 }
 
 pub(in crate::server) fn read(path: &Path) -> Result<Vec<u8>, String> {
-    std::fs::read(path).map_err(|error| format!("reading {} failed: {error}", path.display()))
+    let failed = |error| format!("reading {} failed: {error}", path.display());
+    // A pipe would be waited for.
+    if !std::fs::metadata(path).map_err(failed)?.is_file() {
+        return Err(format!("{} is no regular file", path.display()));
+    }
+    std::fs::read(path).map_err(failed)
 }

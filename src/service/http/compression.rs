@@ -14,8 +14,8 @@ pub struct CompressionRules {
     pub min: u64,
 }
 
-/// What is known of the whole that an answer is of: for an answer without a body or with a part of
-/// it, that of the answer with all of it.
+/// Type and length of the full representation: for HEAD, 304 and 206, those of the corresponding
+/// 200.
 #[derive(Debug, Clone, Copy)]
 pub struct Whole<'a> {
     /// Its content type; `None` when the answer does not tell.
@@ -80,9 +80,8 @@ fn forbids_change(fields: &Fields) -> bool {
     fields.list(Known::CacheControl).any(|one| one.eq_ignore_ascii_case(b"no-transform"))
 }
 
-/// Whether an answer without the whole body is about what was not compressed. A client that names
-/// the answer's tag as a strong one has that; and where the type is not known, what asks by no tag
-/// may have it.
+/// Whether an answer without the whole body describes the uncompressed representation: the request
+/// names the strong tag, or the type is unknown and the request has no tag.
 fn is_of_plain(request: &Fields, answer: &ResponseHead, whole: Whole<'_>) -> bool {
     let tag = answer.fields.get(Known::Etag);
     let names = |known| request.list(known).any(|one| Some(one) == tag);

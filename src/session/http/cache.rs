@@ -38,6 +38,9 @@ struct Slot {
     used: u64,
 }
 
+/// Files that are forgotten at once when descriptors are short.
+const SHED: usize = 8;
+
 /// The files of one folder that one worker knows.
 #[derive(Debug)]
 pub(super) struct FileCache {
@@ -47,6 +50,8 @@ pub(super) struct FileCache {
     follow: bool,
     types: Arc<ContentTypes>,
     root: Fd,
+    /// A file with this descriptor or a higher one is not kept: what is left is for others.
+    fd_max: i32,
     requests: u64,
     /// Files that somebody still used when their slot went.
     leaving: Vec<Rc<Opened>>,
@@ -62,9 +67,9 @@ pub(super) struct Found {
 
 impl FileCache {
     /// The cache of a route, if it serves files.
-    pub(super) fn for_route(route: &RouteOptions) -> Option<Self> {
+    pub(super) fn for_route(route: &RouteOptions, fd_max: i32) -> Option<Self> {
         match &route.action {
-            RouteAction::Files(files) => Some(Self::new(files)),
+            RouteAction::Files(files) => Some(Self::new(files, fd_max)),
             RouteAction::Respond(_)
             | RouteAction::Redirect { .. }
             | RouteAction::Echo
@@ -73,7 +78,7 @@ impl FileCache {
         }
     }
 
-    fn new(options: &FilesOptions) -> Self {
+    fn new(options: &FilesOptions, fd_max: i32) -> Self {
         Self {
             slots: HashMap::new(),
             entries_max: options.cache_entries.max(1),
@@ -81,6 +86,7 @@ impl FileCache {
             follow: options.follow_symlinks,
             types: Arc::clone(&options.types),
             root: options.root.fd(),
+            fd_max,
             requests: 0,
             leaving: Vec::new(),
         }
@@ -104,10 +110,13 @@ impl FileCache {
                 return slot.found();
             }
         }
-        let opened = reactor.driver().open_below(self.root, name, self.follow);
+        let mut opened = reactor.driver().open_below(self.root, name, self.follow);
+        if let Err(Errno::EMFILE | Errno::ENFILE) = opened {
+            self.shed(reactor);
+            opened = reactor.driver().open_below(self.root, name, self.follow);
+        }
         // Descriptors that ran out say nothing about the file.
         if let Err(errno @ (Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM)) = opened {
-            self.evict(reactor);
             return Err(errno);
         }
         self.renew(reactor, name, opened, now)
@@ -132,6 +141,14 @@ impl FileCache {
             self.evict(reactor);
         }
         let found = opened.map(|file| Rc::new(Opened::new(&file, self.types.of(name))));
+        if let Ok(file) = &found
+            && file.fd.0 >= self.fd_max
+        {
+            // It is closed when it was sent, and makes others known files go.
+            self.shed(reactor);
+            self.leaving.push(Rc::clone(file));
+            return Ok(Found { file: Rc::clone(file), content: None });
+        }
         let slot = Slot { found, content: None, checked: now, used: self.requests };
         let result = slot.found();
         if let Some(old) = self.slots.insert(name.into(), slot) {
@@ -151,16 +168,16 @@ impl FileCache {
     ) -> bool {
         let is_known = |slot: &Slot| slot.found.as_ref().is_ok_and(|known| Rc::ptr_eq(known, file));
         let now = reactor.driver().look_at(file.fd);
-        let is_same = now.is_ok_and(|now| file.is_same(&now));
+        let is_unwritten = now.as_ref().is_ok_and(|now| file.is_unwritten(now));
         let Some(slot) = self.slots.get_mut(name).filter(|slot| is_known(slot)) else {
-            return is_same;
+            return is_unwritten;
         };
-        if is_same {
+        if now.is_ok_and(|now| file.is_same(&now)) {
             slot.content = Some(content.clone());
         } else if let Some(slot) = self.slots.remove(name) {
             self.let_go(reactor, slot);
         }
-        is_same
+        is_unwritten
     }
 
     /// Forgets what was not asked for longest, of a few that come first in the table's order, which
@@ -175,8 +192,20 @@ impl FileCache {
         }
     }
 
+    /// Descriptors are short: forgets some files.
+    pub(super) fn shed<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>) {
+        for _ in 0..SHED {
+            self.evict(reactor);
+        }
+        self.close_unused(reactor);
+    }
+
     fn let_go<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>, slot: Slot) {
         self.leaving.extend(slot.found);
+        self.close_unused(reactor);
+    }
+
+    fn close_unused<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>) {
         for file in std::mem::take(&mut self.leaving) {
             match Rc::try_unwrap(file) {
                 Ok(file) => reactor.driver().close(file.fd),
@@ -218,8 +247,15 @@ impl Opened {
         Self { fd: file.fd, info, kind, is_folder: file.is_folder }
     }
 
-    pub(super) fn is_same(&self, file: &OpenFile) -> bool {
+    fn is_same(&self, file: &OpenFile) -> bool {
         self.info.stamp == stamp(file) && self.is_folder == file.is_folder
+    }
+
+    /// Whether the open file was not written since. Its name may be another file's by now, which
+    /// changes its `ctime`.
+    pub(super) fn is_unwritten(&self, now: &OpenFile) -> bool {
+        let Stamp { len, modified, .. } = self.info.stamp;
+        (len, modified) == (now.len, now.modified)
     }
 }
 

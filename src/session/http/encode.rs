@@ -330,6 +330,11 @@ impl Http {
     }
 }
 
+/// A number of bytes that is counted or taken back.
+pub(super) fn signed(bytes: usize) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -364,9 +369,4 @@ mod tests {
             assert_eq!(quota.used(), 0, "the end gives the memory back");
         }
     }
-}
-
-/// A number of bytes that is counted or taken back.
-pub(super) fn signed(bytes: usize) -> i64 {
-    i64::try_from(bytes).unwrap_or(i64::MAX)
 }

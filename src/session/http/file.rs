@@ -221,8 +221,8 @@ impl Http {
     }
 
     /// Whether a file, given by its type and length, is compressed, or the answer describes one
-    /// that is; it says so. Large ones, `None`, should lie beside themselves in a coding, or go as
-    /// they are, straight from the page cache.
+    /// that is; sets the fields. Large files (`None`) are not compressed here: they go from the
+    /// page cache, or have a precompressed copy.
     fn compress_file<D: Driver>(
         &mut self,
         context: &Context<D>,
@@ -322,17 +322,17 @@ impl Http {
         let (Some(socket), file) = (self.stream.fd(), transfer.file.fd) else {
             return Sending::Waits;
         };
+        if range.end - range.start <= WINDOW.min(*budget) && !is_unwritten(context, &transfer.file)
+        {
+            // It may be the last stretch: what was sent is not all of the tag's version.
+            transfer.broken = true;
+            return Sending::Goes;
+        }
         if !self.takes_pages(context, key) {
             return self.seal_range(context, key, range, budget);
         }
         let Phase::File(transfer) = &mut self.phase else { return Sending::Waits };
         let window = (range.end - range.start).min(WINDOW).min(*budget);
-        let is_last = range.end - range.start <= window;
-        if is_last && !is_unchanged(context, &transfer.file) {
-            // The bytes that were sent are not all of the version that the tag stands for.
-            transfer.broken = true;
-            return Sending::Goes;
-        }
         if !context.reactor.driver().is_resident(file, range.start, as_len(window)) {
             transfer.reader.seek(range.start);
             transfer.reader.read(&mut context.reactor, key);
@@ -532,9 +532,9 @@ impl Http {
     }
 }
 
-/// Whether a file is what it was when it was opened.
-fn is_unchanged<D: Driver>(context: &mut Context<D>, file: &Opened) -> bool {
-    context.reactor.driver().look_at(file.fd).is_ok_and(|now| file.is_same(&now))
+/// Whether a file was not written since it was opened.
+fn is_unwritten<D: Driver>(context: &mut Context<D>, file: &Opened) -> bool {
+    context.reactor.driver().look_at(file.fd).is_ok_and(|now| file.is_unwritten(&now))
 }
 
 /// A file that is shown, under which name, and with which status if it is an error's page.

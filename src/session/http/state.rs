@@ -13,6 +13,7 @@ use crate::mem::{FreeList, Key, Pages, Scratch, Slab};
 use crate::proto::http::{RequestHead, ResponseHead};
 use crate::proto::http1::Offence;
 use crate::ring::Driver;
+use crate::runtime::Reactor;
 use crate::service::http::auth::VerifiedCache;
 use crate::service::http::limit::{Concurrency, RateLimiter};
 use crate::session::SessionOptions;
@@ -193,6 +194,7 @@ impl HttpState {
             let origins = one.origins.as_ref()?;
             Some(Origins::new(upstream, origins, options, seed, now))
         });
+        let fd_max = options.descriptors.pause;
         Self {
             exchanges: Slab::with_limit(EXCHANGES_MAX),
             filled: Vec::new(),
@@ -207,11 +209,19 @@ impl HttpState {
             sources: Concurrency::default(),
             checks: Checks::default(),
             verified: VerifiedCache::new(VERIFIED_MAX, VERIFIED_FOR, seed),
-            caches: routes.filter_map(FileCache::for_route).collect(),
+            caches: routes.filter_map(|route| FileCache::for_route(route, fd_max)).collect(),
             lines: vec![Vec::new(); options.access_sinks.len()],
             lines_armed: false,
             last_request: 0,
         }
+    }
+
+    /// Descriptors are short: files that are only kept for the next request are closed.
+    pub(in crate::session) fn shed_files<D: Driver, T: Copy>(
+        &mut self,
+        reactor: &mut Reactor<D, T>,
+    ) {
+        self.caches.iter_mut().for_each(|cache| cache.shed(reactor));
     }
 
     /// The connections to the servers of an upstream.

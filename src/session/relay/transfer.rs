@@ -9,6 +9,8 @@ use crate::session::ErrorKind;
 
 /// How often it is looked whether a peer that is to be reset has acknowledged all.
 const CUT_LOOK: Duration = Duration::from_millis(20);
+/// The same of a peer that takes nothing: each look finds as much as the one before.
+const CUT_LOOK_MAX: Duration = Duration::from_secs(1);
 
 impl Relay {
     /// Bytes came in copy mode: they wait for the turn's end, to leave in one send.
@@ -76,8 +78,13 @@ impl Relay {
             if !is_due || !sink.is_drained() {
                 continue;
             }
-            if sink.unacknowledged(&mut context.reactor) > 0 {
-                self.common.arm(context, key, CUT_LOOK);
+            let waiting = sink.unacknowledged(&mut context.reactor);
+            if waiting > 0 {
+                let (pause, before) = self.cut_look;
+                let is_slower = waiting == before;
+                let pause = if is_slower { (pause * 2).min(CUT_LOOK_MAX) } else { CUT_LOOK };
+                self.cut_look = (pause.max(CUT_LOOK), waiting);
+                self.common.arm(context, key, self.cut_look.0);
                 continue;
             }
             let event = match lane {

@@ -2,6 +2,7 @@
 //! that nobody is there.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -159,8 +160,12 @@ impl Datagrams {
         if total >= max && quota.surplus(own, total) == 0 {
             let most = flows.iter().enumerate().max_by_key(|(_, flows)| **flows);
             if let Some((other, _)) = most.filter(|(_, flows)| quota.has_borrowed(**flows)) {
-                // Best effort: one whose mailbox is full does so for its own next flow.
-                let _is_told = fleet.send(other, Note::EndFlow { listener });
+                let is_asked = &fleet.cells()[other].stats.datagrams[listener].is_asked;
+                if !is_asked.swap(true, Ordering::AcqRel)
+                    && !fleet.send(other, Note::EndFlow { listener })
+                {
+                    is_asked.store(false, Ordering::Release);
+                }
             }
         }
     }
@@ -176,13 +181,13 @@ impl Datagrams {
         else {
             return;
         };
+        context.datagram_stats(listener).is_asked.store(false, Ordering::Release);
         let flows = context.options.fleet.flows(listener);
         let quota = FlowQuota { max, workers: u64::try_from(flows.len()).unwrap_or(1) };
         let own = flows.get(context.options.worker).copied().unwrap_or(0);
-        if flows.iter().sum::<u64>() > max
-            && quota.has_borrowed(own)
-            && let Some(oldest) = self.listeners[listener].table.oldest()
-        {
+        // Whoever asked may not count its new flow yet.
+        for _ in 0..quota.owed(own, flows.iter().sum()) {
+            let Some(oldest) = self.listeners[listener].table.oldest() else { return };
             self.end_flow(context, oldest, FlowEnd::Evicted);
         }
     }
@@ -366,7 +371,14 @@ fn connect<D: Driver>(
         send_buffer: upstream.stream.send_buffer,
     };
     let address: SocketAddress = upstream.servers[server];
-    context.reactor.driver().datagram_socket(&address, &options)
+    let door = context.options.descriptors.pause;
+    let fd = context.reactor.driver().datagram_socket(&address, &options)?;
+    if fd.0 >= door {
+        // What is left of the descriptors is not for flows.
+        context.reactor.driver().close(fd);
+        return Err(Errno::EMFILE);
+    }
+    Ok(fd)
 }
 
 /// Counts a server that could not be reached, and warns now and then.

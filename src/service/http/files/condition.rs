@@ -42,7 +42,8 @@ pub fn evaluate(fields: &Fields, file: Option<Validators<'_>>) -> Condition {
 }
 
 /// Whether a range is wanted of just this file (section 13.1.5). A weak tag does not do, nor does a
-/// date: a file may change twice within a second (section 8.8.2.2), and a tag comes with every date.
+/// date: a file may change twice within a second (section 8.8.2.2), and a tag comes with every
+/// date.
 #[must_use]
 pub fn if_range_holds(fields: &Fields, file: Option<Validators<'_>>) -> bool {
     let Some(value) = fields.get(Known::IfRange) else { return true };

@@ -222,8 +222,7 @@ impl Exchanger {
         }
     }
 
-    /// Has the session look whether those clients take anything that stop connections which bring
-    /// other answers too.
+    /// Asks for the progress of clients that block a shared connection to a server.
     pub(super) fn look_at_clogged_clients(&mut self, now: Instant) {
         for trunk in self.trunks.values() {
             let client = trunk.clogged_by.and_then(|client| self.clients.get(client));

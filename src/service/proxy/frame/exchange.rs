@@ -340,7 +340,7 @@ impl Exchanges {
         self.slab.get(key).is_some_and(|exchange| exchange.deadline.is_none())
     }
 
-    /// What the last try of an exchange was refused with by its server, and on no connection lost.
+    /// The code with which a server refused the last try; none if its connection was lost.
     pub(super) fn refused(&mut self, key: Key) -> Option<Code> {
         self.slab.get_mut(key).and_then(|exchange| exchange.refused.take())
     }

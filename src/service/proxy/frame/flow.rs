@@ -210,10 +210,10 @@ impl Exchanger {
         self.send_fresh(now);
     }
 
-    /// Nobody waits for an exchange any more. With flow control its server is told so. Without, a
-    /// large answer is not read to its end for a client that has gone: its connection takes nothing
-    /// more, and is closed as soon as nobody waits on it. One that is still there could have
-    /// connections closed again and again: its answer is read, and holds a place of its window.
+    /// Nobody waits for an exchange any more. With flow control, resets it at its server. Without:
+    /// if the client has gone, the connection of a large answer takes no further exchange, and
+    /// closes when nobody waits on it; if the client is still connected, its answer is read and
+    /// dropped, and holds its place of the window.
     pub(super) fn cancel(&mut self, key: Key, now: Instant) {
         let State::Sent { trunk, stream } = self.exchanges.state(key) else {
             return self.exchanges.remove(key);

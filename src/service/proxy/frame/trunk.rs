@@ -114,8 +114,8 @@ impl Trunk {
 }
 
 impl Exchanger {
-    /// A trunk is gone that has answered nothing since it agreed to, a short time ago: no better
-    /// than one that could not be connected to.
+    /// Whether a trunk was lost soon after HELLO and without an answer: that counts as a failed
+    /// connect.
     pub(super) fn was_useless(state: &Trunk, now: Instant) -> bool {
         let age = state.greeted.map(|greeted| now.saturating_duration_since(greeted));
         state.heard.is_none() && age.is_some_and(|age| age < USELESS_TIME)

@@ -1,0 +1,65 @@
+//! The limit of open files: raised at the start, with a part of it kept for what clients must not use
+//! up.
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+use crate::config::{Config, ListenerService, defaults};
+use crate::session::DescriptorDoor;
+
+/// Descriptors that a server needs beside those of connections.
+const DESCRIPTORS_SPARE: u64 = 256;
+
+/// What is kept of the limit of open files, which was raised before.
+pub(super) fn descriptor_door() -> DescriptorDoor {
+    getrlimit(Resource::RLIMIT_NOFILE)
+        .map_or(DescriptorDoor::OPEN, |(soft, _)| DescriptorDoor::new(soft))
+}
+
+/// Raises the soft limit of open files to the hard one, and warns when that is too low.
+pub(super) fn raise_descriptor_limit(config: &Config) {
+    let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
+        return;
+    };
+    let raised = setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok();
+    let limit = if raised { hard } else { soft };
+    let needed: u64 = config
+        .listeners
+        .iter()
+        .map(|listener| match &listener.service {
+            ListenerService::Tcp { .. } | ListenerService::Frame { upstream: Some(_), .. } => {
+                2 * u64::from(listener.max_connections)
+            }
+            ListenerService::Http(_) | ListenerService::Sni { .. } => {
+                2 * u64::from(listener.max_connections)
+            }
+            ListenerService::Echo
+            | ListenerService::Frame { upstream: None, .. }
+            | ListenerService::Messages { .. } => u64::from(listener.max_connections),
+            ListenerService::Udp { max_flows, .. } => u64::from(*max_flows),
+            ListenerService::UdpEcho { .. } => 0,
+        })
+        .sum::<u64>()
+        + DESCRIPTORS_SPARE;
+    let is_default = config.listeners.iter().all(|listener| {
+        let flows = match listener.service {
+            ListenerService::Udp { max_flows, .. } => max_flows,
+            ListenerService::Tcp { .. }
+            | ListenerService::Echo
+            | ListenerService::UdpEcho { .. }
+            | ListenerService::Frame { .. }
+            | ListenerService::Messages { .. }
+            | ListenerService::Sni { .. }
+            | ListenerService::Http(_) => defaults::MAX_FLOWS,
+        };
+        listener.max_connections == defaults::MAX_CONNECTIONS && flows == defaults::MAX_FLOWS
+    });
+    if limit < needed {
+        let text = "the limit of open files is below what max_connections may need: beyond it, \
+                    connections wait or are refused (raise `ulimit -n`, LimitNOFILE=)";
+        if is_default {
+            tracing::info!(limit, needed, "{text}");
+        } else {
+            tracing::warn!(limit, needed, "{text}");
+        }
+    }
+}
