@@ -33,12 +33,8 @@ impl Patience {
     /// A wait that was too long, told as the timeout.
     #[must_use]
     pub fn explain(&self, error: ClientError) -> ClientError {
-        match error {
-            ClientError::Deadline { op, peer, .. } => {
-                ClientError::Deadline { op, peer, after: self.timeout }
-            }
-            other => other,
-        }
+        let ClientError::Deadline { op, peer, .. } = error else { return error };
+        ClientError::Deadline { op, peer, after: self.timeout }
     }
 
     /// How long may be waited for the next ones.

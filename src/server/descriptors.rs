@@ -1,4 +1,4 @@
-//! The limit of open files: raised at the start, with a part of it kept for what clients must not use
+//! The limit of open files: raised at the start. A part of it is kept for what clients must not use
 //! up.
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};

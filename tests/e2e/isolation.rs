@@ -275,7 +275,13 @@ impl Party<'_> {
                 let sent = own.repeat(1 + random.below(100));
                 socket.send(sent.as_bytes()).unwrap();
                 let mut back = vec![0; 4_096];
-                let len = socket.recv(&mut back).unwrap();
+                // Other clients' rings on this thread may interrupt it.
+                let len = loop {
+                    match socket.recv(&mut back) {
+                        Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                        received => break received.unwrap(),
+                    }
+                };
                 back.truncate(len);
                 back
             }

@@ -422,7 +422,9 @@ fn agree(frame: &Frame<'_>, options: &mut ClientOptions) -> Result<Ready, FrameE
         Ok(hello) if command == Command::HELLO => hello,
         Ok(_) | Err(_) => return Err(FrameError::NoHello { command }),
     };
-    if hello.chosen == 0 && hello.common_version().is_some() {
+    let offer = (options.highest.number(), options.window, options.max_payload, options.features);
+    let came = (hello.highest, hello.window, hello.max_payload, hello.features);
+    if hello.chosen == 0 && offer == came {
         // It is the offer that came back: the peer echoes.
         return Err(FrameError::NoHello { command });
     }

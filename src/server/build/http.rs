@@ -191,7 +191,12 @@ impl HttpBuilder {
         let (owner, target) = (format!("listener {}", listener.name), Arc::clone(&options));
         let given = auth.users.clone();
         self.watched.push(Watched::new(owner, "users", files, move || {
-            target.users.replace(Arc::new(self::users(&given)?));
+            let users = self::users(&given)?;
+            if users.is_empty() {
+                // It may be written at this moment; and nobody could log in.
+                return Err("there is no user in it".to_owned());
+            }
+            target.users.replace(Arc::new(users));
             Ok(())
         }));
         Ok(options)
@@ -234,10 +239,6 @@ pub(in crate::server) fn users(users: &config::Users) -> Result<Users, String> {
         config::Users::File(path) => {
             let text = String::from_utf8(read(path)?)
                 .map_err(|_| format!("{} is not UTF-8", path.display()))?;
-            if text.trim().is_empty() {
-                // It may be written at this moment; and nobody could log in.
-                return Err(format!("there is no user in {}", path.display()));
-            }
             Users::parse(&text)
         }
     };

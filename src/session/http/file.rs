@@ -15,12 +15,12 @@ use crate::fs::{FileEvent, FileReader};
 use crate::mem::{Buf, Key};
 use crate::proto::http::{Method, RequestHead, ResponseHead};
 use crate::proto::http1::{Framing, write};
-use crate::ring::{Completion, Driver, Lane};
+use crate::ring::{Completion, Driver, Fd, Lane};
 use crate::service::CloseReason;
 use crate::service::http::compression::{Fate, Whole};
 use crate::service::http::files::path::folder_location;
 use crate::service::http::files::range::ByteRange;
-use crate::service::http::files::{Body, FileInfo, Plan, plan};
+use crate::service::http::files::{Body, Plan, page_plan, plan};
 use crate::session::context::Context;
 
 /// Bytes that are asked about, and sent, at once.
@@ -319,9 +319,7 @@ impl Http {
             }
             return Sending::Waits;
         }
-        let (Some(socket), file) = (self.stream.fd(), transfer.file.fd) else {
-            return Sending::Waits;
-        };
+        let Some(socket) = self.stream.fd() else { return Sending::Waits };
         if range.end - range.start <= WINDOW.min(*budget) && !is_unwritten(context, &transfer.file)
         {
             // It may be the last stretch: what was sent is not all of the tag's version.
@@ -331,7 +329,20 @@ impl Http {
         if !self.takes_pages(context, key) {
             return self.seal_range(context, key, range, budget);
         }
+        self.send_pages(context, key, range, budget, socket)
+    }
+
+    /// Sends a stretch from the page cache; what is not there is read first.
+    fn send_pages<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        range: ByteRange,
+        budget: &mut u64,
+        socket: Fd,
+    ) -> Sending {
         let Phase::File(transfer) = &mut self.phase else { return Sending::Waits };
+        let file = transfer.file.fd;
         let window = (range.end - range.start).min(WINDOW).min(*budget);
         if !context.reactor.driver().is_resident(file, range.start, as_len(window)) {
             transfer.reader.seek(range.start);
@@ -542,24 +553,6 @@ struct Shown<'a> {
     name: &'a str,
     found: Found,
     status: Option<u16>,
-}
-
-/// An error's page is shown whole, whatever the conditions of the request.
-fn page_plan(
-    head: &RequestHead,
-    info: &FileInfo,
-    kind: &str,
-    status: u16,
-    response: &mut ResponseHead,
-) -> Plan {
-    response.status = status;
-    response.fields.push(b"content-type", kind.as_bytes());
-    let body = if head.method == Method::Head || info.len == 0 {
-        Body::None
-    } else {
-        Body::One(0..info.len)
-    };
-    Plan { body, length: Some(info.len) }
 }
 
 /// Whether sending goes on at once.

@@ -9,7 +9,7 @@ mod plan;
 pub mod range;
 pub mod types;
 
-pub use plan::{Body, FileRules, Plan, plan};
+pub use plan::{Body, FileRules, Plan, page_plan, plan};
 
 use std::time::{Duration, UNIX_EPOCH};
 

@@ -152,6 +152,25 @@ fn many(ranges: Vec<ByteRange>, len: u64, kind: &str, boundary: &str) -> Plan {
     Plan { body: Body::Many { parts, end }, length: Some(length) }
 }
 
+/// An error's page is shown whole, whatever the conditions of the request.
+#[must_use]
+pub fn page_plan(
+    head: &RequestHead,
+    info: &FileInfo,
+    kind: &str,
+    status: u16,
+    response: &mut ResponseHead,
+) -> Plan {
+    response.status = status;
+    response.fields.push(b"content-type", kind.as_bytes());
+    let body = if head.method == Method::Head || info.len == 0 {
+        Body::None
+    } else {
+        Body::One(0..info.len)
+    };
+    Plan { body, length: Some(info.len) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
