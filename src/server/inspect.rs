@@ -12,7 +12,7 @@ use nix::unistd::{AccessFlags, eaccess};
 
 use super::StartError;
 use super::build;
-use super::build::tls::{Common, certificate, read, ticket_keys};
+use super::build::tls::{Common, Expiry, certificate, read, ticket_keys};
 use crate::config::{
     AccessLogTarget, Action, CertificateFiles, ClientAuth, Config, Finding, HttpOptions,
     ListenAddress, Listener, ListenerService, ListenerTls, Place, ServerAddress, Severity,
@@ -22,6 +22,8 @@ use crate::net::tls::{Pin, PolicyError, check_issuers, check_revocations};
 
 /// Names that are resolved at a time.
 const RESOLVERS: usize = 16;
+
+const X509_HELP: &str = "see `openssl x509 -in FILE -text`";
 
 /// Checks the folders, files and logs that a configuration names, and loads its certificates as a
 /// start does. Nothing is created.
@@ -78,6 +80,11 @@ pub fn unresolved(config: &Config) -> Vec<Finding> {
 struct Inspector(Vec<Finding>);
 
 impl Inspector {
+    fn warn(&mut self, place: Place, message: impl Into<String>, help: impl Into<String>) {
+        let (message, help) = (message.into(), help.into());
+        self.0.push(Finding { place, severity: Severity::Warning, message, help });
+    }
+
     fn error(&mut self, place: Place, message: impl Into<String>, help: impl Into<String>) {
         let (message, help) = (message.into(), help.into());
         self.0.push(Finding { place, severity: Severity::Error, message, help });
@@ -177,7 +184,7 @@ impl Inspector {
         tls: &ListenerTls,
         make: impl FnOnce() -> Result<(), StartError>,
     ) {
-        let before = self.0.len();
+        let (before, mut ends) = (self.0.len(), Vec::new());
         for (at, files) in tls.certificates.iter().enumerate() {
             let key = |name: &str| place.clone().key(name).at(at);
             let unreadable = self.0.len();
@@ -188,10 +195,12 @@ impl Inspector {
             if let Some(ocsp) = &files.ocsp {
                 self.file(key("ocsp"), ocsp);
             }
-            if self.0.len() == unreadable
-                && let Err(message) = certificate(files)
-            {
-                self.error(key("certificate"), message, "see `openssl x509 -in FILE -text`");
+            if self.0.len() > unreadable {
+                continue;
+            }
+            match certificate(files) {
+                Ok(made) => ends.push((key("certificate"), &files.chain, made.summary().not_after)),
+                Err(message) => self.error(key("certificate"), message, X509_HELP),
             }
         }
         if tls.client_auth != ClientAuth::Off {
@@ -206,6 +215,27 @@ impl Inspector {
         }
         self.policy(place, &tls.policy);
         self.rest_of_tls(before, place, make);
+        ends.into_iter().for_each(|(place, path, end)| self.expiry(place, path, end));
+        let unused = [("client_ca", &tls.client_ca), ("client_crl", &tls.client_crl)];
+        for (key, _) in unused.iter().filter(|(_, path)| path.is_some()) {
+            if tls.client_auth == ClientAuth::Off {
+                let message =
+                    format!("`{key}` has no effect: no client is asked for a certificate");
+                let help = "set `client_auth = \"required\"` or \"optional\", or remove the key";
+                self.warn(place.clone().key(key), message, help);
+            }
+        }
+    }
+
+    /// A certificate that others refuse, or will soon.
+    fn expiry(&mut self, place: Place, path: &Path, not_after: i64) {
+        let Some(expiry) = Expiry::of(not_after) else { return };
+        let path = path.display();
+        let message = match expiry {
+            Expiry::Past => format!("the certificate {path} has expired: clients refuse it"),
+            Expiry::Soon { days } => format!("the certificate {path} expires in {days} days"),
+        };
+        self.warn(place, message, "renew it: the server reads it again when the file changes");
     }
 
     /// The names of cipher suites and groups.
@@ -262,7 +292,7 @@ impl Inspector {
         }
         let files = CertificateFiles { chain: chain.to_owned(), key: key.to_owned(), ocsp: None };
         if let Err(message) = certificate(&files) {
-            self.error(at_chain, message, "see `openssl x509 -in FILE -text`");
+            self.error(at_chain, message, X509_HELP);
         }
     }
 

@@ -7,7 +7,9 @@ use crate::support::*;
 
 pub(crate) fn get(address: SocketAddr, request: &str) -> String {
     let mut stream = connect(address);
-    write!(stream, "{request} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n").unwrap();
+    // In one piece, as some answers are there after the first one.
+    let request = format!("{request} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     answer

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::process::{Command, Output, Stdio};
 
+use crate::pki::Pki;
 use crate::support::*;
 
 fn ringway(args: &[&str]) -> Output {
@@ -192,6 +193,31 @@ fn check_tells_all_that_is_wrong_with_tls_at_once() {
         assert!(errors.contains(place), "{place}: {errors}");
     }
     assert!(errors.contains("8 mistakes in "), "{errors}");
+}
+
+#[test]
+fn check_warns_of_certificates_that_end_and_of_issuers_that_nothing_asks_for() {
+    let folder = inspection_folder();
+    let new = folder.path().join("new");
+    let made = ringway(&["cert", "localhost", "--out", new.to_str().unwrap(), "--days", "5"]);
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    let pki = Pki::new();
+    let (chain, key) =
+        pki.write_with("old", &["a"], |old| old.not_after = rcgen::date_time_ymd(2001, 1, 1));
+    folder.file("old.pem", &chain);
+    folder.file("old.key", &key);
+    let odd = INSPECTED
+        .replace("[\"server.pem\"]", "[\"new/server.pem\", \"old.pem\"]")
+        .replace("[\"server.key\"]", "[\"new/server.key\", \"old.key\"]\nclient_ca = \"ca.pem\"");
+    let output = inspected(&folder, &odd);
+    let errors = text(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    for part in
+        ["toml:20:16", "expires in ", "toml:20:34", "has expired", "toml:22:13", "no effect"]
+    {
+        assert!(errors.contains(part), "{part}: {errors}");
+    }
+    assert!(errors.contains("3 warnings"), "{errors}");
 }
 
 #[test]

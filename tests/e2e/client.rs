@@ -28,11 +28,6 @@ fn target(address: SocketAddr) -> Target {
     Target::address(SocketAddress::inet(address))
 }
 
-/// An address that nobody listens on.
-pub(crate) fn nobody() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
 /// The framed protocol's other end, scripted.
 pub(crate) struct Peer {
     stream: TcpStream,
@@ -319,7 +314,7 @@ fn datagrams_are_answered_and_empty_ones_are_no_end() {
 
 #[test]
 fn a_datagram_that_nobody_takes_is_an_error_of_the_next_call() {
-    let address = UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let address = nobody_by_udp();
     let mut client = Udp::connect(&target(address), &ConnectOptions::default()).unwrap();
     client.send(b"x").unwrap();
     let error = client.receive(&mut Vec::new(), PATIENCE).unwrap_err();

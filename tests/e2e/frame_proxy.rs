@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
@@ -286,7 +286,6 @@ fn what_is_not_safe_to_repeat_is_carried_out_once_at_most() {
 
 #[test]
 fn with_no_server_left_clients_are_told_so_soon() {
-    let nobody = || TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let served = proxy_of(2, &[nobody(), nobody()], "");
     for greeting in GREETINGS {
         let mut peer = Peer::new(served.address(), greeting);

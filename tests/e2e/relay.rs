@@ -19,11 +19,6 @@ fn reset(stream: TcpStream) {
     setsockopt(&stream, sockopt::Linger, &linger).unwrap();
 }
 
-/// An address where nothing listens.
-fn refusing() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
 #[test]
 fn echo_on_ipv4_ipv6_and_a_unix_socket() {
     let folder = Folder::new();
@@ -159,7 +154,7 @@ fn a_reset_of_the_server_in_mid_transfer_resets_the_client() {
 #[test]
 fn a_server_that_refuses_is_passed_over() {
     for workers in WORKERS {
-        let served = Served::proxy(workers, &[refusing(), echo_server()]);
+        let served = Served::proxy(workers, &[nobody(), echo_server()]);
         for _ in 0..6 {
             assert_eq!(exchange(served.connect(), b"hello".to_vec()), b"hello");
         }
@@ -169,7 +164,7 @@ fn a_server_that_refuses_is_passed_over() {
 
 #[test]
 fn when_all_servers_refuse_the_client_is_closed_at_once() {
-    let served = Served::proxy(1, &[refusing(), refusing(), refusing()]);
+    let served = Served::proxy(1, &[nobody(), nobody(), nobody()]);
     assert_eq!(served.connect().read(&mut [0; 8]).unwrap_or(0), 0);
     wait_until("it is counted", || served.closed(CloseReason::ConnectFailed) == 1);
     let retries = served.sum(|cell| cell.stats.upstreams[0].retries.get());

@@ -297,7 +297,7 @@ fn what_comes_while_a_server_is_connected_to_is_kept_and_bounded() {
     let pki = Pki::new();
     let (sender, receiver) = mpsc::channel();
     // The first server refuses, so that the second is connected to while bytes come already.
-    let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gone = nobody();
     let server = serve(move |mut stream| {
         let mut all = Vec::new();
         stream.read_to_end(&mut all).unwrap();

@@ -1,13 +1,15 @@
 //! Servers in this process, the program as a child, and peers on real sockets.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::os::fd::{AsRawFd, IntoRawFd};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, getsockname, socket};
 use ringway::config;
 use ringway::server::{Outcome, Running, Server, StartOptions};
 use ringway::session::HandlerFactory;
@@ -22,6 +24,25 @@ pub(crate) fn runtime(workers: usize) -> String {
          completion_entries = 1024\nbuffers = 64\nbuffer_size = \"4KiB\"\n\
          shutdown_timeout = \"20s\"\n"
     )
+}
+
+/// An address that refuses connections. Its port stays taken until this process ends, as another test's server would
+/// answer there otherwise.
+pub(crate) fn nobody() -> SocketAddr {
+    let socket =
+        socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
+    bind(socket.as_raw_fd(), &SockaddrIn::new(127, 0, 0, 1, 0)).unwrap();
+    let address: SockaddrIn = getsockname(socket.into_raw_fd()).unwrap();
+    SocketAddr::V4(address.into())
+}
+
+/// An address that refuses datagrams, as long as [`nobody`]: its socket takes those of one peer only.
+pub(crate) fn nobody_by_udp() -> SocketAddr {
+    let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+    socket.connect("127.0.0.1:9").unwrap();
+    let address = socket.local_addr().unwrap();
+    let _descriptor = socket.into_raw_fd();
+    address
 }
 
 pub(crate) const NO_ADMIN: &str = "[admin]\nenabled = false\n";

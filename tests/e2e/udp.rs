@@ -21,7 +21,7 @@ use ringway::session::{
     SessionOptions, UpstreamOptions,
 };
 
-use crate::support::{PATIENCE, wait_until};
+use crate::support::{PATIENCE, nobody_by_udp, wait_until};
 
 /// What a UDP server in this process does.
 #[derive(Debug, Clone)]
@@ -201,10 +201,6 @@ fn echo_server() -> SocketAddr {
 }
 
 /// An address that nobody receives on.
-fn nobody() -> SocketAddr {
-    UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
-
 fn ask(client: &UdpSocket, text: &[u8]) {
     let mut buffer = vec![0; 65_536];
     client.send(text).unwrap();
@@ -341,7 +337,7 @@ fn each_worker_has_flows_whatever_the_others_have() {
 
 #[test]
 fn a_server_that_is_not_there_ends_the_flow_and_the_next_one_answers() {
-    let served = Served::new(&Setting::proxy(&[nobody(), echo_server()]));
+    let served = Served::new(&Setting::proxy(&[nobody_by_udp(), echo_server()]));
     let clients: Vec<UdpSocket> = (0..3).map(|_| served.client()).collect();
     for client in &clients {
         ask_until_answered(client, b"is anybody there");

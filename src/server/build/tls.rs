@@ -327,16 +327,39 @@ fn texts(files: &config::CertificateFiles) -> Result<(Vec<u8>, Vec<u8>), String>
     }
 }
 
+/// What there is to tell of a certificate's end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::server) enum Expiry {
+    Past,
+    /// Less than two weeks are left.
+    Soon {
+        days: i64,
+    },
+}
+
+impl Expiry {
+    /// `not_after` is in seconds since 1970-01-01 UTC.
+    pub(in crate::server) fn of(not_after: i64) -> Option<Self> {
+        const DAY: i64 = 86_400;
+        const SOON: i64 = 14 * DAY;
+        let now = i64::try_from(issue::now()).unwrap_or(i64::MAX);
+        match not_after.saturating_sub(now) {
+            ..=0 => Some(Self::Past),
+            left @ 1..SOON => Some(Self::Soon { days: left / DAY }),
+            SOON.. => None,
+        }
+    }
+}
+
 /// Warns of a certificate that has expired, or will soon.
 fn tell_expiry(path: &Path, not_after: i64) {
-    const DAY: i64 = 86_400;
-    const SOON: i64 = 14 * DAY;
-    let now = issue::now();
-    let left = not_after.saturating_sub(i64::try_from(now).unwrap_or(i64::MAX));
-    if left <= 0 {
-        tracing::error!(path = %path.display(), "the certificate has expired: clients refuse it");
-    } else if left < SOON {
-        tracing::warn!(path = %path.display(), days = left / DAY, "the certificate expires soon");
+    let path = path.display();
+    match Expiry::of(not_after) {
+        Some(Expiry::Past) => {
+            tracing::error!(%path, "the certificate has expired: clients refuse it");
+        }
+        Some(Expiry::Soon { days }) => tracing::warn!(%path, days, "the certificate expires soon"),
+        None => {}
     }
 }
 
