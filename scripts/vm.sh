@@ -66,7 +66,7 @@ done
 [[ $loss =~ ^[0-9]+(\.[0-9]+)?$ ]] || wrong "--loss $loss is no number"
 [[ $delay =~ ^[0-9]+$ ]] || wrong "--delay $delay is no number"
 for binary in "${tls[@]}" "$relay"; do
-    [[ -z $binary || -x $binary ]] || wrong "$binary can not be executed"
+    [[ -z $binary || -x $binary ]] || wrong "$binary cannot be executed"
 done
 [[ $(uname -m) == x86_64 ]] || cannot "the kernel that is booted is for x86_64, this is $(uname -m)"
 
@@ -76,7 +76,7 @@ done
 if ! command -v qemu-system-x86_64 >/dev/null; then
     say "installing qemu-system-x86"
     timeout "$DOWNLOAD_MAX" apt-get install -y --no-install-recommends qemu-system-x86 \
-        >/dev/null 2>&1 || cannot "qemu-system-x86 is missing and can not be installed"
+        >/dev/null 2>&1 || cannot "qemu-system-x86 is missing and cannot be installed"
 fi
 
 mkdir -p "$cache"
@@ -125,11 +125,11 @@ unpack() {
     shift
     folder=$(mktemp -d "$cache/download.XXXXXX")
     (cd "$folder" && timeout "$DOWNLOAD_MAX" apt-get "${apt_options[@]}" -qq download "$@") \
-        >/dev/null 2>&1 || { rm -rf "$folder"; cannot "apt can not download: $*"; }
+        >/dev/null 2>&1 || { rm -rf "$folder"; cannot "apt cannot download: $*"; }
     rm -rf "$into.part"
     mkdir -p "$into.part"
     for archive in "$folder"/*.deb; do
-        dpkg-deb -x "$archive" "$into.part" || cannot "$(basename "$archive") can not be unpacked"
+        dpkg-deb -x "$archive" "$into.part" || cannot "$(basename "$archive") cannot be unpacked"
     done
     rm -rf "$folder"
     mv "$into.part" "$into"
@@ -178,7 +178,7 @@ else
         command -v cargo >/dev/null || cannot "cargo is missing, and no binary is given"
         say "building the tests"
         built=$(cd "$PROJECT" && cargo test --locked --no-run --lib --test e2e 2>&1) ||
-            { printf '%s\n' "$built" >&2; cannot "the tests can not be built"; }
+            { printf '%s\n' "$built" >&2; cannot "the tests cannot be built"; }
         # Paths are relative to the project, unless the target folder is elsewhere.
         executable() {
             local path
@@ -260,7 +260,7 @@ mkdir -p /new/dev/shm && mount -t tmpfs none /new/dev/shm
 mount -t tmpfs none /new/run
 ip link set lo up
 for module in tls gcm ghash-generic chacha20poly1305 sch_netem; do
-    modprobe "$module" || mark "module $module can not be loaded"
+    modprobe "$module" || mark "module $module cannot be loaded"
 done
 mark "booted $(cat /proc/sys/kernel/osrelease)"
 tab=$(printf '\t')
@@ -276,7 +276,7 @@ stop done
 GUEST
 chmod +x "$root/init"
 (cd "$root" && find . | "$busybox" cpio -o -H newc 2>/dev/null) | gzip -1 >"$work/initramfs" ||
-    cannot "the initramfs can not be made"
+    cannot "the initramfs cannot be made"
 
 log=$work/console
 say "booting $version (emulated; at most $seconds s)"

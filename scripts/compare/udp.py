@@ -67,7 +67,7 @@ stream {{
             f"{SHARE:.0%} of the highest at which nginx (where there is none: the floor) lost "
             "nothing in a short search before, and the same for all. Times are from when a burst "
             "was due. Sockets of load and echo have queues of 4 MiB, the listening one of nginx "
-            "too; it can not set those to its upstream. nginx has `multi_accept on` (a tenth less "
+            "too; it cannot set those to its upstream. nginx has `multi_accept on` (a tenth less "
             "CPU here), no limit of answers, and keeps its sessions; `reuseport` is of no use to "
             "one worker. Offloads: the load sends with UDP_SEGMENT and takes with UDP_GRO, and so "
             "does the upstream; nginx 1.22 knows neither, so it gets the same datagrams singly. "

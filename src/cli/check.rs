@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use super::{CheckArgs, fail, print, warn};
 use crate::config::{self, Config, Finding, Report};
-use crate::server::{explain, inspect, unresolved};
+use crate::server::{Inspection, explain, inspect, unresolved};
 
 /// The name by which standard input is read.
 const STDIN: &str = "-";
@@ -27,7 +27,7 @@ pub(super) fn run(args: &CheckArgs) -> ExitCode {
     if let Some(request) = &args.explain {
         return explain_request(args, &source.config, request);
     }
-    let report = source.report(unresolved(&source.config));
+    let report = source.whole_report();
     if report.errors() > 0 {
         return fail(&format!("the configuration is wrong\n{report}"));
     }
@@ -94,10 +94,21 @@ impl Source {
         Ok(Self { config, name, text })
     }
 
-    /// What a start would refuse, and what is likely not meant, beside what is known already.
-    pub(super) fn report(&self, mut findings: Vec<Finding>) -> Report {
+    /// What a start would refuse, and what is likely not meant.
+    pub(super) fn report(&self) -> Report {
+        self.report_with(inspect(&self.config).findings)
+    }
+
+    /// The same, with what a start tells of itself.
+    fn whole_report(&self) -> Report {
+        let Inspection { mut findings, expiring } = inspect(&self.config);
+        findings.extend(expiring);
+        findings.extend(unresolved(&self.config));
+        self.report_with(findings)
+    }
+
+    fn report_with(&self, mut findings: Vec<Finding>) -> Report {
         findings.extend(self.config.warnings());
-        findings.extend(inspect(&self.config));
         config::report(&self.name, &self.text, &findings)
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn run() -> ExitCode {
         Ok(features) => features,
         Err(error) => {
             let shown = print(text.as_bytes());
-            let told = fail(&format!("io_uring can not be used: {error}"));
+            let told = fail(&format!("io_uring cannot be used: {error}"));
             return if shown == ExitCode::SUCCESS { told } else { shown };
         }
     };
@@ -57,7 +57,7 @@ pub(super) fn run() -> ExitCode {
     if missing.is_empty() {
         shown
     } else {
-        fail(&format!("Ringway can not run here without: {}", missing.join(", ")))
+        fail(&format!("Ringway cannot run here without: {}", missing.join(", ")))
     }
 }
 

@@ -5,14 +5,13 @@ use std::backtrace::Backtrace;
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::AsFd;
-use std::sync::Arc;
 
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 
 use super::{LogFormat, LogLevel};
 use crate::server::LostLines;
-use crate::server::sink::{CountedSink, Output};
+use crate::server::sink::{Output, Sink};
 
 /// Standard error by a descriptor of its own: a write that blocks must not hold the library's lock,
 /// which the end of the process would wait for.
@@ -27,7 +26,7 @@ impl Output for StandardError {
 /// The log: lines for standard error.
 #[derive(Debug, Clone)]
 pub(super) struct Log {
-    sink: Arc<CountedSink>,
+    sink: Sink,
     lost: LostLines,
 }
 
@@ -35,12 +34,12 @@ impl Log {
     /// Starts the thread that writes.
     ///
     /// # Errors
-    /// There is no standard error, or no thread for it.
+    /// Standard error is closed, or its writer thread cannot be started.
     pub(super) fn start() -> io::Result<Self> {
         let lost = LostLines::default();
         let output = StandardError(io::stderr().as_fd().try_clone_to_owned()?.into());
-        let sink = CountedSink::start("standard error", output, lost.clone())?;
-        Ok(Self { sink: Arc::new(sink), lost })
+        let sink = Sink::start("standard error", output, lost.clone())?;
+        Ok(Self { sink, lost })
     }
 
     /// Sends the lines of the program's events here.
@@ -69,7 +68,7 @@ impl Log {
 
     /// Writes a text as it is.
     pub(super) fn print(&self, text: &str) {
-        self.sink.send(text.as_bytes());
+        self.sink.send_or_count(text.as_bytes());
     }
 
     /// Lines that were dropped.
@@ -94,12 +93,9 @@ pub(super) fn is_json(format: LogFormat) -> bool {
 }
 
 /// One line after the other: each event is one write.
-#[derive(Debug)]
-pub(super) struct LineWriter(Arc<CountedSink>);
-
-impl Write for LineWriter {
+impl Write for &Log {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
-        self.0.send(line);
+        self.sink.send_or_count(line);
         Ok(line.len())
     }
 
@@ -109,10 +105,10 @@ impl Write for LineWriter {
 }
 
 impl<'a> MakeWriter<'a> for Log {
-    type Writer = LineWriter;
+    type Writer = &'a Self;
 
-    fn make_writer(&'a self) -> LineWriter {
-        LineWriter(Arc::clone(&self.sink))
+    fn make_writer(&'a self) -> &'a Self {
+        self
     }
 }
 

@@ -145,21 +145,22 @@ enum LogLevel {
 #[must_use]
 pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
     let args: Vec<OsString> = args.into_iter().collect();
-    let program = program::name(args.first().map(OsString::as_os_str));
+    let first = args.first().cloned();
+    let program = || program::name(first.as_deref());
     let cli = match Cli::try_parse_from(args) {
         Ok(cli) => cli,
         Err(error) => {
-            // Where even that can not be printed, the status tells.
+            // Where even that cannot be printed, the status tells.
             let _unprintable = error.print();
             return if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
         }
     };
     match cli.command {
-        None => serve::run(&ServeArgs::default(), &program),
-        Some(Command::Serve(args)) => serve::run(&args, &program),
+        None => serve::run(&ServeArgs::default(), &program()),
+        Some(Command::Serve(args)) => serve::run(&args, &program()),
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Connect(args)) => connect::run(&args),
-        Some(Command::Cert(args)) => cert::run(&args, &program),
+        Some(Command::Cert(args)) => cert::run(&args, &program()),
         Some(Command::Doctor { tls: Some(target) }) => probe::run(&target),
         Some(Command::Doctor { tls: None }) => doctor::run(),
         Some(Command::Completions { shell }) => {

@@ -15,8 +15,8 @@ pub(super) fn name(first: Option<&OsStr>) -> String {
 fn shown(first: &OsStr, search: &OsString, is_this: impl Fn(&Path) -> bool) -> String {
     let path = Path::new(first);
     let name = path.file_name().unwrap_or(first);
-    let found = std::env::split_paths(search).map(|folder| folder.join(name));
-    let is_found = found.filter(|path| path.exists()).take(1).any(|path| is_this(&path));
+    let mut places = std::env::split_paths(search).map(|folder| folder.join(name));
+    let is_found = places.find(|path| path.exists()).is_some_and(|path| is_this(&path));
     let text = if is_found { name } else { first }.to_string_lossy();
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+@:,".contains(&byte);
     if text.bytes().all(is_plain) {

@@ -13,7 +13,7 @@ use crate::server::{AdminError, Listening, Server, StartError, StartOptions, lis
 pub(super) fn run(args: &ServeArgs, program: &str) -> ExitCode {
     let log = match Log::start() {
         Ok(log) => log,
-        Err(error) => return fail(&format!("the log can not be written: {error}")),
+        Err(error) => return fail(&format!("the log cannot be written: {error}")),
     };
     let outcome = serve(args, &log, program);
     if let Err(message) = &outcome {
@@ -69,7 +69,7 @@ fn serve(args: &ServeArgs, log: &Log, program: &str) -> Result<ExitCode, String>
 fn configuration(args: &ServeArgs) -> Result<(Config, Vec<Diagnostic>), String> {
     if let Some(path) = &args.config {
         let source = Source::read(path)?;
-        let report = source.report(Vec::new());
+        let report = source.report();
         if report.errors() > 0 {
             return Err(format!("the configuration is wrong\n{report}"));
         }

@@ -65,7 +65,7 @@ impl Target {
         };
         let (sender, receiver) = mpsc::channel();
         let name = host.clone();
-        // The resolver can not be interrupted: what it says too late is heard by nobody.
+        // The resolver cannot be interrupted: a late result is dropped.
         std::thread::spawn(move || {
             let found = (host.as_str(), port).to_socket_addrs().map(Iterator::collect::<Vec<_>>);
             let _too_late = sender.send(found);

@@ -257,7 +257,7 @@ const fn is_final(error: &ClientError) -> bool {
     matches!(error, ClientError::TlsOptions { .. })
 }
 
-/// The later failure, unless it only says that a family or a network can not be used here at all:
+/// The later failure, unless it only says that a family or a network cannot be used here at all:
 /// what a server's machine answered says more.
 fn more_telling(last: NetworkError, next: NetworkError) -> NetworkError {
     let says_little = |error: &NetworkError| {

@@ -28,7 +28,7 @@ pub enum ClientError {
     /// The network failed.
     #[error(transparent)]
     Network(#[from] NetworkError),
-    /// TLS can not be spoken as the options have it.
+    /// TLS cannot be spoken as the options have it.
     #[error("TLS: {reason}")]
     TlsOptions {
         /// What is wrong.
@@ -114,8 +114,8 @@ pub enum ClientError {
         /// What is wrong with it.
         reason: TransferError,
     },
-    /// The request can not be sent: too large, or no name.
-    #[error("the request can not be sent: {reason}")]
+    /// The request cannot be sent: too large, or no name.
+    #[error("the request cannot be sent: {reason}")]
     Request {
         /// Why.
         reason: String,
@@ -139,10 +139,10 @@ pub enum ClientError {
         /// What the last try met.
         last: Box<Self>,
     },
-    /// The loop can not be set up.
+    /// The loop cannot be set up.
     #[error(transparent)]
     Ring(#[from] SetupError),
-    /// The loop can not go on.
+    /// The loop cannot go on.
     #[error(transparent)]
     Loop(#[from] DriverError),
 }
@@ -200,7 +200,7 @@ pub enum TransferError {
         /// What the bytes give.
         computed: u32,
     },
-    /// The end can not be read.
+    /// The end cannot be read.
     #[error("an end that is none")]
     End,
     /// More than the client takes.

@@ -303,7 +303,7 @@ impl Frame {
     /// Sends the requests that were begun, as far as the socket takes them now.
     ///
     /// # Errors
-    /// When the loop can not go on.
+    /// When the loop cannot go on.
     pub fn flush(&mut self) -> Result<(), ClientError> {
         let now = self.line.until(Duration::ZERO);
         self.wait(now, &mut None)

@@ -139,7 +139,7 @@ impl Line {
 
     /// The time at which `patience` will be over.
     pub(super) fn until(&mut self, patience: Duration) -> Option<Instant> {
-        // So far ahead that it can not be said is never.
+        // So far ahead that it cannot be said is never.
         self.engine.now().checked_add(patience)
     }
 

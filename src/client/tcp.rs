@@ -45,10 +45,10 @@ pub enum PumpError {
     /// The network failed.
     #[error(transparent)]
     Client(#[from] ClientError),
-    /// The input can not be read.
+    /// The input cannot be read.
     #[error("reading the input failed: {0}")]
     Input(io::Error),
-    /// The output can not be written.
+    /// The output cannot be written.
     #[error("writing the output failed: {0}")]
     Output(io::Error),
 }

@@ -293,7 +293,7 @@ pub(super) fn path(value: &DeValue<'_>, expected: &str) -> Result<PathBuf, Fault
     Err(Fault { expected: expected.to_owned(), got: quoted(text), help: help.to_owned() })
 }
 
-/// A path, unless it is a word. What looks like the word misspelt is no path.
+/// A path, unless it is a word. What looks like a misspelling of the word is an error.
 pub(super) fn path_unless(
     value: &DeValue<'_>,
     word: &str,

@@ -69,6 +69,9 @@ pub struct Finding {
 /// text does not have is looked for in the tables around it.
 #[must_use]
 pub fn report(file_name: &str, text: &str, findings: &[Finding]) -> Report {
+    if findings.is_empty() {
+        return Report::new(file_name, text, Vec::new());
+    }
     let (tree, _no_mistake) = DeTable::parse_recoverable(text);
     let mistakes = findings.iter().map(|finding| Mistake {
         span: locate(tree.get_ref(), &finding.place),

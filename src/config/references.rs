@@ -71,7 +71,7 @@ pub(super) fn services(
         services.push(service(listener, target, &targets));
     }
     for (upstream, uses) in upstreams.iter().zip(&uses) {
-        // One that nobody uses is a warning: see `Config::warnings`.
+        // Unused upstreams are only a warning: see `Config::warnings`.
         if uses.is_empty() {
             continue;
         }

@@ -72,6 +72,20 @@ impl ListenerService {
         }
     }
 
+    /// Flows that it may have at a time, of a proxy of datagrams.
+    pub(crate) const fn max_flows(&self) -> Option<u32> {
+        match self {
+            Self::Udp { max_flows, .. } => Some(*max_flows),
+            Self::Tcp { .. }
+            | Self::Echo
+            | Self::UdpEcho { .. }
+            | Self::Frame { .. }
+            | Self::Messages { .. }
+            | Self::Sni { .. }
+            | Self::Http(_) => None,
+        }
+    }
+
     /// The indexes of all upstreams that it names, some of them more than once.
     pub fn upstreams(&self) -> impl Iterator<Item = usize> + '_ {
         let (routes, names) = match self {

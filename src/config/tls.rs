@@ -57,7 +57,7 @@ pub struct CertificateFiles {
 }
 
 impl CertificateFiles {
-    /// Whether one of the two is to be made in memory, and so is no file.
+    /// Whether the certificate or the key is generated in memory instead of read from a file.
     #[must_use]
     pub fn is_self_signed(&self) -> bool {
         let made = std::path::Path::new(SELF_SIGNED);

@@ -29,7 +29,7 @@ pub enum FileEvent {
     End,
     /// No buffer was free: read again when there are some.
     Starved,
-    /// The file can not be read.
+    /// The file cannot be read.
     Failed(Errno),
 }
 

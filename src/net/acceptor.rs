@@ -139,7 +139,7 @@ pub struct HandOver {
 impl HandOver {
     /// Sends it to `ring`. It stays ours until that has succeeded.
     pub fn submit<D: Driver, T: Copy>(self, reactor: &mut Reactor<D, T>, ring: Fd) {
-        // The token carries what is needed to keep the connection if it can not be given away.
+        // The token carries what is needed to keep the connection if it cannot be given away.
         let key = Key::new(self.socket.0.cast_unsigned(), self.listener);
         let token = Token::new(key, Lane::Client, Verb::HandOff);
         let there = Key::new(u32::from(self.listener), 0);

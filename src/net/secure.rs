@@ -20,7 +20,7 @@ const TOGETHER: usize = 16 * 1024;
 const LOOK_EVERY: u16 = 1024;
 /// When the kernel's key may encrypt so many records still, the next one is taken.
 const RECORDS_SPARE: u64 = 1 << 20;
-/// When that can not be, the connection ends when there are so many left.
+/// When that cannot be, the connection ends when there are so many left.
 const RECORDS_LAST: u64 = 1 << 18;
 
 /// The TLS of a stream.

@@ -191,7 +191,7 @@ pub enum Outcome {
     Failed(Errno),
 }
 
-/// Why the loop can not go on.
+/// Why the loop cannot go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{call}: {source}")]
 pub struct DriverError {
@@ -271,7 +271,7 @@ pub trait TlsCalls {
     ///
     /// # Errors
     /// As `setsockopt(2)`; `EINVAL` or `ENOENT` for a cipher that it does not know, `EBUSY` when
-    /// it has a key and can not change it.
+    /// it has a key and cannot change it.
     fn set_tls_transmit(&mut self, socket: Fd, info: &[u8]) -> Result<(), Errno>;
 
     /// What the kernel encrypts with, as [`TlsCalls::set_tls_transmit`] takes it, with the number
@@ -323,7 +323,7 @@ pub trait Syscalls {
     /// As `openat2(2)`; `EACCES` for what is neither a file nor a folder.
     fn open_below(&mut self, root: Fd, name: &str, follow: bool) -> Result<OpenFile, Errno>;
 
-    /// What there is to say of an open file now.
+    /// The current metadata of an open file.
     ///
     /// # Errors
     /// As `fstat(2)`; `EACCES` for what is neither a file nor a folder.
@@ -413,7 +413,7 @@ pub trait Syscalls {
 
     /// Sends all of `outbox` without waiting, straight from its buffers. Datagrams that it has
     /// joined, of at most `segment_max` bytes each, go to the kernel as one (UDP GSO), others one
-    /// by one. What can not be sent now is dropped and counted.
+    /// by one. What cannot be sent now is dropped and counted.
     fn send_datagrams(&mut self, socket: Fd, outbox: &Outbox, segment_max: u16) -> SendReport;
 
     /// Takes the oldest ICMP error off a datagram socket that was bound with error reports.

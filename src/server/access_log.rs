@@ -52,7 +52,7 @@ impl AccessFiles {
     /// Opens the files and starts to write to them.
     ///
     /// # Errors
-    /// A file can not be opened.
+    /// A file cannot be opened.
     pub(super) fn start(self) -> Result<(Vec<LineSink>, Writers), StartError> {
         let (mut sinks, lost) = (Vec::new(), LostLines::default());
         for target in &self.targets {
@@ -125,7 +125,7 @@ impl Output for LogFile {
             Ok(file) => self.file = file,
             Err(error) => {
                 let path = path.display();
-                tracing::error!(%path, %error, "the access log can not be reopened");
+                tracing::error!(%path, %error, "the access log cannot be reopened");
             }
         }
     }

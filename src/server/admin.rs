@@ -37,7 +37,7 @@ const CONNECTIONS_MAX: usize = 64;
 /// Rest after a failed accept (descriptors ran out).
 const REST: Duration = Duration::from_millis(100);
 
-/// The admin interface can not be listened on.
+/// The admin interface cannot be listened on.
 #[derive(Debug, thiserror::Error)]
 #[error(
     "listen on {address} for the admin interface: {source} (choose another address in \
@@ -185,7 +185,7 @@ pub(super) async fn serve(listener: TcpListener, tls: Option<Arc<TlsOptions>>, p
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => {
-            tracing::error!(%error, "the admin interface can not be served");
+            tracing::error!(%error, "the admin interface cannot be served");
             return;
         }
     };

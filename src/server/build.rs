@@ -6,7 +6,7 @@ pub(super) mod tls;
 
 use std::net::ToSocketAddrs;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -60,10 +60,10 @@ pub(super) fn upstreams(
     let mut upstreams = Vec::with_capacity(config.upstreams.len());
     for (index, one) in config.upstreams.iter().enumerate() {
         let (mut options, places) = upstream(one)?;
-        if http::is_origin(config, index) {
+        let is_http = http::is_origin(config, index);
+        if is_http {
             options.origins = Some(http::origins(one, &options.servers, &places, workers));
         }
-        let is_http = http::is_origin(config, index);
         options.tls = tls::upstream(one, &places, is_http, common, watched)?;
         upstreams.push(options);
     }
@@ -163,14 +163,16 @@ pub(super) fn open_folder(path: &Path) -> Result<OwnedFd, Errno> {
     nix::fcntl::open(path, flags, Mode::empty())
 }
 
+/// Opens a folder of files that a listener serves.
+pub(super) fn folder(listener: &Listener, path: &Path) -> Result<Folder, StartError> {
+    open_folder(path).map(Folder::new).map_err(|source| {
+        let listener = listener.name.clone();
+        StartError::Files { listener, path: path.to_owned(), source }
+    })
+}
+
 /// The framed protocol's own service, with its folder open.
 fn frame(listener: &Listener, options: &config::FrameOptions) -> Result<FrameOptions, StartError> {
-    let open = |path: &PathBuf| {
-        open_folder(path).map(Folder::new).map_err(|source| {
-            let listener = listener.name.clone();
-            StartError::Files { listener, path: path.clone(), source }
-        })
-    };
     let values = options.values.iter();
     Ok(FrameOptions {
         service: FrameService {
@@ -178,7 +180,7 @@ fn frame(listener: &Listener, options: &config::FrameOptions) -> Result<FrameOpt
             values: values.map(|(name, value)| (name.clone(), value.clone().into())).collect(),
             has_files: options.files.is_some(),
         },
-        root: options.files.as_ref().map(open).transpose()?,
+        root: options.files.as_deref().map(|path| folder(listener, path)).transpose()?,
     })
 }
 
@@ -308,16 +310,7 @@ pub(super) fn ring(config: &Config) -> RingOptions {
 pub(super) fn connections_max(config: &Config) -> u32 {
     let each = streams(config).map(|listener| listener.max_connections);
     let pooled = config.upstreams.iter().map(|upstream| upstream.pool.max);
-    let flows = config.listeners.iter().map(|listener| match listener.service {
-        ListenerService::Udp { max_flows, .. } => max_flows,
-        ListenerService::Tcp { .. }
-        | ListenerService::Echo
-        | ListenerService::UdpEcho { .. }
-        | ListenerService::Frame { .. }
-        | ListenerService::Messages { .. }
-        | ListenerService::Sni { .. }
-        | ListenerService::Http(_) => 0,
-    });
+    let flows = config.listeners.iter().filter_map(|listener| listener.service.max_flows());
     each.chain(pooled).chain(flows).fold(SLOTS_SPARE, u32::saturating_add)
 }
 

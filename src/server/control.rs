@@ -75,7 +75,7 @@ impl Control {
         let outcome = match runtime {
             Ok(runtime) => runtime.block_on(self.serve()),
             Err(error) => {
-                tracing::error!(%error, "the control plane can not start: stopping");
+                tracing::error!(%error, "the control plane cannot start: stopping");
                 self.tell_all(|| Message::Drain { deadline: clock::now() });
                 self.tell_all(|| Message::Release);
                 Outcome { cut: 0, failed_workers: self.handles.len() }
@@ -110,7 +110,7 @@ impl Control {
             tokio::spawn(admin::serve(listener, tls, pages));
         }
         let mut signals: Option<Signals> = None;
-        let mut ignored = [Ignored::default(), Ignored::default()];
+        let mut ignored = Ignored::all();
         let mut progress = Progress::default();
         while progress.ended < self.handles.len() {
             tokio::select! {
@@ -129,9 +129,8 @@ impl Control {
                     if name == REOPEN {
                         tracing::info!(signal = name, "signal: opening the access logs again");
                         self.writers.reopen();
-                    } else if let Some(advice) = advice(name) {
-                        // Each signal by itself: neither hides the other.
-                        ignored[usize::from(name == UPGRADE)].tell(name, advice);
+                    } else if let Some(ignored) = ignored.iter_mut().find(|one| one.is(name)) {
+                        ignored.tell();
                     } else if progress.draining {
                         tracing::info!(signal = name, "second signal: cutting what is left");
                         self.stop(&mut progress);
@@ -196,23 +195,8 @@ impl Control {
     }
 }
 
-/// The signal after which the files of access logs are opened anew.
+/// The signal after which the files of access logs are opened again.
 const REOPEN: &str = "SIGUSR1";
-
-/// What to do instead, for a signal that other servers reload or upgrade by, and this one ignores.
-fn advice(signal: &str) -> Option<&'static str> {
-    match signal {
-        RELOAD => Some(
-            "signal ignored: the configuration is not reloaded while the server runs; check the \
-             new one with `ringway check`, then restart (SIGTERM lets connections finish)",
-        ),
-        UPGRADE => Some(
-            "signal ignored: the program is not replaced while it runs; restart it (SIGTERM lets \
-             connections finish); SIGUSR1 opens the access logs again",
-        ),
-        _ => None,
-    }
-}
 
 /// The signal by which other servers read their configuration again.
 const RELOAD: &str = "SIGHUP";
@@ -221,17 +205,40 @@ const UPGRADE: &str = "SIGUSR2";
 /// Signals that are ignored are logged once in this time.
 const IGNORED_EVERY: Duration = Duration::from_secs(10);
 
-/// Times that a signal was ignored.
-#[derive(Debug, Default)]
+/// A signal by which other servers reload or upgrade, and that this one ignores. Each has a limiter
+/// of its own, so that one does not suppress the other.
+#[derive(Debug)]
 struct Ignored {
+    signal: &'static str,
+    /// What to do instead.
+    advice: &'static str,
+    /// When it was logged.
     last: Option<Instant>,
     /// How many were not logged since.
     silent: u64,
 }
 
 impl Ignored {
-    fn tell(&mut self, signal: &str, advice: &str) {
+    const fn new(signal: &'static str, advice: &'static str) -> Self {
+        Self { signal, advice, last: None, silent: 0 }
+    }
+
+    const fn all() -> [Self; 2] {
+        let reload = "signal ignored: the configuration is not reloaded while the server runs; \
+                      check the new one with `ringway check`, then restart (SIGTERM lets \
+                      connections finish)";
+        let upgrade = "signal ignored: the program is not replaced while it runs; restart it \
+                       (SIGTERM lets connections finish); SIGUSR1 opens the access logs again";
+        [Self::new(RELOAD, reload), Self::new(UPGRADE, upgrade)]
+    }
+
+    fn is(&self, signal: &str) -> bool {
+        self.signal == signal
+    }
+
+    fn tell(&mut self) {
         if let Some(not_logged) = self.note(clock::now()) {
+            let Self { signal, advice, .. } = self;
             tracing::warn!(signal, not_logged, "{advice}");
         }
     }
@@ -263,7 +270,7 @@ impl Signals {
         match Self::handle_all() {
             Ok(signals) => Some(signals),
             Err(error) => {
-                tracing::error!(%error, "signals can not be handled: they end the server at once");
+                tracing::error!(%error, "signals cannot be handled: they end the server at once");
                 None
             }
         }
@@ -302,14 +309,15 @@ mod tests {
 
     #[test]
     fn ignored_signals_are_logged_once_in_a_while_with_the_number_of_the_others() {
-        let (mut ignored, start) = (Ignored::default(), clock::now());
+        let (mut ignored, start) = (Ignored::new(RELOAD, ""), clock::now());
         assert_eq!(ignored.note(start), Some(0));
         for _ in 0..3 {
             assert_eq!(ignored.note(start + IGNORED_EVERY / 2), None);
         }
         assert_eq!(ignored.note(start + IGNORED_EVERY), Some(3));
         assert_eq!(ignored.note(start + 2 * IGNORED_EVERY), Some(0));
-        assert!(advice(RELOAD).is_some() && advice(UPGRADE).is_some());
-        assert!([REOPEN, "SIGTERM", "SIGQUIT", "SIGINT"].iter().all(|one| advice(one).is_none()));
+        let is_ignored = |signal| Ignored::all().iter().any(|one| one.is(signal));
+        assert!(is_ignored(RELOAD) && is_ignored(UPGRADE));
+        assert!(![REOPEN, "SIGTERM", "SIGQUIT", "SIGINT"].into_iter().any(is_ignored));
     }
 }

@@ -9,16 +9,11 @@ use crate::session::DescriptorDoor;
 /// Descriptors that a server needs beside those of connections.
 const DESCRIPTORS_SPARE: u64 = 256;
 
-/// What is kept of the limit of open files, which was raised before.
-pub(super) fn descriptor_door() -> DescriptorDoor {
-    getrlimit(Resource::RLIMIT_NOFILE)
-        .map_or(DescriptorDoor::OPEN, |(soft, _)| DescriptorDoor::new(soft))
-}
-
-/// Raises the soft limit of open files to the hard one, and warns when that is too low.
-pub(super) fn raise_descriptor_limit(config: &Config) {
+/// Raises the soft limit of open files to the hard one, and warns when that is too low. Returns what
+/// is kept of it.
+pub(super) fn raise_descriptor_limit(config: &Config) -> DescriptorDoor {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
-        return;
+        return DescriptorDoor::OPEN;
     };
     let raised = setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok();
     let limit = if raised { hard } else { soft };
@@ -26,12 +21,10 @@ pub(super) fn raise_descriptor_limit(config: &Config) {
         .listeners
         .iter()
         .map(|listener| match &listener.service {
-            ListenerService::Tcp { .. } | ListenerService::Frame { upstream: Some(_), .. } => {
-                2 * u64::from(listener.max_connections)
-            }
-            ListenerService::Http(_) | ListenerService::Sni { .. } => {
-                2 * u64::from(listener.max_connections)
-            }
+            ListenerService::Tcp { .. }
+            | ListenerService::Frame { upstream: Some(_), .. }
+            | ListenerService::Http(_)
+            | ListenerService::Sni { .. } => 2 * u64::from(listener.max_connections),
             ListenerService::Echo
             | ListenerService::Frame { upstream: None, .. }
             | ListenerService::Messages { .. } => u64::from(listener.max_connections),
@@ -41,25 +34,13 @@ pub(super) fn raise_descriptor_limit(config: &Config) {
         .sum::<u64>()
         + DESCRIPTORS_SPARE;
     let is_default = config.listeners.iter().all(|listener| {
-        let flows = match listener.service {
-            ListenerService::Udp { max_flows, .. } => max_flows,
-            ListenerService::Tcp { .. }
-            | ListenerService::Echo
-            | ListenerService::UdpEcho { .. }
-            | ListenerService::Frame { .. }
-            | ListenerService::Messages { .. }
-            | ListenerService::Sni { .. }
-            | ListenerService::Http(_) => defaults::MAX_FLOWS,
-        };
+        let flows = listener.service.max_flows().unwrap_or(defaults::MAX_FLOWS);
         listener.max_connections == defaults::MAX_CONNECTIONS && flows == defaults::MAX_FLOWS
     });
     if limit < needed {
         let text = "the limit of open files is below what max_connections may need: beyond it, \
                     connections wait or are refused (raise `ulimit -n`, LimitNOFILE=)";
-        if is_default {
-            tracing::info!(limit, needed, "{text}");
-        } else {
-            tracing::warn!(limit, needed, "{text}");
-        }
+        tell_limit!(is_default, limit, needed, "{text}");
     }
+    DescriptorDoor::new(limit)
 }

@@ -1,13 +1,11 @@
 //! What a configuration names outside of itself: whether a start would find it as it needs it, all
 //! at once and with the place of each key.
 
-use std::fs::OpenOptions;
 use std::net::ToSocketAddrs;
-use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
 use nix::unistd::{AccessFlags, eaccess};
 
 use super::StartError;
@@ -25,11 +23,20 @@ const RESOLVERS: usize = 16;
 
 const X509_HELP: &str = "see `openssl x509 -in FILE -text`";
 
+/// What was found outside of a configuration.
+#[derive(Debug, Default)]
+pub struct Inspection {
+    /// What a start would refuse, and keys without effect.
+    pub findings: Vec<Finding>,
+    /// Certificates that have expired or soon will, of which a start warns itself.
+    pub expiring: Vec<Finding>,
+}
+
 /// Checks the folders, files and logs that a configuration names, and loads its certificates as a
 /// start does. Nothing is created.
 #[must_use]
-pub fn inspect(config: &Config) -> Vec<Finding> {
-    let mut found = Inspector::default();
+pub fn inspect(config: &Config) -> Inspection {
+    let mut found = Inspection::default();
     for (index, listener) in config.listeners.iter().enumerate() {
         found.listener(Place::listener(index), listener);
     }
@@ -40,7 +47,7 @@ pub fn inspect(config: &Config) -> Vec<Finding> {
     for upstream in &config.upstreams {
         found.upstream(upstream);
     }
-    found.0
+    found
 }
 
 /// Asks for the addresses of all servers that have names. What does not resolve here may where the
@@ -76,18 +83,15 @@ pub fn unresolved(config: &Config) -> Vec<Finding> {
     })
 }
 
-#[derive(Default)]
-struct Inspector(Vec<Finding>);
-
-impl Inspector {
+impl Inspection {
     fn warn(&mut self, place: Place, message: impl Into<String>, help: impl Into<String>) {
         let (message, help) = (message.into(), help.into());
-        self.0.push(Finding { place, severity: Severity::Warning, message, help });
+        self.findings.push(Finding { place, severity: Severity::Warning, message, help });
     }
 
     fn error(&mut self, place: Place, message: impl Into<String>, help: impl Into<String>) {
         let (message, help) = (message.into(), help.into());
-        self.0.push(Finding { place, severity: Severity::Error, message, help });
+        self.findings.push(Finding { place, severity: Severity::Error, message, help });
     }
 
     fn listener(&mut self, place: Place, listener: &Listener) {
@@ -184,10 +188,10 @@ impl Inspector {
         tls: &ListenerTls,
         make: impl FnOnce() -> Result<(), StartError>,
     ) {
-        let (before, mut ends) = (self.0.len(), Vec::new());
+        let before = self.findings.len();
         for (at, files) in tls.certificates.iter().enumerate() {
             let key = |name: &str| place.clone().key(name).at(at);
-            let unreadable = self.0.len();
+            let unreadable = self.findings.len();
             if !files.is_self_signed() {
                 self.file(key("certificate"), &files.chain);
                 self.file(key("key"), &files.key);
@@ -195,11 +199,13 @@ impl Inspector {
             if let Some(ocsp) = &files.ocsp {
                 self.file(key("ocsp"), ocsp);
             }
-            if self.0.len() > unreadable {
+            if self.findings.len() > unreadable {
                 continue;
             }
             match certificate(files) {
-                Ok(made) => ends.push((key("certificate"), &files.chain, made.summary().not_after)),
+                Ok(made) => {
+                    self.expiry(key("certificate"), &files.chain, made.summary().not_after);
+                }
                 Err(message) => self.error(key("certificate"), message, X509_HELP),
             }
         }
@@ -215,7 +221,6 @@ impl Inspector {
         }
         self.policy(place, &tls.policy);
         self.rest_of_tls(before, place, make);
-        ends.into_iter().for_each(|(place, path, end)| self.expiry(place, path, end));
         let unused = [("client_ca", &tls.client_ca), ("client_crl", &tls.client_crl)];
         for (key, _) in unused.iter().filter(|(_, path)| path.is_some()) {
             if tls.client_auth == ClientAuth::Off {
@@ -235,7 +240,8 @@ impl Inspector {
             Expiry::Past => format!("the certificate {path} has expired: clients refuse it"),
             Expiry::Soon { days } => format!("the certificate {path} expires in {days} days"),
         };
-        self.warn(place, message, "renew it: the server reads it again when the file changes");
+        let help = "renew it: the server reads it again when the file changes".to_owned();
+        self.expiring.push(Finding { place, severity: Severity::Warning, message, help });
     }
 
     /// The names of cipher suites and groups.
@@ -255,7 +261,7 @@ impl Inspector {
     fn upstream(&mut self, upstream: &Upstream) {
         let Some(tls) = &upstream.tls else { return };
         let place = Place::upstream(&upstream.name).key("tls");
-        let before = self.0.len();
+        let before = self.findings.len();
         let UpstreamTls { ca, verify, pins, identity, crl, .. } = &**tls;
         self.text(&place, "ca", ca.as_ref().filter(|_| *verify), check_issuers);
         self.text(&place, "crl", crl.as_ref(), check_revocations);
@@ -284,10 +290,10 @@ impl Inspector {
     /// The certificate that is shown to servers.
     fn identity(&mut self, place: &Place, chain: &Path, key: &Path) {
         let [at_chain, at_key] = ["certificate", "key"].map(|key| place.clone().key(key));
-        let unreadable = self.0.len();
+        let unreadable = self.findings.len();
         self.file(at_chain.clone(), chain);
         self.file(at_key, key);
-        if self.0.len() > unreadable {
+        if self.findings.len() > unreadable {
             return;
         }
         let files = CertificateFiles { chain: chain.to_owned(), key: key.to_owned(), ocsp: None };
@@ -303,7 +309,7 @@ impl Inspector {
         place: &Place,
         make: impl FnOnce() -> Result<(), StartError>,
     ) {
-        if self.0.len() > before {
+        if self.findings.len() > before {
             return;
         }
         let Err(error) = make() else { return };
@@ -348,10 +354,7 @@ impl Inspector {
 fn can_append(path: &Path) -> std::io::Result<()> {
     match std::fs::metadata(path) {
         Ok(found) if found.file_type().is_fifo() => Ok(eaccess(path, AccessFlags::W_OK)?),
-        Ok(_) => {
-            let mut options = OpenOptions::new();
-            options.append(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path).map(|_| ())
-        }
+        Ok(_) => super::access_log::open(path).map(|_| ()),
         Err(_absent) => can_create(path),
     }
 }

@@ -138,7 +138,7 @@ pub(crate) enum CertError {
     Days(u32),
     /// The clock is far off.
     Clock,
-    /// The issuer that should sign can not.
+    /// The issuer that should sign cannot.
     Issuer(String),
     /// A key or a certificate could not be made.
     Make(String),
@@ -155,8 +155,8 @@ impl fmt::Display for CertError {
             ),
             Self::Days(days) => write!(f, "expected 1 to {DAYS_MAX} days, got {days}"),
             Self::Clock => f.write_str("the clock is far off: set it first"),
-            Self::Issuer(why) => write!(f, "the issuer can not be used: {why}"),
-            Self::Make(why) => write!(f, "the certificate can not be made: {why}"),
+            Self::Issuer(why) => write!(f, "the issuer cannot be used: {why}"),
+            Self::Make(why) => write!(f, "the certificate cannot be made: {why}"),
         }
     }
 }

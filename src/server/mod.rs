@@ -15,6 +15,18 @@
 //! | `descriptors` | the limit of open files, and what is kept of it |
 //! | `build` | configuration to the layers' own options |
 
+/// Says that a limit of the machine is below one of the configuration: a warning, unless that is
+/// the default, which nobody has asked for.
+macro_rules! tell_limit {
+    ($is_default:expr, $($rest:tt)*) => {
+        if $is_default {
+            tracing::info!($($rest)*);
+        } else {
+            tracing::warn!($($rest)*);
+        }
+    };
+}
+
 mod access_log;
 mod admin;
 mod build;
@@ -35,7 +47,7 @@ mod worker;
 
 pub use admin::AdminError;
 pub use explain::explain;
-pub use inspect::{inspect, unresolved};
+pub use inspect::{Inspection, inspect, unresolved};
 pub use introduction::{Listening, listening};
 pub use run::{Outcome, Running, Server, StartError, StartOptions};
 pub use sink::LostLines;

@@ -15,7 +15,7 @@ use super::admin::AdminError;
 use super::build::http::HttpBuilder;
 use super::build::{self, Blueprint, WorkerSockets};
 use super::control::{Command, Control, WorkerHandle};
-use super::descriptors::{descriptor_door, raise_descriptor_limit};
+use super::descriptors::raise_descriptor_limit;
 use super::health::HealthPlan;
 use super::introduction::introduction;
 use super::metrics::Exporter;
@@ -29,35 +29,23 @@ use crate::ring::uring::{RingOptions, RingSize, SetupError, Uring};
 use crate::runtime::{Mailbox, Offload, mailbox};
 use crate::session::{Fleet, HandlerFactory, Note, Plan, SessionOptions, UpstreamOptions};
 
-/// Says that a limit of the machine is below one of the configuration: a warning, unless that is
-/// the default, which nobody has asked for.
-macro_rules! tell_limit {
-    ($is_default:expr, $($rest:tt)*) => {
-        if $is_default {
-            tracing::info!($($rest)*);
-        } else {
-            tracing::warn!($($rest)*);
-        }
-    };
-}
-
 /// Threads for work that takes too long for a loop.
 const HELPERS: usize = 2;
 
 /// The server could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// An address can not be listened on.
+    /// An address cannot be listened on.
     #[error(transparent)]
     Bind(#[from] BindError),
     /// The ring of a worker could not be made.
-    #[error("io_uring can not be used: {0}")]
+    #[error("io_uring cannot be used: {0}")]
     Ring(#[from] SetupError),
-    /// The admin interface can not be listened on.
+    /// The admin interface cannot be listened on.
     #[error(transparent)]
     Admin(#[from] AdminError),
     /// A server's name has no address.
-    #[error("upstream {upstream}: the name {host:?} can not be resolved: {source}")]
+    #[error("upstream {upstream}: the name {host:?} cannot be resolved: {source}")]
     Resolve {
         /// The upstream.
         upstream: String,
@@ -66,8 +54,8 @@ pub enum StartError {
         /// What the resolver said.
         source: io::Error,
     },
-    /// A folder of files can not be opened.
-    #[error("listener {listener}: the folder {path:?} can not be opened: {source}")]
+    /// A folder of files cannot be opened.
+    #[error("listener {listener}: the folder {path:?} cannot be opened: {source}")]
     Files {
         /// The listener.
         listener: String,
@@ -76,16 +64,16 @@ pub enum StartError {
         /// What the kernel said.
         source: Errno,
     },
-    /// The file of an access log can not be opened.
-    #[error("the access log {path:?} can not be opened: {source}")]
+    /// The file of an access log cannot be opened.
+    #[error("the access log {path:?} cannot be opened: {source}")]
     AccessLog {
         /// The file.
         path: PathBuf,
         /// What the kernel said.
         source: io::Error,
     },
-    /// A list of users can not be read.
-    #[error("listener {listener}: the users of {path:?} can not be used: {message}")]
+    /// A list of users cannot be read.
+    #[error("listener {listener}: the users of {path:?} cannot be used: {message}")]
     Users {
         /// The listener.
         listener: String,
@@ -94,7 +82,7 @@ pub enum StartError {
         /// What is wrong with it.
         message: String,
     },
-    /// A setting of an HTTP listener can not be carried out.
+    /// A setting of an HTTP listener cannot be carried out.
     #[error("listener {listener}: {message}")]
     Http {
         /// The listener.
@@ -102,7 +90,7 @@ pub enum StartError {
         /// What is wrong.
         message: String,
     },
-    /// TLS can not be spoken as the configuration has it.
+    /// TLS cannot be spoken as the configuration has it.
     #[error("{place}: TLS: {message}")]
     Tls {
         /// The listener or upstream.
@@ -110,8 +98,8 @@ pub enum StartError {
         /// What is wrong.
         message: String,
     },
-    /// The file that the secrets of TLS go to can not be opened.
-    #[error("the key log {} can not be opened: {source}", path.display())]
+    /// The file that the secrets of TLS go to cannot be opened.
+    #[error("the key log {} cannot be opened: {source}", path.display())]
     KeyLog {
         /// The file.
         path: PathBuf,
@@ -122,7 +110,7 @@ pub enum StartError {
     #[error("the path {0:?} is too long for a unix socket: at most 107 bytes")]
     Path(PathBuf),
     /// A thread could not be started.
-    #[error("a thread can not be started: {0}")]
+    #[error("a thread cannot be started: {0}")]
     Thread(#[source] io::Error),
     /// Something else that the kernel refused.
     #[error("{call}: {source}")]
@@ -187,7 +175,7 @@ impl Server {
     pub fn start_with(config: Config, options: StartOptions) -> Result<Running, StartError> {
         let StartOptions { handler, tls_key_log, log_lost } = options;
         let config = Arc::new(config);
-        raise_descriptor_limit(&config);
+        let descriptors = raise_descriptor_limit(&config);
         let failed = |source| StartError::System { call: "sched_getaffinity", source };
         let cpus = cpus().map_err(failed)?;
         let workers = worker_count(config.runtime.workers, cpus.len());
@@ -213,7 +201,7 @@ impl Server {
             tls,
             handler,
             fleet: Arc::clone(&fleet),
-            descriptors: descriptor_door(),
+            descriptors,
             routes: builder.routes,
             lines,
             seed,
@@ -363,7 +351,7 @@ struct Place {
     reports: channel::UnboundedSender<(usize, Report)>,
 }
 
-/// Starts all workers; if one can not be, none.
+/// Starts all workers; if one cannot be, none.
 fn spawn_all(
     config: &Config,
     blueprint: &Blueprint,

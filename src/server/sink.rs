@@ -61,6 +61,7 @@ pub(crate) struct Sink {
     sender: Sender<Job>,
     waiting: Arc<AtomicUsize>,
     name: Arc<str>,
+    lost: LostLines,
 }
 
 impl fmt::Debug for Sink {
@@ -81,8 +82,8 @@ impl Sink {
     ) -> Result<Self, io::Error> {
         let (sender, jobs) = channel();
         let waiting = Arc::new(AtomicUsize::new(0));
-        let sink = Self { sender, waiting: Arc::clone(&waiting), name: name.into() };
-        let name = Arc::clone(&sink.name);
+        let sink = Self { sender, waiting: Arc::clone(&waiting), name: name.into(), lost };
+        let (name, lost) = (Arc::clone(&sink.name), sink.lost.clone());
         std::thread::Builder::new()
             .name("log".to_owned())
             .spawn(move || write_all(&name, output, &jobs, &waiting, &lost))?;
@@ -98,6 +99,13 @@ impl Sink {
             return false;
         }
         self.sender.send(Job::Lines(lines)).is_ok()
+    }
+
+    /// Hands over whole lines, or drops and counts them.
+    pub(crate) fn send_or_count(&self, lines: &[u8]) {
+        if !self.send(lines.to_vec()) {
+            self.lost.count(lines);
+        }
     }
 
     /// Opens the file again, once what was handed over before is written.
@@ -159,35 +167,6 @@ fn write_all(
     }
 }
 
-/// For the lines of the log, which are counted where they are dropped.
-#[derive(Debug, Clone)]
-pub(crate) struct CountedSink {
-    sink: Sink,
-    lost: LostLines,
-}
-
-impl CountedSink {
-    /// Starts the thread that writes to `output`; lines that are dropped are counted in `lost`.
-    ///
-    /// # Errors
-    /// The thread could not be started.
-    pub(crate) fn start(name: &str, output: impl Output, lost: LostLines) -> io::Result<Self> {
-        Ok(Self { sink: Sink::start(name, output, lost.clone())?, lost })
-    }
-
-    /// Hands over whole lines, or drops and counts them.
-    pub(crate) fn send(&self, lines: &[u8]) {
-        if !self.sink.send(lines.to_vec()) {
-            self.lost.count(lines);
-        }
-    }
-
-    /// As [`Sink::finish`].
-    pub(crate) fn finish(&self) -> bool {
-        self.sink.finish()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
@@ -206,20 +185,20 @@ mod tests {
     fn what_a_pipe_that_nobody_reads_cannot_take_is_dropped_and_counted() {
         let (mut reader, writer) = io::pipe().unwrap();
         let lost = LostLines::default();
-        let sink = CountedSink::start("pipe", Pipe(writer), lost.clone()).unwrap();
+        let sink = Sink::start("pipe", Pipe(writer), lost.clone()).unwrap();
         let line = [b"x".repeat(1023), b"\n".to_vec()].concat();
         let sent = 2 * WAITING_MAX / line.len();
-        (0..sent).for_each(|_| sink.send(&line));
+        (0..sent).for_each(|_| sink.send_or_count(&line));
         assert!(!sink.finish(), "nothing is taken, so it gives up");
         let dropped = lost.get();
-        assert!(dropped > 0 && sink.sink.waiting.load(Ordering::Relaxed) <= WAITING_MAX);
+        assert!(dropped > 0 && sink.waiting.load(Ordering::Relaxed) <= WAITING_MAX);
         let drain = std::thread::spawn(move || {
             let mut all = Vec::new();
             reader.read_to_end(&mut all).unwrap();
             all.len()
         });
         while !sink.finish() {}
-        sink.send(b"after\n");
+        sink.send_or_count(b"after\n");
         assert!(sink.finish());
         assert_eq!(lost.get(), dropped, "what was taken is written");
         drop(sink);
@@ -232,8 +211,8 @@ mod tests {
         let (reader, writer) = io::pipe().unwrap();
         drop(reader);
         let lost = LostLines::default();
-        let sink = CountedSink::start("pipe", Pipe(writer), lost.clone()).unwrap();
-        sink.send(b"one\ntwo\n");
+        let sink = Sink::start("pipe", Pipe(writer), lost.clone()).unwrap();
+        sink.send_or_count(b"one\ntwo\n");
         assert!(sink.finish());
         assert_eq!(lost.get(), 2);
     }

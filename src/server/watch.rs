@@ -12,7 +12,7 @@ use tokio::time::interval;
 /// How often files are looked at.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// Files that are used together, and how to use them anew.
+/// Files that are used together, and how to load them again.
 pub(super) struct Watched {
     /// Whose they are, such as `listener https`.
     pub(super) owner: String,
@@ -40,7 +40,7 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// How often with success, and how often in vain.
+    /// Successful reloads, then failed ones.
     pub(super) fn read(&self) -> [u64; 2] {
         [&self.done, &self.failed].map(|count| count.load(Ordering::Relaxed))
     }

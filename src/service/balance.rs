@@ -97,7 +97,8 @@ impl Balancer {
         let count = self.active.len();
         let suits = |server: &usize| self.is_candidate(*server, tried, skip_ejected);
         if !(0..count).any(|server| suits(&server)) {
-            // The table has many slots for each server, and would be searched in vain.
+            // The table has many slots for each server: do not search all of them when no server is
+            // suitable.
             return None;
         }
         if let Some(maglev) = &self.maglev {

@@ -87,7 +87,7 @@ pub enum Served {
         /// How many bytes.
         bytes: u32,
     },
-    /// The client waits for an answer no longer.
+    /// The client no longer waits for an answer.
     Reset {
         /// The stream of the request.
         stream: u32,

@@ -241,9 +241,9 @@ pub(super) struct Notices {
     pub(super) datagrams: Notice,
     /// Servers that break the rules of their protocol.
     pub(super) protocol: Notice,
-    /// Files that can not be opened or read.
+    /// Files that cannot be opened or read.
     pub(super) files: Notice,
-    /// TLS sessions that can not be made.
+    /// TLS sessions that cannot be made.
     pub(super) tls: Notice,
 }
 

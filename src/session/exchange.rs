@@ -127,7 +127,7 @@ impl<D: Driver> Sessions<D> {
         } else {
             self.context.exchanger(upstream).asked(now)
         };
-        // What can not be given is kept.
+        // What cannot be given is kept.
         if !self.context.options.fleet.send(from, Note::Give { upstream, places }) {
             if is_http {
                 self.context.http.origins(upstream).keep(places);

@@ -36,7 +36,7 @@ pub enum Note {
         /// Places.
         places: u32,
     },
-    /// A server of an upstream can be used, or can not.
+    /// A server of an upstream can be used, or cannot.
     Health {
         /// The upstream's number.
         upstream: usize,
@@ -77,7 +77,7 @@ pub struct Verified {
 pub enum Finished {
     /// A password was checked.
     Verified(Verified),
-    /// The page that lists a folder; `None` when it can not be read.
+    /// The page that lists a folder; `None` when it cannot be read.
     Listed(Option<Vec<u8>>),
     /// A part of an answer that was compressed.
     Encoded(Box<Encoded>),

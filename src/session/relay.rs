@@ -24,8 +24,8 @@ pub(super) struct Relay {
     common: Common,
     streams: [Stream; LANES],
     directions: [Direction; LANES],
-    /// When it is looked next whether a peer that is to be reset has acknowledged all, and what it
-    /// had not at the last look.
+    /// When to check next whether a peer that will be reset has acknowledged everything, and what
+    /// was unacknowledged at the last check.
     cut_look: (Duration, usize),
     meters: [Meter; LANES],
     exchange: Exchange,

@@ -523,7 +523,7 @@ impl<'s> World<'s> {
             FrameAction::CloseTrunk(owner) => {
                 if let Some(place) = self.lines.iter().position(|line| line.owner == owner) {
                     let line = &self.lines[place];
-                    // A large answer is not read to its end for nobody.
+                    // A large answer is not read to its end when no client waits for it.
                     let is_large = line.open.iter().any(|(_, what, _)| *what == Command::GET);
                     assert!(
                         self.expiring || line.wild || is_large || line.open.is_empty(),

@@ -1,5 +1,5 @@
-//! Large answers of the framed protocol: in fair turns, as far as clients take them, and for nobody
-//! no further.
+//! Large answers of the framed protocol: in fair turns, no further than clients take them, and
+//! cancelled when no client waits.
 
 use ringway::proto::frame::{ClientOptions, Code, Command, Features, Version, parse_error};
 
@@ -22,12 +22,9 @@ fn file_server() -> (Served, Folder, Vec<u8>) {
     (Served::new(&[&runtime(1), NO_ADMIN, &listener].concat()), folder, whole)
 }
 
-/// A proxy that has one connection to its server.
+/// A proxy that has one server.
 fn proxy_of(server: &Served, extra: &str) -> Served {
-    let proxy = "[[listener]]\nname = \"t\"\nlisten = \"127.0.0.1:0\"\nprotocol = \"frame\"\n\
-                 upstream = \"u\"\n";
-    let upstream = upstream(&[server.address()], extra);
-    Served::new(&[&runtime(1), NO_ADMIN, proxy, &upstream].concat())
+    crate::frame_proxy::proxy_of(1, &[server.address()], extra)
 }
 
 /// A client of version 2 with flow control, whose answers may carry `credit` bytes.

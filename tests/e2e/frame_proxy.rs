@@ -19,7 +19,7 @@ use crate::support::*;
 const CUSTOM: Command = Command(0x40);
 
 /// A frame proxy; `extra` are keys of its upstream.
-fn proxy_of(workers: usize, servers: &[SocketAddr], extra: &str) -> Served {
+pub(crate) fn proxy_of(workers: usize, servers: &[SocketAddr], extra: &str) -> Served {
     let admin = "[admin]\nlisten = \"127.0.0.1:0\"\n";
     let proxy = "[[listener]]\nname = \"t\"\nlisten = \"127.0.0.1:0\"\nprotocol = \"frame\"\n\
                  upstream = \"u\"\n";

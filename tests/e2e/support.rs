@@ -26,8 +26,8 @@ pub(crate) fn runtime(workers: usize) -> String {
     )
 }
 
-/// An address that refuses connections. Its port stays taken until this process ends, as another test's server would
-/// answer there otherwise.
+/// An address that refuses connections. Its port stays taken until this process ends, as another
+/// test's server would answer there otherwise.
 pub(crate) fn nobody() -> SocketAddr {
     let socket =
         socket(AddressFamily::Inet, SockType::Stream, SockFlag::SOCK_CLOEXEC, None).unwrap();
@@ -36,7 +36,8 @@ pub(crate) fn nobody() -> SocketAddr {
     SocketAddr::V4(address.into())
 }
 
-/// An address that refuses datagrams, as long as [`nobody`]: its socket takes those of one peer only.
+/// An address that refuses datagrams, as long as [`nobody`]: its socket takes those of one peer
+/// only.
 pub(crate) fn nobody_by_udp() -> SocketAddr {
     let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
     socket.connect("127.0.0.1:9").unwrap();

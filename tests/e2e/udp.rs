@@ -200,7 +200,6 @@ fn echo_server() -> SocketAddr {
     address
 }
 
-/// An address that nobody receives on.
 fn ask(client: &UdpSocket, text: &[u8]) {
     let mut buffer = vec![0; 65_536];
     client.send(text).unwrap();

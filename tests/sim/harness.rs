@@ -556,7 +556,7 @@ impl Scenario {
     }
 
     /// The server of each client, found by the bytes of one or the other direction; servers that
-    /// can not be told apart (nothing was sent) are dealt out.
+    /// cannot be told apart (nothing was sent) are dealt out.
     fn pairs(&self) -> Vec<&Peer> {
         let mut free: Vec<&Peer> = self.servers.iter().collect();
         let mut pairs = Vec::new();

@@ -72,7 +72,7 @@ impl Answer {
         let mut head = ResponseHead::default();
         let mut reader = ResponseReader::default();
         let limits = HeadLimits::default();
-        // One that drips is no better than one that is silent.
+        // The timeout bounds the whole answer: one that drips counts as silent.
         let patience = Patience::new(timeout);
         loop {
             let found = reader.read(&input, Method::Get, &limits, &mut head);

@@ -5,8 +5,8 @@ use std::io::{self, IsTerminal, StdoutLock, Write};
 /// What is left of a character whose rest has not come, at most.
 const TAIL_MAX: usize = 3;
 
-/// Standard output. On a terminal, what a server sends can not move the cursor, change colours or
-/// answer for the keyboard: control characters, and bytes that are no UTF-8, are shown escaped.
+/// Standard output. On a terminal, control characters and bytes that are not UTF-8 are escaped, so
+/// that a server cannot move the cursor, change colours or type into the terminal.
 pub(super) fn output() -> Screen<StdoutLock<'static>> {
     let out = io::stdout().lock();
     let is_terminal = out.is_terminal();

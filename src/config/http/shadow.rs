@@ -1,6 +1,9 @@
 //! Routes that no request ever takes, because routes before them take all that they are for.
 
+use std::cell::OnceCell;
 use std::collections::HashSet;
+
+use regex::Regex;
 
 use super::{HostPattern, PathPattern, Route};
 
@@ -8,9 +11,12 @@ use super::{HostPattern, PathPattern, Route};
 /// its requests.
 pub(in crate::config) fn unreachable_routes(routes: &[Route]) -> Vec<(usize, Vec<usize>)> {
     let hosts: Vec<Hosts<'_>> = routes.iter().map(Hosts::new).collect();
+    let paths: Vec<Path<'_>> = routes.iter().map(|route| Path::new(&route.path)).collect();
     let mut found = Vec::new();
     for (index, route) in routes.iter().enumerate() {
-        let before = (0..index).filter(|earlier| covers_conditions(&routes[*earlier], route));
+        let before = (0..index).filter(|earlier| {
+            covers_conditions(&routes[*earlier], route) && paths[*earlier].covers(&route.path)
+        });
         let before: Vec<usize> = before.collect();
         let mut by = Vec::new();
         let all_are_taken = route.hosts.iter().all(|host| {
@@ -42,7 +48,7 @@ fn takes_method(route: &Route, method: Option<&str>) -> bool {
         || method.is_some_and(|method| route.methods.iter().any(|own| own == method))
 }
 
-/// Whether what a route asks of path, fields and certificate holds whenever that of `other` does.
+/// Whether what a route asks of fields and certificate holds whenever that of `other` does.
 fn covers_conditions(route: &Route, other: &Route) -> bool {
     let fields = route.headers.iter().all(|own| {
         other
@@ -55,25 +61,40 @@ fn covers_conditions(route: &Route, other: &Route) -> bool {
         (Some(_), None) => false,
         (Some(own), Some(one)) => own == one || *own == super::CertificateCondition::default(),
     };
-    fields && certificate && covers_path(&route.path, &other.path)
+    fields && certificate
 }
 
-fn covers_path(path: &PathPattern, other: &PathPattern) -> bool {
-    match (path, other) {
-        (PathPattern::Any, _) => true,
-        // But for the target `*`, every path begins so.
-        (PathPattern::Prefix(prefix), _) if prefix == "/" => true,
-        (PathPattern::Exact(path), PathPattern::Exact(other)) => path == other,
-        (PathPattern::Prefix(prefix), PathPattern::Exact(other) | PathPattern::Prefix(other)) => {
-            other.strip_prefix(prefix.as_str()).is_some_and(|rest| {
+/// The path of a route, whose regular expression is compiled once, if it is needed.
+struct Path<'r> {
+    pattern: &'r PathPattern,
+    compiled: OnceCell<Option<Regex>>,
+}
+
+impl<'r> Path<'r> {
+    const fn new(pattern: &'r PathPattern) -> Self {
+        Self { pattern, compiled: OnceCell::new() }
+    }
+
+    /// Whether every path of `other` is one of this.
+    fn covers(&self, other: &PathPattern) -> bool {
+        match (self.pattern, other) {
+            (PathPattern::Any, _) => true,
+            // But for the target `*`, every path begins so.
+            (PathPattern::Prefix(prefix), _) if prefix == "/" => true,
+            (PathPattern::Exact(path), PathPattern::Exact(other)) => path == other,
+            (
+                PathPattern::Prefix(prefix),
+                PathPattern::Exact(other) | PathPattern::Prefix(other),
+            ) => other.strip_prefix(prefix.as_str()).is_some_and(|rest| {
                 rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/')
-            })
+            }),
+            (PathPattern::Regex(regex), PathPattern::Exact(other)) => {
+                let compiled = self.compiled.get_or_init(|| Regex::new(regex).ok());
+                compiled.as_ref().is_some_and(|regex| regex.is_match(other))
+            }
+            (PathPattern::Regex(regex), PathPattern::Regex(other)) => regex == other,
+            (PathPattern::Exact(_) | PathPattern::Regex(_) | PathPattern::Prefix(_), _) => false,
         }
-        (PathPattern::Regex(regex), PathPattern::Exact(other)) => {
-            regex::Regex::new(regex).is_ok_and(|regex| regex.is_match(other))
-        }
-        (PathPattern::Regex(regex), PathPattern::Regex(other)) => regex == other,
-        (PathPattern::Exact(_) | PathPattern::Regex(_) | PathPattern::Prefix(_), _) => false,
     }
 }
 

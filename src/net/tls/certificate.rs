@@ -48,7 +48,7 @@ pub enum CertificateError {
     EncryptedKey,
     /// The text is no PEM.
     Pem(String),
-    /// A certificate can not be read.
+    /// A certificate cannot be read.
     Encoding,
     /// The key is not that of the certificate.
     Mismatch,
@@ -68,9 +68,9 @@ impl fmt::Display for CertificateError {
                 "the private key is encrypted: decrypt it with `openssl pkey -in KEY -out PLAIN`",
             ),
             Self::Pem(why) => write!(f, "it is no PEM: {why}"),
-            Self::Encoding => f.write_str("the certificate can not be read"),
+            Self::Encoding => f.write_str("the certificate cannot be read"),
             Self::Mismatch => f.write_str("the key is not that of the certificate"),
-            Self::Key(why) => write!(f, "the key can not be used: {why}"),
+            Self::Key(why) => write!(f, "the key cannot be used: {why}"),
         }
     }
 }
@@ -137,7 +137,7 @@ impl Summary {
     /// What a certificate in DER says.
     ///
     /// # Errors
-    /// When it can not be read.
+    /// When it cannot be read.
     pub fn of(der: &CertificateDer<'_>) -> Result<Self, CertificateError> {
         let (_, parsed) = X509Certificate::from_der(der).map_err(|_| CertificateError::Encoding)?;
         let names = parsed.subject_alternative_name().ok().flatten();

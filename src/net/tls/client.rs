@@ -118,7 +118,7 @@ pub fn check_issuers(text: &[u8]) -> Result<(), String> {
 pub(super) fn root_store(text: &[u8]) -> Result<RootCertStore, String> {
     let mut store = RootCertStore::empty();
     for certificate in certificates(text).map_err(|error| error.to_string())? {
-        store.add(certificate).map_err(|error| format!("an issuer can not be used: {error}"))?;
+        store.add(certificate).map_err(|error| format!("an issuer cannot be used: {error}"))?;
     }
     Ok(store)
 }

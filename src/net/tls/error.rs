@@ -55,7 +55,7 @@ pub enum Fault {
     CertificateInvalid,
     /// The peer sent an alert.
     Alert,
-    /// A record can not be decrypted.
+    /// A record cannot be decrypted.
     Decrypt,
     /// The peer breaks the protocol.
     Protocol,
@@ -152,7 +152,7 @@ impl Fault {
             Self::CertificatePin => "none of the pins is that of the peer's certificate",
             Self::CertificateInvalid => "the peer's certificate is not acceptable",
             Self::Alert => "the peer refused",
-            Self::Decrypt => "a record can not be decrypted: it was changed on its way",
+            Self::Decrypt => "a record cannot be decrypted: it was changed on its way",
             Self::Protocol => "the peer breaks the protocol",
             Self::Internal => "a fault of our own",
         }
@@ -269,7 +269,7 @@ fn fault_of(error: &Error) -> Fault {
         | Error::InappropriateMessage { .. }
         | Error::InappropriateHandshakeMessage { .. } => Fault::Protocol,
         Error::General(text) if text == super::resolver::NO_CERTIFICATE => Fault::UnknownName,
-        // A client's ML-KEM key that is none: rustls has no error of its own for it.
+        // A client's ML-KEM key is invalid: rustls has no error of its own for that.
         Error::General(text) if text == ENCAPSULATION => Fault::Protocol,
         _ => Fault::Internal,
     }

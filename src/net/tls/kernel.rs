@@ -26,10 +26,10 @@ pub enum KernelError {
     Refused(Errno),
     /// The socket takes nothing now; the call is to be repeated when it does.
     Full,
-    /// The kernel can not follow one key with another (before Linux 6.14), or TLS 1.2 can not. The
+    /// The kernel cannot follow one key with another (before Linux 6.14), or TLS 1.2 cannot. The
     /// connection has to end with `close_notify` before the key is used up.
     NoKeyUpdate,
-    /// The socket has failed, or the next key can not be made. The connection is broken.
+    /// The socket has failed, or the next key cannot be made. The connection is broken.
     Broken(Errno),
 }
 
@@ -38,7 +38,7 @@ impl std::fmt::Display for KernelError {
         match self {
             Self::Refused(errno) => write!(f, "the kernel takes no TLS key: {}", errno.desc()),
             Self::Full => f.write_str("the socket takes nothing now"),
-            Self::NoKeyUpdate => f.write_str("the kernel can not follow one TLS key with another"),
+            Self::NoKeyUpdate => f.write_str("the kernel cannot follow one TLS key with another"),
             Self::Broken(errno) => write!(f, "the kernel's TLS has failed: {}", errno.desc()),
         }
     }

@@ -19,7 +19,7 @@ pub struct KeyLogFile(Mutex<File>);
 impl KeyLogFile {
     /// Opens the file, or makes one that only its owner can read. Lines are appended.
     ///
-    /// A pipe that nobody reads is not waited for, neither here nor by workers that write to it.
+    /// A pipe without a reader never blocks, neither here nor the workers that write to it.
     ///
     /// # Errors
     /// As `open(2)`.
@@ -46,7 +46,7 @@ impl KeyLog for KeyLogFile {
         let mut file = self.0.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
         // Whole lines, so that workers and processes may write to one file.
         if let Err(error) = file.write_all(line.as_bytes()) {
-            tracing::warn!(%error, "a secret of TLS can not be written to the key log");
+            tracing::warn!(%error, "a secret of TLS cannot be written to the key log");
         }
         line.zeroize();
     }

@@ -219,7 +219,7 @@ impl KeySource {
     /// Keeps a session's ticket, which a server alone sends; false when a client has sent it.
     ///
     /// # Errors
-    /// When it can not be read.
+    /// When it cannot be read.
     pub fn take_ticket(&mut self, message: &[u8]) -> Result<bool, Error> {
         match self {
             Self::Server(_) => Ok(false),

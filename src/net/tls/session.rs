@@ -1,7 +1,7 @@
 //! One TLS connection: records in, bytes of the application out, and the other way round.
 //!
-//! Nothing is kept but what a connection can not do without: an idle session holds no buffer but
-//! the tickets that wait for the first data.
+//! Memory is kept only while it is needed: an idle session holds no buffer, except tickets that
+//! wait for the first data.
 
 mod given;
 
@@ -174,7 +174,7 @@ impl Session {
     /// A client's first flight.
     ///
     /// # Errors
-    /// When rustls can not make it.
+    /// When rustls cannot make it.
     pub fn start(&mut self, wire: &mut Vec<u8>) -> Result<(), TlsError> {
         let (_, result) = self.drive(&mut [], &mut Vec::new(), wire);
         result.map(drop)
@@ -441,7 +441,7 @@ impl Session {
     }
 
     /// What the client's certificate says. None for a server's, where none was shown, and of one
-    /// that can not be read.
+    /// that cannot be read.
     #[must_use]
     pub fn client_certificate(&self) -> Option<Subject> {
         let Connection::Server(_) = &self.connection else { return None };

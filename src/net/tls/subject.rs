@@ -1,5 +1,5 @@
 //! Who a certificate says that it is of, as short texts for header fields and logs. The texts are
-//! printable ASCII, and what a name contains can not look like another name.
+//! printable ASCII, and what a name contains cannot look like another name.
 
 use std::fmt::Write;
 use std::net::IpAddr;
@@ -50,7 +50,7 @@ impl Subject {
     /// The subject of a certificate in DER.
     ///
     /// # Errors
-    /// When it can not be read.
+    /// When it cannot be read.
     pub fn of(der: &CertificateDer<'_>) -> Result<Self, CertificateError> {
         let (_, parsed) = X509Certificate::from_der(der).map_err(|_| CertificateError::Encoding)?;
         let names = parsed.subject_alternative_name().map_err(|_| CertificateError::Encoding)?;
@@ -64,7 +64,7 @@ impl Subject {
     /// The subject of the first certificate of a text in PEM.
     ///
     /// # Errors
-    /// When there is none, or it can not be read.
+    /// When there is none, or it cannot be read.
     pub fn of_pem(text: &[u8]) -> Result<Self, CertificateError> {
         let all = certificates(text)?;
         Self::of(all.first().ok_or(CertificateError::NoCertificate)?)

@@ -93,7 +93,7 @@ struct Pending<T> {
     who: Option<T>,
     command: Command,
     done: bool,
-    /// The server was told that nobody waits.
+    /// RESET was sent: the client no longer waits.
     is_reset: bool,
     /// With flow control: DATA that it may still carry.
     credit: u32,
@@ -275,8 +275,8 @@ impl<T: Copy> Client<T> {
         self.is_ended = true;
     }
 
-    /// Tells the server, once, that nobody waits for this request any more: it ends the answer
-    /// soon. What was under way still comes, and the end. Only with flow control.
+    /// Tells the server, once, that this request is cancelled, so that it ends the answer soon.
+    /// Frames in flight and the last one still arrive. Only with flow control.
     pub fn reset(&mut self, stream: u32, out: &mut Vec<u8>) {
         debug_assert!(self.has_flow(), "RESET has to be agreed on");
         let Some(pending) = find(&mut self.pending, stream).filter(|one| !one.done) else { return };

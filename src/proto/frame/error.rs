@@ -24,7 +24,7 @@ pub enum Code {
     Idle = 0x07,
     /// The server ends. As an answer: the request was not carried out.
     ShuttingDown = 0x08,
-    /// DATA beyond the credit of its stream, or a CREDIT that can not be.
+    /// DATA beyond the credit of its stream, or an invalid CREDIT.
     BadCredit = 0x09,
     /// The command is not known.
     UnknownCommand = 0x10,
@@ -179,7 +179,7 @@ pub enum FrameError {
         /// Bytes of the frame that came.
         held: usize,
     },
-    /// Section 5: a request on a stream that can not be.
+    /// Section 5: a request on a stream that cannot be.
     #[error("a request on stream {stream}, after one on {last}")]
     Stream {
         /// The stream.

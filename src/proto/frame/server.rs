@@ -69,8 +69,8 @@ pub enum ServerEvent<'a> {
         /// How many.
         bytes: u32,
     },
-    /// The client waits for an answer no longer. If its last frame is not written, it is to be
-    /// refused with [`Code::Cancelled`].
+    /// The client no longer waits for an answer. Unless its last frame is written already, refuse
+    /// it with [`Code::Cancelled`].
     Reset {
         /// The stream of the request.
         stream: u32,

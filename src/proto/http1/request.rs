@@ -158,7 +158,7 @@ fn parse(
     connection.finish(input.len(), head)
 }
 
-/// Which rule a head breaks that can not be parsed.
+/// Which rule a head breaks that cannot be parsed.
 fn of_error(error: httparse::Error, input: &[u8]) -> Refusal {
     match error {
         httparse::Error::HeaderName => Refusal::FieldName,

@@ -140,8 +140,8 @@ pub enum Progress {
 /// What a client says of the connection that it wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ClientHello {
-    /// The host that the client asks for, in lower case and without a dot at its end; none when it
-    /// asks for none, for an address, or for what is no host name.
+    /// The host that the client asks for, in lower case and without a dot at its end; `None` when
+    /// it sends no name, an address, or an invalid host name.
     pub server_name: Option<String>,
     /// The application protocols that the client speaks, the best first.
     pub alpn: Alpn,
@@ -414,7 +414,7 @@ fn read_extensions(mut list: Wire<'_>, hello: &mut ClientHello) -> Result<(), Ru
 }
 
 /// The one host name of the list. Other types of names were never defined, so what follows the type
-/// of one can not be read.
+/// of one cannot be read.
 fn read_server_name(mut body: Wire<'_>) -> Result<Option<String>, Rule> {
     let list = body.vector16().filter(|_| body.is_empty()).ok_or(Rule::ServerNameList)?;
     let mut list = Wire(list);

@@ -5,9 +5,9 @@ const NAME_MAX: usize = 253;
 /// Bytes of a label (RFC 1035, section 2.3.4).
 const LABEL_MAX: usize = 63;
 
-/// The host name in lower case, without the dot at its end that makes it absolute. None for an
-/// address and for anything else that is no host name: the client then asks for no name that could
-/// be found here, and it is for the server to judge that.
+/// The host name in lower case, without the dot at its end that makes it absolute. `None` for an
+/// address and for an invalid host name: no route can match it, and the server decides whether to
+/// accept it.
 pub(super) fn read(bytes: &[u8]) -> Option<String> {
     let text = str::from_utf8(bytes).ok()?;
     let name = text.strip_suffix('.').unwrap_or(text);

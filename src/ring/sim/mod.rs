@@ -52,7 +52,7 @@ pub struct Faults {
     pub reorder: u32,
     /// A datagram socket takes no more.
     pub full: u32,
-    /// A datagram socket can not send joined datagrams, ever.
+    /// A datagram socket cannot send joined datagrams, ever.
     pub joining: u32,
 }
 
@@ -124,7 +124,7 @@ impl Sim {
     /// A kernel that behaves by `seed` and `faults`, with `buffers` receive buffers.
     ///
     /// # Panics
-    /// When memory for the buffers can not be mapped.
+    /// When memory for the buffers cannot be mapped.
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "an origin for the simulated clock")]
     pub fn new(seed: u64, faults: Faults, buffers: u16, buffer_size: u32) -> Self {

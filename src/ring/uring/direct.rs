@@ -13,10 +13,10 @@ use crate::ring::{
     StreamOptions, Syscalls,
 };
 
-/// What a pipe holds when its size can not be set: 16 pages.
+/// What a pipe holds when its size cannot be set: 16 pages.
 const PIPE_DEFAULT: usize = 64 * 1024;
 
-/// What there is to say of an open file; the descriptor in it is the same.
+/// The metadata of an open file, with the same descriptor.
 fn look_at(file: BorrowedFd<'_>) -> Result<OpenFile, Errno> {
     let found = fstat(file)?;
     let kind = SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT;

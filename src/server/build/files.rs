@@ -1,18 +1,16 @@
 //! The options of routes that serve files.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use super::http::{HttpBuilder, rewrite};
 use crate::config::{self, Listener, Route, TryFile};
 use crate::server::StartError;
-use crate::server::build::open_folder;
+use crate::server::build::folder;
 use crate::service::http::files::FileRules;
 use crate::service::http::files::attempt::Attempt;
 use crate::service::http::files::coding::Coding;
 use crate::service::http::files::path::file_name;
 use crate::service::http::files::types::ContentTypes;
-use crate::session::Folder;
 use crate::session::http_options::FilesOptions;
 
 impl HttpBuilder {
@@ -85,13 +83,6 @@ fn attempts(listener: &Listener, files: &[TryFile]) -> Result<Vec<Attempt>, Star
         })
     };
     files.iter().map(attempt).collect()
-}
-
-fn folder(listener: &Listener, path: &Path) -> Result<Folder, StartError> {
-    open_folder(path).map(Folder::new).map_err(|source| {
-        let listener = listener.name.clone();
-        StartError::Files { listener, path: path.to_owned(), source }
-    })
 }
 
 const fn coding(coding: config::Coding) -> Coding {

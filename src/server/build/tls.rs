@@ -82,12 +82,11 @@ pub(in crate::server) fn listener(
     watched: &mut Vec<Watched>,
 ) -> Result<Option<(Arc<TlsOptions>, Changing)>, StartError> {
     let Some(tls) = &listener.tls else { return Ok(None) };
-    let wrong =
-        |message: String| StartError::Tls { place: format!("listener {}", listener.name), message };
+    let owner = format!("listener {}", listener.name);
+    let wrong = |message: String| StartError::Tls { place: owner.clone(), message };
     let is_http = matches!(listener.service, ListenerService::Http(_));
     let alpn = if is_http { http_protocols() } else { Vec::new() };
-    let owner = format!("listener {}", listener.name);
-    make(&listener.name, owner, tls, (alpn, common), watched).map(Some).map_err(wrong)
+    make(&listener.name, owner.clone(), tls, (alpn, common), watched).map(Some).map_err(wrong)
 }
 
 /// How the admin interface speaks TLS, and what of it changes.
@@ -224,7 +223,7 @@ pub(in crate::server) fn upstream(
         );
     }
     let identity = tls.identity.as_ref().map(|(chain, key)| [chain, key]);
-    // Without verification, nobody is asked who the issuers are.
+    // Without verification, issuers are not used.
     let trusted = [&tls.ca, &tls.crl].into_iter().filter(|_| tls.verify);
     let read = trusted.flatten().chain(identity.into_iter().flatten());
     let files = Files::look(read.map(PathBuf::as_path));
@@ -301,7 +300,7 @@ pub(in crate::server) fn certificate(
     let ocsp = files.ocsp.as_deref().map(read).transpose()?;
     Certificate::from_pem(&chain, &key, ocsp).map_err(|error| {
         format!(
-            "the certificate {} with the key {} can not be used: {error}",
+            "the certificate {} with the key {} cannot be used: {error}",
             files.chain.display(),
             files.key.display()
         )

@@ -29,7 +29,7 @@ impl CertificateMatch {
         let Some(shown) = shown else { return false };
         let Self { subject, name, fingerprint } = self;
         let is_subject = |pattern: &str| matches(pattern, &shown.subject);
-        // A comma within a name is escaped, so that it can not look like two.
+        // A comma within a name is escaped, so that it cannot look like two.
         let is_name = |pattern: &str| shown.names.split(',').any(|name| matches(pattern, name));
         let is_fingerprint = |wanted: &str| *wanted == *shown.fingerprint;
         subject.as_deref().is_none_or(is_subject)

@@ -8,7 +8,7 @@ use crate::proto::http::{Fields, Version};
 /// - HTTP/1.0 has no interim answers, so that a client would take one for the answer.
 /// - `100 Continue` is the proxy's own: a client that waits for it has had it before the request
 ///   went to a server, and the server was not asked for one.
-/// - `101 Switching Protocols` is no interim answer here: it ends HTTP on the connection.
+/// - `101 Switching Protocols` is not an interim answer here: it ends HTTP on the connection.
 #[must_use]
 pub const fn passes(status: u16, version: Version) -> bool {
     matches!(status, 102..=199) && matches!(version, Version::Http11)

@@ -4,7 +4,7 @@ use crate::proto::http::{Method, RequestHead};
 
 const NAME: &[u8] = b"max-forwards";
 
-/// What becomes of a request that a server is to answer.
+/// What to do with a request that a server would answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Forwards {
     /// It goes to a server.

@@ -39,7 +39,7 @@ pub enum MessageError {
     /// The connection's last line has no end.
     #[error("the last line does not end with a line feed; it was discarded")]
     UnfinishedLine,
-    /// Who answers this type can not do so now. Why.
+    /// Who answers this type cannot do so now. Why.
     #[error("{0}")]
     Unavailable(String),
     /// Who answers this type failed. Why.

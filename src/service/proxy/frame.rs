@@ -334,7 +334,7 @@ impl Exchanger {
         }
     }
 
-    /// Clients that have gone hold no place in the queue against those who are there.
+    /// Removes requests of clients that have gone from the queue, so that they do not delay others.
     fn drop_unwanted(&mut self) {
         let Self { pool, exchanges, clients, .. } = self;
         pool.retain_waiters(|exchange| exchanges.is_wanted(*exchange, clients));
@@ -440,9 +440,7 @@ impl Exchanger {
         let Some(state) = self.trunks.get_mut(trunk) else { return };
         if state.machine.has_flow() {
             state.machine.reset(stream, &mut state.out);
-            if !std::mem::replace(&mut state.dirty, true) {
-                self.actions.extend(state.owner.map(FrameAction::Flush));
-            }
+            self.actions.extend(state.to_flush());
         }
         state.machine.give_up(stream);
         let abandoned = u32::try_from(state.machine.given_up()).unwrap_or(u32::MAX);

@@ -43,7 +43,7 @@ pub enum Event {
 pub enum ConnectFailure {
     /// The server answered with a reset: nothing listens there.
     Refused,
-    /// No route, or the network says that the server can not be reached.
+    /// No route, or the network says that the server cannot be reached.
     Unreachable,
     /// No answer within the connect timeout.
     TimedOut,

@@ -266,7 +266,7 @@ impl Local {
             FileEvent::Data(buf) => {
                 let taken = transfer.take_credit(buf.len());
                 if let (true, Source::File(file)) = (taken < buf.len(), &mut transfer.source) {
-                    // What there is no credit for is read again, rather than held.
+                    // What exceeds the credit is read again later, rather than held.
                     file.seek(before + taken as u64);
                 }
                 if taken > 0 {
@@ -285,7 +285,7 @@ impl Local {
                 responder.end_parts(transfer.stream, transfer.end(), output.bytes());
             }
             FileEvent::Failed(errno) => {
-                let text = format!("the file can not be read: {}", errno.desc());
+                let text = format!("the file cannot be read: {}", errno.desc());
                 responder.refuse(transfer.stream, Code::Internal, &text, output.bytes());
             }
         }
@@ -341,7 +341,7 @@ fn open<D: Driver>(
     let root: Fd = options.root.as_ref().ok_or(Errno::ENOENT)?.fd();
     let file = FileReader::open(reactor, root, name, Lane::Upstream)?;
     if file.fd().0 >= door.pause {
-        // What is left of the descriptors is not for clients, who may keep many files waiting.
+        // The last descriptors are reserved: clients can keep many files open by waiting.
         file.close(reactor);
         return Err(Errno::EMFILE);
     }
@@ -361,7 +361,7 @@ fn write_data(responder: &Responder, stream: u32, buf: &Buf, output: &mut Output
     }
 }
 
-/// A file that can not be opened is not there, as far as a client is told, unless the fault is
+/// A file that cannot be opened is not there, as far as a client is told, unless the fault is
 /// ours.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the kernel has too many error numbers")]
 fn refuse(
@@ -386,7 +386,7 @@ fn refuse(
             responder.refuse(stream, Code::Overloaded, TOO_MANY, output.bytes());
         }
         _ => {
-            let text = format!("the file can not be opened: {}", errno.desc());
+            let text = format!("the file cannot be opened: {}", errno.desc());
             responder.refuse(stream, Code::Internal, &text, output.bytes());
         }
     }

@@ -427,7 +427,7 @@ impl Http {
         self.say_and_end(context, why, CloseReason::ProtocolError, came);
     }
 
-    /// Answers with a status what is no request, and ends the connection. `name` says why in the
+    /// Answers invalid input with a status, and ends the connection. `name` is the reason for the
     /// access log.
     fn say_and_end<D: Driver>(
         &mut self,

@@ -196,7 +196,7 @@ impl Http {
     /// Nothing more comes of the answer; true when all of it is written, but for the last chunk.
     ///
     /// # Errors
-    /// It could not be compressed: it can not be ended in order.
+    /// It could not be compressed: it cannot be ended in order.
     pub(super) fn end_encoding<D: Driver>(
         &mut self,
         context: &mut Context<D>,

@@ -65,7 +65,7 @@ pub(in crate::session) struct Exchange {
     pub(super) attempts: Attempts,
     /// What was sent of the request's body, as long as it may have to be sent again.
     pub(super) kept: Vec<u8>,
-    /// It was too much to be kept: the exchange can not be repeated.
+    /// It was too much to be kept: the exchange cannot be repeated.
     pub(super) kept_too_much: bool,
     /// While no server's connection keeps the time.
     pub(super) deadline: Deadline,

@@ -418,7 +418,7 @@ impl Http {
                 self.outlet.slice(&mut self.stream, context.pages.seal(page));
                 return Sending::Goes;
             }
-            // It is not in memory, or the file system can not say so.
+            // It is not in memory, or the file system cannot say so.
             Err(_) => {
                 transfer.rest.push(Piece::Range(range));
                 transfer.reader.seek(start);
@@ -458,7 +458,7 @@ impl Http {
                 let now = context.now();
                 if let Some(others) = context.notices.files.due(now) {
                     let id = self.common.id();
-                    tracing::warn!(id, others, %errno, "a file can not be read");
+                    tracing::warn!(id, others, %errno, "a file cannot be read");
                 }
             }
         }

@@ -205,12 +205,12 @@ fn refusal<D: Driver>(context: &mut Context<D>, errno: Errno, name: &str) -> Not
     if status == 500
         && let Some(others) = context.notices.files.due(now)
     {
-        tracing::warn!(file = %name, others, %errno, "a file can not be opened");
+        tracing::warn!(file = %name, others, %errno, "a file cannot be opened");
     }
     NotFound(status)
 }
 
-/// What a client is told of a file that can not be opened.
+/// What a client is told of a file that cannot be opened.
 #[expect(clippy::wildcard_enum_match_arm, reason = "the kernel has too many error numbers")]
 const fn status_of(errno: Errno) -> u16 {
     match errno {

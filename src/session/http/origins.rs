@@ -99,7 +99,7 @@ impl Origins {
         self.share.keep(places);
     }
 
-    /// Active checks say that a server can be used, or can not.
+    /// Active checks say that a server can be used, or cannot.
     pub(in crate::session) fn set_health(&mut self, server: usize, up: bool, now: Instant) {
         self.servers.set_health(server, up, now);
     }

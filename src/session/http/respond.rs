@@ -246,7 +246,7 @@ impl Http {
         false
     }
 
-    /// The answer that has begun can not be ended in order.
+    /// The answer that has begun cannot be ended in order.
     pub(super) fn end_broken<D: Driver>(&mut self, context: &mut Context<D>) {
         if let Some(told) = self.told.take() {
             let (head, told) = *told;

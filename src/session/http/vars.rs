@@ -85,7 +85,7 @@ impl Variables for Vars<'_> {
                 out.extend_from_slice(shown(|one| &one.fingerprint).as_bytes());
             }
             Variable::Status => number(self.told.status.into(), out),
-            // Known only in access logs, where other templates can not have them.
+            // Known only in access logs, where other templates cannot have them.
             Variable::Time
             | Variable::BytesSent
             | Variable::BytesReceived

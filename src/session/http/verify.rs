@@ -19,7 +19,7 @@ use crate::session::context::Context;
 use crate::session::fleet::{Finished, Note, Verified};
 
 /// Passwords of one source that a worker has checked at a time. Requests with one password share a
-/// check, and a right one is remembered, so that only who guesses needs many.
+/// check, and a right one is remembered, so that only guessing needs many.
 const SOURCE_CHECKS_MAX: u32 = 8;
 
 /// A check that was handed over, as a request that waits for it has it.
@@ -75,7 +75,7 @@ impl Checks {
         Some((Check { secret, wanted }, verified))
     }
 
-    /// A check has ended, or was not made: who waits for it.
+    /// A check has ended, or was not made. Returns the connections that wait for it.
     fn end(&mut self, verified: &Verified) -> Vec<Key> {
         if let Some(ip) = verified.source {
             self.by_source.leave(0, ip);

@@ -7,7 +7,7 @@ use crate::runtime::Budget;
 use crate::service::proxy::Switch;
 use crate::session::ErrorKind;
 
-/// How often it is looked whether a peer that is to be reset has acknowledged all.
+/// How often to check whether a peer that will be reset has acknowledged everything.
 const CUT_LOOK: Duration = Duration::from_millis(20);
 /// The same of a peer that takes nothing: each look finds as much as the one before.
 const CUT_LOOK_MAX: Duration = Duration::from_secs(1);
@@ -202,7 +202,7 @@ impl Relay {
             && fresh >= context.options.relay.buffer_size;
         let weight = if is_cut { fresh.max(options.mean_min as usize) } else { fresh };
         let switch = self.meters[lane.index()].handle_turn(&options, weight);
-        // What is opened on its way, or sealed by us, can not be moved by the kernel.
+        // What is opened on its way, or sealed by us, cannot be moved by the kernel.
         let (source, sink) = both(&mut self.streams, lane);
         let is_possible = source.is_plain() && sink.may_take_pages();
         if switch == Some(Switch::Promote) && is_possible {

@@ -178,7 +178,7 @@ fn a_folder_at_the_bare_prefix_of_its_route_is_redirected() {
         }
         assert_eq!(client.get("/docs/").text(), text, "{keys}");
     }
-    // A file is no folder, and is not below the prefix.
+    // A file is not a folder, and is not below the prefix.
     let served = with("path_prefix = \"/file/\"\n");
     assert_eq!(Client::new(served.address()).get("/file").status, 404);
     // What a client sends never becomes the name of another host.

@@ -187,7 +187,7 @@ fn connections_to_servers_are_used_again_and_spread_by_weight() {
 
 #[test]
 fn a_server_that_is_not_there_is_passed_over_and_none_is_a_502() {
-    let nobody = closed_port();
+    let nobody = nobody();
     let server = origin(|_| ok("here"));
     let served = proxied(&[nobody, server], "retry_backoff = \"1ms\"\n", "");
     let mut client = Client::new(served.address());
@@ -822,7 +822,7 @@ fn the_clock_of_a_server_runs_from_the_end_of_the_request_on() {
 #[test]
 fn one_dead_address_of_two_costs_no_request() {
     let alive = origin(|_| ok("alive"));
-    for servers in [[closed_port(), alive], [alive, closed_port()]] {
+    for servers in [[nobody(), alive], [alive, nobody()]] {
         let served = proxied(&servers, "pool_max = 1000\npool_max_age = \"1s\"\n", "");
         // Each on a connection of its own, so that connects are many.
         for _ in 0..200 {
@@ -989,7 +989,7 @@ fn a_client_that_reads_steadily_is_not_cut_and_one_that_stalls_or_drips_is() {
     wait_until("it is cut", || demanding.closed(CloseReason::SlowReader) == 1);
 }
 
-/// Reads a head and no byte behind it; false when there is none.
+/// Reads a head and no byte behind it; false at the end of the connection.
 fn skip_head(stream: &mut TcpStream) -> bool {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {

@@ -3,8 +3,11 @@
 use std::io::Write;
 use std::net::Shutdown;
 
-use super::*;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use ringway::service::CloseReason;
+
+use super::*;
 
 const FIXED: &str = "[[listener.route]]\npath = \"/fixed\"\nrespond = \"hello\"\n\
     [[listener.route]]\npath = \"/echo\"\necho = true\n\
@@ -221,16 +224,6 @@ fn limits_of_a_source_hold_for_all_workers_together() {
     }
 }
 
-/// Of bytes whose number three divides.
-fn base64(bytes: &[u8]) -> String {
-    const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let of_three = |three: &[u8]| {
-        let bits = three.iter().fold(0, |bits: usize, byte| (bits << 8) | usize::from(*byte));
-        [18, 12, 6, 0].map(|shift| char::from(ALPHABET[(bits >> shift) & 63]))
-    };
-    bytes.chunks(3).flat_map(of_three).collect()
-}
-
 #[test]
 fn who_guesses_passwords_is_waited_for_by_nobody() {
     // Hashes that take long: 100,000 rounds.
@@ -246,7 +239,7 @@ fn who_guesses_passwords_is_waited_for_by_nobody() {
     );
     let served = web("", &routes);
     let guess = |number: u32| {
-        let given = base64(format!("ann:{number:05}").as_bytes());
+        let given = STANDARD.encode(format!("ann:{number:05}").as_bytes());
         format!("GET /secret HTTP/1.1\r\nHost: a\r\nAuthorization: Basic {given}\r\n\r\n")
     };
     let mut guessers: Vec<Client> = (0..200)

@@ -54,8 +54,8 @@ fn in_pieces(size: usize, sent: &mpsc::Sender<usize>) -> SocketAddr {
                         Err(_) => return,
                     }
                 }
-                // Enough that arrives apart to take each buffer ten times over; with a yield for each of the tens of
-                // thousands that fill a socket, a busy machine needs a minute.
+                // Enough that arrives apart to take each buffer ten times over; with a yield for
+                // each of the tens of thousands that fill a socket, a busy machine needs a minute.
                 if count < 10 * 16 {
                     std::thread::yield_now();
                 }

@@ -18,7 +18,7 @@ pub enum Verdict {
     Works,
     /// No connection could be made to try it on.
     NotTried(Errno),
-    /// The kernel has no TLS, or its module is not loaded and can not be.
+    /// The kernel has no TLS, or its module is not loaded and cannot be.
     NoTls(Errno),
     /// The kernel does not take such a key.
     KeyRefused(Errno),
@@ -31,7 +31,7 @@ impl fmt::Display for Verdict {
         match self {
             Self::Works => f.write_str("works"),
             Self::NotTried(errno) => {
-                write!(f, "not tried, as loopback can not be used: {}", errno.desc())
+                write!(f, "not tried, as loopback cannot be used: {}", errno.desc())
             }
             Self::NoTls(Errno::ENOENT) => f.write_str(
                 "no TLS in the kernel: `modprobe tls` as root loads it, unless the kernel was \
@@ -50,7 +50,7 @@ impl fmt::Display for Verdict {
             }
             Self::KeyRefused(errno) => write!(f, "the kernel refuses the key: {}", errno.desc()),
             Self::UpdateRefused(Errno::EBUSY) => f.write_str(
-                "the kernel can not change keys (it can since Linux 6.14): long connections are \
+                "the kernel cannot change keys (it can since Linux 6.14): long connections are \
                  closed before their key is used up",
             ),
             Self::UpdateRefused(errno) => {
@@ -151,7 +151,7 @@ fn try_keys<S: TlsCalls + ?Sized>(
     Ok(())
 }
 
-/// Both ends of a connection; the kernel encrypts on TCP only. An accept that waits can not wait
+/// Both ends of a connection; the kernel encrypts on TCP only. An accept that waits cannot wait
 /// for long, as the connect before it was done.
 fn connection() -> Result<(TcpStream, TcpStream), Errno> {
     let failed = |error: std::io::Error| Errno::from_raw(error.raw_os_error().unwrap_or(0));

@@ -7,7 +7,7 @@ use rustls::Error;
 /// A rule that the peer breaks, or a limit that is reached.
 #[derive(Debug, Clone, PartialEq)]
 pub enum RecordError {
-    /// It can not be decrypted: changed, repeated, out of order, or of another key (RFC 8446,
+    /// It cannot be decrypted: changed, repeated, out of order, or of another key (RFC 8446,
     /// section 5.2).
     Decrypt,
     /// It is too long (RFC 8446, sections 5.1 and 5.2).
@@ -39,13 +39,13 @@ pub enum RecordError {
     KeyUpdates,
     /// A new handshake within a connection (RFC 5246, section 7.4.1.1).
     Renegotiation,
-    /// A session's ticket that can not be read, or a key that can not be made.
+    /// A session's ticket that cannot be read, or a key that cannot be made.
     Rustls(Error),
     /// The numbers of records are used up (RFC 8446, section 5.3).
     Sequence,
     /// The key has encrypted what it may (RFC 8446, section 5.5).
     KeyUsedUp,
-    /// The key can not be used.
+    /// The key cannot be used.
     Key,
 }
 
@@ -76,7 +76,7 @@ impl RecordError {
 impl fmt::Display for RecordError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Decrypt => "a record that can not be decrypted",
+            Self::Decrypt => "a record that cannot be decrypted",
             Self::TooLong => "a record that is too long",
             Self::Type(number) => return write!(f, "an unexpected record of type {number}"),
             Self::Version => "a record of another version",
@@ -96,7 +96,7 @@ impl fmt::Display for RecordError {
             Self::Rustls(error) => return write!(f, "{error}"),
             Self::Sequence => "all record numbers are used up",
             Self::KeyUsedUp => "the key has encrypted what it may",
-            Self::Key => "the key can not be used",
+            Self::Key => "the key cannot be used",
         })
     }
 }

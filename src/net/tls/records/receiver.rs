@@ -70,7 +70,7 @@ impl Receiver {
     /// Goes on where the key's records were left.
     ///
     /// # Errors
-    /// When the key can not be used.
+    /// When the key cannot be used.
     pub fn new(key: &TrafficKey) -> Result<Self, RecordError> {
         Ok(Self {
             opener: Opener::new(key)?,

@@ -15,7 +15,7 @@ impl Sealer {
     /// Goes on where the key's records were left.
     ///
     /// # Errors
-    /// When the key can not be used.
+    /// When the key cannot be used.
     pub fn new(key: &TrafficKey) -> Result<Self, RecordError> {
         RecordKey::new(key).map(Self)
     }

@@ -80,7 +80,7 @@ impl Session {
     /// Seals what is sent with the key that was given away.
     ///
     /// # Errors
-    /// When the key can not be used.
+    /// When the key cannot be used.
     pub fn keep(&mut self, key: &TrafficKey) -> Result<(), TlsError> {
         if let Connection::Given(given) = &mut self.connection {
             given.sealer = Some(Sealer::new(key)?);

@@ -204,7 +204,7 @@ fn a_refusal_to_join_is_no_loss_and_the_datagrams_go_one_by_one() {
     let mut ring = Uring::new(&options(8)).unwrap();
     let (theirs, _, to) = socket("127.0.0.1:0");
     let (_ours, fd, _) = socket("127.0.0.1:0");
-    // Without a checksum the kernel can not split.
+    // Without a checksum the kernel cannot split.
     set(fd, libc::SOL_SOCKET, libc::SO_NO_CHECK, &1i32);
     let (first, second) = (vec![1; 100], vec![2; 100]);
     let batch = outbox(Some(to), None, &[&first, &first, &second], ANY);

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 /// Passwords that were right of late, by a digest of them: they need not be checked again, which
 /// would cost many milliseconds for each request. No password stands in it, and who does not know
-/// the seed can not choose where one lies, so that the time of a search tells nothing.
+/// the seed cannot choose where one lies, so that the time of a search tells nothing.
 pub struct VerifiedCache {
     /// When each was found to be right.
     since: HashMap<[u8; 32], Instant>,

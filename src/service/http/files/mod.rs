@@ -68,8 +68,8 @@ impl FileInfo {
         let Stamp { len, modified: (seconds, nanos), changed, inode } = stamp;
         let seconds = u64::try_from(seconds).unwrap_or(0);
         let date = UNIX_EPOCH + Duration::from_secs(seconds.min(LAST_SECOND));
-        // A hash, so that the tag is short. It hides nothing: who knows the times can find the
-        // inode.
+        // A hash, so that the tag is short. It is not a secret: the inode can be computed from the
+        // times.
         let mut own = Vec::with_capacity(20);
         own.extend_from_slice(&changed.0.to_le_bytes());
         own.extend_from_slice(&changed.1.to_le_bytes());

@@ -128,7 +128,7 @@ impl RouteMatch {
         }
     }
 
-    /// The first condition, of those on neither host nor path, that does not hold.
+    /// The first condition that does not hold, other than those on host and path.
     fn other_obstacle(&self, request: &Request<'_>) -> Option<Obstacle<'_>> {
         let Request { method, head, certificate, .. } = *request;
         if !self.methods.is_empty() && !self.methods.iter().any(|one| **one == *method) {

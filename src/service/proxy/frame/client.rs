@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::exchange::Spare;
-use super::{CLOG_BYTES, CLOG_TIME};
+use super::{CLOG_BYTES, CLOG_TIME, FrameAction};
 use crate::mem::Key;
 use crate::proto::frame::{
     Code, Command, Header, Server, ServerOptions, Version, write_error_payload, write_frame,
@@ -141,7 +141,7 @@ impl Client {
     }
 
     /// An exchange answers the request that was read last. True when it has to wait: what a GET
-    /// brings may be large. In version 1 it can not be passed on before its turn, and so is not
+    /// brings may be large. In version 1 it cannot be passed on before its turn, and so is not
     /// asked for; in version 2, only some are asked for at a time.
     pub(super) fn delays(
         &mut self,
@@ -301,9 +301,10 @@ impl Client {
         self.dirty = false;
     }
 
-    /// Whether the session has to be told that something is to be sent.
-    pub(super) fn mark_dirty(&mut self) -> bool {
-        !std::mem::replace(&mut self.dirty, true)
+    /// Something was written: the session has to flush it, unless it was told already.
+    pub(super) fn to_flush(&mut self) -> Option<FrameAction> {
+        let was_told = std::mem::replace(&mut self.dirty, true);
+        self.owner.filter(|_| !was_told).map(FrameAction::Flush)
     }
 
     /// Answers one frame of a request, or keeps it until it is its turn. With the last frame,

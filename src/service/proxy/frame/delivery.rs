@@ -62,9 +62,7 @@ impl Exchanges {
             client.answer(&mut self.spare, place, *command, payload, Some(exchange.command));
             self.ready.extend(client.take_ready());
         }
-        if client.mark_dirty() {
-            actions.extend(client.owner.map(FrameAction::Flush));
-        }
+        actions.extend(client.to_flush());
         if end.is_some() {
             self.tally.answered += 1;
             self.remove(key);
@@ -138,9 +136,7 @@ impl Exchanges {
             client.answer(&mut self.spare, place, answer.command, answer.payload, over);
         }
         self.ready.extend(client.take_ready());
-        if client.mark_dirty() {
-            actions.extend(client.owner.map(FrameAction::Flush));
-        }
+        actions.extend(client.to_flush());
         let clogged = client.is_clogged().then_some(to);
         if answer.last {
             self.tally.answered += 1;
@@ -199,9 +195,7 @@ impl Exchanges {
             exchange.note_stall(client, None);
             client.refuse(&mut self.spare, place, exchange.command, code, text);
             self.ready.extend(client.take_ready());
-            if client.mark_dirty() {
-                actions.extend(client.owner.map(FrameAction::Flush));
-            }
+            actions.extend(client.to_flush());
         }
     }
 }

@@ -77,7 +77,7 @@ pub(super) struct Exchange {
     pub(super) stalled: Option<Instant>,
     /// It is among those that its client is owed.
     pub(super) is_owed: bool,
-    /// A part of an answer was passed on: it can not be asked again.
+    /// A part of an answer was passed on: it cannot be asked again.
     pub(super) begun: bool,
     /// Its client has its answer, or has gone: only the end of it is waited for.
     pub(super) is_orphan: bool,
@@ -136,7 +136,7 @@ pub(super) struct Trial {
 }
 
 /// All exchanges of one upstream and worker. Those whose server is waited for are in the order of
-/// their deadlines: all have the same time, counted anew when something comes.
+/// their deadlines: all have the same timeout, which starts again when something arrives.
 #[derive(Debug)]
 pub(super) struct Exchanges {
     pub(super) slab: Slab<Exchange>,
@@ -387,9 +387,7 @@ impl Exchanges {
         if exchange.deadline.is_none() {
             self.resume(key, now);
         }
-        if !std::mem::replace(&mut on.dirty, true) {
-            actions.extend(on.owner.map(FrameAction::Flush));
-        }
+        actions.extend(on.to_flush());
         true
     }
 

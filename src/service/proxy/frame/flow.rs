@@ -87,7 +87,7 @@ fn grant(left: u32, allowed: Option<u32>, answers: usize, waiting: usize) -> Opt
     (more > 0 && (left == 0 || more >= ahead / 2)).then_some(more)
 }
 
-/// Gives a server credit for an answer, if the client takes what came before. What can not be given
+/// Gives a server credit for an answer, if the client takes what came before. What cannot be given
 /// now is owed.
 pub(super) fn top_up(
     exchanges: &mut Exchanges,
@@ -105,9 +105,7 @@ pub(super) fn top_up(
     let waiting = if client.is_turn(state.turn) { client.waiting() } else { usize::MAX };
     if let Some(more) = grant(left, allowed, client.answers(), waiting) {
         on.machine.credit(state.stream, more, &mut on.out);
-        if !std::mem::replace(&mut on.dirty, true) {
-            actions.extend(on.owner.map(FrameAction::Flush));
-        }
+        actions.extend(on.to_flush());
         exchanges.note_stall(client, key, None);
         if due == Due::Part || exchanges.is_paused(key) {
             exchanges.resume(key, now);
@@ -192,7 +190,7 @@ impl Exchanger {
         self.send_fresh(now);
     }
 
-    /// A client waits for an answer no longer.
+    /// A client no longer waits for an answer.
     pub(super) fn client_reset(&mut self, client: Key, stream: u32, now: Instant) {
         let Self { clients, exchanges, actions, .. } = self;
         let Some(state) = clients.get_mut(client) else { return };
@@ -224,9 +222,7 @@ impl Exchanger {
         let Some(on) = self.trunks.get_mut(trunk) else { return };
         if on.machine.has_flow() {
             on.machine.reset(stream, &mut on.out);
-            if !std::mem::replace(&mut on.dirty, true) {
-                self.actions.extend(on.owner.map(FrameAction::Flush));
-            }
+            self.actions.extend(on.to_flush());
         } else if is_for_nobody {
             self.exchanges.remove(key);
             on.machine.give_up(stream);

@@ -25,7 +25,7 @@ pub(super) struct Trunk {
     /// What is to be sent.
     pub(super) out: Vec<u8>,
     /// The session knows that something is to be sent.
-    pub(super) dirty: bool,
+    dirty: bool,
     /// It has agreed to take exchanges.
     pub(super) ready: bool,
     /// That it does not stand is no fault of the server's.
@@ -62,9 +62,13 @@ impl Trunk {
             heard: None,
         }
     }
-}
 
-impl Trunk {
+    /// Something was written: the session has to flush it, unless it was told already.
+    pub(super) fn to_flush(&mut self) -> Option<FrameAction> {
+        let was_told = std::mem::replace(&mut self.dirty, true);
+        self.owner.filter(|_| !was_told).map(FrameAction::Flush)
+    }
+
     /// A part of an answer was passed on, of which `more` comes: the server may send it, or the
     /// client that takes no more is waited for.
     fn passed_on(
@@ -200,7 +204,7 @@ impl Exchanger {
                     pool.opened(trunk, now);
                     pool.set_capacity(trunk, state.capacity);
                 }
-                // Nothing was sent: it takes no credit, and begins no time anew.
+                // An empty part uses no credit, and does not restart the timeout.
                 Ok(Some(ClientEvent::Answer(Answer { last: false, payload: [], .. }))) => {}
                 Ok(Some(ClientEvent::Answer(answer))) => {
                     let (last, is_large) = (answer.last, answer.request == Command::GET);

@@ -96,8 +96,8 @@ impl Origin {
         }
     }
 
-    /// An interim answer goes on to the client, if that knows them. It commits nobody: the exchange
-    /// may still be tried again, and a second try may answer it.
+    /// Forwards an interim answer to the client, if its version has them. The exchange may still be
+    /// tried again, and the second try may answer it.
     fn pass_interim<D: Driver>(
         &self,
         context: &mut Context<D>,
