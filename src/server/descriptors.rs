@@ -9,8 +9,8 @@ use crate::session::DescriptorDoor;
 /// Descriptors that a server needs beside those of connections.
 const DESCRIPTORS_SPARE: u64 = 256;
 
-/// Raises the soft limit of open files to the hard one, and warns when that is too low. Returns what
-/// is kept of it.
+/// Raises the soft limit of open files to the hard one, and warns when that is too low. Returns
+/// what is kept of it.
 pub(super) fn raise_descriptor_limit(config: &Config) -> DescriptorDoor {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
         return DescriptorDoor::OPEN;

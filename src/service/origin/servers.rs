@@ -193,6 +193,11 @@ impl Servers {
     pub fn pick(&mut self, hash: Option<u64>, tried: &[usize], now: Instant) -> Option<usize> {
         self.advance(now);
         let number = self.choose(hash, tried, now)?;
+        self.take(number)
+    }
+
+    /// Counts a request to a server.
+    fn take(&mut self, number: usize) -> Option<usize> {
         let server = self.servers.get_mut(number)?;
         server.active = server.active.saturating_add(1);
         server.counters.picked += 1;
@@ -256,16 +261,17 @@ impl Servers {
         } else {
             server.latency.penalise(outcome.latency, now);
         }
-        let ejector = self.ejector.as_mut();
-        if ejector.is_some_and(|ejector| ejector.record(number, sample, outcome.latency, now)) {
-            self.follow_ejections(now);
-        }
+        self.record(number, sample, outcome.latency, now);
     }
 
     /// A connection to a server stands.
     pub fn connected(&mut self, number: usize, now: Instant) {
+        self.record(number, Sample::Connected, None, now);
+    }
+
+    fn record(&mut self, number: usize, sample: Sample, latency: Option<Duration>, now: Instant) {
         let ejector = self.ejector.as_mut();
-        if ejector.is_some_and(|ejector| ejector.record(number, Sample::Connected, None, now)) {
+        if ejector.is_some_and(|ejector| ejector.record(number, sample, latency, now)) {
             self.follow_ejections(now);
         }
     }
@@ -281,10 +287,7 @@ impl Servers {
     /// connects to the usable ones fail, too.
     pub fn pick_unreachable(&mut self, tried: &[usize]) -> Option<usize> {
         let number = self.unreachable(tried).next()?;
-        let server = self.servers.get_mut(number)?;
-        server.active = server.active.saturating_add(1);
-        server.counters.picked += 1;
-        Some(number)
+        self.take(number)
     }
 
     /// Whether [`Servers::pick_unreachable`] has one.

@@ -235,11 +235,9 @@ impl Exchanger {
     /// When to call [`Exchanger::expire`], if nothing happens before.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        let clogs = self.trunks.values().filter_map(|trunk| trunk.clogged_by);
-        let clogs = clogs.filter_map(|client| self.clients.get(client));
-        let clogs = clogs.filter_map(Client::next_look).min();
         let rest = self.rest_until.into_iter().chain(self.share.rest_until()).min();
-        let all = [self.exchanges.next_deadline(), self.pool.next_deadline(), clogs, rest];
+        let all =
+            [self.exchanges.next_deadline(), self.pool.next_deadline(), self.next_look(), rest];
         all.into_iter().flatten().min()
     }
 
@@ -440,10 +438,10 @@ impl Exchanger {
         let Some(state) = self.trunks.get_mut(trunk) else { return };
         if state.machine.has_flow() {
             state.machine.reset(stream, &mut state.out);
-            self.actions.extend(state.to_flush());
+            self.actions.extend(state.request_flush());
         }
         state.machine.give_up(stream);
-        let abandoned = u32::try_from(state.machine.given_up()).unwrap_or(u32::MAX);
+        let abandoned = state.abandoned();
         let most = self.options.retry.deadline;
         let heard = state.heard.map(|heard| now.saturating_duration_since(heard));
         let is_silent = heard.is_none_or(|silence| silence >= most);

@@ -1,7 +1,6 @@
 //! The life of a flow: made for a client's first datagram, ended when it is idle, evicted or told
 //! that nobody is there.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -10,7 +9,7 @@ use nix::errno::Errno;
 use super::super::Due;
 use super::super::context::Context;
 use super::super::failure::failure_of;
-use super::super::fleet::Note;
+use super::super::fleet::{Note, WorkerCell};
 use super::super::options::DatagramService;
 use super::door::count_of;
 use super::{Datagrams, Hungry};
@@ -146,27 +145,30 @@ impl Datagrams {
     /// Ends as many flows as there are too many. Where this worker has no more than its share, one
     /// that has borrowed is told to.
     fn make_room<D: Driver>(&mut self, context: &mut Context<D>, listener: usize, max: u64) {
-        let fleet = Arc::clone(&context.options.fleet);
-        let flows = fleet.flows(listener);
-        let workers = u64::try_from(flows.len()).unwrap_or(1);
-        let quota = FlowQuota { max, workers };
-        let worker = context.options.worker;
-        let own = flows.get(worker).copied().unwrap_or(0);
-        let total: u64 = flows.iter().sum();
-        for _ in 0..quota.surplus(own, total) {
+        let (quota, own, total) = usage(context, listener, max);
+        let surplus = quota.surplus(own, total);
+        self.evict(context, listener, surplus);
+        if total < max || surplus > 0 {
+            return;
+        }
+        let fleet = &context.options.fleet;
+        let flows = fleet.flows(listener).into_iter().enumerate();
+        let most = flows.max_by_key(|(_, flows)| *flows);
+        if let Some((other, _)) = most.filter(|(_, flows)| quota.has_borrowed(*flows)) {
+            let is_asked = &fleet.cells()[other].stats.datagrams[listener].is_asked;
+            if !is_asked.swap(true, Ordering::AcqRel)
+                && !fleet.send(other, Note::EndFlow { listener })
+            {
+                is_asked.store(false, Ordering::Release);
+            }
+        }
+    }
+
+    /// Ends so many flows, the oldest first.
+    fn evict<D: Driver>(&mut self, context: &mut Context<D>, listener: usize, count: u64) {
+        for _ in 0..count {
             let Some(oldest) = self.listeners[listener].table.oldest() else { return };
             self.end_flow(context, oldest, FlowEnd::Evicted);
-        }
-        if total >= max && quota.surplus(own, total) == 0 {
-            let most = flows.iter().enumerate().max_by_key(|(_, flows)| **flows);
-            if let Some((other, _)) = most.filter(|(_, flows)| quota.has_borrowed(**flows)) {
-                let is_asked = &fleet.cells()[other].stats.datagrams[listener].is_asked;
-                if !is_asked.swap(true, Ordering::AcqRel)
-                    && !fleet.send(other, Note::EndFlow { listener })
-                {
-                    is_asked.store(false, Ordering::Release);
-                }
-            }
         }
     }
 
@@ -182,14 +184,9 @@ impl Datagrams {
             return;
         };
         context.datagram_stats(listener).is_asked.store(false, Ordering::Release);
-        let flows = context.options.fleet.flows(listener);
-        let quota = FlowQuota { max, workers: u64::try_from(flows.len()).unwrap_or(1) };
-        let own = flows.get(context.options.worker).copied().unwrap_or(0);
+        let (quota, own, total) = usage(context, listener, max);
         // Whoever asked may not count its new flow yet.
-        for _ in 0..quota.owed(own, flows.iter().sum()) {
-            let Some(oldest) = self.listeners[listener].table.oldest() else { return };
-            self.end_flow(context, oldest, FlowEnd::Evicted);
-        }
+        self.evict(context, listener, quota.owed(own, total));
     }
 
     /// No socket could be had, or no way to the server.
@@ -355,6 +352,14 @@ impl Flow {
             "flow"
         );
     }
+}
+
+/// What the workers' flows of a listener are measured by, how many this worker has, and all have.
+fn usage<D: Driver>(context: &Context<D>, listener: usize, max: u64) -> (FlowQuota, u64, u64) {
+    let cells = context.options.fleet.cells();
+    let active = |cell: &WorkerCell| cell.stats.datagrams[listener].flows_active.get();
+    let own = cells.get(context.options.worker).map_or(0, active);
+    (FlowQuota { max, workers: cells.len() as u64 }, own, cells.iter().map(active).sum())
 }
 
 /// A socket that is connected to a server.

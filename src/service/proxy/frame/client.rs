@@ -41,8 +41,6 @@ pub(super) struct Client {
     delayed: VecDeque<Key>,
     /// Exchanges that wait until the client takes what came, or allows more.
     pub(super) owed: Vec<Key>,
-    /// Exchanges for which the client is waited for to allow more.
-    pub(super) stalled: usize,
     /// Exchanges that the client has reset, and that their servers have not ended.
     pub(super) orphans: usize,
     /// The client can allow nothing any more, and everything is allowed.
@@ -117,7 +115,6 @@ impl Client {
             large: 0,
             delayed: VecDeque::new(),
             owed: Vec::new(),
-            stalled: 0,
             orphans: 0,
             is_lifted: false,
             is_going: false,
@@ -176,8 +173,8 @@ impl Client {
     }
 
     /// The exchanges without their last answer.
-    pub(super) fn open_exchanges(&self) -> Vec<Key> {
-        self.exchanges.iter().collect()
+    pub(super) fn open_exchanges(&self) -> impl Iterator<Item = Key> {
+        self.exchanges.iter()
     }
 
     /// An exchange is over before its turn.
@@ -240,9 +237,9 @@ impl Client {
         self.open > 0
     }
 
-    /// Whether it waits for us or a server: not every answer waits for the client itself.
-    pub(super) fn waits(&self) -> bool {
-        self.open > self.stalled + self.delayed.len()
+    /// Whether it waits for us or a server, when so many of its answers wait for the client itself.
+    pub(super) fn waits_beside(&self, stalled: usize) -> bool {
+        self.open > stalled + self.delayed.len()
     }
 
     /// GOAWAY was sent, and reading goes on, for the credit of what is open.
@@ -292,8 +289,13 @@ impl Client {
         } else {
             self.pace.end();
         }
-        // What is held for its turn does not hold up the one whose turn it is.
-        free || (self.waiting() < CLOG_BYTES / 2 && !self.owed.is_empty())
+        free
+    }
+
+    /// Whether servers may be given more credit. What is held for its turn does not hold up the one
+    /// whose turn it is.
+    pub(super) fn takes_more(&self) -> bool {
+        self.waiting() < CLOG_BYTES / 2 && !self.owed.is_empty()
     }
 
     /// The session takes what is to be sent.
@@ -302,7 +304,7 @@ impl Client {
     }
 
     /// Something was written: the session has to flush it, unless it was told already.
-    pub(super) fn to_flush(&mut self) -> Option<FrameAction> {
+    pub(super) fn request_flush(&mut self) -> Option<FrameAction> {
         let was_told = std::mem::replace(&mut self.dirty, true);
         self.owner.filter(|_| !was_told).map(FrameAction::Flush)
     }

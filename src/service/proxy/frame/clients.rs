@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use super::client::Client;
-use super::{Exchanger, FrameAction};
+use super::exchange::Exchanges;
+use super::{CLOG_TIME, Exchanger, FrameAction};
 use crate::mem::Key;
 use crate::proto::frame::{Code, Command, FrameError, ServerEvent, ServerOptions};
 use crate::service::CloseReason;
@@ -68,7 +69,7 @@ impl Exchanger {
             if !state.has_window() {
                 break Ok(());
             }
-            let is_going = state.is_going();
+            let (is_going, refusal) = (state.is_going(), state.refusal());
             match state.server.next(input, &mut state.out) {
                 Ok(None) => break Ok(()),
                 Ok(Some(ServerEvent::Greeted)) => {}
@@ -82,24 +83,17 @@ impl Exchanger {
                 // Not carried out, as GOAWAY says.
                 Ok(Some(ServerEvent::Refused { .. } | ServerEvent::Request(_))) if is_going => {}
                 Ok(Some(ServerEvent::Refused { stream, code, text })) => {
-                    let place = (state.take_turn(), stream);
-                    state.refuse(exchanges.spare(), place, Command::ERROR, code, text);
-                    exchanges.count_refused(code);
-                    state.is_clogged();
+                    refuse_request(state, exchanges, stream, code, text);
                 }
                 Ok(Some(ServerEvent::Request(request))) => {
                     let (command, stream) = (request.command, request.stream);
-                    let exchange = exchanges.begin(client, &request, now);
-                    // After the request is copied, the client's own numbers are free again.
-                    let refusal = state.refusal();
-                    let place = (state.take_turn(), stream);
                     if let Some((code, text)) = refusal {
-                        exchanges.remove(exchange);
-                        state.refuse(exchanges.spare(), place, Command::ERROR, code, text);
-                        exchanges.count_refused(code);
-                        state.is_clogged();
+                        exchanges.count_begun();
+                        refuse_request(state, exchanges, stream, code, text);
                         continue;
                     }
+                    let exchange = exchanges.begin(client, &request, now);
+                    let place = (state.take_turn(), stream);
                     budget.deposit();
                     exchanges.set_turn(exchange, place.0, state.server.credit());
                     if state.delays(place, command, exchange) {
@@ -126,7 +120,10 @@ impl Exchanger {
     /// Whether a client waits for an answer that does not wait for the client itself.
     #[must_use]
     pub fn client_waits(&self, client: Key) -> bool {
-        self.clients.get(client).is_some_and(Client::waits)
+        self.clients.get(client).is_some_and(|client| {
+            let stalled = client.open_exchanges().filter(|key| self.exchanges.is_stalled(*key));
+            client.waits_beside(stalled.count())
+        })
     }
 
     /// Whether a client with flow control has exchanges without a last answer: it must be read from
@@ -180,10 +177,13 @@ impl Exchanger {
 
     /// So many bytes wait to be sent to a client.
     pub fn client_backlog(&mut self, client: Key, waiting: usize, now: Instant) {
-        if let Some(state) = self.clients.get_mut(client)
-            && state.note_backlog(waiting, now)
-        {
+        let Some(state) = self.clients.get_mut(client) else { return };
+        let is_free = state.note_backlog(waiting, now);
+        let settles = is_free || state.takes_more();
+        if is_free {
             self.unclog(client);
+        }
+        if settles {
             self.settle_credit(client, now);
         }
     }
@@ -192,13 +192,21 @@ impl Exchanger {
     pub fn expire_stalled(&mut self, client: Key, limit: Duration, now: Instant) {
         let Some(since) = now.checked_sub(limit) else { return };
         let Some(state) = self.clients.get(client) else { return };
-        for key in state.open_exchanges() {
-            if self.exchanges.is_stalled_since(key, since) {
-                let text = "the client has allowed no more of it in time";
-                let Self { clients, exchanges, actions, .. } = self;
-                exchanges.refuse(clients, key, Code::Deadline, text, actions);
-                self.cancel(key, now);
-            }
+        let exchanges = &self.exchanges;
+        let stalled = state.open_exchanges().filter(|key| exchanges.is_stalled_since(*key, since));
+        let stalled: Vec<Key> = stalled.collect();
+        self.end_stalled(client, &stalled, now);
+    }
+
+    /// Ends answers for which a client is waited for.
+    fn end_stalled(&mut self, client: Key, stalled: &[Key], now: Instant) {
+        for key in stalled {
+            let text = "the client has allowed no more of it in time";
+            self.end_answer(*key, Code::Deadline, text, now);
+        }
+        if !stalled.is_empty() {
+            self.unclog(client);
+            self.settle_credit(client, now);
         }
     }
 
@@ -222,13 +230,60 @@ impl Exchanger {
         }
     }
 
-    /// Asks for the progress of clients that block a shared connection to a server.
+    /// Clients that block a shared connection to a server.
+    fn clogging(&self) -> impl Iterator<Item = (Key, &Client)> {
+        let clients = self.trunks.values().filter_map(|trunk| trunk.clogged_by);
+        clients.filter_map(|key| Some((key, self.clients.get(key)?)))
+    }
+
+    /// Answers by which a client blocks a connection, because it does not allow them, and when each
+    /// has done so for too long.
+    fn blocking<'e>(&'e self, client: &'e Client) -> impl Iterator<Item = (Key, Instant)> + 'e {
+        client.open_exchanges().filter_map(|key| {
+            let stalled = self.exchanges.stalled(key).filter(|_| self.exchanges.holds_much(key));
+            stalled.map(|since| (key, since + CLOG_TIME))
+        })
+    }
+
+    /// When to look next at clients that block a shared connection to a server.
+    pub(super) fn next_look(&self) -> Option<Instant> {
+        let looks = self.clogging().flat_map(|(_, client)| {
+            self.blocking(client).map(|(_, end)| end).chain(client.next_look())
+        });
+        looks.min()
+    }
+
+    /// Asks for the progress of clients that block a shared connection to a server, and ends
+    /// answers that block one because they are not allowed.
     pub(super) fn look_at_clogged_clients(&mut self, now: Instant) {
-        for trunk in self.trunks.values() {
-            let client = trunk.clogged_by.and_then(|client| self.clients.get(client));
-            let due = client.filter(|one| one.next_look().is_some_and(|look| look <= now));
-            let owner = due.and_then(|client| client.owner);
-            self.actions.extend(owner.map(FrameAction::LookAtClient));
+        let (mut looks, mut over) = (Vec::new(), Vec::new());
+        for (key, client) in self.clogging() {
+            if client.next_look().is_some_and(|look| look <= now) {
+                looks.extend(client.owner.map(FrameAction::LookAtClient));
+            }
+            let due = self.blocking(client).filter(|(_, end)| *end <= now);
+            let due: Vec<Key> = due.map(|(exchange, _)| exchange).collect();
+            if !due.is_empty() {
+                over.push((key, due));
+            }
+        }
+        self.actions.extend(looks);
+        for (client, exchanges) in over {
+            self.end_stalled(client, &exchanges, now);
         }
     }
+}
+
+/// Answers a request that is not carried out.
+fn refuse_request(
+    client: &mut Client,
+    exchanges: &mut Exchanges,
+    stream: u32,
+    code: Code,
+    text: &str,
+) {
+    let place = (client.take_turn(), stream);
+    client.refuse(exchanges.spare(), place, Command::ERROR, code, text);
+    exchanges.count_refused(code);
+    client.is_clogged();
 }

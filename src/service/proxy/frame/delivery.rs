@@ -46,14 +46,20 @@ impl Exchanges {
         client: &mut Client,
         key: Key,
         actions: &mut Vec<FrameAction>,
+        now: Instant,
     ) -> bool {
         let Some(exchange) = self.slab.get_mut(key) else { return true };
         let Some(held) = &mut exchange.held else { return false };
         let (data, end) = held.take(&mut exchange.credit);
         if held.is_empty() {
             exchange.held = None;
-            exchange.note_stall(client, None);
+            exchange.note_stall(None);
         }
+        if data.is_empty() && end.is_none() {
+            return false;
+        }
+        // What is left waits from now on: the client has allowed something.
+        exchange.stalled = exchange.stalled.map(|_| now);
         let place = (exchange.turn, exchange.stream);
         if !data.is_empty() {
             client.answer(&mut self.spare, place, Command::DATA, &data, None);
@@ -62,7 +68,7 @@ impl Exchanges {
             client.answer(&mut self.spare, place, *command, payload, Some(exchange.command));
             self.ready.extend(client.take_ready());
         }
-        actions.extend(client.to_flush());
+        actions.extend(client.request_flush());
         if end.is_some() {
             self.tally.answered += 1;
             self.remove(key);
@@ -74,6 +80,11 @@ impl Exchanges {
     pub(super) fn held(&self, key: Key) -> usize {
         let held = self.slab.get(key).and_then(|exchange| exchange.held.as_ref());
         held.map_or(0, |held| held.len())
+    }
+
+    /// Whether so much of its answer is held that a connection may be blocked by it.
+    pub(super) fn holds_much(&self, key: Key) -> bool {
+        self.held(key) > CLOG_BYTES / 2
     }
 
     /// Passes a part of an answer on to the client.
@@ -104,21 +115,21 @@ impl Exchanges {
         if refused.is_some() {
             // An error needs no credit, and what is held has no end.
             exchange.held = None;
-            exchange.note_stall(client, None);
+            exchange.note_stall(None);
         }
         exchange.begun = true;
         let to = exchange.client;
         let more = (!answer.last).then_some(key);
         if !exchange.is_allowed(client, answer) {
             exchange.held.get_or_insert_default().push(answer.command, answer.payload);
-            exchange.note_stall(client, Some(now));
+            exchange.note_stall(Some(now));
             if answer.last {
                 exchange.state = State::Answered;
                 self.pause(key);
             }
-            self.release(client, key, actions);
+            self.release(client, key, actions, now);
             // Servers without flow control send more than was allowed.
-            let clogged = (self.held(key) > CLOG_BYTES).then_some(to);
+            let clogged = (more.is_some() && self.held(key) > CLOG_BYTES).then_some(to);
             return Outcome::Passed(Waits { clogged, more });
         }
         if answer.command == Command::DATA {
@@ -128,7 +139,7 @@ impl Exchanges {
         let place = (exchange.turn, exchange.stream);
         let over = answer.last.then_some(exchange.command);
         if answer.last {
-            exchange.note_stall(client, None);
+            exchange.note_stall(None);
         }
         if answer.command == Command::ECHO {
             client.echo(&mut self.spare, place, exchange.flags, answer.payload);
@@ -136,7 +147,7 @@ impl Exchanges {
             client.answer(&mut self.spare, place, answer.command, answer.payload, over);
         }
         self.ready.extend(client.take_ready());
-        actions.extend(client.to_flush());
+        actions.extend(client.request_flush());
         let clogged = client.is_clogged().then_some(to);
         if answer.last {
             self.tally.answered += 1;
@@ -189,13 +200,12 @@ impl Exchanges {
         let exchange = self.slab.get_mut(key).filter(|exchange| !exchange.is_orphan);
         let Some(exchange) = exchange else { return };
         if let Some(client) = clients.get_mut(exchange.client) {
-            self.tally.errors[code.index()] += 1;
-            self.tally.has_errors = true;
+            self.tally.error(code);
             let place = (exchange.turn, exchange.stream);
-            exchange.note_stall(client, None);
+            exchange.note_stall(None);
             client.refuse(&mut self.spare, place, exchange.command, code, text);
             self.ready.extend(client.take_ready());
-            actions.extend(client.to_flush());
+            actions.extend(client.request_flush());
         }
     }
 }

@@ -31,6 +31,13 @@ pub struct ExchangeTally {
     pub has_errors: bool,
 }
 
+impl ExchangeTally {
+    pub(super) fn error(&mut self, code: Code) {
+        self.errors[code.index()] += 1;
+        self.has_errors = true;
+    }
+}
+
 /// Vectors for payloads and for answers that wait for their turn, used again and again.
 #[derive(Debug)]
 pub(super) struct Spare(Vec<Vec<u8>>);
@@ -87,13 +94,10 @@ pub(super) struct Exchange {
 
 impl Exchange {
     /// Its client is waited for since then to allow more, or no longer.
-    pub(super) fn note_stall(&mut self, client: &mut Client, since: Option<Instant>) {
-        match (self.stalled, since) {
-            (None, Some(_)) => client.stalled += 1,
-            (Some(_), None) => client.stalled = client.stalled.saturating_sub(1),
-            (None, None) | (Some(_), Some(_)) => return,
+    pub(super) const fn note_stall(&mut self, since: Option<Instant>) {
+        if self.stalled.is_some() != since.is_some() {
+            self.stalled = since;
         }
-        self.stalled = since;
     }
 }
 
@@ -198,15 +202,19 @@ impl Exchanges {
     }
 
     pub(super) fn count_refused(&mut self, code: Code) {
-        self.tally.errors[code.index()] += 1;
-        self.tally.has_errors = true;
+        self.tally.error(code);
+    }
+
+    /// A request was read.
+    pub(super) const fn count_begun(&mut self) {
+        self.tally.begun += 1;
     }
 
     /// A request came.
     pub(super) fn begin(&mut self, client: Key, request: &Request<'_>, now: Instant) -> Key {
         let mut payload = self.spare.take();
         payload.extend_from_slice(request.payload);
-        self.tally.begun += 1;
+        self.count_begun();
         let exchange = Exchange {
             client,
             turn: 0,
@@ -300,24 +308,33 @@ impl Exchanges {
     }
 
     /// Its client can allow nothing more, and everything is allowed.
-    pub(super) fn lift(&mut self, client: &mut Client, key: Key) {
+    pub(super) fn lift(&mut self, key: Key) {
         if let Some(exchange) = self.slab.get_mut(key) {
             exchange.credit = CREDIT_MAX;
-            exchange.note_stall(client, None);
+            exchange.note_stall(None);
         }
     }
 
     /// Its client is waited for, or no longer.
-    pub(super) fn note_stall(&mut self, client: &mut Client, key: Key, since: Option<Instant>) {
+    pub(super) fn note_stall(&mut self, key: Key, since: Option<Instant>) {
         if let Some(exchange) = self.slab.get_mut(key) {
-            exchange.note_stall(client, since);
+            exchange.note_stall(since);
         }
     }
 
     /// Whether its client has been waited for since `since`.
     pub(super) fn is_stalled_since(&self, key: Key, since: Instant) -> bool {
-        let stalled = self.slab.get(key).and_then(|exchange| exchange.stalled);
-        stalled.is_some_and(|stalled| stalled <= since)
+        self.stalled(key).is_some_and(|stalled| stalled <= since)
+    }
+
+    /// Whether its client is waited for.
+    pub(super) fn is_stalled(&self, key: Key) -> bool {
+        self.stalled(key).is_some()
+    }
+
+    /// Since when its client has been waited for.
+    pub(super) fn stalled(&self, key: Key) -> Option<Instant> {
+        self.slab.get(key).and_then(|exchange| exchange.stalled)
     }
 
     /// It goes on when its client takes what came.
@@ -387,7 +404,7 @@ impl Exchanges {
         if exchange.deadline.is_none() {
             self.resume(key, now);
         }
-        actions.extend(on.to_flush());
+        actions.extend(on.request_flush());
         true
     }
 

@@ -3,6 +3,7 @@
 //! With flow control a slow client stops its own answers, and the connection that brings them is
 //! read on for the others. Without, the connection is not read while such a client is *clogged*.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::client::Client;
@@ -25,9 +26,7 @@ const CLIENT_AHEAD: u32 = 1024 * 1024;
 /// What came for a client that has not allowed it yet.
 #[derive(Debug, Default)]
 pub(super) struct Held {
-    data: Vec<u8>,
-    /// So many of them were taken.
-    taken: usize,
+    data: VecDeque<u8>,
     /// The last frame of the answer.
     end: Option<(Command, Vec<u8>)>,
 }
@@ -36,7 +35,7 @@ impl Held {
     /// Keeps one frame of an answer.
     pub(super) fn push(&mut self, command: Command, payload: &[u8]) {
         if command == Command::DATA {
-            self.data.extend_from_slice(payload);
+            self.data.extend(payload);
         } else {
             self.end = Some((command, payload.to_vec()));
         }
@@ -45,22 +44,20 @@ impl Held {
     /// Takes what `credit` allows, which is used up by it: the bytes, and the last frame when all
     /// before it was taken.
     pub(super) fn take(&mut self, credit: &mut u32) -> (Vec<u8>, Option<(Command, Vec<u8>)>) {
-        let rest = self.data.get(self.taken..).unwrap_or_default();
-        let most = usize::try_from(*credit).unwrap_or(usize::MAX).min(rest.len());
-        let data = rest.get(..most).unwrap_or_default().to_vec();
-        self.taken += data.len();
+        let most = usize::try_from(*credit).unwrap_or(usize::MAX).min(self.data.len());
+        let data: Vec<u8> = self.data.drain(..most).collect();
         *credit -= u32::try_from(data.len()).unwrap_or(*credit);
-        let end = if self.taken == self.data.len() { self.end.take() } else { None };
+        let end = if self.data.is_empty() { self.end.take() } else { None };
         (data, end)
     }
 
     /// Bytes that were not taken.
-    pub(super) const fn len(&self) -> usize {
-        self.data.len() - self.taken
+    pub(super) fn len(&self) -> usize {
+        self.data.len()
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
-        self.taken == self.data.len() && self.end.is_none()
+    pub(super) fn is_empty(&self) -> bool {
+        self.data.is_empty() && self.end.is_none()
     }
 }
 
@@ -105,8 +102,8 @@ pub(super) fn top_up(
     let waiting = if client.is_turn(state.turn) { client.waiting() } else { usize::MAX };
     if let Some(more) = grant(left, allowed, client.answers(), waiting) {
         on.machine.credit(state.stream, more, &mut on.out);
-        actions.extend(on.to_flush());
-        exchanges.note_stall(client, key, None);
+        actions.extend(on.request_flush());
+        exchanges.note_stall(key, None);
         if due == Due::Part || exchanges.is_paused(key) {
             exchanges.resume(key, now);
         }
@@ -114,7 +111,7 @@ pub(super) fn top_up(
     }
     let is_limited = allowed.is_some_and(|allowed| allowed <= left);
     let is_stalled = is_limited && (state.is_held || left == 0);
-    exchanges.note_stall(client, key, is_stalled.then_some(now));
+    exchanges.note_stall(key, is_stalled.then_some(now));
     if is_limited || waiting >= CLOG_BYTES {
         exchanges.owe(client, key);
     }
@@ -138,6 +135,10 @@ impl Exchanger {
                 Some(on) if on.machine.has_flow() => {
                     top_up(exchanges, clients, on, (key, Due::Client), actions, now);
                 }
+                // It is read on when the client allows more of what blocks it.
+                Some(on) if on.clogged_by == Some(client) => {
+                    clients.get_mut(client).into_iter().for_each(|one| exchanges.owe(one, key));
+                }
                 Some(_) | None => exchanges.resume(key, now),
             }
         }
@@ -159,13 +160,13 @@ impl Exchanger {
         let Some(key) = state.exchange_of(stream) else { return Ok(()) };
         let too_much = |sum| FrameError::Credit { stream, source: PayloadError::Credit(sum) };
         exchanges.allow(key, bytes).map_err(too_much)?;
-        if !exchanges.release(state, key, actions)
+        if !exchanges.release(state, key, actions, now)
             && let State::Sent { trunk, .. } = exchanges.state(key)
             && let Some(on) = trunks.get_mut(trunk)
         {
             if on.machine.has_flow() {
                 top_up(exchanges, clients, on, (key, Due::Client), actions, now);
-            } else if exchanges.held(key) <= CLOG_BYTES / 2 {
+            } else if !exchanges.holds_much(key) {
                 self.unclog(client);
                 self.settle_credit(client, now);
             }
@@ -181,9 +182,9 @@ impl Exchanger {
         if !state.lift_credit() {
             return;
         }
-        for key in state.open_exchanges() {
-            exchanges.lift(state, key);
-            exchanges.release(state, key, actions);
+        for key in state.open_exchanges().collect::<Vec<_>>() {
+            exchanges.lift(key);
+            exchanges.release(state, key, actions, now);
         }
         self.unclog(client);
         self.settle_credit(client, now);
@@ -192,20 +193,23 @@ impl Exchanger {
 
     /// A client no longer waits for an answer.
     pub(super) fn client_reset(&mut self, client: Key, stream: u32, now: Instant) {
-        let Self { clients, exchanges, actions, .. } = self;
-        let Some(state) = clients.get_mut(client) else { return };
+        let Some(state) = self.clients.get_mut(client) else { return };
         let Some(key) = state.exchange_of(stream) else { return };
         state.undelay(key);
-        let text = "the client has reset the stream";
-        let was_waiting = exchanges.state(key) == State::Waiting;
-        exchanges.refuse(clients, key, Code::Cancelled, text, actions);
-        self.cancel(key, now);
-        if was_waiting {
-            self.drop_unwanted();
-        }
+        self.end_answer(key, Code::Cancelled, "the client has reset the stream", now);
         self.unclog(client);
         self.settle_credit(client, now);
         self.send_fresh(now);
+    }
+
+    /// Ends an answer before its last frame: the client is told why.
+    pub(super) fn end_answer(&mut self, key: Key, code: Code, text: &str, now: Instant) {
+        if self.exchanges.state(key) == State::Waiting {
+            self.pool.cancel(&key);
+        }
+        let Self { clients, exchanges, actions, .. } = self;
+        exchanges.refuse(clients, key, code, text, actions);
+        self.cancel(key, now);
     }
 
     /// Nobody waits for an exchange any more. With flow control, resets it at its server. Without:
@@ -222,11 +226,11 @@ impl Exchanger {
         let Some(on) = self.trunks.get_mut(trunk) else { return };
         if on.machine.has_flow() {
             on.machine.reset(stream, &mut on.out);
-            self.actions.extend(on.to_flush());
+            self.actions.extend(on.request_flush());
         } else if is_for_nobody {
             self.exchanges.remove(key);
             on.machine.give_up(stream);
-            let abandoned = u32::try_from(on.machine.given_up()).unwrap_or(u32::MAX);
+            let abandoned = on.abandoned();
             on.is_blameless = true;
             if self.pool.carries(trunk) <= abandoned {
                 self.actions.extend(on.owner.map(FrameAction::CloseTrunk));

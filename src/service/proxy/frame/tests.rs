@@ -305,7 +305,10 @@ fn what_a_client_has_not_allowed_is_bounded_whatever_servers_speak() {
         assert!(taken < 2 * CLOG_BYTES, "{taken} bytes are held");
     }
     assert!(!scene.proxy.client_waits(scene.client), "it is the client that is waited for");
+    scene.proxy.client_backlog(scene.client, 0, scene.now);
+    assert!(scene.proxy.trunk_is_clogged(scene.trunk), "the client takes all, but allows nothing");
     client.credit(&mut scene, stream, 1_000);
+    scene.proxy.client_backlog(scene.client, 0, scene.now);
     assert!(scene.proxy.trunk_is_clogged(scene.trunk));
     client.credit(&mut scene, stream, 1 << 20);
     assert!(!scene.proxy.trunk_is_clogged(scene.trunk), "it goes on");
@@ -324,6 +327,42 @@ fn what_a_client_has_not_allowed_is_bounded_whatever_servers_speak() {
     client.talk(&mut scene);
     assert_eq!(client.answers.last().map(|last| last.1), Some(Command::ERROR));
     assert!(!scene.proxy.client_is_busy(scene.client));
+}
+
+#[test]
+fn who_allows_nothing_blocks_a_shared_connection_for_a_short_time_only() {
+    let mut scene = Scene::new(Version::V1);
+    let mut client = Careful::new(&mut scene, 0);
+    let stream = client.ask(&mut scene, Command::GET);
+    assert_eq!(scene.serve().len(), 1);
+    let fill = |scene: &mut Scene| {
+        while !scene.proxy.trunk_is_clogged(scene.trunk) {
+            let mut data = Vec::new();
+            scene.server.answer(0, Command::DATA, &[7; 60_000], &mut data);
+            scene.answer(&data);
+        }
+    };
+    fill(&mut scene);
+    // As long as it allows something now and then, it is only slow.
+    for _ in 0..3 {
+        scene.now += CLOG_TIME * 3 / 4;
+        client.credit(&mut scene, stream, 1_000);
+        scene.expire();
+        assert!(scene.proxy.trunk_is_clogged(scene.trunk));
+    }
+    assert_eq!(client.answers.len(), 3);
+    assert_eq!(scene.proxy.next_deadline(), Some(scene.now + CLOG_TIME));
+    scene.now += CLOG_TIME;
+    scene.expire();
+    assert!(!scene.proxy.trunk_is_clogged(scene.trunk), "the others go on");
+    client.talk(&mut scene);
+    assert_eq!(client.answers.last().map(|last| last.1), Some(Command::ERROR));
+    // The rest of it is read and dropped.
+    for _ in 0..20 {
+        let mut data = Vec::new();
+        scene.server.answer(0, Command::DATA, &[7; 60_000], &mut data);
+        assert_eq!(scene.answer(&data), data.len());
+    }
 }
 
 #[test]

@@ -36,8 +36,6 @@ pub(super) struct Trunk {
     pub(super) large: u32,
     /// Exchanges that it carries at a time.
     capacity: u32,
-    /// The server goes away: the last request that it answers.
-    pub(super) going: Option<u64>,
     /// When it agreed to take exchanges.
     greeted: Option<Instant>,
     /// When it last brought a part of an answer.
@@ -57,14 +55,13 @@ impl Trunk {
             clogged_by: None,
             large: 0,
             capacity: 1,
-            going: None,
             greeted: None,
             heard: None,
         }
     }
 
     /// Something was written: the session has to flush it, unless it was told already.
-    pub(super) fn to_flush(&mut self) -> Option<FrameAction> {
+    pub(super) fn request_flush(&mut self) -> Option<FrameAction> {
         let was_told = std::mem::replace(&mut self.dirty, true);
         self.owner.filter(|_| !was_told).map(FrameAction::Flush)
     }
@@ -96,6 +93,11 @@ impl Trunk {
         }
     }
 
+    /// Exchanges whose answers are read and dropped.
+    pub(super) fn abandoned(&self) -> u32 {
+        u32::try_from(self.machine.given_up()).unwrap_or(u32::MAX)
+    }
+
     /// The last frame of an answer has come. False when the connection carries nothing any more
     /// that somebody waits for, and was to be closed then.
     fn answered(
@@ -111,9 +113,8 @@ impl Trunk {
                 pool.set_capacity(trunk, self.capacity);
             }
         }
-        let is_kept = pool.release(trunk, now);
-        let abandoned = u32::try_from(self.machine.given_up()).unwrap_or(u32::MAX);
-        is_kept && !(pool.is_retiring(trunk) && pool.carries(trunk) <= abandoned)
+        pool.release(trunk, now)
+            && !(pool.is_retiring(trunk) && pool.carries(trunk) <= self.abandoned())
     }
 }
 
@@ -191,7 +192,7 @@ impl Exchanger {
         let Some(state) = trunks.get_mut(trunk) else {
             return Ok(false);
         };
-        let mut is_first = false;
+        let (mut is_first, mut going) = (false, None);
         let result = loop {
             if state.clogged_by.is_some() {
                 break Ok(());
@@ -228,14 +229,14 @@ impl Exchanger {
                         actions.extend(state.owner.map(FrameAction::CloseTrunk));
                     }
                 }
-                Ok(Some(ClientEvent::GoAway(going))) => {
-                    state.going = Some(going.last);
+                Ok(Some(ClientEvent::GoAway(event))) => {
+                    going = Some(event.last);
                     break Ok(());
                 }
                 Err(error) => break Err(error),
             }
         };
-        let (server, going) = (state.server, state.going.take());
+        let server = state.server;
         if is_first {
             self.server_answers(server, now);
         }
