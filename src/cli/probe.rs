@@ -11,6 +11,7 @@ use super::{fail, print};
 use crate::net::tls::{
     ClientOptions, Info, Pin, Roots, ServerName, Session, Summary, client_config,
 };
+use crate::service::date::LAST;
 
 /// How long the server may say nothing.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -94,6 +95,6 @@ fn shake(
 
 /// A time as HTTP writes it.
 fn date(seconds: i64) -> String {
-    let seconds = u64::try_from(seconds).unwrap_or(0).min(253_402_300_799);
+    let seconds = u64::try_from(seconds).unwrap_or(0).min(LAST);
     httpdate::fmt_http_date(std::time::UNIX_EPOCH + Duration::from_secs(seconds))
 }

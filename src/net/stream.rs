@@ -156,10 +156,7 @@ impl Stream {
         socket: Fd,
         address: SocketAddress,
     ) {
-        debug_assert!(self.fd.is_none(), "the former socket was closed");
-        self.fd = Some(socket);
-        self.abandoned = false;
-        self.farewell = Farewell::No;
+        self.adopt(socket);
         let address = Box::new(address);
         self.submit(reactor, key, Verb::Connect, Op::Connect { socket, address });
     }

@@ -64,11 +64,8 @@ impl Pace {
     #[must_use]
     pub fn deadline(&self, timeout: Duration, rate_min: Option<u32>) -> Option<Instant> {
         let watch = self.0.as_ref()?;
-        let idle = watch.last + timeout;
-        let Some(rate) = rate_min else { return Some(idle) };
-        let earned = earned(watch.taken.saturating_sub(watch.first), rate);
-        let slow = watch.began.checked_add(timeout.saturating_add(earned));
-        Some(slow.map_or(idle, |slow| slow.min(idle)))
+        let bytes = watch.taken.saturating_sub(watch.first);
+        Some(due(watch.began, watch.last, bytes, timeout, rate_min))
     }
 
     /// When to look next: at the deadline, and some times before.
@@ -78,6 +75,22 @@ impl Pace {
         let deadline = self.deadline(timeout, rate_min)?;
         Some(deadline.min(watch.looked + timeout / LOOKS))
     }
+}
+
+/// When more must have come of what began at `began`: `timeout` after the `last` bytes, and, after a
+/// first `timeout`, no more slowly than `rate_min` bytes a second.
+#[must_use]
+pub fn due(
+    began: Instant,
+    last: Instant,
+    bytes: u64,
+    timeout: Duration,
+    rate_min: Option<u32>,
+) -> Instant {
+    let idle = last + timeout;
+    let Some(rate) = rate_min else { return idle };
+    let slow = began.checked_add(timeout.saturating_add(earned(bytes, rate)));
+    slow.map_or(idle, |slow| slow.min(idle))
 }
 
 /// The time that so many bytes may take at a rate in bytes a second.

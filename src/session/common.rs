@@ -131,8 +131,9 @@ impl Common {
         let mut taken = 0;
         let mut is_owed = false;
         for stream in streams {
-            is_owed |= stream.unacknowledged(&mut context.reactor) > 0;
-            taken += stream.acknowledged(&mut context.reactor);
+            let owed = stream.unacknowledged(&mut context.reactor) as u64;
+            is_owed |= owed > 0;
+            taken += stream.written().saturating_sub(owed);
         }
         if !is_owed {
             self.pace.end();

@@ -14,4 +14,4 @@ pub mod target;
 pub use fields::{Field, Fields};
 pub use head::{RequestHead, ResponseHead, Version};
 pub use method::Method;
-pub use name::{Known, is_token, is_token_byte};
+pub use name::{Known, is_secret, is_token, is_token_byte};

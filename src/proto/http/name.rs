@@ -153,6 +153,14 @@ pub fn is_token(name: &[u8]) -> bool {
     !name.is_empty() && name.iter().all(|byte| is_token_byte(*byte))
 }
 
+/// Whether the value of a field is a secret, which no log and no other client may see. The name may
+/// be in any case.
+#[must_use]
+pub fn is_secret(name: &[u8]) -> bool {
+    const SECRET: [&[u8]; 3] = [b"authorization", b"cookie", b"proxy-authorization"];
+    SECRET.iter().any(|secret| name.eq_ignore_ascii_case(secret))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,14 +4,11 @@
 use std::borrow::Cow;
 
 use super::Refusal;
-use super::framing::trim;
-use crate::proto::http::is_token;
+use super::framing::{Declared, trim};
+use crate::proto::http::{is_secret, is_token};
 
 /// Bytes of each text that are kept.
 pub(super) const TEXT_MAX: usize = 256;
-
-/// Fields whose values are secrets: of these, only the name is kept.
-const SECRET: [&[u8]; 3] = [b"authorization", b"cookie", b"proxy-authorization"];
 
 /// A refused request. The texts are as they came, cut to 256 bytes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -40,7 +37,6 @@ impl Offence {
             Some(rule) => find(rule, fields.clone(), request_line).unwrap_or(request_line),
             None => request_line,
         };
-        let host = host.text.splitn(2, |byte| *byte == b':').nth(1).unwrap_or_default();
         // A line that begins with white space goes on with the field before it.
         let is_before = |other: &Line<'_>| !std::ptr::eq(other.text.as_ptr(), line.text.as_ptr());
         let before = fields.take_while(is_before);
@@ -48,7 +44,7 @@ impl Offence {
         Self {
             request_line: without_secret(request_line.text, b""),
             line: without_secret(line.text, owner.text),
-            host: cut(&without_user(trim(host))),
+            host: cut(&without_user(value(host.text))),
         }
     }
 }
@@ -86,10 +82,8 @@ fn find<'a>(
         Refusal::HeadTooLarge => fields.chain([request_line]).max_by_key(|line| line.text.len()),
         Refusal::Host(_) => named(fields, b"host").next(),
         Refusal::HostRepeated => named(fields, b"host").nth(1),
-        Refusal::LengthInvalid => named(fields, b"content-length").find(|line| {
-            let value = line.text.splitn(2, |byte| *byte == b':').nth(1).map(trim);
-            value.is_none_or(|value| value.is_empty() || !value.iter().all(u8::is_ascii_digit))
-        }),
+        Refusal::LengthInvalid => named(fields, b"content-length")
+            .find(|line| Declared::default().note_length(value(line.text)).is_err()),
         Refusal::LengthRepeated => named(fields, b"content-length").nth(1),
         Refusal::LengthWithCoding
         | Refusal::CodingInHttp10
@@ -120,6 +114,11 @@ fn name(line: &[u8]) -> Option<&[u8]> {
     line.get(..end)
 }
 
+/// The value of a field, without white space around it.
+fn value(line: &[u8]) -> &[u8] {
+    trim(line.splitn(2, |byte| *byte == b':').nth(1).unwrap_or_default())
+}
+
 /// The fields of a name, also where there is white space around it.
 fn named<'a>(
     fields: impl Iterator<Item = Line<'a>> + Clone,
@@ -138,8 +137,7 @@ fn is_folded(line: &[u8]) -> bool {
 /// A line, of which secrets are left out; `owner` is that of the field which a folded one goes on
 /// with.
 fn without_secret(line: &[u8], owner: &[u8]) -> Box<[u8]> {
-    let is_secret =
-        |name: &[u8]| SECRET.iter().any(|secret| trim(name).eq_ignore_ascii_case(secret));
+    let is_secret = |name: &[u8]| is_secret(trim(name));
     let of = if is_folded(line) { owner } else { line };
     // The colon may be what is missing.
     let end = of.iter().position(|byte| matches!(byte, b':' | b' ' | b'\t')).unwrap_or(of.len());
@@ -196,6 +194,11 @@ mod tests {
             ("A: b\x01c\r\n\r\n", "field_value", "A: b\x01c"),
             ("A: b\r\nHost: other\r\n\r\n", "host_repeated", "Host: other"),
             ("Content-Length: x\r\n\r\n", "length_invalid", "Content-Length: x"),
+            (
+                "Content-Length: 00000000000000000001\r\n\r\n",
+                "length_invalid",
+                "Content-Length: 00000000000000000001",
+            ),
             (
                 "Content-Length: 1\r\nContent-length: 2\r\n\r\n",
                 "length_repeated",

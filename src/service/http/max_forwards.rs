@@ -1,6 +1,7 @@
 //! How many more proxies a request may pass (RFC 9110, section 7.6.2).
 
-use crate::proto::http::{Method, RequestHead};
+use crate::proto::http::{Method, RequestHead, is_secret};
+use crate::proto::http1::write;
 
 const NAME: &[u8] = b"max-forwards";
 
@@ -39,7 +40,6 @@ pub fn count(head: &mut RequestHead) -> Forwards {
 /// Writes a request as its server received it, for the answer to `TRACE` (RFC 9110, section
 /// 9.3.8), without what could give a secret away.
 pub fn write_trace(head: &RequestHead, out: &mut Vec<u8>) {
-    const SECRET: [&[u8]; 3] = [b"authorization", b"cookie", b"proxy-authorization"];
     out.extend_from_slice(head.method_name().as_bytes());
     out.push(b' ');
     out.extend_from_slice(head.path().as_bytes());
@@ -49,15 +49,12 @@ pub fn write_trace(head: &RequestHead, out: &mut Vec<u8>) {
     }
     out.push(b' ');
     out.extend_from_slice(head.version.name().as_bytes());
-    out.extend_from_slice(b"\r\nhost: ");
-    out.extend_from_slice(head.authority().as_bytes());
-    for field in head.fields.iter().filter(|field| !SECRET.contains(&field.name)) {
-        out.extend_from_slice(b"\r\n");
-        out.extend_from_slice(field.name);
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(field.value);
+    out.extend_from_slice(b"\r\n");
+    write::field(b"host", head.authority().as_bytes(), out);
+    for field in head.fields.iter().filter(|field| !is_secret(field.name)) {
+        write::field(field.name, field.value, out);
     }
-    out.extend_from_slice(b"\r\n\r\n");
+    out.extend_from_slice(b"\r\n");
 }
 
 #[cfg(test)]

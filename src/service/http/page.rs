@@ -4,14 +4,20 @@
 use std::fmt;
 
 use super::access_log::text;
-use crate::proto::http::status;
+use crate::proto::http::{Fields, status};
 
 /// The field that holds browsers to what these pages are made of.
-pub const POLICY_FIELD: &[u8] = b"content-security-policy";
+const POLICY_FIELD: &[u8] = b"content-security-policy";
 /// Its value. The hash is that of [`STYLE`].
-pub const POLICY: &[u8] = b"default-src 'none'; \
+const POLICY: &[u8] = b"default-src 'none'; \
     style-src 'sha256-yjI8YwHPPdy4gi3nnvoXP6NjG4alR+L4qMpBGbVpp1E='; \
     img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+
+/// The fields of an answer whose body is such a page.
+pub fn describe(fields: &mut Fields) {
+    fields.push(b"content-type", b"text/html; charset=utf-8");
+    fields.push(POLICY_FIELD, POLICY);
+}
 
 /// The style sheet of all pages.
 pub const STYLE: &str = "\

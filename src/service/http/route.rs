@@ -38,8 +38,6 @@ pub struct Router {
     /// One for each route.
     sieves: Vec<Sieve>,
     hosts: Hosts,
-    /// Routes with a folder below a prefix that ends with `/`.
-    folders: Vec<usize>,
 }
 
 impl Router {
@@ -50,9 +48,7 @@ impl Router {
         routes.iter_mut().for_each(RouteMatch::normalize);
         let hosts = Hosts::new(&routes);
         let sieves = routes.iter().map(Sieve::new).collect();
-        let folders = routes.iter().enumerate().filter(|(_, route)| route.is_folder);
-        let folders = folders.map(|(number, _)| number).collect();
-        Self { routes, sieves, hosts, folders }
+        Self { routes, sieves, hosts }
     }
 
     /// The route that a request takes. Nothing is allocated.
@@ -76,7 +72,7 @@ impl Router {
         let takes = |number: &usize| {
             self.routes.get(*number).is_some_and(|route| route.takes_bare(request))
         };
-        self.folders.iter().copied().find(takes)
+        self.hosts.candidates(request.host).find(takes)
     }
 
     /// Each route up to the one that a request takes, with the first condition that does not hold.

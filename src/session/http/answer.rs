@@ -13,8 +13,9 @@ use crate::proto::http1::write::{self, Connection, Delimit};
 use crate::proto::http1::{BodyPart, Framing, Offence, Refusal};
 use crate::ring::Driver;
 use crate::service::CloseReason;
+use crate::service::http::compression::has_body;
 use crate::service::http::max_forwards::{self, Forwards};
-use crate::service::http::page::{POLICY, POLICY_FIELD, write_page};
+use crate::service::http::page::{self, write_page};
 use crate::service::http::template::Template;
 use crate::service::origin::failure::Failure;
 use crate::session::context::Context;
@@ -24,8 +25,21 @@ const REASON_FIELD: &[u8] = b"x-ringway-reason";
 /// Bytes of a request's body that are read and dropped, so that its connection can go on.
 const DISCARD_MAX: u64 = 1024 * 1024;
 
-/// How many bytes came of a request that was refused, and what is known of it.
-type Came = Option<(usize, Box<Offence>)>;
+/// A request that was refused, or did not come in time.
+#[derive(Debug, Default)]
+pub(super) struct Came {
+    /// So many bytes of it came.
+    received: usize,
+    /// What an access log tells of it.
+    offence: Option<Box<Offence>>,
+}
+
+impl Came {
+    pub(super) fn new(bytes: &[u8], rule: Option<Refusal>, is_logged: bool) -> Self {
+        let offence = is_logged.then(|| Box::new(Offence::of(bytes, rule)));
+        Self { received: bytes.len(), offence }
+    }
+}
 
 impl Http {
     /// What the `connection` field of the present answer says.
@@ -87,7 +101,7 @@ impl Http {
     ) {
         self.prepare_keep_alive();
         told.status = response.status;
-        let has_body = head.method != Method::Head && !matches!(response.status, 204 | 304);
+        let has_body = has_body(head.method, response.status);
         let length = (response.status != 204).then_some(body.len() as u64);
         context.refresh_date();
         let Context { http, pages, .. } = context;
@@ -166,11 +180,10 @@ impl Http {
     ) {
         let mut response = context.http.spare_answers.take();
         response.status = status;
-        response.fields.push(b"content-type", b"text/html; charset=utf-8");
+        page::describe(&mut response.fields);
         if let Some((name, value)) = field {
             response.fields.push(name, value);
         }
-        response.fields.push(POLICY_FIELD, POLICY);
         let mut page = context.answers.take();
         write_page(status, told.request_id, &mut page);
         self.answer(context, head, told, response, &page);
@@ -200,9 +213,8 @@ impl Http {
     ) {
         let mut response = context.http.spare_answers.take();
         response.status = 200;
-        response.fields.push(b"content-type", b"text/html; charset=utf-8");
+        page::describe(&mut response.fields);
         response.fields.push(b"cache-control", b"no-store");
-        response.fields.push(POLICY_FIELD, POLICY);
         let mut page = context.answers.take();
         context.write_status_page(&mut page);
         self.answer(context, head, told, response, &page);
@@ -439,10 +451,9 @@ impl Http {
         self.keep_alive = false;
         let mut head = context.http.spare_heads.take();
         let source = self.client.as_ref().and_then(|peer| peer.address);
-        let (received, offence) = came.unzip();
-        let mut told = Told::new(context.now(), source, None, received.unwrap_or_default());
+        let mut told = Told::new(context.now(), source, None, came.received);
         told.reason = Some(name);
-        told.offence = offence;
+        told.offence = came.offence;
         if let Some(name) = &self.options.request_id {
             // Client and log have the same number, by which one finds the other.
             told.request_id = context.next_request();
@@ -464,7 +475,7 @@ impl Http {
             // The answer has not begun.
             Phase::Head => {
                 let part = self.input.partial();
-                let came = Some((part.len(), Box::new(Offence::of(part, None))));
+                let came = Came::new(part, None, self.options.access_log.is_some());
                 self.say_and_end(context, (408, reason.name()), reason, came);
                 self.common.mark_dirty(context, key);
             }

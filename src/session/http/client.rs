@@ -7,6 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::answer::Came;
 use super::encode::Encoding;
 use super::file::Transfer;
 use super::input::Input;
@@ -17,7 +18,7 @@ use crate::mem::Key;
 use crate::net::tls::Subject;
 use crate::net::{Stream, StreamEvent};
 use crate::proto::http::{Fields, RequestHead};
-use crate::proto::http1::{BodyReader, Framing, Offence, RequestReader};
+use crate::proto::http1::{BodyReader, Framing, RequestReader};
 use crate::ring::{Completion, Driver, SocketAddress, Verb};
 use crate::service::CloseReason;
 use crate::service::http::certificate::ClientCertificate;
@@ -346,10 +347,11 @@ impl Http {
         let mut head = context.http.spare_heads.take();
         let Self { input, reader, options, .. } = self;
         let limits = &options.limits;
-        let mut refused = None;
+        let is_logged = options.access_log.is_some();
+        let mut refused = Came::default();
         let found = input.read_head(|bytes| {
             let meta = reader.read(bytes, limits, &mut head).inspect_err(|refusal| {
-                refused = Some((bytes.len(), Box::new(Offence::of(bytes, Some(*refusal)))));
+                refused = Came::new(bytes, Some(*refusal), is_logged);
             })?;
             Ok(meta.map(|meta| (meta.len, meta)))
         });

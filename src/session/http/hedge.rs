@@ -51,9 +51,8 @@ impl<D: Driver> Context<D> {
         };
         exchange.hedged = Hedged::No;
         let (upstream, state) = (exchange.upstream, exchange.state);
-        let is_open = matches!(state, State::Waiting { .. } | State::Linked { .. })
-            && exchange.told.status == 0
-            && exchange.answer.is_none();
+        let is_open =
+            matches!(state, State::Waiting { .. } | State::Linked { .. }) && !exchange.has_head();
         let Origins { servers, retries, breaker, pools, .. } = origins;
         let shared = (retries, &mut *breaker, &mut *servers);
         let picked =

@@ -13,7 +13,7 @@ use crate::proto::http::RequestHead;
 use crate::ring::Driver;
 use crate::runtime::Task;
 use crate::service::http::files::listing::{ENTRIES_MAX, Entry, write};
-use crate::service::http::page::{POLICY, POLICY_FIELD};
+use crate::service::http::page;
 use crate::session::context::Context;
 use crate::session::fleet::{Finished, Note};
 
@@ -61,8 +61,7 @@ impl Http {
             Some(page) => {
                 let mut response = context.http.spare_answers.take();
                 response.status = 200;
-                response.fields.push(b"content-type", b"text/html; charset=utf-8");
-                response.fields.push(POLICY_FIELD, POLICY);
+                page::describe(&mut response.fields);
                 self.answer(context, head, told, response, &page);
             }
             None => self.answer_status(context, head, told, 404, None),

@@ -13,10 +13,8 @@ pub use plan::{Body, FileRules, Plan, page_plan, plan};
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use crate::service::date;
 use crate::service::origin::stable_hash;
-
-/// The last second that a date of HTTP can tell.
-const LAST_SECOND: u64 = 253_402_300_799;
 
 /// The latest time of modification that builds set to say none.
 const SET_BY_BUILDS: u64 = 1;
@@ -67,7 +65,7 @@ impl FileInfo {
     pub fn new(stamp: Stamp) -> Self {
         let Stamp { len, modified: (seconds, nanos), changed, inode } = stamp;
         let seconds = u64::try_from(seconds).unwrap_or(0);
-        let date = UNIX_EPOCH + Duration::from_secs(seconds.min(LAST_SECOND));
+        let date = UNIX_EPOCH + Duration::from_secs(seconds.min(date::LAST));
         // A hash, so that the tag is short. It is not a secret: the inode can be computed from the
         // times.
         let mut own = Vec::with_capacity(20);

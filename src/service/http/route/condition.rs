@@ -119,13 +119,9 @@ impl RouteMatch {
     }
 
     /// Whether the path is that of the folder, without the `/` at its end, and all other
-    /// conditions hold.
+    /// conditions hold, but for the host, which is not looked at.
     pub(super) fn takes_bare(&self, request: &Request<'_>) -> bool {
-        self.is_folder && self.path.is_bare(request.path) && {
-            let is_host = |one: &HostMatch| one.takes(request.host);
-            let takes_host = self.hosts.is_empty() || self.hosts.iter().any(is_host);
-            takes_host && self.other_obstacle(request).is_none()
-        }
+        self.is_folder && self.path.is_bare(request.path) && self.other_obstacle(request).is_none()
     }
 
     /// The first condition that does not hold, other than those on host and path.

@@ -6,7 +6,7 @@ use super::{Http, Phase};
 use crate::mem::Key;
 use crate::proto::http1::BodyReader;
 use crate::ring::Driver;
-use crate::service::pace::earned;
+use crate::service::pace;
 use crate::service::{CloseReason, LINGER};
 use crate::session::Due;
 use crate::session::context::Context;
@@ -82,12 +82,9 @@ impl Http {
     /// When the next bytes of a body must have come: `body_timeout` after the last ones, and, after
     /// a first `body_timeout`, no more slowly than `body_rate_min`.
     fn body_deadline(&self) -> Instant {
-        let timeout = self.options.body_timeout;
-        let idle = self.progress + timeout;
-        let Some(rate) = self.options.body_rate_min else { return idle };
-        let earned = earned(self.body_bytes, rate);
+        let (timeout, rate) = (self.options.body_timeout, self.options.body_rate_min);
         let began = self.body_began.unwrap_or(self.progress);
-        began.checked_add(timeout.saturating_add(earned)).map_or(idle, |least| least.min(idle))
+        pace::due(began, self.progress, self.body_bytes, timeout, rate)
     }
 
     /// Nothing is waited for any more.
