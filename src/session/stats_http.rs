@@ -61,6 +61,8 @@ pub struct OriginStats {
     pub begun: Counter,
     /// Exchanges that a server answered.
     pub answered: Counter,
+    /// Exchanges that were tried again.
+    pub retried: Counter,
     /// Exchanges for which a second server was asked, as the first was slow.
     pub hedges: Counter,
     /// Those that it answered first.

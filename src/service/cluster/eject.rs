@@ -254,6 +254,12 @@ impl Ejector {
         self.events.pop_front()
     }
 
+    /// Whether there is an event that was not taken.
+    #[must_use]
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// When [`Ejector::advance`] has something to do.
     #[must_use]
     pub const fn next_deadline(&self) -> Option<Instant> {

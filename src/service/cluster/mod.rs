@@ -181,6 +181,39 @@ impl Cluster {
     }
 }
 
+/// The clusters of one worker, by the numbers of their upstreams.
+#[derive(Debug)]
+pub struct Clusters(Vec<Option<Cluster>>);
+
+impl Clusters {
+    /// These; an upstream that nobody uses in this way has none.
+    #[must_use]
+    pub const fn new(clusters: Vec<Option<Cluster>>) -> Self {
+        Self(clusters)
+    }
+
+    /// The cluster of an upstream.
+    ///
+    /// # Panics
+    /// When it has none: exchanges are made only where there is one.
+    pub fn get(&mut self, upstream: usize) -> &mut Cluster {
+        let cluster = self.0.get_mut(upstream).and_then(Option::as_mut);
+        cluster.expect("the upstream has a cluster")
+    }
+
+    /// The cluster of an upstream, if it has one.
+    #[must_use]
+    pub fn find(&self, upstream: usize) -> Option<&Cluster> {
+        self.0.get(upstream)?.as_ref()
+    }
+
+    /// All of them, with the numbers of their upstreams.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut Cluster)> {
+        let all = self.0.iter_mut().enumerate();
+        all.filter_map(|(upstream, cluster)| Some((upstream, cluster.as_mut()?)))
+    }
+}
+
 /// How a try ended that brought no answer.
 #[must_use]
 pub const fn failed(failure: Failure) -> Outcome {

@@ -344,6 +344,12 @@ impl Servers {
         self.ejector.as_mut().and_then(Ejector::next_event)
     }
 
+    /// Whether there is an event that was not taken.
+    #[must_use]
+    pub fn has_events(&self) -> bool {
+        self.ejector.as_ref().is_some_and(Ejector::has_events)
+    }
+
     fn follow_ejections(&mut self, now: Instant) {
         if let Some(ejector) = &self.ejector {
             for (number, server) in self.servers.iter_mut().enumerate() {
