@@ -30,7 +30,8 @@ impl HttpNames {
             Some((number, listener.name.clone(), routes))
         });
         let upstreams = config.upstreams.iter().enumerate();
-        let upstreams = upstreams.filter(|(number, _)| build::http::is_origin(config, *number));
+        let of_http = build::http::origins_of(config);
+        let upstreams = upstreams.filter(|(number, _)| of_http.contains(number));
         let upstreams = upstreams.map(|(number, upstream)| {
             (
                 number,
