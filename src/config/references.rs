@@ -69,11 +69,8 @@ pub(super) fn services(
         let (http, sni) = (&listener.service.http, &listener.service.sni);
         all_are_known &= http.routes_are_known && http.routes.iter().all(|route| route.is_known);
         all_are_known &= sni.is_known;
-        let named = named(listener);
-        let targets = named.into_iter().map(|(name, protocol)| {
-            let found = name.map(|name| lookup(name, protocol));
-            found.flatten()
-        });
+        let named = named(listener).into_iter();
+        let targets = named.map(|(name, protocol)| lookup(name?, protocol));
         let targets: Vec<_> = targets.collect();
         mistakes.extend(needless(listener));
         services.push(service(listener, target, &targets));

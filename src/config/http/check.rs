@@ -78,8 +78,8 @@ pub(in super::super) fn check_hash(
     }
 }
 
-/// The options of a listener, with the upstreams that its routes lead to: the routes are taken. `None` if a route is not
-/// understood, or its upstream is not there.
+/// The options of a listener, with the upstreams that its routes lead to. The routes are taken out
+/// of it. `None` if a route is not understood, or its upstream is not there.
 pub(in super::super) fn resolve(
     http: &mut RawHttp,
     targets: &[Option<usize>],
