@@ -21,7 +21,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("session", &["service", "proto", "net", "fs", "runtime", "ring", "mem"]),
     ("server", &["session", "service", "proto", "net", "runtime", "ring", "mem", "config"]),
     ("client", &["service", "proto", "net", "runtime", "ring", "mem"]),
-    ("config", &[]),
+    ("config", &["service::http"]),
     ("cli", &["config", "server", "client", "proto", "ring", "net"]),
     ("main.rs", &["cli"]),
 ];

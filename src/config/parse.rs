@@ -21,8 +21,9 @@ use super::tls::{self, ADMIN_TLS};
 use super::upstream::{RawUpstream, upstreams};
 use super::{Admin, Log, Runtime, SocketOptions, SpliceOptions, Workers, defaults};
 
-/// The longest text, in bytes: some thousand listeners. A longer one is likely no configuration.
-const TEXT_MAX: usize = 1 << 20;
+/// The longest text, in bytes: 100,000 routes with all of their keys. A longer one is likely no
+/// configuration.
+const TEXT_MAX: usize = 256 << 20;
 /// So many mistakes of syntax are shown: the first are the likeliest to be no mere consequence.
 const SYNTAX_MISTAKES_MAX: usize = 10;
 

@@ -28,6 +28,7 @@ mod arrival;
 mod common;
 mod context;
 mod deadline;
+mod distribution;
 mod echo;
 mod ejection;
 mod exchange;
@@ -53,6 +54,7 @@ mod write_buffer;
 
 use std::time::Instant;
 
+pub use self::distribution::Distribution;
 pub use self::fleet::{Finished, Fleet, Note, Verified, WorkerCell};
 pub use self::http::Encoded;
 pub use self::http::options as http_options;
@@ -63,8 +65,8 @@ pub use self::options::{
     TlsOptions, UpstreamOptions, UpstreamTls,
 };
 pub use self::stats::{
-    CompressionStats, Distribution, ErrorKind, FrameStats, Histograms, ListenerStats, Plan,
-    RelayStats, SessionStats, TlsStats, UpstreamStats,
+    CompressionStats, ErrorKind, FrameStats, Histograms, ListenerStats, Plan, RelayStats,
+    SessionStats, TlsStats, UpstreamStats,
 };
 pub use self::stats_http::{HttpStats, OriginStats, RouteStats, ServerStats};
 pub use self::stats_messages::MessageStats;

@@ -1,5 +1,7 @@
 //! What is counted of HTTP: requests by route and status, refusals, exchanges with servers.
 
+use std::sync::OnceLock;
+
 use crate::proto::http1::Refusal;
 use crate::runtime::{Counter, Gauge};
 use crate::service::cluster::failure::Failure;
@@ -9,7 +11,7 @@ use crate::service::cluster::pool::{CloseCause, PoolCounters, PoolGauges};
 #[derive(Debug, Default)]
 pub struct HttpStats {
     /// By route, in their order; the last one stands for requests that no route takes.
-    pub routes: Box<[RouteStats]>,
+    routes: Box<[OnceLock<Box<RouteStats>>]>,
     /// Requests that break a rule, in the order of [`Refusal::NAMES`].
     pub refused: [Counter; Refusal::NAMES.len()],
     /// Fields of requests that were dropped for the underscores in their names.
@@ -33,7 +35,7 @@ impl HttpStats {
     /// All at zero, for so many routes.
     #[must_use]
     pub fn new(routes: usize) -> Self {
-        let routes = (0..=routes).map(|_| RouteStats::default()).collect();
+        let routes = (0..=routes).map(|_| OnceLock::new()).collect();
         Self { routes, ..Self::default() }
     }
 
@@ -44,13 +46,22 @@ impl HttpStats {
         }
     }
 
-    /// The counters of a route, or of the requests that no route takes.
+    /// The counters of a route, or of the requests that no route takes, to be counted in. They take
+    /// memory from the first request on.
     #[must_use]
     pub fn route(&self, route: Option<usize>) -> Option<&RouteStats> {
-        match route {
+        let counters = match route {
             Some(route) => self.routes.get(route),
             None => self.routes.last(),
-        }
+        };
+        counters.map(|counters| &**counters.get_or_init(Box::default))
+    }
+
+    /// The counters of a route that has had requests. The number behind the last route stands for
+    /// requests that no route takes.
+    #[must_use]
+    pub fn used_route(&self, route: usize) -> Option<&RouteStats> {
+        self.routes.get(route)?.get().map(|counters| &**counters)
     }
 }
 
