@@ -298,7 +298,7 @@ impl Running {
 }
 
 /// What there is to be counted.
-fn plan(config: &Config, upstreams: &[UpstreamOptions]) -> Plan {
+pub(super) fn plan(config: &Config, upstreams: &[UpstreamOptions]) -> Plan {
     let servers = |one: &UpstreamOptions| one.origins.as_ref().map_or(0, |all| all.names.len());
     let limits = build::streams(config).filter_map(build::http::limits_of);
     let (buckets, counts_sources) = limits
