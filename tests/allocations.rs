@@ -12,7 +12,7 @@ use ringway::proto::frame::{
     Version, write_frame,
 };
 use ringway::service::balance::Policy;
-use ringway::service::pool::{Checkout, Pool, PoolOptions, Share};
+use ringway::service::cluster::pool::{Checkout, ConnectionQuota, Pool, PoolOptions};
 use ringway::service::proxy::{Exchanger, ExchangerOptions, FrameAction};
 use ringway::service::retry::{Retry, RetryBudget, RetryPolicy, Safety, Verdict};
 
@@ -168,7 +168,7 @@ impl Line {
             servers: 1,
             policy: Policy::RoundRobin,
             pool: pool_options(64),
-            share: Share::new(1, 1, 0),
+            share: ConnectionQuota::new(1, 1, 0),
             retry: RETRY,
             budget: 0.2,
         };

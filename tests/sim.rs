@@ -288,7 +288,7 @@ fn a_want_of_descriptors_is_held_against_no_server() {
         scenario.assert_isolated();
         scenario.assert_none_is_blamed();
         scenario.assert_clean();
-        let failed = scenario.failed(ringway::service::origin::failure::Failure::Resources);
+        let failed = scenario.failed(ringway::service::cluster::failure::Failure::Resources);
         wants.fetch_add(failed, std::sync::atomic::Ordering::Relaxed);
     });
     assert!(wants.into_inner() > 0, "there were some");

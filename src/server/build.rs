@@ -27,8 +27,8 @@ use crate::proto::proxy_protocol::Version;
 use crate::ring::uring::{RingFlags, RingOptions};
 use crate::ring::{Fd, SocketAddress, StreamOptions};
 use crate::service::balance::Policy;
+use crate::service::cluster::pool::{ConnectionQuota, PoolOptions};
 use crate::service::frame::FrameService;
-use crate::service::pool::{PoolOptions, Share};
 use crate::service::proxy::{CREDIT_FIRST, ExchangerOptions, MeterOptions};
 use crate::service::retry::RetryPolicy;
 use crate::session::{
@@ -62,7 +62,7 @@ pub(super) fn upstreams(
         let (mut options, places) = upstream(one)?;
         let is_http = http::is_origin(config, index);
         if is_http {
-            options.origins = Some(http::origins(one, &options.servers, &places, workers));
+            options.cluster = Some(http::cluster(one, &options.servers, &places, workers));
         }
         options.tls = tls::upstream(one, &places, is_http, common, watched)?;
         upstreams.push(options);
@@ -219,7 +219,7 @@ fn upstream(upstream: &Upstream) -> Result<(UpstreamOptions, Vec<usize>), StartE
         },
         stream: stream(&upstream.socket),
         exchanges: None,
-        origins: None,
+        cluster: None,
         tls: None,
     };
     Ok((options, places))
@@ -247,7 +247,7 @@ fn exchanges(upstream: &Upstream, servers: usize) -> ExchangerOptions {
             queue_max: pool.queue as usize,
             queue_timeout: pool.queue_timeout,
         },
-        share: Share::new(pool.max, 1, 0),
+        share: ConnectionQuota::new(pool.max, 1, 0),
         retry: RetryPolicy {
             tries_max: upstream.retries + 1,
             backoff: exchange.backoff,
@@ -346,7 +346,7 @@ pub(super) fn sessions(
     let mut upstreams = upstreams.clone();
     for (upstream, config) in upstreams.iter_mut().zip(&config.upstreams) {
         if let Some(exchanges) = &mut upstream.exchanges {
-            exchanges.share = Share::new(config.pool.max, workers, worker);
+            exchanges.share = ConnectionQuota::new(config.pool.max, workers, worker);
         }
     }
     SessionOptions {

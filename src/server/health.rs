@@ -18,7 +18,7 @@ use crate::proto::http::{Method, ResponseHead};
 use crate::proto::http1::{BodyPart, BodyReader, HeadLimits, Refusal, ResponseReader};
 use crate::ring::SocketAddress;
 use crate::runtime::{Counter, clock};
-use crate::service::origin::health::{BODY_PREFIX_MAX, Change, Check, CheckOptions, Expected};
+use crate::service::cluster::health::{BODY_PREFIX_MAX, Change, Check, CheckOptions, Expected};
 use crate::session::{Fleet, Note, UpstreamTls};
 
 /// Bytes of an answer that are read at most, its head among them.
@@ -219,7 +219,7 @@ where
             }
         }
     }
-    use crate::service::origin::health::Unexpected;
+    use crate::service::cluster::health::Unexpected;
     expected.judge(head.status, &body).map_err(|unexpected| match unexpected {
         Unexpected::Status(status) => CheckError::Status(status),
         Unexpected::Body => CheckError::Body,

@@ -299,7 +299,7 @@ impl Running {
 
 /// What there is to be counted.
 pub(super) fn plan(config: &Config, upstreams: &[UpstreamOptions]) -> Plan {
-    let servers = |one: &UpstreamOptions| one.origins.as_ref().map_or(0, |all| all.names.len());
+    let servers = |one: &UpstreamOptions| one.cluster.as_ref().map_or(0, |all| all.names.len());
     let limits = build::streams(config).filter_map(build::http::limits_of);
     let (buckets, counts_sources) = limits
         .fold((0, false), |sum: (usize, bool), one| (sum.0.saturating_add(one.0), sum.1 || one.1));
@@ -323,7 +323,7 @@ fn worker_count(wanted: Workers, cpus: usize) -> usize {
 fn checks(config: &Config, upstreams: &[UpstreamOptions]) -> Vec<HealthPlan> {
     let pairs = config.upstreams.iter().zip(upstreams).enumerate();
     let plans = pairs.filter_map(|(index, (one, options))| {
-        let origins = options.origins.as_ref()?;
+        let origins = options.cluster.as_ref()?;
         let plan = build::http::health(index, one, &options.servers, &origins.names)?;
         Some(HealthPlan { tls: options.tls.clone(), ..plan })
     });

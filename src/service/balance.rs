@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
-use super::maglev::{Maglev, Member};
-use super::origin::eject::{EjectOptions, Ejector, Event, Sample};
+use super::cluster::eject::{EjectOptions, Ejector, Event, Sample};
+use super::cluster::maglev::{Maglev, Member};
 
 /// How a server is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,7 +158,7 @@ impl Balancer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::origin::mix;
+    use crate::service::cluster::mix;
 
     fn members(count: usize) -> Vec<Member> {
         (0..count).map(|server| Member { server, id: mix(server as u64), weight: 1 }).collect()

@@ -5,16 +5,14 @@
 
 pub mod balance;
 mod close;
+pub mod cluster;
 pub mod date;
 pub mod flows;
 pub mod frame;
 pub mod handler;
 pub mod http;
-pub mod maglev;
 pub mod messages;
-pub mod origin;
 pub mod pace;
-pub mod pool;
 pub mod proxy;
 pub mod retry;
 

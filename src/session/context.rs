@@ -17,9 +17,9 @@ use crate::ring::{Driver, Fd, Lane, SocketAddress};
 use crate::runtime::{Reactor, TimerId, clock};
 use crate::service::CloseReason;
 use crate::service::balance::Balancer;
+use crate::service::cluster::eject::Event;
 use crate::service::handler::{Contained, Handler};
 use crate::service::messages::Messages;
-use crate::service::origin::eject::Event;
 use crate::service::proxy::{Exchanger, FrameAction};
 
 /// Least time between two warnings of the same kind.

@@ -96,7 +96,7 @@ impl<D: Driver> Sessions<D> {
                 }
             }
             Note::Health { upstream, server, up } => {
-                self.context.http.origins(upstream).set_health(server, up, now);
+                self.context.http.cluster(upstream).servers.set_health(server, up, now);
             }
             Note::EndFlow { listener } => self.datagrams.give_back(&mut self.context, listener),
             Note::Finished { connection, finished } => {
@@ -121,7 +121,7 @@ impl<D: Driver> Sessions<D> {
     fn lend(&mut self, upstream: usize, from: usize, now: std::time::Instant) {
         let is_http = self.context.exchangers[upstream].is_none();
         let places = if is_http {
-            let (places, origin) = self.context.http.origins(upstream).asked();
+            let (places, origin) = self.context.http.cluster(upstream).asked();
             self.context.http.actions.extend(origin.map(|origin| HttpAction::Close { origin }));
             places
         } else {
@@ -130,7 +130,7 @@ impl<D: Driver> Sessions<D> {
         // What cannot be given is kept.
         if !self.context.options.fleet.send(from, Note::Give { upstream, places }) {
             if is_http {
-                self.context.http.origins(upstream).keep(places);
+                self.context.http.cluster(upstream).quota.keep(places);
             } else {
                 self.context.exchanger(upstream).keep(places);
             }

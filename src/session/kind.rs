@@ -203,7 +203,7 @@ impl Session {
                 return false;
             }
             Self::Origin(origin) => {
-                origin.close(context, key, crate::service::pool::CloseCause::Shutdown);
+                origin.close(context, key, crate::service::cluster::pool::CloseCause::Shutdown);
                 return false;
             }
         }

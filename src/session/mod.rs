@@ -75,6 +75,7 @@ use self::accept::Entrance;
 use self::common::Common;
 use self::context::Context;
 use self::http::Origin;
+use self::http::shown;
 use self::http::state::HttpAction;
 use self::kind::Session;
 use self::opening::Opening;
@@ -97,8 +98,8 @@ pub enum Due {
     Exchanger(u32),
     /// An exchange of HTTP has rested, or its time is over.
     Exchange(Key),
-    /// Something is over with the connections to an upstream of HTTP, by its number.
-    Origins(u32),
+    /// Something is over with the connections of a cluster, by the number of its upstream.
+    Cluster(u32),
     /// The lines of the access log have waited long enough.
     Lines,
     /// The oldest flow of a UDP listener may be idle.
@@ -221,7 +222,7 @@ impl<D: Driver> Sessions<D> {
             }
             Due::Acceptor(index) => self.retry_accept(index),
             Due::Exchange(exchange) => self.context.exchange_due(exchange),
-            Due::Origins(upstream) => self.context.expire_origins(upstream as usize),
+            Due::Cluster(upstream) => self.context.expire_cluster(upstream as usize),
             Due::Lines => self.context.flush_lines(),
             Due::Exchanger(upstream) => self.expire_exchanger(upstream as usize),
             Due::Flows(listener) => self.datagrams.expire(&mut self.context, listener),
@@ -295,7 +296,7 @@ impl<D: Driver> Sessions<D> {
             one.assign(&mut self.context, origin, exchange);
             self.remove_if_finished(origin);
         } else {
-            let failure = crate::service::origin::failure::Failure::StaleConnection;
+            let failure = crate::service::cluster::failure::Failure::StaleConnection;
             self.context.fail_linked(exchange, origin, failure, true);
         }
     }
@@ -312,7 +313,7 @@ impl<D: Driver> Sessions<D> {
             }
             Err(_full) => {
                 self.context.stats().upstreams[upstream].active.decrement();
-                let failure = crate::service::origin::failure::Failure::Resources;
+                let failure = crate::service::cluster::failure::Failure::Resources;
                 self.context.origin_failed(upstream, server, failure);
             }
         }
@@ -320,7 +321,11 @@ impl<D: Driver> Sessions<D> {
 
     fn close_origin(&mut self, origin: Key) {
         if let Some(Session::Origin(one)) = self.slab.get_mut(origin) {
-            one.close(&mut self.context, origin, crate::service::pool::CloseCause::Retired);
+            one.close(
+                &mut self.context,
+                origin,
+                crate::service::cluster::pool::CloseCause::Retired,
+            );
         }
         self.remove_if_finished(origin);
     }
@@ -376,11 +381,11 @@ impl<D: Driver> Sessions<D> {
         let now = self.context.now();
         let Context { http, options, .. } = &mut self.context;
         let stats = &options.fleet.cells()[options.worker].stats;
-        let all = http.origins.iter_mut().zip(&stats.upstreams).zip(&options.upstreams);
-        for ((origins, stats), upstream) in all {
-            if let Some(origins) = origins {
-                origins.publish(&stats.http, now);
-                origins.tell_ejections(&stats.http, &upstream.name);
+        let all = http.clusters.iter_mut().zip(&stats.upstreams).zip(&options.upstreams);
+        for ((cluster, stats), upstream) in all {
+            if let Some(cluster) = cluster {
+                shown::publish(cluster, &stats.http, now);
+                shown::tell_ejections(cluster, &stats.http, &upstream.name);
             }
         }
     }

@@ -9,7 +9,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 
 use super::Fleet;
-use super::http::options::{HttpOptions, OriginOptions, RouteOptions};
+use super::http::options::{ClusterOptions, HttpOptions, RouteOptions};
 use crate::net::Stream;
 use crate::net::tls::kernel::Report;
 use crate::net::tls::{
@@ -20,10 +20,10 @@ use crate::proto::proxy_protocol::Version;
 use crate::ring::{Fd, SocketAddress, StreamOptions};
 use crate::runtime::Current;
 use crate::service::balance::Policy;
+use crate::service::cluster::maglev::Member;
+use crate::service::cluster::stable_hash;
 use crate::service::frame::FrameService;
 use crate::service::handler::{Handler, NoHandler};
-use crate::service::maglev::Member;
-use crate::service::origin::stable_hash;
 use crate::service::proxy::{ExchangerOptions, MeterOptions};
 
 /// All of one worker's setting.
@@ -376,7 +376,7 @@ pub struct UpstreamOptions {
     /// How exchanges share its connections, if it is a frame proxy's.
     pub exchanges: Option<ExchangerOptions>,
     /// How exchanges of HTTP use its servers, if it is an HTTP proxy's.
-    pub origins: Option<OriginOptions>,
+    pub cluster: Option<ClusterOptions>,
     /// How its servers are spoken to by TLS, if they are.
     pub tls: Option<Arc<UpstreamTls>>,
 }

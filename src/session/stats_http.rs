@@ -2,8 +2,8 @@
 
 use crate::proto::http1::Refusal;
 use crate::runtime::{Counter, Gauge};
-use crate::service::origin::failure::Failure;
-use crate::service::pool::{CloseCause, PoolCounters, PoolGauges};
+use crate::service::cluster::failure::Failure;
+use crate::service::cluster::pool::{CloseCause, PoolCounters, PoolGauges};
 
 /// One listener's requests.
 #[derive(Debug, Default)]

@@ -11,9 +11,9 @@ use ringway::proto::frame::{
 };
 use ringway::ring::sim::Random;
 use ringway::service::balance::Policy;
+use ringway::service::cluster::pool::{ConnectionQuota, PoolOptions};
 use ringway::service::frame::{FrameService, Responder, Served, Sources};
 use ringway::service::handler::{Handler, Refusal, Request};
-use ringway::service::pool::{PoolOptions, Share};
 use ringway::service::proxy::{Exchanger, ExchangerOptions, FrameAction};
 use ringway::service::retry::RetryPolicy;
 
@@ -256,7 +256,11 @@ impl<'s> World<'s> {
                 queue_max: 6,
                 queue_timeout: Duration::from_millis(300),
             },
-            share: Share::new(1 + u32::from(setting >> 4 & 3), 1 + usize::from(setting >> 6), 0),
+            share: ConnectionQuota::new(
+                1 + u32::from(setting >> 4 & 3),
+                1 + usize::from(setting >> 6),
+                0,
+            ),
             retry: RetryPolicy {
                 tries_max: 3,
                 backoff: Duration::from_millis(10),

@@ -163,7 +163,7 @@ fn options(setting: &Setting, fleet: &Arc<Fleet>, worker: usize, socket: Fd) -> 
             send_header: None,
             stream: StreamOptions::default(),
             exchanges: None,
-            origins: None,
+            cluster: None,
             tls: None,
         }],
         relay: RelayOptions {

@@ -13,8 +13,8 @@ use ringway::ring::{SocketAddress, StreamOptions};
 use ringway::server::Worker;
 use ringway::service::CloseReason;
 use ringway::service::balance::Policy;
+use ringway::service::cluster::pool::{ConnectionQuota, PoolOptions};
 use ringway::service::frame::transfers::{Reset, Transfers};
-use ringway::service::pool::{PoolOptions, Share};
 use ringway::service::proxy::{CREDIT_FIRST, ExchangerOptions};
 use ringway::service::retry::RetryPolicy;
 use ringway::session::{Fleet, ServiceOptions, UpstreamOptions};
@@ -219,7 +219,7 @@ pub(crate) fn upstream(random: &mut Random, servers: Vec<SocketAddress>) -> Upst
             queue_max: [5, 1_000][random.below(2)],
             queue_timeout: Duration::from_millis(500),
         },
-        share: Share::new(1 + u32::try_from(random.below(4)).unwrap(), 1, 0),
+        share: ConnectionQuota::new(1 + u32::try_from(random.below(4)).unwrap(), 1, 0),
         retry: RetryPolicy {
             tries_max: 3,
             backoff: Duration::from_millis(5),
@@ -237,7 +237,7 @@ pub(crate) fn upstream(random: &mut Random, servers: Vec<SocketAddress>) -> Upst
         send_header: None,
         stream: StreamOptions::default(),
         exchanges: Some(exchanges),
-        origins: None,
+        cluster: None,
         tls: None,
     }
 }

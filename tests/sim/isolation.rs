@@ -12,8 +12,8 @@ use ringway::ring::sim::{Behaviour, Faults, PeerId, Random, Sim};
 use ringway::ring::{Fd, SocketAddress, StreamOptions};
 use ringway::server::Worker;
 use ringway::service::balance::Policy;
+use ringway::service::cluster::failure::Failure;
 use ringway::service::frame::FrameService;
-use ringway::service::origin::failure::Failure;
 use ringway::session::{
     Fleet, FrameOptions, ListenerOptions, Plan, ServiceOptions, SessionOptions, UpstreamOptions,
 };
@@ -212,7 +212,7 @@ fn services(random: &mut Random) -> Vec<(ServiceOptions, Option<UpstreamOptions>
         send_header: None,
         stream: StreamOptions::default(),
         exchanges: None,
-        origins: None,
+        cluster: None,
         tls: None,
     };
     let frame = frame_proxy::upstream(random, vec![address(2)]);

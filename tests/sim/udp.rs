@@ -122,7 +122,7 @@ impl Scenario {
                 send_header: None,
                 stream: StreamOptions::default(),
                 exchanges: None,
-                origins: None,
+                cluster: None,
                 tls: None,
             }],
             relay: RelayOptions {

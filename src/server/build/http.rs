@@ -16,6 +16,13 @@ use crate::server::access_log::{AccessFiles, Target};
 use crate::server::build::tls::read;
 use crate::server::health::{CheckKind, HealthPlan};
 use crate::server::watch::{Files, Watched};
+use crate::service::cluster::attempts::{AttemptOptions, RetryOn, StatusSet};
+use crate::service::cluster::breaker::Limits;
+use crate::service::cluster::eject::EjectOptions;
+use crate::service::cluster::health::{CheckOptions, Expected};
+use crate::service::cluster::pool::PoolOptions;
+use crate::service::cluster::servers::{Policy, ServerOptions, ServersOptions};
+use crate::service::cluster::stable_hash;
 use crate::service::http::access::AccessList;
 use crate::service::http::access_log::Format;
 use crate::service::http::auth::Users;
@@ -24,16 +31,9 @@ use crate::service::http::compression::CompressionRules;
 use crate::service::http::edit::HeaderEdits;
 use crate::service::http::route::{HeaderMatch, HostMatch, PathMatch, RouteMatch, Router};
 use crate::service::http::template::Template;
-use crate::service::origin::attempts::{AttemptOptions, RetryOn, StatusSet};
-use crate::service::origin::breaker::Limits;
-use crate::service::origin::eject::EjectOptions;
-use crate::service::origin::health::{CheckOptions, Expected};
-use crate::service::origin::servers::{Policy, ServerOptions, ServersOptions};
-use crate::service::origin::stable_hash;
-use crate::service::pool::PoolOptions;
 use crate::session::http_options::{
-    AccessLogOptions, AuthOptions, FixedAnswer, Forwarded, HalfClose, HashOn, HostHeader,
-    HttpOptions, OriginOptions, ProxyOptions, RateLimitOptions, Rewrite, RouteAction, RouteOptions,
+    AccessLogOptions, AuthOptions, ClusterOptions, FixedAnswer, Forwarded, HalfClose, HashOn,
+    HostHeader, HttpOptions, ProxyOptions, RateLimitOptions, Rewrite, RouteAction, RouteOptions,
     TrustedProxies,
 };
 
@@ -356,17 +356,17 @@ pub(in crate::server) fn is_origin(config: &Config, upstream: usize) -> bool {
 
 /// The servers of an upstream of HTTP. `places` tells for each address which server of the file it
 /// is.
-pub(in crate::server) fn origins(
+pub(in crate::server) fn cluster(
     upstream: &Upstream,
     servers: &[SocketAddress],
     places: &[usize],
     workers: usize,
-) -> OriginOptions {
+) -> ClusterOptions {
     let (http, pool) = (&upstream.http, &upstream.pool);
     let each = |place: &usize| http.shares.get(*place).copied().unwrap_or_default();
     let share = |most: u32| most.div_ceil(u32::try_from(workers).unwrap_or(1).max(1)).max(1);
     let keeps_bodies = upstream.retries > 0;
-    OriginOptions {
+    ClusterOptions {
         policy: ServersOptions {
             policy: match upstream.balance {
                 Balance::RoundRobin => Policy::RoundRobin,

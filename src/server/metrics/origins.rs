@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{Exporter, MetricFamily, MetricType, family, sample};
 use crate::server::health::{HealthPlan, HealthStats};
-use crate::service::origin::failure::Failure;
-use crate::service::pool::CloseCause;
+use crate::service::cluster::failure::Failure;
+use crate::service::cluster::pool::CloseCause;
 use crate::session::OriginStats;
 
 /// The checks of one upstream: its number, and what is counted of each server.

@@ -38,9 +38,11 @@ use crate::mem::{Key, Slab};
 use crate::proto::frame::{ClientOptions, Code, Version};
 use crate::service::CloseReason;
 use crate::service::balance::{Balancer, Policy};
-use crate::service::maglev::Member;
-use crate::service::origin::eject::Event;
-use crate::service::pool::{Ask, Checkout, CloseCause, Expired, Grant, Pool, PoolOptions, Share};
+use crate::service::cluster::eject::Event;
+use crate::service::cluster::maglev::Member;
+use crate::service::cluster::pool::{
+    Ask, Checkout, CloseCause, ConnectionQuota, Expired, Grant, Pool, PoolOptions,
+};
 use crate::service::retry::{RetryBudget, RetryPolicy, Safety, Verdict};
 
 /// Bytes of answers that may wait for one client before servers get no credit for more; without
@@ -62,7 +64,7 @@ pub struct ExchangerOptions {
     /// The connections.
     pub pool: PoolOptions,
     /// This worker's share of the connections that there may be.
-    pub share: Share,
+    pub share: ConnectionQuota,
     /// What happens to exchanges that fail. Its deadline is that of every exchange.
     pub retry: RetryPolicy,
     /// Retries, as a share of the requests.
@@ -104,7 +106,7 @@ pub struct Exchanger {
     trunks: Slab<Trunk>,
     exchanges: Exchanges,
     pool: Pool<Key, Key>,
-    share: Share,
+    share: ConnectionQuota,
     balancer: Balancer,
     budget: RetryBudget,
     random: u64,
@@ -160,7 +162,7 @@ impl Exchanger {
 
     /// This worker's share of the connections that there may be.
     #[must_use]
-    pub const fn share(&self) -> &Share {
+    pub const fn share(&self) -> &ConnectionQuota {
         &self.share
     }
 

@@ -256,7 +256,7 @@ impl Exchange {
 mod tests {
     use super::super::super::balance::Policy;
     use super::*;
-    use crate::service::maglev::Member;
+    use crate::service::cluster::maglev::Member;
 
     fn servers(count: usize) -> Vec<Member> {
         (0..count).map(|server| Member { server, id: server as u64, weight: 1 }).collect()

@@ -13,11 +13,11 @@ use crate::proto::http1::write::{self, Connection, Delimit};
 use crate::proto::http1::{BodyPart, Framing, Offence, Refusal};
 use crate::ring::Driver;
 use crate::service::CloseReason;
+use crate::service::cluster::failure::Failure;
 use crate::service::http::compression::has_body;
 use crate::service::http::max_forwards::{self, Forwards};
 use crate::service::http::page::{self, write_page};
 use crate::service::http::template::Template;
-use crate::service::origin::failure::Failure;
 use crate::session::context::Context;
 
 /// The field that says which failure an answer stands for.

@@ -19,9 +19,9 @@ use super::state::Told;
 use crate::mem::{Buf, Key};
 use crate::proto::http::{Fields, RequestHead, ResponseHead};
 use crate::proto::http1::Framing;
-use crate::service::origin::attempts::Attempts;
-use crate::service::origin::clock::Carried;
-use crate::service::origin::failure::{Failure, Progress};
+use crate::service::cluster::attempts::Attempts;
+use crate::service::cluster::clock::Carried;
+use crate::service::cluster::failure::{Failure, Progress};
 use crate::session::deadline::Deadline;
 
 use super::state::HttpState;

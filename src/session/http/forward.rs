@@ -14,9 +14,9 @@ use crate::proto::http::{Fields, Known, Method, RequestHead, target};
 use crate::proto::http1::Framing;
 use crate::proto::http1::write::{self, Connection, Delimit};
 use crate::ring::Driver;
+use crate::service::cluster::stable_hash;
 use crate::service::http::forwarded::{self, Hop};
 use crate::service::http::route::prefix_rewrite;
-use crate::service::origin::stable_hash;
 use crate::session::context::Context;
 
 /// Who we are in the `via` field (RFC 9110, section 7.6.3).
@@ -56,7 +56,7 @@ impl Http {
                 head.set_authority(&host);
             }
         }
-        let hash = context.http.origins(proxy.upstream).options.hash_on.clone();
+        let hash = context.http.cluster(proxy.upstream).options.hash_on.clone();
         let hash = hash.map(|on| hash_of(&on, &head, told.ip()));
         let rewrite = proxy.rewrite.as_ref();
         let path = rewrite.map(|rewrite| rewritten(rewrite, head.path()).into_owned());

@@ -7,14 +7,15 @@
 use std::time::Duration;
 
 use super::exchange::{Exchange, Hedged, State};
-use super::origins::{Origins, failed};
+use super::proxy::forget;
 use super::state::{HttpAction, HttpState};
 use crate::mem::Key;
 use crate::proto::http1::Framing;
 use crate::ring::Driver;
-use crate::service::origin::failure::Failure;
-use crate::service::origin::servers::{Ended, Outcome};
-use crate::service::pool::Checkout;
+use crate::service::cluster::failure::Failure;
+use crate::service::cluster::pool::Checkout;
+use crate::service::cluster::servers::{Ended, Outcome};
+use crate::service::cluster::{Cluster, failed};
 use crate::session::context::Context;
 
 impl Exchange {
@@ -44,16 +45,16 @@ impl<D: Driver> Context<D> {
     /// No answer has come: another server is asked, too.
     pub(super) fn hedge(&mut self, key: Key) {
         let now = self.now();
-        let HttpState { exchanges, origins, actions, .. } = &mut self.http;
+        let HttpState { exchanges, clusters, actions, .. } = &mut self.http;
         let Some(exchange) = exchanges.get_mut(key) else { return };
-        let Some(origins) = origins.get_mut(exchange.upstream).and_then(Option::as_mut) else {
+        let Some(origins) = clusters.get_mut(exchange.upstream).and_then(Option::as_mut) else {
             return;
         };
         exchange.hedged = Hedged::No;
         let (upstream, state) = (exchange.upstream, exchange.state);
         let is_open =
             matches!(state, State::Waiting { .. } | State::Linked { .. }) && !exchange.has_head();
-        let Origins { servers, retries, breaker, pools, .. } = origins;
+        let Cluster { servers, retries, breaker, pools, .. } = origins;
         let shared = (retries, &mut *breaker, &mut *servers);
         let picked =
             if is_open { exchange.attempts.pick_hedge(shared, exchange.hash, now) } else { None };
@@ -68,7 +69,7 @@ impl<D: Driver> Context<D> {
                 Checkout::Wait => {
                     exchange.hedge = Some(State::Waiting { server });
                     self.open_needed(upstream, server);
-                    self.arm_origins(upstream);
+                    self.arm_cluster(upstream);
                 }
                 Checkout::Refused => {
                     exchange.attempts.end_hedge(breaker);
@@ -85,7 +86,7 @@ impl<D: Driver> Context<D> {
     /// An answer has come on this connection: it is the one, and the other try is not wanted.
     pub(super) fn settle_hedge(&mut self, key: Key, winner: Key) {
         let now = self.now();
-        let HttpState { exchanges, origins, actions, .. } = &mut self.http;
+        let HttpState { exchanges, clusters, actions, .. } = &mut self.http;
         let Some(exchange) = exchanges.get_mut(key) else { return };
         let tried = exchange.tried_by(winner);
         let Some(hedge) = exchange.hedge.take() else {
@@ -95,7 +96,7 @@ impl<D: Driver> Context<D> {
             return;
         };
         let upstream = exchange.upstream;
-        let Some(origins) = origins.get_mut(upstream).and_then(Option::as_mut) else { return };
+        let Some(origins) = clusters.get_mut(upstream).and_then(Option::as_mut) else { return };
         exchange.attempts.end_hedge(&mut origins.breaker);
         let is_won = matches!(hedge, State::Linked { origin, .. } if origin == winner);
         let loser = if is_won { std::mem::replace(&mut exchange.state, hedge) } else { hedge };
@@ -110,7 +111,7 @@ impl<D: Driver> Context<D> {
         if let Some(server) = loser.server() {
             origins.servers.outrun(server, now.saturating_duration_since(began), now);
         }
-        origins.forget(key, loser, actions, now);
+        forget(origins, key, loser, actions, now);
         if is_won {
             self.cell().stats.upstreams[upstream].http.hedges_won.add(1);
         }
@@ -120,11 +121,11 @@ impl<D: Driver> Context<D> {
     /// one.
     pub(super) fn leave_hedged(&mut self, key: Key, server: usize, outcome: Outcome) -> bool {
         let now = self.now();
-        let HttpState { exchanges, origins, .. } = &mut self.http;
+        let HttpState { exchanges, clusters, .. } = &mut self.http;
         let Some(exchange) = exchanges.get_mut(key) else { return false };
         let Some(hedge) = exchange.hedge.take() else { return false };
         let upstream = exchange.upstream;
-        let Some(origins) = origins.get_mut(upstream).and_then(Option::as_mut) else {
+        let Some(origins) = clusters.get_mut(upstream).and_then(Option::as_mut) else {
             return false;
         };
         exchange.attempts.end_hedge(&mut origins.breaker);
@@ -148,7 +149,7 @@ impl<D: Driver> Context<D> {
     pub(super) fn leaves_answer_to_other(&mut self, key: Key, server: usize, status: u16) -> bool {
         let Some(exchange) = self.http.exchanges.get(key) else { return false };
         let (upstream, latency) = (exchange.upstream, exchange.told.first_byte);
-        let is_wanted = !self.http.origins(upstream).retries.wants_status(status);
+        let is_wanted = !self.http.cluster(upstream).retries.wants_status(status);
         let outcome = Outcome { ended: Ended::Status(status), latency };
         !is_wanted && self.leave_hedged(key, server, outcome)
     }

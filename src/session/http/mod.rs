@@ -11,7 +11,7 @@
 //! | `listing` | folders that are listed |
 //! | `encode` | answers that are compressed on their way |
 //! | `exchange` | one request and its answer, between a client and a server |
-//! | `origins` | the connections of one worker to an upstream's servers, and who waits for them |
+//! | `shown` | what is shown of the clusters |
 //! | `proxy` | which server an exchange goes to, and what follows when that fails |
 //! | `hedge` | a second try beside the first |
 //! | `forward` | requests on their way to servers |
@@ -42,10 +42,10 @@ mod listing;
 mod log;
 pub mod options;
 mod origin;
-mod origins;
 mod part;
 mod proxy;
 mod respond;
+pub(super) mod shown;
 pub(super) mod state;
 mod status;
 mod upgrade;

@@ -16,10 +16,10 @@ use crate::mem::Key;
 use crate::net::{NetworkError, Operation, Stream, StreamEvent};
 use crate::proto::http1::{BodyReader, Framing, ResponseReader, write};
 use crate::ring::{Completion, Driver, Lane};
-use crate::service::origin::clock::ServerClock;
-use crate::service::origin::failure::Failure;
-use crate::service::origin::servers::{Ended, Outcome};
-use crate::service::pool::CloseCause;
+use crate::service::cluster::clock::ServerClock;
+use crate::service::cluster::failure::Failure;
+use crate::service::cluster::pool::CloseCause;
+use crate::service::cluster::servers::{Ended, Outcome};
 use crate::service::proxy::ConnectFailure;
 use crate::session::Due;
 use crate::session::context::Context;
@@ -288,7 +288,7 @@ impl Origin {
             return;
         }
         let Context { http, pages, .. } = context;
-        let Some(origins) = http.origins.get(self.upstream).and_then(Option::as_ref) else {
+        let Some(origins) = http.clusters.get(self.upstream).and_then(Option::as_ref) else {
             return;
         };
         let Some(exchange) = http.exchanges.get_mut(key) else { return };
@@ -324,7 +324,7 @@ impl Origin {
             one.told.answered = Some(now.saturating_duration_since(one.told.began));
             let latency = one.told.first_byte;
             let status = one.answer.as_ref().map_or(one.told.status, |answer| answer.status);
-            let servers = &mut context.http.origins(self.upstream).servers;
+            let servers = &mut context.http.cluster(self.upstream).servers;
             servers.done(self.server, Outcome { ended: Ended::Status(status), latency }, now);
         }
         context.cell().stats.upstreams[self.upstream].http.answered.add(1);

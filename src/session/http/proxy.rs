@@ -3,15 +3,16 @@
 use std::time::{Duration, Instant};
 
 use super::exchange::{Asked, Exchange, Hedged, State};
-use super::origins::{Origins, failed};
+use super::shown::tell_ejections;
 use super::state::{HttpAction, HttpState, Told};
 use crate::mem::Key;
 use crate::proto::http::RequestHead;
 use crate::ring::Driver;
-use crate::service::origin::attempts::Decision;
-use crate::service::origin::failure::{Failure, FailureKind};
-use crate::service::origin::servers::{Ended, Outcome};
-use crate::service::pool::{Checkout, CloseCause, Expired, Pool};
+use crate::service::cluster::attempts::Decision;
+use crate::service::cluster::failure::{Failure, FailureKind};
+use crate::service::cluster::pool::{Checkout, CloseCause, Expired};
+use crate::service::cluster::servers::{Ended, Outcome};
+use crate::service::cluster::{Cluster, failed};
 use crate::session::Due;
 use crate::session::context::Context;
 
@@ -27,7 +28,7 @@ impl<D: Driver> Context<D> {
         hash: Option<u64>,
     ) -> Result<Key, (Box<RequestHead>, Told)> {
         let now = self.now();
-        let origins = self.http.origins(upstream);
+        let origins = self.http.cluster(upstream);
         let attempts = origins.retries.begin(now);
         told.upstream = Some((upstream, None));
         let exchange = Exchange {
@@ -66,7 +67,7 @@ impl<D: Driver> Context<D> {
         let upstream = exchange.upstream;
         let stats = &self.cell().stats.upstreams[upstream].http;
         stats.begun.add(1);
-        let origins = self.http.origins(upstream);
+        let origins = self.http.cluster(upstream);
         if origins.breaker.try_enter().is_ok() {
             if let Some(exchange) = self.http.exchanges.get_mut(key) {
                 exchange.has_entered = true;
@@ -80,9 +81,9 @@ impl<D: Driver> Context<D> {
     /// Looks for a server that was not tried, and for a connection to it.
     pub(super) fn try_exchange(&mut self, key: Key) {
         let now = self.now();
-        let HttpState { exchanges, origins, actions, .. } = &mut self.http;
+        let HttpState { exchanges, clusters, actions, .. } = &mut self.http;
         let Some(exchange) = exchanges.get_mut(key) else { return };
-        let Some(origins) = origins.get_mut(exchange.upstream).and_then(Option::as_mut) else {
+        let Some(origins) = clusters.get_mut(exchange.upstream).and_then(Option::as_mut) else {
             return;
         };
         let picked = exchange.attempts.pick(&mut origins.servers, exchange.hash, now);
@@ -109,7 +110,7 @@ impl<D: Driver> Context<D> {
             Checkout::Wait => {
                 let at = exchange.until.into_iter().chain(hedge_at).min();
                 self.open_needed(upstream, server);
-                self.arm_origins(upstream);
+                self.arm_cluster(upstream);
                 if let Some(at) = at {
                     self.arm_exchange(key, at);
                 }
@@ -121,8 +122,8 @@ impl<D: Driver> Context<D> {
     /// Makes as many connections to a server as are needed.
     pub(super) fn open_needed(&mut self, upstream: usize, server: usize) {
         let now = self.now();
-        let HttpState { origins, actions, .. } = &mut self.http;
-        let Some(origins) = origins.get_mut(upstream).and_then(Option::as_mut) else { return };
+        let HttpState { clusters, actions, .. } = &mut self.http;
+        let Some(origins) = clusters.get_mut(upstream).and_then(Option::as_mut) else { return };
         while origins.may_open(server) {
             actions.push(HttpAction::Open { upstream, server });
         }
@@ -132,8 +133,8 @@ impl<D: Driver> Context<D> {
                 actions.push(HttpAction::Open { upstream, server });
             }
         } else if origins.pools[server].is_short()
-            && origins.open() >= origins.share.limit()
-            && let Some(ask) = origins.share.want(now)
+            && origins.open() >= origins.quota.limit()
+            && let Some(ask) = origins.quota.want(now)
         {
             actions.push(HttpAction::Ask { upstream, to: ask.to });
         }
@@ -142,8 +143,8 @@ impl<D: Driver> Context<D> {
     /// Gives those who wait for a server its free connections.
     fn serve_waiting(&mut self, upstream: usize, server: usize) {
         let now = self.now();
-        let HttpState { exchanges, origins, actions, .. } = &mut self.http;
-        let Some(origins) = origins.get_mut(upstream).and_then(Option::as_mut) else { return };
+        let HttpState { exchanges, clusters, actions, .. } = &mut self.http;
+        let Some(origins) = clusters.get_mut(upstream).and_then(Option::as_mut) else { return };
         while let Some((key, origin)) = origins.pools[server].next_ready(now) {
             if let Some(exchange) = exchanges.get_mut(key) {
                 let linked = State::Linked { origin, server };
@@ -161,14 +162,14 @@ impl<D: Driver> Context<D> {
     /// Another worker has given places.
     pub(in crate::session) fn origins_given(&mut self, upstream: usize, places: u32) {
         let now = self.now();
-        self.http.origins(upstream).share.answered(places, now);
+        self.http.cluster(upstream).quota.answered(places, now);
         self.open_all_needed(upstream);
-        self.arm_origins(upstream);
+        self.arm_cluster(upstream);
     }
 
     fn open_all_needed(&mut self, upstream: usize) {
-        for server in 0..self.http.origins(upstream).pools.len() {
-            if self.http.origins(upstream).pools[server].is_short() {
+        for server in 0..self.http.cluster(upstream).pools.len() {
+            if self.http.cluster(upstream).pools[server].is_short() {
                 self.open_needed(upstream, server);
             }
         }
@@ -177,11 +178,11 @@ impl<D: Driver> Context<D> {
     /// A connection to a server stands.
     pub(super) fn origin_opened(&mut self, upstream: usize, server: usize, origin: Key) {
         let now = self.now();
-        let origins = self.http.origins(upstream);
+        let origins = self.http.cluster(upstream);
         origins.pools[server].opened(origin, now);
         origins.servers.connected(server, now);
         self.serve_waiting(upstream, server);
-        self.arm_origins(upstream);
+        self.arm_cluster(upstream);
     }
 
     /// A connection to a server could not be made: the one who waits longest has to know.
@@ -191,12 +192,12 @@ impl<D: Driver> Context<D> {
         server: usize,
         failure: Failure,
     ) {
-        let pool = &mut self.http.origins(upstream).pools[server];
+        let pool = &mut self.http.cluster(upstream).pools[server];
         pool.open_failed();
         if let Some(exchange) = pool.take_waiter() {
             self.fail_try(exchange, server, failure);
         }
-        if self.http.origins(upstream).pools[server].is_short() {
+        if self.http.cluster(upstream).pools[server].is_short() {
             self.open_needed(upstream, server);
         }
     }
@@ -204,11 +205,11 @@ impl<D: Driver> Context<D> {
     /// A connection has carried an exchange and may carry the next. False: it is to be closed.
     pub(super) fn origin_released(&mut self, upstream: usize, server: usize, origin: Key) -> bool {
         let now = self.now();
-        let stays = self.http.origins(upstream).pools[server].release(origin, now);
+        let stays = self.http.cluster(upstream).pools[server].release(origin, now);
         self.serve_waiting(upstream, server);
         // Somebody may wait for another server, and for the place of this connection.
         self.open_all_needed(upstream);
-        self.arm_origins(upstream);
+        self.arm_cluster(upstream);
         stays
     }
 
@@ -220,7 +221,7 @@ impl<D: Driver> Context<D> {
         origin: Key,
         cause: CloseCause,
     ) {
-        let pool = &mut self.http.origins(upstream).pools[server];
+        let pool = &mut self.http.cluster(upstream).pools[server];
         pool.closed(origin, cause);
         // Somebody may wait for the place.
         self.open_all_needed(upstream);
@@ -232,9 +233,9 @@ impl<D: Driver> Context<D> {
         if self.leave_hedged(key, server, failed(failure)) {
             return;
         }
-        let HttpState { exchanges, origins, .. } = &mut self.http;
+        let HttpState { exchanges, clusters, .. } = &mut self.http;
         let Some(exchange) = exchanges.get_mut(key) else { return };
-        let Some(origins) = origins.get_mut(exchange.upstream).and_then(Option::as_mut) else {
+        let Some(origins) = clusters.get_mut(exchange.upstream).and_then(Option::as_mut) else {
             return;
         };
         if let State::Waiting { server } | State::Linked { server, .. } = exchange.state {
@@ -242,7 +243,7 @@ impl<D: Driver> Context<D> {
         }
         exchange.state = State::Resting;
         let progress = exchange.progress();
-        let Origins { retries, breaker, servers, .. } = origins;
+        let Cluster { retries, breaker, servers, .. } = origins;
         let tried = exchange.attempts.tried();
         let is_connect = failure.kind() == FailureKind::Connect;
         let has_other = servers.has_other(tried) || is_connect && servers.has_unreachable(tried);
@@ -279,13 +280,13 @@ impl<D: Driver> Context<D> {
         if self.leaves_answer_to_other(key, server, status) {
             return true;
         }
-        let HttpState { exchanges, origins, .. } = &mut self.http;
+        let HttpState { exchanges, clusters, .. } = &mut self.http;
         let Some(exchange) = exchanges.get_mut(key) else { return false };
-        let Some(origins) = origins.get_mut(exchange.upstream).and_then(Option::as_mut) else {
+        let Some(origins) = clusters.get_mut(exchange.upstream).and_then(Option::as_mut) else {
             return false;
         };
         let progress = exchange.progress();
-        let Origins { retries, breaker, servers, .. } = origins;
+        let Cluster { retries, breaker, servers, .. } = origins;
         let decision = exchange.attempts.on_status(retries, breaker, status, progress, now);
         let Decision::Retry { after } = decision else { return false };
         if let State::Linked { server, .. } = exchange.state {
@@ -302,7 +303,7 @@ impl<D: Driver> Context<D> {
     fn tell_origin_ejections(&mut self, upstream: usize) {
         let Self { http, options, .. } = self;
         let stats = &options.fleet.cells()[options.worker].stats.upstreams[upstream].http;
-        http.origins(upstream).tell_ejections(stats, &options.upstreams[upstream].name);
+        tell_ejections(http.cluster(upstream), stats, &options.upstreams[upstream].name);
     }
 
     fn try_again(&mut self, key: Key, after: Duration) {
@@ -389,15 +390,15 @@ impl<D: Driver> Context<D> {
     /// Takes an exchange off the connection that carries it, or out of the queue.
     fn unlink(&mut self, key: Key) {
         let now = self.now();
-        let HttpState { exchanges, origins, actions, .. } = &mut self.http;
+        let HttpState { exchanges, clusters, actions, .. } = &mut self.http;
         let Some(exchange) = exchanges.get_mut(key) else { return };
-        let Some(origins) = origins.get_mut(exchange.upstream).and_then(Option::as_mut) else {
+        let Some(origins) = clusters.get_mut(exchange.upstream).and_then(Option::as_mut) else {
             return;
         };
         let state = std::mem::replace(&mut exchange.state, State::Done);
         exchange.hedged = Hedged::No;
         for one in exchange.hedge.take().into_iter().chain([state]) {
-            origins.forget(key, one, actions, now);
+            forget(origins, key, one, actions, now);
         }
     }
 
@@ -406,7 +407,7 @@ impl<D: Driver> Context<D> {
         self.unlink(key);
         let mut exchange = self.http.exchanges.remove(key)?;
         exchange.deadline.disarm(self);
-        let origins = self.http.origins(exchange.upstream);
+        let origins = self.http.cluster(exchange.upstream);
         exchange.attempts.finish(&mut origins.breaker);
         if exchange.has_entered {
             origins.breaker.leave();
@@ -432,45 +433,37 @@ impl<D: Driver> Context<D> {
         self.http.actions.push(HttpAction::Wake { connection });
     }
 
-    /// Arms the timer of an upstream for what is over next, unless one fires early enough.
-    pub(super) fn arm_origins(&mut self, upstream: usize) {
+    /// Arms the timer of a cluster for what is over next, unless one fires early enough.
+    pub(super) fn arm_cluster(&mut self, upstream: usize) {
         let now = self.now();
-        let origins = self.http.origins(upstream);
-        let most = if origins.pools.iter().any(Pool::is_short) {
-            origins.options.pool.queue_timeout
+        let cluster = self.http.cluster(upstream);
+        let most = if cluster.is_short() {
+            cluster.options.pool.queue_timeout
         } else {
-            origins.options.pool.idle_timeout
+            cluster.options.pool.idle_timeout
         };
         let at = now + most;
-        if origins.timer.is_some_and(|(_, fires)| fires <= at) {
+        let timer = &mut self.http.cluster_timers[upstream];
+        if timer.is_some_and(|(_, fires)| fires <= at) {
             return;
         }
-        let old = origins.timer.take();
-        if let Some((timer, _)) = old {
+        if let Some((timer, _)) = timer.take() {
             self.reactor.disarm(timer);
         }
-        let number = u32::try_from(upstream).unwrap_or(u32::MAX);
-        let timer = self.reactor.arm(at, Due::Origins(number));
-        self.http.origins(upstream).timer = Some((timer, at));
+        self.arm_cluster_at(upstream, at);
     }
 
-    /// The timer of an upstream has fired.
-    pub(in crate::session) fn expire_origins(&mut self, upstream: usize) {
+    fn arm_cluster_at(&mut self, upstream: usize, at: Instant) {
+        let number = u32::try_from(upstream).unwrap_or(u32::MAX);
+        let timer = self.reactor.arm(at, Due::Cluster(number));
+        self.http.cluster_timers[upstream] = Some((timer, at));
+    }
+
+    /// The timer of a cluster has fired.
+    pub(in crate::session) fn expire_cluster(&mut self, upstream: usize) {
         let now = self.now();
-        let (mut expired, mut causes) = (Vec::new(), Vec::new());
-        let origins = self.http.origins(upstream);
-        origins.timer = None;
-        origins.servers.advance(now);
-        for (server, pool) in origins.pools.iter_mut().enumerate() {
-            // Who waits for the first connection waits for the server, if one is being made; else
-            // for a place, and that is ours to give.
-            let gauges = pool.gauges();
-            let is_made = gauges.opening > 0 && gauges.idle + gauges.in_use == 0;
-            let failure = if is_made { Failure::ConnectTimeout } else { Failure::QueueTimeout };
-            pool.expire(now, &mut expired);
-            causes.resize(expired.len(), (server, failure));
-        }
-        for (one, (server, failure)) in expired.into_iter().zip(causes) {
+        self.http.cluster_timers[upstream] = None;
+        for (server, failure, one) in self.http.cluster(upstream).expire(now) {
             match one {
                 Expired::Waiter(exchange) => self.fail_try(exchange, server, failure),
                 Expired::Connection(origin) => {
@@ -480,11 +473,31 @@ impl<D: Driver> Context<D> {
         }
         self.open_all_needed(upstream);
         self.tell_origin_ejections(upstream);
-        let origins = self.http.origins(upstream);
-        if let (None, Some(at)) = (origins.timer, origins.next_deadline()) {
-            let number = u32::try_from(upstream).unwrap_or(u32::MAX);
-            let timer = self.reactor.arm(at, Due::Origins(number));
-            self.http.origins(upstream).timer = Some((timer, at));
+        if self.http.cluster_timers[upstream].is_none()
+            && let Some(at) = self.http.cluster(upstream).next_deadline()
+        {
+            self.arm_cluster_at(upstream, at);
         }
+    }
+}
+
+/// A try of an exchange is not wanted any more.
+pub(super) fn forget(
+    cluster: &mut Cluster,
+    exchange: Key,
+    state: State,
+    actions: &mut Vec<HttpAction>,
+    now: Instant,
+) {
+    match state {
+        State::Waiting { server } => {
+            cluster.pools[server].cancel(&exchange);
+            cluster.servers.done(server, failed(Failure::ClientGone), now);
+        }
+        State::Linked { origin, server } => {
+            actions.push(HttpAction::Close { origin });
+            cluster.servers.done(server, failed(Failure::ClientGone), now);
+        }
+        State::Resting | State::Done => {}
     }
 }

@@ -12,10 +12,10 @@ use crate::proto::http::{Fields, ResponseHead};
 use crate::proto::http1::{BodyReader, Framing, write};
 use crate::ring::Driver;
 use crate::service::CloseReason;
+use crate::service::cluster::failure::Failure;
 use crate::service::http::compression::{Fate, has_body, whole_of};
 use crate::service::http::files::coding::mark_trailers;
 use crate::service::http::trailers::{self, TrailerRules};
-use crate::service::origin::failure::Failure;
 use crate::session::context::Context;
 
 impl Http {

@@ -7,13 +7,13 @@ use super::Exchange;
 use super::cache::FileCache;
 use super::limits::seed_of;
 use super::options::HttpOptions;
-use super::origins::Origins;
 use super::verify::Checks;
 use crate::mem::{FreeList, Key, Pages, Scratch, Slab};
 use crate::proto::http::{RequestHead, ResponseHead};
 use crate::proto::http1::Offence;
 use crate::ring::Driver;
-use crate::runtime::Reactor;
+use crate::runtime::{Reactor, TimerId};
+use crate::service::cluster::Cluster;
 use crate::service::http::auth::VerifiedCache;
 use crate::service::http::limit::{Concurrency, RateLimiter};
 use crate::session::SessionOptions;
@@ -151,7 +151,9 @@ pub(in crate::session) struct HttpState {
     /// The name of the file that is looked for.
     pub(super) name: Scratch<String>,
     /// The connections to servers, by upstream.
-    pub(in crate::session) origins: Vec<Option<Origins>>,
+    pub(in crate::session) clusters: Vec<Option<Cluster>>,
+    /// The timer of each, and when it fires.
+    pub(super) cluster_timers: Vec<Option<(TimerId, Instant)>>,
     pub(in crate::session) actions: Vec<HttpAction>,
     /// The other list, while it is worked off.
     pub(in crate::session) acting: Vec<HttpAction>,
@@ -190,9 +192,10 @@ impl HttpState {
                 RateLimiter::new(limit.rate, limit.burst, limit.entries_max, seed)
             }));
         }
-        let origins = options.upstreams.iter().enumerate().map(|(upstream, one)| {
-            let origins = one.origins.as_ref()?;
-            Some(Origins::new(upstream, origins, options, seed, now))
+        let workers = (options.worker, options.fleet.cells().len());
+        let clusters = options.upstreams.iter().enumerate().map(|(upstream, one)| {
+            let seed = seed_of(seed, upstream);
+            Some(Cluster::new(one.cluster.as_ref()?, workers, seed, now))
         });
         let fd_max = options.descriptors.pause;
         Self {
@@ -201,7 +204,8 @@ impl HttpState {
             spare_heads: FreeList::new(SPARE_MAX, SPARE_BYTES_MAX),
             spare_answers: FreeList::new(SPARE_MAX, SPARE_BYTES_MAX),
             name: Scratch::new(NAME_BYTES_MAX),
-            origins: origins.collect(),
+            clusters: clusters.collect(),
+            cluster_timers: options.upstreams.iter().map(|_| None).collect(),
             actions: Vec::new(),
             acting: Vec::new(),
             date: DateText { text: String::new(), until: None },
@@ -228,9 +232,9 @@ impl HttpState {
     ///
     /// # Panics
     /// When the upstream has none: exchanges are made only where there are.
-    pub(in crate::session) fn origins(&mut self, upstream: usize) -> &mut Origins {
-        let origins = self.origins.get_mut(upstream).and_then(Option::as_mut);
-        origins.expect("the upstream of an HTTP proxy")
+    pub(in crate::session) fn cluster(&mut self, upstream: usize) -> &mut Cluster {
+        let cluster = self.clusters.get_mut(upstream).and_then(Option::as_mut);
+        cluster.expect("the upstream of an HTTP proxy")
     }
 }
 

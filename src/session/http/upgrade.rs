@@ -6,7 +6,7 @@ use crate::mem::{Buf, Key};
 use crate::proto::http1::Framing;
 use crate::proto::http1::write::{self, Connection, Delimit};
 use crate::ring::{Driver, SocketAddress};
-use crate::service::origin::servers::{Ended, Outcome};
+use crate::service::cluster::servers::{Ended, Outcome};
 use crate::session::Sessions;
 use crate::session::context::Context;
 use crate::session::kind::Session;
@@ -41,7 +41,7 @@ impl<D: Driver> Sessions<D> {
         let latency = exchange.told.first_byte;
         let outcome = Outcome { ended: Ended::Status(101), latency };
         let now = context.now();
-        context.http.origins(upstream).servers.done(server, outcome, now);
+        context.http.cluster(upstream).servers.done(server, outcome, now);
         let Some(Session::Origin(origin)) = self.slab.get_mut(origin_key) else { return };
         let (mut stream, early) = origin.give_stream(context, origin_key);
         let Some(Session::Http(http)) = self.slab.get_mut(client) else {

@@ -12,7 +12,7 @@ use super::trunk::Trunk;
 use super::{CLOG_BYTES, Exchanger, FrameAction};
 use crate::mem::{Key, Slab};
 use crate::proto::frame::{Code, Command, FrameError, PayloadError};
-use crate::service::pool::CloseCause;
+use crate::service::cluster::pool::CloseCause;
 
 /// Bytes that a server may send of each answer before it is given more: enough for small ones, and
 /// little enough for every request of a client's window.

@@ -43,7 +43,7 @@ impl Scene {
             servers: 1,
             policy: Policy::RoundRobin,
             pool,
-            share: Share::new(1, 1, 0),
+            share: ConnectionQuota::new(1, 1, 0),
             retry: RetryPolicy::default(),
             budget: 0.2,
         };

@@ -9,7 +9,7 @@ use super::flow::{Due, top_up};
 use super::{Exchanger, FrameAction};
 use crate::mem::{Key, Slab};
 use crate::proto::frame::{Answer, Client, ClientEvent, ClientOptions, Command, FrameError};
-use crate::service::pool::{CloseCause, Pool};
+use crate::service::cluster::pool::{CloseCause, Pool};
 use crate::service::retry::Safety;
 
 /// A connection that a server ends earlier than that, without an answer, is a failed connect.

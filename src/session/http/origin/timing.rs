@@ -1,14 +1,14 @@
 //! What is waited for on a server's connection, and how long: [`ServerClock`] decides.
 //!
-//! [`ServerClock`]: crate::service::origin::clock::ServerClock
+//! [`ServerClock`]: crate::service::cluster::clock::ServerClock
 
 use std::time::Instant;
 
 use super::{Origin, Phase};
 use crate::mem::Key;
 use crate::ring::Driver;
-use crate::service::origin::clock::{Carried, Patience, Sent};
-use crate::service::origin::failure::Failure;
+use crate::service::cluster::clock::{Carried, Patience, Sent};
+use crate::service::cluster::failure::Failure;
 use crate::session::Due;
 use crate::session::context::Context;
 
@@ -52,7 +52,7 @@ impl Origin {
     }
 
     fn patience<D>(&self, context: &mut Context<D>) -> Patience {
-        let options = &context.http.origins(self.upstream).options;
+        let options = &context.http.cluster(self.upstream).options;
         Patience {
             first_byte: options.first_byte_timeout,
             idle: options.idle_timeout,

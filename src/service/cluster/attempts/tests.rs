@@ -1,8 +1,8 @@
 #![expect(clippy::disallowed_methods, reason = "an origin to count from")]
 
 use super::*;
-use crate::service::origin::breaker::{Limits, Refused};
-use crate::service::origin::servers::{Policy, ServerOptions, ServersOptions};
+use crate::service::cluster::breaker::{Limits, Refused};
+use crate::service::cluster::servers::{Policy, ServerOptions, ServersOptions};
 
 const GET: Progress =
     Progress { idempotent: true, body_repeatable: true, sent: true, answered: false };

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 
 use super::*;
-use crate::service::origin::random::mix;
-use crate::service::origin::stable_hash;
+use crate::service::cluster::random::mix;
+use crate::service::cluster::stable_hash;
 
 const POLICIES: [Policy; 4] =
     [Policy::RoundRobin, Policy::LeastRequests, Policy::Ewma, Policy::Hash];

@@ -10,11 +10,12 @@ const LOST: Duration = Duration::from_secs(2);
 
 /// One worker's share of a maximum.
 ///
-/// Calling order: [`Share::want`] when places are needed; the message goes to the other worker,
-/// whose [`Share::asked`] says what it gives; that goes back to [`Share::answered`]. What is given
-/// is the asker's until it is lent on. Shares and what is under way always make up the maximum.
+/// Calling order: [`ConnectionQuota::want`] when places are needed; the message goes to the other
+/// worker, whose [`ConnectionQuota::asked`] says what it gives; that goes back to
+/// [`ConnectionQuota::answered`]. What is given is the asker's until it is lent on. Shares and what
+/// is under way always make up the maximum.
 #[derive(Debug, Clone)]
-pub struct Share {
+pub struct ConnectionQuota {
     limit: u32,
     worker: usize,
     workers: usize,
@@ -43,7 +44,7 @@ pub struct Grant {
     pub close_idle: bool,
 }
 
-impl Share {
+impl ConnectionQuota {
     /// The share of `worker`, one of `workers`, of `most` places.
     #[must_use]
     pub fn new(most: u32, workers: usize, worker: usize) -> Self {
@@ -122,15 +123,16 @@ mod tests {
     #[test]
     fn the_shares_make_up_the_maximum() {
         for (most, workers) in [(64, 2), (7, 3), (1, 4), (0, 2), (5, 1)] {
-            let sum: u32 = (0..workers).map(|w| Share::new(most, workers, w).limit()).sum();
+            let sum: u32 =
+                (0..workers).map(|w| ConnectionQuota::new(most, workers, w).limit()).sum();
             assert_eq!(sum, most);
         }
-        assert_eq!(Share::new(5, 1, 0).want(Instant::now()), None, "nobody to ask");
+        assert_eq!(ConnectionQuota::new(5, 1, 0).want(Instant::now()), None, "nobody to ask");
     }
 
     #[test]
     fn half_of_what_is_spare_is_lent_and_an_idle_connection_at_need() {
-        let mut share = Share::new(20, 2, 0);
+        let mut share = ConnectionQuota::new(20, 2, 0);
         assert_eq!(share.asked(3, 0, 1), Grant::default(), "it waits itself");
         assert_eq!(share.asked(3, 0, 0), Grant { places: 4, close_idle: false });
         assert_eq!(share.limit(), 6);
@@ -142,7 +144,7 @@ mod tests {
     #[test]
     fn a_question_that_was_lost_is_asked_again() {
         let now = Instant::now();
-        let mut share = Share::new(2, 2, 0);
+        let mut share = ConnectionQuota::new(2, 2, 0);
         assert_eq!(share.want(now), Some(Ask { to: 1 }));
         assert_eq!(share.want(now + LOST / 2), None);
         assert_eq!(share.want(now + LOST), Some(Ask { to: 1 }));
@@ -154,7 +156,7 @@ mod tests {
     #[test]
     fn a_round_in_vain_is_followed_by_a_rest() {
         let now = Instant::now();
-        let mut share = Share::new(3, 3, 1);
+        let mut share = ConnectionQuota::new(3, 3, 1);
         assert_eq!(share.want(now), Some(Ask { to: 2 }));
         assert_eq!(share.want(now), None, "one question at a time");
         share.answered(0, now);
@@ -180,7 +182,8 @@ mod tests {
         for _ in 0..300 {
             let (workers, most) = (1 + next(8), u32::try_from(next(20)).unwrap());
             let mut now = Instant::now();
-            let mut shares: Vec<_> = (0..workers).map(|w| Share::new(most, workers, w)).collect();
+            let mut shares: Vec<_> =
+                (0..workers).map(|w| ConnectionQuota::new(most, workers, w)).collect();
             let mut open = vec![0u32; workers];
             let mut under_way: Vec<(usize, u32)> = Vec::new();
             let wanting = next(workers);
@@ -199,7 +202,7 @@ mod tests {
                     let (worker, places) = under_way.swap_remove(next(under_way.len()));
                     shares[worker].answered(places, now);
                 }
-                let held: u32 = shares.iter().map(Share::limit).sum();
+                let held: u32 = shares.iter().map(ConnectionQuota::limit).sum();
                 let moving: u32 = under_way.iter().map(|(_, places)| places).sum();
                 assert_eq!(held + moving, most);
                 assert!(shares.iter().zip(&open).all(|(share, open)| *open <= share.limit()));

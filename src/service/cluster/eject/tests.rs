@@ -1,7 +1,7 @@
 #![expect(clippy::disallowed_methods, reason = "an origin to count from")]
 
 use super::*;
-use crate::service::origin::random::Random;
+use crate::service::cluster::random::Random;
 
 const OPTIONS: EjectOptions = EjectOptions {
     consecutive_failures: 0,

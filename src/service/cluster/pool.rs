@@ -1,14 +1,15 @@
-//! The connections of one worker to one upstream: who may use which, who waits, which are closed.
+//! The connections of one upstream on one worker: who may use which, who waits, which are closed.
 //!
 //! A connection carries one exchange at a time (HTTP/1.1) or many (the framed protocol): its
-//! *capacity*. How many there may be is the worker's [`Share`] of a maximum of the whole process.
+//! *capacity*. How many there may be is the worker's [`ConnectionQuota`]: its part of a maximum of
+//! the whole process.
 
-mod share;
+mod quota;
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-pub use self::share::{Ask, Grant, Share};
+pub use self::quota::{Ask, ConnectionQuota, Grant};
 
 /// Exchanges of one moment that go to one connection before the least loaded one is looked for.
 const STREAK: u32 = 32;

@@ -1,7 +1,7 @@
 //! Hashing that moves few keys when servers come and go ("Maglev": a table of a prime size that
 //! each server fills in an order of its own, in turn).
 
-use super::origin::mix;
+use super::mix;
 
 /// The table's size up to [`FEW`] servers, and beyond. Primes, so that any step visits every slot.
 ///
@@ -26,7 +26,7 @@ pub struct Member {
 
 /// Which server each slot belongs to.
 #[derive(Debug)]
-pub(super) struct Maglev {
+pub(in crate::service) struct Maglev {
     slots: Box<[u32]>,
 }
 
@@ -42,7 +42,7 @@ struct Turn {
 
 impl Maglev {
     /// The table of these servers, in whatever order they stand.
-    pub(super) fn new(members: &[Member]) -> Self {
+    pub(in crate::service) fn new(members: &[Member]) -> Self {
         let size = if members.len() <= FEW { SIZE_FEW } else { SIZE_MANY };
         let heaviest = members.iter().map(|member| u64::from(member.weight.max(1))).max();
         let Some(heaviest) = heaviest else { return Self { slots: Box::default() } };
@@ -66,7 +66,7 @@ impl Maglev {
 
     /// The servers in the order in which a hash asks for them: the one whose slot it is, then those
     /// of the slots that follow, which come again and again. Ends after every slot.
-    pub(super) fn servers(&self, hash: u64) -> impl Iterator<Item = usize> {
+    pub(in crate::service) fn servers(&self, hash: u64) -> impl Iterator<Item = usize> {
         let first = usize::try_from(hash % (self.slots.len().max(1) as u64)).unwrap_or(0);
         let (before, from) = self.slots.split_at(first.min(self.slots.len()));
         from.iter().chain(before).filter_map(|server| usize::try_from(*server).ok())
@@ -102,7 +102,7 @@ impl Turn {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::service::origin::stable_hash;
+    use crate::service::cluster::stable_hash;
 
     fn members(weights: &[u32]) -> Vec<Member> {
         let member = |(server, weight): (usize, &u32)| Member {

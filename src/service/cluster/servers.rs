@@ -8,7 +8,7 @@ use super::eject::{EjectCounters, EjectOptions, Ejector, Event, Sample};
 use super::failure::{Failure, FailureKind};
 use super::random::Random;
 use super::server::Server;
-use crate::service::maglev::{Maglev, Member};
+use crate::service::cluster::maglev::{Maglev, Member};
 
 /// How a server is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

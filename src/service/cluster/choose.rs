@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::random::{Random, mix};
 use super::server::Server;
-use crate::service::maglev::Maglev;
+use crate::service::cluster::maglev::Maglev;
 
 /// Slots that a hash goes on after it met a server that starts slowly and did not take it.
 const DETOUR_MAX: usize = 32;

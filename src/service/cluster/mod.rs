@@ -1,0 +1,188 @@
+//! A cluster: the servers of one upstream, as one worker uses them. Which one an exchange goes to,
+//! on which connection, which servers are left out, and what happens when one fails. Pure decisions
+//! of one worker, which shares none of its state but the quota of connections.
+//!
+//! | file | job |
+//! |---|---|
+//! | `servers` | the servers of an upstream: choosing, counting, health, slow start |
+//! | `server` | the state of one of them |
+//! | `choose` | the policies that go by load |
+//! | `latency` | what a server's latency is remembered as |
+//! | `eject` | taking servers out that do badly (outlier detection) |
+//! | `health` | when a server is checked, and what the results make of it |
+//! | `breaker` | limits on what is under way (circuit breaking) |
+//! | `clock` | how long a server is waited for, and what has failed then |
+//! | `failure` | why an exchange failed |
+//! | `attempts` | whether and when an exchange is tried again |
+//! | `identity` | connections that carry the identity of a client |
+//! | `maglev` | hashing by the addresses of servers |
+//! | `pool` | connections: who gets which, who waits, which are closed; the quota of them |
+//! | `options` | how a cluster is set up |
+//! | `random` | random numbers and hashes |
+//!
+//! Calling order for an exchange: [`breaker::Breaker::try_enter`], [`attempts::Retries::begin`],
+//! then for each try [`attempts::Attempts::pick`] and [`servers::Servers::done`], and
+//! [`attempts::Attempts::on_failure`] or [`attempts::Attempts::on_status`] when it went wrong; at
+//! last [`attempts::Attempts::finish`] and [`breaker::Breaker::leave`].
+
+pub mod attempts;
+pub mod breaker;
+mod choose;
+pub mod clock;
+pub mod eject;
+pub mod failure;
+pub mod health;
+pub mod identity;
+mod latency;
+pub mod maglev;
+mod options;
+pub mod pool;
+mod random;
+mod server;
+pub mod servers;
+
+use std::time::Instant;
+
+use self::attempts::Retries;
+use self::breaker::Breaker;
+use self::failure::Failure;
+pub use self::options::{ClusterOptions, HashOn, HostHeader};
+use self::pool::{CloseCause, ConnectionQuota, Expired, Pool, PoolCounters, PoolGauges};
+pub(in crate::service) use self::random::mix;
+pub use self::random::stable_hash;
+use self::servers::{Ended, Outcome, Servers};
+use crate::mem::Key;
+
+/// The servers of one upstream and the connections of one worker to them.
+#[derive(Debug)]
+pub struct Cluster {
+    /// How it is set up.
+    pub options: ClusterOptions,
+    /// Which servers are used.
+    pub servers: Servers,
+    /// The connections, by server. They and the exchanges that wait are known by their keys.
+    pub pools: Vec<Pool<Key, Key>>,
+    /// Connections that this worker may have, to all servers together.
+    pub quota: ConnectionQuota,
+    /// What may be under way.
+    pub breaker: Breaker,
+    /// What is tried again.
+    pub retries: Retries,
+}
+
+impl Cluster {
+    /// No connection yet. `seed` is what random choices begin with, unlike in any other cluster.
+    #[must_use]
+    pub fn new(
+        options: &ClusterOptions,
+        (worker, workers): (usize, usize),
+        seed: u64,
+        now: Instant,
+    ) -> Self {
+        Self {
+            servers: Servers::new(options.policy, &options.servers, seed, worker),
+            pools: options.names.iter().map(|_| Pool::new(options.pool)).collect(),
+            quota: ConnectionQuota::new(options.connections_max, workers, worker),
+            breaker: Breaker::new(options.breaker),
+            retries: Retries::new(options.attempts, seed, now),
+            options: options.clone(),
+        }
+    }
+
+    /// Connections that stand or are being made.
+    #[must_use]
+    pub fn open(&self) -> u32 {
+        self.pools.iter().map(Pool::open).sum()
+    }
+
+    /// A connection is needed for a server, if anybody waits: whether one may be made. Then it
+    /// counts as being made.
+    pub fn may_open(&mut self, server: usize) -> bool {
+        let elsewhere = self.open() - self.pools[server].open();
+        let share = self.quota.limit().saturating_sub(elsewhere);
+        if self.pools[server].needs(share) == 0 {
+            return false;
+        }
+        self.pools[server].begin_open();
+        true
+    }
+
+    /// An idle connection to another server, which gives its place to one that is needed more. It
+    /// is to be closed.
+    pub fn idle_elsewhere(&mut self, server: usize) -> Option<Key> {
+        if !self.pools[server].is_short() || self.pools[server].open() > 0 {
+            return None;
+        }
+        let others = self.pools.iter_mut().enumerate().filter(|(other, _)| *other != server);
+        others.map(|(_, pool)| pool).find_map(|pool| pool.take_idle(CloseCause::Lent))
+    }
+
+    /// Another worker asks for places. Returns how many it gets, and a connection to be closed.
+    pub fn asked(&mut self) -> (u32, Option<Key>) {
+        let gauges = self.gauges();
+        let grant = self.quota.asked(self.open(), gauges.idle, gauges.waiting);
+        if !grant.close_idle {
+            return (grant.places, None);
+        }
+        match self.pools.iter_mut().find_map(|pool| pool.take_idle(CloseCause::Lent)) {
+            Some(connection) => (grant.places + 1, Some(connection)),
+            None => {
+                self.quota.keep(1);
+                (grant.places, None)
+            }
+        }
+    }
+
+    /// Whether an exchange waits for a connection.
+    #[must_use]
+    pub fn is_short(&self) -> bool {
+        self.pools.iter().any(Pool::is_short)
+    }
+
+    /// How many connections there are, and who waits.
+    #[must_use]
+    pub fn gauges(&self) -> PoolGauges {
+        let mut sum = PoolGauges::default();
+        self.pools.iter().for_each(|pool| sum.add(pool.gauges()));
+        sum
+    }
+
+    /// What was counted of connections.
+    #[must_use]
+    pub fn counters(&self) -> PoolCounters {
+        let mut sum = PoolCounters::default();
+        self.pools.iter().for_each(|pool| sum.add(pool.counters()));
+        sum
+    }
+
+    /// Takes out what is over: waiters with the server that they waited for and the failure that
+    /// this is, and connections that are to be closed.
+    pub fn expire(&mut self, now: Instant) -> Vec<(usize, Failure, Expired<Key, Key>)> {
+        self.servers.advance(now);
+        let (mut expired, mut all) = (Vec::new(), Vec::new());
+        for (server, pool) in self.pools.iter_mut().enumerate() {
+            // Who waits for the first connection waits for the server, if one is being made; else
+            // for a place, and that is ours to give.
+            let gauges = pool.gauges();
+            let is_made = gauges.opening > 0 && gauges.idle + gauges.in_use == 0;
+            let failure = if is_made { Failure::ConnectTimeout } else { Failure::QueueTimeout };
+            pool.expire(now, &mut expired);
+            all.extend(expired.drain(..).map(|one| (server, failure, one)));
+        }
+        all
+    }
+
+    /// When [`Cluster::expire`] has something to do, if nothing happens before.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let pools = self.pools.iter().filter_map(Pool::next_deadline);
+        let asks = self.quota.rest_until().filter(|_| self.is_short());
+        pools.chain(asks).chain(self.servers.next_deadline()).min()
+    }
+}
+
+/// How a try ended that brought no answer.
+#[must_use]
+pub const fn failed(failure: Failure) -> Outcome {
+    Outcome { ended: Ended::Failed(failure), latency: None }
+}
