@@ -35,6 +35,8 @@ pub(super) enum Command {
 pub(super) struct WorkerHandle {
     pub(super) sender: Sender<Message>,
     pub(super) thread: Option<JoinHandle<()>>,
+    /// Where the kernel tells how long the thread has run.
+    pub(super) times: std::path::PathBuf,
 }
 
 /// The control plane. Runs on a thread of its own until all workers have ended.

@@ -5,6 +5,7 @@ mod http;
 mod messages;
 mod origins;
 mod tls;
+mod turns;
 mod udp;
 
 use std::path::PathBuf;
@@ -75,6 +76,8 @@ pub(super) struct Exporter {
     certificates: Vec<(String, Vec<PathBuf>, Arc<Resolver>)>,
     /// Files that are read again: whose and which they are, and how often that was.
     watched: Vec<(String, &'static str, Arc<Counts>)>,
+    /// Where the kernel tells how long a worker has run.
+    thread_files: Arc<[PathBuf]>,
     /// Active checks, by upstream.
     checks: Vec<Checks>,
     /// Lines of the log that were lost, if somebody counts them.
@@ -114,6 +117,7 @@ impl Exporter {
             http: HttpNames::new(config),
             certificates: Vec::new(),
             watched: Vec::new(),
+            thread_files: Arc::from([]),
             checks: Vec::new(),
             log_lost: None,
             access_lost: LostLines::default(),
@@ -173,6 +177,7 @@ impl Exporter {
         families.push(self.certificate_family());
         families.push(self.reload_family());
         families.extend(self.worker_families());
+        families.extend(self.turn_families());
         if let Some(histograms) = histograms {
             families.push(durations(
                 "ringway_connection_duration_seconds",
@@ -465,8 +470,12 @@ fn sample(kind: MetricType, labels: &Labels<'_>, value: u64) -> Metric {
 }
 
 fn counter(labels: &Labels<'_>, value: u64) -> Metric {
+    counter_float(labels, as_float(value))
+}
+
+fn counter_float(labels: &Labels<'_>, value: f64) -> Metric {
     let mut counter = ProtoCounter::default();
-    counter.set_value(as_float(value));
+    counter.set_value(value);
     let mut metric = labelled(labels);
     metric.set_counter(counter);
     metric

@@ -6,6 +6,7 @@
 //! | `worker` | one thread: one driver, its connections, the loop |
 //! | `control` | the control plane: signals, draining, the admin interface's runtime |
 //! | `admin` | the admin interface over HTTP |
+//! | `simulated` | a worker on a driver of the caller, without threads |
 //! | `metrics` | merges the workers' counters and renders them |
 //! | `sink` | writes log lines, and drops what a blocked pipe does not take |
 //! | `inspect` | what a configuration names outside of itself, for `ringway check` |
@@ -41,6 +42,7 @@ pub(crate) mod issue;
 mod latency;
 mod metrics;
 mod run;
+mod simulated;
 pub(crate) mod sink;
 mod watch;
 mod worker;
@@ -50,5 +52,6 @@ pub use explain::explain;
 pub use inspect::{Inspection, inspect, unresolved};
 pub use introduction::{Listening, listening};
 pub use run::{Outcome, Running, Server, StartError, StartOptions};
+pub use simulated::simulated;
 pub use sink::LostLines;
 pub use worker::{Message, Report, Worker, cpus};

@@ -217,6 +217,7 @@ impl Server {
         exporter.set_certificates(&certificates);
         exporter.set_lost_lines(log_lost, writers.lost());
         exporter.set_watched(&watched);
+        exporter.set_thread_files(handles.iter().map(|handle| handle.times.clone()).collect());
         let (commands, inbox) = channel::unbounded_channel();
         let control = Control {
             handles,
@@ -298,7 +299,7 @@ impl Running {
 }
 
 /// What there is to be counted.
-fn plan(config: &Config, upstreams: &[UpstreamOptions]) -> Plan {
+pub(super) fn plan(config: &Config, upstreams: &[UpstreamOptions]) -> Plan {
     let servers = |one: &UpstreamOptions| one.cluster.as_ref().map_or(0, |all| all.names.len());
     let limits = build::streams(config).filter_map(build::http::limits_of);
     let (buckets, counts_sources) = limits
@@ -399,7 +400,7 @@ fn spawn(
         .spawn(move || run_worker(place, options, sockets, inbox, &ready))
         .map_err(StartError::Thread)?;
     match started.recv() {
-        Ok(Ok(size)) => Ok((WorkerHandle { sender, thread: Some(thread) }, size)),
+        Ok(Ok((size, times))) => Ok((WorkerHandle { sender, thread: Some(thread), times }, size)),
         Ok(Err(error)) => Err(StartError::Ring(error)),
         Err(mpsc::RecvError) => {
             Err(StartError::System { call: "start of a worker", source: Errno::ECHILD })
@@ -413,7 +414,7 @@ fn run_worker(
     options: SessionOptions,
     sockets: WorkerSockets,
     inbox: Mailbox<Message>,
-    ready: &mpsc::Sender<Result<RingSize, SetupError>>,
+    ready: &mpsc::Sender<Result<(RingSize, PathBuf), SetupError>>,
 ) {
     let Place { worker, cpu, ring, reports } = place;
     if let Some(cpu) = cpu {
@@ -440,7 +441,8 @@ fn run_worker(
     }
     let mut running = Worker::new(driver, options, Some(inbox));
     running.start(hand_off);
-    let _gone = ready.send(Ok(size));
+    let times = format!("/proc/self/task/{}/schedstat", nix::unistd::gettid());
+    let _gone = ready.send(Ok((size, times.into())));
     let result = running.run(|report| {
         let _gone = reports.send((worker, report));
     });

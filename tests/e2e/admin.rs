@@ -48,6 +48,41 @@ fn metrics_tell_what_has_happened() {
     }
 }
 
+/// The value of a sample, by its name and labels.
+fn value(metrics: &str, sample: &str) -> f64 {
+    let line = metrics.lines().find_map(|line| line.strip_prefix(sample)?.strip_prefix(' '));
+    line.unwrap_or_else(|| panic!("{sample} is not in {metrics}")).parse().unwrap()
+}
+
+#[test]
+fn metrics_tell_how_long_turns_take_and_how_busy_each_worker_is() {
+    let served = served(2);
+    let admin = served.running().admin().unwrap();
+    let of = |name: &str, worker: usize| format!("ringway_{name}{{worker=\"{worker}\"}}");
+    let before = get(admin, "GET /metrics");
+    for number in 0..10 {
+        assert_eq!(exchange(served.connect(), bytes(number, 1000)).len(), 1000);
+    }
+    let text = get(admin, "GET /metrics");
+    let mut grown = 0.0;
+    for worker in 0..2 {
+        let get = |name: &str| value(&text, &of(name, worker));
+        let timed = get("loop_turn_duration_seconds_count");
+        assert!(timed > 0.0, "{text}");
+        let (busy, longest) = (get("worker_busy_seconds_total"), get("loop_turn_longest_seconds"));
+        assert!(longest > 0.0 && longest <= busy, "{longest} of {busy}");
+        // A worker may end a turn while the page is made: what is read later may be more.
+        assert!(busy >= get("loop_turn_duration_seconds_sum"));
+        assert!(get("worker_cpu_seconds_total") > 0.0);
+        assert!(get("worker_run_queue_seconds_total") >= 0.0);
+        let last =
+            format!("ringway_loop_turn_duration_seconds_bucket{{worker=\"{worker}\",le=\"+Inf\"}}");
+        assert!((value(&text, &last) - timed).abs() < 0.5);
+        grown += busy - value(&before, &of("worker_busy_seconds_total", worker));
+    }
+    assert!(grown > 0.0, "ten connections take time");
+}
+
 #[test]
 fn pages_answer_and_others_are_not_found() {
     let served = served(1);
