@@ -61,7 +61,7 @@ impl<D: Driver> Context<D> {
         if let Some(server) = picked {
             exchange.hedged = Hedged::Since(now);
             exchange.told.tries += 1;
-            match pools[server].checkout(key, now) {
+            match pools.checkout(server, key, now) {
                 Checkout::Use(origin) => {
                     exchange.hedge = Some(State::Linked { origin, server });
                     actions.push(HttpAction::Assign { origin, exchange: key });

@@ -98,7 +98,7 @@ impl<D: Driver> Context<D> {
         exchange.plan_hedge(origins.options.hedge_after);
         let upstream = exchange.upstream;
         let hedge_at = exchange.hedge_at();
-        match origins.pools[server].checkout(key, now) {
+        match origins.pools.checkout(server, key, now) {
             Checkout::Use(origin) => {
                 exchange.state = State::Linked { origin, server };
                 exchange.told.queued = None;
@@ -145,7 +145,7 @@ impl<D: Driver> Context<D> {
         let now = self.now();
         let HttpState { exchanges, clusters, actions, .. } = &mut self.http;
         let Some(origins) = clusters.get_mut(upstream).and_then(Option::as_mut) else { return };
-        while let Some((key, origin)) = origins.pools[server].next_ready(now) {
+        while let Some((key, origin)) = origins.pools.next_ready(server, now) {
             if let Some(exchange) = exchanges.get_mut(key) {
                 let linked = State::Linked { origin, server };
                 if exchange.hedge == Some(State::Waiting { server }) {
@@ -168,10 +168,8 @@ impl<D: Driver> Context<D> {
     }
 
     fn open_all_needed(&mut self, upstream: usize) {
-        for server in 0..self.http.cluster(upstream).pools.len() {
-            if self.http.cluster(upstream).pools[server].is_short() {
-                self.open_needed(upstream, server);
-            }
+        for server in self.http.cluster(upstream).pools.wanting() {
+            self.open_needed(upstream, server);
         }
     }
 
@@ -179,7 +177,7 @@ impl<D: Driver> Context<D> {
     pub(super) fn origin_opened(&mut self, upstream: usize, server: usize, origin: Key) {
         let now = self.now();
         let origins = self.http.cluster(upstream);
-        origins.pools[server].opened(origin, now);
+        origins.pools.opened(server, origin, now);
         origins.servers.connected(server, now);
         self.serve_waiting(upstream, server);
         self.arm_cluster(upstream);
@@ -192,9 +190,9 @@ impl<D: Driver> Context<D> {
         server: usize,
         failure: Failure,
     ) {
-        let pool = &mut self.http.cluster(upstream).pools[server];
-        pool.open_failed();
-        if let Some(exchange) = pool.take_waiter() {
+        let pools = &mut self.http.cluster(upstream).pools;
+        pools.open_failed(server);
+        if let Some(exchange) = pools.take_waiter(server) {
             self.fail_try(exchange, server, failure);
         }
         if self.http.cluster(upstream).pools[server].is_short() {
@@ -205,7 +203,7 @@ impl<D: Driver> Context<D> {
     /// A connection has carried an exchange and may carry the next. False: it is to be closed.
     pub(super) fn origin_released(&mut self, upstream: usize, server: usize, origin: Key) -> bool {
         let now = self.now();
-        let stays = self.http.cluster(upstream).pools[server].release(origin, now);
+        let stays = self.http.cluster(upstream).pools.release(server, origin, now);
         self.serve_waiting(upstream, server);
         // Somebody may wait for another server, and for the place of this connection.
         self.open_all_needed(upstream);
@@ -221,8 +219,7 @@ impl<D: Driver> Context<D> {
         origin: Key,
         cause: CloseCause,
     ) {
-        let pool = &mut self.http.cluster(upstream).pools[server];
-        pool.closed(origin, cause);
+        self.http.cluster(upstream).pools.closed(server, origin, cause);
         // Somebody may wait for the place.
         self.open_all_needed(upstream);
     }
@@ -491,7 +488,7 @@ pub(super) fn forget(
 ) {
     match state {
         State::Waiting { server } => {
-            cluster.pools[server].cancel(&exchange);
+            cluster.pools.cancel(server, &exchange);
             cluster.servers.done(server, failed(Failure::ClientGone), now);
         }
         State::Linked { origin, server } => {
