@@ -1,7 +1,10 @@
 //! The parts of the data path that run without a kernel: slots, buffers, timers, a PROXY header,
-//! frames, requests of HTTP and their routes, records of TLS.
+//! frames, requests of HTTP and their routes, records of TLS, the servers of an upstream.
 //!
 //! `cargo bench --bench parts -- --quick`
+
+#[path = "parts/cluster.rs"]
+mod cluster;
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -233,5 +236,17 @@ fn records(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, slab, pool, timers, header, frames, http, routes, records);
+criterion_group!(
+    benches,
+    slab,
+    pool,
+    timers,
+    header,
+    frames,
+    http,
+    routes,
+    records,
+    cluster::choices,
+    cluster::connections
+);
 criterion_main!(benches);

@@ -28,7 +28,7 @@ impl Exchange {
         self.record.upstream.server = Some((self.cluster, Some(server)));
         self.plan_hedge(cluster.options.hedge_after);
         let hedge_at = self.hedge_at();
-        match cluster.pools[server].checkout(key, now) {
+        match cluster.pools.checkout(server, key, now) {
             Checkout::Use(connection) => {
                 self.tries.state = State::Linked { connection, server };
                 self.record.upstream.queued = None;
@@ -148,7 +148,7 @@ impl Exchange {
         let cluster = around.clusters.get(self.cluster);
         match state {
             State::Waiting { server } => {
-                cluster.pools[server].cancel(&key);
+                cluster.pools.cancel(server, &key);
                 cluster.servers.done(server, failed(Failure::ClientGone), now);
             }
             State::Linked { connection, server } => {

@@ -32,10 +32,8 @@ impl Surroundings<'_> {
 
     /// The same for all servers that somebody waits for.
     fn open_all_needed(&mut self, cluster: usize) {
-        for server in 0..self.clusters.get(cluster).pools.len() {
-            if self.clusters.get(cluster).pools[server].is_short() {
-                self.open_needed(cluster, server);
-            }
+        for server in self.clusters.get(cluster).pools.wanting() {
+            self.open_needed(cluster, server);
         }
     }
 
@@ -77,7 +75,7 @@ impl HttpProxy {
         clusters: &mut Clusters,
         now: Instant,
     ) {
-        while let Some((key, connection)) = clusters.get(cluster).pools[server].next_ready(now) {
+        while let Some((key, connection)) = clusters.get(cluster).pools.next_ready(server, now) {
             if let Some(exchange) = self.exchanges.get_mut(key) {
                 let linked = State::Linked { connection, server };
                 let waited = exchange.tried_for(now);
@@ -101,7 +99,7 @@ impl HttpProxy {
         now: Instant,
     ) {
         let one = clusters.get(cluster);
-        one.pools[server].opened(connection, now);
+        one.pools.opened(server, connection, now);
         one.servers.connected(server, now);
         self.serve_waiting(cluster, server, clusters, now);
         self.around(clusters, now).watch(cluster);
@@ -115,9 +113,9 @@ impl HttpProxy {
         clusters: &mut Clusters,
         now: Instant,
     ) {
-        let pool = &mut clusters.get(cluster).pools[server];
-        pool.open_failed();
-        let waiter = pool.take_waiter();
+        let pools = &mut clusters.get(cluster).pools;
+        pools.open_failed(server);
+        let waiter = pools.take_waiter(server);
         if let Some(key) = waiter
             && let Some((exchange, mut around)) = self.split(key, clusters, now)
         {
@@ -138,7 +136,7 @@ impl HttpProxy {
         clusters: &mut Clusters,
         now: Instant,
     ) -> bool {
-        let stays = clusters.get(cluster).pools[server].release(connection, now);
+        let stays = clusters.get(cluster).pools.release(server, connection, now);
         self.serve_waiting(cluster, server, clusters, now);
         // Somebody may wait for another server, and for the place of this connection.
         let mut around = self.around(clusters, now);
@@ -156,7 +154,7 @@ impl HttpProxy {
         clusters: &mut Clusters,
         now: Instant,
     ) {
-        clusters.get(cluster).pools[server].closed(connection, cause);
+        clusters.get(cluster).pools.closed(server, connection, cause);
         // Somebody may wait for the place.
         self.around(clusters, now).open_all_needed(cluster);
     }

@@ -51,7 +51,7 @@ impl Exchange {
         if let Some(server) = picked {
             tries.hedged = Hedged::Since(now);
             self.record.upstream.tries += 1;
-            match pools[server].checkout(key, now) {
+            match pools.checkout(server, key, now) {
                 Checkout::Use(connection) => {
                     tries.second = Some(State::Linked { connection, server });
                     around.actions.push(ProxyAction::Send { connection, exchange: key });
