@@ -112,7 +112,7 @@ impl Origins {
             gauges.add(pool.gauges());
             counters.add(pool.counters());
         }
-        stats.publish(gauges, &counters);
+        stats.publish(gauges, &counters, self.retries.counters());
         for (server, stats) in stats.servers.iter().enumerate() {
             if let Some(view) = self.servers.view(server, now) {
                 stats.active.set(view.active.into());
