@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 
 use crate::proto::http1::Refusal;
 use crate::runtime::{Counter, Gauge};
+use crate::service::cluster::attempts::{RetryCounters, Stop};
 use crate::service::cluster::failure::Failure;
 use crate::service::cluster::pool::{CloseCause, PoolCounters, PoolGauges};
 
@@ -100,6 +101,8 @@ pub struct OriginStats {
     pub reused: Counter,
     /// Connections that ended, in the order of [`CloseCause::ALL`].
     pub closed: [Counter; CloseCause::ALL.len()],
+    /// Tries that were not followed by another one, in the order of [`Stop::ALL`].
+    pub stopped: [Counter; Stop::ALL.len()],
 }
 
 /// One server of an upstream.
@@ -129,7 +132,12 @@ impl OriginStats {
     }
 
     /// Shows how the pools are.
-    pub(super) fn publish(&self, gauges: PoolGauges, counters: &PoolCounters) {
+    pub(super) fn publish(
+        &self,
+        gauges: PoolGauges,
+        counters: &PoolCounters,
+        retries: RetryCounters,
+    ) {
         self.idle.set(gauges.idle.into());
         self.in_use.set(gauges.in_use.into());
         self.opening.set(gauges.opening.into());
@@ -137,6 +145,9 @@ impl OriginStats {
         self.created.set(counters.created);
         self.reused.set(counters.reused);
         for (counter, count) in self.closed.iter().zip(counters.closed) {
+            counter.set(count);
+        }
+        for (counter, count) in self.stopped.iter().zip(retries.stopped) {
             counter.set(count);
         }
     }

@@ -8,7 +8,7 @@ use crate::session::{OriginStats, UpstreamStats, ejection};
 
 /// Shows the state of a cluster to whoever reads the counters.
 pub(in crate::session) fn publish(cluster: &Cluster, stats: &OriginStats, now: Instant) {
-    stats.publish(cluster.gauges(), &cluster.counters());
+    stats.publish(cluster.gauges(), &cluster.counters(), cluster.retries.counters());
     for (server, stats) in stats.servers.iter().enumerate() {
         if let Some(view) = cluster.servers.view(server, now) {
             stats.active.set(view.active.into());
