@@ -30,7 +30,8 @@ impl Census {
         for (name, count) in Refusal::NAMES.iter().zip(&listener.http.refused) {
             self.reach("refusal", name, count.get());
         }
-        for route in &listener.http.routes {
+        let all = 0..=super::setup::ROUTES.len();
+        for route in all.filter_map(|at| listener.http.used_route(at)) {
             for (class, count) in route.answers.iter().enumerate() {
                 self.reach("class", &format!("{class}xx"), count.get());
             }

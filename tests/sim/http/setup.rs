@@ -229,7 +229,7 @@ impl Setup {
     }
 
     pub(super) fn origins(&mut self) -> &mut ClusterOptions {
-        self.upstream.origins.as_mut().expect("an upstream of HTTP")
+        self.upstream.cluster.as_mut().expect("an upstream of HTTP")
     }
 
     pub(super) fn options(
