@@ -9,7 +9,7 @@ use super::state::HttpState;
 use super::verify::Allowed;
 use crate::mem::Key;
 use crate::proto::http::{Method, RequestHead};
-use crate::proto::http1::{BodyReader, Framing, Refusal, RequestMeta, write};
+use crate::proto::http1::{Framing, Refusal, RequestMeta, write};
 use crate::ring::Driver;
 use crate::service::http::limit::Verdict;
 use crate::service::http::max_forwards::{self, Forwards};
@@ -41,9 +41,9 @@ impl Http {
         self.requests += 1;
         let options = Arc::clone(&self.options);
         let is_last = self.draining || self.requests >= options.keepalive_requests;
-        // What follows a refused CONNECT is meant for its tunnel (RFC 9112, section 3.2.3).
-        self.keep_alive = meta.keep_alive && !is_last && head.method != Method::Connect;
-        self.body = None;
+        if is_last {
+            self.wire.close_after();
+        }
         if head.dropped > 0 {
             let dropped = &context.listener_stats(self.common.listener).http.fields_dropped;
             dropped.add(head.dropped.into());
@@ -105,9 +105,8 @@ impl Http {
                         return self.answer_unforwarded(context, head, told, ended);
                     }
                 }
-                if std::mem::take(&mut self.awaits_continue) {
-                    self.outlet.bytes(&mut context.pages).extend_from_slice(write::CONTINUE);
-                }
+                let mut out = self.outlet.writer(&mut context.pages, &mut self.stream);
+                self.wire.send_continue(&mut out);
                 match self.make_exchange(context, key, head, told, (route, proxy, meta)) {
                     Ok(exchange) => {
                         self.phase = Phase::Exchange(exchange);
@@ -127,20 +126,8 @@ impl Http {
         if meta.framing == Framing::None {
             return true;
         }
-        self.body_bytes = 0;
         self.body_began = Some(self.progress);
-        match BodyReader::new(meta.framing, max) {
-            Ok(body) => {
-                self.body = Some(body);
-                self.awaits_continue = meta.expects_continue;
-                true
-            }
-            Err(_too_large) => {
-                self.keep_alive = false;
-                self.body = BodyReader::new(meta.framing, u64::MAX).ok();
-                false
-            }
-        }
+        self.wire.begin_body(meta, max).is_ok()
     }
 
     /// Why a request is not allowed on its route: the status, and a field that goes with it.
@@ -192,9 +179,8 @@ impl Http {
         if meta.framing == Framing::None {
             return self.answer_echo_of_head(context, head, told);
         }
-        if std::mem::take(&mut self.awaits_continue) {
-            self.outlet.bytes(&mut context.pages).extend_from_slice(write::CONTINUE);
-        }
+        let mut out = self.outlet.writer(&mut context.pages, &mut self.stream);
+        self.wire.send_continue(&mut out);
         let mut told = told;
         self.answer_head_of_echo(context, &head, &mut told, meta.framing);
         self.told = Some(Box::new((head, told)));

@@ -17,8 +17,8 @@ use super::verify::Pending;
 use crate::mem::Key;
 use crate::net::tls::Subject;
 use crate::net::{Stream, StreamEvent};
-use crate::proto::http::{Fields, RequestHead};
-use crate::proto::http1::{BodyReader, Framing, Input, RequestReader};
+use crate::proto::http::RequestHead;
+use crate::proto::http1::{Next, Server};
 use crate::ring::{Completion, Driver, SocketAddress, Verb};
 use crate::service::CloseReason;
 use crate::service::http::certificate::ClientCertificate;
@@ -43,18 +43,9 @@ pub(in crate::session) struct Http {
     pub(super) common: Common,
     pub(super) stream: Stream,
     pub(super) outlet: WriteBuffer,
-    pub(super) input: Input,
-    pub(super) reader: RequestReader,
+    pub(super) wire: Server,
     pub(super) phase: Phase,
     pub(super) options: Arc<HttpOptions>,
-    /// What is left of the present request's body.
-    pub(super) body: Option<BodyReader>,
-    /// How the body of the present answer goes out.
-    pub(super) framing: Framing,
-    /// Whether the connection goes on behind the present answer.
-    pub(super) keep_alive: bool,
-    /// The client sends no more.
-    pub(super) ended: bool,
     pub(super) draining: bool,
     deadline: Deadline,
     /// When the client last sent or took something, or began to wait.
@@ -67,12 +58,6 @@ pub(in crate::session) struct Http {
     pub(super) client: Option<Box<Peer>>,
     /// When the present body began to come.
     pub(super) body_began: Option<Instant>,
-    /// Bytes of the present body that have come.
-    pub(super) body_bytes: u64,
-    /// The client waits to be told to send its body.
-    pub(super) awaits_continue: bool,
-    /// What came behind the request's body.
-    pub(super) trailers: Option<Box<Fields>>,
     /// How the present answer is compressed, if it is.
     pub(super) encoding: Option<Box<Encoding>>,
     /// Bytes that compression has made of it, less those that were counted before.
@@ -123,14 +108,9 @@ impl Http {
             common,
             stream,
             outlet: WriteBuffer::default(),
-            input: Input::default(),
-            reader: RequestReader::default(),
+            wire: Server::default(),
             phase: Phase::Head,
             options,
-            body: None,
-            framing: Framing::None,
-            keep_alive: true,
-            ended: false,
             draining: false,
             deadline: Deadline::default(),
             progress: now,
@@ -139,9 +119,6 @@ impl Http {
             requests: 0,
             client: arrival.client.map(known),
             body_began: None,
-            body_bytes: 0,
-            awaits_continue: false,
-            trailers: None,
             encoding: None,
             recoded: 0,
             is_recoded: false,
@@ -222,9 +199,9 @@ impl Http {
                     return;
                 }
                 self.progress = context.now();
-                self.input.push(buf);
+                self.wire.receive(buf);
             }
-            StreamEvent::End => self.ended = true,
+            StreamEvent::End => self.wire.receive_end(),
             StreamEvent::Starved => {
                 context.starved.push_back((key, CLIENT));
                 return;
@@ -258,8 +235,8 @@ impl Http {
     /// Whether a completed send leaves nothing to be done.
     fn is_calm(&self) -> bool {
         matches!(self.phase, Phase::Head)
-            && self.input.is_empty()
-            && !self.ended
+            && self.wire.is_read()
+            && !self.wire.has_ended()
             && !self.draining
             && self.stream.is_drained()
             && self.stream.is_receiving()
@@ -282,7 +259,7 @@ impl Http {
         self.stream.flush(&mut context.reactor, key);
         match self.phase {
             Phase::Ending(reason) => self.say_end(context, key, reason),
-            Phase::Lingering(reason) if self.ended => {
+            Phase::Lingering(reason) if self.wire.has_ended() => {
                 self.close(context, key, reason);
                 return;
             }
@@ -327,34 +304,25 @@ impl Http {
 
     /// Reads the head of a request and begins to answer it; false when there is none.
     fn read_request<D: Driver>(&mut self, context: &mut Context<D>, key: Key) -> bool {
-        if self.input.has_nothing_new() || !self.has_room() {
+        if self.wire.has_nothing_new() || !self.has_room() {
             return false;
         }
-        let mut head = context.http.spare_heads.take();
-        let Self { input, reader, options, .. } = self;
-        let limits = &options.limits;
+        let Self { wire, options, .. } = self;
         let is_logged = options.access_log.is_some();
-        let mut refused = Came::default();
-        let found = input.read_head(|bytes| {
-            let meta = reader.read(bytes, limits, &mut head).inspect_err(|refusal| {
-                refused = Came::new(bytes, Some(*refusal), is_logged);
-            })?;
-            Ok(meta.map(|meta| (meta.len, meta)))
-        });
-        match found {
-            Ok(Some(meta)) => {
+        let mut came = Came::default();
+        let refused = |bytes: &[u8], refusal| came = Came::new(bytes, Some(refusal), is_logged);
+        match wire.read_head(&options.limits, &mut context.http.spare_heads, refused) {
+            Ok(Some((head, meta))) => {
                 self.began = None;
                 self.begin(context, key, head, &meta);
                 true
             }
             Ok(None) => {
-                context.http.spare_heads.give(head);
                 self.began.get_or_insert_with(|| context.reactor.now());
                 false
             }
             Err(refusal) => {
-                context.http.spare_heads.give(head);
-                self.refuse(context, refusal, refused);
+                self.refuse(context, refusal, came);
                 false
             }
         }
@@ -369,23 +337,17 @@ impl Http {
     pub(super) fn after_answer<D: Driver>(&mut self, context: &mut Context<D>) {
         self.progress = context.now();
         self.recoded = 0;
-        let is_read = self.body.as_ref().is_none_or(BodyReader::is_done);
-        if is_read {
-            self.body = None;
-        }
-        self.phase = if !self.keep_alive {
-            Phase::Ending(CloseReason::Finished)
-        } else if is_read {
-            Phase::Head
-        } else {
-            Phase::Discard
+        self.phase = match self.wire.end_answer() {
+            Next::Close => Phase::Ending(CloseReason::Finished),
+            Next::Request => Phase::Head,
+            Next::Discard => Phase::Discard,
         };
     }
 
     /// No more is read. What is written goes out first.
     pub(super) fn end(&mut self, reason: CloseReason) {
         self.phase = Phase::Ending(reason);
-        self.input.clear();
+        self.wire.clear();
     }
 
     pub(in crate::session) fn feed<D: Driver>(
@@ -404,14 +366,14 @@ impl Http {
 
     /// The end of a turn: what waits holds nothing of the pool.
     pub(in crate::session) fn hold(&mut self) {
-        self.input.hold();
+        self.wire.hold();
     }
 
     /// The server ends: what is under way is answered, and nothing more is begun.
     pub(in crate::session) fn drain<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         if self.common.closing().is_none() && !self.draining {
             self.draining = true;
-            self.keep_alive = false;
+            self.wire.close_after();
             self.common.mark_dirty(context, key);
         }
     }
@@ -456,7 +418,7 @@ impl Http {
         self.leave(context);
         self.deadline.disarm(context);
         self.common.begin_close(context, reason);
-        self.input.clear();
+        self.wire.clear();
         context.abandon_stream(key, &mut self.stream, reason);
     }
 
@@ -490,8 +452,8 @@ impl Http {
         if !self.stream.is_drained() {
             return;
         }
-        let is_read = self.body.as_ref().is_none_or(BodyReader::is_done);
-        if self.ended || (is_read && self.input.is_empty() && reason == CloseReason::Finished) {
+        let is_read = self.wire.is_body_read() && self.wire.is_read();
+        if self.wire.has_ended() || (is_read && reason == CloseReason::Finished) {
             if self.stream.say_end(&mut context.reactor, key) {
                 self.close(context, key, reason);
             }
@@ -512,30 +474,32 @@ impl Http {
 
     fn read_on<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         let is_idle = matches!(self.phase, Phase::Head) && self.reader_is_idle();
-        if is_idle && (self.ended || self.draining) && self.input.is_empty() {
+        let has_ended = self.wire.has_ended();
+        if is_idle && (has_ended || self.draining) && self.wire.is_read() {
             self.end(CloseReason::Finished);
             self.say_end(context, key, CloseReason::Finished);
             return;
         }
-        if self.ended && self.is_abandoned(context) {
+        if has_ended && self.is_abandoned(context) {
             self.close(context, key, CloseReason::ClientGone);
             return;
         }
-        if self.ended && !self.is_whole() && self.input.has_nothing_new() {
+        let has_nothing_new = self.wire.has_nothing_new();
+        if has_ended && !self.is_whole() && has_nothing_new {
             // What it began to send it will never end.
             self.close(context, key, CloseReason::ClientReset);
             return;
         }
-        if self.input.is_empty() || (self.wants_input(context) && self.input.has_nothing_new()) {
-            if !self.ended {
+        if self.wire.is_read() || (self.wants_input(context) && has_nothing_new) {
+            if !has_ended {
                 self.stream.receive(&mut context.reactor, key, false);
             }
         } else {
-            let is_full = self.input.cost() > AHEAD_MAX || !self.wants_input(context);
+            let is_full = self.wire.cost() > AHEAD_MAX || !self.wants_input(context);
             if is_full && self.stream.is_receiving() {
                 context.stats().relay.pauses.add(1);
                 self.stream.pause(&mut context.reactor, key);
-            } else if !is_full && !self.ended {
+            } else if !is_full && !has_ended {
                 self.stream.receive(&mut context.reactor, key, false);
             }
         }
@@ -549,7 +513,7 @@ impl Http {
             HalfClose::Allow => false,
             HalfClose::Refuse => true,
             // Behind this request there is another, of which the same is asked in its turn.
-            HalfClose::Auto if !self.input.is_empty() => false,
+            HalfClose::Auto if !self.wire.is_read() => false,
             HalfClose::Auto => {
                 !context.http.proxy.get(exchange).is_some_and(|one| one.request.closes)
             }
@@ -562,8 +526,7 @@ impl Http {
 
     /// Whether no part of a request is missing.
     fn is_whole(&self) -> bool {
-        let body = self.body.as_ref().is_none_or(BodyReader::is_done);
-        body && (!matches!(self.phase, Phase::Head) || self.reader_is_idle())
+        self.wire.is_body_read() && (!matches!(self.phase, Phase::Head) || self.reader_is_idle())
     }
 
     /// Whether more input could be used at once.

@@ -9,7 +9,6 @@ use zstd::stream::raw::CParameter;
 use super::client::{Http, Phase};
 use crate::mem::{Backlog, Buf, Key};
 use crate::proto::http::RequestHead;
-use crate::proto::http1::{Framing, write};
 use crate::ring::Driver;
 use crate::runtime::{Share, Task};
 use crate::service::http::compression::Window;
@@ -278,15 +277,8 @@ impl Http {
             return;
         }
         self.recoded += signed(bytes.len());
-        let out = self.outlet.bytes(&mut context.pages);
-        let is_chunked = self.framing == Framing::Chunked;
-        if is_chunked {
-            write::chunk_head(bytes.len(), out);
-        }
-        out.extend_from_slice(bytes);
-        if is_chunked {
-            out.extend_from_slice(b"\r\n");
-        }
+        let mut out = self.outlet.writer(&mut context.pages, &mut self.stream);
+        self.wire.send_bytes(bytes, &mut out);
     }
 
     /// An answer whose whole body is here is compressed, and sent when it is.
@@ -316,9 +308,7 @@ impl Http {
                 false
             }
             Ok(true) => {
-                if self.framing == Framing::Chunked {
-                    write::last_chunk(None, self.outlet.bytes(&mut context.pages));
-                }
+                self.write_end(context, None);
                 if let Some(told) = self.told.take() {
                     let (head, told) = *told;
                     self.finish_request(context, head, &told);

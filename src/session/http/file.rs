@@ -14,7 +14,6 @@ use super::state::Output;
 use crate::fs::{FileEvent, FileReader};
 use crate::mem::{Buf, Key};
 use crate::proto::http::{Method, RequestHead, ResponseHead};
-use crate::proto::http1::{Framing, write};
 use crate::ring::{Completion, Driver, Fd, Lane};
 use crate::service::CloseReason;
 use crate::service::http::compression::{Fate, Whole};
@@ -181,19 +180,17 @@ impl Http {
         if status.is_none() && matches!(response.status, 405 | 412 | 416) {
             return self.answer(context, head, told, response, &[]);
         }
-        self.prepare_keep_alive();
+        self.wire.forgo_body();
         let is_small = stored.is_none() && info.len <= files.small_max;
         let shown = is_small.then_some((kind, info.len));
         let is_recoded = self.compress_file(context, (&head, &told), shown, &plan, &mut response);
         let is_encoded = is_recoded && plan.body != Body::None;
         let length = if is_recoded { None } else { plan.length };
-        let framing = is_encoded.then(|| write::framing_for(head.version, None));
-        self.framing = framing.unwrap_or(Framing::None);
-        self.keep_alive &= self.framing != Framing::UntilClose;
+        let body_of = (length, plan.body != Body::None);
         context.refresh_date();
         let Context { http, pages, .. } = context;
         let output = Output { pages, date: http.date.text() };
-        self.write_head(output, &head, &mut told, &mut response, self.framing, length);
+        self.write_head(output, &head, &mut told, &mut response, body_of);
         context.http.spare_answers.give(response);
         match (plan.body, &found.content) {
             (Body::One(_), Some(content)) if is_encoded => {

@@ -5,9 +5,7 @@ use super::encode::{Encoding, signed};
 use super::options::RouteOptions;
 use super::state::{HttpState, Output};
 use crate::mem::{Buf, Key};
-use crate::proto::http::{Fields, ResponseHead, status};
-use crate::proto::http1::write::{self, Connection, Delimit};
-use crate::proto::http1::{BodyReader, Framing, write_part};
+use crate::proto::http::{Fields, ResponseHead};
 use crate::ring::Driver;
 use crate::service::CloseReason;
 use crate::service::cluster::failure::Failure;
@@ -22,9 +20,18 @@ use crate::session::context::Context;
 impl Http {
     /// A part of an answer's body, framed as the present answer is.
     pub(super) fn write_part<D: Driver>(&mut self, context: &mut Context<D>, part: Buf) {
-        let is_chunked = self.framing == Framing::Chunked;
         let mut out = self.outlet.writer(&mut context.pages, &mut self.stream);
-        write_part(&mut out, part, is_chunked);
+        self.wire.send_part(part, &mut out);
+    }
+
+    /// The end of an answer's body.
+    pub(super) fn write_end<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        trailers: Option<&Fields>,
+    ) {
+        let mut out = self.outlet.writer(&mut context.pages, &mut self.stream);
+        self.wire.send_end(trailers, &mut out);
     }
 
     /// Moves what can be moved of an exchange; true when it is over.
@@ -103,16 +110,12 @@ impl Http {
         if exchange.answer.interim.is_empty() {
             return;
         }
-        let out = self.outlet.bytes(pages);
-        let before = out.len();
-        let (framing, length, connection) = (Framing::None, None, Connection::Persist);
-        let delimit = Delimit { framing, length, connection };
+        let mut out = self.outlet.writer(pages, &mut self.stream);
         for mut head in exchange.answer.interim.drain(..) {
             head.fields.push(b"via", VIA);
-            write::response(&head, status::reason(head.status), delimit, out);
+            exchange.record.sent += self.wire.send_interim(&head, &mut out) as u64;
             spare_answers.give(head);
         }
-        exchange.record.sent += (out.len() - before) as u64;
     }
 
     /// The head of a server's answer.
@@ -129,16 +132,10 @@ impl Http {
         let (head, length) = (&*request.head, &mut answer.length);
         *length = fate.length(response.status, *length);
         let has_body = has_body(head.method, response.status);
-        self.framing = match *length {
-            _ if !has_body => Framing::None,
-            length => write::framing_for(head.version, length),
-        };
-        self.keep_alive &= self.framing != Framing::UntilClose;
-        let length = if response.status == 204 { None } else { *length };
-        let framing = self.framing;
+        let length = *length;
         told.status = response.status;
         let output = Output { pages, date: date.text() };
-        self.write_head(output, head, told, &mut response, framing, length);
+        self.write_head(output, head, told, &mut response, (length, has_body));
         spare_answers.give(response);
     }
 
@@ -168,7 +165,7 @@ impl Http {
 
     /// All of a server's answer has gone out.
     fn end_reply<D: Driver>(&mut self, context: &mut Context<D>, exchange: Key) {
-        if self.framing == Framing::Chunked {
+        if self.wire.is_chunked() {
             let one = context.http.proxy.get_mut(exchange);
             let mut trailers = one.and_then(|one| one.answer.body.take_trailers());
             let is_recoded = std::mem::take(&mut self.is_recoded);
@@ -179,8 +176,7 @@ impl Http {
                 let request_id = self.options.request_id.as_deref();
                 trailers::filter(trailers, TrailerRules { edits, request_id, underscores: true });
             }
-            let out = self.outlet.bytes(&mut context.pages);
-            write::last_chunk(trailers.as_deref(), out);
+            self.write_end(context, trailers.as_deref());
         }
         if let Some((head, told)) = context.end_exchange(exchange) {
             self.finish_request(context, head, &told);
@@ -194,15 +190,15 @@ impl Http {
         context: &mut Context<D>,
         exchange: Key,
     ) -> Result<(), crate::proto::http1::Refusal> {
-        if self.body.as_ref().is_none_or(BodyReader::is_done) {
+        if self.wire.is_body_read() {
             return Ok(());
         }
         while context.http.proxy.takes_body(exchange) {
-            let Some(part) = self.next_of_body()? else { break };
+            let Some(part) = self.wire.next_of_body()? else { break };
             context.http.proxy.push_body(exchange, part);
         }
-        if self.body.as_ref().is_none_or(BodyReader::is_done) {
-            let mut trailers = self.trailers.take();
+        if self.wire.is_body_read() {
+            let mut trailers = self.wire.take_trailers();
             if let Some(trailers) = &mut trailers {
                 self.filter_request_trailers(context, exchange, trailers);
             }
@@ -246,8 +242,7 @@ impl Http {
         let Some((head, mut told)) = context.end_exchange(exchange) else { return true };
         context.listener_stats(self.common.listener).http.refuse(refusal);
         told.reason = Some(refusal.name());
-        self.keep_alive = false;
-        self.awaits_continue = false;
+        self.wire.refuse_body();
         if told.status == 0 {
             self.answer_status(context, head, told, refusal.status(), None);
         } else {

@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use super::{Http, Phase};
 use crate::mem::Key;
-use crate::proto::http1::BodyReader;
 use crate::ring::Driver;
 use crate::service::pace;
 use crate::service::{CloseReason, LINGER};
@@ -18,7 +17,7 @@ const HANG_UP_LOOK: Duration = Duration::from_secs(1);
 impl Http {
     /// Whether the client sends no more and is taken for one that still reads.
     fn is_reader(&self) -> bool {
-        self.ended && matches!(self.phase, Phase::Exchange(_))
+        self.wire.has_ended() && matches!(self.phase, Phase::Exchange(_))
     }
 
     fn look_for_hang_up<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
@@ -84,7 +83,7 @@ impl Http {
     fn body_deadline(&self) -> Instant {
         let (timeout, rate) = (self.options.body_timeout, self.options.body_rate_min);
         let began = self.body_began.unwrap_or(self.progress);
-        pace::due(began, self.progress, self.body_bytes, timeout, rate)
+        pace::due(began, self.progress, self.wire.body_came(), timeout, rate)
     }
 
     /// Nothing is waited for any more.
@@ -123,7 +122,7 @@ impl Http {
     /// When what is waited for must have come.
     fn due_at<D: Driver>(&self, context: &Context<D>) -> Option<Instant> {
         let options = &self.options;
-        let is_whole = self.body.as_ref().is_none_or(BodyReader::is_done);
+        let is_whole = self.wire.is_body_read();
         match self.phase {
             Phase::Lingering(_) => Some(self.progress + LINGER),
             _ if !self.stream.is_drained() || self.stream.is_blocked() => {
