@@ -99,21 +99,22 @@ impl<D: Driver> Sessions<D> {
                 self.context.http.clusters.get(upstream).servers.set_health(server, up, now);
             }
             Note::EndFlow { listener } => self.datagrams.give_back(&mut self.context, listener),
-            Note::Finished { connection, finished } => {
+            Note::Finished { request, finished } => {
                 if let Finished::Verified(verified) = finished {
                     for waiter in self.context.http.checked(&verified) {
                         self.finish_work(waiter, Finished::Verified(verified));
                     }
                 } else {
-                    self.finish_work(connection, finished);
+                    self.finish_work(request, finished);
                 }
             }
         }
     }
 
-    fn finish_work(&mut self, connection: Key, finished: Finished) {
+    fn finish_work(&mut self, request: Key, finished: Finished) {
+        let Some(connection) = self.context.http.waiting.connection(request) else { return };
         if let Some(Session::Http(http)) = self.slab.get_mut(connection) {
-            http.finished_work(&mut self.context, connection, finished);
+            http.finished_work(&mut self.context, connection, (request, finished));
         }
     }
 

@@ -52,8 +52,8 @@ pub enum Note {
     },
     /// Work that took too long for the loop is done.
     Finished {
-        /// The connection that waits for it.
-        connection: Key,
+        /// The request that waits for it.
+        request: Key,
         /// What came of it.
         finished: Finished,
     },

@@ -361,6 +361,7 @@ impl<D: Driver> Sessions<D> {
 
     /// Closes what is left open when all connections have ended.
     pub fn finish(&mut self) {
+        debug_assert!(self.context.http.is_idle(), "an exchange or a request outlives all");
         self.publish();
         self.context.flush_lines();
         self.context.close_files();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::client::{Http, Phase};
 use super::forward::write_id;
 use super::options::{FixedAnswer, RouteOptions};
+use super::request::{Request, Responder};
 use super::state::Output;
 use super::vars::Vars;
 use crate::mem::Key;
@@ -305,14 +306,19 @@ impl Http {
     }
 
     /// Sends the request's body back; true when the answer is over.
-    pub(super) fn echo<D: Driver>(&mut self, context: &mut Context<D>) -> bool {
+    pub(super) fn echo<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        request: &mut Request,
+    ) -> bool {
         loop {
             if !self.has_room() {
                 return false;
             }
             match self.wire.next_of_body() {
                 Ok(Some(part)) => {
-                    if let Some((_, told)) = self.told.as_deref_mut() {
+                    if let Responder::Echo(asked) = &mut request.responder {
+                        let told = &mut asked.1;
                         told.sent += part.len() as u64;
                         told.received += part.len() as u64;
                     }
@@ -325,7 +331,7 @@ impl Http {
                         refusal = refusal.name(),
                         "body refused"
                     );
-                    self.end_broken(context);
+                    self.end_broken(context, request);
                     return false;
                 }
             }
@@ -334,10 +340,7 @@ impl Http {
             return false;
         }
         self.write_end(context, None);
-        if let Some(told) = self.told.take() {
-            let (head, told) = *told;
-            self.finish_request(context, head, &told);
-        }
+        self.finish_asked(context, request);
         self.after_answer(context);
         true
     }
@@ -408,6 +411,8 @@ impl Http {
         key: Key,
         reason: CloseReason,
     ) {
+        let is_unanswered = |exchange: &Key| !has_replied(context, *exchange);
+        let unanswered = self.exchange().filter(is_unanswered);
         match self.phase {
             // The answer has not begun.
             Phase::Head => {
@@ -416,24 +421,20 @@ impl Http {
                 self.say_and_end(context, (408, reason.name()), reason, came);
                 self.common.mark_dirty(context, key);
             }
-            Phase::Exchange(exchange) if !has_replied(context, exchange) => {
+            Phase::Answering if unanswered.is_some() => {
                 self.wire.refuse_body();
-                if let Some((head, mut told)) = context.end_exchange(exchange) {
+                let ended = unanswered.and_then(|exchange| context.end_exchange(exchange));
+                self.drop_request(context);
+                if let Some((head, mut told)) = ended {
                     told.reason = Some(reason.name());
                     self.answer_status(context, head, told, 408, None);
                 }
                 self.end(reason);
                 self.common.mark_dirty(context, key);
             }
-            Phase::Exchange(_)
-            | Phase::Verify(_)
-            | Phase::Listing
-            | Phase::Encoding
-            | Phase::File(_)
-            | Phase::Echo
-            | Phase::Discard
-            | Phase::Ending(_)
-            | Phase::Lingering(_) => self.close(context, key, reason),
+            Phase::Answering | Phase::Discard | Phase::Ending(_) | Phase::Lingering(_) => {
+                self.close(context, key, reason);
+            }
         }
     }
 }

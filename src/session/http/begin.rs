@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use super::client::{Http, Phase};
+use super::client::Http;
 use super::limits::PeerWorkers;
 use super::options::{RouteAction, RouteOptions};
+use super::request::{Request, Responder};
 use super::state::HttpState;
 use super::verify::Allowed;
 use crate::mem::Key;
@@ -109,7 +110,7 @@ impl Http {
                 self.wire.send_continue(&mut out);
                 match self.make_exchange(context, key, head, told, (route, proxy, meta)) {
                     Ok(exchange) => {
-                        self.phase = Phase::Exchange(exchange);
+                        self.begin_answer(Request::new(Responder::Proxy(exchange)));
                         let now = context.now();
                         let HttpState { proxy, clusters, .. } = &mut context.http;
                         proxy.start(exchange, clusters, now);
@@ -126,7 +127,7 @@ impl Http {
         if meta.framing == Framing::None {
             return true;
         }
-        self.body_began = Some(self.progress);
+        self.waits.body_began = Some(self.waits.progress);
         self.wire.begin_body(meta, max).is_ok()
     }
 
@@ -183,7 +184,6 @@ impl Http {
         self.wire.send_continue(&mut out);
         let mut told = told;
         self.answer_head_of_echo(context, &head, &mut told, meta.framing);
-        self.told = Some(Box::new((head, told)));
-        self.phase = Phase::Echo;
+        self.begin_answer(Request::new(Responder::Echo(Box::new((head, told)))));
     }
 }

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub(super) use self::peer::Peer;
+use self::timing::Waits;
 use super::answer::Came;
-use super::encode::Encoding;
 use super::file::Transfer;
 use super::options::{HalfClose, HttpOptions};
-use super::verify::Pending;
+use super::request::{Request, Responder};
 use crate::mem::Key;
 use crate::net::tls::Subject;
 use crate::net::{Stream, StreamEvent};
@@ -22,13 +22,10 @@ use crate::proto::http1::{Next, Server};
 use crate::ring::{Completion, Driver, SocketAddress, Verb};
 use crate::service::CloseReason;
 use crate::service::http::certificate::ClientCertificate;
-use crate::service::http::record::RequestRecord;
-use crate::service::pace::Pace;
 use crate::session::CLIENT;
 use crate::session::arrival::Arrival;
 use crate::session::common::{Common, Onward};
 use crate::session::context::Context;
-use crate::session::deadline::Deadline;
 use crate::session::write_buffer::WriteBuffer;
 
 /// Bytes of answers that may wait for a client before no more of its requests are begun.
@@ -47,25 +44,11 @@ pub(in crate::session) struct Http {
     pub(super) phase: Phase,
     pub(super) options: Arc<HttpOptions>,
     pub(super) draining: bool,
-    deadline: Deadline,
-    /// When the client last sent or took something, or began to wait.
-    pub(super) progress: Instant,
-    /// How the client takes what it is sent, while it takes no more for now.
-    pub(super) pace: Pace,
-    /// When the present head or body began to come.
-    pub(super) began: Option<Instant>,
+    pub(super) waits: Waits,
     pub(super) requests: u32,
     pub(super) client: Option<Box<Peer>>,
-    /// When the present body began to come.
-    pub(super) body_began: Option<Instant>,
-    /// How the present answer is compressed, if it is.
-    pub(super) encoding: Option<Box<Encoding>>,
-    /// Bytes that compression has made of it, less those that were counted before.
-    pub(super) recoded: i64,
-    /// The present answer goes out in another coding than the server's.
-    pub(super) is_recoded: bool,
-    /// The request whose answer is being made, where nobody else keeps it.
-    pub(super) told: Option<Box<(Box<RequestHead>, RequestRecord)>>,
+    /// The request that is being answered.
+    pub(super) request: Option<Request>,
 }
 
 /// What a connection does.
@@ -73,18 +56,8 @@ pub(in crate::session) struct Http {
 pub(super) enum Phase {
     /// It reads the head of a request, or waits for one.
     Head,
-    /// An exchange with a server is under way.
-    Exchange(Key),
-    /// A password is being checked.
-    Verify(Box<Pending>),
-    /// A folder is being read.
-    Listing,
-    /// An answer is being compressed, and goes out.
-    Encoding,
-    /// A file goes out.
-    File(Box<Transfer>),
-    /// The request's body goes back as the answer's.
-    Echo,
+    /// A request is being answered.
+    Answering,
     /// All is answered, and the rest of the request's body is read and dropped.
     Discard,
     /// No more is read; what is written goes out.
@@ -112,17 +85,10 @@ impl Http {
             phase: Phase::Head,
             options,
             draining: false,
-            deadline: Deadline::default(),
-            progress: now,
-            pace: Pace::default(),
-            began: None,
+            waits: Waits::new(now),
             requests: 0,
             client: arrival.client.map(known),
-            body_began: None,
-            encoding: None,
-            recoded: 0,
-            is_recoded: false,
-            told: None,
+            request: None,
         }
     }
 
@@ -198,7 +164,7 @@ impl Http {
                     // It is dropped, and gives no more time.
                     return;
                 }
-                self.progress = context.now();
+                self.waits.progress = context.now();
                 self.wire.receive(buf);
             }
             StreamEvent::End => self.wire.receive_end(),
@@ -209,9 +175,9 @@ impl Http {
             StreamEvent::Sent(bytes) => {
                 self.outlet.sent(bytes);
                 self.common.count_sent(context, bytes);
-                self.progress = context.now();
+                self.waits.progress = context.now();
                 if self.stream.is_drained() {
-                    self.pace.end();
+                    self.waits.pace.end();
                 }
                 if self.is_calm() {
                     return;
@@ -264,16 +230,7 @@ impl Http {
                 return;
             }
             Phase::Lingering(_) => self.stream.receive(&mut context.reactor, key, false),
-            Phase::Head
-            | Phase::Exchange(_)
-            | Phase::File(_)
-            | Phase::Verify(_)
-            | Phase::Encoding
-            | Phase::Listing
-            | Phase::Echo
-            | Phase::Discard => {
-                self.read_on(context, key);
-            }
+            Phase::Head | Phase::Answering | Phase::Discard => self.read_on(context, key),
         }
         if self.common.closing().is_none() {
             self.set_deadline(context, key);
@@ -284,15 +241,9 @@ impl Http {
         for _ in 0..REQUESTS_PER_TURN {
             let goes_on = match &self.phase {
                 Phase::Head => self.read_request(context, key),
-                Phase::Exchange(exchange) => {
-                    let exchange = *exchange;
-                    self.proceed(context, key, exchange)
-                }
-                Phase::File(_) => self.send_file(context, key),
-                Phase::Echo => self.echo(context),
+                Phase::Answering => self.go_on(context, key),
                 Phase::Discard => self.discard(context),
-                Phase::Encoding => self.proceed_encoding(context, key),
-                Phase::Verify(_) | Phase::Listing | Phase::Ending(_) | Phase::Lingering(_) => false,
+                Phase::Ending(_) | Phase::Lingering(_) => false,
             };
             if !goes_on || self.common.closing().is_some() {
                 return;
@@ -300,6 +251,50 @@ impl Http {
         }
         // The budget of the turn is spent.
         self.common.mark_dirty(context, key);
+    }
+
+    /// Goes on with the request that is being answered; true when it is over.
+    fn go_on<D: Driver>(&mut self, context: &mut Context<D>, key: Key) -> bool {
+        let Some(mut request) = self.request.take() else { return false };
+        let is_over = match &mut request.responder {
+            Responder::Proxy(exchange) => {
+                let exchange = *exchange;
+                self.proceed(context, key, &mut request, exchange)
+            }
+            Responder::File(_) => self.send_file(context, key, &mut request),
+            Responder::Echo(_) => self.echo(context, &mut request),
+            Responder::Encoding(_) => self.proceed_encoding(context, key, &mut request),
+            Responder::Verify(_) | Responder::Listing(_) | Responder::Done => false,
+        };
+        self.keep(context, request);
+        is_over
+    }
+
+    /// Keeps the request as long as it is being answered.
+    pub(super) fn keep<D: Driver>(&mut self, context: &mut Context<D>, mut request: Request) {
+        debug_assert!(self.request.is_none(), "one request after the other");
+        if let Some(reason) = self.common.closing() {
+            // The connection has ended meanwhile.
+            self.request = Some(request);
+            self.give_request_up(context, reason);
+        } else if matches!(self.phase, Phase::Answering) {
+            self.request = Some(request);
+        } else {
+            request.forget(&mut context.http.waiting);
+        }
+    }
+
+    /// The present request is over.
+    pub(super) fn drop_request<D>(&mut self, context: &mut Context<D>) {
+        if let Some(mut request) = self.request.take() {
+            request.forget(&mut context.http.waiting);
+        }
+    }
+
+    /// A request is answered by what takes its time.
+    pub(super) fn begin_answer(&mut self, request: Request) {
+        self.request = Some(request);
+        self.phase = Phase::Answering;
     }
 
     /// Reads the head of a request and begins to answer it; false when there is none.
@@ -313,12 +308,12 @@ impl Http {
         let refused = |bytes: &[u8], refusal| came = Came::new(bytes, Some(refusal), is_logged);
         match wire.read_head(&options.limits, &mut context.http.spare_heads, refused) {
             Ok(Some((head, meta))) => {
-                self.began = None;
+                self.waits.began = None;
                 self.begin(context, key, head, &meta);
                 true
             }
             Ok(None) => {
-                self.began.get_or_insert_with(|| context.reactor.now());
+                self.waits.began.get_or_insert_with(|| context.reactor.now());
                 false
             }
             Err(refusal) => {
@@ -335,8 +330,7 @@ impl Http {
 
     /// The present answer is written: what follows on this connection.
     pub(super) fn after_answer<D: Driver>(&mut self, context: &mut Context<D>) {
-        self.progress = context.now();
-        self.recoded = 0;
+        self.waits.progress = context.now();
         self.phase = match self.wire.end_answer() {
             Next::Close => Phase::Ending(CloseReason::Finished),
             Next::Request => Phase::Head,
@@ -358,7 +352,7 @@ impl Http {
     ) {
         if lane == CLIENT {
             self.stream.feed(&mut context.reactor, key);
-        } else if let Phase::File(transfer) = &mut self.phase {
+        } else if let Some(transfer) = self.transfer() {
             transfer.feed();
         }
         self.common.mark_dirty(context, key);
@@ -383,17 +377,17 @@ impl Http {
     }
 
     pub(in crate::session) fn is_finished(&self) -> bool {
-        let is_read = match &self.phase {
-            Phase::File(transfer) => transfer.is_quiet(),
-            Phase::Head
-            | Phase::Exchange(_)
-            | Phase::Verify(_)
-            | Phase::Encoding
-            | Phase::Listing
-            | Phase::Echo
-            | Phase::Discard
-            | Phase::Ending(_)
-            | Phase::Lingering(_) => true,
+        let is_read = match self.request.as_ref().map(|request| &request.responder) {
+            Some(Responder::File(transfer)) => transfer.is_quiet(),
+            Some(
+                Responder::Proxy(_)
+                | Responder::Verify(_)
+                | Responder::Listing(_)
+                | Responder::Encoding(_)
+                | Responder::Echo(_)
+                | Responder::Done,
+            )
+            | None => true,
         };
         self.common.closing().is_some() && self.stream.is_quiet() && is_read
     }
@@ -416,7 +410,7 @@ impl Http {
         }
         self.give_request_up(context, reason);
         self.leave(context);
-        self.deadline.disarm(context);
+        self.stop_deadline(context);
         self.common.begin_close(context, reason);
         self.wire.clear();
         context.abandon_stream(key, &mut self.stream, reason);
@@ -424,26 +418,28 @@ impl Http {
 
     /// The request that is under way is over, without an answer or with a part of one.
     fn give_request_up<D: Driver>(&mut self, context: &mut Context<D>, reason: CloseReason) {
-        let given_up = match &mut self.phase {
-            Phase::Exchange(exchange) => {
-                let exchange = *exchange;
-                self.phase = Phase::Ending(reason);
-                context.end_exchange(exchange)
+        let Some(mut request) = self.request.take() else { return };
+        request.forget(&mut context.http.waiting);
+        let given_up = match &mut request.responder {
+            Responder::Proxy(exchange) => context.end_exchange(*exchange),
+            Responder::File(transfer) => transfer.take_request(),
+            Responder::Listing(asked) | Responder::Encoding(asked) | Responder::Echo(asked) => {
+                let (head, record) = &mut **asked;
+                Some((std::mem::take(head), record.clone()))
             }
-            // A read may be in flight: the file is kept until it has ended.
-            Phase::File(transfer) => transfer.take_request(),
-            Phase::Head
-            | Phase::Verify(_)
-            | Phase::Listing
-            | Phase::Encoding
-            | Phase::Echo
-            | Phase::Discard
-            | Phase::Ending(_)
-            | Phase::Lingering(_) => self.told.take().map(|told| *told),
+            Responder::Verify(pending) => Some(pending.take_request()),
+            Responder::Done => None,
         };
-        if let Some((head, mut told)) = given_up {
+        if let Some((head, told)) = given_up {
+            let mut told = request.settled(told);
             told.reason = told.reason.or_else(|| Some(reason.name()));
             self.finish_request(context, head, &told);
+        }
+        if let Responder::File(transfer) = &request.responder
+            && !transfer.is_quiet()
+        {
+            // A read is in flight: the file is kept until it has ended.
+            self.request = Some(request);
         }
     }
 
@@ -468,7 +464,7 @@ impl Http {
             }
         }
         self.phase = Phase::Lingering(reason);
-        self.progress = context.now();
+        self.waits.progress = context.now();
         self.stream.receive(&mut context.reactor, key, false);
     }
 
@@ -508,7 +504,7 @@ impl Http {
     /// Whether the client has gone while a server is answering it: it has ended its side without
     /// `connection: close`. Its connection to the server is then freed.
     fn is_abandoned<D>(&self, context: &Context<D>) -> bool {
-        let Phase::Exchange(exchange) = self.phase else { return false };
+        let Some(exchange) = self.exchange() else { return false };
         match self.options.half_close {
             HalfClose::Allow => false,
             HalfClose::Refuse => true,
@@ -520,8 +516,34 @@ impl Http {
         }
     }
 
+    /// The exchange with a server that answers the present request.
+    pub(super) fn exchange(&self) -> Option<Key> {
+        match self.request.as_ref()?.responder {
+            Responder::Proxy(exchange) => Some(exchange),
+            Responder::Verify(_)
+            | Responder::Listing(_)
+            | Responder::Encoding(_)
+            | Responder::File(_)
+            | Responder::Echo(_)
+            | Responder::Done => None,
+        }
+    }
+
+    /// The file that answers the present request.
+    fn transfer(&mut self) -> Option<&mut Transfer> {
+        match &mut self.request.as_mut()?.responder {
+            Responder::File(transfer) => Some(transfer),
+            Responder::Proxy(_)
+            | Responder::Verify(_)
+            | Responder::Listing(_)
+            | Responder::Encoding(_)
+            | Responder::Echo(_)
+            | Responder::Done => None,
+        }
+    }
+
     const fn reader_is_idle(&self) -> bool {
-        self.began.is_none()
+        self.waits.began.is_none()
     }
 
     /// Whether no part of a request is missing.
@@ -533,15 +555,20 @@ impl Http {
     fn wants_input<D>(&self, context: &Context<D>) -> bool {
         match self.phase {
             Phase::Head => !self.stream.is_blocked(),
-            Phase::Exchange(exchange) => context.http.proxy.takes_body(exchange),
+            Phase::Answering => match self.request.as_ref().map(|request| &request.responder) {
+                Some(Responder::Proxy(exchange)) => context.http.proxy.takes_body(*exchange),
+                Some(Responder::Echo(_)) => !self.stream.is_blocked(),
+                Some(
+                    Responder::File(_)
+                    | Responder::Verify(_)
+                    | Responder::Encoding(_)
+                    | Responder::Listing(_)
+                    | Responder::Done,
+                )
+                | None => false,
+            },
             Phase::Discard => true,
-            Phase::Echo => !self.stream.is_blocked(),
-            Phase::File(_)
-            | Phase::Verify(_)
-            | Phase::Encoding
-            | Phase::Listing
-            | Phase::Ending(_)
-            | Phase::Lingering(_) => false,
+            Phase::Ending(_) | Phase::Lingering(_) => false,
         }
     }
 }

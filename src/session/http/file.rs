@@ -7,9 +7,11 @@ use std::rc::Rc;
 use nix::errno::Errno;
 
 use super::cache::{Found, Opened};
-use super::client::{Http, Phase};
+use super::client::Http;
+use super::encode::begin_encoding;
 use super::find::{NotFound, choose_coding, find, open};
 use super::options::FilesOptions;
+use super::request::{Request, Responder};
 use super::state::Output;
 use crate::fs::{FileEvent, FileReader};
 use crate::mem::{Buf, Key};
@@ -183,7 +185,10 @@ impl Http {
         self.wire.forgo_body();
         let is_small = stored.is_none() && info.len <= files.small_max;
         let shown = is_small.then_some((kind, info.len));
-        let is_recoded = self.compress_file(context, (&head, &told), shown, &plan, &mut response);
+        let mut request = Request::new(Responder::Done);
+        let asked = (&*head, &told);
+        let is_recoded =
+            self.compress_file(context, &mut request, asked, (shown, &plan), &mut response);
         let is_encoded = is_recoded && plan.body != Body::None;
         let length = if is_recoded { None } else { plan.length };
         let body_of = (length, plan.body != Body::None);
@@ -194,7 +199,9 @@ impl Http {
         context.http.spare_answers.give(response);
         match (plan.body, &found.content) {
             (Body::One(_), Some(content)) if is_encoded => {
-                return self.send_encoded(context, key, (head, told), content.clone());
+                let asked = (head, told);
+                self.send_encoded(context, key, &mut request, asked, content.clone());
+                return self.begin_answer(request);
             }
             (Body::None, _) => {}
             (Body::One(range), Some(content)) => {
@@ -209,7 +216,8 @@ impl Http {
                 let (starved, broken, head) = (false, false, Some(head));
                 let file = found.file;
                 let transfer = Transfer { file, reader, head, told, rest, load, starved, broken };
-                self.phase = Phase::File(Box::new(transfer));
+                request.responder = Responder::File(Box::new(transfer));
+                self.begin_answer(request);
                 self.common.mark_dirty(context, key);
                 return;
             }
@@ -224,9 +232,9 @@ impl Http {
     fn compress_file<D: Driver>(
         &mut self,
         context: &Context<D>,
+        request: &mut Request,
         (head, told): (&RequestHead, &RequestRecord),
-        shown: Option<(&str, u64)>,
-        plan: &Plan,
+        (shown, plan): (Option<(&str, u64)>, &Plan),
         response: &mut ResponseHead,
     ) -> bool {
         let route = told.route.and_then(|route| self.options.routes.get(route));
@@ -236,7 +244,7 @@ impl Http {
         let mut fate = rules.decide(head, response, whole);
         if let Fate::Encodes(coding) = fate
             && plan.body != Body::None
-            && !self.begin_encoding(context, coding, Some(len))
+            && !begin_encoding(context, request, coding, Some(len))
         {
             fate = fate.refused();
         }
@@ -245,16 +253,21 @@ impl Http {
     }
 
     /// Sends what can be sent of the file; true when the answer is over.
-    pub(super) fn send_file<D: Driver>(&mut self, context: &mut Context<D>, key: Key) -> bool {
+    pub(super) fn send_file<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        request: &mut Request,
+    ) -> bool {
         let mut budget = context.options.relay.turn_budget as u64;
         loop {
             // What is written goes first, and nothing overtakes what is read.
             self.outlet.finish(&mut context.pages, &mut self.stream);
-            self.send_head_ahead(context);
+            self.send_head_ahead(context, request);
             self.stream.flush(&mut context.reactor, key);
-            let Phase::File(transfer) = &mut self.phase else { return false };
+            let Responder::File(transfer) = &mut request.responder else { return false };
             if transfer.broken {
-                self.cut_file(context, key);
+                self.cut_file(context, key, request);
                 return false;
             }
             if !transfer.reader.is_quiet() || transfer.starved {
@@ -265,24 +278,26 @@ impl Http {
                 return false;
             }
             let Some(piece) = transfer.rest.pop() else {
-                return self.end_file(context);
+                return self.end_file(context, request);
             };
             match piece {
                 Piece::Text(text) => {
                     transfer.told.sent += text.len() as u64;
                     self.outlet.bytes(&mut context.pages).extend_from_slice(&text);
                 }
-                Piece::Range(range) => match self.send_range(context, key, range, &mut budget) {
-                    Sending::Goes => {}
-                    Sending::Waits => return false,
-                },
+                Piece::Range(range) => {
+                    match self.send_range(context, key, transfer, range, &mut budget) {
+                        Sending::Goes => {}
+                        Sending::Waits => return false,
+                    }
+                }
             }
         }
     }
 
     /// What is written goes to the kernel at once if a stretch of a file follows.
-    fn send_head_ahead<D: Driver>(&mut self, context: &mut Context<D>) {
-        let Phase::File(transfer) = &self.phase else { return };
+    fn send_head_ahead<D: Driver>(&mut self, context: &mut Context<D>, request: &Request) {
+        let Responder::File(transfer) = &request.responder else { return };
         let follows =
             matches!(transfer.rest.last(), Some(Piece::Range(range)) if !range.is_empty());
         let is_held = transfer.broken || transfer.starved || transfer.load.is_some();
@@ -293,7 +308,7 @@ impl Http {
         if sent > 0 {
             self.outlet.sent(sent);
             self.common.count_sent(context, sent);
-            self.progress = context.now();
+            self.waits.progress = context.now();
         }
     }
 
@@ -302,10 +317,10 @@ impl Http {
         &mut self,
         context: &mut Context<D>,
         key: Key,
+        transfer: &mut Transfer,
         range: ByteRange,
         budget: &mut u64,
     ) -> Sending {
-        let Phase::File(transfer) = &mut self.phase else { return Sending::Waits };
         let ready = self.stream.is_drained() && !self.stream.is_blocked();
         if range.is_empty() {
             return Sending::Goes;
@@ -325,9 +340,9 @@ impl Http {
             return Sending::Goes;
         }
         if !self.takes_pages(context, key) {
-            return self.seal_range(context, key, range, budget);
+            return self.seal_range(context, key, transfer, range, budget);
         }
-        self.send_pages(context, key, range, budget, socket)
+        self.send_pages(context, key, transfer, (range, socket), budget)
     }
 
     /// Sends a stretch from the page cache; what is not there is read first.
@@ -335,11 +350,10 @@ impl Http {
         &mut self,
         context: &mut Context<D>,
         key: Key,
-        range: ByteRange,
+        transfer: &mut Transfer,
+        (range, socket): (ByteRange, Fd),
         budget: &mut u64,
-        socket: Fd,
     ) -> Sending {
-        let Phase::File(transfer) = &mut self.phase else { return Sending::Waits };
         let file = transfer.file.fd;
         let window = (range.end - range.start).min(WINDOW).min(*budget);
         if !context.reactor.driver().is_resident(file, range.start, as_len(window)) {
@@ -357,7 +371,7 @@ impl Http {
                 transfer.told.sent += sent as u64;
                 transfer.rest.push(Piece::Range(range.start + sent as u64..range.end));
                 *budget -= (sent as u64).min(*budget);
-                self.progress = context.now();
+                self.waits.progress = context.now();
                 self.stream.note_written(sent);
                 self.common.count_sent(context, sent);
                 if (sent as u64) < window {
@@ -399,10 +413,10 @@ impl Http {
         &mut self,
         context: &mut Context<D>,
         key: Key,
+        transfer: &mut Transfer,
         range: ByteRange,
         budget: &mut u64,
     ) -> Sending {
-        let Phase::File(transfer) = &mut self.phase else { return Sending::Waits };
         let window = as_len((range.end - range.start).min(SEALED).min(*budget));
         let mut page = context.pages.take();
         let (file, start) = (transfer.file.fd, range.start);
@@ -436,16 +450,30 @@ impl Http {
         key: Key,
         completion: Completion,
     ) {
-        let Phase::File(transfer) = &mut self.phase else { return };
-        let event = transfer.reader.handle(completion);
-        if self.common.closing().is_some() {
-            return;
+        let Some(mut request) = self.request.take() else { return };
+        if let Responder::File(transfer) = &mut request.responder {
+            let event = transfer.reader.handle(completion);
+            if self.common.closing().is_none() {
+                self.take_event(context, key, &mut request, event);
+            }
         }
+        self.keep(context, request);
+        self.common.mark_dirty(context, key);
+    }
+
+    fn take_event<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        request: &mut Request,
+        event: FileEvent,
+    ) {
+        let Responder::File(transfer) = &mut request.responder else { return };
         match event {
             FileEvent::Data(buf) if transfer.load.is_some() => {
-                self.take_content(context, key, &buf);
+                self.take_content(context, key, request, &buf);
             }
-            FileEvent::Data(buf) => self.take_read(context, buf),
+            FileEvent::Data(buf) => self.take_read(context, transfer, buf),
             FileEvent::Starved => {
                 transfer.starved = true;
                 context.starved.push_back((key, Lane::Upstream));
@@ -460,12 +488,15 @@ impl Http {
                 }
             }
         }
-        self.common.mark_dirty(context, key);
     }
 
     /// Bytes that were not in memory: they are sent from the buffer that they were read into.
-    fn take_read<D: Driver>(&mut self, context: &mut Context<D>, mut buf: Buf) {
-        let Phase::File(transfer) = &mut self.phase else { return };
+    fn take_read<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        transfer: &mut Transfer,
+        mut buf: Buf,
+    ) {
         let Some(Piece::Range(range)) = transfer.rest.pop() else { return };
         let wanted = as_len(range.end - range.start).min(buf.len());
         buf.truncate(wanted);
@@ -477,8 +508,14 @@ impl Http {
     }
 
     /// A part of a file that is kept in memory.
-    fn take_content<D: Driver>(&mut self, context: &mut Context<D>, key: Key, buf: &Buf) {
-        let Phase::File(transfer) = &mut self.phase else { return };
+    fn take_content<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        request: &mut Request,
+        buf: &Buf,
+    ) {
+        let Responder::File(transfer) = &mut request.responder else { return };
         let Some(load) = &mut transfer.load else { return };
         load.content.extend_from_slice(buf);
         let len = as_len(transfer.file.info.len);
@@ -494,10 +531,9 @@ impl Http {
             return;
         }
         transfer.load = None;
-        if self.encoding.is_some() {
-            if let Phase::File(transfer) = std::mem::replace(&mut self.phase, Phase::Head) {
-                let Transfer { head, told, .. } = *transfer;
-                self.send_encoded(context, key, (head.unwrap_or_default(), told), content);
+        if request.encoding.is_some() {
+            if let Some(asked) = transfer.take_request() {
+                self.send_encoded(context, key, request, asked, content);
             }
             return;
         }
@@ -514,12 +550,12 @@ impl Http {
         }
     }
 
-    fn end_file<D: Driver>(&mut self, context: &mut Context<D>) -> bool {
-        if let Phase::File(transfer) = std::mem::replace(&mut self.phase, Phase::Head) {
-            let Transfer { head, told, .. } = *transfer;
-            if let Some(head) = head {
-                self.finish_request(context, head, &told);
-            }
+    fn end_file<D: Driver>(&mut self, context: &mut Context<D>, request: &mut Request) -> bool {
+        let responder = std::mem::replace(&mut request.responder, Responder::Done);
+        if let Responder::File(mut transfer) = responder
+            && let Some((head, told)) = transfer.take_request()
+        {
+            self.finish_request(context, head, &told);
         }
         self.after_answer(context);
         true
@@ -527,15 +563,14 @@ impl Http {
 
     /// The file became shorter while it was sent: the client must not take what it has for all of
     /// it.
-    fn cut_file<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        if let Phase::File(transfer) = std::mem::replace(&mut self.phase, Phase::Head) {
-            let Transfer { head, mut told, .. } = *transfer;
+    fn cut_file<D: Driver>(&mut self, context: &mut Context<D>, key: Key, request: &mut Request) {
+        if let Responder::File(transfer) = &mut request.responder
+            && let Some((head, mut told)) = transfer.take_request()
+        {
             told.reason = Some(CloseReason::FileCut.name());
             let stats = context.listener_stats(self.common.listener).http.route(told.route);
             stats.into_iter().for_each(|stats| stats.files_cut.add(1));
-            if let Some(head) = head {
-                self.finish_request(context, head, &told);
-            }
+            self.finish_request(context, head, &told);
         }
         self.close(context, key, CloseReason::FileCut);
     }

@@ -30,7 +30,7 @@ impl Http {
             let class = usize::from(told.status / 100).min(stats.answers.len() - 1);
             stats.answers[class].add(1);
             stats.received.add(told.received);
-            stats.sent.add(self.sent(told));
+            stats.sent.add(told.sent);
         }
         if let Some(route) = told.route.and_then(|route| self.options.routes.get(route)) {
             context.histograms.latencies.record_route(route.number, duration);
@@ -44,11 +44,6 @@ impl Http {
             self.write_line(context, &head, told, duration);
         }
         context.http.spare_heads.give(head);
-    }
-
-    /// Bytes of an answer: of one that was compressed, those that it became.
-    fn sent(&self, told: &RequestRecord) -> u64 {
-        told.sent.saturating_add_signed(self.recoded)
     }
 
     fn write_line<D: Driver>(
@@ -85,7 +80,7 @@ impl Http {
             query: head.query(),
             version: if is_read { head.version.name() } else { "" },
             status: told.status,
-            sent: self.sent(told),
+            sent: told.sent,
             received: told.received,
             referer: head.fields.get(Known::Referer).unwrap_or_default(),
             user_agent: head.fields.get(Known::UserAgent).unwrap_or_default(),

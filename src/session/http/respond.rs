@@ -1,8 +1,9 @@
 //! The answers of servers on their way to a client, and bodies on their way to servers.
 
 use super::client::Http;
-use super::encode::{Encoding, signed};
+use super::encode::{Encoding, begin_encoding, signed};
 use super::options::RouteOptions;
+use super::request::{Request, Responder};
 use super::state::{HttpState, Output};
 use crate::mem::{Buf, Key};
 use crate::proto::http::{Fields, ResponseHead};
@@ -39,6 +40,7 @@ impl Http {
         &mut self,
         context: &mut Context<D>,
         key: Key,
+        request: &mut Request,
         exchange: Key,
     ) -> bool {
         if let Err(refusal) = self.pass_body(context, exchange) {
@@ -54,15 +56,15 @@ impl Http {
                 if told.status != 0 {
                     // The answer has begun: only a cut tells that it is not whole.
                     told.reason = Some(failure.name());
-                    self.finish_request(context, head, &told);
-                    self.phase = super::client::Phase::Head;
+                    self.finish_request(context, head, &request.settled(told));
+                    request.responder = Responder::Done;
                     self.close(context, key, CloseReason::UpstreamReset);
                     return false;
                 }
                 self.answer_failure(context, head, told, failure);
                 return true;
             }
-            Reply::Head => self.write_reply(context, exchange),
+            Reply::Head => self.write_reply(context, request, exchange),
             Reply::Upgrade => return false,
         }
         let has_replied = context.http.proxy.get(exchange).is_some_and(Exchange::has_replied);
@@ -71,13 +73,13 @@ impl Http {
         }
         let is_behind = |encoding: &Encoding| encoding.waiting() >= WAITING_MAX;
         let mut has_taken = false;
-        while !self.encoding.as_deref().is_some_and(is_behind)
+        while !request.encoding.as_deref().is_some_and(is_behind)
             && let Some(part) =
                 context.http.proxy.get_mut(exchange).and_then(Exchange::take_answer_part)
         {
-            if self.encoding.is_some() {
-                self.recoded -= signed(part.len());
-                self.encode(context, key, part);
+            if request.encoding.is_some() {
+                request.recoded -= signed(part.len());
+                self.encode(context, key, request, part);
             } else {
                 self.write_part(context, part);
             }
@@ -90,7 +92,7 @@ impl Http {
         if !context.http.proxy.get(exchange).is_some_and(is_over) {
             return false;
         }
-        match self.end_encoding(context, key) {
+        match self.end_encoding(context, key, request) {
             Ok(true) => {}
             Ok(false) => return false,
             Err(()) => {
@@ -98,7 +100,7 @@ impl Http {
                 return true;
             }
         }
-        self.end_reply(context, exchange);
+        self.end_reply(context, request, exchange);
         true
     }
 
@@ -119,17 +121,22 @@ impl Http {
     }
 
     /// The head of a server's answer.
-    fn write_reply<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+    fn write_reply<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        request: &mut Request,
+        key: Key,
+    ) {
         context.refresh_date();
         let Some(exchange) = context.http.proxy.get_mut(key) else { return };
         let Some(mut response) = exchange.answer.head.take() else { return };
-        let fate = self.compress(context, key, &mut response);
+        let fate = self.compress(context, request, key, &mut response);
         let Context { http, pages, .. } = context;
         let HttpState { proxy, date, spare_answers, .. } = http;
-        self.is_recoded = matches!(fate, Fate::Encodes(_));
+        request.is_recoded = matches!(fate, Fate::Encodes(_));
         let Some(exchange) = proxy.get_mut(key) else { return };
-        let Exchange { request, record: told, answer, .. } = exchange;
-        let (head, length) = (&*request.head, &mut answer.length);
+        let Exchange { request: asked, record: told, answer, .. } = exchange;
+        let (head, length) = (&*asked.head, &mut answer.length);
         *length = fate.length(response.status, *length);
         let has_body = has_body(head.method, response.status);
         let length = *length;
@@ -143,19 +150,20 @@ impl Http {
     fn compress<D: Driver>(
         &mut self,
         context: &Context<D>,
+        request: &mut Request,
         key: Key,
         response: &mut ResponseHead,
     ) -> Fate {
         let Some(exchange) = context.http.proxy.get(key) else { return Fate::Stays };
-        let Exchange { request, record: told, answer, .. } = exchange;
-        let (head, length) = (&request.head, &answer.length);
+        let Exchange { request: asked, record: told, answer, .. } = exchange;
+        let (head, length) = (&asked.head, &answer.length);
         let route = told.route.and_then(|route| self.options.routes.get(route));
         let rules = route.and_then(|route| route.compression.as_ref());
         let Some(rules) = rules else { return Fate::Stays };
         let mut fate = rules.decide(head, response, whole_of(response, *length));
         if let Fate::Encodes(coding) = fate
             && has_body(head.method, response.status)
-            && !self.begin_encoding(context, coding, *length)
+            && !begin_encoding(context, request, coding, *length)
         {
             fate = fate.refused();
         }
@@ -164,11 +172,16 @@ impl Http {
     }
 
     /// All of a server's answer has gone out.
-    fn end_reply<D: Driver>(&mut self, context: &mut Context<D>, exchange: Key) {
+    fn end_reply<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        request: &mut Request,
+        exchange: Key,
+    ) {
         if self.wire.is_chunked() {
             let one = context.http.proxy.get_mut(exchange);
             let mut trailers = one.and_then(|one| one.answer.body.take_trailers());
-            let is_recoded = std::mem::take(&mut self.is_recoded);
+            let is_recoded = request.is_recoded;
             trailers.as_deref_mut().filter(|_| is_recoded).into_iter().for_each(mark_trailers);
             if let Some(trailers) = &mut trailers {
                 let route = self.route_of(context, exchange);
@@ -178,8 +191,9 @@ impl Http {
             }
             self.write_end(context, trailers.as_deref());
         }
+        request.responder = Responder::Done;
         if let Some((head, told)) = context.end_exchange(exchange) {
-            self.finish_request(context, head, &told);
+            self.finish_request(context, head, &request.settled(told));
         }
         self.after_answer(context);
     }
@@ -253,11 +267,27 @@ impl Http {
     }
 
     /// The answer that has begun cannot be ended in order.
-    pub(super) fn end_broken<D: Driver>(&mut self, context: &mut Context<D>) {
-        if let Some(told) = self.told.take() {
-            let (head, told) = *told;
-            self.finish_request(context, head, &told);
-        }
+    pub(super) fn end_broken<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        request: &mut Request,
+    ) {
+        self.finish_asked(context, request);
         self.end(CloseReason::ProtocolError);
+    }
+
+    /// A request is over whose head its responder has.
+    pub(super) fn finish_asked<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        request: &mut Request,
+    ) {
+        match std::mem::replace(&mut request.responder, Responder::Done) {
+            Responder::Listing(asked) | Responder::Encoding(asked) | Responder::Echo(asked) => {
+                let (head, record) = *asked;
+                self.finish_request(context, head, &request.settled(record));
+            }
+            Responder::Proxy(_) | Responder::Verify(_) | Responder::File(_) | Responder::Done => {}
+        }
     }
 }

@@ -6,6 +6,7 @@ use super::cache::FileCache;
 use super::exchanges::ExchangeTimers;
 use super::limits::seed_of;
 use super::options::HttpOptions;
+use super::request::Waiting;
 use super::verify::Checks;
 use crate::mem::{FreeList, Key, Pages, Scratch};
 use crate::proto::http::{RequestHead, ResponseHead};
@@ -74,6 +75,8 @@ pub(in crate::session) struct HttpState {
     pub(super) limiters: Vec<Option<RateLimiter>>,
     pub(in crate::session) sources: Concurrency,
     pub(super) verified: VerifiedCache,
+    /// Requests that others do something for.
+    pub(in crate::session) waiting: Waiting,
     /// Passwords that are being checked.
     pub(super) checks: Checks,
     /// By the number of the folder.
@@ -123,6 +126,7 @@ impl HttpState {
             date: DateText { text: String::new(), until: None },
             limiters,
             sources: Concurrency::default(),
+            waiting: Waiting::default(),
             checks: Checks::default(),
             verified: VerifiedCache::new(VERIFIED_MAX, VERIFIED_FOR, seed),
             caches: routes.filter_map(|route| FileCache::for_route(route, fd_max)).collect(),
@@ -130,6 +134,11 @@ impl HttpState {
             lines_armed: false,
             last_request: 0,
         }
+    }
+
+    /// Whether no request is under way.
+    pub(in crate::session) fn is_idle(&self) -> bool {
+        self.proxy.is_empty() && self.waiting.is_empty()
     }
 
     /// Whether something is to be carried out.

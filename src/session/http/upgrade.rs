@@ -42,6 +42,7 @@ impl<D: Driver> Sessions<D> {
         if let Some((head, told)) = context.end_exchange(key) {
             http.finish_request(context, head, &told);
         }
+        http.drop_request(context);
         http.phase = Phase::Head;
         http.outlet.finish(&mut context.pages, &mut http.stream);
         let ahead = http.wire.take_rest();
