@@ -11,6 +11,7 @@
 //! | `http` | HTTP: connections of either side, exchanges, files |
 //! | `trunk`, `exchange` | connections to servers that many clients share |
 //! | `deadline` | deadlines that move often |
+//! | `io` | what every connection of a client has: its socket, and what is written to it |
 //! | `common` | what every connection has: its number, its timer, its end |
 //! | `context` | what connections share: reactor, pipes, upstreams, lists of work |
 //! | `udp` | datagrams: listening sockets, echo, the flows of the proxy |
@@ -36,6 +37,7 @@ mod failure;
 mod fleet;
 mod frame;
 mod http;
+mod io;
 mod kind;
 mod latency;
 mod messages;

@@ -100,7 +100,7 @@ impl Proxied {
     pub(super) fn collect<D: Driver>(
         &self,
         context: &mut Context<D>,
-        outlet: &mut WriteBuffer,
+        buffer: &mut WriteBuffer,
         stream: &mut Stream,
     ) {
         let now = context.now();
@@ -109,9 +109,9 @@ impl Proxied {
             return;
         };
         if let Some(out) = exchanger.client_out(self.client).filter(|out| !out.is_empty()) {
-            outlet.swap(pages, stream, out);
+            buffer.swap(pages, stream, out);
         }
-        exchanger.client_backlog(self.client, outlet.waiting(), now);
+        exchanger.client_backlog(self.client, buffer.waiting(), now);
     }
 
     /// The client's bytes have ended.

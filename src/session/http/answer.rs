@@ -67,7 +67,7 @@ impl Http {
         context.refresh_date();
         let connection = self.wire.connection();
         let Context { http, pages, .. } = context;
-        let out = self.outlet.bytes(pages);
+        let out = self.io.buffer.bytes(pages);
         let before = out.len();
         write::status_line(answer.status, status::reason(answer.status), out);
         if let Some(server) = &self.options.server {
@@ -105,7 +105,7 @@ impl Http {
         let output = Output { pages, date: http.date.text() };
         self.write_head(output, &head, &mut told, &mut response, body_of);
         if has_body {
-            self.outlet.bytes(pages).extend_from_slice(body);
+            self.io.buffer.bytes(pages).extend_from_slice(body);
             told.sent += body.len() as u64;
         }
         context.http.spare_answers.give(response);
@@ -143,7 +143,7 @@ impl Http {
             let vars = Vars::new(&options, self.client.as_deref(), head, told);
             route.response_edits.apply(&mut response.fields, &vars);
         }
-        let mut out = self.outlet.writer(output.pages, &mut self.stream);
+        let mut out = self.io.writer(output.pages);
         told.sent += self.wire.send_head(response, length, has_body, &mut out) as u64;
     }
 
@@ -327,7 +327,7 @@ impl Http {
                 Ok(None) => break,
                 Err(refusal) => {
                     tracing::debug!(
-                        id = self.common.id(),
+                        id = self.io.common.id(),
                         refusal = refusal.name(),
                         "body refused"
                     );
@@ -359,7 +359,7 @@ impl Http {
             }
             Err(refusal) => {
                 // The answer was given: a second one would be taken for another request's.
-                context.listener_stats(self.common.listener).http.refuse(refusal);
+                context.listener_stats(self.io.common.listener).http.refuse(refusal);
                 self.end(CloseReason::ProtocolError);
                 false
             }
@@ -374,8 +374,8 @@ impl Http {
         refusal: Refusal,
         came: Came,
     ) {
-        tracing::debug!(id = self.common.id(), refusal = refusal.name(), "request refused");
-        context.listener_stats(self.common.listener).http.refuse(refusal);
+        tracing::debug!(id = self.io.common.id(), refusal = refusal.name(), "request refused");
+        context.listener_stats(self.io.common.listener).http.refuse(refusal);
         let why = (refusal.status(), refusal.name());
         self.say_and_end(context, why, CloseReason::ProtocolError, came);
     }
@@ -419,7 +419,7 @@ impl Http {
                 let part = self.wire.partial();
                 let came = Came::new(part, None, self.options.access_log.is_some());
                 self.say_and_end(context, (408, reason.name()), reason, came);
-                self.common.mark_dirty(context, key);
+                self.io.mark_dirty(context, key);
             }
             Phase::Answering if unanswered.is_some() => {
                 self.wire.refuse_body();
@@ -430,7 +430,7 @@ impl Http {
                     self.answer_status(context, head, told, 408, None);
                 }
                 self.end(reason);
-                self.common.mark_dirty(context, key);
+                self.io.mark_dirty(context, key);
             }
             Phase::Answering | Phase::Discard | Phase::Ending(_) | Phase::Lingering(_) => {
                 self.close(context, key, reason);

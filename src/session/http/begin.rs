@@ -27,7 +27,7 @@ impl Http {
             && std::mem::take(&mut peer.is_counted)
             && let Some(ip) = peer.ip()
         {
-            context.leave_source(self.common.listener, ip);
+            context.leave_source(self.io.common.listener, ip);
         }
     }
 
@@ -46,7 +46,7 @@ impl Http {
             self.wire.close_after();
         }
         if head.dropped > 0 {
-            let dropped = &context.listener_stats(self.common.listener).http.fields_dropped;
+            let dropped = &context.listener_stats(self.io.common.listener).http.fields_dropped;
             dropped.add(head.dropped.into());
         }
         let source = self.source_of(&head);
@@ -60,7 +60,7 @@ impl Http {
         let mut told = RequestRecord::new(context.now(), source, Some(found), meta.len);
         if !self.set_body(meta, route.body_max) {
             let refusal = Refusal::BodyTooLarge;
-            context.listener_stats(self.common.listener).http.refuse(refusal);
+            context.listener_stats(self.io.common.listener).http.refuse(refusal);
             told.reason = Some(refusal.name());
             return self.answer_status(context, head, told, refusal.status(), None);
         }
@@ -106,7 +106,7 @@ impl Http {
                         return self.answer_unforwarded(context, head, told, ended);
                     }
                 }
-                let mut out = self.outlet.writer(&mut context.pages, &mut self.stream);
+                let mut out = self.io.writer(&mut context.pages);
                 self.wire.send_continue(&mut out);
                 match self.make_exchange(context, key, head, told, (route, proxy, meta)) {
                     Ok(exchange) => {
@@ -180,7 +180,7 @@ impl Http {
         if meta.framing == Framing::None {
             return self.answer_echo_of_head(context, head, told);
         }
-        let mut out = self.outlet.writer(&mut context.pages, &mut self.stream);
+        let mut out = self.io.writer(&mut context.pages);
         self.wire.send_continue(&mut out);
         let mut told = told;
         self.answer_head_of_echo(context, &head, &mut told, meta.framing);

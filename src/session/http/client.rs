@@ -24,9 +24,9 @@ use crate::service::CloseReason;
 use crate::service::http::certificate::ClientCertificate;
 use crate::session::CLIENT;
 use crate::session::arrival::Arrival;
-use crate::session::common::{Common, Onward};
+use crate::session::common::Common;
 use crate::session::context::Context;
-use crate::session::write_buffer::WriteBuffer;
+use crate::session::io::{Io, IoEvent};
 
 /// Bytes of answers that may wait for a client before no more of its requests are begun.
 const ANSWERS_MAX: usize = 256 * 1024;
@@ -37,9 +37,7 @@ const REQUESTS_PER_TURN: usize = 64;
 /// One connection.
 #[derive(Debug)]
 pub(in crate::session) struct Http {
-    pub(super) common: Common,
-    pub(super) stream: Stream,
-    pub(super) outlet: WriteBuffer,
+    pub(super) io: Io,
     pub(super) wire: Server,
     pub(super) phase: Phase,
     pub(super) options: Arc<HttpOptions>,
@@ -78,9 +76,7 @@ impl Http {
             Box::new(Peer { address, is_counted, ..Peer::default() })
         };
         Self {
-            common,
-            stream,
-            outlet: WriteBuffer::default(),
+            io: Io::new(common, stream, None),
             wire: Server::default(),
             phase: Phase::Head,
             options,
@@ -95,7 +91,7 @@ impl Http {
     pub(in crate::session) fn start<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         self.note_trust();
         self.note_tls();
-        self.stream.receive(&mut context.reactor, key, false);
+        self.io.stream.receive(&mut context.reactor, key, false);
         self.set_deadline(context, key);
     }
 
@@ -120,7 +116,7 @@ impl Http {
 
     /// What TLS says of the client: its certificate is read once, and only where it shows one.
     fn note_tls(&mut self) {
-        let Some(session) = self.stream.tls() else { return };
+        let Some(session) = self.io.stream.tls() else { return };
         let certificate = session.client_certificate();
         if self.client.is_none() && certificate.is_none() {
             return;
@@ -144,8 +140,8 @@ impl Http {
             self.handle_read(context, key, completion);
             return;
         }
-        let event = self.stream.handle(&mut context.reactor, key, completion);
-        self.handle_event(context, key, event);
+        let event = self.io.handle(context, key, completion);
+        self.take_event(context, key, event);
     }
 
     pub(in crate::session) fn handle_event<D: Driver>(
@@ -154,48 +150,43 @@ impl Http {
         key: Key,
         event: StreamEvent,
     ) {
-        if self.common.closing().is_some() {
-            return;
-        }
+        let event = self.io.take_event(context, key, event);
+        self.take_event(context, key, event);
+    }
+
+    fn take_event<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        event: Option<IoEvent>,
+    ) {
         match event {
-            StreamEvent::Data(buf) => {
-                self.common.count_received(context, buf.len());
-                if matches!(self.phase, Phase::Ending(_) | Phase::Lingering(_)) {
-                    // It is dropped, and gives no more time.
-                    return;
-                }
+            None => return,
+            Some(IoEvent::Broken(reason)) => return self.close(context, key, reason),
+            // It is dropped, and gives no more time.
+            Some(IoEvent::Data(_)) if !self.is_open() => return,
+            Some(IoEvent::Data(buf)) => {
                 self.waits.progress = context.now();
                 self.wire.receive(buf);
             }
-            StreamEvent::End => self.wire.receive_end(),
-            StreamEvent::Starved => {
-                context.starved.push_back((key, CLIENT));
-                return;
-            }
-            StreamEvent::Sent(bytes) => {
-                self.outlet.sent(bytes);
-                self.common.count_sent(context, bytes);
+            Some(IoEvent::End) => self.wire.receive_end(),
+            Some(IoEvent::Sent) => {
                 self.waits.progress = context.now();
-                if self.stream.is_drained() {
+                if self.io.stream.is_drained() {
                     self.waits.pace.end();
                 }
                 if self.is_calm() {
                     return;
                 }
             }
-            StreamEvent::Broken(_) => {
-                let reason = self.common.broken(&self.stream);
-                self.close(context, key, reason);
-                return;
-            }
-            StreamEvent::Writable
-            | StreamEvent::Quiet
-            | StreamEvent::Readable
-            | StreamEvent::Connected
-            | StreamEvent::Secured
-            | StreamEvent::ConnectFailed(_) => {}
+            Some(IoEvent::Woken) => {}
         }
-        self.common.mark_dirty(context, key);
+        self.io.mark_dirty(context, key);
+    }
+
+    /// Whether requests are still read.
+    const fn is_open(&self) -> bool {
+        !matches!(self.phase, Phase::Ending(_) | Phase::Lingering(_))
     }
 
     /// Whether a completed send leaves nothing to be done.
@@ -204,35 +195,34 @@ impl Http {
             && self.wire.is_read()
             && !self.wire.has_ended()
             && !self.draining
-            && self.stream.is_drained()
-            && self.stream.is_receiving()
+            && self.io.stream.is_drained()
+            && self.io.stream.is_receiving()
     }
 
     /// Reads requests and answers them, as far as that goes.
     pub(in crate::session) fn work<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        self.common.clear_dirty();
-        if self.common.closing().is_none() {
+        self.io.common.clear_dirty();
+        if !self.io.is_closing() {
             self.answer_requests(context, key);
         }
     }
 
     /// Sends the answers, and decides whether to read on.
     pub(in crate::session) fn transmit<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        if self.common.closing().is_some() {
+        if self.io.is_closing() {
             return;
         }
-        self.outlet.finish(&mut context.pages, &mut self.stream);
-        self.stream.flush(&mut context.reactor, key);
+        self.io.flush(context, key);
         match self.phase {
             Phase::Ending(reason) => self.say_end(context, key, reason),
             Phase::Lingering(reason) if self.wire.has_ended() => {
                 self.close(context, key, reason);
                 return;
             }
-            Phase::Lingering(_) => self.stream.receive(&mut context.reactor, key, false),
+            Phase::Lingering(_) => self.io.stream.receive(&mut context.reactor, key, false),
             Phase::Head | Phase::Answering | Phase::Discard => self.read_on(context, key),
         }
-        if self.common.closing().is_none() {
+        if !self.io.is_closing() {
             self.set_deadline(context, key);
         }
     }
@@ -245,12 +235,12 @@ impl Http {
                 Phase::Discard => self.discard(context),
                 Phase::Ending(_) | Phase::Lingering(_) => false,
             };
-            if !goes_on || self.common.closing().is_some() {
+            if !goes_on || self.io.is_closing() {
                 return;
             }
         }
         // The budget of the turn is spent.
-        self.common.mark_dirty(context, key);
+        self.io.common.mark_dirty(context, key);
     }
 
     /// Goes on with the request that is being answered; true when it is over.
@@ -273,7 +263,7 @@ impl Http {
     /// Keeps the request as long as it is being answered.
     pub(super) fn keep<D: Driver>(&mut self, context: &mut Context<D>, mut request: Request) {
         debug_assert!(self.request.is_none(), "one request after the other");
-        if let Some(reason) = self.common.closing() {
+        if let Some(reason) = self.io.common.closing() {
             // The connection has ended meanwhile.
             self.request = Some(request);
             self.give_request_up(context, reason);
@@ -325,7 +315,7 @@ impl Http {
 
     /// Whether the client takes what it is answered.
     pub(super) fn has_room(&mut self) -> bool {
-        !self.stream.is_blocked() && self.outlet.waiting() < ANSWERS_MAX
+        !self.io.stream.is_blocked() && self.io.buffer.waiting() < ANSWERS_MAX
     }
 
     /// The present answer is written: what follows on this connection.
@@ -351,11 +341,11 @@ impl Http {
         lane: crate::ring::Lane,
     ) {
         if lane == CLIENT {
-            self.stream.feed(&mut context.reactor, key);
+            self.io.stream.feed(&mut context.reactor, key);
         } else if let Some(transfer) = self.transfer() {
             transfer.feed();
         }
-        self.common.mark_dirty(context, key);
+        self.io.common.mark_dirty(context, key);
     }
 
     /// The end of a turn: what waits holds nothing of the pool.
@@ -365,10 +355,10 @@ impl Http {
 
     /// The server ends: what is under way is answered, and nothing more is begun.
     pub(in crate::session) fn drain<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        if self.common.closing().is_none() && !self.draining {
+        if !self.io.is_closing() && !self.draining {
             self.draining = true;
             self.wire.close_after();
-            self.common.mark_dirty(context, key);
+            self.io.common.mark_dirty(context, key);
         }
     }
 
@@ -389,14 +379,12 @@ impl Http {
             )
             | None => true,
         };
-        self.common.closing().is_some() && self.stream.is_quiet() && is_read
+        self.io.is_finished() && is_read
     }
 
     pub(in crate::session) fn finish<D: Driver>(self, context: &mut Context<D>, key: Key) {
-        context.close_stream(key, self.stream);
         let address = self.client.as_ref().and_then(|peer| peer.address);
-        let address = address.map(SocketAddress::inet);
-        self.common.record_end(context, address, &Onward::default());
+        self.io.finish_as(context, key, address.map(SocketAddress::inet));
     }
 
     pub(super) fn close<D: Driver>(
@@ -405,15 +393,14 @@ impl Http {
         key: Key,
         reason: CloseReason,
     ) {
-        if self.common.closing().is_some() {
+        if self.io.is_closing() {
             return;
         }
         self.give_request_up(context, reason);
         self.leave(context);
         self.stop_deadline(context);
-        self.common.begin_close(context, reason);
         self.wire.clear();
-        context.abandon_stream(key, &mut self.stream, reason);
+        self.io.close(context, key, reason);
     }
 
     /// The request that is under way is over, without an answer or with a part of one.
@@ -445,17 +432,17 @@ impl Http {
 
     /// What is written is out: the client is told that nothing more follows.
     fn say_end<D: Driver>(&mut self, context: &mut Context<D>, key: Key, reason: CloseReason) {
-        if !self.stream.is_drained() {
+        if !self.io.stream.is_drained() {
             return;
         }
         let is_read = self.wire.is_body_read() && self.wire.is_read();
         if self.wire.has_ended() || (is_read && reason == CloseReason::Finished) {
-            if self.stream.say_end(&mut context.reactor, key) {
+            if self.io.stream.say_end(&mut context.reactor, key) {
                 self.close(context, key, reason);
             }
             return;
         }
-        match self.stream.shutdown_write(&mut context.reactor, key) {
+        match self.io.stream.shutdown_write(&mut context.reactor, key) {
             Ok(true) => {}
             Ok(false) => return,
             Err(_) => {
@@ -465,7 +452,7 @@ impl Http {
         }
         self.phase = Phase::Lingering(reason);
         self.waits.progress = context.now();
-        self.stream.receive(&mut context.reactor, key, false);
+        self.io.stream.receive(&mut context.reactor, key, false);
     }
 
     fn read_on<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
@@ -488,15 +475,14 @@ impl Http {
         }
         if self.wire.is_read() || (self.wants_input(context) && has_nothing_new) {
             if !has_ended {
-                self.stream.receive(&mut context.reactor, key, false);
+                self.io.stream.receive(&mut context.reactor, key, false);
             }
         } else {
             let is_full = self.wire.cost() > AHEAD_MAX || !self.wants_input(context);
-            if is_full && self.stream.is_receiving() {
-                context.stats().relay.pauses.add(1);
-                self.stream.pause(&mut context.reactor, key);
-            } else if !is_full && !has_ended {
-                self.stream.receive(&mut context.reactor, key, false);
+            if is_full {
+                self.io.pause(context, key);
+            } else if !has_ended {
+                self.io.stream.receive(&mut context.reactor, key, false);
             }
         }
     }
@@ -554,10 +540,10 @@ impl Http {
     /// Whether more input could be used at once.
     fn wants_input<D>(&self, context: &Context<D>) -> bool {
         match self.phase {
-            Phase::Head => !self.stream.is_blocked(),
+            Phase::Head => !self.io.stream.is_blocked(),
             Phase::Answering => match self.request.as_ref().map(|request| &request.responder) {
                 Some(Responder::Proxy(exchange)) => context.http.proxy.takes_body(*exchange),
-                Some(Responder::Echo(_)) => !self.stream.is_blocked(),
+                Some(Responder::Echo(_)) => !self.io.stream.is_blocked(),
                 Some(
                     Responder::File(_)
                     | Responder::Verify(_)

@@ -304,7 +304,7 @@ impl Http {
             return;
         }
         request.recoded += signed(bytes.len());
-        let mut out = self.outlet.writer(&mut context.pages, &mut self.stream);
+        let mut out = self.io.writer(&mut context.pages);
         self.wire.send_bytes(bytes, &mut out);
     }
 
@@ -319,7 +319,7 @@ impl Http {
     ) {
         request.responder = Responder::Encoding(Box::new(asked));
         self.encode(context, key, request, body);
-        self.common.mark_dirty(context, key);
+        self.io.mark_dirty(context, key);
     }
 
     /// Goes on with an answer that is compressed as a whole; true when it is over.

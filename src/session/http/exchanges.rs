@@ -151,7 +151,7 @@ impl<D: Driver> Sessions<D> {
     fn carry_out_http(&mut self, action: ProxyAction) {
         match action {
             ProxyAction::Wake { connection } => match self.slab.get_mut(connection) {
-                Some(Session::Http(http)) => http.common.mark_dirty(&mut self.context, connection),
+                Some(Session::Http(http)) => http.io.mark_dirty(&mut self.context, connection),
                 Some(Session::Upstream(one)) => one.mark_dirty(&mut self.context, connection),
                 _ => {}
             },

@@ -218,7 +218,7 @@ impl Http {
                 let transfer = Transfer { file, reader, head, told, rest, load, starved, broken };
                 request.responder = Responder::File(Box::new(transfer));
                 self.begin_answer(request);
-                self.common.mark_dirty(context, key);
+                self.io.mark_dirty(context, key);
                 return;
             }
         }
@@ -262,9 +262,9 @@ impl Http {
         let mut budget = context.options.relay.turn_budget as u64;
         loop {
             // What is written goes first, and nothing overtakes what is read.
-            self.outlet.finish(&mut context.pages, &mut self.stream);
+            self.io.buffer.finish(&mut context.pages, &mut self.io.stream);
             self.send_head_ahead(context, request);
-            self.stream.flush(&mut context.reactor, key);
+            self.io.stream.flush(&mut context.reactor, key);
             let Responder::File(transfer) = &mut request.responder else { return false };
             if transfer.broken {
                 self.cut_file(context, key, request);
@@ -283,7 +283,7 @@ impl Http {
             match piece {
                 Piece::Text(text) => {
                     transfer.told.sent += text.len() as u64;
-                    self.outlet.bytes(&mut context.pages).extend_from_slice(&text);
+                    self.io.buffer.bytes(&mut context.pages).extend_from_slice(&text);
                 }
                 Piece::Range(range) => {
                     match self.send_range(context, key, transfer, range, &mut budget) {
@@ -304,10 +304,10 @@ impl Http {
         if !follows || is_held || !transfer.reader.is_quiet() {
             return;
         }
-        let sent = self.stream.send_ahead(&mut context.reactor);
+        let sent = self.io.stream.send_ahead(&mut context.reactor);
         if sent > 0 {
-            self.outlet.sent(sent);
-            self.common.count_sent(context, sent);
+            self.io.buffer.sent(sent);
+            self.io.common.count_sent(context, sent);
             self.waits.progress = context.now();
         }
     }
@@ -321,18 +321,18 @@ impl Http {
         range: ByteRange,
         budget: &mut u64,
     ) -> Sending {
-        let ready = self.stream.is_drained() && !self.stream.is_blocked();
+        let ready = self.io.stream.is_drained() && !self.io.stream.is_blocked();
         if range.is_empty() {
             return Sending::Goes;
         }
         if !ready || *budget == 0 {
             transfer.rest.push(Piece::Range(range));
             if *budget == 0 {
-                self.common.mark_dirty(context, key);
+                self.io.mark_dirty(context, key);
             }
             return Sending::Waits;
         }
-        let Some(socket) = self.stream.fd() else { return Sending::Waits };
+        let Some(socket) = self.io.stream.fd() else { return Sending::Waits };
         if range.end - range.start <= WINDOW.min(*budget) && !is_unwritten(context, &transfer.file)
         {
             // It may be the last stretch: what was sent is not all of the tag's version.
@@ -372,18 +372,18 @@ impl Http {
                 transfer.rest.push(Piece::Range(range.start + sent as u64..range.end));
                 *budget -= (sent as u64).min(*budget);
                 self.waits.progress = context.now();
-                self.stream.note_written(sent);
-                self.common.count_sent(context, sent);
+                self.io.stream.note_written(sent);
+                self.io.common.count_sent(context, sent);
                 if (sent as u64) < window {
                     // The socket is full, or the file is shorter than it was: the next call tells.
-                    self.stream.watch_writable(&mut context.reactor, key);
+                    self.io.stream.watch_writable(&mut context.reactor, key);
                     return Sending::Waits;
                 }
                 Sending::Goes
             }
             Err(Errno::EAGAIN) => {
                 transfer.rest.push(Piece::Range(range));
-                self.stream.watch_writable(&mut context.reactor, key);
+                self.io.stream.watch_writable(&mut context.reactor, key);
                 Sending::Waits
             }
             Err(Errno::EINTR) => {
@@ -391,7 +391,7 @@ impl Http {
                 Sending::Goes
             }
             Err(errno) => {
-                tracing::debug!(id = self.common.id(), %errno, "sendfile failed");
+                tracing::debug!(id = self.io.common.id(), %errno, "sendfile failed");
                 self.close(context, key, CloseReason::ClientReset);
                 Sending::Waits
             }
@@ -400,10 +400,10 @@ impl Http {
 
     /// Whether `sendfile` may be used: without TLS, or where the kernel encrypts.
     fn takes_pages<D: Driver>(&mut self, context: &mut Context<D>, key: Key) -> bool {
-        let was_offloaded = self.stream.is_offloaded();
-        let takes = self.stream.takes_pages(&mut context.reactor, key);
-        if !was_offloaded && self.stream.is_offloaded() {
-            context.listener_stats(self.common.listener).tls.offloaded.add(1);
+        let was_offloaded = self.io.stream.is_offloaded();
+        let takes = self.io.stream.takes_pages(&mut context.reactor, key);
+        if !was_offloaded && self.io.stream.is_offloaded() {
+            context.listener_stats(self.io.common.listener).tls.offloaded.add(1);
         }
         takes
     }
@@ -427,7 +427,7 @@ impl Http {
                 transfer.told.sent += count as u64;
                 transfer.rest.push(Piece::Range(start + count as u64..range.end));
                 *budget -= (count as u64).min(*budget);
-                self.outlet.slice(&mut self.stream, context.pages.seal(page));
+                self.io.buffer.slice(&mut self.io.stream, context.pages.seal(page));
                 return Sending::Goes;
             }
             // It is not in memory, or the file system cannot say so.
@@ -453,15 +453,15 @@ impl Http {
         let Some(mut request) = self.request.take() else { return };
         if let Responder::File(transfer) = &mut request.responder {
             let event = transfer.reader.handle(completion);
-            if self.common.closing().is_none() {
-                self.take_event(context, key, &mut request, event);
+            if !self.io.is_closing() {
+                self.take_file_event(context, key, &mut request, event);
             }
         }
         self.keep(context, request);
-        self.common.mark_dirty(context, key);
+        self.io.mark_dirty(context, key);
     }
 
-    fn take_event<D: Driver>(
+    fn take_file_event<D: Driver>(
         &mut self,
         context: &mut Context<D>,
         key: Key,
@@ -483,7 +483,7 @@ impl Http {
                 transfer.broken = true;
                 let now = context.now();
                 if let Some(others) = context.notices.files.due(now) {
-                    let id = self.common.id();
+                    let id = self.io.common.id();
                     tracing::warn!(id, others, %errno, "a file cannot be read");
                 }
             }
@@ -503,8 +503,8 @@ impl Http {
         transfer.told.sent += wanted as u64;
         let rest = range.start + wanted as u64..range.end;
         transfer.rest.push(Piece::Range(rest));
-        self.outlet.finish(&mut context.pages, &mut self.stream);
-        self.outlet.slice(&mut self.stream, buf);
+        self.io.buffer.finish(&mut context.pages, &mut self.io.stream);
+        self.io.buffer.slice(&mut self.io.stream, buf);
     }
 
     /// A part of a file that is kept in memory.
@@ -545,8 +545,8 @@ impl Http {
                 }
             };
             transfer.told.sent += part.len() as u64;
-            self.outlet.finish(&mut context.pages, &mut self.stream);
-            self.outlet.slice(&mut self.stream, part);
+            self.io.buffer.finish(&mut context.pages, &mut self.io.stream);
+            self.io.buffer.slice(&mut self.io.stream, part);
         }
     }
 
@@ -568,7 +568,7 @@ impl Http {
             && let Some((head, mut told)) = transfer.take_request()
         {
             told.reason = Some(CloseReason::FileCut.name());
-            let stats = context.listener_stats(self.common.listener).http.route(told.route);
+            let stats = context.listener_stats(self.io.common.listener).http.route(told.route);
             stats.into_iter().for_each(|stats| stats.files_cut.add(1));
             self.finish_request(context, head, &told);
         }

@@ -26,7 +26,8 @@ impl Http {
     ) {
         let now = context.now();
         let duration = now.saturating_duration_since(told.began);
-        if let Some(stats) = context.listener_stats(self.common.listener).http.route(told.route) {
+        if let Some(stats) = context.listener_stats(self.io.common.listener).http.route(told.route)
+        {
             let class = usize::from(told.status / 100).min(stats.answers.len() - 1);
             stats.answers[class].add(1);
             stats.received.add(told.received);

@@ -21,7 +21,7 @@ use crate::session::context::Context;
 impl Http {
     /// A part of an answer's body, framed as the present answer is.
     pub(super) fn write_part<D: Driver>(&mut self, context: &mut Context<D>, part: Buf) {
-        let mut out = self.outlet.writer(&mut context.pages, &mut self.stream);
+        let mut out = self.io.writer(&mut context.pages);
         self.wire.send_part(part, &mut out);
     }
 
@@ -31,7 +31,7 @@ impl Http {
         context: &mut Context<D>,
         trailers: Option<&Fields>,
     ) {
-        let mut out = self.outlet.writer(&mut context.pages, &mut self.stream);
+        let mut out = self.io.writer(&mut context.pages);
         self.wire.send_end(trailers, &mut out);
     }
 
@@ -44,7 +44,7 @@ impl Http {
         exchange: Key,
     ) -> bool {
         if let Err(refusal) = self.pass_body(context, exchange) {
-            tracing::debug!(id = self.common.id(), refusal = refusal.name(), "body refused");
+            tracing::debug!(id = self.io.common.id(), refusal = refusal.name(), "body refused");
             return self.refuse_body(context, exchange, refusal);
         }
         self.write_interim(context, exchange);
@@ -112,7 +112,7 @@ impl Http {
         if exchange.answer.interim.is_empty() {
             return;
         }
-        let mut out = self.outlet.writer(pages, &mut self.stream);
+        let mut out = self.io.writer(pages);
         for mut head in exchange.answer.interim.drain(..) {
             head.fields.push(b"via", VIA);
             exchange.record.sent += self.wire.send_interim(&head, &mut out) as u64;
@@ -237,7 +237,7 @@ impl Http {
                 underscores: self.options.limits.underscores,
             },
         );
-        context.listener_stats(self.common.listener).http.fields_dropped.add(dropped.into());
+        context.listener_stats(self.io.common.listener).http.fields_dropped.add(dropped.into());
     }
 
     /// The route of an exchange.
@@ -254,7 +254,7 @@ impl Http {
         refusal: crate::proto::http1::Refusal,
     ) -> bool {
         let Some((head, mut told)) = context.end_exchange(exchange) else { return true };
-        context.listener_stats(self.common.listener).http.refuse(refusal);
+        context.listener_stats(self.io.common.listener).http.refuse(refusal);
         told.reason = Some(refusal.name());
         self.wire.refuse_body();
         if told.status == 0 {

@@ -17,7 +17,7 @@ impl Http {
         let Some(exchange) = http.proxy.get_mut(exchange) else { return };
         let Some(answer) = exchange.answer.head.take() else { return };
         exchange.record.status = answer.status;
-        let mut out = self.outlet.writer(pages, &mut self.stream);
+        let mut out = self.io.writer(pages);
         exchange.record.sent += self.wire.send_switch(&answer, &mut out) as u64;
         http.spare_answers.give(answer);
     }
@@ -44,7 +44,7 @@ impl<D: Driver> Sessions<D> {
         }
         http.drop_request(context);
         http.phase = Phase::Head;
-        http.outlet.finish(&mut context.pages, &mut http.stream);
+        http.io.buffer.finish(&mut context.pages, &mut http.io.stream);
         let ahead = http.wire.take_rest();
         let peer = http.client.take();
         let source = peer.as_ref().filter(|peer| peer.is_counted).and_then(|peer| peer.ip());
@@ -60,8 +60,8 @@ impl<D: Driver> Sessions<D> {
         };
         self.slab.replace(client, |session| {
             let Session::Http(http) = session else { return session };
-            let Http { common, stream, wire, .. } = *http;
-            let parts = (common, stream, wire.has_ended());
+            let Http { io, wire, .. } = *http;
+            let parts = (io.common, io.stream, wire.has_ended());
             Session::Relay(Box::new(Relay::adopt(context, parts, adopted)))
         });
         context.stats().upstreams[upstream].active.increment();

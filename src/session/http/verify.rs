@@ -196,7 +196,7 @@ impl Http {
         key: Key,
         (of, finished): (Key, Finished),
     ) {
-        if self.common.closing().is_some() {
+        if self.io.is_closing() {
             return;
         }
         let Some(mut request) = self.request.take_if(|request| request.is(of)) else { return };
@@ -217,7 +217,7 @@ impl Http {
                 self.request = Some(request);
             }
         }
-        self.common.mark_dirty(context, key);
+        self.io.mark_dirty(context, key);
     }
 
     fn verified<D: Driver>(

@@ -48,7 +48,7 @@ impl Http {
     }
 
     fn look_for_hang_up<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        let is_gone = self.stream.fd().is_none_or(|fd| context.reactor.driver().is_hung_up(fd));
+        let is_gone = self.io.stream.fd().is_none_or(|fd| context.reactor.driver().is_hung_up(fd));
         if is_gone {
             self.close(context, key, CloseReason::ClientReset);
         } else {
@@ -66,7 +66,7 @@ impl Http {
             return;
         }
         if self.waits.pace.is_measured() {
-            let taken = self.stream.acknowledged(&mut context.reactor);
+            let taken = self.io.stream.acknowledged(&mut context.reactor);
             self.waits.pace.observe(context.now(), taken);
         }
         if let Some(at) = self.due_at(context).filter(|at| *at > context.now()) {
@@ -74,7 +74,7 @@ impl Http {
             self.waits.deadline.set(context, Due::Session(key), at);
             return;
         }
-        let waits_for_reader = !self.stream.is_drained() || self.stream.is_blocked();
+        let waits_for_reader = !self.io.stream.is_drained() || self.io.stream.is_blocked();
         if !waits_for_reader && self.is_reader() {
             self.look_for_hang_up(context, key);
             return;
@@ -114,12 +114,12 @@ impl Http {
 
     /// What is waited for, and how long.
     pub(super) fn set_deadline<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        if self.stream.is_blocked() {
+        if self.io.stream.is_blocked() {
             if !self.waits.pace.is_measured() {
-                let taken = self.stream.acknowledged(&mut context.reactor);
+                let taken = self.io.stream.acknowledged(&mut context.reactor);
                 self.waits.pace.begin(context.now(), taken);
             }
-        } else if self.stream.is_drained() {
+        } else if self.io.stream.is_drained() {
             self.waits.pace.end();
         }
         if !self.wants_input(context) {
@@ -146,7 +146,7 @@ impl Http {
         let is_whole = self.wire.is_body_read();
         match self.phase {
             Phase::Lingering(_) => Some(self.waits.progress + LINGER),
-            _ if !self.stream.is_drained() || self.stream.is_blocked() => {
+            _ if !self.io.stream.is_drained() || self.io.stream.is_blocked() => {
                 let measured =
                     self.waits.pace.next_look(options.write_timeout, options.write_rate_min);
                 Some(measured.unwrap_or(self.waits.progress + options.write_timeout))
