@@ -14,7 +14,7 @@ use super::{
 use crate::mem::{Key, Pages, Scratch};
 use crate::net::{PipePool, Stream};
 use crate::ring::{Driver, Fd, Lane, SocketAddress};
-use crate::runtime::{Reactor, TimerId};
+use crate::runtime::{Budget, Reactor, TimerId};
 use crate::service::CloseReason;
 use crate::service::balance::Balancer;
 use crate::service::cluster::eject::Event;
@@ -27,6 +27,10 @@ const WARNING_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Bytes of an answer whose memory is kept for the next one.
 const ANSWERS_BYTES_MAX: usize = 1 << 20;
+
+/// So many directions may each move all of `turn_budget` in one turn. The others take their turns
+/// in the next ones, so that a turn does not grow with the number of bulk flows.
+const BULK_SHARES: usize = 4;
 
 /// What the jitter of retries begins with. Any number will do: it spreads what fails together.
 const JITTER_SEED: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -50,6 +54,10 @@ pub(super) struct Context<D> {
     pub(super) frame_actions: Vec<FrameAction>,
     /// Connections to be flushed at the end of the turn.
     pub(super) dirty: Vec<Key>,
+    /// Connections whose share of this turn is used up: they are first in the next one.
+    pub(super) postponed: Vec<Key>,
+    /// Bytes that bulk may still move in this turn, of all connections together.
+    pub(super) bulk: Budget,
     /// The other list, to be swapped with `dirty` while it is worked off.
     pub(super) flushing: Vec<Key>,
     /// Receives that found no buffer.
@@ -103,6 +111,8 @@ impl<D: Driver> Context<D> {
             unsettled: false,
             frame_actions: Vec::new(),
             dirty: Vec::new(),
+            postponed: Vec::new(),
+            bulk: Budget::new(0),
             flushing: Vec::new(),
             starved: VecDeque::new(),
             histograms,
@@ -120,6 +130,11 @@ impl<D: Driver> Context<D> {
             options,
             reactor,
         }
+    }
+
+    /// A turn begins: what bulk may move in it.
+    pub(super) fn refill_bulk(&mut self) {
+        self.bulk = Budget::new(self.options.relay.turn_budget * BULK_SHARES);
     }
 
     /// Where a connection comes from, if that is logged.

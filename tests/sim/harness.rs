@@ -98,6 +98,11 @@ impl Plan {
         }
     }
 
+    /// Bulk of many clients at once, of which a turn may move little.
+    pub(crate) fn bulk_of_many(seed: u64) -> Self {
+        Self { connections: 12, turn_budget: 1_000, ..Self::bulk(seed) }
+    }
+
     /// Much to send to, and nobody who reads what comes back.
     pub(crate) fn unread() -> Self {
         let (connections, to_server, capacity) = (3, 30_000, 2_000);
@@ -365,6 +370,22 @@ impl Scenario {
     /// Runs for so many turns.
     pub(crate) fn run_for(&mut self, turns: usize) {
         (0..turns).for_each(|_| self.step());
+    }
+
+    /// Runs until all is done. Returns the most bytes that were spliced in one turn.
+    pub(crate) fn run_and_measure(&mut self) -> u64 {
+        let mut most = 0;
+        for _ in 0..TURNS_MAX {
+            let before = self.spliced();
+            self.step();
+            most = most.max(self.spliced() - before);
+            let all_served = self.accepted() == self.clients.len() as u64;
+            if all_served && self.worker.sessions().is_empty() {
+                self.settle();
+                return most;
+            }
+        }
+        self.hang();
     }
 
     /// No received byte keeps a pool buffer.

@@ -240,7 +240,7 @@ impl Http {
             }
         }
         // The budget of the turn is spent.
-        self.io.common.mark_dirty(context, key);
+        self.io.common.postpone(context, key);
     }
 
     /// Goes on with the request that is being answered; true when it is over.

@@ -259,7 +259,20 @@ impl Http {
         key: Key,
         request: &mut Request,
     ) -> bool {
-        let mut budget = context.options.relay.turn_budget as u64;
+        let most = context.options.relay.turn_budget.min(context.bulk.left()) as u64;
+        let mut left = most;
+        let is_over = self.send_pieces(context, key, request, &mut left);
+        context.bulk.spend(as_len(most - left));
+        is_over
+    }
+
+    fn send_pieces<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        request: &mut Request,
+        budget: &mut u64,
+    ) -> bool {
         loop {
             // What is written goes first, and nothing overtakes what is read.
             self.io.buffer.finish(&mut context.pages, &mut self.io.stream);
@@ -286,7 +299,7 @@ impl Http {
                     self.io.buffer.bytes(&mut context.pages).extend_from_slice(&text);
                 }
                 Piece::Range(range) => {
-                    match self.send_range(context, key, transfer, range, &mut budget) {
+                    match self.send_range(context, key, transfer, range, budget) {
                         Sending::Goes => {}
                         Sending::Waits => return false,
                     }
@@ -328,7 +341,7 @@ impl Http {
         if !ready || *budget == 0 {
             transfer.rest.push(Piece::Range(range));
             if *budget == 0 {
-                self.io.mark_dirty(context, key);
+                self.io.common.postpone(context, key);
             }
             return Sending::Waits;
         }
