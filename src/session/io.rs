@@ -1,5 +1,5 @@
-//! What every connection of a client has, whatever it speaks: its socket, what is written to it in a
-//! turn, and the part that does not depend on its service.
+//! What every connection of a client has, whatever it speaks: its socket, what is written to it in
+//! a turn, and the part that does not depend on its service.
 
 use super::CLIENT;
 use super::common::{Common, Onward};

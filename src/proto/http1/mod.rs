@@ -2,9 +2,9 @@
 //!
 //! [`Server`] and [`Client`] are the machines of a connection's two ends. They rest on
 //! [`RequestReader`] and [`ResponseReader`], which read heads, on [`BodyReader`], which finds a
-//! body's bytes within the input, and on `write`, which writes messages from their parsed form. What is ambiguous is refused,
-//! never guessed at: a message that two parties understand differently is how requests are
-//! smuggled.
+//! body's bytes within the input, and on `write`, which writes messages from their parsed form.
+//! What is ambiguous is refused, never guessed at: a message that two parties understand
+//! differently is how requests are smuggled.
 //!
 //! Bytes of bodies are never copied here: a reader names where they lie.
 
