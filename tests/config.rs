@@ -145,6 +145,7 @@ kernel_tls = "off"
 [admin]
 enabled = false
 listen = "[::1]:0"
+token_file = "/admin.tokens"
 [admin.tls]
 certificate = "/admin.pem"
 key = "/admin.key"
@@ -377,6 +378,7 @@ fn values_of_the_process_arrive_where_they_belong() {
     assert_eq!((splice.min_read, splice.pipe_size), (1024, 65_536));
     assert!(!config.admin.enabled);
     assert_eq!(config.admin.listen.to_string(), "[::1]:0");
+    assert_eq!(config.admin.token_file, Some("/admin.tokens".into()));
     assert_eq!((config.log.format, config.log.level), (LogFormat::Json, LogLevel::Trace));
     assert!(config.log.access);
 }
@@ -777,6 +779,17 @@ listen = 9901
          ^^^^
 error: got an integer
 help: write the address in quotes
+
+[admin]
+token_file = ""
+             ^^
+error: `token_file`: expected "off" or the path of a file
+
+[admin]
+token_file = "of"
+             ^^^^
+error: expected "off" or a path, got "of"
+help: did you mean "off"? A file of this name is "./of"
 
 [log]
 format = "xml"
@@ -2547,8 +2560,26 @@ fn routes_that_no_request_reaches_are_warnings() {
 }
 
 #[test]
+fn tokens_that_are_sent_in_clear_are_a_warning() {
+    let text = |listen: &str, more: &str| {
+        format!("[admin]\nlisten = \"{listen}\"\ntoken_file = \"/t\"\n{more}{MINIMAL}")
+    };
+    let [(line, column, message)] = &warnings(&text("0.0.0.0:9901", ""))[..] else {
+        panic!("one warning");
+    };
+    assert_eq!((*line, *column), (3, 14));
+    assert_eq!(message, "tokens are sent in clear to 0.0.0.0:9901");
+    let tls = "[admin.tls]\ncertificate = \"/c\"\nkey = \"/k\"\n";
+    for fine in [text("127.0.0.1:9901", ""), text("[::1]:9901", ""), text("0.0.0.0:9901", tls)] {
+        assert_eq!(warnings(&fine), []);
+    }
+}
+
+#[test]
 fn relative_paths_are_taken_from_the_folder_of_the_file() {
     const TEXT: &str = r#"
+[admin]
+token_file = "tokens"
 [admin.tls]
 certificate = "a.pem"
 key = "/keys/a.key"
@@ -2590,6 +2621,7 @@ crl = "crl.pem"
     for path in [
         "\"/etc/ringway/a.pem\"",
         "\"/keys/a.key\"",
+        "\"/etc/ringway/tokens\"",
         "\"/etc/ringway/ca.pem\"",
         "\"/etc/ringway/logs/access.log\"",
         "files = \"/etc/ringway/.\"",

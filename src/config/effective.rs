@@ -74,6 +74,8 @@ fn admin(admin: &Admin, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "\n[admin]")?;
     writeln!(f, "enabled = {}", admin.enabled)?;
     writeln!(f, "listen = \"{}\"", admin.listen)?;
+    let file = admin.token_file.as_ref().map(|path| path.display().to_string());
+    writeln!(f, "token_file = {}", quoted(file.as_deref().unwrap_or("off")))?;
     admin.tls.as_ref().map_or(Ok(()), |tls| write_admin(tls, f))
 }
 

@@ -202,13 +202,21 @@ pub struct Admin {
     pub enabled: bool,
     /// Where it listens.
     pub listen: SocketAddr,
+    /// The file with the tokens that requests need which change something. `None`: nothing can be
+    /// changed.
+    pub token_file: Option<PathBuf>,
     /// How it speaks TLS, if it does.
     pub tls: Option<Box<ListenerTls>>,
 }
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { enabled: defaults::ADMIN_ENABLED, listen: defaults::ADMIN_LISTEN, tls: None }
+        Self {
+            enabled: defaults::ADMIN_ENABLED,
+            listen: defaults::ADMIN_LISTEN,
+            token_file: defaults::ADMIN_TOKEN_FILE,
+            tls: None,
+        }
     }
 }
 
@@ -257,6 +265,17 @@ pub enum LogLevel {
     Debug,
     /// Each event.
     Trace,
+}
+
+impl LogLevel {
+    /// Every level, the most severe first.
+    pub const ALL: [Self; 5] = [Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Trace];
+
+    /// The word for it in a file.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        schema::word(schema::LOG_LEVEL_WORDS, self)
+    }
 }
 
 /// `[[listener]]`: what accepts connections, and what is done with them.

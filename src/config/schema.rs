@@ -72,7 +72,7 @@ pub(super) const RUNTIME: TableKeys = TableKeys {
 };
 
 pub(super) const ADMIN: TableKeys =
-    TableKeys { table: "[admin]", keys: &["enabled", "listen", "tls"] };
+    TableKeys { table: "[admin]", keys: &["enabled", "listen", "token_file", "tls"] };
 
 pub(super) const LOG: TableKeys =
     TableKeys { table: "[log]", keys: &["format", "level", "access"] };

@@ -48,6 +48,10 @@ pub(super) struct Control {
     pub(super) exporter: Exporter,
     /// The admin interface, and how it speaks TLS, if it does.
     pub(super) admin: Option<(TcpListener, Option<Arc<TlsOptions>>)>,
+    /// Who may change something there.
+    pub(super) gate: admin::change::Gate,
+    /// How the level of the log is changed.
+    pub(super) log_level: Option<admin::log_level::LogLevelControl>,
     pub(super) shutdown_timeout: Duration,
     pub(super) config: Arc<Config>,
     /// The servers that are asked how they are.
@@ -107,8 +111,14 @@ impl Control {
         }
         if let Some((listener, tls)) = self.admin.take() {
             let senders = self.handles.iter().map(|handle| handle.sender.clone()).collect();
-            let pages =
-                admin::Pages::new(self.exporter.clone(), senders, &self.config, Arc::clone(&ready));
+            let pages = admin::Pages::new(
+                self.exporter.clone(),
+                senders,
+                &self.config,
+                Arc::clone(&ready),
+                self.gate.clone(),
+                self.log_level.take(),
+            );
             tokio::spawn(admin::serve(listener, tls, pages));
         }
         let mut signals: Option<Signals> = None;

@@ -1,5 +1,6 @@
 //! Merges the workers' counters and renders them as Prometheus text.
 
+mod admin;
 mod frames;
 mod http;
 mod messages;
@@ -14,6 +15,7 @@ use std::time::Duration;
 
 use self::http::HttpNames;
 use self::origins::Checks;
+use super::admin::change::ChangeCounts;
 use super::watch::Counts;
 use prometheus::TextEncoder;
 use prometheus::proto::{
@@ -78,6 +80,8 @@ pub(super) struct Exporter {
     watched: Vec<(String, &'static str, Arc<Counts>)>,
     /// Where the kernel tells how long a worker has run.
     thread_files: Arc<[PathBuf]>,
+    /// Requests of the admin interface for changes.
+    changes: Arc<ChangeCounts>,
     /// Active checks, by upstream.
     checks: Vec<Checks>,
     /// Lines of the log that were lost, if somebody counts them.
@@ -118,6 +122,7 @@ impl Exporter {
             certificates: Vec::new(),
             watched: Vec::new(),
             thread_files: Arc::from([]),
+            changes: Arc::default(),
             checks: Vec::new(),
             log_lost: None,
             access_lost: LostLines::default(),
@@ -178,6 +183,7 @@ impl Exporter {
         families.push(self.reload_family());
         families.extend(self.worker_families());
         families.extend(self.turn_families());
+        families.push(self.change_family());
         if let Some(histograms) = histograms {
             families.push(durations(
                 "ringway_connection_duration_seconds",

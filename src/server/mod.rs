@@ -5,7 +5,7 @@
 //! | `run` | listens, starts the workers, puts the parts together |
 //! | `worker` | one thread: one driver, its connections, the loop |
 //! | `control` | the control plane: signals, draining, the admin interface's runtime |
-//! | `admin` | the admin interface over HTTP |
+//! | `admin` | the admin interface over HTTP; who may change something, the log's level |
 //! | `simulated` | a worker on a driver of the caller, without threads |
 //! | `metrics` | merges the workers' counters and renders them |
 //! | `sink` | writes log lines, and drops what a blocked pipe does not take |
@@ -48,6 +48,7 @@ mod watch;
 mod worker;
 
 pub use admin::AdminError;
+pub use admin::log_level::LogLevelControl;
 pub use explain::explain;
 pub use inspect::{Inspection, inspect, unresolved};
 pub use introduction::{Listening, listening};

@@ -12,6 +12,7 @@ use nix::errno::Errno;
 use tokio::sync::mpsc as channel;
 
 use super::admin::AdminError;
+use super::admin::log_level::LogLevelControl;
 use super::build::http::HttpBuilder;
 use super::build::{self, Blueprint, WorkerSockets};
 use super::control::{Command, Control, WorkerHandle};
@@ -44,6 +45,14 @@ pub enum StartError {
     /// The admin interface cannot be listened on.
     #[error(transparent)]
     Admin(#[from] AdminError),
+    /// The tokens of the admin interface cannot be read.
+    #[error("the tokens {path:?} of the admin interface cannot be used: {message}")]
+    Tokens {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
     /// A server's name has no address.
     #[error("upstream {upstream}: the name {host:?} cannot be resolved: {source}")]
     Resolve {
@@ -143,6 +152,8 @@ pub struct StartOptions {
     /// Counts lines of the program's log that were dropped, for the metrics. None: they are not
     /// counted.
     pub log_lost: Option<LostLines>,
+    /// How the admin interface changes the level of the program's log. None: it cannot.
+    pub log_level: Option<LogLevelControl>,
 }
 
 /// A server that is about to run.
@@ -173,7 +184,7 @@ impl Server {
     /// # Errors
     /// What could not be had, on what, and why; nothing is left running then.
     pub fn start_with(config: Config, options: StartOptions) -> Result<Running, StartError> {
-        let StartOptions { handler, tls_key_log, log_lost } = options;
+        let StartOptions { handler, tls_key_log, log_lost, log_level } = options;
         let config = Arc::new(config);
         let descriptors = raise_descriptor_limit(&config);
         let failed = |source| StartError::System { call: "sched_getaffinity", source };
@@ -190,6 +201,7 @@ impl Server {
         let (tls, mut certificates) = build::tls(&config, &common, &mut watched)?;
         let (admin_tls, of_admin) = build::tls::admin(&config, &common, &mut watched)?.unzip();
         certificates.extend(of_admin);
+        let gate = super::admin::gate(&config.admin, &mut watched)?;
         watched.append(&mut builder.watched);
         watched.retain(Watched::is_needed);
         let (lines, writers) = std::mem::take(&mut builder.lines).start()?;
@@ -218,6 +230,7 @@ impl Server {
         exporter.set_lost_lines(log_lost, writers.lost());
         exporter.set_watched(&watched);
         exporter.set_thread_files(handles.iter().map(|handle| handle.times.clone()).collect());
+        exporter.set_changes(gate.counts());
         let (commands, inbox) = channel::unbounded_channel();
         let control = Control {
             handles,
@@ -225,6 +238,8 @@ impl Server {
             inbox,
             exporter,
             admin: admin.map(|listener| (listener, admin_tls)),
+            gate,
+            log_level,
             shutdown_timeout: config.runtime.shutdown_timeout,
             config,
             checks,
@@ -233,10 +248,7 @@ impl Server {
             watched,
             seed,
         };
-        let control = std::thread::Builder::new()
-            .name("control".to_owned())
-            .spawn(move || control.run())
-            .map_err(StartError::Thread)?;
+        let control = spawn_control(control)?;
         Ok(Running { addresses, admin: admin_address, fleet, commands, control })
     }
 }
@@ -329,6 +341,14 @@ fn checks(config: &Config, upstreams: &[UpstreamOptions]) -> Vec<HealthPlan> {
         Some(HealthPlan { tls: options.tls.clone(), ..plan })
     });
     plans.collect()
+}
+
+/// Starts the thread of the control plane.
+fn spawn_control(control: Control) -> Result<JoinHandle<Outcome>, StartError> {
+    std::thread::Builder::new()
+        .name("control".to_owned())
+        .spawn(move || control.run())
+        .map_err(StartError::Thread)
 }
 
 /// How other workers reach one.

@@ -84,7 +84,7 @@ pub fn write(
         out.extend_from_slice(
             b"<li><div><b>admin</b> <small>metrics and health</small></div>\n<div>",
         );
-        for path in ["/metrics", "/healthz", "/readyz", "/config", "/latency"] {
+        for path in ["/metrics", "/healthz", "/readyz", "/config", "/latency", "/log"] {
             out.extend_from_slice(b"<a href=\"");
             escape_html(admin, out);
             text(out, format_args!("{path}\">{path}</a> "));
