@@ -341,7 +341,8 @@ impl<D: Driver> Context<D> {
         let is_due = deadline.fired(self, Due::Exchange(key));
         let Some(exchange) = self.http.exchanges.get_mut(key) else { return };
         exchange.deadline = deadline;
-        if !is_due {
+        // A server that has answered has kept the time, and the client has times of its own.
+        if !is_due || exchange.state == State::Done {
             return;
         }
         if exchange.until.is_some_and(|until| until <= now) {
