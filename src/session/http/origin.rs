@@ -51,6 +51,8 @@ pub(in crate::session) struct Origin {
     ended: bool,
     /// It was reset.
     broken: bool,
+    /// The server was asked for another protocol, and has not given an answer of HTTP.
+    asks_upgrade: bool,
     /// Bytes of interim answers that came for the present exchange.
     interim: usize,
     /// The server ends: the connection carries no further exchange.
@@ -95,6 +97,7 @@ impl Origin {
             is_used: false,
             ended: false,
             broken: false,
+            asks_upgrade: false,
             interim: 0,
             draining: false,
             dirty: false,
@@ -296,6 +299,7 @@ impl Origin {
             let names = (&origins.options.host, &*origins.options.names[self.server]);
             forward::write_request(exchange, names, self.outlet.bytes(pages));
             self.framing = Some(exchange.asked.framing);
+            self.asks_upgrade = exchange.asked.upgrade;
             exchange.is_sent = true;
         }
         if self.stream.is_blocked() {
@@ -330,6 +334,7 @@ impl Origin {
         context.cell().stats.upstreams[self.upstream].http.answered.add(1);
         self.phase = Phase::Idle;
         self.is_used = true;
+        self.asks_upgrade = false;
         self.body = None;
         self.deadline.clear();
         let whole = self.is_sent && self.stream.is_drained() && self.input.is_empty();
@@ -407,6 +412,10 @@ impl Origin {
             }
         }
         self.give_up(context, key);
+        if self.asks_upgrade {
+            // The server may speak another protocol already, in which this would be an end in order.
+            self.stream.reset_on_close(&mut context.reactor);
+        }
     }
 
     /// The connection ends, which its pool knows already.
