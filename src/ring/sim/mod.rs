@@ -226,6 +226,12 @@ impl Sim {
         self.world.open()
     }
 
+    /// What the open descriptors are, in words.
+    #[must_use]
+    pub fn describe_open(&self) -> String {
+        self.world.describe_open()
+    }
+
     /// Something from outside wakes the worker, as a message in its mailbox would.
     pub fn wake(&mut self) {
         self.asleep = false;

@@ -266,7 +266,9 @@ impl Http {
         if let Some(reason) = self.io.common.closing() {
             // The connection has ended meanwhile.
             self.request = Some(request);
-            self.give_request_up(context, reason);
+            if self.give_request_up(context, reason) {
+                self.io.stream.reset_on_close(&mut context.reactor);
+            }
         } else if matches!(self.phase, Phase::Answering) {
             self.request = Some(request);
         } else {
@@ -396,16 +398,25 @@ impl Http {
         if self.io.is_closing() {
             return;
         }
-        self.give_request_up(context, reason);
+        let is_cut = self.give_request_up(context, reason);
         self.leave(context);
         self.stop_deadline(context);
         self.wire.clear();
         self.io.close(context, key, reason);
+        if is_cut {
+            // The end of the connection may be that of the answer's body.
+            self.io.stream.reset_on_close(&mut context.reactor);
+        }
     }
 
-    /// The request that is under way is over, without an answer or with a part of one.
-    fn give_request_up<D: Driver>(&mut self, context: &mut Context<D>, reason: CloseReason) {
-        let Some(mut request) = self.request.take() else { return };
+    /// The request that is under way is over, without an answer or with a part of one: true for a
+    /// part.
+    fn give_request_up<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        reason: CloseReason,
+    ) -> bool {
+        let Some(mut request) = self.request.take() else { return false };
         request.forget(&mut context.http.waiting);
         let given_up = match &mut request.responder {
             Responder::Proxy(exchange) => context.end_exchange(*exchange),
@@ -417,10 +428,12 @@ impl Http {
             Responder::Verify(pending) => Some(pending.take_request()),
             Responder::Done => None,
         };
+        let mut is_cut = false;
         if let Some((head, told)) = given_up {
             let mut told = request.settled(told);
             told.reason = told.reason.or_else(|| Some(reason.name()));
             self.finish_request(context, head, &told);
+            is_cut = told.status != 0;
         }
         if let Responder::File(transfer) = &request.responder
             && !transfer.is_quiet()
@@ -428,6 +441,7 @@ impl Http {
             // A read is in flight: the file is kept until it has ended.
             self.request = Some(request);
         }
+        is_cut
     }
 
     /// What is written is out: the client is told that nothing more follows.
