@@ -21,6 +21,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::metrics::Exporter;
+use super::upstreams::Upstreams;
 use super::worker::Message;
 use crate::config::{Admin, Config, ListenerService, Users};
 use crate::runtime::Sender;
@@ -68,6 +69,7 @@ pub(super) struct Pages {
     workers: Arc<[Sender<Message>]>,
     effective: Bytes,
     ready: Arc<AtomicBool>,
+    upstreams: Upstreams,
 }
 
 impl Pages {
@@ -76,11 +78,16 @@ impl Pages {
         workers: Arc<[Sender<Message>]>,
         config: &Config,
         ready: Arc<AtomicBool>,
+        upstreams: Upstreams,
     ) -> Self {
-        Self { exporter, workers, effective: without_secrets(config).to_toml().into(), ready }
+        let effective = without_secrets(config).to_toml().into();
+        Self { exporter, workers, effective, ready, upstreams }
     }
 
     async fn answer(self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
+        if request.uri().path().starts_with("/upstreams") {
+            return Ok(self.upstreams.answer(request).await);
+        }
         if request.method() != Method::GET && request.method() != Method::HEAD {
             let mut refusal =
                 page(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET and HEAD are served here\n");
@@ -165,7 +172,8 @@ const INDEX: &str = "Ringway's admin interface\n\n\
     /latency  quantiles of how long requests took, JSON\n\
     /healthz  200 while the process lives\n\
     /readyz   200 while it accepts connections, 503 while it drains\n\
-    /config   the effective configuration\n";
+    /config   the effective configuration\n\
+    /upstreams  the servers of upstreams, JSON; POST to /upstreams/NAME/servers/ADDRESS\n";
 
 fn page(status: StatusCode, kind: &'static str, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(text.into()));

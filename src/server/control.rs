@@ -15,6 +15,7 @@ use super::certificates;
 use super::health::{self, HealthPlan};
 use super::metrics::Exporter;
 use super::run::Outcome;
+use super::upstreams::{Named, Upstreams};
 use super::watch::{self, Watched};
 use super::worker::{Message, Report};
 use crate::config::Config;
@@ -48,6 +49,8 @@ pub(super) struct Control {
     pub(super) admin: Option<(TcpListener, Option<Arc<TlsOptions>>)>,
     pub(super) shutdown_timeout: Duration,
     pub(super) config: Arc<Config>,
+    /// The upstreams and their servers.
+    pub(super) named: Arc<[Named]>,
     /// The servers that are asked how they are.
     pub(super) checks: Vec<HealthPlan>,
     /// The certificates that are looked after.
@@ -104,9 +107,16 @@ impl Control {
             tokio::spawn(watch::watch(std::mem::take(&mut self.watched)));
         }
         if let Some((listener, tls)) = self.admin.take() {
-            let senders = self.handles.iter().map(|handle| handle.sender.clone()).collect();
-            let pages =
-                admin::Pages::new(self.exporter.clone(), senders, &self.config, Arc::clone(&ready));
+            let senders: Arc<[_]> =
+                self.handles.iter().map(|handle| handle.sender.clone()).collect();
+            let upstreams = Upstreams {
+                workers: Arc::clone(&senders),
+                named: Arc::clone(&self.named),
+                checks: self.exporter.checks().into(),
+            };
+            let ready = Arc::clone(&ready);
+            let exporter = self.exporter.clone();
+            let pages = admin::Pages::new(exporter, senders, &self.config, ready, upstreams);
             tokio::spawn(admin::serve(listener, tls, pages));
         }
         let mut signals: Option<Signals> = None;

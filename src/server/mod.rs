@@ -42,6 +42,7 @@ mod latency;
 mod metrics;
 mod run;
 pub(crate) mod sink;
+mod upstreams;
 mod watch;
 mod worker;
 

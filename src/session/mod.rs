@@ -384,8 +384,8 @@ impl<D: Driver> Sessions<D> {
         let all = http.clusters.iter_mut().zip(&stats.upstreams).zip(&options.upstreams);
         for ((cluster, stats), upstream) in all {
             if let Some(cluster) = cluster {
-                shown::publish(cluster, &stats.http, now);
-                shown::tell_ejections(cluster, &stats.http, &upstream.name);
+                shown::publish(cluster, stats, now);
+                shown::tell_ejections(cluster, stats, &upstream.name);
             }
         }
     }

@@ -299,7 +299,7 @@ impl<D: Driver> Context<D> {
     /// Logs and counts which servers are left out, and which are used again.
     fn tell_origin_ejections(&mut self, upstream: usize) {
         let Self { http, options, .. } = self;
-        let stats = &options.fleet.cells()[options.worker].stats.upstreams[upstream].http;
+        let stats = &options.fleet.cells()[options.worker].stats.upstreams[upstream];
         tell_ejections(http.cluster(upstream), stats, &options.upstreams[upstream].name);
     }
 

@@ -150,7 +150,7 @@ pub(in crate::session) struct HttpState {
     pub(super) spare_answers: FreeList<ResponseHead>,
     /// The name of the file that is looked for.
     pub(super) name: Scratch<String>,
-    /// The connections to servers, by upstream.
+    /// The servers of the upstreams and the connections to them, whatever protocols use them.
     pub(in crate::session) clusters: Vec<Option<Cluster>>,
     /// The timer of each, and when it fires.
     pub(super) cluster_timers: Vec<Option<(TimerId, Instant)>>,
@@ -194,8 +194,7 @@ impl HttpState {
         }
         let workers = (options.worker, options.fleet.cells().len());
         let clusters = options.upstreams.iter().enumerate().map(|(upstream, one)| {
-            let seed = seed_of(seed, upstream);
-            Some(Cluster::new(one.cluster.as_ref()?, workers, seed, now))
+            Some(Cluster::new(&one.cluster, workers, seed_of(seed, upstream), now))
         });
         let fd_max = options.descriptors.pause;
         Self {
@@ -228,13 +227,13 @@ impl HttpState {
         self.caches.iter_mut().for_each(|cache| cache.shed(reactor));
     }
 
-    /// The connections to the servers of an upstream.
+    /// The servers of an upstream and the connections to them.
     ///
     /// # Panics
-    /// When the upstream has none: exchanges are made only where there are.
+    /// When there is no such upstream: numbers of upstreams come from the configuration.
     pub(in crate::session) fn cluster(&mut self, upstream: usize) -> &mut Cluster {
         let cluster = self.clusters.get_mut(upstream).and_then(Option::as_mut);
-        cluster.expect("the upstream of an HTTP proxy")
+        cluster.expect("an upstream of the configuration")
     }
 }
 
