@@ -10,6 +10,7 @@ use super::{ListenerStats, Plan, SessionStats};
 use crate::mem::Key;
 use crate::ring::Fd;
 use crate::runtime::{Board, Counter, Gauge, LoopStats, Offload, Task, Work};
+use crate::service::cluster::servers::Change;
 use crate::service::http::status_page::Introduction;
 
 /// Fewest connections more than the least loaded worker that make handing over worth its hop.
@@ -44,6 +45,15 @@ pub enum Note {
         server: usize,
         /// Whether it can be used.
         up: bool,
+    },
+    /// Servers of an upstream are changed by hand.
+    Server {
+        /// The upstream's number.
+        upstream: usize,
+        /// The servers' numbers.
+        servers: Vec<usize>,
+        /// How.
+        change: Change,
     },
     /// One of the flows of this UDP listener that the worker has borrowed is needed elsewhere.
     EndFlow {

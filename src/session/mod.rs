@@ -358,7 +358,7 @@ impl<D: Driver> Sessions<D> {
         let Context { http, options, .. } = &mut self.context;
         let stats = &options.fleet.cells()[options.worker].stats;
         for (upstream, cluster) in http.clusters.iter_mut() {
-            let stats = &stats.upstreams[upstream].http;
+            let stats = &stats.upstreams[upstream];
             shown::publish(cluster, stats, now);
             shown::tell_ejections(cluster, stats, &options.upstreams[upstream].name);
         }

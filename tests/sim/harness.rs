@@ -9,7 +9,8 @@ use ringway::ring::sim::{Behaviour, Faults, PeerId, Random, Sim};
 use ringway::ring::{Fd, SocketAddress, StreamOptions};
 use ringway::server::Worker;
 use ringway::service::CloseReason;
-use ringway::service::balance::Policy;
+use ringway::service::cluster::ClusterOptions;
+use ringway::service::cluster::servers::Policy;
 use ringway::service::handler::{Handler, Kind, Refusal, Request};
 use ringway::service::proxy::MeterOptions;
 use ringway::session::{
@@ -311,13 +312,15 @@ impl Scenario {
             upstreams: vec![UpstreamOptions {
                 name: "sim".to_owned(),
                 servers: servers.iter().map(|(last, _)| address(*last)).collect(),
-                policy: Policy::RoundRobin,
                 connect_timeout: CONNECT,
                 retries: 4,
                 send_header: None,
                 stream: StreamOptions::default(),
                 exchanges: None,
-                cluster: None,
+                cluster: ClusterOptions::plain(
+                    Policy::RoundRobin,
+                    servers.iter().map(|(last, _)| address(*last).to_string()),
+                ),
                 tls: None,
             }],
             relay: RelayOptions {

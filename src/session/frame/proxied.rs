@@ -91,7 +91,8 @@ impl Proxied {
     ) -> Result<Option<Buf>, FrameError> {
         let now = context.now();
         let mut rest: &[u8] = buf;
-        self.exchanger(context).client_bytes(self.client, &mut rest, now)?;
+        let (exchanger, cluster) = context.exchanger_and_cluster(self.upstream);
+        exchanger.client_bytes(self.client, &mut rest, cluster, now)?;
         let from = buf.len() - rest.len();
         Ok((from < buf.len()).then(|| buf.slice(from, buf.len() - from)))
     }

@@ -62,7 +62,7 @@ impl Http {
             None => ("", ""),
             Some((upstream, server)) => {
                 let one = &context.options.upstreams[upstream];
-                let names = one.cluster.as_ref().map(|origins| &origins.names);
+                let names = Some(&one.cluster.names);
                 let server = names.zip(server).and_then(|(names, server)| names.get(server));
                 (one.name.as_str(), server.map(|name| &**name).unwrap_or_default())
             }

@@ -109,8 +109,7 @@ impl HttpState {
         }
         let workers = (options.worker, options.fleet.cells().len());
         let clusters = options.upstreams.iter().enumerate().map(|(upstream, one)| {
-            let seed = seed_of(seed, upstream);
-            Some(Cluster::new(one.cluster.as_ref()?, workers, seed, now))
+            Some(Cluster::new(&one.cluster, workers, seed_of(seed, upstream), now))
         });
         let fd_max = options.descriptors.pause;
         Self {
@@ -152,6 +151,11 @@ impl HttpState {
         reactor: &mut Reactor<D, T>,
     ) {
         self.caches.iter_mut().for_each(|cache| cache.shed(reactor));
+    }
+
+    /// The servers of an upstream and the connections to them.
+    pub(in crate::session) fn cluster(&mut self, upstream: usize) -> &mut Cluster {
+        self.clusters.get(upstream)
     }
 }
 
