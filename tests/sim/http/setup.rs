@@ -6,7 +6,6 @@ use std::time::Duration;
 use ringway::proto::http1::HeadLimits;
 use ringway::ring::sim::{Behaviour, Faults, Random};
 use ringway::ring::{Fd, SocketAddress, StreamOptions};
-use ringway::service::balance;
 use ringway::service::cluster::attempts::{AttemptOptions, RetryOn, StatusSet};
 use ringway::service::cluster::breaker::Limits;
 use ringway::service::cluster::eject::EjectOptions;
@@ -230,13 +229,12 @@ pub(super) fn upstream(random: &mut Random, servers: usize, unit: Duration) -> U
     UpstreamOptions {
         name: "web".to_owned(),
         servers: (0..servers).map(address).collect(),
-        policy: balance::Policy::RoundRobin,
         connect_timeout: unit / 2,
         retries: 0,
         send_header: None,
         stream: StreamOptions::default(),
         exchanges: None,
-        cluster: Some(origins),
+        cluster: origins,
         tls: None,
     }
 }
@@ -266,7 +264,7 @@ impl Setup {
     }
 
     pub(super) fn origins(&mut self) -> &mut ClusterOptions {
-        self.upstream.cluster.as_mut().expect("an upstream of HTTP")
+        &mut self.upstream.cluster
     }
 
     pub(super) fn options(
