@@ -1,5 +1,5 @@
-//! Files on their way to a client, by `sendfile`. Bytes that are not in memory are first read on the
-//! ring, so that the loop never waits for a disk.
+//! Files on their way to a client, by `sendfile`. Bytes that are not in memory are first read on
+//! the ring, so that the loop never waits for a disk.
 
 use nix::errno::Errno;
 
