@@ -1,12 +1,16 @@
 //! The parts of the data path that run without a kernel: slots, buffers, timers, a PROXY header,
-//! frames, requests of HTTP and their routes, records of TLS.
+//! frames, requests of HTTP and their routes, records of TLS, the servers of an upstream.
 //!
 //! `cargo bench --bench parts -- --quick`
+
+#[path = "parts/cluster.rs"]
+mod cluster;
 
 use std::hint::black_box;
 use std::time::Duration;
 
-use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use ringway::mem::{Outgoing, Pool, Slab};
 use ringway::net::tls::records::{Opener, Sealer};
 use ringway::net::tls::{Aead, TrafficKey, Version as TlsVersion};
@@ -125,20 +129,76 @@ fn http(criterion: &mut Criterion) {
         });
     }
     group.finish();
-    for routes in [1_usize, 100] {
+}
+
+/// The cost of finding a route does not grow with their number, nor with that of hosts.
+fn routes(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("route");
+    let mut head = RequestHead::default();
+    for count in [1_usize, 1_000, 10_000, 100_000] {
         let prefix = |number: usize| RouteMatch {
-            hosts: vec![HostMatch::Exact("www.example.com".into())],
-            path: PathMatch::Prefix(format!("/other{number}").into()),
+            path: PathMatch::Prefix(format!("/api/v1/service{number}").into()),
             ..RouteMatch::default()
         };
-        let mut all: Vec<RouteMatch> = (1..routes).map(prefix).collect();
-        all.push(RouteMatch { path: PathMatch::Prefix("/api".into()), ..RouteMatch::default() });
-        let router = Router::new(all);
-        assert!(read(SMALL, &mut head));
-        criterion.bench_function(&format!("the last of {routes} routes found"), |bench| {
-            bench.iter(|| router.find(black_box(&head), None).expect("the last one"));
-        });
+        let router = Router::new((0..count).map(prefix).collect());
+        let paths = (0..count).map(|number| format!("/api/v1/service{number}/users/7"));
+        find_in_turn(&mut group, &format!("among {count} prefixes"), &router, &mut head, paths);
     }
+    for count in [1_usize, 10_000] {
+        let host = |number: usize| RouteMatch {
+            hosts: vec![HostMatch::Exact(format!("www{number}.example.com").into())],
+            ..RouteMatch::default()
+        };
+        let router = Router::new((0..count).map(host).collect());
+        let hosts = (0..count).map(|number| format!("//www{number}.example.com/"));
+        find_in_turn(&mut group, &format!("among {count} hosts"), &router, &mut head, hosts);
+    }
+    let with_texts = |number: usize| format!("^/service{number}/[0-9]+$");
+    let without =
+        |number: usize| format!("^/[a-z]{{{}}}/[0-9]{{{}}}$", 1 + number % 32, 1 + number / 32);
+    let kinds: [(&str, &dyn Fn(usize) -> String, &dyn Fn(usize) -> String); 2] = [
+        ("", &with_texts, &|number| format!("/service{number}/4711")),
+        (" without texts", &without, &|number| {
+            format!("/{}/{}", "a".repeat(1 + number % 32), "1".repeat(1 + number / 32))
+        }),
+    ];
+    for (name, expression, path) in kinds {
+        for count in [1_usize, 100, 1_000] {
+            let regex = |number| {
+                let regex = regex::Regex::new(&expression(number)).expect("one that is right");
+                RouteMatch { path: PathMatch::Regex(regex), ..RouteMatch::default() }
+            };
+            let router = Router::new((0..count).map(regex).collect());
+            let name = format!("among {count} regexes{name}");
+            find_in_turn(&mut group, &name, &router, &mut head, (0..count).map(path));
+        }
+    }
+    group.finish();
+}
+
+/// Finds the routes of some hundred paths, spread over all, one after the other.
+fn find_in_turn(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    name: &str,
+    router: &Router,
+    head: &mut RequestHead,
+    paths: impl ExactSizeIterator<Item = String>,
+) {
+    let step = paths.len().div_ceil(256) | 1;
+    let heads = paths.step_by(step).map(|path| {
+        let (host, path) = match path.strip_prefix("//").and_then(|both| both.split_once('/')) {
+            Some((host, _)) => (host, "/"),
+            None => ("www.example.com", path.as_str()),
+        };
+        let request = format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n");
+        assert!(read(request.as_bytes(), head));
+        std::mem::take(head)
+    });
+    let heads: Vec<RequestHead> = heads.collect();
+    let mut turn = heads.iter().cycle();
+    group.bench_function(name, |bench| {
+        bench.iter(|| router.find(turn.next().expect("a cycle"), None).expect("a route"));
+    });
 }
 
 fn records(criterion: &mut Criterion) {
@@ -176,5 +236,17 @@ fn records(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, slab, pool, timers, header, frames, http, records);
+criterion_group!(
+    benches,
+    slab,
+    pool,
+    timers,
+    header,
+    frames,
+    http,
+    routes,
+    records,
+    cluster::choices,
+    cluster::connections
+);
 criterion_main!(benches);

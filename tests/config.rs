@@ -2070,7 +2070,7 @@ retries = "many"
         (13, "missing key `listen`"),
         (14, "there is already a listener named `a`"),
         (15, "`protocol`: expected"),
-        (17, "`servers`: expected 1 to 1024 values"),
+        (17, "`servers`: expected 1 to 10000 values"),
         (18, "`retries`: expected an integer"),
         (19, "unknown key `extra`"),
     ];
@@ -2406,6 +2406,54 @@ fn assert_places_hold(report: &Report, text: &str) {
     }
     let shown = report.to_string();
     assert!(shown.chars().all(|shown| shown == '\n' || !shown.is_control()), "{shown:?}");
+}
+
+#[test]
+fn servers_of_an_upstream_and_addresses_of_a_listener_have_limits_of_their_own() {
+    let file = |addresses: usize, servers: usize| {
+        let listen: String = (1..=addresses).map(|port| format!("\"127.0.0.1:{port}\",")).collect();
+        let servers: String =
+            (0..servers).map(|n| format!("\"10.0.{}.{}:1\",", n / 256, n % 256)).collect();
+        format!(
+            "[[listener]]\nname = \"a\"\nlisten = [{listen}]\nprotocol = \"tcp\"\n\
+             upstream = \"u\"\n[upstream.u]\nservers = [{servers}]\n"
+        )
+    };
+    let config = good(&file(1_024, 10_000));
+    assert_eq!(config.upstreams[0].servers.len(), 10_000);
+    assert_eq!(good(&config.to_toml()), config);
+    let table = [
+        (file(1, 10_001), "`servers`: expected 1 to 10000 values, got 10001"),
+        (file(1_025, 1), "`listen`: expected 1 to 1024 values, got 1025"),
+    ];
+    for (text, message) in table {
+        let report = bad(&text);
+        let [found] = report.diagnostics() else { panic!("not one mistake, but this:\n{report}") };
+        assert_eq!(found.message, message);
+    }
+}
+
+#[test]
+fn a_text_that_is_too_long_is_not_read() {
+    let report = bad(&" ".repeat((256 << 20) + 1));
+    let [found] = report.diagnostics() else { panic!("not one mistake, but this:\n{report}") };
+    assert_eq!(found.message, "a configuration of 268435457 bytes");
+}
+
+/// A look at each would take hours.
+#[test]
+fn references_that_lead_nowhere_are_told_at_once_however_many_there_are() {
+    let routes: String = (0..20_000)
+        .map(|n| format!("[[listener.route]]\npath = \"/{n}\"\nproxy = \"none-{n}\"\n"))
+        .collect();
+    let upstreams: String = (0..10_000)
+        .map(|n| format!("[upstream.a-rather-long-name-{n}]\nservers = \"10.0.0.1:1\"\n"))
+        .collect();
+    let report = bad(&format!(
+        "[[listener]]\nname = \"a\"\nlisten = \"127.0.0.1:1\"\nprotocol = \"http\"\n{routes}{upstreams}"
+    ));
+    assert_eq!(report.errors(), 20_000);
+    assert_eq!(report.diagnostics()[0].message, "there is no upstream named `none-0`");
 }
 
 #[test]

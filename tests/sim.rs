@@ -12,6 +12,8 @@ mod frames;
 mod harness;
 #[path = "sim/http.rs"]
 mod http;
+#[path = "sim/http/mod.rs"]
+mod http_runs;
 #[path = "sim/isolation.rs"]
 mod isolation;
 #[path = "sim/udp.rs"]

@@ -130,6 +130,10 @@ impl Driver for Metered {
         beside!(self.0.now())
     }
 
+    fn unix_time(&self) -> std::time::Duration {
+        beside!(self.0.unix_time())
+    }
+
     fn buffers(&self) -> (usize, usize) {
         beside!(self.0.buffers())
     }

@@ -10,8 +10,8 @@ use crate::config::{self, Admin, Config, Difference};
 
 /// How long the running process may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
-/// Bytes of its configuration at most.
-const LEN_MAX: usize = 64 << 20;
+/// Bytes of its configuration at most: as many as a file may have.
+const LEN_MAX: usize = 256 << 20;
 
 /// Compares `config`, read from `name`, with what runs at `url`, or else where the configuration
 /// has its admin interface. Prints a line for each change.
@@ -41,7 +41,7 @@ fn fetch(url: &str, tls: &TlsArgs) -> Result<Config, String> {
         )
     })?;
     let text = String::from_utf8(text).map_err(|_| format!("{url}: the answer is not UTF-8"))?;
-    config::parse_effective(url, &text).map_err(|report| {
+    config::parse(url, &text).map_err(|report| {
         format!(
             "{url}: the answer is no configuration that this version reads; is another version \
              running?\n{report}"

@@ -50,8 +50,8 @@ pub(super) fn check(raw: Raw, mistakes: &mut Vec<Mistake>) -> Option<Config> {
         let (balance, place) = (upstream.rest.balance, upstream.balance.as_ref());
         check_hash(&upstream.http, balance, place, is_given, mistakes);
     }
-    let services = services(&listeners, &upstreams, mistakes);
-    let mut upstreams = upstreams;
+    let (mut listeners, mut upstreams) = (listeners, upstreams);
+    let services = services(&mut listeners, &upstreams, mistakes);
     set_defaults_of_http(&mut upstreams, services.iter().flatten());
     upstreams.iter().for_each(|upstream| check_pairs(upstream, mistakes));
     let listeners = listeners.into_iter().zip(services).map(|(raw, service)| {

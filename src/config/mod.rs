@@ -64,21 +64,8 @@ const EMBEDDED: &str = include_str!("embedded.toml");
 ///
 /// All mistakes of the text at once; after a mistake of syntax, those of syntax only.
 pub fn parse(file_name: &str, text: &str) -> Result<Config, Report> {
-    parse_up_to(parse::TEXT_MAX, file_name, text)
-}
-
-/// Reads what [`Config::to_toml`] has written, which may be longer than a file: it has every key.
-///
-/// # Errors
-///
-/// As [`parse()`].
-pub fn parse_effective(file_name: &str, text: &str) -> Result<Config, Report> {
-    parse_up_to(parse::EFFECTIVE_MAX, file_name, text)
-}
-
-fn parse_up_to(text_max: usize, file_name: &str, text: &str) -> Result<Config, Report> {
     let mut mistakes = Vec::new();
-    let raw = parse::read(text, text_max, &mut mistakes);
+    let raw = parse::read(text, &mut mistakes);
     let config = raw.and_then(|raw| check::check(raw, &mut mistakes));
     config.filter(|_| mistakes.is_empty()).ok_or_else(|| Report::new(file_name, text, mistakes))
 }

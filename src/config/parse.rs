@@ -21,10 +21,9 @@ use super::tls::{self, ADMIN_TLS};
 use super::upstream::{RawUpstream, upstreams};
 use super::{Admin, Log, Runtime, SocketOptions, SpliceOptions, Workers, defaults};
 
-/// The longest text, in bytes: some thousand listeners. A longer one is likely no configuration.
-pub(super) const TEXT_MAX: usize = 1 << 20;
-/// The same for a configuration in effect, which has every key of all that a file may have.
-pub(super) const EFFECTIVE_MAX: usize = 64 << 20;
+/// The longest text, in bytes: 100,000 routes with all of their keys. A longer one is likely no
+/// configuration.
+const TEXT_MAX: usize = 256 << 20;
 /// So many mistakes of syntax are shown: the first are the likeliest to be no mere consequence.
 const SYNTAX_MISTAKES_MAX: usize = 10;
 
@@ -42,10 +41,10 @@ pub(super) struct Raw {
 
 /// Reads a text. `None` if it is too long or its syntax is wrong; other mistakes leave defaults
 /// behind.
-pub(super) fn read(text: &str, text_max: usize, mistakes: &mut Vec<Mistake>) -> Option<Raw> {
-    if text.len() > text_max {
+pub(super) fn read(text: &str, mistakes: &mut Vec<Mistake>) -> Option<Raw> {
+    if text.len() > TEXT_MAX {
         let message = format!("a configuration of {} bytes", text.len());
-        let help = format!("a file may have {text_max} bytes; is this the right one?");
+        let help = format!("a file may have {TEXT_MAX} bytes; is this the right one?");
         mistakes.push(Mistake::new(0..0, message, help));
         return None;
     }

@@ -90,9 +90,7 @@ fn locate(root: &DeTable<'_>, place: &Place) -> Range<usize> {
         match step {
             Step::Key(name) => {
                 let table = here.map_or(Some(root), |value| value.get_ref().as_table());
-                let found = table.and_then(|table| {
-                    table.iter().find(|(key, _)| key.get_ref().as_ref() == name.as_str())
-                });
+                let found = table.and_then(|table| table.get_key_value(name.as_str()));
                 let Some((key, value)) = found else { return span };
                 // A table is meant by its name: its span may be all of its lines.
                 let has_tables = value.get_ref().is_table() || value.get_ref().is_array();

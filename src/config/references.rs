@@ -18,9 +18,12 @@ use super::{Balance, ListenerService, SendProxyProtocol, ServerAddress};
 /// understood.
 type Uses = Vec<Option<Protocol>>;
 
+/// Names that lead nowhere for which the likely one is looked for: as many as a report shows.
+const NEAREST_MAX: usize = 256;
+
 /// What each listener does.
 pub(super) fn services(
-    listeners: &[RawListener],
+    listeners: &mut [RawListener],
     upstreams: &[RawUpstream],
     mistakes: &mut Vec<Mistake>,
 ) -> Vec<Option<ListenerService>> {
@@ -30,12 +33,17 @@ pub(super) fn services(
     // Which keys of an upstream are of use cannot be told while a reference is unreadable.
     let mut all_are_known = !listeners.is_empty();
     let mut services = Vec::new();
+    let mut nearest: HashMap<String, Option<&str>> = HashMap::new();
     for listener in listeners {
         let mut lookup = |name: &Spanned<String>, protocol: Option<Protocol>| {
             let found = indexes.get(name.get_ref().as_str()).copied();
             let likely = match found {
                 Some(_) => None,
-                None => accept::nearest(name.get_ref(), names.clone()),
+                // The likely one is looked for among all, which is too much for each of thousands.
+                None if nearest.len() < NEAREST_MAX => *nearest
+                    .entry(name.get_ref().clone())
+                    .or_insert_with(|| accept::nearest(name.get_ref(), names.clone())),
+                None => nearest.get(name.get_ref().as_str()).copied().flatten(),
             };
             // An upstream that is likely meant is used, but by whom is not certain.
             let meant = found.or_else(|| likely.and_then(|name| indexes.get(name).copied()));
@@ -61,11 +69,8 @@ pub(super) fn services(
         let (http, sni) = (&listener.service.http, &listener.service.sni);
         all_are_known &= http.routes_are_known && http.routes.iter().all(|route| route.is_known);
         all_are_known &= sni.is_known;
-        let named = named(listener);
-        let targets = named.into_iter().map(|(name, protocol)| {
-            let found = name.map(|name| lookup(name, protocol));
-            found.flatten()
-        });
+        let named = named(listener).into_iter();
+        let targets = named.map(|(name, protocol)| lookup(name?, protocol));
         let targets: Vec<_> = targets.collect();
         mistakes.extend(needless(listener));
         services.push(service(listener, target, &targets));
@@ -112,11 +117,11 @@ const fn may_refer(protocol: Protocol) -> bool {
 
 /// What a listener does, with the upstreams that its reference and those of its routes lead to.
 fn service(
-    listener: &RawListener,
+    listener: &mut RawListener,
     target: Option<usize>,
     targets: &[Option<usize>],
 ) -> Option<ListenerService> {
-    let keys = &listener.service;
+    let keys = &mut listener.service;
     match listener.protocol? {
         Protocol::Tcp => target.map(|upstream| ListenerService::Tcp { upstream }),
         Protocol::Echo => Some(ListenerService::Echo),
@@ -136,7 +141,7 @@ fn service(
             options.map(|options| ListenerService::Sni { upstream: target, options })
         }
         Protocol::Http => {
-            resolve(&keys.http, targets).map(|options| ListenerService::Http(Box::new(options)))
+            resolve(&mut keys.http, targets).map(|options| ListenerService::Http(Box::new(options)))
         }
     }
 }

@@ -464,7 +464,9 @@ pub(super) const VALUE_MAX: usize = 64 << 10;
 pub(super) const PATH_LENGTH_MAX: usize = 4095;
 /// The highest permissions of a file: all for everybody, without the special bits.
 pub(super) const UNIX_MODE_MAX: u32 = 0o777;
-/// Addresses of one listener, and servers of one upstream.
+/// Addresses of one listener.
 pub(super) const ADDRESSES_MAX: usize = 1024;
+/// Servers of one upstream.
+pub(super) const SERVERS_MAX: usize = 10_000;
 /// Bytes of a name: those of a DNS label, as names become labels of metrics.
 pub(super) const NAME_MAX: usize = 63;

@@ -58,9 +58,10 @@ pub(super) fn upstreams(
     watched: &mut Vec<Watched>,
 ) -> Result<Vec<UpstreamOptions>, StartError> {
     let mut upstreams = Vec::with_capacity(config.upstreams.len());
+    let of_http = http::origins_of(config);
     for (index, one) in config.upstreams.iter().enumerate() {
         let (mut options, places) = upstream(one)?;
-        let is_http = http::is_origin(config, index);
+        let is_http = of_http.contains(&index);
         if is_http {
             options.cluster = Some(http::cluster(one, &options.servers, &places, workers));
         }

@@ -14,7 +14,7 @@ use super::{
 use crate::mem::{Key, Pages, Scratch};
 use crate::net::{PipePool, Stream};
 use crate::ring::{Driver, Fd, Lane, SocketAddress};
-use crate::runtime::{Reactor, TimerId, clock};
+use crate::runtime::{Reactor, TimerId};
 use crate::service::CloseReason;
 use crate::service::balance::Balancer;
 use crate::service::cluster::eject::Event;
@@ -171,7 +171,7 @@ impl<D: Driver> Context<D> {
         match self.unix_time {
             Some((turn, time)) if turn == now => time,
             Some(_) | None => {
-                let time = clock::unix_time();
+                let time = self.reactor.driver().unix_time();
                 self.unix_time = Some((now, time));
                 time
             }

@@ -2,7 +2,7 @@
 
 use super::context::Context;
 use super::fleet::{Finished, Note};
-use super::http::state::HttpAction;
+use super::http::state::HttpState;
 use super::kind::Session;
 use super::trunk::Trunk;
 use super::{Due, Sessions};
@@ -92,11 +92,11 @@ impl<D: Driver> Sessions<D> {
                 if self.context.exchangers[upstream].is_some() {
                     self.context.exchanger(upstream).answered(places, now);
                 } else {
-                    self.context.origins_given(upstream, places);
+                    self.context.quota_lent(upstream, places);
                 }
             }
             Note::Health { upstream, server, up } => {
-                self.context.http.cluster(upstream).servers.set_health(server, up, now);
+                self.context.http.clusters.get(upstream).servers.set_health(server, up, now);
             }
             Note::EndFlow { listener } => self.datagrams.give_back(&mut self.context, listener),
             Note::Finished { connection, finished } => {
@@ -121,16 +121,15 @@ impl<D: Driver> Sessions<D> {
     fn lend(&mut self, upstream: usize, from: usize, now: std::time::Instant) {
         let is_http = self.context.exchangers[upstream].is_none();
         let places = if is_http {
-            let (places, origin) = self.context.http.cluster(upstream).asked();
-            self.context.http.actions.extend(origin.map(|origin| HttpAction::Close { origin }));
-            places
+            let HttpState { proxy, clusters, .. } = &mut self.context.http;
+            proxy.quota_asked(upstream, clusters)
         } else {
             self.context.exchanger(upstream).asked(now)
         };
         // What cannot be given is kept.
         if !self.context.options.fleet.send(from, Note::Give { upstream, places }) {
             if is_http {
-                self.context.http.cluster(upstream).quota.keep(places);
+                self.context.http.clusters.get(upstream).quota.keep(places);
             } else {
                 self.context.exchanger(upstream).keep(places);
             }

@@ -11,7 +11,7 @@ use super::CLIENT;
 use super::common::{Common, Onward};
 use super::context::Context;
 use super::options::FrameOptions;
-use super::outlet::Outlet;
+use super::write_buffer::WriteBuffer;
 use crate::mem::{Backlog, Key};
 use crate::net::{Stream, StreamEvent};
 use crate::proto::frame::{Code, FrameError, ServerOptions};
@@ -26,7 +26,7 @@ const ANSWERS_MAX: usize = 256 * 1024;
 pub(super) struct Frames {
     common: Common,
     stream: Stream,
-    outlet: Outlet,
+    outlet: WriteBuffer,
     /// What was received and is not read: more than a turn may answer.
     input: Backlog,
     side: Side,
@@ -88,7 +88,7 @@ impl Frames {
         Self {
             common,
             stream,
-            outlet: Outlet::default(),
+            outlet: WriteBuffer::default(),
             input: Backlog::default(),
             side,
             phase: Phase::Serving,

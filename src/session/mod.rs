@@ -15,7 +15,7 @@
 //! | `context` | what connections share: reactor, pipes, upstreams, lists of work |
 //! | `udp` | datagrams: listening sockets, echo, the flows of the proxy |
 //! | `fleet` | what workers see of each other |
-//! | `outlet` | what a connection writes in a turn |
+//! | `write_buffer` | what a connection writes in a turn |
 //! | `stats`, `stats_http`, `stats_messages`, `stats_pool`, `stats_udp` | counters |
 //! | `opening` | what is before a session: PROXY protocol header, TLS handshake |
 //! | `parting` | what is after one: a peer that was told why is given time to take that |
@@ -28,6 +28,7 @@ mod arrival;
 mod common;
 mod context;
 mod deadline;
+mod distribution;
 mod echo;
 mod ejection;
 mod exchange;
@@ -40,7 +41,6 @@ mod latency;
 mod messages;
 mod opening;
 mod options;
-mod outlet;
 mod parting;
 mod relay;
 mod stats;
@@ -50,9 +50,11 @@ mod stats_pool;
 mod stats_udp;
 mod trunk;
 mod udp;
+mod write_buffer;
 
 use std::time::Instant;
 
+pub use self::distribution::Distribution;
 pub use self::fleet::{Finished, Fleet, Note, Verified, WorkerCell};
 pub use self::http::Encoded;
 pub use self::http::options as http_options;
@@ -63,8 +65,8 @@ pub use self::options::{
     TlsOptions, UpstreamOptions, UpstreamTls,
 };
 pub use self::stats::{
-    CompressionStats, Distribution, ErrorKind, FrameStats, Histograms, ListenerStats, Plan,
-    RelayStats, SessionStats, TlsStats, UpstreamStats,
+    CompressionStats, ErrorKind, FrameStats, Histograms, ListenerStats, Plan, RelayStats,
+    SessionStats, TlsStats, UpstreamStats,
 };
 pub use self::stats_http::{HttpStats, OriginStats, RouteStats, ServerStats};
 pub use self::stats_messages::MessageStats;
@@ -74,9 +76,7 @@ pub use self::stats_udp::{DatagramStats, DropReason};
 use self::accept::Entrance;
 use self::common::Common;
 use self::context::Context;
-use self::http::Origin;
 use self::http::shown;
-use self::http::state::HttpAction;
 use self::kind::Session;
 use self::opening::Opening;
 use self::parting::Parting;
@@ -119,6 +119,10 @@ pub struct Sessions<D: Driver> {
     context: Context<D>,
     /// Connections that received something in this turn.
     received: Vec<Key>,
+    /// Connections that were worked on in this turn, and have not sent.
+    worked: Vec<Key>,
+    /// Some of them may be there twice.
+    is_repeated: bool,
     draining: bool,
     /// The shutdown's time is over: what still comes is cut at once.
     cutting: bool,
@@ -144,6 +148,8 @@ impl<D: Driver> Sessions<D> {
             datagrams: Datagrams::new(&context),
             context,
             received: Vec::new(),
+            worked: Vec::new(),
+            is_repeated: false,
             draining: false,
             cutting: false,
             cut: 0,
@@ -169,7 +175,7 @@ impl<D: Driver> Sessions<D> {
         let can_feed = !self.context.starved.is_empty() && self.context.reactor.free_buffers() > 0;
         let can_feed = can_feed || self.datagrams.can_feed(&self.context);
         let busy = can_feed || !self.context.dirty.is_empty() || self.context.unsettled;
-        let busy = busy || !self.context.http.actions.is_empty();
+        let busy = busy || self.context.http.has_work();
         self.context.reactor.turn(busy, batch)
     }
 
@@ -234,22 +240,50 @@ impl<D: Driver> Sessions<D> {
     /// Sends what the turn has queued: one send per connection, and all that follows from it.
     pub fn flush_dirty(&mut self) {
         self.feed_starved();
-        // What one connection passes to another leaves in the same turn.
-        for _ in 0..ROUNDS_MAX {
-            let mut dirty = std::mem::take(&mut self.context.flushing);
-            std::mem::swap(&mut dirty, &mut self.context.dirty);
-            for key in dirty.drain(..) {
-                self.flush_one(key);
-            }
-            self.context.flushing = dirty;
-            if self.context.http.actions.is_empty() {
-                break;
-            }
-            self.settle_http();
-        }
+        self.work();
+        self.transmit();
+        self.context.count_exchanges();
         self.settle_exchangers();
         self.datagrams.flush(&mut self.context);
         self.hold_received();
+    }
+
+    /// First half of a turn's end: what one connection passes to another is worked on in the same
+    /// turn, until nothing is left to do or the rounds are used up.
+    fn work(&mut self) {
+        for round in 0..ROUNDS_MAX {
+            self.is_repeated |= round > 0;
+            let mut dirty = std::mem::take(&mut self.context.flushing);
+            std::mem::swap(&mut dirty, &mut self.context.dirty);
+            for key in dirty.drain(..) {
+                if let Some(session) = self.slab.get_mut(key) {
+                    session.work(&mut self.context, key);
+                    self.worked.push(key);
+                }
+                self.remove_if_finished(key);
+            }
+            self.context.flushing = dirty;
+            self.settle_proxy();
+            if self.context.dirty.is_empty() && !self.context.http.has_work() {
+                break;
+            }
+        }
+    }
+
+    /// Second half: each connection that was worked on sends once.
+    fn transmit(&mut self) {
+        let mut worked = std::mem::take(&mut self.worked);
+        if std::mem::take(&mut self.is_repeated) {
+            worked.sort_unstable();
+            worked.dedup();
+        }
+        for key in worked.drain(..) {
+            if let Some(session) = self.slab.get_mut(key) {
+                session.transmit(&mut self.context, key);
+            }
+            self.remove_if_finished(key);
+        }
+        self.worked = worked;
     }
 
     /// The end of a turn. Who waits holds nothing of the pool: what nobody has taken of what was
@@ -261,78 +295,15 @@ impl<D: Driver> Sessions<D> {
                 session.hold();
             }
         }
-        self.context.http.hold();
+        self.context.http.proxy.hold();
         #[cfg(debug_assertions)]
         assert_eq!(self.context.reactor.stray_handles(), 0, "a queue holds a pool buffer");
     }
 
-    /// Carries out what exchanges of HTTP want done.
-    fn settle_http(&mut self) {
-        let mut actions = std::mem::take(&mut self.context.http.acting);
-        std::mem::swap(&mut actions, &mut self.context.http.actions);
-        for action in actions.drain(..) {
-            match action {
-                HttpAction::Wake { connection } => self.flush_one(connection),
-                HttpAction::Assign { origin, exchange } => self.assign(origin, exchange),
-                HttpAction::Open { upstream, server } => self.open_origin(upstream, server),
-                HttpAction::Close { origin } => self.close_origin(origin),
-                HttpAction::Ask { upstream, to } => {
-                    let from = self.context.options.worker;
-                    if !self.context.options.fleet.send(to, Note::Ask { upstream, from }) {
-                        self.context.origins_given(upstream, 0);
-                    }
-                }
-                HttpAction::Join { exchange, origin } => {
-                    self.join(exchange, origin);
-                    self.remove_if_finished(origin);
-                }
-            }
-        }
-        self.context.http.acting = actions;
-    }
-
-    fn assign(&mut self, origin: Key, exchange: Key) {
-        if let Some(Session::Origin(one)) = self.slab.get_mut(origin) {
-            one.assign(&mut self.context, origin, exchange);
-            self.remove_if_finished(origin);
-        } else {
-            let failure = crate::service::cluster::failure::Failure::StaleConnection;
-            self.context.fail_linked(exchange, origin, failure, true);
-        }
-    }
-
-    fn open_origin(&mut self, upstream: usize, server: usize) {
-        let now = self.context.now();
-        self.context.stats().upstreams[upstream].active.increment();
-        match self.slab.insert(Session::Origin(Box::new(Origin::new(upstream, server, now)))) {
-            Ok(key) => {
-                if let Some(session) = self.slab.get_mut(key) {
-                    session.start(&mut self.context, key);
-                }
-                self.remove_if_finished(key);
-            }
-            Err(_full) => {
-                self.context.stats().upstreams[upstream].active.decrement();
-                let failure = crate::service::cluster::failure::Failure::Resources;
-                self.context.origin_failed(upstream, server, failure);
-            }
-        }
-    }
-
-    fn close_origin(&mut self, origin: Key) {
-        if let Some(Session::Origin(one)) = self.slab.get_mut(origin) {
-            one.close(
-                &mut self.context,
-                origin,
-                crate::service::cluster::pool::CloseCause::Retired,
-            );
-        }
-        self.remove_if_finished(origin);
-    }
-
     fn flush_one(&mut self, key: Key) {
         if let Some(session) = self.slab.get_mut(key) {
-            session.flush(&mut self.context, key);
+            session.work(&mut self.context, key);
+            session.transmit(&mut self.context, key);
         }
         self.remove_if_finished(key);
     }
@@ -381,17 +352,16 @@ impl<D: Driver> Sessions<D> {
         let now = self.context.now();
         let Context { http, options, .. } = &mut self.context;
         let stats = &options.fleet.cells()[options.worker].stats;
-        let all = http.clusters.iter_mut().zip(&stats.upstreams).zip(&options.upstreams);
-        for ((cluster, stats), upstream) in all {
-            if let Some(cluster) = cluster {
-                shown::publish(cluster, &stats.http, now);
-                shown::tell_ejections(cluster, &stats.http, &upstream.name);
-            }
+        for (upstream, cluster) in http.clusters.iter_mut() {
+            let stats = &stats.upstreams[upstream].http;
+            shown::publish(cluster, stats, now);
+            shown::tell_ejections(cluster, stats, &options.upstreams[upstream].name);
         }
     }
 
     /// Closes what is left open when all connections have ended.
     pub fn finish(&mut self) {
+        self.publish();
         self.context.flush_lines();
         self.context.close_files();
         let Context { pipes, reactor, .. } = &mut self.context;

@@ -1,10 +1,7 @@
 //! What a worker's sessions count. One writer, the worker; read by the exporter.
 
-use std::time::Duration;
-
-use hdrhistogram::Histogram;
-
 use super::DatagramStats;
+use super::distribution::Distribution;
 use super::latency::Latencies;
 use super::stats_http::{HttpStats, OriginStats};
 use super::stats_messages::MessageStats;
@@ -15,11 +12,6 @@ use crate::runtime::{Counter, Gauge, Quota};
 use crate::service::CloseReason;
 use crate::service::frame::Tally;
 use crate::service::proxy::ConnectFailure;
-
-/// Largest duration that a histogram tells apart, in microseconds: a day.
-const MICROS_MAX: u64 = 24 * 60 * 60 * 1_000_000;
-/// Significant digits of the histograms: within one percent.
-const DIGITS: u8 = 2;
 
 /// One worker's counters.
 #[derive(Debug)]
@@ -321,62 +313,10 @@ impl Histograms {
     }
 }
 
-/// Durations, in microseconds, within one percent; their sum exactly.
-#[derive(Debug, Clone)]
-pub struct Distribution {
-    histogram: Histogram<u64>,
-    sum: Duration,
-}
-
-impl Distribution {
-    /// Adds a duration.
-    pub fn record(&mut self, time: Duration) {
-        let micros = u64::try_from(time.as_micros()).unwrap_or(MICROS_MAX);
-        self.histogram.saturating_record(micros);
-        self.sum += time;
-    }
-
-    /// How many durations there are.
-    #[must_use]
-    pub fn count(&self) -> u64 {
-        self.histogram.len()
-    }
-
-    /// How many durations are at most `bound`.
-    #[must_use]
-    pub fn count_up_to(&self, bound: Duration) -> u64 {
-        let micros = u64::try_from(bound.as_micros()).unwrap_or(MICROS_MAX);
-        self.histogram.count_between(0, micros)
-    }
-
-    /// The duration that so large a share of all is at most, 0 to 1; the longest for 1.
-    #[must_use]
-    pub fn quantile(&self, share: f64) -> Duration {
-        Duration::from_micros(self.histogram.value_at_quantile(share))
-    }
-
-    /// The sum of all durations.
-    #[must_use]
-    pub fn sum(&self) -> Duration {
-        self.sum
-    }
-
-    pub(super) fn merge(&mut self, other: &Self) {
-        self.histogram += &other.histogram;
-        self.sum += other.sum;
-    }
-}
-
-impl Default for Distribution {
-    fn default() -> Self {
-        let histogram = Histogram::new_with_bounds(1, MICROS_MAX, DIGITS);
-        let histogram = histogram.expect("the bounds are constants that fit");
-        Self { histogram, sum: Duration::ZERO }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]

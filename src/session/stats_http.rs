@@ -1,7 +1,10 @@
 //! What is counted of HTTP: requests by route and status, refusals, exchanges with servers.
 
+use std::sync::OnceLock;
+
 use crate::proto::http1::Refusal;
 use crate::runtime::{Counter, Gauge};
+use crate::service::cluster::attempts::{RetryCounters, Stop};
 use crate::service::cluster::failure::Failure;
 use crate::service::cluster::pool::{CloseCause, PoolCounters, PoolGauges};
 
@@ -9,7 +12,7 @@ use crate::service::cluster::pool::{CloseCause, PoolCounters, PoolGauges};
 #[derive(Debug, Default)]
 pub struct HttpStats {
     /// By route, in their order; the last one stands for requests that no route takes.
-    pub routes: Box<[RouteStats]>,
+    routes: Box<[OnceLock<Box<RouteStats>>]>,
     /// Requests that break a rule, in the order of [`Refusal::NAMES`].
     pub refused: [Counter; Refusal::NAMES.len()],
     /// Fields of requests that were dropped for the underscores in their names.
@@ -33,7 +36,7 @@ impl HttpStats {
     /// All at zero, for so many routes.
     #[must_use]
     pub fn new(routes: usize) -> Self {
-        let routes = (0..=routes).map(|_| RouteStats::default()).collect();
+        let routes = (0..=routes).map(|_| OnceLock::new()).collect();
         Self { routes, ..Self::default() }
     }
 
@@ -44,13 +47,22 @@ impl HttpStats {
         }
     }
 
-    /// The counters of a route, or of the requests that no route takes.
+    /// The counters of a route, or of the requests that no route takes, to be counted in. They take
+    /// memory from the first request on.
     #[must_use]
     pub fn route(&self, route: Option<usize>) -> Option<&RouteStats> {
-        match route {
+        let counters = match route {
             Some(route) => self.routes.get(route),
             None => self.routes.last(),
-        }
+        };
+        counters.map(|counters| &**counters.get_or_init(Box::default))
+    }
+
+    /// The counters of a route that has had requests. The number behind the last route stands for
+    /// requests that no route takes.
+    #[must_use]
+    pub fn used_route(&self, route: usize) -> Option<&RouteStats> {
+        self.routes.get(route)?.get().map(|counters| &**counters)
     }
 }
 
@@ -61,6 +73,8 @@ pub struct OriginStats {
     pub begun: Counter,
     /// Exchanges that a server answered.
     pub answered: Counter,
+    /// Exchanges that were tried again.
+    pub retried: Counter,
     /// Exchanges for which a second server was asked, as the first was slow.
     pub hedges: Counter,
     /// Those that it answered first.
@@ -87,6 +101,8 @@ pub struct OriginStats {
     pub reused: Counter,
     /// Connections that ended, in the order of [`CloseCause::ALL`].
     pub closed: [Counter; CloseCause::ALL.len()],
+    /// Tries that were not followed by another one, in the order of [`Stop::ALL`].
+    pub stopped: [Counter; Stop::ALL.len()],
 }
 
 /// One server of an upstream.
@@ -116,7 +132,12 @@ impl OriginStats {
     }
 
     /// Shows how the pools are.
-    pub(super) fn publish(&self, gauges: PoolGauges, counters: &PoolCounters) {
+    pub(super) fn publish(
+        &self,
+        gauges: PoolGauges,
+        counters: &PoolCounters,
+        retries: RetryCounters,
+    ) {
         self.idle.set(gauges.idle.into());
         self.in_use.set(gauges.in_use.into());
         self.opening.set(gauges.opening.into());
@@ -124,6 +145,9 @@ impl OriginStats {
         self.created.set(counters.created);
         self.reused.set(counters.reused);
         for (counter, count) in self.closed.iter().zip(counters.closed) {
+            counter.set(count);
+        }
+        for (counter, count) in self.stopped.iter().zip(retries.stopped) {
             counter.set(count);
         }
     }

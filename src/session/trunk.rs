@@ -7,7 +7,7 @@ use nix::errno::Errno;
 use super::Due;
 use super::context::Context;
 use super::failure::{failure_of, tls_error};
-use super::outlet::Outlet;
+use super::write_buffer::WriteBuffer;
 use crate::mem::{Backlog, Key};
 use crate::net::{NetworkError, Operation, Stream, StreamEvent};
 use crate::ring::{Completion, Driver, Lane};
@@ -21,7 +21,7 @@ pub(super) struct Trunk {
     /// The frame proxy's key of it.
     trunk: Key,
     stream: Stream,
-    outlet: Outlet,
+    outlet: WriteBuffer,
     /// What was received and is not read: a client does not take what is in it.
     input: Backlog,
     phase: Phase,
@@ -51,7 +51,7 @@ impl Trunk {
             server,
             trunk,
             stream: Stream::new(Lane::Upstream, None),
-            outlet: Outlet::default(),
+            outlet: WriteBuffer::default(),
             input: Backlog::default(),
             phase: Phase::Connecting(now),
             ended: false,

@@ -1350,7 +1350,7 @@ listen = "127.0.0.1:1"
 protocol = "http"
 route = []
         ^^
-error: `route`: expected 1 to 1024 tables, got 0
+error: `route`: expected 1 to 100000 tables, got 0
 help: write each route as a [[listener.route]] table
 
 [[listener]]
@@ -1897,12 +1897,13 @@ fn tables_of_http_are_limited() {
         file(&format!("[[listener.route]]\necho = true\nhost = [{list}]"))
     };
     let body = |length| file(&format!("route = [{{ respond = \"{}\" }}]", "x".repeat(length)));
-    for text in [routes(1024), networks(10_000), hosts(256), body(64 << 10)] {
+    for text in [routes(1_000), networks(10_000), hosts(256), body(64 << 10)] {
         let config = good(&text);
         assert_eq!(good(&config.to_toml()), config);
     }
+    assert_eq!(good(&routes(100_000)).listeners.len(), 1);
     let table = [
-        (routes(1025), "`route`: expected 1 to 1024 tables, got 1025"),
+        (routes(100_001), "`route`: expected 1 to 100000 tables, got 100001"),
         (networks(10_001), "`deny`: expected 0 to 10000 values, got 10001"),
         (hosts(257), "`host`: expected 1 to 256 values, got 257"),
         (body((64 << 10) + 1), "`respond`: expected a text, got 65537 bytes"),
@@ -1912,6 +1913,39 @@ fn tables_of_http_are_limited() {
         let [found] = report.diagnostics() else { panic!("not one mistake, but this:\n{report}") };
         assert_eq!(found.message, message);
     }
+}
+
+#[test]
+fn regular_expressions_of_a_listener_are_limited_together() {
+    let file = |count: usize| {
+        let routes: String = (0..count)
+            .map(|n| {
+                format!(
+                    "[[listener.route]]\nname = \"r{n}\"\necho = true\n\
+                     path_regex = '^/{n}/\\pL{{{}}}'\n",
+                    n % 2 + 20
+                )
+            })
+            .collect();
+        format!(
+            "[[listener]]\nname = \"a\"\nlisten = \"127.0.0.1:1\"\nprotocol = \"http\"\n{routes}"
+        )
+    };
+    let _config = good(&file(20));
+    // One regular expression counts once, however many routes have it.
+    let same = |count: usize| {
+        let text = file(1);
+        let (head, route) = text.split_at(text.find("[[listener.route]]").unwrap());
+        (0..count)
+            .fold(head.to_owned(), |all, n| all + &route.replace("\"r0\"", &format!("\"r{n}\"")))
+    };
+    let _config = good(&same(2_000));
+    let report = bad(&file(400));
+    let found = &report.diagnostics()[0];
+    assert!(found.message.starts_with("`path_regex`: expected a regular expression"), "{report}");
+    let help = "with this one, all those of the listener take more than 256MiB of memory";
+    assert!(found.help.starts_with(help), "{report}");
+    assert!(found.source_line.starts_with("path_regex = "), "{report}");
 }
 
 #[test]

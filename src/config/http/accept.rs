@@ -1,16 +1,18 @@
 //! From one TOML value to one typed value of HTTP, or to what was expected instead of it.
 
+use std::collections::HashSet;
 use std::net::{IpAddr, Ipv6Addr};
 use std::ops::RangeInclusive;
 
 use ipnet::IpNet;
-use regex::RegexBuilder;
+use regex_automata::meta;
 use toml::de::DeValue;
 
 use super::super::accept::{self, Fault, parsed};
+use super::super::units::Size;
 use super::schema::{
     ERROR_STATUS_RANGE, FIELD_NAME_MAX, REDIRECT_STATUSES, REGEX_LENGTH_MAX, REGEX_SIZE_MAX,
-    RETRY_STATUS_RANGE, STATUS_RANGE, VALUE_SIZE_MAX,
+    REGEXES_SIZE_MAX, RETRY_STATUS_RANGE, STATUS_RANGE, VALUE_SIZE_MAX,
 };
 use super::template::{self, Purpose};
 use super::{HashOn, HostPattern, RateKey};
@@ -273,25 +275,47 @@ pub(super) fn target(value: &DeValue<'_>) -> Result<String, Fault> {
     })
 }
 
-/// A regular expression, with a bounded size.
-pub(super) fn regex(value: &DeValue<'_>) -> Result<String, Fault> {
+/// The regular expressions of a listener so far.
+#[derive(Debug, Default)]
+pub(super) struct Regexes {
+    known: HashSet<String>,
+    /// Bytes that they take when they are compiled.
+    size: usize,
+}
+
+/// A regular expression, with a bounded size: its own, and that of all of the listener.
+pub(super) fn regex(value: &DeValue<'_>, all: &mut Regexes) -> Result<String, Fault> {
     parsed(value, "a regular expression", |text| {
         if text.len() > REGEX_LENGTH_MAX {
             return Err(format!("write {REGEX_LENGTH_MAX} bytes at most"));
         }
-        match RegexBuilder::new(text).size_limit(REGEX_SIZE_MAX).build() {
-            Ok(_) => Ok(text.to_owned()),
-            Err(regex::Error::CompiledTooBig(_)) => {
-                Err("it takes too much memory; write smaller repetitions".to_owned())
-            }
-            Err(error) => Err(reason(&error)),
+        if all.known.contains(text) {
+            return Ok(text.to_owned());
         }
+        let limits = meta::Config::new().nfa_size_limit(Some(REGEX_SIZE_MAX));
+        let regex = meta::Builder::new().configure(limits).build(text);
+        let size = regex.map_err(|error| reason(&error))?.memory_usage();
+        if all.size.saturating_add(size) > REGEXES_SIZE_MAX {
+            let most = Size(REGEXES_SIZE_MAX as u64);
+            return Err(format!(
+                "with this one, all those of the listener take more than {most} of memory; write \
+                 fewer, or smaller ones: `path_prefix` needs none"
+            ));
+        }
+        all.size += size;
+        all.known.insert(text.to_owned());
+        Ok(text.to_owned())
     })
 }
 
-/// The last line of an error of many, which is the one that says what is wrong.
-fn reason(error: &regex::Error) -> String {
-    let text = error.to_string();
+/// What is wrong with a regular expression.
+fn reason(error: &meta::BuildError) -> String {
+    if error.size_limit().is_some() {
+        return "it takes too much memory; write smaller repetitions".to_owned();
+    }
+    let syntax = error.syntax_error().map(ToString::to_string);
+    let text = syntax.unwrap_or_else(|| error.to_string());
+    // The last line of an error of many is the one that says what is wrong.
     let line = text.lines().last().unwrap_or_default().trim();
     accept::shown(line.trim_start_matches("error: "))
 }

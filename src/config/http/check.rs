@@ -78,20 +78,23 @@ pub(in super::super) fn check_hash(
     }
 }
 
-/// The options of a listener, with the upstreams that its routes lead to. `None` if a route is not
-/// understood, or its upstream is not there.
-pub(in super::super) fn resolve(http: &RawHttp, targets: &[Option<usize>]) -> Option<HttpOptions> {
-    let routes = http.routes.iter().zip(targets).map(|(raw, target)| {
-        let route = raw.rest.as_ref()?;
-        let action = match &route.action {
+/// The options of a listener, with the upstreams that its routes lead to. The routes are taken out
+/// of it. `None` if a route is not understood, or its upstream is not there.
+pub(in super::super) fn resolve(
+    http: &mut RawHttp,
+    targets: &[Option<usize>],
+) -> Option<HttpOptions> {
+    let routes = http.routes.iter_mut().zip(targets).map(|(raw, target)| {
+        let route = raw.rest.take()?;
+        let action = match route.action {
             Action::Proxy { .. } => Action::Proxy { upstream: (*target)? },
             other @ (Action::Files(_)
             | Action::Redirect { .. }
             | Action::Respond { .. }
             | Action::Echo
-            | Action::StatusPage) => other.clone(),
+            | Action::StatusPage) => other,
         };
-        Some(Route { action, ..route.clone() })
+        Some(Route { action, ..route })
     });
     Some(HttpOptions { routes: routes.collect::<Option<_>>()?, ..http.rest.clone() })
 }

@@ -78,7 +78,7 @@ pub struct HeaderCondition {
 }
 
 /// `client_certificate`: what the certificate of a client is. Without any key, it is there.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct CertificateCondition {
     /// `subject`: its subject, in which one `*` stands for anything.
     pub subject: Option<String>,
@@ -86,6 +86,11 @@ pub struct CertificateCondition {
     pub name: Option<String>,
     /// `fingerprint`: its SHA-256, in hexadecimal digits of lower case.
     pub fingerprint: Option<String>,
+}
+
+impl CertificateCondition {
+    /// Any certificate.
+    pub(in crate::config) const ANY: Self = Self { subject: None, name: None, fingerprint: None };
 }
 
 /// What is done with a request.

@@ -61,19 +61,26 @@ pub(super) fn routes(
     }
     let mut are_known = true;
     let mut routes = Vec::new();
+    let mut regexes = accept::Regexes::default();
     for (number, element) in (1_usize..).zip(elements) {
         are_known &= element.get_ref().is_table();
-        routes.push(route(section.nested(ROUTE, element), number, listener_body_max));
+        let section = section.nested(ROUTE, element);
+        routes.push(route(section, number, listener_body_max, &mut regexes));
     }
     (routes, are_known)
 }
 
-fn route(mut section: Section<'_, '_>, number: usize, listener_body_max: Option<u64>) -> RawRoute {
+fn route(
+    mut section: Section<'_, '_>,
+    number: usize,
+    listener_body_max: Option<u64>,
+    regexes: &mut accept::Regexes,
+) -> RawRoute {
     let given = section.given();
     let name = section.optional("name", values::name).value();
     let conditions = 1..=CONDITIONS_MAX;
     let hosts = section.list("host", &conditions, accept::host);
-    let path = path(&mut section, &given);
+    let path = path(&mut section, &given, regexes);
     let methods = section.list("method", &conditions, accept::method).unwrap_or_default();
     let headers = header_conditions(&mut section);
     let proxy = section.optional("proxy", values::name);
@@ -147,11 +154,15 @@ fn only(
     Some(*first.get_ref())
 }
 
-fn path(section: &mut Section<'_, '_>, given: &[Spanned<&'static str>]) -> PathPattern {
+fn path(
+    section: &mut Section<'_, '_>,
+    given: &[Spanned<&'static str>],
+    regexes: &mut accept::Regexes,
+) -> PathPattern {
     only(section, given, PATHS);
     let exact = section.optional("path", accept::path).value();
     let prefix = section.optional("path_prefix", accept::path).value();
-    let regex = section.optional("path_regex", accept::regex).value();
+    let regex = section.optional("path_regex", |v| accept::regex(v, regexes)).value();
     let exact = exact.map(|path| PathPattern::Exact(path.into_inner()));
     let prefix = prefix.map(|path| PathPattern::Prefix(path.into_inner()));
     let regex = regex.map(|regex| PathPattern::Regex(regex.into_inner()));
@@ -215,7 +226,10 @@ fn action(
             ));
         }
     }
-    let files = files_options(section);
+    let is_of_files =
+        |key: &&'static str| *key == "files" || actions_of(key) == Some(&["files"] as &[_]);
+    let has_files = given.iter().map(Spanned::get_ref).any(is_of_files);
+    let files = if has_files { files_options(section) } else { None };
     let location = section.optional("redirect", accept::location).value();
     let is_redirect = chosen == Some("redirect");
     let status = section.optional("status", |v| match is_redirect {

@@ -218,7 +218,10 @@ pub(super) const EJECT_INTERVAL_RANGE: RangeInclusive<Duration> = SECOND..=HOUR;
 pub(super) const EJECT_TIME_RANGE: RangeInclusive<Duration> = MILLISECOND..=DAY;
 
 /// Routes of one listener.
-pub(super) const ROUTES_MAX: usize = 1024;
+pub(super) const ROUTES_MAX: usize = 100_000;
+/// Bytes of the compiled regular expressions of one listener's routes, each counted once: those of
+/// some thousand routes.
+pub(super) const REGEXES_SIZE_MAX: usize = 256 << 20;
 /// Hosts, methods and other conditions of one route.
 pub(super) const CONDITIONS_MAX: usize = 256;
 /// Networks of one list.

@@ -1,40 +1,254 @@
 //! Routes that no request ever takes, because routes before them take all that they are for.
 
-use std::cell::OnceCell;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use regex::Regex;
 
-use super::{HostPattern, PathPattern, Route};
+use super::{CertificateCondition, HostPattern, PathPattern, Route};
+use crate::service::http::route::{
+    HostMatch, PathPlace, PatternScratch, Patterns, PlaceKind, Places,
+};
 
 /// For each route that can never be reached: its index, and those of routes before it that take
 /// its requests.
 pub(in crate::config) fn unreachable_routes(routes: &[Route]) -> Vec<(usize, Vec<usize>)> {
-    let hosts: Vec<Hosts<'_>> = routes.iter().map(Hosts::new).collect();
-    let paths: Vec<Path<'_>> = routes.iter().map(|route| Path::new(&route.path)).collect();
-    let mut found = Vec::new();
-    for (index, route) in routes.iter().enumerate() {
-        let before = (0..index).filter(|earlier| {
-            covers_conditions(&routes[*earlier], route) && paths[*earlier].covers(&route.path)
+    let mut index = Index::new(routes);
+    let found = (0..).zip(routes).filter_map(|(number, route)| index.takers(number, route));
+    found.collect()
+}
+
+/// A field and its value, if a certain one is asked for.
+type Header<'r> = (&'r str, Option<&'r str>);
+
+/// What routes have in common that are held against the same other ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct Key<'r> {
+    spot: Spot<'r>,
+    method: Option<&'r str>,
+    /// Of the fields that a route asks for, the one that fewest others do.
+    header: Option<Header<'r>>,
+    certificate: Option<&'r CertificateCondition>,
+}
+
+/// A host and a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Spot<'r> {
+    /// A place of the tree.
+    Place(u32),
+    /// A regular expression, of a root of the tree.
+    Regex(u32, &'r str),
+}
+
+/// Routes by what they ask for, so that of each route only those before it are looked at that have
+/// much in common with it: the cost grows with the number of routes, and not with its square.
+struct Index<'r> {
+    routes: &'r [Route],
+    places: Places,
+    /// In order.
+    lists: HashMap<Key<'r>, Vec<u32>>,
+    /// Fields by which routes are listed.
+    headers: HashSet<Header<'r>>,
+    /// The regular expressions of each root.
+    patterns: HashMap<u32, Patterns>,
+    compiled: HashMap<&'r str, Regex>,
+    scratch: PatternScratch,
+}
+
+impl<'r> Index<'r> {
+    fn new(routes: &'r [Route]) -> Self {
+        let mut counts: HashMap<Header<'r>, usize> = HashMap::new();
+        for header in routes.iter().flat_map(headers) {
+            *counts.entry(header).or_default() += 1;
+        }
+        let mut index = Self {
+            routes,
+            places: Places::default(),
+            lists: HashMap::new(),
+            headers: HashSet::new(),
+            patterns: HashMap::new(),
+            compiled: HashMap::new(),
+            scratch: PatternScratch::default(),
+        };
+        let mut regexes: HashMap<u32, Vec<(u32, &str)>> = HashMap::new();
+        for (number, route) in (0..).zip(routes) {
+            let header = headers(route).min_by_key(|header| counts.get(header).copied());
+            index.headers.extend(header);
+            let certificate = route.client_certificate.as_ref();
+            for host in &route.hosts {
+                let root = index.places.root(&host_match(host));
+                let mut place = |path| Spot::Place(index.places.place(root, path));
+                let spot = match &route.path {
+                    PathPattern::Any => place(PathPlace::Any),
+                    // But for the target `*`, every path begins so.
+                    PathPattern::Prefix(path) if path == "/" => place(PathPlace::Any),
+                    PathPattern::Exact(path) => place(PathPlace::Exact(path)),
+                    PathPattern::Prefix(path) => place(PathPlace::Prefix(path)),
+                    PathPattern::Regex(text) => {
+                        regexes.entry(root).or_default().push((number, text));
+                        Spot::Regex(root, text)
+                    }
+                };
+                for method in cells(route) {
+                    let key = Key { spot, method, header, certificate };
+                    index.lists.entry(key).or_default().push(number);
+                }
+            }
+        }
+        let has_exact = routes.iter().any(|route| matches!(route.path, PathPattern::Exact(_)));
+        if has_exact {
+            index.compile(regexes);
+        }
+        index
+    }
+
+    fn compile(&mut self, regexes: HashMap<u32, Vec<(u32, &'r str)>>) {
+        for (_, text) in regexes.values().flatten() {
+            if !self.compiled.contains_key(text)
+                && let Ok(regex) = Regex::new(text)
+            {
+                self.compiled.insert(text, regex);
+            }
+        }
+        let patterns = regexes.into_iter().map(|(root, mut regexes)| {
+            // A route may name one host twice.
+            regexes.dedup();
+            let compiled = regexes.iter();
+            let compiled =
+                compiled.filter_map(|(number, text)| Some((*number, self.compiled.get(text)?)));
+            (root, Patterns::new(&compiled.collect::<Vec<_>>()))
         });
-        let before: Vec<usize> = before.collect();
+        self.patterns = patterns.collect();
+    }
+
+    /// The route's index with those before it that take all of its requests, if they do.
+    fn takers(&mut self, number: u32, route: &'r Route) -> Option<(usize, Vec<usize>)> {
+        let asked: Vec<Option<Header<'r>>> = self.asked(route);
+        let own = route.client_certificate.as_ref();
+        let certificates: &[Option<&CertificateCondition>] = match own {
+            None => &[None],
+            Some(_) => &[None, Some(&CertificateCondition::ANY), own],
+        };
         let mut by = Vec::new();
-        let all_are_taken = route.hosts.iter().all(|host| {
-            cells(route).all(|method| {
-                let taker = before.iter().copied().find(|earlier| {
-                    hosts[*earlier].take(host) && takes_method(&routes[*earlier], method)
-                });
-                by.extend(taker);
-                taker.is_some()
-            })
-        });
-        if all_are_taken && !by.is_empty() {
-            by.sort_unstable();
-            by.dedup();
-            found.push((index, by));
+        for host in &route.hosts {
+            let roots: Vec<u32> = self.roots(host);
+            let spots = self.spots(&roots, &route.path);
+            for method in cells(route) {
+                let methods: &[Option<&str>] =
+                    if method.is_some() { &[None, method] } else { &[None] };
+                let mut first = number;
+                let keys = spots.iter().flat_map(|spot| asked.iter().map(move |one| (spot, one)));
+                let keys = keys.flat_map(|key| methods.iter().map(move |method| (key, method)));
+                for ((spot, header), method) in keys {
+                    for certificate in certificates {
+                        let key = Key {
+                            spot: *spot,
+                            method: *method,
+                            header: *header,
+                            certificate: *certificate,
+                        };
+                        let list = self.lists.get(&key).into_iter().flatten().copied();
+                        let mut before = list.take_while(|one| *one < first);
+                        let covers = |one: &u32| self.covers_conditions(*one, route);
+                        first = before.find(covers).unwrap_or(first);
+                    }
+                }
+                if let PathPattern::Exact(path) = &route.path {
+                    for root in &roots {
+                        first = self.by_regex(*root, path, first, route, method).unwrap_or(first);
+                    }
+                }
+                if first == number {
+                    return None;
+                }
+                by.push(first as usize);
+            }
+        }
+        by.sort_unstable();
+        by.dedup();
+        (!by.is_empty()).then_some((number as usize, by))
+    }
+
+    /// The fields by which a route may be listed that covers this one.
+    fn asked(&self, route: &'r Route) -> Vec<Option<Header<'r>>> {
+        let own = headers(route).flat_map(|(name, value)| [(name, value), (name, None)]);
+        let known = own.filter(|header| self.headers.contains(header)).map(Some);
+        std::iter::once(None).chain(known).collect()
+    }
+
+    /// The roots of routes that take all hosts that this one stands for.
+    fn roots(&self, host: &HostPattern) -> Vec<u32> {
+        match host {
+            HostPattern::Any => self.places.roots("").collect(),
+            HostPattern::Exact(name) => self.places.roots(name).collect(),
+            // No host is named so: only suffixes are found, and what is for any host.
+            HostPattern::Below(name) => self.places.roots(&format!("*.{name}")).collect(),
         }
     }
-    found
+
+    /// Where routes are that take all paths of a pattern, but for regular expressions that are
+    /// found in a path.
+    fn spots(&self, roots: &[u32], path: &'r PathPattern) -> Vec<Spot<'r>> {
+        let mut spots = Vec::new();
+        let (text, is_exact) = match path {
+            PathPattern::Any | PathPattern::Regex(_) => ("", false),
+            PathPattern::Exact(path) => (path.as_str(), true),
+            PathPattern::Prefix(path) => (path.as_str(), false),
+        };
+        for root in roots {
+            self.places.along(*root, text, |kind, place| {
+                if is_exact || kind != PlaceKind::Exact {
+                    spots.push(Spot::Place(place));
+                }
+            });
+            if let PathPattern::Regex(regex) = path {
+                spots.push(Spot::Regex(*root, regex));
+            }
+        }
+        spots
+    }
+
+    /// The first route below `limit` whose regular expression is found in a path, and that covers
+    /// the rest of a route.
+    fn by_regex(
+        &mut self,
+        root: u32,
+        path: &str,
+        limit: u32,
+        route: &Route,
+        method: Option<&str>,
+    ) -> Option<u32> {
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let holds = |one: u32| {
+            let takes = |one: &Route| takes_method(one, method);
+            self.routes.get(one as usize).is_some_and(takes) && self.covers_conditions(one, route)
+        };
+        let regex = |one: u32| match &self.routes.get(one as usize)?.path {
+            PathPattern::Regex(text) => self.compiled.get(text.as_str()),
+            PathPattern::Any | PathPattern::Exact(_) | PathPattern::Prefix(_) => None,
+        };
+        let patterns = self.patterns.get(&root);
+        let found = patterns.and_then(|patterns| {
+            patterns.first(root as usize, path, limit, &mut scratch, regex, holds)
+        });
+        self.scratch = scratch;
+        found
+    }
+
+    fn covers_conditions(&self, number: u32, other: &Route) -> bool {
+        self.routes.get(number as usize).is_some_and(|route| covers_conditions(route, other))
+    }
+}
+
+fn headers(route: &Route) -> impl Iterator<Item = Header<'_>> {
+    route.headers.iter().map(|header| (header.name.as_str(), header.value.as_deref()))
+}
+
+fn host_match(host: &HostPattern) -> HostMatch {
+    match host {
+        HostPattern::Any => HostMatch::Any,
+        HostPattern::Exact(name) => HostMatch::Exact(name.as_str().into()),
+        HostPattern::Below(name) => HostMatch::Suffix(format!(".{name}").into()),
+    }
 }
 
 /// The methods of a route; `None` stands for any.
@@ -59,86 +273,200 @@ fn covers_conditions(route: &Route, other: &Route) -> bool {
     let certificate = match (&route.client_certificate, &other.client_certificate) {
         (None, _) => true,
         (Some(_), None) => false,
-        (Some(own), Some(one)) => own == one || *own == super::CertificateCondition::default(),
+        (Some(own), Some(one)) => own == one || *own == CertificateCondition::ANY,
     };
     fields && certificate
 }
 
-/// The path of a route, whose regular expression is compiled once, if it is needed.
-struct Path<'r> {
-    pattern: &'r PathPattern,
-    compiled: OnceCell<Option<Regex>>,
-}
+#[cfg(test)]
+mod tests {
+    use std::cell::OnceCell;
 
-impl<'r> Path<'r> {
-    const fn new(pattern: &'r PathPattern) -> Self {
-        Self { pattern, compiled: OnceCell::new() }
+    use super::*;
+    use crate::config::Action;
+    use crate::config::http::HeaderCondition;
+
+    /// For each route that can never be reached: its index, and those of routes before it that take
+    /// its requests.
+    fn by_a_look_at_each(routes: &[Route]) -> Vec<(usize, Vec<usize>)> {
+        let hosts: Vec<Hosts<'_>> = routes.iter().map(Hosts::new).collect();
+        let paths: Vec<Path<'_>> = routes.iter().map(|route| Path::new(&route.path)).collect();
+        let mut found = Vec::new();
+        for (index, route) in routes.iter().enumerate() {
+            let before = (0..index).filter(|earlier| {
+                covers_conditions(&routes[*earlier], route) && paths[*earlier].covers(&route.path)
+            });
+            let before: Vec<usize> = before.collect();
+            let mut by = Vec::new();
+            let all_are_taken = route.hosts.iter().all(|host| {
+                cells(route).all(|method| {
+                    let taker = before.iter().copied().find(|earlier| {
+                        hosts[*earlier].take(host) && takes_method(&routes[*earlier], method)
+                    });
+                    by.extend(taker);
+                    taker.is_some()
+                })
+            });
+            if all_are_taken && !by.is_empty() {
+                by.sort_unstable();
+                by.dedup();
+                found.push((index, by));
+            }
+        }
+        found
     }
 
-    /// Whether every path of `other` is one of this.
-    fn covers(&self, other: &PathPattern) -> bool {
-        match (self.pattern, other) {
-            (PathPattern::Any, _) => true,
-            // But for the target `*`, every path begins so.
-            (PathPattern::Prefix(prefix), _) if prefix == "/" => true,
-            (PathPattern::Exact(path), PathPattern::Exact(other)) => path == other,
-            (
-                PathPattern::Prefix(prefix),
-                PathPattern::Exact(other) | PathPattern::Prefix(other),
-            ) => other.strip_prefix(prefix.as_str()).is_some_and(|rest| {
-                rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/')
+    /// The path of a route, whose regular expression is compiled once, if it is needed.
+    struct Path<'r> {
+        pattern: &'r PathPattern,
+        compiled: OnceCell<Option<Regex>>,
+    }
+
+    impl<'r> Path<'r> {
+        const fn new(pattern: &'r PathPattern) -> Self {
+            Self { pattern, compiled: OnceCell::new() }
+        }
+
+        /// Whether every path of `other` is one of this.
+        fn covers(&self, other: &PathPattern) -> bool {
+            match (self.pattern, other) {
+                (PathPattern::Any, _) => true,
+                // But for the target `*`, every path begins so.
+                (PathPattern::Prefix(prefix), _) if prefix == "/" => true,
+                (PathPattern::Exact(path), PathPattern::Exact(other)) => path == other,
+                (
+                    PathPattern::Prefix(prefix),
+                    PathPattern::Exact(other) | PathPattern::Prefix(other),
+                ) => other.strip_prefix(prefix.as_str()).is_some_and(|rest| {
+                    rest.is_empty() || rest.starts_with('/') || prefix.ends_with('/')
+                }),
+                (PathPattern::Regex(regex), PathPattern::Exact(other)) => {
+                    let compiled = self.compiled.get_or_init(|| Regex::new(regex).ok());
+                    compiled.as_ref().is_some_and(|regex| regex.is_match(other))
+                }
+                (PathPattern::Regex(regex), PathPattern::Regex(other)) => regex == other,
+                (PathPattern::Exact(_) | PathPattern::Regex(_) | PathPattern::Prefix(_), _) => {
+                    false
+                }
+            }
+        }
+    }
+
+    /// The hosts of a route, to be looked up.
+    struct Hosts<'r> {
+        any: bool,
+        exact: HashSet<&'r str>,
+        below: HashSet<&'r str>,
+    }
+
+    impl<'r> Hosts<'r> {
+        fn new(route: &'r Route) -> Self {
+            let mut hosts = Self { any: false, exact: HashSet::new(), below: HashSet::new() };
+            for host in &route.hosts {
+                match host {
+                    HostPattern::Any => hosts.any = true,
+                    HostPattern::Exact(name) => {
+                        hosts.exact.insert(name);
+                    }
+                    HostPattern::Below(name) => {
+                        hosts.below.insert(name);
+                    }
+                }
+            }
+            hosts
+        }
+
+        /// Whether all that a host of another route stands for is among these.
+        fn take(&self, host: &HostPattern) -> bool {
+            self.any
+                || match host {
+                    HostPattern::Any => false,
+                    HostPattern::Exact(name) => {
+                        self.exact.contains(name.as_str()) || self.has_above(name)
+                    }
+                    HostPattern::Below(name) => {
+                        self.below.contains(name.as_str()) || self.has_above(name)
+                    }
+                }
+        }
+
+        /// Whether there is a pattern for all names below one that this name is below.
+        fn has_above(&self, name: &str) -> bool {
+            let ends = name.match_indices('.').filter_map(|(dot, _)| name.get(dot + 1..));
+            ends.into_iter().any(|above| self.below.contains(above))
+        }
+    }
+
+    /// Numbers that depend on nothing but the state (xorshift64*).
+    fn random(state: &mut u64, bound: usize) -> usize {
+        *state ^= *state >> 12;
+        *state ^= *state << 25;
+        *state ^= *state >> 27;
+        let bits = state.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33;
+        usize::try_from(bits).unwrap() % bound
+    }
+
+    fn some<T>(state: &mut u64, most: usize, one: impl Fn(&mut u64) -> T) -> Vec<T> {
+        (0..random(state, most + 1)).map(|_| one(state)).collect()
+    }
+
+    fn random_route(state: &mut u64) -> Route {
+        let name = |state: &mut u64| ["a", "b.a", "c.b.a", "b"][random(state, 4)].to_owned();
+        let mut hosts = some(state, 2, |state| match random(state, 4) {
+            0 => HostPattern::Any,
+            1 => HostPattern::Below(name(state)),
+            _ => HostPattern::Exact(name(state)),
+        });
+        if hosts.is_empty() {
+            hosts.push(HostPattern::Any);
+        }
+        let paths = ["/", "/a", "/a/", "/a/b", "/a/b/", "/ab", "//"];
+        let path = paths[random(state, paths.len())].to_owned();
+        let regexes = ["^/a", "b$", "/a/", "[ab]+/", "^/$", "x", "a.b", "/?"];
+        let path = match random(state, 7) {
+            0 => PathPattern::Any,
+            1 | 2 => PathPattern::Exact(path),
+            3 | 4 => PathPattern::Regex(regexes[random(state, regexes.len())].to_owned()),
+            _ => PathPattern::Prefix(path),
+        };
+        let certificate = (random(state, 4) == 0).then(|| CertificateCondition {
+            subject: [None, Some("a".to_owned()), Some("b".to_owned())][random(state, 3)].clone(),
+            ..CertificateCondition::ANY
+        });
+        Route {
+            name: String::new(),
+            hosts,
+            path,
+            methods: some(state, 2, |state| ["GET", "PUT"][random(state, 2)].to_owned()),
+            headers: some(state, 2, |state| HeaderCondition {
+                name: ["x", "y"][random(state, 2)].to_owned(),
+                value: [None, Some("1".to_owned()), Some("2".to_owned())][random(state, 3)].clone(),
             }),
-            (PathPattern::Regex(regex), PathPattern::Exact(other)) => {
-                let compiled = self.compiled.get_or_init(|| Regex::new(regex).ok());
-                compiled.as_ref().is_some_and(|regex| regex.is_match(other))
-            }
-            (PathPattern::Regex(regex), PathPattern::Regex(other)) => regex == other,
-            (PathPattern::Exact(_) | PathPattern::Regex(_) | PathPattern::Prefix(_), _) => false,
+            client_certificate: certificate,
+            action: Action::Echo,
+            prefix_rewrite: None,
+            request_headers: Default::default(),
+            response_headers: Default::default(),
+            body_max: None,
+            total_timeout: None,
+            access: Default::default(),
+            rate_limit: None,
+            auth: None,
+            compression: Default::default(),
         }
     }
-}
 
-/// The hosts of a route, to be looked up.
-struct Hosts<'r> {
-    any: bool,
-    exact: HashSet<&'r str>,
-    below: HashSet<&'r str>,
-}
-
-impl<'r> Hosts<'r> {
-    fn new(route: &'r Route) -> Self {
-        let mut hosts = Self { any: false, exact: HashSet::new(), below: HashSet::new() };
-        for host in &route.hosts {
-            match host {
-                HostPattern::Any => hosts.any = true,
-                HostPattern::Exact(name) => {
-                    hosts.exact.insert(name);
-                }
-                HostPattern::Below(name) => {
-                    hosts.below.insert(name);
-                }
-            }
+    #[test]
+    fn the_findings_are_those_of_a_look_at_each_route_before() {
+        let mut state = 0x5eed;
+        let mut found = 0;
+        for _ in 0..2_000 {
+            let count = 1 + random(&mut state, 30);
+            let routes: Vec<_> = (0..count).map(|_| random_route(&mut state)).collect();
+            let expected = by_a_look_at_each(&routes);
+            assert_eq!(unreachable_routes(&routes), expected, "{routes:#?}");
+            found += expected.len();
         }
-        hosts
-    }
-
-    /// Whether all that a host of another route stands for is among these.
-    fn take(&self, host: &HostPattern) -> bool {
-        self.any
-            || match host {
-                HostPattern::Any => false,
-                HostPattern::Exact(name) => {
-                    self.exact.contains(name.as_str()) || self.has_above(name)
-                }
-                HostPattern::Below(name) => {
-                    self.below.contains(name.as_str()) || self.has_above(name)
-                }
-            }
-    }
-
-    /// Whether there is a pattern for all names below one that this name is below.
-    fn has_above(&self, name: &str) -> bool {
-        let ends = name.match_indices('.').filter_map(|(dot, _)| name.get(dot + 1..));
-        ends.into_iter().any(|above| self.below.contains(above))
+        assert!(found > 1_000, "{found}");
     }
 }

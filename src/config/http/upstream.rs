@@ -9,7 +9,7 @@ use super::super::ServerAddress;
 use super::super::accept::{self as values, parsed};
 use super::super::defaults;
 use super::super::report::Mistake;
-use super::super::schema::ADDRESSES_MAX;
+use super::super::schema::SERVERS_MAX;
 use super::super::section::{Given, Section, later};
 use super::accept::{self, RetryReason};
 use super::schema::{
@@ -57,7 +57,7 @@ pub(in super::super) fn servers(section: &mut Section<'_, '_>) -> RawServers {
     let elements = match value.into_inner() {
         DeValue::Array(elements) => {
             let help = format!("write {EXAMPLE}");
-            let counts = 1..=ADDRESSES_MAX;
+            let counts = 1..=SERVERS_MAX;
             section.check_count("servers", span, elements.len(), &counts, &help);
             elements.into_iter().collect()
         }

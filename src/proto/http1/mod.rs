@@ -9,10 +9,13 @@
 
 mod body;
 mod chunked;
+mod client;
 mod error;
 mod framing;
+mod input;
 mod lines;
 mod offence;
+mod output;
 mod request;
 mod response;
 #[cfg(test)]
@@ -20,9 +23,12 @@ mod tests;
 pub mod write;
 
 pub use body::{BodyPart, BodyReader};
+pub use client::{Client, ClientError, ClientEvent, INTERIM_BYTES_MAX, RequestLine};
 pub use error::Refusal;
 pub use framing::Framing;
+pub use input::Input;
 pub use offence::Offence;
+pub use output::{Output, write_part};
 pub use request::{RequestMeta, RequestReader};
 pub use response::{ResponseMeta, ResponseReader};
 

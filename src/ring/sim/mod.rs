@@ -99,6 +99,9 @@ const DATAGRAM_BUFFERS: u16 = 16;
 /// How far the clock goes in a turn in which nothing happens.
 const IDLE_STEP: Duration = Duration::from_millis(1);
 
+/// What the clock shows at first, since 1970-01-01 UTC.
+const START_OF_TIME: Duration = Duration::from_secs(1_700_000_000);
+
 /// A simulated kernel.
 #[derive(Debug)]
 pub struct Sim {
@@ -114,8 +117,15 @@ pub struct Sim {
     posted: Vec<(u64, Completion)>,
     turn: u64,
     now: Instant,
+    started: Instant,
     /// The last wait would still be waiting on a real kernel.
     asleep: bool,
+    /// It had no deadline.
+    endless: bool,
+    /// Waits in a row that brought nothing.
+    quiet_turns: u32,
+    /// The next wait goes on to its deadline.
+    skips: bool,
     in_flight_max: usize,
     counters: DriverCounters,
 }
@@ -128,6 +138,7 @@ impl Sim {
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "an origin for the simulated clock")]
     pub fn new(seed: u64, faults: Faults, buffers: u16, buffer_size: u32) -> Self {
+        let now = Instant::now();
         Self {
             world: World::default(),
             random: Random::new(seed),
@@ -140,8 +151,12 @@ impl Sim {
             flying: Vec::new(),
             posted: Vec::new(),
             turn: 0,
-            now: Instant::now(),
+            now,
+            started: now,
             asleep: false,
+            endless: false,
+            quiet_turns: 0,
+            skips: false,
             in_flight_max: 64 * 1024,
             counters: DriverCounters::default(),
         }
@@ -214,6 +229,25 @@ impl Sim {
     /// Something from outside wakes the worker, as a message in its mailbox would.
     pub fn wake(&mut self) {
         self.asleep = false;
+    }
+
+    /// Waits in a row that brought nothing. A completion may be late by a few turns.
+    #[must_use]
+    pub const fn quiet_turns(&self) -> u32 {
+        self.quiet_turns
+    }
+
+    /// Lets the next wait last until its deadline, instead of a millisecond: for a test that knows
+    /// that nobody has anything to do before.
+    pub fn skip_wait(&mut self) {
+        self.skips = true;
+    }
+
+    /// Whether the last wait brought nothing and had no deadline. A worker that never has anything
+    /// else has forgotten somebody, unless it has no connection.
+    #[must_use]
+    pub const fn sleeps_without_deadline(&self) -> bool {
+        self.asleep && self.endless
     }
 
     /// Sets the chances of faults.
@@ -458,12 +492,16 @@ impl Driver for Sim {
         self.turn += 1;
         self.counters.enters += 1;
         self.progress();
-        let step = match deadline {
-            Some(deadline) => deadline.saturating_duration_since(self.now).min(IDLE_STEP),
+        let skips = std::mem::take(&mut self.skips);
+        let step = match deadline.map(|deadline| deadline.saturating_duration_since(self.now)) {
+            Some(rest) if skips => rest,
+            Some(rest) => rest.min(IDLE_STEP),
             None => IDLE_STEP,
         };
         self.now += step;
+        self.endless = deadline.is_none();
         let has_news = self.posted.iter().any(|(from, _)| *from <= self.turn);
+        self.quiet_turns = if has_news { 0 } else { self.quiet_turns.saturating_add(1) };
         self.asleep = !has_news && deadline.is_none_or(|deadline| deadline > self.now);
         Ok(())
     }
@@ -484,6 +522,11 @@ impl Driver for Sim {
 
     fn now(&self) -> Instant {
         self.now
+    }
+
+    /// The clock begins at the same time of day in every run.
+    fn unix_time(&self) -> Duration {
+        START_OF_TIME + self.now.saturating_duration_since(self.started)
     }
 
     fn buffers(&self) -> (usize, usize) {

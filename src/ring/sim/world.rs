@@ -25,6 +25,8 @@ pub enum Behaviour {
     Unreachable,
     /// Nothing.
     Silent,
+    /// Another error.
+    Fails(Errno),
 }
 
 #[derive(Debug)]
@@ -168,6 +170,7 @@ impl World {
             None | Some(Behaviour::Refuse) => Some(Err(Errno::ECONNREFUSED)),
             Some(Behaviour::Unreachable) => Some(Err(Errno::EHOSTUNREACH)),
             Some(Behaviour::Silent) => None,
+            Some(Behaviour::Fails(errno)) => Some(Err(errno)),
             Some(Behaviour::Accept { capacity }) => {
                 let link = self.new_link(capacity);
                 *self.object_mut(socket) = Object::Socket { link, reset_on_close: false };

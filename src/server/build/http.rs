@@ -1,8 +1,11 @@
 //! The configuration of HTTP becomes the sessions' own options.
 
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+
+use regex::Regex;
 
 use crate::config::{
     self, Action, Balance, Config, HealthKind, HttpOptions as HttpConfig, Listener,
@@ -278,14 +281,20 @@ fn edits(
 /// The router of a listener.
 pub(in crate::server) fn router(http: &HttpConfig) -> Result<Router, StartError> {
     let mut routes = Vec::with_capacity(http.routes.len());
+    // Routes with the same regular expression share its program.
+    let mut compiled: HashMap<&String, Regex> = HashMap::new();
     for route in &http.routes {
         let path = match &route.path {
             config::PathPattern::Any => PathMatch::Any,
             config::PathPattern::Exact(path) => PathMatch::Exact(path.as_str().into()),
             config::PathPattern::Prefix(path) => PathMatch::Prefix(path.as_str().into()),
-            config::PathPattern::Regex(text) => PathMatch::Regex(
-                regex::Regex::new(text).map_err(|error| wrong(&route.name, &error))?,
-            ),
+            config::PathPattern::Regex(text) => PathMatch::Regex(match compiled.get(text) {
+                Some(regex) => Regex::clone(regex),
+                None => {
+                    let regex = Regex::new(text).map_err(|error| wrong(&route.name, &error))?;
+                    compiled.entry(text).or_insert(regex).clone()
+                }
+            }),
         };
         let hosts = route.hosts.iter().map(|host| match host {
             config::HostPattern::Any => HostMatch::Any,
@@ -346,12 +355,20 @@ pub(in crate::server) fn routes_of(listener: &Listener) -> usize {
     }
 }
 
-/// Whether routes of HTTP go to an upstream.
-pub(in crate::server) fn is_origin(config: &Config, upstream: usize) -> bool {
-    config.listeners.iter().any(|listener| {
-        matches!(&listener.service, ListenerService::Http(http)
-            if http.upstreams().any(|index| index == upstream))
-    })
+/// The upstreams that routes of HTTP go to.
+pub(in crate::server) fn origins_of(config: &Config) -> HashSet<usize> {
+    let services = config.listeners.iter().map(|listener| &listener.service);
+    let routed = services.filter_map(|service| match service {
+        ListenerService::Http(http) => Some(http.upstreams()),
+        ListenerService::Tcp { .. }
+        | ListenerService::Echo
+        | ListenerService::Udp { .. }
+        | ListenerService::UdpEcho { .. }
+        | ListenerService::Frame { .. }
+        | ListenerService::Messages { .. }
+        | ListenerService::Sni { .. } => None,
+    });
+    routed.flatten().collect()
 }
 
 /// The servers of an upstream of HTTP. `places` tells for each address which server of the file it

@@ -18,6 +18,10 @@ pub(super) struct HttpNames {
     pub(super) upstreams: Vec<(usize, String, Vec<String>)>,
 }
 
+/// Routes of a listener up to which those are exported, with zeros, that had no request yet. With
+/// more of them, a scrape has only those that are in use.
+const UNUSED_ROUTES_MAX: usize = 1_000;
+
 /// What requests are called that no route takes.
 const NO_ROUTE: &str = "none";
 
@@ -30,7 +34,8 @@ impl HttpNames {
             Some((number, listener.name.clone(), routes))
         });
         let upstreams = config.upstreams.iter().enumerate();
-        let upstreams = upstreams.filter(|(number, _)| build::http::is_origin(config, *number));
+        let of_http = build::http::origins_of(config);
+        let upstreams = upstreams.filter(|(number, _)| of_http.contains(number));
         let upstreams = upstreams.map(|(number, upstream)| {
             (
                 number,
@@ -59,12 +64,18 @@ impl Exporter {
         for (number, listener, routes) in &self.http.listeners {
             let names = routes.iter().map(String::as_str).chain([NO_ROUTE]);
             for (route, name) in names.enumerate() {
+                let cells = self.fleet.cells().iter();
+                let stats = cells.map(|cell| &cell.stats.listeners[*number].http);
+                let used: Vec<_> = stats.filter_map(|stats| stats.used_route(route)).collect();
+                if used.is_empty() && routes.len() > UNUSED_ROUTES_MAX {
+                    continue;
+                }
                 let labels = |more: Option<(&'static str, String)>| -> Vec<(&'static str, String)> {
                     let own = [("listener", listener.clone()), ("route", name.to_owned())];
                     own.into_iter().chain(more).collect()
                 };
-                let sum = |read: &dyn Fn(&RouteStats) -> u64| {
-                    self.sum(|cell| read(&cell.stats.listeners[*number].http.routes[route]))
+                let sum = |read: &dyn Fn(&RouteStats) -> u64| -> u64 {
+                    used.iter().map(|stats| read(stats)).sum()
                 };
                 for class in 0..6 {
                     let value = sum(&|stats| stats.answers[class].get());

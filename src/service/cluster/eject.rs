@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+use super::order::{IndexSet, IndexedHeap};
+
 /// An ejection lasts so many times [`EjectOptions::time`] at most.
 const TIMES_MAX: u32 = 10;
 /// Events that are kept for each server until somebody takes them.
@@ -155,8 +157,12 @@ struct Watched {
     on_probation: bool,
     /// What active checks say.
     healthy: bool,
+    /// It takes no exchange, by hand.
+    drained: bool,
     /// Out until then.
     until: Option<Instant>,
+    /// Why, at last.
+    reason: Option<Reason>,
     /// How often in a row it was taken out, how long at last, and since when it is back.
     times: u32,
     lasted: Duration,
@@ -165,7 +171,15 @@ struct Watched {
 
 impl Watched {
     const fn is_in(&self) -> bool {
-        self.healthy && self.until.is_none()
+        self.healthy && !self.drained && self.until.is_none()
+    }
+
+    /// What was seen of it is forgotten.
+    fn forget(&mut self) {
+        self.window = Window::default();
+        self.failures_in_row = 0;
+        self.connect_failures_in_row = 0;
+        self.on_probation = false;
     }
 }
 
@@ -175,16 +189,25 @@ impl Watched {
 /// counted from its end.
 ///
 /// Calling order: [`Ejector::record`] for each exchange; [`Ejector::advance`] at
-/// [`Ejector::next_deadline`]. Both say whether [`Ejector::is_ejected`] has changed for any server.
+/// [`Ejector::next_deadline`]. Both say whether [`Ejector::is_ejected`] has changed for any server,
+/// and [`Ejector::take_changed`] for which. Only the end of an interval takes a step for each
+/// server that was used in it.
 #[derive(Debug)]
 pub struct Ejector {
     options: EjectOptions,
     servers: Vec<Watched>,
-    out: usize,
+    /// Those that are out, by the time at which they are back.
+    out: IndexedHeap<Instant>,
+    ejected: usize,
+    /// Servers that are healthy, not drained and not out.
+    inside: usize,
     out_max: usize,
+    /// Servers that have requests in this interval.
+    seen: IndexSet,
+    /// Servers that were taken out or brought back since somebody asked.
+    changed: IndexSet,
     /// When the requests that were counted are looked at; none are when there is no such time.
     interval_end: Option<Instant>,
-    deadline: Option<Instant>,
     means: Vec<f64>,
     events: VecDeque<Event>,
     counters: EjectCounters,
@@ -200,7 +223,9 @@ impl Ejector {
             connect_failures_in_row: 0,
             on_probation: false,
             healthy: true,
+            drained: false,
             until: None,
+            reason: None,
             times: 0,
             lasted: Duration::ZERO,
             returned: None,
@@ -208,10 +233,13 @@ impl Ejector {
         Self {
             options,
             servers: vec![fresh; servers],
-            out: 0,
+            out: IndexedHeap::default(),
+            ejected: 0,
+            inside: servers,
             out_max: most_out(options.share_max, servers),
+            seen: IndexSet::default(),
+            changed: IndexSet::default(),
             interval_end: None,
-            deadline: None,
             means: Vec::with_capacity(servers),
             events: VecDeque::with_capacity(servers * EVENTS_PER_SERVER),
             counters: EjectCounters::default(),
@@ -231,10 +259,22 @@ impl Ejector {
         watched.is_some_and(|watched| watched.until.is_some() && watched.on_probation)
     }
 
+    /// Why a server is out, if it is, and until when.
+    #[must_use]
+    pub fn why(&self, server: usize) -> Option<(Reason, Instant)> {
+        let watched = self.servers.get(server)?;
+        watched.reason.zip(watched.until)
+    }
+
     /// Servers that are out.
     #[must_use]
     pub const fn ejected(&self) -> usize {
-        self.out
+        self.ejected
+    }
+
+    /// Moves the servers for which [`Ejector::is_ejected`] has changed to `into`.
+    pub fn take_changed(&mut self, into: &mut Vec<usize>) {
+        self.changed.drain_into(into);
     }
 
     /// Servers that may be out at a time.
@@ -254,10 +294,17 @@ impl Ejector {
         self.events.pop_front()
     }
 
+    /// Whether there is an event that was not taken.
+    #[must_use]
+    pub fn has_events(&self) -> bool {
+        !self.events.is_empty()
+    }
+
     /// When [`Ejector::advance`] has something to do.
     #[must_use]
-    pub const fn next_deadline(&self) -> Option<Instant> {
-        self.deadline
+    pub fn next_deadline(&self) -> Option<Instant> {
+        let back = self.out.first().map(|(until, _)| until);
+        back.into_iter().chain(self.interval_end).min()
     }
 
     /// An exchange with a server has ended well or not, and took so long. What comes from a server
@@ -276,7 +323,6 @@ impl Ejector {
             if let Some(watched) = self.servers.get_mut(server) {
                 watched.on_probation = false;
             }
-            self.set_deadline();
             return true;
         }
         let Some(watched) = self.servers.get_mut(server).filter(|watched| watched.is_in()) else {
@@ -303,9 +349,9 @@ impl Ejector {
         watched.failures_in_row = in_row;
         let refusals = watched.connect_failures_in_row;
         let on_probation = watched.on_probation;
-        if self.interval_end.is_none() && self.options.has_intervals() {
-            self.interval_end = Some(now + self.options.interval);
-            self.set_deadline();
+        if self.options.has_intervals() {
+            self.seen.put(server, true);
+            self.interval_end.get_or_insert(now + self.options.interval);
         }
         let reached = |count: u32, most: u32| most > 0 && count >= most;
         let refusals_max = match self.options.consecutive_connect_failures {
@@ -319,131 +365,130 @@ impl Ejector {
         } else {
             return false;
         };
-        let changed = self.eject(server, reason, now);
-        self.set_deadline();
-        changed
+        self.eject(server, reason, now)
     }
 
     /// Active checks say that a server is healthy, or is not. What was known of it is forgotten;
     /// one that they found healthy is out no more.
     pub fn set_healthy(&mut self, server: usize, healthy: bool) -> bool {
+        self.alter(server, healthy, |watched| watched.healthy = healthy)
+    }
+
+    /// A server takes no exchange, by hand, or takes them again and is out no more. What was known
+    /// of it is forgotten.
+    pub fn set_drained(&mut self, server: usize, drained: bool) -> bool {
+        self.alter(server, !drained, |watched| watched.drained = drained)
+    }
+
+    fn alter(&mut self, server: usize, is_back: bool, change: impl Fn(&mut Watched)) -> bool {
         let Some(watched) = self.servers.get_mut(server) else { return false };
-        watched.healthy = healthy;
-        watched.window = Window::default();
-        watched.failures_in_row = 0;
-        watched.connect_failures_in_row = 0;
-        watched.on_probation = false;
-        let changed = healthy && watched.until.is_some();
+        let was_in = watched.is_in();
+        change(watched);
+        watched.forget();
+        self.inside = self.inside + usize::from(watched.is_in()) - usize::from(was_in);
+        let changed = is_back && watched.until.is_some();
         if changed {
             self.restore(server, None);
         }
-        self.set_deadline();
         changed
     }
 
     /// Every server that active checks do not hold for dead is back: for when all others are dead,
     /// since an ejection is a suspicion only.
     pub fn pardon(&mut self, now: Instant) -> bool {
-        let before = self.out;
-        for server in 0..self.servers.len() {
-            let watched = self.servers.get(server);
-            if watched.is_some_and(|watched| watched.healthy && watched.until.is_some()) {
-                self.restore(server, Some(now));
-            }
+        let before = self.ejected;
+        let pardoned = self.out.numbers().filter(|server| {
+            let watched = self.servers.get(*server);
+            watched.is_some_and(|watched| watched.healthy && !watched.drained)
+        });
+        for server in pardoned.collect::<Vec<_>>() {
+            self.restore(server, Some(now));
         }
-        self.set_deadline();
-        self.out != before
+        self.ejected != before
     }
 
     /// Brings back whose time is over, and looks at what the interval has counted when that is.
     pub fn advance(&mut self, now: Instant) -> bool {
-        if self.deadline.is_none_or(|deadline| now < deadline) {
-            return false;
-        }
         let mut changed = false;
-        for server in 0..self.servers.len() {
-            let until = self.servers.get(server).and_then(|watched| watched.until);
-            if let Some(until) = until.filter(|until| *until <= now) {
-                self.restore(server, Some(until));
-                changed = true;
-            }
+        while let Some((until, server)) = self.out.first().filter(|(until, _)| *until <= now) {
+            self.restore(server, Some(until));
+            changed = true;
         }
         if self.interval_end.is_some_and(|end| end <= now) {
             changed |= self.judge(now);
             self.interval_end = None;
-            self.servers.iter_mut().for_each(|watched| watched.window = Window::default());
+            for at in 0..self.seen.len() {
+                let seen = self.seen.get(at).and_then(|server| self.servers.get_mut(server));
+                seen.into_iter().for_each(|watched| watched.window = Window::default());
+            }
+            self.seen.drain_into(&mut Vec::new());
         }
-        self.set_deadline();
         changed
     }
 
     /// Looks at the interval, the worst servers first, as only so many can be taken out.
     fn judge(&mut self, now: Instant) -> bool {
-        let before = self.out;
-        while let Some(server) = self.most_failing() {
-            if !self.eject(server, Reason::ErrorRate, now) {
+        let before = self.ejected;
+        let (limit, least) = (self.options.error_rate, self.options.min_requests.max(1));
+        let failing = self.worst(|window| {
+            let rate = window.error_rate();
+            (limit > 0.0 && window.requests >= least && rate >= limit).then_some(rate)
+        });
+        self.eject_all(failing, Reason::ErrorRate, now);
+        if let Some(limit) = self.slowness_limit() {
+            let slow = self.worst(|window| {
+                let mean = window.mean();
+                (window.timed >= least && mean > limit).then_some(mean)
+            });
+            self.eject_all(slow, Reason::Latency, now);
+        }
+        self.ejected > before
+    }
+
+    /// The servers of which the interval says something bad, the worst first.
+    fn worst(&self, badness: impl Fn(&Window) -> Option<f64>) -> Vec<usize> {
+        let all = self.seen.iter().filter_map(|server| {
+            let watched = self.servers.get(server).filter(|watched| watched.is_in())?;
+            Some((badness(&watched.window)?, server))
+        });
+        let mut all: Vec<(f64, usize)> = all.collect();
+        all.sort_unstable_by(|a, b| b.0.total_cmp(&a.0).then(b.1.cmp(&a.1)));
+        all.into_iter().map(|(_, server)| server).collect()
+    }
+
+    fn eject_all(&mut self, servers: Vec<usize>, reason: Reason, now: Instant) {
+        for server in servers {
+            if !self.eject(server, reason, now) {
                 break;
             }
         }
-        if let Some(limit) = self.slowness_limit() {
-            while let Some(server) = self.slowest_above(limit) {
-                if !self.eject(server, Reason::Latency, now) {
-                    break;
-                }
-            }
-        }
-        self.out > before
-    }
-
-    fn most_failing(&self) -> Option<usize> {
-        let (limit, least) = (self.options.error_rate, self.options.min_requests.max(1));
-        let failing = self.servers.iter().enumerate().filter(|(_, watched)| {
-            let window = &watched.window;
-            limit > 0.0
-                && watched.is_in()
-                && window.requests >= least
-                && window.error_rate() >= limit
-        });
-        let worst =
-            failing.max_by(|a, b| a.1.window.error_rate().total_cmp(&b.1.window.error_rate()));
-        worst.map(|(server, _)| server)
     }
 
     /// The mean latency above which a server is an outlier, in seconds. A single server has none to
     /// be compared with.
     fn slowness_limit(&mut self) -> Option<f64> {
-        let (factor, least) = (self.options.latency_factor, self.options.min_requests.max(1));
-        let known = self.servers.iter().filter(|watched| watched.is_in());
-        let known = known.filter(|watched| watched.window.timed >= least);
-        self.means.clear();
-        self.means.extend(known.map(|watched| watched.window.mean()));
-        self.means.sort_unstable_by(f64::total_cmp);
-        let count = self.means.len();
+        let Self { options, servers, seen, means, .. } = self;
+        let (factor, least) = (options.latency_factor, options.min_requests.max(1));
+        let known = seen.iter().filter_map(|server| servers.get(server));
+        let known = known.filter(|watched| watched.is_in() && watched.window.timed >= least);
+        means.clear();
+        means.extend(known.map(|watched| watched.window.mean()));
+        means.sort_unstable_by(f64::total_cmp);
+        let count = means.len();
         if count < 2 || factor.is_nan() || factor <= 0.0 {
             return None;
         }
-        let upper = *self.means.get(count / 2)?;
-        let lower = *self.means.get((count - 1) / 2)?;
+        let upper = *means.get(count / 2)?;
+        let lower = *means.get((count - 1) / 2)?;
         Some(f64::midpoint(lower, upper) * factor)
-    }
-
-    fn slowest_above(&self, limit: f64) -> Option<usize> {
-        let least = self.options.min_requests.max(1);
-        let slow = self.servers.iter().enumerate().filter(|(_, watched)| {
-            watched.is_in() && watched.window.timed >= least && watched.window.mean() > limit
-        });
-        let slowest = slow.max_by(|a, b| a.1.window.mean().total_cmp(&b.1.window.mean()));
-        slowest.map(|(server, _)| server)
     }
 
     /// Takes a server out, if that leaves enough others.
     fn eject(&mut self, server: usize, reason: Reason, now: Instant) -> bool {
-        let mut others = self.servers.iter().enumerate().filter(|(other, _)| *other != server);
-        let one_stays = others.any(|(_, watched)| watched.is_in());
         let Some(watched) = self.servers.get_mut(server).filter(|watched| watched.is_in()) else {
             return false;
         };
-        if self.out >= self.out_max || !one_stays {
+        if self.ejected >= self.out_max || self.inside < 2 {
             self.counters.held_back += 1;
             return false;
         }
@@ -454,11 +499,13 @@ impl Ejector {
         let time = self.options.time.saturating_mul(watched.times);
         watched.lasted = time;
         watched.until = Some(now + time);
-        watched.window = Window::default();
-        watched.failures_in_row = 0;
-        watched.connect_failures_in_row = 0;
+        watched.forget();
         watched.on_probation = reason == Reason::ConnectFailures;
-        self.out += 1;
+        watched.reason = Some(reason);
+        self.out.set(server, now + time);
+        self.changed.put(server, true);
+        self.ejected += 1;
+        self.inside -= 1;
         self.counters.ejected[reason.index()] += 1;
         self.note(Event::Ejected { server, reason, time });
         true
@@ -469,7 +516,10 @@ impl Ejector {
         if let Some(watched) = self.servers.get_mut(server) {
             watched.until = None;
             watched.returned = returned;
-            self.out = self.out.saturating_sub(1);
+            self.out.remove(server);
+            self.changed.put(server, true);
+            self.ejected -= 1;
+            self.inside += usize::from(watched.is_in());
             self.note(Event::Returned { server });
         }
     }
@@ -479,11 +529,6 @@ impl Ejector {
             self.events.pop_front();
         }
         self.events.push_back(event);
-    }
-
-    fn set_deadline(&mut self) {
-        let back = self.servers.iter().filter_map(|watched| watched.until);
-        self.deadline = back.chain(self.interval_end).min();
     }
 }
 

@@ -6,7 +6,9 @@
 //! |---|---|
 //! | `servers` | the servers of an upstream: choosing, counting, health, slow start |
 //! | `server` | the state of one of them |
-//! | `choose` | the policies that go by load |
+//! | `level` | the servers of one priority that may be chosen, in the order of the policy |
+//! | `turns`, `loads`, `hashed` | these orders: by turns, by load, by a hash |
+//! | `order` | heaps, lists and sets of numbers that they are made of |
 //! | `latency` | what a server's latency is remembered as |
 //! | `eject` | taking servers out that do badly (outlier detection) |
 //! | `health` | when a server is checked, and what the results make of it |
@@ -16,7 +18,8 @@
 //! | `attempts` | whether and when an exchange is tried again |
 //! | `identity` | connections that carry the identity of a client |
 //! | `maglev` | hashing by the addresses of servers |
-//! | `pool` | connections: who gets which, who waits, which are closed; the quota of them |
+//! | `pool` | connections to one server: who gets which, who waits, which are closed; the quota |
+//! | `pools` | the pools of all servers together |
 //! | `options` | how a cluster is set up |
 //! | `random` | random numbers and hashes |
 //!
@@ -27,19 +30,24 @@
 
 pub mod attempts;
 pub mod breaker;
-mod choose;
 pub mod clock;
 pub mod eject;
 pub mod failure;
+mod hashed;
 pub mod health;
 pub mod identity;
 mod latency;
+mod level;
+mod loads;
 pub mod maglev;
 mod options;
+mod order;
 pub mod pool;
+mod pools;
 mod random;
 mod server;
 pub mod servers;
+mod turns;
 
 use std::time::Instant;
 
@@ -47,7 +55,8 @@ use self::attempts::Retries;
 use self::breaker::Breaker;
 use self::failure::Failure;
 pub use self::options::{ClusterOptions, HashOn, HostHeader};
-use self::pool::{CloseCause, ConnectionQuota, Expired, Pool, PoolCounters, PoolGauges};
+use self::pool::{CloseCause, ConnectionQuota, Expired, PoolCounters, PoolGauges};
+pub use self::pools::Pools;
 pub(in crate::service) use self::random::mix;
 pub use self::random::stable_hash;
 use self::servers::{Ended, Outcome, Servers};
@@ -61,7 +70,7 @@ pub struct Cluster {
     /// Which servers are used.
     pub servers: Servers,
     /// The connections, by server. They and the exchanges that wait are known by their keys.
-    pub pools: Vec<Pool<Key, Key>>,
+    pub pools: Pools,
     /// Connections that this worker may have, to all servers together.
     pub quota: ConnectionQuota,
     /// What may be under way.
@@ -81,7 +90,7 @@ impl Cluster {
     ) -> Self {
         Self {
             servers: Servers::new(options.policy, &options.servers, seed, worker),
-            pools: options.names.iter().map(|_| Pool::new(options.pool)).collect(),
+            pools: Pools::new(options.pool, options.servers.len()),
             quota: ConnectionQuota::new(options.connections_max, workers, worker),
             breaker: Breaker::new(options.breaker),
             retries: Retries::new(options.attempts, seed, now),
@@ -91,20 +100,18 @@ impl Cluster {
 
     /// Connections that stand or are being made.
     #[must_use]
-    pub fn open(&self) -> u32 {
-        self.pools.iter().map(Pool::open).sum()
+    pub const fn open(&self) -> u32 {
+        self.pools.gauges().open()
     }
 
-    /// A connection is needed for a server, if anybody waits: whether one may be made. Then it
+    /// A connection is needed for a server, if an exchange waits: whether one may be made. Then it
     /// counts as being made.
     pub fn may_open(&mut self, server: usize) -> bool {
-        let elsewhere = self.open() - self.pools[server].open();
-        let share = self.quota.limit().saturating_sub(elsewhere);
-        if self.pools[server].needs(share) == 0 {
-            return false;
+        let may = self.pools.may_open(server, &self.quota);
+        if may {
+            self.pools.begin_open(server);
         }
-        self.pools[server].begin_open();
-        true
+        may
     }
 
     /// An idle connection to another server, which gives its place to one that is needed more. It
@@ -113,8 +120,7 @@ impl Cluster {
         if !self.pools[server].is_short() || self.pools[server].open() > 0 {
             return None;
         }
-        let others = self.pools.iter_mut().enumerate().filter(|(other, _)| *other != server);
-        others.map(|(_, pool)| pool).find_map(|pool| pool.take_idle(CloseCause::Lent))
+        self.pools.take_idle(Some(server), CloseCause::Lent)
     }
 
     /// Another worker asks for places. Returns how many it gets, and a connection to be closed.
@@ -124,7 +130,7 @@ impl Cluster {
         if !grant.close_idle {
             return (grant.places, None);
         }
-        match self.pools.iter_mut().find_map(|pool| pool.take_idle(CloseCause::Lent)) {
+        match self.pools.take_idle(None, CloseCause::Lent) {
             Some(connection) => (grant.places + 1, Some(connection)),
             None => {
                 self.quota.keep(1);
@@ -135,49 +141,75 @@ impl Cluster {
 
     /// Whether an exchange waits for a connection.
     #[must_use]
-    pub fn is_short(&self) -> bool {
-        self.pools.iter().any(Pool::is_short)
+    pub const fn is_short(&self) -> bool {
+        self.pools.gauges().waiting > 0
     }
 
     /// How many connections there are, and who waits.
     #[must_use]
-    pub fn gauges(&self) -> PoolGauges {
-        let mut sum = PoolGauges::default();
-        self.pools.iter().for_each(|pool| sum.add(pool.gauges()));
-        sum
+    pub const fn gauges(&self) -> PoolGauges {
+        self.pools.gauges()
     }
 
-    /// What was counted of connections.
+    /// What was counted of connections. Takes a step for each server.
     #[must_use]
     pub fn counters(&self) -> PoolCounters {
-        let mut sum = PoolCounters::default();
-        self.pools.iter().for_each(|pool| sum.add(pool.counters()));
-        sum
+        self.pools.counters()
     }
 
     /// Takes out what is over: waiters with the server that they waited for and the failure that
     /// this is, and connections that are to be closed.
     pub fn expire(&mut self, now: Instant) -> Vec<(usize, Failure, Expired<Key, Key>)> {
         self.servers.advance(now);
-        let (mut expired, mut all) = (Vec::new(), Vec::new());
-        for (server, pool) in self.pools.iter_mut().enumerate() {
-            // Who waits for the first connection waits for the server, if one is being made; else
-            // for a place, and that is ours to give.
-            let gauges = pool.gauges();
+        let expired = self.pools.expire(now).into_iter().map(|(server, gauges, one)| {
+            // An exchange that waits for the first connection waits for the server, if one is being
+            // made; else for a place, and that is ours to give.
             let is_made = gauges.opening > 0 && gauges.idle + gauges.in_use == 0;
             let failure = if is_made { Failure::ConnectTimeout } else { Failure::QueueTimeout };
-            pool.expire(now, &mut expired);
-            all.extend(expired.drain(..).map(|one| (server, failure, one)));
-        }
-        all
+            (server, failure, one)
+        });
+        expired.collect()
     }
 
-    /// When [`Cluster::expire`] has something to do, if nothing happens before.
+    /// Not later than when [`Cluster::expire`] has something to do, if nothing happens before.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        let pools = self.pools.iter().filter_map(Pool::next_deadline);
         let asks = self.quota.rest_until().filter(|_| self.is_short());
-        pools.chain(asks).chain(self.servers.next_deadline()).min()
+        let own = [self.pools.next_deadline(), self.servers.next_deadline(), asks];
+        own.into_iter().flatten().min()
+    }
+}
+
+/// The clusters of one worker, by the numbers of their upstreams.
+#[derive(Debug)]
+pub struct Clusters(Vec<Option<Cluster>>);
+
+impl Clusters {
+    /// These; an upstream that nobody uses in this way has none.
+    #[must_use]
+    pub const fn new(clusters: Vec<Option<Cluster>>) -> Self {
+        Self(clusters)
+    }
+
+    /// The cluster of an upstream.
+    ///
+    /// # Panics
+    /// When it has none: exchanges are made only where there is one.
+    pub fn get(&mut self, upstream: usize) -> &mut Cluster {
+        let cluster = self.0.get_mut(upstream).and_then(Option::as_mut);
+        cluster.expect("the upstream has a cluster")
+    }
+
+    /// The cluster of an upstream, if it has one.
+    #[must_use]
+    pub fn find(&self, upstream: usize) -> Option<&Cluster> {
+        self.0.get(upstream)?.as_ref()
+    }
+
+    /// All of them, with the numbers of their upstreams.
+    pub fn iter_mut(&mut self) -> impl Iterator<Item = (usize, &mut Cluster)> {
+        let all = self.0.iter_mut().enumerate();
+        all.filter_map(|(upstream, cluster)| Some((upstream, cluster.as_mut()?)))
     }
 }
 

@@ -5,11 +5,17 @@
 //! the whole process.
 
 mod quota;
+mod waiters;
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::HashMap;
+use std::hash::Hash;
 use std::time::{Duration, Instant};
 
 pub use self::quota::{Ask, ConnectionQuota, Grant};
+use self::waiters::Waiters;
+use super::order::{IndexedHeap, List};
+use super::random::Mixing;
 
 /// Exchanges of one moment that go to one connection before the least loaded one is looked for.
 const STREAK: u32 = 32;
@@ -113,12 +119,18 @@ pub struct PoolGauges {
 }
 
 impl PoolGauges {
-    /// Adds another pool's.
-    pub const fn add(&mut self, other: Self) {
-        self.idle += other.idle;
-        self.in_use += other.in_use;
-        self.opening += other.opening;
-        self.waiting += other.waiting;
+    /// Puts what a pool has now in the place of what it had before.
+    pub(super) const fn replace(&mut self, before: Self, now: Self) {
+        self.idle = self.idle + now.idle - before.idle;
+        self.in_use = self.in_use + now.in_use - before.in_use;
+        self.opening = self.opening + now.opening - before.opening;
+        self.waiting = self.waiting + now.waiting - before.waiting;
+    }
+
+    /// Connections that stand or are being made.
+    #[must_use]
+    pub const fn open(self) -> u32 {
+        self.idle + self.in_use + self.opening
     }
 }
 
@@ -166,6 +178,10 @@ struct Entry<C> {
     /// Since when it carries what it carries.
     since: Instant,
     used: bool,
+    /// It is among the idle ones.
+    listed: bool,
+    /// It is among those whose age is watched.
+    watched: bool,
     /// It takes no new exchange, and closes after its last one.
     retiring: Option<CloseCause>,
 }
@@ -173,12 +189,6 @@ struct Entry<C> {
 impl<C> Entry<C> {
     const fn has_room(&self) -> bool {
         self.retiring.is_none() && self.carries < self.capacity
-    }
-
-    const fn take(&mut self, now: Instant) {
-        self.carries += 1;
-        self.since = now;
-        self.used = true;
     }
 }
 
@@ -188,15 +198,28 @@ impl<C> Entry<C> {
 /// Calling order: [`Pool::checkout`] for each exchange, [`Pool::release`] when it is done; as often
 /// as [`Pool::needs`] says, a connection is made between [`Pool::begin_open`] and [`Pool::opened`]
 /// or [`Pool::open_failed`]; after a release or an opening, [`Pool::next_ready`] until it says
-/// `None`;
-/// [`Pool::expire`] at [`Pool::next_deadline`]. Finding a connection takes a step for each of them:
-/// a worker has few of them per upstream.
+/// `None`; [`Pool::expire`] at [`Pool::next_deadline`]. Each takes a constant number of steps, or a
+/// logarithmic one where connections carry many exchanges, and one for each that it names.
 #[derive(Debug)]
 pub struct Pool<C, W> {
     options: PoolOptions,
-    entries: Vec<Entry<C>>,
+    entries: Vec<Option<Entry<C>>>,
+    /// Places of `entries` that are free.
+    spare: Vec<usize>,
+    /// Where each connection stands.
+    places: HashMap<C, usize, Mixing>,
+    /// Connections that carry nothing, the one that was used last first.
+    idle: List,
+    /// Connections that carry something and have room, by how many they carry; of equals, the one
+    /// that was used last first.
+    sharing: IndexedHeap<(u32, Reverse<u64>)>,
+    /// Connections by their age, the oldest first, but for those that take no new exchange because
+    /// of it.
+    aging: List,
+    /// Uses of connections so far.
+    uses: u64,
     opening: u32,
-    waiters: VecDeque<(W, Instant)>,
+    waiters: Waiters<W>,
     /// Every connection carried `spread_at` exchanges or more.
     pressed: bool,
     /// The place of the connection that was taken last, and how often more it may be at once.
@@ -204,26 +227,24 @@ pub struct Pool<C, W> {
     counters: PoolCounters,
 }
 
-impl<C: Copy + Eq, W: Copy + Eq> Pool<C, W> {
+impl<C: Copy + Eq + Hash, W: Copy + Eq + Hash> Pool<C, W> {
     /// No connection yet.
     #[must_use]
-    pub const fn new(options: PoolOptions) -> Self {
+    pub fn new(options: PoolOptions) -> Self {
         Self {
             options,
             entries: Vec::new(),
+            spare: Vec::new(),
+            places: HashMap::default(),
+            idle: List::default(),
+            sharing: IndexedHeap::default(),
+            aging: List::default(),
+            uses: 0,
             opening: 0,
-            waiters: VecDeque::new(),
+            waiters: Waiters::default(),
             pressed: false,
             streak: None,
-            counters: PoolCounters {
-                created: 0,
-                reused: 0,
-                hits: 0,
-                misses: 0,
-                refused: 0,
-                timed_out: 0,
-                closed: [0; CloseCause::ALL.len()],
-            },
+            counters: PoolCounters::default(),
         }
     }
 
@@ -239,31 +260,26 @@ impl<C: Copy + Eq, W: Copy + Eq> Pool<C, W> {
             return Checkout::Refused;
         }
         self.counters.misses += 1;
-        self.waiters.push_back((waiter, now + self.options.queue_timeout));
+        self.waiters.push(waiter, now + self.options.queue_timeout);
         Checkout::Wait
     }
 
-    /// The next who waited, and the connection that it gets.
+    /// The next that waited, and the connection that it gets.
     pub fn next_ready(&mut self, now: Instant) -> Option<(W, C)> {
-        let (waiter, _) = *self.waiters.front()?;
+        self.waiters.next_deadline()?;
         let connection = self.take(now)?;
-        self.waiters.pop_front();
+        let waiter = self.waiters.pop()?;
         Some((waiter, connection))
     }
 
-    /// Somebody waits no longer. Takes a step for each who waits.
+    /// An exchange waits no longer.
     pub fn cancel(&mut self, waiter: &W) {
-        self.waiters.retain(|(other, _)| other != waiter);
+        self.waiters.remove(waiter);
     }
 
-    /// Takes those out of the queue who wait for nothing any more.
-    pub fn retain_waiters(&mut self, mut is_wanted: impl FnMut(&W) -> bool) {
-        self.waiters.retain(|(waiter, _)| is_wanted(waiter));
-    }
-
-    /// Takes the one who waits longest out of the queue.
+    /// Takes the exchange that waits longest out of the queue.
     pub fn take_waiter(&mut self) -> Option<W> {
-        self.waiters.pop_front().map(|(waiter, _)| waiter)
+        self.waiters.pop()
     }
 
     /// Those that stand are busy: another one is opened, if there may be one more.
@@ -276,8 +292,7 @@ impl<C: Copy + Eq, W: Copy + Eq> Pool<C, W> {
     pub fn needs(&self, share: u32) -> u32 {
         let capacity = usize::try_from(self.options.capacity).unwrap_or(usize::MAX).max(1);
         let waiting = u32::try_from(self.waiters.len().div_ceil(capacity)).unwrap_or(u32::MAX);
-        let idle = self.gauges().idle;
-        let ahead = self.options.min_idle.saturating_sub(idle);
+        let ahead = self.options.min_idle.saturating_sub(count(self.idle.len()));
         let wanted = waiting.max(u32::from(self.pressed)).max(ahead);
         wanted.saturating_sub(self.opening).min(share.saturating_sub(self.open()))
     }
@@ -291,7 +306,7 @@ impl<C: Copy + Eq, W: Copy + Eq> Pool<C, W> {
     /// Connections that stand or are being made: never more than the share.
     #[must_use]
     pub fn open(&self) -> u32 {
-        u32::try_from(self.entries.len()).unwrap_or(u32::MAX).saturating_add(self.opening)
+        count(self.places.len()).saturating_add(self.opening)
     }
 
     /// A connection is being made.
@@ -304,15 +319,28 @@ impl<C: Copy + Eq, W: Copy + Eq> Pool<C, W> {
     pub fn opened(&mut self, connection: C, now: Instant) {
         self.opening = self.opening.saturating_sub(1);
         self.counters.created += 1;
-        self.entries.push(Entry {
+        let entry = Entry {
             connection,
             carries: 0,
             capacity: self.options.capacity,
             opened: now,
             since: now,
             used: false,
+            listed: false,
+            watched: self.options.max_age.is_some(),
             retiring: None,
+        };
+        let at = self.spare.pop().unwrap_or_else(|| {
+            self.entries.push(None);
+            self.entries.len() - 1
         });
+        self.entries[at] = Some(entry);
+        let before = self.places.insert(connection, at);
+        debug_assert!(before.is_none(), "a connection is opened once");
+        if entry.watched {
+            self.aging.push_last(at);
+        }
+        self.arrange(at);
     }
 
     /// It could not be made.
@@ -322,8 +350,9 @@ impl<C: Copy + Eq, W: Copy + Eq> Pool<C, W> {
 
     /// A connection carries no more than so many exchanges.
     pub fn set_capacity(&mut self, connection: C, capacity: u32) {
-        if let Some(entry) = self.entry(connection) {
+        if let Some((at, entry)) = self.find(connection) {
             entry.capacity = capacity.max(1);
+            self.arrange(at);
         }
     }
 
@@ -331,11 +360,8 @@ impl<C: Copy + Eq, W: Copy + Eq> Pool<C, W> {
     /// and to be closed.
     #[must_use]
     pub fn release(&mut self, connection: C, now: Instant) -> bool {
-        let Some(at) = self.entries.iter().position(|entry| entry.connection == connection) else {
-            return false;
-        };
         let max_age = self.options.max_age;
-        let Some(entry) = self.entries.get_mut(at) else { return false };
+        let Some((at, entry)) = self.find(connection) else { return false };
         entry.carries = entry.carries.saturating_sub(1);
         entry.since = now;
         if max_age.is_some_and(|most| now.saturating_duration_since(entry.opened) >= most) {
@@ -346,7 +372,10 @@ impl<C: Copy + Eq, W: Copy + Eq> Pool<C, W> {
                 self.forget(at, cause);
                 false
             }
-            Some(_) | None => true,
+            Some(_) | None => {
+                self.arrange(at);
+                true
+            }
         }
     }
 
@@ -354,11 +383,10 @@ impl<C: Copy + Eq, W: Copy + Eq> Pool<C, W> {
     /// pool, and to be closed.
     #[must_use]
     pub fn retire(&mut self, connection: C, cause: CloseCause) -> bool {
-        let Some(at) = self.entries.iter().position(|entry| entry.connection == connection) else {
-            return false;
-        };
-        if let Some(entry) = self.entries.get_mut(at).filter(|entry| entry.carries > 0) {
+        let Some((at, entry)) = self.find(connection) else { return false };
+        if entry.carries > 0 {
             entry.retiring = Some(cause);
+            self.arrange(at);
             return true;
         }
         self.forget(at, cause);
@@ -368,77 +396,87 @@ impl<C: Copy + Eq, W: Copy + Eq> Pool<C, W> {
     /// How many exchanges a connection carries.
     #[must_use]
     pub fn carries(&self, connection: C) -> u32 {
-        let mut entries = self.entries.iter();
-        entries.find(|entry| entry.connection == connection).map_or(0, |entry| entry.carries)
+        self.get(connection).map_or(0, |entry| entry.carries)
     }
 
     /// Whether a connection takes no new exchange.
     #[must_use]
     pub fn is_retiring(&self, connection: C) -> bool {
-        let entry = self.entries.iter().find(|entry| entry.connection == connection);
-        entry.is_some_and(|entry| entry.retiring.is_some())
+        self.get(connection).is_some_and(|entry| entry.retiring.is_some())
     }
 
     /// A connection is lost, or was closed for a reason of the session's.
     pub fn closed(&mut self, connection: C, cause: CloseCause) {
-        if let Some(at) = self.entries.iter().position(|entry| entry.connection == connection) {
-            let idle = self.entries.get(at).is_some_and(|entry| entry.carries == 0);
-            let stale = idle && cause == CloseCause::Failed;
+        if let Some((at, entry)) = self.find(connection) {
+            let stale = entry.carries == 0 && cause == CloseCause::Failed;
             self.forget(at, if stale { CloseCause::Stale } else { cause });
         }
     }
 
-    /// Takes an idle connection out, to lend its place to another worker; it is to be closed.
+    /// Takes the connection out that is idle for longest, to lend its place to another worker; it
+    /// is to be closed.
     pub fn take_idle(&mut self, cause: CloseCause) -> Option<C> {
-        let idle = |entry: &&Entry<C>| entry.carries == 0;
-        let oldest = self.entries.iter().filter(idle).min_by_key(|entry| entry.since)?.connection;
-        self.closed(oldest, cause);
+        let at = self.idle.last()?;
+        let oldest = self.entries[at].as_ref()?.connection;
+        self.forget(at, cause);
         Some(oldest)
     }
 
     /// Takes out what is over, into `expired`.
     pub fn expire(&mut self, now: Instant, expired: &mut Vec<Expired<C, W>>) {
-        while let Some((waiter, deadline)) = self.waiters.front().copied() {
-            if deadline > now {
-                break;
-            }
-            self.waiters.pop_front();
+        while self.waiters.next_deadline().is_some_and(|deadline| deadline <= now) {
+            let Some(waiter) = self.waiters.pop() else { break };
             self.counters.timed_out += 1;
             expired.push(Expired::Waiter(waiter));
         }
-        let mut at = 0;
-        while let Some(entry) = self.entries.get(at).copied() {
-            match self.over(&entry, now) {
-                Some(cause) => {
-                    self.forget(at, cause);
-                    expired.push(Expired::Connection(entry.connection));
-                }
-                None => at += 1,
+        while let Some((at, due)) = self.oldest()
+            && due <= now
+        {
+            self.aging.remove(at);
+            let Some(entry) = self.entries[at].as_mut() else { continue };
+            entry.watched = false;
+            let connection = entry.connection;
+            if !self.retire(connection, CloseCause::MaxAge) {
+                expired.push(Expired::Connection(connection));
             }
+        }
+        while let Some((at, due)) = self.surplus()
+            && due <= now
+        {
+            let connection = self.entries[at].as_ref().map(|entry| entry.connection);
+            expired.extend(connection.map(Expired::Connection));
+            self.forget(at, CloseCause::IdleTimeout);
         }
     }
 
     /// When something is over, if nothing happens before.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
-        let waiter = self.waiters.front().map(|(_, deadline)| *deadline);
-        let surplus = self.gauges().idle > self.options.min_idle;
-        let idle = self.entries.iter().filter(|entry| entry.carries == 0).map(|entry| {
-            let idle = surplus.then(|| entry.since + self.options.idle_timeout);
-            let old = self.options.max_age.map(|age| entry.opened + age);
-            idle.into_iter().chain(old).min()
-        });
-        waiter.into_iter().chain(idle.flatten()).min()
+        let waiter = self.waiters.next_deadline();
+        let [idle, old] = [self.surplus(), self.oldest()].map(|one| one.map(|(_, due)| due));
+        [waiter, idle, old].into_iter().flatten().min()
+    }
+
+    /// The oldest connection, and when it takes no new exchange.
+    fn oldest(&self) -> Option<(usize, Instant)> {
+        let (at, age) = self.aging.first().zip(self.options.max_age)?;
+        Some((at, self.entries[at].as_ref()?.opened + age))
+    }
+
+    /// The connection that is idle for longest, if there are more than are kept, and when it is
+    /// closed.
+    fn surplus(&self) -> Option<(usize, Instant)> {
+        let has_more = count(self.idle.len()) > self.options.min_idle;
+        let at = self.idle.last().filter(|_| has_more)?;
+        Some((at, self.entries[at].as_ref()?.since + self.options.idle_timeout))
     }
 
     /// How many there are.
     #[must_use]
     pub fn gauges(&self) -> PoolGauges {
-        let count = |entries: usize| u32::try_from(entries).unwrap_or(u32::MAX);
-        let idle = self.entries.iter().filter(|entry| entry.carries == 0).count();
         PoolGauges {
-            idle: count(idle),
-            in_use: count(self.entries.len() - idle),
+            idle: count(self.idle.len()),
+            in_use: count(self.places.len() - self.idle.len()),
             opening: self.opening,
             waiting: count(self.waiters.len()),
         }
@@ -458,57 +496,88 @@ impl<C: Copy + Eq, W: Copy + Eq> Pool<C, W> {
         if let Some(connection) = self.take_again(now) {
             return Some(connection);
         }
-        let free = self.entries.iter_mut();
-        let free = free.filter(|entry| entry.has_room());
-        let best = free.min_by_key(|entry| (entry.carries, std::cmp::Reverse(entry.since)));
-        let Some(best) = best else {
+        let best = self.idle.first().or_else(|| self.sharing.first().map(|(_, at)| at));
+        let Some((at, entry)) = best.and_then(|at| Some((at, self.entries[at].as_ref()?))) else {
             self.pressed = true;
             return None;
         };
-        self.pressed |= best.carries >= self.options.spread_at.max(1);
-        let connection = best.connection;
-        self.counters.reused += u64::from(best.used);
-        best.take(now);
-        let at = self.entries.iter().position(|entry| entry.connection == connection);
-        self.streak = at.map(|at| (at, STREAK - 1, now));
-        Some(connection)
+        self.pressed |= entry.carries >= self.options.spread_at.max(1);
+        self.counters.reused += u64::from(entry.used);
+        self.streak = Some((at, STREAK - 1, now));
+        self.load(at, now)
     }
 
     /// The connection that was taken last, at the same moment.
     fn take_again(&mut self, now: Instant) -> Option<C> {
         let (at, left, when) = self.streak.filter(|(_, left, when)| *left > 0 && *when == now)?;
-        let most = self.options.spread_at;
-        let calm = |entry: &&mut Entry<C>| entry.has_room() && entry.carries < most;
-        let entry = self.entries.get_mut(at).filter(calm)?;
-        self.streak = Some((at, left - 1, when));
-        self.counters.reused += 1;
-        entry.take(now);
-        Some(entry.connection)
-    }
-
-    fn entry(&mut self, connection: C) -> Option<&mut Entry<C>> {
-        self.entries.iter_mut().find(|entry| entry.connection == connection)
-    }
-
-    /// Why a connection is to be closed now.
-    fn over(&self, entry: &Entry<C>, now: Instant) -> Option<CloseCause> {
-        if entry.carries > 0 {
+        let entry = self.entries[at].as_ref()?;
+        if !entry.has_room() || entry.carries >= self.options.spread_at {
             return None;
         }
-        let age = now.saturating_duration_since(entry.opened);
-        if self.options.max_age.is_some_and(|most| age >= most) {
-            return Some(CloseCause::MaxAge);
+        self.streak = Some((at, left - 1, when));
+        self.counters.reused += 1;
+        self.load(at, now)
+    }
+
+    /// A connection carries one exchange more.
+    fn load(&mut self, at: usize, now: Instant) -> Option<C> {
+        let entry = self.entries[at].as_mut()?;
+        entry.carries += 1;
+        entry.since = now;
+        entry.used = true;
+        let connection = entry.connection;
+        self.arrange(at);
+        Some(connection)
+    }
+
+    /// Puts a connection among those that it belongs to, as it is now.
+    fn arrange(&mut self, at: usize) {
+        let Some(entry) = self.entries[at].as_mut() else { return };
+        let is_idle = entry.carries == 0 && entry.retiring.is_none();
+        let was_idle = std::mem::replace(&mut entry.listed, is_idle);
+        match (was_idle, is_idle) {
+            (false, true) => self.idle.push_first(at),
+            (true, false) => self.idle.remove(at),
+            (true, true) | (false, false) => {}
         }
-        let idle = now.saturating_duration_since(entry.since);
-        let surplus = self.gauges().idle > self.options.min_idle;
-        (surplus && idle >= self.options.idle_timeout).then_some(CloseCause::IdleTimeout)
+        if self.options.capacity > 1 {
+            self.uses += 1;
+            if entry.has_room() && !is_idle {
+                self.sharing.set(at, (entry.carries, Reverse(self.uses)));
+            } else {
+                self.sharing.remove(at);
+            }
+        }
+    }
+
+    fn get(&self, connection: C) -> Option<&Entry<C>> {
+        let at = *self.places.get(&connection)?;
+        self.entries[at].as_ref()
+    }
+
+    fn find(&mut self, connection: C) -> Option<(usize, &mut Entry<C>)> {
+        let at = *self.places.get(&connection)?;
+        Some((at, self.entries[at].as_mut()?))
     }
 
     fn forget(&mut self, at: usize, cause: CloseCause) {
-        self.entries.swap_remove(at);
+        let Some(entry) = self.entries[at].take() else { return };
+        if entry.listed {
+            self.idle.remove(at);
+        }
+        if entry.watched {
+            self.aging.remove(at);
+        }
+        self.sharing.remove(at);
+        self.places.remove(&entry.connection);
+        self.spare.push(at);
         self.streak = None;
         self.counters.closed[cause as usize] += 1;
     }
+}
+
+fn count(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

@@ -1,5 +1,38 @@
 //! Random numbers for choices that need not be secret, and hashes that are the same everywhere.
 
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// Hashes names of our own, which nobody outside chooses.
+pub(super) type Mixing = BuildHasherDefault<MixingHasher>;
+
+/// The hasher of [`Mixing`].
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct MixingHasher(u64);
+
+impl Hasher for MixingHasher {
+    fn finish(&self) -> u64 {
+        mix(self.0)
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64((*byte).into());
+        }
+    }
+
+    fn write_u16(&mut self, number: u16) {
+        self.write_u64(number.into());
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        self.write_u64(number.into());
+    }
+
+    fn write_u64(&mut self, number: u64) {
+        self.0 = self.0.rotate_left(32).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ number;
+    }
+}
+
 /// A small generator (xorshift64*).
 #[derive(Debug, Clone)]
 pub(super) struct Random {

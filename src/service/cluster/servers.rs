@@ -1,27 +1,31 @@
 //! The servers of an upstream: which one an exchange goes to.
 
-use std::ops::Range;
 use std::time::{Duration, Instant};
 
-use super::choose::{self, Eligible};
-use super::eject::{EjectCounters, EjectOptions, Ejector, Event, Sample};
+use super::eject::{EjectCounters, EjectOptions, Ejector, Event, Reason, Sample};
 use super::failure::{Failure, FailureKind};
+use super::hashed::RAMP_FULL;
+use super::level::Level;
+use super::order::IndexedHeap;
 use super::random::Random;
 use super::server::Server;
-use crate::service::cluster::maglev::{Maglev, Member};
 
 /// How a server is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Policy {
     /// In turn, by weight, evenly spread.
     RoundRobin,
-    /// The one with the fewest requests of this worker for its weight.
+    /// The one with the fewest requests, connections or flows of this worker for its weight; equals
+    /// take turns by weight.
     LeastRequests,
     /// Of two at random, the one with the lower latency times requests for its weight.
     Ewma,
     /// The one that the exchange's hash gives (Maglev): when a server goes, few other exchanges
     /// change theirs. Exchanges without a hash take turns.
     Hash,
+    /// The one that the exchange's hash gives, modulo their number: a change of the list moves most
+    /// of them. Exchanges without a hash take turns.
+    SourceHash,
 }
 
 /// One server.
@@ -81,9 +85,46 @@ pub struct ServerCounters {
     pub failures: u64,
 }
 
+/// Whether a server is used, and why not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It is used.
+    Up,
+    /// It is used, with a part of its weight yet.
+    SlowStart,
+    /// Active checks keep it out.
+    Down,
+    /// It is out until then because it did badly.
+    Ejected(Reason, Instant),
+    /// It takes no new exchange, by hand.
+    Drained,
+}
+
+impl Standing {
+    /// The word for it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Up => "up",
+            Self::SlowStart => "slow_start",
+            Self::Down => "down",
+            Self::Ejected(..) => "ejected",
+            Self::Drained => "drained",
+        }
+    }
+}
+
 /// What is known of a server now.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ServerView {
+    /// Its weight, and its priority.
+    pub weight: u32,
+    /// It is used when no server of a lower number is usable.
+    pub priority: u8,
+    /// Whether it is used, and why not.
+    pub standing: Standing,
+    /// Since when; `None` since the start.
+    pub since: Option<Instant>,
     /// Requests under way.
     pub active: u32,
     /// What active checks say; true without any.
@@ -98,32 +139,26 @@ pub struct ServerView {
     pub counters: ServerCounters,
 }
 
-/// The servers of one priority.
-#[derive(Debug)]
-struct Level {
-    /// Their places in the order of priorities.
-    members: Range<usize>,
-    usable: usize,
-    panics: bool,
-    maglev: Option<Maglev>,
-}
-
 /// The servers of one upstream, as one worker sees them.
 ///
 /// Calling order: [`Servers::pick`], then [`Servers::done`] for each server that was picked, once;
 /// [`Servers::set_health`] when active checks say so; [`Servers::advance`] at
 /// [`Servers::next_deadline`], which the others do as well when they are late.
+///
+/// The servers that may be chosen are kept in the order of the policy, which changes when a server
+/// does: no choice takes a step for each server.
 #[derive(Debug)]
 pub struct Servers {
-    policy: Policy,
     panic_ratio: f64,
     servers: Vec<Server>,
-    /// The servers by priority.
-    order: Vec<usize>,
     levels: Vec<Level>,
     usable: usize,
     ejector: Option<Ejector>,
+    /// Servers that start slowly, by the time of their next step.
+    ramping: IndexedHeap<Instant>,
     random: Random,
+    /// Servers whose ejection has changed, while that is looked at.
+    changed: Vec<usize>,
 }
 
 impl Servers {
@@ -138,101 +173,107 @@ impl Servers {
         first: usize,
     ) -> Self {
         let mut order: Vec<usize> = (0..servers.len()).collect();
-        order.sort_by_key(|server| servers.get(*server).map(|server| server.priority));
+        order.sort_by_key(|server| servers[*server].priority);
         let states = servers.iter().map(|server| Server::new(*server, options.slow_start));
+        let mut states: Vec<Server> = states.collect();
+        let mut levels = Vec::new();
+        for same in order.chunk_by(|a, b| servers[*a].priority == servers[*b].priority) {
+            same.iter().for_each(|number| states[*number].level = levels.len());
+            levels.push(Level::new(options.policy, same.to_vec(), &states));
+        }
         let mut this = Self {
-            policy: options.policy,
             panic_ratio: options.panic_ratio,
-            servers: states.collect(),
-            order,
-            levels: Vec::new(),
+            servers: states,
+            levels,
             usable: 0,
             ejector: options.eject.map(|eject| Ejector::new(eject, servers.len())),
+            ramping: IndexedHeap::default(),
             random: Random::new(seed),
+            changed: Vec::new(),
         };
-        this.make_levels();
-        this.skip_turns(first);
-        this.refresh();
+        order.iter().for_each(|number| this.reseat(*number));
+        for level in &mut this.levels {
+            (0..first % level.members.len()).for_each(|_| level.skip_turn());
+        }
         this
-    }
-
-    fn make_levels(&mut self) {
-        let Self { servers, order, .. } = &*self;
-        let priority = |number: &usize| servers.get(*number).map(|server| server.options.priority);
-        let mut begin = 0;
-        let mut levels = Vec::new();
-        for same in order.chunk_by(|a, b| priority(a) == priority(b)) {
-            let members = begin..begin + same.len();
-            begin = members.end;
-            let maglev = (self.policy == Policy::Hash).then(|| {
-                let member = |number: &usize| {
-                    let options = servers.get(*number)?.options;
-                    Some(Member { server: *number, id: options.id, weight: options.weight })
-                };
-                Maglev::new(&same.iter().filter_map(member).collect::<Vec<_>>())
-            });
-            levels.push(Level { members, usable: 0, panics: false, maglev });
-        }
-        self.levels = levels;
-    }
-
-    /// Lets the turns that other workers begin with go by.
-    fn skip_turns(&mut self, first: usize) {
-        let Self { servers, order, levels, .. } = self;
-        for level in levels {
-            let members = order.get(level.members.clone()).unwrap_or_default();
-            let eligible = Eligible { members, all: true, tried: &[] };
-            for _ in 0..first % members.len().max(1) {
-                choose::in_turn(servers, eligible, Server::weight, |_| true);
-            }
-        }
     }
 
     /// Chooses a server that is not in `tried`, which is short, and counts the request to it: of
     /// the lowest priority that has a usable one. `None` when there is none.
     pub fn pick(&mut self, hash: Option<u64>, tried: &[usize], now: Instant) -> Option<usize> {
         self.advance(now);
-        let number = self.choose(hash, tried, now)?;
+        let Self { servers, levels, usable, random, .. } = self;
+        // When nothing is usable at all, priorities panic one after the other, or none does.
+        let skip_dead = *usable > 0;
+        let alive = levels.iter_mut().filter(|level| !skip_dead || level.usable.len() > 0);
+        let mut found = alive.map(|level| level.next(servers, hash, tried, (random, now)));
+        let number = found.find_map(|found| found)?;
         self.take(number)
     }
 
     /// Counts a request to a server.
-    fn take(&mut self, number: usize) -> Option<usize> {
+    pub fn take(&mut self, number: usize) -> Option<usize> {
         let server = self.servers.get_mut(number)?;
         server.active = server.active.saturating_add(1);
         server.counters.picked += 1;
+        self.levels[server.level].note_load(number, server.active);
         Some(number)
     }
 
-    fn choose(&mut self, hash: Option<u64>, tried: &[usize], now: Instant) -> Option<usize> {
-        let Self { policy, servers, order, levels, usable, random, .. } = self;
-        // When nothing is usable at all, priorities panic one after the other, or none does.
-        let skip_dead = *usable > 0;
-        for level in levels.iter().filter(|level| !skip_dead || level.usable > 0) {
-            let members = order.get(level.members.clone()).unwrap_or_default();
-            let eligible = Eligible { members, all: level.panics, tried };
-            let picked = match (*policy, level.maglev.as_ref().zip(hash)) {
-                (Policy::LeastRequests, _) => choose::least_requests(servers, eligible, now),
-                (Policy::Ewma, _) => choose::quicker_of_two(servers, eligible, random, now),
-                (Policy::Hash, Some((maglev, hash))) => {
-                    choose::by_hash(maglev, servers, eligible, hash, now)
-                }
-                (Policy::RoundRobin, _) | (Policy::Hash, None) => {
-                    choose::in_turn(servers, eligible, |server| server.weight_at(now), |_| true)
-                }
-            };
-            if picked.is_some() {
-                return picked;
+    /// A request to a server is over, of which more is known already, or nothing.
+    pub fn leave(&mut self, number: usize) {
+        let Some(server) = self.servers.get_mut(number) else { return };
+        server.active = server.active.saturating_sub(1);
+        self.levels[server.level].note_load(number, server.active);
+    }
+
+    /// A server has changed: it is chosen, or not, as it is now.
+    fn reseat(&mut self, number: usize) {
+        let Self { servers, levels, panic_ratio, usable, ejector, .. } = self;
+        let server = &servers[number];
+        let level = &mut levels[server.level];
+        let before = level.usable.len();
+        level.usable.put(number, server.is_usable());
+        *usable = *usable + level.usable.len() - before;
+        let is_out = ejector.as_ref().is_some_and(|ejector| ejector.is_unreachable(number));
+        level.unreachable.put(number, is_out && server.healthy && !server.drained);
+        let panics = level.is_short(*panic_ratio);
+        if std::mem::replace(&mut level.panics, panics) == panics {
+            level.seat(number, server);
+            return;
+        }
+        for number in 0..level.members.len() {
+            let number = level.members[number];
+            level.seat(number, &servers[number]);
+        }
+    }
+
+    /// A server is back: it starts slowly, if that is asked for.
+    fn bring_back(&mut self, number: usize, now: Instant) {
+        self.servers[number].comes_back(now);
+        self.step(number, now);
+    }
+
+    /// Takes the next step of a slow start.
+    fn step(&mut self, number: usize, now: Instant) {
+        match self.servers[number].step(now) {
+            Some(next) => self.ramping.set(number, next),
+            None => {
+                self.ramping.remove(number);
             }
         }
-        None
     }
 
     /// The exchange with a server is over.
     pub fn done(&mut self, number: usize, outcome: Outcome, now: Instant) {
         self.advance(now);
+        self.leave(number);
+        self.judge(number, outcome, now);
+    }
+
+    /// What an exchange has shown of a server, which may go on.
+    pub fn judge(&mut self, number: usize, outcome: Outcome, now: Instant) {
         let Some(server) = self.servers.get_mut(number) else { return };
-        server.active = server.active.saturating_sub(1);
         let sample = match outcome.ended {
             Ended::Status(status) if status < 500 => {
                 server.counters.answered += 1;
@@ -270,8 +311,8 @@ impl Servers {
     }
 
     fn record(&mut self, number: usize, sample: Sample, latency: Option<Duration>, now: Instant) {
-        let ejector = self.ejector.as_mut();
-        if ejector.is_some_and(|ejector| ejector.record(number, sample, latency, now)) {
+        if let Some(ejector) = &mut self.ejector {
+            ejector.record(number, sample, latency, now);
             self.follow_ejections(now);
         }
     }
@@ -286,23 +327,26 @@ impl Servers {
     /// Chooses a server that is ejected for failed connects, and counts the request to it: for when
     /// connects to the usable ones fail, too.
     pub fn pick_unreachable(&mut self, tried: &[usize]) -> Option<usize> {
-        let number = self.unreachable(tried).next()?;
+        let number = self.unreachable(tried)?;
         self.take(number)
     }
 
     /// Whether [`Servers::pick_unreachable`] has one.
     #[must_use]
     pub fn has_unreachable(&self, tried: &[usize]) -> bool {
-        self.unreachable(tried).next().is_some()
+        self.unreachable(tried).is_some()
     }
 
-    fn unreachable<'a>(&'a self, tried: &'a [usize]) -> impl Iterator<Item = usize> + 'a {
-        let is_healthy = |number: &usize| self.servers.get(*number).is_some_and(|one| one.healthy);
-        let ejector = self.ejector.as_ref();
-        self.order.iter().copied().filter(is_healthy).filter(move |number| {
-            let is_out = ejector.is_some_and(|ejector| ejector.is_unreachable(*number));
-            is_out && !tried.contains(number)
-        })
+    fn unreachable(&self, tried: &[usize]) -> Option<usize> {
+        let mut all = self.levels.iter().flat_map(|level| level.unreachable.iter());
+        all.find(|number| !tried.contains(number))
+    }
+
+    /// Whether there is a usable server that is not in `tried`.
+    #[must_use]
+    pub fn has_other(&self, tried: &[usize]) -> bool {
+        let mut usable = self.levels.iter().flat_map(|level| level.usable.iter());
+        usable.any(|number| !tried.contains(&number))
     }
 
     /// Active checks say that a server is usable, or is not. When that leaves none that is, those
@@ -314,26 +358,91 @@ impl Servers {
             return;
         }
         server.healthy = healthy;
+        server.since = Some(now);
         if healthy {
-            server.comes_back(now);
+            self.bring_back(number, now);
         }
         if let Some(ejector) = &mut self.ejector {
             ejector.set_healthy(number, healthy);
         }
+        self.reseat(number);
         self.follow_ejections(now);
-        if self.usable == 0 && self.ejector.as_mut().is_some_and(|ejector| ejector.pardon(now)) {
+        self.pardon_if_none(now);
+    }
+
+    /// When no server is usable, those that only did badly are used again.
+    fn pardon_if_none(&mut self, now: Instant) {
+        if self.usable == 0
+            && let Some(ejector) = &mut self.ejector
+        {
+            ejector.pardon(now);
             self.follow_ejections(now);
         }
     }
 
-    /// Brings servers back whose time is over, and takes those out that did badly.
+    /// Gives a server another weight, by hand; 0 counts as 1. False when there is no such server.
+    pub fn set_weight(&mut self, number: usize, weight: u32) -> bool {
+        let Some(server) = self.servers.get_mut(number) else { return false };
+        let weight = weight.max(1);
+        if std::mem::replace(&mut server.options.weight, weight) != weight {
+            let level = server.level;
+            self.levels[level].reweigh(&self.servers);
+            self.reseat(number);
+        }
+        true
+    }
+
+    /// A server takes no new exchange, by hand: not even when too few others are usable. What is
+    /// under way goes on. False when there is no such server.
+    pub fn drain(&mut self, number: usize, now: Instant) -> bool {
+        self.advance(now);
+        let Some(server) = self.servers.get_mut(number) else { return false };
+        if !std::mem::replace(&mut server.drained, true) {
+            server.since = Some(now);
+            let level = server.level;
+            self.levels[level].in_service -= 1;
+            if let Some(ejector) = &mut self.ejector {
+                ejector.set_drained(number, true);
+            }
+            self.reseat(number);
+            self.follow_ejections(now);
+            self.pardon_if_none(now);
+        }
+        true
+    }
+
+    /// A server takes exchanges again that was drained, or is ejected, by hand. False when there is
+    /// no such server.
+    pub fn lift(&mut self, number: usize, now: Instant) -> bool {
+        self.advance(now);
+        let Some(server) = self.servers.get_mut(number) else { return false };
+        if std::mem::take(&mut server.drained) {
+            server.since = Some(now);
+            let level = server.level;
+            self.levels[level].in_service += 1;
+            self.bring_back(number, now);
+        }
+        if let Some(ejector) = &mut self.ejector {
+            ejector.set_drained(number, false);
+        }
+        self.reseat(number);
+        self.follow_ejections(now);
+        true
+    }
+
+    /// Brings servers back whose time is over, takes those out that did badly, and lets weights
+    /// grow.
     pub fn advance(&mut self, now: Instant) {
+        while let Some((_, number)) = self.ramping.first().filter(|(due, _)| *due <= now) {
+            self.step(number, now);
+            self.reseat(number);
+        }
         if self.ejector.as_mut().is_some_and(|ejector| ejector.advance(now)) {
             self.follow_ejections(now);
         }
     }
 
-    /// When [`Servers::advance`] has something to do.
+    /// When [`Servers::advance`] has something to do that nobody else sees to.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Instant> {
         self.ejector.as_ref().and_then(Ejector::next_deadline)
@@ -344,37 +453,26 @@ impl Servers {
         self.ejector.as_mut().and_then(Ejector::next_event)
     }
 
-    fn follow_ejections(&mut self, now: Instant) {
-        if let Some(ejector) = &self.ejector {
-            for (number, server) in self.servers.iter_mut().enumerate() {
-                let ejected = ejector.is_ejected(number);
-                if server.ejected && !ejected {
-                    server.comes_back(now);
-                }
-                server.ejected = ejected;
-            }
-        }
-        self.refresh();
-    }
-
-    /// Counts the usable servers again, after any of them has changed.
-    fn refresh(&mut self) {
-        let Self { servers, order, levels, panic_ratio, .. } = self;
-        self.usable = 0;
-        for level in levels {
-            let members = order.get(level.members.clone()).unwrap_or_default();
-            let states = members.iter().filter_map(|number| servers.get(*number));
-            level.usable = states.filter(|server| server.is_usable()).count();
-            level.panics = (level.usable as f64) < *panic_ratio * members.len() as f64;
-            self.usable += level.usable;
-        }
-    }
-
-    /// Whether there is a usable server that is not in `tried`.
+    /// Whether there is an event that was not taken.
     #[must_use]
-    pub fn has_other(&self, tried: &[usize]) -> bool {
-        let all = self.servers.iter().enumerate();
-        all.filter(|(_, server)| server.is_usable()).any(|(number, _)| !tried.contains(&number))
+    pub fn has_events(&self) -> bool {
+        self.ejector.as_ref().is_some_and(Ejector::has_events)
+    }
+
+    fn follow_ejections(&mut self, now: Instant) {
+        let Some(ejector) = &mut self.ejector else { return };
+        ejector.take_changed(&mut self.changed);
+        while let Some(number) = self.changed.pop() {
+            let is_ejected = self.ejector.as_ref().is_some_and(|one| one.is_ejected(number));
+            let server = &mut self.servers[number];
+            if std::mem::replace(&mut server.ejected, is_ejected) != is_ejected {
+                server.since = Some(now);
+                if !is_ejected {
+                    self.bring_back(number, now);
+                }
+            }
+            self.reseat(number);
+        }
     }
 
     /// How many there are.
@@ -399,13 +497,28 @@ impl Servers {
     #[must_use]
     pub fn view(&self, number: usize, now: Instant) -> Option<ServerView> {
         self.servers.get(number).map(|server| ServerView {
+            weight: server.options.weight,
+            priority: server.options.priority,
+            standing: self.standing(number, server),
+            since: server.since,
             active: server.active,
             healthy: server.healthy,
             ejected: server.ejected,
-            ramp: server.ramp(now) as f64 / 1_000.0,
+            ramp: server.ramp_at(now) as f64 / RAMP_FULL as f64,
             latency: server.latency.estimate(now),
             counters: server.counters,
         })
+    }
+
+    fn standing(&self, number: usize, server: &Server) -> Standing {
+        let why = self.ejector.as_ref().and_then(|ejector| ejector.why(number));
+        match why {
+            _ if server.drained => Standing::Drained,
+            _ if !server.healthy => Standing::Down,
+            Some((reason, until)) => Standing::Ejected(reason, until),
+            None if server.ramp < RAMP_FULL => Standing::SlowStart,
+            None => Standing::Up,
+        }
     }
 
     /// What was counted of ejections.

@@ -72,7 +72,8 @@ pub struct RateLimiter {
     /// Parts of a token that a bucket holds.
     burst: u64,
     seed: u64,
-    table: Table,
+    /// Apart, as there is room for a limiter of each route, of which most may have none.
+    table: Box<Table>,
 }
 
 impl RateLimiter {
@@ -80,11 +81,12 @@ impl RateLimiter {
     /// that are told apart (56 bytes each, taken as they come). `seed` is random, nobody's to know,
     /// and the same for all workers that show each other what they let through.
     #[must_use]
-    pub const fn new(rate: u32, burst: u32, entries_max: usize, seed: u64) -> Self {
+    pub fn new(rate: u32, burst: u32, entries_max: usize, seed: u64) -> Self {
         // No rate and no burst would let nothing through, ever: they are one.
-        let rate = if rate == 0 { 1 } else { rate as u64 };
-        let burst = if burst == 0 { 1 } else { burst as u64 };
-        Self { rate, burst: burst * TOKEN, seed, table: Table::with_limit(entries_max) }
+        let rate = u64::from(rate.max(1));
+        let burst = u64::from(burst.max(1));
+        let table = Box::new(Table::with_limit(entries_max));
+        Self { rate, burst: burst * TOKEN, seed, table }
     }
 
     /// A request from there. IPv6 sources count by their /64: one host has all of it.
@@ -121,13 +123,13 @@ impl RateLimiter {
 
     /// How many clients are told apart at the moment.
     #[must_use]
-    pub const fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         self.table.len()
     }
 
     /// Whether nobody has asked.
     #[must_use]
-    pub const fn is_empty(&self) -> bool {
+    pub fn is_empty(&self) -> bool {
         self.table.len() == 0
     }
 

@@ -1,20 +1,30 @@
 //! Which route a request takes: the first one, in their order, of which all conditions hold.
 
 mod condition;
-mod hosts;
+mod lists;
+mod literals;
+mod patterns;
+mod places;
 mod rewrite;
-mod sieve;
+mod table;
 #[cfg(test)]
 mod tests;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+
+use regex_automata::util::pool::Pool;
 
 use super::certificate::ClientCertificate;
 use crate::proto::http::RequestHead;
 
 use condition::Request;
 pub use condition::{HeaderMatch, HostMatch, PathMatch, RouteMatch};
-use hosts::Hosts;
+use lists::{Entry, Lists};
+pub use patterns::{PatternScratch, Patterns};
+pub use places::{PathPlace, PlaceKind, Places};
 pub use rewrite::prefix_rewrite;
-use sieve::{Path, Sieve};
 
 /// What was considered of a route, for whoever wants to know why.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,26 +39,76 @@ pub struct Considered {
 
 /// Finds routes.
 ///
-/// Of all routes, only those are looked at whose hosts may be the request's, in their order, and
-/// closely only if the path may be theirs: so the first one that matches is the same that a look at
-/// each of them would find.
+/// Routes are found by their hosts, paths and methods, so that the cost does not grow with their
+/// number. Looked at one by one are only those of the same host, path and method, which differ by
+/// fields or certificates, and regular expressions of which a text is in the path. The first one
+/// that matches is the same that a look at each of them would find.
 #[derive(Debug)]
 pub struct Router {
     routes: Vec<RouteMatch>,
-    /// One for each route.
-    sieves: Vec<Sieve>,
-    hosts: Hosts,
+    places: Places,
+    lists: Lists,
+    expressions: Expressions,
+}
+
+/// The regular expressions of each host.
+struct Expressions {
+    /// By roots of [`Places`], in order: which patterns they have.
+    roots: Vec<(u32, usize)>,
+    /// Hosts with the same expressions share them.
+    patterns: Vec<Patterns>,
+    scratches: Pool<PatternScratch, MakeScratch>,
+}
+
+type MakeScratch = Box<dyn Fn() -> PatternScratch + Send + Sync + UnwindSafe + RefUnwindSafe>;
+
+impl fmt::Debug for Expressions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(&self.patterns).finish()
+    }
 }
 
 impl Router {
     /// A router over these routes. Hosts and names of fields are put into lower case, as those of
     /// requests are.
+    ///
+    /// # Panics
+    /// With 2^31 routes or more.
     #[must_use]
     pub fn new(mut routes: Vec<RouteMatch>) -> Self {
         routes.iter_mut().for_each(RouteMatch::normalize);
-        let hosts = Hosts::new(&routes);
-        let sieves = routes.iter().map(Sieve::new).collect();
-        Self { routes, sieves, hosts }
+        let mut places = Places::default();
+        let mut entries = Vec::with_capacity(routes.len());
+        let mut expressions: HashMap<u32, Vec<u32>> = HashMap::new();
+        for (number, route) in routes.iter().enumerate() {
+            let number = i32::try_from(number).expect("nobody writes 2^31 routes").cast_unsigned();
+            let any = route.hosts.is_empty().then_some(&HostMatch::Any);
+            for host in any.into_iter().chain(&route.hosts) {
+                let root = places.root(host);
+                let path = match &route.path {
+                    PathMatch::Any => PathPlace::Any,
+                    PathMatch::Exact(path) => PathPlace::Exact(path),
+                    PathMatch::Prefix(path) => PathPlace::Prefix(path),
+                    PathMatch::Regex(_) => {
+                        let of_root = expressions.entry(root).or_default();
+                        // A route may name one host twice.
+                        if of_root.last() != Some(&number) {
+                            of_root.push(number);
+                        }
+                        continue;
+                    }
+                };
+                let place = places.place(root, path);
+                let any = route.methods.is_empty().then_some(None);
+                let methods = route.methods.iter().map(|method| Some(&**method));
+                let methods = any.into_iter().chain(methods);
+                entries.extend(methods.map(|method| Entry { place, method, number }));
+            }
+        }
+        let is_sole = |number: u32| routes.get(number as usize).is_some_and(RouteMatch::is_sole);
+        let lists = Lists::new(places.len(), entries, is_sole);
+        let expressions = Expressions::new(expressions, &routes);
+        Self { routes, places, lists, expressions }
     }
 
     /// The route that a request takes. Nothing is allocated.
@@ -59,20 +119,38 @@ impl Router {
         certificate: Option<&ClientCertificate>,
     ) -> Option<usize> {
         let request = Request::new(head, certificate);
-        let path = Path::new(request.path);
-        let takes = |number: &usize| {
-            self.sieves.get(*number).is_some_and(|sieve| sieve.lets_through(path))
-                && self.routes.get(*number).is_some_and(|route| route.takes(&request))
+        self.first(&request).or_else(|| self.find_bare(&request))
+    }
+
+    fn first(&self, request: &Request<'_>) -> Option<usize> {
+        let holds = |number: u32| {
+            let route = self.routes.get(number as usize);
+            route.is_some_and(|route| route.other_obstacle(request).is_none())
         };
-        self.hosts.candidates(request.host).find(takes).or_else(|| self.find_bare(&request))
+        let mut best = u32::MAX;
+        for root in self.places.roots(request.host) {
+            self.places.along(root, request.path, |_, place| {
+                best = self.lists.first(place, request.method, best, holds).unwrap_or(best);
+            });
+        }
+        if !self.expressions.roots.is_empty() {
+            for root in self.places.roots(request.host) {
+                let found = self.expressions.first(root, request.path, best, &self.routes, holds);
+                best = found.unwrap_or(best);
+            }
+        }
+        (best != u32::MAX).then_some(best as usize)
     }
 
     /// The route whose folder is asked for without the `/` at its end.
     fn find_bare(&self, request: &Request<'_>) -> Option<usize> {
+        let roots = self.places.roots(request.host);
+        let folders = roots.filter_map(|root| self.places.folder(root, request.path));
+        let routes = folders.flat_map(|place| self.lists.all(place)).map(|number| number as usize);
         let takes = |number: &usize| {
             self.routes.get(*number).is_some_and(|route| route.takes_bare(request))
         };
-        self.hosts.candidates(request.host).find(takes)
+        routes.filter(takes).min()
     }
 
     /// Each route up to the one that a request takes, with the first condition that does not hold.
@@ -113,5 +191,50 @@ impl Router {
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.routes.is_empty()
+    }
+}
+
+impl Expressions {
+    /// The routes with regular expressions, by the roots of their hosts.
+    fn new(by_root: HashMap<u32, Vec<u32>>, routes: &[RouteMatch]) -> Self {
+        let mut by_root: Vec<_> = by_root.into_iter().collect();
+        by_root.sort_unstable();
+        let mut known: HashMap<&[u32], usize> = HashMap::new();
+        let mut patterns = Vec::new();
+        let mut roots = Vec::with_capacity(by_root.len());
+        for (root, numbers) in &by_root {
+            let key = *known.entry(numbers).or_insert_with(|| {
+                let expressions = numbers.iter().filter_map(|number| {
+                    Some((*number, routes.get(*number as usize)?.path.regex()?))
+                });
+                patterns.push(Patterns::new(&expressions.collect::<Vec<_>>()));
+                patterns.len() - 1
+            });
+            roots.push((*root, key));
+        }
+        let most = patterns.iter().map(Patterns::len).max().unwrap_or_default();
+        let make = move || PatternScratch::with_capacity(most);
+        Self { roots, patterns, scratches: Pool::new(Box::new(make)) }
+    }
+
+    /// The first route below `best` of a root whose regular expression is found in the path, and
+    /// for which `holds` says so.
+    fn first(
+        &self,
+        root: u32,
+        path: &str,
+        best: u32,
+        routes: &[RouteMatch],
+        holds: impl Fn(u32) -> bool,
+    ) -> Option<u32> {
+        let at = self.roots.binary_search_by_key(&root, |(root, _)| *root).ok()?;
+        let (_, key) = *self.roots.get(at)?;
+        let patterns = self.patterns.get(key)?;
+        let regex = |number: u32| routes.get(number as usize)?.path.regex();
+        if patterns.are_few() {
+            return patterns.first_of_few(path, best, regex, holds);
+        }
+        let mut scratch = self.scratches.get();
+        patterns.first(key, path, best, &mut scratch, regex, holds)
     }
 }

@@ -334,12 +334,6 @@ impl Exchanger {
         }
     }
 
-    /// Removes requests of clients that have gone from the queue, so that they do not delay others.
-    fn drop_unwanted(&mut self) {
-        let Self { pool, exchanges, clients, .. } = self;
-        pool.retain_waiters(|exchange| exchanges.is_wanted(*exchange, clients));
-    }
-
     /// Sends what is new.
     fn send_fresh(&mut self, now: Instant) {
         self.exchanges.take_ready(&mut self.fresh, now);

@@ -8,7 +8,7 @@ use crate::proto::frame::{Code, FrameError, ServerOptions};
 use crate::ring::Driver;
 use crate::service::proxy::Exchanger;
 use crate::session::context::Context;
-use crate::session::outlet::Outlet;
+use crate::session::write_buffer::WriteBuffer;
 
 /// A client's place in the frame proxy of its upstream.
 #[derive(Debug)]
@@ -100,7 +100,7 @@ impl Proxied {
     pub(super) fn collect<D: Driver>(
         &self,
         context: &mut Context<D>,
-        outlet: &mut Outlet,
+        outlet: &mut WriteBuffer,
         stream: &mut Stream,
     ) {
         let now = context.now();

@@ -19,7 +19,7 @@ use crate::service::frame::{Responder, Served, Sources, not_found};
 use crate::session::Due;
 use crate::session::context::Context;
 use crate::session::options::{DescriptorDoor, FrameOptions};
-use crate::session::outlet::Outlet;
+use crate::session::write_buffer::WriteBuffer;
 
 /// Files and values of one connection that are sent at once. Without flow control, no more requests
 /// are read; with it, others are refused as `overloaded`.
@@ -49,7 +49,7 @@ enum Source {
 
 /// Where answers go: the connection's outlet, its stream, the worker's pages.
 pub(super) struct Output<'a> {
-    pub(super) outlet: &'a mut Outlet,
+    pub(super) outlet: &'a mut WriteBuffer,
     pub(super) stream: &'a mut Stream,
     pub(super) pages: &'a mut Pages,
 }
@@ -94,7 +94,7 @@ impl Local {
     pub(super) fn expire_stalled<D: Driver>(
         &mut self,
         context: &mut Context<D>,
-        outlet: &mut Outlet,
+        outlet: &mut WriteBuffer,
         limit: Duration,
     ) {
         for stream in self.transfers.stalled(context.now(), limit) {
@@ -127,7 +127,7 @@ impl Local {
     pub(super) fn answer<D: Driver>(
         &mut self,
         context: &mut Context<D>,
-        outlet: &mut Outlet,
+        outlet: &mut WriteBuffer,
         stream: &mut Stream,
         buf: &Buf,
     ) -> Result<Option<Buf>, FrameError> {
@@ -200,7 +200,7 @@ impl Local {
         &mut self,
         context: &mut Context<D>,
         key: Key,
-        outlet: &mut Outlet,
+        outlet: &mut WriteBuffer,
         stream: &mut Stream,
     ) {
         let Self { options, responder, transfers, starved } = self;
@@ -247,7 +247,7 @@ impl Local {
         context: &mut Context<D>,
         key: Key,
         completion: Completion,
-        output: (&mut Outlet, &mut Stream),
+        output: (&mut WriteBuffer, &mut Stream),
         wanted: bool,
     ) {
         let Self { responder, transfers, starved, .. } = self;

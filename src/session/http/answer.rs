@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::client::{Http, Phase};
 use super::forward::write_id;
 use super::options::{FixedAnswer, RouteOptions};
-use super::state::{Output, Told};
+use super::state::Output;
 use super::vars::Vars;
 use crate::mem::Key;
 use crate::proto::http::{Known, Method, RequestHead, ResponseHead, Version, status};
@@ -17,7 +17,9 @@ use crate::service::cluster::failure::Failure;
 use crate::service::http::compression::has_body;
 use crate::service::http::max_forwards::{self, Forwards};
 use crate::service::http::page::{self, write_page};
+use crate::service::http::record::RequestRecord;
 use crate::service::http::template::Template;
+use crate::service::proxy::http::Exchange;
 use crate::session::context::Context;
 
 /// The field that says which failure an answer stands for.
@@ -41,6 +43,11 @@ impl Came {
     }
 }
 
+/// Whether the head of a server's answer went to the client.
+fn has_replied<D>(context: &Context<D>, exchange: Key) -> bool {
+    context.http.proxy.get(exchange).is_some_and(Exchange::has_replied)
+}
+
 impl Http {
     /// What the `connection` field of the present answer says.
     pub(super) const fn connection(&self, version: Version) -> Connection {
@@ -56,7 +63,7 @@ impl Http {
         &mut self,
         context: &mut Context<D>,
         head: Box<RequestHead>,
-        mut told: Told,
+        mut told: RequestRecord,
         route: &RouteOptions,
         answer: &FixedAnswer,
     ) {
@@ -95,7 +102,7 @@ impl Http {
         &mut self,
         context: &mut Context<D>,
         head: Box<RequestHead>,
-        mut told: Told,
+        mut told: RequestRecord,
         mut response: Box<ResponseHead>,
         body: &[u8],
     ) {
@@ -121,7 +128,7 @@ impl Http {
         &mut self,
         output: Output<'_>,
         head: &RequestHead,
-        told: &mut Told,
+        told: &mut RequestRecord,
         response: &mut ResponseHead,
         framing: Framing,
         length: Option<u64>,
@@ -174,7 +181,7 @@ impl Http {
         &mut self,
         context: &mut Context<D>,
         head: Box<RequestHead>,
-        told: Told,
+        told: RequestRecord,
         status: u16,
         field: Option<(&[u8], &[u8])>,
     ) {
@@ -195,7 +202,7 @@ impl Http {
         &mut self,
         context: &mut Context<D>,
         head: Box<RequestHead>,
-        told: Told,
+        told: RequestRecord,
     ) {
         let options = Arc::clone(&self.options);
         let route = told.route.and_then(|route| options.routes.get(route));
@@ -209,7 +216,7 @@ impl Http {
         &mut self,
         context: &mut Context<D>,
         head: Box<RequestHead>,
-        told: Told,
+        told: RequestRecord,
     ) {
         let mut response = context.http.spare_answers.take();
         response.status = 200;
@@ -226,7 +233,7 @@ impl Http {
         &mut self,
         context: &mut Context<D>,
         head: Box<RequestHead>,
-        told: Told,
+        told: RequestRecord,
         status: u16,
         location: &Template,
     ) {
@@ -244,7 +251,7 @@ impl Http {
         &mut self,
         context: &mut Context<D>,
         head: Box<RequestHead>,
-        mut told: Told,
+        mut told: RequestRecord,
         failure: Failure,
     ) {
         told.reason = Some(failure.name());
@@ -257,7 +264,7 @@ impl Http {
         &mut self,
         context: &mut Context<D>,
         head: Box<RequestHead>,
-        mut told: Told,
+        mut told: RequestRecord,
         forwards: Forwards,
     ) {
         if forwards == Forwards::Invalid {
@@ -280,7 +287,7 @@ impl Http {
         &mut self,
         context: &mut Context<D>,
         head: Box<RequestHead>,
-        told: Told,
+        told: RequestRecord,
     ) {
         let mut response = context.http.spare_answers.take();
         response.status = 200;
@@ -312,7 +319,7 @@ impl Http {
         &mut self,
         context: &mut Context<D>,
         head: &RequestHead,
-        told: &mut Told,
+        told: &mut RequestRecord,
         framing: Framing,
     ) {
         let kind = head.fields.get(Known::ContentType).unwrap_or(b"application/octet-stream");
@@ -451,7 +458,7 @@ impl Http {
         self.keep_alive = false;
         let mut head = context.http.spare_heads.take();
         let source = self.client.as_ref().and_then(|peer| peer.address);
-        let mut told = Told::new(context.now(), source, None, came.received);
+        let mut told = RequestRecord::new(context.now(), source, None, came.received);
         told.reason = Some(name);
         told.offence = came.offence;
         if let Some(name) = &self.options.request_id {
@@ -479,7 +486,7 @@ impl Http {
                 self.say_and_end(context, (408, reason.name()), reason, came);
                 self.common.mark_dirty(context, key);
             }
-            Phase::Exchange(exchange) if !context.http.has_replied(exchange) => {
+            Phase::Exchange(exchange) if !has_replied(context, exchange) => {
                 self.keep_alive = false;
                 self.awaits_continue = false;
                 if let Some((head, mut told)) = context.end_exchange(exchange) {

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use super::client::{Http, Phase};
-use super::exchange::Asked;
 use super::limits::PeerWorkers;
 use super::options::{RouteAction, RouteOptions};
-use super::state::Told;
+use super::state::HttpState;
 use super::verify::Allowed;
 use crate::mem::Key;
-use crate::proto::http::{Method, RequestHead, Version};
+use crate::proto::http::{Method, RequestHead};
 use crate::proto::http1::{BodyReader, Framing, Refusal, RequestMeta, write};
 use crate::ring::Driver;
 use crate::service::http::limit::Verdict;
 use crate::service::http::max_forwards::{self, Forwards};
+use crate::service::http::record::RequestRecord;
 use crate::session::context::Context;
 
 /// The status of a refusal, and a field that goes with it.
@@ -52,11 +52,11 @@ impl Http {
         let certificate = self.client.as_ref().and_then(|peer| peer.certificate.as_deref());
         let Some(found) = options.router.find(&head, certificate) else {
             self.set_body(meta, options.body_max);
-            let told = Told::new(context.now(), source, None, meta.len);
+            let told = RequestRecord::new(context.now(), source, None, meta.len);
             return self.answer_status(context, head, told, 404, None);
         };
         let route = &options.routes[found];
-        let mut told = Told::new(context.now(), source, Some(found), meta.len);
+        let mut told = RequestRecord::new(context.now(), source, Some(found), meta.len);
         if !self.set_body(meta, route.body_max) {
             let refusal = Refusal::BodyTooLarge;
             context.listener_stats(self.common.listener).http.refuse(refusal);
@@ -85,7 +85,7 @@ impl Http {
         context: &mut Context<D>,
         key: Key,
         mut head: Box<RequestHead>,
-        told: Told,
+        told: RequestRecord,
         meta: &RequestMeta,
     ) {
         let options = Arc::clone(&self.options);
@@ -108,17 +108,12 @@ impl Http {
                 if std::mem::take(&mut self.awaits_continue) {
                     self.outlet.bytes(&mut context.pages).extend_from_slice(write::CONTINUE);
                 }
-                let asked = Asked {
-                    client: key,
-                    listener: self.common.listener,
-                    framing: meta.framing,
-                    upgrade: meta.upgrade,
-                    closes: !meta.keep_alive || head.version == Version::Http10,
-                };
-                match self.make_exchange(context, head, told, route, proxy, asked) {
+                match self.make_exchange(context, key, head, told, (route, proxy, meta)) {
                     Ok(exchange) => {
                         self.phase = Phase::Exchange(exchange);
-                        context.start_exchange(exchange);
+                        let now = context.now();
+                        let HttpState { proxy, clusters, .. } = &mut context.http;
+                        proxy.start(exchange, clusters, now);
                     }
                     Err((head, told)) => self.answer_status(context, head, told, 503, None),
                 }
@@ -153,7 +148,7 @@ impl Http {
         &mut self,
         context: &mut Context<D>,
         head: &RequestHead,
-        told: &Told,
+        told: &RequestRecord,
         route: &RouteOptions,
     ) -> Option<Forbidden> {
         let ip = told.ip();
@@ -191,7 +186,7 @@ impl Http {
         &mut self,
         context: &mut Context<D>,
         head: Box<RequestHead>,
-        told: Told,
+        told: RequestRecord,
         meta: &RequestMeta,
     ) {
         if meta.framing == Framing::None {

@@ -1,34 +1,35 @@
 //! A connection of a client: its requests are read and answered one after the other, in their
 //! order. What a client sends ahead waits in `input`.
 
+mod peer;
 mod timing;
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+pub(super) use self::peer::Peer;
 use super::answer::Came;
 use super::encode::Encoding;
 use super::file::Transfer;
-use super::input::Input;
 use super::options::{HalfClose, HttpOptions};
-use super::state::Told;
 use super::verify::Pending;
 use crate::mem::Key;
 use crate::net::tls::Subject;
 use crate::net::{Stream, StreamEvent};
 use crate::proto::http::{Fields, RequestHead};
-use crate::proto::http1::{BodyReader, Framing, RequestReader};
+use crate::proto::http1::{BodyReader, Framing, Input, RequestReader};
 use crate::ring::{Completion, Driver, SocketAddress, Verb};
 use crate::service::CloseReason;
 use crate::service::http::certificate::ClientCertificate;
+use crate::service::http::record::RequestRecord;
 use crate::service::pace::Pace;
 use crate::session::CLIENT;
 use crate::session::arrival::Arrival;
 use crate::session::common::{Common, Onward};
 use crate::session::context::Context;
 use crate::session::deadline::Deadline;
-use crate::session::outlet::Outlet;
+use crate::session::write_buffer::WriteBuffer;
 
 /// Bytes of answers that may wait for a client before no more of its requests are begun.
 const ANSWERS_MAX: usize = 256 * 1024;
@@ -41,7 +42,7 @@ const REQUESTS_PER_TURN: usize = 64;
 pub(in crate::session) struct Http {
     pub(super) common: Common,
     pub(super) stream: Stream,
-    pub(super) outlet: Outlet,
+    pub(super) outlet: WriteBuffer,
     pub(super) input: Input,
     pub(super) reader: RequestReader,
     pub(super) phase: Phase,
@@ -76,29 +77,10 @@ pub(in crate::session) struct Http {
     pub(super) encoding: Option<Box<Encoding>>,
     /// Bytes that compression has made of it, less those that were counted before.
     pub(super) recoded: i64,
+    /// The present answer goes out in another coding than the server's.
+    pub(super) is_recoded: bool,
     /// The request whose answer is being made, where nobody else keeps it.
-    pub(super) told: Option<Box<(Box<RequestHead>, Told)>>,
-}
-
-/// Whom the connection is with, and what is not known of that yet.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Peer {
-    /// Where it comes from, unless that is a Unix socket.
-    pub(super) address: Option<SocketAddr>,
-    /// It counts among the connections of its source.
-    pub(super) is_counted: bool,
-    /// It is a proxy whose word on the client is believed.
-    pub(super) is_trusted: bool,
-    /// Version and cipher suite of TLS, if that is spoken.
-    pub(super) secured: Option<(&'static str, &'static str)>,
-    /// What it has shown of itself.
-    pub(super) certificate: Option<Box<ClientCertificate>>,
-}
-
-impl Peer {
-    pub(super) fn ip(&self) -> Option<IpAddr> {
-        self.address.map(|address| address.ip().to_canonical())
-    }
+    pub(super) told: Option<Box<(Box<RequestHead>, RequestRecord)>>,
 }
 
 /// What a connection does.
@@ -140,7 +122,7 @@ impl Http {
         Self {
             common,
             stream,
-            outlet: Outlet::default(),
+            outlet: WriteBuffer::default(),
             input: Input::default(),
             reader: RequestReader::default(),
             phase: Phase::Head,
@@ -162,6 +144,7 @@ impl Http {
             trailers: None,
             encoding: None,
             recoded: 0,
+            is_recoded: false,
             told: None,
         }
     }
@@ -282,13 +265,16 @@ impl Http {
             && self.stream.is_receiving()
     }
 
-    /// Reads requests, answers them, sends the answers, and decides whether to read on.
-    pub(in crate::session) fn flush<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+    /// Reads requests and answers them, as far as that goes.
+    pub(in crate::session) fn work<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         self.common.clear_dirty();
-        if self.common.closing().is_some() {
-            return;
+        if self.common.closing().is_none() {
+            self.answer_requests(context, key);
         }
-        self.work(context, key);
+    }
+
+    /// Sends the answers, and decides whether to read on.
+    pub(in crate::session) fn transmit<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         if self.common.closing().is_some() {
             return;
         }
@@ -317,7 +303,7 @@ impl Http {
         }
     }
 
-    fn work<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+    fn answer_requests<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         for _ in 0..REQUESTS_PER_TURN {
             let goes_on = match &self.phase {
                 Phase::Head => self.read_request(context, key),
@@ -564,7 +550,9 @@ impl Http {
             HalfClose::Refuse => true,
             // Behind this request there is another, of which the same is asked in its turn.
             HalfClose::Auto if !self.input.is_empty() => false,
-            HalfClose::Auto => !context.http.closes(exchange),
+            HalfClose::Auto => {
+                !context.http.proxy.get(exchange).is_some_and(|one| one.request.closes)
+            }
         }
     }
 
@@ -582,7 +570,7 @@ impl Http {
     fn wants_input<D>(&self, context: &Context<D>) -> bool {
         match self.phase {
             Phase::Head => !self.stream.is_blocked(),
-            Phase::Exchange(exchange) => context.http.takes_body(exchange),
+            Phase::Exchange(exchange) => context.http.proxy.takes_body(exchange),
             Phase::Discard => true,
             Phase::Echo => !self.stream.is_blocked(),
             Phase::File(_)

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use zstd::stream::raw::CParameter;
 
 use super::client::{Http, Phase};
-use super::state::Told;
 use crate::mem::{Backlog, Buf, Key};
 use crate::proto::http::RequestHead;
 use crate::proto::http1::{Framing, write};
@@ -15,6 +14,7 @@ use crate::ring::Driver;
 use crate::runtime::{Share, Task};
 use crate::service::http::compression::Window;
 use crate::service::http::files::coding::Coding;
+use crate::service::http::record::RequestRecord;
 use crate::session::context::Context;
 use crate::session::fleet::{Finished, Note};
 
@@ -294,7 +294,7 @@ impl Http {
         &mut self,
         context: &mut Context<D>,
         key: Key,
-        request: (Box<RequestHead>, Told),
+        request: (Box<RequestHead>, RequestRecord),
         body: Buf,
     ) {
         self.told = Some(Box::new(request));

@@ -10,7 +10,7 @@ use super::cache::{Found, Opened};
 use super::client::{Http, Phase};
 use super::find::{NotFound, choose_coding, find, open};
 use super::options::FilesOptions;
-use super::state::{Output, Told};
+use super::state::Output;
 use crate::fs::{FileEvent, FileReader};
 use crate::mem::{Buf, Key};
 use crate::proto::http::{Method, RequestHead, ResponseHead};
@@ -21,6 +21,7 @@ use crate::service::http::compression::{Fate, Whole};
 use crate::service::http::files::path::folder_location;
 use crate::service::http::files::range::ByteRange;
 use crate::service::http::files::{Body, Plan, page_plan, plan};
+use crate::service::http::record::RequestRecord;
 use crate::session::context::Context;
 
 /// Bytes that are asked about, and sent, at once.
@@ -37,7 +38,7 @@ pub(super) struct Transfer {
     reader: FileReader,
     /// The request, until it is over.
     head: Option<Box<RequestHead>>,
-    told: Told,
+    told: RequestRecord,
     /// What is to be sent, the next last.
     rest: Vec<Piece>,
     /// What is being read to be kept in memory, and under which name.
@@ -73,7 +74,7 @@ impl Transfer {
     }
 
     /// The request, once: it is over.
-    pub(super) fn take_request(&mut self) -> Option<(Box<RequestHead>, Told)> {
+    pub(super) fn take_request(&mut self) -> Option<(Box<RequestHead>, RequestRecord)> {
         let told = self.told.clone();
         Some((self.head.take()?, told))
     }
@@ -86,7 +87,7 @@ impl Http {
         context: &mut Context<D>,
         key: Key,
         head: Box<RequestHead>,
-        told: Told,
+        told: RequestRecord,
         files: &FilesOptions,
     ) {
         let mut name = context.http.name.take();
@@ -99,7 +100,7 @@ impl Http {
         &mut self,
         context: &mut Context<D>,
         key: Key,
-        (head, told): (Box<RequestHead>, Told),
+        (head, told): (Box<RequestHead>, RequestRecord),
         files: &FilesOptions,
         (name, found): (&str, Result<Found, NotFound>),
     ) {
@@ -134,7 +135,7 @@ impl Http {
         &mut self,
         context: &mut Context<D>,
         key: Key,
-        (head, told): (Box<RequestHead>, Told),
+        (head, told): (Box<RequestHead>, RequestRecord),
         files: &FilesOptions,
         status: u16,
     ) {
@@ -154,7 +155,7 @@ impl Http {
         &mut self,
         context: &mut Context<D>,
         key: Key,
-        (head, mut told): (Box<RequestHead>, Told),
+        (head, mut told): (Box<RequestHead>, RequestRecord),
         files: &FilesOptions,
         shown: Shown<'_>,
     ) {
@@ -226,7 +227,7 @@ impl Http {
     fn compress_file<D: Driver>(
         &mut self,
         context: &Context<D>,
-        (head, told): (&RequestHead, &Told),
+        (head, told): (&RequestHead, &RequestRecord),
         shown: Option<(&str, u64)>,
         plan: &Plan,
         response: &mut ResponseHead,

@@ -7,13 +7,13 @@ use std::time::UNIX_EPOCH;
 
 use super::client::{Http, Phase};
 use super::options::FilesOptions;
-use super::state::Told;
 use crate::mem::Key;
 use crate::proto::http::RequestHead;
 use crate::ring::Driver;
 use crate::runtime::Task;
 use crate::service::http::files::listing::{ENTRIES_MAX, Entry, write};
 use crate::service::http::page;
+use crate::service::http::record::RequestRecord;
 use crate::session::context::Context;
 use crate::session::fleet::{Finished, Note};
 
@@ -24,7 +24,7 @@ impl Http {
         context: &mut Context<D>,
         key: Key,
         head: Box<RequestHead>,
-        told: Told,
+        told: RequestRecord,
         name: &str,
         files: &FilesOptions,
     ) {

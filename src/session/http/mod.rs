@@ -10,14 +10,11 @@
 //! | `cache` | files that are kept open |
 //! | `listing` | folders that are listed |
 //! | `encode` | answers that are compressed on their way |
-//! | `exchange` | one request and its answer, between a client and a server |
 //! | `shown` | what is shown of the clusters |
-//! | `proxy` | which server an exchange goes to, and what follows when that fails |
-//! | `hedge` | a second try beside the first |
+//! | `exchanges` | carries out what the proxy decides of exchanges |
+//! | `upstream` | a connection to a server |
 //! | `forward` | requests on their way to servers |
-//! | `origin` | a connection to a server |
 //! | `upgrade` | connections that change to another protocol |
-//! | `flow`, `input` | bytes that wait, of a body and before they are read |
 //! | `verify` | passwords |
 //! | `vars` | the values of variables in templates |
 //! | `log` | what is told of a request when it is over |
@@ -30,29 +27,23 @@ mod begin;
 mod cache;
 mod client;
 mod encode;
-mod exchange;
+mod exchanges;
 mod file;
 mod find;
-mod flow;
 mod forward;
-mod hedge;
-mod input;
 mod limits;
 mod listing;
 mod log;
 pub mod options;
-mod origin;
-mod part;
-mod proxy;
 mod respond;
 pub(super) mod shown;
 pub(super) mod state;
 mod status;
 mod upgrade;
+mod upstream;
 mod vars;
 mod verify;
 
 pub(super) use client::Http;
 pub use encode::Encoded;
-pub(super) use exchange::Exchange;
-pub(super) use origin::Origin;
+pub(super) use upstream::UpstreamConnection;

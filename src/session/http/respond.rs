@@ -2,27 +2,29 @@
 
 use super::client::Http;
 use super::encode::{Encoding, signed};
-use super::exchange::{Exchange, Reply};
-use super::flow::WAITING_MAX;
 use super::options::RouteOptions;
-use super::part::write_part;
 use super::state::{HttpState, Output};
 use crate::mem::{Buf, Key};
-use crate::proto::http::{Fields, ResponseHead};
-use crate::proto::http1::{BodyReader, Framing, write};
+use crate::proto::http::{Fields, ResponseHead, status};
+use crate::proto::http1::write::{self, Connection, Delimit};
+use crate::proto::http1::{BodyReader, Framing, write_part};
 use crate::ring::Driver;
 use crate::service::CloseReason;
 use crate::service::cluster::failure::Failure;
+use crate::service::http::body::WAITING_MAX;
 use crate::service::http::compression::{Fate, has_body, whole_of};
 use crate::service::http::files::coding::mark_trailers;
+use crate::service::http::forwarded::VIA;
 use crate::service::http::trailers::{self, TrailerRules};
+use crate::service::proxy::http::{Exchange, Reply};
 use crate::session::context::Context;
 
 impl Http {
     /// A part of an answer's body, framed as the present answer is.
     pub(super) fn write_part<D: Driver>(&mut self, context: &mut Context<D>, part: Buf) {
         let is_chunked = self.framing == Framing::Chunked;
-        write_part(&mut self.outlet, &mut context.pages, &mut self.stream, part, is_chunked);
+        let mut out = self.outlet.writer(&mut context.pages, &mut self.stream);
+        write_part(&mut out, part, is_chunked);
     }
 
     /// Moves what can be moved of an exchange; true when it is over.
@@ -37,7 +39,8 @@ impl Http {
             return self.refuse_body(context, exchange, refusal);
         }
         self.write_interim(context, exchange);
-        match context.http.take_reply(exchange) {
+        let reply = context.http.proxy.get_mut(exchange).map(Exchange::take_reply);
+        match reply.unwrap_or(Reply::Nothing) {
             Reply::Nothing => {}
             Reply::Failed(failure) => {
                 let Some((head, mut told)) = context.end_exchange(exchange) else { return true };
@@ -55,13 +58,15 @@ impl Http {
             Reply::Head => self.write_reply(context, exchange),
             Reply::Upgrade => return false,
         }
-        if !context.http.has_replied(exchange) || !self.has_room() {
+        let has_replied = context.http.proxy.get(exchange).is_some_and(Exchange::has_replied);
+        if !has_replied || !self.has_room() {
             return false;
         }
         let is_behind = |encoding: &Encoding| encoding.waiting() >= WAITING_MAX;
         let mut has_taken = false;
         while !self.encoding.as_deref().is_some_and(is_behind)
-            && let Some(part) = context.http.take_part(exchange)
+            && let Some(part) =
+                context.http.proxy.get_mut(exchange).and_then(Exchange::take_answer_part)
         {
             if self.encoding.is_some() {
                 self.recoded -= signed(part.len());
@@ -72,9 +77,10 @@ impl Http {
             has_taken = true;
         }
         if has_taken {
-            context.wake_origin(exchange);
+            context.http.proxy.answer_taken(exchange);
         }
-        if !context.http.is_replied(exchange) {
+        let is_over = |one: &Exchange| one.answer.body.is_done();
+        if !context.http.proxy.get(exchange).is_some_and(is_over) {
             return false;
         }
         match self.end_encoding(context, key) {
@@ -92,26 +98,35 @@ impl Http {
     /// The interim answers that have come. They go out whether or not the client takes them for
     /// now: there is a limit of what may come.
     pub(super) fn write_interim<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        let Context { http, pages, .. } = context;
-        let Some(exchange) = http.exchanges.get_mut(key) else { return };
-        if !exchange.interim.is_empty() {
-            let heads = std::mem::take(&mut exchange.interim);
-            exchange.told.sent += heads.len() as u64;
-            self.outlet.bytes(pages).extend_from_slice(&heads);
+        let Context { http: HttpState { proxy, spare_answers, .. }, pages, .. } = context;
+        let Some(exchange) = proxy.get_mut(key) else { return };
+        if exchange.answer.interim.is_empty() {
+            return;
         }
+        let out = self.outlet.bytes(pages);
+        let before = out.len();
+        let (framing, length, connection) = (Framing::None, None, Connection::Persist);
+        let delimit = Delimit { framing, length, connection };
+        for mut head in exchange.answer.interim.drain(..) {
+            head.fields.push(b"via", VIA);
+            write::response(&head, status::reason(head.status), delimit, out);
+            spare_answers.give(head);
+        }
+        exchange.record.sent += (out.len() - before) as u64;
     }
 
     /// The head of a server's answer.
     fn write_reply<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         context.refresh_date();
-        let Some(exchange) = context.http.exchanges.get_mut(key) else { return };
-        let Some(mut response) = exchange.answer.take() else { return };
+        let Some(exchange) = context.http.proxy.get_mut(key) else { return };
+        let Some(mut response) = exchange.answer.head.take() else { return };
         let fate = self.compress(context, key, &mut response);
         let Context { http, pages, .. } = context;
-        let HttpState { exchanges, date, spare_answers, .. } = http;
-        let Some(exchange) = exchanges.get_mut(key) else { return };
-        exchange.recoded = matches!(fate, Fate::Encodes(_));
-        let Exchange { head, told, length, .. } = exchange;
+        let HttpState { proxy, date, spare_answers, .. } = http;
+        self.is_recoded = matches!(fate, Fate::Encodes(_));
+        let Some(exchange) = proxy.get_mut(key) else { return };
+        let Exchange { request, record: told, answer, .. } = exchange;
+        let (head, length) = (&*request.head, &mut answer.length);
         *length = fate.length(response.status, *length);
         let has_body = has_body(head.method, response.status);
         self.framing = match *length {
@@ -134,8 +149,9 @@ impl Http {
         key: Key,
         response: &mut ResponseHead,
     ) -> Fate {
-        let Some(exchange) = context.http.exchanges.get(key) else { return Fate::Stays };
-        let Exchange { head, told, length, .. } = exchange;
+        let Some(exchange) = context.http.proxy.get(key) else { return Fate::Stays };
+        let Exchange { request, record: told, answer, .. } = exchange;
+        let (head, length) = (&request.head, &answer.length);
         let route = told.route.and_then(|route| self.options.routes.get(route));
         let rules = route.and_then(|route| route.compression.as_ref());
         let Some(rules) = rules else { return Fate::Stays };
@@ -153,9 +169,10 @@ impl Http {
     /// All of a server's answer has gone out.
     fn end_reply<D: Driver>(&mut self, context: &mut Context<D>, exchange: Key) {
         if self.framing == Framing::Chunked {
-            let mut trailers = context.http.take_trailers(exchange);
-            let recoded = context.http.exchanges.get(exchange).is_some_and(|one| one.recoded);
-            trailers.as_deref_mut().filter(|_| recoded).into_iter().for_each(mark_trailers);
+            let one = context.http.proxy.get_mut(exchange);
+            let mut trailers = one.and_then(|one| one.answer.body.take_trailers());
+            let is_recoded = std::mem::take(&mut self.is_recoded);
+            trailers.as_deref_mut().filter(|_| is_recoded).into_iter().for_each(mark_trailers);
             if let Some(trailers) = &mut trailers {
                 let route = self.route_of(context, exchange);
                 let edits = route.map(|route| &route.response_edits);
@@ -180,22 +197,16 @@ impl Http {
         if self.body.as_ref().is_none_or(BodyReader::is_done) {
             return Ok(());
         }
-        let mut moved = false;
-        while context.http.takes_body(exchange) {
+        while context.http.proxy.takes_body(exchange) {
             let Some(part) = self.next_of_body()? else { break };
-            context.http.push_body(exchange, part);
-            moved = true;
+            context.http.proxy.push_body(exchange, part);
         }
         if self.body.as_ref().is_none_or(BodyReader::is_done) {
             let mut trailers = self.trailers.take();
             if let Some(trailers) = &mut trailers {
                 self.filter_request_trailers(context, exchange, trailers);
             }
-            context.http.end_body(exchange, trailers);
-            moved = true;
-        }
-        if moved {
-            context.wake_origin(exchange);
+            context.http.proxy.end_body(exchange, trailers);
         }
         Ok(())
     }
@@ -221,8 +232,8 @@ impl Http {
 
     /// The route of an exchange.
     fn route_of<D>(&self, context: &Context<D>, exchange: Key) -> Option<&RouteOptions> {
-        let exchange = context.http.exchanges.get(exchange)?;
-        self.options.routes.get(exchange.told.route?)
+        let exchange = context.http.proxy.get(exchange)?;
+        self.options.routes.get(exchange.record.route?)
     }
 
     /// The request's body breaks a rule while its answer is under way.

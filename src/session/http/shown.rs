@@ -3,16 +3,33 @@
 use std::time::Instant;
 
 use crate::service::cluster::Cluster;
-use crate::session::{OriginStats, ejection};
+use crate::service::proxy::http::ProxyTally;
+use crate::session::{OriginStats, UpstreamStats, ejection};
 
-/// Shows how a cluster is, for whoever reads the counters.
+/// Shows the state of a cluster to whoever reads the counters.
 pub(in crate::session) fn publish(cluster: &Cluster, stats: &OriginStats, now: Instant) {
-    stats.publish(cluster.gauges(), &cluster.counters());
+    stats.publish(cluster.gauges(), &cluster.counters(), cluster.retries.counters());
     for (server, stats) in stats.servers.iter().enumerate() {
         if let Some(view) = cluster.servers.view(server, now) {
             stats.active.set(view.active.into());
             stats.usable.set(u64::from(view.healthy && !view.ejected));
         }
+    }
+}
+
+/// Shows what was counted of exchanges.
+pub(super) fn publish_tally(tally: &ProxyTally, stats: &UpstreamStats) {
+    // Connections of other protocols to the same upstream are tried again, too.
+    stats.retries.add(tally.retried - stats.http.retried.get());
+    let stats = &stats.http;
+    stats.retried.set(tally.retried);
+    stats.begun.set(tally.begun);
+    stats.answered.set(tally.answered);
+    stats.hedges.set(tally.hedges);
+    stats.hedges_won.set(tally.hedges_won);
+    stats.interim.set(tally.interim);
+    for (counter, count) in stats.failed.iter().zip(tally.failed) {
+        counter.set(count);
     }
 }
 

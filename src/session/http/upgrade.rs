@@ -1,12 +1,11 @@
 //! Connections that change to another protocol: both become one relay, which may splice.
 
 use super::client::{Http, Phase};
-use super::exchange::State;
+use super::state::HttpState;
 use crate::mem::{Buf, Key};
 use crate::proto::http1::Framing;
 use crate::proto::http1::write::{self, Connection, Delimit};
 use crate::ring::{Driver, SocketAddress};
-use crate::service::cluster::servers::{Ended, Outcome};
 use crate::session::Sessions;
 use crate::session::context::Context;
 use crate::session::kind::Session;
@@ -17,15 +16,15 @@ impl Http {
     fn write_switch<D: Driver>(&mut self, context: &mut Context<D>, exchange: Key) {
         self.write_interim(context, exchange);
         let Context { http, pages, .. } = context;
-        let Some(exchange) = http.exchanges.get_mut(exchange) else { return };
-        let Some(answer) = exchange.answer.take() else { return };
-        exchange.told.status = answer.status;
+        let Some(exchange) = http.proxy.get_mut(exchange) else { return };
+        let Some(answer) = exchange.answer.head.take() else { return };
+        exchange.record.status = answer.status;
         let delimit =
             Delimit { framing: Framing::None, length: None, connection: Connection::Upgrade };
         let out = self.outlet.bytes(pages);
         let before = out.len();
         write::response(&answer, "Switching Protocols", delimit, out);
-        exchange.told.sent += (out.len() - before) as u64;
+        exchange.record.sent += (out.len() - before) as u64;
         http.spare_answers.give(answer);
     }
 }
@@ -34,15 +33,12 @@ impl<D: Driver> Sessions<D> {
     /// Makes one relay of an exchange's two connections.
     pub(in crate::session) fn join(&mut self, key: Key, origin_key: Key) {
         let context = &mut self.context;
-        let Some(exchange) = context.http.exchanges.get_mut(key) else { return };
-        let (client, upstream) = (exchange.asked.client, exchange.upstream);
-        let State::Linked { server, .. } = exchange.state else { return };
-        exchange.state = State::Done;
-        let latency = exchange.told.first_byte;
-        let outcome = Outcome { ended: Ended::Status(101), latency };
         let now = context.now();
-        context.http.cluster(upstream).servers.done(server, outcome, now);
-        let Some(Session::Origin(origin)) = self.slab.get_mut(origin_key) else { return };
+        let HttpState { proxy, clusters, .. } = &mut context.http;
+        let Some(exchange) = proxy.get(key) else { return };
+        let (client, upstream) = (exchange.client, exchange.cluster);
+        let Some(server) = proxy.switched(key, clusters, now) else { return };
+        let Some(Session::Upstream(origin)) = self.slab.get_mut(origin_key) else { return };
         let (mut stream, early) = origin.give_stream(context, origin_key);
         let Some(Session::Http(http)) = self.slab.get_mut(client) else {
             stream.close(&mut context.reactor, origin_key);

@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 
 use super::client::{Http, Phase};
 use super::options::AuthOptions;
-use super::state::{HttpState, Told};
+use super::state::HttpState;
 use crate::mem::Key;
 use crate::proto::http::{Known, RequestHead};
 use crate::proto::http1::RequestMeta;
@@ -15,6 +15,7 @@ use crate::ring::Driver;
 use crate::runtime::Task;
 use crate::service::http::auth::{Lookup, verify};
 use crate::service::http::limit::Concurrency;
+use crate::service::http::record::RequestRecord;
 use crate::session::context::Context;
 use crate::session::fleet::{Finished, Note, Verified};
 
@@ -93,7 +94,7 @@ impl Checks {
 #[derive(Debug)]
 pub(super) struct Pending {
     head: Box<RequestHead>,
-    told: Told,
+    told: RequestRecord,
     meta: RequestMeta,
     check: Check,
 }
@@ -119,7 +120,7 @@ impl Http {
         context: &mut Context<D>,
         key: Key,
         head: &RequestHead,
-        told: &mut Told,
+        told: &mut RequestRecord,
         auth: &AuthOptions,
     ) -> Allowed {
         let given = head.fields.get(Known::Authorization);
@@ -166,7 +167,7 @@ impl Http {
     pub(super) fn wait_for_password(
         &mut self,
         head: Box<RequestHead>,
-        told: Told,
+        told: RequestRecord,
         meta: RequestMeta,
         check: Check,
     ) {

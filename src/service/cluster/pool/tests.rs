@@ -1,5 +1,7 @@
 #![expect(clippy::disallowed_methods, reason = "an origin to count from")]
 
+use std::collections::VecDeque;
+
 use super::*;
 
 const OPTIONS: PoolOptions = PoolOptions {
@@ -213,4 +215,53 @@ fn whatever_happens_the_counts_are_right() {
             assert_eq!((gauges.idle + gauges.in_use) as usize, carried.len());
         }
     }
+}
+
+#[test]
+fn an_old_connection_takes_nothing_new_and_closes_after_its_last_exchange() {
+    let start = Instant::now();
+    let mut pool = Numbers::new(PoolOptions { capacity: 2, ..OPTIONS });
+    open(&mut pool, 1, start);
+    assert_eq!(pool.checkout('a', start), Checkout::Use(1));
+    let old = start + Duration::from_secs(600);
+    assert_eq!(pool.next_deadline(), Some(old));
+    let mut expired = Vec::new();
+    pool.expire(old, &mut expired);
+    assert_eq!((expired.as_slice(), pool.next_deadline()), (&[][..], None));
+    assert_eq!(pool.checkout('b', old), Checkout::Wait, "though it has room");
+    assert!(!pool.release(1, old));
+    assert_eq!(pool.gauges(), PoolGauges { waiting: 1, ..PoolGauges::default() });
+}
+
+/// With thousands of connections and waiters, each use takes no step for each of them.
+#[test]
+fn many_connections_and_waiters_are_kept_in_order() {
+    let start = Instant::now();
+    let options = PoolOptions { queue_max: 10_000, ..OPTIONS };
+    let mut pool: Pool<u32, u32> = Pool::new(options);
+    for name in 0..5_000 {
+        pool.begin_open();
+        pool.opened(name, start);
+    }
+    for round in 0..3 {
+        let now = start + Duration::from_secs(round);
+        for name in (0..5_000).rev() {
+            assert_eq!(pool.checkout(name, now), Checkout::Use(name), "the last one first");
+        }
+        assert!((5_000..15_000).all(|name| pool.checkout(name, now) == Checkout::Wait));
+        assert!((5_000..15_000).filter(|name| name % 100 > 0).all(|name| {
+            pool.cancel(&name);
+            true
+        }));
+        for name in 0..100 {
+            assert!(pool.release(name, now));
+            assert_eq!(pool.next_ready(now), Some((5_000 + 100 * name, name)));
+        }
+        assert!((0..5_000).all(|name| pool.release(name, now)));
+    }
+    let mut expired = Vec::new();
+    pool.expire(start + Duration::from_secs(61), &mut expired);
+    assert_eq!(expired, [], "none was idle for so long");
+    pool.expire(start + Duration::from_secs(62), &mut expired);
+    assert!(expired.len() == 5_000 && expired[0] == Expired::Connection(0), "the oldest first");
 }

@@ -6,8 +6,8 @@ use super::*;
 use crate::service::cluster::random::mix;
 use crate::service::cluster::stable_hash;
 
-const POLICIES: [Policy; 4] =
-    [Policy::RoundRobin, Policy::LeastRequests, Policy::Ewma, Policy::Hash];
+const POLICIES: [Policy; 5] =
+    [Policy::RoundRobin, Policy::LeastRequests, Policy::Ewma, Policy::Hash, Policy::SourceHash];
 
 const OPTIONS: ServersOptions =
     ServersOptions { policy: Policy::RoundRobin, slow_start: None, panic_ratio: 0.0, eject: None };
@@ -72,7 +72,7 @@ fn turns_are_spread_evenly() {
     let cases: [Case; 4] = [
         (&[(1, 0), (1, 0), (1, 0)], 0, &[0, 1, 2, 0, 1, 2]),
         (&[(1, 0), (1, 0), (1, 0)], 4, &[1, 2, 0, 1, 2, 0]),
-        (&[(5, 0), (1, 0), (1, 0)], 0, &[0, 0, 1, 0, 2, 0, 0, 0, 0, 1]),
+        (&[(5, 0), (1, 0), (1, 0)], 0, &[0, 0, 1, 0, 0, 2, 0, 0, 0, 1]),
         (&[(0, 0), (2, 0)], 0, &[1, 0, 1, 1, 0, 1]),
     ];
     for (weights, first, expected) in cases {
@@ -88,7 +88,7 @@ fn turns_are_spread_evenly() {
 
 #[test]
 fn requests_are_shared_by_weight() {
-    let cases: [(Policy, usize, &[u32], f64); 9] = [
+    let cases: [(Policy, usize, &[u32], f64); 11] = [
         (Policy::RoundRobin, 1, &[1, 1, 1, 1], 0.02),
         (Policy::RoundRobin, 10, &[1, 10, 100], 0.02),
         (Policy::LeastRequests, 1, &[1, 2, 3], 0.02),
@@ -96,6 +96,8 @@ fn requests_are_shared_by_weight() {
         (Policy::LeastRequests, 64, &[1, 1, 1, 1], 0.02),
         (Policy::Hash, 10, &[1, 1, 1, 1, 1], 0.02),
         (Policy::Hash, 10, &[1, 2, 3], 0.02),
+        (Policy::SourceHash, 10, &[1, 1, 1, 1, 1], 0.02),
+        (Policy::SourceHash, 10, &[1, 2, 3], 0.02),
         (Policy::Ewma, 16, &[1, 1, 1, 1], 0.02),
         (Policy::Ewma, 120, &[1, 2, 2, 1], 0.02),
     ];
@@ -322,7 +324,7 @@ fn a_server_that_does_badly_is_out_for_a_while() {
         assert!((0..9).all(|_| servers.pick(None, &[], begin) == Some(1)));
         let back = begin + seconds(30);
         // Nobody called at the deadline: picking sees to it.
-        assert!((0..9).filter_map(|_| servers.pick(None, &[], back)).any(|picked| picked == 0));
+        assert!((0..12).filter_map(|_| servers.pick(None, &[], back)).any(|picked| picked == 0));
         let view = servers.view(0, back).unwrap();
         assert!(!view.ejected && (view.ramp - 0.1).abs() < 1e-9, "and starts slowly");
         assert!(matches!(servers.next_event(), Some(Event::Ejected { server: 0, .. })));
@@ -373,7 +375,7 @@ fn exchanges_are_counted() {
 fn whatever_happens_only_what_may_be_picked_is() {
     for seed in 0..12 {
         let mut random = Random::new(seed);
-        let policy = POLICIES[random.below(4)];
+        let policy = POLICIES[random.below(5)];
         let options = ServersOptions {
             policy,
             slow_start: Some(seconds(20)),
@@ -415,4 +417,206 @@ fn whatever_happens_only_what_may_be_picked_is() {
             assert_eq!(active as usize, under_way.len());
         }
     }
+}
+
+/// What is known of the servers, and which of them may be chosen, found by looking at all of them.
+struct Reference {
+    panic_ratio: f64,
+    tried: Vec<usize>,
+    views: Vec<ServerView>,
+}
+
+impl Reference {
+    fn new(servers: &Servers, panic_ratio: f64, tried: &[usize], now: Instant) -> Self {
+        let views = (0..servers.len()).map(|number| servers.view(number, now).unwrap());
+        Self { panic_ratio, tried: tried.to_vec(), views: views.collect() }
+    }
+
+    fn is_usable(view: &ServerView) -> bool {
+        matches!(view.standing, Standing::Up | Standing::SlowStart)
+    }
+
+    fn admitted(&self) -> Vec<usize> {
+        let any_usable = self.views.iter().any(Self::is_usable);
+        for priority in 0..=9 {
+            let level = || self.views.iter().enumerate().filter(|one| one.1.priority == priority);
+            let in_service = || level().filter(|(_, view)| view.standing != Standing::Drained);
+            let usable = level().filter(|(_, view)| Self::is_usable(view)).count();
+            if any_usable && usable == 0 {
+                continue;
+            }
+            let panics = (usable as f64) < self.panic_ratio * in_service().count() as f64;
+            let suits = |view: &ServerView| panics || Self::is_usable(view);
+            let admitted =
+                in_service().filter(|(number, view)| suits(view) && !self.tried.contains(number));
+            let admitted: Vec<usize> = admitted.map(|(number, _)| number).collect();
+            if !admitted.is_empty() {
+                return admitted;
+            }
+        }
+        Vec::new()
+    }
+
+    /// Within what a step of a slow start makes.
+    fn load(&self, number: usize) -> f64 {
+        let view = &self.views[number];
+        f64::from(view.active) / (f64::from(view.weight) * view.ramp)
+    }
+}
+
+/// Random health, ejections, drains, weights and tries: what is chosen is always among what a look
+/// at all servers admits, and there is a choice whenever that admits any.
+#[test]
+fn every_choice_is_one_that_a_look_at_all_servers_admits() {
+    for seed in 0..80 {
+        let mut random = Random::new(seed);
+        let policy = POLICIES[random.below(5)];
+        let panic_ratio = [0.0, 0.3, 1.0][random.below(3)];
+        let slow_start = [None, Some(seconds(20))][random.below(2)];
+        let eject = Some(EjectOptions { error_rate: 0.4, latency_factor: 3.0, ..EJECT });
+        let count = 1 + random.below(30);
+        let weight = |random: &mut Random| 1 + u32::try_from(random.below(20)).unwrap();
+        let listed: Vec<(u32, u8)> =
+            (0..count).map(|n| (weight(&mut random), u8::from(n % 4 == 3))).collect();
+        let mut servers = with(ServersOptions { policy, slow_start, panic_ratio, eject }, &listed);
+        let mut under_way: Vec<usize> = Vec::new();
+        let mut now = Instant::now();
+        for _ in 0..3_000 {
+            now += Duration::from_millis(random.below(300) as u64);
+            let server = random.below(count);
+            match random.below(24) {
+                0 => servers.set_health(server, random.below(3) > 0, now),
+                1 => assert!(servers.set_weight(server, weight(&mut random))),
+                2 => assert!(servers.drain(server, now)),
+                3 | 4 => assert!(servers.lift(server, now)),
+                5..12 if !under_way.is_empty() => {
+                    let server = under_way.swap_remove(random.below(under_way.len()));
+                    let latency = Some(Duration::from_millis(random.below(500) as u64));
+                    let outcome = if random.below(3) == 0 { BROKEN } else { OK };
+                    servers.done(server, Outcome { latency, ..outcome }, now);
+                }
+                _ => {
+                    let tried: Vec<usize> =
+                        (0..random.below(4)).map(|_| random.below(count)).collect();
+                    servers.advance(now);
+                    let reference = Reference::new(&servers, panic_ratio, &tried, now);
+                    let admitted = reference.admitted();
+                    let hash = [None, Some(random.bits())][random.below(2)];
+                    let picked = servers.pick(hash, &tried, now);
+                    let is_right =
+                        picked.map_or(admitted.is_empty(), |one| admitted.contains(&one));
+                    assert!(is_right, "{policy:?}: {picked:?} of {admitted:?}");
+                    if let (Policy::LeastRequests, Some(picked), None) =
+                        (policy, picked, slow_start)
+                    {
+                        let loads = admitted.iter().map(|one| reference.load(*one));
+                        let least = loads.reduce(f64::min).unwrap();
+                        assert!(reference.load(picked) <= least * 1.000_001, "{picked}");
+                    }
+                    under_way.extend(picked);
+                    let mut usable = reference.views.iter().enumerate();
+                    let other = usable.any(|(number, view)| {
+                        Reference::is_usable(view) && !tried.contains(&number)
+                    });
+                    assert_eq!(servers.has_other(&tried), other);
+                    let out = |number: &usize| servers.view(*number, now).unwrap().ejected;
+                    let few = (0..count).filter(out).count() * 2 <= count;
+                    assert!(few, "the share that may be out");
+                }
+            }
+            let active = (0..count).map(|server| servers.view(server, now).unwrap().active);
+            assert_eq!(active.sum::<u32>() as usize, under_way.len());
+        }
+    }
+}
+
+#[test]
+fn a_drained_server_takes_nothing_new_until_it_is_lifted() {
+    let now = Instant::now();
+    for policy in POLICIES {
+        let options = ServersOptions { policy, panic_ratio: 1.0, eject: Some(EJECT), ..OPTIONS };
+        let mut servers = with(options, &[(1, 0), (1, 0), (1, 1)]);
+        assert!(servers.drain(0, now) && servers.drain(0, now) && !servers.drain(3, now));
+        assert_eq!(
+            (servers.usable(), servers.view(0, now).unwrap().standing.name()),
+            (2, "drained")
+        );
+        let picked = |servers: &mut Servers| {
+            let all = (0..60).filter_map(|n| servers.pick(Some(mix(n)), &[], now));
+            let mut all: Vec<usize> = all.collect();
+            all.sort_unstable();
+            all.dedup();
+            all
+        };
+        assert_eq!(picked(&mut servers), [1], "{policy:?}");
+        servers.set_health(1, false, now);
+        assert_eq!(picked(&mut servers), [2], "not even in a panic");
+        assert!(servers.drain(1, now) && servers.drain(2, now));
+        assert_eq!((picked(&mut servers), servers.has_other(&[])), (vec![], false));
+        assert!(servers.lift(0, now));
+        assert_eq!(picked(&mut servers), [0]);
+        assert!(servers.lift(1, now) && servers.lift(2, now));
+        servers.set_health(1, true, now);
+        assert_eq!(picked(&mut servers), [0, 1]);
+    }
+}
+
+#[test]
+fn an_ejection_can_be_lifted_by_hand() {
+    let now = Instant::now();
+    let mut servers = with(ServersOptions { eject: Some(EJECT), ..OPTIONS }, &[(1, 0), (1, 0)]);
+    (0..2).for_each(|_| servers.done(0, BROKEN, now));
+    let standing = servers.view(0, now).unwrap().standing;
+    assert_eq!(standing, Standing::Ejected(Reason::ConsecutiveFailures, now + seconds(30)));
+    assert!(servers.lift(0, now));
+    assert_eq!((servers.view(0, now).unwrap().standing, servers.usable()), (Standing::Up, 2));
+    assert!(matches!(servers.next_event(), Some(Event::Ejected { .. })));
+    assert_eq!(servers.next_event(), Some(Event::Returned { server: 0 }));
+}
+
+#[test]
+fn a_weight_changes_at_run_time() {
+    for policy in [Policy::RoundRobin, Policy::LeastRequests, Policy::Hash, Policy::SourceHash] {
+        let mut servers = of_policy(policy, &[(1, 0); 4]);
+        let mut now = Instant::now();
+        let counts = picks(&mut servers, 4_000, 40, &mut now);
+        assert!(counts.iter().all(|count| (850..1_150).contains(count)), "{policy:?} {counts:?}");
+        assert!(servers.set_weight(2, 5) && !servers.set_weight(4, 1));
+        let counts = picks(&mut servers, 8_000, 40, &mut now);
+        assert!((4_600..5_400).contains(&counts[2]), "{policy:?} {counts:?}");
+        assert!(servers.set_weight(2, 0), "as 1");
+        assert_eq!(servers.view(2, now).unwrap().weight, 1);
+    }
+}
+
+#[test]
+fn a_source_hash_goes_by_the_places_of_the_list() {
+    let now = Instant::now();
+    let mut servers = of_policy(Policy::SourceHash, &[(1, 0); 5]);
+    for hash in 0..50 {
+        let place = usize::try_from(hash % 5).unwrap();
+        assert_eq!(servers.pick(Some(hash), &[], now), Some(place));
+        assert_eq!(servers.pick(Some(hash), &[place], now), Some((place + 1) % 5), "the next one");
+    }
+    servers.set_health(3, false, now);
+    assert_eq!(servers.pick(Some(3), &[], now), Some(4));
+    assert_eq!(servers.pick(Some(4), &[4], now), Some(0));
+    assert_eq!(servers.pick(Some(2), &[2, 4], now), Some(0));
+}
+
+/// Even when nearly all servers are down, hashes are spread over the rest and stay where they are.
+#[test]
+fn hashes_find_the_last_servers_of_many() {
+    let now = Instant::now();
+    let mut servers = of_policy(Policy::Hash, &[(1, 0); 500]);
+    (5..500).for_each(|server| servers.set_health(server, false, now));
+    let keys: Vec<u64> = (0..2_000).map(mix).collect();
+    let all = |servers: &mut Servers| -> Vec<usize> {
+        keys.iter().map(|key| servers.pick(Some(*key), &[], now).unwrap()).collect()
+    };
+    let before = all(&mut servers);
+    assert!((0..5).all(|server| before.contains(&server)));
+    servers.set_health(2, false, now);
+    let after = all(&mut servers);
+    assert!(before.iter().zip(&after).all(|(before, after)| *before == 2 || before == after));
 }

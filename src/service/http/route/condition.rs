@@ -48,7 +48,8 @@ pub enum PathMatch {
     /// It begins so; a prefix that does not end with `/` stands for whole segments: `/api` for
     /// `/api` and `/api/x`, and not for `/apix`.
     Prefix(Box<str>),
-    /// This is found in it, in a time that grows no faster than the path.
+    /// This is found in it, in a time that grows no faster than the path. It is made by
+    /// [`Regex::new`]: what else a builder may set is not seen in its text.
     Regex(Regex),
 }
 
@@ -66,7 +67,7 @@ pub enum HeaderMatch {
 pub(super) struct Request<'a> {
     pub(super) host: &'a str,
     pub(super) path: &'a str,
-    method: &'a str,
+    pub(super) method: &'a str,
     head: &'a RequestHead,
     certificate: Option<&'a ClientCertificate>,
 }
@@ -102,6 +103,12 @@ impl RouteMatch {
         self.headers.iter_mut().for_each(|(name, _)| name.make_ascii_lowercase());
     }
 
+    /// Whether nothing but the host and the path is asked for.
+    pub(super) const fn is_sole(&self) -> bool {
+        self.methods.is_empty() && self.headers.is_empty() && self.certificate.is_none()
+    }
+
+    #[cfg(test)]
     pub(super) fn takes(&self, request: &Request<'_>) -> bool {
         self.obstacle(request).is_none()
     }
@@ -125,7 +132,7 @@ impl RouteMatch {
     }
 
     /// The first condition that does not hold, other than those on host and path.
-    fn other_obstacle(&self, request: &Request<'_>) -> Option<Obstacle<'_>> {
+    pub(super) fn other_obstacle(&self, request: &Request<'_>) -> Option<Obstacle<'_>> {
         let Request { method, head, certificate, .. } = *request;
         if !self.methods.is_empty() && !self.methods.iter().any(|one| **one == *method) {
             return Some(Obstacle::Method(&self.methods));
@@ -150,7 +157,7 @@ impl HostMatch {
 }
 
 impl PathMatch {
-    fn takes(&self, path: &str) -> bool {
+    pub(super) fn takes(&self, path: &str) -> bool {
         match self {
             Self::Any => true,
             Self::Exact(exact) => **exact == *path,
@@ -158,6 +165,14 @@ impl PathMatch {
                 rest.is_empty() || prefix.ends_with('/') || rest.starts_with('/')
             }),
             Self::Regex(regex) => regex.is_match(path),
+        }
+    }
+
+    /// The regular expression, if it is one.
+    pub(super) const fn regex(&self) -> Option<&Regex> {
+        match self {
+            Self::Regex(regex) => Some(regex),
+            Self::Any | Self::Exact(_) | Self::Prefix(_) => None,
         }
     }
 

@@ -3,6 +3,7 @@
 use regex::Regex;
 
 use super::*;
+use crate::service::http::certificate::CertificateMatch;
 
 fn head(method: &str, host: &str, path: &str) -> RequestHead {
     let mut head = RequestHead::default();
@@ -174,7 +175,38 @@ fn random_path(state: &mut u64) -> String {
     path
 }
 
-fn random_route(state: &mut u64) -> RouteMatch {
+/// Expressions with texts that they need, with none, and with those that paths often have.
+fn random_regex(state: &mut u64) -> Regex {
+    let mut text = ["", "^", "^/", "(?i)"][random(state, 4)].to_owned();
+    for _ in 0..1 + random(state, 3) {
+        let parts = [
+            "a",
+            "/b",
+            "[ab]+",
+            "(services|aa)",
+            ".",
+            "s{2,3}",
+            "/",
+            "\\w*",
+            "(a|b/)?",
+            "er",
+            "\\b",
+        ];
+        text.push_str(parts[random(state, parts.len())]);
+    }
+    text.push_str(["", "", "$"][random(state, 3)]);
+    Regex::new(&text).unwrap()
+}
+
+fn random_certificate(state: &mut u64) -> Option<ClientCertificate> {
+    let name = ["a", "b"][random(state, 2)].to_owned();
+    let fingerprint = "f".to_owned();
+    let shown = ClientCertificate { subject: name, names: String::new(), fingerprint };
+    (random(state, 2) == 0).then_some(shown)
+}
+
+/// `variety` is how many of ten routes have a regular expression.
+fn random_route(state: &mut u64, variety: usize) -> RouteMatch {
     let mut hosts = Vec::new();
     for _ in 0..random(state, 4) {
         let name = random_name(state);
@@ -185,40 +217,73 @@ fn random_route(state: &mut u64) -> RouteMatch {
         });
     }
     let path = random_path(state).into_boxed_str();
-    let path = match random(state, 4) {
-        0 => PathMatch::Any,
-        1 => PathMatch::Exact(path),
-        2 => PathMatch::Regex(Regex::new(&path).unwrap()),
+    let path = match random(state, 10) {
+        kind if kind < variety => PathMatch::Regex(random_regex(state)),
+        kind if kind % 5 == 0 => PathMatch::Any,
+        kind if kind % 5 == 1 => PathMatch::Exact(path),
         _ => PathMatch::Prefix(path),
     };
     let methods = ["GET", "PUT"].map(Into::into).into_iter().take(random(state, 3)).collect();
-    RouteMatch { hosts, path, methods, ..RouteMatch::default() }
+    let headers = match random(state, 6) {
+        0 => vec![("x-version".into(), HeaderMatch::Present)],
+        1 => vec![("x-version".into(), HeaderMatch::Equal(["2", "4"][random(state, 2)].into()))],
+        2 => vec![("x-none".into(), HeaderMatch::Present)],
+        _ => Vec::new(),
+    };
+    let certificate = (random(state, 6) == 0).then(|| CertificateMatch {
+        subject: Some(["a", "*"][random(state, 2)].into()),
+        ..CertificateMatch::default()
+    });
+    let is_folder = random(state, 2) == 0;
+    RouteMatch { hosts, path, methods, headers, certificate, is_folder }
 }
 
 #[test]
 fn random_routes_are_found_as_a_look_at_each_of_them_finds_them() {
     let mut state = 0x5eed;
-    let (mut found, mut missed) = (0, 0);
-    for round in 0..200 {
-        let count = 1 + random(&mut state, if round % 20 == 0 { 1000 } else { 12 });
-        let routes: Vec<_> = (0..count).map(|_| random_route(&mut state)).collect();
+    let (mut found, mut missed, mut bare) = (0, 0, 0);
+    for round in 0..400 {
+        let count = 1 + random(&mut state, if round % 20 == 0 { 1000 } else { 24 });
+        let variety = [0, 3, 10][round % 3];
+        let routes: Vec<_> = (0..count).map(|_| random_route(&mut state, variety)).collect();
         let router = Router::new(routes);
         for _ in 0..100 {
             let mut host = random_name(&mut state);
             host.push_str(["", ".", ":80"][random(&mut state, 3)]);
             let method = ["GET", "PUT", "POST"][random(&mut state, 3)];
-            let head = head(method, &host, &random_path(&mut state));
-            let request = Request::new(&head, None);
+            let path = match random(&mut state, 20) {
+                0 => "*".to_owned(),
+                1 => "/services/".repeat(50),
+                2 => "/\u{e9}a/ss".to_owned(),
+                _ => random_path(&mut state),
+            };
+            let head = head(method, &host, &path);
+            let certificate = random_certificate(&mut state);
+            let request = Request::new(&head, certificate.as_ref());
             let naive = router.routes.iter().position(|route| route.takes(&request));
-            assert_eq!(router.find(&head, None), naive, "{head:?} {:?}", router.routes);
-            let explained = router.explain(&head, None);
-            assert_eq!(explained.iter().position(|one| one.matched), naive);
-            assert_eq!(explained.len(), naive.map_or(count, |number| number + 1));
+            let of_host = |route: &RouteMatch| {
+                let any = PathMatch::Any;
+                let alone = RouteMatch { hosts: route.hosts.clone(), path: any, ..route.clone() };
+                alone.takes(&request)
+            };
+            let folder = || {
+                let mut routes = router.routes.iter();
+                routes.position(|route| route.takes_bare(&request) && of_host(route))
+            };
+            let expected = naive.or_else(folder);
+            let case = || format!("{head:?} {:?}", router.routes);
+            assert_eq!(router.find(&head, certificate.as_ref()), expected, "{}", case());
+            let explained = router.explain(&head, certificate.as_ref());
+            let taken = explained.iter().find(|one| one.matched).map(|one| one.route);
+            assert_eq!(taken, expected);
+            let extra = usize::from(expected.is_some());
+            assert_eq!(explained.len(), naive.map_or(count + extra, |number| number + 1));
             found += usize::from(naive.is_some());
-            missed += usize::from(naive.is_none());
+            missed += usize::from(expected.is_none());
+            bare += usize::from(naive.is_none() && expected.is_some());
         }
     }
-    assert!(found > 1_000 && missed > 1_000, "{found} {missed}");
+    assert!(found > 1_000 && missed > 1_000 && bare > 50, "{found} {missed} {bare}");
 }
 
 #[test]
@@ -237,8 +302,82 @@ fn only_routes_that_may_be_meant_are_looked_at() {
         ("other", vec![1002]),
     ];
     for (host, candidates) in table {
-        assert_eq!(router.hosts.candidates(host).collect::<Vec<_>>(), candidates, "{host}");
+        let mut found = Vec::new();
+        for root in router.places.roots(host) {
+            router.places.along(root, "/x", |_, place| found.extend(router.lists.all(place)));
+        }
+        found.sort_unstable();
+        assert_eq!(found, candidates, "{host}");
     }
+}
+
+#[test]
+fn a_hostile_path_is_looked_at_as_deep_as_prefixes_are() {
+    let router = Router::new(vec![
+        route(&[], prefix("/a/a/a")),
+        route(&[], PathMatch::Exact("/a//".into())),
+        route(&[], prefix("//")),
+    ]);
+    let looked_at = |path: &str| {
+        let mut places = Vec::new();
+        for root in router.places.roots("h") {
+            router.places.along(root, path, |kind, place| places.push((kind, place)));
+        }
+        places
+    };
+    assert_eq!(looked_at(&"/a".repeat(10_000)), [(PlaceKind::Whole, 0)]);
+    assert_eq!(looked_at("/a//"), [(PlaceKind::Exact, 1)]);
+    assert_eq!(looked_at(&"/".repeat(10_000)), [(PlaceKind::Below, 2)]);
+    assert_eq!(looked_at(&format!("/{}", "a".repeat(10_000))), []);
+}
+
+#[test]
+fn routes_of_one_path_are_told_apart_by_their_methods() {
+    let methods: Vec<Box<str>> = (0..10_000).map(|n| format!("M{n}").into()).collect();
+    let of = |method: &Box<str>| RouteMatch {
+        methods: vec![method.clone()],
+        ..route(&[], PathMatch::Exact("/".into()))
+    };
+    let mut routes: Vec<_> = methods.iter().map(of).collect();
+    routes.push(route(&[], PathMatch::Exact("/".into())));
+    routes.push(of(&methods[7]));
+    let router = Router::new(routes);
+    assert_eq!(router.find(&head("M7", "a", "/"), None), Some(7));
+    assert_eq!(router.find(&head("M9999", "a", "/"), None), Some(9_999));
+    assert_eq!(router.find(&head("GET", "a", "/"), None), Some(10_000));
+}
+
+/// Expressions of each kind among thousands, beside a look at each.
+#[test]
+fn many_expressions_are_found_as_each_of_them_finds() {
+    let kinds: [fn(usize) -> String; 5] = [
+        |n| format!("^/r{n}/[0-9]+$"),
+        |n| format!("/x{n}(/|$)"),
+        |n| format!("^/[a-z]{{{}}}/[0-9]{{{}}}$", 1 + n % 10, 1 + n / 10),
+        |n| format!("^/shared/[a-z]{{{}}}$", 1 + n % 64),
+        |n| format!("^/\\w{{{}}}x?/", 1 + n % 40),
+    ];
+    let expressions = (0..1_500).map(|n| Regex::new(&kinds[n % 5](n / 5)).unwrap());
+    let router = Router::new(expressions.map(|one| route(&[], PathMatch::Regex(one))).collect());
+    let mut state = 0x5eed;
+    let mut found = 0;
+    for _ in 0..300 {
+        let n = random(&mut state, 400);
+        let path = match random(&mut state, 7) {
+            0 => format!("/r{n}/12"),
+            1 => format!("/y/x{n}/x{}", n / 2),
+            2 => format!("/{}/{}", "a".repeat(1 + n % 12), "1".repeat(1 + n / 10)),
+            3 => format!("/shared/{}", "b".repeat(1 + n % 70)),
+            4 => format!("/{}/", "c".repeat(1 + n % 45)),
+            5 => (0..n).map(|n| format!("/r{n}")).collect(),
+            _ => format!("/{}", "\u{e9}".repeat(1 + n % 45)),
+        };
+        let head = head("GET", "a", &path);
+        let naive = router.routes.iter().position(|route| route.path.takes(&path));
+        assert_eq!(router.find(&head, None), naive, "{path}");
+        found += usize::from(naive.is_some());
+    }
+    assert!((50..290).contains(&found), "{found}");
 }
 
 #[test]

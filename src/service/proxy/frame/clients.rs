@@ -33,9 +33,6 @@ impl Exchanger {
         for exchange in gone.iter().flat_map(Client::open_exchanges) {
             self.cancel(exchange, now);
         }
-        if gone.is_some_and(|gone| gone.is_busy()) {
-            self.drop_unwanted();
-        }
         self.unclog(client);
     }
 

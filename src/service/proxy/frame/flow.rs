@@ -218,6 +218,7 @@ impl Exchanger {
     /// dropped, and holds its place of the window.
     pub(super) fn cancel(&mut self, key: Key, now: Instant) {
         let State::Sent { trunk, stream } = self.exchanges.state(key) else {
+            self.pool.cancel(&key);
             return self.exchanges.remove(key);
         };
         let is_for_nobody =

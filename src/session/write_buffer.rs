@@ -2,17 +2,18 @@
 
 use crate::mem::{Buf, Page, Pages};
 use crate::net::Stream;
+use crate::proto::http1::Output;
 
 /// Collects the answers of a turn: bytes that are written here, and slices that are sent from
 /// where they lie. Bytes and slices keep their order.
 #[derive(Debug, Default)]
-pub(super) struct Outlet {
+pub(super) struct WriteBuffer {
     page: Option<Page>,
     /// Bytes that were given to the stream and have not been sent.
     queued: usize,
 }
 
-impl Outlet {
+impl WriteBuffer {
     /// What is written so far since the last slice, to be appended to.
     pub(super) fn bytes(&mut self, pages: &mut Pages) -> &mut Vec<u8> {
         self.page.get_or_insert_with(|| pages.take()).bytes()
@@ -53,5 +54,35 @@ impl Outlet {
     /// So many bytes were sent.
     pub(super) fn sent(&mut self, bytes: usize) {
         self.queued -= bytes.min(self.queued);
+    }
+}
+
+/// A write buffer with what it is written to, for machines that write.
+#[derive(Debug)]
+pub(super) struct Writer<'a> {
+    buffer: &'a mut WriteBuffer,
+    pages: &'a mut Pages,
+    stream: &'a mut Stream,
+}
+
+impl WriteBuffer {
+    /// Lets a machine write.
+    pub(super) const fn writer<'a>(
+        &'a mut self,
+        pages: &'a mut Pages,
+        stream: &'a mut Stream,
+    ) -> Writer<'a> {
+        Writer { buffer: self, pages, stream }
+    }
+}
+
+impl Output for Writer<'_> {
+    fn bytes(&mut self) -> &mut Vec<u8> {
+        self.buffer.bytes(self.pages)
+    }
+
+    fn slice(&mut self, slice: Buf) {
+        self.buffer.finish(self.pages, self.stream);
+        self.buffer.slice(self.stream, slice);
     }
 }

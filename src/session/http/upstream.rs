@@ -1,4 +1,5 @@
-//! A connection to a server: one exchange after the other.
+//! A connection to a server: one exchange after the other. The wire's machine reads and writes, the
+//! proxy decides, and this carries out.
 
 mod answer;
 mod timing;
@@ -7,55 +8,38 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
-use self::answer::{INTERIM_BYTES_MAX, Progress};
-use super::exchange::State;
-use super::forward;
-use super::input::Input;
-use super::part::write_part;
+use self::answer::Stopped;
 use crate::mem::Key;
 use crate::net::{NetworkError, Operation, Stream, StreamEvent};
-use crate::proto::http1::{BodyReader, Framing, ResponseReader, write};
+use crate::proto::http1::{Client, RequestLine};
 use crate::ring::{Completion, Driver, Lane};
+use crate::service::cluster::HostHeader;
 use crate::service::cluster::clock::ServerClock;
 use crate::service::cluster::failure::Failure;
 use crate::service::cluster::pool::CloseCause;
-use crate::service::cluster::servers::{Ended, Outcome};
 use crate::service::proxy::ConnectFailure;
+use crate::service::proxy::http::Exchange;
 use crate::session::Due;
 use crate::session::context::Context;
 use crate::session::deadline::Deadline;
 use crate::session::failure::{failure_of, tls_error};
-use crate::session::outlet::Outlet;
+use crate::session::http::state::HttpState;
+use crate::session::write_buffer::WriteBuffer;
 
 /// One connection.
 #[derive(Debug)]
-pub(in crate::session) struct Origin {
-    upstream: usize,
+pub(in crate::session) struct UpstreamConnection {
+    cluster: usize,
     server: usize,
     stream: Stream,
-    outlet: Outlet,
-    input: Input,
-    reader: ResponseReader,
+    buffer: WriteBuffer,
+    wire: Client,
     phase: Phase,
-    /// How the request's body goes out; `None` before the request's head.
-    framing: Option<Framing>,
-    /// All of the request was written.
-    is_sent: bool,
-    /// What is left of the answer's body, once its head is read.
-    body: Option<BodyReader>,
-    /// Whether the connection may carry another exchange behind this one.
-    keep_alive: bool,
-    /// It has carried an exchange before.
-    is_used: bool,
-    /// The server sends no more.
-    ended: bool,
-    /// It was reset.
-    broken: bool,
-    /// Bytes of interim answers that came for the present exchange.
-    interim: usize,
     /// The server ends: the connection carries no further exchange.
     draining: bool,
+    /// It is to be worked on in this turn.
     dirty: bool,
+    /// How long the connect took.
     connect: Duration,
     clock: ServerClock,
     deadline: Deadline,
@@ -72,30 +56,21 @@ enum Phase {
     Idle,
     /// It carries this exchange.
     Busy(Key),
-    /// It leaves its socket to a relay, once nothing is in flight on it.
+    /// It leaves its socket to a tunnel, once nothing is in flight on it.
     Leaving(Key),
     /// Nothing more is wanted of it.
     Closing,
 }
 
-impl Origin {
-    pub(in crate::session) fn new(upstream: usize, server: usize, now: Instant) -> Self {
+impl UpstreamConnection {
+    pub(in crate::session) fn new(cluster: usize, server: usize, now: Instant) -> Self {
         Self {
-            upstream,
+            cluster,
             server,
             stream: Stream::new(Lane::Upstream, None),
-            outlet: Outlet::default(),
-            input: Input::default(),
-            reader: ResponseReader::default(),
+            buffer: WriteBuffer::default(),
+            wire: Client::default(),
             phase: Phase::Connecting(now),
-            framing: None,
-            is_sent: false,
-            body: None,
-            keep_alive: true,
-            is_used: false,
-            ended: false,
-            broken: false,
-            interim: 0,
             draining: false,
             dirty: false,
             connect: Duration::ZERO,
@@ -106,7 +81,7 @@ impl Origin {
 
     /// Connects.
     pub(in crate::session) fn start<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        let upstream = &context.options.upstreams[self.upstream];
+        let upstream = &context.options.upstreams[self.cluster];
         let (address, options) = (upstream.servers[self.server], upstream.stream);
         let timeout = upstream.connect_timeout;
         let secured = upstream.secure(&mut self.stream, self.server);
@@ -146,37 +121,30 @@ impl Origin {
             }
             StreamEvent::Data(buf) => {
                 // A head has its time as a whole, however its bytes come.
-                if self.body.is_some() {
+                if self.wire.is_in_body() {
                     self.clock.note_progress(context.now());
                 }
-                self.input.push(buf);
+                self.wire.receive(buf);
             }
             StreamEvent::End => {
-                self.ended = true;
                 // An end that TLS has not said may be anybody's (RFC 9112, section 9.8).
-                self.broken = self.stream.tls().is_some_and(|tls| !tls.is_closed());
+                let is_cut = self.stream.tls().is_some_and(|tls| !tls.is_closed());
+                self.wire.receive_end(is_cut);
             }
             StreamEvent::Starved => {
                 context.starved.push_back((key, Lane::Upstream));
                 return;
             }
             StreamEvent::Sent(bytes) => {
-                self.outlet.sent(bytes);
+                self.buffer.sent(bytes);
                 self.clock.note_progress(context.now());
-                let waits = self.stream.is_drained() && self.is_sent && self.stream.is_receiving();
-                if waits && !self.ended && self.input.is_empty() {
+                let is_sent = self.stream.is_drained() && !self.wire.is_sending();
+                let waits = is_sent && self.stream.is_receiving();
+                if waits && !self.wire.has_ended() && self.wire.is_read() {
                     return;
                 }
             }
-            StreamEvent::Broken(_) => {
-                // What came before the reset may be a whole answer.
-                self.ended = true;
-                self.broken = true;
-                self.keep_alive = false;
-                if !self.is_sent {
-                    self.is_sent = true;
-                }
-            }
+            StreamEvent::Broken(_) => self.wire.receive_reset(),
             StreamEvent::Secured
             | StreamEvent::Writable
             | StreamEvent::Readable
@@ -192,151 +160,115 @@ impl Origin {
         key: Key,
         exchange: Key,
     ) {
-        if self.phase != Phase::Idle || self.ended || !self.input.is_empty() {
+        if self.phase != Phase::Idle || !self.wire.is_ready() {
             // It died before it was used.
-            context.fail_linked(exchange, key, Failure::StaleConnection, true);
+            context.connection_lost((exchange, key), Failure::StaleConnection, true);
             self.close(context, key, CloseCause::Stale);
             return;
         }
         self.phase = Phase::Busy(exchange);
-        self.framing = None;
-        self.is_sent = false;
-        self.body = None;
-        self.keep_alive = true;
-        self.interim = 0;
         self.clock.assign(context.now());
-        if let (false, Some(exchange)) = (self.is_used, context.http.exchanges.get_mut(exchange)) {
-            exchange.told.connect = Some(self.connect);
+        let proxy = &mut context.http.proxy;
+        if let Some(one) = proxy.get(exchange) {
+            self.wire.begin(one.method());
         }
-        self.flush(context, key);
+        if !self.wire.is_used() {
+            proxy.was_connected(exchange, self.connect);
+        }
+        self.mark_dirty(context, key);
     }
 
-    /// Sends the request, reads the answer, and decides whether to read on.
-    pub(in crate::session) fn flush<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+    /// Takes what there is to be sent, and reads what has come.
+    pub(in crate::session) fn work<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         self.dirty = false;
         match self.phase {
             Phase::Busy(exchange) => self.carry(context, key, exchange),
-            Phase::Idle if self.ended || !self.input.is_empty() => {
-                self.close(context, key, CloseCause::Stale);
-            }
+            Phase::Idle if !self.wire.is_ready() => self.close(context, key, CloseCause::Stale),
             Phase::Leaving(exchange) => self.leave(context, key, exchange),
             Phase::Idle | Phase::Connecting(_) | Phase::Expired | Phase::Closing => {}
         }
-        if self.phase == Phase::Idle {
-            self.stream.receive(&mut context.reactor, key, false);
+    }
+
+    /// Sends what the turn has written, and decides whether to read on.
+    pub(in crate::session) fn transmit<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        match self.phase {
+            Phase::Busy(exchange) => {
+                self.buffer.finish(&mut context.pages, &mut self.stream);
+                self.stream.flush(&mut context.reactor, key);
+                self.read_on(context, key, exchange);
+            }
+            Phase::Idle => self.stream.receive(&mut context.reactor, key, false),
+            Phase::Connecting(_) | Phase::Expired | Phase::Leaving(_) | Phase::Closing => {}
         }
     }
 
     fn carry<D: Driver>(&mut self, context: &mut Context<D>, key: Key, exchange: Key) {
-        let one = context.http.exchanges.get(exchange);
-        if one.is_none_or(|one| one.server_of(key).is_none()) {
+        let one = context.http.proxy.get(exchange);
+        if !one.is_some_and(|one| one.is_carried_by(key)) {
             self.close(context, key, CloseCause::Failed);
             return;
         }
         self.clock.excuse_wait_for_client(context.now());
         self.send(context, exchange);
-        self.outlet.finish(&mut context.pages, &mut self.stream);
-        self.stream.flush(&mut context.reactor, key);
         match self.read(context, key, exchange) {
-            // What has come goes first; a client that is slow keeps some of it waiting.
-            Ok(Progress::Waiting) if self.ended && self.input.has_nothing_new() => {
-                let failure = self.failure_at_end();
-                self.fail(context, key, exchange, failure);
-            }
-            Ok(Progress::Waiting) => self.read_on(context, key, exchange),
-            Ok(Progress::Answered) => self.release(context, key, exchange),
-            Ok(Progress::Dropped) => {
+            Stopped::Waiting => {}
+            Stopped::Answered => self.release(context, key),
+            Stopped::Dropped => {
                 self.phase = Phase::Idle;
                 self.close(context, key, CloseCause::Failed);
             }
-            Ok(Progress::Flooded) => {
-                let now = context.now();
-                if let Some(others) = context.notices.protocol.due(now) {
-                    let upstream = &context.options.upstreams[self.upstream];
-                    let (name, server) = (&upstream.name, upstream.servers[self.server]);
-                    let (most, text) = (INTERIM_BYTES_MAX, "too many interim answers");
-                    tracing::warn!(upstream = %name, %server, most, others, "{text}");
-                }
-                self.fail(context, key, exchange, Failure::ResponseTooLarge);
-            }
-            Ok(Progress::Switched) => {
+            Stopped::Switched => {
                 self.phase = Phase::Leaving(exchange);
                 self.leave(context, key, exchange);
             }
-            Err(refusal) => {
-                let now = context.now();
-                if let Some(others) = context.notices.protocol.due(now) {
-                    let upstream = &context.options.upstreams[self.upstream];
-                    let (name, server) = (&upstream.name, upstream.servers[self.server]);
-                    let reason = refusal.name();
-                    let text = "the server's answer is refused";
-                    tracing::warn!(upstream = %name, %server, reason, others, "{text}");
-                }
-                self.fail(context, key, exchange, Failure::BadResponse);
-            }
+            Stopped::Failed(failure) => self.fail(context, key, exchange, failure),
         }
-    }
-
-    /// What the end of the connection means for the exchange.
-    fn failure_at_end(&self) -> Failure {
-        if self.body.is_some() { Failure::ResetInBody } else { Failure::ResetBeforeHead }
     }
 
     /// Writes what there is of the request.
     fn send<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        if self.is_sent {
+        if !self.wire.is_sending() {
             return;
         }
-        let Context { http, pages, .. } = context;
-        let Some(origins) = http.clusters.get(self.upstream).and_then(Option::as_ref) else {
+        let Context { http: HttpState { proxy, clusters, .. }, pages, .. } = context;
+        let options = &clusters.get(self.cluster).options;
+        let Some(exchange) = proxy.get_mut(key) else { return };
+        let is_blocked = self.stream.is_blocked();
+        let mut out = self.buffer.writer(pages, &mut self.stream);
+        if self.wire.wants_head() {
+            let names = (&options.host, &*options.names[self.server]);
+            self.wire.send_head(request_line(exchange, names), &mut out);
+            exchange.note_sent();
+        }
+        if is_blocked {
             return;
-        };
-        let Some(exchange) = http.exchanges.get_mut(key) else { return };
-        if self.framing.is_none() {
-            let names = (&origins.options.host, &*origins.options.names[self.server]);
-            forward::write_request(exchange, names, self.outlet.bytes(pages));
-            self.framing = Some(exchange.asked.framing);
-            exchange.is_sent = true;
         }
-        if self.stream.is_blocked() {
-            return;
+        while let Some(part) = exchange.take_request_part(options.retry_body_max) {
+            self.wire.send_body(part, &mut out);
         }
-        let is_chunked = self.framing == Some(Framing::Chunked);
-        while let Some(part) = exchange.request.pop() {
-            exchange.keep(&part, origins.options.retry_body_max);
-            write_part(&mut self.outlet, pages, &mut self.stream, part, is_chunked);
+        if exchange.request.body.has_ended() {
+            self.wire.send_end(exchange.request.body.trailers(), &mut out);
         }
-        if exchange.request.ended {
-            if is_chunked {
-                let out = self.outlet.bytes(pages);
-                write::last_chunk(exchange.request.trailers.as_deref(), out);
-            }
-            self.is_sent = true;
-        }
-        http.actions.push(super::state::HttpAction::Wake { connection: exchange.asked.client });
+        proxy.request_taken(key);
     }
 
     /// The answer is all there: the connection is free for the next exchange.
-    fn release<D: Driver>(&mut self, context: &mut Context<D>, key: Key, exchange: Key) {
-        let now = context.now();
-        if let Some(one) = context.http.exchanges.get_mut(exchange) {
-            one.state = State::Done;
-            one.told.answered = Some(now.saturating_duration_since(one.told.began));
-            let latency = one.told.first_byte;
-            let status = one.answer.as_ref().map_or(one.told.status, |answer| answer.status);
-            let servers = &mut context.http.cluster(self.upstream).servers;
-            servers.done(self.server, Outcome { ended: Ended::Status(status), latency }, now);
-        }
-        context.cell().stats.upstreams[self.upstream].http.answered.add(1);
+    fn release<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         self.phase = Phase::Idle;
-        self.is_used = true;
-        self.body = None;
         self.deadline.clear();
-        let whole = self.is_sent && self.stream.is_drained() && self.input.is_empty();
-        if !self.keep_alive || !whole || self.ended || self.draining {
-            let cause = if self.ended { CloseCause::Retired } else { CloseCause::Failed };
-            self.close(context, key, cause);
-        } else if context.origin_released(self.upstream, self.server, key) {
+        if self.buffer.waiting() > 0 {
+            self.buffer.finish(&mut context.pages, &mut self.stream);
+            self.stream.flush(&mut context.reactor, key);
+        }
+        if !self.wire.is_reusable() || !self.stream.is_drained() || self.draining {
+            let is_retired = self.wire.has_ended();
+            let cause = if is_retired { CloseCause::Retired } else { CloseCause::Failed };
+            return self.close(context, key, cause);
+        }
+        let now = context.now();
+        let HttpState { proxy, clusters, .. } = &mut context.http;
+        let place = (self.cluster, self.server);
+        if proxy.connection_released(place, key, clusters, now) {
             self.stream.receive(&mut context.reactor, key, false);
         } else {
             self.give_up(context, key);
@@ -351,26 +283,25 @@ impl Origin {
         failure: Failure,
     ) {
         // A server that has sent an interim answer had the request.
-        let is_unseen = self.interim == 0 && failure == Failure::ResetBeforeHead;
-        let stale = self.is_used && is_unseen;
+        let is_stale = self.wire.is_used() && !self.wire.is_seen();
         self.phase = Phase::Idle;
         self.close(context, key, CloseCause::Failed);
-        context.fail_linked(exchange, key, failure, stale);
+        context.connection_lost((exchange, key), failure, is_stale);
     }
 
     fn read_on<D: Driver>(&mut self, context: &mut Context<D>, key: Key, exchange: Key) {
-        let Some(one) = context.http.exchanges.get(exchange) else { return };
-        let is_full = one.response.is_full();
-        let (carried, until) = (one.carried_by(key), one.until);
+        let Some(one) = context.http.proxy.get(exchange) else { return };
+        let is_full = one.answer.body.is_full();
+        let (carried, until) = (one.carried_by(key), one.until());
         // What the server has not taken is its own affair; else the client has to send more.
-        let is_asked_of_client = !self.is_sent && !self.stream.is_blocked();
-        let waits_for_client = is_full || is_asked_of_client && one.request.waiting() == 0;
+        let is_asked_of_client = self.wire.is_sending() && !self.stream.is_blocked();
+        let waits_for_client = is_full || is_asked_of_client && one.request.body.waiting() == 0;
         if is_full {
             if self.stream.is_receiving() {
                 context.stats().relay.pauses.add(1);
                 self.stream.pause(&mut context.reactor, key);
             }
-        } else {
+        } else if !self.wire.has_ended() {
             self.stream.receive(&mut context.reactor, key, false);
         }
         if waits_for_client {
@@ -389,6 +320,22 @@ impl Origin {
         self.mark_dirty(context, key);
     }
 
+    /// What the connection carries is not wanted any more.
+    pub(in crate::session) fn cancel<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        exchange: Key,
+    ) {
+        let carried = match self.phase {
+            Phase::Busy(carried) | Phase::Leaving(carried) => carried,
+            Phase::Connecting(_) | Phase::Expired | Phase::Idle | Phase::Closing => exchange,
+        };
+        if carried == exchange {
+            self.close(context, key, CloseCause::Retired);
+        }
+    }
+
     /// The connection ends, and its pool knows.
     pub(in crate::session) fn close<D: Driver>(
         &mut self,
@@ -396,14 +343,16 @@ impl Origin {
         key: Key,
         cause: CloseCause,
     ) {
+        let (now, place) = (context.now(), (self.cluster, self.server));
+        let HttpState { proxy, clusters, .. } = &mut context.http;
         match self.phase {
             Phase::Closing => return,
             Phase::Connecting(_) | Phase::Expired => {
                 // It was us who gave it up, and not the server.
-                context.origin_failed(self.upstream, self.server, Failure::Resources);
+                proxy.connection_failed(place, Failure::Resources, clusters, now);
             }
             Phase::Idle | Phase::Busy(_) | Phase::Leaving(_) => {
-                context.origin_closed(self.upstream, self.server, key, cause);
+                proxy.connection_closed(place, key, cause, clusters, now);
             }
         }
         self.give_up(context, key);
@@ -413,18 +362,17 @@ impl Origin {
     fn give_up<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         self.phase = Phase::Closing;
         self.deadline.disarm(context);
-        self.input.clear();
+        self.wire.clear();
         self.stream.abandon(&mut context.reactor, key);
     }
 
     /// The end of a turn: what waits holds nothing of the pool.
     pub(in crate::session) fn hold(&mut self) {
-        self.input.hold();
+        self.wire.hold();
     }
 
     /// The server ends: nothing more will be asked.
     pub(in crate::session) fn drain<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        self.keep_alive = false;
         self.draining = true;
         if self.phase == Phase::Idle {
             self.close(context, key, CloseCause::Shutdown);
@@ -437,18 +385,20 @@ impl Origin {
 
     pub(in crate::session) fn finish<D: Driver>(self, context: &mut Context<D>, key: Key) {
         context.close_stream(key, self.stream);
-        context.stats().upstreams[self.upstream].active.decrement();
+        context.stats().upstreams[self.cluster].active.decrement();
     }
 
-    /// The socket goes to a relay as soon as nothing is in flight on it.
+    /// The socket goes to a tunnel as soon as nothing is in flight on it.
     fn leave<D: Driver>(&mut self, context: &mut Context<D>, key: Key, exchange: Key) {
         self.deadline.clear();
-        if self.broken {
+        self.buffer.finish(&mut context.pages, &mut self.stream);
+        self.stream.flush(&mut context.reactor, key);
+        if self.wire.is_cut() {
             self.fail(context, key, exchange, Failure::ResetInBody);
         } else if self.stream.is_receiving() {
             self.stream.pause(&mut context.reactor, key);
         } else if self.stream.is_quiet() {
-            context.http.actions.push(super::state::HttpAction::Join { exchange, origin: key });
+            context.http.tunnels.push((exchange, key));
         }
     }
 
@@ -459,24 +409,29 @@ impl Origin {
         key: Key,
     ) -> (Stream, Vec<u8>) {
         debug_assert!(self.stream.is_quiet(), "an operation knows the socket");
+        let now = context.now();
         let stream = std::mem::replace(&mut self.stream, Stream::new(Lane::Upstream, None));
-        let early = self.input.take_all();
-        context.origin_closed(self.upstream, self.server, key, CloseCause::Retired);
+        let early = self.wire.take_rest();
+        let HttpState { proxy, clusters, .. } = &mut context.http;
+        let (place, cause) = ((self.cluster, self.server), CloseCause::Retired);
+        proxy.connection_closed(place, key, cause, clusters, now);
         self.phase = Phase::Closing;
         self.deadline.disarm(context);
         (stream, early)
     }
 
     fn connected<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        let now = context.now();
         if let Phase::Connecting(since) = self.phase {
-            self.connect = context.now().saturating_duration_since(since);
+            self.connect = now.saturating_duration_since(since);
             context.histograms.connect.record(self.connect);
         }
         self.deadline.clear();
-        context.stats().upstreams[self.upstream].connected.add(1);
+        context.stats().upstreams[self.cluster].connected.add(1);
         self.phase = Phase::Idle;
         self.stream.receive(&mut context.reactor, key, false);
-        context.origin_opened(self.upstream, self.server, key);
+        let HttpState { proxy, clusters, .. } = &mut context.http;
+        proxy.connection_opened((self.cluster, self.server), key, clusters, now);
     }
 
     fn connect_failed<D: Driver>(
@@ -485,13 +440,13 @@ impl Origin {
         op: Operation,
         source: Errno,
     ) {
-        let peer = context.options.upstreams[self.upstream].servers[self.server];
+        let peer = context.options.upstreams[self.cluster].servers[self.server];
         let error = NetworkError { op, peer, source };
         let kind = failure_of(source, &peer);
-        context.stats().upstreams[self.upstream].failed[kind as usize].add(1);
+        context.stats().upstreams[self.cluster].failed[kind as usize].add(1);
         let now = context.now();
         if let Some(others) = context.notices.connect.due(now) {
-            let upstream = &context.options.upstreams[self.upstream].name;
+            let upstream = &context.options.upstreams[self.cluster].name;
             let tls = tls_error(&self.stream);
             tracing::warn!(%upstream, others, "{error}{tls}");
         }
@@ -505,13 +460,31 @@ impl Origin {
             ConnectFailure::Other => Failure::ConnectOther,
         };
         self.phase = Phase::Closing;
-        context.origin_failed(self.upstream, self.server, failure);
+        let HttpState { proxy, clusters, .. } = &mut context.http;
+        proxy.connection_failed((self.cluster, self.server), failure, clusters, now);
     }
 
-    fn mark_dirty<D>(&mut self, context: &mut Context<D>, key: Key) {
+    /// It is to be worked on in this turn.
+    pub(in crate::session) fn mark_dirty<D>(&mut self, context: &mut Context<D>, key: Key) {
         if !self.dirty {
             self.dirty = true;
             context.dirty.push(key);
         }
     }
+}
+
+/// What is asked of a server, before the body.
+fn request_line<'a>(
+    exchange: &'a Exchange,
+    (host, server): (&'a HostHeader, &'a str),
+) -> RequestLine<'a> {
+    let request = &exchange.request;
+    let head = &*request.head;
+    let authority = match host {
+        HostHeader::Pass if !head.authority().is_empty() => head.authority(),
+        HostHeader::Pass | HostHeader::Server => server,
+        HostHeader::Literal(name) => name,
+    };
+    let path = request.path.as_deref().unwrap_or_else(|| head.path());
+    RequestLine { head, path, authority, size: request.size, upgrade: request.upgrade }
 }

@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use super::{Origin, Phase};
+use super::{Phase, UpstreamConnection};
 use crate::mem::Key;
 use crate::ring::Driver;
 use crate::service::cluster::clock::{Carried, Patience, Sent};
@@ -12,7 +12,7 @@ use crate::service::cluster::failure::Failure;
 use crate::session::Due;
 use crate::session::context::Context;
 
-impl Origin {
+impl UpstreamConnection {
     /// The server has to take what it is sent, or to answer, in time.
     pub(super) fn wait_for_server<D: Driver>(
         &mut self,
@@ -52,7 +52,7 @@ impl Origin {
     }
 
     fn patience<D>(&self, context: &mut Context<D>) -> Patience {
-        let options = &context.http.cluster(self.upstream).options;
+        let options = &context.http.clusters.get(self.cluster).options;
         Patience {
             first_byte: options.first_byte_timeout,
             idle: options.idle_timeout,
@@ -84,8 +84,8 @@ impl Origin {
         exchange: Key,
     ) -> Option<Failure> {
         let now = context.now();
-        let one = context.http.exchanges.get(exchange)?;
-        if one.until.is_some_and(|until| until <= now) {
+        let one = context.http.proxy.get(exchange)?;
+        if one.until().is_some_and(|until| until <= now) {
             return Some(one.total_failure());
         }
         let carried = one.carried_by(key);

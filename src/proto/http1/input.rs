@@ -1,11 +1,11 @@
-//! What was received and is not read.
+//! What was received on a connection and is not read.
 
 use crate::mem::{Backlog, Buf};
 
 /// Received bytes in their order. They are read where they lie; only a head that comes in pieces
 /// is copied together.
 #[derive(Debug, Default)]
-pub(super) struct Input {
+pub struct Input {
     /// The beginning of a head, before all else.
     #[expect(clippy::box_collection, reason = "an idle connection has none, and no room for it")]
     partial: Option<Box<Vec<u8>>>,
@@ -13,33 +13,41 @@ pub(super) struct Input {
 }
 
 impl Input {
-    pub(super) fn push(&mut self, buf: Buf) {
+    /// Bytes have come.
+    pub fn push(&mut self, buf: Buf) {
         self.waiting.push(buf);
     }
 
     /// The beginning of a head that has not come whole.
-    pub(super) fn partial(&self) -> &[u8] {
+    #[must_use]
+    pub fn partial(&self) -> &[u8] {
         self.partial.as_ref().map_or(&[], |partial| partial.as_slice())
     }
 
     /// Whether nothing waits.
-    pub(super) fn is_empty(&self) -> bool {
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.partial.is_none()
     }
 
     /// Whether nothing new has come since a head was found incomplete.
-    pub(super) const fn has_nothing_new(&self) -> bool {
+    #[must_use]
+    pub const fn has_nothing_new(&self) -> bool {
         self.waiting.is_empty()
     }
 
     /// Bytes of memory that what waits takes.
-    pub(super) fn cost(&self) -> usize {
+    #[must_use]
+    pub fn cost(&self) -> usize {
         self.waiting.cost() + self.partial.as_ref().map_or(0, |partial| partial.capacity())
     }
 
     /// Reads a head: `read` is given all that there is of it, more each time, until it says how
     /// long the head is, or fails.
-    pub(super) fn read_head<T, E>(
+    ///
+    /// # Errors
+    /// As `read`.
+    pub fn read_head<T, E>(
         &mut self,
         mut read: impl FnMut(&[u8]) -> Result<Option<(usize, T)>, E>,
     ) -> Result<Option<T>, E> {
@@ -66,27 +74,28 @@ impl Input {
     }
 
     /// The next bytes of a body.
-    pub(super) fn pop(&mut self) -> Option<Buf> {
+    pub fn pop(&mut self) -> Option<Buf> {
         self.waiting.pop()
     }
 
     /// What is left of the bytes that were taken last.
-    pub(super) fn put_back(&mut self, buf: Buf) {
+    pub fn put_back(&mut self, buf: Buf) {
         self.waiting.put_back(buf);
     }
 
     /// The end of a turn: what waits holds nothing of the pool.
-    pub(super) fn hold(&mut self) {
+    pub fn hold(&mut self) {
         self.waiting.hold();
     }
 
     /// Forgets all, with its memory.
-    pub(super) fn clear(&mut self) {
+    pub fn clear(&mut self) {
         *self = Self::default();
     }
 
     /// Takes out all that waits.
-    pub(super) fn take_all(&mut self) -> Vec<u8> {
+    #[must_use]
+    pub fn take_all(&mut self) -> Vec<u8> {
         let mut all = self.partial().to_vec();
         while let Some(buf) = self.pop() {
             all.extend_from_slice(&buf);
