@@ -4,6 +4,8 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+#[path = "config/difference.rs"]
+mod difference;
 #[path = "config/http.rs"]
 mod http;
 

@@ -10,6 +10,8 @@ mod support;
 
 #[path = "e2e/admin.rs"]
 mod admin;
+#[path = "e2e/against_running.rs"]
+mod against_running;
 #[path = "e2e/cli.rs"]
 mod cli;
 #[path = "e2e/client.rs"]

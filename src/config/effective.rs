@@ -24,6 +24,35 @@ impl Config {
     }
 }
 
+/// Writes by a function.
+struct Written<W>(W);
+
+impl<W: Fn(&mut fmt::Formatter<'_>) -> fmt::Result> fmt::Display for Written<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (self.0)(f)
+    }
+}
+
+/// One of the tables of the process, as text.
+pub(super) fn table_text(config: &Config, name: &str) -> String {
+    Written(|f: &mut fmt::Formatter<'_>| match name {
+        "runtime" => runtime(&config.runtime, f),
+        "admin" => admin(&config.admin, f),
+        _log => log(&config.log, f),
+    })
+    .to_string()
+}
+
+/// A listener, as text.
+pub(super) fn listener_text(item: &Listener, upstreams: &[Upstream]) -> String {
+    Written(|f: &mut fmt::Formatter<'_>| listener(item, upstreams, f)).to_string()
+}
+
+/// An upstream, as text, with the keys of every protocol.
+pub(super) fn upstream_text(item: &Upstream) -> String {
+    Written(|f: &mut fmt::Formatter<'_>| upstream(item, &[], f)).to_string()
+}
+
 struct Effective<'c>(&'c Config);
 
 impl fmt::Display for Effective<'_> {

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::address::AddressError;
+pub use self::difference::{Change, ChangeKind, Difference, Effect, Subject};
 pub use self::http::{
     AccessLists, AccessLog, AccessLogFormat, AccessLogTarget, Action, Auth, CertificateCondition,
     Coding, Compression, EjectOptions, FilesOptions, Forwarded, HalfClose, HashOn, HeaderCondition,
@@ -36,6 +37,7 @@ mod accept;
 mod address;
 mod check;
 pub mod defaults;
+mod difference;
 mod effective;
 mod http;
 mod lint;
@@ -265,6 +267,27 @@ pub enum LogLevel {
     Debug,
     /// Each event.
     Trace,
+}
+
+/// In the place of the hash of a password that is not shown: a hash that no password has.
+pub const HIDDEN_HASH: &str = "$2y$05$notshown.notshown.not.notshown.notshown.notshown.not.";
+
+impl Config {
+    /// The same without the hashes of passwords: whoever sees them can try passwords at home. It
+    /// can still be read back.
+    #[must_use]
+    pub fn without_secrets(&self) -> Self {
+        let mut config = self.clone();
+        for listener in &mut config.listeners {
+            let ListenerService::Http(http) = &mut listener.service else { continue };
+            for auth in http.routes.iter_mut().filter_map(|route| route.auth.as_mut()) {
+                if let Users::Listed(users) = &mut auth.users {
+                    users.iter_mut().for_each(|(_, hash)| HIDDEN_HASH.clone_into(hash));
+                }
+            }
+        }
+        config
+    }
 }
 
 impl LogLevel {

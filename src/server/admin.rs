@@ -33,7 +33,7 @@ use super::metrics::Exporter;
 use super::upstreams::Upstreams;
 use super::watch::{Files, Watched};
 use super::worker::Message;
-use crate::config::{Admin, Config, ListenerService, Users};
+use crate::config::{Admin, Config};
 use crate::runtime::{Current, Sender};
 use crate::session::{Histograms, TlsOptions};
 
@@ -111,7 +111,7 @@ impl Pages {
         (gate, log_level): (Gate, Option<LogLevelControl>),
         upstreams: Upstreams,
     ) -> Self {
-        let effective = without_secrets(config).to_toml().into();
+        let effective = config.without_secrets().to_toml().into();
         Self { exporter, workers, effective, ready, gate, log_level, upstreams }
     }
 
@@ -224,20 +224,6 @@ impl Pages {
         };
         timeout(REPORT_MAX, merge).await.ok().flatten()
     }
-}
-
-/// The configuration without the hashes of passwords: whoever sees them can try passwords at home.
-fn without_secrets(config: &Config) -> Config {
-    let mut config = config.clone();
-    for listener in &mut config.listeners {
-        let ListenerService::Http(http) = &mut listener.service else { continue };
-        for auth in http.routes.iter_mut().filter_map(|route| route.auth.as_mut()) {
-            if let Users::Listed(users) = &mut auth.users {
-                users.iter_mut().for_each(|(_, hash)| "(not shown)".clone_into(hash));
-            }
-        }
-    }
-    config
 }
 
 const PLAIN: &str = "text/plain; charset=utf-8";

@@ -102,7 +102,8 @@ fn access_log(log: &AccessLog) -> Vec<Line> {
     lines
 }
 
-fn route(route: &Route, upstreams: &[Upstream]) -> Vec<Line> {
+/// The keys of a route, in their order.
+pub(in super::super) fn route(route: &Route, upstreams: &[Upstream]) -> Vec<Line> {
     let mut lines =
         vec![("name", quoted(&route.name)), ("host", list(route.hosts.iter().map(host)))];
     match &route.path {
