@@ -210,14 +210,18 @@ impl<D: Driver> Sessions<D> {
                 {
                     self.received.push(key);
                 }
-                match self.slab.get_mut(key) {
-                    Some(session) => session.handle(&mut self.context, key, completion),
-                    None => self.context.stats().stale.add(1),
-                }
+                let Some(session) = self.slab.get_mut(key) else {
+                    self.context.stats().stale.add(1);
+                    return;
+                };
+                session.handle(&mut self.context, key, completion);
+                let is_finished = session.is_finished();
                 if self.context.opened.pop().is_some() {
                     self.serve_opened(key);
+                    self.remove_if_finished(key);
+                } else if is_finished {
+                    self.remove_if_finished(key);
                 }
-                self.remove_if_finished(key);
             }
         }
     }
@@ -265,11 +269,13 @@ impl<D: Driver> Sessions<D> {
             let mut dirty = std::mem::take(&mut self.context.flushing);
             std::mem::swap(&mut dirty, &mut self.context.dirty);
             for key in dirty.drain(..) {
-                if let Some(session) = self.slab.get_mut(key) {
-                    session.work(&mut self.context, key);
+                let Some(session) = self.slab.get_mut(key) else { continue };
+                session.work(&mut self.context, key);
+                if session.is_finished() {
+                    self.remove_if_finished(key);
+                } else {
                     note_worked(&mut self.worked_in, &mut self.worked, key, self.turn);
                 }
-                self.remove_if_finished(key);
             }
             self.context.flushing = dirty;
             self.settle_proxy();
@@ -283,10 +289,11 @@ impl<D: Driver> Sessions<D> {
     fn transmit(&mut self) {
         let mut worked = std::mem::take(&mut self.worked);
         for key in worked.drain(..) {
-            if let Some(session) = self.slab.get_mut(key) {
-                session.transmit(&mut self.context, key);
+            let Some(session) = self.slab.get_mut(key) else { continue };
+            session.transmit(&mut self.context, key);
+            if session.is_finished() {
+                self.remove_if_finished(key);
             }
-            self.remove_if_finished(key);
         }
         self.worked = worked;
     }
