@@ -22,8 +22,9 @@ use ringway::service::origin::servers::{Policy, ServerOptions, ServersOptions};
 use ringway::service::pool::PoolOptions;
 use ringway::service::proxy::MeterOptions;
 use ringway::session::http_options::{
-    AccessLogOptions, FilesOptions, FixedAnswer, Forwarded, HalfClose, HostHeader, HttpOptions,
-    OriginOptions, ProxyOptions, RateLimitOptions, RouteAction, RouteOptions, TrustedProxies,
+    AccessLogOptions, FilesOptions, FixedAnswer, Forwarded, HalfClose, HashOn, HostHeader,
+    HttpOptions, OriginOptions, ProxyOptions, RateLimitOptions, RouteAction, RouteOptions,
+    TrustedProxies,
 };
 use ringway::session::{
     DescriptorDoor, Fleet, Folder, HandlerFactory, LineSink, ListenerOptions, RelayOptions,
@@ -198,7 +199,7 @@ pub(super) fn upstream(random: &mut Random, servers: usize, unit: Duration) -> U
             eject: Some(EjectOptions::CONNECTS),
         },
         servers: (0..servers).map(each).collect(),
-        hash_on: None,
+        hash_on: random.chance(500).then_some(HashOn::Path),
         pool: PoolOptions {
             min_idle: 0,
             capacity: 1,
