@@ -18,6 +18,8 @@ use ringway::session::{
     UpstreamOptions,
 };
 
+/// Seeds of each kind of run, unless `RINGWAY_SIM_RUNS` says another number.
+const RUNS: u64 = 2_000;
 /// Turns after which a run counts as hanging.
 const TURNS_MAX: usize = 60_000;
 const BUFFERS: u16 = 8;
@@ -36,12 +38,19 @@ pub(crate) fn for_some_seeds(test: impl Fn(u64) + std::panic::RefUnwindSafe) {
     for_seeds(10, test);
 }
 
+/// Whether at least as many seeds are run as by default.
+pub(crate) fn is_full_sweep() -> bool {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    number("RINGWAY_SIM_SEED").is_none()
+        && number("RINGWAY_SIM_RUNS").is_none_or(|runs| runs >= RUNS)
+}
+
 fn for_seeds(share: u64, test: impl Fn(u64) + std::panic::RefUnwindSafe) {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     if let Some(seed) = number("RINGWAY_SIM_SEED") {
         return test(seed);
     }
-    for seed in 0..number("RINGWAY_SIM_RUNS").unwrap_or(2_000) / share {
+    for seed in 0..number("RINGWAY_SIM_RUNS").unwrap_or(RUNS) / share {
         if let Err(panic) = std::panic::catch_unwind(|| test(seed)) {
             eprintln!(
                 "failed with this seed; replay: RINGWAY_SIM_SEED={seed} cargo test --test sim"

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use ringway::service::CloseReason;
 use ringway::service::cluster::failure::Failure;
+use ringway::session::Distribution;
 
 use super::run::Run;
 use super::setup::ROUTES;
@@ -100,6 +101,11 @@ fn balance_routes(run: &mut Run, lines: &[Line]) {
         let sum = |read: fn(&Line) -> u64| logged.iter().map(|line| read(line)).sum::<u64>();
         assert_eq!(sum(|line| line.sent), route.sent.get(), "{own:?}");
         assert_eq!(sum(|line| line.received), route.received.get(), "{own:?}");
+        if let Some(own) = own {
+            let durations = run.worker.sessions().histograms().latencies.route(own);
+            let recorded = durations.map_or(0, Distribution::count);
+            assert_eq!(recorded, logged.len() as u64, "{own}");
+        }
     }
 }
 

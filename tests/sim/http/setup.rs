@@ -21,8 +21,9 @@ use ringway::service::http::route::{PathMatch, RouteMatch, Router};
 use ringway::service::http::template::Template;
 use ringway::service::proxy::MeterOptions;
 use ringway::session::http_options::{
-    AccessLogOptions, ClusterOptions, FilesOptions, FixedAnswer, Forwarded, HalfClose, HostHeader,
-    HttpOptions, ProxyOptions, RateLimitOptions, RouteAction, RouteOptions, TrustedProxies,
+    AccessLogOptions, ClusterOptions, FilesOptions, FixedAnswer, Forwarded, HalfClose, HashOn,
+    HostHeader, HttpOptions, ProxyOptions, RateLimitOptions, RouteAction, RouteOptions,
+    TrustedProxies,
 };
 use ringway::session::{
     DescriptorDoor, Fleet, Folder, HandlerFactory, LineSink, ListenerOptions, RelayOptions,
@@ -197,7 +198,7 @@ pub(super) fn upstream(random: &mut Random, servers: usize, unit: Duration) -> U
             eject: Some(EjectOptions::CONNECTS),
         },
         servers: (0..servers).map(each).collect(),
-        hash_on: None,
+        hash_on: random.chance(500).then_some(HashOn::Path),
         pool: PoolOptions {
             min_idle: 0,
             capacity: 1,

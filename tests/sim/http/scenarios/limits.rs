@@ -42,7 +42,7 @@ pub(super) fn limits(seed: u64) -> Setup {
         pick(&mut random, &[HalfClose::Auto, HalfClose::Allow, HalfClose::Refuse]);
     let origins = setup.origins();
     origins.connections_max = pick(&mut random, &[1, 1, 3]);
-    origins.breaker.in_flight = pick(&mut random, &[None, Some(1), Some(2)]);
+    origins.breaker.in_flight = pick(&mut random, &[None, None, Some(1), Some(2)]);
     origins.pool.queue_max = pick(&mut random, &[1, 1, 2, 100]);
     origins.pool.min_idle = pick(&mut random, &[0, 0, 1]);
     origins.pool.queue_timeout = pick(&mut random, &[SHORT, Duration::from_millis(5)]);
@@ -97,7 +97,7 @@ pub(super) fn slow(seed: u64) -> Setup {
                 last.method = "PUT";
                 last.body = Some((700, random.chance(500)));
                 last.http10 = false;
-                last.path = pick(&mut random, &["/echo", "/up", "/timed", "/fixed"]);
+                last.path = pick(&mut random, &["/timed", "/timed", "/up", "/echo", "/fixed"]);
             }
         }
     }
@@ -151,8 +151,8 @@ pub(super) fn refusals(seed: u64) -> Setup {
     setup.faults = if random.chance(300) { ringway::ring::sim::Faults::ALL } else { setup.faults };
     setup.http.limits.size = 1_500;
     setup.http.limits.target = 64;
-    setup.http.limits.fields = pick(&mut random, &[8, 100]);
-    if setup.http.limits.fields == 8 {
+    setup.http.limits.fields = pick(&mut random, &[7, 100]);
+    if setup.http.limits.fields == 7 {
         // A server's answer is held to other limits, and an own request has fewer fields.
         setup.http.forwarded = ringway::session::http_options::Forwarded::Off;
     }
