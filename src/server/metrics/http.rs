@@ -56,11 +56,9 @@ impl Exporter {
         listeners.collect()
     }
 
-    pub(super) fn http_families(&self) -> Vec<MetricFamily> {
-        let mut requests = Vec::new();
-        let mut received = Vec::new();
-        let mut sent = Vec::new();
-        let mut files_cut = Vec::new();
+    /// What is counted by route: requests, bytes received and sent, files that were cut.
+    fn of_routes(&self) -> [Vec<Metric>; 4] {
+        let [mut requests, mut received, mut sent, mut files_cut] = [const { Vec::new() }; 4];
         for (number, listener, routes) in &self.http.listeners {
             let names = routes.iter().map(String::as_str).chain([NO_ROUTE]);
             for (route, name) in names.enumerate() {
@@ -89,6 +87,11 @@ impl Exporter {
                 files_cut.push(counter(&labels(None), sum(&|stats| stats.files_cut.get())));
             }
         }
+        [requests, received, sent, files_cut]
+    }
+
+    pub(super) fn http_families(&self) -> Vec<MetricFamily> {
+        let [requests, received, sent, files_cut] = self.of_routes();
         let has_http = !self.http.listeners.is_empty();
         let lines_lost = self.sum(|cell| cell.stats.lines_lost.get()) + self.access_lost.get();
         let lines_lost = has_http.then(|| counter(&[], lines_lost)).into_iter().collect();
