@@ -128,6 +128,9 @@ fn http(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// A text with a number in it.
+type Numbered<'a> = &'a dyn Fn(usize) -> String;
+
 /// The cost of finding a route does not grow with their number, nor with that of hosts.
 fn routes(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("route");
@@ -153,7 +156,7 @@ fn routes(criterion: &mut Criterion) {
     let with_texts = |number: usize| format!("^/service{number}/[0-9]+$");
     let without =
         |number: usize| format!("^/[a-z]{{{}}}/[0-9]{{{}}}$", 1 + number % 32, 1 + number / 32);
-    let kinds: [(&str, &dyn Fn(usize) -> String, &dyn Fn(usize) -> String); 2] = [
+    let kinds: [(&str, Numbered<'_>, Numbered<'_>); 2] = [
         ("", &with_texts, &|number| format!("/service{number}/4711")),
         (" without texts", &without, &|number| {
             format!("/{}/{}", "a".repeat(1 + number % 32), "1".repeat(1 + number / 32))
