@@ -1,7 +1,10 @@
 //! The parts of the data path that run without a kernel: slots, buffers, timers, a PROXY header,
-//! frames, requests of HTTP and their routes, records of TLS.
+//! frames, requests of HTTP and their routes, records of TLS, the servers of an upstream.
 //!
 //! `cargo bench --bench parts -- --quick`
+
+#[path = "parts/cluster.rs"]
+mod cluster;
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -128,9 +131,6 @@ fn http(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A text with a number in it.
-type Numbered<'a> = &'a dyn Fn(usize) -> String;
-
 /// The cost of finding a route does not grow with their number, nor with that of hosts.
 fn routes(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("route");
@@ -156,7 +156,8 @@ fn routes(criterion: &mut Criterion) {
     let with_texts = |number: usize| format!("^/service{number}/[0-9]+$");
     let without =
         |number: usize| format!("^/[a-z]{{{}}}/[0-9]{{{}}}$", 1 + number % 32, 1 + number / 32);
-    let kinds: [(&str, Numbered<'_>, Numbered<'_>); 2] = [
+    type Write<'a> = &'a dyn Fn(usize) -> String;
+    let kinds: [(&str, Write<'_>, Write<'_>); 2] = [
         ("", &with_texts, &|number| format!("/service{number}/4711")),
         (" without texts", &without, &|number| {
             format!("/{}/{}", "a".repeat(1 + number % 32), "1".repeat(1 + number / 32))
@@ -236,5 +237,17 @@ fn records(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, slab, pool, timers, header, frames, http, routes, records);
+criterion_group!(
+    benches,
+    slab,
+    pool,
+    timers,
+    header,
+    frames,
+    http,
+    routes,
+    records,
+    cluster::choices,
+    cluster::connections
+);
 criterion_main!(benches);

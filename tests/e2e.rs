@@ -10,6 +10,8 @@ mod support;
 
 #[path = "e2e/admin.rs"]
 mod admin;
+#[path = "e2e/against_running.rs"]
+mod against_running;
 #[path = "e2e/cli.rs"]
 mod cli;
 #[path = "e2e/client.rs"]
@@ -62,3 +64,5 @@ mod tls_hostile_servers;
 mod tls_kernel;
 #[path = "e2e/udp.rs"]
 mod udp;
+#[path = "e2e/upstreams.rs"]
+mod upstreams;

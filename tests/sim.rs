@@ -12,6 +12,8 @@ mod frames;
 mod harness;
 #[path = "sim/http.rs"]
 mod http;
+#[path = "sim/http/mod.rs"]
+mod http_runs;
 #[path = "sim/isolation.rs"]
 mod isolation;
 #[path = "sim/udp.rs"]
@@ -154,6 +156,19 @@ fn bulk_is_spliced_and_comes_out_as_it_went_in() {
 }
 
 #[test]
+fn a_turn_does_not_grow_with_the_number_of_bulk_flows_and_all_of_them_go_on() {
+    for_some_seeds(|seed| {
+        let mut scenario = Scenario::relay(seed, Faults::NONE, Plan::bulk_of_many(seed));
+        let most = scenario.run_and_measure();
+        scenario.assert_delivered();
+        scenario.assert_clean();
+        assert!(scenario.promotions() >= 12, "all are promoted");
+        // Four times the budget of one direction, and what is in the pipes of the last ones.
+        assert!((1..=4 * 1_000 + 5 * 3_000).contains(&most), "{most}");
+    });
+}
+
+#[test]
 fn a_drain_serves_what_was_accepted_and_cuts_the_rest_at_the_deadline() {
     for_each_seed(|seed| {
         let mut scenario = Scenario::relay(seed, Faults::ALL, Plan::orderly(seed));
@@ -288,7 +303,7 @@ fn a_want_of_descriptors_is_held_against_no_server() {
         scenario.assert_isolated();
         scenario.assert_none_is_blamed();
         scenario.assert_clean();
-        let failed = scenario.failed(ringway::service::origin::failure::Failure::Resources);
+        let failed = scenario.failed(ringway::service::cluster::failure::Failure::Resources);
         wants.fetch_add(failed, std::sync::atomic::Ordering::Relaxed);
     });
     assert!(wants.into_inner() > 0, "there were some");

@@ -4,7 +4,7 @@ use std::io::Read;
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::{CheckArgs, fail, print, warn};
+use super::{CheckArgs, EXIT_USAGE, fail, print, running, warn};
 use crate::config::{self, Config, Finding, Report};
 use crate::server::{Inspection, explain, inspect, unresolved};
 
@@ -20,6 +20,10 @@ pub(super) struct Source {
 
 /// Runs the verb.
 pub(super) fn run(args: &CheckArgs) -> ExitCode {
+    if args.tls.is_given() && args.against_running.is_none() {
+        let _told = fail("the switches of TLS are for --against-running");
+        return ExitCode::from(EXIT_USAGE);
+    }
     let source = match Source::read(&args.config) {
         Ok(source) => source,
         Err(message) => return fail(&message),
@@ -36,6 +40,9 @@ pub(super) fn run(args: &CheckArgs) -> ExitCode {
     }
     if report.warnings() > 0 {
         warn(&format!("{report}\n"));
+    }
+    if let Some(url) = &args.against_running {
+        return running::compare(&source.name, &source.config, url.as_deref(), &args.tls);
     }
     if args.print {
         return print(source.config.to_toml().as_bytes());

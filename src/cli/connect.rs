@@ -6,7 +6,7 @@ mod messages;
 mod ping;
 pub(super) mod screen;
 mod tcp;
-mod tls;
+pub(super) mod tls;
 mod udp;
 
 use std::fmt;
@@ -257,6 +257,34 @@ pub(super) fn run(args: &ConnectArgs) -> ExitCode {
     }
 }
 
+/// The answer to a GET of a URL of HTTP, of at most `len_max` bytes. The error is for a person.
+pub(super) fn get(
+    url: &str,
+    tls: &TlsArgs,
+    timeout: Duration,
+    len_max: usize,
+) -> Result<Vec<u8>, String> {
+    let parsed: Url = url.parse().map_err(|error| format!("{url}: {error}"))?;
+    if parsed.scheme != Scheme::Http {
+        return Err(format!("{url}: begin with http:// or https://"));
+    }
+    if !parsed.secure && tls.is_given() {
+        return Err(format!("{url}: the switches of TLS are for https://"));
+    }
+    let got = options(&parsed, tls, timeout)
+        .and_then(|options| http::get(&parsed, &options, timeout, len_max));
+    got.map_err(|failure| match failure {
+        Failure::Usage(message) | Failure::Failed(message) => message,
+        Failure::NoReader => "nobody reads standard output".to_owned(),
+    })
+}
+
+fn options(url: &Url, tls: &TlsArgs, timeout: Duration) -> Result<ConnectOptions, Failure> {
+    let alpn: &[&str] = if url.scheme == Scheme::Http { &["http/1.1"] } else { &[] };
+    let tls = if url.secure { Some(tls.tls(alpn)?) } else { None };
+    Ok(ConnectOptions { deadline: timeout, tls, ..ConnectOptions::default() })
+}
+
 /// Refuses what would be passed over.
 fn check(args: &ConnectArgs) -> Result<(), Failure> {
     let scheme = args.url.scheme;
@@ -283,9 +311,7 @@ fn check(args: &ConnectArgs) -> Result<(), Failure> {
 
 impl ConnectArgs {
     fn options(&self) -> Result<ConnectOptions, Failure> {
-        let alpn: &[&str] = if self.url.scheme == Scheme::Http { &["http/1.1"] } else { &[] };
-        let tls = if self.url.secure { Some(self.tls.tls(alpn)?) } else { None };
-        Ok(ConnectOptions { deadline: self.timeout, tls, ..ConnectOptions::default() })
+        options(&self.url, &self.tls, self.timeout)
     }
 
     fn policy(&self) -> RetryPolicy {

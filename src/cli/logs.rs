@@ -8,10 +8,14 @@ use std::os::fd::AsFd;
 
 use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Registry, fmt, reload};
 
-use super::{LogFormat, LogLevel};
-use crate::server::LostLines;
+use super::LogFormat;
+use crate::config::LogLevel;
 use crate::server::sink::{Output, Sink};
+use crate::server::{LogLevelControl, LostLines};
 
 /// Standard error by a descriptor of its own: a write that blocks must not hold the library's lock,
 /// which the end of the process would wait for.
@@ -42,16 +46,26 @@ impl Log {
         Ok(Self { sink, lost })
     }
 
-    /// Sends the lines of the program's events here.
-    pub(super) fn init(&self, is_json: bool, level: LogLevel) {
-        let lines = tracing_subscriber::fmt()
-            .with_writer(self.clone())
-            .with_max_level(filter(level))
-            .with_ansi(io::stderr().is_terminal())
-            .with_target(true);
+    /// Sends the lines of the program's events here. The level can be changed later; what it does
+    /// not let pass costs one comparison, whatever it was before.
+    pub(super) fn init(&self, is_json: bool, level: LogLevel) -> LogLevelControl {
+        let (filter, handle) = reload::Layer::<_, Registry>::new(filter(level));
+        let lines = fmt::layer().with_writer(self.clone()).with_ansi(io::stderr().is_terminal());
+        let all = tracing_subscriber::registry().with(filter);
         // A second call in one process (tests) keeps the first one's settings.
-        let _already_set =
-            if is_json { lines.json().flatten_event(true).try_init() } else { lines.try_init() };
+        let _already_set = if is_json {
+            all.with(lines.json().flatten_event(true)).try_init()
+        } else {
+            all.with(lines).try_init()
+        };
+        let current = handle.clone();
+        LogLevelControl::new(
+            move || current.with_current(|filter| self::level(*filter)).unwrap_or(level),
+            move |level| {
+                let failed = |error| format!("the level of the log cannot be changed: {error}");
+                handle.reload(self::filter(level)).map_err(failed)
+            },
+        )
     }
 
     /// Sends what is said of a panic here, too: written directly, it could block the end of the
@@ -119,5 +133,23 @@ const fn filter(level: LogLevel) -> LevelFilter {
         LogLevel::Info => LevelFilter::INFO,
         LogLevel::Debug => LevelFilter::DEBUG,
         LogLevel::Trace => LevelFilter::TRACE,
+    }
+}
+
+/// The level of a filter that [`filter`] has made.
+fn level(found: LevelFilter) -> LogLevel {
+    let levels = LogLevel::ALL.into_iter();
+    levels.rev().find(|level| filter(*level) <= found).unwrap_or(LogLevel::Error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn levels_and_filters_belong_to_each_other() {
+        for one in LogLevel::ALL {
+            assert_eq!(level(filter(one)), one);
+        }
     }
 }

@@ -7,6 +7,7 @@ mod doctor;
 mod logs;
 mod probe;
 mod program;
+mod running;
 mod serve;
 mod switches;
 
@@ -18,16 +19,19 @@ use std::process::ExitCode;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 
+use self::connect::tls::TlsArgs;
 use self::switches::AdminSwitch;
 
 /// Wrong usage, as for all commands of the system.
 const EXIT_USAGE: u8 = 2;
+/// Two configurations that were compared are different.
+const EXIT_DIFFERENT: u8 = 3;
 
 /// A proxy and server whose data plane is one io_uring event loop per core.
 #[derive(Debug, Parser)]
 #[command(name = "ringway", version, propagate_version = true)]
 #[command(after_help = "Without a command, `ringway serve` is run.\n\
-    Exit status: 0 success, 1 failure, 2 wrong usage.")]
+    Exit status: 0 success, 1 failure, 2 wrong usage, 3 different (check --against-running).")]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
@@ -43,7 +47,10 @@ enum Command {
         no reload and no upgrade yet.")]
     Serve(ServeArgs),
     /// Check a configuration file and show all mistakes in it
-    Check(CheckArgs),
+    #[command(after_help = "Exit status: 0 success, 1 failure, 2 wrong usage; with \
+        --against-running 0 the same, 3 different, 1 the file is wrong or the process cannot be \
+        asked.")]
+    Check(Box<CheckArgs>),
     /// Talk to a server: bytes, datagrams, messages, frames
     Connect(Box<connect::ConnectArgs>),
     /// Make an issuer of one's own and a server certificate, for a first try of TLS
@@ -115,6 +122,13 @@ struct CheckArgs {
     /// With --explain: the certificate that the client shows (PEM)
     #[arg(long, value_name = "FILE", requires = "explain")]
     client_certificate: Option<PathBuf>,
+    /// Show what the file would change in the running process, whose admin interface is asked: at
+    /// URL, or where the file has it. Lines begin with + (added), - (removed), ~ (changed) or !
+    /// (needs a restart)
+    #[arg(long, value_name = "URL", num_args = 0..=1, conflicts_with_all = ["explain", "print"])]
+    against_running: Option<Option<String>>,
+    #[command(flatten)]
+    tls: TlsArgs,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -139,6 +153,18 @@ enum LogLevel {
     Debug,
     /// Everything
     Trace,
+}
+
+impl From<LogLevel> for crate::config::LogLevel {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Error => Self::Error,
+            LogLevel::Warn => Self::Warn,
+            LogLevel::Info => Self::Info,
+            LogLevel::Debug => Self::Debug,
+            LogLevel::Trace => Self::Trace,
+        }
+    }
 }
 
 /// Runs the command that `args` say, the program's name first.

@@ -11,8 +11,9 @@ use super::{fail, print};
 use crate::net::tls::{
     ClientOptions, Info, Pin, Roots, ServerName, Session, Summary, client_config,
 };
-use crate::service::date::LAST;
 
+/// The last second that HTTP's format of times can show.
+const YEAR_9999_END: u64 = 253_402_300_799;
 /// How long the server may say nothing.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes of a server's part of the handshake at most.
@@ -95,6 +96,6 @@ fn shake(
 
 /// A time as HTTP writes it.
 fn date(seconds: i64) -> String {
-    let seconds = u64::try_from(seconds).unwrap_or(0).min(LAST);
+    let seconds = u64::try_from(seconds).unwrap_or(0).min(YEAR_9999_END);
     httpdate::fmt_http_date(std::time::UNIX_EPOCH + Duration::from_secs(seconds))
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use super::check::Source;
 use super::logs::{Log, is_json};
-use super::{LogFormat, LogLevel, ServeArgs, fail, switches};
+use super::{LogFormat, ServeArgs, fail, switches};
 use crate::config::{self, Config, Diagnostic};
 use crate::server::{AdminError, Listening, Server, StartError, StartOptions, listening};
 
@@ -32,14 +32,8 @@ fn serve(args: &ServeArgs, log: &Log, program: &str) -> Result<ExitCode, String>
         config::LogFormat::Json => LogFormat::Json,
     });
     let is_json = is_json(format);
-    let level = args.log_level.unwrap_or(match config.log.level {
-        config::LogLevel::Error => LogLevel::Error,
-        config::LogLevel::Warn => LogLevel::Warn,
-        config::LogLevel::Info => LogLevel::Info,
-        config::LogLevel::Debug => LogLevel::Debug,
-        config::LogLevel::Trace => LogLevel::Trace,
-    });
-    log.init(is_json, level);
+    let level = args.log_level.map_or(config.log.level, config::LogLevel::from);
+    let log_level = log.init(is_json, level);
     log.take_panics();
     for warning in &warnings {
         let Diagnostic { line, column, message, help, .. } = warning;
@@ -48,6 +42,7 @@ fn serve(args: &ServeArgs, log: &Log, program: &str) -> Result<ExitCode, String>
     let options = StartOptions {
         tls_key_log: args.tls_key_log.clone(),
         log_lost: Some(log.lost()),
+        log_level: Some(log_level),
         ..StartOptions::default()
     };
     let server = Server::start_with(config.clone(), options)

@@ -29,9 +29,9 @@ impl FromStr for AdminSwitch {
         if text == "off" {
             return Ok(Self::Off);
         }
-        // Whoever reaches it is trusted: that it listens everywhere has to be written out.
+        // Whoever reaches it may read it: that it listens everywhere has to be written out.
         text.parse().map(Self::At).map_err(|_| {
-            "write IP:PORT, as in 127.0.0.1:9901 (whoever can reach it is trusted), or off"
+            "write IP:PORT, as in 127.0.0.1:9901 (whoever can reach it may read it), or off"
                 .to_owned()
         })
     }

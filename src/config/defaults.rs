@@ -2,6 +2,7 @@
 //! two together.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
@@ -46,6 +47,9 @@ pub const KERNEL_TLS: KernelTls = KernelTls::Auto;
 pub const ADMIN_ENABLED: bool = true;
 /// `admin.listen`: this machine only.
 pub const ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9901);
+
+/// `admin.token_file`: nothing can be changed.
+pub const ADMIN_TOKEN_FILE: Option<PathBuf> = None;
 
 /// `log.format`.
 pub const LOG_FORMAT: LogFormat = LogFormat::Auto;

@@ -24,6 +24,35 @@ impl Config {
     }
 }
 
+/// Writes by a function.
+struct Written<W>(W);
+
+impl<W: Fn(&mut fmt::Formatter<'_>) -> fmt::Result> fmt::Display for Written<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (self.0)(f)
+    }
+}
+
+/// One of the tables of the process, as text.
+pub(super) fn table_text(config: &Config, name: &str) -> String {
+    Written(|f: &mut fmt::Formatter<'_>| match name {
+        "runtime" => runtime(&config.runtime, f),
+        "admin" => admin(&config.admin, f),
+        _log => log(&config.log, f),
+    })
+    .to_string()
+}
+
+/// A listener, as text.
+pub(super) fn listener_text(item: &Listener, upstreams: &[Upstream]) -> String {
+    Written(|f: &mut fmt::Formatter<'_>| listener(item, upstreams, f)).to_string()
+}
+
+/// An upstream, as text, with the keys of every protocol.
+pub(super) fn upstream_text(item: &Upstream) -> String {
+    Written(|f: &mut fmt::Formatter<'_>| upstream(item, &[], f)).to_string()
+}
+
 struct Effective<'c>(&'c Config);
 
 impl fmt::Display for Effective<'_> {
@@ -74,6 +103,8 @@ fn admin(admin: &Admin, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "\n[admin]")?;
     writeln!(f, "enabled = {}", admin.enabled)?;
     writeln!(f, "listen = \"{}\"", admin.listen)?;
+    let file = admin.token_file.as_ref().map(|path| path.display().to_string());
+    writeln!(f, "token_file = {}", quoted(file.as_deref().unwrap_or("off")))?;
     admin.tls.as_ref().map_or(Ok(()), |tls| write_admin(tls, f))
 }
 
@@ -157,8 +188,7 @@ fn upstream(upstream: &Upstream, uses: &[Protocol], f: &mut fmt::Formatter<'_>) 
     writeln!(f, "\n[upstream.{}]", upstream.name)?;
     // One that nothing uses may have the keys of every protocol.
     let is_unused = uses.is_empty();
-    let is_http = is_unused || uses.contains(&Protocol::Http);
-    let servers = http::servers(&upstream.servers, &upstream.http.shares, is_http);
+    let servers = http::servers(&upstream.servers, &upstream.http.shares);
     writeln!(f, "servers = {servers}")?;
     writeln!(f, "balance = \"{}\"", word(BALANCE_WORDS, upstream.balance))?;
     let header = word(SEND_PROXY_PROTOCOL_WORDS, upstream.send_proxy_protocol);
@@ -176,9 +206,7 @@ fn upstream(upstream: &Upstream, uses: &[Protocol], f: &mut fmt::Formatter<'_>) 
         is_unused || proxies.is_none_or(is_for)
     };
     write_lines(lines.chain(exchange), is_used, f)?;
-    if is_http {
-        http::upstream(&upstream.http, f)?;
-    }
+    http::upstream(&upstream.http, is_used, f)?;
     let tls = upstream.tls.as_ref();
     tls.map_or(Ok(()), |tls| write_upstream(&upstream.name, tls, f))
 }

@@ -1,5 +1,5 @@
 //! What is allowed and yet likely not meant: upstreams that nothing uses, routes that no request
-//! reaches.
+//! reaches, tokens sent in clear.
 
 use super::accept;
 use super::http::shadow::unreachable_routes;
@@ -12,6 +12,7 @@ impl Config {
     #[must_use]
     pub fn warnings(&self) -> Vec<Finding> {
         let mut found = self.unused_upstreams();
+        found.extend(self.clear_tokens());
         for (index, listener) in self.listeners.iter().enumerate() {
             let ListenerService::Http(http) = &listener.service else { continue };
             for (route, by) in unreachable_routes(&http.routes) {
@@ -31,6 +32,18 @@ impl Config {
             }
         }
         found
+    }
+
+    /// A token that whoever is on the way can read.
+    fn clear_tokens(&self) -> Option<Finding> {
+        let admin = &self.admin;
+        let is_clear = admin.enabled && admin.tls.is_none() && !admin.listen.ip().is_loopback();
+        (is_clear && admin.token_file.is_some()).then(|| Finding {
+            place: Place::table("admin").key("token_file"),
+            severity: Severity::Warning,
+            message: format!("tokens are sent in clear to {}", admin.listen),
+            help: "add [admin.tls], or listen on a loopback address".to_owned(),
+        })
     }
 
     fn unused_upstreams(&self) -> Vec<Finding> {

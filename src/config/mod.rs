@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use self::address::AddressError;
+pub use self::difference::{Change, ChangeKind, Difference, Effect, Subject};
 pub use self::http::{
     AccessLists, AccessLog, AccessLogFormat, AccessLogTarget, Action, Auth, CertificateCondition,
     Coding, Compression, EjectOptions, FilesOptions, Forwarded, HalfClose, HashOn, HeaderCondition,
@@ -36,6 +37,7 @@ mod accept;
 mod address;
 mod check;
 pub mod defaults;
+mod difference;
 mod effective;
 mod http;
 mod lint;
@@ -202,13 +204,21 @@ pub struct Admin {
     pub enabled: bool,
     /// Where it listens.
     pub listen: SocketAddr,
+    /// The file with the tokens that requests need which change something. `None`: nothing can be
+    /// changed.
+    pub token_file: Option<PathBuf>,
     /// How it speaks TLS, if it does.
     pub tls: Option<Box<ListenerTls>>,
 }
 
 impl Default for Admin {
     fn default() -> Self {
-        Self { enabled: defaults::ADMIN_ENABLED, listen: defaults::ADMIN_LISTEN, tls: None }
+        Self {
+            enabled: defaults::ADMIN_ENABLED,
+            listen: defaults::ADMIN_LISTEN,
+            token_file: defaults::ADMIN_TOKEN_FILE,
+            tls: None,
+        }
     }
 }
 
@@ -257,6 +267,38 @@ pub enum LogLevel {
     Debug,
     /// Each event.
     Trace,
+}
+
+/// In the place of the hash of a password that is not shown: a hash that no password has.
+pub const HIDDEN_HASH: &str = "$2y$05$notshown.notshown.not.notshown.notshown.notshown.not.";
+
+impl Config {
+    /// The same without the hashes of passwords: whoever sees them can try passwords at home. It
+    /// can still be read back.
+    #[must_use]
+    pub fn without_secrets(&self) -> Self {
+        let mut config = self.clone();
+        for listener in &mut config.listeners {
+            let ListenerService::Http(http) = &mut listener.service else { continue };
+            for auth in http.routes.iter_mut().filter_map(|route| route.auth.as_mut()) {
+                if let Users::Listed(users) = &mut auth.users {
+                    users.iter_mut().for_each(|(_, hash)| HIDDEN_HASH.clone_into(hash));
+                }
+            }
+        }
+        config
+    }
+}
+
+impl LogLevel {
+    /// Every level, the most severe first.
+    pub const ALL: [Self; 5] = [Self::Error, Self::Warn, Self::Info, Self::Debug, Self::Trace];
+
+    /// The word for it in a file.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        schema::word(schema::LOG_LEVEL_WORDS, self)
+    }
 }
 
 /// `[[listener]]`: what accepts connections, and what is done with them.
@@ -327,7 +369,7 @@ pub struct Upstream {
     pub pool: PoolOptions,
     /// One request of a frame or HTTP proxy with its answer.
     pub exchange: ExchangeOptions,
-    /// What only HTTP proxies use.
+    /// How servers are chosen, checked and ejected, and what only HTTP proxies use.
     pub http: HttpUpstream,
     /// How its servers are spoken to by TLS, if they are.
     pub tls: Option<Box<UpstreamTls>>,
@@ -354,19 +396,20 @@ pub enum ServerAddress {
 pub enum Balance {
     /// One after the other.
     RoundRobin,
-    /// The one with the fewest connections.
+    /// The one with the fewest connections, flows or requests in flight for its weight.
     LeastConnections,
-    /// The one with the fewest requests in flight: for frame and HTTP proxies.
+    /// The same.
     LeastRequests,
-    /// By a hash of the client's address: for TCP and UDP proxies.
+    /// By a hash of the client's address, modulo the number of servers: not for frame proxies.
     SourceHash,
-    /// By a hash of the client's address that moves few clients when the servers change: for TCP
-    /// and UDP proxies.
+    /// By a hash of the client's address that moves few clients when the servers change: not for
+    /// frame proxies.
     ConsistentHash,
-    /// The one of two, taken at random, that has answered faster of late: for HTTP proxies.
+    /// The one of two, taken at random, that has answered faster of late, or could be connected to
+    /// faster: not for UDP proxies.
     Ewma,
-    /// By a hash of something of the request ([`HttpUpstream::hash_on`]) that moves few requests
-    /// when the servers change: for HTTP proxies.
+    /// By a hash of [`HttpUpstream::hash_on`] that moves few requests when the servers change: not
+    /// for frame proxies.
     Hash,
 }
 

@@ -188,12 +188,16 @@ fn splice_options(section: &mut Section<'_, '_>) -> SpliceOptions {
 fn admin(mut section: Section<'_, '_>) -> Admin {
     let enabled = section.optional("enabled", accept::boolean);
     let listen = section.optional("listen", accept::ip_address);
+    let token_file = section.optional("token_file", |v| {
+        accept::path_unless(v, "off", |v| accept::path(v, "the path of a file"))
+    });
     let tls = section.table("tls", ADMIN_TLS).map(tls::listener);
     section.finish();
     Admin {
         tls: tls.map(Box::new),
         enabled: enabled.or(defaults::ADMIN_ENABLED),
         listen: listen.or(defaults::ADMIN_LISTEN),
+        token_file: token_file.or(defaults::ADMIN_TOKEN_FILE),
     }
 }
 

@@ -17,6 +17,7 @@ impl Config {
     }
 
     fn each_path(&mut self, visit: &mut dyn FnMut(&mut PathBuf)) {
+        self.admin.token_file.iter_mut().for_each(&mut *visit);
         self.admin.tls.iter_mut().for_each(|tls| each_of_tls(tls, visit));
         for listener in &mut self.listeners {
             listener.tls.iter_mut().for_each(|tls| each_of_tls(tls, visit));

@@ -13,7 +13,7 @@ mod token;
 pub mod uring;
 
 use std::net::{IpAddr, SocketAddr};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
@@ -237,6 +237,9 @@ pub trait Driver: Syscalls + TlsCalls {
 
     /// The present time.
     fn now(&self) -> Instant;
+
+    /// The present time since 1970-01-01 UTC; zero before then.
+    fn unix_time(&self) -> Duration;
 
     /// Pool buffers that a receive can be given, and how many there are in all.
     fn buffers(&self) -> (usize, usize);

@@ -14,6 +14,7 @@ mod offload;
 mod quota;
 mod reactor;
 mod timers;
+mod turns;
 
 pub use board::Board;
 pub use budget::Budget;
@@ -24,3 +25,4 @@ pub use offload::{Offload, Task, Work};
 pub use quota::{Quota, Share};
 pub use reactor::{LoopMemory, LoopStats, Reactor};
 pub use timers::{TICK, TimerId, Timers};
+pub use turns::TurnStats;

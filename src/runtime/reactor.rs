@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::{Counter, TimerId, Timers};
+use super::{Counter, TimerId, Timers, TurnStats};
 use crate::mem::{Pages, Scratch};
 use crate::ring::{Completion, Driver, DriverError, Op, Token};
 
@@ -14,6 +14,8 @@ use crate::ring::{Completion, Driver, DriverError, Op, Token};
 pub struct LoopStats {
     /// Turns of the loop.
     pub turns: Counter,
+    /// How long they took.
+    pub times: TurnStats,
     /// Calls that submit and wait.
     pub enters: Counter,
     /// Operations submitted.
@@ -88,6 +90,7 @@ impl<D: Driver, T: Copy> Reactor<D, T> {
         self.retry_backlog();
         let deadline =
             if busy || !self.backlog.is_empty() { Some(self.now) } else { self.timers.next() };
+        self.record_turn();
         self.driver.wait(deadline)?;
         self.driver.reap(batch);
         self.now = self.driver.now();
@@ -172,6 +175,14 @@ impl<D: Driver, T: Copy> Reactor<D, T> {
                 self.backlog.push_front((token, op));
                 return;
             }
+        }
+    }
+
+    /// The turn that ends here. What comes before the first wait is the start, and no turn.
+    fn record_turn(&self) {
+        if self.stats.turns.get() > 0 {
+            let took = self.driver.now().saturating_duration_since(self.now);
+            self.stats.times.record(took);
         }
     }
 

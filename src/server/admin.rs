@@ -1,4 +1,9 @@
-//! The admin interface over HTTP: `/metrics`, `/healthz`, `/readyz`, `/config`.
+//! The admin interface over HTTP: `/metrics`, `/healthz`, `/readyz`, `/config`, `/log`. What
+//! changes something needs a token.
+
+pub(super) mod change;
+pub(super) mod log_level;
+pub(super) mod token;
 
 use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
@@ -20,10 +25,16 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use self::change::{Change, Gate, Verdict};
+use self::log_level::LogLevelControl;
+use self::token::Tokens;
+use super::StartError;
 use super::metrics::Exporter;
+use super::upstreams::Upstreams;
+use super::watch::{Files, Watched};
 use super::worker::Message;
-use crate::config::{Admin, Config, ListenerService, Users};
-use crate::runtime::Sender;
+use crate::config::{Admin, Config};
+use crate::runtime::{Current, Sender};
 use crate::session::{Histograms, TlsOptions};
 
 /// How long a scrape waits for the workers' histograms. One that is late is left out of them.
@@ -61,6 +72,24 @@ pub(super) fn bind(admin: &Admin) -> Result<Option<TcpListener>, AdminError> {
     Ok(Some(listener))
 }
 
+/// Who may change something: those who have a token of the file, which is read again when it
+/// changes.
+pub(super) fn gate(admin: &Admin, watched: &mut Vec<Watched>) -> Result<Gate, StartError> {
+    let Some(path) = admin.token_file.clone().filter(|_| admin.enabled) else {
+        return Ok(Gate::default());
+    };
+    let files = Files::look([&*path]);
+    let tokens = Tokens::read(&path)
+        .map_err(|message| StartError::Tokens { path: path.clone(), message })?;
+    let tokens = Arc::new(Current::new(Arc::new(tokens)));
+    let target = Arc::clone(&tokens);
+    watched.push(Watched::new("admin".to_owned(), "tokens", files, move || {
+        target.replace(Arc::new(Tokens::read(&path)?));
+        Ok(())
+    }));
+    Ok(Gate::new(Some(tokens)))
+}
+
 /// What the pages show.
 #[derive(Debug, Clone)]
 pub(super) struct Pages {
@@ -68,6 +97,9 @@ pub(super) struct Pages {
     workers: Arc<[Sender<Message>]>,
     effective: Bytes,
     ready: Arc<AtomicBool>,
+    gate: Gate,
+    log_level: Option<LogLevelControl>,
+    upstreams: Upstreams,
 }
 
 impl Pages {
@@ -76,18 +108,65 @@ impl Pages {
         workers: Arc<[Sender<Message>]>,
         config: &Config,
         ready: Arc<AtomicBool>,
+        (gate, log_level): (Gate, Option<LogLevelControl>),
+        upstreams: Upstreams,
     ) -> Self {
-        Self { exporter, workers, effective: without_secrets(config).to_toml().into(), ready }
+        let effective = config.without_secrets().to_toml().into();
+        Self { exporter, workers, effective, ready, gate, log_level, upstreams }
     }
 
-    async fn answer(self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, Infallible> {
-        if request.method() != Method::GET && request.method() != Method::HEAD {
-            let mut refusal =
-                page(StatusCode::METHOD_NOT_ALLOWED, PLAIN, "only GET and HEAD are served here\n");
-            refusal.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
-            return Ok(refusal);
+    async fn answer(
+        self,
+        peer: SocketAddr,
+        request: Request<Incoming>,
+    ) -> Result<Response<Full<Bytes>>, Infallible> {
+        let is_read = request.method() == Method::GET || request.method() == Method::HEAD;
+        let is_post = request.method() == Method::POST;
+        Ok(match (is_read, request.uri().path()) {
+            (true, path)
+                if path.strip_prefix("/upstreams/").is_some_and(|rest| !rest.is_empty()) =>
+            {
+                not_allowed("only POST", "POST")
+            }
+            (true, path) => self.show(path).await,
+            (false, "/log") if is_post => self.change_log_level(peer, request).await,
+            (false, "/log") => not_allowed("only GET, HEAD and POST", "GET, HEAD, POST"),
+            (false, path) if is_post && path.starts_with("/upstreams/") => {
+                self.change_servers(peer, request).await
+            }
+            (false, _) => not_allowed("only GET and HEAD", "GET, HEAD"),
+        })
+    }
+
+    async fn change_servers(
+        &self,
+        peer: SocketAddr,
+        request: Request<Incoming>,
+    ) -> Response<Full<Bytes>> {
+        if let Some(refusal) = self.gate.admit(Change::Server, peer, request.headers()) {
+            return refusal;
         }
-        Ok(match request.uri().path() {
+        let what = request.uri().path().to_owned();
+        let answer = self.upstreams.change(request).await;
+        let is_made = answer.status().is_success();
+        let verdict = if is_made { Verdict::Made } else { Verdict::Invalid };
+        self.gate.note(Change::Server, verdict, peer, &what);
+        answer
+    }
+
+    async fn change_log_level(
+        &self,
+        peer: SocketAddr,
+        request: Request<Incoming>,
+    ) -> Response<Full<Bytes>> {
+        match self.gate.admit(Change::LogLevel, peer, request.headers()) {
+            Some(refusal) => refusal,
+            None => log_level::change(self.log_level.as_ref(), &self.gate, peer, request).await,
+        }
+    }
+
+    async fn show(self, path: &str) -> Response<Full<Bytes>> {
+        match path {
             "/metrics" => self.metrics().await,
             "/latency" => self.latency().await,
             "/healthz" => page(StatusCode::OK, PLAIN, "ok\n"),
@@ -96,9 +175,11 @@ impl Pages {
             }
             "/readyz" => page(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "draining\n"),
             "/config" => page(StatusCode::OK, "application/toml", self.effective),
+            "/log" => log_level::show(self.log_level.as_ref()),
+            "/upstreams" | "/upstreams/" => self.upstreams.show().await,
             "/" => page(StatusCode::OK, PLAIN, INDEX),
             _ => page(StatusCode::NOT_FOUND, PLAIN, INDEX),
-        })
+        }
     }
 
     async fn metrics(&self) -> Response<Full<Bytes>> {
@@ -145,27 +226,23 @@ impl Pages {
     }
 }
 
-/// The configuration without the hashes of passwords: whoever sees them can try passwords at home.
-fn without_secrets(config: &Config) -> Config {
-    let mut config = config.clone();
-    for listener in &mut config.listeners {
-        let ListenerService::Http(http) = &mut listener.service else { continue };
-        for auth in http.routes.iter_mut().filter_map(|route| route.auth.as_mut()) {
-            if let Users::Listed(users) = &mut auth.users {
-                users.iter_mut().for_each(|(_, hash)| "(not shown)".clone_into(hash));
-            }
-        }
-    }
-    config
-}
-
 const PLAIN: &str = "text/plain; charset=utf-8";
 const INDEX: &str = "Ringway's admin interface\n\n\
     /metrics  counters and histograms, Prometheus text\n\
     /latency  quantiles of how long requests took, JSON\n\
     /healthz  200 while the process lives\n\
     /readyz   200 while it accepts connections, 503 while it drains\n\
-    /config   the effective configuration\n";
+    /config   the effective configuration\n\
+    /log      the level of the log; POST /log?level=WORD changes it, with a token\n\
+    /upstreams  the servers of upstreams, JSON; POST to /upstreams/NAME/servers/ADDRESS changes
+              one, with a token\n";
+
+fn not_allowed(what: &str, allow: &'static str) -> Response<Full<Bytes>> {
+    let text = format!("{what} are served here\n");
+    let mut refusal = page(StatusCode::METHOD_NOT_ALLOWED, PLAIN, text);
+    refusal.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    refusal
+}
 
 fn page(status: StatusCode, kind: &'static str, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(text.into()));
@@ -194,8 +271,8 @@ pub(super) async fn serve(listener: TcpListener, tls: Option<Arc<TlsOptions>>, p
         let Ok(place) = Arc::clone(&places).acquire_owned().await else {
             return;
         };
-        let stream = match listener.accept().await {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "accept on the admin interface failed");
                 tokio::time::sleep(REST).await;
@@ -206,11 +283,11 @@ pub(super) async fn serve(listener: TcpListener, tls: Option<Arc<TlsOptions>>, p
         let tls = tls.clone();
         tokio::spawn(async move {
             match tls {
-                None => serve_one(stream, pages).await,
+                None => serve_one(stream, peer, pages).await,
                 Some(tls) => {
                     let secured = timeout(tls.handshake_timeout, secure(stream, &tls)).await;
                     if let Ok(Some(stream)) = secured {
-                        serve_one(stream, pages).await;
+                        serve_one(stream, peer, pages).await;
                     }
                 }
             }
@@ -238,8 +315,12 @@ async fn secure(mut stream: TcpStream, tls: &TlsOptions) -> Option<TlsStream<Tcp
     }
 }
 
-async fn serve_one<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(stream: S, pages: Pages) {
-    let service = service_fn(move |request| pages.clone().answer(request));
+async fn serve_one<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    stream: S,
+    peer: SocketAddr,
+    pages: Pages,
+) {
+    let service = service_fn(move |request| pages.clone().answer(peer, request));
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_MAX)

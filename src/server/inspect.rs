@@ -9,6 +9,7 @@ use nix::errno::Errno;
 use nix::unistd::{AccessFlags, eaccess};
 
 use super::StartError;
+use super::admin::token::Tokens;
 use super::build;
 use super::build::tls::{Common, Expiry, certificate, read, ticket_keys};
 use crate::config::{
@@ -43,6 +44,13 @@ pub fn inspect(config: &Config) -> Inspection {
     if let Some(tls) = config.admin.tls.as_ref().filter(|_| config.admin.enabled) {
         let make = || build::tls::admin(config, &Common::default(), &mut Vec::new()).map(|_| ());
         found.tls(&Place::table("admin").key("tls"), tls, make);
+    }
+    if let Some(path) = config.admin.token_file.as_ref().filter(|_| config.admin.enabled)
+        && let Err(message) = Tokens::read(path)
+    {
+        let message = format!("the tokens {} cannot be used: {message}", path.display());
+        let help = "write a token a line, such as that of `openssl rand -hex 32`";
+        found.error(Place::table("admin").key("token_file"), message, help);
     }
     for upstream in &config.upstreams {
         found.upstream(upstream);

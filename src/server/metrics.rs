@@ -1,10 +1,12 @@
 //! Merges the workers' counters and renders them as Prometheus text.
 
+mod admin;
 mod frames;
 mod http;
 mod messages;
 mod origins;
 mod tls;
+mod turns;
 mod udp;
 
 use std::path::PathBuf;
@@ -13,6 +15,7 @@ use std::time::Duration;
 
 use self::http::HttpNames;
 use self::origins::Checks;
+use super::admin::change::ChangeCounts;
 use super::watch::Counts;
 use prometheus::TextEncoder;
 use prometheus::proto::{
@@ -21,6 +24,7 @@ use prometheus::proto::{
 };
 
 use super::sink::LostLines;
+use super::upstreams::Named;
 use crate::config::{Config, Listener, ListenerService};
 use crate::net::tls::Resolver;
 use crate::runtime::{Counter, LoopStats};
@@ -71,10 +75,16 @@ pub(super) struct Exporter {
     pooled: Arc<[(usize, String)]>,
     /// What is exported of HTTP.
     http: HttpNames,
+    /// All upstreams and their servers.
+    named: Arc<[Named]>,
     /// The certificates of each listener: their files, and who knows them.
     certificates: Vec<(String, Vec<PathBuf>, Arc<Resolver>)>,
     /// Files that are read again: whose and which they are, and how often that was.
     watched: Vec<(String, &'static str, Arc<Counts>)>,
+    /// Where the kernel tells how long a worker has run.
+    thread_files: Arc<[PathBuf]>,
+    /// Requests of the admin interface for changes.
+    changes: Arc<ChangeCounts>,
     /// Active checks, by upstream.
     checks: Vec<Checks>,
     /// Lines of the log that were lost, if somebody counts them.
@@ -84,7 +94,7 @@ pub(super) struct Exporter {
 }
 
 impl Exporter {
-    pub(super) fn new(config: &Config, fleet: Arc<Fleet>) -> Self {
+    pub(super) fn new(config: &Config, fleet: Arc<Fleet>, named: Arc<[Named]>) -> Self {
         let is_own = |listener: &Listener| {
             matches!(listener.service, ListenerService::Frame { upstream: None, .. })
         };
@@ -112,8 +122,11 @@ impl Exporter {
             frames: frames.map(|(index, listener)| (index, listener.name.clone())).collect(),
             secured: secured.map(|(index, listener)| (index, listener.name.clone())).collect(),
             http: HttpNames::new(config),
+            named,
             certificates: Vec::new(),
             watched: Vec::new(),
+            thread_files: Arc::from([]),
+            changes: Arc::default(),
             checks: Vec::new(),
             log_lost: None,
             access_lost: LostLines::default(),
@@ -169,10 +182,13 @@ impl Exporter {
         families.extend(self.http_families());
         families.extend(self.compression_families());
         families.extend(self.origin_families());
+        families.extend(self.server_families());
         families.extend(self.tls_families());
         families.push(self.certificate_family());
         families.push(self.reload_family());
         families.extend(self.worker_families());
+        families.extend(self.turn_families());
+        families.push(self.change_family());
         if let Some(histograms) = histograms {
             families.push(durations(
                 "ringway_connection_duration_seconds",
@@ -280,8 +296,7 @@ impl Exporter {
             ),
             each(
                 "ringway_upstream_ejections_total",
-                "Ejections of the upstream's servers after failed connects, by all workers. HTTP \
-                 counts them by server.",
+                "Ejections of the upstream's servers, by all workers.",
                 MetricType::COUNTER,
                 &|stats| stats.ejections.get(),
             ),
@@ -465,8 +480,12 @@ fn sample(kind: MetricType, labels: &Labels<'_>, value: u64) -> Metric {
 }
 
 fn counter(labels: &Labels<'_>, value: u64) -> Metric {
+    counter_float(labels, as_float(value))
+}
+
+fn counter_float(labels: &Labels<'_>, value: f64) -> Metric {
     let mut counter = ProtoCounter::default();
-    counter.set_value(as_float(value));
+    counter.set_value(value);
     let mut metric = labelled(labels);
     metric.set_counter(counter);
     metric

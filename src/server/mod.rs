@@ -5,7 +5,8 @@
 //! | `run` | listens, starts the workers, puts the parts together |
 //! | `worker` | one thread: one driver, its connections, the loop |
 //! | `control` | the control plane: signals, draining, the admin interface's runtime |
-//! | `admin` | the admin interface over HTTP |
+//! | `admin` | the admin interface over HTTP; who may change something, the log's level |
+//! | `simulated` | a worker on a driver of the caller, without threads |
 //! | `metrics` | merges the workers' counters and renders them |
 //! | `sink` | writes log lines, and drops what a blocked pipe does not take |
 //! | `inspect` | what a configuration names outside of itself, for `ringway check` |
@@ -41,14 +42,18 @@ pub(crate) mod issue;
 mod latency;
 mod metrics;
 mod run;
+mod simulated;
 pub(crate) mod sink;
+mod upstreams;
 mod watch;
 mod worker;
 
 pub use admin::AdminError;
+pub use admin::log_level::LogLevelControl;
 pub use explain::explain;
 pub use inspect::{Inspection, inspect, unresolved};
 pub use introduction::{Listening, listening};
 pub use run::{Outcome, Running, Server, StartError, StartOptions};
+pub use simulated::simulated;
 pub use sink::LostLines;
 pub use worker::{Message, Report, Worker, cpus};

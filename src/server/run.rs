@@ -12,6 +12,7 @@ use nix::errno::Errno;
 use tokio::sync::mpsc as channel;
 
 use super::admin::AdminError;
+use super::admin::log_level::LogLevelControl;
 use super::build::http::HttpBuilder;
 use super::build::{self, Blueprint, WorkerSockets};
 use super::control::{Command, Control, WorkerHandle};
@@ -20,6 +21,7 @@ use super::health::HealthPlan;
 use super::introduction::introduction;
 use super::metrics::Exporter;
 use super::sink::LostLines;
+use super::upstreams::Named;
 use super::watch::Watched;
 use super::worker::{Message, Report, Worker, cpus, pin};
 use crate::config::{Config, ListenerService, Workers, defaults};
@@ -44,6 +46,14 @@ pub enum StartError {
     /// The admin interface cannot be listened on.
     #[error(transparent)]
     Admin(#[from] AdminError),
+    /// The tokens of the admin interface cannot be read.
+    #[error("the tokens {path:?} of the admin interface cannot be used: {message}")]
+    Tokens {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        message: String,
+    },
     /// A server's name has no address.
     #[error("upstream {upstream}: the name {host:?} cannot be resolved: {source}")]
     Resolve {
@@ -143,6 +153,8 @@ pub struct StartOptions {
     /// Counts lines of the program's log that were dropped, for the metrics. None: they are not
     /// counted.
     pub log_lost: Option<LostLines>,
+    /// How the admin interface changes the level of the program's log. None: it cannot.
+    pub log_level: Option<LogLevelControl>,
 }
 
 /// A server that is about to run.
@@ -173,7 +185,7 @@ impl Server {
     /// # Errors
     /// What could not be had, on what, and why; nothing is left running then.
     pub fn start_with(config: Config, options: StartOptions) -> Result<Running, StartError> {
-        let StartOptions { handler, tls_key_log, log_lost } = options;
+        let StartOptions { handler, tls_key_log, log_lost, log_level } = options;
         let config = Arc::new(config);
         let descriptors = raise_descriptor_limit(&config);
         let failed = |source| StartError::System { call: "sched_getaffinity", source };
@@ -190,11 +202,13 @@ impl Server {
         let (tls, mut certificates) = build::tls(&config, &common, &mut watched)?;
         let (admin_tls, of_admin) = build::tls::admin(&config, &common, &mut watched)?.unzip();
         certificates.extend(of_admin);
+        let gate = super::admin::gate(&config.admin, &mut watched)?;
         watched.append(&mut builder.watched);
         watched.retain(Watched::is_needed);
         let (lines, writers) = std::mem::take(&mut builder.lines).start()?;
         let seed = std::hash::RandomState::new().hash_one(std::process::id());
         let checks = checks(&config, &upstreams);
+        let named: Arc<[Named]> = upstreams.iter().map(Named::new).collect();
         let blueprint = Blueprint {
             upstreams,
             services,
@@ -213,10 +227,12 @@ impl Server {
         let (reports_in, reports) = channel::unbounded_channel();
         let handles = spawn_all(&config, &blueprint, &cpus, &reports_in, sockets)?;
         fleet.connect(handles.iter().map(post).collect());
-        let mut exporter = Exporter::new(&config, Arc::clone(&fleet));
+        let mut exporter = Exporter::new(&config, Arc::clone(&fleet), Arc::clone(&named));
         exporter.set_certificates(&certificates);
         exporter.set_lost_lines(log_lost, writers.lost());
         exporter.set_watched(&watched);
+        exporter.set_thread_files(handles.iter().map(|handle| handle.times.clone()).collect());
+        exporter.set_changes(gate.counts());
         let (commands, inbox) = channel::unbounded_channel();
         let control = Control {
             handles,
@@ -224,18 +240,18 @@ impl Server {
             inbox,
             exporter,
             admin: admin.map(|listener| (listener, admin_tls)),
+            gate,
+            log_level,
             shutdown_timeout: config.runtime.shutdown_timeout,
             config,
+            named,
             checks,
             certificates,
             writers,
             watched,
             seed,
         };
-        let control = std::thread::Builder::new()
-            .name("control".to_owned())
-            .spawn(move || control.run())
-            .map_err(StartError::Thread)?;
+        let control = spawn_control(control)?;
         Ok(Running { addresses, admin: admin_address, fleet, commands, control })
     }
 }
@@ -298,8 +314,8 @@ impl Running {
 }
 
 /// What there is to be counted.
-fn plan(config: &Config, upstreams: &[UpstreamOptions]) -> Plan {
-    let servers = |one: &UpstreamOptions| one.origins.as_ref().map_or(0, |all| all.names.len());
+pub(super) fn plan(config: &Config, upstreams: &[UpstreamOptions]) -> Plan {
+    let servers = |one: &UpstreamOptions| one.cluster.names.len();
     let limits = build::streams(config).filter_map(build::http::limits_of);
     let (buckets, counts_sources) = limits
         .fold((0, false), |sum: (usize, bool), one| (sum.0.saturating_add(one.0), sum.1 || one.1));
@@ -323,11 +339,19 @@ fn worker_count(wanted: Workers, cpus: usize) -> usize {
 fn checks(config: &Config, upstreams: &[UpstreamOptions]) -> Vec<HealthPlan> {
     let pairs = config.upstreams.iter().zip(upstreams).enumerate();
     let plans = pairs.filter_map(|(index, (one, options))| {
-        let origins = options.origins.as_ref()?;
-        let plan = build::http::health(index, one, &options.servers, &origins.names)?;
+        let names = &options.cluster.names;
+        let plan = build::cluster::health(index, one, &options.servers, names)?;
         Some(HealthPlan { tls: options.tls.clone(), ..plan })
     });
     plans.collect()
+}
+
+/// Starts the thread of the control plane.
+fn spawn_control(control: Control) -> Result<JoinHandle<Outcome>, StartError> {
+    std::thread::Builder::new()
+        .name("control".to_owned())
+        .spawn(move || control.run())
+        .map_err(StartError::Thread)
 }
 
 /// How other workers reach one.
@@ -336,9 +360,11 @@ fn post(handle: &WorkerHandle) -> Box<dyn Fn(Note) -> bool + Send + Sync> {
     Box::new(move |note| match note {
         // A connection waits for it, and has nothing else to wait for.
         Note::Finished { .. } => sender.deliver(Message::Note(note)).is_ok(),
-        Note::Ask { .. } | Note::Give { .. } | Note::Health { .. } | Note::EndFlow { .. } => {
-            sender.send(Message::Note(note)).is_ok()
-        }
+        Note::Ask { .. }
+        | Note::Give { .. }
+        | Note::Health { .. }
+        | Note::Server { .. }
+        | Note::EndFlow { .. } => sender.send(Message::Note(note)).is_ok(),
     })
 }
 
@@ -399,7 +425,7 @@ fn spawn(
         .spawn(move || run_worker(place, options, sockets, inbox, &ready))
         .map_err(StartError::Thread)?;
     match started.recv() {
-        Ok(Ok(size)) => Ok((WorkerHandle { sender, thread: Some(thread) }, size)),
+        Ok(Ok((size, times))) => Ok((WorkerHandle { sender, thread: Some(thread), times }, size)),
         Ok(Err(error)) => Err(StartError::Ring(error)),
         Err(mpsc::RecvError) => {
             Err(StartError::System { call: "start of a worker", source: Errno::ECHILD })
@@ -413,7 +439,7 @@ fn run_worker(
     options: SessionOptions,
     sockets: WorkerSockets,
     inbox: Mailbox<Message>,
-    ready: &mpsc::Sender<Result<RingSize, SetupError>>,
+    ready: &mpsc::Sender<Result<(RingSize, PathBuf), SetupError>>,
 ) {
     let Place { worker, cpu, ring, reports } = place;
     if let Some(cpu) = cpu {
@@ -440,7 +466,8 @@ fn run_worker(
     }
     let mut running = Worker::new(driver, options, Some(inbox));
     running.start(hand_off);
-    let _gone = ready.send(Ok(size));
+    let times = format!("/proc/self/task/{}/schedstat", nix::unistd::gettid());
+    let _gone = ready.send(Ok((size, times.into())));
     let result = running.run(|report| {
         let _gone = reports.send((worker, report));
     });

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 const DAY: u64 = 24 * 60 * 60;
 /// The last second of the year 9999: the format has four digits for the year.
-pub(crate) const LAST: u64 = 253_402_300_799;
+pub(in crate::service) const LAST: u64 = 253_402_300_799;
 /// Days from the first of March of the year 0 to 1970-01-01.
 const EPOCH_DAYS: u64 = 719_468;
 const DAYS_PER_ERA: u64 = 146_097;

@@ -3,18 +3,15 @@
 //! A service takes events and returns actions; `session` carries them out on real or simulated
 //! sockets and reports back. Nothing here can fail by itself.
 
-pub mod balance;
 mod close;
+pub mod cluster;
 pub mod date;
 pub mod flows;
 pub mod frame;
 pub mod handler;
 pub mod http;
-pub mod maglev;
 pub mod messages;
-pub mod origin;
 pub mod pace;
-pub mod pool;
 pub mod proxy;
 pub mod retry;
 

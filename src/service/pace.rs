@@ -77,8 +77,8 @@ impl Pace {
     }
 }
 
-/// When more must have come of what began at `began`: `timeout` after the `last` bytes, and, after a
-/// first `timeout`, no more slowly than `rate_min` bytes a second.
+/// When more must have come of what began at `began`: `timeout` after the `last` bytes, and, after
+/// a first `timeout`, no more slowly than `rate_min` bytes a second.
 #[must_use]
 pub fn due(
     began: Instant,

@@ -2,7 +2,7 @@
 
 use std::fmt::Display;
 
-use crate::service::origin::eject::Event;
+use crate::service::cluster::eject::Event;
 
 /// Logs that a server is ejected, or used again. Returns the number of one that is ejected.
 pub(super) fn log<N: Display>(

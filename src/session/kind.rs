@@ -5,7 +5,7 @@ use super::common::Common;
 use super::context::Context;
 use super::echo::Echo;
 use super::frame::Frames;
-use super::http::{Http, Origin};
+use super::http::{Http, UpstreamConnection};
 use super::messages::MessageSession;
 use super::opening::Opening;
 use super::options::ServiceOptions;
@@ -25,7 +25,7 @@ pub(super) enum Session {
     Frames(Box<Frames>),
     Trunk(Box<Trunk>),
     Http(Box<Http>),
-    Origin(Box<Origin>),
+    Upstream(Box<UpstreamConnection>),
     Opening(Box<Opening>),
     Parting(Box<Parting>),
 }
@@ -75,7 +75,7 @@ impl Session {
             Self::Relay(relay) => relay.handle_event(context, key, Lane::Client, event),
             Self::Frames(frames) => frames.handle_event(context, key, event),
             Self::Http(http) => http.handle_event(context, key, event),
-            Self::Trunk(_) | Self::Origin(_) | Self::Opening(_) | Self::Parting(_) => {}
+            Self::Trunk(_) | Self::Upstream(_) | Self::Opening(_) | Self::Parting(_) => {}
         }
     }
 
@@ -87,7 +87,7 @@ impl Session {
             Self::Frames(frames) => frames.start(context, key),
             Self::Trunk(trunk) => trunk.start(context, key),
             Self::Http(http) => http.start(context, key),
-            Self::Origin(origin) => origin.start(context, key),
+            Self::Upstream(origin) => origin.start(context, key),
             Self::Opening(opening) => opening.start(context, key),
             Self::Parting(parting) => parting.start(context, key),
         }
@@ -106,21 +106,38 @@ impl Session {
             Self::Frames(frames) => frames.handle(context, key, completion),
             Self::Trunk(trunk) => trunk.handle(context, key, completion),
             Self::Http(http) => http.handle(context, key, completion),
-            Self::Origin(origin) => origin.handle(context, key, completion),
+            Self::Upstream(origin) => origin.handle(context, key, completion),
             Self::Opening(opening) => opening.handle(context, key, completion),
             Self::Parting(parting) => parting.handle(context, key, completion),
         }
     }
 
-    pub(super) fn flush<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+    /// Works on what has come, as far as that goes; nothing is sent yet.
+    pub(super) fn work<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        match self {
+            Self::Http(http) => http.work(context, key),
+            Self::Upstream(one) => one.work(context, key),
+            // They pass nothing on to others, or do so in another way: all is done by `transmit`.
+            Self::Echo(_)
+            | Self::Messages(_)
+            | Self::Relay(_)
+            | Self::Frames(_)
+            | Self::Trunk(_)
+            | Self::Opening(_)
+            | Self::Parting(_) => {}
+        }
+    }
+
+    /// Sends what the turn has written, once.
+    pub(super) fn transmit<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         match self {
             Self::Echo(echo) => echo.flush(context, key),
             Self::Messages(messages) => messages.flush(context, key),
             Self::Relay(relay) => relay.flush(context, key),
             Self::Frames(frames) => frames.flush(context, key),
             Self::Trunk(trunk) => trunk.flush(context, key),
-            Self::Http(http) => http.flush(context, key),
-            Self::Origin(origin) => origin.flush(context, key),
+            Self::Http(http) => http.transmit(context, key),
+            Self::Upstream(one) => one.transmit(context, key),
             Self::Opening(opening) => opening.flush(context, key),
             // It sends nothing.
             Self::Parting(_) => {}
@@ -136,7 +153,7 @@ impl Session {
             Self::Frames(frames) => frames.feed(context, key, lane),
             Self::Trunk(trunk) => trunk.feed(context, key),
             Self::Http(http) => http.feed(context, key, lane),
-            Self::Origin(origin) => origin.feed(context, key),
+            Self::Upstream(origin) => origin.feed(context, key),
             Self::Opening(opening) => opening.feed(context, key),
             Self::Parting(parting) => parting.feed(context, key),
         }
@@ -150,7 +167,7 @@ impl Session {
             Self::Frames(frames) => frames.hold(),
             Self::Trunk(trunk) => trunk.hold(),
             Self::Http(http) => http.hold(),
-            Self::Origin(origin) => origin.hold(),
+            Self::Upstream(origin) => origin.hold(),
             // They keep no received bytes, or keep them on the heap.
             Self::Echo(_) | Self::Relay(_) | Self::Opening(_) | Self::Parting(_) => {}
         }
@@ -164,7 +181,7 @@ impl Session {
             Self::Frames(frames) => frames.handle_timeout(context, key),
             Self::Trunk(trunk) => trunk.handle_timeout(context, key),
             Self::Http(http) => http.handle_timeout(context, key),
-            Self::Origin(origin) => origin.handle_timeout(context, key),
+            Self::Upstream(origin) => origin.handle_timeout(context, key),
             Self::Opening(opening) => opening.handle_timeout(context, key),
             Self::Parting(parting) => parting.handle_timeout(context, key),
         }
@@ -175,7 +192,7 @@ impl Session {
         match self {
             Self::Frames(frames) => frames.drain(context, key),
             Self::Http(http) => http.drain(context, key),
-            Self::Origin(origin) => origin.drain(context, key),
+            Self::Upstream(origin) => origin.drain(context, key),
             Self::Opening(_)
             | Self::Parting(_)
             | Self::Echo(_)
@@ -202,8 +219,8 @@ impl Session {
                 parting.close(context, key);
                 return false;
             }
-            Self::Origin(origin) => {
-                origin.close(context, key, crate::service::pool::CloseCause::Shutdown);
+            Self::Upstream(origin) => {
+                origin.close(context, key, crate::service::cluster::pool::CloseCause::Shutdown);
                 return false;
             }
         }
@@ -219,7 +236,7 @@ impl Session {
             Self::Frames(frames) => frames.is_finished(),
             Self::Trunk(trunk) => trunk.is_finished(),
             Self::Http(http) => http.is_finished(),
-            Self::Origin(origin) => origin.is_finished(),
+            Self::Upstream(origin) => origin.is_finished(),
             Self::Opening(opening) => opening.is_finished(),
             Self::Parting(parting) => parting.is_finished(),
         }
@@ -233,7 +250,7 @@ impl Session {
             Self::Frames(frames) => frames.finish(context, key),
             Self::Trunk(trunk) => trunk.finish(context, key),
             Self::Http(http) => http.finish(context, key),
-            Self::Origin(origin) => origin.finish(context, key),
+            Self::Upstream(origin) => origin.finish(context, key),
             Self::Opening(opening) => opening.finish(context, key),
             Self::Parting(parting) => parting.finish(context, key),
         }

@@ -11,11 +11,12 @@
 //! | `http` | HTTP: connections of either side, exchanges, files |
 //! | `trunk`, `exchange` | connections to servers that many clients share |
 //! | `deadline` | deadlines that move often |
+//! | `io` | what every connection of a client has: its socket, and what is written to it |
 //! | `common` | what every connection has: its number, its timer, its end |
 //! | `context` | what connections share: reactor, pipes, upstreams, lists of work |
 //! | `udp` | datagrams: listening sockets, echo, the flows of the proxy |
 //! | `fleet` | what workers see of each other |
-//! | `outlet` | what a connection writes in a turn |
+//! | `write_buffer` | what a connection writes in a turn |
 //! | `stats`, `stats_http`, `stats_messages`, `stats_pool`, `stats_udp` | counters |
 //! | `opening` | what is before a session: PROXY protocol header, TLS handshake |
 //! | `parting` | what is after one: a peer that was told why is given time to take that |
@@ -36,12 +37,12 @@ mod failure;
 mod fleet;
 mod frame;
 mod http;
+mod io;
 mod kind;
 mod latency;
 mod messages;
 mod opening;
 mod options;
-mod outlet;
 mod parting;
 mod relay;
 mod stats;
@@ -51,6 +52,7 @@ mod stats_pool;
 mod stats_udp;
 mod trunk;
 mod udp;
+mod write_buffer;
 
 use std::time::Instant;
 
@@ -76,8 +78,7 @@ pub use self::stats_udp::{DatagramStats, DropReason};
 use self::accept::Entrance;
 use self::common::Common;
 use self::context::Context;
-use self::http::Origin;
-use self::http::state::HttpAction;
+use self::http::shown;
 use self::kind::Session;
 use self::opening::Opening;
 use self::parting::Parting;
@@ -99,8 +100,8 @@ pub enum Due {
     Exchanger(u32),
     /// An exchange of HTTP has rested, or its time is over.
     Exchange(Key),
-    /// Something is over with the connections to an upstream of HTTP, by its number.
-    Origins(u32),
+    /// Something is over with the connections of a cluster, by the number of its upstream.
+    Cluster(u32),
     /// The lines of the access log have waited long enough.
     Lines,
     /// The oldest flow of a UDP listener may be idle.
@@ -120,6 +121,12 @@ pub struct Sessions<D: Driver> {
     context: Context<D>,
     /// Connections that received something in this turn.
     received: Vec<Key>,
+    /// Connections that were worked on in this turn, and have not sent.
+    worked: Vec<Key>,
+    /// By slot: the turn in which it was worked on last, and who had it then.
+    worked_in: Vec<(u32, u16)>,
+    /// The number of the turn.
+    turn: u32,
     draining: bool,
     /// The shutdown's time is over: what still comes is cut at once.
     cutting: bool,
@@ -145,6 +152,9 @@ impl<D: Driver> Sessions<D> {
             datagrams: Datagrams::new(&context),
             context,
             received: Vec::new(),
+            worked: Vec::new(),
+            worked_in: Vec::new(),
+            turn: 0,
             draining: false,
             cutting: false,
             cut: 0,
@@ -170,7 +180,7 @@ impl<D: Driver> Sessions<D> {
         let can_feed = !self.context.starved.is_empty() && self.context.reactor.free_buffers() > 0;
         let can_feed = can_feed || self.datagrams.can_feed(&self.context);
         let busy = can_feed || !self.context.dirty.is_empty() || self.context.unsettled;
-        let busy = busy || !self.context.http.actions.is_empty();
+        let busy = busy || self.context.http.has_work() || !self.context.postponed.is_empty();
         self.context.reactor.turn(busy, batch)
     }
 
@@ -223,7 +233,7 @@ impl<D: Driver> Sessions<D> {
             }
             Due::Acceptor(index) => self.retry_accept(index),
             Due::Exchange(exchange) => self.context.exchange_due(exchange),
-            Due::Origins(upstream) => self.context.expire_origins(upstream as usize),
+            Due::Cluster(upstream) => self.context.expire_cluster(upstream as usize),
             Due::Lines => self.context.flush_lines(),
             Due::Exchanger(upstream) => self.expire_exchanger(upstream as usize),
             Due::Flows(listener) => self.datagrams.expire(&mut self.context, listener),
@@ -234,23 +244,51 @@ impl<D: Driver> Sessions<D> {
 
     /// Sends what the turn has queued: one send per connection, and all that follows from it.
     pub fn flush_dirty(&mut self) {
+        self.context.refill_bulk();
         self.feed_starved();
-        // What one connection passes to another leaves in the same turn.
+        self.work();
+        self.transmit();
+        self.context.count_exchanges();
+        self.settle_exchangers();
+        self.datagrams.flush(&mut self.context);
+        self.hold_received();
+    }
+
+    /// First half of a turn's end: what one connection passes to another is worked on in the same
+    /// turn, until nothing is left to do or the rounds are used up.
+    fn work(&mut self) {
+        self.turn = self.turn.wrapping_add(1);
+        let context = &mut self.context;
+        context.postponed.append(&mut context.dirty);
+        std::mem::swap(&mut context.postponed, &mut context.dirty);
         for _ in 0..ROUNDS_MAX {
             let mut dirty = std::mem::take(&mut self.context.flushing);
             std::mem::swap(&mut dirty, &mut self.context.dirty);
             for key in dirty.drain(..) {
-                self.flush_one(key);
+                if let Some(session) = self.slab.get_mut(key) {
+                    session.work(&mut self.context, key);
+                    note_worked(&mut self.worked_in, &mut self.worked, key, self.turn);
+                }
+                self.remove_if_finished(key);
             }
             self.context.flushing = dirty;
-            if self.context.http.actions.is_empty() {
+            self.settle_proxy();
+            if self.context.dirty.is_empty() && !self.context.http.has_work() {
                 break;
             }
-            self.settle_http();
         }
-        self.settle_exchangers();
-        self.datagrams.flush(&mut self.context);
-        self.hold_received();
+    }
+
+    /// Second half: each connection that was worked on sends once.
+    fn transmit(&mut self) {
+        let mut worked = std::mem::take(&mut self.worked);
+        for key in worked.drain(..) {
+            if let Some(session) = self.slab.get_mut(key) {
+                session.transmit(&mut self.context, key);
+            }
+            self.remove_if_finished(key);
+        }
+        self.worked = worked;
     }
 
     /// The end of a turn. Who waits holds nothing of the pool: what nobody has taken of what was
@@ -262,74 +300,15 @@ impl<D: Driver> Sessions<D> {
                 session.hold();
             }
         }
-        self.context.http.hold();
+        self.context.http.proxy.hold();
         #[cfg(debug_assertions)]
         assert_eq!(self.context.reactor.stray_handles(), 0, "a queue holds a pool buffer");
     }
 
-    /// Carries out what exchanges of HTTP want done.
-    fn settle_http(&mut self) {
-        let mut actions = std::mem::take(&mut self.context.http.acting);
-        std::mem::swap(&mut actions, &mut self.context.http.actions);
-        for action in actions.drain(..) {
-            match action {
-                HttpAction::Wake { connection } => self.flush_one(connection),
-                HttpAction::Assign { origin, exchange } => self.assign(origin, exchange),
-                HttpAction::Open { upstream, server } => self.open_origin(upstream, server),
-                HttpAction::Close { origin } => self.close_origin(origin),
-                HttpAction::Ask { upstream, to } => {
-                    let from = self.context.options.worker;
-                    if !self.context.options.fleet.send(to, Note::Ask { upstream, from }) {
-                        self.context.origins_given(upstream, 0);
-                    }
-                }
-                HttpAction::Join { exchange, origin } => {
-                    self.join(exchange, origin);
-                    self.remove_if_finished(origin);
-                }
-            }
-        }
-        self.context.http.acting = actions;
-    }
-
-    fn assign(&mut self, origin: Key, exchange: Key) {
-        if let Some(Session::Origin(one)) = self.slab.get_mut(origin) {
-            one.assign(&mut self.context, origin, exchange);
-            self.remove_if_finished(origin);
-        } else {
-            let failure = crate::service::origin::failure::Failure::StaleConnection;
-            self.context.fail_linked(exchange, origin, failure, true);
-        }
-    }
-
-    fn open_origin(&mut self, upstream: usize, server: usize) {
-        let now = self.context.now();
-        self.context.stats().upstreams[upstream].active.increment();
-        match self.slab.insert(Session::Origin(Box::new(Origin::new(upstream, server, now)))) {
-            Ok(key) => {
-                if let Some(session) = self.slab.get_mut(key) {
-                    session.start(&mut self.context, key);
-                }
-                self.remove_if_finished(key);
-            }
-            Err(_full) => {
-                self.context.stats().upstreams[upstream].active.decrement();
-                let failure = crate::service::origin::failure::Failure::Resources;
-                self.context.origin_failed(upstream, server, failure);
-            }
-        }
-    }
-
-    fn close_origin(&mut self, origin: Key) {
-        if let Some(Session::Origin(one)) = self.slab.get_mut(origin) {
-            one.close(&mut self.context, origin, crate::service::pool::CloseCause::Retired);
-        }
-        self.remove_if_finished(origin);
-    }
-
     fn flush_one(&mut self, key: Key) {
         if let Some(session) = self.slab.get_mut(key) {
-            session.flush(&mut self.context, key);
+            session.work(&mut self.context, key);
+            session.transmit(&mut self.context, key);
         }
         self.remove_if_finished(key);
     }
@@ -378,17 +357,17 @@ impl<D: Driver> Sessions<D> {
         let now = self.context.now();
         let Context { http, options, .. } = &mut self.context;
         let stats = &options.fleet.cells()[options.worker].stats;
-        let all = http.origins.iter_mut().zip(&stats.upstreams).zip(&options.upstreams);
-        for ((origins, stats), upstream) in all {
-            if let Some(origins) = origins {
-                origins.publish(&stats.http, now);
-                origins.tell_ejections(&stats.http, &upstream.name);
-            }
+        for (upstream, cluster) in http.clusters.iter_mut() {
+            let stats = &stats.upstreams[upstream];
+            shown::publish(cluster, stats, now);
+            shown::tell_ejections(cluster, stats, &options.upstreams[upstream].name);
         }
     }
 
     /// Closes what is left open when all connections have ended.
     pub fn finish(&mut self) {
+        debug_assert!(self.context.http.is_idle(), "an exchange or a request outlives all");
+        self.publish();
         self.context.flush_lines();
         self.context.close_files();
         let Context { pipes, reactor, .. } = &mut self.context;
@@ -497,6 +476,17 @@ impl<D: Driver> Sessions<D> {
                 session.feed(&mut self.context, key, lane);
             }
         }
+    }
+}
+
+/// A connection was worked on in this turn: it is noted once.
+fn note_worked(worked_in: &mut Vec<(u32, u16)>, worked: &mut Vec<Key>, key: Key, turn: u32) {
+    let (at, now) = (key.index as usize, (turn, key.generation));
+    if at >= worked_in.len() {
+        worked_in.resize(at + 1, (turn.wrapping_sub(1), 0));
+    }
+    if std::mem::replace(&mut worked_in[at], now) != now {
+        worked.push(key);
     }
 }
 

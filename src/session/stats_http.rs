@@ -4,8 +4,10 @@ use std::sync::OnceLock;
 
 use crate::proto::http1::Refusal;
 use crate::runtime::{Counter, Gauge};
-use crate::service::origin::failure::Failure;
-use crate::service::pool::{CloseCause, PoolCounters, PoolGauges};
+use crate::service::cluster::attempts::{RetryCounters, Stop};
+use crate::service::cluster::breaker::Refused;
+use crate::service::cluster::failure::Failure;
+use crate::service::cluster::pool::{CloseCause, PoolCounters, PoolGauges};
 
 /// One listener's requests.
 #[derive(Debug, Default)]
@@ -72,6 +74,8 @@ pub struct OriginStats {
     pub begun: Counter,
     /// Exchanges that a server answered.
     pub answered: Counter,
+    /// Exchanges that were tried again.
+    pub retried: Counter,
     /// Exchanges for which a second server was asked, as the first was slow.
     pub hedges: Counter,
     /// Those that it answered first.
@@ -82,6 +86,9 @@ pub struct OriginStats {
     pub failed: [Counter; Failure::ALL.len()],
     /// Exchanges under way.
     pub active: Gauge,
+    /// Exchanges, connections and flows that a limit on what is under way has refused, in the order
+    /// of [`Refused::ALL`].
+    pub refused: [Counter; Refused::ALL.len()],
     /// By server.
     pub servers: Box<[ServerStats]>,
     /// Connections that carry nothing.
@@ -98,12 +105,14 @@ pub struct OriginStats {
     pub reused: Counter,
     /// Connections that ended, in the order of [`CloseCause::ALL`].
     pub closed: [Counter; CloseCause::ALL.len()],
+    /// Tries that were not followed by another one, in the order of [`Stop::ALL`].
+    pub stopped: [Counter; Stop::ALL.len()],
 }
 
 /// One server of an upstream.
 #[derive(Debug, Default)]
 pub struct ServerStats {
-    /// Exchanges under way.
+    /// Exchanges, connections or flows under way.
     pub active: Counter,
     /// 1 when it is used, 0 when a check or an ejection keeps it out.
     pub usable: Counter,
@@ -127,7 +136,12 @@ impl OriginStats {
     }
 
     /// Shows how the pools are.
-    pub(super) fn publish(&self, gauges: PoolGauges, counters: &PoolCounters) {
+    pub(super) fn publish(
+        &self,
+        gauges: PoolGauges,
+        counters: &PoolCounters,
+        retries: RetryCounters,
+    ) {
         self.idle.set(gauges.idle.into());
         self.in_use.set(gauges.in_use.into());
         self.opening.set(gauges.opening.into());
@@ -135,6 +149,9 @@ impl OriginStats {
         self.created.set(counters.created);
         self.reused.set(counters.reused);
         for (counter, count) in self.closed.iter().zip(counters.closed) {
+            counter.set(count);
+        }
+        for (counter, count) in self.stopped.iter().zip(retries.stopped) {
             counter.set(count);
         }
     }

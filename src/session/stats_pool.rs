@@ -2,7 +2,7 @@
 
 use crate::proto::frame::Code;
 use crate::runtime::Counter;
-use crate::service::pool::{CloseCause, PoolCounters, PoolGauges};
+use crate::service::cluster::pool::{CloseCause, PoolCounters, PoolGauges};
 use crate::service::proxy::ExchangeTally;
 
 /// One worker's counters of one upstream.

@@ -17,6 +17,10 @@ const NOT_RUN: &[(&str, &str)] = &[
     ("ringway serve", "it runs until it is stopped, on ports that others may have"),
     ("curl --cacert ca.pem", "it needs a server with the certificate of the lines before it"),
     ("ringway doctor --tls", "the same"),
+    (
+        "ringway check --config ringway.toml --against-running",
+        "it asks a server that runs with this file",
+    ),
 ];
 /// Tools that not every machine has: lines with them are run where they are.
 const TOOLS: &[&str] = &["nc", "curl"];

@@ -6,20 +6,19 @@ use std::time::Duration;
 use ringway::proto::http1::HeadLimits;
 use ringway::ring::sim::{PeerId, Random, Sim};
 use ringway::ring::{SocketAddress, StreamOptions};
-use ringway::service::balance;
+use ringway::service::cluster::attempts::{AttemptOptions, RetryOn, StatusSet};
+use ringway::service::cluster::breaker::Limits;
+use ringway::service::cluster::eject::EjectOptions;
+use ringway::service::cluster::pool::PoolOptions;
+use ringway::service::cluster::servers::{Policy, ServerOptions, ServersOptions};
 use ringway::service::http::access::AccessList;
 use ringway::service::http::compression::CompressionRules;
 use ringway::service::http::edit::HeaderEdits;
 use ringway::service::http::route::{PathMatch, RouteMatch, Router};
 use ringway::service::http::template::Template;
-use ringway::service::origin::attempts::{AttemptOptions, RetryOn, StatusSet};
-use ringway::service::origin::breaker::Limits;
-use ringway::service::origin::eject::EjectOptions;
-use ringway::service::origin::servers::{Policy, ServerOptions, ServersOptions};
-use ringway::service::pool::PoolOptions;
 use ringway::session::UpstreamOptions;
 use ringway::session::http_options::{
-    FixedAnswer, Forwarded, HalfClose, HostHeader, HttpOptions, OriginOptions, ProxyOptions,
+    ClusterOptions, FixedAnswer, Forwarded, HalfClose, HostHeader, HttpOptions, ProxyOptions,
     RouteAction, RouteOptions, TrustedProxies,
 };
 
@@ -110,7 +109,7 @@ pub(crate) fn upstream(random: &mut Random, servers: Vec<SocketAddress>) -> Upst
         priority: 0,
         id: server as u64,
     });
-    let origins = OriginOptions {
+    let origins = ClusterOptions {
         policy: ServersOptions {
             policy: Policy::LeastRequests,
             slow_start: None,
@@ -150,13 +149,12 @@ pub(crate) fn upstream(random: &mut Random, servers: Vec<SocketAddress>) -> Upst
     UpstreamOptions {
         name: "web".to_owned(),
         servers,
-        policy: balance::Policy::RoundRobin,
         connect_timeout: Duration::from_millis(50),
         retries: 0,
         send_header: None,
         stream: StreamOptions::default(),
         exchanges: None,
-        origins: Some(origins),
+        cluster: origins,
         tls: None,
     }
 }

@@ -3,8 +3,8 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::{ConnectArgs, Failure, screen};
-use crate::client::{ClientError, Patience, Received, Tcp, retry};
+use super::{ConnectArgs, Failure, Url, screen};
+use crate::client::{ClientError, ConnectOptions, Patience, Received, RetryPolicy, Tcp, retry};
 use crate::proto::http::status::reason;
 use crate::proto::http::{Method, ResponseHead};
 use crate::proto::http1::{
@@ -13,19 +13,7 @@ use crate::proto::http1::{
 
 /// Gets what the URL names.
 pub(super) fn run(args: &ConnectArgs) -> Result<(), Failure> {
-    let options = args.options()?;
-    let request = format!(
-        "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: ringway/{}\r\nAccept: */*\r\n\
-         Connection: close\r\n\r\n",
-        args.url.path,
-        args.url.host,
-        env!("CARGO_PKG_VERSION")
-    );
-    let client = retry(&args.policy(), || {
-        let mut client = Tcp::connect(&args.url.target, &options)?;
-        client.send(request.as_bytes(), args.timeout)?;
-        Ok(client)
-    })?;
+    let client = ask(&args.url, &args.options()?, args.timeout, &args.policy())?;
     let mut answer = Answer::begin(client, args.timeout)?;
     if args.verbose {
         tell(&answer)?;
@@ -37,6 +25,54 @@ pub(super) fn run(args: &ConnectArgs) -> Result<(), Failure> {
         }
         _ => Ok(()),
     }
+}
+
+/// What a URL of HTTP names, of at most so many bytes.
+pub(super) fn get(
+    url: &Url,
+    options: &ConnectOptions,
+    timeout: Duration,
+    len_max: usize,
+) -> Result<Vec<u8>, Failure> {
+    let client =
+        ask(url, options, timeout, &RetryPolicy { tries_max: 1, ..RetryPolicy::default() })?;
+    let mut answer = Answer::begin(client, timeout)?;
+    let status = answer.head.status;
+    if status != 200 {
+        return Err(Failure::Failed(format!("{url}: status {status} {}", reason(status))));
+    }
+    let mut body = Vec::new();
+    answer.read_body(&mut |bytes| {
+        if body.len() + bytes.len() > len_max {
+            let text = format!("{url}: the answer has more than {len_max} bytes");
+            return Err(Failure::Failed(text));
+        }
+        body.extend_from_slice(bytes);
+        Ok(())
+    })?;
+    Ok(body)
+}
+
+/// Connects, and sends the request.
+fn ask(
+    url: &Url,
+    options: &ConnectOptions,
+    timeout: Duration,
+    policy: &RetryPolicy,
+) -> Result<Tcp, Failure> {
+    let request = format!(
+        "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: ringway/{}\r\nAccept: */*\r\n\
+         Connection: close\r\n\r\n",
+        url.path,
+        url.host,
+        env!("CARGO_PKG_VERSION")
+    );
+    let client = retry(policy, || {
+        let mut client = Tcp::connect(&url.target, options)?;
+        client.send(request.as_bytes(), timeout)?;
+        Ok(client)
+    })?;
+    Ok(client)
 }
 
 /// The head of the answer, and the connection by TLS, on standard error.
@@ -94,6 +130,15 @@ impl Answer {
 
     fn write_body(&mut self) -> Result<(), Failure> {
         let mut out = screen::output();
+        self.read_body(&mut |bytes| out.write_all(bytes).map_err(|error| Failure::output(&error)))?;
+        out.end_line().map_err(|error| Failure::output(&error))
+    }
+
+    /// Gives the body to `take`, in parts, as they come.
+    fn read_body(
+        &mut self,
+        take: &mut dyn FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
         let mut body = BodyReader::new(self.meta.framing, u64::MAX)
             .map_err(|refusal| bad(&self.client, refusal))?;
         let mut input = self.input.split_off(self.meta.len);
@@ -105,7 +150,7 @@ impl Answer {
             match part.map_err(|refusal| bad(&self.client, refusal))? {
                 BodyPart::Data(range) => {
                     let bytes = rest.get(range.clone()).unwrap_or_default();
-                    out.write_all(bytes).map_err(|error| Failure::output(&error))?;
+                    take(bytes)?;
                     patience.count(bytes.len());
                     read += range.end;
                 }
@@ -125,7 +170,7 @@ impl Answer {
                 }
             }
         }
-        out.end_line().map_err(|error| Failure::output(&error))
+        Ok(())
     }
 }
 

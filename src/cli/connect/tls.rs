@@ -12,7 +12,7 @@ use crate::net::tls::{ClientOptions, KeyLogFile, Pin, Policy, Roots, Version};
 /// How TLS is spoken, for the schemes that do.
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "TLS, for tls, messages+tls, frame+tls and https")]
-pub(super) struct TlsArgs {
+pub(in crate::cli) struct TlsArgs {
     /// Trust the issuers in this file (PEM), and not those that the system trusts
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
@@ -49,7 +49,7 @@ enum Lowest {
 
 impl TlsArgs {
     /// Whether any of them was given.
-    pub(super) fn is_given(&self) -> bool {
+    pub(in crate::cli) fn is_given(&self) -> bool {
         let Self { ca, server_name, cert, key, pin, insecure, tls_min, tls_key_log } = self;
         let files = [ca, cert, key, tls_key_log].into_iter().any(Option::is_some);
         files || server_name.is_some() || !pin.is_empty() || *insecure || tls_min.is_some()

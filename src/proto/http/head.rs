@@ -24,6 +24,17 @@ impl Version {
     }
 }
 
+/// How long a body is, as its head says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodySize {
+    /// There is none.
+    None,
+    /// So many bytes, at least one.
+    Known(u64),
+    /// It ends where it ends.
+    Unknown,
+}
+
 /// The head of a request, with its target in normal form: one spelling for each target, by which
 /// routes are found, files opened and requests passed on, so that no two parties understand it
 /// differently.

@@ -12,6 +12,6 @@ pub mod status;
 pub mod target;
 
 pub use fields::{Field, Fields};
-pub use head::{RequestHead, ResponseHead, Version};
+pub use head::{BodySize, RequestHead, ResponseHead, Version};
 pub use method::Method;
 pub use name::{Known, is_secret, is_token, is_token_byte};

@@ -1,7 +1,7 @@
 //! How long a body is (RFC 9112, section 6).
 
 use super::Refusal;
-use crate::proto::http::Version;
+use crate::proto::http::{BodySize, Version};
 
 /// How a body is delimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,6 +24,16 @@ impl Framing {
             Self::None => Some(0),
             Self::Length(length) => Some(length),
             Self::Chunked | Self::UntilClose => None,
+        }
+    }
+
+    /// How long the body is, whatever delimits it.
+    #[must_use]
+    pub const fn size(self) -> BodySize {
+        match self {
+            Self::None => BodySize::None,
+            Self::Length(length) => BodySize::Known(length),
+            Self::Chunked | Self::UntilClose => BodySize::Unknown,
         }
     }
 }

@@ -9,6 +9,7 @@
 
 mod calls;
 mod datagrams;
+mod faults;
 mod random;
 mod world;
 
@@ -18,6 +19,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 pub use self::datagrams::SentDatagram;
+pub use self::faults::Faults;
 pub use self::random::Random;
 pub use self::world::{Behaviour, PeerId};
 use self::world::{Object, World};
@@ -27,69 +29,6 @@ use super::{
 };
 use crate::mem::Pool;
 
-/// How often the simulated kernel does what kernels rarely do: chances of each, in a thousand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Faults {
-    /// A receive, send or splice moves fewer bytes than it could.
-    pub short: u32,
-    /// A receive finds no buffer although there are some.
-    pub starve: u32,
-    /// A completion is delayed by some turns, and so overtaken by others.
-    pub delay: u32,
-    /// A push is refused.
-    pub refuse: u32,
-    /// A multishot ends with a success.
-    pub end_multishot: u32,
-    /// No descriptor is to be had for a socket, a pipe or an accept.
-    pub descriptors: u32,
-    /// A poll reports readiness that is not there; a splice says that it would wait.
-    pub spurious: u32,
-    /// A datagram is lost on its way to us.
-    pub lose: u32,
-    /// A datagram comes twice.
-    pub double: u32,
-    /// A datagram overtakes earlier ones.
-    pub reorder: u32,
-    /// A datagram socket takes no more.
-    pub full: u32,
-    /// A datagram socket cannot send joined datagrams, ever.
-    pub joining: u32,
-}
-
-impl Faults {
-    /// A kernel that always does its best.
-    pub const NONE: Self = Self {
-        short: 0,
-        starve: 0,
-        delay: 0,
-        refuse: 0,
-        end_multishot: 0,
-        descriptors: 0,
-        spurious: 0,
-        lose: 0,
-        double: 0,
-        reorder: 0,
-        full: 0,
-        joining: 0,
-    };
-
-    /// Everything goes wrong now and then.
-    pub const ALL: Self = Self {
-        short: 300,
-        starve: 50,
-        delay: 200,
-        refuse: 50,
-        end_multishot: 100,
-        descriptors: 10,
-        spurious: 100,
-        lose: 50,
-        double: 50,
-        reorder: 100,
-        full: 20,
-        joining: 10,
-    };
-}
-
 /// Most turns that a delayed completion is late.
 const DELAY_TURNS_MAX: u64 = 5;
 /// Most completions of one multishot in one turn.
@@ -98,6 +37,9 @@ const BURST_MAX: u64 = 8;
 const DATAGRAM_BUFFERS: u16 = 16;
 /// How far the clock goes in a turn in which nothing happens.
 const IDLE_STEP: Duration = Duration::from_millis(1);
+
+/// What the clock shows at first, since 1970-01-01 UTC.
+const START_OF_TIME: Duration = Duration::from_secs(1_700_000_000);
 
 /// A simulated kernel.
 #[derive(Debug)]
@@ -114,8 +56,15 @@ pub struct Sim {
     posted: Vec<(u64, Completion)>,
     turn: u64,
     now: Instant,
+    started: Instant,
     /// The last wait would still be waiting on a real kernel.
     asleep: bool,
+    /// It had no deadline.
+    endless: bool,
+    /// Waits in a row that brought nothing.
+    quiet_turns: u32,
+    /// The next wait goes on to its deadline.
+    skips: bool,
     in_flight_max: usize,
     counters: DriverCounters,
 }
@@ -128,6 +77,7 @@ impl Sim {
     #[must_use]
     #[expect(clippy::disallowed_methods, reason = "an origin for the simulated clock")]
     pub fn new(seed: u64, faults: Faults, buffers: u16, buffer_size: u32) -> Self {
+        let now = Instant::now();
         Self {
             world: World::default(),
             random: Random::new(seed),
@@ -140,8 +90,12 @@ impl Sim {
             flying: Vec::new(),
             posted: Vec::new(),
             turn: 0,
-            now: Instant::now(),
+            now,
+            started: now,
             asleep: false,
+            endless: false,
+            quiet_turns: 0,
+            skips: false,
             in_flight_max: 64 * 1024,
             counters: DriverCounters::default(),
         }
@@ -211,9 +165,34 @@ impl Sim {
         self.world.open()
     }
 
+    /// What the open descriptors are, in words.
+    #[must_use]
+    pub fn describe_open(&self) -> String {
+        self.world.describe_open()
+    }
+
     /// Something from outside wakes the worker, as a message in its mailbox would.
     pub fn wake(&mut self) {
         self.asleep = false;
+    }
+
+    /// Waits in a row that brought nothing. A completion may be late by a few turns.
+    #[must_use]
+    pub const fn quiet_turns(&self) -> u32 {
+        self.quiet_turns
+    }
+
+    /// Lets the next wait last until its deadline, instead of a millisecond: for a test that knows
+    /// that nobody has anything to do before.
+    pub fn skip_wait(&mut self) {
+        self.skips = true;
+    }
+
+    /// Whether the last wait brought nothing and had no deadline. A worker that never has anything
+    /// else has forgotten somebody, unless it has no connection.
+    #[must_use]
+    pub const fn sleeps_without_deadline(&self) -> bool {
+        self.asleep && self.endless
     }
 
     /// Sets the chances of faults.
@@ -458,12 +437,16 @@ impl Driver for Sim {
         self.turn += 1;
         self.counters.enters += 1;
         self.progress();
-        let step = match deadline {
-            Some(deadline) => deadline.saturating_duration_since(self.now).min(IDLE_STEP),
+        let skips = std::mem::take(&mut self.skips);
+        let step = match deadline.map(|deadline| deadline.saturating_duration_since(self.now)) {
+            Some(rest) if skips => rest,
+            Some(rest) => rest.min(IDLE_STEP),
             None => IDLE_STEP,
         };
         self.now += step;
+        self.endless = deadline.is_none();
         let has_news = self.posted.iter().any(|(from, _)| *from <= self.turn);
+        self.quiet_turns = if has_news { 0 } else { self.quiet_turns.saturating_add(1) };
         self.asleep = !has_news && deadline.is_none_or(|deadline| deadline > self.now);
         Ok(())
     }
@@ -484,6 +467,11 @@ impl Driver for Sim {
 
     fn now(&self) -> Instant {
         self.now
+    }
+
+    /// The clock begins at the same time of day in every run.
+    fn unix_time(&self) -> Duration {
+        START_OF_TIME + self.now.saturating_duration_since(self.started)
     }
 
     fn buffers(&self) -> (usize, usize) {

@@ -25,6 +25,8 @@ pub enum Behaviour {
     Unreachable,
     /// Nothing.
     Silent,
+    /// Another error.
+    Fails(Errno),
 }
 
 #[derive(Debug)]
@@ -102,6 +104,12 @@ impl World {
         self.objects.iter().flatten().count()
     }
 
+    pub(super) fn describe_open(&self) -> String {
+        let numbered = self.objects.iter().enumerate();
+        let open: Vec<_> = numbered.filter(|(_, object)| object.is_some()).collect();
+        format!("{open:?}")
+    }
+
     fn object(&self, fd: Fd) -> &Object {
         let index = usize::try_from(fd.0).expect("a descriptor");
         self.objects.get(index).and_then(Option::as_ref).expect("an open descriptor")
@@ -168,6 +176,7 @@ impl World {
             None | Some(Behaviour::Refuse) => Some(Err(Errno::ECONNREFUSED)),
             Some(Behaviour::Unreachable) => Some(Err(Errno::EHOSTUNREACH)),
             Some(Behaviour::Silent) => None,
+            Some(Behaviour::Fails(errno)) => Some(Err(errno)),
             Some(Behaviour::Accept { capacity }) => {
                 let link = self.new_link(capacity);
                 *self.object_mut(socket) = Object::Socket { link, reset_on_close: false };

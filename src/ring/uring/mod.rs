@@ -20,7 +20,7 @@ mod setup;
 mod tls;
 
 use std::fmt;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use io_uring::types::{CancelBuilder, SubmitArgs, Timespec};
 use io_uring::{EnterFlags, IoUring, cqueue};
@@ -301,6 +301,11 @@ impl Driver for Uring {
     #[expect(clippy::disallowed_methods, reason = "the driver is where time comes from")]
     fn now(&self) -> Instant {
         Instant::now()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the driver is where time comes from")]
+    fn unix_time(&self) -> Duration {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
     }
 
     fn buffers(&self) -> (usize, usize) {

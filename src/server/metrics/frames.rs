@@ -4,8 +4,8 @@ use super::{
     Exporter, MetricFamily, MetricType, WorkerCell, as_float, counter, family, gauge, sample,
 };
 use crate::proto::frame::Code;
+use crate::service::cluster::pool::CloseCause;
 use crate::service::frame::Tally;
-use crate::service::pool::CloseCause;
 use crate::session::PoolStats;
 
 /// How to read one count.

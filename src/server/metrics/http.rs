@@ -56,9 +56,12 @@ impl Exporter {
         listeners.collect()
     }
 
-    /// What is counted by route: requests, bytes received and sent, files that were cut.
-    fn of_routes(&self) -> [Vec<Metric>; 4] {
-        let [mut requests, mut received, mut sent, mut files_cut] = [const { Vec::new() }; 4];
+    /// By route: requests, bytes of requests, bytes of answers, files that were cut.
+    fn route_metrics(&self) -> [Vec<Metric>; 4] {
+        let mut requests = Vec::new();
+        let mut received = Vec::new();
+        let mut sent = Vec::new();
+        let mut files_cut = Vec::new();
         for (number, listener, routes) in &self.http.listeners {
             let names = routes.iter().map(String::as_str).chain([NO_ROUTE]);
             for (route, name) in names.enumerate() {
@@ -91,7 +94,7 @@ impl Exporter {
     }
 
     pub(super) fn http_families(&self) -> Vec<MetricFamily> {
-        let [requests, received, sent, files_cut] = self.of_routes();
+        let [requests, received, sent, files_cut] = self.route_metrics();
         let has_http = !self.http.listeners.is_empty();
         let lines_lost = self.sum(|cell| cell.stats.lines_lost.get()) + self.access_lost.get();
         let lines_lost = has_http.then(|| counter(&[], lines_lost)).into_iter().collect();

@@ -13,6 +13,9 @@ use super::access::NetworkSet;
 use super::access_log::text;
 use crate::proto::http::{Fields, Known, RequestHead, is_token, target};
 
+/// Who we are in the `via` field (RFC 9110, section 7.6.3).
+pub const VIA: &[u8] = b"1.1 ringway";
+
 /// Addresses that are looked at in one request's `x-forwarded-for`.
 const HOPS_MAX: usize = 64;
 

@@ -11,11 +11,14 @@
 //! | `trailers`, `interim` | which trailers and interim answers are passed on |
 //! | `max_forwards` | how many more proxies a request may pass |
 //! | `page`, `status_page` | pages for people: of a status, of what runs |
+//! | `body` | bodies on their way from one connection to another |
+//! | `record` | what is recorded of a request |
 //! | `access_log` | the line of a request that is over |
 
 pub mod access;
 pub mod access_log;
 pub mod auth;
+pub mod body;
 pub mod certificate;
 pub mod compression;
 pub mod edit;
@@ -25,6 +28,7 @@ pub mod interim;
 pub mod limit;
 pub mod max_forwards;
 pub mod page;
+pub mod record;
 pub mod route;
 pub mod status_page;
 pub mod template;

@@ -1,5 +1,7 @@
 //! The page that shows what runs: each listener, what it is for, how it is tried, what it carries.
 
+use std::time::Duration;
+
 use super::access_log::text;
 use super::page::{self, Count, Size, escape_html};
 
@@ -51,18 +53,30 @@ pub struct Carried {
     pub sent: u64,
 }
 
+/// How much a worker has to do.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct Load {
+    /// Connections open now.
+    pub active: u64,
+    /// The share of the time since its start that its turns took, 0 to 1.
+    pub busy: f64,
+    /// The longest turn since its start.
+    pub longest_turn: Duration,
+}
+
 /// Writes the page. `carried` is asked for each listener.
 pub fn write(
     introduction: &Introduction,
-    workers: usize,
+    workers: &[Load],
     carried: impl Fn(Place) -> Carried,
     out: &mut Vec<u8>,
 ) {
     let version = env!("CARGO_PKG_VERSION");
-    let threads = if workers == 1 { "worker, an" } else { "workers, each an" };
+    let threads = if workers.len() == 1 { "worker, an" } else { "workers, each an" };
+    let count = workers.len();
     page::begin("Ringway", out);
     text(out, format_args!("<h1>Ringway {version} is running</h1>\n"));
-    text(out, format_args!("<p>{workers} {threads} io_uring event loop.</p>\n<ul>\n"));
+    text(out, format_args!("<p>{count} {threads} io_uring event loop.</p>\n<ul>\n"));
     for listener in &introduction.listeners {
         write_listener(listener, carried(listener.place), out);
     }
@@ -70,15 +84,34 @@ pub fn write(
         out.extend_from_slice(
             b"<li><div><b>admin</b> <small>metrics and health</small></div>\n<div>",
         );
-        for path in ["/metrics", "/healthz", "/readyz", "/config", "/latency"] {
+        for path in ["/metrics", "/healthz", "/readyz", "/config", "/latency", "/log"] {
             out.extend_from_slice(b"<a href=\"");
             escape_html(admin, out);
             text(out, format_args!("{path}\">{path}</a> "));
         }
         out.extend_from_slice(b"</div></li>\n");
     }
+    for (number, load) in workers.iter().enumerate() {
+        write_load(number, load, out);
+    }
     out.extend_from_slice(b"</ul>\n");
     page::end(out);
+}
+
+fn write_load(number: usize, load: &Load, out: &mut Vec<u8>) {
+    let Load { active, busy, longest_turn } = load;
+    let (percent, millis) = (busy * 100.0, longest_turn.as_secs_f64() * 1_000.0);
+    text(
+        out,
+        format_args!("<li><div><b>worker {number}</b> <small>{} open</small> ", Count(*active)),
+    );
+    text(
+        out,
+        format_args!(
+            "<small class=\"end\">busy {percent:.1} %, longest turn {millis:.1} ms</small>\
+             </div></li>\n"
+        ),
+    );
 }
 
 fn write_listener(listener: &Introduced, carried: Carried, out: &mut Vec<u8>) {
@@ -147,7 +180,10 @@ mod tests {
             Place::Datagrams(_) => Carried::default(),
         };
         let mut page = Vec::new();
-        write(&introduction, 2, carried, &mut page);
+        let idle = Load::default();
+        let longest_turn = Duration::from_micros(1_240);
+        let loads = [idle, Load { active: 1_000, busy: 0.1234, longest_turn }];
+        write(&introduction, &loads, carried, &mut page);
         let page = String::from_utf8(page).unwrap();
         for there in [
             "<b>&lt;b&gt;</b> <small>HTTP &amp; &lt;more&gt;</small>",
@@ -158,6 +194,9 @@ mod tests {
             "<code>curl &#39;http://127.0.0.1:1/?a&amp;b&#39;</code>",
             "<a href=\"http://127.0.0.1:2/metrics\">/metrics</a>",
             "2 workers, each an io_uring event loop",
+            "<b>worker 0</b> <small>0 open</small>",
+            "<b>worker 1</b> <small>1,000 open</small> \
+             <small class=\"end\">busy 12.3 %, longest turn 1.2 ms</small>",
         ] {
             assert!(page.contains(there), "{there} is not in {page}");
         }

@@ -1,6 +1,7 @@
 //! The proxies' decisions.
 
 mod frame;
+pub mod http;
 mod meter;
 mod tcp;
 

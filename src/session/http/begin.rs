@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use super::client::{Http, Phase};
-use super::exchange::Asked;
+use super::client::Http;
 use super::limits::PeerWorkers;
 use super::options::{RouteAction, RouteOptions};
-use super::state::Told;
+use super::request::{Request, Responder};
+use super::state::HttpState;
 use super::verify::Allowed;
 use crate::mem::Key;
-use crate::proto::http::{Method, RequestHead, Version};
-use crate::proto::http1::{BodyReader, Framing, Refusal, RequestMeta, write};
+use crate::proto::http::{Method, RequestHead};
+use crate::proto::http1::{Framing, Refusal, RequestMeta, write};
 use crate::ring::Driver;
 use crate::service::http::limit::Verdict;
 use crate::service::http::max_forwards::{self, Forwards};
+use crate::service::http::record::RequestRecord;
 use crate::session::context::Context;
 
 /// The status of a refusal, and a field that goes with it.
@@ -26,7 +27,7 @@ impl Http {
             && std::mem::take(&mut peer.is_counted)
             && let Some(ip) = peer.ip()
         {
-            context.leave_source(self.common.listener, ip);
+            context.leave_source(self.io.common.listener, ip);
         }
     }
 
@@ -41,25 +42,25 @@ impl Http {
         self.requests += 1;
         let options = Arc::clone(&self.options);
         let is_last = self.draining || self.requests >= options.keepalive_requests;
-        // What follows a refused CONNECT is meant for its tunnel (RFC 9112, section 3.2.3).
-        self.keep_alive = meta.keep_alive && !is_last && head.method != Method::Connect;
-        self.body = None;
+        if is_last {
+            self.wire.close_after();
+        }
         if head.dropped > 0 {
-            let dropped = &context.listener_stats(self.common.listener).http.fields_dropped;
+            let dropped = &context.listener_stats(self.io.common.listener).http.fields_dropped;
             dropped.add(head.dropped.into());
         }
         let source = self.source_of(&head);
         let certificate = self.client.as_ref().and_then(|peer| peer.certificate.as_deref());
         let Some(found) = options.router.find(&head, certificate) else {
             self.set_body(meta, options.body_max);
-            let told = Told::new(context.now(), source, None, meta.len);
+            let told = RequestRecord::new(context.now(), source, None, meta.len);
             return self.answer_status(context, head, told, 404, None);
         };
         let route = &options.routes[found];
-        let mut told = Told::new(context.now(), source, Some(found), meta.len);
+        let mut told = RequestRecord::new(context.now(), source, Some(found), meta.len);
         if !self.set_body(meta, route.body_max) {
             let refusal = Refusal::BodyTooLarge;
-            context.listener_stats(self.common.listener).http.refuse(refusal);
+            context.listener_stats(self.io.common.listener).http.refuse(refusal);
             told.reason = Some(refusal.name());
             return self.answer_status(context, head, told, refusal.status(), None);
         }
@@ -85,7 +86,7 @@ impl Http {
         context: &mut Context<D>,
         key: Key,
         mut head: Box<RequestHead>,
-        told: Told,
+        told: RequestRecord,
         meta: &RequestMeta,
     ) {
         let options = Arc::clone(&self.options);
@@ -105,20 +106,14 @@ impl Http {
                         return self.answer_unforwarded(context, head, told, ended);
                     }
                 }
-                if std::mem::take(&mut self.awaits_continue) {
-                    self.outlet.bytes(&mut context.pages).extend_from_slice(write::CONTINUE);
-                }
-                let asked = Asked {
-                    client: key,
-                    listener: self.common.listener,
-                    framing: meta.framing,
-                    upgrade: meta.upgrade,
-                    closes: !meta.keep_alive || head.version == Version::Http10,
-                };
-                match self.make_exchange(context, head, told, route, proxy, asked) {
+                let mut out = self.io.writer(&mut context.pages);
+                self.wire.send_continue(&mut out);
+                match self.make_exchange(context, key, head, told, (route, proxy, meta)) {
                     Ok(exchange) => {
-                        self.phase = Phase::Exchange(exchange);
-                        context.start_exchange(exchange);
+                        self.begin_answer(Request::new(Responder::Proxy(exchange)));
+                        let now = context.now();
+                        let HttpState { proxy, clusters, .. } = &mut context.http;
+                        proxy.start(exchange, clusters, now);
                     }
                     Err((head, told)) => self.answer_status(context, head, told, 503, None),
                 }
@@ -132,20 +127,8 @@ impl Http {
         if meta.framing == Framing::None {
             return true;
         }
-        self.body_bytes = 0;
-        self.body_began = Some(self.progress);
-        match BodyReader::new(meta.framing, max) {
-            Ok(body) => {
-                self.body = Some(body);
-                self.awaits_continue = meta.expects_continue;
-                true
-            }
-            Err(_too_large) => {
-                self.keep_alive = false;
-                self.body = BodyReader::new(meta.framing, u64::MAX).ok();
-                false
-            }
-        }
+        self.waits.body_began = Some(self.waits.progress);
+        self.wire.begin_body(meta, max).is_ok()
     }
 
     /// Why a request is not allowed on its route: the status, and a field that goes with it.
@@ -153,7 +136,7 @@ impl Http {
         &mut self,
         context: &mut Context<D>,
         head: &RequestHead,
-        told: &Told,
+        told: &RequestRecord,
         route: &RouteOptions,
     ) -> Option<Forbidden> {
         let ip = told.ip();
@@ -191,18 +174,16 @@ impl Http {
         &mut self,
         context: &mut Context<D>,
         head: Box<RequestHead>,
-        told: Told,
+        told: RequestRecord,
         meta: &RequestMeta,
     ) {
         if meta.framing == Framing::None {
             return self.answer_echo_of_head(context, head, told);
         }
-        if std::mem::take(&mut self.awaits_continue) {
-            self.outlet.bytes(&mut context.pages).extend_from_slice(write::CONTINUE);
-        }
+        let mut out = self.io.writer(&mut context.pages);
+        self.wire.send_continue(&mut out);
         let mut told = told;
         self.answer_head_of_echo(context, &head, &mut told, meta.framing);
-        self.told = Some(Box::new((head, told)));
-        self.phase = Phase::Echo;
+        self.begin_answer(Request::new(Responder::Echo(Box::new((head, told)))));
     }
 }

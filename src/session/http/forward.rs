@@ -5,22 +5,20 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::client::{Http, Peer};
-use super::exchange::{Asked, Exchange};
-use super::options::{HashOn, HostHeader, ProxyOptions, Rewrite, RouteOptions};
-use super::state::Told;
+use super::options::{HashOn, ProxyOptions, Rewrite, RouteOptions};
+use super::state::HttpState;
 use super::vars::Vars;
 use crate::mem::Key;
-use crate::proto::http::{Fields, Known, Method, RequestHead, target};
-use crate::proto::http1::Framing;
-use crate::proto::http1::write::{self, Connection, Delimit};
+use crate::proto::http::{Fields, Known, RequestHead, Version, target};
+use crate::proto::http1::RequestMeta;
 use crate::ring::Driver;
-use crate::service::http::forwarded::{self, Hop};
+use crate::service::cluster::stable_hash;
+use crate::service::http::body::Body;
+use crate::service::http::forwarded::{self, Hop, VIA};
+use crate::service::http::record::RequestRecord;
 use crate::service::http::route::prefix_rewrite;
-use crate::service::origin::stable_hash;
+use crate::service::proxy::http::{ForwardedRequest, NewExchange};
 use crate::session::context::Context;
-
-/// Who we are in the `via` field (RFC 9110, section 7.6.3).
-pub(super) const VIA: &[u8] = b"1.1 ringway";
 
 impl Http {
     /// Makes the exchange of a request that a server answers. Head and record come back when there
@@ -29,12 +27,11 @@ impl Http {
     pub(super) fn make_exchange<D: Driver>(
         &mut self,
         context: &mut Context<D>,
+        client: Key,
         mut head: Box<RequestHead>,
-        mut told: Told,
-        route: &RouteOptions,
-        proxy: &ProxyOptions,
-        asked: Asked,
-    ) -> Result<Key, (Box<RequestHead>, Told)> {
+        mut told: RequestRecord,
+        (route, proxy, meta): (&RouteOptions, &ProxyOptions, &RequestMeta),
+    ) -> Result<Key, (Box<RequestHead>, RequestRecord)> {
         let options = Arc::clone(&self.options);
         if let Some(name) = &options.request_id {
             told.request_id = context.next_request();
@@ -56,20 +53,34 @@ impl Http {
                 head.set_authority(&host);
             }
         }
-        let hash = context.http.origins(proxy.upstream).options.hash_on.clone();
-        let hash = hash.map(|on| hash_of(&on, &head, told.ip()));
+        let now = context.now();
+        let HttpState { proxy: engine, clusters, .. } = &mut context.http;
+        let hash_on = clusters.get(proxy.upstream).options.hash_on.as_ref();
+        let hash = hash_on.map(|on| hash_of(on, &head, told.ip()));
         let rewrite = proxy.rewrite.as_ref();
         let path = rewrite.map(|rewrite| rewritten(rewrite, head.path()).into_owned());
-        let key = context.insert_exchange(proxy.upstream, head, told, asked, hash)?;
-        if let Some(exchange) = context.http.exchanges.get_mut(key) {
-            exchange.path = path;
-            exchange.until = route.total_timeout.map(|most| exchange.tried + most);
-        }
-        Ok(key)
+        let request = ForwardedRequest {
+            path,
+            size: meta.framing.size(),
+            upgrade: meta.upgrade,
+            closes: !meta.keep_alive || head.version == Version::Http10,
+            head,
+            body: Body::default(),
+        };
+        let new = NewExchange {
+            client,
+            listener: self.io.common.listener,
+            cluster: proxy.upstream,
+            request,
+            record: told,
+            hash,
+            until: route.total_timeout.map(|most| now + most),
+        };
+        engine.insert(new, clusters, now)
     }
 
     /// Tells the server of the client.
-    fn add_forwarded(&self, told: &Told, head: &mut RequestHead) {
+    fn add_forwarded(&self, told: &RequestRecord, head: &mut RequestHead) {
         let peer = self.client.as_deref();
         let hop = Hop {
             peer: peer.and_then(Peer::ip),
@@ -120,54 +131,4 @@ fn cookie<'a>(fields: &'a Fields, name: &str) -> Option<&'a [u8]> {
 /// The path with another prefix.
 pub(super) fn rewritten<'a>(rewrite: &'a Rewrite, path: &'a str) -> Cow<'a, str> {
     prefix_rewrite(path, &rewrite.prefix, &rewrite.replacement)
-}
-
-/// Writes the head of an exchange's request.
-pub(super) fn write_request(
-    exchange: &Exchange,
-    (host, server): (&HostHeader, &str),
-    out: &mut Vec<u8>,
-) {
-    let head = &exchange.head;
-    let authority = match host {
-        HostHeader::Pass if !head.authority().is_empty() => head.authority(),
-        HostHeader::Pass | HostHeader::Server => server,
-        HostHeader::Literal(name) => name,
-    };
-    let connection = if exchange.asked.upgrade { Connection::Upgrade } else { Connection::Persist };
-    // A method that has a body says that there is none (RFC 9110, section 8.6).
-    let has_body = matches!(head.method, Method::Post | Method::Put | Method::Patch);
-    let length = (has_body && exchange.asked.framing == Framing::None).then_some(0);
-    let delimit = Delimit { framing: exchange.asked.framing, length, connection };
-    let path = exchange.path.as_deref().unwrap_or_else(|| head.path());
-    write::request(head, path, authority.as_bytes(), delimit, out);
-}
-
-impl Exchange {
-    /// Keeps what is sent of the body, as long as it may have to be sent again.
-    pub(super) fn keep(&mut self, part: &[u8], most: usize) {
-        if most == 0 || self.kept_too_much {
-            return;
-        }
-        if self.kept.len() + part.len() > most {
-            self.kept_too_much = true;
-            self.kept = Vec::new();
-            return;
-        }
-        self.kept.extend_from_slice(part);
-    }
-
-    /// Whether all of the body that came is still there.
-    pub(super) fn is_repeatable(&self) -> bool {
-        let there = (self.kept.len() + self.request.waiting()) as u64;
-        !self.kept_too_much && there == self.request.total
-    }
-
-    /// The body goes out again from its beginning.
-    pub(super) fn rewind(&mut self) {
-        self.answer = None;
-        if !self.kept.is_empty() {
-            self.request.rewind(std::mem::take(&mut self.kept));
-        }
-    }
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::client::Http;
-use super::state::Told;
 use crate::proto::http::{Known, RequestHead};
 use crate::ring::Driver;
 use crate::service::http::access_log::{Record, write_line};
+use crate::service::http::record::RequestRecord;
 use crate::session::Due;
 use crate::session::context::Context;
 
@@ -22,21 +22,23 @@ impl Http {
         &self,
         context: &mut Context<D>,
         head: Box<RequestHead>,
-        told: &Told,
+        told: &RequestRecord,
     ) {
         let now = context.now();
         let duration = now.saturating_duration_since(told.began);
-        if let Some(stats) = context.listener_stats(self.common.listener).http.route(told.route) {
+        if let Some(stats) = context.listener_stats(self.io.common.listener).http.route(told.route)
+        {
             let class = usize::from(told.status / 100).min(stats.answers.len() - 1);
             stats.answers[class].add(1);
             stats.received.add(told.received);
-            stats.sent.add(self.sent(told));
+            stats.sent.add(told.sent);
         }
         if let Some(route) = told.route.and_then(|route| self.options.routes.get(route)) {
             context.histograms.latencies.record_route(route.number, duration);
         }
-        if let Some((upstream, _)) = told.upstream {
-            let phases = [told.queued, told.connect, told.first_byte, told.answered];
+        let tried = &told.upstream;
+        if let Some((upstream, _)) = tried.server {
+            let phases = [tried.queued, tried.connect, tried.first_byte, tried.answered];
             context.histograms.latencies.record_upstream(upstream, phases);
         }
         if self.options.access_log.is_some() {
@@ -45,26 +47,22 @@ impl Http {
         context.http.spare_heads.give(head);
     }
 
-    /// Bytes of an answer: of one that was compressed, those that it became.
-    fn sent(&self, told: &Told) -> u64 {
-        told.sent.saturating_add_signed(self.recoded)
-    }
-
     fn write_line<D: Driver>(
         &self,
         context: &mut Context<D>,
         head: &RequestHead,
-        told: &Told,
+        told: &RequestRecord,
         duration: Duration,
     ) {
         let options = Arc::clone(&self.options);
         let Some(log) = &options.access_log else { return };
         let time = context.unix_time().saturating_sub(duration);
-        let (upstream, server) = match told.upstream {
+        let tried = &told.upstream;
+        let (upstream, server) = match tried.server {
             None => ("", ""),
             Some((upstream, server)) => {
                 let one = &context.options.upstreams[upstream];
-                let names = one.origins.as_ref().map(|origins| &origins.names);
+                let names = Some(&one.cluster.names);
                 let server = names.zip(server).and_then(|(names, server)| names.get(server));
                 (one.name.as_str(), server.map(|name| &**name).unwrap_or_default())
             }
@@ -83,7 +81,7 @@ impl Http {
             query: head.query(),
             version: if is_read { head.version.name() } else { "" },
             status: told.status,
-            sent: self.sent(told),
+            sent: told.sent,
             received: told.received,
             referer: head.fields.get(Known::Referer).unwrap_or_default(),
             user_agent: head.fields.get(Known::UserAgent).unwrap_or_default(),
@@ -91,16 +89,16 @@ impl Http {
             route: route.map(|route| &*route.name).unwrap_or_default(),
             upstream,
             server,
-            tries: told.tries,
+            tries: tried.tries,
             reason: told.reason,
             refused: offence.map(|offence| (&*offence.request_line, &*offence.line)),
             secured: self.client.as_ref().and_then(|peer| peer.secured),
             certificate: self.client.as_ref().and_then(|peer| peer.certificate.as_deref()),
             duration,
-            queued: told.queued,
-            connect: told.connect,
-            first_byte: told.first_byte,
-            upstream_duration: told.answered,
+            queued: tried.queued,
+            connect: tried.connect,
+            first_byte: tried.first_byte,
+            upstream_duration: tried.answered,
         };
         let lines = &mut context.http.lines[log.sink];
         let was_empty = lines.is_empty();

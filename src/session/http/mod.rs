@@ -5,19 +5,17 @@
 //! | `client` | a connection of a client: its requests, one after the other |
 //! | `begin` | what becomes of a request: its route, what is allowed, who answers |
 //! | `answer` | answers of our own |
+//! | `request` | a request that is being answered, apart from its connection |
 //! | `respond` | heads of answers on their way to a client |
 //! | `file` | files on their way to a client |
 //! | `cache` | files that are kept open |
 //! | `listing` | folders that are listed |
 //! | `encode` | answers that are compressed on their way |
-//! | `exchange` | one request and its answer, between a client and a server |
-//! | `origins` | the connections of one worker to an upstream's servers, and who waits for them |
-//! | `proxy` | which server an exchange goes to, and what follows when that fails |
-//! | `hedge` | a second try beside the first |
+//! | `shown` | what is shown of the clusters |
+//! | `exchanges` | carries out what the proxy decides of exchanges |
+//! | `upstream` | a connection to a server |
 //! | `forward` | requests on their way to servers |
-//! | `origin` | a connection to a server |
 //! | `upgrade` | connections that change to another protocol |
-//! | `flow`, `input` | bytes that wait, of a body and before they are read |
 //! | `verify` | passwords |
 //! | `vars` | the values of variables in templates |
 //! | `log` | what is told of a request when it is over |
@@ -30,29 +28,24 @@ mod begin;
 mod cache;
 mod client;
 mod encode;
-mod exchange;
+mod exchanges;
 mod file;
 mod find;
-mod flow;
 mod forward;
-mod hedge;
-mod input;
 mod limits;
 mod listing;
 mod log;
 pub mod options;
-mod origin;
-mod origins;
-mod part;
-mod proxy;
+mod request;
 mod respond;
+pub(super) mod shown;
 pub(super) mod state;
 mod status;
 mod upgrade;
+mod upstream;
 mod vars;
 mod verify;
 
 pub(super) use client::Http;
 pub use encode::Encoded;
-pub(super) use exchange::Exchange;
-pub(super) use origin::Origin;
+pub(super) use upstream::UpstreamConnection;

@@ -1,21 +1,21 @@
 //! What the exchanges of a worker share.
 
-use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use super::Exchange;
 use super::cache::FileCache;
+use super::exchanges::ExchangeTimers;
 use super::limits::seed_of;
 use super::options::HttpOptions;
-use super::origins::Origins;
+use super::request::Waiting;
 use super::verify::Checks;
-use crate::mem::{FreeList, Key, Pages, Scratch, Slab};
+use crate::mem::{FreeList, Key, Pages, Scratch};
 use crate::proto::http::{RequestHead, ResponseHead};
-use crate::proto::http1::Offence;
 use crate::ring::Driver;
-use crate::runtime::Reactor;
+use crate::runtime::{Reactor, TimerId};
+use crate::service::cluster::{Cluster, Clusters};
 use crate::service::http::auth::VerifiedCache;
 use crate::service::http::limit::{Concurrency, RateLimiter};
+use crate::service::proxy::http::{HttpProxy, ProxyAction};
 use crate::session::SessionOptions;
 use crate::session::context::Context;
 use crate::session::options::ServiceOptions;
@@ -26,105 +26,16 @@ const SPARE_MAX: usize = 256;
 const SPARE_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of a file name that are kept for the next one.
 const NAME_BYTES_MAX: usize = 16 * 1024;
-/// Exchanges at a time: more than there are connections to carry them.
-const EXCHANGES_MAX: u32 = 1 << 20;
 /// How long a password that was checked is not checked again.
 const VERIFIED_FOR: Duration = Duration::from_secs(300);
 /// Passwords that are remembered as checked.
 const VERIFIED_MAX: usize = 4096;
-
-/// What is told of a request when it is over.
-#[derive(Debug, Clone)]
-pub(super) struct Told {
-    /// When its head had come.
-    pub(super) began: Instant,
-    /// Who it is from, if that is known; the port is 0 where only the address is.
-    pub(super) source: Option<SocketAddr>,
-    /// Its route's place among those of the listener.
-    pub(super) route: Option<usize>,
-    /// Bytes that came.
-    pub(super) received: u64,
-    /// Bytes of the answer.
-    pub(super) sent: u64,
-    /// The answer's status; 0 until there is one.
-    pub(super) status: u16,
-    /// What went wrong, if anything did.
-    pub(super) reason: Option<&'static str>,
-    /// The upstream and its server that answered, or were to.
-    pub(super) upstream: Option<(usize, Option<usize>)>,
-    /// How long it waited for a connection.
-    pub(super) queued: Option<Duration>,
-    /// How long the connection took that it waited for.
-    pub(super) connect: Option<Duration>,
-    /// How long the head of the answer took.
-    pub(super) first_byte: Option<Duration>,
-    /// How long it took until the server had answered.
-    pub(super) answered: Option<Duration>,
-    /// Tries of servers.
-    pub(super) tries: u32,
-    /// The number of the request, if it has one.
-    pub(super) request_id: u64,
-    /// The user that it was allowed for.
-    pub(super) user: Option<Box<str>>,
-    /// What came, if it was refused before it was understood.
-    pub(super) offence: Option<Box<Offence>>,
-}
-
-impl Told {
-    pub(super) const fn new(
-        began: Instant,
-        source: Option<SocketAddr>,
-        route: Option<usize>,
-        received: usize,
-    ) -> Self {
-        Self {
-            began,
-            source,
-            route,
-            received: received as u64,
-            sent: 0,
-            status: 0,
-            reason: None,
-            upstream: None,
-            queued: None,
-            connect: None,
-            answered: None,
-            first_byte: None,
-            tries: 0,
-            request_id: 0,
-            user: None,
-            offence: None,
-        }
-    }
-
-    /// The address that it is from.
-    pub(super) fn ip(&self) -> Option<IpAddr> {
-        self.source.map(|source| source.ip().to_canonical())
-    }
-}
 
 /// What an answer is written with.
 #[derive(Debug)]
 pub(super) struct Output<'a> {
     pub(super) pages: &'a mut Pages,
     pub(super) date: &'a [u8],
-}
-
-/// What the loop has to do for exchanges, between two flushes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::session) enum HttpAction {
-    /// A connection to a server is needed.
-    Open { upstream: usize, server: usize },
-    /// A connection carries an exchange from now on.
-    Assign { origin: Key, exchange: Key },
-    /// A connection to a server is of no more use.
-    Close { origin: Key },
-    /// A connection has something to do.
-    Wake { connection: Key },
-    /// Another worker may lend a place for a connection.
-    Ask { upstream: usize, to: usize },
-    /// Both connections of an exchange become one relay.
-    Join { exchange: Key, origin: Key },
 }
 
 /// The date field's value, made once a second.
@@ -143,23 +54,29 @@ impl DateText {
 /// The exchanges of a worker and what they share.
 #[derive(Debug)]
 pub(in crate::session) struct HttpState {
-    pub(super) exchanges: Slab<Exchange>,
-    /// Exchanges that parts of a body came for in this turn.
-    pub(super) filled: Vec<Key>,
+    /// The exchanges with servers, and what is decided of them.
+    pub(in crate::session) proxy: HttpProxy,
+    /// The servers, by upstream.
+    pub(in crate::session) clusters: Clusters,
+    /// The timer of each, and when it fires.
+    pub(super) cluster_timers: Vec<Option<(TimerId, Instant)>>,
+    /// The timers of exchanges that no server's connection keeps the time of.
+    pub(super) exchange_timers: ExchangeTimers,
+    /// What the proxy wants done, while it is done.
+    pub(in crate::session) acting: Vec<ProxyAction>,
+    /// Exchanges whose two connections become a tunnel, with those to their servers.
+    pub(in crate::session) tunnels: Vec<(Key, Key)>,
     pub(super) spare_heads: FreeList<RequestHead>,
     pub(super) spare_answers: FreeList<ResponseHead>,
     /// The name of the file that is looked for.
     pub(super) name: Scratch<String>,
-    /// The connections to servers, by upstream.
-    pub(in crate::session) origins: Vec<Option<Origins>>,
-    pub(in crate::session) actions: Vec<HttpAction>,
-    /// The other list, while it is worked off.
-    pub(in crate::session) acting: Vec<HttpAction>,
     pub(super) date: DateText,
     /// By the number of the route.
     pub(super) limiters: Vec<Option<RateLimiter>>,
     pub(in crate::session) sources: Concurrency,
     pub(super) verified: VerifiedCache,
+    /// Requests that others do something for.
+    pub(in crate::session) waiting: Waiting,
     /// Passwords that are being checked.
     pub(super) checks: Checks,
     /// By the number of the folder.
@@ -190,23 +107,25 @@ impl HttpState {
                 RateLimiter::new(limit.rate, limit.burst, limit.entries_max, seed)
             }));
         }
-        let origins = options.upstreams.iter().enumerate().map(|(upstream, one)| {
-            let origins = one.origins.as_ref()?;
-            Some(Origins::new(upstream, origins, options, seed, now))
+        let workers = (options.worker, options.fleet.cells().len());
+        let clusters = options.upstreams.iter().enumerate().map(|(upstream, one)| {
+            Some(Cluster::new(&one.cluster, workers, seed_of(seed, upstream), now))
         });
         let fd_max = options.descriptors.pause;
         Self {
-            exchanges: Slab::with_limit(EXCHANGES_MAX),
-            filled: Vec::new(),
+            proxy: HttpProxy::new(options.upstreams.len()),
+            clusters: Clusters::new(clusters.collect()),
+            cluster_timers: options.upstreams.iter().map(|_| None).collect(),
+            exchange_timers: ExchangeTimers::default(),
+            acting: Vec::new(),
+            tunnels: Vec::new(),
             spare_heads: FreeList::new(SPARE_MAX, SPARE_BYTES_MAX),
             spare_answers: FreeList::new(SPARE_MAX, SPARE_BYTES_MAX),
             name: Scratch::new(NAME_BYTES_MAX),
-            origins: origins.collect(),
-            actions: Vec::new(),
-            acting: Vec::new(),
             date: DateText { text: String::new(), until: None },
             limiters,
             sources: Concurrency::default(),
+            waiting: Waiting::default(),
             checks: Checks::default(),
             verified: VerifiedCache::new(VERIFIED_MAX, VERIFIED_FOR, seed),
             caches: routes.filter_map(|route| FileCache::for_route(route, fd_max)).collect(),
@@ -214,6 +133,16 @@ impl HttpState {
             lines_armed: false,
             last_request: 0,
         }
+    }
+
+    /// Whether no request is under way.
+    pub(in crate::session) fn is_idle(&self) -> bool {
+        self.proxy.is_empty() && self.waiting.is_empty()
+    }
+
+    /// Whether something is to be carried out.
+    pub(in crate::session) const fn has_work(&self) -> bool {
+        self.proxy.has_actions() || !self.tunnels.is_empty()
     }
 
     /// Descriptors are short: files that are only kept for the next request are closed.
@@ -224,13 +153,9 @@ impl HttpState {
         self.caches.iter_mut().for_each(|cache| cache.shed(reactor));
     }
 
-    /// The connections to the servers of an upstream.
-    ///
-    /// # Panics
-    /// When the upstream has none: exchanges are made only where there are.
-    pub(in crate::session) fn origins(&mut self, upstream: usize) -> &mut Origins {
-        let origins = self.origins.get_mut(upstream).and_then(Option::as_mut);
-        origins.expect("the upstream of an HTTP proxy")
+    /// The servers of an upstream and the connections to them.
+    pub(in crate::session) fn cluster(&mut self, upstream: usize) -> &mut Cluster {
+        self.clusters.get(upstream)
     }
 }
 

@@ -1,7 +1,7 @@
 //! A page that shows what runs.
 
 use crate::ring::Driver;
-use crate::service::http::status_page::{self, Carried, Introduction, Place};
+use crate::service::http::status_page::{self, Carried, Introduction, Load, Place};
 use crate::session::context::Context;
 
 impl<D: Driver> Context<D> {
@@ -38,8 +38,17 @@ impl<D: Driver> Context<D> {
             }
             sum
         };
+        let now = self.reactor.now();
+        let running = now.saturating_duration_since(fleet.epoch(now)).as_secs_f64();
+        let loads = cells.iter().map(|cell| {
+            let times = &cell.loops.times;
+            let busy = if running > 0.0 { times.busy().as_secs_f64() / running } else { 0.0 };
+            let (active, busy) = (cell.active.get(), busy.min(1.0));
+            Load { active, busy, longest_turn: times.longest() }
+        });
+        let loads: Vec<Load> = loads.collect();
         let nothing = Introduction::default();
         let introduction = fleet.introduction().unwrap_or(&nothing);
-        status_page::write(introduction, cells.len(), carried, out);
+        status_page::write(introduction, &loads, carried, out);
     }
 }

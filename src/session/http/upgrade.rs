@@ -1,12 +1,9 @@
 //! Connections that change to another protocol: both become one relay, which may splice.
 
 use super::client::{Http, Phase};
-use super::exchange::State;
+use super::state::HttpState;
 use crate::mem::{Buf, Key};
-use crate::proto::http1::Framing;
-use crate::proto::http1::write::{self, Connection, Delimit};
 use crate::ring::{Driver, SocketAddress};
-use crate::service::origin::servers::{Ended, Outcome};
 use crate::session::Sessions;
 use crate::session::context::Context;
 use crate::session::kind::Session;
@@ -17,15 +14,11 @@ impl Http {
     fn write_switch<D: Driver>(&mut self, context: &mut Context<D>, exchange: Key) {
         self.write_interim(context, exchange);
         let Context { http, pages, .. } = context;
-        let Some(exchange) = http.exchanges.get_mut(exchange) else { return };
-        let Some(answer) = exchange.answer.take() else { return };
-        exchange.told.status = answer.status;
-        let delimit =
-            Delimit { framing: Framing::None, length: None, connection: Connection::Upgrade };
-        let out = self.outlet.bytes(pages);
-        let before = out.len();
-        write::response(&answer, "Switching Protocols", delimit, out);
-        exchange.told.sent += (out.len() - before) as u64;
+        let Some(exchange) = http.proxy.get_mut(exchange) else { return };
+        let Some(answer) = exchange.answer.head.take() else { return };
+        exchange.record.status = answer.status;
+        let mut out = self.io.writer(pages);
+        exchange.record.sent += self.wire.send_switch(&answer, &mut out) as u64;
         http.spare_answers.give(answer);
     }
 }
@@ -34,15 +27,12 @@ impl<D: Driver> Sessions<D> {
     /// Makes one relay of an exchange's two connections.
     pub(in crate::session) fn join(&mut self, key: Key, origin_key: Key) {
         let context = &mut self.context;
-        let Some(exchange) = context.http.exchanges.get_mut(key) else { return };
-        let (client, upstream) = (exchange.asked.client, exchange.upstream);
-        let State::Linked { server, .. } = exchange.state else { return };
-        exchange.state = State::Done;
-        let latency = exchange.told.first_byte;
-        let outcome = Outcome { ended: Ended::Status(101), latency };
         let now = context.now();
-        context.http.origins(upstream).servers.done(server, outcome, now);
-        let Some(Session::Origin(origin)) = self.slab.get_mut(origin_key) else { return };
+        let HttpState { proxy, clusters, .. } = &mut context.http;
+        let Some(exchange) = proxy.get(key) else { return };
+        let (client, upstream) = (exchange.client, exchange.cluster);
+        let Some(server) = proxy.switched(key, clusters, now) else { return };
+        let Some(Session::Upstream(origin)) = self.slab.get_mut(origin_key) else { return };
         let (mut stream, early) = origin.give_stream(context, origin_key);
         let Some(Session::Http(http)) = self.slab.get_mut(client) else {
             stream.close(&mut context.reactor, origin_key);
@@ -52,9 +42,10 @@ impl<D: Driver> Sessions<D> {
         if let Some((head, told)) = context.end_exchange(key) {
             http.finish_request(context, head, &told);
         }
+        http.drop_request(context);
         http.phase = Phase::Head;
-        http.outlet.finish(&mut context.pages, &mut http.stream);
-        let ahead = http.input.take_all();
+        http.io.buffer.finish(&mut context.pages, &mut http.io.stream);
+        let ahead = http.wire.take_rest();
         let peer = http.client.take();
         let source = peer.as_ref().filter(|peer| peer.is_counted).and_then(|peer| peer.ip());
         http.stop_deadline(context);
@@ -69,8 +60,9 @@ impl<D: Driver> Sessions<D> {
         };
         self.slab.replace(client, |session| {
             let Session::Http(http) = session else { return session };
-            let Http { common, stream, ended, .. } = *http;
-            Session::Relay(Box::new(Relay::adopt(context, (common, stream, ended), adopted)))
+            let Http { io, wire, .. } = *http;
+            let parts = (io.common, io.stream, wire.has_ended());
+            Session::Relay(Box::new(Relay::adopt(context, parts, adopted)))
         });
         context.stats().upstreams[upstream].active.increment();
         if let Some(Session::Relay(relay)) = self.slab.get_mut(client) {

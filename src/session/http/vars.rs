@@ -3,10 +3,10 @@
 use super::client::Peer;
 use super::forward::write_id;
 use super::options::HttpOptions;
-use super::state::Told;
 use crate::proto::http::RequestHead;
 use crate::proto::http1::write::number;
 use crate::service::http::certificate::ClientCertificate;
+use crate::service::http::record::RequestRecord;
 use crate::service::http::template::{Variable, Variables};
 
 /// What is known of a request.
@@ -15,7 +15,7 @@ pub(super) struct Vars<'a> {
     options: &'a HttpOptions,
     peer: Option<&'a Peer>,
     head: &'a RequestHead,
-    told: &'a Told,
+    told: &'a RequestRecord,
 }
 
 impl<'a> Vars<'a> {
@@ -23,7 +23,7 @@ impl<'a> Vars<'a> {
         options: &'a HttpOptions,
         peer: Option<&'a Peer>,
         head: &'a RequestHead,
-        told: &'a Told,
+        told: &'a RequestRecord,
     ) -> Self {
         Self { options, peer, head, told }
     }

@@ -21,7 +21,7 @@ fn closed_port() -> SocketAddr {
 
 /// The counter of a failure.
 pub(super) fn failed(served: &Served, name: &str) -> u64 {
-    let all = ringway::service::origin::failure::Failure::ALL;
+    let all = ringway::service::cluster::failure::Failure::ALL;
     let failure = all.into_iter().find(|failure| failure.name() == name).unwrap();
     served.sum(|cell| cell.stats.upstreams[0].http.failed[failure.index()].get())
 }

@@ -335,4 +335,6 @@ fn pages_for_people_need_nothing_from_elsewhere() {
     // The page itself was asked for on this connection.
     let page = client.get("/");
     assert!(page.text().contains("1 open of 1, "), "{}", page.text());
+    let worker = "<b>worker 0</b> <small>1 open</small> <small class=\"end\">busy ";
+    assert!(page.text().contains(worker), "{}", page.text());
 }

@@ -13,8 +13,8 @@ pub use plan::{Body, FileRules, Plan, page_plan, plan};
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use crate::service::cluster::stable_hash;
 use crate::service::date;
-use crate::service::origin::stable_hash;
 
 /// The latest time of modification that builds set to say none.
 const SET_BY_BUILDS: u64 = 1;

@@ -12,7 +12,7 @@ use super::trunk::Trunk;
 use super::{CLOG_BYTES, Exchanger, FrameAction};
 use crate::mem::{Key, Slab};
 use crate::proto::frame::{Code, Command, FrameError, PayloadError};
-use crate::service::pool::CloseCause;
+use crate::service::cluster::pool::CloseCause;
 
 /// Bytes that a server may send of each answer before it is given more: enough for small ones, and
 /// little enough for every request of a client's window.
@@ -218,6 +218,7 @@ impl Exchanger {
     /// dropped, and holds its place of the window.
     pub(super) fn cancel(&mut self, key: Key, now: Instant) {
         let State::Sent { trunk, stream } = self.exchanges.state(key) else {
+            self.pool.cancel(&key);
             return self.exchanges.remove(key);
         };
         let is_for_nobody =

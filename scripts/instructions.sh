@@ -1,0 +1,76 @@
+#!/usr/bin/env bash
+# Counts what a request costs in user space: instructions and allocations of one worker, without a
+# kernel, the same in every run. Writes a table to standard output: docs/benchmarks-instructions.md
+# has one, and says what is counted.
+#
+#   scripts/instructions.sh [--release] [SCENARIO...]    fixed, file, proxy, relay, frame
+#
+# The program (benches/instructions/) runs a worker on the simulated kernel; callgrind counts the
+# instructions of its turns, without those of the simulated kernel, the clients and the servers.
+# Compare two figures only if both were counted on the same machine, with the same compiler.
+#
+# By default our own code is optimized as in a release, and dependencies are those of a debug build,
+# so that it takes about a minute to build; with --release all is as it is shipped, in four.
+#
+# Needs Debian's packages valgrind and jq.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+scenarios=()
+profile=quick
+for argument in "$@"; do
+    case "$argument" in
+        --release) profile=release ;;
+        fixed | file | proxy | relay | frame) scenarios+=("$argument") ;;
+        -h | --help) sed -n '2,16s/^# \{0,1\}//p' "$0"; exit 0 ;;
+        *) sed -n '2,16s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+    esac
+done
+[ "${#scenarios[@]}" -gt 0 ] || scenarios=(fixed file proxy relay frame)
+
+missing=()
+for program in valgrind jq; do
+    command -v "$program" >/dev/null || missing+=("$program")
+done
+if [ "${#missing[@]}" -gt 0 ]; then
+    echo "missing; install with: apt-get install ${missing[*]}" >&2
+    exit 2
+fi
+
+options=(--release)
+if [ "$profile" = quick ]; then
+    own=profile.dev.package.ringway
+    options=(--config "$own.opt-level=3" --config "$own.codegen-units=1"
+        --config "$own.debug-assertions=false" --config "$own.overflow-checks=false")
+fi
+program="$(CARGO_INCREMENTAL=0 cargo build --locked --bench instructions "${options[@]}" \
+    --message-format=json | jq -r 'select(.target.name == "instructions").executable | values')"
+out="$(mktemp -d)"
+trap 'rm -rf "$out"' EXIT
+
+# Prints instructions and allocations, each per request: of a scenario, on so many connections, in
+# so many rounds.
+count() {
+    if ! valgrind --tool=callgrind --callgrind-out-file="$out/calls" \
+        --toggle-collect='*counted_turn*' --toggle-collect='*beside_the_count*' \
+        "$program" "$1" "$2" "$3" >"$out/result" 2>"$out/log"; then
+        cat "$out/log" >&2
+        echo "callgrind failed on $1: the lines above tell why" >&2
+        exit 1
+    fi
+    local requests allocations instructions
+    requests="$(sed -n 's/.* requests=\([0-9]*\) .*/\1/p' "$out/result")"
+    allocations="$(sed -n 's/.* allocations=\([0-9]*\)$/\1/p' "$out/result")"
+    instructions="$(sed -n 's/^totals: //p' "$out/calls")"
+    awk -v i="$instructions" -v a="$allocations" -v r="$requests" \
+        'BEGIN { printf "%.0f %.2f", i / r, a / r }'
+}
+
+printf '| scenario | instructions, 64 connections | allocations '
+printf '| instructions, 1 connection | allocations |\n'
+echo "| --- | ---: | ---: | ---: | ---: |"
+for scenario in "${scenarios[@]}"; do
+    read -r many many_allocations <<<"$(count "$scenario" 64 50)"
+    read -r one one_allocations <<<"$(count "$scenario" 1 500)"
+    echo "| $scenario | $many | $many_allocations | $one | $one_allocations |"
+done

@@ -1,0 +1,81 @@
+//! What is recorded of a request, for counters, distributions and the line of the access log.
+
+use std::net::{IpAddr, SocketAddr};
+use std::time::{Duration, Instant};
+
+use crate::proto::http1::Offence;
+
+/// The record of one request.
+#[derive(Debug, Clone)]
+pub struct RequestRecord {
+    /// When its head had come.
+    pub began: Instant,
+    /// Who it is from, if that is known; the port is 0 where only the address is.
+    pub source: Option<SocketAddr>,
+    /// Its route's place among those of the listener.
+    pub route: Option<usize>,
+    /// The number of the request, if it has one.
+    pub request_id: u64,
+    /// The user that it was allowed for.
+    pub user: Option<Box<str>>,
+    /// What came, if it was refused before it was understood.
+    pub offence: Option<Box<Offence>>,
+    /// Bytes that came.
+    pub received: u64,
+    /// Bytes of the answer.
+    pub sent: u64,
+    /// The answer's status; 0 until there is one.
+    pub status: u16,
+    /// What went wrong, if anything did.
+    pub reason: Option<&'static str>,
+    /// How a server answered it, if one was to.
+    pub upstream: UpstreamRecord,
+}
+
+/// How a server answered a request.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct UpstreamRecord {
+    /// The cluster and its server that answered, or were to.
+    pub server: Option<(usize, Option<usize>)>,
+    /// How long the request waited for a connection.
+    pub queued: Option<Duration>,
+    /// How long the connection took that it waited for.
+    pub connect: Option<Duration>,
+    /// How long the head of the answer took.
+    pub first_byte: Option<Duration>,
+    /// How long it took until the server had answered.
+    pub answered: Option<Duration>,
+    /// Tries of servers.
+    pub tries: u32,
+}
+
+impl RequestRecord {
+    /// A request whose head of `received` bytes has come.
+    #[must_use]
+    pub fn new(
+        began: Instant,
+        source: Option<SocketAddr>,
+        route: Option<usize>,
+        received: usize,
+    ) -> Self {
+        Self {
+            began,
+            source,
+            route,
+            request_id: 0,
+            user: None,
+            offence: None,
+            received: received as u64,
+            sent: 0,
+            status: 0,
+            reason: None,
+            upstream: UpstreamRecord::default(),
+        }
+    }
+
+    /// The address that it is from.
+    #[must_use]
+    pub fn ip(&self) -> Option<IpAddr> {
+        self.source.map(|source| source.ip().to_canonical())
+    }
+}

@@ -1,0 +1,174 @@
+//! What servers say: interim answers, the head of the answer, its body, its end, or that there will
+//! be none.
+
+use std::time::{Duration, Instant};
+
+use super::HttpProxy;
+use super::exchange::{Exchange, State};
+use crate::mem::{Buf, Key};
+use crate::proto::http::{Fields, ResponseHead};
+use crate::service::cluster::Clusters;
+use crate::service::cluster::failure::Failure;
+use crate::service::cluster::identity::authenticates_connection;
+use crate::service::cluster::servers::{Ended, Outcome};
+use crate::service::http::edit::HeaderEdits;
+use crate::service::http::interim;
+
+/// What becomes of the head of an answer.
+#[derive(Debug)]
+pub enum HeadVerdict {
+    /// It goes to the client, and the connection may carry another exchange behind this one if it
+    /// says so itself.
+    Taken,
+    /// It goes to the client, and the connection carries the client's identity: it must carry no
+    /// exchange of another one.
+    Personal,
+    /// The exchange is tried again: the answer is not wanted.
+    Dropped(Box<ResponseHead>),
+    /// Nobody waits for it, or nobody asked for such an answer.
+    Refused(Box<ResponseHead>),
+}
+
+/// What becomes of an interim answer.
+#[derive(Debug)]
+pub enum InterimVerdict {
+    /// It goes to the client.
+    Passed,
+    /// It does not.
+    Dropped(Box<ResponseHead>),
+}
+
+impl HttpProxy {
+    /// An interim answer has come. The exchange may still be tried again, and the second try may
+    /// answer it. `edits` are those of the route.
+    #[must_use]
+    pub fn interim_came(
+        &mut self,
+        key: Key,
+        mut head: Box<ResponseHead>,
+        edits: Option<&HeaderEdits>,
+    ) -> InterimVerdict {
+        let Self { exchanges, watched, counted, actions, .. } = self;
+        let Some(exchange) = exchanges.get_mut(key) else { return InterimVerdict::Dropped(head) };
+        let version = exchange.request.head.version;
+        if exchange.has_head() || !interim::passes(head.status, version) {
+            return InterimVerdict::Dropped(head);
+        }
+        interim::filter(&mut head.fields, edits);
+        exchange.answer.interim.push(head);
+        watched[exchange.cluster].count(counted, exchange.cluster).interim += 1;
+        exchange.wake_client(actions);
+        InterimVerdict::Passed
+    }
+
+    /// The head of an answer has come on a connection; `length` is that of its body, if it is
+    /// declared.
+    #[must_use]
+    pub fn head_came(
+        &mut self,
+        (key, connection): (Key, Key),
+        head: Box<ResponseHead>,
+        length: Option<u64>,
+        clusters: &mut Clusters,
+        now: Instant,
+    ) -> HeadVerdict {
+        let Some((exchange, mut around)) = self.split(key, clusters, now) else {
+            return HeadVerdict::Refused(head);
+        };
+        let Some(server) = exchange.server_of(connection) else {
+            return HeadVerdict::Refused(head);
+        };
+        if head.status == 101 && !exchange.request.upgrade {
+            return HeadVerdict::Refused(head);
+        }
+        let took = now.saturating_duration_since(exchange.tried_by(connection));
+        exchange.record.upstream.first_byte = Some(took);
+        if head.status >= 500 && exchange.retries_status(key, server, head.status, &mut around) {
+            return HeadVerdict::Dropped(head);
+        }
+        exchange.settle_hedge(key, connection, &mut around);
+        let request = &exchange.request.head.fields;
+        let is_personal = authenticates_connection(request, head.status, &head.fields);
+        exchange.answer.length = length;
+        exchange.answer.head = Some(head);
+        exchange.wake_client(around.actions);
+        if is_personal { HeadVerdict::Personal } else { HeadVerdict::Taken }
+    }
+
+    /// Whether more of the answer's body may be read.
+    #[must_use]
+    pub fn takes_answer(&self, key: Key) -> bool {
+        self.exchanges.get(key).is_some_and(|exchange| !exchange.answer.body.is_full())
+    }
+
+    /// A part of the answer's body has come.
+    pub fn answer_came(&mut self, key: Key, part: Buf) {
+        let Some(exchange) = self.exchanges.get_mut(key) else { return };
+        exchange.answer.body.push(part);
+        exchange.wake_client(&mut self.actions);
+        self.filled.push(key);
+    }
+
+    /// All of the answer has come: no connection carries the exchange any more.
+    pub fn answer_ended(
+        &mut self,
+        key: Key,
+        trailers: Option<Box<Fields>>,
+        clusters: &mut Clusters,
+        now: Instant,
+    ) {
+        let Some((exchange, mut around)) = self.split(key, clusters, now) else { return };
+        exchange.answer.body.end(trailers);
+        let answered = now.saturating_duration_since(exchange.record.began);
+        exchange.record.upstream.answered = Some(answered);
+        let status = exchange.answer.head.as_ref().map(|head| head.status);
+        let status = status.unwrap_or(exchange.record.status);
+        exchange.done(status, &mut around);
+        around.tally(exchange.cluster).answered += 1;
+        exchange.wake_client(around.actions);
+    }
+
+    /// The connections of the exchange change to another protocol: the server that they go to.
+    pub fn switched(&mut self, key: Key, clusters: &mut Clusters, now: Instant) -> Option<usize> {
+        let (exchange, mut around) = self.split(key, clusters, now)?;
+        let State::Linked { server, .. } = exchange.tries.state else { return None };
+        exchange.done(101, &mut around);
+        Some(server)
+    }
+
+    /// The connection that carries an exchange was made for it, and took so long.
+    pub fn was_connected(&mut self, key: Key, took: Duration) {
+        if let Some(exchange) = self.exchanges.get_mut(key) {
+            exchange.record.upstream.connect = Some(took);
+        }
+    }
+
+    /// The connection that carries an exchange has failed, or what came on it is refused; `is_kept`
+    /// when it had carried others, and the server may not have seen this one.
+    pub fn connection_lost(
+        &mut self,
+        (key, connection): (Key, Key),
+        failure: Failure,
+        is_kept: bool,
+        clusters: &mut Clusters,
+        now: Instant,
+    ) {
+        let Some((exchange, mut around)) = self.split(key, clusters, now) else { return };
+        let Some(server) = exchange.server_of(connection) else { return };
+        let is_stale = is_kept && failure == Failure::ResetBeforeHead;
+        let failure = if is_stale { Failure::StaleConnection } else { failure };
+        exchange.fail_try(key, server, failure, &mut around);
+    }
+}
+
+impl Exchange {
+    /// A server has answered.
+    fn done(&mut self, status: u16, around: &mut super::Surroundings<'_>) {
+        if let Some(server) = self.tries.state.server() {
+            let latency = self.record.upstream.first_byte;
+            let outcome = Outcome { ended: Ended::Status(status), latency };
+            around.clusters.get(self.cluster).servers.done(server, outcome, around.now);
+        }
+        self.tries.state = State::Done;
+    }
+}

@@ -1,0 +1,208 @@
+//! The connections to servers: who gets which, who waits, which are opened and closed.
+
+use std::time::Instant;
+
+use super::exchange::State;
+use super::{HttpProxy, ProxyAction, Surroundings};
+use crate::mem::Key;
+use crate::service::cluster::Clusters;
+use crate::service::cluster::failure::Failure;
+use crate::service::cluster::pool::{CloseCause, Expired};
+
+impl Surroundings<'_> {
+    /// Makes as many connections to a server as are needed.
+    pub(super) fn open_needed(&mut self, cluster: usize, server: usize) {
+        let Self { clusters, actions, now, .. } = self;
+        let one = clusters.get(cluster);
+        while one.may_open(server) {
+            actions.push(ProxyAction::Connect { cluster, server });
+        }
+        if let Some(connection) = one.idle_elsewhere(server) {
+            actions.push(ProxyAction::Close { connection });
+            if one.may_open(server) {
+                actions.push(ProxyAction::Connect { cluster, server });
+            }
+        } else if one.pools[server].is_short()
+            && one.open() >= one.quota.limit()
+            && let Some(ask) = one.quota.want(*now)
+        {
+            actions.push(ProxyAction::Borrow { cluster, worker: ask.to });
+        }
+    }
+
+    /// The same for all servers that somebody waits for.
+    fn open_all_needed(&mut self, cluster: usize) {
+        for server in self.clusters.get(cluster).pools.wanting() {
+            self.open_needed(cluster, server);
+        }
+    }
+
+    /// Has it told which servers are left out, if that has changed.
+    pub(super) fn report(&mut self, cluster: usize) {
+        if self.clusters.get(cluster).servers.has_events() {
+            self.actions.push(ProxyAction::Report { cluster });
+        }
+    }
+
+    /// Has the cluster looked at when something is over next, unless it will be early enough.
+    pub(super) fn watch(&mut self, cluster: usize) {
+        let one = self.clusters.get(cluster);
+        let pool = &one.options.pool;
+        let most = if one.is_short() { pool.queue_timeout } else { pool.idle_timeout };
+        self.watch_until(cluster, self.now + most);
+    }
+
+    fn watch_until(&mut self, cluster: usize, at: Instant) {
+        let until = &mut self.watched[cluster].until;
+        if until.is_none_or(|until| until > at) {
+            *until = Some(at);
+            self.actions.push(ProxyAction::Watch { cluster, at });
+        }
+    }
+}
+
+impl HttpProxy {
+    fn around<'a>(&'a mut self, clusters: &'a mut Clusters, now: Instant) -> Surroundings<'a> {
+        let Self { watched, counted, actions, .. } = self;
+        Surroundings { clusters, watched, counted, actions, now }
+    }
+
+    /// Gives those who wait for a server its free connections.
+    fn serve_waiting(
+        &mut self,
+        cluster: usize,
+        server: usize,
+        clusters: &mut Clusters,
+        now: Instant,
+    ) {
+        while let Some((key, connection)) = clusters.get(cluster).pools.next_ready(server, now) {
+            if let Some(exchange) = self.exchanges.get_mut(key) {
+                let linked = State::Linked { connection, server };
+                let waited = exchange.tried_for(now);
+                if exchange.tries.second == Some(State::Waiting { server }) {
+                    exchange.tries.second = Some(linked);
+                } else {
+                    exchange.tries.state = linked;
+                    exchange.record.upstream.queued = Some(waited);
+                }
+            }
+            self.actions.push(ProxyAction::Send { connection, exchange: key });
+        }
+    }
+
+    /// A connection to a server stands.
+    pub fn connection_opened(
+        &mut self,
+        (cluster, server): (usize, usize),
+        connection: Key,
+        clusters: &mut Clusters,
+        now: Instant,
+    ) {
+        let one = clusters.get(cluster);
+        one.pools.opened(server, connection, now);
+        one.servers.connected(server, now);
+        self.serve_waiting(cluster, server, clusters, now);
+        self.around(clusters, now).watch(cluster);
+    }
+
+    /// A connection to a server could not be made: notifies the oldest waiter.
+    pub fn connection_failed(
+        &mut self,
+        (cluster, server): (usize, usize),
+        failure: Failure,
+        clusters: &mut Clusters,
+        now: Instant,
+    ) {
+        let pools = &mut clusters.get(cluster).pools;
+        pools.open_failed(server);
+        let waiter = pools.take_waiter(server);
+        if let Some(key) = waiter
+            && let Some((exchange, mut around)) = self.split(key, clusters, now)
+        {
+            exchange.fail_try(key, server, failure, &mut around);
+        }
+        if clusters.get(cluster).pools[server].is_short() {
+            self.around(clusters, now).open_needed(cluster, server);
+        }
+    }
+
+    /// A connection has carried an exchange and may carry the next. False: it is to be closed, and
+    /// known no longer.
+    #[must_use]
+    pub fn connection_released(
+        &mut self,
+        (cluster, server): (usize, usize),
+        connection: Key,
+        clusters: &mut Clusters,
+        now: Instant,
+    ) -> bool {
+        let stays = clusters.get(cluster).pools.release(server, connection, now);
+        self.serve_waiting(cluster, server, clusters, now);
+        // Somebody may wait for another server, and for the place of this connection.
+        let mut around = self.around(clusters, now);
+        around.open_all_needed(cluster);
+        around.watch(cluster);
+        stays
+    }
+
+    /// A connection that stood is gone, or will be.
+    pub fn connection_closed(
+        &mut self,
+        (cluster, server): (usize, usize),
+        connection: Key,
+        cause: CloseCause,
+        clusters: &mut Clusters,
+        now: Instant,
+    ) {
+        clusters.get(cluster).pools.closed(server, connection, cause);
+        // Somebody may wait for the place.
+        self.around(clusters, now).open_all_needed(cluster);
+    }
+
+    /// Another worker has given places, perhaps none.
+    pub fn quota_lent(
+        &mut self,
+        cluster: usize,
+        places: u32,
+        clusters: &mut Clusters,
+        now: Instant,
+    ) {
+        clusters.get(cluster).quota.answered(places, now);
+        let mut around = self.around(clusters, now);
+        around.open_all_needed(cluster);
+        around.watch(cluster);
+    }
+
+    /// Another worker asks for places: how many it gets.
+    pub fn quota_asked(&mut self, cluster: usize, clusters: &mut Clusters) -> u32 {
+        let (places, idle) = clusters.get(cluster).asked();
+        let close = |connection| ProxyAction::Close { connection };
+        self.actions.extend(idle.map(close));
+        places
+    }
+
+    /// The time that [`ProxyAction::Watch`] named has come.
+    pub fn expire(&mut self, cluster: usize, clusters: &mut Clusters, now: Instant) {
+        self.watched[cluster].until = None;
+        for (server, failure, one) in clusters.get(cluster).expire(now) {
+            match one {
+                Expired::Waiter(key) => {
+                    if let Some((exchange, mut around)) = self.split(key, clusters, now) {
+                        exchange.fail_try(key, server, failure, &mut around);
+                    }
+                }
+                Expired::Connection(connection) => {
+                    self.actions.push(ProxyAction::Close { connection });
+                }
+            }
+        }
+        let mut around = self.around(clusters, now);
+        around.open_all_needed(cluster);
+        around.report(cluster);
+        if around.watched[cluster].until.is_none()
+            && let Some(at) = around.clusters.get(cluster).next_deadline()
+        {
+            around.watch_until(cluster, at);
+        }
+    }
+}

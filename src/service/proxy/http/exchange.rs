@@ -1,0 +1,310 @@
+//! One exchange: a request on its way to a server, and the answer on its way back.
+//!
+//! ```text
+//!   Waiting ──a connection is free──> Linked ──the answer is all there──> Done
+//!      ^  │                              │
+//!      │  └──time is over──┐             │ failed
+//!      │                   v             v
+//!   Resting <──────── tried again, if that is safe and allowed; else failed: Done
+//! ```
+//!
+//! While it waits for an answer there may be a second try beside the first: see `hedge`.
+
+use std::time::{Duration, Instant};
+
+use super::ProxyAction;
+use crate::mem::{Buf, Key};
+use crate::proto::http::{BodySize, Method, RequestHead, ResponseHead};
+use crate::service::cluster::attempts::Attempts;
+use crate::service::cluster::clock::Carried;
+use crate::service::cluster::failure::{Failure, Progress};
+use crate::service::http::body::Body;
+use crate::service::http::record::RequestRecord;
+
+/// A request that is passed on.
+#[derive(Debug)]
+pub struct ForwardedRequest {
+    /// Its head.
+    pub head: Box<RequestHead>,
+    /// The path that the server is asked for, if it is not the client's.
+    pub path: Option<String>,
+    /// How long its body is.
+    pub size: BodySize,
+    /// Whether it asks for another protocol.
+    pub upgrade: bool,
+    /// Whether the client has said that its connection ends behind the answer.
+    pub closes: bool,
+    /// What has come of its body, and was not passed on.
+    pub body: Body,
+}
+
+/// What there is of an answer.
+#[derive(Debug, Default)]
+pub struct Answer {
+    /// Its head, until the client has taken it.
+    pub head: Option<Box<ResponseHead>>,
+    /// The interim answers before it, until the client has taken them.
+    pub interim: Vec<Box<ResponseHead>>,
+    /// The length of its body, if it was declared.
+    pub length: Option<u64>,
+    /// What has come of its body, and was not passed on.
+    pub body: Body,
+}
+
+/// One exchange.
+#[derive(Debug)]
+pub struct Exchange {
+    /// The client's connection.
+    pub client: Key,
+    /// The place of its listener among all.
+    pub listener: usize,
+    /// The cluster whose servers are asked.
+    pub cluster: usize,
+    /// What is asked.
+    pub request: ForwardedRequest,
+    /// What is answered.
+    pub answer: Answer,
+    /// What is recorded of it.
+    pub record: RequestRecord,
+    pub(super) tries: Tries,
+    /// What was sent of the request's body.
+    pub(super) kept: Kept,
+    /// Why there will be no answer, or no more of it, until the client has been told.
+    pub(super) failed: Option<Failure>,
+    /// When all must be over.
+    pub(super) until: Option<Instant>,
+}
+
+/// The tries of an exchange.
+#[derive(Debug)]
+pub(super) struct Tries {
+    pub(super) state: State,
+    /// When the present try began.
+    pub(super) began: Instant,
+    /// A second try beside the first: it waits, or is linked.
+    pub(super) second: Option<State>,
+    /// When the second try is made, or, once there is none to be made, when it was.
+    pub(super) hedged: Hedged,
+    pub(super) attempts: Attempts,
+    /// What the balancer goes by.
+    pub(super) hash: Option<u64>,
+    /// Something of the request was written to a server.
+    pub(super) is_sent: bool,
+    /// It counts among those that are under way.
+    pub(super) has_entered: bool,
+}
+
+/// What was sent of a request's body, as long as it may have to be sent again.
+#[derive(Debug, Default)]
+pub(super) struct Kept {
+    bytes: Vec<u8>,
+    /// It was too much to be kept: the exchange cannot be repeated.
+    is_too_much: bool,
+}
+
+/// Whether a second try is made beside the first. There is one at most.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Hedged {
+    /// Not now.
+    No,
+    /// Then, unless an answer has come.
+    Due(Instant),
+    /// It was, then.
+    Since(Instant),
+}
+
+/// How far a try has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum State {
+    /// It waits for a connection to this server.
+    Waiting { server: usize },
+    /// It waits to be tried again.
+    Resting,
+    /// This connection carries it.
+    Linked { connection: Key, server: usize },
+    /// The answer is all there, or there will be none.
+    Done,
+}
+
+impl State {
+    /// The server that it waits for, or that carries it.
+    pub(super) const fn server(self) -> Option<usize> {
+        match self {
+            Self::Waiting { server } | Self::Linked { server, .. } => Some(server),
+            Self::Resting | Self::Done => None,
+        }
+    }
+}
+
+/// What a client gets next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reply {
+    /// Nothing new at the head of the answer.
+    Nothing,
+    /// There will be no answer, or no more of it.
+    Failed(Failure),
+    /// The head of the answer.
+    Head,
+    /// The connection changes to another protocol.
+    Upgrade,
+}
+
+impl Kept {
+    /// Keeps a part that is sent, as long as there are no more than `most` bytes.
+    fn keep(&mut self, part: &[u8], most: usize) {
+        if most == 0 || self.is_too_much {
+            return;
+        }
+        if self.bytes.len() + part.len() > most {
+            self.is_too_much = true;
+            self.bytes = Vec::new();
+            return;
+        }
+        self.bytes.extend_from_slice(part);
+    }
+}
+
+impl Exchange {
+    /// Whether the connection carries it.
+    #[must_use]
+    pub fn is_carried_by(&self, connection: Key) -> bool {
+        self.server_of(connection).is_some()
+    }
+
+    /// The server of the connection, if that carries it.
+    pub(super) fn server_of(&self, key: Key) -> Option<usize> {
+        let states = [Some(self.tries.state), self.tries.second];
+        states.into_iter().flatten().find_map(|state| match state {
+            State::Linked { connection, server } if connection == key => Some(server),
+            State::Linked { .. } | State::Waiting { .. } | State::Resting | State::Done => None,
+        })
+    }
+
+    /// When the try began that the connection carries.
+    pub(super) fn tried_by(&self, key: Key) -> Instant {
+        match (self.tries.second, self.tries.hedged) {
+            (Some(State::Linked { connection, .. }), Hedged::Since(then)) if connection == key => {
+                then
+            }
+            _ => self.tries.began,
+        }
+    }
+
+    /// What the clocks of the connection go by that carries it.
+    #[must_use]
+    pub fn carried_by(&self, key: Key) -> Carried {
+        Carried { tried: self.tried_by(key), has_head: self.has_head() }
+    }
+
+    /// When all must be over.
+    #[must_use]
+    pub const fn until(&self) -> Option<Instant> {
+        self.until
+    }
+
+    /// Whether the head of an answer has come.
+    #[must_use]
+    pub const fn has_head(&self) -> bool {
+        self.record.status != 0 || self.answer.head.is_some()
+    }
+
+    /// Whether the head of the answer went to the client.
+    #[must_use]
+    pub const fn has_replied(&self) -> bool {
+        self.record.status != 0
+    }
+
+    /// Whose fault it is when the time of all its tries is over.
+    #[must_use]
+    pub const fn total_failure(&self) -> Failure {
+        let is_slow = !self.request.body.has_ended() && self.request.body.waiting() == 0;
+        let is_asked = matches!(self.tries.state, State::Linked { .. });
+        if is_slow && is_asked { Failure::ClientTimeout } else { Failure::TotalTimeout }
+    }
+
+    /// How far it has come, as far as trying again goes.
+    pub(super) fn progress(&self) -> Progress {
+        Progress {
+            idempotent: self.request.head.method.is_idempotent(),
+            body_repeatable: self.is_repeatable(),
+            sent: self.tries.is_sent,
+            answered: self.has_head(),
+        }
+    }
+
+    /// Whether all of the request's body that came is still there.
+    fn is_repeatable(&self) -> bool {
+        let there = (self.kept.bytes.len() + self.request.body.waiting()) as u64;
+        !self.kept.is_too_much && there == self.request.body.total()
+    }
+
+    /// The request goes out again from its beginning.
+    pub(super) fn rewind(&mut self) {
+        self.answer.head = None;
+        if !self.kept.bytes.is_empty() {
+            self.request.body.rewind(std::mem::take(&mut self.kept.bytes));
+        }
+    }
+
+    /// The head of the request is written to a server.
+    pub const fn note_sent(&mut self) {
+        self.tries.is_sent = true;
+    }
+
+    /// The next part of the request's body. Up to `most` bytes of it are kept for another try.
+    pub fn take_request_part(&mut self, most: usize) -> Option<Buf> {
+        let part = self.request.body.pop()?;
+        self.kept.keep(&part, most);
+        Some(part)
+    }
+
+    /// The method, by which the length of the answer's body is known.
+    #[must_use]
+    pub const fn method(&self) -> Method {
+        self.request.head.method
+    }
+
+    /// What is next for the client.
+    pub const fn take_reply(&mut self) -> Reply {
+        if let Some(failure) = self.failed.take() {
+            return Reply::Failed(failure);
+        }
+        match &self.answer.head {
+            Some(head) if head.status == 101 => Reply::Upgrade,
+            Some(_) => Reply::Head,
+            None => Reply::Nothing,
+        }
+    }
+
+    /// The next part of the answer's body.
+    pub fn take_answer_part(&mut self) -> Option<Buf> {
+        let part = self.answer.body.pop()?;
+        self.record.sent += part.len() as u64;
+        Some(part)
+    }
+
+    /// The connection that carries it, if one does.
+    #[must_use]
+    pub const fn connection(&self) -> Option<Key> {
+        match self.tries.state {
+            State::Linked { connection, .. } => Some(connection),
+            State::Waiting { .. } | State::Resting | State::Done => None,
+        }
+    }
+
+    /// The client's side has something to do.
+    pub(super) fn wake_client(&self, actions: &mut Vec<ProxyAction>) {
+        actions.push(ProxyAction::Wake { connection: self.client });
+    }
+
+    /// The server's side has something to do.
+    pub(super) fn wake_server(&self, actions: &mut Vec<ProxyAction>) {
+        let wake = |connection| ProxyAction::Wake { connection };
+        actions.extend(self.connection().map(wake));
+    }
+
+    /// How long the present try has taken.
+    pub(super) fn tried_for(&self, now: Instant) -> Duration {
+        now.saturating_duration_since(self.tries.began)
+    }
+}

@@ -1,0 +1,406 @@
+//! The HTTP proxy: which server answers a request, over which connection, and what follows when
+//! that fails. It decides; the session carries its [`ProxyAction`]s out, on sockets, and tells it
+//! what has come. It knows no version of HTTP.
+//!
+//! | file | job |
+//! |---|---|
+//! | `exchange` | one request and its answer, and how far they have come |
+//! | `attempt` | tries: the first, the next, the last |
+//! | `hedge` | a second try beside the first |
+//! | `answer` | what servers say |
+//! | `connections` | which connections there are, who waits for them, which are closed |
+//! | `tally` | what is counted |
+
+mod answer;
+mod attempt;
+mod connections;
+mod exchange;
+mod hedge;
+mod tally;
+#[cfg(test)]
+mod tests;
+
+use std::time::Instant;
+
+pub use self::answer::{HeadVerdict, InterimVerdict};
+pub use self::exchange::{Answer, Exchange, ForwardedRequest, Reply};
+use self::exchange::{Hedged, Kept, State, Tries};
+pub use self::tally::ProxyTally;
+use crate::mem::{Buf, Key, Slab};
+use crate::proto::http::{BodySize, Fields, RequestHead, ResponseHead};
+use crate::service::cluster::Clusters;
+use crate::service::cluster::failure::Failure;
+use crate::service::http::record::RequestRecord;
+
+/// Exchanges at a time: more than there are connections to carry them.
+const EXCHANGES_MAX: u32 = 1 << 20;
+
+/// What the session has to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProxyAction {
+    /// Connect to a server: [`HttpProxy::connection_opened`] or [`HttpProxy::connection_failed`]
+    /// follows.
+    Connect {
+        /// The cluster.
+        cluster: usize,
+        /// The number of its server.
+        server: usize,
+    },
+    /// A connection carries an exchange from now on: send the request.
+    Send {
+        /// The connection to a server.
+        connection: Key,
+        /// The exchange.
+        exchange: Key,
+    },
+    /// What a connection carries is not wanted any more: reset that stream, or, where a connection
+    /// carries one exchange at a time, close it.
+    Cancel {
+        /// The connection to a server.
+        connection: Key,
+        /// The exchange.
+        exchange: Key,
+    },
+    /// A connection that carries nothing is of no more use; the proxy knows it no longer.
+    Close {
+        /// The connection to a server.
+        connection: Key,
+    },
+    /// A connection, of a client or to a server, has something to do.
+    Wake {
+        /// The connection.
+        connection: Key,
+    },
+    /// Ask another worker for a place of its quota of connections: the answer goes to
+    /// [`HttpProxy::quota_lent`].
+    Borrow {
+        /// The cluster.
+        cluster: usize,
+        /// The worker that is asked.
+        worker: usize,
+    },
+    /// Call [`HttpProxy::exchange_due`] at that time; what was asked for before does not count.
+    Arm {
+        /// The exchange.
+        exchange: Key,
+        /// When.
+        at: Instant,
+    },
+    /// Which servers are left out has changed: [`Servers::next_event`] says how.
+    ///
+    /// [`Servers::next_event`]: crate::service::cluster::servers::Servers::next_event
+    Report {
+        /// The cluster.
+        cluster: usize,
+    },
+    /// Call [`HttpProxy::expire`] at that time, or earlier.
+    Watch {
+        /// The cluster.
+        cluster: usize,
+        /// When.
+        at: Instant,
+    },
+}
+
+/// An exchange that begins.
+#[derive(Debug)]
+pub struct NewExchange {
+    /// The client's connection.
+    pub client: Key,
+    /// The place of its listener among all.
+    pub listener: usize,
+    /// The cluster whose servers are asked.
+    pub cluster: usize,
+    /// What is asked.
+    pub request: ForwardedRequest,
+    /// What is recorded of it.
+    pub record: RequestRecord,
+    /// What the balancer goes by.
+    pub hash: Option<u64>,
+    /// When all must be over.
+    pub until: Option<Instant>,
+}
+
+/// What is left of an exchange that is over.
+#[derive(Debug)]
+pub struct Ended {
+    /// The request's head.
+    pub head: Box<RequestHead>,
+    /// What was recorded.
+    pub record: RequestRecord,
+    /// Heads of answers that the client has not taken, to be used again.
+    pub answers: Vec<Box<ResponseHead>>,
+    /// The answer's head, if the client has not taken it, to be used again.
+    pub answer: Option<Box<ResponseHead>>,
+}
+
+/// What the proxy knows of a cluster, beside what the cluster knows itself.
+#[derive(Debug, Default)]
+struct Watched {
+    /// When the session calls [`HttpProxy::expire`].
+    until: Option<Instant>,
+    tally: ProxyTally,
+    /// Something was counted since the session has looked.
+    is_counted: bool,
+}
+
+impl Watched {
+    /// Something is counted of this cluster.
+    fn count(&mut self, counted: &mut Vec<usize>, cluster: usize) -> &mut ProxyTally {
+        if !std::mem::replace(&mut self.is_counted, true) {
+            counted.push(cluster);
+        }
+        &mut self.tally
+    }
+}
+
+/// The exchanges of one worker. Pure: time and clusters are arguments.
+///
+/// Calling order: an exchange comes with [`HttpProxy::insert`] and begins with
+/// [`HttpProxy::start`]; its body comes with [`HttpProxy::push_body`] and [`HttpProxy::end_body`].
+/// A connection that carries it takes what it has to send, and gives what has come to the methods
+/// of `answer`; the client's connection takes that, and [`HttpProxy::end`] is the exchange's end,
+/// however that came. After each call, and before the turn is over, the actions are carried out:
+/// [`HttpProxy::take_actions`].
+#[derive(Debug)]
+pub struct HttpProxy {
+    exchanges: Slab<Exchange>,
+    watched: Vec<Watched>,
+    /// Clusters that something was counted of.
+    counted: Vec<usize>,
+    actions: Vec<ProxyAction>,
+    /// Exchanges that parts of a body came for in this turn.
+    filled: Vec<Key>,
+}
+
+/// What an exchange acts on, beside itself.
+struct Surroundings<'a> {
+    clusters: &'a mut Clusters,
+    watched: &'a mut Vec<Watched>,
+    counted: &'a mut Vec<usize>,
+    actions: &'a mut Vec<ProxyAction>,
+    now: Instant,
+}
+
+impl Surroundings<'_> {
+    fn tally(&mut self, cluster: usize) -> &mut ProxyTally {
+        self.watched[cluster].count(self.counted, cluster)
+    }
+}
+
+impl HttpProxy {
+    /// No exchange yet, for so many clusters.
+    #[must_use]
+    pub fn new(clusters: usize) -> Self {
+        Self {
+            exchanges: Slab::with_limit(EXCHANGES_MAX),
+            watched: (0..clusters).map(|_| Watched::default()).collect(),
+            counted: Vec::new(),
+            actions: Vec::new(),
+            filled: Vec::new(),
+        }
+    }
+
+    /// What the session has to do; `into` is empty.
+    pub fn take_actions(&mut self, into: &mut Vec<ProxyAction>) {
+        debug_assert!(into.is_empty(), "what was taken is carried out");
+        std::mem::swap(&mut self.actions, into);
+    }
+
+    /// Whether the session has something to do.
+    #[must_use]
+    pub const fn has_actions(&self) -> bool {
+        !self.actions.is_empty()
+    }
+
+    /// An exchange.
+    #[must_use]
+    pub fn get(&self, exchange: Key) -> Option<&Exchange> {
+        self.exchanges.get(exchange)
+    }
+
+    /// An exchange, to be taken from.
+    pub fn get_mut(&mut self, exchange: Key) -> Option<&mut Exchange> {
+        self.exchanges.get_mut(exchange)
+    }
+
+    /// The next cluster that something was counted of since the last call.
+    pub fn next_counted(&mut self) -> Option<usize> {
+        let cluster = self.counted.pop()?;
+        self.watched[cluster].is_counted = false;
+        Some(cluster)
+    }
+
+    /// What was counted of a cluster.
+    #[must_use]
+    pub fn tally(&self, cluster: usize) -> &ProxyTally {
+        &self.watched[cluster].tally
+    }
+
+    /// Exchanges under way.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.exchanges.len()
+    }
+
+    /// Whether no exchange is under way.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.exchanges.is_empty()
+    }
+
+    /// An exchange and what it acts on.
+    fn split<'a>(
+        &'a mut self,
+        key: Key,
+        clusters: &'a mut Clusters,
+        now: Instant,
+    ) -> Option<(&'a mut Exchange, Surroundings<'a>)> {
+        let Self { exchanges, watched, counted, actions, .. } = self;
+        let exchange = exchanges.get_mut(key)?;
+        Some((exchange, Surroundings { clusters, watched, counted, actions, now }))
+    }
+
+    /// Takes an exchange; it comes back when there are too many. [`HttpProxy::start`] follows.
+    ///
+    /// # Errors
+    /// The exchange, as there are too many.
+    #[expect(clippy::result_large_err, reason = "what came is given back as it came")]
+    pub fn insert(
+        &mut self,
+        new: NewExchange,
+        clusters: &mut Clusters,
+        now: Instant,
+    ) -> Result<Key, (Box<RequestHead>, RequestRecord)> {
+        let NewExchange { client, listener, cluster, mut request, mut record, hash, until } = new;
+        record.upstream.server = Some((cluster, None));
+        if request.size == BodySize::None {
+            request.body.end(None);
+        }
+        let exchange = Exchange {
+            client,
+            listener,
+            cluster,
+            request,
+            answer: Answer::default(),
+            record,
+            tries: Tries {
+                state: State::Resting,
+                began: now,
+                second: None,
+                hedged: Hedged::No,
+                attempts: clusters.get(cluster).retries.begin(now),
+                hash,
+                is_sent: false,
+                has_entered: false,
+            },
+            kept: Kept::default(),
+            failed: None,
+            until,
+        };
+        self.exchanges.insert(exchange).map_err(|full| (full.request.head, full.record))
+    }
+
+    /// An exchange begins: it looks for a server.
+    pub fn start(&mut self, key: Key, clusters: &mut Clusters, now: Instant) {
+        let Some((exchange, mut around)) = self.split(key, clusters, now) else { return };
+        let cluster = exchange.cluster;
+        around.tally(cluster).begun += 1;
+        if around.clusters.get(cluster).breaker.try_enter().is_ok() {
+            exchange.tries.has_entered = true;
+            exchange.try_server(key, &mut around);
+        } else {
+            exchange.fail(key, Failure::Breaker, &mut around);
+        }
+    }
+
+    /// An exchange is over, for its client: what is left of it. What a server still does for it is
+    /// not wanted any more.
+    pub fn end(&mut self, key: Key, clusters: &mut Clusters, now: Instant) -> Option<Ended> {
+        let (exchange, mut around) = self.split(key, clusters, now)?;
+        exchange.unlink(key, &mut around);
+        let mut exchange = self.exchanges.remove(key)?;
+        let cluster = clusters.get(exchange.cluster);
+        exchange.tries.attempts.finish(&mut cluster.breaker);
+        if exchange.tries.has_entered {
+            cluster.breaker.leave();
+        }
+        let Exchange { request, record, answer, .. } = exchange;
+        Some(Ended { head: request.head, record, answers: answer.interim, answer: answer.head })
+    }
+
+    /// Whether more of the request's body may be read.
+    #[must_use]
+    pub fn takes_body(&self, exchange: Key) -> bool {
+        self.exchanges.get(exchange).is_some_and(|one| !one.request.body.is_full())
+    }
+
+    /// A part of the request's body has come.
+    pub fn push_body(&mut self, key: Key, part: Buf) {
+        let Some(exchange) = self.exchanges.get_mut(key) else { return };
+        exchange.record.received += part.len() as u64;
+        exchange.request.body.push(part);
+        exchange.wake_server(&mut self.actions);
+        self.filled.push(key);
+    }
+
+    /// All of the request's body has come.
+    pub fn end_body(&mut self, key: Key, trailers: Option<Box<Fields>>) {
+        let Some(exchange) = self.exchanges.get_mut(key) else { return };
+        exchange.request.body.end(trailers);
+        exchange.wake_server(&mut self.actions);
+    }
+
+    /// The client has taken some of the answer: there is room for more.
+    pub fn answer_taken(&mut self, exchange: Key) {
+        if let Some(exchange) = self.exchanges.get(exchange) {
+            exchange.wake_server(&mut self.actions);
+        }
+    }
+
+    /// A server has taken some of the request's body: there is room for more.
+    pub fn request_taken(&mut self, exchange: Key) {
+        if let Some(exchange) = self.exchanges.get(exchange) {
+            exchange.wake_client(&mut self.actions);
+        }
+    }
+
+    /// An exchange cannot go on, for a want of ours.
+    pub fn fail(&mut self, key: Key, failure: Failure, clusters: &mut Clusters, now: Instant) {
+        if let Some((exchange, mut around)) = self.split(key, clusters, now) {
+            exchange.fail(key, failure, &mut around);
+        }
+    }
+
+    /// The end of a turn: what waits in exchanges holds nothing of the pool.
+    pub fn hold(&mut self) {
+        for key in self.filled.drain(..) {
+            if let Some(exchange) = self.exchanges.get_mut(key) {
+                exchange.request.body.hold();
+                exchange.answer.body.hold();
+            }
+        }
+    }
+
+    /// Checks what must always hold; for tests, as it looks at everything.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn check(&self, clusters: &Clusters) {
+        let mut active = vec![0_u32; self.watched.len()];
+        for exchange in self.exchanges.values() {
+            let Tries { state, second, has_entered, .. } = &exchange.tries;
+            active[exchange.cluster] += u32::from(*has_entered);
+            let is_waiting = matches!(state, State::Waiting { .. } | State::Linked { .. });
+            assert!(second.is_none() || is_waiting, "a second try stands beside a first");
+            assert!(second.is_none() || !exchange.has_head(), "an answer settles the tries");
+            let ends = *state == State::Done;
+            assert!(exchange.failed.is_none() || ends, "a failed exchange is tried no more");
+        }
+        for (cluster, active) in active.into_iter().enumerate() {
+            if let Some(cluster) = clusters.find(cluster) {
+                assert!(cluster.breaker.taken()[0] >= active, "the breaker counts exchanges");
+            }
+        }
+    }
+}

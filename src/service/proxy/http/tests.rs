@@ -1,0 +1,655 @@
+#![expect(clippy::disallowed_methods, reason = "an origin to count from")]
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::*;
+use crate::service::cluster::attempts::{AttemptOptions, RetryOn, StatusSet};
+use crate::service::cluster::breaker::Limits;
+use crate::service::cluster::pool::{CloseCause, PoolOptions};
+use crate::service::cluster::servers::{Policy, ServerOptions, ServersOptions};
+use crate::service::cluster::{Cluster, ClusterOptions, HostHeader};
+use crate::service::http::edit::HeaderEdits;
+
+const SECOND: Duration = Duration::from_secs(1);
+const CLIENT: Key = Key::new(7, 0);
+
+fn options(servers: usize) -> ClusterOptions {
+    let mut statuses = StatusSet::default();
+    assert!(statuses.insert(503));
+    let server = |id| ServerOptions { weight: 1, priority: 0, id };
+    ClusterOptions {
+        policy: ServersOptions {
+            policy: Policy::RoundRobin,
+            slow_start: None,
+            panic_ratio: 0.0,
+            eject: None,
+        },
+        servers: (0..servers as u64).map(server).collect(),
+        hash_on: None,
+        pool: PoolOptions {
+            min_idle: 0,
+            capacity: 1,
+            spread_at: 1,
+            idle_timeout: 60 * SECOND,
+            max_age: None,
+            queue_max: 10,
+            queue_timeout: 2 * SECOND,
+        },
+        connections_max: 10,
+        attempts: AttemptOptions {
+            retries_max: 3,
+            on: RetryOn { connect: true, reset: true, timeout: true },
+            statuses,
+            backoff: Duration::ZERO,
+            backoff_max: Duration::ZERO,
+            deadline: None,
+            budget: 1.0,
+        },
+        retry_body_max: 100,
+        breaker: Limits::default(),
+        try_timeout: None,
+        hedge_after: None,
+        first_byte_timeout: SECOND,
+        idle_timeout: SECOND,
+        host: HostHeader::Pass,
+        names: (0..servers).map(|server| format!("server-{server}").into()).collect(),
+    }
+}
+
+/// A session without sockets: it does what the proxy asks for.
+struct Rig {
+    proxy: HttpProxy,
+    clusters: Clusters,
+    now: Instant,
+    /// Connections that stand: their servers, and what they carry.
+    connections: BTreeMap<Key, (usize, Option<Key>)>,
+    /// Connects that are under way, by server.
+    connecting: Vec<usize>,
+    armed: BTreeMap<Key, Instant>,
+    watched: Option<Instant>,
+    /// Connections that were woken, closed or cancelled.
+    woken: Vec<Key>,
+    closed: Vec<Key>,
+    last: u32,
+}
+
+impl Rig {
+    fn new(options: &ClusterOptions) -> Self {
+        let now = Instant::now();
+        Self {
+            proxy: HttpProxy::new(1),
+            clusters: Clusters::new(vec![Some(Cluster::new(options, (0, 1), 1, now))]),
+            now,
+            connections: BTreeMap::new(),
+            connecting: Vec::new(),
+            armed: BTreeMap::new(),
+            watched: None,
+            woken: Vec::new(),
+            closed: Vec::new(),
+            last: 100,
+        }
+    }
+
+    fn begin(&mut self, method: &[u8], size: BodySize) -> Key {
+        self.begin_until(method, size, None)
+    }
+
+    fn begin_until(&mut self, method: &[u8], size: BodySize, until: Option<Instant>) -> Key {
+        let mut head = Box::<RequestHead>::default();
+        head.set_method(method);
+        head.set_path(b"/");
+        let (path, upgrade, closes, body) = (None, false, false, Default::default());
+        let new = NewExchange {
+            client: CLIENT,
+            listener: 0,
+            cluster: 0,
+            request: ForwardedRequest { head, path, size, upgrade, closes, body },
+            record: RequestRecord::new(self.now, None, Some(0), 20),
+            hash: None,
+            until,
+        };
+        let key = self.proxy.insert(new, &mut self.clusters, self.now).unwrap();
+        self.proxy.start(key, &mut self.clusters, self.now);
+        self.settle();
+        key
+    }
+
+    /// Does what the proxy asks for, until it asks for nothing.
+    fn settle(&mut self) {
+        let mut actions = Vec::new();
+        loop {
+            self.proxy.check(&self.clusters);
+            self.proxy.take_actions(&mut actions);
+            if actions.is_empty() {
+                return;
+            }
+            for action in actions.drain(..) {
+                self.carry_out(action);
+            }
+        }
+    }
+
+    fn carry_out(&mut self, action: ProxyAction) {
+        match action {
+            ProxyAction::Connect { server, .. } => self.connecting.push(server),
+            ProxyAction::Send { connection, exchange } => {
+                match self.connections.get_mut(&connection) {
+                    Some((_, carried)) => {
+                        assert_eq!(*carried, None, "one exchange after the other");
+                        *carried = Some(exchange);
+                        if let Some(one) = self.proxy.get_mut(exchange) {
+                            one.note_sent();
+                            while one.take_request_part(100).is_some() {}
+                        }
+                    }
+                    None => self.lose((exchange, connection), Failure::StaleConnection, true),
+                }
+            }
+            ProxyAction::Cancel { connection, .. } | ProxyAction::Close { connection } => {
+                self.closed.push(connection);
+                if let Some((server, _)) = self.connections.remove(&connection) {
+                    let cause = CloseCause::Retired;
+                    let (clusters, now) = (&mut self.clusters, self.now);
+                    self.proxy.connection_closed((0, server), connection, cause, clusters, now);
+                }
+            }
+            ProxyAction::Wake { connection } => self.woken.push(connection),
+            ProxyAction::Arm { exchange, at } => {
+                self.armed.insert(exchange, at);
+            }
+            ProxyAction::Watch { at, .. } => self.watched = Some(at),
+            ProxyAction::Report { .. } => {
+                while self.clusters.get(0).servers.next_event().is_some() {}
+            }
+            ProxyAction::Borrow { .. } => {}
+        }
+    }
+
+    fn lose(&mut self, of: (Key, Key), failure: Failure, is_kept: bool) {
+        self.proxy.connection_lost(of, failure, is_kept, &mut self.clusters, self.now);
+    }
+
+    /// The oldest connect is done.
+    fn connected(&mut self) -> Key {
+        let server = self.connecting.remove(0);
+        self.last += 1;
+        let key = Key::new(self.last, 0);
+        self.connections.insert(key, (server, None));
+        self.proxy.connection_opened((0, server), key, &mut self.clusters, self.now);
+        self.settle();
+        key
+    }
+
+    fn refused(&mut self) {
+        let server = self.connecting.remove(0);
+        let failure = Failure::ConnectRefused;
+        self.proxy.connection_failed((0, server), failure, &mut self.clusters, self.now);
+        self.settle();
+    }
+
+    fn head(&mut self, connection: Key, status: u16) -> HeadVerdict {
+        let exchange = self.connections[&connection].1.unwrap();
+        let head = Box::new(ResponseHead { status, ..ResponseHead::default() });
+        let of = (exchange, connection);
+        let verdict = self.proxy.head_came(of, head, Some(0), &mut self.clusters, self.now);
+        if let HeadVerdict::Dropped(_) = verdict {
+            self.drop_connection(connection);
+        }
+        self.settle();
+        verdict
+    }
+
+    /// The answer is all there, and the connection free.
+    fn answered(&mut self, connection: Key) {
+        let (server, exchange) = self.connections[&connection];
+        self.proxy.answer_ended(exchange.unwrap(), None, &mut self.clusters, self.now);
+        self.connections.insert(connection, (server, None));
+        let (clusters, now) = (&mut self.clusters, self.now);
+        assert!(self.proxy.connection_released((0, server), connection, clusters, now));
+        self.settle();
+    }
+
+    /// A connection is lost, with what it carries.
+    fn reset(&mut self, connection: Key, failure: Failure) {
+        let exchange = self.drop_connection(connection);
+        if let Some(exchange) = exchange {
+            self.lose((exchange, connection), failure, false);
+        }
+        self.settle();
+    }
+
+    fn drop_connection(&mut self, connection: Key) -> Option<Key> {
+        let (server, exchange) = self.connections.remove(&connection).unwrap();
+        let (clusters, now, cause) = (&mut self.clusters, self.now, CloseCause::Failed);
+        self.proxy.connection_closed((0, server), connection, cause, clusters, now);
+        exchange
+    }
+
+    fn pass(&mut self, time: Duration) {
+        self.now += time;
+        let due: Vec<Key> =
+            self.armed.iter().filter(|(_, at)| **at <= self.now).map(|it| *it.0).collect();
+        for exchange in due {
+            self.armed.remove(&exchange);
+            self.proxy.exchange_due(exchange, &mut self.clusters, self.now);
+        }
+        if self.watched.is_some_and(|at| at <= self.now) {
+            self.watched = None;
+            self.proxy.expire(0, &mut self.clusters, self.now);
+        }
+        self.settle();
+    }
+
+    fn reply(&mut self, exchange: Key) -> Reply {
+        let one = self.proxy.get_mut(exchange).unwrap();
+        let reply = one.take_reply();
+        if let (Reply::Head, Some(head)) = (reply, one.answer.head.take()) {
+            one.record.status = head.status;
+        }
+        reply
+    }
+
+    fn end(&mut self, exchange: Key) -> Ended {
+        let ended = self.proxy.end(exchange, &mut self.clusters, self.now).unwrap();
+        self.settle();
+        ended
+    }
+
+    fn tally(&self) -> &ProxyTally {
+        self.proxy.tally(0)
+    }
+
+    /// Nothing is left but idle connections.
+    fn assert_idle(&mut self) {
+        assert!(self.proxy.is_empty());
+        let cluster = self.clusters.get(0);
+        assert_eq!(cluster.breaker.taken(), [0; 3]);
+        assert_eq!((cluster.gauges().waiting, cluster.gauges().in_use), (0, 0));
+        for server in 0..cluster.servers.len() {
+            assert_eq!(cluster.servers.view(server, self.now).unwrap().active, 0);
+        }
+    }
+}
+
+#[test]
+fn an_exchange_gets_a_connection_and_the_next_one_the_same() {
+    let mut rig = Rig::new(&options(1));
+    for round in 0..2 {
+        let exchange = rig.begin(b"GET", BodySize::None);
+        if round == 0 {
+            assert_eq!(rig.connecting, [0]);
+            rig.connected();
+        }
+        let connection = *rig.connections.keys().next().unwrap();
+        assert_eq!(rig.connections[&connection].1, Some(exchange));
+        assert!(matches!(rig.head(connection, 200), HeadVerdict::Taken));
+        assert_eq!(rig.reply(exchange), Reply::Head);
+        rig.proxy.answer_came(exchange, Buf::copy_of(b"hello"));
+        rig.answered(connection);
+        assert_eq!(rig.woken.last(), Some(&CLIENT));
+        let one = rig.proxy.get_mut(exchange).unwrap();
+        assert_eq!(&*one.take_answer_part().unwrap(), b"hello");
+        assert!(one.answer.body.is_done());
+        let ended = rig.end(exchange);
+        assert_eq!((ended.record.status, ended.record.sent), (200, 5));
+        assert_eq!(ended.record.upstream.server, Some((0, Some(0))));
+        rig.assert_idle();
+    }
+    assert_eq!((rig.tally().begun, rig.tally().answered, rig.tally().retried), (2, 2, 0));
+    assert_eq!(rig.clusters.get(0).counters().reused, 1);
+}
+
+#[test]
+fn a_server_that_refuses_is_passed_over_and_the_last_failure_is_told() {
+    let mut rig = Rig::new(&options(2));
+    let exchange = rig.begin(b"POST", BodySize::Known(3));
+    rig.proxy.push_body(exchange, Buf::copy_of(b"abc"));
+    rig.proxy.end_body(exchange, None);
+    assert_eq!(rig.connecting, [0]);
+    rig.refused();
+    assert_eq!(rig.connecting, [1], "nothing was sent");
+    rig.refused();
+    // Only the budget of retries is left now; each try of it fails.
+    while !rig.connecting.is_empty() {
+        rig.refused();
+    }
+    assert_eq!(rig.reply(exchange), Reply::Failed(Failure::ConnectRefused));
+    let tries = rig.end(exchange).record.upstream.tries;
+    assert!((4..=17).contains(&tries), "{tries}");
+    rig.assert_idle();
+}
+
+#[test]
+fn what_may_have_been_carried_out_is_sent_again_only_if_that_does_no_harm() {
+    for (method, again) in [(&b"PUT"[..], true), (b"POST", false)] {
+        let mut rig = Rig::new(&options(2));
+        let exchange = rig.begin(method, BodySize::Known(3));
+        rig.proxy.push_body(exchange, Buf::copy_of(b"abc"));
+        rig.proxy.end_body(exchange, None);
+        let first = rig.connected();
+        rig.reset(first, Failure::ResetBeforeHead);
+        if !again {
+            assert_eq!(rig.reply(exchange), Reply::Failed(Failure::ResetBeforeHead));
+            assert!(rig.connecting.is_empty());
+        } else {
+            assert_eq!(rig.connecting, [1]);
+            let one = rig.proxy.get_mut(exchange).unwrap();
+            assert_eq!(one.request.body.waiting(), 3, "the body goes out again");
+            let second = rig.connected();
+            assert!(matches!(rig.head(second, 204), HeadVerdict::Taken));
+            rig.answered(second);
+        }
+        rig.end(exchange);
+        rig.assert_idle();
+    }
+}
+
+#[test]
+fn a_body_that_was_too_long_to_be_kept_is_not_sent_again() {
+    let mut rig = Rig::new(&options(2));
+    let exchange = rig.begin(b"PUT", BodySize::Known(200));
+    rig.proxy.push_body(exchange, Buf::copy_of(&[b'x'; 200]));
+    rig.proxy.end_body(exchange, None);
+    let first = rig.connected();
+    rig.reset(first, Failure::ResetBeforeHead);
+    assert_eq!(rig.reply(exchange), Reply::Failed(Failure::ResetBeforeHead));
+    rig.end(exchange);
+    rig.assert_idle();
+}
+
+#[test]
+fn a_kept_connection_that_was_gone_is_made_up_for_without_a_try() {
+    let mut rig = Rig::new(&options(1));
+    let exchange = rig.begin(b"GET", BodySize::None);
+    let first = rig.connected();
+    rig.head(first, 200);
+    rig.answered(first);
+    rig.end(exchange);
+    let exchange = rig.begin(b"GET", BodySize::None);
+    rig.drop_connection(first);
+    rig.lose((exchange, first), Failure::ResetBeforeHead, true);
+    rig.settle();
+    assert_eq!(rig.connecting, [0]);
+    let second = rig.connected();
+    rig.head(second, 200);
+    rig.answered(second);
+    rig.end(exchange);
+    rig.assert_idle();
+}
+
+#[test]
+fn a_status_that_is_tried_again_reaches_the_client_only_from_the_last_server() {
+    let mut rig = Rig::new(&options(2));
+    let exchange = rig.begin(b"GET", BodySize::None);
+    let first = rig.connected();
+    assert!(matches!(rig.head(first, 503), HeadVerdict::Dropped(_)));
+    assert_eq!(rig.reply(exchange), Reply::Nothing);
+    let second = rig.connected();
+    assert!(matches!(rig.head(second, 500), HeadVerdict::Taken), "500 is not asked for");
+    assert_eq!(rig.reply(exchange), Reply::Head);
+    rig.answered(second);
+    assert_eq!(rig.end(exchange).record.upstream.tries, 2);
+    rig.assert_idle();
+}
+
+#[test]
+fn the_second_try_wins_or_loses_and_the_other_is_cancelled() {
+    for wins in [true, false] {
+        let mut rig = Rig::new(&ClusterOptions { hedge_after: Some(SECOND), ..options(2) });
+        let exchange = rig.begin(b"GET", BodySize::None);
+        let first = rig.connected();
+        rig.pass(SECOND / 2);
+        assert!(rig.connecting.is_empty());
+        rig.pass(SECOND / 2);
+        assert_eq!(rig.connecting, [1]);
+        let second = rig.connected();
+        let (winner, loser) = if wins { (second, first) } else { (first, second) };
+        assert!(matches!(rig.head(winner, 200), HeadVerdict::Taken));
+        assert_eq!(rig.closed, [loser]);
+        rig.answered(winner);
+        let server = rig.end(exchange).record.upstream.server;
+        assert_eq!(server, Some((0, Some(usize::from(wins)))));
+        assert_eq!((rig.tally().hedges, rig.tally().hedges_won), (1, u64::from(wins)));
+        rig.assert_idle();
+    }
+}
+
+#[test]
+fn when_one_of_two_tries_fails_the_other_goes_on() {
+    for loses_first in [true, false] {
+        let mut rig = Rig::new(&ClusterOptions { hedge_after: Some(SECOND), ..options(2) });
+        let exchange = rig.begin(b"GET", BodySize::None);
+        let first = rig.connected();
+        rig.pass(SECOND);
+        let second = rig.connected();
+        let (lost, left) = if loses_first { (first, second) } else { (second, first) };
+        rig.reset(lost, Failure::ResetBeforeHead);
+        assert_eq!(rig.reply(exchange), Reply::Nothing);
+        assert!(matches!(rig.head(left, 200), HeadVerdict::Taken));
+        rig.answered(left);
+        rig.end(exchange);
+        rig.assert_idle();
+    }
+}
+
+#[test]
+fn the_time_of_all_tries_ends_an_exchange_wherever_it_is() {
+    // While it connects, and while it waits for a place.
+    for places in [10, 0] {
+        let mut rig = Rig::new(&ClusterOptions { connections_max: places, ..options(1) });
+        let until = Some(rig.now + SECOND);
+        let exchange = rig.begin_until(b"GET", BodySize::None, until);
+        rig.pass(SECOND - Duration::from_millis(1));
+        assert_eq!(rig.reply(exchange), Reply::Nothing);
+        rig.pass(Duration::from_millis(1));
+        assert_eq!(rig.reply(exchange), Reply::Failed(Failure::TotalTimeout));
+        rig.end(exchange);
+        rig.assert_idle();
+    }
+}
+
+#[test]
+fn the_time_of_all_tries_is_over_with_the_servers_answer() {
+    let mut rig = Rig::new(&options(1));
+    let until = Some(rig.now + SECOND);
+    let exchange = rig.begin_until(b"GET", BodySize::None, until);
+    let connection = rig.connected();
+    rig.head(connection, 200);
+    rig.proxy.answer_came(exchange, Buf::copy_of(b"x"));
+    rig.answered(connection);
+    rig.pass(SECOND);
+    assert_eq!(rig.reply(exchange), Reply::Head, "the client is slow");
+    assert_eq!(rig.tally().failed.iter().sum::<u64>(), 0);
+    rig.end(exchange);
+    rig.assert_idle();
+}
+
+#[test]
+fn a_place_in_the_queue_has_a_time_and_the_next_place_goes_to_the_oldest() {
+    let mut rig = Rig::new(&ClusterOptions { connections_max: 1, ..options(1) });
+    let first = rig.begin(b"GET", BodySize::None);
+    let connection = rig.connected();
+    let (second, third) = (rig.begin(b"GET", BodySize::None), rig.begin(b"GET", BodySize::None));
+    assert!(rig.connecting.is_empty(), "there is one place");
+    rig.head(connection, 200);
+    rig.answered(connection);
+    assert_eq!(rig.connections[&connection].1, Some(second));
+    rig.end(first);
+    rig.pass(2 * SECOND);
+    while rig.reply(third) == Reply::Nothing {
+        rig.pass(SECOND);
+    }
+    assert_eq!(rig.tally().failed[Failure::QueueTimeout.index()], 1);
+    rig.end(third);
+    rig.head(connection, 200);
+    rig.answered(connection);
+    rig.end(second);
+    rig.assert_idle();
+}
+
+#[test]
+fn a_client_that_goes_takes_its_exchange_along() {
+    let mut rig = Rig::new(&options(1));
+    let waiting = rig.begin(b"GET", BodySize::None);
+    rig.end(waiting);
+    let connection = rig.connected();
+    assert_eq!(rig.connections[&connection].1, None, "nobody waits for it");
+    let linked = rig.begin(b"GET", BodySize::None);
+    assert_eq!(rig.connections[&connection].1, Some(linked));
+    rig.end(linked);
+    assert_eq!(rig.closed, [connection]);
+    rig.assert_idle();
+}
+
+#[test]
+fn interim_answers_pass_until_there_is_an_answer_and_commit_no_try() {
+    let mut rig = Rig::new(&options(2));
+    let exchange = rig.begin(b"GET", BodySize::None);
+    let first = rig.connected();
+    let edits = HeaderEdits::default();
+    let hint = |status| Box::new(ResponseHead { status, ..ResponseHead::default() });
+    let passed = rig.proxy.interim_came(exchange, hint(103), Some(&edits));
+    assert!(matches!(passed, InterimVerdict::Passed));
+    let dropped = rig.proxy.interim_came(exchange, hint(100), Some(&edits));
+    assert!(matches!(dropped, InterimVerdict::Dropped(_)), "the client has had that");
+    rig.reset(first, Failure::ResetBeforeHead);
+    let second = rig.connected();
+    rig.head(second, 200);
+    let late = rig.proxy.interim_came(exchange, hint(103), Some(&edits));
+    assert!(matches!(late, InterimVerdict::Dropped(_)));
+    rig.answered(second);
+    assert_eq!(rig.end(exchange).answers.len(), 1);
+    rig.assert_idle();
+}
+
+#[test]
+fn a_switch_that_nobody_asked_for_is_refused() {
+    let mut rig = Rig::new(&options(1));
+    let exchange = rig.begin(b"GET", BodySize::None);
+    let connection = rig.connected();
+    assert!(matches!(rig.head(connection, 101), HeadVerdict::Refused(_)));
+    rig.reset(connection, Failure::BadResponse);
+    assert_eq!(rig.reply(exchange), Reply::Failed(Failure::BadResponse));
+    rig.end(exchange);
+    rig.assert_idle();
+}
+
+#[test]
+fn the_breaker_fails_what_is_too_much_at_once() {
+    let breaker = Limits { in_flight: Some(1), ..Limits::default() };
+    let mut rig = Rig::new(&ClusterOptions { breaker, ..options(1) });
+    let first = rig.begin(b"GET", BodySize::None);
+    let second = rig.begin(b"GET", BodySize::None);
+    assert_eq!(rig.reply(second), Reply::Failed(Failure::Breaker));
+    rig.end(second);
+    rig.end(first);
+    rig.assert_idle();
+}
+
+/// A small generator of numbers.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, count: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        usize::try_from(self.0 % count as u64).unwrap()
+    }
+}
+
+#[test]
+fn whatever_happens_every_exchange_ends_and_nothing_is_left() {
+    for seed in 1..400_u64 {
+        let mut random = Random(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let hedge_after = (seed % 2 == 0).then_some(SECOND / 4);
+        let connections_max = 1 + u32::try_from(random.below(4)).unwrap();
+        let options =
+            ClusterOptions { hedge_after, connections_max, ..options(1 + random.below(3)) };
+        let mut rig = Rig::new(&options);
+        let mut open: Vec<Key> = Vec::new();
+        let (mut begun, mut told) = (0, 0);
+        for step in 0..200 {
+            match random.below(if step < 150 { 9 } else { 8 }) {
+                0 if !rig.connecting.is_empty() => {
+                    rig.connected();
+                }
+                1 if !rig.connecting.is_empty() && random.below(3) == 0 => rig.refused(),
+                2..=4 => act_on_connection(&mut rig, &mut random),
+                5 if !open.is_empty() && random.below(8) == 0 => {
+                    let one = open.swap_remove(random.below(open.len()));
+                    rig.end(one);
+                    told += 1;
+                }
+                6 | 7 => rig.pass(SECOND / 8),
+                8 if open.len() < 8 => {
+                    let method: &[u8] = if random.below(3) == 0 { b"POST" } else { b"GET" };
+                    let until = (random.below(3) == 0).then(|| rig.now + SECOND);
+                    open.push(rig.begin_until(method, BodySize::None, until));
+                    begun += 1;
+                }
+                _ => {}
+            }
+            told += take_answers(&mut rig, &mut open);
+        }
+        for key in open {
+            rig.end(key);
+            told += 1;
+        }
+        assert_eq!((rig.tally().begun, told), (begun, begun), "seed {seed}");
+        rig.assert_idle();
+    }
+}
+
+/// A server says something, or is lost.
+fn act_on_connection(rig: &mut Rig, random: &mut Random) {
+    let busy =
+        rig.connections.iter().filter_map(|(key, one)| one.1.map(|exchange| (*key, exchange)));
+    let busy: Vec<(Key, Key)> = busy.collect();
+    if busy.is_empty() {
+        return;
+    }
+    let (connection, exchange) = busy[random.below(busy.len())];
+    let is_carried = rig.proxy.get(exchange).is_some_and(|one| one.is_carried_by(connection));
+    if !is_carried {
+        rig.drop_connection(connection);
+        return rig.settle();
+    }
+    let has_head = rig.proxy.get(exchange).is_some_and(Exchange::has_head);
+    match random.below(6) {
+        0 => {
+            let in_body = Failure::ResetInBody;
+            rig.reset(connection, if has_head { in_body } else { Failure::ResetBeforeHead });
+        }
+        1 if !has_head => {
+            rig.head(connection, 503);
+        }
+        2 | 3 if !has_head => {
+            rig.head(connection, 200);
+        }
+        _ if has_head => {
+            rig.proxy.answer_came(exchange, Buf::copy_of(b"x"));
+            rig.answered(connection);
+        }
+        _ => {}
+    }
+}
+
+/// Clients take what there is for them; how many exchanges are over.
+fn take_answers(rig: &mut Rig, open: &mut Vec<Key>) -> u64 {
+    let mut over = Vec::new();
+    for key in open.iter().copied() {
+        let failed = matches!(rig.reply(key), Reply::Failed(_));
+        let one = rig.proxy.get_mut(key).unwrap();
+        while one.take_answer_part().is_some() {}
+        if failed || one.has_replied() && one.answer.body.is_done() {
+            over.push(key);
+        }
+    }
+    open.retain(|key| !over.contains(key));
+    for key in &over {
+        rig.end(*key);
+    }
+    over.len() as u64
+}

@@ -1,0 +1,494 @@
+//! A connection to a server: one exchange after the other. The wire's machine reads and writes, the
+//! proxy decides, and this carries out.
+
+mod answer;
+mod timing;
+
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+
+use self::answer::Stopped;
+use crate::mem::Key;
+use crate::net::{NetworkError, Operation, Stream, StreamEvent};
+use crate::proto::http1::{Client, RequestLine};
+use crate::ring::{Completion, Driver, Lane};
+use crate::service::cluster::HostHeader;
+use crate::service::cluster::clock::ServerClock;
+use crate::service::cluster::failure::Failure;
+use crate::service::cluster::pool::CloseCause;
+use crate::service::proxy::ConnectFailure;
+use crate::service::proxy::http::Exchange;
+use crate::session::Due;
+use crate::session::context::Context;
+use crate::session::deadline::Deadline;
+use crate::session::failure::{failure_of, tls_error};
+use crate::session::http::state::HttpState;
+use crate::session::write_buffer::WriteBuffer;
+
+/// One connection.
+#[derive(Debug)]
+pub(in crate::session) struct UpstreamConnection {
+    cluster: usize,
+    server: usize,
+    stream: Stream,
+    buffer: WriteBuffer,
+    wire: Client,
+    phase: Phase,
+    /// The server ends: the connection carries no further exchange.
+    draining: bool,
+    /// It is to be worked on in this turn.
+    dirty: bool,
+    /// How long the connect took.
+    connect: Duration,
+    clock: ServerClock,
+    deadline: Deadline,
+}
+
+/// How far the connection has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// The connect is under way, since then.
+    Connecting(Instant),
+    /// The same, and its time is over.
+    Expired,
+    /// It carries nothing.
+    Idle,
+    /// It carries this exchange.
+    Busy(Key),
+    /// It leaves its socket to a tunnel, once nothing is in flight on it.
+    Leaving(Key),
+    /// Nothing more is wanted of it.
+    Closing,
+}
+
+impl UpstreamConnection {
+    pub(in crate::session) fn new(cluster: usize, server: usize, now: Instant) -> Self {
+        Self {
+            cluster,
+            server,
+            stream: Stream::new(Lane::Upstream, None),
+            buffer: WriteBuffer::default(),
+            wire: Client::default(),
+            phase: Phase::Connecting(now),
+            draining: false,
+            dirty: false,
+            connect: Duration::ZERO,
+            clock: ServerClock::new(now),
+            deadline: Deadline::default(),
+        }
+    }
+
+    /// Connects.
+    pub(in crate::session) fn start<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        let upstream = &context.options.upstreams[self.cluster];
+        let (address, options) = (upstream.servers[self.server], upstream.stream);
+        let timeout = upstream.connect_timeout;
+        let secured = upstream.secure(&mut self.stream, self.server);
+        let socket = secured.and_then(|()| context.reactor.driver().socket(&address));
+        match socket {
+            Ok(socket) => {
+                context.reactor.driver().configure(socket, &options);
+                self.stream.connect(&mut context.reactor, key, socket, address);
+                let at = context.now() + timeout;
+                self.deadline.set(context, Due::Session(key), at);
+            }
+            Err(source) => {
+                self.connect_failed(context, Operation::Socket, source);
+                self.give_up(context, key);
+            }
+        }
+    }
+
+    pub(in crate::session) fn handle<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        completion: Completion,
+    ) {
+        let event = self.stream.handle(&mut context.reactor, key, completion);
+        if self.phase == Phase::Closing {
+            return;
+        }
+        match event {
+            StreamEvent::Connected => self.connected(context, key),
+            StreamEvent::ConnectFailed(errno) => {
+                let expired = self.phase == Phase::Expired && errno == Errno::ECANCELED;
+                let errno = if expired { Errno::ETIMEDOUT } else { errno };
+                self.connect_failed(context, Operation::Connect, errno);
+                self.give_up(context, key);
+                return;
+            }
+            StreamEvent::Data(buf) => {
+                // A head has its time as a whole, however its bytes come.
+                if self.wire.is_in_body() {
+                    self.clock.note_progress(context.now());
+                }
+                self.wire.receive(buf);
+            }
+            StreamEvent::End => {
+                // An end that TLS has not said may be anybody's (RFC 9112, section 9.8).
+                let is_cut = self.stream.tls().is_some_and(|tls| !tls.is_closed());
+                self.wire.receive_end(is_cut);
+            }
+            StreamEvent::Starved => {
+                context.starved.push_back((key, Lane::Upstream));
+                return;
+            }
+            StreamEvent::Sent(bytes) => {
+                self.buffer.sent(bytes);
+                self.clock.note_progress(context.now());
+                let is_sent = self.stream.is_drained() && !self.wire.is_sending();
+                let waits = is_sent && self.stream.is_receiving();
+                if waits && !self.wire.has_ended() && self.wire.is_read() {
+                    return;
+                }
+            }
+            StreamEvent::Broken(_) => self.wire.receive_reset(),
+            StreamEvent::Secured
+            | StreamEvent::Writable
+            | StreamEvent::Readable
+            | StreamEvent::Quiet => {}
+        }
+        self.mark_dirty(context, key);
+    }
+
+    /// An exchange is carried from now on.
+    pub(in crate::session) fn assign<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        exchange: Key,
+    ) {
+        if self.phase != Phase::Idle || !self.wire.is_ready() {
+            // It died before it was used.
+            context.connection_lost((exchange, key), Failure::StaleConnection, true);
+            self.close(context, key, CloseCause::Stale);
+            return;
+        }
+        self.phase = Phase::Busy(exchange);
+        self.clock.assign(context.now());
+        let proxy = &mut context.http.proxy;
+        if let Some(one) = proxy.get(exchange) {
+            self.wire.begin(one.method());
+        }
+        if !self.wire.is_used() {
+            proxy.was_connected(exchange, self.connect);
+        }
+        self.mark_dirty(context, key);
+    }
+
+    /// Takes what there is to be sent, and reads what has come.
+    pub(in crate::session) fn work<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        self.dirty = false;
+        match self.phase {
+            Phase::Busy(exchange) => self.carry(context, key, exchange),
+            Phase::Idle if !self.wire.is_ready() => self.close(context, key, CloseCause::Stale),
+            Phase::Leaving(exchange) => self.leave(context, key, exchange),
+            Phase::Idle | Phase::Connecting(_) | Phase::Expired | Phase::Closing => {}
+        }
+    }
+
+    /// Sends what the turn has written, and decides whether to read on.
+    pub(in crate::session) fn transmit<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        match self.phase {
+            Phase::Busy(exchange) => {
+                self.buffer.finish(&mut context.pages, &mut self.stream);
+                self.stream.flush(&mut context.reactor, key);
+                self.read_on(context, key, exchange);
+            }
+            Phase::Idle => self.stream.receive(&mut context.reactor, key, false),
+            Phase::Connecting(_) | Phase::Expired | Phase::Leaving(_) | Phase::Closing => {}
+        }
+    }
+
+    fn carry<D: Driver>(&mut self, context: &mut Context<D>, key: Key, exchange: Key) {
+        let one = context.http.proxy.get(exchange);
+        if !one.is_some_and(|one| one.is_carried_by(key)) {
+            self.close(context, key, CloseCause::Failed);
+            return;
+        }
+        self.clock.excuse_wait_for_client(context.now());
+        self.send(context, exchange);
+        match self.read(context, key, exchange) {
+            Stopped::Waiting => {}
+            Stopped::Answered => self.release(context, key),
+            Stopped::Dropped => {
+                self.phase = Phase::Idle;
+                self.close(context, key, CloseCause::Failed);
+            }
+            Stopped::Switched => {
+                self.phase = Phase::Leaving(exchange);
+                self.leave(context, key, exchange);
+            }
+            Stopped::Failed(failure) => self.fail(context, key, exchange, failure),
+        }
+    }
+
+    /// Writes what there is of the request.
+    fn send<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        if !self.wire.is_sending() {
+            return;
+        }
+        let Context { http: HttpState { proxy, clusters, .. }, pages, .. } = context;
+        let options = &clusters.get(self.cluster).options;
+        let Some(exchange) = proxy.get_mut(key) else { return };
+        let is_blocked = self.stream.is_blocked();
+        let mut out = self.buffer.writer(pages, &mut self.stream);
+        if self.wire.wants_head() {
+            let names = (&options.host, &*options.names[self.server]);
+            self.wire.send_head(request_line(exchange, names), &mut out);
+            exchange.note_sent();
+        }
+        if is_blocked {
+            return;
+        }
+        while let Some(part) = exchange.take_request_part(options.retry_body_max) {
+            self.wire.send_body(part, &mut out);
+        }
+        if exchange.request.body.has_ended() {
+            self.wire.send_end(exchange.request.body.trailers(), &mut out);
+        }
+        proxy.request_taken(key);
+    }
+
+    /// The answer is all there: the connection is free for the next exchange.
+    fn release<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        self.phase = Phase::Idle;
+        self.deadline.clear();
+        if self.buffer.waiting() > 0 {
+            self.buffer.finish(&mut context.pages, &mut self.stream);
+            self.stream.flush(&mut context.reactor, key);
+        }
+        if !self.wire.is_reusable() || !self.stream.is_drained() || self.draining {
+            let is_retired = self.wire.has_ended();
+            let cause = if is_retired { CloseCause::Retired } else { CloseCause::Failed };
+            return self.close(context, key, cause);
+        }
+        let now = context.now();
+        let HttpState { proxy, clusters, .. } = &mut context.http;
+        let place = (self.cluster, self.server);
+        if proxy.connection_released(place, key, clusters, now) {
+            self.stream.receive(&mut context.reactor, key, false);
+        } else {
+            self.give_up(context, key);
+        }
+    }
+
+    fn fail<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        exchange: Key,
+        failure: Failure,
+    ) {
+        // A server that has sent an interim answer had the request.
+        let is_stale = self.wire.is_used() && !self.wire.is_seen();
+        self.phase = Phase::Idle;
+        self.close(context, key, CloseCause::Failed);
+        context.connection_lost((exchange, key), failure, is_stale);
+    }
+
+    fn read_on<D: Driver>(&mut self, context: &mut Context<D>, key: Key, exchange: Key) {
+        let Some(one) = context.http.proxy.get(exchange) else { return };
+        let is_full = one.answer.body.is_full();
+        let (carried, until) = (one.carried_by(key), one.until());
+        // What the server has not taken is its own affair; else the client has to send more.
+        let is_asked_of_client = self.wire.is_sending() && !self.stream.is_blocked();
+        let waits_for_client = is_full || is_asked_of_client && one.request.body.waiting() == 0;
+        if is_full {
+            if self.stream.is_receiving() {
+                context.stats().relay.pauses.add(1);
+                self.stream.pause(&mut context.reactor, key);
+            }
+        } else if !self.wire.has_ended() {
+            self.stream.receive(&mut context.reactor, key, false);
+        }
+        if waits_for_client {
+            self.clock.wait_for_client();
+            match until {
+                None => self.deadline.clear(),
+                Some(until) => self.deadline.set(context, Due::Session(key), until),
+            }
+            return;
+        }
+        self.wait_for_server(context, key, carried, until);
+    }
+
+    pub(in crate::session) fn feed<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        self.stream.feed(&mut context.reactor, key);
+        self.mark_dirty(context, key);
+    }
+
+    /// What the connection carries is not wanted any more.
+    pub(in crate::session) fn cancel<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        exchange: Key,
+    ) {
+        let carried = match self.phase {
+            Phase::Busy(carried) | Phase::Leaving(carried) => carried,
+            Phase::Connecting(_) | Phase::Expired | Phase::Idle | Phase::Closing => exchange,
+        };
+        if carried == exchange {
+            self.close(context, key, CloseCause::Retired);
+        }
+    }
+
+    /// The connection ends, and its pool knows.
+    pub(in crate::session) fn close<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        cause: CloseCause,
+    ) {
+        let (now, place) = (context.now(), (self.cluster, self.server));
+        let HttpState { proxy, clusters, .. } = &mut context.http;
+        match self.phase {
+            Phase::Closing => return,
+            Phase::Connecting(_) | Phase::Expired => {
+                // It was us who gave it up, and not the server.
+                proxy.connection_failed(place, Failure::Resources, clusters, now);
+            }
+            Phase::Idle | Phase::Busy(_) | Phase::Leaving(_) => {
+                proxy.connection_closed(place, key, cause, clusters, now);
+            }
+        }
+        self.give_up(context, key);
+        if self.wire.may_have_switched() {
+            // In another protocol the end of the connection may be one in order.
+            self.stream.reset_on_close(&mut context.reactor);
+        }
+    }
+
+    /// The connection ends, which its pool knows already.
+    fn give_up<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        self.phase = Phase::Closing;
+        self.deadline.disarm(context);
+        self.wire.clear();
+        self.stream.abandon(&mut context.reactor, key);
+    }
+
+    /// The end of a turn: what waits holds nothing of the pool.
+    pub(in crate::session) fn hold(&mut self) {
+        self.wire.hold();
+    }
+
+    /// The server ends: nothing more will be asked.
+    pub(in crate::session) fn drain<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        self.draining = true;
+        if self.phase == Phase::Idle {
+            self.close(context, key, CloseCause::Shutdown);
+        }
+    }
+
+    pub(in crate::session) fn is_finished(&self) -> bool {
+        self.phase == Phase::Closing && self.stream.is_quiet()
+    }
+
+    pub(in crate::session) fn finish<D: Driver>(self, context: &mut Context<D>, key: Key) {
+        context.close_stream(key, self.stream);
+        context.stats().upstreams[self.cluster].active.decrement();
+    }
+
+    /// The socket goes to a tunnel as soon as nothing is in flight on it.
+    fn leave<D: Driver>(&mut self, context: &mut Context<D>, key: Key, exchange: Key) {
+        self.deadline.clear();
+        self.buffer.finish(&mut context.pages, &mut self.stream);
+        self.stream.flush(&mut context.reactor, key);
+        if self.wire.is_cut() {
+            self.fail(context, key, exchange, Failure::ResetInBody);
+        } else if self.stream.is_receiving() {
+            self.stream.pause(&mut context.reactor, key);
+        } else if self.stream.is_quiet() {
+            context.http.tunnels.push((exchange, key));
+        }
+    }
+
+    /// The stream, and what came behind the answer's head; the connection itself ends.
+    pub(in crate::session) fn give_stream<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+    ) -> (Stream, Vec<u8>) {
+        debug_assert!(self.stream.is_quiet(), "an operation knows the socket");
+        let now = context.now();
+        let stream = std::mem::replace(&mut self.stream, Stream::new(Lane::Upstream, None));
+        let early = self.wire.take_rest();
+        let HttpState { proxy, clusters, .. } = &mut context.http;
+        let (place, cause) = ((self.cluster, self.server), CloseCause::Retired);
+        proxy.connection_closed(place, key, cause, clusters, now);
+        self.phase = Phase::Closing;
+        self.deadline.disarm(context);
+        (stream, early)
+    }
+
+    fn connected<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        let now = context.now();
+        if let Phase::Connecting(since) = self.phase {
+            self.connect = now.saturating_duration_since(since);
+            context.histograms.connect.record(self.connect);
+        }
+        self.deadline.clear();
+        context.stats().upstreams[self.cluster].connected.add(1);
+        self.phase = Phase::Idle;
+        self.stream.receive(&mut context.reactor, key, false);
+        let HttpState { proxy, clusters, .. } = &mut context.http;
+        proxy.connection_opened((self.cluster, self.server), key, clusters, now);
+    }
+
+    fn connect_failed<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        op: Operation,
+        source: Errno,
+    ) {
+        let peer = context.options.upstreams[self.cluster].servers[self.server];
+        let error = NetworkError { op, peer, source };
+        let kind = failure_of(source, &peer);
+        context.stats().upstreams[self.cluster].failed[kind as usize].add(1);
+        let now = context.now();
+        if let Some(others) = context.notices.connect.due(now) {
+            let upstream = &context.options.upstreams[self.cluster].name;
+            let tls = tls_error(&self.stream);
+            tracing::warn!(%upstream, others, "{error}{tls}");
+        }
+        let failure = match kind {
+            ConnectFailure::Refused => Failure::ConnectRefused,
+            ConnectFailure::Unreachable => Failure::ConnectUnreachable,
+            ConnectFailure::TimedOut => Failure::ConnectTimeout,
+            ConnectFailure::Tls => Failure::ConnectTls,
+            ConnectFailure::Resources => Failure::Resources,
+            ConnectFailure::NoAddress => Failure::ConnectNoAddress,
+            ConnectFailure::Other => Failure::ConnectOther,
+        };
+        self.phase = Phase::Closing;
+        let HttpState { proxy, clusters, .. } = &mut context.http;
+        proxy.connection_failed((self.cluster, self.server), failure, clusters, now);
+    }
+
+    /// It is to be worked on in this turn.
+    pub(in crate::session) fn mark_dirty<D>(&mut self, context: &mut Context<D>, key: Key) {
+        if !self.dirty {
+            self.dirty = true;
+            context.dirty.push(key);
+        }
+    }
+}
+
+/// What is asked of a server, before the body.
+fn request_line<'a>(
+    exchange: &'a Exchange,
+    (host, server): (&'a HostHeader, &'a str),
+) -> RequestLine<'a> {
+    let request = &exchange.request;
+    let head = &*request.head;
+    let authority = match host {
+        HostHeader::Pass if !head.authority().is_empty() => head.authority(),
+        HostHeader::Pass | HostHeader::Server => server,
+        HostHeader::Literal(name) => name,
+    };
+    let path = request.path.as_deref().unwrap_or_else(|| head.path());
+    RequestLine { head, path, authority, size: request.size, upgrade: request.upgrade }
+}

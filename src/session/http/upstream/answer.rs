@@ -1,0 +1,133 @@
+//! Reading a server's answer: the wire's machine tells what has come, and the proxy what becomes of
+//! it.
+
+use super::UpstreamConnection;
+use crate::mem::Key;
+use crate::proto::http::ResponseHead;
+use crate::proto::http1::{ClientError, ClientEvent, INTERIM_BYTES_MAX, Refusal};
+use crate::ring::Driver;
+use crate::service::cluster::failure::Failure;
+use crate::service::http::forwarded::VIA;
+use crate::service::proxy::http::{HeadVerdict, InterimVerdict};
+use crate::session::context::Context;
+use crate::session::http::state::HttpState;
+
+/// Why reading an answer has stopped.
+pub(super) enum Stopped {
+    /// More has to come, or the client has to take more.
+    Waiting,
+    /// All of the answer has come.
+    Answered,
+    /// The connection changes to another protocol.
+    Switched,
+    /// The answer is not wanted: the exchange is tried again elsewhere.
+    Dropped,
+    /// There is no answer, or no more of it.
+    Failed(Failure),
+}
+
+impl UpstreamConnection {
+    /// Reads what there is of the answer.
+    pub(super) fn read<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        exchange: Key,
+    ) -> Stopped {
+        loop {
+            let HttpState { proxy, spare_answers, .. } = &mut context.http;
+            let has_room = proxy.takes_answer(exchange);
+            match self.wire.poll_event(has_room, spare_answers) {
+                Ok(None) => return Stopped::Waiting,
+                Ok(Some(ClientEvent::Interim(head))) => self.take_interim(context, exchange, head),
+                Ok(Some(ClientEvent::Head(head, length))) => {
+                    if let Some(stopped) = self.take_head(context, key, exchange, head, length) {
+                        return stopped;
+                    }
+                }
+                Ok(Some(ClientEvent::Switched)) => return Stopped::Switched,
+                Ok(Some(ClientEvent::Body(part))) => proxy.answer_came(exchange, part),
+                Ok(Some(ClientEvent::End(trailers))) => {
+                    let now = context.reactor.now();
+                    let HttpState { proxy, clusters, .. } = &mut context.http;
+                    proxy.answer_ended(exchange, trailers, clusters, now);
+                    return Stopped::Answered;
+                }
+                Err(error) => return Stopped::Failed(self.failure_of(context, error)),
+            }
+        }
+    }
+
+    /// An interim answer has come: the server is at work.
+    fn take_interim<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        exchange: Key,
+        head: Box<ResponseHead>,
+    ) {
+        self.note_interim(context);
+        let Context { http, options, .. } = context;
+        let edits = http.proxy.get(exchange).and_then(|one| {
+            let listener = options.listeners.get(one.listener)?;
+            listener.service.route(one.record.route?).map(|route| &route.response_edits)
+        });
+        if let InterimVerdict::Dropped(head) = http.proxy.interim_came(exchange, head, edits) {
+            http.spare_answers.give(head);
+        }
+    }
+
+    /// The head of the answer has come: why reading stops, if it does.
+    fn take_head<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        exchange: Key,
+        mut head: Box<ResponseHead>,
+        length: Option<u64>,
+    ) -> Option<Stopped> {
+        let now = context.now();
+        head.fields.push(b"via", VIA);
+        let HttpState { proxy, clusters, spare_answers, .. } = &mut context.http;
+        match proxy.head_came((exchange, key), head, length, clusters, now) {
+            HeadVerdict::Taken => None,
+            HeadVerdict::Personal => {
+                self.wire.close_after();
+                None
+            }
+            HeadVerdict::Dropped(head) => {
+                spare_answers.give(head);
+                Some(Stopped::Dropped)
+            }
+            HeadVerdict::Refused(head) => {
+                spare_answers.give(head);
+                let refused = ClientError::Refused(Refusal::StatusLine);
+                Some(Stopped::Failed(self.failure_of(context, refused)))
+            }
+        }
+    }
+
+    /// What an error of the wire means for the exchange. What breaks a rule is logged.
+    fn failure_of<D: Driver>(&self, context: &mut Context<D>, error: ClientError) -> Failure {
+        let now = context.now();
+        let upstream = &context.options.upstreams[self.cluster];
+        let (name, server) = (&upstream.name, upstream.servers[self.server]);
+        match error {
+            ClientError::LostBeforeHead => Failure::ResetBeforeHead,
+            ClientError::LostInBody => Failure::ResetInBody,
+            ClientError::Flooded => {
+                if let Some(others) = context.notices.protocol.due(now) {
+                    let (most, text) = (INTERIM_BYTES_MAX, "too many interim answers");
+                    tracing::warn!(upstream = %name, %server, most, others, "{text}");
+                }
+                Failure::ResponseTooLarge
+            }
+            ClientError::Refused(refusal) => {
+                if let Some(others) = context.notices.protocol.due(now) {
+                    let (reason, text) = (refusal.name(), "the server's answer is refused");
+                    tracing::warn!(upstream = %name, %server, reason, others, "{text}");
+                }
+                Failure::BadResponse
+            }
+        }
+    }
+}

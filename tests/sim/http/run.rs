@@ -1,0 +1,369 @@
+//! One run: a worker, its kernel, its clients, its servers.
+
+use std::sync::{Arc, Mutex};
+
+use ringway::ring::Fd;
+use ringway::ring::sim::{Behaviour, Faults, Random, Sim};
+use ringway::server::Worker;
+use ringway::service::CloseReason;
+use ringway::session::{Fleet, Note, Plan};
+
+use super::books;
+use super::client::{Client, End, Habits};
+use super::net::{Net, Trace};
+use super::orders::{Ask, Orders};
+use super::server::{AllSeen, Moods, Server};
+use super::setup::{BUFFER_SIZE, BUFFERS, ROUTES, Setup, address};
+use super::wire::pattern;
+
+/// Turns after which a run counts as hanging.
+const TURNS_MAX: usize = 60_000;
+/// Turns in which nothing happens before time is skipped. A peer may rest for some turns, and a
+/// completion may be late.
+const QUIET_TURNS: u32 = 16;
+/// Turns in which nothing happens, and nothing is waited for, before a run counts as hanging.
+const ENDLESS_TURNS: u32 = 600;
+/// How long connections may go on when the worker drains.
+const DRAIN_TIME: std::time::Duration = std::time::Duration::from_millis(60);
+
+/// How long two requests may need on one connection.
+const QUEUE_TIME: std::time::Duration = std::time::Duration::from_millis(30);
+
+pub(super) struct Run {
+    pub(super) worker: Worker<Sim>,
+    pub(super) fleet: Arc<Fleet>,
+    pub(super) setup: Setup,
+    random: Random,
+    listener: Fd,
+    pub(super) clients: Vec<Client>,
+    servers: Vec<Server>,
+    pub(super) seen: AllSeen,
+    pub(super) lines: Arc<Mutex<Vec<u8>>>,
+    pub(super) trace: Trace,
+    /// What helpers have done, and the turn from which the worker knows. There are no threads: work
+    /// is done at once, and its result comes later.
+    notes: Arc<Mutex<Vec<Note>>>,
+    notes_at: usize,
+    /// Turns in a row in which no peer did anything.
+    quiet_turns: u32,
+    has_drained: bool,
+}
+
+/// A run that is played alone, and fails, shows what peers did.
+impl Drop for Run {
+    fn drop(&mut self) {
+        if std::thread::panicking() && std::env::var("RINGWAY_SIM_SEED").is_ok() {
+            eprintln!("{}", self.trace.text());
+        }
+    }
+}
+
+impl Run {
+    pub(super) fn new(mut setup: Setup) -> Self {
+        let mut sim = Sim::new(setup.seed, Faults::NONE, BUFFERS, BUFFER_SIZE);
+        for (server, behaviour) in setup.servers.iter().enumerate() {
+            sim.serve(address(server), *behaviour);
+        }
+        for ask in setup.clients.iter().flat_map(|(asks, _)| asks) {
+            if ask.path == "/files" && ask.orders.status == 200 {
+                let file = pattern(&ask.marker, 'f', ask.orders.len);
+                sim.put_file(&ask.target()[1..], &file);
+            }
+        }
+        let listener = sim.listen();
+        sim.set_faults(setup.faults);
+        let plan = Plan {
+            routes: vec![ROUTES.len()],
+            servers: vec![setup.servers.len()],
+            ..Plan::default()
+        };
+        let fleet = Arc::new(Fleet::with_plan(1, &plan));
+        let notes = Arc::new(Mutex::new(Vec::new()));
+        let posted = Arc::clone(&notes);
+        fleet.connect(vec![Box::new(move |note| {
+            posted.lock().expect("no panic while it is held").push(note);
+            true
+        })]);
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let options = setup.options(&fleet, listener, &lines);
+        let mut worker = Worker::new(sim, options, None);
+        worker.start(None);
+        Self {
+            worker,
+            fleet,
+            random: Random::new(setup.seed ^ 0x6874_7470),
+            setup,
+            listener,
+            clients: Vec::new(),
+            servers: Vec::new(),
+            seen: AllSeen::new(),
+            lines,
+            trace: Trace::default(),
+            notes,
+            notes_at: 0,
+            quiet_turns: 0,
+            has_drained: false,
+        }
+    }
+
+    /// Runs to the end, and checks what must hold of every run.
+    pub(super) fn play(&mut self) {
+        self.run_until("clients are served", |run| {
+            if run.worker.sessions().is_empty() {
+                // The others are only slow to take what waits for them.
+                run.clients.iter_mut().for_each(Client::hurry);
+            }
+            run.setup.clients.is_empty() && run.clients.iter().all(Client::is_done)
+        });
+        self.run_until("connections end", |run| run.active() == 0);
+        if !self.has_drained {
+            self.run_epilogue();
+            self.drain(false);
+        }
+        self.run_until("the worker is empty", |run| {
+            let sessions = run.worker.sessions();
+            sessions.is_drained() && sessions.is_empty()
+        });
+        self.rest();
+        let sessions = self.worker.sessions();
+        sessions.finish();
+        sessions.publish();
+        self.assert_clean();
+        self.assert_nothing_is_done_twice();
+        books::balance(self);
+    }
+
+    fn active(&self) -> u64 {
+        self.fleet.cells()[0].stats.listeners[0].active.get()
+    }
+
+    fn run_until(&mut self, what: &str, is_over: impl Fn(&mut Self) -> bool) {
+        for _ in 0..TURNS_MAX {
+            if is_over(self) {
+                return;
+            }
+            self.step();
+            if self.is_stuck() {
+                break;
+            }
+        }
+        panic!("{what}: hangs in turn {}: {:#?}", self.trace.turn, self.clients);
+    }
+
+    /// Whether nothing moves, and no timer will change that. Lets time go on if one will.
+    fn is_stuck(&mut self) -> bool {
+        let sim = self.worker.sessions().reactor().driver();
+        let quiet = self.quiet_turns.min(sim.quiet_turns());
+        if quiet < QUIET_TURNS {
+            return false;
+        }
+        if sim.sleeps_without_deadline() {
+            return quiet > ENDLESS_TURNS;
+        }
+        sim.skip_wait();
+        false
+    }
+
+    /// All timers fire, and nothing comes of that. What listens goes on.
+    fn rest(&mut self) {
+        let listening = usize::from(!self.has_drained);
+        for _ in 0..TURNS_MAX {
+            self.step();
+            self.is_stuck();
+            let reactor = self.worker.sessions().reactor();
+            if reactor.timers_armed() == 0 && reactor.pending() <= listening {
+                return;
+            }
+        }
+        let reactor = self.worker.sessions().reactor();
+        let left = (reactor.timers_armed(), reactor.pending());
+        panic!("timers and operations that are left: {left:?}");
+    }
+
+    fn step(&mut self) {
+        self.trace.turn += 1;
+        self.check_health();
+        let is_told = self.take_notes();
+        self.worker.turn().expect("the simulated kernel does not fail");
+        let turn = self.trace.turn;
+        let sim = self.worker.sessions().reactor().driver();
+        for (at, server, behaviour) in &self.setup.changes {
+            if *at == turn {
+                sim.serve(address(*server), *behaviour);
+            }
+        }
+        for (_, name, left) in self.setup.shrinks.iter().filter(|(at, ..)| *at == turn) {
+            let marker = name.rsplit('/').next().unwrap_or_default();
+            sim.put_file(name, &pattern(marker, 'f', *left));
+        }
+        for (_, peer) in sim.take_accepted() {
+            self.servers.push(Server::new(peer));
+        }
+        let Self { random, trace, .. } = self;
+        let mut net = Net { sim, trace, random, moved: is_told };
+        let capacity = self.setup.capacity;
+        let (come, wait): (Vec<_>, Vec<_>) = std::mem::take(&mut self.setup.clients)
+            .into_iter()
+            .partition(|(_, habits)| habits.comes_at <= turn);
+        self.setup.clients = wait;
+        // Nobody listens any more for those who come late.
+        for (asks, habits) in come.into_iter().filter(|_| !self.has_drained) {
+            let peer = net.sim.connect(self.listener, capacity);
+            self.clients.push(Client::new(peer, asks, habits));
+        }
+        if !self.setup.clients.is_empty() {
+            net.stay_awake();
+        }
+        for client in &mut self.clients {
+            client.play(&mut net);
+        }
+        for server in &mut self.servers {
+            server.play(&mut net, self.setup.moods, &mut self.seen);
+        }
+        self.servers.retain(|server| !server.gone);
+        self.quiet_turns = if net.moved { 0 } else { self.quiet_turns + 1 };
+        if self.setup.drains_at == Some(turn) {
+            self.drain(true);
+        }
+    }
+
+    /// Hands over what helpers have done, some turns later. Whether anything is under way.
+    fn take_notes(&mut self) -> bool {
+        let mut notes = self.notes.lock().expect("no panic while it is held");
+        if notes.is_empty() {
+            self.notes_at = self.trace.turn + self.random.below(4);
+            return false;
+        }
+        if self.notes_at > self.trace.turn {
+            return true;
+        }
+        let sessions = self.worker.sessions();
+        sessions.reactor().driver().wake();
+        notes.drain(..).for_each(|note| sessions.take_note(note));
+        true
+    }
+
+    /// Active checks tell the worker what they have found.
+    fn check_health(&self) {
+        for (_, server, up) in self.setup.health.iter().filter(|(at, ..)| *at == self.trace.turn) {
+            let note = Note::Health { upstream: 0, server: *server, up: *up };
+            self.notes.lock().expect("no panic while it is held").push(note);
+        }
+    }
+
+    fn drain(&mut self, with_deadline: bool) {
+        self.has_drained = true;
+        let sessions = self.worker.sessions();
+        sessions.reactor().driver().wake();
+        sessions.drain();
+        if with_deadline {
+            let deadline = sessions.reactor().now() + DRAIN_TIME;
+            sessions.arm_shutdown(deadline);
+        }
+        self.quiet_turns = 0;
+    }
+
+    /// After all that, a worker that has lost nothing serves as many as it may at once: places,
+    /// limits and servers are all back.
+    fn run_epilogue(&mut self) {
+        self.rest();
+        let sim = self.worker.sessions().reactor().driver();
+        sim.set_faults(Faults::NONE);
+        for server in 0..self.setup.servers.len() {
+            sim.serve(address(server), Behaviour::Accept { capacity: 50_000 });
+        }
+        self.setup.moods = Moods::default();
+        for server in 0..self.setup.servers.len() {
+            let note = Note::Health { upstream: 0, server, up: true };
+            self.notes.lock().expect("no panic while it is held").push(note);
+        }
+        let first = self.clients.len();
+        self.setup.changes.clear();
+        self.setup.health.clear();
+        // As many as there may be at once, as they may all wait for the first connection.
+        let origins = self.setup.origins();
+        let queue = u32::try_from(origins.pool.queue_max).unwrap_or(u32::MAX);
+        let most = match origins.breaker.in_flight.unwrap_or(2).min(queue) {
+            // They wait for one connection one after the other.
+            _ if origins.pool.queue_timeout < QUEUE_TIME => 1,
+            most => most,
+        };
+        let turn = self.trace.turn;
+        for number in 0..most {
+            let orders = Orders { len: 10, ..Orders::default() };
+            let ask = Ask::get(format!("last{number}"), "/up", orders);
+            let (preface, comes_at) = (self.epilogue_preface(number), turn + 6);
+            let habits = Habits { preface, comes_at, reads: 1000, ..Habits::default() };
+            self.setup.clients.push((vec![ask], habits));
+        }
+        self.run_until("the epilogue", |run| {
+            run.setup.clients.is_empty() && run.clients.iter().all(Client::is_done)
+        });
+        self.run_until("the epilogue's connections end", |run| run.active() == 0);
+        for client in &self.clients[first..] {
+            let answers: Vec<u16> = client.answers.iter().map(|answer| answer.status).collect();
+            assert_eq!(answers, [200], "something was not given back: {client:#?}");
+        }
+    }
+
+    fn epilogue_preface(&self, number: u32) -> Vec<u8> {
+        if !self.setup.accept_header {
+            return Vec::new();
+        }
+        format!("PROXY TCP4 10.9.9.{number} 10.0.0.1 1000 80\r\n").into_bytes()
+    }
+
+    /// Every slot, buffer, pipe, timer and descriptor is back, and every gauge at zero.
+    fn assert_clean(&mut self) {
+        let fleet = Arc::clone(&self.fleet);
+        let cell = &fleet.cells()[0];
+        let upstream = &cell.stats.upstreams[0];
+        assert_eq!((cell.active.get(), upstream.active.get()), (0, 0));
+        assert_eq!(cell.stats.stale.get(), 0, "no completion outlives its slot");
+        let http = &upstream.http;
+        let pool = [&http.idle, &http.in_use, &http.opening, &http.waiting].map(|one| one.get());
+        assert_eq!(pool, [0; 4], "idle, in use, opening, waiting");
+        assert!(http.servers.iter().all(|server| server.active.get() == 0));
+        assert_eq!(cell.stats.compression.memory.used(), 0);
+        let sessions = self.worker.sessions();
+        assert_eq!((sessions.len(), sessions.pipes_open()), (0, 0));
+        let reactor = sessions.reactor();
+        assert_eq!((reactor.pending(), reactor.timers_armed()), (0, 0));
+        let sim = reactor.driver();
+        assert_eq!(sim.open(), 0, "no descriptor is left: {}", sim.describe_open());
+        assert_eq!(sim.buffers_home(), usize::from(BUFFERS));
+    }
+
+    /// What is not idempotent and may have reached a server is seen by no second one.
+    fn assert_nothing_is_done_twice(&self) {
+        for (marker, seen) in &self.seen {
+            let is_safe = seen.method != "POST" || seen.tries <= 1;
+            assert!(is_safe, "{marker}: {seen:?}");
+        }
+    }
+
+    /// Every client has got every answer, and nothing went wrong.
+    pub(super) fn assert_all_served(&self) {
+        for client in &self.clients {
+            let asked: Vec<u16> = client.asks.iter().map(|ask| ask.orders.status).collect();
+            let got: Vec<u16> = client.answers.iter().map(|answer| answer.status).collect();
+            assert_eq!(got, asked, "{client:#?}");
+            assert_eq!(client.end, End::Whole, "{client:#?}");
+            let hints = client.asks.iter().filter(|ask| ask.hears_interims());
+            let hints: usize = hints.map(|ask| ask.orders.interims).sum();
+            assert_eq!(client.hints, hints, "{client:#?}");
+        }
+    }
+
+    pub(super) fn closed(&self, reason: CloseReason) -> u64 {
+        self.fleet.cells()[0].stats.listeners[0].closed[reason.index()].get()
+    }
+
+    /// Adds all that was counted to the trace.
+    pub(super) fn note_counters(&mut self) {
+        let cell = &self.fleet.cells()[0];
+        self.trace.note_counters(&cell.stats);
+        self.trace.note_counters(&cell.loops);
+        self.trace.note_counters(&self.lines);
+    }
+}

@@ -1,0 +1,315 @@
+//! How the worker of a run is set up.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use ringway::proto::http1::HeadLimits;
+use ringway::ring::sim::{Behaviour, Faults, Random};
+use ringway::ring::{Fd, SocketAddress, StreamOptions};
+use ringway::service::cluster::attempts::{AttemptOptions, RetryOn, StatusSet};
+use ringway::service::cluster::breaker::Limits;
+use ringway::service::cluster::eject::EjectOptions;
+use ringway::service::cluster::pool::PoolOptions;
+use ringway::service::cluster::servers::{Policy, ServerOptions, ServersOptions};
+use ringway::service::http::access::AccessList;
+use ringway::service::http::access_log::Format;
+use ringway::service::http::compression::CompressionRules;
+use ringway::service::http::edit::HeaderEdits;
+use ringway::service::http::files::FileRules;
+use ringway::service::http::files::attempt::Attempt;
+use ringway::service::http::route::{PathMatch, RouteMatch, Router};
+use ringway::service::http::template::Template;
+use ringway::service::proxy::MeterOptions;
+use ringway::session::http_options::{
+    AccessLogOptions, ClusterOptions, FilesOptions, FixedAnswer, Forwarded, HalfClose, HostHeader,
+    HttpOptions, ProxyOptions, RateLimitOptions, RouteAction, RouteOptions, TrustedProxies,
+};
+use ringway::session::{
+    DescriptorDoor, Fleet, Folder, HandlerFactory, LineSink, ListenerOptions, RelayOptions,
+    ServiceOptions, SessionOptions, UpstreamOptions,
+};
+
+use super::client::Habits;
+use super::orders::Ask;
+use super::server::Moods;
+
+pub(super) const BUFFERS: u16 = 8;
+pub(super) const BUFFER_SIZE: u32 = 256;
+/// The path of each route, in their order.
+pub(super) const ROUTES: [&str; 9] =
+    ["/echo", "/fixed", "/moved", "/limited", "/short", "/timed", "/zip", "/up", "/files"];
+/// The place of the route `/timed`, whose requests have a time in all.
+pub(super) const TIMED: usize = 5;
+/// Bytes of a body on the route `/short`.
+pub(super) const SHORT_BODY: u64 = 1_000;
+
+/// All that a run depends on.
+pub(super) struct Setup {
+    pub(super) seed: u64,
+    pub(super) faults: Faults,
+    /// Bytes that a link holds each way.
+    pub(super) capacity: usize,
+    pub(super) http: HttpOptions,
+    pub(super) upstream: UpstreamOptions,
+    pub(super) servers: Vec<Behaviour>,
+    pub(super) moods: Moods,
+    pub(super) clients: Vec<(Vec<Ask>, Habits)>,
+    /// Connections begin with a PROXY protocol header.
+    pub(super) accept_header: bool,
+    pub(super) connections_max: u64,
+    pub(super) slots: u32,
+    pub(super) compression_memory: u64,
+    /// The turn in which the worker is told to drain.
+    pub(super) drains_at: Option<usize>,
+    /// Files become shorter: the turn, the name, and the bytes that are left.
+    pub(super) shrinks: Vec<(usize, String, usize)>,
+    /// Active checks say, in a turn, whether a server can be used.
+    pub(super) health: Vec<(usize, usize, bool)>,
+    /// What a server's address meets from a turn on.
+    pub(super) changes: Vec<(usize, usize, Behaviour)>,
+}
+
+pub(super) fn address(server: usize) -> SocketAddress {
+    let last = u8::try_from(server + 1).expect("few servers");
+    SocketAddress::inet(std::net::SocketAddr::from(([10, 0, 0, last], 80)))
+}
+
+fn edits(set: &[(&str, &str)]) -> HeaderEdits {
+    let set = set.iter().map(|(name, value)| {
+        ((*name).into(), Template::parse_for_heads(value).expect("a template"))
+    });
+    HeaderEdits { set: set.collect(), ..HeaderEdits::default() }
+}
+
+fn action(path: &str) -> RouteAction {
+    let hello = || FixedAnswer {
+        status: 200,
+        content_type: "text/plain".into(),
+        body: b"hello"[..].into(),
+    };
+    match path {
+        "/echo" => RouteAction::Echo,
+        "/fixed" | "/limited" => RouteAction::Respond(hello()),
+        "/moved" => RouteAction::Redirect {
+            status: 302,
+            location: Template::parse("https://$host/new$path$query").expect("a template"),
+        },
+        "/files" => RouteAction::Files(Box::new(files())),
+        _ => RouteAction::Proxy(ProxyOptions { upstream: 0, rewrite: None }),
+    }
+}
+
+/// Files of the simulated kernel, which has no folders: small ones from memory, others by sendfile.
+fn files() -> FilesOptions {
+    let root = std::fs::File::open("/").expect("a folder");
+    FilesOptions {
+        root: Arc::new(Folder::new(root.into())),
+        rules: FileRules {
+            dot_files: false,
+            cache_control: None,
+            cache_control_by: Vec::new(),
+            precompressed: Vec::new(),
+        },
+        below: None,
+        index: Vec::new(),
+        attempts: vec![Attempt::Path("".into())],
+        types: Arc::default(),
+        listing: false,
+        follow_symlinks: false,
+        rewrite: None,
+        cache_entries: 2,
+        cache_ttl: Duration::from_millis(5),
+        small_max: 500,
+        error_pages: Vec::new(),
+        cache: 0,
+    }
+}
+
+fn route(number: usize, path: &str) -> RouteOptions {
+    let limit =
+        RateLimitOptions { rate: 10, burst: 1, entries_max: 10, header: Some("x-who".into()) };
+    let body_max = if path == "/short" { SHORT_BODY } else { 1 << 20 };
+    RouteOptions {
+        name: path.into(),
+        number,
+        upstream_name: None,
+        action: action(path),
+        request_edits: edits(&[("x-edit", "$path $query $host")]),
+        response_edits: edits(&[("x-back", "$target")]),
+        body_max,
+        total_timeout: (path == "/timed").then_some(Duration::from_millis(150)),
+        access: AccessList::default(),
+        rate_limit: (path == "/limited").then_some(limit),
+        auth: None,
+        compression: (path == "/zip")
+            .then(|| CompressionRules { types: vec!["text/plain".into()], min: 1 }),
+    }
+}
+
+/// A listener with all routes, whose times are `unit` and more.
+pub(super) fn listener(unit: Duration) -> HttpOptions {
+    let paths = ROUTES.iter().map(|path| RouteMatch {
+        path: PathMatch::Prefix((*path).into()),
+        ..RouteMatch::default()
+    });
+    HttpOptions {
+        router: Router::new(paths.collect()),
+        routes: ROUTES.iter().enumerate().map(|(number, path)| route(number, path)).collect(),
+        limits: HeadLimits::default(),
+        body_max: 1 << 20,
+        head_timeout: unit,
+        body_timeout: unit,
+        body_rate_min: None,
+        write_timeout: unit,
+        write_rate_min: None,
+        keepalive_timeout: unit * 2,
+        keepalive_requests: 1_000,
+        tunnel_timeout: unit * 3,
+        half_close: HalfClose::Auto,
+        server: Some("ringway".into()),
+        reason_header: true,
+        forwarded: Forwarded::Append,
+        trusted_proxies: TrustedProxies::default(),
+        request_id: Some("x-request-id".into()),
+        source_connections_max: None,
+        access: AccessList::default(),
+        access_log: Some(AccessLogOptions { format: Format::Json, sink: 0 }),
+        scheme: "http",
+        needs_source: true,
+    }
+}
+
+/// An upstream of so many servers, whose times are `unit` and more.
+pub(super) fn upstream(random: &mut Random, servers: usize, unit: Duration) -> UpstreamOptions {
+    let mut statuses = StatusSet::default();
+    assert!(statuses.insert(503));
+    let policies = [Policy::RoundRobin, Policy::LeastRequests, Policy::Ewma, Policy::Hash];
+    let each = |server| ServerOptions {
+        weight: 1 + u32::try_from(server % 2).expect("small"),
+        priority: 0,
+        id: server as u64,
+    };
+    let origins = ClusterOptions {
+        policy: ServersOptions {
+            policy: policies[random.below(4)],
+            slow_start: None,
+            panic_ratio: 0.0,
+            eject: Some(EjectOptions::CONNECTS),
+        },
+        servers: (0..servers).map(each).collect(),
+        hash_on: None,
+        pool: PoolOptions {
+            min_idle: 0,
+            capacity: 1,
+            spread_at: u32::MAX,
+            idle_timeout: unit,
+            max_age: Some(unit * 4),
+            queue_max: 1_000,
+            queue_timeout: unit * 2,
+        },
+        connections_max: 1 + u32::try_from(random.below(4)).expect("small"),
+        attempts: AttemptOptions {
+            retries_max: 3,
+            on: RetryOn { connect: true, reset: true, timeout: true },
+            statuses,
+            backoff: Duration::from_millis(5),
+            backoff_max: Duration::from_millis(50),
+            deadline: None,
+            budget: 1.0,
+        },
+        retry_body_max: [0, 1_000, 64 * 1024][random.below(3)],
+        breaker: Limits { in_flight: None, waiting: None, retries: None },
+        try_timeout: None,
+        hedge_after: None,
+        first_byte_timeout: unit,
+        idle_timeout: unit,
+        host: HostHeader::Pass,
+        names: (0..servers).map(|server| address(server).to_string().into()).collect(),
+    };
+    UpstreamOptions {
+        name: "web".to_owned(),
+        servers: (0..servers).map(address).collect(),
+        connect_timeout: unit / 2,
+        retries: 0,
+        send_header: None,
+        stream: StreamOptions::default(),
+        exchanges: None,
+        cluster: origins,
+        tls: None,
+    }
+}
+
+impl Setup {
+    /// Servers that all accept, and nobody who asks.
+    pub(super) fn new(seed: u64, random: &mut Random, servers: usize, unit: Duration) -> Self {
+        let capacity = [300, 2_000, 50_000][random.below(3)];
+        Self {
+            seed,
+            faults: Faults::NONE,
+            capacity,
+            http: listener(unit),
+            upstream: upstream(random, servers, unit),
+            servers: vec![Behaviour::Accept { capacity }; servers],
+            moods: Moods::default(),
+            clients: Vec::new(),
+            accept_header: false,
+            connections_max: 100,
+            slots: 100,
+            compression_memory: 64 << 20,
+            drains_at: None,
+            shrinks: Vec::new(),
+            health: Vec::new(),
+            changes: Vec::new(),
+        }
+    }
+
+    pub(super) fn origins(&mut self) -> &mut ClusterOptions {
+        &mut self.upstream.cluster
+    }
+
+    pub(super) fn options(
+        &mut self,
+        fleet: &Arc<Fleet>,
+        listener: Fd,
+        lines: &Arc<Mutex<Vec<u8>>>,
+    ) -> SessionOptions {
+        let http = std::mem::replace(&mut self.http, self::listener(Duration::ZERO));
+        let lines = Arc::clone(lines);
+        let sink = LineSink::new(move |more| {
+            lines.lock().expect("no panic while it is held").extend(more);
+            true
+        });
+        SessionOptions {
+            compression_memory: self.compression_memory,
+            listeners: vec![ListenerOptions {
+                name: "sim".to_owned(),
+                sockets: vec![listener],
+                header_timeout: http.head_timeout,
+                service: ServiceOptions::Http(Arc::new(http)),
+                connections_max: self.connections_max,
+                idle_timeout: Duration::from_secs(2),
+                accept_header: self.accept_header,
+                tls: None,
+            }],
+            datagrams: Vec::new(),
+            upstreams: vec![self.upstream.clone()],
+            relay: RelayOptions {
+                meter: MeterOptions { enabled: true, after: 2_000, mean_min: 200 },
+                buffer_size: BUFFER_SIZE as usize,
+                turn_budget: 4_000,
+                pipe_capacity: 3_000,
+                pipes_idle_max: 2,
+            },
+            connections_max: self.slots,
+            access_log: false,
+            fleet: Arc::clone(fleet),
+            worker: 0,
+            descriptors: DescriptorDoor::OPEN,
+            hand_off_ratio: None,
+            routes: ROUTES.len(),
+            access_sinks: vec![sink],
+            seed: 0x5eed_0000_0000,
+            handler: HandlerFactory::default(),
+        }
+    }
+}
