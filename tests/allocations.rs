@@ -11,9 +11,11 @@ use ringway::proto::frame::{
     ClientOptions, Command, Features, Header, PAYLOAD_MAX, Server, ServerEvent, ServerOptions,
     Version, write_frame,
 };
+use ringway::proto::http::RequestHead;
 use ringway::service::cluster::pool::{Checkout, Pool, PoolOptions};
 use ringway::service::cluster::servers::Policy;
 use ringway::service::cluster::{Cluster, ClusterOptions};
+use ringway::service::http::route::{HostMatch, PathMatch, RouteMatch, Router};
 use ringway::service::proxy::{Exchanger, ExchangerOptions, FrameAction};
 use ringway::service::retry::{Retry, RetryBudget, RetryPolicy, Safety, Verdict};
 
@@ -263,4 +265,35 @@ fn exchanges_through_a_frame_proxy_allocate_nothing() {
         assert_eq!(count, 0, "{highest:?}");
         assert_eq!(line.exchanger.take_tally().answered, 8 * 10_100);
     }
+}
+
+/// Hosts, prefixes, expressions that need a text of their own, and such that need none.
+#[test]
+fn finding_a_route_allocates_nothing() {
+    let expression = |text: String| PathMatch::Regex(regex::Regex::new(&text).unwrap());
+    let mut routes = Vec::new();
+    for n in 0..200 {
+        let paths = [
+            PathMatch::Prefix(format!("/prefix{n}").into()),
+            expression(format!("^/text{n}/[0-9]+$")),
+            expression(format!("^/[a-z]{{{}}}[0-9]{{{}}}$", 1 + n % 20, 1 + n / 20)),
+        ];
+        routes.extend(paths.map(|path| RouteMatch { path, ..RouteMatch::default() }));
+        let host = HostMatch::Suffix(format!(".h{n}.example").into());
+        routes.push(RouteMatch { hosts: vec![host], ..RouteMatch::default() });
+    }
+    let router = Router::new(routes);
+    let heads =
+        ["/prefix7/x", "/text150/4711", "/abcabc0123", "/none", "/nothing/at/all"].map(|path| {
+            let mut head = RequestHead::default();
+            head.set_method(b"GET");
+            head.set_authority(b"a.example");
+            head.set_path(path.as_bytes());
+            head
+        });
+    let find = || heads.each_ref().map(|head| router.find(head, None));
+    let first = find();
+    assert_eq!(first.map(|found| found.is_some()), [true, true, true, false, false]);
+    let found = allocations(|| (0..100).for_each(|_| assert_eq!(find(), first)));
+    assert_eq!(found, 0);
 }

@@ -1691,7 +1691,7 @@ fn values_of_routes_arrive_where_they_belong() {
             entries_max: 16,
         }),
         auth: proxy.auth.clone(),
-        compression: Compression { enabled: true, types: texts(&["text/html"]), min: 0 },
+        compression: Compression { enabled: true, types: texts(&["text/html"]).into(), min: 0 },
     };
     assert_eq!(*proxy, expected);
     let Some(Auth { realm, users: Users::Listed(users) }) = &proxy.auth else { panic!("users") };
@@ -1895,6 +1895,27 @@ fn tables_of_http_are_limited() {
         let [found] = report.diagnostics() else { panic!("not one mistake, but this:\n{report}") };
         assert_eq!(found.message, message);
     }
+}
+
+/// A look at each pair of them would take hours.
+#[test]
+fn routes_that_nothing_reaches_are_found_among_100_000() {
+    let file = |route: &dyn Fn(usize) -> String| {
+        let routes: String = (0..100_000)
+            .map(|n| format!("[[listener.route]]\necho = true\n{}\n", route(n)))
+            .collect();
+        good(&format!(
+            "[[listener]]\nname = \"a\"\nlisten = \"127.0.0.1:1\"\nprotocol = \"http\"\n{routes}"
+        ))
+    };
+    let by_field = file(&|n| format!("path = \"/x\"\nheader = {{ a = \"{n}\", b = \"1\" }}"));
+    assert_eq!(by_field.warnings(), []);
+    let by_prefix = file(&|n| format!("path_prefix = \"/api/v1/{}\"", n.min(99_998)));
+    assert_eq!(by_prefix.warnings().len(), 1);
+    let by_method = file(&|n| format!("path = \"/\"\nmethod = \"M{n}\""));
+    assert_eq!(by_method.warnings(), []);
+    let all = file(&|_| "path = \"/\"".to_owned());
+    assert_eq!(all.warnings().len(), 99_999);
 }
 
 #[test]

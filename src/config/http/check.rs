@@ -84,7 +84,8 @@ pub(in super::super) fn resolve(
     http: &mut RawHttp,
     targets: &[Option<usize>],
 ) -> Option<HttpOptions> {
-    let routes = http.routes.iter_mut().zip(targets).map(|(raw, target)| {
+    let mut routes = Vec::with_capacity(http.routes.len());
+    for (raw, target) in http.routes.iter_mut().zip(targets) {
         let route = raw.rest.take()?;
         let action = match route.action {
             Action::Proxy { .. } => Action::Proxy { upstream: (*target)? },
@@ -94,7 +95,7 @@ pub(in super::super) fn resolve(
             | Action::Echo
             | Action::StatusPage) => other,
         };
-        Some(Route { action, ..route })
-    });
-    Some(HttpOptions { routes: routes.collect::<Option<_>>()?, ..http.rest.clone() })
+        routes.push(Route { action, ..route });
+    }
+    Some(HttpOptions { routes, ..http.rest.clone() })
 }

@@ -1,6 +1,7 @@
 //! `[[listener.route]]`: which requests it is for, and what is done with them.
 
 use std::path::PathBuf;
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use super::super::defaults;
@@ -282,18 +283,17 @@ pub enum Users {
 pub struct Compression {
     /// `compress`: whether it is done.
     pub enabled: bool,
-    /// `compress_types`: content types, in lower case, that are compressed.
-    pub types: Vec<String>,
+    /// `compress_types`: content types, in lower case, that are compressed. Routes that do not say
+    /// so share the default.
+    pub types: Arc<[String]>,
     /// `compress_min`: bytes of an answer, at least.
     pub min: u32,
 }
 
 impl Default for Compression {
     fn default() -> Self {
-        Self {
-            enabled: defaults::COMPRESS,
-            types: defaults::COMPRESS_TYPES.map(str::to_owned).to_vec(),
-            min: defaults::COMPRESS_MIN,
-        }
+        static TYPES: LazyLock<Arc<[String]>> =
+            LazyLock::new(|| defaults::COMPRESS_TYPES.map(str::to_owned).into());
+        Self { enabled: defaults::COMPRESS, types: Arc::clone(&TYPES), min: defaults::COMPRESS_MIN }
     }
 }

@@ -124,7 +124,7 @@ pub(super) fn compression(section: &mut Section<'_, '_>) -> Compression {
     let default = Compression::default();
     Compression {
         enabled: enabled.or(default.enabled),
-        types: types.unwrap_or(default.types),
+        types: types.map_or(default.types, Into::into),
         min: min.or(default.min),
     }
 }

@@ -60,7 +60,7 @@ pub(super) fn routes(
         section.report(Mistake::new(span, message, HELP));
     }
     let mut are_known = true;
-    let mut routes = Vec::new();
+    let mut routes = Vec::with_capacity(elements.len());
     let mut regexes = accept::Regexes::default();
     for (number, element) in (1_usize..).zip(elements) {
         are_known &= element.get_ref().is_table();
