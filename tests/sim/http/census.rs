@@ -27,12 +27,13 @@ pub(super) fn all() -> BTreeSet<String> {
 }
 
 /// What no run reaches, and why.
-pub(super) const EXCUSED: [(&str, &str); 8] = [
+pub(super) const EXCUSED: [(&str, &str); 9] = [
     ("close connect_failed", "of TCP proxies: their sweeps reach it"),
     ("close connect_timeout", "of TCP proxies"),
     ("close tls_failed", "the simulated kernel's peers speak no TLS"),
     ("close tls_timeout", "the same"),
     ("close too_many_handshakes", "the same"),
+    ("close upstream_overloaded", "of TCP proxies"),
     ("failure client_gone", "nothing fails with it: a client that has gone has no exchange"),
     ("failure connect_tls", "the simulated kernel's peers speak no TLS"),
     ("refusal status_line", "answers have status lines, and only requests are counted"),
