@@ -156,7 +156,8 @@ fn routes(criterion: &mut Criterion) {
     let with_texts = |number: usize| format!("^/service{number}/[0-9]+$");
     let without =
         |number: usize| format!("^/[a-z]{{{}}}/[0-9]{{{}}}$", 1 + number % 32, 1 + number / 32);
-    let kinds: [(&str, &dyn Fn(usize) -> String, &dyn Fn(usize) -> String); 2] = [
+    type Write<'a> = &'a dyn Fn(usize) -> String;
+    let kinds: [(&str, Write<'_>, Write<'_>); 2] = [
         ("", &with_texts, &|number| format!("/service{number}/4711")),
         (" without texts", &without, &|number| {
             format!("/{}/{}", "a".repeat(1 + number % 32), "1".repeat(1 + number / 32))

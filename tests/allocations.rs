@@ -11,8 +11,9 @@ use ringway::proto::frame::{
     ClientOptions, Command, Features, Header, PAYLOAD_MAX, Server, ServerEvent, ServerOptions,
     Version, write_frame,
 };
-use ringway::service::balance::Policy;
-use ringway::service::cluster::pool::{Checkout, ConnectionQuota, Pool, PoolOptions};
+use ringway::service::cluster::pool::{Checkout, Pool, PoolOptions};
+use ringway::service::cluster::servers::Policy;
+use ringway::service::cluster::{Cluster, ClusterOptions};
 use ringway::service::proxy::{Exchanger, ExchangerOptions, FrameAction};
 use ringway::service::retry::{Retry, RetryBudget, RetryPolicy, Safety, Verdict};
 
@@ -150,6 +151,7 @@ fn retries_allocate_nothing() {
 /// A frame proxy between one client and one server, both in memory.
 struct Line {
     exchanger: Exchanger,
+    cluster: Cluster,
     client: Key,
     trunk: Key,
     server: Server,
@@ -165,20 +167,22 @@ impl Line {
         let now = Instant::now();
         let options = ExchangerOptions {
             client: ClientOptions { highest, ..ClientOptions::default() },
-            servers: 1,
-            policy: Policy::RoundRobin,
             pool: pool_options(64),
-            share: ConnectionQuota::new(1, 1, 0),
             retry: RETRY,
             budget: 0.2,
         };
         let limits =
             ServerOptions { window: 64, max_payload: PAYLOAD_MAX, features: Features::ALL };
-        let mut exchanger = Exchanger::new(options, 0, 1, now);
+        let mut exchanger = Exchanger::new(options, 1, now);
+        let servers = ClusterOptions {
+            connections_max: 1,
+            ..ClusterOptions::plain(Policy::RoundRobin, ["one".to_owned()])
+        };
+        let mut cluster = Cluster::new(&servers, (0, 1), 1, now);
         let client = exchanger.open_client(limits);
         exchanger.client_attached(client, Key::new(1, 0));
         let mut actions = Vec::with_capacity(256);
-        exchanger.settle(now);
+        exchanger.settle(&mut cluster, now);
         exchanger.take_actions(&mut actions);
         let connect = actions.iter().find_map(|action| {
             if let FrameAction::Connect { trunk, .. } = action { Some(*trunk) } else { None }
@@ -188,6 +192,7 @@ impl Line {
         exchanger.trunk_connected(trunk);
         let mut line = Self {
             exchanger,
+            cluster,
             client,
             trunk,
             server: Server::new(limits),
@@ -223,7 +228,8 @@ impl Line {
     fn exchange(&mut self, requests: &[u8], answer_len: usize) {
         self.now += Duration::from_millis(1);
         let mut input = requests;
-        self.exchanger.client_bytes(self.client, &mut input, self.now).expect("a good client");
+        let Self { exchanger, cluster, client, now, .. } = self;
+        exchanger.client_bytes(*client, &mut input, cluster, *now).expect("a good client");
         assert!(input.is_empty());
         self.serve();
         let out = self.exchanger.client_out(self.client).expect("it is there");
@@ -231,7 +237,7 @@ impl Line {
         assert_eq!(self.to_client.len(), answer_len);
         self.to_client.clear();
         self.exchanger.client_backlog(self.client, 0, self.now);
-        self.exchanger.settle(self.now);
+        self.exchanger.settle(&mut self.cluster, self.now);
         self.actions.clear();
         self.exchanger.take_actions(&mut self.actions);
     }

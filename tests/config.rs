@@ -10,9 +10,9 @@ mod difference;
 mod http;
 
 use ringway::config::{
-    self, Balance, Config, ExchangeOptions, FrameOptions, KEYS, ListenAddress, ListenerService,
-    LogFormat, LogLevel, PoolOptions, Report, SendProxyProtocol, ServerAddress, SpliceMode,
-    Steering, UdpOptions, Workers,
+    self, Balance, Config, ExchangeOptions, FrameOptions, HashOn, HealthKind, HttpCheck, KEYS,
+    ListenAddress, ListenerService, LogFormat, LogLevel, PoolOptions, Report, SendProxyProtocol,
+    ServerAddress, ServerShare, SpliceMode, Steering, UdpOptions, Workers,
 };
 
 const REFERENCE: &str = include_str!("../docs/ringway.toml");
@@ -518,7 +518,8 @@ fn the_effective_configuration_has_the_keys_that_apply() {
         ("by-name", &[STREAM, HEADER, "names hello_timeout hellos_max"]),
         ("by-name-or-not", &["upstream", STREAM, HEADER, "names hello_timeout hellos_max"]),
     ];
-    const GROUP: &str = "servers balance send_proxy_protocol receive_buffer send_buffer";
+    const GROUP: &str = "servers balance send_proxy_protocol receive_buffer send_buffer slow_start \
+        requests_max panic_ratio";
     const CONNECT: &str = "connect_timeout retries nodelay keepalive";
     const POOL: &str = "pool_max pool_min_idle pool_idle_timeout pool_max_age pool_queue \
         pool_queue_timeout streams_max";
@@ -1184,10 +1185,16 @@ error: a listener with `protocol = "udp_echo"` has no upstream
 help: remove `upstream`, or set `protocol = "udp"`
 
 [upstream.backend]
-balance = "least_requests"
-          ^^^^^^^^^^^^^^^^
-error: `balance = "least_requests"` is for frame and HTTP proxies, and a TCP proxy uses this upstream
-help: a TCP proxy takes "round_robin", "least_connections", "source_hash" or "consistent_hash"
+balance = "hash"
+          ^^^^^^
+error: `balance = "hash"` needs `hash_on`
+help: add hash_on = "source"
+
+[upstream.backend]
+health = { kind = "tls" }
+                  ^^^^^
+error: checks by TLS need a table [upstream.backend.tls]
+help: or set `kind` to "tcp"
 
 [upstream.backend]
 pool_max = 64
@@ -1208,10 +1215,10 @@ error: only frame and HTTP proxies use `retry_budget`
 help: remove it
 
 [upstream.datagrams]
-balance = "least_requests"
-          ^^^^^^^^^^^^^^^^
-error: `balance = "least_requests"` is for frame and HTTP proxies, and a UDP proxy uses this upstream
-help: a UDP proxy takes "round_robin"
+balance = "ewma"
+          ^^^^^^
+error: `balance = "ewma"` is for TCP, frame, SNI and HTTP proxies, and a UDP proxy uses this upstream
+help: how long a server takes is not known of datagrams; a UDP proxy takes "round_robin"
 
 [upstream.datagrams]
 send_proxy_protocol = "v1"
@@ -1240,14 +1247,14 @@ help: remove it
 [upstream.frames]
 balance = "source_hash"
           ^^^^^^^^^^^^^
-error: `balance = "source_hash"` is for TCP, UDP and SNI proxies, and a frame proxy uses this upstream
-help: a frame proxy takes "round_robin", "least_connections" or "least_requests"
+error: `balance = "source_hash"` is for TCP, UDP, SNI and HTTP proxies, and a frame proxy uses this upstream
+help: a frame proxy takes "round_robin", "least_connections", "least_requests" or "ewma"
 
 [upstream.frames]
 balance = "consistent_hash"
           ^^^^^^^^^^^^^^^^^
-error: `balance = "consistent_hash"` is for TCP, UDP and SNI proxies
-help: "least_requests"
+error: `balance = "consistent_hash"` is for TCP, UDP, SNI and HTTP proxies
+help: requests of many clients share its connections
 
 [upstream.frames]
 send_proxy_protocol = "v2"
@@ -2233,7 +2240,7 @@ servers = "10.0.0.1:1"
         (15, "`line_limit` is for"),
         (20, "a listener with `protocol = \"messages\"` has no upstream"),
         (22, "`unix:/b` is no server for UDP"),
-        (23, "`balance = \"source_hash\"` is for TCP, UDP and SNI proxies"),
+        (23, "`balance = \"source_hash\"` is for TCP, UDP, SNI and HTTP proxies"),
         (24, "`send_proxy_protocol = \"v2\"` is for TCP and SNI proxies"),
         (26, "`pool_min_idle` is 3"),
     ];
@@ -2639,4 +2646,65 @@ crl = "crl.pem"
         assert!(text.contains(path), "{path}\n{text}");
     }
     assert_eq!(config::parse("printed", &text).as_ref(), Ok(&config));
+}
+
+/// How servers are chosen, checked, ejected and limited is said in the same way for every proxy.
+#[test]
+fn every_proxy_takes_the_keys_of_its_servers() {
+    const SERVERS: &str = r#"
+slow_start = "10s"
+requests_max = 100
+panic_ratio = 0.5
+eject = { consecutive_connect_failures = 2 }
+health = { interval = "3s" }
+servers = ["10.0.0.1:1", { address = "10.0.0.2:1", weight = 5, priority = 1 }]
+"#;
+    let by_protocol = [
+        ("tcp", "upstream = \"b\"", "ewma", HealthKind::Tcp),
+        ("udp", "upstream = \"b\"", "least_requests", HealthKind::Tcp),
+        ("sni", "upstream = \"b\"", "consistent_hash", HealthKind::Tcp),
+        ("frame", "upstream = \"b\"", "ewma", HealthKind::Frame),
+        (
+            "http",
+            "route = [{ proxy = \"b\" }]",
+            "source_hash",
+            HealthKind::Http(HttpCheck::default()),
+        ),
+    ];
+    for (protocol, upstream, balance, kind) in by_protocol {
+        let text = format!(
+            "[[listener]]\nname = \"a\"\nlisten = \"127.0.0.1:1\"\nprotocol = \"{protocol}\"\n\
+             {upstream}\n[upstream.b]\nbalance = \"{balance}\"{SERVERS}"
+        );
+        let config = good(&text);
+        let http = &config.upstreams[0].http;
+        assert_eq!(http.slow_start, Some(Duration::from_secs(10)), "{protocol}");
+        assert_eq!((http.requests_max, http.panic_ratio), (Some(100), 0.5));
+        assert_eq!(http.shares[1], ServerShare { weight: 5, priority: 1 });
+        let health = http.health.as_ref().expect("checks");
+        assert_eq!((health.interval, &health.kind), (Duration::from_secs(3), &kind), "{protocol}");
+        assert_eq!(http.eject.as_ref().expect("a table").consecutive_connect_failures, 2);
+        assert_eq!(good(&config.to_toml()), config, "{protocol}");
+    }
+}
+
+#[test]
+fn only_requests_of_http_have_more_than_an_address_to_hash() {
+    let text = |protocol: &str, on: &str| {
+        format!(
+            "[[listener]]\nname = \"a\"\nlisten = \"127.0.0.1:1\"\nprotocol = \"{protocol}\"\n\
+             upstream = \"b\"\n[upstream.b]\nservers = \"10.0.0.1:1\"\nbalance = \"hash\"\n\
+             hash_on = \"{on}\"\n"
+        )
+    };
+    for protocol in ["tcp", "udp", "sni"] {
+        let config = good(&text(protocol, "source"));
+        assert_eq!(config.upstreams[0].http.hash_on, Some(HashOn::Source));
+        assert_eq!(good(&config.to_toml()), config, "{protocol}");
+        let report = bad(&text(protocol, "path"));
+        let message = &report.diagnostics()[0].message;
+        assert!(message.starts_with("only a request of HTTP has this to hash"), "{report}");
+    }
+    let report = bad(&text("frame", "source"));
+    assert!(report.to_string().contains("requests of many clients share"), "{report}");
 }

@@ -64,3 +64,5 @@ mod tls_hostile_servers;
 mod tls_kernel;
 #[path = "e2e/udp.rs"]
 mod udp;
+#[path = "e2e/upstreams.rs"]
+mod upstreams;

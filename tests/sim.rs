@@ -156,6 +156,19 @@ fn bulk_is_spliced_and_comes_out_as_it_went_in() {
 }
 
 #[test]
+fn a_turn_does_not_grow_with_the_number_of_bulk_flows_and_all_of_them_go_on() {
+    for_some_seeds(|seed| {
+        let mut scenario = Scenario::relay(seed, Faults::NONE, Plan::bulk_of_many(seed));
+        let most = scenario.run_and_measure();
+        scenario.assert_delivered();
+        scenario.assert_clean();
+        assert!(scenario.promotions() >= 12, "all are promoted");
+        // Four times the budget of one direction, and what is in the pipes of the last ones.
+        assert!((1..=4 * 1_000 + 5 * 3_000).contains(&most), "{most}");
+    });
+}
+
+#[test]
 fn a_drain_serves_what_was_accepted_and_cuts_the_rest_at_the_deadline() {
     for_each_seed(|seed| {
         let mut scenario = Scenario::relay(seed, Faults::ALL, Plan::orderly(seed));

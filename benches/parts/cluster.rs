@@ -58,7 +58,8 @@ pub(crate) fn choices(criterion: &mut Criterion) {
                     bench.iter(|| {
                         request += 1;
                         now += Duration::from_micros(10);
-                        let place = &mut under_way[request as usize % UNDER_WAY];
+                        let place =
+                            &mut under_way[usize::try_from(request).unwrap_or(0) % UNDER_WAY];
                         if let Some(server) = place.take() {
                             servers.done(server, outcome, now);
                         }

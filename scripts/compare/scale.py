@@ -13,7 +13,7 @@ import time
 
 import common
 import http1
-from common import OTHERS, UNDER_TEST, Process, Usage, at_most, free_port, short, version
+from common import OTHERS, SPARE, UNDER_TEST, Process, Usage, at_most, free_port, short, version
 from http1 import BODY, CONNECTIONS
 
 NAME, TITLE, PAGE = "scale", "Scale", "docs/benchmarks-scale.md"
@@ -75,10 +75,10 @@ keepalive_timeout = "10m"
         text = f"""
 daemon off;
 worker_processes 1;
-worker_rlimit_nofile 65000;
+worker_rlimit_nofile {2 * self.connections_max + SPARE};
 pid {self.folder}/{port}.pid;
 error_log {self.folder}/{port}.log;
-events {{ worker_connections 60000; }}
+events {{ worker_connections 30000; }}
 http {{
     access_log off;
     keepalive_requests 100000000;
@@ -102,7 +102,7 @@ http {{
         text = f"""
 global
     nbthread 1
-    maxconn 20000
+    maxconn {self.connections_max}
 defaults
     mode http
     timeout connect 5s
@@ -111,7 +111,7 @@ defaults
     timeout http-keep-alive 10m
 listen t
     bind 127.0.0.1:{port}
-    maxconn 20000
+    maxconn {self.connections_max}
     {body}
 """
         return ["haproxy", "-db", "-f", self.write(f"{port}.cfg", text)]

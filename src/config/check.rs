@@ -18,8 +18,8 @@ use super::section::Given;
 use super::units::Period;
 use super::upstream::RawUpstream;
 use super::{
-    Admin, ClientAuth, Config, ListenAddress, Listener, ListenerService, ServerAddress, Upstream,
-    defaults,
+    Admin, ClientAuth, Config, HealthKind, HealthOptions, ListenAddress, Listener, ListenerService,
+    ServerAddress, Upstream, defaults,
 };
 
 /// Checks a file. `None` only if something is missing; with mistakes, the result means nothing.
@@ -53,6 +53,11 @@ pub(super) fn check(raw: Raw, mistakes: &mut Vec<Mistake>) -> Option<Config> {
     let (mut listeners, mut upstreams) = (listeners, upstreams);
     let services = services(&mut listeners, &upstreams, mistakes);
     set_defaults_of_http(&mut upstreams, services.iter().flatten());
+    for (index, upstream) in upstreams.iter_mut().enumerate() {
+        let users = services.iter().flatten().filter(|service| service.uses(index));
+        set_default_check(upstream, &users.map(Protocol::of).collect::<Vec<_>>());
+        check_checks(upstream, mistakes);
+    }
     upstreams.iter().for_each(|upstream| check_pairs(upstream, mistakes));
     let listeners = listeners.into_iter().zip(services).map(|(raw, service)| {
         Some(Listener {
@@ -86,6 +91,33 @@ fn set_defaults_of_http<'a>(
                 upstream.rest.pool.max = defaults::POOL_MAX_HTTP;
             }
         }
+    }
+}
+
+/// Where nothing else is said, checks ask as the proxies do that use the servers.
+fn set_default_check(upstream: &mut RawUpstream, users: &[Protocol]) {
+    let is_open = upstream.http.checks_are_open && !users.is_empty();
+    if let Some(health) = upstream.http.rest.health.as_mut().filter(|_| is_open)
+        && !users.contains(&Protocol::Http)
+    {
+        let is_frame = users.contains(&Protocol::Frame);
+        health.kind = if is_frame { HealthKind::Frame } else { HealthKind::Tcp };
+    }
+}
+
+/// Checks by TLS need to know how it is spoken.
+fn check_checks(upstream: &RawUpstream, mistakes: &mut Vec<Mistake>) {
+    let is_tls = |health: &HealthOptions| health.kind == HealthKind::Tls;
+    let place = upstream.http.check_kind.clone();
+    if let Some(place) = place.filter(|_| upstream.http.rest.health.as_ref().is_some_and(is_tls))
+        && upstream.rest.tls.is_none()
+    {
+        let name = accept::shown(upstream.name.get_ref());
+        mistakes.push(Mistake::new(
+            place,
+            format!("checks by TLS need a table [upstream.{name}.tls]"),
+            "add that table, or set `kind` to \"tcp\"",
+        ));
     }
 }
 

@@ -188,8 +188,7 @@ fn upstream(upstream: &Upstream, uses: &[Protocol], f: &mut fmt::Formatter<'_>) 
     writeln!(f, "\n[upstream.{}]", upstream.name)?;
     // One that nothing uses may have the keys of every protocol.
     let is_unused = uses.is_empty();
-    let is_http = is_unused || uses.contains(&Protocol::Http);
-    let servers = http::servers(&upstream.servers, &upstream.http.shares, is_http);
+    let servers = http::servers(&upstream.servers, &upstream.http.shares);
     writeln!(f, "servers = {servers}")?;
     writeln!(f, "balance = \"{}\"", word(BALANCE_WORDS, upstream.balance))?;
     let header = word(SEND_PROXY_PROTOCOL_WORDS, upstream.send_proxy_protocol);
@@ -207,9 +206,7 @@ fn upstream(upstream: &Upstream, uses: &[Protocol], f: &mut fmt::Formatter<'_>) 
         is_unused || proxies.is_none_or(is_for)
     };
     write_lines(lines.chain(exchange), is_used, f)?;
-    if is_http {
-        http::upstream(&upstream.http, f)?;
-    }
+    http::upstream(&upstream.http, is_used, f)?;
     let tls = upstream.tls.as_ref();
     tls.map_or(Ok(()), |tls| write_upstream(&upstream.name, tls, f))
 }

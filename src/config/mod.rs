@@ -369,7 +369,7 @@ pub struct Upstream {
     pub pool: PoolOptions,
     /// One request of a frame or HTTP proxy with its answer.
     pub exchange: ExchangeOptions,
-    /// What only HTTP proxies use.
+    /// How servers are chosen, checked and ejected, and what only HTTP proxies use.
     pub http: HttpUpstream,
     /// How its servers are spoken to by TLS, if they are.
     pub tls: Option<Box<UpstreamTls>>,
@@ -396,19 +396,20 @@ pub enum ServerAddress {
 pub enum Balance {
     /// One after the other.
     RoundRobin,
-    /// The one with the fewest connections.
+    /// The one with the fewest connections, flows or requests in flight for its weight.
     LeastConnections,
-    /// The one with the fewest requests in flight: for frame and HTTP proxies.
+    /// The same.
     LeastRequests,
-    /// By a hash of the client's address: for TCP and UDP proxies.
+    /// By a hash of the client's address, modulo the number of servers: not for frame proxies.
     SourceHash,
-    /// By a hash of the client's address that moves few clients when the servers change: for TCP
-    /// and UDP proxies.
+    /// By a hash of the client's address that moves few clients when the servers change: not for
+    /// frame proxies.
     ConsistentHash,
-    /// The one of two, taken at random, that has answered faster of late: for HTTP proxies.
+    /// The one of two, taken at random, that has answered faster of late, or could be connected to
+    /// faster: not for UDP proxies.
     Ewma,
-    /// By a hash of something of the request ([`HttpUpstream::hash_on`]) that moves few requests
-    /// when the servers change: for HTTP proxies.
+    /// By a hash of [`HttpUpstream::hash_on`] that moves few requests when the servers change: not
+    /// for frame proxies.
     Hash,
 }
 

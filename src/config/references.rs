@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use toml::Spanned;
 
 use super::accept;
+use super::http::HashOn;
 use super::http::check::resolve;
 use super::listener::RawListener;
 use super::report::Mistake;
@@ -81,6 +82,7 @@ pub(super) fn services(
             continue;
         }
         check_balance(upstream, uses, mistakes);
+        check_hash_on(upstream, uses, mistakes);
         check_header(upstream, uses, mistakes);
         check_tls(upstream, uses, mistakes);
         check_unix(upstream, uses, mistakes);
@@ -186,17 +188,27 @@ fn dangling(name: &Spanned<String>, likely: Option<&str>, upstreams: &[RawUpstre
 /// The proxies that can choose a server in this way.
 const fn balancers(balance: Balance) -> &'static [Protocol] {
     match balance {
-        Balance::RoundRobin => {
+        Balance::RoundRobin | Balance::LeastConnections | Balance::LeastRequests => {
             &[Protocol::Tcp, Protocol::Udp, Protocol::Frame, Protocol::Sni, Protocol::Http]
         }
-        Balance::LeastConnections => {
-            &[Protocol::Tcp, Protocol::Udp, Protocol::Frame, Protocol::Sni]
+        Balance::Ewma => &[Protocol::Tcp, Protocol::Frame, Protocol::Sni, Protocol::Http],
+        Balance::SourceHash | Balance::ConsistentHash | Balance::Hash => {
+            &[Protocol::Tcp, Protocol::Udp, Protocol::Sni, Protocol::Http]
         }
-        Balance::LeastRequests => &[Protocol::Frame, Protocol::Http],
-        Balance::Ewma | Balance::Hash => &[Protocol::Http],
-        Balance::SourceHash | Balance::ConsistentHash => {
-            &[Protocol::Tcp, Protocol::Udp, Protocol::Sni]
-        }
+    }
+}
+
+/// Why proxies of a protocol cannot choose a server in a way that others can.
+const fn obstacle(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Udp => "how long a server takes is not known of datagrams",
+        Protocol::Frame => "requests of many clients share its connections",
+        Protocol::Tcp
+        | Protocol::Echo
+        | Protocol::UdpEcho
+        | Protocol::Messages
+        | Protocol::Sni
+        | Protocol::Http => "it has nothing to go by",
     }
 }
 
@@ -212,7 +224,28 @@ fn check_balance(upstream: &RawUpstream, uses: &Uses, mistakes: &mut Vec<Mistake
         mistakes.push(Mistake::new(
             span.clone(),
             unsuiting(&setting, suited, *protocol),
-            format!("{} proxy takes {}", noun_with_article(*protocol), accept::either(&suiting)),
+            format!(
+                "{}; {} proxy takes {}",
+                obstacle(*protocol),
+                noun_with_article(*protocol),
+                accept::either(&suiting)
+            ),
+        ));
+    }
+}
+
+/// Only a request of HTTP has more than the address of its client to hash.
+fn check_hash_on(upstream: &RawUpstream, uses: &Uses, mistakes: &mut Vec<Mistake>) {
+    let is_source = matches!(upstream.http.rest.hash_on, None | Some(HashOn::Source));
+    let others = uses.iter().flatten().find(|one| ![Protocol::Http, Protocol::Frame].contains(one));
+    if let (Some(place), Some(protocol), false) = (&upstream.http.hash_on, others, is_source) {
+        mistakes.push(Mistake::new(
+            place.clone(),
+            format!(
+                "only a request of HTTP has this to hash, and {} proxy uses this upstream",
+                noun_with_article(*protocol)
+            ),
+            "set it to \"source\", or give those listeners an upstream of their own",
         ));
     }
 }

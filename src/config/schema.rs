@@ -243,8 +243,9 @@ pub(super) const UPSTREAM: TableKeys = TableKeys {
     ],
 };
 
-/// The keys of an upstream that only some proxies use, each group with their protocols.
-/// `send_proxy_protocol` is not among them: to say that it is off is right for all.
+/// The keys of an upstream that only some proxies use, each group with their protocols. How servers
+/// are chosen, checked, ejected and limited is the same for all. `send_proxy_protocol` is not among
+/// them either: to say that it is off is right for all.
 const KEYS_OF_PROXIES: &[(&[&str], &[Protocol])] = &[
     (
         &["connect_timeout", "retries", "nodelay", "keepalive"],
@@ -268,25 +269,18 @@ const KEYS_OF_PROXIES: &[(&[&str], &[Protocol])] = &[
     (&["streams_max", "request_timeout"], &[Protocol::Frame]),
     (
         &[
-            "slow_start",
             "retry_on",
             "retry_body_max",
             "try_timeout",
             "hedge_after",
             "first_byte_timeout",
             "response_idle_timeout",
-            "requests_max",
             "retries_max",
             "host_header",
-            "panic_ratio",
-            "health",
-            "eject",
-            "hash_on",
-            "weight",
-            "priority",
         ],
         &[Protocol::Http],
     ),
+    (&["hash_on"], &[Protocol::Tcp, Protocol::Udp, Protocol::Sni, Protocol::Http]),
 ];
 
 /// What a listener speaks.

@@ -18,6 +18,12 @@ impl Budget {
         self.left = self.left.saturating_sub(amount);
     }
 
+    /// What is left.
+    #[must_use]
+    pub const fn left(&self) -> usize {
+        self.left
+    }
+
     /// Whether nothing is left.
     #[must_use]
     pub const fn is_spent(&self) -> bool {

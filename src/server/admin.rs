@@ -25,11 +25,12 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use self::change::{Change, Gate};
+use self::change::{Change, Gate, Verdict};
 use self::log_level::LogLevelControl;
 use self::token::Tokens;
 use super::StartError;
 use super::metrics::Exporter;
+use super::upstreams::Upstreams;
 use super::watch::{Files, Watched};
 use super::worker::Message;
 use crate::config::{Admin, Config};
@@ -98,6 +99,7 @@ pub(super) struct Pages {
     ready: Arc<AtomicBool>,
     gate: Gate,
     log_level: Option<LogLevelControl>,
+    upstreams: Upstreams,
 }
 
 impl Pages {
@@ -106,11 +108,11 @@ impl Pages {
         workers: Arc<[Sender<Message>]>,
         config: &Config,
         ready: Arc<AtomicBool>,
-        gate: Gate,
-        log_level: Option<LogLevelControl>,
+        (gate, log_level): (Gate, Option<LogLevelControl>),
+        upstreams: Upstreams,
     ) -> Self {
         let effective = config.without_secrets().to_toml().into();
-        Self { exporter, workers, effective, ready, gate, log_level }
+        Self { exporter, workers, effective, ready, gate, log_level, upstreams }
     }
 
     async fn answer(
@@ -119,14 +121,37 @@ impl Pages {
         request: Request<Incoming>,
     ) -> Result<Response<Full<Bytes>>, Infallible> {
         let is_read = request.method() == Method::GET || request.method() == Method::HEAD;
+        let is_post = request.method() == Method::POST;
         Ok(match (is_read, request.uri().path()) {
-            (true, path) => self.show(path).await,
-            (false, "/log") if request.method() == Method::POST => {
-                self.change_log_level(peer, request).await
+            (true, path)
+                if path.strip_prefix("/upstreams/").is_some_and(|rest| !rest.is_empty()) =>
+            {
+                not_allowed("only POST", "POST")
             }
+            (true, path) => self.show(path).await,
+            (false, "/log") if is_post => self.change_log_level(peer, request).await,
             (false, "/log") => not_allowed("only GET, HEAD and POST", "GET, HEAD, POST"),
+            (false, path) if is_post && path.starts_with("/upstreams/") => {
+                self.change_servers(peer, request).await
+            }
             (false, _) => not_allowed("only GET and HEAD", "GET, HEAD"),
         })
+    }
+
+    async fn change_servers(
+        &self,
+        peer: SocketAddr,
+        request: Request<Incoming>,
+    ) -> Response<Full<Bytes>> {
+        if let Some(refusal) = self.gate.admit(Change::Server, peer, request.headers()) {
+            return refusal;
+        }
+        let what = request.uri().path().to_owned();
+        let answer = self.upstreams.change(request).await;
+        let is_made = answer.status().is_success();
+        let verdict = if is_made { Verdict::Made } else { Verdict::Invalid };
+        self.gate.note(Change::Server, verdict, peer, &what);
+        answer
     }
 
     async fn change_log_level(
@@ -151,6 +176,7 @@ impl Pages {
             "/readyz" => page(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "draining\n"),
             "/config" => page(StatusCode::OK, "application/toml", self.effective),
             "/log" => log_level::show(self.log_level.as_ref()),
+            "/upstreams" | "/upstreams/" => self.upstreams.show().await,
             "/" => page(StatusCode::OK, PLAIN, INDEX),
             _ => page(StatusCode::NOT_FOUND, PLAIN, INDEX),
         }
@@ -207,7 +233,9 @@ const INDEX: &str = "Ringway's admin interface\n\n\
     /healthz  200 while the process lives\n\
     /readyz   200 while it accepts connections, 503 while it drains\n\
     /config   the effective configuration\n\
-    /log      the level of the log; POST /log?level=WORD changes it, with a token\n";
+    /log      the level of the log; POST /log?level=WORD changes it, with a token\n\
+    /upstreams  the servers of upstreams, JSON; POST to /upstreams/NAME/servers/ADDRESS changes
+              one, with a token\n";
 
 fn not_allowed(what: &str, allow: &'static str) -> Response<Full<Bytes>> {
     let text = format!("{what} are served here\n");

@@ -1,5 +1,6 @@
 //! The configuration becomes the layers' own options.
 
+pub(super) mod cluster;
 mod files;
 pub(super) mod http;
 pub(super) mod tls;
@@ -18,7 +19,7 @@ use self::http::HttpBuilder;
 use super::StartError;
 use super::watch::Watched;
 use crate::config::{
-    self, Balance, Config, ListenAddress, Listener, ListenerService, Runtime, SendProxyProtocol,
+    self, Config, ListenAddress, Listener, ListenerService, Runtime, SendProxyProtocol,
     ServerAddress, SocketOptions, SpliceMode, UdpOptions, Upstream,
 };
 use crate::net::{DatagramBindOptions, ListenOptions, Steering};
@@ -26,8 +27,7 @@ use crate::proto::frame::{ClientOptions, Features, ServerOptions};
 use crate::proto::proxy_protocol::Version;
 use crate::ring::uring::{RingFlags, RingOptions};
 use crate::ring::{Fd, SocketAddress, StreamOptions};
-use crate::service::balance::Policy;
-use crate::service::cluster::pool::{ConnectionQuota, PoolOptions};
+use crate::service::cluster::pool::PoolOptions;
 use crate::service::frame::FrameService;
 use crate::service::proxy::{CREDIT_FIRST, ExchangerOptions, MeterOptions};
 use crate::service::retry::RetryPolicy;
@@ -60,18 +60,14 @@ pub(super) fn upstreams(
     let mut upstreams = Vec::with_capacity(config.upstreams.len());
     let of_http = http::origins_of(config);
     for (index, one) in config.upstreams.iter().enumerate() {
-        let (mut options, places) = upstream(one)?;
+        let (mut options, places) = upstream(one, workers)?;
         let is_http = of_http.contains(&index);
-        if is_http {
-            options.cluster = Some(http::cluster(one, &options.servers, &places, workers));
-        }
         options.tls = tls::upstream(one, &places, is_http, common, watched)?;
         upstreams.push(options);
     }
     for listener in &config.listeners {
         if let ListenerService::Frame { upstream: Some(index), .. } = listener.service {
-            let servers = upstreams[index].servers.len();
-            upstreams[index].exchanges = Some(exchanges(&config.upstreams[index], servers));
+            upstreams[index].exchanges = Some(exchanges(&config.upstreams[index]));
         }
     }
     Ok(upstreams)
@@ -186,7 +182,10 @@ fn frame(listener: &Listener, options: &config::FrameOptions) -> Result<FrameOpt
 }
 
 /// The options of an upstream, and for each of its addresses which server of the file it is.
-fn upstream(upstream: &Upstream) -> Result<(UpstreamOptions, Vec<usize>), StartError> {
+fn upstream(
+    upstream: &Upstream,
+    workers: usize,
+) -> Result<(UpstreamOptions, Vec<usize>), StartError> {
     let mut servers = Vec::with_capacity(upstream.servers.len());
     let mut places = Vec::with_capacity(upstream.servers.len());
     for (place, server) in upstream.servers.iter().enumerate() {
@@ -209,8 +208,8 @@ fn upstream(upstream: &Upstream) -> Result<(UpstreamOptions, Vec<usize>), StartE
     }
     let options = UpstreamOptions {
         name: upstream.name.clone(),
+        cluster: cluster::cluster(upstream, &servers, &places, workers),
         servers,
-        policy: policy(upstream.balance),
         connect_timeout: upstream.connect_timeout,
         retries: upstream.retries,
         send_header: match upstream.send_proxy_protocol {
@@ -220,14 +219,13 @@ fn upstream(upstream: &Upstream) -> Result<(UpstreamOptions, Vec<usize>), StartE
         },
         stream: stream(&upstream.socket),
         exchanges: None,
-        cluster: None,
         tls: None,
     };
     Ok((options, places))
 }
 
 /// How exchanges share connections. Used where a listener is a frame proxy.
-fn exchanges(upstream: &Upstream, servers: usize) -> ExchangerOptions {
+fn exchanges(upstream: &Upstream) -> ExchangerOptions {
     let (pool, exchange) = (&upstream.pool, &upstream.exchange);
     let streams = u32::from(pool.streams_max);
     ExchangerOptions {
@@ -237,8 +235,6 @@ fn exchanges(upstream: &Upstream, servers: usize) -> ExchangerOptions {
             credit: CREDIT_FIRST,
             ..ClientOptions::default()
         },
-        servers,
-        policy: policy(upstream.balance),
         pool: PoolOptions {
             min_idle: pool.min_idle,
             capacity: streams,
@@ -248,7 +244,6 @@ fn exchanges(upstream: &Upstream, servers: usize) -> ExchangerOptions {
             queue_max: pool.queue as usize,
             queue_timeout: pool.queue_timeout,
         },
-        share: ConnectionQuota::new(pool.max, 1, 0),
         retry: RetryPolicy {
             tries_max: upstream.retries + 1,
             backoff: exchange.backoff,
@@ -256,18 +251,6 @@ fn exchanges(upstream: &Upstream, servers: usize) -> ExchangerOptions {
             deadline: exchange.timeout,
         },
         budget: exchange.budget,
-    }
-}
-
-fn policy(balance: Balance) -> Policy {
-    match balance {
-        Balance::RoundRobin => Policy::RoundRobin,
-        Balance::SourceHash => Policy::SourceHash,
-        Balance::ConsistentHash => Policy::ConsistentHash,
-        // Of connections, those with the fewest exchanges are found by the pool.
-        Balance::LeastConnections | Balance::LeastRequests | Balance::Ewma | Balance::Hash => {
-            Policy::LeastConnections
-        }
     }
 }
 
@@ -342,14 +325,8 @@ pub(super) fn sessions(
     sockets: &WorkerSockets,
 ) -> SessionOptions {
     let Blueprint { upstreams, services, tls, handler, fleet, .. } = blueprint;
-    let workers = fleet.cells().len();
     let listeners = streams(config).zip(services).zip(tls).zip(&sockets.streams);
-    let mut upstreams = upstreams.clone();
-    for (upstream, config) in upstreams.iter_mut().zip(&config.upstreams) {
-        if let Some(exchanges) = &mut upstream.exchanges {
-            exchanges.share = ConnectionQuota::new(config.pool.max, workers, worker);
-        }
-    }
+    let upstreams = upstreams.clone();
     SessionOptions {
         listeners: listeners
             .map(|(((listener, service), tls), own)| listener_options(listener, service, tls, own))

@@ -15,6 +15,7 @@ use super::certificates;
 use super::health::{self, HealthPlan};
 use super::metrics::Exporter;
 use super::run::Outcome;
+use super::upstreams::{Named, Upstreams};
 use super::watch::{self, Watched};
 use super::worker::{Message, Report};
 use crate::config::Config;
@@ -54,6 +55,8 @@ pub(super) struct Control {
     pub(super) log_level: Option<admin::log_level::LogLevelControl>,
     pub(super) shutdown_timeout: Duration,
     pub(super) config: Arc<Config>,
+    /// The upstreams and their servers.
+    pub(super) named: Arc<[Named]>,
     /// The servers that are asked how they are.
     pub(super) checks: Vec<HealthPlan>,
     /// The certificates that are looked after.
@@ -110,14 +113,20 @@ impl Control {
             tokio::spawn(watch::watch(std::mem::take(&mut self.watched)));
         }
         if let Some((listener, tls)) = self.admin.take() {
-            let senders = self.handles.iter().map(|handle| handle.sender.clone()).collect();
+            let senders: Arc<[_]> =
+                self.handles.iter().map(|handle| handle.sender.clone()).collect();
+            let upstreams = Upstreams {
+                workers: Arc::clone(&senders),
+                named: Arc::clone(&self.named),
+                checks: self.exporter.checks().into(),
+            };
             let pages = admin::Pages::new(
                 self.exporter.clone(),
                 senders,
                 &self.config,
                 Arc::clone(&ready),
-                self.gate.clone(),
-                self.log_level.take(),
+                (self.gate.clone(), self.log_level.take()),
+                upstreams,
             );
             tokio::spawn(admin::serve(listener, tls, pages));
         }

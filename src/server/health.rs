@@ -1,9 +1,10 @@
 //! Active health checks: the control plane asks each server how it is, and tells the workers what
 //! has changed.
 
+mod ping;
 mod wire;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use nix::errno::Errno;
@@ -41,6 +42,10 @@ pub(super) struct HealthPlan {
 pub(super) enum CheckKind {
     /// It connects.
     Tcp,
+    /// It connects by TLS.
+    Tls,
+    /// It sends a PING of the framed protocol.
+    Frame,
     /// It asks for a page.
     Http {
         /// The request to each server.
@@ -59,6 +64,33 @@ pub(super) struct HealthStats {
     pub(super) skipped: Counter,
     /// 1 while checks say that it can be used.
     pub(super) up: Counter,
+    /// The last one that is over.
+    last: Mutex<Option<LastCheck>>,
+}
+
+/// A check that is over.
+#[derive(Debug, Clone)]
+pub(super) struct LastCheck {
+    /// When it began, and how long it took.
+    pub(super) began: std::time::Instant,
+    pub(super) took: Duration,
+    /// `success`, `failure`, or `skipped` for a want of ours.
+    pub(super) result: &'static str,
+    /// What went wrong.
+    pub(super) error: Option<String>,
+}
+
+impl HealthStats {
+    /// The last check that is over, if there is one.
+    pub(super) fn last(&self) -> Option<LastCheck> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note(&self, began: std::time::Instant, result: &'static str, error: Option<String>) {
+        let took = clock::now().saturating_duration_since(began);
+        let last = LastCheck { began, took, result, error };
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(last);
+    }
 }
 
 /// Why a check has failed.
@@ -76,6 +108,10 @@ enum CheckError {
     Status(u16),
     #[error("the body has not what it must have")]
     Body,
+    #[error("the framed protocol: {0}")]
+    Frame(#[from] crate::proto::frame::FrameError),
+    #[error("PING was answered by an error")]
+    Answer,
     #[error("the server closed before its answer was whole")]
     Closed,
 }
@@ -113,7 +149,8 @@ async fn watch(plan: &HealthPlan, server: usize, fleet: &Fleet, stats: &HealthSt
         if let Some(due) = check.next_due() {
             sleep_until(Instant::from_std(due)).await;
         }
-        check.started(clock::now());
+        let began = clock::now();
+        check.started(began);
         let result = match timeout(plan.options.timeout, ask(plan, server, &address)).await {
             Ok(result) => result,
             Err(_elapsed) => Err(CheckError::Timeout(plan.options.timeout)),
@@ -122,6 +159,7 @@ async fn watch(plan: &HealthPlan, server: usize, fleet: &Fleet, stats: &HealthSt
             && error.is_local_shortage(&address, has_stood)
         {
             stats.skipped.add(1);
+            stats.note(began, "skipped", Some(error.to_string()));
             check.skipped(clock::now());
             // Once, until checks are made again: a shortage lasts, and every check meets it.
             if !std::mem::replace(&mut is_skipping, true) {
@@ -138,6 +176,8 @@ async fn watch(plan: &HealthPlan, server: usize, fleet: &Fleet, stats: &HealthSt
         has_stood |= result.is_ok();
         let counter = if result.is_ok() { &stats.succeeded } else { &stats.failed };
         counter.add(1);
+        let word = if result.is_ok() { "success" } else { "failure" };
+        stats.note(began, word, result.as_ref().err().map(ToString::to_string));
         let change = check.finished(result.is_ok(), clock::now());
         let (upstream, name) = (plan.upstream, &plan.name);
         match (change, result) {
@@ -179,11 +219,27 @@ async fn converse<S>(plan: &HealthPlan, server: usize, stream: S) -> Result<(), 
 where
     S: AsyncReadExt + AsyncWriteExt + Unpin,
 {
-    let CheckKind::Http { requests, expected } = &plan.kind else { return Ok(()) };
+    if matches!(plan.kind, CheckKind::Tcp) {
+        return Ok(());
+    }
     let tls = plan.tls.as_ref().map(|tls| tls.session(server)).transpose()?;
     let mut stream = Wire::new(stream, tls).await?;
-    let request = requests.get(server).map(Vec::as_slice);
-    stream.write_all(request.unwrap_or_default()).await?;
+    match &plan.kind {
+        CheckKind::Tcp | CheckKind::Tls => Ok(()),
+        CheckKind::Frame => ping::ping(&mut stream).await,
+        CheckKind::Http { requests, expected } => {
+            let request = requests.get(server).map(Vec::as_slice).unwrap_or_default();
+            get(&mut stream, request, expected).await
+        }
+    }
+}
+
+/// Asks for a page, and judges the answer.
+async fn get<S>(stream: &mut Wire<S>, request: &[u8], expected: &Expected) -> Result<(), CheckError>
+where
+    S: AsyncReadExt + AsyncWriteExt + Unpin,
+{
+    stream.write_all(request).await?;
     let mut reader = ResponseReader::default();
     let mut head = ResponseHead::default();
     let mut input = Vec::new();
@@ -193,7 +249,7 @@ where
         match found.map_err(CheckError::Refused)? {
             Some(meta) if head.is_interim() => drop(input.drain(..meta.len)),
             Some(meta) => break meta,
-            None => read_more(&mut stream, &mut input).await?,
+            None => read_more(stream, &mut input).await?,
         }
     };
     input.drain(..meta.len);
@@ -210,7 +266,7 @@ where
                 BodyPart::End(_) => break,
                 BodyPart::More => {
                     input.clear();
-                    match read_more(&mut stream, &mut input).await {
+                    match read_more(stream, &mut input).await {
                         Ok(()) => {}
                         Err(CheckError::Closed) if reader.at_end() => break,
                         Err(error) => return Err(error),

@@ -24,6 +24,7 @@ use prometheus::proto::{
 };
 
 use super::sink::LostLines;
+use super::upstreams::Named;
 use crate::config::{Config, Listener, ListenerService};
 use crate::net::tls::Resolver;
 use crate::runtime::{Counter, LoopStats};
@@ -74,6 +75,8 @@ pub(super) struct Exporter {
     pooled: Arc<[(usize, String)]>,
     /// What is exported of HTTP.
     http: HttpNames,
+    /// All upstreams and their servers.
+    named: Arc<[Named]>,
     /// The certificates of each listener: their files, and who knows them.
     certificates: Vec<(String, Vec<PathBuf>, Arc<Resolver>)>,
     /// Files that are read again: whose and which they are, and how often that was.
@@ -91,7 +94,7 @@ pub(super) struct Exporter {
 }
 
 impl Exporter {
-    pub(super) fn new(config: &Config, fleet: Arc<Fleet>) -> Self {
+    pub(super) fn new(config: &Config, fleet: Arc<Fleet>, named: Arc<[Named]>) -> Self {
         let is_own = |listener: &Listener| {
             matches!(listener.service, ListenerService::Frame { upstream: None, .. })
         };
@@ -119,6 +122,7 @@ impl Exporter {
             frames: frames.map(|(index, listener)| (index, listener.name.clone())).collect(),
             secured: secured.map(|(index, listener)| (index, listener.name.clone())).collect(),
             http: HttpNames::new(config),
+            named,
             certificates: Vec::new(),
             watched: Vec::new(),
             thread_files: Arc::from([]),
@@ -178,6 +182,7 @@ impl Exporter {
         families.extend(self.http_families());
         families.extend(self.compression_families());
         families.extend(self.origin_families());
+        families.extend(self.server_families());
         families.extend(self.tls_families());
         families.push(self.certificate_family());
         families.push(self.reload_family());
@@ -291,8 +296,7 @@ impl Exporter {
             ),
             each(
                 "ringway_upstream_ejections_total",
-                "Ejections of the upstream's servers after failed connects, by all workers. HTTP \
-                 counts them by server.",
+                "Ejections of the upstream's servers, by all workers.",
                 MetricType::COUNTER,
                 &|stats| stats.ejections.get(),
             ),

@@ -44,6 +44,7 @@ mod metrics;
 mod run;
 mod simulated;
 pub(crate) mod sink;
+mod upstreams;
 mod watch;
 mod worker;
 

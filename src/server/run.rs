@@ -21,6 +21,7 @@ use super::health::HealthPlan;
 use super::introduction::introduction;
 use super::metrics::Exporter;
 use super::sink::LostLines;
+use super::upstreams::Named;
 use super::watch::Watched;
 use super::worker::{Message, Report, Worker, cpus, pin};
 use crate::config::{Config, ListenerService, Workers, defaults};
@@ -207,6 +208,7 @@ impl Server {
         let (lines, writers) = std::mem::take(&mut builder.lines).start()?;
         let seed = std::hash::RandomState::new().hash_one(std::process::id());
         let checks = checks(&config, &upstreams);
+        let named: Arc<[Named]> = upstreams.iter().map(Named::new).collect();
         let blueprint = Blueprint {
             upstreams,
             services,
@@ -225,7 +227,7 @@ impl Server {
         let (reports_in, reports) = channel::unbounded_channel();
         let handles = spawn_all(&config, &blueprint, &cpus, &reports_in, sockets)?;
         fleet.connect(handles.iter().map(post).collect());
-        let mut exporter = Exporter::new(&config, Arc::clone(&fleet));
+        let mut exporter = Exporter::new(&config, Arc::clone(&fleet), Arc::clone(&named));
         exporter.set_certificates(&certificates);
         exporter.set_lost_lines(log_lost, writers.lost());
         exporter.set_watched(&watched);
@@ -242,6 +244,7 @@ impl Server {
             log_level,
             shutdown_timeout: config.runtime.shutdown_timeout,
             config,
+            named,
             checks,
             certificates,
             writers,
@@ -312,7 +315,7 @@ impl Running {
 
 /// What there is to be counted.
 pub(super) fn plan(config: &Config, upstreams: &[UpstreamOptions]) -> Plan {
-    let servers = |one: &UpstreamOptions| one.cluster.as_ref().map_or(0, |all| all.names.len());
+    let servers = |one: &UpstreamOptions| one.cluster.names.len();
     let limits = build::streams(config).filter_map(build::http::limits_of);
     let (buckets, counts_sources) = limits
         .fold((0, false), |sum: (usize, bool), one| (sum.0.saturating_add(one.0), sum.1 || one.1));
@@ -336,8 +339,8 @@ fn worker_count(wanted: Workers, cpus: usize) -> usize {
 fn checks(config: &Config, upstreams: &[UpstreamOptions]) -> Vec<HealthPlan> {
     let pairs = config.upstreams.iter().zip(upstreams).enumerate();
     let plans = pairs.filter_map(|(index, (one, options))| {
-        let origins = options.cluster.as_ref()?;
-        let plan = build::http::health(index, one, &options.servers, &origins.names)?;
+        let names = &options.cluster.names;
+        let plan = build::cluster::health(index, one, &options.servers, names)?;
         Some(HealthPlan { tls: options.tls.clone(), ..plan })
     });
     plans.collect()
@@ -357,9 +360,11 @@ fn post(handle: &WorkerHandle) -> Box<dyn Fn(Note) -> bool + Send + Sync> {
     Box::new(move |note| match note {
         // A connection waits for it, and has nothing else to wait for.
         Note::Finished { .. } => sender.deliver(Message::Note(note)).is_ok(),
-        Note::Ask { .. } | Note::Give { .. } | Note::Health { .. } | Note::EndFlow { .. } => {
-            sender.send(Message::Note(note)).is_ok()
-        }
+        Note::Ask { .. }
+        | Note::Give { .. }
+        | Note::Health { .. }
+        | Note::Server { .. }
+        | Note::EndFlow { .. } => sender.send(Message::Note(note)).is_ok(),
     })
 }
 

@@ -6,6 +6,7 @@ use tokio::sync::oneshot;
 use crate::mem::Key;
 use crate::ring::{Completion, Driver, DriverError, Fd, Lane, Op, Token, Verb};
 use crate::runtime::{Mailbox, Reactor, clock};
+use crate::service::cluster::servers::ServerView;
 use crate::session::{Histograms, Note, SessionOptions, Sessions};
 
 /// What the control plane tells a worker.
@@ -20,6 +21,10 @@ pub enum Message {
     },
     /// No worker hands over connections any more: exit when the last one has ended.
     Release,
+    /// Send how the servers of all upstreams are.
+    Upstreams(oneshot::Sender<Vec<Vec<ServerView>>>),
+    /// Do what the note says, and say when that is done.
+    Change(Note, oneshot::Sender<()>),
     /// Another worker has something to say.
     Note(Note),
     /// Cut all connections now.
@@ -148,6 +153,13 @@ impl<D: Driver> Worker<D> {
                     self.sessions.publish();
                     // The exporter may have given up waiting.
                     let _abandoned = answer.send(self.sessions.histograms().clone());
+                }
+                Message::Upstreams(answer) => {
+                    let _abandoned = answer.send(self.sessions.server_views());
+                }
+                Message::Change(note, done) => {
+                    self.sessions.take_note(note);
+                    let _abandoned = done.send(());
                 }
                 Message::Drain { deadline } => {
                     if self.phase == Phase::Running {

@@ -49,6 +49,8 @@ pub enum CloseReason {
     ConnectFailed,
     /// The last server tried did not answer in time.
     ConnectTimeout,
+    /// The upstream had its maximum of connections (`requests_max`).
+    UpstreamOverloaded,
     /// The client broke a rule of its protocol, and was told which.
     ProtocolError,
     /// The head of a request did not come in time.
@@ -79,7 +81,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
         Self::Finished,
         Self::ClientReset,
         Self::ClientGone,
@@ -89,6 +91,7 @@ impl CloseReason {
         Self::ProxyHeaderInvalid,
         Self::ConnectFailed,
         Self::ConnectTimeout,
+        Self::UpstreamOverloaded,
         Self::ProtocolError,
         Self::HeadTimeout,
         Self::BodyTimeout,
@@ -123,6 +126,7 @@ impl CloseReason {
             Self::ProxyHeaderInvalid => "proxy_header_invalid",
             Self::ConnectFailed => "connect_failed",
             Self::ConnectTimeout => "connect_timeout",
+            Self::UpstreamOverloaded => "upstream_overloaded",
             Self::ProtocolError => "protocol_error",
             Self::HeadTimeout => "head_timeout",
             Self::BodyTimeout => "body_timeout",

@@ -8,6 +8,9 @@ use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
+/// Servers that are passed over for a refused datagram, at a time.
+const SUSPECTS_MAX: usize = 16;
+
 /// No place.
 const NONE: u32 = u32::MAX;
 
@@ -355,9 +358,13 @@ pub struct Suspects {
 }
 
 impl Suspects {
-    /// A server's host has refused a datagram.
+    /// A server's host has refused a datagram. Those that did so last are passed over; a server
+    /// that refuses again and again is ejected.
     pub fn add(&mut self, server: usize, until: Instant) {
         self.until.retain(|(known, _)| *known != server);
+        if self.until.len() >= SUSPECTS_MAX {
+            self.until.remove(0);
+        }
         self.until.push((server, until));
     }
 

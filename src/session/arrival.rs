@@ -45,7 +45,7 @@ impl<D: Driver> Context<D> {
     fn client_decides(&self, listener: usize) -> bool {
         let tells = |upstream: usize| {
             let upstream = &self.options.upstreams[upstream];
-            upstream.policy.is_hashed() || upstream.send_header.is_some()
+            upstream.cluster.policy.policy.is_hashed() || upstream.send_header.is_some()
         };
         match &self.options.listeners[listener].service {
             ServiceOptions::Http(http) => http.needs_source,

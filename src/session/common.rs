@@ -72,6 +72,15 @@ impl Common {
         }
     }
 
+    /// The connection has used up its share of the turn: it goes on in the next one, before those
+    /// that have not waited.
+    pub(super) fn postpone<D>(&mut self, context: &mut Context<D>, key: Key) {
+        if !self.dirty {
+            self.dirty = true;
+            context.postponed.push(key);
+        }
+    }
+
     /// The connection is being flushed.
     pub(super) fn clear_dirty(&mut self) {
         self.dirty = false;

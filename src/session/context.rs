@@ -4,8 +4,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::ejection;
-use super::http::state::HttpState;
+use super::http::{shown, state::HttpState};
 use super::stats::ErrorKind;
 use super::{
     DatagramStats, Due, Histograms, Latencies, ListenerStats, SessionOptions, SessionStats,
@@ -14,10 +13,9 @@ use super::{
 use crate::mem::{Key, Pages, Scratch};
 use crate::net::{PipePool, Stream};
 use crate::ring::{Driver, Fd, Lane, SocketAddress};
-use crate::runtime::{Reactor, TimerId};
+use crate::runtime::{Budget, Reactor, TimerId};
 use crate::service::CloseReason;
-use crate::service::balance::Balancer;
-use crate::service::cluster::eject::Event;
+use crate::service::cluster::Cluster;
 use crate::service::handler::{Contained, Handler};
 use crate::service::messages::Messages;
 use crate::service::proxy::{Exchanger, FrameAction};
@@ -27,6 +25,10 @@ const WARNING_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Bytes of an answer whose memory is kept for the next one.
 const ANSWERS_BYTES_MAX: usize = 1 << 20;
+
+/// So many directions may each move all of `turn_budget` in one turn. The others take their turns
+/// in the next ones, so that a turn does not grow with the number of bulk flows.
+const BULK_SHARES: usize = 4;
 
 /// What the jitter of retries begins with. Any number will do: it spreads what fails together.
 const JITTER_SEED: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -39,7 +41,6 @@ pub(super) struct Context<D> {
     pub(super) pages: Pages,
     /// What a program adds to the built-in services.
     pub(super) handler: Box<dyn Handler>,
-    pub(super) balancers: Vec<Balancer>,
     /// The frame proxies, by upstream.
     pub(super) exchangers: Vec<Option<Exchanger>>,
     /// The timer of each, and when it fires.
@@ -50,6 +51,10 @@ pub(super) struct Context<D> {
     pub(super) frame_actions: Vec<FrameAction>,
     /// Connections to be flushed at the end of the turn.
     pub(super) dirty: Vec<Key>,
+    /// Connections whose share of this turn is used up: they are first in the next one.
+    pub(super) postponed: Vec<Key>,
+    /// Bytes that bulk may still move in this turn, of all connections together.
+    pub(super) bulk: Budget,
     /// The other list, to be swapped with `dirty` while it is worked off.
     pub(super) flushing: Vec<Key>,
     /// Receives that found no buffer.
@@ -78,16 +83,11 @@ pub(super) struct Context<D> {
 
 impl<D: Driver> Context<D> {
     pub(super) fn new(reactor: Reactor<D, Due>, options: SessionOptions) -> Self {
-        let balancers = options
-            .upstreams
-            .iter()
-            .map(|upstream| Balancer::new(upstream.policy, &upstream.members(), options.worker))
-            .collect();
         let now = reactor.now();
         let seed = options.seed ^ (options.worker as u64 + 1).wrapping_mul(JITTER_SEED);
         let exchanger = |upstream: &UpstreamOptions| {
             let proxy = upstream.exchanges.clone();
-            proxy.map(|proxy| Exchanger::new(proxy, options.worker, JITTER_SEED, now))
+            proxy.map(|proxy| Exchanger::new(proxy, JITTER_SEED, now))
         };
         let exchangers: Vec<_> = options.upstreams.iter().map(exchanger).collect();
         let latencies = Latencies::new(options.routes, options.upstreams.len());
@@ -97,12 +97,13 @@ impl<D: Driver> Context<D> {
             pipes: PipePool::new(relay.pipes_idle_max, relay.pipe_capacity),
             pages: Pages::default(),
             handler: contained(&options),
-            balancers,
             exchanger_timers: exchangers.iter().map(|_| None).collect(),
             exchangers,
             unsettled: false,
             frame_actions: Vec::new(),
             dirty: Vec::new(),
+            postponed: Vec::new(),
+            bulk: Budget::new(0),
             flushing: Vec::new(),
             starved: VecDeque::new(),
             histograms,
@@ -120,6 +121,11 @@ impl<D: Driver> Context<D> {
             options,
             reactor,
         }
+    }
+
+    /// A turn begins: what bulk may move in it.
+    pub(super) fn refill_bulk(&mut self) {
+        self.bulk = Budget::new(self.options.relay.turn_budget * BULK_SHARES);
     }
 
     /// Where a connection comes from, if that is logged.
@@ -185,22 +191,16 @@ impl<D: Driver> Context<D> {
         self.last_id * workers + self.options.worker as u64
     }
 
-    /// Logs and counts which servers are ejected because of failed connects, and which are used
-    /// again.
-    pub(super) fn tell_ejections(&mut self, upstream: usize) {
-        while let Some(event) = self.next_ejection(upstream) {
-            let UpstreamOptions { name, servers, .. } = &self.options.upstreams[upstream];
-            if ejection::log(name, &event, |server| servers[server]).is_some() {
-                self.stats().upstreams[upstream].ejections.add(1);
-            }
-        }
+    /// The servers of an upstream, whatever uses them.
+    pub(super) fn cluster(&mut self, upstream: usize) -> &mut Cluster {
+        self.http.cluster(upstream)
     }
 
-    fn next_ejection(&mut self, upstream: usize) -> Option<Event> {
-        let exchanger = self.exchangers.get_mut(upstream).and_then(Option::as_mut);
-        exchanger
-            .and_then(Exchanger::next_event)
-            .or_else(|| self.balancers.get_mut(upstream).and_then(Balancer::next_event))
+    /// Logs and counts which servers are ejected, and which are used again.
+    pub(super) fn tell_ejections(&mut self, upstream: usize) {
+        let Self { http, options, .. } = self;
+        let stats = &options.fleet.cells()[options.worker].stats.upstreams[upstream];
+        shown::tell_ejections(http.cluster(upstream), stats, &options.upstreams[upstream].name);
     }
 
     /// Closes a connection that gets no slot.

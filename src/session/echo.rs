@@ -1,8 +1,8 @@
 //! The echo service: every byte goes back.
 
-use super::CLIENT;
-use super::common::{Common, Onward};
+use super::common::Common;
 use super::context::Context;
+use super::io::{Io, IoEvent};
 use crate::mem::Key;
 use crate::net::{Stream, StreamEvent};
 use crate::ring::{Completion, Driver, SocketAddress};
@@ -11,24 +11,16 @@ use crate::service::CloseReason;
 /// One echoed connection.
 #[derive(Debug)]
 pub(super) struct Echo {
-    common: Common,
-    stream: Stream,
-    ended: bool,
-    client: Option<Box<SocketAddress>>,
+    io: Io,
 }
 
 impl Echo {
     pub(super) fn new(common: Common, stream: Stream, client: Option<SocketAddress>) -> Self {
-        Self { common, stream, ended: false, client: client.map(Box::new) }
+        Self { io: Io::new(common, stream, client) }
     }
 
     pub(super) fn start<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        if self.client.is_none() {
-            self.client = context.logged_peer(&self.stream);
-        }
-        let idle = context.options.listeners[self.common.listener].idle_timeout;
-        self.common.arm(context, key, idle);
-        self.stream.receive(&mut context.reactor, key, false);
+        self.io.start(context, key);
     }
 
     pub(super) fn handle<D: Driver>(
@@ -37,8 +29,8 @@ impl Echo {
         key: Key,
         completion: Completion,
     ) {
-        let event = self.stream.handle(&mut context.reactor, key, completion);
-        self.handle_event(context, key, event);
+        let event = self.io.handle(context, key, completion);
+        self.take_event(context, key, event);
     }
 
     pub(super) fn handle_event<D: Driver>(
@@ -47,87 +39,67 @@ impl Echo {
         key: Key,
         event: StreamEvent,
     ) {
-        if self.common.closing().is_some() {
-            return;
-        }
+        let event = self.io.take_event(context, key, event);
+        self.take_event(context, key, event);
+    }
+
+    fn take_event<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        event: Option<IoEvent>,
+    ) {
         match event {
-            StreamEvent::Data(buf) => {
-                self.common.count_received(context, buf.len());
-                self.stream.queue(buf);
-            }
-            StreamEvent::End => self.ended = true,
-            StreamEvent::Starved => {
-                context.starved.push_back((key, CLIENT));
-                return;
-            }
-            StreamEvent::Sent(bytes) => {
-                self.common.count_sent(context, bytes);
-                if self.stream.is_drained() && !self.ended && self.stream.is_receiving() {
+            None => return,
+            Some(IoEvent::Broken(reason)) => return self.io.close(context, key, reason),
+            Some(IoEvent::Data(buf)) => self.io.stream.queue(buf),
+            Some(IoEvent::Sent) => {
+                let Io { stream, ended, .. } = &self.io;
+                if stream.is_drained() && !ended && stream.is_receiving() {
                     return;
                 }
             }
-            StreamEvent::Broken(_) => {
-                let reason = self.common.broken(&self.stream);
-                self.close(context, key, reason);
-                return;
-            }
-            StreamEvent::Writable | StreamEvent::Quiet => {}
-            StreamEvent::Readable
-            | StreamEvent::Connected
-            | StreamEvent::Secured
-            | StreamEvent::ConnectFailed(_) => {}
+            Some(IoEvent::End | IoEvent::Woken) => {}
         }
-        self.common.mark_dirty(context, key);
+        self.io.mark_dirty(context, key);
     }
 
     pub(super) fn flush<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        self.common.clear_dirty();
-        if self.common.closing().is_some() {
+        self.io.common.clear_dirty();
+        if self.io.is_closing() {
             return;
         }
-        self.stream.flush(&mut context.reactor, key);
-        if self.stream.is_blocked() {
-            if self.stream.is_receiving() {
-                context.stats().relay.pauses.add(1);
-                self.stream.pause(&mut context.reactor, key);
-            }
-        } else if !self.ended {
-            let once = self.stream.is_congested();
-            self.stream.receive(&mut context.reactor, key, once);
-        } else if self.stream.is_drained() && self.stream.say_end(&mut context.reactor, key) {
-            self.close(context, key, CloseReason::Finished);
+        self.io.flush(context, key);
+        let stream = &mut self.io.stream;
+        if stream.is_blocked() {
+            self.io.pause(context, key);
+        } else if !self.io.ended {
+            self.io.receive(context, key);
+        } else if stream.is_drained() && stream.say_end(&mut context.reactor, key) {
+            self.io.close(context, key, CloseReason::Finished);
         }
     }
 
     pub(super) fn feed<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        self.stream.feed(&mut context.reactor, key);
-        self.common.mark_dirty(context, key);
+        self.io.feed(context, key);
     }
 
     pub(super) fn handle_timeout<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        self.common.timer_fired();
-        let limit = context.options.listeners[self.common.listener].idle_timeout;
-        if self.common.is_idle(context, key, limit, std::slice::from_ref(&self.stream)) {
-            self.close(context, key, CloseReason::IdleTimeout);
+        self.io.common.timer_fired();
+        if self.io.is_idle(context, key) {
+            self.io.close(context, key, CloseReason::IdleTimeout);
         }
     }
 
     pub(super) fn cut<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        self.close(context, key, CloseReason::ShutdownTimeout);
+        self.io.close(context, key, CloseReason::ShutdownTimeout);
     }
 
     pub(super) fn is_finished(&self) -> bool {
-        self.common.closing().is_some() && self.stream.is_quiet()
+        self.io.is_finished()
     }
 
     pub(super) fn finish<D: Driver>(self, context: &mut Context<D>, key: Key) {
-        context.close_stream(key, self.stream);
-        let client = self.client.as_deref().copied();
-        self.common.record_end(context, client, &Onward::default());
-    }
-
-    fn close<D: Driver>(&mut self, context: &mut Context<D>, key: Key, reason: CloseReason) {
-        self.common.begin_close(context, reason);
-        context.abandon_stream(key, &mut self.stream, reason);
+        self.io.finish(context, key);
     }
 }

@@ -8,6 +8,8 @@ use super::trunk::Trunk;
 use super::{Due, Sessions};
 use crate::mem::Key;
 use crate::ring::Driver;
+use crate::service::cluster::Cluster;
+use crate::service::cluster::servers::{Change, ServerView};
 use crate::service::proxy::{Exchanger, FrameAction};
 
 /// Rounds of one turn in which answers of one side are passed on to the other. What is left waits
@@ -24,9 +26,20 @@ impl<D: Driver> Context<D> {
         exchanger.expect("the upstream of a frame proxy")
     }
 
+    /// The frame proxy of an upstream, and the servers that it shares with others.
+    pub(super) fn exchanger_and_cluster(
+        &mut self,
+        upstream: usize,
+    ) -> (&mut Exchanger, &mut Cluster) {
+        let Self { exchangers, http, .. } = self;
+        let exchanger = exchangers.get_mut(upstream).and_then(Option::as_mut);
+        (exchanger.expect("the upstream of a frame proxy"), http.cluster(upstream))
+    }
+
     /// Arms a timer for what a frame proxy has to do next, unless one fires early enough.
     fn arm_exchanger(&mut self, upstream: usize) {
-        let next = self.exchanger(upstream).next_deadline();
+        let (exchanger, cluster) = self.exchanger_and_cluster(upstream);
+        let next = exchanger.next_deadline(cluster);
         let armed = &mut self.exchanger_timers[upstream];
         if let (Some((_, at)), Some(next)) = (&armed, next)
             && *at <= next
@@ -58,8 +71,8 @@ impl<D: Driver> Sessions<D> {
                 }
                 let now = self.context.now();
                 let mut actions = std::mem::take(&mut self.context.frame_actions);
-                let exchanger = self.context.exchanger(upstream);
-                exchanger.settle(now);
+                let (exchanger, cluster) = self.context.exchanger_and_cluster(upstream);
+                exchanger.settle(cluster, now);
                 exchanger.take_actions(&mut actions);
                 let none = actions.is_empty();
                 for action in actions.drain(..) {
@@ -90,30 +103,61 @@ impl<D: Driver> Sessions<D> {
             Note::Ask { upstream, from } => self.lend(upstream, from, now),
             Note::Give { upstream, places } => {
                 if self.context.exchangers[upstream].is_some() {
-                    self.context.exchanger(upstream).answered(places, now);
+                    self.context.cluster(upstream).quota.answered(places, now);
                 } else {
                     self.context.quota_lent(upstream, places);
                 }
             }
             Note::Health { upstream, server, up } => {
-                self.context.http.clusters.get(upstream).servers.set_health(server, up, now);
+                self.context.cluster(upstream).servers.set_health(server, up, now);
+            }
+            Note::Server { upstream, servers, change } => {
+                self.change_servers(upstream, &servers, change);
             }
             Note::EndFlow { listener } => self.datagrams.give_back(&mut self.context, listener),
-            Note::Finished { connection, finished } => {
+            Note::Finished { request, finished } => {
                 if let Finished::Verified(verified) = finished {
                     for waiter in self.context.http.checked(&verified) {
                         self.finish_work(waiter, Finished::Verified(verified));
                     }
                 } else {
-                    self.finish_work(connection, finished);
+                    self.finish_work(request, finished);
                 }
             }
         }
     }
 
-    fn finish_work(&mut self, connection: Key, finished: Finished) {
+    /// Servers of an upstream are changed by hand.
+    fn change_servers(&mut self, upstream: usize, servers: &[usize], change: Change) {
+        let now = self.context.now();
+        let own = &mut self.context.cluster(upstream).servers;
+        for server in servers {
+            let _is_known = match change {
+                Change::Weight(weight) => own.set_weight(*server, weight),
+                Change::Drain => own.drain(*server, now),
+                Change::Lift => own.lift(*server, now),
+            };
+        }
+        self.context.tell_ejections(upstream);
+    }
+
+    /// How the servers of all upstreams are.
+    #[must_use]
+    pub fn server_views(&mut self) -> Vec<Vec<ServerView>> {
+        let now = self.context.now();
+        let count = self.context.options.upstreams.len();
+        let all = (0..count).map(|upstream| {
+            let servers = &mut self.context.cluster(upstream).servers;
+            servers.advance(now);
+            (0..servers.len()).filter_map(|server| servers.view(server, now)).collect()
+        });
+        all.collect()
+    }
+
+    fn finish_work(&mut self, request: Key, finished: Finished) {
+        let Some(connection) = self.context.http.waiting.connection(request) else { return };
         if let Some(Session::Http(http)) = self.slab.get_mut(connection) {
-            http.finished_work(&mut self.context, connection, finished);
+            http.finished_work(&mut self.context, connection, (request, finished));
         }
     }
 
@@ -124,15 +168,12 @@ impl<D: Driver> Sessions<D> {
             let HttpState { proxy, clusters, .. } = &mut self.context.http;
             proxy.quota_asked(upstream, clusters)
         } else {
-            self.context.exchanger(upstream).asked(now)
+            let (exchanger, cluster) = self.context.exchanger_and_cluster(upstream);
+            exchanger.asked(cluster, now)
         };
         // What cannot be given is kept.
         if !self.context.options.fleet.send(from, Note::Give { upstream, places }) {
-            if is_http {
-                self.context.http.clusters.get(upstream).quota.keep(places);
-            } else {
-                self.context.exchanger(upstream).keep(places);
-            }
+            self.context.cluster(upstream).quota.keep(places);
         }
     }
 
@@ -177,7 +218,7 @@ impl<D: Driver> Sessions<D> {
                 let from = self.context.options.worker;
                 if !self.context.options.fleet.send(ask.to, Note::Ask { upstream, from }) {
                     let now = self.context.now();
-                    self.context.exchanger(upstream).answered(0, now);
+                    self.context.cluster(upstream).quota.answered(0, now);
                 }
             }
         }
@@ -187,7 +228,7 @@ impl<D: Driver> Sessions<D> {
         let exchanger = self.context.exchanger(upstream);
         let tally = exchanger.take_tally();
         let (gauges, counters) = (exchanger.pool().gauges(), *exchanger.pool().counters());
-        let share = exchanger.share().limit();
+        let share = self.context.cluster(upstream).quota.limit();
         let stats = &self.context.stats().upstreams[upstream].pool;
         stats.publish(&tally, gauges, &counters, share);
     }

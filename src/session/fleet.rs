@@ -10,6 +10,7 @@ use super::{ListenerStats, Plan, SessionStats};
 use crate::mem::Key;
 use crate::ring::Fd;
 use crate::runtime::{Board, Counter, Gauge, LoopStats, Offload, Task, Work};
+use crate::service::cluster::servers::Change;
 use crate::service::http::status_page::Introduction;
 
 /// Fewest connections more than the least loaded worker that make handing over worth its hop.
@@ -45,6 +46,15 @@ pub enum Note {
         /// Whether it can be used.
         up: bool,
     },
+    /// Servers of an upstream are changed by hand.
+    Server {
+        /// The upstream's number.
+        upstream: usize,
+        /// The servers' numbers.
+        servers: Vec<usize>,
+        /// How.
+        change: Change,
+    },
     /// One of the flows of this UDP listener that the worker has borrowed is needed elsewhere.
     EndFlow {
         /// The listener's number.
@@ -52,8 +62,8 @@ pub enum Note {
     },
     /// Work that took too long for the loop is done.
     Finished {
-        /// The connection that waits for it.
-        connection: Key,
+        /// The request that waits for it.
+        request: Key,
         /// What came of it.
         finished: Finished,
     },

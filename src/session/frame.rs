@@ -8,10 +8,10 @@ use std::sync::Arc;
 use self::proxied::Proxied;
 use self::serve::Local;
 use super::CLIENT;
-use super::common::{Common, Onward};
+use super::common::Common;
 use super::context::Context;
+use super::io::{Io, IoEvent};
 use super::options::FrameOptions;
-use super::write_buffer::WriteBuffer;
 use crate::mem::{Backlog, Key};
 use crate::net::{Stream, StreamEvent};
 use crate::proto::frame::{Code, FrameError, ServerOptions};
@@ -24,22 +24,17 @@ const ANSWERS_MAX: usize = 256 * 1024;
 /// One connection.
 #[derive(Debug)]
 pub(super) struct Frames {
-    common: Common,
-    stream: Stream,
-    outlet: WriteBuffer,
+    io: Io,
     /// What was received and is not read: more than a turn may answer.
     input: Backlog,
     side: Side,
     phase: Phase,
-    /// The client sends no more.
-    ended: bool,
     /// The server ends: what has come is answered, and nothing more is read but the credit of it.
     draining: bool,
     /// GOAWAY was sent.
     has_gone_away: bool,
     /// What the client did that ends the connection, once it has its answers.
     failed: Option<FrameError>,
-    client: Option<Box<SocketAddress>>,
 }
 
 /// Who answers.
@@ -86,30 +81,21 @@ impl Frames {
 
     fn new(common: Common, stream: Stream, client: Option<SocketAddress>, side: Side) -> Self {
         Self {
-            common,
-            stream,
-            outlet: WriteBuffer::default(),
+            io: Io::new(common, stream, client),
             input: Backlog::default(),
             side,
             phase: Phase::Serving,
-            ended: false,
             draining: false,
             has_gone_away: false,
             failed: None,
-            client: client.map(Box::new),
         }
     }
 
     pub(super) fn start<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        if self.client.is_none() {
-            self.client = context.logged_peer(&self.stream);
-        }
         if let Side::Proxied(proxied) = &self.side {
             proxied.attach(context, key);
         }
-        let idle = context.options.listeners[self.common.listener].idle_timeout;
-        self.common.arm(context, key, idle);
-        self.stream.receive(&mut context.reactor, key, false);
+        self.io.start(context, key);
     }
 
     pub(super) fn handle<D: Driver>(
@@ -122,8 +108,8 @@ impl Frames {
             self.handle_read(context, key, completion);
             return;
         }
-        let event = self.stream.handle(&mut context.reactor, key, completion);
-        self.handle_event(context, key, event);
+        let event = self.io.handle(context, key, completion);
+        self.take_event(context, key, event);
     }
 
     pub(super) fn handle_event<D: Driver>(
@@ -132,53 +118,38 @@ impl Frames {
         key: Key,
         event: StreamEvent,
     ) {
-        if self.common.closing().is_some() {
-            return;
-        }
+        let event = self.io.take_event(context, key, event);
+        self.take_event(context, key, event);
+    }
+
+    fn take_event<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        event: Option<IoEvent>,
+    ) {
         match event {
-            StreamEvent::Data(buf) => {
-                self.common.count_received(context, buf.len());
+            None => return,
+            Some(IoEvent::Broken(reason)) => return self.close(context, key, reason),
+            Some(IoEvent::Data(buf)) => {
                 if self.phase == Phase::Serving {
                     self.input.push(buf);
                 }
             }
-            StreamEvent::End => {
-                self.ended = true;
-                match &mut self.side {
-                    Side::Local(local) => local.ended(),
-                    Side::Proxied(proxied) => proxied.ended(context),
-                }
-            }
-            StreamEvent::Starved => {
-                context.starved.push_back((key, CLIENT));
-                return;
-            }
-            StreamEvent::Sent(bytes) => {
-                self.outlet.sent(bytes);
-                self.common.count_sent(context, bytes);
-                if self.is_calm() {
-                    return;
-                }
-            }
-            StreamEvent::Broken(_) => {
-                let reason = self.common.broken(&self.stream);
-                self.close(context, key, reason);
-                return;
-            }
-            StreamEvent::Writable
-            | StreamEvent::Quiet
-            | StreamEvent::Readable
-            | StreamEvent::Connected
-            | StreamEvent::Secured
-            | StreamEvent::ConnectFailed(_) => {}
+            Some(IoEvent::End) => match &mut self.side {
+                Side::Local(local) => local.ended(),
+                Side::Proxied(proxied) => proxied.ended(context),
+            },
+            Some(IoEvent::Sent) if self.is_calm() => return,
+            Some(IoEvent::Sent | IoEvent::Woken) => {}
         }
-        self.common.mark_dirty(context, key);
+        self.io.mark_dirty(context, key);
     }
 
     /// Answers what came, sends the answers, and decides whether to read on.
     pub(super) fn flush<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        self.common.clear_dirty();
-        if self.common.closing().is_some() {
+        self.io.common.clear_dirty();
+        if self.io.is_closing() {
             return;
         }
         if self.phase == Phase::Serving {
@@ -186,29 +157,28 @@ impl Frames {
         }
         match &mut self.side {
             Side::Proxied(proxied) => {
-                proxied.collect(context, &mut self.outlet, &mut self.stream);
+                proxied.collect(context, &mut self.io.buffer, &mut self.io.stream);
             }
-            Side::Local(local) if self.phase == Phase::Serving && !self.stream.is_blocked() => {
-                local.read(context, key, &mut self.outlet, &mut self.stream);
+            Side::Local(local) if self.phase == Phase::Serving && !self.io.stream.is_blocked() => {
+                local.read(context, key, &mut self.io.buffer, &mut self.io.stream);
             }
             Side::Local(_) => {}
         }
-        self.outlet.finish(&mut context.pages, &mut self.stream);
-        self.stream.flush(&mut context.reactor, key);
+        self.io.flush(context, key);
         match self.phase {
             Phase::Serving => self.read_on(context, key),
             Phase::Ending(reason) => self.say_end(context, key, reason),
-            Phase::Lingering(reason) if self.ended => self.close(context, key, reason),
-            Phase::Lingering(_) => self.stream.receive(&mut context.reactor, key, false),
+            Phase::Lingering(reason) if self.io.ended => self.close(context, key, reason),
+            Phase::Lingering(_) => self.io.stream.receive(&mut context.reactor, key, false),
         }
     }
 
     pub(super) fn feed<D: Driver>(&mut self, context: &mut Context<D>, key: Key, lane: Lane) {
         match &mut self.side {
             Side::Local(local) if lane != CLIENT => local.feed(),
-            Side::Local(_) | Side::Proxied(_) => self.stream.feed(&mut context.reactor, key),
+            Side::Local(_) | Side::Proxied(_) => return self.io.feed(context, key),
         }
-        self.common.mark_dirty(context, key);
+        self.io.mark_dirty(context, key);
     }
 
     /// The end of a turn: what waits holds nothing of the pool.
@@ -217,24 +187,23 @@ impl Frames {
     }
 
     pub(super) fn handle_timeout<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        self.common.timer_fired();
-        let limit = context.options.listeners[self.common.listener].idle_timeout;
+        self.io.common.timer_fired();
+        let limit = context.options.listeners[self.io.common.listener].idle_timeout;
         if self.phase == Phase::Serving {
             match &mut self.side {
-                Side::Local(local) => local.expire_stalled(context, &mut self.outlet, limit),
+                Side::Local(local) => local.expire_stalled(context, &mut self.io.buffer, limit),
                 Side::Proxied(proxied) => proxied.expire_stalled(context, limit),
             }
-            self.common.mark_dirty(context, key);
+            self.io.common.mark_dirty(context, key);
         }
-        let stream = std::slice::from_ref(&self.stream);
         match self.phase {
-            Phase::Serving if !self.common.is_idle(context, key, limit, stream) => {}
+            Phase::Serving if !self.io.is_idle(context, key) => {}
             // The client waits for us or a server; exchanges have their own deadlines.
-            Phase::Serving if self.waits(context) && self.stream.is_drained() => {
-                self.common.arm(context, key, limit);
+            Phase::Serving if self.waits(context) && self.io.stream.is_drained() => {
+                self.io.common.arm(context, key, limit);
             }
             // It does not even take its answers, or allow them.
-            Phase::Serving if self.is_busy(context) || !self.stream.is_drained() => {
+            Phase::Serving if self.is_busy(context) || !self.io.stream.is_drained() => {
                 self.close(context, key, CloseReason::SlowReader);
             }
             Phase::Serving => {
@@ -242,14 +211,14 @@ impl Frames {
                 self.end(context, key, CloseReason::IdleTimeout);
             }
             // It may take what is left as slowly as it took the rest.
-            Phase::Ending(_) if !self.common.is_idle(context, key, limit, stream) => {}
+            Phase::Ending(_) if !self.io.is_idle(context, key) => {}
             Phase::Ending(reason) | Phase::Lingering(reason) => self.close(context, key, reason),
         }
     }
 
     /// The server ends: what has come is answered, and nothing more is read but the credit of it.
     pub(super) fn drain<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        if self.common.closing().is_none() && self.phase == Phase::Serving && !self.draining {
+        if self.io.common.closing().is_none() && self.phase == Phase::Serving && !self.draining {
             self.draining = true;
             if self.needs_credit(context) {
                 // Reading goes on for the credit of what is open: what else is asked is told from
@@ -261,7 +230,7 @@ impl Frames {
                     Side::Proxied(proxied) => proxied.close_door(context),
                 }
             }
-            self.common.mark_dirty(context, key);
+            self.io.common.mark_dirty(context, key);
         }
     }
 
@@ -274,17 +243,15 @@ impl Frames {
             Side::Local(local) => local.is_quiet(),
             Side::Proxied(_) => true,
         };
-        self.common.closing().is_some() && self.stream.is_quiet() && is_read
+        self.io.is_finished() && is_read
     }
 
     pub(super) fn finish<D: Driver>(mut self, context: &mut Context<D>, key: Key) {
-        context.close_stream(key, self.stream);
         match &mut self.side {
             Side::Local(local) => local.close(context),
             Side::Proxied(proxied) => proxied.close(context),
         }
-        let client = self.client.as_deref().copied();
-        self.common.record_end(context, client, &Onward::default());
+        self.io.finish(context, key);
     }
 
     /// Reads and answers requests, as far as the turn's budget goes.
@@ -296,14 +263,14 @@ impl Frames {
             }
             let left = match &mut self.side {
                 Side::Local(local) => {
-                    local.answer(context, &mut self.outlet, &mut self.stream, &buf)
+                    local.answer(context, &mut self.io.buffer, &mut self.io.stream, &buf)
                 }
                 Side::Proxied(proxied) => proxied.ask(context, &buf),
             };
             match left {
                 Ok(left) => left.into_iter().for_each(|left| self.input.put_back(left)),
                 Err(error) => {
-                    tracing::debug!(id = self.common.id(), %error, "frame refused");
+                    tracing::debug!(id = self.io.common.id(), %error, "frame refused");
                     self.fail(&error);
                     break;
                 }
@@ -324,7 +291,7 @@ impl Frames {
     /// The frame proxy wants to know whether the client takes anything.
     pub(super) fn look<D: Driver>(&self, context: &mut Context<D>) {
         if let Side::Proxied(proxied) = &self.side {
-            let taken = self.stream.acknowledged(&mut context.reactor);
+            let taken = self.io.stream.acknowledged(&mut context.reactor);
             proxied.taken(context, taken);
         }
     }
@@ -360,10 +327,10 @@ impl Frames {
                 self.phase == Phase::Serving
                     && self.input.is_empty()
                     && !local.is_busy()
-                    && !self.ended
+                    && !self.io.ended
                     && !self.draining
-                    && self.stream.is_drained()
-                    && self.stream.is_receiving()
+                    && self.io.stream.is_drained()
+                    && self.io.stream.is_receiving()
             }
             Side::Proxied(_) => false,
         }
@@ -375,37 +342,35 @@ impl Frames {
         key: Key,
         completion: Completion,
     ) {
-        let wanted = self.common.closing().is_none() && self.phase == Phase::Serving;
+        let wanted = self.io.common.closing().is_none() && self.phase == Phase::Serving;
         if let Side::Local(local) = &mut self.side {
-            let output = (&mut self.outlet, &mut self.stream);
+            let output = (&mut self.io.buffer, &mut self.io.stream);
             local.handle_read(context, key, completion, output, wanted);
         }
-        self.common.mark_dirty(context, key);
+        self.io.common.mark_dirty(context, key);
     }
 
     /// Whether the client takes what it is answered.
     fn has_room(&mut self) -> bool {
-        !self.stream.is_blocked() && self.outlet.waiting() < ANSWERS_MAX
+        !self.io.stream.is_blocked() && self.io.buffer.waiting() < ANSWERS_MAX
     }
 
     fn read_on<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         let may_work = self.may_work(context);
         let stops = self.draining && !self.needs_credit(context);
-        let over = self.ended || stops || self.failed.is_some();
+        let over = self.io.ended || stops || self.failed.is_some();
         if may_work && !self.input.is_empty() {
             // The budget of the turn is spent.
-            self.common.mark_dirty(context, key);
+            self.io.common.mark_dirty(context, key);
         } else if over
             && (may_work || self.failed.is_some())
             && (!self.is_busy(context) || self.is_stuck(context))
         {
             self.end_in_order(context, key);
         } else if may_work && !over {
-            let once = self.stream.is_congested();
-            self.stream.receive(&mut context.reactor, key, once);
-        } else if self.stream.is_receiving() {
-            context.stats().relay.pauses.add(1);
-            self.stream.pause(&mut context.reactor, key);
+            self.io.receive(context, key);
+        } else {
+            self.io.pause(context, key);
         }
     }
 
@@ -417,7 +382,7 @@ impl Frames {
 
     /// All was answered, and nothing more comes or is wanted.
     fn end_in_order<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        if self.ended && self.failed.is_none() {
+        if self.io.ended && self.failed.is_none() {
             let at_end = match &mut self.side {
                 Side::Local(local) => local.responder().at_end(),
                 Side::Proxied(proxied) => proxied.at_end(context),
@@ -451,7 +416,7 @@ impl Frames {
     fn tell<D: Driver>(&mut self, context: &mut Context<D>, error: &FrameError) {
         match &mut self.side {
             Side::Local(local) => {
-                local.responder().fail(error, self.outlet.bytes(&mut context.pages));
+                local.responder().fail(error, self.io.buffer.bytes(&mut context.pages));
             }
             Side::Proxied(proxied) => proxied.fail(context, error),
         }
@@ -460,7 +425,7 @@ impl Frames {
     fn go_away<D: Driver>(&mut self, context: &mut Context<D>, code: Code, text: &str) {
         match &mut self.side {
             Side::Local(local) => {
-                local.responder().go_away(code, text, self.outlet.bytes(&mut context.pages));
+                local.responder().go_away(code, text, self.io.buffer.bytes(&mut context.pages));
             }
             Side::Proxied(proxied) => proxied.go_away(context, code, text),
         }
@@ -469,7 +434,7 @@ impl Frames {
     fn count<D: Driver>(&mut self, context: &Context<D>) {
         if let Side::Local(local) = &mut self.side {
             let tally = local.responder().take_tally();
-            context.listener_stats(self.common.listener).frames.add(&tally);
+            context.listener_stats(self.io.common.listener).frames.add(&tally);
         }
     }
 
@@ -477,27 +442,27 @@ impl Frames {
     fn end<D: Driver>(&mut self, context: &mut Context<D>, key: Key, reason: CloseReason) {
         self.phase = Phase::Ending(reason);
         self.input.clear();
-        self.common.mark_dirty(context, key);
-        let idle = context.options.listeners[self.common.listener].idle_timeout;
-        self.common.arm(context, key, idle);
+        self.io.common.mark_dirty(context, key);
+        let idle = context.options.listeners[self.io.common.listener].idle_timeout;
+        self.io.common.arm(context, key, idle);
     }
 
     /// When all is out, the client is told that it is the end; it may take its time to close.
     fn say_end<D: Driver>(&mut self, context: &mut Context<D>, key: Key, reason: CloseReason) {
-        if self.stream.fd().is_none() || !self.stream.is_drained() {
+        if self.io.stream.fd().is_none() || !self.io.stream.is_drained() {
             return;
         }
-        let told = self.stream.shutdown_write(&mut context.reactor, key);
+        let told = self.io.stream.shutdown_write(&mut context.reactor, key);
         if told == Ok(false) {
             return;
         }
-        if self.ended || told.is_err() {
+        if self.io.ended || told.is_err() {
             self.close(context, key, reason);
             return;
         }
         self.phase = Phase::Lingering(reason);
-        self.common.arm(context, key, LINGER);
-        self.stream.receive(&mut context.reactor, key, false);
+        self.io.common.arm(context, key, LINGER);
+        self.io.stream.receive(&mut context.reactor, key, false);
     }
 
     /// Closes the connection, whatever waits.
@@ -507,8 +472,7 @@ impl Frames {
         key: Key,
         reason: CloseReason,
     ) {
-        self.common.begin_close(context, reason);
         self.input.clear();
-        context.abandon_stream(key, &mut self.stream, reason);
+        self.io.close(context, key, reason);
     }
 }

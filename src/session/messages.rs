@@ -5,9 +5,9 @@
 //! taken the answers before; so what waits for one connection is at most what one turn brought
 //! and what one turn may answer.
 
-use super::CLIENT;
-use super::common::{Common, Onward};
+use super::common::Common;
 use super::context::Context;
+use super::io::{Io, IoEvent};
 use super::stats_messages::write_report;
 use crate::mem::{Backlog, Key};
 use crate::net::{Stream, StreamEvent};
@@ -20,13 +20,10 @@ use crate::service::messages::{MessageError, Messages};
 /// One connection of messages.
 #[derive(Debug)]
 pub(super) struct MessageSession {
-    common: Common,
-    stream: Stream,
+    io: Io,
     reader: LineReader,
     /// What came and was not answered yet.
     input: Backlog,
-    ended: bool,
-    client: Option<Box<SocketAddress>>,
 }
 
 impl MessageSession {
@@ -37,22 +34,14 @@ impl MessageSession {
         client: Option<SocketAddress>,
     ) -> Self {
         Self {
-            common,
-            stream,
+            io: Io::new(common, stream, client),
             reader: LineReader::new(line_limit as usize),
             input: Backlog::default(),
-            ended: false,
-            client: client.map(Box::new),
         }
     }
 
     pub(super) fn start<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        if self.client.is_none() {
-            self.client = context.logged_peer(&self.stream);
-        }
-        let idle = context.options.listeners[self.common.listener].idle_timeout;
-        self.common.arm(context, key, idle);
-        self.stream.receive(&mut context.reactor, key, false);
+        self.io.start(context, key);
     }
 
     pub(super) fn handle<D: Driver>(
@@ -61,8 +50,8 @@ impl MessageSession {
         key: Key,
         completion: Completion,
     ) {
-        let event = self.stream.handle(&mut context.reactor, key, completion);
-        self.handle_event(context, key, event);
+        let event = self.io.handle(context, key, completion);
+        self.take_event(context, key, event);
     }
 
     pub(super) fn handle_event<D: Driver>(
@@ -71,66 +60,54 @@ impl MessageSession {
         key: Key,
         event: StreamEvent,
     ) {
-        if self.common.closing().is_some() {
-            return;
-        }
+        let event = self.io.take_event(context, key, event);
+        self.take_event(context, key, event);
+    }
+
+    fn take_event<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        event: Option<IoEvent>,
+    ) {
         match event {
-            StreamEvent::Data(buf) => {
-                self.common.count_received(context, buf.len());
-                self.input.push(buf);
-            }
-            StreamEvent::End => self.ended = true,
-            StreamEvent::Starved => {
-                context.starved.push_back((key, CLIENT));
-                return;
-            }
-            StreamEvent::Sent(bytes) => {
-                self.common.count_sent(context, bytes);
-                let waits = self.ended || !self.input.is_empty() || !self.stream.is_receiving();
-                if self.stream.is_drained() && !waits {
+            None => return,
+            Some(IoEvent::Broken(reason)) => return self.close(context, key, reason),
+            Some(IoEvent::Data(buf)) => self.input.push(buf),
+            Some(IoEvent::Sent) => {
+                let Io { stream, ended, .. } = &self.io;
+                let waits = *ended || !self.input.is_empty() || !stream.is_receiving();
+                if stream.is_drained() && !waits {
                     return;
                 }
             }
-            StreamEvent::Broken(_) => {
-                let reason = self.common.broken(&self.stream);
-                self.close(context, key, reason);
-                return;
-            }
-            StreamEvent::Writable | StreamEvent::Quiet => {}
-            StreamEvent::Readable
-            | StreamEvent::Connected
-            | StreamEvent::Secured
-            | StreamEvent::ConnectFailed(_) => {}
+            Some(IoEvent::End | IoEvent::Woken) => {}
         }
-        self.common.mark_dirty(context, key);
+        self.io.mark_dirty(context, key);
     }
 
     /// The turn's end: what came is answered, and what comes next is armed.
     pub(super) fn flush<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        self.common.clear_dirty();
-        if self.common.closing().is_some() {
+        self.io.common.clear_dirty();
+        if self.io.is_closing() {
             return;
         }
-        if self.stream.is_drained() {
+        if self.io.stream.is_drained() {
             self.answer(context, key);
         }
-        self.stream.flush(&mut context.reactor, key);
-        if !self.input.is_empty() || self.stream.is_blocked() {
-            if self.stream.is_receiving() {
-                context.stats().relay.pauses.add(1);
-                self.stream.pause(&mut context.reactor, key);
-            }
-        } else if !self.ended {
-            let once = self.stream.is_congested();
-            self.stream.receive(&mut context.reactor, key, once);
-        } else if self.stream.is_drained() && self.stream.say_end(&mut context.reactor, key) {
+        self.io.flush(context, key);
+        let stream = &mut self.io.stream;
+        if !self.input.is_empty() || stream.is_blocked() {
+            self.io.pause(context, key);
+        } else if !self.io.ended {
+            self.io.receive(context, key);
+        } else if stream.is_drained() && stream.say_end(&mut context.reactor, key) {
             self.close(context, key, CloseReason::Finished);
         }
     }
 
     pub(super) fn feed<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        self.stream.feed(&mut context.reactor, key);
-        self.common.mark_dirty(context, key);
+        self.io.feed(context, key);
     }
 
     /// The end of a turn: what waits holds nothing of the pool.
@@ -139,9 +116,8 @@ impl MessageSession {
     }
 
     pub(super) fn handle_timeout<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        self.common.timer_fired();
-        let limit = context.options.listeners[self.common.listener].idle_timeout;
-        if self.common.is_idle(context, key, limit, std::slice::from_ref(&self.stream)) {
+        self.io.common.timer_fired();
+        if self.io.is_idle(context, key) {
             self.close(context, key, CloseReason::IdleTimeout);
         }
     }
@@ -151,13 +127,11 @@ impl MessageSession {
     }
 
     pub(super) fn is_finished(&self) -> bool {
-        self.common.closing().is_some() && self.stream.is_quiet()
+        self.io.is_finished()
     }
 
     pub(super) fn finish<D: Driver>(self, context: &mut Context<D>, key: Key) {
-        context.close_stream(key, self.stream);
-        let client = self.client.as_deref().copied();
-        self.common.record_end(context, client, &Onward::default());
+        self.io.finish(context, key);
     }
 
     /// Answers the lines that have come, as many as the turn's budget allows, in one send.
@@ -173,20 +147,20 @@ impl MessageSession {
                 self.input.put_back(buf);
             }
         }
-        if self.ended
+        if self.io.ended
             && self.input.is_empty()
             && let Some(error) = self.reader.at_end()
         {
             let outcome = Err(Messages::refuse(error, &mut answers));
-            context.listener_stats(self.common.listener).messages.count(&outcome);
+            context.listener_stats(self.io.common.listener).messages.count(&outcome);
         }
         if !answers.is_empty() {
             let mut page = context.pages.take();
             std::mem::swap(page.bytes(), &mut answers);
-            self.stream.queue(context.pages.seal(page));
+            self.io.stream.queue(context.pages.seal(page));
         } else if !self.input.is_empty() {
             // No send will end and wake the connection.
-            self.common.mark_dirty(context, key);
+            self.io.common.mark_dirty(context, key);
         }
         context.answers.give(answers);
     }
@@ -199,7 +173,7 @@ impl MessageSession {
         budget: &mut Budget,
         answers: &mut Vec<u8>,
     ) -> usize {
-        let listener = self.common.listener;
+        let listener = self.io.common.listener;
         let mut rest = input;
         loop {
             let before = (rest.len(), answers.len());
@@ -221,9 +195,8 @@ impl MessageSession {
     }
 
     fn close<D: Driver>(&mut self, context: &mut Context<D>, key: Key, reason: CloseReason) {
-        self.common.begin_close(context, reason);
         self.input.clear();
-        context.abandon_stream(key, &mut self.stream, reason);
+        self.io.close(context, key, reason);
     }
 }
 

@@ -11,6 +11,7 @@
 //! | `http` | HTTP: connections of either side, exchanges, files |
 //! | `trunk`, `exchange` | connections to servers that many clients share |
 //! | `deadline` | deadlines that move often |
+//! | `io` | what every connection of a client has: its socket, and what is written to it |
 //! | `common` | what every connection has: its number, its timer, its end |
 //! | `context` | what connections share: reactor, pipes, upstreams, lists of work |
 //! | `udp` | datagrams: listening sockets, echo, the flows of the proxy |
@@ -36,6 +37,7 @@ mod failure;
 mod fleet;
 mod frame;
 mod http;
+mod io;
 mod kind;
 mod latency;
 mod messages;
@@ -121,8 +123,10 @@ pub struct Sessions<D: Driver> {
     received: Vec<Key>,
     /// Connections that were worked on in this turn, and have not sent.
     worked: Vec<Key>,
-    /// Some of them may be there twice.
-    is_repeated: bool,
+    /// By slot: the turn in which it was worked on last, and who had it then.
+    worked_in: Vec<(u32, u16)>,
+    /// The number of the turn.
+    turn: u32,
     draining: bool,
     /// The shutdown's time is over: what still comes is cut at once.
     cutting: bool,
@@ -149,7 +153,8 @@ impl<D: Driver> Sessions<D> {
             context,
             received: Vec::new(),
             worked: Vec::new(),
-            is_repeated: false,
+            worked_in: Vec::new(),
+            turn: 0,
             draining: false,
             cutting: false,
             cut: 0,
@@ -175,7 +180,7 @@ impl<D: Driver> Sessions<D> {
         let can_feed = !self.context.starved.is_empty() && self.context.reactor.free_buffers() > 0;
         let can_feed = can_feed || self.datagrams.can_feed(&self.context);
         let busy = can_feed || !self.context.dirty.is_empty() || self.context.unsettled;
-        let busy = busy || self.context.http.has_work();
+        let busy = busy || self.context.http.has_work() || !self.context.postponed.is_empty();
         self.context.reactor.turn(busy, batch)
     }
 
@@ -239,6 +244,7 @@ impl<D: Driver> Sessions<D> {
 
     /// Sends what the turn has queued: one send per connection, and all that follows from it.
     pub fn flush_dirty(&mut self) {
+        self.context.refill_bulk();
         self.feed_starved();
         self.work();
         self.transmit();
@@ -251,14 +257,17 @@ impl<D: Driver> Sessions<D> {
     /// First half of a turn's end: what one connection passes to another is worked on in the same
     /// turn, until nothing is left to do or the rounds are used up.
     fn work(&mut self) {
-        for round in 0..ROUNDS_MAX {
-            self.is_repeated |= round > 0;
+        self.turn = self.turn.wrapping_add(1);
+        let context = &mut self.context;
+        context.postponed.append(&mut context.dirty);
+        std::mem::swap(&mut context.postponed, &mut context.dirty);
+        for _ in 0..ROUNDS_MAX {
             let mut dirty = std::mem::take(&mut self.context.flushing);
             std::mem::swap(&mut dirty, &mut self.context.dirty);
             for key in dirty.drain(..) {
                 if let Some(session) = self.slab.get_mut(key) {
                     session.work(&mut self.context, key);
-                    self.worked.push(key);
+                    note_worked(&mut self.worked_in, &mut self.worked, key, self.turn);
                 }
                 self.remove_if_finished(key);
             }
@@ -273,10 +282,6 @@ impl<D: Driver> Sessions<D> {
     /// Second half: each connection that was worked on sends once.
     fn transmit(&mut self) {
         let mut worked = std::mem::take(&mut self.worked);
-        if std::mem::take(&mut self.is_repeated) {
-            worked.sort_unstable();
-            worked.dedup();
-        }
         for key in worked.drain(..) {
             if let Some(session) = self.slab.get_mut(key) {
                 session.transmit(&mut self.context, key);
@@ -353,7 +358,7 @@ impl<D: Driver> Sessions<D> {
         let Context { http, options, .. } = &mut self.context;
         let stats = &options.fleet.cells()[options.worker].stats;
         for (upstream, cluster) in http.clusters.iter_mut() {
-            let stats = &stats.upstreams[upstream].http;
+            let stats = &stats.upstreams[upstream];
             shown::publish(cluster, stats, now);
             shown::tell_ejections(cluster, stats, &options.upstreams[upstream].name);
         }
@@ -361,6 +366,7 @@ impl<D: Driver> Sessions<D> {
 
     /// Closes what is left open when all connections have ended.
     pub fn finish(&mut self) {
+        debug_assert!(self.context.http.is_idle(), "an exchange or a request outlives all");
         self.publish();
         self.context.flush_lines();
         self.context.close_files();
@@ -470,6 +476,17 @@ impl<D: Driver> Sessions<D> {
                 session.feed(&mut self.context, key, lane);
             }
         }
+    }
+}
+
+/// A connection was worked on in this turn: it is noted once.
+fn note_worked(worked_in: &mut Vec<(u32, u16)>, worked: &mut Vec<Key>, key: Key, turn: u32) {
+    let (at, now) = (key.index as usize, (turn, key.generation));
+    if at >= worked_in.len() {
+        worked_in.resize(at + 1, (turn.wrapping_sub(1), 0));
+    }
+    if std::mem::replace(&mut worked_in[at], now) != now {
+        worked.push(key);
     }
 }
 

@@ -19,9 +19,6 @@ use crate::proto::frame::ServerOptions;
 use crate::proto::proxy_protocol::Version;
 use crate::ring::{Fd, SocketAddress, StreamOptions};
 use crate::runtime::Current;
-use crate::service::balance::Policy;
-use crate::service::cluster::maglev::Member;
-use crate::service::cluster::stable_hash;
 use crate::service::frame::FrameService;
 use crate::service::handler::{Handler, NoHandler};
 use crate::service::proxy::{ExchangerOptions, MeterOptions};
@@ -363,8 +360,8 @@ pub struct UpstreamOptions {
     pub name: String,
     /// Its servers; at least one.
     pub servers: Vec<SocketAddress>,
-    /// How one of them is chosen.
-    pub policy: Policy,
+    /// How one of them is chosen, and how exchanges of HTTP use them.
+    pub cluster: ClusterOptions,
     /// How long one connect may take.
     pub connect_timeout: Duration,
     /// Further servers that are tried when a connect fails.
@@ -375,20 +372,11 @@ pub struct UpstreamOptions {
     pub stream: StreamOptions,
     /// How exchanges share its connections, if it is a frame proxy's.
     pub exchanges: Option<ExchangerOptions>,
-    /// How exchanges of HTTP use its servers, if it is an HTTP proxy's.
-    pub cluster: Option<ClusterOptions>,
     /// How its servers are spoken to by TLS, if they are.
     pub tls: Option<Arc<UpstreamTls>>,
 }
 
 impl UpstreamOptions {
-    /// The servers, as hashing sees them: by their addresses, whatever their places.
-    pub(super) fn members(&self) -> Vec<Member> {
-        let id = |address: &SocketAddress| stable_hash(address.to_string().as_bytes());
-        let member = |(server, address)| Member { server, id: id(address), weight: 1 };
-        self.servers.iter().enumerate().map(member).collect()
-    }
-
     /// Lets a stream that is to be connected to a server speak TLS, if the servers do.
     ///
     /// # Errors

@@ -93,7 +93,7 @@ impl Relay {
             directions,
             cut_look: (Duration::ZERO, 0),
             meters: [Meter::default(); LANES],
-            exchange: Exchange::relaying(server, &mut context.balancers[upstream]),
+            exchange: Exchange::relaying(server, context.cluster(upstream)),
             upstream,
             server: Some(server),
             connecting_since: context.now(),
@@ -245,7 +245,7 @@ impl Relay {
         self.common.record_end(context, client, &onward);
     }
 
-    /// The balancer may go by the client's address.
+    /// The upstream may go by the client's address.
     fn note_client(&mut self, client: Option<SocketAddress>) {
         if let Some(ip) = client.and_then(|client| client.ip()) {
             self.exchange.set_client(client_hash(ip));
@@ -258,8 +258,7 @@ impl Relay {
         while let Some(event) = next.take() {
             let had_server = self.exchange.server().is_some();
             let now = context.now();
-            let balancer = &mut context.balancers[self.upstream];
-            let action = self.exchange.handle(event, balancer, now);
+            let action = self.exchange.handle(event, context.cluster(self.upstream), now);
             self.count_server(context, had_server);
             context.tell_ejections(self.upstream);
             match action {
@@ -299,7 +298,7 @@ impl Relay {
     /// Ends the connection: nothing new is armed, what is armed is ended, pipes are given back.
     fn close<D: Driver>(&mut self, context: &mut Context<D>, key: Key, reason: CloseReason) {
         let had_server = self.exchange.server().is_some();
-        self.exchange.handle_close(&mut context.balancers[self.upstream]);
+        self.exchange.handle_close(context.cluster(self.upstream));
         self.count_server(context, had_server);
         self.common.begin_close(context, reason);
         let mut lost = is_cut(reason);

@@ -43,7 +43,7 @@ pub struct SessionStats {
 pub struct Plan {
     /// For each listener of connections, how many routes it has.
     pub routes: Vec<usize>,
-    /// For each upstream, how many servers of HTTP it has.
+    /// For each upstream, how many servers it has.
     pub servers: Vec<usize>,
     /// The names of the UDP listeners.
     pub datagrams: Vec<String>,
@@ -165,7 +165,7 @@ pub struct UpstreamStats {
     pub failed: [Counter; ConnectFailure::ALL.len()],
     /// Connects to a further server after one had failed.
     pub retries: Counter,
-    /// Times that a server was passed over because nobody could connect to it, but for HTTP.
+    /// Times that a server was ejected.
     pub ejections: Counter,
     /// Exchanges and their connections, of a frame proxy.
     pub pool: PoolStats,

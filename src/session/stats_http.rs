@@ -5,6 +5,7 @@ use std::sync::OnceLock;
 use crate::proto::http1::Refusal;
 use crate::runtime::{Counter, Gauge};
 use crate::service::cluster::attempts::{RetryCounters, Stop};
+use crate::service::cluster::breaker::Refused;
 use crate::service::cluster::failure::Failure;
 use crate::service::cluster::pool::{CloseCause, PoolCounters, PoolGauges};
 
@@ -85,6 +86,9 @@ pub struct OriginStats {
     pub failed: [Counter; Failure::ALL.len()],
     /// Exchanges under way.
     pub active: Gauge,
+    /// Exchanges, connections and flows that a limit on what is under way has refused, in the order
+    /// of [`Refused::ALL`].
+    pub refused: [Counter; Refused::ALL.len()],
     /// By server.
     pub servers: Box<[ServerStats]>,
     /// Connections that carry nothing.
@@ -108,7 +112,7 @@ pub struct OriginStats {
 /// One server of an upstream.
 #[derive(Debug, Default)]
 pub struct ServerStats {
-    /// Exchanges under way.
+    /// Exchanges, connections or flows under way.
     pub active: Counter,
     /// 1 when it is used, 0 when a check or an ejection keeps it out.
     pub usable: Counter,

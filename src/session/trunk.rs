@@ -21,7 +21,7 @@ pub(super) struct Trunk {
     /// The frame proxy's key of it.
     trunk: Key,
     stream: Stream,
-    outlet: WriteBuffer,
+    buffer: WriteBuffer,
     /// What was received and is not read: a client does not take what is in it.
     input: Backlog,
     phase: Phase,
@@ -51,7 +51,7 @@ impl Trunk {
             server,
             trunk,
             stream: Stream::new(Lane::Upstream, None),
-            outlet: WriteBuffer::default(),
+            buffer: WriteBuffer::default(),
             input: Backlog::default(),
             phase: Phase::Connecting(now),
             ended: false,
@@ -108,7 +108,7 @@ impl Trunk {
                 return;
             }
             StreamEvent::Sent(bytes) => {
-                self.outlet.sent(bytes);
+                self.buffer.sent(bytes);
                 if self.stream.is_drained() && self.stream.is_receiving() && !self.ended {
                     return;
                 }
@@ -143,7 +143,7 @@ impl Trunk {
         if let Some(out) = exchanger.and_then(|exchanger| exchanger.trunk_out(self.trunk))
             && !out.is_empty()
         {
-            self.outlet.swap(pages, &mut self.stream, out);
+            self.buffer.swap(pages, &mut self.stream, out);
         }
         self.stream.flush(&mut context.reactor, key);
         if !self.input.is_empty() {

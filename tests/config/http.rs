@@ -1040,18 +1040,6 @@ error: `small_file_max`: expected a size from 0B to 16MiB
 help: the most 16MiB
 
 [upstream.origin]
-balance = "source_hash"
-          ^^^^^^^^^^^^^
-error: `balance = "source_hash"` is for TCP, UDP and SNI proxies, and an HTTP proxy uses this upstream
-help: an HTTP proxy takes "round_robin", "least_requests", "ewma" or "hash"
-
-[upstream.origin]
-balance = "least_connections"
-          ^^^^^^^^^^^^^^^^^^^
-error: is for TCP, UDP, frame and SNI proxies, and an HTTP proxy uses
-help: "ewma"
-
-[upstream.origin]
 balance = "hash"
           ^^^^^^
 error: `balance = "hash"` needs `hash_on`
@@ -1190,28 +1178,22 @@ error: only HTTP proxies use `retry_on`
 help: no listener with a `protocol` of "http" has this upstream
 
 [upstream.stream]
-balance = "ewma"
-          ^^^^^^
-error: `balance = "ewma"` is for HTTP proxies, and a TCP proxy uses this upstream
-help: a TCP proxy takes
-
-[upstream.stream]
-health = {}
-^^^^^^
-error: only HTTP proxies use `health`
+retries_max = 1
+^^^^^^^^^^^
+error: only HTTP proxies use `retries_max`
 help: remove it
 
 [upstream.frames]
-eject = {}
-^^^^^
-error: only HTTP proxies use `eject`
-help: remove it
+balance = "consistent_hash"
+          ^^^^^^^^^^^^^^^^^
+error: `balance = "consistent_hash"` is for TCP, UDP, SNI and HTTP proxies, and a frame proxy uses this upstream
+help: requests of many clients share its connections
 
 [upstream.origin.health]
 kind = "ping"
        ^^^^^^
-error: `kind`: expected "tcp" or "http"
-help: write "tcp" or "http"
+error: `kind`: expected one of "tcp", "tls", "http", "frame"
+help: write "tcp" or "tls"
 
 [upstream.origin.health]
 path = "health"
@@ -1573,10 +1555,10 @@ listen = "127.0.0.1:1"
 protocol = "tcp"
 upstream = "b"
 [upstream.b]
-servers = [{ address = "10.0.0.1:1", weight = 2 }]
-                                     ^^^^^^
-error: only HTTP proxies use `weight`
-help: remove it
+servers = [{ address = "10.0.0.1:1", weight = 0 }]
+                                              ^
+error: `weight`: expected an integer from 1 to 1000
+help: the least is 1
 "#;
 
 #[test]
@@ -2060,7 +2042,6 @@ path = "/"
         (23, "`weight`: expected an integer"),
         (23, "unknown key `wait`"),
         (24, "`hash_on` is for `balance = \"hash\"`"),
-        (25, "`balance = \"consistent_hash\"` is for TCP, UDP and SNI proxies"),
         (28, "`path` is for `kind = \"http\"`"),
     ];
     assert_eq!(found.len(), expected.len(), "{report}");

@@ -10,8 +10,9 @@ use ringway::proto::frame::{
     Reader, Server, ServerEvent, ServerOptions, Version,
 };
 use ringway::ring::sim::Random;
-use ringway::service::balance::Policy;
-use ringway::service::cluster::pool::{ConnectionQuota, PoolOptions};
+use ringway::service::cluster::pool::PoolOptions;
+use ringway::service::cluster::servers::Policy;
+use ringway::service::cluster::{Cluster, ClusterOptions};
 use ringway::service::frame::{FrameService, Responder, Served, Sources};
 use ringway::service::handler::{Handler, Refusal, Request};
 use ringway::service::proxy::{Exchanger, ExchangerOptions, FrameAction};
@@ -207,6 +208,7 @@ struct Line {
 struct World<'s> {
     script: std::slice::Iter<'s, u8>,
     proxy: Exchanger,
+    cluster: Cluster,
     now: Instant,
     clients: Vec<Asker>,
     lines: Vec<Line>,
@@ -245,8 +247,6 @@ impl<'s> World<'s> {
                 credit: 6,
                 ..ClientOptions::default()
             },
-            servers: 2,
-            policy: Policy::RoundRobin,
             pool: PoolOptions {
                 min_idle: u32::from(setting >> 1 & 1),
                 capacity: [1, 4][usize::from(setting >> 2 & 1)],
@@ -256,11 +256,6 @@ impl<'s> World<'s> {
                 queue_max: 6,
                 queue_timeout: Duration::from_millis(300),
             },
-            share: ConnectionQuota::new(
-                1 + u32::from(setting >> 4 & 3),
-                1 + usize::from(setting >> 6),
-                0,
-            ),
             retry: RetryPolicy {
                 tries_max: 3,
                 backoff: Duration::from_millis(10),
@@ -269,10 +264,15 @@ impl<'s> World<'s> {
             },
             budget: 1.0,
         };
-        let proxy = Exchanger::new(options, 0, 7, now);
+        let proxy = Exchanger::new(options, 7, now);
+        let servers = ClusterOptions {
+            connections_max: 1 + u32::from(setting >> 4 & 3),
+            ..ClusterOptions::plain(Policy::RoundRobin, ["one".to_owned(), "two".to_owned()])
+        };
+        let cluster = Cluster::new(&servers, (0, 1 + usize::from(setting >> 6)), 7, now);
         let (clients, lines) = (Vec::new(), Vec::new());
         let (owners, expiring, begun, ended) = (0, false, 0, 0);
-        Self { script, proxy, now, clients, lines, owners, expiring, begun, ended }
+        Self { script, proxy, cluster, now, clients, lines, owners, expiring, begun, ended }
     }
 
     fn byte(&mut self) -> u8 {
@@ -480,10 +480,10 @@ impl<'s> World<'s> {
     fn other_workers(&mut self, number: usize) {
         match number & 3 {
             0 => {
-                let places = self.proxy.asked(self.now);
-                self.proxy.keep(places);
+                let places = self.proxy.asked(&mut self.cluster, self.now);
+                self.cluster.quota.keep(places);
             }
-            1 => drop(self.proxy.asked(self.now)),
+            1 => drop(self.proxy.asked(&mut self.cluster, self.now)),
             _ => {
                 let place = number.checked_rem(self.clients.len());
                 if let Some(client) = place.and_then(|place| self.clients.get(place)) {
@@ -498,7 +498,7 @@ impl<'s> World<'s> {
     fn settle(&mut self) {
         let mut actions = Vec::new();
         loop {
-            self.proxy.settle(self.now);
+            self.proxy.settle(&mut self.cluster, self.now);
             self.proxy.take_actions(&mut actions);
             let mut moved = !actions.is_empty();
             for action in actions.drain(..) {
@@ -548,7 +548,7 @@ impl<'s> World<'s> {
                     self.proxy.client_taken(client.key, 0, self.now);
                 }
             }
-            FrameAction::Ask(_) => self.proxy.answered(0, self.now),
+            FrameAction::Ask(_) => self.cluster.quota.answered(0, self.now),
         }
     }
 
@@ -558,7 +558,8 @@ impl<'s> World<'s> {
         while place < self.clients.len() {
             let client = &mut self.clients[place];
             let mut input = &client.out[..];
-            let asked = self.proxy.client_bytes(client.key, &mut input, self.now);
+            let asked =
+                self.proxy.client_bytes(client.key, &mut input, &mut self.cluster, self.now);
             moved |= input.len() < client.out.len();
             client.out = input.to_vec();
             let said = self.proxy.client_out(client.key).map(std::mem::take).unwrap_or_default();

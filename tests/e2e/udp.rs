@@ -13,7 +13,8 @@ use ringway::ring::uring::{RingOptions, Uring};
 use ringway::ring::{Fd, SocketAddress, StreamOptions};
 use ringway::runtime::{Sender, mailbox};
 use ringway::server::{Message, Worker};
-use ringway::service::balance::Policy;
+use ringway::service::cluster::ClusterOptions;
+use ringway::service::cluster::servers::Policy;
 use ringway::service::flows::FlowEnd;
 use ringway::service::proxy::MeterOptions;
 use ringway::session::{
@@ -156,14 +157,16 @@ fn options(setting: &Setting, fleet: &Arc<Fleet>, worker: usize, socket: Fd) -> 
         datagrams: vec![datagrams],
         upstreams: vec![UpstreamOptions {
             name: "servers".to_owned(),
+            cluster: ClusterOptions::plain(
+                Policy::RoundRobin,
+                servers.iter().map(ToString::to_string),
+            ),
             servers,
-            policy: Policy::RoundRobin,
             connect_timeout: PATIENCE,
             retries: 0,
             send_header: None,
             stream: StreamOptions::default(),
             exchanges: None,
-            cluster: None,
             tls: None,
         }],
         relay: RelayOptions {

@@ -12,8 +12,9 @@ use ringway::ring::sim::{Behaviour, Faults, PeerId, Random, Sim};
 use ringway::ring::{SocketAddress, StreamOptions};
 use ringway::server::Worker;
 use ringway::service::CloseReason;
-use ringway::service::balance::Policy;
-use ringway::service::cluster::pool::{ConnectionQuota, PoolOptions};
+use ringway::service::cluster::ClusterOptions;
+use ringway::service::cluster::pool::PoolOptions;
+use ringway::service::cluster::servers::Policy;
 use ringway::service::frame::transfers::{Reset, Transfers};
 use ringway::service::proxy::{CREDIT_FIRST, ExchangerOptions};
 use ringway::service::retry::RetryPolicy;
@@ -208,8 +209,6 @@ pub(crate) fn upstream(random: &mut Random, servers: Vec<SocketAddress>) -> Upst
             credit: [0, 50, 500, CREDIT_FIRST][random.below(4)],
             ..ClientOptions::default()
         },
-        servers: servers.len(),
-        policy: Policy::LeastConnections,
         pool: PoolOptions {
             min_idle: 0,
             capacity: [1, 4, 100][random.below(3)],
@@ -219,7 +218,6 @@ pub(crate) fn upstream(random: &mut Random, servers: Vec<SocketAddress>) -> Upst
             queue_max: [5, 1_000][random.below(2)],
             queue_timeout: Duration::from_millis(500),
         },
-        share: ConnectionQuota::new(1 + u32::try_from(random.below(4)).unwrap(), 1, 0),
         retry: RetryPolicy {
             tries_max: 3,
             backoff: Duration::from_millis(5),
@@ -228,16 +226,20 @@ pub(crate) fn upstream(random: &mut Random, servers: Vec<SocketAddress>) -> Upst
         },
         budget: 1.0,
     };
+    let names = servers.iter().map(ToString::to_string);
+    let cluster = ClusterOptions {
+        connections_max: 1 + u32::try_from(random.below(4)).unwrap(),
+        ..ClusterOptions::plain(Policy::LeastRequests, names)
+    };
     UpstreamOptions {
         name: "sim".to_owned(),
         servers,
-        policy: Policy::LeastConnections,
         connect_timeout: Duration::from_millis(50),
         retries: 2,
         send_header: None,
         stream: StreamOptions::default(),
         exchanges: Some(exchanges),
-        cluster: None,
+        cluster,
         tls: None,
     }
 }

@@ -9,7 +9,8 @@ use ringway::ring::sim::{Behaviour, Faults, PeerId, Random, Sim};
 use ringway::ring::{Fd, SocketAddress, StreamOptions};
 use ringway::server::Worker;
 use ringway::service::CloseReason;
-use ringway::service::balance::Policy;
+use ringway::service::cluster::ClusterOptions;
+use ringway::service::cluster::servers::Policy;
 use ringway::service::handler::{Handler, Kind, Refusal, Request};
 use ringway::service::proxy::MeterOptions;
 use ringway::session::{
@@ -96,6 +97,11 @@ impl Plan {
             reads: 1000,
             ..Self::orderly(seed)
         }
+    }
+
+    /// Bulk of many clients at once, of which a turn may move little.
+    pub(crate) fn bulk_of_many(seed: u64) -> Self {
+        Self { connections: 12, turn_budget: 1_000, ..Self::bulk(seed) }
     }
 
     /// Much to send to, and nobody who reads what comes back.
@@ -306,13 +312,15 @@ impl Scenario {
             upstreams: vec![UpstreamOptions {
                 name: "sim".to_owned(),
                 servers: servers.iter().map(|(last, _)| address(*last)).collect(),
-                policy: Policy::RoundRobin,
                 connect_timeout: CONNECT,
                 retries: 4,
                 send_header: None,
                 stream: StreamOptions::default(),
                 exchanges: None,
-                cluster: None,
+                cluster: ClusterOptions::plain(
+                    Policy::RoundRobin,
+                    servers.iter().map(|(last, _)| address(*last).to_string()),
+                ),
                 tls: None,
             }],
             relay: RelayOptions {
@@ -365,6 +373,22 @@ impl Scenario {
     /// Runs for so many turns.
     pub(crate) fn run_for(&mut self, turns: usize) {
         (0..turns).for_each(|_| self.step());
+    }
+
+    /// Runs until all is done. Returns the most bytes that were spliced in one turn.
+    pub(crate) fn run_and_measure(&mut self) -> u64 {
+        let mut most = 0;
+        for _ in 0..TURNS_MAX {
+            let before = self.spliced();
+            self.step();
+            most = most.max(self.spliced() - before);
+            let all_served = self.accepted() == self.clients.len() as u64;
+            if all_served && self.worker.sessions().is_empty() {
+                self.settle();
+                return most;
+            }
+        }
+        self.hang();
     }
 
     /// No received byte keeps a pool buffer.

@@ -6,7 +6,6 @@ use std::time::Duration;
 use ringway::proto::http1::HeadLimits;
 use ringway::ring::sim::{PeerId, Random, Sim};
 use ringway::ring::{SocketAddress, StreamOptions};
-use ringway::service::balance;
 use ringway::service::cluster::attempts::{AttemptOptions, RetryOn, StatusSet};
 use ringway::service::cluster::breaker::Limits;
 use ringway::service::cluster::eject::EjectOptions;
@@ -150,13 +149,12 @@ pub(crate) fn upstream(random: &mut Random, servers: Vec<SocketAddress>) -> Upst
     UpstreamOptions {
         name: "web".to_owned(),
         servers,
-        policy: balance::Policy::RoundRobin,
         connect_timeout: Duration::from_millis(50),
         retries: 0,
         send_header: None,
         stream: StreamOptions::default(),
         exchanges: None,
-        cluster: Some(origins),
+        cluster: origins,
         tls: None,
     }
 }

@@ -11,8 +11,9 @@ use ringway::proto::frame::{
 use ringway::ring::sim::{Behaviour, Faults, PeerId, Random, Sim};
 use ringway::ring::{Fd, SocketAddress, StreamOptions};
 use ringway::server::Worker;
-use ringway::service::balance::Policy;
+use ringway::service::cluster::ClusterOptions;
 use ringway::service::cluster::failure::Failure;
+use ringway::service::cluster::servers::Policy;
 use ringway::service::frame::FrameService;
 use ringway::session::{
     Fleet, FrameOptions, ListenerOptions, Plan, ServiceOptions, SessionOptions, UpstreamOptions,
@@ -206,13 +207,12 @@ fn services(random: &mut Random) -> Vec<(ServiceOptions, Option<UpstreamOptions>
     let plain = UpstreamOptions {
         name: "tcp".to_owned(),
         servers: vec![address(1)],
-        policy: Policy::RoundRobin,
         connect_timeout: Duration::from_millis(50),
         retries: 4,
         send_header: None,
         stream: StreamOptions::default(),
         exchanges: None,
-        cluster: None,
+        cluster: ClusterOptions::plain(Policy::RoundRobin, [address(1).to_string()]),
         tls: None,
     };
     let frame = frame_proxy::upstream(random, vec![address(2)]);

@@ -8,7 +8,8 @@ use std::time::Duration;
 use ringway::ring::sim::{Faults, Random, SentDatagram, Sim};
 use ringway::ring::{SocketAddress, StreamOptions};
 use ringway::server::Worker;
-use ringway::service::balance::Policy;
+use ringway::service::cluster::ClusterOptions;
+use ringway::service::cluster::servers::Policy;
 use ringway::service::flows::FlowEnd;
 use ringway::service::proxy::MeterOptions;
 use ringway::session::{
@@ -40,7 +41,7 @@ struct Plan {
 impl Plan {
     fn of(seed: u64) -> Self {
         let mut random = Random::new(seed ^ 0xda7a);
-        let policies = [Policy::RoundRobin, Policy::SourceHash, Policy::ConsistentHash];
+        let policies = [Policy::RoundRobin, Policy::SourceHash, Policy::Hash];
         Self {
             echo: false,
             wildcard: random.chance(500),
@@ -116,13 +117,12 @@ impl Scenario {
             upstreams: vec![UpstreamOptions {
                 name: "servers".to_owned(),
                 servers: (1..=3).map(|n| SocketAddress::inet(server(n))).collect(),
-                policy: plan.policy,
                 connect_timeout: FLOW_TIMEOUT,
                 retries: 0,
                 send_header: None,
                 stream: StreamOptions::default(),
                 exchanges: None,
-                cluster: None,
+                cluster: ClusterOptions::plain(plan.policy, (1..=3).map(|n| server(n).to_string())),
                 tls: None,
             }],
             relay: RelayOptions {

@@ -251,21 +251,13 @@ fn auth(auth: &Auth) -> Value {
     values([("realm", quoted(&auth.realm)), users])
 }
 
-/// The servers of an upstream: tables with their shares for HTTP proxies, and strings for others.
-pub(in super::super) fn servers(
-    addresses: &[ServerAddress],
-    shares: &[ServerShare],
-    is_http: bool,
-) -> Value {
+/// The servers of an upstream, with their shares.
+pub(in super::super) fn servers(addresses: &[ServerAddress], shares: &[ServerShare]) -> Value {
     let usual = ServerShare::default();
     let shares = shares.iter().chain(std::iter::repeat(&usual));
     let servers = addresses.iter().zip(shares).map(|(address, share)| {
-        let address = Value::from(address.to_string());
-        if !is_http {
-            return address;
-        }
         values([
-            ("address", address),
+            ("address", Value::from(address.to_string())),
             ("weight", Value::from(share.weight)),
             ("priority", Value::from(u32::from(share.priority))),
         ])
@@ -273,9 +265,10 @@ pub(in super::super) fn servers(
     Value::Array(servers.collect())
 }
 
-/// The keys and tables of HTTP of an upstream.
+/// The keys and tables of an upstream of which HTTP proxies use all, and others some.
 pub(in super::super) fn upstream(
     options: &HttpUpstream,
+    applies: impl Fn(&str) -> bool,
     f: &mut fmt::Formatter<'_>,
 ) -> fmt::Result {
     let mut lines = vec![
@@ -301,6 +294,7 @@ pub(in super::super) fn upstream(
     lines.extend(options.health.as_ref().map(|item| ("health", health(item))));
     lines.extend(options.eject.as_ref().map(|item| ("eject", eject(item))));
     lines.extend(options.hash_on.as_ref().map(|on| ("hash_on", quoted(&hash_on(on)))));
+    lines.retain(|(key, _)| applies(key));
     write(lines, f)
 }
 
@@ -322,6 +316,8 @@ fn hash_on(on: &HashOn) -> String {
 fn health(health: &HealthOptions) -> Value {
     let mut lines = match &health.kind {
         HealthKind::Tcp => vec![("kind", quoted("tcp"))],
+        HealthKind::Tls => vec![("kind", quoted("tls"))],
+        HealthKind::Frame => vec![("kind", quoted("frame"))],
         HealthKind::Http(check) => {
             let statuses = check.statuses.iter().map(|range| match (range.start(), range.end()) {
                 (first, last) if first == last => Value::from(u32::from(*first)),

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::super::defaults;
 
-/// What only HTTP proxies use of an upstream. It is at its default for others.
+/// How the servers of an upstream are weighted, chosen, checked, ejected and limited, whatever
+/// proxies use them, and what only HTTP proxies use of it, which is at its default for others.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HttpUpstream {
     /// What each of [`Upstream::servers`](super::super::Upstream::servers) gets, in their order;
@@ -32,7 +33,8 @@ pub struct HttpUpstream {
     pub first_byte_timeout: Duration,
     /// `response_idle_timeout`: how long no byte of an answer may come.
     pub response_idle_timeout: Duration,
-    /// `requests_max`: requests in flight, in the whole process. `None`: any number.
+    /// `requests_max`: requests, connections and flows in flight, in the whole process. `None`: any
+    /// number.
     pub requests_max: Option<u32>,
     /// `retries_max`: retries in flight, in the whole process.
     pub retries_max: u32,
@@ -149,6 +151,10 @@ pub struct HealthOptions {
 pub enum HealthKind {
     /// `"tcp"`: a connection can be made.
     Tcp,
+    /// `"tls"`: a TLS handshake can be done, as `[upstream.NAME.tls]` has it.
+    Tls,
+    /// `"frame"`: a PING of the framed protocol is answered.
+    Frame,
     /// `"http"`: a GET is answered as expected.
     Http(HttpCheck),
 }

@@ -169,8 +169,21 @@ pub(super) const LOG_FORM_WORDS: Words<LogForm> = &[
     ("template", LogForm::Template),
 ];
 
-/// Whether checks are made by a GET, by the word of `health.kind`.
-pub(super) const HEALTH_KIND_WORDS: Words<bool> = &[("tcp", false), ("http", true)];
+/// A word of `health.kind`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in super::super) enum CheckWord {
+    Tcp,
+    Tls,
+    Http,
+    Frame,
+}
+
+pub(in super::super) const HEALTH_KIND_WORDS: Words<CheckWord> = &[
+    ("tcp", CheckWord::Tcp),
+    ("tls", CheckWord::Tls),
+    ("http", CheckWord::Http),
+    ("frame", CheckWord::Frame),
+];
 
 pub(super) const HEAD_SIZE_RANGE: RangeInclusive<u32> = 1 << 10..=1 << 20;
 pub(super) const FIELDS_RANGE: RangeInclusive<u16> = 8..=1000;

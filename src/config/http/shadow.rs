@@ -44,6 +44,10 @@ enum Spot<'r> {
 struct Index<'r> {
     routes: &'r [Route],
     places: Places,
+    /// The first route of each place.
+    firsts: Vec<u32>,
+    /// Whether each place has further ones. Only those of such places are listed.
+    shared: Vec<bool>,
     /// In order.
     lists: HashMap<Key<'r>, Vec<u32>>,
     /// Fields by which routes are listed.
@@ -56,13 +60,11 @@ struct Index<'r> {
 
 impl<'r> Index<'r> {
     fn new(routes: &'r [Route]) -> Self {
-        let mut counts: HashMap<Header<'r>, usize> = HashMap::new();
-        for header in routes.iter().flat_map(headers) {
-            *counts.entry(header).or_default() += 1;
-        }
         let mut index = Self {
             routes,
             places: Places::default(),
+            firsts: Vec::new(),
+            shared: Vec::new(),
             lists: HashMap::new(),
             headers: HashSet::new(),
             patterns: HashMap::new(),
@@ -70,10 +72,8 @@ impl<'r> Index<'r> {
             scratch: PatternScratch::default(),
         };
         let mut regexes: HashMap<u32, Vec<(u32, &str)>> = HashMap::new();
+        let mut spots = Vec::with_capacity(routes.len());
         for (number, route) in (0..).zip(routes) {
-            let header = headers(route).min_by_key(|header| counts.get(header).copied());
-            index.headers.extend(header);
-            let certificate = route.client_certificate.as_ref();
             for host in &route.hosts {
                 let root = index.places.root(&host_match(host));
                 let mut place = |path| Spot::Place(index.places.place(root, path));
@@ -88,17 +88,56 @@ impl<'r> Index<'r> {
                         Spot::Regex(root, text)
                     }
                 };
-                for method in cells(route) {
-                    let key = Key { spot, method, header, certificate };
-                    index.lists.entry(key).or_default().push(number);
-                }
+                spots.push((number, route, spot));
             }
         }
+        index.list(&spots);
         let has_exact = routes.iter().any(|route| matches!(route.path, PathPattern::Exact(_)));
         if has_exact {
             index.compile(regexes);
         }
         index
+    }
+
+    /// Lists routes by what they ask for.
+    fn list(&mut self, spots: &[(u32, &'r Route, Spot<'r>)]) {
+        self.firsts = vec![u32::MAX; self.places.len()];
+        for (number, _, spot) in spots {
+            if let Spot::Place(place) = spot
+                && let Some(first) = self.firsts.get_mut(*place as usize)
+            {
+                *first = (*first).min(*number);
+            }
+        }
+        let mut shared = vec![false; self.places.len()];
+        for (number, _, spot) in spots {
+            if let Spot::Place(place) = spot
+                && self.firsts.get(*place as usize) != Some(number)
+                && let Some(shared) = shared.get_mut(*place as usize)
+            {
+                *shared = true;
+            }
+        }
+        self.shared = shared;
+        let shared = &self.shared;
+        let is_listed = |spot: &Spot<'r>| match spot {
+            Spot::Place(place) => shared.get(*place as usize) == Some(&true),
+            Spot::Regex(..) => true,
+        };
+        let spots = || spots.iter().filter(|(_, _, spot)| is_listed(spot));
+        let mut counts: HashMap<Header<'r>, usize> = HashMap::new();
+        for header in spots().flat_map(|(_, route, _)| headers(route)) {
+            *counts.entry(header).or_default() += 1;
+        }
+        for (number, route, spot) in spots() {
+            let header = headers(route).min_by_key(|header| counts.get(header).copied());
+            self.headers.extend(header);
+            let certificate = route.client_certificate.as_ref();
+            for method in cells(route) {
+                let key = Key { spot: *spot, method, header, certificate };
+                self.lists.entry(key).or_default().push(*number);
+            }
+        }
     }
 
     fn compile(&mut self, regexes: HashMap<u32, Vec<(u32, &'r str)>>) {
@@ -131,11 +170,12 @@ impl<'r> Index<'r> {
         let mut by = Vec::new();
         for host in &route.hosts {
             let roots: Vec<u32> = self.roots(host);
-            let spots = self.spots(&roots, &route.path);
+            let (sole, spots) = self.spots(&roots, &route.path, number);
             for method in cells(route) {
                 let methods: &[Option<&str>] =
                     if method.is_some() { &[None, method] } else { &[None] };
-                let mut first = number;
+                let covers = |one: &u32| self.covers(*one, route, method);
+                let mut first = sole.iter().copied().filter(covers).min().unwrap_or(number);
                 let keys = spots.iter().flat_map(|spot| asked.iter().map(move |one| (spot, one)));
                 let keys = keys.flat_map(|key| methods.iter().map(move |method| (key, method)));
                 for ((spot, header), method) in keys {
@@ -148,7 +188,6 @@ impl<'r> Index<'r> {
                         };
                         let list = self.lists.get(&key).into_iter().flatten().copied();
                         let mut before = list.take_while(|one| *one < first);
-                        let covers = |one: &u32| self.covers_conditions(*one, route);
                         first = before.find(covers).unwrap_or(first);
                     }
                 }
@@ -185,10 +224,16 @@ impl<'r> Index<'r> {
         }
     }
 
-    /// Where routes are that take all paths of a pattern, but for regular expressions that are
-    /// found in a path.
-    fn spots(&self, roots: &[u32], path: &'r PathPattern) -> Vec<Spot<'r>> {
-        let mut spots = Vec::new();
+    /// Where routes before this one are that take all paths of a pattern, but for regular
+    /// expressions that are found in a path: those that are alone at their place, and further
+    /// places.
+    fn spots(
+        &self,
+        roots: &[u32],
+        path: &'r PathPattern,
+        number: u32,
+    ) -> (Vec<u32>, Vec<Spot<'r>>) {
+        let (mut sole, mut spots) = (Vec::new(), Vec::new());
         let (text, is_exact) = match path {
             PathPattern::Any | PathPattern::Regex(_) => ("", false),
             PathPattern::Exact(path) => (path.as_str(), true),
@@ -196,15 +241,20 @@ impl<'r> Index<'r> {
         };
         for root in roots {
             self.places.along(*root, text, |kind, place| {
-                if is_exact || kind != PlaceKind::Exact {
-                    spots.push(Spot::Place(place));
+                let first = self.firsts.get(place as usize).copied().unwrap_or(u32::MAX);
+                if first >= number || kind == PlaceKind::Exact && !is_exact {
+                    return;
+                }
+                match self.shared.get(place as usize) {
+                    Some(false) => sole.push(first),
+                    Some(true) | None => spots.push(Spot::Place(place)),
                 }
             });
             if let PathPattern::Regex(regex) = path {
                 spots.push(Spot::Regex(*root, regex));
             }
         }
-        spots
+        (sole, spots)
     }
 
     /// The first route below `limit` whose regular expression is found in a path, and that covers
@@ -218,10 +268,7 @@ impl<'r> Index<'r> {
         method: Option<&str>,
     ) -> Option<u32> {
         let mut scratch = std::mem::take(&mut self.scratch);
-        let holds = |one: u32| {
-            let takes = |one: &Route| takes_method(one, method);
-            self.routes.get(one as usize).is_some_and(takes) && self.covers_conditions(one, route)
-        };
+        let holds = |one: u32| self.covers(one, route, method);
         let regex = |one: u32| match &self.routes.get(one as usize)?.path {
             PathPattern::Regex(text) => self.compiled.get(text.as_str()),
             PathPattern::Any | PathPattern::Exact(_) | PathPattern::Prefix(_) => None,
@@ -234,8 +281,10 @@ impl<'r> Index<'r> {
         found
     }
 
-    fn covers_conditions(&self, number: u32, other: &Route) -> bool {
-        self.routes.get(number as usize).is_some_and(|route| covers_conditions(route, other))
+    /// Whether a route takes what another takes with a method, but for host and path.
+    fn covers(&self, number: u32, other: &Route, method: Option<&str>) -> bool {
+        let covers = |own: &Route| takes_method(own, method) && covers_conditions(own, other);
+        self.routes.get(number as usize).is_some_and(covers)
     }
 }
 

@@ -9,12 +9,12 @@ use super::super::ServerAddress;
 use super::super::accept::{self as values, parsed};
 use super::super::defaults;
 use super::super::report::Mistake;
-use super::super::schema::SERVERS_MAX;
+use super::super::schema::{SERVERS_MAX, word};
 use super::super::section::{Given, Section, later};
 use super::accept::{self, RetryReason};
 use super::schema::{
-    CONDITIONS_MAX, EJECT, EJECT_INTERVAL_RANGE, EJECT_TIME_RANGE, FAILURES_RANGE, HEALTH,
-    HEALTH_COUNT_RANGE, HEALTH_INTERVAL_RANGE, HEALTH_KIND_WORDS, HEALTH_TIMEOUT_RANGE,
+    CONDITIONS_MAX, CheckWord, EJECT, EJECT_INTERVAL_RANGE, EJECT_TIME_RANGE, FAILURES_RANGE,
+    HEALTH, HEALTH_COUNT_RANGE, HEALTH_INTERVAL_RANGE, HEALTH_KIND_WORDS, HEALTH_TIMEOUT_RANGE,
     HTTP_HEALTH_KEYS, LATENCY_FACTOR_RANGE, LONG_TIMEOUT_RANGE, MIN_REQUESTS_RANGE, PRIORITY_RANGE,
     REQUESTS_RANGE, RETRIES_IN_FLIGHT_RANGE, RETRY_BODY_RANGE, SERVER, SHARE_RANGE,
     SLOW_START_RANGE, VALUE_SIZE_MAX, WEIGHT_RANGE,
@@ -31,6 +31,10 @@ pub(in super::super) struct RawHttpUpstream {
     pub(in super::super) hash_on: Option<Range<usize>>,
     /// The keys `weight` and `priority` that servers have.
     pub(in super::super) share_keys: Vec<Spanned<&'static str>>,
+    /// Where `health.kind` is set.
+    pub(in super::super) check_kind: Option<Range<usize>>,
+    /// Whether the file leaves open what kind of checks are made.
+    pub(in super::super) checks_are_open: bool,
     /// The rest of it.
     pub(in super::super) rest: HttpUpstream,
 }
@@ -118,12 +122,16 @@ pub(in super::super) fn http(
         rest.retry_on = retry_conditions(&reasons);
     }
     rest.host_header = section.optional("host_header", host_header).or(HostHeader::Pass);
-    rest.health = section.table("health", HEALTH).map(health);
+    let checks = section.table("health", HEALTH).map(health);
+    let check_kind = checks.as_ref().and_then(|checks| checks.kind.clone());
+    let checks_are_open = checks.as_ref().is_some_and(|checks| checks.is_open);
+    rest.health = checks.map(|checks| checks.options);
     rest.eject = section.table("eject", EJECT).map(eject);
     let hash_on = section.optional("hash_on", accept::hash_on).value();
     let place = hash_on.as_ref().map(Spanned::span);
     rest.hash_on = hash_on.map(Spanned::into_inner);
-    RawHttpUpstream { hash_on: place, share_keys: std::mem::take(&mut servers.share_keys), rest }
+    let share_keys = std::mem::take(&mut servers.share_keys);
+    RawHttpUpstream { hash_on: place, share_keys, check_kind, checks_are_open, rest }
 }
 
 fn timeouts(section: &mut Section<'_, '_>, rest: &mut HttpUpstream) {
@@ -179,10 +187,22 @@ fn host_header(value: &DeValue<'_>) -> Result<HostHeader, values::Fault> {
     })
 }
 
-fn health(mut section: Section<'_, '_>) -> HealthOptions {
+/// Active checks as the file has them.
+struct RawHealth {
+    /// Where their kind is set.
+    kind: Option<Range<usize>>,
+    /// Nothing says of which kind they are.
+    is_open: bool,
+    options: HealthOptions,
+}
+
+fn health(mut section: Section<'_, '_>) -> RawHealth {
     let given = section.given();
     let kind = section.optional("kind", |v| values::choice(v, HEALTH_KIND_WORDS));
-    let is_tcp = matches!(&kind, Given::Value(is_http) if !is_http.get_ref());
+    let is_said = !matches!(kind, Given::Nothing);
+    let kind = kind.value();
+    let place = kind.as_ref().map(Spanned::span);
+    let word_given = kind.map_or(CheckWord::Http, Spanned::into_inner);
     let path = section.optional("path", accept::target);
     let statuses = section.list("status", &(1..=CONDITIONS_MAX), accept::statuses);
     let body =
@@ -190,13 +210,18 @@ fn health(mut section: Section<'_, '_>) -> HealthOptions {
     let host = section.optional("host", |v| {
         values::unless(v, "server", |v| parsed(v, "a host", accept::authority))
     });
-    for key in given.iter().filter(|key| is_tcp && HTTP_HEALTH_KEYS.contains(key.get_ref())) {
+    let is_of_http = |key: &&Spanned<&'static str>| HTTP_HEALTH_KEYS.contains(key.get_ref());
+    for key in given.iter().filter(|_| word_given != CheckWord::Http).filter(is_of_http) {
         section.report(Mistake::new(
             key.span(),
             format!("`{}` is for `kind = \"http\"`", key.get_ref()),
-            "remove it: these checks have `kind = \"tcp\"`",
+            format!(
+                "remove it: these checks have `kind = \"{}\"`",
+                word(HEALTH_KIND_WORDS, word_given)
+            ),
         ));
     }
+    let is_open = !is_said && !given.iter().any(|key| is_of_http(&key));
     let interval = section.optional("interval", |v| values::duration(v, &HEALTH_INTERVAL_RANGE));
     let timeout = section.optional("timeout", |v| values::duration(v, &HEALTH_TIMEOUT_RANGE));
     let times = later(&interval, &timeout);
@@ -212,7 +237,12 @@ fn health(mut section: Section<'_, '_>) -> HealthOptions {
         host: host.or(default.host),
     };
     let health = HealthOptions {
-        kind: if is_tcp { HealthKind::Tcp } else { HealthKind::Http(check) },
+        kind: match word_given {
+            CheckWord::Tcp => HealthKind::Tcp,
+            CheckWord::Tls => HealthKind::Tls,
+            CheckWord::Frame => HealthKind::Frame,
+            CheckWord::Http => HealthKind::Http(check),
+        },
         interval: interval.or(defaults::HEALTH_INTERVAL),
         timeout: timeout.or(defaults::HEALTH_TIMEOUT),
         jitter: jitter.or(defaults::HEALTH_JITTER),
@@ -231,7 +261,7 @@ fn health(mut section: Section<'_, '_>) -> HealthOptions {
         ));
     }
     section.finish();
-    health
+    RawHealth { kind: place, is_open, options: health }
 }
 
 fn eject(mut section: Section<'_, '_>) -> EjectOptions {

@@ -122,6 +122,8 @@ pub struct Client {
     end: Option<End>,
     /// Bytes of interim answers that came for the present exchange.
     interim: usize,
+    /// The server was asked for another protocol, and has not given an answer of HTTP.
+    asks_upgrade: bool,
 }
 
 impl Default for Client {
@@ -136,6 +138,7 @@ impl Default for Client {
             is_used: false,
             end: None,
             interim: 0,
+            asks_upgrade: false,
         }
     }
 }
@@ -192,6 +195,7 @@ impl Client {
         let delimit = Delimit { framing, length, connection };
         write::request(head, path, authority.as_bytes(), delimit, out.bytes());
         self.sending = Sending::Body { is_chunked: framing == Framing::Chunked };
+        self.asks_upgrade = upgrade;
     }
 
     /// Sends a part of the request's body.
@@ -258,6 +262,12 @@ impl Client {
     #[must_use]
     pub const fn is_seen(&self) -> bool {
         self.interim > 0
+    }
+
+    /// Whether the server may speak another protocol already.
+    #[must_use]
+    pub const fn may_have_switched(&self) -> bool {
+        self.asks_upgrade
     }
 
     /// The connection carries no further exchange.
@@ -365,6 +375,7 @@ impl Client {
     fn finish(&mut self, trailers: Option<Box<Fields>>) -> ClientEvent {
         self.receiving = Receiving::Idle;
         self.is_used = true;
+        self.asks_upgrade = false;
         ClientEvent::End(trailers)
     }
 

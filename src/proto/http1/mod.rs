@@ -1,9 +1,10 @@
 //! HTTP/1.0 and HTTP/1.1 on the wire (RFC 9112), both ends. Pure.
 //!
-//! [`RequestReader`] and [`ResponseReader`] read heads, [`BodyReader`] finds a body's bytes within
-//! the input, `write` writes messages anew from their parsed form. What is ambiguous is refused,
-//! never guessed at: a message that two parties understand differently is how requests are
-//! smuggled.
+//! [`Server`] and [`Client`] are the machines of a connection's two ends. They rest on
+//! [`RequestReader`] and [`ResponseReader`], which read heads, on [`BodyReader`], which finds a
+//! body's bytes within the input, and on `write`, which writes messages from their parsed form.
+//! What is ambiguous is refused, never guessed at: a message that two parties understand
+//! differently is how requests are smuggled.
 //!
 //! Bytes of bodies are never copied here: a reader names where they lie.
 
@@ -18,6 +19,7 @@ mod offence;
 mod output;
 mod request;
 mod response;
+mod server;
 #[cfg(test)]
 mod tests;
 pub mod write;
@@ -31,6 +33,7 @@ pub use offence::Offence;
 pub use output::{Output, write_part};
 pub use request::{RequestMeta, RequestReader};
 pub use response::{ResponseMeta, ResponseReader};
+pub use server::{DISCARD_MAX, Discarded, Next, Server};
 
 /// What a head may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

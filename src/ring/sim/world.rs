@@ -104,6 +104,12 @@ impl World {
         self.objects.iter().flatten().count()
     }
 
+    pub(super) fn describe_open(&self) -> String {
+        let numbered = self.objects.iter().enumerate();
+        let open: Vec<_> = numbered.filter(|(_, object)| object.is_some()).collect();
+        format!("{open:?}")
+    }
+
     fn object(&self, fd: Fd) -> &Object {
         let index = usize::try_from(fd.0).expect("a descriptor");
         self.objects.get(index).and_then(Option::as_ref).expect("an open descriptor")

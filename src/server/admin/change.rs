@@ -18,16 +18,19 @@ use crate::runtime::Current;
 pub(in crate::server) enum Change {
     /// The level of the log.
     LogLevel,
+    /// A server of an upstream.
+    Server,
 }
 
 impl Change {
     /// All, in the order of their numbers.
-    pub(in crate::server) const ALL: [Self; 1] = [Self::LogLevel];
+    pub(in crate::server) const ALL: [Self; 2] = [Self::LogLevel, Self::Server];
 
     /// The label of the metrics, and the word of the log.
     pub(in crate::server) const fn name(self) -> &'static str {
         match self {
             Self::LogLevel => "log_level",
+            Self::Server => "server",
         }
     }
 }

@@ -3,29 +3,18 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use regex::Regex;
 
 use crate::config::{
-    self, Action, Balance, Config, HealthKind, HttpOptions as HttpConfig, Listener,
-    ListenerService, Route, Upstream,
+    self, Action, Config, HttpOptions as HttpConfig, Listener, ListenerService, Route,
 };
 use crate::proto::http1::HeadLimits;
-use crate::ring::SocketAddress;
 use crate::runtime::Current;
 use crate::server::StartError;
 use crate::server::access_log::{AccessFiles, Target};
 use crate::server::build::tls::read;
-use crate::server::health::{CheckKind, HealthPlan};
 use crate::server::watch::{Files, Watched};
-use crate::service::cluster::attempts::{AttemptOptions, RetryOn, StatusSet};
-use crate::service::cluster::breaker::Limits;
-use crate::service::cluster::eject::EjectOptions;
-use crate::service::cluster::health::{CheckOptions, Expected};
-use crate::service::cluster::pool::PoolOptions;
-use crate::service::cluster::servers::{Policy, ServerOptions, ServersOptions};
-use crate::service::cluster::stable_hash;
 use crate::service::http::access::AccessList;
 use crate::service::http::access_log::Format;
 use crate::service::http::auth::Users;
@@ -35,9 +24,8 @@ use crate::service::http::edit::HeaderEdits;
 use crate::service::http::route::{HeaderMatch, HostMatch, PathMatch, RouteMatch, Router};
 use crate::service::http::template::Template;
 use crate::session::http_options::{
-    AccessLogOptions, AuthOptions, ClusterOptions, FixedAnswer, Forwarded, HalfClose, HashOn,
-    HostHeader, HttpOptions, ProxyOptions, RateLimitOptions, Rewrite, RouteAction, RouteOptions,
-    TrustedProxies,
+    AccessLogOptions, AuthOptions, FixedAnswer, Forwarded, HalfClose, HttpOptions, ProxyOptions,
+    RateLimitOptions, Rewrite, RouteAction, RouteOptions, TrustedProxies,
 };
 
 /// Builds the options of one HTTP listener after the other, and numbers what they share.
@@ -369,164 +357,4 @@ pub(in crate::server) fn origins_of(config: &Config) -> HashSet<usize> {
         | ListenerService::Sni { .. } => None,
     });
     routed.flatten().collect()
-}
-
-/// The servers of an upstream of HTTP. `places` tells for each address which server of the file it
-/// is.
-pub(in crate::server) fn cluster(
-    upstream: &Upstream,
-    servers: &[SocketAddress],
-    places: &[usize],
-    workers: usize,
-) -> ClusterOptions {
-    let (http, pool) = (&upstream.http, &upstream.pool);
-    let each = |place: &usize| http.shares.get(*place).copied().unwrap_or_default();
-    let share = |most: u32| most.div_ceil(u32::try_from(workers).unwrap_or(1).max(1)).max(1);
-    let keeps_bodies = upstream.retries > 0;
-    ClusterOptions {
-        policy: ServersOptions {
-            policy: match upstream.balance {
-                Balance::RoundRobin => Policy::RoundRobin,
-                Balance::LeastConnections | Balance::LeastRequests => Policy::LeastRequests,
-                Balance::Ewma => Policy::Ewma,
-                Balance::SourceHash | Balance::ConsistentHash | Balance::Hash => Policy::Hash,
-            },
-            slow_start: http.slow_start,
-            panic_ratio: http.panic_ratio,
-            eject: Some(http.eject.as_ref().map_or(EjectOptions::CONNECTS, eject)),
-        },
-        servers: servers
-            .iter()
-            .zip(places.iter().map(each))
-            .map(|(address, share)| ServerOptions {
-                weight: share.weight,
-                priority: share.priority,
-                id: stable_hash(address.to_string().as_bytes()),
-            })
-            .collect(),
-        hash_on: http.hash_on.as_ref().map(hash_on),
-        pool: PoolOptions {
-            min_idle: pool.min_idle,
-            capacity: 1,
-            spread_at: u32::MAX,
-            idle_timeout: pool.idle_timeout,
-            max_age: pool.max_age,
-            queue_max: pool.queue as usize,
-            queue_timeout: pool.queue_timeout,
-        },
-        connections_max: pool.max,
-        attempts: attempts(upstream),
-        retry_body_max: if keeps_bodies { http.retry_body_max as usize } else { 0 },
-        breaker: Limits {
-            in_flight: http.requests_max.map(share),
-            waiting: None,
-            retries: Some(share(http.retries_max)),
-        },
-        try_timeout: http.try_timeout,
-        hedge_after: http.hedge_after,
-        first_byte_timeout: http.first_byte_timeout,
-        idle_timeout: http.response_idle_timeout,
-        host: match &http.host_header {
-            config::HostHeader::Pass => HostHeader::Pass,
-            config::HostHeader::Server => HostHeader::Server,
-            config::HostHeader::Name(name) => HostHeader::Literal(name.as_str().into()),
-        },
-        names: places
-            .iter()
-            .zip(servers)
-            .map(|(place, address)| {
-                let named = upstream.servers.get(*place).map(ToString::to_string);
-                named.unwrap_or_else(|| address.to_string()).into()
-            })
-            .collect(),
-    }
-}
-
-fn hash_on(on: &config::HashOn) -> HashOn {
-    match on {
-        config::HashOn::Source => HashOn::Source,
-        config::HashOn::Path => HashOn::Path,
-        config::HashOn::Header(name) => HashOn::Header(name.as_str().into()),
-        config::HashOn::Cookie(name) => HashOn::Cookie(name.as_str().into()),
-    }
-}
-
-/// When an exchange is tried again.
-fn attempts(upstream: &Upstream) -> AttemptOptions {
-    let (http, exchange) = (&upstream.http, &upstream.exchange);
-    let mut statuses = StatusSet::default();
-    for status in &http.retry_on.statuses {
-        let _is_of_the_set = statuses.insert(*status);
-    }
-    AttemptOptions {
-        retries_max: upstream.retries,
-        on: RetryOn {
-            connect: http.retry_on.connect,
-            reset: http.retry_on.reset,
-            timeout: http.retry_on.timeout,
-        },
-        statuses,
-        backoff: exchange.backoff,
-        backoff_max: exchange.backoff_max,
-        deadline: None,
-        budget: exchange.budget,
-    }
-}
-
-const fn eject(options: &config::EjectOptions) -> EjectOptions {
-    EjectOptions {
-        consecutive_failures: options.consecutive_failures,
-        consecutive_connect_failures: options.consecutive_connect_failures,
-        error_rate: options.error_rate,
-        latency_factor: options.latency_factor,
-        min_requests: options.min_requests,
-        interval: options.interval,
-        time: options.time,
-        share_max: options.share_max,
-    }
-}
-
-/// The active checks of an upstream, if it has any.
-pub(in crate::server) fn health(
-    upstream: usize,
-    config: &Upstream,
-    servers: &[SocketAddress],
-    names: &[Box<str>],
-) -> Option<HealthPlan> {
-    let health = config.http.health.as_ref()?;
-    let kind = match &health.kind {
-        HealthKind::Tcp => CheckKind::Tcp,
-        HealthKind::Http(check) => {
-            let request = |server: usize| {
-                let name = names.get(server).map(|name| &**name);
-                format!(
-                    "GET {} HTTP/1.1\r\nhost: {}\r\nuser-agent: ringway-health-check\r\n\
-                     connection: close\r\n\r\n",
-                    check.path,
-                    check.host.as_deref().or(name).unwrap_or("localhost"),
-                )
-            };
-            CheckKind::Http {
-                requests: (0..servers.len()).map(|at| request(at).into_bytes()).collect(),
-                expected: Expected {
-                    statuses: check.statuses.clone(),
-                    body: check.body.as_ref().map(|text| text.as_bytes().to_vec()),
-                },
-            }
-        }
-    };
-    Some(HealthPlan {
-        upstream,
-        name: config.name.clone(),
-        servers: servers.to_vec(),
-        options: CheckOptions {
-            interval: health.interval.max(Duration::from_millis(1)),
-            timeout: health.timeout,
-            jitter: health.jitter,
-            rise: health.rise,
-            fall: health.fall,
-        },
-        kind,
-        tls: None,
-    })
 }

@@ -56,7 +56,8 @@ impl Exporter {
         listeners.collect()
     }
 
-    pub(super) fn http_families(&self) -> Vec<MetricFamily> {
+    /// By route: requests, bytes of requests, bytes of answers, files that were cut.
+    fn route_metrics(&self) -> [Vec<Metric>; 4] {
         let mut requests = Vec::new();
         let mut received = Vec::new();
         let mut sent = Vec::new();
@@ -89,6 +90,11 @@ impl Exporter {
                 files_cut.push(counter(&labels(None), sum(&|stats| stats.files_cut.get())));
             }
         }
+        [requests, received, sent, files_cut]
+    }
+
+    pub(super) fn http_families(&self) -> Vec<MetricFamily> {
+        let [requests, received, sent, files_cut] = self.route_metrics();
         let has_http = !self.http.listeners.is_empty();
         let lines_lost = self.sum(|cell| cell.stats.lines_lost.get()) + self.access_lost.get();
         let lines_lost = has_http.then(|| counter(&[], lines_lost)).into_iter().collect();

@@ -55,7 +55,7 @@ mod tests {
         let exporter = Exporter {
             fleet: Arc::clone(&fleet),
             listeners: ["quiet", "busy"].map(str::to_owned).into(),
-            ..Exporter::new(&crate::config::Config::default(), Arc::clone(&fleet))
+            ..Exporter::new(&crate::config::Config::default(), Arc::clone(&fleet), [].into())
         };
         assert!(exporter.message_family().get_metric().is_empty());
         of(0).answered.add(2);

@@ -1,15 +1,20 @@
 //! Exchanges of HTTP with servers, their connections, and how the servers are.
 
+use std::ops::Range;
 use std::sync::Arc;
 
-use super::{Exporter, MetricFamily, MetricType, family, sample};
+use super::{Exporter, Metric, MetricFamily, MetricType, WorkerCell, family, sample};
 use crate::server::health::{HealthPlan, HealthStats};
+use crate::service::cluster::breaker::Refused;
 use crate::service::cluster::failure::Failure;
 use crate::service::cluster::pool::CloseCause;
-use crate::session::OriginStats;
+use crate::session::{OriginStats, ServerStats};
 
 /// The checks of one upstream: its number, and what is counted of each server.
 pub(super) type Checks = (usize, Arc<[HealthStats]>);
+
+/// The result of a check, and what counts it.
+type Checked = (&'static str, fn(&HealthStats) -> u64);
 
 /// A label's value, and what counts it.
 type Counted = (&'static str, fn(&OriginStats) -> u64);
@@ -34,7 +39,7 @@ impl Exporter {
             family(name, help, kind, values.collect())
         };
         let (gauge, counter) = (MetricType::GAUGE, MetricType::COUNTER);
-        let mut families = vec![
+        vec![
             each(
                 "ringway_upstream_requests_total",
                 "Requests that were to be answered by the upstream's servers.",
@@ -86,9 +91,7 @@ impl Exporter {
                 &|stats| stats.reused.get(),
             ),
             self.closed(),
-        ];
-        families.extend(self.servers());
-        families
+        ]
     }
 
     fn failures(&self) -> MetricFamily {
@@ -147,69 +150,120 @@ impl Exporter {
         )
     }
 
-    /// By server. A name that stands for several addresses counts as one.
-    fn servers(&self) -> Vec<MetricFamily> {
+    /// Active checks, by upstream.
+    pub(in crate::server) fn checks(&self) -> &[Checks] {
+        &self.checks
+    }
+
+    /// The servers of all upstreams, whatever uses them. A name that stands for several addresses
+    /// counts as one.
+    pub(super) fn server_families(&self) -> Vec<MetricFamily> {
         let (mut active, mut usable, mut up, mut checks) = (vec![], vec![], vec![], vec![]);
-        let mut ejections = Vec::new();
-        for (number, upstream, servers) in &self.http.upstreams {
-            for (place, server) in servers.iter().enumerate() {
-                let labels = [("upstream", upstream.clone()), ("server", server.clone())];
-                let of = |read: &dyn Fn(&crate::session::ServerStats) -> u64| {
+        let (mut ejections, mut refused) = (Vec::new(), Vec::new());
+        for (number, upstream) in self.named.iter().enumerate() {
+            for limit in [Refused::InFlight, Refused::Retries] {
+                let labels =
+                    [("upstream", upstream.name.clone()), ("limit", limit.name().to_owned())];
+                let of = |cell: &WorkerCell| {
+                    cell.stats.upstreams[number].http.refused[limit.index()].get()
+                };
+                refused.push(sample(MetricType::COUNTER, &labels, self.sum(of)));
+            }
+            let found = self.checks.iter().find(|(upstream, _)| *upstream == number);
+            for (places, server) in by_name(&upstream.servers) {
+                let labels = [("upstream", upstream.name.clone()), ("server", server)];
+                let of = |read: &dyn Fn(&ServerStats) -> u64| {
                     self.sum(|cell| {
-                        cell.stats.upstreams[*number].http.servers.get(place).map_or(0, read)
+                        let all = cell.stats.upstreams[number].http.servers.get(places.clone());
+                        all.unwrap_or_default().iter().map(read).sum()
                     })
                 };
                 active.push(sample(MetricType::GAUGE, &labels, of(&|one| one.active.get())));
-                usable.push(sample(MetricType::GAUGE, &labels, of(&|one| one.usable.get())));
+                // All of its addresses have to be usable.
+                let used = places.clone().map(|place| {
+                    self.sum(|cell| {
+                        let one = cell.stats.upstreams[number].http.servers.get(place);
+                        one.map_or(0, |one| one.usable.get())
+                    })
+                });
+                usable.push(sample(MetricType::GAUGE, &labels, used.min().unwrap_or(0)));
                 let ejected = of(&|one| one.ejected.get());
                 ejections.push(sample(MetricType::COUNTER, &labels, ejected));
-                let found = self.checks.iter().find(|(upstream, _)| upstream == number);
-                if let Some(stats) = found.and_then(|(_, stats)| stats.get(place)) {
-                    up.push(sample(MetricType::GAUGE, &labels, stats.up.get()));
-                    for (result, count) in [
-                        ("success", &stats.succeeded),
-                        ("failure", &stats.failed),
-                        ("skipped", &stats.skipped),
-                    ] {
-                        let [upstream, server] = labels.clone();
-                        let labels = [upstream, server, ("result", result.to_owned())];
-                        checks.push(sample(MetricType::COUNTER, &labels, count.get()));
-                    }
+                let Some(own) = found.and_then(|(_, stats)| stats.get(places.clone())) else {
+                    continue;
+                };
+                let is_up = own.iter().map(|one| one.up.get()).min().unwrap_or(0);
+                up.push(sample(MetricType::GAUGE, &labels, is_up));
+                let results: [Checked; 3] = [
+                    ("success", |one| one.succeeded.get()),
+                    ("failure", |one| one.failed.get()),
+                    ("skipped", |one| one.skipped.get()),
+                ];
+                for (result, read) in results {
+                    let [upstream, server] = labels.clone();
+                    let labels = [upstream, server, ("result", result.to_owned())];
+                    let count = own.iter().map(read).sum();
+                    checks.push(sample(MetricType::COUNTER, &labels, count));
                 }
             }
         }
-        vec![
-            family(
-                "ringway_server_requests_active",
-                "Requests in flight, by server.",
-                MetricType::GAUGE,
-                active,
-            ),
-            family(
-                "ringway_server_usable_workers",
-                "Workers that use a server: fewer than there are when a check or an ejection keeps \
-                 it out.",
-                MetricType::GAUGE,
-                usable,
-            ),
-            family(
-                "ringway_server_ejections_total",
-                "Times that a worker left a server out because of what requests had found.",
-                MetricType::COUNTER,
-                ejections,
-            ),
-            family(
-                "ringway_server_healthy",
-                "1 while active checks say that a server can be used, else 0.",
-                MetricType::GAUGE,
-                up,
-            ),
-            family(
-                "ringway_health_checks_total",
-                "Active checks by server and result.",
-                MetricType::COUNTER,
-                checks,
-            ),
-        ]
+        server_families([active, usable, ejections, up, checks, refused])
     }
+}
+
+/// The places of the addresses of each server that the configuration names.
+fn by_name(servers: &[(String, String)]) -> Vec<(Range<usize>, String)> {
+    let mut begin = 0;
+    let same = servers.chunk_by(|one, other| one.0 == other.0);
+    let all = same.map(|same| {
+        let places = begin..begin + same.len();
+        begin = places.end;
+        (places, same.first().map_or_else(String::new, |(name, _)| name.clone()))
+    });
+    all.collect()
+}
+
+/// Active, usable, ejected, healthy, checks, and what limits have refused.
+fn server_families(values: [Vec<Metric>; 6]) -> Vec<MetricFamily> {
+    let [active, usable, ejections, up, checks, refused] = values;
+    vec![
+        family(
+            "ringway_server_requests_active",
+            "Requests, connections and flows in flight, by server.",
+            MetricType::GAUGE,
+            active,
+        ),
+        family(
+            "ringway_server_usable_workers",
+            "Workers that use a server: fewer than there are when a check or an ejection keeps \
+             it out.",
+            MetricType::GAUGE,
+            usable,
+        ),
+        family(
+            "ringway_server_ejections_total",
+            "Times that a worker left a server out because of what requests had found.",
+            MetricType::COUNTER,
+            ejections,
+        ),
+        family(
+            "ringway_server_healthy",
+            "1 while active checks say that a server can be used, else 0.",
+            MetricType::GAUGE,
+            up,
+        ),
+        family(
+            "ringway_health_checks_total",
+            "Active checks by server and result.",
+            MetricType::COUNTER,
+            checks,
+        ),
+        family(
+            "ringway_upstream_refused_total",
+            "Requests, connections and flows that `requests_max` (in_flight), and retries that \
+             `retries_max` (retries) has refused.",
+            MetricType::COUNTER,
+            refused,
+        ),
+    ]
 }

@@ -130,7 +130,7 @@ mod tests {
             cell.stats.datagrams[0].flows_ended[FlowEnd::Evicted.index()].add(1);
             cell.stats.datagrams[0].drop_of(DropReason::NoFlow, 2);
         }
-        let exporter = Exporter::new(&crate::config::Config::default(), fleet);
+        let exporter = Exporter::new(&crate::config::Config::default(), fleet, [].into());
         let text = exporter.render(None).unwrap();
         for line in [
             "ringway_udp_flows_active{listener=\"dns\"} 0",

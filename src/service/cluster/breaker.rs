@@ -83,6 +83,12 @@ impl Breaker {
         self.exit(Refused::InFlight);
     }
 
+    /// So many exchanges are over.
+    pub const fn leave_many(&mut self, count: u32) {
+        let taken = &mut self.taken[Refused::InFlight.index()];
+        *taken = taken.saturating_sub(count);
+    }
+
     /// An exchange waits for a connection.
     ///
     /// # Errors

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
-use super::attempts::AttemptOptions;
+use super::attempts::{AttemptOptions, RetryOn, StatusSet};
 use super::breaker::Limits;
+use super::eject::EjectOptions;
 use super::pool::PoolOptions;
-use super::servers::{ServerOptions, ServersOptions};
+use super::servers::{Policy, ServerOptions, ServersOptions};
+use super::stable_hash;
 
 /// How the servers of an upstream are used.
 #[derive(Debug, Clone)]
@@ -38,6 +40,53 @@ pub struct ClusterOptions {
     pub host: HostHeader,
     /// The servers as they are named in the configuration, for `host` and logs.
     pub names: Vec<Box<str>>,
+}
+
+impl ClusterOptions {
+    /// Servers of these names that differ in nothing, with what holds where nobody says otherwise.
+    #[must_use]
+    pub fn plain(policy: Policy, names: impl IntoIterator<Item = String>) -> Self {
+        let names: Vec<Box<str>> = names.into_iter().map(String::into_boxed_str).collect();
+        let id = |name: &str| stable_hash(name.as_bytes());
+        let server = |name: &str| ServerOptions { weight: 1, priority: 0, id: id(name) };
+        Self {
+            policy: ServersOptions {
+                policy,
+                slow_start: None,
+                panic_ratio: 0.0,
+                eject: Some(EjectOptions::CONNECTS),
+            },
+            servers: names.iter().map(|name| server(name)).collect(),
+            hash_on: None,
+            pool: PoolOptions {
+                min_idle: 0,
+                capacity: 1,
+                spread_at: u32::MAX,
+                idle_timeout: Duration::from_secs(60),
+                max_age: None,
+                queue_max: 1024,
+                queue_timeout: Duration::from_secs(1),
+            },
+            connections_max: 4_096,
+            attempts: AttemptOptions {
+                retries_max: 1,
+                on: RetryOn { connect: true, ..RetryOn::default() },
+                statuses: StatusSet::default(),
+                backoff: Duration::from_millis(25),
+                backoff_max: Duration::from_secs(1),
+                deadline: None,
+                budget: 0.2,
+            },
+            retry_body_max: 0,
+            breaker: Limits::default(),
+            try_timeout: None,
+            hedge_after: None,
+            first_byte_timeout: Duration::from_secs(30),
+            idle_timeout: Duration::from_secs(60),
+            host: HostHeader::Pass,
+            names,
+        }
+    }
 }
 
 /// What a hash goes by.

@@ -28,6 +28,17 @@ pub enum Policy {
     SourceHash,
 }
 
+impl Policy {
+    /// Whether it goes by a hash of the exchange.
+    #[must_use]
+    pub const fn is_hashed(self) -> bool {
+        match self {
+            Self::Hash | Self::SourceHash => true,
+            Self::RoundRobin | Self::LeastRequests | Self::Ewma => false,
+        }
+    }
+}
+
 /// One server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ServerOptions {
@@ -59,6 +70,8 @@ pub struct ServersOptions {
 pub enum Ended {
     /// With an answer of this status; 500 to 599 speaks against the server.
     Status(u16),
+    /// A connection stands, of which no answer is read: that is all that is asked of the server.
+    Stood,
     /// With a failure, which may speak against the server ([`Failure::blames_server`]).
     Failed(Failure),
 }
@@ -112,6 +125,30 @@ impl Standing {
             Self::Drained => "drained",
         }
     }
+}
+
+impl Standing {
+    /// Why, where that is not said by the word itself.
+    #[must_use]
+    pub const fn reason(self) -> Option<&'static str> {
+        match self {
+            Self::Up | Self::SlowStart => None,
+            Self::Down => Some("health_check"),
+            Self::Ejected(reason, _) => Some(reason.name()),
+            Self::Drained => Some("by_hand"),
+        }
+    }
+}
+
+/// What is changed of a server by hand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Change {
+    /// It has this weight.
+    Weight(u32),
+    /// It takes no new exchange.
+    Drain,
+    /// It takes them again, and is not ejected any longer.
+    Lift,
 }
 
 /// What is known of a server now.
@@ -212,15 +249,26 @@ impl Servers {
     }
 
     /// Counts a request to a server.
-    pub fn take(&mut self, number: usize) -> Option<usize> {
-        let server = self.servers.get_mut(number)?;
-        server.active = server.active.saturating_add(1);
-        server.counters.picked += 1;
-        self.levels[server.level].note_load(number, server.active);
+    fn take(&mut self, number: usize) -> Option<usize> {
+        self.hold(number);
+        self.servers.get_mut(number)?.counters.picked += 1;
         Some(number)
     }
 
-    /// A request to a server is over, of which more is known already, or nothing.
+    /// A server that was chosen before carries what goes on beyond that request.
+    pub fn hold(&mut self, number: usize) {
+        let Some(server) = self.servers.get_mut(number) else { return };
+        server.active = server.active.saturating_add(1);
+        self.levels[server.level].note_load(number, server.active);
+    }
+
+    /// As [`Servers::pick`], and when nothing else is left, one that is ejected for failed
+    /// connects.
+    pub fn pick_any(&mut self, hash: Option<u64>, tried: &[usize], now: Instant) -> Option<usize> {
+        self.pick(hash, tried, now).or_else(|| self.pick_unreachable(tried))
+    }
+
+    /// A request to a server is over, of which nothing more is to be learnt.
     pub fn leave(&mut self, number: usize) {
         let Some(server) = self.servers.get_mut(number) else { return };
         server.active = server.active.saturating_sub(1);
@@ -275,13 +323,13 @@ impl Servers {
     pub fn judge(&mut self, number: usize, outcome: Outcome, now: Instant) {
         let Some(server) = self.servers.get_mut(number) else { return };
         let sample = match outcome.ended {
-            Ended::Status(status) if status < 500 => {
-                server.counters.answered += 1;
-                Sample::Success
-            }
-            Ended::Status(_) => {
+            Ended::Status(500..) => {
                 server.counters.errors += 1;
                 Sample::Failure
+            }
+            Ended::Status(_) | Ended::Stood => {
+                server.counters.answered += 1;
+                Sample::Success
             }
             Ended::Failed(failure) if failure.blames_server() => {
                 server.counters.failures += 1;

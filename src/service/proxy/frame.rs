@@ -37,12 +37,12 @@ use self::trunk::Trunk;
 use crate::mem::{Key, Slab};
 use crate::proto::frame::{ClientOptions, Code, Version};
 use crate::service::CloseReason;
-use crate::service::balance::{Balancer, Policy};
-use crate::service::cluster::eject::Event;
-use crate::service::cluster::maglev::Member;
+use crate::service::cluster::Cluster;
+use crate::service::cluster::failure::Failure;
 use crate::service::cluster::pool::{
-    Ask, Checkout, CloseCause, ConnectionQuota, Expired, Grant, Pool, PoolOptions,
+    Ask, Checkout, CloseCause, Expired, Grant, Pool, PoolGauges, PoolOptions,
 };
+use crate::service::cluster::servers::{Ended, Outcome};
 use crate::service::retry::{RetryBudget, RetryPolicy, Safety, Verdict};
 
 /// Bytes of answers that may wait for one client before servers get no credit for more; without
@@ -52,19 +52,16 @@ pub const CLOG_BYTES: usize = 256 * 1024;
 /// server that does not speak flow control.
 pub const CLOG_TIME: Duration = Duration::from_secs(5);
 
+/// Servers that are tried one after the other before it rests.
+const TRIES_MAX: usize = 64;
+
 /// How a frame proxy works.
 #[derive(Debug, Clone)]
 pub struct ExchangerOptions {
     /// What servers are asked for.
     pub client: ClientOptions,
-    /// Servers of the upstream.
-    pub servers: usize,
-    /// How one of them is chosen for a new connection.
-    pub policy: Policy,
-    /// The connections.
+    /// The connections. How many there may be is the cluster's quota.
     pub pool: PoolOptions,
-    /// This worker's share of the connections that there may be.
-    pub share: ConnectionQuota,
     /// What happens to exchanges that fail. Its deadline is that of every exchange.
     pub retry: RetryPolicy,
     /// Retries, as a share of the requests.
@@ -90,11 +87,21 @@ pub enum FrameAction {
     CloseClient(Key, CloseReason),
     /// Say how much the client of this owner has acknowledged, with [`Exchanger::client_taken`].
     LookAtClient(Key),
-    /// Ask another worker for a place of its share; the answer goes to [`Exchanger::answered`].
+    /// Ask another worker for a place of its quota; the answer goes to that of the cluster.
     Ask(Ask),
 }
 
-/// The frame proxy of one upstream on one worker. Pure: it takes and gives bytes.
+/// What has become of a connection to a server, which the cluster is told when things are settled.
+#[derive(Debug, Clone, Copy)]
+enum Learnt {
+    /// It stands, and an answer came on it; it took so long to stand.
+    Answers(usize, Option<Duration>),
+    /// It has ended. Whether that counts as a failed connect, and whether the server is blamed.
+    Ended { server: usize, has_failed: bool, is_blamed: bool },
+}
+
+/// The frame proxy of one upstream on one worker. Pure: it takes and gives bytes. Servers and quota
+/// are those of the upstream's [`Cluster`], which others use as well.
 ///
 /// Calling order: clients come with [`Exchanger::open_client`], and their bytes with
 /// [`Exchanger::client_bytes`]; trunks are asked for by [`FrameAction::Connect`]. After each call,
@@ -106,8 +113,10 @@ pub struct Exchanger {
     trunks: Slab<Trunk>,
     exchanges: Exchanges,
     pool: Pool<Key, Key>,
-    share: ConnectionQuota,
-    balancer: Balancer,
+    /// What the cluster has yet to be told.
+    learnt: Vec<Learnt>,
+    /// Exchanges that the cluster counts as being under way.
+    entered: usize,
     budget: RetryBudget,
     random: u64,
     actions: Vec<FrameAction>,
@@ -124,22 +133,17 @@ pub struct Exchanger {
 }
 
 impl Exchanger {
-    /// No client and no connection yet. `first` is the server that it begins with, modulo their
-    /// number; `seed` is what its jitter comes from.
+    /// No client and no connection yet. `seed` is what its jitter comes from.
     #[must_use]
-    pub fn new(options: ExchangerOptions, first: usize, seed: u64, now: Instant) -> Self {
+    pub fn new(options: ExchangerOptions, seed: u64, now: Instant) -> Self {
         let pool = Pool::new(options.pool);
-        // Exchanges of many clients share connections: no policy goes by their addresses.
-        let member = |server| Member { server, id: 0, weight: 1 };
-        let servers: Vec<Member> = (0..options.servers).map(member).collect();
-        let balancer = Balancer::new(options.policy, &servers, first);
         Self {
             clients: Slab::with_limit(u32::MAX),
             trunks: Slab::with_limit(u32::MAX),
             exchanges: Exchanges::new(options.retry.deadline),
             pool,
-            share: options.share.clone(),
-            balancer,
+            learnt: Vec::new(),
+            entered: 0,
             budget: RetryBudget::new(options.budget, now),
             random: seed | 1,
             actions: Vec::new(),
@@ -160,17 +164,11 @@ impl Exchanger {
         &self.pool
     }
 
-    /// This worker's share of the connections that there may be.
-    #[must_use]
-    pub const fn share(&self) -> &ConnectionQuota {
-        &self.share
-    }
-
     /// Another worker asks for a place.
-    pub fn asked(&mut self, now: Instant) -> u32 {
+    pub fn asked(&mut self, cluster: &mut Cluster, now: Instant) -> u32 {
         let gauges = self.pool.gauges();
         let Grant { places, close_idle } =
-            self.share.asked(self.pool.open(), gauges.idle, gauges.waiting);
+            cluster.quota.asked(self.pool.open(), gauges.idle, gauges.waiting);
         if !close_idle {
             return places;
         }
@@ -178,16 +176,6 @@ impl Exchanger {
             self.close_trunk(trunk, now);
         }
         places + 1
-    }
-
-    /// Places that were to be given could not be.
-    pub fn keep(&mut self, places: u32) {
-        self.share.keep(places);
-    }
-
-    /// The worker that was asked has given so many places.
-    pub fn answered(&mut self, places: u32, now: Instant) {
-        self.share.answered(places, now);
     }
 
     /// What was counted since the last call.
@@ -206,38 +194,67 @@ impl Exchanger {
         into.append(&mut self.actions);
     }
 
-    /// Which server is passed over from now on, or no longer, for the log.
-    pub fn next_event(&mut self) -> Option<Event> {
-        self.balancer.next_event()
-    }
-
     /// A trunk is lost, or never stood.
     pub fn trunk_closed(&mut self, trunk: Key, now: Instant) {
         let Some(mut state) = self.trunks.remove(trunk) else {
             return;
         };
-        self.balancer.release(state.server);
         if state.ready {
             self.pool.closed(trunk, CloseCause::Failed);
         } else {
             self.pool.open_failed();
         }
-        let has_failed = !state.ready || Self::was_useless(&state, now);
-        if has_failed && !state.is_blameless {
-            self.balancer.connect_failed(state.server, now);
-        }
-        if !state.ready || (has_failed && !state.is_blameless) {
-            self.connect_failed(state.server, now);
-        }
+        let is_useless = !state.ready || Self::was_useless(&state, now);
+        self.learnt.push(Learnt::Ended {
+            server: state.server,
+            has_failed: !state.ready || (is_useless && !state.is_blameless),
+            is_blamed: is_useless && !state.is_blameless,
+        });
         state.machine.take_open(&mut self.lost);
         self.redo_lost(Safety::Unsafe, now);
         self.send_fresh(now);
     }
 
+    /// Tells the cluster what has become of connections and exchanges.
+    fn tell(&mut self, cluster: &mut Cluster, now: Instant) {
+        let mut learnt = std::mem::take(&mut self.learnt);
+        for one in learnt.drain(..) {
+            match one {
+                Learnt::Answers(server, latency) => {
+                    let outcome = Outcome { ended: Ended::Stood, latency };
+                    cluster.servers.judge(server, outcome, now);
+                }
+                Learnt::Ended { server, has_failed, is_blamed } => {
+                    cluster.servers.leave(server);
+                    if is_blamed {
+                        let failure = Ended::Failed(Failure::ConnectOther);
+                        let outcome = Outcome { ended: failure, latency: None };
+                        cluster.servers.judge(server, outcome, now);
+                    }
+                    if has_failed {
+                        self.connect_failed(server, cluster, now);
+                    }
+                }
+            }
+        }
+        self.learnt = learnt;
+        self.count_gone(cluster);
+    }
+
+    /// Exchanges that are over leave the cluster's count.
+    fn count_gone(&mut self, cluster: &mut Cluster) {
+        let gone = self.entered.saturating_sub(self.exchanges.len());
+        self.entered -= gone;
+        cluster.breaker.leave_many(u32::try_from(gone).unwrap_or(u32::MAX));
+    }
+
     /// When to call [`Exchanger::expire`], if nothing happens before.
     #[must_use]
-    pub fn next_deadline(&self) -> Option<Instant> {
-        let rest = self.rest_until.into_iter().chain(self.share.rest_until()).min();
+    pub fn next_deadline(&self, cluster: &Cluster) -> Option<Instant> {
+        let is_asking = self.pool.is_short()
+            && self.pool.needs(u32::MAX) > self.pool.needs(cluster.quota.limit());
+        let asks = cluster.quota.rest_until().filter(|_| is_asking);
+        let rest = self.rest_until.into_iter().chain(asks).min();
         let all =
             [self.exchanges.next_deadline(), self.pool.next_deadline(), self.next_look(), rest];
         all.into_iter().flatten().min()
@@ -275,7 +292,9 @@ impl Exchanger {
     }
 
     /// Serves who waits, opens what is needed, closes what is done with: once at the end of a turn.
-    pub fn settle(&mut self, now: Instant) {
+    pub fn settle(&mut self, cluster: &mut Cluster, now: Instant) {
+        cluster.servers.advance(now);
+        self.tell(cluster, now);
         while let Some((exchange, trunk)) = self.pool.next_ready(now) {
             self.send(exchange, trunk, now);
         }
@@ -290,12 +309,13 @@ impl Exchanger {
             }
         } else if self.rest_until.is_none() {
             let wanted = self.pool.needs(u32::MAX);
-            let possible = self.pool.needs(self.share.limit());
-            (0..possible).for_each(|_| self.connect(now));
-            if wanted > possible && self.pool.is_short() {
-                self.actions.extend(self.share.want(now).map(FrameAction::Ask));
+            let possible = self.pool.needs(cluster.quota.limit());
+            let made = (0..possible).all(|_| self.connect(cluster, now));
+            if made && wanted > possible && self.pool.is_short() {
+                self.actions.extend(cluster.quota.want(now).map(FrameAction::Ask));
             }
         }
+        self.tell(cluster, now);
     }
 
     /// No more clients will come: connections close when the last client has gone.
@@ -303,22 +323,36 @@ impl Exchanger {
         self.draining = true;
     }
 
-    fn connect(&mut self, now: Instant) {
-        let Some(server) = self.balancer.pick(&self.tried, now) else { return };
-        let state = Trunk::new(self.options.client, server);
+    /// Begins to make a connection; false when there is no server for it.
+    fn connect(&mut self, cluster: &mut Cluster, now: Instant) -> bool {
+        // Exchanges of many clients share connections: no policy goes by their addresses.
+        let Some(server) = cluster.servers.pick_any(None, &self.tried, now) else {
+            self.rest_if_all_failed(cluster, now);
+            return false;
+        };
+        let state = Trunk::new(self.options.client, server, now);
         if let Ok(trunk) = self.trunks.insert(state) {
             self.pool.begin_open();
             self.actions.push(FrameAction::Connect { trunk, server });
         }
+        true
     }
 
-    /// A connect failed. When every server was tried in vain, nobody waits for them any longer.
-    fn connect_failed(&mut self, server: usize, now: Instant) {
+    /// A connect failed.
+    fn connect_failed(&mut self, server: usize, cluster: &Cluster, now: Instant) {
         if !self.tried.contains(&server) {
             self.tried.push(server);
         }
-        let gauges = self.pool.gauges();
-        if self.tried.len() < self.options.servers || gauges.opening > 0 {
+        self.rest_if_all_failed(cluster, now);
+    }
+
+    /// When every server was tried in vain, or none may be tried, no exchange waits for them any
+    /// longer.
+    fn rest_if_all_failed(&mut self, cluster: &Cluster, now: Instant) {
+        let servers = &cluster.servers;
+        let has_other = servers.has_other(&self.tried) || servers.has_unreachable(&self.tried);
+        let PoolGauges { idle, in_use, opening, .. } = self.pool.gauges();
+        if opening > 0 || (has_other && self.tried.len() < TRIES_MAX) {
             return;
         }
         self.tried.clear();
@@ -326,7 +360,7 @@ impl Exchanger {
         let policy = &self.options.retry;
         let rest = policy.backoff.saturating_mul(1 << self.rounds.min(16)).min(policy.backoff_max);
         self.rest_until = Some(now + rest);
-        if gauges.idle + gauges.in_use > 0 {
+        if idle + in_use > 0 {
             return;
         }
         while let Some(exchange) = self.pool.take_waiter() {

@@ -17,7 +17,12 @@
 use std::time::Instant;
 
 use super::super::CloseReason;
-use super::super::balance::Balancer;
+use crate::service::cluster::failure::Failure;
+use crate::service::cluster::servers::{Ended, Outcome};
+use crate::service::cluster::{Cluster, failed};
+
+/// Servers that one connection tries at most.
+const TRIES_MAX: usize = 64;
 
 /// What happened to the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,6 +80,20 @@ impl ConnectFailure {
         matches!(self, Self::Resources | Self::NoAddress)
     }
 
+    /// What it is to the servers of an upstream.
+    #[must_use]
+    pub const fn failure(self) -> Failure {
+        match self {
+            Self::Refused => Failure::ConnectRefused,
+            Self::Unreachable => Failure::ConnectUnreachable,
+            Self::TimedOut => Failure::ConnectTimeout,
+            Self::Resources => Failure::Resources,
+            Self::NoAddress => Failure::ConnectNoAddress,
+            Self::Tls => Failure::ConnectTls,
+            Self::Other => Failure::ConnectOther,
+        }
+    }
+
     /// The label of the metrics.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -124,14 +143,16 @@ pub struct Exchange {
     fails_over: bool,
     /// Servers that failed; allocates with the first failure.
     tried: Vec<usize>,
-    /// The hash of the client's address, where the balancer goes by it.
-    client: u64,
+    /// The hash of the client's address, for upstreams that go by it.
+    client: Option<u64>,
+    /// It counts among what is under way to the upstream.
+    has_entered: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
     New,
-    Connecting { server: usize },
+    Connecting { server: usize, since: Instant },
     Relaying { server: usize },
     Closed,
 }
@@ -139,8 +160,8 @@ enum State {
 impl Exchange {
     /// A connection that goes to `server` already: it was chosen, and stands.
     #[must_use]
-    pub fn relaying(server: usize, balancer: &mut Balancer) -> Self {
-        balancer.take(server);
+    pub fn relaying(server: usize, cluster: &mut Cluster) -> Self {
+        cluster.servers.hold(server);
         Self { state: State::Relaying { server }, ..Self::new(0) }
     }
 
@@ -153,20 +174,21 @@ impl Exchange {
             retries_left: retries,
             fails_over: retries > 0,
             tried: Vec::new(),
-            client: 0,
+            client: None,
+            has_entered: false,
         }
     }
 
-    /// Whose connection it is, for balancers that go by the hash of the client's address.
+    /// Whose connection it is, for upstreams that go by the hash of the client's address.
     pub const fn set_client(&mut self, hash: u64) {
-        self.client = hash;
+        self.client = Some(hash);
     }
 
     /// The server that the connection goes to or is being made to.
     #[must_use]
     pub const fn server(&self) -> Option<usize> {
         match self.state {
-            State::Connecting { server } | State::Relaying { server } => Some(server),
+            State::Connecting { server, .. } | State::Relaying { server } => Some(server),
             State::New | State::Closed => None,
         }
     }
@@ -184,39 +206,30 @@ impl Exchange {
     }
 
     /// Takes an event and says what to do.
-    pub fn handle(&mut self, event: Event, balancer: &mut Balancer, now: Instant) -> Action {
+    pub fn handle(&mut self, event: Event, cluster: &mut Cluster, now: Instant) -> Action {
         use CloseReason as Reason;
         match (self.state, event) {
-            (State::New, Event::Accepted) => self.connect(Reason::ConnectFailed, balancer, now),
-            (State::Connecting { server }, Event::Connected) => {
-                balancer.connected(server, now);
+            (State::New, Event::Accepted) => {
+                if cluster.breaker.try_enter().is_err() {
+                    return self.close(Reason::UpstreamOverloaded, cluster);
+                }
+                self.has_entered = true;
+                self.connect(Reason::ConnectFailed, cluster, now)
+            }
+            (State::Connecting { server, since }, Event::Connected) => {
+                let latency = Some(now.saturating_duration_since(since));
+                cluster.servers.judge(server, Outcome { ended: Ended::Stood, latency }, now);
                 self.state = State::Relaying { server };
                 Action::Relay
             }
-            (State::Connecting { server }, Event::ConnectFailed(failure)) => {
-                balancer.release(server);
-                self.state = State::New;
-                self.tried.push(server);
-                if failure == ConnectFailure::Resources {
-                    // It is ours, and says nothing of the server.
-                    return self.close(Reason::Resources, balancer);
-                }
-                if !failure.is_local() {
-                    balancer.connect_failed(server, now);
-                }
-                let is_slow = failure == ConnectFailure::TimedOut;
-                let reason = if is_slow { Reason::ConnectTimeout } else { Reason::ConnectFailed };
-                if !self.fails_over || (is_slow && self.retries_left == 0) {
-                    return self.close(reason, balancer);
-                }
-                self.retries_left -= u32::from(is_slow);
-                self.connect(reason, balancer, now)
+            (State::Connecting { server, .. }, Event::ConnectFailed(failure)) => {
+                self.try_next(server, failure, cluster, now)
             }
-            (State::Relaying { .. }, Event::Deadline) => self.close(Reason::IdleTimeout, balancer),
-            (State::Relaying { .. }, Event::Finished) => self.close(Reason::Finished, balancer),
+            (State::Relaying { .. }, Event::Deadline) => self.close(Reason::IdleTimeout, cluster),
+            (State::Relaying { .. }, Event::Finished) => self.close(Reason::Finished, cluster),
             (State::Relaying { .. } | State::Connecting { .. }, reset) => match reset {
-                Event::ClientReset => self.close(Reason::ClientReset, balancer),
-                Event::UpstreamReset => self.close(Reason::UpstreamReset, balancer),
+                Event::ClientReset => self.close(Reason::ClientReset, cluster),
+                Event::UpstreamReset => self.close(Reason::UpstreamReset, cluster),
                 Event::Accepted
                 | Event::Connected
                 | Event::ConnectFailed(_)
@@ -228,25 +241,54 @@ impl Exchange {
     }
 
     /// The connection ends for a reason from outside (a shutdown, a shortage).
-    pub fn handle_close(&mut self, balancer: &mut Balancer) {
+    pub fn handle_close(&mut self, cluster: &mut Cluster) {
         if let Some(server) = self.server() {
-            balancer.release(server);
+            cluster.servers.leave(server);
+        }
+        if std::mem::take(&mut self.has_entered) {
+            cluster.breaker.leave();
         }
         self.state = State::Closed;
     }
 
-    fn connect(&mut self, otherwise: CloseReason, balancer: &mut Balancer, now: Instant) -> Action {
-        match balancer.pick_hashed(self.client, &self.tried, now) {
+    /// A server could not be connected to: another one is tried, if that may be.
+    fn try_next(
+        &mut self,
+        server: usize,
+        failure: ConnectFailure,
+        cluster: &mut Cluster,
+        now: Instant,
+    ) -> Action {
+        use CloseReason as Reason;
+        cluster.servers.done(server, failed(failure.failure()), now);
+        self.state = State::New;
+        self.tried.push(server);
+        if failure == ConnectFailure::Resources {
+            // It is ours, and says nothing of the server.
+            return self.close(Reason::Resources, cluster);
+        }
+        let is_slow = failure == ConnectFailure::TimedOut;
+        let reason = if is_slow { Reason::ConnectTimeout } else { Reason::ConnectFailed };
+        let is_last = !self.fails_over || self.tried.len() >= TRIES_MAX;
+        if is_last || (is_slow && self.retries_left == 0) {
+            return self.close(reason, cluster);
+        }
+        self.retries_left -= u32::from(is_slow);
+        self.connect(reason, cluster, now)
+    }
+
+    fn connect(&mut self, otherwise: CloseReason, cluster: &mut Cluster, now: Instant) -> Action {
+        match cluster.servers.pick_any(self.client, &self.tried, now) {
             Some(server) => {
-                self.state = State::Connecting { server };
+                self.state = State::Connecting { server, since: now };
                 Action::Connect { server }
             }
-            None => self.close(otherwise, balancer),
+            None => self.close(otherwise, cluster),
         }
     }
 
-    fn close(&mut self, reason: CloseReason, balancer: &mut Balancer) -> Action {
-        self.handle_close(balancer);
+    fn close(&mut self, reason: CloseReason, cluster: &mut Cluster) -> Action {
+        self.handle_close(cluster);
         Action::Close(reason)
     }
 }
@@ -254,12 +296,18 @@ impl Exchange {
 #[cfg(test)]
 #[expect(clippy::wildcard_enum_match_arm, reason = "the table names what matters")]
 mod tests {
-    use super::super::super::balance::Policy;
     use super::*;
-    use crate::service::cluster::maglev::Member;
+    use crate::service::cluster::ClusterOptions;
+    use crate::service::cluster::servers::Policy;
 
-    fn servers(count: usize) -> Vec<Member> {
-        (0..count).map(|server| Member { server, id: server as u64, weight: 1 }).collect()
+    fn of(policy: Policy, count: usize) -> Cluster {
+        let names = (0..count).map(|server| format!("192.0.2.{server}:80"));
+        Cluster::new(&ClusterOptions::plain(policy, names), (0, 1), 7, now())
+    }
+
+    fn active(cluster: &Cluster) -> Vec<u32> {
+        let all = 0..cluster.servers.len();
+        all.map(|server| cluster.servers.view(server, now()).unwrap().active).collect()
     }
 
     #[expect(clippy::disallowed_methods, reason = "an origin to count from")]
@@ -269,51 +317,51 @@ mod tests {
 
     #[test]
     fn servers_that_refuse_are_all_tried_and_then_passed_over() {
-        let mut balancer = Balancer::new(Policy::RoundRobin, &servers(5), 0);
+        let mut cluster = of(Policy::RoundRobin, 5);
         let (begin, failed) = (now(), Event::ConnectFailed(ConnectFailure::Refused));
         for retries in [1, 0] {
             let mut exchange = Exchange::new(retries);
             let mut tries = 0;
-            let mut action = exchange.handle(Event::Accepted, &mut balancer, begin);
+            let mut action = exchange.handle(Event::Accepted, &mut cluster, begin);
             while let Action::Connect { server } = action {
                 tries += 1;
                 let event = if server == 4 { Event::Connected } else { failed };
-                action = exchange.handle(event, &mut balancer, begin);
+                action = exchange.handle(event, &mut cluster, begin);
             }
             assert_eq!(tries, if retries == 0 { 1 } else { 5 });
-            exchange.handle_close(&mut balancer);
+            exchange.handle_close(&mut cluster);
         }
         for _ in 0..3 {
             let mut exchange = Exchange::new(1);
-            let mut action = exchange.handle(Event::Accepted, &mut balancer, begin);
+            let mut action = exchange.handle(Event::Accepted, &mut cluster, begin);
             while let Action::Connect { server } = action {
                 let event = if server == 4 { Event::Connected } else { failed };
-                action = exchange.handle(event, &mut balancer, begin);
+                action = exchange.handle(event, &mut cluster, begin);
             }
         }
         let mut exchange = Exchange::new(1);
-        let first = exchange.handle(Event::Accepted, &mut balancer, begin);
+        let first = exchange.handle(Event::Accepted, &mut cluster, begin);
         assert_eq!(first, Action::Connect { server: 4 }, "the others are passed over");
     }
 
     #[test]
     fn a_want_of_ours_is_held_against_no_server() {
-        let mut balancer = Balancer::new(Policy::RoundRobin, &servers(2), 0);
+        let mut cluster = of(Policy::RoundRobin, 2);
         for _ in 0..10 {
             let mut exchange = Exchange::new(5);
-            exchange.handle(Event::Accepted, &mut balancer, now());
+            exchange.handle(Event::Accepted, &mut cluster, now());
             let shortage = Event::ConnectFailed(ConnectFailure::Resources);
-            let action = exchange.handle(shortage, &mut balancer, now());
+            let action = exchange.handle(shortage, &mut cluster, now());
             assert_eq!(action, Action::Close(CloseReason::Resources));
             // Without an address for one server, another may do.
             let mut exchange = Exchange::new(5);
-            exchange.handle(Event::Accepted, &mut balancer, now());
+            exchange.handle(Event::Accepted, &mut cluster, now());
             let no_address = Event::ConnectFailed(ConnectFailure::NoAddress);
-            let action = exchange.handle(no_address, &mut balancer, now());
+            let action = exchange.handle(no_address, &mut cluster, now());
             assert!(matches!(action, Action::Connect { .. }), "{action:?}");
-            exchange.handle(Event::ClientReset, &mut balancer, now());
+            exchange.handle(Event::ClientReset, &mut cluster, now());
         }
-        assert_eq!(balancer.next_event(), None);
+        assert_eq!(cluster.servers.next_event(), None);
     }
 
     const EVENTS: [Event; 11] = [
@@ -331,13 +379,13 @@ mod tests {
     ];
 
     /// An exchange in a state, with one further server to try.
-    fn in_state(state: State) -> (Exchange, Balancer) {
-        let mut balancer = Balancer::new(Policy::RoundRobin, &servers(2), 0);
+    fn in_state(state: State) -> (Exchange, Cluster) {
+        let mut cluster = of(Policy::RoundRobin, 2);
         let exchange = Exchange { state, ..Exchange::new(1) };
         if exchange.server().is_some() {
-            assert_eq!(balancer.pick(&[], now()), Some(0));
+            assert_eq!(cluster.servers.pick(None, &[], now()), Some(0));
         }
-        (exchange, balancer)
+        (exchange, cluster)
     }
 
     /// Every (state, event) pair, and what it leads to.
@@ -360,7 +408,7 @@ mod tests {
                     },
                 ),
                 (
-                    State::Connecting { server: 0 },
+                    State::Connecting { server: 0, since: now() },
                     match event {
                         Event::Connected => Relay,
                         Event::ConnectFailed(ConnectFailure::Resources) => Close(R::Resources),
@@ -379,12 +427,12 @@ mod tests {
                 (State::Closed, Wait),
             ];
             for (state, action) in expected {
-                let (mut exchange, mut balancer) = in_state(state);
-                let got = exchange.handle(event, &mut balancer, now());
+                let (mut exchange, mut cluster) = in_state(state);
+                let got = exchange.handle(event, &mut cluster, now());
                 assert_eq!(got, action, "{state:?} {event:?}");
                 if matches!(got, Close(_)) {
                     assert_eq!(exchange.state, State::Closed);
-                    assert_eq!(balancer.active(), [0, 0], "released: {state:?} {event:?}");
+                    assert_eq!(active(&cluster), [0, 0], "released: {state:?} {event:?}");
                 }
             }
         }
@@ -392,19 +440,19 @@ mod tests {
 
     #[test]
     fn servers_are_tried_until_the_retries_are_used_up() {
-        let mut balancer = Balancer::new(Policy::LeastConnections, &servers(5), 0);
+        let mut cluster = of(Policy::LeastRequests, 5);
         let mut exchange = Exchange::new(2);
-        let mut action = exchange.handle(Event::Accepted, &mut balancer, now());
+        let mut action = exchange.handle(Event::Accepted, &mut cluster, now());
         let mut tried = Vec::new();
         while let Action::Connect { server } = action {
             tried.push(server);
             let failed = Event::ConnectFailed(ConnectFailure::TimedOut);
-            action = exchange.handle(failed, &mut balancer, now());
+            action = exchange.handle(failed, &mut cluster, now());
         }
         assert_eq!(tried, [0, 1, 2]);
         assert_eq!(action, Action::Close(CloseReason::ConnectTimeout));
         assert_eq!(exchange.failures(), 3);
-        assert_eq!(balancer.active(), [0; 5]);
+        assert_eq!(active(&cluster), [0; 5]);
     }
 
     #[test]
@@ -425,20 +473,20 @@ mod tests {
 
     #[test]
     fn no_server_is_tried_twice() {
-        let mut balancer = Balancer::new(Policy::RoundRobin, &servers(1), 0);
+        let mut cluster = of(Policy::RoundRobin, 1);
         let mut exchange = Exchange::new(5);
-        exchange.handle(Event::Accepted, &mut balancer, now());
+        exchange.handle(Event::Accepted, &mut cluster, now());
         let failed = Event::ConnectFailed(ConnectFailure::Refused);
-        let action = exchange.handle(failed, &mut balancer, now());
+        let action = exchange.handle(failed, &mut cluster, now());
         assert_eq!(action, Action::Close(CloseReason::ConnectFailed));
     }
 
     #[test]
     fn a_close_from_outside_releases_the_server() {
-        let (mut exchange, mut balancer) = in_state(State::Relaying { server: 0 });
+        let (mut exchange, mut cluster) = in_state(State::Relaying { server: 0 });
         assert!(exchange.is_relaying());
-        exchange.handle_close(&mut balancer);
-        assert_eq!(balancer.active(), [0, 0]);
+        exchange.handle_close(&mut cluster);
+        assert_eq!(active(&cluster), [0, 0]);
         assert_eq!(exchange.server(), None);
     }
 }

@@ -91,7 +91,8 @@ impl Proxied {
     ) -> Result<Option<Buf>, FrameError> {
         let now = context.now();
         let mut rest: &[u8] = buf;
-        self.exchanger(context).client_bytes(self.client, &mut rest, now)?;
+        let (exchanger, cluster) = context.exchanger_and_cluster(self.upstream);
+        exchanger.client_bytes(self.client, &mut rest, cluster, now)?;
         let from = buf.len() - rest.len();
         Ok((from < buf.len()).then(|| buf.slice(from, buf.len() - from)))
     }
@@ -100,7 +101,7 @@ impl Proxied {
     pub(super) fn collect<D: Driver>(
         &self,
         context: &mut Context<D>,
-        outlet: &mut WriteBuffer,
+        buffer: &mut WriteBuffer,
         stream: &mut Stream,
     ) {
         let now = context.now();
@@ -109,9 +110,9 @@ impl Proxied {
             return;
         };
         if let Some(out) = exchanger.client_out(self.client).filter(|out| !out.is_empty()) {
-            outlet.swap(pages, stream, out);
+            buffer.swap(pages, stream, out);
         }
-        exchanger.client_backlog(self.client, outlet.waiting(), now);
+        exchanger.client_backlog(self.client, buffer.waiting(), now);
     }
 
     /// The client's bytes have ended.

@@ -47,16 +47,16 @@ enum Source {
     Value(String, usize),
 }
 
-/// Where answers go: the connection's outlet, its stream, the worker's pages.
+/// Where answers go: the connection's buffer, its stream, the worker's pages.
 pub(super) struct Output<'a> {
-    pub(super) outlet: &'a mut WriteBuffer,
+    pub(super) buffer: &'a mut WriteBuffer,
     pub(super) stream: &'a mut Stream,
     pub(super) pages: &'a mut Pages,
 }
 
 impl Output<'_> {
     pub(super) fn bytes(&mut self) -> &mut Vec<u8> {
-        self.outlet.bytes(self.pages)
+        self.buffer.bytes(self.pages)
     }
 }
 
@@ -94,14 +94,14 @@ impl Local {
     pub(super) fn expire_stalled<D: Driver>(
         &mut self,
         context: &mut Context<D>,
-        outlet: &mut WriteBuffer,
+        buffer: &mut WriteBuffer,
         limit: Duration,
     ) {
         for stream in self.transfers.stalled(context.now(), limit) {
             if let Reset::Cancelled(source) = self.transfers.reset(stream) {
                 source.close(&mut context.reactor);
             }
-            let out = outlet.bytes(&mut context.pages);
+            let out = buffer.bytes(&mut context.pages);
             self.responder.refuse(stream, Code::Deadline, NOT_ALLOWED, out);
         }
     }
@@ -127,7 +127,7 @@ impl Local {
     pub(super) fn answer<D: Driver>(
         &mut self,
         context: &mut Context<D>,
-        outlet: &mut WriteBuffer,
+        buffer: &mut WriteBuffer,
         stream: &mut Stream,
         buf: &Buf,
     ) -> Result<Option<Buf>, FrameError> {
@@ -136,12 +136,12 @@ impl Local {
         let door = options.descriptors;
         let mut sources = Sources { handler: handler.as_mut(), stats: &stats };
         let Self { options: own, responder, transfers, .. } = self;
-        let mut output = Output { outlet, stream, pages };
+        let mut output = Output { buffer, stream, pages };
         let mut rest: &[u8] = buf;
         // Answers that are, byte for byte, a stretch of the input: sent from where they lie.
         let mut same: Option<(usize, usize)> = None;
         let left = loop {
-            if output.outlet.waiting() >= ANSWERS_MAX || is_full(responder, transfers) {
+            if output.buffer.waiting() >= ANSWERS_MAX || is_full(responder, transfers) {
                 break Some(buf.len() - rest.len());
             }
             let out = output.bytes();
@@ -154,13 +154,13 @@ impl Local {
                 continue;
             }
             if let Some((start, end)) = same.take() {
-                output.outlet.slice(output.stream, buf.slice(start, end - start));
+                output.buffer.slice(output.stream, buf.slice(start, end - start));
             }
             match served {
                 Ok(Served::Nothing) => break None,
                 Ok(Served::Written) => {}
                 Ok(Served::Same(len)) => {
-                    output.outlet.finish(output.pages, output.stream);
+                    output.buffer.finish(output.pages, output.stream);
                     same = Some((at - len, at));
                 }
                 Ok(Served::Credit { stream, bytes }) => add_credit(transfers, stream, bytes)?,
@@ -189,7 +189,7 @@ impl Local {
             }
         };
         if let Some((start, end)) = same.take() {
-            output.outlet.slice(output.stream, buf.slice(start, end - start));
+            output.buffer.slice(output.stream, buf.slice(start, end - start));
         }
         let left = left.filter(|&from| from < buf.len());
         Ok(left.map(|from| buf.slice(from, buf.len() - from)))
@@ -200,12 +200,12 @@ impl Local {
         &mut self,
         context: &mut Context<D>,
         key: Key,
-        outlet: &mut WriteBuffer,
+        buffer: &mut WriteBuffer,
         stream: &mut Stream,
     ) {
         let Self { options, responder, transfers, starved } = self;
-        let mut output = Output { outlet, stream, pages: &mut context.pages };
-        while !*starved && output.outlet.waiting() < ANSWERS_MAX {
+        let mut output = Output { buffer, stream, pages: &mut context.pages };
+        while !*starved && output.buffer.waiting() < ANSWERS_MAX {
             let Some(transfer) = transfers.take_turn() else { return };
             match &mut transfer.source {
                 Source::File(file) => {
@@ -259,8 +259,8 @@ impl Local {
         if !wanted {
             return;
         }
-        let (outlet, stream) = output;
-        let mut output = Output { outlet, stream, pages: &mut context.pages };
+        let (buffer, stream) = output;
+        let mut output = Output { buffer, stream, pages: &mut context.pages };
         match event {
             _ if is_cancelled => {}
             FileEvent::Data(buf) => {
@@ -355,8 +355,8 @@ fn write_data(responder: &Responder, stream: u32, buf: &Buf, output: &mut Output
     for start in (0..buf.len()).step_by(step) {
         let part = buf.slice(start, step.min(buf.len() - start));
         let checksum = write_around(&header, &part, output.bytes());
-        output.outlet.finish(output.pages, output.stream);
-        output.outlet.slice(output.stream, part);
+        output.buffer.finish(output.pages, output.stream);
+        output.buffer.slice(output.stream, part);
         output.bytes().extend_from_slice(&checksum);
     }
 }

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use super::client::{Http, Phase};
 use super::forward::write_id;
 use super::options::{FixedAnswer, RouteOptions};
+use super::request::{Request, Responder};
 use super::state::Output;
 use super::vars::Vars;
 use crate::mem::Key;
-use crate::proto::http::{Known, Method, RequestHead, ResponseHead, Version, status};
-use crate::proto::http1::write::{self, Connection, Delimit};
-use crate::proto::http1::{BodyPart, Framing, Offence, Refusal};
+use crate::proto::http::{Known, Method, RequestHead, ResponseHead, status};
+use crate::proto::http1::write::{self, Delimit};
+use crate::proto::http1::{Discarded, Framing, Offence, Refusal};
 use crate::ring::Driver;
 use crate::service::CloseReason;
 use crate::service::cluster::failure::Failure;
@@ -24,8 +25,6 @@ use crate::session::context::Context;
 
 /// The field that says which failure an answer stands for.
 const REASON_FIELD: &[u8] = b"x-ringway-reason";
-/// Bytes of a request's body that are read and dropped, so that its connection can go on.
-const DISCARD_MAX: u64 = 1024 * 1024;
 
 /// A request that was refused, or did not come in time.
 #[derive(Debug, Default)]
@@ -49,15 +48,6 @@ fn has_replied<D>(context: &Context<D>, exchange: Key) -> bool {
 }
 
 impl Http {
-    /// What the `connection` field of the present answer says.
-    pub(super) const fn connection(&self, version: Version) -> Connection {
-        match (self.keep_alive, version) {
-            (true, Version::Http11) => Connection::Persist,
-            (true, Version::Http10) => Connection::KeepAlive,
-            (false, _) => Connection::Close,
-        }
-    }
-
     /// The same answer as always.
     pub(super) fn answer_fixed<D: Driver>(
         &mut self,
@@ -73,11 +63,11 @@ impl Http {
             response.fields.push(b"content-type", answer.content_type.as_bytes());
             return self.answer(context, head, told, response, &answer.body);
         }
-        self.prepare_keep_alive();
+        self.wire.forgo_body();
         context.refresh_date();
-        let connection = self.connection(head.version);
+        let connection = self.wire.connection();
         let Context { http, pages, .. } = context;
-        let out = self.outlet.bytes(pages);
+        let out = self.io.buffer.bytes(pages);
         let before = out.len();
         write::status_line(answer.status, status::reason(answer.status), out);
         if let Some(server) = &self.options.server {
@@ -106,16 +96,16 @@ impl Http {
         mut response: Box<ResponseHead>,
         body: &[u8],
     ) {
-        self.prepare_keep_alive();
+        self.wire.forgo_body();
         told.status = response.status;
         let has_body = has_body(head.method, response.status);
-        let length = (response.status != 204).then_some(body.len() as u64);
+        let body_of = (Some(body.len() as u64), has_body);
         context.refresh_date();
         let Context { http, pages, .. } = context;
         let output = Output { pages, date: http.date.text() };
-        self.write_head(output, &head, &mut told, &mut response, Framing::None, length);
+        self.write_head(output, &head, &mut told, &mut response, body_of);
         if has_body {
-            self.outlet.bytes(pages).extend_from_slice(body);
+            self.io.buffer.bytes(pages).extend_from_slice(body);
             told.sent += body.len() as u64;
         }
         context.http.spare_answers.give(response);
@@ -130,8 +120,7 @@ impl Http {
         head: &RequestHead,
         told: &mut RequestRecord,
         response: &mut ResponseHead,
-        framing: Framing,
-        length: Option<u64>,
+        (length, has_body): (Option<u64>, bool),
     ) {
         let options = Arc::clone(&self.options);
         if let Some(server) = &options.server
@@ -154,26 +143,8 @@ impl Http {
             let vars = Vars::new(&options, self.client.as_deref(), head, told);
             route.response_edits.apply(&mut response.fields, &vars);
         }
-        let mut connection = self.connection(head.version);
-        if response.status == 426 && response.fields.has(Known::Upgrade) {
-            // HTTP/1.0 cannot change to another protocol.
-            match head.version {
-                Version::Http11 => connection = connection.with_upgrade(),
-                Version::Http10 => response.fields.remove_known(Known::Upgrade),
-            }
-        }
-        let out = self.outlet.bytes(output.pages);
-        let before = out.len();
-        let reason = status::reason(response.status);
-        write::response(response, reason, Delimit { framing, length, connection }, out);
-        told.sent += (out.len() - before) as u64;
-    }
-
-    /// A body that the client sends only when it is told to, and is not: the connection ends.
-    pub(super) fn prepare_keep_alive(&mut self) {
-        let awaits = std::mem::take(&mut self.awaits_continue);
-        let is_long = self.body.as_ref().is_some_and(|body| body.least_left() > DISCARD_MAX);
-        self.keep_alive &= !awaits && !is_long;
+        let mut out = self.io.writer(output.pages);
+        told.sent += self.wire.send_head(response, length, has_body, &mut out) as u64;
     }
 
     /// An answer that is only a status, with a small page for people.
@@ -326,25 +297,28 @@ impl Http {
         let mut response = context.http.spare_answers.take();
         response.status = 200;
         response.fields.push(b"content-type", kind);
-        self.framing = write::framing_for(head.version, framing.length());
-        self.keep_alive &= self.framing != Framing::UntilClose;
         told.status = 200;
         context.refresh_date();
         let Context { http, pages, .. } = context;
         let output = Output { pages, date: http.date.text() };
-        self.write_head(output, head, told, &mut response, self.framing, None);
+        self.write_head(output, head, told, &mut response, (framing.length(), true));
         context.http.spare_answers.give(response);
     }
 
     /// Sends the request's body back; true when the answer is over.
-    pub(super) fn echo<D: Driver>(&mut self, context: &mut Context<D>) -> bool {
+    pub(super) fn echo<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        request: &mut Request,
+    ) -> bool {
         loop {
             if !self.has_room() {
                 return false;
             }
-            match self.next_of_body() {
+            match self.wire.next_of_body() {
                 Ok(Some(part)) => {
-                    if let Some((_, told)) = self.told.as_deref_mut() {
+                    if let Responder::Echo(asked) = &mut request.responder {
+                        let told = &mut asked.1;
                         told.sent += part.len() as u64;
                         told.received += part.len() as u64;
                     }
@@ -353,83 +327,43 @@ impl Http {
                 Ok(None) => break,
                 Err(refusal) => {
                     tracing::debug!(
-                        id = self.common.id(),
+                        id = self.io.common.id(),
                         refusal = refusal.name(),
                         "body refused"
                     );
-                    self.end_broken(context);
+                    self.end_broken(context, request);
                     return false;
                 }
             }
         }
-        if !self.body.as_ref().is_none_or(crate::proto::http1::BodyReader::is_done) {
+        if !self.wire.is_body_read() {
             return false;
         }
-        if self.framing == Framing::Chunked {
-            write::last_chunk(None, self.outlet.bytes(&mut context.pages));
-        }
-        if let Some(told) = self.told.take() {
-            let (head, told) = *told;
-            self.finish_request(context, head, &told);
-        }
+        self.write_end(context, None);
+        self.finish_asked(context, request);
         self.after_answer(context);
         true
     }
 
-    /// The next part of the request's body; `None` when more has to come, or when it is over.
-    ///
-    /// # Errors
-    /// What is wrong with it.
-    pub(super) fn next_of_body(&mut self) -> Result<Option<crate::mem::Buf>, Refusal> {
-        let Some(body) = &mut self.body else { return Ok(None) };
-        loop {
-            if body.is_done() {
-                return Ok(None);
-            }
-            let Some(mut buf) = self.input.pop() else { return Ok(None) };
-            match body.next(&buf)? {
-                BodyPart::Data(range) => {
-                    let part = buf.slice(range.start, range.len());
-                    buf.advance(range.end);
-                    self.input.put_back(buf);
-                    self.body_bytes += part.len() as u64;
-                    return Ok(Some(part));
-                }
-                BodyPart::More => {}
-                BodyPart::End(len) => {
-                    buf.advance(len);
-                    self.input.put_back(buf);
-                    self.trailers = body.take_trailers()?.map(Box::new);
-                }
-            }
-        }
-    }
-
     /// Reads the rest of the request's body and drops it; true when it is over.
     pub(super) fn discard<D: Driver>(&mut self, context: &mut Context<D>) -> bool {
-        loop {
-            match self.next_of_body() {
-                Ok(Some(_)) if self.body_bytes <= DISCARD_MAX => {}
-                Ok(None) => break,
-                Ok(Some(_)) => {
-                    self.end(CloseReason::Finished);
-                    return false;
-                }
-                Err(refusal) => {
-                    // The answer was given: a second one would be taken for another request's.
-                    context.listener_stats(self.common.listener).http.refuse(refusal);
-                    self.end(CloseReason::ProtocolError);
-                    return false;
-                }
+        match self.wire.discard() {
+            Ok(Discarded::More) => false,
+            Ok(Discarded::All) => {
+                self.phase = Phase::Head;
+                true
+            }
+            Ok(Discarded::TooMuch) => {
+                self.end(CloseReason::Finished);
+                false
+            }
+            Err(refusal) => {
+                // The answer was given: a second one would be taken for another request's.
+                context.listener_stats(self.io.common.listener).http.refuse(refusal);
+                self.end(CloseReason::ProtocolError);
+                false
             }
         }
-        let is_over = self.body.as_ref().is_none_or(crate::proto::http1::BodyReader::is_done);
-        if is_over {
-            self.body = None;
-            self.trailers = None;
-            self.phase = Phase::Head;
-        }
-        is_over
     }
 
     /// A request that breaks a rule: it is told so, and the connection ends, because nobody knows
@@ -440,8 +374,8 @@ impl Http {
         refusal: Refusal,
         came: Came,
     ) {
-        tracing::debug!(id = self.common.id(), refusal = refusal.name(), "request refused");
-        context.listener_stats(self.common.listener).http.refuse(refusal);
+        tracing::debug!(id = self.io.common.id(), refusal = refusal.name(), "request refused");
+        context.listener_stats(self.io.common.listener).http.refuse(refusal);
         let why = (refusal.status(), refusal.name());
         self.say_and_end(context, why, CloseReason::ProtocolError, came);
     }
@@ -455,7 +389,7 @@ impl Http {
         reason: CloseReason,
         came: Came,
     ) {
-        self.keep_alive = false;
+        self.wire.refuse_body();
         let mut head = context.http.spare_heads.take();
         let source = self.client.as_ref().and_then(|peer| peer.address);
         let mut told = RequestRecord::new(context.now(), source, None, came.received);
@@ -466,7 +400,6 @@ impl Http {
             told.request_id = context.next_request();
             head.fields.push_with(name.as_bytes(), |out| write_id(told.request_id, out));
         }
-        self.awaits_continue = false;
         self.answer_status(context, head, told, status, None);
         self.end(reason);
     }
@@ -478,33 +411,30 @@ impl Http {
         key: Key,
         reason: CloseReason,
     ) {
+        let is_unanswered = |exchange: &Key| !has_replied(context, *exchange);
+        let unanswered = self.exchange().filter(is_unanswered);
         match self.phase {
             // The answer has not begun.
             Phase::Head => {
-                let part = self.input.partial();
+                let part = self.wire.partial();
                 let came = Came::new(part, None, self.options.access_log.is_some());
                 self.say_and_end(context, (408, reason.name()), reason, came);
-                self.common.mark_dirty(context, key);
+                self.io.mark_dirty(context, key);
             }
-            Phase::Exchange(exchange) if !has_replied(context, exchange) => {
-                self.keep_alive = false;
-                self.awaits_continue = false;
-                if let Some((head, mut told)) = context.end_exchange(exchange) {
+            Phase::Answering if unanswered.is_some() => {
+                self.wire.refuse_body();
+                let ended = unanswered.and_then(|exchange| context.end_exchange(exchange));
+                self.drop_request(context);
+                if let Some((head, mut told)) = ended {
                     told.reason = Some(reason.name());
                     self.answer_status(context, head, told, 408, None);
                 }
                 self.end(reason);
-                self.common.mark_dirty(context, key);
+                self.io.mark_dirty(context, key);
             }
-            Phase::Exchange(_)
-            | Phase::Verify(_)
-            | Phase::Listing
-            | Phase::Encoding
-            | Phase::File(_)
-            | Phase::Echo
-            | Phase::Discard
-            | Phase::Ending(_)
-            | Phase::Lingering(_) => self.close(context, key, reason),
+            Phase::Answering | Phase::Discard | Phase::Ending(_) | Phase::Lingering(_) => {
+                self.close(context, key, reason);
+            }
         }
     }
 }

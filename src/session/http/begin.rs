@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use super::client::{Http, Phase};
+use super::client::Http;
 use super::limits::PeerWorkers;
 use super::options::{RouteAction, RouteOptions};
+use super::request::{Request, Responder};
 use super::state::HttpState;
 use super::verify::Allowed;
 use crate::mem::Key;
 use crate::proto::http::{Method, RequestHead};
-use crate::proto::http1::{BodyReader, Framing, Refusal, RequestMeta, write};
+use crate::proto::http1::{Framing, Refusal, RequestMeta, write};
 use crate::ring::Driver;
 use crate::service::http::limit::Verdict;
 use crate::service::http::max_forwards::{self, Forwards};
@@ -26,7 +27,7 @@ impl Http {
             && std::mem::take(&mut peer.is_counted)
             && let Some(ip) = peer.ip()
         {
-            context.leave_source(self.common.listener, ip);
+            context.leave_source(self.io.common.listener, ip);
         }
     }
 
@@ -41,11 +42,11 @@ impl Http {
         self.requests += 1;
         let options = Arc::clone(&self.options);
         let is_last = self.draining || self.requests >= options.keepalive_requests;
-        // What follows a refused CONNECT is meant for its tunnel (RFC 9112, section 3.2.3).
-        self.keep_alive = meta.keep_alive && !is_last && head.method != Method::Connect;
-        self.body = None;
+        if is_last {
+            self.wire.close_after();
+        }
         if head.dropped > 0 {
-            let dropped = &context.listener_stats(self.common.listener).http.fields_dropped;
+            let dropped = &context.listener_stats(self.io.common.listener).http.fields_dropped;
             dropped.add(head.dropped.into());
         }
         let source = self.source_of(&head);
@@ -59,7 +60,7 @@ impl Http {
         let mut told = RequestRecord::new(context.now(), source, Some(found), meta.len);
         if !self.set_body(meta, route.body_max) {
             let refusal = Refusal::BodyTooLarge;
-            context.listener_stats(self.common.listener).http.refuse(refusal);
+            context.listener_stats(self.io.common.listener).http.refuse(refusal);
             told.reason = Some(refusal.name());
             return self.answer_status(context, head, told, refusal.status(), None);
         }
@@ -105,12 +106,11 @@ impl Http {
                         return self.answer_unforwarded(context, head, told, ended);
                     }
                 }
-                if std::mem::take(&mut self.awaits_continue) {
-                    self.outlet.bytes(&mut context.pages).extend_from_slice(write::CONTINUE);
-                }
+                let mut out = self.io.writer(&mut context.pages);
+                self.wire.send_continue(&mut out);
                 match self.make_exchange(context, key, head, told, (route, proxy, meta)) {
                     Ok(exchange) => {
-                        self.phase = Phase::Exchange(exchange);
+                        self.begin_answer(Request::new(Responder::Proxy(exchange)));
                         let now = context.now();
                         let HttpState { proxy, clusters, .. } = &mut context.http;
                         proxy.start(exchange, clusters, now);
@@ -127,20 +127,8 @@ impl Http {
         if meta.framing == Framing::None {
             return true;
         }
-        self.body_bytes = 0;
-        self.body_began = Some(self.progress);
-        match BodyReader::new(meta.framing, max) {
-            Ok(body) => {
-                self.body = Some(body);
-                self.awaits_continue = meta.expects_continue;
-                true
-            }
-            Err(_too_large) => {
-                self.keep_alive = false;
-                self.body = BodyReader::new(meta.framing, u64::MAX).ok();
-                false
-            }
-        }
+        self.waits.body_began = Some(self.waits.progress);
+        self.wire.begin_body(meta, max).is_ok()
     }
 
     /// Why a request is not allowed on its route: the status, and a field that goes with it.
@@ -192,12 +180,10 @@ impl Http {
         if meta.framing == Framing::None {
             return self.answer_echo_of_head(context, head, told);
         }
-        if std::mem::take(&mut self.awaits_continue) {
-            self.outlet.bytes(&mut context.pages).extend_from_slice(write::CONTINUE);
-        }
+        let mut out = self.io.writer(&mut context.pages);
+        self.wire.send_continue(&mut out);
         let mut told = told;
         self.answer_head_of_echo(context, &head, &mut told, meta.framing);
-        self.told = Some(Box::new((head, told)));
-        self.phase = Phase::Echo;
+        self.begin_answer(Request::new(Responder::Echo(Box::new((head, told)))));
     }
 }

@@ -103,6 +103,7 @@ impl FileCache {
     ) -> Result<Found, Errno> {
         let now = reactor.now();
         self.requests += 1;
+        self.close_unused(reactor);
         if let Some(slot) = self.slots.get_mut(name) {
             slot.used = self.requests;
             let is_fresh = now.saturating_duration_since(slot.checked) < self.ttl;
@@ -206,6 +207,9 @@ impl FileCache {
     }
 
     fn close_unused<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>) {
+        if self.leaving.is_empty() {
+            return;
+        }
         for file in std::mem::take(&mut self.leaving) {
             match Rc::try_unwrap(file) {
                 Ok(file) => reactor.driver().close(file.fd),
@@ -218,6 +222,8 @@ impl FileCache {
     pub(super) fn close<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>) {
         let slots = std::mem::take(&mut self.slots);
         slots.into_values().for_each(|slot| self.let_go(reactor, slot));
+        // There may be nothing but files that were still being sent when they were forgotten.
+        self.close_unused(reactor);
     }
 }
 

@@ -9,27 +9,24 @@ use std::sync::Arc;
 use std::time::Instant;
 
 pub(super) use self::peer::Peer;
+use self::timing::Waits;
 use super::answer::Came;
-use super::encode::Encoding;
 use super::file::Transfer;
 use super::options::{HalfClose, HttpOptions};
-use super::verify::Pending;
+use super::request::{Request, Responder};
 use crate::mem::Key;
 use crate::net::tls::Subject;
 use crate::net::{Stream, StreamEvent};
-use crate::proto::http::{Fields, RequestHead};
-use crate::proto::http1::{BodyReader, Framing, Input, RequestReader};
+use crate::proto::http::RequestHead;
+use crate::proto::http1::{Next, Server};
 use crate::ring::{Completion, Driver, SocketAddress, Verb};
 use crate::service::CloseReason;
 use crate::service::http::certificate::ClientCertificate;
-use crate::service::http::record::RequestRecord;
-use crate::service::pace::Pace;
 use crate::session::CLIENT;
 use crate::session::arrival::Arrival;
-use crate::session::common::{Common, Onward};
+use crate::session::common::Common;
 use crate::session::context::Context;
-use crate::session::deadline::Deadline;
-use crate::session::write_buffer::WriteBuffer;
+use crate::session::io::{Io, IoEvent};
 
 /// Bytes of answers that may wait for a client before no more of its requests are begun.
 const ANSWERS_MAX: usize = 256 * 1024;
@@ -40,47 +37,16 @@ const REQUESTS_PER_TURN: usize = 64;
 /// One connection.
 #[derive(Debug)]
 pub(in crate::session) struct Http {
-    pub(super) common: Common,
-    pub(super) stream: Stream,
-    pub(super) outlet: WriteBuffer,
-    pub(super) input: Input,
-    pub(super) reader: RequestReader,
+    pub(super) io: Io,
+    pub(super) wire: Server,
     pub(super) phase: Phase,
     pub(super) options: Arc<HttpOptions>,
-    /// What is left of the present request's body.
-    pub(super) body: Option<BodyReader>,
-    /// How the body of the present answer goes out.
-    pub(super) framing: Framing,
-    /// Whether the connection goes on behind the present answer.
-    pub(super) keep_alive: bool,
-    /// The client sends no more.
-    pub(super) ended: bool,
     pub(super) draining: bool,
-    deadline: Deadline,
-    /// When the client last sent or took something, or began to wait.
-    pub(super) progress: Instant,
-    /// How the client takes what it is sent, while it takes no more for now.
-    pub(super) pace: Pace,
-    /// When the present head or body began to come.
-    pub(super) began: Option<Instant>,
+    pub(super) waits: Waits,
     pub(super) requests: u32,
     pub(super) client: Option<Box<Peer>>,
-    /// When the present body began to come.
-    pub(super) body_began: Option<Instant>,
-    /// Bytes of the present body that have come.
-    pub(super) body_bytes: u64,
-    /// The client waits to be told to send its body.
-    pub(super) awaits_continue: bool,
-    /// What came behind the request's body.
-    pub(super) trailers: Option<Box<Fields>>,
-    /// How the present answer is compressed, if it is.
-    pub(super) encoding: Option<Box<Encoding>>,
-    /// Bytes that compression has made of it, less those that were counted before.
-    pub(super) recoded: i64,
-    /// The present answer goes out in another coding than the server's.
-    pub(super) is_recoded: bool,
-    /// The request whose answer is being made, where nobody else keeps it.
-    pub(super) told: Option<Box<(Box<RequestHead>, RequestRecord)>>,
+    /// The request that is being answered.
+    pub(super) request: Option<Request>,
 }
 
 /// What a connection does.
@@ -88,18 +54,8 @@ pub(in crate::session) struct Http {
 pub(super) enum Phase {
     /// It reads the head of a request, or waits for one.
     Head,
-    /// An exchange with a server is under way.
-    Exchange(Key),
-    /// A password is being checked.
-    Verify(Box<Pending>),
-    /// A folder is being read.
-    Listing,
-    /// An answer is being compressed, and goes out.
-    Encoding,
-    /// A file goes out.
-    File(Box<Transfer>),
-    /// The request's body goes back as the answer's.
-    Echo,
+    /// A request is being answered.
+    Answering,
     /// All is answered, and the rest of the request's body is read and dropped.
     Discard,
     /// No more is read; what is written goes out.
@@ -120,39 +76,22 @@ impl Http {
             Box::new(Peer { address, is_counted, ..Peer::default() })
         };
         Self {
-            common,
-            stream,
-            outlet: WriteBuffer::default(),
-            input: Input::default(),
-            reader: RequestReader::default(),
+            io: Io::new(common, stream, None),
+            wire: Server::default(),
             phase: Phase::Head,
             options,
-            body: None,
-            framing: Framing::None,
-            keep_alive: true,
-            ended: false,
             draining: false,
-            deadline: Deadline::default(),
-            progress: now,
-            pace: Pace::default(),
-            began: None,
+            waits: Waits::new(now),
             requests: 0,
             client: arrival.client.map(known),
-            body_began: None,
-            body_bytes: 0,
-            awaits_continue: false,
-            trailers: None,
-            encoding: None,
-            recoded: 0,
-            is_recoded: false,
-            told: None,
+            request: None,
         }
     }
 
     pub(in crate::session) fn start<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         self.note_trust();
         self.note_tls();
-        self.stream.receive(&mut context.reactor, key, false);
+        self.io.stream.receive(&mut context.reactor, key, false);
         self.set_deadline(context, key);
     }
 
@@ -177,7 +116,7 @@ impl Http {
 
     /// What TLS says of the client: its certificate is read once, and only where it shows one.
     fn note_tls(&mut self) {
-        let Some(session) = self.stream.tls() else { return };
+        let Some(session) = self.io.stream.tls() else { return };
         let certificate = session.client_certificate();
         if self.client.is_none() && certificate.is_none() {
             return;
@@ -201,8 +140,8 @@ impl Http {
             self.handle_read(context, key, completion);
             return;
         }
-        let event = self.stream.handle(&mut context.reactor, key, completion);
-        self.handle_event(context, key, event);
+        let event = self.io.handle(context, key, completion);
+        self.take_event(context, key, event);
     }
 
     pub(in crate::session) fn handle_event<D: Driver>(
@@ -211,94 +150,79 @@ impl Http {
         key: Key,
         event: StreamEvent,
     ) {
-        if self.common.closing().is_some() {
-            return;
-        }
+        let event = self.io.take_event(context, key, event);
+        self.take_event(context, key, event);
+    }
+
+    fn take_event<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        event: Option<IoEvent>,
+    ) {
         match event {
-            StreamEvent::Data(buf) => {
-                self.common.count_received(context, buf.len());
-                if matches!(self.phase, Phase::Ending(_) | Phase::Lingering(_)) {
-                    // It is dropped, and gives no more time.
-                    return;
-                }
-                self.progress = context.now();
-                self.input.push(buf);
+            None => return,
+            Some(IoEvent::Broken(reason)) => return self.close(context, key, reason),
+            // It is dropped, and gives no more time.
+            Some(IoEvent::Data(_)) if !self.is_open() => return,
+            Some(IoEvent::Data(buf)) => {
+                self.waits.progress = context.now();
+                self.wire.receive(buf);
             }
-            StreamEvent::End => self.ended = true,
-            StreamEvent::Starved => {
-                context.starved.push_back((key, CLIENT));
-                return;
-            }
-            StreamEvent::Sent(bytes) => {
-                self.outlet.sent(bytes);
-                self.common.count_sent(context, bytes);
-                self.progress = context.now();
-                if self.stream.is_drained() {
-                    self.pace.end();
+            Some(IoEvent::End) => self.wire.receive_end(),
+            Some(IoEvent::Sent) => {
+                self.waits.progress = context.now();
+                if self.io.stream.is_drained() {
+                    self.waits.pace.end();
                 }
                 if self.is_calm() {
                     return;
                 }
             }
-            StreamEvent::Broken(_) => {
-                let reason = self.common.broken(&self.stream);
-                self.close(context, key, reason);
-                return;
-            }
-            StreamEvent::Writable
-            | StreamEvent::Quiet
-            | StreamEvent::Readable
-            | StreamEvent::Connected
-            | StreamEvent::Secured
-            | StreamEvent::ConnectFailed(_) => {}
+            Some(IoEvent::Woken) => {}
         }
-        self.common.mark_dirty(context, key);
+        self.io.mark_dirty(context, key);
+    }
+
+    /// Whether requests are still read.
+    const fn is_open(&self) -> bool {
+        !matches!(self.phase, Phase::Ending(_) | Phase::Lingering(_))
     }
 
     /// Whether a completed send leaves nothing to be done.
     fn is_calm(&self) -> bool {
         matches!(self.phase, Phase::Head)
-            && self.input.is_empty()
-            && !self.ended
+            && self.wire.is_read()
+            && !self.wire.has_ended()
             && !self.draining
-            && self.stream.is_drained()
-            && self.stream.is_receiving()
+            && self.io.stream.is_drained()
+            && self.io.stream.is_receiving()
     }
 
     /// Reads requests and answers them, as far as that goes.
     pub(in crate::session) fn work<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        self.common.clear_dirty();
-        if self.common.closing().is_none() {
+        self.io.common.clear_dirty();
+        if !self.io.is_closing() {
             self.answer_requests(context, key);
         }
     }
 
     /// Sends the answers, and decides whether to read on.
     pub(in crate::session) fn transmit<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        if self.common.closing().is_some() {
+        if self.io.is_closing() {
             return;
         }
-        self.outlet.finish(&mut context.pages, &mut self.stream);
-        self.stream.flush(&mut context.reactor, key);
+        self.io.flush(context, key);
         match self.phase {
             Phase::Ending(reason) => self.say_end(context, key, reason),
-            Phase::Lingering(reason) if self.ended => {
+            Phase::Lingering(reason) if self.wire.has_ended() => {
                 self.close(context, key, reason);
                 return;
             }
-            Phase::Lingering(_) => self.stream.receive(&mut context.reactor, key, false),
-            Phase::Head
-            | Phase::Exchange(_)
-            | Phase::File(_)
-            | Phase::Verify(_)
-            | Phase::Encoding
-            | Phase::Listing
-            | Phase::Echo
-            | Phase::Discard => {
-                self.read_on(context, key);
-            }
+            Phase::Lingering(_) => self.io.stream.receive(&mut context.reactor, key, false),
+            Phase::Head | Phase::Answering | Phase::Discard => self.read_on(context, key),
         }
-        if self.common.closing().is_none() {
+        if !self.io.is_closing() {
             self.set_deadline(context, key);
         }
     }
@@ -307,54 +231,85 @@ impl Http {
         for _ in 0..REQUESTS_PER_TURN {
             let goes_on = match &self.phase {
                 Phase::Head => self.read_request(context, key),
-                Phase::Exchange(exchange) => {
-                    let exchange = *exchange;
-                    self.proceed(context, key, exchange)
-                }
-                Phase::File(_) => self.send_file(context, key),
-                Phase::Echo => self.echo(context),
+                Phase::Answering => self.go_on(context, key),
                 Phase::Discard => self.discard(context),
-                Phase::Encoding => self.proceed_encoding(context, key),
-                Phase::Verify(_) | Phase::Listing | Phase::Ending(_) | Phase::Lingering(_) => false,
+                Phase::Ending(_) | Phase::Lingering(_) => false,
             };
-            if !goes_on || self.common.closing().is_some() {
+            if !goes_on || self.io.is_closing() {
                 return;
             }
         }
         // The budget of the turn is spent.
-        self.common.mark_dirty(context, key);
+        self.io.common.postpone(context, key);
+    }
+
+    /// Goes on with the request that is being answered; true when it is over.
+    fn go_on<D: Driver>(&mut self, context: &mut Context<D>, key: Key) -> bool {
+        let Some(mut request) = self.request.take() else { return false };
+        let is_over = match &mut request.responder {
+            Responder::Proxy(exchange) => {
+                let exchange = *exchange;
+                self.proceed(context, key, &mut request, exchange)
+            }
+            Responder::File(_) => self.send_file(context, key, &mut request),
+            Responder::Echo(_) => self.echo(context, &mut request),
+            Responder::Encoding(_) => self.proceed_encoding(context, key, &mut request),
+            Responder::Verify(_) | Responder::Listing(_) | Responder::Done => false,
+        };
+        self.keep(context, request);
+        is_over
+    }
+
+    /// Keeps the request as long as it is being answered.
+    pub(super) fn keep<D: Driver>(&mut self, context: &mut Context<D>, mut request: Request) {
+        debug_assert!(self.request.is_none(), "one request after the other");
+        if let Some(reason) = self.io.common.closing() {
+            // The connection has ended meanwhile.
+            self.request = Some(request);
+            if self.give_request_up(context, reason) {
+                self.io.stream.reset_on_close(&mut context.reactor);
+            }
+        } else if matches!(self.phase, Phase::Answering) {
+            self.request = Some(request);
+        } else {
+            request.forget(&mut context.http.waiting);
+        }
+    }
+
+    /// The present request is over.
+    pub(super) fn drop_request<D>(&mut self, context: &mut Context<D>) {
+        if let Some(mut request) = self.request.take() {
+            request.forget(&mut context.http.waiting);
+        }
+    }
+
+    /// A request is answered by what takes its time.
+    pub(super) fn begin_answer(&mut self, request: Request) {
+        self.request = Some(request);
+        self.phase = Phase::Answering;
     }
 
     /// Reads the head of a request and begins to answer it; false when there is none.
     fn read_request<D: Driver>(&mut self, context: &mut Context<D>, key: Key) -> bool {
-        if self.input.has_nothing_new() || !self.has_room() {
+        if self.wire.has_nothing_new() || !self.has_room() {
             return false;
         }
-        let mut head = context.http.spare_heads.take();
-        let Self { input, reader, options, .. } = self;
-        let limits = &options.limits;
+        let Self { wire, options, .. } = self;
         let is_logged = options.access_log.is_some();
-        let mut refused = Came::default();
-        let found = input.read_head(|bytes| {
-            let meta = reader.read(bytes, limits, &mut head).inspect_err(|refusal| {
-                refused = Came::new(bytes, Some(*refusal), is_logged);
-            })?;
-            Ok(meta.map(|meta| (meta.len, meta)))
-        });
-        match found {
-            Ok(Some(meta)) => {
-                self.began = None;
+        let mut came = Came::default();
+        let refused = |bytes: &[u8], refusal| came = Came::new(bytes, Some(refusal), is_logged);
+        match wire.read_head(&options.limits, &mut context.http.spare_heads, refused) {
+            Ok(Some((head, meta))) => {
+                self.waits.began = None;
                 self.begin(context, key, head, &meta);
                 true
             }
             Ok(None) => {
-                context.http.spare_heads.give(head);
-                self.began.get_or_insert_with(|| context.reactor.now());
+                self.waits.began.get_or_insert_with(|| context.reactor.now());
                 false
             }
             Err(refusal) => {
-                context.http.spare_heads.give(head);
-                self.refuse(context, refusal, refused);
+                self.refuse(context, refusal, came);
                 false
             }
         }
@@ -362,30 +317,23 @@ impl Http {
 
     /// Whether the client takes what it is answered.
     pub(super) fn has_room(&mut self) -> bool {
-        !self.stream.is_blocked() && self.outlet.waiting() < ANSWERS_MAX
+        !self.io.stream.is_blocked() && self.io.buffer.waiting() < ANSWERS_MAX
     }
 
     /// The present answer is written: what follows on this connection.
     pub(super) fn after_answer<D: Driver>(&mut self, context: &mut Context<D>) {
-        self.progress = context.now();
-        self.recoded = 0;
-        let is_read = self.body.as_ref().is_none_or(BodyReader::is_done);
-        if is_read {
-            self.body = None;
-        }
-        self.phase = if !self.keep_alive {
-            Phase::Ending(CloseReason::Finished)
-        } else if is_read {
-            Phase::Head
-        } else {
-            Phase::Discard
+        self.waits.progress = context.now();
+        self.phase = match self.wire.end_answer() {
+            Next::Close => Phase::Ending(CloseReason::Finished),
+            Next::Request => Phase::Head,
+            Next::Discard => Phase::Discard,
         };
     }
 
     /// No more is read. What is written goes out first.
     pub(super) fn end(&mut self, reason: CloseReason) {
         self.phase = Phase::Ending(reason);
-        self.input.clear();
+        self.wire.clear();
     }
 
     pub(in crate::session) fn feed<D: Driver>(
@@ -395,24 +343,24 @@ impl Http {
         lane: crate::ring::Lane,
     ) {
         if lane == CLIENT {
-            self.stream.feed(&mut context.reactor, key);
-        } else if let Phase::File(transfer) = &mut self.phase {
+            self.io.stream.feed(&mut context.reactor, key);
+        } else if let Some(transfer) = self.transfer() {
             transfer.feed();
         }
-        self.common.mark_dirty(context, key);
+        self.io.common.mark_dirty(context, key);
     }
 
     /// The end of a turn: what waits holds nothing of the pool.
     pub(in crate::session) fn hold(&mut self) {
-        self.input.hold();
+        self.wire.hold();
     }
 
     /// The server ends: what is under way is answered, and nothing more is begun.
     pub(in crate::session) fn drain<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        if self.common.closing().is_none() && !self.draining {
+        if !self.io.is_closing() && !self.draining {
             self.draining = true;
-            self.keep_alive = false;
-            self.common.mark_dirty(context, key);
+            self.wire.close_after();
+            self.io.common.mark_dirty(context, key);
         }
     }
 
@@ -421,26 +369,24 @@ impl Http {
     }
 
     pub(in crate::session) fn is_finished(&self) -> bool {
-        let is_read = match &self.phase {
-            Phase::File(transfer) => transfer.is_quiet(),
-            Phase::Head
-            | Phase::Exchange(_)
-            | Phase::Verify(_)
-            | Phase::Encoding
-            | Phase::Listing
-            | Phase::Echo
-            | Phase::Discard
-            | Phase::Ending(_)
-            | Phase::Lingering(_) => true,
+        let is_read = match self.request.as_ref().map(|request| &request.responder) {
+            Some(Responder::File(transfer)) => transfer.is_quiet(),
+            Some(
+                Responder::Proxy(_)
+                | Responder::Verify(_)
+                | Responder::Listing(_)
+                | Responder::Encoding(_)
+                | Responder::Echo(_)
+                | Responder::Done,
+            )
+            | None => true,
         };
-        self.common.closing().is_some() && self.stream.is_quiet() && is_read
+        self.io.is_finished() && is_read
     }
 
     pub(in crate::session) fn finish<D: Driver>(self, context: &mut Context<D>, key: Key) {
-        context.close_stream(key, self.stream);
         let address = self.client.as_ref().and_then(|peer| peer.address);
-        let address = address.map(SocketAddress::inet);
-        self.common.record_end(context, address, &Onward::default());
+        self.io.finish_as(context, key, address.map(SocketAddress::inet));
     }
 
     pub(super) fn close<D: Driver>(
@@ -449,55 +395,68 @@ impl Http {
         key: Key,
         reason: CloseReason,
     ) {
-        if self.common.closing().is_some() {
+        if self.io.is_closing() {
             return;
         }
-        self.give_request_up(context, reason);
+        let is_cut = self.give_request_up(context, reason);
         self.leave(context);
-        self.deadline.disarm(context);
-        self.common.begin_close(context, reason);
-        self.input.clear();
-        context.abandon_stream(key, &mut self.stream, reason);
+        self.stop_deadline(context);
+        self.wire.clear();
+        self.io.close(context, key, reason);
+        if is_cut {
+            // The end of the connection may be that of the answer's body.
+            self.io.stream.reset_on_close(&mut context.reactor);
+        }
     }
 
-    /// The request that is under way is over, without an answer or with a part of one.
-    fn give_request_up<D: Driver>(&mut self, context: &mut Context<D>, reason: CloseReason) {
-        let given_up = match &mut self.phase {
-            Phase::Exchange(exchange) => {
-                let exchange = *exchange;
-                self.phase = Phase::Ending(reason);
-                context.end_exchange(exchange)
+    /// The request that is under way is over, without an answer or with a part of one: true for a
+    /// part.
+    fn give_request_up<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        reason: CloseReason,
+    ) -> bool {
+        let Some(mut request) = self.request.take() else { return false };
+        request.forget(&mut context.http.waiting);
+        let given_up = match &mut request.responder {
+            Responder::Proxy(exchange) => context.end_exchange(*exchange),
+            Responder::File(transfer) => transfer.take_request(),
+            Responder::Listing(asked) | Responder::Encoding(asked) | Responder::Echo(asked) => {
+                let (head, record) = &mut **asked;
+                Some((std::mem::take(head), record.clone()))
             }
-            // A read may be in flight: the file is kept until it has ended.
-            Phase::File(transfer) => transfer.take_request(),
-            Phase::Head
-            | Phase::Verify(_)
-            | Phase::Listing
-            | Phase::Encoding
-            | Phase::Echo
-            | Phase::Discard
-            | Phase::Ending(_)
-            | Phase::Lingering(_) => self.told.take().map(|told| *told),
+            Responder::Verify(pending) => Some(pending.take_request()),
+            Responder::Done => None,
         };
-        if let Some((head, mut told)) = given_up {
+        let mut is_cut = false;
+        if let Some((head, told)) = given_up {
+            let mut told = request.settled(told);
             told.reason = told.reason.or_else(|| Some(reason.name()));
             self.finish_request(context, head, &told);
+            is_cut = told.status != 0;
         }
+        if let Responder::File(transfer) = &request.responder
+            && !transfer.is_quiet()
+        {
+            // A read is in flight: the file is kept until it has ended.
+            self.request = Some(request);
+        }
+        is_cut
     }
 
     /// What is written is out: the client is told that nothing more follows.
     fn say_end<D: Driver>(&mut self, context: &mut Context<D>, key: Key, reason: CloseReason) {
-        if !self.stream.is_drained() {
+        if !self.io.stream.is_drained() {
             return;
         }
-        let is_read = self.body.as_ref().is_none_or(BodyReader::is_done);
-        if self.ended || (is_read && self.input.is_empty() && reason == CloseReason::Finished) {
-            if self.stream.say_end(&mut context.reactor, key) {
+        let is_read = self.wire.is_body_read() && self.wire.is_read();
+        if self.wire.has_ended() || (is_read && reason == CloseReason::Finished) {
+            if self.io.stream.say_end(&mut context.reactor, key) {
                 self.close(context, key, reason);
             }
             return;
         }
-        match self.stream.shutdown_write(&mut context.reactor, key) {
+        match self.io.stream.shutdown_write(&mut context.reactor, key) {
             Ok(true) => {}
             Ok(false) => return,
             Err(_) => {
@@ -506,37 +465,38 @@ impl Http {
             }
         }
         self.phase = Phase::Lingering(reason);
-        self.progress = context.now();
-        self.stream.receive(&mut context.reactor, key, false);
+        self.waits.progress = context.now();
+        self.io.stream.receive(&mut context.reactor, key, false);
     }
 
     fn read_on<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         let is_idle = matches!(self.phase, Phase::Head) && self.reader_is_idle();
-        if is_idle && (self.ended || self.draining) && self.input.is_empty() {
+        let has_ended = self.wire.has_ended();
+        if is_idle && (has_ended || self.draining) && self.wire.is_read() {
             self.end(CloseReason::Finished);
             self.say_end(context, key, CloseReason::Finished);
             return;
         }
-        if self.ended && self.is_abandoned(context) {
+        if has_ended && self.is_abandoned(context) {
             self.close(context, key, CloseReason::ClientGone);
             return;
         }
-        if self.ended && !self.is_whole() && self.input.has_nothing_new() {
+        let has_nothing_new = self.wire.has_nothing_new();
+        if has_ended && !self.is_whole() && has_nothing_new {
             // What it began to send it will never end.
             self.close(context, key, CloseReason::ClientReset);
             return;
         }
-        if self.input.is_empty() || (self.wants_input(context) && self.input.has_nothing_new()) {
-            if !self.ended {
-                self.stream.receive(&mut context.reactor, key, false);
+        if self.wire.is_read() || (self.wants_input(context) && has_nothing_new) {
+            if !has_ended {
+                self.io.stream.receive(&mut context.reactor, key, false);
             }
         } else {
-            let is_full = self.input.cost() > AHEAD_MAX || !self.wants_input(context);
-            if is_full && self.stream.is_receiving() {
-                context.stats().relay.pauses.add(1);
-                self.stream.pause(&mut context.reactor, key);
-            } else if !is_full && !self.ended {
-                self.stream.receive(&mut context.reactor, key, false);
+            let is_full = self.wire.cost() > AHEAD_MAX || !self.wants_input(context);
+            if is_full {
+                self.io.pause(context, key);
+            } else if !has_ended {
+                self.io.stream.receive(&mut context.reactor, key, false);
             }
         }
     }
@@ -544,41 +504,71 @@ impl Http {
     /// Whether the client has gone while a server is answering it: it has ended its side without
     /// `connection: close`. Its connection to the server is then freed.
     fn is_abandoned<D>(&self, context: &Context<D>) -> bool {
-        let Phase::Exchange(exchange) = self.phase else { return false };
+        let Some(exchange) = self.exchange() else { return false };
         match self.options.half_close {
             HalfClose::Allow => false,
             HalfClose::Refuse => true,
             // Behind this request there is another, of which the same is asked in its turn.
-            HalfClose::Auto if !self.input.is_empty() => false,
+            HalfClose::Auto if !self.wire.is_read() => false,
             HalfClose::Auto => {
                 !context.http.proxy.get(exchange).is_some_and(|one| one.request.closes)
             }
         }
     }
 
+    /// The exchange with a server that answers the present request.
+    pub(super) fn exchange(&self) -> Option<Key> {
+        match self.request.as_ref()?.responder {
+            Responder::Proxy(exchange) => Some(exchange),
+            Responder::Verify(_)
+            | Responder::Listing(_)
+            | Responder::Encoding(_)
+            | Responder::File(_)
+            | Responder::Echo(_)
+            | Responder::Done => None,
+        }
+    }
+
+    /// The file that answers the present request.
+    fn transfer(&mut self) -> Option<&mut Transfer> {
+        match &mut self.request.as_mut()?.responder {
+            Responder::File(transfer) => Some(transfer),
+            Responder::Proxy(_)
+            | Responder::Verify(_)
+            | Responder::Listing(_)
+            | Responder::Encoding(_)
+            | Responder::Echo(_)
+            | Responder::Done => None,
+        }
+    }
+
     const fn reader_is_idle(&self) -> bool {
-        self.began.is_none()
+        self.waits.began.is_none()
     }
 
     /// Whether no part of a request is missing.
     fn is_whole(&self) -> bool {
-        let body = self.body.as_ref().is_none_or(BodyReader::is_done);
-        body && (!matches!(self.phase, Phase::Head) || self.reader_is_idle())
+        self.wire.is_body_read() && (!matches!(self.phase, Phase::Head) || self.reader_is_idle())
     }
 
     /// Whether more input could be used at once.
     fn wants_input<D>(&self, context: &Context<D>) -> bool {
         match self.phase {
-            Phase::Head => !self.stream.is_blocked(),
-            Phase::Exchange(exchange) => context.http.proxy.takes_body(exchange),
+            Phase::Head => !self.io.stream.is_blocked(),
+            Phase::Answering => match self.request.as_ref().map(|request| &request.responder) {
+                Some(Responder::Proxy(exchange)) => context.http.proxy.takes_body(*exchange),
+                Some(Responder::Echo(_)) => !self.io.stream.is_blocked(),
+                Some(
+                    Responder::File(_)
+                    | Responder::Verify(_)
+                    | Responder::Encoding(_)
+                    | Responder::Listing(_)
+                    | Responder::Done,
+                )
+                | None => false,
+            },
             Phase::Discard => true,
-            Phase::Echo => !self.stream.is_blocked(),
-            Phase::File(_)
-            | Phase::Verify(_)
-            | Phase::Encoding
-            | Phase::Listing
-            | Phase::Ending(_)
-            | Phase::Lingering(_) => false,
+            Phase::Ending(_) | Phase::Lingering(_) => false,
         }
     }
 }

@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use zstd::stream::raw::CParameter;
 
-use super::client::{Http, Phase};
+use super::client::Http;
+use super::request::{Request, Responder};
 use crate::mem::{Backlog, Buf, Key};
 use crate::proto::http::RequestHead;
-use crate::proto::http1::{Framing, write};
 use crate::ring::Driver;
 use crate::runtime::{Share, Task};
 use crate::service::http::compression::Window;
@@ -147,47 +147,52 @@ impl Encoding {
     }
 }
 
-impl Http {
-    /// The present answer, whose body has `length` bytes if that is known, is compressed from now
-    /// on; false when there is no memory for it, and it goes as it is.
-    pub(super) fn begin_encoding<D: Driver>(
-        &mut self,
-        context: &Context<D>,
-        coding: Coding,
-        length: Option<u64>,
-    ) -> bool {
-        let (stats, most) = (&context.stats().compression, context.options.compression_memory);
-        let Some(window) = Window::choose(coding, length, stats.memory.used(), most) else {
-            stats.refused.add(1);
-            return false;
-        };
-        let memory = stats.memory.lend(window.memory(coding));
-        self.recoded = 0;
-        let Ok(coder) = Coder::new(coding, window, memory) else {
-            stats.refused.add(1);
-            return false;
-        };
-        match window {
-            Window::Full => stats.full.add(1),
-            Window::Small => stats.small.add(1),
-        }
-        self.encoding = Some(Box::new(Encoding {
-            coder: Some(coder),
-            waiting: Backlog::default(),
-            ended: false,
-            done: false,
-            failed: false,
-        }));
-        true
+/// The answer to a request, whose body has `length` bytes if that is known, is compressed from now
+/// on; false when there is no memory for it, and it goes as it is.
+pub(super) fn begin_encoding<D: Driver>(
+    context: &Context<D>,
+    request: &mut Request,
+    coding: Coding,
+    length: Option<u64>,
+) -> bool {
+    let (stats, most) = (&context.stats().compression, context.options.compression_memory);
+    let Some(window) = Window::choose(coding, length, stats.memory.used(), most) else {
+        stats.refused.add(1);
+        return false;
+    };
+    let memory = stats.memory.lend(window.memory(coding));
+    let Ok(coder) = Coder::new(coding, window, memory) else {
+        stats.refused.add(1);
+        return false;
+    };
+    match window {
+        Window::Full => stats.full.add(1),
+        Window::Small => stats.small.add(1),
     }
+    request.encoding = Some(Box::new(Encoding {
+        coder: Some(coder),
+        waiting: Backlog::default(),
+        ended: false,
+        done: false,
+        failed: false,
+    }));
+    true
+}
 
+impl Http {
     /// A part of an answer that is compressed.
-    pub(super) fn encode<D: Driver>(&mut self, context: &mut Context<D>, key: Key, part: Buf) {
-        if let Some(encoding) = &mut self.encoding {
+    pub(super) fn encode<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        request: &mut Request,
+        part: Buf,
+    ) {
+        if let Some(encoding) = &mut request.encoding {
             encoding.waiting.push(part);
         }
-        self.pump_encoding(context, key);
-        if let Some(encoding) = &mut self.encoding {
+        self.pump_encoding(context, key, request);
+        if let Some(encoding) = &mut request.encoding {
             // A thread may have the compressor for many turns.
             encoding.waiting.hold();
         }
@@ -201,24 +206,30 @@ impl Http {
         &mut self,
         context: &mut Context<D>,
         key: Key,
+        request: &mut Request,
     ) -> Result<bool, ()> {
-        if let Some(encoding) = &mut self.encoding {
+        if let Some(encoding) = &mut request.encoding {
             encoding.ended = true;
         }
-        self.pump_encoding(context, key);
-        match &self.encoding {
+        self.pump_encoding(context, key, request);
+        match &request.encoding {
             Some(encoding) if encoding.failed => Err(()),
             Some(encoding) if !encoding.done => Ok(false),
             Some(_) | None => {
-                self.encoding = None;
+                request.encoding = None;
                 Ok(true)
             }
         }
     }
 
-    fn pump_encoding<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+    fn pump_encoding<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        request: &mut Request,
+    ) {
         loop {
-            let Some(encoding) = &mut self.encoding else { return };
+            let Some(encoding) = &mut request.encoding else { return };
             let Some(mut coder) = encoding.coder.take() else { return };
             let Some(part) = encoding.waiting.pop() else {
                 if !encoding.ended {
@@ -228,16 +239,16 @@ impl Http {
                 let out = coder.finish();
                 encoding.done = true;
                 encoding.failed |= out.is_err();
-                self.write_encoded(context, &out.unwrap_or_default());
+                self.write_encoded(context, request, &out.unwrap_or_default());
                 return;
             };
             if part.len() > INLINE_MAX {
-                return self.encode_elsewhere(context, key, coder, part);
+                return self.encode_elsewhere(context, key, request, (coder, part));
             }
             let out = coder.push(&part);
             encoding.coder = Some(coder);
             encoding.failed |= out.is_err();
-            self.write_encoded(context, &out.unwrap_or_default());
+            self.write_encoded(context, request, &out.unwrap_or_default());
         }
     }
 
@@ -245,9 +256,14 @@ impl Http {
         &mut self,
         context: &mut Context<D>,
         key: Key,
-        mut coder: Coder,
-        part: Buf,
+        request: &mut Request,
+        (mut coder, part): (Coder, Buf),
     ) {
+        let Some(waiter) = request.key(&mut context.http.waiting, key) else {
+            // Too many wait: slow for all of this worker, but no answer is lost.
+            let out = coder.push(&part);
+            return self.encoded(context, request, Encoded { coder, out });
+        };
         let fleet = Arc::clone(&context.options.fleet);
         let worker = context.options.worker;
         // A buffer counts its handles without locks, so it stays here.
@@ -256,7 +272,7 @@ impl Http {
             let out = coder.push(&bytes);
             let finished = Finished::Encoded(Box::new(Encoded { coder, out }));
             // A worker that has ended has no use for it.
-            let _ended = fleet.send(worker, Note::Finished { connection: key, finished });
+            let _ended = fleet.send(worker, Note::Finished { request: waiter, finished });
         };
         if let Err(work) = context.options.fleet.offload(Task::Compression, Box::new(work)) {
             // All helpers are busy: slow for all of this worker, but no answer is lost.
@@ -265,28 +281,31 @@ impl Http {
     }
 
     /// A thread has compressed a part.
-    pub(super) fn encoded<D: Driver>(&mut self, context: &mut Context<D>, encoded: Encoded) {
-        let Some(encoding) = &mut self.encoding else { return };
+    pub(super) fn encoded<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        request: &mut Request,
+        encoded: Encoded,
+    ) {
+        let Some(encoding) = &mut request.encoding else { return };
         let Encoded { coder, out } = encoded;
         encoding.coder = Some(coder);
         encoding.failed |= out.is_err();
-        self.write_encoded(context, &out.unwrap_or_default());
+        self.write_encoded(context, request, &out.unwrap_or_default());
     }
 
-    fn write_encoded<D: Driver>(&mut self, context: &mut Context<D>, bytes: &[u8]) {
+    fn write_encoded<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        request: &mut Request,
+        bytes: &[u8],
+    ) {
         if bytes.is_empty() {
             return;
         }
-        self.recoded += signed(bytes.len());
-        let out = self.outlet.bytes(&mut context.pages);
-        let is_chunked = self.framing == Framing::Chunked;
-        if is_chunked {
-            write::chunk_head(bytes.len(), out);
-        }
-        out.extend_from_slice(bytes);
-        if is_chunked {
-            out.extend_from_slice(b"\r\n");
-        }
+        request.recoded += signed(bytes.len());
+        let mut out = self.io.writer(&mut context.pages);
+        self.wire.send_bytes(bytes, &mut out);
     }
 
     /// An answer whose whole body is here is compressed, and sent when it is.
@@ -294,13 +313,13 @@ impl Http {
         &mut self,
         context: &mut Context<D>,
         key: Key,
-        request: (Box<RequestHead>, RequestRecord),
+        request: &mut Request,
+        asked: (Box<RequestHead>, RequestRecord),
         body: Buf,
     ) {
-        self.told = Some(Box::new(request));
-        self.phase = Phase::Encoding;
-        self.encode(context, key, body);
-        self.common.mark_dirty(context, key);
+        request.responder = Responder::Encoding(Box::new(asked));
+        self.encode(context, key, request, body);
+        self.io.mark_dirty(context, key);
     }
 
     /// Goes on with an answer that is compressed as a whole; true when it is over.
@@ -308,21 +327,17 @@ impl Http {
         &mut self,
         context: &mut Context<D>,
         key: Key,
+        request: &mut Request,
     ) -> bool {
-        match self.end_encoding(context, key) {
+        match self.end_encoding(context, key, request) {
             Ok(false) => false,
             Err(()) => {
-                self.end_broken(context);
+                self.end_broken(context, request);
                 false
             }
             Ok(true) => {
-                if self.framing == Framing::Chunked {
-                    write::last_chunk(None, self.outlet.bytes(&mut context.pages));
-                }
-                if let Some(told) = self.told.take() {
-                    let (head, told) = *told;
-                    self.finish_request(context, head, &told);
-                }
+                self.write_end(context, None);
+                self.finish_asked(context, request);
                 self.after_answer(context);
                 true
             }

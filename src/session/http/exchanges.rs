@@ -124,13 +124,6 @@ impl<D: Driver> Context<D> {
             shown::publish_tally(http.proxy.tally(cluster), stats);
         }
     }
-
-    /// Logs and counts which servers are ejected, and which are used again.
-    fn report_ejections(&mut self, cluster: usize) {
-        let Self { http, options, .. } = self;
-        let stats = &options.fleet.cells()[options.worker].stats.upstreams[cluster].http;
-        shown::tell_ejections(http.clusters.get(cluster), stats, &options.upstreams[cluster].name);
-    }
 }
 
 impl<D: Driver> Sessions<D> {
@@ -151,7 +144,7 @@ impl<D: Driver> Sessions<D> {
     fn carry_out_http(&mut self, action: ProxyAction) {
         match action {
             ProxyAction::Wake { connection } => match self.slab.get_mut(connection) {
-                Some(Session::Http(http)) => http.common.mark_dirty(&mut self.context, connection),
+                Some(Session::Http(http)) => http.io.mark_dirty(&mut self.context, connection),
                 Some(Session::Upstream(one)) => one.mark_dirty(&mut self.context, connection),
                 _ => {}
             },
@@ -172,7 +165,7 @@ impl<D: Driver> Sessions<D> {
             ProxyAction::Borrow { cluster, worker } => self.context.borrow(cluster, worker),
             ProxyAction::Arm { exchange, at } => self.context.arm_exchange(exchange, at),
             ProxyAction::Watch { cluster, at } => self.context.watch_cluster(cluster, at),
-            ProxyAction::Report { cluster } => self.context.report_ejections(cluster),
+            ProxyAction::Report { cluster } => self.context.tell_ejections(cluster),
         }
     }
 

@@ -69,7 +69,7 @@ impl Http {
         };
         let new = NewExchange {
             client,
-            listener: self.common.listener,
+            listener: self.io.common.listener,
             cluster: proxy.upstream,
             request,
             record: told,

@@ -5,8 +5,9 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
-use super::client::{Http, Phase};
+use super::client::Http;
 use super::options::FilesOptions;
+use super::request::{Request, Responder};
 use crate::mem::Key;
 use crate::proto::http::RequestHead;
 use crate::ring::Driver;
@@ -28,6 +29,9 @@ impl Http {
         name: &str,
         files: &FilesOptions,
     ) {
+        let Some(waiter) = context.http.waiting.enter(key) else {
+            return self.answer_status(context, head, told, 503, None);
+        };
         let root = Arc::clone(&files.root);
         let (worker, dot_files) = (context.options.worker, files.rules.dot_files);
         let fleet = Arc::clone(&context.options.fleet);
@@ -40,23 +44,26 @@ impl Http {
                 write(&path, entries, dot_files, &mut page);
                 Some(page)
             });
-            let note = Note::Finished { connection: key, finished: Finished::Listed(page) };
+            let note = Note::Finished { request: waiter, finished: Finished::Listed(page) };
             // A worker that has ended has no use for it.
             let _ended = fleet.send(worker, note);
         };
         if context.options.fleet.offload(Task::Listing, Box::new(job)).is_ok() {
-            self.told = Some(Box::new((head, told)));
-            self.phase = Phase::Listing;
+            let request = Request::new(Responder::Listing(Box::new((head, told))));
+            self.begin_answer(request.known_by(waiter));
         } else {
+            context.http.waiting.leave(waiter);
             self.answer_status(context, head, told, 503, None);
         }
     }
 
     /// A folder was read.
-    pub(super) fn listed<D: Driver>(&mut self, context: &mut Context<D>, page: Option<Vec<u8>>) {
-        let Phase::Listing = self.phase else { return };
-        let Some(told) = self.told.take() else { return };
-        let (head, told) = *told;
+    pub(super) fn listed<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        (head, told): (Box<RequestHead>, RequestRecord),
+        page: Option<Vec<u8>>,
+    ) {
         match page {
             Some(page) => {
                 let mut response = context.http.spare_answers.take();

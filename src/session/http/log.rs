@@ -26,11 +26,12 @@ impl Http {
     ) {
         let now = context.now();
         let duration = now.saturating_duration_since(told.began);
-        if let Some(stats) = context.listener_stats(self.common.listener).http.route(told.route) {
+        if let Some(stats) = context.listener_stats(self.io.common.listener).http.route(told.route)
+        {
             let class = usize::from(told.status / 100).min(stats.answers.len() - 1);
             stats.answers[class].add(1);
             stats.received.add(told.received);
-            stats.sent.add(self.sent(told));
+            stats.sent.add(told.sent);
         }
         if let Some(route) = told.route.and_then(|route| self.options.routes.get(route)) {
             context.histograms.latencies.record_route(route.number, duration);
@@ -44,11 +45,6 @@ impl Http {
             self.write_line(context, &head, told, duration);
         }
         context.http.spare_heads.give(head);
-    }
-
-    /// Bytes of an answer: of one that was compressed, those that it became.
-    fn sent(&self, told: &RequestRecord) -> u64 {
-        told.sent.saturating_add_signed(self.recoded)
     }
 
     fn write_line<D: Driver>(
@@ -66,7 +62,7 @@ impl Http {
             None => ("", ""),
             Some((upstream, server)) => {
                 let one = &context.options.upstreams[upstream];
-                let names = one.cluster.as_ref().map(|origins| &origins.names);
+                let names = Some(&one.cluster.names);
                 let server = names.zip(server).and_then(|(names, server)| names.get(server));
                 (one.name.as_str(), server.map(|name| &**name).unwrap_or_default())
             }
@@ -85,7 +81,7 @@ impl Http {
             query: head.query(),
             version: if is_read { head.version.name() } else { "" },
             status: told.status,
-            sent: self.sent(told),
+            sent: told.sent,
             received: told.received,
             referer: head.fields.get(Known::Referer).unwrap_or_default(),
             user_agent: head.fields.get(Known::UserAgent).unwrap_or_default(),

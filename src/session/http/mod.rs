@@ -5,6 +5,7 @@
 //! | `client` | a connection of a client: its requests, one after the other |
 //! | `begin` | what becomes of a request: its route, what is allowed, who answers |
 //! | `answer` | answers of our own |
+//! | `request` | a request that is being answered, apart from its connection |
 //! | `respond` | heads of answers on their way to a client |
 //! | `file` | files on their way to a client |
 //! | `cache` | files that are kept open |
@@ -35,6 +36,7 @@ mod limits;
 mod listing;
 mod log;
 pub mod options;
+mod request;
 mod respond;
 pub(super) mod shown;
 pub(super) mod state;

@@ -1,13 +1,12 @@
 //! The answers of servers on their way to a client, and bodies on their way to servers.
 
 use super::client::Http;
-use super::encode::{Encoding, signed};
+use super::encode::{Encoding, begin_encoding, signed};
 use super::options::RouteOptions;
+use super::request::{Request, Responder};
 use super::state::{HttpState, Output};
 use crate::mem::{Buf, Key};
-use crate::proto::http::{Fields, ResponseHead, status};
-use crate::proto::http1::write::{self, Connection, Delimit};
-use crate::proto::http1::{BodyReader, Framing, write_part};
+use crate::proto::http::{Fields, ResponseHead};
 use crate::ring::Driver;
 use crate::service::CloseReason;
 use crate::service::cluster::failure::Failure;
@@ -22,9 +21,18 @@ use crate::session::context::Context;
 impl Http {
     /// A part of an answer's body, framed as the present answer is.
     pub(super) fn write_part<D: Driver>(&mut self, context: &mut Context<D>, part: Buf) {
-        let is_chunked = self.framing == Framing::Chunked;
-        let mut out = self.outlet.writer(&mut context.pages, &mut self.stream);
-        write_part(&mut out, part, is_chunked);
+        let mut out = self.io.writer(&mut context.pages);
+        self.wire.send_part(part, &mut out);
+    }
+
+    /// The end of an answer's body.
+    pub(super) fn write_end<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        trailers: Option<&Fields>,
+    ) {
+        let mut out = self.io.writer(&mut context.pages);
+        self.wire.send_end(trailers, &mut out);
     }
 
     /// Moves what can be moved of an exchange; true when it is over.
@@ -32,10 +40,11 @@ impl Http {
         &mut self,
         context: &mut Context<D>,
         key: Key,
+        request: &mut Request,
         exchange: Key,
     ) -> bool {
         if let Err(refusal) = self.pass_body(context, exchange) {
-            tracing::debug!(id = self.common.id(), refusal = refusal.name(), "body refused");
+            tracing::debug!(id = self.io.common.id(), refusal = refusal.name(), "body refused");
             return self.refuse_body(context, exchange, refusal);
         }
         self.write_interim(context, exchange);
@@ -47,15 +56,15 @@ impl Http {
                 if told.status != 0 {
                     // The answer has begun: only a cut tells that it is not whole.
                     told.reason = Some(failure.name());
-                    self.finish_request(context, head, &told);
-                    self.phase = super::client::Phase::Head;
+                    self.finish_request(context, head, &request.settled(told));
+                    request.responder = Responder::Done;
                     self.close(context, key, CloseReason::UpstreamReset);
                     return false;
                 }
                 self.answer_failure(context, head, told, failure);
                 return true;
             }
-            Reply::Head => self.write_reply(context, exchange),
+            Reply::Head => self.write_reply(context, request, exchange),
             Reply::Upgrade => return false,
         }
         let has_replied = context.http.proxy.get(exchange).is_some_and(Exchange::has_replied);
@@ -64,13 +73,13 @@ impl Http {
         }
         let is_behind = |encoding: &Encoding| encoding.waiting() >= WAITING_MAX;
         let mut has_taken = false;
-        while !self.encoding.as_deref().is_some_and(is_behind)
+        while !request.encoding.as_deref().is_some_and(is_behind)
             && let Some(part) =
                 context.http.proxy.get_mut(exchange).and_then(Exchange::take_answer_part)
         {
-            if self.encoding.is_some() {
-                self.recoded -= signed(part.len());
-                self.encode(context, key, part);
+            if request.encoding.is_some() {
+                request.recoded -= signed(part.len());
+                self.encode(context, key, request, part);
             } else {
                 self.write_part(context, part);
             }
@@ -83,7 +92,7 @@ impl Http {
         if !context.http.proxy.get(exchange).is_some_and(is_over) {
             return false;
         }
-        match self.end_encoding(context, key) {
+        match self.end_encoding(context, key, request) {
             Ok(true) => {}
             Ok(false) => return false,
             Err(()) => {
@@ -91,7 +100,7 @@ impl Http {
                 return true;
             }
         }
-        self.end_reply(context, exchange);
+        self.end_reply(context, request, exchange);
         true
     }
 
@@ -103,42 +112,37 @@ impl Http {
         if exchange.answer.interim.is_empty() {
             return;
         }
-        let out = self.outlet.bytes(pages);
-        let before = out.len();
-        let (framing, length, connection) = (Framing::None, None, Connection::Persist);
-        let delimit = Delimit { framing, length, connection };
+        let mut out = self.io.writer(pages);
         for mut head in exchange.answer.interim.drain(..) {
             head.fields.push(b"via", VIA);
-            write::response(&head, status::reason(head.status), delimit, out);
+            exchange.record.sent += self.wire.send_interim(&head, &mut out) as u64;
             spare_answers.give(head);
         }
-        exchange.record.sent += (out.len() - before) as u64;
     }
 
     /// The head of a server's answer.
-    fn write_reply<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+    fn write_reply<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        request: &mut Request,
+        key: Key,
+    ) {
         context.refresh_date();
         let Some(exchange) = context.http.proxy.get_mut(key) else { return };
         let Some(mut response) = exchange.answer.head.take() else { return };
-        let fate = self.compress(context, key, &mut response);
+        let fate = self.compress(context, request, key, &mut response);
         let Context { http, pages, .. } = context;
         let HttpState { proxy, date, spare_answers, .. } = http;
-        self.is_recoded = matches!(fate, Fate::Encodes(_));
+        request.is_recoded = matches!(fate, Fate::Encodes(_));
         let Some(exchange) = proxy.get_mut(key) else { return };
-        let Exchange { request, record: told, answer, .. } = exchange;
-        let (head, length) = (&*request.head, &mut answer.length);
+        let Exchange { request: asked, record: told, answer, .. } = exchange;
+        let (head, length) = (&*asked.head, &mut answer.length);
         *length = fate.length(response.status, *length);
         let has_body = has_body(head.method, response.status);
-        self.framing = match *length {
-            _ if !has_body => Framing::None,
-            length => write::framing_for(head.version, length),
-        };
-        self.keep_alive &= self.framing != Framing::UntilClose;
-        let length = if response.status == 204 { None } else { *length };
-        let framing = self.framing;
+        let length = *length;
         told.status = response.status;
         let output = Output { pages, date: date.text() };
-        self.write_head(output, head, told, &mut response, framing, length);
+        self.write_head(output, head, told, &mut response, (length, has_body));
         spare_answers.give(response);
     }
 
@@ -146,19 +150,20 @@ impl Http {
     fn compress<D: Driver>(
         &mut self,
         context: &Context<D>,
+        request: &mut Request,
         key: Key,
         response: &mut ResponseHead,
     ) -> Fate {
         let Some(exchange) = context.http.proxy.get(key) else { return Fate::Stays };
-        let Exchange { request, record: told, answer, .. } = exchange;
-        let (head, length) = (&request.head, &answer.length);
+        let Exchange { request: asked, record: told, answer, .. } = exchange;
+        let (head, length) = (&asked.head, &answer.length);
         let route = told.route.and_then(|route| self.options.routes.get(route));
         let rules = route.and_then(|route| route.compression.as_ref());
         let Some(rules) = rules else { return Fate::Stays };
         let mut fate = rules.decide(head, response, whole_of(response, *length));
         if let Fate::Encodes(coding) = fate
             && has_body(head.method, response.status)
-            && !self.begin_encoding(context, coding, *length)
+            && !begin_encoding(context, request, coding, *length)
         {
             fate = fate.refused();
         }
@@ -167,11 +172,16 @@ impl Http {
     }
 
     /// All of a server's answer has gone out.
-    fn end_reply<D: Driver>(&mut self, context: &mut Context<D>, exchange: Key) {
-        if self.framing == Framing::Chunked {
+    fn end_reply<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        request: &mut Request,
+        exchange: Key,
+    ) {
+        if self.wire.is_chunked() {
             let one = context.http.proxy.get_mut(exchange);
             let mut trailers = one.and_then(|one| one.answer.body.take_trailers());
-            let is_recoded = std::mem::take(&mut self.is_recoded);
+            let is_recoded = request.is_recoded;
             trailers.as_deref_mut().filter(|_| is_recoded).into_iter().for_each(mark_trailers);
             if let Some(trailers) = &mut trailers {
                 let route = self.route_of(context, exchange);
@@ -179,11 +189,11 @@ impl Http {
                 let request_id = self.options.request_id.as_deref();
                 trailers::filter(trailers, TrailerRules { edits, request_id, underscores: true });
             }
-            let out = self.outlet.bytes(&mut context.pages);
-            write::last_chunk(trailers.as_deref(), out);
+            self.write_end(context, trailers.as_deref());
         }
+        request.responder = Responder::Done;
         if let Some((head, told)) = context.end_exchange(exchange) {
-            self.finish_request(context, head, &told);
+            self.finish_request(context, head, &request.settled(told));
         }
         self.after_answer(context);
     }
@@ -194,15 +204,15 @@ impl Http {
         context: &mut Context<D>,
         exchange: Key,
     ) -> Result<(), crate::proto::http1::Refusal> {
-        if self.body.as_ref().is_none_or(BodyReader::is_done) {
+        if self.wire.is_body_read() {
             return Ok(());
         }
         while context.http.proxy.takes_body(exchange) {
-            let Some(part) = self.next_of_body()? else { break };
+            let Some(part) = self.wire.next_of_body()? else { break };
             context.http.proxy.push_body(exchange, part);
         }
-        if self.body.as_ref().is_none_or(BodyReader::is_done) {
-            let mut trailers = self.trailers.take();
+        if self.wire.is_body_read() {
+            let mut trailers = self.wire.take_trailers();
             if let Some(trailers) = &mut trailers {
                 self.filter_request_trailers(context, exchange, trailers);
             }
@@ -227,7 +237,7 @@ impl Http {
                 underscores: self.options.limits.underscores,
             },
         );
-        context.listener_stats(self.common.listener).http.fields_dropped.add(dropped.into());
+        context.listener_stats(self.io.common.listener).http.fields_dropped.add(dropped.into());
     }
 
     /// The route of an exchange.
@@ -244,10 +254,9 @@ impl Http {
         refusal: crate::proto::http1::Refusal,
     ) -> bool {
         let Some((head, mut told)) = context.end_exchange(exchange) else { return true };
-        context.listener_stats(self.common.listener).http.refuse(refusal);
+        context.listener_stats(self.io.common.listener).http.refuse(refusal);
         told.reason = Some(refusal.name());
-        self.keep_alive = false;
-        self.awaits_continue = false;
+        self.wire.refuse_body();
         if told.status == 0 {
             self.answer_status(context, head, told, refusal.status(), None);
         } else {
@@ -258,11 +267,27 @@ impl Http {
     }
 
     /// The answer that has begun cannot be ended in order.
-    pub(super) fn end_broken<D: Driver>(&mut self, context: &mut Context<D>) {
-        if let Some(told) = self.told.take() {
-            let (head, told) = *told;
-            self.finish_request(context, head, &told);
-        }
+    pub(super) fn end_broken<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        request: &mut Request,
+    ) {
+        self.finish_asked(context, request);
         self.end(CloseReason::ProtocolError);
+    }
+
+    /// A request is over whose head its responder has.
+    pub(super) fn finish_asked<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        request: &mut Request,
+    ) {
+        match std::mem::replace(&mut request.responder, Responder::Done) {
+            Responder::Listing(asked) | Responder::Encoding(asked) | Responder::Echo(asked) => {
+                let (head, record) = *asked;
+                self.finish_request(context, head, &request.settled(record));
+            }
+            Responder::Proxy(_) | Responder::Verify(_) | Responder::File(_) | Responder::Done => {}
+        }
     }
 }

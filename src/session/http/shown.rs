@@ -3,16 +3,22 @@
 use std::time::Instant;
 
 use crate::service::cluster::Cluster;
+use crate::service::cluster::servers::Standing;
 use crate::service::proxy::http::ProxyTally;
-use crate::session::{OriginStats, UpstreamStats, ejection};
+use crate::session::{UpstreamStats, ejection};
 
 /// Shows the state of a cluster to whoever reads the counters.
-pub(in crate::session) fn publish(cluster: &Cluster, stats: &OriginStats, now: Instant) {
-    stats.publish(cluster.gauges(), &cluster.counters(), cluster.retries.counters());
-    for (server, stats) in stats.servers.iter().enumerate() {
+pub(in crate::session) fn publish(cluster: &mut Cluster, stats: &UpstreamStats, now: Instant) {
+    cluster.servers.advance(now);
+    stats.http.publish(cluster.gauges(), &cluster.counters(), cluster.retries.counters());
+    for (refusals, count) in stats.http.refused.iter().zip(cluster.breaker.refused()) {
+        refusals.set(count);
+    }
+    for (server, stats) in stats.http.servers.iter().enumerate() {
         if let Some(view) = cluster.servers.view(server, now) {
             stats.active.set(view.active.into());
-            stats.usable.set(u64::from(view.healthy && !view.ejected));
+            let is_used = matches!(view.standing, Standing::Up | Standing::SlowStart);
+            stats.usable.set(is_used.into());
         }
     }
 }
@@ -36,13 +42,15 @@ pub(super) fn publish_tally(tally: &ProxyTally, stats: &UpstreamStats) {
 /// Logs and counts which servers are ejected, and which are used again.
 pub(in crate::session) fn tell_ejections(
     cluster: &mut Cluster,
-    stats: &OriginStats,
+    stats: &UpstreamStats,
     upstream: &str,
 ) {
     while let Some(event) = cluster.servers.next_event() {
         let name = |server: usize| cluster.options.names.get(server).map_or("", |name| name);
         let ejected = ejection::log(upstream, &event, name);
-        let stats = ejected.and_then(|server| stats.servers.get(server));
-        stats.into_iter().for_each(|one| one.ejected.add(1));
+        if let Some(server) = ejected {
+            stats.ejections.add(1);
+            stats.http.servers.get(server).into_iter().for_each(|one| one.ejected.add(1));
+        }
     }
 }

@@ -6,6 +6,7 @@ use super::cache::FileCache;
 use super::exchanges::ExchangeTimers;
 use super::limits::seed_of;
 use super::options::HttpOptions;
+use super::request::Waiting;
 use super::verify::Checks;
 use crate::mem::{FreeList, Key, Pages, Scratch};
 use crate::proto::http::{RequestHead, ResponseHead};
@@ -74,6 +75,8 @@ pub(in crate::session) struct HttpState {
     pub(super) limiters: Vec<Option<RateLimiter>>,
     pub(in crate::session) sources: Concurrency,
     pub(super) verified: VerifiedCache,
+    /// Requests that others do something for.
+    pub(in crate::session) waiting: Waiting,
     /// Passwords that are being checked.
     pub(super) checks: Checks,
     /// By the number of the folder.
@@ -106,8 +109,7 @@ impl HttpState {
         }
         let workers = (options.worker, options.fleet.cells().len());
         let clusters = options.upstreams.iter().enumerate().map(|(upstream, one)| {
-            let seed = seed_of(seed, upstream);
-            Some(Cluster::new(one.cluster.as_ref()?, workers, seed, now))
+            Some(Cluster::new(&one.cluster, workers, seed_of(seed, upstream), now))
         });
         let fd_max = options.descriptors.pause;
         Self {
@@ -123,6 +125,7 @@ impl HttpState {
             date: DateText { text: String::new(), until: None },
             limiters,
             sources: Concurrency::default(),
+            waiting: Waiting::default(),
             checks: Checks::default(),
             verified: VerifiedCache::new(VERIFIED_MAX, VERIFIED_FOR, seed),
             caches: routes.filter_map(|route| FileCache::for_route(route, fd_max)).collect(),
@@ -130,6 +133,11 @@ impl HttpState {
             lines_armed: false,
             last_request: 0,
         }
+    }
+
+    /// Whether no request is under way.
+    pub(in crate::session) fn is_idle(&self) -> bool {
+        self.proxy.is_empty() && self.waiting.is_empty()
     }
 
     /// Whether something is to be carried out.
@@ -143,6 +151,11 @@ impl HttpState {
         reactor: &mut Reactor<D, T>,
     ) {
         self.caches.iter_mut().for_each(|cache| cache.shed(reactor));
+    }
+
+    /// The servers of an upstream and the connections to them.
+    pub(in crate::session) fn cluster(&mut self, upstream: usize) -> &mut Cluster {
+        self.clusters.get(upstream)
     }
 }
 

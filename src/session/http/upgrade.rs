@@ -3,8 +3,6 @@
 use super::client::{Http, Phase};
 use super::state::HttpState;
 use crate::mem::{Buf, Key};
-use crate::proto::http1::Framing;
-use crate::proto::http1::write::{self, Connection, Delimit};
 use crate::ring::{Driver, SocketAddress};
 use crate::session::Sessions;
 use crate::session::context::Context;
@@ -19,12 +17,8 @@ impl Http {
         let Some(exchange) = http.proxy.get_mut(exchange) else { return };
         let Some(answer) = exchange.answer.head.take() else { return };
         exchange.record.status = answer.status;
-        let delimit =
-            Delimit { framing: Framing::None, length: None, connection: Connection::Upgrade };
-        let out = self.outlet.bytes(pages);
-        let before = out.len();
-        write::response(&answer, "Switching Protocols", delimit, out);
-        exchange.record.sent += (out.len() - before) as u64;
+        let mut out = self.io.writer(pages);
+        exchange.record.sent += self.wire.send_switch(&answer, &mut out) as u64;
         http.spare_answers.give(answer);
     }
 }
@@ -48,9 +42,10 @@ impl<D: Driver> Sessions<D> {
         if let Some((head, told)) = context.end_exchange(key) {
             http.finish_request(context, head, &told);
         }
+        http.drop_request(context);
         http.phase = Phase::Head;
-        http.outlet.finish(&mut context.pages, &mut http.stream);
-        let ahead = http.input.take_all();
+        http.io.buffer.finish(&mut context.pages, &mut http.io.stream);
+        let ahead = http.wire.take_rest();
         let peer = http.client.take();
         let source = peer.as_ref().filter(|peer| peer.is_counted).and_then(|peer| peer.ip());
         http.stop_deadline(context);
@@ -65,8 +60,9 @@ impl<D: Driver> Sessions<D> {
         };
         self.slab.replace(client, |session| {
             let Session::Http(http) = session else { return session };
-            let Http { common, stream, ended, .. } = *http;
-            Session::Relay(Box::new(Relay::adopt(context, (common, stream, ended), adopted)))
+            let Http { io, wire, .. } = *http;
+            let parts = (io.common, io.stream, wire.has_ended());
+            Session::Relay(Box::new(Relay::adopt(context, parts, adopted)))
         });
         context.stats().upstreams[upstream].active.increment();
         if let Some(Session::Relay(relay)) = self.slab.get_mut(client) {

@@ -356,6 +356,10 @@ impl UpstreamConnection {
             }
         }
         self.give_up(context, key);
+        if self.wire.may_have_switched() {
+            // In another protocol the end of the connection may be one in order.
+            self.stream.reset_on_close(&mut context.reactor);
+        }
     }
 
     /// The connection ends, which its pool knows already.

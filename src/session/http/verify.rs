@@ -5,8 +5,9 @@ use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
 
-use super::client::{Http, Phase};
+use super::client::Http;
 use super::options::AuthOptions;
+use super::request::{Request, Responder};
 use super::state::HttpState;
 use crate::mem::Key;
 use crate::proto::http::{Known, RequestHead};
@@ -28,6 +29,8 @@ const SOURCE_CHECKS_MAX: u32 = 8;
 pub(super) struct Check {
     /// What to remember if the password is right.
     secret: [u8; 32],
+    /// The request that waits.
+    request: Key,
     /// While there is one of these, the result is wanted.
     wanted: Arc<()>,
 }
@@ -37,7 +40,7 @@ pub(super) struct Check {
 struct Waiting {
     number: u64,
     wanted: Weak<()>,
-    connections: Vec<Key>,
+    requests: Vec<Key>,
 }
 
 /// The passwords that are being checked for a worker.
@@ -50,11 +53,11 @@ pub(super) struct Checks {
 
 impl Checks {
     /// Joins a check of that password that is under way.
-    fn join(&mut self, secret: [u8; 32], connection: Key) -> Option<Check> {
+    fn join(&mut self, secret: [u8; 32], request: Key) -> Option<Check> {
         let waiting = self.by_secret.get_mut(&secret)?;
         let wanted = waiting.wanted.upgrade()?;
-        waiting.connections.push(connection);
-        Some(Check { secret, wanted })
+        waiting.requests.push(request);
+        Some(Check { secret, request, wanted })
     }
 
     /// Begins a check, if its source may have one more.
@@ -62,21 +65,21 @@ impl Checks {
         &mut self,
         secret: [u8; 32],
         source: Option<IpAddr>,
-        connection: Key,
+        request: Key,
     ) -> Option<(Check, Verified)> {
         if let Some(ip) = source {
             self.by_source.enter(0, ip, SOURCE_CHECKS_MAX, 0)?;
         }
         self.last += 1;
         let (number, wanted) = (self.last, Arc::new(()));
-        let connections = vec![connection];
-        let waiting = Waiting { number, wanted: Arc::downgrade(&wanted), connections };
+        let requests = vec![request];
+        let waiting = Waiting { number, wanted: Arc::downgrade(&wanted), requests };
         self.by_secret.insert(secret, waiting);
         let verified = Verified { right: false, secret, number, source };
-        Some((Check { secret, wanted }, verified))
+        Some((Check { secret, request, wanted }, verified))
     }
 
-    /// A check has ended, or was not made. Returns the connections that wait for it.
+    /// A check has ended, or was not made. Returns the requests that wait for it.
     fn end(&mut self, verified: &Verified) -> Vec<Key> {
         if let Some(ip) = verified.source {
             self.by_source.leave(0, ip);
@@ -86,7 +89,7 @@ impl Checks {
         if !self.by_secret.get(&verified.secret).is_some_and(is_it) {
             return Vec::new();
         }
-        self.by_secret.remove(&verified.secret).map_or_else(Vec::new, |one| one.connections)
+        self.by_secret.remove(&verified.secret).map_or_else(Vec::new, |one| one.requests)
     }
 }
 
@@ -97,6 +100,13 @@ pub(super) struct Pending {
     told: RequestRecord,
     meta: RequestMeta,
     check: Check,
+}
+
+impl Pending {
+    /// The request, once: it is over.
+    pub(super) fn take_request(&mut self) -> (Box<RequestHead>, RequestRecord) {
+        (std::mem::take(&mut self.head), self.told.clone())
+    }
 }
 
 /// What is known of a request's password.
@@ -139,11 +149,13 @@ impl Http {
         }
         let is_known = user.is_some();
         told.user = user.map(Into::into);
-        let checks = &mut context.http.checks;
-        if let Some(check) = checks.join(secret, key) {
+        let Some(request) = context.http.waiting.enter(key) else { return Allowed::Busy };
+        let HttpState { checks, waiting, .. } = &mut context.http;
+        if let Some(check) = checks.join(secret, request) {
             return Allowed::Later(check);
         }
-        let Some((check, mut verified)) = checks.begin(secret, told.ip(), key) else {
+        let Some((check, mut verified)) = checks.begin(secret, told.ip(), request) else {
+            waiting.leave(request);
             return Allowed::Busy;
         };
         let worker = context.options.worker;
@@ -154,10 +166,11 @@ impl Http {
             verified.right = wanted.strong_count() > 0 && verify(&hash, &password) && is_known;
             let finished = Finished::Verified(verified);
             // A worker that has ended has no use for it.
-            let _ended = fleet.send(worker, Note::Finished { connection: key, finished });
+            let _ended = fleet.send(worker, Note::Finished { request, finished });
         };
         if context.options.fleet.offload(Task::Password, Box::new(job)).is_err() {
             let _waiters = context.http.checks.end(&unmade);
+            context.http.waiting.leave(request);
             return Allowed::Busy;
         }
         Allowed::Later(check)
@@ -171,7 +184,9 @@ impl Http {
         meta: RequestMeta,
         check: Check,
     ) {
-        self.phase = Phase::Verify(Box::new(Pending { head, told, meta, check }));
+        let waiter = check.request;
+        let pending = Box::new(Pending { head, told, meta, check });
+        self.begin_answer(Request::new(Responder::Verify(pending)).known_by(waiter));
     }
 
     /// A thread has done its work for this connection.
@@ -179,27 +194,40 @@ impl Http {
         &mut self,
         context: &mut Context<D>,
         key: Key,
-        finished: Finished,
+        (of, finished): (Key, Finished),
     ) {
-        if self.common.closing().is_some() {
+        if self.io.is_closing() {
             return;
         }
-        match finished {
-            Finished::Verified(verified) => self.verified(context, key, verified.right),
-            Finished::Listed(page) => self.listed(context, page),
-            Finished::Encoded(encoded) => self.encoded(context, *encoded),
+        let Some(mut request) = self.request.take_if(|request| request.is(of)) else { return };
+        match (std::mem::replace(&mut request.responder, Responder::Done), finished) {
+            (Responder::Verify(pending), Finished::Verified(verified)) => {
+                request.forget(&mut context.http.waiting);
+                self.verified(context, key, *pending, verified.right);
+            }
+            (Responder::Listing(asked), Finished::Listed(page)) => {
+                request.forget(&mut context.http.waiting);
+                self.listed(context, *asked, page);
+            }
+            (responder, finished) => {
+                request.responder = responder;
+                if let Finished::Encoded(encoded) = finished {
+                    self.encoded(context, &mut request, *encoded);
+                }
+                self.request = Some(request);
+            }
         }
-        self.common.mark_dirty(context, key);
+        self.io.mark_dirty(context, key);
     }
 
-    fn verified<D: Driver>(&mut self, context: &mut Context<D>, key: Key, right: bool) {
-        if !matches!(self.phase, Phase::Verify(_)) {
-            return;
-        }
-        let Phase::Verify(pending) = std::mem::replace(&mut self.phase, Phase::Head) else {
-            return;
-        };
-        let Pending { head, mut told, meta, check } = *pending;
+    fn verified<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        pending: Pending,
+        right: bool,
+    ) {
+        let Pending { head, mut told, meta, check } = pending;
         if right {
             let now = context.now();
             context.http.verified.insert(check.secret, now);
@@ -212,7 +240,7 @@ impl Http {
 }
 
 impl HttpState {
-    /// A password was checked: the connections that wait for that.
+    /// A password was checked: the requests that wait for that.
     pub(in crate::session) fn checked(&mut self, verified: &Verified) -> Vec<Key> {
         self.checks.end(verified)
     }

@@ -145,7 +145,12 @@ impl Relay {
         key: Key,
         lane: Lane,
     ) -> Result<(), Lane> {
-        let budget = Budget::new(context.options.relay.turn_budget);
+        if context.bulk.is_spent() {
+            self.common.postpone(context, key);
+            return Ok(());
+        }
+        let most = context.options.relay.turn_budget.min(context.bulk.left());
+        let budget = Budget::new(most);
         let ends = both(&mut self.streams, lane);
         let direction = &mut self.directions[lane.index()];
         if !ends.1.takes_pages(&mut context.reactor, key) {
@@ -158,6 +163,7 @@ impl Relay {
                 Broken::Source(_) => lane,
                 Broken::Sink(_) => lane.other(),
             })?;
+        context.bulk.spend(pumped.received.max(pumped.sent));
         match lane {
             Lane::Client => self.common.count_received(context, pumped.received),
             Lane::Upstream => self.common.count_sent(context, pumped.sent),
@@ -177,7 +183,7 @@ impl Relay {
             }
         }
         if pumped.busy {
-            self.common.mark_dirty(context, key);
+            self.common.postpone(context, key);
         }
         Ok(())
     }

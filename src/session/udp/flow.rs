@@ -18,6 +18,7 @@ use crate::net::{DatagramEvent, DatagramSocket, NetworkError, Operation};
 use crate::ring::{
     Completion, Datagram, DatagramSocketOptions, Driver, Fd, Lane, Outbox, SocketAddress,
 };
+use crate::service::cluster::failed;
 use crate::service::flows::{FlowEnd, FlowKey, FlowQuota, Place, client_hash};
 
 /// How long new flows pass a server over whose host has refused a datagram.
@@ -74,6 +75,39 @@ impl Datagrams {
         true
     }
 
+    /// Chooses the server of a new flow, which counts as being under way then.
+    fn choose<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        upstream: usize,
+        hash: u64,
+    ) -> Option<usize> {
+        let now = context.now();
+        let cluster = context.cluster(upstream);
+        cluster.breaker.try_enter().ok()?;
+        let suspects = self.suspects[upstream].list(now);
+        let server = cluster.servers.pick_any(Some(hash), suspects, now);
+        let server = server.or_else(|| cluster.servers.pick_any(Some(hash), &[], now));
+        if server.is_none() {
+            cluster.breaker.leave();
+        }
+        server
+    }
+
+    /// A flow that was to be made is none.
+    fn give_back_server<D: Driver>(
+        context: &mut Context<D>,
+        (upstream, server): (usize, usize),
+        errno: Errno,
+    ) {
+        let now = context.now();
+        let failure = failure_of(errno, &context.options.upstreams[upstream].servers[server]);
+        let cluster = context.cluster(upstream);
+        cluster.breaker.leave();
+        cluster.servers.done(server, failed(failure.failure()), now);
+        context.tell_ejections(upstream);
+    }
+
     /// Makes a flow. The oldest makes room where there are too many.
     fn open_flow<D: Driver>(
         &mut self,
@@ -91,15 +125,12 @@ impl Datagrams {
         }
         self.make_room(context, listener, flows_max);
         let now = context.now();
-        let hash = client_hash(key.client);
-        let balancer = &mut context.balancers[upstream];
-        let server = balancer.pick_hashed(hash, self.suspects[upstream].list(now), now);
-        let server = server.or_else(|| balancer.pick_hashed(hash, &[], now))?;
+        let server = self.choose(context, upstream, client_hash(key.client))?;
         let offload = self.doors[key.socket as usize].offload;
         let fd = match connect(context, upstream, server, offload) {
             Ok(fd) => fd,
             Err(errno) => {
-                context.balancers[upstream].release(server);
+                Self::give_back_server(context, (upstream, server), errno);
                 self.open_failed(context, listener, errno, (upstream, server));
                 return None;
             }
@@ -120,7 +151,7 @@ impl Datagrams {
         };
         let Ok(own) = self.flows.insert(flow) else {
             context.reactor.driver().close(fd);
-            context.balancers[upstream].release(server);
+            Self::give_back_server(context, (upstream, server), Errno::ENOMEM);
             self.open_failed(context, listener, Errno::ENOMEM, (upstream, server));
             return None;
         };
@@ -257,6 +288,11 @@ impl Datagrams {
             stats.truncated.add(1);
             return;
         }
+        if flow.sent.0 == 0 {
+            // Datagrams know no connect: the first answer says that somebody is there.
+            let now = context.now();
+            context.cluster(flow.upstream).servers.connected(flow.server, now);
+        }
         flow.sent.0 += count;
         flow.sent.1 += data.len() as u64;
         if !flow.ended {
@@ -296,6 +332,11 @@ impl Datagrams {
         };
         let at = (flow.upstream, flow.server);
         self.suspects[flow.upstream].add(flow.server, context.now() + SUSPICION);
+        let failure = failure_of(errno, &context.options.upstreams[at.0].servers[at.1]);
+        let outcome = failed(failure.failure());
+        let now = context.now();
+        context.cluster(at.0).servers.judge(at.1, outcome, now);
+        context.tell_ejections(at.0);
         note_failure(context, errno, at);
         self.end_flow(context, own, FlowEnd::ServerUnreachable);
     }
@@ -312,7 +353,9 @@ impl Datagrams {
             context.datagram_stats(flow.listener).count_report(&report);
         }
         self.listeners[flow.listener].table.remove(flow.place);
-        context.balancers[flow.upstream].release(flow.server);
+        let cluster = context.cluster(flow.upstream);
+        cluster.servers.leave(flow.server);
+        cluster.breaker.leave();
         context.stats().upstreams[flow.upstream].active.decrement();
         let stats = context.datagram_stats(flow.listener);
         stats.flows_active.decrement();

@@ -46,9 +46,17 @@ impl Line {
         }
     }
 
+    /// It does not say which request it is of.
+    fn is_anonymous(&self) -> bool {
+        self.marker.is_empty() || self.marker == "x"
+    }
+
     /// The request ended because its connection did, or because it broke a rule.
     fn is_given_up(&self) -> bool {
-        let is_failure = Failure::ALL.iter().any(|failure| failure.name() == self.reason);
+        // Connections and failures have the name of `ClientGone`, and nothing fails with that.
+        let is_failure = Failure::ALL
+            .iter()
+            .any(|failure| *failure != Failure::ClientGone && failure.name() == self.reason);
         !self.reason.is_empty() && !is_failure
     }
 }
@@ -99,25 +107,28 @@ fn balance_routes(run: &mut Run, lines: &[Line]) {
 /// reason; one that a server has seen has one too.
 fn balance_answers(run: &Run, lines: &[Line], text: &str) {
     let mut by_marker: BTreeMap<&str, &Line> = BTreeMap::new();
-    for line in lines.iter().filter(|line| !line.marker.is_empty()) {
+    for line in lines.iter().filter(|line| !line.is_anonymous()) {
         let before = by_marker.insert(&line.marker, line);
         assert!(before.is_none(), "two lines: {before:?} {line:?}");
     }
+    // A head that was refused, or did not come whole, has no path in its line.
+    let mut without_path: Vec<&Line> = lines.iter().filter(|line| line.is_anonymous()).collect();
     for client in &run.clients {
-        let broken = |at: usize| client.asks[at].broken.is_some();
-        for (at, answer) in client.answers.iter().enumerate().filter(|(at, _)| !broken(*at)) {
-            let ask = &client.asks[at];
-            let line = by_marker.get(&*ask.marker);
-            // A head that was not read to its end has no path.
-            let is_anonymous = ask.stops_at.is_some() && line.is_none();
-            if !is_anonymous {
-                let line = line.unwrap_or_else(|| panic!("{ask:?} {answer:?} has no line: {text}"));
-                assert_eq!(line.status, answer.status, "{answer:?} {line:?}");
-                if let Some(reason) = &answer.reason {
-                    assert_eq!(*reason, line.reason);
+        for (ask, answer) in client.asks.iter().zip(&client.answers) {
+            let line = match by_marker.get(&*ask.marker) {
+                Some(line) => line,
+                None if answer.is_passed_on => panic!("{ask:?} {answer:?} has no line: {text}"),
+                None => {
+                    let at = without_path.iter().position(|line| line.status == answer.status);
+                    let at = at.unwrap_or_else(|| panic!("{ask:?} {answer:?} no line: {text}"));
+                    without_path.remove(at)
                 }
-                assert!(!answer.is_passed_on || line.has_upstream, "{line:?}");
+            };
+            assert_eq!(line.status, answer.status, "{answer:?} {line:?}");
+            if let Some(reason) = &answer.reason {
+                assert_eq!(*reason, line.reason);
             }
+            assert!(!answer.is_passed_on || line.has_upstream, "{line:?}");
         }
     }
     for (marker, seen) in &run.seen {
@@ -147,7 +158,8 @@ fn balance_upstream(run: &Run, lines: &[Line], text: &str) {
     let upgraded = count(&|line| line.status == 101);
     let (begun, answered) = (http.begun.get(), http.answered.get());
     assert_eq!(lines.len() as u64, begun, "{text}");
-    for failure in Failure::ALL {
+    assert_eq!(failed_of(run, Failure::ClientGone), 0);
+    for failure in Failure::ALL.into_iter().filter(|one| *one != Failure::ClientGone) {
         let failed = http.failed[failure.index()].get();
         let told = count(&|line| line.reason == failure.name());
         assert!(told <= failed && failed <= told + given_up, "{failure:?} {failed}: {text}");

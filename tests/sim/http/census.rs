@@ -1,17 +1,33 @@
 //! What runs have reached.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ringway::proto::http1::Refusal;
 use ringway::service::CloseReason;
+use ringway::service::cluster::attempts::Stop;
 use ringway::service::cluster::failure::Failure;
 use ringway::service::cluster::pool::CloseCause;
 
 use super::run::Run;
 
-/// Names of what was reached, each with its kind before it.
+/// In how many runs something was reached, by its name with its kind before it.
 #[derive(Debug, Default)]
-pub(super) struct Census(BTreeSet<String>);
+pub(super) struct Census(BTreeMap<String, usize>);
+
+/// All that can be reached.
+pub(super) fn all() -> BTreeSet<String> {
+    let mut all = BTreeSet::new();
+    all.extend(CloseReason::ALL.iter().map(|reason| format!("close {}", reason.name())));
+    all.extend(Failure::ALL.iter().map(|failure| format!("failure {}", failure.name())));
+    all.extend(Stop::ALL.iter().map(|stop| format!("stop {}", stop.name())));
+    all.extend(CloseCause::ALL.iter().map(|cause| format!("pool {}", cause.name())));
+    all.extend(Refusal::NAMES.iter().map(|name| format!("refusal {name}")));
+    all.extend((0..=5).map(|class| format!("class {class}xx")));
+    all
+}
+
+/// What no run reaches, and why.
+pub(super) const EXCUSED: [(&str, &str); 0] = [];
 
 impl Census {
     pub(super) fn note(&mut self, run: &Run) {
@@ -27,27 +43,27 @@ impl Census {
         for (cause, count) in CloseCause::ALL.iter().zip(&upstream.closed) {
             self.reach("pool", cause.name(), count.get());
         }
+        for (stop, count) in Stop::ALL.iter().zip(&upstream.stopped) {
+            self.reach("stop", stop.name(), count.get());
+        }
         for (name, count) in Refusal::NAMES.iter().zip(&listener.http.refused) {
             self.reach("refusal", name, count.get());
         }
-        let all = 0..=super::setup::ROUTES.len();
-        for route in all.filter_map(|at| listener.http.used_route(at)) {
-            for (class, count) in route.answers.iter().enumerate() {
-                self.reach("class", &format!("{class}xx"), count.get());
-            }
-        }
-        for got in run.clients.iter().flat_map(|client| &client.answers) {
-            self.reach("status", &got.status.to_string(), 1);
+        let routes =
+            || (0..=super::setup::ROUTES.len()).filter_map(|at| listener.http.used_route(at));
+        for class in 0..=5 {
+            let count = routes().map(|route| route.answers[class].get()).sum();
+            self.reach("class", &format!("{class}xx"), count);
         }
     }
 
     fn reach(&mut self, kind: &str, name: &str, count: u64) {
         if count > 0 {
-            self.0.insert(format!("{kind} {name}"));
+            *self.0.entry(format!("{kind} {name}")).or_default() += 1;
         }
     }
 
-    pub(super) fn names(&self) -> &BTreeSet<String> {
+    pub(super) fn counts(&self) -> &BTreeMap<String, usize> {
         &self.0
     }
 }

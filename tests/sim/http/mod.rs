@@ -25,43 +25,75 @@ mod wire;
 
 use self::census::Census;
 use self::run::Run;
-use self::setup::Setup;
+use self::scenarios::{SCENARIOS, Scenario};
 use super::harness::{for_each_seed, for_some_seeds};
 
-/// Runs many seeds of a scenario. What is `fair` has nothing go wrong.
-fn sweep(scenario: impl Fn(u64) -> Setup + std::panic::RefUnwindSafe, fair: bool) {
+fn scenario(name: &str) -> &'static Scenario {
+    SCENARIOS.iter().find(|one| one.name == name).expect("a scenario of that name")
+}
+
+/// Runs many seeds of a scenario.
+fn sweep(name: &str) {
+    let Scenario { setup, is_fair, .. } = scenario(name);
     let census = std::sync::Mutex::new(Census::default());
     for_each_seed(|seed| {
-        let mut run = Run::new(scenario(seed));
+        let mut run = Run::new(setup(seed));
         run.play();
-        if fair {
+        if *is_fair {
             run.assert_all_served();
         }
         census.lock().expect("no panic while it is held").note(&run);
     });
-    eprintln!("{:?}", census.into_inner().expect("no panic").names());
+    eprintln!("CENSUS {name} {:?}", census.into_inner().expect("no panic").counts());
 }
 
-#[test]
-fn http_is_answered_once_in_order_and_in_full() {
-    sweep(scenarios::plain, true);
+macro_rules! sweeps {
+    ($($test:ident $name:ident)*) => {
+        $(#[test]
+        fn $test() {
+            sweep(stringify!($name));
+        })*
+
+        #[test]
+        fn every_scenario_is_swept() {
+            let swept = [$(stringify!($name)),*];
+            assert!(SCENARIOS.iter().map(|one| one.name).eq(swept));
+        }
+    };
 }
 
-#[test]
-fn http_under_all_faults_is_answered_once_in_order_or_fails_with_a_reason() {
-    sweep(scenarios::plain_with_faults, false);
+sweeps! {
+    http_is_answered_once_in_order_and_in_full plain
+    http_under_all_faults_is_answered_or_fails_with_a_reason plain_with_faults
+    http_bodies_come_through_in_every_framing bodies
+    http_bodies_under_all_faults_are_whole_or_cut bodies_with_faults
+    http_peers_that_reset_at_any_time_get_no_wrong_byte_and_leak_nothing resets
+    http_drains_in_the_middle drain
+    http_is_tried_again_only_where_that_is_safe retries
+    http_servers_that_die_and_come_back_cost_nothing_else dying
+    http_hedges_and_takes_one_answer hedging
+    http_upgrades_pass_every_byte_both_ways upgrades
+    http_upgrades_that_fail_look_like_that upgrades_with_faults
+    http_compressed_is_what_it_was compression
+    http_compressed_under_all_faults_is_whole_or_cut compression_with_faults
+    http_limits_refuse_and_give_back limits
+    http_that_stops_in_the_middle_is_ended_by_a_timer slow
+    http_that_breaks_rules_is_refused_and_counted refusals
+    http_connections_that_may_not_be_are_refused doors
 }
 
 #[test]
 fn http_runs_the_same_way_again() {
     for_some_seeds(|seed| {
-        let trace = || {
-            let mut run = Run::new(scenarios::plain_with_faults(seed));
-            run.play();
-            run.report(&mut Census::default());
-            run.trace
-        };
-        let difference = trace().difference(&trace());
-        assert!(difference.is_none(), "{}", difference.unwrap_or_default());
+        for Scenario { name, setup, .. } in &SCENARIOS {
+            let trace = || {
+                let mut run = Run::new(setup(seed));
+                run.play();
+                run.note_counters();
+                std::mem::take(&mut run.trace)
+            };
+            let difference = trace().difference(&trace());
+            assert!(difference.is_none(), "{name}: {}", difference.unwrap_or_default());
+        }
     });
 }

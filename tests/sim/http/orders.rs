@@ -138,6 +138,8 @@ pub(super) struct Ask {
     pub(super) fields: String,
     /// What is sent instead, if it is no request.
     pub(super) broken: Option<Vec<u8>>,
+    /// What the body breaks off with, behind a chunk; `?` is its next byte.
+    pub(super) bad_body: Option<&'static [u8]>,
     /// The client says nothing more after so many bytes of it.
     pub(super) stops_at: Option<usize>,
     pub(super) orders: Orders,
@@ -156,6 +158,7 @@ impl Ask {
             upgrade: None,
             fields: String::new(),
             broken: None,
+            bad_body: None,
             stops_at: None,
             orders,
         }
@@ -163,6 +166,17 @@ impl Ask {
 
     pub(super) fn target(&self) -> String {
         format!("{}/{}", self.path, self.marker)
+    }
+
+    /// The method of its answer: of a head that has not come whole, nobody knows it.
+    pub(super) fn method_heard(&self) -> &'static str {
+        if self.stops_at.is_some() && self.body.is_none() { "GET" } else { self.method }
+    }
+
+    /// Interim answers of its server come to it.
+    pub(super) fn hears_interims(&self) -> bool {
+        let is_proxied = matches!(self.path, "/up" | "/zip" | "/timed" | "/short");
+        is_proxied && !self.http10
     }
 
     /// An empty body of known length is none.
@@ -201,6 +215,13 @@ impl Ask {
                     rest = body;
                 }
             }
+        }
+        if let (Some(bad), Some((len, _))) = (self.bad_body, self.body) {
+            let body = pattern(marker, 'q', len);
+            rest = format!("{:x}\r\n", len / 2).into_bytes();
+            rest.extend_from_slice(&body[..len / 2]);
+            rest.extend_from_slice(b"\r\n");
+            rest.extend(bad.iter().map(|byte| if *byte == b'?' { body[len / 2] } else { *byte }));
         }
         if self.expects {
             head += "Expect: 100-continue\r\n";

@@ -6,15 +6,15 @@ use ringway::ring::Fd;
 use ringway::ring::sim::{Behaviour, Faults, Random, Sim};
 use ringway::server::Worker;
 use ringway::service::CloseReason;
-use ringway::session::{Fleet, Plan};
+use ringway::session::{Fleet, Note, Plan};
 
 use super::books;
-use super::census::Census;
 use super::client::{Client, End, Habits};
 use super::net::{Net, Trace};
 use super::orders::{Ask, Orders};
 use super::server::{AllSeen, Moods, Server};
 use super::setup::{BUFFER_SIZE, BUFFERS, ROUTES, Setup, address};
+use super::wire::pattern;
 
 /// Turns after which a run counts as hanging.
 const TURNS_MAX: usize = 60_000;
@@ -25,6 +25,9 @@ const QUIET_TURNS: u32 = 16;
 const ENDLESS_TURNS: u32 = 600;
 /// How long connections may go on when the worker drains.
 const DRAIN_TIME: std::time::Duration = std::time::Duration::from_millis(60);
+
+/// How long two requests may need on one connection.
+const QUEUE_TIME: std::time::Duration = std::time::Duration::from_millis(30);
 
 pub(super) struct Run {
     pub(super) worker: Worker<Sim>,
@@ -37,9 +40,22 @@ pub(super) struct Run {
     pub(super) seen: AllSeen,
     pub(super) lines: Arc<Mutex<Vec<u8>>>,
     pub(super) trace: Trace,
+    /// What helpers have done, and the turn from which the worker knows. There are no threads: work
+    /// is done at once, and its result comes later.
+    notes: Arc<Mutex<Vec<Note>>>,
+    notes_at: usize,
     /// Turns in a row in which no peer did anything.
     quiet_turns: u32,
     has_drained: bool,
+}
+
+/// A run that is played alone, and fails, shows what peers did.
+impl Drop for Run {
+    fn drop(&mut self) {
+        if std::thread::panicking() && std::env::var("RINGWAY_SIM_SEED").is_ok() {
+            eprintln!("{}", self.trace.text());
+        }
+    }
 }
 
 impl Run {
@@ -47,6 +63,12 @@ impl Run {
         let mut sim = Sim::new(setup.seed, Faults::NONE, BUFFERS, BUFFER_SIZE);
         for (server, behaviour) in setup.servers.iter().enumerate() {
             sim.serve(address(server), *behaviour);
+        }
+        for ask in setup.clients.iter().flat_map(|(asks, _)| asks) {
+            if ask.path == "/files" && ask.orders.status == 200 {
+                let file = pattern(&ask.marker, 'f', ask.orders.len);
+                sim.put_file(&ask.target()[1..], &file);
+            }
         }
         let listener = sim.listen();
         sim.set_faults(setup.faults);
@@ -56,6 +78,12 @@ impl Run {
             ..Plan::default()
         };
         let fleet = Arc::new(Fleet::with_plan(1, &plan));
+        let notes = Arc::new(Mutex::new(Vec::new()));
+        let posted = Arc::clone(&notes);
+        fleet.connect(vec![Box::new(move |note| {
+            posted.lock().expect("no panic while it is held").push(note);
+            true
+        })]);
         let lines = Arc::new(Mutex::new(Vec::new()));
         let options = setup.options(&fleet, listener, &lines);
         let mut worker = Worker::new(sim, options, None);
@@ -71,6 +99,8 @@ impl Run {
             seen: AllSeen::new(),
             lines,
             trace: Trace::default(),
+            notes,
+            notes_at: 0,
             quiet_turns: 0,
             has_drained: false,
         }
@@ -79,6 +109,10 @@ impl Run {
     /// Runs to the end, and checks what must hold of every run.
     pub(super) fn play(&mut self) {
         self.run_until("clients are served", |run| {
+            if run.worker.sessions().is_empty() {
+                // The others are only slow to take what waits for them.
+                run.clients.iter_mut().for_each(Client::hurry);
+            }
             run.setup.clients.is_empty() && run.clients.iter().all(Client::is_done)
         });
         self.run_until("connections end", |run| run.active() == 0);
@@ -113,12 +147,7 @@ impl Run {
                 break;
             }
         }
-        panic!(
-            "{what}: hangs in turn {}: {:#?}\n{}",
-            self.trace.turn,
-            self.clients,
-            self.trace.text()
-        );
+        panic!("{what}: hangs in turn {}: {:#?}", self.trace.turn, self.clients);
     }
 
     /// Whether nothing moves, and no timer will change that. Lets time go on if one will.
@@ -153,6 +182,8 @@ impl Run {
 
     fn step(&mut self) {
         self.trace.turn += 1;
+        self.check_health();
+        let is_told = self.take_notes();
         self.worker.turn().expect("the simulated kernel does not fail");
         let turn = self.trace.turn;
         let sim = self.worker.sessions().reactor().driver();
@@ -161,17 +192,22 @@ impl Run {
                 sim.serve(address(*server), *behaviour);
             }
         }
+        for (_, name, left) in self.setup.shrinks.iter().filter(|(at, ..)| *at == turn) {
+            let marker = name.rsplit('/').next().unwrap_or_default();
+            sim.put_file(name, &pattern(marker, 'f', *left));
+        }
         for (_, peer) in sim.take_accepted() {
             self.servers.push(Server::new(peer));
         }
         let Self { random, trace, .. } = self;
-        let mut net = Net { sim, trace, random, moved: false };
+        let mut net = Net { sim, trace, random, moved: is_told };
         let capacity = self.setup.capacity;
         let (come, wait): (Vec<_>, Vec<_>) = std::mem::take(&mut self.setup.clients)
             .into_iter()
             .partition(|(_, habits)| habits.comes_at <= turn);
         self.setup.clients = wait;
-        for (asks, habits) in come {
+        // Nobody listens any more for those who come late.
+        for (asks, habits) in come.into_iter().filter(|_| !self.has_drained) {
             let peer = net.sim.connect(self.listener, capacity);
             self.clients.push(Client::new(peer, asks, habits));
         }
@@ -188,6 +224,30 @@ impl Run {
         self.quiet_turns = if net.moved { 0 } else { self.quiet_turns + 1 };
         if self.setup.drains_at == Some(turn) {
             self.drain(true);
+        }
+    }
+
+    /// Hands over what helpers have done, some turns later. Whether anything is under way.
+    fn take_notes(&mut self) -> bool {
+        let mut notes = self.notes.lock().expect("no panic while it is held");
+        if notes.is_empty() {
+            self.notes_at = self.trace.turn + self.random.below(4);
+            return false;
+        }
+        if self.notes_at > self.trace.turn {
+            return true;
+        }
+        let sessions = self.worker.sessions();
+        sessions.reactor().driver().wake();
+        notes.drain(..).for_each(|note| sessions.take_note(note));
+        true
+    }
+
+    /// Active checks tell the worker what they have found.
+    fn check_health(&self) {
+        for (_, server, up) in self.setup.health.iter().filter(|(at, ..)| *at == self.trace.turn) {
+            let note = Note::Health { upstream: 0, server: *server, up: *up };
+            self.notes.lock().expect("no panic while it is held").push(note);
         }
     }
 
@@ -213,13 +273,26 @@ impl Run {
             sim.serve(address(server), Behaviour::Accept { capacity: 50_000 });
         }
         self.setup.moods = Moods::default();
+        for server in 0..self.setup.servers.len() {
+            let note = Note::Health { upstream: 0, server, up: true };
+            self.notes.lock().expect("no panic while it is held").push(note);
+        }
         let first = self.clients.len();
-        let most = self.setup.origins().breaker.in_flight.unwrap_or(2);
+        self.setup.changes.clear();
+        self.setup.health.clear();
+        // As many as there may be at once, as they may all wait for the first connection.
+        let origins = self.setup.origins();
+        let queue = u32::try_from(origins.pool.queue_max).unwrap_or(u32::MAX);
+        let most = match origins.breaker.in_flight.unwrap_or(2).min(queue) {
+            // They wait for one connection one after the other.
+            _ if origins.pool.queue_timeout < QUEUE_TIME => 1,
+            most => most,
+        };
         let turn = self.trace.turn;
         for number in 0..most {
             let orders = Orders { len: 10, ..Orders::default() };
             let ask = Ask::get(format!("last{number}"), "/up", orders);
-            let (preface, comes_at) = (self.epilogue_preface(number), turn + 1);
+            let (preface, comes_at) = (self.epilogue_preface(number), turn + 6);
             let habits = Habits { preface, comes_at, reads: 1000, ..Habits::default() };
             self.setup.clients.push((vec![ask], habits));
         }
@@ -257,7 +330,7 @@ impl Run {
         let reactor = sessions.reactor();
         assert_eq!((reactor.pending(), reactor.timers_armed()), (0, 0));
         let sim = reactor.driver();
-        assert_eq!(sim.open(), 0, "no descriptor is left");
+        assert_eq!(sim.open(), 0, "no descriptor is left: {}", sim.describe_open());
         assert_eq!(sim.buffers_home(), usize::from(BUFFERS));
     }
 
@@ -265,7 +338,7 @@ impl Run {
     fn assert_nothing_is_done_twice(&self) {
         for (marker, seen) in &self.seen {
             let is_safe = seen.method != "POST" || seen.tries <= 1;
-            assert!(is_safe, "{marker}: {seen:?}\n{}", self.trace.text());
+            assert!(is_safe, "{marker}: {seen:?}");
         }
     }
 
@@ -274,8 +347,11 @@ impl Run {
         for client in &self.clients {
             let asked: Vec<u16> = client.asks.iter().map(|ask| ask.orders.status).collect();
             let got: Vec<u16> = client.answers.iter().map(|answer| answer.status).collect();
-            assert_eq!(got, asked, "{client:#?}\n{}", self.trace.text());
+            assert_eq!(got, asked, "{client:#?}");
             assert_eq!(client.end, End::Whole, "{client:#?}");
+            let hints = client.asks.iter().filter(|ask| ask.hears_interims());
+            let hints: usize = hints.map(|ask| ask.orders.interims).sum();
+            assert_eq!(client.hints, hints, "{client:#?}");
         }
     }
 
@@ -283,9 +359,8 @@ impl Run {
         self.fleet.cells()[0].stats.listeners[0].closed[reason.index()].get()
     }
 
-    /// What was reached, and all that was counted.
-    pub(super) fn report(&mut self, census: &mut Census) {
-        census.note(self);
+    /// Adds all that was counted to the trace.
+    pub(super) fn note_counters(&mut self) {
         let cell = &self.fleet.cells()[0];
         self.trace.note_counters(&cell.stats);
         self.trace.note_counters(&cell.loops);

@@ -129,8 +129,18 @@ impl Server {
         if self.out.is_empty() && self.after == After::Reset {
             net.reset(self.peer);
             self.leave(seen);
-        } else if at_end || is_over || net.chance(moods.end) {
+        } else if at_end || is_over {
             net.finish(self.peer);
+            self.leave(seen);
+        } else if net.chance(moods.end) {
+            // The end would be that of the body.
+            let until_close =
+                self.present.as_ref().is_some_and(|present| present.orders.framing == "close");
+            if until_close && (!self.out.is_empty() || self.after == After::Stall) {
+                net.reset(self.peer);
+            } else {
+                net.finish(self.peer);
+            }
             self.leave(seen);
         }
     }

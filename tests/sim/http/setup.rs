@@ -6,7 +6,6 @@ use std::time::Duration;
 use ringway::proto::http1::HeadLimits;
 use ringway::ring::sim::{Behaviour, Faults, Random};
 use ringway::ring::{Fd, SocketAddress, StreamOptions};
-use ringway::service::balance;
 use ringway::service::cluster::attempts::{AttemptOptions, RetryOn, StatusSet};
 use ringway::service::cluster::breaker::Limits;
 use ringway::service::cluster::eject::EjectOptions;
@@ -16,16 +15,18 @@ use ringway::service::http::access::AccessList;
 use ringway::service::http::access_log::Format;
 use ringway::service::http::compression::CompressionRules;
 use ringway::service::http::edit::HeaderEdits;
+use ringway::service::http::files::FileRules;
+use ringway::service::http::files::attempt::Attempt;
 use ringway::service::http::route::{PathMatch, RouteMatch, Router};
 use ringway::service::http::template::Template;
 use ringway::service::proxy::MeterOptions;
 use ringway::session::http_options::{
-    AccessLogOptions, ClusterOptions, FixedAnswer, Forwarded, HalfClose, HostHeader, HttpOptions,
-    ProxyOptions, RateLimitOptions, RouteAction, RouteOptions, TrustedProxies,
+    AccessLogOptions, ClusterOptions, FilesOptions, FixedAnswer, Forwarded, HalfClose, HostHeader,
+    HttpOptions, ProxyOptions, RateLimitOptions, RouteAction, RouteOptions, TrustedProxies,
 };
 use ringway::session::{
-    DescriptorDoor, Fleet, HandlerFactory, LineSink, ListenerOptions, RelayOptions, ServiceOptions,
-    SessionOptions, UpstreamOptions,
+    DescriptorDoor, Fleet, Folder, HandlerFactory, LineSink, ListenerOptions, RelayOptions,
+    ServiceOptions, SessionOptions, UpstreamOptions,
 };
 
 use super::client::Habits;
@@ -35,8 +36,10 @@ use super::server::Moods;
 pub(super) const BUFFERS: u16 = 8;
 pub(super) const BUFFER_SIZE: u32 = 256;
 /// The path of each route, in their order.
-pub(super) const ROUTES: [&str; 8] =
-    ["/echo", "/fixed", "/moved", "/limited", "/short", "/timed", "/zip", "/up"];
+pub(super) const ROUTES: [&str; 9] =
+    ["/echo", "/fixed", "/moved", "/limited", "/short", "/timed", "/zip", "/up", "/files"];
+/// The place of the route `/timed`, whose requests have a time in all.
+pub(super) const TIMED: usize = 5;
 /// Bytes of a body on the route `/short`.
 pub(super) const SHORT_BODY: u64 = 1_000;
 
@@ -58,6 +61,10 @@ pub(super) struct Setup {
     pub(super) compression_memory: u64,
     /// The turn in which the worker is told to drain.
     pub(super) drains_at: Option<usize>,
+    /// Files become shorter: the turn, the name, and the bytes that are left.
+    pub(super) shrinks: Vec<(usize, String, usize)>,
+    /// Active checks say, in a turn, whether a server can be used.
+    pub(super) health: Vec<(usize, usize, bool)>,
     /// What a server's address meets from a turn on.
     pub(super) changes: Vec<(usize, usize, Behaviour)>,
 }
@@ -87,7 +94,34 @@ fn action(path: &str) -> RouteAction {
             status: 302,
             location: Template::parse("https://$host/new$path$query").expect("a template"),
         },
+        "/files" => RouteAction::Files(Box::new(files())),
         _ => RouteAction::Proxy(ProxyOptions { upstream: 0, rewrite: None }),
+    }
+}
+
+/// Files of the simulated kernel, which has no folders: small ones from memory, others by sendfile.
+fn files() -> FilesOptions {
+    let root = std::fs::File::open("/").expect("a folder");
+    FilesOptions {
+        root: Arc::new(Folder::new(root.into())),
+        rules: FileRules {
+            dot_files: false,
+            cache_control: None,
+            cache_control_by: Vec::new(),
+            precompressed: Vec::new(),
+        },
+        below: None,
+        index: Vec::new(),
+        attempts: vec![Attempt::Path("".into())],
+        types: Arc::default(),
+        listing: false,
+        follow_symlinks: false,
+        rewrite: None,
+        cache_entries: 2,
+        cache_ttl: Duration::from_millis(5),
+        small_max: 500,
+        error_pages: Vec::new(),
+        cache: 0,
     }
 }
 
@@ -195,13 +229,12 @@ pub(super) fn upstream(random: &mut Random, servers: usize, unit: Duration) -> U
     UpstreamOptions {
         name: "web".to_owned(),
         servers: (0..servers).map(address).collect(),
-        policy: balance::Policy::RoundRobin,
         connect_timeout: unit / 2,
         retries: 0,
         send_header: None,
         stream: StreamOptions::default(),
         exchanges: None,
-        cluster: Some(origins),
+        cluster: origins,
         tls: None,
     }
 }
@@ -224,12 +257,14 @@ impl Setup {
             slots: 100,
             compression_memory: 64 << 20,
             drains_at: None,
+            shrinks: Vec::new(),
+            health: Vec::new(),
             changes: Vec::new(),
         }
     }
 
     pub(super) fn origins(&mut self) -> &mut ClusterOptions {
-        self.upstream.cluster.as_mut().expect("an upstream of HTTP")
+        &mut self.upstream.cluster
     }
 
     pub(super) fn options(
@@ -273,7 +308,7 @@ impl Setup {
             hand_off_ratio: None,
             routes: ROUTES.len(),
             access_sinks: vec![sink],
-            seed: 1,
+            seed: 0x5eed_0000_0000,
             handler: HandlerFactory::default(),
         }
     }

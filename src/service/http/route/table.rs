@@ -19,9 +19,59 @@ pub(super) struct Table {
 
 #[derive(Debug, Clone, Copy)]
 struct Entry {
-    owner: u32,
+    key: Key,
+    /// Where the text is, if the key does not say all of it.
     start: u32,
+}
+
+/// What is compared first: all of a short text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Key {
+    owner: u32,
     len: u32,
+    /// The first bytes and the last ones, which meet in a text of up to [`SHORT`] bytes.
+    first: u64,
+    last: u64,
+}
+
+/// Bytes of a text that a key has whole.
+const SHORT: usize = 16;
+
+impl Key {
+    fn new(owner: u32, text: &[u8]) -> Self {
+        let eight = |bytes: Option<&[u8; 8]>| bytes.map(|bytes| u64::from_le_bytes(*bytes));
+        let four = |bytes: Option<&[u8; 4]>| bytes.map(|bytes| u32::from_le_bytes(*bytes).into());
+        let (first, last) = if let Some(first) = eight(text.first_chunk()) {
+            (first, eight(text.last_chunk()).unwrap_or_default())
+        } else if let Some(first) = four(text.first_chunk()) {
+            (first, four(text.last_chunk()).unwrap_or_default())
+        } else {
+            let byte = |at: usize| text.get(at).copied().unwrap_or_default();
+            (u64::from_le_bytes([byte(0), byte(1), byte(2), 0, 0, 0, 0, 0]), 0)
+        };
+        Self { owner, len: size(text.len()), first, last }
+    }
+
+    /// The hash of the text that this key is of.
+    fn hash(self, text: &[u8]) -> u64 {
+        const FACTORS: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xd6e8_feb8_6659_fd93];
+        let start = u64::from(self.owner) << 32 | u64::from(self.len);
+        let one = (start ^ self.first.rotate_left(20)).wrapping_mul(FACTORS[0]);
+        let mut state = one ^ (one >> 32) ^ self.last.wrapping_mul(FACTORS[1]);
+        if text.len() > SHORT {
+            for word in text.as_chunks().0 {
+                state = (state ^ u64::from_le_bytes(*word)).wrapping_mul(FACTORS[0]);
+                state ^= state >> 32;
+            }
+        }
+        let last = (state ^ (state >> 29)).wrapping_mul(FACTORS[1]);
+        last ^ (last >> 32)
+    }
+}
+
+/// No text is longer than a configuration.
+fn size(size: usize) -> u32 {
+    u32::try_from(size).unwrap_or(u32::MAX)
 }
 
 impl Table {
@@ -30,10 +80,11 @@ impl Table {
         if let Some(number) = self.find(owner, text) {
             return number;
         }
-        let size = |size: usize| u32::try_from(size).expect("a configuration is below 4 GiB");
-        let number = size(self.entries.len());
-        self.entries.push(Entry { owner, start: size(self.text.len()), len: size(text.len()) });
-        self.text.extend_from_slice(text);
+        let number = u32::try_from(self.entries.len()).expect("a configuration is below 4 GiB");
+        self.entries.push(Entry { key: Key::new(owner, text), start: size(self.text.len()) });
+        if text.len() > SHORT {
+            self.text.extend_from_slice(text);
+        }
         self.longest = self.longest.max(text.len());
         // At most half of the slots are taken, so that searches are short and come to an end.
         if self.slots.len() < 2 * self.entries.len() {
@@ -50,7 +101,7 @@ impl Table {
 
     fn enter(&mut self, number: u32) {
         let Some(entry) = self.entries.get(number as usize) else { return };
-        let hash = hash(entry.owner, self.text_of(entry));
+        let hash = entry.key.hash(self.text_of(entry));
         let mask = self.slots.len() - 1;
         let mut at = place(hash, mask);
         while self.slots[at] != 0 {
@@ -64,7 +115,8 @@ impl Table {
         if self.slots.is_empty() || text.len() > self.longest {
             return None;
         }
-        let hash = hash(owner, text);
+        let key = Key::new(owner, text);
+        let hash = key.hash(text);
         let mask = self.slots.len() - 1;
         let mut at = place(hash, mask);
         loop {
@@ -75,7 +127,7 @@ impl Table {
             if slot & TAG == hash & TAG {
                 let number = u32::try_from((slot & !TAG) - 1).ok()?;
                 let entry = self.entries.get(number as usize)?;
-                if entry.owner == owner && self.text_of(entry) == text {
+                if entry.key == key && (text.len() <= SHORT || self.text_of(entry) == text) {
                     return Some(number);
                 }
             }
@@ -83,9 +135,16 @@ impl Table {
         }
     }
 
+    /// Bytes of the longest text.
+    pub(super) const fn longest(&self) -> usize {
+        self.longest
+    }
+
+    /// The text of an entry, if it is a long one.
     fn text_of(&self, entry: &Entry) -> &[u8] {
-        let start = entry.start as usize;
-        self.text.get(start..start + entry.len as usize).unwrap_or_default()
+        let (start, len) = (entry.start as usize, entry.key.len as usize);
+        let len = if len > SHORT { len } else { 0 };
+        self.text.get(start..start + len).unwrap_or_default()
     }
 }
 
@@ -95,24 +154,6 @@ const TAG: u64 = !0 << 32;
 /// The slot of a hash: its lower half, as the upper one is compared.
 fn place(hash: u64, mask: usize) -> usize {
     usize::try_from(hash & !TAG).unwrap_or_default() & mask
-}
-
-fn hash(owner: u32, text: &[u8]) -> u64 {
-    const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
-    let mix = |state: u64, word: u64| {
-        let product = (state ^ word).wrapping_mul(FACTOR);
-        product ^ (product >> 32)
-    };
-    let mut state = mix(u64::from(owner), text.len() as u64);
-    let (words, rest) = text.as_chunks();
-    for word in words {
-        state = mix(state, u64::from_le_bytes(*word));
-    }
-    let mut last = [0; 8];
-    for (to, from) in last.iter_mut().zip(rest) {
-        *to = *from;
-    }
-    mix(mix(state, u64::from_le_bytes(last)), FACTOR)
 }
 
 #[cfg(test)]
@@ -136,5 +177,26 @@ mod tests {
         assert_eq!(table.find(7, b""), Some(1_000));
         assert_eq!(table.find(7, &[0; 9]), None);
         assert_eq!(table.find(7, &[0; 90]), None);
+    }
+
+    #[test]
+    fn texts_of_each_length_differ_by_each_of_their_bytes() {
+        let mut table = Table::default();
+        let mut texts = Vec::new();
+        for len in 0..40 {
+            texts.push(vec![0; len]);
+            for at in 0..len {
+                let mut text = vec![0; len];
+                text[at] = 1;
+                texts.push(text);
+            }
+        }
+        for (number, text) in (0..).zip(&texts) {
+            assert_eq!(table.find(3, text), None, "{text:?}");
+            assert_eq!(table.add(3, text), number);
+        }
+        for (number, text) in (0..).zip(&texts) {
+            assert_eq!(table.find(3, text), Some(number), "{text:?}");
+        }
     }
 }

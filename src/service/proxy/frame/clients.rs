@@ -8,6 +8,8 @@ use super::{CLOG_TIME, Exchanger, FrameAction};
 use crate::mem::Key;
 use crate::proto::frame::{Code, Command, FrameError, ServerEvent, ServerOptions};
 use crate::service::CloseReason;
+use crate::service::cluster::Cluster;
+use crate::service::cluster::breaker::Breaker;
 
 impl Exchanger {
     /// A client came, which is offered `options`.
@@ -45,9 +47,11 @@ impl Exchanger {
         &mut self,
         client: Key,
         input: &mut &[u8],
+        cluster: &mut Cluster,
         now: Instant,
     ) -> Result<(), FrameError> {
-        while self.read_client(client, input, now)? {}
+        self.count_gone(cluster);
+        while self.read_client(client, input, &mut cluster.breaker, now)? {}
         Ok(())
     }
 
@@ -56,9 +60,10 @@ impl Exchanger {
         &mut self,
         client: Key,
         input: &mut &[u8],
+        breaker: &mut Breaker,
         now: Instant,
     ) -> Result<bool, FrameError> {
-        let Self { clients, exchanges, budget, fresh, .. } = self;
+        let Self { clients, exchanges, budget, fresh, entered, .. } = self;
         let Some(state) = clients.get_mut(client) else {
             return Ok(false);
         };
@@ -89,6 +94,13 @@ impl Exchanger {
                         refuse_request(state, exchanges, stream, code, text);
                         continue;
                     }
+                    if breaker.try_enter().is_err() {
+                        exchanges.count_begun();
+                        let text = "the upstream has its maximum of requests";
+                        refuse_request(state, exchanges, stream, Code::Overloaded, text);
+                        continue;
+                    }
+                    *entered += 1;
                     let exchange = exchanges.begin(client, &request, now);
                     let place = (state.take_turn(), stream);
                     budget.deposit();

@@ -4,6 +4,8 @@ use super::*;
 use crate::proto::frame::{
     Command, Features, Header, PAYLOAD_MAX, Server, ServerEvent, ServerOptions, write_frame,
 };
+use crate::service::cluster::ClusterOptions;
+use crate::service::cluster::servers::Policy;
 
 const OFFERED: ServerOptions =
     ServerOptions { window: 256, max_payload: PAYLOAD_MAX, features: Features::ALL };
@@ -11,6 +13,7 @@ const OFFERED: ServerOptions =
 /// A proxy with one client and one connection to a server of the test's.
 struct Scene {
     proxy: Exchanger,
+    cluster: Cluster,
     client: Key,
     trunk: Key,
     server: Server,
@@ -38,25 +41,22 @@ impl Scene {
             queue_max: 100,
             queue_timeout: Duration::from_secs(1),
         };
-        let options = ExchangerOptions {
-            client,
-            servers: 1,
-            policy: Policy::RoundRobin,
-            pool,
-            share: ConnectionQuota::new(1, 1, 0),
-            retry: RetryPolicy::default(),
-            budget: 0.2,
+        let options = ExchangerOptions { client, pool, retry: RetryPolicy::default(), budget: 0.2 };
+        let servers = ClusterOptions {
+            connections_max: 1,
+            ..ClusterOptions::plain(Policy::RoundRobin, ["one".to_owned()])
         };
-        let mut proxy = Exchanger::new(options, 0, 1, now);
+        let mut cluster = Cluster::new(&servers, (0, 1), 1, now);
+        let mut proxy = Exchanger::new(options, 1, now);
         let client = proxy.open_client(OFFERED);
         proxy.client_attached(client, Key::new(0, 0));
-        proxy.settle(now);
+        proxy.settle(&mut cluster, now);
         let mut actions = Vec::new();
         proxy.take_actions(&mut actions);
         let [FrameAction::Connect { trunk, .. }] = *actions else { panic!("{actions:?}") };
         proxy.trunk_attached(trunk, Key::new(1, 0));
         proxy.trunk_connected(trunk);
-        let mut scene = Self { proxy, client, trunk, server: Server::new(OFFERED), now };
+        let mut scene = Self { proxy, cluster, client, trunk, server: Server::new(OFFERED), now };
         assert!(scene.serve().is_empty(), "HELLO");
         scene
     }
@@ -64,8 +64,10 @@ impl Scene {
     fn ask(&mut self, command: Command, payload: &[u8]) {
         let mut asked = Vec::new();
         write_frame(&Header::new(Version::V1, command), payload, &mut asked);
-        self.proxy.client_bytes(self.client, &mut &*asked, self.now).expect("a good client");
-        self.proxy.settle(self.now);
+        self.proxy
+            .client_bytes(self.client, &mut &*asked, &mut self.cluster, self.now)
+            .expect("a good client");
+        self.proxy.settle(&mut self.cluster, self.now);
     }
 
     /// What the server reads: streams and commands. HELLO is answered.
@@ -93,7 +95,7 @@ impl Scene {
     fn answer(&mut self, bytes: &[u8]) -> usize {
         let mut rest = bytes;
         self.proxy.trunk_bytes(self.trunk, &mut rest, self.now).expect("a good server");
-        self.proxy.settle(self.now);
+        self.proxy.settle(&mut self.cluster, self.now);
         bytes.len() - rest.len()
     }
 }
@@ -190,7 +192,10 @@ fn refused_requests_keep_their_places_until_they_are_answered() {
         write_frame(&Header::new(Version::V1, Command(0x33)), b"", &mut flood);
     }
     let mut rest = &*flood;
-    scene.proxy.client_bytes(scene.client, &mut rest, scene.now).expect("only refused");
+    scene
+        .proxy
+        .client_bytes(scene.client, &mut rest, &mut scene.cluster, scene.now)
+        .expect("only refused");
     let read = (flood.len() - rest.len()) / (flood.len() / 10_000);
     assert!(read < usize::from(OFFERED.window), "{read} requests were read");
 }
@@ -226,7 +231,7 @@ fn a_server_that_greets_and_goes_is_connected_to_less_and_less_often() {
             }
             scene.now += Duration::from_millis(1);
             scene.proxy.expire(scene.now);
-            scene.proxy.settle(scene.now);
+            scene.proxy.settle(&mut scene.cluster, scene.now);
             let mut actions = Vec::new();
             scene.proxy.take_actions(&mut actions);
             for action in actions {
@@ -278,8 +283,11 @@ impl Careful {
     /// Sends, and hears what the proxy says.
     fn talk(&mut self, scene: &mut Scene) {
         let said = std::mem::take(&mut self.out);
-        scene.proxy.client_bytes(scene.client, &mut &*said, scene.now).expect("a good client");
-        scene.proxy.settle(scene.now);
+        scene
+            .proxy
+            .client_bytes(scene.client, &mut &*said, &mut scene.cluster, scene.now)
+            .expect("a good client");
+        scene.proxy.settle(&mut scene.cluster, scene.now);
         let heard = std::mem::take(scene.proxy.client_out(scene.client).expect("it is there"));
         let mut rest = &*heard;
         while let Some(event) = self.machine.next(&mut rest).expect("a good proxy") {
@@ -351,7 +359,7 @@ fn who_allows_nothing_blocks_a_shared_connection_for_a_short_time_only() {
         assert!(scene.proxy.trunk_is_clogged(scene.trunk));
     }
     assert_eq!(client.answers.len(), 3);
-    assert_eq!(scene.proxy.next_deadline(), Some(scene.now + CLOG_TIME));
+    assert_eq!(scene.proxy.next_deadline(&scene.cluster), Some(scene.now + CLOG_TIME));
     scene.now += CLOG_TIME;
     scene.expire();
     assert!(!scene.proxy.trunk_is_clogged(scene.trunk), "the others go on");

@@ -6,7 +6,7 @@ use super::client;
 use super::delivery::{Outcome, Waits};
 use super::exchange::Exchanges;
 use super::flow::{Due, top_up};
-use super::{Exchanger, FrameAction};
+use super::{Exchanger, FrameAction, Learnt};
 use crate::mem::{Key, Slab};
 use crate::proto::frame::{Answer, Client, ClientEvent, ClientOptions, Command, FrameError};
 use crate::service::cluster::pool::{CloseCause, Pool};
@@ -36,6 +36,8 @@ pub(super) struct Trunk {
     pub(super) large: u32,
     /// Exchanges that it carries at a time.
     capacity: u32,
+    /// When it began to be made.
+    begun: Instant,
     /// When it agreed to take exchanges.
     greeted: Option<Instant>,
     /// When it last brought a part of an answer.
@@ -43,7 +45,7 @@ pub(super) struct Trunk {
 }
 
 impl Trunk {
-    pub(super) fn new(options: ClientOptions, server: usize) -> Self {
+    pub(super) fn new(options: ClientOptions, server: usize, now: Instant) -> Self {
         Self {
             owner: None,
             server,
@@ -55,6 +57,7 @@ impl Trunk {
             clogged_by: None,
             large: 0,
             capacity: 1,
+            begun: now,
             greeted: None,
             heard: None,
         }
@@ -91,6 +94,12 @@ impl Trunk {
             }
             (None, _) => {}
         }
+    }
+
+    /// Its server is known to answer.
+    fn answers(&self) -> Learnt {
+        let latency = self.greeted.map(|at| at.saturating_duration_since(self.begun));
+        Learnt::Answers(self.server, latency)
     }
 
     /// Exchanges whose answers are read and dropped.
@@ -236,9 +245,9 @@ impl Exchanger {
                 Err(error) => break Err(error),
             }
         };
-        let server = state.server;
         if is_first {
-            self.server_answers(server, now);
+            let answers = state.answers();
+            self.server_answers(answers);
         }
         if let Some(last) = going {
             self.take_back(trunk, last, now);
@@ -254,8 +263,8 @@ impl Exchanger {
     }
 
     /// HELLO alone says little: now a server is known to answer.
-    fn server_answers(&mut self, server: usize, now: Instant) {
-        self.balancer.connected(server, now);
+    fn server_answers(&mut self, answers: Learnt) {
+        self.learnt.push(answers);
         self.tried.clear();
         self.rounds = 0;
         self.rest_until = None;

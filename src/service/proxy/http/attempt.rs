@@ -171,6 +171,10 @@ impl Exchange {
     /// It has rested, or a time of it is over.
     fn due(&mut self, key: Key, around: &mut Surroundings<'_>) {
         let now = around.now;
+        if self.tries.state == State::Done {
+            // The server has answered: what is left is between us and the client.
+            return;
+        }
         if self.until.is_some_and(|until| until <= now) {
             self.fail(key, self.total_failure(), around);
         } else if self.tries.state == State::Resting {

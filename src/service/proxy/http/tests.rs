@@ -450,6 +450,22 @@ fn the_time_of_all_tries_ends_an_exchange_wherever_it_is() {
 }
 
 #[test]
+fn the_time_of_all_tries_is_over_with_the_servers_answer() {
+    let mut rig = Rig::new(&options(1));
+    let until = Some(rig.now + SECOND);
+    let exchange = rig.begin_until(b"GET", BodySize::None, until);
+    let connection = rig.connected();
+    rig.head(connection, 200);
+    rig.proxy.answer_came(exchange, Buf::copy_of(b"x"));
+    rig.answered(connection);
+    rig.pass(SECOND);
+    assert_eq!(rig.reply(exchange), Reply::Head, "the client is slow");
+    assert_eq!(rig.tally().failed.iter().sum::<u64>(), 0);
+    rig.end(exchange);
+    rig.assert_idle();
+}
+
+#[test]
 fn a_place_in_the_queue_has_a_time_and_the_next_place_goes_to_the_oldest() {
     let mut rig = Rig::new(&ClusterOptions { connections_max: 1, ..options(1) });
     let first = rig.begin(b"GET", BodySize::None);
