@@ -201,8 +201,12 @@ fn understood(body: &[u8]) -> Result<Change, String> {
         ("weight", weight) => {
             let weight = weight.as_u64().filter(|weight| (1..=WEIGHT_MAX).contains(weight));
             let weight = weight.and_then(|weight| u32::try_from(weight).ok());
-            let range = format!("`weight` is an integer from 1 to {WEIGHT_MAX}; to use a server");
-            weight.map(Change::Weight).ok_or(format!("{range} no more, post {{\"drain\": true}}"))
+            weight.map(Change::Weight).ok_or_else(|| {
+                format!(
+                    "`weight` is an integer from 1 to {WEIGHT_MAX}; to use a server no more, post \
+                     {{\"drain\": true}}"
+                )
+            })
         }
         (_, _) => Err(format!("unknown key `{key}`: expected {FORMS}")),
     }

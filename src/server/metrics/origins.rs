@@ -15,6 +15,7 @@ pub(super) type Checks = (usize, Arc<[HealthStats]>);
 
 /// A label's value, and what counts it.
 type Counted = (&'static str, fn(&OriginStats) -> u64);
+type Checked = (&'static str, fn(&HealthStats) -> u64);
 
 impl Exporter {
     /// Servers of an upstream are checked from now on.
@@ -191,7 +192,7 @@ impl Exporter {
                 };
                 let is_up = own.iter().map(|one| one.up.get()).min().unwrap_or(0);
                 up.push(sample(MetricType::GAUGE, &labels, is_up));
-                let results: [(&str, fn(&HealthStats) -> u64); 3] = [
+                let results: [Checked; 3] = [
                     ("success", |one| one.succeeded.get()),
                     ("failure", |one| one.failed.get()),
                     ("skipped", |one| one.skipped.get()),
