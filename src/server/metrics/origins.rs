@@ -13,11 +13,9 @@ use crate::session::{OriginStats, ServerStats};
 /// The checks of one upstream: its number, and what is counted of each server.
 pub(super) type Checks = (usize, Arc<[HealthStats]>);
 
-/// The result of a check, and what counts it.
-type Checked = (&'static str, fn(&HealthStats) -> u64);
-
 /// A label's value, and what counts it.
 type Counted = (&'static str, fn(&OriginStats) -> u64);
+type Checked = (&'static str, fn(&HealthStats) -> u64);
 
 impl Exporter {
     /// Servers of an upstream are checked from now on.

@@ -10,6 +10,7 @@ use crate::http_runs::client::Habits;
 use crate::http_runs::orders::{Ask, Fault, Orders};
 use crate::http_runs::setup::{SHORT_BODY, Setup};
 
+#[expect(clippy::cast_possible_truncation, reason = "it is small")]
 const TOO_MUCH: usize = SHORT_BODY as usize + 500;
 
 fn limited_ask(random: &mut Random, marker: String) -> Ask {
