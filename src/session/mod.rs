@@ -278,7 +278,9 @@ impl<D: Driver> Sessions<D> {
                 }
             }
             self.context.flushing = dirty;
-            self.settle_proxy();
+            if self.context.http.has_work() {
+                self.settle_proxy();
+            }
             if self.context.dirty.is_empty() && !self.context.http.has_work() {
                 break;
             }

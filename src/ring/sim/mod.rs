@@ -7,8 +7,8 @@
 //! a panic here; so is work in a turn for which nothing has happened, because on a real kernel the
 //! worker would sleep on, and the work would wait for ever.
 //!
-//! Time goes on by a millisecond at most in each wait, and not at all while the worker has work left.
-//! A test whose peers have nothing to do may skip a wait ([`Sim::skip_wait`]); when there is
+//! Time goes on by a millisecond at most in each wait, and not at all while the worker has work
+//! left. A test whose peers have nothing to do may skip a wait ([`Sim::skip_wait`]); when there is
 //! nothing to skip to ([`Sim::sleeps_without_deadline`]), somebody waits who was forgotten.
 
 mod calls;
