@@ -32,9 +32,9 @@ use crate::service::frame::FrameService;
 use crate::service::proxy::{CREDIT_FIRST, ExchangerOptions, MeterOptions};
 use crate::service::retry::RetryPolicy;
 use crate::session::{
-    DatagramOptions, DatagramService, DescriptorDoor, Fleet, Folder, FrameOptions, HandlerFactory,
+    DatagramOptions, DatagramService, DescriptorLimits, Folder, FrameOptions, HandlerFactory,
     LineSink, ListenerOptions, RelayOptions, ServiceOptions, SessionOptions, SniOptions,
-    TlsOptions, UpstreamOptions,
+    TlsOptions, UpstreamOptions, Workers,
 };
 
 /// Operations in flight beyond those of connections: accepts, the mailbox, closes.
@@ -306,9 +306,9 @@ pub(super) struct Blueprint {
     /// How each listener of connections speaks TLS.
     pub(super) tls: TlsOfListeners,
     pub(super) handler: HandlerFactory,
-    pub(super) fleet: Arc<Fleet>,
+    pub(super) fleet: Arc<Workers>,
     /// From which descriptors on no more connections are taken.
-    pub(super) descriptors: DescriptorDoor,
+    pub(super) descriptors: DescriptorLimits,
     /// Routes of all listeners together.
     pub(super) routes: usize,
     /// The files of access logs.

@@ -20,7 +20,7 @@ use crate::proto::http1::{BodyPart, BodyReader, HeadLimits, Refusal, ResponseRea
 use crate::ring::SocketAddress;
 use crate::runtime::{Counter, clock};
 use crate::service::cluster::health::{BODY_PREFIX_MAX, Change, Check, CheckOptions, Expected};
-use crate::session::{Fleet, Note, UpstreamTls};
+use crate::session::{UpstreamTls, WorkerMessage, Workers};
 
 /// Bytes of an answer that are read at most, its head among them.
 const ANSWER_MAX: usize = 64 * 1024 + BODY_PREFIX_MAX;
@@ -130,7 +130,7 @@ impl CheckError {
 }
 
 /// Checks the servers of an upstream until the runtime ends. One task for each server.
-pub(super) fn spawn(plan: &HealthPlan, fleet: &Arc<Fleet>, seed: u64) -> Arc<[HealthStats]> {
+pub(super) fn spawn(plan: &HealthPlan, fleet: &Arc<Workers>, seed: u64) -> Arc<[HealthStats]> {
     let stats: Arc<[HealthStats]> = plan.servers.iter().map(|_| HealthStats::default()).collect();
     for server in 0..plan.servers.len() {
         let (plan, fleet, stats) = (plan.clone(), Arc::clone(fleet), Arc::clone(&stats));
@@ -141,7 +141,7 @@ pub(super) fn spawn(plan: &HealthPlan, fleet: &Arc<Fleet>, seed: u64) -> Arc<[He
     stats
 }
 
-async fn watch(plan: &HealthPlan, server: usize, fleet: &Fleet, stats: &HealthStats, seed: u64) {
+async fn watch(plan: &HealthPlan, server: usize, fleet: &Workers, stats: &HealthStats, seed: u64) {
     let address = plan.servers[server];
     let mut check = Check::new(plan.options, seed, clock::now());
     let (mut is_skipping, mut has_stood) = (false, false);
@@ -200,7 +200,7 @@ async fn watch(plan: &HealthPlan, server: usize, fleet: &Fleet, stats: &HealthSt
             stats.up.set(u64::from(up));
             for worker in 0..fleet.cells().len() {
                 // A worker that has ended needs to know nothing.
-                let _ended = fleet.send(worker, Note::Health { upstream, server, up });
+                let _ended = fleet.send(worker, WorkerMessage::Health { upstream, server, up });
             }
         }
     }

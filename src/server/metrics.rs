@@ -31,8 +31,8 @@ use crate::runtime::{Counter, LoopStats};
 use crate::service::CloseReason;
 use crate::service::proxy::ConnectFailure;
 use crate::session::{
-    Distribution, ErrorKind, Fleet, Histograms, ListenerStats, RelayStats, UpstreamStats,
-    WorkerCell,
+    Distribution, ErrorKind, Histograms, ListenerStats, RelayStats, UpstreamStats, WorkerCell,
+    Workers,
 };
 
 /// Upper bounds of the buckets of durations, in microseconds: 1-2.5-5 from 100 us to 1,000 s.
@@ -64,7 +64,7 @@ const BOUNDS_MICROS: [u64; 22] = [
 /// Knows what is counted, and under which names.
 #[derive(Debug, Clone)]
 pub(super) struct Exporter {
-    fleet: Arc<Fleet>,
+    fleet: Arc<Workers>,
     listeners: Arc<[String]>,
     upstreams: Arc<[String]>,
     /// Listeners that answer frames, and their numbers.
@@ -94,7 +94,7 @@ pub(super) struct Exporter {
 }
 
 impl Exporter {
-    pub(super) fn new(config: &Config, fleet: Arc<Fleet>, named: Arc<[Named]>) -> Self {
+    pub(super) fn new(config: &Config, fleet: Arc<Workers>, named: Arc<[Named]>) -> Self {
         let is_own = |listener: &Listener| {
             matches!(listener.service, ListenerService::Frame { upstream: None, .. })
         };

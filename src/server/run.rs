@@ -24,12 +24,14 @@ use super::sink::LostLines;
 use super::upstreams::Named;
 use super::watch::Watched;
 use super::worker::{Message, Report, Worker, cpus, pin};
-use crate::config::{Config, ListenerService, Workers, defaults};
+use crate::config::{Config, ListenerService, WorkerCount, defaults};
 use crate::net::{self, BindError};
 use crate::ring::SocketAddress;
 use crate::ring::uring::{RingOptions, RingSize, SetupError, Uring};
 use crate::runtime::{Mailbox, Offload, mailbox};
-use crate::session::{Fleet, HandlerFactory, Note, Plan, SessionOptions, UpstreamOptions};
+use crate::session::{
+    HandlerFactory, Plan, SessionOptions, UpstreamOptions, WorkerMessage, Workers,
+};
 
 /// Threads for work that takes too long for a loop.
 const HELPERS: usize = 2;
@@ -166,7 +168,7 @@ pub struct Server;
 pub struct Running {
     addresses: Vec<(String, SocketAddress)>,
     admin: Option<SocketAddr>,
-    fleet: Arc<Fleet>,
+    fleet: Arc<Workers>,
     commands: channel::UnboundedSender<Command>,
     control: JoinHandle<Outcome>,
 }
@@ -194,7 +196,7 @@ impl Server {
         let common = build::tls::Common::new(&config, tls_key_log.as_deref())?;
         let mut watched = Vec::new();
         let upstreams = build::upstreams(&config, workers, &common, &mut watched)?;
-        let fleet = Arc::new(Fleet::with_plan(workers, &plan(&config, &upstreams)));
+        let fleet = Arc::new(Workers::with_plan(workers, &plan(&config, &upstreams)));
         fleet.set_offload(Offload::new(HELPERS).map_err(StartError::Thread)?);
         warn_of_small_pools(&config, workers);
         let mut builder = HttpBuilder::default();
@@ -277,7 +279,7 @@ impl Running {
 
     /// The workers' counters.
     #[must_use]
-    pub fn fleet(&self) -> &Fleet {
+    pub fn fleet(&self) -> &Workers {
         &self.fleet
     }
 
@@ -328,10 +330,10 @@ pub(super) fn plan(config: &Config, upstreams: &[UpstreamOptions]) -> Plan {
     }
 }
 
-fn worker_count(wanted: Workers, cpus: usize) -> usize {
+fn worker_count(wanted: WorkerCount, cpus: usize) -> usize {
     match wanted {
-        Workers::Auto => cpus,
-        Workers::Fixed(number) => usize::from(number.get()),
+        WorkerCount::Auto => cpus,
+        WorkerCount::Fixed(number) => usize::from(number.get()),
     }
 }
 
@@ -355,16 +357,16 @@ fn spawn_control(control: Control) -> Result<JoinHandle<Outcome>, StartError> {
 }
 
 /// How other workers reach one.
-fn post(handle: &WorkerHandle) -> Box<dyn Fn(Note) -> bool + Send + Sync> {
+fn post(handle: &WorkerHandle) -> Box<dyn Fn(WorkerMessage) -> bool + Send + Sync> {
     let sender = handle.sender.clone();
     Box::new(move |note| match note {
         // A connection waits for it, and has nothing else to wait for.
-        Note::Finished { .. } => sender.deliver(Message::Note(note)).is_ok(),
-        Note::Ask { .. }
-        | Note::Give { .. }
-        | Note::Health { .. }
-        | Note::Server { .. }
-        | Note::EndFlow { .. } => sender.send(Message::Note(note)).is_ok(),
+        WorkerMessage::Finished { .. } => sender.deliver(Message::Note(note)).is_ok(),
+        WorkerMessage::Ask { .. }
+        | WorkerMessage::Give { .. }
+        | WorkerMessage::Health { .. }
+        | WorkerMessage::Server { .. }
+        | WorkerMessage::EndFlow { .. } => sender.send(Message::Note(note)).is_ok(),
     })
 }
 

@@ -15,10 +15,10 @@
 //! | `common` | what every connection has: its number, its timer, its end |
 //! | `context` | what connections share: reactor, pipes, upstreams, lists of work |
 //! | `udp` | datagrams: listening sockets, echo, the flows of the proxy |
-//! | `fleet` | what workers see of each other |
+//! | `workers` | what workers see of each other |
 //! | `write_buffer` | what a connection writes in a turn |
 //! | `stats`, `stats_http`, `stats_messages`, `stats_pool`, `stats_udp` | counters |
-//! | `opening` | what is before a session: PROXY protocol header, TLS handshake |
+//! | `handshake` | what is before a session: PROXY protocol header, TLS handshake |
 //! | `parting` | what is after one: a peer that was told why is given time to take that |
 //! | `latency` | how long requests took |
 //! | `failure` | which kind of failure a connect's error is |
@@ -34,14 +34,13 @@ mod echo;
 mod ejection;
 mod exchange;
 mod failure;
-mod fleet;
 mod frame;
+mod handshake;
 mod http;
 mod io;
 mod kind;
 mod latency;
 mod messages;
-mod opening;
 mod options;
 mod parting;
 mod relay;
@@ -52,17 +51,17 @@ mod stats_pool;
 mod stats_udp;
 mod trunk;
 mod udp;
+mod workers;
 mod write_buffer;
 
 use std::time::Instant;
 
 pub use self::distribution::Distribution;
-pub use self::fleet::{Finished, Fleet, Note, Verified, WorkerCell};
 pub use self::http::Encoded;
 pub use self::http::options as http_options;
 pub use self::latency::{Latencies, Phase};
 pub use self::options::{
-    DatagramOptions, DatagramService, DescriptorDoor, Folder, FrameOptions, HandlerFactory,
+    DatagramOptions, DatagramService, DescriptorLimits, Folder, FrameOptions, HandlerFactory,
     LineSink, ListenerOptions, RelayOptions, ServiceOptions, SessionOptions, SniOptions,
     TlsOptions, UpstreamOptions, UpstreamTls,
 };
@@ -74,13 +73,14 @@ pub use self::stats_http::{HttpStats, OriginStats, RouteStats, ServerStats};
 pub use self::stats_messages::MessageStats;
 pub use self::stats_pool::PoolStats;
 pub use self::stats_udp::{DatagramStats, DropReason};
+pub use self::workers::{Finished, Verified, WorkerCell, WorkerMessage, Workers};
 
-use self::accept::Entrance;
+use self::accept::Listener;
 use self::common::Common;
 use self::context::Context;
+use self::handshake::Handshake;
 use self::http::shown;
 use self::kind::Session;
-use self::opening::Opening;
 use self::parting::Parting;
 use self::udp::Datagrams;
 use crate::mem::{Key, Slab};
@@ -107,7 +107,7 @@ pub enum Due {
     /// The oldest flow of a UDP listener may be idle.
     Flows(u32),
     /// A UDP socket that failed may try again.
-    Door(u32),
+    UdpListener(u32),
     /// The shutdown's time is over.
     Shutdown,
 }
@@ -116,7 +116,7 @@ pub enum Due {
 #[derive(Debug)]
 pub struct Sessions<D: Driver> {
     slab: Slab<Session>,
-    entrances: Vec<Entrance>,
+    listeners: Vec<Listener>,
     datagrams: Datagrams,
     context: Context<D>,
     /// Connections that received something in this turn.
@@ -142,13 +142,13 @@ impl<D: Driver> Sessions<D> {
             options.sockets.iter().map(move |socket| (listener, *socket))
         });
         let numbered = (0u32..).zip(sockets);
-        let entrances =
-            numbered.map(|(number, (listener, fd))| Entrance::new(number, listener, fd)).collect();
+        let listeners =
+            numbered.map(|(number, (listener, fd))| Listener::new(number, listener, fd)).collect();
         let slab = Slab::with_limit(options.connections_max);
         let context = Context::new(reactor, options);
         Self {
             slab,
-            entrances,
+            listeners,
             datagrams: Datagrams::new(&context),
             context,
             received: Vec::new(),
@@ -241,7 +241,7 @@ impl<D: Driver> Sessions<D> {
             Due::Lines => self.context.flush_lines(),
             Due::Exchanger(upstream) => self.expire_exchanger(upstream as usize),
             Due::Flows(listener) => self.datagrams.expire(&mut self.context, listener),
-            Due::Door(number) => self.datagrams.retry(&mut self.context, number),
+            Due::UdpListener(number) => self.datagrams.retry(&mut self.context, number),
             Due::Shutdown => self.cut_all(),
         }
     }
@@ -412,11 +412,11 @@ impl<D: Driver> Sessions<D> {
         }
         let options = &context.options.listeners[listener];
         let has_header = options.accept_header;
-        if Opening::most(options).is_some_and(|most| context.handshakes[listener] >= most) {
+        if Handshake::most(options).is_some_and(|most| context.handshakes[listener] >= most) {
             context.refuse(listener, socket, CloseReason::TooManyHandshakes);
             return;
         }
-        let is_opening = Opening::is_needed(options);
+        let is_opening = Handshake::is_needed(options);
         let mut arrival = match context.identify(listener, socket) {
             Ok(arrival) => arrival,
             Err(reason) => return context.refuse(listener, socket, reason),
@@ -428,7 +428,7 @@ impl<D: Driver> Sessions<D> {
         let common = Common::new(context, listener);
         let stream = Stream::new(Lane::Client, Some(socket));
         let session = if is_opening {
-            Session::Opening(Box::new(Opening::new(common, stream, arrival.clone())))
+            Session::Handshake(Box::new(Handshake::new(common, stream, arrival.clone())))
         } else {
             Session::serve(context, common, stream, &arrival)
         };

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Fleet, ListenerStats};
+use super::{ListenerStats, Workers};
 use crate::runtime::Counter;
 use crate::service::messages::MessageError;
 
@@ -44,7 +44,7 @@ struct Report<'a> {
 }
 
 /// Writes a listener's counters as JSON.
-pub(super) fn write_report(fleet: &Fleet, listener: usize, name: &str, out: &mut Vec<u8>) {
+pub(super) fn write_report(fleet: &Workers, listener: usize, name: &str, out: &mut Vec<u8>) {
     let sum = |read: &dyn Fn(&ListenerStats) -> u64| {
         fleet.cells().iter().map(|cell| read(&cell.stats.listeners[listener])).sum()
     };
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn a_report_sums_the_workers() {
-        let fleet = Fleet::new(2, 2, 0);
+        let fleet = Workers::new(2, 2, 0);
         let stats = |worker: usize| &fleet.cells()[worker].stats.listeners[1];
         stats(0).accepted.add(3);
         stats(1).accepted.add(4);

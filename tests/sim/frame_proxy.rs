@@ -18,7 +18,7 @@ use ringway::service::cluster::servers::Policy;
 use ringway::service::frame::transfers::{Reset, Transfers};
 use ringway::service::proxy::{CREDIT_FIRST, ExchangerOptions};
 use ringway::service::retry::RetryPolicy;
-use ringway::session::{Fleet, ServiceOptions, UpstreamOptions};
+use ringway::session::{ServiceOptions, UpstreamOptions, Workers};
 
 use super::frames::{Asker, VALUE, assert_home, options};
 
@@ -187,7 +187,7 @@ impl Answerer {
 /// A worker, its kernel, its clients, its servers.
 pub(crate) struct Proxied {
     worker: Worker<Sim>,
-    fleet: Arc<Fleet>,
+    fleet: Arc<Workers>,
     random: Random,
     clients: Vec<Asker>,
     servers: Vec<Answerer>,
@@ -262,7 +262,7 @@ impl Proxied {
             })
             .collect();
         sim.set_faults(faults);
-        let fleet = Arc::new(Fleet::new(1, 1, 1));
+        let fleet = Arc::new(Workers::new(1, 1, 1));
         let upstream = upstream(&mut random, addresses);
         let server = ServerOptions { window: 50, max_payload: 2_000, features: Features::ALL };
         let service = ServiceOptions::FrameProxy { upstream: 0, server };

@@ -14,8 +14,8 @@ use ringway::service::CloseReason;
 use ringway::service::frame::FrameService;
 use ringway::service::proxy::MeterOptions;
 use ringway::session::{
-    Fleet, FrameOptions, HandlerFactory, ListenerOptions, RelayOptions, ServiceOptions,
-    SessionOptions, UpstreamOptions,
+    FrameOptions, HandlerFactory, ListenerOptions, RelayOptions, ServiceOptions, SessionOptions,
+    UpstreamOptions, Workers,
 };
 
 const TURNS_MAX: usize = 60_000;
@@ -235,7 +235,7 @@ fn assert_whole(expected: &[u8], parts: &[u8], kind: Command, end: &[u8]) {
 /// A worker with the built-in service, its kernel, its clients.
 pub(crate) struct Local {
     worker: Worker<Sim>,
-    fleet: Arc<Fleet>,
+    fleet: Arc<Workers>,
     random: Random,
     clients: Vec<Asker>,
     file: Vec<u8>,
@@ -256,7 +256,7 @@ impl Local {
             })
             .collect();
         sim.set_faults(faults);
-        let fleet = Arc::new(Fleet::new(1, 1, 0));
+        let fleet = Arc::new(Workers::new(1, 1, 0));
         let service = FrameService {
             server: ServerOptions { window: 64, max_payload: 2_000, features: Features::ALL },
             values: BTreeMap::from([("value".to_owned(), VALUE.to_vec())]),
@@ -338,7 +338,7 @@ pub(crate) fn assert_home(worker: &mut Worker<Sim>, buffers: u16) {
 }
 
 pub(crate) fn options(
-    fleet: &Arc<Fleet>,
+    fleet: &Arc<Workers>,
     listener: ringway::ring::Fd,
     service: ServiceOptions,
     upstreams: Vec<UpstreamOptions>,
@@ -369,7 +369,7 @@ pub(crate) fn options(
         handler: HandlerFactory::default(),
         fleet: Arc::clone(fleet),
         worker: 0,
-        descriptors: ringway::session::DescriptorDoor::OPEN,
+        descriptors: ringway::session::DescriptorLimits::OPEN,
         hand_off_ratio: None,
         routes: 0,
         access_sinks: Vec::new(),

@@ -14,8 +14,8 @@ use ringway::service::cluster::servers::Policy;
 use ringway::service::handler::{Handler, Kind, Refusal, Request};
 use ringway::service::proxy::MeterOptions;
 use ringway::session::{
-    Fleet, HandlerFactory, ListenerOptions, RelayOptions, ServiceOptions, SessionOptions,
-    UpstreamOptions,
+    HandlerFactory, ListenerOptions, RelayOptions, ServiceOptions, SessionOptions, UpstreamOptions,
+    Workers,
 };
 
 /// Seeds of each kind of run, unless `RINGWAY_SIM_RUNS` says another number.
@@ -163,7 +163,7 @@ impl Peer {
 /// A worker, its kernel, its peers.
 pub(crate) struct Scenario {
     worker: Worker<Sim>,
-    fleet: Arc<Fleet>,
+    fleet: Arc<Workers>,
     plan: Plan,
     random: Random,
     clients: Vec<Peer>,
@@ -304,7 +304,7 @@ impl Scenario {
             })
             .collect();
         sim.set_faults(faults);
-        let fleet = Arc::new(Fleet::new(1, 1, 1));
+        let fleet = Arc::new(Workers::new(1, 1, 1));
         let options = SessionOptions {
             compression_memory: 1 << 20,
             listeners: vec![ListenerOptions {
@@ -343,7 +343,7 @@ impl Scenario {
             access_log: false,
             fleet: Arc::clone(&fleet),
             worker: 0,
-            descriptors: ringway::session::DescriptorDoor::OPEN,
+            descriptors: ringway::session::DescriptorLimits::OPEN,
             hand_off_ratio: None,
             routes: 0,
             access_sinks: Vec::new(),

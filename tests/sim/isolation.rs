@@ -16,7 +16,7 @@ use ringway::service::cluster::failure::Failure;
 use ringway::service::cluster::servers::Policy;
 use ringway::service::frame::FrameService;
 use ringway::session::{
-    Fleet, FrameOptions, ListenerOptions, Plan, ServiceOptions, SessionOptions, UpstreamOptions,
+    FrameOptions, ListenerOptions, Plan, ServiceOptions, SessionOptions, UpstreamOptions, Workers,
 };
 
 use super::frame_proxy::{self, Answerer};
@@ -189,7 +189,7 @@ fn address(last: u8) -> SocketAddress {
 /// One worker with all protocols, its clients, its servers.
 pub(crate) struct Everything {
     worker: Worker<Sim>,
-    fleet: Arc<Fleet>,
+    fleet: Arc<Workers>,
     random: Random,
     clients: Vec<Client>,
     mirrors: Vec<Mirror>,
@@ -266,7 +266,7 @@ impl Everything {
         }
         sim.set_faults(faults);
         let plan = Plan { routes: vec![5; SERVICES], servers: vec![3; 3], ..Plan::default() };
-        let fleet = Arc::new(Fleet::with_plan(1, &plan));
+        let fleet = Arc::new(Workers::with_plan(1, &plan));
         let services = services(&mut random);
         let upstreams = services.iter().filter_map(|(_, upstream)| upstream.clone()).collect();
         let first = frames::options(&fleet, listeners[0], ServiceOptions::Echo, upstreams);

@@ -13,8 +13,8 @@ use ringway::service::cluster::servers::Policy;
 use ringway::service::flows::FlowEnd;
 use ringway::service::proxy::MeterOptions;
 use ringway::session::{
-    DatagramOptions, DatagramService, DatagramStats, DropReason, Fleet, RelayOptions,
-    SessionOptions, UpstreamOptions,
+    DatagramOptions, DatagramService, DatagramStats, DropReason, RelayOptions, SessionOptions,
+    UpstreamOptions, Workers,
 };
 
 use super::harness::{for_each_seed, for_some_seeds};
@@ -66,7 +66,7 @@ struct Known {
 
 struct Scenario {
     worker: Worker<Sim>,
-    fleet: Arc<Fleet>,
+    fleet: Arc<Workers>,
     plan: Plan,
     random: Random,
     /// By content.
@@ -91,7 +91,7 @@ impl Scenario {
         let mut sim = Sim::new(seed, faults, 8, 256);
         let ip: IpAddr = if plan.wildcard { [0, 0, 0, 0] } else { [10, 0, 0, 1] }.into();
         let socket = sim.bind_datagrams(SocketAddr::new(ip, PORT));
-        let fleet = Arc::new(Fleet::with_plan(
+        let fleet = Arc::new(Workers::with_plan(
             1,
             &ringway::session::Plan {
                 datagrams: vec!["udp".to_owned()],
@@ -138,7 +138,7 @@ impl Scenario {
             handler: ringway::session::HandlerFactory::default(),
             fleet: Arc::clone(&fleet),
             worker: 0,
-            descriptors: ringway::session::DescriptorDoor::OPEN,
+            descriptors: ringway::session::DescriptorLimits::OPEN,
             hand_off_ratio: None,
             routes: 0,
             access_sinks: Vec::new(),

@@ -46,11 +46,11 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::session::Fleet;
+    use crate::session::Workers;
 
     #[test]
     fn outcomes_are_exported_of_listeners_that_have_had_a_message() {
-        let fleet = Arc::new(Fleet::new(2, 2, 0));
+        let fleet = Arc::new(Workers::new(2, 2, 0));
         let of = |worker: usize| &fleet.cells()[worker].stats.listeners[1].messages;
         let exporter = Exporter {
             fleet: Arc::clone(&fleet),

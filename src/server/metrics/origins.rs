@@ -24,7 +24,7 @@ impl Exporter {
     }
 
     /// The counters of all workers.
-    pub(in crate::server) const fn fleet(&self) -> &Arc<crate::session::Fleet> {
+    pub(in crate::server) const fn fleet(&self) -> &Arc<crate::session::Workers> {
         &self.fleet
     }
 

@@ -118,13 +118,13 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::session::{Fleet, Plan};
+    use crate::session::{Plan, Workers};
 
     #[test]
     fn every_count_of_a_udp_listener_is_exported() {
         let names = ["dns".to_owned()];
         let fleet =
-            Arc::new(Fleet::with_plan(2, &Plan { datagrams: names.to_vec(), ..Plan::default() }));
+            Arc::new(Workers::with_plan(2, &Plan { datagrams: names.to_vec(), ..Plan::default() }));
         for cell in fleet.cells() {
             cell.stats.datagrams[0].received.add(3);
             cell.stats.datagrams[0].flows_ended[FlowEnd::Evicted.index()].add(1);

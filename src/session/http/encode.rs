@@ -16,7 +16,7 @@ use crate::service::http::compression::Window;
 use crate::service::http::files::coding::Coding;
 use crate::service::http::record::RequestRecord;
 use crate::session::context::Context;
-use crate::session::fleet::{Finished, Note};
+use crate::session::workers::{Finished, WorkerMessage};
 
 /// Parts up to so many bytes are compressed by the loop itself.
 const INLINE_MAX: usize = 4 * 1024;
@@ -272,7 +272,7 @@ impl Http {
             let out = coder.push(&bytes);
             let finished = Finished::Encoded(Box::new(Encoded { coder, out }));
             // A worker that has ended has no use for it.
-            let _ended = fleet.send(worker, Note::Finished { request: waiter, finished });
+            let _ended = fleet.send(worker, WorkerMessage::Finished { request: waiter, finished });
         };
         if let Err(work) = context.options.fleet.offload(Task::Compression, Box::new(work)) {
             // All helpers are busy: slow for all of this worker, but no answer is lost.

@@ -6,18 +6,18 @@ use std::time::{Duration, Instant};
 use crate::ring::Driver;
 use crate::service::http::limit::{PeerBuckets, of_source};
 use crate::session::context::Context;
-use crate::session::{Fleet, WorkerCell};
+use crate::session::{WorkerCell, Workers};
 
 /// The workers but one, as that one sees them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PeerWorkers<'a> {
-    fleet: &'a Fleet,
+    fleet: &'a Workers,
     worker: usize,
     epoch: Instant,
 }
 
 impl<'a> PeerWorkers<'a> {
-    pub(super) fn new(fleet: &'a Fleet, worker: usize, now: Instant) -> Self {
+    pub(super) fn new(fleet: &'a Workers, worker: usize, now: Instant) -> Self {
         Self { fleet, worker, epoch: fleet.epoch(now) }
     }
 

@@ -16,7 +16,7 @@ use crate::service::http::files::listing::{ENTRIES_MAX, Entry, write};
 use crate::service::http::page;
 use crate::service::http::record::RequestRecord;
 use crate::session::context::Context;
-use crate::session::fleet::{Finished, Note};
+use crate::session::workers::{Finished, WorkerMessage};
 
 impl Http {
     /// Has a folder read. `path` is what was asked for, `name` the folder below the root.
@@ -44,7 +44,8 @@ impl Http {
                 write(&path, entries, dot_files, &mut page);
                 Some(page)
             });
-            let note = Note::Finished { request: waiter, finished: Finished::Listed(page) };
+            let note =
+                WorkerMessage::Finished { request: waiter, finished: Finished::Listed(page) };
             // A worker that has ended has no use for it.
             let _ended = fleet.send(worker, note);
         };

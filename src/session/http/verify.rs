@@ -18,7 +18,7 @@ use crate::service::http::auth::{Lookup, verify};
 use crate::service::http::limit::Concurrency;
 use crate::service::http::record::RequestRecord;
 use crate::session::context::Context;
-use crate::session::fleet::{Finished, Note, Verified};
+use crate::session::workers::{Finished, Verified, WorkerMessage};
 
 /// Passwords of one source that a worker has checked at a time. Requests with one password share a
 /// check, and a right one is remembered, so that only guessing needs many.
@@ -166,7 +166,7 @@ impl Http {
             verified.right = wanted.strong_count() > 0 && verify(&hash, &password) && is_known;
             let finished = Finished::Verified(verified);
             // A worker that has ended has no use for it.
-            let _ended = fleet.send(worker, Note::Finished { request, finished });
+            let _ended = fleet.send(worker, WorkerMessage::Finished { request, finished });
         };
         if context.options.fleet.offload(Task::Password, Box::new(job)).is_err() {
             let _waiters = context.http.checks.end(&unmade);

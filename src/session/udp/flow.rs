@@ -9,9 +9,9 @@ use nix::errno::Errno;
 use super::super::Due;
 use super::super::context::Context;
 use super::super::failure::failure_of;
-use super::super::fleet::{Note, WorkerCell};
 use super::super::options::DatagramService;
-use super::door::count_of;
+use super::super::workers::{WorkerCell, WorkerMessage};
+use super::listener::count_of;
 use super::{Datagrams, Hungry};
 use crate::mem::{Buf, Key};
 use crate::net::{DatagramEvent, DatagramSocket, NetworkError, Operation};
@@ -188,7 +188,7 @@ impl Datagrams {
         if let Some((other, _)) = most.filter(|(_, flows)| quota.has_borrowed(*flows)) {
             let is_asked = &fleet.cells()[other].stats.datagrams[listener].is_asked;
             if !is_asked.swap(true, Ordering::AcqRel)
-                && !fleet.send(other, Note::EndFlow { listener })
+                && !fleet.send(other, WorkerMessage::EndFlow { listener })
             {
                 is_asked.store(false, Ordering::Release);
             }

@@ -6,7 +6,7 @@ use ringway::ring::Fd;
 use ringway::ring::sim::{Behaviour, Faults, Random, Sim};
 use ringway::server::Worker;
 use ringway::service::CloseReason;
-use ringway::session::{Fleet, Note, Plan};
+use ringway::session::{Plan, WorkerMessage, Workers};
 
 use super::books;
 use super::client::{Client, End, Habits};
@@ -31,7 +31,7 @@ const QUEUE_TIME: std::time::Duration = std::time::Duration::from_millis(30);
 
 pub(super) struct Run {
     pub(super) worker: Worker<Sim>,
-    pub(super) fleet: Arc<Fleet>,
+    pub(super) fleet: Arc<Workers>,
     pub(super) setup: Setup,
     random: Random,
     listener: Fd,
@@ -42,7 +42,7 @@ pub(super) struct Run {
     pub(super) trace: Trace,
     /// What helpers have done, and the turn from which the worker knows. There are no threads: work
     /// is done at once, and its result comes later.
-    notes: Arc<Mutex<Vec<Note>>>,
+    notes: Arc<Mutex<Vec<WorkerMessage>>>,
     notes_at: usize,
     /// Turns in a row in which no peer did anything.
     quiet_turns: u32,
@@ -77,7 +77,7 @@ impl Run {
             servers: vec![setup.servers.len()],
             ..Plan::default()
         };
-        let fleet = Arc::new(Fleet::with_plan(1, &plan));
+        let fleet = Arc::new(Workers::with_plan(1, &plan));
         let notes = Arc::new(Mutex::new(Vec::new()));
         let posted = Arc::clone(&notes);
         fleet.connect(vec![Box::new(move |note| {
@@ -246,7 +246,7 @@ impl Run {
     /// Active checks tell the worker what they have found.
     fn check_health(&self) {
         for (_, server, up) in self.setup.health.iter().filter(|(at, ..)| *at == self.trace.turn) {
-            let note = Note::Health { upstream: 0, server: *server, up: *up };
+            let note = WorkerMessage::Health { upstream: 0, server: *server, up: *up };
             self.notes.lock().expect("no panic while it is held").push(note);
         }
     }
@@ -274,7 +274,7 @@ impl Run {
         }
         self.setup.moods = Moods::default();
         for server in 0..self.setup.servers.len() {
-            let note = Note::Health { upstream: 0, server, up: true };
+            let note = WorkerMessage::Health { upstream: 0, server, up: true };
             self.notes.lock().expect("no panic while it is held").push(note);
         }
         let first = self.clients.len();

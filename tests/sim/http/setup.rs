@@ -26,8 +26,8 @@ use ringway::session::http_options::{
     TrustedProxies,
 };
 use ringway::session::{
-    DescriptorDoor, Fleet, Folder, HandlerFactory, LineSink, ListenerOptions, RelayOptions,
-    ServiceOptions, SessionOptions, UpstreamOptions,
+    DescriptorLimits, Folder, HandlerFactory, LineSink, ListenerOptions, RelayOptions,
+    ServiceOptions, SessionOptions, UpstreamOptions, Workers,
 };
 
 use super::client::Habits;
@@ -270,7 +270,7 @@ impl Setup {
 
     pub(super) fn options(
         &mut self,
-        fleet: &Arc<Fleet>,
+        fleet: &Arc<Workers>,
         listener: Fd,
         lines: &Arc<Mutex<Vec<u8>>>,
     ) -> SessionOptions {
@@ -305,7 +305,7 @@ impl Setup {
             access_log: false,
             fleet: Arc::clone(fleet),
             worker: 0,
-            descriptors: DescriptorDoor::OPEN,
+            descriptors: DescriptorLimits::OPEN,
             hand_off_ratio: None,
             routes: ROUTES.len(),
             access_sinks: vec![sink],
