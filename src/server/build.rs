@@ -306,7 +306,7 @@ pub(super) struct Blueprint {
     /// How each listener of connections speaks TLS.
     pub(super) tls: TlsOfListeners,
     pub(super) handler: HandlerFactory,
-    pub(super) fleet: Arc<Workers>,
+    pub(super) workers: Arc<Workers>,
     /// From which descriptors on no more connections are taken.
     pub(super) descriptors: DescriptorLimits,
     /// Routes of all listeners together.
@@ -324,7 +324,7 @@ pub(super) fn sessions(
     worker: usize,
     sockets: &WorkerSockets,
 ) -> SessionOptions {
-    let Blueprint { upstreams, services, tls, handler, fleet, .. } = blueprint;
+    let Blueprint { upstreams, services, tls, handler, workers, .. } = blueprint;
     let listeners = streams(config).zip(services).zip(tls).zip(&sockets.streams);
     let upstreams = upstreams.clone();
     SessionOptions {
@@ -341,7 +341,7 @@ pub(super) fn sessions(
         connections_max: connections_max(config),
         access_log: config.log.access,
         handler: handler.clone(),
-        fleet: Arc::clone(fleet),
+        workers: Arc::clone(workers),
         worker,
         hand_off_ratio: config.runtime.handoff_ratio,
         descriptors: blueprint.descriptors,

@@ -30,7 +30,7 @@ pub fn simulated<D: Driver>(
     let common = build::tls::Common::new(config, None)?;
     let mut watched = Vec::new();
     let upstreams = build::upstreams(config, workers, &common, &mut watched)?;
-    let fleet = Arc::new(Workers::with_plan(workers, &plan(config, &upstreams)));
+    let workers = Arc::new(Workers::with_plan(workers, &plan(config, &upstreams)));
     let mut builder = HttpBuilder::default();
     let services = build::services(config, &mut builder)?;
     let (tls, _certificates) = build::tls(config, &common, &mut watched)?;
@@ -39,7 +39,7 @@ pub fn simulated<D: Driver>(
         services,
         tls,
         handler: HandlerFactory::default(),
-        fleet,
+        workers,
         descriptors: DescriptorLimits::OPEN,
         routes: builder.routes,
         lines: Vec::new(),

@@ -67,7 +67,7 @@ impl<D: Driver> Worker<D> {
     /// A worker on `driver`. Without a mailbox nobody can tell it anything: for tests.
     #[must_use]
     pub fn new(driver: D, options: SessionOptions, mailbox: Option<Mailbox<Message>>) -> Self {
-        let loops = options.fleet.cells()[options.worker].loops.clone();
+        let loops = options.workers.cells()[options.worker].loops.clone();
         Self {
             sessions: Sessions::new(Reactor::new(driver, loops), options),
             mailbox,

@@ -49,7 +49,7 @@ impl<D: Driver> Sessions<D> {
         }
         self.drain_sessions();
         self.datagrams.drain(&mut self.context);
-        self.leave_fleet_if_drained();
+        self.stop_accepting_if_drained();
     }
 
     /// Whether no connection can come any more, from a listener or by the hand of this worker.
@@ -81,7 +81,7 @@ impl<D: Driver> Sessions<D> {
             acceptor.rest();
             acceptor.arm(&mut self.context.reactor);
         }
-        self.leave_fleet_if_drained();
+        self.stop_accepting_if_drained();
     }
 
     /// A connection that another worker accepted.
@@ -103,7 +103,7 @@ impl<D: Driver> Sessions<D> {
             self.context.stats().error(ErrorKind::HandOver);
             self.open(usize::from(listener), socket);
         }
-        self.leave_fleet_if_drained();
+        self.stop_accepting_if_drained();
     }
 
     /// An acceptor has rested.
@@ -175,13 +175,13 @@ impl<D: Driver> Sessions<D> {
             return;
         }
         let most = context.options.listeners[listener].connections_max;
-        if context.options.fleet.listener_active(listener) >= most {
+        if context.options.workers.listener_active(listener) >= most {
             context.refuse(listener, socket, CloseReason::TooManyConnections);
             return;
         }
         let worker = context.options.worker;
         let relief = match context.options.hand_off_ratio {
-            Some(ratio) if !self.draining => context.options.fleet.relief(worker, ratio),
+            Some(ratio) if !self.draining => context.options.workers.relief(worker, ratio),
             Some(_) | None => None,
         };
         match (relief, u16::try_from(listener)) {
@@ -207,7 +207,7 @@ impl<D: Driver> Sessions<D> {
         self.listeners[index].acceptor.close(&mut self.context.reactor);
     }
 
-    pub(super) fn leave_fleet_if_drained(&mut self) {
+    pub(super) fn stop_accepting_if_drained(&mut self) {
         if self.is_drained() {
             self.context.cell().close();
         }

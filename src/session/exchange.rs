@@ -174,7 +174,7 @@ impl<D: Driver> Sessions<D> {
             exchanger.asked(cluster, now)
         };
         // What cannot be given is kept.
-        if !self.context.options.fleet.send(from, WorkerMessage::Give { upstream, places }) {
+        if !self.context.options.workers.send(from, WorkerMessage::Give { upstream, places }) {
             self.context.cluster(upstream).quota.keep(places);
         }
     }
@@ -218,7 +218,8 @@ impl<D: Driver> Sessions<D> {
             }
             FrameAction::Ask(ask) => {
                 let from = self.context.options.worker;
-                if !self.context.options.fleet.send(ask.to, WorkerMessage::Ask { upstream, from }) {
+                if !self.context.options.workers.send(ask.to, WorkerMessage::Ask { upstream, from })
+                {
                     let now = self.context.now();
                     self.context.cluster(upstream).quota.answered(0, now);
                 }

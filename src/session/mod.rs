@@ -196,7 +196,7 @@ impl<D: Driver> Sessions<D> {
             Verb::ReceiveFrom | Verb::CancelFrom => {
                 self.datagrams.handle(&mut self.context, completion);
                 if self.draining {
-                    self.leave_fleet_if_drained();
+                    self.stop_accepting_if_drained();
                 }
             }
             Verb::Receive
@@ -365,7 +365,7 @@ impl<D: Driver> Sessions<D> {
     pub fn publish(&mut self) {
         let now = self.context.now();
         let Context { http, options, .. } = &mut self.context;
-        let stats = &options.fleet.cells()[options.worker].stats;
+        let stats = &options.workers.cells()[options.worker].stats;
         for (upstream, cluster) in http.clusters.iter_mut() {
             let stats = &stats.upstreams[upstream];
             shown::publish(cluster, stats, now);

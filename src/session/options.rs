@@ -41,8 +41,8 @@ pub struct SessionOptions {
     /// Whether every connection is logged with a line.
     pub access_log: bool,
     /// All workers, and which one this is.
-    pub fleet: Arc<Workers>,
-    /// This worker's place in the fleet.
+    pub workers: Arc<Workers>,
+    /// This worker's place among them.
     pub worker: usize,
     /// Makes what a program adds to the built-in services.
     pub handler: HandlerFactory,

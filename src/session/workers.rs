@@ -198,7 +198,7 @@ impl Workers {
 
     /// How notes reach the workers, in their order; the first call counts.
     pub fn connect(&self, posts: Vec<Box<Post>>) {
-        // A second call would be a second server on one fleet.
+        // A second call would be a second server on the same workers.
         let _connected = self.posts.set(posts);
     }
 
@@ -302,18 +302,18 @@ fn as_float(count: u64) -> f64 {
 mod tests {
     use super::*;
 
-    fn fleet(loads: &[u64]) -> Workers {
-        let fleet = Workers::new(loads.len(), 1, 0);
-        for (index, (cell, load)) in fleet.cells().iter().zip(loads).enumerate() {
+    fn workers(loads: &[u64]) -> Workers {
+        let workers = Workers::new(loads.len(), 1, 0);
+        for (index, (cell, load)) in workers.cells().iter().zip(loads).enumerate() {
             cell.open(Some(Fd(i32::try_from(100 + index).unwrap())));
             (0..*load).for_each(|_| cell.active.increment());
         }
-        fleet
+        workers
     }
 
     #[test]
     fn only_an_overloaded_worker_hands_over_and_to_the_least_loaded() {
-        let uneven = fleet(&[40, 5, 15]);
+        let uneven = workers(&[40, 5, 15]);
         assert_eq!(uneven.relief(0, 1.5), Some(Fd(101)));
         assert_eq!(uneven.relief(1, 1.5), None);
         assert_eq!(uneven.relief(2, 1.5), None);
@@ -323,15 +323,15 @@ mod tests {
 
     #[test]
     fn small_differences_stay_and_so_does_a_lone_worker() {
-        assert_eq!(fleet(&[7, 0]).relief(0, 1.5), None);
-        assert_eq!(fleet(&[8, 0]).relief(0, 1.5), Some(Fd(101)));
-        assert_eq!(fleet(&[1000]).relief(0, 1.0), None);
-        assert!((fleet(&[0, 0]).imbalance() - 1.0).abs() < 1e-9);
+        assert_eq!(workers(&[7, 0]).relief(0, 1.5), None);
+        assert_eq!(workers(&[8, 0]).relief(0, 1.5), Some(Fd(101)));
+        assert_eq!(workers(&[1000]).relief(0, 1.0), None);
+        assert!((workers(&[0, 0]).imbalance() - 1.0).abs() < 1e-9);
     }
 
     #[test]
     fn a_worker_that_stops_takes_nothing() {
-        let stopping = fleet(&[90, 0, 30]);
+        let stopping = workers(&[90, 0, 30]);
         stopping.cells()[1].close();
         assert_eq!(stopping.relief(0, 1.5), Some(Fd(102)));
         stopping.cells()[2].open(None);

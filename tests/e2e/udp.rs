@@ -180,7 +180,7 @@ fn options(setting: &Setting, fleet: &Arc<Workers>, worker: usize, socket: Fd) -
         connections_max: 16,
         access_log: true,
         handler: ringway::session::HandlerFactory::default(),
-        fleet: Arc::clone(fleet),
+        workers: Arc::clone(fleet),
         worker,
         descriptors: ringway::session::DescriptorLimits::OPEN,
         hand_off_ratio: None,

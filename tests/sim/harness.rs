@@ -163,7 +163,7 @@ impl Peer {
 /// A worker, its kernel, its peers.
 pub(crate) struct Scenario {
     worker: Worker<Sim>,
-    fleet: Arc<Workers>,
+    workers: Arc<Workers>,
     plan: Plan,
     random: Random,
     clients: Vec<Peer>,
@@ -304,7 +304,7 @@ impl Scenario {
             })
             .collect();
         sim.set_faults(faults);
-        let fleet = Arc::new(Workers::new(1, 1, 1));
+        let workers = Arc::new(Workers::new(1, 1, 1));
         let options = SessionOptions {
             compression_memory: 1 << 20,
             listeners: vec![ListenerOptions {
@@ -341,7 +341,7 @@ impl Scenario {
             },
             connections_max: 100,
             access_log: false,
-            fleet: Arc::clone(&fleet),
+            workers: Arc::clone(&workers),
             worker: 0,
             descriptors: ringway::session::DescriptorLimits::OPEN,
             hand_off_ratio: None,
@@ -354,7 +354,7 @@ impl Scenario {
         worker.start(None);
         Self {
             worker,
-            fleet,
+            workers,
             plan,
             random: Random::new(seed ^ 0x5eed),
             clients,
@@ -516,7 +516,7 @@ impl Scenario {
     }
 
     fn accepted(&self) -> u64 {
-        self.fleet.cells()[0].stats.listeners[0].accepted.get()
+        self.workers.cells()[0].stats.listeners[0].accepted.get()
     }
 
     pub(crate) fn connections(&self) -> u64 {
@@ -524,19 +524,19 @@ impl Scenario {
     }
 
     pub(crate) fn closed(&self, reason: CloseReason) -> u64 {
-        self.fleet.cells()[0].stats.listeners[0].closed[reason.index()].get()
+        self.workers.cells()[0].stats.listeners[0].closed[reason.index()].get()
     }
 
     pub(crate) fn retries(&self) -> u64 {
-        self.fleet.cells()[0].stats.upstreams[0].retries.get()
+        self.workers.cells()[0].stats.upstreams[0].retries.get()
     }
 
     pub(crate) fn promotions(&self) -> u64 {
-        self.fleet.cells()[0].stats.relay.promotions.get()
+        self.workers.cells()[0].stats.relay.promotions.get()
     }
 
     pub(crate) fn spliced(&self) -> u64 {
-        self.fleet.cells()[0].stats.relay.spliced.get()
+        self.workers.cells()[0].stats.relay.spliced.get()
     }
 
     fn has_servers(&self) -> bool {
@@ -545,7 +545,7 @@ impl Scenario {
 
     /// Each message was answered once, as the counters have it.
     pub(crate) fn assert_messages_counted(&self) {
-        let stats = &self.fleet.cells()[0].stats.listeners[0].messages;
+        let stats = &self.workers.cells()[0].stats.listeners[0].messages;
         let errors: u64 = stats.errors.iter().map(|counter| counter.get()).sum();
         assert_eq!(stats.answered.get() + errors, self.messages);
     }
@@ -607,7 +607,7 @@ impl Scenario {
 
     /// Every slot, buffer, pipe, timer and descriptor is back.
     pub(crate) fn assert_clean(&mut self) {
-        let stats = &self.fleet.cells()[0];
+        let stats = &self.workers.cells()[0];
         assert_eq!(stats.active.get(), 0);
         assert_eq!(stats.stats.upstreams[0].active.get(), 0);
         assert_eq!(stats.stats.stale.get(), 0, "no completion outlives its slot");

@@ -183,7 +183,7 @@ fn certificates_are_chosen_by_name() {
     let given = make(&["other.example"]);
     let list = |strict| {
         let mut list: Vec<_> = all.iter().map(|one| (one.clone(), Vec::new())).collect();
-        list.push((given.clone(), vec!["KernelSession.Example".to_owned()]));
+        list.push((given.clone(), vec!["Given.Example".to_owned()]));
         resolver(list, strict)
     };
     let table = [

@@ -24,8 +24,8 @@ impl Exporter {
     }
 
     /// The counters of all workers.
-    pub(in crate::server) const fn fleet(&self) -> &Arc<crate::session::Workers> {
-        &self.fleet
+    pub(in crate::server) const fn workers(&self) -> &Arc<crate::session::Workers> {
+        &self.workers
     }
 
     pub(super) fn origin_families(&self) -> Vec<MetricFamily> {

@@ -132,7 +132,7 @@ impl Local {
         buf: &Buf,
     ) -> Result<Option<Buf>, FrameError> {
         let Context { handler, pages, options, reactor, .. } = context;
-        let stats = |out: &mut Vec<u8>| options.fleet.write_json(out);
+        let stats = |out: &mut Vec<u8>| options.workers.write_json(out);
         let door = options.descriptors;
         let mut sources = Sources { handler: handler.as_mut(), stats: &stats };
         let Self { options: own, responder, transfers, .. } = self;

@@ -264,7 +264,7 @@ impl Http {
             let out = coder.push(&part);
             return self.encoded(context, request, Encoded { coder, out });
         };
-        let fleet = Arc::clone(&context.options.fleet);
+        let workers = Arc::clone(&context.options.workers);
         let worker = context.options.worker;
         // A buffer counts its handles without locks, so it stays here.
         let bytes = part.to_vec();
@@ -272,9 +272,10 @@ impl Http {
             let out = coder.push(&bytes);
             let finished = Finished::Encoded(Box::new(Encoded { coder, out }));
             // A worker that has ended has no use for it.
-            let _ended = fleet.send(worker, WorkerMessage::Finished { request: waiter, finished });
+            let _ended =
+                workers.send(worker, WorkerMessage::Finished { request: waiter, finished });
         };
-        if let Err(work) = context.options.fleet.offload(Task::Compression, Box::new(work)) {
+        if let Err(work) = context.options.workers.offload(Task::Compression, Box::new(work)) {
             // All helpers are busy: slow for all of this worker, but no answer is lost.
             work();
         }

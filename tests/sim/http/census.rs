@@ -41,7 +41,7 @@ pub(super) const EXCUSED: [(&str, &str); 9] = [
 
 impl Census {
     pub(super) fn note(&mut self, run: &Run) {
-        let stats = &run.fleet.cells()[0].stats;
+        let stats = &run.workers.cells()[0].stats;
         let (listener, upstream) = (&stats.listeners[0], &stats.upstreams[0].http);
         for reason in CloseReason::ALL {
             self.reach("close", reason.name(), run.closed(reason));

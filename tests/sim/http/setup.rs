@@ -270,7 +270,7 @@ impl Setup {
 
     pub(super) fn options(
         &mut self,
-        fleet: &Arc<Workers>,
+        workers: &Arc<Workers>,
         listener: Fd,
         lines: &Arc<Mutex<Vec<u8>>>,
     ) -> SessionOptions {
@@ -303,7 +303,7 @@ impl Setup {
             },
             connections_max: self.slots,
             access_log: false,
-            fleet: Arc::clone(fleet),
+            workers: Arc::clone(workers),
             worker: 0,
             descriptors: DescriptorLimits::OPEN,
             hand_off_ratio: None,

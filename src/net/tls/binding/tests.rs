@@ -56,14 +56,14 @@ impl Authority {
 }
 
 /// Listeners that share a file of ticket keys.
-struct Workers {
+struct Fleet {
     servers: Authority,
     chain: Vec<u8>,
     key: Vec<u8>,
     version: Version,
 }
 
-impl Workers {
+impl Fleet {
     fn new(version: Version) -> Self {
         let servers = Authority::new("servers");
         let (chain, key) = servers.make("localhost", 1);
@@ -163,7 +163,7 @@ fn a_ticket_opens_only_what_asks_the_same_of_its_client() {
         ("revoked", ClientAuth::Required(x.roots(Some(x.crl(7))))),
     ];
     for version in BOTH {
-        let fleet = Workers::new(version);
+        let fleet = Fleet::new(version);
         for (from, first) in &policies {
             for (to, second) in &policies {
                 let [first, second] =
@@ -188,7 +188,7 @@ fn a_ticket_opens_only_what_asks_the_same_of_its_client() {
 #[test]
 fn a_ticket_opens_only_what_has_the_same_names_and_protocols() {
     for version in BOTH {
-        let fleet = Workers::new(version);
+        let fleet = Fleet::new(version);
         let same = |alpn: &[&str], names: &[&str]| {
             let first = fleet.listener(ClientAuth::Off, &["a", "b"], &[]);
             let second = fleet.listener(ClientAuth::Off, alpn, names);
@@ -230,7 +230,7 @@ fn the_certificate_of_a_session_is_verified_again_when_it_is_resumed() {
     let x = Authority::new("x");
     let by_x = x.make("client", 7);
     for version in BOTH {
-        let fleet = Workers::new(version);
+        let fleet = Fleet::new(version);
         for identity in [None, Some(&by_x)] {
             let listener = fleet.listener(ClientAuth::Optional(x.roots(None)), &["a"], &[]);
             let mut config = (*listener).clone();
