@@ -53,9 +53,9 @@ pub(super) fn check(raw: Raw, mistakes: &mut Vec<Mistake>) -> Option<Config> {
     let (mut listeners, mut upstreams) = (listeners, upstreams);
     let services = services(&mut listeners, &upstreams, mistakes);
     set_defaults_of_http(&mut upstreams, services.iter().flatten());
-    for (index, upstream) in upstreams.iter_mut().enumerate() {
-        let users = services.iter().flatten().filter(|service| service.uses(index));
-        set_default_check(upstream, &users.map(Protocol::of).collect::<Vec<_>>());
+    let users = Protocol::users(services.iter().flatten(), upstreams.len());
+    for (upstream, users) in upstreams.iter_mut().zip(&users) {
+        set_default_check(upstream, users);
         check_checks(upstream, mistakes);
     }
     upstreams.iter().for_each(|upstream| check_pairs(upstream, mistakes));

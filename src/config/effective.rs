@@ -63,10 +63,10 @@ impl fmt::Display for Effective<'_> {
         for item in &self.0.listeners {
             listener(item, &self.0.upstreams, f)?;
         }
-        for (index, item) in self.0.upstreams.iter().enumerate() {
-            let users = self.0.listeners.iter().map(|listener| &listener.service);
-            let users = users.filter(|service| service.uses(index));
-            upstream(item, &users.map(Protocol::of).collect::<Vec<_>>(), f)?;
+        let services = self.0.listeners.iter().map(|listener| &listener.service);
+        let users = Protocol::users(services, self.0.upstreams.len());
+        for (item, users) in self.0.upstreams.iter().zip(&users) {
+            upstream(item, users, f)?;
         }
         Ok(())
     }

@@ -297,6 +297,23 @@ pub(super) enum Protocol {
 }
 
 impl Protocol {
+    /// For each of so many upstreams, the protocols of the listeners that use it.
+    pub(super) fn users<'s>(
+        services: impl Iterator<Item = &'s ListenerService>,
+        upstreams: usize,
+    ) -> Vec<Vec<Self>> {
+        let mut users: Vec<Vec<Self>> = vec![Vec::new(); upstreams];
+        for service in services {
+            let own = Self::of(service);
+            for index in service.upstreams() {
+                if let Some(users) = users.get_mut(index).filter(|users| !users.contains(&own)) {
+                    users.push(own);
+                }
+            }
+        }
+        users
+    }
+
     pub(super) const fn of(service: &ListenerService) -> Self {
         match service {
             ListenerService::Tcp { .. } => Self::Tcp,

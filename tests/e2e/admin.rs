@@ -99,6 +99,30 @@ fn metrics_tell_how_long_turns_take_and_how_busy_each_worker_is() {
     assert!(grown > 0.0, "ten connections take time");
 }
 
+/// Up to 1,000 routes, all are exported from the start on; beyond, those that had a request.
+#[test]
+fn a_scrape_of_many_routes_has_those_that_are_used() {
+    let page = |count: usize| {
+        let routes: String = (0..count)
+            .map(|n| format!("[[listener.route]]\npath = \"/{n}\"\nrespond = \"{n}\"\n"))
+            .collect();
+        let served = Served::new(&format!(
+            "{}[admin]\nlisten = \"127.0.0.1:0\"\n[[listener]]\nname = \"web\"\n\
+             listen = \"127.0.0.1:0\"\nprotocol = \"http\"\n{routes}",
+            runtime(2)
+        ));
+        assert!(get(served.address(), "GET /7").ends_with("\r\n\r\n7"));
+        let admin = served.running().admin().unwrap();
+        let own =
+            "ringway_http_requests_total{listener=\"web\",route=\"route-8\",status=\"2xx\"} 1";
+        wait_until(own, || get(admin, "GET /metrics").contains(own));
+        let text = get(admin, "GET /metrics");
+        text.lines().filter(|line| line.starts_with("ringway_http_response_bytes_total")).count()
+    };
+    assert_eq!(page(1_000), 1_001, "each route, and `none`");
+    assert_eq!(page(1_001), 1);
+}
+
 #[test]
 fn pages_answer_and_others_are_not_found() {
     let served = served(1);
