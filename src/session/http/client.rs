@@ -466,25 +466,16 @@ impl Http {
         if self.common.closing().is_some() {
             return;
         }
-        let is_cut = self.give_request_up(context, reason);
+        self.give_request_up(context, reason);
         self.leave(context);
         self.deadline.disarm(context);
         self.common.begin_close(context, reason);
         self.input.clear();
         context.abandon_stream(key, &mut self.stream, reason);
-        if is_cut {
-            // The end of the connection may be that of the answer's body.
-            self.stream.reset_on_close(&mut context.reactor);
-        }
     }
 
-    /// The request that is under way is over, without an answer or with a part of one: true for a
-    /// part.
-    fn give_request_up<D: Driver>(
-        &mut self,
-        context: &mut Context<D>,
-        reason: CloseReason,
-    ) -> bool {
+    /// The request that is under way is over, without an answer or with a part of one.
+    fn give_request_up<D: Driver>(&mut self, context: &mut Context<D>, reason: CloseReason) {
         let given_up = match &mut self.phase {
             Phase::Exchange(exchange) => {
                 let exchange = *exchange;
@@ -502,10 +493,13 @@ impl Http {
             | Phase::Ending(_)
             | Phase::Lingering(_) => self.told.take().map(|told| *told),
         };
-        let Some((head, mut told)) = given_up else { return false };
+        let Some((head, mut told)) = given_up else { return };
         told.reason = told.reason.or_else(|| Some(reason.name()));
         self.finish_request(context, head, &told);
-        told.status != 0
+        if told.status != 0 {
+            // The end of the connection may be that of the answer's body.
+            self.stream.reset_on_close(&mut context.reactor);
+        }
     }
 
     /// What is written is out: the client is told that nothing more follows.

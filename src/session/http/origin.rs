@@ -413,7 +413,7 @@ impl Origin {
         }
         self.give_up(context, key);
         if self.asks_upgrade {
-            // The server may speak another protocol already, in which this would be an end in order.
+            // The server may speak the other protocol already, in which a FIN is an orderly end.
             self.stream.reset_on_close(&mut context.reactor);
         }
     }
