@@ -14,6 +14,7 @@
 mod calls;
 mod datagrams;
 mod faults;
+mod ops;
 mod random;
 mod world;
 
@@ -24,6 +25,9 @@ use nix::errno::Errno;
 
 pub use self::datagrams::SentDatagram;
 pub use self::faults::Faults;
+#[cfg(debug_assertions)]
+use self::ops::pooled;
+use self::ops::{descriptor, is_immediate};
 pub use self::random::Random;
 pub use self::world::{Behaviour, PeerId};
 use self::world::{Object, World};
@@ -499,51 +503,5 @@ impl Driver for Sim {
 
     fn counters(&self) -> DriverCounters {
         self.counters
-    }
-}
-
-/// How many handles on pool buffers an outcome owns.
-#[cfg(debug_assertions)]
-#[expect(clippy::wildcard_enum_match_arm, reason = "the other outcomes own nothing")]
-fn pooled(outcome: &Outcome) -> usize {
-    match outcome {
-        Outcome::Received(buf) => usize::from(buf.is_pooled()),
-        Outcome::Datagram(datagram) => usize::from(datagram.is_pooled()),
-        Outcome::Sent { data, .. } => data.pooled(),
-        _ => 0,
-    }
-}
-
-/// Whether an operation ends in the turn in which it is submitted.
-fn is_immediate(op: &Op) -> bool {
-    match op {
-        Op::Send { .. }
-        | Op::Cancel { .. }
-        | Op::CancelAll { .. }
-        | Op::Close { .. }
-        | Op::HandOff { .. } => true,
-        Op::Accept { .. }
-        | Op::Receive { .. }
-        | Op::Read { .. }
-        | Op::ReceiveFrom { .. }
-        | Op::Connect { .. }
-        | Op::PollIn { .. }
-        | Op::PollOut { .. } => false,
-    }
-}
-
-/// The descriptor that an operation works on.
-fn descriptor(op: &Op) -> Option<Fd> {
-    match op {
-        Op::Accept { listener: fd }
-        | Op::Receive { socket: fd, .. }
-        | Op::Read { file: fd, .. }
-        | Op::ReceiveFrom { socket: fd }
-        | Op::Send { socket: fd, .. }
-        | Op::Connect { socket: fd, .. }
-        | Op::PollIn { fd }
-        | Op::PollOut { fd }
-        | Op::HandOff { socket: fd, .. } => Some(*fd),
-        Op::Cancel { .. } | Op::CancelAll { .. } | Op::Close { .. } => None,
     }
 }

@@ -42,7 +42,7 @@ pub(super) const ROUTES: [&str; 9] =
 /// The place of the route `/timed`, whose requests have a time in all.
 pub(super) const TIMED: usize = 5;
 /// Bytes of a body on the route `/short`.
-pub(super) const SHORT_BODY: u64 = 1_000;
+pub(super) const SHORT_BODY: usize = 1_000;
 
 /// All that a run depends on.
 pub(super) struct Setup {
@@ -129,7 +129,7 @@ fn files() -> FilesOptions {
 fn route(number: usize, path: &str) -> RouteOptions {
     let limit =
         RateLimitOptions { rate: 10, burst: 1, entries_max: 10, header: Some("x-who".into()) };
-    let body_max = if path == "/short" { SHORT_BODY } else { 1 << 20 };
+    let body_max = if path == "/short" { SHORT_BODY as u64 } else { 1 << 20 };
     RouteOptions {
         name: path.into(),
         number,
