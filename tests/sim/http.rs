@@ -85,7 +85,6 @@ pub(crate) fn listener(upstream: usize) -> HttpOptions {
         write_rate_min: None,
         keepalive_timeout: WAIT,
         keepalive_requests: 1_000,
-        tunnel_timeout: WAIT,
         half_close: HalfClose::Auto,
         server: Some("ringway".into()),
         reason_header: true,

@@ -78,7 +78,6 @@ impl HttpBuilder {
             write_rate_min: http.write_rate_min,
             keepalive_timeout: http.keepalive_timeout,
             keepalive_requests: http.keepalive_requests.unwrap_or(u32::MAX),
-            tunnel_timeout: http.tunnel_timeout,
             half_close: match http.half_close {
                 config::HalfClose::Auto => HalfClose::Auto,
                 config::HalfClose::Allow => HalfClose::Allow,

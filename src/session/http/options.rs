@@ -45,8 +45,6 @@ pub struct HttpOptions {
     pub keepalive_timeout: Duration,
     /// Requests of one connection.
     pub keepalive_requests: u32,
-    /// How long nothing may move on a connection that changed to another protocol.
-    pub tunnel_timeout: Duration,
     /// What becomes of an exchange whose client ends its side.
     pub half_close: HalfClose,
     /// The value of the `server` field of our own answers.

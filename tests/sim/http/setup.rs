@@ -165,7 +165,6 @@ pub(super) fn listener(unit: Duration) -> HttpOptions {
         write_rate_min: None,
         keepalive_timeout: unit * 2,
         keepalive_requests: 1_000,
-        tunnel_timeout: unit * 3,
         half_close: HalfClose::Auto,
         server: Some("ringway".into()),
         reason_header: true,
