@@ -12,7 +12,7 @@ mod http;
 use ringway::config::{
     self, Balance, Config, ExchangeOptions, FrameOptions, HashOn, HealthKind, HttpCheck, KEYS,
     ListenAddress, ListenerService, LogFormat, LogLevel, PoolOptions, Report, SendProxyProtocol,
-    ServerAddress, ServerShare, SpliceMode, Steering, UdpOptions, Workers,
+    ServerAddress, ServerShare, SpliceMode, Steering, UdpOptions, WorkerCount,
 };
 
 const REFERENCE: &str = include_str!("../docs/ringway.toml");
@@ -364,7 +364,7 @@ fn every_key_of_the_code_is_read() {
 #[test]
 fn values_of_the_process_arrive_where_they_belong() {
     let config = good(&unusual());
-    let Workers::Fixed(workers) = config.runtime.workers else { panic!("a number of workers") };
+    let WorkerCount::Fixed(workers) = config.runtime.workers else { panic!("a number of workers") };
     assert_eq!(workers.get(), 3);
     assert!(!config.runtime.pin);
     assert_eq!(config.runtime.ring_entries, 64);

@@ -53,13 +53,12 @@ pub(crate) fn choices(criterion: &mut Criterion) {
                 let mut under_way = [None; UNDER_WAY];
                 let outcome =
                     Outcome { ended: Ended::Status(200), latency: Some(Duration::from_millis(1)) };
-                let mut request = 0u64;
+                let mut request = 0usize;
                 group.bench_function(format!("{name}, {count} servers{what}"), |bench| {
                     bench.iter(|| {
                         request += 1;
                         now += Duration::from_micros(10);
-                        let place =
-                            &mut under_way[usize::try_from(request).unwrap_or(0) % UNDER_WAY];
+                        let place = &mut under_way[request % UNDER_WAY];
                         if let Some(server) = place.take() {
                             servers.done(server, outcome, now);
                         }

@@ -264,10 +264,10 @@ pub(super) fn get(
     timeout: Duration,
     len_max: usize,
 ) -> Result<Vec<u8>, String> {
-    let parsed: Url = url.parse().map_err(|error| format!("{url}: {error}"))?;
-    if parsed.scheme != Scheme::Http {
+    if !url.starts_with("http://") && !url.starts_with("https://") {
         return Err(format!("{url}: begin with http:// or https://"));
     }
+    let parsed: Url = url.parse().map_err(|error| format!("{url}: {error}"))?;
     if !parsed.secure && tls.is_given() {
         return Err(format!("{url}: the switches of TLS are for https://"));
     }

@@ -60,7 +60,7 @@ fn address_of(admin: &Admin) -> Result<String, String> {
     let ip = match admin.listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
+        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
     };
     let scheme = if admin.tls.is_some() { "https" } else { "http" };
     Ok(complete(&format!("{scheme}://{}", SocketAddr::new(ip, admin.listen.port()))))

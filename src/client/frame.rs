@@ -3,11 +3,11 @@
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
-use super::book::{Book, Sink};
 use super::connect::{self, Kind};
 use super::error::{Waiting, code_name};
 use super::line::Line;
 use super::patience::Patience;
+use super::pending::{PendingRequests, Sink};
 use super::{ClientError, ConnectOptions, Target};
 use crate::mem::Key;
 use crate::proto::frame::{
@@ -62,7 +62,7 @@ pub struct Frame {
     line: Line,
     machine: Client<Key>,
     ready: Option<Ready>,
-    book: Book,
+    book: PendingRequests,
     /// Requests that have not left.
     out: Vec<u8>,
     lost: Vec<Key>,
@@ -89,7 +89,7 @@ impl Frame {
         });
         let mut out = Vec::new();
         machine.hello(&mut out);
-        let book = Book::new(line.peer(), options.window, options.answer_max);
+        let book = PendingRequests::new(line.peer(), options.window, options.answer_max);
         let mut this = Self {
             line,
             machine,

@@ -7,7 +7,7 @@
 //! | `connect` | the race of connects to all addresses of a target |
 //! | `line` | one connected socket on a ring of its own |
 //! | `tcp`, `udp` | bytes, datagrams |
-//! | `frame`, `book` | exchanges of the framed protocol, and those that are open |
+//! | `frame`, `pending` | exchanges of the framed protocol, and those that are open |
 //! | `messages` | exchanges of lines of JSON |
 //! | `tls` | how any of the streams speak TLS |
 //! | `retry` | again, with a growing pause |
@@ -32,13 +32,13 @@
 //! ```
 
 mod address;
-mod book;
 mod connect;
 mod error;
 mod frame;
 mod line;
 mod messages;
 mod patience;
+mod pending;
 mod retry;
 mod tcp;
 mod tls;

@@ -14,7 +14,7 @@ use super::schema::{
     HANDOFF_RATIO_RANGE, NAME_MAX, PATH_LENGTH_MAX, UNIX_MODE_MAX, WORKERS_RANGE, Words,
 };
 use super::units::{Period, Size, UnitError};
-use super::{AddressError, ListenAddress, Workers};
+use super::{AddressError, ListenAddress, WorkerCount};
 
 /// Why a value is not accepted.
 #[derive(Debug)]
@@ -202,9 +202,9 @@ pub(super) fn choice<T: Copy>(value: &DeValue<'_>, words: Words<T>) -> Result<T,
 }
 
 /// `runtime.workers`.
-pub(super) fn workers(value: &DeValue<'_>) -> Result<Workers, Fault> {
+pub(super) fn workers(value: &DeValue<'_>) -> Result<WorkerCount, Fault> {
     let number = unless(value, "auto", |value| whole(value, &WORKERS_RANGE))?;
-    Ok(number.and_then(NonZeroU16::new).map_or(Workers::Auto, Workers::Fixed))
+    Ok(number.and_then(NonZeroU16::new).map_or(WorkerCount::Auto, WorkerCount::Fixed))
 }
 
 /// `runtime.handoff_ratio`.

@@ -14,7 +14,7 @@ use super::parse::Raw;
 use super::references::services;
 use super::report::Mistake;
 use super::schema::{COMPLETIONS_PER_SUBMISSION, FRAME_SERVER_KEYS, Protocol, protocols_of};
-use super::section::Given;
+use super::section::Field;
 use super::units::Period;
 use super::upstream::RawUpstream;
 use super::{
@@ -249,7 +249,7 @@ fn check_keys(listener: &RawListener, mistakes: &mut Vec<Mistake>) {
         if !protocol.has(key.get_ref()) {
             mistakes.push(foreign(key, protocol));
         } else if FRAME_SERVER_KEYS.contains(key.get_ref())
-            && matches!(listener.upstream, Given::Value(_))
+            && matches!(listener.upstream, Field::Value(_))
         {
             mistakes.push(Mistake::new(
                 key.span(),

@@ -236,20 +236,19 @@ impl Difference {
         self.addresses(&subject, old.0, new.0);
         let table = |(listener, config): (&Listener, &Config)| {
             let text = effective::listener_text(&without_routes(listener), &config.upstreams);
-            let mut keys = match parsed(&text).remove("listener") {
-                Some(Value::Array(mut all)) => all.pop().map(of_table).unwrap_or_default(),
-                Some(_) | None => Table::new(),
-            };
+            let last = parsed(&text).get_mut("listener").and_then(Value::as_array_mut)?.pop();
+            let mut keys = last.map(of_table)?;
             // What was compared by other means.
             keys.remove("name");
             keys.remove("listen");
-            keys
+            Some(keys)
         };
+        let [before, after] = [old, new].map(|one| table(one).unwrap_or_default());
         let effect = |key: &str| match OF_SOCKETS.contains(&key) {
             true => Effect::Sockets,
             false => Effect::Reload,
         };
-        self.keys(&subject, "", &table(old), &table(new), &effect);
+        self.keys(&subject, "", &before, &after, &effect);
         self.routes(old, new);
     }
 
@@ -415,15 +414,10 @@ fn upstream_of<'c>((route, config): (&Route, &'c Config)) -> Option<&'c str> {
 }
 
 fn without_routes(listener: &Listener) -> Listener {
-    let mut bare = Listener { service: ListenerService::Echo, ..listener.clone() };
-    bare.service = match &listener.service {
-        ListenerService::Http(http) => {
-            let mut http = http.clone();
-            http.routes.clear();
-            ListenerService::Http(http)
-        }
-        other => other.clone(),
-    };
+    let mut bare = listener.clone();
+    if let ListenerService::Http(http) = &mut bare.service {
+        http.routes.clear();
+    }
     bare
 }
 
@@ -447,10 +441,7 @@ fn parsed(text: &str) -> Table {
 }
 
 fn of_table(value: Value) -> Table {
-    match value {
-        Value::Table(table) => table,
-        _other => Table::new(),
-    }
+    if let Value::Table(table) = value { table } else { Table::new() }
 }
 
 /// The names of a table of users with their hashes.

@@ -12,7 +12,7 @@ use super::tls::{write_admin, write_listener, write_upstream};
 use super::units::{Period, Size};
 use super::{
     Admin, Config, ExchangeOptions, Listener, ListenerService, Log, PoolOptions, Runtime,
-    SocketOptions, UdpOptions, Upstream, Workers,
+    SocketOptions, UdpOptions, Upstream, WorkerCount,
 };
 
 impl Config {
@@ -75,8 +75,8 @@ impl fmt::Display for Effective<'_> {
 fn runtime(runtime: &Runtime, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "[runtime]")?;
     match runtime.workers {
-        Workers::Auto => writeln!(f, "workers = \"auto\"")?,
-        Workers::Fixed(count) => writeln!(f, "workers = {count}")?,
+        WorkerCount::Auto => writeln!(f, "workers = \"auto\"")?,
+        WorkerCount::Fixed(count) => writeln!(f, "workers = {count}")?,
     }
     writeln!(f, "pin = {}", runtime.pin)?;
     writeln!(f, "ring_entries = {}", runtime.ring_entries)?;

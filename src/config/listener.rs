@@ -15,7 +15,7 @@ use super::schema::{
     PROXY_HEADER_TIMEOUT_RANGE, Protocol, STEERING_WORDS, VALUE_MAX, VALUE_NAME_RANGE, VALUES_MAX,
     WINDOW_RANGE,
 };
-use super::section::{Given, Section};
+use super::section::{Field, Section};
 use super::sni::{self, RawSni};
 use super::tls::{self, LISTENER_TLS};
 use super::units::Size;
@@ -27,7 +27,7 @@ pub(super) struct RawListener {
     pub(super) name: Option<Spanned<String>>,
     pub(super) listen: Vec<Spanned<ListenAddress>>,
     pub(super) protocol: Option<Protocol>,
-    pub(super) upstream: Given<String>,
+    pub(super) upstream: Field<String>,
     /// The keys that the file has.
     pub(super) given: Vec<Spanned<&'static str>>,
     pub(super) service: ServiceKeys,
@@ -81,13 +81,13 @@ pub(super) fn listener(mut section: Section<'_, '_>) -> RawListener {
         let help = "add a [[listener.route]] table with one action, as in files = \"/srv/www\"";
         section.miss("route", message.to_owned(), help.to_owned());
     }
-    let is_misspelt = matches!(upstream, Given::Nothing) && section.has_misspelt("upstream");
+    let is_misspelt = matches!(upstream, Field::Nothing) && section.has_misspelt("upstream");
     section.finish();
     RawListener {
         name: name.value(),
         listen,
         protocol,
-        upstream: if is_misspelt { Given::Mistake } else { upstream },
+        upstream: if is_misspelt { Field::Mistake } else { upstream },
         given,
         service,
         rest: Listener {

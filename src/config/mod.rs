@@ -81,7 +81,7 @@ pub fn embedded() -> Config {
 /// A whole configuration. The default one has no listener, and so would do nothing.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Config {
-    /// Workers, rings and buffers.
+    /// WorkerCount, rings and buffers.
     pub runtime: Runtime,
     /// The administration endpoint.
     pub admin: Admin,
@@ -97,7 +97,7 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Runtime {
     /// How many workers run, each with its own ring.
-    pub workers: Workers,
+    pub workers: WorkerCount,
     /// Whether each worker is pinned to its CPU.
     pub pin: bool,
     /// Submission entries of a ring: a power of two.
@@ -126,7 +126,7 @@ pub struct Runtime {
 impl Default for Runtime {
     fn default() -> Self {
         Self {
-            workers: Workers::Auto,
+            workers: WorkerCount::Auto,
             pin: defaults::PIN,
             ring_entries: defaults::RING_ENTRIES,
             completion_entries: defaults::COMPLETION_ENTRIES,
@@ -144,7 +144,7 @@ impl Default for Runtime {
 
 /// The number of workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Workers {
+pub enum WorkerCount {
     /// One for each CPU that this process may use.
     Auto,
     /// So many.

@@ -19,7 +19,7 @@ use super::schema::{
 use super::section::{Section, later};
 use super::tls::{self, ADMIN_TLS};
 use super::upstream::{RawUpstream, upstreams};
-use super::{Admin, Log, Runtime, SocketOptions, SpliceOptions, Workers, defaults};
+use super::{Admin, Log, Runtime, SocketOptions, SpliceOptions, WorkerCount, defaults};
 
 /// The longest text, in bytes: 100,000 routes with all of their keys. A longer one is likely no
 /// configuration.
@@ -154,7 +154,7 @@ fn runtime(mut section: Section<'_, '_>) -> (Runtime, Option<Range<usize>>) {
     let kernel_tls = section.optional("kernel_tls", |v| accept::choice(v, KERNEL_TLS_WORDS));
     section.finish();
     let runtime = Runtime {
-        workers: workers.or(Workers::Auto),
+        workers: workers.or(WorkerCount::Auto),
         pin: pin.or(defaults::PIN),
         ring_entries: ring_entries.or(defaults::RING_ENTRIES),
         completion_entries: completion_entries.or(defaults::COMPLETION_ENTRIES),

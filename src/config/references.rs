@@ -11,7 +11,7 @@ use super::http::check::resolve;
 use super::listener::RawListener;
 use super::report::Mistake;
 use super::schema::{BALANCE_WORDS, Protocol, SEND_PROXY_PROTOCOL_WORDS, proxies_of, word};
-use super::section::Given;
+use super::section::Field;
 use super::upstream::RawUpstream;
 use super::{Balance, ListenerService, SendProxyProtocol, ServerAddress};
 
@@ -57,12 +57,12 @@ pub(super) fn services(
             found
         };
         let target = match &listener.upstream {
-            Given::Value(name) => lookup(name, listener.protocol.filter(|one| may_refer(*one))),
-            Given::Mistake => {
+            Field::Value(name) => lookup(name, listener.protocol.filter(|one| may_refer(*one))),
+            Field::Mistake => {
                 all_are_known = false;
                 None
             }
-            Given::Nothing => {
+            Field::Nothing => {
                 all_are_known &= listener.protocol.is_some_and(|one| !one.needs_upstream());
                 None
             }
@@ -97,8 +97,8 @@ pub(super) fn services(
 /// that is the listener's.
 fn named(listener: &RawListener) -> Vec<(Option<&Spanned<String>>, Option<Protocol>)> {
     let routes = listener.service.http.routes.iter().map(|route| match &route.proxy {
-        Given::Value(name) => Some(name),
-        Given::Nothing | Given::Mistake => None,
+        Field::Value(name) => Some(name),
+        Field::Nothing | Field::Mistake => None,
     });
     let names = listener.service.sni.names.iter().map(|(_, name)| Some(name));
     let of = |protocol| listener.protocol.filter(|own| *own == protocol);
@@ -150,7 +150,7 @@ fn service(
 
 /// A reference of a listener that has no upstream.
 fn needless(listener: &RawListener) -> Option<Mistake> {
-    let (Some(protocol), Given::Value(name)) = (listener.protocol, &listener.upstream) else {
+    let (Some(protocol), Field::Value(name)) = (listener.protocol, &listener.upstream) else {
         return None;
     };
     let help = match protocol {

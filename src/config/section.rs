@@ -12,7 +12,7 @@ use super::schema::{ROOT, TableKeys};
 
 /// What a file gives for a key.
 #[derive(Debug)]
-pub(super) enum Given<T> {
+pub(super) enum Field<T> {
     /// Nothing.
     Nothing,
     /// Something that is not accepted, and is reported.
@@ -21,7 +21,7 @@ pub(super) enum Given<T> {
     Value(Spanned<T>),
 }
 
-impl<T> Given<T> {
+impl<T> Field<T> {
     pub(super) fn value(self) -> Option<Spanned<T>> {
         match self {
             Self::Value(value) => Some(value),
@@ -37,11 +37,11 @@ impl<T> Given<T> {
 
 /// Where values that are held against each other are set: the second, or the first if only that
 /// is. `None` if neither is, or one could not be read.
-pub(super) fn later<F, S>(first: &Given<F>, second: &Given<S>) -> Option<Range<usize>> {
+pub(super) fn later<F, S>(first: &Field<F>, second: &Field<S>) -> Option<Range<usize>> {
     match (first, second) {
-        (Given::Mistake, _) | (_, Given::Mistake) | (Given::Nothing, Given::Nothing) => None,
-        (_, Given::Value(set)) => Some(set.span()),
-        (Given::Value(set), Given::Nothing) => Some(set.span()),
+        (Field::Mistake, _) | (_, Field::Mistake) | (Field::Nothing, Field::Nothing) => None,
+        (_, Field::Value(set)) => Some(set.span()),
+        (Field::Value(set), Field::Nothing) => Some(set.span()),
     }
 }
 
@@ -162,11 +162,11 @@ impl<'i, 'm> Section<'i, 'm> {
         &mut self,
         key: &str,
         accept: impl FnOnce(&DeValue<'_>) -> Result<T, Fault>,
-    ) -> Given<T> {
+    ) -> Field<T> {
         let Some(value) = self.take(key) else {
-            return Given::Nothing;
+            return Field::Nothing;
         };
-        self.accept(key, &value, accept).map_or(Given::Mistake, Given::Value)
+        self.accept(key, &value, accept).map_or(Field::Mistake, Field::Value)
     }
 
     /// A key that must be there, as in the example.
@@ -175,9 +175,9 @@ impl<'i, 'm> Section<'i, 'm> {
         key: &'static str,
         example: &str,
         accept: impl FnOnce(&DeValue<'_>) -> Result<T, Fault>,
-    ) -> Given<T> {
+    ) -> Field<T> {
         let given = self.optional(key, accept);
-        if matches!(given, Given::Nothing) {
+        if matches!(given, Field::Nothing) {
             self.miss_key(key, example);
         }
         given

@@ -51,6 +51,14 @@ impl Span {
         self.start == self.end
     }
 
+    /// The same of a text; `None` also when it cuts a character.
+    #[must_use]
+    pub fn of_text(self, text: &str) -> Option<&str> {
+        let start = usize::try_from(self.start).ok()?;
+        let end = usize::try_from(self.end).ok()?;
+        text.get(start..end)
+    }
+
     /// Its bytes in `buffer`; `None` when it reaches beyond the end of the buffer.
     #[must_use]
     pub fn of(self, buffer: &[u8]) -> Option<&[u8]> {

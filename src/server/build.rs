@@ -32,9 +32,9 @@ use crate::service::frame::FrameService;
 use crate::service::proxy::{CREDIT_FIRST, ExchangerOptions, MeterOptions};
 use crate::service::retry::RetryPolicy;
 use crate::session::{
-    DatagramOptions, DatagramService, DescriptorDoor, Fleet, Folder, FrameOptions, HandlerFactory,
+    DatagramOptions, DatagramService, DescriptorLimits, Folder, FrameOptions, HandlerFactory,
     LineSink, ListenerOptions, RelayOptions, ServiceOptions, SessionOptions, SniOptions,
-    TlsOptions, UpstreamOptions,
+    TlsOptions, UpstreamOptions, Workers,
 };
 
 /// Operations in flight beyond those of connections: accepts, the mailbox, closes.
@@ -306,9 +306,9 @@ pub(super) struct Blueprint {
     /// How each listener of connections speaks TLS.
     pub(super) tls: TlsOfListeners,
     pub(super) handler: HandlerFactory,
-    pub(super) fleet: Arc<Fleet>,
+    pub(super) workers: Arc<Workers>,
     /// From which descriptors on no more connections are taken.
-    pub(super) descriptors: DescriptorDoor,
+    pub(super) descriptors: DescriptorLimits,
     /// Routes of all listeners together.
     pub(super) routes: usize,
     /// The files of access logs.
@@ -324,7 +324,7 @@ pub(super) fn sessions(
     worker: usize,
     sockets: &WorkerSockets,
 ) -> SessionOptions {
-    let Blueprint { upstreams, services, tls, handler, fleet, .. } = blueprint;
+    let Blueprint { upstreams, services, tls, handler, workers, .. } = blueprint;
     let listeners = streams(config).zip(services).zip(tls).zip(&sockets.streams);
     let upstreams = upstreams.clone();
     SessionOptions {
@@ -341,7 +341,7 @@ pub(super) fn sessions(
         connections_max: connections_max(config),
         access_log: config.log.access,
         handler: handler.clone(),
-        fleet: Arc::clone(fleet),
+        workers: Arc::clone(workers),
         worker,
         hand_off_ratio: config.runtime.handoff_ratio,
         descriptors: blueprint.descriptors,

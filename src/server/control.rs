@@ -103,7 +103,7 @@ impl Control {
     async fn serve(&mut self) -> Outcome {
         let ready = Arc::new(std::sync::atomic::AtomicBool::new(true));
         for plan in &self.checks {
-            let stats = health::spawn(plan, self.exporter.fleet(), self.seed);
+            let stats = health::spawn(plan, self.exporter.workers(), self.seed);
             self.exporter.add_checks(plan, stats);
         }
         if !self.certificates.is_empty() {

@@ -4,16 +4,16 @@
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use crate::config::{Config, ListenerService, defaults};
-use crate::session::DescriptorDoor;
+use crate::session::DescriptorLimits;
 
 /// Descriptors that a server needs beside those of connections.
 const DESCRIPTORS_SPARE: u64 = 256;
 
 /// Raises the soft limit of open files to the hard one, and warns when that is too low. Returns
 /// what is kept of it.
-pub(super) fn raise_descriptor_limit(config: &Config) -> DescriptorDoor {
+pub(super) fn raise_descriptor_limit(config: &Config) -> DescriptorLimits {
     let Ok((soft, hard)) = getrlimit(Resource::RLIMIT_NOFILE) else {
-        return DescriptorDoor::OPEN;
+        return DescriptorLimits::OPEN;
     };
     let raised = setrlimit(Resource::RLIMIT_NOFILE, hard, hard).is_ok();
     let limit = if raised { hard } else { soft };
@@ -42,5 +42,5 @@ pub(super) fn raise_descriptor_limit(config: &Config) -> DescriptorDoor {
                     connections wait or are refused (raise `ulimit -n`, LimitNOFILE=)";
         tell_limit!(is_default, limit, needed, "{text}");
     }
-    DescriptorDoor::new(limit)
+    DescriptorLimits::new(limit)
 }

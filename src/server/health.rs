@@ -20,7 +20,7 @@ use crate::proto::http1::{BodyPart, BodyReader, HeadLimits, Refusal, ResponseRea
 use crate::ring::SocketAddress;
 use crate::runtime::{Counter, clock};
 use crate::service::cluster::health::{BODY_PREFIX_MAX, Change, Check, CheckOptions, Expected};
-use crate::session::{Fleet, Note, UpstreamTls};
+use crate::session::{UpstreamTls, WorkerMessage, Workers};
 
 /// Bytes of an answer that are read at most, its head among them.
 const ANSWER_MAX: usize = 64 * 1024 + BODY_PREFIX_MAX;
@@ -130,18 +130,24 @@ impl CheckError {
 }
 
 /// Checks the servers of an upstream until the runtime ends. One task for each server.
-pub(super) fn spawn(plan: &HealthPlan, fleet: &Arc<Fleet>, seed: u64) -> Arc<[HealthStats]> {
+pub(super) fn spawn(plan: &HealthPlan, workers: &Arc<Workers>, seed: u64) -> Arc<[HealthStats]> {
     let stats: Arc<[HealthStats]> = plan.servers.iter().map(|_| HealthStats::default()).collect();
     for server in 0..plan.servers.len() {
-        let (plan, fleet, stats) = (plan.clone(), Arc::clone(fleet), Arc::clone(&stats));
+        let (plan, workers, stats) = (plan.clone(), Arc::clone(workers), Arc::clone(&stats));
         stats[server].up.set(1);
         let seed = seed ^ (server as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        tokio::spawn(async move { watch(&plan, server, &fleet, &stats[server], seed).await });
+        tokio::spawn(async move { watch(&plan, server, &workers, &stats[server], seed).await });
     }
     stats
 }
 
-async fn watch(plan: &HealthPlan, server: usize, fleet: &Fleet, stats: &HealthStats, seed: u64) {
+async fn watch(
+    plan: &HealthPlan,
+    server: usize,
+    workers: &Workers,
+    stats: &HealthStats,
+    seed: u64,
+) {
     let address = plan.servers[server];
     let mut check = Check::new(plan.options, seed, clock::now());
     let (mut is_skipping, mut has_stood) = (false, false);
@@ -198,9 +204,9 @@ async fn watch(plan: &HealthPlan, server: usize, fleet: &Fleet, stats: &HealthSt
         if let Some(change) = change {
             let up = change == Change::Up;
             stats.up.set(u64::from(up));
-            for worker in 0..fleet.cells().len() {
+            for worker in 0..workers.cells().len() {
                 // A worker that has ended needs to know nothing.
-                let _ended = fleet.send(worker, Note::Health { upstream, server, up });
+                let _ended = workers.send(worker, WorkerMessage::Health { upstream, server, up });
             }
         }
     }

@@ -31,8 +31,8 @@ use crate::runtime::{Counter, LoopStats};
 use crate::service::CloseReason;
 use crate::service::proxy::ConnectFailure;
 use crate::session::{
-    Distribution, ErrorKind, Fleet, Histograms, ListenerStats, RelayStats, UpstreamStats,
-    WorkerCell,
+    Distribution, ErrorKind, Histograms, ListenerStats, RelayStats, UpstreamStats, WorkerCell,
+    Workers,
 };
 
 /// Upper bounds of the buckets of durations, in microseconds: 1-2.5-5 from 100 us to 1,000 s.
@@ -64,7 +64,7 @@ const BOUNDS_MICROS: [u64; 22] = [
 /// Knows what is counted, and under which names.
 #[derive(Debug, Clone)]
 pub(super) struct Exporter {
-    fleet: Arc<Fleet>,
+    workers: Arc<Workers>,
     listeners: Arc<[String]>,
     upstreams: Arc<[String]>,
     /// Listeners that answer frames, and their numbers.
@@ -94,7 +94,7 @@ pub(super) struct Exporter {
 }
 
 impl Exporter {
-    pub(super) fn new(config: &Config, fleet: Arc<Fleet>, named: Arc<[Named]>) -> Self {
+    pub(super) fn new(config: &Config, workers: Arc<Workers>, named: Arc<[Named]>) -> Self {
         let is_own = |listener: &Listener| {
             matches!(listener.service, ListenerService::Frame { upstream: None, .. })
         };
@@ -131,7 +131,7 @@ impl Exporter {
             log_lost: None,
             access_lost: LostLines::default(),
             pooled: pooled.map(|(index, upstream)| (index, upstream.name.clone())).collect(),
-            fleet,
+            workers,
             listeners: super::build::streams(config)
                 .map(|listener| listener.name.clone())
                 .collect(),
@@ -152,16 +152,16 @@ impl Exporter {
 
     /// Connections open now.
     pub(super) fn active(&self) -> u64 {
-        self.fleet.cells().iter().map(|cell| cell.active.get()).sum()
+        self.workers.cells().iter().map(|cell| cell.active.get()).sum()
     }
 
     pub(super) fn is_accepting(&self, worker: usize) -> bool {
-        self.fleet.cells()[worker].is_accepting()
+        self.workers.cells()[worker].is_accepting()
     }
 
     /// The worker's ring has failed: nothing is to be handed to it.
     pub(super) fn mark_gone(&self, worker: usize) {
-        self.fleet.cells()[worker].close();
+        self.workers.cells()[worker].close();
     }
 
     /// All metrics as text; the distributions too, if the workers answered in time.
@@ -360,7 +360,7 @@ impl Exporter {
     }
 
     fn worker_families(&self) -> Vec<MetricFamily> {
-        let imbalance = gauge(&[], self.fleet.imbalance());
+        let imbalance = gauge(&[], self.workers.imbalance());
         vec![
             self.by_worker(
                 "ringway_worker_connections_active",
@@ -432,7 +432,7 @@ impl Exporter {
         read: impl Fn(&WorkerCell) -> u64,
     ) -> MetricFamily {
         let values = self
-            .fleet
+            .workers
             .cells()
             .iter()
             .enumerate()
@@ -450,7 +450,7 @@ impl Exporter {
     }
 
     fn sum(&self, read: impl Fn(&WorkerCell) -> u64) -> u64 {
-        self.fleet.cells().iter().map(read).sum()
+        self.workers.cells().iter().map(read).sum()
     }
 }
 

@@ -24,12 +24,14 @@ use super::sink::LostLines;
 use super::upstreams::Named;
 use super::watch::Watched;
 use super::worker::{Message, Report, Worker, cpus, pin};
-use crate::config::{Config, ListenerService, Workers, defaults};
+use crate::config::{Config, ListenerService, WorkerCount, defaults};
 use crate::net::{self, BindError};
 use crate::ring::SocketAddress;
 use crate::ring::uring::{RingOptions, RingSize, SetupError, Uring};
 use crate::runtime::{Mailbox, Offload, mailbox};
-use crate::session::{Fleet, HandlerFactory, Note, Plan, SessionOptions, UpstreamOptions};
+use crate::session::{
+    HandlerFactory, Plan, SessionOptions, UpstreamOptions, WorkerMessage, Workers,
+};
 
 /// Threads for work that takes too long for a loop.
 const HELPERS: usize = 2;
@@ -166,7 +168,7 @@ pub struct Server;
 pub struct Running {
     addresses: Vec<(String, SocketAddress)>,
     admin: Option<SocketAddr>,
-    fleet: Arc<Fleet>,
+    workers: Arc<Workers>,
     commands: channel::UnboundedSender<Command>,
     control: JoinHandle<Outcome>,
 }
@@ -190,13 +192,13 @@ impl Server {
         let descriptors = raise_descriptor_limit(&config);
         let failed = |source| StartError::System { call: "sched_getaffinity", source };
         let cpus = cpus().map_err(failed)?;
-        let workers = worker_count(config.runtime.workers, cpus.len());
+        let count = worker_count(config.runtime.workers, cpus.len());
         let common = build::tls::Common::new(&config, tls_key_log.as_deref())?;
         let mut watched = Vec::new();
-        let upstreams = build::upstreams(&config, workers, &common, &mut watched)?;
-        let fleet = Arc::new(Fleet::with_plan(workers, &plan(&config, &upstreams)));
-        fleet.set_offload(Offload::new(HELPERS).map_err(StartError::Thread)?);
-        warn_of_small_pools(&config, workers);
+        let upstreams = build::upstreams(&config, count, &common, &mut watched)?;
+        let workers = Arc::new(Workers::with_plan(count, &plan(&config, &upstreams)));
+        workers.set_offload(Offload::new(HELPERS).map_err(StartError::Thread)?);
+        warn_of_small_pools(&config, count);
         let mut builder = HttpBuilder::default();
         let services = build::services(&config, &mut builder)?;
         let (tls, mut certificates) = build::tls(&config, &common, &mut watched)?;
@@ -214,20 +216,20 @@ impl Server {
             services,
             tls,
             handler,
-            fleet: Arc::clone(&fleet),
+            workers: Arc::clone(&workers),
             descriptors,
             routes: builder.routes,
             lines,
             seed,
         };
-        let (sockets, addresses) = bind_all(&config, workers)?;
+        let (sockets, addresses) = bind_all(&config, count)?;
         let admin = super::admin::bind(&config.admin)?;
         let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
-        fleet.introduce(introduction(&config, &addresses, admin_address));
+        workers.introduce(introduction(&config, &addresses, admin_address));
         let (reports_in, reports) = channel::unbounded_channel();
         let handles = spawn_all(&config, &blueprint, &cpus, &reports_in, sockets)?;
-        fleet.connect(handles.iter().map(post).collect());
-        let mut exporter = Exporter::new(&config, Arc::clone(&fleet), Arc::clone(&named));
+        workers.connect(handles.iter().map(post).collect());
+        let mut exporter = Exporter::new(&config, Arc::clone(&workers), Arc::clone(&named));
         exporter.set_certificates(&certificates);
         exporter.set_lost_lines(log_lost, writers.lost());
         exporter.set_watched(&watched);
@@ -252,7 +254,7 @@ impl Server {
             seed,
         };
         let control = spawn_control(control)?;
-        Ok(Running { addresses, admin: admin_address, fleet, commands, control })
+        Ok(Running { addresses, admin: admin_address, workers, commands, control })
     }
 }
 
@@ -277,8 +279,8 @@ impl Running {
 
     /// The workers' counters.
     #[must_use]
-    pub fn fleet(&self) -> &Fleet {
-        &self.fleet
+    pub fn workers(&self) -> &Workers {
+        &self.workers
     }
 
     /// Handles the signals of this process: the first SIGTERM, SIGQUIT or SIGINT drains, the second
@@ -328,10 +330,10 @@ pub(super) fn plan(config: &Config, upstreams: &[UpstreamOptions]) -> Plan {
     }
 }
 
-fn worker_count(wanted: Workers, cpus: usize) -> usize {
+fn worker_count(wanted: WorkerCount, cpus: usize) -> usize {
     match wanted {
-        Workers::Auto => cpus,
-        Workers::Fixed(number) => usize::from(number.get()),
+        WorkerCount::Auto => cpus,
+        WorkerCount::Fixed(number) => usize::from(number.get()),
     }
 }
 
@@ -355,16 +357,16 @@ fn spawn_control(control: Control) -> Result<JoinHandle<Outcome>, StartError> {
 }
 
 /// How other workers reach one.
-fn post(handle: &WorkerHandle) -> Box<dyn Fn(Note) -> bool + Send + Sync> {
+fn post(handle: &WorkerHandle) -> Box<dyn Fn(WorkerMessage) -> bool + Send + Sync> {
     let sender = handle.sender.clone();
     Box::new(move |note| match note {
         // A connection waits for it, and has nothing else to wait for.
-        Note::Finished { .. } => sender.deliver(Message::Note(note)).is_ok(),
-        Note::Ask { .. }
-        | Note::Give { .. }
-        | Note::Health { .. }
-        | Note::Server { .. }
-        | Note::EndFlow { .. } => sender.send(Message::Note(note)).is_ok(),
+        WorkerMessage::Finished { .. } => sender.deliver(Message::Note(note)).is_ok(),
+        WorkerMessage::Ask { .. }
+        | WorkerMessage::Give { .. }
+        | WorkerMessage::Health { .. }
+        | WorkerMessage::Server { .. }
+        | WorkerMessage::EndFlow { .. } => sender.send(Message::Note(note)).is_ok(),
     })
 }
 

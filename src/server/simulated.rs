@@ -10,7 +10,7 @@ use super::run::plan;
 use super::worker::Worker;
 use crate::config::Config;
 use crate::ring::{Driver, Fd};
-use crate::session::{DescriptorDoor, Fleet, HandlerFactory};
+use crate::session::{DescriptorLimits, HandlerFactory, Workers};
 
 /// What hashes and random choices begin with: the same in every run.
 const SEED: u64 = 1;
@@ -30,7 +30,7 @@ pub fn simulated<D: Driver>(
     let common = build::tls::Common::new(config, None)?;
     let mut watched = Vec::new();
     let upstreams = build::upstreams(config, workers, &common, &mut watched)?;
-    let fleet = Arc::new(Fleet::with_plan(workers, &plan(config, &upstreams)));
+    let workers = Arc::new(Workers::with_plan(workers, &plan(config, &upstreams)));
     let mut builder = HttpBuilder::default();
     let services = build::services(config, &mut builder)?;
     let (tls, _certificates) = build::tls(config, &common, &mut watched)?;
@@ -39,8 +39,8 @@ pub fn simulated<D: Driver>(
         services,
         tls,
         handler: HandlerFactory::default(),
-        fleet,
-        descriptors: DescriptorDoor::OPEN,
+        workers,
+        descriptors: DescriptorLimits::OPEN,
         routes: builder.routes,
         lines: Vec::new(),
         seed: SEED,

@@ -21,7 +21,7 @@ use super::health::HealthStats;
 use super::worker::Message;
 use crate::runtime::{Sender, clock};
 use crate::service::cluster::servers::{Change, ServerView, Standing};
-use crate::session::{Note, UpstreamOptions};
+use crate::session::{UpstreamOptions, WorkerMessage};
 
 /// How long workers are waited for.
 const ANSWER_MAX: Duration = Duration::from_secs(1);
@@ -135,7 +135,7 @@ impl Upstreams {
         for worker in self.workers.iter() {
             let (sender, answer) = oneshot::channel();
             let servers = servers.clone();
-            let note = Note::Server { upstream, servers, change };
+            let note = WorkerMessage::Server { upstream, servers, change };
             let _full = worker.send(Message::Change(note, sender));
             answers.push(answer);
         }

@@ -7,7 +7,7 @@ use crate::mem::Key;
 use crate::ring::{Completion, Driver, DriverError, Fd, Lane, Op, Token, Verb};
 use crate::runtime::{Mailbox, Reactor, clock};
 use crate::service::cluster::servers::ServerView;
-use crate::session::{Histograms, Note, SessionOptions, Sessions};
+use crate::session::{Histograms, SessionOptions, Sessions, WorkerMessage};
 
 /// What the control plane tells a worker.
 #[derive(Debug)]
@@ -24,9 +24,9 @@ pub enum Message {
     /// Send how the servers of all upstreams are.
     Upstreams(oneshot::Sender<Vec<Vec<ServerView>>>),
     /// Do what the note says, and say when that is done.
-    Change(Note, oneshot::Sender<()>),
+    Change(WorkerMessage, oneshot::Sender<()>),
     /// Another worker has something to say.
-    Note(Note),
+    Note(WorkerMessage),
     /// Cut all connections now.
     Cut,
 }
@@ -67,7 +67,7 @@ impl<D: Driver> Worker<D> {
     /// A worker on `driver`. Without a mailbox nobody can tell it anything: for tests.
     #[must_use]
     pub fn new(driver: D, options: SessionOptions, mailbox: Option<Mailbox<Message>>) -> Self {
-        let loops = options.fleet.cells()[options.worker].loops.clone();
+        let loops = options.workers.cells()[options.worker].loops.clone();
         Self {
             sessions: Sessions::new(Reactor::new(driver, loops), options),
             mailbox,

@@ -18,12 +18,12 @@ const DRAIN_MAX: usize = 65_536;
 
 /// A listening socket of this worker, and the listener that it belongs to.
 #[derive(Debug)]
-pub(super) struct Entrance {
+pub(super) struct Listener {
     listener: usize,
     acceptor: Acceptor,
 }
 
-impl Entrance {
+impl Listener {
     pub(super) const fn new(number: u32, listener: usize, socket: Fd) -> Self {
         Self { listener, acceptor: Acceptor::new(number, socket) }
     }
@@ -33,7 +33,7 @@ impl<D: Driver> Sessions<D> {
     /// Begins to accept, and to take connections that other workers hand over to `ring`.
     pub fn start(&mut self, ring: Option<Fd>) {
         self.context.cell().open(ring);
-        for entrance in &mut self.entrances {
+        for entrance in &mut self.listeners {
             entrance.acceptor.arm(&mut self.context.reactor);
         }
         self.datagrams.start(&mut self.context);
@@ -42,20 +42,20 @@ impl<D: Driver> Sessions<D> {
     /// Stops to accept, for good: cancels, empties the queues, closes the sockets.
     pub fn drain(&mut self) {
         self.draining = true;
-        for index in 0..self.entrances.len() {
-            if !self.entrances[index].acceptor.stop(&mut self.context.reactor) {
+        for index in 0..self.listeners.len() {
+            if !self.listeners[index].acceptor.stop(&mut self.context.reactor) {
                 self.close_entrance(index);
             }
         }
         self.drain_sessions();
         self.datagrams.drain(&mut self.context);
-        self.leave_fleet_if_drained();
+        self.stop_accepting_if_drained();
     }
 
     /// Whether no connection can come any more, from a listener or by the hand of this worker.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        let closed = self.entrances.iter().all(|entrance| entrance.acceptor.is_closed());
+        let closed = self.listeners.iter().all(|entrance| entrance.acceptor.is_closed());
         let quiet = closed && self.datagrams.is_drained();
         self.draining && self.context.hand_offs == 0 && quiet
     }
@@ -71,7 +71,7 @@ impl<D: Driver> Sessions<D> {
         if completion.more {
             return;
         }
-        let acceptor = &mut self.entrances[index].acceptor;
+        let acceptor = &mut self.listeners[index].acceptor;
         if acceptor.is_stopping() {
             self.close_entrance(index);
         } else if acceptor.is_pausing() {
@@ -81,7 +81,7 @@ impl<D: Driver> Sessions<D> {
             acceptor.rest();
             acceptor.arm(&mut self.context.reactor);
         }
-        self.leave_fleet_if_drained();
+        self.stop_accepting_if_drained();
     }
 
     /// A connection that another worker accepted.
@@ -103,13 +103,13 @@ impl<D: Driver> Sessions<D> {
             self.context.stats().error(ErrorKind::HandOver);
             self.open(usize::from(listener), socket);
         }
-        self.leave_fleet_if_drained();
+        self.stop_accepting_if_drained();
     }
 
     /// An acceptor has rested.
     pub(super) fn retry_accept(&mut self, index: u32) {
         if !self.draining {
-            self.entrances[index as usize].acceptor.arm(&mut self.context.reactor);
+            self.listeners[index as usize].acceptor.arm(&mut self.context.reactor);
         }
     }
 
@@ -124,8 +124,8 @@ impl<D: Driver> Sessions<D> {
             }
             _ => self.context.stats().error(ErrorKind::Accept),
         }
-        if self.entrances[index].acceptor.is_armed() {
-            self.entrances[index].acceptor.rest();
+        if self.listeners[index].acceptor.is_armed() {
+            self.listeners[index].acceptor.rest();
             self.rest(index);
         }
         self.tell_accept(index, errno);
@@ -141,7 +141,7 @@ impl<D: Driver> Sessions<D> {
     fn tell_accept(&mut self, index: usize, errno: Errno) {
         let now = self.context.now();
         if let Some(others) = self.context.notices.accept.due(now) {
-            let Entrance { listener, acceptor } = &self.entrances[index];
+            let Listener { listener, acceptor } = &self.listeners[index];
             let peer = self.context.reactor.driver().local_address(acceptor.socket());
             let peer = peer.unwrap_or_else(|_| SocketAddress::unnamed());
             let error = NetworkError { op: Operation::Accept, peer, source: errno };
@@ -157,13 +157,13 @@ impl<D: Driver> Sessions<D> {
 
     /// A connection was accepted: refuse it, hand it over, or serve it.
     fn admit(&mut self, index: usize, socket: Fd) {
-        let listener = self.entrances[index].listener;
+        let listener = self.listeners[index].listener;
         let context = &mut self.context;
         context.listener_stats(listener).accepted.add(1);
         let door = context.options.descriptors;
-        if socket.0 >= door.pause && self.entrances[index].acceptor.is_armed() {
+        if socket.0 >= door.pause && self.listeners[index].acceptor.is_armed() {
             context.stats().error(ErrorKind::AcceptDescriptors);
-            self.entrances[index].acceptor.pause(&mut context.reactor);
+            self.listeners[index].acceptor.pause(&mut context.reactor);
             // Files that are only kept for the next request give way to connections.
             let super::context::Context { http, reactor, .. } = context;
             http.shed_files(reactor);
@@ -175,13 +175,13 @@ impl<D: Driver> Sessions<D> {
             return;
         }
         let most = context.options.listeners[listener].connections_max;
-        if context.options.fleet.listener_active(listener) >= most {
+        if context.options.workers.listener_active(listener) >= most {
             context.refuse(listener, socket, CloseReason::TooManyConnections);
             return;
         }
         let worker = context.options.worker;
         let relief = match context.options.hand_off_ratio {
-            Some(ratio) if !self.draining => context.options.fleet.relief(worker, ratio),
+            Some(ratio) if !self.draining => context.options.workers.relief(worker, ratio),
             Some(_) | None => None,
         };
         match (relief, u16::try_from(listener)) {
@@ -196,18 +196,18 @@ impl<D: Driver> Sessions<D> {
     /// Takes what waits in the queue, then closes the socket.
     fn close_entrance(&mut self, index: usize) {
         let mut budget = Budget::new(DRAIN_MAX);
-        while !budget.is_spent() && !self.entrances[index].acceptor.is_closed() {
-            match self.entrances[index].acceptor.take_waiting(&mut self.context.reactor) {
+        while !budget.is_spent() && !self.listeners[index].acceptor.is_closed() {
+            match self.listeners[index].acceptor.take_waiting(&mut self.context.reactor) {
                 Ok(accepted) => self.admit(index, accepted),
                 Err(Errno::EINTR | Errno::ECONNABORTED) => {}
                 Err(_) => break,
             }
             budget.spend(1);
         }
-        self.entrances[index].acceptor.close(&mut self.context.reactor);
+        self.listeners[index].acceptor.close(&mut self.context.reactor);
     }
 
-    pub(super) fn leave_fleet_if_drained(&mut self) {
+    pub(super) fn stop_accepting_if_drained(&mut self) {
         if self.is_drained() {
             self.context.cell().close();
         }

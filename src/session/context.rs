@@ -152,7 +152,7 @@ impl<D: Driver> Context<D> {
     }
 
     pub(super) fn cell(&self) -> &WorkerCell {
-        &self.options.fleet.cells()[self.options.worker]
+        &self.options.workers.cells()[self.options.worker]
     }
 
     pub(super) fn stats(&self) -> &SessionStats {
@@ -187,7 +187,7 @@ impl<D: Driver> Context<D> {
     /// A number for a new connection, unique over all workers for as long as the server runs.
     pub(super) fn next_id(&mut self) -> u64 {
         self.last_id += 1;
-        let workers = self.options.fleet.cells().len() as u64;
+        let workers = self.options.workers.cells().len() as u64;
         self.last_id * workers + self.options.worker as u64
     }
 
@@ -199,7 +199,7 @@ impl<D: Driver> Context<D> {
     /// Logs and counts which servers are ejected, and which are used again.
     pub(super) fn tell_ejections(&mut self, upstream: usize) {
         let Self { http, options, .. } = self;
-        let stats = &options.fleet.cells()[options.worker].stats.upstreams[upstream];
+        let stats = &options.workers.cells()[options.worker].stats.upstreams[upstream];
         shown::tell_ejections(http.cluster(upstream), stats, &options.upstreams[upstream].name);
     }
 
@@ -223,9 +223,9 @@ impl<D: Driver> Context<D> {
 /// The program's handler. Its panics are counted, logged, and cost one request each.
 fn contained(options: &SessionOptions) -> Box<dyn Handler> {
     let (factory, worker) = (options.handler.clone(), options.worker);
-    let fleet = Arc::clone(&options.fleet);
+    let workers = Arc::clone(&options.workers);
     let report = move |text: &str| {
-        fleet.cells()[worker].stats.error(ErrorKind::Handler);
+        workers.cells()[worker].stats.error(ErrorKind::Handler);
         tracing::error!(worker, "the program's handler panicked, and was made again: {text}");
     };
     let make = move || factory.make(worker);

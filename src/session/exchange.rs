@@ -1,10 +1,10 @@
 //! Carries out what the frame proxies decide.
 
 use super::context::Context;
-use super::fleet::{Finished, Note};
 use super::http::state::HttpState;
 use super::kind::Session;
 use super::trunk::Trunk;
+use super::workers::{Finished, WorkerMessage};
 use super::{Due, Sessions};
 use crate::mem::Key;
 use crate::ring::Driver;
@@ -97,25 +97,27 @@ impl<D: Driver> Sessions<D> {
     }
 
     /// Another worker has sent a note.
-    pub fn take_note(&mut self, note: Note) {
+    pub fn take_note(&mut self, note: WorkerMessage) {
         let now = self.context.now();
         match note {
-            Note::Ask { upstream, from } => self.lend(upstream, from, now),
-            Note::Give { upstream, places } => {
+            WorkerMessage::Ask { upstream, from } => self.lend(upstream, from, now),
+            WorkerMessage::Give { upstream, places } => {
                 if self.context.exchangers[upstream].is_some() {
                     self.context.cluster(upstream).quota.answered(places, now);
                 } else {
                     self.context.quota_lent(upstream, places);
                 }
             }
-            Note::Health { upstream, server, up } => {
+            WorkerMessage::Health { upstream, server, up } => {
                 self.context.cluster(upstream).servers.set_health(server, up, now);
             }
-            Note::Server { upstream, servers, change } => {
+            WorkerMessage::Server { upstream, servers, change } => {
                 self.change_servers(upstream, &servers, change);
             }
-            Note::EndFlow { listener } => self.datagrams.give_back(&mut self.context, listener),
-            Note::Finished { request, finished } => {
+            WorkerMessage::EndFlow { listener } => {
+                self.datagrams.give_back(&mut self.context, listener)
+            }
+            WorkerMessage::Finished { request, finished } => {
                 if let Finished::Verified(verified) = finished {
                     for waiter in self.context.http.checked(&verified) {
                         self.finish_work(waiter, Finished::Verified(verified));
@@ -172,7 +174,7 @@ impl<D: Driver> Sessions<D> {
             exchanger.asked(cluster, now)
         };
         // What cannot be given is kept.
-        if !self.context.options.fleet.send(from, Note::Give { upstream, places }) {
+        if !self.context.options.workers.send(from, WorkerMessage::Give { upstream, places }) {
             self.context.cluster(upstream).quota.keep(places);
         }
     }
@@ -216,7 +218,8 @@ impl<D: Driver> Sessions<D> {
             }
             FrameAction::Ask(ask) => {
                 let from = self.context.options.worker;
-                if !self.context.options.fleet.send(ask.to, Note::Ask { upstream, from }) {
+                if !self.context.options.workers.send(ask.to, WorkerMessage::Ask { upstream, from })
+                {
                     let now = self.context.now();
                     self.context.cluster(upstream).quota.answered(0, now);
                 }

@@ -5,9 +5,9 @@ use super::common::Common;
 use super::context::Context;
 use super::echo::Echo;
 use super::frame::Frames;
+use super::handshake::Handshake;
 use super::http::{Http, UpstreamConnection};
 use super::messages::MessageSession;
-use super::opening::Opening;
 use super::options::ServiceOptions;
 use super::parting::Parting;
 use super::relay::Relay;
@@ -26,7 +26,7 @@ pub(super) enum Session {
     Trunk(Box<Trunk>),
     Http(Box<Http>),
     Upstream(Box<UpstreamConnection>),
-    Opening(Box<Opening>),
+    Handshake(Box<Handshake>),
     Parting(Box<Parting>),
 }
 
@@ -75,7 +75,7 @@ impl Session {
             Self::Relay(relay) => relay.handle_event(context, key, Lane::Client, event),
             Self::Frames(frames) => frames.handle_event(context, key, event),
             Self::Http(http) => http.handle_event(context, key, event),
-            Self::Trunk(_) | Self::Upstream(_) | Self::Opening(_) | Self::Parting(_) => {}
+            Self::Trunk(_) | Self::Upstream(_) | Self::Handshake(_) | Self::Parting(_) => {}
         }
     }
 
@@ -88,7 +88,7 @@ impl Session {
             Self::Trunk(trunk) => trunk.start(context, key),
             Self::Http(http) => http.start(context, key),
             Self::Upstream(origin) => origin.start(context, key),
-            Self::Opening(opening) => opening.start(context, key),
+            Self::Handshake(opening) => opening.start(context, key),
             Self::Parting(parting) => parting.start(context, key),
         }
     }
@@ -107,7 +107,7 @@ impl Session {
             Self::Trunk(trunk) => trunk.handle(context, key, completion),
             Self::Http(http) => http.handle(context, key, completion),
             Self::Upstream(origin) => origin.handle(context, key, completion),
-            Self::Opening(opening) => opening.handle(context, key, completion),
+            Self::Handshake(opening) => opening.handle(context, key, completion),
             Self::Parting(parting) => parting.handle(context, key, completion),
         }
     }
@@ -123,7 +123,7 @@ impl Session {
             | Self::Relay(_)
             | Self::Frames(_)
             | Self::Trunk(_)
-            | Self::Opening(_)
+            | Self::Handshake(_)
             | Self::Parting(_) => {}
         }
     }
@@ -138,7 +138,7 @@ impl Session {
             Self::Trunk(trunk) => trunk.flush(context, key),
             Self::Http(http) => http.transmit(context, key),
             Self::Upstream(one) => one.transmit(context, key),
-            Self::Opening(opening) => opening.flush(context, key),
+            Self::Handshake(opening) => opening.flush(context, key),
             // It sends nothing.
             Self::Parting(_) => {}
         }
@@ -154,7 +154,7 @@ impl Session {
             Self::Trunk(trunk) => trunk.feed(context, key),
             Self::Http(http) => http.feed(context, key, lane),
             Self::Upstream(origin) => origin.feed(context, key),
-            Self::Opening(opening) => opening.feed(context, key),
+            Self::Handshake(opening) => opening.feed(context, key),
             Self::Parting(parting) => parting.feed(context, key),
         }
     }
@@ -169,7 +169,7 @@ impl Session {
             Self::Http(http) => http.hold(),
             Self::Upstream(origin) => origin.hold(),
             // They keep no received bytes, or keep them on the heap.
-            Self::Echo(_) | Self::Relay(_) | Self::Opening(_) | Self::Parting(_) => {}
+            Self::Echo(_) | Self::Relay(_) | Self::Handshake(_) | Self::Parting(_) => {}
         }
     }
 
@@ -182,7 +182,7 @@ impl Session {
             Self::Trunk(trunk) => trunk.handle_timeout(context, key),
             Self::Http(http) => http.handle_timeout(context, key),
             Self::Upstream(origin) => origin.handle_timeout(context, key),
-            Self::Opening(opening) => opening.handle_timeout(context, key),
+            Self::Handshake(opening) => opening.handle_timeout(context, key),
             Self::Parting(parting) => parting.handle_timeout(context, key),
         }
     }
@@ -193,7 +193,7 @@ impl Session {
             Self::Frames(frames) => frames.drain(context, key),
             Self::Http(http) => http.drain(context, key),
             Self::Upstream(origin) => origin.drain(context, key),
-            Self::Opening(_)
+            Self::Handshake(_)
             | Self::Parting(_)
             | Self::Echo(_)
             | Self::Messages(_)
@@ -214,7 +214,7 @@ impl Session {
                 trunk.close(context, key);
                 return false;
             }
-            Self::Opening(opening) => opening.cut(context, key),
+            Self::Handshake(opening) => opening.cut(context, key),
             Self::Parting(parting) => {
                 parting.close(context, key);
                 return false;
@@ -237,7 +237,7 @@ impl Session {
             Self::Trunk(trunk) => trunk.is_finished(),
             Self::Http(http) => http.is_finished(),
             Self::Upstream(origin) => origin.is_finished(),
-            Self::Opening(opening) => opening.is_finished(),
+            Self::Handshake(opening) => opening.is_finished(),
             Self::Parting(parting) => parting.is_finished(),
         }
     }
@@ -251,7 +251,7 @@ impl Session {
             Self::Trunk(trunk) => trunk.finish(context, key),
             Self::Http(http) => http.finish(context, key),
             Self::Upstream(origin) => origin.finish(context, key),
-            Self::Opening(opening) => opening.finish(context, key),
+            Self::Handshake(opening) => opening.finish(context, key),
             Self::Parting(parting) => parting.finish(context, key),
         }
     }

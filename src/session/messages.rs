@@ -210,6 +210,6 @@ fn answer_line<D: Driver>(
     let now = context.unix_time();
     let Context { messages, handler, options, .. } = context;
     let name = &options.listeners[listener].name;
-    let mut stats = |out: &mut Vec<u8>| write_report(&options.fleet, listener, name, out);
+    let mut stats = |out: &mut Vec<u8>| write_report(&options.workers, listener, name, out);
     messages.answer(line, now, &mut stats, handler.as_mut(), answers)
 }

@@ -15,10 +15,10 @@
 //! | `common` | what every connection has: its number, its timer, its end |
 //! | `context` | what connections share: reactor, pipes, upstreams, lists of work |
 //! | `udp` | datagrams: listening sockets, echo, the flows of the proxy |
-//! | `fleet` | what workers see of each other |
+//! | `workers` | what workers see of each other |
 //! | `write_buffer` | what a connection writes in a turn |
 //! | `stats`, `stats_http`, `stats_messages`, `stats_pool`, `stats_udp` | counters |
-//! | `opening` | what is before a session: PROXY protocol header, TLS handshake |
+//! | `handshake` | what is before a session: PROXY protocol header, TLS handshake |
 //! | `parting` | what is after one: a peer that was told why is given time to take that |
 //! | `latency` | how long requests took |
 //! | `failure` | which kind of failure a connect's error is |
@@ -34,14 +34,13 @@ mod echo;
 mod ejection;
 mod exchange;
 mod failure;
-mod fleet;
 mod frame;
+mod handshake;
 mod http;
 mod io;
 mod kind;
 mod latency;
 mod messages;
-mod opening;
 mod options;
 mod parting;
 mod relay;
@@ -52,17 +51,17 @@ mod stats_pool;
 mod stats_udp;
 mod trunk;
 mod udp;
+mod workers;
 mod write_buffer;
 
 use std::time::Instant;
 
 pub use self::distribution::Distribution;
-pub use self::fleet::{Finished, Fleet, Note, Verified, WorkerCell};
 pub use self::http::Encoded;
 pub use self::http::options as http_options;
 pub use self::latency::{Latencies, Phase};
 pub use self::options::{
-    DatagramOptions, DatagramService, DescriptorDoor, Folder, FrameOptions, HandlerFactory,
+    DatagramOptions, DatagramService, DescriptorLimits, Folder, FrameOptions, HandlerFactory,
     LineSink, ListenerOptions, RelayOptions, ServiceOptions, SessionOptions, SniOptions,
     TlsOptions, UpstreamOptions, UpstreamTls,
 };
@@ -74,13 +73,14 @@ pub use self::stats_http::{HttpStats, OriginStats, RouteStats, ServerStats};
 pub use self::stats_messages::MessageStats;
 pub use self::stats_pool::PoolStats;
 pub use self::stats_udp::{DatagramStats, DropReason};
+pub use self::workers::{Finished, Verified, WorkerCell, WorkerMessage, Workers};
 
-use self::accept::Entrance;
+use self::accept::Listener;
 use self::common::Common;
 use self::context::Context;
+use self::handshake::Handshake;
 use self::http::shown;
 use self::kind::Session;
-use self::opening::Opening;
 use self::parting::Parting;
 use self::udp::Datagrams;
 use crate::mem::{Key, Slab};
@@ -107,7 +107,7 @@ pub enum Due {
     /// The oldest flow of a UDP listener may be idle.
     Flows(u32),
     /// A UDP socket that failed may try again.
-    Door(u32),
+    UdpListener(u32),
     /// The shutdown's time is over.
     Shutdown,
 }
@@ -116,7 +116,7 @@ pub enum Due {
 #[derive(Debug)]
 pub struct Sessions<D: Driver> {
     slab: Slab<Session>,
-    entrances: Vec<Entrance>,
+    listeners: Vec<Listener>,
     datagrams: Datagrams,
     context: Context<D>,
     /// Connections that received something in this turn.
@@ -142,13 +142,13 @@ impl<D: Driver> Sessions<D> {
             options.sockets.iter().map(move |socket| (listener, *socket))
         });
         let numbered = (0u32..).zip(sockets);
-        let entrances =
-            numbered.map(|(number, (listener, fd))| Entrance::new(number, listener, fd)).collect();
+        let listeners =
+            numbered.map(|(number, (listener, fd))| Listener::new(number, listener, fd)).collect();
         let slab = Slab::with_limit(options.connections_max);
         let context = Context::new(reactor, options);
         Self {
             slab,
-            entrances,
+            listeners,
             datagrams: Datagrams::new(&context),
             context,
             received: Vec::new(),
@@ -196,7 +196,7 @@ impl<D: Driver> Sessions<D> {
             Verb::ReceiveFrom | Verb::CancelFrom => {
                 self.datagrams.handle(&mut self.context, completion);
                 if self.draining {
-                    self.leave_fleet_if_drained();
+                    self.stop_accepting_if_drained();
                 }
             }
             Verb::Receive
@@ -210,14 +210,18 @@ impl<D: Driver> Sessions<D> {
                 {
                     self.received.push(key);
                 }
-                match self.slab.get_mut(key) {
-                    Some(session) => session.handle(&mut self.context, key, completion),
-                    None => self.context.stats().stale.add(1),
-                }
+                let Some(session) = self.slab.get_mut(key) else {
+                    self.context.stats().stale.add(1);
+                    return;
+                };
+                session.handle(&mut self.context, key, completion);
+                let is_finished = session.is_finished();
                 if self.context.opened.pop().is_some() {
                     self.serve_opened(key);
+                    self.remove_if_finished(key);
+                } else if is_finished {
+                    self.remove_if_finished(key);
                 }
-                self.remove_if_finished(key);
             }
         }
     }
@@ -237,7 +241,7 @@ impl<D: Driver> Sessions<D> {
             Due::Lines => self.context.flush_lines(),
             Due::Exchanger(upstream) => self.expire_exchanger(upstream as usize),
             Due::Flows(listener) => self.datagrams.expire(&mut self.context, listener),
-            Due::Door(number) => self.datagrams.retry(&mut self.context, number),
+            Due::UdpListener(number) => self.datagrams.retry(&mut self.context, number),
             Due::Shutdown => self.cut_all(),
         }
     }
@@ -265,14 +269,18 @@ impl<D: Driver> Sessions<D> {
             let mut dirty = std::mem::take(&mut self.context.flushing);
             std::mem::swap(&mut dirty, &mut self.context.dirty);
             for key in dirty.drain(..) {
-                if let Some(session) = self.slab.get_mut(key) {
-                    session.work(&mut self.context, key);
+                let Some(session) = self.slab.get_mut(key) else { continue };
+                session.work(&mut self.context, key);
+                if session.is_finished() {
+                    self.remove_if_finished(key);
+                } else {
                     note_worked(&mut self.worked_in, &mut self.worked, key, self.turn);
                 }
-                self.remove_if_finished(key);
             }
             self.context.flushing = dirty;
-            self.settle_proxy();
+            if self.context.http.has_work() {
+                self.settle_proxy();
+            }
             if self.context.dirty.is_empty() && !self.context.http.has_work() {
                 break;
             }
@@ -283,10 +291,11 @@ impl<D: Driver> Sessions<D> {
     fn transmit(&mut self) {
         let mut worked = std::mem::take(&mut self.worked);
         for key in worked.drain(..) {
-            if let Some(session) = self.slab.get_mut(key) {
-                session.transmit(&mut self.context, key);
+            let Some(session) = self.slab.get_mut(key) else { continue };
+            session.transmit(&mut self.context, key);
+            if session.is_finished() {
+                self.remove_if_finished(key);
             }
-            self.remove_if_finished(key);
         }
         self.worked = worked;
     }
@@ -356,7 +365,7 @@ impl<D: Driver> Sessions<D> {
     pub fn publish(&mut self) {
         let now = self.context.now();
         let Context { http, options, .. } = &mut self.context;
-        let stats = &options.fleet.cells()[options.worker].stats;
+        let stats = &options.workers.cells()[options.worker].stats;
         for (upstream, cluster) in http.clusters.iter_mut() {
             let stats = &stats.upstreams[upstream];
             shown::publish(cluster, stats, now);
@@ -403,11 +412,11 @@ impl<D: Driver> Sessions<D> {
         }
         let options = &context.options.listeners[listener];
         let has_header = options.accept_header;
-        if Opening::most(options).is_some_and(|most| context.handshakes[listener] >= most) {
+        if Handshake::most(options).is_some_and(|most| context.handshakes[listener] >= most) {
             context.refuse(listener, socket, CloseReason::TooManyHandshakes);
             return;
         }
-        let is_opening = Opening::is_needed(options);
+        let is_opening = Handshake::is_needed(options);
         let mut arrival = match context.identify(listener, socket) {
             Ok(arrival) => arrival,
             Err(reason) => return context.refuse(listener, socket, reason),
@@ -419,7 +428,7 @@ impl<D: Driver> Sessions<D> {
         let common = Common::new(context, listener);
         let stream = Stream::new(Lane::Client, Some(socket));
         let session = if is_opening {
-            Session::Opening(Box::new(Opening::new(common, stream, arrival.clone())))
+            Session::Handshake(Box::new(Handshake::new(common, stream, arrival.clone())))
         } else {
             Session::serve(context, common, stream, &arrival)
         };

@@ -8,7 +8,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 
-use super::Fleet;
+use super::Workers;
 use super::http::options::{ClusterOptions, HttpOptions, RouteOptions};
 use crate::net::Stream;
 use crate::net::tls::kernel::Report;
@@ -41,8 +41,8 @@ pub struct SessionOptions {
     /// Whether every connection is logged with a line.
     pub access_log: bool,
     /// All workers, and which one this is.
-    pub fleet: Arc<Fleet>,
-    /// This worker's place in the fleet.
+    pub workers: Arc<Workers>,
+    /// This worker's place among them.
     pub worker: usize,
     /// Makes what a program adds to the built-in services.
     pub handler: HandlerFactory,
@@ -53,7 +53,7 @@ pub struct SessionOptions {
     /// Files that access logs go to.
     pub access_sinks: Vec<LineSink>,
     /// From which descriptors on no more connections are taken.
-    pub descriptors: DescriptorDoor,
+    pub descriptors: DescriptorLimits,
     /// Times the mean load above which new connections are handed over; `None`: never.
     pub hand_off_ratio: Option<f64>,
 }
@@ -61,14 +61,14 @@ pub struct SessionOptions {
 /// What is kept of the limit of open files for connects to servers, files and the admin interface,
 /// when clients would use it all. Descriptors are given out lowest first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DescriptorDoor {
+pub struct DescriptorLimits {
     /// A connection with this descriptor or a higher one is the last that is accepted for a while.
     pub pause: i32,
     /// One with this descriptor or a higher one is refused: many were accepted at once.
     pub refuse: i32,
 }
 
-impl DescriptorDoor {
+impl DescriptorLimits {
     /// Nothing is kept.
     pub const OPEN: Self = Self { pause: i32::MAX, refuse: i32::MAX };
 

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Fleet, ListenerStats};
+use super::{ListenerStats, Workers};
 use crate::runtime::Counter;
 use crate::service::messages::MessageError;
 
@@ -44,9 +44,9 @@ struct Report<'a> {
 }
 
 /// Writes a listener's counters as JSON.
-pub(super) fn write_report(fleet: &Fleet, listener: usize, name: &str, out: &mut Vec<u8>) {
+pub(super) fn write_report(workers: &Workers, listener: usize, name: &str, out: &mut Vec<u8>) {
     let sum = |read: &dyn Fn(&ListenerStats) -> u64| {
-        fleet.cells().iter().map(|cell| read(&cell.stats.listeners[listener])).sum()
+        workers.cells().iter().map(|cell| read(&cell.stats.listeners[listener])).sum()
     };
     let report = Report {
         listener: name,
@@ -66,8 +66,8 @@ mod tests {
 
     #[test]
     fn a_report_sums_the_workers() {
-        let fleet = Fleet::new(2, 2, 0);
-        let stats = |worker: usize| &fleet.cells()[worker].stats.listeners[1];
+        let workers = Workers::new(2, 2, 0);
+        let stats = |worker: usize| &workers.cells()[worker].stats.listeners[1];
         stats(0).accepted.add(3);
         stats(1).accepted.add(4);
         stats(1).active.increment();
@@ -78,7 +78,7 @@ mod tests {
         stats(1).messages.count(&Err(MessageError::MissingType));
         assert_eq!(stats(1).messages.errors[MessageError::MissingType.index()].get(), 1);
         let mut out = Vec::new();
-        write_report(&fleet, 1, "a \"name\"", &mut out);
+        write_report(&workers, 1, "a \"name\"", &mut out);
         assert_eq!(
             String::from_utf8(out).unwrap(),
             concat!(

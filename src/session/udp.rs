@@ -6,16 +6,16 @@
 //!
 //! | file | job |
 //! |---|---|
-//! | `door` | what comes in by the listening sockets, and the errors on them |
+//! | `listener` | what comes in by the listening sockets, and the errors on them |
 //! | `flow` | the life of a flow |
 
-mod door;
 mod flow;
+mod listener;
 
 use std::collections::VecDeque;
 
-use self::door::Door;
 use self::flow::Flow;
+use self::listener::UdpListener;
 use super::Due;
 use super::context::Context;
 use super::options::DatagramService;
@@ -33,7 +33,7 @@ const EXPIRED_MAX: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Datagrams {
     listeners: Vec<Listener>,
-    doors: Vec<Door>,
+    doors: Vec<UdpListener>,
     flows: Slab<Flow>,
     outboxes: Outboxes,
     /// Doors with something to send.
@@ -55,7 +55,7 @@ struct Listener {
 
 #[derive(Debug, Clone, Copy)]
 enum Hungry {
-    Door(u32),
+    UdpListener(u32),
     Flow(Key),
 }
 
@@ -86,11 +86,11 @@ impl Outboxes {
 impl Datagrams {
     pub(super) fn new<D: Driver>(context: &Context<D>) -> Self {
         let options = &context.options;
-        let mut doors: Vec<Door> = Vec::new();
+        let mut doors: Vec<UdpListener> = Vec::new();
         for (listener, datagrams) in options.datagrams.iter().enumerate() {
             for socket in &datagrams.sockets {
                 let number = u32::try_from(doors.len()).unwrap_or(u32::MAX);
-                doors.push(Door::new(number, listener, *socket, datagrams));
+                doors.push(UdpListener::new(number, listener, *socket, datagrams));
             }
         }
         let flows = options.datagrams.iter().map(|datagrams| match datagrams.service {
@@ -209,7 +209,7 @@ impl Datagrams {
         }
         for _ in 0..context.reactor.free_datagram_buffers() {
             let socket = match self.starved.pop_front() {
-                Some(Hungry::Door(index)) => Some(&mut self.doors[index as usize].socket),
+                Some(Hungry::UdpListener(index)) => Some(&mut self.doors[index as usize].socket),
                 Some(Hungry::Flow(key)) => self.flows.get_mut(key).map(|flow| &mut flow.socket),
                 None => return,
             };

@@ -371,3 +371,32 @@ fn logs_are_json_when_asked_for() {
     }
     assert!(errors.lines().all(|line| line.starts_with('{')), "{errors}");
 }
+
+#[test]
+fn check_refuses_tokens_that_a_start_would_refuse_and_repeats_none() {
+    let folder = Folder::new();
+    let echo = "[[listener]]\nname = \"t\"\nlisten = \"127.0.0.1:0\"\nprotocol = \"echo\"\n";
+    let config = format!("[admin]\nlisten = \"127.0.0.1:0\"\ntoken_file = \"tokens\"\n{echo}");
+    let config = folder.file("ringway.toml", &config);
+    let config = config.to_str().unwrap();
+    for (tokens, why) in [
+        (None, "No such file"),
+        (Some(""), "there is no token in it"),
+        (Some("hush-hush"), "line 1: a token has 16 to 256 characters, got 9"),
+        (Some("hush-hush-hush-hush"), ""),
+    ] {
+        if let Some(tokens) = tokens {
+            folder.file("tokens", tokens);
+        }
+        let output = ringway(&["check", "--config", config]);
+        let errors = text(&output.stderr);
+        assert_eq!(output.status.success(), why.is_empty(), "{errors}");
+        assert!(errors.contains(why) && !errors.contains("hush"), "{errors}");
+        if !why.is_empty() {
+            assert!(errors.contains("ringway.toml:3:14") && errors.contains("tokens"), "{errors}");
+            let start = ringway(&["serve", "--config", config]);
+            assert_eq!(start.status.code(), Some(1));
+            assert!(text(&start.stderr).contains(why), "{}", text(&start.stderr));
+        }
+    }
+}

@@ -445,8 +445,8 @@ fn a_worker_without_a_place_for_a_connection_borrows_one() {
     let served = proxy_of(2, &[server.address()], extra);
     let mut peers: Vec<Peer> =
         (0..30).map(|number| Peer::new(served.address(), GREETINGS[number % 3])).collect();
-    let workers = served.running().fleet().cells().len();
-    let load = |worker: usize| served.running().fleet().cells()[worker].active.get();
+    let workers = served.running().workers().cells().len();
+    let load = |worker: usize| served.running().workers().cells()[worker].active.get();
     assert!((0..workers).all(|worker| load(worker) > 0), "{} {}", load(0), load(1));
     for _ in 0..3 {
         peers.iter_mut().for_each(Peer::assert_goes_on);

@@ -56,7 +56,7 @@ fn connections_beyond_the_maximum_are_refused_and_counted() {
 fn a_worker_with_too_many_hands_new_connections_over() {
     let ratio = runtime(2) + "handoff_ratio = 1.05\n";
     let served = Served::new(&[&ratio, NO_ADMIN, ECHO].concat());
-    let load = |worker: usize| served.running().fleet().cells()[worker].active.get();
+    let load = |worker: usize| served.running().workers().cells()[worker].active.get();
     let mut by_worker: [Vec<TcpStream>; 2] = [Vec::new(), Vec::new()];
     for _ in 0..60 {
         let before = load(0);
@@ -79,7 +79,7 @@ fn a_worker_with_too_many_hands_new_connections_over() {
     let handed = served.sum(|cell| cell.stats.handed_over.get());
     assert!(handed > 0, "loads {} and {}", load(0), load(1));
     assert_eq!(served.sum(|cell| cell.stats.taken_over.get()), handed);
-    assert!(served.running().fleet().imbalance() < 1.5);
+    assert!(served.running().workers().imbalance() < 1.5);
     drop(more);
     drop(by_worker);
     wait_until("all are gone", || load(0) + load(1) == 0);

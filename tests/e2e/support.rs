@@ -102,7 +102,7 @@ impl Served {
 
     /// The sum over all workers of what `read` reads.
     pub(crate) fn sum(&self, read: impl Fn(&ringway::session::WorkerCell) -> u64) -> u64 {
-        self.running().fleet().cells().iter().map(read).sum()
+        self.running().workers().cells().iter().map(read).sum()
     }
 
     pub(crate) fn closed(&self, reason: ringway::service::CloseReason) -> u64 {

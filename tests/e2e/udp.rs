@@ -18,8 +18,8 @@ use ringway::service::cluster::servers::Policy;
 use ringway::service::flows::FlowEnd;
 use ringway::service::proxy::MeterOptions;
 use ringway::session::{
-    DatagramOptions, DatagramService, DatagramStats, DropReason, Fleet, RelayOptions,
-    SessionOptions, UpstreamOptions,
+    DatagramOptions, DatagramService, DatagramStats, DropReason, RelayOptions, SessionOptions,
+    UpstreamOptions, Workers,
 };
 
 use crate::support::{PATIENCE, nobody_by_udp, wait_until};
@@ -55,7 +55,7 @@ impl Setting {
 /// Workers on threads of their own, drained at the end.
 struct Served {
     address: SocketAddr,
-    fleet: Arc<Fleet>,
+    fleet: Arc<Workers>,
     workers: Vec<(Sender<Message>, JoinHandle<u64>)>,
 }
 
@@ -70,7 +70,7 @@ impl Served {
         };
         let (sockets, bound) = bind_datagrams(&address, &bind, workers).unwrap();
         let names = ["udp".to_owned()];
-        let fleet = Arc::new(Fleet::with_plan(
+        let fleet = Arc::new(Workers::with_plan(
             workers,
             &ringway::session::Plan {
                 datagrams: names.to_vec(),
@@ -137,7 +137,7 @@ impl Drop for Served {
     }
 }
 
-fn options(setting: &Setting, fleet: &Arc<Fleet>, worker: usize, socket: Fd) -> SessionOptions {
+fn options(setting: &Setting, fleet: &Arc<Workers>, worker: usize, socket: Fd) -> SessionOptions {
     let Setting { ref servers, flows_max, flow_timeout, offload, .. } = *setting;
     let service = if servers.is_empty() {
         DatagramService::Echo
@@ -180,9 +180,9 @@ fn options(setting: &Setting, fleet: &Arc<Fleet>, worker: usize, socket: Fd) -> 
         connections_max: 16,
         access_log: true,
         handler: ringway::session::HandlerFactory::default(),
-        fleet: Arc::clone(fleet),
+        workers: Arc::clone(fleet),
         worker,
-        descriptors: ringway::session::DescriptorDoor::OPEN,
+        descriptors: ringway::session::DescriptorLimits::OPEN,
         hand_off_ratio: None,
         routes: 0,
         access_sinks: Vec::new(),

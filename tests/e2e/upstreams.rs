@@ -2,7 +2,6 @@
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::time::Duration;
 
 use ringway::service::CloseReason;
 use serde_json::Value;
@@ -228,8 +227,7 @@ fn frame_servers_are_asked_by_a_ping() {
     let server = Served::new(&[&*runtime(1), NO_ADMIN, frame].concat());
     // It takes connections, and speaks nothing that is asked of it.
     let mute = serve(|mut stream| {
-        let _bytes = stream.read(&mut [0; 64]);
-        std::thread::sleep(Duration::from_millis(50));
+        let _until_it_is_given_up = stream.read_to_end(&mut Vec::new());
     });
     let proxy = format!("{frame}upstream = \"u\"\n");
     let keys = "health = { interval = \"20ms\", timeout = \"20ms\", fall = 2 }\n";

@@ -18,7 +18,7 @@ use ringway::service::cluster::servers::Policy;
 use ringway::service::frame::transfers::{Reset, Transfers};
 use ringway::service::proxy::{CREDIT_FIRST, ExchangerOptions};
 use ringway::service::retry::RetryPolicy;
-use ringway::session::{Fleet, ServiceOptions, UpstreamOptions};
+use ringway::session::{ServiceOptions, UpstreamOptions, Workers};
 
 use super::frames::{Asker, VALUE, assert_home, options};
 
@@ -187,7 +187,7 @@ impl Answerer {
 /// A worker, its kernel, its clients, its servers.
 pub(crate) struct Proxied {
     worker: Worker<Sim>,
-    fleet: Arc<Fleet>,
+    workers: Arc<Workers>,
     random: Random,
     clients: Vec<Asker>,
     servers: Vec<Answerer>,
@@ -262,15 +262,16 @@ impl Proxied {
             })
             .collect();
         sim.set_faults(faults);
-        let fleet = Arc::new(Fleet::new(1, 1, 1));
+        let workers = Arc::new(Workers::new(1, 1, 1));
         let upstream = upstream(&mut random, addresses);
         let server = ServerOptions { window: 50, max_payload: 2_000, features: Features::ALL };
         let service = ServiceOptions::FrameProxy { upstream: 0, server };
-        let mut worker = Worker::new(sim, options(&fleet, listener, service, vec![upstream]), None);
+        let mut worker =
+            Worker::new(sim, options(&workers, listener, service, vec![upstream]), None);
         worker.start(None);
         Self {
             worker,
-            fleet,
+            workers,
             random,
             clients,
             servers: Vec::new(),
@@ -283,8 +284,8 @@ impl Proxied {
     pub(crate) fn run(&mut self) {
         for _ in 0..TURNS_MAX {
             self.step();
-            let accepted = self.fleet.cells()[0].stats.listeners[0].accepted.get();
-            let active = self.fleet.cells()[0].stats.listeners[0].active.get();
+            let accepted = self.workers.cells()[0].stats.listeners[0].accepted.get();
+            let active = self.workers.cells()[0].stats.listeners[0].active.get();
             if accepted == self.clients.len() as u64 && active == 0 {
                 return self.settle();
             }
@@ -352,7 +353,7 @@ impl Proxied {
     }
 
     pub(crate) fn assert_clean(&mut self) {
-        let cell = &self.fleet.cells()[0];
+        let cell = &self.workers.cells()[0];
         assert_eq!((cell.active.get(), cell.stats.stale.get()), (0, 0));
         let closed = &cell.stats.listeners[0].closed;
         let ends: u64 = CloseReason::ALL.iter().map(|reason| closed[reason.index()].get()).sum();
@@ -367,6 +368,6 @@ impl Proxied {
     }
 
     pub(crate) fn retried(&self) -> u64 {
-        self.fleet.cells()[0].stats.upstreams[0].pool.retried.get()
+        self.workers.cells()[0].stats.upstreams[0].pool.retried.get()
     }
 }

@@ -14,8 +14,8 @@ use ringway::service::CloseReason;
 use ringway::service::frame::FrameService;
 use ringway::service::proxy::MeterOptions;
 use ringway::session::{
-    Fleet, FrameOptions, HandlerFactory, ListenerOptions, RelayOptions, ServiceOptions,
-    SessionOptions, UpstreamOptions,
+    FrameOptions, HandlerFactory, ListenerOptions, RelayOptions, ServiceOptions, SessionOptions,
+    UpstreamOptions, Workers,
 };
 
 const TURNS_MAX: usize = 60_000;
@@ -235,7 +235,7 @@ fn assert_whole(expected: &[u8], parts: &[u8], kind: Command, end: &[u8]) {
 /// A worker with the built-in service, its kernel, its clients.
 pub(crate) struct Local {
     worker: Worker<Sim>,
-    fleet: Arc<Fleet>,
+    workers: Arc<Workers>,
     random: Random,
     clients: Vec<Asker>,
     file: Vec<u8>,
@@ -256,7 +256,7 @@ impl Local {
             })
             .collect();
         sim.set_faults(faults);
-        let fleet = Arc::new(Fleet::new(1, 1, 0));
+        let workers = Arc::new(Workers::new(1, 1, 0));
         let service = FrameService {
             server: ServerOptions { window: 64, max_payload: 2_000, features: Features::ALL },
             values: BTreeMap::from([("value".to_owned(), VALUE.to_vec())]),
@@ -265,9 +265,9 @@ impl Local {
         let folder = std::fs::File::open("/").expect("there is a root");
         let root = Some(ringway::session::Folder::new(folder.into()));
         let service = ServiceOptions::Frame(Arc::new(FrameOptions { service, root }));
-        let mut worker = Worker::new(sim, options(&fleet, listener, service, Vec::new()), None);
+        let mut worker = Worker::new(sim, options(&workers, listener, service, Vec::new()), None);
         worker.start(None);
-        Self { worker, fleet, random, clients, file }
+        Self { worker, workers, random, clients, file }
     }
 
     pub(crate) fn run(&mut self) {
@@ -294,7 +294,7 @@ impl Local {
     }
 
     fn is_over(&mut self) -> bool {
-        let accepted = self.fleet.cells()[0].stats.listeners[0].accepted.get();
+        let accepted = self.workers.cells()[0].stats.listeners[0].accepted.get();
         accepted == self.clients.len() as u64 && self.worker.sessions().is_empty()
     }
 
@@ -317,7 +317,7 @@ impl Local {
     }
 
     pub(crate) fn assert_clean(&mut self) {
-        let cell = &self.fleet.cells()[0];
+        let cell = &self.workers.cells()[0];
         assert_eq!((cell.active.get(), cell.stats.stale.get()), (0, 0));
         let closed = &cell.stats.listeners[0].closed;
         let ends: u64 = CloseReason::ALL.iter().map(|reason| closed[reason.index()].get()).sum();
@@ -338,7 +338,7 @@ pub(crate) fn assert_home(worker: &mut Worker<Sim>, buffers: u16) {
 }
 
 pub(crate) fn options(
-    fleet: &Arc<Fleet>,
+    workers: &Arc<Workers>,
     listener: ringway::ring::Fd,
     service: ServiceOptions,
     upstreams: Vec<UpstreamOptions>,
@@ -367,9 +367,9 @@ pub(crate) fn options(
         connections_max: 100,
         access_log: false,
         handler: HandlerFactory::default(),
-        fleet: Arc::clone(fleet),
+        workers: Arc::clone(workers),
         worker: 0,
-        descriptors: ringway::session::DescriptorDoor::OPEN,
+        descriptors: ringway::session::DescriptorLimits::OPEN,
         hand_off_ratio: None,
         routes: 0,
         access_sinks: Vec::new(),

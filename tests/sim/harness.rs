@@ -14,10 +14,12 @@ use ringway::service::cluster::servers::Policy;
 use ringway::service::handler::{Handler, Kind, Refusal, Request};
 use ringway::service::proxy::MeterOptions;
 use ringway::session::{
-    Fleet, HandlerFactory, ListenerOptions, RelayOptions, ServiceOptions, SessionOptions,
-    UpstreamOptions,
+    HandlerFactory, ListenerOptions, RelayOptions, ServiceOptions, SessionOptions, UpstreamOptions,
+    Workers,
 };
 
+/// Seeds of each kind of run, unless `RINGWAY_SIM_RUNS` says another number.
+const RUNS: u64 = 2_000;
 /// Turns after which a run counts as hanging.
 const TURNS_MAX: usize = 60_000;
 const BUFFERS: u16 = 8;
@@ -36,12 +38,19 @@ pub(crate) fn for_some_seeds(test: impl Fn(u64) + std::panic::RefUnwindSafe) {
     for_seeds(10, test);
 }
 
+/// Whether at least as many seeds are run as by default.
+pub(crate) fn is_full_sweep() -> bool {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    number("RINGWAY_SIM_SEED").is_none()
+        && number("RINGWAY_SIM_RUNS").is_none_or(|runs| runs >= RUNS)
+}
+
 fn for_seeds(share: u64, test: impl Fn(u64) + std::panic::RefUnwindSafe) {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     if let Some(seed) = number("RINGWAY_SIM_SEED") {
         return test(seed);
     }
-    for seed in 0..number("RINGWAY_SIM_RUNS").unwrap_or(2_000) / share {
+    for seed in 0..number("RINGWAY_SIM_RUNS").unwrap_or(RUNS) / share {
         if let Err(panic) = std::panic::catch_unwind(|| test(seed)) {
             eprintln!(
                 "failed with this seed; replay: RINGWAY_SIM_SEED={seed} cargo test --test sim"
@@ -154,7 +163,7 @@ impl Peer {
 /// A worker, its kernel, its peers.
 pub(crate) struct Scenario {
     worker: Worker<Sim>,
-    fleet: Arc<Fleet>,
+    workers: Arc<Workers>,
     plan: Plan,
     random: Random,
     clients: Vec<Peer>,
@@ -295,7 +304,7 @@ impl Scenario {
             })
             .collect();
         sim.set_faults(faults);
-        let fleet = Arc::new(Fleet::new(1, 1, 1));
+        let workers = Arc::new(Workers::new(1, 1, 1));
         let options = SessionOptions {
             compression_memory: 1 << 20,
             listeners: vec![ListenerOptions {
@@ -332,9 +341,9 @@ impl Scenario {
             },
             connections_max: 100,
             access_log: false,
-            fleet: Arc::clone(&fleet),
+            workers: Arc::clone(&workers),
             worker: 0,
-            descriptors: ringway::session::DescriptorDoor::OPEN,
+            descriptors: ringway::session::DescriptorLimits::OPEN,
             hand_off_ratio: None,
             routes: 0,
             access_sinks: Vec::new(),
@@ -345,7 +354,7 @@ impl Scenario {
         worker.start(None);
         Self {
             worker,
-            fleet,
+            workers,
             plan,
             random: Random::new(seed ^ 0x5eed),
             clients,
@@ -507,7 +516,7 @@ impl Scenario {
     }
 
     fn accepted(&self) -> u64 {
-        self.fleet.cells()[0].stats.listeners[0].accepted.get()
+        self.workers.cells()[0].stats.listeners[0].accepted.get()
     }
 
     pub(crate) fn connections(&self) -> u64 {
@@ -515,19 +524,19 @@ impl Scenario {
     }
 
     pub(crate) fn closed(&self, reason: CloseReason) -> u64 {
-        self.fleet.cells()[0].stats.listeners[0].closed[reason.index()].get()
+        self.workers.cells()[0].stats.listeners[0].closed[reason.index()].get()
     }
 
     pub(crate) fn retries(&self) -> u64 {
-        self.fleet.cells()[0].stats.upstreams[0].retries.get()
+        self.workers.cells()[0].stats.upstreams[0].retries.get()
     }
 
     pub(crate) fn promotions(&self) -> u64 {
-        self.fleet.cells()[0].stats.relay.promotions.get()
+        self.workers.cells()[0].stats.relay.promotions.get()
     }
 
     pub(crate) fn spliced(&self) -> u64 {
-        self.fleet.cells()[0].stats.relay.spliced.get()
+        self.workers.cells()[0].stats.relay.spliced.get()
     }
 
     fn has_servers(&self) -> bool {
@@ -536,7 +545,7 @@ impl Scenario {
 
     /// Each message was answered once, as the counters have it.
     pub(crate) fn assert_messages_counted(&self) {
-        let stats = &self.fleet.cells()[0].stats.listeners[0].messages;
+        let stats = &self.workers.cells()[0].stats.listeners[0].messages;
         let errors: u64 = stats.errors.iter().map(|counter| counter.get()).sum();
         assert_eq!(stats.answered.get() + errors, self.messages);
     }
@@ -598,7 +607,7 @@ impl Scenario {
 
     /// Every slot, buffer, pipe, timer and descriptor is back.
     pub(crate) fn assert_clean(&mut self) {
-        let stats = &self.fleet.cells()[0];
+        let stats = &self.workers.cells()[0];
         assert_eq!(stats.active.get(), 0);
         assert_eq!(stats.stats.upstreams[0].active.get(), 0);
         assert_eq!(stats.stats.stale.get(), 0, "no completion outlives its slot");

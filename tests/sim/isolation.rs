@@ -16,7 +16,7 @@ use ringway::service::cluster::failure::Failure;
 use ringway::service::cluster::servers::Policy;
 use ringway::service::frame::FrameService;
 use ringway::session::{
-    Fleet, FrameOptions, ListenerOptions, Plan, ServiceOptions, SessionOptions, UpstreamOptions,
+    FrameOptions, ListenerOptions, Plan, ServiceOptions, SessionOptions, UpstreamOptions, Workers,
 };
 
 use super::frame_proxy::{self, Answerer};
@@ -189,7 +189,7 @@ fn address(last: u8) -> SocketAddress {
 /// One worker with all protocols, its clients, its servers.
 pub(crate) struct Everything {
     worker: Worker<Sim>,
-    fleet: Arc<Fleet>,
+    workers: Arc<Workers>,
     random: Random,
     clients: Vec<Client>,
     mirrors: Vec<Mirror>,
@@ -266,10 +266,10 @@ impl Everything {
         }
         sim.set_faults(faults);
         let plan = Plan { routes: vec![5; SERVICES], servers: vec![3; 3], ..Plan::default() };
-        let fleet = Arc::new(Fleet::with_plan(1, &plan));
+        let workers = Arc::new(Workers::with_plan(1, &plan));
         let services = services(&mut random);
         let upstreams = services.iter().filter_map(|(_, upstream)| upstream.clone()).collect();
-        let first = frames::options(&fleet, listeners[0], ServiceOptions::Echo, upstreams);
+        let first = frames::options(&workers, listeners[0], ServiceOptions::Echo, upstreams);
         let listeners = services.into_iter().zip(&listeners).map(|((service, _), socket)| {
             let sockets = vec![*socket];
             ListenerOptions { service, sockets, ..first.listeners[0].clone() }
@@ -279,7 +279,7 @@ impl Everything {
         worker.start(None);
         Self {
             worker,
-            fleet,
+            workers,
             random,
             clients,
             mirrors: Vec::new(),
@@ -294,7 +294,7 @@ impl Everything {
     pub(crate) fn run(&mut self) {
         for _ in 0..TURNS_MAX {
             self.step();
-            let stats = &self.fleet.cells()[0].stats.listeners;
+            let stats = &self.workers.cells()[0].stats.listeners;
             let accepted: u64 = stats.iter().map(|stats| stats.accepted.get()).sum();
             let active: u64 = stats.iter().map(|stats| stats.active.get()).sum();
             if accepted == self.clients.len() as u64 && active == 0 {
@@ -381,7 +381,7 @@ impl Everything {
                 HTTP => {
                     let text = String::from_utf8_lossy(&client.received).into_owned();
                     let has_end = text.ends_with("connection: close\r\n\r\nhello");
-                    let failed = &self.fleet.cells()[0].stats.upstreams[2].http.failed;
+                    let failed = &self.workers.cells()[0].stats.upstreams[2].http.failed;
                     let failed: Vec<u64> = failed.iter().map(|counter| counter.get()).collect();
                     assert!(has_end, "the last answer is missing: {text} {failed:?}");
                 }
@@ -399,7 +399,7 @@ impl Everything {
 
     /// Exchanges of HTTP that failed for this reason.
     pub(crate) fn failed(&self, failure: Failure) -> u64 {
-        self.fleet.cells()[0].stats.upstreams[2].http.failed[failure.index()].get()
+        self.workers.cells()[0].stats.upstreams[2].http.failed[failure.index()].get()
     }
 
     /// Tries that failed by no fault but ours were held against none of the servers. One of them
@@ -409,14 +409,14 @@ impl Everything {
             let is_fair = failure == Failure::ConnectRefused || !failure.blames_server();
             assert!(is_fair || self.failed(failure) == 0, "{failure:?}");
         }
-        let servers = &self.fleet.cells()[0].stats.upstreams[2].http.servers;
+        let servers = &self.workers.cells()[0].stats.upstreams[2].http.servers;
         assert_eq!((servers[0].ejected.get(), servers[1].ejected.get()), (0, 0));
-        let stats = &self.fleet.cells()[0].stats.upstreams;
+        let stats = &self.workers.cells()[0].stats.upstreams;
         assert_eq!((stats[0].ejections.get(), stats[1].ejections.get()), (0, 0));
     }
 
     pub(crate) fn assert_clean(&mut self) {
-        let cell = &self.fleet.cells()[0];
+        let cell = &self.workers.cells()[0];
         assert_eq!((cell.active.get(), cell.stats.stale.get()), (0, 0));
         assert!(cell.stats.upstreams.iter().all(|upstream| upstream.active.get() == 0));
         let reactor = self.worker.sessions().reactor();

@@ -13,8 +13,8 @@ use ringway::service::cluster::servers::Policy;
 use ringway::service::flows::FlowEnd;
 use ringway::service::proxy::MeterOptions;
 use ringway::session::{
-    DatagramOptions, DatagramService, DatagramStats, DropReason, Fleet, RelayOptions,
-    SessionOptions, UpstreamOptions,
+    DatagramOptions, DatagramService, DatagramStats, DropReason, RelayOptions, SessionOptions,
+    UpstreamOptions, Workers,
 };
 
 use super::harness::{for_each_seed, for_some_seeds};
@@ -66,7 +66,7 @@ struct Known {
 
 struct Scenario {
     worker: Worker<Sim>,
-    fleet: Arc<Fleet>,
+    workers: Arc<Workers>,
     plan: Plan,
     random: Random,
     /// By content.
@@ -91,7 +91,7 @@ impl Scenario {
         let mut sim = Sim::new(seed, faults, 8, 256);
         let ip: IpAddr = if plan.wildcard { [0, 0, 0, 0] } else { [10, 0, 0, 1] }.into();
         let socket = sim.bind_datagrams(SocketAddr::new(ip, PORT));
-        let fleet = Arc::new(Fleet::with_plan(
+        let workers = Arc::new(Workers::with_plan(
             1,
             &ringway::session::Plan {
                 datagrams: vec!["udp".to_owned()],
@@ -136,9 +136,9 @@ impl Scenario {
             connections_max: 10,
             access_log: false,
             handler: ringway::session::HandlerFactory::default(),
-            fleet: Arc::clone(&fleet),
+            workers: Arc::clone(&workers),
             worker: 0,
-            descriptors: ringway::session::DescriptorDoor::OPEN,
+            descriptors: ringway::session::DescriptorLimits::OPEN,
             hand_off_ratio: None,
             routes: 0,
             access_sinks: Vec::new(),
@@ -148,7 +148,7 @@ impl Scenario {
         worker.start(None);
         let random = Random::new(seed ^ 0x5eed);
         let (requests, answers, flows) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { worker, fleet, plan, random, requests, answers, flows, number: 0 }
+        Self { worker, workers, plan, random, requests, answers, flows, number: 0 }
     }
 
     fn sim(&mut self) -> &mut Sim {
@@ -156,7 +156,7 @@ impl Scenario {
     }
 
     fn stats(&self) -> &DatagramStats {
-        &self.fleet.cells()[0].stats.datagrams[0]
+        &self.workers.cells()[0].stats.datagrams[0]
     }
 
     fn ended(&self, end: FlowEnd) -> u64 {
@@ -165,7 +165,7 @@ impl Scenario {
 
     fn step(&mut self) {
         self.worker.turn().expect("the simulated kernel does not fail");
-        let active = self.fleet.flows(0).iter().sum::<u64>();
+        let active = self.workers.flows(0).iter().sum::<u64>();
         assert!(active <= self.plan.flows_max, "{active} flows");
         for sent in self.sim().take_datagrams() {
             if sent.from.port() == PORT {
@@ -273,14 +273,14 @@ impl Scenario {
     }
 
     fn assert_clean(&mut self) {
-        let cell = &self.fleet.cells()[0].stats;
+        let cell = &self.workers.cells()[0].stats;
         let stats = &cell.datagrams[0];
         assert_eq!(cell.stale.get(), 0, "no completion outlives its flow");
         assert_eq!(cell.upstreams[0].active.get(), 0);
         assert_eq!(stats.flows_active.get(), 0);
         let ended: u64 = stats.flows_ended.iter().map(ringway::runtime::Counter::get).sum();
         assert_eq!(ended, stats.flows_opened.get(), "each flow has one end");
-        assert!(!self.fleet.cells()[0].is_accepting());
+        assert!(!self.workers.cells()[0].is_accepting());
         let sessions = self.worker.sessions();
         assert!(sessions.is_drained() && sessions.is_empty());
         let reactor = sessions.reactor();
@@ -331,7 +331,7 @@ fn a_proxy_without_faults_delivers_everything_to_the_right_client() {
         scenario.settle();
         scenario.assert_all_came();
         assert_eq!(
-            scenario.ended(FlowEnd::Idle) + scenario.fleet.flows(0).iter().sum::<u64>(),
+            scenario.ended(FlowEnd::Idle) + scenario.workers.flows(0).iter().sum::<u64>(),
             scenario.stats().flows_opened.get()
         );
         scenario.drain();
@@ -393,11 +393,11 @@ fn flows_that_are_idle_end_and_others_do_not() {
             scenario.step();
         }
         let kinds = if scenario.plan.wildcard { 2 } else { 1 };
-        assert!(scenario.fleet.flows(0).iter().sum::<u64>() <= kinds, "the others are idle");
+        assert!(scenario.workers.flows(0).iter().sum::<u64>() <= kinds, "the others are idle");
         assert!(scenario.ended(FlowEnd::Idle) >= idle_before);
         assert!(scenario.stats().flows_opened.get() <= opened + kinds);
         (0..400).for_each(|_| scenario.step());
-        assert_eq!(scenario.fleet.flows(0).iter().sum::<u64>(), 0);
+        assert_eq!(scenario.workers.flows(0).iter().sum::<u64>(), 0);
         assert_eq!(scenario.ended(FlowEnd::Idle), scenario.stats().flows_opened.get());
         scenario.drain();
         scenario.assert_clean();
@@ -413,7 +413,7 @@ fn a_server_that_refuses_is_passed_over() {
         let refused = scenario.ended(FlowEnd::ServerUnreachable);
         // All of a turn's new flows may meet it, and those that did before it was known.
         assert!(refused <= 2 * scenario.plan.clients as u64, "{refused} flows met it");
-        let failed: u64 = scenario.fleet.cells()[0].stats.upstreams[0]
+        let failed: u64 = scenario.workers.cells()[0].stats.upstreams[0]
             .failed
             .iter()
             .map(ringway::runtime::Counter::get)

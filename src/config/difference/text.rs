@@ -14,17 +14,13 @@ const SECRET_PARTS: &[&str] = &["auth", "cookie", "token", "secret", "password",
 
 /// A value for people: short, without control characters, and without what is secret.
 pub(super) fn shown(key: &str, value: &Value) -> String {
-    let text = match value {
-        Value::Table(_) if key == "users" => {
-            let names = users(value).unwrap_or_default();
-            format!("{} (passwords not shown)", names.join(", "))
-        }
-        Value::Table(table) if key == "auth" && table.contains_key("users") => {
-            let names = table.get("users").and_then(users).unwrap_or_default();
-            format!("users {} (passwords not shown)", names.join(", "))
-        }
-        Value::Table(_) => without_secrets(value).to_string(),
-        other => other.to_string(),
+    let within = value.as_table().filter(|_| key == "auth").and_then(|auth| auth.get("users"));
+    let text = if let (Some(names), "users") = (users(value), key) {
+        format!("{} (passwords not shown)", names.join(", "))
+    } else if let Some(names) = within.and_then(users) {
+        format!("users {} (passwords not shown)", names.join(", "))
+    } else {
+        without_secrets(value).to_string()
     };
     let mut short = String::new();
     for (count, character) in text.chars().enumerate() {

@@ -6,7 +6,7 @@ use toml::de::DeValue;
 use super::super::accept::{self as values, Fault};
 use super::super::defaults;
 use super::super::report::Mistake;
-use super::super::section::{Given, Section};
+use super::super::section::{Field, Section};
 use super::accept;
 use super::routes::{RawRoute, routes};
 use super::schema::{
@@ -55,7 +55,7 @@ fn sizes(section: &mut Section<'_, '_>, options: &mut HttpOptions) {
 }
 
 /// `body_max`, of a listener or a route.
-pub(super) fn body_max(section: &mut Section<'_, '_>) -> Given<Option<u64>> {
+pub(super) fn body_max(section: &mut Section<'_, '_>) -> Field<Option<u64>> {
     section.optional("body_max", |v| values::unless(v, "off", |v| values::size(v, &BODY_RANGE)))
 }
 
@@ -125,11 +125,11 @@ pub(super) fn access_lists(section: &mut Section<'_, '_>) -> AccessLists {
 
 fn access_log(mut section: Section<'_, '_>) -> AccessLog {
     let form = section.optional("format", |v| values::choice(v, LOG_FORM_WORDS));
-    let is_told = !matches!(form, Given::Mistake);
+    let is_told = !matches!(form, Field::Mistake);
     let form = form.or(LogForm::Combined);
     let template = section.optional("template", accept::log_template);
     let target = section.optional("path", target);
-    if is_told && form == LogForm::Template && matches!(template, Given::Nothing) {
+    if is_told && form == LogForm::Template && matches!(template, Field::Nothing) {
         let message = "missing key `template` in [listener.access_log]";
         let help = "add template = \"$time $source $method $target $status\"";
         section.miss("template", message.to_owned(), help.to_owned());

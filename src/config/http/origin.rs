@@ -13,7 +13,7 @@ pub struct HttpUpstream {
     /// What each of [`Upstream::servers`](super::super::Upstream::servers) gets, in their order;
     /// one for each server.
     pub shares: Vec<ServerShare>,
-    /// `hash_on`: what is hashed. Given if, and only if, the balance is
+    /// `hash_on`: what is hashed. Field if, and only if, the balance is
     /// [`Balance::Hash`](super::super::Balance::Hash).
     pub hash_on: Option<HashOn>,
     /// `slow_start`: how long the share of a server grows after it became healthy. `None`: it

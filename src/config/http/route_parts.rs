@@ -8,7 +8,7 @@ use toml::de::DeValue;
 use super::super::accept::{self as values, parsed};
 use super::super::defaults;
 use super::super::report::Mistake;
-use super::super::section::{Given, Section};
+use super::super::section::{Field, Section};
 use super::accept;
 use super::files;
 use super::schema::{
@@ -108,8 +108,8 @@ pub(super) fn auth(section: &mut Section<'_, '_>) -> Option<Auth> {
     Some(Auth {
         realm: realm.or(defaults::REALM.to_owned()),
         users: match file {
-            Given::Value(path) => Users::File(path.into_inner()),
-            Given::Nothing | Given::Mistake => Users::Listed(users),
+            Field::Value(path) => Users::File(path.into_inner()),
+            Field::Nothing | Field::Mistake => Users::Listed(users),
         },
     })
 }

@@ -9,7 +9,7 @@ use toml::de::DeValue;
 use super::super::accept as values;
 use super::super::defaults;
 use super::super::report::Mistake;
-use super::super::section::{Given, Section};
+use super::super::section::{Field, Section};
 use super::accept;
 use super::listener::{access_lists, body_max};
 use super::route_parts::{
@@ -29,7 +29,7 @@ pub(in super::super) struct RawRoute {
     /// Its name, if the file gives one.
     pub(in super::super) name: Option<Spanned<String>>,
     /// The upstream of a proxy.
-    pub(in super::super) proxy: Given<String>,
+    pub(in super::super) proxy: Field<String>,
     /// Whether it is clear which upstream it has, or that it has none.
     pub(in super::super) is_known: bool,
     /// Where it asks for a certificate of the client, if it does.
@@ -108,7 +108,7 @@ fn route(
     section.finish();
     let any_method = methods.iter().any(Option::is_none);
     RawRoute {
-        is_known: has_action && !matches!(proxy, Given::Mistake),
+        is_known: has_action && !matches!(proxy, Field::Mistake),
         proxy,
         certificate: certificate_key.map(Spanned::span),
         rest: action.map(|action| Route {
@@ -210,7 +210,7 @@ fn total_timeout(
 fn action(
     section: &mut Section<'_, '_>,
     given: &[Spanned<&'static str>],
-    proxy: &Given<String>,
+    proxy: &Field<String>,
 ) -> Option<Action> {
     let chosen = only(section, given, ACTIONS);
     for key in given {
@@ -241,7 +241,7 @@ fn action(
     let echo = section.optional("echo", accept::truth).value();
     let status_page = section.optional("status_page", accept::truth).value();
     match chosen? {
-        "proxy" => matches!(proxy, Given::Value(_)).then_some(Action::Proxy { upstream: 0 }),
+        "proxy" => matches!(proxy, Field::Value(_)).then_some(Action::Proxy { upstream: 0 }),
         "files" => files.map(Box::new).map(Action::Files),
         "redirect" => location.map(|location| Action::Redirect {
             location: location.into_inner(),

@@ -10,7 +10,7 @@ use super::super::accept::{self as values, parsed};
 use super::super::defaults;
 use super::super::report::Mistake;
 use super::super::schema::{SERVERS_MAX, word};
-use super::super::section::{Given, Section, later};
+use super::super::section::{Field, Section, later};
 use super::accept::{self, RetryReason};
 use super::schema::{
     CONDITIONS_MAX, CheckWord, EJECT, EJECT_INTERVAL_RANGE, EJECT_TIME_RANGE, FAILURES_RANGE,
@@ -199,7 +199,7 @@ struct RawHealth {
 fn health(mut section: Section<'_, '_>) -> RawHealth {
     let given = section.given();
     let kind = section.optional("kind", |v| values::choice(v, HEALTH_KIND_WORDS));
-    let is_said = !matches!(kind, Given::Nothing);
+    let is_said = !matches!(kind, Field::Nothing);
     let kind = kind.value();
     let place = kind.as_ref().map(Spanned::span);
     let word_given = kind.map_or(CheckWord::Http, Spanned::into_inner);

@@ -3,7 +3,7 @@
 //! Memory is kept only while it is needed: an idle session holds no buffer, except tickets that
 //! wait for the first data.
 
-mod given;
+mod kernel_session;
 
 use std::fmt;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use rustls::{ClientConfig, CommonState, HandshakeKind, ProtocolVersion, ServerCo
 use super::error::{Fault, TlsError};
 use super::policy::suite_name;
 use super::subject::Subject;
-use given::Given;
+use kernel_session::KernelSession;
 
 /// The payload of a full record (RFC 8446, section 5.1), in bytes.
 const RECORD_MAX: usize = 16 * 1024;
@@ -75,7 +75,7 @@ enum Connection {
     Server(UnbufferedServerConnection),
     Client(UnbufferedClientConnection),
     /// rustls has given it away.
-    Given(Box<Given>),
+    KernelSession(Box<KernelSession>),
     /// It has failed, or could not be given away.
     Gone,
 }
@@ -155,7 +155,7 @@ impl Session {
         match &self.connection {
             Connection::Server(connection) => Some(connection),
             Connection::Client(connection) => Some(connection),
-            Connection::Given(_) | Connection::Gone => None,
+            Connection::KernelSession(_) | Connection::Gone => None,
         }
     }
 
@@ -275,7 +275,7 @@ impl Session {
             let (_, step) = match &mut self.connection {
                 Connection::Server(one) => step(one.process_tls_records(&mut []), &mut none, wire),
                 Connection::Client(one) => step(one.process_tls_records(&mut []), &mut none, wire),
-                Connection::Given(_) | Connection::Gone => return,
+                Connection::KernelSession(_) | Connection::Gone => return,
             };
             if step.is_err() {
                 return;
@@ -354,7 +354,7 @@ impl Session {
         match &mut self.connection {
             Connection::Server(one) => encrypt(one.process_tls_records(carry), plain, record, wire),
             Connection::Client(one) => encrypt(one.process_tls_records(carry), plain, record, wire),
-            Connection::Given(given) => given.encrypt(plain, record, wire),
+            Connection::KernelSession(given) => given.encrypt(plain, record, wire),
             Connection::Gone => Err(TlsError::of(Fault::Internal)),
         }
     }
@@ -379,7 +379,7 @@ impl Session {
         match &mut self.connection {
             Connection::Server(one) => say_end(one.process_tls_records(carry), wire),
             Connection::Client(one) => say_end(one.process_tls_records(carry), wire),
-            Connection::Given(given) => given.close_notify(wire),
+            Connection::KernelSession(given) => given.close_notify(wire),
             Connection::Gone => {}
         }
         self.add_tickets(wire, before);
@@ -400,7 +400,7 @@ impl Session {
             let (discard, step) = match &mut self.connection {
                 Connection::Server(one) => step(one.process_tls_records(rest), plain, wire),
                 Connection::Client(one) => step(one.process_tls_records(rest), plain, wire),
-                Connection::Given(given) => return given.receive(rest, plain, wire),
+                Connection::KernelSession(given) => return given.receive(rest, plain, wire),
                 Connection::Gone => return (used, Err(TlsError::of(Fault::Internal))),
             };
             used += discard;
@@ -416,7 +416,7 @@ impl Session {
     /// What is known, once the handshake is done.
     #[must_use]
     pub fn info(&self) -> Option<Info> {
-        if let Connection::Given(given) = &self.connection {
+        if let Connection::KernelSession(given) = &self.connection {
             return given.info.clone();
         }
         let common = self.common()?;
@@ -433,7 +433,7 @@ impl Session {
     #[must_use]
     pub fn alpn(&self) -> Option<&[u8]> {
         match &self.connection {
-            Connection::Given(given) => given.alpn.as_deref(),
+            Connection::KernelSession(given) => given.alpn.as_deref(),
             Connection::Server(_) | Connection::Client(_) | Connection::Gone => {
                 self.common()?.alpn_protocol()
             }

@@ -10,6 +10,8 @@ use crate::mem::Span;
 pub struct Fields {
     text: Vec<u8>,
     entries: Vec<Entry>,
+    /// The names that may be among them, so that most questions for one that is not cost no search.
+    names: u64,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +37,7 @@ impl Fields {
     pub fn clear(&mut self) {
         self.text.clear();
         self.entries.clear();
+        self.names = 0;
     }
 
     /// How many there are.
@@ -129,6 +132,7 @@ impl Fields {
     fn enter(&mut self, known: Known, name_at: usize, value_at: usize) {
         let name = Span::from_range(name_at..value_at).unwrap_or_default();
         let value = Span::from_range(value_at..self.text.len()).unwrap_or_default();
+        self.names |= known.bit();
         self.entries.push(Entry { known, name, value });
     }
 
@@ -144,13 +148,17 @@ impl Fields {
     /// The value of the first field of that kind.
     #[must_use]
     pub fn get(&self, known: Known) -> Option<&[u8]> {
+        if !self.may_have(known) {
+            return None;
+        }
         let entry = self.entries.iter().find(|entry| entry.known == known)?;
         entry.value.of(&self.text)
     }
 
     /// The values of all fields of that kind.
     pub fn all(&self, known: Known) -> impl DoubleEndedIterator<Item = &[u8]> + '_ {
-        let entries = self.entries.iter().filter(move |entry| entry.known == known);
+        let entries = if self.may_have(known) { &*self.entries } else { &[] };
+        let entries = entries.iter().filter(move |entry| entry.known == known);
         entries.filter_map(|entry| entry.value.of(&self.text))
     }
 
@@ -160,26 +168,34 @@ impl Fields {
         self.iter().find(|field| field.name == name).map(|field| field.value)
     }
 
+    /// Whether there may be a field of that kind; never wrong when it says no.
+    const fn may_have(&self, known: Known) -> bool {
+        self.names & known.bit() != 0
+    }
+
     /// Whether there is a field of that kind.
     #[must_use]
     pub fn has(&self, known: Known) -> bool {
-        self.entries.iter().any(|entry| entry.known == known)
+        self.may_have(known) && self.entries.iter().any(|entry| entry.known == known)
     }
 
     /// Removes all fields of that name, which is in lower case.
     pub fn remove(&mut self, name: &[u8]) {
-        let Self { text, entries } = self;
+        let Self { text, entries, .. } = self;
         entries.retain(|entry| entry.name.of(text) != Some(name));
     }
 
     /// Removes all fields of that kind.
     pub fn remove_known(&mut self, known: Known) {
-        self.entries.retain(|entry| entry.known != known);
+        if self.may_have(known) {
+            self.entries.retain(|entry| entry.known != known);
+            self.names &= !known.bit();
+        }
     }
 
     /// Keeps the fields for which `keep` says so.
     pub fn retain(&mut self, mut keep: impl FnMut(Field<'_>) -> bool) {
-        let Self { text, entries } = self;
+        let Self { text, entries, .. } = self;
         entries.retain(|entry| {
             keep(Field {
                 known: entry.known,

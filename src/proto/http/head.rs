@@ -48,7 +48,7 @@ pub struct RequestHead {
     pub fields: Fields,
     /// Fields that were left out for the underscores in their names.
     pub dropped: u16,
-    text: Vec<u8>,
+    text: String,
     method_name: Span,
     authority: Span,
     host: Span,
@@ -104,13 +104,13 @@ impl RequestHead {
 
     fn keep(&mut self, text: &[u8]) -> Span {
         let start = self.text.len();
-        self.text.extend_from_slice(text);
+        // All of it was checked to be visible ASCII.
+        self.text.push_str(std::str::from_utf8(text).unwrap_or_default());
         Span::from_range(start..self.text.len()).unwrap_or_default()
     }
 
     fn text(&self, span: Span) -> &str {
-        // All of it was checked to be visible ASCII.
-        std::str::from_utf8(span.of(&self.text).unwrap_or_default()).unwrap_or_default()
+        span.of_text(&self.text).unwrap_or_default()
     }
 
     /// The method's name.
@@ -134,6 +134,12 @@ impl RequestHead {
     #[must_use]
     pub fn authority(&self) -> &str {
         self.text(self.authority)
+    }
+
+    /// The authority, and the fields to be changed.
+    pub fn authority_and_fields(&mut self) -> (&str, &mut Fields) {
+        let authority = self.authority.of_text(&self.text).unwrap_or_default();
+        (authority, &mut self.fields)
     }
 
     /// The host without the port, in lower case; an IPv6 address in its brackets.

@@ -47,6 +47,10 @@ pub enum Known {
     LastModified,
     /// `location`.
     Location,
+    /// `proxy-authenticate`.
+    ProxyAuthenticate,
+    /// `proxy-authorization`.
+    ProxyAuthorization,
     /// `proxy-connection`.
     ProxyConnection,
     /// `range`.
@@ -69,6 +73,8 @@ pub enum Known {
     Vary,
     /// `via`.
     Via,
+    /// `www-authenticate`.
+    WwwAuthenticate,
     /// `x-forwarded-for`.
     XForwardedFor,
     /// `x-forwarded-host`.
@@ -106,6 +112,8 @@ impl Known {
             b"keep-alive" => Self::KeepAlive,
             b"last-modified" => Self::LastModified,
             b"location" => Self::Location,
+            b"proxy-authenticate" => Self::ProxyAuthenticate,
+            b"proxy-authorization" => Self::ProxyAuthorization,
             b"proxy-connection" => Self::ProxyConnection,
             b"range" => Self::Range,
             b"referer" => Self::Referer,
@@ -117,11 +125,17 @@ impl Known {
             b"user-agent" => Self::UserAgent,
             b"vary" => Self::Vary,
             b"via" => Self::Via,
+            b"www-authenticate" => Self::WwwAuthenticate,
             b"x-forwarded-for" => Self::XForwardedFor,
             b"x-forwarded-host" => Self::XForwardedHost,
             b"x-forwarded-proto" => Self::XForwardedProto,
             _ => Self::Other,
         }
+    }
+
+    /// Its place in a set of names.
+    pub(super) const fn bit(self) -> u64 {
+        1 << self as u32
     }
 
     /// Whether it is about one connection, and never passed on (RFC 9110, section 7.6.1).

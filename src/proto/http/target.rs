@@ -62,19 +62,85 @@ fn check_name(name: &[u8]) -> Result<(), TargetError> {
     if name.is_empty() {
         return Err(TargetError::Host);
     }
+    let kinds = kinds_of(name);
+    if kinds & kind::NO_NAME != 0 {
+        return Err(TargetError::Host);
+    }
+    if kinds & kind::ESCAPE == 0 {
+        return Ok(());
+    }
     let mut rest = name;
     while let Some((&byte, tail)) = rest.split_first() {
-        rest = match byte {
-            b'%' => {
-                escape(rest)?;
-                rest.get(3..).unwrap_or_default()
-            }
-            b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=' => tail,
-            _ if is_unreserved(byte) => tail,
-            _ => return Err(TargetError::Host),
+        rest = if byte == b'%' {
+            escape(rest)?;
+            rest.get(3..).unwrap_or_default()
+        } else {
+            tail
         };
     }
     Ok(())
+}
+
+/// What bytes are, each kind a bit: so that a text is looked at in one pass.
+mod kind {
+    /// `%`, which begins an escape.
+    pub(super) const ESCAPE: u8 = 1;
+    /// It may not stand in a path.
+    pub(super) const NO_PATH: u8 = 1 << 1;
+    /// It may not stand in a registered name.
+    pub(super) const NO_NAME: u8 = 1 << 2;
+    /// It may not stand in a query.
+    pub(super) const NO_QUERY: u8 = 1 << 3;
+    /// A dot, which may be a segment.
+    pub(super) const DOT: u8 = 1 << 4;
+    /// A letter in upper case.
+    pub(super) const UPPER: u8 = 1 << 5;
+}
+
+const KINDS: [u8; 256] = {
+    let mut kinds = [0; 256];
+    let mut at = 0_u8;
+    loop {
+        let mut one = 0;
+        if at == b'%' {
+            one |= kind::ESCAPE;
+        }
+        if !is_path_byte(at) {
+            one |= kind::NO_PATH;
+        }
+        if !is_name_byte(at) {
+            one |= kind::NO_NAME;
+        }
+        if !at.is_ascii_graphic() || at == b'#' {
+            one |= kind::NO_QUERY;
+        }
+        if at == b'.' {
+            one |= kind::DOT;
+        }
+        if at.is_ascii_uppercase() {
+            one |= kind::UPPER;
+        }
+        kinds[at as usize] = one;
+        if at == u8::MAX {
+            break;
+        }
+        at += 1;
+    }
+    kinds
+};
+
+/// The kinds of all bytes of a text.
+fn kinds_of(text: &[u8]) -> u8 {
+    text.iter().fold(0, |kinds, byte| kinds | KINDS[usize::from(*byte)])
+}
+
+/// Whether a byte may stand in a registered name, or is the `%` of an escape.
+const fn is_name_byte(byte: u8) -> bool {
+    is_unreserved(byte)
+        || matches!(
+            byte,
+            b'%' | b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b';' | b'='
+        )
 }
 
 /// An authority that [`check_authority`] has let pass, in normal form: in lower case, and without
@@ -82,8 +148,7 @@ fn check_name(name: &[u8]) -> Result<(), TargetError> {
 /// compares it.
 #[must_use]
 pub fn normalize_authority(authority: &[u8]) -> Cow<'_, [u8]> {
-    let plain = |byte: &u8| *byte != b'%' && !byte.is_ascii_uppercase();
-    if authority.iter().all(plain) {
+    if kinds_of(authority) & (kind::ESCAPE | kind::UPPER) == 0 {
         return Cow::Borrowed(authority);
     }
     let mut normal = normalize_escapes(authority).unwrap_or_else(|_| authority.to_vec());
@@ -111,8 +176,7 @@ const fn is_unreserved(byte: u8) -> bool {
 /// # Errors
 /// What is wrong with it.
 pub fn check_query(query: &[u8]) -> Result<(), TargetError> {
-    let fits = |byte: &u8| byte.is_ascii_graphic() && *byte != b'#';
-    if query.iter().all(fits) { Ok(()) } else { Err(TargetError::Byte) }
+    if kinds_of(query) & kind::NO_QUERY == 0 { Ok(()) } else { Err(TargetError::Byte) }
 }
 
 /// The byte that an escape at the start of `text` stands for.
@@ -137,16 +201,12 @@ fn escape(text: &[u8]) -> Result<u8, TargetError> {
 /// # Errors
 /// What is wrong with it.
 pub fn normalize(path: &[u8]) -> Result<Cow<'_, [u8]>, TargetError> {
-    let mut plain = true;
-    let mut previous = 0;
-    for &byte in path {
-        if !is_path_byte(byte) {
-            return Err(TargetError::Byte);
-        }
-        plain &= byte != b'%' && !(byte == b'.' && previous == b'/');
-        previous = byte;
+    let kinds = kinds_of(path);
+    if kinds & kind::NO_PATH != 0 {
+        return Err(TargetError::Byte);
     }
-    if plain {
+    let has_dots = || kinds & kind::DOT != 0 && path.windows(2).any(|two| two == b"/.");
+    if kinds & kind::ESCAPE == 0 && !has_dots() {
         return Ok(Cow::Borrowed(path));
     }
     let decoded = normalize_escapes(path)?;

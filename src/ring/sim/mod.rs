@@ -6,10 +6,15 @@
 //! with operations in flight, a descriptor used after its close, two operations of one token) is
 //! a panic here; so is work in a turn for which nothing has happened, because on a real kernel the
 //! worker would sleep on, and the work would wait for ever.
+//!
+//! Time goes on by a millisecond at most in each wait, and not at all while the worker has work
+//! left. A test whose peers have nothing to do may skip a wait ([`Sim::skip_wait`]); when there is
+//! nothing to skip to ([`Sim::sleeps_without_deadline`]), somebody waits who was forgotten.
 
 mod calls;
 mod datagrams;
 mod faults;
+mod ops;
 mod random;
 mod world;
 
@@ -20,6 +25,9 @@ use nix::errno::Errno;
 
 pub use self::datagrams::SentDatagram;
 pub use self::faults::Faults;
+#[cfg(debug_assertions)]
+use self::ops::pooled;
+use self::ops::{descriptor, is_immediate};
 pub use self::random::Random;
 pub use self::world::{Behaviour, PeerId};
 use self::world::{Object, World};
@@ -495,51 +503,5 @@ impl Driver for Sim {
 
     fn counters(&self) -> DriverCounters {
         self.counters
-    }
-}
-
-/// How many handles on pool buffers an outcome owns.
-#[cfg(debug_assertions)]
-#[expect(clippy::wildcard_enum_match_arm, reason = "the other outcomes own nothing")]
-fn pooled(outcome: &Outcome) -> usize {
-    match outcome {
-        Outcome::Received(buf) => usize::from(buf.is_pooled()),
-        Outcome::Datagram(datagram) => usize::from(datagram.is_pooled()),
-        Outcome::Sent { data, .. } => data.pooled(),
-        _ => 0,
-    }
-}
-
-/// Whether an operation ends in the turn in which it is submitted.
-fn is_immediate(op: &Op) -> bool {
-    match op {
-        Op::Send { .. }
-        | Op::Cancel { .. }
-        | Op::CancelAll { .. }
-        | Op::Close { .. }
-        | Op::HandOff { .. } => true,
-        Op::Accept { .. }
-        | Op::Receive { .. }
-        | Op::Read { .. }
-        | Op::ReceiveFrom { .. }
-        | Op::Connect { .. }
-        | Op::PollIn { .. }
-        | Op::PollOut { .. } => false,
-    }
-}
-
-/// The descriptor that an operation works on.
-fn descriptor(op: &Op) -> Option<Fd> {
-    match op {
-        Op::Accept { listener: fd }
-        | Op::Receive { socket: fd, .. }
-        | Op::Read { file: fd, .. }
-        | Op::ReceiveFrom { socket: fd }
-        | Op::Send { socket: fd, .. }
-        | Op::Connect { socket: fd, .. }
-        | Op::PollIn { fd }
-        | Op::PollOut { fd }
-        | Op::HandOff { socket: fd, .. } => Some(*fd),
-        Op::Cancel { .. } | Op::CancelAll { .. } | Op::Close { .. } => None,
     }
 }

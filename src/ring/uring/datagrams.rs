@@ -1,7 +1,7 @@
 //! Datagrams: the buffers that they are received into, and batches of them on their way out.
 
-mod postage;
 mod receive;
+mod send_batch;
 #[cfg(test)]
 #[expect(clippy::wildcard_enum_match_arm, reason = "what is not expected fails the test")]
 mod tests;
@@ -10,8 +10,8 @@ use std::mem::MaybeUninit;
 
 use nix::errno::Errno;
 
-pub(super) use self::postage::Postage;
 pub(super) use self::receive::{DatagramRing, Receipt, Receipts, shape};
+pub(super) use self::send_batch::SendBatch;
 use super::direct::set;
 use crate::ring::datagram::{CONTROL_MAX, Message, Messages, NAME_MAX};
 use crate::ring::{DatagramSocketOptions, Fd, SocketAddress, SocketError};

@@ -27,7 +27,7 @@ use io_uring::{EnterFlags, IoUring, cqueue};
 use nix::errno::Errno;
 
 use self::buffers::{BufferRing, GROUP};
-use self::datagrams::{DatagramRing, Postage};
+use self::datagrams::{DatagramRing, SendBatch};
 use self::entry::Flights;
 pub use self::probe::{Capabilities, Feature, Presence, probe};
 pub use self::setup::{RingFlags, RingOptions, RingSize, SetupError};
@@ -46,7 +46,7 @@ const TEARDOWN_MAX: Duration = Duration::from_secs(5);
 pub struct Uring {
     ring: IoUring,
     ledger: Ledger,
-    postage: Postage,
+    postage: SendBatch,
     capabilities: Capabilities,
     size: RingSize,
     flags: RingFlags,
@@ -92,7 +92,7 @@ impl Uring {
                 in_flight: 0,
                 counters: DriverCounters::default(),
             },
-            postage: Postage::default(),
+            postage: SendBatch::default(),
             capabilities,
             size,
             flags,

@@ -156,7 +156,7 @@ impl Exporter {
     pub(super) fn share_families(&self) -> Vec<MetricFamily> {
         let one = |name: &str, help: &str, kind, read: Read| {
             let values = self.of_kind(&self.pooled).flat_map(|(index, upstream)| {
-                self.fleet.cells().iter().enumerate().map(move |(worker, cell)| {
+                self.workers.cells().iter().enumerate().map(move |(worker, cell)| {
                     let labels = [("upstream", upstream.clone()), ("worker", worker.to_string())];
                     sample(kind, &labels, read(&cell.stats.upstreams[index].pool))
                 })

@@ -65,7 +65,7 @@ impl Exporter {
         for (number, listener, routes) in &self.http.listeners {
             let names = routes.iter().map(String::as_str).chain([NO_ROUTE]);
             for (route, name) in names.enumerate() {
-                let cells = self.fleet.cells().iter();
+                let cells = self.workers.cells().iter();
                 let stats = cells.map(|cell| &cell.stats.listeners[*number].http);
                 let used: Vec<_> = stats.filter_map(|stats| stats.used_route(route)).collect();
                 if used.is_empty() && routes.len() > UNUSED_ROUTES_MAX {

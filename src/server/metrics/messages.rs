@@ -46,16 +46,16 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::session::Fleet;
+    use crate::session::Workers;
 
     #[test]
     fn outcomes_are_exported_of_listeners_that_have_had_a_message() {
-        let fleet = Arc::new(Fleet::new(2, 2, 0));
-        let of = |worker: usize| &fleet.cells()[worker].stats.listeners[1].messages;
+        let workers = Arc::new(Workers::new(2, 2, 0));
+        let of = |worker: usize| &workers.cells()[worker].stats.listeners[1].messages;
         let exporter = Exporter {
-            fleet: Arc::clone(&fleet),
+            workers: Arc::clone(&workers),
             listeners: ["quiet", "busy"].map(str::to_owned).into(),
-            ..Exporter::new(&crate::config::Config::default(), Arc::clone(&fleet), [].into())
+            ..Exporter::new(&crate::config::Config::default(), Arc::clone(&workers), [].into())
         };
         assert!(exporter.message_family().get_metric().is_empty());
         of(0).answered.add(2);

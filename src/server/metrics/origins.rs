@@ -13,11 +13,9 @@ use crate::session::{OriginStats, ServerStats};
 /// The checks of one upstream: its number, and what is counted of each server.
 pub(super) type Checks = (usize, Arc<[HealthStats]>);
 
-/// The result of a check, and what counts it.
-type Checked = (&'static str, fn(&HealthStats) -> u64);
-
 /// A label's value, and what counts it.
 type Counted = (&'static str, fn(&OriginStats) -> u64);
+type Checked = (&'static str, fn(&HealthStats) -> u64);
 
 impl Exporter {
     /// Servers of an upstream are checked from now on.
@@ -26,8 +24,8 @@ impl Exporter {
     }
 
     /// The counters of all workers.
-    pub(in crate::server) const fn fleet(&self) -> &Arc<crate::session::Fleet> {
-        &self.fleet
+    pub(in crate::server) const fn workers(&self) -> &Arc<crate::session::Workers> {
+        &self.workers
     }
 
     pub(super) fn origin_families(&self) -> Vec<MetricFamily> {

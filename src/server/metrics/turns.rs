@@ -15,7 +15,7 @@ impl Exporter {
     }
 
     pub(super) fn turn_families(&self) -> Vec<MetricFamily> {
-        let cells = || self.fleet.cells().iter().enumerate();
+        let cells = || self.workers.cells().iter().enumerate();
         let label = |worker: usize| [("worker", worker.to_string())];
         let histograms = cells().map(|(worker, cell)| {
             let mut metric = labelled(&label(worker));

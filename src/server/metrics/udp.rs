@@ -107,7 +107,7 @@ impl Exporter {
 
     /// The numbers and names of the UDP listeners, which every worker counts for alike.
     fn datagram_listeners(&self) -> impl Iterator<Item = (usize, String)> {
-        let first = self.fleet.cells().first();
+        let first = self.workers.cells().first();
         let listeners = first.map(|cell| cell.stats.datagrams.iter()).into_iter().flatten();
         listeners.map(|stats| stats.name.clone()).enumerate()
     }
@@ -118,19 +118,19 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::session::{Fleet, Plan};
+    use crate::session::{Plan, Workers};
 
     #[test]
     fn every_count_of_a_udp_listener_is_exported() {
         let names = ["dns".to_owned()];
-        let fleet =
-            Arc::new(Fleet::with_plan(2, &Plan { datagrams: names.to_vec(), ..Plan::default() }));
-        for cell in fleet.cells() {
+        let workers =
+            Arc::new(Workers::with_plan(2, &Plan { datagrams: names.to_vec(), ..Plan::default() }));
+        for cell in workers.cells() {
             cell.stats.datagrams[0].received.add(3);
             cell.stats.datagrams[0].flows_ended[FlowEnd::Evicted.index()].add(1);
             cell.stats.datagrams[0].drop_of(DropReason::NoFlow, 2);
         }
-        let exporter = Exporter::new(&crate::config::Config::default(), fleet, [].into());
+        let exporter = Exporter::new(&crate::config::Config::default(), workers, [].into());
         let text = exporter.render(None).unwrap();
         for line in [
             "ringway_udp_flows_active{listener=\"dns\"} 0",

@@ -111,7 +111,11 @@ impl Hashed {
                 let total = sums.last().copied().filter(|total| *total > 0)?;
                 let at = sums.partition_point(|sum| *sum <= hash % total);
                 let first = servers.get(at).copied()?;
-                self.behind((0, first)).filter(suits).take(DETOUR_MAX).find(|one| takes(*one))
+                if suits(&first) && takes(first) {
+                    return Some(first);
+                }
+                let others = self.behind((0, first + 1)).filter(suits);
+                others.take(DETOUR_MAX).find(|one| takes(*one))
             }
         };
         // Nearly none is left, or all of them start slowly.

@@ -1,6 +1,6 @@
 //! Connections to servers that carry an identity.
 
-use crate::proto::http::Fields;
+use crate::proto::http::{Fields, Known};
 
 /// Schemes that authenticate the connection instead of the request (RFC 4559, section 6).
 const SCHEMES: [&[u8]; 3] = [b"ntlm", b"negotiate", b"nego2"];
@@ -9,14 +9,14 @@ const SCHEMES: [&[u8]; 3] = [b"ntlm", b"negotiate", b"nego2"];
 /// its client's alone: the next exchange on it would be carried out in that client's name.
 #[must_use]
 pub fn authenticates_connection(request: &Fields, status: u16, answer: &Fields) -> bool {
-    let has = |fields: &Fields, name: &[u8]| {
-        let values = fields.iter().filter(|field| field.name == name).map(|field| field.value);
+    let has = |fields: &Fields, name| {
+        let values = fields.all(name);
         values.flat_map(|value| value.split(|byte| *byte == b',')).any(is_of_connection)
     };
-    has(request, b"authorization")
-        || has(request, b"proxy-authorization")
-        || (status == 401 && has(answer, b"www-authenticate"))
-        || (status == 407 && has(answer, b"proxy-authenticate"))
+    has(request, Known::Authorization)
+        || has(request, Known::ProxyAuthorization)
+        || (status == 401 && has(answer, Known::WwwAuthenticate))
+        || (status == 407 && has(answer, Known::ProxyAuthenticate))
 }
 
 /// Whether a challenge or credentials begin with one of the schemes.

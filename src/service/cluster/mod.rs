@@ -5,7 +5,7 @@
 //! | file | job |
 //! |---|---|
 //! | `servers` | the servers of an upstream: choosing, counting, health, slow start |
-//! | `server` | the state of one of them |
+//! | `server`, `view` | the state of one of them; what is told of it |
 //! | `level` | the servers of one priority that may be chosen, in the order of the policy |
 //! | `turns`, `loads`, `hashed` | these orders: by turns, by load, by a hash |
 //! | `order` | heaps, lists and sets of numbers that they are made of |
@@ -48,6 +48,7 @@ mod random;
 mod server;
 pub mod servers;
 mod turns;
+mod view;
 
 use std::time::Instant;
 

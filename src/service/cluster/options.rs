@@ -47,8 +47,8 @@ impl ClusterOptions {
     #[must_use]
     pub fn plain(policy: Policy, names: impl IntoIterator<Item = String>) -> Self {
         let names: Vec<Box<str>> = names.into_iter().map(String::into_boxed_str).collect();
-        let id = |name: &str| stable_hash(name.as_bytes());
-        let server = |name: &str| ServerOptions { weight: 1, priority: 0, id: id(name) };
+        let ids = names.iter().map(|name| stable_hash(name.as_bytes()));
+        let servers = ids.map(|id| ServerOptions { weight: 1, priority: 0, id }).collect();
         Self {
             policy: ServersOptions {
                 policy,
@@ -56,7 +56,7 @@ impl ClusterOptions {
                 panic_ratio: 0.0,
                 eject: Some(EjectOptions::CONNECTS),
             },
-            servers: names.iter().map(|name| server(name)).collect(),
+            servers,
             hash_on: None,
             pool: PoolOptions {
                 min_idle: 0,

@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use super::eject::{EjectCounters, EjectOptions, Ejector, Event, Reason, Sample};
+use super::eject::{EjectCounters, EjectOptions, Ejector, Event, Sample};
 use super::failure::{Failure, FailureKind};
 use super::hashed::RAMP_FULL;
 use super::level::Level;
 use super::order::IndexedHeap;
 use super::random::Random;
 use super::server::Server;
+pub use super::view::{Change, ServerCounters, ServerView, Standing};
 
 /// How a server is chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,97 +86,6 @@ pub struct Outcome {
     pub latency: Option<Duration>,
 }
 
-/// What was counted of a server.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct ServerCounters {
-    /// Exchanges that went to it.
-    pub picked: u64,
-    /// Answers with a status below 500.
-    pub answered: u64,
-    /// Answers with a status of 500 or more.
-    pub errors: u64,
-    /// Failures that speak against it.
-    pub failures: u64,
-}
-
-/// Whether a server is used, and why not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// It is used.
-    Up,
-    /// It is used, with a part of its weight yet.
-    SlowStart,
-    /// Active checks keep it out.
-    Down,
-    /// It is out until then because it did badly.
-    Ejected(Reason, Instant),
-    /// It takes no new exchange, by hand.
-    Drained,
-}
-
-impl Standing {
-    /// The word for it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Up => "up",
-            Self::SlowStart => "slow_start",
-            Self::Down => "down",
-            Self::Ejected(..) => "ejected",
-            Self::Drained => "drained",
-        }
-    }
-}
-
-impl Standing {
-    /// Why, where that is not said by the word itself.
-    #[must_use]
-    pub const fn reason(self) -> Option<&'static str> {
-        match self {
-            Self::Up | Self::SlowStart => None,
-            Self::Down => Some("health_check"),
-            Self::Ejected(reason, _) => Some(reason.name()),
-            Self::Drained => Some("by_hand"),
-        }
-    }
-}
-
-/// What is changed of a server by hand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Change {
-    /// It has this weight.
-    Weight(u32),
-    /// It takes no new exchange.
-    Drain,
-    /// It takes them again, and is not ejected any longer.
-    Lift,
-}
-
-/// What is known of a server now.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct ServerView {
-    /// Its weight, and its priority.
-    pub weight: u32,
-    /// It is used when no server of a lower number is usable.
-    pub priority: u8,
-    /// Whether it is used, and why not.
-    pub standing: Standing,
-    /// Since when; `None` since the start.
-    pub since: Option<Instant>,
-    /// Requests under way.
-    pub active: u32,
-    /// What active checks say; true without any.
-    pub healthy: bool,
-    /// It is out because it did badly.
-    pub ejected: bool,
-    /// Which part of its weight it has, 0.1 to 1: less than 1 while it starts slowly.
-    pub ramp: f64,
-    /// The latency it is taken to have, in seconds.
-    pub latency: Option<f64>,
-    /// What was counted.
-    pub counters: ServerCounters,
-}
-
 /// The servers of one upstream, as one worker sees them.
 ///
 /// Calling order: [`Servers::pick`], then [`Servers::done`] for each server that was picked, once;
@@ -196,6 +106,8 @@ pub struct Servers {
     random: Random,
     /// Servers whose ejection has changed, while that is looked at.
     changed: Vec<usize>,
+    /// Changes of health, and by hand, so far.
+    changes: u64,
 }
 
 impl Servers {
@@ -227,6 +139,7 @@ impl Servers {
             ramping: IndexedHeap::default(),
             random: Random::new(seed),
             changed: Vec::new(),
+            changes: 0,
         };
         order.iter().for_each(|number| this.reseat(*number));
         for level in &mut this.levels {
@@ -375,19 +288,40 @@ impl Servers {
     /// Chooses a server that is ejected for failed connects, and counts the request to it: for when
     /// connects to the usable ones fail, too.
     pub fn pick_unreachable(&mut self, tried: &[usize]) -> Option<usize> {
-        let number = self.unreachable(tried)?;
+        let random = self.random.bits();
+        let number = self.unreachable(tried, random)?;
         self.take(number)
     }
 
     /// Whether [`Servers::pick_unreachable`] has one.
     #[must_use]
     pub fn has_unreachable(&self, tried: &[usize]) -> bool {
-        self.unreachable(tried).is_some()
+        self.unreachable(tried, 0).is_some()
     }
 
-    fn unreachable(&self, tried: &[usize]) -> Option<usize> {
-        let mut all = self.levels.iter().flat_map(|level| level.unreachable.iter());
-        all.find(|number| !tried.contains(number))
+    /// One of the unreachable servers of the lowest priority, not always the same.
+    fn unreachable(&self, tried: &[usize], random: u64) -> Option<usize> {
+        self.levels.iter().find_map(|level| {
+            let count = level.unreachable.len();
+            let first = usize::try_from(random % (count.max(1) as u64)).unwrap_or(0);
+            // No more of them than these can have been tried.
+            let looks = (0..count.min(tried.len() + 1)).map(|look| (first + look) % count);
+            let mut found = looks.filter_map(|at| level.unreachable.get(at));
+            found.find(|number| !tried.contains(number))
+        })
+    }
+
+    /// Whether a server may carry new exchanges, on whatever connection: neither did checks find
+    /// it dead, nor was it drained by hand.
+    #[must_use]
+    pub fn takes_more(&self, number: usize) -> bool {
+        self.servers.get(number).is_some_and(|server| server.healthy && !server.drained)
+    }
+
+    /// How often that has changed for any server.
+    #[must_use]
+    pub const fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// Whether there is a usable server that is not in `tried`.
@@ -407,6 +341,7 @@ impl Servers {
         }
         server.healthy = healthy;
         server.since = Some(now);
+        self.changes += 1;
         if healthy {
             self.bring_back(number, now);
         }
@@ -447,6 +382,7 @@ impl Servers {
         let Some(server) = self.servers.get_mut(number) else { return false };
         if !std::mem::replace(&mut server.drained, true) {
             server.since = Some(now);
+            self.changes += 1;
             let level = server.level;
             self.levels[level].in_service -= 1;
             if let Some(ejector) = &mut self.ejector {
@@ -466,6 +402,7 @@ impl Servers {
         let Some(server) = self.servers.get_mut(number) else { return false };
         if std::mem::take(&mut server.drained) {
             server.since = Some(now);
+            self.changes += 1;
             let level = server.level;
             self.levels[level].in_service += 1;
             self.bring_back(number, now);

@@ -10,7 +10,6 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 
 use super::access::NetworkSet;
-use super::access_log::text;
 use crate::proto::http::{Fields, Known, RequestHead, is_token, target};
 
 /// Who we are in the `via` field (RFC 9110, section 7.6.3).
@@ -102,8 +101,7 @@ pub fn tell(mode: Forwarded, hop: Hop<'_>, head: &mut RequestHead) {
     if mode == Forwarded::Off {
         return;
     }
-    let host = head.authority().to_owned();
-    let fields = &mut head.fields;
+    let (host, fields) = head.authority_and_fields();
     // What a client says of the scheme and the host it has made up, unless it is trusted.
     // Of a trusted proxy that adds a line of its own, that is the last one.
     let keep = |fields: &Fields, known| {
@@ -126,9 +124,12 @@ pub fn tell(mode: Forwarded, hop: Hop<'_>, head: &mut RequestHead) {
     if !is_open_list(fields) {
         fields.remove_known(Known::Forwarded);
     }
+    let mut shown = IpText { bytes: [0; IP_LEN_MAX], len: 0 };
     if let Some(ip) = told {
+        shown.write(ip);
+        let shown = shown.as_bytes();
         fields.append_to_list(Known::XForwardedFor, b"x-forwarded-for", |out| {
-            text(out, format_args!("{ip}"));
+            out.extend_from_slice(shown);
         });
     }
     // In place of what a trusted proxy has said stands what it has said of the client.
@@ -140,8 +141,15 @@ pub fn tell(mode: Forwarded, hop: Hop<'_>, head: &mut RequestHead) {
     };
     fields.append_to_list(Known::Forwarded, b"forwarded", |out| {
         match told {
-            Some(ip @ IpAddr::V4(_)) => text(out, format_args!("for={ip}")),
-            Some(ip @ IpAddr::V6(_)) => text(out, format_args!("for=\"[{ip}]\"")),
+            Some(IpAddr::V4(_)) => {
+                out.extend_from_slice(b"for=");
+                out.extend_from_slice(shown.as_bytes());
+            }
+            Some(IpAddr::V6(_)) => {
+                out.extend_from_slice(b"for=\"[");
+                out.extend_from_slice(shown.as_bytes());
+                out.extend_from_slice(b"]\"");
+            }
             None => out.extend_from_slice(b"for=unknown"),
         }
         out.extend_from_slice(b";host=\"");
@@ -151,6 +159,37 @@ pub fn tell(mode: Forwarded, hop: Hop<'_>, head: &mut RequestHead) {
     });
     fields.push(b"x-forwarded-proto", proto);
     fields.push(b"x-forwarded-host", named);
+}
+
+/// Characters of the longest address.
+const IP_LEN_MAX: usize = 45;
+
+/// An address as text, written once.
+#[derive(Debug)]
+struct IpText {
+    bytes: [u8; IP_LEN_MAX],
+    len: usize,
+}
+
+impl IpText {
+    fn write(&mut self, ip: IpAddr) {
+        // Every address fits.
+        let _taken = std::fmt::Write::write_fmt(self, format_args!("{ip}"));
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Write for IpText {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        let end = self.len + text.len();
+        let place = self.bytes.get_mut(self.len..end).ok_or(std::fmt::Error)?;
+        place.copy_from_slice(text.as_bytes());
+        self.len = end;
+        Ok(())
+    }
 }
 
 /// Whether something can be added to the `forwarded` fields: not behind a quote that is not closed,

@@ -117,6 +117,8 @@ pub struct Exchanger {
     learnt: Vec<Learnt>,
     /// Exchanges that the cluster counts as being under way.
     entered: usize,
+    /// Changes of the cluster's servers that were followed.
+    changes: u64,
     budget: RetryBudget,
     random: u64,
     actions: Vec<FrameAction>,
@@ -144,6 +146,7 @@ impl Exchanger {
             pool,
             learnt: Vec::new(),
             entered: 0,
+            changes: 0,
             budget: RetryBudget::new(options.budget, now),
             random: seed | 1,
             actions: Vec::new(),
@@ -241,6 +244,25 @@ impl Exchanger {
         self.count_gone(cluster);
     }
 
+    /// Connections to servers that are drained or dead take no further exchange, and close after
+    /// those that they carry.
+    fn follow_servers(&mut self, cluster: &Cluster, now: Instant) {
+        if std::mem::replace(&mut self.changes, cluster.servers.changes())
+            == cluster.servers.changes()
+        {
+            return;
+        }
+        let trunks: Vec<Key> = self.trunks.keys().collect();
+        for trunk in trunks {
+            let Some(state) = self.trunks.get_mut(trunk) else { continue };
+            state.is_leaving = !cluster.servers.takes_more(state.server);
+            let retires = state.is_leaving && state.ready;
+            if retires && !self.pool.retire(trunk, CloseCause::Retired) {
+                self.close_trunk(trunk, now);
+            }
+        }
+    }
+
     /// Exchanges that are over leave the cluster's count.
     fn count_gone(&mut self, cluster: &mut Cluster) {
         let gone = self.entered.saturating_sub(self.exchanges.len());
@@ -295,6 +317,7 @@ impl Exchanger {
     pub fn settle(&mut self, cluster: &mut Cluster, now: Instant) {
         cluster.servers.advance(now);
         self.tell(cluster, now);
+        self.follow_servers(cluster, now);
         while let Some((exchange, trunk)) = self.pool.next_ready(now) {
             self.send(exchange, trunk, now);
         }

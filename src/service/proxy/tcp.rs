@@ -482,6 +482,48 @@ mod tests {
     }
 
     #[test]
+    fn beyond_the_upstreams_limit_connections_are_closed_and_those_that_end_make_room() {
+        use crate::service::cluster::breaker::{Limits, Refused};
+        let mut cluster = of(Policy::RoundRobin, 2);
+        cluster.breaker.set_limits(Limits { in_flight: Some(1), ..Limits::default() });
+        let taken = |cluster: &Cluster| cluster.breaker.taken()[Refused::InFlight.index()];
+        let mut first = Exchange::new(1);
+        let action = first.handle(Event::Accepted, &mut cluster, now());
+        assert_eq!(action, Action::Connect { server: 0 });
+        let mut second = Exchange::new(1);
+        let refused = Action::Close(CloseReason::UpstreamOverloaded);
+        assert_eq!(second.handle(Event::Accepted, &mut cluster, now()), refused);
+        second.handle_close(&mut cluster);
+        assert_eq!((taken(&cluster), cluster.breaker.refused()[0]), (1, 1));
+        let failed = Event::ConnectFailed(ConnectFailure::Refused);
+        first.handle(failed, &mut cluster, now());
+        assert_eq!(taken(&cluster), 1, "it counts as long as it tries");
+        first.handle(failed, &mut cluster, now());
+        first.handle_close(&mut cluster);
+        assert_eq!(taken(&cluster), 0);
+        let mut third = Exchange::new(1);
+        let action = third.handle(Event::Accepted, &mut cluster, now());
+        assert!(matches!(action, Action::Connect { .. }), "{action:?}");
+    }
+
+    #[test]
+    fn ewma_goes_by_how_long_connects_take() {
+        use std::time::Duration;
+        let (mut cluster, mut now) = (of(Policy::Ewma, 2), now());
+        let mut counts = [0; 2];
+        for _ in 0..200 {
+            let mut exchange = Exchange::new(1);
+            let action = exchange.handle(Event::Accepted, &mut cluster, now);
+            let Action::Connect { server } = action else { panic!("{action:?}") };
+            counts[server] += 1;
+            now += Duration::from_millis([1, 50][server]);
+            exchange.handle(Event::Connected, &mut cluster, now);
+            exchange.handle(Event::Finished, &mut cluster, now);
+        }
+        assert!(counts[0] > 150, "{counts:?}");
+    }
+
+    #[test]
     fn a_close_from_outside_releases_the_server() {
         let (mut exchange, mut cluster) = in_state(State::Relaying { server: 0 });
         assert!(exchange.is_relaying());

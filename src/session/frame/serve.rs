@@ -18,7 +18,7 @@ use crate::service::frame::transfers::{Reset, Transfers};
 use crate::service::frame::{Responder, Served, Sources, not_found};
 use crate::session::Due;
 use crate::session::context::Context;
-use crate::session::options::{DescriptorDoor, FrameOptions};
+use crate::session::options::{DescriptorLimits, FrameOptions};
 use crate::session::write_buffer::WriteBuffer;
 
 /// Files and values of one connection that are sent at once. Without flow control, no more requests
@@ -132,7 +132,7 @@ impl Local {
         buf: &Buf,
     ) -> Result<Option<Buf>, FrameError> {
         let Context { handler, pages, options, reactor, .. } = context;
-        let stats = |out: &mut Vec<u8>| options.fleet.write_json(out);
+        let stats = |out: &mut Vec<u8>| options.workers.write_json(out);
         let door = options.descriptors;
         let mut sources = Sources { handler: handler.as_mut(), stats: &stats };
         let Self { options: own, responder, transfers, .. } = self;
@@ -336,7 +336,7 @@ fn open<D: Driver>(
     options: &FrameOptions,
     reactor: &mut Reactor<D, Due>,
     name: &str,
-    door: DescriptorDoor,
+    door: DescriptorLimits,
 ) -> Result<FileReader, Errno> {
     let root: Fd = options.root.as_ref().ok_or(Errno::ENOENT)?.fd();
     let file = FileReader::open(reactor, root, name, Lane::Upstream)?;

@@ -150,8 +150,8 @@ impl Http {
             let now = context.now();
             let named = limit.header.as_deref().map(|name| head.fields.get_named(name.as_bytes()));
             let limiter = &mut context.http.limiters[route.number];
-            let (fleet, worker) = (&context.options.fleet, context.options.worker);
-            let peers = &PeerWorkers::new(fleet, worker, now);
+            let (workers, worker) = (&context.options.workers, context.options.worker);
+            let peers = &PeerWorkers::new(workers, worker, now);
             let verdict = limiter.as_mut().map(|limiter| match (named, ip) {
                 (Some(value), _) => limiter.check_bytes(value.unwrap_or_default(), now, peers),
                 (None, Some(ip)) => limiter.check_source(ip, now, peers),

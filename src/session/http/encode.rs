@@ -16,7 +16,7 @@ use crate::service::http::compression::Window;
 use crate::service::http::files::coding::Coding;
 use crate::service::http::record::RequestRecord;
 use crate::session::context::Context;
-use crate::session::fleet::{Finished, Note};
+use crate::session::workers::{Finished, WorkerMessage};
 
 /// Parts up to so many bytes are compressed by the loop itself.
 const INLINE_MAX: usize = 4 * 1024;
@@ -264,7 +264,7 @@ impl Http {
             let out = coder.push(&part);
             return self.encoded(context, request, Encoded { coder, out });
         };
-        let fleet = Arc::clone(&context.options.fleet);
+        let workers = Arc::clone(&context.options.workers);
         let worker = context.options.worker;
         // A buffer counts its handles without locks, so it stays here.
         let bytes = part.to_vec();
@@ -272,9 +272,10 @@ impl Http {
             let out = coder.push(&bytes);
             let finished = Finished::Encoded(Box::new(Encoded { coder, out }));
             // A worker that has ended has no use for it.
-            let _ended = fleet.send(worker, Note::Finished { request: waiter, finished });
+            let _ended =
+                workers.send(worker, WorkerMessage::Finished { request: waiter, finished });
         };
-        if let Err(work) = context.options.fleet.offload(Task::Compression, Box::new(work)) {
+        if let Err(work) = context.options.workers.offload(Task::Compression, Box::new(work)) {
             // All helpers are busy: slow for all of this worker, but no answer is lost.
             work();
         }

@@ -14,9 +14,9 @@ use crate::service::http::record::RequestRecord;
 use crate::service::proxy::http::ProxyAction;
 use crate::session::context::Context;
 use crate::session::deadline::Deadline;
-use crate::session::fleet::Note;
 use crate::session::http::UpstreamConnection;
 use crate::session::kind::Session;
+use crate::session::workers::WorkerMessage;
 use crate::session::{Due, Sessions};
 
 /// The timers of exchanges, by their slots.
@@ -111,7 +111,7 @@ impl<D: Driver> Context<D> {
 
     fn borrow(&mut self, cluster: usize, worker: usize) {
         let from = self.options.worker;
-        if !self.options.fleet.send(worker, Note::Ask { upstream: cluster, from }) {
+        if !self.options.workers.send(worker, WorkerMessage::Ask { upstream: cluster, from }) {
             self.quota_lent(cluster, 0);
         }
     }
@@ -120,7 +120,7 @@ impl<D: Driver> Context<D> {
     pub(in crate::session) fn count_exchanges(&mut self) {
         let Self { http, options, .. } = self;
         while let Some(cluster) = http.proxy.next_counted() {
-            let stats = &options.fleet.cells()[options.worker].stats.upstreams[cluster];
+            let stats = &options.workers.cells()[options.worker].stats.upstreams[cluster];
             shown::publish_tally(http.proxy.tally(cluster), stats);
         }
     }

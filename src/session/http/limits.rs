@@ -6,24 +6,24 @@ use std::time::{Duration, Instant};
 use crate::ring::Driver;
 use crate::service::http::limit::{PeerBuckets, of_source};
 use crate::session::context::Context;
-use crate::session::{Fleet, WorkerCell};
+use crate::session::{WorkerCell, Workers};
 
 /// The workers but one, as that one sees them.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PeerWorkers<'a> {
-    fleet: &'a Fleet,
+    workers: &'a Workers,
     worker: usize,
     epoch: Instant,
 }
 
 impl<'a> PeerWorkers<'a> {
-    pub(super) fn new(fleet: &'a Fleet, worker: usize, now: Instant) -> Self {
-        Self { fleet, worker, epoch: fleet.epoch(now) }
+    pub(super) fn new(workers: &'a Workers, worker: usize, now: Instant) -> Self {
+        Self { workers, worker, epoch: workers.epoch(now) }
     }
 
     fn cells(&self) -> impl Iterator<Item = &'a WorkerCell> {
         let own = self.worker;
-        let cells = self.fleet.cells().iter().enumerate();
+        let cells = self.workers.cells().iter().enumerate();
         cells.filter(move |(number, _)| *number != own).map(|(_, cell)| cell)
     }
 
@@ -34,7 +34,7 @@ impl<'a> PeerWorkers<'a> {
 
     /// Connections that this worker has from there.
     pub(super) fn publish_connections(&self, key: u64, count: u32) {
-        if let Some(board) = &self.fleet.cells()[self.worker].sources {
+        if let Some(board) = &self.workers.cells()[self.worker].sources {
             board.publish(key, count.into());
         }
     }
@@ -48,7 +48,7 @@ impl PeerBuckets for PeerWorkers<'_> {
     }
 
     fn publish(&self, key: u64, full_at: Instant) {
-        let Some(board) = &self.fleet.cells()[self.worker].buckets else { return };
+        let Some(board) = &self.workers.cells()[self.worker].buckets else { return };
         let since = full_at.saturating_duration_since(self.epoch).as_nanos();
         board.publish(key, u64::try_from(since).unwrap_or(u64::MAX));
     }
@@ -73,7 +73,7 @@ impl<D: Driver> Context<D> {
         most: u32,
     ) -> bool {
         let key = source_key(listener, ip, self.options.seed);
-        let peers = PeerWorkers::new(&self.options.fleet, self.options.worker, self.now());
+        let peers = PeerWorkers::new(&self.options.workers, self.options.worker, self.now());
         let entered = self.http.sources.enter(listener, ip, most, peers.connections(key));
         if let Some(count) = entered {
             peers.publish_connections(key, count);
@@ -85,7 +85,7 @@ impl<D: Driver> Context<D> {
     pub(in crate::session) fn leave_source(&mut self, listener: usize, ip: IpAddr) {
         let key = source_key(listener, ip, self.options.seed);
         let left = self.http.sources.leave(listener, ip);
-        let peers = PeerWorkers::new(&self.options.fleet, self.options.worker, self.now());
+        let peers = PeerWorkers::new(&self.options.workers, self.options.worker, self.now());
         peers.publish_connections(key, left);
     }
 }

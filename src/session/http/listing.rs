@@ -16,7 +16,7 @@ use crate::service::http::files::listing::{ENTRIES_MAX, Entry, write};
 use crate::service::http::page;
 use crate::service::http::record::RequestRecord;
 use crate::session::context::Context;
-use crate::session::fleet::{Finished, Note};
+use crate::session::workers::{Finished, WorkerMessage};
 
 impl Http {
     /// Has a folder read. `path` is what was asked for, `name` the folder below the root.
@@ -34,7 +34,7 @@ impl Http {
         };
         let root = Arc::clone(&files.root);
         let (worker, dot_files) = (context.options.worker, files.rules.dot_files);
-        let fleet = Arc::clone(&context.options.fleet);
+        let workers = Arc::clone(&context.options.workers);
         let (path, name) = (head.path().to_owned(), name.trim_end_matches('/').to_owned());
         let follow = files.follow_symlinks;
         let job = move || {
@@ -44,11 +44,12 @@ impl Http {
                 write(&path, entries, dot_files, &mut page);
                 Some(page)
             });
-            let note = Note::Finished { request: waiter, finished: Finished::Listed(page) };
+            let note =
+                WorkerMessage::Finished { request: waiter, finished: Finished::Listed(page) };
             // A worker that has ended has no use for it.
-            let _ended = fleet.send(worker, note);
+            let _ended = workers.send(worker, note);
         };
-        if context.options.fleet.offload(Task::Listing, Box::new(job)).is_ok() {
+        if context.options.workers.offload(Task::Listing, Box::new(job)).is_ok() {
             let request = Request::new(Responder::Listing(Box::new((head, told))));
             self.begin_answer(request.known_by(waiter));
         } else {

@@ -143,7 +143,7 @@ impl<D: Driver> Context<D> {
     /// A number for a request, unlike that of any other.
     pub(super) fn next_request(&mut self) -> u64 {
         self.http.last_request += 1;
-        let workers = self.options.fleet.cells().len() as u64;
+        let workers = self.options.workers.cells().len() as u64;
         let number = self.http.last_request * workers + self.options.worker as u64;
         // A bijection: numbers stay different, and say nothing of how many there were.
         let mut mixed = number ^ self.options.seed;

@@ -107,7 +107,7 @@ impl HttpState {
                 RateLimiter::new(limit.rate, limit.burst, limit.entries_max, seed)
             }));
         }
-        let workers = (options.worker, options.fleet.cells().len());
+        let workers = (options.worker, options.workers.cells().len());
         let clusters = options.upstreams.iter().enumerate().map(|(upstream, one)| {
             Some(Cluster::new(&one.cluster, workers, seed_of(seed, upstream), now))
         });

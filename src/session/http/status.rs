@@ -7,8 +7,8 @@ use crate::session::context::Context;
 impl<D: Driver> Context<D> {
     /// Writes the page: each listener with what it does and what it carries.
     pub(super) fn write_status_page(&self, out: &mut Vec<u8>) {
-        let fleet = &self.options.fleet;
-        let cells = fleet.cells();
+        let workers = &self.options.workers;
+        let cells = workers.cells();
         let carried = |place| {
             let mut sum = Carried::default();
             for cell in cells {
@@ -39,7 +39,7 @@ impl<D: Driver> Context<D> {
             sum
         };
         let now = self.reactor.now();
-        let running = now.saturating_duration_since(fleet.epoch(now)).as_secs_f64();
+        let running = now.saturating_duration_since(workers.epoch(now)).as_secs_f64();
         let loads = cells.iter().map(|cell| {
             let times = &cell.loops.times;
             let busy = if running > 0.0 { times.busy().as_secs_f64() / running } else { 0.0 };
@@ -48,7 +48,7 @@ impl<D: Driver> Context<D> {
         });
         let loads: Vec<Load> = loads.collect();
         let nothing = Introduction::default();
-        let introduction = fleet.introduction().unwrap_or(&nothing);
+        let introduction = workers.introduction().unwrap_or(&nothing);
         status_page::write(introduction, &loads, carried, out);
     }
 }

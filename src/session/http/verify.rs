@@ -18,7 +18,7 @@ use crate::service::http::auth::{Lookup, verify};
 use crate::service::http::limit::Concurrency;
 use crate::service::http::record::RequestRecord;
 use crate::session::context::Context;
-use crate::session::fleet::{Finished, Note, Verified};
+use crate::session::workers::{Finished, Verified, WorkerMessage};
 
 /// Passwords of one source that a worker has checked at a time. Requests with one password share a
 /// check, and a right one is remembered, so that only guessing needs many.
@@ -159,16 +159,16 @@ impl Http {
             return Allowed::Busy;
         };
         let worker = context.options.worker;
-        let fleet = Arc::clone(&context.options.fleet);
+        let workers = Arc::clone(&context.options.workers);
         let (unmade, wanted) = (verified, Arc::downgrade(&check.wanted));
         let job = move || {
             // When nobody waits for it any more, only its place is given back.
             verified.right = wanted.strong_count() > 0 && verify(&hash, &password) && is_known;
             let finished = Finished::Verified(verified);
             // A worker that has ended has no use for it.
-            let _ended = fleet.send(worker, Note::Finished { request, finished });
+            let _ended = workers.send(worker, WorkerMessage::Finished { request, finished });
         };
-        if context.options.fleet.offload(Task::Password, Box::new(job)).is_err() {
+        if context.options.workers.offload(Task::Password, Box::new(job)).is_err() {
             let _waiters = context.http.checks.end(&unmade);
             context.http.waiting.leave(request);
             return Allowed::Busy;

@@ -9,9 +9,9 @@ use nix::errno::Errno;
 use super::super::Due;
 use super::super::context::Context;
 use super::super::failure::failure_of;
-use super::super::fleet::{Note, WorkerCell};
 use super::super::options::DatagramService;
-use super::door::count_of;
+use super::super::workers::{WorkerCell, WorkerMessage};
+use super::listener::count_of;
 use super::{Datagrams, Hungry};
 use crate::mem::{Buf, Key};
 use crate::net::{DatagramEvent, DatagramSocket, NetworkError, Operation};
@@ -182,13 +182,13 @@ impl Datagrams {
         if total < max || surplus > 0 {
             return;
         }
-        let fleet = &context.options.fleet;
-        let flows = fleet.flows(listener).into_iter().enumerate();
+        let workers = &context.options.workers;
+        let flows = workers.flows(listener).into_iter().enumerate();
         let most = flows.max_by_key(|(_, flows)| *flows);
         if let Some((other, _)) = most.filter(|(_, flows)| quota.has_borrowed(*flows)) {
-            let is_asked = &fleet.cells()[other].stats.datagrams[listener].is_asked;
+            let is_asked = &workers.cells()[other].stats.datagrams[listener].is_asked;
             if !is_asked.swap(true, Ordering::AcqRel)
-                && !fleet.send(other, Note::EndFlow { listener })
+                && !workers.send(other, WorkerMessage::EndFlow { listener })
             {
                 is_asked.store(false, Ordering::Release);
             }
@@ -399,7 +399,7 @@ impl Flow {
 
 /// What the workers' flows of a listener are measured by, how many this worker has, and all have.
 fn usage<D: Driver>(context: &Context<D>, listener: usize, max: u64) -> (FlowQuota, u64, u64) {
-    let cells = context.options.fleet.cells();
+    let cells = context.options.workers.cells();
     let active = |cell: &WorkerCell| cell.stats.datagrams[listener].flows_active.get();
     let own = cells.get(context.options.worker).map_or(0, active);
     (FlowQuota { max, workers: cells.len() as u64 }, own, cells.iter().map(active).sum())

@@ -27,7 +27,7 @@ fn head(client: &mut Client, path: &str, fields: &str) -> Answer {
 }
 
 fn stats<T>(served: &Served, read: impl Fn(&CompressionStats) -> T) -> Vec<T> {
-    let cells = served.running().fleet().cells().iter();
+    let cells = served.running().workers().cells().iter();
     cells.map(|cell| read(&cell.stats.compression)).collect()
 }
 

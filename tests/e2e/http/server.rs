@@ -211,7 +211,7 @@ fn limits_of_a_source_hold_for_all_workers_together() {
         }
         let most = 3 + begin.elapsed().as_secs();
         assert!((3..=most).contains(&allowed), "{workers} workers: {allowed} of {most}");
-        let cells = served.running().fleet().cells();
+        let cells = served.running().workers().cells();
         let at_work = cells.iter().filter(|cell| cell.active.get() > 0).count();
         assert!(workers == 1 || at_work > 1, "{at_work} of {workers} workers");
         // Others of the same source are too many, whoever gets them, until one goes.

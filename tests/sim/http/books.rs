@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use ringway::service::CloseReason;
 use ringway::service::cluster::failure::Failure;
+use ringway::session::Distribution;
 
 use super::run::Run;
 use super::setup::ROUTES;
@@ -74,7 +75,7 @@ pub(super) fn balance(run: &mut Run) {
 
 /// accepted = clients = closed, over all reasons.
 fn balance_connections(run: &Run) {
-    let stats = &run.fleet.cells()[0].stats.listeners[0];
+    let stats = &run.workers.cells()[0].stats.listeners[0];
     let closed: u64 = CloseReason::ALL.iter().map(|reason| run.closed(*reason)).sum();
     assert_eq!((stats.accepted.get(), closed), (run.clients.len() as u64, closed));
     assert_eq!(closed, run.clients.len() as u64, "each connection has one end");
@@ -83,8 +84,8 @@ fn balance_connections(run: &Run) {
 /// For each route and class of statuses: lines = answers. For each route: the bytes of its lines
 /// are those that it counts, and its histogram of durations has as many.
 fn balance_routes(run: &mut Run, lines: &[Line]) {
-    let fleet = std::sync::Arc::clone(&run.fleet);
-    let stats = &fleet.cells()[0].stats;
+    let workers = std::sync::Arc::clone(&run.workers);
+    let stats = &workers.cells()[0].stats;
     assert_eq!(stats.lines_lost.get(), 0);
     for at in 0..=ROUTES.len() {
         let own = (at < ROUTES.len()).then_some(at);
@@ -100,6 +101,11 @@ fn balance_routes(run: &mut Run, lines: &[Line]) {
         let sum = |read: fn(&Line) -> u64| logged.iter().map(|line| read(line)).sum::<u64>();
         assert_eq!(sum(|line| line.sent), route.sent.get(), "{own:?}");
         assert_eq!(sum(|line| line.received), route.received.get(), "{own:?}");
+        if let Some(own) = own {
+            let durations = run.worker.sessions().histograms().latencies.route(own);
+            let recorded = durations.map_or(0, Distribution::count);
+            assert_eq!(recorded, logged.len() as u64, "{own}");
+        }
     }
 }
 
@@ -149,7 +155,7 @@ fn balance_answers(run: &Run, lines: &[Line], text: &str) {
 ///   `no_server`), that never came to it (given up, or the time was over), and hedges that none
 ///   could be found for.
 fn balance_upstream(run: &Run, lines: &[Line], text: &str) {
-    let stats = &run.fleet.cells()[0].stats.upstreams[0];
+    let stats = &run.workers.cells()[0].stats.upstreams[0];
     let http = &stats.http;
     let lines: Vec<&Line> = lines.iter().filter(|line| line.has_upstream).collect();
     let count =
@@ -180,12 +186,12 @@ fn balance_upstream(run: &Run, lines: &[Line], text: &str) {
 }
 
 fn failed_of(run: &Run, failure: Failure) -> u64 {
-    run.fleet.cells()[0].stats.upstreams[0].http.failed[failure.index()].get()
+    run.workers.cells()[0].stats.upstreams[0].http.failed[failure.index()].get()
 }
 
 /// connected = created = closed, over all causes; hedges won <= hedges.
 fn balance_pool(run: &Run) {
-    let stats = &run.fleet.cells()[0].stats.upstreams[0];
+    let stats = &run.workers.cells()[0].stats.upstreams[0];
     let http = &stats.http;
     let closed: u64 = http.closed.iter().map(|counter| counter.get()).sum();
     assert_eq!((stats.connected.get(), closed), (http.created.get(), http.created.get()));

@@ -27,11 +27,21 @@ pub(super) fn all() -> BTreeSet<String> {
 }
 
 /// What no run reaches, and why.
-pub(super) const EXCUSED: [(&str, &str); 0] = [];
+pub(super) const EXCUSED: [(&str, &str); 9] = [
+    ("close connect_failed", "of TCP proxies: their sweeps reach it"),
+    ("close connect_timeout", "of TCP proxies"),
+    ("close tls_failed", "the simulated kernel's peers speak no TLS"),
+    ("close tls_timeout", "the same"),
+    ("close too_many_handshakes", "the same"),
+    ("close upstream_overloaded", "of TCP proxies"),
+    ("failure client_gone", "nothing fails with it: a client that has gone has no exchange"),
+    ("failure connect_tls", "the simulated kernel's peers speak no TLS"),
+    ("refusal status_line", "answers have status lines, and only requests are counted"),
+];
 
 impl Census {
     pub(super) fn note(&mut self, run: &Run) {
-        let stats = &run.fleet.cells()[0].stats;
+        let stats = &run.workers.cells()[0].stats;
         let (listener, upstream) = (&stats.listeners[0], &stats.upstreams[0].http);
         for reason in CloseReason::ALL {
             self.reach("close", reason.name(), run.closed(reason));
@@ -63,7 +73,13 @@ impl Census {
         }
     }
 
-    pub(super) fn counts(&self) -> &BTreeMap<String, usize> {
-        &self.0
+    /// What a scenario has to reach was reached, and nothing that is excused.
+    pub(super) fn assert_reached(&self, scenario: &str, expected: &[&str]) {
+        let is_reached = |name: &&&str| self.0.contains_key(**name);
+        let missing: Vec<_> = expected.iter().filter(|name| !is_reached(name)).collect();
+        assert!(missing.is_empty(), "{scenario} does not reach {missing:?}: {:?}", self.0);
+        for (name, why) in &EXCUSED {
+            assert!(!is_reached(&name), "{scenario} reaches {name}, which is excused: {why}");
+        }
     }
 }

@@ -23,10 +23,10 @@ mod server;
 mod setup;
 mod wire;
 
-use self::census::Census;
+use self::census::{Census, EXCUSED};
 use self::run::Run;
 use self::scenarios::{SCENARIOS, Scenario};
-use super::harness::{for_each_seed, for_some_seeds};
+use super::harness::{for_each_seed, for_some_seeds, is_full_sweep};
 
 fn scenario(name: &str) -> &'static Scenario {
     SCENARIOS.iter().find(|one| one.name == name).expect("a scenario of that name")
@@ -34,7 +34,7 @@ fn scenario(name: &str) -> &'static Scenario {
 
 /// Runs many seeds of a scenario.
 fn sweep(name: &str) {
-    let Scenario { setup, is_fair, .. } = scenario(name);
+    let Scenario { setup, is_fair, reaches, .. } = scenario(name);
     let census = std::sync::Mutex::new(Census::default());
     for_each_seed(|seed| {
         let mut run = Run::new(setup(seed));
@@ -44,7 +44,9 @@ fn sweep(name: &str) {
         }
         census.lock().expect("no panic while it is held").note(&run);
     });
-    eprintln!("CENSUS {name} {:?}", census.into_inner().expect("no panic").counts());
+    if is_full_sweep() {
+        census.into_inner().expect("no panic").assert_reached(name, reaches);
+    }
 }
 
 macro_rules! sweeps {
@@ -80,6 +82,17 @@ sweeps! {
     http_that_stops_in_the_middle_is_ended_by_a_timer slow
     http_that_breaks_rules_is_refused_and_counted refusals
     http_connections_that_may_not_be_are_refused doors
+}
+
+#[test]
+fn http_sweeps_reach_all_that_there_is_and_is_not_excused() {
+    let mut missing = census::all();
+    for (name, _) in EXCUSED {
+        assert!(missing.remove(name), "{name} is not there");
+    }
+    let reached = SCENARIOS.iter().flat_map(|one| one.reaches);
+    missing.retain(|name| !reached.clone().any(|reached| reached == name));
+    assert!(missing.is_empty(), "no scenario has to reach {missing:?}");
 }
 
 #[test]

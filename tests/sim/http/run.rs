@@ -6,7 +6,7 @@ use ringway::ring::Fd;
 use ringway::ring::sim::{Behaviour, Faults, Random, Sim};
 use ringway::server::Worker;
 use ringway::service::CloseReason;
-use ringway::session::{Fleet, Note, Plan};
+use ringway::session::{Plan, WorkerMessage, Workers};
 
 use super::books;
 use super::client::{Client, End, Habits};
@@ -31,7 +31,7 @@ const QUEUE_TIME: std::time::Duration = std::time::Duration::from_millis(30);
 
 pub(super) struct Run {
     pub(super) worker: Worker<Sim>,
-    pub(super) fleet: Arc<Fleet>,
+    pub(super) workers: Arc<Workers>,
     pub(super) setup: Setup,
     random: Random,
     listener: Fd,
@@ -42,7 +42,7 @@ pub(super) struct Run {
     pub(super) trace: Trace,
     /// What helpers have done, and the turn from which the worker knows. There are no threads: work
     /// is done at once, and its result comes later.
-    notes: Arc<Mutex<Vec<Note>>>,
+    notes: Arc<Mutex<Vec<WorkerMessage>>>,
     notes_at: usize,
     /// Turns in a row in which no peer did anything.
     quiet_turns: u32,
@@ -77,20 +77,20 @@ impl Run {
             servers: vec![setup.servers.len()],
             ..Plan::default()
         };
-        let fleet = Arc::new(Fleet::with_plan(1, &plan));
+        let workers = Arc::new(Workers::with_plan(1, &plan));
         let notes = Arc::new(Mutex::new(Vec::new()));
         let posted = Arc::clone(&notes);
-        fleet.connect(vec![Box::new(move |note| {
+        workers.connect(vec![Box::new(move |note| {
             posted.lock().expect("no panic while it is held").push(note);
             true
         })]);
         let lines = Arc::new(Mutex::new(Vec::new()));
-        let options = setup.options(&fleet, listener, &lines);
+        let options = setup.options(&workers, listener, &lines);
         let mut worker = Worker::new(sim, options, None);
         worker.start(None);
         Self {
             worker,
-            fleet,
+            workers,
             random: Random::new(setup.seed ^ 0x6874_7470),
             setup,
             listener,
@@ -134,7 +134,7 @@ impl Run {
     }
 
     fn active(&self) -> u64 {
-        self.fleet.cells()[0].stats.listeners[0].active.get()
+        self.workers.cells()[0].stats.listeners[0].active.get()
     }
 
     fn run_until(&mut self, what: &str, is_over: impl Fn(&mut Self) -> bool) {
@@ -246,7 +246,7 @@ impl Run {
     /// Active checks tell the worker what they have found.
     fn check_health(&self) {
         for (_, server, up) in self.setup.health.iter().filter(|(at, ..)| *at == self.trace.turn) {
-            let note = Note::Health { upstream: 0, server: *server, up: *up };
+            let note = WorkerMessage::Health { upstream: 0, server: *server, up: *up };
             self.notes.lock().expect("no panic while it is held").push(note);
         }
     }
@@ -274,7 +274,7 @@ impl Run {
         }
         self.setup.moods = Moods::default();
         for server in 0..self.setup.servers.len() {
-            let note = Note::Health { upstream: 0, server, up: true };
+            let note = WorkerMessage::Health { upstream: 0, server, up: true };
             self.notes.lock().expect("no panic while it is held").push(note);
         }
         let first = self.clients.len();
@@ -315,8 +315,8 @@ impl Run {
 
     /// Every slot, buffer, pipe, timer and descriptor is back, and every gauge at zero.
     fn assert_clean(&mut self) {
-        let fleet = Arc::clone(&self.fleet);
-        let cell = &fleet.cells()[0];
+        let workers = Arc::clone(&self.workers);
+        let cell = &workers.cells()[0];
         let upstream = &cell.stats.upstreams[0];
         assert_eq!((cell.active.get(), upstream.active.get()), (0, 0));
         assert_eq!(cell.stats.stale.get(), 0, "no completion outlives its slot");
@@ -356,12 +356,12 @@ impl Run {
     }
 
     pub(super) fn closed(&self, reason: CloseReason) -> u64 {
-        self.fleet.cells()[0].stats.listeners[0].closed[reason.index()].get()
+        self.workers.cells()[0].stats.listeners[0].closed[reason.index()].get()
     }
 
     /// Adds all that was counted to the trace.
     pub(super) fn note_counters(&mut self) {
-        let cell = &self.fleet.cells()[0];
+        let cell = &self.workers.cells()[0];
         self.trace.note_counters(&cell.stats);
         self.trace.note_counters(&cell.loops);
         self.trace.note_counters(&self.lines);

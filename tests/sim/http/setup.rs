@@ -21,12 +21,13 @@ use ringway::service::http::route::{PathMatch, RouteMatch, Router};
 use ringway::service::http::template::Template;
 use ringway::service::proxy::MeterOptions;
 use ringway::session::http_options::{
-    AccessLogOptions, ClusterOptions, FilesOptions, FixedAnswer, Forwarded, HalfClose, HostHeader,
-    HttpOptions, ProxyOptions, RateLimitOptions, RouteAction, RouteOptions, TrustedProxies,
+    AccessLogOptions, ClusterOptions, FilesOptions, FixedAnswer, Forwarded, HalfClose, HashOn,
+    HostHeader, HttpOptions, ProxyOptions, RateLimitOptions, RouteAction, RouteOptions,
+    TrustedProxies,
 };
 use ringway::session::{
-    DescriptorDoor, Fleet, Folder, HandlerFactory, LineSink, ListenerOptions, RelayOptions,
-    ServiceOptions, SessionOptions, UpstreamOptions,
+    DescriptorLimits, Folder, HandlerFactory, LineSink, ListenerOptions, RelayOptions,
+    ServiceOptions, SessionOptions, UpstreamOptions, Workers,
 };
 
 use super::client::Habits;
@@ -41,7 +42,7 @@ pub(super) const ROUTES: [&str; 9] =
 /// The place of the route `/timed`, whose requests have a time in all.
 pub(super) const TIMED: usize = 5;
 /// Bytes of a body on the route `/short`.
-pub(super) const SHORT_BODY: u64 = 1_000;
+pub(super) const SHORT_BODY: usize = 1_000;
 
 /// All that a run depends on.
 pub(super) struct Setup {
@@ -128,7 +129,7 @@ fn files() -> FilesOptions {
 fn route(number: usize, path: &str) -> RouteOptions {
     let limit =
         RateLimitOptions { rate: 10, burst: 1, entries_max: 10, header: Some("x-who".into()) };
-    let body_max = if path == "/short" { SHORT_BODY } else { 1 << 20 };
+    let body_max = if path == "/short" { SHORT_BODY as u64 } else { 1 << 20 };
     RouteOptions {
         name: path.into(),
         number,
@@ -197,7 +198,7 @@ pub(super) fn upstream(random: &mut Random, servers: usize, unit: Duration) -> U
             eject: Some(EjectOptions::CONNECTS),
         },
         servers: (0..servers).map(each).collect(),
-        hash_on: None,
+        hash_on: random.chance(500).then_some(HashOn::Path),
         pool: PoolOptions {
             min_idle: 0,
             capacity: 1,
@@ -269,7 +270,7 @@ impl Setup {
 
     pub(super) fn options(
         &mut self,
-        fleet: &Arc<Fleet>,
+        workers: &Arc<Workers>,
         listener: Fd,
         lines: &Arc<Mutex<Vec<u8>>>,
     ) -> SessionOptions {
@@ -302,9 +303,9 @@ impl Setup {
             },
             connections_max: self.slots,
             access_log: false,
-            fleet: Arc::clone(fleet),
+            workers: Arc::clone(workers),
             worker: 0,
-            descriptors: DescriptorDoor::OPEN,
+            descriptors: DescriptorLimits::OPEN,
             hand_off_ratio: None,
             routes: ROUTES.len(),
             access_sinks: vec![sink],

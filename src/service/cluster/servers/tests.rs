@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use super::*;
+use crate::service::cluster::eject::Reason;
 use crate::service::cluster::random::mix;
 use crate::service::cluster::stable_hash;
 
@@ -619,4 +620,21 @@ fn hashes_find_the_last_servers_of_many() {
     servers.set_health(2, false, now);
     let after = all(&mut servers);
     assert!(before.iter().zip(&after).all(|(before, after)| *before == 2 || before == after));
+}
+
+#[test]
+fn those_that_cannot_be_connected_to_are_tried_in_no_fixed_order() {
+    let now = Instant::now();
+    let options = ServersOptions { eject: Some(EjectOptions::CONNECTS), ..OPTIONS };
+    let mut servers = with(options, &[(1, 0); 6]);
+    for server in 1..6 {
+        (0..3).for_each(|_| servers.done(server, BROKEN, now));
+    }
+    assert_eq!(servers.usable(), 1);
+    let first: Vec<usize> = (0..60).filter_map(|_| servers.pick_unreachable(&[3])).collect();
+    assert!([1, 2, 4, 5].iter().all(|server| first.contains(server)), "{first:?}");
+    assert!(!first.contains(&3) && !first.contains(&0));
+    assert!(servers.has_unreachable(&[1, 2, 3, 4]) && !servers.has_unreachable(&[1, 2, 3, 4, 5]));
+    assert!(servers.drain(5, now));
+    assert!(!servers.has_unreachable(&[1, 2, 3, 4]), "not one that is drained");
 }

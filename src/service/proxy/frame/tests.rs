@@ -423,3 +423,64 @@ fn a_begun_answer_is_not_asked_for_again_and_a_server_that_refuses_takes_nothing
     scene.ask(Command::ECHO, b"z");
     assert_eq!(scene.serve(), [], "it is not asked again");
 }
+
+#[test]
+fn a_server_that_is_drained_gets_no_new_exchange() {
+    let mut scene = Scene::new(Version::V2);
+    scene.ask(Command::ECHO, b"before");
+    let open = scene.serve();
+    let [(stream, Command::ECHO)] = *open else { panic!("{open:?}") };
+    assert!(scene.cluster.servers.drain(0, scene.now));
+    scene.proxy.settle(&mut scene.cluster, scene.now);
+    scene.ask(Command::ECHO, b"after");
+    assert_eq!(scene.serve(), [], "it is not asked");
+    let told = |scene: &mut Scene| {
+        let out = std::mem::take(scene.proxy.client_out(scene.client).expect("it is there"));
+        String::from_utf8_lossy(&out).into_owned()
+    };
+    assert!(!told(&mut scene).contains("before"));
+    let mut answer = Vec::new();
+    scene.server.answer(stream, Command::ECHO, b"before", &mut answer);
+    scene.answer(&answer);
+    let all = told(&mut scene);
+    assert!(all.contains("before"), "what it has is answered: {all}");
+    assert!(all.contains("no server can be connected to"), "the other waits for nothing: {all}");
+    let mut actions = Vec::new();
+    scene.proxy.take_actions(&mut actions);
+    assert!(actions.contains(&FrameAction::CloseTrunk(Key::new(1, 0))), "{actions:?}");
+    scene.proxy.trunk_closed(scene.trunk, scene.now);
+    scene.proxy.settle(&mut scene.cluster, scene.now);
+    assert_eq!(scene.cluster.servers.view(0, scene.now).unwrap().active, 0);
+    assert!(scene.cluster.servers.lift(0, scene.now));
+    // After the rest that follows a look for servers in vain.
+    scene.now += Duration::from_millis(250);
+    scene.expire();
+    scene.proxy.settle(&mut scene.cluster, scene.now);
+    scene.proxy.take_actions(&mut actions);
+    let is_connect = |action: &FrameAction| matches!(action, FrameAction::Connect { .. });
+    assert!(actions.iter().any(is_connect), "it is used again");
+}
+
+#[test]
+fn a_limit_on_exchanges_refuses_those_beyond_it() {
+    use crate::service::cluster::breaker::{Limits, Refused};
+    let mut scene = Scene::new(Version::V2);
+    scene.cluster.breaker.set_limits(Limits { in_flight: Some(2), ..Limits::default() });
+    for text in [b"one", b"two", b"not"] {
+        scene.ask(Command::ECHO, text);
+    }
+    let open = scene.serve();
+    assert_eq!(open.len(), 2);
+    let taken = |scene: &Scene| scene.cluster.breaker.taken()[Refused::InFlight.index()];
+    assert_eq!((taken(&scene), scene.cluster.breaker.refused()[0]), (2, 1));
+    for (stream, command) in open {
+        let mut answer = Vec::new();
+        scene.server.answer(stream, command, b"done", &mut answer);
+        scene.answer(&answer);
+    }
+    let out = scene.proxy.client_out(scene.client).expect("it is there");
+    assert!(String::from_utf8_lossy(out).contains("maximum of requests"));
+    assert_eq!(taken(&scene), 0);
+    scene.ask(Command::ECHO, b"more");
+    assert_eq!(scene.serve().len(), 1);
+}

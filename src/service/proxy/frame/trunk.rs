@@ -28,6 +28,8 @@ pub(super) struct Trunk {
     dirty: bool,
     /// It has agreed to take exchanges.
     pub(super) ready: bool,
+    /// Its server is to get no new exchange.
+    pub(super) is_leaving: bool,
     /// That it does not stand is no fault of the server's.
     pub(super) is_blameless: bool,
     /// Without flow control: the client that does not take what this brings.
@@ -53,6 +55,7 @@ impl Trunk {
             out: Vec::new(),
             dirty: false,
             ready: false,
+            is_leaving: false,
             is_blameless: false,
             clogged_by: None,
             large: 0,
@@ -94,6 +97,23 @@ impl Trunk {
             }
             (None, _) => {}
         }
+    }
+
+    /// It has agreed to take so many exchanges. False when it is to get none all the same, and to
+    /// be closed.
+    fn stands(
+        &mut self,
+        trunk: Key,
+        capacity: u32,
+        pool: &mut Pool<Key, Key>,
+        now: Instant,
+    ) -> bool {
+        self.capacity = capacity;
+        (self.greeted, self.ready) = (Some(now), true);
+        pool.opened(trunk, now);
+        pool.set_capacity(trunk, capacity);
+        self.is_blameless |= self.is_leaving;
+        !self.is_leaving || pool.retire(trunk, CloseCause::Retired)
     }
 
     /// Its server is known to answer.
@@ -209,10 +229,10 @@ impl Exchanger {
             match state.machine.next(input) {
                 Ok(None) => break Ok(()),
                 Ok(Some(ClientEvent::Ready(ready))) => {
-                    state.capacity = self.options.pool.capacity.min(ready.window.into());
-                    (state.greeted, state.ready) = (Some(now), true);
-                    pool.opened(trunk, now);
-                    pool.set_capacity(trunk, state.capacity);
+                    let most = self.options.pool.capacity.min(ready.window.into());
+                    if !state.stands(trunk, most, pool, now) {
+                        actions.extend(state.owner.map(FrameAction::CloseTrunk));
+                    }
                 }
                 // An empty part uses no credit, and does not restart the timeout.
                 Ok(Some(ClientEvent::Answer(Answer { last: false, payload: [], .. }))) => {}

@@ -360,7 +360,9 @@ impl HttpProxy {
 
     /// A server has taken some of the request's body: there is room for more.
     pub fn request_taken(&mut self, exchange: Key) {
-        if let Some(exchange) = self.exchanges.get(exchange) {
+        // One that has sent all has nothing to do.
+        let waits = |one: &&Exchange| !one.request.body.has_ended();
+        if let Some(exchange) = self.exchanges.get(exchange).filter(waits) {
             exchange.wake_client(&mut self.actions);
         }
     }

@@ -41,6 +41,7 @@ pub(super) fn doors(seed: u64) -> Setup {
         if setup.accept_header {
             if preface == "PRO" {
                 asks.clear();
+                habits.leaves = false;
             }
             habits.preface = preface.into_bytes();
         }

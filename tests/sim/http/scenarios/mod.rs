@@ -3,6 +3,7 @@
 mod doors;
 mod limits;
 mod proxy;
+mod reaches;
 
 use std::time::Duration;
 
@@ -23,7 +24,12 @@ pub(super) struct Scenario {
 }
 
 const fn fair(name: &'static str, setup: fn(u64) -> Setup) -> Scenario {
-    Scenario { name, setup, is_fair: true, reaches: &["close finished", "class 2xx"] }
+    Scenario {
+        name,
+        setup,
+        is_fair: true,
+        reaches: &["close finished", "class 2xx", "pool idle_timeout"],
+    }
 }
 
 const fn hard(
@@ -36,22 +42,26 @@ const fn hard(
 
 pub(super) const SCENARIOS: [Scenario; 17] = [
     fair("plain", plain),
-    hard("plain_with_faults", plain_with_faults, &[]),
+    hard("plain_with_faults", plain_with_faults, &reaches::PLAIN_WITH_FAULTS),
     fair("bodies", bodies),
-    hard("bodies_with_faults", bodies_with_faults, &[]),
-    hard("resets", resets, &[]),
-    hard("drain", drain, &[]),
-    hard("retries", proxy::retries, &[]),
-    hard("dying", proxy::dying, &[]),
-    hard("hedging", proxy::hedging, &[]),
+    hard("bodies_with_faults", bodies_with_faults, &reaches::BODIES_WITH_FAULTS),
+    hard("resets", resets, &reaches::RESETS),
+    hard("drain", drain, &reaches::DRAIN),
+    hard("retries", proxy::retries, &reaches::RETRIES),
+    hard("dying", proxy::dying, &reaches::DYING),
+    hard("hedging", proxy::hedging, &reaches::HEDGING),
     fair("upgrades", proxy::upgrades),
-    hard("upgrades_with_faults", proxy::upgrades_with_faults, &[]),
+    hard("upgrades_with_faults", proxy::upgrades_with_faults, &reaches::UPGRADES_WITH_FAULTS),
     fair("compression", proxy::compression),
-    hard("compression_with_faults", proxy::compression_with_faults, &[]),
-    hard("limits", limits::limits, &[]),
-    hard("slow", limits::slow, &[]),
-    hard("refusals", limits::refusals, &[]),
-    hard("doors", doors::doors, &[]),
+    hard(
+        "compression_with_faults",
+        proxy::compression_with_faults,
+        &reaches::COMPRESSION_WITH_FAULTS,
+    ),
+    hard("limits", limits::limits, &reaches::LIMITS),
+    hard("slow", limits::slow, &reaches::SLOW),
+    hard("refusals", limits::refusals, &reaches::REFUSALS),
+    hard("doors", doors::doors, &reaches::DOORS),
 ];
 
 /// Times that nothing reaches unless somebody is silent.

@@ -33,7 +33,7 @@ fn faulty_ask(random: &mut Random, marker: String) -> Ask {
         ask.path = "/up";
     }
     if random.chance(600) {
-        let fault = match random.below(100) {
+        let fault = match random.below(60) {
             0 => Fault::LargeHead,
             1 => Fault::Flood,
             _ => pick(random, &FAULTS),

@@ -9,7 +9,7 @@ use super::{Connection, Info, Received, Session};
 
 /// What is left of a session.
 #[derive(Debug)]
-pub(super) struct Given {
+pub(super) struct KernelSession {
     receiver: Receiver,
     source: KeySource,
     /// Seals what is sent, unless the kernel does.
@@ -64,7 +64,9 @@ impl Session {
                 let (secrets, rest) = one.dangerous_into_kernel_connection()?;
                 (secrets, KeySource::Client(rest))
             }
-            Connection::Given(_) | Connection::Gone => return Err(TlsError::of(Fault::Internal)),
+            Connection::KernelSession(_) | Connection::Gone => {
+                return Err(TlsError::of(Fault::Internal));
+            }
         };
         let extracted = |secrets| {
             let key = TrafficKey::extracted(source.version(), secrets);
@@ -72,8 +74,8 @@ impl Session {
         };
         let (transmit, receive) = (extracted(secrets.tx)?, extracted(secrets.rx)?);
         let receiver = Receiver::new(&receive)?;
-        let given = Given { receiver, source, sealer: None, info, alpn, alert: None };
-        self.connection = Connection::Given(Box::new(given));
+        let given = KernelSession { receiver, source, sealer: None, info, alpn, alert: None };
+        self.connection = Connection::KernelSession(Box::new(given));
         Ok(transmit)
     }
 
@@ -82,7 +84,7 @@ impl Session {
     /// # Errors
     /// When the key cannot be used.
     pub fn keep(&mut self, key: &TrafficKey) -> Result<(), TlsError> {
-        if let Connection::Given(given) = &mut self.connection {
+        if let Connection::KernelSession(given) = &mut self.connection {
             given.sealer = Some(Sealer::new(key)?);
         }
         Ok(())
@@ -91,7 +93,7 @@ impl Session {
     /// What makes the next keys, of a session that was given away.
     pub fn key_source(&mut self) -> Option<&mut KeySource> {
         match &mut self.connection {
-            Connection::Given(given) => Some(&mut given.source),
+            Connection::KernelSession(given) => Some(&mut given.source),
             Connection::Server(_) | Connection::Client(_) | Connection::Gone => None,
         }
     }
@@ -99,13 +101,13 @@ impl Session {
     /// The alert that the peer should get after a failure, once, where somebody else sends records.
     pub fn take_alert_code(&mut self) -> Option<u8> {
         match &mut self.connection {
-            Connection::Given(given) => given.alert.take(),
+            Connection::KernelSession(given) => given.alert.take(),
             Connection::Server(_) | Connection::Client(_) | Connection::Gone => None,
         }
     }
 }
 
-impl Given {
+impl KernelSession {
     /// Opens the records at the beginning: how many bytes are used up, and what came of them.
     pub(super) fn receive(
         &mut self,

@@ -18,7 +18,7 @@ pub(super) struct Sink<'a> {
 
 /// Open exchanges and answers that nobody has taken.
 #[derive(Debug)]
-pub(super) struct Book {
+pub(super) struct PendingRequests {
     peer: SocketAddress,
     answer_max: usize,
     /// Bytes of answers in parts, collected and not taken.
@@ -42,7 +42,7 @@ struct Open {
     result: Option<Result<Vec<u8>, ClientError>>,
 }
 
-impl Book {
+impl PendingRequests {
     pub(super) fn new(peer: SocketAddress, window: u16, answer_max: usize) -> Self {
         // Those that were answered wait to be taken beside those that are open.
         let limit = u32::from(window).saturating_mul(2);
@@ -196,7 +196,7 @@ impl Open {
 mod tests {
     use super::*;
 
-    fn part(book: &mut Book, who: Option<Key>, command: Command, payload: &[u8]) {
+    fn part(book: &mut PendingRequests, who: Option<Key>, command: Command, payload: &[u8]) {
         let last = command != Command::DATA;
         let answer = Answer { who, request: Command::GET, command, payload, last };
         book.part(&answer, &mut None);
@@ -204,7 +204,7 @@ mod tests {
 
     #[test]
     fn what_is_collected_is_bounded_over_all_exchanges() {
-        let mut book = Book::new(SocketAddress::unnamed(), 4, 100);
+        let mut book = PendingRequests::new(SocketAddress::unnamed(), 4, 100);
         let [a, b] = [(); 2].map(|()| book.open(Command::GET).unwrap());
         part(&mut book, Some(a), Command::DATA, &[0; 60]);
         part(&mut book, Some(b), Command::DATA, &[0; 60]);
@@ -222,7 +222,7 @@ mod tests {
 
     #[test]
     fn an_exchange_that_was_given_up_is_forgotten() {
-        let mut book = Book::new(SocketAddress::unnamed(), 1, 100);
+        let mut book = PendingRequests::new(SocketAddress::unnamed(), 1, 100);
         let a = book.open(Command::GET).unwrap();
         book.begun(a, 7);
         part(&mut book, Some(a), Command::DATA, &[0; 60]);

@@ -22,7 +22,7 @@ const NO_RING: i32 = -1;
 
 /// What one worker tells another.
 #[derive(Debug)]
-pub enum Note {
+pub enum WorkerMessage {
     /// Places for connections to this upstream are short: can you lend some?
     Ask {
         /// The upstream's number.
@@ -94,10 +94,10 @@ pub enum Finished {
 }
 
 /// Leaves a note in a worker's mailbox; false when that is not possible.
-type Post = dyn Fn(Note) -> bool + Send + Sync;
+type Post = dyn Fn(WorkerMessage) -> bool + Send + Sync;
 
 /// All workers of a server.
-pub struct Fleet {
+pub struct Workers {
     cells: Box<[WorkerCell]>,
     /// The mailboxes, by worker, once all stand.
     posts: OnceLock<Vec<Box<Post>>>,
@@ -106,9 +106,9 @@ pub struct Fleet {
     introduction: OnceLock<Introduction>,
 }
 
-impl std::fmt::Debug for Fleet {
+impl std::fmt::Debug for Workers {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Fleet").field("cells", &self.cells).finish_non_exhaustive()
+        f.debug_struct("Workers").field("cells", &self.cells).finish_non_exhaustive()
     }
 }
 
@@ -149,7 +149,7 @@ impl WorkerCell {
     }
 }
 
-impl Fleet {
+impl Workers {
     /// So many workers, which count for so many listeners and upstreams.
     #[must_use]
     pub fn new(workers: usize, listeners: usize, upstreams: usize) -> Self {
@@ -198,7 +198,7 @@ impl Fleet {
 
     /// How notes reach the workers, in their order; the first call counts.
     pub fn connect(&self, posts: Vec<Box<Post>>) {
-        // A second call would be a second server on one fleet.
+        // A second call would be a second server on the same workers.
         let _connected = self.posts.set(posts);
     }
 
@@ -221,7 +221,7 @@ impl Fleet {
 
     /// Sends a note to a worker; false when it does not take notes.
     #[must_use]
-    pub fn send(&self, worker: usize, note: Note) -> bool {
+    pub fn send(&self, worker: usize, note: WorkerMessage) -> bool {
         let post = self.posts.get().and_then(|posts| posts.get(worker));
         post.is_some_and(|post| post(note))
     }
@@ -302,18 +302,18 @@ fn as_float(count: u64) -> f64 {
 mod tests {
     use super::*;
 
-    fn fleet(loads: &[u64]) -> Fleet {
-        let fleet = Fleet::new(loads.len(), 1, 0);
-        for (index, (cell, load)) in fleet.cells().iter().zip(loads).enumerate() {
+    fn workers(loads: &[u64]) -> Workers {
+        let workers = Workers::new(loads.len(), 1, 0);
+        for (index, (cell, load)) in workers.cells().iter().zip(loads).enumerate() {
             cell.open(Some(Fd(i32::try_from(100 + index).unwrap())));
             (0..*load).for_each(|_| cell.active.increment());
         }
-        fleet
+        workers
     }
 
     #[test]
     fn only_an_overloaded_worker_hands_over_and_to_the_least_loaded() {
-        let uneven = fleet(&[40, 5, 15]);
+        let uneven = workers(&[40, 5, 15]);
         assert_eq!(uneven.relief(0, 1.5), Some(Fd(101)));
         assert_eq!(uneven.relief(1, 1.5), None);
         assert_eq!(uneven.relief(2, 1.5), None);
@@ -323,15 +323,15 @@ mod tests {
 
     #[test]
     fn small_differences_stay_and_so_does_a_lone_worker() {
-        assert_eq!(fleet(&[7, 0]).relief(0, 1.5), None);
-        assert_eq!(fleet(&[8, 0]).relief(0, 1.5), Some(Fd(101)));
-        assert_eq!(fleet(&[1000]).relief(0, 1.0), None);
-        assert!((fleet(&[0, 0]).imbalance() - 1.0).abs() < 1e-9);
+        assert_eq!(workers(&[7, 0]).relief(0, 1.5), None);
+        assert_eq!(workers(&[8, 0]).relief(0, 1.5), Some(Fd(101)));
+        assert_eq!(workers(&[1000]).relief(0, 1.0), None);
+        assert!((workers(&[0, 0]).imbalance() - 1.0).abs() < 1e-9);
     }
 
     #[test]
     fn a_worker_that_stops_takes_nothing() {
-        let stopping = fleet(&[90, 0, 30]);
+        let stopping = workers(&[90, 0, 30]);
         stopping.cells()[1].close();
         assert_eq!(stopping.relief(0, 1.5), Some(Fd(102)));
         stopping.cells()[2].open(None);

@@ -17,9 +17,9 @@ const ETHERNET_MAX: u16 = 1472;
 
 /// The arrays that `sendmmsg(2)` reads, kept from call to call.
 #[derive(Default)]
-pub(in super::super) struct Postage {
+pub(in super::super) struct SendBatch {
     headers: Vec<libc::mmsghdr>,
-    letters: Vec<Letter>,
+    letters: Vec<SendMessage>,
     slices: Vec<libc::iovec>,
     /// Control messages, of those letters that have any.
     controls: Vec<Control>,
@@ -27,7 +27,7 @@ pub(in super::super) struct Postage {
 
 /// What a message's header points to beside the payload, and what it stands for.
 #[derive(Clone, Copy)]
-struct Letter {
+struct SendMessage {
     name: Name,
     name_len: u8,
     control_len: u8,
@@ -51,7 +51,7 @@ enum Step {
     Failed(Errno),
 }
 
-impl Postage {
+impl SendBatch {
     /// Sends all of `outbox`, see [`crate::ring::Syscalls::send_datagrams`].
     pub(in super::super) fn send(
         &mut self,
@@ -140,16 +140,21 @@ impl Postage {
                 let slices = outbound.slices().map(|data| slice(data));
                 self.slices.extend(slices);
                 let end = self.slices.len();
-                self.letters.push(Letter::new(&outbound, group, (from, end), &mut self.controls));
+                self.letters.push(SendMessage::new(
+                    &outbound,
+                    group,
+                    (from, end),
+                    &mut self.controls,
+                ));
             } else {
                 let mut one = outbound;
                 one.datagrams = 1;
-                let whole = Letter::new(&one, group, (0, 0), &mut self.controls);
+                let whole = SendMessage::new(&one, group, (0, 0), &mut self.controls);
                 for bytes in outbound.singles() {
                     let at = u32::try_from(self.slices.len()).unwrap_or(u32::MAX);
                     self.slices.push(slice(bytes));
                     let bytes = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-                    self.letters.push(Letter { slices: (at, 1), bytes, ..whole });
+                    self.letters.push(SendMessage { slices: (at, 1), bytes, ..whole });
                 }
             }
         }
@@ -206,7 +211,7 @@ impl Postage {
     }
 }
 
-impl Letter {
+impl SendMessage {
     fn new(
         outbound: &Outbound<'_>,
         group: u32,

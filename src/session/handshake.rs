@@ -33,7 +33,7 @@ const UNRECOGNIZED_NAME: u8 = 112;
 
 /// A connection that is being opened.
 #[derive(Debug)]
-pub(super) struct Opening {
+pub(super) struct Handshake {
     common: Common,
     stream: Stream,
     began: Instant,
@@ -78,7 +78,7 @@ impl Greeting {
     }
 }
 
-impl Opening {
+impl Handshake {
     /// Whether there is anything before the session of a listener's connections.
     pub(super) fn is_needed(listener: &ListenerOptions) -> bool {
         listener.accept_header || !matches!(Greeting::of(listener), Greeting::None)
@@ -422,7 +422,7 @@ impl<D: Driver> Sessions<D> {
         let context = &mut self.context;
         let mut early = None;
         self.slab.replace(key, |session| {
-            let Session::Opening(opening) = session else { return session };
+            let Session::Handshake(opening) = session else { return session };
             let (common, stream, arrival, seen) = opening.into_parts();
             early = seen;
             Session::serve(context, common, stream, &arrival)

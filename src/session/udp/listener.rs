@@ -21,7 +21,7 @@ const ERRORS_MAX: usize = 256;
 
 /// A listening socket.
 #[derive(Debug)]
-pub(super) struct Door {
+pub(super) struct UdpListener {
     pub(super) listener: usize,
     pub(super) service: DatagramService,
     pub(super) offload: bool,
@@ -30,7 +30,7 @@ pub(super) struct Door {
     dirty: bool,
 }
 
-impl Door {
+impl UdpListener {
     pub(super) const fn new(
         number: u32,
         listener: usize,
@@ -65,7 +65,7 @@ impl Datagrams {
         let index = number as usize;
         match self.doors[index].socket.handle(completion) {
             DatagramEvent::Data(datagram) => self.take_from_client(context, number, datagram),
-            DatagramEvent::Starved => self.starved.push_back(Hungry::Door(number)),
+            DatagramEvent::Starved => self.starved.push_back(Hungry::UdpListener(number)),
             DatagramEvent::Failed(errno) => {
                 self.read_errors(context, number);
                 if !is_network(errno) && self.doors[index].socket.is_idle() {
@@ -75,7 +75,7 @@ impl Datagrams {
                         let name = &context.options.datagrams[listener].name;
                         tracing::warn!(listener = %name, others, "receiving datagrams: {errno}");
                     }
-                    context.reactor.arm(now + REST, Due::Door(number));
+                    context.reactor.arm(now + REST, Due::UdpListener(number));
                     return;
                 }
             }
