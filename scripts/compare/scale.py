@@ -45,7 +45,8 @@ class Bench(http1.Bench):
             "turn, spread over all. In each round every server is measured with each size. The "
             "first line of a server is CPU per request in us, the second its ratio to the smallest "
             "size: the median of the rounds' own ratios. nginx has a location for each prefix and "
-            "regex, HAProxy a list in a file (`path_beg -f`, `path_reg -f`, `hdr(host) -f`). "
+            "regex, HAProxy a list in a file (`path_beg -f`, `path_reg -f`, `hdr(host) -f`), and a "
+            f"cache of what it found, which has room for all {SPREAD} requests. "
             "Servers of an upstream are addresses of one bare io_uring loop, which shares the "
             "load's core.",
             "",
