@@ -169,6 +169,17 @@ fn a_turn_does_not_grow_with_the_number_of_bulk_flows_and_all_of_them_go_on() {
 }
 
 #[test]
+fn bulk_flows_have_even_shares() {
+    for_some_seeds(|seed| {
+        let mut scenario = Scenario::relay(seed, Faults::NONE, Plan::bulk_of_many(seed));
+        let least = scenario.run_and_compare();
+        assert!(least >= 50_000, "{least}");
+        scenario.assert_delivered();
+        scenario.assert_clean();
+    });
+}
+
+#[test]
 fn a_drain_serves_what_was_accepted_and_cuts_the_rest_at_the_deadline() {
     for_each_seed(|seed| {
         let mut scenario = Scenario::relay(seed, Faults::ALL, Plan::orderly(seed));

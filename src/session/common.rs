@@ -72,12 +72,13 @@ impl Common {
         }
     }
 
-    /// The connection has used up its share of the turn: it goes on in the next one, before those
-    /// that have not waited.
-    pub(super) fn postpone<D>(&mut self, context: &mut Context<D>, key: Key) {
+    /// The connection has used up its share of the turn, or `is_served` is false and it found none
+    /// left: it goes on in the next one, before those that have not waited.
+    pub(super) fn postpone<D>(&mut self, context: &mut Context<D>, key: Key, is_served: bool) {
         if !self.dirty {
             self.dirty = true;
-            context.postponed.push(key);
+            let list = if is_served { &mut context.postponed } else { &mut context.unserved };
+            list.push(key);
         }
     }
 

@@ -26,9 +26,10 @@ const WARNING_INTERVAL: Duration = Duration::from_secs(1);
 /// Bytes of an answer whose memory is kept for the next one.
 const ANSWERS_BYTES_MAX: usize = 1 << 20;
 
-/// So many directions may each move all of `turn_budget` in one turn. The others take their turns
-/// in the next ones, so that a turn does not grow with the number of bulk flows.
-const BULK_SHARES: usize = 4;
+/// So many flows may each move all of `turn_budget` in each half of a turn. The others take their
+/// turns in the next ones, so that a turn does not grow with the number of bulk flows. Each half has
+/// its own shares: files are sent in the first, relays splice in the second.
+const BULK_SHARES: usize = 2;
 
 /// What the jitter of retries begins with. Any number will do: it spreads what fails together.
 const JITTER_SEED: u64 = 0x9e37_79b9_7f4a_7c15;
@@ -51,9 +52,11 @@ pub(super) struct Context<D> {
     pub(super) frame_actions: Vec<FrameAction>,
     /// Connections to be flushed at the end of the turn.
     pub(super) dirty: Vec<Key>,
-    /// Connections whose share of this turn is used up: they are first in the next one.
+    /// Connections that found the turn's bulk used up, and moved nothing: first in the next turn.
+    pub(super) unserved: Vec<Key>,
+    /// Connections that have used up their share of this turn: they come after those.
     pub(super) postponed: Vec<Key>,
-    /// Bytes that bulk may still move in this turn, of all connections together.
+    /// Bytes that bulk may still move in this half of the turn, of all connections together.
     pub(super) bulk: Budget,
     /// The other list, to be swapped with `dirty` while it is worked off.
     pub(super) flushing: Vec<Key>,
@@ -102,6 +105,7 @@ impl<D: Driver> Context<D> {
             unsettled: false,
             frame_actions: Vec::new(),
             dirty: Vec::new(),
+            unserved: Vec::new(),
             postponed: Vec::new(),
             bulk: Budget::new(0),
             flushing: Vec::new(),
@@ -123,9 +127,22 @@ impl<D: Driver> Context<D> {
         }
     }
 
-    /// A turn begins: what bulk may move in it.
+    /// A half of a turn begins: what bulk may move in it.
     pub(super) fn refill_bulk(&mut self) {
         self.bulk = Budget::new(self.options.relay.turn_budget * BULK_SHARES);
+    }
+
+    /// A turn begins: puts what waited for it into the order in which it is worked off. Who moved
+    /// nothing in the last turn goes before who did, so that no flow keeps the others out.
+    pub(super) fn take_turns(&mut self) {
+        self.unserved.append(&mut self.postponed);
+        self.unserved.append(&mut self.dirty);
+        std::mem::swap(&mut self.unserved, &mut self.dirty);
+    }
+
+    /// Whether connections wait for the next turn alone.
+    pub(super) fn has_waiting(&self) -> bool {
+        !(self.dirty.is_empty() && self.postponed.is_empty() && self.unserved.is_empty())
     }
 
     /// Where a connection comes from, if that is logged.

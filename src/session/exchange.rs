@@ -102,11 +102,7 @@ impl<D: Driver> Sessions<D> {
         match note {
             WorkerMessage::Ask { upstream, from } => self.lend(upstream, from, now),
             WorkerMessage::Give { upstream, places } => {
-                if self.context.exchangers[upstream].is_some() {
-                    self.context.cluster(upstream).quota.answered(places, now);
-                } else {
-                    self.context.quota_lent(upstream, places);
-                }
+                self.context.quota_lent(upstream, places);
             }
             WorkerMessage::Health { upstream, server, up } => {
                 self.context.cluster(upstream).servers.set_health(server, up, now);
@@ -194,7 +190,10 @@ impl<D: Driver> Sessions<D> {
                     }
                     Err(_full) => {
                         self.context.stats().upstreams[upstream].active.decrement();
-                        self.context.exchanger(upstream).trunk_closed(trunk, now);
+                        // It is we who have no slot: no server is blamed for that.
+                        let exchanger = self.context.exchanger(upstream);
+                        exchanger.trunk_is_blameless(trunk);
+                        exchanger.trunk_closed(trunk, now);
                     }
                 }
             }

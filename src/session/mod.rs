@@ -179,8 +179,8 @@ impl<D: Driver> Sessions<D> {
     pub fn wait(&mut self, batch: &mut Vec<Completion>) -> Result<(), DriverError> {
         let can_feed = !self.context.starved.is_empty() && self.context.reactor.free_buffers() > 0;
         let can_feed = can_feed || self.datagrams.can_feed(&self.context);
-        let busy = can_feed || !self.context.dirty.is_empty() || self.context.unsettled;
-        let busy = busy || self.context.http.has_work() || !self.context.postponed.is_empty();
+        let busy = can_feed || self.context.has_waiting() || self.context.unsettled;
+        let busy = busy || self.context.http.has_work();
         self.context.reactor.turn(busy, batch)
     }
 
@@ -251,6 +251,7 @@ impl<D: Driver> Sessions<D> {
         self.context.refill_bulk();
         self.feed_starved();
         self.work();
+        self.context.refill_bulk();
         self.transmit();
         self.context.count_exchanges();
         self.settle_exchangers();
@@ -262,9 +263,7 @@ impl<D: Driver> Sessions<D> {
     /// turn, until nothing is left to do or the rounds are used up.
     fn work(&mut self) {
         self.turn = self.turn.wrapping_add(1);
-        let context = &mut self.context;
-        context.postponed.append(&mut context.dirty);
-        std::mem::swap(&mut context.postponed, &mut context.dirty);
+        self.context.take_turns();
         for _ in 0..ROUNDS_MAX {
             let mut dirty = std::mem::take(&mut self.context.flushing);
             std::mem::swap(&mut dirty, &mut self.context.dirty);

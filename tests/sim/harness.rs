@@ -400,6 +400,21 @@ impl Scenario {
         self.hang();
     }
 
+    /// Runs until one server has all bytes of its client, then to the end. Returns the least that
+    /// any server had at that time.
+    pub(crate) fn run_and_compare(&mut self) -> usize {
+        let is_all = |server: &Peer, most: usize| server.received.len() >= most;
+        let mut turns = 0..TURNS_MAX;
+        let most = self.plan.to_server;
+        turns.find(|_| {
+            self.step();
+            self.servers.iter().any(|server| is_all(server, most))
+        });
+        let least = self.servers.iter().map(|server| server.received.len()).min().unwrap_or(0);
+        self.run();
+        least
+    }
+
     /// No received byte keeps a pool buffer.
     pub(crate) fn assert_buffers_home(&mut self) {
         let sim = self.worker.sessions().reactor().driver();

@@ -128,19 +128,21 @@ impl Pools {
         self.change(server, |pool| pool.take_idle(cause))
     }
 
-    /// Servers for which exchanges wait and more connections are wanted: the next few, so that each
-    /// is looked at in its turn.
-    pub fn wanting(&mut self) -> impl Iterator<Item = usize> + use<> {
+    /// Servers for which exchanges wait and more connections are wanted: the next few. Each keeps
+    /// its place until [`Pools::had_turn`], so that none is passed over however few places there are.
+    pub fn wanting(&self) -> impl Iterator<Item = usize> + Clone + use<> {
         let count = self.wanting.len().min(LOOKS_MAX);
         let mut found = [0; LOOKS_MAX];
-        for place in found.iter_mut().take(count) {
-            if let Some(server) = self.wanting.first() {
-                *place = server;
-                self.wanting.remove(server);
-                self.wanting.push_last(server);
-            }
-        }
+        found.iter_mut().zip(self.wanting.iter()).for_each(|(place, server)| *place = server);
         found.into_iter().take(count)
+    }
+
+    /// A server got what it wanted, or is to let the others go first: it is looked at last.
+    pub fn had_turn(&mut self, server: usize) {
+        if self.is_wanting[server] {
+            self.wanting.remove(server);
+            self.wanting.push_last(server);
+        }
     }
 
     /// Takes out what is over, with its server and what its pool had before.

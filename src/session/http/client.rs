@@ -240,7 +240,7 @@ impl Http {
             }
         }
         // The budget of the turn is spent.
-        self.io.common.postpone(context, key);
+        self.io.common.postpone(context, key, true);
     }
 
     /// Goes on with the request that is being answered; true when it is over.

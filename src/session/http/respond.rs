@@ -45,7 +45,7 @@ impl Http {
     ) -> bool {
         if let Err(refusal) = self.pass_body(context, exchange) {
             tracing::debug!(id = self.io.common.id(), refusal = refusal.name(), "body refused");
-            return self.refuse_body(context, exchange, refusal);
+            return self.refuse_body(context, request, exchange, refusal);
         }
         self.write_interim(context, exchange);
         let reply = context.http.proxy.get_mut(exchange).map(Exchange::take_reply);
@@ -250,6 +250,7 @@ impl Http {
     fn refuse_body<D: Driver>(
         &mut self,
         context: &mut Context<D>,
+        request: &Request,
         exchange: Key,
         refusal: crate::proto::http1::Refusal,
     ) -> bool {
@@ -260,7 +261,7 @@ impl Http {
         if told.status == 0 {
             self.answer_status(context, head, told, refusal.status(), None);
         } else {
-            self.finish_request(context, head, &told);
+            self.finish_request(context, head, &request.settled(told));
         }
         self.end(CloseReason::ProtocolError);
         false

@@ -146,7 +146,7 @@ impl Relay {
         lane: Lane,
     ) -> Result<(), Lane> {
         if context.bulk.is_spent() {
-            self.common.postpone(context, key);
+            self.common.postpone(context, key, false);
             return Ok(());
         }
         let most = context.options.relay.turn_budget.min(context.bulk.left());
@@ -183,7 +183,7 @@ impl Relay {
             }
         }
         if pumped.busy {
-            self.common.postpone(context, key);
+            self.common.postpone(context, key, true);
         }
         Ok(())
     }

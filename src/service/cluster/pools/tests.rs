@@ -106,9 +106,34 @@ fn each_server_that_wants_a_connection_is_looked_at_in_its_turn() {
         let number = u32::try_from(server).unwrap();
         assert_eq!(pools.checkout(server, Key::new(number, 0), now), Checkout::Wait);
     }
-    let mut looked_at: Vec<usize> = (0..3).flat_map(|_| pools.wanting()).collect();
+    let mut looked_at = Vec::new();
+    for _ in 0..3 {
+        let wanting: Vec<usize> = pools.wanting().collect();
+        wanting.iter().for_each(|server| pools.had_turn(*server));
+        looked_at.extend(wanting);
+    }
     assert_eq!(looked_at.len(), 3 * LOOKS_MAX);
     looked_at.sort_unstable();
     looked_at.dedup();
     assert_eq!(looked_at.len(), 40);
+}
+
+#[test]
+fn few_servers_that_want_a_connection_are_first_in_turn() {
+    let mut pools = Pools::new(OPTIONS, 3);
+    let now = Instant::now();
+    for server in 0..3 {
+        let number = u32::try_from(server).unwrap();
+        assert_eq!(pools.checkout(server, Key::new(number, 0), now), Checkout::Wait);
+    }
+    let mut first = Vec::new();
+    for _ in 0..6 {
+        // One place at a time: only the first gets what it wants.
+        let server = pools.wanting().next().unwrap();
+        first.push(server);
+        pools.had_turn(server);
+        // Who gets nothing keeps its place.
+        assert_eq!(pools.wanting().collect::<Vec<_>>(), pools.wanting().collect::<Vec<_>>());
+    }
+    assert_eq!(first, [0, 1, 2, 0, 1, 2]);
 }

@@ -10,16 +10,19 @@ use crate::service::cluster::failure::Failure;
 use crate::service::cluster::pool::{CloseCause, Expired};
 
 impl Surroundings<'_> {
-    /// Makes as many connections to a server as are needed.
-    pub(super) fn open_needed(&mut self, cluster: usize, server: usize) {
+    /// Makes as many connections to a server as are needed; whether it makes any.
+    pub(super) fn open_needed(&mut self, cluster: usize, server: usize) -> bool {
         let Self { clusters, actions, now, .. } = self;
         let one = clusters.get(cluster);
+        let mut is_opened = false;
         while one.may_open(server) {
+            is_opened = true;
             actions.push(ProxyAction::Connect { cluster, server });
         }
         if let Some(connection) = one.idle_elsewhere(server) {
             actions.push(ProxyAction::Close { connection });
             if one.may_open(server) {
+                is_opened = true;
                 actions.push(ProxyAction::Connect { cluster, server });
             }
         } else if one.pools[server].is_short()
@@ -28,12 +31,22 @@ impl Surroundings<'_> {
         {
             actions.push(ProxyAction::Borrow { cluster, worker: ask.to });
         }
+        is_opened
     }
 
     /// The same for all servers that somebody waits for.
     fn open_all_needed(&mut self, cluster: usize) {
-        for server in self.clusters.get(cluster).pools.wanting() {
-            self.open_needed(cluster, server);
+        let wanting = self.clusters.get(cluster).pools.wanting();
+        let mut is_any_served = false;
+        for server in wanting.clone() {
+            if self.open_needed(cluster, server) {
+                is_any_served = true;
+                self.clusters.get(cluster).pools.had_turn(server);
+            }
+        }
+        if !is_any_served {
+            // Those behind them may be able to use what these cannot.
+            wanting.for_each(|server| self.clusters.get(cluster).pools.had_turn(server));
         }
     }
 

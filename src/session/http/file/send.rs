@@ -33,6 +33,11 @@ impl Http {
         let mut left = most;
         let is_over = self.send_pieces(context, key, request, &mut left);
         context.bulk.spend(as_len(most - left));
+        // A socket that is not ready tells when it is.
+        let is_ready = self.io.stream.is_drained() && !self.io.stream.is_blocked();
+        if left == 0 && !is_over && is_ready && !self.io.is_closing() {
+            self.io.common.postpone(context, key, most > 0);
+        }
         is_over
     }
 
@@ -110,9 +115,6 @@ impl Http {
         }
         if !ready || *budget == 0 {
             transfer.rest.push(Piece::Range(range));
-            if *budget == 0 {
-                self.io.common.postpone(context, key);
-            }
             return Sending::Waits;
         }
         let Some(socket) = self.io.stream.fd() else { return Sending::Waits };
