@@ -27,8 +27,8 @@ const WARNING_INTERVAL: Duration = Duration::from_secs(1);
 const ANSWERS_BYTES_MAX: usize = 1 << 20;
 
 /// So many flows may each move all of `turn_budget` in each half of a turn. The others take their
-/// turns in the next ones, so that a turn does not grow with the number of bulk flows. Each half has
-/// its own shares: files are sent in the first, relays splice in the second.
+/// turns in the next ones, so that a turn does not grow with the number of bulk flows. Each half
+/// has its own shares: files are sent in the first, relays splice in the second.
 const BULK_SHARES: usize = 2;
 
 /// What the jitter of retries begins with. Any number will do: it spreads what fails together.

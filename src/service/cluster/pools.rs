@@ -129,7 +129,7 @@ impl Pools {
     }
 
     /// Servers for which exchanges wait and more connections are wanted: the next few. Each keeps
-    /// its place until [`Pools::had_turn`], so that none is passed over however few places there are.
+    /// its place until [`Pools::had_turn`], so that none is passed over when places are few.
     pub fn wanting(&self) -> impl Iterator<Item = usize> + Clone + use<> {
         let count = self.wanting.len().min(LOOKS_MAX);
         let mut found = [0; LOOKS_MAX];
