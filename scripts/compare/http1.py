@@ -111,6 +111,9 @@ http {{
             body = f'http-request return status 200 content-type text/plain string "{BODY}"'
         else:
             body = f"http-reuse always\n    server s 127.0.0.1:{upstream}"
+        return self.write_haproxy(port, body)
+
+    def write_haproxy(self, port, body, secured=""):
         text = f"""
 global
     nbthread 1
@@ -122,7 +125,7 @@ defaults
     timeout server 10m
     timeout http-keep-alive 10m
 listen t
-    bind 127.0.0.1:{port}
+    bind 127.0.0.1:{port}{secured}
     maxconn {self.connections_max}
     {body}
 """

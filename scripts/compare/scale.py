@@ -99,24 +99,6 @@ http {{
 """
         return ["nginx", "-c", self.write(f"{port}.conf", text)]
 
-    def write_haproxy(self, port, body):
-        text = f"""
-global
-    nbthread 1
-    maxconn {self.connections_max}
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 10m
-    timeout server 10m
-    timeout http-keep-alive 10m
-listen t
-    bind 127.0.0.1:{port}
-    maxconn {self.connections_max}
-    {body}
-"""
-        return ["haproxy", "-db", "-f", self.write(f"{port}.cfg", text)]
-
 
 # Configurations: for each thing and server, one with so many of it.
 

@@ -99,22 +99,8 @@ http {{
         return ["nginx", "-c", self.write(f"{port}.conf", text)]
 
     def command_haproxy(self, port, _upstream):
-        text = f"""
-global
-    nbthread 1
-    maxconn {self.connections_max}
-defaults
-    mode http
-    timeout connect 5s
-    timeout client 10m
-    timeout server 10m
-    timeout http-keep-alive 10m
-listen t
-    bind 127.0.0.1:{port} ssl crt {self.both}
-    maxconn {self.connections_max}
-    http-request return status 200 content-type text/plain string "{BODY}"
-"""
-        return ["haproxy", "-db", "-f", self.write(f"{port}.cfg", text)]
+        body = f'http-request return status 200 content-type text/plain string "{BODY}"'
+        return self.write_haproxy(port, body, f" ssl crt {self.both}")
 
     def method(self):
         peers = [version(["haproxy", "-v"]), version(["nginx", "-v"]), version(["openssl", "version"])]

@@ -327,7 +327,7 @@ impl Difference {
     fn upstream(&mut self, old: &Upstream, new: &Upstream) {
         let subject = Subject::Upstream(new.name.clone());
         let table = |upstream: &Upstream| {
-            // Every key, whoever uses it: what applies is no change of the upstream.
+            // All keys, also those that no listener applies: this compares the upstream alone.
             let text = effective::upstream_text(&without_servers(upstream));
             let all = parsed(&text).remove("upstream").map(of_table).unwrap_or_default();
             let mut keys = all.into_iter().next().map(|(_, own)| of_table(own)).unwrap_or_default();

@@ -17,7 +17,7 @@
 //! | `build` | configuration to the layers' own options |
 
 /// Says that a limit of the machine is below one of the configuration: a warning, unless that is
-/// the default, which nobody has asked for.
+/// the default.
 macro_rules! tell_limit {
     ($is_default:expr, $($rest:tt)*) => {
         if $is_default {

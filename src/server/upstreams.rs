@@ -50,7 +50,7 @@ impl Named {
     }
 }
 
-/// What the page shows, and whom it tells.
+/// What the page shows, and the workers that it notifies.
 #[derive(Debug, Clone)]
 pub(super) struct Upstreams {
     pub(super) workers: Arc<[Sender<Message>]>,

@@ -4,6 +4,8 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use nix::errno::Errno;
+
 use super::http::{shown, state::HttpState};
 use super::stats::ErrorKind;
 use super::{
@@ -157,6 +159,22 @@ impl<D: Driver> Context<D> {
         if lost || reason.is_cut() {
             stream.reset_on_close(&mut self.reactor);
         }
+    }
+
+    /// Opens a socket for a connection to a server, and secures the stream where the upstream says
+    /// so. [`Stream::connect`] follows.
+    pub(super) fn open_socket(
+        &mut self,
+        stream: &mut Stream,
+        upstream: usize,
+        server: usize,
+    ) -> Result<Fd, Errno> {
+        let upstream = &self.options.upstreams[upstream];
+        upstream.secure(stream, server)?;
+        let driver = self.reactor.driver();
+        let socket = driver.socket(&upstream.servers[server])?;
+        driver.configure(socket, &upstream.stream);
+        Ok(socket)
     }
 
     /// Closes a stream on which no operation is in flight. A peer that was told why is given time

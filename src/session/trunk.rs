@@ -64,13 +64,9 @@ impl Trunk {
     pub(super) fn start<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         context.exchanger(self.upstream).trunk_attached(self.trunk, key);
         let upstream = &context.options.upstreams[self.upstream];
-        let (address, options) = (upstream.servers[self.server], upstream.stream);
-        let timeout = upstream.connect_timeout;
-        let secured = upstream.secure(&mut self.stream, self.server);
-        let socket = secured.and_then(|()| context.reactor.driver().socket(&address));
-        match socket {
+        let (address, timeout) = (upstream.servers[self.server], upstream.connect_timeout);
+        match context.open_socket(&mut self.stream, self.upstream, self.server) {
             Ok(socket) => {
-                context.reactor.driver().configure(socket, &options);
                 self.stream.connect(&mut context.reactor, key, socket, address);
                 let deadline = context.now() + timeout;
                 self.timer = Some(context.reactor.arm(deadline, Due::Session(key)));

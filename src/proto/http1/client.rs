@@ -49,7 +49,7 @@ pub enum ClientEvent {
     End(Option<Box<Fields>>),
 }
 
-/// Why there is no answer, or no more of it. The connection is of no further use.
+/// Why the response is missing or cut. The connection cannot be used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ClientError {
     /// What came breaks a rule.
@@ -104,7 +104,7 @@ enum End {
 /// The machine of one connection.
 ///
 /// Calling order: for each exchange [`Client::begin`], [`Client::send_head`], [`Client::send_body`]
-/// for each part, [`Client::send_end`]; what comes is given to [`Client::receive`] and
+/// for each part, [`Client::send_end`]; received bytes go to [`Client::receive`] and
 /// [`Client::receive_end`], and after each of these, and whenever there is room again,
 /// [`Client::poll_event`] until it says `None`. After [`ClientEvent::End`], [`Client::is_reusable`]
 /// says whether another exchange may begin.
@@ -144,8 +144,8 @@ impl Default for Client {
 }
 
 impl Client {
-    /// Whether an exchange may begin: the server has neither ended the connection nor sent what
-    /// nobody has asked for.
+    /// Whether an exchange may begin: the server has neither ended the connection nor sent
+    /// bytes without a request.
     #[must_use]
     pub fn is_ready(&self) -> bool {
         self.end.is_none() && self.input.is_empty() && matches!(self.receiving, Receiving::Idle)
@@ -285,7 +285,7 @@ impl Client {
     /// body is read. Heads are taken from `spare`.
     ///
     /// # Errors
-    /// Why there is no answer, or no more of it.
+    /// Why the response is missing or cut.
     pub fn poll_event(
         &mut self,
         has_room: bool,

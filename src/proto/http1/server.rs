@@ -42,7 +42,7 @@ pub enum Discarded {
 
 /// The machine of one connection.
 ///
-/// Calling order: what comes is given to [`Server::receive`] and [`Server::receive_end`]. For each
+/// Calling order: received bytes go to [`Server::receive`] and [`Server::receive_end`]. For each
 /// request [`Server::read_head`] until there is one, [`Server::begin_body`], and
 /// [`Server::next_of_body`] as long as the body is wanted; for its answer [`Server::send_head`],
 /// [`Server::send_part`] for each part and [`Server::send_end`], then [`Server::end_answer`].
@@ -395,7 +395,7 @@ mod tests {
         FreeList::new(4, 4096)
     }
 
-    /// Serves what comes with `200`, an empty body for each request, and tells it in words.
+    /// Answers each request with `200` and an empty body, and writes the events to `words`.
     fn serve(server: &mut Server, words: &mut String, out: &mut Vec<u8>, phase: &mut u8) {
         loop {
             match phase {

@@ -191,7 +191,7 @@ impl Sim {
     }
 
     /// Lets the next wait last until its deadline, instead of a millisecond: for a test that knows
-    /// that nobody has anything to do before.
+    /// that nothing happens before it.
     pub fn skip_wait(&mut self) {
         self.skips = true;
     }

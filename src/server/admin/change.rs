@@ -77,7 +77,7 @@ impl ChangeCounts {
 /// Decides who may change something.
 #[derive(Debug, Clone, Default)]
 pub(in crate::server) struct Gate {
-    /// `None`: nobody, as no token is configured.
+    /// `None`: no token is configured, and every change is refused.
     tokens: Option<Arc<Current<Tokens>>>,
     counts: Arc<ChangeCounts>,
 }

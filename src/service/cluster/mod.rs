@@ -18,7 +18,7 @@
 //! | `attempts` | whether and when an exchange is tried again |
 //! | `identity` | connections that carry the identity of a client |
 //! | `maglev` | hashing by the addresses of servers |
-//! | `pool` | connections to one server: who gets which, who waits, which are closed; the quota |
+//! | `pool` | connections to one server: idle, busy, to be closed; who waits; the quota |
 //! | `pools` | the pools of all servers together |
 //! | `options` | how a cluster is set up |
 //! | `random` | random numbers and hashes |

@@ -82,13 +82,9 @@ impl UpstreamConnection {
     /// Connects.
     pub(in crate::session) fn start<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         let upstream = &context.options.upstreams[self.cluster];
-        let (address, options) = (upstream.servers[self.server], upstream.stream);
-        let timeout = upstream.connect_timeout;
-        let secured = upstream.secure(&mut self.stream, self.server);
-        let socket = secured.and_then(|()| context.reactor.driver().socket(&address));
-        match socket {
+        let (address, timeout) = (upstream.servers[self.server], upstream.connect_timeout);
+        match context.open_socket(&mut self.stream, self.cluster, self.server) {
             Ok(socket) => {
-                context.reactor.driver().configure(socket, &options);
                 self.stream.connect(&mut context.reactor, key, socket, address);
                 let at = context.now() + timeout;
                 self.deadline.set(context, Due::Session(key), at);

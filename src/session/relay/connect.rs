@@ -20,14 +20,13 @@ impl Relay {
         self.server = Some(server);
         let options = &context.options.upstreams[self.upstream];
         let address = options.servers[server];
-        let (stream, timeout) = (options.stream, options.connect_timeout);
+        let timeout = options.connect_timeout;
         let send_header = options.send_header;
         if self.exchange.failures() > 0 {
             context.stats().upstreams[self.upstream].retries.add(1);
         }
-        let secured = options.secure(&mut self.streams[Lane::Upstream.index()], server);
-        let socket = secured.and_then(|()| context.reactor.driver().socket(&address));
-        let socket = match socket {
+        let stream = &mut self.streams[Lane::Upstream.index()];
+        let socket = match context.open_socket(stream, self.upstream, server) {
             Ok(socket) => socket,
             Err(source) => {
                 let error = NetworkError { op: Operation::Socket, peer: address, source };
@@ -39,7 +38,6 @@ impl Relay {
             let header = self.header_for_server(context, version);
             self.server().queue_preface(Buf::copy_of(&header));
         }
-        context.reactor.driver().configure(socket, &stream);
         self.connecting_since = context.now();
         self.server().connect(&mut context.reactor, key, socket, address);
         self.common.arm(context, key, timeout);

@@ -1,4 +1,4 @@
-//! The connections to servers: who gets which, who waits, which are opened and closed.
+//! The connections to servers: assigning them to waiting exchanges, opening and closing them.
 
 use std::time::Instant;
 
