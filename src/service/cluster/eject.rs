@@ -1,8 +1,11 @@
 //! Taking servers out for a while that do badly (passive checks, "outlier detection").
 
+mod resume;
+
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
+pub use self::resume::Ejection;
 use super::order::{IndexSet, IndexedHeap};
 
 /// An ejection lasts so many times [`EjectOptions::time`] at most.

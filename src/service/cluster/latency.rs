@@ -57,6 +57,11 @@ impl Latency {
         self.at = Some(now);
     }
 
+    /// Whether there was a sample.
+    pub(super) const fn is_known(&self) -> bool {
+        self.at.is_some()
+    }
+
     /// The estimate in seconds; `None` before the first sample.
     pub(super) fn estimate(&self, now: Instant) -> Option<f64> {
         self.at.map(|at| (self.seconds * fade(at, now)).max(FLOOR))

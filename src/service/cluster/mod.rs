@@ -4,7 +4,7 @@
 //!
 //! | file | job |
 //! |---|---|
-//! | `servers` | the servers of an upstream: choosing, counting, health, slow start |
+//! | `servers` | the servers of an upstream: choosing, counting, health, slow start, memory |
 //! | `server`, `view` | the state of one of them; what is told of it |
 //! | `level` | the servers of one priority that may be chosen, in the order of the policy |
 //! | `turns`, `loads`, `hashed` | these orders: by turns, by load, by a hash |
@@ -124,6 +124,31 @@ impl Cluster {
         self.pools.take_idle(Some(server), CloseCause::Lent)
     }
 
+    /// The cluster is replaced by another one, or removed. From now on it keeps no connection for
+    /// later exchanges: those that are idle are to be closed, one by one as
+    /// [`Cluster::take_retired`] names them, and a connection that carries nothing more is not kept
+    /// when it is released. Exchanges that are under way, and such as still begin on it, go on as
+    /// before, and connections are made for them. Takes no step for each server.
+    pub const fn retire(&mut self) {
+        self.pools.keep_none();
+    }
+
+    /// Whether [`Cluster::retire`] was called.
+    #[must_use]
+    pub const fn is_retired(&self) -> bool {
+        self.pools.keeps_none()
+    }
+
+    /// The next idle connection of a cluster that is retired: to be closed, as the pools know it no
+    /// longer. For after [`Cluster::retire`], and after each opening and release, once those that
+    /// wait have got what they can.
+    pub fn take_retired(&mut self) -> Option<Key> {
+        if !self.is_retired() {
+            return None;
+        }
+        self.pools.take_idle(None, CloseCause::Retired)
+    }
+
     /// Another worker asks for places. Returns how many it gets, and a connection to be closed.
     pub fn asked(&mut self) -> (u32, Option<Key>) {
         let gauges = self.gauges();
@@ -192,6 +217,20 @@ impl Clusters {
         Self(clusters)
     }
 
+    /// An upstream has this cluster from now on. Returns the one that it had.
+    pub fn insert(&mut self, upstream: usize, cluster: Cluster) -> Option<Cluster> {
+        if upstream >= self.0.len() {
+            self.0.resize_with(upstream + 1, || None);
+        }
+        self.0[upstream].replace(cluster)
+    }
+
+    /// An upstream has no cluster from now on. Returns the one that it had. No exchange may be
+    /// under way on it, and no connection be left.
+    pub fn remove(&mut self, upstream: usize) -> Option<Cluster> {
+        self.0.get_mut(upstream)?.take()
+    }
+
     /// The cluster of an upstream.
     ///
     /// # Panics
@@ -205,6 +244,11 @@ impl Clusters {
     #[must_use]
     pub fn find(&self, upstream: usize) -> Option<&Cluster> {
         self.0.get(upstream)?.as_ref()
+    }
+
+    /// The same, to be changed.
+    pub fn find_mut(&mut self, upstream: usize) -> Option<&mut Cluster> {
+        self.0.get_mut(upstream)?.as_mut()
     }
 
     /// All of them, with the numbers of their upstreams.

@@ -4,6 +4,7 @@
 //! *capacity*. How many there may be is the worker's [`ConnectionQuota`]: its part of a maximum of
 //! the whole process.
 
+mod counts;
 mod quota;
 mod waiters;
 
@@ -12,6 +13,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::time::{Duration, Instant};
 
+pub use self::counts::{CloseCause, PoolCounters, PoolGauges};
 pub use self::quota::{Ask, ConnectionQuota, Grant};
 use self::waiters::Waiters;
 use super::order::{IndexedHeap, List};
@@ -50,52 +52,6 @@ pub enum Checkout<C> {
     Refused,
 }
 
-/// Why a connection left the pool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CloseCause {
-    /// It was idle for long.
-    IdleTimeout,
-    /// It was old.
-    MaxAge,
-    /// The server closed it, or sent what nobody had asked for, while it was idle.
-    Stale,
-    /// It was lost with exchanges on it.
-    Failed,
-    /// The server goes away.
-    Retired,
-    /// Another worker needs the place.
-    Lent,
-    /// The server ends, or nobody uses the upstream any more.
-    Shutdown,
-}
-
-impl CloseCause {
-    /// Every cause, in the order of their numbers.
-    pub const ALL: [Self; 7] = [
-        Self::IdleTimeout,
-        Self::MaxAge,
-        Self::Stale,
-        Self::Failed,
-        Self::Retired,
-        Self::Lent,
-        Self::Shutdown,
-    ];
-
-    /// The label of the metrics.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::IdleTimeout => "idle_timeout",
-            Self::MaxAge => "max_age",
-            Self::Stale => "stale",
-            Self::Failed => "failed",
-            Self::Retired => "retired",
-            Self::Lent => "lent",
-            Self::Shutdown => "shutdown",
-        }
-    }
-}
-
 /// What is over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Expired<C, W> {
@@ -103,69 +59,6 @@ pub enum Expired<C, W> {
     Waiter(W),
     /// It is no longer in the pool, and to be closed.
     Connection(C),
-}
-
-/// How many there are.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct PoolGauges {
-    /// Connections that carry nothing.
-    pub idle: u32,
-    /// Connections that carry something.
-    pub in_use: u32,
-    /// Connections that are being made.
-    pub opening: u32,
-    /// Exchanges that wait.
-    pub waiting: u32,
-}
-
-impl PoolGauges {
-    /// Puts what a pool has now in the place of what it had before.
-    pub(super) const fn replace(&mut self, before: Self, now: Self) {
-        self.idle = self.idle + now.idle - before.idle;
-        self.in_use = self.in_use + now.in_use - before.in_use;
-        self.opening = self.opening + now.opening - before.opening;
-        self.waiting = self.waiting + now.waiting - before.waiting;
-    }
-
-    /// Connections that stand or are being made.
-    #[must_use]
-    pub const fn open(self) -> u32 {
-        self.idle + self.in_use + self.opening
-    }
-}
-
-/// What was counted since the pool was made.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct PoolCounters {
-    /// Connections that stood.
-    pub created: u64,
-    /// Exchanges that got a connection which had carried one before.
-    pub reused: u64,
-    /// Exchanges that got a connection at once.
-    pub hits: u64,
-    /// Exchanges that had to wait for one.
-    pub misses: u64,
-    /// Exchanges that found the queue full.
-    pub refused: u64,
-    /// Exchanges that waited too long.
-    pub timed_out: u64,
-    /// Connections that left, in the order of [`CloseCause::ALL`].
-    pub closed: [u64; CloseCause::ALL.len()],
-}
-
-impl PoolCounters {
-    /// Adds another pool's.
-    pub fn add(&mut self, other: &Self) {
-        self.created += other.created;
-        self.reused += other.reused;
-        self.hits += other.hits;
-        self.misses += other.misses;
-        self.refused += other.refused;
-        self.timed_out += other.timed_out;
-        for (sum, one) in self.closed.iter_mut().zip(other.closed) {
-            *sum += one;
-        }
-    }
 }
 
 /// One connection.
@@ -224,6 +117,8 @@ pub struct Pool<C, W> {
     pressed: bool,
     /// The place of the connection that was taken last, and how often more it may be at once.
     streak: Option<(usize, u32, Instant)>,
+    /// Nothing is kept for later exchanges.
+    keeps_none: bool,
     counters: PoolCounters,
 }
 
@@ -244,8 +139,23 @@ impl<C: Copy + Eq + Hash, W: Copy + Eq + Hash> Pool<C, W> {
             waiters: Waiters::default(),
             pressed: false,
             streak: None,
+            keeps_none: false,
             counters: PoolCounters::default(),
         }
+    }
+
+    /// From now on nothing is kept for later exchanges: no connection is opened ahead of need, and
+    /// one that carries nothing more leaves when it is released, unless an exchange waits for it.
+    /// Those that are idle already are there until [`Pool::take_idle`].
+    pub const fn keep_none(&mut self) {
+        self.keeps_none = true;
+        self.options.min_idle = 0;
+    }
+
+    /// Whether [`Pool::keep_none`] was called.
+    #[must_use]
+    pub const fn keeps_none(&self) -> bool {
+        self.keeps_none
     }
 
     /// A connection for `waiter`, or a place in the queue. Nobody overtakes those who wait.
@@ -361,11 +271,15 @@ impl<C: Copy + Eq + Hash, W: Copy + Eq + Hash> Pool<C, W> {
     #[must_use]
     pub fn release(&mut self, connection: C, now: Instant) -> bool {
         let max_age = self.options.max_age;
+        let is_unwanted = self.keeps_none && self.waiters.is_empty();
         let Some((at, entry)) = self.find(connection) else { return false };
         entry.carries = entry.carries.saturating_sub(1);
         entry.since = now;
         if max_age.is_some_and(|most| now.saturating_duration_since(entry.opened) >= most) {
             entry.retiring.get_or_insert(CloseCause::MaxAge);
+        }
+        if is_unwanted && entry.carries == 0 {
+            entry.retiring.get_or_insert(CloseCause::Retired);
         }
         match entry.retiring {
             Some(cause) if entry.carries == 0 => {

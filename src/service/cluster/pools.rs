@@ -26,6 +26,8 @@ pub struct Pools {
     /// first that were not looked at for longest.
     wanting: List,
     is_wanting: Vec<bool>,
+    /// No connection is kept for later exchanges. A pool is told when it is used next.
+    keeps_none: bool,
 }
 
 impl Index<usize> for Pools {
@@ -47,7 +49,19 @@ impl Pools {
             with_idle: IndexSet::default(),
             wanting: List::default(),
             is_wanting: vec![false; servers],
+            keeps_none: false,
         }
+    }
+
+    /// As [`Pool::keep_none`], for all of them. Takes no step for each.
+    pub const fn keep_none(&mut self) {
+        self.keeps_none = true;
+    }
+
+    /// Whether [`Pools::keep_none`] was called.
+    #[must_use]
+    pub const fn keeps_none(&self) -> bool {
+        self.keeps_none
     }
 
     /// How many servers there are.
@@ -179,7 +193,10 @@ impl Pools {
 
     /// Whether a server may have one more connection, of those that the quota has.
     #[must_use]
-    pub fn may_open(&self, server: usize, quota: &ConnectionQuota) -> bool {
+    pub fn may_open(&mut self, server: usize, quota: &ConnectionQuota) -> bool {
+        if self.keeps_none && !self.pools[server].keeps_none() {
+            self.change(server, |_| ());
+        }
         let pool = &self.pools[server];
         let elsewhere = self.sum.open() - pool.open();
         pool.needs(quota.limit().saturating_sub(elsewhere)) > 0
@@ -187,6 +204,9 @@ impl Pools {
 
     fn change<T>(&mut self, server: usize, change: impl FnOnce(&mut Pool<Key, Key>) -> T) -> T {
         let pool = &mut self.pools[server];
+        if self.keeps_none {
+            pool.keep_none();
+        }
         let before = pool.gauges();
         let result = change(pool);
         let now = pool.gauges();

@@ -15,6 +15,8 @@ const STEPS: u32 = 50;
 #[derive(Debug)]
 pub(super) struct Server {
     pub(super) options: ServerOptions,
+    /// The weight that it was made with: another one was set by hand.
+    configured_weight: u32,
     /// Which level it belongs to.
     pub(super) level: usize,
     /// What active checks say.
@@ -32,7 +34,8 @@ pub(super) struct Server {
     /// Since when its state is what it is; `None` since the start.
     pub(super) since: Option<Instant>,
     slow_start: Option<Duration>,
-    slow_since: Option<Instant>,
+    /// When it was back at last.
+    pub(super) slow_since: Option<Instant>,
 }
 
 impl Server {
@@ -40,6 +43,7 @@ impl Server {
         let options = ServerOptions { weight: options.weight.max(1), ..options };
         Self {
             options,
+            configured_weight: options.weight,
             level: 0,
             healthy: true,
             ejected: false,
@@ -57,6 +61,16 @@ impl Server {
     /// Whether it is used, unless too few are.
     pub(super) const fn is_usable(&self) -> bool {
         self.healthy && !self.ejected && !self.drained
+    }
+
+    /// The weight that was set by hand, if one was.
+    pub(super) fn weight_by_hand(&self) -> Option<u32> {
+        Some(self.options.weight).filter(|weight| *weight != self.configured_weight)
+    }
+
+    /// Whether more is to be known of it than of one that was never used, but for its latency.
+    pub(super) fn is_remarkable(&self) -> bool {
+        !self.is_usable() || self.ramp < RAMP_FULL || self.weight_by_hand().is_some()
     }
 
     /// Its weight at this step, in parts.

@@ -1,12 +1,15 @@
 //! The servers of an upstream: which one an exchange goes to.
 
+mod memory;
+
 use std::time::{Duration, Instant};
 
+pub use self::memory::ServerMemory;
 use super::eject::{EjectCounters, EjectOptions, Ejector, Event, Sample};
 use super::failure::{Failure, FailureKind};
 use super::hashed::RAMP_FULL;
 use super::level::Level;
-use super::order::IndexedHeap;
+use super::order::{IndexSet, IndexedHeap};
 use super::random::Random;
 use super::server::Server;
 pub use super::view::{Change, ServerCounters, ServerView, Standing};
@@ -108,6 +111,10 @@ pub struct Servers {
     changed: Vec<usize>,
     /// Changes of health, and by hand, so far.
     changes: u64,
+    /// Servers of which more is to be known than of one that was never used.
+    remarkable: IndexSet,
+    /// The policy goes by latencies.
+    goes_by_latency: bool,
 }
 
 impl Servers {
@@ -140,6 +147,8 @@ impl Servers {
             random: Random::new(seed),
             changed: Vec::new(),
             changes: 0,
+            remarkable: IndexSet::default(),
+            goes_by_latency: options.policy == Policy::Ewma,
         };
         order.iter().for_each(|number| this.reseat(*number));
         for level in &mut this.levels {
@@ -190,8 +199,9 @@ impl Servers {
 
     /// A server has changed: it is chosen, or not, as it is now.
     fn reseat(&mut self, number: usize) {
-        let Self { servers, levels, panic_ratio, usable, ejector, .. } = self;
+        let Self { servers, levels, panic_ratio, usable, ejector, remarkable, .. } = self;
         let server = &servers[number];
+        remarkable.put(number, server.is_remarkable());
         let level = &mut levels[server.level];
         let before = level.usable.len();
         level.usable.put(number, server.is_usable());
@@ -365,14 +375,21 @@ impl Servers {
 
     /// Gives a server another weight, by hand; 0 counts as 1. False when there is no such server.
     pub fn set_weight(&mut self, number: usize, weight: u32) -> bool {
-        let Some(server) = self.servers.get_mut(number) else { return false };
-        let weight = weight.max(1);
-        if std::mem::replace(&mut server.options.weight, weight) != weight {
-            let level = server.level;
+        if let Some(level) = self.change_weight(number, weight) {
             self.levels[level].reweigh(&self.servers);
-            self.reseat(number);
         }
-        true
+        number < self.servers.len()
+    }
+
+    /// Gives a server another weight. Returns the level that is to be weighed anew.
+    fn change_weight(&mut self, number: usize, weight: u32) -> Option<usize> {
+        let server = self.servers.get_mut(number)?;
+        let (level, weight) = (server.level, weight.max(1));
+        if std::mem::replace(&mut server.options.weight, weight) == weight {
+            return None;
+        }
+        self.reseat(number);
+        Some(level)
     }
 
     /// A server takes no new exchange, by hand: not even when too few others are usable. What is

@@ -16,7 +16,7 @@ const OPTIONS: PoolOptions = PoolOptions {
 };
 
 /// What is kept up to date is what a look at every pool gives.
-fn check(pools: &Pools, quota: &ConnectionQuota, now: Instant) {
+fn check(pools: &mut Pools, quota: &ConnectionQuota, now: Instant) {
     let mut sum = PoolGauges::default();
     for server in 0..pools.len() {
         let pool = &pools[server];
@@ -35,19 +35,25 @@ fn check(pools: &Pools, quota: &ConnectionQuota, now: Instant) {
     assert_eq!(pools.gauges(), sum);
     for server in 0..pools.len() {
         let elsewhere = sum.open() - pools[server].open();
+        let may_open = pools.may_open(server, quota);
         let needs = pools[server].needs(quota.limit().saturating_sub(elsewhere));
-        assert_eq!(pools.may_open(server, quota), needs > 0, "{now:?}");
+        assert_eq!(may_open, needs > 0, "{now:?}");
     }
 }
 
 #[test]
 fn what_is_kept_is_what_all_pools_come_to() {
-    for seed in 0..30 {
+    for seed in 0..40 {
         let mut random = Random::new(seed);
-        let (mut pools, quota) = (Pools::new(OPTIONS, 5), ConnectionQuota::new(6, 1, 0));
+        let options = PoolOptions { min_idle: u32::try_from(random.below(3)).unwrap(), ..OPTIONS };
+        let (mut pools, quota) = (Pools::new(options, 5), ConnectionQuota::new(6, 1, 0));
+        let keeps_none_from = if seed % 2 == 0 { usize::MAX } else { 700 };
         let mut now = Instant::now();
         let (mut names, mut carried, mut waiting) = (0, Vec::new(), Vec::new());
-        for _ in 0..1_500 {
+        for step in 0..1_500 {
+            if step == keeps_none_from {
+                pools.keep_none();
+            }
             now += Duration::from_millis(random.bits() % 400);
             let server = random.below(5);
             names += 1;
@@ -64,7 +70,10 @@ fn what_is_kept_is_what_all_pools_come_to() {
                 }
                 4 if !carried.is_empty() => {
                     let (server, name) = carried.swap_remove(random.below(carried.len()));
-                    let _stays = pools.release(server, name, now);
+                    let (others, waiters) = (pools[server].carries(name), pools[server].is_short());
+                    let stays = pools.release(server, name, now);
+                    let is_unwanted = pools.keeps_none() && others == 1 && !waiters;
+                    assert!(!stays || !is_unwanted, "it carries nothing more");
                 }
                 5 if !waiting.is_empty() => {
                     let (server, name) = waiting.swap_remove(random.below(waiting.len()));
@@ -92,10 +101,54 @@ fn what_is_kept_is_what_all_pools_come_to() {
                 waiting.retain(|other| *other != (server, name));
                 carried.push((server, connection));
             }
-            check(&pools, &quota, now);
+            if pools.keeps_none() {
+                while let Some(connection) = pools.take_idle(None, CloseCause::Retired) {
+                    assert!(carried.iter().all(|(_, other)| *other != connection));
+                }
+                assert_eq!(pools.gauges().idle, 0);
+            }
+            check(&mut pools, &quota, now);
             assert_eq!(pools.gauges().waiting as usize, waiting.len());
         }
+        if pools.keeps_none() {
+            waiting.drain(..).for_each(|(server, name)| pools.cancel(server, &name));
+            for (server, name) in carried {
+                let _stays = pools.release(server, name, now);
+            }
+            assert_eq!(pools.gauges(), PoolGauges::default(), "nothing is left");
+        }
     }
+}
+
+#[test]
+fn pools_that_keep_none_open_nothing_ahead_of_need_and_serve_who_waits() {
+    let now = Instant::now();
+    let options = PoolOptions { min_idle: 2, capacity: 1, ..OPTIONS };
+    let (mut pools, quota) = (Pools::new(options, 3), ConnectionQuota::new(9, 1, 0));
+    let [first, second, third, one, other] = [1, 2, 3, 11, 12].map(|name| Key::new(name, 0));
+    for (server, connection) in [(0, first), (1, second)] {
+        assert!(pools.may_open(server, &quota));
+        pools.begin_open(server);
+        pools.opened(server, connection, now);
+    }
+    assert_eq!(pools.checkout(0, one, now), Checkout::Use(first));
+    assert!(pools.may_open(0, &quota) && pools.may_open(2, &quota), "ahead of need");
+    pools.keep_none();
+    assert!((0..3).all(|server| !pools.may_open(server, &quota)));
+    assert_eq!(pools.take_idle(None, CloseCause::Retired), Some(second));
+    assert_eq!(pools.take_idle(None, CloseCause::Retired), None);
+    // One that still begins on it waits, gets the connection that is released, and it closes then.
+    assert_eq!(pools.checkout(0, other, now), Checkout::Wait);
+    assert!(pools.may_open(0, &quota), "it is made for who waits");
+    assert!(pools.release(0, first, now), "somebody waits for it");
+    assert_eq!(pools.next_ready(0, now), Some((other, first)));
+    assert!(!pools.release(0, first, now));
+    // One that was being made when nobody waits any more is taken at once.
+    pools.begin_open(2);
+    pools.opened(2, third, now);
+    assert_eq!(pools.take_idle(None, CloseCause::Retired), Some(third));
+    assert_eq!(pools.gauges(), PoolGauges::default());
+    assert_eq!(pools.counters().closed[CloseCause::Retired as usize], 3);
 }
 
 #[test]

@@ -638,3 +638,134 @@ fn those_that_cannot_be_connected_to_are_tried_in_no_fixed_order() {
     assert!(servers.drain(5, now));
     assert!(!servers.has_unreachable(&[1, 2, 3, 4]), "not one that is drained");
 }
+
+/// A reload: the servers of the new list are what they were, each under its new number.
+#[test]
+fn servers_that_stay_are_what_they_were() {
+    let eject = EjectOptions { share_max: 0.9, ..EJECT };
+    for seed in 0..150 {
+        let mut random = Random::new(seed);
+        let policy = POLICIES[random.below(5)];
+        let slow_start = [None, Some(seconds(20))][random.below(2)];
+        let options = ServersOptions { policy, slow_start, eject: Some(eject), ..OPTIONS };
+        let count = 1 + random.below(30);
+        let listed = vec![(7, 0); count];
+        let (mut old, mut now) = (with(options, &listed), Instant::now());
+        for _ in 0..300 {
+            now += Duration::from_millis(random.below(300) as u64);
+            let server = random.below(count);
+            match random.below(12) {
+                0 => old.set_health(server, random.below(3) > 0, now),
+                1 => assert!(old.set_weight(server, [6, 7, 8][random.below(3)])),
+                2 => assert!(old.drain(server, now)),
+                3 | 4 => assert!(old.lift(server, now)),
+                _ => {
+                    let latency = Some(Duration::from_millis(random.below(500) as u64));
+                    let outcome = if random.below(3) == 0 { BROKEN } else { OK };
+                    old.hold(server);
+                    old.done(server, Outcome { latency, ..outcome }, now);
+                }
+            }
+            let mut remarkable: Vec<usize> = old.remarkable().collect();
+            remarkable.sort_unstable();
+            let look = |number: &usize| {
+                let view = old.view(*number, now).unwrap();
+                view.standing != Standing::Up || view.ejected || view.weight != 7
+            };
+            assert_eq!(remarkable, (0..count).filter(look).collect::<Vec<_>>());
+            if policy != Policy::Ewma {
+                let worth: Vec<usize> = (0..count).filter(|n| old.remember(*n).is_some()).collect();
+                assert_eq!(worth, remarkable, "nothing else is worth it");
+            }
+        }
+        old.hold(0);
+        now += Duration::from_millis(random.below(3_000) as u64);
+        old.advance(now);
+        // The list is turned round, and two servers more are in front of it.
+        let mut new = with(options, &vec![(9, 0); count + 2]);
+        let place = |server| count + 1 - server;
+        new.adopt(&old, (0..count).map(|server| (server, place(server))), now);
+        for server in 0..count {
+            let [was, is] = [(&old, server), (&new, place(server))]
+                .map(|(servers, number)| servers.view(number, now).unwrap());
+            let of = |view: &ServerView| (view.healthy, view.ejected, view.ramp.to_bits());
+            assert_eq!(of(&is), of(&was), "{policy:?}");
+            if was.ramp < 1.0 || was.standing != Standing::SlowStart {
+                assert_eq!(is.standing, was.standing);
+            }
+            assert_eq!(is.weight, if was.weight == 7 { 9 } else { was.weight });
+            assert_eq!((is.active, is.counters), (0, ServerCounters::default()));
+            if policy == Policy::Ewma {
+                assert_eq!(is.latency, was.latency);
+            }
+            if was.standing != Standing::Up {
+                assert_eq!(is.since, was.since);
+            }
+        }
+        assert_eq!(new.usable(), old.usable() + 2);
+        assert!(!new.has_events(), "nothing has happened");
+        let reference = Reference::new(&new, 0.0, &[], now);
+        let admitted = reference.admitted();
+        for n in 0..50 {
+            let picked = new.pick(Some(mix(n)), &[], now);
+            assert!(picked.map_or(admitted.is_empty(), |one| admitted.contains(&one)));
+        }
+        // And they come back when they would have.
+        let later = now + seconds(1_000);
+        old.advance(later);
+        new.advance(later);
+        assert_eq!(new.usable(), old.usable() + 2);
+    }
+}
+
+#[test]
+fn a_server_that_stays_is_ejected_as_often_in_a_row_as_it_was() {
+    let options = ServersOptions { eject: Some(EJECT), ..OPTIONS };
+    let mut now = Instant::now();
+    let mut servers = with(options, &[(1, 0), (1, 0)]);
+    for times in 1..=4 {
+        (0..2).for_each(|_| servers.done(0, BROKEN, now));
+        let mut new = with(options, &[(1, 0), (1, 0)]);
+        new.adopt(&servers, [(0, 0), (1, 1)], now);
+        servers = new;
+        let until = now + seconds(30 * times);
+        let standing = Standing::Ejected(Reason::ConsecutiveFailures, until);
+        assert_eq!(servers.view(0, now).unwrap().standing, standing);
+        assert_eq!(servers.next_deadline(), Some(until));
+        now = until;
+        servers.advance(now);
+        assert_eq!(servers.view(0, now).unwrap().standing, Standing::Up);
+    }
+}
+
+#[test]
+fn what_a_new_list_has_no_use_for_is_not_taken_over() {
+    let now = Instant::now();
+    let ejects = ServersOptions { eject: Some(EJECT), ..OPTIONS };
+    let mut old = with(ejects, &[(1, 0); 4]);
+    (0..2).for_each(|_| old.done(0, BROKEN, now));
+    (0..2).for_each(|_| old.done(1, BROKEN, now));
+    old.set_health(2, false, now);
+    assert_eq!(old.usable(), 1);
+    let ejected = old.remember(0).unwrap();
+    // The last one stays in, an ejection is over some time, and not all lists eject.
+    let cases = [(ejects, 1, now, false), (ejects, 2, now, true), (OPTIONS, 2, now, false)];
+    let later = (ejects, 2, now + seconds(30), false);
+    for (options, count, now, expected) in cases.into_iter().chain([later]) {
+        let mut new = with(options, &vec![(1, 0); count]);
+        new.recall(0, ejected, now);
+        assert_eq!(new.view(0, now).unwrap().ejected, expected, "{count}");
+    }
+    // Two may be out of four, and one of three.
+    let mut new = with(ejects, &[(1, 0); 3]);
+    new.adopt(&old, [(0, 0), (1, 1), (3, 2), (9, 1), (0, 9)], now);
+    assert_eq!(new.usable(), 2);
+    // Nobody would find out that a server is up again that is not checked any more.
+    let down = old.remember(2).unwrap();
+    for (memory, healthy) in [(down, false), (down.unchecked(), true)] {
+        let mut new = with(ejects, &[(1, 0); 4]);
+        new.recall(2, memory, now);
+        assert_eq!(new.view(2, now).unwrap().healthy, healthy);
+        assert_eq!(new.remember(2).is_some(), !healthy);
+    }
+}
