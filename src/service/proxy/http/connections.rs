@@ -50,6 +50,14 @@ impl Surroundings<'_> {
         }
     }
 
+    /// Has the idle connections of a cluster closed that is retired.
+    fn close_retired(&mut self, cluster: usize) {
+        let Self { clusters, actions, .. } = self;
+        while let Some(connection) = clusters.get(cluster).take_retired() {
+            actions.push(ProxyAction::Close { connection });
+        }
+    }
+
     /// Has it told which servers are left out, if that has changed.
     pub(super) fn report(&mut self, cluster: usize) {
         if self.clusters.get(cluster).servers.has_events() {
@@ -74,6 +82,7 @@ impl Surroundings<'_> {
     }
 }
 
+/// What is told of a cluster that is not there any more comes too late, and is passed over.
 impl HttpProxy {
     fn around<'a>(&'a mut self, clusters: &'a mut Clusters, now: Instant) -> Surroundings<'a> {
         let Self { watched, counted, actions, .. } = self;
@@ -103,6 +112,16 @@ impl HttpProxy {
         }
     }
 
+    /// A cluster is replaced or removed, as [`Cluster::retire`] says: its idle connections are
+    /// closed.
+    ///
+    /// [`Cluster::retire`]: crate::service::cluster::Cluster::retire
+    pub fn retire(&mut self, cluster: usize, clusters: &mut Clusters, now: Instant) {
+        let Some(one) = clusters.find_mut(cluster) else { return };
+        one.retire();
+        self.around(clusters, now).close_retired(cluster);
+    }
+
     /// A connection to a server stands.
     pub fn connection_opened(
         &mut self,
@@ -111,11 +130,15 @@ impl HttpProxy {
         clusters: &mut Clusters,
         now: Instant,
     ) {
-        let one = clusters.get(cluster);
+        let Some(one) = clusters.find_mut(cluster) else {
+            return self.actions.push(ProxyAction::Close { connection });
+        };
         one.pools.opened(server, connection, now);
         one.servers.connected(server, now);
         self.serve_waiting(cluster, server, clusters, now);
-        self.around(clusters, now).watch(cluster);
+        let mut around = self.around(clusters, now);
+        around.close_retired(cluster);
+        around.watch(cluster);
     }
 
     /// A connection to a server could not be made: notifies the oldest waiter.
@@ -126,9 +149,9 @@ impl HttpProxy {
         clusters: &mut Clusters,
         now: Instant,
     ) {
-        let pools = &mut clusters.get(cluster).pools;
-        pools.open_failed(server);
-        let waiter = pools.take_waiter(server);
+        let Some(one) = clusters.find_mut(cluster) else { return };
+        one.pools.open_failed(server);
+        let waiter = one.pools.take_waiter(server);
         if let Some(key) = waiter
             && let Some((exchange, mut around)) = self.split(key, clusters, now)
         {
@@ -149,10 +172,12 @@ impl HttpProxy {
         clusters: &mut Clusters,
         now: Instant,
     ) -> bool {
-        let stays = clusters.get(cluster).pools.release(server, connection, now);
+        let Some(one) = clusters.find_mut(cluster) else { return false };
+        let stays = one.pools.release(server, connection, now);
         self.serve_waiting(cluster, server, clusters, now);
         // Somebody may wait for another server, and for the place of this connection.
         let mut around = self.around(clusters, now);
+        around.close_retired(cluster);
         around.open_all_needed(cluster);
         around.watch(cluster);
         stays
@@ -167,7 +192,8 @@ impl HttpProxy {
         clusters: &mut Clusters,
         now: Instant,
     ) {
-        clusters.get(cluster).pools.closed(server, connection, cause);
+        let Some(one) = clusters.find_mut(cluster) else { return };
+        one.pools.closed(server, connection, cause);
         // Somebody may wait for the place.
         self.around(clusters, now).open_all_needed(cluster);
     }
@@ -180,7 +206,8 @@ impl HttpProxy {
         clusters: &mut Clusters,
         now: Instant,
     ) {
-        clusters.get(cluster).quota.answered(places, now);
+        let Some(one) = clusters.find_mut(cluster) else { return };
+        one.quota.answered(places, now);
         let mut around = self.around(clusters, now);
         around.open_all_needed(cluster);
         around.watch(cluster);
@@ -188,7 +215,8 @@ impl HttpProxy {
 
     /// Another worker asks for places: how many it gets.
     pub fn quota_asked(&mut self, cluster: usize, clusters: &mut Clusters) -> u32 {
-        let (places, idle) = clusters.get(cluster).asked();
+        let Some(one) = clusters.find_mut(cluster) else { return 0 };
+        let (places, idle) = one.asked();
         let close = |connection| ProxyAction::Close { connection };
         self.actions.extend(idle.map(close));
         places
@@ -196,8 +224,9 @@ impl HttpProxy {
 
     /// The time that [`ProxyAction::Watch`] named has come.
     pub fn expire(&mut self, cluster: usize, clusters: &mut Clusters, now: Instant) {
+        let Some(one) = clusters.find_mut(cluster) else { return };
         self.watched[cluster].until = None;
-        for (server, failure, one) in clusters.get(cluster).expire(now) {
+        for (server, failure, one) in one.expire(now) {
             match one {
                 Expired::Waiter(key) => {
                     if let Some((exchange, mut around)) = self.split(key, clusters, now) {

@@ -142,6 +142,8 @@ struct Watched {
     tally: ProxyTally,
     /// Something was counted since the session has looked.
     is_counted: bool,
+    /// Exchanges under way.
+    active: u32,
 }
 
 impl Watched {
@@ -189,7 +191,7 @@ impl Surroundings<'_> {
 }
 
 impl HttpProxy {
-    /// No exchange yet, for so many clusters.
+    /// No exchange yet, for so many clusters; [`HttpProxy::ensure`] adds others.
     #[must_use]
     pub fn new(clusters: usize) -> Self {
         Self {
@@ -199,6 +201,31 @@ impl HttpProxy {
             actions: Vec::new(),
             filled: Vec::new(),
         }
+    }
+
+    /// A cluster of this number is there from now on, of which nothing was counted. Another one may
+    /// have had the number before, on which no exchange is under way any more.
+    pub fn ensure(&mut self, cluster: usize) {
+        if cluster >= self.watched.len() {
+            self.watched.resize_with(cluster + 1, Watched::default);
+        }
+        let watched = &mut self.watched[cluster];
+        debug_assert_eq!(watched.active, 0, "a number is used again when its cluster is not");
+        // What was to be looked at still is.
+        let Watched { is_counted, active, .. } = *watched;
+        *watched = Watched { is_counted, active, ..Watched::default() };
+    }
+
+    /// How many exchanges are under way on a cluster. Takes no step for each.
+    #[must_use]
+    pub fn active(&self, cluster: usize) -> u32 {
+        self.watched.get(cluster).map_or(0, |watched| watched.active)
+    }
+
+    /// Whether an exchange is under way on a cluster.
+    #[must_use]
+    pub fn uses(&self, cluster: usize) -> bool {
+        self.active(cluster) > 0
     }
 
     /// What the session has to do; `into` is empty.
@@ -234,7 +261,7 @@ impl HttpProxy {
     /// What was counted of a cluster.
     #[must_use]
     pub fn tally(&self, cluster: usize) -> &ProxyTally {
-        &self.watched[cluster].tally
+        self.watched.get(cluster).map_or(&ProxyTally::NONE, |watched| &watched.tally)
     }
 
     /// Exchanges under way.
@@ -261,10 +288,11 @@ impl HttpProxy {
         Some((exchange, Surroundings { clusters, watched, counted, actions, now }))
     }
 
-    /// Takes an exchange; it comes back when there are too many. [`HttpProxy::start`] follows.
+    /// Takes an exchange; it comes back when there are too many, or its cluster is not there.
+    /// [`HttpProxy::start`] follows.
     ///
     /// # Errors
-    /// The exchange, as there are too many.
+    /// The exchange, as it cannot be taken.
     #[expect(clippy::result_large_err, reason = "what came is given back as it came")]
     pub fn insert(
         &mut self,
@@ -273,6 +301,9 @@ impl HttpProxy {
         now: Instant,
     ) -> Result<Key, (Box<RequestHead>, RequestRecord)> {
         let NewExchange { client, listener, cluster, mut request, mut record, hash, until } = new;
+        if cluster >= self.watched.len() || clusters.find(cluster).is_none() {
+            return Err((request.head, record));
+        }
         record.upstream.server = Some((cluster, None));
         if request.size == BodySize::None {
             request.body.end(None);
@@ -298,7 +329,10 @@ impl HttpProxy {
             failed: None,
             until,
         };
-        self.exchanges.insert(exchange).map_err(|full| (full.request.head, full.record))
+        let inserted = self.exchanges.insert(exchange);
+        let key = inserted.map_err(|full| (full.request.head, full.record))?;
+        self.watched[cluster].active += 1;
+        Ok(key)
     }
 
     /// An exchange begins: it looks for a server.
@@ -320,6 +354,7 @@ impl HttpProxy {
         let (exchange, mut around) = self.split(key, clusters, now)?;
         exchange.unlink(key, &mut around);
         let mut exchange = self.exchanges.remove(key)?;
+        self.watched[exchange.cluster].active -= 1;
         let cluster = clusters.get(exchange.cluster);
         exchange.tries.attempts.finish(&mut cluster.breaker);
         if exchange.tries.has_entered {
@@ -389,19 +424,26 @@ impl HttpProxy {
     /// # Panics
     /// When it does not.
     pub fn check(&self, clusters: &Clusters) {
-        let mut active = vec![0_u32; self.watched.len()];
+        let (mut active, mut entered) = (vec![0; self.watched.len()], vec![0; self.watched.len()]);
         for exchange in self.exchanges.values() {
             let Tries { state, second, has_entered, .. } = &exchange.tries;
-            active[exchange.cluster] += u32::from(*has_entered);
+            active[exchange.cluster] += 1_u32;
+            entered[exchange.cluster] += u32::from(*has_entered);
             let is_waiting = matches!(state, State::Waiting { .. } | State::Linked { .. });
             assert!(second.is_none() || is_waiting, "a second try stands beside a first");
             assert!(second.is_none() || !exchange.has_head(), "an answer settles the tries");
             let ends = *state == State::Done;
             assert!(exchange.failed.is_none() || ends, "a failed exchange is tried no more");
         }
-        for (cluster, active) in active.into_iter().enumerate() {
-            if let Some(cluster) = clusters.find(cluster) {
-                assert!(cluster.breaker.taken()[0] >= active, "the breaker counts exchanges");
+        for (number, (active, entered)) in active.into_iter().zip(entered).enumerate() {
+            assert_eq!(self.active(number), active, "exchanges under way are counted");
+            match clusters.find(number) {
+                Some(cluster) => {
+                    assert!(cluster.breaker.taken()[0] >= entered, "the breaker counts exchanges");
+                    let keeps = cluster.is_retired() && cluster.gauges().idle > 0;
+                    assert!(!keeps, "a cluster that is retired keeps no idle connection");
+                }
+                None => assert_eq!(active, 0, "an exchange has a cluster"),
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::service::cluster::failure::Failure;
 
-/// Counts since the start.
+/// Counts since the cluster has been there.
 #[derive(Debug, Clone)]
 pub struct ProxyTally {
     /// Exchanges that began.
@@ -21,16 +21,21 @@ pub struct ProxyTally {
     pub failed: [u64; Failure::ALL.len()],
 }
 
+impl ProxyTally {
+    /// Nothing was counted.
+    pub const NONE: Self = Self {
+        begun: 0,
+        answered: 0,
+        retried: 0,
+        hedges: 0,
+        hedges_won: 0,
+        interim: 0,
+        failed: [0; Failure::ALL.len()],
+    };
+}
+
 impl Default for ProxyTally {
     fn default() -> Self {
-        Self {
-            begun: 0,
-            answered: 0,
-            retried: 0,
-            hedges: 0,
-            hedges_won: 0,
-            interim: 0,
-            failed: [0; Failure::ALL.len()],
-        }
+        Self::NONE
     }
 }

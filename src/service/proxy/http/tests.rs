@@ -96,6 +96,20 @@ impl Rig {
     }
 
     fn begin_until(&mut self, method: &[u8], size: BodySize, until: Option<Instant>) -> Key {
+        self.begin_on(0, method, size, until).unwrap()
+    }
+
+    fn try_begin(&mut self, cluster: usize) -> Option<Key> {
+        self.begin_on(cluster, b"GET", BodySize::None, None)
+    }
+
+    fn begin_on(
+        &mut self,
+        cluster: usize,
+        method: &[u8],
+        size: BodySize,
+        until: Option<Instant>,
+    ) -> Option<Key> {
         let mut head = Box::<RequestHead>::default();
         head.set_method(method);
         head.set_path(b"/");
@@ -103,16 +117,16 @@ impl Rig {
         let new = NewExchange {
             client: CLIENT,
             listener: 0,
-            cluster: 0,
+            cluster,
             request: ForwardedRequest { head, path, size, upgrade, closes, body },
             record: RequestRecord::new(self.now, None, Some(0), 20),
             hash: None,
             until,
         };
-        let key = self.proxy.insert(new, &mut self.clusters, self.now).unwrap();
+        let key = self.proxy.insert(new, &mut self.clusters, self.now).ok()?;
         self.proxy.start(key, &mut self.clusters, self.now);
         self.settle();
-        key
+        Some(key)
     }
 
     /// Does what the proxy asks for, until it asks for nothing.
@@ -205,8 +219,14 @@ impl Rig {
         let (server, exchange) = self.connections[&connection];
         self.proxy.answer_ended(exchange.unwrap(), None, &mut self.clusters, self.now);
         self.connections.insert(connection, (server, None));
+        let is_retired = self.clusters.get(0).is_retired();
         let (clusters, now) = (&mut self.clusters, self.now);
-        assert!(self.proxy.connection_released((0, server), connection, clusters, now));
+        let stays = self.proxy.connection_released((0, server), connection, clusters, now);
+        assert!(stays || is_retired);
+        if !stays {
+            self.closed.push(connection);
+            self.connections.remove(&connection);
+        }
         self.settle();
     }
 
@@ -547,6 +567,91 @@ fn the_breaker_fails_what_is_too_much_at_once() {
     rig.assert_idle();
 }
 
+#[test]
+fn a_cluster_that_is_retired_serves_what_begins_on_it_and_keeps_nothing() {
+    let mut options = options(2);
+    options.pool.min_idle = 1;
+    let mut rig = Rig::new(&options);
+    let begun: Vec<Key> = (0..3).map(|_| rig.begin(b"GET", BodySize::None)).collect();
+    let [first, second, third] = [(); 3].map(|()| rig.connected());
+    rig.head(first, 200);
+    rig.answered(first);
+    rig.end(begun[0]);
+    assert_eq!((rig.clusters.get(0).gauges().idle, rig.proxy.active(0)), (1, 2));
+    rig.proxy.retire(0, &mut rig.clusters, rig.now);
+    rig.settle();
+    assert_eq!(rig.closed, [first], "what is idle is closed at once");
+    // What is under way goes on, and what begins still finds a server.
+    let late = rig.begin(b"GET", BodySize::None);
+    let fourth = rig.connected();
+    for (connection, exchange) in [(second, begun[1]), (third, begun[2]), (fourth, late)] {
+        assert!(matches!(rig.head(connection, 200), HeadVerdict::Taken));
+        rig.answered(connection);
+        assert_eq!(rig.closed.last(), Some(&connection));
+        assert!(rig.proxy.uses(0));
+        rig.end(exchange);
+    }
+    // A connection that nobody waits for any more.
+    let gone = rig.begin(b"GET", BodySize::None);
+    rig.end(gone);
+    let fifth = rig.connected();
+    assert_eq!(rig.closed.last(), Some(&fifth));
+    assert!(!rig.proxy.uses(0) && rig.connecting.is_empty());
+    assert_eq!(rig.clusters.get(0).open(), 0);
+    assert_eq!(rig.clusters.get(0).counters().closed[CloseCause::Retired as usize], 5);
+    rig.assert_idle();
+}
+
+#[test]
+fn a_number_is_used_again_and_what_comes_late_for_it_is_passed_over() {
+    let mut rig = Rig::new(&options(1));
+    let exchange = rig.begin(b"GET", BodySize::None);
+    let connection = rig.connected();
+    rig.head(connection, 200);
+    rig.answered(connection);
+    rig.end(exchange);
+    assert_eq!(rig.tally().begun, 1);
+    rig.proxy.retire(0, &mut rig.clusters, rig.now);
+    rig.settle();
+    assert!(rig.clusters.remove(0).is_some() && rig.clusters.remove(0).is_none());
+    assert!(rig.clusters.remove(77).is_none());
+    for cluster in [0, 5] {
+        let Rig { proxy, clusters, now, .. } = &mut rig;
+        let place = (cluster, 0);
+        proxy.expire(cluster, clusters, *now);
+        proxy.quota_lent(cluster, 3, clusters, *now);
+        assert_eq!(proxy.quota_asked(cluster, clusters), 0);
+        proxy.retire(cluster, clusters, *now);
+        proxy.connection_failed(place, Failure::ConnectRefused, clusters, *now);
+        proxy.connection_closed(place, CLIENT, CloseCause::Failed, clusters, *now);
+        assert!(!proxy.connection_released(place, CLIENT, clusters, *now));
+        assert!(!proxy.uses(cluster) && !proxy.has_actions());
+        proxy.connection_opened(place, CLIENT, clusters, *now);
+        let mut actions = Vec::new();
+        proxy.take_actions(&mut actions);
+        assert_eq!(actions, [ProxyAction::Close { connection: CLIENT }]);
+        assert!(rig.try_begin(cluster).is_none(), "nothing begins where there is no cluster");
+        rig.settle();
+    }
+    assert_eq!(rig.proxy.tally(5).begun, 0);
+    for cluster in [0, 5] {
+        rig.proxy.ensure(cluster);
+        let new = Cluster::new(&options(2), (0, 1), 1, rig.now);
+        assert!(rig.clusters.insert(cluster, new).is_none());
+        assert_eq!(rig.proxy.tally(cluster).begun, 0, "nothing was counted of this one");
+        let exchange = rig.try_begin(cluster).unwrap();
+        let other = 5 - cluster;
+        assert_eq!((rig.proxy.active(cluster), rig.proxy.active(other)), (1, 0));
+        let counted = std::iter::from_fn(|| rig.proxy.next_counted());
+        assert_eq!(counted.collect::<Vec<_>>(), [cluster], "once, however often it was there");
+        assert_eq!(rig.proxy.tally(cluster).begun, 1);
+        rig.end(exchange);
+        assert!(!rig.proxy.uses(cluster));
+        rig.connecting.clear();
+    }
+    assert!(rig.clusters.find(3).is_none() && rig.clusters.find_mut(5).is_some());
+}
+
 /// A small generator of numbers.
 struct Random(u64);
 
@@ -571,6 +676,11 @@ fn whatever_happens_every_exchange_ends_and_nothing_is_left() {
         let mut open: Vec<Key> = Vec::new();
         let (mut begun, mut told) = (0, 0);
         for step in 0..200 {
+            if step == 100 && seed % 3 == 0 {
+                // Exchanges still begin on it.
+                rig.proxy.retire(0, &mut rig.clusters, rig.now);
+                rig.settle();
+            }
             match random.below(if step < 150 { 9 } else { 8 }) {
                 0 if !rig.connecting.is_empty() => {
                     rig.connected();
@@ -598,7 +708,15 @@ fn whatever_happens_every_exchange_ends_and_nothing_is_left() {
             told += 1;
         }
         assert_eq!((rig.tally().begun, told), (begun, begun), "seed {seed}");
+        assert!(!rig.proxy.uses(0));
         rig.assert_idle();
+        if rig.clusters.get(0).is_retired() {
+            while !rig.connecting.is_empty() {
+                rig.connected();
+            }
+            assert_eq!(rig.clusters.get(0).open(), 0, "nothing is kept");
+            assert!(rig.connections.is_empty());
+        }
     }
 }
 
