@@ -25,6 +25,12 @@ impl Counter {
         self.0.store(amount, Ordering::Relaxed);
     }
 
+    /// Puts `now` in the place of `before`, for a sum of several amounts that are kept elsewhere.
+    /// Only the owner may.
+    pub fn replace(&self, before: u64, now: u64) {
+        self.add(now.wrapping_sub(before));
+    }
+
     /// The count so far.
     #[must_use]
     pub fn get(&self) -> u64 {
@@ -73,6 +79,9 @@ mod tests {
         assert_eq!(counter.get(), 5);
         counter.set(9);
         assert_eq!(counter.get(), 9);
+        counter.replace(2, 5);
+        counter.replace(7, 0);
+        assert_eq!(counter.get(), 5);
         let gauge = Gauge::new();
         gauge.increment();
         gauge.increment();

@@ -235,7 +235,8 @@ impl<D: Driver> Context<D> {
     pub(super) fn tell_ejections(&mut self, upstream: usize) {
         let Self { http, options, .. } = self;
         let stats = &options.workers.cells()[options.worker].stats.upstreams[upstream];
-        shown::tell_ejections(http.cluster(upstream), stats, &options.upstreams[upstream].name);
+        let name = &options.upstreams[upstream].name;
+        shown::tell_ejections(http.cluster(upstream), (stats, &stats.servers), name);
     }
 
     /// Closes a connection that gets no slot.

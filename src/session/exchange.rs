@@ -3,6 +3,8 @@
 use super::context::Context;
 use super::http::state::HttpState;
 use super::kind::Session;
+use super::published::Published;
+use super::stats_pool::TrunkSums;
 use super::trunk::Trunk;
 use super::workers::{Finished, WorkerMessage};
 use super::{Due, Sessions};
@@ -227,11 +229,12 @@ impl<D: Driver> Sessions<D> {
     }
 
     fn count_exchanges(&mut self, upstream: usize) {
-        let exchanger = self.context.exchanger(upstream);
+        let (exchanger, cluster) = self.context.exchanger_and_cluster(upstream);
         let tally = exchanger.take_tally();
         let (gauges, counters) = (exchanger.pool().gauges(), *exchanger.pool().counters());
-        let share = self.context.cluster(upstream).quota.limit();
-        let stats = &self.context.stats().upstreams[upstream].pool;
-        stats.publish(&tally, gauges, &counters, share);
+        let trunks = TrunkSums { gauges, counters, share: cluster.quota.limit() };
+        let Context { http, options, .. } = &mut self.context;
+        let stats = &options.workers.cells()[options.worker].stats.upstreams[upstream];
+        Published::of(&mut http.published, upstream).publish_trunks(&tally, trunks, stats);
     }
 }

@@ -17,6 +17,7 @@
 //! | `udp` | datagrams: listening sockets, echo, the flows of the proxy |
 //! | `workers` | what workers see of each other |
 //! | `write_buffer` | what a connection writes in a turn |
+//! | `published` | what clusters have added to counters that they share |
 //! | `stats`, `stats_http`, `stats_messages`, `stats_pool`, `stats_udp` | counters |
 //! | `handshake` | what is before a session: PROXY protocol header, TLS handshake |
 //! | `parting` | what is after one: a peer that was told why is given time to take that |
@@ -43,6 +44,7 @@ mod latency;
 mod messages;
 mod options;
 mod parting;
+mod published;
 mod relay;
 mod stats;
 mod stats_http;
@@ -69,7 +71,7 @@ pub use self::stats::{
     CompressionStats, ErrorKind, FrameStats, Histograms, ListenerStats, Plan, RelayStats,
     SessionStats, TlsStats, UpstreamStats,
 };
-pub use self::stats_http::{HttpStats, OriginStats, RouteStats, ServerStats};
+pub use self::stats_http::{HttpStats, OriginStats, RouteStats, ServerCounters, ServerStats};
 pub use self::stats_messages::MessageStats;
 pub use self::stats_pool::PoolStats;
 pub use self::stats_udp::{DatagramStats, DropReason};
@@ -82,6 +84,7 @@ use self::handshake::Handshake;
 use self::http::shown;
 use self::kind::Session;
 use self::parting::Parting;
+use self::published::Published;
 use self::udp::Datagrams;
 use crate::mem::{Key, Slab};
 use crate::net::Stream;
@@ -367,8 +370,10 @@ impl<D: Driver> Sessions<D> {
         let stats = &options.workers.cells()[options.worker].stats;
         for (upstream, cluster) in http.clusters.iter_mut() {
             let stats = &stats.upstreams[upstream];
-            shown::publish(cluster, stats, now);
-            shown::tell_ejections(cluster, stats, &options.upstreams[upstream].name);
+            let published = Published::of(&mut http.published, upstream);
+            published.publish(cluster, stats, &stats.servers, now);
+            let name = &options.upstreams[upstream].name;
+            shown::tell_ejections(cluster, (stats, &stats.servers), name);
         }
     }
 

@@ -3,7 +3,7 @@
 use super::DatagramStats;
 use super::distribution::Distribution;
 use super::latency::Latencies;
-use super::stats_http::{HttpStats, OriginStats};
+use super::stats_http::{HttpStats, OriginStats, ServerCounters};
 use super::stats_messages::MessageStats;
 use super::stats_pool::PoolStats;
 use crate::net::tls::{Fault, SUITES, Session as TlsSession};
@@ -171,6 +171,8 @@ pub struct UpstreamStats {
     pub pool: PoolStats,
     /// Exchanges of HTTP.
     pub http: OriginStats,
+    /// By server.
+    pub servers: ServerCounters,
 }
 
 /// How bytes were moved.
@@ -285,7 +287,8 @@ impl UpstreamStats {
             retries: Counter::new(),
             ejections: Counter::new(),
             pool: PoolStats::new(),
-            http: OriginStats::new(servers),
+            http: OriginStats::default(),
+            servers: ServerCounters::new(servers),
         }
     }
 }

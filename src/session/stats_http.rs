@@ -1,6 +1,7 @@
 //! What is counted of HTTP: requests by route and status, refusals, exchanges with servers.
 
-use std::sync::OnceLock;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
 
 use crate::proto::http1::Refusal;
 use crate::runtime::{Counter, Gauge};
@@ -8,6 +9,7 @@ use crate::service::cluster::attempts::{RetryCounters, Stop};
 use crate::service::cluster::breaker::Refused;
 use crate::service::cluster::failure::Failure;
 use crate::service::cluster::pool::{CloseCause, PoolCounters, PoolGauges};
+use crate::service::proxy::http::ProxyTally;
 
 /// One listener's requests.
 #[derive(Debug, Default)]
@@ -89,8 +91,6 @@ pub struct OriginStats {
     /// Exchanges, connections and flows that a limit on what is under way has refused, in the order
     /// of [`Refused::ALL`].
     pub refused: [Counter; Refused::ALL.len()],
-    /// By server.
-    pub servers: Box<[ServerStats]>,
     /// Connections that carry nothing.
     pub idle: Counter,
     /// Connections that carry an exchange.
@@ -120,14 +120,70 @@ pub struct ServerStats {
     pub ejected: Counter,
 }
 
-impl OriginStats {
+/// The counters of a cluster's servers, by their numbers. One of the clusters that share the other
+/// counters of an upstream may have other servers, and shares the counters of those that are the
+/// same.
+#[derive(Debug, Default)]
+pub struct ServerCounters(Box<[Arc<ServerStats>]>);
+
+impl ServerCounters {
     /// All at zero, for so many servers.
     #[must_use]
     pub fn new(servers: usize) -> Self {
-        let servers = (0..servers).map(|_| ServerStats::default()).collect();
-        Self { servers, ..Self::default() }
+        Self((0..servers).map(|_| Arc::default()).collect())
     }
 
+    /// For so many servers, of which some go on with the counters that they had: of each pair, the
+    /// first is the number that a server has in `old`, the second the one that it has now.
+    #[must_use]
+    pub fn continuing(
+        old: &Self,
+        servers: usize,
+        pairs: impl IntoIterator<Item = (usize, usize)>,
+    ) -> Self {
+        let mut all: Box<[Option<Arc<ServerStats>>]> = vec![None; servers].into();
+        for (there, here) in pairs {
+            if let (Some(one), Some(place)) = (old.get(there), all.get_mut(here)) {
+                *place = Some(Arc::clone(one));
+            }
+        }
+        Self(all.into_iter().map(Option::unwrap_or_default).collect())
+    }
+}
+
+impl Deref for ServerCounters {
+    type Target = [Arc<ServerStats>];
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+/// What a cluster comes to, as far as it is shown by [`OriginStats`].
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct ClusterSums {
+    pub(super) gauges: PoolGauges,
+    pub(super) counters: PoolCounters,
+    pub(super) retries: RetryCounters,
+    pub(super) refused: [u64; Refused::ALL.len()],
+}
+
+/// Puts what is now in the place of what was before, counter by counter.
+pub(super) fn replace_all<const N: usize>(counters: &[Counter; N], was: &[u64; N], is: &[u64; N]) {
+    for (counter, (was, is)) in counters.iter().zip(was.iter().zip(is)) {
+        counter.replace(*was, *is);
+    }
+}
+
+/// The same for the gauges of pools: idle, in use, opening, waiting.
+pub(super) fn replace_gauges(shown: [&Counter; 4], was: PoolGauges, is: PoolGauges) {
+    let all = |of: PoolGauges| [of.idle, of.in_use, of.opening, of.waiting].map(u64::from);
+    for (gauge, (was, is)) in shown.into_iter().zip(all(was).into_iter().zip(all(is))) {
+        gauge.replace(was, is);
+    }
+}
+
+impl OriginStats {
     /// An exchange has failed.
     pub fn fail(&self, failure: Failure) {
         if let Some(counter) = self.failed.get(failure.index()) {
@@ -135,24 +191,25 @@ impl OriginStats {
         }
     }
 
-    /// Shows how the pools are.
-    pub(super) fn publish(
-        &self,
-        gauges: PoolGauges,
-        counters: &PoolCounters,
-        retries: RetryCounters,
-    ) {
-        self.idle.set(gauges.idle.into());
-        self.in_use.set(gauges.in_use.into());
-        self.opening.set(gauges.opening.into());
-        self.waiting.set(gauges.waiting.into());
-        self.created.set(counters.created);
-        self.reused.set(counters.reused);
-        for (counter, count) in self.closed.iter().zip(counters.closed) {
-            counter.set(count);
-        }
-        for (counter, count) in self.stopped.iter().zip(retries.stopped) {
-            counter.set(count);
-        }
+    /// Shows how a cluster is, in the place of how it was when it was shown before.
+    pub(super) fn replace(&self, was: &ClusterSums, is: &ClusterSums) {
+        let gauges = [&self.idle, &self.in_use, &self.opening, &self.waiting];
+        replace_gauges(gauges, was.gauges, is.gauges);
+        self.created.replace(was.counters.created, is.counters.created);
+        self.reused.replace(was.counters.reused, is.counters.reused);
+        replace_all(&self.closed, &was.counters.closed, &is.counters.closed);
+        replace_all(&self.stopped, &was.retries.stopped, &is.retries.stopped);
+        replace_all(&self.refused, &was.refused, &is.refused);
+    }
+
+    /// Shows what was counted of a cluster's exchanges, as [`OriginStats::replace`] does.
+    pub(super) fn replace_tally(&self, was: &ProxyTally, is: &ProxyTally) {
+        self.retried.replace(was.retried, is.retried);
+        self.begun.replace(was.begun, is.begun);
+        self.answered.replace(was.answered, is.answered);
+        self.hedges.replace(was.hedges, is.hedges);
+        self.hedges_won.replace(was.hedges_won, is.hedges_won);
+        self.interim.replace(was.interim, is.interim);
+        replace_all(&self.failed, &was.failed, &is.failed);
     }
 }

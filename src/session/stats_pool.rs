@@ -1,9 +1,19 @@
 //! What a frame proxy counts: exchanges, and the connections that carry them.
 
+use super::stats_http::{replace_all, replace_gauges};
 use crate::proto::frame::Code;
 use crate::runtime::Counter;
 use crate::service::cluster::pool::{CloseCause, PoolCounters, PoolGauges};
 use crate::service::proxy::ExchangeTally;
+
+/// What the pool of a frame proxy comes to.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct TrunkSums {
+    pub(super) gauges: PoolGauges,
+    pub(super) counters: PoolCounters,
+    /// Connections that the worker may have.
+    pub(super) share: u32,
+}
 
 /// One worker's counters of one upstream.
 #[derive(Debug)]
@@ -64,28 +74,24 @@ impl PoolStats {
         }
     }
 
-    /// Shows how things are at the end of a turn.
-    pub(super) fn publish(
-        &self,
-        tally: &ExchangeTally,
-        gauges: PoolGauges,
-        counters: &PoolCounters,
-        share: u32,
-    ) {
-        self.idle.set(gauges.idle.into());
-        self.in_use.set(gauges.in_use.into());
-        self.opening.set(gauges.opening.into());
-        self.waiting.set(gauges.waiting.into());
-        self.share.set(share.into());
-        self.created.set(counters.created);
-        self.reused.set(counters.reused);
-        self.hits.set(counters.hits);
-        self.misses.set(counters.misses);
-        self.refused.set(counters.refused);
-        self.timed_out.set(counters.timed_out);
-        for (counter, count) in self.closed.iter().zip(counters.closed) {
-            counter.set(count);
-        }
+    /// Shows how a proxy's pool is at the end of a turn, in the place of how it was when it was
+    /// shown before.
+    pub(super) fn replace(&self, was: &TrunkSums, is: &TrunkSums) {
+        let gauges = [&self.idle, &self.in_use, &self.opening, &self.waiting];
+        replace_gauges(gauges, was.gauges, is.gauges);
+        self.share.replace(was.share.into(), is.share.into());
+        let (was, is) = (&was.counters, &is.counters);
+        self.created.replace(was.created, is.created);
+        self.reused.replace(was.reused, is.reused);
+        self.hits.replace(was.hits, is.hits);
+        self.misses.replace(was.misses, is.misses);
+        self.refused.replace(was.refused, is.refused);
+        self.timed_out.replace(was.timed_out, is.timed_out);
+        replace_all(&self.closed, &was.closed, &is.closed);
+    }
+
+    /// Adds what a proxy has counted of exchanges since it was asked before.
+    pub(super) fn add(&self, tally: &ExchangeTally) {
         self.begun.add(tally.begun);
         self.answered.add(tally.answered);
         self.retried.add(tally.retried);

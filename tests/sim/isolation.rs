@@ -409,7 +409,7 @@ impl Everything {
             let is_fair = failure == Failure::ConnectRefused || !failure.blames_server();
             assert!(is_fair || self.failed(failure) == 0, "{failure:?}");
         }
-        let servers = &self.workers.cells()[0].stats.upstreams[2].http.servers;
+        let servers = &self.workers.cells()[0].stats.upstreams[2].servers;
         assert_eq!((servers[0].ejected.get(), servers[1].ejected.get()), (0, 0));
         let stats = &self.workers.cells()[0].stats.upstreams;
         assert_eq!((stats[0].ejections.get(), stats[1].ejections.get()), (0, 0));

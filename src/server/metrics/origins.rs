@@ -172,15 +172,15 @@ impl Exporter {
                 let labels = [("upstream", upstream.name.clone()), ("server", server)];
                 let of = |read: &dyn Fn(&ServerStats) -> u64| {
                     self.sum(|cell| {
-                        let all = cell.stats.upstreams[number].http.servers.get(places.clone());
-                        all.unwrap_or_default().iter().map(read).sum()
+                        let all = cell.stats.upstreams[number].servers.get(places.clone());
+                        all.unwrap_or_default().iter().map(|one| read(one)).sum()
                     })
                 };
                 active.push(sample(MetricType::GAUGE, &labels, of(&|one| one.active.get())));
                 // All of its addresses have to be usable.
                 let used = places.clone().map(|place| {
                     self.sum(|cell| {
-                        let one = cell.stats.upstreams[number].http.servers.get(place);
+                        let one = cell.stats.upstreams[number].servers.get(place);
                         one.map_or(0, |one| one.usable.get())
                     })
                 });

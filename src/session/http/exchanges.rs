@@ -3,7 +3,6 @@
 
 use std::time::Instant;
 
-use super::shown;
 use super::state::HttpState;
 use crate::mem::Key;
 use crate::proto::http::RequestHead;
@@ -16,6 +15,7 @@ use crate::session::context::Context;
 use crate::session::deadline::Deadline;
 use crate::session::http::UpstreamConnection;
 use crate::session::kind::Session;
+use crate::session::published::Published;
 use crate::session::workers::WorkerMessage;
 use crate::session::{Due, Sessions};
 
@@ -121,7 +121,8 @@ impl<D: Driver> Context<D> {
         let Self { http, options, .. } = self;
         while let Some(cluster) = http.proxy.next_counted() {
             let stats = &options.workers.cells()[options.worker].stats.upstreams[cluster];
-            shown::publish_tally(http.proxy.tally(cluster), stats);
+            let published = Published::of(&mut http.published, cluster);
+            published.publish_tally(http.proxy.tally(cluster), stats);
         }
     }
 }

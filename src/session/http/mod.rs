@@ -11,7 +11,7 @@
 //! | `cache` | files that are kept open |
 //! | `listing` | folders that are listed |
 //! | `encode` | answers that are compressed on their way |
-//! | `shown` | what is shown of the clusters |
+//! | `shown` | what is told of the clusters |
 //! | `exchanges` | carries out what the proxy decides of exchanges |
 //! | `upstream` | a connection to a server |
 //! | `forward` | requests on their way to servers |

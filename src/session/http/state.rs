@@ -19,6 +19,7 @@ use crate::service::proxy::http::{HttpProxy, ProxyAction};
 use crate::session::SessionOptions;
 use crate::session::context::Context;
 use crate::session::options::ServiceOptions;
+use crate::session::published::Published;
 
 /// Heads that are kept to be used again.
 const SPARE_MAX: usize = 256;
@@ -58,6 +59,8 @@ pub(in crate::session) struct HttpState {
     pub(in crate::session) proxy: HttpProxy,
     /// The servers, by upstream.
     pub(in crate::session) clusters: Clusters,
+    /// What was shown of them.
+    pub(in crate::session) published: Vec<Published>,
     /// The timer of each, and when it fires.
     pub(super) cluster_timers: Vec<Option<(TimerId, Instant)>>,
     /// The timers of exchanges that no server's connection keeps the time of.
@@ -115,6 +118,7 @@ impl HttpState {
         Self {
             proxy: HttpProxy::new(options.upstreams.len()),
             clusters: Clusters::new(clusters.collect()),
+            published: Vec::new(),
             cluster_timers: options.upstreams.iter().map(|_| None).collect(),
             exchange_timers: ExchangeTimers::default(),
             acting: Vec::new(),

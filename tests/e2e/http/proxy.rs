@@ -507,9 +507,8 @@ fn what_one_server_is_slow_to_answer_another_answers() {
     assert!(posts.contains(&200) && posts.contains(&504), "{posts:?}");
     assert_eq!(of(|stats| stats.hedges.get()), made);
     wait_until("nothing is left", || {
-        served.sum(|cell| {
-            cell.stats.upstreams[0].http.servers.iter().map(|one| one.active.get()).sum()
-        }) == 0
+        served.sum(|cell| cell.stats.upstreams[0].servers.iter().map(|one| one.active.get()).sum())
+            == 0
     });
 }
 
@@ -734,9 +733,8 @@ fn a_client_that_resets_at_once_goes_round_no_list_and_no_limit() {
 
 /// How often the servers of the upstream were left out.
 fn ejected(served: &Served) -> u64 {
-    served.sum(|cell| {
-        cell.stats.upstreams[0].http.servers.iter().map(|server| server.ejected.get()).sum()
-    })
+    served
+        .sum(|cell| cell.stats.upstreams[0].servers.iter().map(|server| server.ejected.get()).sum())
 }
 
 #[test]
@@ -1088,7 +1086,7 @@ fn a_server_that_is_back_is_found_when_the_others_are_gone() {
     let addresses = [closed_port(), closed_port()];
     let served = proxied(&addresses, "", "");
     let out = |server: usize| {
-        served.sum(|cell| cell.stats.upstreams[0].http.servers[server].ejected.get()) > 0
+        served.sum(|cell| cell.stats.upstreams[0].servers[server].ejected.get()) > 0
     };
     while !out(0) && !out(1) {
         assert_eq!(Client::new(served.address()).get("/").status, 502);

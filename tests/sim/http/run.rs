@@ -323,7 +323,7 @@ impl Run {
         let http = &upstream.http;
         let pool = [&http.idle, &http.in_use, &http.opening, &http.waiting].map(|one| one.get());
         assert_eq!(pool, [0; 4], "idle, in use, opening, waiting");
-        assert!(http.servers.iter().all(|server| server.active.get() == 0));
+        assert!(upstream.servers.iter().all(|server| server.active.get() == 0));
         assert_eq!(cell.stats.compression.memory.used(), 0);
         let sessions = self.worker.sessions();
         assert_eq!((sessions.len(), sessions.pipes_open()), (0, 0));
