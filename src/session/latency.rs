@@ -33,28 +33,32 @@ impl Phase {
     }
 }
 
-/// A worker's distributions. One that nothing was recorded in takes no memory.
+/// A worker's distributions. One that nothing was recorded in takes no memory. Numbers of routes
+/// and upstreams may come later, and be used again.
 #[derive(Debug, Clone, Default)]
 pub struct Latencies {
     routes: Vec<Option<Box<Distribution>>>,
-    upstreams: Vec<[Option<Box<Distribution>>; Phase::ALL.len()]>,
+    upstreams: Vec<Phases>,
 }
+
+/// The distributions of an upstream, in the order of [`Phase::ALL`].
+type Phases = [Option<Box<Distribution>>; Phase::ALL.len()];
+
+const NONE: Phases = [const { None }; Phase::ALL.len()];
 
 impl Latencies {
     /// Nothing yet, of so many routes and upstreams.
     #[must_use]
     pub fn new(routes: usize, upstreams: usize) -> Self {
-        Self {
-            routes: vec![None; routes],
-            upstreams: (0..upstreams).map(|_| [const { None }; Phase::ALL.len()]).collect(),
-        }
+        Self { routes: vec![None; routes], upstreams: (0..upstreams).map(|_| NONE).collect() }
     }
 
     /// A request of a route is over.
     pub(super) fn record_route(&mut self, route: usize, total: Duration) {
-        if let Some(one) = self.routes.get_mut(route) {
-            one.get_or_insert_default().record(total);
+        if route >= self.routes.len() {
+            self.routes.resize(route + 1, None);
         }
+        self.routes[route].get_or_insert_default().record(total);
     }
 
     /// An exchange with a server is over. Phases that it had no need of are not recorded.
@@ -63,10 +67,43 @@ impl Latencies {
         upstream: usize,
         phases: [Option<Duration>; Phase::ALL.len()],
     ) {
-        let Some(all) = self.upstreams.get_mut(upstream) else { return };
-        for (one, time) in all.iter_mut().zip(phases) {
+        for (one, time) in self.phases(upstream).iter_mut().zip(phases) {
             if let Some(time) = time {
                 one.get_or_insert_default().record(time);
+            }
+        }
+    }
+
+    fn phases(&mut self, upstream: usize) -> &mut Phases {
+        if upstream >= self.upstreams.len() {
+            self.upstreams.resize(upstream + 1, NONE);
+        }
+        &mut self.upstreams[upstream]
+    }
+
+    /// The number of a route is that of another one from now on: nothing was recorded of it.
+    pub fn reset_route(&mut self, route: usize) {
+        self.routes.get_mut(route).into_iter().for_each(|one| *one = None);
+    }
+
+    /// The same for the number of an upstream.
+    pub fn reset_upstream(&mut self, upstream: usize) {
+        self.upstreams.get_mut(upstream).into_iter().for_each(|all| *all = NONE);
+    }
+
+    /// An upstream has another number from now on: what was recorded of it goes along, to what the
+    /// new number has already.
+    pub fn move_upstream(&mut self, from: usize, to: usize) {
+        if from == to {
+            return;
+        }
+        let Some(all) = self.upstreams.get_mut(from) else { return };
+        let moved = std::mem::replace(all, NONE);
+        for (one, moved) in self.phases(to).iter_mut().zip(moved) {
+            match (one, moved) {
+                (Some(one), Some(moved)) => one.merge(&moved),
+                (one @ None, moved) => *one = moved,
+                (Some(_), None) => {}
             }
         }
     }
@@ -75,7 +112,7 @@ impl Latencies {
     pub fn merge(&mut self, other: &Self) {
         self.routes.resize(self.routes.len().max(other.routes.len()), None);
         let most = self.upstreams.len().max(other.upstreams.len());
-        self.upstreams.resize_with(most, || [const { None }; Phase::ALL.len()]);
+        self.upstreams.resize(most, NONE);
         let routes = self.routes.iter_mut().zip(&other.routes);
         let upstreams = self.upstreams.iter_mut().flatten().zip(other.upstreams.iter().flatten());
         for (one, other) in routes.chain(upstreams) {
@@ -118,5 +155,38 @@ mod tests {
         assert!(all.route(0).is_none());
         assert_eq!(all.upstream(0, Phase::Total).map(Distribution::sum), Some(ms(3)));
         assert!(all.upstream(0, Phase::Queue).is_none());
+        assert_eq!(all.route(9).map(Distribution::count), Some(1), "a number that came later");
+    }
+
+    #[test]
+    fn numbers_come_later_are_moved_and_used_again() {
+        let mut all = Latencies::new(1, 1);
+        let ms = Duration::from_millis;
+        let total = |time| [None, None, None, Some(time)];
+        let sums = |all: &Latencies| {
+            [0, 1, 3].map(|upstream| all.upstream(upstream, Phase::Total).map(Distribution::sum))
+        };
+        all.record_route(2, ms(1));
+        all.reset_route(2);
+        all.reset_route(7);
+        assert!(all.route(2).is_none() && all.route(7).is_none());
+        all.record_route(2, ms(1));
+        assert_eq!(all.route(2).map(Distribution::count), Some(1));
+        all.record_upstream(0, total(ms(2)));
+        all.record_upstream(3, [Some(ms(1)), None, None, Some(ms(5))]);
+        all.move_upstream(3, 3);
+        assert_eq!(sums(&all), [Some(ms(2)), None, Some(ms(5))]);
+        all.move_upstream(3, 0);
+        assert_eq!(sums(&all), [Some(ms(7)), None, None]);
+        assert_eq!(all.upstream(0, Phase::Queue).map(Distribution::count), Some(1));
+        all.move_upstream(0, 1);
+        all.move_upstream(9, 1);
+        all.move_upstream(3, 1);
+        assert_eq!(sums(&all), [None, Some(ms(7)), None]);
+        all.record_upstream(0, total(ms(1)));
+        assert_eq!(sums(&all), [Some(ms(1)), Some(ms(7)), None]);
+        all.reset_upstream(1);
+        all.reset_upstream(9);
+        assert_eq!(sums(&all), [Some(ms(1)), None, None]);
     }
 }
