@@ -377,6 +377,25 @@ impl Suspects {
     }
 }
 
+/// The suspects of all upstreams, by their numbers, which may come later and be used again.
+#[derive(Debug, Default)]
+pub struct SuspectsByUpstream(Vec<Suspects>);
+
+impl SuspectsByUpstream {
+    /// Those of an upstream.
+    pub fn of(&mut self, upstream: usize) -> &mut Suspects {
+        if upstream >= self.0.len() {
+            self.0.resize_with(upstream + 1, Suspects::default);
+        }
+        &mut self.0[upstream]
+    }
+
+    /// The number of an upstream is that of another one from now on: it has none.
+    pub fn reset(&mut self, upstream: usize) {
+        self.0.get_mut(upstream).into_iter().for_each(|one| *one = Suspects::default());
+    }
+}
+
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "an origin to count from")]
 mod tests {
@@ -496,6 +515,18 @@ mod tests {
             servers[usize::try_from(client_hash(client) % 4).unwrap()] += 1;
         }
         assert!(servers.iter().all(|count| (32..128).contains(count)), "{servers:?}");
+    }
+
+    #[test]
+    fn suspects_of_upstreams_that_come_later_are_remembered_until_the_number_is_used_again() {
+        let origin = Instant::now();
+        let mut all = SuspectsByUpstream::default();
+        all.reset(4);
+        all.of(3).add(1, origin + seconds(5));
+        assert_eq!(all.of(3).list(origin), [1]);
+        assert!(all.of(7).list(origin).is_empty());
+        all.reset(3);
+        assert!(all.of(3).list(origin).is_empty());
     }
 
     #[test]

@@ -22,7 +22,7 @@ use super::options::DatagramService;
 use crate::mem::{Key, Slab};
 use crate::ring::{Completion, Driver, Lane, Outbox};
 use crate::runtime::TimerId;
-use crate::service::flows::{FlowEnd, FlowTable, Suspects};
+use crate::service::flows::{FlowEnd, FlowTable, SuspectsByUpstream};
 
 /// Slots beyond the flows that there may be: for those that are ending.
 const FLOWS_SPARE: u32 = 64 * 1024;
@@ -40,8 +40,7 @@ pub(super) struct Datagrams {
     dirty: Vec<u32>,
     /// Sockets whose receive found no buffer.
     starved: VecDeque<Hungry>,
-    /// By upstream.
-    suspects: Vec<Suspects>,
+    suspects: SuspectsByUpstream,
     draining: bool,
 }
 
@@ -104,9 +103,15 @@ impl Datagrams {
             outboxes: Outboxes::default(),
             dirty: Vec::new(),
             starved: VecDeque::new(),
-            suspects: options.upstreams.iter().map(|_| Suspects::default()).collect(),
+            suspects: SuspectsByUpstream::default(),
             draining: false,
         }
+    }
+
+    /// The number of an upstream is that of another one from now on.
+    #[expect(dead_code, reason = "for upstreams that are replaced")]
+    pub(super) fn reset_suspects(&mut self, upstream: usize) {
+        self.suspects.reset(upstream);
     }
 
     /// Begins to receive.

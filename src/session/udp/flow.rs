@@ -85,7 +85,7 @@ impl Datagrams {
         let now = context.now();
         let cluster = context.cluster(upstream);
         cluster.breaker.try_enter().ok()?;
-        let suspects = self.suspects[upstream].list(now);
+        let suspects = self.suspects.of(upstream).list(now);
         let server = cluster.servers.pick_any(Some(hash), suspects, now);
         let server = server.or_else(|| cluster.servers.pick_any(Some(hash), &[], now));
         if server.is_none() {
@@ -238,7 +238,7 @@ impl Datagrams {
             }
             FlowEnd::Resources
         } else {
-            self.suspects[upstream].add(server, context.now() + SUSPICION);
+            self.suspects.of(upstream).add(server, context.now() + SUSPICION);
             FlowEnd::ServerUnreachable
         };
         let stats = context.datagram_stats(listener);
@@ -331,7 +331,7 @@ impl Datagrams {
             return;
         };
         let at = (flow.upstream, flow.server);
-        self.suspects[flow.upstream].add(flow.server, context.now() + SUSPICION);
+        self.suspects.of(flow.upstream).add(flow.server, context.now() + SUSPICION);
         let failure = failure_of(errno, &context.options.upstreams[at.0].servers[at.1]);
         let outcome = failed(failure.failure());
         let now = context.now();
