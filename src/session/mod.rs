@@ -377,6 +377,14 @@ impl<D: Driver> Sessions<D> {
         }
     }
 
+    /// Checks what must always hold of exchanges; for tests, as it looks at everything.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn check_exchanges(&self) {
+        self.context.http.proxy.check(&self.context.http.clusters);
+    }
+
     /// Closes what is left open when all connections have ended.
     pub fn finish(&mut self) {
         debug_assert!(self.context.http.is_idle(), "an exchange or a request outlives all");

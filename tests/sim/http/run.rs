@@ -185,6 +185,7 @@ impl Run {
         self.check_health();
         let is_told = self.take_notes();
         self.worker.turn().expect("the simulated kernel does not fail");
+        self.worker.sessions().check_exchanges();
         let turn = self.trace.turn;
         let sim = self.worker.sessions().reactor().driver();
         for (at, server, behaviour) in &self.setup.changes {
