@@ -81,6 +81,12 @@ fn each_change_is_a_line() {
         (
             TCP,
             "[[listener]]",
+            "[runtime]\nwatch = true\n[[listener]]",
+            &["~ runtime: watch false -> true"],
+        ),
+        (
+            TCP,
+            "[[listener]]",
             "[log]\nlevel = \"debug\"\nformat = \"json\"\n[[listener]]",
             &[
                 "! log: format \"auto\" -> \"json\" (needs a restart)",
