@@ -143,6 +143,7 @@ splice_min_read = "1024"
 pipe_size = "64KiB"
 pipes = 0
 kernel_tls = "off"
+watch = true
 
 [admin]
 enabled = false
@@ -378,6 +379,7 @@ fn values_of_the_process_arrive_where_they_belong() {
     let splice = &config.runtime.splice;
     assert_eq!((splice.mode, splice.after, splice.pipes), (SpliceMode::Off, 0, 0));
     assert_eq!((splice.min_read, splice.pipe_size), (1024, 65_536));
+    assert!(config.runtime.watch);
     assert!(!config.admin.enabled);
     assert_eq!(config.admin.listen.to_string(), "[::1]:0");
     assert_eq!(config.admin.token_file, Some("/admin.tokens".into()));

@@ -23,6 +23,7 @@ use self::tls::TlsArgs;
 use super::{EXIT_USAGE, fail};
 use crate::client::{ClientError, ConnectOptions, PumpError, RetryPolicy, Target, TargetError};
 use crate::config::units::Period;
+use crate::proto::http::Method;
 
 /// The longest line of the input that is taken.
 const LINE_MAX: u64 = 1024 * 1024;
@@ -84,7 +85,7 @@ pub(super) struct ConnectArgs {
 
 /// A scheme and a target.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Url {
+pub(super) struct Url {
     scheme: Scheme,
     /// Whether it is spoken by TLS.
     secure: bool,
@@ -121,7 +122,7 @@ impl Scheme {
 
 /// A text that is no URL of ours.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-enum UrlError {
+pub(super) enum UrlError {
     #[error(
         "begin with tcp://, tls://, udp://, messages://, messages+tls://, frame://, frame+tls://, \
          http:// or https://"
@@ -191,7 +192,22 @@ impl fmt::Display for Url {
     }
 }
 
-fn period(text: &str) -> Result<Duration, String> {
+/// A request of HTTP without a body. It has a secret, so it cannot be shown.
+pub(super) struct Request<'a> {
+    pub(super) method: Method,
+    pub(super) url: &'a Url,
+    /// What the field `Authorization` carries, as `Bearer`: visible ASCII characters.
+    pub(super) token: Option<&'a str>,
+}
+
+/// The answer to it.
+#[derive(Debug)]
+pub(super) struct Reply {
+    pub(super) status: u16,
+    pub(super) body: Vec<u8>,
+}
+
+pub(super) fn period(text: &str) -> Result<Duration, String> {
     match text.parse() {
         Ok(Period(time)) => Ok(time),
         Err(error) => Err(format!("{error}, such as 300ms or 5s")),
@@ -200,7 +216,7 @@ fn period(text: &str) -> Result<Duration, String> {
 
 /// Why the verb ends early.
 #[derive(Debug)]
-enum Failure {
+pub(super) enum Failure {
     /// What was asked for makes no sense.
     Usage(String),
     /// It failed.
@@ -210,6 +226,22 @@ enum Failure {
 }
 
 impl Failure {
+    /// What is wrong, for a person.
+    pub(super) fn message(self) -> String {
+        match self {
+            Self::Usage(message) | Self::Failed(message) => message,
+            Self::NoReader => "nobody reads standard output".to_owned(),
+        }
+    }
+
+    /// The same with another text, where it failed.
+    pub(super) fn explained(self, explain: impl FnOnce(String) -> String) -> Self {
+        match self {
+            Self::Failed(message) => Self::Failed(explain(message)),
+            Self::Usage(_) | Self::NoReader => self,
+        }
+    }
+
     fn output(error: &io::Error) -> Self {
         if error.kind() == io::ErrorKind::BrokenPipe {
             return Self::NoReader;
@@ -247,36 +279,41 @@ pub(super) fn run(args: &ConnectArgs) -> ExitCode {
         Scheme::Frame => frame::run(args),
         Scheme::Http => http::run(args),
     });
+    status("connect", done)
+}
+
+/// The exit status of a verb; says what failed.
+pub(super) fn status(verb: &str, done: Result<(), Failure>) -> ExitCode {
     match done {
         Ok(()) | Err(Failure::NoReader) => ExitCode::SUCCESS,
         Err(Failure::Failed(message)) => fail(&message),
         Err(Failure::Usage(message)) => {
-            let _told = fail(&format!("{message} (ringway connect --help shows how)"));
+            let _told = fail(&format!("{message} (ringway {verb} --help shows how)"));
             ExitCode::from(EXIT_USAGE)
         }
     }
 }
 
-/// The answer to a GET of a URL of HTTP, of at most `len_max` bytes. The error is for a person.
-pub(super) fn get(
-    url: &str,
+/// A URL of HTTP.
+pub(super) fn http_url(text: &str) -> Result<Url, Failure> {
+    if !text.starts_with("http://") && !text.starts_with("https://") {
+        return Err(Failure::Usage(format!("{text}: begin with http:// or https://")));
+    }
+    text.parse().map_err(|error| Failure::Usage(format!("{text}: {error}")))
+}
+
+/// Carries out one exchange of HTTP; the body of the answer may have `len_max` bytes.
+pub(super) fn ask(
+    request: &Request<'_>,
     tls: &TlsArgs,
     timeout: Duration,
     len_max: usize,
-) -> Result<Vec<u8>, String> {
-    if !url.starts_with("http://") && !url.starts_with("https://") {
-        return Err(format!("{url}: begin with http:// or https://"));
+) -> Result<Reply, Failure> {
+    let url = request.url;
+    if !url.secure && tls.is_given() {
+        return Err(Failure::Usage(format!("{url}: the switches of TLS are for https://")));
     }
-    let parsed: Url = url.parse().map_err(|error| format!("{url}: {error}"))?;
-    if !parsed.secure && tls.is_given() {
-        return Err(format!("{url}: the switches of TLS are for https://"));
-    }
-    let got = options(&parsed, tls, timeout)
-        .and_then(|options| http::get(&parsed, &options, timeout, len_max));
-    got.map_err(|failure| match failure {
-        Failure::Usage(message) | Failure::Failed(message) => message,
-        Failure::NoReader => "nobody reads standard output".to_owned(),
-    })
+    http::exchange(request, &options(url, tls, timeout)?, timeout, len_max)
 }
 
 fn options(url: &Url, tls: &TlsArgs, timeout: Duration) -> Result<ConnectOptions, Failure> {
@@ -354,7 +391,7 @@ fn write(parts: fmt::Arguments<'_>) -> Result<(), Failure> {
 }
 
 /// Writes bytes and, where `text` says so or people read it, the end of the line.
-fn write_bytes(bytes: &[u8], text: bool) -> Result<(), Failure> {
+pub(super) fn write_bytes(bytes: &[u8], text: bool) -> Result<(), Failure> {
     let mut out = screen::output();
     let is_ended = bytes.last() == Some(&b'\n');
     let end: &[u8] = if text && !is_ended { b"\n" } else { b"" };

@@ -1,5 +1,6 @@
 //! The command line: one file a verb.
 
+mod admin;
 mod cert;
 mod check;
 mod connect;
@@ -7,6 +8,7 @@ mod doctor;
 mod logs;
 mod probe;
 mod program;
+mod reload;
 mod running;
 mod serve;
 mod switches;
@@ -43,14 +45,18 @@ enum Command {
     /// the other services with a proxy to it, and the admin interface, on loopback
     #[command(after_help = "Signals: SIGTERM, SIGQUIT and SIGINT stop accepting and let \
         connections finish within runtime.shutdown_timeout; a second one cuts them at once. \
-        SIGUSR1 opens the access logs again. SIGHUP and SIGUSR2 are logged and ignored: there is \
-        no reload and no upgrade yet.")]
+        SIGUSR1 opens the access logs again. SIGHUP reloads the configuration file: one that is \
+        wrong changes nothing and is logged; without --config the signal is logged and ignored. \
+        SIGUSR2 is logged and ignored: there is no upgrade of the program yet.")]
     Serve(ServeArgs),
     /// Check a configuration file and show all mistakes in it
     #[command(after_help = "Exit status: 0 success, 1 failure, 2 wrong usage; with \
         --against-running 0 the same, 3 different, 1 the file is wrong or the process cannot be \
         asked.")]
     Check(Box<CheckArgs>),
+    /// Have the running process read its configuration file again
+    #[command(after_help = reload::AFTER_HELP)]
+    Reload(Box<reload::ReloadArgs>),
     /// Talk to a server: bytes, datagrams, messages, frames
     Connect(Box<connect::ConnectArgs>),
     /// Make an issuer of one's own and a server certificate, for a first try of TLS
@@ -185,6 +191,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         None => serve::run(&ServeArgs::default(), &program()),
         Some(Command::Serve(args)) => serve::run(&args, &program()),
         Some(Command::Check(args)) => check::run(&args),
+        Some(Command::Reload(args)) => reload::run(&args),
         Some(Command::Connect(args)) => connect::run(&args),
         Some(Command::Cert(args)) => cert::run(&args, &program()),
         Some(Command::Doctor { tls: Some(target) }) => probe::run(&target),
@@ -262,14 +269,16 @@ mod tests {
     #[test]
     fn every_verb_is_in_the_manual_and_in_the_completions() {
         let page = String::from_utf8(manual().unwrap()).unwrap();
-        for option in ["tls\\-key\\-log", "strict", "retries", "days", "RINGWAY SERVE"] {
+        for option in
+            ["tls\\-key\\-log", "strict", "retries", "days", "token\\-file", "RINGWAY SERVE"]
+        {
             assert!(page.contains(option), "{option}");
         }
         assert_eq!(page.matches(".SH NAME").count(), 1);
         let mut script = Vec::new();
         clap_complete::generate(Shell::Bash, &mut Cli::command(), "ringway", &mut script);
         let script = String::from_utf8(script).unwrap();
-        for verb in ["serve", "check", "connect", "doctor", "completions", "man"] {
+        for verb in ["serve", "check", "reload", "connect", "doctor", "completions", "man"] {
             assert!(page.contains(verb) && script.contains(verb), "{verb}");
         }
     }

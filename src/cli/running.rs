@@ -1,22 +1,27 @@
 //! `ringway check --against-running`: what a configuration would change in the process that runs.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::connect::{get, tls::TlsArgs};
+use super::admin::{address_of, complete};
+use super::connect::{self, Failure, Request, http_url, tls::TlsArgs};
 use super::{EXIT_DIFFERENT, fail, print};
-use crate::config::{self, Admin, Config, Difference};
+use crate::config::{self, Config, Difference};
+use crate::proto::http::Method;
+use crate::proto::http::status::reason;
 
 /// How long the running process may take to answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Bytes of its configuration at most: as many as a file may have.
 const LEN_MAX: usize = 256 << 20;
+/// Where its admin interface has it.
+const PATH: &str = "/config";
 
 /// Compares `config`, read from `name`, with what runs at `url`, or else where the configuration
 /// has its admin interface. Prints a line for each change.
 pub(super) fn compare(name: &str, config: &Config, url: Option<&str>, tls: &TlsArgs) -> ExitCode {
-    let url = match url.map_or_else(|| address_of(&config.admin), |url| Ok(complete(url))) {
+    let of_file = || address_of(&config.admin, PATH, "--against-running");
+    let url = match url.map_or_else(of_file, |url| Ok(complete(url, PATH))) {
         Ok(url) => url,
         Err(message) => return fail(&message),
     };
@@ -34,7 +39,8 @@ pub(super) fn compare(name: &str, config: &Config, url: Option<&str>, tls: &TlsA
 
 /// The configuration that holds in the running process.
 fn fetch(url: &str, tls: &TlsArgs) -> Result<Config, String> {
-    let text = get(url, tls, PATIENCE, LEN_MAX).map_err(|error| {
+    let text = get(url, tls).map_err(|failure| {
+        let error = failure.message();
         format!(
             "the running process cannot be asked for its configuration: {error} (does it run, with \
              [admin] enabled? --against-running URL says where)"
@@ -49,55 +55,11 @@ fn fetch(url: &str, tls: &TlsArgs) -> Result<Config, String> {
     })
 }
 
-/// Where the configuration has the admin interface.
-fn address_of(admin: &Admin) -> Result<String, String> {
-    if !admin.enabled || admin.listen.port() == 0 {
-        return Err("the configuration does not say where the running process can be asked: give \
-                    its admin interface, as in --against-running http://127.0.0.1:9901"
-            .to_owned());
-    }
-    // One that listens on all addresses is asked on loopback.
-    let ip = match admin.listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
-    };
-    let scheme = if admin.tls.is_some() { "https" } else { "http" };
-    Ok(complete(&format!("{scheme}://{}", SocketAddr::new(ip, admin.listen.port()))))
-}
-
-/// A URL with the path of the configuration; an address alone is asked by HTTP.
-fn complete(url: &str) -> String {
-    let url = url.trim_end_matches('/');
-    let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-    match url.split_once("://").is_some_and(|(_, rest)| rest.contains('/')) {
-        true => url,
-        false => format!("{url}/config"),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn where_to_ask_is_found_out() {
-        for (given, url) in [
-            ("127.0.0.1:9901", "http://127.0.0.1:9901/config"),
-            ("http://[::1]:9901/", "http://[::1]:9901/config"),
-            ("https://a.example", "https://a.example/config"),
-            ("http://a.example:80/proxied/config", "http://a.example:80/proxied/config"),
-        ] {
-            assert_eq!(complete(given), url);
-        }
-        let admin = |listen: &str| {
-            address_of(&Admin { listen: listen.parse().unwrap(), ..Admin::default() })
-        };
-        assert_eq!(admin("0.0.0.0:1").unwrap(), "http://127.0.0.1:1/config");
-        assert_eq!(admin("[::]:1").unwrap(), "http://[::1]:1/config");
-        assert_eq!(admin("10.0.0.1:1").unwrap(), "http://10.0.0.1:1/config");
-        assert!(admin("127.0.0.1:0").unwrap_err().contains("--against-running http://"));
-        let off = Admin { enabled: false, ..Admin::default() };
-        assert!(address_of(&off).is_err());
+fn get(url: &str, tls: &TlsArgs) -> Result<Vec<u8>, Failure> {
+    let request = Request { method: Method::Get, url: &http_url(url)?, token: None };
+    let reply = connect::ask(&request, tls, PATIENCE, LEN_MAX)?;
+    match reply.status {
+        200 => Ok(reply.body),
+        status => Err(Failure::Failed(format!("{url}: status {status} {}", reason(status)))),
     }
 }

@@ -43,6 +43,9 @@ pub const PIPES: u32 = 64;
 /// `runtime.kernel_tls`.
 pub const KERNEL_TLS: KernelTls = KernelTls::Auto;
 
+/// `runtime.watch`: a half-written file is not to be read; a reload is asked for.
+pub const WATCH: bool = false;
+
 /// `admin.enabled`.
 pub const ADMIN_ENABLED: bool = true;
 /// `admin.listen`: this machine only.

@@ -15,7 +15,7 @@ use super::http::effective as http;
 use super::http::{Action, ServerShare};
 use super::{Config, HIDDEN_HASH, Listener, ListenerService, Route, ServerAddress, Upstream};
 
-/// Keys that are read once, when the process starts.
+/// Keys that are read once, when the process starts, with all keys of those that are tables.
 const OF_THE_START: &[(&str, &[&str])] = &[
     (
         "runtime",
@@ -29,6 +29,7 @@ const OF_THE_START: &[(&str, &[&str])] = &[
             "kernel_tls",
         ],
     ),
+    ("admin", &["enabled", "listen", "tls"]),
     ("log", &["format"]),
 ];
 
@@ -203,10 +204,9 @@ impl Difference {
             };
             let of_start = OF_THE_START.iter().find(|(table, _)| *table == name);
             let of_start = of_start.map_or(&[][..], |(_, keys)| keys);
-            let effect = |key: &str| match of_start.contains(&key) {
-                true => Effect::Restart,
-                false if key == "listen" || key == "enabled" => Effect::Sockets,
-                false => Effect::Reload,
+            let effect = |key: &str| {
+                let first = key.split('.').next().unwrap_or_default();
+                if of_start.contains(&first) { Effect::Restart } else { Effect::Reload }
             };
             self.keys(&subject, "", &table(old), &table(new), &effect);
         }

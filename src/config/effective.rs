@@ -96,7 +96,8 @@ fn runtime(runtime: &Runtime, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "splice_min_read = \"{}\"", Size(splice.min_read.into()))?;
     writeln!(f, "pipe_size = \"{}\"", Size(splice.pipe_size.into()))?;
     writeln!(f, "pipes = {}", splice.pipes)?;
-    writeln!(f, "kernel_tls = \"{}\"", word(KERNEL_TLS_WORDS, runtime.kernel_tls))
+    writeln!(f, "kernel_tls = \"{}\"", word(KERNEL_TLS_WORDS, runtime.kernel_tls))?;
+    writeln!(f, "watch = {}", runtime.watch)
 }
 
 fn admin(admin: &Admin, f: &mut fmt::Formatter<'_>) -> fmt::Result {

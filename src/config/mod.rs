@@ -121,6 +121,8 @@ pub struct Runtime {
     pub splice: SpliceOptions,
     /// Whether the kernel encrypts.
     pub kernel_tls: KernelTls,
+    /// Whether the configuration file is read again when it changes.
+    pub watch: bool,
 }
 
 impl Default for Runtime {
@@ -138,6 +140,7 @@ impl Default for Runtime {
             handoff_ratio: defaults::HANDOFF_RATIO,
             splice: SpliceOptions::default(),
             kernel_tls: defaults::KERNEL_TLS,
+            watch: defaults::WATCH,
         }
     }
 }

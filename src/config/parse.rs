@@ -152,6 +152,7 @@ fn runtime(mut section: Section<'_, '_>) -> (Runtime, Option<Range<usize>>) {
     let handoff_ratio = section.optional("handoff_ratio", accept::handoff_ratio);
     let splice = splice_options(&mut section);
     let kernel_tls = section.optional("kernel_tls", |v| accept::choice(v, KERNEL_TLS_WORDS));
+    let watch = section.optional("watch", accept::boolean);
     section.finish();
     let runtime = Runtime {
         workers: workers.or(WorkerCount::Auto),
@@ -166,6 +167,7 @@ fn runtime(mut section: Section<'_, '_>) -> (Runtime, Option<Range<usize>>) {
         handoff_ratio: handoff_ratio.or(defaults::HANDOFF_RATIO),
         splice,
         kernel_tls: kernel_tls.or(defaults::KERNEL_TLS),
+        watch: watch.or(defaults::WATCH),
     };
     (runtime, rings)
 }

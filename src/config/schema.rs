@@ -68,6 +68,7 @@ pub(super) const RUNTIME: TableKeys = TableKeys {
         "pipe_size",
         "pipes",
         "kernel_tls",
+        "watch",
     ],
 };
 

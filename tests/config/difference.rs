@@ -81,6 +81,12 @@ fn each_change_is_a_line() {
         (
             TCP,
             "[[listener]]",
+            "[runtime]\nwatch = true\n[[listener]]",
+            &["~ runtime: watch false -> true"],
+        ),
+        (
+            TCP,
+            "[[listener]]",
             "[log]\nlevel = \"debug\"\nformat = \"json\"\n[[listener]]",
             &[
                 "! log: format \"auto\" -> \"json\" (needs a restart)",
@@ -92,9 +98,15 @@ fn each_change_is_a_line() {
             "[[listener]]",
             "[admin]\nlisten = \"127.0.0.1:1\"\ntoken_file = \"/t\"\n[[listener]]",
             &[
-                "~ admin: listen \"127.0.0.1:9901\" -> \"127.0.0.1:1\" (sockets are set up again)",
+                "! admin: listen \"127.0.0.1:9901\" -> \"127.0.0.1:1\" (needs a restart)",
                 "~ admin: token_file \"off\" -> \"/t\"",
             ],
+        ),
+        (
+            TCP,
+            "[[listener]]",
+            "[admin]\nenabled = false\n[[listener]]",
+            &["! admin: enabled true -> false (needs a restart)"],
         ),
         (
             TCP,
@@ -323,4 +335,20 @@ fn ten_thousand_routes_and_servers_are_compared() {
     // All of it is different.
     let none = Difference::between(&good(HTTP), &new);
     assert_eq!(none.changes.len(), 10_000 + 3 + 10_000 + 2);
+}
+
+#[test]
+fn all_keys_of_the_tls_of_the_admin_interface_need_a_restart() {
+    let tls = "[admin.tls]\ncertificate = \"self_signed\"\nkey = \"self_signed\"\n";
+    let with = |keys: &str| format!("{tls}{keys}{TCP}");
+    let one = |old: &str, new: &str| {
+        let [line] = &lines(old, new)[..] else { panic!("one line") };
+        line.clone()
+    };
+    let line = one(&with(""), &with("min_version = \"1.3\"\n"));
+    assert_eq!(line, "! admin: tls.min_version \"1.2\" -> \"1.3\" (needs a restart)");
+    for (old, new) in [(TCP, &*with("")), (&*with(""), TCP)] {
+        let line = one(old, new);
+        assert!(line.starts_with("! admin: tls ") && line.ends_with("(needs a restart)"), "{line}");
+    }
 }

@@ -21,6 +21,7 @@ const NOT_RUN: &[(&str, &str)] = &[
         "ringway check --config ringway.toml --against-running",
         "it asks a server that runs with this file",
     ),
+    ("ringway reload", "the same"),
 ];
 /// Tools that not every machine has: lines with them are run where they are.
 const TOOLS: &[&str] = &["nc", "curl"];

@@ -1,9 +1,9 @@
-//! HTTP and HTTPS: one GET, its body on standard output.
+//! HTTP and HTTPS: one GET, its body on standard output; one exchange, for other verbs.
 
 use std::io::{self, Write};
 use std::time::Duration;
 
-use super::{ConnectArgs, Failure, Url, screen};
+use super::{ConnectArgs, Failure, Reply, Request, screen};
 use crate::client::{ClientError, ConnectOptions, Patience, Received, RetryPolicy, Tcp, retry};
 use crate::proto::http::status::reason;
 use crate::proto::http::{Method, ResponseHead};
@@ -13,8 +13,8 @@ use crate::proto::http1::{
 
 /// Gets what the URL names.
 pub(super) fn run(args: &ConnectArgs) -> Result<(), Failure> {
-    let client = ask(&args.url, &args.options()?, args.timeout, &args.policy())?;
-    let mut answer = Answer::begin(client, args.timeout)?;
+    let request = Request { method: Method::Get, url: &args.url, token: None };
+    let mut answer = Answer::of(&request, &args.options()?, args.timeout, &args.policy())?;
     if args.verbose {
         tell(&answer)?;
     }
@@ -27,52 +27,47 @@ pub(super) fn run(args: &ConnectArgs) -> Result<(), Failure> {
     }
 }
 
-/// What a URL of HTTP names, of at most so many bytes.
-pub(super) fn get(
-    url: &Url,
+/// One exchange, tried once; the body of the answer may have `len_max` bytes.
+pub(super) fn exchange(
+    request: &Request<'_>,
     options: &ConnectOptions,
     timeout: Duration,
     len_max: usize,
-) -> Result<Vec<u8>, Failure> {
-    let client =
-        ask(url, options, timeout, &RetryPolicy { tries_max: 1, ..RetryPolicy::default() })?;
-    let mut answer = Answer::begin(client, timeout)?;
-    let status = answer.head.status;
-    if status != 200 {
-        return Err(Failure::Failed(format!("{url}: status {status} {}", reason(status))));
-    }
-    let mut body = Vec::new();
+) -> Result<Reply, Failure> {
+    let once = RetryPolicy { tries_max: 1, ..RetryPolicy::default() };
+    let mut answer = Answer::of(request, options, timeout, &once)?;
+    let (status, mut body) = (answer.head.status, Vec::new());
     answer.read_body(&mut |bytes| {
         if body.len() + bytes.len() > len_max {
-            let text = format!("{url}: the answer has more than {len_max} bytes");
+            let text = format!("{}: the answer has more than {len_max} bytes", request.url);
             return Err(Failure::Failed(text));
         }
         body.extend_from_slice(bytes);
         Ok(())
     })?;
-    Ok(body)
+    Ok(Reply { status, body })
 }
 
-/// Connects, and sends the request.
-fn ask(
-    url: &Url,
-    options: &ConnectOptions,
-    timeout: Duration,
-    policy: &RetryPolicy,
-) -> Result<Tcp, Failure> {
-    let request = format!(
-        "GET {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: ringway/{}\r\nAccept: */*\r\n\
-         Connection: close\r\n\r\n",
+/// The bytes of a request.
+fn written(request: &Request<'_>) -> String {
+    let Request { method, url, token } = request;
+    let mut text = format!(
+        "{} {} HTTP/1.1\r\nHost: {}\r\nUser-Agent: ringway/{}\r\nAccept: */*\r\n\
+         Connection: close\r\n",
+        method.name(),
         url.path,
         url.host,
         env!("CARGO_PKG_VERSION")
     );
-    let client = retry(policy, || {
-        let mut client = Tcp::connect(&url.target, options)?;
-        client.send(request.as_bytes(), timeout)?;
-        Ok(client)
-    })?;
-    Ok(client)
+    if let Some(token) = token {
+        text.push_str(&format!("Authorization: Bearer {token}\r\n"));
+    }
+    // A method that may have a body says that there is none (RFC 9110, section 8.6).
+    if *method != Method::Get {
+        text.push_str("Content-Length: 0\r\n");
+    }
+    text.push_str("\r\n");
+    text
 }
 
 /// The head of the answer, and the connection by TLS, on standard error.
@@ -103,7 +98,23 @@ struct Answer {
 }
 
 impl Answer {
-    fn begin(mut client: Tcp, timeout: Duration) -> Result<Self, Failure> {
+    /// Connects, sends the request, and waits for the head of the answer.
+    fn of(
+        request: &Request<'_>,
+        options: &ConnectOptions,
+        timeout: Duration,
+        policy: &RetryPolicy,
+    ) -> Result<Self, Failure> {
+        let bytes = written(request);
+        let client = retry(policy, || {
+            let mut client = Tcp::connect(&request.url.target, options)?;
+            client.send(bytes.as_bytes(), timeout)?;
+            Ok(client)
+        })?;
+        Self::begin(client, request.method, timeout)
+    }
+
+    fn begin(mut client: Tcp, method: Method, timeout: Duration) -> Result<Self, Failure> {
         let mut input = Vec::new();
         let mut head = ResponseHead::default();
         let mut reader = ResponseReader::default();
@@ -111,7 +122,7 @@ impl Answer {
         // The timeout bounds the whole answer: one that drips counts as silent.
         let patience = Patience::new(timeout);
         loop {
-            let found = reader.read(&input, Method::Get, &limits, &mut head);
+            let found = reader.read(&input, method, &limits, &mut head);
             match found.map_err(|refusal| bad(&client, refusal))? {
                 // Something is said before the answer.
                 Some(meta) if head.status < 200 && head.status != 101 => {
@@ -176,4 +187,21 @@ impl Answer {
 
 fn bad(client: &Tcp, refusal: Refusal) -> Failure {
     Failure::Failed(format!("{}: its answer is no HTTP/1.1: {}", client.peer(), refusal.name()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn requests_are_written() {
+        let url = "http://a.example:81/b?c".parse().unwrap();
+        let first = |method| format!("{method} /b?c HTTP/1.1\r\nHost: a.example:81\r\n");
+        let get = written(&Request { method: Method::Get, url: &url, token: None });
+        assert!(get.starts_with(&first("GET")) && get.ends_with("close\r\n\r\n"), "{get}");
+        let post = written(&Request { method: Method::Post, url: &url, token: Some("secret") });
+        assert!(post.starts_with(&first("POST")), "{post}");
+        let end = "\r\nAuthorization: Bearer secret\r\nContent-Length: 0\r\n\r\n";
+        assert!(post.ends_with(end), "{post}");
+    }
 }
