@@ -165,6 +165,10 @@ impl Syscalls for Metered {
         beside!(self.0.accept(listener))
     }
 
+    fn set_backlog(&mut self, listener: Fd, backlog: u32) {
+        beside!(self.0.set_backlog(listener, backlog))
+    }
+
     fn splice(&mut self, from: Fd, to: Fd, max: usize) -> Result<usize, Errno> {
         beside!(self.0.splice(from, to, max))
     }

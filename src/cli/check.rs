@@ -11,6 +11,11 @@ use crate::server::{Inspection, explain, inspect, unresolved};
 /// The name by which standard input is read.
 const STDIN: &str = "-";
 
+/// Whether a path stands for standard input.
+pub(super) fn is_stdin(path: &Path) -> bool {
+    path == Path::new(STDIN)
+}
+
 /// A configuration and the text that it was read from.
 pub(super) struct Source {
     pub(super) config: Config,
@@ -77,7 +82,7 @@ fn explain_request(args: &CheckArgs, config: &Config, request: &str) -> ExitCode
 impl Source {
     /// Reads a configuration file, or standard input for `-`. The error is for a person.
     pub(super) fn read(path: &Path) -> Result<Self, String> {
-        let is_stdin = path == Path::new(STDIN);
+        let is_stdin = is_stdin(path);
         let name = if is_stdin { "standard input".into() } else { path.display().to_string() };
         let text = if is_stdin {
             let mut text = String::new();

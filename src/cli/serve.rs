@@ -3,11 +3,13 @@
 use std::fmt::Write;
 use std::process::ExitCode;
 
-use super::check::Source;
+use super::check::{Source, is_stdin};
 use super::logs::{Log, is_json};
 use super::{LogFormat, ServeArgs, fail, switches};
 use crate::config::{self, Config, Diagnostic};
-use crate::server::{AdminError, Listening, Server, StartError, StartOptions, listening};
+use crate::server::{
+    AdminError, ConfigSource, Listening, Reread, Server, StartError, StartOptions, listening,
+};
 
 /// Runs the verb.
 pub(super) fn run(args: &ServeArgs, program: &str) -> ExitCode {
@@ -43,6 +45,7 @@ fn serve(args: &ServeArgs, log: &Log, program: &str) -> Result<ExitCode, String>
         tls_key_log: args.tls_key_log.clone(),
         log_lost: Some(log.lost()),
         log_level: Some(log_level),
+        source: source(args),
         ..StartOptions::default()
     };
     let server = Server::start_with(config.clone(), options)
@@ -58,6 +61,26 @@ fn serve(args: &ServeArgs, log: &Log, program: &str) -> Result<ExitCode, String>
     tracing::info!(cut = outcome.cut, failed_workers = outcome.failed_workers, "ended");
     let has_failed = outcome.failed_workers > 0;
     Ok(if has_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// Where a reload reads the configuration: a file, but not standard input, which is read once.
+fn source(args: &ServeArgs) -> Option<ConfigSource> {
+    let path = args.config.as_ref().filter(|path| !is_stdin(path))?;
+    // The folder in which the process runs is not that of a later one.
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+    let own = path.clone();
+    Some(ConfigSource::new([path], move || {
+        let source = Source::read(&own)?;
+        let report = source.report();
+        if report.errors() > 0 {
+            return Err(format!("the configuration is wrong\n{report}"));
+        }
+        let warnings = report.diagnostics().iter().map(|one| {
+            let Diagnostic { line, message, help, .. } = one;
+            format!("line {line}: {message} ({help})")
+        });
+        Ok(Reread { warnings: warnings.collect(), config: source.config })
+    }))
 }
 
 /// Loads the configuration (a file's, that of the switches, or the built-in one) and its warnings.

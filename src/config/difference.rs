@@ -33,7 +33,8 @@ const OF_THE_START: &[(&str, &[&str])] = &[
     ("log", &["format"]),
 ];
 
-/// Keys of a listener that are set on its listening sockets; those of UDP have no others.
+/// Keys of a listener that are set on its listening sockets. Those of UDP have no others, and only
+/// a restart changes them.
 const OF_SOCKETS: &[&str] = &[
     "backlog",
     "unix_mode",
@@ -244,8 +245,10 @@ impl Difference {
             Some(keys)
         };
         let [before, after] = [old, new].map(|one| table(one).unwrap_or_default());
+        // A socket of datagrams is set up when it is bound.
+        let of_sockets = if new.0.is_udp() { Effect::Restart } else { Effect::Sockets };
         let effect = |key: &str| match OF_SOCKETS.contains(&key) {
-            true => Effect::Sockets,
+            true => of_sockets,
             false => Effect::Reload,
         };
         self.keys(&subject, "", &before, &after, &effect);

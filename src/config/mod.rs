@@ -47,6 +47,7 @@ mod paths;
 mod place;
 mod references;
 mod report;
+mod restart;
 mod schema;
 mod section;
 mod services;

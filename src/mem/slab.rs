@@ -39,6 +39,11 @@ impl<T> Slab<T> {
         Self { entries: Vec::new(), free: Vec::new(), limit }
     }
 
+    /// It takes at most `limit` values from now on. Those that there are stay.
+    pub const fn set_limit(&mut self, limit: u32) {
+        self.limit = limit;
+    }
+
     /// How many values there are.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -56,15 +61,15 @@ impl<T> Slab<T> {
     /// # Errors
     /// The value comes back when the slab is full.
     pub fn insert(&mut self, value: T) -> Result<Key, T> {
+        if self.len() >= self.limit as usize {
+            return Err(value);
+        }
         if let Some(index) = self.free.pop() {
             let entry = &mut self.entries[index as usize];
             entry.value = Some(value);
             return Ok(Key::new(index, entry.generation));
         }
         let index = u32::try_from(self.entries.len()).unwrap_or(u32::MAX);
-        if index >= self.limit {
-            return Err(value);
-        }
         self.entries.push(Entry { generation: 0, value: Some(value) });
         Ok(Key::new(index, 0))
     }
@@ -113,6 +118,14 @@ impl<T> Slab<T> {
         self.entries.iter_mut().filter_map(|entry| entry.value.as_mut())
     }
 
+    /// The key of the first value whose slot is this one or one behind it.
+    #[must_use]
+    pub fn next_key(&self, from: u32) -> Option<Key> {
+        let rest = self.entries.get(from as usize..)?;
+        let (index, entry) = (from..).zip(rest).find(|(_, entry)| entry.value.is_some())?;
+        Some(Key::new(index, entry.generation))
+    }
+
     /// The keys of all values, in the order of their slots.
     pub fn keys(&self) -> impl Iterator<Item = Key> + '_ {
         (0u32..).zip(&self.entries).filter_map(|(index, entry)| {
@@ -140,6 +153,10 @@ mod tests {
         assert_eq!(slab.get_mut(c), Some(&mut "c"));
         assert_eq!(slab.len(), 2);
         assert_eq!(slab.keys().collect::<Vec<_>>(), [c, b]);
+        assert_eq!([0, 1, 2, 9].map(|from| slab.next_key(from)), [Some(c), Some(b), None, None]);
+        slab.set_limit(1);
+        slab.remove(b).unwrap();
+        assert_eq!(slab.insert("d"), Err("d"), "as many as it takes now");
     }
 
     #[test]

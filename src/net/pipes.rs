@@ -22,6 +22,12 @@ impl PipePool {
         Self { idle: Vec::new(), idle_max, capacity, open: 0 }
     }
 
+    /// Keeps at most `idle_max` pipes from now on; new ones are for `capacity` bytes.
+    pub const fn set_up(&mut self, idle_max: usize, capacity: usize) {
+        self.idle_max = idle_max;
+        self.capacity = capacity;
+    }
+
     /// Borrows an empty pipe.
     ///
     /// # Errors

@@ -306,6 +306,10 @@ pub trait Syscalls {
     /// As `accept4(2)`; `EAGAIN` when the queue is empty.
     fn accept(&mut self, listener: Fd) -> Result<Fd, Errno>;
 
+    /// Lets so many connections wait to be accepted from now on (`listen(2)`). Best effort: a
+    /// listener that refuses keeps what it has.
+    fn set_backlog(&mut self, listener: Fd, backlog: u32);
+
     /// Moves at most `max` bytes between a socket and a pipe, without waiting. 0 is the end.
     ///
     /// # Errors

@@ -1,5 +1,5 @@
 //! One turn of the loop and what it needs: timers, a clock, a budget, counters, boards, a
-//! mailbox, values that are replaced.
+//! mailbox, values that are replaced, values by number.
 //!
 //! Nothing here calls upward: the [`Reactor`] hands a batch of completions and due timers to its
 //! caller.
@@ -13,6 +13,7 @@ mod mailbox;
 mod offload;
 mod quota;
 mod reactor;
+mod registry;
 mod timers;
 mod turns;
 
@@ -24,5 +25,6 @@ pub use mailbox::{Mailbox, MailboxError, Sender, mailbox};
 pub use offload::{Offload, Task, Work};
 pub use quota::{Quota, Share};
 pub use reactor::{LoopMemory, LoopStats, Reactor};
+pub use registry::Registry;
 pub use timers::{TICK, TimerId, Timers};
 pub use turns::TurnStats;

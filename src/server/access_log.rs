@@ -1,12 +1,12 @@
 //! The files that access logs go to: workers hand over whole lines, a thread for each file writes
 //! them.
 
-use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -24,67 +24,60 @@ pub(super) enum Target {
     File(PathBuf),
 }
 
-/// The files of all access logs, each opened once.
-#[derive(Debug, Default)]
-pub(super) struct AccessFiles {
-    targets: Vec<Target>,
-    numbers: HashMap<Target, usize>,
-}
-
-/// The threads that write, one for each file, so that one that blocks holds up no other.
+/// The files of all access logs, each opened once, and the threads that write to them: one for each
+/// file, so that one that blocks holds up no other.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Writers {
-    sinks: Vec<Sink>,
+pub(super) struct AccessFiles {
+    open: Arc<Mutex<Vec<OpenLog>>>,
     lost: LostLines,
 }
 
-impl AccessFiles {
-    /// The number of a file, which is opened at the start.
-    pub(super) fn number(&mut self, target: &Target) -> usize {
-        if let Some(number) = self.numbers.get(target) {
-            return *number;
-        }
-        self.targets.push(target.clone());
-        self.numbers.insert(target.clone(), self.targets.len() - 1);
-        self.targets.len() - 1
-    }
-
-    /// Opens the files and starts to write to them.
-    ///
-    /// # Errors
-    /// A file cannot be opened.
-    pub(super) fn start(self) -> Result<(Vec<LineSink>, Writers), StartError> {
-        let (mut sinks, lost) = (Vec::new(), LostLines::default());
-        for target in &self.targets {
-            let name = match target {
-                Target::Stdout => "standard output".to_owned(),
-                Target::File(path) => path.display().to_string(),
-            };
-            let opened = LogFile::open(target);
-            let file = opened
-                .map_err(|source| StartError::AccessLog { path: name.clone().into(), source })?;
-            let sink = Sink::start(&name, file, lost.clone()).map_err(StartError::Thread)?;
-            sinks.push(sink);
-        }
-        let lines = sinks.iter().map(|sink| {
-            let sink = sink.clone();
-            LineSink::new(move |lines| sink.send(lines))
-        });
-        Ok((lines.collect(), Writers { sinks, lost }))
-    }
+#[derive(Debug)]
+struct OpenLog {
+    target: Target,
+    lines: LineSink,
+    sink: Sink,
 }
 
-impl Writers {
+impl AccessFiles {
+    /// Where the lines for a file go. It is opened now, if it is not open.
+    ///
+    /// # Errors
+    /// The file cannot be opened.
+    pub(super) fn lines(&self, target: &Target) -> Result<LineSink, StartError> {
+        let mut open = self.lock();
+        if let Some(known) = open.iter().find(|one| one.target == *target) {
+            return Ok(known.lines.clone());
+        }
+        let name = match target {
+            Target::Stdout => "standard output".to_owned(),
+            Target::File(path) => path.display().to_string(),
+        };
+        let opened = LogFile::open(target);
+        let file =
+            opened.map_err(|source| StartError::AccessLog { path: name.clone().into(), source })?;
+        let sink = Sink::start(&name, file, self.lost.clone()).map_err(StartError::Thread)?;
+        let own = sink.clone();
+        let lines = LineSink::new(move |lines| own.send(lines));
+        open.push(OpenLog { target: target.clone(), lines: lines.clone(), sink });
+        Ok(lines)
+    }
+
+    /// Closes the files that no plan and no worker has any more, once their lines are written.
+    pub(super) fn close_unused(&self) {
+        self.lock().retain(|one| !one.lines.is_unused());
+    }
+
     /// Opens the files again, once what was handed over before is written: somebody has moved them
     /// away.
     pub(super) fn reopen(&self) {
-        self.sinks.iter().for_each(Sink::reopen);
+        self.lock().iter().for_each(|one| one.sink.reopen());
     }
 
     /// Waits until all that was handed over is written, as what follows may be the end of the
     /// process. A file that takes nothing is not waited for.
     pub(super) fn finish(&self) {
-        for sink in &self.sinks {
+        for OpenLog { sink, .. } in self.lock().iter() {
             if !sink.finish() {
                 tracing::error!(?sink, "an access log is blocked: its last lines may be lost");
             }
@@ -94,6 +87,10 @@ impl Writers {
     /// Lines whose write failed.
     pub(super) fn lost(&self) -> LostLines {
         self.lost.clone()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<OpenLog>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -173,11 +170,11 @@ mod tests {
         let folder = std::env::temp_dir().join(format!("ringway-access-{}", std::process::id()));
         std::fs::create_dir_all(&folder).unwrap();
         let (path, moved) = (folder.join("access.log"), folder.join("access.log.1"));
-        let mut files = AccessFiles::default();
+        let files = AccessFiles::default();
         let target = Target::File(path.clone());
-        assert_eq!((files.number(&target), files.number(&target)), (0, 0));
-        let (sinks, writers) = files.start().unwrap();
-        assert!(sinks[0].send(b"one\n".to_vec()));
+        let lines = files.lines(&target).unwrap();
+        assert!(lines.is(&files.lines(&target).unwrap()));
+        assert!(lines.send(b"one\n".to_vec()));
         let wait_for = |path: &Path, text: &str| {
             let until = crate::runtime::clock::now() + std::time::Duration::from_secs(10);
             while std::fs::read_to_string(path).unwrap_or_default() != text {
@@ -187,19 +184,21 @@ mod tests {
         };
         wait_for(&path, "one\n");
         std::fs::rename(&path, &moved).unwrap();
-        writers.reopen();
-        assert!(sinks[0].send(b"two\n".to_vec()));
+        files.reopen();
+        assert!(lines.send(b"two\n".to_vec()));
         wait_for(&path, "two\n");
         assert_eq!(std::fs::read_to_string(&moved).unwrap(), "one\n");
         for number in 0..LINES {
-            assert!(sinks[0].send(format!("{number}\n").into_bytes()));
+            assert!(lines.send(format!("{number}\n").into_bytes()));
         }
-        writers.finish();
-        let lines = std::fs::read_to_string(&path).unwrap();
-        assert_eq!(lines.lines().count(), 1 + LINES, "all is written when it is finished");
+        files.close_unused();
+        files.finish();
+        let written = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(written.lines().count(), 1 + LINES, "all is written when it is finished");
         std::fs::remove_dir_all(&folder).unwrap();
-        let mut nowhere = AccessFiles::default();
-        nowhere.number(&Target::File(folder.join("none/access.log")));
-        assert!(nowhere.start().is_err());
+        drop(lines);
+        files.close_unused();
+        assert!(files.lock().is_empty(), "nobody has it any more");
+        assert!(files.lines(&Target::File(folder.join("none/access.log"))).is_err());
     }
 }

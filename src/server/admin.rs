@@ -1,5 +1,5 @@
-//! The admin interface over HTTP: `/metrics`, `/healthz`, `/readyz`, `/config`, `/log`. What
-//! changes something needs a token.
+//! The admin interface over HTTP: `/metrics`, `/healthz`, `/readyz`, `/config`, `/log`, `/reload`.
+//! What changes something needs a token.
 
 pub(super) mod change;
 pub(super) mod log_level;
@@ -20,6 +20,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::{Semaphore, oneshot};
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -29,7 +30,9 @@ use self::change::{Change, Gate, Verdict};
 use self::log_level::LogLevelControl;
 use self::token::Tokens;
 use super::StartError;
+use super::control::Command;
 use super::metrics::Exporter;
+use super::reload::{ReloadError, Wanted};
 use super::upstreams::Upstreams;
 use super::watch::{Files, Watched};
 use super::worker::Message;
@@ -74,49 +77,60 @@ pub(super) fn bind(admin: &Admin) -> Result<Option<TcpListener>, AdminError> {
 
 /// Who may change something: those who have a token of the file, which is read again when it
 /// changes.
-pub(super) fn gate(admin: &Admin, watched: &mut Vec<Watched>) -> Result<Gate, StartError> {
+pub(super) fn gate(
+    admin: &Admin,
+    before: &Gate,
+    watched: &mut Vec<Watched>,
+) -> Result<Gate, StartError> {
     let Some(path) = admin.token_file.clone().filter(|_| admin.enabled) else {
-        return Ok(Gate::default());
+        return Ok(before.with(None));
     };
+    if let Some(kept) = before.kept(&path) {
+        return Ok(kept);
+    }
     let files = Files::look([&*path]);
     let tokens = Tokens::read(&path)
         .map_err(|message| StartError::Tokens { path: path.clone(), message })?;
     let tokens = Arc::new(Current::new(Arc::new(tokens)));
     let target = Arc::clone(&tokens);
+    let gate = before.with(Some((path.clone(), tokens)));
     watched.push(Watched::new("admin".to_owned(), "tokens", files, move || {
         target.replace(Arc::new(Tokens::read(&path)?));
         Ok(())
     }));
-    Ok(Gate::new(Some(tokens)))
+    Ok(gate)
 }
 
-/// What the pages show.
+/// What the pages show. A reload puts others in their place.
 #[derive(Debug, Clone)]
 pub(super) struct Pages {
-    exporter: Exporter,
-    workers: Arc<[Sender<Message>]>,
-    effective: Bytes,
-    ready: Arc<AtomicBool>,
-    gate: Gate,
-    log_level: Option<LogLevelControl>,
-    upstreams: Upstreams,
+    pub(super) exporter: Exporter,
+    pub(super) workers: Arc<[Sender<Message>]>,
+    /// The effective configuration.
+    pub(super) effective: Bytes,
+    pub(super) ready: Arc<AtomicBool>,
+    pub(super) gate: Gate,
+    pub(super) log_level: Option<LogLevelControl>,
+    /// How the control plane is asked for something.
+    pub(super) commands: UnboundedSender<Command>,
+}
+
+/// The effective configuration, as it is shown.
+pub(super) fn effective(config: &Config) -> Bytes {
+    config.without_secrets().to_toml().into()
 }
 
 impl Pages {
-    pub(super) fn new(
-        exporter: Exporter,
-        workers: Arc<[Sender<Message>]>,
-        config: &Config,
-        ready: Arc<AtomicBool>,
-        (gate, log_level): (Gate, Option<LogLevelControl>),
-        upstreams: Upstreams,
-    ) -> Self {
-        let effective = config.without_secrets().to_toml().into();
-        Self { exporter, workers, effective, ready, gate, log_level, upstreams }
+    fn upstreams(&self) -> Upstreams {
+        Upstreams {
+            workers: Arc::clone(&self.workers),
+            inventory: self.exporter.inventory(),
+            checks: self.exporter.checks().into(),
+        }
     }
 
     async fn answer(
-        self,
+        &self,
         peer: SocketAddr,
         request: Request<Incoming>,
     ) -> Result<Response<Full<Bytes>>, Infallible> {
@@ -128,9 +142,12 @@ impl Pages {
             {
                 not_allowed("only POST", "POST")
             }
+            (true, "/reload") => not_allowed("only POST", "POST"),
             (true, path) => self.show(path).await,
             (false, "/log") if is_post => self.change_log_level(peer, request).await,
             (false, "/log") => not_allowed("only GET, HEAD and POST", "GET, HEAD, POST"),
+            (false, "/reload") if is_post => self.reload(peer, request).await,
+            (false, "/reload") => not_allowed("only POST", "POST"),
             (false, path) if is_post && path.starts_with("/upstreams/") => {
                 self.change_servers(peer, request).await
             }
@@ -147,11 +164,34 @@ impl Pages {
             return refusal;
         }
         let what = request.uri().path().to_owned();
-        let answer = self.upstreams.change(request).await;
+        let answer = self.upstreams().change(request).await;
         let is_made = answer.status().is_success();
         let verdict = if is_made { Verdict::Made } else { Verdict::Invalid };
         self.gate.note(Change::Server, verdict, peer, &what);
         answer
+    }
+
+    /// Has the configuration read again.
+    async fn reload(&self, peer: SocketAddr, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        if let Some(refusal) = self.gate.admit(Change::Reload, peer, request.headers()) {
+            return refusal;
+        }
+        let (sender, done) = oneshot::channel();
+        // A control plane that has ended answers nothing more.
+        let _ended = self.commands.send(Command::Reload(Wanted::Source, sender));
+        let outcome = done.await.unwrap_or(Err(ReloadError::Draining));
+        let verdict = if outcome.is_ok() { Verdict::Made } else { Verdict::Invalid };
+        self.gate.note(Change::Reload, verdict, peer, "reload");
+        let status = match outcome {
+            Ok(done) => {
+                return page(StatusCode::OK, "application/json", format!("{}\n", done.json()));
+            }
+            Err(ReloadError::Invalid(_)) => StatusCode::UNPROCESSABLE_ENTITY,
+            Err(ReloadError::NoSource | ReloadError::Busy) => StatusCode::CONFLICT,
+            Err(ReloadError::Draining) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        let why = outcome.err().map(|error| error.to_string()).unwrap_or_default();
+        page(status, PLAIN, format!("{why}\n"))
     }
 
     async fn change_log_level(
@@ -165,7 +205,7 @@ impl Pages {
         }
     }
 
-    async fn show(self, path: &str) -> Response<Full<Bytes>> {
+    async fn show(&self, path: &str) -> Response<Full<Bytes>> {
         match path {
             "/metrics" => self.metrics().await,
             "/latency" => self.latency().await,
@@ -174,9 +214,9 @@ impl Pages {
                 page(StatusCode::OK, PLAIN, "ready\n")
             }
             "/readyz" => page(StatusCode::SERVICE_UNAVAILABLE, PLAIN, "draining\n"),
-            "/config" => page(StatusCode::OK, "application/toml", self.effective),
+            "/config" => page(StatusCode::OK, "application/toml", self.effective.clone()),
             "/log" => log_level::show(self.log_level.as_ref()),
-            "/upstreams" | "/upstreams/" => self.upstreams.show().await,
+            "/upstreams" | "/upstreams/" => self.upstreams().show().await,
             "/" => page(StatusCode::OK, PLAIN, INDEX),
             _ => page(StatusCode::NOT_FOUND, PLAIN, INDEX),
         }
@@ -234,6 +274,7 @@ const INDEX: &str = "Ringway's admin interface\n\n\
     /readyz   200 while it accepts connections, 503 while it drains\n\
     /config   the effective configuration\n\
     /log      the level of the log; POST /log?level=WORD changes it, with a token\n\
+    /reload   POST reads the configuration file again, with a token\n\
     /upstreams  the servers of upstreams, JSON; POST to /upstreams/NAME/servers/ADDRESS changes
               one, with a token\n";
 
@@ -258,7 +299,11 @@ const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain
     connection: close\r\n\r\nThis port speaks HTTPS only. Use https:// to ask again.\n";
 
 /// Serves the pages until the runtime ends.
-pub(super) async fn serve(listener: TcpListener, tls: Option<Arc<TlsOptions>>, pages: Pages) {
+pub(super) async fn serve(
+    listener: TcpListener,
+    tls: Option<Arc<TlsOptions>>,
+    pages: Arc<Current<Pages>>,
+) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => {
@@ -279,7 +324,7 @@ pub(super) async fn serve(listener: TcpListener, tls: Option<Arc<TlsOptions>>, p
                 continue;
             }
         };
-        let pages = pages.clone();
+        let pages = Arc::clone(&pages);
         let tls = tls.clone();
         tokio::spawn(async move {
             match tls {
@@ -318,9 +363,12 @@ async fn secure(mut stream: TcpStream, tls: &TlsOptions) -> Option<TlsStream<Tcp
 async fn serve_one<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
     peer: SocketAddr,
-    pages: Pages,
+    pages: Arc<Current<Pages>>,
 ) {
-    let service = service_fn(move |request| pages.clone().answer(peer, request));
+    let service = service_fn(move |request| {
+        let newest = pages.get();
+        async move { newest.answer(peer, request).await }
+    });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_MAX)

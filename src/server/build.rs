@@ -6,7 +6,7 @@ pub(super) mod http;
 pub(super) mod tls;
 
 use std::net::ToSocketAddrs;
-use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,6 @@ use nix::sys::stat::Mode;
 
 use self::http::HttpBuilder;
 use super::StartError;
-use super::watch::Watched;
 use crate::config::{
     self, Config, ListenAddress, Listener, ListenerService, Runtime, SendProxyProtocol,
     ServerAddress, SocketOptions, SpliceMode, UdpOptions, Upstream,
@@ -33,8 +32,8 @@ use crate::service::proxy::{CREDIT_FIRST, ExchangerOptions, MeterOptions};
 use crate::service::retry::RetryPolicy;
 use crate::session::{
     DatagramOptions, DatagramService, DescriptorLimits, Folder, FrameOptions, HandlerFactory,
-    LineSink, ListenerOptions, RelayOptions, ServiceOptions, SessionOptions, SniOptions,
-    TlsOptions, UpstreamOptions, Workers,
+    ListenerOptions, RelayOptions, ServiceOptions, SessionOptions, SniOptions, TlsOptions,
+    UpstreamOptions, WorkerSettings, Workers,
 };
 
 /// Operations in flight beyond those of connections: accepts, the mailbox, closes.
@@ -50,71 +49,25 @@ const SPREAD: u32 = 2;
 /// Slots of a worker beyond its listeners' connections: for those that are ending.
 const SLOTS_SPARE: u32 = 1024;
 
-/// The upstreams with their names resolved, once for all workers.
-pub(super) fn upstreams(
-    config: &Config,
-    workers: usize,
-    common: &tls::Common,
-    watched: &mut Vec<Watched>,
-) -> Result<Vec<UpstreamOptions>, StartError> {
-    let mut upstreams = Vec::with_capacity(config.upstreams.len());
-    let of_http = http::origins_of(config);
-    for (index, one) in config.upstreams.iter().enumerate() {
-        let (mut options, places) = upstream(one, workers)?;
-        let is_http = of_http.contains(&index);
-        options.tls = tls::upstream(one, &places, is_http, common, watched)?;
-        upstreams.push(options);
-    }
-    for listener in &config.listeners {
-        if let ListenerService::Frame { upstream: Some(index), .. } = listener.service {
-            upstreams[index].exchanges = Some(exchanges(&config.upstreams[index]));
-        }
-    }
-    Ok(upstreams)
-}
-
 /// The listeners that accept connections, in the order of the file.
 pub(super) fn streams(config: &Config) -> impl Iterator<Item = &Listener> + Clone {
     config.listeners.iter().filter(|listener| !listener.is_udp())
 }
 
-/// The listeners that take datagrams, in the order of the file.
-pub(super) fn datagrams(config: &Config) -> impl Iterator<Item = &Listener> + Clone {
-    config.listeners.iter().filter(|listener| listener.is_udp())
-}
-
 /// What each listener of connections does, once for all workers.
 pub(super) fn services(
     config: &Config,
-    builder: &mut HttpBuilder,
+    builder: &mut HttpBuilder<'_>,
 ) -> Result<Vec<ServiceOptions>, StartError> {
     streams(config).map(|listener| service(listener, config, builder)).collect()
-}
-
-/// How each listener of connections speaks TLS, if it does.
-pub(super) type TlsOfListeners = Vec<Option<Arc<TlsOptions>>>;
-
-/// How each listener of connections speaks TLS, and what of that changes while the server runs.
-pub(super) fn tls(
-    config: &Config,
-    common: &tls::Common,
-    watched: &mut Vec<Watched>,
-) -> Result<(TlsOfListeners, Vec<tls::Changing>), StartError> {
-    let (mut all, mut changing) = (Vec::new(), Vec::new());
-    for listener in streams(config) {
-        let found = tls::listener(listener, common, watched)?;
-        let (options, more) = found.unzip();
-        all.push(options);
-        changing.extend(more);
-    }
-    Ok((all, changing))
 }
 
 fn service(
     listener: &Listener,
     config: &Config,
-    builder: &mut HttpBuilder,
+    builder: &mut HttpBuilder<'_>,
 ) -> Result<ServiceOptions, StartError> {
+    let numbers = builder.upstreams;
     Ok(match &listener.service {
         ListenerService::Http(http) => {
             ServiceOptions::Http(Arc::new(builder.listener(listener, http, config)?))
@@ -123,9 +76,10 @@ fn service(
         ListenerService::Echo | ListenerService::Udp { .. } | ListenerService::UdpEcho { .. } => {
             ServiceOptions::Echo
         }
-        ListenerService::Tcp { upstream } => ServiceOptions::Tcp { upstream: *upstream },
+        ListenerService::Tcp { upstream } => ServiceOptions::Tcp { upstream: numbers[*upstream] },
         ListenerService::Frame { upstream: Some(upstream), options } => {
-            ServiceOptions::FrameProxy { upstream: *upstream, server: frame_server(options) }
+            let upstream = numbers[*upstream];
+            ServiceOptions::FrameProxy { upstream, server: frame_server(options) }
         }
         ListenerService::Frame { upstream: None, options } => {
             ServiceOptions::Frame(Arc::new(frame(listener, options)?))
@@ -134,16 +88,17 @@ fn service(
             ServiceOptions::Messages { line_limit: *line_limit }
         }
         ListenerService::Sni { upstream, options } => {
-            ServiceOptions::Sni(Arc::new(sni(*upstream, options)))
+            ServiceOptions::Sni(Arc::new(sni(*upstream, options, numbers)))
         }
     })
 }
 
-fn sni(other: Option<usize>, options: &config::SniOptions) -> SniOptions {
+fn sni(other: Option<usize>, options: &config::SniOptions, numbers: &[usize]) -> SniOptions {
     let names = options.names.iter();
+    let names = names.map(|(name, to)| (name.trim_start_matches('*').to_owned(), numbers[*to]));
     SniOptions {
-        names: names.map(|(name, to)| (name.trim_start_matches('*').to_owned(), *to)).collect(),
-        other,
+        names: names.collect(),
+        other: other.map(|other| numbers[other]),
         hello_timeout: options.hello_timeout,
         hellos_max: options.hellos_max as usize,
     }
@@ -181,11 +136,15 @@ fn frame(listener: &Listener, options: &config::FrameOptions) -> Result<FrameOpt
     })
 }
 
-/// The options of an upstream, and for each of its addresses which server of the file it is.
-fn upstream(
-    upstream: &Upstream,
-    workers: usize,
-) -> Result<(UpstreamOptions, Vec<usize>), StartError> {
+/// The addresses of an upstream's servers, and for each which server of the file it is.
+#[derive(Debug)]
+pub(super) struct Resolved {
+    pub(super) servers: Vec<SocketAddress>,
+    pub(super) places: Vec<usize>,
+}
+
+/// Looks the names of an upstream's servers up.
+pub(super) fn resolve(upstream: &Upstream) -> Result<Resolved, StartError> {
     let mut servers = Vec::with_capacity(upstream.servers.len());
     let mut places = Vec::with_capacity(upstream.servers.len());
     for (place, server) in upstream.servers.iter().enumerate() {
@@ -206,7 +165,16 @@ fn upstream(
         }
         places.resize(servers.len(), place);
     }
-    let options = UpstreamOptions {
+    Ok(Resolved { servers, places })
+}
+
+/// The options of an upstream.
+pub(super) fn upstream(
+    upstream: &Upstream,
+    Resolved { servers, places }: Resolved,
+    workers: usize,
+) -> UpstreamOptions {
+    UpstreamOptions {
         name: upstream.name.clone(),
         cluster: cluster::cluster(upstream, &servers, &places, workers),
         servers,
@@ -220,12 +188,11 @@ fn upstream(
         stream: stream(&upstream.socket),
         exchanges: None,
         tls: None,
-    };
-    Ok((options, places))
+    }
 }
 
 /// How exchanges share connections. Used where a listener is a frame proxy.
-fn exchanges(upstream: &Upstream) -> ExchangerOptions {
+pub(super) fn exchanges(upstream: &Upstream) -> ExchangerOptions {
     let (pool, exchange) = (&upstream.pool, &upstream.exchange);
     let streams = u32::from(pool.streams_max);
     ExchangerOptions {
@@ -278,13 +245,13 @@ fn unix(path: &std::path::Path) -> Result<SocketAddress, StartError> {
 /// One worker's ring.
 pub(super) fn ring(config: &Config) -> RingOptions {
     let (runtime, connections) = (&config.runtime, connections_max(config));
-    let has_datagrams = datagrams(config).next().is_some();
     RingOptions {
         entries: runtime.ring_entries,
         completions: runtime.completion_entries,
         buffers: u16::try_from(runtime.buffers).unwrap_or(1 << 15),
         buffer_size: runtime.buffer_size,
-        datagram_buffers: if has_datagrams { DATAGRAM_BUFFERS } else { 0 },
+        // A reload may bring listeners of datagrams.
+        datagram_buffers: DATAGRAM_BUFFERS,
         in_flight_max: connections as usize * OPERATIONS_PER_CONNECTION + OPERATIONS_SPARE,
         best_flags: RingFlags::NoSqArray,
     }
@@ -298,64 +265,43 @@ pub(super) fn connections_max(config: &Config) -> u32 {
     each.chain(pooled).chain(flows).fold(SLOTS_SPARE, u32::saturating_add)
 }
 
-/// What all workers have in common.
-#[derive(Debug, Clone)]
-pub(super) struct Blueprint {
-    pub(super) upstreams: Vec<UpstreamOptions>,
-    pub(super) services: Vec<ServiceOptions>,
-    /// How each listener of connections speaks TLS.
-    pub(super) tls: TlsOfListeners,
-    pub(super) handler: HandlerFactory,
-    pub(super) workers: Arc<Workers>,
-    /// From which descriptors on no more connections are taken.
-    pub(super) descriptors: DescriptorLimits,
-    /// Routes of all listeners together.
-    pub(super) routes: usize,
-    /// The files of access logs.
-    pub(super) lines: Vec<LineSink>,
-    /// What hashes and random choices begin with.
-    pub(super) seed: u64,
-}
-
-/// One worker's sessions, on its own listening sockets.
-pub(super) fn sessions(
-    config: &Config,
-    blueprint: &Blueprint,
-    worker: usize,
-    sockets: &WorkerSockets,
-) -> SessionOptions {
-    let Blueprint { upstreams, services, tls, handler, workers, .. } = blueprint;
-    let listeners = streams(config).zip(services).zip(tls).zip(&sockets.streams);
-    let upstreams = upstreams.clone();
-    SessionOptions {
-        listeners: listeners
-            .map(|(((listener, service), tls), own)| listener_options(listener, service, tls, own))
-            .collect(),
-        datagrams: datagrams(config)
-            .zip(&sockets.datagrams)
-            .filter_map(|(listener, own)| datagram_options(listener, own))
-            .collect(),
-        upstreams,
-        relay: relay(&config.runtime),
-        compression_memory: config.runtime.compression_memory,
+/// What a reload may change of a worker itself.
+pub(super) fn settings(config: &Config) -> WorkerSettings {
+    let runtime = &config.runtime;
+    WorkerSettings {
+        relay: relay(runtime),
+        compression_memory: runtime.compression_memory,
         connections_max: connections_max(config),
         access_log: config.log.access,
+        hand_off_ratio: runtime.handoff_ratio,
+        shutdown_timeout: runtime.shutdown_timeout,
+    }
+}
+
+/// What one worker is set up with beside its plan.
+pub(super) fn sessions(
+    config: &Config,
+    (workers, worker): (&Arc<Workers>, usize),
+    (handler, descriptors): (&HandlerFactory, DescriptorLimits),
+    seed: u64,
+) -> SessionOptions {
+    let WorkerSettings { relay, compression_memory, connections_max, access_log, .. } =
+        settings(config);
+    SessionOptions {
+        listeners: Vec::new(),
+        datagrams: Vec::new(),
+        upstreams: Vec::new(),
+        relay,
+        compression_memory,
+        connections_max,
+        access_log,
         handler: handler.clone(),
         workers: Arc::clone(workers),
         worker,
         hand_off_ratio: config.runtime.handoff_ratio,
-        descriptors: blueprint.descriptors,
-        routes: blueprint.routes,
-        access_sinks: blueprint.lines.clone(),
-        seed: blueprint.seed,
+        descriptors,
+        seed,
     }
-}
-
-/// One worker's sockets, by listener: of connections, and of datagrams.
-#[derive(Debug, Default)]
-pub(super) struct WorkerSockets {
-    pub(super) streams: Vec<Vec<OwnedFd>>,
-    pub(super) datagrams: Vec<Vec<OwnedFd>>,
 }
 
 /// How a listener's datagram sockets are bound.
@@ -384,11 +330,16 @@ fn udp_options(listener: &Listener) -> UdpOptions {
     }
 }
 
-fn datagram_options(listener: &Listener, sockets: &[OwnedFd]) -> Option<DatagramOptions> {
+/// What a listener does with datagrams, if it takes any.
+pub(super) fn datagram_options(
+    listener: &Listener,
+    sockets: &[Fd],
+    numbers: &[usize],
+) -> Option<DatagramOptions> {
     let service = match &listener.service {
         ListenerService::UdpEcho { .. } => DatagramService::Echo,
         ListenerService::Udp { upstream, max_flows, flow_timeout, .. } => DatagramService::Proxy {
-            upstream: *upstream,
+            upstream: numbers[*upstream],
             flows_max: u64::from(*max_flows),
             flow_timeout: *flow_timeout,
         },
@@ -401,21 +352,23 @@ fn datagram_options(listener: &Listener, sockets: &[OwnedFd]) -> Option<Datagram
     };
     Some(DatagramOptions {
         name: listener.name.clone(),
-        sockets: sockets.iter().map(|socket| Fd(socket.as_raw_fd())).collect(),
+        sockets: sockets.to_vec(),
         service,
         offload: udp_options(listener).offload,
     })
 }
 
-fn listener_options(
+/// What a listener does with connections.
+pub(super) fn listener_options(
     listener: &Listener,
     service: &ServiceOptions,
-    tls: &Option<Arc<TlsOptions>>,
-    sockets: &[OwnedFd],
+    tls: Option<Arc<TlsOptions>>,
+    sockets: Vec<Fd>,
 ) -> ListenerOptions {
     ListenerOptions {
         name: listener.name.clone(),
-        sockets: sockets.iter().map(|socket| Fd(socket.as_raw_fd())).collect(),
+        sockets,
+        listen: Some(listen(listener)),
         service: service.clone(),
         connections_max: u64::from(listener.max_connections),
         idle_timeout: match &listener.service {
@@ -430,7 +383,7 @@ fn listener_options(
         },
         accept_header: listener.accept_proxy_protocol,
         header_timeout: listener.proxy_header_timeout,
-        tls: tls.clone(),
+        tls,
     }
 }
 

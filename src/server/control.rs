@@ -1,25 +1,28 @@
 //! The control plane: signals, draining, and the runtime of the admin interface.
 
-use std::net::TcpListener;
+use std::any::Any;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
-use super::access_log::Writers;
-use super::admin;
-use super::build::tls::Changing;
+use super::access_log::AccessFiles;
+use super::admin::{self, Pages};
 use super::certificates;
-use super::health::{self, HealthPlan};
+use super::health::{AllChecks, HealthPlan};
 use super::metrics::Exporter;
+use super::plan::Planner;
+use super::reload::{ConfigSource, Reload, ReloadCounts, Waiter, Wanted};
 use super::run::Outcome;
-use super::upstreams::{Named, Upstreams};
-use super::watch::{self, Watched};
+use super::watch;
 use super::worker::{Message, Report};
 use crate::config::Config;
-use crate::runtime::{Sender, clock};
+use crate::ring::SocketAddress;
+use crate::runtime::{Current, Sender, clock};
 use crate::session::TlsOptions;
 
 /// What the owner of a server asks of it.
@@ -27,6 +30,8 @@ use crate::session::TlsOptions;
 pub(super) enum Command {
     /// Handle signals from now on, and say when that is so.
     HandleSignals(std::sync::mpsc::Sender<()>),
+    /// Read the configuration again, or take this one, and say what came of it.
+    Reload(Wanted, Waiter),
     Drain,
     Stop,
 }
@@ -46,32 +51,40 @@ pub(super) struct Control {
     pub(super) handles: Vec<WorkerHandle>,
     pub(super) reports: UnboundedReceiver<(usize, Report)>,
     pub(super) inbox: UnboundedReceiver<Command>,
+    /// For the pages that ask for something themselves.
+    pub(super) commands: UnboundedSender<Command>,
     pub(super) exporter: Exporter,
     /// The admin interface, and how it speaks TLS, if it does.
     pub(super) admin: Option<(TcpListener, Option<Arc<TlsOptions>>)>,
-    /// Who may change something there.
-    pub(super) gate: admin::change::Gate,
+    pub(super) admin_address: Option<SocketAddr>,
     /// How the level of the log is changed.
     pub(super) log_level: Option<admin::log_level::LogLevelControl>,
-    pub(super) shutdown_timeout: Duration,
+    /// The configuration that is served.
     pub(super) config: Arc<Config>,
-    /// The upstreams and their servers.
-    pub(super) named: Arc<[Named]>,
-    /// The servers that are asked how they are.
+    /// The servers that are asked how they are, at the start.
     pub(super) checks: Vec<HealthPlan>,
-    /// The certificates that are looked after.
-    pub(super) certificates: Vec<Changing>,
-    /// The files that are read again when they change.
-    pub(super) watched: Vec<Watched>,
-    /// The threads that write the access logs.
-    pub(super) writers: Writers,
+    /// The checks that are made.
+    pub(super) health: AllChecks,
+    /// The files of access logs, and the threads that write them.
+    pub(super) access: Option<AccessFiles>,
+    /// Makes plans. It is away while a reload is under way.
+    pub(super) planner: Option<Planner>,
+    /// Where the configuration is read again.
+    pub(super) source: Option<ConfigSource>,
+    pub(super) reloads: Arc<ReloadCounts>,
+    /// The pages of the admin interface, once they are served.
+    pub(super) pages: Option<Arc<Current<Pages>>>,
+    /// Where listeners listen.
+    pub(super) addresses: Arc<Current<Vec<(String, SocketAddress)>>>,
+    /// What workers have no time to free.
+    pub(super) garbage: std::sync::mpsc::Receiver<Box<dyn Any + Send>>,
     pub(super) seed: u64,
 }
 
 /// How far the end has come.
 #[derive(Debug, Default)]
-struct Progress {
-    draining: bool,
+pub(super) struct Progress {
+    pub(super) draining: bool,
     drained: usize,
     ended: usize,
     outcome: Outcome,
@@ -96,43 +109,24 @@ impl Control {
                 tracing::error!("a worker panicked: this is a defect of ours, please report it");
             }
         }
-        self.writers.finish();
+        self.access.iter().for_each(AccessFiles::finish);
         outcome
     }
 
     async fn serve(&mut self) -> Outcome {
-        let ready = Arc::new(std::sync::atomic::AtomicBool::new(true));
-        for plan in &self.checks {
-            let stats = health::spawn(plan, self.exporter.workers(), self.seed);
-            self.exporter.add_checks(plan, stats);
+        let ready = Arc::new(AtomicBool::new(true));
+        let checks = std::mem::take(&mut self.checks);
+        self.health.replace(&checks, self.exporter.workers(), self.seed);
+        if let Some(planner) = &self.planner {
+            tokio::spawn(certificates::watch(planner.certificates.clone()));
+            tokio::spawn(watch::watch(planner.watch.clone()));
         }
-        if !self.certificates.is_empty() {
-            tokio::spawn(certificates::watch(std::mem::take(&mut self.certificates)));
-        }
-        if !self.watched.is_empty() {
-            tokio::spawn(watch::watch(std::mem::take(&mut self.watched)));
-        }
-        if let Some((listener, tls)) = self.admin.take() {
-            let senders: Arc<[_]> =
-                self.handles.iter().map(|handle| handle.sender.clone()).collect();
-            let upstreams = Upstreams {
-                workers: Arc::clone(&senders),
-                named: Arc::clone(&self.named),
-                checks: self.exporter.checks().into(),
-            };
-            let pages = admin::Pages::new(
-                self.exporter.clone(),
-                senders,
-                &self.config,
-                Arc::clone(&ready),
-                (self.gate.clone(), self.log_level.take()),
-                upstreams,
-            );
-            tokio::spawn(admin::serve(listener, tls, pages));
-        }
+        self.serve_pages(&ready);
         let mut signals: Option<Signals> = None;
-        let mut ignored = Ignored::all();
+        let mut ignored = Ignored::new(UPGRADE, UPGRADE_ADVICE);
         let mut progress = Progress::default();
+        let mut reload = Reload::default();
+        let mut ticks = tokio::time::interval(TIDY_EVERY);
         while progress.ended < self.handles.len() {
             tokio::select! {
                 Some((worker, report)) = self.reports.recv() => {
@@ -143,27 +137,72 @@ impl Control {
                         signals = Signals::new();
                         let _gone = done.send(());
                     }
+                    Command::Reload(wanted, waiter) => {
+                        self.begin_reload(wanted, Some(waiter), &mut reload, &progress);
+                    }
                     Command::Drain => self.drain(&mut progress),
                     Command::Stop => self.stop(&mut progress),
                 },
-                name = Signals::next(&mut signals) => {
-                    if name == REOPEN {
+                step = reload.step() => self.go_on(step, &mut reload, &progress),
+                _ = ticks.tick() => {
+                    self.tidy();
+                    if reload.has_changed(&self.config, self.source.as_ref()) {
+                        tracing::info!("the configuration file has changed: reading it again");
+                        self.begin_reload(Wanted::Source, None, &mut reload, &progress);
+                    }
+                }
+                name = Signals::next(&mut signals) => match name {
+                    REOPEN => {
                         tracing::info!(signal = name, "signal: opening the access logs again");
-                        self.writers.reopen();
-                    } else if let Some(ignored) = ignored.iter_mut().find(|one| one.is(name)) {
-                        ignored.tell();
-                    } else if progress.draining {
+                        self.access.iter().for_each(AccessFiles::reopen);
+                    }
+                    RELOAD => {
+                        tracing::info!(signal = name, "signal: reading the configuration again");
+                        self.begin_reload(Wanted::Source, None, &mut reload, &progress);
+                    }
+                    UPGRADE => ignored.tell(),
+                    _ if progress.draining => {
                         tracing::info!(signal = name, "second signal: cutting what is left");
                         self.stop(&mut progress);
-                    } else {
+                    }
+                    _ => {
                         tracing::info!(signal = name, "signal: draining");
                         self.drain(&mut progress);
                     }
                 }
             }
-            ready.store(!progress.draining, std::sync::atomic::Ordering::Relaxed);
+            ready.store(!progress.draining, Ordering::Relaxed);
         }
         progress.outcome
+    }
+
+    /// Serves the admin interface, if there is one.
+    fn serve_pages(&mut self, ready: &Arc<AtomicBool>) {
+        let Some((listener, tls)) = self.admin.take() else { return };
+        let gate = self.planner.as_ref().map(|planner| planner.gate.clone()).unwrap_or_default();
+        let watched = self.planner.as_ref().map(|planner| planner.watch.counts());
+        let watched = watched.unwrap_or_default();
+        let inventory = self.exporter.inventory();
+        self.exporter = self.exporter.of_plan(inventory, watched, self.health.stats());
+        let pages = Pages {
+            workers: self.handles.iter().map(|handle| handle.sender.clone()).collect(),
+            exporter: self.exporter.clone(),
+            effective: admin::effective(&self.config),
+            ready: Arc::clone(ready),
+            gate,
+            log_level: self.log_level.clone(),
+            commands: self.commands.clone(),
+        };
+        let pages = Arc::new(Current::new(Arc::new(pages)));
+        self.pages = Some(Arc::clone(&pages));
+        tokio::spawn(admin::serve(listener, tls, pages));
+    }
+
+    /// Frees what workers had no time to free.
+    fn tidy(&self) {
+        while let Ok(garbage) = self.garbage.try_recv() {
+            drop(garbage);
+        }
     }
 
     fn note(&self, worker: usize, report: Report, progress: &mut Progress) {
@@ -185,7 +224,9 @@ impl Control {
         }
         if progress.outcome.failed_workers > 0 && !progress.draining {
             progress.draining = true;
-            self.tell_all(|| Message::Drain { deadline: clock::now() + self.shutdown_timeout });
+            self.tell_all(|| Message::Drain {
+                deadline: clock::now() + self.config.runtime.shutdown_timeout,
+            });
         }
         if progress.draining && progress.drained == self.handles.len() {
             self.tell_all(|| Message::Release);
@@ -195,9 +236,9 @@ impl Control {
     fn drain(&self, progress: &mut Progress) {
         if !std::mem::replace(&mut progress.draining, true) {
             let open = self.exporter.active();
-            let seconds = self.shutdown_timeout.as_secs_f64();
+            let seconds = self.config.runtime.shutdown_timeout.as_secs_f64();
             tracing::info!(open, timeout_seconds = seconds, "no longer accepting");
-            let deadline = clock::now() + self.shutdown_timeout;
+            let deadline = clock::now() + self.config.runtime.shutdown_timeout;
             self.tell_all(|| Message::Drain { deadline });
         }
     }
@@ -207,7 +248,7 @@ impl Control {
         self.tell_all(|| Message::Cut);
     }
 
-    fn tell_all(&self, message: impl Fn() -> Message) {
+    pub(super) fn tell_all(&self, message: impl Fn() -> Message) {
         for handle in &self.handles {
             if let Err(error) = handle.sender.send(message()) {
                 tracing::error!(%error, "a worker could not be told");
@@ -223,11 +264,15 @@ const REOPEN: &str = "SIGUSR1";
 const RELOAD: &str = "SIGHUP";
 /// The signal by which other servers replace their program.
 const UPGRADE: &str = "SIGUSR2";
+const UPGRADE_ADVICE: &str = "signal ignored: the program is not replaced while it runs; restart \
+    it (SIGTERM lets connections finish); SIGHUP reads the configuration again, SIGUSR1 opens the \
+    access logs again";
+/// How often what workers had no time to free is freed, and the configuration file looked at.
+const TIDY_EVERY: Duration = Duration::from_secs(1);
 /// Signals that are ignored are logged once in this time.
 const IGNORED_EVERY: Duration = Duration::from_secs(10);
 
-/// A signal by which other servers reload or upgrade, and that this one ignores. Each has a limiter
-/// of its own, so that one does not suppress the other.
+/// A signal by which other servers do something, and that this one ignores.
 #[derive(Debug)]
 struct Ignored {
     signal: &'static str,
@@ -242,19 +287,6 @@ struct Ignored {
 impl Ignored {
     const fn new(signal: &'static str, advice: &'static str) -> Self {
         Self { signal, advice, last: None, silent: 0 }
-    }
-
-    const fn all() -> [Self; 2] {
-        let reload = "signal ignored: the configuration is not reloaded while the server runs; \
-                      check the new one with `ringway check`, then restart (SIGTERM lets \
-                      connections finish)";
-        let upgrade = "signal ignored: the program is not replaced while it runs; restart it \
-                       (SIGTERM lets connections finish); SIGUSR1 opens the access logs again";
-        [Self::new(RELOAD, reload), Self::new(UPGRADE, upgrade)]
-    }
-
-    fn is(&self, signal: &str) -> bool {
-        self.signal == signal
     }
 
     fn tell(&mut self) {
@@ -330,15 +362,12 @@ mod tests {
 
     #[test]
     fn ignored_signals_are_logged_once_in_a_while_with_the_number_of_the_others() {
-        let (mut ignored, start) = (Ignored::new(RELOAD, ""), clock::now());
+        let (mut ignored, start) = (Ignored::new(UPGRADE, ""), clock::now());
         assert_eq!(ignored.note(start), Some(0));
         for _ in 0..3 {
             assert_eq!(ignored.note(start + IGNORED_EVERY / 2), None);
         }
         assert_eq!(ignored.note(start + IGNORED_EVERY), Some(3));
         assert_eq!(ignored.note(start + 2 * IGNORED_EVERY), Some(0));
-        let is_ignored = |signal| Ignored::all().iter().any(|one| one.is(signal));
-        assert!(is_ignored(RELOAD) && is_ignored(UPGRADE));
-        assert!(![REOPEN, "SIGTERM", "SIGQUIT", "SIGINT"].into_iter().any(is_ignored));
     }
 }

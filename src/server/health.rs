@@ -10,6 +10,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
+use tokio::task::AbortHandle;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use self::wire::Wire;
@@ -20,7 +21,7 @@ use crate::proto::http1::{BodyPart, BodyReader, HeadLimits, Refusal, ResponseRea
 use crate::ring::SocketAddress;
 use crate::runtime::{Counter, clock};
 use crate::service::cluster::health::{BODY_PREFIX_MAX, Change, Check, CheckOptions, Expected};
-use crate::session::{UpstreamTls, WorkerMessage, Workers};
+use crate::session::{Lease, UpstreamTls, WorkerMessage, Workers};
 
 /// Bytes of an answer that are read at most, its head among them.
 const ANSWER_MAX: usize = 64 * 1024 + BODY_PREFIX_MAX;
@@ -28,7 +29,8 @@ const ANSWER_MAX: usize = 64 * 1024 + BODY_PREFIX_MAX;
 /// The checks of one upstream.
 #[derive(Debug, Clone)]
 pub(super) struct HealthPlan {
-    pub(super) upstream: usize,
+    /// The number of the upstream's servers.
+    pub(super) upstream: Lease,
     pub(super) name: String,
     pub(super) servers: Vec<SocketAddress>,
     pub(super) options: CheckOptions,
@@ -129,16 +131,80 @@ impl CheckError {
     }
 }
 
-/// Checks the servers of an upstream until the runtime ends. One task for each server.
-pub(super) fn spawn(plan: &HealthPlan, workers: &Arc<Workers>, seed: u64) -> Arc<[HealthStats]> {
-    let stats: Arc<[HealthStats]> = plan.servers.iter().map(|_| HealthStats::default()).collect();
-    for server in 0..plan.servers.len() {
-        let (plan, workers, stats) = (plan.clone(), Arc::clone(workers), Arc::clone(&stats));
-        stats[server].up.set(1);
-        let seed = seed ^ (server as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        tokio::spawn(async move { watch(&plan, server, &workers, &stats[server], seed).await });
+/// The checks of one upstream, which are made until this is dropped.
+#[derive(Debug)]
+pub(super) struct Checks {
+    /// The number of the upstream's servers.
+    pub(super) upstream: usize,
+    name: String,
+    servers: Vec<SocketAddress>,
+    pub(super) stats: Arc<[Arc<HealthStats>]>,
+    tasks: Vec<AbortHandle>,
+}
+
+impl Drop for Checks {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
     }
-    stats
+}
+
+/// The checks of all upstreams.
+#[derive(Debug, Default)]
+pub(super) struct AllChecks(Vec<Checks>);
+
+impl AllChecks {
+    /// These checks are made from now on. Those of upstreams that go on are not touched; servers
+    /// that stay in an upstream that has changed are taken for what they were.
+    pub(super) fn replace(&mut self, plans: &[HealthPlan], workers: &Arc<Workers>, seed: u64) {
+        let mut before = std::mem::take(&mut self.0);
+        for plan in plans {
+            let number = plan.upstream.number();
+            let known = before.iter().position(|one| one.upstream == number);
+            // A number that has another owner now is another upstream's.
+            let known = known.filter(|at| before[*at].servers == plan.servers);
+            match known.filter(|at| before[*at].name == plan.name) {
+                Some(at) => self.0.push(before.swap_remove(at)),
+                None => {
+                    let old = before.iter().find(|one| one.name == plan.name);
+                    self.0.push(spawn(plan, old, workers, seed));
+                }
+            }
+        }
+    }
+
+    /// What is counted, by the numbers of the upstreams' servers.
+    pub(super) fn stats(&self) -> Vec<(usize, Arc<[Arc<HealthStats>]>)> {
+        self.0.iter().map(|one| (one.upstream, Arc::clone(&one.stats))).collect()
+    }
+}
+
+/// Checks the servers of an upstream. One task for each server.
+fn spawn(plan: &HealthPlan, before: Option<&Checks>, workers: &Arc<Workers>, seed: u64) -> Checks {
+    let stats_of = |address: &SocketAddress| {
+        let old = before.and_then(|old| {
+            let at = old.servers.iter().position(|server| server == address)?;
+            old.stats.get(at).cloned()
+        });
+        old.unwrap_or_else(|| {
+            let stats = HealthStats::default();
+            stats.up.set(1);
+            Arc::new(stats)
+        })
+    };
+    let stats: Arc<[Arc<HealthStats>]> = plan.servers.iter().map(stats_of).collect();
+    let tasks = (0..plan.servers.len()).map(|server| {
+        let (plan, workers, own) = (plan.clone(), Arc::clone(workers), Arc::clone(&stats[server]));
+        let seed = seed ^ (server as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let task = async move { watch(&plan, server, &workers, &own, seed).await };
+        tokio::spawn(task).abort_handle()
+    });
+    Checks {
+        upstream: plan.upstream.number(),
+        name: plan.name.clone(),
+        servers: plan.servers.clone(),
+        tasks: tasks.collect(),
+        stats,
+    }
 }
 
 async fn watch(
@@ -150,6 +216,10 @@ async fn watch(
 ) {
     let address = plan.servers[server];
     let mut check = Check::new(plan.options, seed, clock::now());
+    if stats.up.get() == 0 {
+        // It was down under the plan before.
+        check = check.begin_down();
+    }
     let (mut is_skipping, mut has_stood) = (false, false);
     loop {
         if let Some(due) = check.next_due() {
@@ -185,23 +255,9 @@ async fn watch(
         let word = if result.is_ok() { "success" } else { "failure" };
         stats.note(began, word, result.as_ref().err().map(ToString::to_string));
         let change = check.finished(result.is_ok(), clock::now());
-        let (upstream, name) = (plan.upstream, &plan.name);
-        match (change, result) {
-            (Some(Change::Up), _) => {
-                tracing::info!(upstream = %name, server = %address, "health check: server is up");
-            }
-            (Some(Change::Down), Err(error)) => {
-                tracing::warn!(
-                    upstream = %name, server = %address, %error, "health check: server is down"
-                );
-            }
-            (Some(Change::Down), Ok(())) => {}
-            (None, Err(error)) => {
-                tracing::debug!(upstream = %name, server = %address, %error, "health check failed");
-            }
-            (None, Ok(())) => {}
-        }
+        tell(&plan.name, &address, change, result);
         if let Some(change) = change {
+            let upstream = plan.upstream.number();
             let up = change == Change::Up;
             stats.up.set(u64::from(up));
             for worker in 0..workers.cells().len() {
@@ -209,6 +265,30 @@ async fn watch(
                 let _ended = workers.send(worker, WorkerMessage::Health { upstream, server, up });
             }
         }
+    }
+}
+
+/// Writes to the log what a check has found.
+fn tell(
+    name: &str,
+    address: &SocketAddress,
+    change: Option<Change>,
+    result: Result<(), CheckError>,
+) {
+    match (change, result) {
+        (Some(Change::Up), _) => {
+            tracing::info!(upstream = %name, server = %address, "health check: server is up");
+        }
+        (Some(Change::Down), Err(error)) => {
+            tracing::warn!(
+                upstream = %name, server = %address, %error, "health check: server is down"
+            );
+        }
+        (Some(Change::Down), Ok(())) => {}
+        (None, Err(error)) => {
+            tracing::debug!(upstream = %name, server = %address, %error, "health check failed");
+        }
+        (None, Ok(())) => {}
     }
 }
 

@@ -42,7 +42,8 @@ pub fn inspect(config: &Config) -> Inspection {
         found.listener(Place::listener(index), listener);
     }
     if let Some(tls) = config.admin.tls.as_ref().filter(|_| config.admin.enabled) {
-        let make = || build::tls::admin(config, &Common::default(), &mut Vec::new()).map(|_| ());
+        let make =
+            || build::tls::admin(config, &Common::default(), None, &mut Vec::new()).map(|_| ());
         found.tls(&Place::table("admin").key("tls"), tls, make);
     }
     if let Some(path) = config.admin.token_file.as_ref().filter(|_| config.admin.enabled)
@@ -109,8 +110,10 @@ impl Inspection {
             }
         }
         if let Some(tls) = &listener.tls {
-            let make =
-                || build::tls::listener(listener, &Common::default(), &mut Vec::new()).map(|_| ());
+            let make = || {
+                build::tls::listener(listener, &Common::default(), None, &mut Vec::new())
+                    .map(|_| ())
+            };
             self.tls(&place.clone().key("tls"), tls, make);
         }
         match &listener.service {

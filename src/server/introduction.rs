@@ -2,7 +2,7 @@
 //! each is for, and how to try it.
 
 use super::Running;
-use super::build::{datagrams, streams};
+use super::plan::Inventory;
 use crate::config::{Action, Config, HttpOptions, Listener, ListenerService};
 use crate::ring::SocketAddress;
 use crate::service::http::status_page::{Introduced, Introduction, Place};
@@ -10,15 +10,16 @@ use crate::service::http::status_page::{Introduced, Introduction, Place};
 /// What is told of the listeners of a configuration, which listen on `bound`.
 pub(super) fn introduction(
     config: &Config,
+    inventory: &Inventory,
     bound: &[(String, SocketAddress)],
     admin: Option<std::net::SocketAddr>,
 ) -> Introduction {
     let place = |wanted: &Listener| {
-        let is_wanted = |one: &Listener| one.name == wanted.name;
-        match wanted.is_udp() {
-            true => datagrams(config).position(is_wanted).map(Place::Datagrams),
-            false => streams(config).position(is_wanted).map(Place::Connections),
-        }
+        let (all, place): (_, fn(usize) -> Place) = match wanted.is_udp() {
+            true => (&inventory.datagrams, Place::Datagrams),
+            false => (&inventory.listeners, Place::Connections),
+        };
+        all.iter().find(|one| one.name == wanted.name).map(|one| place(one.number()))
     };
     let listeners = config.listeners.iter().filter_map(|listener| {
         let own = bound.iter().filter(|(name, _)| *name == listener.name);
@@ -55,7 +56,7 @@ pub struct Listening {
 #[must_use]
 pub fn listening(config: &Config, server: &Running, program: &str) -> Vec<Listening> {
     let mut all = Vec::new();
-    for (name, address) in server.addresses() {
+    for (name, address) in server.addresses().iter() {
         let Some(listener) = config.listeners.iter().find(|listener| listener.name == *name) else {
             continue;
         };

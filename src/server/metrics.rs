@@ -5,6 +5,7 @@ mod frames;
 mod http;
 mod messages;
 mod origins;
+mod reloads;
 mod tls;
 mod turns;
 mod udp;
@@ -13,9 +14,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use self::http::HttpNames;
-use self::origins::Checks;
+pub(super) use self::origins::Checks;
 use super::admin::change::ChangeCounts;
+use super::certificates::CertificateList;
+use super::plan::Inventory;
+use super::reload::ReloadCounts;
 use super::watch::Counts;
 use prometheus::TextEncoder;
 use prometheus::proto::{
@@ -24,9 +27,6 @@ use prometheus::proto::{
 };
 
 use super::sink::LostLines;
-use super::upstreams::Named;
-use crate::config::{Config, Listener, ListenerService};
-use crate::net::tls::Resolver;
 use crate::runtime::{Counter, LoopStats};
 use crate::service::CloseReason;
 use crate::service::proxy::ConnectFailure;
@@ -65,27 +65,19 @@ const BOUNDS_MICROS: [u64; 22] = [
 #[derive(Debug, Clone)]
 pub(super) struct Exporter {
     workers: Arc<Workers>,
-    listeners: Arc<[String]>,
-    upstreams: Arc<[String]>,
-    /// Listeners that answer frames, and their numbers.
-    frames: Arc<[(usize, String)]>,
-    /// Listeners that speak TLS, and their numbers.
-    secured: Arc<[(usize, String)]>,
-    /// Upstreams of frame proxies, and their numbers.
-    pooled: Arc<[(usize, String)]>,
-    /// What is exported of HTTP.
-    http: HttpNames,
-    /// All upstreams and their servers.
-    named: Arc<[Named]>,
-    /// The certificates of each listener: their files, and who knows them.
-    certificates: Vec<(String, Vec<PathBuf>, Arc<Resolver>)>,
+    /// What there is.
+    inventory: Arc<Inventory>,
+    /// The certificates of each listener.
+    certificates: CertificateList,
     /// Files that are read again: whose and which they are, and how often that was.
     watched: Vec<(String, &'static str, Arc<Counts>)>,
+    /// What came of reloads.
+    reloads: Arc<ReloadCounts>,
     /// Where the kernel tells how long a worker has run.
     thread_files: Arc<[PathBuf]>,
     /// Requests of the admin interface for changes.
     changes: Arc<ChangeCounts>,
-    /// Active checks, by upstream.
+    /// Active checks, by the numbers of the upstreams' servers.
     checks: Vec<Checks>,
     /// Lines of the log that were lost, if somebody counts them.
     log_lost: Option<LostLines>,
@@ -94,49 +86,43 @@ pub(super) struct Exporter {
 }
 
 impl Exporter {
-    pub(super) fn new(config: &Config, workers: Arc<Workers>, named: Arc<[Named]>) -> Self {
-        let is_own = |listener: &Listener| {
-            matches!(listener.service, ListenerService::Frame { upstream: None, .. })
-        };
-        let streams = super::build::streams(config).enumerate();
-        let frames = streams.filter(|(_, listener)| is_own(listener));
-        let streams = super::build::streams(config).enumerate();
-        let secured = streams.filter(|(_, listener)| {
-            listener.tls.is_some() || matches!(listener.service, ListenerService::Sni { .. })
-        });
-        let is_pooled = |upstream: usize| {
-            config.listeners.iter().any(|listener| match listener.service {
-                ListenerService::Frame { upstream: Some(index), .. } => index == upstream,
-                ListenerService::Frame { upstream: None, .. }
-                | ListenerService::Tcp { .. }
-                | ListenerService::Echo
-                | ListenerService::Udp { .. }
-                | ListenerService::UdpEcho { .. }
-                | ListenerService::Messages { .. }
-                | ListenerService::Sni { .. }
-                | ListenerService::Http(_) => false,
-            })
-        };
-        let pooled = config.upstreams.iter().enumerate().filter(|(index, _)| is_pooled(*index));
+    pub(super) fn new(workers: Arc<Workers>, inventory: Arc<Inventory>) -> Self {
         Self {
-            frames: frames.map(|(index, listener)| (index, listener.name.clone())).collect(),
-            secured: secured.map(|(index, listener)| (index, listener.name.clone())).collect(),
-            http: HttpNames::new(config),
-            named,
-            certificates: Vec::new(),
+            workers,
+            inventory,
+            certificates: CertificateList::default(),
             watched: Vec::new(),
+            reloads: Arc::default(),
             thread_files: Arc::from([]),
             changes: Arc::default(),
             checks: Vec::new(),
             log_lost: None,
             access_lost: LostLines::default(),
-            pooled: pooled.map(|(index, upstream)| (index, upstream.name.clone())).collect(),
-            workers,
-            listeners: super::build::streams(config)
-                .map(|listener| listener.name.clone())
-                .collect(),
-            upstreams: config.upstreams.iter().map(|upstream| upstream.name.clone()).collect(),
         }
+    }
+
+    /// The same for another plan.
+    pub(super) fn of_plan(
+        &self,
+        inventory: Arc<Inventory>,
+        watched: Vec<(String, &'static str, Arc<Counts>)>,
+        checks: Vec<Checks>,
+    ) -> Self {
+        Self { inventory, watched, checks, ..self.clone() }
+    }
+
+    /// What there is.
+    pub(super) fn inventory(&self) -> Arc<Inventory> {
+        Arc::clone(&self.inventory)
+    }
+
+    /// Who knows the certificates, and what came of reloads.
+    pub(super) fn set_control(
+        &mut self,
+        certificates: CertificateList,
+        reloads: Arc<ReloadCounts>,
+    ) {
+        (self.certificates, self.reloads) = (certificates, reloads);
     }
 
     /// Who counts lines of the log and of access logs that are not written.
@@ -189,6 +175,7 @@ impl Exporter {
         families.extend(self.worker_families());
         families.extend(self.turn_families());
         families.push(self.change_family());
+        families.extend(self.plan_families());
         if let Some(histograms) = histograms {
             families.push(durations(
                 "ringway_connection_duration_seconds",
@@ -201,7 +188,7 @@ impl Exporter {
                 &histograms.connect,
             ));
         }
-        if let Some(histograms) = histograms.filter(|_| !self.secured.is_empty()) {
+        if let Some(histograms) = histograms.filter(|_| !self.inventory.secured.is_empty()) {
             families.push(durations(
                 "ringway_tls_handshake_duration_seconds",
                 "How long TLS handshakes with clients took, from accept on.",
@@ -223,17 +210,21 @@ impl Exporter {
 
     fn listener_families(&self) -> Vec<MetricFamily> {
         let each = |name, help, kind, read: &dyn Fn(&ListenerStats) -> u64| {
-            let values = self.listeners.iter().enumerate().map(|(index, listener)| {
-                let label = [("listener", listener.clone())];
-                sample(kind, &label, self.sum(|cell| read(&cell.stats.listeners[index])))
+            let values = self.inventory.listeners.iter().map(|listener| {
+                let label = [("listener", listener.name.clone())];
+                let number = listener.number();
+                sample(kind, &label, self.sum(|cell| read(&cell.stats.listeners.get(number))))
             });
             family(name, help, kind, values.collect())
         };
-        let closed = self.listeners.iter().enumerate().flat_map(|(index, listener)| {
+        let closed = self.inventory.listeners.iter().flat_map(|listener| {
+            let index = listener.number();
             CloseReason::ALL.map(|reason| {
-                let labels = [("listener", listener.clone()), ("reason", reason.name().to_owned())];
-                let of =
-                    |cell: &WorkerCell| cell.stats.listeners[index].closed[reason.index()].get();
+                let labels =
+                    [("listener", listener.name.clone()), ("reason", reason.name().to_owned())];
+                let of = |cell: &WorkerCell| {
+                    cell.stats.listeners.get(index).closed[reason.index()].get()
+                };
                 counter(&labels, self.sum(of))
             })
         });
@@ -273,17 +264,20 @@ impl Exporter {
 
     fn upstream_families(&self) -> Vec<MetricFamily> {
         let each = |name, help, kind, read: &dyn Fn(&UpstreamStats) -> u64| {
-            let values = self.upstreams.iter().enumerate().map(|(index, upstream)| {
-                let label = [("upstream", upstream.clone())];
-                sample(kind, &label, self.sum(|cell| read(&cell.stats.upstreams[index])))
+            let values = self.inventory.upstreams.iter().map(|upstream| {
+                let (index, label) =
+                    (upstream.counted.number(), [("upstream", upstream.name.clone())]);
+                sample(kind, &label, self.sum(|cell| read(&cell.stats.upstreams.get(index))))
             });
             family(name, help, kind, values.collect())
         };
-        let failed = self.upstreams.iter().enumerate().flat_map(|(index, upstream)| {
+        let failed = self.inventory.upstreams.iter().flat_map(|upstream| {
+            let index = upstream.counted.number();
             ConnectFailure::ALL.map(|kind| {
-                let labels = [("upstream", upstream.clone()), ("kind", kind.name().to_owned())];
+                let labels =
+                    [("upstream", upstream.name.clone()), ("kind", kind.name().to_owned())];
                 let of =
-                    |cell: &WorkerCell| cell.stats.upstreams[index].failed[kind as usize].get();
+                    |cell: &WorkerCell| cell.stats.upstreams.get(index).failed[kind as usize].get();
                 counter(&labels, self.sum(of))
             })
         });

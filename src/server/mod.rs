@@ -15,6 +15,8 @@
 //! | `certificates` | what expires, and keys of tickets that are changed in time |
 //! | `descriptors` | the limit of open files, and what is kept of it |
 //! | `build` | configuration to the layers' own options |
+//! | `plan` | what a configuration means for the workers, and what of the plan before goes on |
+//! | `reload` | another configuration takes the place of the one that is served |
 
 /// Says that a limit of the machine is below one of the configuration: a warning, unless that is
 /// the default.
@@ -41,6 +43,8 @@ mod introduction;
 pub(crate) mod issue;
 mod latency;
 mod metrics;
+mod plan;
+mod reload;
 mod run;
 mod simulated;
 pub(crate) mod sink;
@@ -53,6 +57,8 @@ pub use admin::log_level::LogLevelControl;
 pub use explain::explain;
 pub use inspect::{Inspection, inspect, unresolved};
 pub use introduction::{Listening, listening};
+pub use plan::WorkerPlan;
+pub use reload::{ConfigSource, Groups, ReloadError, Reloaded, Reread};
 pub use run::{Outcome, Running, Server, StartError, StartOptions};
 pub use simulated::simulated;
 pub use sink::LostLines;

@@ -9,29 +9,27 @@ use std::sync::mpsc;
 use std::thread::JoinHandle;
 
 use nix::errno::Errno;
-use tokio::sync::mpsc as channel;
+use tokio::sync::{mpsc as channel, oneshot};
 
+use super::access_log::AccessFiles;
 use super::admin::AdminError;
 use super::admin::log_level::LogLevelControl;
-use super::build::http::HttpBuilder;
-use super::build::{self, Blueprint, WorkerSockets};
+use super::build;
 use super::control::{Command, Control, WorkerHandle};
 use super::descriptors::raise_descriptor_limit;
-use super::health::HealthPlan;
+use super::health::AllChecks;
 use super::introduction::introduction;
 use super::metrics::Exporter;
+use super::plan::{Planner, Ready, WorkerPlan};
+use super::reload::{ConfigSource, ReloadCounts, ReloadError, Reloaded, Wanted};
 use super::sink::LostLines;
-use super::upstreams::Named;
-use super::watch::Watched;
 use super::worker::{Message, Report, Worker, cpus, pin};
 use crate::config::{Config, ListenerService, WorkerCount, defaults};
-use crate::net::{self, BindError};
+use crate::net::BindError;
 use crate::ring::SocketAddress;
 use crate::ring::uring::{RingOptions, RingSize, SetupError, Uring};
-use crate::runtime::{Mailbox, Offload, mailbox};
-use crate::session::{
-    HandlerFactory, Plan, SessionOptions, UpstreamOptions, WorkerMessage, Workers,
-};
+use crate::runtime::{Current, Mailbox, Offload, clock, mailbox};
+use crate::session::{DescriptorLimits, HandlerFactory, SessionOptions, WorkerMessage, Workers};
 
 /// Threads for work that takes too long for a loop.
 const HELPERS: usize = 2;
@@ -157,6 +155,8 @@ pub struct StartOptions {
     pub log_lost: Option<LostLines>,
     /// How the admin interface changes the level of the program's log. None: it cannot.
     pub log_level: Option<LogLevelControl>,
+    /// Where the configuration is read again for a reload. None: only [`Running::reload`] reloads.
+    pub source: Option<ConfigSource>,
 }
 
 /// A server that is about to run.
@@ -166,7 +166,7 @@ pub struct Server;
 /// A server that runs. Dropping it leaves it running: ask for its end and wait.
 #[derive(Debug)]
 pub struct Running {
-    addresses: Vec<(String, SocketAddress)>,
+    addresses: Arc<Current<Vec<(String, SocketAddress)>>>,
     admin: Option<SocketAddr>,
     workers: Arc<Workers>,
     commands: channel::UnboundedSender<Command>,
@@ -187,70 +187,60 @@ impl Server {
     /// # Errors
     /// What could not be had, on what, and why; nothing is left running then.
     pub fn start_with(config: Config, options: StartOptions) -> Result<Running, StartError> {
-        let StartOptions { handler, tls_key_log, log_lost, log_level } = options;
-        let config = Arc::new(config);
+        let StartOptions { handler, tls_key_log, log_lost, log_level, source } = options;
         let descriptors = raise_descriptor_limit(&config);
         let failed = |source| StartError::System { call: "sched_getaffinity", source };
         let cpus = cpus().map_err(failed)?;
         let count = worker_count(config.runtime.workers, cpus.len());
-        let common = build::tls::Common::new(&config, tls_key_log.as_deref())?;
-        let mut watched = Vec::new();
-        let upstreams = build::upstreams(&config, count, &common, &mut watched)?;
-        let workers = Arc::new(Workers::with_plan(count, &plan(&config, &upstreams)));
+        let workers = Arc::new(Workers::new(count, 0, 0));
         workers.set_offload(Offload::new(HELPERS).map_err(StartError::Thread)?);
         warn_of_small_pools(&config, count);
-        let mut builder = HttpBuilder::default();
-        let services = build::services(&config, &mut builder)?;
-        let (tls, mut certificates) = build::tls(&config, &common, &mut watched)?;
-        let (admin_tls, of_admin) = build::tls::admin(&config, &common, &mut watched)?.unzip();
-        certificates.extend(of_admin);
-        let gate = super::admin::gate(&config.admin, &mut watched)?;
-        watched.append(&mut builder.watched);
-        watched.retain(Watched::is_needed);
-        let (lines, writers) = std::mem::take(&mut builder.lines).start()?;
         let seed = std::hash::RandomState::new().hash_one(std::process::id());
-        let checks = checks(&config, &upstreams);
-        let named: Arc<[Named]> = upstreams.iter().map(Named::new).collect();
-        let blueprint = Blueprint {
-            upstreams,
-            services,
-            tls,
-            handler,
-            workers: Arc::clone(&workers),
-            descriptors,
-            routes: builder.routes,
-            lines,
-            seed,
-        };
-        let (sockets, addresses) = bind_all(&config, count)?;
-        let admin = super::admin::bind(&config.admin)?;
+        let mut planner =
+            Planner::new(Arc::clone(&workers), &config, tls_key_log.as_deref(), seed)?;
+        let ready = planner.plan(config, clock::now())?;
+        let admin = super::admin::bind(&ready.config.admin)?;
         let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
-        workers.introduce(introduction(&config, &addresses, admin_address));
         let (reports_in, reports) = channel::unbounded_channel();
-        let handles = spawn_all(&config, &blueprint, &cpus, &reports_in, sockets)?;
+        let fixed = Fixed { workers: &workers, handler, descriptors, seed };
+        let Ready { id, config, plans, inventory, addresses, checks, admin_tls, .. } = ready;
+        workers.introduce(introduction(&config, &inventory, &addresses, admin_address));
+        let handles = spawn_all(&config, &fixed, &cpus, &reports_in, plans)?;
         workers.connect(handles.iter().map(post).collect());
-        let mut exporter = Exporter::new(&config, Arc::clone(&workers), Arc::clone(&named));
-        exporter.set_certificates(&certificates);
-        exporter.set_lost_lines(log_lost, writers.lost());
-        exporter.set_watched(&watched);
+        let (garbage_in, garbage) = mpsc::channel();
+        workers.set_disposal(Box::new(move |large| {
+            // Without the control plane, the process ends.
+            let _ended = garbage_in.send(large);
+        }));
+        let reloads = Arc::new(ReloadCounts::default());
+        reloads.note_plan(id);
+        let mut exporter = Exporter::new(Arc::clone(&workers), inventory);
+        exporter.set_control(planner.certificates.clone(), Arc::clone(&reloads));
+        let access_lost = planner.access.as_ref().map(AccessFiles::lost).unwrap_or_default();
+        exporter.set_lost_lines(log_lost, access_lost);
         exporter.set_thread_files(handles.iter().map(|handle| handle.times.clone()).collect());
-        exporter.set_changes(gate.counts());
+        exporter.set_changes(planner.gate.counts());
         let (commands, inbox) = channel::unbounded_channel();
+        let addresses = Arc::new(Current::new(Arc::new(addresses)));
         let control = Control {
             handles,
             reports,
             inbox,
+            commands: commands.clone(),
             exporter,
             admin: admin.map(|listener| (listener, admin_tls)),
-            gate,
+            admin_address,
             log_level,
-            shutdown_timeout: config.runtime.shutdown_timeout,
             config,
-            named,
             checks,
-            certificates,
-            writers,
-            watched,
+            health: AllChecks::default(),
+            access: planner.access.clone(),
+            planner: Some(planner),
+            source,
+            reloads,
+            pages: None,
+            addresses: Arc::clone(&addresses),
+            garbage,
             seed,
         };
         let control = spawn_control(control)?;
@@ -261,14 +251,15 @@ impl Server {
 impl Running {
     /// Where each listener listens: its name and an address, in the order of the configuration.
     #[must_use]
-    pub fn addresses(&self) -> &[(String, SocketAddress)] {
-        &self.addresses
+    pub fn addresses(&self) -> Arc<Vec<(String, SocketAddress)>> {
+        self.addresses.get()
     }
 
     /// The address of the listener `name`; of its first one if it has several.
     #[must_use]
-    pub fn address(&self, name: &str) -> Option<&SocketAddress> {
-        self.addresses.iter().find(|(listener, _)| listener == name).map(|(_, address)| address)
+    pub fn address(&self, name: &str) -> Option<SocketAddress> {
+        let all = self.addresses();
+        all.iter().find(|(listener, _)| listener == name).map(|(_, address)| *address)
     }
 
     /// Where the admin interface listens.
@@ -284,13 +275,25 @@ impl Running {
     }
 
     /// Handles the signals of this process: the first SIGTERM, SIGQUIT or SIGINT drains, the second
-    /// cuts; SIGUSR1 opens the access logs again; SIGHUP and SIGUSR2 are logged and ignored. When
-    /// this returns, none of them kills.
+    /// cuts; SIGUSR1 opens the access logs again; SIGHUP reads the configuration again; SIGUSR2 is
+    /// logged and ignored. When this returns, none of them kills.
     pub fn handle_signals(&self) {
         let (sender, done) = mpsc::channel();
         self.command(Command::HandleSignals(sender));
         // A server that has ended handles none.
         let _ended = done.recv();
+    }
+
+    /// Puts a configuration in the place of the one that is served, and waits until the workers
+    /// have it. What needs a restart stays as it is, and is told.
+    ///
+    /// # Errors
+    /// Why nothing was changed.
+    pub fn reload(&self, config: Config) -> Result<Reloaded, ReloadError> {
+        let (sender, done) = oneshot::channel();
+        self.command(Command::Reload(Wanted::Given(Box::new(config)), sender));
+        // A server that has ended reloads nothing.
+        done.blocking_recv().unwrap_or(Err(ReloadError::Draining))
     }
 
     /// Stops to accept; connections end by themselves or are cut after the shutdown timeout.
@@ -315,37 +318,11 @@ impl Running {
     }
 }
 
-/// What there is to be counted.
-pub(super) fn plan(config: &Config, upstreams: &[UpstreamOptions]) -> Plan {
-    let servers = |one: &UpstreamOptions| one.cluster.names.len();
-    let limits = build::streams(config).filter_map(build::http::limits_of);
-    let (buckets, counts_sources) = limits
-        .fold((0, false), |sum: (usize, bool), one| (sum.0.saturating_add(one.0), sum.1 || one.1));
-    Plan {
-        buckets,
-        counts_sources,
-        routes: build::streams(config).map(build::http::routes_of).collect(),
-        servers: upstreams.iter().map(servers).collect(),
-        datagrams: build::datagrams(config).map(|listener| listener.name.clone()).collect(),
-    }
-}
-
 fn worker_count(wanted: WorkerCount, cpus: usize) -> usize {
     match wanted {
         WorkerCount::Auto => cpus,
         WorkerCount::Fixed(number) => usize::from(number.get()),
     }
-}
-
-/// The active checks of all upstreams.
-fn checks(config: &Config, upstreams: &[UpstreamOptions]) -> Vec<HealthPlan> {
-    let pairs = config.upstreams.iter().zip(upstreams).enumerate();
-    let plans = pairs.filter_map(|(index, (one, options))| {
-        let names = &options.cluster.names;
-        let plan = build::cluster::health(index, one, &options.servers, names)?;
-        Some(HealthPlan { tls: options.tls.clone(), ..plan })
-    });
-    plans.collect()
 }
 
 /// Starts the thread of the control plane.
@@ -379,24 +356,32 @@ struct Place {
     reports: channel::UnboundedSender<(usize, Report)>,
 }
 
+/// What all workers have in common, whatever their plan.
+struct Fixed<'a> {
+    workers: &'a Arc<Workers>,
+    handler: HandlerFactory,
+    descriptors: DescriptorLimits,
+    seed: u64,
+}
+
 /// Starts all workers; if one cannot be, none.
 fn spawn_all(
     config: &Config,
-    blueprint: &Blueprint,
+    fixed: &Fixed<'_>,
     cpus: &[usize],
     reports: &channel::UnboundedSender<(usize, Report)>,
-    sockets: Vec<WorkerSockets>,
+    plans: Vec<WorkerPlan>,
 ) -> Result<Vec<WorkerHandle>, StartError> {
-    let mut handles = Vec::with_capacity(sockets.len());
-    let mut sizes = Vec::with_capacity(sockets.len());
-    for (worker, own) in sockets.into_iter().enumerate() {
+    let mut handles = Vec::with_capacity(plans.len());
+    let mut sizes = Vec::with_capacity(plans.len());
+    for (worker, plan) in plans.into_iter().enumerate() {
         let place = Place {
             worker,
             cpu: config.runtime.pin.then(|| cpus[worker % cpus.len()]),
             ring: build::ring(config),
             reports: reports.clone(),
         };
-        match spawn(config, blueprint, place, own) {
+        match spawn(config, fixed, place, plan) {
             Ok((handle, size)) => {
                 handles.push(handle);
                 sizes.push(size);
@@ -414,17 +399,18 @@ fn spawn_all(
 /// Starts a worker's thread and waits until its ring stands.
 fn spawn(
     config: &Config,
-    blueprint: &Blueprint,
+    fixed: &Fixed<'_>,
     place: Place,
-    sockets: WorkerSockets,
+    plan: WorkerPlan,
 ) -> Result<(WorkerHandle, RingSize), StartError> {
     let failed = |source| StartError::System { call: "eventfd", source };
     let (sender, inbox) = mailbox().map_err(failed)?;
-    let options = build::sessions(config, blueprint, place.worker, &sockets);
+    let own = (fixed.workers, place.worker);
+    let options = build::sessions(config, own, (&fixed.handler, fixed.descriptors), fixed.seed);
     let (ready, started) = mpsc::channel();
     let thread = std::thread::Builder::new()
         .name(format!("worker-{}", place.worker))
-        .spawn(move || run_worker(place, options, sockets, inbox, &ready))
+        .spawn(move || run_worker(place, (options, plan), inbox, &ready))
         .map_err(StartError::Thread)?;
     match started.recv() {
         Ok(Ok((size, times))) => Ok((WorkerHandle { sender, thread: Some(thread), times }, size)),
@@ -438,8 +424,7 @@ fn spawn(
 /// A worker's thread.
 fn run_worker(
     place: Place,
-    options: SessionOptions,
-    sockets: WorkerSockets,
+    (options, plan): (SessionOptions, WorkerPlan),
     inbox: Mailbox<Message>,
     ready: &mpsc::Sender<Result<(RingSize, PathBuf), SetupError>>,
 ) {
@@ -461,12 +446,8 @@ fn run_worker(
     let (entries, completions) = (size.entries, size.completions);
     tracing::debug!(worker, flags = %driver.flags(), entries, completions, "ring is set up");
     let hand_off = driver.can_hand_off().then(|| driver.fd());
-    // From here on the sessions close the listening sockets.
-    let WorkerSockets { streams, datagrams } = sockets;
-    for socket in streams.into_iter().chain(datagrams).flatten() {
-        let _session_s = std::os::fd::IntoRawFd::into_raw_fd(socket);
-    }
     let mut running = Worker::new(driver, options, Some(inbox));
+    running.adopt(plan);
     running.start(hand_off);
     let times = format!("/proc/self/task/{}/schedstat", nix::unistd::gettid());
     let _gone = ready.send(Ok((size, times.into())));
@@ -495,38 +476,6 @@ fn report_rings(config: &Config, sizes: &[RingSize]) {
         asked_completions = asked.completions,
         "smaller rings: locked memory is short (raise `ulimit -l`, LimitMEMLOCK=)"
     );
-}
-
-type Bound = (Vec<WorkerSockets>, Vec<(String, SocketAddress)>);
-
-/// Listens on all addresses; the sockets by worker, then listener.
-fn bind_all(config: &Config, workers: usize) -> Result<Bound, StartError> {
-    let mut by_worker: Vec<WorkerSockets> = Vec::new();
-    by_worker.resize_with(workers, WorkerSockets::default);
-    let mut addresses = Vec::new();
-    for listener in &config.listeners {
-        let is_udp = listener.is_udp();
-        for own in &mut by_worker {
-            let lists = if is_udp { &mut own.datagrams } else { &mut own.streams };
-            lists.push(Vec::new());
-        }
-        for address in &listener.listen {
-            let address = build::address(address)?;
-            let (sockets, bound) = if is_udp {
-                net::bind_datagrams(&address, &build::bind_datagrams(listener), workers)?
-            } else {
-                net::bind(&address, &build::listen(listener), workers)?
-            };
-            for (own, socket) in by_worker.iter_mut().zip(sockets) {
-                let lists = if is_udp { &mut own.datagrams } else { &mut own.streams };
-                if let Some(last) = lists.last_mut() {
-                    last.push(socket);
-                }
-            }
-            addresses.push((listener.name.clone(), bound));
-        }
-    }
-    Ok((by_worker, addresses))
 }
 
 /// A worker without a place in a pool has to borrow one whenever it needs it.

@@ -4,9 +4,8 @@
 use std::sync::Arc;
 
 use super::StartError;
-use super::build::http::HttpBuilder;
-use super::build::{self, Blueprint, WorkerSockets};
-use super::run::plan;
+use super::build;
+use super::plan::Planner;
 use super::worker::Worker;
 use crate::config::Config;
 use crate::ring::{Driver, Fd};
@@ -26,32 +25,17 @@ pub fn simulated<D: Driver>(
     driver: D,
     sockets: &[Vec<Fd>],
 ) -> Result<Worker<D>, StartError> {
-    let workers = 1;
-    let common = build::tls::Common::new(config, None)?;
-    let mut watched = Vec::new();
-    let upstreams = build::upstreams(config, workers, &common, &mut watched)?;
-    let workers = Arc::new(Workers::with_plan(workers, &plan(config, &upstreams)));
-    let mut builder = HttpBuilder::default();
-    let services = build::services(config, &mut builder)?;
-    let (tls, _certificates) = build::tls(config, &common, &mut watched)?;
-    let blueprint = Blueprint {
-        upstreams,
-        services,
-        tls,
-        handler: HandlerFactory::default(),
-        workers,
-        descriptors: DescriptorLimits::OPEN,
-        routes: builder.routes,
-        lines: Vec::new(),
-        seed: SEED,
-    };
-    let mut none = WorkerSockets::default();
-    none.streams.resize_with(sockets.len(), Vec::new);
-    let mut options = build::sessions(config, &blueprint, 0, &none);
-    for (listener, own) in options.listeners.iter_mut().zip(sockets) {
-        listener.sockets.clone_from(own);
-    }
+    let workers = Arc::new(Workers::new(1, 0, 0));
+    let mut planner = Planner::new(Arc::clone(&workers), config, None, SEED)?;
+    planner.access = None;
+    let now = driver.now();
+    let ready = planner.plan_given(config, sockets, now)?;
+    let fixed = (&HandlerFactory::default(), DescriptorLimits::OPEN);
+    let options = build::sessions(config, (&workers, 0), fixed, SEED);
     let mut worker = Worker::new(driver, options, None);
+    for plan in ready.plans {
+        worker.sessions().replace_plan(plan.options);
+    }
     worker.start(None);
     Ok(worker)
 }

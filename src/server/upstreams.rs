@@ -6,6 +6,7 @@
 //! | `GET /upstreams` | all upstreams and their servers, as JSON |
 //! | `POST /upstreams/NAME/servers/ADDRESS` | what its body says: see [`understood`] |
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -17,11 +18,12 @@ use serde_json::{Map, Value, json};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::health::HealthStats;
+use super::metrics::Checks;
+use super::plan::Inventory;
 use super::worker::Message;
 use crate::runtime::{Sender, clock};
 use crate::service::cluster::servers::{Change, ServerView, Standing};
-use crate::session::{UpstreamOptions, WorkerMessage};
+use crate::session::WorkerMessage;
 
 /// How long workers are waited for.
 const ANSWER_MAX: Duration = Duration::from_secs(1);
@@ -31,32 +33,16 @@ const BODY_SIZE_MAX: usize = 4 * 1024;
 /// The largest weight, as in the configuration.
 const WEIGHT_MAX: u64 = 1_000;
 
-/// How the servers of one worker are: by upstream, and by server.
-pub(super) type Views = Vec<Vec<ServerView>>;
-
-/// An upstream, as the configuration has it.
-#[derive(Debug, Clone)]
-pub(super) struct Named {
-    pub(super) name: String,
-    /// The servers as the configuration names them, and their addresses.
-    pub(super) servers: Vec<(String, String)>,
-}
-
-impl Named {
-    pub(super) fn new(options: &UpstreamOptions) -> Self {
-        let names = options.cluster.names.iter().map(ToString::to_string);
-        let servers = names.zip(options.servers.iter().map(ToString::to_string));
-        Self { name: options.name.clone(), servers: servers.collect() }
-    }
-}
+/// How the servers of one worker are: by the number of the upstream's servers, and by server.
+pub(super) type Views = HashMap<usize, Vec<ServerView>>;
 
 /// What the page shows, and the workers that it notifies.
 #[derive(Debug, Clone)]
 pub(super) struct Upstreams {
     pub(super) workers: Arc<[Sender<Message>]>,
-    pub(super) named: Arc<[Named]>,
-    /// What active checks have found, by upstream.
-    pub(super) checks: Arc<[(usize, Arc<[HealthStats]>)]>,
+    pub(super) inventory: Arc<Inventory>,
+    /// What active checks have found, by the numbers of the upstreams' servers.
+    pub(super) checks: Arc<[Checks]>,
 }
 
 /// What cannot be done: the status, and why.
@@ -96,9 +82,10 @@ impl Upstreams {
         let missing = missing(views.iter().map(Option::is_some));
         let views: Vec<Views> = views.into_iter().flatten().collect();
         let now = (clock::now(), clock::unix_time());
-        let all = self.named.iter().enumerate().map(|(number, named)| {
+        let all = self.inventory.upstreams.iter().map(|named| {
+            let number = named.cluster.number();
             let servers = named.servers.iter().enumerate().map(|(server, names)| {
-                let own = views.iter().filter_map(|one| one.get(number)?.get(server));
+                let own = views.iter().filter_map(|one| one.get(&number)?.get(server));
                 let own: Vec<&ServerView> = own.collect();
                 let mut shown = describe(names, &own, now);
                 shown.insert("last_check".to_owned(), self.last_check((number, server), now));
@@ -145,7 +132,9 @@ impl Upstreams {
             done.push(matches!(tokio::time::timeout_at(deadline, answer).await, Ok(Ok(()))));
         }
         let missing = missing(done.iter().copied());
-        let name = self.named.get(upstream).map_or("", |named| &named.name);
+        let known = self.inventory.upstreams.iter();
+        let known = known.filter(|named| named.cluster.number() == upstream);
+        let name = known.map(|named| named.name.as_str()).next().unwrap_or_default();
         tracing::info!(upstream = %name, path, ?change, ?missing, "server changed by hand");
         if missing.is_empty() {
             return Ok(json!({ "workers": done.len() }));
@@ -165,9 +154,9 @@ impl Upstreams {
             return Err(missing("post to /upstreams/NAME/servers/ADDRESS".to_owned()));
         };
         let (name, address) = (decoded(name), decoded(address));
-        let found = self.named.iter().enumerate().find(|(_, named)| named.name == name);
-        let Some((number, named)) = found else {
-            let names: Vec<&str> = self.named.iter().map(|named| named.name.as_str()).collect();
+        let all = &self.inventory.upstreams;
+        let Some(named) = all.iter().find(|named| named.name == name) else {
+            let names: Vec<&str> = all.iter().map(|named| named.name.as_str()).collect();
             return Err(missing(format!("there is no upstream {name:?}, but {names:?}")));
         };
         let servers = named.servers.iter().enumerate();
@@ -179,7 +168,7 @@ impl Upstreams {
                 "upstream {name:?} has no server {address:?}, but {all:?}"
             )));
         }
-        Ok((number, servers))
+        Ok((named.cluster.number(), servers))
     }
 }
 

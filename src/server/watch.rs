@@ -1,10 +1,11 @@
 //! Files that are read again when they change, while the server runs.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::interval;
@@ -85,6 +86,17 @@ impl Files {
         Self { paths, states }
     }
 
+    /// Whether they have changed since the last look: once for each change.
+    pub(super) fn note_change(&mut self) -> bool {
+        match self.changed() {
+            Some(states) => {
+                self.states = states;
+                true
+            }
+            None => false,
+        }
+    }
+
     /// How they are now, if that is not how they were when they were last read.
     fn changed(&self) -> Option<Vec<Option<State>>> {
         let states: Vec<_> = self.paths.iter().map(|path| State::of(path)).collect();
@@ -151,18 +163,53 @@ impl Watched {
     }
 }
 
+/// The files that are looked after. Looking may block: only threads that may be blocked take it.
+#[derive(Debug, Clone, Default)]
+pub(super) struct WatchList(Arc<Mutex<Vec<Watched>>>);
+
+impl WatchList {
+    /// These are looked after from now on, and those of before that are `kept`, by owner and kind.
+    /// What is new goes on counting what was counted of its owner and kind.
+    pub(super) fn replace(&self, new: Vec<Watched>, kept: &HashSet<(String, &'static str)>) {
+        let mut all = self.lock();
+        let before = std::mem::take(&mut *all);
+        for mut one in new {
+            let is_same = |other: &&Watched| (&other.owner, other.what) == (&one.owner, one.what);
+            if let Some(same) = before.iter().find(is_same) {
+                one.counts = Arc::clone(&same.counts);
+            }
+            all.push(one);
+        }
+        all.extend(before.into_iter().filter(|one| kept.contains(&(one.owner.clone(), one.what))));
+        all.retain(Watched::is_needed);
+    }
+
+    /// Reads those again that have changed.
+    pub(super) fn refresh(&self) {
+        self.lock().iter_mut().for_each(Watched::refresh);
+    }
+
+    /// Whose files they are, what they are, and how often they were read again.
+    pub(super) fn counts(&self) -> Vec<(String, &'static str, Arc<Counts>)> {
+        let all = self.lock();
+        all.iter().map(|one| (one.owner.clone(), one.what, Arc::clone(&one.counts))).collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Watched>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Looks after all files, until the server ends.
-pub(super) async fn watch(mut all: Vec<Watched>) {
+pub(super) async fn watch(all: WatchList) {
     let mut ticks = interval(LOOK_EVERY);
     loop {
         ticks.tick().await;
         // A file system that hangs must not stop the control plane.
-        let look = move || {
-            all.iter_mut().for_each(Watched::refresh);
-            all
-        };
-        let Ok(looked) = tokio::task::spawn_blocking(look).await else { return };
-        all = looked;
+        let own = all.clone();
+        if tokio::task::spawn_blocking(move || own.refresh()).await.is_err() {
+            return;
+        }
     }
 }
 

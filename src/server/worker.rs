@@ -1,5 +1,7 @@
 //! One worker: a thread's driver, its connections, and the loop.
 
+use std::collections::HashMap;
+
 use nix::errno::Errno;
 use tokio::sync::oneshot;
 
@@ -7,7 +9,9 @@ use crate::mem::Key;
 use crate::ring::{Completion, Driver, DriverError, Fd, Lane, Op, Token, Verb};
 use crate::runtime::{Mailbox, Reactor, clock};
 use crate::service::cluster::servers::ServerView;
-use crate::session::{Histograms, SessionOptions, Sessions, WorkerMessage};
+use crate::session::{Histograms, Replaced, SessionOptions, Sessions, WorkerMessage};
+
+use super::plan::WorkerPlan;
 
 /// What the control plane tells a worker.
 #[derive(Debug)]
@@ -22,11 +26,13 @@ pub enum Message {
     /// No worker hands over connections any more: exit when the last one has ended.
     Release,
     /// Send how the servers of all upstreams are.
-    Upstreams(oneshot::Sender<Vec<Vec<ServerView>>>),
+    Upstreams(oneshot::Sender<HashMap<usize, Vec<ServerView>>>),
     /// Do what the note says, and say when that is done.
     Change(WorkerMessage, oneshot::Sender<()>),
     /// Another worker has something to say.
     Note(WorkerMessage),
+    /// Work by this plan from now on, and say what became of connections.
+    Plan(Box<WorkerPlan>, oneshot::Sender<Replaced>),
     /// Cut all connections now.
     Cut,
 }
@@ -138,6 +144,25 @@ impl<D: Driver> Worker<D> {
         }
     }
 
+    /// Works by a plan from now on, unless the worker is ending: then the sockets that it brings
+    /// are closed again.
+    fn take_plan(&mut self, plan: WorkerPlan) -> Replaced {
+        if self.phase != Phase::Running {
+            return Replaced::default();
+        }
+        self.adopt(plan)
+    }
+
+    /// Works by a plan from now on.
+    pub(super) fn adopt(&mut self, plan: WorkerPlan) -> Replaced {
+        let WorkerPlan { options, sockets } = plan;
+        for socket in sockets {
+            // The sessions close it.
+            let _session_s = std::os::fd::IntoRawFd::into_raw_fd(socket);
+        }
+        self.sessions.replace_plan(options)
+    }
+
     fn watch_mailbox(&mut self) {
         if let Some(mailbox) = &self.mailbox {
             let fd = mailbox.fd();
@@ -170,6 +195,9 @@ impl<D: Driver> Worker<D> {
                 }
                 Message::Release => self.phase = Phase::Released,
                 Message::Note(note) => self.sessions.take_note(note),
+                Message::Plan(plan, done) => {
+                    let _abandoned = done.send(self.take_plan(*plan));
+                }
                 Message::Cut => self.sessions.cut_all(),
             }
         }

@@ -1,9 +1,11 @@
 //! Listeners: accepting, limits, handing new connections to less loaded workers, draining.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use nix::errno::Errno;
 
+use super::plan::ListenerPlan;
 use super::{Due, ErrorKind, Sessions};
 use crate::net::{Acceptor, HandOver, NetworkError, Operation};
 use crate::ring::{Completion, Driver, Fd, Outcome, SocketAddress};
@@ -19,12 +21,12 @@ const DRAIN_MAX: usize = 65_536;
 /// A listening socket of this worker, and the listener that it belongs to.
 #[derive(Debug)]
 pub(super) struct Listener {
-    listener: usize,
-    acceptor: Acceptor,
+    pub(super) listener: Rc<ListenerPlan>,
+    pub(super) acceptor: Acceptor,
 }
 
 impl Listener {
-    pub(super) const fn new(number: u32, listener: usize, socket: Fd) -> Self {
+    pub(super) const fn new(number: u32, listener: Rc<ListenerPlan>, socket: Fd) -> Self {
         Self { listener, acceptor: Acceptor::new(number, socket) }
     }
 }
@@ -32,6 +34,7 @@ impl Listener {
 impl<D: Driver> Sessions<D> {
     /// Begins to accept, and to take connections that other workers hand over to `ring`.
     pub fn start(&mut self, ring: Option<Fd>) {
+        self.started = true;
         self.context.cell().open(ring);
         for entrance in &mut self.listeners {
             entrance.acceptor.arm(&mut self.context.reactor);
@@ -90,7 +93,7 @@ impl<D: Driver> Sessions<D> {
             return;
         };
         self.context.stats().taken_over.add(1);
-        self.open(completion.token.key.index as usize, socket);
+        self.open_arrived(completion.token.key.index as usize, socket);
     }
 
     /// A connection was handed over, or stays.
@@ -101,15 +104,25 @@ impl<D: Driver> Sessions<D> {
             self.context.stats().handed_over.add(1);
         } else {
             self.context.stats().error(ErrorKind::HandOver);
-            self.open(usize::from(listener), socket);
+            self.open_arrived(usize::from(listener), socket);
         }
         self.stop_accepting_if_drained();
     }
 
+    /// Serves a connection that was handed over. Its listener may have been removed meanwhile.
+    fn open_arrived(&mut self, listener: usize, socket: Fd) {
+        match self.context.plan.listener(listener).cloned() {
+            Some(listener) => self.open(&listener, socket),
+            None => self.context.reactor.driver().close(socket),
+        }
+    }
+
     /// An acceptor has rested.
     pub(super) fn retry_accept(&mut self, index: u32) {
-        if !self.draining {
-            self.listeners[index as usize].acceptor.arm(&mut self.context.reactor);
+        if !self.draining
+            && let Some(Listener { acceptor, .. }) = self.listeners.get_mut(index as usize)
+        {
+            acceptor.arm(&mut self.context.reactor);
         }
     }
 
@@ -145,7 +158,7 @@ impl<D: Driver> Sessions<D> {
             let peer = self.context.reactor.driver().local_address(acceptor.socket());
             let peer = peer.unwrap_or_else(|_| SocketAddress::unnamed());
             let error = NetworkError { op: Operation::Accept, peer, source: errno };
-            let name = &self.context.options.listeners[*listener].name;
+            let name = &listener.options.name;
             tracing::warn!(
                 listener = %name,
                 others,
@@ -157,9 +170,9 @@ impl<D: Driver> Sessions<D> {
 
     /// A connection was accepted: refuse it, hand it over, or serve it.
     fn admit(&mut self, index: usize, socket: Fd) {
-        let listener = self.listeners[index].listener;
+        let listener = Rc::clone(&self.listeners[index].listener);
         let context = &mut self.context;
-        context.listener_stats(listener).accepted.add(1);
+        listener.stats.accepted.add(1);
         let door = context.options.descriptors;
         if socket.0 >= door.pause && self.listeners[index].acceptor.is_armed() {
             context.stats().error(ErrorKind::AcceptDescriptors);
@@ -171,30 +184,32 @@ impl<D: Driver> Sessions<D> {
         }
         let context = &mut self.context;
         if socket.0 >= door.refuse {
-            context.refuse(listener, socket, CloseReason::Resources);
+            context.refuse(&listener, socket, CloseReason::Resources);
             return;
         }
-        let most = context.options.listeners[listener].connections_max;
-        if context.options.workers.listener_active(listener) >= most {
-            context.refuse(listener, socket, CloseReason::TooManyConnections);
+        if listener.active() >= listener.options.connections_max {
+            context.refuse(&listener, socket, CloseReason::TooManyConnections);
             return;
         }
         let worker = context.options.worker;
         let relief = match context.options.hand_off_ratio {
-            Some(ratio) if !self.draining => context.options.workers.relief(worker, ratio),
+            // The other worker may know a listener no more that is being closed.
+            Some(ratio) if !self.draining && !self.listeners[index].acceptor.is_stopping() => {
+                context.options.workers.relief(worker, ratio)
+            }
             Some(_) | None => None,
         };
-        match (relief, u16::try_from(listener)) {
+        match (relief, u16::try_from(listener.number())) {
             (Some(ring), Ok(listener)) => {
                 context.hand_offs += 1;
                 HandOver { socket, listener }.submit(&mut context.reactor, ring);
             }
-            (Some(_), Err(_)) | (None, _) => self.open(listener, socket),
+            (Some(_), Err(_)) | (None, _) => self.open(&listener, socket),
         }
     }
 
     /// Takes what waits in the queue, then closes the socket.
-    fn close_entrance(&mut self, index: usize) {
+    pub(super) fn close_entrance(&mut self, index: usize) {
         let mut budget = Budget::new(DRAIN_MAX);
         while !budget.is_spent() && !self.listeners[index].acceptor.is_closed() {
             match self.listeners[index].acceptor.take_waiting(&mut self.context.reactor) {

@@ -1,10 +1,9 @@
 //! The client of a new connection, and whether it is admitted. This is decided before anything else
 //! is done for the connection, so that a denied client costs no handshake.
 
-use std::sync::Arc;
-
 use super::context::Context;
 use super::options::ServiceOptions;
+use super::plan::ListenerPlan;
 use crate::ring::{Driver, Fd, SocketAddress};
 use crate::service::CloseReason;
 
@@ -29,7 +28,11 @@ impl<D: Driver> Context<D> {
     /// # Errors
     /// A client that has reset its connection has no address any more. Without one it would be
     /// taken for a client of a Unix socket, to which no list and no limit applies.
-    pub(super) fn identify(&mut self, listener: usize, socket: Fd) -> Result<Arrival, CloseReason> {
+    pub(super) fn identify(
+        &mut self,
+        listener: &ListenerPlan,
+        socket: Fd,
+    ) -> Result<Arrival, CloseReason> {
         let decides = self.client_decides(listener);
         if !decides && !self.options.access_log {
             return Ok(Arrival::default());
@@ -42,12 +45,12 @@ impl<D: Driver> Context<D> {
     }
 
     /// Whether anything depends on who a client is.
-    fn client_decides(&self, listener: usize) -> bool {
+    pub(super) fn client_decides(&self, listener: &ListenerPlan) -> bool {
         let tells = |upstream: usize| {
-            let upstream = &self.options.upstreams[upstream];
+            let upstream = &self.plan.upstreams[upstream];
             upstream.cluster.policy.policy.is_hashed() || upstream.send_header.is_some()
         };
-        match &self.options.listeners[listener].service {
+        match &listener.options.service {
             ServiceOptions::Http(http) => http.needs_source,
             ServiceOptions::Tcp { upstream } => tells(*upstream),
             ServiceOptions::Sni(sni) => sni.upstreams().any(tells),
@@ -61,13 +64,10 @@ impl<D: Driver> Context<D> {
     /// Whether a client that is known may stay; if it may, it counts among those of its source.
     pub(super) fn admit(
         &mut self,
-        listener: usize,
+        listener: &ListenerPlan,
         arrival: &mut Arrival,
     ) -> Result<(), CloseReason> {
-        let ServiceOptions::Http(http) = &self.options.listeners[listener].service else {
-            return Ok(());
-        };
-        let http = Arc::clone(http);
+        let Some(http) = listener.options.service.http() else { return Ok(()) };
         let Some(ip) = arrival.client.and_then(|client| client.ip()) else { return Ok(()) };
         let ip = ip.ip().to_canonical();
         if http.trusted_proxies.trusts(Some(ip)) {
@@ -78,7 +78,7 @@ impl<D: Driver> Context<D> {
             return Err(CloseReason::Denied);
         }
         if let Some(most) = http.source_connections_max {
-            if !self.enter_source(listener, ip, most) {
+            if !self.enter_source(listener.number(), ip, most) {
                 return Err(CloseReason::TooManyOfSource);
             }
             arrival.is_counted = true;
@@ -87,11 +87,11 @@ impl<D: Driver> Context<D> {
     }
 
     /// A connection that was admitted ends before its session has begun.
-    pub(super) fn dismiss(&mut self, listener: usize, arrival: &mut Arrival) {
+    pub(super) fn dismiss(&mut self, listener: &ListenerPlan, arrival: &mut Arrival) {
         if std::mem::take(&mut arrival.is_counted)
             && let Some(ip) = arrival.client.and_then(|client| client.ip())
         {
-            self.leave_source(listener, ip.ip().to_canonical());
+            self.leave_source(listener.number(), ip.ip().to_canonical());
         }
     }
 }

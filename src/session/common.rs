@@ -1,9 +1,11 @@
 //! What every connection has: its number, its timer, its counts, its end.
 
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use super::Due;
 use super::context::Context;
+use super::plan::ListenerPlan;
 use crate::mem::Key;
 use crate::net::Stream;
 use crate::ring::{Driver, SocketAddress};
@@ -25,7 +27,8 @@ pub(super) struct Onward {
 #[derive(Debug)]
 pub(super) struct Common {
     id: u64,
-    pub(super) listener: usize,
+    /// The listener, as the connection's plan has it.
+    pub(super) listener: Rc<ListenerPlan>,
     opened: Instant,
     last_active: Instant,
     /// What peers have taken, while bytes wait for them and nothing else moves.
@@ -38,7 +41,7 @@ pub(super) struct Common {
 }
 
 impl Common {
-    pub(super) fn new<D: Driver>(context: &mut Context<D>, listener: usize) -> Self {
+    pub(super) fn new<D: Driver>(context: &mut Context<D>, listener: Rc<ListenerPlan>) -> Self {
         let now = context.now();
         Self {
             id: context.next_id(),
@@ -109,14 +112,14 @@ impl Common {
     pub(super) fn count_received<D: Driver>(&mut self, context: &Context<D>, bytes: usize) {
         self.last_active = context.now();
         self.received += bytes as u64;
-        context.listener_stats(self.listener).received.add(bytes as u64);
+        self.listener.stats.received.add(bytes as u64);
     }
 
     /// Bytes went to the client.
     pub(super) fn count_sent<D: Driver>(&mut self, context: &Context<D>, bytes: usize) {
         self.last_active = context.now();
         self.sent += bytes as u64;
-        context.listener_stats(self.listener).sent.add(bytes as u64);
+        self.listener.stats.sent.add(bytes as u64);
     }
 
     /// Bytes moved between us and the upstream.
@@ -188,7 +191,7 @@ impl Common {
         onward: &Onward,
     ) {
         let reason = self.closing.unwrap_or(CloseReason::Finished);
-        let stats = context.listener_stats(self.listener);
+        let stats = &self.listener.stats;
         stats.active.decrement();
         stats.closed[reason.index()].add(1);
         context.cell().active.decrement();
@@ -198,12 +201,12 @@ impl Common {
             let show = |address: Option<SocketAddress>| {
                 address.map_or_else(|| "-".to_owned(), |address| address.to_string())
             };
-            let upstream = onward.upstream.map(|upstream| &context.options.upstreams[upstream]);
+            let upstream = onward.upstream.map(|upstream| &context.plan.upstreams[upstream]);
             let server = upstream.zip(onward.server).map(|(one, server)| one.servers[server]);
             tracing::info!(
                 target: "access",
                 id = self.id,
-                listener = %context.options.listeners[self.listener].name,
+                listener = %self.listener.options.name,
                 client = %show(client),
                 upstream = upstream.map(|upstream| upstream.name.as_str()),
                 server = %show(server),

@@ -7,11 +7,9 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use super::http::{shown, state::HttpState};
+use super::plan::{ListenerPlan, Plan};
 use super::stats::ErrorKind;
-use super::{
-    DatagramStats, Due, Histograms, Latencies, ListenerStats, SessionOptions, SessionStats,
-    UpstreamOptions, WorkerCell,
-};
+use super::{Due, Histograms, SessionOptions, SessionStats, UpstreamStats, WorkerCell};
 use crate::mem::{Key, Pages, Scratch};
 use crate::net::{PipePool, Stream};
 use crate::ring::{Driver, Fd, Lane, SocketAddress};
@@ -34,7 +32,7 @@ const ANSWERS_BYTES_MAX: usize = 1 << 20;
 const BULK_SHARES: usize = 2;
 
 /// What the jitter of retries begins with. Any number will do: it spreads what fails together.
-const JITTER_SEED: u64 = 0x9e37_79b9_7f4a_7c15;
+pub(super) const JITTER_SEED: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Reactor, pipes, upstreams, and the lists of connections that have work.
 #[derive(Debug)]
@@ -65,7 +63,10 @@ pub(super) struct Context<D> {
     /// Receives that found no buffer.
     pub(super) starved: VecDeque<(Key, Lane)>,
     pub(super) histograms: Histograms,
+    /// What the worker is set up with, but for its plan.
     pub(super) options: SessionOptions,
+    /// What it works by.
+    pub(super) plan: Plan,
     pub(super) notices: Notices,
     /// Connections handed over of which it is not known yet whether they arrived.
     pub(super) hand_offs: usize,
@@ -88,22 +89,14 @@ pub(super) struct Context<D> {
 
 impl<D: Driver> Context<D> {
     pub(super) fn new(reactor: Reactor<D, Due>, options: SessionOptions) -> Self {
-        let now = reactor.now();
-        let seed = options.seed ^ (options.worker as u64 + 1).wrapping_mul(JITTER_SEED);
-        let exchanger = |upstream: &UpstreamOptions| {
-            let proxy = upstream.exchanges.clone();
-            proxy.map(|proxy| Exchanger::new(proxy, JITTER_SEED, now))
-        };
-        let exchangers: Vec<_> = options.upstreams.iter().map(exchanger).collect();
-        let latencies = Latencies::new(options.routes, options.upstreams.len());
-        let histograms = Histograms { latencies, ..Histograms::default() };
+        let seed = options.worker_seed();
         let relay = &options.relay;
         Self {
             pipes: PipePool::new(relay.pipes_idle_max, relay.pipe_capacity),
             pages: Pages::default(),
             handler: contained(&options),
-            exchanger_timers: exchangers.iter().map(|_| None).collect(),
-            exchangers,
+            exchanger_timers: Vec::new(),
+            exchangers: Vec::new(),
             unsettled: false,
             frame_actions: Vec::new(),
             dirty: Vec::new(),
@@ -112,15 +105,16 @@ impl<D: Driver> Context<D> {
             bulk: Budget::new(0),
             flushing: Vec::new(),
             starved: VecDeque::new(),
-            histograms,
+            histograms: Histograms::default(),
+            plan: Plan::default(),
             notices: Notices::default(),
             hand_offs: 0,
-            handshakes: vec![0; options.listeners.len()],
+            handshakes: Vec::new(),
             opened: Vec::new(),
             parted: Vec::new(),
             partings: 0,
             last_id: 0,
-            http: HttpState::new(&options, seed, now),
+            http: HttpState::new(&options, seed),
             messages: Messages::default(),
             answers: Scratch::new(ANSWERS_BYTES_MAX),
             unix_time: None,
@@ -169,7 +163,7 @@ impl<D: Driver> Context<D> {
         upstream: usize,
         server: usize,
     ) -> Result<Fd, Errno> {
-        let upstream = &self.options.upstreams[upstream];
+        let upstream = &self.plan.upstreams[upstream];
         upstream.secure(stream, server)?;
         let driver = self.reactor.driver();
         let socket = driver.socket(&upstream.servers[server])?;
@@ -194,12 +188,9 @@ impl<D: Driver> Context<D> {
         &self.cell().stats
     }
 
-    pub(super) fn listener_stats(&self, listener: usize) -> &ListenerStats {
-        &self.stats().listeners[listener]
-    }
-
-    pub(super) fn datagram_stats(&self, listener: usize) -> &DatagramStats {
-        &self.stats().datagrams[listener]
+    /// This worker's counters of an upstream.
+    pub(super) fn upstream_stats(&self, upstream: usize) -> &UpstreamStats {
+        self.plan.upstreams.stats(upstream)
     }
 
     pub(super) fn now(&self) -> Instant {
@@ -233,19 +224,19 @@ impl<D: Driver> Context<D> {
 
     /// Logs and counts which servers are ejected, and which are used again.
     pub(super) fn tell_ejections(&mut self, upstream: usize) {
-        let Self { http, options, .. } = self;
-        let stats = &options.workers.cells()[options.worker].stats.upstreams[upstream];
-        let name = &options.upstreams[upstream].name;
-        shown::tell_ejections(http.cluster(upstream), (stats, &stats.servers), name);
+        let Self { http, plan, .. } = self;
+        let counted = plan.upstreams.counted(upstream);
+        let name = &plan.upstreams[upstream].name;
+        shown::tell_ejections(http.cluster(upstream), counted, name);
     }
 
     /// Closes a connection that gets no slot.
-    pub(super) fn refuse(&mut self, listener: usize, socket: Fd, reason: CloseReason) {
-        self.listener_stats(listener).closed[reason.index()].add(1);
+    pub(super) fn refuse(&mut self, listener: &ListenerPlan, socket: Fd, reason: CloseReason) {
+        listener.stats.closed[reason.index()].add(1);
         self.reactor.driver().close(socket);
         let now = self.now();
         if let Some(others) = self.notices.refused.due(now) {
-            let name = &self.options.listeners[listener].name;
+            let name = &listener.options.name;
             tracing::warn!(
                 listener = %name,
                 reason = reason.name(),
@@ -254,6 +245,19 @@ impl<D: Driver> Context<D> {
             );
         }
     }
+}
+
+impl SessionOptions {
+    /// What random choices of this worker begin with.
+    pub(super) const fn worker_seed(&self) -> u64 {
+        worker_seed(self.seed, self.worker)
+    }
+}
+
+/// What random choices of a worker begin with.
+#[must_use]
+pub const fn worker_seed(seed: u64, worker: usize) -> u64 {
+    seed ^ (worker as u64 + 1).wrapping_mul(JITTER_SEED)
 }
 
 /// The program's handler. Its panics are counted, logged, and cost one request each.

@@ -11,7 +11,7 @@ use crate::service::CloseReason;
 /// One echoed connection.
 #[derive(Debug)]
 pub(super) struct Echo {
-    io: Io,
+    pub(super) io: Io,
 }
 
 impl Echo {

@@ -1,5 +1,7 @@
 //! Carries out what the frame proxies decide.
 
+use std::collections::HashMap;
+
 use super::context::Context;
 use super::http::state::HttpState;
 use super::kind::Session;
@@ -93,14 +95,21 @@ impl<D: Driver> Sessions<D> {
 
     /// A frame proxy's timer has fired.
     pub(super) fn expire_exchanger(&mut self, upstream: usize) {
-        self.context.exchanger_timers[upstream] = None;
+        if let Some(timer) = self.context.exchanger_timers.get_mut(upstream) {
+            *timer = None;
+        }
         let now = self.context.now();
-        self.context.exchanger(upstream).expire(now);
+        if let Some(Some(exchanger)) = self.context.exchangers.get_mut(upstream) {
+            exchanger.expire(now);
+        }
     }
 
     /// Another worker has sent a note.
     pub fn take_note(&mut self, note: WorkerMessage) {
         let now = self.context.now();
+        if note.upstream().is_some_and(|upstream| !self.context.plan.upstreams.has(upstream)) {
+            return self.decline(&note);
+        }
         match note {
             WorkerMessage::Ask { upstream, from } => self.lend(upstream, from, now),
             WorkerMessage::Give { upstream, places } => {
@@ -127,6 +136,15 @@ impl<D: Driver> Sessions<D> {
         }
     }
 
+    /// A note about an upstream that has gone with an earlier plan. What is waited for is answered.
+    fn decline(&mut self, note: &WorkerMessage) {
+        if let WorkerMessage::Ask { upstream, from } = *note {
+            let nothing = WorkerMessage::Give { upstream, places: 0 };
+            // Who asked is gone as well then.
+            let _ended = self.context.options.workers.send(from, nothing);
+        }
+    }
+
     /// Servers of an upstream are changed by hand.
     fn change_servers(&mut self, upstream: usize, servers: &[usize], change: Change) {
         let now = self.context.now();
@@ -141,15 +159,16 @@ impl<D: Driver> Sessions<D> {
         self.context.tell_ejections(upstream);
     }
 
-    /// How the servers of all upstreams are.
+    /// How the servers of all upstreams of the plan are, by their numbers.
     #[must_use]
-    pub fn server_views(&mut self) -> Vec<Vec<ServerView>> {
+    pub fn server_views(&mut self) -> HashMap<usize, Vec<ServerView>> {
         let now = self.context.now();
-        let count = self.context.options.upstreams.len();
-        let all = (0..count).map(|upstream| {
-            let servers = &mut self.context.cluster(upstream).servers;
+        let Context { plan, http, .. } = &mut self.context;
+        let all = plan.upstreams.present().iter().map(|upstream| {
+            let servers = &mut http.cluster(*upstream).servers;
             servers.advance(now);
-            (0..servers.len()).filter_map(|server| servers.view(server, now)).collect()
+            let views = (0..servers.len()).filter_map(|server| servers.view(server, now));
+            (*upstream, views.collect())
         });
         all.collect()
     }
@@ -182,7 +201,7 @@ impl<D: Driver> Sessions<D> {
             FrameAction::Connect { trunk, server } => {
                 let now = self.context.now();
                 let session = Session::Trunk(Box::new(Trunk::new(upstream, server, trunk, now)));
-                self.context.stats().upstreams[upstream].active.increment();
+                self.context.upstream_stats(upstream).active.increment();
                 match self.slab.insert(session) {
                     Ok(key) => {
                         if let Some(session) = self.slab.get_mut(key) {
@@ -191,7 +210,7 @@ impl<D: Driver> Sessions<D> {
                         self.remove_if_finished(key);
                     }
                     Err(_full) => {
-                        self.context.stats().upstreams[upstream].active.decrement();
+                        self.context.upstream_stats(upstream).active.decrement();
                         // It is we who have no slot: no server is blamed for that.
                         let exchanger = self.context.exchanger(upstream);
                         exchanger.trunk_is_blameless(trunk);
@@ -233,8 +252,8 @@ impl<D: Driver> Sessions<D> {
         let tally = exchanger.take_tally();
         let (gauges, counters) = (exchanger.pool().gauges(), *exchanger.pool().counters());
         let trunks = TrunkSums { gauges, counters, share: cluster.quota.limit() };
-        let Context { http, options, .. } = &mut self.context;
-        let stats = &options.workers.cells()[options.worker].stats.upstreams[upstream];
+        let Context { http, plan, .. } = &mut self.context;
+        let stats = plan.upstreams.stats(upstream);
         Published::of(&mut http.published, upstream).publish_trunks(&tally, trunks, stats);
     }
 }

@@ -24,7 +24,7 @@ const ANSWERS_MAX: usize = 256 * 1024;
 /// One connection.
 #[derive(Debug)]
 pub(super) struct Frames {
-    io: Io,
+    pub(super) io: Io,
     /// What was received and is not read: more than a turn may answer.
     input: Backlog,
     side: Side,
@@ -188,7 +188,7 @@ impl Frames {
 
     pub(super) fn handle_timeout<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         self.io.common.timer_fired();
-        let limit = context.options.listeners[self.io.common.listener].idle_timeout;
+        let limit = self.io.common.listener.options.idle_timeout;
         if self.phase == Phase::Serving {
             match &mut self.side {
                 Side::Local(local) => local.expire_stalled(context, &mut self.io.buffer, limit),
@@ -276,7 +276,7 @@ impl Frames {
                 }
             }
         }
-        self.count(context);
+        self.count();
     }
 
     /// Whether another request may be read now.
@@ -392,7 +392,7 @@ impl Frames {
         let reason = match self.failed {
             Some(error) => {
                 self.tell(context, &error);
-                self.count(context);
+                self.count();
                 CloseReason::ProtocolError
             }
             None if self.draining => {
@@ -431,10 +431,10 @@ impl Frames {
         }
     }
 
-    fn count<D: Driver>(&mut self, context: &Context<D>) {
+    fn count(&mut self) {
         if let Side::Local(local) = &mut self.side {
             let tally = local.responder().take_tally();
-            context.listener_stats(self.io.common.listener).frames.add(&tally);
+            self.io.common.listener.stats.frames.add(&tally);
         }
     }
 
@@ -443,7 +443,7 @@ impl Frames {
         self.phase = Phase::Ending(reason);
         self.input.clear();
         self.io.common.mark_dirty(context, key);
-        let idle = context.options.listeners[self.io.common.listener].idle_timeout;
+        let idle = self.io.common.listener.options.idle_timeout;
         self.io.common.arm(context, key, idle);
     }
 

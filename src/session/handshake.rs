@@ -34,7 +34,7 @@ const UNRECOGNIZED_NAME: u8 = 112;
 /// A connection that is being opened.
 #[derive(Debug)]
 pub(super) struct Handshake {
-    common: Common,
+    pub(super) common: Common,
     stream: Stream,
     began: Instant,
     stage: Stage,
@@ -107,10 +107,14 @@ impl Handshake {
     }
 
     pub(super) fn start<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        let listener = &context.options.listeners[self.common.listener];
+        let listener = &self.common.listener.options;
         if Self::most(listener).is_some() {
             self.counted = true;
-            context.handshakes[self.common.listener] += 1;
+            let number = self.common.listener.number();
+            if number >= context.handshakes.len() {
+                context.handshakes.resize(number + 1, 0);
+            }
+            context.handshakes[number] += 1;
         }
         if listener.accept_header {
             let wait = listener.header_timeout;
@@ -123,7 +127,7 @@ impl Handshake {
 
     /// There is no header, or it was read: what follows.
     fn greet<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        match Greeting::of(&context.options.listeners[self.common.listener]) {
+        match Greeting::of(&self.common.listener.options) {
             Greeting::None => self.open(context, key),
             Greeting::Name(sni) => {
                 self.common.arm(context, key, sni.hello_timeout);
@@ -157,7 +161,7 @@ impl Handshake {
         match event {
             StreamEvent::Data(buf) => self.take(context, key, &buf),
             StreamEvent::Secured => {
-                let stats = &context.listener_stats(self.common.listener).tls;
+                let stats = &self.common.listener.stats.tls;
                 stats.established(self.stream.tls());
                 let took = context.now().saturating_duration_since(self.began);
                 context.histograms.handshake.record(took);
@@ -170,7 +174,7 @@ impl Handshake {
                     self.ended(context, key);
                     return;
                 };
-                let listener = &context.options.listeners[self.common.listener].name;
+                let listener = &self.common.listener.options.name;
                 tracing::debug!(id = self.common.id(), listener, %error, "TLS handshake failed");
                 self.fail(context, key, error.fault());
             }
@@ -193,7 +197,7 @@ impl Handshake {
             tracing::info!(
                 target: "access",
                 id = self.common.id(),
-                listener = %context.options.listeners[self.common.listener].name,
+                listener = %self.common.listener.options.name,
                 subject = %name,
                 names = %alternatives,
                 %fingerprint,
@@ -236,7 +240,7 @@ impl Handshake {
                 }
                 self.seen.drain(..consumed);
                 self.began = context.now();
-                match context.admit(self.common.listener, &mut self.arrival) {
+                match context.admit(&self.common.listener, &mut self.arrival) {
                     Ok(()) => self.greet(context, key),
                     Err(reason) => self.close(context, key, reason),
                 }
@@ -285,7 +289,7 @@ impl Handshake {
         if context.options.access_log {
             self.arrival.name = name.map(Box::from);
         }
-        let found = match Greeting::of(&context.options.listeners[self.common.listener]) {
+        let found = match Greeting::of(&self.common.listener.options) {
             Greeting::None => true,
             Greeting::Name(sni) => {
                 self.arrival.upstream = sni.upstream(name);
@@ -346,7 +350,7 @@ impl Handshake {
     }
 
     fn fail<D: Driver>(&mut self, context: &mut Context<D>, key: Key, fault: Fault) {
-        context.listener_stats(self.common.listener).tls.failed[fault.index()].add(1);
+        self.common.listener.stats.tls.failed[fault.index()].add(1);
         if fault == Fault::PlainHttp {
             self.stream.say_last(&mut context.reactor, PLAIN_HTTP);
         }
@@ -385,7 +389,7 @@ impl Handshake {
             return;
         }
         self.leave(context);
-        context.dismiss(self.common.listener, &mut self.arrival);
+        context.dismiss(&self.common.listener, &mut self.arrival);
         self.common.begin_close(context, reason);
         let _lost = self.stream.abandon(&mut context.reactor, key);
     }
@@ -394,7 +398,7 @@ impl Handshake {
     fn leave<D: Driver>(&mut self, context: &mut Context<D>) {
         self.common.disarm(context);
         if std::mem::take(&mut self.counted) {
-            context.handshakes[self.common.listener] -= 1;
+            context.handshakes[self.common.listener.number()] -= 1;
         }
     }
 

@@ -50,7 +50,7 @@ impl Io {
         if self.client.is_none() {
             self.client = context.logged_peer(&self.stream);
         }
-        let idle = context.options.listeners[self.common.listener].idle_timeout;
+        let idle = self.common.listener.options.idle_timeout;
         self.common.arm(context, key, idle);
         self.stream.receive(&mut context.reactor, key, false);
     }
@@ -142,7 +142,7 @@ impl Io {
 
     /// The timer has fired: whether nothing has moved for the listener's idle timeout.
     pub(super) fn is_idle<D: Driver>(&mut self, context: &mut Context<D>, key: Key) -> bool {
-        let limit = context.options.listeners[self.common.listener].idle_timeout;
+        let limit = self.common.listener.options.idle_timeout;
         let streams = std::slice::from_ref(&self.stream);
         self.common.is_idle(context, key, limit, streams)
     }

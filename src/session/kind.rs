@@ -10,6 +10,7 @@ use super::http::{Http, UpstreamConnection};
 use super::messages::MessageSession;
 use super::options::ServiceOptions;
 use super::parting::Parting;
+use super::plan::ListenerPlan;
 use super::relay::Relay;
 use super::trunk::Trunk;
 use crate::mem::{Buf, Key};
@@ -39,7 +40,7 @@ impl Session {
         arrival: &Arrival,
     ) -> Self {
         let client = arrival.client;
-        match context.options.listeners[common.listener].service.clone() {
+        match common.listener.options.service.clone() {
             ServiceOptions::Echo => Self::Echo(Box::new(Echo::new(common, stream, client))),
             ServiceOptions::Tcp { upstream } => {
                 Self::Relay(Box::new(Relay::new(context, common, stream, (upstream, arrival))))
@@ -76,6 +77,36 @@ impl Session {
             Self::Frames(frames) => frames.handle_event(context, key, event),
             Self::Http(http) => http.handle_event(context, key, event),
             Self::Trunk(_) | Self::Upstream(_) | Self::Handshake(_) | Self::Parting(_) => {}
+        }
+    }
+
+    /// The listener that it came by, if it is a client's.
+    pub(super) fn listener(&self) -> Option<&ListenerPlan> {
+        let common = match self {
+            Self::Echo(echo) => &echo.io.common,
+            Self::Relay(relay) => &relay.common,
+            Self::Messages(messages) => &messages.io.common,
+            Self::Frames(frames) => &frames.io.common,
+            Self::Http(http) => http.common(),
+            Self::Handshake(handshake) => &handshake.common,
+            Self::Trunk(_) | Self::Upstream(_) | Self::Parting(_) => return None,
+        };
+        Some(&common.listener)
+    }
+
+    /// Another plan holds: a connection that takes it does so, if nothing is under way on it.
+    pub(super) fn renew<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        match self {
+            Self::Http(http) => http.renew(context, key),
+            // They go on with the plan that they began with.
+            Self::Echo(_)
+            | Self::Messages(_)
+            | Self::Relay(_)
+            | Self::Frames(_)
+            | Self::Handshake(_)
+            | Self::Trunk(_)
+            | Self::Upstream(_)
+            | Self::Parting(_) => {}
         }
     }
 

@@ -5,9 +5,12 @@
 //! taken the answers before; so what waits for one connection is at most what one turn brought
 //! and what one turn may answer.
 
+use std::rc::Rc;
+
 use super::common::Common;
 use super::context::Context;
 use super::io::{Io, IoEvent};
+use super::plan::ListenerPlan;
 use super::stats_messages::write_report;
 use crate::mem::{Backlog, Key};
 use crate::net::{Stream, StreamEvent};
@@ -20,7 +23,7 @@ use crate::service::messages::{MessageError, Messages};
 /// One connection of messages.
 #[derive(Debug)]
 pub(super) struct MessageSession {
-    io: Io,
+    pub(super) io: Io,
     reader: LineReader,
     /// What came and was not answered yet.
     input: Backlog,
@@ -152,7 +155,7 @@ impl MessageSession {
             && let Some(error) = self.reader.at_end()
         {
             let outcome = Err(Messages::refuse(error, &mut answers));
-            context.listener_stats(self.io.common.listener).messages.count(&outcome);
+            self.io.common.listener.stats.messages.count(&outcome);
         }
         if !answers.is_empty() {
             let mut page = context.pages.take();
@@ -173,7 +176,7 @@ impl MessageSession {
         budget: &mut Budget,
         answers: &mut Vec<u8>,
     ) -> usize {
-        let listener = self.io.common.listener;
+        let listener = Rc::clone(&self.io.common.listener);
         let mut rest = input;
         loop {
             let before = (rest.len(), answers.len());
@@ -182,10 +185,10 @@ impl MessageSession {
                 return 0;
             };
             let outcome = match line {
-                Ok(line) => answer_line(context, listener, line, answers),
+                Ok(line) => answer_line(context, &listener, line, answers),
                 Err(error) => Err(Messages::refuse(error, answers)),
             };
-            context.listener_stats(listener).messages.count(&outcome);
+            listener.stats.messages.count(&outcome);
             budget.spend(before.0 - rest.len() + answers.len() - before.1);
             // At the very end the reader is asked once more, so that it lets go of the last line.
             if budget.is_spent() && !rest.is_empty() {
@@ -203,13 +206,13 @@ impl MessageSession {
 /// Answers one line.
 fn answer_line<D: Driver>(
     context: &mut Context<D>,
-    listener: usize,
+    listener: &ListenerPlan,
     line: &[u8],
     answers: &mut Vec<u8>,
 ) -> Result<(), MessageError> {
     let now = context.unix_time();
-    let Context { messages, handler, options, .. } = context;
-    let name = &options.listeners[listener].name;
-    let mut stats = |out: &mut Vec<u8>| write_report(&options.workers, listener, name, out);
+    let Context { messages, handler, .. } = context;
+    let (name, everywhere) = (&listener.options.name, listener.everywhere());
+    let mut stats = |out: &mut Vec<u8>| write_report(name, everywhere, out);
     messages.answer(line, now, &mut stats, handler.as_mut(), answers)
 }

@@ -24,6 +24,8 @@
 //! | `latency` | how long requests took |
 //! | `failure` | which kind of failure a connect's error is |
 //! | `options` | how all of this is set up |
+//! | `plan` | what a worker works by: listeners, routes, upstreams |
+//! | `replace` | another plan takes the place of the present one |
 
 mod accept;
 mod arrival;
@@ -44,8 +46,10 @@ mod latency;
 mod messages;
 mod options;
 mod parting;
+mod plan;
 mod published;
 mod relay;
+mod replace;
 mod stats;
 mod stats_http;
 mod stats_messages;
@@ -56,8 +60,10 @@ mod udp;
 mod workers;
 mod write_buffer;
 
+use std::rc::Rc;
 use std::time::Instant;
 
+pub use self::context::worker_seed;
 pub use self::distribution::Distribution;
 pub use self::http::Encoded;
 pub use self::http::options as http_options;
@@ -67,11 +73,15 @@ pub use self::options::{
     LineSink, ListenerOptions, RelayOptions, ServiceOptions, SessionOptions, SniOptions,
     TlsOptions, UpstreamOptions, UpstreamTls,
 };
+pub use self::plan::{FreshCluster, Lease, PlanOptions, Planned, PlannedUpstream, WorkerSettings};
+pub use self::replace::{Replaced, cluster_seed};
 pub use self::stats::{
-    CompressionStats, ErrorKind, FrameStats, Histograms, ListenerStats, Plan, RelayStats,
+    CompressionStats, Counted, ErrorKind, FrameStats, Histograms, ListenerStats, RelayStats,
     SessionStats, TlsStats, UpstreamStats,
 };
-pub use self::stats_http::{HttpStats, OriginStats, RouteStats, ServerCounters, ServerStats};
+pub use self::stats_http::{
+    HttpStats, OriginStats, RouteCounters, RouteStats, ServerCounters, ServerStats,
+};
 pub use self::stats_messages::MessageStats;
 pub use self::stats_pool::PoolStats;
 pub use self::stats_udp::{DatagramStats, DropReason};
@@ -84,7 +94,9 @@ use self::handshake::Handshake;
 use self::http::shown;
 use self::kind::Session;
 use self::parting::Parting;
+use self::plan::ListenerPlan;
 use self::published::Published;
+use self::replace::Removal;
 use self::udp::Datagrams;
 use crate::mem::{Key, Slab};
 use crate::net::Stream;
@@ -113,6 +125,8 @@ pub enum Due {
     UdpListener(u32),
     /// The shutdown's time is over.
     Shutdown,
+    /// The time of connections whose listeners were removed is over.
+    Removal,
 }
 
 /// All connections of one worker.
@@ -134,25 +148,23 @@ pub struct Sessions<D: Driver> {
     /// The shutdown's time is over: what still comes is cut at once.
     cutting: bool,
     cut: u64,
+    /// Connections are accepted: [`Sessions::start`] was called.
+    started: bool,
+    /// Connections of listeners that a reload has removed.
+    removal: Removal,
 }
 
 impl<D: Driver> Sessions<D> {
     /// No connection yet. [`Sessions::start`] begins to accept.
     #[must_use]
-    pub fn new(reactor: Reactor<D, Due>, options: SessionOptions) -> Self {
-        let listeners = options.listeners.iter().enumerate();
-        let sockets = listeners.flat_map(|(listener, options)| {
-            options.sockets.iter().map(move |socket| (listener, *socket))
-        });
-        let numbered = (0u32..).zip(sockets);
-        let listeners =
-            numbered.map(|(number, (listener, fd))| Listener::new(number, listener, fd)).collect();
+    pub fn new(reactor: Reactor<D, Due>, mut options: SessionOptions) -> Self {
+        let first = options.first_plan(reactor.now());
         let slab = Slab::with_limit(options.connections_max);
         let context = Context::new(reactor, options);
-        Self {
+        let mut this = Self {
             slab,
-            listeners,
-            datagrams: Datagrams::new(&context),
+            listeners: Vec::new(),
+            datagrams: Datagrams::new(),
             context,
             received: Vec::new(),
             worked: Vec::new(),
@@ -161,7 +173,11 @@ impl<D: Driver> Sessions<D> {
             draining: false,
             cutting: false,
             cut: 0,
-        }
+            started: false,
+            removal: Removal::default(),
+        };
+        this.replace_plan(first);
+        this
     }
 
     /// The reactor, for the worker's own operations and its loop.
@@ -183,7 +199,7 @@ impl<D: Driver> Sessions<D> {
         let can_feed = !self.context.starved.is_empty() && self.context.reactor.free_buffers() > 0;
         let can_feed = can_feed || self.datagrams.can_feed(&self.context);
         let busy = can_feed || self.context.has_waiting() || self.context.unsettled;
-        let busy = busy || self.context.http.has_work();
+        let busy = busy || self.context.http.has_work() || self.removal.is_busy();
         self.context.reactor.turn(busy, batch)
     }
 
@@ -241,11 +257,12 @@ impl<D: Driver> Sessions<D> {
             Due::Acceptor(index) => self.retry_accept(index),
             Due::Exchange(exchange) => self.context.exchange_due(exchange),
             Due::Cluster(upstream) => self.context.expire_cluster(upstream as usize),
-            Due::Lines => self.context.flush_lines(),
+            Due::Lines => self.context.lines_due(),
             Due::Exchanger(upstream) => self.expire_exchanger(upstream as usize),
             Due::Flows(listener) => self.datagrams.expire(&mut self.context, listener),
             Due::UdpListener(number) => self.datagrams.retry(&mut self.context, number),
             Due::Shutdown => self.cut_all(),
+            Due::Removal => self.removal_due(),
         }
     }
 
@@ -260,6 +277,7 @@ impl<D: Driver> Sessions<D> {
         self.settle_exchangers();
         self.datagrams.flush(&mut self.context);
         self.hold_received();
+        self.sweep();
     }
 
     /// First half of a turn's end: what one connection passes to another is worked on in the same
@@ -366,23 +384,14 @@ impl<D: Driver> Sessions<D> {
     /// Brings the counters up to date that cost too much to be kept so in every turn.
     pub fn publish(&mut self) {
         let now = self.context.now();
-        let Context { http, options, .. } = &mut self.context;
-        let stats = &options.workers.cells()[options.worker].stats;
+        let Context { http, plan, .. } = &mut self.context;
         for (upstream, cluster) in http.clusters.iter_mut() {
-            let stats = &stats.upstreams[upstream];
+            let (stats, servers) = plan.upstreams.counted(upstream);
             let published = Published::of(&mut http.published, upstream);
-            published.publish(cluster, stats, &stats.servers, now);
-            let name = &options.upstreams[upstream].name;
-            shown::tell_ejections(cluster, (stats, &stats.servers), name);
+            published.publish(cluster, stats, servers, now);
+            let name = &plan.upstreams[upstream].name;
+            shown::tell_ejections(cluster, (stats, servers), name);
         }
-    }
-
-    /// Checks what must always hold of exchanges; for tests, as it looks at everything.
-    ///
-    /// # Panics
-    /// When it does not.
-    pub fn check_exchanges(&self) {
-        self.context.http.proxy.check(&self.context.http.clusters);
     }
 
     /// Closes what is left open when all connections have ended.
@@ -415,16 +424,17 @@ impl<D: Driver> Sessions<D> {
     }
 
     /// Makes a slot for an accepted connection and starts its service.
-    fn open(&mut self, listener: usize, socket: Fd) {
+    fn open(&mut self, listener: &Rc<ListenerPlan>, socket: Fd) {
         let context = &mut self.context;
         if self.cutting {
             self.cut += 1;
             context.refuse(listener, socket, CloseReason::ShutdownTimeout);
             return;
         }
-        let options = &context.options.listeners[listener];
+        let options = &listener.options;
         let has_header = options.accept_header;
-        if Handshake::most(options).is_some_and(|most| context.handshakes[listener] >= most) {
+        let handshakes = context.handshakes.get(listener.number()).copied().unwrap_or(0);
+        if Handshake::most(options).is_some_and(|most| handshakes >= most) {
             context.refuse(listener, socket, CloseReason::TooManyHandshakes);
             return;
         }
@@ -437,7 +447,7 @@ impl<D: Driver> Sessions<D> {
         if !has_header && let Err(reason) = context.admit(listener, &mut arrival) {
             return context.refuse(listener, socket, reason);
         }
-        let common = Common::new(context, listener);
+        let common = Common::new(context, Rc::clone(listener));
         let stream = Stream::new(Lane::Client, Some(socket));
         let session = if is_opening {
             Session::Handshake(Box::new(Handshake::new(common, stream, arrival.clone())))
@@ -449,7 +459,7 @@ impl<D: Driver> Sessions<D> {
             context.refuse(listener, socket, CloseReason::Resources);
             return;
         };
-        context.listener_stats(listener).active.increment();
+        listener.stats.active.increment();
         context.cell().active.increment();
         if let Some(session) = self.slab.get_mut(key) {
             session.start(context, key);

@@ -9,12 +9,12 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 
 use super::Workers;
-use super::http::options::{ClusterOptions, HttpOptions, RouteOptions};
-use crate::net::Stream;
+use super::http::options::{ClusterOptions, HttpOptions};
 use crate::net::tls::kernel::Report;
 use crate::net::tls::{
     ClientConfig, Resolver, ServerConfig, ServerName, Session as TlsSession, TlsError,
 };
+use crate::net::{ListenOptions, Stream};
 use crate::proto::frame::ServerOptions;
 use crate::proto::proxy_protocol::Version;
 use crate::ring::{Fd, SocketAddress, StreamOptions};
@@ -48,10 +48,6 @@ pub struct SessionOptions {
     pub handler: HandlerFactory,
     /// What hashes and random choices begin with, unlike in any other process.
     pub seed: u64,
-    /// Routes of all listeners together.
-    pub routes: usize,
-    /// Files that access logs go to.
-    pub access_sinks: Vec<LineSink>,
     /// From which descriptors on no more connections are taken.
     pub descriptors: DescriptorLimits,
     /// Times the mean load above which new connections are handed over; `None`: never.
@@ -88,6 +84,8 @@ pub struct ListenerOptions {
     pub name: String,
     /// This worker's listening sockets, one per address.
     pub sockets: Vec<Fd>,
+    /// How they are set up, if a reload may change that.
+    pub listen: Option<ListenOptions>,
     /// What its connections are for.
     pub service: ServiceOptions,
     /// Connections at most, over all workers.
@@ -209,11 +207,11 @@ pub enum ServiceOptions {
 }
 
 impl ServiceOptions {
-    /// The route at that place among those of an HTTP listener.
+    /// What is done with requests, if it answers HTTP.
     #[must_use]
-    pub fn route(&self, at: usize) -> Option<&RouteOptions> {
+    pub const fn http(&self) -> Option<&Arc<HttpOptions>> {
         match self {
-            Self::Http(http) => http.routes.get(at),
+            Self::Http(http) => Some(http),
             Self::Echo
             | Self::Tcp { .. }
             | Self::Sni(_)
@@ -221,6 +219,20 @@ impl ServiceOptions {
             | Self::Frame(_)
             | Self::FrameProxy { .. } => None,
         }
+    }
+
+    /// The numbers of the upstreams that its connections may go to, each once.
+    #[must_use]
+    pub fn upstreams(&self) -> Vec<usize> {
+        let mut all: Vec<usize> = match self {
+            Self::Echo | Self::Messages { .. } | Self::Frame(_) => Vec::new(),
+            Self::Tcp { upstream } | Self::FrameProxy { upstream, .. } => vec![*upstream],
+            Self::Sni(sni) => sni.upstreams().collect(),
+            Self::Http(http) => http.upstreams.to_vec(),
+        };
+        all.sort_unstable();
+        all.dedup();
+        all
     }
 }
 
@@ -243,6 +255,18 @@ impl LineSink {
     /// A sink that gives whole lines to `take`, which says whether they will be written.
     pub fn new(take: impl Fn(Vec<u8>) -> bool + Send + Sync + 'static) -> Self {
         Self(Arc::new(take))
+    }
+
+    /// Whether it is the same as another one.
+    #[must_use]
+    pub fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Whether nothing has it but the caller.
+    #[must_use]
+    pub fn is_unused(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
     }
 
     /// Hands over whole lines; false when they are lost.

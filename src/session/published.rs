@@ -81,7 +81,6 @@ impl Published {
     }
 
     /// The cluster is gone: takes its part of the gauges back. What it has counted stays.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for clusters that are replaced"))]
     pub(super) fn withdraw(&mut self, stats: &UpstreamStats, servers: &ServerCounters) {
         let sums = ClusterSums { gauges: Default::default(), ..self.sums };
         stats.http.replace(&self.sums, &sums);
@@ -97,7 +96,6 @@ impl Published {
 
     /// Another cluster has the number from now on, of which nothing was shown yet. What was shown
     /// of the one before was withdrawn.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for clusters that are replaced"))]
     pub(super) fn renew(&mut self) {
         debug_assert!(self.servers.is_empty(), "what was shown of a cluster is withdrawn");
         *self = Self::default();
@@ -114,7 +112,7 @@ mod tests {
     use crate::service::cluster::pool::{Checkout, CloseCause, PoolCounters, PoolGauges};
     use crate::service::cluster::servers::Policy;
     use crate::session::SessionStats;
-    use crate::session::stats::Plan;
+    use crate::session::stats::Counted;
 
     const NONE: Key = Key::new(9, 9);
 
@@ -154,55 +152,55 @@ mod tests {
     #[test]
     fn clusters_that_share_counters_add_up_and_one_that_goes_takes_its_gauges_along() {
         let now = Instant::now();
-        let all = SessionStats::new(&Plan { servers: vec![2], ..Plan::default() });
-        let stats = &all.upstreams[0];
+        let all = SessionStats::new(&Counted { servers: vec![2], ..Counted::default() });
+        let (stats, own_servers) = (&*all.upstreams.get(0), all.servers.get(0));
         let (mut old, mut new) = (busy(3, now), busy(1, now));
         let mut published = Vec::new();
         // The second server stays, and is the first of the new list.
-        let servers = ServerCounters::continuing(&stats.servers, 2, [(1, 0), (5, 1), (0, 7)]);
+        let servers = ServerCounters::continuing(&own_servers, 2, [(1, 0), (5, 1), (0, 7)]);
         stats.retries.add(10);
         let tally = |begun, retried| ProxyTally { begun, retried, ..ProxyTally::NONE };
         for _ in 0..3 {
             let one = Published::of(&mut published, 0);
-            one.publish(&mut old, stats, &stats.servers, now);
+            one.publish(&mut old, stats, &own_servers, now);
             one.publish_tally(&tally(7, 2), stats);
         }
         let expected = ([7, 2, 12, 6, 1, 6, 2, 0], vec![(3, 1), (3, 1)]);
-        assert_eq!(shown(stats, &stats.servers), expected);
+        assert_eq!(shown(stats, &own_servers), expected);
         old.retire();
         for _ in 0..2 {
             let one = Published::of(&mut published, 4);
             one.publish(&mut new, stats, &servers, now);
             one.publish_tally(&tally(5, 1), stats);
             one.publish_tally(&tally(6, 1), stats);
-            Published::of(&mut published, 0).publish(&mut old, stats, &stats.servers, now);
+            Published::of(&mut published, 0).publish(&mut old, stats, &own_servers, now);
         }
         let both = [13, 3, 13, 8, 2, 8, 4, 0];
-        assert_eq!(shown(stats, &stats.servers), (both, vec![(3, 0), (4, 1)]));
+        assert_eq!(shown(stats, &own_servers), (both, vec![(3, 0), (4, 1)]));
         assert_eq!(shown(stats, &servers), (both, vec![(4, 1), (1, 1)]));
         // The last connections of the old one end.
         old.pools.closed(0, Key::new(0, 0), CloseCause::Failed);
         old.servers.leave(0);
         let one = Published::of(&mut published, 0);
-        one.publish(&mut old, stats, &stats.servers, now);
-        one.withdraw(stats, &stats.servers);
-        one.withdraw(stats, &stats.servers);
+        one.publish(&mut old, stats, &own_servers, now);
+        one.withdraw(stats, &own_servers);
+        one.withdraw(stats, &own_servers);
         let left = [13, 3, 13, 2, 1, 8, 4, 1];
-        assert_eq!(shown(stats, &stats.servers), (left, vec![(0, 0), (1, 1)]));
+        assert_eq!(shown(stats, &own_servers), (left, vec![(0, 0), (1, 1)]));
         assert_eq!(shown(stats, &servers), (left, vec![(1, 1), (1, 1)]));
         // Another cluster with its number begins at zero.
         one.renew();
         let mut third = busy(2, now);
-        one.publish(&mut third, stats, &stats.servers, now);
+        one.publish(&mut third, stats, &own_servers, now);
         one.publish_tally(&tally(1, 0), stats);
         let sum = [14, 3, 13, 6, 2, 12, 6, 1];
-        assert_eq!(shown(stats, &stats.servers), (sum, vec![(2, 1), (3, 2)]));
+        assert_eq!(shown(stats, &own_servers), (sum, vec![(2, 1), (3, 2)]));
     }
 
     #[test]
     fn the_pools_of_frame_proxies_add_up() {
-        let all = SessionStats::new(&Plan::plain(0, 1));
-        let stats = &all.upstreams[0];
+        let all = SessionStats::new(&Counted::plain(0, 1));
+        let (stats, own_servers) = (&all.upstreams.get(0), all.servers.get(0));
         let (mut old, mut new) = (Published::default(), Published::default());
         let trunks = |in_use, created, share| TrunkSums {
             gauges: PoolGauges { in_use, ..PoolGauges::default() },
@@ -219,7 +217,7 @@ mod tests {
         assert_eq!(shown(), [3, 150, 5, 6]);
         old.publish_trunks(&ExchangeTally::default(), trunks(1, 5, 90), stats);
         assert_eq!(shown(), [2, 140, 6, 6]);
-        old.withdraw(stats, &stats.servers);
+        old.withdraw(stats, &own_servers);
         assert_eq!(shown(), [1, 50, 6, 6]);
     }
 }

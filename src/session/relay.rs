@@ -21,7 +21,7 @@ use crate::service::proxy::{Action, Event, Exchange, Meter, is_cut};
 /// One proxied connection. Directions and meters are indexed by the lane that bytes come from.
 #[derive(Debug)]
 pub(super) struct Relay {
-    common: Common,
+    pub(super) common: Common,
     streams: [Stream; LANES],
     directions: [Direction; LANES],
     /// When to check next whether a peer that will be reset has acknowledged everything, and what
@@ -107,7 +107,7 @@ impl Relay {
 
     /// Begins to relay between connections that were taken over.
     pub(super) fn resume<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        let idle = context.options.listeners[self.common.listener].idle_timeout;
+        let idle = self.common.listener.options.idle_timeout;
         self.common.clear_dirty();
         self.common.arm(context, key, idle);
         self.common.mark_dirty(context, key);
@@ -121,7 +121,7 @@ impl Relay {
     ) -> Self {
         let Arrival { client, destination, ref name, .. } = *arrival;
         let is_known = client.is_some() || name.is_some();
-        let retries = context.options.upstreams[upstream].retries;
+        let retries = context.plan.upstreams[upstream].retries;
         Self {
             common,
             streams: [stream, Stream::new(Lane::Upstream, None)],
@@ -200,7 +200,7 @@ impl Relay {
 
     pub(super) fn handle_timeout<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         self.common.timer_fired();
-        let limit = context.options.listeners[self.common.listener].idle_timeout;
+        let limit = self.common.listener.options.idle_timeout;
         if self.exchange.is_relaying() {
             if self.common.is_idle(context, key, limit, &self.streams) {
                 self.advance(context, key, Event::Deadline);
@@ -238,7 +238,7 @@ impl Relay {
             context.close_stream(key, stream);
         }
         if let Some(source) = self.extra.as_ref().and_then(|extra| extra.counted) {
-            context.leave_source(self.common.listener, source);
+            context.leave_source(self.common.listener.number(), source);
         }
         let Extra { client, name, .. } = self.extra.map(|extra| *extra).unwrap_or_default();
         let onward = Onward { upstream: Some(self.upstream), server: self.server, name };
@@ -272,7 +272,7 @@ impl Relay {
 
     /// Keeps the gauge of the upstream's connections, as the exchange goes to a server or leaves.
     fn count_server<D: Driver>(&self, context: &Context<D>, had_server: bool) {
-        let active = &context.stats().upstreams[self.upstream].active;
+        let active = &context.upstream_stats(self.upstream).active;
         match (had_server, self.exchange.server().is_some()) {
             (false, true) => active.increment(),
             (true, false) => active.decrement(),

@@ -8,7 +8,7 @@ use super::stats_messages::MessageStats;
 use super::stats_pool::PoolStats;
 use crate::net::tls::{Fault, SUITES, Session as TlsSession};
 use crate::proto::frame::Code;
-use crate::runtime::{Counter, Gauge, Quota};
+use crate::runtime::{Counter, Gauge, Quota, Registry};
 use crate::service::CloseReason;
 use crate::service::frame::Tally;
 use crate::service::proxy::ConnectFailure;
@@ -16,12 +16,14 @@ use crate::service::proxy::ConnectFailure;
 /// One worker's counters.
 #[derive(Debug)]
 pub struct SessionStats {
-    /// By listener.
-    pub listeners: Box<[ListenerStats]>,
-    /// By upstream.
-    pub upstreams: Box<[UpstreamStats]>,
-    /// By UDP listener.
-    pub datagrams: Box<[DatagramStats]>,
+    /// By the number of the listener.
+    pub listeners: Registry<ListenerStats>,
+    /// By the number of the upstream's counters.
+    pub upstreams: Registry<UpstreamStats>,
+    /// By the number of the upstream's servers.
+    pub servers: Registry<ServerCounters>,
+    /// By the number of the UDP listener.
+    pub datagrams: Registry<DatagramStats>,
     /// How bytes were moved.
     pub relay: RelayStats,
     /// Errors by kind, in the order of [`ErrorKind::ALL`].
@@ -38,27 +40,22 @@ pub struct SessionStats {
     pub stale: Counter,
 }
 
-/// What there is to be counted.
+/// What there is to be counted at the start. A reload adds what comes later.
 #[derive(Debug, Clone, Default)]
-pub struct Plan {
-    /// For each listener of connections, how many routes it has.
-    pub routes: Vec<usize>,
+pub struct Counted {
+    /// How many listeners of connections there are.
+    pub listeners: usize,
     /// For each upstream, how many servers it has.
     pub servers: Vec<usize>,
-    /// The names of the UDP listeners.
-    pub datagrams: Vec<String>,
-    /// How many buckets all rate limits have; 0 without any.
-    pub buckets: usize,
-    /// Whether connections are counted by source.
-    pub counts_sources: bool,
+    /// How many UDP listeners there are.
+    pub datagrams: usize,
 }
 
-impl Plan {
+impl Counted {
     /// So many listeners and upstreams, with nothing of HTTP.
     #[must_use]
     pub fn plain(listeners: usize, upstreams: usize) -> Self {
-        let (routes, servers) = (vec![0; listeners], vec![0; upstreams]);
-        Self { routes, servers, ..Self::default() }
+        Self { listeners, servers: vec![0; upstreams], datagrams: 0 }
     }
 }
 
@@ -171,8 +168,6 @@ pub struct UpstreamStats {
     pub pool: PoolStats,
     /// Exchanges of HTTP.
     pub http: OriginStats,
-    /// By server.
-    pub servers: ServerCounters,
 }
 
 /// How bytes were moved.
@@ -241,11 +236,12 @@ impl ErrorKind {
 impl SessionStats {
     /// All at zero, of what there is.
     #[must_use]
-    pub fn new(plan: &Plan) -> Self {
+    pub fn new(counted: &Counted) -> Self {
         Self {
-            listeners: plan.routes.iter().map(|routes| ListenerStats::new(*routes)).collect(),
-            upstreams: plan.servers.iter().map(|servers| UpstreamStats::new(*servers)).collect(),
-            datagrams: plan.datagrams.iter().map(|name| DatagramStats::new(name)).collect(),
+            listeners: (0..counted.listeners).map(|_| ListenerStats::new()).collect(),
+            upstreams: counted.servers.iter().map(|_| UpstreamStats::new()).collect(),
+            servers: counted.servers.iter().map(|servers| ServerCounters::new(*servers)).collect(),
+            datagrams: (0..counted.datagrams).map(|_| DatagramStats::new()).collect(),
             relay: RelayStats::default(),
             errors: [const { Counter::new() }; ErrorKind::ALL.len()],
             handed_over: Counter::new(),
@@ -262,8 +258,16 @@ impl SessionStats {
     }
 }
 
+impl Default for ListenerStats {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl ListenerStats {
-    fn new(routes: usize) -> Self {
+    /// All at zero.
+    #[must_use]
+    pub fn new() -> Self {
         Self {
             active: Gauge::new(),
             accepted: Counter::new(),
@@ -272,14 +276,22 @@ impl ListenerStats {
             sent: Counter::new(),
             frames: FrameStats::new(),
             messages: MessageStats::new(),
-            http: HttpStats::new(routes),
+            http: HttpStats::default(),
             tls: TlsStats::new(),
         }
     }
 }
 
+impl Default for UpstreamStats {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl UpstreamStats {
-    fn new(servers: usize) -> Self {
+    /// All at zero.
+    #[must_use]
+    pub fn new() -> Self {
         Self {
             active: Gauge::new(),
             connected: Counter::new(),
@@ -288,7 +300,6 @@ impl UpstreamStats {
             ejections: Counter::new(),
             pool: PoolStats::new(),
             http: OriginStats::default(),
-            servers: ServerCounters::new(servers),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
+use super::plan::Lease;
 use crate::proto::http1::Refusal;
 use crate::runtime::{Counter, Gauge};
 use crate::service::cluster::attempts::{RetryCounters, Stop};
@@ -14,8 +15,8 @@ use crate::service::proxy::http::ProxyTally;
 /// One listener's requests.
 #[derive(Debug, Default)]
 pub struct HttpStats {
-    /// By route, in their order; the last one stands for requests that no route takes.
-    routes: Box<[OnceLock<Box<RouteStats>>]>,
+    /// Requests that no route takes.
+    pub unrouted: RouteStats,
     /// Requests that break a rule, in the order of [`Refusal::NAMES`].
     pub refused: [Counter; Refusal::NAMES.len()],
     /// Fields of requests that were dropped for the underscores in their names.
@@ -36,36 +37,44 @@ pub struct RouteStats {
 }
 
 impl HttpStats {
-    /// All at zero, for so many routes.
-    #[must_use]
-    pub fn new(routes: usize) -> Self {
-        let routes = (0..=routes).map(|_| OnceLock::new()).collect();
-        Self { routes, ..Self::default() }
-    }
-
     /// A request breaks a rule.
     pub fn refuse(&self, refusal: Refusal) {
         if let Some(counter) = self.refused.get(refusal.index()) {
             counter.add(1);
         }
     }
+}
 
-    /// The counters of a route, or of the requests that no route takes, to be counted in. They take
-    /// memory from the first request on.
+/// The counters of one route, which goes on with them as long as its name stays. Those of a worker
+/// take memory from its first request on.
+#[derive(Debug)]
+pub struct RouteCounters {
+    lease: Lease,
+    by_worker: Box<[OnceLock<Box<RouteStats>>]>,
+}
+
+impl RouteCounters {
+    /// All at zero, of so many workers. The lease has the number of the route.
     #[must_use]
-    pub fn route(&self, route: Option<usize>) -> Option<&RouteStats> {
-        let counters = match route {
-            Some(route) => self.routes.get(route),
-            None => self.routes.last(),
-        };
-        counters.map(|counters| &**counters.get_or_init(Box::default))
+    pub fn new(lease: Lease, workers: usize) -> Self {
+        Self { lease, by_worker: (0..workers).map(|_| OnceLock::new()).collect() }
     }
 
-    /// The counters of a route that has had requests. The number behind the last route stands for
-    /// requests that no route takes.
+    /// The number of the route among all of the server.
     #[must_use]
-    pub fn used_route(&self, route: usize) -> Option<&RouteStats> {
-        self.routes.get(route)?.get().map(|counters| &**counters)
+    pub fn number(&self) -> usize {
+        self.lease.number()
+    }
+
+    /// Those of a worker, to be counted in.
+    #[must_use]
+    pub fn of(&self, worker: usize) -> Option<&RouteStats> {
+        self.by_worker.get(worker).map(|counters| &**counters.get_or_init(Box::default))
+    }
+
+    /// Those of the workers on which it has had requests.
+    pub fn used(&self) -> impl Iterator<Item = &RouteStats> {
+        self.by_worker.iter().filter_map(|counters| counters.get().map(|counters| &**counters))
     }
 }
 

@@ -1,8 +1,10 @@
 //! What is counted of messages, and what a client that asks is told of its listener.
 
+use std::sync::Arc;
+
 use serde::Serialize;
 
-use super::{ListenerStats, Workers};
+use super::ListenerStats;
 use crate::runtime::Counter;
 use crate::service::messages::MessageError;
 
@@ -44,10 +46,8 @@ struct Report<'a> {
 }
 
 /// Writes a listener's counters as JSON.
-pub(super) fn write_report(workers: &Workers, listener: usize, name: &str, out: &mut Vec<u8>) {
-    let sum = |read: &dyn Fn(&ListenerStats) -> u64| {
-        workers.cells().iter().map(|cell| read(&cell.stats.listeners[listener])).sum()
-    };
+pub(super) fn write_report(name: &str, everywhere: &[Arc<ListenerStats>], out: &mut Vec<u8>) {
+    let sum = |read: &dyn Fn(&ListenerStats) -> u64| everywhere.iter().map(|one| read(one)).sum();
     let report = Report {
         listener: name,
         connections_active: sum(&|stats| stats.active.get()),
@@ -66,8 +66,8 @@ mod tests {
 
     #[test]
     fn a_report_sums_the_workers() {
-        let workers = Workers::new(2, 2, 0);
-        let stats = |worker: usize| &workers.cells()[worker].stats.listeners[1];
+        let everywhere = [0, 1].map(|_| Arc::new(ListenerStats::new()));
+        let stats = |worker: usize| &everywhere[worker];
         stats(0).accepted.add(3);
         stats(1).accepted.add(4);
         stats(1).active.increment();
@@ -78,7 +78,7 @@ mod tests {
         stats(1).messages.count(&Err(MessageError::MissingType));
         assert_eq!(stats(1).messages.errors[MessageError::MissingType.index()].get(), 1);
         let mut out = Vec::new();
-        write_report(&workers, 1, "a \"name\"", &mut out);
+        write_report("a \"name\"", &everywhere, &mut out);
         assert_eq!(
             String::from_utf8(out).unwrap(),
             concat!(

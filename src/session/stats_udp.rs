@@ -9,8 +9,6 @@ use crate::service::flows::FlowEnd;
 /// One UDP listener's counters in one worker.
 #[derive(Debug)]
 pub struct DatagramStats {
-    /// The listener's name.
-    pub name: String,
     /// Flows that there are now.
     pub flows_active: Gauge,
     /// The worker was told to give back what it has borrowed, and has not done so yet.
@@ -63,12 +61,17 @@ impl DropReason {
     }
 }
 
+impl Default for DatagramStats {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl DatagramStats {
     /// All at zero.
     #[must_use]
-    pub fn new(name: &str) -> Self {
+    pub const fn new() -> Self {
         Self {
-            name: name.to_owned(),
             flows_active: Gauge::new(),
             is_asked: AtomicBool::new(false),
             flows_opened: Counter::new(),

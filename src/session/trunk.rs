@@ -63,7 +63,7 @@ impl Trunk {
     /// Connects.
     pub(super) fn start<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         context.exchanger(self.upstream).trunk_attached(self.trunk, key);
-        let upstream = &context.options.upstreams[self.upstream];
+        let upstream = &context.plan.upstreams[self.upstream];
         let (address, timeout) = (upstream.servers[self.server], upstream.connect_timeout);
         match context.open_socket(&mut self.stream, self.upstream, self.server) {
             Ok(socket) => {
@@ -196,7 +196,7 @@ impl Trunk {
 
     pub(super) fn finish<D: Driver>(self, context: &mut Context<D>, key: Key) {
         context.close_stream(key, self.stream);
-        context.stats().upstreams[self.upstream].active.decrement();
+        context.upstream_stats(self.upstream).active.decrement();
     }
 
     fn disarm<D: Driver>(&mut self, context: &mut Context<D>) {
@@ -210,23 +210,23 @@ impl Trunk {
             let took = context.now().saturating_duration_since(since);
             context.histograms.connect.record(took);
         }
-        context.stats().upstreams[self.upstream].connected.add(1);
+        context.upstream_stats(self.upstream).connected.add(1);
         self.phase = Phase::Open;
         context.exchanger(self.upstream).trunk_connected(self.trunk);
         self.stream.receive(&mut context.reactor, key, false);
     }
 
     fn connect_failed<D: Driver>(&self, context: &mut Context<D>, op: Operation, source: Errno) {
-        let peer = context.options.upstreams[self.upstream].servers[self.server];
+        let peer = context.plan.upstreams[self.upstream].servers[self.server];
         let error = NetworkError { op, peer, source };
         let failure = failure_of(source, &peer);
-        context.stats().upstreams[self.upstream].failed[failure as usize].add(1);
+        context.upstream_stats(self.upstream).failed[failure as usize].add(1);
         if failure.is_local() {
             context.exchanger(self.upstream).trunk_is_blameless(self.trunk);
         }
         let now = context.now();
         if let Some(others) = context.notices.connect.due(now) {
-            let upstream = &context.options.upstreams[self.upstream].name;
+            let upstream = &context.plan.upstreams[self.upstream].name;
             let tls = tls_error(&self.stream);
             tracing::warn!(%upstream, others, "{error}{tls}");
         }
@@ -240,7 +240,7 @@ impl Trunk {
             let result = context.exchanger(self.upstream).trunk_bytes(self.trunk, &mut rest, now);
             if let Err(error) = result {
                 if let Some(others) = context.notices.protocol.due(now) {
-                    let upstream = &context.options.upstreams[self.upstream];
+                    let upstream = &context.plan.upstreams[self.upstream];
                     let (name, server) = (&upstream.name, upstream.servers[self.server]);
                     let text = "the server broke the protocol";
                     tracing::warn!(upstream = %name, %server, %error, others, "{text}");

@@ -13,14 +13,16 @@ mod flow;
 mod listener;
 
 use std::collections::VecDeque;
+use std::rc::Rc;
 
 use self::flow::Flow;
 use self::listener::UdpListener;
 use super::Due;
 use super::context::Context;
 use super::options::DatagramService;
+use super::plan::DatagramPlan;
 use crate::mem::{Key, Slab};
-use crate::ring::{Completion, Driver, Lane, Outbox};
+use crate::ring::{Completion, Driver, Fd, Lane, Outbox};
 use crate::runtime::TimerId;
 use crate::service::flows::{FlowEnd, FlowTable, SuspectsByUpstream};
 
@@ -32,7 +34,8 @@ const EXPIRED_MAX: usize = 1024;
 /// All datagram sockets of one worker.
 #[derive(Debug)]
 pub(super) struct Datagrams {
-    listeners: Vec<Listener>,
+    /// By number.
+    listeners: Vec<Option<Listener>>,
     doors: Vec<UdpListener>,
     flows: Slab<Flow>,
     outboxes: Outboxes,
@@ -45,8 +48,10 @@ pub(super) struct Datagrams {
 }
 
 /// One listener's flows in this worker.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Listener {
+    /// The listener, as the present plan has it.
+    plan: Rc<DatagramPlan>,
     table: FlowTable<Key>,
     /// For the oldest flow: there is one timer for all, and a datagram arms none.
     timer: Option<TimerId>,
@@ -83,23 +88,12 @@ impl Outboxes {
 }
 
 impl Datagrams {
-    pub(super) fn new<D: Driver>(context: &Context<D>) -> Self {
-        let options = &context.options;
-        let mut doors: Vec<UdpListener> = Vec::new();
-        for (listener, datagrams) in options.datagrams.iter().enumerate() {
-            for socket in &datagrams.sockets {
-                let number = u32::try_from(doors.len()).unwrap_or(u32::MAX);
-                doors.push(UdpListener::new(number, listener, *socket, datagrams));
-            }
-        }
-        let flows = options.datagrams.iter().map(|datagrams| match datagrams.service {
-            DatagramService::Echo => 0,
-            DatagramService::Proxy { flows_max, .. } => u32::try_from(flows_max).unwrap_or(1 << 30),
-        });
+    /// No socket yet: [`Datagrams::replace`] follows.
+    pub(super) fn new() -> Self {
         Self {
-            listeners: options.datagrams.iter().map(|_| Listener::default()).collect(),
-            doors,
-            flows: Slab::with_limit(flows.fold(FLOWS_SPARE, u32::saturating_add)),
+            listeners: Vec::new(),
+            doors: Vec::new(),
+            flows: Slab::with_limit(FLOWS_SPARE),
             outboxes: Outboxes::default(),
             dirty: Vec::new(),
             starved: VecDeque::new(),
@@ -109,7 +103,6 @@ impl Datagrams {
     }
 
     /// The number of an upstream is that of another one from now on.
-    #[expect(dead_code, reason = "for upstreams that are replaced")]
     pub(super) fn reset_suspects(&mut self, upstream: usize) {
         self.suspects.reset(upstream);
     }
@@ -119,6 +112,102 @@ impl Datagrams {
         for door in &mut self.doors {
             door.socket.arm(&mut context.reactor);
         }
+    }
+
+    /// These are the listeners from now on. Sockets that none of them has are closed, and the flows
+    /// of listeners that are gone end; the others go on to the server that they have. Returns how
+    /// many have ended.
+    pub(super) fn replace<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        plans: Vec<Rc<DatagramPlan>>,
+        is_started: bool,
+    ) -> u64 {
+        let most = plans.iter().map(|plan| match plan.options.service {
+            DatagramService::Echo => 0,
+            DatagramService::Proxy { flows_max, .. } => u32::try_from(flows_max).unwrap_or(1 << 30),
+        });
+        self.flows.set_limit(most.fold(FLOWS_SPARE, u32::saturating_add));
+        let ended = self.end_flows_of_others(context, &plans);
+        for index in 0..self.doors.len() {
+            let Some(socket) = self.doors[index].socket.fd() else { continue };
+            match plans.iter().find(|plan| plan.options.sockets.contains(&socket)) {
+                Some(plan) => self.doors[index].plan = Rc::clone(plan),
+                None => {
+                    self.doors[index].socket.stop(&mut context.reactor);
+                    self.close_door_if_quiet(context, index);
+                }
+            }
+        }
+        for plan in plans {
+            for socket in &plan.options.sockets {
+                if !self.doors.iter().any(|door| door.socket.fd() == Some(*socket)) {
+                    let index = self.add_door(&plan, *socket);
+                    if is_started {
+                        self.doors[index].socket.arm(&mut context.reactor);
+                    }
+                }
+            }
+            let number = plan.number();
+            if number >= self.listeners.len() {
+                self.listeners.resize_with(number + 1, || None);
+            }
+            match &mut self.listeners[number] {
+                Some(listener) => listener.plan = plan,
+                slot @ None => {
+                    *slot = Some(Listener { plan, table: FlowTable::new(), timer: None });
+                }
+            }
+        }
+        ended
+    }
+
+    fn add_door(&mut self, plan: &Rc<DatagramPlan>, socket: Fd) -> usize {
+        let free = self.doors.iter().position(|door| door.socket.fd().is_none());
+        let index = free.unwrap_or(self.doors.len());
+        let number = u32::try_from(index).unwrap_or(u32::MAX);
+        let door = UdpListener::new(number, Rc::clone(plan), socket);
+        match self.doors.get_mut(index) {
+            Some(slot) => *slot = door,
+            None => self.doors.push(door),
+        }
+        index
+    }
+
+    /// Ends the flows of listeners that are gone, and of sockets that another listener has now.
+    fn end_flows_of_others<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        plans: &[Rc<DatagramPlan>],
+    ) -> u64 {
+        let mut ended = 0;
+        let stays = |door: &UdpListener| {
+            let socket = door.socket.fd();
+            plans.iter().any(|plan| {
+                let is_own = plan.number() == door.plan.number();
+                is_own && socket.is_some_and(|socket| plan.options.sockets.contains(&socket))
+            })
+        };
+        let stays: Vec<bool> = self.doors.iter().map(stays).collect();
+        if stays.iter().any(|stays| !stays) {
+            let keys: Vec<Key> = self.flows.keys().collect();
+            for key in keys {
+                if self.flows.get(key).is_some_and(|flow| !stays[flow.socket_number()]) {
+                    self.end_flow(context, key, FlowEnd::Shutdown);
+                    ended += 1;
+                }
+            }
+        }
+        for (number, slot) in self.listeners.iter_mut().enumerate() {
+            let is_gone = !plans.iter().any(|plan| plan.number() == number);
+            if is_gone
+                && let Some(listener) = slot.take()
+                && let Some(timer) = listener.timer
+            {
+                context.reactor.disarm(timer);
+            }
+        }
+        ended
     }
 
     /// Sends what is queued, ends all flows, stops to receive and closes the sockets. What waits in
@@ -131,7 +220,7 @@ impl Datagrams {
             self.doors[index].socket.stop(&mut context.reactor);
             self.close_door_if_quiet(context, index);
         }
-        for listener in &mut self.listeners {
+        for listener in self.listeners.iter_mut().flatten() {
             if let Some(timer) = listener.timer.take() {
                 context.reactor.disarm(timer);
             }
@@ -172,25 +261,26 @@ impl Datagrams {
 
     /// The oldest flow of a listener may be idle: ends those that are, and waits for the next.
     pub(super) fn expire<D: Driver>(&mut self, context: &mut Context<D>, listener: u32) {
-        let index = listener as usize;
-        self.listeners[index].timer = None;
-        let DatagramService::Proxy { flow_timeout, .. } = context.options.datagrams[index].service
-        else {
-            return;
-        };
         let now = context.now();
-        for _ in 0..EXPIRED_MAX {
-            match self.listeners[index].table.idle(flow_timeout, now) {
+        for round in 0..=EXPIRED_MAX {
+            // It may have gone with an earlier plan.
+            let Some(Some(own)) = self.listeners.get_mut(listener as usize) else { return };
+            own.timer = None;
+            let DatagramService::Proxy { flow_timeout, .. } = own.plan.options.service else {
+                return;
+            };
+            match own.table.idle(flow_timeout, now) {
+                Ok(_) if round == EXPIRED_MAX => {
+                    own.timer = Some(context.reactor.arm(now, Due::Flows(listener)));
+                }
                 Ok(key) => self.end_flow(context, key, FlowEnd::Idle),
                 Err(Some(later)) => {
-                    let timer = context.reactor.arm(later, Due::Flows(listener));
-                    self.listeners[index].timer = Some(timer);
+                    own.timer = Some(context.reactor.arm(later, Due::Flows(listener)));
                     return;
                 }
                 Err(None) => return,
             }
         }
-        self.listeners[index].timer = Some(context.reactor.arm(now, Due::Flows(listener)));
     }
 
     /// Sends what the turn has queued: one call per socket. Then receives go on.

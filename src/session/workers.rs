@@ -1,15 +1,16 @@
 //! What workers see of each other: load, rings, counters. Each cell has one writer, its worker.
 
+use std::any::Any;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use super::http::Encoded;
-use super::{ListenerStats, Plan, SessionStats};
+use super::{Counted, ListenerStats, SessionStats};
 use crate::mem::Key;
 use crate::ring::Fd;
-use crate::runtime::{Board, Counter, Gauge, LoopStats, Offload, Task, Work};
+use crate::runtime::{Board, Counter, Current, Gauge, LoopStats, Offload, Task, Work};
 use crate::service::cluster::servers::Change;
 use crate::service::http::status_page::Introduction;
 
@@ -69,6 +70,19 @@ pub enum WorkerMessage {
     },
 }
 
+impl WorkerMessage {
+    /// The upstream that it is about, if it is about one.
+    pub(super) const fn upstream(&self) -> Option<usize> {
+        match self {
+            Self::Ask { upstream, .. }
+            | Self::Give { upstream, .. }
+            | Self::Health { upstream, .. }
+            | Self::Server { upstream, .. } => Some(*upstream),
+            Self::EndFlow { .. } | Self::Finished { .. } => None,
+        }
+    }
+}
+
 /// What a check of a password has said.
 #[derive(Debug, Clone, Copy)]
 pub struct Verified {
@@ -96,6 +110,9 @@ pub enum Finished {
 /// Leaves a note in a worker's mailbox; false when that is not possible.
 type Post = dyn Fn(WorkerMessage) -> bool + Send + Sync;
 
+/// Frees something large, elsewhere.
+type Dispose = dyn Fn(Box<dyn Any + Send>) + Send + Sync;
+
 /// All workers of a server.
 pub struct Workers {
     cells: Box<[WorkerCell]>,
@@ -103,7 +120,8 @@ pub struct Workers {
     posts: OnceLock<Vec<Box<Post>>>,
     offload: OnceLock<Offload>,
     epoch: OnceLock<Instant>,
-    introduction: OnceLock<Introduction>,
+    introduction: Current<Introduction>,
+    dispose: OnceLock<Box<Dispose>>,
 }
 
 impl std::fmt::Debug for Workers {
@@ -122,10 +140,8 @@ pub struct WorkerCell {
     pub stats: SessionStats,
     /// What its loop counts.
     pub loops: Arc<LoopStats>,
-    /// When its buckets of the rate limits are full again; only where there are other workers.
-    pub buckets: Option<Board>,
-    /// How many connections it has by source; only where there are other workers.
-    pub sources: Option<Board>,
+    /// How many connections it has by source, where that is counted.
+    sources: OnceLock<Board>,
     ring: AtomicI32,
     accepting: AtomicBool,
 }
@@ -142,6 +158,16 @@ impl WorkerCell {
         self.accepting.store(false, Ordering::Release);
     }
 
+    /// Connections are counted by source from now on, and workers show each other how many.
+    pub fn count_sources(&self) {
+        self.sources.get_or_init(|| Board::new(SOURCES_SHOWN));
+    }
+
+    /// How many connections it has by source, where that is counted and there are other workers.
+    pub(super) fn sources(&self) -> Option<&Board> {
+        self.sources.get()
+    }
+
     /// Whether the worker may still take or hand over connections.
     #[must_use]
     pub fn is_accepting(&self) -> bool {
@@ -153,19 +179,17 @@ impl Workers {
     /// So many workers, which count for so many listeners and upstreams.
     #[must_use]
     pub fn new(workers: usize, listeners: usize, upstreams: usize) -> Self {
-        Self::with_plan(workers, &Plan::plain(listeners, upstreams))
+        Self::with_plan(workers, &Counted::plain(listeners, upstreams))
     }
 
-    /// So many workers, which count what the plan says.
+    /// So many workers, which count this from the start.
     #[must_use]
-    pub fn with_plan(workers: usize, plan: &Plan) -> Self {
-        let shared = workers > 1;
+    pub fn with_plan(workers: usize, counted: &Counted) -> Self {
         let cell = || WorkerCell {
             active: Gauge::new(),
-            stats: SessionStats::new(plan),
+            stats: SessionStats::new(counted),
             loops: Arc::new(LoopStats::default()),
-            buckets: (shared && plan.buckets > 0).then(|| Board::new(plan.buckets)),
-            sources: (shared && plan.counts_sources).then(|| Board::new(SOURCES_SHOWN)),
+            sources: OnceLock::new(),
             ring: AtomicI32::new(NO_RING),
             accepting: AtomicBool::new(false),
         };
@@ -174,7 +198,8 @@ impl Workers {
             posts: OnceLock::new(),
             offload: OnceLock::new(),
             epoch: OnceLock::new(),
-            introduction: OnceLock::new(),
+            introduction: Current::new(Arc::default()),
+            dispose: OnceLock::new(),
         }
     }
 
@@ -184,15 +209,14 @@ impl Workers {
         *self.epoch.get_or_init(|| now)
     }
 
-    /// What the page that shows what runs tells of the listeners; the first call counts.
+    /// What the page that shows what runs tells of the listeners from now on.
     pub fn introduce(&self, introduction: Introduction) {
-        // As with the mailboxes.
-        let _set = self.introduction.set(introduction);
+        self.introduction.replace(Arc::new(introduction));
     }
 
     /// What is known of the listeners, once they listen.
     #[must_use]
-    pub fn introduction(&self) -> Option<&Introduction> {
+    pub fn introduction(&self) -> Arc<Introduction> {
         self.introduction.get()
     }
 
@@ -206,6 +230,20 @@ impl Workers {
     pub fn set_offload(&self, offload: Offload) {
         // As with the mailboxes.
         let _set = self.offload.set(offload);
+    }
+
+    /// Who frees what is so large that a loop had better not do it; the first call counts.
+    pub fn set_disposal(&self, dispose: Box<Dispose>) {
+        // As with the mailboxes.
+        let _set = self.dispose.set(dispose);
+    }
+
+    /// Frees something large, elsewhere if that is possible.
+    pub(super) fn dispose(&self, large: Box<dyn Any + Send>) {
+        match self.dispose.get() {
+            Some(dispose) => dispose(large),
+            None => drop(large),
+        }
     }
 
     /// Hands over work that takes too long for a loop.
@@ -232,17 +270,11 @@ impl Workers {
         &self.cells
     }
 
-    /// Connections of one listener, over all workers.
-    #[must_use]
-    pub fn listener_active(&self, listener: usize) -> u64 {
-        self.cells.iter().map(|cell| cell.stats.listeners[listener].active.get()).sum()
-    }
-
     /// The counters of all workers, as one JSON object: what STATS answers.
     pub fn write_json(&self, out: &mut Vec<u8>) {
         let sum = |read: &dyn Fn(&ListenerStats) -> u64| -> u64 {
-            let listeners = self.cells.iter().flat_map(|cell| &cell.stats.listeners);
-            listeners.map(read).sum()
+            let listeners = self.cells.iter().flat_map(|cell| cell.stats.listeners.all());
+            listeners.map(|stats| read(&stats)).sum()
         };
         let requests = |stats: &ListenerStats| stats.frames.requests.iter().map(Counter::get).sum();
         let text = format!(
@@ -263,7 +295,8 @@ impl Workers {
     /// Flows of one UDP listener, of each worker.
     #[must_use]
     pub fn flows(&self, listener: usize) -> Vec<u64> {
-        self.cells.iter().map(|cell| cell.stats.datagrams[listener].flows_active.get()).collect()
+        let all = self.cells.iter().map(|cell| cell.stats.datagrams.get(listener));
+        all.map(|stats| stats.flows_active.get()).collect()
     }
 
     /// The largest load divided by the mean load; 1 when all are equal or there is none.

@@ -190,7 +190,7 @@ fn what_was_asked_by_clients_that_have_gone_is_not_fetched() {
     let (server, _folder, _) = file_server();
     for extra in ["", "pool_max = 1"] {
         let served = proxy_of(&server, extra);
-        let before = server.sum(|cell| cell.stats.listeners[0].sent.get());
+        let before = server.sum(|cell| cell.stats.listeners.get(0).sent.get());
         for greeting in GREETINGS {
             let mut peer = Peer::new(served.address(), greeting);
             (0..20).for_each(|_| assert!(peer.ask(Command::GET, b"large") > 0));
@@ -198,11 +198,11 @@ fn what_was_asked_by_clients_that_have_gone_is_not_fetched() {
             drop(peer);
         }
         wait_until("nothing is asked for", || {
-            served.sum(|cell| cell.stats.upstreams[0].pool.in_use.get()) == 0
+            served.sum(|cell| cell.stats.upstreams.get(0).pool.in_use.get()) == 0
         });
         let mut other = Peer::new(served.address(), Greeting::Offer(Version::V2));
         other.assert_goes_on();
-        let sent = server.sum(|cell| cell.stats.listeners[0].sent.get()) - before;
+        let sent = server.sum(|cell| cell.stats.listeners.get(0).sent.get()) - before;
         assert!(sent < LARGE as u64 * 3, "{sent} bytes for nobody");
     }
 }

@@ -178,7 +178,7 @@ fn metrics(served: &Served) -> String {
 
 /// The sum over all workers of the errors with this code.
 fn errors(served: &Served, code: Code) -> u64 {
-    served.sum(|cell| cell.stats.upstreams[0].pool.errors[code.index()].get())
+    served.sum(|cell| cell.stats.upstreams.get(0).pool.errors[code.index()].get())
 }
 
 #[test]
@@ -343,7 +343,7 @@ fn a_full_queue_refuses_and_a_long_wait_ends() {
     assert!(ends.values().all(|end| *end == Err(Code::Overloaded.number())), "{ends:?}");
     accepted.recv_timeout(PATIENCE).unwrap();
     let pool = |read: fn(&ringway::session::PoolStats) -> u64| {
-        served.sum(|cell| read(&cell.stats.upstreams[0].pool))
+        served.sum(|cell| read(&cell.stats.upstreams.get(0).pool))
     };
     wait_until("three found no place, five waited in vain", || {
         (pool(|pool| pool.refused.get()), pool(|pool| pool.timed_out.get())) == (3, 5)
@@ -397,7 +397,7 @@ fn a_slow_answer_does_not_fail_those_that_overtake_it() {
     let mut slow = Peer::new(served.address(), Greeting::Offer(Version::V2));
     slow.ask(CUSTOM, b"never");
     let began = |count| {
-        let begun = || served.sum(|cell| cell.stats.upstreams[0].pool.in_use.get());
+        let begun = || served.sum(|cell| cell.stats.upstreams.get(0).pool.in_use.get());
         wait_until("it is under way", || begun() == count);
     };
     began(1);
@@ -452,7 +452,7 @@ fn a_worker_without_a_place_for_a_connection_borrows_one() {
         peers.iter_mut().for_each(Peer::assert_goes_on);
     }
     let pool = |read: fn(&ringway::session::PoolStats) -> u64| {
-        served.sum(|cell| read(&cell.stats.upstreams[0].pool))
+        served.sum(|cell| read(&cell.stats.upstreams.get(0).pool))
     };
     wait_until("all are counted", || pool(|pool| pool.answered.get()) == 90);
     assert!(pool(|pool| pool.created.get()) >= 2, "both workers had a connection");

@@ -382,10 +382,7 @@ fn no_byte_of_one_client_reaches_another() {
     std::fs::create_dir(folder.path().join("sub")).unwrap();
     let behind = behind(&pki, &folder);
     let front = front(&pki, &folder, &behind);
-    let at = |name: &str| {
-        let mut all = front.running().addresses().iter();
-        all.find(|(listener, _)| listener == name).unwrap().1.ip().unwrap()
-    };
+    let at = |name: &str| front.running().address(name).unwrap().ip().unwrap();
     let trusted = Tls::new(ringway::net::tls::ClientOptions {
         roots: ringway::net::tls::Roots::Given(pki.ca.clone().into_bytes()),
         ..Default::default()

@@ -51,7 +51,7 @@ fn by_name(servers: [(&str, SocketAddr); 3], rest: &str) -> String {
 }
 
 fn failed(served: &Served, fault: Fault) -> u64 {
-    served.sum(|cell| cell.stats.listeners[0].tls.failed[fault.index()].get())
+    served.sum(|cell| cell.stats.listeners.get(0).tls.failed[fault.index()].get())
 }
 
 #[test]

@@ -106,7 +106,7 @@ impl Served {
     }
 
     pub(crate) fn closed(&self, reason: ringway::service::CloseReason) -> u64 {
-        self.sum(|cell| cell.stats.listeners[0].closed[reason.index()].get())
+        self.sum(|cell| cell.stats.listeners.get(0).closed[reason.index()].get())
     }
 
     pub(crate) fn drain(mut self) -> Outcome {

@@ -246,7 +246,7 @@ fn what_a_time_limit_ends_is_cut_on_both_sides() {
                     plain.write_all(b"hello").unwrap();
                 }
                 wait_until("it is passed on", || {
-                    served.sum(|cell| cell.stats.listeners[0].received.get()) == 5
+                    served.sum(|cell| cell.stats.listeners.get(0).received.get()) == 5
                 });
                 if keys.is_empty() {
                     served.drain();

@@ -36,7 +36,7 @@ impl Besieged {
     }
 
     pub(crate) fn failed(&self, fault: Fault) -> u64 {
-        self.served.sum(|cell| cell.stats.listeners[0].tls.failed[fault.index()].get())
+        self.served.sum(|cell| cell.stats.listeners.get(0).tls.failed[fault.index()].get())
     }
 
     /// The faults that have been counted, as often as they were.

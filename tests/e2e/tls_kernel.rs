@@ -35,7 +35,7 @@ fn client(pki: &Pki, suite: CipherSuite) -> Arc<ClientConfig> {
 }
 
 fn offloaded(served: &Served) -> u64 {
-    served.sum(|cell| cell.stats.listeners[0].tls.offloaded.get())
+    served.sum(|cell| cell.stats.listeners.get(0).tls.offloaded.get())
 }
 
 fn files(pki: &Pki, folder: &Folder) -> Served {

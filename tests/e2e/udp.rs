@@ -69,13 +69,9 @@ impl Served {
             ..DatagramBindOptions::default()
         };
         let (sockets, bound) = bind_datagrams(&address, &bind, workers).unwrap();
-        let names = ["udp".to_owned()];
         let fleet = Arc::new(Workers::with_plan(
             workers,
-            &ringway::session::Plan {
-                datagrams: names.to_vec(),
-                ..ringway::session::Plan::plain(0, 1)
-            },
+            &ringway::session::Counted { datagrams: 1, ..ringway::session::Counted::plain(0, 1) },
         ));
         let workers = sockets.into_iter().enumerate().map(|(worker, socket)| {
             let socket = Fd(socket.into_raw_fd());
@@ -104,7 +100,7 @@ impl Served {
     }
 
     fn sum(&self, read: impl Fn(&DatagramStats) -> u64) -> u64 {
-        self.fleet.cells().iter().map(|cell| read(&cell.stats.datagrams[0])).sum()
+        self.fleet.cells().iter().map(|cell| read(&cell.stats.datagrams.get(0))).sum()
     }
 
     fn ended(&self, end: FlowEnd) -> u64 {
@@ -184,8 +180,6 @@ fn options(setting: &Setting, fleet: &Arc<Workers>, worker: usize, socket: Fd) -
         worker,
         descriptors: ringway::session::DescriptorLimits::OPEN,
         hand_off_ratio: None,
-        routes: 0,
-        access_sinks: Vec::new(),
         seed: 1,
     }
 }
@@ -345,7 +339,7 @@ fn a_server_that_is_not_there_ends_the_flow_and_the_next_one_answers() {
         ask_until_answered(client, b"is anybody there");
     }
     assert!(served.ended(FlowEnd::ServerUnreachable) >= 1);
-    let failed = &served.fleet.cells()[0].stats.upstreams[0].failed;
+    let failed = &served.fleet.cells()[0].stats.upstreams.get(0).failed;
     assert!(failed.iter().map(ringway::runtime::Counter::get).sum::<u64>() >= 1);
 }
 

@@ -206,7 +206,8 @@ fn a_tcp_listener_and_a_route_of_http_share_their_servers() {
         assert!(get(route, "GET /").starts_with("HTTP/1.1 200"));
         servers(&served)[1]["state"] == "ejected"
     });
-    let failed = || served.sum(|cell| cell.stats.upstreams[0].failed.iter().map(|n| n.get()).sum());
+    let failed =
+        || served.sum(|cell| cell.stats.upstreams.get(0).failed.iter().map(|n| n.get()).sum());
     let before = failed();
     for _ in 0..6 {
         assert!(get(served.address(), "GET /").starts_with("HTTP/1.1 200"));

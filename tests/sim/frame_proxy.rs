@@ -284,8 +284,8 @@ impl Proxied {
     pub(crate) fn run(&mut self) {
         for _ in 0..TURNS_MAX {
             self.step();
-            let accepted = self.workers.cells()[0].stats.listeners[0].accepted.get();
-            let active = self.workers.cells()[0].stats.listeners[0].active.get();
+            let accepted = self.workers.cells()[0].stats.listeners.get(0).accepted.get();
+            let active = self.workers.cells()[0].stats.listeners.get(0).active.get();
             if accepted == self.clients.len() as u64 && active == 0 {
                 return self.settle();
             }
@@ -355,10 +355,10 @@ impl Proxied {
     pub(crate) fn assert_clean(&mut self) {
         let cell = &self.workers.cells()[0];
         assert_eq!((cell.active.get(), cell.stats.stale.get()), (0, 0));
-        let closed = &cell.stats.listeners[0].closed;
+        let closed = &cell.stats.listeners.get(0).closed;
         let ends: u64 = CloseReason::ALL.iter().map(|reason| closed[reason.index()].get()).sum();
         assert_eq!(ends, self.clients.len() as u64, "each client has one end");
-        let upstream = &cell.stats.upstreams[0];
+        let upstream = &cell.stats.upstreams.get(0);
         let pool = &upstream.pool;
         assert_eq!((upstream.active.get(), pool.idle.get(), pool.in_use.get()), (0, 0, 0));
         assert_eq!((pool.waiting.get(), pool.opening.get()), (0, 0));
@@ -368,6 +368,6 @@ impl Proxied {
     }
 
     pub(crate) fn retried(&self) -> u64 {
-        self.workers.cells()[0].stats.upstreams[0].pool.retried.get()
+        self.workers.cells()[0].stats.upstreams.get(0).pool.retried.get()
     }
 }

@@ -294,7 +294,7 @@ impl Local {
     }
 
     fn is_over(&mut self) -> bool {
-        let accepted = self.workers.cells()[0].stats.listeners[0].accepted.get();
+        let accepted = self.workers.cells()[0].stats.listeners.get(0).accepted.get();
         accepted == self.clients.len() as u64 && self.worker.sessions().is_empty()
     }
 
@@ -319,7 +319,7 @@ impl Local {
     pub(crate) fn assert_clean(&mut self) {
         let cell = &self.workers.cells()[0];
         assert_eq!((cell.active.get(), cell.stats.stale.get()), (0, 0));
-        let closed = &cell.stats.listeners[0].closed;
+        let closed = &cell.stats.listeners.get(0).closed;
         let ends: u64 = CloseReason::ALL.iter().map(|reason| closed[reason.index()].get()).sum();
         assert_eq!(ends, self.clients.len() as u64, "each connection has one end");
         assert_home(&mut self.worker, BUFFERS);
@@ -348,6 +348,7 @@ pub(crate) fn options(
         listeners: vec![ListenerOptions {
             name: "sim".to_owned(),
             sockets: vec![listener],
+            listen: None,
             service,
             connections_max: 100,
             idle_timeout: IDLE,
@@ -371,8 +372,6 @@ pub(crate) fn options(
         worker: 0,
         descriptors: ringway::session::DescriptorLimits::OPEN,
         hand_off_ratio: None,
-        routes: 0,
-        access_sinks: Vec::new(),
         seed: 1,
     }
 }

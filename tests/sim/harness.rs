@@ -310,6 +310,7 @@ impl Scenario {
             listeners: vec![ListenerOptions {
                 name: "sim".to_owned(),
                 sockets: vec![listener],
+                listen: None,
                 service: service.clone(),
                 connections_max: 100,
                 idle_timeout: IDLE,
@@ -345,8 +346,6 @@ impl Scenario {
             worker: 0,
             descriptors: ringway::session::DescriptorLimits::OPEN,
             hand_off_ratio: None,
-            routes: 0,
-            access_sinks: Vec::new(),
             seed: 1,
             handler: HandlerFactory::new(|_| Box::new(Twice)),
         };
@@ -531,7 +530,7 @@ impl Scenario {
     }
 
     fn accepted(&self) -> u64 {
-        self.workers.cells()[0].stats.listeners[0].accepted.get()
+        self.workers.cells()[0].stats.listeners.get(0).accepted.get()
     }
 
     pub(crate) fn connections(&self) -> u64 {
@@ -539,11 +538,11 @@ impl Scenario {
     }
 
     pub(crate) fn closed(&self, reason: CloseReason) -> u64 {
-        self.workers.cells()[0].stats.listeners[0].closed[reason.index()].get()
+        self.workers.cells()[0].stats.listeners.get(0).closed[reason.index()].get()
     }
 
     pub(crate) fn retries(&self) -> u64 {
-        self.workers.cells()[0].stats.upstreams[0].retries.get()
+        self.workers.cells()[0].stats.upstreams.get(0).retries.get()
     }
 
     pub(crate) fn promotions(&self) -> u64 {
@@ -560,7 +559,7 @@ impl Scenario {
 
     /// Each message was answered once, as the counters have it.
     pub(crate) fn assert_messages_counted(&self) {
-        let stats = &self.workers.cells()[0].stats.listeners[0].messages;
+        let stats = &self.workers.cells()[0].stats.listeners.get(0).messages;
         let errors: u64 = stats.errors.iter().map(|counter| counter.get()).sum();
         assert_eq!(stats.answered.get() + errors, self.messages);
     }
@@ -624,7 +623,7 @@ impl Scenario {
     pub(crate) fn assert_clean(&mut self) {
         let stats = &self.workers.cells()[0];
         assert_eq!(stats.active.get(), 0);
-        assert_eq!(stats.stats.upstreams[0].active.get(), 0);
+        assert_eq!(stats.stats.upstreams.get(0).active.get(), 0);
         assert_eq!(stats.stats.stale.get(), 0, "no completion outlives its slot");
         let closed: u64 = CloseReason::ALL.iter().map(|reason| self.closed(*reason)).sum();
         assert_eq!(closed, self.connections(), "each connection has one end");

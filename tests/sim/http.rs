@@ -1,6 +1,7 @@
 //! HTTP on the simulated kernel: a listener with routes, an upstream, and servers that send back
 //! what they were asked.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use ringway::proto::http1::HeadLimits;
@@ -16,11 +17,11 @@ use ringway::service::http::compression::CompressionRules;
 use ringway::service::http::edit::HeaderEdits;
 use ringway::service::http::route::{PathMatch, RouteMatch, Router};
 use ringway::service::http::template::Template;
-use ringway::session::UpstreamOptions;
 use ringway::session::http_options::{
     ClusterOptions, FixedAnswer, Forwarded, HalfClose, HostHeader, HttpOptions, ProxyOptions,
     RouteAction, RouteOptions, TrustedProxies,
 };
+use ringway::session::{Lease, RouteCounters, UpstreamOptions};
 
 const WAIT: Duration = Duration::from_secs(2);
 
@@ -60,7 +61,7 @@ pub(crate) fn listener(upstream: usize) -> HttpOptions {
     let router = Router::new(paths.collect());
     let routes = actions.into_iter().enumerate().map(|(number, (path, action))| RouteOptions {
         name: path.into(),
-        number,
+        counters: Arc::new(RouteCounters::new(Lease::new(number), 1)),
         upstream_name: None,
         action,
         request_edits: edits(&[("x-edit", "$path $query $host")]),
@@ -96,6 +97,7 @@ pub(crate) fn listener(upstream: usize) -> HttpOptions {
         access_log: None,
         scheme: "http",
         needs_source: true,
+        upstreams: [upstream].into(),
     }
 }
 

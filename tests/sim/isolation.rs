@@ -16,7 +16,8 @@ use ringway::service::cluster::failure::Failure;
 use ringway::service::cluster::servers::Policy;
 use ringway::service::frame::FrameService;
 use ringway::session::{
-    FrameOptions, ListenerOptions, Plan, ServiceOptions, SessionOptions, UpstreamOptions, Workers,
+    Counted, FrameOptions, ListenerOptions, ServiceOptions, SessionOptions, UpstreamOptions,
+    Workers,
 };
 
 use super::frame_proxy::{self, Answerer};
@@ -265,7 +266,7 @@ impl Everything {
             });
         }
         sim.set_faults(faults);
-        let plan = Plan { routes: vec![5; SERVICES], servers: vec![3; 3], ..Plan::default() };
+        let plan = Counted { listeners: SERVICES, servers: vec![3; 3], ..Counted::default() };
         let workers = Arc::new(Workers::with_plan(1, &plan));
         let services = services(&mut random);
         let upstreams = services.iter().filter_map(|(_, upstream)| upstream.clone()).collect();
@@ -274,7 +275,7 @@ impl Everything {
             let sockets = vec![*socket];
             ListenerOptions { service, sockets, ..first.listeners[0].clone() }
         });
-        let options = SessionOptions { listeners: listeners.collect(), routes: 5, ..first };
+        let options = SessionOptions { listeners: listeners.collect(), ..first };
         let mut worker = Worker::new(sim, options, None);
         worker.start(None);
         Self {
@@ -295,6 +296,7 @@ impl Everything {
         for _ in 0..TURNS_MAX {
             self.step();
             let stats = &self.workers.cells()[0].stats.listeners;
+            let stats = stats.all();
             let accepted: u64 = stats.iter().map(|stats| stats.accepted.get()).sum();
             let active: u64 = stats.iter().map(|stats| stats.active.get()).sum();
             if accepted == self.clients.len() as u64 && active == 0 {
@@ -381,7 +383,7 @@ impl Everything {
                 HTTP => {
                     let text = String::from_utf8_lossy(&client.received).into_owned();
                     let has_end = text.ends_with("connection: close\r\n\r\nhello");
-                    let failed = &self.workers.cells()[0].stats.upstreams[2].http.failed;
+                    let failed = &self.workers.cells()[0].stats.upstreams.get(2).http.failed;
                     let failed: Vec<u64> = failed.iter().map(|counter| counter.get()).collect();
                     assert!(has_end, "the last answer is missing: {text} {failed:?}");
                 }
@@ -399,7 +401,7 @@ impl Everything {
 
     /// Exchanges of HTTP that failed for this reason.
     pub(crate) fn failed(&self, failure: Failure) -> u64 {
-        self.workers.cells()[0].stats.upstreams[2].http.failed[failure.index()].get()
+        self.workers.cells()[0].stats.upstreams.get(2).http.failed[failure.index()].get()
     }
 
     /// Tries that failed by no fault but ours were held against none of the servers. One of them
@@ -409,16 +411,16 @@ impl Everything {
             let is_fair = failure == Failure::ConnectRefused || !failure.blames_server();
             assert!(is_fair || self.failed(failure) == 0, "{failure:?}");
         }
-        let servers = &self.workers.cells()[0].stats.upstreams[2].servers;
+        let servers = &self.workers.cells()[0].stats.servers.get(2);
         assert_eq!((servers[0].ejected.get(), servers[1].ejected.get()), (0, 0));
         let stats = &self.workers.cells()[0].stats.upstreams;
-        assert_eq!((stats[0].ejections.get(), stats[1].ejections.get()), (0, 0));
+        assert_eq!((stats.get(0).ejections.get(), stats.get(1).ejections.get()), (0, 0));
     }
 
     pub(crate) fn assert_clean(&mut self) {
         let cell = &self.workers.cells()[0];
         assert_eq!((cell.active.get(), cell.stats.stale.get()), (0, 0));
-        assert!(cell.stats.upstreams.iter().all(|upstream| upstream.active.get() == 0));
+        assert!(cell.stats.upstreams.all().iter().all(|upstream| upstream.active.get() == 0));
         let reactor = self.worker.sessions().reactor();
         assert_eq!(reactor.pending(), 0, "no operation is left");
         // An upstream's own timer looks for what is idle, and stays while there is nothing.

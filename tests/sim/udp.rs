@@ -93,10 +93,7 @@ impl Scenario {
         let socket = sim.bind_datagrams(SocketAddr::new(ip, PORT));
         let workers = Arc::new(Workers::with_plan(
             1,
-            &ringway::session::Plan {
-                datagrams: vec!["udp".to_owned()],
-                ..ringway::session::Plan::plain(0, 1)
-            },
+            &ringway::session::Counted { datagrams: 1, ..ringway::session::Counted::plain(0, 1) },
         ));
         let service = match plan.echo {
             true => DatagramService::Echo,
@@ -140,8 +137,6 @@ impl Scenario {
             worker: 0,
             descriptors: ringway::session::DescriptorLimits::OPEN,
             hand_off_ratio: None,
-            routes: 0,
-            access_sinks: Vec::new(),
             seed: 1,
         };
         let mut worker = Worker::new(sim, options, None);
@@ -155,8 +150,8 @@ impl Scenario {
         self.worker.sessions().reactor().driver()
     }
 
-    fn stats(&self) -> &DatagramStats {
-        &self.workers.cells()[0].stats.datagrams[0]
+    fn stats(&self) -> Arc<DatagramStats> {
+        self.workers.cells()[0].stats.datagrams.get(0)
     }
 
     fn ended(&self, end: FlowEnd) -> u64 {
@@ -274,9 +269,9 @@ impl Scenario {
 
     fn assert_clean(&mut self) {
         let cell = &self.workers.cells()[0].stats;
-        let stats = &cell.datagrams[0];
+        let stats = &cell.datagrams.get(0);
         assert_eq!(cell.stale.get(), 0, "no completion outlives its flow");
-        assert_eq!(cell.upstreams[0].active.get(), 0);
+        assert_eq!(cell.upstreams.get(0).active.get(), 0);
         assert_eq!(stats.flows_active.get(), 0);
         let ended: u64 = stats.flows_ended.iter().map(ringway::runtime::Counter::get).sum();
         assert_eq!(ended, stats.flows_opened.get(), "each flow has one end");
@@ -413,7 +408,10 @@ fn a_server_that_refuses_is_passed_over() {
         let refused = scenario.ended(FlowEnd::ServerUnreachable);
         // All of a turn's new flows may meet it, and those that did before it was known.
         assert!(refused <= 2 * scenario.plan.clients as u64, "{refused} flows met it");
-        let failed: u64 = scenario.workers.cells()[0].stats.upstreams[0]
+        let failed: u64 = scenario.workers.cells()[0]
+            .stats
+            .upstreams
+            .get(0)
             .failed
             .iter()
             .map(ringway::runtime::Counter::get)

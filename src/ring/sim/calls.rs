@@ -26,6 +26,8 @@ impl Syscalls for Sim {
         self.world.accept(listener).ok_or(Errno::EAGAIN)
     }
 
+    fn set_backlog(&mut self, _listener: Fd, _backlog: u32) {}
+
     fn splice(&mut self, from: Fd, to: Fd, max: usize) -> Result<usize, Errno> {
         let possible = self.world.can_move(from, to)?;
         if possible == 0 {

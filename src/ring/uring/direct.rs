@@ -49,6 +49,12 @@ impl Syscalls for Uring {
             .map(Fd)
     }
 
+    fn set_backlog(&mut self, listener: Fd, backlog: u32) {
+        let most = i32::try_from(backlog).unwrap_or(libc::SOMAXCONN).min(libc::SOMAXCONN);
+        // SAFETY: listen(2) takes no memory of ours; the caller owns the descriptor.
+        let _best_effort = unsafe { libc::listen(listener.0, most) };
+    }
+
     fn splice(&mut self, from: Fd, to: Fd, max: usize) -> Result<usize, Errno> {
         let flags = libc::SPLICE_F_NONBLOCK | libc::SPLICE_F_MOVE;
         let null = std::ptr::null_mut();

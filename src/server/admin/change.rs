@@ -1,6 +1,7 @@
 //! Requests that change something: who may, what came of them, and how often that was.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -20,17 +21,20 @@ pub(in crate::server) enum Change {
     LogLevel,
     /// A server of an upstream.
     Server,
+    /// The whole configuration.
+    Reload,
 }
 
 impl Change {
     /// All, in the order of their numbers.
-    pub(in crate::server) const ALL: [Self; 2] = [Self::LogLevel, Self::Server];
+    pub(in crate::server) const ALL: [Self; 3] = [Self::LogLevel, Self::Server, Self::Reload];
 
     /// The label of the metrics, and the word of the log.
     pub(in crate::server) const fn name(self) -> &'static str {
         match self {
             Self::LogLevel => "log_level",
             Self::Server => "server",
+            Self::Reload => "reload",
         }
     }
 }
@@ -77,14 +81,28 @@ impl ChangeCounts {
 /// Decides who may change something.
 #[derive(Debug, Clone, Default)]
 pub(in crate::server) struct Gate {
-    /// `None`: no token is configured, and every change is refused.
-    tokens: Option<Arc<Current<Tokens>>>,
+    /// `None`: no token is configured, and every change is refused. Else the file and its tokens.
+    tokens: Option<(PathBuf, Arc<Current<Tokens>>)>,
     counts: Arc<ChangeCounts>,
+    /// It goes on from the plan before.
+    is_kept: bool,
 }
 
 impl Gate {
-    pub(in crate::server) fn new(tokens: Option<Arc<Current<Tokens>>>) -> Self {
-        Self { tokens, counts: Arc::default() }
+    /// A gate for other tokens, which goes on counting.
+    pub(in crate::server) fn with(&self, tokens: Option<(PathBuf, Arc<Current<Tokens>>)>) -> Self {
+        Self { tokens, counts: Arc::clone(&self.counts), is_kept: false }
+    }
+
+    /// The same gate, if its tokens are those of this file.
+    pub(in crate::server) fn kept(&self, file: &Path) -> Option<Self> {
+        self.tokens.as_ref().filter(|(own, _)| own == file)?;
+        Some(Self { is_kept: true, ..self.clone() })
+    }
+
+    /// Whether it goes on from the plan before.
+    pub(in crate::server) const fn is_kept(&self) -> bool {
+        self.is_kept
     }
 
     pub(in crate::server) fn counts(&self) -> Arc<ChangeCounts> {
@@ -98,7 +116,7 @@ impl Gate {
         peer: SocketAddr,
         headers: &HeaderMap,
     ) -> Option<Response<Full<Bytes>>> {
-        let Some(tokens) = &self.tokens else {
+        let Some((_, tokens)) = &self.tokens else {
             self.note(change, Verdict::Forbidden, peer, "no token is configured");
             return Some(page(StatusCode::FORBIDDEN, PLAIN, FORBIDDEN));
         };

@@ -35,6 +35,13 @@ impl LogLevelControl {
     }
 }
 
+impl LogLevelControl {
+    /// Changes the level.
+    pub(in crate::server) fn set(&self, level: LogLevel) -> Result<(), String> {
+        (self.set)(level)
+    }
+}
+
 impl fmt::Debug for LogLevelControl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LogLevelControl").field("level", &(self.get)()).finish()

@@ -12,6 +12,7 @@ use crate::service::cluster::health::{CheckOptions, Expected};
 use crate::service::cluster::pool::PoolOptions;
 use crate::service::cluster::servers::{Policy, ServerOptions, ServersOptions};
 use crate::service::cluster::{ClusterOptions, HashOn, HostHeader, stable_hash};
+use crate::session::{Lease, UpstreamOptions};
 
 /// The servers of an upstream, for whatever protocol. `places` tells for each address which server
 /// of the file it is.
@@ -139,12 +140,12 @@ const fn eject(options: &config::EjectOptions) -> EjectOptions {
 
 /// The active checks of an upstream, if it has any.
 pub(in crate::server) fn health(
-    upstream: usize,
+    upstream: Lease,
     config: &Upstream,
-    servers: &[SocketAddress],
-    names: &[Box<str>],
+    options: &UpstreamOptions,
 ) -> Option<HealthPlan> {
     let health = config.http.health.as_ref()?;
+    let (servers, names) = (&options.servers, &options.cluster.names);
     let kind = match &health.kind {
         HealthKind::Tcp => CheckKind::Tcp,
         HealthKind::Tls => CheckKind::Tls,
@@ -171,7 +172,7 @@ pub(in crate::server) fn health(
     Some(HealthPlan {
         upstream,
         name: config.name.clone(),
-        servers: servers.to_vec(),
+        servers: servers.clone(),
         options: CheckOptions {
             interval: health.interval.max(Duration::from_millis(1)),
             timeout: health.timeout,
@@ -180,6 +181,6 @@ pub(in crate::server) fn health(
             fall: health.fall,
         },
         kind,
-        tls: None,
+        tls: options.tls.clone(),
     })
 }

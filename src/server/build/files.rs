@@ -5,7 +5,6 @@ use std::sync::Arc;
 use super::http::{HttpBuilder, rewrite};
 use crate::config::{self, Listener, Route, TryFile};
 use crate::server::StartError;
-use crate::server::build::folder;
 use crate::service::http::files::FileRules;
 use crate::service::http::files::attempt::Attempt;
 use crate::service::http::files::coding::Coding;
@@ -13,7 +12,7 @@ use crate::service::http::files::path::file_name;
 use crate::service::http::files::types::ContentTypes;
 use crate::session::http_options::FilesOptions;
 
-impl HttpBuilder {
+impl HttpBuilder<'_> {
     /// The options of a route that serves files.
     pub(super) fn files(
         &mut self,
@@ -21,11 +20,16 @@ impl HttpBuilder {
         route: &Route,
         files: &config::FilesOptions,
     ) -> Result<FilesOptions, StartError> {
-        let cache = self.caches;
-        self.caches += 1;
+        let failed = |source| StartError::Files {
+            listener: listener.name.clone(),
+            path: files.root.clone(),
+            source,
+        };
+        let (root, cache) = self.routes.folder(listener, route, files).map_err(failed)?;
+        self.folders.push(cache.number());
         let text = |text: &String| -> Box<str> { text.as_str().into() };
         Ok(FilesOptions {
-            root: Arc::new(folder(listener, &files.root)?),
+            root,
             rules: FileRules {
                 dot_files: files.dot_files,
                 cache_control: files.cache_control.as_ref().map(text),

@@ -1,6 +1,6 @@
 //! The configuration of HTTP becomes the sessions' own options.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -14,6 +14,7 @@ use crate::runtime::Current;
 use crate::server::StartError;
 use crate::server::access_log::{AccessFiles, Target};
 use crate::server::build::tls::read;
+use crate::server::plan::Routes;
 use crate::server::watch::{Files, Watched};
 use crate::service::http::access::AccessList;
 use crate::service::http::access_log::Format;
@@ -28,20 +29,22 @@ use crate::session::http_options::{
     RateLimitOptions, Rewrite, RouteAction, RouteOptions, TrustedProxies,
 };
 
-/// Builds the options of one HTTP listener after the other, and numbers what they share.
-#[derive(Debug, Default)]
-pub(in crate::server) struct HttpBuilder {
-    /// Routes so far.
-    pub(in crate::server) routes: usize,
-    /// Folders of files so far.
-    pub(super) caches: usize,
-    /// The files of access logs.
-    pub(in crate::server) lines: AccessFiles,
+/// Builds the options of one HTTP listener after the other.
+#[derive(Debug)]
+pub(in crate::server) struct HttpBuilder<'a> {
+    /// What of routes goes on from plan to plan.
+    pub(in crate::server) routes: &'a mut Routes,
+    /// The files of access logs; `None`: lines are written nowhere.
+    pub(in crate::server) lines: Option<&'a AccessFiles>,
     /// Files of users.
     pub(in crate::server) watched: Vec<Watched>,
+    /// The numbers of the upstreams, by their places in the configuration.
+    pub(in crate::server) upstreams: &'a [usize],
+    /// What is kept open of folders.
+    pub(in crate::server) folders: Vec<usize>,
 }
 
-impl HttpBuilder {
+impl HttpBuilder<'_> {
     /// The options of a listener.
     pub(in crate::server) fn listener(
         &mut self,
@@ -53,7 +56,8 @@ impl HttpBuilder {
         for route in &http.routes {
             routes.push(self.route(listener, route, config)?);
         }
-        let access_log = http.access_log.as_ref().map(|log| self.access_log(listener, log));
+        let access_log = http.access_log.as_ref();
+        let access_log = access_log.and_then(|log| self.access_log(listener, log).transpose());
         let access = AccessList::new(&http.access.allow, &http.access.deny);
         let trusted_proxies = TrustedProxies::new(&http.trusted_proxies, http.trusts_unix);
         let needs_source = access_log.is_some()
@@ -97,6 +101,12 @@ impl HttpBuilder {
             access_log: access_log.transpose()?,
             scheme: if listener.tls.is_some() { "https" } else { "http" },
             needs_source,
+            upstreams: http
+                .upstreams()
+                .map(|place| self.upstreams[place])
+                .collect::<BTreeSet<_>>()
+                .into_iter()
+                .collect(),
         })
     }
 
@@ -104,7 +114,8 @@ impl HttpBuilder {
         &mut self,
         listener: &Listener,
         log: &config::AccessLog,
-    ) -> Result<AccessLogOptions, StartError> {
+    ) -> Result<Option<AccessLogOptions>, StartError> {
+        let Some(files) = self.lines else { return Ok(None) };
         let format = match &log.format {
             config::AccessLogFormat::Common => Format::Common,
             config::AccessLogFormat::Combined => Format::Combined,
@@ -117,7 +128,7 @@ impl HttpBuilder {
             config::AccessLogTarget::Stdout => Target::Stdout,
             config::AccessLogTarget::File(path) => Target::File(path.clone()),
         };
-        Ok(AccessLogOptions { format, sink: self.lines.number(&target) })
+        Ok(Some(AccessLogOptions { format, sink: files.lines(&target)? }))
     }
 
     fn route(
@@ -126,14 +137,12 @@ impl HttpBuilder {
         route: &Route,
         config: &Config,
     ) -> Result<RouteOptions, StartError> {
-        let number = self.routes;
-        self.routes += 1;
         let action = self.action(listener, route)?;
         let upstream = route.action.upstream().and_then(|index| config.upstreams.get(index));
         let compression = &route.compression;
         Ok(RouteOptions {
             name: route.name.as_str().into(),
-            number,
+            counters: self.routes.counters(listener, route),
             upstream_name: upstream.map(|upstream| upstream.name.as_str().into()),
             action,
             request_edits: edits(&route.request_headers)
@@ -151,6 +160,7 @@ impl HttpBuilder {
                     config::RateKey::Source => None,
                     config::RateKey::Header(name) => Some(name.as_str().into()),
                 },
+                shown: self.routes.limit(listener, route, limit),
             }),
             auth: route.auth.as_ref().map(|auth| self.auth(listener, auth)).transpose()?,
             compression: compression.enabled.then(|| CompressionRules {
@@ -195,7 +205,8 @@ impl HttpBuilder {
     fn action(&mut self, listener: &Listener, route: &Route) -> Result<RouteAction, StartError> {
         Ok(match &route.action {
             Action::Proxy { upstream } => {
-                RouteAction::Proxy(ProxyOptions { upstream: *upstream, rewrite: rewrite(route) })
+                let upstream = self.upstreams[*upstream];
+                RouteAction::Proxy(ProxyOptions { upstream, rewrite: rewrite(route) })
             }
             Action::Files(files) => {
                 RouteAction::Files(Box::new(self.files(listener, route, files)?))
@@ -317,28 +328,6 @@ fn certificate_match(condition: &config::CertificateCondition) -> CertificateMat
         subject: text(&condition.subject),
         name: text(&condition.name),
         fingerprint: text(&condition.fingerprint),
-    }
-}
-
-/// How many buckets the rate limits of a listener have, and whether it counts by source.
-pub(in crate::server) fn limits_of(listener: &Listener) -> Option<(usize, bool)> {
-    let ListenerService::Http(http) = &listener.service else { return None };
-    let limits = http.routes.iter().filter_map(|route| route.rate_limit.as_ref());
-    let buckets = limits.map(|limit| limit.entries_max as usize).fold(0, usize::saturating_add);
-    Some((buckets, http.source_connections_max.is_some()))
-}
-
-/// How many routes a listener has.
-pub(in crate::server) fn routes_of(listener: &Listener) -> usize {
-    match &listener.service {
-        ListenerService::Http(http) => http.routes.len(),
-        ListenerService::Tcp { .. }
-        | ListenerService::Echo
-        | ListenerService::Udp { .. }
-        | ListenerService::UdpEcho { .. }
-        | ListenerService::Frame { .. }
-        | ListenerService::Messages { .. }
-        | ListenerService::Sni { .. } => 0,
     }
 }
 

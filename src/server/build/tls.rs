@@ -35,6 +35,8 @@ pub(in crate::server) struct Common {
     pub(in crate::server) kernel: Option<Arc<Report>>,
     /// Where the secrets of connections are written, if somebody has asked for that.
     pub(in crate::server) key_log: Option<Arc<KeyLogFile>>,
+    /// The kernel was asked.
+    is_asked: bool,
 }
 
 impl Common {
@@ -54,13 +56,25 @@ impl Common {
             Ok(Arc::new(opened))
         };
         let key_log = key_log.map(open).transpose()?;
-        Ok(Self { kernel: Self::kernel(config), key_log })
+        Ok(Self { key_log, ..Self::asked(config) })
+    }
+
+    /// Asks the kernel once something speaks TLS that did not before.
+    pub(in crate::server) fn look_again(&mut self, config: &Config) {
+        if self.kernel.is_none() && !self.is_asked {
+            *self = Self { key_log: self.key_log.take(), ..Self::asked(config) };
+        }
+    }
+
+    fn asked(config: &Config) -> Self {
+        let with_tls = config.listeners.iter().any(|listener| listener.tls.is_some())
+            || config.upstreams.iter().any(|upstream| upstream.tls.is_some());
+        let kernel = if with_tls { Self::kernel(config) } else { None };
+        Self { kernel, key_log: None, is_asked: with_tls }
     }
 
     fn kernel(config: &Config) -> Option<Arc<Report>> {
-        let with_tls = config.listeners.iter().any(|listener| listener.tls.is_some())
-            || config.upstreams.iter().any(|upstream| upstream.tls.is_some());
-        if !with_tls || config.runtime.kernel_tls == KernelTls::Off {
+        if config.runtime.kernel_tls == KernelTls::Off {
             return None;
         }
         let report = kernel::probe(&mut Direct);
@@ -75,32 +89,68 @@ impl Common {
     }
 }
 
-/// How a listener speaks TLS, and what of it changes.
+/// What the connections of one listener share, and what it was made of.
+#[derive(Debug, Clone)]
+pub(in crate::server) struct MadeTls {
+    /// Whose it is, such as `listener https`.
+    pub(in crate::server) owner: String,
+    alpn: Vec<Vec<u8>>,
+    pub(in crate::server) options: Arc<TlsOptions>,
+    pub(in crate::server) changing: Changing,
+    /// It goes on from the plan before.
+    pub(in crate::server) is_kept: bool,
+}
+
+impl MadeTls {
+    /// Whether it is that of a listener.
+    pub(in crate::server) fn is_of(&self, listener: &str) -> bool {
+        self.changing.listener == listener
+    }
+
+    /// The same in the next plan, if it is made of the same.
+    fn kept(before: Option<&Self>, tls: &ListenerTls, alpn: &[Vec<u8>]) -> Option<Self> {
+        let before = before.filter(|one| one.changing.files == *tls && one.alpn == alpn)?;
+        Some(Self { is_kept: true, ..before.clone() })
+    }
+}
+
+/// What is watched of a listener that speaks TLS.
+pub(in crate::server) const WATCHED: [&str; 3] = ["certificates", "ticket_keys", "client_ca"];
+
+/// How a listener speaks TLS. `before` is that of the plan before.
 pub(in crate::server) fn listener(
     listener: &Listener,
     common: &Common,
+    before: Option<&MadeTls>,
     watched: &mut Vec<Watched>,
-) -> Result<Option<(Arc<TlsOptions>, Changing)>, StartError> {
+) -> Result<Option<MadeTls>, StartError> {
     let Some(tls) = &listener.tls else { return Ok(None) };
     let owner = format!("listener {}", listener.name);
     let wrong = |message: String| StartError::Tls { place: owner.clone(), message };
     let is_http = matches!(listener.service, ListenerService::Http(_));
     let alpn = if is_http { http_protocols() } else { Vec::new() };
+    if let Some(kept) = MadeTls::kept(before, tls, &alpn) {
+        return Ok(Some(kept));
+    }
     make(&listener.name, owner.clone(), tls, (alpn, common), watched).map(Some).map_err(wrong)
 }
 
-/// How the admin interface speaks TLS, and what of it changes.
+/// How the admin interface speaks TLS. `before` is that of the plan before.
 pub(in crate::server) fn admin(
     config: &Config,
     common: &Common,
+    before: Option<&MadeTls>,
     watched: &mut Vec<Watched>,
-) -> Result<Option<(Arc<TlsOptions>, Changing)>, StartError> {
+) -> Result<Option<MadeTls>, StartError> {
     let Some(tls) = config.admin.tls.as_ref().filter(|_| config.admin.enabled) else {
         return Ok(None);
     };
     let wrong = |message: String| StartError::Tls { place: "admin".to_owned(), message };
     // Its few connections gain nothing by the kernel.
-    let common = Common { kernel: None, key_log: common.key_log.clone() };
+    let common = Common { kernel: None, ..common.clone() };
+    if let Some(kept) = MadeTls::kept(before, tls, &http_protocols()) {
+        return Ok(Some(kept));
+    }
     let made = make("admin", "admin".to_owned(), tls, (http_protocols(), &common), watched);
     made.map(Some).map_err(wrong)
 }
@@ -116,7 +166,7 @@ fn make(
     tls: &ListenerTls,
     (alpn, common): (Vec<Vec<u8>>, &Common),
     watched: &mut Vec<Watched>,
-) -> Result<(Arc<TlsOptions>, Changing), String> {
+) -> Result<MadeTls, String> {
     let chains = tls.certificates.iter().flat_map(|one| {
         let read = [Some(&one.chain), Some(&one.key), one.ocsp.as_ref()].into_iter().flatten();
         read.map(PathBuf::as_path).filter(|path| *path != Path::new(config::SELF_SIGNED))
@@ -154,11 +204,12 @@ fn make(
         Ok(())
     }));
     let (own, target, common) = (changing.clone(), Arc::clone(&options), common.clone());
-    watched.push(Watched::new(owner, "client_ca", clients, move || {
-        target.config.replace(config_of(&own, &alpn, &common)?);
+    let names = alpn.clone();
+    watched.push(Watched::new(owner.clone(), "client_ca", clients, move || {
+        target.config.replace(config_of(&own, &names, &common)?);
         Ok(())
     }));
-    Ok((options, changing))
+    Ok(MadeTls { owner, alpn, options, changing, is_kept: false })
 }
 
 /// What the connections of a listener share, with what its files say of clients now.

@@ -4,6 +4,7 @@ use super::{
     Exporter, MetricFamily, MetricType, WorkerCell, as_float, counter, family, gauge, sample,
 };
 use crate::proto::frame::Code;
+use crate::server::plan::Known;
 use crate::service::cluster::pool::CloseCause;
 use crate::service::frame::Tally;
 use crate::session::PoolStats;
@@ -14,11 +15,11 @@ type Read = fn(&PoolStats) -> u64;
 impl Exporter {
     /// What was asked of frame listeners, and what they refused.
     pub(super) fn frame_families(&self) -> Vec<MetricFamily> {
-        let frames = self.of_kind(&self.frames);
+        let frames = numbered(&self.inventory.frames);
         let requests = frames.clone().flat_map(|(index, listener)| {
             Tally::KINDS.into_iter().enumerate().map(move |(kind, command)| {
                 let of =
-                    |cell: &WorkerCell| cell.stats.listeners[index].frames.requests[kind].get();
+                    |cell: &WorkerCell| cell.stats.listeners.get(index).frames.requests[kind].get();
                 let labels = [("listener", listener.clone()), ("command", command.to_owned())];
                 counter(&labels, self.sum(of))
             })
@@ -26,7 +27,7 @@ impl Exporter {
         let errors = frames.flat_map(|(index, listener)| {
             Code::ALL.into_iter().enumerate().map(move |(number, code)| {
                 let of =
-                    |cell: &WorkerCell| cell.stats.listeners[index].frames.errors[number].get();
+                    |cell: &WorkerCell| cell.stats.listeners.get(index).frames.errors[number].get();
                 let labels = [("listener", listener.clone()), ("code", code.name().to_owned())];
                 counter(&labels, self.sum(of))
             })
@@ -49,10 +50,10 @@ impl Exporter {
 
     /// The exchanges of frame proxies.
     pub(super) fn exchange_families(&self) -> Vec<MetricFamily> {
-        let outcomes = self.of_kind(&self.pooled).flat_map(|(index, upstream)| {
+        let outcomes = self.pooled().flat_map(|(index, upstream)| {
             let of = move |outcome: &str, read: &dyn Fn(&PoolStats) -> u64| {
                 let labels = [("upstream", upstream.clone()), ("outcome", outcome.to_owned())];
-                counter(&labels, self.sum(|cell| read(&cell.stats.upstreams[index].pool)))
+                counter(&labels, self.sum(|cell| read(&cell.stats.upstreams.get(index).pool)))
             };
             let failed = Code::ALL.into_iter().enumerate();
             let failed: Vec<_> = failed
@@ -81,17 +82,17 @@ impl Exporter {
             ("in_use", |pool| pool.in_use.get()),
             ("opening", |pool| pool.opening.get()),
         ];
-        let connections = self.of_kind(&self.pooled).flat_map(|(index, upstream)| {
+        let connections = self.pooled().flat_map(|(index, upstream)| {
             states.map(|(state, read)| {
                 let labels = [("upstream", upstream.clone()), ("state", state.to_owned())];
-                let count = self.sum(|cell| read(&cell.stats.upstreams[index].pool));
+                let count = self.sum(|cell| read(&cell.stats.upstreams.get(index).pool));
                 gauge(&labels, as_float(count))
             })
         });
-        let closed = self.of_kind(&self.pooled).flat_map(|(index, upstream)| {
+        let closed = self.pooled().flat_map(|(index, upstream)| {
             CloseCause::ALL.map(|cause| {
                 let of = |cell: &WorkerCell| {
-                    cell.stats.upstreams[index].pool.closed[cause as usize].get()
+                    cell.stats.upstreams.get(index).pool.closed[cause as usize].get()
                 };
                 let labels = [("upstream", upstream.clone()), ("reason", cause.name().to_owned())];
                 counter(&labels, self.sum(of))
@@ -117,8 +118,8 @@ impl Exporter {
 
     fn pool_counts(&self) -> Vec<MetricFamily> {
         let one = |name: &str, help: &str, kind, read: Read| {
-            let values = self.of_kind(&self.pooled).map(|(index, upstream)| {
-                let value = self.sum(|cell| read(&cell.stats.upstreams[index].pool));
+            let values = self.pooled().map(|(index, upstream)| {
+                let value = self.sum(|cell| read(&cell.stats.upstreams.get(index).pool));
                 sample(kind, &[("upstream", upstream)], value)
             });
             family(name, help, kind, values.collect())
@@ -155,10 +156,10 @@ impl Exporter {
     /// What differs by worker: how often a connection was at hand, and the shares.
     pub(super) fn share_families(&self) -> Vec<MetricFamily> {
         let one = |name: &str, help: &str, kind, read: Read| {
-            let values = self.of_kind(&self.pooled).flat_map(|(index, upstream)| {
+            let values = self.pooled().flat_map(|(index, upstream)| {
                 self.workers.cells().iter().enumerate().map(move |(worker, cell)| {
                     let labels = [("upstream", upstream.clone()), ("worker", worker.to_string())];
-                    sample(kind, &labels, read(&cell.stats.upstreams[index].pool))
+                    sample(kind, &labels, read(&cell.stats.upstreams.get(index).pool))
                 })
             });
             family(name, help, kind, values.collect())
@@ -185,11 +186,14 @@ impl Exporter {
         ]
     }
 
-    /// The listeners or upstreams of one kind, with their numbers.
-    pub(super) fn of_kind<'s>(
-        &self,
-        chosen: &'s [(usize, String)],
-    ) -> impl Iterator<Item = (usize, String)> + Clone + 's {
-        chosen.iter().cloned()
+    /// The upstreams of frame proxies: the numbers of their counters, and their names.
+    fn pooled(&self) -> impl Iterator<Item = (usize, String)> + Clone {
+        let pooled = self.inventory.upstreams.iter().filter(|upstream| upstream.is_pooled);
+        pooled.map(|upstream| (upstream.counted.number(), upstream.name.clone()))
     }
+}
+
+/// Listeners with their numbers.
+pub(super) fn numbered(all: &[Known]) -> impl Iterator<Item = (usize, String)> + Clone + '_ {
+    all.iter().map(|known| (known.number(), known.name.clone()))
 }

@@ -4,19 +4,9 @@ use super::{
     Exporter, Metric, MetricFamily, MetricType, WorkerCell, counter, family, labelled,
     proto_histogram, sample,
 };
-use crate::config::{Config, ListenerService};
 use crate::proto::http1::Refusal;
-use crate::server::build;
+use crate::server::plan::KnownUpstream;
 use crate::session::{CompressionStats, Latencies, Phase, RouteStats};
-
-/// The names of what is exported.
-#[derive(Debug, Clone, Default)]
-pub(super) struct HttpNames {
-    /// Listeners of HTTP: their numbers, names, and the names of their routes.
-    pub(super) listeners: Vec<(usize, String, Vec<String>)>,
-    /// Upstreams of HTTP: their numbers, names, and the names of their servers.
-    pub(super) upstreams: Vec<(usize, String, Vec<String>)>,
-}
 
 /// Routes of a listener up to which those are exported, with zeros, that had no request yet. With
 /// more of them, a scrape has only those that are in use.
@@ -25,33 +15,13 @@ const UNUSED_ROUTES_MAX: usize = 1_000;
 /// What requests are called that no route takes.
 const NO_ROUTE: &str = "none";
 
-impl HttpNames {
-    pub(super) fn new(config: &Config) -> Self {
-        let streams = build::streams(config).enumerate();
-        let listeners = streams.filter_map(|(number, listener)| {
-            let ListenerService::Http(http) = &listener.service else { return None };
-            let routes = http.routes.iter().map(|route| route.name.clone()).collect();
-            Some((number, listener.name.clone(), routes))
-        });
-        let upstreams = config.upstreams.iter().enumerate();
-        let of_http = build::http::origins_of(config);
-        let upstreams = upstreams.filter(|(number, _)| of_http.contains(number));
-        let upstreams = upstreams.map(|(number, upstream)| {
-            (
-                number,
-                upstream.name.clone(),
-                upstream.servers.iter().map(ToString::to_string).collect(),
-            )
-        });
-        Self { listeners: listeners.collect(), upstreams: upstreams.collect() }
-    }
-}
-
 impl Exporter {
     fn http_fields_dropped(&self) -> Vec<Metric> {
-        let listeners = self.http.listeners.iter().map(|(number, listener, _)| {
-            let stats = |cell: &WorkerCell| cell.stats.listeners[*number].http.fields_dropped.get();
-            counter(&[("listener", listener.clone())], self.sum(stats))
+        let listeners = self.inventory.http.iter().map(|(listener, _)| {
+            let number = listener.number();
+            let stats =
+                |cell: &WorkerCell| cell.stats.listeners.get(number).http.fields_dropped.get();
+            counter(&[("listener", listener.name.clone())], self.sum(stats))
         });
         listeners.collect()
     }
@@ -62,17 +32,22 @@ impl Exporter {
         let mut received = Vec::new();
         let mut sent = Vec::new();
         let mut files_cut = Vec::new();
-        for (number, listener, routes) in &self.http.listeners {
-            let names = routes.iter().map(String::as_str).chain([NO_ROUTE]);
-            for (route, name) in names.enumerate() {
-                let cells = self.workers.cells().iter();
-                let stats = cells.map(|cell| &cell.stats.listeners[*number].http);
-                let used: Vec<_> = stats.filter_map(|stats| stats.used_route(route)).collect();
-                if used.is_empty() && routes.len() > UNUSED_ROUTES_MAX {
+        for (listener, http) in &self.inventory.http {
+            let cells = self.workers.cells().iter();
+            let stats: Vec<_> =
+                cells.map(|cell| cell.stats.listeners.get(listener.number())).collect();
+            let unrouted = stats.iter().map(|stats| &stats.http.unrouted);
+            let unrouted = unrouted.filter(|one| one.answers.iter().any(|count| count.get() > 0));
+            let unrouted = unrouted.collect();
+            let routes = http.routes.iter();
+            let routes = routes.map(|route| (&*route.name, route.counters.used().collect()));
+            for (name, used) in routes.chain([(NO_ROUTE, unrouted)]) {
+                let used: Vec<&RouteStats> = used;
+                if used.is_empty() && http.routes.len() > UNUSED_ROUTES_MAX {
                     continue;
                 }
                 let labels = |more: Option<(&'static str, String)>| -> Vec<(&'static str, String)> {
-                    let own = [("listener", listener.clone()), ("route", name.to_owned())];
+                    let own = [("listener", listener.name.clone()), ("route", name.to_owned())];
                     own.into_iter().chain(more).collect()
                 };
                 let sum = |read: &dyn Fn(&RouteStats) -> u64| -> u64 {
@@ -95,7 +70,7 @@ impl Exporter {
 
     pub(super) fn http_families(&self) -> Vec<MetricFamily> {
         let [requests, received, sent, files_cut] = self.route_metrics();
-        let has_http = !self.http.listeners.is_empty();
+        let has_http = !self.inventory.http.is_empty();
         let lines_lost = self.sum(|cell| cell.stats.lines_lost.get()) + self.access_lost.get();
         let lines_lost = has_http.then(|| counter(&[], lines_lost)).into_iter().collect();
         let counters = |name, help, metrics| family(name, help, MetricType::COUNTER, metrics);
@@ -140,7 +115,7 @@ impl Exporter {
 
     /// Answers that are compressed on their way.
     pub(super) fn compression_families(&self) -> Vec<MetricFamily> {
-        if self.http.listeners.is_empty() {
+        if self.inventory.http.is_empty() {
             return Vec::new();
         }
         let sum = |read: &dyn Fn(&CompressionStats) -> u64| {
@@ -175,11 +150,12 @@ impl Exporter {
     /// Requests that broke a rule.
     fn refusals(&self) -> Vec<prometheus::proto::Metric> {
         let mut refused = Vec::new();
-        for (number, listener, _) in &self.http.listeners {
+        for (listener, _) in &self.inventory.http {
+            let number = listener.number();
             for (index, rule) in Refusal::NAMES.iter().enumerate() {
                 let of =
-                    |cell: &WorkerCell| cell.stats.listeners[*number].http.refused[index].get();
-                let labels = [("listener", listener.clone()), ("rule", (*rule).to_owned())];
+                    |cell: &WorkerCell| cell.stats.listeners.get(number).http.refused[index].get();
+                let labels = [("listener", listener.name.clone()), ("rule", (*rule).to_owned())];
                 refused.push(counter(&labels, self.sum(of)));
             }
         }
@@ -189,23 +165,20 @@ impl Exporter {
     /// How long requests took.
     pub(super) fn latency_families(&self, latencies: &Latencies) -> Vec<MetricFamily> {
         let mut routes = Vec::new();
-        let mut number = 0;
-        for (_, listener, names) in &self.http.listeners {
-            for name in names {
-                if let Some(found) = latencies.route(number) {
-                    let labels = [("listener", listener.clone()), ("route", name.clone())];
-                    let mut metric = labelled(&labels);
-                    metric.set_histogram(proto_histogram(found));
-                    routes.push(metric);
-                }
-                number += 1;
+        for (number, listener, name) in self.route_names() {
+            if let Some(found) = latencies.route(number) {
+                let labels = [("listener", listener.to_owned()), ("route", name.to_owned())];
+                let mut metric = labelled(&labels);
+                metric.set_histogram(proto_histogram(found));
+                routes.push(metric);
             }
         }
         let mut upstreams = Vec::new();
-        for (number, name, _) in &self.http.upstreams {
+        for (number, name) in self.upstream_names() {
             for phase in Phase::ALL {
-                if let Some(found) = latencies.upstream(*number, phase) {
-                    let labels = [("upstream", name.clone()), ("phase", phase.name().to_owned())];
+                if let Some(found) = latencies.upstream(number, phase) {
+                    let labels =
+                        [("upstream", name.to_owned()), ("phase", phase.name().to_owned())];
                     let mut metric = labelled(&labels);
                     metric.set_histogram(proto_histogram(found));
                     upstreams.push(metric);
@@ -233,14 +206,20 @@ impl Exporter {
 impl Exporter {
     /// Every route: its number among all, its listener, its name.
     pub(in crate::server) fn route_names(&self) -> impl Iterator<Item = (usize, &str, &str)> {
-        let each = self.http.listeners.iter().flat_map(|(_, listener, routes)| {
-            routes.iter().map(move |route| (listener.as_str(), route.as_str()))
-        });
-        each.enumerate().map(|(number, (listener, route))| (number, listener, route))
+        self.inventory.http.iter().flat_map(|(listener, http)| {
+            let routes = http.routes.iter();
+            routes.map(|route| (route.counters.number(), &*listener.name, &*route.name))
+        })
     }
 
-    /// Every upstream of HTTP: its number and its name.
+    /// Every upstream of HTTP: the number of its servers, and its name.
     pub(in crate::server) fn upstream_names(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.http.upstreams.iter().map(|(number, name, _)| (*number, name.as_str()))
+        let all = self.of_http();
+        all.map(|upstream| (upstream.cluster.number(), upstream.name.as_str()))
+    }
+
+    /// The upstreams of HTTP.
+    pub(super) fn of_http(&self) -> impl Iterator<Item = &KnownUpstream> {
+        self.inventory.upstreams.iter().filter(|upstream| upstream.is_http)
     }
 }

@@ -7,15 +7,16 @@ use crate::session::MessageStats;
 impl Exporter {
     /// Messages by listener and outcome, of listeners that have had any.
     pub(super) fn message_family(&self) -> MetricFamily {
-        let samples = self.listeners.iter().enumerate().flat_map(|(index, listener)| {
+        let samples = self.inventory.listeners.iter().flat_map(|listener| {
+            let index = listener.number();
             let each = outcomes().map(|(outcome, read)| {
-                let of = |cell: &WorkerCell| read(&cell.stats.listeners[index].messages);
+                let of = |cell: &WorkerCell| read(&cell.stats.listeners.get(index).messages);
                 (outcome, self.sum(of))
             });
             let each: Vec<_> = each.collect();
             let any = each.iter().any(|(_, count)| *count > 0);
             each.into_iter().filter(move |_| any).map(move |(outcome, count)| {
-                let labels = [("listener", listener.clone()), ("outcome", outcome.to_owned())];
+                let labels = [("listener", listener.name.clone()), ("outcome", outcome.to_owned())];
                 counter(&labels, count)
             })
         });
@@ -46,17 +47,19 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
+    use crate::server::plan::{Inventory, Known};
     use crate::session::Workers;
 
     #[test]
     fn outcomes_are_exported_of_listeners_that_have_had_a_message() {
         let workers = Arc::new(Workers::new(2, 2, 0));
-        let of = |worker: usize| &workers.cells()[worker].stats.listeners[1].messages;
-        let exporter = Exporter {
-            workers: Arc::clone(&workers),
-            listeners: ["quiet", "busy"].map(str::to_owned).into(),
-            ..Exporter::new(&crate::config::Config::default(), Arc::clone(&workers), [].into())
-        };
+        let stats = |worker: usize| workers.cells()[worker].stats.listeners.get(1);
+        let (first, second) = (stats(0), stats(1));
+        let of = |worker: usize| if worker == 0 { &first.messages } else { &second.messages };
+        let listeners = ["quiet", "busy"].into_iter().enumerate();
+        let listeners = listeners.map(|(number, name)| Known::at(number, name)).collect();
+        let inventory = Inventory { listeners, ..Inventory::default() };
+        let exporter = Exporter::new(Arc::clone(&workers), Arc::new(inventory));
         assert!(exporter.message_family().get_metric().is_empty());
         of(0).answered.add(2);
         of(1).answered.add(3);

@@ -4,25 +4,20 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::{Exporter, Metric, MetricFamily, MetricType, WorkerCell, family, sample};
-use crate::server::health::{HealthPlan, HealthStats};
+use crate::server::health::HealthStats;
 use crate::service::cluster::breaker::Refused;
 use crate::service::cluster::failure::Failure;
 use crate::service::cluster::pool::CloseCause;
 use crate::session::{OriginStats, ServerStats};
 
-/// The checks of one upstream: its number, and what is counted of each server.
-pub(super) type Checks = (usize, Arc<[HealthStats]>);
+/// The checks of one upstream: the number of its servers, and what is counted of each server.
+pub(in crate::server) type Checks = (usize, Arc<[Arc<HealthStats>]>);
 
 /// A label's value, and what counts it.
 type Counted = (&'static str, fn(&OriginStats) -> u64);
 type Checked = (&'static str, fn(&HealthStats) -> u64);
 
 impl Exporter {
-    /// Servers of an upstream are checked from now on.
-    pub(in crate::server) fn add_checks(&mut self, plan: &HealthPlan, stats: Arc<[HealthStats]>) {
-        self.checks.push((plan.upstream, stats));
-    }
-
     /// The counters of all workers.
     pub(in crate::server) const fn workers(&self) -> &Arc<crate::session::Workers> {
         &self.workers
@@ -30,9 +25,10 @@ impl Exporter {
 
     pub(super) fn origin_families(&self) -> Vec<MetricFamily> {
         let each = |name: &str, help: &str, kind, read: &dyn Fn(&OriginStats) -> u64| {
-            let values = self.http.upstreams.iter().map(|(number, upstream, _)| {
-                let value = self.sum(|cell| read(&cell.stats.upstreams[*number].http));
-                sample(kind, &[("upstream", upstream.clone())], value)
+            let values = self.of_http().map(|upstream| {
+                let number = upstream.counted.number();
+                let value = self.sum(|cell| read(&cell.stats.upstreams.get(number).http));
+                sample(kind, &[("upstream", upstream.name.clone())], value)
             });
             family(name, help, kind, values.collect())
         };
@@ -93,12 +89,13 @@ impl Exporter {
     }
 
     fn failures(&self) -> MetricFamily {
-        let values = self.http.upstreams.iter().flat_map(|(number, upstream, _)| {
+        let values = self.of_http().flat_map(|upstream| {
+            let number = upstream.counted.number();
             Failure::ALL.map(|failure| {
                 let labels =
-                    [("upstream", upstream.clone()), ("reason", failure.name().to_owned())];
+                    [("upstream", upstream.name.clone()), ("reason", failure.name().to_owned())];
                 let at = failure.index();
-                let value = self.sum(|cell| cell.stats.upstreams[*number].http.failed[at].get());
+                let value = self.sum(|cell| cell.stats.upstreams.get(number).http.failed[at].get());
                 sample(MetricType::COUNTER, &labels, value)
             })
         });
@@ -112,15 +109,16 @@ impl Exporter {
 
     fn connections(&self) -> MetricFamily {
         let mut values = Vec::new();
-        for (number, upstream, _) in &self.http.upstreams {
+        for upstream in self.of_http() {
+            let number = upstream.counted.number();
             let states: [Counted; 3] = [
                 ("idle", |stats| stats.idle.get()),
                 ("in_use", |stats| stats.in_use.get()),
                 ("opening", |stats| stats.opening.get()),
             ];
             for (state, read) in states {
-                let labels = [("upstream", upstream.clone()), ("state", state.to_owned())];
-                let value = self.sum(|cell| read(&cell.stats.upstreams[*number].http));
+                let labels = [("upstream", upstream.name.clone()), ("state", state.to_owned())];
+                let value = self.sum(|cell| read(&cell.stats.upstreams.get(number).http));
                 values.push(sample(MetricType::GAUGE, &labels, value));
             }
         }
@@ -133,10 +131,12 @@ impl Exporter {
     }
 
     fn closed(&self) -> MetricFamily {
-        let values = self.http.upstreams.iter().flat_map(|(number, upstream, _)| {
-            CloseCause::ALL.into_iter().enumerate().map(|(at, cause)| {
-                let labels = [("upstream", upstream.clone()), ("cause", cause.name().to_owned())];
-                let value = self.sum(|cell| cell.stats.upstreams[*number].http.closed[at].get());
+        let values = self.of_http().flat_map(|upstream| {
+            let number = upstream.counted.number();
+            CloseCause::ALL.into_iter().enumerate().map(move |(at, cause)| {
+                let labels =
+                    [("upstream", upstream.name.clone()), ("cause", cause.name().to_owned())];
+                let value = self.sum(|cell| cell.stats.upstreams.get(number).http.closed[at].get());
                 sample(MetricType::COUNTER, &labels, value)
             })
         });
@@ -158,29 +158,33 @@ impl Exporter {
     pub(super) fn server_families(&self) -> Vec<MetricFamily> {
         let (mut active, mut usable, mut up, mut checks) = (vec![], vec![], vec![], vec![]);
         let (mut ejections, mut refused) = (Vec::new(), Vec::new());
-        for (number, upstream) in self.named.iter().enumerate() {
+        for upstream in &self.inventory.upstreams {
+            let number = upstream.counted.number();
             for limit in [Refused::InFlight, Refused::Retries] {
                 let labels =
                     [("upstream", upstream.name.clone()), ("limit", limit.name().to_owned())];
                 let of = |cell: &WorkerCell| {
-                    cell.stats.upstreams[number].http.refused[limit.index()].get()
+                    cell.stats.upstreams.get(number).http.refused[limit.index()].get()
                 };
                 refused.push(sample(MetricType::COUNTER, &labels, self.sum(of)));
             }
-            let found = self.checks.iter().find(|(upstream, _)| *upstream == number);
+            let cluster = upstream.cluster.number();
+            let found = self.checks.iter().find(|(upstream, _)| *upstream == cluster);
             for (places, server) in by_name(&upstream.servers) {
                 let labels = [("upstream", upstream.name.clone()), ("server", server)];
                 let of = |read: &dyn Fn(&ServerStats) -> u64| {
                     self.sum(|cell| {
-                        let all = cell.stats.upstreams[number].servers.get(places.clone());
-                        all.unwrap_or_default().iter().map(|one| read(one)).sum()
+                        let all = cell.stats.servers.get(cluster);
+                        let all = all.get(places.clone()).unwrap_or_default();
+                        all.iter().map(|one| read(one)).sum()
                     })
                 };
                 active.push(sample(MetricType::GAUGE, &labels, of(&|one| one.active.get())));
                 // All of its addresses have to be usable.
                 let used = places.clone().map(|place| {
                     self.sum(|cell| {
-                        let one = cell.stats.upstreams[number].servers.get(place);
+                        let all = cell.stats.servers.get(cluster);
+                        let one = all.get(place);
                         one.map_or(0, |one| one.usable.get())
                     })
                 });
@@ -200,7 +204,7 @@ impl Exporter {
                 for (result, read) in results {
                     let [upstream, server] = labels.clone();
                     let labels = [upstream, server, ("result", result.to_owned())];
-                    let count = own.iter().map(read).sum();
+                    let count = own.iter().map(|one| read(one)).sum();
                     checks.push(sample(MetricType::COUNTER, &labels, count));
                 }
             }

@@ -1,32 +1,15 @@
 //! TLS handshakes of listeners.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
+use super::frames::numbered;
 use super::{Exporter, MetricFamily, MetricType, counter, family, gauge};
 use crate::net::tls::{Fault, SUITES};
-use crate::server::build::tls::Changing;
-use crate::server::watch::Watched;
 
 /// Versions, in the order of their counters.
 const VERSIONS: [&str; 2] = ["1.2", "1.3"];
 
 impl Exporter {
-    /// From now on, the expiry of these is exported.
-    pub(in crate::server) fn set_certificates(&mut self, all: &[Changing]) {
-        let known = all.iter().map(|one| {
-            let files = one.files.certificates.iter().map(|files| files.chain.clone());
-            (one.listener.clone(), files.collect(), Arc::clone(&one.resolver))
-        });
-        self.certificates = known.collect();
-    }
-
-    /// From now on, it is exported how often these were read again.
-    pub(in crate::server) fn set_watched(&mut self, all: &[Watched]) {
-        let known = all.iter().map(|one| (one.owner.clone(), one.what, Arc::clone(&one.counts)));
-        self.watched = known.collect();
-    }
-
     /// How often files were read again. One owner may have several of a kind.
     pub(super) fn reload_family(&self) -> MetricFamily {
         let mut totals: BTreeMap<(&str, &str, &str), u64> = BTreeMap::new();
@@ -49,12 +32,14 @@ impl Exporter {
 
     /// Until when certificates are valid.
     pub(super) fn certificate_family(&self) -> MetricFamily {
-        let values = self.certificates.iter().flat_map(|(listener, files, resolver)| {
-            files.iter().zip(resolver.not_after()).map(move |(file, not_after)| {
-                let labels =
-                    [("listener", listener.clone()), ("certificate", file.display().to_string())];
+        let values = self.certificates.all().into_iter().flat_map(|one| {
+            let files = one.files.certificates.iter().zip(one.resolver.not_after());
+            let gauges = files.map(|(files, not_after)| {
+                let file = files.chain.display().to_string();
+                let labels = [("listener", one.listener.clone()), ("certificate", file)];
                 gauge(&labels, seconds(not_after))
-            })
+            });
+            gauges.collect::<Vec<_>>()
         });
         family(
             "ringway_tls_certificate_not_after_seconds",
@@ -66,34 +51,34 @@ impl Exporter {
 
     /// Handshakes with clients, of listeners that speak TLS.
     pub(super) fn tls_families(&self) -> Vec<MetricFamily> {
-        let listeners = self.of_kind(&self.secured);
+        let listeners = numbered(&self.inventory.secured);
         let done = listeners.clone().flat_map(|(index, listener)| {
             VERSIONS.into_iter().enumerate().map(move |(at, version)| {
                 let labels = [("listener", listener.clone()), ("version", version.to_owned())];
-                let value = self.sum(|cell| cell.stats.listeners[index].tls.done[at].get());
+                let value = self.sum(|cell| cell.stats.listeners.get(index).tls.done[at].get());
                 counter(&labels, value)
             })
         });
         let suites = listeners.clone().flat_map(|(index, listener)| {
             SUITES.into_iter().enumerate().map(move |(at, suite)| {
                 let labels = [("listener", listener.clone()), ("suite", suite.to_owned())];
-                let value = self.sum(|cell| cell.stats.listeners[index].tls.suites[at].get());
+                let value = self.sum(|cell| cell.stats.listeners.get(index).tls.suites[at].get());
                 counter(&labels, value)
             })
         });
         let resumed = listeners.clone().map(|(index, listener)| {
-            let value = self.sum(|cell| cell.stats.listeners[index].tls.resumed.get());
+            let value = self.sum(|cell| cell.stats.listeners.get(index).tls.resumed.get());
             counter(&[("listener", listener.clone())], value)
         });
         let offloaded = listeners.clone().map(|(index, listener)| {
-            let value = self.sum(|cell| cell.stats.listeners[index].tls.offloaded.get());
+            let value = self.sum(|cell| cell.stats.listeners.get(index).tls.offloaded.get());
             counter(&[("listener", listener.clone())], value)
         });
         let failed = listeners.flat_map(|(index, listener)| {
             Fault::ALL.into_iter().map(move |fault| {
                 let labels = [("listener", listener.clone()), ("reason", fault.name().to_owned())];
                 let at = fault.index();
-                let value = self.sum(|cell| cell.stats.listeners[index].tls.failed[at].get());
+                let value = self.sum(|cell| cell.stats.listeners.get(index).tls.failed[at].get());
                 counter(&labels, value)
             })
         });

@@ -67,7 +67,7 @@ impl Exporter {
             .iter()
             .map(|(name, help, kind, read)| {
                 let values = self.datagram_listeners().map(|(index, listener)| {
-                    let value = self.sum(|cell| read(&cell.stats.datagrams[index]));
+                    let value = self.sum(|cell| read(&cell.stats.datagrams.get(index)));
                     sample(*kind, &[("listener", listener)], value)
                 });
                 family(name, help, *kind, values.collect())
@@ -79,7 +79,7 @@ impl Exporter {
                 let number = end.index();
                 counter(
                     &labels,
-                    self.sum(|cell| cell.stats.datagrams[index].flows_ended[number].get()),
+                    self.sum(|cell| cell.stats.datagrams.get(index).flows_ended[number].get()),
                 )
             })
         });
@@ -93,7 +93,10 @@ impl Exporter {
             DropReason::ALL.map(|reason| {
                 let labels = [("listener", listener.clone()), ("reason", reason.name().to_owned())];
                 let number = reason as usize;
-                counter(&labels, self.sum(|cell| cell.stats.datagrams[index].dropped[number].get()))
+                counter(
+                    &labels,
+                    self.sum(|cell| cell.stats.datagrams.get(index).dropped[number].get()),
+                )
             })
         });
         families.push(family(
@@ -105,11 +108,10 @@ impl Exporter {
         families
     }
 
-    /// The numbers and names of the UDP listeners, which every worker counts for alike.
+    /// The numbers and names of the UDP listeners.
     fn datagram_listeners(&self) -> impl Iterator<Item = (usize, String)> {
-        let first = self.workers.cells().first();
-        let listeners = first.map(|cell| cell.stats.datagrams.iter()).into_iter().flatten();
-        listeners.map(|stats| stats.name.clone()).enumerate()
+        let known = self.inventory.datagrams.iter();
+        known.map(|listener| (listener.number(), listener.name.clone()))
     }
 }
 
@@ -118,19 +120,21 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::session::{Plan, Workers};
+    use crate::server::plan::{Inventory, Known};
+    use crate::session::{Counted, Workers};
 
     #[test]
     fn every_count_of_a_udp_listener_is_exported() {
-        let names = ["dns".to_owned()];
-        let workers =
-            Arc::new(Workers::with_plan(2, &Plan { datagrams: names.to_vec(), ..Plan::default() }));
+        let counted = Counted { datagrams: 1, ..Counted::default() };
+        let workers = Arc::new(Workers::with_plan(2, &counted));
         for cell in workers.cells() {
-            cell.stats.datagrams[0].received.add(3);
-            cell.stats.datagrams[0].flows_ended[FlowEnd::Evicted.index()].add(1);
-            cell.stats.datagrams[0].drop_of(DropReason::NoFlow, 2);
+            cell.stats.datagrams.get(0).received.add(3);
+            cell.stats.datagrams.get(0).flows_ended[FlowEnd::Evicted.index()].add(1);
+            cell.stats.datagrams.get(0).drop_of(DropReason::NoFlow, 2);
         }
-        let exporter = Exporter::new(&crate::config::Config::default(), workers, [].into());
+        let datagrams = vec![Known::at(0, "dns")];
+        let inventory = Inventory { datagrams, ..Inventory::default() };
+        let exporter = Exporter::new(workers, Arc::new(inventory));
         let text = exporter.render(None).unwrap();
         for line in [
             "ringway_udp_flows_active{listener=\"dns\"} 0",

@@ -74,6 +74,13 @@ impl Check {
         Self { options, random, health: Health::Unknown, against: 0, due, running_since: None }
     }
 
+    /// The same for a server that is known to be down.
+    #[must_use]
+    pub const fn begin_down(mut self) -> Self {
+        self.health = Health::Down;
+        self
+    }
+
     /// When the next check starts; `None` while one is running.
     #[must_use]
     pub const fn next_due(&self) -> Option<Instant> {

@@ -346,7 +346,7 @@ impl Http {
     }
 
     /// Reads the rest of the request's body and drops it; true when it is over.
-    pub(super) fn discard<D: Driver>(&mut self, context: &mut Context<D>) -> bool {
+    pub(super) fn discard(&mut self) -> bool {
         match self.wire.discard() {
             Ok(Discarded::More) => false,
             Ok(Discarded::All) => {
@@ -359,7 +359,7 @@ impl Http {
             }
             Err(refusal) => {
                 // The answer was given: a second one would be taken for another request's.
-                context.listener_stats(self.io.common.listener).http.refuse(refusal);
+                self.io.common.listener.stats.http.refuse(refusal);
                 self.end(CloseReason::ProtocolError);
                 false
             }
@@ -375,7 +375,7 @@ impl Http {
         came: Came,
     ) {
         tracing::debug!(id = self.io.common.id(), refusal = refusal.name(), "request refused");
-        context.listener_stats(self.io.common.listener).http.refuse(refusal);
+        self.io.common.listener.stats.http.refuse(refusal);
         let why = (refusal.status(), refusal.name());
         self.say_and_end(context, why, CloseReason::ProtocolError, came);
     }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use super::client::Http;
-use super::limits::PeerWorkers;
 use super::options::{RouteAction, RouteOptions};
 use super::request::{Request, Responder};
 use super::state::HttpState;
@@ -27,7 +26,7 @@ impl Http {
             && std::mem::take(&mut peer.is_counted)
             && let Some(ip) = peer.ip()
         {
-            context.leave_source(self.io.common.listener, ip);
+            context.leave_source(self.io.common.listener.number(), ip);
         }
     }
 
@@ -46,7 +45,7 @@ impl Http {
             self.wire.close_after();
         }
         if head.dropped > 0 {
-            let dropped = &context.listener_stats(self.io.common.listener).http.fields_dropped;
+            let dropped = &self.io.common.listener.stats.http.fields_dropped;
             dropped.add(head.dropped.into());
         }
         let source = self.source_of(&head);
@@ -60,7 +59,7 @@ impl Http {
         let mut told = RequestRecord::new(context.now(), source, Some(found), meta.len);
         if !self.set_body(meta, route.body_max) {
             let refusal = Refusal::BodyTooLarge;
-            context.listener_stats(self.io.common.listener).http.refuse(refusal);
+            self.io.common.listener.stats.http.refuse(refusal);
             told.reason = Some(refusal.name());
             return self.answer_status(context, head, told, refusal.status(), None);
         }
@@ -149,12 +148,12 @@ impl Http {
         if let Some(limit) = &route.rate_limit {
             let now = context.now();
             let named = limit.header.as_deref().map(|name| head.fields.get_named(name.as_bytes()));
-            let limiter = &mut context.http.limiters[route.number];
-            let (workers, worker) = (&context.options.workers, context.options.worker);
-            let peers = &PeerWorkers::new(workers, worker, now);
-            let verdict = limiter.as_mut().map(|limiter| match (named, ip) {
-                (Some(value), _) => limiter.check_bytes(value.unwrap_or_default(), now, peers),
-                (None, Some(ip)) => limiter.check_source(ip, now, peers),
+            let Context { http, options, .. } = &mut *context;
+            let place = (&*options.workers, options.worker);
+            let found = http.limiters.of(route, place, (options.seed, now));
+            let verdict = found.map(|(limiter, peers)| match (named, ip) {
+                (Some(value), _) => limiter.check_bytes(value.unwrap_or_default(), now, &peers),
+                (None, Some(ip)) => limiter.check_source(ip, now, &peers),
                 (None, None) => Verdict::Allowed,
             });
             if let Some(Verdict::Limited { retry_after }) = verdict {

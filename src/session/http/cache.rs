@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
-use super::options::{FilesOptions, RouteAction, RouteOptions};
+use super::options::FilesOptions;
 use crate::mem::Buf;
 use crate::ring::{Driver, Fd, OpenFile};
 use crate::runtime::Reactor;
@@ -57,6 +57,77 @@ pub(super) struct FileCache {
     leaving: Vec<Rc<Opened>>,
 }
 
+/// The files of all folders that one worker knows, by the numbers of the folders.
+#[derive(Debug)]
+pub(super) struct FileCaches {
+    caches: Vec<Option<FileCache>>,
+    /// Of folders that no route has any more: files of them are still being sent.
+    leaving: Vec<FileCache>,
+    fd_max: i32,
+}
+
+impl FileCaches {
+    /// None yet. Files with descriptors from `fd_max` on are not kept.
+    pub(super) const fn new(fd_max: i32) -> Self {
+        Self { caches: Vec::new(), leaving: Vec::new(), fd_max }
+    }
+
+    /// The files of a folder.
+    pub(super) fn of(&mut self, files: &FilesOptions) -> &mut FileCache {
+        let number = files.cache.number();
+        if number >= self.caches.len() {
+            self.caches.resize_with(number + 1, || None);
+        }
+        self.caches[number].get_or_insert_with(|| FileCache::new(files, self.fd_max))
+    }
+
+    /// The files of a folder that something was asked of before.
+    pub(super) fn find(&mut self, number: usize) -> Option<&mut FileCache> {
+        self.caches.get_mut(number)?.as_mut()
+    }
+
+    /// Descriptors are short: files that are only kept for the next request are closed.
+    pub(super) fn shed<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>) {
+        self.caches.iter_mut().flatten().for_each(|cache| cache.shed(reactor));
+    }
+
+    /// Keeps the files of these folders only. What is being sent is sent to its end.
+    pub(super) fn keep<D: Driver, T: Copy>(
+        &mut self,
+        reactor: &mut Reactor<D, T>,
+        folders: &[usize],
+    ) {
+        for (number, slot) in self.caches.iter_mut().enumerate() {
+            if !folders.contains(&number)
+                && let Some(mut cache) = slot.take()
+            {
+                cache.close(reactor);
+                self.leaving.push(cache);
+            }
+        }
+        self.close_leaving(reactor);
+    }
+
+    /// Closes all, at the end.
+    pub(super) fn close<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>) {
+        self.caches.iter_mut().flatten().for_each(|cache| cache.close(reactor));
+        self.close_leaving(reactor);
+    }
+
+    /// Closes what is no longer being sent of folders that no route has.
+    pub(super) fn close_leaving<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>) {
+        self.leaving.retain_mut(|cache| {
+            cache.close(reactor);
+            !cache.leaving.is_empty()
+        });
+    }
+
+    /// Whether files of such folders are still being sent.
+    pub(super) const fn has_leaving(&self) -> bool {
+        !self.leaving.is_empty()
+    }
+}
+
 /// What was found.
 #[derive(Debug, Clone)]
 pub(super) struct Found {
@@ -66,18 +137,6 @@ pub(super) struct Found {
 }
 
 impl FileCache {
-    /// The cache of a route, if it serves files.
-    pub(super) fn for_route(route: &RouteOptions, fd_max: i32) -> Option<Self> {
-        match &route.action {
-            RouteAction::Files(files) => Some(Self::new(files, fd_max)),
-            RouteAction::Respond(_)
-            | RouteAction::Redirect { .. }
-            | RouteAction::Echo
-            | RouteAction::StatusPage
-            | RouteAction::Proxy(_) => None,
-        }
-    }
-
     fn new(options: &FilesOptions, fd_max: i32) -> Self {
         Self {
             slots: HashMap::new(),

@@ -2,6 +2,7 @@
 //! order. What a client sends ahead waits in `input`.
 
 mod peer;
+mod renew;
 mod timing;
 
 use std::net::SocketAddr;
@@ -65,6 +66,11 @@ pub(super) enum Phase {
 }
 
 impl Http {
+    /// What it has in common with every connection.
+    pub(in crate::session) const fn common(&self) -> &Common {
+        &self.io.common
+    }
+
     pub(in crate::session) fn new(
         (common, stream): (Common, Stream),
         arrival: &Arrival,
@@ -232,7 +238,7 @@ impl Http {
             let goes_on = match &self.phase {
                 Phase::Head => self.read_request(context, key),
                 Phase::Answering => self.go_on(context, key),
-                Phase::Discard => self.discard(context),
+                Phase::Discard => self.discard(),
                 Phase::Ending(_) | Phase::Lingering(_) => false,
             };
             if !goes_on || self.io.is_closing() {
@@ -293,6 +299,12 @@ impl Http {
     fn read_request<D: Driver>(&mut self, context: &mut Context<D>, key: Key) -> bool {
         if self.wire.has_nothing_new() || !self.has_room() {
             return false;
+        }
+        if self.waits.began.is_none() {
+            self.take_newest(context, key);
+            if self.io.is_closing() {
+                return false;
+            }
         }
         let Self { wire, options, .. } = self;
         let is_logged = options.access_log.is_some();

@@ -88,7 +88,9 @@ impl<D: Driver> Context<D> {
     /// The timer of a cluster has fired.
     pub(in crate::session) fn expire_cluster(&mut self, cluster: usize) {
         let now = self.now();
-        self.http.cluster_timers[cluster] = None;
+        if let Some(timer) = self.http.cluster_timers.get_mut(cluster) {
+            *timer = None;
+        }
         let HttpState { proxy, clusters, .. } = &mut self.http;
         proxy.expire(cluster, clusters, now);
     }
@@ -118,9 +120,9 @@ impl<D: Driver> Context<D> {
 
     /// Shows what was counted of exchanges in this turn.
     pub(in crate::session) fn count_exchanges(&mut self) {
-        let Self { http, options, .. } = self;
+        let Self { http, plan, .. } = self;
         while let Some(cluster) = http.proxy.next_counted() {
-            let stats = &options.workers.cells()[options.worker].stats.upstreams[cluster];
+            let stats = plan.upstreams.stats(cluster);
             let published = Published::of(&mut http.published, cluster);
             published.publish_tally(http.proxy.tally(cluster), stats);
         }
@@ -182,7 +184,7 @@ impl<D: Driver> Sessions<D> {
 
     fn connect(&mut self, cluster: usize, server: usize) {
         let now = self.context.now();
-        self.context.stats().upstreams[cluster].active.increment();
+        self.context.upstream_stats(cluster).active.increment();
         let connection = UpstreamConnection::new(cluster, server, now);
         match self.slab.insert(Session::Upstream(Box::new(connection))) {
             Ok(key) => {
@@ -192,7 +194,7 @@ impl<D: Driver> Sessions<D> {
                 self.remove_if_finished(key);
             }
             Err(_full) => {
-                self.context.stats().upstreams[cluster].active.decrement();
+                self.context.upstream_stats(cluster).active.decrement();
                 let HttpState { proxy, clusters, .. } = &mut self.context.http;
                 let (place, failure) = ((cluster, server), Failure::Resources);
                 proxy.connection_failed(place, failure, clusters, now);

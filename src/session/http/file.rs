@@ -268,7 +268,7 @@ struct Shown<'a> {
 fn load_of(files: &FilesOptions, found: &Found, body: &Body, name: String) -> Option<Load> {
     let is_small = found.file.info.len <= files.small_max;
     (is_small && *body != Body::None).then(|| Load {
-        cache: files.cache,
+        cache: files.cache.number(),
         name,
         content: Vec::new(),
     })

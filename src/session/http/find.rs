@@ -146,7 +146,7 @@ pub(super) fn open<D: Driver>(
     name: &str,
 ) -> Result<Found, Errno> {
     let Context { http, reactor, .. } = context;
-    http.caches[files.cache].open(reactor, name)
+    http.caches.of(files).open(reactor, name)
 }
 
 /// The index of a folder, whose name it becomes.

@@ -69,7 +69,6 @@ impl Http {
         };
         let new = NewExchange {
             client,
-            listener: self.io.common.listener,
             cluster: proxy.upstream,
             request,
             record: told,

@@ -1,24 +1,26 @@
 //! What workers show each other of the clients that they limit, so that limits hold for all.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::options::{LimitBoards, RouteOptions};
 use crate::ring::Driver;
-use crate::service::http::limit::{PeerBuckets, of_source};
+use crate::runtime::Board;
+use crate::service::http::limit::{PeerBuckets, RateLimiter, of_source};
 use crate::session::context::Context;
 use crate::session::{WorkerCell, Workers};
 
 /// The workers but one, as that one sees them.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct PeerWorkers<'a> {
+struct PeerWorkers<'a> {
     workers: &'a Workers,
     worker: usize,
-    epoch: Instant,
 }
 
 impl<'a> PeerWorkers<'a> {
-    pub(super) fn new(workers: &'a Workers, worker: usize, now: Instant) -> Self {
-        Self { workers, worker, epoch: workers.epoch(now) }
+    const fn new(workers: &'a Workers, worker: usize) -> Self {
+        Self { workers, worker }
     }
 
     fn cells(&self) -> impl Iterator<Item = &'a WorkerCell> {
@@ -28,27 +30,36 @@ impl<'a> PeerWorkers<'a> {
     }
 
     /// Connections that the other workers have from there.
-    pub(super) fn connections(&self, key: u64) -> u64 {
-        self.cells().filter_map(|cell| cell.sources.as_ref()).map(|board| board.read(key)).sum()
+    fn connections(&self, key: u64) -> u64 {
+        self.cells().filter_map(WorkerCell::sources).map(|board| board.read(key)).sum()
     }
 
     /// Connections that this worker has from there.
-    pub(super) fn publish_connections(&self, key: u64, count: u32) {
-        if let Some(board) = &self.workers.cells()[self.worker].sources {
+    fn publish_connections(&self, key: u64, count: u32) {
+        if let Some(board) = self.workers.cells()[self.worker].sources() {
             board.publish(key, count.into());
         }
     }
 }
 
-impl PeerBuckets for PeerWorkers<'_> {
+/// The buckets of a rate limit on the workers but one, as that one sees them.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct PeerBoards<'a> {
+    boards: &'a [Board],
+    worker: usize,
+    epoch: Instant,
+}
+
+impl PeerBuckets for PeerBoards<'_> {
     fn full_at(&self, key: u64) -> Option<Instant> {
-        let seen = self.cells().filter_map(|cell| cell.buckets.as_ref());
-        let nanos = seen.map(|board| board.read(key)).max().filter(|nanos| *nanos > 0)?;
+        let others = self.boards.iter().enumerate();
+        let seen = others.filter(|(number, _)| *number != self.worker);
+        let nanos = seen.map(|(_, board)| board.read(key)).max().filter(|nanos| *nanos > 0)?;
         self.epoch.checked_add(Duration::from_nanos(nanos))
     }
 
     fn publish(&self, key: u64, full_at: Instant) {
-        let Some(board) = &self.workers.cells()[self.worker].buckets else { return };
+        let Some(board) = self.boards.get(self.worker) else { return };
         let since = full_at.saturating_duration_since(self.epoch).as_nanos();
         board.publish(key, u64::try_from(since).unwrap_or(u64::MAX));
     }
@@ -60,8 +71,46 @@ pub(super) fn source_key(listener: usize, ip: IpAddr, seed: u64) -> u64 {
 }
 
 /// A seed for one of many tables that share a board.
-pub(super) const fn seed_of(seed: u64, number: usize) -> u64 {
+pub(in crate::session) const fn seed_of(seed: u64, number: usize) -> u64 {
     seed ^ (number as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)
+}
+
+/// The rate limits of one worker, by the numbers of their routes.
+#[derive(Debug, Default)]
+pub(super) struct Limiters(Vec<Option<(Arc<LimitBoards>, RateLimiter)>>);
+
+impl Limiters {
+    /// The limiter of a route that has one, and the boards on which workers show theirs. One that
+    /// has changed begins with full buckets.
+    pub(super) fn of<'a>(
+        &'a mut self,
+        route: &'a RouteOptions,
+        (workers, worker): (&Workers, usize),
+        (seed, now): (u64, Instant),
+    ) -> Option<(&'a mut RateLimiter, PeerBoards<'a>)> {
+        let limit = route.rate_limit.as_ref()?;
+        let number = route.counters.number();
+        if number >= self.0.len() {
+            self.0.resize_with(number + 1, || None);
+        }
+        let slot = &mut self.0[number];
+        if slot.as_ref().is_none_or(|(shown, _)| !Arc::ptr_eq(shown, &limit.shown)) {
+            // The seed is the same for all workers.
+            let seed = seed_of(seed, number);
+            let limiter = RateLimiter::new(limit.rate, limit.burst, limit.entries_max, seed);
+            *slot = Some((Arc::clone(&limit.shown), limiter));
+        }
+        let (shown, limiter) = slot.as_mut()?;
+        let boards = shown.boards();
+        Some((limiter, PeerBoards { boards, worker, epoch: workers.epoch(now) }))
+    }
+
+    /// The number has another owner: what was kept for it is dropped.
+    pub(super) fn forget(&mut self, route: usize) {
+        if let Some(slot) = self.0.get_mut(route) {
+            *slot = None;
+        }
+    }
 }
 
 impl<D: Driver> Context<D> {
@@ -73,7 +122,7 @@ impl<D: Driver> Context<D> {
         most: u32,
     ) -> bool {
         let key = source_key(listener, ip, self.options.seed);
-        let peers = PeerWorkers::new(&self.options.workers, self.options.worker, self.now());
+        let peers = PeerWorkers::new(&self.options.workers, self.options.worker);
         let entered = self.http.sources.enter(listener, ip, most, peers.connections(key));
         if let Some(count) = entered {
             peers.publish_connections(key, count);
@@ -85,7 +134,7 @@ impl<D: Driver> Context<D> {
     pub(in crate::session) fn leave_source(&mut self, listener: usize, ip: IpAddr) {
         let key = source_key(listener, ip, self.options.seed);
         let left = self.http.sources.leave(listener, ip);
-        let peers = PeerWorkers::new(&self.options.workers, self.options.worker, self.now());
+        let peers = PeerWorkers::new(&self.options.workers, self.options.worker);
         peers.publish_connections(key, left);
     }
 }

@@ -8,13 +8,31 @@ use crate::proto::http::{Known, RequestHead};
 use crate::ring::Driver;
 use crate::service::http::access_log::{Record, write_line};
 use crate::service::http::record::RequestRecord;
-use crate::session::Due;
 use crate::session::context::Context;
+use crate::session::{Due, LineSink, RouteStats};
 
 /// Bytes of lines that are handed over at once.
 const LINES_MAX: usize = 32 * 1024;
 /// How long a line waits at most.
 const LINES_WAIT: Duration = Duration::from_secs(1);
+
+/// Lines of access logs that wait to be handed over, by where they go.
+#[derive(Debug, Default)]
+pub(super) struct LogLines {
+    waiting: Vec<(LineSink, Vec<u8>)>,
+    is_armed: bool,
+}
+
+impl LogLines {
+    fn of(&mut self, sink: &LineSink) -> &mut Vec<u8> {
+        let known = self.waiting.iter().position(|(own, _)| own.is(sink));
+        let at = known.unwrap_or_else(|| {
+            self.waiting.push((sink.clone(), Vec::new()));
+            self.waiting.len() - 1
+        });
+        &mut self.waiting[at].1
+    }
+}
 
 impl Http {
     /// A request is over. Its head is used again.
@@ -26,15 +44,14 @@ impl Http {
     ) {
         let now = context.now();
         let duration = now.saturating_duration_since(told.began);
-        if let Some(stats) = context.listener_stats(self.io.common.listener).http.route(told.route)
-        {
+        if let Some(stats) = self.route_stats(told.route, context.options.worker) {
             let class = usize::from(told.status / 100).min(stats.answers.len() - 1);
             stats.answers[class].add(1);
             stats.received.add(told.received);
             stats.sent.add(told.sent);
         }
         if let Some(route) = told.route.and_then(|route| self.options.routes.get(route)) {
-            context.histograms.latencies.record_route(route.number, duration);
+            context.histograms.latencies.record_route(route.counters.number(), duration);
         }
         let tried = &told.upstream;
         if let Some((upstream, _)) = tried.server {
@@ -61,7 +78,7 @@ impl Http {
         let (upstream, server) = match tried.server {
             None => ("", ""),
             Some((upstream, server)) => {
-                let one = &context.options.upstreams[upstream];
+                let one = &context.plan.upstreams[upstream];
                 let names = Some(&one.cluster.names);
                 let server = names.zip(server).and_then(|(names, server)| names.get(server));
                 (one.name.as_str(), server.map(|name| &**name).unwrap_or_default())
@@ -100,13 +117,20 @@ impl Http {
             first_byte: tried.first_byte,
             upstream_duration: tried.answered,
         };
-        let lines = &mut context.http.lines[log.sink];
-        let was_empty = lines.is_empty();
+        let lines = context.http.lines.of(&log.sink);
         write_line(&log.format, &record, lines);
         if lines.len() >= LINES_MAX {
-            context.hand_over_lines(log.sink);
-        } else if was_empty {
+            context.flush_lines();
+        } else {
             context.arm_lines();
+        }
+    }
+
+    /// The counters of a route, or of requests that no route takes.
+    pub(super) fn route_stats(&self, route: Option<usize>, worker: usize) -> Option<&RouteStats> {
+        match route {
+            Some(route) => self.options.routes.get(route)?.counters.of(worker),
+            None => Some(&self.io.common.listener.stats.http.unrouted),
         }
     }
 }
@@ -114,29 +138,25 @@ impl Http {
 impl<D: Driver> Context<D> {
     /// Lines wait: they are handed over before long.
     fn arm_lines(&mut self) {
-        if !self.http.lines_armed {
-            self.http.lines_armed = true;
+        if !std::mem::replace(&mut self.http.lines.is_armed, true) {
             let at = self.now() + LINES_WAIT;
             self.reactor.arm(at, Due::Lines);
         }
     }
 
     /// The lines of the access logs have waited long enough.
-    pub(in crate::session) fn flush_lines(&mut self) {
-        self.http.lines_armed = false;
-        for sink in 0..self.http.lines.len() {
-            self.hand_over_lines(sink);
-        }
+    pub(in crate::session) fn lines_due(&mut self) {
+        self.http.lines.is_armed = false;
+        self.flush_lines();
     }
 
-    fn hand_over_lines(&mut self, sink: usize) {
-        let lines = std::mem::take(&mut self.http.lines[sink]);
-        if lines.is_empty() {
-            return;
-        }
-        let count = lines.iter().filter(|byte| **byte == b'\n').count() as u64;
-        if !self.options.access_sinks[sink].send(lines) {
-            self.stats().lines_lost.add(count);
+    /// Hands the lines of the access logs over.
+    pub(in crate::session) fn flush_lines(&mut self) {
+        for (sink, lines) in std::mem::take(&mut self.http.lines.waiting) {
+            let count = lines.iter().filter(|byte| **byte == b'\n').count() as u64;
+            if !sink.send(lines) {
+                self.stats().lines_lost.add(count);
+            }
         }
     }
 

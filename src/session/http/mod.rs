@@ -48,4 +48,5 @@ mod verify;
 
 pub(super) use client::Http;
 pub use encode::Encoded;
+pub(super) use limits::seed_of;
 pub(super) use upstream::UpstreamConnection;

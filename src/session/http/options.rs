@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::proto::http1::HeadLimits;
-use crate::runtime::Current;
+use crate::runtime::{Board, Current};
 pub use crate::service::cluster::{ClusterOptions, HashOn, HostHeader};
 use crate::service::http::access::AccessList;
 use crate::service::http::access_log::Format;
@@ -17,7 +17,8 @@ use crate::service::http::files::types::ContentTypes;
 pub use crate::service::http::forwarded::{Forwarded, TrustedProxies};
 use crate::service::http::route::Router;
 use crate::service::http::template::Template;
-use crate::session::options::Folder;
+use crate::session::options::{Folder, LineSink};
+use crate::session::{Lease, RouteCounters};
 
 /// A listener of HTTP.
 #[derive(Debug)]
@@ -67,6 +68,8 @@ pub struct HttpOptions {
     pub scheme: &'static str,
     /// Whether anything here goes by the client's address.
     pub needs_source: bool,
+    /// The numbers of the upstreams that its routes go to, each once.
+    pub upstreams: Box<[usize]>,
 }
 
 /// What becomes of an exchange with a server when the client ends its side of the connection. That
@@ -86,8 +89,8 @@ pub enum HalfClose {
 pub struct AccessLogOptions {
     /// How a line looks.
     pub format: Format,
-    /// The number of the file that it goes to.
-    pub sink: usize,
+    /// Where it goes.
+    pub sink: LineSink,
 }
 
 /// A route.
@@ -95,8 +98,8 @@ pub struct AccessLogOptions {
 pub struct RouteOptions {
     /// Its name, in logs and metrics.
     pub name: Box<str>,
-    /// Its number among all routes of the server.
-    pub number: usize,
+    /// What is counted of it; with them goes its number.
+    pub counters: Arc<RouteCounters>,
     /// The name of the upstream, of a proxy.
     pub upstream_name: Option<Box<str>>,
     /// What is done.
@@ -148,6 +151,27 @@ pub struct RateLimitOptions {
     pub entries_max: usize,
     /// The field that tells clients apart; without one, their address does.
     pub header: Option<Box<str>>,
+    /// What workers show each other of it. It stands for the limit: a reload that does not change
+    /// the limit leaves it in its place.
+    pub shown: Arc<LimitBoards>,
+}
+
+/// When the buckets of a rate limit are full again, as each worker shows the others.
+#[derive(Debug, Default)]
+pub struct LimitBoards(Box<[Board]>);
+
+impl LimitBoards {
+    /// Boards for so many workers and buckets. A lone worker has nobody to show them to.
+    #[must_use]
+    pub fn new(workers: usize, buckets: usize) -> Self {
+        let boards = if workers > 1 { workers } else { 0 };
+        Self((0..boards).map(|_| Board::new(buckets)).collect())
+    }
+
+    /// Those of the workers, in their order; none of a lone one.
+    pub(in crate::session) const fn boards(&self) -> &[Board] {
+        &self.0
+    }
 }
 
 /// Basic authentication.
@@ -221,8 +245,8 @@ pub struct FilesOptions {
     pub small_max: u64,
     /// Pages for statuses, by name below the root.
     pub error_pages: Vec<(u16, String)>,
-    /// The number of the folder's cache.
-    pub cache: usize,
+    /// The number of what is kept open of the folder.
+    pub cache: Lease,
 }
 
 impl FilesOptions {

@@ -14,6 +14,7 @@ use crate::service::http::body::WAITING_MAX;
 use crate::service::http::compression::{Fate, has_body, whole_of};
 use crate::service::http::files::coding::mark_trailers;
 use crate::service::http::forwarded::VIA;
+use crate::service::http::interim;
 use crate::service::http::trailers::{self, TrailerRules};
 use crate::service::proxy::http::{Exchange, Reply};
 use crate::session::context::Context;
@@ -112,8 +113,11 @@ impl Http {
         if exchange.answer.interim.is_empty() {
             return;
         }
-        let mut out = self.io.writer(pages);
+        let route = exchange.record.route.and_then(|route| self.options.routes.get(route));
+        let edits = route.map(|route| &route.response_edits);
+        let mut out = self.io.buffer.writer(pages, &mut self.io.stream);
         for mut head in exchange.answer.interim.drain(..) {
+            edits.into_iter().for_each(|edits| interim::filter(&mut head.fields, edits));
             head.fields.push(b"via", VIA);
             exchange.record.sent += self.wire.send_interim(&head, &mut out) as u64;
             spare_answers.give(head);
@@ -237,7 +241,7 @@ impl Http {
                 underscores: self.options.limits.underscores,
             },
         );
-        context.listener_stats(self.io.common.listener).http.fields_dropped.add(dropped.into());
+        self.io.common.listener.stats.http.fields_dropped.add(dropped.into());
     }
 
     /// The route of an exchange.
@@ -255,7 +259,7 @@ impl Http {
         refusal: crate::proto::http1::Refusal,
     ) -> bool {
         let Some((head, mut told)) = context.end_exchange(exchange) else { return true };
-        context.listener_stats(self.io.common.listener).http.refuse(refusal);
+        self.io.common.listener.stats.http.refuse(refusal);
         told.reason = Some(refusal.name());
         self.wire.refuse_body();
         if told.status == 0 {

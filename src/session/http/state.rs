@@ -2,10 +2,10 @@
 
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
-use super::cache::FileCache;
+use super::cache::FileCaches;
 use super::exchanges::ExchangeTimers;
-use super::limits::seed_of;
-use super::options::HttpOptions;
+use super::limits::Limiters;
+use super::log::LogLines;
 use super::request::Waiting;
 use super::verify::Checks;
 use crate::mem::{FreeList, Key, Pages, Scratch};
@@ -14,11 +14,10 @@ use crate::ring::Driver;
 use crate::runtime::{Reactor, TimerId};
 use crate::service::cluster::{Cluster, Clusters};
 use crate::service::http::auth::VerifiedCache;
-use crate::service::http::limit::{Concurrency, RateLimiter};
+use crate::service::http::limit::Concurrency;
 use crate::service::proxy::http::{HttpProxy, ProxyAction};
 use crate::session::SessionOptions;
 use crate::session::context::Context;
-use crate::session::options::ServiceOptions;
 use crate::session::published::Published;
 
 /// Heads that are kept to be used again.
@@ -75,7 +74,7 @@ pub(in crate::session) struct HttpState {
     pub(super) name: Scratch<String>,
     pub(super) date: DateText,
     /// By the number of the route.
-    pub(super) limiters: Vec<Option<RateLimiter>>,
+    pub(super) limiters: Limiters,
     pub(in crate::session) sources: Concurrency,
     pub(super) verified: VerifiedCache,
     /// Requests that others do something for.
@@ -83,43 +82,19 @@ pub(in crate::session) struct HttpState {
     /// Passwords that are being checked.
     pub(super) checks: Checks,
     /// By the number of the folder.
-    pub(super) caches: Vec<FileCache>,
-    /// Lines for each file of the access log.
-    pub(super) lines: Vec<Vec<u8>>,
-    pub(super) lines_armed: bool,
+    pub(super) caches: FileCaches,
+    /// Lines of access logs that wait.
+    pub(super) lines: LogLines,
     pub(super) last_request: u64,
 }
 
 impl HttpState {
-    pub(in crate::session) fn new(options: &SessionOptions, seed: u64, now: Instant) -> Self {
-        let services = options.listeners.iter().filter_map(|listener| match &listener.service {
-            ServiceOptions::Http(http) => Some(http.as_ref()),
-            ServiceOptions::Echo
-            | ServiceOptions::Tcp { .. }
-            | ServiceOptions::Sni(_)
-            | ServiceOptions::Messages { .. }
-            | ServiceOptions::Frame(_)
-            | ServiceOptions::FrameProxy { .. } => None,
-        });
-        let routes = services.clone().flat_map(|http: &HttpOptions| &http.routes);
-        let mut limiters = Vec::new();
-        for route in routes.clone() {
-            limiters.push(route.rate_limit.as_ref().map(|limit| {
-                // The same for all workers.
-                let seed = seed_of(options.seed, route.number);
-                RateLimiter::new(limit.rate, limit.burst, limit.entries_max, seed)
-            }));
-        }
-        let workers = (options.worker, options.workers.cells().len());
-        let clusters = options.upstreams.iter().enumerate().map(|(upstream, one)| {
-            Some(Cluster::new(&one.cluster, workers, seed_of(seed, upstream), now))
-        });
-        let fd_max = options.descriptors.pause;
+    pub(in crate::session) fn new(options: &SessionOptions, seed: u64) -> Self {
         Self {
-            proxy: HttpProxy::new(options.upstreams.len()),
-            clusters: Clusters::new(clusters.collect()),
+            proxy: HttpProxy::new(0),
+            clusters: Clusters::new(Vec::new()),
             published: Vec::new(),
-            cluster_timers: options.upstreams.iter().map(|_| None).collect(),
+            cluster_timers: Vec::new(),
             exchange_timers: ExchangeTimers::default(),
             acting: Vec::new(),
             tunnels: Vec::new(),
@@ -127,14 +102,13 @@ impl HttpState {
             spare_answers: FreeList::new(SPARE_MAX, SPARE_BYTES_MAX),
             name: Scratch::new(NAME_BYTES_MAX),
             date: DateText { text: String::new(), until: None },
-            limiters,
+            limiters: Limiters::default(),
             sources: Concurrency::default(),
             waiting: Waiting::default(),
             checks: Checks::default(),
             verified: VerifiedCache::new(VERIFIED_MAX, VERIFIED_FOR, seed),
-            caches: routes.filter_map(|route| FileCache::for_route(route, fd_max)).collect(),
-            lines: vec![Vec::new(); options.access_sinks.len()],
-            lines_armed: false,
+            caches: FileCaches::new(options.descriptors.pause),
+            lines: LogLines::default(),
             last_request: 0,
         }
     }
@@ -154,7 +128,26 @@ impl HttpState {
         &mut self,
         reactor: &mut Reactor<D, T>,
     ) {
-        self.caches.iter_mut().for_each(|cache| cache.shed(reactor));
+        self.caches.shed(reactor);
+    }
+
+    /// The number of a route has another owner: what was kept for it is dropped.
+    pub(in crate::session) fn forget_route(&mut self, route: usize) {
+        self.limiters.forget(route);
+    }
+
+    /// The servers of an upstream come.
+    pub(in crate::session) fn add_cluster(&mut self, upstream: usize, cluster: Cluster) {
+        self.proxy.ensure(upstream);
+        self.clusters.insert(upstream, cluster);
+        if upstream >= self.cluster_timers.len() {
+            self.cluster_timers.resize_with(upstream + 1, || None);
+        }
+    }
+
+    /// Whether files are still being sent of folders that no route has any more.
+    pub(in crate::session) const fn has_leaving_files(&self) -> bool {
+        self.caches.has_leaving()
     }
 
     /// The servers of an upstream and the connections to them.
@@ -164,10 +157,30 @@ impl HttpState {
 }
 
 impl<D: Driver> Context<D> {
+    /// Keeps files of these folders only.
+    pub(in crate::session) fn keep_folders(&mut self, folders: &[usize]) {
+        let Self { http, reactor, .. } = self;
+        http.caches.keep(reactor, folders);
+    }
+
+    /// Closes files that were being sent when their folders went.
+    pub(in crate::session) fn close_leaving_files(&mut self) {
+        let Self { http, reactor, .. } = self;
+        http.caches.close_leaving(reactor);
+    }
+
+    /// The servers of an upstream go: nothing uses them any more.
+    pub(in crate::session) fn take_cluster(&mut self, upstream: usize) -> Option<Cluster> {
+        if let Some((timer, _)) = self.http.cluster_timers[upstream].take() {
+            self.reactor.disarm(timer);
+        }
+        self.http.clusters.remove(upstream)
+    }
+
     /// Closes the files that are kept open, at the end.
     pub(in crate::session) fn close_files(&mut self) {
         let Self { http, reactor, .. } = self;
-        http.caches.iter_mut().for_each(|cache| cache.close(reactor));
+        http.caches.close(reactor);
     }
 
     /// Makes the date anew when a second is over.

@@ -1,7 +1,7 @@
 //! A page that shows what runs.
 
 use crate::ring::Driver;
-use crate::service::http::status_page::{self, Carried, Introduction, Load, Place};
+use crate::service::http::status_page::{self, Carried, Load, Place};
 use crate::session::context::Context;
 
 impl<D: Driver> Context<D> {
@@ -14,7 +14,7 @@ impl<D: Driver> Context<D> {
             for cell in cells {
                 let one = match place {
                     Place::Connections(number) => {
-                        cell.stats.listeners.get(number).map(|stats| Carried {
+                        cell.stats.listeners.find(number).map(|stats| Carried {
                             active: stats.active.get(),
                             opened: stats.accepted.get(),
                             received: stats.received.get(),
@@ -22,7 +22,7 @@ impl<D: Driver> Context<D> {
                         })
                     }
                     Place::Datagrams(number) => {
-                        cell.stats.datagrams.get(number).map(|stats| Carried {
+                        cell.stats.datagrams.find(number).map(|stats| Carried {
                             active: stats.flows_active.get(),
                             opened: stats.flows_opened.get(),
                             received: stats.received_bytes.get(),
@@ -47,8 +47,6 @@ impl<D: Driver> Context<D> {
             Load { active, busy, longest_turn: times.longest() }
         });
         let loads: Vec<Load> = loads.collect();
-        let nothing = Introduction::default();
-        let introduction = workers.introduction().unwrap_or(&nothing);
-        status_page::write(introduction, &loads, carried, out);
+        status_page::write(&workers.introduction(), &loads, carried, out);
     }
 }

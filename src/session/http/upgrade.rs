@@ -64,7 +64,7 @@ impl<D: Driver> Sessions<D> {
             let parts = (io.common, io.stream, wire.has_ended());
             Session::Relay(Box::new(Relay::adopt(context, parts, adopted)))
         });
-        context.stats().upstreams[upstream].active.increment();
+        context.upstream_stats(upstream).active.increment();
         if let Some(Session::Relay(relay)) = self.slab.get_mut(client) {
             relay.resume(&mut self.context, client);
         }

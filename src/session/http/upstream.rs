@@ -81,7 +81,7 @@ impl UpstreamConnection {
 
     /// Connects.
     pub(in crate::session) fn start<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        let upstream = &context.options.upstreams[self.cluster];
+        let upstream = &context.plan.upstreams[self.cluster];
         let (address, timeout) = (upstream.servers[self.server], upstream.connect_timeout);
         match context.open_socket(&mut self.stream, self.cluster, self.server) {
             Ok(socket) => {
@@ -385,7 +385,7 @@ impl UpstreamConnection {
 
     pub(in crate::session) fn finish<D: Driver>(self, context: &mut Context<D>, key: Key) {
         context.close_stream(key, self.stream);
-        context.stats().upstreams[self.cluster].active.decrement();
+        context.upstream_stats(self.cluster).active.decrement();
     }
 
     /// The socket goes to a tunnel as soon as nothing is in flight on it.
@@ -427,7 +427,7 @@ impl UpstreamConnection {
             context.histograms.connect.record(self.connect);
         }
         self.deadline.clear();
-        context.stats().upstreams[self.cluster].connected.add(1);
+        context.upstream_stats(self.cluster).connected.add(1);
         self.phase = Phase::Idle;
         self.stream.receive(&mut context.reactor, key, false);
         let HttpState { proxy, clusters, .. } = &mut context.http;
@@ -440,13 +440,13 @@ impl UpstreamConnection {
         op: Operation,
         source: Errno,
     ) {
-        let peer = context.options.upstreams[self.cluster].servers[self.server];
+        let peer = context.plan.upstreams[self.cluster].servers[self.server];
         let error = NetworkError { op, peer, source };
         let kind = failure_of(source, &peer);
-        context.stats().upstreams[self.cluster].failed[kind as usize].add(1);
+        context.upstream_stats(self.cluster).failed[kind as usize].add(1);
         let now = context.now();
         if let Some(others) = context.notices.connect.due(now) {
-            let upstream = &context.options.upstreams[self.cluster].name;
+            let upstream = &context.plan.upstreams[self.cluster].name;
             let tls = tls_error(&self.stream);
             tracing::warn!(%upstream, others, "{error}{tls}");
         }

@@ -18,12 +18,12 @@ impl Relay {
         self.server().close(&mut context.reactor, key);
         self.connect_expired = false;
         self.server = Some(server);
-        let options = &context.options.upstreams[self.upstream];
+        let options = &context.plan.upstreams[self.upstream];
         let address = options.servers[server];
         let timeout = options.connect_timeout;
         let send_header = options.send_header;
         if self.exchange.failures() > 0 {
-            context.stats().upstreams[self.upstream].retries.add(1);
+            context.upstream_stats(self.upstream).retries.add(1);
         }
         let stream = &mut self.streams[Lane::Upstream.index()];
         let socket = match context.open_socket(stream, self.upstream, server) {
@@ -75,7 +75,7 @@ impl Relay {
             StreamEvent::Connected => {
                 let took = context.now().saturating_duration_since(self.connecting_since);
                 context.histograms.connect.record(took);
-                context.stats().upstreams[self.upstream].connected.add(1);
+                context.upstream_stats(self.upstream).connected.add(1);
                 self.advance(context, key, Event::Connected);
                 self.take_held(context, key);
             }
@@ -83,7 +83,7 @@ impl Relay {
                 let expired = self.connect_expired && errno == Errno::ECANCELED;
                 let source = if expired { Errno::ETIMEDOUT } else { errno };
                 let server = self.exchange.server().unwrap_or(0);
-                let peer = context.options.upstreams[self.upstream].servers[server];
+                let peer = context.plan.upstreams[self.upstream].servers[server];
                 let error = NetworkError { op: Operation::Connect, peer, source };
                 let event = self.connect_failed(context, error);
                 self.advance(context, key, event);
@@ -98,9 +98,9 @@ impl Relay {
 
     /// The connection to the server stands: from now on bytes are relayed.
     pub(super) fn begin_relay<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        let idle = context.options.listeners[self.common.listener].idle_timeout;
+        let idle = self.common.listener.options.idle_timeout;
         self.common.arm(context, key, idle);
-        let header = context.options.upstreams[self.upstream].send_header;
+        let header = context.plan.upstreams[self.upstream].send_header;
         if let (Some(version), true) = (header, self.server().is_plain()) {
             let header = self.header_for_server(context, version);
             self.server().queue(Buf::copy_of(&header));
@@ -135,10 +135,10 @@ impl Relay {
 
     fn connect_failed<D: Driver>(&self, context: &mut Context<D>, error: NetworkError) -> Event {
         let failure = failure_of(error.source, &error.peer);
-        context.stats().upstreams[self.upstream].failed[failure as usize].add(1);
+        context.upstream_stats(self.upstream).failed[failure as usize].add(1);
         let now = context.now();
         if let Some(others) = context.notices.connect.due(now) {
-            let upstream = &context.options.upstreams[self.upstream].name;
+            let upstream = &context.plan.upstreams[self.upstream].name;
             let tls = tls_error(&self.streams[Lane::Upstream.index()]);
             tracing::warn!(id = self.common.id(), %upstream, others, "{error}{tls}");
         }

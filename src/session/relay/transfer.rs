@@ -114,7 +114,7 @@ impl Relay {
             self.meters[index].handle_refusal();
         }
         if !was_offloaded && self.client().is_offloaded() {
-            context.listener_stats(self.common.listener).tls.offloaded.add(1);
+            self.common.listener.stats.tls.offloaded.add(1);
         }
         if self.directions[index].is_splicing() {
             self.pump(context, key, lane)?;

@@ -1,6 +1,7 @@
 //! The life of a flow: made for a client's first datagram, ended when it is idle, evicted or told
 //! that nobody is there.
 
+use std::rc::Rc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
@@ -10,9 +11,10 @@ use super::super::Due;
 use super::super::context::Context;
 use super::super::failure::failure_of;
 use super::super::options::DatagramService;
-use super::super::workers::{WorkerCell, WorkerMessage};
+use super::super::plan::DatagramPlan;
+use super::super::workers::WorkerMessage;
 use super::listener::count_of;
-use super::{Datagrams, Hungry};
+use super::{Datagrams, Hungry, Listener};
 use crate::mem::{Buf, Key};
 use crate::net::{DatagramEvent, DatagramSocket, NetworkError, Operation};
 use crate::ring::{
@@ -29,7 +31,8 @@ const SUSPICION: Duration = Duration::from_secs(5);
 pub(super) struct Flow {
     id: u64,
     key: FlowKey,
-    listener: usize,
+    /// The listener, as the plan had it with which the flow began.
+    plan: Rc<DatagramPlan>,
     place: Place,
     /// Connected to the server.
     pub(super) socket: DatagramSocket,
@@ -55,14 +58,18 @@ impl Datagrams {
         segment: u16,
         data: Buf,
     ) -> bool {
-        let listener = self.doors[key.socket as usize].listener;
-        let table = &mut self.listeners[listener].table;
+        let plan = &self.doors[key.socket as usize].plan;
+        let listener = self.listeners.get_mut(plan.number()).and_then(Option::as_mut);
+        let Some(Listener { table, .. }) = listener else { return false };
         let found = match table.find(&key) {
             Some((place, flow)) => {
                 table.touch(place, context.now());
                 Some(flow)
             }
-            None => self.open_flow(context, key, listener),
+            None => {
+                let plan = Rc::clone(plan);
+                self.open_flow(context, key, plan)
+            }
         };
         let Some((own, flow)) = found.and_then(|own| Some((own, self.flows.get_mut(own)?))) else {
             return false;
@@ -101,7 +108,7 @@ impl Datagrams {
         errno: Errno,
     ) {
         let now = context.now();
-        let failure = failure_of(errno, &context.options.upstreams[upstream].servers[server]);
+        let failure = failure_of(errno, &context.plan.upstreams[upstream].servers[server]);
         let cluster = context.cluster(upstream);
         cluster.breaker.leave();
         cluster.servers.done(server, failed(failure.failure()), now);
@@ -113,32 +120,31 @@ impl Datagrams {
         &mut self,
         context: &mut Context<D>,
         key: FlowKey,
-        listener: usize,
+        plan: Rc<DatagramPlan>,
     ) -> Option<Key> {
-        let DatagramService::Proxy { upstream, flows_max, flow_timeout } =
-            self.doors[key.socket as usize].service
+        let DatagramService::Proxy { upstream, flows_max, flow_timeout } = plan.options.service
         else {
             return None;
         };
         if self.draining {
             return None;
         }
-        self.make_room(context, listener, flows_max);
+        self.make_room(context, &plan, flows_max);
         let now = context.now();
         let server = self.choose(context, upstream, client_hash(key.client))?;
-        let offload = self.doors[key.socket as usize].offload;
+        let offload = plan.options.offload;
         let fd = match connect(context, upstream, server, offload) {
             Ok(fd) => fd,
             Err(errno) => {
                 Self::give_back_server(context, (upstream, server), errno);
-                self.open_failed(context, listener, errno, (upstream, server));
+                self.open_failed(context, &plan, errno, (upstream, server));
                 return None;
             }
         };
         let flow = Flow {
             id: context.next_id(),
             key,
-            listener,
+            plan: Rc::clone(&plan),
             place: Place::NOWHERE,
             socket: DatagramSocket::new(fd, Key::new(0, 0), Lane::Upstream, offload),
             upstream,
@@ -152,43 +158,47 @@ impl Datagrams {
         let Ok(own) = self.flows.insert(flow) else {
             context.reactor.driver().close(fd);
             Self::give_back_server(context, (upstream, server), Errno::ENOMEM);
-            self.open_failed(context, listener, Errno::ENOMEM, (upstream, server));
+            self.open_failed(context, &plan, Errno::ENOMEM, (upstream, server));
             return None;
         };
-        let listed = &mut self.listeners[listener];
+        let listed = self.listeners.get_mut(plan.number())?.as_mut()?;
         let flow = self.flows.get_mut(own)?;
         flow.place = listed.table.insert(key, own, now);
         flow.socket = DatagramSocket::new(fd, own, Lane::Upstream, offload);
         flow.socket.arm(&mut context.reactor);
         if listed.timer.is_none() {
-            let due = Due::Flows(u32::try_from(listener).unwrap_or(u32::MAX));
+            let due = Due::Flows(u32::try_from(plan.number()).unwrap_or(u32::MAX));
             listed.timer = Some(context.reactor.arm(now + flow_timeout, due));
         }
-        let stats = context.datagram_stats(listener);
-        stats.flows_opened.add(1);
-        stats.flows_active.increment();
-        let upstream = &context.stats().upstreams[upstream];
+        plan.stats.flows_opened.add(1);
+        plan.stats.flows_active.increment();
+        let upstream = context.upstream_stats(upstream);
         upstream.connected.add(1);
         upstream.active.increment();
         Some(own)
     }
 
+    /// The oldest flow of a listener.
+    fn oldest(&self, listener: usize) -> Option<Key> {
+        self.listeners.get(listener)?.as_ref()?.table.oldest()
+    }
+
     /// Ends as many flows as there are too many. Where this worker has no more than its share, one
     /// that has borrowed is told to.
-    fn make_room<D: Driver>(&mut self, context: &mut Context<D>, listener: usize, max: u64) {
-        let (quota, own, total) = usage(context, listener, max);
+    fn make_room<D: Driver>(&mut self, context: &mut Context<D>, plan: &DatagramPlan, max: u64) {
+        let listener = plan.number();
+        let (quota, own, total) = usage(plan, max);
         let surplus = quota.surplus(own, total);
         self.evict(context, listener, surplus);
         if total < max || surplus > 0 {
             return;
         }
-        let workers = &context.options.workers;
-        let flows = workers.flows(listener).into_iter().enumerate();
+        let flows = plan.everywhere.iter().map(|stats| stats.flows_active.get()).enumerate();
         let most = flows.max_by_key(|(_, flows)| *flows);
         if let Some((other, _)) = most.filter(|(_, flows)| quota.has_borrowed(*flows)) {
-            let is_asked = &workers.cells()[other].stats.datagrams[listener].is_asked;
+            let is_asked = &plan.everywhere[other].is_asked;
             if !is_asked.swap(true, Ordering::AcqRel)
-                && !workers.send(other, WorkerMessage::EndFlow { listener })
+                && !context.options.workers.send(other, WorkerMessage::EndFlow { listener })
             {
                 is_asked.store(false, Ordering::Release);
             }
@@ -198,7 +208,7 @@ impl Datagrams {
     /// Ends so many flows, the oldest first.
     fn evict<D: Driver>(&mut self, context: &mut Context<D>, listener: usize, count: u64) {
         for _ in 0..count {
-            let Some(oldest) = self.listeners[listener].table.oldest() else { return };
+            let Some(oldest) = self.oldest(listener) else { return };
             self.end_flow(context, oldest, FlowEnd::Evicted);
         }
     }
@@ -209,13 +219,11 @@ impl Datagrams {
         context: &mut Context<D>,
         listener: usize,
     ) {
-        let DatagramService::Proxy { flows_max: max, .. } =
-            context.options.datagrams[listener].service
-        else {
-            return;
-        };
-        context.datagram_stats(listener).is_asked.store(false, Ordering::Release);
-        let (quota, own, total) = usage(context, listener, max);
+        // It may have gone with an earlier plan.
+        let Some(Some(Listener { plan, .. })) = self.listeners.get(listener) else { return };
+        plan.stats.is_asked.store(false, Ordering::Release);
+        let DatagramService::Proxy { flows_max: max, .. } = plan.options.service else { return };
+        let (quota, own, total) = usage(plan, max);
         // Whoever asked may not count its new flow yet.
         self.evict(context, listener, quota.owed(own, total));
     }
@@ -224,16 +232,16 @@ impl Datagrams {
     fn open_failed<D: Driver>(
         &mut self,
         context: &mut Context<D>,
-        listener: usize,
+        plan: &DatagramPlan,
         errno: Errno,
         (upstream, server): (usize, usize),
     ) {
         // EAGAIN: no local port is left.
-        let peer = &context.options.upstreams[upstream].servers[server];
+        let peer = &context.plan.upstreams[upstream].servers[server];
         let short = failure_of(errno, peer).is_local();
         let end = if short {
             // There is a descriptor and a port when the next datagram comes.
-            if let Some(oldest) = self.listeners[listener].table.oldest() {
+            if let Some(oldest) = self.oldest(plan.number()) {
                 self.end_flow(context, oldest, FlowEnd::Evicted);
             }
             FlowEnd::Resources
@@ -241,9 +249,8 @@ impl Datagrams {
             self.suspects.of(upstream).add(server, context.now() + SUSPICION);
             FlowEnd::ServerUnreachable
         };
-        let stats = context.datagram_stats(listener);
-        stats.flows_opened.add(1);
-        stats.flows_ended[end.index()].add(1);
+        plan.stats.flows_opened.add(1);
+        plan.stats.flows_ended[end.index()].add(1);
         note_failure(context, errno, (upstream, server));
     }
 
@@ -280,7 +287,7 @@ impl Datagrams {
         let head = datagram.head();
         let data = datagram.into_data();
         let count = count_of(&head, data.len());
-        let stats = context.datagram_stats(flow.listener);
+        let stats = &flow.plan.stats;
         if count > 1 {
             stats.joined_received.add(1);
         }
@@ -295,8 +302,10 @@ impl Datagrams {
         }
         flow.sent.0 += count;
         flow.sent.1 += data.len() as u64;
-        if !flow.ended {
-            self.listeners[flow.listener].table.touch(flow.place, context.now());
+        if !flow.ended
+            && let Some(Some(listener)) = self.listeners.get_mut(flow.plan.number())
+        {
+            listener.table.touch(flow.place, context.now());
         }
         let FlowKey { client, local, socket } = flow.key;
         let door = &mut self.doors[socket as usize];
@@ -318,7 +327,7 @@ impl Datagrams {
         };
         flow.outbox = None;
         let report = flow.socket.send(&mut context.reactor, outbox);
-        context.datagram_stats(flow.listener).count_report(&report);
+        flow.plan.stats.count_report(&report);
         if report.error == Some(Errno::ECONNREFUSED) {
             self.fail_flow(context, own, Errno::ECONNREFUSED);
             self.remove_if_quiet(context, own);
@@ -332,7 +341,7 @@ impl Datagrams {
         };
         let at = (flow.upstream, flow.server);
         self.suspects.of(flow.upstream).add(flow.server, context.now() + SUSPICION);
-        let failure = failure_of(errno, &context.options.upstreams[at.0].servers[at.1]);
+        let failure = failure_of(errno, &context.plan.upstreams[at.0].servers[at.1]);
         let outcome = failed(failure.failure());
         let now = context.now();
         context.cluster(at.0).servers.judge(at.1, outcome, now);
@@ -350,14 +359,16 @@ impl Datagrams {
         if let Some(index) = flow.outbox.take() {
             let (_, outbox): &mut (Key, Outbox) = &mut self.outboxes.boxes[index];
             let report = flow.socket.send(&mut context.reactor, outbox);
-            context.datagram_stats(flow.listener).count_report(&report);
+            flow.plan.stats.count_report(&report);
         }
-        self.listeners[flow.listener].table.remove(flow.place);
+        if let Some(Some(listener)) = self.listeners.get_mut(flow.plan.number()) {
+            listener.table.remove(flow.place);
+        }
         let cluster = context.cluster(flow.upstream);
         cluster.servers.leave(flow.server);
         cluster.breaker.leave();
-        context.stats().upstreams[flow.upstream].active.decrement();
-        let stats = context.datagram_stats(flow.listener);
+        context.upstream_stats(flow.upstream).active.decrement();
+        let stats = &flow.plan.stats;
         stats.flows_active.decrement();
         stats.flows_ended[end.index()].add(1);
         flow.socket.stop(&mut context.reactor);
@@ -377,15 +388,20 @@ impl Datagrams {
 }
 
 impl Flow {
+    /// The number of the listening socket that its client sends to.
+    pub(super) const fn socket_number(&self) -> usize {
+        self.key.socket as usize
+    }
+
     fn log<D: Driver>(&self, context: &Context<D>, end: FlowEnd) {
         let duration = context.now().saturating_duration_since(self.opened);
         tracing::info!(
             target: "access",
             id = self.id,
-            listener = %context.options.datagrams[self.listener].name,
+            listener = %self.plan.options.name,
             client = %self.key.client,
-            upstream = context.options.upstreams[self.upstream].name,
-            server = %context.options.upstreams[self.upstream].servers[self.server],
+            upstream = context.plan.upstreams[self.upstream].name,
+            server = %context.plan.upstreams[self.upstream].servers[self.server],
             received = self.received.1,
             sent = self.sent.1,
             received_datagrams = self.received.0,
@@ -398,11 +414,10 @@ impl Flow {
 }
 
 /// What the workers' flows of a listener are measured by, how many this worker has, and all have.
-fn usage<D: Driver>(context: &Context<D>, listener: usize, max: u64) -> (FlowQuota, u64, u64) {
-    let cells = context.options.workers.cells();
-    let active = |cell: &WorkerCell| cell.stats.datagrams[listener].flows_active.get();
-    let own = cells.get(context.options.worker).map_or(0, active);
-    (FlowQuota { max, workers: cells.len() as u64 }, own, cells.iter().map(active).sum())
+fn usage(plan: &DatagramPlan, max: u64) -> (FlowQuota, u64, u64) {
+    let total = plan.everywhere.iter().map(|stats| stats.flows_active.get()).sum();
+    let quota = FlowQuota { max, workers: plan.everywhere.len() as u64 };
+    (quota, plan.stats.flows_active.get(), total)
 }
 
 /// A socket that is connected to a server.
@@ -412,7 +427,7 @@ fn connect<D: Driver>(
     server: usize,
     offload: bool,
 ) -> Result<Fd, Errno> {
-    let upstream = &context.options.upstreams[upstream];
+    let upstream = &context.plan.upstreams[upstream];
     let options = DatagramSocketOptions {
         offload,
         receive_buffer: upstream.stream.receive_buffer,
@@ -435,12 +450,12 @@ fn note_failure<D: Driver>(
     errno: Errno,
     (upstream, server): (usize, usize),
 ) {
-    let peer = &context.options.upstreams[upstream].servers[server];
+    let peer = &context.plan.upstreams[upstream].servers[server];
     let failure = failure_of(errno, peer);
-    context.stats().upstreams[upstream].failed[failure as usize].add(1);
+    context.upstream_stats(upstream).failed[failure as usize].add(1);
     let now = context.now();
     if let Some(others) = context.notices.connect.due(now) {
-        let upstream = &context.options.upstreams[upstream];
+        let upstream = &context.plan.upstreams[upstream];
         let peer = upstream.servers[server];
         let error = NetworkError { op: Operation::Connect, peer, source: errno };
         tracing::warn!(upstream = %upstream.name, others, "datagrams: {error}");

@@ -1,12 +1,14 @@
 //! The listening sockets: what comes from clients, and what the network says of our answers.
 
+use std::rc::Rc;
 use std::time::Duration;
 
 use nix::errno::Errno;
 
 use super::super::Due;
 use super::super::context::Context;
-use super::super::options::{DatagramOptions, DatagramService};
+use super::super::options::DatagramService;
+use super::super::plan::DatagramPlan;
 use super::super::stats_udp::DropReason;
 use super::{Datagrams, Hungry};
 use crate::mem::Key;
@@ -22,27 +24,18 @@ const ERRORS_MAX: usize = 256;
 /// A listening socket.
 #[derive(Debug)]
 pub(super) struct UdpListener {
-    pub(super) listener: usize,
-    pub(super) service: DatagramService,
-    pub(super) offload: bool,
+    pub(super) plan: Rc<DatagramPlan>,
     pub(super) socket: DatagramSocket,
     pub(super) outbox: Outbox,
     dirty: bool,
 }
 
 impl UdpListener {
-    pub(super) const fn new(
-        number: u32,
-        listener: usize,
-        socket: Fd,
-        options: &DatagramOptions,
-    ) -> Self {
+    pub(super) fn new(number: u32, plan: Rc<DatagramPlan>, socket: Fd) -> Self {
         let key = Key::new(number, 0);
         Self {
-            listener,
-            service: options.service,
-            offload: options.offload,
-            socket: DatagramSocket::new(socket, key, Lane::Client, options.offload),
+            socket: DatagramSocket::new(socket, key, Lane::Client, plan.options.offload),
+            plan,
             outbox: Outbox::new(),
             dirty: false,
         }
@@ -69,10 +62,9 @@ impl Datagrams {
             DatagramEvent::Failed(errno) => {
                 self.read_errors(context, number);
                 if !is_network(errno) && self.doors[index].socket.is_idle() {
-                    let listener = self.doors[index].listener;
                     let now = context.now();
                     if let Some(others) = context.notices.datagrams.due(now) {
-                        let name = &context.options.datagrams[listener].name;
+                        let name = &self.doors[index].plan.options.name;
                         tracing::warn!(listener = %name, others, "receiving datagrams: {errno}");
                     }
                     context.reactor.arm(now + REST, Due::UdpListener(number));
@@ -87,7 +79,9 @@ impl Datagrams {
 
     /// A door has rested.
     pub(in super::super) fn retry<D: Driver>(&mut self, context: &mut Context<D>, number: u32) {
-        self.doors[number as usize].socket.arm(&mut context.reactor);
+        if let Some(door) = self.doors.get_mut(number as usize) {
+            door.socket.arm(&mut context.reactor);
+        }
     }
 
     pub(super) fn close_door_if_quiet<D: Driver>(
@@ -121,7 +115,7 @@ impl Datagrams {
             return;
         }
         let report = door.socket.send(&mut context.reactor, &mut door.outbox);
-        let stats = context.datagram_stats(door.listener);
+        let stats = &door.plan.stats;
         stats.count_report(&report);
         stats.sent.add(report.datagrams);
         stats.sent_bytes.add(report.bytes);
@@ -140,7 +134,7 @@ impl Datagrams {
         let head = datagram.head();
         let data = datagram.into_data();
         let count = count_of(&head, data.len());
-        let stats = context.datagram_stats(door.listener);
+        let stats = &door.plan.stats;
         stats.received.add(count);
         stats.received_bytes.add(data.len() as u64);
         if count > 1 {
@@ -155,7 +149,7 @@ impl Datagrams {
         let Some(client) = head.from.filter(|client| client.port() != 0) else {
             return stats.drop_of(DropReason::NoFlow, count);
         };
-        match door.service {
+        match door.plan.options.service {
             DatagramService::Echo => {
                 let most = door.socket.segment_max();
                 door.outbox.push(Some(client), head.local, data, head.segment, most);
@@ -164,8 +158,8 @@ impl Datagrams {
             DatagramService::Proxy { .. } => {
                 let key = FlowKey { client, local: head.local, socket: number };
                 if !self.take_for_server(context, key, head.segment, data) {
-                    let listener = self.doors[number as usize].listener;
-                    context.datagram_stats(listener).drop_of(DropReason::NoFlow, count);
+                    let stats = &self.doors[number as usize].plan.stats;
+                    stats.drop_of(DropReason::NoFlow, count);
                 }
             }
         }
@@ -182,7 +176,9 @@ impl Datagrams {
                 continue;
             }
             let key = FlowKey { client: error.peer, local: error.local, socket: number };
-            if let Some((_, flow)) = self.listeners[door.listener].table.find(&key) {
+            let listener = door.plan.number();
+            let listener = self.listeners.get(listener).and_then(Option::as_ref);
+            if let Some((_, flow)) = listener.and_then(|own| own.table.find(&key)) {
                 self.end_flow(context, flow, FlowEnd::ClientUnreachable);
             }
         }

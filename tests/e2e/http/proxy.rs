@@ -23,7 +23,7 @@ fn closed_port() -> SocketAddr {
 pub(super) fn failed(served: &Served, name: &str) -> u64 {
     let all = ringway::service::cluster::failure::Failure::ALL;
     let failure = all.into_iter().find(|failure| failure.name() == name).unwrap();
-    served.sum(|cell| cell.stats.upstreams[0].http.failed[failure.index()].get())
+    served.sum(|cell| cell.stats.upstreams.get(0).http.failed[failure.index()].get())
 }
 
 #[test]
@@ -333,7 +333,7 @@ fn an_upgrade_becomes_a_tunnel_both_ways() {
     sending.join().unwrap();
     assert!(back == data);
     drop(client);
-    wait_until("all is over", || served.sum(|cell| cell.stats.upstreams[0].active.get()) == 0);
+    wait_until("all is over", || served.sum(|cell| cell.stats.upstreams.get(0).active.get()) == 0);
 }
 
 #[test]
@@ -383,7 +383,7 @@ fn a_client_that_goes_away_leaves_nothing_behind() {
     drop(clients);
     wait_until("clients are gone", || served.sum(|cell| cell.active.get()) == 0);
     wait_until("and what they asked for", || {
-        served.sum(|cell| cell.stats.upstreams[0].active.get()) == 0
+        served.sum(|cell| cell.stats.upstreams.get(0).active.get()) == 0
     });
     assert_eq!(served.sum(|cell| cell.stats.stale.get()), 0);
 }
@@ -497,7 +497,7 @@ fn what_one_server_is_slow_to_answer_another_answers() {
         assert_eq!(client.get("/").text(), "quick");
     }
     let of = |read: fn(&ringway::session::OriginStats) -> u64| {
-        served.sum(|cell| read(&cell.stats.upstreams[0].http))
+        served.sum(|cell| read(&cell.stats.upstreams.get(0).http))
     };
     let (made, won) = (of(|stats| stats.hedges.get()), of(|stats| stats.hedges_won.get()));
     assert!(made >= 5 && won >= 5, "{made} made, {won} won");
@@ -507,8 +507,7 @@ fn what_one_server_is_slow_to_answer_another_answers() {
     assert!(posts.contains(&200) && posts.contains(&504), "{posts:?}");
     assert_eq!(of(|stats| stats.hedges.get()), made);
     wait_until("nothing is left", || {
-        served.sum(|cell| cell.stats.upstreams[0].servers.iter().map(|one| one.active.get()).sum())
-            == 0
+        served.sum(|cell| cell.stats.servers.get(0).iter().map(|one| one.active.get()).sum()) == 0
     });
 }
 
@@ -537,7 +536,7 @@ fn when_one_of_two_tries_fails_the_other_is_left() {
     let served = proxied(&[failing, working], "hedge_after = \"20ms\"\nretries = 0\n", "");
     let mut client = Client::new(served.address());
     assert_eq!(client.get("/").text(), "good");
-    let retries = served.sum(|cell| cell.stats.upstreams[0].retries.get());
+    let retries = served.sum(|cell| cell.stats.upstreams.get(0).retries.get());
     assert_eq!((retries, failed(&served, "reset_before_head")), (0, 0));
 }
 
@@ -583,7 +582,7 @@ fn what_a_client_may_not_say_in_its_head_it_may_not_say_in_trailers() {
     for gone in ["6.6.6.6", "root", "x_user"] {
         assert!(!text.contains(gone), "{gone} is in {text}");
     }
-    let dropped = served.sum(|cell| cell.stats.listeners[0].http.fields_dropped.get());
+    let dropped = served.sum(|cell| cell.stats.listeners.get(0).http.fields_dropped.get());
     assert_eq!(dropped, 2, "one of the head, one of the trailers");
 }
 
@@ -719,7 +718,7 @@ fn a_client_that_resets_at_once_goes_round_no_list_and_no_limit() {
         (0..300).for_each(|_| ask_and_reset(served.address(), request));
         wait_until("all are gone", || {
             let closed = |cell: &ringway::session::WorkerCell| {
-                cell.stats.listeners[0].closed.iter().map(ringway::runtime::Counter::get).sum()
+                cell.stats.listeners.get(0).closed.iter().map(ringway::runtime::Counter::get).sum()
             };
             served.sum(closed) == 300
         });
@@ -733,8 +732,7 @@ fn a_client_that_resets_at_once_goes_round_no_list_and_no_limit() {
 
 /// How often the servers of the upstream were left out.
 fn ejected(served: &Served) -> u64 {
-    served
-        .sum(|cell| cell.stats.upstreams[0].servers.iter().map(|server| server.ejected.get()).sum())
+    served.sum(|cell| cell.stats.servers.get(0).iter().map(|server| server.ejected.get()).sum())
 }
 
 #[test]
@@ -828,7 +826,7 @@ fn one_dead_address_of_two_costs_no_request() {
             let answer = client.ask("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
             assert_eq!((answer.status, answer.text()), (200, "alive"));
         }
-        let refused = served.sum(|cell| cell.stats.upstreams[0].failed[0].get());
+        let refused = served.sum(|cell| cell.stats.upstreams.get(0).failed[0].get());
         assert!((1..100).contains(&refused), "it is passed over: {refused}");
         assert!(ejected(&served) >= 1);
     }
@@ -874,7 +872,7 @@ fn events() -> SocketAddr {
 }
 
 fn in_use(served: &Served) -> u64 {
-    served.sum(|cell| cell.stats.upstreams[0].active.get())
+    served.sum(|cell| cell.stats.upstreams.get(0).active.get())
 }
 
 #[test]
@@ -1085,9 +1083,8 @@ fn a_wait_for_a_connection_is_held_against_no_server() {
 fn a_server_that_is_back_is_found_when_the_others_are_gone() {
     let addresses = [closed_port(), closed_port()];
     let served = proxied(&addresses, "", "");
-    let out = |server: usize| {
-        served.sum(|cell| cell.stats.upstreams[0].servers[server].ejected.get()) > 0
-    };
+    let out =
+        |server: usize| served.sum(|cell| cell.stats.servers.get(0)[server].ejected.get()) > 0;
     while !out(0) && !out(1) {
         assert_eq!(Client::new(served.address()).get("/").status, 502);
     }

@@ -94,7 +94,7 @@ fn what_breaks_a_rule_is_told_so_and_the_connection_ends() {
         assert!(client.is_closed());
     }
     let refused = |cell: &ringway::session::WorkerCell| {
-        cell.stats.listeners[0].http.refused.iter().map(ringway::runtime::Counter::get).sum()
+        cell.stats.listeners.get(0).http.refused.iter().map(ringway::runtime::Counter::get).sum()
     };
     assert_eq!(served.sum(refused), 9);
 }

@@ -75,7 +75,7 @@ pub(super) fn balance(run: &mut Run) {
 
 /// accepted = clients = closed, over all reasons.
 fn balance_connections(run: &Run) {
-    let stats = &run.workers.cells()[0].stats.listeners[0];
+    let stats = &run.workers.cells()[0].stats.listeners.get(0);
     let closed: u64 = CloseReason::ALL.iter().map(|reason| run.closed(*reason)).sum();
     assert_eq!((stats.accepted.get(), closed), (run.clients.len() as u64, closed));
     assert_eq!(closed, run.clients.len() as u64, "each connection has one end");
@@ -87,10 +87,13 @@ fn balance_routes(run: &mut Run, lines: &[Line]) {
     let workers = std::sync::Arc::clone(&run.workers);
     let stats = &workers.cells()[0].stats;
     assert_eq!(stats.lines_lost.get(), 0);
+    let listener = stats.listeners.get(0);
+    let routes = run.routes.clone();
     for at in 0..=ROUTES.len() {
         let own = (at < ROUTES.len()).then_some(at);
         let logged: Vec<&Line> = lines.iter().filter(|line| line.route == own).collect();
-        let Some(route) = stats.listeners[0].http.used_route(at) else {
+        let used = routes.get(at).map(|counters| counters.used().next());
+        let Some(route) = used.unwrap_or(Some(&listener.http.unrouted)) else {
             assert!(logged.is_empty(), "{own:?}: {logged:#?}");
             continue;
         };
@@ -155,7 +158,7 @@ fn balance_answers(run: &Run, lines: &[Line], text: &str) {
 ///   `no_server`), that never came to it (given up, or the time was over), and hedges that none
 ///   could be found for.
 fn balance_upstream(run: &Run, lines: &[Line], text: &str) {
-    let stats = &run.workers.cells()[0].stats.upstreams[0];
+    let stats = &run.workers.cells()[0].stats.upstreams.get(0);
     let http = &stats.http;
     let lines: Vec<&Line> = lines.iter().filter(|line| line.has_upstream).collect();
     let count =
@@ -186,12 +189,12 @@ fn balance_upstream(run: &Run, lines: &[Line], text: &str) {
 }
 
 fn failed_of(run: &Run, failure: Failure) -> u64 {
-    run.workers.cells()[0].stats.upstreams[0].http.failed[failure.index()].get()
+    run.workers.cells()[0].stats.upstreams.get(0).http.failed[failure.index()].get()
 }
 
 /// connected = created = closed, over all causes; hedges won <= hedges.
 fn balance_pool(run: &Run) {
-    let stats = &run.workers.cells()[0].stats.upstreams[0];
+    let stats = &run.workers.cells()[0].stats.upstreams.get(0);
     let http = &stats.http;
     let closed: u64 = http.closed.iter().map(|counter| counter.get()).sum();
     assert_eq!((stats.connected.get(), closed), (http.created.get(), http.created.get()));

@@ -42,7 +42,7 @@ pub(super) const EXCUSED: [(&str, &str); 9] = [
 impl Census {
     pub(super) fn note(&mut self, run: &Run) {
         let stats = &run.workers.cells()[0].stats;
-        let (listener, upstream) = (&stats.listeners[0], &stats.upstreams[0].http);
+        let (listener, upstream) = (&stats.listeners.get(0), &stats.upstreams.get(0).http);
         for reason in CloseReason::ALL {
             self.reach("close", reason.name(), run.closed(reason));
         }
@@ -59,8 +59,10 @@ impl Census {
         for (name, count) in Refusal::NAMES.iter().zip(&listener.http.refused) {
             self.reach("refusal", name, count.get());
         }
-        let routes =
-            || (0..=super::setup::ROUTES.len()).filter_map(|at| listener.http.used_route(at));
+        let routes = || {
+            let used = run.routes.iter().flat_map(|route| route.used());
+            used.chain([&listener.http.unrouted])
+        };
         for class in 0..=5 {
             let count = routes().map(|route| route.answers[class].get()).sum();
             self.reach("class", &format!("{class}xx"), count);

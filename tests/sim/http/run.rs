@@ -6,14 +6,14 @@ use ringway::ring::Fd;
 use ringway::ring::sim::{Behaviour, Faults, Random, Sim};
 use ringway::server::Worker;
 use ringway::service::CloseReason;
-use ringway::session::{Plan, WorkerMessage, Workers};
+use ringway::session::{Counted, RouteCounters, WorkerMessage, Workers};
 
 use super::books;
 use super::client::{Client, End, Habits};
 use super::net::{Net, Trace};
 use super::orders::{Ask, Orders};
 use super::server::{AllSeen, Moods, Server};
-use super::setup::{BUFFER_SIZE, BUFFERS, ROUTES, Setup, address};
+use super::setup::{BUFFER_SIZE, BUFFERS, Setup, address};
 use super::wire::pattern;
 
 /// Turns after which a run counts as hanging.
@@ -32,6 +32,8 @@ const QUEUE_TIME: std::time::Duration = std::time::Duration::from_millis(30);
 pub(super) struct Run {
     pub(super) worker: Worker<Sim>,
     pub(super) workers: Arc<Workers>,
+    /// What is counted of routes.
+    pub(super) routes: Vec<Arc<RouteCounters>>,
     pub(super) setup: Setup,
     random: Random,
     listener: Fd,
@@ -72,11 +74,8 @@ impl Run {
         }
         let listener = sim.listen();
         sim.set_faults(setup.faults);
-        let plan = Plan {
-            routes: vec![ROUTES.len()],
-            servers: vec![setup.servers.len()],
-            ..Plan::default()
-        };
+        let servers = vec![setup.servers.len()];
+        let plan = Counted { listeners: 1, servers, ..Counted::default() };
         let workers = Arc::new(Workers::with_plan(1, &plan));
         let notes = Arc::new(Mutex::new(Vec::new()));
         let posted = Arc::clone(&notes);
@@ -85,12 +84,14 @@ impl Run {
             true
         })]);
         let lines = Arc::new(Mutex::new(Vec::new()));
+        let routes = setup.http.routes.iter().map(|route| Arc::clone(&route.counters)).collect();
         let options = setup.options(&workers, listener, &lines);
         let mut worker = Worker::new(sim, options, None);
         worker.start(None);
         Self {
             worker,
             workers,
+            routes,
             random: Random::new(setup.seed ^ 0x6874_7470),
             setup,
             listener,
@@ -134,7 +135,7 @@ impl Run {
     }
 
     fn active(&self) -> u64 {
-        self.workers.cells()[0].stats.listeners[0].active.get()
+        self.workers.cells()[0].stats.listeners.get(0).active.get()
     }
 
     fn run_until(&mut self, what: &str, is_over: impl Fn(&mut Self) -> bool) {
@@ -185,7 +186,6 @@ impl Run {
         self.check_health();
         let is_told = self.take_notes();
         self.worker.turn().expect("the simulated kernel does not fail");
-        self.worker.sessions().check_exchanges();
         let turn = self.trace.turn;
         let sim = self.worker.sessions().reactor().driver();
         for (at, server, behaviour) in &self.setup.changes {
@@ -318,13 +318,13 @@ impl Run {
     fn assert_clean(&mut self) {
         let workers = Arc::clone(&self.workers);
         let cell = &workers.cells()[0];
-        let upstream = &cell.stats.upstreams[0];
+        let upstream = &cell.stats.upstreams.get(0);
         assert_eq!((cell.active.get(), upstream.active.get()), (0, 0));
         assert_eq!(cell.stats.stale.get(), 0, "no completion outlives its slot");
         let http = &upstream.http;
         let pool = [&http.idle, &http.in_use, &http.opening, &http.waiting].map(|one| one.get());
         assert_eq!(pool, [0; 4], "idle, in use, opening, waiting");
-        assert!(upstream.servers.iter().all(|server| server.active.get() == 0));
+        assert!(cell.stats.servers.get(0).iter().all(|server| server.active.get() == 0));
         assert_eq!(cell.stats.compression.memory.used(), 0);
         let sessions = self.worker.sessions();
         assert_eq!((sessions.len(), sessions.pipes_open()), (0, 0));
@@ -357,7 +357,7 @@ impl Run {
     }
 
     pub(super) fn closed(&self, reason: CloseReason) -> u64 {
-        self.workers.cells()[0].stats.listeners[0].closed[reason.index()].get()
+        self.workers.cells()[0].stats.listeners.get(0).closed[reason.index()].get()
     }
 
     /// Adds all that was counted to the trace.

@@ -26,8 +26,8 @@ use ringway::session::http_options::{
     TrustedProxies,
 };
 use ringway::session::{
-    DescriptorLimits, Folder, HandlerFactory, LineSink, ListenerOptions, RelayOptions,
-    ServiceOptions, SessionOptions, UpstreamOptions, Workers,
+    DescriptorLimits, Folder, HandlerFactory, Lease, LineSink, ListenerOptions, RelayOptions,
+    RouteCounters, ServiceOptions, SessionOptions, UpstreamOptions, Workers,
 };
 
 use super::client::Habits;
@@ -122,17 +122,22 @@ fn files() -> FilesOptions {
         cache_ttl: Duration::from_millis(5),
         small_max: 500,
         error_pages: Vec::new(),
-        cache: 0,
+        cache: Lease::new(0),
     }
 }
 
 fn route(number: usize, path: &str) -> RouteOptions {
-    let limit =
-        RateLimitOptions { rate: 10, burst: 1, entries_max: 10, header: Some("x-who".into()) };
+    let limit = RateLimitOptions {
+        rate: 10,
+        burst: 1,
+        entries_max: 10,
+        header: Some("x-who".into()),
+        shown: Arc::default(),
+    };
     let body_max = if path == "/short" { SHORT_BODY as u64 } else { 1 << 20 };
     RouteOptions {
         name: path.into(),
-        number,
+        counters: Arc::new(RouteCounters::new(Lease::new(number), 1)),
         upstream_name: None,
         action: action(path),
         request_edits: edits(&[("x-edit", "$path $query $host")]),
@@ -173,9 +178,10 @@ pub(super) fn listener(unit: Duration) -> HttpOptions {
         request_id: Some("x-request-id".into()),
         source_connections_max: None,
         access: AccessList::default(),
-        access_log: Some(AccessLogOptions { format: Format::Json, sink: 0 }),
+        access_log: None,
         scheme: "http",
         needs_source: true,
+        upstreams: [0].into(),
     }
 }
 
@@ -273,17 +279,19 @@ impl Setup {
         listener: Fd,
         lines: &Arc<Mutex<Vec<u8>>>,
     ) -> SessionOptions {
-        let http = std::mem::replace(&mut self.http, self::listener(Duration::ZERO));
+        let mut http = std::mem::replace(&mut self.http, self::listener(Duration::ZERO));
         let lines = Arc::clone(lines);
         let sink = LineSink::new(move |more| {
             lines.lock().expect("no panic while it is held").extend(more);
             true
         });
+        http.access_log = Some(AccessLogOptions { format: Format::Json, sink });
         SessionOptions {
             compression_memory: self.compression_memory,
             listeners: vec![ListenerOptions {
                 name: "sim".to_owned(),
                 sockets: vec![listener],
+                listen: None,
                 header_timeout: http.head_timeout,
                 service: ServiceOptions::Http(Arc::new(http)),
                 connections_max: self.connections_max,
@@ -306,8 +314,6 @@ impl Setup {
             worker: 0,
             descriptors: DescriptorLimits::OPEN,
             hand_off_ratio: None,
-            routes: ROUTES.len(),
-            access_sinks: vec![sink],
             seed: 0x5eed_0000_0000,
             handler: HandlerFactory::default(),
         }

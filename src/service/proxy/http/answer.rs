@@ -11,7 +11,6 @@ use crate::service::cluster::Clusters;
 use crate::service::cluster::failure::Failure;
 use crate::service::cluster::identity::authenticates_connection;
 use crate::service::cluster::servers::{Ended, Outcome};
-use crate::service::http::edit::HeaderEdits;
 use crate::service::http::interim;
 
 /// What becomes of the head of an answer.
@@ -40,21 +39,15 @@ pub enum InterimVerdict {
 
 impl HttpProxy {
     /// An interim answer has come. The exchange may still be tried again, and the second try may
-    /// answer it. `edits` are those of the route.
+    /// answer it.
     #[must_use]
-    pub fn interim_came(
-        &mut self,
-        key: Key,
-        mut head: Box<ResponseHead>,
-        edits: Option<&HeaderEdits>,
-    ) -> InterimVerdict {
+    pub fn interim_came(&mut self, key: Key, head: Box<ResponseHead>) -> InterimVerdict {
         let Self { exchanges, watched, counted, actions, .. } = self;
         let Some(exchange) = exchanges.get_mut(key) else { return InterimVerdict::Dropped(head) };
         let version = exchange.request.head.version;
         if exchange.has_head() || !interim::passes(head.status, version) {
             return InterimVerdict::Dropped(head);
         }
-        interim::filter(&mut head.fields, edits);
         exchange.answer.interim.push(head);
         watched[exchange.cluster].count(counted, exchange.cluster).interim += 1;
         exchange.wake_client(actions);

@@ -56,8 +56,6 @@ pub struct Answer {
 pub struct Exchange {
     /// The client's connection.
     pub client: Key,
-    /// The place of its listener among all.
-    pub listener: usize,
     /// The cluster whose servers are asked.
     pub cluster: usize,
     /// What is asked.

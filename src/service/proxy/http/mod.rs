@@ -107,8 +107,6 @@ pub enum ProxyAction {
 pub struct NewExchange {
     /// The client's connection.
     pub client: Key,
-    /// The place of its listener among all.
-    pub listener: usize,
     /// The cluster whose servers are asked.
     pub cluster: usize,
     /// What is asked.
@@ -300,7 +298,7 @@ impl HttpProxy {
         clusters: &mut Clusters,
         now: Instant,
     ) -> Result<Key, (Box<RequestHead>, RequestRecord)> {
-        let NewExchange { client, listener, cluster, mut request, mut record, hash, until } = new;
+        let NewExchange { client, cluster, mut request, mut record, hash, until } = new;
         if cluster >= self.watched.len() || clusters.find(cluster).is_none() {
             return Err((request.head, record));
         }
@@ -310,7 +308,6 @@ impl HttpProxy {
         }
         let exchange = Exchange {
             client,
-            listener,
             cluster,
             request,
             answer: Answer::default(),

@@ -9,7 +9,6 @@ use crate::service::cluster::breaker::Limits;
 use crate::service::cluster::pool::{CloseCause, PoolOptions};
 use crate::service::cluster::servers::{Policy, ServerOptions, ServersOptions};
 use crate::service::cluster::{Cluster, ClusterOptions, HostHeader};
-use crate::service::http::edit::HeaderEdits;
 
 const SECOND: Duration = Duration::from_secs(1);
 const CLIENT: Key = Key::new(7, 0);
@@ -116,7 +115,6 @@ impl Rig {
         let (path, upgrade, closes, body) = (None, false, false, Default::default());
         let new = NewExchange {
             client: CLIENT,
-            listener: 0,
             cluster,
             request: ForwardedRequest { head, path, size, upgrade, closes, body },
             record: RequestRecord::new(self.now, None, Some(0), 20),
@@ -527,16 +525,15 @@ fn interim_answers_pass_until_there_is_an_answer_and_commit_no_try() {
     let mut rig = Rig::new(&options(2));
     let exchange = rig.begin(b"GET", BodySize::None);
     let first = rig.connected();
-    let edits = HeaderEdits::default();
     let hint = |status| Box::new(ResponseHead { status, ..ResponseHead::default() });
-    let passed = rig.proxy.interim_came(exchange, hint(103), Some(&edits));
+    let passed = rig.proxy.interim_came(exchange, hint(103));
     assert!(matches!(passed, InterimVerdict::Passed));
-    let dropped = rig.proxy.interim_came(exchange, hint(100), Some(&edits));
+    let dropped = rig.proxy.interim_came(exchange, hint(100));
     assert!(matches!(dropped, InterimVerdict::Dropped(_)), "the client has had that");
     rig.reset(first, Failure::ResetBeforeHead);
     let second = rig.connected();
     rig.head(second, 200);
-    let late = rig.proxy.interim_came(exchange, hint(103), Some(&edits));
+    let late = rig.proxy.interim_came(exchange, hint(103));
     assert!(matches!(late, InterimVerdict::Dropped(_)));
     rig.answered(second);
     assert_eq!(rig.end(exchange).answers.len(), 1);

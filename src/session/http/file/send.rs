@@ -188,7 +188,7 @@ impl Http {
         let was_offloaded = self.io.stream.is_offloaded();
         let takes = self.io.stream.takes_pages(&mut context.reactor, key);
         if !was_offloaded && self.io.stream.is_offloaded() {
-            context.listener_stats(self.io.common.listener).tls.offloaded.add(1);
+            self.io.common.listener.stats.tls.offloaded.add(1);
         }
         takes
     }
@@ -309,8 +309,13 @@ impl Http {
         }
         load.content.truncate(len);
         let content = Buf::copy_of(&load.content);
-        let Context { http, reactor, .. } = context;
-        if !http.caches[load.cache].keep(reactor, &load.name, &transfer.file, &content) {
+        let Context { http, reactor, .. } = &mut *context;
+        let file = &transfer.file;
+        let is_unwritten = match http.caches.find(load.cache) {
+            Some(cache) => cache.keep(reactor, &load.name, file, &content),
+            None => is_unwritten(context, file),
+        };
+        if !is_unwritten {
             // These bytes are not those of the tag that the head has.
             transfer.broken = true;
             return;
@@ -353,7 +358,7 @@ impl Http {
             && let Some((head, mut told)) = transfer.take_request()
         {
             told.reason = Some(CloseReason::FileCut.name());
-            let stats = context.listener_stats(self.io.common.listener).http.route(told.route);
+            let stats = self.route_stats(told.route, context.options.worker);
             stats.into_iter().for_each(|stats| stats.files_cut.add(1));
             self.finish_request(context, head, &told);
         }

@@ -66,12 +66,8 @@ impl UpstreamConnection {
         head: Box<ResponseHead>,
     ) {
         self.note_interim(context);
-        let Context { http, options, .. } = context;
-        let edits = http.proxy.get(exchange).and_then(|one| {
-            let listener = options.listeners.get(one.listener)?;
-            listener.service.route(one.record.route?).map(|route| &route.response_edits)
-        });
-        if let InterimVerdict::Dropped(head) = http.proxy.interim_came(exchange, head, edits) {
+        let http = &mut context.http;
+        if let InterimVerdict::Dropped(head) = http.proxy.interim_came(exchange, head) {
             http.spare_answers.give(head);
         }
     }
@@ -109,7 +105,7 @@ impl UpstreamConnection {
     /// What an error of the wire means for the exchange. What breaks a rule is logged.
     fn failure_of<D: Driver>(&self, context: &mut Context<D>, error: ClientError) -> Failure {
         let now = context.now();
-        let upstream = &context.options.upstreams[self.cluster];
+        let upstream = &context.plan.upstreams[self.cluster];
         let (name, server) = (&upstream.name, upstream.servers[self.server]);
         match error {
             ClientError::LostBeforeHead => Failure::ResetBeforeHead,

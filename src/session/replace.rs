@@ -1,0 +1,404 @@
+//! Another plan takes the place of the present one, between two turns. What has to be done for each
+//! connection is done a few at a time, so that no turn is long.
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use super::accept::Listener;
+use super::context::JITTER_SEED;
+use super::kind::Session;
+use super::options::SessionOptions;
+use super::plan::{
+    DatagramPlan, FreshCluster, Lease, ListenerPlan, PlanOptions, Planned, PlannedUpstream,
+    WorkerSettings,
+};
+use super::published::Published;
+use super::{Due, Sessions};
+use crate::mem::Key;
+use crate::ring::{Driver, Fd};
+use crate::runtime::TimerId;
+use crate::service::cluster::Cluster;
+use crate::service::cluster::pool::CloseCause;
+use crate::service::proxy::Exchanger;
+
+/// Connections that are looked at in one turn after a reload.
+const CONNECTIONS_PER_TURN: u32 = 256;
+/// Idle connections to servers of an earlier plan that are closed in one turn.
+const IDLE_PER_TURN: usize = 32;
+
+/// What became of the connections of clients when a plan took the place of another.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Replaced {
+    /// They go on.
+    pub kept: u64,
+    /// Their listeners are gone: they end with what is under way on them.
+    pub drained: u64,
+    /// Flows of UDP listeners that are gone.
+    pub closed: u64,
+}
+
+/// Connections that are to be looked at since a plan was replaced, and those whose listeners are
+/// gone.
+#[derive(Debug, Default)]
+pub(super) struct Removal {
+    /// The slot that is looked at next, while connections are looked at.
+    next: Option<u32>,
+    /// Those whose time is over are ended in this round.
+    is_cutting: bool,
+    /// By number, the listeners that are gone, and when their connections are ended.
+    gone: Vec<(usize, Instant)>,
+    timer: Option<TimerId>,
+    /// More idle connections of earlier plans are there to be closed.
+    has_idle: bool,
+}
+
+impl Removal {
+    /// Whether there is something to be done in the next turn.
+    pub(super) const fn is_busy(&self) -> bool {
+        self.next.is_some() || self.has_idle
+    }
+}
+
+impl SessionOptions {
+    /// The plan that the worker starts with, whose numbers are places in these lists.
+    pub(super) fn first_plan(&mut self, now: Instant) -> PlanOptions {
+        fn numbered<T>(all: Vec<T>) -> Vec<Planned<T>> {
+            let all = all.into_iter().enumerate();
+            all.map(|(number, options)| Planned { lease: Lease::new(number), options }).collect()
+        }
+        let upstreams = std::mem::take(&mut self.upstreams).into_iter().enumerate();
+        let place = (self.worker, self.workers.cells().len());
+        let seed = self.worker_seed();
+        let upstreams = upstreams.map(|(number, options)| {
+            let cluster = Cluster::new(&options.cluster, place, cluster_seed(seed, number), now);
+            PlannedUpstream {
+                lease: Lease::new(number),
+                counted: Lease::new(number),
+                options: options.into(),
+                fresh: Some(FreshCluster {
+                    cluster: cluster.into(),
+                    before: None,
+                    is_checked: true,
+                }),
+            }
+        });
+        PlanOptions {
+            id: 0,
+            upstreams: upstreams.collect(),
+            listeners: numbered(std::mem::take(&mut self.listeners)),
+            datagrams: numbered(std::mem::take(&mut self.datagrams)),
+            fresh_routes: Vec::new(),
+            folders: None,
+            settings: WorkerSettings {
+                relay: self.relay,
+                compression_memory: self.compression_memory,
+                connections_max: self.connections_max,
+                access_log: self.access_log,
+                hand_off_ratio: self.hand_off_ratio,
+                shutdown_timeout: Duration::ZERO,
+            },
+        }
+    }
+}
+
+/// What random choices of a cluster begin with.
+#[must_use]
+pub const fn cluster_seed(worker_seed: u64, number: usize) -> u64 {
+    super::http::seed_of(worker_seed, number)
+}
+
+impl<D: Driver> Sessions<D> {
+    /// Puts a plan in the place of the present one. The sockets that it brings are the worker's
+    /// from now on. Connections keep the parts of their plan; requests on kept connections of HTTP
+    /// take the new one.
+    pub fn replace_plan(&mut self, plan: PlanOptions) -> Replaced {
+        let PlanOptions { id, listeners, datagrams, upstreams, settings, .. } = plan;
+        self.set_up(&settings);
+        self.replace_upstreams(upstreams);
+        let context = &mut self.context;
+        let (workers, worker) =
+            (std::sync::Arc::clone(&context.options.workers), context.options.worker);
+        let own = &context.plan.upstreams;
+        let listeners: Vec<_> = listeners
+            .into_iter()
+            .map(|one| Rc::new(ListenerPlan::new(one, &workers, worker, own)))
+            .collect();
+        let datagrams: Vec<_> = datagrams
+            .into_iter()
+            .map(|one| Rc::new(DatagramPlan::new(one, &workers, worker, own)))
+            .collect();
+        for route in plan.fresh_routes {
+            context.histograms.latencies.reset_route(route);
+            context.http.forget_route(route);
+        }
+        if let Some(folders) = plan.folders {
+            context.keep_folders(&folders);
+        }
+        let before = context.plan.set_listeners(&listeners);
+        context.plan.id = id;
+        let drained = self.note_gone(&before, settings.shutdown_timeout);
+        self.replace_acceptors(&listeners);
+        let is_started = self.started && !self.draining;
+        let closed = self.datagrams.replace(&mut self.context, datagrams, is_started);
+        if !self.slab.is_empty() {
+            self.removal.next = Some(0);
+        }
+        let all: u64 = self.context.cell().active.get();
+        Replaced { kept: all.saturating_sub(drained), drained, closed }
+    }
+
+    /// Changes what is changed of the worker itself.
+    fn set_up(&mut self, settings: &WorkerSettings) {
+        let WorkerSettings { relay, compression_memory, connections_max, access_log, .. } =
+            *settings;
+        self.slab.set_limit(connections_max);
+        let context = &mut self.context;
+        context.pipes.set_up(relay.pipes_idle_max, relay.pipe_capacity);
+        let options = &mut context.options;
+        options.relay = relay;
+        options.compression_memory = compression_memory;
+        options.connections_max = connections_max;
+        options.access_log = access_log;
+        options.hand_off_ratio = settings.hand_off_ratio;
+    }
+
+    fn replace_upstreams(&mut self, upstreams: Vec<PlannedUpstream>) {
+        let context = &mut self.context;
+        let (workers, worker) = (&context.options.workers, context.options.worker);
+        let gone = context.plan.upstreams.replace(&upstreams, workers, worker);
+        for upstream in upstreams {
+            if let Some(fresh) = upstream.fresh {
+                let number = upstream.lease.number();
+                self.datagrams.reset_suspects(number);
+                self.context.add_cluster(number, fresh);
+            }
+        }
+        for upstream in gone {
+            self.context.cluster(upstream).retire();
+            self.removal.has_idle = true;
+            if let Some(exchanger) = &mut self.context.exchangers[upstream] {
+                exchanger.drain();
+                self.context.unsettled = true;
+            }
+        }
+    }
+
+    /// Listeners that are gone: their connections end. Returns how many there are.
+    fn note_gone(&mut self, before: &[Rc<ListenerPlan>], timeout: Duration) -> u64 {
+        let now = self.context.now();
+        let Removal { gone, timer, .. } = &mut self.removal;
+        // One of the same name may be back.
+        gone.retain(|(number, _)| self.context.plan.listener(*number).is_none());
+        let mut drained = 0;
+        for listener in before {
+            if self.context.plan.listener(listener.number()).is_none() {
+                drained += listener.stats.active.get();
+                gone.push((listener.number(), now + timeout));
+            }
+        }
+        if timer.is_none()
+            && let Some(next) = gone.iter().map(|(_, until)| *until).min()
+        {
+            *timer = Some(self.context.reactor.arm(next, Due::Removal));
+        }
+        drained
+    }
+
+    /// The time of connections of listeners that are gone is over.
+    pub(super) fn removal_due(&mut self) {
+        let now = self.context.now();
+        let Removal { gone, timer, .. } = &mut self.removal;
+        *timer = None;
+        if let Some(next) = gone.iter().map(|(_, until)| *until).filter(|until| *until > now).min()
+        {
+            *timer = Some(self.context.reactor.arm(next, Due::Removal));
+        }
+        self.removal.is_cutting = true;
+        self.removal.next = Some(0);
+    }
+
+    /// Listens on the sockets of these listeners. A socket that stays is not touched, but for what
+    /// its listener says of it now; what waits in the queue of one that goes is served.
+    fn replace_acceptors(&mut self, listeners: &[Rc<ListenerPlan>]) {
+        let owner = |socket: Fd| {
+            listeners.iter().find(|listener| listener.options.sockets.contains(&socket))
+        };
+        for index in 0..self.listeners.len() {
+            let Listener { acceptor, listener } = &mut self.listeners[index];
+            if acceptor.is_closed() || acceptor.is_stopping() {
+                continue;
+            }
+            match owner(acceptor.socket()) {
+                Some(newest) => {
+                    let socket = acceptor.socket();
+                    let before = std::mem::replace(listener, Rc::clone(newest)).options.listen;
+                    if let Some(listen) = newest.options.listen
+                        && before != Some(listen)
+                    {
+                        let driver = self.context.reactor.driver();
+                        driver.configure(socket, &listen.stream);
+                        driver.set_backlog(socket, listen.backlog);
+                    }
+                }
+                None => {
+                    if !acceptor.stop(&mut self.context.reactor) {
+                        self.close_entrance(index);
+                    }
+                }
+            }
+        }
+        for listener in listeners {
+            for socket in &listener.options.sockets {
+                let is_known = self.listeners.iter().any(|one| {
+                    !one.acceptor.is_closed()
+                        && !one.acceptor.is_stopping()
+                        && one.acceptor.socket() == *socket
+                });
+                if !is_known {
+                    self.add_acceptor(listener, *socket);
+                }
+            }
+        }
+    }
+
+    fn add_acceptor(&mut self, listener: &Rc<ListenerPlan>, socket: Fd) {
+        let free = self.listeners.iter().position(|one| one.acceptor.is_closed());
+        let index = free.unwrap_or(self.listeners.len());
+        let number = u32::try_from(index).unwrap_or(u32::MAX);
+        let mut own = Listener::new(number, Rc::clone(listener), socket);
+        if self.started && !self.draining {
+            own.acceptor.arm(&mut self.context.reactor);
+        }
+        match self.listeners.get_mut(index) {
+            Some(slot) => *slot = own,
+            None => self.listeners.push(own),
+        }
+    }
+
+    /// The end of a turn: goes on with what a reload has left to be done.
+    pub(super) fn sweep(&mut self) {
+        if self.removal.next.is_some() {
+            self.look_at_connections();
+        }
+        if !self.context.plan.upstreams.retired().is_empty() {
+            self.release_upstreams();
+        }
+        if self.context.http.has_leaving_files() {
+            self.context.close_leaving_files();
+        }
+    }
+
+    /// Lets a few connections take the newest plan, or drain, or ends them.
+    fn look_at_connections(&mut self) {
+        let Some(first) = self.removal.next else { return };
+        let last = first.saturating_add(CONNECTIONS_PER_TURN);
+        let (now, is_cutting) = (self.context.now(), self.removal.is_cutting);
+        self.removal.next = None;
+        let mut from = first;
+        while let Some(key) = self.slab.next_key(from) {
+            if key.index >= last {
+                self.removal.next = Some(last);
+                return;
+            }
+            from = key.index + 1;
+            self.look_at(key, is_cutting.then_some(now));
+        }
+        if is_cutting {
+            self.removal.is_cutting = false;
+            self.removal.gone.retain(|(_, until)| *until > now);
+        }
+    }
+
+    fn look_at(&mut self, key: Key, cut_at: Option<Instant>) {
+        let Some(session) = self.slab.get_mut(key) else { return };
+        let Some(number) = session.listener().map(|listener| listener.number()) else { return };
+        if self.context.plan.listener(number).is_some() {
+            session.renew(&mut self.context, key);
+        } else {
+            session.drain(&mut self.context, key);
+            let until = self.removal.gone.iter().find(|(gone, _)| *gone == number);
+            if let (Some(now), Some((_, until))) = (cut_at, until)
+                && *until <= now
+            {
+                session.cut(&mut self.context, key);
+            }
+        }
+        self.remove_if_finished(key);
+    }
+
+    /// Closes idle connections to servers of earlier plans, and lets go of the servers that nothing
+    /// uses any more.
+    fn release_upstreams(&mut self) {
+        self.removal.has_idle = false;
+        for at in (0..self.context.plan.upstreams.retired().len()).rev() {
+            let upstream = self.context.plan.upstreams.retired()[at];
+            for _ in 0..IDLE_PER_TURN {
+                let Some(key) = self.context.cluster(upstream).take_retired() else { break };
+                if let Some(Session::Upstream(one)) = self.slab.get_mut(key) {
+                    one.close(&mut self.context, key, CloseCause::Retired);
+                }
+                self.remove_if_finished(key);
+                self.removal.has_idle = true;
+            }
+            if self.context.is_released(upstream) {
+                self.context.remove_upstream(upstream);
+            }
+        }
+    }
+}
+
+impl<D: Driver> super::context::Context<D> {
+    /// The servers of an upstream that is new, or has changed. What is known of those that stay is
+    /// taken over.
+    fn add_cluster(&mut self, number: usize, fresh: FreshCluster) {
+        let now = self.now();
+        let FreshCluster { mut cluster, before, is_checked } = fresh;
+        let latencies = &mut self.histograms.latencies;
+        latencies.reset_upstream(number);
+        if let Some((lease, places)) = before {
+            let old = lease.number();
+            latencies.move_upstream(old, number);
+            let servers = &self.http.cluster(old).servers;
+            let remarkable = servers.remarkable().filter_map(|server| {
+                let place = places.get(server).copied().flatten()? as usize;
+                let memory = servers.remember(server)?;
+                Some((place, if is_checked { memory } else { memory.unchecked() }))
+            });
+            cluster.servers.recall_all(remarkable, now);
+        }
+        self.http.add_cluster(number, *cluster);
+        if number >= self.exchangers.len() {
+            self.exchangers.resize_with(number + 1, || None);
+            self.exchanger_timers.resize_with(number + 1, || None);
+        }
+        let proxy = self.plan.upstreams[number].exchanges.clone();
+        self.exchangers[number] = proxy.map(|proxy| Exchanger::new(proxy, JITTER_SEED, now));
+    }
+
+    /// Whether nothing uses the servers of an earlier plan any more.
+    fn is_released(&mut self, upstream: usize) -> bool {
+        let exchanges = self.exchangers[upstream].as_ref();
+        self.plan.upstreams.is_unused(upstream)
+            && self.http.cluster(upstream).open() == 0
+            && !self.http.proxy.uses(upstream)
+            && exchanges.is_none_or(|exchanger| exchanger.pool().gauges().open() == 0)
+    }
+
+    /// Lets go of the servers of an earlier plan.
+    fn remove_upstream(&mut self, upstream: usize) {
+        if let Some((timer, _)) = self.exchanger_timers[upstream].take() {
+            self.reactor.disarm(timer);
+        }
+        let exchanger = self.exchangers[upstream].take();
+        let mut cluster = self.take_cluster(upstream);
+        let now = self.now();
+        let (stats, servers) = self.plan.upstreams.counted(upstream);
+        let published = Published::of(&mut self.http.published, upstream);
+        cluster.iter_mut().for_each(|cluster| published.publish(cluster, stats, servers, now));
+        published.withdraw(stats, servers);
+        published.renew();
+        self.plan.upstreams.remove(upstream);
+        // Thousands of servers: freed by whoever has the time.
+        self.options.workers.dispose(Box::new((cluster, exchanger)));
+    }
+}
