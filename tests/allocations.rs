@@ -288,7 +288,7 @@ fn finding_a_route_allocates_nothing() {
             let mut head = RequestHead::default();
             head.set_method(b"GET");
             head.set_authority(b"a.example");
-            head.set_path(path.as_bytes());
+            head.set_path(path);
             head
         });
     let find = || heads.each_ref().map(|head| router.find(head, None));

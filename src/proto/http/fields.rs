@@ -8,6 +8,8 @@ use crate::mem::Span;
 /// Fields in their order, with the text that they lie in. Names are in lower case.
 #[derive(Debug, Clone, Default)]
 pub struct Fields {
+    /// Each field as a line: name, `: `, value, end of line. So fields that follow each other are
+    /// written as one piece.
     text: Vec<u8>,
     entries: Vec<Entry>,
     /// The names that may be among them, so that most questions for one that is not cost no search.
@@ -20,6 +22,18 @@ struct Entry {
     name: Span,
     value: Span,
 }
+
+impl Entry {
+    /// Where the text of the next field begins, if it was added behind this one.
+    const fn line_end(&self) -> usize {
+        self.value.end() as usize + LINE_END.len()
+    }
+}
+
+/// What stands between name and value.
+const SEPARATOR: &[u8] = b": ";
+/// What stands behind a value.
+const LINE_END: &[u8] = b"\r\n";
 
 /// One field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,7 +66,7 @@ impl Fields {
         self.entries.is_empty()
     }
 
-    /// Bytes of all names and values.
+    /// Bytes of the lines of all fields, those that were removed among them.
     #[must_use]
     pub fn text_len(&self) -> usize {
         self.text.len()
@@ -66,28 +80,32 @@ impl Fields {
 
     /// Adds a field at the end. The name is put into lower case.
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
+        self.text.reserve(name.len() + value.len() + SEPARATOR.len() + LINE_END.len());
         let name_at = self.text.len();
         self.text.extend_from_slice(name);
-        if let Some(name) = self.text.get_mut(name_at..) {
-            name.make_ascii_lowercase();
-        }
-        let value_at = self.text.len();
-        let known = Known::of(self.text.get(name_at..).unwrap_or_default());
-        self.text.extend_from_slice(value);
-        self.enter(known, name_at, value_at);
+        let own = self.text.get_mut(name_at..).unwrap_or_default();
+        own.make_ascii_lowercase();
+        let known = Known::of(own);
+        self.enter(known, name_at, |text| text.extend_from_slice(value));
+    }
+
+    /// Adds a field at the end that this program knows.
+    pub fn push_known(&mut self, known: Known, value: &[u8]) {
+        let name = known.name().as_bytes();
+        self.text.reserve(name.len() + value.len() + SEPARATOR.len() + LINE_END.len());
+        let name_at = self.text.len();
+        self.text.extend_from_slice(name);
+        self.enter(known, name_at, |text| text.extend_from_slice(value));
     }
 
     /// Adds a field whose value `write` appends to what it is given.
     pub fn push_with(&mut self, name: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
-        self.push(name, b"");
-        let value_at = self.text.len();
-        write(&mut self.text);
-        let end = self.text.len().max(value_at);
-        if let (Some(entry), Some(value)) =
-            (self.entries.last_mut(), Span::from_range(value_at..end))
-        {
-            entry.value = value;
-        }
+        let name_at = self.text.len();
+        self.text.extend_from_slice(name);
+        let own = self.text.get_mut(name_at..).unwrap_or_default();
+        own.make_ascii_lowercase();
+        let known = Known::of(own);
+        self.enter(known, name_at, write);
     }
 
     /// Which kind the last field is.
@@ -104,10 +122,12 @@ impl Fields {
     }
 
     /// Adds an element to a field that is a list, behind those of all its lines, which become one
-    /// (RFC 9110, section 5.3). `name` is its name, in lower case.
-    pub fn append_to_list(&mut self, known: Known, name: &[u8], write: impl FnOnce(&mut Vec<u8>)) {
+    /// (RFC 9110, section 5.3).
+    pub fn append_to_list(&mut self, known: Known, write: impl FnOnce(&mut Vec<u8>)) {
         if !self.has(known) {
-            self.push_with(name, write);
+            let name_at = self.text.len();
+            self.text.extend_from_slice(known.name().as_bytes());
+            self.enter(known, name_at, write);
             return;
         }
         let mut value = Vec::new();
@@ -117,7 +137,7 @@ impl Fields {
         }
         write(&mut value);
         self.remove_known(known);
-        self.push(name, &value);
+        self.push_known(known, &value);
     }
 
     /// Removes the fields that `connection` fields name (RFC 9110, section 7.6.1). However many
@@ -129,11 +149,35 @@ impl Fields {
         self.retain(|field| field.known.is_hop_by_hop() || !nominated.contains(field.name));
     }
 
-    fn enter(&mut self, known: Known, name_at: usize, value_at: usize) {
-        let name = Span::from_range(name_at..value_at).unwrap_or_default();
+    /// Adds a field whose name stands at the end of the text.
+    fn enter(&mut self, known: Known, name_at: usize, write: impl FnOnce(&mut Vec<u8>)) {
+        let name = Span::from_range(name_at..self.text.len()).unwrap_or_default();
+        self.text.extend_from_slice(SEPARATOR);
+        let value_at = self.text.len();
+        write(&mut self.text);
         let value = Span::from_range(value_at..self.text.len()).unwrap_or_default();
+        self.text.extend_from_slice(LINE_END);
         self.names |= known.bit();
         self.entries.push(Entry { known, name, value });
+    }
+
+    /// Writes all fields, one a line.
+    pub fn write_lines(&self, out: &mut Vec<u8>) {
+        let mut entries = self.entries.iter();
+        let Some(first) = entries.next() else { return };
+        let (mut from, mut to) = (first.name.start() as usize, first.line_end());
+        let mut write = |from: usize, to: usize| {
+            out.extend_from_slice(self.text.get(from..to).unwrap_or_default());
+        };
+        for entry in entries {
+            let start = entry.name.start() as usize;
+            if start != to {
+                write(from, to);
+                from = start;
+            }
+            to = entry.line_end();
+        }
+        write(from, to);
     }
 
     /// All fields, in their order.
@@ -255,6 +299,29 @@ mod tests {
         assert_eq!(fields.len(), 1);
         fields.clear();
         assert!(fields.is_empty() && !fields.has(Known::Date));
+    }
+
+    #[test]
+    fn lines_are_written_in_order_whatever_was_removed() {
+        let mut fields = fields(&[("A", "1"), ("host", ""), ("b", "2"), ("c", "3"), ("b", "4")]);
+        let lines = |fields: &Fields| {
+            let mut out = Vec::new();
+            fields.write_lines(&mut out);
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(lines(&fields), "a: 1\r\nhost: \r\nb: 2\r\nc: 3\r\nb: 4\r\n");
+        fields.remove_known(Known::Host);
+        assert_eq!(lines(&fields), "a: 1\r\nb: 2\r\nc: 3\r\nb: 4\r\n");
+        fields.pop();
+        fields.remove(b"a");
+        fields.push_known(Known::Via, b"1.1 x");
+        fields.push_with(b"X", |out| out.extend_from_slice(b"y"));
+        assert_eq!(lines(&fields), "b: 2\r\nc: 3\r\nvia: 1.1 x\r\nx: y\r\n");
+        assert_eq!((fields.get(Known::Via), fields.len()), (Some(&b"1.1 x"[..]), 4));
+        fields.retain(|field| field.name == b"x");
+        assert_eq!(lines(&fields), "x: y\r\n");
+        fields.clear();
+        assert_eq!(lines(&fields), "");
     }
 
     #[test]

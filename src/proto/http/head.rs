@@ -93,19 +93,23 @@ impl RequestHead {
     }
 
     /// Sets the path, which is in normal form.
-    pub fn set_path(&mut self, path: &[u8]) {
-        self.path = self.keep(path);
+    pub fn set_path(&mut self, path: &str) {
+        self.path = self.keep_text(path);
     }
 
     /// Sets the query, which is what follows the `?`.
-    pub fn set_query(&mut self, query: Option<&[u8]>) {
-        self.query = query.map(|query| self.keep(query));
+    pub fn set_query(&mut self, query: Option<&str>) {
+        self.query = query.map(|query| self.keep_text(query));
     }
 
     fn keep(&mut self, text: &[u8]) -> Span {
-        let start = self.text.len();
         // All of it was checked to be visible ASCII.
-        self.text.push_str(std::str::from_utf8(text).unwrap_or_default());
+        self.keep_text(std::str::from_utf8(text).unwrap_or_default())
+    }
+
+    fn keep_text(&mut self, text: &str) -> Span {
+        let start = self.text.len();
+        self.text.push_str(text);
         Span::from_range(start..self.text.len()).unwrap_or_default()
     }
 
@@ -218,8 +222,8 @@ mod tests {
         head.set_method(b"PROPFIND");
         head.version = Version::Http10;
         head.set_authority(b"a:1");
-        head.set_path(b"/secret");
-        head.set_query(Some(b"x"));
+        head.set_path("/secret");
+        head.set_query(Some("x"));
         head.fields.push(b"cookie", b"secret");
         head.dropped = 3;
         Reuse::clear(&mut head);
@@ -238,8 +242,8 @@ mod tests {
             head.clear();
             head.set_method(b"PROPFIND");
             head.set_authority(b"Example.COM:8080");
-            head.set_path(b"/a/b");
-            head.set_query(Some(b"x=1"));
+            head.set_path("/a/b");
+            head.set_query(Some("x=1"));
             assert_eq!((head.method_name(), head.path()), ("PROPFIND", "/a/b"));
             assert_eq!((head.authority(), head.host()), ("example.com:8080", "example.com"));
             assert_eq!(head.query(), Some("x=1"));

@@ -8,6 +8,7 @@ mod fields;
 mod head;
 mod method;
 mod name;
+pub mod scan;
 pub mod status;
 pub mod target;
 

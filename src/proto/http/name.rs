@@ -133,6 +133,53 @@ impl Known {
         }
     }
 
+    /// Its name, in lower case; nothing of another one.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::AcceptEncoding => "accept-encoding",
+            Self::Authorization => "authorization",
+            Self::CacheControl => "cache-control",
+            Self::Connection => "connection",
+            Self::ContentEncoding => "content-encoding",
+            Self::ContentLength => "content-length",
+            Self::ContentRange => "content-range",
+            Self::ContentType => "content-type",
+            Self::Cookie => "cookie",
+            Self::Date => "date",
+            Self::Etag => "etag",
+            Self::Expect => "expect",
+            Self::Forwarded => "forwarded",
+            Self::Host => "host",
+            Self::IfMatch => "if-match",
+            Self::IfModifiedSince => "if-modified-since",
+            Self::IfNoneMatch => "if-none-match",
+            Self::IfRange => "if-range",
+            Self::IfUnmodifiedSince => "if-unmodified-since",
+            Self::KeepAlive => "keep-alive",
+            Self::LastModified => "last-modified",
+            Self::Location => "location",
+            Self::ProxyAuthenticate => "proxy-authenticate",
+            Self::ProxyAuthorization => "proxy-authorization",
+            Self::ProxyConnection => "proxy-connection",
+            Self::Range => "range",
+            Self::Referer => "referer",
+            Self::Server => "server",
+            Self::Te => "te",
+            Self::Trailer => "trailer",
+            Self::TransferEncoding => "transfer-encoding",
+            Self::Upgrade => "upgrade",
+            Self::UserAgent => "user-agent",
+            Self::Vary => "vary",
+            Self::Via => "via",
+            Self::WwwAuthenticate => "www-authenticate",
+            Self::XForwardedFor => "x-forwarded-for",
+            Self::XForwardedHost => "x-forwarded-host",
+            Self::XForwardedProto => "x-forwarded-proto",
+            Self::Other => "",
+        }
+    }
+
     /// Its place in a set of names.
     pub(super) const fn bit(self) -> u64 {
         1 << self as u32

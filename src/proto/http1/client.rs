@@ -410,7 +410,7 @@ mod tests {
         client.begin(method);
         let mut head = RequestHead::default();
         head.set_method(method.name().as_bytes());
-        head.set_path(b"/");
+        head.set_path("/");
         let (path, authority, size, upgrade) = ("/", "a", BodySize::None, false);
         let mut out = Vec::new();
         client.send_head(RequestLine { head: &head, path, authority, size, upgrade }, &mut out);
@@ -631,7 +631,7 @@ mod tests {
             client.begin(method);
             let mut head = RequestHead::default();
             head.set_method(method.name().as_bytes());
-            head.set_path(b"/");
+            head.set_path("/");
             let mut out = Vec::new();
             let (path, authority, upgrade) = ("/p", "host", false);
             assert!(client.wants_head() && client.is_sending());

@@ -1,6 +1,7 @@
 //! Where a head ends.
 
 use super::Refusal;
+use crate::proto::http::scan;
 
 /// Finds the end of a head without looking at a byte twice, however its bytes come.
 #[derive(Debug, Clone, Copy, Default)]
@@ -18,9 +19,10 @@ impl HeadScanner {
     /// # Errors
     /// A line ends with LF alone.
     pub(super) fn find(&mut self, input: &[u8]) -> Result<Option<usize>, Refusal> {
-        let rest = input.get(self.scanned..).unwrap_or_default();
-        for at in memchr::memchr_iter(b'\n', rest) {
-            let at = self.scanned + at;
+        let mut from = self.scanned;
+        while let Some(at) = scan::find(b'\n', input.get(from..).unwrap_or_default()) {
+            let at = from + at;
+            from = at + 1;
             if at == 0 || input.get(at - 1) != Some(&b'\r') {
                 return Err(Refusal::BareLineFeed);
             }

@@ -1,12 +1,13 @@
 //! The heads of requests, as a server reads them (RFC 9112, section 3).
 
+use std::borrow::Cow;
 use std::mem::MaybeUninit;
 
 use super::framing::{Declared, trim};
 use super::lines::HeadScanner;
 use super::{FIELDS_MAX, Framing, HeadLimits, Refusal};
 use crate::proto::http::target::{self, TargetError};
-use crate::proto::http::{Known, Method, RequestHead, Version, is_token};
+use crate::proto::http::{Known, Method, RequestHead, Version, is_token, scan};
 
 /// Empty lines that are skipped before a request (RFC 9112, section 2.2).
 const EMPTY_LINES_MAX: usize = 2;
@@ -65,7 +66,7 @@ impl RequestReader {
             return if input.len() > limits.size { Err(Refusal::HeadTooLarge) } else { Ok(None) };
         };
         if len > limits.size {
-            let line = memchr::memchr(b'\r', input).unwrap_or(len);
+            let line = scan::find(b'\r', input).unwrap_or(len);
             let is_target = line > limits.target + LINE_SPARE;
             return Err(if is_target { Refusal::TargetTooLong } else { Refusal::HeadTooLarge });
         }
@@ -91,7 +92,7 @@ impl RequestReader {
             return Ok(());
         }
         self.has_line = is_all_there;
-        let line = memchr::memchr(b'\n', input).map_or(input, |end| &input[..=end]);
+        let line = scan::find(b'\n', input).map_or(input, |end| &input[..=end]);
         match httparse::Request::new(&mut []).parse(line) {
             Err(error) if is_later_minor(error, line) => Ok(()),
             // Which version it is not is known at the end of the line.
@@ -148,13 +149,13 @@ fn parse(
     let mut connection = Connection::new(head.version);
     for field in request.headers.iter() {
         // No field that affects framing or the connection has an underscore in its name.
-        if !limits.underscores && memchr::memchr(b'_', field.name.as_bytes()).is_some() {
+        if !limits.underscores && scan::find(b'_', field.name.as_bytes()).is_some() {
             head.dropped += 1;
             continue;
         }
         connection.note(field.name.as_bytes(), trim(field.value), head)?;
     }
-    set_target(text.as_bytes(), connection.host, head)?;
+    set_target(text, connection.host, head)?;
     connection.finish(input.len(), head)
 }
 
@@ -192,7 +193,7 @@ fn is_later_minor(error: httparse::Error, input: &[u8]) -> bool {
 /// A head of HTTP/1.2 or later as one of HTTP/1.1.
 fn as_minor_one(input: &[u8]) -> Vec<u8> {
     let mut head = input.to_vec();
-    let end = memchr::memchr(b'\r', &head).unwrap_or(0);
+    let end = scan::find(b'\r', &head).unwrap_or(0);
     if let Some(minor) = end.checked_sub(1).and_then(|at| head.get_mut(at)) {
         *minor = b'1';
     }
@@ -327,21 +328,21 @@ pub(super) fn drop_of_connection(
 }
 
 /// Takes a target apart (RFC 9112, section 3.2).
-fn set_target(text: &[u8], host: Option<&[u8]>, head: &mut RequestHead) -> Result<(), Refusal> {
+fn set_target(text: &str, host: Option<&[u8]>, head: &mut RequestHead) -> Result<(), Refusal> {
     if let (None, Version::Http11) = (host, head.version) {
         return Err(Refusal::HostMissing);
     }
     if let Some(host) = host {
         target::check_authority(host).map_err(Refusal::Host)?;
     }
-    match text {
-        _ if head.method == Method::Connect => {
-            let port = text.get(target::host_len(text)..).unwrap_or_default();
+    match text.as_bytes() {
+        bytes if head.method == Method::Connect => {
+            let port = bytes.get(target::host_len(bytes)..).unwrap_or_default();
             if port.len() < 2 {
                 return Err(Refusal::TargetForm);
             }
-            target::check_authority(text).map_err(Refusal::Target)?;
-            head.set_authority(text);
+            target::check_authority(bytes).map_err(Refusal::Target)?;
+            head.set_authority(bytes);
             return Ok(());
         }
         [b'/', ..] => {
@@ -357,38 +358,42 @@ fn set_target(text: &[u8], host: Option<&[u8]>, head: &mut RequestHead) -> Resul
     }
     // The authority of an absolute form goes before `Host` (RFC 9112, section 3.2.2).
     let rest = after_scheme(text).ok_or(Refusal::TargetForm)?;
-    let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#'));
+    let end = rest.find(['/', '?', '#']);
     let (authority, path) = rest.split_at_checked(end.unwrap_or(rest.len())).unwrap_or_default();
-    target::check_authority(authority).map_err(Refusal::Target)?;
-    head.set_authority(authority);
+    target::check_authority(authority.as_bytes()).map_err(Refusal::Target)?;
+    head.set_authority(authority.as_bytes());
     // The server as a whole (RFC 9112, section 3.2.4).
     if head.method == Method::Options && path.is_empty() {
-        head.set_path(b"*");
+        head.set_path("*");
         return Ok(());
     }
     set_path(path, head)
 }
 
 /// What follows the scheme of an absolute form.
-fn after_scheme(text: &[u8]) -> Option<&[u8]> {
+fn after_scheme(text: &str) -> Option<&str> {
     ["http://", "https://"].iter().find_map(|scheme| {
         let (start, rest) = text.split_at_checked(scheme.len())?;
-        start.eq_ignore_ascii_case(scheme.as_bytes()).then_some(rest)
+        start.eq_ignore_ascii_case(scheme).then_some(rest)
     })
 }
 
-fn set_path(text: &[u8], head: &mut RequestHead) -> Result<(), Refusal> {
-    let end = memchr::memchr(b'?', text);
+fn set_path(text: &str, head: &mut RequestHead) -> Result<(), Refusal> {
+    let end = scan::find(b'?', text.as_bytes());
     let (path, query) = match end.and_then(|at| text.split_at_checked(at)) {
         Some((path, query)) => (path, query.get(1..)),
         None => (text, None),
     };
-    let path = if path.is_empty() { b"/" } else { path };
-    if path.first() != Some(&b'/') {
+    let path = if path.is_empty() { "/" } else { path };
+    if !path.starts_with('/') {
         return Err(Refusal::Target(TargetError::Byte));
     }
-    head.set_path(&target::normalize(path).map_err(Refusal::Target)?);
-    target::check_query(query.unwrap_or_default()).map_err(Refusal::Target)?;
+    match target::normalize(path.as_bytes()).map_err(Refusal::Target)? {
+        Cow::Borrowed(_) => head.set_path(path),
+        // It has visible ASCII only.
+        Cow::Owned(normal) => head.set_path(std::str::from_utf8(&normal).unwrap_or_default()),
+    }
+    target::check_query(query.unwrap_or_default().as_bytes()).map_err(Refusal::Target)?;
     head.set_query(query);
     Ok(())
 }

@@ -303,8 +303,8 @@ fn what_is_wrong_with_a_response_has_a_name() {
 fn a_message_is_written_anew_and_read_back() {
     let mut head = RequestHead::default();
     head.set_method(b"POST");
-    head.set_path(b"/a");
-    head.set_query(Some(b"b=c"));
+    head.set_path("/a");
+    head.set_query(Some("b=c"));
     head.fields.push(b"X-A", b"1");
     let mut out = Vec::new();
     let delimit =

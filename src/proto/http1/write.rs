@@ -79,19 +79,18 @@ pub fn response(head: &ResponseHead, reason: &str, delimit: Delimit, out: &mut V
 
 /// Writes a status line.
 pub fn status_line(status: u16, reason: &str, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"HTTP/1.1 ");
-    number(u64::from(status), out);
-    out.push(b' ');
+    let digit = |of: u16| b'0' + u8::try_from(of % 10).unwrap_or(0);
+    let mut line = *b"HTTP/1.1 000 ";
+    [line[9], line[10], line[11]] = [status / 100, status / 10, status].map(digit);
+    out.extend_from_slice(&line);
     out.extend_from_slice(reason.as_bytes());
     out.extend_from_slice(b"\r\n");
 }
 
 /// Writes fields, one a line.
 pub fn fields(fields: &Fields, out: &mut Vec<u8>) {
-    out.reserve(fields.text_len() + 4 * fields.len() + 64);
-    for one in fields.iter() {
-        field(one.name, one.value, out);
-    }
+    out.reserve(fields.text_len() + 64);
+    fields.write_lines(out);
 }
 
 /// Writes one field.

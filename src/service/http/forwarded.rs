@@ -128,7 +128,7 @@ pub fn tell(mode: Forwarded, hop: Hop<'_>, head: &mut RequestHead) {
     if let Some(ip) = told {
         shown.write(ip);
         let shown = shown.as_bytes();
-        fields.append_to_list(Known::XForwardedFor, b"x-forwarded-for", |out| {
+        fields.append_to_list(Known::XForwardedFor, |out| {
             out.extend_from_slice(shown);
         });
     }
@@ -139,7 +139,7 @@ pub fn tell(mode: Forwarded, hop: Hop<'_>, head: &mut RequestHead) {
             (host.as_bytes(), hop.scheme.as_bytes())
         }
     };
-    fields.append_to_list(Known::Forwarded, b"forwarded", |out| {
+    fields.append_to_list(Known::Forwarded, |out| {
         match told {
             Some(IpAddr::V4(_)) => {
                 out.extend_from_slice(b"for=");
@@ -157,8 +157,8 @@ pub fn tell(mode: Forwarded, hop: Hop<'_>, head: &mut RequestHead) {
         out.extend_from_slice(b"\";proto=");
         out.extend_from_slice(of_scheme);
     });
-    fields.push(b"x-forwarded-proto", proto);
-    fields.push(b"x-forwarded-host", named);
+    fields.push_known(Known::XForwardedProto, proto);
+    fields.push_known(Known::XForwardedHost, named);
 }
 
 /// Characters of the longest address.

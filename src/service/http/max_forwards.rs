@@ -102,7 +102,7 @@ mod tests {
     #[test]
     fn a_trace_tells_no_secret() {
         let mut head = request(b"TRACE", &["0"]);
-        head.set_path(b"/a");
+        head.set_path("/a");
         head.set_authority(b"a.example");
         head.fields.push(b"authorization", b"Basic c2VjcmV0");
         head.fields.push(b"cookie", b"secret");

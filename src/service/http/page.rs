@@ -4,7 +4,7 @@
 use std::fmt;
 
 use super::access_log::text;
-use crate::proto::http::{Fields, status};
+use crate::proto::http::{Fields, Known, status};
 
 /// The field that holds browsers to what these pages are made of.
 const POLICY_FIELD: &[u8] = b"content-security-policy";
@@ -15,7 +15,7 @@ const POLICY: &[u8] = b"default-src 'none'; \
 
 /// The fields of an answer whose body is such a page.
 pub fn describe(fields: &mut Fields) {
-    fields.push(b"content-type", b"text/html; charset=utf-8");
+    fields.push_known(Known::ContentType, b"text/html; charset=utf-8");
     fields.push(POLICY_FIELD, POLICY);
 }
 

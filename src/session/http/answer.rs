@@ -60,7 +60,7 @@ impl Http {
         if !route.response_edits.is_empty() {
             let mut response = context.http.spare_answers.take();
             response.status = answer.status;
-            response.fields.push(b"content-type", answer.content_type.as_bytes());
+            response.fields.push_known(Known::ContentType, answer.content_type.as_bytes());
             return self.answer(context, head, told, response, &answer.body);
         }
         self.wire.forgo_body();
@@ -126,10 +126,10 @@ impl Http {
         if let Some(server) = &options.server
             && !response.fields.has(Known::Server)
         {
-            response.fields.push(b"server", server.as_bytes());
+            response.fields.push_known(Known::Server, server.as_bytes());
         }
         if !response.fields.has(Known::Date) {
-            response.fields.push(b"date", output.date);
+            response.fields.push_known(Known::Date, output.date);
         }
         if let Some(name) = &options.request_id
             && let Some(id) = head.fields.get_named(name.as_bytes())
@@ -192,7 +192,7 @@ impl Http {
         let mut response = context.http.spare_answers.take();
         response.status = 200;
         page::describe(&mut response.fields);
-        response.fields.push(b"cache-control", b"no-store");
+        response.fields.push_known(Known::CacheControl, b"no-store");
         let mut page = context.answers.take();
         context.write_status_page(&mut page);
         self.answer(context, head, told, response, &page);
@@ -246,7 +246,7 @@ impl Http {
         response.status = 200;
         let mut text = context.answers.take();
         if head.method == Method::Trace {
-            response.fields.push(b"content-type", b"message/http");
+            response.fields.push_known(Known::ContentType, b"message/http");
             max_forwards::write_trace(&head, &mut text);
         }
         self.answer(context, head, told, response, &text);
@@ -262,7 +262,7 @@ impl Http {
     ) {
         let mut response = context.http.spare_answers.take();
         response.status = 200;
-        response.fields.push(b"content-type", b"text/plain; charset=utf-8");
+        response.fields.push_known(Known::ContentType, b"text/plain; charset=utf-8");
         let mut text = context.answers.take();
         text.extend_from_slice(head.method_name().as_bytes());
         text.push(b' ');
@@ -296,7 +296,7 @@ impl Http {
         let kind = head.fields.get(Known::ContentType).unwrap_or(b"application/octet-stream");
         let mut response = context.http.spare_answers.take();
         response.status = 200;
-        response.fields.push(b"content-type", kind);
+        response.fields.push_known(Known::ContentType, kind);
         told.status = 200;
         context.refresh_date();
         let Context { http, pages, .. } = context;

@@ -14,7 +14,7 @@ use super::request::{Request, Responder};
 use super::state::Output;
 use crate::fs::FileReader;
 use crate::mem::Key;
-use crate::proto::http::{Method, RequestHead, ResponseHead};
+use crate::proto::http::{Known, Method, RequestHead, ResponseHead};
 use crate::ring::{Driver, Lane};
 use crate::service::http::compression::{Fate, Whole};
 use crate::service::http::files::path::folder_location;
@@ -186,7 +186,7 @@ impl Http {
         told.status = response.status;
         let shows_content = status.is_some() || matches!(response.status, 200 | 206);
         if let Some(stored) = stored.filter(|_| shows_content) {
-            response.fields.push(b"content-encoding", stored.name().as_bytes());
+            response.fields.push_known(Known::ContentEncoding, stored.name().as_bytes());
         }
         if status.is_none() && matches!(response.status, 405 | 412 | 416) {
             return self.answer(context, head, told, response, &[]);

@@ -89,7 +89,7 @@ impl Http {
         };
         forwarded::tell(self.options.forwarded, hop, head);
         let via = |out: &mut Vec<u8>| out.extend_from_slice(VIA);
-        head.fields.append_to_list(Known::Via, b"via", via);
+        head.fields.append_to_list(Known::Via, via);
     }
 }
 

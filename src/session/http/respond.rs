@@ -6,7 +6,7 @@ use super::options::RouteOptions;
 use super::request::{Request, Responder};
 use super::state::{HttpState, Output};
 use crate::mem::{Buf, Key};
-use crate::proto::http::{Fields, ResponseHead};
+use crate::proto::http::{Fields, Known, ResponseHead};
 use crate::ring::Driver;
 use crate::service::CloseReason;
 use crate::service::cluster::failure::Failure;
@@ -118,7 +118,7 @@ impl Http {
         let mut out = self.io.buffer.writer(pages, &mut self.io.stream);
         for mut head in exchange.answer.interim.drain(..) {
             edits.into_iter().for_each(|edits| interim::filter(&mut head.fields, edits));
-            head.fields.push(b"via", VIA);
+            head.fields.push_known(Known::Via, VIA);
             exchange.record.sent += self.wire.send_interim(&head, &mut out) as u64;
             spare_answers.give(head);
         }

@@ -99,7 +99,7 @@ pub fn add_vary(fields: &mut Fields) {
     let is_there =
         |member: &[u8]| member == b"*" || member.eq_ignore_ascii_case(b"accept-encoding");
     if !fields.list(Known::Vary).any(is_there) {
-        fields.push(b"vary", b"accept-encoding");
+        fields.push_known(Known::Vary, b"accept-encoding");
     }
 }
 
@@ -111,7 +111,7 @@ const OF_BYTES: [&[u8]; 5] =
 
 /// The fields of an answer that is compressed from now on.
 pub fn mark(fields: &mut Fields, coding: Coding) {
-    fields.push(b"content-encoding", coding.name().as_bytes());
+    fields.push_known(Known::ContentEncoding, coding.name().as_bytes());
     remove_of_bytes(fields);
     weaken(fields);
 }

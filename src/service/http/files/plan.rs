@@ -68,13 +68,13 @@ pub fn plan(
         return Plan { body: Body::None, length: Some(0) };
     }
     if let Some(file) = validators {
-        fields.push(b"etag", file.etag.as_bytes());
-        fields.push(b"last-modified", file.last_modified.as_bytes());
+        fields.push_known(Known::Etag, file.etag.as_bytes());
+        fields.push_known(Known::LastModified, file.last_modified.as_bytes());
     }
     let by_kind = rules.cache_control_by.iter().find(|(pattern, _)| is_kind(kind, pattern));
     let cache_control = by_kind.map(|(_, value)| value).or(rules.cache_control.as_ref());
     if let Some(value) = cache_control {
-        fields.push(b"cache-control", value.as_bytes());
+        fields.push_known(Known::CacheControl, value.as_bytes());
     }
     if condition == Condition::NotModified {
         answer.status = 304;
@@ -88,7 +88,7 @@ pub fn plan(
     match ranges {
         Ranges::Whole => {
             answer.status = 200;
-            fields.push(b"content-type", kind.as_bytes());
+            fields.push_known(Known::ContentType, kind.as_bytes());
             let is_get = request.method == Method::Get && file.len > 0;
             let body = if is_get { Body::One(0..file.len) } else { Body::None };
             Plan { body, length: Some(file.len) }
@@ -97,7 +97,7 @@ pub fn plan(
             answer.status = 416;
             // How long the file may be kept says nothing of this answer.
             fields.remove(b"cache-control");
-            fields.push(b"content-range", format!("bytes */{}", file.len).as_bytes());
+            fields.push_known(Known::ContentRange, format!("bytes */{}", file.len).as_bytes());
             Plan { body: Body::None, length: Some(0) }
         }
         Ranges::Some(ranges) => {
@@ -116,15 +116,15 @@ fn partial(
 ) -> Plan {
     match ranges.as_slice() {
         [range] => {
-            fields.push(b"content-type", kind.as_bytes());
-            fields.push(b"content-range", content_range(range, len).as_bytes());
+            fields.push_known(Known::ContentType, kind.as_bytes());
+            fields.push_known(Known::ContentRange, content_range(range, len).as_bytes());
             let length = range.end - range.start;
             Plan { body: Body::One(range.clone()), length: Some(length) }
         }
         [..] => {
             let boundary = format!("ringway-{boundary:016x}");
             let kind_of_all = format!("multipart/byteranges; boundary={boundary}");
-            fields.push(b"content-type", kind_of_all.as_bytes());
+            fields.push_known(Known::ContentType, kind_of_all.as_bytes());
             many(ranges, len, kind, &boundary)
         }
     }
@@ -162,7 +162,7 @@ pub fn page_plan(
     response: &mut ResponseHead,
 ) -> Plan {
     response.status = status;
-    response.fields.push(b"content-type", kind.as_bytes());
+    response.fields.push_known(Known::ContentType, kind.as_bytes());
     let body = if head.method == Method::Head || info.len == 0 {
         Body::None
     } else {

@@ -9,7 +9,7 @@ fn head(method: &str, host: &str, path: &str) -> RequestHead {
     let mut head = RequestHead::default();
     head.set_method(method.as_bytes());
     head.set_authority(host.as_bytes());
-    head.set_path(path.as_bytes());
+    head.set_path(path);
     head.fields.push(b"X-Version", b"2");
     head.fields.push(b"x-version", b"3");
     head

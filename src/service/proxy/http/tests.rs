@@ -111,7 +111,7 @@ impl Rig {
     ) -> Option<Key> {
         let mut head = Box::<RequestHead>::default();
         head.set_method(method);
-        head.set_path(b"/");
+        head.set_path("/");
         let (path, upgrade, closes, body) = (None, false, false, Default::default());
         let new = NewExchange {
             client: CLIENT,

@@ -3,7 +3,7 @@
 
 use super::UpstreamConnection;
 use crate::mem::Key;
-use crate::proto::http::ResponseHead;
+use crate::proto::http::{Known, ResponseHead};
 use crate::proto::http1::{ClientError, ClientEvent, INTERIM_BYTES_MAX, Refusal};
 use crate::ring::Driver;
 use crate::service::cluster::failure::Failure;
@@ -82,7 +82,7 @@ impl UpstreamConnection {
         length: Option<u64>,
     ) -> Option<Stopped> {
         let now = context.now();
-        head.fields.push(b"via", VIA);
+        head.fields.push_known(Known::Via, VIA);
         let HttpState { proxy, clusters, spare_answers, .. } = &mut context.http;
         match proxy.head_came((exchange, key), head, length, clusters, now) {
             HeadVerdict::Taken => None,
