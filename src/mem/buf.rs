@@ -62,6 +62,18 @@ impl Buf {
         matches!(self.owner, Owner::Pool { .. })
     }
 
+    /// How many bytes there are. It does not look at them.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.len as usize
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// The same bytes, neither in a pool buffer nor in a page.
     #[must_use]
     pub fn into_heap(self) -> Self {

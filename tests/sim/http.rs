@@ -38,11 +38,7 @@ pub(crate) fn listener(upstream: usize) -> HttpOptions {
         ("/echo", RouteAction::Echo),
         (
             "/fixed",
-            RouteAction::Respond(FixedAnswer {
-                status: 200,
-                content_type: "text/plain".into(),
-                body: b"hello"[..].into(),
-            }),
+            RouteAction::Respond(FixedAnswer::new(200, "text/plain", b"hello", Some("ringway"))),
         ),
         (
             "/moved",

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use super::scan;
+
 /// Why a target is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum TargetError {
@@ -25,7 +27,7 @@ pub fn host_len(authority: &[u8]) -> usize {
     if authority.first() == Some(&b'[') {
         return authority.iter().position(|byte| *byte == b']').map_or(0, |at| at + 1);
     }
-    authority.iter().position(|byte| *byte == b':').unwrap_or(authority.len())
+    scan::find(b':', authority).unwrap_or(authority.len())
 }
 
 /// Checks an authority of the `http` scheme: a host and perhaps a port; no user (RFC 9110, section

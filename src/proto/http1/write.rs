@@ -107,13 +107,23 @@ pub fn end_of_head(delimit: Delimit, out: &mut Vec<u8>) {
         Framing::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
         Framing::None | Framing::Length(_) | Framing::UntilClose => {
             if let Some(length) = delimit.framing_length() {
-                out.extend_from_slice(b"content-length: ");
-                number(length, out);
-                out.extend_from_slice(b"\r\n");
+                self::length(length, out);
             }
         }
     }
-    out.extend_from_slice(match delimit.connection {
+    end_with(delimit.connection, out);
+}
+
+/// Writes how long a body is.
+pub fn length(length: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"content-length: ");
+    number(length, out);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes what becomes of the connection, and the empty line.
+pub fn end_with(connection: Connection, out: &mut Vec<u8>) {
+    out.extend_from_slice(match connection {
         Connection::Persist => b"\r\n",
         Connection::KeepAlive => b"connection: keep-alive\r\n\r\n",
         Connection::Close => b"connection: close\r\n\r\n",

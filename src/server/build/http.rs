@@ -203,6 +203,16 @@ impl HttpBuilder<'_> {
     }
 
     fn action(&mut self, listener: &Listener, route: &Route) -> Result<RouteAction, StartError> {
+        let server_header = match &listener.service {
+            ListenerService::Http(http) => http.server_header.as_deref(),
+            ListenerService::Tcp { .. }
+            | ListenerService::Echo
+            | ListenerService::Udp { .. }
+            | ListenerService::UdpEcho { .. }
+            | ListenerService::Frame { .. }
+            | ListenerService::Messages { .. }
+            | ListenerService::Sni { .. } => None,
+        };
         Ok(match &route.action {
             Action::Proxy { upstream } => {
                 let upstream = self.upstreams[*upstream];
@@ -216,11 +226,9 @@ impl HttpBuilder<'_> {
                 location: Template::parse(location)
                     .map_err(|error| wrong(&listener.name, &error))?,
             },
-            Action::Respond { body, status, content_type } => RouteAction::Respond(FixedAnswer {
-                status: *status,
-                content_type: content_type.as_str().into(),
-                body: body.as_bytes().into(),
-            }),
+            Action::Respond { body, status, content_type } => RouteAction::Respond(
+                FixedAnswer::new(*status, content_type, body.as_bytes(), server_header),
+            ),
             Action::Echo => RouteAction::Echo,
             Action::StatusPage => RouteAction::StatusPage,
         })

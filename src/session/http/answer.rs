@@ -9,8 +9,8 @@ use super::request::{Request, Responder};
 use super::state::Output;
 use super::vars::Vars;
 use crate::mem::Key;
-use crate::proto::http::{Known, Method, RequestHead, ResponseHead, status};
-use crate::proto::http1::write::{self, Delimit};
+use crate::proto::http::{Known, Method, RequestHead, ResponseHead};
+use crate::proto::http1::write;
 use crate::proto::http1::{Discarded, Framing, Offence, Refusal};
 use crate::ring::Driver;
 use crate::service::CloseReason;
@@ -69,15 +69,9 @@ impl Http {
         let Context { http, pages, .. } = context;
         let out = self.io.buffer.bytes(pages);
         let before = out.len();
-        write::status_line(answer.status, status::reason(answer.status), out);
-        if let Some(server) = &self.options.server {
-            write::field(b"server", server.as_bytes(), out);
-        }
-        write::field(b"date", http.date.text(), out);
-        write::field(b"content-type", answer.content_type.as_bytes(), out);
-        let delimit =
-            Delimit { framing: Framing::None, length: Some(answer.body.len() as u64), connection };
-        write::end_of_head(delimit, out);
+        out.extend_from_slice(answer.head());
+        out.extend_from_slice(http.date.line());
+        write::end_with(connection, out);
         if head.method != Method::Head {
             out.extend_from_slice(&answer.body);
         }

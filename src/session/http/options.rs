@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::proto::http1::HeadLimits;
+use crate::proto::http::status::reason;
+use crate::proto::http1::{HeadLimits, write};
 use crate::runtime::{Board, Current};
 pub use crate::service::cluster::{ClusterOptions, HashOn, HostHeader};
 use crate::service::http::access::AccessList;
@@ -214,6 +215,28 @@ pub struct FixedAnswer {
     pub content_type: Box<str>,
     /// Its body.
     pub body: Box<[u8]>,
+    /// Its head as HTTP/1.1 writes it, but for the date and what is about the connection.
+    head: Box<[u8]>,
+}
+
+impl FixedAnswer {
+    /// An answer with this body. `server` is what the listener says of itself.
+    #[must_use]
+    pub fn new(status: u16, content_type: &str, body: &[u8], server: Option<&str>) -> Self {
+        let mut head = Vec::new();
+        write::status_line(status, reason(status), &mut head);
+        if let Some(server) = server {
+            write::field(b"server", server.as_bytes(), &mut head);
+        }
+        write::field(b"content-type", content_type.as_bytes(), &mut head);
+        write::length(body.len() as u64, &mut head);
+        Self { status, content_type: content_type.into(), body: body.into(), head: head.into() }
+    }
+
+    /// Its head as HTTP/1.1 writes it, but for the date and what is about the connection.
+    pub(super) const fn head(&self) -> &[u8] {
+        &self.head
+    }
 }
 
 /// Static files.

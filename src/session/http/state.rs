@@ -38,16 +38,26 @@ pub(super) struct Output<'a> {
     pub(super) date: &'a [u8],
 }
 
-/// The date field's value, made once a second.
+/// The beginning of the date field's line.
+const DATE: &str = "date: ";
+
+/// The date field, made once a second.
 #[derive(Debug)]
 pub(super) struct DateText {
-    text: String,
+    /// The whole field, as a line.
+    line: String,
     until: Option<Instant>,
 }
 
 impl DateText {
     pub(super) fn text(&self) -> &[u8] {
-        self.text.as_bytes()
+        let value = self.line.strip_prefix(DATE).and_then(|line| line.strip_suffix("\r\n"));
+        value.unwrap_or_default().as_bytes()
+    }
+
+    /// The whole field, as HTTP/1.1 writes it.
+    pub(super) fn line(&self) -> &[u8] {
+        self.line.as_bytes()
     }
 }
 
@@ -101,7 +111,7 @@ impl HttpState {
             spare_heads: FreeList::new(SPARE_MAX, SPARE_BYTES_MAX),
             spare_answers: FreeList::new(SPARE_MAX, SPARE_BYTES_MAX),
             name: Scratch::new(NAME_BYTES_MAX),
-            date: DateText { text: String::new(), until: None },
+            date: DateText { line: String::new(), until: None },
             limiters: Limiters::default(),
             sources: Concurrency::default(),
             waiting: Waiting::default(),
@@ -194,7 +204,7 @@ impl<D: Driver> Context<D> {
         let date = &mut self.http.date;
         date.until = Some(now + Duration::from_secs(1).saturating_sub(part));
         let text = httpdate::fmt_http_date(UNIX_EPOCH + unix);
-        date.text.clear();
-        date.text.push_str(&text);
+        date.line.clear();
+        date.line.extend([DATE, &text, "\r\n"]);
     }
 }

@@ -83,11 +83,7 @@ fn edits(set: &[(&str, &str)]) -> HeaderEdits {
 }
 
 fn action(path: &str) -> RouteAction {
-    let hello = || FixedAnswer {
-        status: 200,
-        content_type: "text/plain".into(),
-        body: b"hello"[..].into(),
-    };
+    let hello = || FixedAnswer::new(200, "text/plain", b"hello", Some("ringway"));
     match path {
         "/echo" => RouteAction::Echo,
         "/fixed" | "/limited" => RouteAction::Respond(hello()),
