@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use nix::errno::Errno;
 
+use super::kind::Session;
 use super::plan::ListenerPlan;
 use super::{Due, ErrorKind, Sessions};
+use crate::mem::Key;
 use crate::net::{Acceptor, HandOver, NetworkError, Operation};
 use crate::ring::{Completion, Driver, Fd, Outcome, SocketAddress};
 use crate::runtime::Budget;
@@ -225,6 +227,28 @@ impl<D: Driver> Sessions<D> {
     pub(super) fn stop_accepting_if_drained(&mut self) {
         if self.is_drained() {
             self.context.cell().close();
+        }
+    }
+}
+
+impl<D: Driver> Sessions<D> {
+    /// A connection is open: it becomes the session that its listener is for.
+    pub(super) fn serve_opened(&mut self, key: Key) {
+        let context = &mut self.context;
+        let mut early = None;
+        self.slab.replace(key, |session| {
+            let Session::Handshake(opening) = session else { return session };
+            let (common, stream, arrival, seen) = opening.into_parts();
+            early = seen;
+            Session::serve(context, common, stream, &arrival)
+        });
+        let Some(session) = self.slab.get_mut(key) else { return };
+        session.start(&mut self.context, key);
+        if let Some(early) = early {
+            session.take_early(&mut self.context, key, early);
+        }
+        if self.draining {
+            session.drain(&mut self.context, key);
         }
     }
 }

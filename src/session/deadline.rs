@@ -3,9 +3,8 @@
 use std::time::Instant;
 
 use super::Due;
-use super::context::Context;
 use crate::ring::Driver;
-use crate::runtime::TimerId;
+use crate::runtime::{Reactor, TimerId};
 
 /// What a connection waits for, and until when.
 ///
@@ -19,15 +18,15 @@ pub(super) struct Deadline {
 
 impl Deadline {
     /// From now on, this is the deadline.
-    pub(super) fn set<D: Driver>(&mut self, context: &mut Context<D>, due: Due, at: Instant) {
+    pub(super) fn set<D: Driver>(&mut self, reactor: &mut Reactor<D, Due>, due: Due, at: Instant) {
         self.at = Some(at);
         if let Some((timer, fires)) = self.timer {
             if fires <= at {
                 return;
             }
-            context.reactor.disarm(timer);
+            reactor.disarm(timer);
         }
-        self.timer = Some((context.reactor.arm(at, due), at));
+        self.timer = Some((reactor.arm(at, due), at));
     }
 
     /// Nothing is waited for. The timer stays: the next deadline likely needs one.
@@ -36,22 +35,22 @@ impl Deadline {
     }
 
     /// The timer has fired: whether the deadline is reached. If not, it is armed for what is left.
-    pub(super) fn fired<D: Driver>(&mut self, context: &mut Context<D>, due: Due) -> bool {
+    pub(super) fn fired<D: Driver>(&mut self, reactor: &mut Reactor<D, Due>, due: Due) -> bool {
         self.timer = None;
         let Some(at) = self.at else { return false };
-        if at <= context.now() {
+        if at <= reactor.now() {
             self.at = None;
             return true;
         }
-        self.timer = Some((context.reactor.arm(at, due), at));
+        self.timer = Some((reactor.arm(at, due), at));
         false
     }
 
     /// Nothing will be waited for any more.
-    pub(super) fn disarm<D: Driver>(&mut self, context: &mut Context<D>) {
+    pub(super) fn disarm<D: Driver>(&mut self, reactor: &mut Reactor<D, Due>) {
         self.at = None;
         if let Some((timer, _)) = self.timer.take() {
-            context.reactor.disarm(timer);
+            reactor.disarm(timer);
         }
     }
 }

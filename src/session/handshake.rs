@@ -10,11 +10,9 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::Sessions;
 use super::arrival::Arrival;
 use super::common::{Common, Onward};
 use super::context::Context;
-use super::kind::Session;
 use super::options::{ListenerOptions, ServiceOptions, SniOptions, TlsOptions};
 use crate::mem::{Buf, Key};
 use crate::net::tls::{Fault, Session as TlsSession, Subject, clear_alert};
@@ -413,31 +411,9 @@ impl Handshake {
     }
 
     /// What the session takes over, and the bytes that are for it already.
-    fn into_parts(mut self) -> (Common, Stream, Arrival, Option<Buf>) {
+    pub(super) fn into_parts(mut self) -> (Common, Stream, Arrival, Option<Buf>) {
         let seen = (!self.seen.is_empty()).then(|| Buf::copy_of(&self.seen));
         let early = self.stream.take_held().or(seen);
         (self.common, self.stream, self.arrival, early)
-    }
-}
-
-impl<D: Driver> Sessions<D> {
-    /// A connection is open: it becomes the session that its listener is for.
-    pub(super) fn serve_opened(&mut self, key: Key) {
-        let context = &mut self.context;
-        let mut early = None;
-        self.slab.replace(key, |session| {
-            let Session::Handshake(opening) = session else { return session };
-            let (common, stream, arrival, seen) = opening.into_parts();
-            early = seen;
-            Session::serve(context, common, stream, &arrival)
-        });
-        let Some(session) = self.slab.get_mut(key) else { return };
-        session.start(&mut self.context, key);
-        if let Some(early) = early {
-            session.take_early(&mut self.context, key, early);
-        }
-        if self.draining {
-            session.drain(&mut self.context, key);
-        }
     }
 }

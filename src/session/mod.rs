@@ -9,7 +9,12 @@
 //! | `kind` | the kinds of sessions, and what is asked of each |
 //! | `echo`, `relay`, `frame`, `messages` | connections of clients |
 //! | `http` | HTTP: connections of either side, exchanges, files |
-//! | `trunk`, `exchange` | connections to servers that many clients share |
+//! | `trunk` | connections to servers that many clients share |
+//! | `actions` | what the pure engines decide, carried out |
+//! | `offloaded` | what helper threads bring back |
+//! | `resources` | folders, and where lines of access logs go |
+//! | `exchangers` | the frame proxies |
+//! | `lease` | numbers that something keeps while it is used |
 //! | `deadline` | deadlines that move often |
 //! | `io` | what every connection of a client has: its socket, and what is written to it |
 //! | `common` | what every connection has: its number, its timer, its end |
@@ -28,6 +33,7 @@
 //! | `replace` | another plan takes the place of the present one |
 
 mod accept;
+mod actions;
 mod arrival;
 mod common;
 mod context;
@@ -35,7 +41,7 @@ mod deadline;
 mod distribution;
 mod echo;
 mod ejection;
-mod exchange;
+mod exchangers;
 mod failure;
 mod frame;
 mod handshake;
@@ -43,13 +49,16 @@ mod http;
 mod io;
 mod kind;
 mod latency;
+mod lease;
 mod messages;
+mod offloaded;
 mod options;
 mod parting;
 mod plan;
 mod published;
 mod relay;
 mod replace;
+mod resources;
 mod stats;
 mod stats_http;
 mod stats_messages;
@@ -68,13 +77,16 @@ pub use self::distribution::Distribution;
 pub use self::http::Encoded;
 pub use self::http::options as http_options;
 pub use self::latency::{Latencies, Phase};
+pub use self::lease::Lease;
+pub use self::offloaded::{Finished, Verified};
 pub use self::options::{
-    DatagramOptions, DatagramService, DescriptorLimits, Folder, FrameOptions, HandlerFactory,
-    LineSink, ListenerOptions, RelayOptions, ServiceOptions, SessionOptions, SniOptions,
-    TlsOptions, UpstreamOptions, UpstreamTls,
+    DatagramOptions, DatagramService, DescriptorLimits, FrameOptions, HandlerFactory,
+    ListenerOptions, RelayOptions, ServiceOptions, SessionOptions, SniOptions, TlsOptions,
+    UpstreamOptions, UpstreamTls,
 };
-pub use self::plan::{FreshCluster, Lease, PlanOptions, Planned, PlannedUpstream, WorkerSettings};
+pub use self::plan::{FreshCluster, PlanOptions, Planned, PlannedUpstream, WorkerSettings};
 pub use self::replace::{Replaced, cluster_seed};
+pub use self::resources::{Folder, LineSink};
 pub use self::stats::{
     CompressionStats, Counted, ErrorKind, FrameStats, Histograms, ListenerStats, RelayStats,
     SessionStats, TlsStats, UpstreamStats,
@@ -85,7 +97,7 @@ pub use self::stats_http::{
 pub use self::stats_messages::MessageStats;
 pub use self::stats_pool::PoolStats;
 pub use self::stats_udp::{DatagramStats, DropReason};
-pub use self::workers::{Finished, Verified, WorkerCell, WorkerMessage, Workers};
+pub use self::workers::{WorkerCell, WorkerMessage, Workers};
 
 use self::accept::Listener;
 use self::common::Common;

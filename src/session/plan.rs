@@ -10,39 +10,15 @@ use std::ops::Index;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::options::{DatagramOptions, DatagramService, ListenerOptions, UpstreamOptions};
-use super::{DatagramStats, ListenerStats, RelayOptions, ServerCounters, UpstreamStats, Workers};
+use super::lease::Lease;
+use super::options::{
+    DatagramOptions, DatagramService, ListenerOptions, RelayOptions, UpstreamOptions,
+};
+use super::stats::{ListenerStats, UpstreamStats};
+use super::stats_http::ServerCounters;
+use super::stats_udp::DatagramStats;
+use super::workers::Workers;
 use crate::service::cluster::Cluster;
-
-/// A number, for as long as anybody has this.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Lease(Arc<usize>);
-
-impl Lease {
-    /// A number of which the caller knows that nobody has it.
-    #[must_use]
-    pub fn new(number: usize) -> Self {
-        Self(Arc::new(number))
-    }
-
-    /// The number.
-    #[must_use]
-    pub fn number(&self) -> usize {
-        *self.0
-    }
-
-    /// Sees whether somebody has it, and keeps nobody from giving it back.
-    #[must_use]
-    pub fn watch(&self) -> std::sync::Weak<usize> {
-        Arc::downgrade(&self.0)
-    }
-
-    /// The lease, if somebody still has it.
-    #[must_use]
-    pub fn renew(watch: &std::sync::Weak<usize>) -> Option<Self> {
-        watch.upgrade().map(Self)
-    }
-}
 
 /// Something with its number.
 #[derive(Debug)]
@@ -339,19 +315,5 @@ impl Plan {
             self.listeners[number] = Some(Rc::clone(listener));
         }
         before.into_iter().flatten().collect()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_lease_is_renewed_only_while_somebody_has_it() {
-        let lease = Lease::new(3);
-        let watch = lease.watch();
-        assert_eq!(Lease::renew(&watch).map(|lease| lease.number()), Some(3));
-        drop(lease);
-        assert_eq!(Lease::renew(&watch), None);
     }
 }

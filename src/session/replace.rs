@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use super::accept::Listener;
 use super::context::JITTER_SEED;
 use super::kind::Session;
+use super::lease::Lease;
 use super::options::SessionOptions;
 use super::plan::{
-    DatagramPlan, FreshCluster, Lease, ListenerPlan, PlanOptions, Planned, PlannedUpstream,
-    WorkerSettings,
+    DatagramPlan, FreshCluster, ListenerPlan, PlanOptions, Planned, PlannedUpstream, WorkerSettings,
 };
 use super::published::Published;
 use super::{Due, Sessions};

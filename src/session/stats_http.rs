@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
-use super::plan::Lease;
+use super::lease::Lease;
 use crate::proto::http1::Refusal;
 use crate::runtime::{Counter, Gauge};
 use crate::service::cluster::attempts::{RetryCounters, Stop};

@@ -1,12 +1,11 @@
 //! What workers see of each other: load, rings, counters. Each cell has one writer, its worker.
 
 use std::any::Any;
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use super::http::Encoded;
+use super::offloaded::Finished;
 use super::{Counted, ListenerStats, SessionStats};
 use crate::mem::Key;
 use crate::ring::Fd;
@@ -81,30 +80,6 @@ impl WorkerMessage {
             Self::EndFlow { .. } | Self::Finished { .. } => None,
         }
     }
-}
-
-/// What a check of a password has said.
-#[derive(Debug, Clone, Copy)]
-pub struct Verified {
-    /// Whether it is right.
-    pub right: bool,
-    /// What stands for user and password.
-    pub(super) secret: [u8; 32],
-    /// Which check it was.
-    pub(super) number: u64,
-    /// Whose it is: there are only so many checks for each.
-    pub(super) source: Option<IpAddr>,
-}
-
-/// What came of work that was handed to another thread.
-#[derive(Debug)]
-pub enum Finished {
-    /// A password was checked.
-    Verified(Verified),
-    /// The page that lists a folder; `None` when it cannot be read.
-    Listed(Option<Vec<u8>>),
-    /// A part of an answer that was compressed.
-    Encoded(Box<Encoded>),
 }
 
 /// Leaves a note in a worker's mailbox; false when that is not possible.

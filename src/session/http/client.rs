@@ -1,20 +1,53 @@
 //! A connection of a client: its requests are read and answered one after the other, in their
 //! order. What a client sends ahead waits in `input`.
+//!
+//! | file | job |
+//! |---|---|
+//! | `begin` | what becomes of a request: its route, what is allowed, who answers |
+//! | `request` | a request that is being answered, apart from its connection |
+//! | `answer` | answers of our own |
+//! | `respond` | answers of servers on their way to a client |
+//! | `forward` | requests on their way to servers |
+//! | `file`, `find` | files on their way to a client; which one it is |
+//! | `listing` | folders that are listed |
+//! | `encode` | answers that are compressed on their way |
+//! | `verify` | passwords |
+//! | `ending` | the connection ends, and with it what is under way |
+//! | `switch` | the connection changes to another protocol |
+//! | `renew` | it takes the newest plan |
+//! | `log` | what is told of a request when it is over |
+//! | `vars` | the values of variables in templates |
+//! | `peer`, `timing` | whom it is with; what it waits for |
 
+mod answer;
+mod begin;
+mod encode;
+mod ending;
+mod file;
+mod find;
+mod forward;
+mod listing;
+mod log;
 mod peer;
 mod renew;
+mod request;
+mod respond;
+mod switch;
 mod timing;
+mod vars;
+mod verify;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
+use self::answer::Came;
+use self::file::Transfer;
 pub(super) use self::peer::Peer;
+use self::request::{Request, Responder};
+pub(in crate::session) use self::switch::Switched;
 use self::timing::Waits;
-use super::answer::Came;
-use super::file::Transfer;
 use super::options::{HalfClose, HttpOptions};
-use super::request::{Request, Responder};
 use crate::mem::Key;
 use crate::net::tls::Subject;
 use crate::net::{Stream, StreamEvent};
@@ -66,6 +99,11 @@ pub(super) enum Phase {
 }
 
 impl Http {
+    /// It is to be worked on in this turn.
+    pub(in crate::session) fn mark_dirty<D>(&mut self, context: &mut Context<D>, key: Key) {
+        self.io.mark_dirty(context, key);
+    }
+
     /// What it has in common with every connection.
     pub(in crate::session) const fn common(&self) -> &Common {
         &self.io.common
@@ -399,86 +437,6 @@ impl Http {
     pub(in crate::session) fn finish<D: Driver>(self, context: &mut Context<D>, key: Key) {
         let address = self.client.as_ref().and_then(|peer| peer.address);
         self.io.finish_as(context, key, address.map(SocketAddress::inet));
-    }
-
-    pub(super) fn close<D: Driver>(
-        &mut self,
-        context: &mut Context<D>,
-        key: Key,
-        reason: CloseReason,
-    ) {
-        if self.io.is_closing() {
-            return;
-        }
-        let is_cut = self.give_request_up(context, reason);
-        self.leave(context);
-        self.stop_deadline(context);
-        self.wire.clear();
-        self.io.close(context, key, reason);
-        if is_cut {
-            // The end of the connection may be that of the answer's body.
-            self.io.stream.reset_on_close(&mut context.reactor);
-        }
-    }
-
-    /// The request that is under way is over, without an answer or with a part of one: true for a
-    /// part.
-    fn give_request_up<D: Driver>(
-        &mut self,
-        context: &mut Context<D>,
-        reason: CloseReason,
-    ) -> bool {
-        let Some(mut request) = self.request.take() else { return false };
-        request.forget(&mut context.http.waiting);
-        let given_up = match &mut request.responder {
-            Responder::Proxy(exchange) => context.end_exchange(*exchange),
-            Responder::File(transfer) => transfer.take_request(),
-            Responder::Listing(asked) | Responder::Encoding(asked) | Responder::Echo(asked) => {
-                let (head, record) = &mut **asked;
-                Some((std::mem::take(head), record.clone()))
-            }
-            Responder::Verify(pending) => Some(pending.take_request()),
-            Responder::Done => None,
-        };
-        let mut is_cut = false;
-        if let Some((head, told)) = given_up {
-            let mut told = request.settled(told);
-            told.reason = told.reason.or_else(|| Some(reason.name()));
-            self.finish_request(context, head, &told);
-            is_cut = told.status != 0;
-        }
-        if let Responder::File(transfer) = &request.responder
-            && !transfer.is_quiet()
-        {
-            // A read is in flight: the file is kept until it has ended.
-            self.request = Some(request);
-        }
-        is_cut
-    }
-
-    /// What is written is out: the client is told that nothing more follows.
-    fn say_end<D: Driver>(&mut self, context: &mut Context<D>, key: Key, reason: CloseReason) {
-        if !self.io.stream.is_drained() {
-            return;
-        }
-        let is_read = self.wire.is_body_read() && self.wire.is_read();
-        if self.wire.has_ended() || (is_read && reason == CloseReason::Finished) {
-            if self.io.stream.say_end(&mut context.reactor, key) {
-                self.close(context, key, reason);
-            }
-            return;
-        }
-        match self.io.stream.shutdown_write(&mut context.reactor, key) {
-            Ok(true) => {}
-            Ok(false) => return,
-            Err(_) => {
-                self.close(context, key, reason);
-                return;
-            }
-        }
-        self.phase = Phase::Lingering(reason);
-        self.waits.progress = context.now();
-        self.io.stream.receive(&mut context.reactor, key, false);
     }
 
     fn read_on<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {

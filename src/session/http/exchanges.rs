@@ -1,5 +1,4 @@
-//! Carries out what the HTTP proxy decides: connections are made, given requests and closed, and
-//! timers armed.
+//! What connections of HTTP ask of the proxy, and the timers that it wants.
 
 use std::time::Instant;
 
@@ -8,35 +7,11 @@ use crate::mem::Key;
 use crate::proto::http::RequestHead;
 use crate::ring::Driver;
 use crate::service::cluster::failure::Failure;
-use crate::service::cluster::pool::CloseCause;
 use crate::service::http::record::RequestRecord;
-use crate::service::proxy::http::ProxyAction;
+use crate::session::Due;
 use crate::session::context::Context;
-use crate::session::deadline::Deadline;
-use crate::session::http::UpstreamConnection;
-use crate::session::kind::Session;
 use crate::session::published::Published;
 use crate::session::workers::WorkerMessage;
-use crate::session::{Due, Sessions};
-
-/// The timers of exchanges, by their slots.
-#[derive(Debug, Default)]
-pub(super) struct ExchangeTimers(Vec<Deadline>);
-
-impl ExchangeTimers {
-    /// The timer of an exchange, put there again by [`ExchangeTimers::put`].
-    fn take(&mut self, exchange: Key) -> Deadline {
-        self.0.get_mut(exchange.index as usize).map(std::mem::take).unwrap_or_default()
-    }
-
-    fn put(&mut self, exchange: Key, deadline: Deadline) {
-        let at = exchange.index as usize;
-        if at >= self.0.len() {
-            self.0.resize_with(at + 1, Deadline::default);
-        }
-        self.0[at] = deadline;
-    }
-}
 
 impl<D: Driver> Context<D> {
     /// An exchange is over, for its client: what is left of it.
@@ -45,12 +20,17 @@ impl<D: Driver> Context<D> {
         let HttpState { proxy, clusters, spare_answers, exchange_timers, .. } = &mut self.http;
         let ended = proxy.end(key, clusters, now)?;
         ended.answers.into_iter().chain(ended.answer).for_each(|head| spare_answers.give(head));
-        exchange_timers.take(key).disarm(self);
+        exchange_timers.take(key).disarm(&mut self.reactor);
         Some((ended.head, ended.record))
     }
 
     /// The connection that carries an exchange has failed.
-    pub(super) fn connection_lost(&mut self, of: (Key, Key), failure: Failure, is_kept: bool) {
+    pub(in crate::session) fn connection_lost(
+        &mut self,
+        of: (Key, Key),
+        failure: Failure,
+        is_kept: bool,
+    ) {
         let now = self.now();
         let HttpState { proxy, clusters, .. } = &mut self.http;
         proxy.connection_lost(of, failure, is_kept, clusters, now);
@@ -66,7 +46,7 @@ impl<D: Driver> Context<D> {
     /// The timer of an exchange has fired.
     pub(in crate::session) fn exchange_due(&mut self, exchange: Key) {
         let mut deadline = self.http.exchange_timers.take(exchange);
-        let is_due = deadline.fired(self, Due::Exchange(exchange));
+        let is_due = deadline.fired(&mut self.reactor, Due::Exchange(exchange));
         self.http.exchange_timers.put(exchange, deadline);
         if is_due {
             let now = self.now();
@@ -75,13 +55,13 @@ impl<D: Driver> Context<D> {
         }
     }
 
-    fn arm_exchange(&mut self, exchange: Key, at: Instant) {
+    pub(in crate::session) fn arm_exchange(&mut self, exchange: Key, at: Instant) {
         // It may have ended since that was asked for.
         if self.http.proxy.get(exchange).is_none() {
             return;
         }
         let mut deadline = self.http.exchange_timers.take(exchange);
-        deadline.set(self, Due::Exchange(exchange), at);
+        deadline.set(&mut self.reactor, Due::Exchange(exchange), at);
         self.http.exchange_timers.put(exchange, deadline);
     }
 
@@ -95,7 +75,7 @@ impl<D: Driver> Context<D> {
         proxy.expire(cluster, clusters, now);
     }
 
-    fn watch_cluster(&mut self, cluster: usize, at: Instant) {
+    pub(in crate::session) fn watch_cluster(&mut self, cluster: usize, at: Instant) {
         if let Some((timer, _)) = self.http.cluster_timers[cluster].take() {
             self.reactor.disarm(timer);
         }
@@ -111,7 +91,7 @@ impl<D: Driver> Context<D> {
         proxy.quota_lent(cluster, places, clusters, now);
     }
 
-    fn borrow(&mut self, cluster: usize, worker: usize) {
+    pub(in crate::session) fn borrow(&mut self, cluster: usize, worker: usize) {
         let from = self.options.worker;
         if !self.options.workers.send(worker, WorkerMessage::Ask { upstream: cluster, from }) {
             self.quota_lent(cluster, 0);
@@ -125,80 +105,6 @@ impl<D: Driver> Context<D> {
             let stats = plan.upstreams.stats(cluster);
             let published = Published::of(&mut http.published, cluster);
             published.publish_tally(http.proxy.tally(cluster), stats);
-        }
-    }
-}
-
-impl<D: Driver> Sessions<D> {
-    /// Carries out what the HTTP proxy wants done.
-    pub(in crate::session) fn settle_proxy(&mut self) {
-        let mut actions = std::mem::take(&mut self.context.http.acting);
-        self.context.http.proxy.take_actions(&mut actions);
-        for action in actions.drain(..) {
-            self.carry_out_http(action);
-        }
-        self.context.http.acting = actions;
-        while let Some((exchange, connection)) = self.context.http.tunnels.pop() {
-            self.join(exchange, connection);
-            self.remove_if_finished(connection);
-        }
-    }
-
-    fn carry_out_http(&mut self, action: ProxyAction) {
-        match action {
-            ProxyAction::Wake { connection } => match self.slab.get_mut(connection) {
-                Some(Session::Http(http)) => http.io.mark_dirty(&mut self.context, connection),
-                Some(Session::Upstream(one)) => one.mark_dirty(&mut self.context, connection),
-                _ => {}
-            },
-            ProxyAction::Send { connection, exchange } => self.assign(connection, exchange),
-            ProxyAction::Cancel { connection, exchange } => {
-                if let Some(Session::Upstream(one)) = self.slab.get_mut(connection) {
-                    one.cancel(&mut self.context, connection, exchange);
-                }
-                self.remove_if_finished(connection);
-            }
-            ProxyAction::Close { connection } => {
-                if let Some(Session::Upstream(one)) = self.slab.get_mut(connection) {
-                    one.close(&mut self.context, connection, CloseCause::Retired);
-                }
-                self.remove_if_finished(connection);
-            }
-            ProxyAction::Connect { cluster, server } => self.connect(cluster, server),
-            ProxyAction::Borrow { cluster, worker } => self.context.borrow(cluster, worker),
-            ProxyAction::Arm { exchange, at } => self.context.arm_exchange(exchange, at),
-            ProxyAction::Watch { cluster, at } => self.context.watch_cluster(cluster, at),
-            ProxyAction::Report { cluster } => self.context.tell_ejections(cluster),
-        }
-    }
-
-    fn assign(&mut self, connection: Key, exchange: Key) {
-        if let Some(Session::Upstream(one)) = self.slab.get_mut(connection) {
-            one.assign(&mut self.context, connection, exchange);
-            self.remove_if_finished(connection);
-        } else {
-            let of = (exchange, connection);
-            self.context.connection_lost(of, Failure::StaleConnection, true);
-        }
-    }
-
-    fn connect(&mut self, cluster: usize, server: usize) {
-        let now = self.context.now();
-        self.context.upstream_stats(cluster).active.increment();
-        let connection = UpstreamConnection::new(cluster, server, now);
-        match self.slab.insert(Session::Upstream(Box::new(connection))) {
-            Ok(key) => {
-                if let Some(session) = self.slab.get_mut(key) {
-                    session.start(&mut self.context, key);
-                }
-                self.remove_if_finished(key);
-            }
-            Err(_full) => {
-                self.context.upstream_stats(cluster).active.decrement();
-                let HttpState { proxy, clusters, .. } = &mut self.context.http;
-                let (place, failure) = ((cluster, server), Failure::Resources);
-                proxy.connection_failed(place, failure, clusters, now);
-            }
         }
     }
 }

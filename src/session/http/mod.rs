@@ -2,51 +2,39 @@
 //!
 //! | file | job |
 //! |---|---|
-//! | `client` | a connection of a client: its requests, one after the other |
-//! | `begin` | what becomes of a request: its route, what is allowed, who answers |
-//! | `answer` | answers of our own |
-//! | `request` | a request that is being answered, apart from its connection |
-//! | `respond` | heads of answers on their way to a client |
-//! | `file` | files on their way to a client |
-//! | `cache` | files that are kept open |
-//! | `listing` | folders that are listed |
-//! | `encode` | answers that are compressed on their way |
-//! | `shown` | what is told of the clusters |
-//! | `exchanges` | carries out what the proxy decides of exchanges |
+//! | `client` | a connection of a client: its requests, one after the other, and who answers them |
 //! | `upstream` | a connection to a server |
-//! | `forward` | requests on their way to servers |
-//! | `upgrade` | connections that change to another protocol |
-//! | `verify` | passwords |
-//! | `vars` | the values of variables in templates |
-//! | `log` | what is told of a request when it is over |
+//! | `exchanges` | what both ask of the proxy, and the timers that it wants (`timers`) |
+//! | `state` | what the connections of a worker share; what they ask of it: `shared` |
+//! | `cache` | files that are kept open |
+//! | `checks` | passwords that are being checked |
+//! | `coder` | compressors of answers |
+//! | `limiters`, `sources` | rate limits; connections of one source |
+//! | `lines` | lines of access logs that wait |
+//! | `waiting` | requests that others do something for |
+//! | `shown` | what is told of the clusters |
 //! | `status` | a page that shows what runs |
-//! | `state` | what the exchanges of a worker share |
 //! | `options` | how all of this is set up |
 
-mod answer;
-mod begin;
 mod cache;
+mod checks;
 mod client;
-mod encode;
-mod exchanges;
-mod file;
-mod find;
-mod forward;
-mod limits;
-mod listing;
-mod log;
+mod coder;
+pub(super) mod exchanges;
+mod limiters;
+mod lines;
 pub mod options;
-mod request;
-mod respond;
+mod shared;
 pub(super) mod shown;
+mod sources;
 pub(super) mod state;
 mod status;
-mod upgrade;
+mod timers;
 mod upstream;
-mod vars;
-mod verify;
+mod waiting;
 
-pub(super) use client::Http;
-pub use encode::Encoded;
-pub(super) use limits::seed_of;
+pub(super) use client::{Http, Switched};
+pub use coder::Encoded;
+pub(super) use limiters::seed_of;
+
 pub(super) use upstream::UpstreamConnection;

@@ -18,8 +18,9 @@ use crate::service::http::files::types::ContentTypes;
 pub use crate::service::http::forwarded::{Forwarded, TrustedProxies};
 use crate::service::http::route::Router;
 use crate::service::http::template::Template;
-use crate::session::options::{Folder, LineSink};
-use crate::session::{Lease, RouteCounters};
+use crate::session::lease::Lease;
+use crate::session::resources::{Folder, LineSink};
+use crate::session::stats_http::RouteCounters;
 
 /// A listener of HTTP.
 #[derive(Debug)]

@@ -1,13 +1,13 @@
 //! What the exchanges of a worker share.
 
-use std::time::{Duration, Instant, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use super::cache::FileCaches;
-use super::exchanges::ExchangeTimers;
-use super::limits::Limiters;
-use super::log::LogLines;
-use super::request::Waiting;
-use super::verify::Checks;
+use super::checks::Checks;
+use super::limiters::Limiters;
+use super::lines::LogLines;
+use super::timers::ExchangeTimers;
+use super::waiting::Waiting;
 use crate::mem::{FreeList, Key, Pages, Scratch};
 use crate::proto::http::{RequestHead, ResponseHead};
 use crate::ring::Driver;
@@ -16,8 +16,8 @@ use crate::service::cluster::{Cluster, Clusters};
 use crate::service::http::auth::VerifiedCache;
 use crate::service::http::limit::Concurrency;
 use crate::service::proxy::http::{HttpProxy, ProxyAction};
-use crate::session::SessionOptions;
-use crate::session::context::Context;
+use crate::session::offloaded::Verified;
+use crate::session::options::SessionOptions;
 use crate::session::published::Published;
 
 /// Heads that are kept to be used again.
@@ -39,14 +39,14 @@ pub(super) struct Output<'a> {
 }
 
 /// The beginning of the date field's line.
-const DATE: &str = "date: ";
+pub(super) const DATE: &str = "date: ";
 
 /// The date field, made once a second.
 #[derive(Debug)]
 pub(super) struct DateText {
     /// The whole field, as a line.
-    line: String,
-    until: Option<Instant>,
+    pub(super) line: String,
+    pub(super) until: Option<Instant>,
 }
 
 impl DateText {
@@ -164,47 +164,9 @@ impl HttpState {
     pub(in crate::session) fn cluster(&mut self, upstream: usize) -> &mut Cluster {
         self.clusters.get(upstream)
     }
-}
 
-impl<D: Driver> Context<D> {
-    /// Keeps files of these folders only.
-    pub(in crate::session) fn keep_folders(&mut self, folders: &[usize]) {
-        let Self { http, reactor, .. } = self;
-        http.caches.keep(reactor, folders);
-    }
-
-    /// Closes files that were being sent when their folders went.
-    pub(in crate::session) fn close_leaving_files(&mut self) {
-        let Self { http, reactor, .. } = self;
-        http.caches.close_leaving(reactor);
-    }
-
-    /// The servers of an upstream go: nothing uses them any more.
-    pub(in crate::session) fn take_cluster(&mut self, upstream: usize) -> Option<Cluster> {
-        if let Some((timer, _)) = self.http.cluster_timers[upstream].take() {
-            self.reactor.disarm(timer);
-        }
-        self.http.clusters.remove(upstream)
-    }
-
-    /// Closes the files that are kept open, at the end.
-    pub(in crate::session) fn close_files(&mut self) {
-        let Self { http, reactor, .. } = self;
-        http.caches.close(reactor);
-    }
-
-    /// Makes the date anew when a second is over.
-    pub(super) fn refresh_date(&mut self) {
-        let now = self.now();
-        if self.http.date.until.is_some_and(|until| now < until) {
-            return;
-        }
-        let unix = self.unix_time();
-        let part = Duration::from_nanos(u64::from(unix.subsec_nanos()));
-        let date = &mut self.http.date;
-        date.until = Some(now + Duration::from_secs(1).saturating_sub(part));
-        let text = httpdate::fmt_http_date(UNIX_EPOCH + unix);
-        date.line.clear();
-        date.line.extend([DATE, &text, "\r\n"]);
+    /// A password was checked: the requests that wait for that.
+    pub(in crate::session) fn checked(&mut self, verified: &Verified) -> Vec<Key> {
+        self.checks.end(verified)
     }
 }

@@ -87,7 +87,7 @@ impl UpstreamConnection {
             Ok(socket) => {
                 self.stream.connect(&mut context.reactor, key, socket, address);
                 let at = context.now() + timeout;
-                self.deadline.set(context, Due::Session(key), at);
+                self.deadline.set(&mut context.reactor, Due::Session(key), at);
             }
             Err(source) => {
                 self.connect_failed(context, Operation::Socket, source);
@@ -304,7 +304,7 @@ impl UpstreamConnection {
             self.clock.wait_for_client();
             match until {
                 None => self.deadline.clear(),
-                Some(until) => self.deadline.set(context, Due::Session(key), until),
+                Some(until) => self.deadline.set(&mut context.reactor, Due::Session(key), until),
             }
             return;
         }
@@ -361,7 +361,7 @@ impl UpstreamConnection {
     /// The connection ends, which its pool knows already.
     fn give_up<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         self.phase = Phase::Closing;
-        self.deadline.disarm(context);
+        self.deadline.disarm(&mut context.reactor);
         self.wire.clear();
         self.stream.abandon(&mut context.reactor, key);
     }
@@ -416,7 +416,7 @@ impl UpstreamConnection {
         let (place, cause) = ((self.cluster, self.server), CloseCause::Retired);
         proxy.connection_closed(place, key, cause, clusters, now);
         self.phase = Phase::Closing;
-        self.deadline.disarm(context);
+        self.deadline.disarm(&mut context.reactor);
         (stream, early)
     }
 

@@ -62,7 +62,7 @@ impl Http {
         context: &mut Context<D>,
         key: Key,
     ) {
-        if !self.waits.deadline.fired(context, Due::Session(key)) {
+        if !self.waits.deadline.fired(&mut context.reactor, Due::Session(key)) {
             return;
         }
         if self.waits.pace.is_measured() {
@@ -71,7 +71,7 @@ impl Http {
         }
         if let Some(at) = self.due_at(context).filter(|at| *at > context.now()) {
             // What was waited for has come meanwhile, and something else is waited for.
-            self.waits.deadline.set(context, Due::Session(key), at);
+            self.waits.deadline.set(&mut context.reactor, Due::Session(key), at);
             return;
         }
         let waits_for_reader = !self.io.stream.is_drained() || self.io.stream.is_blocked();
@@ -109,7 +109,7 @@ impl Http {
 
     /// Nothing is waited for any more.
     pub(in crate::session::http) fn stop_deadline<D: Driver>(&mut self, context: &mut Context<D>) {
-        self.waits.deadline.disarm(context);
+        self.waits.deadline.disarm(&mut context.reactor);
     }
 
     /// What is waited for, and how long.
@@ -135,7 +135,7 @@ impl Http {
             at = at.map(|at| at.min(self.waits.progress + self.options.keepalive_timeout));
         }
         match at {
-            Some(at) => self.waits.deadline.set(context, Due::Session(key), at),
+            Some(at) => self.waits.deadline.set(&mut context.reactor, Due::Session(key), at),
             None => self.waits.deadline.clear(),
         }
     }

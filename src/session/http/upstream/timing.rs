@@ -27,7 +27,7 @@ impl UpstreamConnection {
         let patience = self.patience(context);
         let at = self.clock.wait_for_server(self.stream.written(), &patience, carried);
         let at = until.map_or(at, |until| at.min(until));
-        self.deadline.set(context, Due::Session(key), at);
+        self.deadline.set(&mut context.reactor, Due::Session(key), at);
     }
 
     pub(in crate::session) fn handle_timeout<D: Driver>(
@@ -35,7 +35,7 @@ impl UpstreamConnection {
         context: &mut Context<D>,
         key: Key,
     ) {
-        if !self.deadline.fired(context, Due::Session(key)) {
+        if !self.deadline.fired(&mut context.reactor, Due::Session(key)) {
             return;
         }
         match self.phase {

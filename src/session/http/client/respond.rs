@@ -1,10 +1,8 @@
 //! The answers of servers on their way to a client, and bodies on their way to servers.
 
-use super::client::Http;
+use super::Http;
 use super::encode::{Encoding, begin_encoding, signed};
-use super::options::RouteOptions;
 use super::request::{Request, Responder};
-use super::state::{HttpState, Output};
 use crate::mem::{Buf, Key};
 use crate::proto::http::{Fields, Known, ResponseHead};
 use crate::ring::Driver;
@@ -18,16 +16,22 @@ use crate::service::http::interim;
 use crate::service::http::trailers::{self, TrailerRules};
 use crate::service::proxy::http::{Exchange, Reply};
 use crate::session::context::Context;
+use crate::session::http::options::RouteOptions;
+use crate::session::http::state::{HttpState, Output};
 
 impl Http {
     /// A part of an answer's body, framed as the present answer is.
-    pub(super) fn write_part<D: Driver>(&mut self, context: &mut Context<D>, part: Buf) {
+    pub(in crate::session::http) fn write_part<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        part: Buf,
+    ) {
         let mut out = self.io.writer(&mut context.pages);
         self.wire.send_part(part, &mut out);
     }
 
     /// The end of an answer's body.
-    pub(super) fn write_end<D: Driver>(
+    pub(in crate::session::http) fn write_end<D: Driver>(
         &mut self,
         context: &mut Context<D>,
         trailers: Option<&Fields>,
@@ -37,7 +41,7 @@ impl Http {
     }
 
     /// Moves what can be moved of an exchange; true when it is over.
-    pub(super) fn proceed<D: Driver>(
+    pub(in crate::session::http) fn proceed<D: Driver>(
         &mut self,
         context: &mut Context<D>,
         key: Key,
@@ -107,7 +111,11 @@ impl Http {
 
     /// The interim answers that have come. They go out whether or not the client takes them for
     /// now: there is a limit of what may come.
-    pub(super) fn write_interim<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+    pub(in crate::session::http) fn write_interim<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+    ) {
         let Context { http: HttpState { proxy, spare_answers, .. }, pages, .. } = context;
         let Some(exchange) = proxy.get_mut(key) else { return };
         if exchange.answer.interim.is_empty() {
@@ -272,7 +280,7 @@ impl Http {
     }
 
     /// The answer that has begun cannot be ended in order.
-    pub(super) fn end_broken<D: Driver>(
+    pub(in crate::session::http) fn end_broken<D: Driver>(
         &mut self,
         context: &mut Context<D>,
         request: &mut Request,
@@ -282,7 +290,7 @@ impl Http {
     }
 
     /// A request is over whose head its responder has.
-    pub(super) fn finish_asked<D: Driver>(
+    pub(in crate::session::http) fn finish_asked<D: Driver>(
         &mut self,
         context: &mut Context<D>,
         request: &mut Request,

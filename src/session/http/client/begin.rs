@@ -2,10 +2,8 @@
 
 use std::sync::Arc;
 
-use super::client::Http;
-use super::options::{RouteAction, RouteOptions};
+use super::Http;
 use super::request::{Request, Responder};
-use super::state::HttpState;
 use super::verify::Allowed;
 use crate::mem::Key;
 use crate::proto::http::{Method, RequestHead};
@@ -15,13 +13,15 @@ use crate::service::http::limit::Verdict;
 use crate::service::http::max_forwards::{self, Forwards};
 use crate::service::http::record::RequestRecord;
 use crate::session::context::Context;
+use crate::session::http::options::{RouteAction, RouteOptions};
+use crate::session::http::state::HttpState;
 
 /// The status of a refusal, and a field that goes with it.
 type Forbidden = (u16, Option<(&'static [u8], Vec<u8>)>);
 
 impl Http {
     /// The connection ends: it no longer counts among those of its source.
-    pub(super) fn leave<D: Driver>(&mut self, context: &mut Context<D>) {
+    pub(in crate::session::http) fn leave<D: Driver>(&mut self, context: &mut Context<D>) {
         if let Some(peer) = &mut self.client
             && std::mem::take(&mut peer.is_counted)
             && let Some(ip) = peer.ip()
@@ -31,7 +31,7 @@ impl Http {
     }
 
     /// A request has come: answers it, or begins to.
-    pub(super) fn begin<D: Driver>(
+    pub(in crate::session::http) fn begin<D: Driver>(
         &mut self,
         context: &mut Context<D>,
         key: Key,
@@ -80,7 +80,7 @@ impl Http {
     }
 
     /// Answers a request that is allowed, or begins to.
-    pub(super) fn serve<D: Driver>(
+    pub(in crate::session::http) fn serve<D: Driver>(
         &mut self,
         context: &mut Context<D>,
         key: Key,

@@ -1,101 +1,27 @@
 //! Passwords: most were checked before; the others are checked by a thread that may take its time,
 //! because a good hash is slow on purpose.
 
-use std::collections::HashMap;
-use std::net::IpAddr;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
-use super::client::Http;
-use super::options::AuthOptions;
+use super::Http;
 use super::request::{Request, Responder};
-use super::state::HttpState;
 use crate::mem::Key;
 use crate::proto::http::{Known, RequestHead};
 use crate::proto::http1::RequestMeta;
 use crate::ring::Driver;
 use crate::runtime::Task;
 use crate::service::http::auth::{Lookup, verify};
-use crate::service::http::limit::Concurrency;
 use crate::service::http::record::RequestRecord;
 use crate::session::context::Context;
-use crate::session::workers::{Finished, Verified, WorkerMessage};
-
-/// Passwords of one source that a worker has checked at a time. Requests with one password share a
-/// check, and a right one is remembered, so that only guessing needs many.
-const SOURCE_CHECKS_MAX: u32 = 8;
-
-/// A check that was handed over, as a request that waits for it has it.
-#[derive(Debug)]
-pub(super) struct Check {
-    /// What to remember if the password is right.
-    secret: [u8; 32],
-    /// The request that waits.
-    request: Key,
-    /// While there is one of these, the result is wanted.
-    wanted: Arc<()>,
-}
-
-/// The requests that wait for one check.
-#[derive(Debug)]
-struct Waiting {
-    number: u64,
-    wanted: Weak<()>,
-    requests: Vec<Key>,
-}
-
-/// The passwords that are being checked for a worker.
-#[derive(Debug, Default)]
-pub(super) struct Checks {
-    by_source: Concurrency,
-    by_secret: HashMap<[u8; 32], Waiting>,
-    last: u64,
-}
-
-impl Checks {
-    /// Joins a check of that password that is under way.
-    fn join(&mut self, secret: [u8; 32], request: Key) -> Option<Check> {
-        let waiting = self.by_secret.get_mut(&secret)?;
-        let wanted = waiting.wanted.upgrade()?;
-        waiting.requests.push(request);
-        Some(Check { secret, request, wanted })
-    }
-
-    /// Begins a check, if its source may have one more.
-    fn begin(
-        &mut self,
-        secret: [u8; 32],
-        source: Option<IpAddr>,
-        request: Key,
-    ) -> Option<(Check, Verified)> {
-        if let Some(ip) = source {
-            self.by_source.enter(0, ip, SOURCE_CHECKS_MAX, 0)?;
-        }
-        self.last += 1;
-        let (number, wanted) = (self.last, Arc::new(()));
-        let requests = vec![request];
-        let waiting = Waiting { number, wanted: Arc::downgrade(&wanted), requests };
-        self.by_secret.insert(secret, waiting);
-        let verified = Verified { right: false, secret, number, source };
-        Some((Check { secret, request, wanted }, verified))
-    }
-
-    /// A check has ended, or was not made. Returns the requests that wait for it.
-    fn end(&mut self, verified: &Verified) -> Vec<Key> {
-        if let Some(ip) = verified.source {
-            self.by_source.leave(0, ip);
-        }
-        // One that nobody waited for may have been followed by another of the same password.
-        let is_it = |waiting: &Waiting| waiting.number == verified.number;
-        if !self.by_secret.get(&verified.secret).is_some_and(is_it) {
-            return Vec::new();
-        }
-        self.by_secret.remove(&verified.secret).map_or_else(Vec::new, |one| one.requests)
-    }
-}
+use crate::session::http::checks::Check;
+use crate::session::http::options::AuthOptions;
+use crate::session::http::state::HttpState;
+use crate::session::offloaded::Finished;
+use crate::session::workers::WorkerMessage;
 
 /// A request that waits until its password is checked.
 #[derive(Debug)]
-pub(super) struct Pending {
+pub(in crate::session::http) struct Pending {
     head: Box<RequestHead>,
     told: RequestRecord,
     meta: RequestMeta,
@@ -104,14 +30,14 @@ pub(super) struct Pending {
 
 impl Pending {
     /// The request, once: it is over.
-    pub(super) fn take_request(&mut self) -> (Box<RequestHead>, RequestRecord) {
+    pub(in crate::session::http) fn take_request(&mut self) -> (Box<RequestHead>, RequestRecord) {
         (std::mem::take(&mut self.head), self.told.clone())
     }
 }
 
 /// What is known of a request's password.
 #[derive(Debug)]
-pub(super) enum Allowed {
+pub(in crate::session::http) enum Allowed {
     /// It is right.
     Yes,
     /// It is wrong, or there is none.
@@ -125,7 +51,7 @@ pub(super) enum Allowed {
 impl Http {
     /// Whether the request's user may ask. With [`Allowed::Later`], the request waits for
     /// [`Http::verified`].
-    pub(super) fn authenticate<D: Driver>(
+    pub(in crate::session::http) fn authenticate<D: Driver>(
         &mut self,
         context: &mut Context<D>,
         key: Key,
@@ -177,7 +103,7 @@ impl Http {
     }
 
     /// A request waits until its password is checked.
-    pub(super) fn wait_for_password(
+    pub(in crate::session::http) fn wait_for_password(
         &mut self,
         head: Box<RequestHead>,
         told: RequestRecord,
@@ -236,12 +162,5 @@ impl Http {
             told.user = None;
             self.answer_unauthorized(context, head, told);
         }
-    }
-}
-
-impl HttpState {
-    /// A password was checked: the requests that wait for that.
-    pub(in crate::session) fn checked(&mut self, verified: &Verified) -> Vec<Key> {
-        self.checks.end(verified)
     }
 }

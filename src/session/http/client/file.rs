@@ -5,13 +5,10 @@ mod send;
 
 use std::rc::Rc;
 
-use super::cache::{Found, Opened};
-use super::client::Http;
+use super::Http;
 use super::encode::begin_encoding;
 use super::find::{NotFound, choose_coding, find, open};
-use super::options::FilesOptions;
 use super::request::{Request, Responder};
-use super::state::Output;
 use crate::fs::FileReader;
 use crate::mem::Key;
 use crate::proto::http::{Known, Method, RequestHead, ResponseHead};
@@ -22,10 +19,13 @@ use crate::service::http::files::range::ByteRange;
 use crate::service::http::files::{Body, Plan, page_plan, plan};
 use crate::service::http::record::RequestRecord;
 use crate::session::context::Context;
+use crate::session::http::cache::{Found, Opened};
+use crate::session::http::options::FilesOptions;
+use crate::session::http::state::Output;
 
 /// A file on its way.
 #[derive(Debug)]
-pub(super) struct Transfer {
+pub(in crate::session::http) struct Transfer {
     file: Rc<Opened>,
     reader: FileReader,
     /// The request, until it is over.
@@ -75,16 +75,18 @@ impl Transfer {
         }
     }
 
-    pub(super) const fn is_quiet(&self) -> bool {
+    pub(in crate::session::http) const fn is_quiet(&self) -> bool {
         self.reader.is_quiet()
     }
 
-    pub(super) const fn feed(&mut self) {
+    pub(in crate::session::http) const fn feed(&mut self) {
         self.starved = false;
     }
 
     /// The request, once: it is over.
-    pub(super) fn take_request(&mut self) -> Option<(Box<RequestHead>, RequestRecord)> {
+    pub(in crate::session::http) fn take_request(
+        &mut self,
+    ) -> Option<(Box<RequestHead>, RequestRecord)> {
         let told = self.told.clone();
         Some((self.head.take()?, told))
     }
@@ -92,7 +94,7 @@ impl Transfer {
 
 impl Http {
     /// Answers a request for a file, or begins to.
-    pub(super) fn begin_file<D: Driver>(
+    pub(in crate::session::http) fn begin_file<D: Driver>(
         &mut self,
         context: &mut Context<D>,
         key: Key,
@@ -291,6 +293,6 @@ fn pieces(body: Body) -> Vec<Piece> {
     }
 }
 
-pub(super) fn as_len(bytes: u64) -> usize {
+pub(in crate::session::http) fn as_len(bytes: u64) -> usize {
     usize::try_from(bytes).unwrap_or(usize::MAX)
 }

@@ -2,12 +2,10 @@
 
 use std::sync::Arc;
 
-use super::client::{Http, Phase};
 use super::forward::write_id;
-use super::options::{FixedAnswer, RouteOptions};
 use super::request::{Request, Responder};
-use super::state::Output;
 use super::vars::Vars;
+use super::{Http, Phase};
 use crate::mem::Key;
 use crate::proto::http::{Known, Method, RequestHead, ResponseHead};
 use crate::proto::http1::write;
@@ -22,13 +20,15 @@ use crate::service::http::record::RequestRecord;
 use crate::service::http::template::Template;
 use crate::service::proxy::http::Exchange;
 use crate::session::context::Context;
+use crate::session::http::options::{FixedAnswer, RouteOptions};
+use crate::session::http::state::Output;
 
 /// The field that says which failure an answer stands for.
 const REASON_FIELD: &[u8] = b"x-ringway-reason";
 
 /// A request that was refused, or did not come in time.
 #[derive(Debug, Default)]
-pub(super) struct Came {
+pub(in crate::session::http) struct Came {
     /// So many bytes of it came.
     received: usize,
     /// What an access log tells of it.
@@ -36,7 +36,11 @@ pub(super) struct Came {
 }
 
 impl Came {
-    pub(super) fn new(bytes: &[u8], rule: Option<Refusal>, is_logged: bool) -> Self {
+    pub(in crate::session::http) fn new(
+        bytes: &[u8],
+        rule: Option<Refusal>,
+        is_logged: bool,
+    ) -> Self {
         let offence = is_logged.then(|| Box::new(Offence::of(bytes, rule)));
         Self { received: bytes.len(), offence }
     }
@@ -49,7 +53,7 @@ fn has_replied<D>(context: &Context<D>, exchange: Key) -> bool {
 
 impl Http {
     /// The same answer as always.
-    pub(super) fn answer_fixed<D: Driver>(
+    pub(in crate::session::http) fn answer_fixed<D: Driver>(
         &mut self,
         context: &mut Context<D>,
         head: Box<RequestHead>,
@@ -82,7 +86,7 @@ impl Http {
     }
 
     /// An answer of our own, whose body is all there.
-    pub(super) fn answer<D: Driver>(
+    pub(in crate::session::http) fn answer<D: Driver>(
         &mut self,
         context: &mut Context<D>,
         head: Box<RequestHead>,
@@ -108,7 +112,7 @@ impl Http {
     }
 
     /// Writes the head of an answer.
-    pub(super) fn write_head(
+    pub(in crate::session::http) fn write_head(
         &mut self,
         output: Output<'_>,
         head: &RequestHead,
@@ -142,7 +146,7 @@ impl Http {
     }
 
     /// An answer that is only a status, with a small page for people.
-    pub(super) fn answer_status<D: Driver>(
+    pub(in crate::session::http) fn answer_status<D: Driver>(
         &mut self,
         context: &mut Context<D>,
         head: Box<RequestHead>,
@@ -163,7 +167,7 @@ impl Http {
     }
 
     /// A user has to log in (RFC 9110, section 11.6.1).
-    pub(super) fn answer_unauthorized<D: Driver>(
+    pub(in crate::session::http) fn answer_unauthorized<D: Driver>(
         &mut self,
         context: &mut Context<D>,
         head: Box<RequestHead>,
@@ -177,7 +181,7 @@ impl Http {
     }
 
     /// A page that shows what runs.
-    pub(super) fn answer_status_page<D: Driver>(
+    pub(in crate::session::http) fn answer_status_page<D: Driver>(
         &mut self,
         context: &mut Context<D>,
         head: Box<RequestHead>,
@@ -194,7 +198,7 @@ impl Http {
     }
 
     /// The client is sent elsewhere.
-    pub(super) fn answer_redirect<D: Driver>(
+    pub(in crate::session::http) fn answer_redirect<D: Driver>(
         &mut self,
         context: &mut Context<D>,
         head: Box<RequestHead>,
@@ -212,7 +216,7 @@ impl Http {
     }
 
     /// What the upstream could not answer.
-    pub(super) fn answer_failure<D: Driver>(
+    pub(in crate::session::http) fn answer_failure<D: Driver>(
         &mut self,
         context: &mut Context<D>,
         head: Box<RequestHead>,
@@ -225,7 +229,7 @@ impl Http {
     }
 
     /// A request that may pass no further proxy: we are its server (RFC 9110, section 7.6.2).
-    pub(super) fn answer_unforwarded<D: Driver>(
+    pub(in crate::session::http) fn answer_unforwarded<D: Driver>(
         &mut self,
         context: &mut Context<D>,
         head: Box<RequestHead>,
@@ -248,7 +252,7 @@ impl Http {
     }
 
     /// The request's head comes back as text.
-    pub(super) fn answer_echo_of_head<D: Driver>(
+    pub(in crate::session::http) fn answer_echo_of_head<D: Driver>(
         &mut self,
         context: &mut Context<D>,
         head: Box<RequestHead>,
@@ -280,7 +284,7 @@ impl Http {
     }
 
     /// The head of an answer whose body is that of the request.
-    pub(super) fn answer_head_of_echo<D: Driver>(
+    pub(in crate::session::http) fn answer_head_of_echo<D: Driver>(
         &mut self,
         context: &mut Context<D>,
         head: &RequestHead,
@@ -300,7 +304,7 @@ impl Http {
     }
 
     /// Sends the request's body back; true when the answer is over.
-    pub(super) fn echo<D: Driver>(
+    pub(in crate::session::http) fn echo<D: Driver>(
         &mut self,
         context: &mut Context<D>,
         request: &mut Request,
@@ -340,7 +344,7 @@ impl Http {
     }
 
     /// Reads the rest of the request's body and drops it; true when it is over.
-    pub(super) fn discard(&mut self) -> bool {
+    pub(in crate::session::http) fn discard(&mut self) -> bool {
         match self.wire.discard() {
             Ok(Discarded::More) => false,
             Ok(Discarded::All) => {
@@ -362,7 +366,7 @@ impl Http {
 
     /// A request that breaks a rule: it is told so, and the connection ends, because nobody knows
     /// where the next request would begin.
-    pub(super) fn refuse<D: Driver>(
+    pub(in crate::session::http) fn refuse<D: Driver>(
         &mut self,
         context: &mut Context<D>,
         refusal: Refusal,
@@ -399,7 +403,7 @@ impl Http {
     }
 
     /// A head or a body did not come in time (RFC 9110, section 15.5.9).
-    pub(super) fn tell_timeout<D: Driver>(
+    pub(in crate::session::http) fn tell_timeout<D: Driver>(
         &mut self,
         context: &mut Context<D>,
         key: Key,

@@ -3,40 +3,22 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::client::Http;
+use super::Http;
 use crate::proto::http::{Known, RequestHead};
 use crate::ring::Driver;
 use crate::service::http::access_log::{Record, write_line};
 use crate::service::http::record::RequestRecord;
 use crate::session::context::Context;
-use crate::session::{Due, LineSink, RouteStats};
+use crate::session::{Due, RouteStats};
 
 /// Bytes of lines that are handed over at once.
 const LINES_MAX: usize = 32 * 1024;
 /// How long a line waits at most.
 const LINES_WAIT: Duration = Duration::from_secs(1);
 
-/// Lines of access logs that wait to be handed over, by where they go.
-#[derive(Debug, Default)]
-pub(super) struct LogLines {
-    waiting: Vec<(LineSink, Vec<u8>)>,
-    is_armed: bool,
-}
-
-impl LogLines {
-    fn of(&mut self, sink: &LineSink) -> &mut Vec<u8> {
-        let known = self.waiting.iter().position(|(own, _)| own.is(sink));
-        let at = known.unwrap_or_else(|| {
-            self.waiting.push((sink.clone(), Vec::new()));
-            self.waiting.len() - 1
-        });
-        &mut self.waiting[at].1
-    }
-}
-
 impl Http {
     /// A request is over. Its head is used again.
-    pub(super) fn finish_request<D: Driver>(
+    pub(in crate::session::http) fn finish_request<D: Driver>(
         &self,
         context: &mut Context<D>,
         head: Box<RequestHead>,
@@ -127,7 +109,11 @@ impl Http {
     }
 
     /// The counters of a route, or of requests that no route takes.
-    pub(super) fn route_stats(&self, route: Option<usize>, worker: usize) -> Option<&RouteStats> {
+    pub(in crate::session::http) fn route_stats(
+        &self,
+        route: Option<usize>,
+        worker: usize,
+    ) -> Option<&RouteStats> {
         match route {
             Some(route) => self.options.routes.get(route)?.counters.of(worker),
             None => Some(&self.io.common.listener.stats.http.unrouted),
@@ -161,7 +147,7 @@ impl<D: Driver> Context<D> {
     }
 
     /// A number for a request, unlike that of any other.
-    pub(super) fn next_request(&mut self) -> u64 {
+    pub(in crate::session::http) fn next_request(&mut self) -> u64 {
         self.http.last_request += 1;
         let workers = self.options.workers.cells().len() as u64;
         let number = self.http.last_request * workers + self.options.worker as u64;

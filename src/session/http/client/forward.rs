@@ -4,10 +4,8 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::client::{Http, Peer};
-use super::options::{HashOn, ProxyOptions, Rewrite, RouteOptions};
-use super::state::HttpState;
 use super::vars::Vars;
+use super::{Http, Peer};
 use crate::mem::Key;
 use crate::proto::http::{Fields, Known, RequestHead, Version, target};
 use crate::proto::http1::RequestMeta;
@@ -19,12 +17,14 @@ use crate::service::http::record::RequestRecord;
 use crate::service::http::route::prefix_rewrite;
 use crate::service::proxy::http::{ForwardedRequest, NewExchange};
 use crate::session::context::Context;
+use crate::session::http::options::{HashOn, ProxyOptions, Rewrite, RouteOptions};
+use crate::session::http::state::HttpState;
 
 impl Http {
     /// Makes the exchange of a request that a server answers. Head and record come back when there
     /// can be no more exchanges.
     #[expect(clippy::result_large_err, reason = "what came is given back as it came")]
-    pub(super) fn make_exchange<D: Driver>(
+    pub(in crate::session::http) fn make_exchange<D: Driver>(
         &mut self,
         context: &mut Context<D>,
         client: Key,
@@ -110,7 +110,7 @@ fn hash_of(on: &HashOn, head: &RequestHead, ip: Option<IpAddr>) -> u64 {
 }
 
 /// A request's number as text.
-pub(super) fn write_id(id: u64, out: &mut Vec<u8>) {
+pub(in crate::session::http) fn write_id(id: u64, out: &mut Vec<u8>) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     for shift in (0..16).rev() {
         let digit = usize::try_from(id >> (shift * 4) & 0xf).unwrap_or(0);
@@ -128,6 +128,6 @@ fn cookie<'a>(fields: &'a Fields, name: &str) -> Option<&'a [u8]> {
 }
 
 /// The path with another prefix.
-pub(super) fn rewritten<'a>(rewrite: &'a Rewrite, path: &'a str) -> Cow<'a, str> {
+pub(in crate::session::http) fn rewritten<'a>(rewrite: &'a Rewrite, path: &'a str) -> Cow<'a, str> {
     prefix_rewrite(path, &rewrite.prefix, &rewrite.replacement)
 }

@@ -1,17 +1,17 @@
 //! The values of variables in templates, while a request is under way.
 
-use super::client::Peer;
+use super::Peer;
 use super::forward::write_id;
-use super::options::HttpOptions;
 use crate::proto::http::RequestHead;
 use crate::proto::http1::write::number;
 use crate::service::http::certificate::ClientCertificate;
 use crate::service::http::record::RequestRecord;
 use crate::service::http::template::{Variable, Variables};
+use crate::session::http::options::HttpOptions;
 
 /// What is known of a request.
 #[derive(Debug)]
-pub(super) struct Vars<'a> {
+pub(in crate::session::http) struct Vars<'a> {
     options: &'a HttpOptions,
     peer: Option<&'a Peer>,
     head: &'a RequestHead,
@@ -19,7 +19,7 @@ pub(super) struct Vars<'a> {
 }
 
 impl<'a> Vars<'a> {
-    pub(super) const fn new(
+    pub(in crate::session::http) const fn new(
         options: &'a HttpOptions,
         peer: Option<&'a Peer>,
         head: &'a RequestHead,

@@ -5,8 +5,7 @@ use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
-use super::client::Http;
-use super::options::FilesOptions;
+use super::Http;
 use super::request::{Request, Responder};
 use crate::mem::Key;
 use crate::proto::http::RequestHead;
@@ -16,11 +15,13 @@ use crate::service::http::files::listing::{ENTRIES_MAX, Entry, write};
 use crate::service::http::page;
 use crate::service::http::record::RequestRecord;
 use crate::session::context::Context;
-use crate::session::workers::{Finished, WorkerMessage};
+use crate::session::http::options::FilesOptions;
+use crate::session::offloaded::Finished;
+use crate::session::workers::WorkerMessage;
 
 impl Http {
     /// Has a folder read. `path` is what was asked for, `name` the folder below the root.
-    pub(super) fn begin_listing<D: Driver>(
+    pub(in crate::session::http) fn begin_listing<D: Driver>(
         &mut self,
         context: &mut Context<D>,
         key: Key,
@@ -59,7 +60,7 @@ impl Http {
     }
 
     /// A folder was read.
-    pub(super) fn listed<D: Driver>(
+    pub(in crate::session::http) fn listed<D: Driver>(
         &mut self,
         context: &mut Context<D>,
         (head, told): (Box<RequestHead>, RequestRecord),

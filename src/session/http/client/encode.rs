@@ -1,123 +1,27 @@
 //! Answers that are compressed on their way. Small parts at once, large ones by a thread that may
 //! take its time; the parts of one answer keep their order.
 
-use std::io::{self, Write};
 use std::sync::Arc;
 
-use zstd::stream::raw::CParameter;
-
-use super::client::Http;
+use super::Http;
 use super::request::{Request, Responder};
 use crate::mem::{Backlog, Buf, Key};
 use crate::proto::http::RequestHead;
 use crate::ring::Driver;
-use crate::runtime::{Share, Task};
+use crate::runtime::Task;
 use crate::service::http::compression::Window;
 use crate::service::http::files::coding::Coding;
 use crate::service::http::record::RequestRecord;
 use crate::session::context::Context;
-use crate::session::workers::{Finished, WorkerMessage};
+use crate::session::http::coder::{Coder, Encoded};
+use crate::session::offloaded::Finished;
+use crate::session::workers::WorkerMessage;
 
 /// Parts up to so many bytes are compressed by the loop itself.
 const INLINE_MAX: usize = 4 * 1024;
-/// What a good ratio for the work is, by coding. `Window::memory` has what these cost.
-const GZIP_LEVEL: u32 = 5;
-const BROTLI_BUFFER: usize = 16 * 1024;
-const ZSTD_LEVEL: i32 = 3;
-/// Bytes of a window, and of the tables of zstd, as powers of two.
-const FULL_WINDOW: u32 = 19;
-const SMALL_WINDOW: u32 = 16;
-const SMALL_TABLES: u32 = 14;
-
-/// A compressor, and the memory that it has of its worker's: wherever it ends, even on a thread
-/// whose connection has gone, that is given back.
-struct Coder {
-    wire: Wire,
-    _memory: Share,
-}
-
-enum Wire {
-    Gzip(flate2::write::GzEncoder<Vec<u8>>),
-    Brotli(Box<brotli::CompressorWriter<Vec<u8>>>),
-    Zstd(zstd::stream::write::Encoder<'static, Vec<u8>>),
-}
-
-impl std::fmt::Debug for Coder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match &self.wire {
-            Wire::Gzip(_) => "Gzip",
-            Wire::Brotli(_) => "Brotli",
-            Wire::Zstd(_) => "Zstd",
-        })
-    }
-}
-
-impl Coder {
-    fn new(coding: Coding, window: Window, memory: Share) -> io::Result<Self> {
-        let wire = match coding {
-            Coding::Gzip => {
-                let level = flate2::Compression::new(GZIP_LEVEL);
-                Wire::Gzip(flate2::write::GzEncoder::new(Vec::new(), level))
-            }
-            Coding::Brotli => {
-                let (quality, bits) = match window {
-                    Window::Full => (4, FULL_WINDOW),
-                    Window::Small => (3, SMALL_WINDOW),
-                };
-                let out = Vec::new();
-                let coder = brotli::CompressorWriter::new(out, BROTLI_BUFFER, quality, bits);
-                Wire::Brotli(Box::new(coder))
-            }
-            Coding::Zstd => {
-                let mut coder = zstd::stream::write::Encoder::new(Vec::new(), ZSTD_LEVEL)?;
-                match window {
-                    Window::Full => coder.set_parameter(CParameter::WindowLog(FULL_WINDOW))?,
-                    Window::Small => {
-                        coder.set_parameter(CParameter::WindowLog(SMALL_WINDOW))?;
-                        coder.set_parameter(CParameter::HashLog(SMALL_TABLES))?;
-                        coder.set_parameter(CParameter::ChainLog(SMALL_TABLES))?;
-                    }
-                }
-                Wire::Zstd(coder)
-            }
-        };
-        Ok(Self { wire, _memory: memory })
-    }
-
-    /// Compresses a part; all of it can be read from what comes out.
-    fn push(&mut self, part: &[u8]) -> io::Result<Vec<u8>> {
-        match &mut self.wire {
-            Wire::Gzip(coder) => {
-                coder.write_all(part)?;
-                coder.flush()?;
-                Ok(std::mem::take(coder.get_mut()))
-            }
-            Wire::Brotli(coder) => {
-                coder.write_all(part)?;
-                coder.flush()?;
-                Ok(std::mem::take(coder.get_mut()))
-            }
-            Wire::Zstd(coder) => {
-                coder.write_all(part)?;
-                coder.flush()?;
-                Ok(std::mem::take(coder.get_mut()))
-            }
-        }
-    }
-
-    /// The end.
-    fn finish(self) -> io::Result<Vec<u8>> {
-        match self.wire {
-            Wire::Gzip(coder) => coder.finish(),
-            Wire::Brotli(coder) => Ok(coder.into_inner()),
-            Wire::Zstd(coder) => coder.finish(),
-        }
-    }
-}
-
 /// An answer that is being compressed.
 #[derive(Debug)]
-pub(super) struct Encoding {
+pub(in crate::session::http) struct Encoding {
     /// The compressor, unless a thread has it.
     coder: Option<Coder>,
     waiting: Backlog,
@@ -128,28 +32,16 @@ pub(super) struct Encoding {
     failed: bool,
 }
 
-/// What a thread brings back: a part of an answer, compressed.
-pub struct Encoded {
-    coder: Coder,
-    out: io::Result<Vec<u8>>,
-}
-
-impl std::fmt::Debug for Encoded {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.coder.fmt(f)
-    }
-}
-
 impl Encoding {
     /// Bytes of memory that what waits to be compressed takes.
-    pub(super) fn waiting(&self) -> usize {
+    pub(in crate::session::http) fn waiting(&self) -> usize {
         self.waiting.cost()
     }
 }
 
 /// The answer to a request, whose body has `length` bytes if that is known, is compressed from now
 /// on; false when there is no memory for it, and it goes as it is.
-pub(super) fn begin_encoding<D: Driver>(
+pub(in crate::session::http) fn begin_encoding<D: Driver>(
     context: &Context<D>,
     request: &mut Request,
     coding: Coding,
@@ -181,7 +73,7 @@ pub(super) fn begin_encoding<D: Driver>(
 
 impl Http {
     /// A part of an answer that is compressed.
-    pub(super) fn encode<D: Driver>(
+    pub(in crate::session::http) fn encode<D: Driver>(
         &mut self,
         context: &mut Context<D>,
         key: Key,
@@ -202,7 +94,7 @@ impl Http {
     ///
     /// # Errors
     /// It could not be compressed: it cannot be ended in order.
-    pub(super) fn end_encoding<D: Driver>(
+    pub(in crate::session::http) fn end_encoding<D: Driver>(
         &mut self,
         context: &mut Context<D>,
         key: Key,
@@ -282,7 +174,7 @@ impl Http {
     }
 
     /// A thread has compressed a part.
-    pub(super) fn encoded<D: Driver>(
+    pub(in crate::session::http) fn encoded<D: Driver>(
         &mut self,
         context: &mut Context<D>,
         request: &mut Request,
@@ -310,7 +202,7 @@ impl Http {
     }
 
     /// An answer whose whole body is here is compressed, and sent when it is.
-    pub(super) fn send_encoded<D: Driver>(
+    pub(in crate::session::http) fn send_encoded<D: Driver>(
         &mut self,
         context: &mut Context<D>,
         key: Key,
@@ -324,7 +216,7 @@ impl Http {
     }
 
     /// Goes on with an answer that is compressed as a whole; true when it is over.
-    pub(super) fn proceed_encoding<D: Driver>(
+    pub(in crate::session::http) fn proceed_encoding<D: Driver>(
         &mut self,
         context: &mut Context<D>,
         key: Key,
@@ -347,7 +239,7 @@ impl Http {
 }
 
 /// A number of bytes that is counted or taken back.
-pub(super) fn signed(bytes: usize) -> i64 {
+pub(in crate::session::http) fn signed(bytes: usize) -> i64 {
     i64::try_from(bytes).unwrap_or(i64::MAX)
 }
 

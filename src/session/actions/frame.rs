@@ -2,67 +2,27 @@
 
 use std::collections::HashMap;
 
-use super::context::Context;
-use super::http::state::HttpState;
-use super::kind::Session;
-use super::published::Published;
-use super::stats_pool::TrunkSums;
-use super::trunk::Trunk;
-use super::workers::{Finished, WorkerMessage};
-use super::{Due, Sessions};
 use crate::mem::Key;
 use crate::ring::Driver;
-use crate::service::cluster::Cluster;
 use crate::service::cluster::servers::{Change, ServerView};
-use crate::service::proxy::{Exchanger, FrameAction};
+use crate::service::proxy::FrameAction;
+use crate::session::Sessions;
+use crate::session::context::Context;
+use crate::session::http::state::HttpState;
+use crate::session::kind::Session;
+use crate::session::offloaded::Finished;
+use crate::session::published::Published;
+use crate::session::stats_pool::TrunkSums;
+use crate::session::trunk::Trunk;
+use crate::session::workers::WorkerMessage;
 
 /// Rounds of one turn in which answers of one side are passed on to the other. What is left waits
 /// for the next turn.
 const ROUNDS_MAX: usize = 4;
 
-impl<D: Driver> Context<D> {
-    /// The frame proxy of an upstream.
-    ///
-    /// # Panics
-    /// When the upstream has none: sessions that ask for it are made only where there is one.
-    pub(super) fn exchanger(&mut self, upstream: usize) -> &mut Exchanger {
-        let exchanger = self.exchangers.get_mut(upstream).and_then(Option::as_mut);
-        exchanger.expect("the upstream of a frame proxy")
-    }
-
-    /// The frame proxy of an upstream, and the servers that it shares with others.
-    pub(super) fn exchanger_and_cluster(
-        &mut self,
-        upstream: usize,
-    ) -> (&mut Exchanger, &mut Cluster) {
-        let Self { exchangers, http, .. } = self;
-        let exchanger = exchangers.get_mut(upstream).and_then(Option::as_mut);
-        (exchanger.expect("the upstream of a frame proxy"), http.cluster(upstream))
-    }
-
-    /// Arms a timer for what a frame proxy has to do next, unless one fires early enough.
-    fn arm_exchanger(&mut self, upstream: usize) {
-        let (exchanger, cluster) = self.exchanger_and_cluster(upstream);
-        let next = exchanger.next_deadline(cluster);
-        let armed = &mut self.exchanger_timers[upstream];
-        if let (Some((_, at)), Some(next)) = (&armed, next)
-            && *at <= next
-        {
-            return;
-        }
-        if let Some((timer, _)) = armed.take() {
-            self.reactor.disarm(timer);
-        }
-        let Some(next) = next else { return };
-        let number = u32::try_from(upstream).unwrap_or(u32::MAX);
-        let timer = self.reactor.arm(next, Due::Exchanger(number));
-        self.exchanger_timers[upstream] = Some((timer, next));
-    }
-}
-
 impl<D: Driver> Sessions<D> {
     /// At the end of a turn: what the frame proxies want done, and all that follows from it.
-    pub(super) fn settle_exchangers(&mut self) {
+    pub(in crate::session) fn settle_exchangers(&mut self) {
         self.context.unsettled = false;
         for upstream in 0..self.context.exchangers.len() {
             if self.context.exchangers[upstream].is_none() {
@@ -94,7 +54,7 @@ impl<D: Driver> Sessions<D> {
     }
 
     /// A frame proxy's timer has fired.
-    pub(super) fn expire_exchanger(&mut self, upstream: usize) {
+    pub(in crate::session) fn expire_exchanger(&mut self, upstream: usize) {
         if let Some(timer) = self.context.exchanger_timers.get_mut(upstream) {
             *timer = None;
         }

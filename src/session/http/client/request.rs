@@ -5,34 +5,32 @@
 use super::encode::Encoding;
 use super::file::Transfer;
 use super::verify::Pending;
-use crate::mem::{Key, Slab};
+use crate::mem::Key;
 use crate::proto::http::RequestHead;
 use crate::service::http::record::RequestRecord;
-
-/// Requests that wait for others at a time: more than there are connections.
-const WAITING_MAX: u32 = 1 << 20;
+use crate::session::http::waiting::Waiting;
 
 /// A request's head, and what is recorded of it.
-pub(super) type Asked = Box<(Box<RequestHead>, RequestRecord)>;
+pub(in crate::session::http) type Asked = Box<(Box<RequestHead>, RequestRecord)>;
 
 /// One request.
 #[derive(Debug)]
-pub(super) struct Request {
+pub(in crate::session::http) struct Request {
     /// Who answers it.
-    pub(super) responder: Responder,
+    pub(in crate::session::http) responder: Responder,
     /// How its answer is compressed, if it is.
-    pub(super) encoding: Option<Box<Encoding>>,
+    pub(in crate::session::http) encoding: Option<Box<Encoding>>,
     /// Bytes that compression has made of the answer, less those that were counted before.
-    pub(super) recoded: i64,
+    pub(in crate::session::http) recoded: i64,
     /// The answer goes out in another coding than the server's.
-    pub(super) is_recoded: bool,
+    pub(in crate::session::http) is_recoded: bool,
     /// What those know it by who do something for it.
     key: Option<Key>,
 }
 
 /// Who answers a request.
 #[derive(Debug)]
-pub(super) enum Responder {
+pub(in crate::session::http) enum Responder {
     /// A server; the exchange has the rest.
     Proxy(Key),
     /// Nobody yet: its password is being checked.
@@ -49,52 +47,24 @@ pub(super) enum Responder {
     Done,
 }
 
-/// Which connections the requests are on that others do something for.
-#[derive(Debug)]
-pub(in crate::session) struct Waiting(Slab<Key>);
-
-impl Default for Waiting {
-    fn default() -> Self {
-        Self(Slab::with_limit(WAITING_MAX))
-    }
-}
-
-impl Waiting {
-    /// A key for a request on a connection; `None` when there are too many.
-    pub(super) fn enter(&mut self, connection: Key) -> Option<Key> {
-        self.0.insert(connection).ok()
-    }
-
-    /// The connection of a request that still waits.
-    pub(in crate::session) fn connection(&self, request: Key) -> Option<Key> {
-        self.0.get(request).copied()
-    }
-
-    /// A request is over.
-    pub(super) fn leave(&mut self, request: Key) {
-        self.0.remove(request);
-    }
-
-    /// Whether nobody waits.
-    pub(in crate::session) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
 impl Request {
     /// A request that is answered so.
-    pub(super) const fn new(responder: Responder) -> Self {
+    pub(in crate::session::http) const fn new(responder: Responder) -> Self {
         Self { responder, encoding: None, recoded: 0, is_recoded: false, key: None }
     }
 
     /// The same, which others know by this key already.
-    pub(super) const fn known_by(mut self, key: Key) -> Self {
+    pub(in crate::session::http) const fn known_by(mut self, key: Key) -> Self {
         self.key = Some(key);
         self
     }
 
     /// The key by which others know it; `None` when there are too many that wait.
-    pub(super) fn key(&mut self, waiting: &mut Waiting, connection: Key) -> Option<Key> {
+    pub(in crate::session::http) fn key(
+        &mut self,
+        waiting: &mut Waiting,
+        connection: Key,
+    ) -> Option<Key> {
         if self.key.is_none() {
             self.key = waiting.enter(connection);
         }
@@ -102,19 +72,19 @@ impl Request {
     }
 
     /// Whether others know it by this key.
-    pub(super) fn is(&self, key: Key) -> bool {
+    pub(in crate::session::http) fn is(&self, key: Key) -> bool {
         self.key == Some(key)
     }
 
     /// It is over: what others still do for it is not wanted any more.
-    pub(super) fn forget(&mut self, waiting: &mut Waiting) {
+    pub(in crate::session::http) fn forget(&mut self, waiting: &mut Waiting) {
         if let Some(key) = self.key.take() {
             waiting.leave(key);
         }
     }
 
     /// The record, with the bytes of the answer that compression has made.
-    pub(super) fn settled(&self, mut record: RequestRecord) -> RequestRecord {
+    pub(in crate::session::http) fn settled(&self, mut record: RequestRecord) -> RequestRecord {
         record.sent = record.sent.saturating_add_signed(self.recoded);
         record
     }

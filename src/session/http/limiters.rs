@@ -1,46 +1,13 @@
-//! What workers show each other of the clients that they limit, so that limits hold for all.
+//! The rate limits of one worker, and what workers show each other of them, so that they hold for
+//! all.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::options::{LimitBoards, RouteOptions};
-use crate::ring::Driver;
 use crate::runtime::Board;
-use crate::service::http::limit::{PeerBuckets, RateLimiter, of_source};
-use crate::session::context::Context;
-use crate::session::{WorkerCell, Workers};
-
-/// The workers but one, as that one sees them.
-#[derive(Debug, Clone, Copy)]
-struct PeerWorkers<'a> {
-    workers: &'a Workers,
-    worker: usize,
-}
-
-impl<'a> PeerWorkers<'a> {
-    const fn new(workers: &'a Workers, worker: usize) -> Self {
-        Self { workers, worker }
-    }
-
-    fn cells(&self) -> impl Iterator<Item = &'a WorkerCell> {
-        let own = self.worker;
-        let cells = self.workers.cells().iter().enumerate();
-        cells.filter(move |(number, _)| *number != own).map(|(_, cell)| cell)
-    }
-
-    /// Connections that the other workers have from there.
-    fn connections(&self, key: u64) -> u64 {
-        self.cells().filter_map(WorkerCell::sources).map(|board| board.read(key)).sum()
-    }
-
-    /// Connections that this worker has from there.
-    fn publish_connections(&self, key: u64, count: u32) {
-        if let Some(board) = self.workers.cells()[self.worker].sources() {
-            board.publish(key, count.into());
-        }
-    }
-}
+use crate::service::http::limit::{PeerBuckets, RateLimiter};
+use crate::session::workers::Workers;
 
 /// The buckets of a rate limit on the workers but one, as that one sees them.
 #[derive(Debug, Clone, Copy)]
@@ -63,11 +30,6 @@ impl PeerBuckets for PeerBoards<'_> {
         let since = full_at.saturating_duration_since(self.epoch).as_nanos();
         board.publish(key, u64::try_from(since).unwrap_or(u64::MAX));
     }
-}
-
-/// The key by which workers show each other the connections of a source.
-pub(super) fn source_key(listener: usize, ip: IpAddr, seed: u64) -> u64 {
-    of_source(ip, seed_of(seed, listener))
 }
 
 /// A seed for one of many tables that share a board.
@@ -110,31 +72,5 @@ impl Limiters {
         if let Some(slot) = self.0.get_mut(route) {
             *slot = None;
         }
-    }
-}
-
-impl<D: Driver> Context<D> {
-    /// A connection from there: whether it fits into what a source may have, over all workers.
-    pub(in crate::session) fn enter_source(
-        &mut self,
-        listener: usize,
-        ip: IpAddr,
-        most: u32,
-    ) -> bool {
-        let key = source_key(listener, ip, self.options.seed);
-        let peers = PeerWorkers::new(&self.options.workers, self.options.worker);
-        let entered = self.http.sources.enter(listener, ip, most, peers.connections(key));
-        if let Some(count) = entered {
-            peers.publish_connections(key, count);
-        }
-        entered.is_some()
-    }
-
-    /// A connection that was let in has ended.
-    pub(in crate::session) fn leave_source(&mut self, listener: usize, ip: IpAddr) {
-        let key = source_key(listener, ip, self.options.seed);
-        let left = self.http.sources.leave(listener, ip);
-        let peers = PeerWorkers::new(&self.options.workers, self.options.worker);
-        peers.publish_connections(key, left);
     }
 }

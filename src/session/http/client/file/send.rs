@@ -12,7 +12,7 @@ use crate::service::http::files::range::ByteRange;
 use crate::session::context::Context;
 use crate::session::http::cache::Opened;
 use crate::session::http::client::Http;
-use crate::session::http::request::{Request, Responder};
+use crate::session::http::client::request::{Request, Responder};
 
 /// Bytes that are asked about, and sent, at once.
 const WINDOW: u64 = 2 * 1024 * 1024;

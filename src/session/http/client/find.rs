@@ -4,24 +4,24 @@ use std::borrow::Cow;
 
 use nix::errno::Errno;
 
-use super::cache::Found;
 use super::forward::rewritten;
-use super::options::FilesOptions;
 use crate::proto::http::{RequestHead, ResponseHead};
 use crate::ring::Driver;
 use crate::service::http::files::attempt::Attempt;
 use crate::service::http::files::coding;
 use crate::service::http::files::path::{PathRefusal, file_name};
 use crate::session::context::Context;
+use crate::session::http::cache::Found;
+use crate::session::http::options::FilesOptions;
 
 /// There is no file to show; the status says why.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct NotFound(pub(super) u16);
+pub(in crate::session::http) struct NotFound(pub(in crate::session::http) u16);
 
 /// The file for a path, and its name below the root: the first one that is there of those that are
 /// tried. It is a folder when that is to be listed, when its client is to be sent to the path with
 /// `/` at its end, or when nothing of it is shown.
-pub(super) fn find<D: Driver>(
+pub(in crate::session::http) fn find<D: Driver>(
     context: &mut Context<D>,
     files: &FilesOptions,
     path: &str,
@@ -140,7 +140,7 @@ fn try_folder<D: Driver>(
 }
 
 /// Opens a file, or takes it from those that are open.
-pub(super) fn open<D: Driver>(
+pub(in crate::session::http) fn open<D: Driver>(
     context: &mut Context<D>,
     files: &FilesOptions,
     name: &str,
@@ -169,7 +169,7 @@ fn open_index<D: Driver>(
 }
 
 /// The same file in a coding that the client takes, if it lies beside it.
-pub(super) fn choose_coding<'a, D: Driver>(
+pub(in crate::session::http) fn choose_coding<'a, D: Driver>(
     context: &mut Context<D>,
     head: &RequestHead,
     files: &FilesOptions,

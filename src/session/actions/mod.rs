@@ -1,0 +1,11 @@
+//! Carries out what the pure engines decide, on whichever connections that concerns.
+//!
+//! | file | job |
+//! |---|---|
+//! | `frame` | what frame proxies decide |
+//! | `http` | what the HTTP proxy decides |
+//! | `tunnel` | two connections of HTTP become one relay |
+
+mod frame;
+mod http;
+mod tunnel;

@@ -1,0 +1,64 @@
+//! A client's connection changes to another protocol: what is left of HTTP on it.
+
+use std::net::{IpAddr, SocketAddr};
+
+use super::{Http, Phase};
+use crate::mem::{Buf, Key};
+use crate::net::Stream;
+use crate::ring::Driver;
+use crate::session::common::Common;
+use crate::session::context::Context;
+
+/// What a connection of HTTP leaves to what follows on it.
+#[derive(Debug)]
+pub(in crate::session) struct Switched {
+    /// Where the client comes from, if that is known.
+    pub(in crate::session) client: Option<SocketAddr>,
+    /// The source that it counts among, if it does.
+    pub(in crate::session) source: Option<IpAddr>,
+    /// What it has sent ahead.
+    pub(in crate::session) ahead: Option<Buf>,
+}
+
+impl Http {
+    /// Tells the client that the other protocol is spoken from now on, and ends the request.
+    /// [`Http::into_parts`] follows.
+    pub(in crate::session) fn switch<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        exchange: Key,
+    ) -> Switched {
+        self.write_switch(context, exchange);
+        if let Some((head, told)) = context.end_exchange(exchange) {
+            self.finish_request(context, head, &told);
+        }
+        self.drop_request(context);
+        self.phase = Phase::Head;
+        self.io.buffer.finish(&mut context.pages, &mut self.io.stream);
+        let ahead = self.wire.take_rest();
+        let peer = self.client.take();
+        self.stop_deadline(context);
+        Switched {
+            source: peer.as_ref().filter(|peer| peer.is_counted).and_then(|peer| peer.ip()),
+            client: peer.and_then(|peer| peer.address),
+            ahead: (!ahead.is_empty()).then(|| Buf::copy_of(&ahead)),
+        }
+    }
+
+    /// The connection without HTTP, and whether its client sends no more.
+    pub(in crate::session) fn into_parts(self) -> (Common, Stream, bool) {
+        (self.io.common, self.io.stream, self.wire.has_ended())
+    }
+
+    /// Writes the head that tells the client that its protocol is spoken from now on.
+    fn write_switch<D: Driver>(&mut self, context: &mut Context<D>, exchange: Key) {
+        self.write_interim(context, exchange);
+        let Context { http, pages, .. } = context;
+        let Some(exchange) = http.proxy.get_mut(exchange) else { return };
+        let Some(answer) = exchange.answer.head.take() else { return };
+        exchange.record.status = answer.status;
+        let mut out = self.io.writer(pages);
+        exchange.record.sent += self.wire.send_switch(&answer, &mut out) as u64;
+        http.spare_answers.give(answer);
+    }
+}
