@@ -114,6 +114,10 @@ macro_rules! beside {
 pub(crate) struct Metered(pub(crate) Sim);
 
 impl Driver for Metered {
+    fn set_in_flight_max(&mut self, most: usize) {
+        beside!(self.0.set_in_flight_max(most))
+    }
+
     fn push(&mut self, token: Token, op: Op) -> Result<(), Op> {
         beside!(self.0.push(token, op))
     }

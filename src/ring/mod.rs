@@ -250,6 +250,9 @@ pub trait Driver: Syscalls + TlsCalls {
     /// Operations in flight.
     fn in_flight(&self) -> usize;
 
+    /// So many operations may be in flight from now on.
+    fn set_in_flight_max(&mut self, most: usize);
+
     /// Handles on pool buffers, of streams and of datagrams, that no operation in flight owns and
     /// no completion that waits to be reaped. Between two turns there are none: bytes that wait are
     /// not kept in the pool.

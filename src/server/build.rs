@@ -252,15 +252,21 @@ pub(super) fn ring(config: &Config) -> RingOptions {
         buffer_size: runtime.buffer_size,
         // A reload may bring listeners of datagrams.
         datagram_buffers: DATAGRAM_BUFFERS,
-        in_flight_max: connections as usize * OPERATIONS_PER_CONNECTION + OPERATIONS_SPARE,
+        in_flight_max: in_flight_max(connections),
         best_flags: RingFlags::NoSqArray,
     }
+}
+
+/// Operations in flight that so many connections may need.
+const fn in_flight_max(connections: u32) -> usize {
+    connections as usize * OPERATIONS_PER_CONNECTION + OPERATIONS_SPARE
 }
 
 /// Connections that one worker may have: all of them, because the kernel may give it all.
 pub(super) fn connections_max(config: &Config) -> u32 {
     let each = streams(config).map(|listener| listener.max_connections);
-    let pooled = config.upstreams.iter().map(|upstream| upstream.pool.max);
+    // Those of an earlier plan may still be there.
+    let pooled = config.upstreams.iter().map(|upstream| upstream.pool.max.saturating_mul(2));
     let flows = config.listeners.iter().filter_map(|listener| listener.service.max_flows());
     each.chain(pooled).chain(flows).fold(SLOTS_SPARE, u32::saturating_add)
 }
@@ -272,6 +278,7 @@ pub(super) fn settings(config: &Config) -> WorkerSettings {
         relay: relay(runtime),
         compression_memory: runtime.compression_memory,
         connections_max: connections_max(config),
+        in_flight_max: Some(in_flight_max(connections_max(config))),
         access_log: config.log.access,
         hand_off_ratio: runtime.handoff_ratio,
         shutdown_timeout: runtime.shutdown_timeout,

@@ -62,6 +62,8 @@ pub struct WorkerSettings {
     pub compression_memory: u64,
     /// Connections that this worker may have at most.
     pub connections_max: u32,
+    /// Operations in flight that their driver may have at most; `None`: as many as before.
+    pub in_flight_max: Option<usize>,
     /// Whether every connection is logged with a line.
     pub access_log: bool,
     /// Times the mean load above which new connections are handed over; `None`: never.

@@ -93,6 +93,7 @@ impl SessionOptions {
                 relay: self.relay,
                 compression_memory: self.compression_memory,
                 connections_max: self.connections_max,
+                in_flight_max: None,
                 access_log: self.access_log,
                 hand_off_ratio: self.hand_off_ratio,
                 shutdown_timeout: Duration::ZERO,
@@ -153,6 +154,9 @@ impl<D: Driver> Sessions<D> {
             *settings;
         self.slab.set_limit(connections_max);
         let context = &mut self.context;
+        if let Some(most) = settings.in_flight_max {
+            context.reactor.driver().set_in_flight_max(most);
+        }
         context.pipes.set_up(relay.pipes_idle_max, relay.pipe_capacity);
         let options = &mut context.options;
         options.relay = relay;

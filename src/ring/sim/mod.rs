@@ -417,6 +417,10 @@ impl Sim {
 }
 
 impl Driver for Sim {
+    fn set_in_flight_max(&mut self, most: usize) {
+        self.in_flight_max = most;
+    }
+
     fn push(&mut self, token: Token, op: Op) -> Result<(), Op> {
         assert!(!self.asleep, "{op:?} is pushed in a turn that a real kernel would not have begun");
         if self.in_flight() >= self.in_flight_max || self.chance(self.faults.refuse) {

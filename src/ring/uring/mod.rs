@@ -250,6 +250,10 @@ impl Ledger {
 }
 
 impl Driver for Uring {
+    fn set_in_flight_max(&mut self, most: usize) {
+        self.in_flight_max = most;
+    }
+
     fn push(&mut self, token: Token, op: Op) -> Result<(), Op> {
         if self.ledger.in_flight >= self.in_flight_max {
             return Err(op);
