@@ -279,7 +279,7 @@ impl Planner {
         self.count(config);
         let inventory = Inventory::new(config, &leases, &services, &upstreams);
         let checks = upstreams.checks(config);
-        let fresh_routes = self.routes.take_fresh();
+        let fresh_routes = self.routes.adopt();
         let settings = build::settings(config);
         let count = self.workers.cells().len();
         let mut plans = Vec::with_capacity(count);
