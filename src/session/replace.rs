@@ -137,6 +137,7 @@ impl<D: Driver> Sessions<D> {
         }
         let before = context.plan.set_listeners(&listeners);
         context.plan.id = id;
+        context.cell().set_plan(id);
         let drained = self.note_gone(&before, settings.shutdown_timeout);
         self.replace_acceptors(&listeners);
         let is_started = self.started && !self.draining;
@@ -239,7 +240,8 @@ impl<D: Driver> Sessions<D> {
             match owner(acceptor.socket()) {
                 Some(newest) => {
                     let socket = acceptor.socket();
-                    let before = std::mem::replace(listener, Rc::clone(newest)).options.listen;
+                    let before = listener.replace(Rc::clone(newest));
+                    let before = before.and_then(|before| before.options.listen);
                     if let Some(listen) = newest.options.listen
                         && before != Some(listen)
                     {
@@ -322,7 +324,7 @@ impl<D: Driver> Sessions<D> {
         if self.context.plan.listener(number).is_some() {
             session.renew(&mut self.context, key);
         } else {
-            session.drain(&mut self.context, key);
+            session.depart(&mut self.context, key);
             let until = self.removal.gone.iter().find(|(gone, _)| *gone == number);
             if let (Some(now), Some((_, until))) = (cut_at, until)
                 && *until <= now
