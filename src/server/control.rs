@@ -125,7 +125,7 @@ impl Control {
         let mut signals: Option<Signals> = None;
         let mut ignored = Ignored::new(UPGRADE, UPGRADE_ADVICE);
         let mut progress = Progress::default();
-        let mut reload = Reload::default();
+        let mut reload = Reload::new(self.source.as_ref());
         let mut ticks = tokio::time::interval(TIDY_EVERY);
         while progress.ended < self.handles.len() {
             tokio::select! {
@@ -146,7 +146,7 @@ impl Control {
                 step = reload.step() => self.go_on(step, &mut reload, &progress),
                 _ = ticks.tick() => {
                     self.tidy();
-                    if reload.has_changed(&self.config, self.source.as_ref()) {
+                    if reload.has_changed(&self.config) {
                         tracing::info!("the configuration file has changed: reading it again");
                         self.begin_reload(Wanted::Source, None, &mut reload, &progress);
                     }
@@ -198,8 +198,11 @@ impl Control {
         tokio::spawn(admin::serve(listener, tls, pages));
     }
 
-    /// Frees what workers had no time to free.
-    fn tidy(&self) {
+    /// Frees what workers had no time to free, and what nothing uses since a reload.
+    fn tidy(&mut self) {
+        if let Some(planner) = &mut self.planner {
+            planner.tidy();
+        }
         while let Ok(garbage) = self.garbage.try_recv() {
             drop(garbage);
         }

@@ -204,11 +204,16 @@ impl Planner {
         })
     }
 
-    /// What earlier plans alone have used, and nothing uses any more, is let go.
+    /// A plan is being made: numbers that nothing has any more may be given away.
     fn sweep(&mut self) {
         self.listeners.sweep();
         self.datagrams.sweep();
         self.routes.sweep();
+        self.tidy();
+    }
+
+    /// What earlier plans alone have used, and nothing uses any more, is let go.
+    pub(super) fn tidy(&mut self) {
         self.retired.retain(|service| match service.http() {
             Some(http) => Arc::strong_count(http) > 1,
             None => false,
