@@ -46,6 +46,8 @@ mod random_bytes;
 mod relay;
 #[path = "e2e/reload.rs"]
 mod reload;
+#[path = "e2e/reload_access.rs"]
+mod reload_access;
 #[path = "e2e/reload_cli.rs"]
 mod reload_cli;
 #[path = "e2e/reload_config.rs"]
