@@ -405,3 +405,61 @@ fn what_connections_inherit_is_set_on_the_listening_socket() {
     let last = accepted();
     wait_until("there are probes", || has_keepalive(&last));
 }
+
+#[test]
+fn a_listener_may_change_from_streams_to_datagrams_and_back() {
+    for workers in [1, 2] {
+        let address = free();
+        let of = |protocol: &str| {
+            plan(workers, &[&at("e", &address.to_string(), &format!("protocol = '{protocol}'"))])
+        };
+        let served = Served::new(&of("echo"));
+        for round in 0..5 {
+            let mut stream = connect(address);
+            stream.write_all(b"x").unwrap();
+            stream.read_exact(&mut [0]).unwrap();
+            let done = served.reload(&of("udp_echo")).unwrap();
+            assert_eq!(done.listeners.changed, ["e"], "round {round}");
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            socket.set_read_timeout(Some(PATIENCE)).unwrap();
+            socket.connect(address).unwrap();
+            socket.send(b"datagram").unwrap();
+            assert_eq!(socket.recv(&mut [0; 100]).unwrap(), 8);
+            wait_until("nobody listens", || TcpStream::connect(address).is_err());
+            served.reload(&of("echo")).unwrap();
+        }
+    }
+}
+
+#[test]
+fn connections_that_are_handed_over_find_their_listener_on_the_other_worker() {
+    // One worker has many connections, so that it hands over what it accepts.
+    let idle = at("idle", "127.0.0.1:0", "protocol = 'echo'");
+    let of = |number: usize| {
+        let http = format!("protocol = 'http'\n{}", respond(&number.to_string()));
+        plan(2, &[&idle, &at(&format!("n{number}"), "127.0.0.1:0", &http)])
+    };
+    let served = Served::new(&of(0));
+    let cells = served.running().workers().cells();
+    let active = |worker: usize| cells[worker].active.get();
+    let mut kept = Vec::new();
+    for _ in 0..100 {
+        let before = (active(0), active(1));
+        let stream = connect(served.at("idle"));
+        wait_until("it is served", || active(0) + active(1) > before.0 + before.1);
+        if active(1) > before.1 {
+            kept.push(stream);
+        } else {
+            drop(stream);
+            wait_until("it has ended", || active(0) == before.0);
+        }
+    }
+    let before = served.sum(|cell| cell.stats.handed_over.get());
+    for number in 1..100 {
+        served.reload(&of(number)).unwrap();
+        for _ in 0..4 {
+            assert_eq!(ask(served.at(&format!("n{number}"))), number.to_string());
+        }
+    }
+    assert!(served.sum(|cell| cell.stats.handed_over.get()) > before, "{} idle", kept.len());
+}

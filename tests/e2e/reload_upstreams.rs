@@ -194,6 +194,8 @@ fn requests_on_servers_that_are_gone_end_and_their_connections_are_closed() {
         served.reload(&of(&old, "")).unwrap();
         assert_eq!(idle.get("/").1, "old");
         drop((idle, busy));
+        // The counters of the name go on, and nobody has asked these servers.
+        served.reload(&of(&new, "")).unwrap();
         wait_for_rest(&served);
     }
 }
@@ -315,53 +317,6 @@ fn wait_for_rest_of_streams(served: &Served) {
 }
 
 #[test]
-fn frames_of_a_proxy_go_on_over_other_servers() {
-    use ringway::client::Frame;
-    for workers in [1, 2] {
-        let folder = Folder::new();
-        let server = |value: &str| {
-            let text = format!(
-                "{}{NO_ADMIN}[[listener]]\nname = 'f'\nlisten = '127.0.0.1:0'\nprotocol = 'frame'\n\
-                 values = {{ name = '{value}' }}\n",
-                runtime(1)
-            );
-            Served::new(&text)
-        };
-        let servers = [server("a"), server("b")];
-        let of = |number: usize, keys: &str| {
-            format!(
-                "{}[[listener]]\nname = 'f'\nlisten = '127.0.0.1:0'\nprotocol = 'frame'\nupstream = 'f'\n\
-                 [upstream.f]\nservers = ['{}']\n{keys}\n",
-                admin(workers, &folder),
-                servers[number].address()
-            )
-        };
-        let served = Served::new(&of(0, ""));
-        let _ = Frame::connect;
-        let ask = |expected: &str| {
-            let url = format!("frame://{}", served.at("f"));
-            let out = std::process::Command::new(BINARY)
-                .args(["connect", &url, "get", "name"])
-                .output()
-                .unwrap();
-            assert_eq!(String::from_utf8_lossy(&out.stdout).trim_end(), expected, "{out:?}");
-        };
-        ask("a");
-        for (number, keys) in [(1, ""), (0, "pool_max = 8"), (0, "pool_max = 9"), (1, "")] {
-            served.reload(&of(number, keys)).unwrap();
-            ask(["a", "b"][number]);
-        }
-        served
-            .reload(&[&*admin(workers, &folder), &web("web", &respond("none"))].concat())
-            .unwrap();
-        for one in &servers {
-            wait_until("its connections are closed", || one.sum(|cell| cell.active.get()) == 0);
-        }
-        wait_for_rest(&served);
-    }
-}
-
-#[test]
 fn an_upstream_whose_server_accepts_nothing_is_let_go() {
     // Connects hang, as the queue is full.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -386,4 +341,61 @@ fn an_upstream_whose_server_accepts_nothing_is_let_go() {
     drop(full);
     wait_until("all are closed", || good.open() <= 1);
     wait_for_rest_of_streams(&served);
+}
+
+/// A client of frames.
+fn frames(address: SocketAddr) -> ringway::client::Frame {
+    use ringway::client::{Frame, FrameOptions, Target};
+    let target = Target::address(ringway::ring::SocketAddress::inet(address));
+    Frame::connect(&target, &FrameOptions::default()).unwrap()
+}
+
+fn value(client: &mut ringway::client::Frame) -> String {
+    let mut value = Vec::new();
+    client.get("name", PATIENCE, &mut |part| value.extend_from_slice(part)).unwrap();
+    String::from_utf8(value).unwrap()
+}
+
+/// A server of frames that has one value.
+fn frame_server(value: &str) -> Served {
+    let text = format!(
+        "{}{NO_ADMIN}[[listener]]\nname = 'f'\nlisten = '127.0.0.1:0'\nprotocol = 'frame'\n\
+         values = {{ name = '{value}' }}\n",
+        runtime(1)
+    );
+    Served::new(&text)
+}
+
+#[test]
+fn clients_of_a_frame_proxy_stay_when_its_servers_change() {
+    for workers in [1, 2, 4] {
+        let folder = Folder::new();
+        let servers = [frame_server("a"), frame_server("b")];
+        let of = |number: usize, pool: usize| {
+            format!(
+                "{}[[listener]]\nname = 'f'\nlisten = '127.0.0.1:0'\nprotocol = 'frame'\n\
+                 upstream = 'f'\n[upstream.f]\nservers = ['{}']\npool_max = {pool}\n",
+                admin(workers, &folder),
+                servers[number].address()
+            )
+        };
+        let served = Served::new(&of(0, 4));
+        let mut kept = frames(served.at("f"));
+        assert_eq!(value(&mut kept), "a");
+        for round in 1..20_usize {
+            // With fewer connections than workers, some have to borrow.
+            served.reload(&of(round % 2, 1 + round % 4)).unwrap();
+            let mut fresh = frames(served.at("f"));
+            assert_eq!(value(&mut fresh), ["a", "b"][round % 2]);
+            assert_eq!(value(&mut kept), "a", "it goes on with the plan that it began with");
+        }
+        drop(kept);
+        served
+            .reload(&[&*admin(workers, &folder), &web("web", &respond("none"))].concat())
+            .unwrap();
+        for one in &servers {
+            wait_until("its connections are closed", || one.sum(|cell| cell.active.get()) == 0);
+        }
+        wait_for_rest(&served);
+    }
 }
