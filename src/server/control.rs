@@ -95,7 +95,12 @@ impl Control {
     pub(super) fn run(mut self) -> Outcome {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let outcome = match runtime {
-            Ok(runtime) => runtime.block_on(self.serve()),
+            Ok(runtime) => {
+                let outcome = runtime.block_on(self.serve());
+                // A name that is being resolved for a reload is not waited for.
+                runtime.shutdown_background();
+                outcome
+            }
             Err(error) => {
                 tracing::error!(%error, "the control plane cannot start: stopping");
                 self.tell_all(|| Message::Drain { deadline: clock::now() });

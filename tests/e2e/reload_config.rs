@@ -347,6 +347,33 @@ fn one_reload_is_under_way_at_a_time_and_none_while_the_server_ends() {
 }
 
 #[test]
+fn the_end_does_not_wait_for_a_reload_that_hangs() {
+    let folder = Folder::new();
+    let text = [&*head(&folder, ""), &web("web", &respond("1"))].concat();
+    let (began, has_begun) = channel();
+    let (go, may_go) = channel::<()>();
+    let may_go = std::sync::Mutex::new(may_go);
+    let source = ConfigSource::new([], move || {
+        began.send(()).unwrap();
+        // For ever, as far as the server knows.
+        let _gone = may_go.lock().unwrap().recv();
+        Err("too late".to_owned())
+    });
+    let options = StartOptions { source: Some(source), ..StartOptions::default() };
+    let served = Served::with_options(&text, options);
+    let admin = served.running().admin().unwrap();
+    let mut client = Http::new(admin);
+    client.send(&format!(
+        "POST /reload HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
+    ));
+    has_begun.recv_timeout(PATIENCE).unwrap();
+    let (done, is_done) = channel();
+    std::thread::spawn(move || done.send(served.drain()));
+    assert_eq!(is_done.recv_timeout(PATIENCE).unwrap().failed_workers, 0);
+    drop(go);
+}
+
+#[test]
 fn what_needs_a_restart_is_told_and_the_rest_is_changed() {
     let folder = Folder::new();
     let own = head(&folder, "");
