@@ -188,8 +188,10 @@ impl Control {
         let watched = self.planner.as_ref().map(|planner| planner.watch.counts());
         let watched = watched.unwrap_or_default();
         let inventory = self.exporter.inventory();
+        let newest = Arc::new(Current::new(Arc::clone(&inventory)));
         self.exporter = self.exporter.of_plan(inventory, watched, self.health.stats());
         let pages = Pages {
+            inventory: newest,
             workers: self.handles.iter().map(|handle| handle.sender.clone()).collect(),
             exporter: self.exporter.clone(),
             effective: admin::effective(&self.config),

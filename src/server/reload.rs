@@ -496,6 +496,7 @@ impl Control {
         self.exporter = self.exporter.of_plan(inventory, planner.watch.counts(), checks);
         if let Some(pages) = &self.pages {
             let before = pages.get();
+            before.inventory.replace(self.exporter.inventory());
             pages.replace(Arc::new(Pages {
                 exporter: self.exporter.clone(),
                 effective: admin::effective(&self.config),

@@ -78,7 +78,8 @@ fn a_request_under_way_ends_by_the_plan_that_it_began_with() {
     std::fs::write(folder.path().join("large"), &large).unwrap();
     let own = format!(
         "body_max = '16MiB'\n\
-         [[listener.route]]\npath = '/slow'\nproxy = 'u'\n[[listener.route]]\npath = '/echo'\necho = true\n\
+         [[listener.route]]\npath = '/slow'\nproxy = 'u'\n\
+         [[listener.route]]\npath = '/echo'\necho = true\n\
          [[listener.route]]\nfiles = '{}'\n",
         folder.path().display()
     );
@@ -328,7 +329,8 @@ fn connections_of_a_listener_that_is_gone_may_finish_in_time() {
     let of = |time: &str, rest: &[&str]| [&runtime(time), NO_ADMIN, &rest.concat()].concat();
     let proxy = web(
         "web",
-        "[[listener.route]]\npath = '/slow'\nproxy = 'u'\n[[listener.route]]\nrespond = 'at once'\n",
+        "[[listener.route]]\npath = '/slow'\nproxy = 'u'\n\
+         [[listener.route]]\nrespond = 'at once'\n",
     );
     let to = upstream(&[server], "");
     let other = web("other", &respond("other"));
