@@ -46,8 +46,18 @@ mod random_bytes;
 mod relay;
 #[path = "e2e/reload.rs"]
 mod reload;
+#[path = "e2e/reload_access.rs"]
+mod reload_access;
 #[path = "e2e/reload_cli.rs"]
 mod reload_cli;
+#[path = "e2e/reload_config.rs"]
+mod reload_config;
+#[path = "e2e/reload_listeners.rs"]
+mod reload_listeners;
+#[path = "e2e/reload_load.rs"]
+mod reload_load;
+#[path = "e2e/reload_upstreams.rs"]
+mod reload_upstreams;
 #[path = "e2e/shutdown.rs"]
 mod shutdown;
 #[path = "e2e/sni.rs"]

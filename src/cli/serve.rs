@@ -27,6 +27,8 @@ pub(super) fn run(args: &ServeArgs, program: &str) -> ExitCode {
 
 /// Serves until the end. All that is told goes through the log, which never blocks.
 fn serve(args: &ServeArgs, log: &Log, program: &str) -> Result<ExitCode, String> {
+    // Before the file is read, so that no change of it is missed.
+    let source = source(args);
     let (config, warnings) = configuration(args)?;
     let format = args.log_format.unwrap_or(match config.log.format {
         config::LogFormat::Auto => LogFormat::Auto,
@@ -45,7 +47,7 @@ fn serve(args: &ServeArgs, log: &Log, program: &str) -> Result<ExitCode, String>
         tls_key_log: args.tls_key_log.clone(),
         log_lost: Some(log.lost()),
         log_level: Some(log_level),
-        source: source(args),
+        source,
         ..StartOptions::default()
     };
     let server = Server::start_with(config.clone(), options)

@@ -52,6 +52,24 @@ pub fn bind_datagrams(
     options: &DatagramBindOptions,
     count: usize,
 ) -> Result<(Vec<OwnedFd>, SocketAddress), BindError> {
+    if let Some(ip) = address.ip().filter(|ip| ip.port() != 0) {
+        // SO_REUSEPORT would let a second server of the same user share the port in silence.
+        let claimed = claim(|| open(ip, options, false));
+        claimed.map_err(|source| BindError { address: *address, source })?;
+    }
+    bind_datagrams_beside(address, options, count)
+}
+
+/// The same beside sockets of this process that have a part of the address, or all of it, and will
+/// be closed: it is not looked whether anybody has it.
+///
+/// # Errors
+/// As [`bind_datagrams`].
+pub fn bind_datagrams_beside(
+    address: &SocketAddress,
+    options: &DatagramBindOptions,
+    count: usize,
+) -> Result<(Vec<OwnedFd>, SocketAddress), BindError> {
     let failed = |source| BindError { address: *address, source };
     let ip = address.ip().ok_or_else(|| failed(Errno::EAFNOSUPPORT))?;
     bind_all(ip, options, count).map_err(failed)
@@ -62,10 +80,6 @@ fn bind_all(
     options: &DatagramBindOptions,
     count: usize,
 ) -> Result<(Vec<OwnedFd>, SocketAddress), Errno> {
-    if address.port() != 0 {
-        // SO_REUSEPORT would let a second server of the same user share the port in silence.
-        claim(|| open(address, options, false))?;
-    }
     let mut bound = address;
     let mut sockets = Vec::with_capacity(count);
     for _ in 0..count {

@@ -77,9 +77,38 @@ pub fn bind(
     options: &ListenOptions,
     count: usize,
 ) -> Result<(Vec<OwnedFd>, SocketAddress), BindError> {
+    bind_with(address, options, count, true)
+}
+
+/// The same beside sockets of this process that have a part of the address, or all of it, and will
+/// be closed: it is not looked whether anybody has it.
+///
+/// # Errors
+/// As [`bind`].
+pub fn bind_beside(
+    address: &SocketAddress,
+    options: &ListenOptions,
+    count: usize,
+) -> Result<(Vec<OwnedFd>, SocketAddress), BindError> {
+    bind_with(address, options, count, false)
+}
+
+fn bind_with(
+    address: &SocketAddress,
+    options: &ListenOptions,
+    count: usize,
+    is_claimed: bool,
+) -> Result<(Vec<OwnedFd>, SocketAddress), BindError> {
     let failed = |source| BindError { address: *address, source };
     match (address.ip(), address.path()) {
-        (Some(ip), _) => bind_inet(ip, options, count).map_err(failed),
+        (Some(ip), _) => {
+            if is_claimed && ip.port() != 0 {
+                // SO_REUSEPORT would let a second server of the same user share the port in
+                // silence.
+                claim(|| open_inet(ip, options, false)).map_err(failed)?;
+            }
+            bind_inet(ip, options, count).map_err(failed)
+        }
         (None, Some(path)) => {
             bind_unix(&path, options, count).map(|sockets| (sockets, *address)).map_err(failed)
         }
@@ -92,11 +121,7 @@ fn bind_inet(
     options: &ListenOptions,
     count: usize,
 ) -> Result<(Vec<OwnedFd>, SocketAddress), Errno> {
-    // SO_REUSEPORT would let a second server of the same user share the port in silence.
     let mut bound = address;
-    if address.port() != 0 {
-        claim(|| open_inet(address, options, false))?;
-    }
     let mut sockets = Vec::with_capacity(count);
     for _ in 0..count {
         let socket = open_inet(bound, options, true)?;
@@ -114,14 +139,19 @@ fn bind_inet(
 /// killed gives its sockets back a moment late, because its ring holds them until the kernel has
 /// taken that down.
 pub(super) fn claim(open: impl Fn() -> Result<OwnedFd, Errno>) -> Result<(), Errno> {
+    retry(|| open().map(drop))
+}
+
+/// Tries until an address is not in use, for a while.
+fn retry(claim: impl Fn() -> Result<(), Errno>) -> Result<(), Errno> {
     for _ in 0..CLAIM_TRIES {
-        match open() {
+        match claim() {
             Err(Errno::EADDRINUSE) => std::thread::park_timeout(CLAIM_PAUSE),
+            Ok(()) => return Ok(()),
             Err(errno) => return Err(errno),
-            Ok(_probe) => return Ok(()),
         }
     }
-    open().map(drop)
+    claim()
 }
 
 fn open_inet(address: SocketAddr, options: &ListenOptions, shared: bool) -> Result<OwnedFd, Errno> {
@@ -148,7 +178,7 @@ fn open_inet(address: SocketAddr, options: &ListenOptions, shared: bool) -> Resu
 }
 
 fn bind_unix(path: &Path, options: &ListenOptions, count: usize) -> Result<Vec<OwnedFd>, Errno> {
-    remove_stale(path)?;
+    retry(|| remove_stale(path))?;
     let socket = stream_socket(AddressFamily::Unix)?;
     set_buffers(&socket, &options.stream)?;
     bind_socket(socket.as_raw_fd(), &UnixAddr::new(path)?)?;

@@ -14,10 +14,10 @@ mod stream;
 pub mod tls;
 
 pub use acceptor::{Acceptor, HandOver};
-pub use bind_datagrams::{DatagramBindOptions, Steering, bind_datagrams};
+pub use bind_datagrams::{DatagramBindOptions, Steering, bind_datagrams, bind_datagrams_beside};
 pub use datagram::{DatagramEvent, DatagramSocket};
 pub use error::{NetworkError, Operation, is_local_shortage};
-pub use listener::{BindError, ListenOptions, bind};
+pub use listener::{BindError, ListenOptions, bind, bind_beside};
 pub use pipes::PipePool;
 pub use relay::{Broken, Direction, Pumped};
 pub use stream::{Stream, StreamEvent};

@@ -32,6 +32,7 @@ use self::token::Tokens;
 use super::StartError;
 use super::control::Command;
 use super::metrics::Exporter;
+use super::plan::Inventory;
 use super::reload::{ReloadError, Wanted};
 use super::upstreams::Upstreams;
 use super::watch::{Files, Watched};
@@ -104,6 +105,8 @@ pub(super) fn gate(
 /// What the pages show. A reload puts others in their place.
 #[derive(Debug, Clone)]
 pub(super) struct Pages {
+    /// What there is by the newest plan, whichever these pages show.
+    pub(super) inventory: Arc<Current<Inventory>>,
     pub(super) exporter: Exporter,
     pub(super) workers: Arc<[Sender<Message>]>,
     /// The effective configuration.
@@ -125,6 +128,7 @@ impl Pages {
         Upstreams {
             workers: Arc::clone(&self.workers),
             inventory: self.exporter.inventory(),
+            newest: Arc::clone(&self.inventory),
             checks: self.exporter.checks().into(),
         }
     }

@@ -95,7 +95,12 @@ impl Control {
     pub(super) fn run(mut self) -> Outcome {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let outcome = match runtime {
-            Ok(runtime) => runtime.block_on(self.serve()),
+            Ok(runtime) => {
+                let outcome = runtime.block_on(self.serve());
+                // A name that is being resolved for a reload is not waited for.
+                runtime.shutdown_background();
+                outcome
+            }
             Err(error) => {
                 tracing::error!(%error, "the control plane cannot start: stopping");
                 self.tell_all(|| Message::Drain { deadline: clock::now() });
@@ -125,7 +130,7 @@ impl Control {
         let mut signals: Option<Signals> = None;
         let mut ignored = Ignored::new(UPGRADE, UPGRADE_ADVICE);
         let mut progress = Progress::default();
-        let mut reload = Reload::default();
+        let mut reload = Reload::new(self.source.as_ref());
         let mut ticks = tokio::time::interval(TIDY_EVERY);
         while progress.ended < self.handles.len() {
             tokio::select! {
@@ -146,7 +151,7 @@ impl Control {
                 step = reload.step() => self.go_on(step, &mut reload, &progress),
                 _ = ticks.tick() => {
                     self.tidy();
-                    if reload.has_changed(&self.config, self.source.as_ref()) {
+                    if reload.has_changed(&self.config) {
                         tracing::info!("the configuration file has changed: reading it again");
                         self.begin_reload(Wanted::Source, None, &mut reload, &progress);
                     }
@@ -183,8 +188,10 @@ impl Control {
         let watched = self.planner.as_ref().map(|planner| planner.watch.counts());
         let watched = watched.unwrap_or_default();
         let inventory = self.exporter.inventory();
+        let newest = Arc::new(Current::new(Arc::clone(&inventory)));
         self.exporter = self.exporter.of_plan(inventory, watched, self.health.stats());
         let pages = Pages {
+            inventory: newest,
             workers: self.handles.iter().map(|handle| handle.sender.clone()).collect(),
             exporter: self.exporter.clone(),
             effective: admin::effective(&self.config),
@@ -198,8 +205,11 @@ impl Control {
         tokio::spawn(admin::serve(listener, tls, pages));
     }
 
-    /// Frees what workers had no time to free.
-    fn tidy(&self) {
+    /// Frees what workers had no time to free, and what nothing uses since a reload.
+    fn tidy(&mut self) {
+        if let Some(planner) = &mut self.planner {
+            planner.tidy();
+        }
         while let Ok(garbage) = self.garbage.try_recv() {
             drop(garbage);
         }

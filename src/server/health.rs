@@ -217,8 +217,14 @@ async fn watch(
     let address = plan.servers[server];
     let mut check = Check::new(plan.options, seed, clock::now());
     if stats.up.get() == 0 {
-        // It was down under the plan before.
+        // It was down under the plan before. Workers know that of servers of the same name only.
         check = check.begin_down();
+        let note =
+            |server| WorkerMessage::Health { upstream: plan.upstream.number(), server, up: false };
+        (0..workers.cells().len()).for_each(|worker| {
+            // A worker that has ended needs to know nothing.
+            let _ended = workers.send(worker, note(server));
+        });
     }
     let (mut is_skipping, mut has_stood) = (false, false);
     loop {

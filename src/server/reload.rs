@@ -42,18 +42,23 @@ pub struct Reread {
 pub struct ConfigSource {
     read: Arc<Read>,
     files: Arc<[std::path::PathBuf]>,
+    /// How they were before they were read for the start.
+    at_start: Arc<Files>,
 }
 
 type Read = dyn Fn() -> Result<Reread, String> + Send + Sync;
 
 impl ConfigSource {
     /// A source that calls `read`, which says for a person what is wrong. `files` are those that it
-    /// reads: a server that watches its configuration looks whether they have changed.
+    /// reads: a server that watches its configuration looks whether they have changed since this
+    /// was called.
     pub fn new(
         files: impl IntoIterator<Item = std::path::PathBuf>,
         read: impl Fn() -> Result<Reread, String> + Send + Sync + 'static,
     ) -> Self {
-        Self { read: Arc::new(read), files: files.into_iter().collect() }
+        let files: Arc<[std::path::PathBuf]> = files.into_iter().collect();
+        let at_start = Files::look(files.iter().map(std::path::PathBuf::as_path)).into();
+        Self { read: Arc::new(read), files, at_start }
     }
 
     /// Reads it.
@@ -189,7 +194,13 @@ impl Reloaded {
         let lines = |is_restart: bool| {
             let all = difference.changes.iter();
             let own = all.filter(|change| (change.effect == Effect::Restart) == is_restart);
-            own.map(|change| change.to_string().trim_end().to_owned()).collect::<Vec<_>>()
+            own.map(|change| {
+                let line = change.to_string();
+                // Where these lines stand says already what they need.
+                let bare = line.strip_prefix("! ").unwrap_or(&line).trim_end();
+                bare.strip_suffix(" (needs a restart)").unwrap_or(bare).to_owned()
+            })
+            .collect::<Vec<_>>()
         };
         Self {
             changes: lines(false),
@@ -286,8 +297,8 @@ pub(super) struct Reload {
     /// It is to be done once more: a signal came while it was under way.
     again: bool,
     began: Option<Instant>,
-    /// The configuration's files, as they were when they were read last.
-    seen: Option<Files>,
+    /// The configuration's files, as they were before they were read last.
+    seen: Files,
 }
 
 #[derive(Debug, Default)]
@@ -323,6 +334,12 @@ pub(super) enum Step {
 }
 
 impl Reload {
+    /// None is under way.
+    pub(super) fn new(source: Option<&ConfigSource>) -> Self {
+        let seen = source.map(|source| source.at_start.as_ref().clone()).unwrap_or_default();
+        Self { seen, ..Self::default() }
+    }
+
     /// Waits for what comes next; for ever, while no reload is under way.
     pub(super) async fn step(&mut self) -> Step {
         match &mut self.stage {
@@ -334,21 +351,9 @@ impl Reload {
         }
     }
 
-    /// Whether the configuration is watched, and its file has changed since it was read. The first
-    /// look only notes how it is.
-    pub(super) fn has_changed(&mut self, config: &Config, source: Option<&ConfigSource>) -> bool {
-        let Some(source) = source.filter(|_| config.runtime.watch) else {
-            self.seen = None;
-            return false;
-        };
-        if !matches!(self.stage, Stage::None) {
-            return false;
-        }
-        let Some(seen) = &mut self.seen else {
-            self.seen = Some(source.look());
-            return false;
-        };
-        seen.note_change()
+    /// Whether the configuration is watched, and its file has changed since it was read.
+    pub(super) fn has_changed(&mut self, config: &Config) -> bool {
+        config.runtime.watch && matches!(self.stage, Stage::None) && self.seen.note_change()
     }
 
     fn answer(&mut self, outcome: &Result<Reloaded, ReloadError>) {
@@ -389,7 +394,9 @@ impl Control {
         reload.waiters.extend(waiter);
         reload.began = Some(clock::now());
         let (source, running) = (self.source.clone(), Arc::clone(&self.config));
-        reload.seen = source.as_ref().filter(|_| running.runtime.watch).map(ConfigSource::look);
+        if let (Wanted::Source, Some(source)) = (&wanted, &source) {
+            reload.seen = source.look();
+        }
         let make = move || {
             let made = match (wanted, &source) {
                 (Wanted::Given(config), _) => {
@@ -489,6 +496,7 @@ impl Control {
         self.exporter = self.exporter.of_plan(inventory, planner.watch.counts(), checks);
         if let Some(pages) = &self.pages {
             let before = pages.get();
+            before.inventory.replace(self.exporter.inventory());
             pages.replace(Arc::new(Pages {
                 exporter: self.exporter.clone(),
                 effective: admin::effective(&self.config),

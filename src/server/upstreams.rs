@@ -21,7 +21,7 @@ use tokio::time::timeout;
 use super::metrics::Checks;
 use super::plan::Inventory;
 use super::worker::Message;
-use crate::runtime::{Sender, clock};
+use crate::runtime::{Current, Sender, clock};
 use crate::service::cluster::servers::{Change, ServerView, Standing};
 use crate::session::WorkerMessage;
 
@@ -41,6 +41,8 @@ pub(super) type Views = HashMap<usize, Vec<ServerView>>;
 pub(super) struct Upstreams {
     pub(super) workers: Arc<[Sender<Message>]>,
     pub(super) inventory: Arc<Inventory>,
+    /// What there is now: a reload may come while the body of a request does.
+    pub(super) newest: Arc<Current<Inventory>>,
     /// What active checks have found, by the numbers of the upstreams' servers.
     pub(super) checks: Arc<[Checks]>,
 }
@@ -111,13 +113,15 @@ impl Upstreams {
     }
 
     async fn make_change(&self, path: &str, request: Request<Incoming>) -> Result<Value, Refusal> {
-        let (upstream, servers) = self.find(path)?;
+        find(&self.inventory, path)?;
         let body = Limited::new(request.into_body(), BODY_SIZE_MAX);
         let body = timeout(BODY_TIME_MAX, body.collect()).await;
         let bad = |why: &str| (StatusCode::BAD_REQUEST, why.to_owned());
         let body = body.map_err(|_| bad("the body did not come in time"))?;
         let body = body.map_err(|error| bad(&format!("the body cannot be read: {error}")))?;
         let change = understood(&body.to_bytes()).map_err(|why| bad(&why))?;
+        let inventory = self.newest.get();
+        let (upstream, servers) = find(&inventory, path)?;
         let mut answers = Vec::with_capacity(self.workers.len());
         for worker in self.workers.iter() {
             let (sender, answer) = oneshot::channel();
@@ -132,7 +136,7 @@ impl Upstreams {
             done.push(matches!(tokio::time::timeout_at(deadline, answer).await, Ok(Ok(()))));
         }
         let missing = missing(done.iter().copied());
-        let known = self.inventory.upstreams.iter();
+        let known = inventory.upstreams.iter();
         let known = known.filter(|named| named.cluster.number() == upstream);
         let name = known.map(|named| named.name.as_str()).next().unwrap_or_default();
         tracing::info!(upstream = %name, path, ?change, ?missing, "server changed by hand");
@@ -145,31 +149,29 @@ impl Upstreams {
         );
         Err((StatusCode::SERVICE_UNAVAILABLE, why))
     }
+}
 
-    /// The upstream and the servers of a path: a name may stand for several addresses.
-    fn find(&self, path: &str) -> Result<(usize, Vec<usize>), Refusal> {
-        let missing = |what: String| (StatusCode::NOT_FOUND, what);
-        let parts = path.strip_prefix("/upstreams/").and_then(|rest| rest.split_once("/servers/"));
-        let Some((name, address)) = parts else {
-            return Err(missing("post to /upstreams/NAME/servers/ADDRESS".to_owned()));
-        };
-        let (name, address) = (decoded(name), decoded(address));
-        let all = &self.inventory.upstreams;
-        let Some(named) = all.iter().find(|named| named.name == name) else {
-            let names: Vec<&str> = all.iter().map(|named| named.name.as_str()).collect();
-            return Err(missing(format!("there is no upstream {name:?}, but {names:?}")));
-        };
-        let servers = named.servers.iter().enumerate();
-        let servers = servers.filter(|(_, (own, at))| *own == address || *at == address);
-        let servers: Vec<usize> = servers.map(|(server, _)| server).collect();
-        if servers.is_empty() {
-            let all: Vec<&str> = named.servers.iter().map(|(own, _)| own.as_str()).collect();
-            return Err(missing(format!(
-                "upstream {name:?} has no server {address:?}, but {all:?}"
-            )));
-        }
-        Ok((named.cluster.number(), servers))
+/// The upstream and the servers of a path: a name may stand for several addresses.
+fn find(inventory: &Inventory, path: &str) -> Result<(usize, Vec<usize>), Refusal> {
+    let missing = |what: String| (StatusCode::NOT_FOUND, what);
+    let parts = path.strip_prefix("/upstreams/").and_then(|rest| rest.split_once("/servers/"));
+    let Some((name, address)) = parts else {
+        return Err(missing("post to /upstreams/NAME/servers/ADDRESS".to_owned()));
+    };
+    let (name, address) = (decoded(name), decoded(address));
+    let all = &inventory.upstreams;
+    let Some(named) = all.iter().find(|named| named.name == name) else {
+        let names: Vec<&str> = all.iter().map(|named| named.name.as_str()).collect();
+        return Err(missing(format!("there is no upstream {name:?}, but {names:?}")));
+    };
+    let servers = named.servers.iter().enumerate();
+    let servers = servers.filter(|(_, (own, at))| *own == address || *at == address);
+    let servers: Vec<usize> = servers.map(|(server, _)| server).collect();
+    if servers.is_empty() {
+        let all: Vec<&str> = named.servers.iter().map(|(own, _)| own.as_str()).collect();
+        return Err(missing(format!("upstream {name:?} has no server {address:?}, but {all:?}")));
     }
+    Ok((named.cluster.number(), servers))
 }
 
 /// What a body asks for.

@@ -49,7 +49,7 @@ impl Counts {
 
 /// Files, and how they were at the last look. The first look is before they are read, so that no
 /// change is missed.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Files {
     paths: Vec<PathBuf>,
     states: Vec<Option<State>>,
@@ -59,7 +59,7 @@ pub(super) struct Files {
 const RETRY_LOOKS: u32 = 12;
 
 /// When a file was last changed, its length, and which file it is.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 struct State {
     changed: (i64, i64),
     len: u64,

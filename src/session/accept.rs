@@ -23,13 +23,14 @@ const DRAIN_MAX: usize = 65_536;
 /// A listening socket of this worker, and the listener that it belongs to.
 #[derive(Debug)]
 pub(super) struct Listener {
-    pub(super) listener: Rc<ListenerPlan>,
+    /// None once the socket is closed: a place that is free keeps nothing of a plan.
+    pub(super) listener: Option<Rc<ListenerPlan>>,
     pub(super) acceptor: Acceptor,
 }
 
 impl Listener {
     pub(super) const fn new(number: u32, listener: Rc<ListenerPlan>, socket: Fd) -> Self {
-        Self { listener, acceptor: Acceptor::new(number, socket) }
+        Self { listener: Some(listener), acceptor: Acceptor::new(number, socket) }
     }
 }
 
@@ -160,7 +161,8 @@ impl<D: Driver> Sessions<D> {
             let peer = self.context.reactor.driver().local_address(acceptor.socket());
             let peer = peer.unwrap_or_else(|_| SocketAddress::unnamed());
             let error = NetworkError { op: Operation::Accept, peer, source: errno };
-            let name = &listener.options.name;
+            let name = listener.as_ref().map(|listener| &*listener.options.name);
+            let name = name.unwrap_or_default();
             tracing::warn!(
                 listener = %name,
                 others,
@@ -172,8 +174,10 @@ impl<D: Driver> Sessions<D> {
 
     /// A connection was accepted: refuse it, hand it over, or serve it.
     fn admit(&mut self, index: usize, socket: Fd) {
-        let listener = Rc::clone(&self.listeners[index].listener);
         let context = &mut self.context;
+        let Some(listener) = self.listeners[index].listener.clone() else {
+            return context.reactor.driver().close(socket);
+        };
         listener.stats.accepted.add(1);
         let door = context.options.descriptors;
         if socket.0 >= door.pause && self.listeners[index].acceptor.is_armed() {
@@ -221,7 +225,9 @@ impl<D: Driver> Sessions<D> {
             }
             budget.spend(1);
         }
-        self.listeners[index].acceptor.close(&mut self.context.reactor);
+        let Listener { acceptor, listener } = &mut self.listeners[index];
+        acceptor.close(&mut self.context.reactor);
+        *listener = None;
     }
 
     pub(super) fn stop_accepting_if_drained(&mut self) {

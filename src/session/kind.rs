@@ -110,6 +110,21 @@ impl Session {
         }
     }
 
+    /// Its listener is gone: it ends with what is under way.
+    pub(super) fn depart<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        match self {
+            Self::Http(http) => http.depart(context, key),
+            Self::Echo(_)
+            | Self::Messages(_)
+            | Self::Relay(_)
+            | Self::Frames(_)
+            | Self::Handshake(_)
+            | Self::Trunk(_)
+            | Self::Upstream(_)
+            | Self::Parting(_) => self.drain(context, key),
+        }
+    }
+
     pub(super) fn start<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         match self {
             Self::Echo(echo) => echo.start(context, key),

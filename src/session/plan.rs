@@ -169,6 +169,18 @@ impl DatagramPlan {
         Self { lease, options, stats, everywhere, _upstream: upstream }
     }
 
+    /// The same for a place whose socket is closed: it keeps no upstream.
+    pub(super) fn of_closed(&self) -> Self {
+        let Self { lease, options, stats, everywhere, .. } = self;
+        Self {
+            lease: lease.clone(),
+            options: options.clone(),
+            stats: Arc::clone(stats),
+            everywhere: everywhere.clone(),
+            _upstream: None,
+        }
+    }
+
     pub(super) fn number(&self) -> usize {
         self.lease.number()
     }

@@ -43,11 +43,12 @@ pub struct Replaced {
 pub(super) struct Removal {
     /// The slot that is looked at next, while connections are looked at.
     next: Option<u32>,
-    /// Those whose time is over are ended in this round.
-    is_cutting: bool,
+    /// Those whose time was over then are ended in this round.
+    cut_at: Option<Instant>,
     /// By number, the listeners that are gone, and when their connections are ended.
     gone: Vec<(usize, Instant)>,
-    timer: Option<TimerId>,
+    /// When the next of them are ended.
+    timer: Option<(TimerId, Instant)>,
     /// More idle connections of earlier plans are there to be closed.
     has_idle: bool,
 }
@@ -137,6 +138,7 @@ impl<D: Driver> Sessions<D> {
         }
         let before = context.plan.set_listeners(&listeners);
         context.plan.id = id;
+        context.cell().set_plan(id);
         let drained = self.note_gone(&before, settings.shutdown_timeout);
         self.replace_acceptors(&listeners);
         let is_started = self.started && !self.draining;
@@ -190,7 +192,7 @@ impl<D: Driver> Sessions<D> {
     /// Listeners that are gone: their connections end. Returns how many there are.
     fn note_gone(&mut self, before: &[Rc<ListenerPlan>], timeout: Duration) -> u64 {
         let now = self.context.now();
-        let Removal { gone, timer, .. } = &mut self.removal;
+        let gone = &mut self.removal.gone;
         // One of the same name may be back.
         gone.retain(|(number, _)| self.context.plan.listener(*number).is_none());
         let mut drained = 0;
@@ -200,24 +202,31 @@ impl<D: Driver> Sessions<D> {
                 gone.push((listener.number(), now + timeout));
             }
         }
-        if timer.is_none()
-            && let Some(next) = gone.iter().map(|(_, until)| *until).min()
-        {
-            *timer = Some(self.context.reactor.arm(next, Due::Removal));
-        }
+        self.arm_removal();
         drained
+    }
+
+    /// Wakes when the time of the next listener that is gone is over: one that went later may be
+    /// earlier.
+    fn arm_removal(&mut self) {
+        let Removal { gone, timer, cut_at, .. } = &mut self.removal;
+        let is_left = |until: &Instant| cut_at.is_none_or(|at| *until > at);
+        let next = gone.iter().map(|(_, until)| *until).filter(is_left).min();
+        if timer.map(|(_, at)| at) == next {
+            return;
+        }
+        if let Some((old, _)) = timer.take() {
+            self.context.reactor.disarm(old);
+        }
+        *timer = next.map(|at| (self.context.reactor.arm(at, Due::Removal), at));
     }
 
     /// The time of connections of listeners that are gone is over.
     pub(super) fn removal_due(&mut self) {
         let now = self.context.now();
-        let Removal { gone, timer, .. } = &mut self.removal;
-        *timer = None;
-        if let Some(next) = gone.iter().map(|(_, until)| *until).filter(|until| *until > now).min()
-        {
-            *timer = Some(self.context.reactor.arm(next, Due::Removal));
-        }
-        self.removal.is_cutting = true;
+        self.removal.timer = None;
+        self.removal.cut_at = Some(now);
+        self.arm_removal();
         self.removal.next = Some(0);
     }
 
@@ -235,7 +244,8 @@ impl<D: Driver> Sessions<D> {
             match owner(acceptor.socket()) {
                 Some(newest) => {
                     let socket = acceptor.socket();
-                    let before = std::mem::replace(listener, Rc::clone(newest)).options.listen;
+                    let before = listener.replace(Rc::clone(newest));
+                    let before = before.and_then(|before| before.options.listen);
                     if let Some(listen) = newest.options.listen
                         && before != Some(listen)
                     {
@@ -296,7 +306,7 @@ impl<D: Driver> Sessions<D> {
     fn look_at_connections(&mut self) {
         let Some(first) = self.removal.next else { return };
         let last = first.saturating_add(CONNECTIONS_PER_TURN);
-        let (now, is_cutting) = (self.context.now(), self.removal.is_cutting);
+        let cut_at = self.removal.cut_at;
         self.removal.next = None;
         let mut from = first;
         while let Some(key) = self.slab.next_key(from) {
@@ -305,11 +315,10 @@ impl<D: Driver> Sessions<D> {
                 return;
             }
             from = key.index + 1;
-            self.look_at(key, is_cutting.then_some(now));
+            self.look_at(key, cut_at);
         }
-        if is_cutting {
-            self.removal.is_cutting = false;
-            self.removal.gone.retain(|(_, until)| *until > now);
+        if let Some(at) = self.removal.cut_at.take() {
+            self.removal.gone.retain(|(_, until)| *until > at);
         }
     }
 
@@ -319,7 +328,7 @@ impl<D: Driver> Sessions<D> {
         if self.context.plan.listener(number).is_some() {
             session.renew(&mut self.context, key);
         } else {
-            session.drain(&mut self.context, key);
+            session.depart(&mut self.context, key);
             let until = self.removal.gone.iter().find(|(gone, _)| *gone == number);
             if let (Some(now), Some((_, until))) = (cut_at, until)
                 && *until <= now

@@ -1,5 +1,6 @@
 //! Connections to servers that carry the exchanges of many clients.
 
+use std::rc::Rc;
 use std::time::Instant;
 
 use nix::errno::Errno;
@@ -7,6 +8,7 @@ use nix::errno::Errno;
 use super::Due;
 use super::context::Context;
 use super::failure::{failure_of, tls_error};
+use super::plan::{UpstreamPlan, Upstreams};
 use super::write_buffer::WriteBuffer;
 use crate::mem::{Backlog, Key};
 use crate::net::{NetworkError, Operation, Stream, StreamEvent};
@@ -17,6 +19,8 @@ use crate::runtime::TimerId;
 #[derive(Debug)]
 pub(super) struct Trunk {
     upstream: usize,
+    /// Its pool may be done with it long before its socket is: it is counted until then.
+    _plan: Option<Rc<UpstreamPlan>>,
     server: usize,
     /// The frame proxy's key of it.
     trunk: Key,
@@ -45,9 +49,15 @@ enum Phase {
 }
 
 impl Trunk {
-    pub(super) fn new(upstream: usize, server: usize, trunk: Key, now: Instant) -> Self {
+    pub(super) fn new(
+        (upstream, server): (usize, usize),
+        trunk: Key,
+        upstreams: &Upstreams,
+        now: Instant,
+    ) -> Self {
         Self {
             upstream,
+            _plan: upstreams.share(upstream),
             server,
             trunk,
             stream: Stream::new(Lane::Upstream, None),

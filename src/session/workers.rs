@@ -1,7 +1,7 @@
 //! What workers see of each other: load, rings, counters. Each cell has one writer, its worker.
 
 use std::any::Any;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -119,9 +119,20 @@ pub struct WorkerCell {
     sources: OnceLock<Board>,
     ring: AtomicI32,
     accepting: AtomicBool,
+    /// The plan that it works by.
+    plan: AtomicU64,
 }
 
 impl WorkerCell {
+    /// The worker works by this plan from now on.
+    pub(super) fn set_plan(&self, plan: u64) {
+        self.plan.store(plan, Ordering::Release);
+    }
+
+    fn plan(&self) -> u64 {
+        self.plan.load(Ordering::Acquire)
+    }
+
     /// The worker takes connections that are handed over to `ring`.
     pub fn open(&self, ring: Option<Fd>) {
         self.ring.store(ring.map_or(NO_RING, |fd| fd.0), Ordering::Release);
@@ -167,6 +178,7 @@ impl Workers {
             sources: OnceLock::new(),
             ring: AtomicI32::new(NO_RING),
             accepting: AtomicBool::new(false),
+            plan: AtomicU64::new(0),
         };
         Self {
             cells: (0..workers).map(|_| cell()).collect(),
@@ -284,7 +296,8 @@ impl Workers {
     }
 
     /// The ring that `worker` should hand a new connection to: the least loaded worker's, if
-    /// `worker` has more than `ratio` times the mean.
+    /// `worker` has more than `ratio` times the mean. One with another plan may not know what the
+    /// connection is for.
     #[must_use]
     pub fn relief(&self, worker: usize, ratio: f64) -> Option<Fd> {
         let own = self.cells[worker].active.get();
@@ -293,7 +306,8 @@ impl Workers {
         if as_float(own) <= ratio * mean {
             return None;
         }
-        let takers = self.cells.iter().filter(|cell| cell.is_accepting());
+        let plan = self.cells[worker].plan();
+        let takers = self.cells.iter().filter(|cell| cell.is_accepting() && cell.plan() == plan);
         let least = takers.min_by_key(|cell| cell.active.get())?;
         let ring = least.ring.load(Ordering::Acquire);
         let worth = own >= least.active.get() + HAND_OFF_MARGIN;
@@ -326,6 +340,11 @@ mod tests {
         assert_eq!(uneven.relief(1, 1.5), None);
         assert_eq!(uneven.relief(2, 1.5), None);
         assert_eq!(uneven.relief(0, 2.5), None, "below the ratio");
+        uneven.cells()[0].set_plan(2);
+        uneven.cells()[2].set_plan(2);
+        assert_eq!(uneven.relief(0, 1.5), Some(Fd(102)), "the other has an earlier plan");
+        uneven.cells()[1].set_plan(2);
+        assert_eq!(uneven.relief(0, 1.5), Some(Fd(101)));
         assert!((uneven.imbalance() - 2.0).abs() < 1e-9);
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, getsockname, socket};
 use ringway::config;
-use ringway::server::{Outcome, Running, Server, StartOptions};
+use ringway::server::{Outcome, ReloadError, Reloaded, Running, Server, StartOptions};
 use ringway::session::HandlerFactory;
 
 /// How long anything may take before a test fails.
@@ -98,6 +98,17 @@ impl Served {
 
     pub(crate) fn connect(&self) -> TcpStream {
         connect(self.address())
+    }
+
+    /// Where a listener listens.
+    pub(crate) fn at(&self, name: &str) -> SocketAddr {
+        self.running().address(name).unwrap().ip().unwrap()
+    }
+
+    /// Puts another configuration in the place of the one that is served.
+    pub(crate) fn reload(&self, text: &str) -> Result<Reloaded, ReloadError> {
+        let config = config::parse("test.toml", text).unwrap_or_else(|report| panic!("{report}"));
+        self.running().reload(config)
     }
 
     /// The sum over all workers of what `read` reads.
@@ -228,7 +239,7 @@ pub(crate) struct Program {
     child: Child,
     pub(crate) addresses: Vec<SocketAddr>,
     errors: Option<JoinHandle<String>>,
-    _folder: Folder,
+    folder: Folder,
 }
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_ringway");
@@ -272,7 +283,18 @@ impl Program {
                 break;
             }
         }
-        Self { child, addresses, errors: Some(errors), _folder: folder }
+        Self { child, addresses, errors: Some(errors), folder }
+    }
+
+    /// Its configuration file.
+    pub(crate) fn file(&self) -> PathBuf {
+        self.folder.path().join("ringway.toml")
+    }
+
+    /// Puts another configuration file in the place of its own at once.
+    pub(crate) fn write(&self, config: &str) {
+        let new = self.folder.file("new.toml", config);
+        std::fs::rename(new, self.file()).unwrap();
     }
 
     pub(crate) fn id(&self) -> u32 {

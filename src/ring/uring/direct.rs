@@ -177,13 +177,14 @@ impl Syscalls for Uring {
     }
 
     fn configure(&mut self, socket: Fd, options: &StreamOptions) {
-        if options.nodelay {
-            set(socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, &1i32);
-        }
+        // A listening socket may have been set up otherwise.
+        set(socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, &i32::from(options.nodelay));
         if let Some(seconds) = options.keepalive_seconds {
             let seconds = i32::try_from(seconds).unwrap_or(i32::MAX);
             set(socket, libc::SOL_SOCKET, libc::SO_KEEPALIVE, &1i32);
             set(socket, libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, &seconds);
+        } else {
+            set(socket, libc::SOL_SOCKET, libc::SO_KEEPALIVE, &0i32);
         }
         if let Some(bytes) = options.receive_buffer {
             let bytes = i32::try_from(bytes).unwrap_or(i32::MAX);

@@ -204,11 +204,16 @@ impl Planner {
         })
     }
 
-    /// What earlier plans alone have used, and nothing uses any more, is let go.
+    /// A plan is being made: numbers that nothing has any more may be given away.
     fn sweep(&mut self) {
         self.listeners.sweep();
         self.datagrams.sweep();
         self.routes.sweep();
+        self.tidy();
+    }
+
+    /// What earlier plans alone have used, and nothing uses any more, is let go.
+    pub(super) fn tidy(&mut self) {
         self.retired.retain(|service| match service.http() {
             Some(http) => Arc::strong_count(http) > 1,
             None => false,
@@ -279,7 +284,7 @@ impl Planner {
         self.count(config);
         let inventory = Inventory::new(config, &leases, &services, &upstreams);
         let checks = upstreams.checks(config);
-        let fresh_routes = self.routes.take_fresh();
+        let fresh_routes = self.routes.adopt();
         let settings = build::settings(config);
         let count = self.workers.cells().len();
         let mut plans = Vec::with_capacity(count);

@@ -18,6 +18,8 @@ use crate::session::{Folder, Lease, RouteCounters};
 #[derive(Debug, Default)]
 pub(in crate::server) struct Routes {
     by_listener: HashMap<String, HashMap<String, Memory>>,
+    /// What the plan that is being made has: it is remembered once that holds.
+    planned: HashMap<String, HashMap<String, Parts>>,
     numbers: Numbers<u64>,
     folders: Numbers<u64>,
     /// Keys that were given so far.
@@ -29,6 +31,12 @@ pub(in crate::server) struct Routes {
 #[derive(Debug, Default)]
 struct Memory {
     counters: Weak<RouteCounters>,
+    parts: Parts,
+}
+
+/// What goes on of a route if its keys are as before.
+#[derive(Debug, Default)]
+struct Parts {
     limit: Option<(RateLimit, Weak<LimitBoards>)>,
     folder: Option<OpenFolder>,
 }
@@ -50,6 +58,7 @@ impl Routes {
 
     /// A plan is being made: what no earlier one uses any more is forgotten.
     pub(super) fn sweep(&mut self) {
+        self.planned.clear();
         self.numbers.sweep();
         self.folders.sweep();
         for routes in self.by_listener.values_mut() {
@@ -58,14 +67,25 @@ impl Routes {
         self.by_listener.retain(|_, routes| !routes.is_empty());
     }
 
-    /// Numbers of routes that had other owners before.
-    pub(super) fn take_fresh(&mut self) -> Vec<usize> {
+    /// The plan that was made holds. Returns the numbers of routes that had other owners before.
+    pub(super) fn adopt(&mut self) -> Vec<usize> {
+        for (listener, routes) in &mut self.by_listener {
+            let mut planned = self.planned.remove(listener).unwrap_or_default();
+            for (route, memory) in routes {
+                memory.parts = planned.remove(route).unwrap_or_default();
+            }
+        }
         self.folders.take_fresh();
         self.numbers.take_fresh()
     }
 
     fn memory(&mut self, listener: &Listener, route: &Route) -> &mut Memory {
         let routes = self.by_listener.entry(listener.name.clone()).or_default();
+        routes.entry(route.name.clone()).or_default()
+    }
+
+    fn planned(&mut self, listener: &Listener, route: &Route) -> &mut Parts {
+        let routes = self.planned.entry(listener.name.clone()).or_default();
         routes.entry(route.name.clone()).or_default()
     }
 
@@ -98,13 +118,13 @@ impl Routes {
         limit: &RateLimit,
     ) -> Arc<LimitBoards> {
         let workers = self.workers;
-        let memory = self.memory(listener, route);
-        let known = memory.limit.as_ref().filter(|(own, _)| own == limit);
-        if let Some(boards) = known.and_then(|(_, boards)| boards.upgrade()) {
-            return boards;
-        }
-        let boards = Arc::new(LimitBoards::new(workers, limit.entries_max as usize));
-        memory.limit = Some((limit.clone(), Arc::downgrade(&boards)));
+        let known = self.memory(listener, route).parts.limit.as_ref();
+        let known = known.filter(|(own, _)| own == limit);
+        let known = known.and_then(|(_, boards)| boards.upgrade());
+        let boards = known
+            .unwrap_or_else(|| Arc::new(LimitBoards::new(workers, limit.entries_max as usize)));
+        let own = (limit.clone(), Arc::downgrade(&boards));
+        self.planned(listener, route).limit = Some(own);
         boards
     }
 
@@ -119,16 +139,13 @@ impl Routes {
         options: &FilesOptions,
     ) -> Result<(Arc<Folder>, Lease), Errno> {
         let (opened, id) = open(&options.root)?;
-        let known = self.memory(listener, route).folder.as_ref();
+        let known = self.memory(listener, route).parts.folder.as_ref();
         let known = known.filter(|folder| folder.options == *options && folder.id == id);
         let goes_on =
             known.and_then(|folder| folder.root.upgrade().zip(Lease::renew(&folder.lease)));
-        if let Some(goes_on) = goes_on {
-            return Ok(goes_on);
-        }
         let key = self.next_key();
-        let (root, lease) = (Arc::new(opened), self.folders.lease(&key));
-        self.memory(listener, route).folder = Some(OpenFolder {
+        let (root, lease) = goes_on.unwrap_or_else(|| (Arc::new(opened), self.folders.lease(&key)));
+        self.planned(listener, route).folder = Some(OpenFolder {
             options: options.clone(),
             id,
             root: Arc::downgrade(&root),

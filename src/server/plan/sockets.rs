@@ -1,6 +1,7 @@
 //! The listening sockets of all workers, by address: those whose address stays go on.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 
@@ -75,6 +76,8 @@ impl Sockets {
         config: &Config,
         workers: usize,
     ) -> Result<PlannedSockets, StartError> {
+        let wanted: HashSet<Place> = places(config).collect();
+        let leaving: Vec<(bool, SocketAddr)> = self.leaving(&wanted).collect();
         let mut planned = PlannedSockets::default();
         planned.new.resize_with(workers, Vec::new);
         for listener in &config.listeners {
@@ -83,7 +86,7 @@ impl Sockets {
                 let place = Place::of(listener, at);
                 let bound = match self.bound.get(&place) {
                     Some(bound) => bound.clone(),
-                    None => bind(listener, at, &mut planned.new)?,
+                    None => bind(listener, at, &leaving, &mut planned.new)?,
                 };
                 for (sockets, socket) in own.iter_mut().zip(&bound.sockets) {
                     sockets.push(*socket);
@@ -95,6 +98,12 @@ impl Sockets {
             planned.by_listener.push(own);
         }
         Ok(planned)
+    }
+
+    /// Addresses of which the sockets will be closed, and whether they are those of UDP.
+    fn leaving(&self, wanted: &HashSet<Place>) -> impl Iterator<Item = (bool, SocketAddr)> {
+        let leaving = self.bound.iter().filter(|(place, _)| !wanted.contains(place));
+        leaving.filter_map(|(place, bound)| Some((place.is_udp, bound.address.ip()?)))
     }
 
     /// The plan with these sockets holds. Workers close those that it has not.
@@ -113,13 +122,38 @@ impl Sockets {
     }
 }
 
+/// All that is listened on.
+fn places(config: &Config) -> impl Iterator<Item = Place> {
+    let all = config.listeners.iter();
+    all.flat_map(|one| (0..one.listen.len()).map(|at| Place::of(one, at)))
+}
+
+/// Whether sockets of one address keep others from the other one.
+fn overlaps(one: SocketAddr, other: SocketAddr) -> bool {
+    one.port() == other.port()
+        && one.is_ipv4() == other.is_ipv4()
+        && (one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified())
+}
+
 /// Listens on an address of a listener.
-fn bind(listener: &Listener, at: usize, new: &mut [Vec<OwnedFd>]) -> Result<Bound, StartError> {
+fn bind(
+    listener: &Listener,
+    at: usize,
+    leaving: &[(bool, SocketAddr)],
+    new: &mut [Vec<OwnedFd>],
+) -> Result<Bound, StartError> {
     let address = build::address(&listener.listen[at])?;
-    let (sockets, address) = if listener.is_udp() {
-        net::bind_datagrams(&address, &build::bind_datagrams(listener), new.len())?
+    let is_udp = listener.is_udp();
+    // What we have of it ourselves is no other process's, and stays until this plan holds.
+    let is_ours = address.ip().is_some_and(|ip| {
+        leaving.iter().any(|(is_udp_too, own)| *is_udp_too == is_udp && overlaps(*own, ip))
+    });
+    let (sockets, address) = if is_udp {
+        let bind = if is_ours { net::bind_datagrams_beside } else { net::bind_datagrams };
+        bind(&address, &build::bind_datagrams(listener), new.len())?
     } else {
-        net::bind(&address, &build::listen(listener), new.len())?
+        let bind = if is_ours { net::bind_beside } else { net::bind };
+        bind(&address, &build::listen(listener), new.len())?
     };
     let numbers = sockets.iter().map(|socket| Fd(socket.as_raw_fd())).collect();
     for (own, socket) in new.iter_mut().zip(sockets) {

@@ -160,7 +160,9 @@ impl<D: Driver> Sessions<D> {
         match action {
             FrameAction::Connect { trunk, server } => {
                 let now = self.context.now();
-                let session = Session::Trunk(Box::new(Trunk::new(upstream, server, trunk, now)));
+                let upstreams = &self.context.plan.upstreams;
+                let own = Trunk::new((upstream, server), trunk, upstreams, now);
+                let session = Session::Trunk(Box::new(own));
                 self.context.upstream_stats(upstream).active.increment();
                 match self.slab.insert(session) {
                     Ok(key) => {

@@ -66,7 +66,8 @@ impl<D: Driver> Sessions<D> {
     fn connect(&mut self, cluster: usize, server: usize) {
         let now = self.context.now();
         self.context.upstream_stats(cluster).active.increment();
-        let connection = UpstreamConnection::new(cluster, server, now);
+        let connection =
+            UpstreamConnection::new((cluster, server), &self.context.plan.upstreams, now);
         match self.slab.insert(Session::Upstream(Box::new(connection))) {
             Ok(key) => {
                 if let Some(session) = self.slab.get_mut(key) {

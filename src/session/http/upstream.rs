@@ -4,6 +4,7 @@
 mod answer;
 mod timing;
 
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -24,12 +25,15 @@ use crate::session::context::Context;
 use crate::session::deadline::Deadline;
 use crate::session::failure::{failure_of, tls_error};
 use crate::session::http::state::HttpState;
+use crate::session::plan::{UpstreamPlan, Upstreams};
 use crate::session::write_buffer::WriteBuffer;
 
 /// One connection.
 #[derive(Debug)]
 pub(in crate::session) struct UpstreamConnection {
     cluster: usize,
+    /// Its pool may be done with it long before its socket is: it is counted until then.
+    _plan: Option<Rc<UpstreamPlan>>,
     server: usize,
     stream: Stream,
     buffer: WriteBuffer,
@@ -63,9 +67,14 @@ enum Phase {
 }
 
 impl UpstreamConnection {
-    pub(in crate::session) fn new(cluster: usize, server: usize, now: Instant) -> Self {
+    pub(in crate::session) fn new(
+        (cluster, server): (usize, usize),
+        upstreams: &Upstreams,
+        now: Instant,
+    ) -> Self {
         Self {
             cluster,
+            _plan: upstreams.share(cluster),
             server,
             stream: Stream::new(Lane::Upstream, None),
             buffer: WriteBuffer::default(),

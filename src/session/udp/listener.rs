@@ -95,7 +95,11 @@ impl Datagrams {
                 // Answers to what came while the receive was being ended.
                 self.flush_door(context, u32::try_from(index).unwrap_or(u32::MAX));
             }
-            self.doors[index].socket.close(&mut context.reactor);
+            let door = &mut self.doors[index];
+            if door.socket.fd().is_some() {
+                door.plan = Rc::new(door.plan.of_closed());
+            }
+            door.socket.close(&mut context.reactor);
         }
     }
 

@@ -14,10 +14,40 @@ impl Http {
     /// Another plan holds. A connection between two requests takes it at once, so that it keeps
     /// nothing of an earlier one; others do so with their next request.
     pub(in crate::session) fn renew<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        if matches!(self.phase, Phase::Head) && !self.io.is_closing() && self.is_between_requests()
+        if matches!(self.phase, Phase::Head)
+            && !self.io.is_closing()
+            && self.is_between_requests()
+            && !self.is_to_be_answered_once(context)
         {
             self.take_newest(context, key);
         }
+    }
+
+    /// The listener is gone: the connection ends with the request that is under way.
+    pub(in crate::session) fn depart<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        if !self.is_to_be_answered_once(context) {
+            self.drain(context, key);
+        }
+    }
+
+    /// Whether the connection is to end, and its client has had no answer: its first request may be
+    /// on its way, and is answered.
+    fn is_to_be_answered_once<D: Driver>(&self, context: &Context<D>) -> bool {
+        let own = &self.io.common.listener;
+        let goes_on = self.newest(context).is_some_and(|newest| {
+            newest.options.service.http().is_some() && has_same_tls(own, newest)
+        });
+        self.requests == 0 && !goes_on
+    }
+
+    /// The listener as the newest plan has it. One that has moved to other addresses is another
+    /// one: what is for those who reach them is not for who came by the earlier ones.
+    fn newest<'a, D: Driver>(&self, context: &'a Context<D>) -> Option<&'a Rc<ListenerPlan>> {
+        let own = &self.io.common.listener;
+        let newest = context.plan.listener(own.number())?;
+        let (before, now) = (&own.options.sockets, &newest.options.sockets);
+        let is_there = before.is_empty() || before.iter().any(|socket| now.contains(socket));
+        is_there.then_some(newest)
     }
 
     /// Whether nothing of the next request has come.
@@ -29,7 +59,7 @@ impl Http {
     /// or has another service or other settings of TLS now, answers that request as its last one.
     pub(super) fn take_newest<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         let own = &self.io.common.listener;
-        let newest = match context.plan.listener(own.number()) {
+        let newest = match self.newest(context) {
             Some(newest) if Rc::ptr_eq(newest, own) => return,
             Some(newest) => Rc::clone(newest),
             None => return self.drain(context, key),
