@@ -93,6 +93,11 @@ impl Request {
         self
     }
 
+    /// Bytes of memory that what waits to be compressed takes.
+    pub(super) fn encoding_cost(&self) -> usize {
+        self.encoding.as_deref().map_or(0, Encoding::waiting)
+    }
+
     /// The key by which others know it; `None` when there are too many that wait.
     pub(super) fn key(&mut self, waiting: &mut Waiting, connection: Key) -> Option<Key> {
         if self.key.is_none() {

@@ -43,6 +43,7 @@ impl<D: Driver> Sessions<D> {
             http.finish_request(context, head, &told);
         }
         http.drop_request(context);
+        http.forget_waiting(context);
         http.phase = Phase::Head;
         http.io.buffer.finish(&mut context.pages, &mut http.io.stream);
         let ahead = http.wire.take_rest();
