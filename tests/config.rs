@@ -135,6 +135,7 @@ buffers = 32_768
 buffer_size = 1025
 turn_budget = "16MiB"
 compression_memory = 0
+waiting_memory = "512MiB"
 shutdown_timeout = "0s"
 handoff_ratio = false
 splice = "off"
@@ -374,6 +375,7 @@ fn values_of_the_process_arrive_where_they_belong() {
     assert_eq!(config.runtime.buffer_size, 1025);
     assert_eq!(config.runtime.turn_budget, 16 << 20);
     assert_eq!(config.runtime.compression_memory, 0);
+    assert_eq!(config.runtime.waiting_memory, 512 << 20);
     assert_eq!(config.runtime.shutdown_timeout, Duration::ZERO);
     assert_eq!(config.runtime.handoff_ratio, None);
     let splice = &config.runtime.splice;
@@ -688,6 +690,12 @@ compression_memory = "65GiB"
                      ^^^^^^^
 error: `compression_memory`: expected a size from 0B to 64GiB
 help: the most 64GiB
+
+[runtime]
+waiting_memory = "1023KiB"
+                 ^^^^^^^^^
+error: `waiting_memory`: expected a size from 1MiB to 64GiB
+help: the least is 1MiB
 
 [runtime]
 shutdown_timeout = "30"

@@ -25,6 +25,9 @@ pub const TURN_BUDGET: u32 = 1 << 20;
 /// `runtime.compression_memory`, in bytes per worker: some thirty long answers at a time with full
 /// windows, or a hundred.
 pub const COMPRESSION_MEMORY: u64 = 64 << 20;
+/// `runtime.waiting_memory`, in bytes per worker: a thousand slow peers at a time with all that may
+/// wait for one.
+pub const WAITING_MEMORY: u64 = 256 << 20;
 /// `runtime.shutdown_timeout`: the time that service managers grant, too.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 /// `runtime.handoff_ratio`, as a multiple of the mean.

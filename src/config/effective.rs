@@ -85,6 +85,7 @@ fn runtime(runtime: &Runtime, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "buffer_size = \"{}\"", Size(runtime.buffer_size.into()))?;
     writeln!(f, "turn_budget = \"{}\"", Size(runtime.turn_budget.into()))?;
     writeln!(f, "compression_memory = \"{}\"", Size(runtime.compression_memory))?;
+    writeln!(f, "waiting_memory = \"{}\"", Size(runtime.waiting_memory))?;
     writeln!(f, "shutdown_timeout = \"{}\"", Period(runtime.shutdown_timeout))?;
     match runtime.handoff_ratio {
         Some(ratio) => writeln!(f, "handoff_ratio = {ratio:?}")?,

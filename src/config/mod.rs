@@ -113,6 +113,8 @@ pub struct Runtime {
     pub turn_budget: u32,
     /// Bytes of memory that the compressors of a worker may take.
     pub compression_memory: u64,
+    /// Bytes of memory that may wait for the slow peers of a worker's HTTP connections.
+    pub waiting_memory: u64,
     /// How long a shutdown waits for connections to end by themselves.
     pub shutdown_timeout: Duration,
     /// A worker with more than this times the mean of active connections hands new ones over to
@@ -137,6 +139,7 @@ impl Default for Runtime {
             buffer_size: defaults::BUFFER_SIZE,
             turn_budget: defaults::TURN_BUDGET,
             compression_memory: defaults::COMPRESSION_MEMORY,
+            waiting_memory: defaults::WAITING_MEMORY,
             shutdown_timeout: defaults::SHUTDOWN_TIMEOUT,
             handoff_ratio: defaults::HANDOFF_RATIO,
             splice: SpliceOptions::default(),

@@ -14,7 +14,7 @@ use super::schema::{
     KEEPALIVE_RANGE, KERNEL_TLS_WORDS, LISTENER, LOG, LOG_FORMAT_WORDS, LOG_LEVEL_WORDS,
     PIPE_SIZE_RANGE, PIPES_RANGE, RING_ENTRIES_RANGE, RUNTIME, SHUTDOWN_TIMEOUT_RANGE,
     SOCKET_BUFFER_RANGE, SPLICE_AFTER_RANGE, SPLICE_MIN_READ_RANGE, SPLICE_WORDS,
-    TURN_BUDGET_RANGE, UPSTREAM,
+    TURN_BUDGET_RANGE, UPSTREAM, WAITING_MEMORY_RANGE,
 };
 use super::section::{Section, later};
 use super::tls::{self, ADMIN_TLS};
@@ -147,6 +147,8 @@ fn runtime(mut section: Section<'_, '_>) -> (Runtime, Option<Range<usize>>) {
     let turn_budget = section.optional("turn_budget", |v| size(v, &TURN_BUDGET_RANGE));
     let compression_memory =
         section.optional("compression_memory", |v| accept::size(v, &COMPRESSION_MEMORY_RANGE));
+    let waiting_memory =
+        section.optional("waiting_memory", |v| accept::size(v, &WAITING_MEMORY_RANGE));
     let shutdown_timeout =
         section.optional("shutdown_timeout", |v| accept::duration(v, &SHUTDOWN_TIMEOUT_RANGE));
     let handoff_ratio = section.optional("handoff_ratio", accept::handoff_ratio);
@@ -163,6 +165,7 @@ fn runtime(mut section: Section<'_, '_>) -> (Runtime, Option<Range<usize>>) {
         buffer_size: buffer_size.or(defaults::BUFFER_SIZE),
         turn_budget: turn_budget.or(defaults::TURN_BUDGET),
         compression_memory: compression_memory.or(defaults::COMPRESSION_MEMORY),
+        waiting_memory: waiting_memory.or(defaults::WAITING_MEMORY),
         shutdown_timeout: shutdown_timeout.or(defaults::SHUTDOWN_TIMEOUT),
         handoff_ratio: handoff_ratio.or(defaults::HANDOFF_RATIO),
         splice,

@@ -60,6 +60,7 @@ pub(super) const RUNTIME: TableKeys = TableKeys {
         "buffer_size",
         "turn_budget",
         "compression_memory",
+        "waiting_memory",
         "shutdown_timeout",
         "handoff_ratio",
         "splice",
@@ -432,6 +433,7 @@ pub(super) const BUFFERS_RANGE: RangeInclusive<u32> = 16..=32_768;
 pub(super) const BUFFER_SIZE_RANGE: RangeInclusive<u32> = 1 << 10..=1 << 20;
 pub(super) const TURN_BUDGET_RANGE: RangeInclusive<u32> = 16 << 10..=16 << 20;
 pub(super) const COMPRESSION_MEMORY_RANGE: RangeInclusive<u64> = 0..=64 << 30;
+pub(super) const WAITING_MEMORY_RANGE: RangeInclusive<u64> = 1 << 20..=64 << 30;
 pub(super) const SHUTDOWN_TIMEOUT_RANGE: RangeInclusive<Duration> = Duration::ZERO..=DAY;
 pub(super) const HANDOFF_RATIO_RANGE: RangeInclusive<f64> = 1.0..=100.0;
 pub(super) const SPLICE_AFTER_RANGE: RangeInclusive<u64> = 0..=1 << 30;

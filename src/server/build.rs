@@ -277,6 +277,7 @@ pub(super) fn settings(config: &Config) -> WorkerSettings {
     WorkerSettings {
         relay: relay(runtime),
         compression_memory: runtime.compression_memory,
+        waiting_memory: runtime.waiting_memory,
         connections_max: connections_max(config),
         in_flight_max: Some(in_flight_max(connections_max(config))),
         access_log: config.log.access,
@@ -292,14 +293,15 @@ pub(super) fn sessions(
     (handler, descriptors): (&HandlerFactory, DescriptorLimits),
     seed: u64,
 ) -> SessionOptions {
-    let WorkerSettings { relay, compression_memory, connections_max, access_log, .. } =
-        settings(config);
+    let settings = settings(config);
+    let WorkerSettings { relay, compression_memory, connections_max, access_log, .. } = settings;
     SessionOptions {
         listeners: Vec::new(),
         datagrams: Vec::new(),
         upstreams: Vec::new(),
         relay,
         compression_memory,
+        waiting_memory: settings.waiting_memory,
         connections_max,
         access_log,
         handler: handler.clone(),

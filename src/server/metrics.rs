@@ -167,6 +167,7 @@ impl Exporter {
         families.extend(self.share_families());
         families.extend(self.http_families());
         families.extend(self.compression_families());
+        families.extend(self.waiting_families());
         families.extend(self.origin_families());
         families.extend(self.server_families());
         families.extend(self.tls_families());

@@ -89,7 +89,7 @@ pub use self::replace::{Replaced, cluster_seed};
 pub use self::resources::{Folder, LineSink};
 pub use self::stats::{
     CompressionStats, Counted, ErrorKind, FrameStats, Histograms, ListenerStats, RelayStats,
-    SessionStats, TlsStats, UpstreamStats,
+    SessionStats, TlsStats, UpstreamStats, WaitingStats,
 };
 pub use self::stats_http::{
     HttpStats, OriginStats, RouteCounters, RouteStats, ServerCounters, ServerStats,
@@ -342,6 +342,10 @@ impl<D: Driver> Sessions<D> {
             }
         }
         self.context.http.proxy.hold();
+        let budget = self.context.http.proxy.budget();
+        let stats = &self.context.stats().waiting;
+        stats.bytes.set(budget.used() as u64);
+        stats.limited.set(budget.limited());
         #[cfg(debug_assertions)]
         assert_eq!(self.context.reactor.stray_handles(), 0, "a queue holds a pool buffer");
     }

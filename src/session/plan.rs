@@ -60,6 +60,8 @@ pub struct WorkerSettings {
     pub relay: RelayOptions,
     /// Bytes of memory that compressors may take at most.
     pub compression_memory: u64,
+    /// Bytes of memory that may wait for slow peers of HTTP.
+    pub waiting_memory: u64,
     /// Connections that this worker may have at most.
     pub connections_max: u32,
     /// Operations in flight that their driver may have at most; `None`: as many as before.

@@ -93,6 +93,7 @@ impl SessionOptions {
             settings: WorkerSettings {
                 relay: self.relay,
                 compression_memory: self.compression_memory,
+                waiting_memory: self.waiting_memory,
                 connections_max: self.connections_max,
                 in_flight_max: None,
                 access_log: self.access_log,
@@ -163,9 +164,11 @@ impl<D: Driver> Sessions<D> {
         let options = &mut context.options;
         options.relay = relay;
         options.compression_memory = compression_memory;
+        options.waiting_memory = settings.waiting_memory;
         options.connections_max = connections_max;
         options.access_log = access_log;
         options.hand_off_ratio = settings.hand_off_ratio;
+        context.http.proxy.budget_mut().set_most(settings.waiting_memory);
     }
 
     fn replace_upstreams(&mut self, upstreams: Vec<PlannedUpstream>) {

@@ -34,6 +34,8 @@ pub struct SessionStats {
     pub taken_over: Counter,
     /// Answers that are compressed on their way.
     pub compression: CompressionStats,
+    /// What waits for slow peers of HTTP.
+    pub waiting: WaitingStats,
     /// Lines of access logs that could not be written in time.
     pub lines_lost: Counter,
     /// Completions for a slot that had ended.
@@ -57,6 +59,15 @@ impl Counted {
     pub fn plain(listeners: usize, upstreams: usize) -> Self {
         Self { listeners, servers: vec![0; upstreams], datagrams: 0 }
     }
+}
+
+/// What waits for slow peers of HTTP, as the worker's budget has it.
+#[derive(Debug, Default)]
+pub struct WaitingStats {
+    /// Bytes of memory that it takes now.
+    pub bytes: Counter,
+    /// How often a source was not read because the budget was short.
+    pub limited: Counter,
 }
 
 /// One listener's counters.
@@ -247,6 +258,7 @@ impl SessionStats {
             handed_over: Counter::new(),
             taken_over: Counter::new(),
             compression: CompressionStats::default(),
+            waiting: WaitingStats::default(),
             lines_lost: Counter::new(),
             stale: Counter::new(),
         }

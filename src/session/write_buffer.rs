@@ -4,6 +4,9 @@ use crate::mem::{Buf, Page, Pages};
 use crate::net::Stream;
 use crate::proto::http1::Output;
 
+/// Fewer bytes do not count as waiting when the socket takes more.
+const ON_THEIR_WAY: usize = 1024;
+
 /// Collects the answers of a turn: bytes that are written here, and slices that are sent from
 /// where they lie. Bytes and slices keep their order.
 #[derive(Debug, Default)]
@@ -23,6 +26,13 @@ impl WriteBuffer {
     pub(super) fn waiting(&mut self) -> usize {
         let written = self.page.as_mut().map_or(0, |page| page.bytes().len());
         self.queued + written
+    }
+
+    /// Bytes that wait for their peer. A few that are on their way to one that takes what it is
+    /// sent are none: they wait for nothing.
+    pub(super) fn unsent(&mut self, stream: &Stream) -> usize {
+        let waiting = self.waiting();
+        if waiting < ON_THEIR_WAY && !stream.is_blocked() { 0 } else { waiting }
     }
 
     /// A slice goes out behind what was finished, and before what is being written.

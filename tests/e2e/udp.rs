@@ -173,6 +173,7 @@ fn options(setting: &Setting, fleet: &Arc<Workers>, worker: usize, socket: Fd) -
             pipes_idle_max: 2,
         },
         compression_memory: 1 << 20,
+        waiting_memory: 1 << 20,
         connections_max: 16,
         access_log: true,
         handler: ringway::session::HandlerFactory::default(),

@@ -345,6 +345,7 @@ pub(crate) fn options(
 ) -> SessionOptions {
     SessionOptions {
         compression_memory: 1 << 20,
+        waiting_memory: 1 << 20,
         listeners: vec![ListenerOptions {
             name: "sim".to_owned(),
             sockets: vec![listener],

@@ -307,6 +307,7 @@ impl Scenario {
         let workers = Arc::new(Workers::new(1, 1, 1));
         let options = SessionOptions {
             compression_memory: 1 << 20,
+            waiting_memory: 1 << 20,
             listeners: vec![ListenerOptions {
                 name: "sim".to_owned(),
                 sockets: vec![listener],

@@ -130,6 +130,7 @@ impl Scenario {
                 pipes_idle_max: 2,
             },
             compression_memory: 1 << 20,
+            waiting_memory: 1 << 20,
             connections_max: 10,
             access_log: false,
             handler: ringway::session::HandlerFactory::default(),

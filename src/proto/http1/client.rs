@@ -252,6 +252,12 @@ impl Client {
         self.input.is_empty()
     }
 
+    /// Bytes of memory that what was received and is not read takes.
+    #[must_use]
+    pub fn cost(&self) -> usize {
+        self.input.cost()
+    }
+
     /// Whether the body of an answer is being received.
     #[must_use]
     pub const fn is_in_body(&self) -> bool {

@@ -147,6 +147,29 @@ impl Exporter {
         ]
     }
 
+    /// What waits for slow peers.
+    pub(super) fn waiting_families(&self) -> Vec<MetricFamily> {
+        if self.inventory.http.is_empty() {
+            return Vec::new();
+        }
+        let bytes = self.sum(|cell| cell.stats.waiting.bytes.get());
+        let limited = self.sum(|cell| cell.stats.waiting.limited.get());
+        vec![
+            family(
+                "ringway_http_waiting_bytes",
+                "Memory of bytes that wait for slow peers; see runtime.waiting_memory.",
+                MetricType::GAUGE,
+                vec![sample(MetricType::GAUGE, &[], bytes)],
+            ),
+            family(
+                "ringway_http_waiting_limited_total",
+                "Times that a source was not read because runtime.waiting_memory was short.",
+                MetricType::COUNTER,
+                vec![counter(&[], limited)],
+            ),
+        ]
+    }
+
     /// Requests that broke a rule.
     fn refusals(&self) -> Vec<prometheus::proto::Metric> {
         let mut refused = Vec::new();

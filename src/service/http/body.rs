@@ -3,13 +3,10 @@
 use crate::mem::{Backlog, Buf};
 use crate::proto::http::Fields;
 
-/// Bytes of memory that parts may take while they wait, before their source is read no further.
-pub const WAITING_MAX: usize = 256 * 1024;
-
 /// The parts of a body that have come and are not passed on.
 ///
 /// Calling order: [`Body::push`] for each part and [`Body::end`] behind the last one;
-/// [`Body::pop`] takes them in their order. While [`Body::is_full`], its source is not read.
+/// [`Body::pop`] takes them in their order. Unless [`Body::has_room`], its source is not read.
 #[derive(Debug, Default)]
 pub struct Body {
     parts: Backlog,
@@ -75,10 +72,17 @@ impl Body {
         self.parts.len()
     }
 
-    /// Whether the source must not be read for now.
+    /// Bytes of memory that what waits takes.
     #[must_use]
-    pub fn is_full(&self) -> bool {
-        self.parts.cost() >= WAITING_MAX
+    pub fn cost(&self) -> usize {
+        self.parts.cost()
+    }
+
+    /// Whether the source may be read: `allowed` bytes may wait for the peer that takes the body,
+    /// of which `behind` wait on its connection already. What is empty always takes a part.
+    #[must_use]
+    pub fn has_room(&self, allowed: usize, behind: usize) -> bool {
+        self.parts.is_empty() || self.parts.cost() + behind < allowed
     }
 
     /// The end of a turn: what waits holds nothing of the pool.

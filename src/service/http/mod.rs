@@ -12,6 +12,7 @@
 //! | `max_forwards` | how many more proxies a request may pass |
 //! | `page`, `status_page` | pages for people: of a status, of what runs |
 //! | `body` | bodies on their way from one connection to another |
+//! | `budget` | how much memory may wait for slow peers |
 //! | `record` | what is recorded of a request |
 //! | `access_log` | the line of a request that is over |
 
@@ -19,6 +20,7 @@ pub mod access;
 pub mod access_log;
 pub mod auth;
 pub mod body;
+pub mod budget;
 pub mod certificate;
 pub mod compression;
 pub mod edit;

@@ -36,6 +36,7 @@ mod switch;
 mod timing;
 mod vars;
 mod verify;
+mod waiting;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -62,10 +63,6 @@ use crate::session::common::Common;
 use crate::session::context::Context;
 use crate::session::io::{Io, IoEvent};
 
-/// Bytes of answers that may wait for a client before no more of its requests are begun.
-const ANSWERS_MAX: usize = 256 * 1024;
-/// Bytes that a client may send ahead of its answers.
-const AHEAD_MAX: usize = 64 * 1024;
 /// Requests of one connection that are begun in one turn.
 const REQUESTS_PER_TURN: usize = 64;
 /// One connection.
@@ -81,6 +78,8 @@ pub(in crate::session) struct Http {
     pub(super) client: Option<Box<Peer>>,
     /// The request that is being answered.
     pub(super) request: Option<Request>,
+    /// What the worker's budget of waiting bytes counts of it.
+    counted: usize,
 }
 
 /// What a connection does.
@@ -129,13 +128,14 @@ impl Http {
             requests: 0,
             client: arrival.client.map(known),
             request: None,
+            counted: 0,
         }
     }
 
     pub(in crate::session) fn start<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         self.note_trust();
         self.note_tls();
-        self.io.stream.receive(&mut context.reactor, key, false);
+        self.receive(context, key);
         self.set_deadline(context, key);
     }
 
@@ -219,7 +219,7 @@ impl Http {
                 if self.io.stream.is_drained() {
                     self.waits.pace.end();
                 }
-                if self.is_calm() {
+                if self.is_calm() && self.counted == 0 {
                     return;
                 }
             }
@@ -257,6 +257,7 @@ impl Http {
             return;
         }
         self.io.flush(context, key);
+        self.count_waiting(context);
         match self.phase {
             Phase::Ending(reason) => self.say_end(context, key, reason),
             Phase::Lingering(reason) if self.wire.has_ended() => {
@@ -335,7 +336,7 @@ impl Http {
 
     /// Reads the head of a request and begins to answer it; false when there is none.
     fn read_request<D: Driver>(&mut self, context: &mut Context<D>, key: Key) -> bool {
-        if self.wire.has_nothing_new() || !self.has_room() {
+        if self.wire.has_nothing_new() || !self.has_room(context) {
             return false;
         }
         if self.waits.began.is_none() {
@@ -363,11 +364,6 @@ impl Http {
                 false
             }
         }
-    }
-
-    /// Whether the client takes what it is answered.
-    pub(super) fn has_room(&mut self) -> bool {
-        !self.io.stream.is_blocked() && self.io.buffer.waiting() < ANSWERS_MAX
     }
 
     /// The present answer is written: what follows on this connection.
@@ -459,15 +455,12 @@ impl Http {
         }
         if self.wire.is_read() || (self.wants_input(context) && has_nothing_new) {
             if !has_ended {
-                self.io.stream.receive(&mut context.reactor, key, false);
+                self.receive(context, key);
             }
-        } else {
-            let is_full = self.wire.cost() > AHEAD_MAX || !self.wants_input(context);
-            if is_full {
-                self.io.pause(context, key);
-            } else if !has_ended {
-                self.io.stream.receive(&mut context.reactor, key, false);
-            }
+        } else if self.is_ahead(context) || !self.wants_input(context) {
+            self.pause(context, key);
+        } else if !has_ended {
+            self.receive(context, key);
         }
     }
 

@@ -3,6 +3,7 @@
 
 mod answer;
 mod timing;
+mod waiting;
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -47,6 +48,8 @@ pub(in crate::session) struct UpstreamConnection {
     connect: Duration,
     clock: ServerClock,
     deadline: Deadline,
+    /// What the worker's budget of waiting bytes counts of it.
+    counted: usize,
 }
 
 /// How far the connection has come.
@@ -85,6 +88,7 @@ impl UpstreamConnection {
             connect: Duration::ZERO,
             clock: ServerClock::new(now),
             deadline: Deadline::default(),
+            counted: 0,
         }
     }
 
@@ -145,7 +149,7 @@ impl UpstreamConnection {
                 self.clock.note_progress(context.now());
                 let is_sent = self.stream.is_drained() && !self.wire.is_sending();
                 let waits = is_sent && self.stream.is_receiving();
-                if waits && !self.wire.has_ended() && self.wire.is_read() {
+                if waits && self.counted == 0 && !self.wire.has_ended() && self.wire.is_read() {
                     return;
                 }
             }
@@ -200,9 +204,14 @@ impl UpstreamConnection {
             Phase::Busy(exchange) => {
                 self.buffer.finish(&mut context.pages, &mut self.stream);
                 self.stream.flush(&mut context.reactor, key);
+                self.hold();
+                self.count_waiting(context, Some(exchange));
                 self.read_on(context, key, exchange);
             }
-            Phase::Idle => self.stream.receive(&mut context.reactor, key, false),
+            Phase::Idle => {
+                self.count_waiting(context, None);
+                self.receive(context, key);
+            }
             Phase::Connecting(_) | Phase::Expired | Phase::Leaving(_) | Phase::Closing => {}
         }
     }
@@ -237,24 +246,28 @@ impl UpstreamConnection {
         }
         let Context { http: HttpState { proxy, clusters, .. }, pages, .. } = context;
         let options = &clusters.get(self.cluster).options;
+        let (allowed, is_exhausted) = (proxy.budget().allowance(), proxy.budget().is_exhausted());
+        let has_room = !self.stream.is_blocked() && self.buffer.waiting() < allowed;
+        // A copy for another try is a convenience, which is done without first.
+        let kept_max = if is_exhausted { 0 } else { options.retry_body_max };
         let Some(exchange) = proxy.get_mut(key) else { return };
-        let is_blocked = self.stream.is_blocked();
         let mut out = self.buffer.writer(pages, &mut self.stream);
         if self.wire.wants_head() {
             let names = (&options.host, &*options.names[self.server]);
             self.wire.send_head(request_line(exchange, names), &mut out);
             exchange.note_sent();
         }
-        if is_blocked {
+        if !has_room {
             return;
         }
-        while let Some(part) = exchange.take_request_part(options.retry_body_max) {
+        while let Some(part) = exchange.take_request_part(kept_max) {
             self.wire.send_body(part, &mut out);
         }
         if exchange.request.body.has_ended() {
             self.wire.send_end(exchange.request.body.trailers(), &mut out);
         }
         proxy.request_taken(key);
+        self.count_waiting(context, Some(key));
     }
 
     /// The answer is all there: the connection is free for the next exchange.
@@ -274,7 +287,7 @@ impl UpstreamConnection {
         let HttpState { proxy, clusters, .. } = &mut context.http;
         let place = (self.cluster, self.server);
         if proxy.connection_released(place, key, clusters, now) {
-            self.stream.receive(&mut context.reactor, key, false);
+            self.receive(context, key);
         } else {
             self.give_up(context, key);
         }
@@ -296,18 +309,21 @@ impl UpstreamConnection {
 
     fn read_on<D: Driver>(&mut self, context: &mut Context<D>, key: Key, exchange: Key) {
         let Some(one) = context.http.proxy.get(exchange) else { return };
-        let is_full = one.answer.body.is_full();
+        let is_full = !context.http.proxy.takes_answer(exchange);
         let (carried, until) = (one.carried_by(key), one.until());
         // What the server has not taken is its own affair; else the client has to send more.
         let is_asked_of_client = self.wire.is_sending() && !self.stream.is_blocked();
         let waits_for_client = is_full || is_asked_of_client && one.request.body.waiting() == 0;
         if is_full {
+            if context.http.proxy.is_answer_limited(exchange) {
+                context.http.proxy.budget_mut().note_limited();
+            }
             if self.stream.is_receiving() {
                 context.stats().relay.pauses.add(1);
                 self.stream.pause(&mut context.reactor, key);
             }
         } else if !self.wire.has_ended() {
-            self.stream.receive(&mut context.reactor, key, false);
+            self.receive(context, key);
         }
         if waits_for_client {
             self.clock.wait_for_client();
@@ -371,6 +387,7 @@ impl UpstreamConnection {
     fn give_up<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         self.phase = Phase::Closing;
         self.deadline.disarm(&mut context.reactor);
+        self.forget_waiting(context);
         self.wire.clear();
         self.stream.abandon(&mut context.reactor, key);
     }
@@ -425,6 +442,7 @@ impl UpstreamConnection {
         let (place, cause) = ((self.cluster, self.server), CloseCause::Retired);
         proxy.connection_closed(place, key, cause, clusters, now);
         self.phase = Phase::Closing;
+        self.forget_waiting(context);
         self.deadline.disarm(&mut context.reactor);
         (stream, early)
     }
@@ -438,7 +456,7 @@ impl UpstreamConnection {
         self.deadline.clear();
         context.upstream_stats(self.cluster).connected.add(1);
         self.phase = Phase::Idle;
-        self.stream.receive(&mut context.reactor, key, false);
+        self.receive(context, key);
         let HttpState { proxy, clusters, .. } = &mut context.http;
         proxy.connection_opened((self.cluster, self.server), key, clusters, now);
     }

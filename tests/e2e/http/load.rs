@@ -183,3 +183,84 @@ fn a_file_that_is_replaced_under_load_is_always_one_of_its_versions() {
     done.store(true, Ordering::Relaxed);
     readers.into_iter().for_each(|reader| reader.join().unwrap());
 }
+
+/// Clients that read nothing of endless answers.
+const STALLED: usize = 40;
+
+/// A proxy of which so many bytes may wait, with clients that have stalled.
+fn stalled(memory: &str) -> (Served, Vec<Client>) {
+    let server = serve(|stream| {
+        let mut writer = stream.try_clone().unwrap();
+        let mut reader = BufReader::new(stream);
+        loop {
+            let head = read_head(&mut reader);
+            if head.is_empty() {
+                return;
+            }
+            let is_endless = head.starts_with("GET /endless");
+            let length = if is_endless { 1_u64 << 40 } else { 2 << 20 };
+            let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");
+            if writer.write_all(head.as_bytes()).is_err() {
+                return;
+            }
+            let part = vec![b'd'; 64 * 1024];
+            for _ in 0..length / part.len() as u64 {
+                if writer.write_all(&part).is_err() {
+                    return;
+                }
+            }
+        }
+    });
+    let listener = "[[listener]]\nname = \"web\"\nlisten = \"127.0.0.1:0\"\nprotocol = \"http\"\n\
+         write_timeout = \"10m\"\n[listener.socket]\nsend_buffer = \"64KiB\"\n\
+         [[listener.route]]\nproxy = \"u\"\n";
+    let runtime = format!("{}waiting_memory = \"{memory}\"\n", runtime(1));
+    let served = Served::new(&[&runtime, NO_ADMIN, listener, &upstream(&[server], "")].concat());
+    let mut clients: Vec<_> = (0..STALLED).map(|_| Client::new(served.address())).collect();
+    for client in &mut clients {
+        client.send("GET /endless HTTP/1.1\r\nHost: a\r\n\r\n");
+    }
+    (served, clients)
+}
+
+fn waiting(served: &Served) -> u64 {
+    served.sum(|cell| cell.stats.waiting.bytes.get())
+}
+
+#[test]
+fn clients_that_stall_take_no_more_memory_than_their_budget_and_hold_up_nobody() {
+    // A part of 4 KiB for each connection in each queue, and the pool of receive buffers twice.
+    const MOST: u64 = (1 << 20) + (STALLED as u64 + 1) * 32 * 1024 + 2 * 64 * 4096;
+    let (served, clients) = stalled("1MiB");
+    wait_until("the budget is short", || {
+        served.sum(|cell| cell.stats.waiting.limited.get()) > 0 && waiting(&served) >= 1 << 19
+    });
+    for _ in 0..5 {
+        let mut fast = Client::new(served.address());
+        fast.send("GET /large HTTP/1.1\r\nHost: a\r\n\r\n");
+        let head = fast.head();
+        assert_eq!((head.status, head.field("content-length")), (200, Some("2097152")));
+        let mut left = 2 << 20;
+        while left > 0 {
+            drain(&mut fast.0, 64 * 1024, b'd');
+            left -= 64 * 1024;
+            let now = waiting(&served);
+            assert!(now <= MOST, "{now} bytes wait");
+        }
+    }
+    drop(clients);
+    wait_until("nothing waits", || waiting(&served) == 0);
+}
+
+#[test]
+fn within_the_budget_each_client_that_stalls_has_its_full_share() {
+    let (served, clients) = stalled("64GiB");
+    // 256 KiB each, of which a part may be in the gaps of pages.
+    wait_until("much waits", || waiting(&served) >= STALLED as u64 * 200 * 1024);
+    let now = waiting(&served);
+    let most = STALLED as u64 * 400 * 1024;
+    assert!(now <= most, "{now} bytes wait: exchange and write buffer share one limit");
+    assert_eq!(served.sum(|cell| cell.stats.waiting.limited.get()), 0);
+    drop(clients);
+    wait_until("nothing waits", || waiting(&served) == 0);
+}

@@ -82,6 +82,7 @@ sweeps! {
     http_that_stops_in_the_middle_is_ended_by_a_timer slow
     http_that_breaks_rules_is_refused_and_counted refusals
     http_connections_that_may_not_be_are_refused doors
+    http_with_a_short_budget_of_waiting_bytes_answers_all_in_bounded_memory short_budget
 }
 
 #[test]

@@ -29,6 +29,10 @@ const DRAIN_TIME: std::time::Duration = std::time::Duration::from_millis(60);
 /// How long two requests may need on one connection.
 const QUEUE_TIME: std::time::Duration = std::time::Duration::from_millis(30);
 
+/// Bytes that may wait for each connection, whatever the budget: a part of the body, one in each
+/// queue, and what the pool of receive buffers holds.
+const WAITING_EACH: u64 = 1_024 + BUFFERS as u64 * BUFFER_SIZE as u64;
+
 pub(super) struct Run {
     pub(super) worker: Worker<Sim>,
     pub(super) workers: Arc<Workers>,
@@ -186,6 +190,7 @@ impl Run {
         self.check_health();
         let is_told = self.take_notes();
         self.worker.turn().expect("the simulated kernel does not fail");
+        self.check_budget();
         let turn = self.trace.turn;
         let sim = self.worker.sessions().reactor().driver();
         for (at, server, behaviour) in &self.setup.changes {
@@ -242,6 +247,15 @@ impl Run {
         sessions.reactor().driver().wake();
         notes.drain(..).for_each(|note| sessions.take_note(note));
         true
+    }
+
+    /// What waits is within its budget, but for a little of each connection: what every one may
+    /// always take, and what came before it was paused.
+    fn check_budget(&mut self) {
+        let connections = self.worker.sessions().len() as u64;
+        let most = self.setup.waiting_memory + connections * WAITING_EACH;
+        let waiting = self.workers.cells()[0].stats.waiting.bytes.get();
+        assert!(waiting <= most, "{waiting} bytes wait, of {connections} connections");
     }
 
     /// Active checks tell the worker what they have found.
@@ -326,6 +340,7 @@ impl Run {
         assert_eq!(pool, [0; 4], "idle, in use, opening, waiting");
         assert!(cell.stats.servers.get(0).iter().all(|server| server.active.get() == 0));
         assert_eq!(cell.stats.compression.memory.used(), 0);
+        assert_eq!(cell.stats.waiting.bytes.get(), 0, "what was counted as waiting");
         let sessions = self.worker.sessions();
         assert_eq!((sessions.len(), sessions.pipes_open()), (0, 0));
         let reactor = sessions.reactor();

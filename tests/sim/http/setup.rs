@@ -60,6 +60,7 @@ pub(super) struct Setup {
     pub(super) connections_max: u64,
     pub(super) slots: u32,
     pub(super) compression_memory: u64,
+    pub(super) waiting_memory: u64,
     /// The turn in which the worker is told to drain.
     pub(super) drains_at: Option<usize>,
     /// Files become shorter: the turn, the name, and the bytes that are left.
@@ -258,6 +259,7 @@ impl Setup {
             connections_max: 100,
             slots: 100,
             compression_memory: 64 << 20,
+            waiting_memory: 256 << 20,
             drains_at: None,
             shrinks: Vec::new(),
             health: Vec::new(),
@@ -284,6 +286,7 @@ impl Setup {
         http.access_log = Some(AccessLogOptions { format: Format::Json, sink });
         SessionOptions {
             compression_memory: self.compression_memory,
+            waiting_memory: self.waiting_memory,
             listeners: vec![ListenerOptions {
                 name: "sim".to_owned(),
                 sockets: vec![listener],

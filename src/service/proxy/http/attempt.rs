@@ -109,6 +109,8 @@ impl Exchange {
 
     fn try_again(&mut self, key: Key, after: Duration, around: &mut Surroundings<'_>) {
         self.rewind();
+        // What goes out again is gathered and counted at the end of the turn.
+        around.filled.push(key);
         around.tally(self.cluster).retried += 1;
         if after.is_zero() {
             self.try_server(key, around);

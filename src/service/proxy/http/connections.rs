@@ -85,8 +85,8 @@ impl Surroundings<'_> {
 /// What is told of a cluster that is not there any more comes too late, and is passed over.
 impl HttpProxy {
     fn around<'a>(&'a mut self, clusters: &'a mut Clusters, now: Instant) -> Surroundings<'a> {
-        let Self { watched, counted, actions, .. } = self;
-        Surroundings { clusters, watched, counted, actions, now }
+        let Self { watched, counted, actions, filled, .. } = self;
+        Surroundings { clusters, watched, counted, actions, filled, now }
     }
 
     /// Gives those who wait for a server its free connections.

@@ -19,6 +19,7 @@ use crate::service::cluster::attempts::Attempts;
 use crate::service::cluster::clock::Carried;
 use crate::service::cluster::failure::{Failure, Progress};
 use crate::service::http::body::Body;
+use crate::service::http::budget::WaitingBudget;
 use crate::service::http::record::RequestRecord;
 
 /// A request that is passed on.
@@ -65,12 +66,24 @@ pub struct Exchange {
     /// What is recorded of it.
     pub record: RequestRecord,
     pub(super) tries: Tries,
+    pub(super) waiting: Waiting,
     /// What was sent of the request's body.
     pub(super) kept: Kept,
     /// Why there will be no answer, or no more of it, until the client has been told.
     pub(super) failed: Option<Failure>,
     /// When all must be over.
     pub(super) until: Option<Instant>,
+}
+
+/// What waits of an exchange, in bytes of memory.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    /// What the worker's budget counts of its bodies.
+    pub(super) counted: usize,
+    /// What waits on the client's connection, which its session counts.
+    pub(super) on_client: usize,
+    /// What waits on the server's connection.
+    pub(super) on_server: usize,
 }
 
 /// The tries of an exchange.
@@ -230,6 +243,27 @@ impl Exchange {
         }
     }
 
+    /// Bytes of memory that its bodies take.
+    pub(super) fn cost(&self) -> usize {
+        self.request.body.cost() + self.answer.body.cost() + self.kept.bytes.capacity()
+    }
+
+    /// The bodies have changed: the budget follows.
+    pub(super) fn recount(&mut self, budget: &mut WaitingBudget) {
+        let cost = self.cost();
+        budget.recount(&mut self.waiting.counted, cost);
+    }
+
+    /// Whether more of the request's body may be read, when so much may wait for one peer.
+    pub(super) fn takes_body(&self, allowed: usize) -> bool {
+        self.request.body.has_room(allowed, self.waiting.on_server)
+    }
+
+    /// Whether more of the answer's body may be read, when so much may wait for one peer.
+    pub(super) fn takes_answer(&self, allowed: usize) -> bool {
+        self.answer.body.has_room(allowed, self.waiting.on_client)
+    }
+
     /// Whether all of the request's body that came is still there.
     fn is_repeatable(&self) -> bool {
         let there = (self.kept.bytes.len() + self.request.body.waiting()) as u64;
@@ -239,6 +273,7 @@ impl Exchange {
     /// The request goes out again from its beginning.
     pub(super) fn rewind(&mut self) {
         self.answer.head = None;
+        self.waiting.on_server = 0;
         if !self.kept.bytes.is_empty() {
             self.request.body.rewind(std::mem::take(&mut self.kept.bytes));
         }
@@ -249,7 +284,10 @@ impl Exchange {
         self.tries.is_sent = true;
     }
 
-    /// The next part of the request's body. Up to `most` bytes of it are kept for another try.
+    /// The next part of the request's body; [`HttpProxy::request_taken`] follows. Up to `most`
+    /// bytes of it are kept for another try.
+    ///
+    /// [`HttpProxy::request_taken`]: super::HttpProxy::request_taken
     pub fn take_request_part(&mut self, most: usize) -> Option<Buf> {
         let part = self.request.body.pop()?;
         self.kept.keep(&part, most);
@@ -274,7 +312,9 @@ impl Exchange {
         }
     }
 
-    /// The next part of the answer's body.
+    /// The next part of the answer's body; [`HttpProxy::answer_taken`] follows.
+    ///
+    /// [`HttpProxy::answer_taken`]: super::HttpProxy::answer_taken
     pub fn take_answer_part(&mut self) -> Option<Buf> {
         let part = self.answer.body.pop()?;
         self.record.sent += part.len() as u64;

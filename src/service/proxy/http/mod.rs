@@ -24,12 +24,13 @@ use std::time::Instant;
 
 pub use self::answer::{HeadVerdict, InterimVerdict};
 pub use self::exchange::{Answer, Exchange, ForwardedRequest, Reply};
-use self::exchange::{Hedged, Kept, State, Tries};
+use self::exchange::{Hedged, Kept, State, Tries, Waiting};
 pub use self::tally::ProxyTally;
 use crate::mem::{Buf, Key, Slab};
 use crate::proto::http::{BodySize, Fields, RequestHead, ResponseHead};
 use crate::service::cluster::Clusters;
 use crate::service::cluster::failure::Failure;
+use crate::service::http::budget::{WAITING_MAX, WaitingBudget};
 use crate::service::http::record::RequestRecord;
 
 /// Exchanges at a time: more than there are connections to carry them.
@@ -171,6 +172,8 @@ pub struct HttpProxy {
     actions: Vec<ProxyAction>,
     /// Exchanges that parts of a body came for in this turn.
     filled: Vec<Key>,
+    /// What waits in exchanges and on connections.
+    budget: WaitingBudget,
 }
 
 /// What an exchange acts on, beside itself.
@@ -179,6 +182,7 @@ struct Surroundings<'a> {
     watched: &'a mut Vec<Watched>,
     counted: &'a mut Vec<usize>,
     actions: &'a mut Vec<ProxyAction>,
+    filled: &'a mut Vec<Key>,
     now: Instant,
 }
 
@@ -198,6 +202,7 @@ impl HttpProxy {
             counted: Vec::new(),
             actions: Vec::new(),
             filled: Vec::new(),
+            budget: WaitingBudget::default(),
         }
     }
 
@@ -281,9 +286,9 @@ impl HttpProxy {
         clusters: &'a mut Clusters,
         now: Instant,
     ) -> Option<(&'a mut Exchange, Surroundings<'a>)> {
-        let Self { exchanges, watched, counted, actions, .. } = self;
+        let Self { exchanges, watched, counted, actions, filled, .. } = self;
         let exchange = exchanges.get_mut(key)?;
-        Some((exchange, Surroundings { clusters, watched, counted, actions, now }))
+        Some((exchange, Surroundings { clusters, watched, counted, actions, filled, now }))
     }
 
     /// Takes an exchange; it comes back when there are too many, or its cluster is not there.
@@ -322,6 +327,7 @@ impl HttpProxy {
                 is_sent: false,
                 has_entered: false,
             },
+            waiting: Waiting::default(),
             kept: Kept::default(),
             failed: None,
             until,
@@ -351,6 +357,7 @@ impl HttpProxy {
         let (exchange, mut around) = self.split(key, clusters, now)?;
         exchange.unlink(key, &mut around);
         let mut exchange = self.exchanges.remove(key)?;
+        self.budget.remove(exchange.waiting.counted);
         self.watched[exchange.cluster].active -= 1;
         let cluster = clusters.get(exchange.cluster);
         exchange.tries.attempts.finish(&mut cluster.breaker);
@@ -364,13 +371,58 @@ impl HttpProxy {
     /// Whether more of the request's body may be read.
     #[must_use]
     pub fn takes_body(&self, exchange: Key) -> bool {
-        self.exchanges.get(exchange).is_some_and(|one| !one.request.body.is_full())
+        self.exchanges.get(exchange).is_some_and(|one| one.takes_body(self.budget.allowance()))
+    }
+
+    /// Whether more of the request's body would be read, were the worker's budget not short.
+    #[must_use]
+    pub fn is_body_limited(&self, exchange: Key) -> bool {
+        let is_short = |one: &Exchange| {
+            !one.takes_body(self.budget.allowance()) && one.takes_body(WAITING_MAX)
+        };
+        self.budget.is_short() && self.exchanges.get(exchange).is_some_and(is_short)
+    }
+
+    /// The same of the answer's body.
+    #[must_use]
+    pub fn is_answer_limited(&self, exchange: Key) -> bool {
+        let is_short = |one: &Exchange| {
+            !one.takes_answer(self.budget.allowance()) && one.takes_answer(WAITING_MAX)
+        };
+        self.budget.is_short() && self.exchanges.get(exchange).is_some_and(is_short)
+    }
+
+    /// What waits in exchanges and on connections.
+    #[must_use]
+    pub const fn budget(&self) -> &WaitingBudget {
+        &self.budget
+    }
+
+    /// The same, for sessions that count what waits on their connections.
+    pub const fn budget_mut(&mut self) -> &mut WaitingBudget {
+        &mut self.budget
+    }
+
+    /// So many bytes wait on the client's connection: the exchange has less room for others.
+    pub fn note_on_client(&mut self, exchange: Key, bytes: usize) {
+        if let Some(one) = self.exchanges.get_mut(exchange) {
+            one.waiting.on_client = bytes;
+        }
+    }
+
+    /// So many bytes wait on the connection to the server.
+    pub fn note_on_server(&mut self, exchange: Key, bytes: usize) {
+        if let Some(one) = self.exchanges.get_mut(exchange) {
+            one.waiting.on_server = bytes;
+        }
     }
 
     /// A part of the request's body has come.
     pub fn push_body(&mut self, key: Key, part: Buf) {
         let Some(exchange) = self.exchanges.get_mut(key) else { return };
         exchange.record.received += part.len() as u64;
+        exchange.waiting.counted += part.len();
+        self.budget.add(part.len());
         exchange.request.body.push(part);
         exchange.wake_server(&mut self.actions);
         self.filled.push(key);
@@ -385,16 +437,18 @@ impl HttpProxy {
 
     /// The client has taken some of the answer: there is room for more.
     pub fn answer_taken(&mut self, exchange: Key) {
-        if let Some(exchange) = self.exchanges.get(exchange) {
+        if let Some(exchange) = self.exchanges.get_mut(exchange) {
+            exchange.recount(&mut self.budget);
             exchange.wake_server(&mut self.actions);
         }
     }
 
     /// A server has taken some of the request's body: there is room for more.
     pub fn request_taken(&mut self, exchange: Key) {
+        let Some(exchange) = self.exchanges.get_mut(exchange) else { return };
+        exchange.recount(&mut self.budget);
         // One that has sent all has nothing to do.
-        let waits = |one: &&Exchange| !one.request.body.has_ended();
-        if let Some(exchange) = self.exchanges.get(exchange).filter(waits) {
+        if !exchange.request.body.has_ended() {
             exchange.wake_client(&mut self.actions);
         }
     }
@@ -412,15 +466,19 @@ impl HttpProxy {
             if let Some(exchange) = self.exchanges.get_mut(key) {
                 exchange.request.body.hold();
                 exchange.answer.body.hold();
+                exchange.recount(&mut self.budget);
             }
         }
     }
 
-    /// Checks what must always hold; for tests, as it looks at everything.
+    /// Checks what must always hold at the end of a turn; for tests, as it looks at everything.
+    /// Returns the bytes of memory that the bodies take; all else of [`HttpProxy::budget`] waits on
+    /// connections.
     ///
     /// # Panics
     /// When it does not.
-    pub fn check(&self, clusters: &Clusters) {
+    pub fn check(&self, clusters: &Clusters) -> usize {
+        let mut waiting = 0;
         let (mut active, mut entered) = (vec![0; self.watched.len()], vec![0; self.watched.len()]);
         for exchange in self.exchanges.values() {
             let Tries { state, second, has_entered, .. } = &exchange.tries;
@@ -431,6 +489,8 @@ impl HttpProxy {
             assert!(second.is_none() || !exchange.has_head(), "an answer settles the tries");
             let ends = *state == State::Done;
             assert!(exchange.failed.is_none() || ends, "a failed exchange is tried no more");
+            assert_eq!(exchange.waiting.counted, exchange.cost(), "what waits is counted");
+            waiting += exchange.cost();
         }
         for (number, (active, entered)) in active.into_iter().zip(entered).enumerate() {
             assert_eq!(self.active(number), active, "exchanges under way are counted");
@@ -443,5 +503,7 @@ impl HttpProxy {
                 None => assert_eq!(active, 0, "an exchange has a cluster"),
             }
         }
+        assert!(self.budget.used() >= waiting, "the budget has the sum of all");
+        waiting
     }
 }

@@ -131,7 +131,9 @@ impl Rig {
     fn settle(&mut self) {
         let mut actions = Vec::new();
         loop {
-            self.proxy.check(&self.clusters);
+            self.proxy.hold();
+            let waiting = self.proxy.check(&self.clusters);
+            assert_eq!(self.proxy.budget().used(), waiting, "nothing else is counted");
             self.proxy.take_actions(&mut actions);
             if actions.is_empty() {
                 return;
@@ -154,6 +156,7 @@ impl Rig {
                             one.note_sent();
                             while one.take_request_part(100).is_some() {}
                         }
+                        self.proxy.request_taken(exchange);
                     }
                     None => self.lose((exchange, connection), Failure::StaleConnection, true),
                 }
@@ -281,6 +284,7 @@ impl Rig {
     /// Nothing is left but idle connections.
     fn assert_idle(&mut self) {
         assert!(self.proxy.is_empty());
+        assert_eq!(self.proxy.budget().used(), 0);
         let cluster = self.clusters.get(0);
         assert_eq!(cluster.breaker.taken(), [0; 3]);
         assert_eq!((cluster.gauges().waiting, cluster.gauges().in_use), (0, 0));
@@ -649,6 +653,72 @@ fn a_number_is_used_again_and_what_comes_late_for_it_is_passed_over() {
     assert!(rig.clusters.find(3).is_none() && rig.clusters.find_mut(5).is_some());
 }
 
+#[test]
+fn what_is_read_of_a_body_depends_on_what_waits_for_its_peer_and_on_the_worker() {
+    const KIB: usize = 1024;
+    const FULL: usize = 256 * KIB;
+    // The budget, what is used of it by others, what waits on the peer's connection and in the
+    // body, and whether the source is read: all but the last in KiB.
+    let cases = [
+        (1_024, 0, 0, 0, true),
+        (1_024, 0, 0, 255, true),
+        (1_024, 0, 0, 256, false),
+        (1_024, 0, 200, 55, true),
+        (1_024, 0, 200, 56, false),
+        (1_024, 0, 300, 0, true),
+        (1_024, 500, 0, 130, false),
+        (1_024, 500, 0, 63, true),
+        (1_024, 500, 0, 127, true),
+        (1_024, 480, 0, 128, false),
+        (1_024, 900, 0, 20, false),
+        (1_024, 900, 0, 15, true),
+        (1_024, 900, 15, 1, false),
+        (1_024, 1_024, 0, 1, false),
+        (1_024, 1_024, 0, 0, true),
+        (1_024, 9_000, 9, 0, true),
+    ];
+    for (most, others, connection, waiting, is_read) in cases {
+        let case = format!("{most} {others} {connection} {waiting}");
+        let (others, connection, waiting) = (others * KIB, connection * KIB, waiting * KIB);
+        let mut rig = Rig::new(&ClusterOptions { retry_body_max: 0, ..options(1) });
+        rig.proxy.budget_mut().set_most(most * KIB as u64);
+        let exchange = rig.begin(b"POST", BodySize::Unknown);
+        rig.proxy.budget_mut().add(others);
+        rig.proxy.note_on_client(exchange, connection);
+        rig.proxy.note_on_server(exchange, connection);
+        rig.proxy.answer_came(exchange, Buf::copy_of(&vec![b'x'; waiting]));
+        assert_eq!(rig.proxy.takes_answer(exchange), is_read, "answer: {case}");
+        let is_own = waiting > 0 && waiting + connection >= FULL;
+        assert_eq!(rig.proxy.is_answer_limited(exchange), !is_read && !is_own, "{case}");
+        while rig.proxy.get_mut(exchange).unwrap().take_answer_part().is_some() {}
+        rig.proxy.answer_taken(exchange);
+        assert_eq!(rig.proxy.budget().used(), others);
+        rig.proxy.push_body(exchange, Buf::copy_of(&vec![b'x'; waiting]));
+        assert_eq!(rig.proxy.takes_body(exchange), is_read, "request: {case}");
+        assert_eq!(rig.proxy.is_body_limited(exchange), !is_read && !is_own, "{case}");
+        rig.proxy.budget_mut().remove(others);
+        rig.end(exchange);
+        assert_eq!(rig.proxy.budget().used(), 0);
+    }
+}
+
+#[test]
+fn what_is_kept_for_another_try_and_goes_out_again_is_counted() {
+    let mut rig = Rig::new(&options(2));
+    let exchange = rig.begin(b"PUT", BodySize::Known(3));
+    rig.proxy.push_body(exchange, Buf::copy_of(b"abc"));
+    rig.proxy.end_body(exchange, None);
+    let first = rig.connected();
+    assert!(rig.proxy.budget().used() >= 3, "a copy is kept");
+    rig.proxy.note_on_server(exchange, 1 << 20);
+    rig.reset(first, Failure::ResetBeforeHead);
+    assert_eq!(rig.proxy.get(exchange).unwrap().request.body.waiting(), 3);
+    assert!(rig.proxy.budget().used() >= 3);
+    rig.proxy.push_body(exchange, Buf::copy_of(b"d"));
+    assert!(rig.proxy.takes_body(exchange), "nothing waits on the next server's connection");
+    rig.end(exchange);
+}
+
 /// A small generator of numbers.
 struct Random(u64);
 
@@ -678,7 +748,7 @@ fn whatever_happens_every_exchange_ends_and_nothing_is_left() {
                 rig.proxy.retire(0, &mut rig.clusters, rig.now);
                 rig.settle();
             }
-            match random.below(if step < 150 { 9 } else { 8 }) {
+            match random.below(if step < 150 { 10 } else { 8 }) {
                 0 if !rig.connecting.is_empty() => {
                     rig.connected();
                 }
@@ -693,8 +763,22 @@ fn whatever_happens_every_exchange_ends_and_nothing_is_left() {
                 8 if open.len() < 8 => {
                     let method: &[u8] = if random.below(3) == 0 { b"POST" } else { b"GET" };
                     let until = (random.below(3) == 0).then(|| rig.now + SECOND);
-                    open.push(rig.begin_until(method, BodySize::None, until));
+                    let has_body = method == b"POST";
+                    let size = if has_body { BodySize::Unknown } else { BodySize::None };
+                    open.push(rig.begin_until(method, size, until));
                     begun += 1;
+                }
+                9 if !open.is_empty() => {
+                    let one = open[random.below(open.len())];
+                    let has_ended = |one: &Exchange| one.request.body.has_ended();
+                    if !rig.proxy.get(one).is_none_or(has_ended) {
+                        let part = vec![b'x'; 1 + random.below(40)];
+                        rig.proxy.push_body(one, Buf::copy_of(&part));
+                        if random.below(3) == 0 {
+                            rig.proxy.end_body(one, None);
+                        }
+                    }
+                    rig.settle();
                 }
                 _ => {}
             }
@@ -744,8 +828,12 @@ fn act_on_connection(rig: &mut Rig, random: &mut Random) {
             rig.head(connection, 200);
         }
         _ if has_head => {
-            rig.proxy.answer_came(exchange, Buf::copy_of(b"x"));
-            rig.answered(connection);
+            let part = vec![b'x'; 1 + random.below(40)];
+            rig.proxy.answer_came(exchange, Buf::copy_of(&part));
+            if random.below(2) == 0 {
+                rig.answered(connection);
+            }
+            rig.settle();
         }
         _ => {}
     }
@@ -758,7 +846,9 @@ fn take_answers(rig: &mut Rig, open: &mut Vec<Key>) -> u64 {
         let failed = matches!(rig.reply(key), Reply::Failed(_));
         let one = rig.proxy.get_mut(key).unwrap();
         while one.take_answer_part().is_some() {}
-        if failed || one.has_replied() && one.answer.body.is_done() {
+        let is_over = one.has_replied() && one.answer.body.is_done();
+        rig.proxy.answer_taken(key);
+        if failed || is_over {
             over.push(key);
         }
     }

@@ -310,7 +310,7 @@ impl Http {
         request: &mut Request,
     ) -> bool {
         loop {
-            if !self.has_room() {
+            if !self.has_room(context) {
                 return false;
             }
             match self.wire.next_of_body() {

@@ -19,6 +19,7 @@ impl Http {
         }
         let is_cut = self.give_request_up(context, reason);
         self.leave(context);
+        self.forget_waiting(context);
         self.stop_deadline(context);
         self.wire.clear();
         self.io.close(context, key, reason);

@@ -59,6 +59,11 @@ impl Request {
         self
     }
 
+    /// Bytes of memory that what waits to be compressed takes.
+    pub(super) fn encoding_cost(&self) -> usize {
+        self.encoding.as_deref().map_or(0, Encoding::waiting)
+    }
+
     /// The key by which others know it; `None` when there are too many that wait.
     pub(in crate::session::http) fn key(
         &mut self,

@@ -8,7 +8,6 @@ use crate::proto::http::{Fields, Known, ResponseHead};
 use crate::ring::Driver;
 use crate::service::CloseReason;
 use crate::service::cluster::failure::Failure;
-use crate::service::http::body::WAITING_MAX;
 use crate::service::http::compression::{Fate, has_body, whole_of};
 use crate::service::http::files::coding::mark_trailers;
 use crate::service::http::forwarded::VIA;
@@ -73,10 +72,11 @@ impl Http {
             Reply::Upgrade => return false,
         }
         let has_replied = context.http.proxy.get(exchange).is_some_and(Exchange::has_replied);
-        if !has_replied || !self.has_room() {
+        if !has_replied || !self.has_room(context) {
             return false;
         }
-        let is_behind = |encoding: &Encoding| encoding.waiting() >= WAITING_MAX;
+        let allowed = context.http.proxy.budget().allowance();
+        let is_behind = |encoding: &Encoding| encoding.waiting() >= allowed;
         let mut has_taken = false;
         while !request.encoding.as_deref().is_some_and(is_behind)
             && let Some(part) =
@@ -92,6 +92,7 @@ impl Http {
         }
         if has_taken {
             context.http.proxy.answer_taken(exchange);
+            self.count_written(context, Some(exchange), request.encoding_cost());
         }
         let is_over = |one: &Exchange| one.answer.body.is_done();
         if !context.http.proxy.get(exchange).is_some_and(is_over) {

@@ -33,6 +33,7 @@ impl Http {
             self.finish_request(context, head, &told);
         }
         self.drop_request(context);
+        self.forget_waiting(context);
         self.phase = Phase::Head;
         self.io.buffer.finish(&mut context.pages, &mut self.io.stream);
         let ahead = self.wire.take_rest();

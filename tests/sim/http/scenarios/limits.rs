@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use ringway::ring::sim::Random;
+use ringway::ring::sim::{Behaviour, Random};
 use ringway::session::http_options::HalfClose;
 
-use super::{SHORT, body_ask, clients, marker, pick, plain_ask};
+use super::{LONG, SHORT, TIMED, body_ask, clients, marker, pick, plain_ask};
 use crate::http_runs::client::Habits;
 use crate::http_runs::orders::{Ask, Fault, Orders};
 use crate::http_runs::setup::{SHORT_BODY, Setup};
@@ -49,6 +49,30 @@ pub(super) fn limits(seed: u64) -> Setup {
     let ends_early = random.chance(300);
     let habits = Habits { ends_early, reads: 1000, ..Habits::default() };
     setup.clients = clients(&mut random, (5, 3), &habits, limited_ask);
+    setup
+}
+
+/// Large bodies both ways, between slow clients and slow servers, in little memory.
+pub(super) fn short_budget(seed: u64) -> Setup {
+    let mut random = Random::new(seed ^ 0x6275);
+    let mut setup = Setup::new(seed, &mut random, 2, LONG);
+    setup.http.routes[TIMED].total_timeout = Some(LONG * 10);
+    setup.origins().connections_max = 8;
+    setup.waiting_memory = pick(&mut random, &[0, 1_000, 4_000, 20_000]);
+    setup.capacity = pick(&mut random, &[300, 2_000]);
+    setup.servers = vec![Behaviour::Accept { capacity: setup.capacity }; 2];
+    setup.moods.part = pick(&mut random, &[0, 20, 1_000]);
+    setup.clients = clients(&mut random, (8, 3), &Habits::default(), body_ask);
+    for (asks, habits) in &mut setup.clients {
+        habits.reads = pick(&mut random, &[20, 100, 1_000]);
+        for ask in asks {
+            let is_long = ask.orders.len > 0 && random.chance(500);
+            ask.orders.len = if is_long { 20_000 } else { ask.orders.len };
+            if ask.body.is_some() && random.chance(500) {
+                ask.body = ask.body.map(|(_, chunked)| (20_000, chunked));
+            }
+        }
+    }
     setup
 }
 

@@ -40,7 +40,7 @@ const fn hard(
     Scenario { name, setup, is_fair: false, reaches }
 }
 
-pub(super) const SCENARIOS: [Scenario; 17] = [
+pub(super) const SCENARIOS: [Scenario; 18] = [
     fair("plain", plain),
     hard("plain_with_faults", plain_with_faults, &reaches::PLAIN_WITH_FAULTS),
     fair("bodies", bodies),
@@ -62,6 +62,7 @@ pub(super) const SCENARIOS: [Scenario; 17] = [
     hard("slow", limits::slow, &reaches::SLOW),
     hard("refusals", limits::refusals, &reaches::REFUSALS),
     hard("doors", doors::doors, &reaches::DOORS),
+    fair("short_budget", limits::short_budget),
 ];
 
 /// Times that nothing reaches unless somebody is silent.
