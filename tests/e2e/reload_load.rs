@@ -24,7 +24,7 @@ fn plan(number: usize, servers: [SocketAddr; 2], folder: &Folder) -> String {
     let routes = format!(
         "access_log.path = '{folder}/log-{log}'\n\
          [[listener.route]]\nname = 'r{number}'\npath = '/fixed'\nrespond = 'f{number}'\n\
-         rate_limit = {{ rate = 1000000, burst = {burst} }}\n\
+         rate_limit = {{ rate = 1000000, burst = {burst}, entries_max = 1024 }}\n\
          [[listener.route]]\npath = '/proxy'\nproxy = 'u{number}'\n\
          [[listener.route]]\npath = '/same'\nproxy = 'same'\n\
          [[listener.route]]\nfiles = '{folder}/files-{files}'\n",
