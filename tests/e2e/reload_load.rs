@@ -13,8 +13,8 @@ use crate::support::*;
 
 /// How long requests and reloads go on at the same time.
 const LOAD: Duration = Duration::from_secs(3);
-/// Reloads in a row.
-const RELOADS: usize = 200;
+/// Reloads in a row: in the first half, memory that is used again and again comes to its size.
+const RELOADS: usize = 400;
 /// Memory that may come and go, in KiB.
 const SLACK_KIB: usize = 8 * 1024;
 
