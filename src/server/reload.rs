@@ -326,7 +326,7 @@ pub(super) struct Given(Reloaded);
 #[derive(Debug)]
 pub(super) enum Step {
     /// The plan was made, or could not be.
-    Made(Making),
+    Made(Box<Making>),
     /// Workers have it.
     Given(Box<Reloaded>),
     /// A thread of ours has failed.
@@ -344,7 +344,7 @@ impl Reload {
     pub(super) async fn step(&mut self) -> Step {
         match &mut self.stage {
             Stage::None => std::future::pending().await,
-            Stage::Making(made) => made.await.map_or(Step::Lost, Step::Made),
+            Stage::Making(made) => made.await.map_or(Step::Lost, |made| Step::Made(made.into())),
             Stage::Giving(given) => {
                 given.await.map_or(Step::Lost, |done| Step::Given(done.0.into()))
             }
@@ -416,21 +416,20 @@ impl Control {
     pub(super) fn go_on(&mut self, step: Step, reload: &mut Reload, progress: &Progress) {
         reload.stage = Stage::None;
         let outcome = match step {
-            Step::Made(Making { planner, made: Err(why) }) => {
+            Step::Made(making) => {
+                let Making { planner, made } = *making;
                 self.planner = Some(planner);
-                Err(ReloadError::Invalid(why))
-            }
-            // The sockets that were bound for it are closed again.
-            Step::Made(Making { planner, made: Ok(_) }) if progress.draining => {
-                self.planner = Some(planner);
-                Err(ReloadError::Draining)
-            }
-            Step::Made(Making { planner, made: Ok(made) }) => {
-                let (ready, done) = *made;
-                reload.stage = Stage::Giving(self.give(ready, done));
-                self.planner = Some(planner);
-                self.show_plan();
-                return;
+                match made {
+                    Err(why) => Err(ReloadError::Invalid(why)),
+                    // The sockets that were bound for it are closed again.
+                    Ok(_) if progress.draining => Err(ReloadError::Draining),
+                    Ok(made) => {
+                        let (ready, done) = *made;
+                        reload.stage = Stage::Giving(self.give(ready, done));
+                        self.show_plan();
+                        return;
+                    }
+                }
             }
             Step::Given(done) => {
                 let took = reload.began.map(|began| clock::now().saturating_duration_since(began));

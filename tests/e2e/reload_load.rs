@@ -13,8 +13,8 @@ use crate::support::*;
 
 /// How long requests and reloads go on at the same time.
 const LOAD: Duration = Duration::from_secs(3);
-/// Reloads in a row.
-const RELOADS: usize = 200;
+/// Reloads in a row: in the first half, memory that is used again and again comes to its size.
+const RELOADS: usize = 400;
 /// Memory that may come and go, in KiB.
 const SLACK_KIB: usize = 8 * 1024;
 
@@ -24,7 +24,7 @@ fn plan(number: usize, servers: [SocketAddr; 2], folder: &Folder) -> String {
     let routes = format!(
         "access_log.path = '{folder}/log-{log}'\n\
          [[listener.route]]\nname = 'r{number}'\npath = '/fixed'\nrespond = 'f{number}'\n\
-         rate_limit = {{ rate = 1000000, burst = {burst} }}\n\
+         rate_limit = {{ rate = 1000000, burst = {burst}, entries_max = 1024 }}\n\
          [[listener.route]]\npath = '/proxy'\nproxy = 'u{number}'\n\
          [[listener.route]]\npath = '/same'\nproxy = 'same'\n\
          [[listener.route]]\nfiles = '{folder}/files-{files}'\n",

@@ -61,20 +61,21 @@ impl Routes {
         self.planned.clear();
         self.numbers.sweep();
         self.folders.sweep();
-        for routes in self.by_listener.values_mut() {
+        self.by_listener.retain(|_, routes| {
             routes.retain(|_, memory| memory.counters.strong_count() > 0);
-        }
-        self.by_listener.retain(|_, routes| !routes.is_empty());
+            !routes.is_empty()
+        });
     }
 
     /// The plan that was made holds. Returns the numbers of routes that had other owners before.
     pub(super) fn adopt(&mut self) -> Vec<usize> {
-        for (listener, routes) in &mut self.by_listener {
-            let mut planned = self.planned.remove(listener).unwrap_or_default();
-            for (route, memory) in routes {
-                memory.parts = planned.remove(route).unwrap_or_default();
-            }
-        }
+        let Self { by_listener, planned, .. } = self;
+        by_listener.iter_mut().for_each(|(listener, routes)| {
+            let mut own = planned.remove(listener).unwrap_or_default();
+            routes.iter_mut().for_each(|(route, memory)| {
+                memory.parts = own.remove(route).unwrap_or_default();
+            });
+        });
         self.folders.take_fresh();
         self.numbers.take_fresh()
     }

@@ -109,8 +109,8 @@ impl Sockets {
     /// The plan with these sockets holds. Workers close those that it has not.
     pub(super) fn adopt(&mut self, planned: &mut PlannedSockets) {
         let before = std::mem::replace(&mut self.bound, std::mem::take(&mut planned.bound));
-        for (place, bound) in &self.bound {
-            let ListenAddress::Unix(path) = &place.address else { continue };
+        self.bound.iter().for_each(|(place, bound)| {
+            let ListenAddress::Unix(path) = &place.address else { return };
             if before.get(place).is_some_and(|before| before.unix_mode != bound.unix_mode) {
                 let mode = std::fs::Permissions::from_mode(bound.unix_mode);
                 if let Err(error) = std::fs::set_permissions(path, mode) {
@@ -118,7 +118,7 @@ impl Sockets {
                     tracing::error!(%path, %error, "the mode of the unix socket stays as it was");
                 }
             }
-        }
+        });
     }
 }
 

@@ -12,32 +12,44 @@ use crate::session::plan::ListenerPlan;
 
 impl Http {
     /// Another plan holds. A connection between two requests takes it at once, so that it keeps
-    /// nothing of an earlier one; others do so with their next request.
+    /// nothing of an earlier one; others do so with their next request. One that is to end does so
+    /// after the request that is under way.
     pub(in crate::session) fn renew<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        if matches!(self.phase, Phase::Head)
-            && !self.io.is_closing()
-            && self.is_between_requests()
-            && !self.is_to_be_answered_once(context)
-        {
+        let goes_on = self.goes_on(context);
+        if self.io.is_closing() || (!goes_on && self.is_fresh()) {
+            return;
+        }
+        if matches!(self.phase, Phase::Head) && self.is_between_requests() {
             self.take_newest(context, key);
+        } else if !goes_on {
+            self.drain(context, key);
         }
     }
 
     /// The listener is gone: the connection ends with the request that is under way.
     pub(in crate::session) fn depart<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        if !self.is_to_be_answered_once(context) {
+        if !self.is_fresh() {
             self.drain(context, key);
         }
     }
 
-    /// Whether the connection is to end, and its client has had no answer: its first request may be
-    /// on its way, and is answered.
-    fn is_to_be_answered_once<D: Driver>(&self, context: &Context<D>) -> bool {
+    /// Whether nothing of the next request has come.
+    fn is_between_requests(&self) -> bool {
+        self.waits.began.is_none() && self.wire.is_read()
+    }
+
+    /// Whether its client has had no answer: its first request may be on its way, and is answered
+    /// even if the connection is to end.
+    fn is_fresh(&self) -> bool {
+        self.requests == 0
+    }
+
+    /// Whether the newest plan lets the connection go on.
+    fn goes_on<D: Driver>(&self, context: &Context<D>) -> bool {
         let own = &self.io.common.listener;
-        let goes_on = self.newest(context).is_some_and(|newest| {
+        self.newest(context).is_some_and(|newest| {
             newest.options.service.http().is_some() && has_same_tls(own, newest)
-        });
-        self.requests == 0 && !goes_on
+        })
     }
 
     /// The listener as the newest plan has it. One that has moved to other addresses is another
@@ -48,11 +60,6 @@ impl Http {
         let (before, now) = (&own.options.sockets, &newest.options.sockets);
         let is_there = before.is_empty() || before.iter().any(|socket| now.contains(socket));
         is_there.then_some(newest)
-    }
-
-    /// Whether nothing of the next request has come.
-    fn is_between_requests(&self) -> bool {
-        self.waits.began.is_none() && self.wire.is_read()
     }
 
     /// Takes the newest plan of the listener for the request that follows. A listener that is gone,
