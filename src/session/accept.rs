@@ -21,13 +21,14 @@ const DRAIN_MAX: usize = 65_536;
 /// A listening socket of this worker, and the listener that it belongs to.
 #[derive(Debug)]
 pub(super) struct Listener {
-    pub(super) listener: Rc<ListenerPlan>,
+    /// None when the socket is closed: what is not in use keeps nothing of an earlier plan.
+    pub(super) listener: Option<Rc<ListenerPlan>>,
     pub(super) acceptor: Acceptor,
 }
 
 impl Listener {
     pub(super) const fn new(number: u32, listener: Rc<ListenerPlan>, socket: Fd) -> Self {
-        Self { listener, acceptor: Acceptor::new(number, socket) }
+        Self { listener: Some(listener), acceptor: Acceptor::new(number, socket) }
     }
 }
 
@@ -113,7 +114,13 @@ impl<D: Driver> Sessions<D> {
     fn open_arrived(&mut self, listener: usize, socket: Fd) {
         match self.context.plan.listener(listener).cloned() {
             Some(listener) => self.open(&listener, socket),
-            None => self.context.reactor.driver().close(socket),
+            None => {
+                let stats = self.context.stats().listeners.find(listener);
+                if let Some(stats) = stats {
+                    stats.closed[CloseReason::ShutdownTimeout.index()].add(1);
+                }
+                self.context.reactor.driver().close(socket);
+            }
         }
     }
 
@@ -158,9 +165,9 @@ impl<D: Driver> Sessions<D> {
             let peer = self.context.reactor.driver().local_address(acceptor.socket());
             let peer = peer.unwrap_or_else(|_| SocketAddress::unnamed());
             let error = NetworkError { op: Operation::Accept, peer, source: errno };
-            let name = &listener.options.name;
+            let name = listener.as_ref().map(|listener| listener.options.name.as_str());
             tracing::warn!(
-                listener = %name,
+                listener = name,
                 others,
                 "{error}; connections wait in the kernel's queue, or are refused: raise the limit \
                  of open files (`ulimit -n`, LimitNOFILE=)"
@@ -170,7 +177,10 @@ impl<D: Driver> Sessions<D> {
 
     /// A connection was accepted: refuse it, hand it over, or serve it.
     fn admit(&mut self, index: usize, socket: Fd) {
-        let listener = Rc::clone(&self.listeners[index].listener);
+        let Some(listener) = self.listeners[index].listener.clone() else {
+            debug_assert!(false, "a connection was accepted on a socket that is closed");
+            return self.context.reactor.driver().close(socket);
+        };
         let context = &mut self.context;
         listener.stats.accepted.add(1);
         let door = context.options.descriptors;
@@ -219,7 +229,9 @@ impl<D: Driver> Sessions<D> {
             }
             budget.spend(1);
         }
-        self.listeners[index].acceptor.close(&mut self.context.reactor);
+        let entrance = &mut self.listeners[index];
+        entrance.acceptor.close(&mut self.context.reactor);
+        entrance.listener = None;
     }
 
     pub(super) fn stop_accepting_if_drained(&mut self) {

@@ -436,7 +436,9 @@ impl<D: Driver> Sessions<D> {
         if let Some(early) = early {
             session.take_early(&mut self.context, key, early);
         }
-        if self.draining {
+        let listener = session.listener().map(|listener| listener.number());
+        let is_gone = listener.is_some_and(|number| self.context.plan.listener(number).is_none());
+        if self.draining || is_gone {
             session.drain(&mut self.context, key);
         }
     }

@@ -1,5 +1,6 @@
 //! Connections to servers that carry the exchanges of many clients.
 
+use std::rc::Rc;
 use std::time::Instant;
 
 use nix::errno::Errno;
@@ -7,6 +8,7 @@ use nix::errno::Errno;
 use super::Due;
 use super::context::Context;
 use super::failure::{failure_of, tls_error};
+use super::plan::UpstreamPlan;
 use super::write_buffer::WriteBuffer;
 use crate::mem::{Backlog, Key};
 use crate::net::{NetworkError, Operation, Stream, StreamEvent};
@@ -18,6 +20,8 @@ use crate::runtime::TimerId;
 pub(super) struct Trunk {
     upstream: usize,
     server: usize,
+    /// The upstream, as the plan had it: it stays until the last operation has ended.
+    plan: Rc<UpstreamPlan>,
     /// The frame proxy's key of it.
     trunk: Key,
     stream: Stream,
@@ -45,10 +49,16 @@ enum Phase {
 }
 
 impl Trunk {
-    pub(super) fn new(upstream: usize, server: usize, trunk: Key, now: Instant) -> Self {
+    pub(super) fn new(
+        (upstream, server): (usize, usize),
+        plan: Rc<UpstreamPlan>,
+        trunk: Key,
+        now: Instant,
+    ) -> Self {
         Self {
             upstream,
             server,
+            plan,
             trunk,
             stream: Stream::new(Lane::Upstream, None),
             buffer: WriteBuffer::default(),
@@ -196,7 +206,7 @@ impl Trunk {
 
     pub(super) fn finish<D: Driver>(self, context: &mut Context<D>, key: Key) {
         context.close_stream(key, self.stream);
-        context.upstream_stats(self.upstream).active.decrement();
+        self.plan.stats().active.decrement();
     }
 
     fn disarm<D: Driver>(&mut self, context: &mut Context<D>) {

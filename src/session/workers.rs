@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
@@ -144,6 +144,8 @@ pub struct WorkerCell {
     sources: OnceLock<Board>,
     ring: AtomicI32,
     accepting: AtomicBool,
+    /// The plan that it works by.
+    plan: AtomicU64,
 }
 
 impl WorkerCell {
@@ -156,6 +158,11 @@ impl WorkerCell {
     /// The worker takes no more connections, and hands none over.
     pub fn close(&self) {
         self.accepting.store(false, Ordering::Release);
+    }
+
+    /// The worker works by this plan from now on.
+    pub(super) fn hold(&self, plan: u64) {
+        self.plan.store(plan, Ordering::Release);
     }
 
     /// Connections are counted by source from now on, and workers show each other how many.
@@ -192,6 +199,7 @@ impl Workers {
             sources: OnceLock::new(),
             ring: AtomicI32::new(NO_RING),
             accepting: AtomicBool::new(false),
+            plan: AtomicU64::new(0),
         };
         Self {
             cells: (0..workers).map(|_| cell()).collect(),
@@ -309,7 +317,8 @@ impl Workers {
     }
 
     /// The ring that `worker` should hand a new connection to: the least loaded worker's, if
-    /// `worker` has more than `ratio` times the mean.
+    /// `worker` has more than `ratio` times the mean. One that works by another plan may not know
+    /// the listener.
     #[must_use]
     pub fn relief(&self, worker: usize, ratio: f64) -> Option<Fd> {
         let own = self.cells[worker].active.get();
@@ -318,7 +327,10 @@ impl Workers {
         if as_float(own) <= ratio * mean {
             return None;
         }
-        let takers = self.cells.iter().filter(|cell| cell.is_accepting());
+        let plan = self.cells[worker].plan.load(Ordering::Acquire);
+        let is_taker =
+            |cell: &&WorkerCell| cell.is_accepting() && cell.plan.load(Ordering::Acquire) == plan;
+        let takers = self.cells.iter().filter(is_taker);
         let least = takers.min_by_key(|cell| cell.active.get())?;
         let ring = least.ring.load(Ordering::Acquire);
         let worth = own >= least.active.get() + HAND_OFF_MARGIN;
@@ -360,6 +372,17 @@ mod tests {
         assert_eq!(workers(&[8, 0]).relief(0, 1.5), Some(Fd(101)));
         assert_eq!(workers(&[1000]).relief(0, 1.0), None);
         assert!((workers(&[0, 0]).imbalance() - 1.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn a_worker_with_another_plan_takes_nothing() {
+        let workers = workers(&[90, 0, 30]);
+        workers.cells()[0].hold(2);
+        assert_eq!(workers.relief(0, 1.5), None, "the others have not taken the new plan");
+        workers.cells()[2].hold(2);
+        assert_eq!(workers.relief(0, 1.5), Some(Fd(102)));
+        workers.cells()[1].hold(2);
+        assert_eq!(workers.relief(0, 1.5), Some(Fd(101)));
     }
 
     #[test]

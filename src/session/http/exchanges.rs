@@ -122,6 +122,10 @@ impl<D: Driver> Context<D> {
     pub(in crate::session) fn count_exchanges(&mut self) {
         let Self { http, plan, .. } = self;
         while let Some(cluster) = http.proxy.next_counted() {
+            if !plan.upstreams.has(cluster) {
+                // All was shown when it went.
+                continue;
+            }
             let stats = plan.upstreams.stats(cluster);
             let published = Published::of(&mut http.published, cluster);
             published.publish_tally(http.proxy.tally(cluster), stats);
@@ -184,8 +188,9 @@ impl<D: Driver> Sessions<D> {
 
     fn connect(&mut self, cluster: usize, server: usize) {
         let now = self.context.now();
-        self.context.upstream_stats(cluster).active.increment();
-        let connection = UpstreamConnection::new(cluster, server, now);
+        let plan = self.context.plan.upstreams.keep(cluster);
+        plan.stats().active.increment();
+        let connection = UpstreamConnection::new((cluster, server), plan, now);
         match self.slab.insert(Session::Upstream(Box::new(connection))) {
             Ok(key) => {
                 if let Some(session) = self.slab.get_mut(key) {

@@ -4,6 +4,7 @@
 mod answer;
 mod timing;
 
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
@@ -24,6 +25,7 @@ use crate::session::context::Context;
 use crate::session::deadline::Deadline;
 use crate::session::failure::{failure_of, tls_error};
 use crate::session::http::state::HttpState;
+use crate::session::plan::UpstreamPlan;
 use crate::session::write_buffer::WriteBuffer;
 
 /// One connection.
@@ -31,6 +33,8 @@ use crate::session::write_buffer::WriteBuffer;
 pub(in crate::session) struct UpstreamConnection {
     cluster: usize,
     server: usize,
+    /// The upstream, as the plan had it: it stays until the last operation has ended.
+    plan: Rc<UpstreamPlan>,
     stream: Stream,
     buffer: WriteBuffer,
     wire: Client,
@@ -63,10 +67,15 @@ enum Phase {
 }
 
 impl UpstreamConnection {
-    pub(in crate::session) fn new(cluster: usize, server: usize, now: Instant) -> Self {
+    pub(in crate::session) fn new(
+        (cluster, server): (usize, usize),
+        plan: Rc<UpstreamPlan>,
+        now: Instant,
+    ) -> Self {
         Self {
             cluster,
             server,
+            plan,
             stream: Stream::new(Lane::Upstream, None),
             buffer: WriteBuffer::default(),
             wire: Client::default(),
@@ -385,7 +394,7 @@ impl UpstreamConnection {
 
     pub(in crate::session) fn finish<D: Driver>(self, context: &mut Context<D>, key: Key) {
         context.close_stream(key, self.stream);
-        context.upstream_stats(self.cluster).active.decrement();
+        self.plan.stats().active.decrement();
     }
 
     /// The socket goes to a tunnel as soon as nothing is in flight on it.
