@@ -16,8 +16,14 @@ mod http;
 mod http_runs;
 #[path = "sim/isolation.rs"]
 mod isolation;
+#[path = "sim/reload.rs"]
+mod reload;
+#[path = "sim/removal.rs"]
+mod removal;
 #[path = "sim/udp.rs"]
 mod udp;
+
+use std::time::Duration;
 
 use harness::{Plan, Scenario, for_each_seed, for_some_seeds};
 use ringway::ring::sim::{Behaviour, Faults};
@@ -190,6 +196,32 @@ fn a_drain_serves_what_was_accepted_and_cuts_the_rest_at_the_deadline() {
 }
 
 #[test]
+fn a_relay_goes_on_when_its_plan_is_replaced_or_gone() {
+    for_each_seed(|seed| {
+        let faults = if seed % 2 == 0 { Faults::NONE } else { Faults::ALL };
+        let mut scenario = Scenario::relay(seed, faults, Plan::orderly(seed));
+        scenario.run_with_reloads(Duration::from_secs(600));
+        scenario.assert_delivered();
+        scenario.assert_clean();
+    });
+}
+
+#[test]
+fn a_relay_whose_listener_is_gone_is_cut_when_its_time_is_over() {
+    let cut = std::sync::atomic::AtomicU64::new(0);
+    for_each_seed(|seed| {
+        let timeout = Duration::from_millis(seed % 4 * 10);
+        let mut scenario = Scenario::relay(seed, Faults::ALL, Plan::with_resets(seed));
+        scenario.run_with_reloads(timeout);
+        scenario.assert_prefixes();
+        scenario.assert_clean();
+        let own = scenario.closed(CloseReason::ShutdownTimeout);
+        cut.fetch_add(own, std::sync::atomic::Ordering::Relaxed);
+    });
+    assert!(cut.into_inner() > 0 || !harness::is_full_sweep(), "some are cut");
+}
+
+#[test]
 fn every_frame_is_answered_once_and_rightly() {
     for_each_seed(|seed| {
         let mut scenario = frames::Local::new(seed, Faults::NONE);
@@ -215,6 +247,18 @@ fn a_drain_answers_what_has_come_and_nothing_twice() {
         let mut scenario = frames::Local::new(seed, Faults::ALL);
         scenario.run_and_drain();
         scenario.assert_answered(false);
+        scenario.assert_clean();
+    });
+}
+
+#[test]
+fn a_frame_proxy_goes_on_when_its_plan_is_replaced_or_gone() {
+    for_each_seed(|seed| {
+        let habits = frame_proxy::Habits { reset: 2, ..frame_proxy::Habits::default() };
+        let faults = if seed % 2 == 0 { Faults::NONE } else { Faults::ALL };
+        let mut scenario = frame_proxy::Proxied::new(seed, faults, habits, &[GOOD, GOOD]);
+        scenario.run_with_reloads();
+        scenario.assert_right();
         scenario.assert_clean();
     });
 }

@@ -23,7 +23,7 @@ const DRAIN_MAX: usize = 65_536;
 /// A listening socket of this worker, and the listener that it belongs to.
 #[derive(Debug)]
 pub(super) struct Listener {
-    /// None once the socket is closed: a place that is free keeps nothing of a plan.
+    /// None when the socket is closed: what is not in use keeps nothing of an earlier plan.
     pub(super) listener: Option<Rc<ListenerPlan>>,
     pub(super) acceptor: Acceptor,
 }
@@ -116,7 +116,13 @@ impl<D: Driver> Sessions<D> {
     fn open_arrived(&mut self, listener: usize, socket: Fd) {
         match self.context.plan.listener(listener).cloned() {
             Some(listener) => self.open(&listener, socket),
-            None => self.context.reactor.driver().close(socket),
+            None => {
+                let stats = self.context.stats().listeners.find(listener);
+                if let Some(stats) = stats {
+                    stats.closed[CloseReason::ShutdownTimeout.index()].add(1);
+                }
+                self.context.reactor.driver().close(socket);
+            }
         }
     }
 
@@ -161,10 +167,9 @@ impl<D: Driver> Sessions<D> {
             let peer = self.context.reactor.driver().local_address(acceptor.socket());
             let peer = peer.unwrap_or_else(|_| SocketAddress::unnamed());
             let error = NetworkError { op: Operation::Accept, peer, source: errno };
-            let name = listener.as_ref().map(|listener| &*listener.options.name);
-            let name = name.unwrap_or_default();
+            let name = listener.as_ref().map(|listener| listener.options.name.as_str());
             tracing::warn!(
-                listener = %name,
+                listener = name,
                 others,
                 "{error}; connections wait in the kernel's queue, or are refused: raise the limit \
                  of open files (`ulimit -n`, LimitNOFILE=)"
@@ -174,10 +179,11 @@ impl<D: Driver> Sessions<D> {
 
     /// A connection was accepted: refuse it, hand it over, or serve it.
     fn admit(&mut self, index: usize, socket: Fd) {
-        let context = &mut self.context;
         let Some(listener) = self.listeners[index].listener.clone() else {
-            return context.reactor.driver().close(socket);
+            debug_assert!(false, "a connection was accepted on a socket that is closed");
+            return self.context.reactor.driver().close(socket);
         };
+        let context = &mut self.context;
         listener.stats.accepted.add(1);
         let door = context.options.descriptors;
         if socket.0 >= door.pause && self.listeners[index].acceptor.is_armed() {
@@ -225,9 +231,9 @@ impl<D: Driver> Sessions<D> {
             }
             budget.spend(1);
         }
-        let Listener { acceptor, listener } = &mut self.listeners[index];
-        acceptor.close(&mut self.context.reactor);
-        *listener = None;
+        let entrance = &mut self.listeners[index];
+        entrance.acceptor.close(&mut self.context.reactor);
+        entrance.listener = None;
     }
 
     pub(super) fn stop_accepting_if_drained(&mut self) {
@@ -253,8 +259,11 @@ impl<D: Driver> Sessions<D> {
         if let Some(early) = early {
             session.take_early(&mut self.context, key, early);
         }
+        let number = session.listener().map(|listener| listener.number());
         if self.draining {
             session.drain(&mut self.context, key);
+        } else if number.is_some_and(|number| self.context.plan.listener(number).is_none()) {
+            session.depart(&mut self.context, key);
         }
     }
 }

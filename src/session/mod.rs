@@ -212,6 +212,7 @@ impl<D: Driver> Sessions<D> {
         let can_feed = can_feed || self.datagrams.can_feed(&self.context);
         let busy = can_feed || self.context.has_waiting() || self.context.unsettled;
         let busy = busy || self.context.http.has_work() || self.removal.is_busy();
+        let busy = busy || self.context.http.has_closable_files();
         self.context.reactor.turn(busy, batch)
     }
 
@@ -410,6 +411,21 @@ impl<D: Driver> Sessions<D> {
         }
     }
 
+    /// Checks what must always hold of exchanges; for tests, as it looks at everything.
+    ///
+    /// # Panics
+    /// When it does not.
+    pub fn check_exchanges(&self) {
+        self.context.http.proxy.check(&self.context.http.clusters);
+    }
+
+    /// Upstreams whose servers this worker has: those of the present plan, and those of earlier
+    /// plans that something still uses.
+    #[must_use]
+    pub fn upstreams(&self) -> usize {
+        self.context.plan.upstreams.len()
+    }
+
     /// Closes what is left open when all connections have ended.
     pub fn finish(&mut self) {
         debug_assert!(self.context.http.is_idle(), "an exchange or a request outlives all");
@@ -441,9 +457,14 @@ impl<D: Driver> Sessions<D> {
 
     /// Makes a slot for an accepted connection and starts its service.
     fn open(&mut self, listener: &Rc<ListenerPlan>, socket: Fd) {
+        let is_over = self.is_over(listener);
         let context = &mut self.context;
         if self.cutting {
             self.cut += 1;
+            context.refuse(listener, socket, CloseReason::ShutdownTimeout);
+            return;
+        }
+        if is_over {
             context.refuse(listener, socket, CloseReason::ShutdownTimeout);
             return;
         }

@@ -171,18 +171,6 @@ impl DatagramPlan {
         Self { lease, options, stats, everywhere, _upstream: upstream }
     }
 
-    /// The same for a place whose socket is closed: it keeps no upstream.
-    pub(super) fn of_closed(&self) -> Self {
-        let Self { lease, options, stats, everywhere, .. } = self;
-        Self {
-            lease: lease.clone(),
-            options: options.clone(),
-            stats: Arc::clone(stats),
-            everywhere: everywhere.clone(),
-            _upstream: None,
-        }
-    }
-
     pub(super) fn number(&self) -> usize {
         self.lease.number()
     }
@@ -198,6 +186,13 @@ pub(super) struct UpstreamPlan {
     servers: Arc<ServerCounters>,
 }
 
+impl UpstreamPlan {
+    /// This worker's counters of it.
+    pub(super) fn stats(&self) -> &UpstreamStats {
+        &self.stats
+    }
+}
+
 /// The upstreams of a worker by number: those of the present plan, and those of earlier ones that
 /// something still uses.
 #[derive(Debug, Default)]
@@ -207,6 +202,8 @@ pub(super) struct Upstreams {
     present: Vec<usize>,
     /// Those of earlier plans.
     retired: Vec<usize>,
+    /// The numbers of those that another one has taken the place of, and the numbers of these.
+    successors: Vec<(usize, usize)>,
 }
 
 impl Index<usize> for Upstreams {
@@ -239,6 +236,16 @@ impl Upstreams {
         self.all.get(upstream).is_some_and(Option::is_some)
     }
 
+    /// How many there are, present ones and others.
+    pub(super) fn len(&self) -> usize {
+        self.all.iter().flatten().count()
+    }
+
+    /// Keeps an upstream.
+    pub(super) fn keep(&self, upstream: usize) -> Rc<UpstreamPlan> {
+        Rc::clone(self.plan(upstream))
+    }
+
     /// Keeps an upstream, if there is one of that number.
     pub(super) fn share(&self, upstream: usize) -> Option<Rc<UpstreamPlan>> {
         self.all.get(upstream)?.clone()
@@ -252,6 +259,27 @@ impl Upstreams {
     /// Those of earlier plans.
     pub(super) fn retired(&self) -> &[usize] {
         &self.retired
+    }
+
+    /// Another one has taken the place of an upstream.
+    pub(super) fn succeed(&mut self, upstream: usize, successor: usize) {
+        self.successors.push((upstream, successor));
+    }
+
+    /// The one that has taken the place of an upstream, which goes: that of others from now on that
+    /// it had itself taken the place of.
+    pub(super) fn take_successor(&mut self, upstream: usize) -> Option<usize> {
+        let at = self.successors.iter().position(|(old, _)| *old == upstream);
+        let successor = at.map(|at| self.successors.swap_remove(at).1);
+        self.successors.retain_mut(|(_, new)| match successor {
+            _ if *new != upstream => true,
+            Some(successor) => {
+                *new = successor;
+                true
+            }
+            None => false,
+        });
+        successor
     }
 
     /// Whether nothing has it but this table.
@@ -291,13 +319,11 @@ impl Upstreams {
         gone
     }
 
-    /// Nothing uses it any more.
-    pub(super) fn remove(&mut self, upstream: usize) {
+    /// Nothing uses it any more. Returns it, as its end takes a step for each server.
+    pub(super) fn remove(&mut self, upstream: usize) -> Option<UpstreamPlan> {
         self.retired.retain(|one| *one != upstream);
-        if let Some(slot) = self.all.get_mut(upstream) {
-            debug_assert!(!self.present.contains(&upstream), "it is of the present plan");
-            *slot = None;
-        }
+        debug_assert!(!self.present.contains(&upstream), "it is of the present plan");
+        self.all.get_mut(upstream)?.take().and_then(Rc::into_inner)
     }
 }
 
@@ -331,5 +357,22 @@ impl Plan {
             self.listeners[number] = Some(Rc::clone(listener));
         }
         before.into_iter().flatten().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_took_the_place_of_an_upstream_is_known_until_it_goes() {
+        let mut upstreams = Upstreams::default();
+        (0..3).for_each(|old| upstreams.succeed(old, old + 1));
+        assert_eq!(upstreams.take_successor(1), Some(2), "in any order");
+        assert_eq!(upstreams.take_successor(0), Some(2));
+        assert_eq!(upstreams.take_successor(0), None, "once");
+        upstreams.succeed(7, 3);
+        assert_eq!(upstreams.take_successor(3), None, "nothing has taken its place");
+        assert_eq!((upstreams.take_successor(2), upstreams.take_successor(7)), (None, None));
     }
 }

@@ -40,14 +40,7 @@ impl Published {
         now: Instant,
     ) {
         cluster.servers.advance(now);
-        let sums = ClusterSums {
-            gauges: cluster.gauges(),
-            counters: cluster.counters(),
-            retries: cluster.retries.counters(),
-            refused: cluster.breaker.refused(),
-        };
-        stats.http.replace(&self.sums, &sums);
-        self.sums = sums;
+        self.publish_sums(cluster, stats);
         self.servers.resize(servers.len().max(self.servers.len()), (0, 0));
         for (server, (stats, was)) in servers.iter().zip(&mut self.servers).enumerate() {
             if let Some(view) = cluster.servers.view(server, now) {
@@ -58,6 +51,18 @@ impl Published {
                 *was = is;
             }
         }
+    }
+
+    /// Shows what all servers of a cluster together come to.
+    pub(super) fn publish_sums(&mut self, cluster: &Cluster, stats: &UpstreamStats) {
+        let sums = ClusterSums {
+            gauges: cluster.gauges(),
+            counters: cluster.counters(),
+            retries: cluster.retries.counters(),
+            refused: cluster.breaker.refused(),
+        };
+        stats.http.replace(&self.sums, &sums);
+        self.sums = sums;
     }
 
     /// Shows what was counted of a cluster's exchanges.

@@ -13,6 +13,7 @@ use super::plan::{
     DatagramPlan, FreshCluster, ListenerPlan, PlanOptions, Planned, PlannedUpstream, WorkerSettings,
 };
 use super::published::Published;
+use super::stats_pool::TrunkSums;
 use super::{Due, Sessions};
 use crate::mem::Key;
 use crate::ring::{Driver, Fd};
@@ -43,11 +44,11 @@ pub struct Replaced {
 pub(super) struct Removal {
     /// The slot that is looked at next, while connections are looked at.
     next: Option<u32>,
-    /// Those whose time was over then are ended in this round.
+    /// Those whose time was over at this moment are ended in this round.
     cut_at: Option<Instant>,
     /// By number, the listeners that are gone, and when their connections are ended.
     gone: Vec<(usize, Instant)>,
-    /// When the next of them are ended.
+    /// For the earliest of them, and when it fires.
     timer: Option<(TimerId, Instant)>,
     /// More idle connections of earlier plans are there to be closed.
     has_idle: bool,
@@ -205,31 +206,42 @@ impl<D: Driver> Sessions<D> {
                 gone.push((listener.number(), now + timeout));
             }
         }
-        self.arm_removal();
+        let next = gone.iter().map(|(_, until)| *until).min();
+        self.arm_removal(next);
         drained
     }
 
-    /// Wakes when the time of the next listener that is gone is over: one that went later may be
-    /// earlier.
-    fn arm_removal(&mut self) {
-        let Removal { gone, timer, cut_at, .. } = &mut self.removal;
-        let is_left = |until: &Instant| cut_at.is_none_or(|at| *until > at);
-        let next = gone.iter().map(|(_, until)| *until).filter(is_left).min();
+    /// The next moment at which connections of listeners that are gone are ended.
+    fn arm_removal(&mut self, next: Option<Instant>) {
+        let timer = &mut self.removal.timer;
         if timer.map(|(_, at)| at) == next {
             return;
         }
-        if let Some((old, _)) = timer.take() {
-            self.context.reactor.disarm(old);
+        if let Some((timer, _)) = timer.take() {
+            self.context.reactor.disarm(timer);
         }
-        *timer = next.map(|at| (self.context.reactor.arm(at, Due::Removal), at));
+        *timer = next.map(|next| (self.context.reactor.arm(next, Due::Removal), next));
+    }
+
+    /// Whether a listener is gone, and the time of its connections is over: what still comes by it
+    /// is not begun.
+    pub(super) fn is_over(&self, listener: &ListenerPlan) -> bool {
+        let number = listener.number();
+        let Removal { gone, cut_at, .. } = &self.removal;
+        self.context.plan.listener(number).is_none()
+            && !gone
+                .iter()
+                .any(|(own, until)| *own == number && cut_at.is_none_or(|cut_at| cut_at < *until))
     }
 
     /// The time of connections of listeners that are gone is over.
     pub(super) fn removal_due(&mut self) {
         let now = self.context.now();
         self.removal.timer = None;
+        let later = self.removal.gone.iter().map(|(_, until)| *until).filter(|until| *until > now);
+        let next = later.min();
+        self.arm_removal(next);
         self.removal.cut_at = Some(now);
-        self.arm_removal();
         self.removal.next = Some(0);
     }
 
@@ -314,14 +326,14 @@ impl<D: Driver> Sessions<D> {
         let mut from = first;
         while let Some(key) = self.slab.next_key(from) {
             if key.index >= last {
-                self.removal.next = Some(last);
+                self.removal.next = Some(key.index);
                 return;
             }
             from = key.index + 1;
             self.look_at(key, cut_at);
         }
-        if let Some(at) = self.removal.cut_at.take() {
-            self.removal.gone.retain(|(_, until)| *until > at);
+        if let Some(cut_at) = self.removal.cut_at.take() {
+            self.removal.gone.retain(|(_, until)| *until > cut_at);
         }
     }
 
@@ -333,8 +345,8 @@ impl<D: Driver> Sessions<D> {
         } else {
             session.depart(&mut self.context, key);
             let until = self.removal.gone.iter().find(|(gone, _)| *gone == number);
-            if let (Some(now), Some((_, until))) = (cut_at, until)
-                && *until <= now
+            if let (Some(cut_at), Some((_, until))) = (cut_at, until)
+                && *until <= cut_at
             {
                 session.cut(&mut self.context, key);
             }
@@ -356,7 +368,8 @@ impl<D: Driver> Sessions<D> {
                 self.remove_if_finished(key);
                 self.removal.has_idle = true;
             }
-            if self.context.is_released(upstream) {
+            // What was decided of it may still have to be done.
+            if !self.context.http.has_work() && self.context.is_released(upstream) {
                 self.context.remove_upstream(upstream);
             }
         }
@@ -374,6 +387,7 @@ impl<D: Driver> super::context::Context<D> {
         if let Some((lease, places)) = before {
             let old = lease.number();
             latencies.move_upstream(old, number);
+            self.plan.upstreams.succeed(old, number);
             let servers = &self.http.cluster(old).servers;
             let remarkable = servers.remarkable().filter_map(|server| {
                 let place = places.get(server).copied().flatten()? as usize;
@@ -397,7 +411,9 @@ impl<D: Driver> super::context::Context<D> {
         self.plan.upstreams.is_unused(upstream)
             && self.http.cluster(upstream).open() == 0
             && !self.http.proxy.uses(upstream)
-            && exchanges.is_none_or(|exchanger| exchanger.pool().gauges().open() == 0)
+            && exchanges.is_none_or(|exchanger| {
+                exchanger.pool().gauges().open() == 0 && exchanger.open_exchanges() == 0
+            })
     }
 
     /// Lets go of the servers of an earlier plan.
@@ -405,16 +421,26 @@ impl<D: Driver> super::context::Context<D> {
         if let Some((timer, _)) = self.exchanger_timers[upstream].take() {
             self.reactor.disarm(timer);
         }
-        let exchanger = self.exchangers[upstream].take();
-        let mut cluster = self.take_cluster(upstream);
-        let now = self.now();
+        let mut exchanger = self.exchangers[upstream].take();
+        let cluster = self.take_cluster(upstream);
         let (stats, servers) = self.plan.upstreams.counted(upstream);
         let published = Published::of(&mut self.http.published, upstream);
-        cluster.iter_mut().for_each(|cluster| published.publish(cluster, stats, servers, now));
+        cluster.iter().for_each(|cluster| published.publish_sums(cluster, stats));
+        published.publish_tally(self.http.proxy.tally(upstream), stats);
+        if let Some(exchanger) = &mut exchanger {
+            let tally = exchanger.take_tally();
+            let pool = exchanger.pool();
+            let (gauges, counters) = (pool.gauges(), *pool.counters());
+            published.publish_trunks(&tally, TrunkSums { gauges, counters, share: 0 }, stats);
+        }
         published.withdraw(stats, servers);
         published.renew();
-        self.plan.upstreams.remove(upstream);
+        if let Some(successor) = self.plan.upstreams.take_successor(upstream) {
+            // What was recorded of it since.
+            self.histograms.latencies.move_upstream(upstream, successor);
+        }
+        let plan = self.plan.upstreams.remove(upstream);
         // Thousands of servers: freed by whoever has the time.
-        self.options.workers.dispose(Box::new((cluster, exchanger)));
+        self.options.workers.dispose(Box::new((cluster, exchanger, plan)));
     }
 }

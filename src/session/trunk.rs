@@ -8,7 +8,7 @@ use nix::errno::Errno;
 use super::Due;
 use super::context::Context;
 use super::failure::{failure_of, tls_error};
-use super::plan::{UpstreamPlan, Upstreams};
+use super::plan::UpstreamPlan;
 use super::write_buffer::WriteBuffer;
 use crate::mem::{Backlog, Key};
 use crate::net::{NetworkError, Operation, Stream, StreamEvent};
@@ -19,9 +19,9 @@ use crate::runtime::TimerId;
 #[derive(Debug)]
 pub(super) struct Trunk {
     upstream: usize,
-    /// Its pool may be done with it long before its socket is: it is counted until then.
-    _plan: Option<Rc<UpstreamPlan>>,
     server: usize,
+    /// The upstream, as the plan had it: it stays until the last operation has ended.
+    plan: Rc<UpstreamPlan>,
     /// The frame proxy's key of it.
     trunk: Key,
     stream: Stream,
@@ -51,14 +51,14 @@ enum Phase {
 impl Trunk {
     pub(super) fn new(
         (upstream, server): (usize, usize),
+        plan: Rc<UpstreamPlan>,
         trunk: Key,
-        upstreams: &Upstreams,
         now: Instant,
     ) -> Self {
         Self {
             upstream,
-            _plan: upstreams.share(upstream),
             server,
+            plan,
             trunk,
             stream: Stream::new(Lane::Upstream, None),
             buffer: WriteBuffer::default(),
@@ -206,7 +206,7 @@ impl Trunk {
 
     pub(super) fn finish<D: Driver>(self, context: &mut Context<D>, key: Key) {
         context.close_stream(key, self.stream);
-        context.upstream_stats(self.upstream).active.decrement();
+        self.plan.stats().active.decrement();
     }
 
     fn disarm<D: Driver>(&mut self, context: &mut Context<D>) {

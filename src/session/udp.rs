@@ -132,7 +132,7 @@ impl Datagrams {
         for index in 0..self.doors.len() {
             let Some(socket) = self.doors[index].socket.fd() else { continue };
             match plans.iter().find(|plan| plan.options.sockets.contains(&socket)) {
-                Some(plan) => self.doors[index].plan = Rc::clone(plan),
+                Some(plan) => self.doors[index].plan = Some(Rc::clone(plan)),
                 None => {
                     self.doors[index].socket.stop(&mut context.reactor);
                     self.close_door_if_quiet(context, index);
@@ -153,7 +153,16 @@ impl Datagrams {
                 self.listeners.resize_with(number + 1, || None);
             }
             match &mut self.listeners[number] {
-                Some(listener) => listener.plan = plan,
+                Some(listener) => {
+                    let is_other = listener.plan.options.service != plan.options.service;
+                    listener.plan = plan;
+                    if is_other && let Some(timer) = listener.timer.take() {
+                        // Flows may be idle earlier by the new plan.
+                        context.reactor.disarm(timer);
+                        let due = Due::Flows(u32::try_from(number).unwrap_or(u32::MAX));
+                        listener.timer = Some(context.reactor.arm(context.reactor.now(), due));
+                    }
+                }
                 slot @ None => {
                     *slot = Some(Listener { plan, table: FlowTable::new(), timer: None });
                 }
@@ -174,7 +183,8 @@ impl Datagrams {
         index
     }
 
-    /// Ends the flows of listeners that are gone, and of sockets that another listener has now.
+    /// Ends the flows of listeners that are gone or have flows no more, and of sockets that another
+    /// listener has now.
     fn end_flows_of_others<D: Driver>(
         &mut self,
         context: &mut Context<D>,
@@ -184,15 +194,19 @@ impl Datagrams {
         let stays = |door: &UdpListener| {
             let socket = door.socket.fd();
             plans.iter().any(|plan| {
-                let is_own = plan.number() == door.plan.number();
-                is_own && socket.is_some_and(|socket| plan.options.sockets.contains(&socket))
+                let own = door.plan.as_ref().map(|plan| plan.number());
+                let has_flows = matches!(plan.options.service, DatagramService::Proxy { .. });
+                has_flows
+                    && own == Some(plan.number())
+                    && socket.is_some_and(|socket| plan.options.sockets.contains(&socket))
             })
         };
         let stays: Vec<bool> = self.doors.iter().map(stays).collect();
         if stays.iter().any(|stays| !stays) {
             let keys: Vec<Key> = self.flows.keys().collect();
             for key in keys {
-                if self.flows.get(key).is_some_and(|flow| !stays[flow.socket_number()]) {
+                let ends = |flow: &Flow| !flow.has_ended() && !stays[flow.socket_number()];
+                if self.flows.get(key).is_some_and(ends) {
                     self.end_flow(context, key, FlowEnd::Shutdown);
                     ended += 1;
                 }

@@ -9,7 +9,7 @@ use ringway::proto::frame::{
     Version,
 };
 use ringway::ring::sim::{Behaviour, Faults, PeerId, Random, Sim};
-use ringway::ring::{SocketAddress, StreamOptions};
+use ringway::ring::{Fd, SocketAddress, StreamOptions};
 use ringway::server::Worker;
 use ringway::service::CloseReason;
 use ringway::service::cluster::ClusterOptions;
@@ -18,9 +18,10 @@ use ringway::service::cluster::servers::Policy;
 use ringway::service::frame::transfers::{Reset, Transfers};
 use ringway::service::proxy::{CREDIT_FIRST, ExchangerOptions};
 use ringway::service::retry::RetryPolicy;
-use ringway::session::{ServiceOptions, UpstreamOptions, Workers};
+use ringway::session::{Planned, ServiceOptions, UpstreamOptions, Workers};
 
-use super::frames::{Asker, VALUE, assert_home, options};
+use super::frames::{Asker, VALUE, assert_home, listener_options, options};
+use super::reload::Swaps;
 
 const TURNS_MAX: usize = 60_000;
 const BUFFERS: u16 = 8;
@@ -194,7 +195,13 @@ pub(crate) struct Proxied {
     habits: Habits,
     file: Vec<u8>,
     carried_out: BTreeMap<Vec<u8>, usize>,
+    /// Makes the plans that come later.
+    swaps: Swaps,
+    listener: Option<Fd>,
 }
+
+const OFFER: ServerOptions =
+    ServerOptions { window: 50, max_payload: 2_000, features: Features::ALL };
 
 fn address(last: u8) -> SocketAddress {
     SocketAddress::inet(std::net::SocketAddr::from(([10, 0, 0, last], 80)))
@@ -264,10 +271,10 @@ impl Proxied {
         sim.set_faults(faults);
         let workers = Arc::new(Workers::new(1, 1, 1));
         let upstream = upstream(&mut random, addresses);
-        let server = ServerOptions { window: 50, max_payload: 2_000, features: Features::ALL };
-        let service = ServiceOptions::FrameProxy { upstream: 0, server };
-        let mut worker =
-            Worker::new(sim, options(&workers, listener, service, vec![upstream]), None);
+        let service = ServiceOptions::FrameProxy { upstream: 0, server: OFFER };
+        let options = options(&workers, listener, service, vec![upstream.clone()]);
+        let swaps = Swaps::new(seed, &workers, upstream, options.relay);
+        let mut worker = Worker::new(sim, options, None);
         worker.start(None);
         Self {
             worker,
@@ -278,6 +285,8 @@ impl Proxied {
             habits,
             file,
             carried_out: BTreeMap::new(),
+            swaps,
+            listener: Some(listener),
         }
     }
 
@@ -291,6 +300,45 @@ impl Proxied {
             }
         }
         panic!("{:#?} are left: {:#?}", self.clients, self.worker);
+    }
+
+    /// Runs to the end, while plans are replaced.
+    pub(crate) fn run_with_reloads(&mut self) {
+        let timeout = [0, 20, 600_000][self.random.below(3)];
+        self.swaps.timeout = Duration::from_millis(timeout);
+        for _ in 0..TURNS_MAX {
+            self.step();
+            if self.swaps.is_due() {
+                self.swap();
+            }
+            let stats = self.workers.cells()[0].stats.listeners.get(0);
+            if stats.accepted.get() == self.clients.len() as u64 && stats.active.get() == 0 {
+                self.swaps.end();
+                self.swap();
+                // Those to servers of earlier plans end, if only by a timeout.
+                (0..2_000).for_each(|_| self.step());
+                self.swaps.assert_alone(self.worker.sessions().upstreams());
+                return self.settle();
+            }
+        }
+        panic!("{:#?} are left: {:#?}", self.clients, self.worker);
+    }
+
+    fn swap(&mut self) {
+        let sessions = self.worker.sessions();
+        let now = sessions.reactor().now();
+        let mut plan = self.swaps.plan(now);
+        let sim = sessions.reactor().driver();
+        sim.wake();
+        let had = self.listener;
+        self.listener = self.swaps.listens.then(|| had.unwrap_or_else(|| sim.listen()));
+        if let Some(socket) = self.listener {
+            let upstream = self.swaps.number();
+            let service = ServiceOptions::FrameProxy { upstream, server: OFFER };
+            let options = listener_options(socket, service);
+            plan.listeners.push(Planned { lease: self.swaps.listener.clone(), options });
+        }
+        sessions.replace_plan(plan);
     }
 
     /// Runs for a while, then drains.
@@ -363,7 +411,9 @@ impl Proxied {
         assert_eq!((upstream.active.get(), pool.idle.get(), pool.in_use.get()), (0, 0, 0));
         assert_eq!((pool.waiting.get(), pool.opening.get()), (0, 0));
         let errors: u64 = pool.errors.iter().map(|code| code.get()).sum();
-        assert!(pool.begun.get() <= pool.answered.get() + errors, "each has an end");
+        // Requests of a client that is gone have none.
+        let is_cut = closed[CloseReason::ShutdownTimeout.index()].get() > 0;
+        assert!(is_cut || pool.begun.get() <= pool.answered.get() + errors, "each has an end");
         assert_home(&mut self.worker, BUFFERS);
     }
 

@@ -337,6 +337,23 @@ pub(crate) fn assert_home(worker: &mut Worker<Sim>, buffers: u16) {
     assert_eq!(sim.buffers_home(), usize::from(buffers));
 }
 
+pub(crate) fn listener_options(
+    listener: ringway::ring::Fd,
+    service: ServiceOptions,
+) -> ListenerOptions {
+    ListenerOptions {
+        name: "sim".to_owned(),
+        sockets: vec![listener],
+        listen: None,
+        service,
+        connections_max: 100,
+        idle_timeout: IDLE,
+        accept_header: false,
+        header_timeout: IDLE,
+        tls: None,
+    }
+}
+
 pub(crate) fn options(
     workers: &Arc<Workers>,
     listener: ringway::ring::Fd,
@@ -346,17 +363,7 @@ pub(crate) fn options(
     SessionOptions {
         compression_memory: 1 << 20,
         waiting_memory: 1 << 20,
-        listeners: vec![ListenerOptions {
-            name: "sim".to_owned(),
-            sockets: vec![listener],
-            listen: None,
-            service,
-            connections_max: 100,
-            idle_timeout: IDLE,
-            accept_header: false,
-            header_timeout: IDLE,
-            tls: None,
-        }],
+        listeners: vec![listener_options(listener, service)],
         datagrams: Vec::new(),
         upstreams,
         relay: RelayOptions {

@@ -14,9 +14,11 @@ use ringway::service::cluster::servers::Policy;
 use ringway::service::handler::{Handler, Kind, Refusal, Request};
 use ringway::service::proxy::MeterOptions;
 use ringway::session::{
-    HandlerFactory, ListenerOptions, RelayOptions, ServiceOptions, SessionOptions, UpstreamOptions,
-    Workers,
+    HandlerFactory, ListenerOptions, Planned, RelayOptions, ServiceOptions, SessionOptions,
+    UpstreamOptions, Workers,
 };
+
+use super::reload::Swaps;
 
 /// Seeds of each kind of run, unless `RINGWAY_SIM_RUNS` says another number.
 const RUNS: u64 = 2_000;
@@ -173,7 +175,24 @@ pub(crate) struct Scenario {
     /// Messages that all clients have to send.
     messages: u64,
     listener: Fd,
+    listens: bool,
     drained: bool,
+    /// Makes the plans that come later.
+    swaps: Swaps,
+}
+
+fn listener_options(listener: Fd, service: ServiceOptions) -> ListenerOptions {
+    ListenerOptions {
+        name: "sim".to_owned(),
+        sockets: vec![listener],
+        listen: None,
+        service,
+        connections_max: 100,
+        idle_timeout: IDLE,
+        accept_header: false,
+        header_timeout: IDLE,
+        tls: None,
+    }
 }
 
 fn address(last: u8) -> SocketAddress {
@@ -308,17 +327,7 @@ impl Scenario {
         let options = SessionOptions {
             compression_memory: 1 << 20,
             waiting_memory: 1 << 20,
-            listeners: vec![ListenerOptions {
-                name: "sim".to_owned(),
-                sockets: vec![listener],
-                listen: None,
-                service: service.clone(),
-                connections_max: 100,
-                idle_timeout: IDLE,
-                accept_header: false,
-                header_timeout: IDLE,
-                tls: None,
-            }],
+            listeners: vec![listener_options(listener, service.clone())],
             datagrams: Vec::new(),
             upstreams: vec![UpstreamOptions {
                 name: "sim".to_owned(),
@@ -350,12 +359,14 @@ impl Scenario {
             seed: 1,
             handler: HandlerFactory::new(|_| Box::new(Twice)),
         };
+        let swaps = Swaps::new(seed, &workers, options.upstreams[0].clone(), options.relay);
         let mut worker = Worker::new(sim, options, None);
         worker.start(None);
         Self {
             worker,
             workers,
             plan,
+            swaps,
             random: Random::new(seed ^ 0x5eed),
             clients,
             servers: Vec::new(),
@@ -363,6 +374,7 @@ impl Scenario {
             service,
             messages: 0,
             listener,
+            listens: true,
             drained: false,
         }
     }
@@ -377,6 +389,46 @@ impl Scenario {
             }
         }
         self.hang();
+    }
+
+    /// Runs until all is done, while plans are replaced. Connections whose listener is gone may go
+    /// on for `timeout`.
+    pub(crate) fn run_with_reloads(&mut self, timeout: Duration) {
+        self.swaps.timeout = timeout;
+        for _ in 0..TURNS_MAX {
+            self.step();
+            if self.swaps.is_due() {
+                self.swap();
+            }
+            let all_served = self.accepted() == self.clients.len() as u64;
+            if all_served && self.worker.sessions().is_empty() {
+                self.swaps.end();
+                self.swap();
+                self.run_for(50);
+                self.swaps.assert_alone(self.worker.sessions().upstreams());
+                return self.settle();
+            }
+        }
+        self.hang();
+    }
+
+    fn swap(&mut self) {
+        let sessions = self.worker.sessions();
+        let now = sessions.reactor().now();
+        let mut plan = self.swaps.plan(now);
+        let sim = sessions.reactor().driver();
+        sim.wake();
+        if self.swaps.listens {
+            if !self.listens {
+                self.listener = sim.listen();
+            }
+            let upstream = self.swaps.number();
+            let service = ServiceOptions::Tcp { upstream };
+            let options = listener_options(self.listener, service);
+            plan.listeners.push(Planned { lease: self.swaps.listener.clone(), options });
+        }
+        self.listens = self.swaps.listens;
+        sessions.replace_plan(plan);
     }
 
     /// Runs for so many turns.

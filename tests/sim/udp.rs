@@ -6,18 +6,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ringway::ring::sim::{Faults, Random, SentDatagram, Sim};
-use ringway::ring::{SocketAddress, StreamOptions};
+use ringway::ring::{Fd, SocketAddress, StreamOptions};
 use ringway::server::Worker;
 use ringway::service::cluster::ClusterOptions;
 use ringway::service::cluster::servers::Policy;
 use ringway::service::flows::FlowEnd;
 use ringway::service::proxy::MeterOptions;
 use ringway::session::{
-    DatagramOptions, DatagramService, DatagramStats, DropReason, RelayOptions, SessionOptions,
-    UpstreamOptions, Workers,
+    DatagramOptions, DatagramService, DatagramStats, DropReason, Planned, RelayOptions,
+    SessionOptions, UpstreamOptions, Workers,
 };
 
 use super::harness::{for_each_seed, for_some_seeds};
+use super::reload::Swaps;
 
 const PORT: u16 = 53;
 const FLOW_TIMEOUT: Duration = Duration::from_millis(200);
@@ -53,6 +54,28 @@ impl Plan {
             offload: random.chance(700),
         }
     }
+
+    fn address(&self) -> SocketAddr {
+        let ip: IpAddr = if self.wildcard { [0, 0, 0, 0] } else { [10, 0, 0, 1] }.into();
+        SocketAddr::new(ip, PORT)
+    }
+
+    fn listener(&self, socket: Fd, upstream: usize) -> DatagramOptions {
+        let service = match self.echo {
+            true => DatagramService::Echo,
+            false => DatagramService::Proxy {
+                upstream,
+                flows_max: self.flows_max,
+                flow_timeout: FLOW_TIMEOUT,
+            },
+        };
+        DatagramOptions {
+            name: "udp".to_owned(),
+            sockets: vec![socket],
+            service,
+            offload: self.offload,
+        }
+    }
 }
 
 /// A datagram that was delivered to us: by whom, to whom, how often, and how often it came out.
@@ -75,6 +98,9 @@ struct Scenario {
     /// The client and asked address behind each of our sockets towards servers.
     flows: BTreeMap<SocketAddr, (SocketAddr, IpAddr)>,
     number: u64,
+    /// Makes the plans that come later.
+    swaps: Swaps,
+    socket: Option<Fd>,
 }
 
 fn server(number: u8) -> SocketAddr {
@@ -89,28 +115,14 @@ fn client(number: usize) -> SocketAddr {
 impl Scenario {
     fn new(seed: u64, faults: Faults, plan: Plan) -> Self {
         let mut sim = Sim::new(seed, faults, 8, 256);
-        let ip: IpAddr = if plan.wildcard { [0, 0, 0, 0] } else { [10, 0, 0, 1] }.into();
-        let socket = sim.bind_datagrams(SocketAddr::new(ip, PORT));
+        let socket = sim.bind_datagrams(plan.address());
         let workers = Arc::new(Workers::with_plan(
             1,
             &ringway::session::Counted { datagrams: 1, ..ringway::session::Counted::plain(0, 1) },
         ));
-        let service = match plan.echo {
-            true => DatagramService::Echo,
-            false => DatagramService::Proxy {
-                upstream: 0,
-                flows_max: plan.flows_max,
-                flow_timeout: FLOW_TIMEOUT,
-            },
-        };
         let options = SessionOptions {
             listeners: Vec::new(),
-            datagrams: vec![DatagramOptions {
-                name: "udp".to_owned(),
-                sockets: vec![socket],
-                service,
-                offload: plan.offload,
-            }],
+            datagrams: vec![plan.listener(socket, 0)],
             upstreams: vec![UpstreamOptions {
                 name: "servers".to_owned(),
                 servers: (1..=3).map(|n| SocketAddress::inet(server(n))).collect(),
@@ -140,11 +152,47 @@ impl Scenario {
             hand_off_ratio: None,
             seed: 1,
         };
+        let swaps = Swaps::new(seed, &workers, options.upstreams[0].clone(), options.relay);
         let mut worker = Worker::new(sim, options, None);
         worker.start(None);
         let random = Random::new(seed ^ 0x5eed);
         let (requests, answers, flows) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { worker, workers, plan, random, requests, answers, flows, number: 0 }
+        let (number, socket) = (0, Some(socket));
+        Self { worker, workers, plan, random, requests, answers, flows, number, swaps, socket }
+    }
+
+    /// Clients send, for so many turns, while plans are replaced.
+    fn run_with_reloads(&mut self) {
+        for _ in 0..self.plan.turns {
+            for _ in 0..self.random.below(4) {
+                let number = self.random.below(self.plan.clients);
+                self.send_request(client(number));
+            }
+            self.step();
+            if self.swaps.is_due() {
+                self.swap();
+            }
+        }
+        self.swaps.end();
+        self.swap();
+    }
+
+    fn swap(&mut self) {
+        let sessions = self.worker.sessions();
+        let now = sessions.reactor().now();
+        let mut plan = self.swaps.plan(now);
+        let sim = sessions.reactor().driver();
+        sim.wake();
+        let (had, address) = (self.socket, self.plan.address());
+        let listens = self.swaps.listens;
+        self.socket = listens.then(|| had.unwrap_or_else(|| sim.bind_datagrams(address)));
+        if let Some(socket) = self.socket {
+            let options = self.plan.listener(socket, self.swaps.number());
+            plan.datagrams.push(Planned { lease: self.swaps.listener.clone(), options });
+        }
+        let flows = self.workers.flows(0)[0];
+        let replaced = self.worker.sessions().replace_plan(plan);
+        assert_eq!(replaced.closed, if listens && !self.plan.echo { 0 } else { flows });
     }
 
     fn sim(&mut self) -> &mut Sim {
@@ -395,6 +443,38 @@ fn flows_that_are_idle_end_and_others_do_not() {
         (0..400).for_each(|_| scenario.step());
         assert_eq!(scenario.workers.flows(0).iter().sum::<u64>(), 0);
         assert_eq!(scenario.ended(FlowEnd::Idle), scenario.stats().flows_opened.get());
+        scenario.drain();
+        scenario.assert_clean();
+    });
+}
+
+#[test]
+fn flows_go_on_when_plans_are_replaced_and_end_with_their_listener() {
+    for_each_seed(|seed| {
+        let faults = if seed % 2 == 0 { Faults::NONE } else { Faults::ALL };
+        let mut scenario = Scenario::new(seed, faults, Plan::of(seed));
+        scenario.run_with_reloads();
+        // All flows become idle, and with them go the upstreams of earlier plans.
+        (0..600).for_each(|_| scenario.step());
+        assert_eq!(scenario.workers.flows(0), [0]);
+        let upstreams = scenario.worker.sessions().upstreams();
+        scenario.swaps.assert_alone(upstreams);
+        scenario.drain();
+        scenario.assert_clean();
+    });
+}
+
+#[test]
+fn a_listener_that_has_flows_no_more_ends_those_that_it_had() {
+    for_some_seeds(|seed| {
+        let mut scenario = Scenario::new(seed, Faults::NONE, Plan::of(seed));
+        scenario.run();
+        (0..20).for_each(|_| scenario.step());
+        assert_ne!(scenario.workers.flows(0), [0]);
+        scenario.plan.echo = true;
+        scenario.swap();
+        scenario.plan.echo = false;
+        assert_eq!(scenario.workers.flows(0), [0]);
         scenario.drain();
         scenario.assert_clean();
     });

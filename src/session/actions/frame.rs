@@ -160,10 +160,10 @@ impl<D: Driver> Sessions<D> {
         match action {
             FrameAction::Connect { trunk, server } => {
                 let now = self.context.now();
-                let upstreams = &self.context.plan.upstreams;
-                let own = Trunk::new((upstream, server), trunk, upstreams, now);
-                let session = Session::Trunk(Box::new(own));
-                self.context.upstream_stats(upstream).active.increment();
+                let plan = self.context.plan.upstreams.keep(upstream);
+                plan.stats().active.increment();
+                let session = Trunk::new((upstream, server), plan, trunk, now);
+                let session = Session::Trunk(Box::new(session));
                 match self.slab.insert(session) {
                     Ok(key) => {
                         if let Some(session) = self.slab.get_mut(key) {

@@ -65,9 +65,9 @@ impl<D: Driver> Sessions<D> {
 
     fn connect(&mut self, cluster: usize, server: usize) {
         let now = self.context.now();
-        self.context.upstream_stats(cluster).active.increment();
-        let connection =
-            UpstreamConnection::new((cluster, server), &self.context.plan.upstreams, now);
+        let plan = self.context.plan.upstreams.keep(cluster);
+        plan.stats().active.increment();
+        let connection = UpstreamConnection::new((cluster, server), plan, now);
         match self.slab.insert(Session::Upstream(Box::new(connection))) {
             Ok(key) => {
                 if let Some(session) = self.slab.get_mut(key) {

@@ -13,6 +13,7 @@ use crate::ring::{Driver, Fd, OpenFile};
 use crate::runtime::Reactor;
 use crate::service::http::files::types::ContentTypes;
 use crate::service::http::files::{FileInfo, Stamp};
+use crate::session::{Folder, Lease};
 
 /// Names that are looked at to find one that can be forgotten.
 const EVICT_SAMPLE: usize = 16;
@@ -38,6 +39,9 @@ struct Slot {
     used: u64,
 }
 
+/// Files of folders that no route has any more that are closed in one turn.
+const CLOSED_PER_TURN: usize = 64;
+
 /// Files that are forgotten at once when descriptors are short.
 const SHED: usize = 8;
 
@@ -49,7 +53,9 @@ pub(super) struct FileCache {
     ttl: Duration,
     follow: bool,
     types: Arc<ContentTypes>,
-    root: Fd,
+    root: Arc<Folder>,
+    /// The folder's number: no other folder gets it while this is here.
+    _lease: Lease,
     /// A file with this descriptor or a higher one is not kept: what is left is for others.
     fd_max: i32,
     requests: u64,
@@ -98,11 +104,8 @@ impl FileCaches {
         folders: &[usize],
     ) {
         for (number, slot) in self.caches.iter_mut().enumerate() {
-            if !folders.contains(&number)
-                && let Some(mut cache) = slot.take()
-            {
-                cache.close(reactor);
-                self.leaving.push(cache);
+            if !folders.contains(&number) {
+                self.leaving.extend(slot.take());
             }
         }
         self.close_leaving(reactor);
@@ -110,21 +113,29 @@ impl FileCaches {
 
     /// Closes all, at the end.
     pub(super) fn close<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>) {
-        self.caches.iter_mut().flatten().for_each(|cache| cache.close(reactor));
-        self.close_leaving(reactor);
+        for cache in self.caches.iter_mut().flatten().chain(&mut self.leaving) {
+            cache.close(reactor, usize::MAX);
+        }
+        self.leaving.retain(|cache| !cache.is_empty());
     }
 
-    /// Closes what is no longer being sent of folders that no route has.
+    /// Closes a few of what is no longer being sent of folders that no route has.
     pub(super) fn close_leaving<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>) {
+        let mut left = CLOSED_PER_TURN;
         self.leaving.retain_mut(|cache| {
-            cache.close(reactor);
-            !cache.leaving.is_empty()
+            left -= cache.close(reactor, left);
+            !cache.is_empty()
         });
     }
 
-    /// Whether files of such folders are still being sent.
+    /// Whether files of such folders are still open.
     pub(super) const fn has_leaving(&self) -> bool {
         !self.leaving.is_empty()
+    }
+
+    /// Whether some of them are to be closed in the next turn: the others are still being sent.
+    pub(super) fn has_closable(&self) -> bool {
+        self.leaving.iter().any(|cache| !cache.slots.is_empty())
     }
 }
 
@@ -144,7 +155,8 @@ impl FileCache {
             ttl: options.cache_ttl,
             follow: options.follow_symlinks,
             types: Arc::clone(&options.types),
-            root: options.root.fd(),
+            root: Arc::clone(&options.root),
+            _lease: options.cache.clone(),
             fd_max,
             requests: 0,
             leaving: Vec::new(),
@@ -170,10 +182,11 @@ impl FileCache {
                 return slot.found();
             }
         }
-        let mut opened = reactor.driver().open_below(self.root, name, self.follow);
+        let root = self.root.fd();
+        let mut opened = reactor.driver().open_below(root, name, self.follow);
         if let Err(Errno::EMFILE | Errno::ENFILE) = opened {
             self.shed(reactor);
-            opened = reactor.driver().open_below(self.root, name, self.follow);
+            opened = reactor.driver().open_below(root, name, self.follow);
         }
         // Descriptors that ran out say nothing about the file.
         if let Err(errno @ (Errno::EMFILE | Errno::ENFILE | Errno::ENOMEM)) = opened {
@@ -277,12 +290,24 @@ impl FileCache {
         }
     }
 
-    /// Closes all, at the end.
-    pub(super) fn close<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>) {
-        let slots = std::mem::take(&mut self.slots);
-        slots.into_values().for_each(|slot| self.let_go(reactor, slot));
+    /// Closes so many of those that are known, and those that are no longer being sent. Returns how
+    /// many were known.
+    fn close<D: Driver, T: Copy>(&mut self, reactor: &mut Reactor<D, T>, most: usize) -> usize {
+        let count = self.slots.len().min(most);
+        if count == self.slots.len() {
+            self.leaving.extend(self.slots.drain().filter_map(|(_, slot)| slot.found.ok()));
+        } else {
+            let few = self.slots.extract_if(|_, _| true).take(count);
+            self.leaving.extend(few.filter_map(|(_, slot)| slot.found.ok()));
+        }
         // There may be nothing but files that were still being sent when they were forgotten.
         self.close_unused(reactor);
+        count
+    }
+
+    /// Whether nothing of it is open.
+    fn is_empty(&self) -> bool {
+        self.slots.is_empty() && self.leaving.is_empty()
     }
 }
 
@@ -327,4 +352,77 @@ impl Opened {
 const fn stamp(file: &OpenFile) -> Stamp {
     let OpenFile { len, modified, changed, inode, .. } = *file;
     Stamp { len, modified, changed, inode }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ring::sim::{Faults, Sim};
+    use crate::service::http::files::FileRules;
+
+    fn folder(lease: Lease) -> FilesOptions {
+        let root = std::fs::File::open("/").unwrap();
+        FilesOptions {
+            root: Arc::new(Folder::new(root.into())),
+            rules: FileRules {
+                dot_files: false,
+                cache_control: None,
+                cache_control_by: Vec::new(),
+                precompressed: Vec::new(),
+            },
+            below: None,
+            index: Vec::new(),
+            attempts: Vec::new(),
+            types: Arc::default(),
+            listing: false,
+            follow_symlinks: false,
+            rewrite: None,
+            cache_entries: 2,
+            cache_ttl: Duration::ZERO,
+            small_max: 0,
+            error_pages: Vec::new(),
+            cache: lease,
+        }
+    }
+
+    #[test]
+    fn the_number_of_a_folder_is_taken_while_something_of_it_is_kept() {
+        let lease = Lease::new(3);
+        let watch = lease.watch();
+        let files = folder(lease);
+        let sim = Sim::new(1, Faults::NONE, 8, 256);
+        let mut reactor = Reactor::<Sim, ()>::new(sim, Arc::default());
+        let mut caches = FileCaches::new(i32::MAX);
+        caches.of(&files);
+        caches.keep(&mut reactor, &[]);
+        // A request that began by the plan before.
+        caches.of(&files);
+        drop(files);
+        assert!(Lease::renew(&watch).is_some(), "no other folder gets the number");
+        caches.keep(&mut reactor, &[]);
+        assert!(Lease::renew(&watch).is_none());
+    }
+
+    #[test]
+    fn files_of_a_folder_that_goes_are_closed_a_few_at_a_time_and_not_while_they_are_sent() {
+        let mut sim = Sim::new(1, Faults::NONE, 8, 256);
+        (0..200).for_each(|number| sim.put_file(&format!("f{number}"), b"abc"));
+        let mut reactor = Reactor::<Sim, ()>::new(sim, Arc::default());
+        let mut caches = FileCaches::new(i32::MAX);
+        let files = FilesOptions { cache_entries: 500, ..folder(Lease::new(0)) };
+        let mut open = |number| caches.of(&files).open(&mut reactor, &format!("f{number}"));
+        let sent = open(7).unwrap();
+        (0..200).for_each(|number| assert!(open(number).is_ok()));
+        assert_eq!(reactor.driver().open(), 200);
+        for left in [136, 72, 8, 1, 1] {
+            caches.keep(&mut reactor, &[]);
+            let open = reactor.driver().open();
+            assert!(open == left || open == left + 1, "{open} of {left}");
+            assert_eq!(caches.has_closable(), left > 1);
+        }
+        assert!(caches.has_leaving());
+        drop(sent);
+        caches.close_leaving(&mut reactor);
+        assert_eq!((caches.has_leaving(), reactor.driver().open()), (false, 0));
+    }
 }

@@ -102,6 +102,10 @@ impl<D: Driver> Context<D> {
     pub(in crate::session) fn count_exchanges(&mut self) {
         let Self { http, plan, .. } = self;
         while let Some(cluster) = http.proxy.next_counted() {
+            if !plan.upstreams.has(cluster) {
+                // All was shown when it went.
+                continue;
+            }
             let stats = plan.upstreams.stats(cluster);
             let published = Published::of(&mut http.published, cluster);
             published.publish_tally(http.proxy.tally(cluster), stats);

@@ -155,9 +155,14 @@ impl HttpState {
         }
     }
 
-    /// Whether files are still being sent of folders that no route has any more.
+    /// Whether files are still open of folders that no route has any more.
     pub(in crate::session) const fn has_leaving_files(&self) -> bool {
         self.caches.has_leaving()
+    }
+
+    /// Whether some of them are to be closed in the next turn.
+    pub(in crate::session) fn has_closable_files(&self) -> bool {
+        self.caches.has_closable()
     }
 
     /// The servers of an upstream and the connections to them.

@@ -26,16 +26,16 @@ use crate::session::context::Context;
 use crate::session::deadline::Deadline;
 use crate::session::failure::{failure_of, tls_error};
 use crate::session::http::state::HttpState;
-use crate::session::plan::{UpstreamPlan, Upstreams};
+use crate::session::plan::UpstreamPlan;
 use crate::session::write_buffer::WriteBuffer;
 
 /// One connection.
 #[derive(Debug)]
 pub(in crate::session) struct UpstreamConnection {
     cluster: usize,
-    /// Its pool may be done with it long before its socket is: it is counted until then.
-    _plan: Option<Rc<UpstreamPlan>>,
     server: usize,
+    /// The upstream, as the plan had it: it stays until the last operation has ended.
+    plan: Rc<UpstreamPlan>,
     stream: Stream,
     buffer: WriteBuffer,
     wire: Client,
@@ -72,13 +72,13 @@ enum Phase {
 impl UpstreamConnection {
     pub(in crate::session) fn new(
         (cluster, server): (usize, usize),
-        upstreams: &Upstreams,
+        plan: Rc<UpstreamPlan>,
         now: Instant,
     ) -> Self {
         Self {
             cluster,
-            _plan: upstreams.share(cluster),
             server,
+            plan,
             stream: Stream::new(Lane::Upstream, None),
             buffer: WriteBuffer::default(),
             wire: Client::default(),
@@ -411,7 +411,7 @@ impl UpstreamConnection {
 
     pub(in crate::session) fn finish<D: Driver>(self, context: &mut Context<D>, key: Key) {
         context.close_stream(key, self.stream);
-        context.upstream_stats(self.cluster).active.decrement();
+        self.plan.stats().active.decrement();
     }
 
     /// The socket goes to a tunnel as soon as nothing is in flight on it.

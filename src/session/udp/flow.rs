@@ -55,10 +55,10 @@ impl Datagrams {
         &mut self,
         context: &mut Context<D>,
         key: FlowKey,
+        plan: &Rc<DatagramPlan>,
         segment: u16,
         data: Buf,
     ) -> bool {
-        let plan = &self.doors[key.socket as usize].plan;
         let listener = self.listeners.get_mut(plan.number()).and_then(Option::as_mut);
         let Some(Listener { table, .. }) = listener else { return false };
         let found = match table.find(&key) {
@@ -302,13 +302,18 @@ impl Datagrams {
         }
         flow.sent.0 += count;
         flow.sent.1 += data.len() as u64;
+        let FlowKey { client, local, socket } = flow.key;
+        let door = &mut self.doors[socket as usize];
+        let is_own = door.plan.as_ref().is_some_and(|plan| plan.number() == flow.plan.number());
+        if !is_own {
+            // The flow has ended with its listener, and the place may be another socket's by now.
+            return;
+        }
         if !flow.ended
             && let Some(Some(listener)) = self.listeners.get_mut(flow.plan.number())
         {
             listener.table.touch(flow.place, context.now());
         }
-        let FlowKey { client, local, socket } = flow.key;
-        let door = &mut self.doors[socket as usize];
         let most = door.socket.segment_max();
         door.outbox.push(Some(client), local, data, head.segment, most);
         self.mark_dirty(socket);
@@ -388,6 +393,11 @@ impl Datagrams {
 }
 
 impl Flow {
+    /// Whether it has ended, and only waits for its last operation.
+    pub(super) const fn has_ended(&self) -> bool {
+        self.ended
+    }
+
     /// The number of the listening socket that its client sends to.
     pub(super) const fn socket_number(&self) -> usize {
         self.key.socket as usize

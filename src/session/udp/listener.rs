@@ -24,7 +24,9 @@ const ERRORS_MAX: usize = 256;
 /// A listening socket.
 #[derive(Debug)]
 pub(super) struct UdpListener {
-    pub(super) plan: Rc<DatagramPlan>,
+    /// The listener that has it. None when the socket is closed: what is not in use keeps nothing
+    /// of an earlier plan.
+    pub(super) plan: Option<Rc<DatagramPlan>>,
     pub(super) socket: DatagramSocket,
     pub(super) outbox: Outbox,
     dirty: bool,
@@ -35,7 +37,7 @@ impl UdpListener {
         let key = Key::new(number, 0);
         Self {
             socket: DatagramSocket::new(socket, key, Lane::Client, plan.options.offload),
-            plan,
+            plan: Some(plan),
             outbox: Outbox::new(),
             dirty: false,
         }
@@ -64,8 +66,9 @@ impl Datagrams {
                 if !is_network(errno) && self.doors[index].socket.is_idle() {
                     let now = context.now();
                     if let Some(others) = context.notices.datagrams.due(now) {
-                        let name = &self.doors[index].plan.options.name;
-                        tracing::warn!(listener = %name, others, "receiving datagrams: {errno}");
+                        let plan = self.doors[index].plan.as_ref();
+                        let name = plan.map(|plan| plan.options.name.as_str());
+                        tracing::warn!(listener = name, others, "receiving datagrams: {errno}");
                     }
                     context.reactor.arm(now + REST, Due::UdpListener(number));
                     return;
@@ -96,10 +99,8 @@ impl Datagrams {
                 self.flush_door(context, u32::try_from(index).unwrap_or(u32::MAX));
             }
             let door = &mut self.doors[index];
-            if door.socket.fd().is_some() {
-                door.plan = Rc::new(door.plan.of_closed());
-            }
             door.socket.close(&mut context.reactor);
+            door.plan = None;
         }
     }
 
@@ -118,8 +119,9 @@ impl Datagrams {
         if door.outbox.is_empty() {
             return;
         }
+        let Some(plan) = &door.plan else { return door.outbox.clear() };
         let report = door.socket.send(&mut context.reactor, &mut door.outbox);
-        let stats = &door.plan.stats;
+        let stats = &plan.stats;
         stats.count_report(&report);
         stats.sent.add(report.datagrams);
         stats.sent_bytes.add(report.bytes);
@@ -138,7 +140,8 @@ impl Datagrams {
         let head = datagram.head();
         let data = datagram.into_data();
         let count = count_of(&head, data.len());
-        let stats = &door.plan.stats;
+        let Some(plan) = &door.plan else { return };
+        let stats = &plan.stats;
         stats.received.add(count);
         stats.received_bytes.add(data.len() as u64);
         if count > 1 {
@@ -153,17 +156,19 @@ impl Datagrams {
         let Some(client) = head.from.filter(|client| client.port() != 0) else {
             return stats.drop_of(DropReason::NoFlow, count);
         };
-        match door.plan.options.service {
+        match plan.options.service {
             DatagramService::Echo => {
                 let most = door.socket.segment_max();
                 door.outbox.push(Some(client), head.local, data, head.segment, most);
                 self.mark_dirty(number);
             }
             DatagramService::Proxy { .. } => {
+                // Flows of a socket that is being closed have ended.
+                let is_open = !door.socket.is_stopping();
+                let plan = Rc::clone(plan);
                 let key = FlowKey { client, local: head.local, socket: number };
-                if !self.take_for_server(context, key, head.segment, data) {
-                    let stats = &self.doors[number as usize].plan.stats;
-                    stats.drop_of(DropReason::NoFlow, count);
+                if !is_open || !self.take_for_server(context, key, &plan, head.segment, data) {
+                    plan.stats.drop_of(DropReason::NoFlow, count);
                 }
             }
         }
@@ -180,8 +185,8 @@ impl Datagrams {
                 continue;
             }
             let key = FlowKey { client: error.peer, local: error.local, socket: number };
-            let listener = door.plan.number();
-            let listener = self.listeners.get(listener).and_then(Option::as_ref);
+            let number = door.plan.as_ref().map(|plan| plan.number());
+            let listener = number.and_then(|number| self.listeners.get(number)?.as_ref());
             if let Some((_, flow)) = listener.and_then(|own| own.table.find(&key)) {
                 self.end_flow(context, flow, FlowEnd::ClientUnreachable);
             }

@@ -34,10 +34,11 @@ impl Line {
             rest[..end].to_owned()
         };
         let number = |key: &str| value(key).parse::<u64>().unwrap_or(0);
-        let route = value("route");
+        let (route, path) = (value("route"), value("path"));
+        assert!(path.starts_with(&route), "the route of another request: {line}");
         Self {
             route: ROUTES.iter().position(|path| *path == route),
-            marker: value("path").rsplit('/').next().unwrap_or_default().to_owned(),
+            marker: path.rsplit('/').next().unwrap_or_default().to_owned(),
             status: value("status").parse().expect("a status"),
             reason: value("reason"),
             has_upstream: !value("upstream").is_empty(),

@@ -51,6 +51,11 @@ pub(super) struct Got {
     pub(super) reason: Option<String>,
     /// A server has given it.
     pub(super) is_passed_on: bool,
+    /// The plan that it was made by, and the server that has given it, if they are told.
+    pub(super) plan: Option<u64>,
+    pub(super) server: Option<usize>,
+    /// The plans that held when the request was begun, and when all of the answer was there.
+    pub(super) held: (u64, u64),
 }
 
 /// How a connection ended.
@@ -75,6 +80,12 @@ pub(super) struct Client {
     pub(super) asks: Vec<Ask>,
     /// Requests that were begun.
     pub(super) begun: usize,
+    /// The plans that held when they were.
+    begun_in: Vec<u64>,
+    /// The plan that held when it connected.
+    pub(super) came_in: u64,
+    /// The present plan.
+    plan: u64,
     pub(super) answers: Vec<Got>,
     /// Interim answers of servers.
     pub(super) hints: usize,
@@ -99,13 +110,16 @@ struct Tunnel {
 }
 
 impl Client {
-    pub(super) fn new(peer: PeerId, asks: Vec<Ask>, habits: Habits) -> Self {
+    pub(super) fn new(peer: PeerId, asks: Vec<Ask>, habits: Habits, plan: u64) -> Self {
         Self {
             peer,
             out: habits.preface.clone(),
             habits,
             asks,
             begun: 0,
+            begun_in: Vec::new(),
+            came_in: plan,
+            plan,
             answers: Vec::new(),
             hints: 0,
             end: End::Open,
@@ -132,6 +146,7 @@ impl Client {
         if self.is_done() {
             return;
         }
+        self.plan = net.plan;
         if net.chance(self.habits.reads) {
             let most = 1 + net.below(self.habits.part);
             let bytes = net.read(self.peer, most);
@@ -199,6 +214,7 @@ impl Client {
         let ask = &self.asks[self.begun];
         let (mut head, rest) = ask.compose(net.random);
         self.begun += 1;
+        self.begun_in.push(net.plan);
         if ask.expects {
             self.held = Some((rest, 0));
         } else {
@@ -286,7 +302,14 @@ impl Client {
         let reason = answer.head.get("x-ringway-reason").map(str::to_owned);
         let is_passed_on = answer.head.get("x-marker").is_some();
         self.last = answer.closes();
-        self.answers.push(Got { status: answer.status, reason, is_passed_on });
+        self.answers.push(Got {
+            status: answer.status,
+            reason,
+            is_passed_on,
+            plan: answer.head.number("x-plan").map(|plan| plan as u64),
+            server: answer.head.number("x-server"),
+            held: (self.begun_in[self.answers.len()], self.plan),
+        });
     }
 
     fn finish(&mut self, end: End) {

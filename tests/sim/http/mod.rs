@@ -8,7 +8,9 @@
 //! - a request that is not idempotent and may have reached a server is seen by no second one;
 //! - nothing waits without a timer, and slots, buffers, timers, pipes, descriptors, places in pools
 //!   and limits are all back at the end;
-//! - what was counted, logged, asked and answered is consistent.
+//! - what was counted, logged, asked and answered is consistent;
+//! - where plans are replaced (`reload`), each answer is that of a plan which held between the begin
+//!   of its request and its end, and nothing is left of earlier plans.
 //!
 //! The same seed gives the same run, byte for byte.
 
@@ -17,6 +19,7 @@ mod census;
 mod client;
 mod net;
 mod orders;
+mod reload;
 mod run;
 mod scenarios;
 mod server;
@@ -83,6 +86,7 @@ sweeps! {
     http_that_breaks_rules_is_refused_and_counted refusals
     http_connections_that_may_not_be_are_refused doors
     http_with_a_short_budget_of_waiting_bytes_answers_all_in_bounded_memory short_budget
+    http_plans_are_replaced_under_way reloads
 }
 
 #[test]

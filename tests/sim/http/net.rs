@@ -12,6 +12,11 @@ pub(super) struct Trace {
 }
 
 impl Trace {
+    /// Another plan holds.
+    pub(super) fn note_plan(&mut self, what: &impl std::fmt::Debug) {
+        self.bytes.extend_from_slice(format!("\n@{} plan {what:?}", self.turn).as_bytes());
+    }
+
     fn note(&mut self, what: &str, who: PeerId, bytes: &[u8]) {
         let head = format!("\n@{} {who:?} {what} {} ", self.turn, bytes.len());
         self.bytes.extend_from_slice(head.as_bytes());
@@ -50,6 +55,8 @@ pub(super) struct Net<'a> {
     pub(super) random: &'a mut Random,
     /// Somebody has done something, or is about to.
     pub(super) moved: bool,
+    /// The present plan.
+    pub(super) plan: u64,
 }
 
 impl Net<'_> {

@@ -6,12 +6,13 @@ use ringway::ring::Fd;
 use ringway::ring::sim::{Behaviour, Faults, Random, Sim};
 use ringway::server::Worker;
 use ringway::service::CloseReason;
-use ringway::session::{Counted, RouteCounters, WorkerMessage, Workers};
+use ringway::session::{Counted, LineSink, RouteCounters, WorkerMessage, Workers};
 
 use super::books;
 use super::client::{Client, End, Habits};
 use super::net::{Net, Trace};
 use super::orders::{Ask, Orders};
+use super::reload::Control;
 use super::server::{AllSeen, Moods, Server};
 use super::setup::{BUFFER_SIZE, BUFFERS, Setup, address};
 use super::wire::pattern;
@@ -40,7 +41,10 @@ pub(super) struct Run {
     pub(super) routes: Vec<Arc<RouteCounters>>,
     pub(super) setup: Setup,
     random: Random,
-    listener: Fd,
+    /// Makes the plans that come later.
+    pub(super) control: Control,
+    /// What clients connect to, unless nobody listens.
+    listener: Option<Fd>,
     pub(super) clients: Vec<Client>,
     servers: Vec<Server>,
     pub(super) seen: AllSeen,
@@ -88,8 +92,15 @@ impl Run {
             true
         })]);
         let lines = Arc::new(Mutex::new(Vec::new()));
-        let routes = setup.http.routes.iter().map(|route| Arc::clone(&route.counters)).collect();
-        let options = setup.options(&workers, listener, &lines);
+        let routes: Vec<_> =
+            setup.http.routes.iter().map(|route| Arc::clone(&route.counters)).collect();
+        let sink = Arc::clone(&lines);
+        let sink = LineSink::new(move |more| {
+            sink.lock().expect("no panic while it is held").extend(more);
+            true
+        });
+        let control = Control::new(&setup, &workers, &routes, &sink);
+        let options = setup.options(&workers, listener, &sink);
         let mut worker = Worker::new(sim, options, None);
         worker.start(None);
         Self {
@@ -98,7 +109,8 @@ impl Run {
             routes,
             random: Random::new(setup.seed ^ 0x6874_7470),
             setup,
-            listener,
+            control,
+            listener: Some(listener),
             clients: Vec::new(),
             servers: Vec::new(),
             seen: AllSeen::new(),
@@ -122,7 +134,10 @@ impl Run {
         });
         self.run_until("connections end", |run| run.active() == 0);
         if !self.has_drained {
-            self.run_epilogue();
+            self.end_reloads();
+            if self.listener.is_some() {
+                self.run_epilogue();
+            }
             self.drain(false);
         }
         self.run_until("the worker is empty", |run| {
@@ -135,6 +150,7 @@ impl Run {
         sessions.publish();
         self.assert_clean();
         self.assert_nothing_is_done_twice();
+        self.assert_plans_hold();
         books::balance(self);
     }
 
@@ -171,13 +187,19 @@ impl Run {
 
     /// All timers fire, and nothing comes of that. What listens goes on.
     fn rest(&mut self) {
-        let listening = usize::from(!self.has_drained);
+        let listening = usize::from(!self.has_drained && self.listener.is_some());
         for _ in 0..TURNS_MAX {
             self.step();
             self.is_stuck();
             let reactor = self.worker.sessions().reactor();
             if reactor.timers_armed() == 0 && reactor.pending() <= listening {
-                return;
+                // A peer may still say something, and an accept may end and begin again.
+                let sleeps = (0..100).any(|_| {
+                    self.step();
+                    self.worker.sessions().reactor().driver().sleeps_without_deadline()
+                });
+                assert!(sleeps, "it goes round without anything to do");
+                return self.assert_earlier_plans_are_gone();
             }
         }
         let reactor = self.worker.sessions().reactor();
@@ -191,6 +213,7 @@ impl Run {
         let is_told = self.take_notes();
         self.worker.turn().expect("the simulated kernel does not fail");
         self.check_budget();
+        self.worker.sessions().check_exchanges();
         let turn = self.trace.turn;
         let sim = self.worker.sessions().reactor().driver();
         for (at, server, behaviour) in &self.setup.changes {
@@ -202,20 +225,23 @@ impl Run {
             let marker = name.rsplit('/').next().unwrap_or_default();
             sim.put_file(name, &pattern(marker, 'f', *left));
         }
-        for (_, peer) in sim.take_accepted() {
-            self.servers.push(Server::new(peer));
+        for (to, peer) in sim.take_accepted() {
+            let count = self.setup.servers.len();
+            let number = (0..count).find(|server| address(*server) == to).expect("a server");
+            self.servers.push(Server::new(peer, number));
         }
         let Self { random, trace, .. } = self;
-        let mut net = Net { sim, trace, random, moved: is_told };
+        let mut net = Net { sim, trace, random, moved: is_told, plan: self.control.present() };
         let capacity = self.setup.capacity;
         let (come, wait): (Vec<_>, Vec<_>) = std::mem::take(&mut self.setup.clients)
             .into_iter()
             .partition(|(_, habits)| habits.comes_at <= turn);
         self.setup.clients = wait;
         // Nobody listens any more for those who come late.
-        for (asks, habits) in come.into_iter().filter(|_| !self.has_drained) {
-            let peer = net.sim.connect(self.listener, capacity);
-            self.clients.push(Client::new(peer, asks, habits));
+        let listener = self.listener.filter(|_| !self.has_drained);
+        for ((asks, habits), listener) in come.into_iter().zip(listener.iter().cycle()) {
+            let peer = net.sim.connect(*listener, capacity);
+            self.clients.push(Client::new(peer, asks, habits, net.plan));
         }
         if !self.setup.clients.is_empty() {
             net.stay_awake();
@@ -230,6 +256,59 @@ impl Run {
         self.quiet_turns = if net.moved { 0 } else { self.quiet_turns + 1 };
         if self.setup.drains_at == Some(turn) {
             self.drain(true);
+        }
+        let reloads = self.setup.reloads.iter().filter(|at| **at == turn).count();
+        for _ in 0..if self.has_drained { 0 } else { reloads } {
+            self.control.change();
+            self.reload();
+        }
+    }
+
+    /// Puts what the control plane wants now in the place of the present plan.
+    fn reload(&mut self) {
+        let active = self.active();
+        let sessions = self.worker.sessions();
+        let sim = sessions.reactor().driver();
+        sim.wake();
+        let had = self.listener;
+        self.listener = self.control.listens().then(|| had.unwrap_or_else(|| sim.listen()));
+        let now = sessions.reactor().now();
+        let plan = self.control.plan(&self.setup, self.listener, now);
+        let replaced = sessions.replace_plan(plan);
+        self.trace.note_plan(&(self.control.facts(), replaced));
+        let is_gone = had.is_some() && self.listener.is_none();
+        assert!(replaced.drained <= active && (is_gone || replaced.drained == 0), "{replaced:?}");
+        assert!(replaced.kept + replaced.drained >= active, "{replaced:?} {active}");
+        self.quiet_turns = 0;
+    }
+
+    /// The last plan is one with everything, or with nothing.
+    fn end_reloads(&mut self) {
+        if !self.setup.reloads.is_empty() {
+            self.setup.reloads.clear();
+            self.control.end(self.setup.ends_with_nothing);
+            self.reload();
+            self.rest();
+        }
+    }
+
+    /// Nothing is left of earlier plans, and their numbers are free.
+    fn assert_earlier_plans_are_gone(&mut self) {
+        let left = self.worker.sessions().upstreams();
+        assert_eq!(left, self.control.upstreams(), "upstreams");
+        assert_eq!(self.control.numbers_in_use(), left, "numbers of upstreams");
+    }
+
+    /// Each answer is that of a plan which held between the begin of its request and its end.
+    fn assert_plans_hold(&self) {
+        for client in &self.clients {
+            let mut first = client.came_in;
+            for (ask, answer) in client.asks.iter().zip(&client.answers) {
+                first = self.control.first_held(first, answer.held);
+                if let Some(why) = self.control.objection(first, ask, answer) {
+                    panic!("{why}: {ask:?} {answer:?} {:#?}", self.control.all_facts());
+                }
+            }
         }
     }
 
@@ -261,7 +340,8 @@ impl Run {
     /// Active checks tell the worker what they have found.
     fn check_health(&self) {
         for (_, server, up) in self.setup.health.iter().filter(|(at, ..)| *at == self.trace.turn) {
-            let note = WorkerMessage::Health { upstream: 0, server: *server, up: *up };
+            let Some((upstream, server)) = self.control.place_of(*server) else { continue };
+            let note = WorkerMessage::Health { upstream, server, up: *up };
             self.notes.lock().expect("no panic while it is held").push(note);
         }
     }
@@ -289,7 +369,8 @@ impl Run {
         }
         self.setup.moods = Moods::default();
         for server in 0..self.setup.servers.len() {
-            let note = WorkerMessage::Health { upstream: 0, server, up: true };
+            let Some((upstream, server)) = self.control.place_of(server) else { continue };
+            let note = WorkerMessage::Health { upstream, server, up: true };
             self.notes.lock().expect("no panic while it is held").push(note);
         }
         let first = self.clients.len();
@@ -338,7 +419,9 @@ impl Run {
         let http = &upstream.http;
         let pool = [&http.idle, &http.in_use, &http.opening, &http.waiting].map(|one| one.get());
         assert_eq!(pool, [0; 4], "idle, in use, opening, waiting");
-        assert!(cell.stats.servers.get(0).iter().all(|server| server.active.get() == 0));
+        for servers in cell.stats.servers.all() {
+            assert!(servers.iter().all(|server| server.active.get() == 0));
+        }
         assert_eq!(cell.stats.compression.memory.used(), 0);
         assert_eq!(cell.stats.waiting.bytes.get(), 0, "what was counted as waiting");
         let sessions = self.worker.sessions();

@@ -33,6 +33,7 @@ pub(super) type AllSeen = BTreeMap<String, Seen>;
 #[derive(Debug)]
 pub(super) struct Server {
     peer: PeerId,
+    number: usize,
     input: Vec<u8>,
     out: Vec<u8>,
     present: Option<Present>,
@@ -69,9 +70,10 @@ struct Tunnel {
 }
 
 impl Server {
-    pub(super) fn new(peer: PeerId) -> Self {
+    pub(super) fn new(peer: PeerId, number: usize) -> Self {
         Self {
             peer,
+            number,
             input: Vec::new(),
             out: Vec::new(),
             present: None,
@@ -251,7 +253,8 @@ impl Server {
         request: &Request,
         marker: &str,
     ) {
-        let mark = format!("x-marker: {marker}\r\nx-len: {}\r\n", orders.len);
+        let (len, number) = (orders.len, self.number);
+        let mark = format!("x-marker: {marker}\r\nx-len: {len}\r\nx-server: {number}\r\n");
         for _ in 0..orders.interims {
             let interim = format!("HTTP/1.1 103 Early Hints\r\nx-hint: {marker}\r\n\r\n");
             self.out.extend_from_slice(interim.as_bytes());

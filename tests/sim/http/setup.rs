@@ -1,6 +1,6 @@
 //! How the worker of a run is set up.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ringway::proto::http1::HeadLimits;
@@ -69,6 +69,12 @@ pub(super) struct Setup {
     pub(super) health: Vec<(usize, usize, bool)>,
     /// What a server's address meets from a turn on.
     pub(super) changes: Vec<(usize, usize, Behaviour)>,
+    /// What times are made of.
+    pub(super) unit: Duration,
+    /// The turns in which another plan takes the place of the present one.
+    pub(super) reloads: Vec<usize>,
+    /// The last plan has nothing any more.
+    pub(super) ends_with_nothing: bool,
 }
 
 pub(super) fn address(server: usize) -> SocketAddress {
@@ -83,7 +89,7 @@ fn edits(set: &[(&str, &str)]) -> HeaderEdits {
     HeaderEdits { set: set.collect(), ..HeaderEdits::default() }
 }
 
-fn action(path: &str) -> RouteAction {
+fn action(path: &str, upstream: usize, folder: &KeptFolder) -> RouteAction {
     let hello = || FixedAnswer::new(200, "text/plain", b"hello", Some("ringway"));
     match path {
         "/echo" => RouteAction::Echo,
@@ -92,16 +98,15 @@ fn action(path: &str) -> RouteAction {
             status: 302,
             location: Template::parse("https://$host/new$path$query").expect("a template"),
         },
-        "/files" => RouteAction::Files(Box::new(files())),
-        _ => RouteAction::Proxy(ProxyOptions { upstream: 0, rewrite: None }),
+        "/files" => RouteAction::Files(Box::new(files(folder))),
+        _ => RouteAction::Proxy(ProxyOptions { upstream, rewrite: None }),
     }
 }
 
 /// Files of the simulated kernel, which has no folders: small ones from memory, others by sendfile.
-fn files() -> FilesOptions {
-    let root = std::fs::File::open("/").expect("a folder");
+fn files((root, cache): &KeptFolder) -> FilesOptions {
     FilesOptions {
-        root: Arc::new(Folder::new(root.into())),
+        root: Arc::clone(root),
         rules: FileRules {
             dot_files: false,
             cache_control: None,
@@ -119,11 +124,29 @@ fn files() -> FilesOptions {
         cache_ttl: Duration::from_millis(5),
         small_max: 500,
         error_pages: Vec::new(),
-        cache: Lease::new(0),
+        cache: cache.clone(),
     }
 }
 
-fn route(number: usize, path: &str) -> RouteOptions {
+/// A folder of which files are given, and the number of what is kept of it.
+pub(super) type KeptFolder = (Arc<Folder>, Lease);
+
+pub(super) fn folder(number: Lease) -> KeptFolder {
+    let root = std::fs::File::open("/").expect("a folder");
+    (Arc::new(Folder::new(root.into())), number)
+}
+
+/// What a listener has of a plan: its number, its routes by their places in [`ROUTES`], in the order
+/// in which they are looked at, and where some of them go.
+pub(super) struct PlanParts<'a> {
+    pub(super) id: u64,
+    pub(super) routes: &'a [usize],
+    pub(super) counters: &'a [Arc<RouteCounters>],
+    pub(super) upstream: usize,
+    pub(super) folder: &'a KeptFolder,
+}
+
+fn route(path: &str, counters: &Arc<RouteCounters>, parts: &PlanParts<'_>) -> RouteOptions {
     let limit = RateLimitOptions {
         rate: 10,
         burst: 1,
@@ -134,11 +157,11 @@ fn route(number: usize, path: &str) -> RouteOptions {
     let body_max = if path == "/short" { SHORT_BODY as u64 } else { 1 << 20 };
     RouteOptions {
         name: path.into(),
-        counters: Arc::new(RouteCounters::new(Lease::new(number), 1)),
+        counters: Arc::clone(counters),
         upstream_name: None,
-        action: action(path),
+        action: action(path, parts.upstream, parts.folder),
         request_edits: edits(&[("x-edit", "$path $query $host")]),
-        response_edits: edits(&[("x-back", "$target")]),
+        response_edits: edits(&[("x-back", "$target"), ("x-plan", &parts.id.to_string())]),
         body_max,
         total_timeout: (path == "/timed").then_some(Duration::from_millis(150)),
         access: AccessList::default(),
@@ -151,13 +174,31 @@ fn route(number: usize, path: &str) -> RouteOptions {
 
 /// A listener with all routes, whose times are `unit` and more.
 pub(super) fn listener(unit: Duration) -> HttpOptions {
-    let paths = ROUTES.iter().map(|path| RouteMatch {
-        path: PathMatch::Prefix((*path).into()),
+    let counters = |number| Arc::new(RouteCounters::new(Lease::new(number), 1));
+    let counters: Vec<_> = (0..ROUTES.len()).map(counters).collect();
+    let routes: Vec<usize> = (0..ROUTES.len()).collect();
+    let folder = folder(Lease::new(0));
+    let (id, upstream) = (0, 0);
+    listener_of(
+        unit,
+        &PlanParts { id, routes: &routes, counters: &counters, upstream, folder: &folder },
+    )
+}
+
+/// The same, as a plan has it.
+pub(super) fn listener_of(unit: Duration, parts: &PlanParts<'_>) -> HttpOptions {
+    let own = parts.routes.iter().map(|place| (ROUTES[*place], &parts.counters[*place]));
+    let paths = own.clone().map(|(path, _)| RouteMatch {
+        path: PathMatch::Prefix(path.into()),
         ..RouteMatch::default()
     });
+    let routes: Vec<RouteOptions> =
+        own.map(|(path, counters)| route(path, counters, parts)).collect();
+    let is_proxy = |route: &RouteOptions| matches!(route.action, RouteAction::Proxy(_));
     HttpOptions {
         router: Router::new(paths.collect()),
-        routes: ROUTES.iter().enumerate().map(|(number, path)| route(number, path)).collect(),
+        upstreams: if routes.iter().any(is_proxy) { [parts.upstream].into() } else { [].into() },
+        routes,
         limits: HeadLimits::default(),
         body_max: 1 << 20,
         head_timeout: unit,
@@ -178,7 +219,6 @@ pub(super) fn listener(unit: Duration) -> HttpOptions {
         access_log: None,
         scheme: "http",
         needs_source: true,
-        upstreams: [0].into(),
     }
 }
 
@@ -264,6 +304,9 @@ impl Setup {
             shrinks: Vec::new(),
             health: Vec::new(),
             changes: Vec::new(),
+            unit,
+            reloads: Vec::new(),
+            ends_with_nothing: false,
         }
     }
 
@@ -271,42 +314,51 @@ impl Setup {
         &mut self.upstream.cluster
     }
 
+    /// The listener, which answers HTTP so.
+    pub(super) fn listener_options(
+        &self,
+        mut http: HttpOptions,
+        sockets: Vec<Fd>,
+        sink: &LineSink,
+    ) -> ListenerOptions {
+        http.access_log = Some(AccessLogOptions { format: Format::Json, sink: sink.clone() });
+        ListenerOptions {
+            name: "sim".to_owned(),
+            sockets,
+            listen: None,
+            header_timeout: http.head_timeout,
+            service: ServiceOptions::Http(Arc::new(http)),
+            connections_max: self.connections_max,
+            idle_timeout: Duration::from_secs(2),
+            accept_header: self.accept_header,
+            tls: None,
+        }
+    }
+
+    pub(super) const fn relay() -> RelayOptions {
+        RelayOptions {
+            meter: MeterOptions { enabled: true, after: 2_000, mean_min: 200 },
+            buffer_size: BUFFER_SIZE as usize,
+            turn_budget: 4_000,
+            pipe_capacity: 3_000,
+            pipes_idle_max: 2,
+        }
+    }
+
     pub(super) fn options(
         &mut self,
         workers: &Arc<Workers>,
         listener: Fd,
-        lines: &Arc<Mutex<Vec<u8>>>,
+        sink: &LineSink,
     ) -> SessionOptions {
-        let mut http = std::mem::replace(&mut self.http, self::listener(Duration::ZERO));
-        let lines = Arc::clone(lines);
-        let sink = LineSink::new(move |more| {
-            lines.lock().expect("no panic while it is held").extend(more);
-            true
-        });
-        http.access_log = Some(AccessLogOptions { format: Format::Json, sink });
+        let http = std::mem::replace(&mut self.http, self::listener(Duration::ZERO));
         SessionOptions {
             compression_memory: self.compression_memory,
             waiting_memory: self.waiting_memory,
-            listeners: vec![ListenerOptions {
-                name: "sim".to_owned(),
-                sockets: vec![listener],
-                listen: None,
-                header_timeout: http.head_timeout,
-                service: ServiceOptions::Http(Arc::new(http)),
-                connections_max: self.connections_max,
-                idle_timeout: Duration::from_secs(2),
-                accept_header: self.accept_header,
-                tls: None,
-            }],
+            listeners: vec![self.listener_options(http, vec![listener], sink)],
             datagrams: Vec::new(),
             upstreams: vec![self.upstream.clone()],
-            relay: RelayOptions {
-                meter: MeterOptions { enabled: true, after: 2_000, mean_min: 200 },
-                buffer_size: BUFFER_SIZE as usize,
-                turn_budget: 4_000,
-                pipe_capacity: 3_000,
-                pipes_idle_max: 2,
-            },
+            relay: Self::relay(),
             connections_max: self.slots,
             access_log: false,
             workers: Arc::clone(workers),

@@ -21,6 +21,10 @@ impl Http {
         }
         if matches!(self.phase, Phase::Head) && self.is_between_requests() {
             self.take_newest(context, key);
+            if !self.io.is_closing() {
+                // It may be idle for a shorter time than before.
+                self.set_deadline(context, key);
+            }
         } else if !goes_on {
             self.drain(context, key);
         }

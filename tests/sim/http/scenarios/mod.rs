@@ -4,6 +4,7 @@ mod doors;
 mod limits;
 mod proxy;
 mod reaches;
+mod reloads;
 
 use std::time::Duration;
 
@@ -40,7 +41,7 @@ const fn hard(
     Scenario { name, setup, is_fair: false, reaches }
 }
 
-pub(super) const SCENARIOS: [Scenario; 18] = [
+pub(super) const SCENARIOS: [Scenario; 19] = [
     fair("plain", plain),
     hard("plain_with_faults", plain_with_faults, &reaches::PLAIN_WITH_FAULTS),
     fair("bodies", bodies),
@@ -63,6 +64,7 @@ pub(super) const SCENARIOS: [Scenario; 18] = [
     hard("refusals", limits::refusals, &reaches::REFUSALS),
     hard("doors", doors::doors, &reaches::DOORS),
     fair("short_budget", limits::short_budget),
+    hard("reloads", reloads::reloads, &reaches::RELOADS),
 ];
 
 /// Times that nothing reaches unless somebody is silent.
@@ -184,6 +186,7 @@ fn with_faults(seed: u64, ask: fn(&mut Random, String) -> Ask) -> (Setup, Random
     setup.moods.reset = pick(&mut random, &[0, 0, 5]);
     setup.moods.end = pick(&mut random, &[0, 0, 5]);
     setup.moods.part = pick(&mut random, &[0, 20, 1_000]);
+    reloads::reload_sometimes(&mut setup);
     (setup, random)
 }
 

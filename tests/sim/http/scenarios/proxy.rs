@@ -7,7 +7,7 @@ use ringway::ring::sim::{Behaviour, Faults, Random};
 use ringway::service::cluster::attempts::RetryOn;
 use ringway::service::cluster::eject::EjectOptions;
 
-use super::{LONG, SHORT, body_ask, clients, pick, plain_ask, with_faults};
+use super::{LONG, SHORT, body_ask, clients, pick, plain_ask, reloads, with_faults};
 use crate::http_runs::client::Habits;
 use crate::http_runs::orders::{Ask, FRAMINGS, Fault, Orders};
 use crate::http_runs::setup::Setup;
@@ -98,6 +98,7 @@ fn retrying(seed: u64) -> (Setup, Random) {
     origins.pool.queue_timeout = pick(&mut random, &[SHORT * 2, SHORT / 4]);
     let habits = Habits { ahead: 2, ..Habits::default() };
     setup.clients = clients(&mut random, (3, 3), &habits, faulty_ask);
+    reloads::reload_sometimes(&mut setup);
     (setup, random)
 }
 

@@ -104,3 +104,13 @@ pub(super) const REFUSALS: [&str; 27] = [
     "refusal chunk_end",
     "refusal trailers",
 ];
+pub(super) const RELOADS: [&str; 8] = [
+    "class 2xx",
+    "class 4xx",
+    "close denied",
+    "close finished",
+    "close idle_timeout",
+    "close shutdown_timeout",
+    "failure reset_before_head",
+    "pool retired",
+];
