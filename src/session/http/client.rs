@@ -219,7 +219,8 @@ impl Http {
                 if self.io.stream.is_drained() {
                     self.waits.pace.end();
                 }
-                if self.is_calm() && self.counted == 0 {
+                if self.is_calm() {
+                    self.forget_waiting(context);
                     return;
                 }
             }
