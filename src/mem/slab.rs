@@ -91,13 +91,13 @@ impl<T> Slab<T> {
     /// Takes the value out and frees its slot; its key and all older ones name nothing any more.
     pub fn remove(&mut self, key: Key) -> Option<T> {
         let entry = self.entries.get_mut(key.index as usize)?;
-        if entry.generation != key.generation {
+        if entry.generation != key.generation || entry.value.is_none() {
             return None;
         }
-        let value = entry.value.take()?;
         entry.generation = entry.generation.wrapping_add(1);
         self.free.push(key.index);
-        Some(value)
+        // The last step: a large value is moved once, to where the caller wants it.
+        entry.value.take()
     }
 
     /// Puts another value in the place of one, which keeps its key.

@@ -204,7 +204,9 @@ impl UpstreamConnection {
             Phase::Busy(exchange) => {
                 self.buffer.finish(&mut context.pages, &mut self.stream);
                 self.stream.flush(&mut context.reactor, key);
-                self.hold();
+                if !self.wire.is_read() {
+                    self.hold();
+                }
                 self.count_waiting(context, Some(exchange));
                 self.read_on(context, key, exchange);
             }
@@ -260,13 +262,18 @@ impl UpstreamConnection {
         if !has_room {
             return;
         }
+        let mut has_taken = false;
         while let Some(part) = exchange.take_request_part(kept_max) {
             self.wire.send_body(part, &mut out);
+            has_taken = true;
         }
-        if exchange.request.body.has_ended() {
+        let has_ended = exchange.request.body.has_ended();
+        if has_ended {
             self.wire.send_end(exchange.request.body.trailers(), &mut out);
         }
-        proxy.request_taken(key);
+        if has_taken || !has_ended {
+            proxy.request_taken(key);
+        }
         self.count_waiting(context, Some(key));
     }
 

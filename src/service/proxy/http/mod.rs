@@ -356,7 +356,7 @@ impl HttpProxy {
     pub fn end(&mut self, key: Key, clusters: &mut Clusters, now: Instant) -> Option<Ended> {
         let (exchange, mut around) = self.split(key, clusters, now)?;
         exchange.unlink(key, &mut around);
-        let mut exchange = self.exchanges.remove(key)?;
+        let exchange = self.exchanges.get_mut(key)?;
         self.budget.remove(exchange.waiting.counted);
         self.watched[exchange.cluster].active -= 1;
         let cluster = clusters.get(exchange.cluster);
@@ -364,7 +364,7 @@ impl HttpProxy {
         if exchange.tries.has_entered {
             cluster.breaker.leave();
         }
-        let Exchange { request, record, answer, .. } = exchange;
+        let Exchange { request, record, answer, .. } = self.exchanges.remove(key)?;
         Some(Ended { head: request.head, record, answers: answer.interim, answer: answer.head })
     }
 
