@@ -248,10 +248,10 @@ impl UpstreamConnection {
         }
         let Context { http: HttpState { proxy, clusters, .. }, pages, .. } = context;
         let options = &clusters.get(self.cluster).options;
-        let (allowed, is_exhausted) = (proxy.budget().allowance(), proxy.budget().is_exhausted());
+        let (allowed, is_short) = (proxy.budget().allowance(), proxy.budget().is_short());
         let has_room = !self.stream.is_blocked() && self.buffer.waiting() < allowed;
-        // A copy for another try is a convenience, which is done without first.
-        let kept_max = if is_exhausted { 0 } else { options.retry_body_max };
+        // Copies for another try grow by doubling: only in the first half of the budget.
+        let kept_max = if is_short { 0 } else { options.retry_body_max };
         let Some(exchange) = proxy.get_mut(key) else { return };
         let mut out = self.buffer.writer(pages, &mut self.stream);
         if self.wire.wants_head() {

@@ -212,7 +212,7 @@ fn stalled(memory: &str) -> (Served, Vec<Client>) {
         }
     });
     let listener = "[[listener]]\nname = \"web\"\nlisten = \"127.0.0.1:0\"\nprotocol = \"http\"\n\
-         write_timeout = \"10m\"\n[listener.socket]\nsend_buffer = \"64KiB\"\n\
+         write_timeout = \"10m\"\nsend_buffer = \"64KiB\"\n\
          [[listener.route]]\nproxy = \"u\"\n";
     let runtime = format!("{}waiting_memory = \"{memory}\"\n", runtime(1));
     let served = Served::new(&[&runtime, NO_ADMIN, listener, &upstream(&[server], "")].concat());

@@ -163,7 +163,7 @@ pub enum Reply {
 impl Kept {
     /// Keeps a part that is sent, as long as there are no more than `most` bytes.
     fn keep(&mut self, part: &[u8], most: usize) {
-        if most == 0 || self.is_too_much {
+        if self.is_too_much {
             return;
         }
         if self.bytes.len() + part.len() > most {

@@ -58,18 +58,18 @@ pub(super) fn short_budget(seed: u64) -> Setup {
     let mut setup = Setup::new(seed, &mut random, 2, LONG);
     setup.http.routes[TIMED].total_timeout = Some(LONG * 10);
     setup.origins().connections_max = 8;
-    setup.waiting_memory = pick(&mut random, &[0, 1_000, 4_000, 20_000]);
-    setup.capacity = pick(&mut random, &[300, 2_000]);
+    setup.waiting_memory = pick(&mut random, &[0, 1_000, 4_000, 15_000]);
+    setup.capacity = pick(&mut random, &[1_000, 2_000]);
     setup.servers = vec![Behaviour::Accept { capacity: setup.capacity }; 2];
-    setup.moods.part = pick(&mut random, &[0, 20, 1_000]);
-    setup.clients = clients(&mut random, (8, 3), &Habits::default(), body_ask);
+    setup.moods.part = pick(&mut random, &[0, 1_000]);
+    setup.clients = clients(&mut random, (4, 1), &Habits::default(), body_ask);
     for (asks, habits) in &mut setup.clients {
-        habits.reads = pick(&mut random, &[20, 100, 1_000]);
+        habits.reads = pick(&mut random, &[500, 1_000]);
         for ask in asks {
             let is_long = ask.orders.len > 0 && random.chance(500);
-            ask.orders.len = if is_long { 20_000 } else { ask.orders.len };
+            ask.orders.len = if is_long { 15_000 } else { ask.orders.len };
             if ask.body.is_some() && random.chance(500) {
-                ask.body = ask.body.map(|(_, chunked)| (20_000, chunked));
+                ask.body = ask.body.map(|(_, chunked)| (15_000, chunked));
             }
         }
     }
