@@ -31,8 +31,9 @@ const DRAIN_TIME: std::time::Duration = std::time::Duration::from_millis(60);
 const QUEUE_TIME: std::time::Duration = std::time::Duration::from_millis(30);
 
 /// Bytes that may wait for each connection, whatever the budget: a part of the body and one in each
-/// queue, all buffers that are filled before it is paused, and as much again of unfilled pages.
-const WAITING_EACH: u64 = 1_024 + 2 * BUFFERS as u64 * BUFFER_SIZE as u64;
+/// queue, all buffers that are filled in the two turns until it is paused, and as much again of
+/// pages that are not full.
+const WAITING_EACH: u64 = 1_024 + 4 * BUFFERS as u64 * BUFFER_SIZE as u64;
 
 pub(super) struct Run {
     pub(super) worker: Worker<Sim>,
