@@ -234,6 +234,8 @@ fn mismatch_of(error: &Error) -> Option<&PinMismatch> {
 
 /// What rustls says of a key that nothing can be encapsulated to.
 const ENCAPSULATION: &str = "encaps failed";
+/// What rustls says of a client of TLS 1.2 that knows no signature which our key can make.
+const SIGNATURE: &str = "incompatible signing key";
 
 #[expect(clippy::wildcard_enum_match_arm, reason = "the enums of rustls may grow")]
 fn fault_of(error: &Error) -> Fault {
@@ -271,6 +273,7 @@ fn fault_of(error: &Error) -> Fault {
         Error::General(text) if text == super::resolver::NO_CERTIFICATE => Fault::UnknownName,
         // A client's ML-KEM key is invalid: rustls has no error of its own for that.
         Error::General(text) if text == ENCAPSULATION => Fault::Protocol,
+        Error::General(text) if text == SIGNATURE => Fault::Signature,
         _ => Fault::Internal,
     }
 }
@@ -310,6 +313,13 @@ mod tests {
             assert_eq!(fault.index(), at);
             assert!(names.insert(fault.name()), "{}", fault.name());
             assert!(TlsError::of(fault).to_string().len() > 10);
+        }
+    }
+
+    #[test]
+    fn what_a_client_gets_wrong_is_no_fault_of_ours() {
+        for (text, fault) in [(ENCAPSULATION, Fault::Protocol), (SIGNATURE, Fault::Signature)] {
+            assert_eq!(TlsError::from(Error::General(text.to_owned())).fault(), fault, "{text}");
         }
     }
 
