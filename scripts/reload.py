@@ -29,12 +29,11 @@ def configuration(round_, routes, servers):
     for number in range(routes):
         path = number + round_ % 2
         text.append(f'[[listener.route]]\nname = "r{number}"\npath = "/r/{path}"\nrespond = "r"\n')
-    # Addresses of loopback, all of which the inner listener could answer on.
-    addresses = [f'"127.0.0.1:{INNER}"'] * 1
-    weights = [f'{{ address = "127.0.0.1:{INNER}", weight = {1 + round_ % 2} }}']
+    # One server answers; the others are of a later priority, and are never asked.
+    first = f'{{ address = "127.0.0.1:{INNER}", weight = {1 + round_ % 2} }}'
     spare = (f'{{ address = "127.1.{n // 250}.{1 + n % 250}:{INNER}", weight = 1, priority = 1 }}'
-             for n in range(servers - len(addresses)))
-    text.append(f'[upstream.u]\nservers = [{", ".join([*weights, *spare])}]\n')
+             for n in range(servers - 1))
+    text.append(f'[upstream.u]\nservers = [{", ".join([first, *spare])}]\n')
     return "".join(text)
 
 
@@ -101,14 +100,14 @@ def main():
         folder = Path(name)
         (folder / "tokens").write_text(TOKEN + "\n")
         (folder / "ringway.toml").write_text(configuration(0, options.routes, options.servers))
-        log = Path("/tmp/t/reload.log").open("w")
-        server = subprocess.Popen(
-            [options.program, "serve", "--config", folder / "ringway.toml"], stderr=log)
-        try:
-            measure(folder, options)
-        finally:
-            server.terminate()
-            server.wait()
+        with (folder / "log").open("w") as log:
+            server = subprocess.Popen(
+                [options.program, "serve", "--config", folder / "ringway.toml"], stderr=log)
+            try:
+                measure(folder, options)
+            finally:
+                server.terminate()
+                server.wait()
 
 
 def measure(folder, options):
