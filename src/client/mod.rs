@@ -10,6 +10,7 @@
 //! | `frame`, `pending` | exchanges of the framed protocol, and those that are open |
 //! | `messages` | exchanges of lines of JSON |
 //! | `tls` | how any of the streams speak TLS |
+//! | `patience` | how long it waits for an answer that may be long |
 //! | `retry` | again, with a growing pause |
 //! | `error` | what all of them can meet |
 //!

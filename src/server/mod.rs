@@ -16,6 +16,10 @@
 //! | `descriptors` | the limit of open files, and what is kept of it |
 //! | `build` | configuration to the layers' own options |
 //! | `plan` | what a configuration means for the workers, and what of the plan before goes on |
+//! | `access_log` | the files that access logs go to |
+//! | `health` | active health checks |
+//! | `upstreams`, `latency` | pages of the admin interface: servers, quantiles |
+//! | `explain`, `issue` | for the command line: which route, certificates for a first try |
 //! | `reload` | another configuration takes the place of the one that is served |
 
 /// Says that a limit of the machine is below one of the configuration: a warning, unless that is

@@ -30,6 +30,9 @@
 //! | `failure` | which kind of failure a connect's error is |
 //! | `options` | how all of this is set up |
 //! | `plan` | what a worker works by: listeners, routes, upstreams |
+//! | `arrival` | the client of a new connection, and whether it is admitted |
+//! | `distribution` | durations by how long they were |
+//! | `ejection` | what the log says of ejections |
 //! | `replace` | another plan takes the place of the present one |
 
 mod accept;

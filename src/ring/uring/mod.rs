@@ -7,6 +7,7 @@
 //! | `buffers` | the ring of receive buffers |
 //! | `probe` | which features work, each shown by one real request |
 //! | `datagrams` | receiving datagrams, and sending a batch of them |
+//! | `files`, `tls` | whether bytes of files are in memory; kernel TLS |
 //! | `direct` | the calls that are made without the ring |
 #![expect(unsafe_code, reason = "submission entries hand memory to the kernel")]
 

@@ -5,6 +5,7 @@
 //! | `route` | which route a request takes, and why |
 //! | `template`, `edit` | values with variables in them, and changes to fields |
 //! | `access`, `limit`, `auth` | who may ask, how often, and with which password |
+//! | `certificate` | what clients show of themselves by TLS |
 //! | `compression` | which answers are compressed, and in how much memory |
 //! | `files` | static files: names, conditions, ranges, codings |
 //! | `forwarded` | who a request is from, and what servers are told of that |

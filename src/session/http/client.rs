@@ -17,6 +17,7 @@
 //! | `renew` | it takes the newest plan |
 //! | `log` | what is told of a request when it is over |
 //! | `vars` | the values of variables in templates |
+//! | `waiting` | what waits on the connection, and how much of that there may be |
 //! | `peer`, `timing` | whom it is with; what it waits for |
 
 mod answer;
