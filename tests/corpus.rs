@@ -29,7 +29,7 @@ use std::time::Duration;
 use ringway::proto::frame::FrameError;
 use ringway::proto::lines::LineReader;
 use ringway::proto::proxy_protocol::{HEADER_MAX, Parsed, PeerError, parse};
-use ringway::proto::tls::{ClientHello, Progress};
+use ringway::proto::tls::{ClientHello, HelloRead};
 use ringway::ring::sim::Random;
 use ringway::service::handler::NoHandler;
 use ringway::service::messages::{MessageError, Messages};
@@ -283,13 +283,13 @@ fn http1_seeds_are_what_their_names_say_and_mutations_do_no_harm() {
     }
 }
 
-fn greeting(progress: &Progress) -> &'static str {
+fn greeting(progress: &HelloRead) -> &'static str {
     match progress {
-        Progress::NeedMore => "part",
-        Progress::Hello(_) => "ok",
-        Progress::NotTls { looks_like_http: true } => "http",
-        Progress::NotTls { looks_like_http: false } => "other",
-        Progress::Malformed(_) => "bad",
+        HelloRead::NeedMore => "part",
+        HelloRead::Hello(_) => "ok",
+        HelloRead::NotTls { looks_like_http: true } => "http",
+        HelloRead::NotTls { looks_like_http: false } => "other",
+        HelloRead::Malformed(_) => "bad",
     }
 }
 
@@ -313,7 +313,7 @@ fn client_hello_seeds_are_what_their_names_say_and_mutations_do_no_harm() {
 }
 
 fn read_hello(bytes: &[u8]) -> ClientHello {
-    let Progress::Hello(hello) = client_hello::client_hello(bytes) else { panic!("none") };
+    let HelloRead::Hello(hello) = client_hello::client_hello(bytes) else { panic!("none") };
     hello
 }
 

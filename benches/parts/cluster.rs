@@ -9,7 +9,7 @@ use ringway::mem::Key;
 use ringway::runtime::clock;
 use ringway::service::cluster::pool::{Checkout, PoolOptions};
 use ringway::service::cluster::servers::{
-    Ended, Outcome, Policy, ServerOptions, Servers, ServersOptions,
+    Ended, Policy, ServerOptions, ServerOutcome, Servers, ServersOptions,
 };
 use ringway::service::cluster::{Pools, stable_hash};
 
@@ -51,8 +51,10 @@ pub(crate) fn choices(criterion: &mut Criterion) {
                 let mut servers = servers(policy, count, weights);
                 (0..down).for_each(|server| servers.set_health(server * 3, false, now));
                 let mut under_way = [None; UNDER_WAY];
-                let outcome =
-                    Outcome { ended: Ended::Status(200), latency: Some(Duration::from_millis(1)) };
+                let outcome = ServerOutcome {
+                    ended: Ended::Status(200),
+                    latency: Some(Duration::from_millis(1)),
+                };
                 let mut request = 0usize;
                 group.bench_function(format!("{name}, {count} servers{what}"), |bench| {
                     bench.iter(|| {

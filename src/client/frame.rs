@@ -48,7 +48,7 @@ impl Default for FrameOptions {
 
 /// An exchange that was begun.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Exchange(Key);
+pub struct ExchangeId(Key);
 
 /// A connection of the framed protocol. Dropping it closes it.
 ///
@@ -163,7 +163,7 @@ impl Frame {
     ) -> Result<Option<Duration>, ClientError> {
         let start = self.line.now();
         let until = self.line.until(deadline);
-        let Exchange(key) = self.begin(Command::PING, b"")?;
+        let ExchangeId(key) = self.begin(Command::PING, b"")?;
         loop {
             if let Some(result) = self.book.take(key) {
                 self.check_same(b"", &result?)?;
@@ -269,7 +269,7 @@ impl Frame {
     /// # Errors
     /// When so many are open that the peer takes no more ([`ClientError::Busy`]), the payload is
     /// too large, or the connection has ended.
-    pub fn begin(&mut self, command: Command, payload: &[u8]) -> Result<Exchange, ClientError> {
+    pub fn begin(&mut self, command: Command, payload: &[u8]) -> Result<ExchangeId, ClientError> {
         if let Some(over) = &self.over {
             return Err(over.clone());
         }
@@ -291,7 +291,7 @@ impl Frame {
         match self.machine.begin(command, idempotent, payload, key, &mut self.out) {
             Some(stream) => {
                 self.book.begun(key, stream);
-                Ok(Exchange(key))
+                Ok(ExchangeId(key))
             }
             None => {
                 self.book.close(key);
@@ -315,10 +315,10 @@ impl Frame {
     /// As of [`Frame::call`].
     pub fn finish(
         &mut self,
-        exchange: Exchange,
+        exchange: ExchangeId,
         deadline: Duration,
     ) -> Result<Vec<u8>, ClientError> {
-        let Exchange(key) = exchange;
+        let ExchangeId(key) = exchange;
         let until = self.line.until(deadline);
         loop {
             if let Some(result) = self.book.take(key) {
@@ -342,11 +342,11 @@ impl Frame {
     pub fn next_answer(
         &mut self,
         deadline: Duration,
-    ) -> Result<(Exchange, Result<Vec<u8>, ClientError>), ClientError> {
+    ) -> Result<(ExchangeId, Result<Vec<u8>, ClientError>), ClientError> {
         let until = self.line.until(deadline);
         loop {
             if let Some((key, result)) = self.book.take_any() {
-                return Ok((Exchange(key), result));
+                return Ok((ExchangeId(key), result));
             }
             if self.book.is_empty() {
                 return Err(ClientError::Finished);

@@ -48,7 +48,7 @@ mod udp;
 pub use self::address::{Target, TargetError, interleave};
 pub use self::connect::ConnectOptions;
 pub use self::error::{ClientError, TransferError, Waiting};
-pub use self::frame::{Exchange, Frame, FrameOptions};
+pub use self::frame::{ExchangeId, Frame, FrameOptions};
 pub use self::messages::{Messages, MessagesOptions, message_line};
 pub use self::patience::Patience;
 pub use self::retry::retry;

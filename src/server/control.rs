@@ -17,7 +17,7 @@ use super::health::{AllChecks, HealthPlan};
 use super::metrics::Exporter;
 use super::plan::Planner;
 use super::reload::{ConfigSource, Reload, ReloadCounts, Waiter, Wanted};
-use super::run::Outcome;
+use super::run::Exit;
 use super::watch;
 use super::worker::{Message, Report};
 use crate::config::Config;
@@ -83,16 +83,16 @@ pub(super) struct Control {
 
 /// How far the end has come.
 #[derive(Debug, Default)]
-pub(super) struct Progress {
+pub(super) struct DrainProgress {
     pub(super) draining: bool,
     drained: usize,
     ended: usize,
-    outcome: Outcome,
+    outcome: Exit,
 }
 
 impl Control {
     /// Runs until all workers have ended.
-    pub(super) fn run(mut self) -> Outcome {
+    pub(super) fn run(mut self) -> Exit {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let outcome = match runtime {
             Ok(runtime) => {
@@ -105,7 +105,7 @@ impl Control {
                 tracing::error!(%error, "the control plane cannot start: stopping");
                 self.tell_all(|| Message::Drain { deadline: clock::now() });
                 self.tell_all(|| Message::Release);
-                Outcome { cut: 0, failed_workers: self.handles.len() }
+                Exit { cut: 0, failed_workers: self.handles.len() }
             }
         };
         for handle in &mut self.handles {
@@ -118,7 +118,7 @@ impl Control {
         outcome
     }
 
-    async fn serve(&mut self) -> Outcome {
+    async fn serve(&mut self) -> Exit {
         let ready = Arc::new(AtomicBool::new(true));
         let checks = std::mem::take(&mut self.checks);
         self.health.replace(&checks, self.exporter.workers(), self.seed);
@@ -129,7 +129,7 @@ impl Control {
         self.serve_pages(&ready);
         let mut signals: Option<Signals> = None;
         let mut ignored = Ignored::new(UPGRADE, UPGRADE_ADVICE);
-        let mut progress = Progress::default();
+        let mut progress = DrainProgress::default();
         let mut reload = Reload::new(self.source.as_ref());
         let mut ticks = tokio::time::interval(TIDY_EVERY);
         while progress.ended < self.handles.len() {
@@ -215,7 +215,7 @@ impl Control {
         }
     }
 
-    fn note(&self, worker: usize, report: Report, progress: &mut Progress) {
+    fn note(&self, worker: usize, report: Report, progress: &mut DrainProgress) {
         match report {
             Report::Drained => progress.drained += 1,
             Report::Ended(result) => {
@@ -243,7 +243,7 @@ impl Control {
         }
     }
 
-    fn drain(&self, progress: &mut Progress) {
+    fn drain(&self, progress: &mut DrainProgress) {
         if !std::mem::replace(&mut progress.draining, true) {
             let open = self.exporter.active();
             let seconds = self.config.runtime.shutdown_timeout.as_secs_f64();
@@ -253,7 +253,7 @@ impl Control {
         }
     }
 
-    fn stop(&self, progress: &mut Progress) {
+    fn stop(&self, progress: &mut DrainProgress) {
         self.drain(progress);
         self.tell_all(|| Message::Cut);
     }

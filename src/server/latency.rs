@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::metrics::Exporter;
-use crate::session::{Distribution, Latencies, Phase};
+use crate::session::{Distribution, Latencies, LatencyPhase};
 
 /// Quantiles that are shown, by their names.
 const QUANTILES: [(&str, f64); 8] = [
@@ -30,7 +30,7 @@ impl Exporter {
         }
         let mut upstreams = Vec::new();
         for (number, upstream) in self.upstream_names() {
-            for phase in Phase::ALL {
+            for phase in LatencyPhase::ALL {
                 if let Some(found) = latencies.upstream(number, phase) {
                     let labels = [("upstream", upstream), ("phase", phase.name())];
                     upstreams.push(described(&labels, found));

@@ -63,7 +63,7 @@ pub use inspect::{Inspection, inspect, unresolved};
 pub use introduction::{Listening, listening};
 pub use plan::WorkerPlan;
 pub use reload::{ConfigSource, Groups, ReloadError, Reloaded, Reread};
-pub use run::{Outcome, Running, Server, StartError, StartOptions};
+pub use run::{Exit, Running, Server, StartError, StartOptions};
 pub use simulated::simulated;
 pub use sink::LostLines;
 pub use worker::{Message, Report, Worker, cpus};

@@ -14,7 +14,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::admin::{self, Pages};
-use super::control::{Control, Progress};
+use super::control::{Control, DrainProgress};
 use super::introduction::introduction;
 use super::plan::{Planner, Ready};
 use super::watch::Files;
@@ -371,7 +371,7 @@ impl Control {
         wanted: Wanted,
         waiter: Option<Waiter>,
         reload: &mut Reload,
-        progress: &Progress,
+        progress: &DrainProgress,
     ) {
         let refused = match (&wanted, &self.source) {
             _ if progress.draining => Some(ReloadError::Draining),
@@ -413,7 +413,7 @@ impl Control {
     }
 
     /// Goes on with the reload that is under way.
-    pub(super) fn go_on(&mut self, step: Step, reload: &mut Reload, progress: &Progress) {
+    pub(super) fn go_on(&mut self, step: Step, reload: &mut Reload, progress: &DrainProgress) {
         reload.stage = Stage::None;
         let outcome = match step {
             Step::Made(making) => {

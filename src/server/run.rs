@@ -134,7 +134,7 @@ pub enum StartError {
 
 /// How a server ended.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Outcome {
+pub struct Exit {
     /// Connections that were cut, because the shutdown's time was over or a second signal came.
     pub cut: u64,
     /// Workers whose ring failed.
@@ -170,7 +170,7 @@ pub struct Running {
     admin: Option<SocketAddr>,
     workers: Arc<Workers>,
     commands: channel::UnboundedSender<Command>,
-    control: JoinHandle<Outcome>,
+    control: JoinHandle<Exit>,
 }
 
 impl Server {
@@ -308,8 +308,8 @@ impl Running {
 
     /// Waits until the server has ended.
     #[must_use]
-    pub fn wait(self) -> Outcome {
-        self.control.join().unwrap_or(Outcome { cut: 0, failed_workers: 1 })
+    pub fn wait(self) -> Exit {
+        self.control.join().unwrap_or(Exit { cut: 0, failed_workers: 1 })
     }
 
     fn command(&self, command: Command) {
@@ -326,7 +326,7 @@ fn worker_count(wanted: WorkerCount, cpus: usize) -> usize {
 }
 
 /// Starts the thread of the control plane.
-fn spawn_control(control: Control) -> Result<JoinHandle<Outcome>, StartError> {
+fn spawn_control(control: Control) -> Result<JoinHandle<Exit>, StartError> {
     std::thread::Builder::new()
         .name("control".to_owned())
         .spawn(move || control.run())

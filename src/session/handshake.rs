@@ -18,7 +18,7 @@ use crate::mem::{Buf, Key};
 use crate::net::tls::{Fault, Session as TlsSession, Subject, clear_alert};
 use crate::net::{Stream, StreamEvent};
 use crate::proto::proxy_protocol::{self, Parsed, Source};
-use crate::proto::tls::{ClientHello, HelloReader, Progress};
+use crate::proto::tls::{ClientHello, HelloRead, HelloReader};
 use crate::ring::{Completion, Driver, Lane, SocketAddress};
 use crate::service::CloseReason;
 
@@ -268,13 +268,13 @@ impl Handshake {
         let progress = reader.handle_bytes(&self.seen);
         self.stage = Stage::Hello(reader);
         match progress {
-            Progress::NeedMore => self.stream.receive(&mut context.reactor, key, true),
-            Progress::Hello(hello) => self.take_hello(context, key, &hello),
-            Progress::NotTls { looks_like_http } => {
+            HelloRead::NeedMore => self.stream.receive(&mut context.reactor, key, true),
+            HelloRead::Hello(hello) => self.take_hello(context, key, &hello),
+            HelloRead::NotTls { looks_like_http } => {
                 let fault = if looks_like_http { Fault::PlainHttp } else { Fault::NotTls };
                 self.fail(context, key, fault);
             }
-            Progress::Malformed(rule) => {
+            HelloRead::Malformed(rule) => {
                 tracing::debug!(id = self.common.id(), %rule, "TLS hello refused");
                 self.refuse(context, key, Fault::Protocol, rule.alert());
             }

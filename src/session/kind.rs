@@ -12,7 +12,7 @@ use super::options::ServiceOptions;
 use super::parting::Parting;
 use super::plan::ListenerPlan;
 use super::relay::Relay;
-use super::trunk::Trunk;
+use super::trunk::TrunkConnection;
 use crate::mem::{Buf, Key};
 use crate::net::{Stream, StreamEvent};
 use crate::ring::{Completion, Driver, Lane};
@@ -24,7 +24,7 @@ pub(super) enum Session {
     Relay(Box<Relay>),
     Messages(Box<MessageSession>),
     Frames(Box<Frames>),
-    Trunk(Box<Trunk>),
+    Trunk(Box<TrunkConnection>),
     Http(Box<Http>),
     Upstream(Box<UpstreamConnection>),
     Handshake(Box<Handshake>),

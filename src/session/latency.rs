@@ -6,7 +6,7 @@ use super::Distribution;
 
 /// A part of the time that an exchange with a server takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Phase {
+pub enum LatencyPhase {
     /// Waiting for a connection.
     Queue,
     /// Connecting.
@@ -17,7 +17,7 @@ pub enum Phase {
     Total,
 }
 
-impl Phase {
+impl LatencyPhase {
     /// Every phase, in the order of their numbers.
     pub const ALL: [Self; 4] = [Self::Queue, Self::Connect, Self::FirstByte, Self::Total];
 
@@ -41,10 +41,10 @@ pub struct Latencies {
     upstreams: Vec<Phases>,
 }
 
-/// The distributions of an upstream, in the order of [`Phase::ALL`].
-type Phases = [Option<Box<Distribution>>; Phase::ALL.len()];
+/// The distributions of an upstream, in the order of [`LatencyPhase::ALL`].
+type Phases = [Option<Box<Distribution>>; LatencyPhase::ALL.len()];
 
-const NONE: Phases = [const { None }; Phase::ALL.len()];
+const NONE: Phases = [const { None }; LatencyPhase::ALL.len()];
 
 impl Latencies {
     /// Nothing yet, of so many routes and upstreams.
@@ -65,7 +65,7 @@ impl Latencies {
     pub(super) fn record_upstream(
         &mut self,
         upstream: usize,
-        phases: [Option<Duration>; Phase::ALL.len()],
+        phases: [Option<Duration>; LatencyPhase::ALL.len()],
     ) {
         for (one, time) in self.phases(upstream).iter_mut().zip(phases) {
             if let Some(time) = time {
@@ -130,7 +130,7 @@ impl Latencies {
 
     /// Of an upstream and a phase, if there was any.
     #[must_use]
-    pub fn upstream(&self, upstream: usize, phase: Phase) -> Option<&Distribution> {
+    pub fn upstream(&self, upstream: usize, phase: LatencyPhase) -> Option<&Distribution> {
         self.upstreams.get(upstream)?.get(phase as usize)?.as_deref()
     }
 }
@@ -153,8 +153,8 @@ mod tests {
         all.merge(&other);
         assert_eq!(all.route(1).map(Distribution::count), Some(2));
         assert!(all.route(0).is_none());
-        assert_eq!(all.upstream(0, Phase::Total).map(Distribution::sum), Some(ms(3)));
-        assert!(all.upstream(0, Phase::Queue).is_none());
+        assert_eq!(all.upstream(0, LatencyPhase::Total).map(Distribution::sum), Some(ms(3)));
+        assert!(all.upstream(0, LatencyPhase::Queue).is_none());
         assert_eq!(all.route(9).map(Distribution::count), Some(1), "a number that came later");
     }
 
@@ -164,7 +164,8 @@ mod tests {
         let ms = Duration::from_millis;
         let total = |time| [None, None, None, Some(time)];
         let sums = |all: &Latencies| {
-            [0, 1, 3].map(|upstream| all.upstream(upstream, Phase::Total).map(Distribution::sum))
+            [0, 1, 3]
+                .map(|upstream| all.upstream(upstream, LatencyPhase::Total).map(Distribution::sum))
         };
         all.record_route(2, ms(1));
         all.reset_route(2);
@@ -178,7 +179,7 @@ mod tests {
         assert_eq!(sums(&all), [Some(ms(2)), None, Some(ms(5))]);
         all.move_upstream(3, 0);
         assert_eq!(sums(&all), [Some(ms(7)), None, None]);
-        assert_eq!(all.upstream(0, Phase::Queue).map(Distribution::count), Some(1));
+        assert_eq!(all.upstream(0, LatencyPhase::Queue).map(Distribution::count), Some(1));
         all.move_upstream(0, 1);
         all.move_upstream(9, 1);
         all.move_upstream(3, 1);

@@ -79,7 +79,7 @@ pub use self::context::worker_seed;
 pub use self::distribution::Distribution;
 pub use self::http::Encoded;
 pub use self::http::options as http_options;
-pub use self::latency::{Latencies, Phase};
+pub use self::latency::{Latencies, LatencyPhase};
 pub use self::lease::Lease;
 pub use self::offloaded::{Finished, Verified};
 pub use self::options::{

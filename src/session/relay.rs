@@ -16,7 +16,7 @@ use crate::proto::proxy_protocol;
 use crate::ring::{Completion, Driver, LANES, Lane, SocketAddress};
 use crate::service::CloseReason;
 use crate::service::flows::client_hash;
-use crate::service::proxy::{Action, Event, Exchange, Meter, is_cut};
+use crate::service::proxy::{Action, Event, Meter, TcpExchange, is_cut};
 
 /// One proxied connection. Directions and meters are indexed by the lane that bytes come from.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub(super) struct Relay {
     /// was unacknowledged at the last check.
     cut_look: (Duration, usize),
     meters: [Meter; LANES],
-    exchange: Exchange,
+    exchange: TcpExchange,
     upstream: usize,
     /// The server that it goes to, or that was tried last.
     server: Option<usize>,
@@ -93,7 +93,7 @@ impl Relay {
             directions,
             cut_look: (Duration::ZERO, 0),
             meters: [Meter::default(); LANES],
-            exchange: Exchange::relaying(server, context.cluster(upstream)),
+            exchange: TcpExchange::relaying(server, context.cluster(upstream)),
             upstream,
             server: Some(server),
             connecting_since: context.now(),
@@ -128,7 +128,7 @@ impl Relay {
             directions: [Direction::default(), Direction::default()],
             cut_look: (Duration::ZERO, 0),
             meters: [Meter::default(); LANES],
-            exchange: Exchange::new(retries),
+            exchange: TcpExchange::new(retries),
             upstream,
             server: None,
             connecting_since: context.now(),

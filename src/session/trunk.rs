@@ -17,7 +17,7 @@ use crate::runtime::TimerId;
 
 /// One connection to a server.
 #[derive(Debug)]
-pub(super) struct Trunk {
+pub(super) struct TrunkConnection {
     upstream: usize,
     server: usize,
     /// The upstream, as the plan had it: it stays until the last operation has ended.
@@ -48,7 +48,7 @@ enum Phase {
     Closing,
 }
 
-impl Trunk {
+impl TrunkConnection {
     pub(super) fn new(
         (upstream, server): (usize, usize),
         plan: Rc<UpstreamPlan>,

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrIn, bind, getsockname, socket};
 use ringway::config;
-use ringway::server::{Outcome, ReloadError, Reloaded, Running, Server, StartOptions};
+use ringway::server::{Exit, ReloadError, Reloaded, Running, Server, StartOptions};
 use ringway::session::HandlerFactory;
 
 /// How long anything may take before a test fails.
@@ -120,7 +120,7 @@ impl Served {
         self.sum(|cell| cell.stats.listeners.get(0).closed[reason.index()].get())
     }
 
-    pub(crate) fn drain(mut self) -> Outcome {
+    pub(crate) fn drain(mut self) -> Exit {
         let running = self.running.take().unwrap();
         running.drain();
         running.wait()

@@ -18,7 +18,7 @@ use super::keys::{Aead, NONCE, TrafficKey};
 use super::policy::Version;
 
 pub use self::error::RecordError;
-pub use self::receiver::{Event, Progress, Receiver};
+pub use self::receiver::{Event, Receiver, RecordRead};
 pub use self::seal::Sealer;
 pub(super) use self::seal::{alert, key_update};
 

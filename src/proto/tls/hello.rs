@@ -123,7 +123,7 @@ impl fmt::Display for Rule {
 
 /// What is known of a connection after its first bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Progress {
+pub enum HelloRead {
     /// More bytes decide.
     NeedMore,
     /// The client's greeting.
@@ -219,7 +219,7 @@ impl Versions {
 /// Reads the `ClientHello` at the beginning of a connection.
 ///
 /// The caller gathers what it receives, and after each receive shows all of it to
-/// [`HelloReader::handle_bytes`], until that says something else than [`Progress::NeedMore`]. Each
+/// [`HelloReader::handle_bytes`], until that says something else than [`HelloRead::NeedMore`]. Each
 /// record's head is looked at once and the message is read once, when it is whole.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct HelloReader {
@@ -239,15 +239,15 @@ impl HelloReader {
     }
 
     /// What the connection's bytes say, all of them from its beginning.
-    pub fn handle_bytes(&mut self, bytes: &[u8]) -> Progress {
+    pub fn handle_bytes(&mut self, bytes: &[u8]) -> HelloRead {
         if self.next == 0 && !is_tls(bytes) {
             return not_tls(bytes);
         }
         match self.gather(bytes) {
-            Ok(None) if bytes.len() >= HELLO_MAX => Progress::Malformed(Rule::TooLarge),
-            Ok(None) => Progress::NeedMore,
-            Ok(Some(hello)) => Progress::Hello(hello),
-            Err(rule) => Progress::Malformed(rule),
+            Ok(None) if bytes.len() >= HELLO_MAX => HelloRead::Malformed(Rule::TooLarge),
+            Ok(None) => HelloRead::NeedMore,
+            Ok(Some(hello)) => HelloRead::Hello(hello),
+            Err(rule) => HelloRead::Malformed(rule),
         }
     }
 
@@ -330,14 +330,14 @@ fn is_tls(bytes: &[u8]) -> bool {
         && bytes.get(1).is_none_or(|&major| major == 3)
 }
 
-fn not_tls(bytes: &[u8]) -> Progress {
+fn not_tls(bytes: &[u8]) -> HelloRead {
     if METHODS.iter().any(|method| bytes.starts_with(method)) {
-        return Progress::NotTls { looks_like_http: true };
+        return HelloRead::NotTls { looks_like_http: true };
     }
     if METHODS.iter().any(|method| method.starts_with(bytes)) {
-        return Progress::NeedMore;
+        return HelloRead::NeedMore;
     }
-    Progress::NotTls { looks_like_http: false }
+    HelloRead::NotTls { looks_like_http: false }
 }
 
 /// The length of a record's payload; none when its head has not come.

@@ -4,4 +4,4 @@ mod hello;
 mod name;
 mod wire;
 
-pub use hello::{Alpn, ClientHello, HELLO_MAX, HelloReader, Progress, Rule, Versions};
+pub use hello::{Alpn, ClientHello, HELLO_MAX, HelloRead, HelloReader, Rule, Versions};

@@ -6,7 +6,7 @@ use super::{
 };
 use crate::proto::http1::Refusal;
 use crate::server::plan::KnownUpstream;
-use crate::session::{CompressionStats, Latencies, Phase, RouteStats};
+use crate::session::{CompressionStats, Latencies, LatencyPhase, RouteStats};
 
 /// Routes of a listener up to which those are exported, with zeros, that had no request yet. With
 /// more of them, a scrape has only those that are in use.
@@ -198,7 +198,7 @@ impl Exporter {
         }
         let mut upstreams = Vec::new();
         for (number, name) in self.upstream_names() {
-            for phase in Phase::ALL {
+            for phase in LatencyPhase::ALL {
                 if let Some(found) = latencies.upstream(number, phase) {
                     let labels =
                         [("upstream", name.to_owned()), ("phase", phase.name().to_owned())];

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::breaker::Breaker;
-use super::failure::{Failure, FailureKind, Progress};
+use super::failure::{Failure, FailureKind, TryProgress};
 use super::random::Random;
 use super::servers::Servers;
 use crate::service::retry::{GiveUp, Retry, RetryBudget, RetryPolicy, Safety, Verdict};
@@ -337,7 +337,7 @@ impl Attempts {
         retries: &mut Retries,
         breaker: &mut Breaker,
         (failure, has_other): (Failure, bool),
-        progress: Progress,
+        progress: TryProgress,
         now: Instant,
     ) -> Decision {
         let kind = failure.kind();
@@ -376,7 +376,7 @@ impl Attempts {
         retries: &mut Retries,
         breaker: &mut Breaker,
         status: u16,
-        progress: Progress,
+        progress: TryProgress,
         now: Instant,
     ) -> Decision {
         self.fails_over = false;

@@ -71,7 +71,7 @@ pub enum FailureKind {
 
 /// How far an exchange had come when it failed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Progress {
+pub struct TryProgress {
     /// The request's method is idempotent (RFC 9110, section 9.2.2).
     pub idempotent: bool,
     /// All of the request's body that was taken from the client is still there, or it has none.
@@ -239,7 +239,7 @@ impl Failure {
     /// Whether the exchange can be repeated without harm. Once a byte of the answer was seen the
     /// server has acted, and the client may have been told.
     #[must_use]
-    pub const fn safety(self, progress: Progress) -> Safety {
+    pub const fn safety(self, progress: TryProgress) -> Safety {
         match self.kind() {
             FailureKind::Final => Safety::Unsafe,
             FailureKind::Connect => Safety::NotSent,
@@ -259,7 +259,7 @@ impl Failure {
 
     /// Whether the exchange may be tried again at all: without harm, and with its whole body.
     #[must_use]
-    pub const fn may_be_retried(self, progress: Progress) -> bool {
+    pub const fn may_be_retried(self, progress: TryProgress) -> bool {
         match self.safety(progress) {
             Safety::NotSent => true,
             Safety::Idempotent => progress.body_repeatable,
@@ -286,8 +286,8 @@ mod tests {
         }
     }
 
-    const fn progress(idempotent: bool, sent: bool, answered: bool) -> Progress {
-        Progress { idempotent, body_repeatable: true, sent, answered }
+    const fn progress(idempotent: bool, sent: bool, answered: bool) -> TryProgress {
+        TryProgress { idempotent, body_repeatable: true, sent, answered }
     }
 
     #[test]
@@ -321,10 +321,10 @@ mod tests {
 
     #[test]
     fn a_body_that_is_gone_is_not_sent_again() {
-        let gone = Progress { body_repeatable: false, ..progress(true, true, false) };
+        let gone = TryProgress { body_repeatable: false, ..progress(true, true, false) };
         assert!(!Failure::ResetBeforeHead.may_be_retried(gone));
         assert_eq!(Failure::ResetBeforeHead.safety(gone), Safety::Idempotent);
-        let untouched = Progress { sent: false, ..gone };
+        let untouched = TryProgress { sent: false, ..gone };
         assert!(Failure::ResetBeforeHead.may_be_retried(untouched), "nothing of it was sent");
         assert!(Failure::ConnectRefused.may_be_retried(gone));
     }

@@ -60,7 +60,7 @@ use self::pool::{CloseCause, ConnectionQuota, Expired, PoolCounters, PoolGauges}
 pub use self::pools::Pools;
 pub(in crate::service) use self::random::mix;
 pub use self::random::stable_hash;
-use self::servers::{Ended, Outcome, Servers};
+use self::servers::{Ended, ServerOutcome, Servers};
 use crate::mem::Key;
 
 /// The servers of one upstream and the connections of one worker to them.
@@ -260,6 +260,6 @@ impl Clusters {
 
 /// How a try ended that brought no answer.
 #[must_use]
-pub const fn failed(failure: Failure) -> Outcome {
-    Outcome { ended: Ended::Failed(failure), latency: None }
+pub const fn failed(failure: Failure) -> ServerOutcome {
+    ServerOutcome { ended: Ended::Failed(failure), latency: None }
 }

@@ -82,7 +82,7 @@ pub enum Ended {
 
 /// What is known of an exchange that has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Outcome {
+pub struct ServerOutcome {
     /// How.
     pub ended: Ended,
     /// From the request to the head of the answer, or to the failure.
@@ -236,14 +236,14 @@ impl Servers {
     }
 
     /// The exchange with a server is over.
-    pub fn done(&mut self, number: usize, outcome: Outcome, now: Instant) {
+    pub fn done(&mut self, number: usize, outcome: ServerOutcome, now: Instant) {
         self.advance(now);
         self.leave(number);
         self.judge(number, outcome, now);
     }
 
     /// What an exchange has shown of a server, which may go on.
-    pub fn judge(&mut self, number: usize, outcome: Outcome, now: Instant) {
+    pub fn judge(&mut self, number: usize, outcome: ServerOutcome, now: Instant) {
         let Some(server) = self.servers.get_mut(number) else { return };
         let sample = match outcome.ended {
             Ended::Status(500..) => {

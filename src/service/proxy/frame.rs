@@ -42,7 +42,7 @@ use crate::service::cluster::failure::Failure;
 use crate::service::cluster::pool::{
     Ask, Checkout, CloseCause, Expired, Grant, Pool, PoolGauges, PoolOptions,
 };
-use crate::service::cluster::servers::{Ended, Outcome};
+use crate::service::cluster::servers::{Ended, ServerOutcome};
 use crate::service::retry::{RetryBudget, RetryPolicy, Safety, Verdict};
 
 /// Bytes of answers that may wait for one client before servers get no credit for more; without
@@ -224,14 +224,14 @@ impl Exchanger {
         for one in learnt.drain(..) {
             match one {
                 Learnt::Answers(server, latency) => {
-                    let outcome = Outcome { ended: Ended::Stood, latency };
+                    let outcome = ServerOutcome { ended: Ended::Stood, latency };
                     cluster.servers.judge(server, outcome, now);
                 }
                 Learnt::Ended { server, has_failed, is_blamed } => {
                     cluster.servers.leave(server);
                     if is_blamed {
                         let failure = Ended::Failed(Failure::ConnectOther);
-                        let outcome = Outcome { ended: failure, latency: None };
+                        let outcome = ServerOutcome { ended: failure, latency: None };
                         cluster.servers.judge(server, outcome, now);
                     }
                     if has_failed {

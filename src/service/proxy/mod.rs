@@ -9,4 +9,4 @@ pub use frame::{
     CLOG_BYTES, CLOG_TIME, CREDIT_FIRST, ExchangeTally, Exchanger, ExchangerOptions, FrameAction,
 };
 pub use meter::{Meter, MeterOptions, Switch};
-pub use tcp::{Action, ConnectFailure, Event, Exchange, is_cut};
+pub use tcp::{Action, ConnectFailure, Event, TcpExchange, is_cut};

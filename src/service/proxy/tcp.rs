@@ -10,7 +10,7 @@
 //!                            Finished, Reset, Deadline
 //! ```
 //!
-//! Calling order: [`Exchange::handle`] with [`Event::Accepted`] first, then with whatever the last
+//! Calling order: [`TcpExchange::handle`] with [`Event::Accepted`] first, then with whatever the last
 //! [`Action`] led to, until it answers [`Action::Close`]; after that every event is answered by
 //! [`Action::Wait`].
 
@@ -18,7 +18,7 @@ use std::time::Instant;
 
 use super::super::CloseReason;
 use crate::service::cluster::failure::Failure;
-use crate::service::cluster::servers::{Ended, Outcome};
+use crate::service::cluster::servers::{Ended, ServerOutcome};
 use crate::service::cluster::{Cluster, failed};
 
 /// Servers that one connection tries at most.
@@ -134,7 +134,7 @@ pub enum Action {
 
 /// One proxied connection.
 #[derive(Debug)]
-pub struct Exchange {
+pub struct TcpExchange {
     state: State,
     /// Further tries after one that took the whole connect timeout. What fails at once costs nobody
     /// time, and goes on to every other server.
@@ -157,7 +157,7 @@ enum State {
     Closed,
 }
 
-impl Exchange {
+impl TcpExchange {
     /// A connection that goes to `server` already: it was chosen, and stands.
     #[must_use]
     pub fn relaying(server: usize, cluster: &mut Cluster) -> Self {
@@ -218,7 +218,7 @@ impl Exchange {
             }
             (State::Connecting { server, since }, Event::Connected) => {
                 let latency = Some(now.saturating_duration_since(since));
-                cluster.servers.judge(server, Outcome { ended: Ended::Stood, latency }, now);
+                cluster.servers.judge(server, ServerOutcome { ended: Ended::Stood, latency }, now);
                 self.state = State::Relaying { server };
                 Action::Relay
             }
@@ -320,7 +320,7 @@ mod tests {
         let mut cluster = of(Policy::RoundRobin, 5);
         let (begin, failed) = (now(), Event::ConnectFailed(ConnectFailure::Refused));
         for retries in [1, 0] {
-            let mut exchange = Exchange::new(retries);
+            let mut exchange = TcpExchange::new(retries);
             let mut tries = 0;
             let mut action = exchange.handle(Event::Accepted, &mut cluster, begin);
             while let Action::Connect { server } = action {
@@ -332,14 +332,14 @@ mod tests {
             exchange.handle_close(&mut cluster);
         }
         for _ in 0..3 {
-            let mut exchange = Exchange::new(1);
+            let mut exchange = TcpExchange::new(1);
             let mut action = exchange.handle(Event::Accepted, &mut cluster, begin);
             while let Action::Connect { server } = action {
                 let event = if server == 4 { Event::Connected } else { failed };
                 action = exchange.handle(event, &mut cluster, begin);
             }
         }
-        let mut exchange = Exchange::new(1);
+        let mut exchange = TcpExchange::new(1);
         let first = exchange.handle(Event::Accepted, &mut cluster, begin);
         assert_eq!(first, Action::Connect { server: 4 }, "the others are passed over");
     }
@@ -348,13 +348,13 @@ mod tests {
     fn a_want_of_ours_is_held_against_no_server() {
         let mut cluster = of(Policy::RoundRobin, 2);
         for _ in 0..10 {
-            let mut exchange = Exchange::new(5);
+            let mut exchange = TcpExchange::new(5);
             exchange.handle(Event::Accepted, &mut cluster, now());
             let shortage = Event::ConnectFailed(ConnectFailure::Resources);
             let action = exchange.handle(shortage, &mut cluster, now());
             assert_eq!(action, Action::Close(CloseReason::Resources));
             // Without an address for one server, another may do.
-            let mut exchange = Exchange::new(5);
+            let mut exchange = TcpExchange::new(5);
             exchange.handle(Event::Accepted, &mut cluster, now());
             let no_address = Event::ConnectFailed(ConnectFailure::NoAddress);
             let action = exchange.handle(no_address, &mut cluster, now());
@@ -379,9 +379,9 @@ mod tests {
     ];
 
     /// An exchange in a state, with one further server to try.
-    fn in_state(state: State) -> (Exchange, Cluster) {
+    fn in_state(state: State) -> (TcpExchange, Cluster) {
         let mut cluster = of(Policy::RoundRobin, 2);
-        let exchange = Exchange { state, ..Exchange::new(1) };
+        let exchange = TcpExchange { state, ..TcpExchange::new(1) };
         if exchange.server().is_some() {
             assert_eq!(cluster.servers.pick(None, &[], now()), Some(0));
         }
@@ -441,7 +441,7 @@ mod tests {
     #[test]
     fn servers_are_tried_until_the_retries_are_used_up() {
         let mut cluster = of(Policy::LeastRequests, 5);
-        let mut exchange = Exchange::new(2);
+        let mut exchange = TcpExchange::new(2);
         let mut action = exchange.handle(Event::Accepted, &mut cluster, now());
         let mut tried = Vec::new();
         while let Action::Connect { server } = action {
@@ -474,7 +474,7 @@ mod tests {
     #[test]
     fn no_server_is_tried_twice() {
         let mut cluster = of(Policy::RoundRobin, 1);
-        let mut exchange = Exchange::new(5);
+        let mut exchange = TcpExchange::new(5);
         exchange.handle(Event::Accepted, &mut cluster, now());
         let failed = Event::ConnectFailed(ConnectFailure::Refused);
         let action = exchange.handle(failed, &mut cluster, now());
@@ -487,10 +487,10 @@ mod tests {
         let mut cluster = of(Policy::RoundRobin, 2);
         cluster.breaker.set_limits(Limits { in_flight: Some(1), ..Limits::default() });
         let taken = |cluster: &Cluster| cluster.breaker.taken()[Refused::InFlight.index()];
-        let mut first = Exchange::new(1);
+        let mut first = TcpExchange::new(1);
         let action = first.handle(Event::Accepted, &mut cluster, now());
         assert_eq!(action, Action::Connect { server: 0 });
-        let mut second = Exchange::new(1);
+        let mut second = TcpExchange::new(1);
         let refused = Action::Close(CloseReason::UpstreamOverloaded);
         assert_eq!(second.handle(Event::Accepted, &mut cluster, now()), refused);
         second.handle_close(&mut cluster);
@@ -501,7 +501,7 @@ mod tests {
         first.handle(failed, &mut cluster, now());
         first.handle_close(&mut cluster);
         assert_eq!(taken(&cluster), 0);
-        let mut third = Exchange::new(1);
+        let mut third = TcpExchange::new(1);
         let action = third.handle(Event::Accepted, &mut cluster, now());
         assert!(matches!(action, Action::Connect { .. }), "{action:?}");
     }
@@ -512,7 +512,7 @@ mod tests {
         let (mut cluster, mut now) = (of(Policy::Ewma, 2), now());
         let mut counts = [0; 2];
         for _ in 0..200 {
-            let mut exchange = Exchange::new(1);
+            let mut exchange = TcpExchange::new(1);
             let action = exchange.handle(Event::Accepted, &mut cluster, now);
             let Action::Connect { server } = action else { panic!("{action:?}") };
             counts[server] += 1;

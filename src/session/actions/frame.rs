@@ -13,7 +13,7 @@ use crate::session::kind::Session;
 use crate::session::offloaded::Finished;
 use crate::session::published::Published;
 use crate::session::stats_pool::TrunkSums;
-use crate::session::trunk::Trunk;
+use crate::session::trunk::TrunkConnection;
 use crate::session::workers::WorkerMessage;
 
 /// Rounds of one turn in which answers of one side are passed on to the other. What is left waits
@@ -162,7 +162,7 @@ impl<D: Driver> Sessions<D> {
                 let now = self.context.now();
                 let plan = self.context.plan.upstreams.keep(upstream);
                 plan.stats().active.increment();
-                let session = Trunk::new((upstream, server), plan, trunk, now);
+                let session = TrunkConnection::new((upstream, server), plan, trunk, now);
                 let session = Session::Trunk(Box::new(session));
                 match self.slab.insert(session) {
                     Ok(key) => {

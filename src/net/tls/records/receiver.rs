@@ -23,7 +23,7 @@ const WARNING: u8 = 1;
 
 /// What came of the bytes at the beginning.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Progress {
+pub enum RecordRead {
     /// So many more bytes are needed at least.
     NeedMore(usize),
     /// One record was read.
@@ -96,13 +96,13 @@ impl Receiver {
         &mut self,
         source: &mut KeySource,
         bytes: &mut [u8],
-    ) -> Result<Progress, RecordError> {
+    ) -> Result<RecordRead, RecordError> {
         if self.closed && !bytes.is_empty() {
-            return Ok(Progress::Record { len: bytes.len(), event: Event::Closed });
+            return Ok(RecordRead::Record { len: bytes.len(), event: Event::Closed });
         }
         let Some(opened) = self.opener.open(bytes)? else {
             let wanted = self.opener.record_len(bytes)?.unwrap_or(HEAD);
-            return Ok(Progress::NeedMore(wanted - bytes.len()));
+            return Ok(RecordRead::NeedMore(wanted - bytes.len()));
         };
         if opened.kind != Kind::Handshake && !self.message.is_empty() {
             return Err(RecordError::MessageBoundary);
@@ -115,7 +115,7 @@ impl Receiver {
             Kind::Alert => self.take_alert(&bytes[opened.payload])?,
             Kind::Handshake => self.take_handshake(source, &bytes[opened.payload])?,
         };
-        Ok(Progress::Record { len: opened.len, event })
+        Ok(RecordRead::Record { len: opened.len, event })
     }
 
     /// In TLS 1.3 the level means nothing (RFC 8446, section 6).

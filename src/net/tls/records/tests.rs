@@ -25,12 +25,12 @@ fn receive<'a>(
         while !gathered.is_empty() {
             let before = gathered.clone();
             match receiver.receive(source, &mut gathered)? {
-                Progress::NeedMore(wanted) => {
+                RecordRead::NeedMore(wanted) => {
                     assert!(wanted > 0);
                     assert_eq!(gathered, before, "what is not whole is left as it is");
                     break;
                 }
-                Progress::Record { len, event } => {
+                RecordRead::Record { len, event } => {
                     match event {
                         Event::Data(range) => all.data.extend_from_slice(&gathered[range]),
                         Event::Quiet => {}
@@ -180,7 +180,7 @@ fn what_comes_after_the_end_is_dropped() {
     wire.extend_from_slice(b"GET / HTTP/1.1");
     let all = receive(&mut receiver, &mut source, wire.chunks(9)).unwrap();
     assert!(all.closed && all.data.is_empty());
-    assert_eq!(receiver.receive(&mut source, &mut []), Ok(Progress::NeedMore(HEAD)));
+    assert_eq!(receiver.receive(&mut source, &mut []), Ok(RecordRead::NeedMore(HEAD)));
 }
 
 #[test]
@@ -202,7 +202,7 @@ fn bytes_of_no_meaning_end_the_connection_and_nothing_else() {
             let mut receiver = Receiver::new(&key).unwrap();
             let result = receiver.receive(&mut source, &mut bytes);
             let is_cut = bytes.len() < 45;
-            assert_eq!(matches!(result, Ok(Progress::NeedMore(_))), is_cut);
+            assert_eq!(matches!(result, Ok(RecordRead::NeedMore(_))), is_cut);
             assert_eq!(result.is_err(), !is_cut);
         }
     }

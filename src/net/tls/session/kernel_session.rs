@@ -4,7 +4,7 @@
 use super::super::error::{Fault, TlsError};
 use super::super::keys::{Aead, KeySource, TrafficKey};
 use super::super::policy::Version;
-use super::super::records::{Event, Progress, Receiver, RecordError, Sealer};
+use super::super::records::{Event, Receiver, RecordError, RecordRead, Sealer};
 use super::{Connection, Info, Received, Session};
 
 /// What is left of a session.
@@ -123,8 +123,8 @@ impl KernelSession {
                 return (used, Ok(received));
             }
             match self.receiver.receive(&mut self.source, rest) {
-                Ok(Progress::NeedMore(_)) => return (used, Ok(received)),
-                Ok(Progress::Record { len, event }) => {
+                Ok(RecordRead::NeedMore(_)) => return (used, Ok(received)),
+                Ok(RecordRead::Record { len, event }) => {
                     used += len;
                     if let Err(error) = self.take(event, rest, &mut received, plain, wire) {
                         return (used, Err(self.fail(error, wire)));

@@ -57,22 +57,22 @@ fn usual() -> Vec<u8> {
     ])
 }
 
-fn read(bytes: &[u8]) -> Progress {
+fn read(bytes: &[u8]) -> HelloRead {
     HelloReader::new().handle_bytes(bytes)
 }
 
-fn expect_hello(progress: Progress) -> ClientHello {
-    let Progress::Hello(hello) = progress else { panic!("{progress:?}") };
+fn expect_hello(progress: HelloRead) -> ClientHello {
+    let HelloRead::Hello(hello) = progress else { panic!("{progress:?}") };
     hello
 }
 
 /// Shows the reader one byte more at a time.
-fn read_byte_by_byte(bytes: &[u8]) -> Progress {
+fn read_byte_by_byte(bytes: &[u8]) -> HelloRead {
     let mut reader = HelloReader::new();
     (0..=bytes.len())
         .map(|len| reader.handle_bytes(&bytes[..len]))
-        .find(|progress| *progress != Progress::NeedMore)
-        .unwrap_or(Progress::NeedMore)
+        .find(|progress| *progress != HelloRead::NeedMore)
+        .unwrap_or(HelloRead::NeedMore)
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn every_split_in_two_and_every_byte_alone_say_the_same() {
     let whole = read(&bytes);
     for at in 0..bytes.len() {
         let mut reader = HelloReader::new();
-        assert_eq!(reader.handle_bytes(&bytes[..at]), Progress::NeedMore, "{at} bytes");
+        assert_eq!(reader.handle_bytes(&bytes[..at]), HelloRead::NeedMore, "{at} bytes");
         assert_eq!(reader.handle_bytes(&bytes), whole, "split at {at}");
     }
     assert_eq!(read_byte_by_byte(&bytes), whole);
@@ -182,12 +182,12 @@ fn each_rule_is_found() {
         (Rule::SupportedVersions, hello(&[extension(SUPPORTED_VERSIONS, &[3, 3, 4, 3])])),
     ];
     for (index, (rule, bytes)) in cases.iter().enumerate() {
-        let expected = Progress::Malformed(*rule);
+        let expected = HelloRead::Malformed(*rule);
         assert_eq!(read(bytes), expected, "case {index}");
         assert_eq!(read_byte_by_byte(bytes), expected, "case {index}, byte by byte");
         assert!(rule.alert() > 0 && !rule.to_string().is_empty());
     }
-    assert!(matches!(read(&hello(&[name(), psk])), Progress::Hello(_)));
+    assert!(matches!(read(&hello(&[name(), psk])), HelloRead::Hello(_)));
 }
 
 #[test]
@@ -203,14 +203,14 @@ fn what_is_no_host_name_asks_for_none() {
 fn the_limit_is_named_and_is_the_wires() {
     assert_eq!(Rule::TooLarge.to_string(), "a ClientHello of more than 16384 bytes");
     let room = HELLO_MAX - hello(&[extension(21, &[])]).len();
-    assert!(matches!(read(&hello(&[extension(21, &vec![0; room])])), Progress::Hello(_)));
+    assert!(matches!(read(&hello(&[extension(21, &vec![0; room])])), HelloRead::Hello(_)));
     let above = hello(&[extension(21, &vec![0; room + 1])]);
-    assert_eq!(read(&above), Progress::Malformed(Rule::TooLarge));
+    assert_eq!(read(&above), HelloRead::Malformed(Rule::TooLarge));
     // The heads of many small records count, too.
     let many: Vec<u8> =
         message(&body(&[extension(21, &[0; 4000])])).chunks(1).flat_map(record).collect();
-    assert_eq!(read(&many), Progress::Malformed(Rule::TooLarge));
-    assert_eq!(read_byte_by_byte(&many), Progress::Malformed(Rule::TooLarge));
+    assert_eq!(read(&many), HelloRead::Malformed(Rule::TooLarge));
+    assert_eq!(read_byte_by_byte(&many), HelloRead::Malformed(Rule::TooLarge));
 }
 
 #[test]
@@ -228,11 +228,11 @@ fn other_protocols_are_told_apart_at_every_split() {
         (b"\0", false),
     ];
     for (bytes, looks_like_http) in cases {
-        assert_eq!(read(bytes), Progress::NotTls { looks_like_http });
-        assert_eq!(read_byte_by_byte(bytes), Progress::NotTls { looks_like_http });
+        assert_eq!(read(bytes), HelloRead::NotTls { looks_like_http });
+        assert_eq!(read_byte_by_byte(bytes), HelloRead::NotTls { looks_like_http });
     }
     for part in [&b""[..], b"G", b"GET", b"PRI * HTTP/2", b"\x16", b"\x16\x03"] {
-        assert_eq!(read(part), Progress::NeedMore, "{part:?}");
+        assert_eq!(read(part), HelloRead::NeedMore, "{part:?}");
     }
 }
 

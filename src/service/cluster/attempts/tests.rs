@@ -4,9 +4,9 @@ use super::*;
 use crate::service::cluster::breaker::{Limits, Refused};
 use crate::service::cluster::servers::{Policy, ServerOptions, ServersOptions};
 
-const GET: Progress =
-    Progress { idempotent: true, body_repeatable: true, sent: true, answered: false };
-const POST: Progress = Progress { idempotent: false, ..GET };
+const GET: TryProgress =
+    TryProgress { idempotent: true, body_repeatable: true, sent: true, answered: false };
+const POST: TryProgress = TryProgress { idempotent: false, ..GET };
 
 const ALL: RetryOn = RetryOn { connect: true, reset: true, timeout: true };
 
@@ -36,7 +36,7 @@ fn servers(count: usize) -> Servers {
 }
 
 /// What is decided of the first failure.
-fn first(on: RetryOn, failure: Failure, progress: Progress) -> Decision {
+fn first(on: RetryOn, failure: Failure, progress: TryProgress) -> Decision {
     let now = Instant::now();
     let mut retries = Retries::new(AttemptOptions { on, ..options() }, 1, now);
     let mut breaker = Breaker::default();
@@ -49,9 +49,9 @@ fn a_failure_is_tried_again_when_that_is_asked_for_and_does_no_harm() {
     let connect = RetryOn { connect: true, ..NONE };
     let reset = RetryOn { reset: true, ..NONE };
     let timeout = RetryOn { timeout: true, ..NONE };
-    let unsent = Progress { sent: false, ..POST };
-    let answered = Progress { answered: true, ..GET };
-    let bodyless = Progress { body_repeatable: false, ..GET };
+    let unsent = TryProgress { sent: false, ..POST };
+    let answered = TryProgress { answered: true, ..GET };
+    let bodyless = TryProgress { body_repeatable: false, ..GET };
     let cases = [
         (connect, Failure::ConnectRefused, POST, None),
         (connect, Failure::ConnectTimeout, bodyless, None),
@@ -89,8 +89,8 @@ fn a_failure_is_tried_again_when_that_is_asked_for_and_does_no_harm() {
 
 #[test]
 fn a_status_is_tried_again_when_it_is_listed_and_the_exchange_can_be_repeated() {
-    let answered = Progress { answered: true, ..GET };
-    let bodyless = Progress { body_repeatable: false, ..answered };
+    let answered = TryProgress { answered: true, ..GET };
+    let bodyless = TryProgress { body_repeatable: false, ..answered };
     let cases = [
         (503, answered, None),
         (500, answered, None),
@@ -353,7 +353,7 @@ fn a_connect_that_failed_goes_on_to_every_other_server_whatever_the_budget_says(
         let mut breaker = Breaker::new(limits);
         let mut attempts = retries.begin(now);
         // A request that may have done harm elsewhere does none here.
-        let progress = Progress { idempotent: false, sent: true, ..GET };
+        let progress = TryProgress { idempotent: false, sent: true, ..GET };
         for _ in 0..20 {
             let decision =
                 attempts.on_failure(&mut retries, &mut breaker, (failure, has_other), progress, at);

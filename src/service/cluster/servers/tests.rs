@@ -24,8 +24,9 @@ const EJECT: EjectOptions = EjectOptions {
     share_max: 0.5,
 };
 
-const OK: Outcome = Outcome { ended: Ended::Status(200), latency: None };
-const BROKEN: Outcome = Outcome { ended: Ended::Failed(Failure::ConnectRefused), latency: None };
+const OK: ServerOutcome = ServerOutcome { ended: Ended::Status(200), latency: None };
+const BROKEN: ServerOutcome =
+    ServerOutcome { ended: Ended::Failed(Failure::ConnectRefused), latency: None };
 
 fn with(options: ServersOptions, servers: &[(u32, u8)]) -> Servers {
     let server = |(number, (weight, priority)): (usize, &(u32, u8))| ServerOptions {
@@ -57,7 +58,7 @@ fn picks(servers: &mut Servers, total: u64, concurrent: usize, now: &mut Instant
         under_way.push_back(picked);
         if under_way.len() >= concurrent {
             let latency = Some(Duration::from_millis(concurrent as u64));
-            servers.done(under_way.pop_front().unwrap(), Outcome { latency, ..OK }, *now);
+            servers.done(under_way.pop_front().unwrap(), ServerOutcome { latency, ..OK }, *now);
         }
     }
     for picked in under_way {
@@ -265,14 +266,14 @@ fn a_server_whose_start_is_slow_takes_more_and_more_of_the_same_hashes() {
 fn ewma_avoids_the_slow_and_the_failing_and_tries_them_again() {
     let mut servers = of_policy(Policy::Ewma, &[(1, 0); 4]);
     let mut now = Instant::now();
-    let mut run = |servers: &mut Servers, slow: Outcome| {
+    let mut run = |servers: &mut Servers, slow: ServerOutcome| {
         let mut counts = [0_u32; 4];
-        let mut under_way: Vec<(Instant, usize, Outcome)> = Vec::new();
+        let mut under_way: Vec<(Instant, usize, ServerOutcome)> = Vec::new();
         for _ in 0..20_000 {
             now += Duration::from_millis(1);
             let picked = servers.pick(None, &[], now).unwrap();
             counts[picked] += 1;
-            let quick = Outcome { latency: Some(Duration::from_millis(5)), ..OK };
+            let quick = ServerOutcome { latency: Some(Duration::from_millis(5)), ..OK };
             let outcome = if picked == 3 { slow } else { quick };
             under_way.push((now + outcome.latency.unwrap(), picked, outcome));
             under_way.retain(|(end, server, outcome)| {
@@ -286,13 +287,13 @@ fn ewma_avoids_the_slow_and_the_failing_and_tries_them_again() {
         under_way.iter().for_each(|(_, server, _)| servers.done(*server, OK, now));
         counts
     };
-    let late = Outcome { latency: Some(Duration::from_millis(200)), ..OK };
-    let refused = Outcome { latency: Some(Duration::from_millis(1)), ..BROKEN };
+    let late = ServerOutcome { latency: Some(Duration::from_millis(200)), ..OK };
+    let refused = ServerOutcome { latency: Some(Duration::from_millis(1)), ..BROKEN };
     for bad in [late, refused] {
         let counts = run(&mut servers, bad);
         assert!((1..1_000).contains(&counts[3]), "{counts:?}");
     }
-    let quick = Outcome { latency: Some(Duration::from_millis(5)), ..OK };
+    let quick = ServerOutcome { latency: Some(Duration::from_millis(5)), ..OK };
     // After what counted as a second, it takes a minute to be like the others again.
     (0..3).for_each(|_| assert!(run(&mut servers, quick)[3] < 6_000));
     let counts = run(&mut servers, quick);
@@ -304,11 +305,11 @@ fn a_server_that_does_badly_is_out_for_a_while() {
     let begin = Instant::now();
     let outcomes = [
         (BROKEN, true),
-        (Outcome { ended: Ended::Status(500), latency: None }, true),
-        (Outcome { ended: Ended::Status(599), latency: None }, true),
-        (Outcome { ended: Ended::Status(404), latency: None }, false),
-        (Outcome { ended: Ended::Failed(Failure::ClientGone), latency: None }, false),
-        (Outcome { ended: Ended::Failed(Failure::StaleConnection), latency: None }, false),
+        (ServerOutcome { ended: Ended::Status(500), latency: None }, true),
+        (ServerOutcome { ended: Ended::Status(599), latency: None }, true),
+        (ServerOutcome { ended: Ended::Status(404), latency: None }, false),
+        (ServerOutcome { ended: Ended::Failed(Failure::ClientGone), latency: None }, false),
+        (ServerOutcome { ended: Ended::Failed(Failure::StaleConnection), latency: None }, false),
     ];
     for (outcome, expected) in outcomes {
         let options =
@@ -360,7 +361,7 @@ fn exchanges_are_counted() {
     for ended in ended {
         assert_eq!(servers.pick(None, &[], now), Some(0));
         assert_eq!(servers.view(0, now).unwrap().active, 1);
-        servers.done(0, Outcome { ended, latency: None }, now);
+        servers.done(0, ServerOutcome { ended, latency: None }, now);
     }
     let view = servers.view(0, now).unwrap();
     let expected = ServerCounters { picked: 5, answered: 2, errors: 1, failures: 1 };
@@ -399,7 +400,7 @@ fn whatever_happens_only_what_may_be_picked_is() {
                     let server = under_way.swap_remove(random.below(under_way.len()));
                     let latency = Some(Duration::from_millis(random.below(500) as u64));
                     let outcome = if random.below(4) == 0 { BROKEN } else { OK };
-                    servers.done(server, Outcome { latency, ..outcome }, now);
+                    servers.done(server, ServerOutcome { latency, ..outcome }, now);
                 }
                 _ => {
                     let tried = [random.below(count)];
@@ -494,7 +495,7 @@ fn every_choice_is_one_that_a_look_at_all_servers_admits() {
                     let server = under_way.swap_remove(random.below(under_way.len()));
                     let latency = Some(Duration::from_millis(random.below(500) as u64));
                     let outcome = if random.below(3) == 0 { BROKEN } else { OK };
-                    servers.done(server, Outcome { latency, ..outcome }, now);
+                    servers.done(server, ServerOutcome { latency, ..outcome }, now);
                 }
                 _ => {
                     let tried: Vec<usize> =
@@ -663,7 +664,7 @@ fn servers_that_stay_are_what_they_were() {
                     let latency = Some(Duration::from_millis(random.below(500) as u64));
                     let outcome = if random.below(3) == 0 { BROKEN } else { OK };
                     old.hold(server);
-                    old.done(server, Outcome { latency, ..outcome }, now);
+                    old.done(server, ServerOutcome { latency, ..outcome }, now);
                 }
             }
             let mut remarkable: Vec<usize> = old.remarkable().collect();

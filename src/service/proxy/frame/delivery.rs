@@ -9,7 +9,7 @@ use crate::mem::{Key, Slab};
 use crate::proto::frame::{Answer, Code, Command, parse_error};
 
 /// What became of an answer.
-pub(super) enum Outcome {
+pub(super) enum Delivered {
     /// It was passed on.
     Passed(Waits),
     /// The server has not carried it out: to be sent again. With `is_going`, it takes nothing more.
@@ -94,23 +94,23 @@ impl Exchanges {
         answer: &Answer<'_, Key>,
         actions: &mut Vec<FrameAction>,
         now: Instant,
-    ) -> Outcome {
+    ) -> Delivered {
         let Some((key, exchange)) =
             answer.who.and_then(|key| self.slab.get_mut(key).map(|exchange| (key, exchange)))
         else {
-            return Outcome::Nobody;
+            return Delivered::Nobody;
         };
         let client = clients.get_mut(exchange.client).filter(|_| !exchange.is_orphan);
         let Some(client) = client else {
             if answer.last {
                 self.bury(clients, key);
             }
-            return Outcome::Nobody;
+            return Delivered::Nobody;
         };
         let refused = Some(answer.payload).filter(|_| answer.command == Command::ERROR);
         if let (false, Some(code)) = (exchange.begun, refused.and_then(not_done)) {
             exchange.refused = Some(code);
-            return Outcome::Again { exchange: key, is_going: code == Code::ShuttingDown };
+            return Delivered::Again { exchange: key, is_going: code == Code::ShuttingDown };
         }
         if refused.is_some() {
             // An error needs no credit, and what is held has no end.
@@ -130,7 +130,7 @@ impl Exchanges {
             self.release(client, key, actions, now);
             // Servers without flow control send more than was allowed.
             let clogged = (more.is_some() && self.held(key) > CLOG_BYTES).then_some(to);
-            return Outcome::Passed(Waits { clogged, more });
+            return Delivered::Passed(Waits { clogged, more });
         }
         if answer.command == Command::DATA {
             let len = u32::try_from(answer.payload.len()).unwrap_or(u32::MAX);
@@ -153,7 +153,7 @@ impl Exchanges {
             self.tally.answered += 1;
             self.remove(key);
         }
-        Outcome::Passed(Waits { clogged, more })
+        Delivered::Passed(Waits { clogged, more })
     }
 
     /// Answers an exchange with an error of ours.

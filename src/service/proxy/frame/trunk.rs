@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::client;
-use super::delivery::{Outcome, Waits};
+use super::delivery::{Delivered, Waits};
 use super::exchange::Exchanges;
 use super::flow::{Due, top_up};
 use super::{Exchanger, FrameAction, Learnt};
@@ -241,17 +241,17 @@ impl Exchanger {
                     let outcome = exchanges.deliver(clients, &answer, actions, now);
                     is_first |= state.heard.replace(now).is_none();
                     match outcome {
-                        Outcome::Passed(waits) => {
+                        Delivered::Passed(waits) => {
                             state.passed_on(exchanges, clients, waits, actions, now);
                         }
-                        Outcome::Again { exchange, is_going } => {
+                        Delivered::Again { exchange, is_going } => {
                             lost.push(exchange);
                             if is_going {
                                 // It would refuse the next ones, too, and so seem to be free.
                                 let _kept = pool.retire(trunk, CloseCause::Retired);
                             }
                         }
-                        Outcome::Nobody => {}
+                        Delivered::Nobody => {}
                     }
                     if last && !state.answered(trunk, is_large, pool, now) {
                         // It was to be closed after the last exchange that somebody waits for.

@@ -10,7 +10,7 @@ use crate::proto::http::{Fields, ResponseHead};
 use crate::service::cluster::Clusters;
 use crate::service::cluster::failure::Failure;
 use crate::service::cluster::identity::authenticates_connection;
-use crate::service::cluster::servers::{Ended, Outcome};
+use crate::service::cluster::servers::{Ended, ServerOutcome};
 use crate::service::http::interim;
 
 /// What becomes of the head of an answer.
@@ -161,7 +161,7 @@ impl Exchange {
     fn done(&mut self, status: u16, around: &mut super::Surroundings<'_>) {
         if let Some(server) = self.tries.state.server() {
             let latency = self.record.upstream.first_byte;
-            let outcome = Outcome { ended: Ended::Status(status), latency };
+            let outcome = ServerOutcome { ended: Ended::Status(status), latency };
             around.clusters.get(self.cluster).servers.done(server, outcome, around.now);
         }
         self.tries.state = State::Done;

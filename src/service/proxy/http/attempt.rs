@@ -8,7 +8,7 @@ use crate::mem::Key;
 use crate::service::cluster::attempts::Decision;
 use crate::service::cluster::failure::{Failure, FailureKind};
 use crate::service::cluster::pool::Checkout;
-use crate::service::cluster::servers::{Ended, Outcome};
+use crate::service::cluster::servers::{Ended, ServerOutcome};
 use crate::service::cluster::{Cluster, Clusters, failed};
 
 impl Exchange {
@@ -89,7 +89,7 @@ impl Exchange {
     ) -> bool {
         let now = around.now;
         let latency = self.record.upstream.first_byte;
-        let outcome = Outcome { ended: Ended::Status(status), latency };
+        let outcome = ServerOutcome { ended: Ended::Status(status), latency };
         let is_wanted = !around.clusters.get(self.cluster).retries.wants_status(status);
         if !is_wanted && self.leave_hedged(key, server, outcome, around) {
             return true;

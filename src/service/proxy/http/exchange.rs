@@ -17,7 +17,7 @@ use crate::mem::{Buf, Key};
 use crate::proto::http::{BodySize, Method, RequestHead, ResponseHead};
 use crate::service::cluster::attempts::Attempts;
 use crate::service::cluster::clock::Carried;
-use crate::service::cluster::failure::{Failure, Progress};
+use crate::service::cluster::failure::{Failure, TryProgress};
 use crate::service::http::body::Body;
 use crate::service::http::budget::WaitingBudget;
 use crate::service::http::record::RequestRecord;
@@ -234,8 +234,8 @@ impl Exchange {
     }
 
     /// How far it has come, as far as trying again goes.
-    pub(super) fn progress(&self) -> Progress {
-        Progress {
+    pub(super) fn progress(&self) -> TryProgress {
+        TryProgress {
             idempotent: self.request.head.method.is_idempotent(),
             body_repeatable: self.is_repeatable(),
             sent: self.tries.is_sent,

@@ -12,7 +12,7 @@ use crate::mem::Key;
 use crate::proto::http::BodySize;
 use crate::service::cluster::failure::Failure;
 use crate::service::cluster::pool::Checkout;
-use crate::service::cluster::servers::Outcome;
+use crate::service::cluster::servers::ServerOutcome;
 use crate::service::cluster::{Cluster, failed};
 
 impl Exchange {
@@ -107,7 +107,7 @@ impl Exchange {
         &mut self,
         key: Key,
         server: usize,
-        outcome: Outcome,
+        outcome: ServerOutcome,
         around: &mut Surroundings<'_>,
     ) -> bool {
         let Some(second) = self.tries.second.take() else { return false };
