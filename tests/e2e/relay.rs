@@ -444,11 +444,11 @@ fn a_client_that_reads_in_steps_is_not_idle() {
         stream.write_all(&vec![7; len]).unwrap();
         let _until_the_client_ends = stream.read(&mut [0]);
     });
-    let text = [&runtime(1), NO_ADMIN, &proxy("idle_timeout = \"2s\""), &upstream(&[server], "")];
+    let text = [&runtime(1), NO_ADMIN, &proxy("idle_timeout = \"4s\""), &upstream(&[server], "")];
     let served = Served::new(&text.concat());
     let mut client = served.connect();
     let mut part = vec![0; 512 << 10];
-    for _ in 0..4 {
+    for _ in 0..5 {
         std::thread::park_timeout(Duration::from_millis(1_500));
         client.read_exact(&mut part).unwrap();
     }
