@@ -71,7 +71,7 @@ fn many_reloads_that_change_everything_leave_nothing_behind() {
         let (folder, servers) = (folder(), servers());
         let admin = "[admin]\nenabled = false\n";
         let start = |number| [&runtime(workers), admin, &plan(number, servers, &folder)].concat();
-        // Else each thread that happens to make a plan keeps some memory of its own for the next one.
+        // Else each thread that happens to make a plan keeps some memory for the next one.
         let mut command = Command::new(BINARY);
         let program = Program::start(&start(0), command.env("MALLOC_ARENA_MAX", "1"));
         let threads = || std::fs::read_dir(format!("/proc/{}/task", program.id())).unwrap().count();

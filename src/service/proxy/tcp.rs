@@ -10,9 +10,9 @@
 //!                            Finished, Reset, Deadline
 //! ```
 //!
-//! Calling order: [`TcpExchange::handle`] with [`Event::Accepted`] first, then with whatever the last
-//! [`Action`] led to, until it answers [`Action::Close`]; after that every event is answered by
-//! [`Action::Wait`].
+//! Calling order: [`TcpExchange::handle`] with [`Event::Accepted`] first, then with whatever the
+//! last [`Action`] led to, until it answers [`Action::Close`]; after that every event is answered
+//! by [`Action::Wait`].
 
 use std::time::Instant;
 
