@@ -1,7 +1,7 @@
 //! What of upstreams goes on from plan to plan: an upstream whose keys and addresses are as before
 //! is the same one, with all that is known of its servers.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -22,7 +22,7 @@ use crate::session::{
 /// An upstream of the present plan.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
-    config: Upstream,
+    config: Arc<Upstream>,
     /// HTTP is spoken with its servers.
     pub(super) is_http: bool,
     /// Its connections carry frames of many clients.
@@ -34,10 +34,13 @@ pub(super) struct Entry {
     is_kept: bool,
 }
 
+/// An upstream that goes, and for each of its servers, which one it is of its successor.
+type Places = (Lease, Box<[Option<u32>]>);
+
 /// The upstreams of the present plan.
 #[derive(Debug, Default)]
 pub(super) struct Upstreams {
-    present: Vec<Entry>,
+    present: Arc<[Entry]>,
     clusters: Numbers<u64>,
     counted: Numbers<String>,
     keys: u64,
@@ -68,46 +71,48 @@ impl Upstreams {
         self.clusters.sweep();
         self.counted.sweep();
         let of_http = build::http::origins_of(config);
-        let pooled: Vec<usize> = config.listeners.iter().filter_map(pooled).collect();
+        let pooled: HashSet<usize> = config.listeners.iter().filter_map(pooled).collect();
         let count = workers.cells().len();
+        let present = Arc::clone(&self.present);
+        let present: HashMap<&str, &Entry> =
+            present.iter().map(|entry| (entry.name(), entry)).collect();
         let mut resolved_anew = Vec::new();
         let mut entries = Vec::with_capacity(config.upstreams.len());
         let mut fresh: Vec<Vec<Option<FreshCluster>>> = Vec::new();
         fresh.resize_with(count, Vec::new);
         for (place, upstream) in config.upstreams.iter().enumerate() {
             let kind = (of_http.contains(&place), pooled.contains(&place));
-            let before = self.present.iter().find(|one| one.config.name == upstream.name).cloned();
+            let before = present.get(upstream.name.as_str()).copied();
+            let unchanged = before.filter(|before| before.is_same(upstream, kind));
             let resolved = match build::resolve(upstream) {
                 Ok(resolved) => resolved,
-                Err(error) => match before.filter(|before| before.is_same(upstream, kind)) {
+                Err(error) => match unchanged {
                     Some(before) => {
                         tracing::warn!("{error}; its servers stay as they were found before");
-                        entries.push(Entry { is_kept: true, ..before });
+                        entries.push(Entry { is_kept: true, ..before.clone() });
                         fresh.iter_mut().for_each(|own| own.push(None));
                         continue;
                     }
                     None => return Err(error),
                 },
             };
-            if let Some(before) = &before
-                && before.is_same(upstream, kind)
-                && before.has_servers(&resolved.servers)
-            {
-                entries.push(Entry { is_kept: true, ..before.clone() });
-                fresh.iter_mut().for_each(|own| own.push(None));
-                continue;
-            }
-            if before.as_ref().is_some_and(|before| before.is_same(upstream, kind)) {
+            if let Some(before) = unchanged {
+                if before.has_servers(&resolved.servers) {
+                    entries.push(Entry { is_kept: true, ..before.clone() });
+                    fresh.iter_mut().for_each(|own| own.push(None));
+                    continue;
+                }
                 resolved_anew.push(upstream.name.clone());
             }
             let entry = self.make(upstream, resolved, kind, count, common, watched)?;
-            self.count(&entry, before.as_ref(), workers);
+            let places = before.map(|before| before.places_in(&entry));
+            self.count(&entry, places.as_ref(), workers);
             let number = entry.lease.number();
             for (worker, own) in fresh.iter_mut().enumerate() {
                 let seed = cluster_seed(worker_seed(seed, worker), number);
                 let cluster = Cluster::new(&entry.options.cluster, (worker, count), seed, now);
-                let before = before.as_ref().map(|before| before.places_in(&entry));
                 let is_checked = upstream.http.health.is_some();
+                let before = places.clone();
                 own.push(Some(FreshCluster { cluster: cluster.into(), before, is_checked }));
             }
             entries.push(entry);
@@ -129,7 +134,7 @@ impl Upstreams {
         let options = build::upstream(upstream, resolved, workers);
         self.keys += 1;
         Ok(Entry {
-            config: upstream.clone(),
+            config: Arc::new(upstream.clone()),
             is_http,
             is_pooled,
             lease: self.clusters.lease(&self.keys),
@@ -139,17 +144,17 @@ impl Upstreams {
         })
     }
 
-    /// Begins to count for an upstream that is new.
-    fn count(&mut self, entry: &Entry, before: Option<&Entry>, workers: &Workers) {
+    /// Begins to count for an upstream that is new. `places`: as [`Entry::places_in`], of the one
+    /// whose place it takes.
+    fn count(&mut self, entry: &Entry, places: Option<&Places>, workers: &Workers) {
         for number in self.counted.take_fresh() {
             for cell in workers.cells() {
                 cell.stats.upstreams.put(number, Arc::new(UpstreamStats::new()));
             }
         }
         let (number, servers) = (entry.lease.number(), entry.options.servers.len());
-        let places = before.map(|before| before.places_in(entry));
         for cell in workers.cells() {
-            let counters = places.as_ref().map(|(old, places)| {
+            let counters = places.map(|(old, places)| {
                 let pairs = places.iter().enumerate();
                 let pairs = pairs.filter_map(|(at, place)| Some((at, (*place)? as usize)));
                 ServerCounters::continuing(&cell.stats.servers.get(old.number()), servers, pairs)
@@ -161,7 +166,7 @@ impl Upstreams {
 
     /// The plan with these upstreams holds.
     pub(super) fn adopt(&mut self, planned: PlannedUpstreams) {
-        self.present = planned.entries;
+        self.present = planned.entries.into();
         self.clusters.take_fresh();
     }
 
@@ -178,7 +183,7 @@ impl Entry {
     }
 
     fn is_same(&self, upstream: &Upstream, kind: (bool, bool)) -> bool {
-        self.config == *upstream && (self.is_http, self.is_pooled) == kind
+        *self.config == *upstream && (self.is_http, self.is_pooled) == kind
     }
 
     /// Whether these are its servers, in whatever order names have resolved to them.
@@ -192,7 +197,7 @@ impl Entry {
     }
 
     /// For each of its servers, which one it is of an upstream that takes its place.
-    fn places_in(&self, newest: &Self) -> (Lease, Box<[Option<u32>]>) {
+    fn places_in(&self, newest: &Self) -> Places {
         let found: HashMap<String, u32> = newest.identities().zip(0u32..).collect();
         let places = self.identities().map(|own| found.get(&own).copied());
         (self.lease.clone(), places.collect())
