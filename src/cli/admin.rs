@@ -6,11 +6,10 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use crate::config::Admin;
+use crate::server::{NO_TOKEN, tokens_of};
 
 /// Bytes of a file of tokens that are read: far more than the tokens that a server takes have.
 const TOKEN_FILE_MAX: u64 = 1 << 20;
-/// Characters of a token, as servers take them.
-const TOKEN_LENGTHS: std::ops::RangeInclusive<usize> = 16..=256;
 
 /// Where a configuration has `path` of the admin interface. `switch` is that which says it instead.
 pub(super) fn address_of(admin: &Admin, path: &str, switch: &str) -> Result<String, String> {
@@ -50,22 +49,9 @@ pub(super) fn token(path: &Path) -> Result<String, String> {
     first_token(&text).map_err(wrong)
 }
 
-/// The first token of a text, by the rules of the server (`server::admin::token`).
+/// The first token of a text.
 fn first_token(text: &str) -> Result<String, String> {
-    let lines = text.lines().enumerate().map(|(at, line)| (at + 1, line.trim()));
-    let mut tokens = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-    let Some((number, token)) = tokens.next() else {
-        return Err("there is no token in it; make one with `openssl rand -hex 32`".to_owned());
-    };
-    if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(format!("line {number}: a token has visible ASCII characters only"));
-    }
-    if !TOKEN_LENGTHS.contains(&token.len()) {
-        let (least, most) = (TOKEN_LENGTHS.start(), TOKEN_LENGTHS.end());
-        let len = token.len();
-        return Err(format!("line {number}: a token has {least} to {most} characters, got {len}"));
-    }
-    Ok(token.to_owned())
+    tokens_of(text).next().unwrap_or_else(|| Err(NO_TOKEN.to_owned())).map(str::to_owned)
 }
 
 #[cfg(test)]

@@ -12,6 +12,9 @@ const LENGTH_MAX: usize = 256;
 /// Most tokens of a file: a few people, or an old and a new one.
 const TOKENS_MAX: usize = 64;
 
+/// What is said of a file without a token.
+pub(crate) const NO_TOKEN: &str = "there is no token in it; make one with `openssl rand -hex 32`";
+
 /// The tokens of a file, as their hashes: what is compared has one length, and says nothing of a
 /// token wherever it may be written.
 #[derive(Debug, Default)]
@@ -28,25 +31,10 @@ impl Tokens {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let mut tokens = Vec::new();
-        for (at, line) in text.lines().enumerate() {
-            let (number, token) = (at + 1, line.trim());
-            if token.is_empty() || token.starts_with('#') {
-                continue;
-            }
-            if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-                return Err(format!("line {number}: a token has visible ASCII characters only"));
-            }
-            let len = token.len();
-            if !(LENGTH_MIN..=LENGTH_MAX).contains(&len) {
-                return Err(format!(
-                    "line {number}: a token has {LENGTH_MIN} to {LENGTH_MAX} characters, got {len}"
-                ));
-            }
-            tokens.push(Sha256::digest(token).into());
-        }
+        let tokens = tokens_of(text).map(|token| Ok(Sha256::digest(token?).into()));
+        let tokens = tokens.collect::<Result<Vec<_>, String>>()?;
         match tokens.len() {
-            0 => Err("there is no token in it; make one with `openssl rand -hex 32`".to_owned()),
+            0 => Err(NO_TOKEN.to_owned()),
             1..=TOKENS_MAX => Ok(Self(tokens)),
             many => Err(format!("there are {many} tokens in it; at most {TOKENS_MAX}")),
         }
@@ -62,6 +50,25 @@ impl Tokens {
             found | (std::hint::black_box(difference) == 0)
         })
     }
+}
+
+/// The tokens of a text, one a line; empty lines and those that begin with `#` are passed over.
+/// Errors say what is wrong with a line, and do not repeat it.
+pub(crate) fn tokens_of(text: &str) -> impl Iterator<Item = Result<&str, String>> {
+    let lines = text.lines().enumerate().map(|(at, line)| (at + 1, line.trim()));
+    let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
+    lines.map(|(number, token)| {
+        if !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(format!("line {number}: a token has visible ASCII characters only"));
+        }
+        let len = token.len();
+        if !(LENGTH_MIN..=LENGTH_MAX).contains(&len) {
+            return Err(format!(
+                "line {number}: a token has {LENGTH_MIN} to {LENGTH_MAX} characters, got {len}"
+            ));
+        }
+        Ok(token)
+    })
 }
 
 /// The token of a field `Authorization` (RFC 6750, section 2.1).
