@@ -83,7 +83,7 @@ fn set_defaults_of_http<'a>(
     services: impl Iterator<Item = &'a ListenerService>,
 ) {
     for service in services {
-        let ListenerService::Http(http) = service else { continue };
+        let Some(http) = service.http() else { continue };
         for index in http.upstreams() {
             if let Some(upstream) = upstreams.get_mut(index)
                 && !upstream.given.iter().any(|key| *key.get_ref() == "pool_max")

@@ -398,16 +398,7 @@ fn by_name<T>(all: &[T], name: impl Fn(&T) -> &String) -> HashMap<&str, &T> {
 }
 
 fn routes_of(listener: &Listener) -> &[Route] {
-    match &listener.service {
-        ListenerService::Http(http) => &http.routes,
-        ListenerService::Tcp { .. }
-        | ListenerService::Echo
-        | ListenerService::Udp { .. }
-        | ListenerService::UdpEcho { .. }
-        | ListenerService::Frame { .. }
-        | ListenerService::Messages { .. }
-        | ListenerService::Sni { .. } => &[],
-    }
+    listener.service.http().map_or(&[], |http| &http.routes)
 }
 
 /// The name of the upstream that a route passes requests on to.

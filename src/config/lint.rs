@@ -1,11 +1,11 @@
 //! What is allowed and yet likely not meant: upstreams that nothing uses, routes that no request
 //! reaches, tokens sent in clear.
 
+use super::Config;
 use super::accept;
 use super::http::shadow::unreachable_routes;
 use super::place::{Finding, Place};
 use super::report::Severity;
-use super::{Config, ListenerService};
 
 impl Config {
     /// What this configuration allows and likely does not mean.
@@ -14,7 +14,7 @@ impl Config {
         let mut found = self.unused_upstreams();
         found.extend(self.clear_tokens());
         for (index, listener) in self.listeners.iter().enumerate() {
-            let ListenerService::Http(http) = &listener.service else { continue };
+            let Some(http) = listener.service.http() else { continue };
             for (route, by) in unreachable_routes(&http.routes) {
                 let name = |at: usize| format!("`{}`", accept::shown(&http.routes[at].name));
                 let names: Vec<_> = by.into_iter().map(name).collect();

@@ -61,6 +61,21 @@ pub enum ListenerService {
 }
 
 impl ListenerService {
+    /// What HTTP does here, if it is HTTP.
+    #[must_use]
+    pub const fn http(&self) -> Option<&HttpOptions> {
+        match self {
+            Self::Http(http) => Some(http),
+            Self::Tcp { .. }
+            | Self::Echo
+            | Self::Udp { .. }
+            | Self::UdpEcho { .. }
+            | Self::Frame { .. }
+            | Self::Messages { .. }
+            | Self::Sni { .. } => None,
+        }
+    }
+
     /// The index of the upstream in [`Config::upstreams`](super::Config::upstreams), of a proxy
     /// that has one alone. The routes of HTTP have theirs: see [`Self::uses`].
     #[must_use]

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::build::{self, http::router};
-use crate::config::{Config, ListenerService};
+use crate::config::Config;
 use crate::net::tls::Subject;
 use crate::proto::http::{RequestHead, is_token};
 use crate::proto::http1::{HeadLimits, RequestReader};
@@ -24,7 +24,7 @@ pub fn explain(
     let shown = certificate.map(shown).transpose()?;
     let mut text = String::new();
     for listener in build::streams(config) {
-        let ListenerService::Http(http) = &listener.service else { continue };
+        let Some(http) = listener.service.http() else { continue };
         let router = router(http).map_err(|error| error.to_string())?;
         // Writing to a string does not fail.
         let _infallible = writeln!(text, "listener {}:", listener.name);

@@ -19,7 +19,7 @@ use super::introduction::introduction;
 use super::plan::{Planner, Ready};
 use super::watch::Files;
 use super::worker::Message;
-use crate::config::{Config, Difference, Effect, Subject};
+use crate::config::{Change, Config, Difference, Effect, Subject};
 use crate::runtime::clock;
 use crate::session::Replaced;
 
@@ -191,20 +191,15 @@ impl Reloaded {
             subjects.clone().filter_map(listener_of).collect();
         let upstreams: std::collections::HashSet<String> =
             subjects.filter_map(upstream_of).collect();
-        let lines = |is_restart: bool| {
-            let all = difference.changes.iter();
-            let own = all.filter(|change| (change.effect == Effect::Restart) == is_restart);
-            own.map(|change| {
-                let line = change.to_string();
-                // Where these lines stand says already what they need.
-                let bare = line.strip_prefix("! ").unwrap_or(&line).trim_end();
-                bare.strip_suffix(" (needs a restart)").unwrap_or(bare).to_owned()
-            })
-            .collect::<Vec<_>>()
-        };
+        let (restart, reload): (Vec<&Change>, Vec<&Change>) =
+            difference.changes.iter().partition(|change| change.effect == Effect::Restart);
         Self {
-            changes: lines(false),
-            needs_restart: lines(true),
+            changes: reload.into_iter().map(ToString::to_string).collect(),
+            // The list says already what they need.
+            needs_restart: restart
+                .into_iter()
+                .map(|change| format!("{}{}", change.subject, change.kind))
+                .collect(),
             listeners: Groups::new(
                 old.listeners.iter().map(|one| &one.name),
                 new.listeners.iter().map(|one| &one.name),
@@ -239,7 +234,7 @@ impl Reloaded {
     }
 }
 
-/// Who waits for what came of a reload.
+/// The one that is told the result of a reload.
 pub(super) type Waiter = oneshot::Sender<Result<Reloaded, ReloadError>>;
 
 /// What a reload is asked for by.
@@ -257,7 +252,7 @@ pub(super) struct ReloadCounts {
     pub(super) reloaded: AtomicU64,
     pub(super) unchanged: AtomicU64,
     pub(super) failed: AtomicU64,
-    /// Whether the last one has not failed: 1, also before the first.
+    /// 1 if the last one has failed.
     pub(super) last_failed: AtomicU64,
     /// When the last one that has not failed was made, in seconds since 1970.
     pub(super) last_success: AtomicU64,
@@ -292,7 +287,7 @@ impl ReloadCounts {
 #[derive(Debug, Default)]
 pub(super) struct Reload {
     stage: Stage,
-    /// Who waits for what comes of it.
+    /// Those that are told the result.
     waiters: Vec<Waiter>,
     /// It is to be done once more: a signal came while it was under way.
     again: bool,
@@ -340,7 +335,7 @@ impl Reload {
         Self { seen, ..Self::default() }
     }
 
-    /// Waits for what comes next; for ever, while no reload is under way.
+    /// Waits for the next step; does not return while no reload is under way.
     pub(super) async fn step(&mut self) -> Step {
         match &mut self.stage {
             Stage::None => std::future::pending().await,

@@ -133,8 +133,8 @@ impl Session {
             Self::Frames(frames) => frames.start(context, key),
             Self::Trunk(trunk) => trunk.start(context, key),
             Self::Http(http) => http.start(context, key),
-            Self::Upstream(origin) => origin.start(context, key),
-            Self::Handshake(opening) => opening.start(context, key),
+            Self::Upstream(upstream) => upstream.start(context, key),
+            Self::Handshake(handshake) => handshake.start(context, key),
             Self::Parting(parting) => parting.start(context, key),
         }
     }
@@ -152,8 +152,8 @@ impl Session {
             Self::Frames(frames) => frames.handle(context, key, completion),
             Self::Trunk(trunk) => trunk.handle(context, key, completion),
             Self::Http(http) => http.handle(context, key, completion),
-            Self::Upstream(origin) => origin.handle(context, key, completion),
-            Self::Handshake(opening) => opening.handle(context, key, completion),
+            Self::Upstream(upstream) => upstream.handle(context, key, completion),
+            Self::Handshake(handshake) => handshake.handle(context, key, completion),
             Self::Parting(parting) => parting.handle(context, key, completion),
         }
     }
@@ -184,7 +184,7 @@ impl Session {
             Self::Trunk(trunk) => trunk.flush(context, key),
             Self::Http(http) => http.transmit(context, key),
             Self::Upstream(one) => one.transmit(context, key),
-            Self::Handshake(opening) => opening.flush(context, key),
+            Self::Handshake(handshake) => handshake.flush(context, key),
             // It sends nothing.
             Self::Parting(_) => {}
         }
@@ -199,8 +199,8 @@ impl Session {
             Self::Frames(frames) => frames.feed(context, key, lane),
             Self::Trunk(trunk) => trunk.feed(context, key),
             Self::Http(http) => http.feed(context, key, lane),
-            Self::Upstream(origin) => origin.feed(context, key),
-            Self::Handshake(opening) => opening.feed(context, key),
+            Self::Upstream(upstream) => upstream.feed(context, key),
+            Self::Handshake(handshake) => handshake.feed(context, key),
             Self::Parting(parting) => parting.feed(context, key),
         }
     }
@@ -213,7 +213,7 @@ impl Session {
             Self::Frames(frames) => frames.hold(),
             Self::Trunk(trunk) => trunk.hold(),
             Self::Http(http) => http.hold(),
-            Self::Upstream(origin) => origin.hold(),
+            Self::Upstream(upstream) => upstream.hold(),
             // They keep no received bytes, or keep them on the heap.
             Self::Echo(_) | Self::Relay(_) | Self::Handshake(_) | Self::Parting(_) => {}
         }
@@ -227,8 +227,8 @@ impl Session {
             Self::Frames(frames) => frames.handle_timeout(context, key),
             Self::Trunk(trunk) => trunk.handle_timeout(context, key),
             Self::Http(http) => http.handle_timeout(context, key),
-            Self::Upstream(origin) => origin.handle_timeout(context, key),
-            Self::Handshake(opening) => opening.handle_timeout(context, key),
+            Self::Upstream(upstream) => upstream.handle_timeout(context, key),
+            Self::Handshake(handshake) => handshake.handle_timeout(context, key),
             Self::Parting(parting) => parting.handle_timeout(context, key),
         }
     }
@@ -238,7 +238,7 @@ impl Session {
         match self {
             Self::Frames(frames) => frames.drain(context, key),
             Self::Http(http) => http.drain(context, key),
-            Self::Upstream(origin) => origin.drain(context, key),
+            Self::Upstream(upstream) => upstream.drain(context, key),
             Self::Handshake(_)
             | Self::Parting(_)
             | Self::Echo(_)
@@ -260,13 +260,13 @@ impl Session {
                 trunk.close(context, key);
                 return false;
             }
-            Self::Handshake(opening) => opening.cut(context, key),
+            Self::Handshake(handshake) => handshake.cut(context, key),
             Self::Parting(parting) => {
                 parting.close(context, key);
                 return false;
             }
-            Self::Upstream(origin) => {
-                origin.close(context, key, crate::service::cluster::pool::CloseCause::Shutdown);
+            Self::Upstream(upstream) => {
+                upstream.close(context, key, crate::service::cluster::pool::CloseCause::Shutdown);
                 return false;
             }
         }
@@ -282,8 +282,8 @@ impl Session {
             Self::Frames(frames) => frames.is_finished(),
             Self::Trunk(trunk) => trunk.is_finished(),
             Self::Http(http) => http.is_finished(),
-            Self::Upstream(origin) => origin.is_finished(),
-            Self::Handshake(opening) => opening.is_finished(),
+            Self::Upstream(upstream) => upstream.is_finished(),
+            Self::Handshake(handshake) => handshake.is_finished(),
             Self::Parting(parting) => parting.is_finished(),
         }
     }
@@ -296,8 +296,8 @@ impl Session {
             Self::Frames(frames) => frames.finish(context, key),
             Self::Trunk(trunk) => trunk.finish(context, key),
             Self::Http(http) => http.finish(context, key),
-            Self::Upstream(origin) => origin.finish(context, key),
-            Self::Handshake(opening) => opening.finish(context, key),
+            Self::Upstream(upstream) => upstream.finish(context, key),
+            Self::Handshake(handshake) => handshake.finish(context, key),
             Self::Parting(parting) => parting.finish(context, key),
         }
     }

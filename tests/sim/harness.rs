@@ -14,10 +14,10 @@ use ringway::service::cluster::servers::Policy;
 use ringway::service::handler::{Handler, Kind, Refusal, Request};
 use ringway::service::proxy::MeterOptions;
 use ringway::session::{
-    HandlerFactory, ListenerOptions, Planned, RelayOptions, ServiceOptions, SessionOptions,
-    UpstreamOptions, Workers,
+    HandlerFactory, Planned, RelayOptions, ServiceOptions, SessionOptions, UpstreamOptions, Workers,
 };
 
+use super::frames::listener_options;
 use super::reload::Swaps;
 
 /// Seeds of each kind of run, unless `RINGWAY_SIM_RUNS` says another number.
@@ -27,7 +27,6 @@ const TURNS_MAX: usize = 60_000;
 const BUFFERS: u16 = 8;
 const BUFFER_SIZE: u32 = 256;
 const LINE_LIMIT: u32 = 400;
-const IDLE: Duration = Duration::from_secs(2);
 const CONNECT: Duration = Duration::from_millis(50);
 
 /// Runs `test` with many seeds, and says which one failed.
@@ -179,20 +178,6 @@ pub(crate) struct Scenario {
     drained: bool,
     /// Makes the plans that come later.
     swaps: Swaps,
-}
-
-fn listener_options(listener: Fd, service: ServiceOptions) -> ListenerOptions {
-    ListenerOptions {
-        name: "sim".to_owned(),
-        sockets: vec![listener],
-        listen: None,
-        service,
-        connections_max: 100,
-        idle_timeout: IDLE,
-        accept_header: false,
-        header_timeout: IDLE,
-        tls: None,
-    }
 }
 
 fn address(last: u8) -> SocketAddress {

@@ -65,32 +65,38 @@ impl fmt::Display for Change {
             (ChangeKind::Removed, _) => '-',
             (_, Effect::Reload | Effect::Sockets) => '~',
         };
-        write!(f, "{mark} {}", self.subject)?;
-        match &self.kind {
-            ChangeKind::Added | ChangeKind::Removed => Ok(()),
-            ChangeKind::Key { key, old, new } => {
+        write!(f, "{mark} {}{}", self.subject, self.kind)?;
+        f.write_str(match (&self.kind, self.effect) {
+            (ChangeKind::Key { .. }, Effect::Sockets) => " (sockets are set up again)",
+            (ChangeKind::Key { .. }, Effect::Restart) => " (needs a restart)",
+            _ => "",
+        })
+    }
+}
+
+/// What follows the subject in a line.
+impl fmt::Display for ChangeKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Added | Self::Removed => Ok(()),
+            Self::Key { key, old, new } => {
                 let [old, new] = [old, new].map(|value| value.as_deref().unwrap_or("(none)"));
                 if old == new {
-                    write!(f, ": {key} changed, and is not shown")?;
+                    write!(f, ": {key} changed, and is not shown")
                 } else {
-                    write!(f, ": {key} {old} -> {new}")?;
+                    write!(f, ": {key} {old} -> {new}")
                 }
-                f.write_str(match self.effect {
-                    Effect::Reload => "",
-                    Effect::Sockets => " (sockets are set up again)",
-                    Effect::Restart => " (needs a restart)",
-                })
             }
-            ChangeKind::Addresses { opened, closed } => {
+            Self::Addresses { opened, closed } => {
                 f.write_str(": listens")?;
                 let opened = opened.iter().map(|address| ('+', address));
                 let all = opened.chain(closed.iter().map(|address| ('-', address)));
                 all.into_iter().try_for_each(|(mark, address)| write!(f, " {mark}{address}"))
             }
-            ChangeKind::Order => f.write_str(": routes in another order"),
-            ChangeKind::ServerAdded(address) => write!(f, ": server +{address}"),
-            ChangeKind::ServerRemoved(address) => write!(f, ": server -{address}"),
-            ChangeKind::Server { address, old, new } => {
+            Self::Order => f.write_str(": routes in another order"),
+            Self::ServerAdded(address) => write!(f, ": server +{address}"),
+            Self::ServerRemoved(address) => write!(f, ": server -{address}"),
+            Self::Server { address, old, new } => {
                 write!(f, ": server {address}")?;
                 for (name, old, new) in
                     [("weight", old.0, new.0), ("priority", u32::from(old.1), u32::from(new.1))]

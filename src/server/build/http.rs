@@ -6,9 +6,7 @@ use std::sync::Arc;
 
 use regex::Regex;
 
-use crate::config::{
-    self, Action, Config, HttpOptions as HttpConfig, Listener, ListenerService, Route,
-};
+use crate::config::{self, Action, Config, HttpOptions as HttpConfig, Listener, Route};
 use crate::proto::http1::HeadLimits;
 use crate::runtime::Current;
 use crate::server::StartError;
@@ -203,16 +201,8 @@ impl HttpBuilder<'_> {
     }
 
     fn action(&mut self, listener: &Listener, route: &Route) -> Result<RouteAction, StartError> {
-        let server_header = match &listener.service {
-            ListenerService::Http(http) => http.server_header.as_deref(),
-            ListenerService::Tcp { .. }
-            | ListenerService::Echo
-            | ListenerService::Udp { .. }
-            | ListenerService::UdpEcho { .. }
-            | ListenerService::Frame { .. }
-            | ListenerService::Messages { .. }
-            | ListenerService::Sni { .. } => None,
-        };
+        let http = listener.service.http();
+        let server_header = http.and_then(|http| http.server_header.as_deref());
         Ok(match &route.action {
             Action::Proxy { upstream } => {
                 let upstream = self.upstreams[*upstream];
@@ -341,16 +331,6 @@ fn certificate_match(condition: &config::CertificateCondition) -> CertificateMat
 
 /// The upstreams that routes of HTTP go to.
 pub(in crate::server) fn origins_of(config: &Config) -> HashSet<usize> {
-    let services = config.listeners.iter().map(|listener| &listener.service);
-    let routed = services.filter_map(|service| match service {
-        ListenerService::Http(http) => Some(http.upstreams()),
-        ListenerService::Tcp { .. }
-        | ListenerService::Echo
-        | ListenerService::Udp { .. }
-        | ListenerService::UdpEcho { .. }
-        | ListenerService::Frame { .. }
-        | ListenerService::Messages { .. }
-        | ListenerService::Sni { .. } => None,
-    });
-    routed.flatten().collect()
+    let http = config.listeners.iter().filter_map(|listener| listener.service.http());
+    http.flat_map(HttpConfig::upstreams).collect()
 }

@@ -39,7 +39,7 @@ use super::build::{self, tls};
 use super::certificates::CertificateList;
 use super::health::HealthPlan;
 use super::watch::{WatchList, Watched};
-use crate::config::{Config, Listener, ListenerService};
+use crate::config::{Config, Listener};
 use crate::ring::{Fd, SocketAddress};
 use crate::session::{
     DatagramOptions, Lease, ListenerOptions, PlanOptions, Planned, ServiceOptions, Workers,
@@ -339,8 +339,7 @@ impl Planner {
             }
         }
         let counts_sources = config.listeners.iter().any(|listener| {
-            matches!(&listener.service, ListenerService::Http(http)
-                if http.source_connections_max.is_some())
+            listener.service.http().is_some_and(|http| http.source_connections_max.is_some())
         });
         if counts_sources && self.workers.cells().len() > 1 {
             self.workers.cells().iter().for_each(crate::session::WorkerCell::count_sources);

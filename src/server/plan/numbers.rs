@@ -12,7 +12,7 @@ use crate::session::Lease;
 pub(super) struct Numbers<K> {
     slots: Vec<Slot<K>>,
     by_key: HashMap<K, usize>,
-    /// Numbers that nobody has: to be given away.
+    /// Numbers without a lease.
     free: Vec<usize>,
     /// Numbers with another key than before, since they were last taken.
     fresh: Vec<usize>,
@@ -31,7 +31,7 @@ impl<K> Default for Numbers<K> {
 }
 
 impl<K: Clone + Eq + Hash> Numbers<K> {
-    /// Looks which numbers nobody has any more. To be called before many are asked for.
+    /// Finds the numbers whose leases are gone. Call it before asking for many.
     pub(super) fn sweep(&mut self) {
         let unused = self.slots.iter().enumerate();
         let unused = unused.filter(|(_, slot)| slot.watch.strong_count() == 0);

@@ -144,7 +144,7 @@ fn bind(
 ) -> Result<Bound, StartError> {
     let address = build::address(&listener.listen[at])?;
     let is_udp = listener.is_udp();
-    // What we have of it ourselves is no other process's, and stays until this plan holds.
+    // A socket of ours there is not another process's; it stays open until this plan holds.
     let is_ours = address.ip().is_some_and(|ip| {
         leaving.iter().any(|(is_udp_too, own)| *is_udp_too == is_udp && overlaps(*own, ip))
     });

@@ -381,7 +381,7 @@ impl Servers {
         number < self.servers.len()
     }
 
-    /// Gives a server another weight. Returns the level that is to be weighed anew.
+    /// Gives a server another weight. Returns the level whose weights must be summed again.
     fn change_weight(&mut self, number: usize, weight: u32) -> Option<usize> {
         let server = self.servers.get_mut(number)?;
         let (level, weight) = (server.level, weight.max(1));

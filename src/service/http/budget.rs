@@ -9,7 +9,7 @@ pub const WAITING_MAX: usize = 256 * 1024;
 ///
 /// It refuses nothing. It says how much may wait for one peer now ([`WaitingBudget::allowance`]):
 /// less in steps as the budget runs out, and in the end one part. A source whose bytes have all
-/// been taken is always read again, so that nobody starves and nothing waits for another's peer.
+/// been taken is always read again, so that no peer starves or waits for another one.
 /// The sum may therefore exceed the budget by one part for each exchange.
 #[derive(Debug)]
 pub struct WaitingBudget {

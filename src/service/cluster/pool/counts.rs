@@ -7,7 +7,7 @@ pub enum CloseCause {
     IdleTimeout,
     /// It was old.
     MaxAge,
-    /// The server closed it, or sent what nobody had asked for, while it was idle.
+    /// The server closed it, or sent bytes without a request, while it was idle.
     Stale,
     /// It was lost with exchanges on it.
     Failed,
@@ -15,7 +15,7 @@ pub enum CloseCause {
     Retired,
     /// Another worker needs the place.
     Lent,
-    /// The server ends, or nobody uses the upstream any more.
+    /// The process ends, or the upstream is no longer used.
     Shutdown,
 }
 

@@ -143,7 +143,7 @@ fn pools_that_keep_none_open_nothing_ahead_of_need_and_serve_who_waits() {
     assert!(pools.release(0, first, now), "somebody waits for it");
     assert_eq!(pools.next_ready(0, now), Some((other, first)));
     assert!(!pools.release(0, first, now));
-    // One that was being made when nobody waits any more is taken at once.
+    // One that was being opened when the last waiter left is taken at once.
     pools.begin_open(2);
     pools.opened(2, third, now);
     assert_eq!(pools.take_idle(None, CloseCause::Retired), Some(third));

@@ -66,7 +66,7 @@ impl Servers {
         self.recall_all([(server, memory)], now);
     }
 
-    /// As [`Servers::recall`], for many: tables of hashes are made anew once for all of them.
+    /// As [`Servers::recall`], for many: tables of hashes are built again once for all of them.
     pub fn recall_all(
         &mut self,
         memories: impl IntoIterator<Item = (usize, ServerMemory)>,

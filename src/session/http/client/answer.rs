@@ -154,6 +154,20 @@ impl Http {
         status: u16,
         field: Option<(&[u8], &[u8])>,
     ) {
+        let id = told.request_id;
+        let write = |_: &mut Context<D>, page: &mut Vec<u8>| write_page(status, id, page);
+        self.answer_html(context, (head, told), status, field, write);
+    }
+
+    /// A page for people, with a field of its own.
+    fn answer_html<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        (head, told): (Box<RequestHead>, RequestRecord),
+        status: u16,
+        field: Option<(&[u8], &[u8])>,
+        write: impl FnOnce(&mut Context<D>, &mut Vec<u8>),
+    ) {
         let mut response = context.http.spare_answers.take();
         response.status = status;
         page::describe(&mut response.fields);
@@ -161,7 +175,7 @@ impl Http {
             response.fields.push(name, value);
         }
         let mut page = context.answers.take();
-        write_page(status, told.request_id, &mut page);
+        write(context, &mut page);
         self.answer(context, head, told, response, &page);
         context.answers.give(page);
     }
@@ -187,14 +201,9 @@ impl Http {
         head: Box<RequestHead>,
         told: RequestRecord,
     ) {
-        let mut response = context.http.spare_answers.take();
-        response.status = 200;
-        page::describe(&mut response.fields);
-        response.fields.push_known(Known::CacheControl, b"no-store");
-        let mut page = context.answers.take();
-        context.write_status_page(&mut page);
-        self.answer(context, head, told, response, &page);
-        context.answers.give(page);
+        let field = Some((&b"cache-control"[..], &b"no-store"[..]));
+        let write = |context: &mut Context<D>, page: &mut Vec<u8>| context.write_status_page(page);
+        self.answer_html(context, (head, told), 200, field, write);
     }
 
     /// The client is sent elsewhere.
