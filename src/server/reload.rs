@@ -16,7 +16,7 @@ use tokio::task::JoinHandle;
 use super::admin::{self, Pages};
 use super::control::{Control, DrainProgress};
 use super::introduction::introduction;
-use super::plan::{Planner, Ready};
+use super::plan::{Inventory, Planner, Ready};
 use super::watch::Files;
 use super::worker::Message;
 use crate::config::{Change, Config, Difference, Effect, Subject};
@@ -421,7 +421,6 @@ impl Control {
                     Ok(made) => {
                         let (ready, done) = *made;
                         reload.stage = Stage::Giving(self.give(ready, done));
-                        self.show_plan();
                         return;
                     }
                 }
@@ -465,7 +464,7 @@ impl Control {
         }
         self.addresses.replace(Arc::new(addresses));
         self.config = config;
-        self.exporter = self.exporter.of_plan(inventory, Vec::new(), self.health.stats());
+        self.show_plan(inventory);
         done.plan = id;
         tokio::spawn(async move {
             let deadline = tokio::time::Instant::now() + PLAN_WAIT;
@@ -484,10 +483,10 @@ impl Control {
     }
 
     /// The pages of the admin interface show the plan that holds.
-    fn show_plan(&mut self) {
+    fn show_plan(&mut self, inventory: Arc<Inventory>) {
         let Some(planner) = &self.planner else { return };
-        let (inventory, checks) = (self.exporter.inventory(), self.health.stats());
-        self.exporter = self.exporter.of_plan(inventory, planner.watch.counts(), checks);
+        let (watched, checks) = (planner.watch.counts(), self.health.stats());
+        self.exporter = self.exporter.of_plan(inventory, watched, checks);
         if let Some(pages) = &self.pages {
             let before = pages.get();
             before.inventory.replace(self.exporter.inventory());
