@@ -301,11 +301,11 @@ impl Upstreams {
             if number >= self.all.len() {
                 self.all.resize_with(number + 1, || None);
             }
-            let stats = &workers.cells()[worker].stats;
-            let servers = stats.servers.get(number);
-            let stats = stats.upstreams.get(counted.number());
             // One that goes on stays as it is: who has it is counted.
             self.all[number].get_or_insert_with(|| {
+                let stats = &workers.cells()[worker].stats;
+                let servers = stats.servers.get(number);
+                let stats = stats.upstreams.get(counted.number());
                 let (lease, counted) = (lease.clone(), counted.clone());
                 let options = Arc::clone(options);
                 Rc::new(UpstreamPlan { _lease: lease, _counted: counted, options, stats, servers })

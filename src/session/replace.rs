@@ -1,6 +1,7 @@
 //! Another plan takes the place of the present one, between two turns. What has to be done for each
 //! connection is done a few at a time, so that no turn is long.
 
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -248,17 +249,20 @@ impl<D: Driver> Sessions<D> {
     /// Listens on the sockets of these listeners. A socket that stays is not touched, but for what
     /// its listener says of it now; what waits in the queue of one that goes is served.
     fn replace_acceptors(&mut self, listeners: &[Rc<ListenerPlan>]) {
-        let owner = |socket: Fd| {
-            listeners.iter().find(|listener| listener.options.sockets.contains(&socket))
-        };
+        let owners: HashMap<Fd, &Rc<ListenerPlan>> = listeners
+            .iter()
+            .flat_map(|listener| listener.options.sockets.iter().map(move |one| (*one, listener)))
+            .collect();
+        let mut known = HashSet::new();
         for index in 0..self.listeners.len() {
             let Listener { acceptor, listener } = &mut self.listeners[index];
             if acceptor.is_closed() || acceptor.is_stopping() {
                 continue;
             }
-            match owner(acceptor.socket()) {
+            let socket = acceptor.socket();
+            match owners.get(&socket).copied() {
                 Some(newest) => {
-                    let socket = acceptor.socket();
+                    known.insert(socket);
                     let before = listener.replace(Rc::clone(newest));
                     let before = before.and_then(|before| before.options.listen);
                     if let Some(listen) = newest.options.listen
@@ -278,12 +282,7 @@ impl<D: Driver> Sessions<D> {
         }
         for listener in listeners {
             for socket in &listener.options.sockets {
-                let is_known = self.listeners.iter().any(|one| {
-                    !one.acceptor.is_closed()
-                        && !one.acceptor.is_stopping()
-                        && one.acceptor.socket() == *socket
-                });
-                if !is_known {
+                if known.insert(*socket) {
                     self.add_acceptor(listener, *socket);
                 }
             }

@@ -12,7 +12,7 @@
 mod flow;
 mod listener;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::rc::Rc;
 
 use self::flow::Flow;
@@ -128,10 +128,16 @@ impl Datagrams {
             DatagramService::Proxy { flows_max, .. } => u32::try_from(flows_max).unwrap_or(1 << 30),
         });
         self.flows.set_limit(most.fold(FLOWS_SPARE, u32::saturating_add));
-        let ended = self.end_flows_of_others(context, &plans);
+        let owners: HashMap<Fd, &Rc<DatagramPlan>> = plans
+            .iter()
+            .flat_map(|plan| plan.options.sockets.iter().map(move |socket| (*socket, plan)))
+            .collect();
+        let ended = self.end_flows_of_others(context, &plans, &owners);
+        let mut known = HashSet::new();
         for index in 0..self.doors.len() {
             let Some(socket) = self.doors[index].socket.fd() else { continue };
-            match plans.iter().find(|plan| plan.options.sockets.contains(&socket)) {
+            known.insert(socket);
+            match owners.get(&socket) {
                 Some(plan) => self.doors[index].plan = Some(Rc::clone(plan)),
                 None => {
                     self.doors[index].socket.stop(&mut context.reactor);
@@ -141,7 +147,7 @@ impl Datagrams {
         }
         for plan in plans {
             for socket in &plan.options.sockets {
-                if !self.doors.iter().any(|door| door.socket.fd() == Some(*socket)) {
+                if known.insert(*socket) {
                     let index = self.add_door(&plan, *socket);
                     if is_started {
                         self.doors[index].socket.arm(&mut context.reactor);
@@ -189,16 +195,15 @@ impl Datagrams {
         &mut self,
         context: &mut Context<D>,
         plans: &[Rc<DatagramPlan>],
+        owners: &HashMap<Fd, &Rc<DatagramPlan>>,
     ) -> u64 {
         let mut ended = 0;
         let stays = |door: &UdpListener| {
-            let socket = door.socket.fd();
-            plans.iter().any(|plan| {
+            let newest = door.socket.fd().and_then(|socket| owners.get(&socket));
+            newest.is_some_and(|plan| {
                 let own = door.plan.as_ref().map(|plan| plan.number());
                 let has_flows = matches!(plan.options.service, DatagramService::Proxy { .. });
-                has_flows
-                    && own == Some(plan.number())
-                    && socket.is_some_and(|socket| plan.options.sockets.contains(&socket))
+                has_flows && own == Some(plan.number())
             })
         };
         let stays: Vec<bool> = self.doors.iter().map(stays).collect();
@@ -212,9 +217,9 @@ impl Datagrams {
                 }
             }
         }
+        let present: HashSet<usize> = plans.iter().map(|plan| plan.number()).collect();
         for (number, slot) in self.listeners.iter_mut().enumerate() {
-            let is_gone = !plans.iter().any(|plan| plan.number() == number);
-            if is_gone
+            if !present.contains(&number)
                 && let Some(listener) = slot.take()
                 && let Some(timer) = listener.timer
             {

@@ -103,8 +103,12 @@ impl FileCaches {
         reactor: &mut Reactor<D, T>,
         folders: &[usize],
     ) {
-        for (number, slot) in self.caches.iter_mut().enumerate() {
-            if !folders.contains(&number) {
+        let mut stays = vec![false; self.caches.len()];
+        for number in folders {
+            stays.get_mut(*number).into_iter().for_each(|stays| *stays = true);
+        }
+        for (slot, stays) in self.caches.iter_mut().zip(stays) {
+            if !stays {
                 self.leaving.extend(slot.take());
             }
         }
