@@ -355,4 +355,8 @@ def targets(everything):
         *most("10,000 prefixes over one", "scale-prefixes", 10_000, 1.05),
         *most("10,000 hosts over one", "scale-hosts", 10_000, 1.05),
         *most("1,000 regexes over one", "scale-regexes", 1_000, 1.3),
+        *most("1,000 servers over two, round_robin", "scale-round_robin", 1_000, 1.05),
+        *most("1,000 servers over two, least_requests", "scale-least_requests", 1_000, 1.05),
+        *most("1,000 servers over two, ewma", "scale-ewma", 1_000, 1.05),
+        *most("1,000 servers over two, hash", "scale-hash", 1_000, 1.05),
     ]
