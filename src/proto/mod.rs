@@ -3,6 +3,7 @@
 pub mod frame;
 pub mod http;
 pub mod http1;
+pub mod http2;
 pub mod lines;
 pub mod proxy_protocol;
 pub mod tls;

@@ -19,6 +19,7 @@ pub struct Fields {
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     known: Known,
+    never_indexed: bool,
     name: Span,
     value: Span,
 }
@@ -44,6 +45,8 @@ pub struct Field<'a> {
     pub name: &'a [u8],
     /// Its value, without white space around it.
     pub value: &'a [u8],
+    /// Nobody on its way may put it into a table of header compression (RFC 7541, section 7.1.3).
+    pub never_indexed: bool,
 }
 
 impl Fields {
@@ -114,6 +117,19 @@ impl Fields {
         self.entries.last().map_or(Known::Other, |entry| entry.known)
     }
 
+    /// Nobody may put the last field into a table of header compression.
+    pub fn mark_last_never_indexed(&mut self) {
+        if let Some(entry) = self.entries.last_mut() {
+            entry.never_indexed = true;
+        }
+    }
+
+    /// Bytes of memory that the fields need.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.text.len() + self.entries.len() * size_of::<Entry>()
+    }
+
     /// Removes the last field.
     pub fn pop(&mut self) {
         if let Some(entry) = self.entries.pop() {
@@ -158,7 +174,7 @@ impl Fields {
         let value = Span::from_range(value_at..self.text.len()).unwrap_or_default();
         self.text.extend_from_slice(LINE_END);
         self.names |= known.bit();
-        self.entries.push(Entry { known, name, value });
+        self.entries.push(Entry { known, never_indexed: false, name, value });
     }
 
     /// Writes all fields, one a line.
@@ -186,6 +202,7 @@ impl Fields {
             known: entry.known,
             name: entry.name.of(&self.text).unwrap_or_default(),
             value: entry.value.of(&self.text).unwrap_or_default(),
+            never_indexed: entry.never_indexed,
         })
     }
 
@@ -245,6 +262,7 @@ impl Fields {
                 known: entry.known,
                 name: entry.name.of(text).unwrap_or_default(),
                 value: entry.value.of(text).unwrap_or_default(),
+                never_indexed: entry.never_indexed,
             })
         });
     }

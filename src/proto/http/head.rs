@@ -1,6 +1,9 @@
 //! The heads of requests and responses.
 
-use super::{Fields, Method};
+use std::borrow::Cow;
+
+use super::target::{self, TargetError};
+use super::{Fields, Method, scan};
 use crate::mem::{Reuse, Span};
 
 /// A version of HTTP.
@@ -11,6 +14,8 @@ pub enum Version {
     /// HTTP/1.1.
     #[default]
     Http11,
+    /// HTTP/2.
+    Http2,
 }
 
 impl Version {
@@ -20,6 +25,7 @@ impl Version {
         match self {
             Self::Http10 => "HTTP/1.0",
             Self::Http11 => "HTTP/1.1",
+            Self::Http2 => "HTTP/2.0",
         }
     }
 }
@@ -85,9 +91,9 @@ impl RequestHead {
 
     /// Sets the authority: the host, put into lower case, and perhaps `:` and a port.
     pub fn set_authority(&mut self, authority: &[u8]) {
-        let authority = &*super::target::normalize_authority(authority);
+        let authority = &*target::normalize_authority(authority);
         self.authority = self.keep(authority);
-        let host = super::target::host_len(authority);
+        let host = target::host_len(authority);
         let host = u32::try_from(host).unwrap_or(0);
         self.host = Span::new(self.authority.start(), self.authority.start() + host);
     }
@@ -100,6 +106,37 @@ impl RequestHead {
     /// Sets the query, which is what follows the `?`.
     pub fn set_query(&mut self, query: Option<&str>) {
         self.query = query.map(|query| self.keep_text(query));
+    }
+
+    /// Sets path and query of a target that begins with its path, in normal form; an empty path is
+    /// that of the root.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn set_target(&mut self, text: &str) -> Result<(), TargetError> {
+        let end = scan::find(b'?', text.as_bytes());
+        let (path, query) = match end.and_then(|at| text.split_at_checked(at)) {
+            Some((path, query)) => (path, query.get(1..)),
+            None => (text, None),
+        };
+        let path = if path.is_empty() { "/" } else { path };
+        if !path.starts_with('/') {
+            return Err(TargetError::Byte);
+        }
+        match target::normalize(path.as_bytes())? {
+            Cow::Borrowed(_) => self.set_path(path),
+            // It has visible ASCII only.
+            Cow::Owned(normal) => self.set_path(std::str::from_utf8(&normal).unwrap_or_default()),
+        }
+        target::check_query(query.unwrap_or_default().as_bytes())?;
+        self.set_query(query);
+        Ok(())
+    }
+
+    /// Bytes of all that it says.
+    #[must_use]
+    pub fn size(&self) -> usize {
+        self.text.len() + self.fields.size()
     }
 
     fn keep(&mut self, text: &[u8]) -> Span {

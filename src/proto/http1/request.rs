@@ -1,12 +1,11 @@
 //! The heads of requests, as a server reads them (RFC 9112, section 3).
 
-use std::borrow::Cow;
 use std::mem::MaybeUninit;
 
 use super::framing::{Declared, trim};
 use super::lines::HeadScanner;
 use super::{FIELDS_MAX, Framing, HeadLimits, Refusal};
-use crate::proto::http::target::{self, TargetError};
+use crate::proto::http::target;
 use crate::proto::http::{Known, Method, RequestHead, Version, is_token, scan};
 
 /// Empty lines that are skipped before a request (RFC 9112, section 2.2).
@@ -347,7 +346,7 @@ fn set_target(text: &str, host: Option<&[u8]>, head: &mut RequestHead) -> Result
         }
         [b'/', ..] => {
             head.set_authority(host.unwrap_or_default());
-            return set_path(text, head);
+            return head.set_target(text).map_err(Refusal::Target);
         }
         b"*" if head.method == Method::Options => {
             head.set_authority(host.unwrap_or_default());
@@ -367,7 +366,7 @@ fn set_target(text: &str, host: Option<&[u8]>, head: &mut RequestHead) -> Result
         head.set_path("*");
         return Ok(());
     }
-    set_path(path, head)
+    head.set_target(path).map_err(Refusal::Target)
 }
 
 /// What follows the scheme of an absolute form.
@@ -376,24 +375,4 @@ fn after_scheme(text: &str) -> Option<&str> {
         let (start, rest) = text.split_at_checked(scheme.len())?;
         start.eq_ignore_ascii_case(scheme).then_some(rest)
     })
-}
-
-fn set_path(text: &str, head: &mut RequestHead) -> Result<(), Refusal> {
-    let end = scan::find(b'?', text.as_bytes());
-    let (path, query) = match end.and_then(|at| text.split_at_checked(at)) {
-        Some((path, query)) => (path, query.get(1..)),
-        None => (text, None),
-    };
-    let path = if path.is_empty() { "/" } else { path };
-    if !path.starts_with('/') {
-        return Err(Refusal::Target(TargetError::Byte));
-    }
-    match target::normalize(path.as_bytes()).map_err(Refusal::Target)? {
-        Cow::Borrowed(_) => head.set_path(path),
-        // It has visible ASCII only.
-        Cow::Owned(normal) => head.set_path(std::str::from_utf8(&normal).unwrap_or_default()),
-    }
-    target::check_query(query.unwrap_or_default().as_bytes()).map_err(Refusal::Target)?;
-    head.set_query(query);
-    Ok(())
 }

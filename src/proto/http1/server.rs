@@ -258,7 +258,7 @@ impl Server {
     #[must_use]
     pub const fn connection(&self) -> Connection {
         match (self.keep_alive, self.version) {
-            (true, Version::Http11) => Connection::Persist,
+            (true, Version::Http11 | Version::Http2) => Connection::Persist,
             (true, Version::Http10) => Connection::KeepAlive,
             (false, _) => Connection::Close,
         }
@@ -294,7 +294,7 @@ impl Server {
         if head.status == 426 && head.fields.has(Known::Upgrade) {
             // HTTP/1.0 cannot change to another protocol.
             match self.version {
-                Version::Http11 => connection = connection.with_upgrade(),
+                Version::Http11 | Version::Http2 => connection = connection.with_upgrade(),
                 Version::Http10 => head.fields.remove_known(Known::Upgrade),
             }
         }

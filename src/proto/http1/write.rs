@@ -190,7 +190,7 @@ pub const fn framing_for(version: Version, length: Option<u64>) -> Framing {
     match (length, version) {
         (Some(0), _) => Framing::None,
         (Some(length), _) => Framing::Length(length),
-        (None, Version::Http11) => Framing::Chunked,
+        (None, Version::Http11 | Version::Http2) => Framing::Chunked,
         (None, Version::Http10) => Framing::UntilClose,
     }
 }

@@ -11,7 +11,7 @@ use crate::proto::http::{Fields, Version};
 /// - `101 Switching Protocols` is not an interim answer here: it ends HTTP on the connection.
 #[must_use]
 pub const fn passes(status: u16, version: Version) -> bool {
-    matches!(status, 102..=199) && matches!(version, Version::Http11)
+    matches!(status, 102..=199) && matches!(version, Version::Http11 | Version::Http2)
 }
 
 /// Drops the fields of an interim answer that an edit of the route's answers sets, adds or removes,

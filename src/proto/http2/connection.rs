@@ -1,0 +1,701 @@
+//! What both ends of a connection do alike: frames are read and checked, windows and settings are
+//! kept, and what goes out is sent as windows allow.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use super::error::{ErrorCode, Violation};
+use super::frame::{
+    self, FRAME_MAX, FrameHead, PREFACE, STREAM_MAX, WINDOW_INITIAL, WINDOW_MAX, flag, kind,
+};
+use super::hpack::{Decoder, Encoder};
+use super::input::FrameInput;
+use super::limits::{HEADS_PER_BYTE, Limits, Offence, Offences};
+use super::request::Priority;
+use super::settings::PeerSettings;
+use super::stream::{SendState, Stream, Streams};
+use super::workspace::Workspace;
+use crate::mem::Buf;
+
+/// Streams that we have reset, and of which frames may still be on their way.
+const RESET_MAX: usize = 128;
+/// The time that a window is thought to take to be given back, as long as nobody has measured it.
+const ROUND_TRIP: Duration = Duration::from_millis(50);
+
+/// Which end of the connection we are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Role {
+    Client,
+    Server,
+}
+
+/// What has come, once it is checked as far as frames go.
+#[derive(Debug)]
+pub(super) enum Frame {
+    /// A whole field block; `ends` its stream.
+    Head { stream: u32, block: Buf, ends: bool },
+    /// Something of a body, which is in its stream's [`super::stream::Receiving`].
+    Data { stream: u32 },
+    /// The peer gives a stream up, which is removed.
+    Reset { stream: u32, code: ErrorCode },
+    /// A stream was removed for what the peer did on it.
+    Violated { stream: u32, violation: Violation },
+    /// No further streams than up to this one.
+    GoAway { last: u32, code: ErrorCode },
+    /// Settings or windows: more may be sent than before.
+    Opened,
+}
+
+/// Where the input stands.
+#[derive(Debug, Clone, Copy)]
+enum Reading {
+    Preface,
+    Head,
+    Payload(FrameHead),
+    /// The payload of DATA: what is left of it, and of the padding behind it.
+    Data {
+        head: FrameHead,
+        left: usize,
+        padding: usize,
+    },
+}
+
+/// A field block that is not all there.
+#[derive(Debug)]
+struct PartialBlock {
+    stream: u32,
+    ends: bool,
+    parts: u32,
+    bytes: Vec<u8>,
+}
+
+/// A side's windows of the whole connection.
+#[derive(Debug)]
+pub(super) struct Windows {
+    /// Bytes that the peer takes.
+    pub(super) send: i64,
+    /// Bytes that it may still send.
+    pub(super) receive: i64,
+    /// Bytes of the window that is given.
+    pub(super) size: u32,
+    /// Bytes that were taken and not given back.
+    pub(super) credit: u32,
+    /// When something was given back last.
+    pub(super) given: Option<Instant>,
+}
+
+/// One end of a connection.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) role: Role,
+    input: FrameInput,
+    reading: Reading,
+    block: Option<Box<PartialBlock>>,
+    pub(super) decoder: Decoder,
+    pub(super) encoder: Encoder,
+    pub(super) streams: Streams,
+    pub(super) peer: PeerSettings,
+    has_peer_settings: bool,
+    /// The peer has seen what we take.
+    pub(super) is_acknowledged: bool,
+    pub(super) windows: Windows,
+    /// The last stream that the other side has begun.
+    pub(super) last_remote: u32,
+    /// The next stream that we begin.
+    pub(super) next_local: u32,
+    /// Frames of ours that are not written yet.
+    pub(super) control: Vec<u8>,
+    offences: Offences,
+    reset: VecDeque<u32>,
+    /// Bytes that have come.
+    pub(super) received: u64,
+    /// Bytes of heads of open streams.
+    pub(super) heads: usize,
+    pub(super) round_trip: Duration,
+    /// Counts the frames of bodies that were sent.
+    pub(super) turn: u64,
+    /// Something is to be looked at when the next frames go out.
+    pub(super) has_credit: bool,
+    pub(super) has_ended: bool,
+}
+
+impl Connection {
+    pub(super) fn new(role: Role, settings: &[(u16, u32)]) -> Self {
+        let mut control = Vec::new();
+        if role == Role::Client {
+            control.extend_from_slice(PREFACE);
+        }
+        frame::write_settings(settings, &mut control);
+        Self {
+            role,
+            input: FrameInput::default(),
+            reading: match role {
+                Role::Client => Reading::Head,
+                Role::Server => Reading::Preface,
+            },
+            block: None,
+            decoder: Decoder::default(),
+            encoder: Encoder::default(),
+            streams: Streams::default(),
+            peer: PeerSettings::default(),
+            has_peer_settings: false,
+            is_acknowledged: false,
+            windows: Windows {
+                send: WINDOW_INITIAL.into(),
+                receive: WINDOW_INITIAL.into(),
+                size: WINDOW_INITIAL,
+                credit: 0,
+                given: None,
+            },
+            last_remote: 0,
+            next_local: if role == Role::Client { 1 } else { 2 },
+            control,
+            offences: Offences::default(),
+            reset: VecDeque::new(),
+            received: 0,
+            heads: 0,
+            round_trip: ROUND_TRIP,
+            turn: 0,
+            has_credit: false,
+            has_ended: false,
+        }
+    }
+
+    /// Bytes have come.
+    pub(super) fn receive(&mut self, buf: Buf) {
+        self.received += buf.len() as u64;
+        self.input.push(buf);
+    }
+
+    /// Whether nothing that came waits to be read.
+    pub(super) const fn is_read(&self) -> bool {
+        self.input.is_empty()
+    }
+
+    /// Whether nothing can be read before more has come.
+    pub(super) const fn is_stuck(&self) -> bool {
+        self.input.is_stuck()
+    }
+
+    /// Bytes of memory that what waits takes, in both directions.
+    pub(super) fn cost(&self) -> usize {
+        let block = self.block.as_ref().map_or(0, |block| block.bytes.capacity());
+        let streams: usize = self.streams.iter().map(Stream::cost).sum();
+        self.input.cost() + block + streams
+    }
+
+    /// The end of a turn: what waits holds nothing of the pool.
+    pub(super) fn hold(&mut self) {
+        self.input.hold();
+        for stream in self.streams.iter_mut() {
+            stream.receiving.body.hold();
+            stream.sending.body.hold();
+        }
+    }
+
+    /// Forgets what came and what waits, with its memory.
+    pub(super) fn clear(&mut self) {
+        self.input.clear();
+        self.block = None;
+        self.streams.clear();
+        self.heads = 0;
+    }
+
+    /// The next thing that has come; `None` when more has to come first.
+    ///
+    /// # Errors
+    /// The peer has broken a rule that costs the connection. Nothing is read any more.
+    pub(super) fn next_frame(
+        &mut self,
+        now: Instant,
+        limits: &Limits,
+        space: &mut Workspace,
+    ) -> Result<Option<Frame>, Violation> {
+        loop {
+            let found = match self.reading {
+                Reading::Preface => {
+                    let Some(preface) = self.input.take(PREFACE.len()) else { return Ok(None) };
+                    if *preface != *PREFACE {
+                        return Err(Violation::Preface);
+                    }
+                    self.reading = Reading::Head;
+                    None
+                }
+                Reading::Head => {
+                    let Some(head) = self.input.take_head() else { return Ok(None) };
+                    self.begin_frame(head, now, limits)?;
+                    None
+                }
+                Reading::Payload(head) => {
+                    let Some(payload) = self.input.take(head.len) else { return Ok(None) };
+                    self.reading = Reading::Head;
+                    self.take_frame(head, payload, (now, limits), space)?
+                }
+                Reading::Data { head, left, padding } => {
+                    let Some(found) = self.take_data((head, left, padding), now, limits, space)?
+                    else {
+                        return Ok(None);
+                    };
+                    found
+                }
+            };
+            if found.is_some() {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// The head of a frame has come.
+    fn begin_frame(
+        &mut self,
+        head: FrameHead,
+        now: Instant,
+        limits: &Limits,
+    ) -> Result<(), Violation> {
+        if !self.has_peer_settings && (head.kind != kind::SETTINGS || head.has(flag::ACK)) {
+            return Err(Violation::SettingsMissing);
+        }
+        if head.len > FRAME_MAX {
+            return Err(Violation::FrameTooLarge);
+        }
+        let interrupts = match &self.block {
+            Some(block) => head.kind != kind::CONTINUATION || head.stream != block.stream,
+            None => false,
+        };
+        if interrupts {
+            return Err(Violation::BlockInterrupted);
+        }
+        check_place(head)?;
+        if head.kind != kind::DATA {
+            self.reading = Reading::Payload(head);
+            return Ok(());
+        }
+        if self.is_idle(head.stream) {
+            return Err(Violation::StreamIdle);
+        }
+        if head.len == 0 && !head.has(flag::END_STREAM) {
+            self.offences.note(Offence::Empty, now, limits)?;
+        }
+        // The whole frame counts, its padding too (section 6.9.1).
+        self.windows.receive -= i64::try_from(head.len).unwrap_or(i64::MAX);
+        if self.windows.receive < 0 {
+            return Err(Violation::WindowExceeded);
+        }
+        if let Some(stream) = self.streams.get_mut(head.stream) {
+            stream.receiving.window -= i64::try_from(head.len).unwrap_or(i64::MAX);
+            if stream.receiving.window < 0 {
+                return Err(Violation::WindowExceeded);
+            }
+        }
+        self.reading = Reading::Data { head, left: head.len, padding: 0 };
+        Ok(())
+    }
+
+    /// Whether nobody has begun a stream.
+    fn is_idle(&self, stream: u32) -> bool {
+        let is_ours = stream % 2 == self.next_local % 2;
+        if is_ours { stream >= self.next_local } else { stream > self.last_remote }
+    }
+
+    /// Takes a part of a body, as far as it is there; `None` when there is none.
+    fn take_data(
+        &mut self,
+        (head, mut left, mut padding): (FrameHead, usize, usize),
+        now: Instant,
+        limits: &Limits,
+        space: &mut Workspace,
+    ) -> Result<Option<Option<Frame>>, Violation> {
+        if head.has(flag::PADDED) && left == head.len {
+            let Some(first) = self.input.take_some(1) else {
+                return if left == 0 { Err(Violation::Padding) } else { Ok(None) };
+            };
+            left -= 1;
+            padding = first.first().copied().unwrap_or(0).into();
+            if padding > left {
+                return Err(Violation::Padding);
+            }
+            self.give_back(head.stream, 1);
+        }
+        let mut part = None;
+        if left > padding {
+            let Some(some) = self.input.take_some(left - padding) else {
+                self.reading = Reading::Data { head, left, padding };
+                return Ok(None);
+            };
+            left -= some.len();
+            part = Some(some);
+        } else if left > 0 {
+            let Some(some) = self.input.take_some(left) else {
+                self.reading = Reading::Data { head, left, padding };
+                return Ok(None);
+            };
+            left -= some.len();
+            padding = left;
+            self.give_back(head.stream, some.len());
+        }
+        let is_all = left == 0;
+        self.reading = if is_all { Reading::Head } else { Reading::Data { head, left, padding } };
+        let ends = is_all && head.has(flag::END_STREAM);
+        self.enter_data(head.stream, part, ends, (now, limits), space).map(Some)
+    }
+
+    /// A part of a body goes to its stream.
+    fn enter_data(
+        &mut self,
+        id: u32,
+        part: Option<Buf>,
+        ends: bool,
+        (now, limits): (Instant, &Limits),
+        space: &mut Workspace,
+    ) -> Result<Option<Frame>, Violation> {
+        let len = part.as_ref().map_or(0, |part| part.len());
+        let Some(stream) = self.streams.get_mut(id) else {
+            self.give_back(id, len);
+            // It may have been sent before our reset came.
+            return if self.reset.contains(&id) { Ok(None) } else { Err(Violation::StreamEnded) };
+        };
+        let receiving = &mut stream.receiving;
+        if receiving.ended {
+            self.give_back(id, len);
+            return self.violate(id, Violation::StreamEnded, (now, limits), space).map(Some);
+        }
+        receiving.came += len as u64;
+        receiving.ended = ends;
+        let announced = receiving.expected.unwrap_or(u64::MAX);
+        let differs = receiving.came > announced
+            || ends && receiving.expected.is_some_and(|expected| expected != receiving.came);
+        if differs {
+            self.give_back(id, len);
+            return self.violate(id, Violation::LengthDiffers, (now, limits), space).map(Some);
+        }
+        if receiving.unwanted {
+            self.give_back(id, len);
+            if ends {
+                self.remove_if_over(id, space);
+            }
+            return Ok(None);
+        }
+        if let Some(part) = part {
+            receiving.body.push(part);
+        }
+        Ok((len > 0 || ends).then_some(Frame::Data { stream: id }))
+    }
+
+    /// Bytes were taken, or dropped: the peer may send as many more.
+    pub(super) fn give_back(&mut self, id: u32, bytes: usize) {
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        self.windows.credit = self.windows.credit.saturating_add(bytes);
+        self.has_credit |= self.windows.credit >= self.windows.size / 2;
+        if let Some(stream) = self.streams.get_mut(id) {
+            let receiving = &mut stream.receiving;
+            receiving.credit = receiving.credit.saturating_add(bytes);
+            self.has_credit |= receiving.credit >= receiving.size / 2;
+        }
+    }
+
+    /// A whole frame has come that is no DATA.
+    fn take_frame(
+        &mut self,
+        head: FrameHead,
+        mut payload: Buf,
+        (now, limits): (Instant, &Limits),
+        space: &mut Workspace,
+    ) -> Result<Option<Frame>, Violation> {
+        match head.kind {
+            kind::HEADERS => {
+                trim_headers(head, &mut payload)?;
+                let (stream, ends) = (head.stream, head.has(flag::END_STREAM));
+                if head.has(flag::END_HEADERS) {
+                    return Ok(Some(Frame::Head { stream, block: payload, ends }));
+                }
+                let block = PartialBlock { stream, ends, parts: 0, bytes: payload.to_vec() };
+                self.block = Some(Box::new(block));
+                Ok(None)
+            }
+            kind::CONTINUATION => self.continue_block(head, &payload, limits),
+            kind::RST_STREAM => self.take_reset(head.stream, &payload, (now, limits), space),
+            kind::WINDOW_UPDATE => self.take_window(head.stream, &payload, (now, limits), space),
+            kind::SETTINGS => self.take_settings(head, &payload, now, limits),
+            kind::PING => {
+                let Some(bytes) = payload.first_chunk::<8>().filter(|_| head.len == 8) else {
+                    return Err(Violation::FrameSize);
+                };
+                if !head.has(flag::ACK) {
+                    self.offences.note(Offence::Control, now, limits)?;
+                    frame::write_ping(*bytes, flag::ACK, &mut self.control);
+                }
+                Ok(None)
+            }
+            kind::GOAWAY => {
+                let (last, code) = frame::read_go_away(&payload).ok_or(Violation::FrameSize)?;
+                Ok(Some(Frame::GoAway { last, code }))
+            }
+            kind::PUSH_PROMISE => Err(Violation::PushPromise),
+            kind::PRIORITY if head.len != 5 => {
+                self.offences.note(Offence::Control, now, limits)?;
+                self.violate(head.stream, Violation::FrameSize, (now, limits), space).map(Some)
+            }
+            kind::PRIORITY_UPDATE => {
+                self.offences.note(Offence::Control, now, limits)?;
+                self.take_priority(&payload)
+            }
+            // PRIORITY of the old scheme, and kinds that are not known, say nothing to us.
+            _ => self.offences.note(Offence::Control, now, limits).map(|()| None),
+        }
+    }
+
+    /// More of a field block.
+    fn continue_block(
+        &mut self,
+        head: FrameHead,
+        payload: &Buf,
+        limits: &Limits,
+    ) -> Result<Option<Frame>, Violation> {
+        let Some(block) = &mut self.block else { return Err(Violation::ContinuationUnexpected) };
+        block.parts += 1;
+        block.bytes.extend_from_slice(payload);
+        // No block of a head within the limit is longer than twice as many bytes: what is over the
+        // limit is read, to be answered, but not without end.
+        let is_long = block.bytes.len() > limits.request.head.size.saturating_mul(2);
+        if block.parts > limits.continuations || is_long {
+            return Err(Violation::ContinuationFlood);
+        }
+        if !head.has(flag::END_HEADERS) {
+            return Ok(None);
+        }
+        let whole = self.block.take().map(|block| *block);
+        Ok(whole.map(|PartialBlock { stream, ends, bytes, .. }| Frame::Head {
+            stream,
+            block: Buf::from(bytes),
+            ends,
+        }))
+    }
+
+    fn take_reset(
+        &mut self,
+        id: u32,
+        payload: &Buf,
+        (now, limits): (Instant, &Limits),
+        space: &mut Workspace,
+    ) -> Result<Option<Frame>, Violation> {
+        let code = ErrorCode(frame::only_number(payload).ok_or(Violation::FrameSize)?);
+        if self.is_idle(id) {
+            return Err(Violation::StreamIdle);
+        }
+        if self.role == Role::Server {
+            self.offences.note(Offence::Reset, now, limits)?;
+        }
+        if self.streams.get(id).is_none() {
+            return Ok(None);
+        }
+        self.remove(id, space);
+        Ok(Some(Frame::Reset { stream: id, code }))
+    }
+
+    fn take_window(
+        &mut self,
+        id: u32,
+        payload: &Buf,
+        (now, limits): (Instant, &Limits),
+        space: &mut Workspace,
+    ) -> Result<Option<Frame>, Violation> {
+        let increment = frame::only_number(payload).ok_or(Violation::FrameSize)? & STREAM_MAX;
+        if id == 0 {
+            if increment == 0 {
+                return Err(Violation::WindowIncrement);
+            }
+            self.windows.send += i64::from(increment);
+            if self.windows.send > WINDOW_MAX {
+                return Err(Violation::WindowOverflow);
+            }
+            return Ok(Some(Frame::Opened));
+        }
+        if self.is_idle(id) {
+            return Err(Violation::StreamIdle);
+        }
+        let Some(stream) = self.streams.get_mut(id) else {
+            // It may have been sent before the end of the stream came.
+            return self.offences.note(Offence::Control, now, limits).map(|()| None);
+        };
+        if increment == 0 {
+            return self.violate(id, Violation::WindowIncrement, (now, limits), space).map(Some);
+        }
+        stream.sending.window += i64::from(increment);
+        if stream.sending.window > WINDOW_MAX {
+            return self.violate(id, Violation::WindowOverflow, (now, limits), space).map(Some);
+        }
+        Ok(Some(Frame::Opened))
+    }
+
+    fn take_settings(
+        &mut self,
+        head: FrameHead,
+        payload: &Buf,
+        now: Instant,
+        limits: &Limits,
+    ) -> Result<Option<Frame>, Violation> {
+        if head.has(flag::ACK) {
+            self.is_acknowledged = true;
+            return if head.len == 0 { Ok(None) } else { Err(Violation::FrameSize) };
+        }
+        if !head.len.is_multiple_of(6) {
+            return Err(Violation::FrameSize);
+        }
+        if self.has_peer_settings {
+            self.offences.note(Offence::Control, now, limits)?;
+        }
+        self.has_peer_settings = true;
+        let before = self.peer.initial_window_size;
+        for (id, value) in frame::read_settings(payload) {
+            self.peer.take(id, value)?;
+        }
+        if self.role == Role::Client && self.peer.enable_push && sets_push(payload) {
+            // A server has no pushes to take (section 6.5.2).
+            return Err(Violation::SettingValue);
+        }
+        self.encoder.set_max(self.peer.header_table_size as usize);
+        let change = i64::from(self.peer.initial_window_size) - i64::from(before);
+        for stream in self.streams.iter_mut() {
+            stream.sending.window += change;
+            if stream.sending.window > WINDOW_MAX {
+                return Err(Violation::WindowOverflow);
+            }
+        }
+        frame::write_settings_ack(&mut self.control);
+        Ok(Some(Frame::Opened))
+    }
+
+    fn take_priority(&mut self, payload: &Buf) -> Result<Option<Frame>, Violation> {
+        let Some((id, text)) = payload.split_first_chunk::<4>() else {
+            return Err(Violation::FrameSize);
+        };
+        let id = u32::from_be_bytes(*id) & STREAM_MAX;
+        if id == 0 || self.role == Role::Client {
+            return Err(Violation::FrameStream);
+        }
+        // One for a stream that has not begun is left out: nothing is kept for it.
+        if let Some(stream) = self.streams.get_mut(id) {
+            stream.priority = Priority::default();
+            stream.priority.read(text);
+        }
+        Ok(None)
+    }
+
+    /// The peer has broken a rule on a stream, which is reset.
+    ///
+    /// # Errors
+    /// It does that too often.
+    pub(super) fn violate(
+        &mut self,
+        id: u32,
+        violation: Violation,
+        (now, limits): (Instant, &Limits),
+        space: &mut Workspace,
+    ) -> Result<Frame, Violation> {
+        self.reset(id, violation.code(), space);
+        self.offences.note(Offence::ForcedReset, now, limits)?;
+        Ok(Frame::Violated { stream: id, violation })
+    }
+
+    /// Too many streams are open, or their heads take too much: one is refused.
+    ///
+    /// # Errors
+    /// The peer knows the limit, and exceeds it too often.
+    pub(super) fn refuse(
+        &mut self,
+        id: u32,
+        (now, limits): (Instant, &Limits),
+        space: &mut Workspace,
+    ) -> Result<(), Violation> {
+        self.reset(id, ErrorCode::REFUSED_STREAM, space);
+        if self.is_acknowledged {
+            self.offences.note(Offence::ForcedReset, now, limits)?;
+        }
+        Ok(())
+    }
+
+    /// Resets a stream, which is removed.
+    pub(super) fn reset(&mut self, id: u32, code: ErrorCode, space: &mut Workspace) {
+        frame::write_reset(id, code, &mut self.control);
+        if self.reset.len() == RESET_MAX {
+            self.reset.pop_front();
+        }
+        self.reset.push_back(id);
+        self.remove(id, space);
+    }
+
+    /// Whether frames of a stream may come that were sent before our reset.
+    pub(super) fn was_reset(&self, id: u32) -> bool {
+        self.reset.contains(&id)
+    }
+
+    /// A stream is over.
+    pub(super) fn remove(&mut self, id: u32, space: &mut Workspace) {
+        if let Some(stream) = self.streams.get(id) {
+            self.heads -= stream.head_size;
+            let left = stream.receiving.body.len();
+            let left = u32::try_from(left).unwrap_or(u32::MAX);
+            // What nobody takes is given back, as far as the connection goes.
+            self.windows.credit = self.windows.credit.saturating_add(left);
+            self.has_credit |= self.windows.credit >= self.windows.size / 2;
+            self.streams.remove(id, space);
+        }
+    }
+
+    /// Removes a stream both of whose sides have ended.
+    pub(super) fn remove_if_over(&mut self, id: u32, space: &mut Workspace) {
+        let is_over = self.streams.get(id).is_some_and(|stream| {
+            let is_taken = stream.answered || stream.receiving.body.is_empty();
+            stream.receiving.ended && is_taken && stream.sending.state == SendState::Ended
+        });
+        if is_over {
+            self.remove(id, space);
+        }
+    }
+
+    /// Bytes that heads of open streams may take.
+    pub(super) fn heads_allowed(&self, limits: &Limits) -> usize {
+        let earned = self.received.saturating_mul(HEADS_PER_BYTE);
+        limits.heads.saturating_add(usize::try_from(earned).unwrap_or(usize::MAX))
+    }
+}
+
+/// Whether a frame's kind goes with its stream (sections 6.1 to 6.9).
+const fn check_place(head: FrameHead) -> Result<(), Violation> {
+    let is_right = match head.kind {
+        kind::DATA
+        | kind::HEADERS
+        | kind::PRIORITY
+        | kind::RST_STREAM
+        | kind::PUSH_PROMISE
+        | kind::CONTINUATION => head.stream != 0,
+        kind::SETTINGS | kind::PING | kind::GOAWAY | kind::PRIORITY_UPDATE => head.stream == 0,
+        _ => true,
+    };
+    if is_right { Ok(()) } else { Err(Violation::FrameStream) }
+}
+
+/// Takes padding and the old priority off the payload of HEADERS.
+fn trim_headers(head: FrameHead, payload: &mut Buf) -> Result<(), Violation> {
+    if head.has(flag::PADDED) {
+        let padding = usize::from(*payload.first().ok_or(Violation::Padding)?);
+        let len = payload.len() - 1;
+        if padding > len {
+            return Err(Violation::Padding);
+        }
+        payload.advance(1);
+        payload.truncate(len - padding);
+    }
+    if head.has(flag::PRIORITY) {
+        if payload.len() < 5 {
+            return Err(Violation::FrameSize);
+        }
+        payload.advance(5);
+    }
+    Ok(())
+}
+
+/// Whether SETTINGS say that pushes are taken.
+fn sets_push(payload: &[u8]) -> bool {
+    frame::read_settings(payload).any(|(id, value)| id == frame::setting::ENABLE_PUSH && value == 1)
+}

@@ -1,0 +1,38 @@
+//! HTTP/2 on the wire (RFC 9113), with header compression (RFC 7541) and priorities (RFC 9218).
+//! Pure.
+//!
+//! | file | job |
+//! |---|---|
+//! | `server` | the machine of a server's end |
+//! | `connection`, `send` | what both ends do alike: what comes, what goes out |
+//! | `stream` | the streams of a connection, their states and windows |
+//! | `request`, `response` | between field blocks and heads |
+//! | `hpack` | header compression |
+//! | `frame`, `input`, `settings` | frames, and where they lie; what a peer takes |
+//! | `limits`, `error` | what a peer may do, and what it is told when it does more |
+//! | `workspace` | memory that the connections of a worker share |
+
+mod connection;
+mod error;
+pub mod frame;
+pub mod hpack;
+mod input;
+mod limits;
+mod request;
+mod response;
+mod send;
+mod server;
+pub mod settings;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod workspace;
+
+pub use error::{ErrorCode, Violation};
+pub use frame::PREFACE;
+pub use limits::{FLOOD_WINDOW, HEADS_PER_BYTE, Limits};
+pub use request::{Priority, RequestLimits};
+pub use response::write_constant;
+pub use send::Growth;
+pub use server::{Server, ServerEvent, StreamId};
+pub use workspace::Workspace;

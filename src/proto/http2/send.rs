@@ -1,0 +1,168 @@
+//! What goes out: frames of ours first, then bodies, as windows and priorities have it (RFC 9113,
+//! section 5.2; RFC 9218, section 10).
+
+use std::time::Instant;
+
+use super::connection::Connection;
+use super::frame::{
+    FRAME_MAX, FrameHead, begin_block, finish_block, flag, kind, write_window_update,
+};
+use super::response::write_trailers;
+use super::stream::{SendState, Stream};
+use super::workspace::Workspace;
+use crate::mem::Buf;
+use crate::proto::http1::Output;
+
+/// Parts up to so many bytes are copied behind the head of their frame: a copy of that size costs
+/// less than another element of a vectored send.
+const COPY_MAX: usize = 2048;
+
+/// What the windows that we give may become.
+#[derive(Debug, Clone, Copy)]
+pub struct Growth {
+    /// Bytes of a window, at most.
+    pub most: u32,
+    /// Whether there is memory for more than before.
+    pub is_allowed: bool,
+}
+
+impl Connection {
+    /// Writes the frames of ours that wait.
+    pub(super) fn flush_control(&mut self, out: &mut impl Output) {
+        if !self.control.is_empty() {
+            out.bytes().extend_from_slice(&self.control);
+            self.control.clear();
+        }
+    }
+
+    /// Writes what may go out: at most about `room` bytes of bodies. Returns how many bytes of
+    /// bodies went.
+    pub(super) fn transmit(
+        &mut self,
+        room: usize,
+        (now, growth): (Instant, Growth),
+        space: &mut Workspace,
+        out: &mut impl Output,
+    ) -> usize {
+        if std::mem::take(&mut self.has_credit) {
+            self.grant(now, growth);
+        }
+        self.flush_control(out);
+        let mut sent = 0;
+        while sent < room
+            && let Some(id) = self.next_to_send()
+        {
+            sent += self.send_frame(id, room - sent, out);
+            self.remove_if_over(id, space);
+            if self.streams.get(id).is_some_and(|stream| is_answered(stream)) {
+                self.end_unread(id, space);
+            }
+        }
+        self.flush_control(out);
+        sent
+    }
+
+    /// The stream whose turn it is: the most urgent first; of these the ones whose answers are of
+    /// no use in parts, one after the other, and then the others in turn.
+    fn next_to_send(&self) -> Option<u32> {
+        let window = self.windows.send;
+        let ready = self.streams.iter().filter(|stream| stream.can_send(window));
+        let order = |stream: &&Stream| {
+            let incremental = stream.priority.incremental;
+            let served = if incremental { stream.sending.served } else { 0 };
+            (stream.priority.urgency, incremental, served, stream.id)
+        };
+        ready.min_by_key(order).map(|stream| stream.id)
+    }
+
+    /// Sends one frame of a stream's body. Returns the bytes that it carries.
+    fn send_frame(&mut self, id: u32, room: usize, out: &mut impl Output) -> usize {
+        self.turn += 1;
+        let (turn, window) = (self.turn, usize::try_from(self.windows.send).unwrap_or(0));
+        let most = FRAME_MAX.min(self.peer.max_frame_size).min(window).min(room.max(1));
+        let Some(stream) = self.streams.get_mut(id) else { return 0 };
+        let len = stream.sendable().min(most);
+        let is_last = stream.sending.closed && stream.sending.body.len() == len;
+        let ends = is_last && stream.sending.trailers.is_none();
+        if len > 0 || ends {
+            let flags = if ends { flag::END_STREAM } else { 0 };
+            FrameHead { len, kind: kind::DATA, flags, stream: id }.write(out.bytes());
+            let mut left = len;
+            while left > 0
+                && let Some(part) = stream.take_output(left)
+            {
+                left -= part.len();
+                write_part(part, out);
+            }
+        }
+        stream.sending.served = turn;
+        stream.sending.window -= i64::try_from(len).unwrap_or(0);
+        self.windows.send -= i64::try_from(len).unwrap_or(0);
+        if is_last {
+            let Some(stream) = self.streams.get_mut(id) else { return len };
+            stream.sending.state = SendState::Ended;
+            if let Some(trailers) = stream.sending.trailers.take() {
+                let at = begin_block(out.bytes());
+                write_trailers(&trailers, &mut self.encoder, out.bytes());
+                finish_block(at, id, flag::END_STREAM, self.peer.max_frame_size, out.bytes());
+            }
+        }
+        len
+    }
+
+    /// Gives back what was taken, and perhaps more: a window that is used up within two round
+    /// trips holds the peer up.
+    fn grant(&mut self, now: Instant, growth: Growth) {
+        let is_fast = |given: Option<Instant>, round_trip| {
+            given.is_some_and(|given| now.saturating_duration_since(given) < 2 * round_trip)
+        };
+        let (round_trip, may_grow) = (self.round_trip, growth.is_allowed);
+        let windows = &mut self.windows;
+        if windows.credit >= windows.size / 2 {
+            let grown = if may_grow && is_fast(windows.given, round_trip) {
+                grow(&mut windows.size, growth.most)
+            } else {
+                0
+            };
+            let bytes = std::mem::take(&mut windows.credit).saturating_add(grown);
+            windows.receive += i64::from(bytes);
+            windows.given = Some(now);
+            write_window_update(0, bytes, &mut self.control);
+        }
+        for stream in self.streams.iter_mut() {
+            let receiving = &mut stream.receiving;
+            if receiving.ended || receiving.credit < receiving.size / 2 {
+                continue;
+            }
+            let grown = if may_grow && is_fast(receiving.given, round_trip) {
+                grow(&mut receiving.size, growth.most)
+            } else {
+                0
+            };
+            let bytes = std::mem::take(&mut receiving.credit).saturating_add(grown);
+            receiving.window += i64::from(bytes);
+            receiving.given = Some(now);
+            write_window_update(stream.id, bytes, &mut self.control);
+        }
+    }
+}
+
+/// Doubles a window, up to its limit. Returns by how much it grew.
+fn grow(size: &mut u32, most: u32) -> u32 {
+    let before = *size;
+    *size = before.saturating_mul(2).min(most).max(before);
+    *size - before
+}
+
+/// Whether all of an answer is out that nobody asks for any more.
+const fn is_answered(stream: &Stream) -> bool {
+    stream.answered && matches!(stream.sending.state, SendState::Ended)
+}
+
+pub(super) fn write_part(part: Buf, out: &mut impl Output) {
+    if part.len() <= COPY_MAX {
+        out.bytes().extend_from_slice(&part);
+    } else {
+        out.slice(part);
+    }
+}

@@ -1,0 +1,623 @@
+//! A server's side of one connection (RFC 9113): many requests at a time.
+
+use std::time::{Duration, Instant};
+
+use super::connection::{Connection, Frame, Role};
+use super::error::{ErrorCode, Violation};
+use super::frame::{
+    self, FRAME_MAX, FrameHead, STREAM_MAX, WINDOW_INITIAL, begin_block, finish_block, flag, kind,
+    setting,
+};
+use super::limits::Limits;
+use super::request::{HeadFault, HeadInfo, read_request, read_trailers};
+use super::response::write_response;
+use super::send::Growth;
+use super::stream::{SendState, Stream};
+use super::workspace::Workspace;
+use crate::mem::{Buf, FreeList};
+use crate::proto::http::{Fields, RequestHead, ResponseHead};
+use crate::proto::http1::{Output, Refusal, RequestMeta};
+
+/// The number of a stream.
+pub type StreamId = u32;
+
+/// What has come.
+#[derive(Debug)]
+pub enum ServerEvent {
+    /// A request; [`Server::begin_body`] follows.
+    Request(StreamId, Box<RequestHead>, RequestMeta),
+    /// A request that is to be answered with the status of its refusal; so many bytes came.
+    Refused(StreamId, Refusal, usize),
+    /// Something of a request's body, or its end.
+    Body(StreamId),
+    /// The client gives a request up.
+    Reset(StreamId, ErrorCode),
+    /// The client has broken a rule on a stream, which was reset.
+    Violated(StreamId, Violation),
+    /// A request was refused before anything was done for it: there are too many.
+    TooMany(StreamId),
+    /// More may be sent than before.
+    Opened,
+}
+
+/// How the connection ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leaving {
+    No,
+    /// The client was told that no more requests are wanted; those on their way are answered.
+    Announced,
+    /// Requests behind this one are not looked at.
+    Final(StreamId),
+    /// Nothing is read any more.
+    Broken,
+}
+
+/// The machine of one connection.
+///
+/// Calling order: received bytes go to [`Server::receive`] and [`Server::receive_end`]; then
+/// [`Server::poll`] until there is nothing more. For each request [`Server::begin_body`], and
+/// [`Server::next_of_body`] as long as its body is wanted; for its answer [`Server::send_head`],
+/// [`Server::send_part`] for each part and [`Server::send_end`], then [`Server::end_answer`]. At
+/// the end of a turn [`Server::transmit`].
+#[derive(Debug)]
+pub struct Server {
+    connection: Connection,
+    leaving: Leaving,
+}
+
+impl Server {
+    /// The machine of a new connection.
+    #[must_use]
+    pub fn new(limits: &Limits) -> Self {
+        let list = u32::try_from(limits.request.head.size).unwrap_or(u32::MAX);
+        let settings = [
+            (setting::MAX_CONCURRENT_STREAMS, limits.streams),
+            (setting::MAX_HEADER_LIST_SIZE, list),
+            (setting::NO_RFC7540_PRIORITIES, 1),
+        ];
+        Self { connection: Connection::new(Role::Server, &settings), leaving: Leaving::No }
+    }
+
+    /// Bytes have come.
+    pub fn receive(&mut self, buf: Buf) {
+        if self.leaving != Leaving::Broken {
+            self.connection.receive(buf);
+        }
+    }
+
+    /// The client sends no more.
+    pub const fn receive_end(&mut self) {
+        self.connection.has_ended = true;
+    }
+
+    /// Whether the client sends no more.
+    #[must_use]
+    pub const fn has_ended(&self) -> bool {
+        self.connection.has_ended
+    }
+
+    /// Whether nothing that came waits to be read.
+    #[must_use]
+    pub const fn is_read(&self) -> bool {
+        self.connection.is_read()
+    }
+
+    /// Whether nothing can be read before more has come.
+    #[must_use]
+    pub const fn has_nothing_new(&self) -> bool {
+        self.connection.is_stuck()
+    }
+
+    /// Bytes of memory that what waits takes, in both directions.
+    #[must_use]
+    pub fn cost(&self) -> usize {
+        self.connection.cost()
+    }
+
+    /// The end of a turn: what waits holds nothing of the pool.
+    pub fn hold(&mut self) {
+        self.connection.hold();
+    }
+
+    /// Forgets what came and what waits, with its memory.
+    pub fn clear(&mut self) {
+        self.connection.clear();
+    }
+
+    /// Streams that are open.
+    #[must_use]
+    pub const fn streams(&self) -> usize {
+        self.connection.streams.len()
+    }
+
+    /// Bytes of the heads of requests under way.
+    #[must_use]
+    pub const fn heads(&self) -> usize {
+        self.connection.heads
+    }
+
+    /// The time that the peer's answers take, once it is measured.
+    pub const fn set_round_trip(&mut self, time: Duration) {
+        self.connection.round_trip = time;
+    }
+
+    /// The next thing that has come; `None` when more has to come first. Heads are taken from
+    /// `spare`.
+    ///
+    /// # Errors
+    /// The client has broken a rule that costs the connection: [`Server::fail`] follows.
+    pub fn poll(
+        &mut self,
+        now: Instant,
+        limits: &Limits,
+        space: &mut Workspace,
+        spare: &mut FreeList<RequestHead>,
+    ) -> Result<Option<ServerEvent>, Violation> {
+        if self.leaving == Leaving::Broken {
+            return Ok(None);
+        }
+        while let Some(frame) = self.connection.next_frame(now, limits, space)? {
+            let event = match frame {
+                Frame::Head { stream, block, ends } => {
+                    self.take_head(stream, (&block, ends), (now, limits), space, spare)?
+                }
+                Frame::Data { stream } => Some(ServerEvent::Body(stream)),
+                Frame::Reset { stream, code } => Some(ServerEvent::Reset(stream, code)),
+                Frame::Violated { stream, violation } => {
+                    Some(ServerEvent::Violated(stream, violation))
+                }
+                Frame::Opened => Some(ServerEvent::Opened),
+                Frame::GoAway { .. } => {
+                    // It begins no more requests, and waits for its answers.
+                    self.go_away();
+                    None
+                }
+            };
+            if event.is_some() {
+                return Ok(event);
+            }
+        }
+        Ok(None)
+    }
+
+    /// A field block has come: a request, or the trailers of one.
+    fn take_head(
+        &mut self,
+        id: StreamId,
+        (block, ends): (&Buf, bool),
+        (now, limits): (Instant, &Limits),
+        space: &mut Workspace,
+        spare: &mut FreeList<RequestHead>,
+    ) -> Result<Option<ServerEvent>, Violation> {
+        if id.is_multiple_of(2) {
+            return Err(Violation::StreamParity);
+        }
+        if id <= self.connection.last_remote {
+            return self.take_trailers(id, (block, ends), (now, limits), space);
+        }
+        self.connection.last_remote = id;
+        let mut head = spare.take();
+        let read =
+            read_request(block, &mut self.connection.decoder, space, &limits.request, &mut head);
+        let read = match read {
+            Ok(read) => read,
+            Err(error) => {
+                spare.give(head);
+                return Err(Violation::Compression(error));
+            }
+        };
+        if matches!(self.leaving, Leaving::Final(last) if id > last) {
+            // The client knows that it is not looked at.
+            spare.give(head);
+            self.connection.refuse(id, (now, limits), space)?;
+            return Ok(None);
+        }
+        let info = match read {
+            Ok(info) => info,
+            Err(HeadFault::Malformed(violation)) => {
+                spare.give(head);
+                let _reset = self.connection.violate(id, violation, (now, limits), space)?;
+                return Ok(Some(ServerEvent::Violated(id, violation)));
+            }
+            Err(HeadFault::Refused(refusal)) => {
+                spare.give(head);
+                self.open(id, ends, None, space);
+                return Ok(Some(ServerEvent::Refused(id, refusal, block.len())));
+            }
+        };
+        let size = head.size();
+        let is_over = self.connection.streams.len() >= limits.streams as usize
+            || self.connection.heads + size > self.connection.heads_allowed(limits);
+        if is_over {
+            spare.give(head);
+            self.connection.refuse(id, (now, limits), space)?;
+            return Ok(Some(ServerEvent::TooMany(id)));
+        }
+        if ends && info.length.is_some_and(|length| length > 0) {
+            spare.give(head);
+            let violation = Violation::LengthDiffers;
+            let _reset = self.connection.violate(id, violation, (now, limits), space)?;
+            return Ok(Some(ServerEvent::Violated(id, violation)));
+        }
+        self.open(id, ends, Some((&info, size)), space);
+        Ok(Some(ServerEvent::Request(id, head, info.meta(block.len(), ends))))
+    }
+
+    /// A stream begins.
+    fn open(
+        &mut self,
+        id: StreamId,
+        ends: bool,
+        head: Option<(&HeadInfo, usize)>,
+        space: &mut Workspace,
+    ) {
+        let window = self.connection.peer.initial_window_size;
+        let mut stream = Stream::new(id, (WINDOW_INITIAL, window.into()));
+        stream.receiving.ended = ends;
+        if let Some((info, size)) = head {
+            stream.receiving.expected = info.length;
+            stream.priority = info.priority;
+            stream.head_size = size;
+            self.connection.heads += size;
+        }
+        self.connection.streams.insert(stream, space);
+    }
+
+    /// A field block on a stream that has begun before.
+    fn take_trailers(
+        &mut self,
+        id: StreamId,
+        (block, ends): (&Buf, bool),
+        (now, limits): (Instant, &Limits),
+        space: &mut Workspace,
+    ) -> Result<Option<ServerEvent>, Violation> {
+        let mut trailers = Box::<Fields>::default();
+        let head_limits = &limits.request.head;
+        let read =
+            read_trailers(block, &mut self.connection.decoder, space, head_limits, &mut trailers);
+        let read = read.map_err(Violation::Compression)?;
+        let Some(stream) = self.connection.streams.get_mut(id) else {
+            let was_reset = self.connection.was_reset(id);
+            return if was_reset { Ok(None) } else { Err(Violation::StreamEnded) };
+        };
+        let receiving = &mut stream.receiving;
+        let differs = receiving.expected.is_some_and(|expected| expected != receiving.came);
+        let violation = match read {
+            _ if receiving.ended => Some(Violation::StreamEnded),
+            _ if !ends => Some(Violation::TrailersUnended),
+            Err(HeadFault::Malformed(violation)) => Some(violation),
+            // Trailers may be left out.
+            Err(HeadFault::Refused(_)) => {
+                trailers.clear();
+                None
+            }
+            Ok(()) if differs => Some(Violation::LengthDiffers),
+            Ok(()) => None,
+        };
+        if let Some(violation) = violation {
+            let _reset = self.connection.violate(id, violation, (now, limits), space)?;
+            return Ok(Some(ServerEvent::Violated(id, violation)));
+        }
+        receiving.ended = true;
+        if receiving.unwanted {
+            self.connection.remove_if_over(id, space);
+            return Ok(None);
+        }
+        receiving.trailers = Some(trailers).filter(|trailers| !trailers.is_empty());
+        Ok(Some(ServerEvent::Body(id)))
+    }
+
+    /// Prepares to read a request's body of at most `max` bytes.
+    ///
+    /// # Errors
+    /// It is known to be longer than that: what comes is dropped.
+    pub fn begin_body(
+        &mut self,
+        id: StreamId,
+        meta: &RequestMeta,
+        max: u64,
+    ) -> Result<(), Refusal> {
+        let Some(stream) = self.connection.streams.get_mut(id) else { return Ok(()) };
+        stream.receiving.allowed = max;
+        stream.receiving.awaits_continue = meta.expects_continue;
+        if meta.framing.length().is_some_and(|length| length > max) {
+            self.connection.refuse_body(id);
+            return Err(Refusal::BodyTooLarge);
+        }
+        Ok(())
+    }
+
+    /// Whether all of a request's body was read.
+    #[must_use]
+    pub fn is_body_read(&self, id: StreamId) -> bool {
+        let stream = self.connection.streams.get(id);
+        stream.is_none_or(|stream| stream.receiving.ended && stream.receiving.body.is_empty())
+    }
+
+    /// Bytes of a request's body that have come.
+    #[must_use]
+    pub fn body_came(&self, id: StreamId) -> u64 {
+        self.connection.streams.get(id).map_or(0, |stream| stream.receiving.came)
+    }
+
+    /// The next part of a request's body; `None` when more has to come, or when it is over.
+    ///
+    /// # Errors
+    /// It is longer than it may be.
+    pub fn next_of_body(&mut self, id: StreamId) -> Result<Option<Buf>, Refusal> {
+        let Some(stream) = self.connection.streams.get_mut(id) else { return Ok(None) };
+        let Some(part) = stream.receiving.body.pop() else { return Ok(None) };
+        let len = part.len() as u64;
+        match stream.receiving.allowed.checked_sub(len) {
+            Some(left) => stream.receiving.allowed = left,
+            None => {
+                self.connection.give_back(id, part.len());
+                self.connection.refuse_body(id);
+                return Err(Refusal::BodyTooLarge);
+            }
+        }
+        self.connection.give_back(id, part.len());
+        Ok(Some(part))
+    }
+
+    /// What came behind a request's body.
+    pub fn take_trailers_of(&mut self, id: StreamId) -> Option<Box<Fields>> {
+        self.connection.streams.get_mut(id)?.receiving.trailers.take()
+    }
+
+    /// A request's body is wanted: a client that waits to be told so is told.
+    pub fn send_continue(&mut self, id: StreamId, out: &mut impl Output) {
+        let Some(stream) = self.connection.streams.get_mut(id) else { return };
+        if std::mem::take(&mut stream.receiving.awaits_continue) {
+            let head = ResponseHead { status: 100, ..ResponseHead::default() };
+            self.write_head(id, &head, None, 0, out);
+        }
+    }
+
+    /// The answer does not wait for the request's body.
+    pub fn forgo_body(&mut self, id: StreamId) {
+        if let Some(stream) = self.connection.streams.get_mut(id) {
+            stream.receiving.awaits_continue = false;
+        }
+    }
+
+    /// Nothing more of a request's body is wanted.
+    pub fn refuse_body(&mut self, id: StreamId) {
+        self.connection.refuse_body(id);
+    }
+
+    /// Bytes that can be taken of a stream's answer, beside those that wait: none while its window
+    /// is shut.
+    #[must_use]
+    pub fn room(&self, id: StreamId) -> usize {
+        let Some(stream) = self.connection.streams.get(id) else { return usize::MAX };
+        let window = stream.sending.window.min(self.connection.windows.send);
+        usize::try_from(window).unwrap_or(0).saturating_sub(stream.sending.body.len())
+    }
+
+    /// Sends an interim answer. Returns how many bytes it has.
+    pub fn send_interim(
+        &mut self,
+        id: StreamId,
+        head: &ResponseHead,
+        out: &mut impl Output,
+    ) -> usize {
+        self.write_head(id, head, None, 0, out)
+    }
+
+    /// Sends the head of an answer. Its body, if it `has_body`, has `length` bytes, if that is
+    /// known; without one, that is what its head says. Returns how many bytes the head has.
+    pub fn send_head(
+        &mut self,
+        id: StreamId,
+        head: &ResponseHead,
+        length: Option<u64>,
+        has_body: bool,
+        out: &mut impl Output,
+    ) -> usize {
+        let ends = !has_body;
+        let length = length.filter(|_| head.status != 204);
+        let flags = if ends { flag::END_STREAM } else { 0 };
+        let sent = self.write_head(id, head, length, flags, out);
+        self.note_head(id, ends);
+        sent
+    }
+
+    /// Sends a head whose block is ready (see [`super::write_constant`]), with the date if that is
+    /// given. Returns how many bytes it has.
+    pub fn send_block(
+        &mut self,
+        id: StreamId,
+        (block, date): (&[u8], &[u8]),
+        ends: bool,
+        out: &mut impl Output,
+    ) -> usize {
+        self.connection.flush_control(out);
+        if self.connection.streams.get(id).is_none() {
+            return 0;
+        }
+        let most = self.connection.peer.max_frame_size;
+        let out = out.bytes();
+        let at = begin_block(out);
+        self.connection.encoder.begin(out);
+        out.extend_from_slice(block);
+        out.extend_from_slice(date);
+        finish_block(at, id, if ends { flag::END_STREAM } else { 0 }, most, out);
+        let sent = out.len() - at;
+        self.note_head(id, ends);
+        sent
+    }
+
+    fn note_head(&mut self, id: StreamId, ends: bool) {
+        if let Some(stream) = self.connection.streams.get_mut(id) {
+            stream.sending.state = if ends { SendState::Ended } else { SendState::Body };
+            stream.sending.closed = ends;
+        }
+    }
+
+    fn write_head(
+        &mut self,
+        id: StreamId,
+        head: &ResponseHead,
+        length: Option<u64>,
+        flags: u8,
+        out: &mut impl Output,
+    ) -> usize {
+        // Settings go before all else.
+        self.connection.flush_control(out);
+        if self.connection.streams.get(id).is_none() {
+            return 0;
+        }
+        let most = self.connection.peer.max_frame_size;
+        let out = out.bytes();
+        let at = begin_block(out);
+        write_response(head, length, &mut self.connection.encoder, out);
+        finish_block(at, id, flags, most, out);
+        out.len() - at
+    }
+
+    /// A part of an answer's body: it waits for [`Server::transmit`].
+    pub fn send_part(&mut self, id: StreamId, part: Buf) {
+        if let Some(stream) = self.connection.streams.get_mut(id)
+            && stream.sending.state == SendState::Body
+            && !stream.sending.closed
+        {
+            stream.sending.body.push(part);
+        }
+    }
+
+    /// The end of an answer's body.
+    pub fn send_end(&mut self, id: StreamId, trailers: Option<&Fields>) {
+        if let Some(stream) = self.connection.streams.get_mut(id)
+            && stream.sending.state == SendState::Body
+            && !stream.sending.closed
+        {
+            stream.sending.closed = true;
+            let trailers = trailers.filter(|trailers| !trailers.is_empty());
+            stream.sending.trailers = trailers.map(|trailers| Box::new(trailers.clone()));
+        }
+    }
+
+    /// All of an answer's body: at once if the windows take it.
+    pub fn send_whole(&mut self, id: StreamId, body: &[u8], out: &mut impl Output) {
+        let (peer, windows) = (&self.connection.peer, &mut self.connection.windows);
+        let Some(stream) = self.connection.streams.get_mut(id) else { return };
+        let sending = &mut stream.sending;
+        if sending.state != SendState::Body {
+            return;
+        }
+        let len = i64::try_from(body.len()).unwrap_or(i64::MAX);
+        let fits = len <= windows.send.min(sending.window)
+            && body.len() <= FRAME_MAX.min(peer.max_frame_size)
+            && sending.body.is_empty();
+        if !fits {
+            sending.body.push(Buf::copy_of(body));
+            sending.closed = true;
+            return;
+        }
+        let out = out.bytes();
+        let head =
+            FrameHead { len: body.len(), kind: kind::DATA, flags: flag::END_STREAM, stream: id };
+        head.write(out);
+        out.extend_from_slice(body);
+        sending.window -= len;
+        windows.send -= len;
+        sending.closed = true;
+        sending.state = SendState::Ended;
+    }
+
+    /// The answer is given: what waits of it goes out, and nobody asks for the stream any more.
+    pub fn end_answer(&mut self, id: StreamId, space: &mut Workspace) {
+        let Some(stream) = self.connection.streams.get_mut(id) else { return };
+        stream.answered = true;
+        let size = std::mem::take(&mut stream.head_size);
+        let is_out = stream.sending.state == SendState::Ended;
+        self.connection.heads -= size;
+        self.connection.refuse_body(id);
+        if is_out {
+            self.connection.remove_if_over(id, space);
+            self.connection.end_unread(id, space);
+        }
+    }
+
+    /// The answer cannot be ended in order, or is not given.
+    pub fn reset(&mut self, id: StreamId, code: ErrorCode, space: &mut Workspace) {
+        if self.connection.streams.get(id).is_some() {
+            self.connection.reset(id, code, space);
+        }
+    }
+
+    /// No further requests are wanted: the client is told so, and what it has sent meanwhile is
+    /// answered. [`Server::finish`] follows when it has had the time to learn that.
+    pub fn go_away(&mut self) {
+        if self.leaving == Leaving::No {
+            self.leaving = Leaving::Announced;
+            let control = &mut self.connection.control;
+            frame::write_go_away(STREAM_MAX, ErrorCode::NO_ERROR, "", control);
+        }
+    }
+
+    /// Whether the client was told that no further requests are wanted.
+    #[must_use]
+    pub fn is_leaving(&self) -> bool {
+        self.leaving != Leaving::No
+    }
+
+    /// Requests that have not come are not looked at any more.
+    pub fn finish(&mut self) {
+        if matches!(self.leaving, Leaving::No | Leaving::Announced) {
+            let last = self.connection.last_remote;
+            self.leaving = Leaving::Final(last);
+            frame::write_go_away(last, ErrorCode::NO_ERROR, "", &mut self.connection.control);
+        }
+    }
+
+    /// Tells the client what is wrong, and reads no more.
+    pub fn fail(&mut self, violation: Violation) {
+        let last = self.connection.last_remote;
+        let (code, why) = (violation.code(), violation.name());
+        frame::write_go_away(last, code, why, &mut self.connection.control);
+        self.leaving = Leaving::Broken;
+        self.connection.clear();
+    }
+
+    /// Writes what may go out: at most about `room` bytes of bodies. Returns how many bytes of
+    /// bodies went.
+    pub fn transmit(
+        &mut self,
+        room: usize,
+        at: (Instant, Growth),
+        space: &mut Workspace,
+        out: &mut impl Output,
+    ) -> usize {
+        self.connection.transmit(room, at, space, out)
+    }
+
+    /// Whether something waits to be sent that windows hold up.
+    #[must_use]
+    pub fn is_held_up(&self) -> bool {
+        self.connection.streams.iter().any(Stream::has_output)
+    }
+}
+
+impl Connection {
+    /// Nothing more of a stream's body is wanted: what waits is dropped, as what comes will be.
+    pub(super) fn refuse_body(&mut self, id: StreamId) {
+        let Some(stream) = self.streams.get_mut(id) else { return };
+        stream.receiving.unwanted = true;
+        stream.receiving.trailers = None;
+        let left = stream.receiving.body.len();
+        stream.receiving.body.clear();
+        if left > 0 {
+            self.give_back(id, left);
+        }
+    }
+
+    /// All of an answer is out while its request's body still comes: the client may stop (section
+    /// 8.1).
+    pub(super) fn end_unread(&mut self, id: StreamId, space: &mut Workspace) {
+        if self.streams.get(id).is_some() {
+            self.reset(id, ErrorCode::NO_ERROR, space);
+        }
+    }
+}
