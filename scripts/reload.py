@@ -52,6 +52,21 @@ def longest_turn():
     return max(float(one) for one in found)
 
 
+def paced(path, seconds, rate, folder):
+    """The same of so many requests a second in all, on ten connections, as h2load sends them."""
+    log = folder / "requests"
+    log.unlink(missing_ok=True)
+    command = ["h2load", "--h1", "-t1", "-c10", f"-D{seconds}", f"--rps={rate / 10}",
+               f"--log-file={log}", f"http://127.0.0.1:{WEB}{path}"]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    rows = [line.split("\t") for line in log.read_text().splitlines()]
+    times = sorted(int(row[2]) / 1e3 for row in rows)
+    failed = sum(row[1] != "200" for row in rows)
+    failed += sum(int(one) for one in re.findall(r"(\d+) (?:failed|errored|timeout)", out))
+    at = lambda share: times[min(len(times) - 1, int(len(times) * share))]
+    return len(times) / seconds, at(0.5), at(0.99), failed or "none"
+
+
 def load(path, seconds):
     """What wrk says: requests a second, p50 and p99 in milliseconds, errors."""
     out = subprocess.run(
@@ -93,6 +108,7 @@ def main():
     parser.add_argument("program")
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--every", type=float, default=0.1)
+    parser.add_argument("--rate", type=int)
     parser.add_argument("--routes", type=int, default=10_000)
     parser.add_argument("--servers", type=int, default=10_000)
     options = parser.parse_args()
@@ -126,7 +142,10 @@ def measure(folder, options):
             reloads = Reloads(folder, options) if with_reloads else None
             if reloads:
                 reloads.start()
-            rate, p50, p99, errors = load(path, options.seconds)
+            if options.rate:
+                rate, p50, p99, errors = paced(path, options.seconds, options.rate, folder)
+            else:
+                rate, p50, p99, errors = load(path, options.seconds)
             if reloads:
                 reloads.stopped.set()
                 reloads.join()

@@ -3,20 +3,26 @@
 # how long a reload takes, the longest turn of a worker, requests that failed, and latencies with
 # reloads and without.
 #
-#   scripts/reload.sh [--seconds S] [--every SECONDS] [--routes N] [--servers N]
+#   scripts/reload.sh [--seconds S] [--every SECONDS] [--routes N] [--servers N] [--rate N]
 #
 # By default 60 s without reloads and 60 s with one every 0.1 s, of 10,000 routes and an upstream
-# of 10,000 servers; each reload changes routes and servers. Needs Debian's packages wrk and
-# python3. docs/reload.md has figures.
+# of 10,000 servers; each reload changes routes and servers. Requests follow each other as fast as
+# they are answered; with --rate, there are so many a second, so that a machine of two cores has
+# time for the reloads, too. Needs Debian's packages wrk and python3, or nghttp2-client with --rate.
+# docs/reload.md has figures.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 case "${1:-}" in
-    -h | --help) sed -n '2,11s/^# \{0,1\}//p' "$0"; exit 0 ;;
+    -h | --help) sed -n '2,13s/^# \{0,1\}//p' "$0"; exit 0 ;;
 esac
 missing=()
-for program in wrk python3; do
-    command -v "$program" >/dev/null || missing+=("$program")
+load=wrk
+[[ " $* " == *" --rate "* ]] && load=h2load
+for program in "$load" python3; do
+    command -v "$program" >/dev/null && continue
+    [ "$program" = h2load ] && program=nghttp2-client
+    missing+=("$program")
 done
 if [ "${#missing[@]}" -gt 0 ]; then
     echo "missing; install with: apt-get install ${missing[*]}" >&2

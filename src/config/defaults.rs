@@ -156,6 +156,24 @@ pub const WRITE_RATE_MIN: Option<u32> = BODY_RATE_MIN;
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(75);
 /// `listener.keepalive_requests`: clients are spread anew from time to time.
 pub const KEEPALIVE_REQUESTS: Option<u32> = Some(10_000);
+/// `listener.http2`.
+pub const HTTP2: bool = true;
+/// `listener.http2_streams_max`, in requests.
+pub const HTTP2_STREAMS_MAX: u32 = 100;
+/// `listener.http2_window_max`, in bytes.
+pub const HTTP2_WINDOW_MAX: u32 = 4 << 20;
+/// `listener.http2_cookie_parts_max`: browsers send a field for each part of a cookie.
+pub const HTTP2_COOKIE_PARTS_MAX: u32 = 256;
+/// `listener.http2_continuations_max`.
+pub const HTTP2_CONTINUATIONS_MAX: u32 = 8;
+/// `listener.http2_resets_max`, within 10 seconds.
+pub const HTTP2_RESETS_MAX: u32 = 100;
+/// `listener.http2_forced_resets_max`, within 10 seconds.
+pub const HTTP2_FORCED_RESETS_MAX: u32 = 100;
+/// `listener.http2_control_frames_max`, within 10 seconds.
+pub const HTTP2_CONTROL_FRAMES_MAX: u32 = 1_000;
+/// `listener.http2_empty_frames_max`, within 10 seconds.
+pub const HTTP2_EMPTY_FRAMES_MAX: u32 = 100;
 /// `listener.tunnel_timeout`.
 pub const TUNNEL_TIMEOUT: Duration = Duration::from_secs(600);
 /// `listener.half_close`.

@@ -95,7 +95,7 @@ pub use self::stats::{
     SessionStats, TlsStats, UpstreamStats, WaitingStats,
 };
 pub use self::stats_http::{
-    HttpStats, OriginStats, RouteCounters, RouteStats, ServerCounters, ServerStats,
+    Http2Stats, HttpStats, OriginStats, RouteCounters, RouteStats, ServerCounters, ServerStats,
 };
 pub use self::stats_messages::MessageStats;
 pub use self::stats_pool::PoolStats;

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use super::lease::Lease;
 use crate::proto::http1::Refusal;
+use crate::proto::http2::Violation;
 use crate::runtime::{Counter, Gauge};
 use crate::service::cluster::attempts::{RetryCounters, Stop};
 use crate::service::cluster::breaker::Refused;
@@ -21,6 +22,23 @@ pub struct HttpStats {
     pub refused: [Counter; Refusal::NAMES.len()],
     /// Fields of requests that were dropped for the underscores in their names.
     pub fields_dropped: Counter,
+    /// Its connections of HTTP/2.
+    pub http2: Http2Stats,
+}
+
+/// One listener's connections of HTTP/2.
+#[derive(Debug)]
+pub struct Http2Stats {
+    /// Connections that speak it.
+    pub connections: Counter,
+    /// Rules that peers have broken, in the order of [`Violation::NAMES`].
+    pub violations: [Counter; Violation::NAMES.len()],
+    /// Requests that clients have given up.
+    pub resets: Counter,
+    /// Requests that were refused before anything was done for them, as there were too many.
+    pub refused: Counter,
+    /// Answers that their clients did not take in time.
+    pub stalled: Counter,
 }
 
 /// One route's requests.
@@ -34,6 +52,18 @@ pub struct RouteStats {
     pub sent: Counter,
     /// Files that became shorter while they were sent.
     pub files_cut: Counter,
+}
+
+impl Default for Http2Stats {
+    fn default() -> Self {
+        Self {
+            connections: Counter::default(),
+            violations: std::array::from_fn(|_| Counter::default()),
+            resets: Counter::default(),
+            refused: Counter::default(),
+            stalled: Counter::default(),
+        }
+    }
 }
 
 impl HttpStats {

@@ -6,8 +6,9 @@ use ringway::config::{
     AccessLists, AccessLog, AccessLogFormat, AccessLogTarget, Action, Auth, Balance,
     CertificateCondition, Coding, Compression, Config, EjectOptions, FilesOptions, Forwarded,
     HalfClose, HashOn, HeaderCondition, HeaderEdits, HealthKind, HealthOptions, HostHeader,
-    HostPattern, HttpCheck, HttpOptions, HttpUpstream, ListenerService, PathPattern, RateKey,
-    RateLimit, RetryOn, Route, ServerShare, Symlinks, TryFile, UnderscoreHeaders, Users, defaults,
+    HostPattern, Http2Options, HttpCheck, HttpOptions, HttpUpstream, ListenerService, PathPattern,
+    RateKey, RateLimit, RetryOn, Route, ServerShare, Symlinks, TryFile, UnderscoreHeaders, Users,
+    defaults,
 };
 
 use super::{assert_lines_are_reported, assert_reported, bad, expected, good};
@@ -44,6 +45,15 @@ forwarded = "replace"
 trusted_proxies = ["10.0.0.0/8", "unix"]
 underscore_headers = "pass"
 request_id_header = "off"
+http2 = false
+http2_streams_max = 1
+http2_window_max = "64KiB"
+http2_cookie_parts_max = 10000
+http2_continuations_max = 0
+http2_resets_max = 2
+http2_forced_resets_max = 3
+http2_control_frames_max = 4
+http2_empty_frames_max = 5
 source_connections_max = 1
 allow = ["10.0.0.0/8", "fd00::/8", "192.0.2.1"]
 deny = "10.1.0.0/16"
@@ -1616,6 +1626,17 @@ fn values_of_http_listeners_arrive_where_they_belong() {
         trusts_unix: true,
         underscore_headers: UnderscoreHeaders::Pass,
         request_id_header: None,
+        http2: Http2Options {
+            enabled: false,
+            streams_max: 1,
+            window_max: 64 << 10,
+            cookie_parts_max: 10_000,
+            continuations_max: 0,
+            resets_max: 2,
+            forced_resets_max: 3,
+            control_frames_max: 4,
+            empty_frames_max: 5,
+        },
         source_connections_max: Some(1),
         access: AccessLists {
             allow: ["10.0.0.0/8", "fd00::/8", "192.0.2.1/32"].map(|n| n.parse().unwrap()).into(),

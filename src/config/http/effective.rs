@@ -67,6 +67,15 @@ fn listener_lines(options: &HttpOptions) -> Vec<Line> {
         ("trusted_proxies", trusted_proxies(options)),
         ("underscore_headers", quoted(word(UNDERSCORE_WORDS, options.underscore_headers))),
         ("request_id_header", or_off(options.request_id_header.as_deref().map(quoted))),
+        ("http2", Value::from(options.http2.enabled)),
+        ("http2_streams_max", Value::from(options.http2.streams_max)),
+        ("http2_window_max", size(options.http2.window_max)),
+        ("http2_cookie_parts_max", Value::from(options.http2.cookie_parts_max)),
+        ("http2_continuations_max", Value::from(options.http2.continuations_max)),
+        ("http2_resets_max", Value::from(options.http2.resets_max)),
+        ("http2_forced_resets_max", Value::from(options.http2.forced_resets_max)),
+        ("http2_control_frames_max", Value::from(options.http2.control_frames_max)),
+        ("http2_empty_frames_max", Value::from(options.http2.empty_frames_max)),
         ("source_connections_max", or_off(connections)),
     ];
     lines.extend(access_lists(&options.access));

@@ -8,6 +8,7 @@ use super::super::defaults;
 use super::super::report::Mistake;
 use super::super::section::{Field, Section};
 use super::accept;
+use super::http2::http2;
 use super::routes::{RawRoute, routes};
 use super::schema::{
     ACCESS_LOG, BODY_RANGE, BODY_RATE_RANGE, FIELDS_RANGE, FORWARDED_WORDS, HALF_CLOSE_WORDS,
@@ -34,6 +35,7 @@ pub(in super::super) fn http(section: &mut Section<'_, '_>) -> RawHttp {
     sizes(section, &mut rest);
     timeouts(section, &mut rest);
     fields(section, &mut rest);
+    rest.http2 = http2(section);
     let connections = section.optional("source_connections_max", |v| {
         values::unless(v, "off", |v| values::whole(v, &SOURCE_CONNECTIONS_RANGE))
     });

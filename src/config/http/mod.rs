@@ -13,6 +13,7 @@ use ipnet::IpNet;
 use super::defaults;
 
 pub use self::files::TryFile;
+pub use self::http2::Http2Options;
 pub use self::origin::{
     EjectOptions, HashOn, HealthKind, HealthOptions, HostHeader, HttpCheck, HttpUpstream, RetryOn,
     ServerShare,
@@ -26,6 +27,7 @@ mod accept;
 pub(super) mod check;
 pub(super) mod effective;
 mod files;
+mod http2;
 pub(super) mod listener;
 mod origin;
 mod route;
@@ -83,6 +85,8 @@ pub struct HttpOptions {
     pub underscore_headers: UnderscoreHeaders,
     /// `request_id_header`: the field that carries the identity of a request. `None`: none does.
     pub request_id_header: Option<String>,
+    /// `http2` and the keys that begin so.
+    pub http2: Http2Options,
     /// `source_connections_max`: connections at a time from one source address. `None`: any
     /// number.
     pub source_connections_max: Option<u32>,
@@ -126,6 +130,7 @@ impl Default for HttpOptions {
             trusts_unix: false,
             underscore_headers: defaults::UNDERSCORE_HEADERS,
             request_id_header: defaults::REQUEST_ID_HEADER.map(str::to_owned),
+            http2: Http2Options::default(),
             source_connections_max: defaults::SOURCE_CONNECTIONS_MAX,
             access: AccessLists::default(),
             access_log: None,

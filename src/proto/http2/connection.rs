@@ -117,6 +117,8 @@ pub(super) struct Connection {
     /// Something is to be looked at when the next frames go out.
     pub(super) has_credit: bool,
     pub(super) has_ended: bool,
+    /// Since when a frame or a field block is not all there.
+    pub(super) partial_since: Option<Instant>,
 }
 
 impl Connection {
@@ -158,6 +160,7 @@ impl Connection {
             turn: 0,
             has_credit: false,
             has_ended: false,
+            partial_since: None,
         }
     }
 
@@ -206,6 +209,26 @@ impl Connection {
     /// # Errors
     /// The peer has broken a rule that costs the connection. Nothing is read any more.
     pub(super) fn next_frame(
+        &mut self,
+        now: Instant,
+        limits: &Limits,
+        space: &mut Workspace,
+    ) -> Result<Option<Frame>, Violation> {
+        let found = self.read_frame(now, limits, space)?;
+        if found.is_none() {
+            // A body's frame has the time of its body.
+            let is_partial = !matches!(self.reading, Reading::Data { .. })
+                && (!self.input.is_empty() || !matches!(self.reading, Reading::Head))
+                || self.block.is_some();
+            match is_partial {
+                true => drop(self.partial_since.get_or_insert(now)),
+                false => self.partial_since = None,
+            }
+        }
+        Ok(found)
+    }
+
+    fn read_frame(
         &mut self,
         now: Instant,
         limits: &Limits,

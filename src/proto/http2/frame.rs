@@ -253,12 +253,13 @@ mod tests {
         for len in [0, 1, 9, 10, 11, 20, 25] {
             let mut out = b"before".to_vec();
             let at = begin_block(&mut out);
-            out.extend((0..len).map(|at| at as u8));
+            let bytes: Vec<u8> = (0..=255).take(len).collect();
+            out.extend_from_slice(&bytes);
             finish_block(at, 5, flag::END_STREAM, 10, &mut out);
             let all = frames(out.strip_prefix(b"before").unwrap());
             assert_eq!(all.len(), usize::max(1, usize::div_ceil(len, 10)));
             let text: Vec<u8> = all.iter().flat_map(|(_, part)| part.clone()).collect();
-            assert_eq!(text, (0..len).map(|at| at as u8).collect::<Vec<_>>());
+            assert_eq!(text, bytes);
             for (at, (head, _)) in all.iter().enumerate() {
                 let kind = if at == 0 { kind::HEADERS } else { kind::CONTINUATION };
                 assert_eq!((head.kind, head.stream), (kind, 5));

@@ -111,6 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "a time to count from")]
     fn what_is_done_too_often_is_an_offence_until_its_time_is_over() {
         let limits = Limits { resets: 3, ..Limits::default() };
         let mut offences = Offences::default();

@@ -32,7 +32,7 @@ pub use error::{ErrorCode, Violation};
 pub use frame::PREFACE;
 pub use limits::{FLOOD_WINDOW, HEADS_PER_BYTE, Limits};
 pub use request::{Priority, RequestLimits};
-pub use response::write_constant;
+pub use response::{write_constant, write_date};
 pub use send::Growth;
 pub use server::{Server, ServerEvent, StreamId};
 pub use workspace::Workspace;

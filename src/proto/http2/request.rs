@@ -233,6 +233,7 @@ impl Assembler<'_> {
         if self.fields > self.limits.head.fields {
             return Err(HeadFault::Refused(Refusal::TooManyFields));
         }
+        #[expect(clippy::wildcard_enum_match_arm, reason = "all others are ordinary")]
         match known {
             Known::Other => {
                 if !self.limits.head.underscores && scan::find(b'_', field.name).is_some() {

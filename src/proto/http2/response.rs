@@ -55,6 +55,11 @@ pub fn write_constant(status: u16, fields: &[(&str, &[u8])], out: &mut Vec<u8>) 
     }
 }
 
+/// Writes a `date` field, for any connection.
+pub fn write_date(value: &[u8], out: &mut Vec<u8>) {
+    plain_field((Name::Field(Known::Date), b"date"), value, out);
+}
+
 /// A number as text.
 struct Digits {
     text: [u8; 20],

@@ -17,6 +17,9 @@ use crate::proto::http1::Output;
 /// less than another element of a vectored send.
 const COPY_MAX: usize = 2048;
 
+/// Bytes that a peer has to take of an answer within the time for it, unless that is all of it.
+const PROGRESS: usize = 16 * 1024;
+
 /// What the windows that we give may become.
 #[derive(Debug, Clone, Copy)]
 pub struct Growth {
@@ -54,12 +57,26 @@ impl Connection {
         {
             sent += self.send_frame(id, room - sent, out);
             self.remove_if_over(id, space);
-            if self.streams.get(id).is_some_and(|stream| is_answered(stream)) {
+            if self.streams.get(id).is_some_and(is_answered) {
                 self.end_unread(id, space);
             }
         }
         self.flush_control(out);
+        self.note_waiting(now);
         sent
+    }
+
+    /// Which streams wait for the peer, and since when: a few bytes now and then are no progress.
+    fn note_waiting(&mut self, now: Instant) {
+        for stream in self.streams.iter_mut() {
+            let is_waiting = stream.has_output() || stream.wants_window();
+            let waits = &mut stream.sending.waits;
+            match waits {
+                _ if !is_waiting => *waits = None,
+                Some((_, bytes)) if *bytes < PROGRESS => {}
+                Some(_) | None => *waits = Some((now, 0)),
+            }
+        }
     }
 
     /// The stream whose turn it is: the most urgent first; of these the ones whose answers are of
@@ -96,6 +113,9 @@ impl Connection {
             }
         }
         stream.sending.served = turn;
+        if let Some((_, bytes)) = &mut stream.sending.waits {
+            *bytes += len;
+        }
         stream.sending.window -= i64::try_from(len).unwrap_or(0);
         self.windows.send -= i64::try_from(len).unwrap_or(0);
         if is_last {

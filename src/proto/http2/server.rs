@@ -130,6 +130,30 @@ impl Server {
         self.connection.streams.len()
     }
 
+    /// Bytes of bodies that wait for those who take them.
+    #[must_use]
+    pub fn inbound(&self) -> usize {
+        self.connection.streams.iter().map(|stream| stream.receiving.body.len()).sum()
+    }
+
+    /// Bytes of answers that wait for windows or for their turn.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.connection.streams.iter().map(|stream| stream.sending.body.len()).sum()
+    }
+
+    /// The same of one answer.
+    #[must_use]
+    pub fn queued_of(&self, id: StreamId) -> usize {
+        self.connection.streams.get(id).map_or(0, |stream| stream.sending.body.len())
+    }
+
+    /// Whether requests that come are not looked at any more.
+    #[must_use]
+    pub const fn is_final(&self) -> bool {
+        matches!(self.leaving, Leaving::Final(_) | Leaving::Broken)
+    }
+
     /// Bytes of the heads of requests under way.
     #[must_use]
     pub const fn heads(&self) -> usize {
@@ -415,7 +439,7 @@ impl Server {
         has_body: bool,
         out: &mut impl Output,
     ) -> usize {
-        let ends = !has_body;
+        let ends = !has_body || length == Some(0);
         let length = length.filter(|_| head.status != 204);
         let flags = if ends { flag::END_STREAM } else { 0 };
         let sent = self.write_head(id, head, length, flags, out);
@@ -591,6 +615,36 @@ impl Server {
         out: &mut impl Output,
     ) -> usize {
         self.connection.transmit(room, at, space, out)
+    }
+
+    /// When the first of the answers has waited for so long that its client does not take it.
+    #[must_use]
+    pub fn stalls_at(&self, timeout: Duration) -> Option<Instant> {
+        let streams = self.connection.streams.iter();
+        streams.filter_map(|stream| Some(stream.sending.waits?.0 + timeout)).min()
+    }
+
+    /// An answer that its client does not take: less of it than 16 KiB went within the time.
+    #[must_use]
+    pub fn stalled(&self, now: Instant, timeout: Duration) -> Option<StreamId> {
+        let mut streams = self.connection.streams.iter();
+        let is_over = |stream: &&Stream| {
+            stream.sending.waits.is_some_and(|(since, _)| since + timeout <= now)
+        };
+        streams.find(is_over).map(|stream| stream.id)
+    }
+
+    /// Whether something of a request's body has come that was not taken.
+    #[must_use]
+    pub fn has_body(&self, id: StreamId) -> bool {
+        let stream = self.connection.streams.get(id);
+        stream.is_some_and(|stream| !stream.receiving.body.is_empty())
+    }
+
+    /// Since when a frame or a field block is not all there.
+    #[must_use]
+    pub fn partial_since(&self) -> Option<Instant> {
+        self.connection.partial_since
     }
 
     /// Whether something waits to be sent that windows hold up.

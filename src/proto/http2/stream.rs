@@ -1,9 +1,9 @@
 //! The streams of a connection (RFC 9113, section 5.1).
 //!
 //! ```text
-//!             the peer's side                 our side
-//!   HEADERS ─> Open ── END_STREAM ─> Ended    Head ── head ─> Body ── END_STREAM ─> Ended
-//!                └────── reset, or nobody wants more: the stream is removed ──────┘
+//!             its side                          our side
+//!   HEADERS ─> Open ─ END_STREAM ─> Ended       Head ─ head ─> Body ─ END_STREAM ─> Ended
+//!                └──── a reset of either side, or both have ended: it is removed ────┘
 //! ```
 
 use std::time::Instant;
@@ -57,6 +57,8 @@ pub(super) struct Sending {
     pub(super) trailers: Option<Box<Fields>>,
     /// When it was served last.
     pub(super) served: u64,
+    /// Since when something waits for the peer's windows, and how many bytes went since.
+    pub(super) waits: Option<(Instant, usize)>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -107,6 +109,7 @@ impl Stream {
                 closed: false,
                 trailers: None,
                 served: 0,
+                waits: None,
             },
             priority: Priority::default(),
             head_size: 0,
@@ -126,6 +129,11 @@ impl Stream {
     pub(super) const fn has_output(&self) -> bool {
         matches!(self.sending.state, SendState::Body)
             && (self.sending.closed || !self.sending.body.is_empty())
+    }
+
+    /// Whether its window is shut while its answer is under way.
+    pub(super) const fn wants_window(&self) -> bool {
+        matches!(self.sending.state, SendState::Body) && self.sending.window <= 0
     }
 
     /// Bytes that can be sent, as far as this stream goes.
@@ -166,8 +174,11 @@ impl Stream {
 #[derive(Debug, Default)]
 pub(super) struct Streams {
     /// In the order of their numbers.
-    open: Vec<Box<Stream>>,
+    open: List,
 }
+
+/// Streams are large, and one is often removed before others: they are not moved.
+pub(super) type List = Vec<Box<Stream>>;
 
 impl Streams {
     pub(super) const fn len(&self) -> usize {
@@ -219,6 +230,6 @@ impl Streams {
     }
 
     pub(super) fn clear(&mut self) {
-        self.open = Vec::new();
+        self.open = List::new();
     }
 }

@@ -1,6 +1,6 @@
 //! Memory that the connections of a worker share while they read heads.
 
-use super::stream::Stream;
+use super::stream::{List, Stream};
 
 /// Streams that are kept to be used again.
 const STREAMS_MAX: usize = 1024;
@@ -20,8 +20,8 @@ pub struct Workspace {
     pub(super) cookie: Vec<u8>,
     /// The path with its query.
     pub(super) path: Vec<u8>,
-    boxes: Vec<Box<Stream>>,
-    lists: Vec<Vec<Box<Stream>>>,
+    boxes: List,
+    lists: Vec<List>,
 }
 
 impl Workspace {
@@ -55,12 +55,12 @@ impl Workspace {
     }
 
     /// Memory for a list of streams.
-    pub(super) fn take_list(&mut self) -> Vec<Box<Stream>> {
+    pub(super) fn take_list(&mut self) -> List {
         self.lists.pop().unwrap_or_default()
     }
 
     /// A list is empty.
-    pub(super) fn give_list(&mut self, list: Vec<Box<Stream>>) {
+    pub(super) fn give_list(&mut self, list: List) {
         debug_assert!(list.is_empty(), "streams are given back one by one");
         if self.lists.len() < LISTS_MAX.0 && list.capacity() <= LISTS_MAX.1 {
             self.lists.push(list);

@@ -8,6 +8,7 @@ use regex::Regex;
 
 use crate::config::{self, Action, Config, HttpOptions as HttpConfig, Listener, Route};
 use crate::proto::http1::HeadLimits;
+use crate::proto::http2::{Limits, RequestLimits};
 use crate::runtime::Current;
 use crate::server::StartError;
 use crate::server::access_log::{AccessFiles, Target};
@@ -66,12 +67,8 @@ impl HttpBuilder<'_> {
         Ok(HttpOptions {
             router: router(http)?,
             routes,
-            limits: HeadLimits {
-                size: http.head_size_max as usize,
-                fields: usize::from(http.fields_max),
-                target: http.target_size_max as usize,
-                underscores: http.underscore_headers == config::UnderscoreHeaders::Pass,
-            },
+            limits: head_limits(http),
+            http2: http.http2.enabled.then(|| http2_limits(http)),
             body_max: http.body_max.unwrap_or(u64::MAX),
             head_timeout: http.head_timeout,
             body_timeout: http.body_timeout,
@@ -333,4 +330,31 @@ fn certificate_match(condition: &config::CertificateCondition) -> CertificateMat
 pub(in crate::server) fn origins_of(config: &Config) -> HashSet<usize> {
     let http = config.listeners.iter().filter_map(|listener| listener.service.http());
     http.flat_map(HttpConfig::upstreams).collect()
+}
+
+/// What the head of a request may have.
+fn head_limits(http: &HttpConfig) -> HeadLimits {
+    HeadLimits {
+        size: http.head_size_max as usize,
+        fields: usize::from(http.fields_max),
+        target: http.target_size_max as usize,
+        underscores: http.underscore_headers == config::UnderscoreHeaders::Pass,
+    }
+}
+
+/// What a connection of HTTP/2 may have.
+fn http2_limits(http: &HttpConfig) -> Limits {
+    let config::Http2Options { streams_max, window_max, cookie_parts_max, .. } = http.http2;
+    let crumbs = cookie_parts_max as usize;
+    Limits {
+        request: RequestLimits { head: head_limits(http), crumbs },
+        streams: streams_max,
+        continuations: http.http2.continuations_max,
+        resets: http.http2.resets_max,
+        forced_resets: http.http2.forced_resets_max,
+        control_frames: http.http2.control_frames_max,
+        empty_frames: http.http2.empty_frames_max,
+        window: window_max,
+        ..Limits::default()
+    }
 }

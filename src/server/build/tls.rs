@@ -127,8 +127,11 @@ pub(in crate::server) fn listener(
     let Some(tls) = &listener.tls else { return Ok(None) };
     let owner = format!("listener {}", listener.name);
     let wrong = |message: String| StartError::Tls { place: owner.clone(), message };
-    let is_http = matches!(listener.service, ListenerService::Http(_));
-    let alpn = if is_http { http_protocols() } else { Vec::new() };
+    let alpn = if let ListenerService::Http(http) = &listener.service {
+        http_protocols(http.http2.enabled)
+    } else {
+        Vec::new()
+    };
     if let Some(kept) = MadeTls::kept(before, tls, &alpn) {
         return Ok(Some(kept));
     }
@@ -148,16 +151,17 @@ pub(in crate::server) fn admin(
     let wrong = |message: String| StartError::Tls { place: "admin".to_owned(), message };
     // Its few connections gain nothing by the kernel.
     let common = Common { kernel: None, ..common.clone() };
-    if let Some(kept) = MadeTls::kept(before, tls, &http_protocols()) {
+    if let Some(kept) = MadeTls::kept(before, tls, &http_protocols(false)) {
         return Ok(Some(kept));
     }
-    let made = make("admin", "admin".to_owned(), tls, (http_protocols(), &common), watched);
+    let made = make("admin", "admin".to_owned(), tls, (http_protocols(false), &common), watched);
     made.map(Some).map_err(wrong)
 }
 
 /// What clients of HTTP may name (RFC 7301, section 6), the best first: 1.0 is answered as well.
-fn http_protocols() -> Vec<Vec<u8>> {
-    ["http/1.1", "http/1.0"].map(|name| name.as_bytes().to_vec()).into()
+fn http_protocols(has_http2: bool) -> Vec<Vec<u8>> {
+    let names = has_http2.then_some("h2").into_iter().chain(["http/1.1", "http/1.0"]);
+    names.map(|name| name.as_bytes().to_vec()).collect()
 }
 
 fn make(

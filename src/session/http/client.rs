@@ -14,6 +14,8 @@
 //! | `verify` | passwords |
 //! | `ending` | the connection ends, and with it what is under way |
 //! | `switch` | the connection changes to another protocol |
+//! | `streams`, `stream_timing` | HTTP/2: requests side by side, and what is waited for |
+//! | `wire` | what both versions are asked for |
 //! | `renew` | it takes the newest plan |
 //! | `log` | what is told of a request when it is over |
 //! | `vars` | the values of variables in templates |
@@ -33,11 +35,14 @@ mod peer;
 mod renew;
 mod request;
 mod respond;
+mod stream_timing;
+mod streams;
 mod switch;
 mod timing;
 mod vars;
 mod verify;
 mod waiting;
+mod wire;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -49,12 +54,14 @@ pub(super) use self::peer::Peer;
 use self::request::{Request, Responder};
 pub(in crate::session) use self::switch::Switched;
 use self::timing::Waits;
+use self::wire::Wire;
 use super::options::{HalfClose, HttpOptions};
-use crate::mem::Key;
+use crate::mem::{Buf, Key};
 use crate::net::tls::Subject;
 use crate::net::{Stream, StreamEvent};
 use crate::proto::http::RequestHead;
-use crate::proto::http1::{Next, Server};
+use crate::proto::http1::Next;
+use crate::proto::http2::PREFACE;
 use crate::ring::{Completion, Driver, SocketAddress, Verb};
 use crate::service::CloseReason;
 use crate::service::http::certificate::ClientCertificate;
@@ -70,7 +77,7 @@ const REQUESTS_PER_TURN: usize = 64;
 #[derive(Debug)]
 pub(in crate::session) struct Http {
     pub(super) io: Io,
-    pub(super) wire: Server,
+    pub(super) wire: Wire,
     pub(super) phase: Phase,
     pub(super) options: Arc<HttpOptions>,
     pub(super) draining: bool,
@@ -121,7 +128,7 @@ impl Http {
         };
         Self {
             io: Io::new(common, stream, None),
-            wire: Server::default(),
+            wire: Wire::default(),
             phase: Phase::Head,
             options,
             draining: false,
@@ -136,6 +143,9 @@ impl Http {
     pub(in crate::session) fn start<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         self.note_trust();
         self.note_tls();
+        if self.io.stream.tls().is_some_and(|tls| tls.alpn() == Some(b"h2")) {
+            self.speak_http2();
+        }
         self.receive(context, key);
         self.set_deadline(context, key);
     }
@@ -211,7 +221,11 @@ impl Http {
             // It is dropped, and gives no more time.
             Some(IoEvent::Data(_)) if !self.is_open() => return,
             Some(IoEvent::Data(buf)) => {
-                self.waits.progress = context.now();
+                if !self.wire.is_http2() {
+                    // With HTTP/2, what keeps the connection are requests, and not frames.
+                    self.waits.progress = context.now();
+                }
+                let buf = self.look_for_preface(buf);
                 self.wire.receive(buf);
             }
             Some(IoEvent::End) => self.wire.receive_end(),
@@ -230,6 +244,34 @@ impl Http {
         self.io.mark_dirty(context, key);
     }
 
+    /// HTTP/2 is spoken from the first byte on.
+    fn speak_http2(&mut self) {
+        self.wire = Wire::http2(&self.http2_limits());
+        self.io.common.listener.stats.http.http2.connections.add(1);
+    }
+
+    /// The first bytes say whether the client speaks HTTP/2 without having asked (RFC 9113, section
+    /// 3.3). They are given back, behind those that came before.
+    fn look_for_preface(&mut self, buf: Buf) -> Buf {
+        let is_asked = self.options.http2.is_some()
+            && self.requests == 0
+            && self.request.is_none()
+            && !self.wire.is_http2()
+            && self.io.stream.tls().is_none();
+        if !is_asked || self.wire.partial().len() >= PREFACE.len() {
+            return buf;
+        }
+        let whole = [self.wire.partial(), &buf].concat();
+        let count = whole.len().min(PREFACE.len());
+        // A method may begin so, but none is `PRI`.
+        if count < 3 || whole[..count] != PREFACE[..count] {
+            return buf;
+        }
+        self.waits.began = None;
+        self.speak_http2();
+        Buf::from(whole)
+    }
+
     /// Whether requests are still read.
     const fn is_open(&self) -> bool {
         !matches!(self.phase, Phase::Ending(_) | Phase::Lingering(_))
@@ -243,12 +285,18 @@ impl Http {
             && !self.draining
             && self.io.stream.is_drained()
             && self.io.stream.is_receiving()
+            && self.has_no_streams()
     }
 
     /// Reads requests and answers them, as far as that goes.
     pub(in crate::session) fn work<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         self.io.common.clear_dirty();
-        if !self.io.is_closing() {
+        if self.io.is_closing() {
+            return;
+        }
+        if self.wire.is_http2() {
+            self.work_streams(context, key);
+        } else {
             self.answer_requests(context, key);
         }
     }
@@ -258,6 +306,7 @@ impl Http {
         if self.io.is_closing() {
             return;
         }
+        self.transmit_streams(context);
         self.io.flush(context, key);
         self.count_waiting(context);
         match self.phase {
@@ -267,6 +316,9 @@ impl Http {
                 return;
             }
             Phase::Lingering(_) => self.io.stream.receive(&mut context.reactor, key, false),
+            Phase::Head | Phase::Answering | Phase::Discard if self.wire.is_http2() => {
+                self.read_on_streams(context, key);
+            }
             Phase::Head | Phase::Answering | Phase::Discard => self.read_on(context, key),
         }
         if !self.io.is_closing() {
@@ -347,7 +399,7 @@ impl Http {
                 return false;
             }
         }
-        let Self { wire, options, .. } = self;
+        let Self { wire: Wire::Http1(wire), options, .. } = self else { return false };
         let is_logged = options.access_log.is_some();
         let mut came = Came::default();
         let refused = |bytes: &[u8], refusal| came = Came::new(bytes, Some(refusal), is_logged);
@@ -371,7 +423,7 @@ impl Http {
     /// The present answer is written: what follows on this connection.
     pub(super) fn after_answer<D: Driver>(&mut self, context: &mut Context<D>) {
         self.waits.progress = context.now();
-        self.phase = match self.wire.end_answer() {
+        self.phase = match self.wire.end_answer(&mut context.http.workspace) {
             Next::Close => Phase::Ending(CloseReason::Finished),
             Next::Request => Phase::Head,
             Next::Discard => Phase::Discard,
@@ -394,6 +446,8 @@ impl Http {
             self.io.stream.feed(&mut context.reactor, key);
         } else if let Some(transfer) = self.transfer() {
             transfer.feed();
+        } else {
+            self.feed_streams();
         }
         self.io.common.mark_dirty(context, key);
     }
@@ -407,7 +461,7 @@ impl Http {
     pub(in crate::session) fn drain<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         if !self.io.is_closing() && !self.draining {
             self.draining = true;
-            self.wire.close_after();
+            self.wire.close_after(context.now());
             self.io.common.mark_dirty(context, key);
         }
     }
@@ -417,19 +471,8 @@ impl Http {
     }
 
     pub(in crate::session) fn is_finished(&self) -> bool {
-        let is_read = match self.request.as_ref().map(|request| &request.responder) {
-            Some(Responder::File(transfer)) => transfer.is_quiet(),
-            Some(
-                Responder::Proxy(_)
-                | Responder::Verify(_)
-                | Responder::Listing(_)
-                | Responder::Encoding(_)
-                | Responder::Echo(_)
-                | Responder::Done,
-            )
-            | None => true,
-        };
-        self.io.is_finished() && is_read
+        let is_read = self.request.as_ref().is_none_or(Request::is_quiet);
+        self.io.is_finished() && is_read && !self.is_reading_file()
     }
 
     pub(in crate::session) fn finish<D: Driver>(self, context: &mut Context<D>, key: Key) {

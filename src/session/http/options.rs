@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::proto::http::status::reason;
 use crate::proto::http1::{HeadLimits, write};
+use crate::proto::http2::{Limits, write_constant};
 use crate::runtime::{Board, Current};
 pub use crate::service::cluster::{ClusterOptions, HashOn, HostHeader};
 use crate::service::http::access::AccessList;
@@ -31,6 +32,8 @@ pub struct HttpOptions {
     pub routes: Vec<RouteOptions>,
     /// What the head of a request may have.
     pub limits: HeadLimits,
+    /// What a connection of HTTP/2 may have, if that is spoken.
+    pub http2: Option<Limits>,
     /// Bytes of a request's body at most, where a route does not say otherwise.
     pub body_max: u64,
     /// How long a head may take from its first byte on.
@@ -218,6 +221,8 @@ pub struct FixedAnswer {
     pub body: Box<[u8]>,
     /// Its head as HTTP/1.1 writes it, but for the date and what is about the connection.
     head: Box<[u8]>,
+    /// The same as HTTP/2 has it.
+    block: Box<[u8]>,
 }
 
 impl FixedAnswer {
@@ -231,12 +236,30 @@ impl FixedAnswer {
         }
         write::field(b"content-type", content_type.as_bytes(), &mut head);
         write::length(body.len() as u64, &mut head);
-        Self { status, content_type: content_type.into(), body: body.into(), head: head.into() }
+        let length = body.len().to_string();
+        let server = server.map(|server| ("server", server.as_bytes()));
+        let fields =
+            [("content-type", content_type.as_bytes()), ("content-length", length.as_bytes())];
+        let fields: Vec<(&str, &[u8])> = server.into_iter().chain(fields).collect();
+        let mut block = Vec::new();
+        write_constant(status, &fields, &mut block);
+        Self {
+            status,
+            content_type: content_type.into(),
+            body: body.into(),
+            head: head.into(),
+            block: block.into(),
+        }
     }
 
     /// Its head as HTTP/1.1 writes it, but for the date and what is about the connection.
     pub(super) const fn head(&self) -> &[u8] {
         &self.head
+    }
+
+    /// The same as HTTP/2 has it.
+    pub(super) const fn block(&self) -> &[u8] {
+        &self.block
     }
 }
 

@@ -3,6 +3,7 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use super::state::DATE;
+use crate::proto::http2::write_date;
 use crate::ring::Driver;
 use crate::service::cluster::Cluster;
 use crate::session::context::Context;
@@ -47,5 +48,7 @@ impl<D: Driver> Context<D> {
         let text = httpdate::fmt_http_date(UNIX_EPOCH + unix);
         date.line.clear();
         date.line.extend([DATE, &text, "\r\n"]);
+        date.block.clear();
+        write_date(text.as_bytes(), &mut date.block);
     }
 }

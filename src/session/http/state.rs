@@ -10,6 +10,7 @@ use super::timers::ExchangeTimers;
 use super::waiting::Waiting;
 use crate::mem::{FreeList, Key, Pages, Scratch};
 use crate::proto::http::{RequestHead, ResponseHead};
+use crate::proto::http2::Workspace;
 use crate::ring::Driver;
 use crate::runtime::{Reactor, TimerId};
 use crate::service::cluster::{Cluster, Clusters};
@@ -46,6 +47,8 @@ pub(super) const DATE: &str = "date: ";
 pub(super) struct DateText {
     /// The whole field, as a line.
     pub(super) line: String,
+    /// The whole field as HTTP/2 has it.
+    pub(super) block: Vec<u8>,
     pub(super) until: Option<Instant>,
 }
 
@@ -96,6 +99,8 @@ pub(in crate::session) struct HttpState {
     /// Lines of access logs that wait.
     pub(super) lines: LogLines,
     pub(super) last_request: u64,
+    /// What heads of HTTP/2 are read with.
+    pub(super) workspace: Workspace,
 }
 
 impl HttpState {
@@ -111,7 +116,7 @@ impl HttpState {
             spare_heads: FreeList::new(SPARE_MAX, SPARE_BYTES_MAX),
             spare_answers: FreeList::new(SPARE_MAX, SPARE_BYTES_MAX),
             name: Scratch::new(NAME_BYTES_MAX),
-            date: DateText { line: String::new(), until: None },
+            date: DateText { line: String::new(), block: Vec::new(), until: None },
             limiters: Limiters::default(),
             sources: Concurrency::default(),
             waiting: Waiting::default(),
@@ -120,6 +125,7 @@ impl HttpState {
             caches: FileCaches::new(options.descriptors.pause),
             lines: LogLines::default(),
             last_request: 0,
+            workspace: Workspace::default(),
         }
     }
 

@@ -32,6 +32,7 @@ impl Keep {
             Name::Pseudo(_) => return Self::Table,
             Name::Field(known) => known,
         };
+        #[expect(clippy::wildcard_enum_match_arm, reason = "these are the exceptions")]
         match known {
             Known::Authorization | Known::ProxyAuthorization => Self::Never,
             Known::ContentLength
@@ -114,7 +115,7 @@ impl Encoder {
         if let Some(index) = found {
             return integer::write(static_table::LEN + index, 7, 0x80, out);
         }
-        let index = by_name.or(row.map(|row| static_table::LEN + row));
+        let index = by_name.or_else(|| row.map(|row| static_table::LEN + row));
         literal(index, (6, 0x40), text, value, out);
         self.table.insert(NewName::Text(text), value, (kind, None));
     }

@@ -299,7 +299,8 @@ mod tests {
     #[test]
     fn what_fills_the_last_byte_is_fewer_than_eight_ones() {
         // `0` is 00000, `a` is 00011.
-        let cases: [(&[u8], Result<&[u8], HpackError>); 8] = [
+        type Case = (&'static [u8], Result<&'static [u8], HpackError>);
+        let cases: [Case; 8] = [
             (&[0b0000_0111], Ok(b"0")),
             (&[0b0000_0110], Err(HpackError::HuffmanPadding)),
             (&[0b0000_0000], Err(HpackError::HuffmanPadding)),

@@ -49,6 +49,7 @@ impl Peer {
         Self::limited(answers, Limits::default())
     }
 
+    #[expect(clippy::disallowed_methods, reason = "a time to count from")]
     pub(super) fn limited(answers: Answers, limits: Limits) -> Self {
         Self {
             server: Server::new(&limits),
@@ -103,7 +104,8 @@ impl Peer {
     fn take(&mut self, event: ServerEvent) {
         match event {
             ServerEvent::Request(id, head, meta) => {
-                let body = meta.framing.length().map_or("?".to_owned(), |len| len.to_string());
+                let body =
+                    meta.framing.length().map_or_else(|| "?".to_owned(), |len| len.to_string());
                 let target = [head.authority(), head.path(), head.query().unwrap_or("")].concat();
                 self.events.push(format!("{id} {} {target} {body}", head.method_name()));
                 let fields = head.fields.iter().map(|field| {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::forward::write_id;
 use super::request::{Request, Responder};
 use super::vars::Vars;
+use super::wire::Wire;
 use super::{Http, Phase};
 use crate::mem::Key;
 use crate::proto::http::{Known, Method, RequestHead, ResponseHead};
-use crate::proto::http1::write;
 use crate::proto::http1::{Discarded, Framing, Offence, Refusal};
 use crate::ring::Driver;
 use crate::service::CloseReason;
@@ -36,6 +36,11 @@ pub(in crate::session::http) struct Came {
 }
 
 impl Came {
+    /// So many bytes came of a head that is no text.
+    pub(in crate::session::http) const fn of_length(received: usize) -> Self {
+        Self { received, offence: None }
+    }
+
     pub(in crate::session::http) fn new(
         bytes: &[u8],
         rule: Option<Refusal>,
@@ -67,20 +72,12 @@ impl Http {
             response.fields.push_known(Known::ContentType, answer.content_type.as_bytes());
             return self.answer(context, head, told, response, &answer.body);
         }
-        self.wire.forgo_body();
         context.refresh_date();
-        let connection = self.wire.connection();
+        let has_body = head.method != Method::Head;
         let Context { http, pages, .. } = context;
-        let out = self.io.buffer.bytes(pages);
-        let before = out.len();
-        out.extend_from_slice(answer.head());
-        out.extend_from_slice(http.date.line());
-        write::end_with(connection, out);
-        if head.method != Method::Head {
-            out.extend_from_slice(&answer.body);
-        }
+        let mut out = self.io.buffer.writer(pages, &mut self.io.stream);
+        told.sent = self.wire.send_ready(answer, &http.date, has_body, &mut out) as u64;
         told.status = answer.status;
-        told.sent = (out.len() - before) as u64;
         self.finish_request(context, head, &told);
         self.after_answer(context);
     }
@@ -103,7 +100,8 @@ impl Http {
         let output = Output { pages, date: http.date.text() };
         self.write_head(output, &head, &mut told, &mut response, body_of);
         if has_body {
-            self.io.buffer.bytes(pages).extend_from_slice(body);
+            let mut out = self.io.buffer.writer(pages, &mut self.io.stream);
+            self.wire.send_whole(body, &mut out);
             told.sent += body.len() as u64;
         }
         context.http.spare_answers.give(response);
@@ -354,7 +352,8 @@ impl Http {
 
     /// Reads the rest of the request's body and drops it; true when it is over.
     pub(in crate::session::http) fn discard(&mut self) -> bool {
-        match self.wire.discard() {
+        let Wire::Http1(wire) = &mut self.wire else { return false };
+        match wire.discard() {
             Ok(Discarded::More) => false,
             Ok(Discarded::All) => {
                 self.phase = Phase::Head;
@@ -383,17 +382,15 @@ impl Http {
     ) {
         tracing::debug!(id = self.io.common.id(), refusal = refusal.name(), "request refused");
         self.io.common.listener.stats.http.refuse(refusal);
-        let why = (refusal.status(), refusal.name());
-        self.say_and_end(context, why, CloseReason::ProtocolError, came);
+        self.say(context, (refusal.status(), refusal.name()), came);
+        self.end(CloseReason::ProtocolError);
     }
 
-    /// Answers invalid input with a status, and ends the connection. `name` is the reason for the
-    /// access log.
-    fn say_and_end<D: Driver>(
+    /// Answers invalid input with a status. `name` is the reason for the access log.
+    pub(in crate::session::http) fn say<D: Driver>(
         &mut self,
         context: &mut Context<D>,
         (status, name): (u16, &'static str),
-        reason: CloseReason,
         came: Came,
     ) {
         self.wire.refuse_body();
@@ -408,7 +405,6 @@ impl Http {
             head.fields.push_with(name.as_bytes(), |out| write_id(told.request_id, out));
         }
         self.answer_status(context, head, told, status, None);
-        self.end(reason);
     }
 
     /// A head or a body did not come in time (RFC 9110, section 15.5.9).
@@ -425,7 +421,8 @@ impl Http {
             Phase::Head => {
                 let part = self.wire.partial();
                 let came = Came::new(part, None, self.options.access_log.is_some());
-                self.say_and_end(context, (408, reason.name()), reason, came);
+                self.say(context, (408, reason.name()), came);
+                self.end(reason);
                 self.io.mark_dirty(context, key);
             }
             Phase::Answering if unanswered.is_some() => {

@@ -42,7 +42,7 @@ impl Http {
         let options = Arc::clone(&self.options);
         let is_last = self.draining || self.requests >= options.keepalive_requests;
         if is_last {
-            self.wire.close_after();
+            self.wire.close_after(context.now());
         }
         if head.dropped > 0 {
             let dropped = &self.io.common.listener.stats.http.fields_dropped;

@@ -18,6 +18,7 @@ impl Http {
             return;
         }
         let is_cut = self.give_request_up(context, reason);
+        self.give_streams_up(context, reason);
         self.leave(context);
         self.forget_waiting(context);
         self.stop_deadline(context);

@@ -1,7 +1,8 @@
 //! Files as answers: small ones from memory in one send with the head; larger ones are sent by
-//! `send`.
+//! `send`, or, with HTTP/2, by `stream`.
 
 mod send;
+mod stream;
 
 use std::rc::Rc;
 
@@ -77,6 +78,11 @@ impl Transfer {
 
     pub(in crate::session::http) const fn is_quiet(&self) -> bool {
         self.reader.is_quiet()
+    }
+
+    /// Whether its request is over.
+    pub(in crate::session::http) const fn is_given_up(&self) -> bool {
+        self.head.is_none()
     }
 
     pub(in crate::session::http) const fn feed(&mut self) {

@@ -3,7 +3,7 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::{Http, Phase};
+use super::{Http, HttpOptions, Phase};
 use crate::mem::Key;
 use crate::ring::Driver;
 use crate::service::CloseReason;
@@ -39,7 +39,7 @@ impl Http {
 
     /// Whether nothing of the next request has come.
     fn is_between_requests(&self) -> bool {
-        self.waits.began.is_none() && self.wire.is_read()
+        self.waits.began.is_none() && self.wire.is_read() && self.has_no_streams()
     }
 
     /// Whether its client has had no answer: its first request may be on its way, and is answered
@@ -52,8 +52,14 @@ impl Http {
     fn goes_on<D: Driver>(&self, context: &Context<D>) -> bool {
         let own = &self.io.common.listener;
         self.newest(context).is_some_and(|newest| {
-            newest.options.service.http().is_some() && has_same_tls(own, newest)
+            newest.options.service.http().is_some_and(|options| self.speaks(options))
+                && has_same_tls(own, newest)
         })
+    }
+
+    /// Whether other settings of a listener admit what the connection speaks.
+    const fn speaks(&self, options: &HttpOptions) -> bool {
+        !self.wire.is_http2() || options.http2.is_some()
     }
 
     /// The listener as the newest plan has it. One that has moved to other addresses is another
@@ -78,7 +84,7 @@ impl Http {
         let Some(options) = newest.options.service.http() else {
             return self.drain(context, key);
         };
-        if !has_same_tls(own, &newest) {
+        if !has_same_tls(own, &newest) || !self.speaks(options) {
             // What its client has shown was asked by the earlier settings.
             self.drain(context, key);
         }

@@ -76,6 +76,24 @@ impl Request {
         self.key
     }
 
+    /// Whether no read of a file is in flight for it.
+    pub(in crate::session::http) fn is_quiet(&self) -> bool {
+        match &self.responder {
+            Responder::File(transfer) => transfer.is_quiet(),
+            Responder::Proxy(_)
+            | Responder::Verify(_)
+            | Responder::Listing(_)
+            | Responder::Encoding(_)
+            | Responder::Echo(_)
+            | Responder::Done => true,
+        }
+    }
+
+    /// Whether its client has given it up, and only a read of a file has to end.
+    pub(in crate::session::http) fn is_given_up(&self) -> bool {
+        matches!(&self.responder, Responder::File(transfer) if transfer.is_given_up())
+    }
+
     /// Whether others know it by this key.
     pub(in crate::session::http) fn is(&self, key: Key) -> bool {
         self.key == Some(key)

@@ -5,6 +5,7 @@ use super::encode::{Encoding, begin_encoding, signed};
 use super::request::{Request, Responder};
 use crate::mem::{Buf, Key};
 use crate::proto::http::{Fields, Known, ResponseHead};
+use crate::proto::http2::ErrorCode;
 use crate::ring::Driver;
 use crate::service::CloseReason;
 use crate::service::cluster::failure::Failure;
@@ -62,6 +63,10 @@ impl Http {
                     told.reason = Some(failure.name());
                     self.finish_request(context, head, &request.settled(told));
                     request.responder = Responder::Done;
+                    if self.wire.is_http2() {
+                        self.reset_stream(context, ErrorCode::INTERNAL_ERROR);
+                        return true;
+                    }
                     self.close(context, key, CloseReason::UpstreamReset);
                     return false;
                 }
@@ -72,13 +77,14 @@ impl Http {
             Reply::Upgrade => return false,
         }
         let has_replied = context.http.proxy.get(exchange).is_some_and(Exchange::has_replied);
-        if !has_replied || !self.has_room(context) {
+        if !has_replied {
             return false;
         }
         let allowed = context.http.proxy.budget().allowance();
         let is_behind = |encoding: &Encoding| encoding.waiting() >= allowed;
         let mut has_taken = false;
-        while !request.encoding.as_deref().is_some_and(is_behind)
+        while self.has_room(context)
+            && !request.encoding.as_deref().is_some_and(is_behind)
             && let Some(part) =
                 context.http.proxy.get_mut(exchange).and_then(Exchange::take_answer_part)
         {
@@ -191,7 +197,7 @@ impl Http {
         request: &mut Request,
         exchange: Key,
     ) {
-        if self.wire.is_chunked() {
+        if self.wire.takes_trailers() {
             let one = context.http.proxy.get_mut(exchange);
             let mut trailers = one.and_then(|one| one.answer.body.take_trailers());
             let is_recoded = request.is_recoded;
@@ -275,6 +281,10 @@ impl Http {
             self.answer_status(context, head, told, refusal.status(), None);
         } else {
             self.finish_request(context, head, &request.settled(told));
+            self.reset_stream(context, ErrorCode::PROTOCOL_ERROR);
+        }
+        if self.wire.is_http2() {
+            return true;
         }
         self.end(CloseReason::ProtocolError);
         false
@@ -287,7 +297,11 @@ impl Http {
         request: &mut Request,
     ) {
         self.finish_asked(context, request);
-        self.end(CloseReason::ProtocolError);
+        if self.wire.is_http2() {
+            self.reset_stream(context, ErrorCode::INTERNAL_ERROR);
+        } else {
+            self.end(CloseReason::ProtocolError);
+        }
     }
 
     /// A request is over whose head its responder has.

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::wire::Wire;
 use super::{Http, Phase};
 use crate::mem::{Buf, Key};
 use crate::net::Stream;
@@ -36,7 +37,11 @@ impl Http {
         self.forget_waiting(context);
         self.phase = Phase::Head;
         self.io.buffer.finish(&mut context.pages, &mut self.io.stream);
-        let ahead = self.wire.take_rest();
+        let ahead = match &mut self.wire {
+            Wire::Http1(wire) => wire.take_rest(),
+            // Its connection carries other requests.
+            Wire::Http2(_) => Vec::new(),
+        };
         let peer = self.client.take();
         self.stop_deadline(context);
         Switched {
@@ -59,7 +64,9 @@ impl Http {
         let Some(answer) = exchange.answer.head.take() else { return };
         exchange.record.status = answer.status;
         let mut out = self.io.writer(pages);
-        exchange.record.sent += self.wire.send_switch(&answer, &mut out) as u64;
+        if let Wire::Http1(wire) = &mut self.wire {
+            exchange.record.sent += wire.send_switch(&answer, &mut out) as u64;
+        }
         http.spare_answers.give(answer);
     }
 }

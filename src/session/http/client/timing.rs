@@ -65,6 +65,9 @@ impl Http {
         if !self.waits.deadline.fired(&mut context.reactor, Due::Session(key)) {
             return;
         }
+        if self.wire.is_http2() {
+            self.end_stalled_streams(context);
+        }
         if self.waits.pace.is_measured() {
             let taken = self.io.stream.acknowledged(&mut context.reactor);
             self.waits.pace.observe(context.now(), taken);
@@ -78,6 +81,9 @@ impl Http {
         if !waits_for_reader && self.is_reader() {
             self.look_for_hang_up(context, key);
             return;
+        }
+        if self.wire.is_http2() && self.is_open() && !waits_for_reader {
+            return self.streams_due(context, key);
         }
         match &self.phase {
             Phase::Head if waits_for_reader => self.close(context, key, CloseReason::SlowReader),
@@ -122,7 +128,7 @@ impl Http {
         } else if self.io.stream.is_drained() {
             self.waits.pace.end();
         }
-        if !self.wants_input(context) {
+        if !self.wire.is_http2() && !self.wants_input(context) {
             // It is not the client who is slow.
             self.waits.body_began = Some(context.now());
             if self.exchange().is_some() {
@@ -130,7 +136,7 @@ impl Http {
             }
         }
         let mut at = self.due_at(context);
-        if matches!(self.phase, Phase::Head) {
+        if matches!(self.phase, Phase::Head) && self.has_no_streams() {
             // A send that goes through wakes nobody: what is waited for then may be due earlier.
             at = at.map(|at| at.min(self.waits.progress + self.options.keepalive_timeout));
         }
@@ -151,6 +157,7 @@ impl Http {
                     self.waits.pace.next_look(options.write_timeout, options.write_rate_min);
                 Some(measured.unwrap_or(self.waits.progress + options.write_timeout))
             }
+            Phase::Head if self.wire.is_http2() => self.streams_due_at(context),
             Phase::Head => Some(match self.waits.began {
                 Some(began) => began + options.head_timeout,
                 None => self.waits.progress + options.keepalive_timeout,

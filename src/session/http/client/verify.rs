@@ -125,6 +125,25 @@ impl Http {
         if self.io.is_closing() {
             return;
         }
+        if self.wire.is_http2() {
+            self.with_stream(
+                context,
+                |request| request.is(of),
+                |this, context| {
+                    this.take_finished(context, key, (of, finished));
+                },
+            );
+        } else {
+            self.take_finished(context, key, (of, finished));
+        }
+    }
+
+    fn take_finished<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        (of, finished): (Key, Finished),
+    ) {
         let Some(mut request) = self.request.take_if(|request| request.is(of)) else { return };
         match (std::mem::replace(&mut request.responder, Responder::Done), finished) {
             (Responder::Verify(pending), Finished::Verified(verified)) => {

@@ -2,6 +2,7 @@
 
 use super::Http;
 use super::request::Request;
+use super::wire::Wire;
 use crate::mem::Key;
 use crate::ring::Driver;
 use crate::session::context::Context;
@@ -13,7 +14,8 @@ impl Http {
     /// Whether the client takes what it is answered.
     pub(in crate::session::http) fn has_room<D>(&mut self, context: &Context<D>) -> bool {
         let allowed = context.http.proxy.budget().allowance();
-        !self.io.stream.is_blocked() && self.io.buffer.waiting() < allowed
+        let waiting = self.io.buffer.waiting() + self.wire.queued();
+        !self.io.stream.is_blocked() && waiting < allowed && self.wire.room() > 0
     }
 
     /// Whether the client has sent too much ahead.
@@ -23,10 +25,13 @@ impl Http {
 
     /// The end of a turn: what is left counts from now on.
     pub(super) fn count_waiting<D>(&mut self, context: &mut Context<D>) {
-        if !self.wire.is_read() {
+        if !self.wire.is_read() || self.wire.is_http2() {
             self.wire.hold();
         }
-        let encoding = self.request.as_ref().map_or(0, Request::encoding_cost);
+        let encoding = match &self.wire {
+            Wire::Http1(_) => self.request.as_ref().map_or(0, Request::encoding_cost),
+            Wire::Http2(many) => many.encoding_cost(),
+        };
         let exchange = self.exchange();
         self.count_written(context, exchange, encoding);
     }
@@ -46,7 +51,7 @@ impl Http {
         let proxy = &mut context.http.proxy;
         proxy.budget_mut().recount(&mut self.counted, waiting);
         if let Some(exchange) = exchange {
-            proxy.note_on_client(exchange, unsent);
+            proxy.note_on_client(exchange, self.wire.queued_of().unwrap_or(unsent));
         }
     }
 

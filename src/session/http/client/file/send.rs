@@ -6,6 +6,7 @@ use nix::errno::Errno;
 use super::{Piece, Transfer, as_len};
 use crate::fs::FileEvent;
 use crate::mem::{Buf, Key};
+use crate::proto::http2::ErrorCode;
 use crate::ring::{Completion, Driver, Fd, Lane};
 use crate::service::CloseReason;
 use crate::service::http::files::range::ByteRange;
@@ -13,6 +14,7 @@ use crate::session::context::Context;
 use crate::session::http::cache::Opened;
 use crate::session::http::client::Http;
 use crate::session::http::client::request::{Request, Responder};
+use crate::session::http::client::wire::Wire;
 
 /// Bytes that are asked about, and sent, at once.
 const WINDOW: u64 = 2 * 1024 * 1024;
@@ -29,6 +31,9 @@ impl Http {
         key: Key,
         request: &mut Request,
     ) -> bool {
+        if self.wire.is_http2() {
+            return self.send_file_on_stream(context, key, request);
+        }
         let most = context.options.relay.turn_budget.min(context.bulk.left()) as u64;
         let mut left = most;
         let is_over = self.send_pieces(context, key, request, &mut left);
@@ -235,6 +240,23 @@ impl Http {
         key: Key,
         completion: Completion,
     ) {
+        if self.wire.is_http2() {
+            let is_reading = |request: &Request| !request.is_quiet();
+            self.with_stream(context, is_reading, |this, context| {
+                this.take_read_completion(context, key, completion);
+            });
+        } else {
+            self.take_read_completion(context, key, completion);
+        }
+        self.io.mark_dirty(context, key);
+    }
+
+    fn take_read_completion<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        completion: Completion,
+    ) {
         let Some(mut request) = self.request.take() else { return };
         if let Responder::File(transfer) = &mut request.responder {
             let event = transfer.reader.handle(completion);
@@ -243,7 +265,6 @@ impl Http {
             }
         }
         self.keep(context, request);
-        self.io.mark_dirty(context, key);
     }
 
     fn take_file_event<D: Driver>(
@@ -288,8 +309,16 @@ impl Http {
         transfer.told.sent += wanted as u64;
         let rest = range.start + wanted as u64..range.end;
         transfer.rest.push(Piece::Range(rest));
+        self.send_slice(context, buf);
+    }
+
+    /// A part of the file goes out from where it lies.
+    pub(super) fn send_slice<D: Driver>(&mut self, context: &mut Context<D>, part: Buf) {
+        if let Wire::Http2(many) = &mut self.wire {
+            return many.server.send_part(many.at, part);
+        }
         self.io.buffer.finish(&mut context.pages, &mut self.io.stream);
-        self.io.buffer.slice(&mut self.io.stream, buf);
+        self.io.buffer.slice(&mut self.io.stream, part);
     }
 
     /// A part of a file that is kept in memory.
@@ -335,12 +364,15 @@ impl Http {
                 }
             };
             transfer.told.sent += part.len() as u64;
-            self.io.buffer.finish(&mut context.pages, &mut self.io.stream);
-            self.io.buffer.slice(&mut self.io.stream, part);
+            self.send_slice(context, part);
         }
     }
 
-    fn end_file<D: Driver>(&mut self, context: &mut Context<D>, request: &mut Request) -> bool {
+    pub(super) fn end_file<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        request: &mut Request,
+    ) -> bool {
         let responder = std::mem::replace(&mut request.responder, Responder::Done);
         if let Responder::File(mut transfer) = responder
             && let Some((head, told)) = transfer.take_request()
@@ -353,7 +385,12 @@ impl Http {
 
     /// The file became shorter while it was sent: the client must not take what it has for all of
     /// it.
-    fn cut_file<D: Driver>(&mut self, context: &mut Context<D>, key: Key, request: &mut Request) {
+    pub(super) fn cut_file<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        request: &mut Request,
+    ) {
         if let Responder::File(transfer) = &mut request.responder
             && let Some((head, mut told)) = transfer.take_request()
         {
@@ -362,12 +399,15 @@ impl Http {
             stats.into_iter().for_each(|stats| stats.files_cut.add(1));
             self.finish_request(context, head, &told);
         }
+        if self.wire.is_http2() {
+            return self.reset_stream(context, ErrorCode::INTERNAL_ERROR);
+        }
         self.close(context, key, CloseReason::FileCut);
     }
 }
 
 /// Whether a file was not written since it was opened.
-fn is_unwritten<D: Driver>(context: &mut Context<D>, file: &Opened) -> bool {
+pub(super) fn is_unwritten<D: Driver>(context: &mut Context<D>, file: &Opened) -> bool {
     context.reactor.driver().look_at(file.fd).is_ok_and(|now| file.is_unwritten(&now))
 }
 

@@ -1,0 +1,380 @@
+//! Connections of HTTP/2: requests that are answered side by side. Each is worked on as the only
+//! request of HTTP/1.1 is: it is taken out of the list of those that wait, and put back when it has
+//! to wait again.
+
+use std::time::{Duration, Instant};
+
+use super::answer::Came;
+use super::request::Responder;
+use super::wire::{Multiplexed, StreamRequest, Wire};
+use super::{Http, Phase};
+use crate::mem::Key;
+use crate::proto::http1::Refusal;
+use crate::proto::http2::{ErrorCode, Growth, Limits, ServerEvent, StreamId, Violation};
+use crate::ring::Driver;
+use crate::service::CloseReason;
+use crate::session::context::Context;
+use crate::session::http::state::HttpState;
+
+/// Things that have come on one connection, and are taken in one turn.
+const EVENTS_PER_TURN: usize = 512;
+/// How long a client has to learn that no further requests are wanted, before those that come are
+/// not looked at.
+pub(super) const GOODBYE: Duration = Duration::from_secs(1);
+/// Bytes of bodies that may wait on one connection for those who take them. Beyond it, nothing more
+/// is read from the connection.
+const INBOUND_MAX: usize = 1024 * 1024;
+
+impl Http {
+    /// What a connection may have.
+    pub(super) fn http2_limits(&self) -> Limits {
+        self.options.http2.unwrap_or_default()
+    }
+
+    /// Whether nothing is under way on a connection of HTTP/2.
+    pub(super) fn has_no_streams(&self) -> bool {
+        match &self.wire {
+            Wire::Http1(_) => self.request.is_none(),
+            Wire::Http2(many) => many.requests.is_empty() && many.server.streams() == 0,
+        }
+    }
+
+    /// Takes what has come, and goes on with the requests that wait.
+    pub(super) fn work_streams<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        self.read_streams(context, key);
+        if self.is_open() && !self.io.is_closing() {
+            self.go_on_with_streams(context, key);
+        }
+    }
+
+    fn read_streams<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        for _ in 0..EVENTS_PER_TURN {
+            let allowed = context.http.proxy.budget().allowance();
+            let is_behind = self.io.stream.is_blocked() && self.io.buffer.waiting() >= allowed;
+            if !self.is_open() || self.io.is_closing() || is_behind {
+                return;
+            }
+            if self.wire.has_nothing_new() {
+                return;
+            }
+            if self.has_no_streams() && !self.draining {
+                self.take_newest(context, key);
+                if self.io.is_closing() {
+                    return;
+                }
+            }
+            let (now, limits) = (context.now(), self.http2_limits());
+            let Wire::Http2(many) = &mut self.wire else { return };
+            let HttpState { workspace, spare_heads, .. } = &mut context.http;
+            match many.server.poll(now, &limits, workspace, spare_heads) {
+                Ok(None) => return,
+                Ok(Some(event)) => self.take_stream_event(context, key, event),
+                Err(violation) => return self.fail_connection(context, violation),
+            }
+        }
+        self.io.common.postpone(context, key, true);
+    }
+
+    fn take_stream_event<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        event: ServerEvent,
+    ) {
+        let now = context.now();
+        match event {
+            ServerEvent::Request(stream, head, meta) => {
+                self.waits.progress = now;
+                self.select(stream);
+                self.begin(context, key, head, &meta);
+                self.stow(now);
+            }
+            ServerEvent::Refused(stream, refusal, received) => {
+                self.waits.progress = now;
+                self.select(stream);
+                self.refuse_stream(context, refusal, received);
+                self.stow(now);
+            }
+            ServerEvent::Body(stream) => {
+                if let Some(waiting) = self.waiting_request(stream) {
+                    waiting.body_progress = now;
+                }
+            }
+            ServerEvent::Reset(stream, code) => {
+                self.io.common.listener.stats.http.http2.resets.add(1);
+                tracing::debug!(id = self.io.common.id(), stream, code = code.name(), "reset");
+                self.give_stream_up(context, stream, CloseReason::ClientReset);
+            }
+            ServerEvent::Violated(stream, violation) => {
+                self.count_violation(violation);
+                self.give_stream_up(context, stream, CloseReason::ProtocolError);
+            }
+            ServerEvent::TooMany(_) => self.io.common.listener.stats.http.http2.refused.add(1),
+            ServerEvent::Opened => {}
+        }
+    }
+
+    /// What follows is about this stream.
+    fn select(&mut self, stream: StreamId) {
+        if let Wire::Http2(many) = &mut self.wire {
+            many.at = stream;
+        }
+    }
+
+    fn waiting_request(&mut self, stream: StreamId) -> Option<&mut StreamRequest> {
+        let many = self.wire.multiplexed()?;
+        many.requests.iter_mut().find(|one| one.stream == stream)
+    }
+
+    /// Puts the request that was worked on to those that wait, if it does.
+    fn stow(&mut self, now: Instant) {
+        let body_began = self.waits.body_began.take();
+        let Wire::Http2(many) = &mut self.wire else { return };
+        if let Some(request) = self.request.take() {
+            let stream = many.at;
+            let one =
+                StreamRequest { stream, request: Some(request), body_began, body_progress: now };
+            many.requests.push(one);
+        }
+        if matches!(self.phase, Phase::Answering | Phase::Discard) {
+            self.phase = Phase::Head;
+        }
+    }
+
+    fn go_on_with_streams<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        let mut at = 0;
+        let mut is_one_over = false;
+        while let Some((stream, request)) = self.take_waiting(at) {
+            if let Some(request) = request {
+                self.select(stream);
+                self.request = Some(request);
+                self.phase = Phase::Answering;
+                self.go_on(context, key);
+                if self.io.is_closing() || !self.is_open() {
+                    return;
+                }
+                self.phase = Phase::Head;
+                let request = self.request.take();
+                is_one_over |= request.is_none();
+                if let Some(many) = self.wire.multiplexed() {
+                    many.requests[at].request = request;
+                }
+            }
+            at += 1;
+        }
+        if is_one_over && let Some(many) = self.wire.multiplexed() {
+            many.requests.retain(|one| one.request.is_some());
+        }
+    }
+
+    /// The request at a place of those that wait, unless its client has given it up.
+    fn take_waiting(&mut self, at: usize) -> Option<(StreamId, Option<super::request::Request>)> {
+        let one = self.wire.multiplexed()?.requests.get_mut(at)?;
+        let request = one.request.take_if(|request| !request.is_given_up());
+        Some((one.stream, request))
+    }
+
+    /// Works on the request of a stream, as if it were the only one.
+    pub(super) fn with_stream_of<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        stream: StreamId,
+        work: impl FnOnce(&mut Self, &mut Context<D>),
+    ) {
+        let Some(many) = self.wire.multiplexed() else { return };
+        if let Some(at) = many.requests.iter().position(|one| one.stream == stream) {
+            self.with_place(context, at, work);
+        }
+    }
+
+    /// Works on the request that `is_it` says, as if it were the only one.
+    pub(super) fn with_stream<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        is_it: impl Fn(&super::request::Request) -> bool,
+        work: impl FnOnce(&mut Self, &mut Context<D>),
+    ) {
+        let Some(many) = self.wire.multiplexed() else { return };
+        let is_there = |one: &StreamRequest| one.request.as_ref().is_some_and(&is_it);
+        if let Some(at) = many.requests.iter().position(is_there) {
+            self.with_place(context, at, work);
+        }
+    }
+
+    fn with_place<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        at: usize,
+        work: impl FnOnce(&mut Self, &mut Context<D>),
+    ) {
+        let Some(many) = self.wire.multiplexed() else { return };
+        let StreamRequest { stream, request, body_began, .. } = many.requests.remove(at);
+        many.at = stream;
+        self.request = request;
+        self.waits.body_began = body_began;
+        let is_given_up = self.request.as_ref().is_some_and(|request| request.is_given_up());
+        if self.is_open() {
+            self.phase = Phase::Answering;
+        }
+        work(self, context);
+        if is_given_up && self.request.as_ref().is_some_and(|request| request.is_quiet()) {
+            self.drop_request(context);
+        }
+        self.stow(context.now());
+    }
+
+    /// A request is over before its answer is: its client or a rule wants it so.
+    pub(super) fn give_stream_up<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        stream: StreamId,
+        reason: CloseReason,
+    ) {
+        let Some(many) = self.wire.multiplexed() else { return };
+        let Some(at) = many.requests.iter().position(|one| one.stream == stream) else { return };
+        let one = many.requests.remove(at);
+        many.at = stream;
+        self.request = one.request;
+        self.give_request_up(context, reason);
+        // A file that is being read stays until it was.
+        self.stow(context.now());
+    }
+
+    /// All requests are over before their answers are.
+    pub(super) fn give_streams_up<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        reason: CloseReason,
+    ) {
+        let now = context.now();
+        let Some(many) = self.wire.multiplexed() else { return };
+        for one in std::mem::take(&mut many.requests) {
+            self.select(one.stream);
+            self.request = one.request;
+            self.give_request_up(context, reason);
+            self.stow(now);
+        }
+    }
+
+    /// The client has broken a rule that costs the connection.
+    fn fail_connection<D: Driver>(&mut self, context: &mut Context<D>, violation: Violation) {
+        tracing::debug!(
+            id = self.io.common.id(),
+            violation = violation.name(),
+            "HTTP/2 connection refused"
+        );
+        self.count_violation(violation);
+        self.give_streams_up(context, CloseReason::ProtocolError);
+        if let Wire::Http2(many) = &mut self.wire {
+            many.server.fail(violation);
+        }
+        self.end(CloseReason::ProtocolError);
+    }
+
+    fn count_violation(&self, violation: Violation) {
+        let counters = &self.io.common.listener.stats.http.http2.violations;
+        if let Some(counter) = counters.get(violation.index()) {
+            counter.add(1);
+        }
+    }
+
+    /// A request whose head breaks a rule is answered with a status; others go on.
+    fn refuse_stream<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        refusal: Refusal,
+        received: usize,
+    ) {
+        tracing::debug!(id = self.io.common.id(), refusal = refusal.name(), "request refused");
+        self.io.common.listener.stats.http.refuse(refusal);
+        let came = Came::of_length(received);
+        self.say(context, (refusal.status(), refusal.name()), came);
+    }
+
+    /// The answer on the present stream cannot be ended in order: only a reset tells the client
+    /// that it is not whole.
+    pub(super) fn reset_stream<D>(&mut self, context: &mut Context<D>, code: ErrorCode) {
+        if let Wire::Http2(many) = &mut self.wire {
+            many.reset(code, &mut context.http.workspace);
+            self.phase = Phase::Head;
+        }
+    }
+
+    /// Writes what may go out of the answers that wait.
+    pub(super) fn transmit_streams<D: Driver>(&mut self, context: &mut Context<D>) {
+        let limits = self.http2_limits();
+        let now = context.now();
+        let Wire::Http2(many) = &mut self.wire else { return };
+        let Context { http, pages, .. } = context;
+        let budget = http.proxy.budget();
+        let waiting = self.io.buffer.waiting();
+        let room = match self.io.stream.is_blocked() {
+            true => 0,
+            false => budget.allowance().saturating_sub(waiting),
+        };
+        let growth = Growth { most: limits.window, is_allowed: !budget.is_short() };
+        let mut out = self.io.buffer.writer(pages, &mut self.io.stream);
+        let sent = many.server.transmit(room, (now, growth), &mut http.workspace, &mut out);
+        if sent > 0 {
+            self.waits.progress = now;
+        }
+    }
+
+    /// Decides whether to read on, and whether the connection is over.
+    pub(super) fn read_on_streams<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        let is_over = match &self.wire {
+            Wire::Http2(many) => many.server.has_ended() || many.server.is_final(),
+            Wire::Http1(_) => false,
+        };
+        if is_over && self.has_no_streams() && self.wire.has_nothing_new() {
+            self.end(CloseReason::Finished);
+            self.say_end(context, key, CloseReason::Finished);
+            return;
+        }
+        if self.wire.has_ended() {
+            if self.wire.has_nothing_new() {
+                // Nobody is there to take the answers.
+                self.close(context, key, CloseReason::ClientGone);
+            }
+            return;
+        }
+        let allowed = context.http.proxy.budget().allowance();
+        let most = INBOUND_MAX.min(allowed.saturating_mul(4));
+        let inbound = self.wire.multiplexed().map_or(0, |many| many.server.inbound());
+        if inbound > most {
+            self.pause(context, key);
+        } else {
+            self.receive(context, key);
+        }
+    }
+
+    /// Whether a file is being read for any request.
+    pub(super) fn is_reading_file(&self) -> bool {
+        let is_reading =
+            |one: &StreamRequest| one.request.as_ref().is_some_and(|request| !request.is_quiet());
+        match &self.wire {
+            Wire::Http1(_) => false,
+            Wire::Http2(many) => many.requests.iter().any(is_reading),
+        }
+    }
+
+    /// Reads of files that found no buffer may go on.
+    pub(super) fn feed_streams(&mut self) {
+        let Some(many) = self.wire.multiplexed() else { return };
+        for one in &mut many.requests {
+            if let Some(request) = &mut one.request
+                && let Responder::File(transfer) = &mut request.responder
+            {
+                transfer.feed();
+            }
+        }
+    }
+}
+
+impl Multiplexed {
+    /// Bytes that wait to be compressed.
+    pub(super) fn encoding_cost(&self) -> usize {
+        let requests = self.requests.iter().filter_map(|one| one.request.as_ref());
+        requests.map(super::request::Request::encoding_cost).sum()
+    }
+}
