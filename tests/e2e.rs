@@ -32,6 +32,8 @@ mod frame_peer;
 mod frame_proxy;
 #[path = "e2e/http.rs"]
 mod http;
+#[path = "e2e/http2.rs"]
+mod http2;
 #[path = "e2e/isolation.rs"]
 mod isolation;
 #[path = "e2e/limits.rs"]

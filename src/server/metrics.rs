@@ -3,6 +3,7 @@
 mod admin;
 mod frames;
 mod http;
+mod http2;
 mod messages;
 mod origins;
 mod reloads;
@@ -166,6 +167,7 @@ impl Exporter {
         families.extend(self.pool_families());
         families.extend(self.share_families());
         families.extend(self.http_families());
+        families.extend(self.http2_families());
         families.extend(self.compression_families());
         families.extend(self.waiting_families());
         families.extend(self.origin_families());

@@ -439,7 +439,8 @@ fn a_client_that_reads_steadily_is_not_idle() {
 
 #[test]
 fn a_client_that_reads_in_steps_is_not_idle() {
-    let len = 4 << 20;
+    // More than the kernel keeps for a connection, so that some of it always waits.
+    let len = 64 << 20;
     let server = serve(move |mut stream| {
         stream.write_all(&vec![7; len]).unwrap();
         let _until_the_client_ends = stream.read(&mut [0]);

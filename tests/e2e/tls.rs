@@ -88,7 +88,7 @@ fn a_client_that_speaks_http_1_0_only_says_so_by_alpn() {
         assert_eq!(agreed(&[]), None);
         assert_eq!(agreed(&["http/1.0"]).as_deref(), Some(&b"http/1.0"[..]));
         assert_eq!(agreed(&["http/1.0", "http/1.1"]).as_deref(), Some(&b"http/1.1"[..]));
-        assert!(ask(address, &["h2"]).is_err());
+        assert!(ask(address, &["spdy/3"]).is_err());
     }
 }
 

@@ -74,6 +74,7 @@ pub(crate) fn listener(upstream: usize) -> HttpOptions {
         router,
         routes: routes.collect(),
         limits: HeadLimits::default(),
+        http2: Some(ringway::proto::http2::Limits::default()),
         body_max: 1 << 20,
         head_timeout: WAIT,
         body_timeout: WAIT,

@@ -10,10 +10,20 @@ use std::net::{IpAddr, SocketAddr};
 use ipnet::IpNet;
 
 use super::access::NetworkSet;
-use crate::proto::http::{Fields, Known, RequestHead, is_token, target};
+use crate::proto::http::{Fields, Known, RequestHead, Version, is_token, target};
 
 /// Who we are in the `via` field (RFC 9110, section 7.6.3).
 pub const VIA: &[u8] = b"1.1 ringway";
+
+/// The same of a message that came in another version: the first word is that version (RFC 9110,
+/// section 7.6.3).
+#[must_use]
+pub const fn via(version: Version) -> &'static [u8] {
+    match version {
+        Version::Http10 | Version::Http11 => VIA,
+        Version::Http2 => b"2.0 ringway",
+    }
+}
 
 /// Addresses that are looked at in one request's `x-forwarded-for`.
 const HOPS_MAX: usize = 64;

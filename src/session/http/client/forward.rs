@@ -12,7 +12,7 @@ use crate::proto::http1::RequestMeta;
 use crate::ring::Driver;
 use crate::service::cluster::stable_hash;
 use crate::service::http::body::Body;
-use crate::service::http::forwarded::{self, Hop, VIA};
+use crate::service::http::forwarded::{self, Hop};
 use crate::service::http::record::RequestRecord;
 use crate::service::http::route::prefix_rewrite;
 use crate::service::proxy::http::{ForwardedRequest, NewExchange};
@@ -88,7 +88,8 @@ impl Http {
             scheme: self.options.scheme,
         };
         forwarded::tell(self.options.forwarded, hop, head);
-        let via = |out: &mut Vec<u8>| out.extend_from_slice(VIA);
+        let via = forwarded::via(head.version);
+        let via = |out: &mut Vec<u8>| out.extend_from_slice(via);
         head.fields.append_to_list(Known::Via, via);
     }
 }

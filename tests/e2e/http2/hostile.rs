@@ -1,0 +1,196 @@
+//! Clients of HTTP/2 that send frames to do harm, beside one that behaves.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use ringway::proto::http2::Violation;
+use ringway::proto::http2::frame::{FrameHead, HEAD_LEN, PREFACE, flag, kind, read_go_away};
+use ringway::proto::http2::hpack::{Encoder, Keep, Name};
+
+use super::peer::{Peer, run};
+use super::{connect, web};
+use crate::support::*;
+
+/// An attacker's connection, with the tables of its own.
+struct Attacker {
+    stream: TcpStream,
+    encoder: Encoder,
+    sent: usize,
+    next: u32,
+}
+
+impl Attacker {
+    fn new(served: &Served, settings: &[(u16, u32)]) -> Self {
+        let mut greeting = PREFACE.to_vec();
+        ringway::proto::http2::frame::write_settings(settings, &mut greeting);
+        let stream = connect(served.address());
+        let mut this = Self { stream, encoder: Encoder::default(), sent: 0, next: 1 };
+        assert!(this.send(&greeting));
+        this
+    }
+
+    /// Sends bytes; false when the server takes no more.
+    fn send(&mut self, bytes: &[u8]) -> bool {
+        self.sent += bytes.len();
+        self.stream.write_all(bytes).is_ok()
+    }
+
+    fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> bool {
+        self.send(&frame(kind, flags, stream, payload))
+    }
+
+    /// The block of a request with more fields.
+    fn block(&mut self, more: &[(&str, &str)]) -> Vec<u8> {
+        let path = more.iter().find(|(name, _)| *name == ":path").map_or("/", |(_, path)| path);
+        let more: Vec<_> = more.iter().filter(|(name, _)| *name != ":path").collect();
+        let line = [(":method", "GET"), (":scheme", "http"), (":path", path), (":authority", "a")];
+        let mut out = Vec::new();
+        self.encoder.begin(&mut out);
+        for (name, value) in line.iter().chain(more) {
+            let of = (Name::of(name.as_bytes()), name.as_bytes());
+            self.encoder.field(of, value.as_bytes(), Keep::Table, &mut out);
+        }
+        out
+    }
+
+    /// A request; returns its stream.
+    fn request(&mut self, more: &[(&str, &str)]) -> Option<u32> {
+        let (block, id) = (self.block(more), self.next);
+        self.next += 2;
+        self.frame(kind::HEADERS, flag::END_HEADERS | flag::END_STREAM, id, &block).then_some(id)
+    }
+
+    /// Reads up to the GOAWAY that ends the connection: its code.
+    fn farewell(mut self) -> Option<u32> {
+        let mut code = None;
+        let mut head = [0; HEAD_LEN];
+        while self.stream.read_exact(&mut head).is_ok() {
+            let head = FrameHead::read(head);
+            let mut payload = vec![0; head.len];
+            if self.stream.read_exact(&mut payload).is_err() {
+                break;
+            }
+            if head.kind == kind::GOAWAY {
+                code = read_go_away(&payload).map(|(_, code)| code.0);
+            }
+        }
+        code
+    }
+}
+
+fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    FrameHead { len: payload.len(), kind, flags, stream }.write(&mut out);
+    out.extend_from_slice(payload);
+    out
+}
+
+const ROUTES: &str = "[[listener.route]]\npath = \"/echo\"\necho = true\n\
+    [[listener.route]]\nrespond = \"hello\"\n";
+
+fn violations(served: &Served, violation: Violation) -> u64 {
+    let index = violation.index();
+    served.sum(|cell| cell.stats.listeners.get(0).http.http2.violations[index].get())
+}
+
+#[test]
+fn each_flood_ends_its_connection_and_no_other() {
+    let served = web("", ROUTES);
+    let reset = |attacker: &mut Attacker| {
+        attacker
+            .request(&[])
+            .is_some_and(|id| attacker.frame(kind::RST_STREAM, 0, id, &8_u32.to_be_bytes()))
+    };
+    let forced = |attacker: &mut Attacker| {
+        attacker.next += 2;
+        let id = attacker.next - 2;
+        let block = attacker.block(&[(":path", "/echo")]);
+        attacker.frame(kind::HEADERS, flag::END_HEADERS, id, &block)
+            && attacker.frame(kind::WINDOW_UPDATE, 0, id, &[0; 4])
+    };
+    let continuation = |attacker: &mut Attacker| {
+        if attacker.next == 1 {
+            attacker.next = 3;
+            return attacker.frame(kind::HEADERS, flag::END_STREAM, 1, &[0x82]);
+        }
+        attacker.frame(kind::CONTINUATION, 0, 1, &[0x82])
+    };
+    let empty = |attacker: &mut Attacker| {
+        if attacker.next == 1 {
+            attacker.next = 3;
+            let block = attacker.block(&[(":path", "/echo")]);
+            return attacker.frame(kind::HEADERS, flag::END_HEADERS, 1, &block);
+        }
+        attacker.frame(kind::DATA, 0, 1, &[])
+    };
+    let ping = |attacker: &mut Attacker| attacker.frame(kind::PING, 0, 0, &[0; 8]);
+    let settings = |attacker: &mut Attacker| attacker.frame(kind::SETTINGS, 0, 0, &[]);
+    let priority = |attacker: &mut Attacker| attacker.frame(kind::PRIORITY, 0, 1, &[0; 5]);
+    type Flood<'a> = &'a dyn Fn(&mut Attacker) -> bool;
+    let floods: [(Violation, Flood<'_>); 7] = [
+        (Violation::ResetFlood, &reset),
+        (Violation::ForcedResetFlood, &forced),
+        (Violation::ContinuationFlood, &continuation),
+        (Violation::EmptyFlood, &empty),
+        (Violation::ControlFlood, &ping),
+        (Violation::ControlFlood, &settings),
+        (Violation::ControlFlood, &priority),
+    ];
+    run(async {
+        let mut peer = Peer::new(served.address()).await;
+        for (violation, flood) in floods {
+            let before = violations(&served, violation);
+            let mut attacker = Attacker::new(&served, &[]);
+            for round in 0..5000 {
+                if !flood(&mut attacker) {
+                    break;
+                }
+                if round % 50 == 0 {
+                    assert_eq!(peer.get("/").await.unwrap().body, b"hello");
+                }
+            }
+            wait_until("it is counted", || violations(&served, violation) == before + 1);
+            // It is told why, unless its own bytes have destroyed what it was told.
+            let code = attacker.farewell();
+            assert!(code.is_none_or(|code| code == 0xb), "{violation:?}: {code:?}");
+            assert_eq!(peer.get("/").await.unwrap().body, b"hello");
+        }
+    });
+}
+
+#[test]
+fn a_request_with_many_parts_of_a_cookie_passes() {
+    let served = web("", ROUTES);
+    run(async {
+        let mut peer = Peer::new(served.address()).await;
+        let crumbs: Vec<String> = (0..150).map(|at| format!("c{at}=value-of-{at}")).collect();
+        let names: Vec<String> = (0..40).map(|at| format!("x-field-{at}")).collect();
+        let cookies = crumbs.iter().map(|crumb| ("cookie", crumb.as_str()));
+        let others = names.iter().map(|name| (name.as_str(), "value"));
+        let fields: Vec<(&str, &str)> = cookies.chain(others).collect();
+        let answer = peer.ask("GET", "/", &fields, Vec::new()).await.whole().await.unwrap();
+        assert_eq!(answer.status, 200);
+    });
+}
+
+#[test]
+fn an_answer_that_is_not_taken_is_given_up() {
+    let long = format!("[[listener.route]]\nrespond = \"{}\"\n", "x".repeat(20_000));
+    let served = web("write_timeout = \"300ms\"", &long);
+    let mut attacker = Attacker::new(&served, &[(4, 0)]);
+    for _ in 0..50 {
+        attacker.request(&[]).unwrap();
+    }
+    let stalled = || served.sum(|cell| cell.stats.listeners.get(0).http.http2.stalled.get());
+    // A byte now and then is no progress.
+    wait_until("all are given up", || {
+        let _sent = attacker.stream.try_clone().unwrap().write_all(&frame(
+            kind::WINDOW_UPDATE,
+            0,
+            1,
+            &1_u32.to_be_bytes(),
+        ));
+        stalled() == 50
+    });
+    wait_until("nothing waits", || served.sum(|cell| cell.stats.waiting.bytes.get()) == 0);
+}
