@@ -54,6 +54,9 @@ pub struct RequestHead {
     pub fields: Fields,
     /// Fields that were left out for the underscores in their names.
     pub dropped: u16,
+    /// The client takes trailers (RFC 9110, section 10.1.4): its `te` field, which is about the
+    /// connection, is no field here.
+    pub takes_trailers: bool,
     text: String,
     method_name: Span,
     authority: Span,
@@ -73,6 +76,7 @@ impl RequestHead {
         self.method = Method::default();
         self.version = Version::default();
         self.dropped = 0;
+        self.takes_trailers = false;
     }
 
     /// Bytes of memory that are held.
@@ -263,6 +267,7 @@ mod tests {
         head.set_query(Some("x"));
         head.fields.push(b"cookie", b"secret");
         head.dropped = 3;
+        head.takes_trailers = true;
         Reuse::clear(&mut head);
         assert_eq!(format!("{head:?}"), format!("{:?}", RequestHead::default()));
         let mut answer = ResponseHead { status: 200, ..ResponseHead::default() };

@@ -164,6 +164,11 @@ impl Connection {
         }
     }
 
+    /// Whether the peer has said what it takes.
+    pub(super) const fn has_peer_settings(&self) -> bool {
+        self.has_peer_settings
+    }
+
     /// Bytes have come.
     pub(super) fn receive(&mut self, buf: Buf) {
         self.received += buf.len() as u64;

@@ -133,11 +133,15 @@ pub enum Violation {
     LengthDiffers,
     /// Trailers do not end their stream (8.1).
     TrailersUnended,
+    /// The head of an answer is larger than is taken.
+    HeadTooLarge,
+    /// There are more interim answers than are taken.
+    InterimFlood,
 }
 
 impl Violation {
     /// Names of all of them, for metrics.
-    pub const NAMES: [&'static str; 35] = [
+    pub const NAMES: [&'static str; 37] = [
         "preface",
         "settings_missing",
         "frame_too_large",
@@ -173,6 +177,8 @@ impl Violation {
         "h2_length_invalid",
         "length_differs",
         "trailers_unended",
+        "h2_head_too_large",
+        "interim_flood",
     ];
 
     /// Its place among [`Self::NAMES`].
@@ -214,6 +220,8 @@ impl Violation {
             Self::LengthInvalid => 32,
             Self::LengthDiffers => 33,
             Self::TrailersUnended => 34,
+            Self::HeadTooLarge => 35,
+            Self::InterimFlood => 36,
         }
     }
 
@@ -235,7 +243,8 @@ impl Violation {
             | Self::ResetFlood
             | Self::ForcedResetFlood
             | Self::ControlFlood
-            | Self::EmptyFlood => ErrorCode::ENHANCE_YOUR_CALM,
+            | Self::EmptyFlood
+            | Self::InterimFlood => ErrorCode::ENHANCE_YOUR_CALM,
             Self::Preface
             | Self::SettingsMissing
             | Self::FrameStream
@@ -259,7 +268,8 @@ impl Violation {
             | Self::HostDiffers
             | Self::LengthInvalid
             | Self::LengthDiffers
-            | Self::TrailersUnended => ErrorCode::PROTOCOL_ERROR,
+            | Self::TrailersUnended
+            | Self::HeadTooLarge => ErrorCode::PROTOCOL_ERROR,
         }
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! | file | job |
 //! |---|---|
-//! | `server` | the machine of a server's end |
+//! | `server`, `client` | the machines of the two ends |
 //! | `connection`, `send` | what both ends do alike: what comes, what goes out |
 //! | `stream` | the streams of a connection, their states and windows |
 //! | `request`, `response` | between field blocks and heads |
@@ -12,6 +12,7 @@
 //! | `limits`, `error` | what a peer may do, and what it is told when it does more |
 //! | `workspace` | memory that the connections of a worker share |
 
+mod client;
 mod connection;
 mod error;
 pub mod frame;
@@ -28,10 +29,11 @@ mod stream;
 mod tests;
 mod workspace;
 
+pub use client::{Client, ClientEvent};
 pub use error::{ErrorCode, Violation};
 pub use frame::PREFACE;
 pub use limits::{FLOOD_WINDOW, HEADS_PER_BYTE, Limits};
-pub use request::{Priority, RequestLimits};
+pub use request::{Priority, RequestLimits, RequestLine};
 pub use response::{write_constant, write_date};
 pub use send::Growth;
 pub use server::{Server, ServerEvent, StreamId};

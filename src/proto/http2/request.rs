@@ -1,13 +1,16 @@
 //! From the fields of a block to the head of a request (RFC 9113, section 8.3.1).
 
 use super::error::Violation;
-use super::hpack::{BlockCursor, DecodedField, Decoder, Flaw, HpackError, Name, Pseudo};
+use super::hpack::{
+    BlockCursor, DecodedField, Decoder, Encoder, Flaw, HpackError, Keep, Name, Pseudo,
+};
+use super::response::{Digits, write_fields};
 use super::workspace::Workspace;
 use crate::proto::http::{Fields, Known, Method, RequestHead, Version, scan, target};
 use crate::proto::http1::{Framing, HeadLimits, Refusal, RequestMeta};
 
 /// Bytes that each field counts beside its text (RFC 9113, section 6.5.2).
-const FIELD_OVERHEAD: usize = 32;
+pub(super) const FIELD_OVERHEAD: usize = 32;
 /// Bytes of a `content-length` that are read: all numbers of so many digits fit.
 const DIGITS_MAX: usize = 19;
 
@@ -257,7 +260,10 @@ impl Assembler<'_> {
                 return Ok(());
             }
             // The only field of the connection that may be there, with this value only.
-            Known::Te if field.value.eq_ignore_ascii_case(b"trailers") => {}
+            Known::Te if field.value.eq_ignore_ascii_case(b"trailers") => {
+                self.head.takes_trailers = true;
+                return Ok(());
+            }
             _ if known.is_hop_by_hop() || known == Known::Te => {
                 return malformed(Violation::ConnectionField);
             }
@@ -302,13 +308,8 @@ impl Assembler<'_> {
     }
 
     fn take_length(&mut self, value: &[u8]) -> Result<(), HeadFault> {
-        let is_number =
-            (1..=DIGITS_MAX).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
-        if !is_number || self.info.length.is_some() {
-            return malformed(Violation::LengthInvalid);
-        }
-        let digits = value.iter().map(|digit| u64::from(digit - b'0'));
-        self.info.length = Some(digits.fold(0, |sum, digit| sum * 10 + digit));
+        let length = read_length(value).filter(|_| self.info.length.is_none());
+        self.info.length = Some(length.ok_or(HeadFault::Malformed(Violation::LengthInvalid))?);
         Ok(())
     }
 
@@ -344,6 +345,13 @@ impl Assembler<'_> {
         }
         Ok(info)
     }
+}
+
+/// A `content-length`.
+pub(super) fn read_length(value: &[u8]) -> Option<u64> {
+    let is_number = (1..=DIGITS_MAX).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
+    let digits = value.iter().map(|digit| u64::from(digit.wrapping_sub(b'0')));
+    is_number.then(|| digits.fold(0, |sum, digit| sum * 10 + digit))
 }
 
 fn set_path(path: &[u8], head: &mut RequestHead) -> Result<(), HeadFault> {
@@ -395,4 +403,50 @@ pub(super) fn read_trailers(
         };
     }
     Ok(fault.map_or(Ok(()), Err))
+}
+
+/// What is sent of a request before its body.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestLine<'a> {
+    /// Its head.
+    pub head: &'a RequestHead,
+    /// The path that is asked for.
+    pub path: &'a str,
+    /// Whom it is for.
+    pub authority: &'a str,
+    /// `http` or `https`.
+    pub scheme: &'a str,
+    /// Bytes of its body, if that is known and there is one.
+    pub length: Option<u64>,
+}
+
+/// Writes the block of a request's head.
+pub(super) fn write_request(request: &RequestLine<'_>, encoder: &mut Encoder, out: &mut Vec<u8>) {
+    let RequestLine { head, path, authority, scheme, length } = *request;
+    encoder.begin(out);
+    let mut pseudo = |pseudo, name: &'static [u8], value: &[u8], out: &mut Vec<u8>| {
+        let name = (Name::Pseudo(pseudo), name);
+        encoder.field(name, value, Keep::of(name.0, name.1), out);
+    };
+    pseudo(Pseudo::Method, b":method", head.method_name().as_bytes(), out);
+    if head.method != Method::Connect {
+        pseudo(Pseudo::Scheme, b":scheme", scheme.as_bytes(), out);
+        match head.query() {
+            None => pseudo(Pseudo::Path, b":path", path.as_bytes(), out),
+            Some(query) => {
+                let whole = [path, "?", query].concat();
+                pseudo(Pseudo::Path, b":path", whole.as_bytes(), out);
+            }
+        }
+    }
+    pseudo(Pseudo::Authority, b":authority", authority.as_bytes(), out);
+    write_fields(&head.fields, encoder, out);
+    if head.takes_trailers {
+        encoder.field((Name::Field(Known::Te), b"te"), b"trailers", Keep::Table, out);
+    }
+    if let Some(length) = length {
+        let mut digits = Digits::of(length);
+        let name = (Name::Field(Known::ContentLength), &b"content-length"[..]);
+        encoder.field(name, digits.text(), Keep::No, out);
+    }
 }

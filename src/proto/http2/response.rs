@@ -1,7 +1,13 @@
-//! Heads and trailers that go out.
+//! Heads of answers, and trailers: how they are written and read.
 
-use super::hpack::{Encoder, Keep, Name, Pseudo, plain_field};
-use crate::proto::http::{Fields, Known, ResponseHead};
+use super::error::Violation;
+use super::hpack::{
+    BlockCursor, DecodedField, Decoder, Encoder, Flaw, HpackError, Keep, Name, Pseudo, plain_field,
+};
+use super::request::{FIELD_OVERHEAD, HeadFault, read_length};
+use super::workspace::Workspace;
+use crate::proto::http::{Fields, Known, ResponseHead, Version};
+use crate::proto::http1::{HeadLimits, Refusal};
 
 /// A status as text.
 fn status_text(status: u16) -> [u8; 3] {
@@ -21,7 +27,7 @@ pub(super) fn write_response(
     encoder.field(status, &status_text(head.status), Keep::Table, out);
     write_fields(&head.fields, encoder, out);
     if let Some(length) = length {
-        let mut digits = itoa(length);
+        let mut digits = Digits::of(length);
         let name = (Name::Field(Known::ContentLength), &b"content-length"[..]);
         encoder.field(name, digits.text(), Keep::No, out);
     }
@@ -33,11 +39,10 @@ pub(super) fn write_trailers(fields: &Fields, encoder: &mut Encoder, out: &mut V
     write_fields(fields, encoder, out);
 }
 
-fn write_fields(fields: &Fields, encoder: &mut Encoder, out: &mut Vec<u8>) {
+pub(super) fn write_fields(fields: &Fields, encoder: &mut Encoder, out: &mut Vec<u8>) {
     for field in fields.iter() {
         // Fields about the connection are HTTP/1.1's (RFC 9113, section 8.2.2).
-        if field.known.is_hop_by_hop() && field.known != Known::Te || field.known == Known::Upgrade
-        {
+        if field.known.is_hop_by_hop() {
             continue;
         }
         let name = (Name::Field(field.known), field.name);
@@ -61,25 +66,129 @@ pub fn write_date(value: &[u8], out: &mut Vec<u8>) {
 }
 
 /// A number as text.
-struct Digits {
+pub(super) struct Digits {
     text: [u8; 20],
     from: usize,
 }
 
 impl Digits {
-    fn text(&mut self) -> &[u8] {
+    pub(super) fn of(mut number: u64) -> Self {
+        let mut digits = Self { text: [0; 20], from: 20 };
+        loop {
+            digits.from -= 1;
+            digits.text[digits.from] = b'0' + u8::try_from(number % 10).unwrap_or(0);
+            number /= 10;
+            if number == 0 {
+                return digits;
+            }
+        }
+    }
+
+    pub(super) fn text(&mut self) -> &[u8] {
         self.text.get(self.from..).unwrap_or_default()
     }
 }
 
-fn itoa(mut number: u64) -> Digits {
-    let mut digits = Digits { text: [0; 20], from: 20 };
-    loop {
-        digits.from -= 1;
-        digits.text[digits.from] = b'0' + u8::try_from(number % 10).unwrap_or(0);
-        number /= 10;
-        if number == 0 {
-            return digits;
+/// What the head of an answer says beside what [`ResponseHead`] has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct ResponseInfo {
+    /// Bytes of the body, if that is said.
+    pub(super) length: Option<u64>,
+}
+
+/// Reads the block of an answer's head into `head` (RFC 9113, section 8.3.2). One with a fault is
+/// read to its end, too, as the tables of header compression go on.
+///
+/// # Errors
+/// It cannot be decoded.
+pub(super) fn read_response(
+    block: &[u8],
+    decoder: &mut Decoder,
+    space: &mut Workspace,
+    limits: &HeadLimits,
+    head: &mut ResponseHead,
+) -> Result<Result<ResponseInfo, HeadFault>, HpackError> {
+    head.clear();
+    head.version = Version::Http2;
+    space.clear();
+    let mut cursor = BlockCursor::default();
+    let (mut info, mut size, mut fault) = (ResponseInfo::default(), 0, None);
+    while let Some(field) = decoder.next(block, &mut cursor, &mut space.text)? {
+        size += field.name.len() + field.value.len() + FIELD_OVERHEAD;
+        if fault.is_none() {
+            fault = take_field(&field, size, limits, head, &mut info).err();
         }
+    }
+    if fault.is_none() && head.status == 0 {
+        fault = Some(HeadFault::Malformed(Violation::PseudoMissing));
+    }
+    Ok(fault.map_or(Ok(info), Err))
+}
+
+fn take_field(
+    field: &DecodedField<'_>,
+    size: usize,
+    limits: &HeadLimits,
+    head: &mut ResponseHead,
+    info: &mut ResponseInfo,
+) -> Result<(), HeadFault> {
+    let malformed = |violation| Err(HeadFault::Malformed(violation));
+    match field.flaw {
+        Some(Flaw::Name) => return malformed(Violation::FieldName),
+        Some(Flaw::Value) => return malformed(Violation::FieldValue),
+        None => {}
+    }
+    let known = match field.kind {
+        Name::Pseudo(Pseudo::Status) if head.status != 0 => {
+            return malformed(Violation::PseudoRepeated);
+        }
+        Name::Pseudo(Pseudo::Status) if !head.fields.is_empty() => {
+            return malformed(Violation::PseudoMisplaced);
+        }
+        Name::Pseudo(Pseudo::Status) => {
+            let [a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9'] = *field.value else {
+                return malformed(Violation::PseudoValue);
+            };
+            let digit = |digit: u8| u16::from(digit - b'0');
+            head.status = digit(a) * 100 + digit(b) * 10 + digit(c);
+            // Protocols are changed otherwise (RFC 9113, section 8.6).
+            let is_switch = head.status == 101;
+            return if is_switch { malformed(Violation::PseudoValue) } else { Ok(()) };
+        }
+        Name::Pseudo(_) => return malformed(Violation::PseudoUnknown),
+        Name::Field(known) => known,
+    };
+    if known.is_hop_by_hop() {
+        return malformed(Violation::ConnectionField);
+    }
+    if size > limits.size || head.fields.len() >= limits.fields {
+        return Err(HeadFault::Refused(Refusal::HeadTooLarge));
+    }
+    if known == Known::ContentLength {
+        let length = read_length(field.value).filter(|_| info.length.is_none());
+        info.length = Some(length.ok_or(HeadFault::Malformed(Violation::LengthInvalid))?);
+        return Ok(());
+    }
+    if known == Known::Other {
+        head.fields.push(field.name, field.value);
+    } else {
+        head.fields.push_known(known, field.value);
+    }
+    if field.never_indexed {
+        head.fields.mark_last_never_indexed();
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_and_statuses_are_written_in_decimal() {
+        for number in [0, 9, 10, 12_345, u64::MAX] {
+            assert_eq!(Digits::of(number).text(), number.to_string().as_bytes());
+        }
+        assert_eq!((status_text(200), status_text(999)), (*b"200", *b"999"));
     }
 }

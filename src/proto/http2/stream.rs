@@ -40,6 +40,12 @@ pub(super) struct Receiving {
     pub(super) awaits_continue: bool,
     /// What came behind the body.
     pub(super) trailers: Option<Box<Fields>>,
+    /// The head of the answer has come.
+    pub(super) has_head: bool,
+    /// The answer has no body, whatever its head says.
+    pub(super) is_bodiless: bool,
+    /// Bytes of interim answers.
+    pub(super) interim: usize,
 }
 
 /// What goes out on a stream.
@@ -101,6 +107,9 @@ impl Stream {
                 allowed: u64::MAX,
                 awaits_continue: false,
                 trailers: None,
+                has_head: false,
+                is_bodiless: false,
+                interim: 0,
             },
             sending: Sending {
                 state: SendState::Head,
@@ -183,6 +192,11 @@ pub(super) type List = Vec<Box<Stream>>;
 impl Streams {
     pub(super) const fn len(&self) -> usize {
         self.open.len()
+    }
+
+    /// The highest number of all.
+    pub(super) fn last(&self) -> Option<u32> {
+        self.open.last().map(|stream| stream.id)
     }
 
     fn place(&self, id: u32) -> Result<usize, usize> {

@@ -35,6 +35,8 @@ impl Keep {
         #[expect(clippy::wildcard_enum_match_arm, reason = "these are the exceptions")]
         match known {
             Known::Authorization | Known::ProxyAuthorization => Self::Never,
+            // What clients send is not kept beside what others send.
+            Known::Cookie | Known::Forwarded | Known::Referer | Known::XForwardedFor => Self::No,
             Known::ContentLength
             | Known::ContentRange
             | Known::Date

@@ -1,0 +1,437 @@
+//! A client's side of one connection (RFC 9113): many exchanges at a time.
+
+use std::time::{Duration, Instant};
+
+use super::connection::{Connection, Frame, Role};
+use super::error::{ErrorCode, Violation};
+use super::frame::{
+    STREAM_MAX, WINDOW_INITIAL, begin_block, finish_block, flag, setting, write_go_away,
+};
+use super::limits::Limits;
+use super::request::{HeadFault, RequestLine, read_trailers, write_request};
+use super::response::{ResponseInfo, read_response};
+use super::send::Growth;
+use super::server::StreamId;
+use super::stream::{SendState, Stream};
+use super::workspace::Workspace;
+use crate::mem::{Buf, FreeList};
+use crate::proto::http::{Fields, Method, ResponseHead};
+use crate::proto::http1::{INTERIM_BYTES_MAX, Output};
+
+/// Streams that are opened before the server has said how many it takes.
+const STREAMS_BEFORE_SETTINGS: u32 = 100;
+
+/// What has come.
+#[derive(Debug)]
+pub enum ClientEvent {
+    /// An interim answer.
+    Interim(StreamId, Box<ResponseHead>),
+    /// The head of an answer, and the length of its body, if that is declared.
+    Head(StreamId, Box<ResponseHead>, Option<u64>),
+    /// Something of an answer's body, or its end.
+    Body(StreamId),
+    /// The server gives an answer up; its stream is gone.
+    Reset(StreamId, ErrorCode),
+    /// The server has broken a rule on a stream, which was reset and is gone.
+    Violated(StreamId, Violation),
+    /// The server takes no further requests, and has done nothing for those on streams above this
+    /// one, which are gone.
+    GoAway(StreamId, ErrorCode),
+    /// More may be sent than before, or more streams may be opened.
+    Opened,
+}
+
+/// The machine of one connection.
+///
+/// Calling order: [`Client::open`] for each request while [`Client::can_open`], then
+/// [`Client::send_part`] for each part of its body and [`Client::send_end`]; received bytes go to
+/// [`Client::receive`] and [`Client::receive_end`], then [`Client::poll`] until there is nothing
+/// more, and [`Client::next_of_body`] while the body is wanted; [`Client::end`] when an answer was
+/// taken whole. At the end of a turn [`Client::transmit`].
+#[derive(Debug)]
+pub struct Client {
+    connection: Connection,
+    /// The server takes no further requests.
+    is_leaving: bool,
+    /// It has broken a rule: nothing is read any more.
+    is_broken: bool,
+}
+
+impl Client {
+    /// The machine of a new connection.
+    #[must_use]
+    pub fn new(limits: &Limits) -> Self {
+        let list = u32::try_from(limits.request.head.size).unwrap_or(u32::MAX);
+        let settings = [(setting::ENABLE_PUSH, 0), (setting::MAX_HEADER_LIST_SIZE, list)];
+        let connection = Connection::new(Role::Client, &settings);
+        Self { connection, is_leaving: false, is_broken: false }
+    }
+
+    /// Bytes have come.
+    pub fn receive(&mut self, buf: Buf) {
+        if !self.is_broken {
+            self.connection.receive(buf);
+        }
+    }
+
+    /// The server sends no more.
+    pub const fn receive_end(&mut self) {
+        self.connection.has_ended = true;
+    }
+
+    /// Whether the server sends no more.
+    #[must_use]
+    pub const fn has_ended(&self) -> bool {
+        self.connection.has_ended
+    }
+
+    /// Whether nothing that came waits to be read.
+    #[must_use]
+    pub const fn is_read(&self) -> bool {
+        self.connection.is_read()
+    }
+
+    /// Bytes of memory that what waits takes, in both directions.
+    #[must_use]
+    pub fn cost(&self) -> usize {
+        self.connection.cost()
+    }
+
+    /// Bytes of answers that wait for those who take them.
+    #[must_use]
+    pub fn inbound(&self) -> usize {
+        self.connection.streams.iter().map(|stream| stream.receiving.body.len()).sum()
+    }
+
+    /// Bytes of requests that wait for windows or for their turn.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.connection.streams.iter().map(|stream| stream.sending.body.len()).sum()
+    }
+
+    /// The same of one request.
+    #[must_use]
+    pub fn queued_of(&self, id: StreamId) -> usize {
+        self.connection.streams.get(id).map_or(0, |stream| stream.sending.body.len())
+    }
+
+    /// The end of a turn: what waits holds nothing of the pool.
+    pub fn hold(&mut self) {
+        self.connection.hold();
+    }
+
+    /// Forgets what came and what waits, with its memory.
+    pub fn clear(&mut self) {
+        self.connection.clear();
+    }
+
+    /// The time that the server's answers take, once it is measured.
+    pub const fn set_round_trip(&mut self, time: Duration) {
+        self.connection.round_trip = time;
+    }
+
+    /// Requests that the server takes at a time.
+    #[must_use]
+    pub fn capacity(&self) -> u32 {
+        if self.connection.has_peer_settings() {
+            self.connection.peer.max_concurrent_streams
+        } else {
+            STREAMS_BEFORE_SETTINGS
+        }
+    }
+
+    /// Whether no further request may begin, as numbers are used up or the server takes none.
+    #[must_use]
+    pub const fn is_spent(&self) -> bool {
+        self.is_leaving || self.is_broken || self.connection.next_local > STREAM_MAX
+    }
+
+    /// Whether a request may begin.
+    #[must_use]
+    pub fn can_open(&self) -> bool {
+        let open = u32::try_from(self.connection.streams.len()).unwrap_or(u32::MAX);
+        !self.is_spent() && !self.connection.has_ended && open < self.capacity()
+    }
+
+    /// Begins a request: sends its head. Its body follows unless it `ends` with it.
+    pub fn open(
+        &mut self,
+        request: &RequestLine<'_>,
+        ends: bool,
+        space: &mut Workspace,
+        out: &mut impl Output,
+    ) -> StreamId {
+        debug_assert!(self.can_open(), "there is a limit of open streams");
+        self.connection.flush_control(out);
+        let id = self.connection.next_local;
+        self.connection.next_local += 2;
+        let window = self.connection.peer.initial_window_size;
+        let mut stream = Stream::new(id, (WINDOW_INITIAL, window.into()));
+        stream.sending.state = if ends { SendState::Ended } else { SendState::Body };
+        stream.sending.closed = ends;
+        stream.receiving.is_bodiless = request.head.method == Method::Head;
+        self.connection.streams.insert(stream, space);
+        let most = self.connection.peer.max_frame_size;
+        let out = out.bytes();
+        let at = begin_block(out);
+        write_request(request, &mut self.connection.encoder, out);
+        finish_block(at, id, if ends { flag::END_STREAM } else { 0 }, most, out);
+        id
+    }
+
+    /// Bytes that can be taken of a request's body, beside those that wait: none while its window
+    /// is shut.
+    #[must_use]
+    pub fn room(&self, id: StreamId) -> usize {
+        let Some(stream) = self.connection.streams.get(id) else { return 0 };
+        let window = stream.sending.window.min(self.connection.windows.send);
+        usize::try_from(window).unwrap_or(0).saturating_sub(stream.sending.body.len())
+    }
+
+    /// A part of a request's body: it waits for [`Client::transmit`].
+    pub fn send_part(&mut self, id: StreamId, part: Buf) {
+        if let Some(stream) = self.connection.streams.get_mut(id)
+            && stream.sending.state == SendState::Body
+            && !stream.sending.closed
+        {
+            stream.sending.body.push(part);
+        }
+    }
+
+    /// The end of a request's body.
+    pub fn send_end(&mut self, id: StreamId, trailers: Option<&Fields>) {
+        if let Some(stream) = self.connection.streams.get_mut(id)
+            && stream.sending.state == SendState::Body
+            && !stream.sending.closed
+        {
+            stream.sending.closed = true;
+            let trailers = trailers.filter(|trailers| !trailers.is_empty());
+            stream.sending.trailers = trailers.map(|trailers| Box::new(trailers.clone()));
+        }
+    }
+
+    /// Whether the end of a request's body is still to be given.
+    #[must_use]
+    pub fn is_sending(&self, id: StreamId) -> bool {
+        self.connection.streams.get(id).is_some_and(|stream| !stream.sending.closed)
+    }
+
+    /// Whether the server holds up what is sent to it on a stream.
+    #[must_use]
+    pub fn is_held_up(&self, id: StreamId) -> bool {
+        self.connection.streams.get(id).is_some_and(|stream| !stream.sending.body.is_empty())
+    }
+
+    /// The next thing that has come; `None` when more has to come first. Heads are taken from
+    /// `spare`.
+    ///
+    /// # Errors
+    /// The server has broken a rule that costs the connection: [`Client::fail`] follows.
+    pub fn poll(
+        &mut self,
+        now: Instant,
+        limits: &Limits,
+        space: &mut Workspace,
+        spare: &mut FreeList<ResponseHead>,
+    ) -> Result<Option<ClientEvent>, Violation> {
+        if self.is_broken {
+            return Ok(None);
+        }
+        while let Some(frame) = self.connection.next_frame(now, limits, space)? {
+            let event = match frame {
+                Frame::Head { stream, block, ends } => {
+                    self.take_head(stream, (&block, ends), (now, limits), space, spare)?
+                }
+                Frame::Data { stream } => Some(ClientEvent::Body(stream)),
+                Frame::Reset { stream, code } => Some(ClientEvent::Reset(stream, code)),
+                Frame::Violated { stream, violation } => {
+                    Some(ClientEvent::Violated(stream, violation))
+                }
+                Frame::GoAway { last, code } => {
+                    self.is_leaving = true;
+                    while let Some(id) = self.connection.streams.last().filter(|id| *id > last) {
+                        self.connection.remove(id, space);
+                    }
+                    Some(ClientEvent::GoAway(last, code))
+                }
+                Frame::Opened => Some(ClientEvent::Opened),
+            };
+            if event.is_some() {
+                return Ok(event);
+            }
+        }
+        Ok(None)
+    }
+
+    /// A field block has come: an interim answer, the head of an answer, or its trailers.
+    fn take_head(
+        &mut self,
+        id: StreamId,
+        (block, ends): (&Buf, bool),
+        (now, limits): (Instant, &Limits),
+        space: &mut Workspace,
+        spare: &mut FreeList<ResponseHead>,
+    ) -> Result<Option<ClientEvent>, Violation> {
+        if id.is_multiple_of(2) {
+            return Err(Violation::StreamParity);
+        }
+        if id >= self.connection.next_local {
+            return Err(Violation::StreamIdle);
+        }
+        let has_head =
+            self.connection.streams.get(id).is_some_and(|stream| stream.receiving.has_head);
+        if has_head {
+            return self.take_trailers(id, (block, ends), (now, limits), space);
+        }
+        let mut head = spare.take();
+        let decoder = &mut self.connection.decoder;
+        let read = match read_response(block, decoder, space, &limits.request.head, &mut head) {
+            Ok(read) => read,
+            Err(error) => return Err(Violation::Compression(error)),
+        };
+        let Some(stream) = self.connection.streams.get_mut(id) else {
+            spare.give(head);
+            let was_reset = self.connection.was_reset(id);
+            return if was_reset { Ok(None) } else { Err(Violation::StreamEnded) };
+        };
+        let receiving = &mut stream.receiving;
+        let info = match read {
+            _ if receiving.ended => Err(Violation::StreamEnded),
+            // An interim answer is not the last word (section 8.1).
+            Ok(_) if head.is_interim() && ends => Err(Violation::PseudoValue),
+            Ok(ResponseInfo { length }) => Ok(length),
+            Err(HeadFault::Malformed(violation)) => Err(violation),
+            // It is no answer that could be passed on.
+            Err(HeadFault::Refused(_)) => Err(Violation::HeadTooLarge),
+        };
+        let length = match info {
+            Ok(length) => length,
+            Err(violation) => {
+                spare.give(head);
+                let _reset = self.connection.violate(id, violation, (now, limits), space)?;
+                return Ok(Some(ClientEvent::Violated(id, violation)));
+            }
+        };
+        if head.is_interim() {
+            receiving.interim += block.len();
+            if receiving.interim > INTERIM_BYTES_MAX {
+                let violation = Violation::InterimFlood;
+                let _reset = self.connection.violate(id, violation, (now, limits), space)?;
+                return Ok(Some(ClientEvent::Violated(id, violation)));
+            }
+            return Ok(Some(ClientEvent::Interim(id, head)));
+        }
+        receiving.has_head = true;
+        receiving.is_bodiless |= matches!(head.status, 204 | 304);
+        // What would be there, or is elsewhere, is not what comes.
+        receiving.expected = if receiving.is_bodiless { None } else { length };
+        receiving.ended = ends;
+        if ends && receiving.expected.is_some_and(|length| length > 0) {
+            spare.give(head);
+            let violation = Violation::LengthDiffers;
+            let _reset = self.connection.violate(id, violation, (now, limits), space)?;
+            return Ok(Some(ClientEvent::Violated(id, violation)));
+        }
+        let length = if ends && !receiving.is_bodiless { Some(0) } else { length };
+        Ok(Some(ClientEvent::Head(id, head, length)))
+    }
+
+    fn take_trailers(
+        &mut self,
+        id: StreamId,
+        (block, ends): (&Buf, bool),
+        (now, limits): (Instant, &Limits),
+        space: &mut Workspace,
+    ) -> Result<Option<ClientEvent>, Violation> {
+        let mut trailers = Box::<Fields>::default();
+        let violation = {
+            let decoder = &mut self.connection.decoder;
+            let read = read_trailers(block, decoder, space, &limits.request.head, &mut trailers);
+            let read = read.map_err(Violation::Compression)?;
+            let Some(stream) = self.connection.streams.get_mut(id) else { return Ok(None) };
+            let receiving = &mut stream.receiving;
+            let differs = receiving.expected.is_some_and(|expected| expected != receiving.came);
+            match read {
+                _ if receiving.ended => Some(Violation::StreamEnded),
+                _ if !ends => Some(Violation::TrailersUnended),
+                Err(HeadFault::Malformed(violation)) => Some(violation),
+                Err(HeadFault::Refused(_)) => {
+                    trailers.clear();
+                    None
+                }
+                Ok(()) if differs => Some(Violation::LengthDiffers),
+                Ok(()) => None,
+            }
+        };
+        if let Some(violation) = violation {
+            let _reset = self.connection.violate(id, violation, (now, limits), space)?;
+            return Ok(Some(ClientEvent::Violated(id, violation)));
+        }
+        let Some(stream) = self.connection.streams.get_mut(id) else { return Ok(None) };
+        stream.receiving.ended = true;
+        stream.receiving.trailers = Some(trailers).filter(|trailers| !trailers.is_empty());
+        Ok(Some(ClientEvent::Body(id)))
+    }
+
+    /// The next part of an answer's body; `None` when more has to come, or when it is over.
+    pub fn next_of_body(&mut self, id: StreamId) -> Option<Buf> {
+        let part = self.connection.streams.get_mut(id)?.receiving.body.pop()?;
+        self.connection.give_back(id, part.len());
+        Some(part)
+    }
+
+    /// Whether all of an answer's body was taken.
+    #[must_use]
+    pub fn is_body_read(&self, id: StreamId) -> bool {
+        let stream = self.connection.streams.get(id);
+        stream.is_some_and(|stream| stream.receiving.ended && stream.receiving.body.is_empty())
+    }
+
+    /// What came behind an answer's body.
+    pub fn take_trailers_of(&mut self, id: StreamId) -> Option<Box<Fields>> {
+        self.connection.streams.get_mut(id)?.receiving.trailers.take()
+    }
+
+    /// An answer was taken whole. What is left of its request is not sent: the server has said all
+    /// that it has to say.
+    pub fn end(&mut self, id: StreamId, space: &mut Workspace) {
+        let Some(stream) = self.connection.streams.get(id) else { return };
+        if stream.sending.state == SendState::Ended {
+            self.connection.remove(id, space);
+        } else {
+            self.connection.reset(id, ErrorCode::NO_ERROR, space);
+        }
+    }
+
+    /// An exchange is not wanted any more.
+    pub fn reset(&mut self, id: StreamId, code: ErrorCode, space: &mut Workspace) {
+        if self.connection.streams.get(id).is_some() {
+            self.connection.reset(id, code, space);
+        }
+    }
+
+    /// Tells the server what is wrong, and reads no more.
+    pub fn fail(&mut self, violation: Violation) {
+        let (code, why) = (violation.code(), violation.name());
+        write_go_away(0, code, why, &mut self.connection.control);
+        self.is_broken = true;
+        self.connection.clear();
+    }
+
+    /// Tells the server that the connection is given up.
+    pub fn leave(&mut self) {
+        write_go_away(0, ErrorCode::NO_ERROR, "", &mut self.connection.control);
+    }
+
+    /// Writes what may go out: at most about `room` bytes of bodies. Returns how many bytes of
+    /// bodies went.
+    pub fn transmit(
+        &mut self,
+        room: usize,
+        at: (Instant, Growth),
+        space: &mut Workspace,
+        out: &mut impl Output,
+    ) -> usize {
+        self.connection.transmit(room, at, space, out)
+    }
+}
