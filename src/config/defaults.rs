@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Balance, Forwarded, HalfClose, KernelTls, LogFormat, LogLevel, SendProxyProtocol, SpliceMode,
-    Steering, Symlinks, TryFile, UnderscoreHeaders,
+    Balance, Forwarded, HalfClose, KernelTls, LogFormat, LogLevel, SendProxyProtocol,
+    ServerProtocol, SpliceMode, Steering, Symlinks, TryFile, UnderscoreHeaders,
 };
 
 /// `runtime.pin`: workers stay where their caches are.
@@ -156,6 +156,8 @@ pub const WRITE_RATE_MIN: Option<u32> = BODY_RATE_MIN;
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(75);
 /// `listener.keepalive_requests`: clients are spread anew from time to time.
 pub const KEEPALIVE_REQUESTS: Option<u32> = Some(10_000);
+/// `upstream.protocol`.
+pub const SERVER_PROTOCOL: ServerProtocol = ServerProtocol::Auto;
 /// `listener.http2`.
 pub const HTTP2: bool = true;
 /// `listener.http2_streams_max`, in requests.

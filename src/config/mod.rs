@@ -19,8 +19,8 @@ pub use self::http::{
     AccessLists, AccessLog, AccessLogFormat, AccessLogTarget, Action, Auth, CertificateCondition,
     Coding, Compression, EjectOptions, FilesOptions, Forwarded, HalfClose, HashOn, HeaderCondition,
     HeaderEdits, HealthKind, HealthOptions, HostHeader, HostPattern, Http2Options, HttpCheck,
-    HttpOptions, HttpUpstream, PathPattern, RateKey, RateLimit, RetryOn, Route, ServerShare,
-    Symlinks, TryFile, UnderscoreHeaders, Users,
+    HttpOptions, HttpUpstream, PathPattern, RateKey, RateLimit, RetryOn, Route, ServerProtocol,
+    ServerShare, Symlinks, TryFile, UnderscoreHeaders, Users,
 };
 pub use self::place::{Finding, Place, report};
 pub use self::report::{Diagnostic, Report, Severity};

@@ -254,6 +254,7 @@ pub(super) const UPSTREAM: TableKeys = TableKeys {
         "response_idle_timeout",
         "requests_max",
         "retries_max",
+        "protocol",
         "host_header",
         "panic_ratio",
         "health",
@@ -286,7 +287,8 @@ const KEYS_OF_PROXIES: &[(&[&str], &[Protocol])] = &[
         ],
         &[Protocol::Frame, Protocol::Http],
     ),
-    (&["streams_max", "request_timeout"], &[Protocol::Frame]),
+    (&["streams_max"], &[Protocol::Frame, Protocol::Http]),
+    (&["request_timeout"], &[Protocol::Frame]),
     (
         &[
             "retry_on",
@@ -296,6 +298,7 @@ const KEYS_OF_PROXIES: &[(&[&str], &[Protocol])] = &[
             "first_byte_timeout",
             "response_idle_timeout",
             "retries_max",
+            "protocol",
             "host_header",
         ],
         &[Protocol::Http],

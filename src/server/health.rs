@@ -1,6 +1,7 @@
 //! Active health checks: the control plane asks each server how it is, and tells the workers what
 //! has changed.
 
+mod http2;
 mod ping;
 mod wire;
 
@@ -18,9 +19,13 @@ use crate::net::is_local_shortage;
 use crate::net::tls::TlsError;
 use crate::proto::http::{Method, ResponseHead};
 use crate::proto::http1::{BodyPart, BodyReader, HeadLimits, Refusal, ResponseReader};
+use crate::proto::http2::Violation;
 use crate::ring::SocketAddress;
 use crate::runtime::{Counter, clock};
-use crate::service::cluster::health::{BODY_PREFIX_MAX, Change, Check, CheckOptions, Expected};
+use crate::service::cluster::ServerProtocol;
+use crate::service::cluster::health::{
+    BODY_PREFIX_MAX, Change, Check, CheckOptions, Expected, Unexpected,
+};
 use crate::session::{Lease, UpstreamTls, WorkerMessage, Workers};
 
 /// Bytes of an answer that are read at most, its head among them.
@@ -51,11 +56,34 @@ pub(super) enum CheckKind {
     /// It asks for a page.
     Http {
         /// The request to each server.
-        requests: Vec<Vec<u8>>,
+        requests: Vec<HttpRequest>,
+        /// Which version of HTTP they are asked in.
+        protocol: ServerProtocol,
         /// What the answer must be.
         expected: Expected,
     },
 }
+
+/// The page that a server is asked for.
+#[derive(Debug, Clone)]
+pub(super) struct HttpRequest {
+    pub(super) path: String,
+    pub(super) host: String,
+}
+
+impl HttpRequest {
+    /// The request as HTTP/1.1 has it.
+    fn text(&self) -> String {
+        format!(
+            "GET {} HTTP/1.1\r\nhost: {}\r\nuser-agent: {USER_AGENT}\r\n\
+             connection: close\r\n\r\n",
+            self.path, self.host,
+        )
+    }
+}
+
+/// Who asks.
+const USER_AGENT: &str = "ringway-health-check";
 
 /// What was counted of one server's checks.
 #[derive(Debug, Default)]
@@ -110,6 +138,8 @@ enum CheckError {
     Status(u16),
     #[error("the body has not what it must have")]
     Body,
+    #[error("HTTP/2: {}", .0.name())]
+    Violation(Violation),
     #[error("the framed protocol: {0}")]
     Frame(#[from] crate::proto::frame::FrameError),
     #[error("PING was answered by an error")]
@@ -319,19 +349,36 @@ where
     match &plan.kind {
         CheckKind::Tcp | CheckKind::Tls => Ok(()),
         CheckKind::Frame => ping::ping(&mut stream).await,
-        CheckKind::Http { requests, expected } => {
-            let request = requests.get(server).map(Vec::as_slice).unwrap_or_default();
-            get(&mut stream, request, expected).await
+        CheckKind::Http { requests, expected, protocol } => {
+            let Some(request) = requests.get(server) else { return Err(CheckError::Closed) };
+            let is_http2 = match protocol {
+                ServerProtocol::Http1 => false,
+                ServerProtocol::Http2 => true,
+                ServerProtocol::Auto => stream.alpn() == Some(b"h2"),
+            };
+            let (status, body) = if is_http2 {
+                http2::get(&mut stream, request, expected.needs_body()).await?
+            } else {
+                get(&mut stream, request, expected.needs_body()).await?
+            };
+            expected.judge(status, &body).map_err(|unexpected| match unexpected {
+                Unexpected::Status(status) => CheckError::Status(status),
+                Unexpected::Body => CheckError::Body,
+            })
         }
     }
 }
 
-/// Asks for a page, and judges the answer.
-async fn get<S>(stream: &mut Wire<S>, request: &[u8], expected: &Expected) -> Result<(), CheckError>
+/// Asks for a page: the status of the answer, and the beginning of its body.
+async fn get<S>(
+    stream: &mut Wire<S>,
+    request: &HttpRequest,
+    needs_body: bool,
+) -> Result<(u16, Vec<u8>), CheckError>
 where
     S: AsyncReadExt + AsyncWriteExt + Unpin,
 {
-    stream.write_all(request).await?;
+    stream.write_all(request.text().as_bytes()).await?;
     let mut reader = ResponseReader::default();
     let mut head = ResponseHead::default();
     let mut input = Vec::new();
@@ -346,7 +393,7 @@ where
     };
     input.drain(..meta.len);
     let mut body = Vec::new();
-    if expected.needs_body() {
+    if needs_body {
         let mut reader = BodyReader::new(meta.framing, u64::MAX).map_err(CheckError::Refused)?;
         while body.len() < BODY_PREFIX_MAX {
             match reader.next(&input).map_err(CheckError::Refused)? {
@@ -367,11 +414,7 @@ where
             }
         }
     }
-    use crate::service::cluster::health::Unexpected;
-    expected.judge(head.status, &body).map_err(|unexpected| match unexpected {
-        Unexpected::Status(status) => CheckError::Status(status),
-        Unexpected::Body => CheckError::Body,
-    })
+    Ok((head.status, body))
 }
 
 async fn read_more<S: AsyncReadExt + AsyncWriteExt + Unpin>(

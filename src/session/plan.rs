@@ -187,6 +187,11 @@ pub(super) struct UpstreamPlan {
 }
 
 impl UpstreamPlan {
+    /// Whether its servers are spoken to by TLS.
+    pub(super) fn is_secured(&self) -> bool {
+        self.options.tls.is_some()
+    }
+
     /// This worker's counters of it.
     pub(super) fn stats(&self) -> &UpstreamStats {
         &self.stats

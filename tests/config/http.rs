@@ -7,8 +7,8 @@ use ringway::config::{
     CertificateCondition, Coding, Compression, Config, EjectOptions, FilesOptions, Forwarded,
     HalfClose, HashOn, HeaderCondition, HeaderEdits, HealthKind, HealthOptions, HostHeader,
     HostPattern, Http2Options, HttpCheck, HttpOptions, HttpUpstream, ListenerService, PathPattern,
-    RateKey, RateLimit, RetryOn, Route, ServerShare, Symlinks, TryFile, UnderscoreHeaders, Users,
-    defaults,
+    RateKey, RateLimit, RetryOn, Route, ServerProtocol, ServerShare, Symlinks, TryFile,
+    UnderscoreHeaders, Users, defaults,
 };
 
 use super::{assert_lines_are_reported, assert_reported, bad, expected, good};
@@ -187,6 +187,7 @@ first_byte_timeout = "1d"
 response_idle_timeout = "1ms"
 requests_max = 1000
 retries_max = 1
+protocol = "http2"
 host_header = "Internal.example.net:8080"
 panic_ratio = 0.5
 [upstream.origin.health]
@@ -1804,6 +1805,7 @@ fn values_of_upstreams_for_http_arrive_where_they_belong() {
         response_idle_timeout: Duration::from_millis(1),
         requests_max: Some(1000),
         retries_max: 1,
+        protocol: ServerProtocol::Http2,
         host_header: HostHeader::Name("internal.example.net:8080".to_owned()),
         panic_ratio: 0.5,
         health: Some(HealthOptions {

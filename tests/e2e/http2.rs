@@ -4,6 +4,8 @@
 mod hostile;
 #[path = "http2/peer.rs"]
 mod peer;
+#[path = "http2/upstream.rs"]
+mod upstream;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -101,7 +103,7 @@ fn every_responder_answers_side_by_side() {
          [[listener.route]]\npath_prefix = \"/old\"\nredirect = \"/new\"\n\
          [[listener.route]]\nproxy = \"u\"\n{}",
         folder.path().display(),
-        upstream(&[server], "")
+        crate::support::upstream(&[server], "")
     );
     let served = web("", &routes);
     run(async {
@@ -197,7 +199,8 @@ fn bodies_and_trailers_pass_the_proxy_both_ways() {
         out.extend_from_slice(format!("0\r\nx-sum: {}\r\n\r\n", body.len()).as_bytes());
         out
     });
-    let routes = format!("[[listener.route]]\nproxy = \"u\"\n{}", upstream(&[server], ""));
+    let routes =
+        format!("[[listener.route]]\nproxy = \"u\"\n{}", crate::support::upstream(&[server], ""));
     let served = web("", &routes);
     run(async {
         let mut peer = Peer::new(served.address()).await;
@@ -219,7 +222,7 @@ fn a_slow_reader_holds_up_nobody_else() {
     let routes = format!(
         "[[listener.route]]\npath = \"/fixed\"\nrespond = \"hello\"\n\
          [[listener.route]]\nproxy = \"u\"\n{}",
-        upstream(&[server], "")
+        crate::support::upstream(&[server], "")
     );
     let served = web("", &routes);
     run(async {
@@ -241,7 +244,8 @@ fn a_client_that_gives_up_frees_the_server() {
         let mut reader = BufReader::new(stream);
         while !read_head(&mut reader).is_empty() {}
     });
-    let routes = format!("[[listener.route]]\nproxy = \"u\"\n{}", upstream(&[server], ""));
+    let routes =
+        format!("[[listener.route]]\nproxy = \"u\"\n{}", crate::support::upstream(&[server], ""));
     let served = web("", &routes);
     let active = || served.sum(|cell| cell.stats.upstreams.get(0).active.get());
     run(async {
@@ -275,7 +279,7 @@ fn a_server_that_dies_within_an_answer_costs_its_stream_only() {
     let routes = format!(
         "[[listener.route]]\npath = \"/dies\"\nproxy = \"v\"\n[[listener.route]]\nproxy = \"u\"\n{}\
          [upstream.v]\nservers = [\"{dying}\"]\n",
-        upstream(&[server], "")
+        crate::support::upstream(&[server], "")
     );
     let served = web("", &routes);
     run(async {
@@ -323,7 +327,7 @@ fn answers_are_compressed_and_limits_hold() {
     let routes = format!(
         "[[listener.route]]\npath = \"/small\"\necho = true\nbody_max = \"1KiB\"\n\
          [[listener.route]]\nproxy = \"u\"\ncompress = true\n{}",
-        upstream(&[server], "")
+        crate::support::upstream(&[server], "")
     );
     let served = web("", &routes);
     run(async {

@@ -19,7 +19,7 @@ use ringway::service::http::route::{PathMatch, RouteMatch, Router};
 use ringway::service::http::template::Template;
 use ringway::session::http_options::{
     ClusterOptions, FixedAnswer, Forwarded, HalfClose, HostHeader, HttpOptions, ProxyOptions,
-    RouteAction, RouteOptions, TrustedProxies,
+    RouteAction, RouteOptions, ServerProtocol, TrustedProxies,
 };
 use ringway::session::{Lease, RouteCounters, UpstreamOptions};
 
@@ -141,6 +141,8 @@ pub(crate) fn upstream(random: &mut Random, servers: Vec<SocketAddress>) -> Upst
         hedge_after: [None, Some(Duration::from_millis(3))][random.below(2)],
         first_byte_timeout: Duration::from_millis(200),
         idle_timeout: Duration::from_millis(200),
+        protocol: ServerProtocol::Auto,
+        streams_max: 128,
         host: HostHeader::Pass,
         names: servers.iter().map(|server| server.to_string().into()).collect(),
     };

@@ -9,7 +9,8 @@ use super::super::schema::word;
 use super::super::units::{Period, Size};
 use super::super::{ServerAddress, Upstream};
 use super::schema::{
-    CODING_WORDS, FORWARDED_WORDS, HALF_CLOSE_WORDS, SYMLINKS_WORDS, UNDERSCORE_WORDS, actions_of,
+    CODING_WORDS, FORWARDED_WORDS, HALF_CLOSE_WORDS, SERVER_PROTOCOL_WORDS, SYMLINKS_WORDS,
+    UNDERSCORE_WORDS, actions_of,
 };
 use super::{
     AccessLists, AccessLog, AccessLogFormat, AccessLogTarget, Action, Auth, CertificateCondition,
@@ -290,6 +291,7 @@ pub(in super::super) fn upstream(
         ("response_idle_timeout", period(options.response_idle_timeout)),
         ("requests_max", or_off(options.requests_max.map(Value::from))),
         ("retries_max", Value::from(options.retries_max)),
+        ("protocol", quoted(word(SERVER_PROTOCOL_WORDS, options.protocol))),
         (
             "host_header",
             match &options.host_header {

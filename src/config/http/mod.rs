@@ -16,7 +16,7 @@ pub use self::files::TryFile;
 pub use self::http2::Http2Options;
 pub use self::origin::{
     EjectOptions, HashOn, HealthKind, HealthOptions, HostHeader, HttpCheck, HttpUpstream, RetryOn,
-    ServerShare,
+    ServerProtocol, ServerShare,
 };
 pub use self::route::{
     Action, Auth, CertificateCondition, Coding, Compression, FilesOptions, HeaderCondition,

@@ -38,6 +38,8 @@ pub struct HttpUpstream {
     pub requests_max: Option<u32>,
     /// `retries_max`: retries in flight, in the whole process.
     pub retries_max: u32,
+    /// `protocol`: which version of HTTP servers are spoken to in.
+    pub protocol: ServerProtocol,
     /// `host_header`: what servers get as `host`.
     pub host_header: HostHeader,
     /// `panic_ratio`: below this share of healthy servers, all are used. 0.0: never.
@@ -63,12 +65,24 @@ impl Default for HttpUpstream {
             response_idle_timeout: defaults::RESPONSE_IDLE_TIMEOUT,
             requests_max: defaults::REQUESTS_MAX,
             retries_max: defaults::RETRIES_MAX,
+            protocol: defaults::SERVER_PROTOCOL,
             host_header: HostHeader::Pass,
             panic_ratio: defaults::PANIC_RATIO,
             health: None,
             eject: None,
         }
     }
+}
+
+/// Which version of HTTP servers are spoken to in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerProtocol {
+    /// By TLS, the one that a server prefers of both; in clear text HTTP/1.1.
+    Auto,
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2; in clear text, servers are known to speak it.
+    Http2,
 }
 
 /// What a server gets of the requests.

@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use super::super::schema::{DAY, HOUR, MILLISECOND, MINUTE, SECOND, TableKeys, Words};
-use super::{Coding, Forwarded, HalfClose, Symlinks, UnderscoreHeaders};
+use super::{Coding, Forwarded, HalfClose, ServerProtocol, Symlinks, UnderscoreHeaders};
 
 pub(in super::super) const ACCESS_LOG: TableKeys =
     TableKeys { table: "[listener.access_log]", keys: &["format", "path", "template"] };
@@ -56,6 +56,13 @@ pub(in super::super) const ROUTE: TableKeys = TableKeys {
         "client_certificate",
     ],
 };
+
+/// What `protocol` of an upstream may be.
+pub(super) const SERVER_PROTOCOL_WORDS: Words<ServerProtocol> = &[
+    ("auto", ServerProtocol::Auto),
+    ("http1", ServerProtocol::Http1),
+    ("http2", ServerProtocol::Http2),
+];
 
 /// The keys of a route of which one, and only one, is needed.
 pub(super) const ACTIONS: &[&str] =

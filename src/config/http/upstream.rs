@@ -16,8 +16,8 @@ use super::schema::{
     CONDITIONS_MAX, CheckWord, EJECT, EJECT_INTERVAL_RANGE, EJECT_TIME_RANGE, FAILURES_RANGE,
     HEALTH, HEALTH_COUNT_RANGE, HEALTH_INTERVAL_RANGE, HEALTH_KIND_WORDS, HEALTH_TIMEOUT_RANGE,
     HTTP_HEALTH_KEYS, LATENCY_FACTOR_RANGE, LONG_TIMEOUT_RANGE, MIN_REQUESTS_RANGE, PRIORITY_RANGE,
-    REQUESTS_RANGE, RETRIES_IN_FLIGHT_RANGE, RETRY_BODY_RANGE, SERVER, SHARE_RANGE,
-    SLOW_START_RANGE, VALUE_SIZE_MAX, WEIGHT_RANGE,
+    REQUESTS_RANGE, RETRIES_IN_FLIGHT_RANGE, RETRY_BODY_RANGE, SERVER, SERVER_PROTOCOL_WORDS,
+    SHARE_RANGE, SLOW_START_RANGE, VALUE_SIZE_MAX, WEIGHT_RANGE,
 };
 use super::{
     EjectOptions, HealthKind, HealthOptions, HostHeader, HttpCheck, HttpUpstream, RetryOn,
@@ -121,6 +121,8 @@ pub(in super::super) fn http(
     if let Some(reasons) = retry_on {
         rest.retry_on = retry_conditions(&reasons);
     }
+    let protocol = section.optional("protocol", |v| values::choice(v, SERVER_PROTOCOL_WORDS));
+    rest.protocol = protocol.or(defaults::SERVER_PROTOCOL);
     rest.host_header = section.optional("host_header", host_header).or(HostHeader::Pass);
     let checks = section.table("health", HEALTH).map(health);
     let check_kind = checks.as_ref().and_then(|checks| checks.kind.clone());

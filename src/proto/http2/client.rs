@@ -18,9 +18,6 @@ use crate::mem::{Buf, FreeList};
 use crate::proto::http::{Fields, Method, ResponseHead};
 use crate::proto::http1::{INTERIM_BYTES_MAX, Output};
 
-/// Streams that are opened before the server has said how many it takes.
-const STREAMS_BEFORE_SETTINGS: u32 = 100;
-
 /// What has come.
 #[derive(Debug)]
 pub enum ClientEvent {
@@ -130,14 +127,17 @@ impl Client {
         self.connection.round_trip = time;
     }
 
+    /// Whether the server has said what it takes. Requests may begin earlier, but nobody knows then
+    /// how many, nor whether the server speaks HTTP/2 at all.
+    #[must_use]
+    pub const fn is_greeted(&self) -> bool {
+        self.connection.has_peer_settings()
+    }
+
     /// Requests that the server takes at a time.
     #[must_use]
-    pub fn capacity(&self) -> u32 {
-        if self.connection.has_peer_settings() {
-            self.connection.peer.max_concurrent_streams
-        } else {
-            STREAMS_BEFORE_SETTINGS
-        }
+    pub const fn capacity(&self) -> u32 {
+        self.connection.peer.max_concurrent_streams
     }
 
     /// Whether no further request may begin, as numbers are used up or the server takes none.

@@ -513,8 +513,12 @@ impl Connection {
         if self.role == Role::Server {
             self.offences.note(Offence::Reset, now, limits)?;
         }
-        if self.streams.get(id).is_none() {
-            return Ok(None);
+        let Some(stream) = self.streams.get_mut(id) else { return Ok(None) };
+        if self.role == Role::Client && stream.receiving.ended {
+            // The answer is whole; what is left of the request is not wanted (section 8.1).
+            stream.sending.state = SendState::Ended;
+            stream.sending.body.clear();
+            return Ok(Some(Frame::Data { stream: id }));
         }
         self.remove(id, space);
         Ok(Some(Frame::Reset { stream: id, code }))

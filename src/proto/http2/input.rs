@@ -33,7 +33,9 @@ impl FrameInput {
 
     /// Bytes of memory that what waits takes.
     pub(super) fn cost(&self) -> usize {
-        self.waiting.cost() + self.partial.capacity()
+        // Room for the head of a frame stays, and is no more than that.
+        let partial = if self.partial.is_empty() { 0 } else { self.partial.capacity() };
+        self.waiting.cost() + partial
     }
 
     /// The end of a turn: what waits holds nothing of the pool.

@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use crate::config::{self, Balance, HealthKind, Upstream};
 use crate::ring::SocketAddress;
-use crate::server::health::{CheckKind, HealthPlan};
+use crate::server::health::{CheckKind, HealthPlan, HttpRequest};
 use crate::service::cluster::attempts::{AttemptOptions, RetryOn, StatusSet};
 use crate::service::cluster::breaker::Limits;
 use crate::service::cluster::eject::EjectOptions;
 use crate::service::cluster::health::{CheckOptions, Expected};
 use crate::service::cluster::pool::PoolOptions;
 use crate::service::cluster::servers::{Policy, ServerOptions, ServersOptions};
-use crate::service::cluster::{ClusterOptions, HashOn, HostHeader, stable_hash};
+use crate::service::cluster::{ClusterOptions, HashOn, HostHeader, ServerProtocol, stable_hash};
 use crate::session::{Lease, UpstreamOptions};
 
 /// The servers of an upstream, for whatever protocol. `places` tells for each address which server
@@ -51,7 +51,11 @@ pub(in crate::server) fn cluster(
         hash_on: hash_on(upstream),
         pool: PoolOptions {
             min_idle: pool.min_idle,
-            capacity: 1,
+            capacity: match http.protocol {
+                // What a server prefers is known when the first connection stands.
+                config::ServerProtocol::Auto | config::ServerProtocol::Http1 => 1,
+                config::ServerProtocol::Http2 => pool.streams_max.into(),
+            },
             spread_at: u32::MAX,
             idle_timeout: pool.idle_timeout,
             max_age: pool.max_age,
@@ -70,6 +74,12 @@ pub(in crate::server) fn cluster(
         hedge_after: http.hedge_after,
         first_byte_timeout: http.first_byte_timeout,
         idle_timeout: http.response_idle_timeout,
+        protocol: match http.protocol {
+            config::ServerProtocol::Auto => ServerProtocol::Auto,
+            config::ServerProtocol::Http1 => ServerProtocol::Http1,
+            config::ServerProtocol::Http2 => ServerProtocol::Http2,
+        },
+        streams_max: pool.streams_max.into(),
         host: match &http.host_header {
             config::HostHeader::Pass => HostHeader::Pass,
             config::HostHeader::Server => HostHeader::Server,
@@ -153,15 +163,14 @@ pub(in crate::server) fn health(
         HealthKind::Http(check) => {
             let request = |server: usize| {
                 let name = names.get(server).map(|name| &**name);
-                format!(
-                    "GET {} HTTP/1.1\r\nhost: {}\r\nuser-agent: ringway-health-check\r\n\
-                     connection: close\r\n\r\n",
-                    check.path,
-                    check.host.as_deref().or(name).unwrap_or("localhost"),
-                )
+                HttpRequest {
+                    path: check.path.clone(),
+                    host: check.host.as_deref().or(name).unwrap_or("localhost").to_owned(),
+                }
             };
             CheckKind::Http {
-                requests: (0..servers.len()).map(|at| request(at).into_bytes()).collect(),
+                requests: (0..servers.len()).map(request).collect(),
+                protocol: options.cluster.protocol,
                 expected: Expected {
                     statuses: check.statuses.clone(),
                     body: check.body.as_ref().map(|text| text.as_bytes().to_vec()),

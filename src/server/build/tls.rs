@@ -282,21 +282,32 @@ pub(in crate::server) fn upstream(
     let trusted = [&tls.ca, &tls.crl].into_iter().filter(|_| tls.verify);
     let read = trusted.flatten().chain(identity.into_iter().flatten());
     let files = Files::look(read.map(PathBuf::as_path));
-    let config = client_config_of(tls, is_http, common).map_err(wrong)?;
+    let alpn = if is_http { server_protocols(upstream.http.protocol) } else { Vec::new() };
+    let config = client_config_of(tls, &alpn, common).map_err(wrong)?;
     let config = Current::new(config);
     let options = Arc::new(UpstreamTls { config, names, kernel: common.kernel.clone() });
     let (target, tls, common) = (Arc::clone(&options), tls.clone(), common.clone());
     watched.push(Watched::new(owner, "ca", files, move || {
-        target.config.replace(client_config_of(&tls, is_http, &common)?);
+        target.config.replace(client_config_of(&tls, &alpn, &common)?);
         Ok(())
     }));
     Ok(Some(options))
 }
 
+/// What servers of HTTP may choose from, the best first.
+fn server_protocols(protocol: config::ServerProtocol) -> Vec<Vec<u8>> {
+    let names: &[&str] = match protocol {
+        config::ServerProtocol::Auto => &["h2", "http/1.1"],
+        config::ServerProtocol::Http1 => &["http/1.1"],
+        config::ServerProtocol::Http2 => &["h2"],
+    };
+    names.iter().map(|name| name.as_bytes().to_vec()).collect()
+}
+
 /// What the connections to the servers of an upstream share, with what its files say now.
 fn client_config_of(
     tls: &config::UpstreamTls,
-    is_http: bool,
+    alpn: &[Vec<u8>],
     common: &Common,
 ) -> Result<Arc<ClientConfig>, String> {
     let pins = tls.pins.iter();
@@ -314,7 +325,7 @@ fn client_config_of(
     };
     client_config(ClientOptions {
         policy: policy(&tls.policy),
-        alpn: if is_http { vec![b"http/1.1".to_vec()] } else { Vec::new() },
+        alpn: alpn.to_vec(),
         roots,
         crl: tls.crl.as_deref().map(read).transpose()?,
         pins: pins?,

@@ -32,7 +32,7 @@ impl RetryOn {
     const fn wants(self, kind: FailureKind) -> bool {
         match kind {
             FailureKind::Connect => self.connect,
-            FailureKind::Stale => true,
+            FailureKind::Stale | FailureKind::Unprocessed => true,
             FailureKind::Reset => self.reset,
             FailureKind::Timeout => self.timeout,
             FailureKind::Final => false,

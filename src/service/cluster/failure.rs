@@ -26,6 +26,9 @@ pub enum Failure {
     /// A connection that had been kept was closed before any byte of the answer: the server had
     /// most likely closed it before the request came (RFC 9112, section 9.3.1).
     StaleConnection,
+    /// The server has refused the request before it did anything for it, by REFUSED_STREAM or GOAWAY
+    /// (RFC 9113, section 8.7).
+    RefusedStream,
     /// The connection was lost before the head of the answer was complete.
     ResetBeforeHead,
     /// The connection was lost within the body of the answer.
@@ -61,6 +64,8 @@ pub enum FailureKind {
     Connect,
     /// A kept connection was gone.
     Stale,
+    /// The server has certainly done nothing for the request.
+    Unprocessed,
     /// The connection was lost before the answer.
     Reset,
     /// The answer did not come in time.
@@ -84,7 +89,7 @@ pub struct TryProgress {
 
 impl Failure {
     /// Every failure, in the order of their numbers.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::ConnectRefused,
         Self::ConnectTimeout,
         Self::ConnectUnreachable,
@@ -95,6 +100,7 @@ impl Failure {
         Self::QueueFull,
         Self::QueueTimeout,
         Self::StaleConnection,
+        Self::RefusedStream,
         Self::ResetBeforeHead,
         Self::ResetInBody,
         Self::BadResponse,
@@ -131,6 +137,7 @@ impl Failure {
             | Self::BadResponse
             | Self::ResponseTooLarge => 502,
             Self::NoServer
+            | Self::RefusedStream
             | Self::QueueFull
             | Self::QueueTimeout
             | Self::Breaker
@@ -161,6 +168,7 @@ impl Failure {
             Self::QueueFull => "queue_full",
             Self::QueueTimeout => "queue_timeout",
             Self::StaleConnection => "stale_connection",
+            Self::RefusedStream => "refused_stream",
             Self::ResetBeforeHead => "reset_before_head",
             Self::ResetInBody => "reset_in_body",
             Self::BadResponse => "bad_response",
@@ -199,6 +207,7 @@ impl Failure {
             | Self::QueueFull
             | Self::QueueTimeout
             | Self::StaleConnection
+            | Self::RefusedStream
             | Self::TotalTimeout
             | Self::Breaker
             | Self::ConnectNoAddress
@@ -219,6 +228,7 @@ impl Failure {
             | Self::ConnectTls
             | Self::ConnectOther => FailureKind::Connect,
             Self::StaleConnection => FailureKind::Stale,
+            Self::RefusedStream => FailureKind::Unprocessed,
             Self::ResetBeforeHead => FailureKind::Reset,
             Self::FirstByteTimeout | Self::TryTimeout | Self::WriteTimeout => FailureKind::Timeout,
             Self::NoServer
@@ -243,6 +253,8 @@ impl Failure {
         match self.kind() {
             FailureKind::Final => Safety::Unsafe,
             FailureKind::Connect => Safety::NotSent,
+            FailureKind::Unprocessed if progress.answered => Safety::Unsafe,
+            FailureKind::Unprocessed => Safety::NotSent,
             FailureKind::Stale | FailureKind::Reset | FailureKind::Timeout => {
                 if progress.answered {
                     Safety::Unsafe
@@ -305,6 +317,7 @@ mod tests {
             (Failure::ConnectTls, [true, true, true, true]),
             (Failure::ConnectOther, [true, true, true, true]),
             (Failure::StaleConnection, [true, false, true, false]),
+            (Failure::RefusedStream, [true, true, true, false]),
             (Failure::ResetBeforeHead, [true, false, true, false]),
             (Failure::FirstByteTimeout, [true, false, true, false]),
             (Failure::TryTimeout, [true, false, true, false]),

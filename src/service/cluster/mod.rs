@@ -55,7 +55,7 @@ use std::time::Instant;
 use self::attempts::Retries;
 use self::breaker::Breaker;
 use self::failure::Failure;
-pub use self::options::{ClusterOptions, HashOn, HostHeader};
+pub use self::options::{ClusterOptions, HashOn, HostHeader, ServerProtocol};
 use self::pool::{CloseCause, ConnectionQuota, Expired, PoolCounters, PoolGauges};
 pub use self::pools::Pools;
 pub(in crate::service) use self::random::mix;

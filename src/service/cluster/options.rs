@@ -36,6 +36,10 @@ pub struct ClusterOptions {
     pub first_byte_timeout: Duration,
     /// How long no byte of an answer may come.
     pub idle_timeout: Duration,
+    /// Which version of HTTP its servers are spoken to in.
+    pub protocol: ServerProtocol,
+    /// Exchanges that a connection carries at a time, where it carries many.
+    pub streams_max: u32,
     /// The `host` field of requests.
     pub host: HostHeader,
     /// The servers as they are named in the configuration, for `host` and logs.
@@ -83,10 +87,23 @@ impl ClusterOptions {
             hedge_after: None,
             first_byte_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(60),
+            protocol: ServerProtocol::Auto,
+            streams_max: 128,
             host: HostHeader::Pass,
             names,
         }
     }
+}
+
+/// Which version of HTTP servers are spoken to in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ServerProtocol {
+    /// By TLS, the one that the server prefers; in clear text HTTP/1.1.
+    Auto,
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2, in clear text by prior knowledge.
+    Http2,
 }
 
 /// What a hash goes by.

@@ -258,6 +258,12 @@ impl<C: Copy + Eq + Hash, W: Copy + Eq + Hash> Pool<C, W> {
         self.opening = self.opening.saturating_sub(1);
     }
 
+    /// Connections that are opened from now on carry so many exchanges at a time: the server has
+    /// shown that its connections do.
+    pub fn share(&mut self, capacity: u32) {
+        self.options.capacity = capacity.max(1);
+    }
+
     /// A connection carries no more than so many exchanges.
     pub fn set_capacity(&mut self, connection: C, capacity: u32) {
         if let Some((at, entry)) = self.find(connection) {

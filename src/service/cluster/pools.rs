@@ -131,6 +131,11 @@ impl Pools {
         self.change(server, |pool| pool.closed(connection, cause));
     }
 
+    /// As [`Pool::share`].
+    pub fn share(&mut self, server: usize, capacity: u32) {
+        self.change(server, |pool| pool.share(capacity));
+    }
+
     /// As [`Pool::set_capacity`].
     pub fn set_capacity(&mut self, server: usize, connection: Key, capacity: u32) {
         self.change(server, |pool| pool.set_capacity(connection, capacity));

@@ -259,6 +259,7 @@ impl Servers {
                 match failure.kind() {
                     FailureKind::Connect => Sample::ConnectFailure,
                     FailureKind::Stale
+                    | FailureKind::Unprocessed
                     | FailureKind::Reset
                     | FailureKind::Timeout
                     | FailureKind::Final => Sample::Failure,

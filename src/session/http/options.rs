@@ -7,7 +7,7 @@ use crate::proto::http::status::reason;
 use crate::proto::http1::{HeadLimits, write};
 use crate::proto::http2::{Limits, write_constant};
 use crate::runtime::{Board, Current};
-pub use crate::service::cluster::{ClusterOptions, HashOn, HostHeader};
+pub use crate::service::cluster::{ClusterOptions, HashOn, HostHeader, ServerProtocol};
 use crate::service::http::access::AccessList;
 use crate::service::http::access_log::Format;
 use crate::service::http::auth::Users;

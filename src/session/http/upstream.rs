@@ -1,7 +1,8 @@
-//! A connection to a server: one exchange after the other. The wire's machine reads and writes, the
-//! proxy decides, and this carries out.
+//! A connection to a server: one exchange after the other, or, by HTTP/2 (`many`), side by side. The
+//! wire's machine reads and writes, the proxy decides, and this carries out.
 
 mod answer;
+mod many;
 mod timing;
 mod waiting;
 
@@ -11,14 +12,15 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use self::answer::Stopped;
+use self::many::Many;
 use crate::mem::Key;
 use crate::net::{NetworkError, Operation, Stream, StreamEvent};
 use crate::proto::http1::{Client, RequestLine};
 use crate::ring::{Completion, Driver, Lane};
-use crate::service::cluster::HostHeader;
 use crate::service::cluster::clock::ServerClock;
 use crate::service::cluster::failure::Failure;
 use crate::service::cluster::pool::CloseCause;
+use crate::service::cluster::{HostHeader, ServerProtocol};
 use crate::service::proxy::ConnectFailure;
 use crate::service::proxy::http::Exchange;
 use crate::session::Due;
@@ -39,6 +41,8 @@ pub(in crate::session) struct UpstreamConnection {
     stream: Stream,
     buffer: WriteBuffer,
     wire: Client,
+    /// What it carries instead, once it speaks HTTP/2.
+    many: Option<Box<Many>>,
     phase: Phase,
     /// The server ends: the connection carries no further exchange.
     draining: bool,
@@ -63,6 +67,10 @@ enum Phase {
     Idle,
     /// It carries this exchange.
     Busy(Key),
+    /// It speaks HTTP/2; what the server takes has to come, since the connect began then.
+    Greeting(Instant),
+    /// It speaks HTTP/2, and carries any number.
+    Shared,
     /// It leaves its socket to a tunnel, once nothing is in flight on it.
     Leaving(Key),
     /// Nothing more is wanted of it.
@@ -82,6 +90,7 @@ impl UpstreamConnection {
             stream: Stream::new(Lane::Upstream, None),
             buffer: WriteBuffer::default(),
             wire: Client::default(),
+            many: None,
             phase: Phase::Connecting(now),
             draining: false,
             dirty: false,
@@ -128,12 +137,18 @@ impl UpstreamConnection {
                 self.give_up(context, key);
                 return;
             }
+            StreamEvent::Data(buf) if self.many.is_some() => {
+                self.many.iter_mut().for_each(|many| many.wire.receive(buf.clone()));
+            }
             StreamEvent::Data(buf) => {
                 // A head has its time as a whole, however its bytes come.
                 if self.wire.is_in_body() {
                     self.clock.note_progress(context.now());
                 }
                 self.wire.receive(buf);
+            }
+            StreamEvent::End | StreamEvent::Broken(_) if self.many.is_some() => {
+                self.many.iter_mut().for_each(|many| many.wire.receive_end());
             }
             StreamEvent::End => {
                 // An end that TLS has not said may be anybody's (RFC 9112, section 9.8).
@@ -147,6 +162,9 @@ impl UpstreamConnection {
             StreamEvent::Sent(bytes) => {
                 self.buffer.sent(bytes);
                 self.clock.note_progress(context.now());
+                if self.many.as_ref().is_some_and(|many| many.is_calm()) && self.counted == 0 {
+                    return;
+                }
                 let is_sent = self.stream.is_drained() && !self.wire.is_sending();
                 let waits = is_sent && self.stream.is_receiving();
                 if waits && self.counted == 0 && !self.wire.has_ended() && self.wire.is_read() {
@@ -169,6 +187,9 @@ impl UpstreamConnection {
         key: Key,
         exchange: Key,
     ) {
+        if self.many.is_some() {
+            return self.assign_to_many(context, key, exchange);
+        }
         if self.phase != Phase::Idle || !self.wire.is_ready() {
             // It died before it was used.
             context.connection_lost((exchange, key), Failure::StaleConnection, true);
@@ -192,6 +213,8 @@ impl UpstreamConnection {
         self.dirty = false;
         match self.phase {
             Phase::Busy(exchange) => self.carry(context, key, exchange),
+            Phase::Greeting(_) => self.await_greeting(context, key),
+            Phase::Shared => self.work_many(context, key),
             Phase::Idle if !self.wire.is_ready() => self.close(context, key, CloseCause::Stale),
             Phase::Leaving(exchange) => self.leave(context, key, exchange),
             Phase::Idle | Phase::Connecting(_) | Phase::Expired | Phase::Closing => {}
@@ -214,6 +237,7 @@ impl UpstreamConnection {
                 self.count_waiting(context, None);
                 self.receive(context, key);
             }
+            Phase::Greeting(_) | Phase::Shared => self.transmit_many(context, key),
             Phase::Connecting(_) | Phase::Expired | Phase::Leaving(_) | Phase::Closing => {}
         }
     }
@@ -355,9 +379,17 @@ impl UpstreamConnection {
         key: Key,
         exchange: Key,
     ) {
+        if self.phase == Phase::Shared {
+            return self.cancel_one(context, key, exchange);
+        }
         let carried = match self.phase {
             Phase::Busy(carried) | Phase::Leaving(carried) => carried,
-            Phase::Connecting(_) | Phase::Expired | Phase::Idle | Phase::Closing => exchange,
+            Phase::Connecting(_)
+            | Phase::Expired
+            | Phase::Idle
+            | Phase::Greeting(_)
+            | Phase::Shared
+            | Phase::Closing => exchange,
         };
         if carried == exchange {
             self.close(context, key, CloseCause::Retired);
@@ -371,11 +403,14 @@ impl UpstreamConnection {
         key: Key,
         cause: CloseCause,
     ) {
+        if self.phase == Phase::Shared {
+            return self.close_many(context, key, cause);
+        }
         let (now, place) = (context.now(), (self.cluster, self.server));
         let HttpState { proxy, clusters, .. } = &mut context.http;
         match self.phase {
-            Phase::Closing => return,
-            Phase::Connecting(_) | Phase::Expired => {
+            Phase::Closing | Phase::Shared => return,
+            Phase::Connecting(_) | Phase::Expired | Phase::Greeting(_) => {
                 // It was us who gave it up, and not the server.
                 proxy.connection_failed(place, Failure::Resources, clusters, now);
             }
@@ -396,18 +431,21 @@ impl UpstreamConnection {
         self.deadline.disarm(&mut context.reactor);
         self.forget_waiting(context);
         self.wire.clear();
+        self.many.iter_mut().for_each(|many| many.wire.clear());
         self.stream.abandon(&mut context.reactor, key);
     }
 
     /// The end of a turn: what waits holds nothing of the pool.
     pub(in crate::session) fn hold(&mut self) {
         self.wire.hold();
+        self.many.iter_mut().for_each(|many| many.wire.hold());
     }
 
     /// The server ends: nothing more will be asked.
     pub(in crate::session) fn drain<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         self.draining = true;
-        if self.phase == Phase::Idle {
+        let carries_none = self.many.as_ref().is_some_and(|many| many.is_empty());
+        if self.phase == Phase::Idle || self.phase == Phase::Shared && carries_none {
             self.close(context, key, CloseCause::Shutdown);
         }
     }
@@ -455,17 +493,47 @@ impl UpstreamConnection {
     }
 
     fn connected<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        let protocol = context.http.clusters.get(self.cluster).options.protocol;
+        let agreed = self.stream.tls().map(|tls| tls.alpn() == Some(b"h2"));
+        let is_http2 = match protocol {
+            ServerProtocol::Http1 => false,
+            ServerProtocol::Http2 if agreed == Some(false) => {
+                self.connect_failed(context, Operation::Connect, Errno::EPROTONOSUPPORT);
+                return self.give_up(context, key);
+            }
+            ServerProtocol::Http2 => true,
+            ServerProtocol::Auto => agreed == Some(true),
+        };
+        if is_http2 {
+            self.greet(context, key);
+        } else {
+            self.stands(context, key, Phase::Idle);
+        }
+    }
+
+    /// The connection stands: it may carry something.
+    fn stands<D: Driver>(&mut self, context: &mut Context<D>, key: Key, phase: Phase) {
         let now = context.now();
-        if let Phase::Connecting(since) = self.phase {
+        if let Phase::Connecting(since) | Phase::Greeting(since) = self.phase {
             self.connect = now.saturating_duration_since(since);
             context.histograms.connect.record(self.connect);
         }
         self.deadline.clear();
         context.upstream_stats(self.cluster).connected.add(1);
-        self.phase = Phase::Idle;
+        self.phase = phase;
         self.receive(context, key);
         let HttpState { proxy, clusters, .. } = &mut context.http;
         proxy.connection_opened((self.cluster, self.server), key, clusters, now);
+    }
+
+    pub(super) fn connect_failed_as<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        errno: Errno,
+    ) {
+        self.connect_failed(context, Operation::Connect, errno);
+        self.give_up(context, key);
     }
 
     fn connect_failed<D: Driver>(
@@ -508,10 +576,18 @@ impl UpstreamConnection {
 }
 
 /// What is asked of a server, before the body.
-fn request_line<'a>(
+fn request_line<'a>(exchange: &'a Exchange, names: (&'a HostHeader, &'a str)) -> RequestLine<'a> {
+    let (path, authority) = request_parts(exchange, names);
+    let request = &exchange.request;
+    let (size, upgrade) = (request.size, request.upgrade);
+    RequestLine { head: &request.head, path, authority, size, upgrade }
+}
+
+/// The path that is asked for, and whom it is for.
+fn request_parts<'a>(
     exchange: &'a Exchange,
     (host, server): (&'a HostHeader, &'a str),
-) -> RequestLine<'a> {
+) -> (&'a str, &'a str) {
     let request = &exchange.request;
     let head = &*request.head;
     let authority = match host {
@@ -520,5 +596,5 @@ fn request_line<'a>(
         HostHeader::Literal(name) => name,
     };
     let path = request.path.as_deref().unwrap_or_else(|| head.path());
-    RequestLine { head, path, authority, size: request.size, upgrade: request.upgrade }
+    (path, authority)
 }

@@ -23,7 +23,7 @@ use ringway::service::proxy::MeterOptions;
 use ringway::session::http_options::{
     AccessLogOptions, ClusterOptions, FilesOptions, FixedAnswer, Forwarded, HalfClose, HashOn,
     HostHeader, HttpOptions, ProxyOptions, RateLimitOptions, RouteAction, RouteOptions,
-    TrustedProxies,
+    ServerProtocol, TrustedProxies,
 };
 use ringway::session::{
     DescriptorLimits, Folder, HandlerFactory, Lease, LineSink, ListenerOptions, RelayOptions,
@@ -267,6 +267,8 @@ pub(super) fn upstream(random: &mut Random, servers: usize, unit: Duration) -> U
         hedge_after: None,
         first_byte_timeout: unit,
         idle_timeout: unit,
+        protocol: ServerProtocol::Auto,
+        streams_max: 128,
         host: HostHeader::Pass,
         names: (0..servers).map(|server| address(server).to_string().into()).collect(),
     };

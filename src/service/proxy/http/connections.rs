@@ -141,6 +141,51 @@ impl HttpProxy {
         around.watch(cluster);
     }
 
+    /// Connections to a server carry many exchanges at a time: [`HttpProxy::connection_opened`]
+    /// follows for the first of them.
+    pub fn connection_shares(
+        &self,
+        (cluster, server): (usize, usize),
+        capacity: u32,
+        clusters: &mut Clusters,
+    ) {
+        if let Some(one) = clusters.find_mut(cluster) {
+            one.pools.share(server, capacity);
+        }
+    }
+
+    /// A connection carries no more than so many exchanges at a time.
+    pub fn connection_capacity(
+        &mut self,
+        (cluster, server): (usize, usize),
+        connection: Key,
+        capacity: u32,
+        clusters: &mut Clusters,
+        now: Instant,
+    ) {
+        let Some(one) = clusters.find_mut(cluster) else { return };
+        one.pools.set_capacity(server, connection, capacity);
+        self.serve_waiting(cluster, server, clusters, now);
+        self.around(clusters, now).open_all_needed(cluster);
+    }
+
+    /// A connection takes no further exchange. False when it carries none: it is to be closed, and
+    /// known no longer.
+    #[must_use]
+    pub fn connection_retired(
+        &mut self,
+        (cluster, server): (usize, usize),
+        connection: Key,
+        clusters: &mut Clusters,
+        now: Instant,
+    ) -> bool {
+        let Some(one) = clusters.find_mut(cluster) else { return false };
+        let stays = one.pools.retire(server, connection, CloseCause::Retired);
+        // Somebody may wait for another one.
+        self.around(clusters, now).open_all_needed(cluster);
+        stays
+    }
+
     /// A connection to a server could not be made: notifies the oldest waiter.
     pub fn connection_failed(
         &mut self,

@@ -8,7 +8,7 @@ use crate::service::cluster::attempts::{AttemptOptions, RetryOn, StatusSet};
 use crate::service::cluster::breaker::Limits;
 use crate::service::cluster::pool::{CloseCause, PoolOptions};
 use crate::service::cluster::servers::{Policy, ServerOptions, ServersOptions};
-use crate::service::cluster::{Cluster, ClusterOptions, HostHeader};
+use crate::service::cluster::{Cluster, ClusterOptions, HostHeader, ServerProtocol};
 
 const SECOND: Duration = Duration::from_secs(1);
 const CLIENT: Key = Key::new(7, 0);
@@ -51,6 +51,8 @@ fn options(servers: usize) -> ClusterOptions {
         hedge_after: None,
         first_byte_timeout: SECOND,
         idle_timeout: SECOND,
+        protocol: ServerProtocol::Auto,
+        streams_max: 128,
         host: HostHeader::Pass,
         names: (0..servers).map(|server| format!("server-{server}").into()).collect(),
     }

@@ -4,6 +4,8 @@
 
 use std::time::Instant;
 
+use nix::errno::Errno;
+
 use super::{Phase, UpstreamConnection};
 use crate::mem::Key;
 use crate::ring::Driver;
@@ -47,11 +49,13 @@ impl UpstreamConnection {
                 Some(failure) => self.fail(context, key, exchange, failure),
                 None => self.read_on(context, key, exchange),
             },
+            Phase::Greeting(_) => self.connect_failed_as(context, key, Errno::ETIMEDOUT),
+            Phase::Shared => self.many_due(context, key),
             Phase::Idle | Phase::Expired | Phase::Leaving(_) | Phase::Closing => {}
         }
     }
 
-    fn patience<D>(&self, context: &mut Context<D>) -> Patience {
+    pub(super) fn patience<D>(&self, context: &mut Context<D>) -> Patience {
         let options = &context.http.clusters.get(self.cluster).options;
         Patience {
             first_byte: options.first_byte_timeout,

@@ -1,0 +1,634 @@
+//! A connection to a server by HTTP/2: many exchanges side by side. What fails on one stream is held
+//! against its exchange alone; what the connection can carry, its pool is told.
+
+use std::time::Instant;
+
+use nix::errno::Errno;
+
+use super::answer::Stopped;
+use super::{Phase, UpstreamConnection, request_parts};
+use crate::mem::Key;
+use crate::proto::http::{BodySize, Known, ResponseHead};
+use crate::proto::http2::{
+    Client, ClientEvent, ErrorCode, Growth, Limits, RequestLine, StreamId, Violation,
+};
+use crate::ring::Driver;
+use crate::service::cluster::clock::{Sent, ServerClock};
+use crate::service::cluster::failure::Failure;
+use crate::service::cluster::pool::CloseCause;
+use crate::service::http::forwarded;
+use crate::service::proxy::http::{HeadVerdict, InterimVerdict};
+use crate::session::Due;
+use crate::session::context::Context;
+use crate::session::http::state::HttpState;
+
+/// Things that have come on one connection, and are taken in one turn.
+const EVENTS_PER_TURN: usize = 512;
+/// Bytes of answers that may wait on one connection for those who take them. Beyond it, nothing more
+/// is read from the connection.
+const INBOUND_MAX: usize = 1024 * 1024;
+
+/// What a connection of HTTP/2 carries.
+#[derive(Debug)]
+pub(super) struct Many {
+    pub(super) wire: Client,
+    limits: Limits,
+    carried: Vec<Carried>,
+    /// Exchanges at a time that its pool was told of.
+    capacity: u32,
+    /// It has carried an exchange to its end.
+    is_used: bool,
+    /// The server takes no further requests, and the pool knows.
+    is_retired: bool,
+}
+
+/// One exchange that is carried.
+#[derive(Debug)]
+struct Carried {
+    exchange: Key,
+    /// Its stream, once its head was sent.
+    stream: Option<StreamId>,
+    clock: ServerClock,
+    /// The server has said something of it.
+    is_seen: bool,
+    /// Bytes of it that waited for the server at the last look.
+    queued: usize,
+    /// It failed before it was worked on.
+    failed: Option<Failure>,
+}
+
+impl Many {
+    /// Whether it carries nothing.
+    pub(super) fn is_empty(&self) -> bool {
+        self.carried.is_empty()
+    }
+
+    /// Whether a completed send leaves nothing to be done.
+    pub(super) fn is_calm(&self) -> bool {
+        self.wire.queued() == 0 && self.wire.is_read() && !self.wire.has_ended()
+    }
+
+    fn place(&self, stream: StreamId) -> Option<usize> {
+        self.carried.iter().position(|one| one.stream == Some(stream))
+    }
+}
+
+impl UpstreamConnection {
+    /// The connection speaks HTTP/2 from now on: both sides say what they take.
+    pub(super) fn greet<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        let limits = Limits::default();
+        self.many = Some(Box::new(Many {
+            wire: Client::new(&limits),
+            limits,
+            carried: Vec::new(),
+            capacity: 0,
+            is_used: false,
+            is_retired: false,
+        }));
+        if let Phase::Connecting(since) = self.phase {
+            self.phase = Phase::Greeting(since);
+        }
+        self.mark_dirty(context, key);
+    }
+
+    /// Waits for what the server takes. One that speaks something else has failed to connect.
+    pub(super) fn await_greeting<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        let now = context.now();
+        let Some(many) = &mut self.many else { return };
+        let HttpState { workspace, spare_answers, .. } = &mut context.http;
+        while !many.wire.is_greeted() {
+            match many.wire.poll(now, &many.limits, workspace, spare_answers) {
+                Ok(Some(_)) => {}
+                Ok(None) if many.wire.has_ended() => {
+                    return self.connect_failed_as(context, key, Errno::ECONNRESET);
+                }
+                Ok(None) => return,
+                Err(violation) => {
+                    self.tell_violation(context, violation);
+                    return self.connect_failed_as(context, key, Errno::EPROTO);
+                }
+            }
+        }
+        let HttpState { proxy, clusters, .. } = &mut context.http;
+        let most = clusters.get(self.cluster).options.streams_max;
+        many.capacity = many.wire.capacity().min(most);
+        proxy.connection_shares((self.cluster, self.server), many.capacity, clusters);
+        self.stands(context, key, Phase::Shared);
+        self.mark_dirty(context, key);
+    }
+
+    /// An exchange is carried, too.
+    pub(super) fn assign_to_many<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        exchange: Key,
+    ) {
+        let now = context.now();
+        let Some(many) = &mut self.many else { return };
+        if many.wire.is_spent() || many.wire.has_ended() || self.phase != Phase::Shared {
+            // It died before it was used, or takes fewer than were thought of.
+            context.connection_lost((exchange, key), Failure::StaleConnection, true);
+            self.release_one(context, key);
+            return;
+        }
+        let mut clock = ServerClock::new(now);
+        clock.assign(now);
+        if !many.is_used && many.carried.is_empty() {
+            context.http.proxy.was_connected(exchange, self.connect);
+        }
+        let (stream, is_seen, queued, failed) = (None, false, 0, None);
+        many.carried.push(Carried { exchange, stream, clock, is_seen, queued, failed });
+        self.mark_dirty(context, key);
+    }
+
+    /// Reads what has come, and goes on with each exchange.
+    pub(super) fn work_many<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        if !self.read_events(context, key) {
+            return;
+        }
+        let mut at = 0;
+        while let Some(many) = &self.many
+            && at < many.carried.len()
+            && self.phase == Phase::Shared
+        {
+            match self.carry_one(context, key, at) {
+                Stopped::Waiting | Stopped::Switched => at += 1,
+                Stopped::Answered => self.end_one(context, key, at),
+                Stopped::Dropped => self.drop_one(context, key, at),
+                Stopped::Failed(failure) => self.fail_one(context, key, at, failure),
+            }
+        }
+        let Some(many) = &self.many else { return };
+        if self.phase != Phase::Shared {
+            return;
+        }
+        if many.wire.has_ended() && many.wire.is_read() {
+            self.fail_many(context, key, None);
+        } else if many.carried.is_empty() && (many.is_retired || self.draining) {
+            self.leave_many(context, key, CloseCause::Retired);
+        }
+    }
+
+    /// Takes what has come; false when the connection is over.
+    fn read_events<D: Driver>(&mut self, context: &mut Context<D>, key: Key) -> bool {
+        for _ in 0..EVENTS_PER_TURN {
+            let now = context.now();
+            let Some(many) = &mut self.many else { return false };
+            let HttpState { workspace, spare_answers, .. } = &mut context.http;
+            match many.wire.poll(now, &many.limits, workspace, spare_answers) {
+                Ok(None) => return true,
+                Ok(Some(event)) => self.take_event(context, key, event),
+                Err(violation) => {
+                    many.wire.fail(violation);
+                    self.tell_violation(context, violation);
+                    self.fail_many(context, key, Some(Failure::BadResponse));
+                    return false;
+                }
+            }
+            if self.phase != Phase::Shared {
+                return false;
+            }
+        }
+        self.mark_dirty(context, key);
+        true
+    }
+
+    fn take_event<D: Driver>(&mut self, context: &mut Context<D>, key: Key, event: ClientEvent) {
+        let now = context.now();
+        match event {
+            ClientEvent::Interim(stream, head) => {
+                self.note_said(context, stream);
+                self.take_interim_of(context, stream, head);
+            }
+            ClientEvent::Head(stream, head, length) => {
+                self.note_said(context, stream);
+                self.take_head_of(context, key, stream, head, length);
+            }
+            ClientEvent::Body(stream) => {
+                if let Some(one) = self.carried_on(stream) {
+                    one.clock.note_progress(now);
+                }
+            }
+            ClientEvent::Reset(stream, code) => {
+                let is_refused = code == ErrorCode::REFUSED_STREAM;
+                let failure = is_refused.then_some(Failure::RefusedStream);
+                self.lose_stream(context, stream, failure);
+            }
+            ClientEvent::Violated(stream, violation) => {
+                self.tell_violation(context, violation);
+                let failure = match violation {
+                    Violation::InterimFlood | Violation::HeadTooLarge => Failure::ResponseTooLarge,
+                    _ => Failure::BadResponse,
+                };
+                self.lose_stream(context, stream, Some(failure));
+            }
+            ClientEvent::GoAway(last, _) => self.take_go_away(context, key, last),
+            ClientEvent::Opened => self.tell_capacity(context, key),
+        }
+    }
+
+    fn carried_on(&mut self, stream: StreamId) -> Option<&mut Carried> {
+        let many = self.many.as_mut()?;
+        let at = many.place(stream)?;
+        many.carried.get_mut(at)
+    }
+
+    /// The server is at work on a request.
+    fn note_said<D: Driver>(&mut self, context: &mut Context<D>, stream: StreamId) {
+        let (now, patience) = (context.now(), self.patience(context));
+        if let Some(one) = self.carried_on(stream) {
+            one.is_seen = true;
+            one.clock.note_interim(now, &patience);
+        }
+    }
+
+    fn take_interim_of<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        stream: StreamId,
+        head: Box<ResponseHead>,
+    ) {
+        let Some(exchange) = self.carried_on(stream).map(|one| one.exchange) else { return };
+        let http = &mut context.http;
+        if let InterimVerdict::Dropped(head) = http.proxy.interim_came(exchange, head) {
+            http.spare_answers.give(head);
+        }
+    }
+
+    fn take_head_of<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        stream: StreamId,
+        mut head: Box<ResponseHead>,
+        length: Option<u64>,
+    ) {
+        let now = context.now();
+        let Some(exchange) = self.carried_on(stream).map(|one| one.exchange) else { return };
+        head.fields.push_known(Known::Via, forwarded::via(head.version));
+        let HttpState { proxy, clusters, spare_answers, .. } = &mut context.http;
+        let failure = match proxy.head_came((exchange, key), head, length, clusters, now) {
+            // Which client a connection is for is nothing that HTTP/2 has.
+            HeadVerdict::Taken | HeadVerdict::Personal => return,
+            HeadVerdict::Dropped(head) => {
+                spare_answers.give(head);
+                let Some(at) = self.many.as_ref().and_then(|many| many.place(stream)) else {
+                    return;
+                };
+                return self.drop_one(context, key, at);
+            }
+            HeadVerdict::Refused(head) => {
+                spare_answers.give(head);
+                Failure::BadResponse
+            }
+        };
+        self.lose_stream(context, stream, Some(failure));
+    }
+
+    /// A stream is gone: its exchange fails when it is worked on.
+    fn lose_stream<D>(&mut self, context: &Context<D>, stream: StreamId, failure: Option<Failure>) {
+        let Some(one) = self.carried_on(stream) else { return };
+        let has_head =
+            context.http.proxy.get(one.exchange).is_some_and(|exchange| exchange.has_head());
+        let lost = if has_head { Failure::ResetInBody } else { Failure::ResetBeforeHead };
+        one.failed = Some(failure.unwrap_or(lost));
+    }
+
+    /// The server takes no further requests: those that it has not looked at go elsewhere.
+    fn take_go_away<D: Driver>(&mut self, context: &mut Context<D>, key: Key, last: StreamId) {
+        let now = context.now();
+        let Some(many) = &mut self.many else { return };
+        for one in &mut many.carried {
+            if one.stream.is_none_or(|stream| stream > last) {
+                one.failed = Some(Failure::RefusedStream);
+            }
+        }
+        if !std::mem::replace(&mut many.is_retired, true) {
+            let place = (self.cluster, self.server);
+            let HttpState { proxy, clusters, .. } = &mut context.http;
+            if !proxy.connection_retired(place, key, clusters, now) {
+                self.finish_many(context, key);
+            }
+        }
+    }
+
+    /// How many exchanges the server takes, as far as that is news.
+    fn tell_capacity<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        let now = context.now();
+        let Some(many) = &mut self.many else { return };
+        let HttpState { proxy, clusters, .. } = &mut context.http;
+        let most = clusters.get(self.cluster).options.streams_max;
+        let capacity = many.wire.capacity().min(most);
+        if std::mem::replace(&mut many.capacity, capacity) != capacity {
+            let place = (self.cluster, self.server);
+            proxy.connection_capacity(place, key, capacity, clusters, now);
+        }
+    }
+
+    /// Sends what there is of one request, and passes on what has come of its answer.
+    fn carry_one<D: Driver>(&mut self, context: &mut Context<D>, key: Key, at: usize) -> Stopped {
+        let now = context.now();
+        let Some(many) = &mut self.many else { return Stopped::Waiting };
+        let one = &mut many.carried[at];
+        if let Some(failure) = one.failed {
+            return Stopped::Failed(failure);
+        }
+        let exchange = one.exchange;
+        let is_carried =
+            context.http.proxy.get(exchange).is_some_and(|found| found.is_carried_by(key));
+        if !is_carried {
+            return Stopped::Dropped;
+        }
+        one.clock.excuse_wait_for_client(now);
+        self.send_one(context, at);
+        let Some(many) = &mut self.many else { return Stopped::Waiting };
+        let Some(stream) = many.carried[at].stream else { return Stopped::Waiting };
+        let HttpState { proxy, clusters, .. } = &mut context.http;
+        while proxy.takes_answer(exchange)
+            && let Some(part) = many.wire.next_of_body(stream)
+        {
+            proxy.answer_came(exchange, part);
+        }
+        if !many.wire.is_body_read(stream) {
+            return Stopped::Waiting;
+        }
+        let trailers = many.wire.take_trailers_of(stream);
+        proxy.answer_ended(exchange, trailers, clusters, now);
+        Stopped::Answered
+    }
+
+    fn send_one<D: Driver>(&mut self, context: &mut Context<D>, at: usize) {
+        let Some(many) = &mut self.many else { return };
+        let one = &mut many.carried[at];
+        if one.stream.is_some_and(|stream| !many.wire.is_sending(stream)) {
+            return;
+        }
+        let scheme = if self.plan.is_secured() { "https" } else { "http" };
+        let Context { http: HttpState { proxy, clusters, workspace, .. }, pages, .. } = context;
+        let options = &clusters.get(self.cluster).options;
+        let kept_max = if proxy.budget().is_short() { 0 } else { options.retry_body_max };
+        let allowed = proxy.budget().allowance();
+        let Some(exchange) = proxy.get_mut(one.exchange) else { return };
+        let mut out = self.buffer.writer(pages, &mut self.stream);
+        let stream = match one.stream {
+            Some(stream) => stream,
+            None if many.wire.is_spent() => {
+                one.failed = Some(Failure::RefusedStream);
+                return;
+            }
+            // The server takes fewer than were thought of: it waits for the end of another one.
+            None if !many.wire.can_open() => return,
+            None => {
+                let names = (&options.host, &*options.names[self.server]);
+                let (path, authority) = request_parts(exchange, names);
+                let request = &exchange.request;
+                let length = match request.size {
+                    BodySize::Known(length) => Some(length),
+                    BodySize::None | BodySize::Unknown => None,
+                };
+                let head = &*request.head;
+                let line = RequestLine { head, path, authority, scheme, length };
+                let ends = request.body.is_done() && request.body.trailers().is_none();
+                let stream = many.wire.open(&line, ends, workspace, &mut out);
+                one.stream = Some(stream);
+                exchange.note_sent();
+                stream
+            }
+        };
+        let mut has_taken = false;
+        while many.wire.room(stream) > 0
+            && many.wire.queued_of(stream) < allowed
+            && let Some(part) = exchange.take_request_part(kept_max)
+        {
+            many.wire.send_part(stream, part);
+            has_taken = true;
+        }
+        let is_done = exchange.request.body.is_done();
+        if is_done {
+            many.wire.send_end(stream, exchange.request.body.trailers());
+        }
+        let key = one.exchange;
+        if has_taken || !is_done {
+            proxy.note_on_server(key, many.wire.queued_of(stream));
+            proxy.request_taken(key);
+        }
+    }
+
+    /// An answer has come whole.
+    fn end_one<D: Driver>(&mut self, context: &mut Context<D>, key: Key, at: usize) {
+        let Some(many) = &mut self.many else { return };
+        let one = many.carried.swap_remove(at);
+        many.is_used = true;
+        if let Some(stream) = one.stream {
+            many.wire.end(stream, &mut context.http.workspace);
+        }
+        self.release_one(context, key);
+    }
+
+    /// An exchange is tried again elsewhere.
+    fn drop_one<D: Driver>(&mut self, context: &mut Context<D>, key: Key, at: usize) {
+        let Some(many) = &mut self.many else { return };
+        let one = many.carried.swap_remove(at);
+        if let Some(stream) = one.stream {
+            many.wire.reset(stream, ErrorCode::CANCEL, &mut context.http.workspace);
+        }
+        self.release_one(context, key);
+    }
+
+    fn fail_one<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        at: usize,
+        failure: Failure,
+    ) {
+        let Some(many) = &self.many else { return };
+        let exchange = many.carried[at].exchange;
+        self.drop_one(context, key, at);
+        context.connection_lost((exchange, key), failure, false);
+    }
+
+    /// One exchange less is carried.
+    fn release_one<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        let (now, place) = (context.now(), (self.cluster, self.server));
+        let HttpState { proxy, clusters, .. } = &mut context.http;
+        if !proxy.connection_released(place, key, clusters, now) {
+            self.finish_many(context, key);
+        }
+    }
+
+    /// An exchange is not wanted any more.
+    pub(super) fn cancel_one<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        exchange: Key,
+    ) {
+        let Some(many) = &self.many else { return };
+        if let Some(at) = many.carried.iter().position(|one| one.exchange == exchange) {
+            self.drop_one(context, key, at);
+            self.mark_dirty(context, key);
+        }
+    }
+
+    /// The connection is lost, with all that it carries.
+    fn fail_many<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        failure: Option<Failure>,
+    ) {
+        let Some(many) = &mut self.many else { return };
+        let is_used = many.is_used;
+        let carried = std::mem::take(&mut many.carried);
+        self.leave_many(context, key, CloseCause::Failed);
+        for one in carried {
+            let has_head =
+                context.http.proxy.get(one.exchange).is_some_and(|found| found.has_head());
+            let lost = if has_head { Failure::ResetInBody } else { Failure::ResetBeforeHead };
+            let failure = one.failed.or(failure).unwrap_or(lost);
+            let is_stale = is_used && !one.is_seen;
+            context.connection_lost((one.exchange, key), failure, is_stale);
+        }
+    }
+
+    /// The connection ends, and its pool learns it.
+    fn leave_many<D: Driver>(&mut self, context: &mut Context<D>, key: Key, cause: CloseCause) {
+        let (now, place) = (context.now(), (self.cluster, self.server));
+        let HttpState { proxy, clusters, .. } = &mut context.http;
+        proxy.connection_closed(place, key, cause, clusters, now);
+        self.finish_many(context, key);
+    }
+
+    /// The connection ends, which its pool knows: the server is told.
+    fn finish_many<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        if self.phase == Phase::Closing {
+            return;
+        }
+        if let Some(many) = &mut self.many {
+            many.wire.leave();
+        }
+        self.write_many(context);
+        self.buffer.finish(&mut context.pages, &mut self.stream);
+        self.stream.flush(&mut context.reactor, key);
+        self.give_up(context, key);
+    }
+
+    /// The connection is to end for a reason of its pool's or of the shutdown's.
+    pub(super) fn close_many<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        cause: CloseCause,
+    ) {
+        let Some(many) = &mut self.many else { return };
+        let carried = std::mem::take(&mut many.carried);
+        self.leave_many(context, key, cause);
+        for one in carried {
+            context.connection_lost((one.exchange, key), Failure::Resources, false);
+        }
+    }
+
+    fn write_many<D: Driver>(&mut self, context: &mut Context<D>) {
+        let now = context.now();
+        let Context { http, pages, .. } = context;
+        let budget = http.proxy.budget();
+        let room = match self.stream.is_blocked() {
+            true => 0,
+            false => budget.allowance().saturating_sub(self.buffer.waiting()),
+        };
+        let Some(many) = &mut self.many else { return };
+        let growth = Growth { most: many.limits.window, is_allowed: !budget.is_short() };
+        let mut out = self.buffer.writer(pages, &mut self.stream);
+        many.wire.transmit(room, (now, growth), &mut http.workspace, &mut out);
+    }
+
+    /// Sends what the turn has written, and decides whether to read on.
+    pub(super) fn transmit_many<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        self.write_many(context);
+        self.buffer.finish(&mut context.pages, &mut self.stream);
+        self.stream.flush(&mut context.reactor, key);
+        let Some(many) = &mut self.many else { return };
+        many.wire.hold();
+        let waiting = self.buffer.unsent(&self.stream) + many.wire.cost();
+        let budget = context.http.proxy.budget_mut();
+        budget.recount(&mut self.counted, waiting);
+        let most = INBOUND_MAX.min(budget.allowance().saturating_mul(4));
+        if many.wire.inbound() > most {
+            if self.stream.is_receiving() {
+                context.stats().relay.pauses.add(1);
+                self.stream.pause(&mut context.reactor, key);
+            }
+        } else if !many.wire.has_ended() {
+            self.receive(context, key);
+        }
+        if self.phase == Phase::Shared {
+            self.watch_many(context, key);
+        }
+    }
+
+    /// Arms the timer for the first of what is waited for.
+    fn watch_many<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        let patience = self.patience(context);
+        let (now, written) = (context.now(), self.stream.written());
+        let is_blocked = self.stream.is_blocked();
+        let Some(many) = &mut self.many else { return };
+        let mut first: Option<Instant> = None;
+        for one in &mut many.carried {
+            let Some(found) = context.http.proxy.get(one.exchange) else { continue };
+            let is_full = !context.http.proxy.takes_answer(one.exchange);
+            let queued = one.stream.map_or(0, |stream| many.wire.queued_of(stream));
+            if queued < std::mem::replace(&mut one.queued, queued) {
+                one.clock.note_progress(now);
+            }
+            let is_sending = one.stream.is_some_and(|stream| many.wire.is_sending(stream));
+            let waits_for_client = is_full
+                || is_sending && queued == 0 && !is_blocked && found.request.body.waiting() == 0;
+            let at = if waits_for_client {
+                one.clock.wait_for_client();
+                found.until()
+            } else {
+                let at = one.clock.wait_for_server(written, &patience, found.carried_by(key));
+                Some(found.until().map_or(at, |until| at.min(until)))
+            };
+            first = [first, at].into_iter().flatten().min();
+        }
+        match first {
+            Some(at) => self.deadline.set(&mut context.reactor, Due::Session(key), at),
+            None => self.deadline.clear(),
+        }
+    }
+
+    /// The time of an exchange may be over: those whose time is fail, and no others.
+    pub(super) fn many_due<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        let (now, patience) = (context.now(), self.patience(context));
+        let sent = Sent {
+            written: self.stream.written(),
+            acknowledged: self.stream.acknowledged(&mut context.reactor),
+            is_blocked: self.stream.is_blocked(),
+        };
+        let Some(many) = &mut self.many else { return };
+        for one in &mut many.carried {
+            let Some(found) = context.http.proxy.get(one.exchange) else { continue };
+            if found.until().is_some_and(|until| until <= now) {
+                one.failed = Some(found.total_failure());
+                continue;
+            }
+            one.clock.look(now, sent);
+            let late = one.clock.failure(now, &patience, found.carried_by(key));
+            one.failed = one.failed.or(late);
+        }
+        self.mark_dirty(context, key);
+    }
+
+    fn tell_violation<D: Driver>(&self, context: &mut Context<D>, violation: Violation) {
+        let now = context.now();
+        let upstream = &context.plan.upstreams[self.cluster];
+        if let Some(others) = context.notices.protocol.due(now) {
+            let (name, server) = (&upstream.name, upstream.servers[self.server]);
+            let reason = violation.name();
+            tracing::warn!(upstream = %name, %server, reason, others, "the server breaks HTTP/2");
+        }
+    }
+}
