@@ -3,7 +3,7 @@
 # kernel, the same in every run. Writes a table to standard output: docs/benchmarks-instructions.md
 # has one, and says what is counted.
 #
-#   scripts/instructions.sh [--release] [SCENARIO...]    fixed, file, proxy, relay, frame
+#   scripts/instructions.sh [--release] [SCENARIO...]    fixed, file, proxy, http2, relay, frame
 #
 # The program (benches/instructions/) runs a worker on the simulated kernel; callgrind counts the
 # instructions of its turns, without those of the simulated kernel, the clients and the servers.
@@ -21,12 +21,12 @@ profile=quick
 for argument in "$@"; do
     case "$argument" in
         --release) profile=release ;;
-        fixed | file | proxy | relay | frame) scenarios+=("$argument") ;;
+        fixed | file | proxy | http2 | relay | frame) scenarios+=("$argument") ;;
         -h | --help) sed -n '2,16s/^# \{0,1\}//p' "$0"; exit 0 ;;
         *) sed -n '2,16s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
     esac
 done
-[ "${#scenarios[@]}" -gt 0 ] || scenarios=(fixed file proxy relay frame)
+[ "${#scenarios[@]}" -gt 0 ] || scenarios=(fixed file proxy http2 relay frame)
 
 missing=()
 for program in valgrind jq; do

@@ -1251,7 +1251,7 @@ help: remove it
 [upstream.datagrams]
 streams_max = 1
 ^^^^^^^^^^^
-error: only frame proxies use `streams_max`
+error: only frame and HTTP proxies use `streams_max`
 help: remove it
 
 [upstream.frames]

@@ -3,12 +3,13 @@
 //!
 //! - `instructions`: allocations of all scenarios
 //! - `instructions SCENARIO [CONNECTIONS [ROUNDS]]`: one scenario; prints its name, the number of
-//!   requests and of allocations. In a round every connection asks once.
+//!   requests and of allocations. In a round every connection asks once, or 32 times by HTTP/2.
 //!
 //! Counted is what the worker does in its turns, its memory included. The simulated kernel, the
 //! clients and the servers are not counted.
 #![allow(clippy::print_stdout, reason = "results go to standard output")]
 
+mod http2;
 mod meter;
 mod scenario;
 
@@ -17,7 +18,7 @@ use std::process::ExitCode;
 use ringway::runtime::clock;
 use scenario::{Kind, Scenario};
 
-const USAGE: &str = "usage: instructions [fixed|file|proxy|relay|frame [CONNECTIONS [ROUNDS]]]";
+const USAGE: &str = "usage: instructions [fixed|file|proxy|http2|relay|frame [CONNECTIONS [ROUNDS]]]";
 const CONNECTIONS: usize = 64;
 const ROUNDS: usize = 50;
 /// Rounds that are not counted: connections are opened, files read, memory grows.
@@ -66,7 +67,8 @@ fn measure(kind: Kind, connections: usize, rounds: usize) {
     (0..rounds).for_each(|_| scenario.round());
     meter::end();
     assert_eq!(scenario.opened(), opened, "connections to servers are kept");
-    let (requests, allocations) = (connections * rounds, meter::allocations() - before);
+    let requests = connections * rounds * kind.at_once();
+    let allocations = meter::allocations() - before;
     println!(
         "{} connections={connections} requests={requests} allocations={allocations}",
         kind.name()

@@ -7,6 +7,7 @@ use ringway::ring::SocketAddress;
 use ringway::ring::sim::{Behaviour, Faults, PeerId, Sim};
 use ringway::server::{Worker, simulated};
 
+use crate::http2;
 use crate::meter::{Metered, turn};
 
 /// Bytes that a connection holds each way: nobody waits for room.
@@ -16,6 +17,8 @@ const BUFFER_SIZE: u32 = 16 * 1024;
 /// Turns after which an answer that has not come will not come.
 const TURNS_MAX: usize = 100;
 const FILE_LEN: usize = 1024;
+/// Streams of HTTP/2 that a connection has open at a time.
+const STREAMS: usize = 32;
 const PAYLOAD: [u8; 64] = [0x5a; 64];
 const SERVER: ([u8; 4], u16) = ([10, 0, 0, 1], 80);
 const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ndate: Sun, 06 Nov 1994 08:49:37 GMT\r\n\
@@ -27,19 +30,30 @@ pub(crate) enum Kind {
     Fixed,
     File,
     Proxy,
+    /// Fixed answers by HTTP/2, [`STREAMS`] at a time on each connection.
+    Http2,
     Relay,
     Frame,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::Fixed, Self::File, Self::Proxy, Self::Relay, Self::Frame];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Fixed, Self::File, Self::Proxy, Self::Http2, Self::Relay, Self::Frame];
+
+    /// Requests that a connection asks at once.
+    pub(crate) const fn at_once(self) -> usize {
+        match self {
+            Self::Http2 => STREAMS,
+            Self::Fixed | Self::File | Self::Proxy | Self::Relay | Self::Frame => 1,
+        }
+    }
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Fixed => "fixed",
             Self::File => "file",
             Self::Proxy => "proxy",
+            Self::Http2 => "http2",
             Self::Relay => "relay",
             Self::Frame => "frame",
         }
@@ -52,7 +66,7 @@ impl Kind {
         let upstream = "[upstream.u]\nservers = [\"10.0.0.1:80\"]\n";
         let http = "protocol = \"http\"\nkeepalive_requests = \"off\"\n[[listener.route]]\n";
         match self {
-            Self::Fixed => format!("{listener}{http}respond = \"hello world\\n\"\n"),
+            Self::Fixed | Self::Http2 => format!("{listener}{http}respond = \"hello world\\n\"\n"),
             Self::File => {
                 format!("{listener}{http}files = \"{folder}\"\nfile_cache_ttl = \"1h\"\n")
             }
@@ -71,6 +85,8 @@ impl Kind {
                     .to_vec()
             }
             Self::Relay => PAYLOAD.to_vec(),
+            // Each has numbers of its own.
+            Self::Http2 => Vec::new(),
             Self::Frame => {
                 let mut frame = Vec::new();
                 write_frame(&Header::new(Version::V1, Command::ECHO), &PAYLOAD, &mut frame);
@@ -85,6 +101,7 @@ impl Kind {
             Self::Fixed | Self::Proxy => 12,
             Self::File => FILE_LEN,
             Self::Relay | Self::Frame => return answer == request,
+            Self::Http2 => return http2::ends(answer) == STREAMS,
         };
         let head = answer.windows(4).position(|window| window == b"\r\n\r\n");
         head.is_some_and(|head| answer.len() == head + 4 + body)
@@ -95,11 +112,12 @@ impl Kind {
 struct Peer {
     id: PeerId,
     received: Vec<u8>,
+    http2: http2::Requests,
 }
 
 impl Peer {
-    const fn new(id: PeerId) -> Self {
-        Self { id, received: Vec::new() }
+    fn new(id: PeerId) -> Self {
+        Self { id, received: Vec::new(), http2: http2::Requests::new() }
     }
 }
 
@@ -137,7 +155,13 @@ impl Scenario {
     /// Every client asks once, and all are answered.
     pub(crate) fn round(&mut self) {
         for at in 0..self.clients.len() {
-            let (id, request) = (self.clients[at].id, std::mem::take(&mut self.request));
+            let id = self.clients[at].id;
+            if self.kind == Kind::Http2 {
+                let requests = self.clients[at].http2.next(STREAMS);
+                assert_eq!(self.sim().peer_write(id, &requests), requests.len());
+                continue;
+            }
+            let request = std::mem::take(&mut self.request);
             assert_eq!(self.sim().peer_write(id, &request), request.len(), "there is room");
             self.request = request;
         }

@@ -1159,10 +1159,22 @@ error: `panic_ratio`: expected a number from 0.0 to 1.0
 help: the most 1.0
 
 [upstream.origin]
-streams_max = 1
-^^^^^^^^^^^
-error: only frame proxies use `streams_max`
-help: remove it
+streams_max = 0
+              ^
+error: `streams_max`: expected an integer from 1 to 65535
+help: the least is 1
+
+[upstream.origin]
+protocol = "h2"
+           ^^^^
+error: `protocol`: expected one of "auto", "http1", "http2"
+help: write "auto" or "http1" or "http2"
+
+[[listener]] # http
+http2_streams_max = 0
+                    ^
+error: `http2_streams_max`: expected an integer from 1 to 10000
+help: the least is 1
 
 [upstream.origin]
 request_timeout = "1s"
@@ -2009,7 +2021,7 @@ fn the_effective_configuration_has_the_keys_of_http_that_apply() {
         assert_eq!(found, expected, "{key}");
     }
     let hashed = keys(&tree["upstream"]["hashed"]);
-    for key in ["streams_max", "request_timeout", "eject"] {
+    for key in ["request_timeout", "eject"] {
         assert!(!hashed.contains_key(key), "{key}");
     }
     assert_eq!(hashed["health"].as_table().expect("a table").len(), 6);

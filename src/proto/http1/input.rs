@@ -36,6 +36,12 @@ impl Input {
         self.waiting.is_empty()
     }
 
+    /// Bytes that wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.waiting.len() + self.partial().len()
+    }
+
     /// Bytes of memory that what waits takes.
     #[must_use]
     pub fn cost(&self) -> usize {

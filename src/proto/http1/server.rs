@@ -114,6 +114,12 @@ impl Server {
         self.input.has_nothing_new()
     }
 
+    /// Bytes that wait to be read.
+    #[must_use]
+    pub fn unread(&self) -> usize {
+        self.input.len()
+    }
+
     /// Bytes of memory that what waits to be read takes.
     #[must_use]
     pub fn cost(&self) -> usize {

@@ -258,18 +258,21 @@ impl Http {
             && self.request.is_none()
             && !self.wire.is_http2()
             && self.io.stream.tls().is_none();
-        if !is_asked || self.wire.partial().len() >= PREFACE.len() {
+        let Wire::Http1(wire) = &mut self.wire else { return buf };
+        if !is_asked || wire.unread() >= PREFACE.len() {
             return buf;
         }
-        let whole = [self.wire.partial(), &buf].concat();
+        let whole = match wire.unread() {
+            0 => buf,
+            _ => Buf::from([&wire.take_rest(), &*buf].concat()),
+        };
         let count = whole.len().min(PREFACE.len());
         // A method may begin so, but none is `PRI`.
-        if count < 3 || whole[..count] != PREFACE[..count] {
-            return buf;
+        if count >= 3 && whole[..count] == PREFACE[..count] {
+            self.waits.began = None;
+            self.speak_http2();
         }
-        self.waits.began = None;
-        self.speak_http2();
-        Buf::from(whole)
+        whole
     }
 
     /// Whether requests are still read.
