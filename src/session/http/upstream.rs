@@ -162,7 +162,8 @@ impl UpstreamConnection {
             StreamEvent::Sent(bytes) => {
                 self.buffer.sent(bytes);
                 self.clock.note_progress(context.now());
-                if self.many.as_ref().is_some_and(|many| many.is_calm()) && self.counted == 0 {
+                let is_calm = self.many.as_ref().is_some_and(|many| many.is_calm());
+                if is_calm && self.stream.is_drained() && self.counted == 0 {
                     return;
                 }
                 let is_sent = self.stream.is_drained() && !self.wire.is_sending();
