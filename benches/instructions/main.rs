@@ -18,7 +18,8 @@ use std::process::ExitCode;
 use ringway::runtime::clock;
 use scenario::{Kind, Scenario};
 
-const USAGE: &str = "usage: instructions [fixed|file|proxy|http2|relay|frame [CONNECTIONS [ROUNDS]]]";
+const USAGE: &str =
+    "usage: instructions [fixed|file|proxy|http2|relay|frame [CONNECTIONS [ROUNDS]]]";
 const CONNECTIONS: usize = 64;
 const ROUNDS: usize = 50;
 /// Rounds that are not counted: connections are opened, files read, memory grows.

@@ -6,7 +6,7 @@ use super::Known;
 use crate::mem::Span;
 
 /// Fields in their order, with the text that they lie in. Names are in lower case.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Fields {
     /// Each field as a line: name, `: `, value, end of line. So fields that follow each other are
     /// written as one piece.
@@ -47,6 +47,19 @@ pub struct Field<'a> {
     pub value: &'a [u8],
     /// Nobody on its way may put it into a table of header compression (RFC 7541, section 7.1.3).
     pub never_indexed: bool,
+}
+
+impl Clone for Fields {
+    fn clone(&self) -> Self {
+        Self { text: self.text.clone(), entries: self.entries.clone(), names: self.names }
+    }
+
+    /// Takes no new memory if there is enough.
+    fn clone_from(&mut self, other: &Self) {
+        self.text.clone_from(&other.text);
+        self.entries.clone_from(&other.entries);
+        self.names = other.names;
+    }
 }
 
 impl Fields {

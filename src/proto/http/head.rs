@@ -44,7 +44,7 @@ pub enum BodySize {
 /// The head of a request, with its target in normal form: one spelling for each target, by which
 /// routes are found, files opened and requests passed on, so that no two parties understand it
 /// differently.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct RequestHead {
     /// The method.
     pub method: Method,
@@ -63,6 +63,26 @@ pub struct RequestHead {
     host: Span,
     path: Span,
     query: Option<Span>,
+}
+
+impl Clone for RequestHead {
+    fn clone(&self) -> Self {
+        let mut copy = Self::default();
+        copy.clone_from(self);
+        copy
+    }
+
+    /// Takes no new memory if there is enough.
+    fn clone_from(&mut self, other: &Self) {
+        let Self { method, version, fields, dropped, takes_trailers, text, .. } = other;
+        let Self { method_name, authority, host, path, query, .. } = other;
+        self.fields.clone_from(fields);
+        self.text.clone_from(text);
+        (self.method, self.version, self.dropped) = (*method, *version, *dropped);
+        self.takes_trailers = *takes_trailers;
+        (self.method_name, self.authority, self.host) = (*method_name, *authority, *host);
+        (self.path, self.query) = (*path, *query);
+    }
 }
 
 impl RequestHead {

@@ -8,6 +8,7 @@ use super::frame::{
     self, FRAME_MAX, FrameHead, STREAM_MAX, WINDOW_INITIAL, begin_block, finish_block, flag, kind,
     setting,
 };
+use super::hpack::HpackError;
 use super::limits::Limits;
 use super::request::{HeadFault, HeadInfo, read_request, read_trailers};
 use super::response::write_response;
@@ -63,6 +64,8 @@ enum Leaving {
 pub struct Server {
     connection: Connection,
     leaving: Leaving,
+    /// Which one it is among those of the worker, once it has asked.
+    number: u64,
 }
 
 impl Server {
@@ -75,7 +78,11 @@ impl Server {
             (setting::MAX_HEADER_LIST_SIZE, list),
             (setting::NO_RFC7540_PRIORITIES, 1),
         ];
-        Self { connection: Connection::new(Role::Server, &settings), leaving: Leaving::No }
+        Self {
+            connection: Connection::new(Role::Server, &settings),
+            leaving: Leaving::No,
+            number: 0,
+        }
     }
 
     /// Bytes have come.
@@ -221,9 +228,7 @@ impl Server {
         }
         self.connection.last_remote = id;
         let mut head = spare.take();
-        let read =
-            read_request(block, &mut self.connection.decoder, space, &limits.request, &mut head);
-        let read = match read {
+        let read = match self.read_head(block, limits, space, &mut head) {
             Ok(read) => read,
             Err(error) => {
                 spare.give(head);
@@ -265,6 +270,31 @@ impl Server {
         }
         self.open(id, ends, Some((&info, size)), space);
         Ok(Some(ServerEvent::Request(id, head, info.meta(block.len(), ends))))
+    }
+
+    /// Reads the head of a request, unless it is the same as the last one.
+    fn read_head(
+        &mut self,
+        block: &Buf,
+        limits: &Limits,
+        space: &mut Workspace,
+        head: &mut RequestHead,
+    ) -> Result<Result<HeadInfo, HeadFault>, HpackError> {
+        if self.number == 0 {
+            self.number = space.number();
+        }
+        let decoder = &mut self.connection.decoder;
+        let owner = (self.number, decoder.changes());
+        if let Some(info) = space.recall(owner, block, head) {
+            return Ok(Ok(info));
+        }
+        let read = read_request(block, decoder, space, &limits.request, head)?;
+        if let Ok(info) = read
+            && decoder.changes() == owner.1
+        {
+            space.remember(owner, block, (head, info));
+        }
+        Ok(read)
     }
 
     /// A stream begins.

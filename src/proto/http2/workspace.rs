@@ -1,6 +1,8 @@
 //! Memory that the connections of a worker share while they read heads.
 
+use super::request::HeadInfo;
 use super::stream::{List, Stream};
+use crate::proto::http::RequestHead;
 
 /// Streams that are kept to be used again.
 const STREAMS_MAX: usize = 1024;
@@ -22,7 +24,25 @@ pub struct Workspace {
     pub(super) path: Vec<u8>,
     boxes: List,
     lists: Vec<List>,
+    memo: Memo,
+    /// Connections that were numbered.
+    numbered: u64,
 }
+
+/// The last head that was read, so that the same block on the same connection is not read again:
+/// a client that asks for the same over and over sends a few bytes that refer to its table.
+#[derive(Debug, Default)]
+struct Memo {
+    /// The connection, and how often its table had changed: with the same table, the same block
+    /// says the same.
+    owner: Option<(u64, u64)>,
+    block: Vec<u8>,
+    head: RequestHead,
+    info: HeadInfo,
+}
+
+/// Blocks of more bytes are not remembered: they are not the ones that repeat.
+const MEMO_MAX: usize = 128;
 
 impl Workspace {
     /// Forgets what the last head has left.
@@ -32,6 +52,46 @@ impl Workspace {
             if part.capacity() > KEPT_MAX {
                 *part = Vec::new();
             }
+        }
+    }
+
+    /// A number for a connection that no other one has.
+    pub(super) const fn number(&mut self) -> u64 {
+        self.numbered += 1;
+        self.numbered
+    }
+
+    /// What a block says, if it is the last one that was read of this connection and its table has
+    /// not changed since.
+    pub(super) fn recall(
+        &self,
+        owner: (u64, u64),
+        block: &[u8],
+        head: &mut RequestHead,
+    ) -> Option<HeadInfo> {
+        let memo = &self.memo;
+        if memo.owner != Some(owner) || *memo.block != *block {
+            return None;
+        }
+        head.clone_from(&memo.head);
+        Some(memo.info)
+    }
+
+    /// Remembers what a block says.
+    pub(super) fn remember(
+        &mut self,
+        owner: (u64, u64),
+        block: &[u8],
+        (head, info): (&RequestHead, HeadInfo),
+    ) {
+        let memo = &mut self.memo;
+        memo.owner = None;
+        if block.len() <= MEMO_MAX && head.size() <= KEPT_MAX {
+            memo.owner = Some(owner);
+            memo.block.clear();
+            memo.block.extend_from_slice(block);
+            memo.head.clone_from(head);
+            memo.info = info;
         }
     }
 

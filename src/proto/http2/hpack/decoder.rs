@@ -55,6 +55,12 @@ impl Default for Decoder {
 }
 
 impl Decoder {
+    /// How often the table has changed.
+    #[must_use]
+    pub const fn changes(&self) -> u64 {
+        self.table.changes()
+    }
+
     /// Bytes of memory that are held.
     #[must_use]
     pub fn capacity(&self) -> usize {

@@ -53,18 +53,25 @@ pub(super) struct Table {
     entries: VecDeque<Entry>,
     size: usize,
     max: usize,
+    /// How often it has changed.
+    changes: u64,
 }
 
 impl Table {
     /// An empty table of at most `max` bytes, as entries are counted.
     pub(super) const fn new(max: usize) -> Self {
-        Self { text: Vec::new(), removed: 0, entries: VecDeque::new(), size: 0, max }
+        Self { text: Vec::new(), removed: 0, entries: VecDeque::new(), size: 0, max, changes: 0 }
     }
 
     /// How many fields there are.
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.entries.len()
+    }
+
+    /// How often it has changed.
+    pub(super) const fn changes(&self) -> u64 {
+        self.changes
     }
 
     /// Bytes that it may have.
@@ -123,6 +130,7 @@ impl Table {
         value: &[u8],
         (kind, flaw): (Name, Option<Flaw>),
     ) {
+        self.changes += 1;
         let name_range = match name {
             NewName::Text(_) => 0..0,
             NewName::Row(index) => {
@@ -164,12 +172,14 @@ impl Table {
 
     /// Removes all fields.
     pub(super) fn clear(&mut self) {
+        self.changes += 1;
         self.shrink_to(0);
         self.compact();
     }
 
     /// Changes how many bytes it may have.
     pub(super) fn resize(&mut self, max: usize) {
+        self.changes += 1;
         self.max = max;
         self.shrink_to(max);
         self.compact();
