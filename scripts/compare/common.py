@@ -288,6 +288,7 @@ COLUMNS = {
     "rss": "peak RSS, MiB",
     "p50": "p50, us",
     "p99": "p99, us",
+    "mean": "mean, us",
     "core": "core under test, %",
     "others": "core of the load, %",
     "memory": "KiB resident per connection",

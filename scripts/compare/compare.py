@@ -17,12 +17,13 @@ import time
 import common
 import frame
 import http1
+import http2
 import scale
 import tcp
 import tls
 import udp
 
-SCENARIOS = {scenario.NAME: scenario for scenario in (tcp, frame, udp, http1, tls, scale)}
+SCENARIOS = {scenario.NAME: scenario for scenario in (tcp, frame, udp, http1, http2, tls, scale)}
 
 
 def parse():

@@ -333,6 +333,7 @@ impl Client {
             return Ok(Some(ClientEvent::Violated(id, violation)));
         }
         let length = if ends && !receiving.is_bodiless { Some(0) } else { length };
+        self.connection.note_stream();
         Ok(Some(ClientEvent::Head(id, head, length)))
     }
 

@@ -661,6 +661,11 @@ impl Connection {
         self.reset.contains(&id)
     }
 
+    /// A stream has begun, or its answer.
+    pub(super) fn note_stream(&mut self) {
+        self.offences.excuse();
+    }
+
     /// A stream is over.
     pub(super) fn remove(&mut self, id: u32, space: &mut Workspace) {
         if let Some(stream) = self.streams.get(id) {

@@ -52,6 +52,9 @@ impl Default for Limits {
     }
 }
 
+/// Frames that go with a stream and need not say anything.
+const FRAMES_PER_STREAM: u32 = 2;
+
 /// How often something was done of late.
 #[derive(Debug, Clone, Copy, Default)]
 struct Rate {
@@ -103,6 +106,15 @@ impl Offences {
         };
         let rate = &mut self.0.get_or_insert_default()[offence as usize];
         if rate.note(now, most) { Ok(()) } else { Err(violation) }
+    }
+
+    /// A request has come, or an answer: with each there go a few frames that say nothing any more
+    /// when they come, such as windows of streams that have ended, and priorities.
+    pub(super) fn excuse(&mut self) {
+        if let Some(rates) = &mut self.0 {
+            let count = &mut rates[Offence::Control as usize].count;
+            *count = count.saturating_sub(FRAMES_PER_STREAM);
+        }
     }
 }
 

@@ -227,6 +227,7 @@ impl Server {
             return self.take_trailers(id, (block, ends), (now, limits), space);
         }
         self.connection.last_remote = id;
+        self.connection.note_stream();
         let mut head = spare.take();
         let read = match self.read_head(block, limits, space, &mut head) {
             Ok(read) => read,

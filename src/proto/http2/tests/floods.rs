@@ -72,6 +72,20 @@ fn the_same_in_time_is_no_flood() {
 }
 
 #[test]
+fn frames_that_come_too_late_for_their_streams_are_no_flood() {
+    let mut peer = Peer::greeted(Answers::Word);
+    for round in 0..5000_u32 {
+        let id = round * 2 + 1;
+        let mut bytes = get(id, "/");
+        // The answer has ended when these come.
+        frame::write_window_update(id, 4, &mut bytes);
+        bytes.extend(framed(kind::PRIORITY, 0, id, &[0; 5]));
+        peer.send(&bytes);
+    }
+    assert!(peer.events.iter().all(|event| !event.contains("fails")));
+}
+
+#[test]
 fn more_streams_than_allowed_are_refused() {
     let mut peer = Peer::greeted(Answers::Nothing);
     for at in 0..150_u32 {

@@ -1,0 +1,264 @@
+"""HTTP/2: small answers, reverse proxies, files, connections."""
+
+import os
+import re
+import socket
+import sys
+import time
+
+import common
+import http1
+from common import OTHERS, Process, Usage, at_most, free_port, summary, version
+
+NAME, TITLE, PAGE = "http2", "HTTP/2", "docs/benchmarks-http2.md"
+BODY = http1.BODY
+ENVOY_HTTP2 = """    typed_extension_protocol_options:
+      envoy.extensions.upstreams.http.v3.HttpProtocolOptions:
+        "@type": type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions
+        explicit_http_config: { http2_protocol_options: {} }
+"""
+# Connections, and streams of each at a time.
+SHAPES = {"small": (8, 32), "small1": (1, 8), "small64": (64, 8)}
+
+
+class Bench(http1.Bench):
+    """As of HTTP/1.1; clients begin with the preface."""
+
+    def __init__(self, options, bins):
+        super().__init__(options, bins)
+        # Whether the upstream of proxies speaks HTTP/2.
+        self.is_http2_behind = False
+        with open(os.path.join(self.files, "small"), "w", encoding="utf-8") as file:
+            file.write(BODY)
+
+    def command_ringway(self, port, upstream):
+        command = super().command_ringway(port, upstream)
+        if self.is_http2_behind and upstream not in (None, -1):
+            with open(command[-1], "a", encoding="utf-8") as file:
+                file.write('protocol = "http2"\n')
+        return command
+
+    def command_nginx(self, port, upstream):
+        command = super().command_nginx(port, upstream)
+        path = command[-1]
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        text = text.replace("backlog=4096;", "http2 backlog=4096;")
+        text = text.replace("access_log off;", "access_log off; http2_max_requests 100000000;", 1)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        return command
+
+    def write_haproxy(self, port, body, secured=""):
+        if self.is_http2_behind:
+            body = re.sub(r"(server s \S+)", r"\1 proto h2", body)
+        return super().write_haproxy(port, body, f" proto h2{secured}")
+
+    def command_h2o(self, port, upstream):
+        # It knows no fixed answers; its smallest is a file.
+        return super().command_h2o(port, -1 if upstream is None else upstream)
+
+    def command_envoy(self, port, upstream):
+        command = super().command_envoy(port, upstream)
+        path = command[command.index("-c") + 1]
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        text = text.replace("stat_prefix: t\n", "stat_prefix: t\n          codec_type: HTTP2\n")
+        if self.is_http2_behind:
+            text = text.replace("    type: STATIC\n", ENVOY_HTTP2 + "    type: STATIC\n")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
+        return command
+
+    def method(self):
+        missing = "" if http1.envoy() else " Envoy was not there to be measured."
+        peers = [version(["haproxy", "-v"]), version(["nginx", "-v"]), version(["h2o", "-v"])]
+        if http1.envoy():
+            peers.append(version([http1.envoy(), "--version"]))
+        return [
+            f"{common.method(f'{self.options.runs} rounds (idle: one)')} The load is h2load, one "
+            "thread, in clear text by prior knowledge; the upstream of the proxies is a bare "
+            "io_uring loop that speaks HTTP/1.1 with a fixed answer, or a second Ringway by HTTP/2, and "
+            "shares the load's core. "
+            f"h2o, which has no fixed answers, serves a file of 12 bytes.{missing}",
+            "",
+            f"{common.machine()} Peers: {'; '.join(peers)}. {self.options.seconds} s per run, "
+            f"{self.idle} idle connections.",
+        ]
+
+
+def h2load(bench, port, path, shape, seconds=None):
+    connections, streams = shape
+    command = ["h2load", "-t1", f"-c{connections}", f"-m{streams}", f"-D{round(seconds or bench.options.seconds)}"]
+    # Windows that hold nobody up.
+    command += ["-w30", "-W30", f"http://127.0.0.1:{port}{path}"]
+    output, spent = common.run_load(command)
+    found = re.search(r"requests: \d+ total, \d+ started, (\d+) done, (\d+) succeeded, (\d+) failed", output)
+    if not found or int(found.group(3)):
+        sys.exit(f"h2load: {output}")
+    done = int(found.group(1))
+    data = int(re.search(r"\((\d+)\) data", output).group(1))
+    mean = re.search(r"time for request:\s+\S+\s+\S+\s+([\d.]+)(us|ms|s)", output)
+    micros = float(mean.group(1)) * {"us": 1, "ms": 1e3, "s": 1e6}[mean.group(2)]
+    return {"requests": done, "read": data, "mean": micros, **spent}
+
+
+def under_load(bench, name, upstream, path, shape):
+    port = free_port()
+    server = bench.start(name, port, upstream)
+    h2load(bench, port, path, shape, 1)
+    usage = Usage(server)
+    done = h2load(bench, port, path, shape)
+    figures = {
+        "throughput": done["requests"] / bench.options.seconds / 1000,
+        **usage.figures(done["requests"] / 1e6),
+        "mean": done["mean"],
+    }
+    server.stop()
+    return figures
+
+
+def small(shape):
+    def run(bench, name):
+        # A fixed answer, or the file of the same bytes.
+        is_file = name == "h2o"
+        return under_load(bench, name, None, "/small" if is_file else "/", SHAPES[shape])
+
+    return run
+
+
+def proxy(bench, name):
+    port = free_port()
+    upstream = Process(bench.command_floor(port, None), OTHERS)
+    upstream.wait_for_port(port)
+    figures = under_load(bench, name, port, "/", SHAPES["small"])
+    upstream.stop()
+    return figures
+
+
+def proxy_to_http2(bench, name):
+    port = free_port()
+    upstream = Process(bench.command_ringway(port, None), OTHERS)
+    upstream.wait_for_port(port)
+    bench.is_http2_behind = True
+    figures = under_load(bench, name, port, "/", SHAPES["small"])
+    bench.is_http2_behind = False
+    upstream.stop()
+    return figures
+
+
+def file(path, shape):
+    return lambda bench, name: under_load(bench, name, -1, f"/{path}", shape)
+
+
+def bulk(bench, name):
+    """A file so large that only bytes can be counted."""
+    port = free_port()
+    server = bench.start(name, port, -1)
+    h2load(bench, port, "/file100m", (1, 1), 1)
+    usage = Usage(server)
+    done = h2load(bench, port, "/file100m", (1, 1))
+    gigabytes = done["read"] / 1e9
+    figures = {"throughput": gigabytes / bench.options.seconds, **usage.figures(gigabytes)}
+    server.stop()
+    return figures
+
+
+def idle(bench, name):
+    """Connections that have asked once."""
+    port = free_port()
+    server = bench.start(name, port, None)
+    before = server.memory_kib("VmRSS:")
+    path = b"/small" if name == "h2o" else b"/"
+    # :method GET, :scheme http, :path and :authority as literals that no table keeps.
+    block = b"\x82\x86\x04" + bytes([len(path)]) + path + b"\x01\x01a"
+    head = len(block).to_bytes(3, "big") + b"\x01\x05" + (1).to_bytes(4, "big")
+    request = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5) + head + block
+    held = []
+    for _ in range(bench.idle):
+        one = socket.create_connection(("127.0.0.1", port))
+        one.sendall(request)
+        got = b""
+        while BODY.encode() not in got:
+            part = one.recv(4096)
+            if not part:
+                sys.exit(f"{name} closes an idle connection")
+            got += part
+        held.append(one)
+    time.sleep(0.5)
+    after = server.memory_kib("VmRSS:")
+    figures = {"memory": (after - before) / bench.idle, "resident": after / 1024}
+    for one in held:
+        one.close()
+    server.stop()
+    return figures
+
+
+COLUMNS = {"throughput": "1,000/s", "cpu": "CPU, us/request"}
+PEERS = http1.with_envoy("ringway", "h2o", "nginx", "haproxy", "envoy")
+WORKS = {
+    **{
+        key: {
+            "title": f"12 bytes, {connections} connections, {streams} streams of each",
+            "run": small(key),
+            "servers": PEERS,
+            "columns": COLUMNS,
+        }
+        for key, (connections, streams) in SHAPES.items()
+    },
+    "proxy2": {
+        "title": "Reverse proxy to an upstream of HTTP/1.1, 8 connections, 32 streams of each",
+        "run": proxy,
+        "servers": PEERS,
+        "columns": COLUMNS,
+    },
+    "proxy22": {
+        "title": "Reverse proxy to an upstream of HTTP/2, 8 connections, 32 streams of each",
+        "run": proxy_to_http2,
+        "servers": http1.with_envoy("ringway", "haproxy", "envoy"),
+        "columns": COLUMNS,
+    },
+    "http2-file100k": {
+        "title": "A file of 100 KiB, 8 connections, 8 streams of each",
+        "run": file("file100k", (8, 8)),
+        "servers": ["ringway", "nginx", "h2o"],
+        "columns": COLUMNS,
+    },
+    "http2-file100m": {
+        "title": "A file of 100 MiB",
+        "run": bulk,
+        "servers": ["ringway", "nginx", "h2o"],
+        "columns": {"throughput": "GB/s", "cpu": "CPU, s/GB"},
+    },
+    "http2-idle": {
+        "title": "Idle connections that have asked once",
+        "run": idle,
+        "servers": ["ringway", "nginx", "h2o"],
+        "columns": {},
+        "runs": 1,
+    },
+}
+
+
+def targets(everything):
+    """What is to be reached, as (text, figure, limit, reached)."""
+    rows = []
+
+    def most(text, key, peer, limit):
+        if key in everything and peer in everything[key]:
+            rows.append(at_most(text, common.ratio(everything[key], "cpu", peer), limit))
+
+    for key, (connections, streams) in SHAPES.items():
+        shape = f"12 bytes, {connections} x {streams}"
+        most(f"{shape}: CPU per request over h2o's", key, "h2o", 0.6)
+    most("12 bytes, 8 x 32: CPU per request over nginx's", "small", "nginx", 0.2)
+    for peer in PEERS[1:]:
+        if peer != "h2o":
+            most(f"proxy to HTTP/1.1: CPU per request over {peer}'s", "proxy2", peer, 0.5)
+    for peer in http1.with_envoy("haproxy", "envoy"):
+        most(f"proxy to HTTP/2: CPU per request over {peer}'s", "proxy22", peer, 0.5)
+    most("100 KiB: CPU per request over nginx's", "http2-file100k", "nginx", 1.0)
+    most("100 MiB: CPU per byte over h2o's", "http2-file100m", "h2o", 1.0)
+    memory = summary(everything["http2-idle"], "ringway", "memory")
+    rows.append(at_most("idle: KiB per connection", memory, 2))
+    return rows
