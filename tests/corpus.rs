@@ -7,7 +7,8 @@
 //! the connection with that code, and `ok-` does not; `frame_client` likewise. In `http1_request` and
 //! `http1_response`: `ok-` is read, `part-` wants more, `bad-` is refused; in `client_hello`, `http-`
 //! and `other-` are no TLS besides. In `tls_session`, `bad-FAULT` ends the connection with that fault,
-//! and `ok-` does not. A fuzzer's findings begin with anything else; nothing but the
+//! and `ok-` does not; `http2_server` and `http2_client` likewise with the rule that was broken, and
+//! `bad-` of `hpack` cannot be decoded. A fuzzer's findings begin with anything else; nothing but the
 //! general rules is asked of them.
 
 #[path = "corpus/client_hello.rs"]
@@ -18,6 +19,8 @@ mod forger;
 mod frames;
 #[path = "corpus/http.rs"]
 mod http;
+#[path = "corpus/http2.rs"]
+mod http2;
 #[path = "corpus/tls_session.rs"]
 mod tls_session;
 
@@ -280,6 +283,47 @@ fn http1_seeds_are_what_their_names_say_and_mutations_do_no_harm() {
             mutate(&mut bytes, seed, &mut random);
             read(&bytes);
         }
+    }
+}
+
+#[test]
+fn http2_seeds_end_as_their_names_say_and_mutations_do_no_harm() {
+    let ends: [(&str, fn(&[u8]) -> http2::Heard); 2] =
+        [("http2_server", http2::http2_server), ("http2_client", http2::http2_client)];
+    for (end, hear) in ends {
+        let seeds = seeds(end);
+        for (name, bytes) in &seeds {
+            let heard = hear(bytes);
+            match name.split_once('-') {
+                Some(("ok", _)) => assert_eq!(heard.failed, None, "{end}/{name}: {heard:?}"),
+                Some(("bad", rule)) => {
+                    assert_eq!(heard.failed, Some(rule), "{end}/{name}: {heard:?}");
+                }
+                _ => {}
+            }
+        }
+        let mut random = Random::new(5);
+        for round in 0..1_500_u64 {
+            let (_, seed) = &seeds[usize::try_from(round % seeds.len() as u64).unwrap()];
+            let mut bytes = seed.clone();
+            mutate(&mut bytes, seed, &mut random);
+            hear(&bytes);
+        }
+    }
+}
+
+#[test]
+fn hpack_seeds_are_what_their_names_say_and_mutations_do_no_harm() {
+    let seeds = seeds("hpack");
+    for (name, bytes) in &seeds {
+        assert_eq!(http2::hpack(bytes), name.starts_with("ok-"), "{name}");
+    }
+    let mut random = Random::new(6);
+    for round in 0..20_000_u64 {
+        let (_, seed) = &seeds[usize::try_from(round % seeds.len() as u64).unwrap()];
+        let mut bytes = seed.clone();
+        mutate(&mut bytes, seed, &mut random);
+        http2::hpack(&bytes);
     }
 }
 

@@ -84,7 +84,8 @@ struct Source {
 impl Source {
     fn new(path: String, text: String) -> Self {
         let code = blank(&text);
-        let body_lines = if path.ends_with("/tests.rs") { 0 } else { lines_before_tests(&code) };
+        let is_test = path.ends_with("/tests.rs") || path.contains("/tests/");
+        let body_lines = if is_test { 0 } else { lines_before_tests(&code) };
         Self { path, text, code, body_lines }
     }
 

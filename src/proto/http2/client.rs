@@ -308,18 +308,16 @@ impl Client {
             Ok(length) => length,
             Err(violation) => {
                 spare.give(head);
-                let _reset = self.connection.violate(id, violation, (now, limits), space)?;
-                return Ok(Some(ClientEvent::Violated(id, violation)));
+                return self.violated(id, violation, (now, limits), space);
             }
         };
         if head.is_interim() {
             receiving.interim += block.len();
-            if receiving.interim > INTERIM_BYTES_MAX {
-                let violation = Violation::InterimFlood;
-                let _reset = self.connection.violate(id, violation, (now, limits), space)?;
-                return Ok(Some(ClientEvent::Violated(id, violation)));
+            if receiving.interim <= INTERIM_BYTES_MAX {
+                return Ok(Some(ClientEvent::Interim(id, head)));
             }
-            return Ok(Some(ClientEvent::Interim(id, head)));
+            spare.give(head);
+            return self.violated(id, Violation::InterimFlood, (now, limits), space);
         }
         receiving.has_head = true;
         receiving.is_bodiless |= matches!(head.status, 204 | 304);
@@ -328,13 +326,23 @@ impl Client {
         receiving.ended = ends;
         if ends && receiving.expected.is_some_and(|length| length > 0) {
             spare.give(head);
-            let violation = Violation::LengthDiffers;
-            let _reset = self.connection.violate(id, violation, (now, limits), space)?;
-            return Ok(Some(ClientEvent::Violated(id, violation)));
+            return self.violated(id, Violation::LengthDiffers, (now, limits), space);
         }
         let length = if ends && !receiving.is_bodiless { Some(0) } else { length };
         self.connection.note_stream();
         Ok(Some(ClientEvent::Head(id, head, length)))
+    }
+
+    /// The server has broken a rule on a stream.
+    fn violated(
+        &mut self,
+        id: StreamId,
+        violation: Violation,
+        at: (Instant, &Limits),
+        space: &mut Workspace,
+    ) -> Result<Option<ClientEvent>, Violation> {
+        let _reset = self.connection.violate(id, violation, at, space)?;
+        Ok(Some(ClientEvent::Violated(id, violation)))
     }
 
     fn take_trailers(
@@ -365,8 +373,7 @@ impl Client {
             }
         };
         if let Some(violation) = violation {
-            let _reset = self.connection.violate(id, violation, (now, limits), space)?;
-            return Ok(Some(ClientEvent::Violated(id, violation)));
+            return self.violated(id, violation, (now, limits), space);
         }
         let Some(stream) = self.connection.streams.get_mut(id) else { return Ok(None) };
         stream.receiving.ended = true;

@@ -4,7 +4,8 @@
 //! | file | job |
 //! |---|---|
 //! | `server`, `client` | the machines of the two ends |
-//! | `connection`, `send` | what both ends do alike: what comes, what goes out |
+//! | `answers` | what a server sends |
+//! | `connection`, `control`, `send` | what both ends do alike: what comes, what goes out |
 //! | `stream` | the streams of a connection, their states and windows |
 //! | `request`, `response` | between field blocks and heads |
 //! | `hpack` | header compression |
@@ -12,8 +13,10 @@
 //! | `limits`, `error` | what a peer may do, and what it is told when it does more |
 //! | `workspace` | memory that the connections of a worker share |
 
+mod answers;
 mod client;
 mod connection;
+mod control;
 mod error;
 pub mod frame;
 pub mod hpack;

@@ -25,8 +25,8 @@ fn a_request_is_answered_and_its_stream_is_forgotten() {
     assert_eq!(peer.said(), ["ping 1 12345678"]);
 }
 
-#[test]
-fn a_conversation_is_the_same_at_every_split() {
+/// A conversation with all that a request may have.
+fn conversation() -> Vec<u8> {
     let cookies = [("cookie", "a=1"), ("cookie", "b=2"), ("x-y", "z"), ("te", "trailers")];
     let split = {
         let whole = block(&[&request_line("GET", "/long")[..], &[("x-long", "value")]].concat());
@@ -51,7 +51,7 @@ fn a_conversation_is_the_same_at_every_split() {
         payload.extend_from_slice(&[0; 2]);
         framed(kind::HEADERS, END | flag::PADDED | flag::PRIORITY, 7, &payload)
     };
-    let bytes = [
+    [
         hello(&[(3, 7), (4, 10_000)]),
         post(1, &cookies),
         padded,
@@ -62,7 +62,12 @@ fn a_conversation_is_the_same_at_every_split() {
         prioritized,
         framed(kind::PING, 0, 0, b"87654321"),
     ]
-    .concat();
+    .concat()
+}
+
+#[test]
+fn a_conversation_is_the_same_at_every_split() {
+    let bytes = conversation();
     let run = |parts: &[&[u8]]| {
         let mut peer = Peer::new(Answers::Echo);
         for part in parts {

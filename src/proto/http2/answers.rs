@@ -1,0 +1,187 @@
+//! The answers of a server: their heads and bodies on their way to the client.
+
+use super::frame::{FRAME_MAX, FrameHead, begin_block, finish_block, flag, kind};
+use super::response::write_response;
+use super::server::{Server, StreamId};
+use super::stream::SendState;
+use super::workspace::Workspace;
+use crate::mem::Buf;
+use crate::proto::http::{Fields, ResponseHead};
+use crate::proto::http1::Output;
+
+impl Server {
+    /// A request's body is wanted: a client that waits to be told so is told.
+    pub fn send_continue(&mut self, id: StreamId, out: &mut impl Output) {
+        let Some(stream) = self.connection.streams.get_mut(id) else { return };
+        if std::mem::take(&mut stream.receiving.awaits_continue) {
+            let head = ResponseHead { status: 100, ..ResponseHead::default() };
+            self.write_head(id, &head, None, 0, out);
+        }
+    }
+
+    /// The answer does not wait for the request's body.
+    pub fn forgo_body(&mut self, id: StreamId) {
+        if let Some(stream) = self.connection.streams.get_mut(id) {
+            stream.receiving.awaits_continue = false;
+        }
+    }
+
+    /// Nothing more of a request's body is wanted.
+    pub fn refuse_body(&mut self, id: StreamId) {
+        self.connection.refuse_body(id);
+    }
+
+    /// Bytes that can be taken of a stream's answer, beside those that wait: none while its window
+    /// is shut.
+    #[must_use]
+    pub fn room(&self, id: StreamId) -> usize {
+        let Some(stream) = self.connection.streams.get(id) else { return usize::MAX };
+        let window = stream.sending.window.min(self.connection.windows.send);
+        usize::try_from(window).unwrap_or(0).saturating_sub(stream.sending.body.len())
+    }
+
+    /// Sends an interim answer. Returns how many bytes it has.
+    pub fn send_interim(
+        &mut self,
+        id: StreamId,
+        head: &ResponseHead,
+        out: &mut impl Output,
+    ) -> usize {
+        self.write_head(id, head, None, 0, out)
+    }
+
+    /// Sends the head of an answer. Its body, if it `has_body`, has `length` bytes, if that is
+    /// known; without one, that is what its head says. Returns how many bytes the head has.
+    pub fn send_head(
+        &mut self,
+        id: StreamId,
+        head: &ResponseHead,
+        length: Option<u64>,
+        has_body: bool,
+        out: &mut impl Output,
+    ) -> usize {
+        let ends = !has_body || length == Some(0);
+        let length = length.filter(|_| head.status != 204);
+        let flags = if ends { flag::END_STREAM } else { 0 };
+        let sent = self.write_head(id, head, length, flags, out);
+        self.note_head(id, ends);
+        sent
+    }
+
+    /// Sends a head whose block is ready (see [`super::write_constant`]), with the date if that is
+    /// given. Returns how many bytes it has.
+    pub fn send_block(
+        &mut self,
+        id: StreamId,
+        (block, date): (&[u8], &[u8]),
+        ends: bool,
+        out: &mut impl Output,
+    ) -> usize {
+        self.connection.flush_control(out);
+        if self.connection.streams.get(id).is_none() {
+            return 0;
+        }
+        let most = self.connection.peer.max_frame_size;
+        let out = out.bytes();
+        let at = begin_block(out);
+        self.connection.encoder.begin(out);
+        out.extend_from_slice(block);
+        out.extend_from_slice(date);
+        finish_block(at, id, if ends { flag::END_STREAM } else { 0 }, most, out);
+        let sent = out.len() - at;
+        self.note_head(id, ends);
+        sent
+    }
+
+    fn note_head(&mut self, id: StreamId, ends: bool) {
+        if let Some(stream) = self.connection.streams.get_mut(id) {
+            stream.sending.state = if ends { SendState::Ended } else { SendState::Body };
+            stream.sending.closed = ends;
+        }
+    }
+
+    fn write_head(
+        &mut self,
+        id: StreamId,
+        head: &ResponseHead,
+        length: Option<u64>,
+        flags: u8,
+        out: &mut impl Output,
+    ) -> usize {
+        // Settings go before all else.
+        self.connection.flush_control(out);
+        if self.connection.streams.get(id).is_none() {
+            return 0;
+        }
+        let most = self.connection.peer.max_frame_size;
+        let out = out.bytes();
+        let at = begin_block(out);
+        write_response(head, length, &mut self.connection.encoder, out);
+        finish_block(at, id, flags, most, out);
+        out.len() - at
+    }
+
+    /// A part of an answer's body: it waits for [`Server::transmit`].
+    pub fn send_part(&mut self, id: StreamId, part: Buf) {
+        if let Some(stream) = self.connection.streams.get_mut(id)
+            && stream.sending.state == SendState::Body
+            && !stream.sending.closed
+        {
+            stream.sending.body.push(part);
+        }
+    }
+
+    /// The end of an answer's body.
+    pub fn send_end(&mut self, id: StreamId, trailers: Option<&Fields>) {
+        if let Some(stream) = self.connection.streams.get_mut(id)
+            && stream.sending.state == SendState::Body
+            && !stream.sending.closed
+        {
+            stream.sending.closed = true;
+            let trailers = trailers.filter(|trailers| !trailers.is_empty());
+            stream.sending.trailers = trailers.map(|trailers| Box::new(trailers.clone()));
+        }
+    }
+
+    /// All of an answer's body: at once if the windows take it.
+    pub fn send_whole(&mut self, id: StreamId, body: &[u8], out: &mut impl Output) {
+        let (peer, windows) = (&self.connection.peer, &mut self.connection.windows);
+        let Some(stream) = self.connection.streams.get_mut(id) else { return };
+        let sending = &mut stream.sending;
+        if sending.state != SendState::Body {
+            return;
+        }
+        let len = i64::try_from(body.len()).unwrap_or(i64::MAX);
+        let fits = len <= windows.send.min(sending.window)
+            && body.len() <= FRAME_MAX.min(peer.max_frame_size)
+            && sending.body.is_empty();
+        if !fits {
+            sending.body.push(Buf::copy_of(body));
+            sending.closed = true;
+            return;
+        }
+        let out = out.bytes();
+        let head =
+            FrameHead { len: body.len(), kind: kind::DATA, flags: flag::END_STREAM, stream: id };
+        head.write(out);
+        out.extend_from_slice(body);
+        sending.window -= len;
+        windows.send -= len;
+        sending.closed = true;
+        sending.state = SendState::Ended;
+    }
+
+    /// The answer is given: what waits of it goes out, and nobody asks for the stream any more.
+    pub fn end_answer(&mut self, id: StreamId, space: &mut Workspace) {
+        let Some(stream) = self.connection.streams.get_mut(id) else { return };
+        stream.answered = true;
+        let size = std::mem::take(&mut stream.head_size);
+        let is_out = stream.sending.state == SendState::Ended;
+        self.connection.heads -= size;
+        self.connection.refuse_body(id);
+        if is_out {
+            self.connection.remove_if_over(id, space);
+            self.connection.end_unread(id, space);
+        }
+    }
+}
