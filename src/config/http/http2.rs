@@ -9,8 +9,8 @@ use super::super::section::Section;
 /// What a listener says of HTTP/2.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Http2Options {
-    /// `http2`: whether it is spoken: by TLS to clients that ask for it, in clear text to those that
-    /// begin with it.
+    /// `http2`: whether it is spoken: by TLS to clients that ask for it, in clear text to those
+    /// that begin with it.
     pub enabled: bool,
     /// `http2_streams_max`: requests at a time on one connection.
     pub streams_max: u32,

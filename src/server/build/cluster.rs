@@ -49,19 +49,7 @@ pub(in crate::server) fn cluster(
             })
             .collect(),
         hash_on: hash_on(upstream),
-        pool: PoolOptions {
-            min_idle: pool.min_idle,
-            capacity: match http.protocol {
-                // What a server prefers is known when the first connection stands.
-                config::ServerProtocol::Auto | config::ServerProtocol::Http1 => 1,
-                config::ServerProtocol::Http2 => pool.streams_max.into(),
-            },
-            spread_at: u32::MAX,
-            idle_timeout: pool.idle_timeout,
-            max_age: pool.max_age,
-            queue_max: pool.queue as usize,
-            queue_timeout: pool.queue_timeout,
-        },
+        pool: pool_options(upstream),
         connections_max: pool.max,
         attempts: attempts(upstream),
         retry_body_max: if keeps_bodies { http.retry_body_max as usize } else { 0 },
@@ -93,6 +81,24 @@ pub(in crate::server) fn cluster(
                 named.unwrap_or_else(|| address.to_string()).into()
             })
             .collect(),
+    }
+}
+
+/// How connections to one server are kept.
+fn pool_options(upstream: &Upstream) -> PoolOptions {
+    let pool = &upstream.pool;
+    PoolOptions {
+        min_idle: pool.min_idle,
+        capacity: match upstream.http.protocol {
+            // What a server prefers is known when the first connection stands.
+            config::ServerProtocol::Auto | config::ServerProtocol::Http1 => 1,
+            config::ServerProtocol::Http2 => pool.streams_max.into(),
+        },
+        spread_at: u32::MAX,
+        idle_timeout: pool.idle_timeout,
+        max_age: pool.max_age,
+        queue_max: pool.queue as usize,
+        queue_timeout: pool.queue_timeout,
     }
 }
 

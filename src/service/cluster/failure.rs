@@ -26,8 +26,8 @@ pub enum Failure {
     /// A connection that had been kept was closed before any byte of the answer: the server had
     /// most likely closed it before the request came (RFC 9112, section 9.3.1).
     StaleConnection,
-    /// The server has refused the request before it did anything for it, by REFUSED_STREAM or GOAWAY
-    /// (RFC 9113, section 8.7).
+    /// The server has refused the request before it did anything for it, by REFUSED_STREAM or
+    /// GOAWAY (RFC 9113, section 8.7).
     RefusedStream,
     /// The connection was lost before the head of the answer was complete.
     ResetBeforeHead,

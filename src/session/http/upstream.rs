@@ -1,8 +1,10 @@
-//! A connection to a server: one exchange after the other, or, by HTTP/2 (`many`), side by side. The
-//! wire's machine reads and writes, the proxy decides, and this carries out.
+//! A connection to a server: one exchange after the other, or, by HTTP/2 (`many`), side by side.
+//! The wire's machine reads and writes, the proxy decides, and this carries out.
 
 mod answer;
+mod connect;
 mod many;
+mod many_timing;
 mod timing;
 mod waiting;
 
@@ -14,19 +16,17 @@ use nix::errno::Errno;
 use self::answer::Stopped;
 use self::many::Many;
 use crate::mem::Key;
-use crate::net::{NetworkError, Operation, Stream, StreamEvent};
+use crate::net::{Operation, Stream, StreamEvent};
 use crate::proto::http1::{Client, RequestLine};
 use crate::ring::{Completion, Driver, Lane};
 use crate::service::cluster::clock::ServerClock;
 use crate::service::cluster::failure::Failure;
 use crate::service::cluster::pool::CloseCause;
-use crate::service::cluster::{HostHeader, ServerProtocol};
-use crate::service::proxy::ConnectFailure;
+use crate::service::cluster::HostHeader;
 use crate::service::proxy::http::Exchange;
 use crate::session::Due;
 use crate::session::context::Context;
 use crate::session::deadline::Deadline;
-use crate::session::failure::{failure_of, tls_error};
 use crate::session::http::state::HttpState;
 use crate::session::plan::UpstreamPlan;
 use crate::session::write_buffer::WriteBuffer;
@@ -491,80 +491,6 @@ impl UpstreamConnection {
         self.forget_waiting(context);
         self.deadline.disarm(&mut context.reactor);
         (stream, early)
-    }
-
-    fn connected<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        let protocol = context.http.clusters.get(self.cluster).options.protocol;
-        let agreed = self.stream.tls().map(|tls| tls.alpn() == Some(b"h2"));
-        let is_http2 = match protocol {
-            ServerProtocol::Http1 => false,
-            ServerProtocol::Http2 if agreed == Some(false) => {
-                self.connect_failed(context, Operation::Connect, Errno::EPROTONOSUPPORT);
-                return self.give_up(context, key);
-            }
-            ServerProtocol::Http2 => true,
-            ServerProtocol::Auto => agreed == Some(true),
-        };
-        if is_http2 {
-            self.greet(context, key);
-        } else {
-            self.stands(context, key, Phase::Idle);
-        }
-    }
-
-    /// The connection stands: it may carry something.
-    fn stands<D: Driver>(&mut self, context: &mut Context<D>, key: Key, phase: Phase) {
-        let now = context.now();
-        if let Phase::Connecting(since) | Phase::Greeting(since) = self.phase {
-            self.connect = now.saturating_duration_since(since);
-            context.histograms.connect.record(self.connect);
-        }
-        self.deadline.clear();
-        context.upstream_stats(self.cluster).connected.add(1);
-        self.phase = phase;
-        self.receive(context, key);
-        let HttpState { proxy, clusters, .. } = &mut context.http;
-        proxy.connection_opened((self.cluster, self.server), key, clusters, now);
-    }
-
-    pub(super) fn connect_failed_as<D: Driver>(
-        &mut self,
-        context: &mut Context<D>,
-        key: Key,
-        errno: Errno,
-    ) {
-        self.connect_failed(context, Operation::Connect, errno);
-        self.give_up(context, key);
-    }
-
-    fn connect_failed<D: Driver>(
-        &mut self,
-        context: &mut Context<D>,
-        op: Operation,
-        source: Errno,
-    ) {
-        let peer = context.plan.upstreams[self.cluster].servers[self.server];
-        let error = NetworkError { op, peer, source };
-        let kind = failure_of(source, &peer);
-        context.upstream_stats(self.cluster).failed[kind as usize].add(1);
-        let now = context.now();
-        if let Some(others) = context.notices.connect.due(now) {
-            let upstream = &context.plan.upstreams[self.cluster].name;
-            let tls = tls_error(&self.stream);
-            tracing::warn!(%upstream, others, "{error}{tls}");
-        }
-        let failure = match kind {
-            ConnectFailure::Refused => Failure::ConnectRefused,
-            ConnectFailure::Unreachable => Failure::ConnectUnreachable,
-            ConnectFailure::TimedOut => Failure::ConnectTimeout,
-            ConnectFailure::Tls => Failure::ConnectTls,
-            ConnectFailure::Resources => Failure::Resources,
-            ConnectFailure::NoAddress => Failure::ConnectNoAddress,
-            ConnectFailure::Other => Failure::ConnectOther,
-        };
-        self.phase = Phase::Closing;
-        let HttpState { proxy, clusters, .. } = &mut context.http;
-        proxy.connection_failed((self.cluster, self.server), failure, clusters, now);
     }
 
     /// It is to be worked on in this turn.

@@ -57,21 +57,7 @@ impl Http {
         match reply.unwrap_or(Reply::Nothing) {
             Reply::Nothing => {}
             Reply::Failed(failure) => {
-                let Some((head, mut told)) = context.end_exchange(exchange) else { return true };
-                if told.status != 0 {
-                    // The answer has begun: only a cut tells that it is not whole.
-                    told.reason = Some(failure.name());
-                    self.finish_request(context, head, &request.settled(told));
-                    request.responder = Responder::Done;
-                    if self.wire.is_http2() {
-                        self.reset_stream(context, ErrorCode::INTERNAL_ERROR);
-                        return true;
-                    }
-                    self.close(context, key, CloseReason::UpstreamReset);
-                    return false;
-                }
-                self.answer_failure(context, head, told, failure);
-                return true;
+                return self.fail_reply(context, key, request, (exchange, failure));
             }
             Reply::Head => self.write_reply(context, request, exchange),
             Reply::Upgrade => return false,
@@ -113,6 +99,31 @@ impl Http {
             }
         }
         self.end_reply(context, request, exchange);
+        true
+    }
+
+    /// There will be no answer, or no more of it; true when the request is over.
+    fn fail_reply<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        request: &mut Request,
+        (exchange, failure): (Key, Failure),
+    ) -> bool {
+        let Some((head, mut told)) = context.end_exchange(exchange) else { return true };
+        if told.status != 0 {
+            // The answer has begun: only a cut tells that it is not whole.
+            told.reason = Some(failure.name());
+            self.finish_request(context, head, &request.settled(told));
+            request.responder = Responder::Done;
+            if self.wire.is_http2() {
+                self.reset_stream(context, ErrorCode::INTERNAL_ERROR);
+                return true;
+            }
+            self.close(context, key, CloseReason::UpstreamReset);
+            return false;
+        }
+        self.answer_failure(context, head, told, failure);
         true
     }
 

@@ -1,9 +1,7 @@
-//! A connection to a server by HTTP/2: many exchanges side by side. What fails on one stream is held
-//! against its exchange alone; what the connection can carry, its pool is told.
+//! A connection to a server by HTTP/2: many exchanges side by side. What fails on one stream is
+//! held against its exchange alone; what the connection can carry, its pool is told.
 
-use std::time::Instant;
 
-use nix::errno::Errno;
 
 use super::answer::Stopped;
 use super::{Phase, UpstreamConnection, request_parts};
@@ -13,29 +11,28 @@ use crate::proto::http2::{
     Client, ClientEvent, ErrorCode, Growth, Limits, RequestLine, StreamId, Violation,
 };
 use crate::ring::Driver;
-use crate::service::cluster::clock::{Sent, ServerClock};
+use crate::service::cluster::clock::ServerClock;
 use crate::service::cluster::failure::Failure;
 use crate::service::cluster::pool::CloseCause;
 use crate::service::http::forwarded;
 use crate::service::proxy::http::{HeadVerdict, InterimVerdict};
-use crate::session::Due;
 use crate::session::context::Context;
 use crate::session::http::state::HttpState;
 
 /// Things that have come on one connection, and are taken in one turn.
 const EVENTS_PER_TURN: usize = 512;
-/// Bytes of answers that may wait on one connection for those who take them. Beyond it, nothing more
-/// is read from the connection.
+/// Bytes of answers that may wait on one connection for those who take them. Beyond it, nothing
+/// more is read from the connection.
 const INBOUND_MAX: usize = 1024 * 1024;
 
 /// What a connection of HTTP/2 carries.
 #[derive(Debug)]
 pub(super) struct Many {
     pub(super) wire: Client,
-    limits: Limits,
-    carried: Vec<Carried>,
+    pub(super) limits: Limits,
+    pub(super) carried: Vec<Carried>,
     /// Exchanges at a time that its pool was told of.
-    capacity: u32,
+    pub(super) capacity: u32,
     /// It has carried an exchange to its end.
     is_used: bool,
     /// The server takes no further requests, and the pool knows.
@@ -44,20 +41,33 @@ pub(super) struct Many {
 
 /// One exchange that is carried.
 #[derive(Debug)]
-struct Carried {
-    exchange: Key,
+pub(super) struct Carried {
+    pub(super) exchange: Key,
     /// Its stream, once its head was sent.
-    stream: Option<StreamId>,
-    clock: ServerClock,
+    pub(super) stream: Option<StreamId>,
+    pub(super) clock: ServerClock,
     /// The server has said something of it.
     is_seen: bool,
     /// Bytes of it that waited for the server at the last look.
-    queued: usize,
+    pub(super) queued: usize,
     /// It failed before it was worked on.
-    failed: Option<Failure>,
+    pub(super) failed: Option<Failure>,
 }
 
 impl Many {
+    /// A connection that carries nothing yet.
+    pub(super) fn new() -> Self {
+        let limits = Limits::default();
+        Self {
+            wire: Client::new(&limits),
+            limits,
+            carried: Vec::new(),
+            capacity: 0,
+            is_used: false,
+            is_retired: false,
+        }
+    }
+
     /// Whether it carries nothing.
     pub(super) fn is_empty(&self) -> bool {
         self.carried.is_empty()
@@ -74,49 +84,6 @@ impl Many {
 }
 
 impl UpstreamConnection {
-    /// The connection speaks HTTP/2 from now on: both sides say what they take.
-    pub(super) fn greet<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        let limits = Limits::default();
-        self.many = Some(Box::new(Many {
-            wire: Client::new(&limits),
-            limits,
-            carried: Vec::new(),
-            capacity: 0,
-            is_used: false,
-            is_retired: false,
-        }));
-        if let Phase::Connecting(since) = self.phase {
-            self.phase = Phase::Greeting(since);
-        }
-        self.mark_dirty(context, key);
-    }
-
-    /// Waits for what the server takes. One that speaks something else has failed to connect.
-    pub(super) fn await_greeting<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        let now = context.now();
-        let Some(many) = &mut self.many else { return };
-        let HttpState { workspace, spare_answers, .. } = &mut context.http;
-        while !many.wire.is_greeted() {
-            match many.wire.poll(now, &many.limits, workspace, spare_answers) {
-                Ok(Some(_)) => {}
-                Ok(None) if many.wire.has_ended() => {
-                    return self.connect_failed_as(context, key, Errno::ECONNRESET);
-                }
-                Ok(None) => return,
-                Err(violation) => {
-                    self.tell_violation(context, violation);
-                    return self.connect_failed_as(context, key, Errno::EPROTO);
-                }
-            }
-        }
-        let HttpState { proxy, clusters, .. } = &mut context.http;
-        let most = clusters.get(self.cluster).options.streams_max;
-        many.capacity = many.wire.capacity().min(most);
-        proxy.connection_shares((self.cluster, self.server), many.capacity, clusters);
-        self.stands(context, key, Phase::Shared);
-        self.mark_dirty(context, key);
-    }
-
     /// An exchange is carried, too.
     pub(super) fn assign_to_many<D: Driver>(
         &mut self,
@@ -568,61 +535,7 @@ impl UpstreamConnection {
         }
     }
 
-    /// Arms the timer for the first of what is waited for.
-    fn watch_many<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        let patience = self.patience(context);
-        let (now, written) = (context.now(), self.stream.written());
-        let is_blocked = self.stream.is_blocked();
-        let Some(many) = &mut self.many else { return };
-        let mut first: Option<Instant> = None;
-        for one in &mut many.carried {
-            let Some(found) = context.http.proxy.get(one.exchange) else { continue };
-            let is_full = !context.http.proxy.takes_answer(one.exchange);
-            let queued = one.stream.map_or(0, |stream| many.wire.queued_of(stream));
-            if queued < std::mem::replace(&mut one.queued, queued) {
-                one.clock.note_progress(now);
-            }
-            let is_sending = one.stream.is_some_and(|stream| many.wire.is_sending(stream));
-            let waits_for_client = is_full
-                || is_sending && queued == 0 && !is_blocked && found.request.body.waiting() == 0;
-            let at = if waits_for_client {
-                one.clock.wait_for_client();
-                found.until()
-            } else {
-                let at = one.clock.wait_for_server(written, &patience, found.carried_by(key));
-                Some(found.until().map_or(at, |until| at.min(until)))
-            };
-            first = [first, at].into_iter().flatten().min();
-        }
-        match first {
-            Some(at) => self.deadline.set(&mut context.reactor, Due::Session(key), at),
-            None => self.deadline.clear(),
-        }
-    }
-
-    /// The time of an exchange may be over: those whose time is fail, and no others.
-    pub(super) fn many_due<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        let (now, patience) = (context.now(), self.patience(context));
-        let sent = Sent {
-            written: self.stream.written(),
-            acknowledged: self.stream.acknowledged(&mut context.reactor),
-            is_blocked: self.stream.is_blocked(),
-        };
-        let Some(many) = &mut self.many else { return };
-        for one in &mut many.carried {
-            let Some(found) = context.http.proxy.get(one.exchange) else { continue };
-            if found.until().is_some_and(|until| until <= now) {
-                one.failed = Some(found.total_failure());
-                continue;
-            }
-            one.clock.look(now, sent);
-            let late = one.clock.failure(now, &patience, found.carried_by(key));
-            one.failed = one.failed.or(late);
-        }
-        self.mark_dirty(context, key);
-    }
-
-    fn tell_violation<D: Driver>(&self, context: &mut Context<D>, violation: Violation) {
+    pub(super) fn tell_violation<D: Driver>(&self, context: &mut Context<D>, violation: Violation) {
         let now = context.now();
         let upstream = &context.plan.upstreams[self.cluster];
         if let Some(others) = context.notices.protocol.due(now) {

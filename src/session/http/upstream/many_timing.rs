@@ -1,0 +1,66 @@
+//! What is waited for on a connection of HTTP/2 to a server: each exchange has clocks of its own.
+
+use std::time::Instant;
+
+use super::UpstreamConnection;
+use crate::mem::Key;
+use crate::ring::Driver;
+use crate::service::cluster::clock::Sent;
+use crate::session::Due;
+use crate::session::context::Context;
+
+impl UpstreamConnection {
+    /// Arms the timer for the first of what is waited for.
+    pub(super) fn watch_many<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        let patience = self.patience(context);
+        let (now, written) = (context.now(), self.stream.written());
+        let is_blocked = self.stream.is_blocked();
+        let Some(many) = &mut self.many else { return };
+        let mut first: Option<Instant> = None;
+        for one in &mut many.carried {
+            let Some(found) = context.http.proxy.get(one.exchange) else { continue };
+            let is_full = !context.http.proxy.takes_answer(one.exchange);
+            let queued = one.stream.map_or(0, |stream| many.wire.queued_of(stream));
+            if queued < std::mem::replace(&mut one.queued, queued) {
+                one.clock.note_progress(now);
+            }
+            let is_sending = one.stream.is_some_and(|stream| many.wire.is_sending(stream));
+            let waits_for_client = is_full
+                || is_sending && queued == 0 && !is_blocked && found.request.body.waiting() == 0;
+            let at = if waits_for_client {
+                one.clock.wait_for_client();
+                found.until()
+            } else {
+                let at = one.clock.wait_for_server(written, &patience, found.carried_by(key));
+                Some(found.until().map_or(at, |until| at.min(until)))
+            };
+            first = [first, at].into_iter().flatten().min();
+        }
+        match first {
+            Some(at) => self.deadline.set(&mut context.reactor, Due::Session(key), at),
+            None => self.deadline.clear(),
+        }
+    }
+
+    /// The time of an exchange may be over: those whose time is fail, and no others.
+    pub(super) fn many_due<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        let (now, patience) = (context.now(), self.patience(context));
+        let sent = Sent {
+            written: self.stream.written(),
+            acknowledged: self.stream.acknowledged(&mut context.reactor),
+            is_blocked: self.stream.is_blocked(),
+        };
+        let Some(many) = &mut self.many else { return };
+        for one in &mut many.carried {
+            let Some(found) = context.http.proxy.get(one.exchange) else { continue };
+            if found.until().is_some_and(|until| until <= now) {
+                one.failed = Some(found.total_failure());
+                continue;
+            }
+            one.clock.look(now, sent);
+            let late = one.clock.failure(now, &patience, found.carried_by(key));
+            one.failed = one.failed.or(late);
+        }
+        self.mark_dirty(context, key);
+    }
+}
