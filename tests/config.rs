@@ -295,7 +295,7 @@ fn the_reference_shows_the_defaults() {
         "client_ca",
     ];
     /// What has another default, and is not shown with it a second time.
-    const OTHERS: &[&str] = &["balance = \"hash\"", "format = \"template\""];
+    const OTHERS: &[&str] = &["balance = \"hash\"", "format = \"template\"", "kind = \"grpc\""];
     let is_kept = |line: &&str| {
         let is_rest_of_array = line.starts_with([' ', ']']);
         let key = key_of(line);

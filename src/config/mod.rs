@@ -17,10 +17,10 @@ pub use self::address::AddressError;
 pub use self::difference::{Change, ChangeKind, Difference, Effect, Subject};
 pub use self::http::{
     AccessLists, AccessLog, AccessLogFormat, AccessLogTarget, Action, Auth, CertificateCondition,
-    Coding, Compression, EjectOptions, FilesOptions, Forwarded, HalfClose, HashOn, HeaderCondition,
-    HeaderEdits, HealthKind, HealthOptions, HostHeader, HostPattern, Http2Options, HttpCheck,
-    HttpOptions, HttpUpstream, PathPattern, RateKey, RateLimit, RetryOn, Route, ServerProtocol,
-    ServerShare, Symlinks, TryFile, UnderscoreHeaders, Users,
+    Coding, Compression, EjectOptions, FilesOptions, Forwarded, GrpcCheck, HalfClose, HashOn,
+    HeaderCondition, HeaderEdits, HealthKind, HealthOptions, HostHeader, HostPattern, Http2Options,
+    HttpCheck, HttpOptions, HttpUpstream, PathPattern, RateKey, RateLimit, RetryOn, Route,
+    ServerProtocol, ServerShare, Symlinks, TryFile, UnderscoreHeaders, Users,
 };
 pub use self::place::{Finding, Place, report};
 pub use self::report::{Diagnostic, Report, Severity};

@@ -14,10 +14,10 @@ use std::time::Duration;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedSender;
@@ -43,6 +43,8 @@ use crate::session::{Histograms, TlsOptions};
 
 /// How long a scrape waits for the workers' histograms. One that is late is left out of them.
 const REPORT_MAX: Duration = Duration::from_secs(1);
+/// Requests at a time on a connection of HTTP/2.
+const STREAMS_MAX: u32 = 16;
 /// How long a client may take for the head of a request.
 const HEAD_MAX: Duration = Duration::from_secs(10);
 /// How long one connection may last, requests and all.
@@ -373,10 +375,10 @@ async fn serve_one<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         let newest = pages.get();
         async move { newest.answer(peer, request).await }
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_MAX)
-        .serve_connection(TokioIo::new(stream), service);
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_MAX);
+    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX);
+    let connection = builder.serve_connection(TokioIo::new(stream), service);
     // What goes wrong here is the client's: it sees it itself.
     let _ended = timeout(CONNECTION_MAX, connection).await;
 }

@@ -1,6 +1,7 @@
 //! Active health checks: the control plane asks each server how it is, and tells the workers what
 //! has changed.
 
+mod grpc;
 mod http2;
 mod ping;
 mod wire;
@@ -26,6 +27,7 @@ use crate::service::cluster::ServerProtocol;
 use crate::service::cluster::health::{
     BODY_PREFIX_MAX, Change, Check, CheckOptions, Expected, Unexpected,
 };
+use crate::service::grpc::Code;
 use crate::session::{Lease, UpstreamTls, WorkerMessage, Workers};
 
 /// Bytes of an answer that are read at most, its head among them.
@@ -53,6 +55,13 @@ pub(super) enum CheckKind {
     Tls,
     /// It sends a PING of the framed protocol.
     Frame,
+    /// It calls `grpc.health.v1.Health/Check`.
+    Grpc {
+        /// Whom each server is asked as.
+        hosts: Vec<String>,
+        /// The service that is asked for; empty for the server as a whole.
+        service: String,
+    },
     /// It asks for a page.
     Http {
         /// The request to each server.
@@ -142,6 +151,10 @@ enum CheckError {
     Violation(Violation),
     #[error("the framed protocol: {0}")]
     Frame(#[from] crate::proto::frame::FrameError),
+    #[error("the call ended with the status {}", .0.name())]
+    Call(Code),
+    #[error("the service is {0}")]
+    NotServing(&'static str),
     #[error("PING was answered by an error")]
     Answer,
     #[error("the server closed before its answer was whole")]
@@ -349,6 +362,10 @@ where
     match &plan.kind {
         CheckKind::Tcp | CheckKind::Tls => Ok(()),
         CheckKind::Frame => ping::ping(&mut stream).await,
+        CheckKind::Grpc { hosts, service } => {
+            let Some(host) = hosts.get(server) else { return Err(CheckError::Closed) };
+            grpc::check(&mut stream, host, service).await
+        }
         CheckKind::Http { requests, expected, protocol } => {
             let Some(request) = requests.get(server) else { return Err(CheckError::Closed) };
             let is_http2 = match protocol {

@@ -1,6 +1,7 @@
 //! Merges the workers' counters and renders them as Prometheus text.
 
 mod admin;
+mod calls;
 mod frames;
 mod http;
 mod http2;
@@ -15,6 +16,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use self::calls::call_families;
 pub(super) use self::origins::Checks;
 use super::admin::change::ChangeCounts;
 use super::certificates::CertificateList;
@@ -200,6 +202,7 @@ impl Exporter {
         }
         if let Some(histograms) = histograms {
             families.extend(self.latency_families(&histograms.latencies));
+            families.extend(call_families(&histograms.latencies.calls));
         }
         families.retain(|family| !family.get_metric().is_empty());
         TextEncoder::new().encode_to_string(&families)

@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod date;
 pub mod flows;
 pub mod frame;
+pub mod grpc;
 pub mod handler;
 pub mod http;
 pub mod messages;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::Distribution;
+use super::calls::Calls;
 
 /// A part of the time that an exchange with a server takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +40,8 @@ impl LatencyPhase {
 pub struct Latencies {
     routes: Vec<Option<Box<Distribution>>>,
     upstreams: Vec<Phases>,
+    /// Calls of gRPC, by method.
+    pub calls: Calls,
 }
 
 /// The distributions of an upstream, in the order of [`LatencyPhase::ALL`].
@@ -50,7 +53,11 @@ impl Latencies {
     /// Nothing yet, of so many routes and upstreams.
     #[must_use]
     pub fn new(routes: usize, upstreams: usize) -> Self {
-        Self { routes: vec![None; routes], upstreams: (0..upstreams).map(|_| NONE).collect() }
+        Self {
+            routes: vec![None; routes],
+            upstreams: (0..upstreams).map(|_| NONE).collect(),
+            calls: Calls::default(),
+        }
     }
 
     /// A request of a route is over.
@@ -110,6 +117,7 @@ impl Latencies {
 
     /// Adds another worker's.
     pub fn merge(&mut self, other: &Self) {
+        self.calls.merge(&other.calls);
         self.routes.resize(self.routes.len().max(other.routes.len()), None);
         let most = self.upstreams.len().max(other.upstreams.len());
         self.upstreams.resize(most, NONE);

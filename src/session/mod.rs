@@ -38,6 +38,7 @@
 mod accept;
 mod actions;
 mod arrival;
+mod calls;
 mod common;
 mod context;
 mod deadline;
@@ -75,6 +76,7 @@ mod write_buffer;
 use std::rc::Rc;
 use std::time::Instant;
 
+pub use self::calls::{Calls, MethodCalls};
 pub use self::context::worker_seed;
 pub use self::distribution::Distribution;
 pub use self::http::Encoded;

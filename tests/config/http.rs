@@ -5,10 +5,10 @@ use std::time::Duration;
 use ringway::config::{
     AccessLists, AccessLog, AccessLogFormat, AccessLogTarget, Action, Auth, Balance,
     CertificateCondition, Coding, Compression, Config, EjectOptions, FilesOptions, Forwarded,
-    HalfClose, HashOn, HeaderCondition, HeaderEdits, HealthKind, HealthOptions, HostHeader,
-    HostPattern, Http2Options, HttpCheck, HttpOptions, HttpUpstream, ListenerService, PathPattern,
-    RateKey, RateLimit, RetryOn, Route, ServerProtocol, ServerShare, Symlinks, TryFile,
-    UnderscoreHeaders, Users, defaults,
+    GrpcCheck, HalfClose, HashOn, HeaderCondition, HeaderEdits, HealthKind, HealthOptions,
+    HostHeader, HostPattern, Http2Options, HttpCheck, HttpOptions, HttpUpstream, ListenerService,
+    PathPattern, RateKey, RateLimit, RetryOn, Route, ServerProtocol, ServerShare, Symlinks,
+    TryFile, UnderscoreHeaders, Users, defaults,
 };
 
 use super::{assert_lines_are_reported, assert_reported, bad, expected, good};
@@ -179,7 +179,7 @@ retry_backoff = "1ms"
 retry_backoff_max = "1ms"
 retry_budget = 0.5
 slow_start = "30s"
-retry_on = ["503", "connect", "reset", "timeout", "502", "503"]
+retry_on = ["503", "connect", "reset", "grpc:unavailable", "timeout", "502", "503", "grpc:aborted"]
 retry_body_max = 0
 try_timeout = "5s"
 hedge_after = "20ms"
@@ -228,7 +228,7 @@ balance = "hash"
 hash_on = "cookie:Session"
 retry_on = []
 host_header = "server"
-health = { kind = "tcp" }
+health = { kind = "grpc", service = "a.B", host = "grpc.example" }
 "#;
 
 /// A file to which lines are added.
@@ -1083,8 +1083,14 @@ help: the least is 1ms
 [upstream.origin]
 retry_on = ["conect"]
             ^^^^^^^^
-error: `retry_on`: expected "connect", "reset", "timeout" or a status
+error: `retry_on`: expected "connect", "reset", "timeout", a status such as "503", or one of gRPC
 help: did you mean "connect"?
+
+[upstream.origin]
+retry_on = ["grpc:unavailible"]
+            ^^^^^^^^^^^^^^^^^^
+error: `retry_on`: expected "connect", "reset", "timeout", a status such as "503", or one of gRPC
+help: did you mean "grpc:unavailable"?
 
 [upstream.origin]
 retry_on = "404"
@@ -1215,7 +1221,7 @@ help: requests of many clients share its connections
 [upstream.origin.health]
 kind = "ping"
        ^^^^^^
-error: `kind`: expected one of "tcp", "tls", "http", "frame"
+error: `kind`: expected one of "tcp", "tls", "http", "frame", "grpc"
 help: write "tcp" or "tls"
 
 [upstream.origin.health]
@@ -1809,7 +1815,13 @@ fn values_of_upstreams_for_http_arrive_where_they_belong() {
         shares: vec![ServerShare::default(), ServerShare { weight: 1000, priority: 9 }],
         hash_on: None,
         slow_start: Some(Duration::from_secs(30)),
-        retry_on: RetryOn { connect: true, reset: true, timeout: true, statuses: vec![502, 503] },
+        retry_on: RetryOn {
+            connect: true,
+            reset: true,
+            timeout: true,
+            statuses: vec![502, 503],
+            codes: vec!["aborted", "unavailable"],
+        },
         retry_body_max: 0,
         try_timeout: Some(Duration::from_secs(5)),
         hedge_after: Some(Duration::from_millis(20)),
@@ -1851,7 +1863,10 @@ fn values_of_upstreams_for_http_arrive_where_they_belong() {
         retry_on: RetryOn { connect: false, ..RetryOn::default() },
         host_header: HostHeader::Server,
         health: Some(HealthOptions {
-            kind: HealthKind::Tcp,
+            kind: HealthKind::Grpc(GrpcCheck {
+                service: "a.B".to_owned(),
+                host: Some("grpc.example".to_owned()),
+            }),
             interval: defaults::HEALTH_INTERVAL,
             timeout: defaults::HEALTH_TIMEOUT,
             jitter: defaults::HEALTH_JITTER,
@@ -2024,7 +2039,7 @@ fn the_effective_configuration_has_the_keys_of_http_that_apply() {
     for key in ["request_timeout", "eject"] {
         assert!(!hashed.contains_key(key), "{key}");
     }
-    assert_eq!(hashed["health"].as_table().expect("a table").len(), 6);
+    assert_eq!(hashed["health"].as_table().expect("a table").len(), 8);
     assert_eq!(hashed["servers"][0]["weight"].as_integer(), Some(2));
 }
 

@@ -12,7 +12,7 @@ use super::super::accept::{self, Fault, parsed};
 use super::super::units::Size;
 use super::schema::{
     ERROR_STATUS_RANGE, FIELD_NAME_MAX, REDIRECT_STATUSES, REGEX_LENGTH_MAX, REGEX_SIZE_MAX,
-    REGEXES_SIZE_MAX, RETRY_STATUS_RANGE, STATUS_RANGE, VALUE_SIZE_MAX,
+    REGEXES_SIZE_MAX, RETRY_CODES, RETRY_STATUS_RANGE, STATUS_RANGE, VALUE_SIZE_MAX,
 };
 use super::template::{self, Purpose};
 use super::{HashOn, HostPattern, RateKey};
@@ -382,6 +382,7 @@ pub(super) enum RetryReason {
     Reset,
     Timeout,
     Status(u16),
+    Code(&'static str),
 }
 
 /// One of `retry_on`.
@@ -391,7 +392,10 @@ pub(super) fn retry_reason(value: &DeValue<'_>) -> Result<RetryReason, Fault> {
         ("reset", RetryReason::Reset),
         ("timeout", RetryReason::Timeout),
     ];
-    const EXPECTED: &str = "\"connect\", \"reset\", \"timeout\" or a status such as \"503\"";
+    const EXPECTED: &str = concat!(
+        "\"connect\", \"reset\", \"timeout\", a status such as \"503\", ",
+        "or one of gRPC such as \"grpc:unavailable\"",
+    );
     parsed(value, EXPECTED, |text| {
         if let Some((_, reason)) = WORDS.iter().find(|(word, _)| *word == text) {
             return Ok(*reason);
@@ -399,10 +403,23 @@ pub(super) fn retry_reason(value: &DeValue<'_>) -> Result<RetryReason, Fault> {
         if text.starts_with(|first: char| first.is_ascii_digit()) {
             return status_of(text, &RETRY_STATUS_RANGE).map(RetryReason::Status);
         }
+        if let Some(name) = text.strip_prefix("grpc:") {
+            return retry_code(name).map(RetryReason::Code);
+        }
         Err(match accept::nearest(text, WORDS.iter().map(|(word, _)| *word)) {
             Some(likely) => format!("did you mean \"{likely}\"?"),
             None => "write a word or a status in quotes".to_owned(),
         })
+    })
+}
+
+/// A status of gRPC after which a call is tried again.
+fn retry_code(name: &str) -> Result<&'static str, String> {
+    RETRY_CODES.into_iter().find(|code| *code == name).ok_or_else(|| {
+        match accept::nearest(name, RETRY_CODES.into_iter()) {
+            Some(likely) => format!("did you mean \"grpc:{likely}\"?"),
+            None => "write a status of gRPC, as in \"grpc:unavailable\"".to_owned(),
+        }
     })
 }
 

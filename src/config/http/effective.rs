@@ -312,7 +312,8 @@ pub(in super::super) fn upstream(
 fn retry_on(on: &RetryOn) -> Value {
     let words = [("connect", on.connect), ("reset", on.reset), ("timeout", on.timeout)];
     let words = words.into_iter().filter(|(_, holds)| *holds).map(|(word, _)| word.to_owned());
-    list(words.chain(on.statuses.iter().map(ToString::to_string)))
+    let codes = on.codes.iter().map(|code| format!("grpc:{code}"));
+    list(words.chain(on.statuses.iter().map(ToString::to_string)).chain(codes))
 }
 
 fn hash_on(on: &HashOn) -> String {
@@ -329,6 +330,11 @@ fn health(health: &HealthOptions) -> Value {
         HealthKind::Tcp => vec![("kind", quoted("tcp"))],
         HealthKind::Tls => vec![("kind", quoted("tls"))],
         HealthKind::Frame => vec![("kind", quoted("frame"))],
+        HealthKind::Grpc(check) => vec![
+            ("kind", quoted("grpc")),
+            ("service", quoted(&check.service)),
+            ("host", quoted(check.host.as_deref().unwrap_or("server"))),
+        ],
         HealthKind::Http(check) => {
             let statuses = check.statuses.iter().map(|range| match (range.start(), range.end()) {
                 (first, last) if first == last => Value::from(u32::from(*first)),

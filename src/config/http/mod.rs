@@ -15,8 +15,8 @@ use super::defaults;
 pub use self::files::TryFile;
 pub use self::http2::Http2Options;
 pub use self::origin::{
-    EjectOptions, HashOn, HealthKind, HealthOptions, HostHeader, HttpCheck, HttpUpstream, RetryOn,
-    ServerProtocol, ServerShare,
+    EjectOptions, GrpcCheck, HashOn, HealthKind, HealthOptions, HostHeader, HttpCheck,
+    HttpUpstream, RetryOn, ServerProtocol, ServerShare,
 };
 pub use self::route::{
     Action, Auth, CertificateCondition, Coding, Compression, FilesOptions, HeaderCondition,

@@ -124,11 +124,19 @@ pub struct RetryOn {
     pub timeout: bool,
     /// Statuses, 500 to 599, sorted.
     pub statuses: Vec<u16>,
+    /// `"grpc:NAME"`: the names of statuses of calls of gRPC, sorted.
+    pub codes: Vec<&'static str>,
 }
 
 impl Default for RetryOn {
     fn default() -> Self {
-        Self { connect: true, reset: false, timeout: false, statuses: Vec::new() }
+        Self {
+            connect: true,
+            reset: false,
+            timeout: false,
+            statuses: Vec::new(),
+            codes: Vec::new(),
+        }
     }
 }
 
@@ -171,6 +179,17 @@ pub enum HealthKind {
     Frame,
     /// `"http"`: a GET is answered as expected.
     Http(HttpCheck),
+    /// `"grpc"`: `grpc.health.v1.Health/Check` says that a service is served.
+    Grpc(GrpcCheck),
+}
+
+/// A check by a call of gRPC.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct GrpcCheck {
+    /// `service`: the service that is asked for. Empty: the server as a whole.
+    pub service: String,
+    /// `host`: the value of `:authority`. `None`: the address of the server.
+    pub host: Option<String>,
 }
 
 /// A check by a GET.

@@ -57,6 +57,26 @@ pub(in super::super) const ROUTE: TableKeys = TableKeys {
     ],
 };
 
+/// Statuses of calls of gRPC that `retry_on` may name, as `"grpc:NAME"`.
+pub(super) const RETRY_CODES: [&str; 16] = [
+    "cancelled",
+    "unknown",
+    "invalid_argument",
+    "deadline_exceeded",
+    "not_found",
+    "already_exists",
+    "permission_denied",
+    "resource_exhausted",
+    "failed_precondition",
+    "aborted",
+    "out_of_range",
+    "unimplemented",
+    "internal",
+    "unavailable",
+    "data_loss",
+    "unauthenticated",
+];
+
 /// What `protocol` of an upstream may be.
 pub(super) const SERVER_PROTOCOL_WORDS: Words<ServerProtocol> = &[
     ("auto", ServerProtocol::Auto),
@@ -126,11 +146,14 @@ pub(in super::super) const HEALTH: TableKeys = TableKeys {
     table: "[upstream.NAME.health]",
     keys: &[
         "kind", "path", "status", "body", "host", "interval", "timeout", "jitter", "rise", "fall",
+        "service",
     ],
 };
 
 /// The keys of a check by a GET.
 pub(super) const HTTP_HEALTH_KEYS: &[&str] = &["path", "status", "body", "host"];
+/// The keys of a check by a call of gRPC.
+pub(super) const GRPC_HEALTH_KEYS: &[&str] = &["service", "host"];
 
 pub(in super::super) const EJECT: TableKeys = TableKeys {
     table: "[upstream.NAME.eject]",
@@ -183,6 +206,7 @@ pub(in super::super) enum CheckWord {
     Tls,
     Http,
     Frame,
+    Grpc,
 }
 
 pub(in super::super) const HEALTH_KIND_WORDS: Words<CheckWord> = &[
@@ -190,6 +214,7 @@ pub(in super::super) const HEALTH_KIND_WORDS: Words<CheckWord> = &[
     ("tls", CheckWord::Tls),
     ("http", CheckWord::Http),
     ("frame", CheckWord::Frame),
+    ("grpc", CheckWord::Grpc),
 ];
 
 pub(super) const HEAD_SIZE_RANGE: RangeInclusive<u32> = 1 << 10..=1 << 20;

@@ -26,6 +26,7 @@ pub(super) const VARIABLES: &[&str] = &[
 /// The variables that only access logs have besides those.
 const LOG_VARIABLES: &[&str] = &[
     "time",
+    "grpc_status",
     "bytes_sent",
     "bytes_received",
     "duration",

@@ -14,14 +14,14 @@ use super::super::section::{Field, Section, later};
 use super::accept::{self, RetryReason};
 use super::schema::{
     CONDITIONS_MAX, CheckWord, EJECT, EJECT_INTERVAL_RANGE, EJECT_TIME_RANGE, FAILURES_RANGE,
-    HEALTH, HEALTH_COUNT_RANGE, HEALTH_INTERVAL_RANGE, HEALTH_KIND_WORDS, HEALTH_TIMEOUT_RANGE,
-    HTTP_HEALTH_KEYS, LATENCY_FACTOR_RANGE, LONG_TIMEOUT_RANGE, MIN_REQUESTS_RANGE, PRIORITY_RANGE,
-    REQUESTS_RANGE, RETRIES_IN_FLIGHT_RANGE, RETRY_BODY_RANGE, SERVER, SERVER_PROTOCOL_WORDS,
-    SHARE_RANGE, SLOW_START_RANGE, VALUE_SIZE_MAX, WEIGHT_RANGE,
+    GRPC_HEALTH_KEYS, HEALTH, HEALTH_COUNT_RANGE, HEALTH_INTERVAL_RANGE, HEALTH_KIND_WORDS,
+    HEALTH_TIMEOUT_RANGE, HTTP_HEALTH_KEYS, LATENCY_FACTOR_RANGE, LONG_TIMEOUT_RANGE,
+    MIN_REQUESTS_RANGE, PRIORITY_RANGE, REQUESTS_RANGE, RETRIES_IN_FLIGHT_RANGE, RETRY_BODY_RANGE,
+    SERVER, SERVER_PROTOCOL_WORDS, SHARE_RANGE, SLOW_START_RANGE, VALUE_SIZE_MAX, WEIGHT_RANGE,
 };
 use super::{
-    EjectOptions, HealthKind, HealthOptions, HostHeader, HttpCheck, HttpUpstream, RetryOn,
-    ServerShare,
+    EjectOptions, GrpcCheck, HealthKind, HealthOptions, HostHeader, HttpCheck, HttpUpstream,
+    RetryOn, ServerShare,
 };
 
 /// What an upstream says of HTTP, whichever listeners use it.
@@ -168,8 +168,20 @@ fn limits(section: &mut Section<'_, '_>, rest: &mut HttpUpstream) {
 fn retry_conditions(reasons: &[RetryReason]) -> RetryOn {
     let status = |reason: &RetryReason| match reason {
         RetryReason::Status(status) => Some(*status),
-        RetryReason::Connect | RetryReason::Reset | RetryReason::Timeout => None,
+        RetryReason::Connect | RetryReason::Reset | RetryReason::Timeout | RetryReason::Code(_) => {
+            None
+        }
     };
+    let code = |reason: &RetryReason| match reason {
+        RetryReason::Code(code) => Some(*code),
+        RetryReason::Connect
+        | RetryReason::Reset
+        | RetryReason::Timeout
+        | RetryReason::Status(_) => None,
+    };
+    let mut codes: Vec<_> = reasons.iter().filter_map(code).collect();
+    codes.sort_unstable();
+    codes.dedup();
     let mut statuses: Vec<_> = reasons.iter().filter_map(status).collect();
     statuses.sort_unstable();
     statuses.dedup();
@@ -178,6 +190,7 @@ fn retry_conditions(reasons: &[RetryReason]) -> RetryOn {
         reset: reasons.contains(&RetryReason::Reset),
         timeout: reasons.contains(&RetryReason::Timeout),
         statuses,
+        codes,
     }
 }
 
@@ -198,6 +211,23 @@ struct RawHealth {
     options: HealthOptions,
 }
 
+/// Each key is for the kind of checks that has it.
+fn check_keys(section: &mut Section<'_, '_>, given: &[Spanned<&'static str>], kind: CheckWord) {
+    let kinds = [(CheckWord::Http, HTTP_HEALTH_KEYS), (CheckWord::Grpc, GRPC_HEALTH_KEYS)];
+    for key in given {
+        let mut takers = kinds.iter().filter(|(_, keys)| keys.contains(key.get_ref()));
+        let Some((first, _)) = takers.clone().next() else { continue };
+        if takers.any(|(taker, _)| *taker == kind) {
+            continue;
+        }
+        section.report(Mistake::new(
+            key.span(),
+            format!("`{}` is for `kind = \"{}\"`", key.get_ref(), word(HEALTH_KIND_WORDS, *first)),
+            format!("remove it: these checks have `kind = \"{}\"`", word(HEALTH_KIND_WORDS, kind)),
+        ));
+    }
+}
+
 fn health(mut section: Section<'_, '_>) -> RawHealth {
     let given = section.given();
     let kind = section.optional("kind", |v| values::choice(v, HEALTH_KIND_WORDS));
@@ -212,17 +242,9 @@ fn health(mut section: Section<'_, '_>) -> RawHealth {
     let host = section.optional("host", |v| {
         values::unless(v, "server", |v| parsed(v, "a host", accept::authority))
     });
+    let service = section.optional("service", |v| values::text(v, VALUE_SIZE_MAX));
+    check_keys(&mut section, &given, word_given);
     let is_of_http = |key: &&Spanned<&'static str>| HTTP_HEALTH_KEYS.contains(key.get_ref());
-    for key in given.iter().filter(|_| word_given != CheckWord::Http).filter(is_of_http) {
-        section.report(Mistake::new(
-            key.span(),
-            format!("`{}` is for `kind = \"http\"`", key.get_ref()),
-            format!(
-                "remove it: these checks have `kind = \"{}\"`",
-                word(HEALTH_KIND_WORDS, word_given)
-            ),
-        ));
-    }
     let is_open = !is_said && !given.iter().any(|key| is_of_http(&key));
     let interval = section.optional("interval", |v| values::duration(v, &HEALTH_INTERVAL_RANGE));
     let timeout = section.optional("timeout", |v| values::duration(v, &HEALTH_TIMEOUT_RANGE));
@@ -231,12 +253,13 @@ fn health(mut section: Section<'_, '_>) -> RawHealth {
     let count = |v: &DeValue<'_>| values::whole(v, &HEALTH_COUNT_RANGE);
     let rise = section.optional("rise", count);
     let fall = section.optional("fall", count);
+    let host = host.or(None);
     let default = HttpCheck::default();
     let check = HttpCheck {
         path: path.or(default.path),
         statuses: statuses.unwrap_or(default.statuses),
         body: body.or(default.body),
-        host: host.or(default.host),
+        host: host.clone(),
     };
     let health = HealthOptions {
         kind: match word_given {
@@ -244,6 +267,9 @@ fn health(mut section: Section<'_, '_>) -> RawHealth {
             CheckWord::Tls => HealthKind::Tls,
             CheckWord::Frame => HealthKind::Frame,
             CheckWord::Http => HealthKind::Http(check),
+            CheckWord::Grpc => {
+                HealthKind::Grpc(GrpcCheck { service: service.or(String::new()), host })
+            }
         },
         interval: interval.or(defaults::HEALTH_INTERVAL),
         timeout: timeout.or(defaults::HEALTH_TIMEOUT),

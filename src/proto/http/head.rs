@@ -191,6 +191,7 @@ impl RequestHead {
             | Method::Connect
             | Method::Options
             | Method::Trace
+            | Method::Query
             | Method::Patch => self.method.name(),
         }
     }

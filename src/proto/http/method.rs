@@ -22,6 +22,8 @@ pub enum Method {
     Trace,
     /// `PATCH` (RFC 5789).
     Patch,
+    /// `QUERY` (RFC 10008): a GET whose question is its body.
+    Query,
     /// Another one, whose name the head knows.
     Other,
 }
@@ -40,6 +42,7 @@ impl Method {
             b"OPTIONS" => Self::Options,
             b"TRACE" => Self::Trace,
             b"PATCH" => Self::Patch,
+            b"QUERY" => Self::Query,
             _ => Self::Other,
         }
     }
@@ -57,16 +60,23 @@ impl Method {
             Self::Options => "OPTIONS",
             Self::Trace => "TRACE",
             Self::Patch => "PATCH",
+            Self::Query => "QUERY",
             Self::Other => "",
         }
     }
 
     /// Whether a request may be repeated when it is not known whether it was carried out
-    /// (RFC 9110, section 9.2.2).
+    /// (RFC 9110, section 9.2.2; RFC 10008, section 2).
     #[must_use]
     pub const fn is_idempotent(self) -> bool {
         match self {
-            Self::Get | Self::Head | Self::Put | Self::Delete | Self::Options | Self::Trace => true,
+            Self::Get
+            | Self::Head
+            | Self::Put
+            | Self::Delete
+            | Self::Options
+            | Self::Trace
+            | Self::Query => true,
             Self::Post | Self::Connect | Self::Patch | Self::Other => false,
         }
     }
@@ -78,12 +88,13 @@ mod tests {
 
     #[test]
     fn a_method_is_found_by_its_name_as_it_is_written() {
-        for method in [Method::Get, Method::Head, Method::Post, Method::Put, Method::Delete] {
+        for method in [Method::Get, Method::Head, Method::Post, Method::Put, Method::Query] {
             assert_eq!(Method::of(method.name().as_bytes()), method);
         }
         for other in ["get", "Get", "PROPFIND", ""] {
             assert_eq!(Method::of(other.as_bytes()), Method::Other, "{other}");
         }
-        assert!(Method::Put.is_idempotent() && !Method::Post.is_idempotent());
+        assert!(Method::Query.is_idempotent() && Method::Put.is_idempotent());
+        assert!(!Method::Post.is_idempotent());
     }
 }

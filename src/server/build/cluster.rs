@@ -12,6 +12,7 @@ use crate::service::cluster::health::{CheckOptions, Expected};
 use crate::service::cluster::pool::PoolOptions;
 use crate::service::cluster::servers::{Policy, ServerOptions, ServersOptions};
 use crate::service::cluster::{ClusterOptions, HashOn, HostHeader, ServerProtocol, stable_hash};
+use crate::service::grpc::{Code, CodeSet};
 use crate::session::{Lease, UpstreamOptions};
 
 /// The servers of an upstream, for whatever protocol. `places` tells for each address which server
@@ -126,7 +127,11 @@ fn attempts(upstream: &Upstream) -> AttemptOptions {
     for status in &http.retry_on.statuses {
         let _is_of_the_set = statuses.insert(*status);
     }
+    let mut codes = CodeSet::default();
+    let named = http.retry_on.codes.iter().filter_map(|name| Code::named(name));
+    named.for_each(|code| codes.insert(code));
     AttemptOptions {
+        codes,
         retries_max: upstream.retries,
         on: RetryOn {
             connect: http.retry_on.connect,
@@ -166,6 +171,16 @@ pub(in crate::server) fn health(
         HealthKind::Tcp => CheckKind::Tcp,
         HealthKind::Tls => CheckKind::Tls,
         HealthKind::Frame => CheckKind::Frame,
+        HealthKind::Grpc(check) => {
+            let host = |server: usize| {
+                let name = names.get(server).map(|name| &**name);
+                check.host.as_deref().or(name).unwrap_or("localhost").to_owned()
+            };
+            CheckKind::Grpc {
+                hosts: (0..servers.len()).map(host).collect(),
+                service: check.service.clone(),
+            }
+        }
         HealthKind::Http(check) => {
             let request = |server: usize| {
                 let name = names.get(server).map(|name| &**name);

@@ -151,10 +151,10 @@ pub(in crate::server) fn admin(
     let wrong = |message: String| StartError::Tls { place: "admin".to_owned(), message };
     // Its few connections gain nothing by the kernel.
     let common = Common { kernel: None, ..common.clone() };
-    if let Some(kept) = MadeTls::kept(before, tls, &http_protocols(false)) {
+    if let Some(kept) = MadeTls::kept(before, tls, &http_protocols(true)) {
         return Ok(Some(kept));
     }
-    let made = make("admin", "admin".to_owned(), tls, (http_protocols(false), &common), watched);
+    let made = make("admin", "admin".to_owned(), tls, (http_protocols(true), &common), watched);
     made.map(Some).map_err(wrong)
 }
 

@@ -6,6 +6,7 @@ use super::breaker::Breaker;
 use super::failure::{Failure, FailureKind, TryProgress};
 use super::random::Random;
 use super::servers::Servers;
+use crate::service::grpc::{Code, CodeSet};
 use crate::service::retry::{GiveUp, Retry, RetryBudget, RetryPolicy, Safety, Verdict};
 
 /// The most times that an exchange is tried again, whatever is asked for.
@@ -75,6 +76,8 @@ pub struct AttemptOptions {
     pub on: RetryOn,
     /// Which statuses.
     pub statuses: StatusSet,
+    /// Which statuses of calls of gRPC.
+    pub codes: CodeSet,
     /// The longest rest before the second try; doubled for each further one. What rests is any part
     /// of it ("full jitter").
     pub backoff: Duration,
@@ -176,6 +179,7 @@ pub struct Retries {
     policy: RetryPolicy,
     on: RetryOn,
     statuses: StatusSet,
+    codes: CodeSet,
     budget: RetryBudget,
     random: Random,
     counters: RetryCounters,
@@ -194,6 +198,7 @@ impl Retries {
             },
             on: options.on,
             statuses: options.statuses,
+            codes: options.codes,
             budget: RetryBudget::new(options.budget, now),
             random: Random::new(seed),
             counters: RetryCounters::default(),
@@ -220,6 +225,13 @@ impl Retries {
     #[must_use]
     pub const fn wants_status(&self, status: u16) -> bool {
         self.statuses.contains(status)
+    }
+
+    /// Whether calls of gRPC that end with this status are not answered while there may be
+    /// another try.
+    #[must_use]
+    pub const fn wants_code(&self, code: Code) -> bool {
+        self.codes.contains(code)
     }
 
     /// What was counted.
@@ -389,6 +401,22 @@ impl Attempts {
         } else {
             Ok(Safety::Idempotent)
         };
+        self.decide(retries, breaker, verdict, now)
+    }
+
+    /// A try of a call of gRPC has brought a status that is tried again ([`Retries::wants_code`])
+    /// and nothing else. Calls are never idempotent by their method: who names a status in the
+    /// configuration says that its calls can be repeated.
+    pub fn on_code(
+        &mut self,
+        retries: &mut Retries,
+        breaker: &mut Breaker,
+        progress: TryProgress,
+        now: Instant,
+    ) -> Decision {
+        self.fails_over = false;
+        let verdict =
+            if progress.body_repeatable { Ok(Safety::Idempotent) } else { Err(Stop::Body) };
         self.decide(retries, breaker, verdict, now)
     }
 

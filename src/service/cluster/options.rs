@@ -8,6 +8,7 @@ use super::eject::EjectOptions;
 use super::pool::PoolOptions;
 use super::servers::{Policy, ServerOptions, ServersOptions};
 use super::stable_hash;
+use crate::service::grpc::CodeSet;
 
 /// How the servers of an upstream are used.
 #[derive(Debug, Clone)]
@@ -76,6 +77,7 @@ impl ClusterOptions {
                 retries_max: 1,
                 on: RetryOn { connect: true, ..RetryOn::default() },
                 statuses: StatusSet::default(),
+                codes: CodeSet::default(),
                 backoff: Duration::from_millis(25),
                 backoff_max: Duration::from_secs(1),
                 deadline: None,

@@ -7,6 +7,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use super::certificate::ClientCertificate;
 use super::template::{Template, Variable, Variables};
+use crate::service::grpc::Code;
 
 /// How a line looks.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +45,8 @@ pub struct Record<'a> {
     pub version: &'a str,
     /// The status of the answer; 0 when there was none.
     pub status: u16,
+    /// How a call of gRPC ended, if it was one.
+    pub call: Option<Code>,
     /// Bytes of the answer.
     pub sent: u64,
     /// Bytes of the request.
@@ -218,6 +221,9 @@ fn write_json(record: &Record<'_>, out: &mut Vec<u8>) {
     let Record { status, sent, received, request_id, tries, .. } = record;
     text(out, format_args!(",\"status\":{status},\"bytes_sent\":{sent}"));
     text(out, format_args!(",\"bytes_received\":{received}"));
+    if let Some(code) = record.call {
+        text(out, format_args!(",\"grpc_status\":\"{}\"", code.name()));
+    }
     if *request_id != 0 {
         text(out, format_args!(",\"request_id\":\"{request_id:016x}\""));
     }
@@ -272,6 +278,9 @@ impl Variables for Record<'_> {
             Variable::TlsClientNames => escape(self.shown(|one| &one.names), out),
             Variable::TlsClientFingerprint => escape(self.shown(|one| &one.fingerprint), out),
             Variable::Status => text(out, format_args!("{}", self.status)),
+            Variable::GrpcStatus => {
+                out.extend_from_slice(self.call.map(Code::name).unwrap_or_default().as_bytes());
+            }
             Variable::Time => write_time(self.time, out),
             Variable::BytesSent => text(out, format_args!("{}", self.sent)),
             Variable::BytesReceived => text(out, format_args!("{}", self.received)),

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use crate::proto::http1::Offence;
+use crate::service::grpc::Code;
 
 /// The record of one request.
 #[derive(Debug, Clone)]
@@ -28,8 +29,22 @@ pub struct RequestRecord {
     pub status: u16,
     /// What went wrong, if anything did.
     pub reason: Option<&'static str>,
+    /// Whether it is a call of gRPC, and how that ended.
+    pub call: Call,
     /// How a server answered it, if one was to.
     pub upstream: UpstreamRecord,
+}
+
+/// What a request is to gRPC.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Call {
+    /// Something else.
+    #[default]
+    No,
+    /// A call that has not ended.
+    Open,
+    /// A call, and its status.
+    Ended(Code),
 }
 
 /// How a server answered a request.
@@ -69,7 +84,35 @@ impl RequestRecord {
             sent: 0,
             status: 0,
             reason: None,
+            call: Call::No,
             upstream: UpstreamRecord::default(),
+        }
+    }
+
+    /// Whether it is a call of gRPC.
+    #[must_use]
+    pub fn is_call(&self) -> bool {
+        self.call != Call::No
+    }
+
+    /// A call has ended with this status, unless it had ended before.
+    pub fn end_call(&mut self, code: Code) {
+        if self.call == Call::Open {
+            self.call = Call::Ended(code);
+        }
+    }
+
+    /// How a call ended, once the request is over: one without a status by that of HTTP, and one
+    /// that was cut by whoever has cut it.
+    #[must_use]
+    pub fn call_status(&self) -> Option<Code> {
+        match (self.call, self.status) {
+            (Call::No, _) => None,
+            (Call::Ended(code), _) => Some(code),
+            (Call::Open, 0) => Some(Code::Cancelled),
+            (Call::Open, 200) if self.reason == Some("client_gone") => Some(Code::Cancelled),
+            (Call::Open, 200) => Some(Code::Unknown),
+            (Call::Open, status) => Some(Code::of_status(status)),
         }
     }
 

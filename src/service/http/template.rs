@@ -43,6 +43,8 @@ pub enum Variable {
     Status,
     /// When the request came, as RFC 3339 has it. For access logs, as all that follow.
     Time,
+    /// How a call of gRPC ended.
+    GrpcStatus,
     /// Bytes of the answer.
     BytesSent,
     /// Bytes of the request.
@@ -75,7 +77,7 @@ pub enum Variable {
 
 impl Variable {
     /// Every variable.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::Host,
         Self::Path,
         Self::Query,
@@ -95,6 +97,7 @@ impl Variable {
         Self::TlsClientFingerprint,
         Self::Status,
         Self::Time,
+        Self::GrpcStatus,
         Self::BytesSent,
         Self::BytesReceived,
         Self::Duration,
@@ -140,6 +143,7 @@ impl Variable {
             Self::TlsClientFingerprint => "tls_client_fingerprint",
             Self::Status => "status",
             Self::Time => "time",
+            Self::GrpcStatus => "grpc_status",
             Self::BytesSent => "bytes_sent",
             Self::BytesReceived => "bytes_received",
             Self::Duration => "duration",
@@ -180,6 +184,7 @@ impl Variable {
             | Self::TlsClientFingerprint
             | Self::Status => false,
             Self::Time
+            | Self::GrpcStatus
             | Self::BytesSent
             | Self::BytesReceived
             | Self::Duration
@@ -463,7 +468,7 @@ pub(super) mod tests {
             assert_eq!(Template::parse_for_heads(&text).is_err(), variable.is_of_logs());
         }
         assert_eq!(Variable::of(""), None);
-        assert_eq!(Variable::ALL.iter().filter(|one| one.is_of_logs()).count(), 15);
+        assert_eq!(Variable::ALL.iter().filter(|one| one.is_of_logs()).count(), 16);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use ringway::service::cluster::breaker::Limits;
 use ringway::service::cluster::eject::EjectOptions;
 use ringway::service::cluster::pool::PoolOptions;
 use ringway::service::cluster::servers::{Policy, ServerOptions, ServersOptions};
+use ringway::service::grpc::CodeSet;
 use ringway::service::http::access::AccessList;
 use ringway::service::http::access_log::Format;
 use ringway::service::http::compression::CompressionRules;
@@ -256,6 +257,7 @@ pub(super) fn upstream(random: &mut Random, servers: usize, unit: Duration) -> U
             retries_max: 3,
             on: RetryOn { connect: true, reset: true, timeout: true },
             statuses,
+            codes: CodeSet::default(),
             backoff: Duration::from_millis(5),
             backoff_max: Duration::from_millis(50),
             deadline: None,

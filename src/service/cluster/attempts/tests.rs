@@ -3,6 +3,7 @@
 use super::*;
 use crate::service::cluster::breaker::{Limits, Refused};
 use crate::service::cluster::servers::{Policy, ServerOptions, ServersOptions};
+use crate::service::grpc::CodeSet;
 
 const GET: TryProgress =
     TryProgress { idempotent: true, body_repeatable: true, sent: true, answered: false };
@@ -17,6 +18,7 @@ fn options() -> AttemptOptions {
         retries_max: 3,
         on: ALL,
         statuses,
+        codes: CodeSet::default(),
         backoff: Duration::from_millis(20),
         backoff_max: Duration::from_millis(50),
         deadline: Some(Duration::from_secs(1)),

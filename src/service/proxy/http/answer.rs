@@ -11,7 +11,9 @@ use crate::service::cluster::Clusters;
 use crate::service::cluster::failure::Failure;
 use crate::service::cluster::identity::authenticates_connection;
 use crate::service::cluster::servers::{Ended, ServerOutcome};
+use crate::service::grpc::{self, Code};
 use crate::service::http::interim;
+use crate::service::http::record::Call;
 
 /// What becomes of the head of an answer.
 #[derive(Debug)]
@@ -79,9 +81,18 @@ impl HttpProxy {
         if head.status >= 500 && exchange.retries_status(key, server, head.status, &mut around) {
             return HeadVerdict::Dropped(head);
         }
+        // A call that has failed before its first message: there is only a status.
+        if let Some(code) = exchange.call_ended(&head.fields)
+            && exchange.retries_code(key, server, code, &mut around)
+        {
+            return HeadVerdict::Dropped(head);
+        }
         exchange.settle_hedge(key, connection, &mut around);
         let request = &exchange.request.head.fields;
         let is_personal = authenticates_connection(request, head.status, &head.fields);
+        if let Some(code) = exchange.call_ended(&head.fields) {
+            exchange.record.end_call(code);
+        }
         exchange.answer.length = length;
         exchange.answer.head = Some(head);
         exchange.wake_client(around.actions);
@@ -113,11 +124,21 @@ impl HttpProxy {
         now: Instant,
     ) {
         let Some((exchange, mut around)) = self.split(key, clusters, now) else { return };
+        if let Some(trailers) = &trailers
+            && let Some(code) = exchange.call_ended(trailers)
+        {
+            exchange.record.end_call(code);
+        }
         exchange.answer.body.end(trailers);
         let answered = now.saturating_duration_since(exchange.record.began);
         exchange.record.upstream.answered = Some(answered);
         let status = exchange.answer.head.as_ref().map(|head| head.status);
         let status = status.unwrap_or(exchange.record.status);
+        // A server that says so in a call's status speaks against itself all the same.
+        let status = match exchange.record.call {
+            Call::Ended(code) => code.for_server().unwrap_or(status),
+            Call::No | Call::Open => status,
+        };
         exchange.done(status, &mut around);
         around.tally(exchange.cluster).answered += 1;
         exchange.wake_client(around.actions);
@@ -157,6 +178,11 @@ impl HttpProxy {
 }
 
 impl Exchange {
+    /// The status of a call of gRPC, if these fields of its answer have it.
+    fn call_ended(&self, fields: &Fields) -> Option<Code> {
+        if self.record.is_call() { grpc::status_of(fields) } else { None }
+    }
+
     /// A server has answered.
     fn done(&mut self, status: u16, around: &mut super::Surroundings<'_>) {
         if let Some(server) = self.tries.state.server() {

@@ -10,6 +10,7 @@ use crate::service::cluster::failure::{Failure, FailureKind};
 use crate::service::cluster::pool::Checkout;
 use crate::service::cluster::servers::{Ended, ServerOutcome};
 use crate::service::cluster::{Cluster, Clusters, failed};
+use crate::service::grpc::Code;
 
 impl Exchange {
     /// Looks for a server that was not tried, and for a connection to it.
@@ -103,6 +104,33 @@ impl Exchange {
             servers.done(server, outcome, now);
         }
         tries.state = State::Resting;
+        self.try_again(key, after, around);
+        true
+    }
+
+    /// A call of gRPC has ended with this status and nothing else: whether it is tried again
+    /// instead.
+    pub(super) fn retries_code(
+        &mut self,
+        key: Key,
+        server: usize,
+        code: Code,
+        around: &mut Surroundings<'_>,
+    ) -> bool {
+        let now = around.now;
+        let progress = self.progress();
+        let Cluster { retries, breaker, servers, .. } = around.clusters.get(self.cluster);
+        // While another try is under way, that one may still succeed.
+        if self.tries.second.is_some() || !retries.wants_code(code) {
+            return false;
+        }
+        let decision = self.tries.attempts.on_code(retries, breaker, progress, now);
+        let Decision::Retry { after } = decision else { return false };
+        let latency = self.record.upstream.first_byte;
+        let outcome =
+            ServerOutcome { ended: Ended::Status(code.for_server().unwrap_or(200)), latency };
+        servers.done(server, outcome, now);
+        self.tries.state = State::Resting;
         self.try_again(key, after, around);
         true
     }

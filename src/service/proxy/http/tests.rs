@@ -9,6 +9,7 @@ use crate::service::cluster::breaker::Limits;
 use crate::service::cluster::pool::{CloseCause, PoolOptions};
 use crate::service::cluster::servers::{Policy, ServerOptions, ServersOptions};
 use crate::service::cluster::{Cluster, ClusterOptions, HostHeader, ServerProtocol};
+use crate::service::grpc::CodeSet;
 
 const SECOND: Duration = Duration::from_secs(1);
 const CLIENT: Key = Key::new(7, 0);
@@ -40,6 +41,7 @@ fn options(servers: usize) -> ClusterOptions {
             retries_max: 3,
             on: RetryOn { connect: true, reset: true, timeout: true },
             statuses,
+            codes: CodeSet::default(),
             backoff: Duration::ZERO,
             backoff_max: Duration::ZERO,
             deadline: None,

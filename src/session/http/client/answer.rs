@@ -13,6 +13,7 @@ use crate::proto::http1::{Discarded, Framing, Offence, Refusal};
 use crate::ring::Driver;
 use crate::service::CloseReason;
 use crate::service::cluster::failure::Failure;
+use crate::service::grpc::{self, Code};
 use crate::service::http::compression::has_body;
 use crate::service::http::max_forwards::{self, Forwards};
 use crate::service::http::page::{self, write_page};
@@ -152,6 +153,9 @@ impl Http {
         status: u16,
         field: Option<(&[u8], &[u8])>,
     ) {
+        if told.is_call() && status >= 400 {
+            return self.answer_call(context, (head, told), Code::of_status(status), field);
+        }
         let id = told.request_id;
         let write = |_: &mut Context<D>, page: &mut Vec<u8>| write_page(status, id, page);
         self.answer_html(context, (head, told), status, field, write);
@@ -232,7 +236,29 @@ impl Http {
     ) {
         told.reason = Some(failure.name());
         let field = self.options.reason_header.then(|| (REASON_FIELD, failure.name().as_bytes()));
+        if told.is_call() {
+            return self.answer_call(context, (head, told), Code::of_failure(failure), field);
+        }
         self.answer_status(context, head, told, failure.status(), field);
+    }
+
+    /// A call of gRPC that no server answers: its client gets a status, and no page.
+    fn answer_call<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        (head, mut told): (Box<RequestHead>, RequestRecord),
+        code: Code,
+        field: Option<(&[u8], &[u8])>,
+    ) {
+        told.end_call(code);
+        let mut response = context.http.spare_answers.take();
+        response.status = 200;
+        let reason = told.reason.filter(|_| self.options.reason_header);
+        grpc::describe(code, reason.unwrap_or_else(|| code.name()), &mut response.fields);
+        if let Some((name, value)) = field {
+            response.fields.push(name, value);
+        }
+        self.answer(context, head, told, response, b"");
     }
 
     /// A request that may pass no further proxy: we are its server (RFC 9110, section 7.6.2).

@@ -9,9 +9,10 @@ use crate::mem::Key;
 use crate::proto::http::{Method, RequestHead};
 use crate::proto::http1::{Framing, Refusal, RequestMeta, write};
 use crate::ring::Driver;
+use crate::service::grpc;
 use crate::service::http::limit::Verdict;
 use crate::service::http::max_forwards::{self, Forwards};
-use crate::service::http::record::RequestRecord;
+use crate::service::http::record::{Call, RequestRecord};
 use crate::session::context::Context;
 use crate::session::http::options::{RouteAction, RouteOptions};
 use crate::session::http::state::HttpState;
@@ -49,14 +50,17 @@ impl Http {
             dropped.add(head.dropped.into());
         }
         let source = self.source_of(&head);
+        let call = if grpc::is_call(&head) { Call::Open } else { Call::No };
         let certificate = self.client.as_ref().and_then(|peer| peer.certificate.as_deref());
         let Some(found) = options.router.find(&head, certificate) else {
             self.set_body(meta, options.body_max);
             let told = RequestRecord::new(context.now(), source, None, meta.len);
+            let told = RequestRecord { call, ..told };
             return self.answer_status(context, head, told, 404, None);
         };
         let route = &options.routes[found];
         let mut told = RequestRecord::new(context.now(), source, Some(found), meta.len);
+        told.call = call;
         if !self.set_body(meta, route.body_max) {
             let refusal = Refusal::BodyTooLarge;
             self.io.common.listener.stats.http.refuse(refusal);

@@ -11,6 +11,7 @@ use crate::proto::http::{Fields, Known, RequestHead, Version, target};
 use crate::proto::http1::RequestMeta;
 use crate::ring::Driver;
 use crate::service::cluster::stable_hash;
+use crate::service::grpc;
 use crate::service::http::body::Body;
 use crate::service::http::forwarded::{self, Hop};
 use crate::service::http::record::RequestRecord;
@@ -59,6 +60,9 @@ impl Http {
         let hash = hash_on.map(|on| hash_of(on, &head, told.ip()));
         let rewrite = proxy.rewrite.as_ref();
         let path = rewrite.map(|rewrite| rewritten(rewrite, head.path()).into_owned());
+        // A call has the time that its client gives it, and no more than its route.
+        let called = if told.is_call() { grpc::timeout_of(&head.fields) } else { None };
+        let until = [route.total_timeout, called].into_iter().flatten().min();
         let request = ForwardedRequest {
             path,
             size: meta.framing.size(),
@@ -73,7 +77,7 @@ impl Http {
             request,
             record: told,
             hash,
-            until: route.total_timeout.map(|most| now + most),
+            until: until.and_then(|most| now.checked_add(most)),
         };
         engine.insert(new, clusters, now)
     }

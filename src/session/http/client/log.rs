@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::Http;
 use crate::proto::http::{Known, RequestHead};
 use crate::ring::Driver;
+use crate::service::grpc::Code;
 use crate::service::http::access_log::{Record, write_line};
 use crate::service::http::record::RequestRecord;
 use crate::session::context::Context;
@@ -39,6 +40,12 @@ impl Http {
         if let Some((upstream, _)) = tried.server {
             let phases = [tried.queued, tried.connect, tried.first_byte, tried.answered];
             context.histograms.latencies.record_upstream(upstream, phases);
+        }
+        if let Some(code) = told.call_status() {
+            // Only a server knows which methods there are: what clients make up has no name.
+            let is_known = tried.first_byte.is_some() && code != Code::Unimplemented;
+            let method = is_known.then(|| head.path());
+            context.histograms.latencies.calls.record(method, code, duration);
         }
         if self.options.access_log.is_some() {
             self.write_line(context, &head, told, duration);
@@ -80,6 +87,7 @@ impl Http {
             query: head.query(),
             version: if is_read { head.version.name() } else { "" },
             status: told.status,
+            call: told.call_status(),
             sent: told.sent,
             received: told.received,
             referer: head.fields.get(Known::Referer).unwrap_or_default(),

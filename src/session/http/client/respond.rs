@@ -9,6 +9,7 @@ use crate::proto::http2::ErrorCode;
 use crate::ring::Driver;
 use crate::service::CloseReason;
 use crate::service::cluster::failure::Failure;
+use crate::service::grpc::{self, Code};
 use crate::service::http::compression::{Fate, has_body, whole_of};
 use crate::service::http::files::coding::mark_trailers;
 use crate::service::http::forwarded::VIA;
@@ -111,6 +112,20 @@ impl Http {
         (exchange, failure): (Key, Failure),
     ) -> bool {
         let Some((head, mut told)) = context.end_exchange(exchange) else { return true };
+        let is_told = told.is_call() && self.wire.is_http2() && request.encoding.is_none();
+        if told.status != 0 && is_told {
+            // The client of a call is told why it gets no more.
+            let code = Code::of_failure(failure);
+            let mut trailers = Fields::default();
+            grpc::write_status(code, failure.name(), &mut trailers);
+            self.write_end(context, Some(&trailers));
+            told.end_call(code);
+            told.reason = Some(failure.name());
+            self.finish_request(context, head, &request.settled(told));
+            request.responder = Responder::Done;
+            self.after_answer(context);
+            return true;
+        }
         if told.status != 0 {
             // The answer has begun: only a cut tells that it is not whole.
             told.reason = Some(failure.name());

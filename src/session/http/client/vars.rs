@@ -87,6 +87,7 @@ impl Variables for Vars<'_> {
             Variable::Status => number(self.told.status.into(), out),
             // Known only in access logs, where other templates cannot have them.
             Variable::Time
+            | Variable::GrpcStatus
             | Variable::BytesSent
             | Variable::BytesReceived
             | Variable::Duration
