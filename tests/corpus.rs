@@ -288,7 +288,8 @@ fn http1_seeds_are_what_their_names_say_and_mutations_do_no_harm() {
 
 #[test]
 fn http2_seeds_end_as_their_names_say_and_mutations_do_no_harm() {
-    let ends: [(&str, fn(&[u8]) -> http2::Heard); 2] =
+    type Hears = fn(&[u8]) -> http2::Heard;
+    let ends: [(&str, Hears); 2] =
         [("http2_server", http2::http2_server), ("http2_client", http2::http2_client)];
     for (end, hear) in ends {
         let seeds = seeds(end);

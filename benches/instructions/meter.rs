@@ -5,7 +5,7 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 use std::hint::black_box;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use ringway::ring::sim::Sim;
@@ -207,6 +207,10 @@ impl Syscalls for Metered {
 
     fn unacknowledged(&mut self, socket: Fd) -> usize {
         beside!(self.0.unacknowledged(socket))
+    }
+
+    fn round_trip(&mut self, socket: Fd) -> Option<Duration> {
+        beside!(self.0.round_trip(socket))
     }
 
     fn shutdown_read(&mut self, socket: Fd) {

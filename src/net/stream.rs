@@ -3,6 +3,8 @@
 mod farewell;
 mod secured;
 
+use std::time::Duration;
+
 use nix::errno::Errno;
 
 use super::secure::Secure;
@@ -298,6 +300,13 @@ impl Stream {
     /// The kernel has moved so many bytes to the socket by itself (`sendfile(2)`).
     pub const fn note_written(&mut self, bytes: usize) {
         self.written += bytes as u64;
+    }
+
+    /// The time that the peer takes to acknowledge: see [`Syscalls::round_trip`].
+    ///
+    /// [`Syscalls::round_trip`]: crate::ring::Syscalls::round_trip
+    pub fn round_trip<D: Driver, T: Copy>(&self, reactor: &mut Reactor<D, T>) -> Option<Duration> {
+        self.fd.and_then(|fd| reactor.driver().round_trip(fd))
     }
 
     /// Bytes that the peer's system has acknowledged of all that the socket has taken. Where the

@@ -364,6 +364,10 @@ pub trait Syscalls {
     /// (`SIOCOUTQ`); 0 where that cannot be said.
     fn unacknowledged(&mut self, socket: Fd) -> usize;
 
+    /// The time that a socket's peer takes to acknowledge, as the kernel estimates it (`TCP_INFO`);
+    /// `None` where that cannot be said.
+    fn round_trip(&mut self, socket: Fd) -> Option<Duration>;
+
     /// Receives nothing more: what is received after what has come is the end.
     fn shutdown_read(&mut self, socket: Fd);
 

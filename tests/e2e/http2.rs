@@ -1,9 +1,13 @@
 //! HTTP/2 on real sockets: the `h2` crate is the client, and servers behind speak HTTP/1.1.
 
+#[path = "http2/grpc.rs"]
+mod grpc;
 #[path = "http2/hostile.rs"]
 mod hostile;
 #[path = "http2/peer.rs"]
 mod peer;
+#[path = "http2/servers.rs"]
+mod servers;
 #[path = "http2/upstream.rs"]
 mod upstream;
 

@@ -94,10 +94,22 @@ impl Client {
         self.connection.cost()
     }
 
-    /// Bytes of answers that wait for those who take them.
+    /// Bytes that have come and were not looked at.
     #[must_use]
-    pub fn inbound(&self) -> usize {
-        self.connection.streams.iter().map(|stream| stream.receiving.body.len()).sum()
+    pub fn unread(&self) -> usize {
+        self.connection.input.cost()
+    }
+
+    /// Whether nothing can be read before more has come.
+    #[must_use]
+    pub const fn has_nothing_new(&self) -> bool {
+        self.connection.is_stuck()
+    }
+
+    /// Whether all of an answer has come, taken or not.
+    #[must_use]
+    pub fn has_come(&self, id: StreamId) -> bool {
+        self.connection.streams.get(id).is_some_and(|stream| stream.receiving.ended)
     }
 
     /// Bytes of requests that wait for windows or for their turn.
@@ -122,9 +134,15 @@ impl Client {
         self.connection.clear();
     }
 
+    /// Whether windows are about to be given back that may grow: [`Self::set_round_trip`] follows.
+    #[must_use]
+    pub const fn wants_round_trip(&self, growth: Growth) -> bool {
+        self.connection.wants_round_trip(growth)
+    }
+
     /// The time that the server's answers take, once it is measured.
     pub const fn set_round_trip(&mut self, time: Duration) {
-        self.connection.round_trip = time;
+        self.connection.set_round_trip(time);
     }
 
     /// Whether the server has said what it takes. Requests may begin earlier, but nobody knows then
@@ -321,7 +339,8 @@ impl Client {
         }
         receiving.has_head = true;
         receiving.is_bodiless |= matches!(head.status, 204 | 304);
-        // What would be there, or is elsewhere, is not what comes.
+        // What would be there, or is elsewhere, is not what comes, and what comes all the same is
+        // dropped: nobody has room for it.
         receiving.expected = if receiving.is_bodiless { None } else { length };
         receiving.ended = ends;
         if ends && receiving.expected.is_some_and(|length| length > 0) {
@@ -364,11 +383,12 @@ impl Client {
                 _ if receiving.ended => Some(Violation::StreamEnded),
                 _ if !ends => Some(Violation::TrailersUnended),
                 Err(HeadFault::Malformed(violation)) => Some(violation),
+                _ if differs => Some(Violation::LengthDiffers),
+                // Trailers may be left out.
                 Err(HeadFault::Refused(_)) => {
                     trailers.clear();
                     None
                 }
-                Ok(()) if differs => Some(Violation::LengthDiffers),
                 Ok(()) => None,
             }
         };
@@ -384,6 +404,7 @@ impl Client {
     /// The next part of an answer's body; `None` when more has to come, or when it is over.
     pub fn next_of_body(&mut self, id: StreamId) -> Option<Buf> {
         let part = self.connection.streams.get_mut(id)?.receiving.body.pop()?;
+        self.connection.windows.leave(part.len());
         self.connection.give_back(id, part.len());
         Some(part)
     }

@@ -15,7 +15,7 @@ use super::workspace::Workspace;
 use crate::mem::Buf;
 
 /// Streams that we have reset, and of which frames may still be on their way.
-const RESET_MAX: usize = 128;
+const RESET_MAX: usize = 1024;
 /// The time that a window is thought to take to be given back, as long as nobody has measured it.
 const ROUND_TRIP: Duration = Duration::from_millis(50);
 
@@ -75,10 +75,47 @@ pub(super) struct Windows {
     pub(super) receive: i64,
     /// Bytes of the window that is given.
     pub(super) size: u32,
-    /// Bytes that were taken and not given back.
+    /// Bytes that are to be given back.
     pub(super) credit: u32,
+    /// Bytes that have come and are not given back yet.
+    withheld: usize,
+    /// Bytes that have come and that nobody has taken.
+    waiting: usize,
+    /// Bytes that may wait and are given back all the same, so that a stream that nobody takes
+    /// holds no other one up.
+    pub(super) waiting_max: usize,
     /// When something was given back last.
     pub(super) given: Option<Instant>,
+}
+
+impl Windows {
+    /// Bytes have come.
+    const fn enter(&mut self, bytes: usize) {
+        self.withheld += bytes;
+    }
+
+    /// Bytes wait for whoever takes them.
+    const fn wait(&mut self, bytes: usize) {
+        self.waiting += bytes;
+    }
+
+    /// Bytes wait no longer.
+    pub(super) const fn leave(&mut self, bytes: usize) {
+        self.waiting = self.waiting.saturating_sub(bytes);
+    }
+
+    /// Gives back what need not be withheld; whether that is worth a frame.
+    pub(super) fn settle(&mut self) -> bool {
+        let due = self.withheld.saturating_sub(self.waiting.saturating_sub(self.waiting_max));
+        self.withheld -= due;
+        self.credit = self.credit.saturating_add(u32::try_from(due).unwrap_or(u32::MAX));
+        self.credit >= self.size / 2
+    }
+
+    /// Whether the peer is held up because too much waits.
+    pub(super) const fn is_shut(&self) -> bool {
+        self.waiting > self.waiting_max
+    }
 }
 
 /// One end of a connection.
@@ -144,6 +181,9 @@ impl Connection {
                 receive: WINDOW_INITIAL.into(),
                 size: WINDOW_INITIAL,
                 credit: 0,
+                withheld: 0,
+                waiting: 0,
+                waiting_max: if role == Role::Client { usize::MAX } else { 0 },
                 given: None,
             },
             last_remote: 0,
@@ -203,6 +243,7 @@ impl Connection {
         self.input.clear();
         self.block = None;
         self.streams.clear();
+        self.windows.waiting = 0;
         self.heads = 0;
     }
 
@@ -217,7 +258,10 @@ impl Connection {
         space: &mut Workspace,
     ) -> Result<Option<Frame>, Violation> {
         let found = self.read_frame(now, limits, space)?;
-        if found.is_none() {
+        if found.is_some() {
+            // What is not all there begins behind it.
+            self.partial_since = None;
+        } else {
             // A body's frame has the time of its body.
             let is_partial = !matches!(self.reading, Reading::Data { .. })
                 && (!self.input.is_empty() || !matches!(self.reading, Reading::Head))
@@ -340,6 +384,7 @@ impl Connection {
             if padding > left {
                 return Err(Violation::Padding);
             }
+            self.windows.enter(1);
             self.give_back(head.stream, 1);
         }
         let mut part = None;
@@ -357,6 +402,7 @@ impl Connection {
             };
             left -= some.len();
             padding = left;
+            self.windows.enter(some.len());
             self.give_back(head.stream, some.len());
         }
         let is_all = left == 0;
@@ -375,12 +421,18 @@ impl Connection {
         space: &mut Workspace,
     ) -> Result<Option<Frame>, Violation> {
         let len = part.as_ref().map_or(0, |part| part.len());
+        self.windows.enter(len);
+        let is_client = self.role == Role::Client;
         let Some(stream) = self.streams.get_mut(id) else {
             self.give_back(id, len);
             // It may have been sent before our reset came.
-            return if self.reset.contains(&id) { Ok(None) } else { Err(Violation::StreamEnded) };
+            return if self.was_reset(id) { Ok(None) } else { Err(Violation::StreamEnded) };
         };
         let receiving = &mut stream.receiving;
+        if is_client && !receiving.has_head {
+            self.give_back(id, len);
+            return self.violate(id, Violation::BodyBeforeHead, (now, limits), space).map(Some);
+        }
         if receiving.ended {
             self.give_back(id, len);
             return self.violate(id, Violation::StreamEnded, (now, limits), space).map(Some);
@@ -394,6 +446,10 @@ impl Connection {
             self.give_back(id, len);
             return self.violate(id, Violation::LengthDiffers, (now, limits), space).map(Some);
         }
+        if receiving.is_bodiless {
+            self.give_back(id, len);
+            return Ok(ends.then_some(Frame::Data { stream: id }));
+        }
         if receiving.unwanted {
             self.give_back(id, len);
             if ends {
@@ -403,6 +459,8 @@ impl Connection {
         }
         if let Some(part) = part {
             receiving.body.push(part);
+            self.windows.wait(len);
+            self.has_credit |= self.windows.settle();
         }
         Ok((len > 0 || ends).then_some(Frame::Data { stream: id }))
     }
@@ -410,8 +468,7 @@ impl Connection {
     /// Bytes were taken, or dropped: the peer may send as many more.
     pub(super) fn give_back(&mut self, id: u32, bytes: usize) {
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        self.windows.credit = self.windows.credit.saturating_add(bytes);
-        self.has_credit |= self.windows.credit >= self.windows.size / 2;
+        self.has_credit |= self.windows.settle();
         if let Some(stream) = self.streams.get_mut(id) {
             let receiving = &mut stream.receiving;
             receiving.credit = receiving.credit.saturating_add(bytes);
@@ -462,9 +519,11 @@ impl Connection {
         self.remove(id, space);
     }
 
-    /// Whether frames of a stream may come that were sent before our reset.
+    /// Whether frames of a stream may come that were sent before our reset. What a server sends on
+    /// streams of ours that are gone is dropped in any case: many exchanges share the connection,
+    /// and it may be late by any number of resets.
     pub(super) fn was_reset(&self, id: u32) -> bool {
-        self.reset.contains(&id)
+        self.role == Role::Client || self.reset.contains(&id)
     }
 
     /// A stream has begun, or its answer.
@@ -476,11 +535,9 @@ impl Connection {
     pub(super) fn remove(&mut self, id: u32, space: &mut Workspace) {
         if let Some(stream) = self.streams.get(id) {
             self.heads -= stream.head_size;
-            let left = stream.receiving.body.len();
-            let left = u32::try_from(left).unwrap_or(u32::MAX);
             // What nobody takes is given back, as far as the connection goes.
-            self.windows.credit = self.windows.credit.saturating_add(left);
-            self.has_credit |= self.windows.credit >= self.windows.size / 2;
+            self.windows.leave(stream.receiving.body.len());
+            self.has_credit |= self.windows.settle();
             self.streams.remove(id, space);
         }
     }

@@ -137,11 +137,13 @@ pub enum Violation {
     HeadTooLarge,
     /// There are more interim answers than are taken.
     InterimFlood,
+    /// A part of an answer's body comes before its head (8.1).
+    BodyBeforeHead,
 }
 
 impl Violation {
     /// Names of all of them, for metrics.
-    pub const NAMES: [&'static str; 37] = [
+    pub const NAMES: [&'static str; 38] = [
         "preface",
         "settings_missing",
         "frame_too_large",
@@ -179,6 +181,7 @@ impl Violation {
         "trailers_unended",
         "h2_head_too_large",
         "interim_flood",
+        "body_before_head",
     ];
 
     /// Its place among [`Self::NAMES`].
@@ -222,6 +225,7 @@ impl Violation {
             Self::TrailersUnended => 34,
             Self::HeadTooLarge => 35,
             Self::InterimFlood => 36,
+            Self::BodyBeforeHead => 37,
         }
     }
 
@@ -269,7 +273,8 @@ impl Violation {
             | Self::LengthInvalid
             | Self::LengthDiffers
             | Self::TrailersUnended
-            | Self::HeadTooLarge => ErrorCode::PROTOCOL_ERROR,
+            | Self::HeadTooLarge
+            | Self::BodyBeforeHead => ErrorCode::PROTOCOL_ERROR,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! What goes out: frames of ours first, then bodies, as windows and priorities have it (RFC 9113,
 //! section 5.2; RFC 9218, section 10).
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::connection::Connection;
 use super::frame::{
@@ -19,6 +19,14 @@ const COPY_MAX: usize = 2048;
 
 /// Bytes that a peer has to take of an answer within the time for it, unless that is all of it.
 const PROGRESS: usize = 16 * 1024;
+
+/// The shortest round trip that is reckoned with: what both ends need to read and to answer is more
+/// than the way on a machine or in a rack.
+const ROUND_TRIP_MIN: Duration = Duration::from_millis(1);
+
+/// Bytes of the windows of all streams of a connection, beyond which none grows: each may be filled
+/// by a peer while nobody takes what comes.
+const GRANTED_MAX: u64 = 16 * 1024 * 1024;
 
 /// What the windows that we give may become.
 #[derive(Debug, Clone, Copy)]
@@ -68,8 +76,9 @@ impl Connection {
 
     /// Which streams wait for the peer, and since when: a few bytes now and then are no progress.
     fn note_waiting(&mut self, now: Instant) {
+        let is_shut = self.windows.send <= 0;
         for stream in self.streams.iter_mut() {
-            let is_waiting = stream.has_output() || stream.wants_window();
+            let is_waiting = stream.has_output() || stream.wants_window(is_shut);
             let waits = &mut stream.sending.waits;
             match waits {
                 _ if !is_waiting => *waits = None,
@@ -130,6 +139,21 @@ impl Connection {
         len
     }
 
+    /// Whether windows are about to be given back that may grow, by how long the peer takes.
+    pub(super) const fn wants_round_trip(&self, growth: Growth) -> bool {
+        let windows = &self.windows;
+        growth.is_allowed
+            && windows.size < growth.most
+            && windows.given.is_some()
+            && windows.credit >= windows.size / 2
+    }
+
+    /// The peer takes so long. What both ends take to do something about it is within it.
+    pub(super) const fn set_round_trip(&mut self, time: Duration) {
+        let is_short = time.as_nanos() < ROUND_TRIP_MIN.as_nanos();
+        self.round_trip = if is_short { ROUND_TRIP_MIN } else { time };
+    }
+
     /// Gives back what was taken, and perhaps more: a window that is used up within two round
     /// trips holds the peer up.
     fn grant(&mut self, now: Instant, growth: Growth) {
@@ -149,16 +173,19 @@ impl Connection {
             windows.given = Some(now);
             write_window_update(0, bytes, &mut self.control);
         }
+        let mut granted: u64 = self.streams.iter().map(|one| u64::from(one.receiving.size)).sum();
         for stream in self.streams.iter_mut() {
             let receiving = &mut stream.receiving;
             if receiving.ended || receiving.credit < receiving.size / 2 {
                 continue;
             }
-            let grown = if may_grow && is_fast(receiving.given, round_trip) {
+            let has_room = granted + u64::from(receiving.size) <= GRANTED_MAX;
+            let grown = if may_grow && has_room && is_fast(receiving.given, round_trip) {
                 grow(&mut receiving.size, growth.most)
             } else {
                 0
             };
+            granted += u64::from(grown);
             let bytes = std::mem::take(&mut receiving.credit).saturating_add(grown);
             receiving.window += i64::from(bytes);
             receiving.given = Some(now);

@@ -6,7 +6,7 @@ use super::connection::{Connection, Frame, Role};
 use super::error::{ErrorCode, Violation};
 use super::frame::{self, STREAM_MAX, WINDOW_INITIAL, setting};
 use super::hpack::HpackError;
-use super::limits::Limits;
+use super::limits::{Limits, Offence};
 use super::request::{HeadFault, HeadInfo, read_request, read_trailers};
 use super::send::Growth;
 use super::stream::Stream;
@@ -133,10 +133,24 @@ impl Server {
         self.connection.streams.len()
     }
 
-    /// Bytes of bodies that wait for those who take them.
+    /// Bytes of bodies, at most, that may wait for those who take them before the client is held
+    /// up, on all of its streams; none to begin with.
+    pub fn set_waiting_max(&mut self, most: usize) {
+        let windows = &mut self.connection.windows;
+        windows.waiting_max = most;
+        self.connection.has_credit |= windows.settle();
+    }
+
+    /// Whether so much waits of bodies that the client may have to wait until that is taken.
     #[must_use]
-    pub fn inbound(&self) -> usize {
-        self.connection.streams.iter().map(|stream| stream.receiving.body.len()).sum()
+    pub const fn holds_up(&self) -> bool {
+        self.connection.windows.is_shut()
+    }
+
+    /// Bytes that have come and were not looked at.
+    #[must_use]
+    pub fn unread(&self) -> usize {
+        self.connection.input.cost()
     }
 
     /// Bytes of answers that wait for windows or for their turn.
@@ -163,9 +177,15 @@ impl Server {
         self.connection.heads
     }
 
+    /// Whether windows are about to be given back that may grow: [`Self::set_round_trip`] follows.
+    #[must_use]
+    pub const fn wants_round_trip(&self, growth: Growth) -> bool {
+        self.connection.wants_round_trip(growth)
+    }
+
     /// The time that the peer's answers take, once it is measured.
     pub const fn set_round_trip(&mut self, time: Duration) {
-        self.connection.round_trip = time;
+        self.connection.set_round_trip(time);
     }
 
     /// The next thing that has come; `None` when more has to come first. Heads are taken from
@@ -247,6 +267,12 @@ impl Server {
             }
             Err(HeadFault::Refused(refusal)) => {
                 spare.give(head);
+                if self.connection.streams.len() >= limits.streams as usize {
+                    self.connection.refuse(id, (now, limits), space)?;
+                    return Ok(Some(ServerEvent::TooMany(id)));
+                }
+                // Its answer is small, but it is one of ours that nobody had to ask for.
+                self.connection.offences.note(Offence::ForcedReset, now, limits)?;
                 self.open(id, ends, None, space);
                 return Ok(Some(ServerEvent::Refused(id, refusal, block.len())));
             }
@@ -337,12 +363,12 @@ impl Server {
             _ if receiving.ended => Some(Violation::StreamEnded),
             _ if !ends => Some(Violation::TrailersUnended),
             Err(HeadFault::Malformed(violation)) => Some(violation),
+            _ if differs => Some(Violation::LengthDiffers),
             // Trailers may be left out.
             Err(HeadFault::Refused(_)) => {
                 trailers.clear();
                 None
             }
-            Ok(()) if differs => Some(Violation::LengthDiffers),
             Ok(()) => None,
         };
         if let Some(violation) = violation {
@@ -398,6 +424,7 @@ impl Server {
     pub fn next_of_body(&mut self, id: StreamId) -> Result<Option<Buf>, Refusal> {
         let Some(stream) = self.connection.streams.get_mut(id) else { return Ok(None) };
         let Some(part) = stream.receiving.body.pop() else { return Ok(None) };
+        self.connection.windows.leave(part.len());
         let len = part.len() as u64;
         match stream.receiving.allowed.checked_sub(len) {
             Some(left) => stream.receiving.allowed = left,
@@ -515,6 +542,7 @@ impl Connection {
         let left = stream.receiving.body.len();
         stream.receiving.body.clear();
         if left > 0 {
+            self.windows.leave(left);
             self.give_back(id, left);
         }
     }

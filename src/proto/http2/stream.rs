@@ -140,9 +140,9 @@ impl Stream {
             && (self.sending.closed || !self.sending.body.is_empty())
     }
 
-    /// Whether its window is shut while its answer is under way.
-    pub(super) const fn wants_window(&self) -> bool {
-        matches!(self.sending.state, SendState::Body) && self.sending.window <= 0
+    /// Whether its window, or that of the connection, is shut while its answer is under way.
+    pub(super) const fn wants_window(&self, is_shut: bool) -> bool {
+        matches!(self.sending.state, SendState::Body) && (is_shut || self.sending.window <= 0)
     }
 
     /// Bytes that can be sent, as far as this stream goes.

@@ -12,7 +12,7 @@ const LISTS_MAX: (usize, usize) = (256, 256);
 /// Bytes that are kept of each part for the next head.
 const KEPT_MAX: usize = 16 * 1024;
 
-/// Memory for one head at a time, which each is given empty (see [`Workspace::clear`]), and that
+/// Memory for one head at a time, which each is given empty, and that
 /// of streams that are over, which are forgotten.
 #[derive(Debug, Default)]
 pub struct Workspace {

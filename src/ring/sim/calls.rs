@@ -1,5 +1,7 @@
 //! The simulated kernel's direct calls.
 
+use std::time::Duration;
+
 use nix::errno::Errno;
 
 use super::Sim;
@@ -92,6 +94,10 @@ impl Syscalls for Sim {
 
     fn unacknowledged(&mut self, socket: Fd) -> usize {
         self.world.unread(socket)
+    }
+
+    fn round_trip(&mut self, _socket: Fd) -> Option<Duration> {
+        None
     }
 
     fn shutdown_read(&mut self, socket: Fd) {

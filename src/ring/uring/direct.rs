@@ -2,6 +2,7 @@
 
 use std::mem::MaybeUninit;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, IntoRawFd};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
@@ -126,6 +127,17 @@ impl Syscalls for Uring {
         // SAFETY: the call writes one int, to which the pointer leads.
         let result = unsafe { libc::ioctl(socket.0, libc::TIOCOUTQ, &raw mut bytes) };
         if result == 0 { usize::try_from(bytes).unwrap_or(0) } else { 0 }
+    }
+
+    fn round_trip(&mut self, socket: Fd) -> Option<Duration> {
+        // SAFETY: the structure consists of numbers, for which zeros are values.
+        let mut info: libc::tcp_info = unsafe { std::mem::zeroed() };
+        let mut len = libc::socklen_t::try_from(size_of_val(&info)).ok()?;
+        let (level, name) = (libc::IPPROTO_TCP, libc::TCP_INFO);
+        let place = (&raw mut info).cast();
+        // SAFETY: the kernel writes at most `len` bytes, which is the size of the structure.
+        let result = unsafe { libc::getsockopt(socket.0, level, name, place, &raw mut len) };
+        (result == 0 && info.tcpi_rtt > 0).then(|| Duration::from_micros(info.tcpi_rtt.into()))
     }
 
     fn shutdown_read(&mut self, socket: Fd) {

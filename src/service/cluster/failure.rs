@@ -269,11 +269,16 @@ impl Failure {
         }
     }
 
+    const fn is_of_connects(self) -> bool {
+        matches!(self.kind(), FailureKind::Connect)
+    }
+
     /// Whether the exchange may be tried again at all: without harm, and with its whole body.
     #[must_use]
     pub const fn may_be_retried(self, progress: TryProgress) -> bool {
         match self.safety(progress) {
-            Safety::NotSent => true,
+            // A server that refuses a request may have taken some of its body from us before.
+            Safety::NotSent => self.is_of_connects() || progress.body_repeatable,
             Safety::Idempotent => progress.body_repeatable,
             Safety::Unsafe => false,
         }
@@ -337,7 +342,9 @@ mod tests {
         let gone = TryProgress { body_repeatable: false, ..progress(true, true, false) };
         assert!(!Failure::ResetBeforeHead.may_be_retried(gone));
         assert_eq!(Failure::ResetBeforeHead.safety(gone), Safety::Idempotent);
-        let untouched = TryProgress { sent: false, ..gone };
+        let refused = TryProgress { idempotent: false, ..gone };
+        assert!(!Failure::RefusedStream.may_be_retried(refused), "its beginning would be missing");
+        let untouched = TryProgress { sent: false, body_repeatable: true, ..gone };
         assert!(Failure::ResetBeforeHead.may_be_retried(untouched), "nothing of it was sent");
         assert!(Failure::ConnectRefused.may_be_retried(gone));
     }

@@ -264,10 +264,11 @@ impl<C: Copy + Eq + Hash, W: Copy + Eq + Hash> Pool<C, W> {
         self.options.capacity = capacity.max(1);
     }
 
-    /// A connection carries no more than so many exchanges.
+    /// A connection carries no more than so many exchanges; with 0, none for now.
     pub fn set_capacity(&mut self, connection: C, capacity: u32) {
         if let Some((at, entry)) = self.find(connection) {
-            entry.capacity = capacity.max(1);
+            entry.capacity = capacity;
+            self.sharing.remove(at);
             self.arrange(at);
         }
     }
@@ -453,14 +454,14 @@ impl<C: Copy + Eq + Hash, W: Copy + Eq + Hash> Pool<C, W> {
     /// Puts a connection among those that it belongs to, as it is now.
     fn arrange(&mut self, at: usize) {
         let Some(entry) = self.entries[at].as_mut() else { return };
-        let is_idle = entry.carries == 0 && entry.retiring.is_none();
+        let is_idle = entry.carries == 0 && entry.has_room();
         let was_idle = std::mem::replace(&mut entry.listed, is_idle);
         match (was_idle, is_idle) {
             (false, true) => self.idle.push_first(at),
             (true, false) => self.idle.remove(at),
             (true, true) | (false, false) => {}
         }
-        if self.options.capacity > 1 {
+        if entry.capacity > 1 {
             self.uses += 1;
             if entry.has_room() && !is_idle {
                 self.sharing.set(at, (entry.carries, Reverse(self.uses)));

@@ -19,10 +19,10 @@ use crate::mem::Key;
 use crate::net::{Operation, Stream, StreamEvent};
 use crate::proto::http1::{Client, RequestLine};
 use crate::ring::{Completion, Driver, Lane};
+use crate::service::cluster::HostHeader;
 use crate::service::cluster::clock::ServerClock;
 use crate::service::cluster::failure::Failure;
 use crate::service::cluster::pool::CloseCause;
-use crate::service::cluster::HostHeader;
 use crate::service::proxy::http::Exchange;
 use crate::session::Due;
 use crate::session::context::Context;
@@ -191,6 +191,14 @@ impl UpstreamConnection {
         if self.many.is_some() {
             return self.assign_to_many(context, key, exchange);
         }
+        if let Phase::Busy(_) = self.phase {
+            // It carries one at a time, and its pool thought otherwise.
+            context.connection_lost((exchange, key), Failure::StaleConnection, true);
+            let (now, place) = (context.now(), (self.cluster, self.server));
+            let HttpState { proxy, clusters, .. } = &mut context.http;
+            let _stays = proxy.connection_released(place, key, clusters, now);
+            return;
+        }
         if self.phase != Phase::Idle || !self.wire.is_ready() {
             // It died before it was used.
             context.connection_lost((exchange, key), Failure::StaleConnection, true);
@@ -280,6 +288,7 @@ impl UpstreamConnection {
         let Some(exchange) = proxy.get_mut(key) else { return };
         let mut out = self.buffer.writer(pages, &mut self.stream);
         if self.wire.wants_head() {
+            exchange.prepare_head(context.reactor.now());
             let names = (&options.host, &*options.names[self.server]);
             self.wire.send_head(request_line(exchange, names), &mut out);
             exchange.note_sent();

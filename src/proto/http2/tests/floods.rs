@@ -155,3 +155,22 @@ fn parts_of_a_cookie_and_fields_are_counted_apart() {
         id += 2;
     }
 }
+
+#[test]
+fn requests_that_are_refused_count_among_the_streams_and_have_a_limit() {
+    let limits = Limits { streams: 4, forced_resets: 20, ..Limits::default() };
+    let mut peer = Peer::limited(Answers::Nothing, limits);
+    // Their answers cannot be sent.
+    peer.send(&hello(&[(frame::setting::INITIAL_WINDOW_SIZE, 0)]));
+    let nameless = block(&[(":method", "GET"), (":scheme", "http"), (":path", "/")]);
+    for at in 0..4 {
+        peer.send(&framed(kind::HEADERS, END, at * 2 + 1, &nameless));
+    }
+    assert_eq!(peer.server.streams(), 4, "{:?}", peer.events);
+    for at in 4..40 {
+        peer.send(&framed(kind::HEADERS, END, at * 2 + 1, &nameless));
+        assert!(peer.server.streams() <= 4);
+    }
+    let came = |what: &str| peer.events.iter().any(|event| event.contains(what));
+    assert!(came("too many"), "{:?}", peer.events);
+}

@@ -96,6 +96,53 @@ fn what_nobody_takes_of_a_stream_is_given_back_to_the_connection() {
 }
 
 #[test]
+fn a_stream_that_nobody_takes_holds_no_other_one_up() {
+    let mut peer = Peer::greeted(Answers::Nothing);
+    peer.server.set_waiting_max(100_000);
+    for id in [1, 3] {
+        peer.send(&post(id, &[]));
+        for _ in 0..3 {
+            peer.send(&data(id, &[b'a'; 16_384], false));
+        }
+        assert!(!peer.said().is_empty(), "the window of the connection is given back");
+    }
+    assert!(!peer.server.holds_up());
+    peer.send(&post(5, &[]));
+    peer.send(&data(5, &[b'a'; 16_384], false));
+    assert!(peer.server.holds_up(), "there is a limit to what may wait");
+    assert!(peer.events.iter().all(|event| !event.contains("fails")), "{:?}", peer.events);
+    while peer.server.next_of_body(1).unwrap().is_some() {}
+    assert!(!peer.server.holds_up());
+}
+
+#[test]
+fn an_answer_that_waits_for_the_window_of_the_connection_has_a_time() {
+    let mut peer = Peer::new(Answers::Nothing);
+    peer.send(&[hello(&[(INITIAL_WINDOW, 1 << 30)]), get(1, "/")].concat());
+    peer.head(1, 200, None);
+    peer.server.send_part(1, Buf::copy_of(&[b'x'; 65_535]));
+    peer.turn();
+    assert!(!peer.server.is_held_up(), "all that there was has gone");
+    let timeout = std::time::Duration::from_secs(30);
+    assert_eq!(peer.server.room(1), 0);
+    assert_eq!(peer.server.stalls_at(timeout), Some(peer.now + timeout));
+    assert_eq!(peer.server.stalled(peer.now + timeout, timeout), Some(1));
+}
+
+#[test]
+fn a_frame_that_came_in_two_parts_is_forgotten_once_it_is_there() {
+    let mut peer = Peer::greeted(Answers::Nothing);
+    let request = get(1, "/");
+    peer.send(&request[..12]);
+    assert_eq!(peer.server.partial_since(), Some(peer.now));
+    peer.server.receive(Buf::copy_of(&request[12..]));
+    let Peer { server, limits, now, space, spare, .. } = &mut peer;
+    assert!(matches!(server.poll(*now, limits, space, spare), Ok(Some(ServerEvent::Request(..)))));
+    assert!(server.has_nothing_new());
+    assert_eq!(server.partial_since(), None, "nobody polls again before more has come");
+}
+
+#[test]
 fn more_than_the_window_is_refused() {
     let mut peer = Peer::greeted(Answers::Nothing);
     peer.send(&post(1, &[]));

@@ -1,5 +1,6 @@
 //! The machine of a server with clients that send frames of their own making.
 
+mod answers;
 mod floods;
 mod flow;
 mod rules;
@@ -122,7 +123,7 @@ impl Peer {
             ServerEvent::Body(id) => self.echo(id),
             ServerEvent::Refused(id, refusal, _) => {
                 self.events.push(format!("{id} refused: {}", refusal.name()));
-                self.respond(id, refusal.status(), b"");
+                self.respond(id, refusal.status(), b"no");
             }
             ServerEvent::Reset(id, code) => {
                 self.events.push(format!("{id} reset: {}", code.name()));

@@ -383,3 +383,14 @@ fn the_settings_say_what_is_taken() {
     assert_eq!(settings, [(3, 100), (6, 65_536), (9, 1)]);
     assert!(said(&framed(kind::SETTINGS, 0, 0, &[0, 0x70, 0, 0, 0, 1])) == ["settings ack"]);
 }
+
+#[test]
+fn trailers_that_are_left_out_do_not_hide_that_a_body_is_too_short() {
+    let mut peer = Peer::greeted(Answers::Echo);
+    let many: Vec<(String, &str)> = (0..300).map(|at| (format!("x-{at}"), "v")).collect();
+    let many: Vec<(&str, &str)> = many.iter().map(|(name, value)| (&**name, *value)).collect();
+    peer.send(&post(1, &[("content-length", "100")]));
+    peer.send(&data(1, &[b'a'; 50], false));
+    peer.send(&framed(kind::HEADERS, END, 1, &block(&many)));
+    assert!(peer.events.contains(&"1 violates: length_differs".to_owned()), "{:?}", peer.events);
+}

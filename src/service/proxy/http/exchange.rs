@@ -18,6 +18,7 @@ use crate::proto::http::{BodySize, Method, RequestHead, ResponseHead};
 use crate::service::cluster::attempts::Attempts;
 use crate::service::cluster::clock::Carried;
 use crate::service::cluster::failure::{Failure, TryProgress};
+use crate::service::grpc;
 use crate::service::http::body::Body;
 use crate::service::http::budget::WaitingBudget;
 use crate::service::http::record::RequestRecord;
@@ -272,10 +273,21 @@ impl Exchange {
 
     /// The request goes out again from its beginning.
     pub(super) fn rewind(&mut self) {
+        // Nothing of one answer is taken for a part of the next.
         self.answer.head = None;
+        self.answer.length = None;
+        self.answer.body = Body::default();
         self.waiting.on_server = 0;
         if !self.kept.bytes.is_empty() {
             self.request.body.rewind(std::mem::take(&mut self.kept.bytes));
+        }
+    }
+
+    /// The head of the request is about to be written to a server: one of a call of gRPC tells it
+    /// how much time is left.
+    pub fn prepare_head(&mut self, now: Instant) {
+        if let Some(until) = self.until.filter(|_| self.record.is_call()) {
+            grpc::set_timeout(&mut self.request.head.fields, until.saturating_duration_since(now));
         }
     }
 

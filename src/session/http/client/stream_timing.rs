@@ -44,7 +44,8 @@ impl Http {
             | Responder::Listing(_)
             | Responder::Done => false,
         };
-        if !is_wanted {
+        // While others of its bodies wait for their servers, it may not be able to send this one.
+        if !is_wanted || many.server.holds_up() {
             return None;
         }
         let (timeout, rate) = (self.options.body_timeout, self.options.body_rate_min);

@@ -21,9 +21,11 @@ const EVENTS_PER_TURN: usize = 512;
 /// How long a client has to learn that no further requests are wanted, before those that come are
 /// not looked at.
 pub(super) const GOODBYE: Duration = Duration::from_secs(1);
-/// Bytes of bodies that may wait on one connection for those who take them. Beyond it, nothing more
-/// is read from the connection.
+/// Bytes of bodies that may wait on one connection for those who take them. Beyond it, the client's
+/// window of the connection shuts. Its frames are read all the same.
 const INBOUND_MAX: usize = 1024 * 1024;
+/// Bytes that may wait on one connection to be looked at. Beyond it, nothing more is received.
+const UNREAD_MAX: usize = 64 * 1024;
 
 impl Http {
     /// What a connection may have.
@@ -312,7 +314,13 @@ impl Http {
             true => 0,
             false => budget.allowance().saturating_sub(waiting),
         };
+        many.server.set_waiting_max(INBOUND_MAX.min(budget.allowance().saturating_mul(4)));
         let growth = Growth { most: limits.window, is_allowed: !budget.is_short() };
+        if many.server.wants_round_trip(growth)
+            && let Some(time) = self.io.stream.round_trip(&mut context.reactor)
+        {
+            many.server.set_round_trip(time);
+        }
         let mut out = self.io.buffer.writer(pages, &mut self.io.stream);
         let sent = many.server.transmit(room, (now, growth), &mut http.workspace, &mut out);
         if sent > 0 {
@@ -338,10 +346,8 @@ impl Http {
             }
             return;
         }
-        let allowed = context.http.proxy.budget().allowance();
-        let most = INBOUND_MAX.min(allowed.saturating_mul(4));
-        let inbound = self.wire.multiplexed().map_or(0, |many| many.server.inbound());
-        if inbound > most {
+        let unread = self.wire.multiplexed().map_or(0, |many| many.server.unread());
+        if unread > UNREAD_MAX {
             self.pause(context, key);
         } else {
             self.receive(context, key);

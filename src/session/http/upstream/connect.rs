@@ -31,6 +31,11 @@ impl UpstreamConnection {
         if is_http2 {
             self.greet(context, key);
         } else {
+            if protocol == ServerProtocol::Auto {
+                // Another connection to it may have agreed to HTTP/2.
+                let HttpState { proxy, clusters, .. } = &mut context.http;
+                proxy.connection_shares((self.cluster, self.server), 1, clusters);
+            }
             self.stands(context, key, Phase::Idle);
         }
     }
@@ -104,7 +109,8 @@ impl UpstreamConnection {
         let now = context.now();
         let Some(many) = &mut self.many else { return };
         let HttpState { workspace, spare_answers, .. } = &mut context.http;
-        while !many.wire.is_greeted() {
+        // One that takes no request yet may say more before long.
+        while !many.wire.is_greeted() || many.wire.capacity() == 0 {
             match many.wire.poll(now, &many.limits, workspace, spare_answers) {
                 Ok(Some(_)) => {}
                 Ok(None) if many.wire.has_ended() => {

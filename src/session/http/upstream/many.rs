@@ -1,8 +1,6 @@
 //! A connection to a server by HTTP/2: many exchanges side by side. What fails on one stream is
 //! held against its exchange alone; what the connection can carry, its pool is told.
 
-
-
 use super::answer::Stopped;
 use super::{Phase, UpstreamConnection, request_parts};
 use crate::mem::Key;
@@ -21,9 +19,10 @@ use crate::session::http::state::HttpState;
 
 /// Things that have come on one connection, and are taken in one turn.
 const EVENTS_PER_TURN: usize = 512;
-/// Bytes of answers that may wait on one connection for those who take them. Beyond it, nothing
-/// more is read from the connection.
-const INBOUND_MAX: usize = 1024 * 1024;
+/// Bytes that may wait on one connection to be looked at. Beyond it, nothing more is received.
+/// Answers that nobody takes do not count: they have windows of their own, so that none of them
+/// holds up another.
+const UNREAD_MAX: usize = 256 * 1024;
 
 /// What a connection of HTTP/2 carries.
 #[derive(Debug)]
@@ -50,6 +49,8 @@ pub(super) struct Carried {
     is_seen: bool,
     /// Bytes of it that waited for the server at the last look.
     pub(super) queued: usize,
+    /// Bytes of the connection up to the end of the request, once that is known.
+    pub(super) whole_at: Option<u64>,
     /// It failed before it was worked on.
     pub(super) failed: Option<Failure>,
 }
@@ -94,7 +95,8 @@ impl UpstreamConnection {
         let now = context.now();
         let Some(many) = &mut self.many else { return };
         if many.wire.is_spent() || many.wire.has_ended() || self.phase != Phase::Shared {
-            // It died before it was used, or takes fewer than were thought of.
+            // It died before it was used: nobody else gets it.
+            self.retire_many(context, key);
             context.connection_lost((exchange, key), Failure::StaleConnection, true);
             self.release_one(context, key);
             return;
@@ -105,7 +107,8 @@ impl UpstreamConnection {
             context.http.proxy.was_connected(exchange, self.connect);
         }
         let (stream, is_seen, queued, failed) = (None, false, 0, None);
-        many.carried.push(Carried { exchange, stream, clock, is_seen, queued, failed });
+        let whole_at = None;
+        many.carried.push(Carried { exchange, stream, clock, is_seen, queued, whole_at, failed });
         self.mark_dirty(context, key);
     }
 
@@ -130,8 +133,8 @@ impl UpstreamConnection {
         if self.phase != Phase::Shared {
             return;
         }
-        if many.wire.has_ended() && many.wire.is_read() {
-            self.fail_many(context, key, None);
+        if many.wire.has_ended() && many.wire.has_nothing_new() {
+            self.fail_unanswered(context, key);
         } else if many.carried.is_empty() && (many.is_retired || self.draining) {
             self.leave_many(context, key, CloseCause::Retired);
         }
@@ -184,10 +187,10 @@ impl UpstreamConnection {
             }
             ClientEvent::Violated(stream, violation) => {
                 self.tell_violation(context, violation);
-                let failure = match violation {
-                    Violation::InterimFlood | Violation::HeadTooLarge => Failure::ResponseTooLarge,
-                    _ => Failure::BadResponse,
-                };
+                let is_size =
+                    matches!(violation, Violation::InterimFlood | Violation::HeadTooLarge);
+                let failure =
+                    if is_size { Failure::ResponseTooLarge } else { Failure::BadResponse };
                 self.lose_stream(context, stream, Some(failure));
             }
             ClientEvent::GoAway(last, _) => self.take_go_away(context, key, last),
@@ -264,19 +267,51 @@ impl UpstreamConnection {
 
     /// The server takes no further requests: those that it has not looked at go elsewhere.
     fn take_go_away<D: Driver>(&mut self, context: &mut Context<D>, key: Key, last: StreamId) {
-        let now = context.now();
         let Some(many) = &mut self.many else { return };
         for one in &mut many.carried {
             if one.stream.is_none_or(|stream| stream > last) {
                 one.failed = Some(Failure::RefusedStream);
             }
         }
+        self.retire_many(context, key);
+    }
+
+    /// The connection takes no further exchange.
+    fn retire_many<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        let (now, place) = (context.now(), (self.cluster, self.server));
+        let Some(many) = self.many.as_mut().filter(|_| self.phase == Phase::Shared) else { return };
         if !std::mem::replace(&mut many.is_retired, true) {
-            let place = (self.cluster, self.server);
             let HttpState { proxy, clusters, .. } = &mut context.http;
             if !proxy.connection_retired(place, key, clusters, now) {
                 self.finish_many(context, key);
             }
+        }
+    }
+
+    /// The server sends no more: what has come whole is passed on, and all else fails.
+    fn fail_unanswered<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        let Some(many) = &mut self.many else { return };
+        let wire = &many.wire;
+        let has_come = |one: &Carried| one.stream.is_some_and(|stream| wire.has_come(stream));
+        if !many.carried.iter().any(has_come) {
+            return self.fail_many(context, key, None);
+        }
+        self.retire_many(context, key);
+        let mut at = 0;
+        while let Some(many) = &self.many
+            && let Some(one) = many.carried.get(at)
+        {
+            if one.stream.is_some_and(|stream| many.wire.has_come(stream)) {
+                at += 1;
+                continue;
+            }
+            let has_head =
+                context.http.proxy.get(one.exchange).is_some_and(|found| found.has_head());
+            let lost = if has_head { Failure::ResetInBody } else { Failure::ResetBeforeHead };
+            let failure = one.failed.unwrap_or(lost);
+            let (exchange, is_stale) = (one.exchange, many.is_used && !one.is_seen);
+            self.drop_one(context, key, at);
+            context.connection_lost((exchange, key), failure, is_stale);
         }
     }
 
@@ -347,6 +382,7 @@ impl UpstreamConnection {
             // The server takes fewer than were thought of: it waits for the end of another one.
             None if !many.wire.can_open() => return,
             None => {
+                exchange.prepare_head(context.reactor.now());
                 let names = (&options.host, &*options.names[self.server]);
                 let (path, authority) = request_parts(exchange, names);
                 let request = &exchange.request;
@@ -507,6 +543,11 @@ impl UpstreamConnection {
         };
         let Some(many) = &mut self.many else { return };
         let growth = Growth { most: many.limits.window, is_allowed: !budget.is_short() };
+        if many.wire.wants_round_trip(growth)
+            && let Some(time) = self.stream.round_trip(&mut context.reactor)
+        {
+            many.wire.set_round_trip(time);
+        }
         let mut out = self.buffer.writer(pages, &mut self.stream);
         many.wire.transmit(room, (now, growth), &mut http.workspace, &mut out);
     }
@@ -521,8 +562,7 @@ impl UpstreamConnection {
         let waiting = self.buffer.unsent(&self.stream) + many.wire.cost();
         let budget = context.http.proxy.budget_mut();
         budget.recount(&mut self.counted, waiting);
-        let most = INBOUND_MAX.min(budget.allowance().saturating_mul(4));
-        if many.wire.inbound() > most {
+        if many.wire.unread() > UNREAD_MAX {
             if self.stream.is_receiving() {
                 context.stats().relay.pauses.add(1);
                 self.stream.pause(&mut context.reactor, key);

@@ -15,6 +15,7 @@ impl UpstreamConnection {
         let patience = self.patience(context);
         let (now, written) = (context.now(), self.stream.written());
         let is_blocked = self.stream.is_blocked();
+        let unsent = self.buffer.unsent(&self.stream) as u64;
         let Some(many) = &mut self.many else { return };
         let mut first: Option<Instant> = None;
         for one in &mut many.carried {
@@ -25,6 +26,11 @@ impl UpstreamConnection {
                 one.clock.note_progress(now);
             }
             let is_sending = one.stream.is_some_and(|stream| many.wire.is_sending(stream));
+            if one.stream.is_some() && !is_sending {
+                one.whole_at.get_or_insert(written + unsent);
+            }
+            // What others send later says nothing of this one.
+            let written = one.whole_at.map_or(written, |whole| whole.min(written));
             let waits_for_client = is_full
                 || is_sending && queued == 0 && !is_blocked && found.request.body.waiting() == 0;
             let at = if waits_for_client {
@@ -57,7 +63,12 @@ impl UpstreamConnection {
                 one.failed = Some(found.total_failure());
                 continue;
             }
-            one.clock.look(now, sent);
+            let own = one.whole_at.map_or(sent, |whole| Sent {
+                written: whole,
+                acknowledged: sent.acknowledged.min(whole),
+                is_blocked: sent.is_blocked && sent.written < whole,
+            });
+            one.clock.look(now, own);
             let late = one.clock.failure(now, &patience, found.carried_by(key));
             one.failed = one.failed.or(late);
         }
