@@ -416,7 +416,7 @@ pub(super) fn retry_reason(value: &DeValue<'_>) -> Result<RetryReason, Fault> {
 /// A status of gRPC after which a call is tried again.
 fn retry_code(name: &str) -> Result<&'static str, String> {
     RETRY_CODES.into_iter().find(|code| *code == name).ok_or_else(|| {
-        match accept::nearest(name, RETRY_CODES.into_iter()) {
+        match accept::nearest(name, RETRY_CODES) {
             Some(likely) => format!("did you mean \"grpc:{likely}\"?"),
             None => "write a status of gRPC, as in \"grpc:unavailable\"".to_owned(),
         }
