@@ -46,7 +46,8 @@ pub(crate) fn is_full_sweep() -> bool {
         && number("RINGWAY_SIM_RUNS").is_none_or(|runs| runs >= RUNS)
 }
 
-fn for_seeds(share: u64, test: impl Fn(u64) + std::panic::RefUnwindSafe) {
+/// The same with one of `share` seeds.
+pub(crate) fn for_seeds(share: u64, test: impl Fn(u64) + std::panic::RefUnwindSafe) {
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     if let Some(seed) = number("RINGWAY_SIM_SEED") {
         return test(seed);

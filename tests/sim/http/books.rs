@@ -3,10 +3,12 @@
 
 use std::collections::BTreeMap;
 
+use ringway::proto::http2::Violation;
 use ringway::service::CloseReason;
 use ringway::service::cluster::failure::Failure;
 use ringway::session::Distribution;
 
+use super::client::Client;
 use super::run::Run;
 use super::setup::ROUTES;
 
@@ -68,6 +70,7 @@ pub(super) fn balance(run: &mut Run) {
     let text = String::from_utf8(text).expect("lines are text");
     let lines: Vec<Line> = text.lines().map(Line::read).collect();
     balance_connections(run);
+    balance_http2(run);
     balance_routes(run, &lines);
     balance_answers(run, &lines, &text);
     balance_upstream(run, &lines, &text);
@@ -80,6 +83,19 @@ fn balance_connections(run: &Run) {
     let closed: u64 = CloseReason::ALL.iter().map(|reason| run.closed(*reason)).sum();
     assert_eq!((stats.accepted.get(), closed), (run.clients.len() as u64, closed));
     assert_eq!(closed, run.clients.len() as u64, "each connection has one end");
+}
+
+/// Of HTTP/2: our clients break no rule; what they were told was done no more than it was counted,
+/// and what was counted was done.
+fn balance_http2(run: &Run) {
+    let http2 = &run.workers.cells()[0].stats.listeners.get(0).http.http2;
+    let broken: Vec<_> = Violation::NAMES.iter().zip(&http2.violations).collect();
+    assert!(broken.iter().all(|(_, count)| count.get() == 0), "{broken:?}");
+    let clients = || run.clients.iter().filter(|client| client.is_http2());
+    let sum = |of: fn(&Client) -> usize| clients().map(of).sum::<usize>() as u64;
+    assert!(http2.connections.get() <= clients().count() as u64);
+    assert!(http2.resets.get() <= sum(|client| client.cancelled));
+    assert!(http2.refused.get() >= sum(|client| client.refused));
 }
 
 /// For each route and class of statuses: lines = answers. For each route: the bytes of its lines
@@ -124,7 +140,7 @@ fn balance_answers(run: &Run, lines: &[Line], text: &str) {
     // A head that was refused, or did not come whole, has no path in its line.
     let mut without_path: Vec<&Line> = lines.iter().filter(|line| line.is_anonymous()).collect();
     for client in &run.clients {
-        for (ask, answer) in client.asks.iter().zip(&client.answers) {
+        for (ask, answer) in client.answered() {
             let line = match by_marker.get(&*ask.marker) {
                 Some(line) => line,
                 None if answer.is_passed_on => panic!("{ask:?} {answer:?} has no line: {text}"),
@@ -139,6 +155,12 @@ fn balance_answers(run: &Run, lines: &[Line], text: &str) {
                 assert_eq!(*reason, line.reason);
             }
             assert!(!answer.is_passed_on || line.has_upstream, "{line:?}");
+        }
+    }
+    for client in &run.clients {
+        for ask in client.untouched.iter().map(|place| &client.asks[*place]) {
+            let is_seen = run.seen.contains_key(&ask.marker);
+            assert!(!is_seen && !by_marker.contains_key(&*ask.marker), "{ask:?} was looked at");
         }
     }
     for (marker, seen) in &run.seen {

@@ -27,7 +27,7 @@ pub(super) fn all() -> BTreeSet<String> {
 }
 
 /// What no run reaches, and why.
-pub(super) const EXCUSED: [(&str, &str); 10] = [
+pub(super) const EXCUSED: [(&str, &str); 9] = [
     ("close connect_failed", "of TCP proxies: their sweeps reach it"),
     ("close connect_timeout", "of TCP proxies"),
     ("close tls_failed", "the simulated kernel's peers speak no TLS"),
@@ -36,7 +36,6 @@ pub(super) const EXCUSED: [(&str, &str); 10] = [
     ("close upstream_overloaded", "of TCP proxies"),
     ("failure client_gone", "nothing fails with it: a client that has gone has no exchange"),
     ("failure connect_tls", "the simulated kernel's peers speak no TLS"),
-    ("failure refused_stream", "the simulated servers speak HTTP/1.1"),
     ("refusal status_line", "answers have status lines, and only requests are counted"),
 ];
 

@@ -1,8 +1,12 @@
 //! A client: it sends its requests, reads the answers, and knows what each of them has to be.
 
+mod streams;
+
 use ringway::ring::sim::PeerId;
 use ringway::service::cluster::failure::Failure;
 
+pub(super) use self::streams::Manners;
+use self::streams::Streams;
 use super::net::Net;
 use super::orders::Ask;
 use super::wire::{Answer, Framing, pattern};
@@ -26,6 +30,8 @@ pub(super) struct Habits {
     pub(super) preface: Vec<u8>,
     /// Turns after which it connects.
     pub(super) comes_at: usize,
+    /// It speaks HTTP/2, and how.
+    pub(super) http2: Option<Manners>,
 }
 
 impl Default for Habits {
@@ -39,6 +45,7 @@ impl Default for Habits {
             leaves: true,
             preface: Vec::new(),
             comes_at: 0,
+            http2: None,
         }
     }
 }
@@ -46,6 +53,8 @@ impl Default for Habits {
 /// An answer that has come whole.
 #[derive(Debug, Clone)]
 pub(super) struct Got {
+    /// The place of its request.
+    pub(super) of: usize,
     pub(super) status: u16,
     /// The failure that it stands for.
     pub(super) reason: Option<String>,
@@ -90,6 +99,12 @@ pub(super) struct Client {
     /// Interim answers of servers.
     pub(super) hints: usize,
     pub(super) end: End,
+    /// Requests that it has given up, and how often one was refused, by HTTP/2.
+    pub(super) cancelled: usize,
+    pub(super) refused: usize,
+    /// The places of those for which the other side says that it has done nothing.
+    pub(super) untouched: Vec<usize>,
+    streams: Option<Box<Streams>>,
     input: Vec<u8>,
     out: Vec<u8>,
     /// A body that is sent when the other side says so, and the turns for which it has waited.
@@ -111,9 +126,13 @@ struct Tunnel {
 
 impl Client {
     pub(super) fn new(peer: PeerId, asks: Vec<Ask>, habits: Habits, plan: u64) -> Self {
+        let count = asks.len();
         Self {
             peer,
             out: habits.preface.clone(),
+            streams: habits
+                .http2
+                .map(|manners| Box::new(Streams::new(manners, &habits.preface, count))),
             habits,
             asks,
             begun: 0,
@@ -123,6 +142,9 @@ impl Client {
             answers: Vec::new(),
             hints: 0,
             end: End::Open,
+            cancelled: 0,
+            refused: 0,
+            untouched: Vec::new(),
             input: Vec::new(),
             held: None,
             stopped: false,
@@ -136,6 +158,18 @@ impl Client {
         self.end != End::Open
     }
 
+    /// Whether it speaks HTTP/2.
+    pub(super) const fn is_http2(&self) -> bool {
+        self.streams.is_some()
+    }
+
+    /// The answers with their requests, in the order in which they were asked for.
+    pub(super) fn answered(&self) -> Vec<(&Ask, &Got)> {
+        let mut all: Vec<_> = self.answers.iter().collect();
+        all.sort_by_key(|answer| answer.of);
+        all.into_iter().map(|answer| (&self.asks[answer.of], answer)).collect()
+    }
+
     /// It reads all that there is.
     pub(super) const fn hurry(&mut self) {
         self.habits.reads = 1000;
@@ -147,6 +181,11 @@ impl Client {
             return;
         }
         self.plan = net.plan;
+        if let Some(mut streams) = self.streams.take() {
+            streams.play(self, net);
+            self.streams = Some(streams);
+            return;
+        }
         if net.chance(self.habits.reads) {
             let most = 1 + net.below(self.habits.part);
             let bytes = net.read(self.peer, most);
@@ -303,6 +342,7 @@ impl Client {
         let is_passed_on = answer.head.get("x-marker").is_some();
         self.last = answer.closes();
         self.answers.push(Got {
+            of: self.answers.len(),
             status: answer.status,
             reason,
             is_passed_on,

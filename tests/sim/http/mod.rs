@@ -24,12 +24,13 @@ mod run;
 mod scenarios;
 mod server;
 mod setup;
+mod talk;
 mod wire;
 
 use self::census::{Census, EXCUSED};
 use self::run::Run;
 use self::scenarios::{SCENARIOS, Scenario};
-use super::harness::{for_each_seed, for_some_seeds, is_full_sweep};
+use super::harness::{for_seeds, for_some_seeds, is_full_sweep};
 
 fn scenario(name: &str) -> &'static Scenario {
     SCENARIOS.iter().find(|one| one.name == name).expect("a scenario of that name")
@@ -37,9 +38,9 @@ fn scenario(name: &str) -> &'static Scenario {
 
 /// Runs many seeds of a scenario.
 fn sweep(name: &str) {
-    let Scenario { setup, is_fair, reaches, .. } = scenario(name);
+    let Scenario { setup, share, is_fair, reaches, .. } = scenario(name);
     let census = std::sync::Mutex::new(Census::default());
-    for_each_seed(|seed| {
+    for_seeds(*share, |seed| {
         let mut run = Run::new(setup(seed));
         run.play();
         if *is_fair {
@@ -87,6 +88,12 @@ sweeps! {
     http_connections_that_may_not_be_are_refused doors
     http_with_a_short_budget_of_waiting_bytes_answers_all_in_bounded_memory short_budget
     http_plans_are_replaced_under_way reloads
+    http2_clients_get_each_answer_on_its_own_stream streams
+    http2_clients_under_all_faults_get_their_own_bytes_or_a_reset streams_with_faults
+    http2_servers_answer_many_clients_on_one_connection shared
+    http2_servers_under_all_faults_cost_only_what_they_have_failed shared_with_faults
+    http2_on_both_sides_gives_each_answer_on_its_own_stream both
+    http2_on_both_sides_under_all_faults_mixes_nothing_up both_with_faults
 }
 
 #[test]

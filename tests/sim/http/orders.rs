@@ -3,6 +3,7 @@
 
 use ringway::ring::sim::Random;
 
+use super::talk::Fields;
 use super::wire::pattern;
 
 /// How a server misbehaves.
@@ -27,12 +28,14 @@ pub(super) enum Fault {
     LargeHead,
     /// It sends interim answers without end.
     Flood,
+    /// It does nothing for the request, and says so, by HTTP/2.
+    Refused,
     /// Its answer has this status.
     Status(u16),
 }
 
 impl Fault {
-    const ALL: [(&'static str, Self); 13] = [
+    const ALL: [(&'static str, Self); 14] = [
         ("silent", Self::Silent),
         ("deaf", Self::Deaf),
         ("reset", Self::Reset),
@@ -44,6 +47,7 @@ impl Fault {
         ("malformed", Self::Malformed),
         ("large_head", Self::LargeHead),
         ("flood", Self::Flood),
+        ("refused", Self::Refused),
         ("status_503", Self::Status(503)),
         ("status_500", Self::Status(500)),
     ];
@@ -234,5 +238,42 @@ impl Ask {
         }
         head += "\r\n";
         (head.into_bytes(), rest)
+    }
+
+    /// The head as HTTP/2 has it.
+    pub(super) fn compose_fields(&self) -> Fields {
+        let Self { marker, method, fields, .. } = self;
+        let (target, orders) = (self.target(), self.orders.write());
+        let authority = format!("{marker}.example");
+        let line = [
+            (":method", *method),
+            (":scheme", "http"),
+            (":path", &*target),
+            (":authority", &*authority),
+            ("x-marker", &**marker),
+            ("x-do", &*orders),
+        ];
+        let mut all: Fields =
+            line.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        for (name, value) in fields.lines().filter_map(|line| line.split_once(": ")) {
+            all.push((name.to_ascii_lowercase(), value.to_owned()));
+        }
+        if let Some((len, is_chunked)) = self.body {
+            all.push(("x-len".to_owned(), len.to_string()));
+            if !is_chunked {
+                all.push(("content-length".to_owned(), len.to_string()));
+            }
+        }
+        if self.expects {
+            all.push(("expect".to_owned(), "100-continue".to_owned()));
+        }
+        all
+    }
+
+    /// The body, and the trailers of one of unknown length.
+    pub(super) fn compose_body(&self) -> (Vec<u8>, Fields) {
+        let (len, is_chunked) = self.body.unwrap_or_default();
+        let trailers = is_chunked.then(|| ("x-behind".to_owned(), self.marker.clone()));
+        (pattern(&self.marker, 'q', len), trailers.into_iter().collect())
     }
 }

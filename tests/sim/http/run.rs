@@ -13,7 +13,7 @@ use super::client::{Client, End, Habits};
 use super::net::{Net, Trace};
 use super::orders::{Ask, Orders};
 use super::reload::Control;
-use super::server::{AllSeen, Moods, Server};
+use super::server::{AllSeen, Server};
 use super::setup::{BUFFER_SIZE, BUFFERS, Setup, address};
 use super::wire::pattern;
 
@@ -229,7 +229,7 @@ impl Run {
         for (to, peer) in sim.take_accepted() {
             let count = self.setup.servers.len();
             let number = (0..count).find(|server| address(*server) == to).expect("a server");
-            self.servers.push(Server::new(peer, number));
+            self.servers.push(Server::new(peer, number, self.setup.moods));
         }
         let Self { random, trace, .. } = self;
         let mut net = Net { sim, trace, random, moved: is_told, plan: self.control.present() };
@@ -304,7 +304,7 @@ impl Run {
     fn assert_plans_hold(&self) {
         for client in &self.clients {
             let mut first = client.came_in;
-            for (ask, answer) in client.asks.iter().zip(&client.answers) {
+            for (ask, answer) in client.answered() {
                 first = self.control.first_held(first, answer.held);
                 if let Some(why) = self.control.objection(first, ask, answer) {
                     panic!("{why}: {ask:?} {answer:?} {:#?}", self.control.all_facts());
@@ -368,7 +368,7 @@ impl Run {
         for server in 0..self.setup.servers.len() {
             sim.serve(address(server), Behaviour::Accept { capacity: 50_000 });
         }
-        self.setup.moods = Moods::default();
+        self.setup.moods = self.setup.moods.calm();
         for server in 0..self.setup.servers.len() {
             let Some((upstream, server)) = self.control.place_of(server) else { continue };
             let note = WorkerMessage::Health { upstream, server, up: true };
@@ -446,7 +446,8 @@ impl Run {
     pub(super) fn assert_all_served(&self) {
         for client in &self.clients {
             let asked: Vec<u16> = client.asks.iter().map(|ask| ask.orders.status).collect();
-            let got: Vec<u16> = client.answers.iter().map(|answer| answer.status).collect();
+            let got = client.answered().into_iter().map(|(_, answer)| answer.status);
+            let got: Vec<u16> = got.collect();
             assert_eq!(got, asked, "{client:#?}");
             assert_eq!(client.end, End::Whole, "{client:#?}");
             let hints = client.asks.iter().filter(|ask| ask.hears_interims());

@@ -1,9 +1,12 @@
 //! A server: it reads requests, checks them, and does what they order.
 
+mod streams;
+
 use std::collections::BTreeMap;
 
 use ringway::ring::sim::PeerId;
 
+use self::streams::Streams;
 use super::net::Net;
 use super::orders::{Fault, Orders};
 use super::wire::{Request, pattern};
@@ -15,6 +18,23 @@ pub(super) struct Moods {
     pub(super) end: u32,
     /// Bytes that are read, or sent, at once; 0 is as many as there are.
     pub(super) part: usize,
+    /// They speak HTTP/2.
+    pub(super) http2: bool,
+    /// Of HTTP/2: they take no further requests on a connection, and give no windows back for a
+    /// while.
+    pub(super) go_away: u32,
+    pub(super) shuts: u32,
+    /// Bytes of a new stream's window, and streams at a time.
+    pub(super) window: u32,
+    pub(super) streams_max: Option<u32>,
+}
+
+impl Moods {
+    /// They do nothing of their own accord.
+    pub(super) fn calm(self) -> Self {
+        let Self { http2, window, streams_max, .. } = self;
+        Self { http2, window, streams_max, ..Self::default() }
+    }
 }
 
 /// What servers have seen of a request.
@@ -25,6 +45,8 @@ pub(super) struct Seen {
     pub(super) tries: usize,
     /// Tries of which all of it came.
     pub(super) whole: usize,
+    /// How often it was refused before anything was done for it.
+    pub(super) refused: usize,
 }
 
 pub(super) type AllSeen = BTreeMap<String, Seen>;
@@ -41,6 +63,7 @@ pub(super) struct Server {
     after: After,
     deaf: bool,
     tunnel: Option<Tunnel>,
+    streams: Option<Box<Streams>>,
     pub(super) gone: bool,
 }
 
@@ -70,7 +93,8 @@ struct Tunnel {
 }
 
 impl Server {
-    pub(super) fn new(peer: PeerId, number: usize) -> Self {
+    pub(super) fn new(peer: PeerId, number: usize, moods: Moods) -> Self {
+        let streams = moods.http2.then(|| Box::new(Streams::new(peer, number, moods)));
         Self {
             peer,
             number,
@@ -80,12 +104,18 @@ impl Server {
             after: After::Nothing,
             deaf: false,
             tunnel: None,
+            streams,
             gone: false,
         }
     }
 
     pub(super) fn play(&mut self, net: &mut Net<'_>, moods: Moods, seen: &mut AllSeen) {
         if self.gone {
+            return;
+        }
+        if let Some(streams) = &mut self.streams {
+            streams.play(net, moods, seen);
+            self.gone = streams.gone;
             return;
         }
         let part = if moods.part == 0 { usize::MAX } else { 1 + net.below(moods.part) };
@@ -209,7 +239,7 @@ impl Server {
         let (orders, fault) = (present.orders.clone(), present.fault);
         match fault {
             Some(Fault::Silent | Fault::Deaf) => self.after = After::Stall,
-            Some(Fault::Reset) => {
+            Some(Fault::Reset | Fault::Refused) => {
                 net.reset(self.peer);
                 self.leave(seen);
             }

@@ -26,6 +26,11 @@ pub(super) struct Head {
 }
 
 impl Head {
+    /// A head that came in another way.
+    pub(super) const fn of(first: String, fields: Vec<(String, String)>) -> Self {
+        Self { first, fields, len: 0 }
+    }
+
     /// Reads a head, if all of it is there.
     pub(super) fn read(input: &[u8]) -> Option<Self> {
         let end = find(input, b"\r\n\r\n")?;

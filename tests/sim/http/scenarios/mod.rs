@@ -1,6 +1,7 @@
 //! What is played.
 
 mod doors;
+mod http2;
 mod limits;
 mod proxy;
 mod reaches;
@@ -18,6 +19,8 @@ use super::setup::{Setup, TIMED};
 pub(super) struct Scenario {
     pub(super) name: &'static str,
     pub(super) setup: fn(u64) -> Setup,
+    /// Of so many seeds, one is played.
+    pub(super) share: u64,
     /// Nothing goes wrong: every client gets every answer.
     pub(super) is_fair: bool,
     /// What its seeds have to reach, as the census names it.
@@ -28,6 +31,7 @@ const fn fair(name: &'static str, setup: fn(u64) -> Setup) -> Scenario {
     Scenario {
         name,
         setup,
+        share: 1,
         is_fair: true,
         reaches: &["close finished", "class 2xx", "pool idle_timeout"],
     }
@@ -38,10 +42,15 @@ const fn hard(
     setup: fn(u64) -> Setup,
     reaches: &'static [&'static str],
 ) -> Scenario {
-    Scenario { name, setup, is_fair: false, reaches }
+    Scenario { name, setup, share: 1, is_fair: false, reaches }
 }
 
-pub(super) const SCENARIOS: [Scenario; 19] = [
+/// The same of fewer seeds.
+const fn some(share: u64, scenario: Scenario) -> Scenario {
+    Scenario { share, ..scenario }
+}
+
+pub(super) const SCENARIOS: [Scenario; 25] = [
     fair("plain", plain),
     hard("plain_with_faults", plain_with_faults, &reaches::PLAIN_WITH_FAULTS),
     fair("bodies", bodies),
@@ -65,6 +74,12 @@ pub(super) const SCENARIOS: [Scenario; 19] = [
     hard("doors", doors::doors, &reaches::DOORS),
     fair("short_budget", limits::short_budget),
     hard("reloads", reloads::reloads, &reaches::RELOADS),
+    some(4, fair("streams", http2::streams)),
+    some(2, hard("streams_with_faults", http2::streams_with_faults, &reaches::STREAMS)),
+    some(4, fair("shared", http2::shared)),
+    some(2, hard("shared_with_faults", http2::shared_with_faults, &reaches::SHARED)),
+    some(4, fair("both", http2::both)),
+    some(2, hard("both_with_faults", http2::both_with_faults, &reaches::BOTH)),
 ];
 
 /// Times that nothing reaches unless somebody is silent.

@@ -114,3 +114,28 @@ pub(super) const RELOADS: [&str; 8] = [
     "failure reset_before_head",
     "pool retired",
 ];
+pub(super) const STREAMS: [&str; 5] = [
+    "class 0xx",
+    "close finished",
+    "close client_reset",
+    "failure reset_before_head",
+    "failure reset_in_body",
+];
+pub(super) const SHARED: [&str; 9] = [
+    "failure bad_response",
+    "failure first_byte_timeout",
+    "failure idle_timeout",
+    "failure refused_stream",
+    "failure reset_before_head",
+    "failure reset_in_body",
+    "failure response_too_large",
+    "failure write_timeout",
+    "pool retired",
+];
+pub(super) const BOTH: [&str; 5] = [
+    "class 0xx",
+    "failure refused_stream",
+    "failure reset_before_head",
+    "failure reset_in_body",
+    "pool retired",
+];
