@@ -342,6 +342,11 @@ impl Talk {
         flow.is_some_and(|flow| !flow.body.is_empty() || flow.trailers.is_some())
     }
 
+    /// Whether no stream is open.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.flows.is_empty()
+    }
+
     /// Whether a side has not ended a stream.
     pub(super) fn is_open(&self, stream: StreamId) -> bool {
         self.flows.contains_key(&stream)

@@ -36,13 +36,16 @@ pub(super) struct Streams {
     shut: usize,
     /// The other side takes no further requests.
     is_last: bool,
+    /// The plan that held when nothing was under way for the last time: a connection has another
+    /// one only then.
+    since: u64,
 }
 
 /// A request whose answer is not whole.
 #[derive(Debug)]
 struct Open {
     place: usize,
-    begun_in: u64,
+    first_plan: u64,
     head: Option<(u16, Head)>,
     body: Vec<u8>,
     trailers: Option<Head>,
@@ -63,6 +66,7 @@ impl Streams {
             left: (0..count).collect(),
             shut: 0,
             is_last: false,
+            since: 0,
         }
     }
 
@@ -155,7 +159,7 @@ impl Streams {
             is_passed_on: answer.head.get("x-marker").is_some(),
             plan: answer.head.number("x-plan").map(|plan| plan as u64),
             server: answer.head.number("x-server"),
-            held: (open.begun_in, client.plan),
+            held: (open.first_plan, client.plan),
         });
     }
 
@@ -218,18 +222,22 @@ impl Streams {
     fn begin(&mut self, client: &mut Client, net: &mut Net<'_>) {
         let Some(place) = self.left.pop_front() else { return };
         let ask = &client.asks[place];
-        client.begun = client.begun.max(place + 1);
         let ends = match ask.body {
             None => true,
             // An empty body is none, or one that ends at once.
             Some((0, false)) => net.chance(500),
             Some(_) => false,
         };
+        // What was given up may be under way for longer, as a read of a file is.
+        if client.begun == 0 || client.cancelled == 0 && self.talk.is_quiet() {
+            self.since = if client.begun == 0 { client.came_in } else { net.plan };
+        }
+        client.begun = client.begun.max(place + 1);
         let most = if net.chance(100) { 90 } else { 16_000 };
         let stream = self.talk.begin(&ask.compose_fields(), ends, most);
         let held = (ask.expects && !ends).then_some(0);
-        let (head, body, trailers, begun_in) = (None, Vec::new(), None, net.plan);
-        let open = Open { place, begun_in, head, body, trailers, is_heard: false, held };
+        let (head, body, trailers, first_plan) = (None, Vec::new(), None, self.since);
+        let open = Open { place, first_plan, head, body, trailers, is_heard: false, held };
         self.open.insert(stream, open);
         if held.is_none() && !ends {
             self.say_body(&client.asks, stream);
