@@ -1,11 +1,15 @@
 //! HTTP on the simulated kernel: clients, a worker as their proxy, and servers, under all faults.
 //!
+//! Clients and servers speak HTTP/1.1, or HTTP/2 with many requests at a time (`talk`, and `streams`
+//! of `client` and `server`).
+//!
 //! Of every run it is asserted (in `client`, `server`, `run` and `books`):
 //!
-//! - each request gets its own answer once and in order, or a failure with a reason, or its
-//!   connection is cut;
+//! - each request gets its own answer once, in order or on its own stream, or a failure with a
+//!   reason, or its connection is cut, or its stream is reset;
 //! - no byte of a body is lost, invented, or given to another, and a cut body never looks whole;
 //! - a request that is not idempotent and may have reached a server is seen by no second one;
+//! - windows, streams and settings of HTTP/2 are kept, and what was refused was not carried out;
 //! - nothing waits without a timer, and slots, buffers, timers, pipes, descriptors, places in pools
 //!   and limits are all back at the end;
 //! - what was counted, logged, asked and answered is consistent;
