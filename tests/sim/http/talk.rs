@@ -78,7 +78,7 @@ pub(super) struct Talk {
     known_window: i64,
     peer_window: i64,
     /// Streams that the other side takes at a time.
-    pub(super) streams_max: usize,
+    streams_max: usize,
     /// The windows of the connection.
     send: i64,
     receive: i64,
@@ -340,6 +340,11 @@ impl Talk {
     pub(super) fn is_saying(&self, stream: StreamId) -> bool {
         let flow = self.flows.get(&stream);
         flow.is_some_and(|flow| !flow.body.is_empty() || flow.trailers.is_some())
+    }
+
+    /// Whether the other side takes another stream.
+    pub(super) fn can_begin(&self) -> bool {
+        self.flows.len() < self.streams_max
     }
 
     /// Whether no stream is open.

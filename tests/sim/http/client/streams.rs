@@ -188,8 +188,11 @@ impl Streams {
 
     fn say(&mut self, client: &mut Client, net: &mut Net<'_>) {
         self.go_on_with_bodies(client, net);
-        let most = client.habits.ahead.min(self.talk.streams_max);
-        while !self.is_last && self.open.len() < most && !self.left.is_empty() {
+        while !self.is_last
+            && !self.left.is_empty()
+            && self.open.len() < client.habits.ahead
+            && self.talk.can_begin()
+        {
             self.begin(client, net);
         }
         let cancels = if self.open.is_empty() { 0 } else { self.manners.cancels };
