@@ -112,7 +112,8 @@ impl Streams {
                     }
                 }
                 Heard::Reset { stream, code } => self.take_reset(client, stream, code),
-                Heard::GoAway { last, .. } => {
+                Heard::GoAway { last, code } => {
+                    assert_eq!(code, ErrorCode::NO_ERROR, "we have broken no rule");
                     self.is_last = true;
                     for (stream, open) in self.open.split_off(&last.saturating_add(1)) {
                         self.talk.forget(stream);

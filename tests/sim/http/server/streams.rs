@@ -156,7 +156,7 @@ impl Streams {
                 Heard::Reset { stream, .. } => {
                     self.open.remove(&stream);
                 }
-                Heard::GoAway { .. } => {}
+                Heard::GoAway { code, .. } => assert_eq!(code, ErrorCode::NO_ERROR),
             }
         }
     }
