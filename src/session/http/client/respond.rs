@@ -249,7 +249,8 @@ impl Http {
         context: &mut Context<D>,
         exchange: Key,
     ) -> Result<(), crate::proto::http1::Refusal> {
-        if self.wire.is_body_read() {
+        // Its end may come when all of it was passed on before: in a frame of its own, or in trailers.
+        if context.http.proxy.get(exchange).is_none_or(|one| one.request.body.has_ended()) {
             return Ok(());
         }
         while context.http.proxy.takes_body(exchange) {
