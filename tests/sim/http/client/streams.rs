@@ -153,6 +153,14 @@ impl Streams {
         let ask = &client.asks[open.place];
         let answer = open.answer(ask, true).expect("a head");
         check(ask, &answer);
+        if open.held.is_some() && open.place % 2 == 0 {
+            // What nobody has asked for is not sent any more.
+            self.talk.give_up(stream, ErrorCode::CANCEL);
+            client.cancelled += 1;
+        } else if open.held.is_some() {
+            let (body, trailers) = ask.compose_body();
+            self.talk.say_body(stream, &body, Some(trailers));
+        }
         client.answers.push(Got {
             of: open.place,
             status: answer.status,
