@@ -97,10 +97,12 @@ impl UpstreamConnection {
 
     /// The connection speaks HTTP/2 from now on: both sides say what they take.
     pub(super) fn greet<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        let Phase::Connecting(since) = self.phase else {
+            // Its time was over before it stood, and there is none for the greeting.
+            return self.connect_failed_as(context, key, Errno::ETIMEDOUT);
+        };
         self.many = Some(Box::new(Many::new()));
-        if let Phase::Connecting(since) = self.phase {
-            self.phase = Phase::Greeting(since);
-        }
+        self.phase = Phase::Greeting(since);
         self.mark_dirty(context, key);
     }
 
