@@ -56,6 +56,10 @@ fn faulty_ask(random: &mut Random, marker: String) -> Ask {
     if matches!(ask.orders.status, 204 | 304) {
         ask.orders.status = 200;
     }
+    if fault == Fault::Deaf && ask.body.is_some() {
+        // More than most windows.
+        ask.body = Some((5_000, true));
+    }
     ask
 }
 

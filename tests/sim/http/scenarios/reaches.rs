@@ -129,7 +129,7 @@ pub(super) const SHARED: [&str; 9] = [
     "failure reset_before_head",
     "failure reset_in_body",
     "failure response_too_large",
-    "failure write_timeout",
+    "failure stale_connection",
     "pool retired",
 ];
 pub(super) const BOTH: [&str; 5] = [
