@@ -14,6 +14,9 @@ use super::run::Run;
 #[derive(Debug, Default)]
 pub(super) struct Census(BTreeMap<String, usize>);
 
+/// What is counted of clients that speak HTTP/2.
+const HTTP2: [&str; 4] = ["connections", "resets", "refused", "stalled"];
+
 /// All that can be reached.
 pub(super) fn all() -> BTreeSet<String> {
     let mut all = BTreeSet::new();
@@ -22,6 +25,7 @@ pub(super) fn all() -> BTreeSet<String> {
     all.extend(Stop::ALL.iter().map(|stop| format!("stop {}", stop.name())));
     all.extend(CloseCause::ALL.iter().map(|cause| format!("pool {}", cause.name())));
     all.extend(Refusal::NAMES.iter().map(|name| format!("refusal {name}")));
+    all.extend(HTTP2.iter().map(|name| format!("http2 {name}")));
     all.extend((0..=5).map(|class| format!("class {class}xx")));
     all
 }
@@ -58,6 +62,11 @@ impl Census {
         }
         for (name, count) in Refusal::NAMES.iter().zip(&listener.http.refused) {
             self.reach("refusal", name, count.get());
+        }
+        let http2 = &listener.http.http2;
+        let counts = [&http2.connections, &http2.resets, &http2.refused, &http2.stalled];
+        for (name, count) in HTTP2.iter().zip(counts) {
+            self.reach("http2", name, count.get());
         }
         let routes = || {
             let used = run.routes.iter().flat_map(|route| route.used());

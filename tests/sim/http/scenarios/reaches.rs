@@ -114,12 +114,16 @@ pub(super) const RELOADS: [&str; 8] = [
     "failure reset_before_head",
     "pool retired",
 ];
-pub(super) const STREAMS: [&str; 5] = [
+pub(super) const STREAMS: [&str; 9] = [
     "class 0xx",
     "close finished",
     "close client_reset",
     "failure reset_before_head",
     "failure reset_in_body",
+    "http2 connections",
+    "http2 resets",
+    "http2 refused",
+    "http2 stalled",
 ];
 pub(super) const SHARED: [&str; 9] = [
     "failure bad_response",
@@ -132,10 +136,12 @@ pub(super) const SHARED: [&str; 9] = [
     "failure stale_connection",
     "pool retired",
 ];
-pub(super) const BOTH: [&str; 5] = [
+pub(super) const BOTH: [&str; 7] = [
     "class 0xx",
     "failure refused_stream",
     "failure reset_before_head",
     "failure reset_in_body",
+    "http2 resets",
+    "http2 stalled",
     "pool retired",
 ];
