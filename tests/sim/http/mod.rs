@@ -1,7 +1,7 @@
 //! HTTP on the simulated kernel: clients, a worker as their proxy, and servers, under all faults.
 //!
-//! Clients and servers speak HTTP/1.1, or HTTP/2 with many requests at a time (`talk`, and `streams`
-//! of `client` and `server`).
+//! Clients and servers speak HTTP/1.1, or HTTP/2 with many requests at a time (`talk`, and
+//! `streams` of `client` and `server`).
 //!
 //! Of every run it is asserted (in `client`, `server`, `run` and `books`):
 //!
@@ -98,6 +98,7 @@ sweeps! {
     http2_servers_under_all_faults_cost_only_what_they_have_failed shared_with_faults
     http2_on_both_sides_gives_each_answer_on_its_own_stream both
     http2_on_both_sides_under_all_faults_mixes_nothing_up both_with_faults
+    http2_with_a_short_budget_of_waiting_bytes_answers_all_in_bounded_memory short_streams
 }
 
 #[test]

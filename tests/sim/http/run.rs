@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use ringway::proto::http2::frame::WINDOW_INITIAL;
 use ringway::ring::Fd;
 use ringway::ring::sim::{Behaviour, Faults, Random, Sim};
 use ringway::server::Worker;
@@ -330,10 +331,12 @@ impl Run {
     }
 
     /// What waits is within its budget, but for a little of each connection: what every one may
-    /// always take, and what came before it was paused.
+    /// always take, and what came before it was paused, or its window shut.
     fn check_budget(&mut self) {
         let connections = self.worker.sessions().len() as u64;
-        let most = self.setup.waiting_memory + connections * WAITING_EACH;
+        let is_http2 = self.setup.moods.http2 || self.clients.iter().any(Client::is_http2);
+        let each = WAITING_EACH + if is_http2 { u64::from(WINDOW_INITIAL) } else { 0 };
+        let most = self.setup.waiting_memory + connections * each;
         let waiting = self.workers.cells()[0].stats.waiting.bytes.get();
         assert!(waiting <= most, "{waiting} bytes wait, of {connections} connections");
     }

@@ -153,3 +153,28 @@ pub(super) fn both_with_faults(seed: u64) -> Setup {
     setup.moods.go_away = pick(&mut random, &[0, 5, 20]);
     setup
 }
+
+/// Little may wait, on either side.
+pub(super) fn short_streams(seed: u64) -> Setup {
+    let (mut setup, mut random) = calm(seed, 6);
+    setup.waiting_memory = pick(&mut random, &[0, 1_000, 4_000, 15_000]);
+    setup.moods.part = pick(&mut random, &[0, 1_000]);
+    for (asks, habits) in &mut setup.clients {
+        habits.part = pick(&mut random, &[500, 4_000]);
+        for ask in asks {
+            let is_long = ask.orders.len > 0 && random.chance(500);
+            ask.orders.len = if is_long { 15_000 } else { ask.orders.len };
+            if ask.body.is_some() && random.chance(500) {
+                ask.body = ask.body.map(|(_, chunked)| (15_000, chunked));
+            }
+        }
+    }
+    let has_clients = random.chance(700);
+    if has_clients {
+        of_clients(&mut random, &mut setup, 0);
+    }
+    if !has_clients || random.chance(500) {
+        of_servers(&mut random, &mut setup);
+    }
+    setup
+}

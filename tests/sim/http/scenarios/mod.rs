@@ -50,7 +50,7 @@ const fn some(share: u64, scenario: Scenario) -> Scenario {
     Scenario { share, ..scenario }
 }
 
-pub(super) const SCENARIOS: [Scenario; 25] = [
+pub(super) const SCENARIOS: [Scenario; 26] = [
     fair("plain", plain),
     hard("plain_with_faults", plain_with_faults, &reaches::PLAIN_WITH_FAULTS),
     fair("bodies", bodies),
@@ -80,6 +80,7 @@ pub(super) const SCENARIOS: [Scenario; 25] = [
     some(2, hard("shared_with_faults", http2::shared_with_faults, &reaches::SHARED)),
     some(4, fair("both", http2::both)),
     some(2, hard("both_with_faults", http2::both_with_faults, &reaches::BOTH)),
+    some(4, fair("short_streams", http2::short_streams)),
 ];
 
 /// Times that nothing reaches unless somebody is silent.
