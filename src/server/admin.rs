@@ -14,10 +14,10 @@ use std::time::Duration;
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc::UnboundedSender;
@@ -334,17 +334,30 @@ pub(super) async fn serve(
         let tls = tls.clone();
         tokio::spawn(async move {
             match tls {
-                None => serve_one(stream, peer, pages).await,
+                None => {
+                    // Who says nothing has no place for long.
+                    if let Ok(Ok(is_http2)) = timeout(HEAD_MAX, prefers_http2(&stream)).await {
+                        serve_one(stream, is_http2, peer, pages).await;
+                    }
+                }
                 Some(tls) => {
                     let secured = timeout(tls.handshake_timeout, secure(stream, &tls)).await;
                     if let Ok(Some(stream)) = secured {
-                        serve_one(stream, peer, pages).await;
+                        let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+                        serve_one(stream, is_http2, peer, pages).await;
                     }
                 }
             }
             drop(place);
         });
     }
+}
+
+/// Whether a client begins with HTTP/2's preface; no method begins so.
+async fn prefers_http2(stream: &TcpStream) -> std::io::Result<bool> {
+    let mut first = [0; 3];
+    let count = stream.peek(&mut first).await?;
+    Ok(first[..count] == *b"PRI")
 }
 
 /// The handshake with a client; none of one that fails.
@@ -368,6 +381,7 @@ async fn secure(mut stream: TcpStream, tls: &TlsOptions) -> Option<TlsStream<Tcp
 
 async fn serve_one<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
     stream: S,
+    is_http2: bool,
     peer: SocketAddr,
     pages: Arc<Current<Pages>>,
 ) {
@@ -375,10 +389,20 @@ async fn serve_one<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         let newest = pages.get();
         async move { newest.answer(peer, request).await }
     });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_MAX);
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX);
-    let connection = builder.serve_connection(TokioIo::new(stream), service);
     // What goes wrong here is the client's: it sees it itself.
-    let _ended = timeout(CONNECTION_MAX, connection).await;
+    if is_http2 {
+        let connection = http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .keep_alive_interval(HEAD_MAX)
+            .keep_alive_timeout(HEAD_MAX)
+            .max_concurrent_streams(STREAMS_MAX)
+            .serve_connection(TokioIo::new(stream), service);
+        let _ended = timeout(CONNECTION_MAX, connection).await;
+    } else {
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD_MAX)
+            .serve_connection(TokioIo::new(stream), service);
+        let _ended = timeout(CONNECTION_MAX, connection).await;
+    }
 }

@@ -41,27 +41,29 @@ pub struct Calls {
 }
 
 impl Calls {
-    /// A call has ended; `method` is its path where a server knew it.
+    /// A call has ended; `method` is its path where a server has answered it. It gets a name with
+    /// the first call that succeeds: clients may make up others.
     pub(super) fn record(&mut self, method: Option<&str>, code: Code, took: Duration) {
-        self.of(method).record(code, took);
+        let may_add = code == Code::Ok && self.methods.len() < METHODS_MAX;
+        self.of(method, may_add).record(code, took);
     }
 
     /// Adds another worker's.
     pub(super) fn merge(&mut self, other: &Self) {
         for (method, calls) in &other.methods {
-            self.of(Some(method)).merge(calls);
+            self.of(Some(method), true).merge(calls);
         }
         if let Some(calls) = &other.other {
-            self.of(None).merge(calls);
+            self.of(None, false).merge(calls);
         }
     }
 
-    /// The calls of a method. Beyond what is told apart, those of no known one.
-    fn of(&mut self, method: Option<&str>) -> &mut MethodCalls {
+    /// The calls of a method, which is told apart if it was before or `may_add` says so; else those
+    /// of no known one.
+    fn of(&mut self, method: Option<&str>, may_add: bool) -> &mut MethodCalls {
         let Self { methods, other } = self;
-        let has_room = methods.len() < METHODS_MAX;
         let known = method
-            .filter(|method| methods.contains_key(*method) || has_room && method.len() <= NAME_MAX);
+            .filter(|method| methods.contains_key(*method) || may_add && method.len() <= NAME_MAX);
         match known {
             // Looked up twice at most: a name is copied when it is new.
             Some(method) if methods.contains_key(method) => match methods.get_mut(method) {
@@ -92,6 +94,7 @@ mod tests {
         let (mut one, mut other) = (Calls::default(), Calls::default());
         one.record(Some("/a.B/C"), Code::Ok, MS);
         one.record(None, Code::Unimplemented, MS);
+        one.record(Some("/made.Up/Name"), Code::PermissionDenied, MS);
         other.record(Some("/a.B/C"), Code::Ok, MS);
         other.record(Some("/a.B/C"), Code::Unavailable, MS);
         other.record(Some("/a.B/A"), Code::Ok, MS);
@@ -104,6 +107,7 @@ mod tests {
         assert_eq!(calls.ended[Code::Unavailable.number()], 1);
         assert_eq!(calls.took.count(), 3);
         assert_eq!(all[2].1.ended[Code::Unimplemented.number()], 1);
+        assert_eq!(all[2].1.ended[Code::PermissionDenied.number()], 1);
     }
 
     #[test]

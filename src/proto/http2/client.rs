@@ -434,7 +434,11 @@ impl Client {
 
     /// An exchange is not wanted any more.
     pub fn reset(&mut self, id: StreamId, code: ErrorCode, space: &mut Workspace) {
-        if self.connection.streams.get(id).is_some() {
+        let Some(stream) = self.connection.streams.get(id) else { return };
+        if stream.receiving.ended && stream.sending.state == SendState::Ended {
+            // Nothing more may be said of it.
+            self.connection.remove(id, space);
+        } else {
             self.connection.reset(id, code, space);
         }
     }

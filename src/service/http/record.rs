@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use crate::proto::http1::Offence;
+use crate::service::CloseReason;
 use crate::service::grpc::Code;
 
 /// The record of one request.
@@ -110,10 +111,16 @@ impl RequestRecord {
             (Call::No, _) => None,
             (Call::Ended(code), _) => Some(code),
             (Call::Open, 0) => Some(Code::Cancelled),
-            (Call::Open, 200) if self.reason == Some("client_gone") => Some(Code::Cancelled),
+            (Call::Open, 200) if self.was_given_up() => Some(Code::Cancelled),
             (Call::Open, 200) => Some(Code::Unknown),
             (Call::Open, status) => Some(Code::of_status(status)),
         }
+    }
+
+    /// Whether the client has gone, or wants it no more.
+    fn was_given_up(&self) -> bool {
+        let reasons = [CloseReason::ClientGone, CloseReason::ClientReset, CloseReason::SlowReader];
+        reasons.into_iter().any(|reason| self.reason == Some(reason.name()))
     }
 
     /// The address that it is from.

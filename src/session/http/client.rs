@@ -529,15 +529,7 @@ impl Http {
 
     /// The exchange with a server that answers the present request.
     pub(super) fn exchange(&self) -> Option<Key> {
-        match self.request.as_ref()?.responder {
-            Responder::Proxy(exchange) => Some(exchange),
-            Responder::Verify(_)
-            | Responder::Listing(_)
-            | Responder::Encoding(_)
-            | Responder::File(_)
-            | Responder::Echo(_)
-            | Responder::Done => None,
-        }
+        self.request.as_ref()?.exchange()
     }
 
     /// The file that answers the present request.

@@ -82,7 +82,9 @@ impl HttpProxy {
             return HeadVerdict::Dropped(head);
         }
         // A call that has failed before its first message: there is only a status.
-        if let Some(code) = exchange.call_ended(&head.fields)
+        let is_all = length == Some(0);
+        let code = exchange.call_ended(&head.fields).filter(|_| is_all);
+        if let Some(code) = code
             && exchange.retries_code(key, server, code, &mut around)
         {
             return HeadVerdict::Dropped(head);
@@ -90,7 +92,7 @@ impl HttpProxy {
         exchange.settle_hedge(key, connection, &mut around);
         let request = &exchange.request.head.fields;
         let is_personal = authenticates_connection(request, head.status, &head.fields);
-        if let Some(code) = exchange.call_ended(&head.fields) {
+        if let Some(code) = code {
             exchange.record.end_call(code);
         }
         exchange.answer.length = length;

@@ -6,7 +6,6 @@ use std::time::Duration;
 use super::Http;
 use crate::proto::http::{Known, RequestHead};
 use crate::ring::Driver;
-use crate::service::grpc::Code;
 use crate::service::http::access_log::{Record, write_line};
 use crate::service::http::record::RequestRecord;
 use crate::session::context::Context;
@@ -42,9 +41,7 @@ impl Http {
             context.histograms.latencies.record_upstream(upstream, phases);
         }
         if let Some(code) = told.call_status() {
-            // Only a server knows which methods there are: what clients make up has no name.
-            let is_known = tried.first_byte.is_some() && code != Code::Unimplemented;
-            let method = is_known.then(|| head.path());
+            let method = tried.first_byte.is_some().then(|| head.path());
             context.histograms.latencies.calls.record(method, code, duration);
         }
         if self.options.access_log.is_some() {

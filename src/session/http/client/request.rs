@@ -106,6 +106,19 @@ impl Request {
         }
     }
 
+    /// The exchange that answers it, if a server does.
+    pub(in crate::session::http) const fn exchange(&self) -> Option<Key> {
+        match &self.responder {
+            Responder::Proxy(exchange) => Some(*exchange),
+            Responder::Echo(_)
+            | Responder::File(_)
+            | Responder::Verify(_)
+            | Responder::Encoding(_)
+            | Responder::Listing(_)
+            | Responder::Done => None,
+        }
+    }
+
     /// The record, with the bytes of the answer that compression has made.
     pub(in crate::session::http) fn settled(&self, mut record: RequestRecord) -> RequestRecord {
         record.sent = record.sent.saturating_add_signed(self.recoded);

@@ -204,7 +204,8 @@ impl Http {
         let (head, length) = (&asked.head, &answer.length);
         let route = told.route.and_then(|route| self.options.routes.get(route));
         let rules = route.and_then(|route| route.compression.as_ref());
-        let Some(rules) = rules else { return Fate::Stays };
+        // Messages of calls are compressed by those who send them, if at all.
+        let Some(rules) = rules.filter(|_| !told.is_call()) else { return Fate::Stays };
         let mut fate = rules.decide(head, response, whole_of(response, *length));
         if let Fate::Encodes(coding) = fate
             && has_body(head.method, response.status)

@@ -1,16 +1,21 @@
 //! What is waited for on a connection of HTTP/2, beside what every connection waits for.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::Http;
-use super::request::Responder;
+use super::request::{Request, Responder};
 use super::streams::GOODBYE;
 use super::wire::{StreamRequest, Wire};
 use crate::mem::Key;
 use crate::proto::http2::{ErrorCode, StreamId};
 use crate::ring::Driver;
+use crate::service::cluster::failure::Failure;
 use crate::service::{CloseReason, pace};
 use crate::session::context::Context;
+
+/// How long nothing may come of a call of gRPC in either direction while its client could send
+/// more: calls of streams are silent for long, and nothing else ends those of clients that are gone.
+const CALL_IDLE_MAX: Duration = Duration::from_secs(300);
 
 impl Http {
     /// When something must have come, or is to be done.
@@ -26,6 +31,32 @@ impl Http {
 
     fn idle_due_at(&self) -> Instant {
         self.waits.progress + self.options.keepalive_timeout
+    }
+
+    /// Where it is not the client that a request's body waits for, its time begins anew; where an
+    /// answer of a call goes on, so does the call.
+    pub(super) fn excuse_bodies<D: Driver>(&mut self, context: &Context<D>) {
+        let now = context.now();
+        let Wire::Http2(many) = &mut self.wire else { return };
+        let holds_up = many.server.holds_up();
+        for one in &mut many.requests {
+            if many.server.is_body_read(one.stream) {
+                continue;
+            }
+            let exchange = one.request.as_ref().and_then(|request| request.exchange());
+            let exchange = exchange.map(|key| (key, context.http.proxy.get(key)));
+            let is_full = exchange.is_some_and(|(key, _)| !context.http.proxy.takes_body(key));
+            if let Some((_, Some(found))) = exchange
+                && std::mem::replace(&mut one.answered, found.record.sent) != found.record.sent
+                && found.record.is_call()
+            {
+                one.body_progress = now;
+            }
+            if is_full || holds_up || many.server.has_body(one.stream) {
+                one.body_progress = now;
+                one.body_began = Some(now);
+            }
+        }
     }
 
     /// When the next bytes of a request's body must have come.
@@ -49,9 +80,17 @@ impl Http {
             return None;
         }
         let (timeout, rate) = (self.options.body_timeout, self.options.body_rate_min);
+        if self.is_call(context, request) {
+            return Some(one.body_progress + timeout.max(CALL_IDLE_MAX));
+        }
         let began = one.body_began.unwrap_or(one.body_progress);
         let came = many.server.body_came(one.stream);
         Some(pace::due(began, one.body_progress, came, timeout, rate))
+    }
+
+    fn is_call<D: Driver>(&self, context: &Context<D>, request: &Request) -> bool {
+        let exchange = request.exchange().and_then(|key| context.http.proxy.get(key));
+        exchange.is_some_and(|exchange| exchange.record.is_call())
     }
 
     /// Answers that their clients do not take are given up.
@@ -100,6 +139,12 @@ impl Http {
     fn body_timed_out<D: Driver>(&mut self, context: &mut Context<D>, stream: StreamId) {
         let reason = CloseReason::BodyTimeout;
         self.with_stream_of(context, stream, |this, context| {
+            if let Some(exchange) = this.exchange()
+                && context.http.proxy.get(exchange).is_some_and(|one| one.record.is_call())
+            {
+                // It is told like all that goes wrong with a call.
+                return context.fail_exchange(exchange, Failure::ClientTimeout);
+            }
             let unanswered = this.exchange().filter(|exchange| {
                 !context.http.proxy.get(*exchange).is_some_and(|one| one.has_replied())
             });

@@ -134,8 +134,13 @@ impl Http {
         let Wire::Http2(many) = &mut self.wire else { return };
         if let Some(request) = self.request.take() {
             let stream = many.at;
-            let one =
-                StreamRequest { stream, request: Some(request), body_began, body_progress: now };
+            let one = StreamRequest {
+                stream,
+                request: Some(request),
+                body_began,
+                body_progress: now,
+                answered: 0,
+            };
             many.requests.push(one);
         }
         if matches!(self.phase, Phase::Answering | Phase::Discard) {

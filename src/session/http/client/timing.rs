@@ -128,7 +128,9 @@ impl Http {
         } else if self.io.stream.is_drained() {
             self.waits.pace.end();
         }
-        if !self.wire.is_http2() && !self.wants_input(context) {
+        if self.wire.is_http2() {
+            self.excuse_bodies(context);
+        } else if !self.wants_input(context) {
             // It is not the client who is slow.
             self.waits.body_began = Some(context.now());
             if self.exchange().is_some() {

@@ -42,6 +42,8 @@ pub(in crate::session::http) struct StreamRequest {
     /// When its body began to come, and when some of it came last.
     pub(super) body_began: Option<Instant>,
     pub(super) body_progress: Instant,
+    /// Bytes of the answer at the last look.
+    pub(super) answered: u64,
 }
 
 impl Default for Wire {

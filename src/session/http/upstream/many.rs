@@ -323,6 +323,10 @@ impl UpstreamConnection {
         let most = clusters.get(self.cluster).options.streams_max;
         let capacity = many.wire.capacity().min(most);
         if std::mem::replace(&mut many.capacity, capacity) != capacity {
+            if capacity == 0 {
+                // It takes no more for now, and nobody waits until it does.
+                return self.retire_many(context, key);
+            }
             let place = (self.cluster, self.server);
             proxy.connection_capacity(place, key, capacity, clusters, now);
         }
