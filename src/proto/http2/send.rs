@@ -17,6 +17,11 @@ use crate::proto::http1::Output;
 /// less than another element of a vectored send.
 const COPY_MAX: usize = 2048;
 
+/// Where there is any room, a frame carries so many bytes, as far as they are there and windows
+/// take them: they are counted where they wait, and frames of a byte, which a short budget of
+/// waiting bytes would have, hold up an answer until it counts as one that is not taken.
+const FRAME_LEAST: usize = 4096;
+
 /// Bytes that a peer has to take of an answer within the time for it, unless that is all of it.
 const PROGRESS: usize = 16 * 1024;
 
@@ -63,7 +68,7 @@ impl Connection {
         while sent < room
             && let Some(id) = self.next_to_send()
         {
-            sent += self.send_frame(id, room - sent, out);
+            sent += self.send_frame(id, (room - sent).max(FRAME_LEAST), out);
             self.remove_if_over(id, space);
             if self.streams.get(id).is_some_and(is_answered) {
                 self.end_unread(id, space);
