@@ -376,6 +376,11 @@ impl Talk {
         }
     }
 
+    /// Whether something was taken that is not given back.
+    pub(super) const fn owes(&self) -> bool {
+        self.owed > 0
+    }
+
     /// Gives back what was taken, but for some streams.
     pub(super) fn give_back(&mut self, but_for: &[StreamId]) {
         let mut grant = |stream, owed: &mut i64, window: &mut i64| {

@@ -114,7 +114,8 @@ impl Http {
         }
     }
 
-    fn pump_encoding<D: Driver>(
+    /// Compresses what waits, as far as no thread has the compressor.
+    pub(in crate::session::http) fn pump_encoding<D: Driver>(
         &mut self,
         context: &mut Context<D>,
         key: Key,
@@ -154,7 +155,9 @@ impl Http {
         let Some(waiter) = request.key(&mut context.http.waiting, key) else {
             // Too many wait: slow for all of this worker, but no answer is lost.
             let out = coder.push(&part);
-            return self.encoded(context, request, Encoded { coder, out });
+            self.encoded(context, request, Encoded { coder, out });
+            // More may wait.
+            return self.io.mark_dirty(context, key);
         };
         let workers = Arc::clone(&context.options.workers);
         let worker = context.options.worker;

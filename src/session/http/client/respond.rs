@@ -67,6 +67,9 @@ impl Http {
         if !has_replied {
             return false;
         }
+        // What came while a thread had the compressor is compressed first: where it is as much as
+        // may wait, nothing else would go on.
+        self.pump_encoding(context, key, request);
         let allowed = context.http.proxy.budget().allowance();
         let is_behind = |encoding: &Encoding| encoding.waiting() >= allowed;
         let mut has_taken = false;
@@ -250,7 +253,8 @@ impl Http {
         context: &mut Context<D>,
         exchange: Key,
     ) -> Result<(), crate::proto::http1::Refusal> {
-        // Its end may come when all of it was passed on before: in a frame of its own, or in trailers.
+        // Its end may come when all of it was passed on before: in a frame of its own, or in
+        // trailers.
         if context.http.proxy.get(exchange).is_none_or(|one| one.request.body.has_ended()) {
             return Ok(());
         }

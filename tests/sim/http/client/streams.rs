@@ -212,8 +212,9 @@ impl Streams {
             self.shut -= 1;
             net.stay_awake();
         } else {
+            let has_owed = self.talk.owes();
             self.talk.give_back(&[]);
-            if net.chance(self.manners.shuts) {
+            if has_owed && net.chance(self.manners.shuts) {
                 self.shut = net.below(SHUT_TURNS);
             }
         }

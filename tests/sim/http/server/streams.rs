@@ -115,8 +115,9 @@ impl Streams {
         let deaf = |asked: &Asked| asked.fault == Some(Fault::Deaf);
         let deaf: Vec<_> =
             self.open.iter().filter(|(_, asked)| deaf(asked)).map(|(id, _)| *id).collect();
+        let has_owed = self.talk.owes();
         self.talk.give_back(&deaf);
-        if net.chance(moods.shuts) {
+        if has_owed && net.chance(moods.shuts) {
             self.shut = net.below(SHUT_TURNS);
         }
     }
