@@ -22,6 +22,8 @@ pub(in crate::http_runs) struct Manners {
     pub(in crate::http_runs) shuts: u32,
 }
 
+/// Turns for which nothing is under way before a client leaves.
+const CALM_TURNS: usize = 20;
 /// Turns for which windows are shut at most.
 const SHUT_TURNS: usize = 40;
 
@@ -36,15 +38,16 @@ pub(super) struct Streams {
     shut: usize,
     /// The other side takes no further requests.
     is_last: bool,
-    /// The plan that held when nothing was under way for the last time: a connection has another
-    /// one only then.
-    since: u64,
+    /// Turns in a row in which no stream was open.
+    calm: usize,
 }
 
 /// A request whose answer is not whole.
 #[derive(Debug)]
 struct Open {
     place: usize,
+    /// A connection has another plan only when nothing is under way, which nobody can tell from
+    /// here: an answer without a body is out before its server has ended it.
     first_plan: u64,
     head: Option<(u16, Head)>,
     body: Vec<u8>,
@@ -66,7 +69,7 @@ impl Streams {
             left: (0..count).collect(),
             shut: 0,
             is_last: false,
-            since: 0,
+            calm: 0,
         }
     }
 
@@ -225,7 +228,14 @@ impl Streams {
         let has_said = self.talk.has_said_all();
         let has_all = has_begun && self.open.is_empty();
         let is_held = self.open.values().any(|open| open.held.is_some());
-        let may_end = has_all && client.habits.leaves || client.habits.ends_early && has_begun;
+        // An answer without a body is there before its server has ended it: who leaves at once has
+        // given it up.
+        self.calm = if self.talk.is_quiet() { self.calm + 1 } else { 0 };
+        let leaves = client.habits.leaves && self.calm > CALM_TURNS;
+        if has_all && client.habits.leaves {
+            net.stay_awake();
+        }
+        let may_end = has_all && leaves || client.habits.ends_early && has_begun;
         if has_said && !is_held && may_end && net.chance(300) {
             net.finish(client.peer);
             client.finished = true;
@@ -241,15 +251,11 @@ impl Streams {
             Some((0, false)) => net.chance(500),
             Some(_) => false,
         };
-        // What was given up may be under way for longer, as a read of a file is.
-        if client.begun == 0 || client.cancelled == 0 && self.talk.is_quiet() {
-            self.since = if client.begun == 0 { client.came_in } else { net.plan };
-        }
         client.begun = client.begun.max(place + 1);
         let most = if net.chance(100) { 90 } else { 16_000 };
         let stream = self.talk.begin(&ask.compose_fields(), ends, most);
         let held = (ask.expects && !ends).then_some(0);
-        let (head, body, trailers, first_plan) = (None, Vec::new(), None, self.since);
+        let (head, body, trailers, first_plan) = (None, Vec::new(), None, client.came_in);
         let open = Open { place, first_plan, head, body, trailers, is_heard: false, held };
         self.open.insert(stream, open);
         if held.is_none() && !ends {
