@@ -54,9 +54,9 @@ def free_port():
 class Proxy:
     """Processes of Ringway on one address, one after the other."""
 
-    def __init__(self, program, folder, upstream):
+    def __init__(self, program, file, upstream):
         self.program, self.port = program, free_port()
-        self.file = folder / "ringway.toml"
+        self.file = file
         self.upstream, self.turn, self.running = upstream, 0, None
         self.write()
 
@@ -85,20 +85,26 @@ protocol = "http2"
         )
 
     def start(self):
-        """Starts a process beside the present one, which ends once it has answered all."""
-        before = self.running
         self.running = subprocess.Popen([self.program, "serve", "-c", str(self.file)])
-        self.await_start()
-        if before:
-            before.send_signal(signal.SIGTERM)
-            if before.wait(60) != 0:
-                raise SystemExit(f"a drained process ended with {before.returncode}")
+        until = time.monotonic() + 20
+        while time.monotonic() < until and self.running.poll() is None:
+            with socket.socket() as one:
+                if one.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.02)
+        raise SystemExit("ringway did not start")
 
-    def await_start(self):
-        # Both listen: only the new one's own lines could tell them apart.
-        time.sleep(0.5)
-        if self.running.poll() is not None:
-            raise SystemExit("ringway did not start")
+    def drain(self):
+        """The process ends once it has answered all, and another one takes its place."""
+        self.running.send_signal(signal.SIGTERM)
+        if self.running.wait(60) != 0:
+            raise SystemExit(f"a drained process ended with {self.running.returncode}")
+        self.start()
+
+    def end(self):
+        if self.running:
+            self.running.kill()
+            self.running.wait()
 
     def reload(self):
         self.write()
@@ -108,11 +114,20 @@ protocol = "http2"
 class Client(threading.Thread):
     """Calls, one after the other, until it is told to stop."""
 
-    def __init__(self, port, number):
+    def __init__(self, ports, number):
         super().__init__()
-        # Without this, channels to one address share a connection.
-        options = [("grpc.use_local_subchannel_pool", 1)]
-        self.channel = grpc.insecure_channel(f"127.0.0.1:{port}", options)
+        # Without the first one, channels to one address share a connection.
+        options = [
+            ("grpc.use_local_subchannel_pool", 1),
+            ("grpc.lb_policy_name", "round_robin"),
+            ("grpc.default_authority", "calls.example"),
+            # A process that is there again is found before the other one ends.
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.min_reconnect_backoff_ms", 100),
+            ("grpc.max_reconnect_backoff_ms", 200),
+        ]
+        target = "ipv4:" + ",".join(f"127.0.0.1:{port}" for port in ports)
+        self.channel = grpc.insecure_channel(target, options)
         self.unary = self.channel.unary_unary(f"/{SERVICE}/Unary", same, same)
         self.stream = self.channel.stream_stream(f"/{SERVICE}/Stream", same, same)
         self.number, self.calls, self.failed, self.stopping = number, 0, [], False
@@ -165,27 +180,29 @@ def main(program, reloads=20, drains=5):
     upstream = server.add_insecure_port("127.0.0.1:0")
     server.start()
     with tempfile.TemporaryDirectory() as folder:
-        proxy = Proxy(program, pathlib.Path(folder), upstream)
+        # While one of them ends, the other one takes the calls.
+        files = [pathlib.Path(folder) / f"{name}.toml" for name in "ab"]
+        proxies = [Proxy(program, file, upstream) for file in files]
         try:
-            proxy.start()
-            check_statuses(proxy.port)
-            clients = [Client(proxy.port, number) for number in range(CLIENTS)]
+            for proxy in proxies:
+                proxy.start()
+                check_statuses(proxy.port)
+            clients = [Client([one.port for one in proxies], at) for at in range(CLIENTS)]
             for client in clients:
                 client.start()
-            for _ in range(int(reloads)):
+            for turn in range(int(reloads)):
                 time.sleep(0.2)
-                proxy.reload()
-            for _ in range(int(drains)):
-                time.sleep(0.5)
-                proxy.start()
+                proxies[turn % 2].reload()
+            for turn in range(int(drains)):
+                time.sleep(1)
+                proxies[turn % 2].drain()
             for client in clients:
                 client.stopping = True
             for client in clients:
                 client.join()
         finally:
-            if proxy.running:
-                proxy.running.kill()
-                proxy.running.wait()
+            for proxy in proxies:
+                proxy.end()
     server.stop(0)
     calls = sum(client.calls for client in clients)
     failed = [error for client in clients for error in client.failed]

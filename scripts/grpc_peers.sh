@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Calls of grpcio, client and server, through Ringway, which is reloaded 20 times and replaced by
-# another process 5 times meanwhile: none may fail, and statuses are those of the server.
+# Calls of grpcio, client and server, through two processes of Ringway, which are reloaded 20 times
+# and drained and replaced 5 times meanwhile: no call may fail, and statuses are the server's.
 #
 #   scripts/grpc_peers.sh [RELOADS [DRAINS]]
 #
