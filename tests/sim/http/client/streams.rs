@@ -156,7 +156,7 @@ impl Streams {
         let ask = &client.asks[open.place];
         let answer = open.answer(ask, true).expect("a head");
         check(ask, &answer);
-        if open.held.is_some() && open.place % 2 == 0 {
+        if open.held.is_some() && open.place.is_multiple_of(2) {
             // What nobody has asked for is not sent any more.
             self.talk.give_up(stream, ErrorCode::CANCEL);
             client.cancelled += 1;

@@ -140,7 +140,7 @@ impl Streams {
                 net.stay_awake();
                 Leaving::Soon(turns - 1)
             }
-            other => other,
+            kept @ (Leaving::No | Leaving::Behind(_)) => kept,
         };
     }
 
