@@ -1,11 +1,13 @@
-//! Fixed answers and cached files cost no allocation once the server has warmed up. A program of its
-//! own, because the allocations of all threads are counted.
+//! Fixed answers and cached files cost no allocation once the server has warmed up, by HTTP/1.1 and by
+//! HTTP/2. A program of its own, because the allocations of all threads are counted.
 #![expect(unsafe_code, reason = "a global allocator is unsafe to implement; it only counts")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use ringway::proto::http2::frame::{self, FrameHead, flag, kind};
 
 /// The system's allocator, counting what all threads ask of it.
 struct Counting;
@@ -68,6 +70,76 @@ fn answer_len(stream: &mut TcpStream, request: &[u8], buffer: &mut [u8]) -> usiz
     }
 }
 
+/// A client of HTTP/2 that allocates nothing while it asks.
+struct Streams {
+    stream: TcpStream,
+    /// The last stream.
+    last: u32,
+    /// Requests of one write: their heads differ in the streams' numbers.
+    requests: Vec<u8>,
+    block: Vec<u8>,
+    input: Vec<u8>,
+}
+
+/// Requests side by side.
+const BATCH: u32 = 8;
+
+impl Streams {
+    fn new(address: std::net::SocketAddr, path: &str) -> Self {
+        let mut stream = TcpStream::connect(address).unwrap();
+        let mut greeting = frame::PREFACE.to_vec();
+        frame::write_settings(&[], &mut greeting);
+        // The answers of all rounds fit into it.
+        frame::write_window_update(0, 1 << 30, &mut greeting);
+        stream.write_all(&greeting).unwrap();
+        // GET and http of the static table; path and authority as literals that no table keeps.
+        let mut block = vec![0x82, 0x86, 0x04, u8::try_from(path.len()).unwrap()];
+        block.extend_from_slice(path.as_bytes());
+        block.extend_from_slice(b"\x01\x09a.example");
+        let (requests, input) = (Vec::with_capacity(4096), Vec::with_capacity(256 * 1024));
+        // Odd numbers from 1 on.
+        Self { stream, last: u32::MAX, requests, block, input }
+    }
+
+    /// Sends a batch, and waits for all answers.
+    fn ask(&mut self) {
+        self.requests.clear();
+        for _ in 0..BATCH {
+            self.last = self.last.wrapping_add(2);
+            let flags = flag::END_STREAM | flag::END_HEADERS;
+            let (len, stream) = (self.block.len(), self.last);
+            FrameHead { len, kind: kind::HEADERS, flags, stream }.write(&mut self.requests);
+            self.requests.extend_from_slice(&self.block);
+        }
+        self.stream.write_all(&self.requests).unwrap();
+        let (mut ended, mut part) = (0, [0; 16 * 1024]);
+        while ended < BATCH {
+            let count = self.stream.read(&mut part).unwrap();
+            assert!(count > 0, "the connection goes on");
+            self.input.extend_from_slice(&part[..count]);
+            let mut at = 0;
+            while let Some(head) = self.input[at..].first_chunk::<{ frame::HEAD_LEN }>() {
+                let head = FrameHead::read(*head);
+                if self.input.len() - at < frame::HEAD_LEN + head.len {
+                    break;
+                }
+                let carries = matches!(head.kind, kind::HEADERS | kind::DATA);
+                ended += u32::from(carries && head.has(flag::END_STREAM));
+                at += frame::HEAD_LEN + head.len;
+            }
+            self.input.drain(..at);
+        }
+    }
+
+    /// Allocations of all threads while many requests are answered.
+    fn allocations(&mut self) -> u64 {
+        (0..100).for_each(|_| self.ask());
+        let before = ALLOCATIONS.load(Ordering::Relaxed);
+        (0..REQUESTS / u64::from(BATCH)).for_each(|_| self.ask());
+        ALLOCATIONS.load(Ordering::Relaxed) - before
+    }
+}
+
 #[test]
 fn fixed_answers_and_cached_files_cost_no_allocation() {
     let folder = std::env::temp_dir().join(format!("ringway-allocations-{}", std::process::id()));
@@ -93,6 +165,8 @@ fn fixed_answers_and_cached_files_cost_no_allocation() {
         assert!(count <= BESIDE, "{path}: {count} allocations in {REQUESTS} requests");
     }
     drop(stream);
+    let count = Streams::new(address, "/fixed").allocations();
+    assert!(count <= BESIDE, "HTTP/2: {count} allocations in {REQUESTS} requests");
     server.stop();
     let _outcome = server.wait();
     std::fs::remove_dir_all(&folder).unwrap();

@@ -14,7 +14,8 @@ use crate::service::{CloseReason, pace};
 use crate::session::context::Context;
 
 /// How long nothing may come of a call of gRPC in either direction while its client could send
-/// more: calls of streams are silent for long, and nothing else ends those of clients that are gone.
+/// more: calls of streams are silent for long, and nothing else ends those of clients that have
+/// gone.
 const CALL_IDLE_MAX: Duration = Duration::from_secs(300);
 
 impl Http {
