@@ -86,14 +86,14 @@ const BATCH: u32 = 8;
 
 impl Streams {
     fn new(address: std::net::SocketAddr, path: &str) -> Self {
-        let mut stream = TcpStream::connect(address).unwrap();
+        let mut stream = TcpStream::connect(address).expect("it listens");
         let mut greeting = frame::PREFACE.to_vec();
         frame::write_settings(&[], &mut greeting);
         // The answers of all rounds fit into it.
         frame::write_window_update(0, 1 << 30, &mut greeting);
-        stream.write_all(&greeting).unwrap();
+        stream.write_all(&greeting).expect("it is connected");
         // GET and http of the static table; path and authority as literals that no table keeps.
-        let mut block = vec![0x82, 0x86, 0x04, u8::try_from(path.len()).unwrap()];
+        let mut block = vec![0x82, 0x86, 0x04, u8::try_from(path.len()).expect("a short path")];
         block.extend_from_slice(path.as_bytes());
         block.extend_from_slice(b"\x01\x09a.example");
         let (requests, input) = (Vec::with_capacity(4096), Vec::with_capacity(256 * 1024));
@@ -111,10 +111,10 @@ impl Streams {
             FrameHead { len, kind: kind::HEADERS, flags, stream }.write(&mut self.requests);
             self.requests.extend_from_slice(&self.block);
         }
-        self.stream.write_all(&self.requests).unwrap();
+        self.stream.write_all(&self.requests).expect("it is connected");
         let (mut ended, mut part) = (0, [0; 16 * 1024]);
         while ended < BATCH {
-            let count = self.stream.read(&mut part).unwrap();
+            let count = self.stream.read(&mut part).expect("answers");
             assert!(count > 0, "the connection goes on");
             self.input.extend_from_slice(&part[..count]);
             let mut at = 0;
