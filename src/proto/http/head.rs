@@ -54,8 +54,8 @@ pub struct RequestHead {
     pub fields: Fields,
     /// Fields that were left out for the underscores in their names.
     pub dropped: u16,
-    /// The client takes trailers (RFC 9110, section 10.1.4): its `te` field, which is about the
-    /// connection, is no field here.
+    /// The client accepts trailers: its `te` field has `trailers` (RFC 9110, section 10.1.4). `te`
+    /// itself is hop-by-hop and is not kept in `fields`.
     pub takes_trailers: bool,
     text: String,
     method_name: Span,

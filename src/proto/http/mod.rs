@@ -4,6 +4,7 @@
 //! then parts of a body, then perhaps trailers ([`Fields`]). Heads own their text and are used
 //! again, so that a request costs no allocation.
 
+mod digits;
 mod fields;
 mod head;
 mod method;
@@ -12,6 +13,7 @@ pub mod scan;
 pub mod status;
 pub mod target;
 
+pub use digits::Digits;
 pub use fields::{Field, Fields};
 pub use head::{BodySize, RequestHead, ResponseHead, Version};
 pub use method::Method;

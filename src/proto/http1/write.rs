@@ -2,7 +2,7 @@
 //! that was not understood.
 
 use super::Framing;
-use crate::proto::http::{Fields, Known, RequestHead, ResponseHead, Version};
+use crate::proto::http::{Digits, Fields, Known, RequestHead, ResponseHead, Version};
 
 /// The end of a body in chunks, without trailers.
 pub const LAST_CHUNK: &[u8] = b"0\r\n\r\n";
@@ -167,20 +167,7 @@ pub fn last_chunk(trailers: Option<&Fields>, out: &mut Vec<u8>) {
 
 /// Writes a number in decimal.
 pub fn number(number: u64, out: &mut Vec<u8>) {
-    let mut digits = [0_u8; 20];
-    let mut at = digits.len();
-    let mut left = number;
-    loop {
-        at -= 1;
-        if let (Some(digit), Ok(value)) = (digits.get_mut(at), u8::try_from(left % 10)) {
-            *digit = b'0' + value;
-        }
-        left /= 10;
-        if left == 0 {
-            break;
-        }
-    }
-    out.extend_from_slice(digits.get(at..).unwrap_or_default());
+    out.extend_from_slice(Digits::of(number).text());
 }
 
 /// How a body of unknown length goes to a client: in chunks, or up to the end of the connection

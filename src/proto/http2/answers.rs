@@ -35,9 +35,7 @@ impl Server {
     /// is shut.
     #[must_use]
     pub fn room(&self, id: StreamId) -> usize {
-        let Some(stream) = self.connection.streams.get(id) else { return usize::MAX };
-        let window = stream.sending.window.min(self.connection.windows.send);
-        usize::try_from(window).unwrap_or(0).saturating_sub(stream.sending.body.len())
+        self.connection.room(id).unwrap_or(usize::MAX)
     }
 
     /// Sends an interim answer. Returns how many bytes it has.
@@ -123,24 +121,12 @@ impl Server {
 
     /// A part of an answer's body: it waits for [`Server::transmit`].
     pub fn send_part(&mut self, id: StreamId, part: Buf) {
-        if let Some(stream) = self.connection.streams.get_mut(id)
-            && stream.sending.state == SendState::Body
-            && !stream.sending.closed
-        {
-            stream.sending.body.push(part);
-        }
+        self.connection.send_part(id, part);
     }
 
     /// The end of an answer's body.
     pub fn send_end(&mut self, id: StreamId, trailers: Option<&Fields>) {
-        if let Some(stream) = self.connection.streams.get_mut(id)
-            && stream.sending.state == SendState::Body
-            && !stream.sending.closed
-        {
-            stream.sending.closed = true;
-            let trailers = trailers.filter(|trailers| !trailers.is_empty());
-            stream.sending.trailers = trailers.map(|trailers| Box::new(trailers.clone()));
-        }
+        self.connection.send_end(id, trailers);
     }
 
     /// All of an answer's body: at once if the windows take it.
@@ -171,7 +157,7 @@ impl Server {
         sending.state = SendState::Ended;
     }
 
-    /// The answer is given: what waits of it goes out, and nobody asks for the stream any more.
+    /// The answer is complete: what is queued is still sent, then the stream is removed.
     pub fn end_answer(&mut self, id: StreamId, space: &mut Workspace) {
         let Some(stream) = self.connection.streams.get_mut(id) else { return };
         stream.answered = true;

@@ -115,13 +115,13 @@ impl Client {
     /// Bytes of requests that wait for windows or for their turn.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.connection.streams.iter().map(|stream| stream.sending.body.len()).sum()
+        self.connection.queued()
     }
 
     /// The same of one request.
     #[must_use]
     pub fn queued_of(&self, id: StreamId) -> usize {
-        self.connection.streams.get(id).map_or(0, |stream| stream.sending.body.len())
+        self.connection.queued_of(id)
     }
 
     /// The end of a turn: what waits holds nothing of the pool.
@@ -145,8 +145,8 @@ impl Client {
         self.connection.set_round_trip(time);
     }
 
-    /// Whether the server has said what it takes. Requests may begin earlier, but nobody knows then
-    /// how many, nor whether the server speaks HTTP/2 at all.
+    /// Whether the server's SETTINGS have arrived. Requests may be sent earlier, but the limit of
+    /// streams, and whether the server speaks HTTP/2 at all, are unknown until then.
     #[must_use]
     pub const fn is_greeted(&self) -> bool {
         self.connection.has_peer_settings()
@@ -201,43 +201,23 @@ impl Client {
     /// is shut.
     #[must_use]
     pub fn room(&self, id: StreamId) -> usize {
-        let Some(stream) = self.connection.streams.get(id) else { return 0 };
-        let window = stream.sending.window.min(self.connection.windows.send);
-        usize::try_from(window).unwrap_or(0).saturating_sub(stream.sending.body.len())
+        self.connection.room(id).unwrap_or(0)
     }
 
     /// A part of a request's body: it waits for [`Client::transmit`].
     pub fn send_part(&mut self, id: StreamId, part: Buf) {
-        if let Some(stream) = self.connection.streams.get_mut(id)
-            && stream.sending.state == SendState::Body
-            && !stream.sending.closed
-        {
-            stream.sending.body.push(part);
-        }
+        self.connection.send_part(id, part);
     }
 
     /// The end of a request's body.
     pub fn send_end(&mut self, id: StreamId, trailers: Option<&Fields>) {
-        if let Some(stream) = self.connection.streams.get_mut(id)
-            && stream.sending.state == SendState::Body
-            && !stream.sending.closed
-        {
-            stream.sending.closed = true;
-            let trailers = trailers.filter(|trailers| !trailers.is_empty());
-            stream.sending.trailers = trailers.map(|trailers| Box::new(trailers.clone()));
-        }
+        self.connection.send_end(id, trailers);
     }
 
     /// Whether the end of a request's body is still to be given.
     #[must_use]
     pub fn is_sending(&self, id: StreamId) -> bool {
         self.connection.streams.get(id).is_some_and(|stream| !stream.sending.closed)
-    }
-
-    /// Whether the server holds up what is sent to it on a stream.
-    #[must_use]
-    pub fn is_held_up(&self, id: StreamId) -> bool {
-        self.connection.streams.get(id).is_some_and(|stream| !stream.sending.body.is_empty())
     }
 
     /// The next thing that has come; `None` when more has to come first. Heads are taken from
@@ -319,7 +299,7 @@ impl Client {
             Ok(_) if head.is_interim() && ends => Err(Violation::PseudoValue),
             Ok(ResponseInfo { length }) => Ok(length),
             Err(HeadFault::Malformed(violation)) => Err(violation),
-            // It is no answer that could be passed on.
+            // An answer with such a head cannot be forwarded.
             Err(HeadFault::Refused(_)) => Err(Violation::HeadTooLarge),
         };
         let length = match info {
@@ -339,8 +319,8 @@ impl Client {
         }
         receiving.has_head = true;
         receiving.is_bodiless |= matches!(head.status, 204 | 304);
-        // What would be there, or is elsewhere, is not what comes, and what comes all the same is
-        // dropped: nobody has room for it.
+        // `content-length` describes what a GET would return. DATA on such a stream is dropped, so
+        // that it cannot be taken for the beginning of the next answer.
         receiving.expected = if receiving.is_bodiless { None } else { length };
         receiving.ended = ends;
         if ends && receiving.expected.is_some_and(|length| length > 0) {

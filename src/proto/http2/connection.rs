@@ -16,7 +16,7 @@ use crate::mem::Buf;
 
 /// Streams that we have reset, and of which frames may still be on their way.
 const RESET_MAX: usize = 1024;
-/// The time that a window is thought to take to be given back, as long as nobody has measured it.
+/// The round trip that is assumed until one is measured.
 const ROUND_TRIP: Duration = Duration::from_millis(50);
 
 /// Which end of the connection we are.
@@ -77,12 +77,12 @@ pub(super) struct Windows {
     pub(super) size: u32,
     /// Bytes that are to be given back.
     pub(super) credit: u32,
-    /// Bytes that have come and are not given back yet.
+    /// Received bytes that are not credited yet.
     withheld: usize,
-    /// Bytes that have come and that nobody has taken.
+    /// Received bytes that are not yet consumed.
     waiting: usize,
-    /// Bytes that may wait and are given back all the same, so that a stream that nobody takes
-    /// holds no other one up.
+    /// Unconsumed bytes that are credited at once, so that a stalled stream does not stall the
+    /// others.
     pub(super) waiting_max: usize,
     /// When something was given back last.
     pub(super) given: Option<Instant>,
@@ -360,7 +360,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Whether nobody has begun a stream.
+    /// Whether a stream is idle (section 5.1).
     pub(super) fn is_idle(&self, stream: u32) -> bool {
         let is_ours = stream % 2 == self.next_local % 2;
         if is_ours { stream >= self.next_local } else { stream > self.last_remote }
@@ -535,7 +535,7 @@ impl Connection {
     pub(super) fn remove(&mut self, id: u32, space: &mut Workspace) {
         if let Some(stream) = self.streams.get(id) {
             self.heads -= stream.head_size;
-            // What nobody takes is given back, as far as the connection goes.
+            // Unconsumed bytes are credited to the connection's window.
             self.windows.leave(stream.receiving.body.len());
             self.has_credit |= self.windows.settle();
             self.streams.remove(id, space);

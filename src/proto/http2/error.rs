@@ -83,7 +83,7 @@ pub enum Violation {
     Compression(HpackError),
     /// A setting has a value that it cannot have (6.5.2; RFC 8441, section 3).
     SettingValue,
-    /// The peer pushes to whom nothing may be pushed (8.4).
+    /// PUSH_PROMISE, although push is disabled (8.4).
     PushPromise,
     /// A stream has the number of the other side (5.1.1).
     StreamParity,

@@ -4,9 +4,9 @@ use super::error::Violation;
 use super::hpack::{
     BlockCursor, DecodedField, Decoder, Encoder, Flaw, HpackError, Keep, Name, Pseudo,
 };
-use super::response::{Digits, write_fields};
+use super::response::write_fields;
 use super::workspace::Workspace;
-use crate::proto::http::{Fields, Known, Method, RequestHead, Version, scan, target};
+use crate::proto::http::{Digits, Fields, Known, Method, RequestHead, Version, scan, target};
 use crate::proto::http1::{Framing, HeadLimits, Refusal, RequestMeta};
 
 /// Bytes that each field counts beside its text (RFC 9113, section 6.5.2).
@@ -445,7 +445,7 @@ pub(super) fn write_request(request: &RequestLine<'_>, encoder: &mut Encoder, ou
         encoder.field((Name::Field(Known::Te), b"te"), b"trailers", Keep::Table, out);
     }
     if let Some(length) = length {
-        let mut digits = Digits::of(length);
+        let digits = Digits::of(length);
         let name = (Name::Field(Known::ContentLength), &b"content-length"[..]);
         encoder.field(name, digits.text(), Keep::No, out);
     }

@@ -6,7 +6,7 @@ use super::hpack::{
 };
 use super::request::{FIELD_OVERHEAD, HeadFault, read_length};
 use super::workspace::Workspace;
-use crate::proto::http::{Fields, Known, ResponseHead, Version};
+use crate::proto::http::{Digits, Fields, Known, ResponseHead, Version};
 use crate::proto::http1::{HeadLimits, Refusal};
 
 /// A status as text.
@@ -27,7 +27,7 @@ pub(super) fn write_response(
     encoder.field(status, &status_text(head.status), Keep::Table, out);
     write_fields(&head.fields, encoder, out);
     if let Some(length) = length {
-        let mut digits = Digits::of(length);
+        let digits = Digits::of(length);
         let name = (Name::Field(Known::ContentLength), &b"content-length"[..]);
         encoder.field(name, digits.text(), Keep::No, out);
     }
@@ -63,30 +63,6 @@ pub fn write_constant(status: u16, fields: &[(&str, &[u8])], out: &mut Vec<u8>) 
 /// Writes a `date` field, for any connection.
 pub fn write_date(value: &[u8], out: &mut Vec<u8>) {
     plain_field((Name::Field(Known::Date), b"date"), value, out);
-}
-
-/// A number as text.
-pub(super) struct Digits {
-    text: [u8; 20],
-    from: usize,
-}
-
-impl Digits {
-    pub(super) fn of(mut number: u64) -> Self {
-        let mut digits = Self { text: [0; 20], from: 20 };
-        loop {
-            digits.from -= 1;
-            digits.text[digits.from] = b'0' + u8::try_from(number % 10).unwrap_or(0);
-            number /= 10;
-            if number == 0 {
-                return digits;
-            }
-        }
-    }
-
-    pub(super) fn text(&mut self) -> &[u8] {
-        self.text.get(self.from..).unwrap_or_default()
-    }
 }
 
 /// What the head of an answer says beside what [`ResponseHead`] has.

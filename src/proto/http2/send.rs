@@ -8,9 +8,10 @@ use super::frame::{
     FRAME_MAX, FrameHead, begin_block, finish_block, flag, kind, write_window_update,
 };
 use super::response::write_trailers;
-use super::stream::{SendState, Stream};
+use super::stream::{SendState, Sending, Stream};
 use super::workspace::Workspace;
 use crate::mem::Buf;
+use crate::proto::http::Fields;
 use crate::proto::http1::Output;
 
 /// Parts up to so many bytes are copied behind the head of their frame: a copy of that size costs
@@ -25,12 +26,12 @@ const FRAME_LEAST: usize = 4096;
 /// Bytes that a peer has to take of an answer within the time for it, unless that is all of it.
 const PROGRESS: usize = 16 * 1024;
 
-/// The shortest round trip that is reckoned with: what both ends need to read and to answer is more
-/// than the way on a machine or in a rack.
+/// The shortest round trip that is assumed: on one machine or in one rack, processing at both ends
+/// takes longer than the network.
 const ROUND_TRIP_MIN: Duration = Duration::from_millis(1);
 
-/// Bytes of the windows of all streams of a connection, beyond which none grows: each may be filled
-/// by a peer while nobody takes what comes.
+/// The sum of the windows of a connection's streams, in bytes, beyond which none grows: a peer may
+/// fill all of them while the data is not consumed.
 const GRANTED_MAX: u64 = 16 * 1024 * 1024;
 
 /// What the windows that we give may become.
@@ -43,6 +44,46 @@ pub struct Growth {
 }
 
 impl Connection {
+    /// Bytes of bodies that wait for windows or for their turn.
+    pub(super) fn queued(&self) -> usize {
+        self.streams.iter().map(|stream| stream.sending.body.len()).sum()
+    }
+
+    /// The same of one stream.
+    pub(super) fn queued_of(&self, id: u32) -> usize {
+        self.streams.get(id).map_or(0, |stream| stream.sending.body.len())
+    }
+
+    /// Bytes that can be taken of a stream's body, beside those that wait: none while a window is
+    /// shut, and `None` without such a stream.
+    pub(super) fn room(&self, id: u32) -> Option<usize> {
+        let sending = &self.streams.get(id)?.sending;
+        let window = usize::try_from(sending.window.min(self.windows.send)).unwrap_or(0);
+        Some(window.saturating_sub(sending.body.len()))
+    }
+
+    /// What goes out on a stream, while more of its body may be added.
+    fn open_body(&mut self, id: u32) -> Option<&mut Sending> {
+        let sending = &mut self.streams.get_mut(id)?.sending;
+        (sending.state == SendState::Body && !sending.closed).then_some(sending)
+    }
+
+    /// A part of a body: it waits for [`Connection::transmit`].
+    pub(super) fn send_part(&mut self, id: u32, part: Buf) {
+        if let Some(sending) = self.open_body(id) {
+            sending.body.push(part);
+        }
+    }
+
+    /// The end of a body.
+    pub(super) fn send_end(&mut self, id: u32, trailers: Option<&Fields>) {
+        if let Some(sending) = self.open_body(id) {
+            sending.closed = true;
+            let trailers = trailers.filter(|trailers| !trailers.is_empty());
+            sending.trailers = trailers.map(|trailers| Box::new(trailers.clone()));
+        }
+    }
+
     /// Writes the frames of ours that wait.
     pub(super) fn flush_control(&mut self, out: &mut impl Output) {
         if !self.control.is_empty() {
@@ -206,7 +247,7 @@ fn grow(size: &mut u32, most: u32) -> u32 {
     *size - before
 }
 
-/// Whether all of an answer is out that nobody asks for any more.
+/// Whether a complete answer has been sent in full.
 const fn is_answered(stream: &Stream) -> bool {
     stream.answered && matches!(stream.sending.state, SendState::Ended)
 }

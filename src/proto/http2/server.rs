@@ -156,13 +156,13 @@ impl Server {
     /// Bytes of answers that wait for windows or for their turn.
     #[must_use]
     pub fn queued(&self) -> usize {
-        self.connection.streams.iter().map(|stream| stream.sending.body.len()).sum()
+        self.connection.queued()
     }
 
     /// The same of one answer.
     #[must_use]
     pub fn queued_of(&self, id: StreamId) -> usize {
-        self.connection.streams.get(id).map_or(0, |stream| stream.sending.body.len())
+        self.connection.queued_of(id)
     }
 
     /// Whether requests that come are not looked at any more.
@@ -271,7 +271,7 @@ impl Server {
                     self.connection.refuse(id, (now, limits), space)?;
                     return Ok(Some(ServerEvent::TooMany(id)));
                 }
-                // Its answer is small, but it is one of ours that nobody had to ask for.
+                // Each such request costs us an answer: the rate is limited.
                 self.connection.offences.note(Offence::ForcedReset, now, limits)?;
                 self.open(id, ends, None, space);
                 return Ok(Some(ServerEvent::Refused(id, refusal, block.len())));

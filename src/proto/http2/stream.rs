@@ -18,7 +18,7 @@ use crate::proto::http::Fields;
 pub(super) struct Receiving {
     /// The peer has ended its side.
     pub(super) ended: bool,
-    /// Nobody wants what comes: it is dropped.
+    /// Received DATA is dropped: the request was answered without its body.
     pub(super) unwanted: bool,
     /// Bytes that the peer may still send.
     pub(super) window: i64,
@@ -86,7 +86,7 @@ pub(super) struct Stream {
     pub(super) priority: Priority,
     /// Bytes of its head in memory.
     pub(super) head_size: usize,
-    /// Its request was answered: nobody asks for it any more.
+    /// The answer is complete: the session has forgotten the stream.
     pub(super) answered: bool,
 }
 

@@ -264,7 +264,7 @@ impl<C: Copy + Eq + Hash, W: Copy + Eq + Hash> Pool<C, W> {
         self.options.capacity = capacity.max(1);
     }
 
-    /// A connection carries no more than so many exchanges; with 0, none for now.
+    /// Limits the exchanges of a connection. With 0 it takes no new ones.
     pub fn set_capacity(&mut self, connection: C, capacity: u32) {
         if let Some((at, entry)) = self.find(connection) {
             entry.capacity = capacity;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::proto::http::Fields;
+use crate::proto::http::{Digits, Fields};
 
 const NAME: &[u8] = b"grpc-timeout";
 /// The most digits that there may be.
@@ -34,14 +34,22 @@ pub fn parse_timeout(value: &[u8]) -> Option<Duration> {
     }
 }
 
-/// The server is told how long the call still has: never more than there is, so that it does not
-/// work on what nobody waits for.
+/// Sets `grpc-timeout` to the remaining time, rounded down, so that the server stops working when
+/// the client has given up.
 pub fn set_timeout(fields: &mut Fields, left: Duration) {
     /// The largest count of eight digits.
-    const MOST: u128 = 99_999_999;
-    let units = [(left.as_micros(), 'u'), (left.as_millis(), 'm'), (left.as_secs().into(), 'S')];
-    let (count, unit) = units.into_iter().find(|(count, _)| *count <= MOST).unwrap_or((MOST, 'S'));
-    fields.set(NAME, format!("{count}{unit}").as_bytes());
+    const MOST: u64 = 99_999_999;
+    let units = [(left.as_micros(), b'u'), (left.as_millis(), b'm')];
+    let fitting = units.into_iter().find_map(|(count, unit)| {
+        let count = u64::try_from(count).ok().filter(|count| *count <= MOST)?;
+        Some((count, unit))
+    });
+    let (count, unit) = fitting.unwrap_or((left.as_secs().min(MOST), b'S'));
+    fields.remove(NAME);
+    fields.push_with(NAME, |out| {
+        out.extend_from_slice(Digits::of(count).text());
+        out.push(unit);
+    });
 }
 
 #[cfg(test)]

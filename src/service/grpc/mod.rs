@@ -13,7 +13,7 @@ mod deadline;
 
 pub use self::code::{Code, CodeSet};
 pub use self::deadline::{parse_timeout, set_timeout, timeout_of};
-use crate::proto::http::{Fields, Known, Method, RequestHead};
+use crate::proto::http::{Digits, Fields, Known, Method, RequestHead};
 
 /// The field with the status of a call: in trailers, or, where there is nothing else, in the head.
 pub const STATUS: &[u8] = b"grpc-status";
@@ -47,7 +47,7 @@ pub fn status_of(fields: &Fields) -> Option<Code> {
 /// Says with which status a call ends, and why: the fields of trailers, or of a head that is all
 /// there is.
 pub fn write_status(code: Code, message: &str, fields: &mut Fields) {
-    fields.push(STATUS, code.number().to_string().as_bytes());
+    fields.push(STATUS, Digits::of(code.number() as u64).text());
     if !message.is_empty() {
         fields.push_with(MESSAGE, |out| write_message(message, out));
     }

@@ -3,14 +3,15 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::SendResponse;
 use http::{HeaderMap, Request, Response};
 
-use super::peer::{Answer, Peer, run};
+use tokio::sync::Notify;
+
+use super::peer::{Answer, Peer, run, serve};
 use crate::support::*;
 
 /// A server of gRPC: what it does is said by the method that is called.
@@ -19,24 +20,14 @@ struct Server {
     calls: Arc<AtomicUsize>,
     /// What it says of its health.
     health: Arc<AtomicUsize>,
+    /// An answer that has begun is to be cut.
+    cut: Arc<Notify>,
 }
 
 impl Server {
     fn start(&self) -> SocketAddr {
-        let (tell, told) = std::sync::mpsc::channel();
         let this = self.clone();
-        std::thread::spawn(move || {
-            let runtime =
-                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-                tell.send(listener.local_addr().unwrap()).unwrap();
-                while let Ok((stream, _)) = listener.accept().await {
-                    tokio::spawn(this.clone().serve(stream));
-                }
-            });
-        });
-        told.recv().unwrap()
+        serve(move |stream| this.clone().serve(stream))
     }
 
     async fn serve(self, stream: tokio::net::TcpStream) {
@@ -90,8 +81,7 @@ impl Server {
         let _sent = stream.send_data(message.into(), false);
         match method.as_str() {
             "Cut" => {
-                // What was sent before it shall have been read.
-                tokio::time::sleep(Duration::from_millis(50)).await;
+                self.cut.notified().await;
                 stream.send_reset(h2::Reason::INTERNAL_ERROR);
             }
             "Stalls" => std::future::pending().await,
@@ -251,8 +241,13 @@ fn a_call_whose_server_fails_in_the_middle_ends_with_a_status() {
     let served = served(&[server.start()], "", "");
     run(async {
         let mut peer = Peer::new(served.address()).await;
-        let answer = call(&mut peer, "/t.S/Cut", &[]).await;
-        assert_eq!((status(&answer), answer.body.len()), ("14", 7));
+        let message = b"\0\0\0\0\x02hi".to_vec();
+        let answer = peer.ask("POST", "/t.S/Cut", &[CALL], message.clone()).await;
+        let mut answer = answer.head().await.unwrap();
+        assert_eq!(answer.part().await.unwrap().unwrap(), message);
+        server.cut.notify_one();
+        let answer = answer.whole().await.unwrap();
+        assert_eq!((status(&answer), answer.body.len()), ("14", 0));
         assert_eq!(status(&call(&mut peer, "/t.S/Echo", &[]).await), "0", "others go on");
     });
 }

@@ -11,7 +11,7 @@ use h2::server::SendResponse;
 use http::{Request, Response};
 use ringway::proto::http2::frame::{FrameHead, HEAD_LEN, PREFACE, flag, kind};
 
-use super::peer::{Peer, run};
+use super::peer::{Peer, run, serve};
 use super::web;
 use crate::support::*;
 
@@ -25,22 +25,12 @@ struct Seen {
 impl Seen {
     /// Requests for `/refuse` are refused once 100,000 bytes of their bodies have come; others get
     /// as many bytes as their path says, and `/last/N` is the last one of its connection.
-    fn serve(&self) -> SocketAddr {
-        let (tell, told) = std::sync::mpsc::channel();
+    fn start(&self) -> SocketAddr {
         let this = self.clone();
-        std::thread::spawn(move || {
-            let runtime =
-                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-                tell.send(listener.local_addr().unwrap()).unwrap();
-                while let Ok((stream, _)) = listener.accept().await {
-                    this.connections.fetch_add(1, Ordering::Relaxed);
-                    tokio::spawn(this.clone().talk(stream));
-                }
-            });
-        });
-        told.recv().unwrap()
+        serve(move |stream| {
+            this.connections.fetch_add(1, Ordering::Relaxed);
+            this.clone().talk(stream)
+        })
     }
 
     async fn talk(self, stream: tokio::net::TcpStream) {
@@ -96,7 +86,7 @@ fn proxied(server: SocketAddr, keys: &str) -> Served {
 #[test]
 fn a_body_whose_beginning_is_gone_is_not_sent_again() {
     let seen = Seen::default();
-    let served = proxied(seen.serve(), "retries = 3\nretry_body_max = \"1KiB\"\n");
+    let served = proxied(seen.start(), "retries = 3\nretry_body_max = \"1KiB\"\n");
     run(async {
         let mut peer = Peer::new(served.address()).await;
         let answer = peer.ask("POST", "/refuse", &[], bytes(1, 400_000)).await.whole().await;
@@ -110,7 +100,7 @@ fn a_body_whose_beginning_is_gone_is_not_sent_again() {
 #[test]
 fn a_client_that_takes_nothing_holds_no_other_one_up() {
     let seen = Seen::default();
-    let served = proxied(seen.serve(), "");
+    let served = proxied(seen.start(), "");
     run(async {
         let mut slow = Peer::new(served.address()).await;
         let mut held = Vec::new();
@@ -131,7 +121,7 @@ fn a_client_that_takes_nothing_holds_no_other_one_up() {
 #[test]
 fn answers_that_came_whole_outlive_their_server() {
     let seen = Seen::default();
-    let served = proxied(seen.serve(), "");
+    let served = proxied(seen.start(), "");
     // More than client and exchange hold: some of it waits on the connection to the server.
     let size = 360_000;
     run(async {

@@ -4,14 +4,15 @@ use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::SendResponse;
 use http::{HeaderMap, Request, Response};
 
-use super::peer::{Peer, run};
+use tokio::sync::Notify;
+
+use super::peer::{Peer, run, serve};
 use super::web;
 use crate::support::*;
 
@@ -30,6 +31,8 @@ struct Manners {
 struct Server {
     address: SocketAddr,
     connections: Arc<AtomicUsize>,
+    /// An answer to `/cut` that has begun is reset.
+    cut: Arc<Notify>,
 }
 
 impl Server {
@@ -37,23 +40,13 @@ impl Server {
     /// with trailers, `/hang` never, `/cut` with a part and a reset.
     fn new(manners: Manners) -> Self {
         let connections = Arc::new(AtomicUsize::new(0));
-        let (tell, told) = std::sync::mpsc::channel();
-        let count = Arc::clone(&connections);
-        std::thread::spawn(move || {
-            let runtime =
-                tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(async {
-                let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-                tell.send(listener.local_addr().unwrap()).unwrap();
-                loop {
-                    let Ok((stream, _)) = listener.accept().await else { return };
-                    count.fetch_add(1, Ordering::Relaxed);
-                    stream.set_nodelay(true).unwrap();
-                    tokio::spawn(serve(stream, manners));
-                }
-            });
+        let cut = Arc::new(Notify::new());
+        let (count, told) = (Arc::clone(&connections), Arc::clone(&cut));
+        let address = serve(move |stream| {
+            count.fetch_add(1, Ordering::Relaxed);
+            talk(stream, manners, Arc::clone(&told))
         });
-        Self { address: told.recv().unwrap(), connections }
+        Self { address, connections, cut }
     }
 
     fn connections(&self) -> usize {
@@ -61,7 +54,7 @@ impl Server {
     }
 }
 
-async fn serve(stream: tokio::net::TcpStream, manners: Manners) {
+async fn talk(stream: tokio::net::TcpStream, manners: Manners, cut: Arc<Notify>) {
     let mut builder = h2::server::Builder::new();
     if let Some(streams) = manners.streams {
         builder.max_concurrent_streams(streams);
@@ -75,14 +68,14 @@ async fn serve(stream: tokio::net::TcpStream, manners: Manners) {
             respond.send_reset(h2::Reason::REFUSED_STREAM);
             continue;
         }
-        tokio::spawn(answer(request, respond));
+        tokio::spawn(answer(request, respond, Arc::clone(&cut)));
         if manners.requests.is_some_and(|most| served == most) {
             connection.graceful_shutdown();
         }
     }
 }
 
-async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, cut: Arc<Notify>) {
     let (head, mut body) = request.into_parts();
     let path = head.uri.path().to_owned();
     if path == "/hang" {
@@ -110,7 +103,7 @@ async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>) 
         trailers.insert("grpc-status", "0".parse().unwrap());
         let _sent = stream.send_trailers(trailers);
     } else if path == "/cut" {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+        cut.notified().await;
         stream.send_reset(h2::Reason::INTERNAL_ERROR);
     }
 }
@@ -252,6 +245,9 @@ fn a_reset_or_a_timeout_of_one_costs_no_other() {
         for _ in 0..20 {
             assert_eq!(peer.get("/x").await.unwrap().status, 200);
         }
+        let mut cut = cut.head().await.unwrap();
+        assert!(cut.part().await.unwrap().is_ok(), "it begins in order");
+        server.cut.notify_one();
         let error = cut.whole().await.unwrap_err();
         assert_eq!(error.reason(), Some(h2::Reason::INTERNAL_ERROR));
         assert_eq!(hangs.whole().await.unwrap().status, 504);

@@ -20,7 +20,7 @@ pub struct DecodedField<'a> {
     pub kind: Name,
     /// What is wrong with it by itself.
     pub flaw: Option<Flaw>,
-    /// Nobody on its way may put it into a table (RFC 7541, section 7.1.3).
+    /// Intermediaries must not index it (RFC 7541, section 7.1.3).
     pub never_indexed: bool,
 }
 

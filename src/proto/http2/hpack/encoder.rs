@@ -19,7 +19,7 @@ pub enum Keep {
     Table,
     /// It will hardly be sent again.
     No,
-    /// Nobody may put it into a table (RFC 7541, section 7.1.3).
+    /// Never indexed, by any hop (RFC 7541, section 7.1.3).
     Never,
 }
 

@@ -346,7 +346,7 @@ impl Http {
         }
         if self.wire.has_ended() {
             if self.wire.has_nothing_new() {
-                // Nobody is there to take the answers.
+                // The client has closed: answers cannot be delivered.
                 self.close(context, key, CloseReason::ClientGone);
             }
             return;

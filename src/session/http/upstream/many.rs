@@ -19,9 +19,8 @@ use crate::session::http::state::HttpState;
 
 /// Things that have come on one connection, and are taken in one turn.
 const EVENTS_PER_TURN: usize = 512;
-/// Bytes that may wait on one connection to be looked at. Beyond it, nothing more is received.
-/// Answers that nobody takes do not count: they have windows of their own, so that none of them
-/// holds up another.
+/// Unparsed bytes of a connection, beyond which it is not read. Bodies that clients do not take
+/// are limited by the windows of their streams instead, so that one does not stall the others.
 const UNREAD_MAX: usize = 256 * 1024;
 
 /// What a connection of HTTP/2 carries.
@@ -95,7 +94,7 @@ impl UpstreamConnection {
         let now = context.now();
         let Some(many) = &mut self.many else { return };
         if many.wire.is_spent() || many.wire.has_ended() || self.phase != Phase::Shared {
-            // It died before it was used: nobody else gets it.
+            // It died before it was used: retire it, so that no other exchange gets it.
             self.retire_many(context, key);
             context.connection_lost((exchange, key), Failure::StaleConnection, true);
             self.release_one(context, key);
@@ -324,7 +323,7 @@ impl UpstreamConnection {
         let capacity = many.wire.capacity().min(most);
         if std::mem::replace(&mut many.capacity, capacity) != capacity {
             if capacity == 0 {
-                // It takes no more for now, and nobody waits until it does.
+                // The connection is retired: requests go to others at once.
                 return self.retire_many(context, key);
             }
             let place = (self.cluster, self.server);
