@@ -74,8 +74,20 @@ impl Clone for RequestHead {
 
     /// Takes no new memory if there is enough.
     fn clone_from(&mut self, other: &Self) {
-        let Self { method, version, fields, dropped, takes_trailers, text, .. } = other;
-        let Self { method_name, authority, host, path, query, .. } = other;
+        // All of them: a field that comes later must not be forgotten here.
+        let Self {
+            method,
+            version,
+            fields,
+            dropped,
+            takes_trailers,
+            text,
+            method_name,
+            authority,
+            host,
+            path,
+            query,
+        } = other;
         self.fields.clone_from(fields);
         self.text.clone_from(text);
         (self.method, self.version, self.dropped) = (*method, *version, *dropped);

@@ -13,7 +13,7 @@ pub mod scan;
 pub mod status;
 pub mod target;
 
-pub use digits::Digits;
+pub use digits::{Digits, read_length};
 pub use fields::{Field, Fields};
 pub use head::{BodySize, RequestHead, ResponseHead, Version};
 pub use method::Method;

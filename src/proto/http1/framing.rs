@@ -1,7 +1,7 @@
 //! How long a body is (RFC 9112, section 6).
 
 use super::Refusal;
-use crate::proto::http::{BodySize, Version};
+use crate::proto::http::{BodySize, Version, read_length};
 
 /// How a body is delimited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,9 +38,6 @@ impl Framing {
     }
 }
 
-/// Most digits of a length: all numbers of so many fit.
-const DIGITS_MAX: usize = 19;
-
 /// What a head says about its body.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Declared {
@@ -60,13 +57,7 @@ impl Declared {
         if self.length.is_some() {
             return Err(Refusal::LengthRepeated);
         }
-        let is_number =
-            (1..=DIGITS_MAX).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
-        if !is_number {
-            return Err(Refusal::LengthInvalid);
-        }
-        let digits = value.iter().map(|digit| u64::from(digit - b'0'));
-        self.length = Some(digits.fold(0, |sum, digit| sum * 10 + digit));
+        self.length = Some(read_length(value).ok_or(Refusal::LengthInvalid)?);
         Ok(())
     }
 

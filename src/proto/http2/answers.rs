@@ -1,6 +1,6 @@
 //! The answers of a server: their heads and bodies on their way to the client.
 
-use super::frame::{FRAME_MAX, FrameHead, begin_block, finish_block, flag, kind};
+use super::frame::{FRAME_MAX, FrameHead, flag, kind};
 use super::response::write_response;
 use super::server::{Server, StreamId};
 use super::stream::SendState;
@@ -79,14 +79,12 @@ impl Server {
         if self.connection.streams.get(id).is_none() {
             return 0;
         }
-        let most = self.connection.peer.max_frame_size;
-        let out = out.bytes();
-        let at = begin_block(out);
-        self.connection.encoder.begin(out);
-        out.extend_from_slice(block);
-        out.extend_from_slice(date);
-        finish_block(at, id, if ends { flag::END_STREAM } else { 0 }, most, out);
-        let sent = out.len() - at;
+        let flags = if ends { flag::END_STREAM } else { 0 };
+        let sent = self.connection.write_block(id, flags, out.bytes(), |encoder, out| {
+            encoder.begin(out);
+            out.extend_from_slice(block);
+            out.extend_from_slice(date);
+        });
         self.note_head(id, ends);
         sent
     }
@@ -111,12 +109,9 @@ impl Server {
         if self.connection.streams.get(id).is_none() {
             return 0;
         }
-        let most = self.connection.peer.max_frame_size;
-        let out = out.bytes();
-        let at = begin_block(out);
-        write_response(head, length, &mut self.connection.encoder, out);
-        finish_block(at, id, flags, most, out);
-        out.len() - at
+        self.connection.write_block(id, flags, out.bytes(), |encoder, out| {
+            write_response(head, length, encoder, out);
+        })
     }
 
     /// A part of an answer's body: it waits for [`Server::transmit`].
@@ -162,12 +157,8 @@ impl Server {
         let Some(stream) = self.connection.streams.get_mut(id) else { return };
         stream.answered = true;
         let size = std::mem::take(&mut stream.head_size);
-        let is_out = stream.sending.state == SendState::Ended;
         self.connection.heads -= size;
         self.connection.refuse_body(id);
-        if is_out {
-            self.connection.remove_if_over(id, space);
-            self.connection.end_unread(id, space);
-        }
+        self.connection.end_if_sent(id, space);
     }
 }

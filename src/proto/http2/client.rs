@@ -4,11 +4,9 @@ use std::time::{Duration, Instant};
 
 use super::connection::{Connection, Frame, Role};
 use super::error::{ErrorCode, Violation};
-use super::frame::{
-    STREAM_MAX, WINDOW_INITIAL, begin_block, finish_block, flag, setting, write_go_away,
-};
+use super::frame::{STREAM_MAX, WINDOW_INITIAL, flag, setting, write_go_away};
 use super::limits::Limits;
-use super::request::{HeadFault, RequestLine, read_trailers, write_request};
+use super::request::{HeadFault, RequestLine, write_request};
 use super::response::{ResponseInfo, read_response};
 use super::send::Growth;
 use super::server::StreamId;
@@ -149,7 +147,7 @@ impl Client {
     /// streams, and whether the server speaks HTTP/2 at all, are unknown until then.
     #[must_use]
     pub const fn is_greeted(&self) -> bool {
-        self.connection.has_peer_settings()
+        self.connection.has_peer_settings
     }
 
     /// Requests that the server takes at a time.
@@ -189,11 +187,10 @@ impl Client {
         stream.sending.closed = ends;
         stream.receiving.is_bodiless = request.head.method == Method::Head;
         self.connection.streams.insert(stream, space);
-        let most = self.connection.peer.max_frame_size;
-        let out = out.bytes();
-        let at = begin_block(out);
-        write_request(request, &mut self.connection.encoder, out);
-        finish_block(at, id, if ends { flag::END_STREAM } else { 0 }, most, out);
+        let flags = if ends { flag::END_STREAM } else { 0 };
+        self.connection.write_block(id, flags, out.bytes(), |encoder, out| {
+            write_request(request, encoder, out);
+        });
         id
     }
 
@@ -279,7 +276,9 @@ impl Client {
         let has_head =
             self.connection.streams.get(id).is_some_and(|stream| stream.receiving.has_head);
         if has_head {
-            return self.take_trailers(id, (block, ends), (now, limits), space);
+            let taken = self.connection.take_trailers(id, (block, ends), (now, limits), space)?;
+            let violated = |violation| ClientEvent::Violated(id, violation);
+            return Ok(taken.map(|taken| taken.map_or_else(violated, |()| ClientEvent::Body(id))));
         }
         let mut head = spare.take();
         let decoder = &mut self.connection.decoder;
@@ -344,48 +343,10 @@ impl Client {
         Ok(Some(ClientEvent::Violated(id, violation)))
     }
 
-    fn take_trailers(
-        &mut self,
-        id: StreamId,
-        (block, ends): (&Buf, bool),
-        (now, limits): (Instant, &Limits),
-        space: &mut Workspace,
-    ) -> Result<Option<ClientEvent>, Violation> {
-        let mut trailers = Box::<Fields>::default();
-        let violation = {
-            let decoder = &mut self.connection.decoder;
-            let read = read_trailers(block, decoder, space, &limits.request.head, &mut trailers);
-            let read = read.map_err(Violation::Compression)?;
-            let Some(stream) = self.connection.streams.get_mut(id) else { return Ok(None) };
-            let receiving = &mut stream.receiving;
-            let differs = receiving.expected.is_some_and(|expected| expected != receiving.came);
-            match read {
-                _ if receiving.ended => Some(Violation::StreamEnded),
-                _ if !ends => Some(Violation::TrailersUnended),
-                Err(HeadFault::Malformed(violation)) => Some(violation),
-                _ if differs => Some(Violation::LengthDiffers),
-                // Trailers may be left out.
-                Err(HeadFault::Refused(_)) => {
-                    trailers.clear();
-                    None
-                }
-                Ok(()) => None,
-            }
-        };
-        if let Some(violation) = violation {
-            return self.violated(id, violation, (now, limits), space);
-        }
-        let Some(stream) = self.connection.streams.get_mut(id) else { return Ok(None) };
-        stream.receiving.ended = true;
-        stream.receiving.trailers = Some(trailers).filter(|trailers| !trailers.is_empty());
-        Ok(Some(ClientEvent::Body(id)))
-    }
-
     /// The next part of an answer's body; `None` when more has to come, or when it is over.
     pub fn next_of_body(&mut self, id: StreamId) -> Option<Buf> {
         let part = self.connection.streams.get_mut(id)?.receiving.body.pop()?;
-        self.connection.windows.leave(part.len());
-        self.connection.give_back(id, part.len());
+        self.connection.taken(id, part.len());
         Some(part)
     }
 

@@ -201,11 +201,6 @@ impl Connection {
         }
     }
 
-    /// Whether the peer has said what it takes.
-    pub(super) const fn has_peer_settings(&self) -> bool {
-        self.has_peer_settings
-    }
-
     /// Bytes have come.
     pub(super) fn receive(&mut self, buf: Buf) {
         self.received += buf.len() as u64;
@@ -453,7 +448,7 @@ impl Connection {
         if receiving.unwanted {
             self.give_back(id, len);
             if ends {
-                self.remove_if_over(id, space);
+                self.end_if_sent(id, space);
             }
             return Ok(None);
         }
@@ -463,6 +458,12 @@ impl Connection {
             self.has_credit |= self.windows.settle();
         }
         Ok((len > 0 || ends).then_some(Frame::Data { stream: id }))
+    }
+
+    /// Bytes that waited are consumed.
+    pub(super) fn taken(&mut self, id: u32, bytes: usize) {
+        self.windows.leave(bytes);
+        self.give_back(id, bytes);
     }
 
     /// Bytes were taken, or dropped: the peer may send as many more.
@@ -542,14 +543,17 @@ impl Connection {
         }
     }
 
-    /// Removes a stream both of whose sides have ended.
-    pub(super) fn remove_if_over(&mut self, id: u32, space: &mut Workspace) {
-        let is_over = self.streams.get(id).is_some_and(|stream| {
-            let is_taken = stream.answered || stream.receiving.body.is_empty();
-            stream.receiving.ended && is_taken && stream.sending.state == SendState::Ended
-        });
-        if is_over {
+    /// Removes a stream once both sides have ended. If the peer still sends the body of a request
+    /// that was answered in full, it is told to stop (section 8.1).
+    pub(super) fn end_if_sent(&mut self, id: u32, space: &mut Workspace) {
+        let Some(stream) = self.streams.get(id) else { return };
+        if stream.sending.state != SendState::Ended {
+            return;
+        }
+        if stream.receiving.ended && (stream.answered || stream.receiving.body.is_empty()) {
             self.remove(id, space);
+        } else if stream.answered {
+            self.reset(id, ErrorCode::NO_ERROR, space);
         }
     }
 

@@ -7,12 +7,60 @@ use super::connection::{Connection, Frame, PartialBlock, Role};
 use super::error::{ErrorCode, Violation};
 use super::frame::{self, FrameHead, STREAM_MAX, WINDOW_MAX, flag, kind};
 use super::limits::{Limits, Offence};
-use super::request::Priority;
+use super::request::{HeadFault, Priority, read_trailers};
 use super::stream::SendState;
 use super::workspace::Workspace;
 use crate::mem::Buf;
+use crate::proto::http::Fields;
 
 impl Connection {
+    /// A field block on a stream whose head has come: trailers. `None` if they are dropped, and an
+    /// error within if the stream was reset for them.
+    ///
+    /// # Errors
+    /// The peer has broken a rule that costs the connection.
+    pub(super) fn take_trailers(
+        &mut self,
+        id: u32,
+        (block, ends): (&Buf, bool),
+        (now, limits): (Instant, &Limits),
+        space: &mut Workspace,
+    ) -> Result<Option<Result<(), Violation>>, Violation> {
+        let mut trailers = Box::<Fields>::default();
+        // Decoded in any case: the table of header compression is the connection's.
+        let head_limits = &limits.request.head;
+        let read = read_trailers(block, &mut self.decoder, space, head_limits, &mut trailers);
+        let read = read.map_err(Violation::Compression)?;
+        let Some(stream) = self.streams.get_mut(id) else {
+            return if self.was_reset(id) { Ok(None) } else { Err(Violation::StreamEnded) };
+        };
+        let receiving = &mut stream.receiving;
+        let differs = receiving.expected.is_some_and(|expected| expected != receiving.came);
+        let violation = match read {
+            _ if receiving.ended => Some(Violation::StreamEnded),
+            _ if !ends => Some(Violation::TrailersUnended),
+            Err(HeadFault::Malformed(violation)) => Some(violation),
+            _ if differs => Some(Violation::LengthDiffers),
+            // Trailers may be left out.
+            Err(HeadFault::Refused(_)) => {
+                trailers.clear();
+                None
+            }
+            Ok(()) => None,
+        };
+        if let Some(violation) = violation {
+            let _reset = self.violate(id, violation, (now, limits), space)?;
+            return Ok(Some(Err(violation)));
+        }
+        receiving.ended = true;
+        if receiving.unwanted {
+            self.end_if_sent(id, space);
+            return Ok(None);
+        }
+        receiving.trailers = Some(trailers).filter(|trailers| !trailers.is_empty());
+        Ok(Some(Ok(())))
+    }
+
     /// A whole frame has come that is no DATA.
     pub(super) fn take_frame(
         &mut self,

@@ -112,9 +112,13 @@ impl FrameHead {
     /// Writes the head of a frame.
     pub fn write(&self, out: &mut Vec<u8>) {
         debug_assert!(self.len <= FRAME_LIMIT, "no frame is longer");
+        out.extend_from_slice(&self.bytes());
+    }
+
+    const fn bytes(&self) -> [u8; HEAD_LEN] {
         let [.., a, b, c] = self.len.to_be_bytes();
         let [d, e, f, g] = self.stream.to_be_bytes();
-        out.extend_from_slice(&[a, b, c, self.kind, self.flags, d, e, f, g]);
+        [a, b, c, self.kind, self.flags, d, e, f, g]
     }
 }
 
@@ -215,10 +219,8 @@ pub fn begin_block(out: &mut Vec<u8>) -> usize {
 }
 
 fn patch(at: usize, head: FrameHead, out: &mut [u8]) {
-    let [.., a, b, c] = head.len.to_be_bytes();
-    let [d, e, f, g] = head.stream.to_be_bytes();
     if let Some(room) = out.get_mut(at..at + HEAD_LEN) {
-        room.copy_from_slice(&[a, b, c, head.kind, head.flags, d, e, f, g]);
+        room.copy_from_slice(&head.bytes());
     }
 }
 

@@ -4,15 +4,13 @@ use super::error::Violation;
 use super::hpack::{
     BlockCursor, DecodedField, Decoder, Encoder, Flaw, HpackError, Keep, Name, Pseudo,
 };
-use super::response::write_fields;
+use super::response::{write_fields, write_length};
 use super::workspace::Workspace;
-use crate::proto::http::{Digits, Fields, Known, Method, RequestHead, Version, scan, target};
+use crate::proto::http::{Fields, Known, Method, RequestHead, Version, read_length, scan, target};
 use crate::proto::http1::{Framing, HeadLimits, Refusal, RequestMeta};
 
 /// Bytes that each field counts beside its text (RFC 9113, section 6.5.2).
 pub(super) const FIELD_OVERHEAD: usize = 32;
-/// Bytes of a `content-length` that are read: all numbers of so many digits fit.
-const DIGITS_MAX: usize = 19;
 
 /// Why a head is no request that can be answered in the ordinary way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -347,13 +345,6 @@ impl Assembler<'_> {
     }
 }
 
-/// A `content-length`.
-pub(super) fn read_length(value: &[u8]) -> Option<u64> {
-    let is_number = (1..=DIGITS_MAX).contains(&value.len()) && value.iter().all(u8::is_ascii_digit);
-    let digits = value.iter().map(|digit| u64::from(digit.wrapping_sub(b'0')));
-    is_number.then(|| digits.fold(0, |sum, digit| sum * 10 + digit))
-}
-
 fn set_path(path: &[u8], head: &mut RequestHead) -> Result<(), HeadFault> {
     if path == b"*" && head.method == Method::Options {
         head.set_path("*");
@@ -444,9 +435,5 @@ pub(super) fn write_request(request: &RequestLine<'_>, encoder: &mut Encoder, ou
     if head.takes_trailers {
         encoder.field((Name::Field(Known::Te), b"te"), b"trailers", Keep::Table, out);
     }
-    if let Some(length) = length {
-        let digits = Digits::of(length);
-        let name = (Name::Field(Known::ContentLength), &b"content-length"[..]);
-        encoder.field(name, digits.text(), Keep::No, out);
-    }
+    write_length(length, encoder, out);
 }

@@ -4,9 +4,9 @@ use super::error::Violation;
 use super::hpack::{
     BlockCursor, DecodedField, Decoder, Encoder, Flaw, HpackError, Keep, Name, Pseudo, plain_field,
 };
-use super::request::{FIELD_OVERHEAD, HeadFault, read_length};
+use super::request::{FIELD_OVERHEAD, HeadFault};
 use super::workspace::Workspace;
-use crate::proto::http::{Digits, Fields, Known, ResponseHead, Version};
+use crate::proto::http::{Digits, Fields, Known, ResponseHead, Version, read_length};
 use crate::proto::http1::{HeadLimits, Refusal};
 
 /// A status as text.
@@ -26,10 +26,14 @@ pub(super) fn write_response(
     let status = (Name::Pseudo(Pseudo::Status), &b":status"[..]);
     encoder.field(status, &status_text(head.status), Keep::Table, out);
     write_fields(&head.fields, encoder, out);
+    write_length(length, encoder, out);
+}
+
+/// Writes how long a body is, if that is known.
+pub(super) fn write_length(length: Option<u64>, encoder: &mut Encoder, out: &mut Vec<u8>) {
     if let Some(length) = length {
-        let digits = Digits::of(length);
         let name = (Name::Field(Known::ContentLength), &b"content-length"[..]);
-        encoder.field(name, digits.text(), Keep::No, out);
+        encoder.field(name, Digits::of(length).text(), Keep::No, out);
     }
 }
 

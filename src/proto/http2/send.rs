@@ -3,10 +3,11 @@
 
 use std::time::{Duration, Instant};
 
-use super::connection::Connection;
+use super::connection::{Connection, Role};
 use super::frame::{
     FRAME_MAX, FrameHead, begin_block, finish_block, flag, kind, write_window_update,
 };
+use super::hpack::Encoder;
 use super::response::write_trailers;
 use super::stream::{SendState, Sending, Stream};
 use super::workspace::Workspace;
@@ -68,6 +69,20 @@ impl Connection {
         (sending.state == SendState::Body && !sending.closed).then_some(sending)
     }
 
+    /// Writes the frames of a field block. Returns how many bytes they have.
+    pub(super) fn write_block(
+        &mut self,
+        id: u32,
+        flags: u8,
+        out: &mut Vec<u8>,
+        write: impl FnOnce(&mut Encoder, &mut Vec<u8>),
+    ) -> usize {
+        let at = begin_block(out);
+        write(&mut self.encoder, out);
+        finish_block(at, id, flags, self.peer.max_frame_size, out);
+        out.len() - at
+    }
+
     /// A part of a body: it waits for [`Connection::transmit`].
     pub(super) fn send_part(&mut self, id: u32, part: Buf) {
         if let Some(sending) = self.open_body(id) {
@@ -110,13 +125,13 @@ impl Connection {
             && let Some(id) = self.next_to_send()
         {
             sent += self.send_frame(id, (room - sent).max(FRAME_LEAST), out);
-            self.remove_if_over(id, space);
-            if self.streams.get(id).is_some_and(is_answered) {
-                self.end_unread(id, space);
-            }
+            self.end_if_sent(id, space);
         }
         self.flush_control(out);
-        self.note_waiting(now);
+        // Towards servers, each exchange has a clock of its own.
+        if self.role == Role::Server {
+            self.note_waiting(now);
+        }
         sent
     }
 
@@ -177,9 +192,9 @@ impl Connection {
             let Some(stream) = self.streams.get_mut(id) else { return len };
             stream.sending.state = SendState::Ended;
             if let Some(trailers) = stream.sending.trailers.take() {
-                let at = begin_block(out.bytes());
-                write_trailers(&trailers, &mut self.encoder, out.bytes());
-                finish_block(at, id, flag::END_STREAM, self.peer.max_frame_size, out.bytes());
+                self.write_block(id, flag::END_STREAM, out.bytes(), |encoder, out| {
+                    write_trailers(&trailers, encoder, out);
+                });
             }
         }
         len
@@ -247,12 +262,7 @@ fn grow(size: &mut u32, most: u32) -> u32 {
     *size - before
 }
 
-/// Whether a complete answer has been sent in full.
-const fn is_answered(stream: &Stream) -> bool {
-    stream.answered && matches!(stream.sending.state, SendState::Ended)
-}
-
-pub(super) fn write_part(part: Buf, out: &mut impl Output) {
+fn write_part(part: Buf, out: &mut impl Output) {
     if part.len() <= COPY_MAX {
         out.bytes().extend_from_slice(&part);
     } else {

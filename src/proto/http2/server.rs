@@ -7,7 +7,7 @@ use super::error::{ErrorCode, Violation};
 use super::frame::{self, STREAM_MAX, WINDOW_INITIAL, setting};
 use super::hpack::HpackError;
 use super::limits::{Limits, Offence};
-use super::request::{HeadFault, HeadInfo, read_request, read_trailers};
+use super::request::{HeadFault, HeadInfo, read_request};
 use super::send::Growth;
 use super::stream::Stream;
 use super::workspace::Workspace;
@@ -172,8 +172,8 @@ impl Server {
     }
 
     /// Bytes of the heads of requests under way.
-    #[must_use]
-    pub const fn heads(&self) -> usize {
+    #[cfg(test)]
+    pub(super) const fn heads(&self) -> usize {
         self.connection.heads
     }
 
@@ -240,7 +240,9 @@ impl Server {
             return Err(Violation::StreamParity);
         }
         if id <= self.connection.last_remote {
-            return self.take_trailers(id, (block, ends), (now, limits), space);
+            let taken = self.connection.take_trailers(id, (block, ends), (now, limits), space)?;
+            let violated = |violation| ServerEvent::Violated(id, violation);
+            return Ok(taken.map(|taken| taken.map_or_else(violated, |()| ServerEvent::Body(id))));
         }
         self.connection.last_remote = id;
         self.connection.note_stream();
@@ -340,50 +342,6 @@ impl Server {
         self.connection.streams.insert(stream, space);
     }
 
-    /// A field block on a stream that has begun before.
-    fn take_trailers(
-        &mut self,
-        id: StreamId,
-        (block, ends): (&Buf, bool),
-        (now, limits): (Instant, &Limits),
-        space: &mut Workspace,
-    ) -> Result<Option<ServerEvent>, Violation> {
-        let mut trailers = Box::<Fields>::default();
-        let head_limits = &limits.request.head;
-        let read =
-            read_trailers(block, &mut self.connection.decoder, space, head_limits, &mut trailers);
-        let read = read.map_err(Violation::Compression)?;
-        let Some(stream) = self.connection.streams.get_mut(id) else {
-            let was_reset = self.connection.was_reset(id);
-            return if was_reset { Ok(None) } else { Err(Violation::StreamEnded) };
-        };
-        let receiving = &mut stream.receiving;
-        let differs = receiving.expected.is_some_and(|expected| expected != receiving.came);
-        let violation = match read {
-            _ if receiving.ended => Some(Violation::StreamEnded),
-            _ if !ends => Some(Violation::TrailersUnended),
-            Err(HeadFault::Malformed(violation)) => Some(violation),
-            _ if differs => Some(Violation::LengthDiffers),
-            // Trailers may be left out.
-            Err(HeadFault::Refused(_)) => {
-                trailers.clear();
-                None
-            }
-            Ok(()) => None,
-        };
-        if let Some(violation) = violation {
-            let _reset = self.connection.violate(id, violation, (now, limits), space)?;
-            return Ok(Some(ServerEvent::Violated(id, violation)));
-        }
-        receiving.ended = true;
-        if receiving.unwanted {
-            self.connection.remove_if_over(id, space);
-            return Ok(None);
-        }
-        receiving.trailers = Some(trailers).filter(|trailers| !trailers.is_empty());
-        Ok(Some(ServerEvent::Body(id)))
-    }
-
     /// Prepares to read a request's body of at most `max` bytes.
     ///
     /// # Errors
@@ -424,17 +382,13 @@ impl Server {
     pub fn next_of_body(&mut self, id: StreamId) -> Result<Option<Buf>, Refusal> {
         let Some(stream) = self.connection.streams.get_mut(id) else { return Ok(None) };
         let Some(part) = stream.receiving.body.pop() else { return Ok(None) };
-        self.connection.windows.leave(part.len());
-        let len = part.len() as u64;
-        match stream.receiving.allowed.checked_sub(len) {
-            Some(left) => stream.receiving.allowed = left,
-            None => {
-                self.connection.give_back(id, part.len());
-                self.connection.refuse_body(id);
-                return Err(Refusal::BodyTooLarge);
-            }
+        let left = stream.receiving.allowed.checked_sub(part.len() as u64);
+        stream.receiving.allowed = left.unwrap_or(0);
+        self.connection.taken(id, part.len());
+        if left.is_none() {
+            self.connection.refuse_body(id);
+            return Err(Refusal::BodyTooLarge);
         }
-        self.connection.give_back(id, part.len());
         Ok(Some(part))
     }
 
@@ -458,12 +412,6 @@ impl Server {
             let control = &mut self.connection.control;
             frame::write_go_away(STREAM_MAX, ErrorCode::NO_ERROR, "", control);
         }
-    }
-
-    /// Whether the client was told that no further requests are wanted.
-    #[must_use]
-    pub fn is_leaving(&self) -> bool {
-        self.leaving != Leaving::No
     }
 
     /// Requests that have not come are not looked at any more.
@@ -527,8 +475,8 @@ impl Server {
     }
 
     /// Whether something waits to be sent that windows hold up.
-    #[must_use]
-    pub fn is_held_up(&self) -> bool {
+    #[cfg(test)]
+    pub(super) fn is_held_up(&self) -> bool {
         self.connection.streams.iter().any(Stream::has_output)
     }
 }
@@ -542,16 +490,7 @@ impl Connection {
         let left = stream.receiving.body.len();
         stream.receiving.body.clear();
         if left > 0 {
-            self.windows.leave(left);
-            self.give_back(id, left);
-        }
-    }
-
-    /// All of an answer is out while its request's body still comes: the client may stop (section
-    /// 8.1).
-    pub(super) fn end_unread(&mut self, id: StreamId, space: &mut Workspace) {
-        if self.streams.get(id).is_some() {
-            self.reset(id, ErrorCode::NO_ERROR, space);
+            self.taken(id, left);
         }
     }
 }

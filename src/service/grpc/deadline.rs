@@ -44,7 +44,7 @@ pub fn set_timeout(fields: &mut Fields, left: Duration) {
         let count = u64::try_from(count).ok().filter(|count| *count <= MOST)?;
         Some((count, unit))
     });
-    let (count, unit) = fitting.unwrap_or((left.as_secs().min(MOST), b'S'));
+    let (count, unit) = fitting.unwrap_or_else(|| (left.as_secs().min(MOST), b'S'));
     fields.remove(NAME);
     fields.push_with(NAME, |out| {
         out.extend_from_slice(Digits::of(count).text());
