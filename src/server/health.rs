@@ -235,8 +235,11 @@ fn spawn(plan: &HealthPlan, before: Option<&Checks>, workers: &Arc<Workers>, see
         })
     };
     let stats: Arc<[Arc<HealthStats>]> = plan.servers.iter().map(stats_of).collect();
+    // Shared: there may be thousands of servers, and the plan names each of them.
+    let shared = Arc::new(plan.clone());
     let tasks = (0..plan.servers.len()).map(|server| {
-        let (plan, workers, own) = (plan.clone(), Arc::clone(workers), Arc::clone(&stats[server]));
+        let (plan, workers) = (Arc::clone(&shared), Arc::clone(workers));
+        let own = Arc::clone(&stats[server]);
         let seed = seed ^ (server as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let task = async move { watch(&plan, server, &workers, &own, seed).await };
         tokio::spawn(task).abort_handle()
