@@ -45,33 +45,34 @@ impl Calls {
     /// the first call that succeeds: clients may make up others.
     pub(super) fn record(&mut self, method: Option<&str>, code: Code, took: Duration) {
         let may_add = code == Code::Ok && self.methods.len() < METHODS_MAX;
-        self.of(method, may_add).record(code, took);
+        self.change(method, may_add, |calls| calls.record(code, took));
     }
 
     /// Adds another worker's.
     pub(super) fn merge(&mut self, other: &Self) {
         for (method, calls) in &other.methods {
-            self.of(Some(method), true).merge(calls);
+            self.change(Some(method), true, |own| own.merge(calls));
         }
         if let Some(calls) = &other.other {
-            self.of(None, false).merge(calls);
+            self.change(None, false, |own| own.merge(calls));
         }
     }
 
-    /// The calls of a method, which is told apart if it was before or `may_add` says so; else those
-    /// of no known one.
-    fn of(&mut self, method: Option<&str>, may_add: bool) -> &mut MethodCalls {
+    /// Changes the calls of a method, which is told apart if it was before or `may_add` says so;
+    /// else those of the others. A name is copied when it is new.
+    fn change(
+        &mut self,
+        method: Option<&str>,
+        may_add: bool,
+        change: impl FnOnce(&mut MethodCalls),
+    ) {
         let Self { methods, other } = self;
-        let known = method
-            .filter(|method| methods.contains_key(*method) || may_add && method.len() <= NAME_MAX);
-        match known {
-            // Looked up twice at most: a name is copied when it is new.
-            Some(method) if methods.contains_key(method) => match methods.get_mut(method) {
-                Some(calls) => calls,
-                None => other.get_or_insert_default(),
-            },
-            Some(method) => methods.entry(method.into()).or_default(),
-            None => other.get_or_insert_default(),
+        if let Some(calls) = method.and_then(|method| methods.get_mut(method)) {
+            return change(calls);
+        }
+        match method.filter(|method| may_add && method.len() <= NAME_MAX) {
+            Some(method) => change(methods.entry(method.into()).or_default()),
+            None => change(other.get_or_insert_default()),
         }
     }
 

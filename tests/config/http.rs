@@ -2121,3 +2121,28 @@ path = "/"
         assert!(message.starts_with(start), "{message}\n{report}");
     }
 }
+
+#[test]
+fn every_status_of_grpc_but_ok_may_be_tried_again() {
+    use ringway::service::grpc::Code;
+    for code in Code::ALL {
+        let text = WITH_CODE.replace("CODE", code.name());
+        let parsed = ringway::config::parse("t.toml", &text);
+        assert_eq!(parsed.is_err(), code == Code::Ok, "{code:?}");
+        if let Ok(config) = parsed {
+            assert_eq!(config.upstreams[0].http.retry_on.codes, [code.name()]);
+        }
+    }
+}
+
+const WITH_CODE: &str = r#"
+[[listener]]
+name = "web"
+listen = "127.0.0.1:0"
+protocol = "http"
+[[listener.route]]
+proxy = "u"
+[upstream.u]
+servers = ["127.0.0.1:1"]
+retry_on = ["grpc:CODE"]
+"#;

@@ -25,6 +25,16 @@ fn web(keys: &str, routes: &str) -> Served {
     Served::new(&[&runtime(1), "[admin]\nenabled = false\n", &listener, routes].concat())
 }
 
+/// All requests go to a server by HTTP/2.
+fn proxied(server: SocketAddr, keys: &str) -> Served {
+    let keys = format!("protocol = \"http2\"\n{keys}");
+    let routes = format!(
+        "[[listener.route]]\nproxy = \"u\"\nbody_max = \"off\"\n{}",
+        upstream(&[server], &keys)
+    );
+    web("", &routes)
+}
+
 /// The head of the next request on a server's connection; empty when the peer has ended.
 fn read_head(reader: &mut BufReader<TcpStream>) -> String {
     let mut head = String::new();

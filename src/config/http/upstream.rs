@@ -166,32 +166,21 @@ fn limits(section: &mut Section<'_, '_>, rest: &mut HttpUpstream) {
 }
 
 fn retry_conditions(reasons: &[RetryReason]) -> RetryOn {
-    let status = |reason: &RetryReason| match reason {
-        RetryReason::Status(status) => Some(*status),
-        RetryReason::Connect | RetryReason::Reset | RetryReason::Timeout | RetryReason::Code(_) => {
-            None
+    let mut on = RetryOn { connect: false, ..RetryOn::default() };
+    for reason in reasons {
+        match reason {
+            RetryReason::Connect => on.connect = true,
+            RetryReason::Reset => on.reset = true,
+            RetryReason::Timeout => on.timeout = true,
+            RetryReason::Status(status) => on.statuses.push(*status),
+            RetryReason::Code(code) => on.codes.push(code),
         }
-    };
-    let code = |reason: &RetryReason| match reason {
-        RetryReason::Code(code) => Some(*code),
-        RetryReason::Connect
-        | RetryReason::Reset
-        | RetryReason::Timeout
-        | RetryReason::Status(_) => None,
-    };
-    let mut codes: Vec<_> = reasons.iter().filter_map(code).collect();
-    codes.sort_unstable();
-    codes.dedup();
-    let mut statuses: Vec<_> = reasons.iter().filter_map(status).collect();
-    statuses.sort_unstable();
-    statuses.dedup();
-    RetryOn {
-        connect: reasons.contains(&RetryReason::Connect),
-        reset: reasons.contains(&RetryReason::Reset),
-        timeout: reasons.contains(&RetryReason::Timeout),
-        statuses,
-        codes,
     }
+    on.statuses.sort_unstable();
+    on.statuses.dedup();
+    on.codes.sort_unstable();
+    on.codes.dedup();
+    on
 }
 
 fn host_header(value: &DeValue<'_>) -> Result<HostHeader, values::Fault> {
@@ -244,8 +233,7 @@ fn health(mut section: Section<'_, '_>) -> RawHealth {
     });
     let service = section.optional("service", |v| values::text(v, VALUE_SIZE_MAX));
     check_keys(&mut section, &given, word_given);
-    let is_of_http = |key: &&Spanned<&'static str>| HTTP_HEALTH_KEYS.contains(key.get_ref());
-    let is_open = !is_said && !given.iter().any(|key| is_of_http(&key));
+    let is_open = !is_said && !given.iter().any(|key| HTTP_HEALTH_KEYS.contains(key.get_ref()));
     let interval = section.optional("interval", |v| values::duration(v, &HEALTH_INTERVAL_RANGE));
     let timeout = section.optional("timeout", |v| values::duration(v, &HEALTH_TIMEOUT_RANGE));
     let times = later(&interval, &timeout);
@@ -254,19 +242,20 @@ fn health(mut section: Section<'_, '_>) -> RawHealth {
     let rise = section.optional("rise", count);
     let fall = section.optional("fall", count);
     let host = host.or(None);
-    let default = HttpCheck::default();
-    let check = HttpCheck {
-        path: path.or(default.path),
-        statuses: statuses.unwrap_or(default.statuses),
-        body: body.or(default.body),
-        host: host.clone(),
-    };
     let health = HealthOptions {
         kind: match word_given {
             CheckWord::Tcp => HealthKind::Tcp,
             CheckWord::Tls => HealthKind::Tls,
             CheckWord::Frame => HealthKind::Frame,
-            CheckWord::Http => HealthKind::Http(check),
+            CheckWord::Http => {
+                let default = HttpCheck::default();
+                HealthKind::Http(HttpCheck {
+                    path: path.or(default.path),
+                    statuses: statuses.unwrap_or(default.statuses),
+                    body: body.or(default.body),
+                    host,
+                })
+            }
             CheckWord::Grpc => {
                 HealthKind::Grpc(GrpcCheck { service: service.or(String::new()), host })
             }

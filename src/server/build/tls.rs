@@ -3,9 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::config::{
-    self, Config, KernelTls, Listener, ListenerService, ListenerTls, ServerAddress, Upstream,
-};
+use crate::config::{self, Config, KernelTls, Listener, ListenerTls, ServerAddress, Upstream};
 use crate::net::tls::kernel::{self, Report};
 use crate::net::tls::{
     Aead, Certificate, Certificates, ClientAuth, ClientConfig, ClientOptions, ClientRoots,
@@ -127,11 +125,8 @@ pub(in crate::server) fn listener(
     let Some(tls) = &listener.tls else { return Ok(None) };
     let owner = format!("listener {}", listener.name);
     let wrong = |message: String| StartError::Tls { place: owner.clone(), message };
-    let alpn = if let ListenerService::Http(http) = &listener.service {
-        http_protocols(http.http2.enabled)
-    } else {
-        Vec::new()
-    };
+    let http = listener.service.http();
+    let alpn = http.map_or_else(Vec::new, |http| http_protocols(http.http2.enabled));
     if let Some(kept) = MadeTls::kept(before, tls, &alpn) {
         return Ok(Some(kept));
     }
@@ -151,10 +146,11 @@ pub(in crate::server) fn admin(
     let wrong = |message: String| StartError::Tls { place: "admin".to_owned(), message };
     // Its few connections gain nothing by the kernel.
     let common = Common { kernel: None, ..common.clone() };
-    if let Some(kept) = MadeTls::kept(before, tls, &http_protocols(true)) {
+    let alpn = http_protocols(true);
+    if let Some(kept) = MadeTls::kept(before, tls, &alpn) {
         return Ok(Some(kept));
     }
-    let made = make("admin", "admin".to_owned(), tls, (http_protocols(true), &common), watched);
+    let made = make("admin", "admin".to_owned(), tls, (alpn, &common), watched);
     made.map(Some).map_err(wrong)
 }
 

@@ -269,18 +269,14 @@ impl Failure {
         }
     }
 
-    const fn is_of_connects(self) -> bool {
-        matches!(self.kind(), FailureKind::Connect)
-    }
-
     /// Whether the exchange may be tried again at all: without harm, and with its whole body.
     #[must_use]
     pub const fn may_be_retried(self, progress: TryProgress) -> bool {
-        match self.safety(progress) {
+        match (self.safety(progress), self.kind()) {
+            (Safety::NotSent, FailureKind::Connect) => true,
             // A server that refuses a request may have taken some of its body from us before.
-            Safety::NotSent => self.is_of_connects() || progress.body_repeatable,
-            Safety::Idempotent => progress.body_repeatable,
-            Safety::Unsafe => false,
+            (Safety::NotSent | Safety::Idempotent, _) => progress.body_repeatable,
+            (Safety::Unsafe, _) => false,
         }
     }
 }

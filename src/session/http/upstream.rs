@@ -133,28 +133,26 @@ impl UpstreamConnection {
             StreamEvent::ConnectFailed(errno) => {
                 let expired = self.phase == Phase::Expired && errno == Errno::ECANCELED;
                 let errno = if expired { Errno::ETIMEDOUT } else { errno };
-                self.connect_failed(context, Operation::Connect, errno);
-                self.give_up(context, key);
-                return;
+                return self.connect_failed_as(context, key, errno);
             }
-            StreamEvent::Data(buf) if self.many.is_some() => {
-                self.many.iter_mut().for_each(|many| many.wire.receive(buf.clone()));
-            }
-            StreamEvent::Data(buf) => {
-                // A head has its time as a whole, however its bytes come.
-                if self.wire.is_in_body() {
-                    self.clock.note_progress(context.now());
+            StreamEvent::Data(buf) => match &mut self.many {
+                Some(many) => many.wire.receive(buf),
+                None => {
+                    // A head has its time as a whole, however its bytes come.
+                    if self.wire.is_in_body() {
+                        self.clock.note_progress(context.now());
+                    }
+                    self.wire.receive(buf);
                 }
-                self.wire.receive(buf);
-            }
-            StreamEvent::End | StreamEvent::Broken(_) if self.many.is_some() => {
-                self.many.iter_mut().for_each(|many| many.wire.receive_end());
-            }
-            StreamEvent::End => {
-                // An end that TLS has not said may be anybody's (RFC 9112, section 9.8).
-                let is_cut = self.stream.tls().is_some_and(|tls| !tls.is_closed());
-                self.wire.receive_end(is_cut);
-            }
+            },
+            StreamEvent::End => match &mut self.many {
+                Some(many) => many.wire.receive_end(),
+                None => {
+                    // An end that TLS has not said may be anybody's (RFC 9112, section 9.8).
+                    let is_cut = self.stream.tls().is_some_and(|tls| !tls.is_closed());
+                    self.wire.receive_end(is_cut);
+                }
+            },
             StreamEvent::Starved => {
                 context.starved.push_back((key, Lane::Upstream));
                 return;
@@ -172,7 +170,10 @@ impl UpstreamConnection {
                     return;
                 }
             }
-            StreamEvent::Broken(_) => self.wire.receive_reset(),
+            StreamEvent::Broken(_) => match &mut self.many {
+                Some(many) => many.wire.receive_end(),
+                None => self.wire.receive_reset(),
+            },
             StreamEvent::Secured
             | StreamEvent::Writable
             | StreamEvent::Readable
@@ -359,10 +360,7 @@ impl UpstreamConnection {
             if context.http.proxy.is_answer_limited(exchange) {
                 context.http.proxy.budget_mut().note_limited();
             }
-            if self.stream.is_receiving() {
-                context.stats().relay.pauses.add(1);
-                self.stream.pause(&mut context.reactor, key);
-            }
+            self.pause(context, key);
         } else if !self.wire.has_ended() {
             self.receive(context, key);
         }

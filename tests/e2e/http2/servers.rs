@@ -1,7 +1,7 @@
 //! Servers of HTTP/2 that fail at bad moments: nobody else is touched by it.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -12,7 +12,7 @@ use http::{Request, Response};
 use ringway::proto::http2::frame::{FrameHead, HEAD_LEN, PREFACE, flag, kind};
 
 use super::peer::{Peer, run, serve};
-use super::web;
+use super::proxied;
 use crate::support::*;
 
 /// What was seen by a server of the `h2` crate.
@@ -72,15 +72,6 @@ async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>) 
         }
     }
     let _sent = stream.send_data(Bytes::new(), true);
-}
-
-fn proxied(server: SocketAddr, keys: &str) -> Served {
-    let keys = format!("protocol = \"http2\"\n{keys}");
-    let routes = format!(
-        "[[listener.route]]\nproxy = \"u\"\nbody_max = \"off\"\n{}",
-        upstream(&[server], &keys)
-    );
-    web("", &routes)
 }
 
 #[test]
@@ -173,13 +164,7 @@ fn ends_within_a_frame(mut stream: TcpStream) {
 
 #[test]
 fn a_connection_that_ended_within_a_frame_gets_no_further_request() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let server = listener.local_addr().unwrap();
-    std::thread::spawn(move || {
-        while let Ok((stream, _)) = listener.accept() {
-            std::thread::spawn(move || ends_within_a_frame(stream));
-        }
-    });
+    let server = crate::support::serve(ends_within_a_frame);
     let served = proxied(server, "retries = 0\n");
     run(async {
         let mut peer = Peer::new(served.address()).await;

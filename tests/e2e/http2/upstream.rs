@@ -13,7 +13,7 @@ use http::{HeaderMap, Request, Response};
 use tokio::sync::Notify;
 
 use super::peer::{Peer, run, serve};
-use super::web;
+use super::{proxied, web};
 use crate::support::*;
 
 /// What a server does.
@@ -108,19 +108,10 @@ async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, 
     }
 }
 
-fn proxied(server: &Server, keys: &str) -> Served {
-    let keys = format!("protocol = \"http2\"\n{keys}");
-    let routes = format!(
-        "[[listener.route]]\nproxy = \"u\"\nbody_max = \"off\"\n{}",
-        upstream(&[server.address], &keys)
-    );
-    web("", &routes)
-}
-
 #[test]
 fn many_requests_share_a_connection_to_the_server() {
     let server = Server::new(Manners::default());
-    let served = proxied(&server, "");
+    let served = proxied(server.address, "");
     run(async {
         let mut peer = Peer::new(served.address()).await;
         for round in 0..3 {
@@ -149,7 +140,7 @@ fn many_requests_share_a_connection_to_the_server() {
 #[test]
 fn large_bodies_and_trailers_pass_both_ways() {
     let server = Server::new(Manners::default());
-    let served = proxied(&server, "");
+    let served = proxied(server.address, "");
     run(async {
         let mut peer = Peer::new(served.address()).await;
         let body = bytes(5, 3_000_000);
@@ -168,7 +159,7 @@ fn large_bodies_and_trailers_pass_both_ways() {
 #[test]
 fn a_client_of_http_1_is_served_by_http_2() {
     let server = Server::new(Manners::default());
-    let served = proxied(&server, "");
+    let served = proxied(server.address, "");
     let mut client = connect(served.address());
     client
         .write_all(
@@ -187,7 +178,7 @@ fn a_client_of_http_1_is_served_by_http_2() {
 #[test]
 fn what_a_server_refuses_before_it_looks_is_tried_again() {
     let server = Server::new(Manners { refuses_first: true, ..Manners::default() });
-    let served = proxied(&server, "retries = 2");
+    let served = proxied(server.address, "retries = 2");
     run(async {
         let mut peer = Peer::new(served.address()).await;
         // Neither is idempotent: it is known that nothing was done.
@@ -201,7 +192,7 @@ fn what_a_server_refuses_before_it_looks_is_tried_again() {
 #[test]
 fn a_server_that_says_goodbye_costs_no_request() {
     let server = Server::new(Manners { requests: Some(10), ..Manners::default() });
-    let served = proxied(&server, "retries = 3");
+    let served = proxied(server.address, "retries = 3");
     run(async {
         let mut peer = Peer::new(served.address()).await;
         for _ in 0..10 {
@@ -220,7 +211,7 @@ fn a_server_that_says_goodbye_costs_no_request() {
 #[test]
 fn the_number_of_streams_that_a_server_takes_is_kept() {
     let server = Server::new(Manners { streams: Some(4), ..Manners::default() });
-    let served = proxied(&server, "pool_max = 2");
+    let served = proxied(server.address, "pool_max = 2");
     run(async {
         let mut peer = Peer::new(served.address()).await;
         let mut waiting = Vec::new();
@@ -237,7 +228,7 @@ fn the_number_of_streams_that_a_server_takes_is_kept() {
 #[test]
 fn a_reset_or_a_timeout_of_one_costs_no_other() {
     let server = Server::new(Manners::default());
-    let served = proxied(&server, "retries = 0\nfirst_byte_timeout = \"300ms\"");
+    let served = proxied(server.address, "retries = 0\nfirst_byte_timeout = \"300ms\"");
     run(async {
         let mut peer = Peer::new(served.address()).await;
         let hangs = peer.ask("GET", "/hang", &[], Vec::new()).await;
@@ -263,7 +254,7 @@ fn health_checks_ask_by_http_2_too() {
     let server = Server::new(Manners::default());
     let health = "\n[upstream.u.health]\nkind = \"http\"\npath = \"/healthy\"\n\
         interval = \"50ms\"\ntimeout = \"50ms\"\nbody = \"GET http\"\n";
-    let served = proxied(&server, health);
+    let served = proxied(server.address, health);
     run(async {
         let mut peer = Peer::new(served.address()).await;
         peer.settle(|| server.connections() >= 3).await;

@@ -82,8 +82,7 @@ impl HttpProxy {
             return HeadVerdict::Dropped(head);
         }
         // A call that has failed before its first message: there is only a status.
-        let is_all = length == Some(0);
-        let code = exchange.call_ended(&head.fields).filter(|_| is_all);
+        let code = if length == Some(0) { exchange.call_ended(&head.fields) } else { None };
         if let Some(code) = code
             && exchange.retries_code(key, server, code, &mut around)
         {

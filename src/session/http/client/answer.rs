@@ -53,7 +53,7 @@ impl Came {
 }
 
 /// Whether the head of a server's answer went to the client.
-fn has_replied<D>(context: &Context<D>, exchange: Key) -> bool {
+pub(super) fn has_replied<D>(context: &Context<D>, exchange: Key) -> bool {
     context.http.proxy.get(exchange).is_some_and(Exchange::has_replied)
 }
 

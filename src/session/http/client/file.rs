@@ -58,6 +58,12 @@ struct Load {
 }
 
 impl Transfer {
+    /// So many bytes of the beginning of a stretch are on their way.
+    fn advance(&mut self, range: ByteRange, count: u64) {
+        self.told.sent += count;
+        self.rest.push(Piece::Range(range.start + count..range.end));
+    }
+
     fn new(
         file: Rc<Opened>,
         (head, told): (Box<RequestHead>, RequestRecord),

@@ -1,6 +1,7 @@
 //! The answers of servers on their way to a client, and bodies on their way to servers.
 
 use super::Http;
+use super::answer::has_replied;
 use super::encode::{Encoding, begin_encoding, signed};
 use super::request::{Request, Responder};
 use crate::mem::{Buf, Key};
@@ -63,8 +64,7 @@ impl Http {
             Reply::Head => self.write_reply(context, request, exchange),
             Reply::Upgrade => return false,
         }
-        let has_replied = context.http.proxy.get(exchange).is_some_and(Exchange::has_replied);
-        if !has_replied {
+        if !has_replied(context, exchange) {
             return false;
         }
         // What came while a thread had the compressor is compressed first: where it is as much as

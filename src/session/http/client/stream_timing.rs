@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::Http;
+use super::answer::has_replied;
 use super::request::{Request, Responder};
 use super::streams::GOODBYE;
 use super::wire::{StreamRequest, Wire};
@@ -146,9 +147,7 @@ impl Http {
                 // It is told like all that goes wrong with a call.
                 return context.fail_exchange(exchange, Failure::ClientTimeout);
             }
-            let unanswered = this.exchange().filter(|exchange| {
-                !context.http.proxy.get(*exchange).is_some_and(|one| one.has_replied())
-            });
+            let unanswered = this.exchange().filter(|exchange| !has_replied(context, *exchange));
             let ended = unanswered.and_then(|exchange| context.end_exchange(exchange));
             if let Some((head, mut told)) = ended {
                 this.wire.refuse_body();

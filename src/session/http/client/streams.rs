@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use super::answer::Came;
-use super::request::Responder;
+use super::request::{Request, Responder};
 use super::wire::{Multiplexed, StreamRequest, Wire};
 use super::{Http, Phase};
 use crate::mem::Key;
@@ -175,7 +175,7 @@ impl Http {
     }
 
     /// The request at a place of those that wait, unless its client has given it up.
-    fn take_waiting(&mut self, at: usize) -> Option<(StreamId, Option<super::request::Request>)> {
+    fn take_waiting(&mut self, at: usize) -> Option<(StreamId, Option<Request>)> {
         let one = self.wire.multiplexed()?.requests.get_mut(at)?;
         let request = one.request.take_if(|request| !request.is_given_up());
         Some((one.stream, request))
@@ -194,14 +194,14 @@ impl Http {
         }
     }
 
-    /// Works on the request that `is_it` says, as if it were the only one.
-    pub(super) fn with_stream<D: Driver>(
+    /// Works on the request that `is_it` selects, as if it were the only one; by HTTP/1.1 it is.
+    pub(super) fn with_request<D: Driver>(
         &mut self,
         context: &mut Context<D>,
-        is_it: impl Fn(&super::request::Request) -> bool,
+        is_it: impl Fn(&Request) -> bool,
         work: impl FnOnce(&mut Self, &mut Context<D>),
     ) {
-        let Some(many) = self.wire.multiplexed() else { return };
+        let Some(many) = self.wire.multiplexed() else { return work(self, context) };
         let is_there = |one: &StreamRequest| one.request.as_ref().is_some_and(&is_it);
         if let Some(at) = many.requests.iter().position(is_there) {
             self.with_place(context, at, work);
@@ -309,9 +309,9 @@ impl Http {
 
     /// Writes what may go out of the answers that wait.
     pub(super) fn transmit_streams<D: Driver>(&mut self, context: &mut Context<D>) {
-        let limits = self.http2_limits();
-        let now = context.now();
         let Wire::Http2(many) = &mut self.wire else { return };
+        let window = self.options.http2.unwrap_or_default().window;
+        let now = context.now();
         let Context { http, pages, .. } = context;
         let budget = http.proxy.budget();
         let waiting = self.io.buffer.waiting();
@@ -320,7 +320,7 @@ impl Http {
             false => budget.allowance().saturating_sub(waiting),
         };
         many.server.set_waiting_max(INBOUND_MAX.min(budget.allowance().saturating_mul(4)));
-        let growth = Growth { most: limits.window, is_allowed: !budget.is_short() };
+        let growth = Growth { most: window, is_allowed: !budget.is_short() };
         if many.server.wants_round_trip(growth)
             && let Some(time) = self.io.stream.round_trip(&mut context.reactor)
         {

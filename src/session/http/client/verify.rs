@@ -125,17 +125,11 @@ impl Http {
         if self.io.is_closing() {
             return;
         }
-        if self.wire.is_http2() {
-            self.with_stream(
-                context,
-                |request| request.is(of),
-                |this, context| {
-                    this.take_finished(context, key, (of, finished));
-                },
-            );
-        } else {
-            self.take_finished(context, key, (of, finished));
-        }
+        self.with_request(
+            context,
+            |request| request.is(of),
+            |this, context| this.take_finished(context, key, (of, finished)),
+        );
     }
 
     fn take_finished<D: Driver>(

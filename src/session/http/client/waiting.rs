@@ -13,9 +13,12 @@ const AHEAD_MAX: usize = 64 * 1024;
 impl Http {
     /// Whether the client takes what it is answered.
     pub(in crate::session::http) fn has_room<D>(&mut self, context: &Context<D>) -> bool {
-        let allowed = context.http.proxy.budget().allowance();
+        if self.io.stream.is_blocked() || self.wire.room() == 0 {
+            return false;
+        }
+        // What is queued is summed over all streams: last.
         let waiting = self.io.buffer.waiting() + self.wire.queued();
-        !self.io.stream.is_blocked() && waiting < allowed && self.wire.room() > 0
+        waiting < context.http.proxy.budget().allowance()
     }
 
     /// Whether the client has sent too much ahead.

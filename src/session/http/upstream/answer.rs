@@ -26,6 +26,14 @@ pub(super) enum Stopped {
     Failed(Failure),
 }
 
+/// An interim answer goes to the client, or is dropped.
+pub(super) fn pass_interim<D>(context: &mut Context<D>, exchange: Key, head: Box<ResponseHead>) {
+    let http = &mut context.http;
+    if let InterimVerdict::Dropped(head) = http.proxy.interim_came(exchange, head) {
+        http.spare_answers.give(head);
+    }
+}
+
 impl UpstreamConnection {
     /// Reads what there is of the answer.
     pub(super) fn read<D: Driver>(
@@ -66,10 +74,7 @@ impl UpstreamConnection {
         head: Box<ResponseHead>,
     ) {
         self.note_interim(context);
-        let http = &mut context.http;
-        if let InterimVerdict::Dropped(head) = http.proxy.interim_came(exchange, head) {
-            http.spare_answers.give(head);
-        }
+        pass_interim(context, exchange, head);
     }
 
     /// The head of the answer has come: why reading stops, if it does.

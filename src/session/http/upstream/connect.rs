@@ -22,8 +22,7 @@ impl UpstreamConnection {
         let is_http2 = match protocol {
             ServerProtocol::Http1 => false,
             ServerProtocol::Http2 if agreed == Some(false) => {
-                self.connect_failed(context, Operation::Connect, Errno::EPROTONOSUPPORT);
-                return self.give_up(context, key);
+                return self.connect_failed_as(context, key, Errno::EPROTONOSUPPORT);
             }
             ServerProtocol::Http2 => true,
             ServerProtocol::Auto => agreed == Some(true),

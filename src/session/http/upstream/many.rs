@@ -1,7 +1,7 @@
 //! A connection to a server by HTTP/2: many exchanges side by side. What fails on one stream is
 //! held against its exchange alone; what the connection can carry, its pool is told.
 
-use super::answer::Stopped;
+use super::answer::{Stopped, pass_interim};
 use super::{Phase, UpstreamConnection, request_parts};
 use crate::mem::Key;
 use crate::proto::http::{BodySize, Known, ResponseHead};
@@ -13,7 +13,7 @@ use crate::service::cluster::clock::ServerClock;
 use crate::service::cluster::failure::Failure;
 use crate::service::cluster::pool::CloseCause;
 use crate::service::http::forwarded;
-use crate::service::proxy::http::{HeadVerdict, InterimVerdict};
+use crate::service::proxy::http::{Exchange, HeadVerdict};
 use crate::session::context::Context;
 use crate::session::http::state::HttpState;
 
@@ -81,6 +81,12 @@ impl Many {
     fn place(&self, stream: StreamId) -> Option<usize> {
         self.carried.iter().position(|one| one.stream == Some(stream))
     }
+}
+
+/// How an exchange fails whose stream is lost.
+fn loss_of<D>(context: &Context<D>, exchange: Key) -> Failure {
+    let has_head = context.http.proxy.get(exchange).is_some_and(Exchange::has_head);
+    if has_head { Failure::ResetInBody } else { Failure::ResetBeforeHead }
 }
 
 impl UpstreamConnection {
@@ -168,7 +174,9 @@ impl UpstreamConnection {
         match event {
             ClientEvent::Interim(stream, head) => {
                 self.note_said(context, stream);
-                self.take_interim_of(context, stream, head);
+                if let Some(exchange) = self.carried_on(stream).map(|one| one.exchange) {
+                    pass_interim(context, exchange, head);
+                }
             }
             ClientEvent::Head(stream, head, length) => {
                 self.note_said(context, stream);
@@ -212,19 +220,6 @@ impl UpstreamConnection {
         }
     }
 
-    fn take_interim_of<D: Driver>(
-        &mut self,
-        context: &mut Context<D>,
-        stream: StreamId,
-        head: Box<ResponseHead>,
-    ) {
-        let Some(exchange) = self.carried_on(stream).map(|one| one.exchange) else { return };
-        let http = &mut context.http;
-        if let InterimVerdict::Dropped(head) = http.proxy.interim_came(exchange, head) {
-            http.spare_answers.give(head);
-        }
-    }
-
     fn take_head_of<D: Driver>(
         &mut self,
         context: &mut Context<D>,
@@ -258,10 +253,7 @@ impl UpstreamConnection {
     /// A stream is gone: its exchange fails when it is worked on.
     fn lose_stream<D>(&mut self, context: &Context<D>, stream: StreamId, failure: Option<Failure>) {
         let Some(one) = self.carried_on(stream) else { return };
-        let has_head =
-            context.http.proxy.get(one.exchange).is_some_and(|exchange| exchange.has_head());
-        let lost = if has_head { Failure::ResetInBody } else { Failure::ResetBeforeHead };
-        one.failed = Some(failure.unwrap_or(lost));
+        one.failed = Some(failure.unwrap_or_else(|| loss_of(context, one.exchange)));
     }
 
     /// The server takes no further requests: those that it has not looked at go elsewhere.
@@ -304,10 +296,7 @@ impl UpstreamConnection {
                 at += 1;
                 continue;
             }
-            let has_head =
-                context.http.proxy.get(one.exchange).is_some_and(|found| found.has_head());
-            let lost = if has_head { Failure::ResetInBody } else { Failure::ResetBeforeHead };
-            let failure = one.failed.unwrap_or(lost);
+            let failure = one.failed.unwrap_or_else(|| loss_of(context, one.exchange));
             let (exchange, is_stale) = (one.exchange, many.is_used && !one.is_seen);
             self.drop_one(context, key, at);
             context.connection_lost((exchange, key), failure, is_stale);
@@ -490,10 +479,7 @@ impl UpstreamConnection {
         let carried = std::mem::take(&mut many.carried);
         self.leave_many(context, key, CloseCause::Failed);
         for one in carried {
-            let has_head =
-                context.http.proxy.get(one.exchange).is_some_and(|found| found.has_head());
-            let lost = if has_head { Failure::ResetInBody } else { Failure::ResetBeforeHead };
-            let failure = one.failed.or(failure).unwrap_or(lost);
+            let failure = one.failed.or(failure).unwrap_or_else(|| loss_of(context, one.exchange));
             let is_stale = is_used && !one.is_seen;
             context.connection_lost((one.exchange, key), failure, is_stale);
         }
@@ -515,9 +501,7 @@ impl UpstreamConnection {
         if let Some(many) = &mut self.many {
             many.wire.leave();
         }
-        self.write_many(context);
-        self.buffer.finish(&mut context.pages, &mut self.stream);
-        self.stream.flush(&mut context.reactor, key);
+        self.write_many(context, key);
         self.give_up(context, key);
     }
 
@@ -536,7 +520,8 @@ impl UpstreamConnection {
         }
     }
 
-    fn write_many<D: Driver>(&mut self, context: &mut Context<D>) {
+    /// Sends what the turn has written, and what windows allow.
+    fn write_many<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         let now = context.now();
         let Context { http, pages, .. } = context;
         let budget = http.proxy.budget();
@@ -553,23 +538,20 @@ impl UpstreamConnection {
         }
         let mut out = self.buffer.writer(pages, &mut self.stream);
         many.wire.transmit(room, (now, growth), &mut http.workspace, &mut out);
-    }
-
-    /// Sends what the turn has written, and decides whether to read on.
-    pub(super) fn transmit_many<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        self.write_many(context);
         self.buffer.finish(&mut context.pages, &mut self.stream);
         self.stream.flush(&mut context.reactor, key);
+    }
+
+    /// Sends, and decides whether to read on.
+    pub(super) fn transmit_many<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        self.write_many(context, key);
         let Some(many) = &mut self.many else { return };
         many.wire.hold();
         let waiting = self.buffer.unsent(&self.stream) + many.wire.cost();
         let budget = context.http.proxy.budget_mut();
         budget.recount(&mut self.counted, waiting);
         if many.wire.unread() > UNREAD_MAX {
-            if self.stream.is_receiving() {
-                context.stats().relay.pauses.add(1);
-                self.stream.pause(&mut context.reactor, key);
-            }
+            self.pause(context, key);
         } else if !many.wire.has_ended() {
             self.receive(context, key);
         }

@@ -51,11 +51,7 @@ impl UpstreamConnection {
     /// The time of an exchange may be over: those whose time is fail, and no others.
     pub(super) fn many_due<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         let (now, patience) = (context.now(), self.patience(context));
-        let sent = Sent {
-            written: self.stream.written(),
-            acknowledged: self.stream.acknowledged(&mut context.reactor),
-            is_blocked: self.stream.is_blocked(),
-        };
+        let sent = self.sent(context);
         let Some(many) = &mut self.many else { return };
         for one in &mut many.carried {
             let Some(found) = context.http.proxy.get(one.exchange) else { continue };

@@ -72,12 +72,17 @@ impl UpstreamConnection {
 
     /// Looks what the server has taken of what it was sent.
     fn look<D: Driver>(&mut self, context: &mut Context<D>) {
-        let sent = Sent {
+        let sent = self.sent(context);
+        self.clock.look(context.now(), sent);
+    }
+
+    /// What went to the server on this connection.
+    pub(super) fn sent<D: Driver>(&self, context: &mut Context<D>) -> Sent {
+        Sent {
             written: self.stream.written(),
             acknowledged: self.stream.acknowledged(&mut context.reactor),
             is_blocked: self.stream.is_blocked(),
-        };
-        self.clock.look(context.now(), sent);
+        }
     }
 
     /// What has failed, if something has, when a time is over.

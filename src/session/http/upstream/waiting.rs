@@ -25,6 +25,14 @@ impl UpstreamConnection {
         context.http.proxy.budget_mut().recount(&mut self.counted, 0);
     }
 
+    /// Reads nothing until [`UpstreamConnection::receive`].
+    pub(super) fn pause<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        if self.stream.is_receiving() {
+            context.stats().relay.pauses.add(1);
+            self.stream.pause(&mut context.reactor, key);
+        }
+    }
+
     /// Reads on: a buffer at a time when the worker's budget of waiting bytes is short, because all
     /// that comes at once would wait.
     pub(super) fn receive<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {

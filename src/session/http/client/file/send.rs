@@ -158,8 +158,7 @@ impl Http {
                 Sending::Goes
             }
             Ok(sent) => {
-                transfer.told.sent += sent as u64;
-                transfer.rest.push(Piece::Range(range.start + sent as u64..range.end));
+                transfer.advance(range, sent as u64);
                 *budget -= (sent as u64).min(*budget);
                 self.waits.progress = context.now();
                 self.io.stream.note_written(sent);
@@ -214,8 +213,7 @@ impl Http {
         match read {
             Ok(0) => transfer.broken = true,
             Ok(count) => {
-                transfer.told.sent += count as u64;
-                transfer.rest.push(Piece::Range(start + count as u64..range.end));
+                transfer.advance(range, count as u64);
                 *budget -= (count as u64).min(*budget);
                 self.io.buffer.slice(&mut self.io.stream, context.pages.seal(page));
                 return Sending::Goes;
@@ -240,14 +238,10 @@ impl Http {
         key: Key,
         completion: Completion,
     ) {
-        if self.wire.is_http2() {
-            let is_reading = |request: &Request| !request.is_quiet();
-            self.with_stream(context, is_reading, |this, context| {
-                this.take_read_completion(context, key, completion);
-            });
-        } else {
-            self.take_read_completion(context, key, completion);
-        }
+        let is_reading = |request: &Request| !request.is_quiet();
+        self.with_request(context, is_reading, |this, context| {
+            this.take_read_completion(context, key, completion);
+        });
         self.io.mark_dirty(context, key);
     }
 
@@ -306,9 +300,7 @@ impl Http {
         let Some(Piece::Range(range)) = transfer.rest.pop() else { return };
         let wanted = as_len(range.end - range.start).min(buf.len());
         buf.truncate(wanted);
-        transfer.told.sent += wanted as u64;
-        let rest = range.start + wanted as u64..range.end;
-        transfer.rest.push(Piece::Range(rest));
+        transfer.advance(range, wanted as u64);
         self.send_slice(context, buf);
     }
 
@@ -412,7 +404,7 @@ pub(super) fn is_unwritten<D: Driver>(context: &mut Context<D>, file: &Opened) -
 }
 
 /// Whether sending goes on at once.
-enum Sending {
+pub(super) enum Sending {
     Goes,
     Waits,
 }

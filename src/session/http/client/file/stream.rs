@@ -1,6 +1,7 @@
 //! Files on their way to a client of HTTP/2: `sendfile` knows no frames, so what is sent goes
 //! through memory, as much at a time as the windows take.
 
+use super::send::{Sending, is_unwritten};
 use super::{Piece, Transfer, as_len};
 use crate::mem::{Buf, Key};
 use crate::ring::Driver;
@@ -11,12 +12,6 @@ use crate::session::http::client::request::{Request, Responder};
 
 /// Bytes that are read from the page cache at once.
 const PART: usize = 64 * 1024;
-
-/// Whether reading goes on at once.
-enum Reading {
-    Goes,
-    Waits,
-}
 
 impl Http {
     /// Reads and sends what the windows take of a file; true when the answer is over.
@@ -54,7 +49,7 @@ impl Http {
                 }
                 Piece::Range(range) if range.is_empty() => {}
                 Piece::Range(range) => {
-                    if let Reading::Waits = self.read_part(context, key, transfer, range, &mut left)
+                    if let Sending::Waits = self.read_part(context, key, transfer, range, &mut left)
                     {
                         break;
                     }
@@ -76,12 +71,12 @@ impl Http {
         transfer: &mut Transfer,
         range: ByteRange,
         budget: &mut u64,
-    ) -> Reading {
+    ) -> Sending {
         let room = self.wire.room().min(PART).min(as_len(*budget));
         let len = room.min(as_len(range.end - range.start));
         if len == 0 || !self.has_room(context) {
             transfer.rest.push(Piece::Range(range));
-            return Reading::Waits;
+            return Sending::Waits;
         }
         let mut page = context.pages.take();
         let (file, start) = (transfer.file.fd, range.start);
@@ -89,16 +84,15 @@ impl Http {
             Ok(0) => transfer.broken = true,
             Ok(count) => {
                 let is_last = start + count as u64 == range.end;
-                if is_last && !super::send::is_unwritten(context, &transfer.file) {
+                if is_last && !is_unwritten(context, &transfer.file) {
                     // What was sent is not all of the tag's version.
                     transfer.broken = true;
                 } else {
-                    transfer.told.sent += count as u64;
-                    transfer.rest.push(Piece::Range(start + count as u64..range.end));
+                    transfer.advance(range, count as u64);
                     *budget -= (count as u64).min(*budget);
                     let part = context.pages.seal(page);
                     self.send_slice(context, part);
-                    return Reading::Goes;
+                    return Sending::Goes;
                 }
             }
             // It is not in memory, or the file system cannot say so.
@@ -109,10 +103,10 @@ impl Http {
                     transfer.reader.read(&mut context.reactor, key);
                 }
                 context.pages.put_back(page);
-                return Reading::Waits;
+                return Sending::Waits;
             }
         }
         context.pages.put_back(page);
-        Reading::Goes
+        Sending::Goes
     }
 }
