@@ -282,10 +282,8 @@ impl Client {
         }
         let mut head = spare.take();
         let decoder = &mut self.connection.decoder;
-        let read = match read_response(block, decoder, space, &limits.request.head, &mut head) {
-            Ok(read) => read,
-            Err(error) => return Err(Violation::Compression(error)),
-        };
+        let read = read_response(block, decoder, space, &limits.request.head, &mut head);
+        let read = read.map_err(Violation::Compression)?;
         let Some(stream) = self.connection.streams.get_mut(id) else {
             spare.give(head);
             let was_reset = self.connection.was_reset(id);
