@@ -2,6 +2,8 @@
 
 #[path = "http2/grpc.rs"]
 mod grpc;
+#[path = "http2/handlers.rs"]
+mod handlers;
 #[path = "http2/hostile.rs"]
 mod hostile;
 #[path = "http2/peer.rs"]
