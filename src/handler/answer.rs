@@ -80,6 +80,16 @@ impl Answer {
         self.finish(Some(Box::new(trailers)));
     }
 
+    /// Gives the last part, whatever waits, and ends the answer.
+    pub(super) fn end_with_part(self, part: Vec<u8>, trailers: Fields) {
+        self.shared.say_last(part, Box::new(trailers));
+    }
+
+    /// As if a part had been refused because too much waits; false when nobody waits for it.
+    pub(super) fn refuse_part(&self) -> bool {
+        self.shared.want_room()
+    }
+
     fn finish(self, trailers: Option<Box<Fields>>) {
         self.shared.say(Said::End(trailers));
     }

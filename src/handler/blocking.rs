@@ -163,7 +163,7 @@ impl BlockingBody {
     }
 
     /// The next part; `None` at the end.
-    fn next(&self) -> io::Result<Option<Vec<u8>>> {
+    pub(super) fn next(&self) -> io::Result<Option<Vec<u8>>> {
         let mut state = self.channel.state();
         loop {
             if let Some(part) = state.parts.pop_front() {

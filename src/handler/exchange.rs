@@ -51,9 +51,9 @@ impl HandlerExchange {
             return Ok(());
         }
         self.shared.expect();
-        let reading = contain(|| receiver.part(part))?;
-        // It may have been resumed by another thread before it had said that it pauses.
-        self.is_paused = reading == Reading::Paused && !self.shared.take_resumed();
+        // It may have been resumed by another thread before it had said that it pauses: it is asked
+        // to go on then, as after any pause.
+        self.is_paused = contain(|| receiver.part(part))? == Reading::Paused;
         Ok(())
     }
 
@@ -66,12 +66,20 @@ impl HandlerExchange {
     }
 
     /// What the program has said next. After `None`, the worker is woken when there is more.
-    pub(crate) fn next(&mut self) -> Option<Said> {
-        let said = self.shared.take();
-        if self.is_paused && self.shared.take_resumed() {
-            self.is_paused = false;
+    pub(crate) fn next(&self) -> Option<Said> {
+        self.shared.take()
+    }
+
+    /// Goes on with the request's body, if the program has asked for that since it paused: true
+    /// when something may have been said.
+    pub(crate) fn resume(&mut self) -> Result<bool, Panicked> {
+        if !self.is_paused || !self.shared.take_resumed() {
+            return Ok(false);
         }
-        said
+        let Some(receiver) = &mut self.receiver else { return Ok(false) };
+        self.shared.expect();
+        self.is_paused = contain(|| receiver.resumed())? == Reading::Paused;
+        Ok(true)
     }
 
     /// Of the answer, `limit` bytes may wait from now on. Who was refused a part is told when there

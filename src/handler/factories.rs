@@ -5,6 +5,9 @@ use std::sync::Arc;
 
 use super::http::HttpHandler;
 
+/// A service of gRPC for those who try it out.
+const DEMO: &str = "demo";
+
 type Make = dyn Fn() -> Box<dyn HttpHandler> + Send + Sync;
 
 /// Makes the handlers of each worker.
@@ -34,6 +37,12 @@ impl HttpHandlers {
         let make: Arc<Make> = Arc::new(move || Box::new(make()) as Box<dyn HttpHandler>);
         all.push((name.to_owned(), make));
         Self { all: Arc::new(all) }
+    }
+
+    /// The same, and those that are always there, unless the program has others of their names.
+    pub(crate) fn with_built_in(self) -> Self {
+        let has_own = self.place(DEMO).is_some();
+        if has_own { self } else { self.with(DEMO, super::grpc::demo) }
     }
 
     /// Their names.

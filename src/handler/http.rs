@@ -46,6 +46,12 @@ pub trait BodyReceiver {
     /// The body is over. `trailers` are fields that came behind it.
     fn end(&mut self, trailers: Option<&Fields>);
 
+    /// [`Answer::resume`] was called after a pause. What the receiver has put aside is its own to
+    /// go on with; then more comes, unless it pauses again.
+    fn resumed(&mut self) -> Reading {
+        Reading::On
+    }
+
     /// Parts of the answer were refused because too much of it waited: there is room again.
     fn room(&mut self) {}
 }

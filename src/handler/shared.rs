@@ -158,6 +158,26 @@ impl Shared {
         Ok(())
     }
 
+    /// Says the last part and the end, if an answer is under way.
+    pub(super) fn say_last(&self, part: Vec<u8>, trailers: Box<Fields>) {
+        let mut state = self.state();
+        if state.check(Stage::Body).is_err() {
+            return;
+        }
+        state.stage = Stage::Over;
+        state.queued += part.len();
+        state.said.push_back(Said::Part(part));
+        state.said.push_back(Said::End(Some(trailers)));
+        self.tell(state);
+    }
+
+    /// A part waits for room; false when there will be none.
+    pub(super) fn want_room(&self) -> bool {
+        let mut state = self.state();
+        state.wants_room = true;
+        !state.is_gone
+    }
+
     /// Says the last thing, unless that was said.
     pub(super) fn say(&self, last: Said) {
         let mut state = self.state();

@@ -217,6 +217,7 @@ impl Server {
             Some(threads) => threads.max(1),
             None => std::thread::available_parallelism().map_or(0, usize::from).max(4),
         };
+        let http_handlers = http_handlers.with_built_in();
         let descriptors = raise_descriptor_limit(&config);
         let failed = |source| StartError::System { call: "sched_getaffinity", source };
         let cpus = cpus().map_err(failed)?;

@@ -10,6 +10,8 @@ mod hostile;
 mod peer;
 #[path = "http2/servers.rs"]
 mod servers;
+#[path = "http2/services.rs"]
+mod services;
 #[path = "http2/upstream.rs"]
 mod upstream;
 

@@ -58,16 +58,14 @@ impl Handlers {
                 let handler = made.as_deref_mut().ok_or_else(missing)?;
                 HandlerExchange::begin(handler, request, (host, key, limit))
             });
-        begun.inspect_err(|panicked| {
-            // What a panic leaves half done is not to be trusted.
-            let half_done = self.made[place].take();
-            let _panicked = contain(|| drop(half_done));
-            self.report(panicked);
-        })
+        begun.inspect_err(|panicked| self.failed(place, panicked))
     }
 
-    /// Counts and logs a panic.
-    pub(super) fn report(&self, Panicked(text): &Panicked) {
+    /// The handler at a place has panicked. It is made again for the next request, as what a panic
+    /// leaves half done is not to be trusted.
+    pub(super) fn failed(&mut self, place: usize, Panicked(text): &Panicked) {
+        let half_done = self.made.get_mut(place).and_then(Option::take);
+        let _panicked = contain(|| drop(half_done));
         let worker = self.worker.number;
         self.worker.workers.cells()[worker].stats.error(ErrorKind::Handler);
         tracing::error!(worker, "the program's handler panicked at a request: {text}");

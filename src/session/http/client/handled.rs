@@ -30,6 +30,8 @@ pub(in crate::session::http) struct Handled {
     head: Box<RequestHead>,
     record: RequestRecord,
     exchange: HandlerExchange,
+    /// Which handler.
+    place: usize,
     /// When its time is over.
     pub(super) until: Option<Instant>,
     /// The client wants nothing after this answer: the end of its sending is not that of its
@@ -137,6 +139,7 @@ impl Http {
             closes: !meta.keep_alive || head.version == Version::Http10,
             is_body_given: !exchange.has_receiver(),
             body: AnswerBody::Some(None),
+            place,
             head,
             record: told,
             exchange,
@@ -177,16 +180,12 @@ impl Http {
         if let Some(said) = handled.exchange.next() {
             return self.write_said(context, (key, request), said);
         }
-        let given = match handled.exchange.give_room(context.http.proxy.budget().allowance()) {
-            Ok(true) => return Progress::Moved,
-            Ok(false) => self.give_body(handled),
-            Err(panicked) => Err(Flaw::Panicked(panicked)),
-        };
-        match given {
+        let allowance = context.http.proxy.budget().allowance();
+        match self.call_handler(handled, allowance) {
             Ok(true) => Progress::Moved,
             Ok(false) => Progress::Waits,
             Err(Flaw::Panicked(panicked)) => {
-                context.http.handlers.report(&panicked);
+                context.http.handlers.failed(handled.place, &panicked);
                 self.fail_handled(context, (key, request), 500)
             }
             Err(Flaw::Body(refusal)) => {
@@ -202,6 +201,16 @@ impl Http {
                 progress
             }
         }
+    }
+
+    /// Tells the handler what has changed for it: true when something had.
+    fn call_handler(&mut self, handled: &mut Handled, allowance: usize) -> Result<bool, Flaw> {
+        let exchange = &mut handled.exchange;
+        let has_room = exchange.give_room(allowance).map_err(Flaw::Panicked)?;
+        if has_room || exchange.resume().map_err(Flaw::Panicked)? {
+            return Ok(true);
+        }
+        self.give_body(handled)
     }
 
     /// Gives the handler what came of the request's body: true when there was something.
