@@ -25,7 +25,7 @@
 //!
 //! | for | see | example |
 //! |---|---|---|
-//! | HTTP/1.1, HTTP/2 | [`HttpHandler`], [`Answer`], [`BodyReceiver`] | `hello`, `upload`, `events` |
+//! | HTTP/1.1, HTTP/2 | [`HttpHandler`], [`Answer`] | `hello`, `upload`, `events` |
 //! | gRPC | [`handler::grpc`] | `grpc` |
 //! | frames and messages | [`Handler`] | `frames` |
 //! | TCP, UDP, proxies: configuration alone | [`config`], [`Running::reload`] | `proxy` |

@@ -286,8 +286,8 @@ impl Http {
         }
     }
 
-    /// Nothing follows an answer without a body, and by HTTP/1 one of known length: its client may be
-    /// gone before the handler says that it was all.
+    /// Nothing follows an answer without a body, and by HTTP/1 one of known length: its client may
+    /// be gone before the handler says that it was all.
     fn end_if_whole<D: Driver>(
         &mut self,
         context: &mut Context<D>,
