@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::blocking::BlockingAnswer;
 use super::response::Response;
-use super::shared::{Said, Shared};
+use super::shared::{Said, Shared, Trailers};
 use crate::proto::http::Fields;
 
 /// The right and the duty to answer one request. It may be kept, and given to another thread.
@@ -14,6 +14,8 @@ use crate::proto::http::Fields;
 /// cut body otherwise.
 pub struct Answer {
     shared: Arc<Shared>,
+    /// Somebody else answers.
+    is_released: bool,
 }
 
 /// Something cannot be said, or not now.
@@ -35,7 +37,13 @@ pub enum AnswerError {
 
 impl Answer {
     pub(super) const fn new(shared: Arc<Shared>) -> Self {
-        Self { shared }
+        Self { shared, is_released: false }
+    }
+
+    /// What is shared with the worker, for somebody else who answers.
+    pub(super) fn release(mut self) -> Arc<Shared> {
+        self.is_released = true;
+        Arc::clone(&self.shared)
     }
 
     /// Gives the whole answer.
@@ -71,27 +79,13 @@ impl Answer {
 
     /// Ends the answer.
     pub fn end(self) {
-        self.finish(None);
+        self.shared.say(Said::End(Trailers::None));
     }
 
     /// Ends the answer with fields behind the body. HTTP/1 has them only where the length of the
     /// body was not told ahead.
     pub fn end_with(self, trailers: Fields) {
-        self.finish(Some(Box::new(trailers)));
-    }
-
-    /// Gives the last part, whatever waits, and ends the answer.
-    pub(super) fn end_with_part(self, part: Vec<u8>, trailers: Fields) {
-        self.shared.say_last(part, Box::new(trailers));
-    }
-
-    /// As if a part had been refused because too much waits; false when nobody waits for it.
-    pub(super) fn refuse_part(&self) -> bool {
-        self.shared.want_room()
-    }
-
-    fn finish(self, trailers: Option<Box<Fields>>) {
-        self.shared.say(Said::End(trailers));
+        self.shared.say(Said::End(Trailers::Fields(Box::new(trailers))));
     }
 
     /// Gives up: status 500 if nothing was said yet, a cut body otherwise. `why` goes to the log.
@@ -137,7 +131,9 @@ impl Answer {
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        self.shared.abandon();
+        if !self.is_released {
+            self.shared.abandon();
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::answer::Answer;
 use super::http::{BodyReceiver, HttpHandler, HttpRequest, Reading};
-use super::shared::{Host, Said, Shared};
+use super::shared::{Host, Look, Shared};
 use crate::mem::Key;
 use crate::proto::http::Fields;
 
@@ -26,8 +26,20 @@ impl HandlerExchange {
         handler: &mut dyn HttpHandler,
         request: &HttpRequest<'_>,
         (host, key, limit): (Arc<dyn Host>, Key, usize),
+        spare: Option<SpareExchange>,
     ) -> Result<Self, Panicked> {
-        let shared = Arc::new(Shared::new(host, key, limit));
+        let shared = match spare {
+            Some(SpareExchange(mut shared)) => {
+                // Nobody else has it.
+                if let Some(own) = Arc::get_mut(&mut shared) {
+                    own.renew(host, key, limit);
+                    shared
+                } else {
+                    Arc::new(Shared::new(host, key, limit))
+                }
+            }
+            None => Arc::new(Shared::new(host, key, limit)),
+        };
         let answer = Answer::new(Arc::clone(&shared));
         let mut exchange = Self { shared, receiver: None, is_paused: false };
         exchange.receiver = contain(|| handler.handle(request, answer))?;
@@ -65,9 +77,10 @@ impl HandlerExchange {
         contain(|| receiver.end(trailers))
     }
 
-    /// What the program has said next. After `None`, the worker is woken when there is more.
-    pub(crate) fn next(&self) -> Option<Said> {
-        self.shared.take()
+    /// What the program has said next. After [`Look::Nothing`], the worker is woken when there is
+    /// more. Of the answer, `limit` bytes may wait from now on.
+    pub(crate) fn look(&self, limit: usize) -> Look {
+        self.shared.look(limit)
     }
 
     /// Goes on with the request's body, if the program has asked for that since it paused: true
@@ -82,21 +95,29 @@ impl HandlerExchange {
         Ok(true)
     }
 
-    /// Of the answer, `limit` bytes may wait from now on. Who was refused a part is told when there
-    /// is room for it: true when something may have been said.
-    pub(crate) fn give_room(&mut self, limit: usize) -> Result<bool, Panicked> {
-        if !self.shared.give_room(limit) {
-            return Ok(false);
-        }
-        let Some(receiver) = &mut self.receiver else { return Ok(false) };
+    /// Somebody was refused a part, and there is room.
+    pub(crate) fn give_room(&mut self) -> Result<(), Panicked> {
+        let Some(receiver) = &mut self.receiver else { return Ok(()) };
         self.shared.expect();
-        contain(|| receiver.room())?;
-        Ok(true)
+        contain(|| receiver.room())
     }
 
     /// Bytes of the answer that wait.
     pub(crate) fn queued(&self) -> usize {
         self.shared.queued()
+    }
+}
+
+/// The memory of an exchange that is over.
+#[derive(Debug)]
+pub(crate) struct SpareExchange(Arc<Shared>);
+
+impl HandlerExchange {
+    /// The exchange is over: its memory, if the program has nothing of it any more.
+    pub(crate) fn recycle(self) -> Option<SpareExchange> {
+        let mut shared = Arc::clone(&self.shared);
+        drop(self);
+        Arc::get_mut(&mut shared).is_some().then_some(SpareExchange(shared))
     }
 }
 

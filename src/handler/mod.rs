@@ -29,9 +29,9 @@ mod shared;
 
 pub use self::answer::{Answer, AnswerError};
 pub use self::blocking::{BlockingAnswer, BlockingBody, blocking_body, collect};
-pub(crate) use self::exchange::{HandlerExchange, Panicked, contain};
+pub(crate) use self::exchange::{HandlerExchange, Panicked, SpareExchange, contain};
 pub use self::factories::HttpHandlers;
 pub use self::http::{BodyReceiver, HttpHandler, HttpRequest, Reading};
 pub use self::response::{InvalidField, Response, push_field};
-pub(crate) use self::shared::{Host, Said};
+pub(crate) use self::shared::{Host, Look, Said, Trailers};
 pub use crate::service::handler::{Handler, Kind, Refusal, Request};

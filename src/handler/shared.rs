@@ -27,10 +27,12 @@ pub(crate) enum Said {
     Whole(ResponseHead, Vec<u8>),
     /// The head, and the length of the body if that is known.
     Head(ResponseHead, Option<u64>),
+    /// The head of an answer to a call of gRPC that says nothing else.
+    CallHead,
     /// A part of the body.
     Part(Vec<u8>),
     /// The end.
-    End(Option<Box<Fields>>),
+    End(Trailers),
     /// There will be no more.
     Failed {
         /// The status, if nothing was said before.
@@ -38,6 +40,17 @@ pub(crate) enum Said {
         /// Why.
         why: String,
     },
+}
+
+/// What comes behind a body.
+#[derive(Debug)]
+pub(crate) enum Trailers {
+    /// Nothing.
+    None,
+    /// These fields.
+    Fields(Box<Fields>),
+    /// That a call of gRPC went well.
+    CallOk,
 }
 
 /// Interim answers of one request at most.
@@ -82,18 +95,17 @@ pub(crate) struct Shared {
 impl Shared {
     /// Of a request which the worker is about to hand to its handler.
     pub(super) fn new(host: Arc<dyn Host>, request: Key, limit: usize) -> Self {
-        let state = State {
-            said: VecDeque::new(),
-            queued: 0,
-            limit,
-            stage: Stage::Head,
-            interim: 0,
-            resumed: false,
-            wants_room: false,
-            is_told: true,
-            is_gone: false,
-        };
-        Self { host, request, state: Mutex::new(state), changed: Condvar::new() }
+        let state = Mutex::new(State::new(VecDeque::new(), limit));
+        Self { host, request, state, changed: Condvar::new() }
+    }
+
+    /// The same of another request, when nobody has it any more: its memory is used again.
+    pub(super) fn renew(&mut self, host: Arc<dyn Host>, request: Key, limit: usize) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let mut said = std::mem::take(&mut state.said);
+        said.clear();
+        *state = State::new(said, limit);
+        (self.host, self.request) = (host, request);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -158,16 +170,46 @@ impl Shared {
         Ok(())
     }
 
-    /// Says the last part and the end, if an answer is under way.
-    pub(super) fn say_last(&self, part: Vec<u8>, trailers: Box<Fields>) {
+    /// Says a message of a call, and its head if that was not said. The last one is taken whatever
+    /// waits, and the call has ended well with it.
+    pub(super) fn say_message(
+        &self,
+        head: impl FnOnce() -> Said,
+        part: Vec<u8>,
+        is_last: bool,
+    ) -> Result<(), AnswerError> {
         let mut state = self.state();
-        if state.check(Stage::Body).is_err() {
-            return;
+        if state.is_gone || state.stage == Stage::Over {
+            return Err(AnswerError::Gone);
         }
-        state.stage = Stage::Over;
+        if !is_last && state.queued > 0 && state.queued + part.len() > state.limit {
+            state.wants_room = true;
+            return Err(AnswerError::Full(part));
+        }
+        if state.stage == Stage::Head {
+            state.stage = Stage::Body;
+            state.said.push_back(head());
+        }
         state.queued += part.len();
         state.said.push_back(Said::Part(part));
-        state.said.push_back(Said::End(Some(trailers)));
+        if is_last {
+            state.stage = Stage::Over;
+            state.said.push_back(Said::End(Trailers::CallOk));
+        }
+        self.tell(state);
+        Ok(())
+    }
+
+    /// Ends a call, unless it has ended: by an answer that is all, or by what comes behind its
+    /// messages.
+    pub(super) fn say_status(&self, said: impl FnOnce(bool) -> Said) {
+        let mut state = self.state();
+        if state.is_gone || state.stage == Stage::Over {
+            return;
+        }
+        let has_head = state.stage == Stage::Body;
+        state.stage = Stage::Over;
+        state.said.push_back(said(has_head));
         self.tell(state);
     }
 
@@ -242,33 +284,29 @@ impl Shared {
         self.state().is_told = true;
     }
 
-    /// What was said next. After `None`, the worker is told when there is more.
-    pub(super) fn take(&self) -> Option<Said> {
+    /// What was said next. After [`Look::Nothing`], the worker is told when there is more. Of the
+    /// answer, `limit` bytes may wait from now on.
+    pub(super) fn look(&self, limit: usize) -> Look {
         let mut state = self.state();
-        let said = state.said.pop_front();
-        match &said {
-            Some(Said::Part(part) | Said::Whole(_, part)) => state.queued -= part.len(),
-            Some(Said::Interim(_) | Said::Head(..) | Said::End(_) | Said::Failed { .. }) => {}
-            None => state.is_told = false,
+        state.limit = limit;
+        if let Some(said) = state.said.pop_front() {
+            if let Said::Part(part) | Said::Whole(_, part) = &said {
+                state.queued -= part.len();
+            }
+            return Look::Said(said);
         }
-        said
+        state.is_told = false;
+        if state.wants_room && state.queued <= limit / 2 {
+            state.wants_room = false;
+            self.changed.notify_all();
+            return Look::Room;
+        }
+        Look::Nothing
     }
 
     /// Whether the request's body is to go on since the last time that this was asked.
     pub(super) fn take_resumed(&self) -> bool {
         std::mem::take(&mut self.state().resumed)
-    }
-
-    /// So many bytes may wait. True when there is room that was asked for.
-    pub(super) fn give_room(&self, limit: usize) -> bool {
-        let mut state = self.state();
-        state.limit = limit;
-        let has_room = state.wants_room && state.queued <= limit / 2;
-        if has_room {
-            state.wants_room = false;
-            self.changed.notify_all();
-        }
-        has_room
     }
 
     /// Bytes that wait.
@@ -280,13 +318,41 @@ impl Shared {
     pub(super) fn close(&self) {
         let mut state = self.state();
         state.is_gone = true;
-        state.said = VecDeque::new();
+        state.said.clear();
         state.queued = 0;
-        self.changed.notify_all();
+        // To wake nobody costs a call of the kernel.
+        if state.wants_room {
+            self.changed.notify_all();
+        }
     }
 }
 
+/// What a worker finds.
+#[derive(Debug)]
+pub(crate) enum Look {
+    /// Something was said.
+    Said(Said),
+    /// There is room that was asked for.
+    Room,
+    /// Nothing.
+    Nothing,
+}
+
 impl State {
+    const fn new(said: VecDeque<Said>, limit: usize) -> Self {
+        Self {
+            said,
+            queued: 0,
+            limit,
+            stage: Stage::Head,
+            interim: 0,
+            resumed: false,
+            wants_room: false,
+            is_told: true,
+            is_gone: false,
+        }
+    }
+
     fn check(&self, stage: Stage) -> Result<(), AnswerError> {
         if self.is_gone {
             return Err(AnswerError::Gone);

@@ -73,18 +73,18 @@ fn status_of(error: MessageError) -> Status {
 }
 
 /// Takes the body of a call.
-pub(super) struct CallReceiver {
+pub(super) struct CallReceiver<E> {
     reader: Reader,
     messages: MessageReader,
     /// What came in the same part as a message at which the service has paused.
     rest: Vec<u8>,
     /// `None`: the call has failed.
-    to: Option<Box<dyn EncodedReceiver>>,
+    to: Option<E>,
     out: Outbound,
 }
 
-impl CallReceiver {
-    pub(super) fn new(reader: Reader, to: Box<dyn EncodedReceiver>, out: Outbound) -> Self {
+impl<E: EncodedReceiver> CallReceiver<E> {
+    pub(super) const fn new(reader: Reader, to: E, out: Outbound) -> Self {
         let messages = MessageReader::new(reader.max);
         Self { reader, messages, rest: Vec::new(), to: Some(to), out }
     }
@@ -109,12 +109,12 @@ impl CallReceiver {
 
     fn fail(&mut self, status: Status) {
         // The status of the service's own end would be taken for the first one.
-        self.out.finish(status);
+        self.out.finish(&mut None, status);
         self.to = None;
     }
 }
 
-impl BodyReceiver for CallReceiver {
+impl<E: EncodedReceiver> BodyReceiver for CallReceiver<E> {
     fn part(&mut self, part: &[u8]) -> Reading {
         self.take(part).unwrap_or_else(|status| {
             self.fail(status);

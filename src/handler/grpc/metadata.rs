@@ -1,7 +1,10 @@
 //! What is known of a call beside its messages.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::net::SocketAddr;
+use std::ops::Deref;
+use std::rc::Rc;
 use std::time::Duration;
 
 use base64::Engine;
@@ -18,7 +21,7 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// What is known of a call beside its messages.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct CallContext {
     /// The fields of its head.
     pub fields: Fields,
@@ -30,16 +33,55 @@ pub struct CallContext {
     pub timeout: Option<Duration>,
 }
 
-impl CallContext {
-    pub(super) fn of(request: &HttpRequest<'_>) -> Self {
-        Self {
-            fields: request.head.fields.clone(),
-            client: request.client,
-            user: request.user.map(Into::into),
-            timeout: request.timeout,
+/// Contexts whose memory is used again.
+#[derive(Debug, Clone, Default)]
+pub(super) struct SpareContexts(Rc<RefCell<Vec<CallContext>>>);
+
+/// So many are kept.
+const SPARE_MAX: usize = 256;
+/// Bytes of fields of one that is kept.
+const SPARE_BYTES_MAX: usize = 16 * 1024;
+
+/// A context that goes back to the spare ones.
+#[derive(Debug)]
+pub(super) struct KeptContext {
+    context: CallContext,
+    spare: SpareContexts,
+}
+
+impl SpareContexts {
+    /// The context of a call.
+    pub(super) fn of(&self, request: &HttpRequest<'_>) -> KeptContext {
+        let mut context = self.0.borrow_mut().pop().unwrap_or_default();
+        context.fields.clone_from(&request.head.fields);
+        context.client = request.client;
+        context.user = request.user.map(Into::into);
+        context.timeout = request.timeout;
+        KeptContext { context, spare: self.clone() }
+    }
+}
+
+impl Deref for KeptContext {
+    type Target = CallContext;
+
+    fn deref(&self) -> &CallContext {
+        &self.context
+    }
+}
+
+impl Drop for KeptContext {
+    fn drop(&mut self) {
+        let mut all = self.spare.0.borrow_mut();
+        if all.len() < SPARE_MAX && self.context.fields.capacity() <= SPARE_BYTES_MAX {
+            let mut context = std::mem::take(&mut self.context);
+            context.fields.clear();
+            context.user = None;
+            all.push(context);
         }
     }
+}
 
+impl CallContext {
     /// The first value of a field of metadata, whose name is in lower case; decoded if its name
     /// ends with `-bin`. `None` if there is none, or none that can be decoded.
     #[must_use]

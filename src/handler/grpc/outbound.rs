@@ -1,7 +1,7 @@
 //! What a service sends: messages and a status.
 
 use std::marker::PhantomData;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use prost::Message;
 
@@ -9,7 +9,7 @@ use super::coding::MessageCoding;
 use super::status::{Status, push_metadata};
 use crate::handler::answer::{Answer, AnswerError};
 use crate::handler::response::{InvalidField, Response};
-use crate::handler::shared::Shared;
+use crate::handler::shared::{Said, Shared, Trailers};
 use crate::proto::grpc::{HEAD_LEN, MessageHead};
 use crate::proto::http::Fields;
 use crate::service::grpc::Code;
@@ -22,98 +22,91 @@ const CONTENT_TYPE: &str = "application/grpc";
 /// The answer of one call, which its service and those who read its messages share.
 #[derive(Debug, Clone)]
 pub(super) struct Outbound {
-    state: Arc<Mutex<State>>,
     shared: Arc<Shared>,
-}
-
-#[derive(Debug)]
-struct State {
-    /// `None`: the call is over.
-    answer: Option<Answer>,
-    is_begun: bool,
-    metadata: Fields,
     coding: MessageCoding,
 }
 
+/// Fields of metadata that go before the first message; mostly none.
+type Metadata = Option<Box<Fields>>;
+
 impl Outbound {
     pub(super) fn new(answer: Answer, coding: MessageCoding) -> Self {
-        let shared = Arc::clone(answer.shared());
-        let state =
-            State { answer: Some(answer), is_begun: false, metadata: Fields::default(), coding };
-        Self { state: Arc::new(Mutex::new(state)), shared }
+        Self { shared: answer.release(), coding }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn push_metadata(&self, name: &str, value: &[u8]) -> Result<(), InvalidField> {
-        push_metadata(&mut self.state().metadata, name, value)
+    /// The head of the answer.
+    fn head(&self, metadata: &mut Metadata) -> Said {
+        let metadata = metadata.take();
+        if metadata.is_none() && self.coding == MessageCoding::Identity {
+            return Said::CallHead;
+        }
+        let mut response = Response::typed(200, CONTENT_TYPE);
+        let fields = &mut response.head.fields;
+        if self.coding != MessageCoding::Identity {
+            fields.push(b"grpc-encoding", self.coding.name().as_bytes());
+        }
+        for field in metadata.iter().flat_map(|metadata| metadata.iter()) {
+            fields.push(field.name, field.value);
+        }
+        Said::Head(response.head, None)
     }
 
     /// Sends a message.
-    fn send(&self, message: &impl Message) -> Result<(), SendError> {
-        let mut state = self.state();
-        let State { answer: Some(answer), .. } = &*state else { return Err(SendError::Gone) };
-        // Nothing is encoded that would be refused, but for the first one.
-        let part = match answer.room() {
-            0 => Vec::new(),
-            _ => framed(message, state.coding)?,
-        };
-        state.begin()?;
-        let Some(answer) = &mut state.answer else { return Err(SendError::Gone) };
-        if part.is_empty() {
-            return match answer.refuse_part() {
-                true => Err(SendError::Full),
-                false => Err(SendError::Gone),
-            };
+    fn send(&self, metadata: &mut Metadata, message: &impl Message) -> Result<(), SendError> {
+        // Nothing is encoded that would be refused.
+        if self.shared.room() == 0 {
+            return Err(if self.shared.want_room() { SendError::Full } else { SendError::Gone });
         }
-        match answer.part(part) {
-            Ok(()) => Ok(()),
-            Err(AnswerError::Full(_)) => Err(SendError::Full),
-            Err(AnswerError::Gone | AnswerError::Order) => Err(SendError::Gone),
-        }
+        let part = framed(message, self.coding)?;
+        let said = self.shared.say_message(|| self.head(metadata), part, false);
+        said.map_err(|error| match error {
+            AnswerError::Full(_) => SendError::Full,
+            AnswerError::Gone | AnswerError::Order => SendError::Gone,
+        })
     }
 
     /// Sends a message and ends the call.
-    fn send_last(&self, message: &impl Message) {
-        let mut state = self.state();
-        let framed = framed(message, state.coding);
-        let begun = framed.and_then(|part| state.begin().map(|()| part));
-        match begun {
+    fn send_last(&self, metadata: &mut Metadata, message: &impl Message) {
+        match framed(message, self.coding) {
             Ok(part) => {
-                let Some(answer) = state.answer.take() else { return };
-                let mut trailers = Fields::default();
-                Status::ok().write(&mut trailers);
-                answer.end_with_part(part, trailers);
+                // Who has gone needs no answer.
+                let _gone = self.shared.say_message(|| self.head(metadata), part, true);
             }
-            Err(SendError::TooLarge) => {
-                drop(state);
-                self.finish(Status::new(Code::Internal, SendError::TooLarge.to_string()));
+            Err(error) => {
+                let status = Status::new(Code::Internal, error.to_string());
+                self.finish(metadata, status);
             }
-            Err(SendError::Full | SendError::Gone) => {}
         }
     }
 
     /// Ends the call, unless it has ended.
-    pub(super) fn finish(&self, status: Status) {
-        let mut state = self.state();
-        let Some(answer) = state.answer.take() else { return };
-        let mut fields = Fields::default();
-        if state.is_begun {
-            status.write(&mut fields);
-            answer.end_with(fields);
-            return;
-        }
-        let mut response = Response::typed(200, CONTENT_TYPE);
-        std::mem::swap(&mut response.head.fields, &mut fields);
-        let mut all = fields;
-        status.write(&mut all);
-        for field in state.metadata.iter() {
-            all.push(field.name, field.value);
-        }
-        std::mem::swap(&mut response.head.fields, &mut all);
-        answer.send(response, Vec::new());
+    pub(super) fn finish(&self, metadata: &mut Metadata, status: Status) {
+        self.shared.say_status(|has_head| {
+            if has_head {
+                return Said::End(match status.is_plain_ok() {
+                    true => Trailers::CallOk,
+                    false => {
+                        let mut fields = Box::<Fields>::default();
+                        status.write(&mut fields);
+                        Trailers::Fields(fields)
+                    }
+                });
+            }
+            let mut response = Response::typed(200, CONTENT_TYPE);
+            let fields = &mut response.head.fields;
+            status.write(fields);
+            for field in metadata.take().iter().flat_map(|metadata| metadata.iter()) {
+                fields.push(field.name, field.value);
+            }
+            Said::Whole(response.head, Vec::new())
+        });
+    }
+
+    /// Refuses a call, and says which codings are taken.
+    pub(super) fn refuse_coding(&self, status: Status) {
+        let mut metadata = Box::<Fields>::default();
+        metadata.push(b"grpc-accept-encoding", MessageCoding::ACCEPTED.as_bytes());
+        self.finish(&mut Some(metadata), status);
     }
 
     fn is_gone(&self) -> bool {
@@ -121,25 +114,9 @@ impl Outbound {
     }
 }
 
-impl State {
-    /// The head of the answer goes before the first message.
-    fn begin(&mut self) -> Result<(), SendError> {
-        let Some(answer) = &mut self.answer else { return Err(SendError::Gone) };
-        if self.is_begun {
-            return Ok(());
-        }
-        self.is_begun = true;
-        let mut response = Response::typed(200, CONTENT_TYPE);
-        let fields = &mut response.head.fields;
-        if self.coding != MessageCoding::Identity {
-            fields.push(b"grpc-encoding", self.coding.name().as_bytes());
-        }
-        fields.push(b"grpc-accept-encoding", MessageCoding::ACCEPTED.as_bytes());
-        for field in self.metadata.iter() {
-            fields.push(field.name, field.value);
-        }
-        answer.begin(response).map_err(|_| SendError::Gone)
-    }
+/// Adds a field of metadata.
+fn push(metadata: &mut Metadata, name: &str, value: &[u8]) -> Result<(), InvalidField> {
+    push_metadata(metadata.get_or_insert_default(), name, value)
 }
 
 /// A message as it is sent.
@@ -178,6 +155,8 @@ pub enum SendError {
 #[derive(Debug)]
 pub struct Reply<R> {
     out: Outbound,
+    metadata: Metadata,
+    is_over: bool,
     message: PhantomData<fn(R)>,
 }
 
@@ -186,6 +165,8 @@ pub struct Reply<R> {
 #[derive(Debug)]
 pub struct Sink<R> {
     out: Outbound,
+    metadata: Metadata,
+    is_over: bool,
     message: PhantomData<fn(R)>,
 }
 
@@ -196,17 +177,19 @@ fn dropped() -> Status {
 
 impl<R: Message> Reply<R> {
     pub(super) const fn new(out: Outbound) -> Self {
-        Self { out, message: PhantomData }
+        Self { out, metadata: None, is_over: false, message: PhantomData }
     }
 
     /// Answers.
-    pub fn send(self, message: &R) {
-        self.out.send_last(message);
+    pub fn send(mut self, message: &R) {
+        self.is_over = true;
+        self.out.send_last(&mut self.metadata, message);
     }
 
     /// Ends the call without an answer.
-    pub fn fail(self, status: Status) {
-        self.out.finish(status);
+    pub fn fail(mut self, status: Status) {
+        self.is_over = true;
+        self.out.finish(&mut self.metadata, status);
     }
 
     /// Answers, or ends the call without an answer.
@@ -236,7 +219,7 @@ impl<R: Message> Reply<R> {
     /// # Errors
     /// Why it cannot be sent.
     pub fn metadata(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), InvalidField> {
-        self.out.push_metadata(name, value.as_ref())
+        push(&mut self.metadata, name, value.as_ref())
     }
 
     /// Whether nobody waits for the answer any more.
@@ -248,13 +231,15 @@ impl<R: Message> Reply<R> {
 
 impl<R> Drop for Reply<R> {
     fn drop(&mut self) {
-        self.out.finish(dropped());
+        if !self.is_over {
+            self.out.finish(&mut self.metadata, dropped());
+        }
     }
 }
 
 impl<R: Message> Sink<R> {
     pub(super) const fn new(out: Outbound) -> Self {
-        Self { out, message: PhantomData }
+        Self { out, metadata: None, is_over: false, message: PhantomData }
     }
 
     /// Sends a message.
@@ -262,7 +247,7 @@ impl<R: Message> Sink<R> {
     /// # Errors
     /// When too much waits, or nobody waits for it.
     pub fn send(&mut self, message: &R) -> Result<(), SendError> {
-        self.out.send(message)
+        self.out.send(&mut self.metadata, message)
     }
 
     /// Sends a message, once there is room. Only for threads that may wait.
@@ -271,7 +256,7 @@ impl<R: Message> Sink<R> {
     /// When nobody waits for it.
     pub fn send_blocking(&mut self, message: &R) -> Result<(), SendError> {
         loop {
-            match self.out.send(message) {
+            match self.out.send(&mut self.metadata, message) {
                 Err(SendError::Full) if self.out.shared.wait_for_room() => {}
                 Err(SendError::Full) => return Err(SendError::Gone),
                 other => return other,
@@ -280,8 +265,9 @@ impl<R: Message> Sink<R> {
     }
 
     /// Ends the call.
-    pub fn finish(self, status: Status) {
-        self.out.finish(status);
+    pub fn finish(mut self, status: Status) {
+        self.is_over = true;
+        self.out.finish(&mut self.metadata, status);
     }
 
     /// Has messages sent by a thread that may wait: see
@@ -299,7 +285,7 @@ impl<R: Message> Sink<R> {
     /// # Errors
     /// Why it cannot be sent.
     pub fn metadata(&mut self, name: &str, value: impl AsRef<[u8]>) -> Result<(), InvalidField> {
-        self.out.push_metadata(name, value.as_ref())
+        push(&mut self.metadata, name, value.as_ref())
     }
 
     /// More messages are wanted, after [`Reading::Paused`](crate::handler::Reading::Paused).
@@ -316,6 +302,8 @@ impl<R: Message> Sink<R> {
 
 impl<R> Drop for Sink<R> {
     fn drop(&mut self) {
-        self.out.finish(dropped());
+        if !self.is_over {
+            self.out.finish(&mut self.metadata, dropped());
+        }
     }
 }

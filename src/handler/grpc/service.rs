@@ -11,7 +11,7 @@ use super::coding::MessageCoding;
 use super::inbound::{
     BlockingMessages, CallReceiver, Each, EncodedReceiver, MessageReceiver, One, Reader,
 };
-use super::metadata::CallContext;
+use super::metadata::{CallContext, KeptContext, SpareContexts};
 use super::outbound::{Outbound, Reply, Sink};
 use super::status::Status;
 use crate::handler::http::{BodyReceiver, HttpHandler, HttpRequest};
@@ -65,6 +65,7 @@ struct Call<'a, 'b> {
     reader: Reader,
     /// How answers may be compressed.
     coding: MessageCoding,
+    contexts: &'a SpareContexts,
 }
 
 impl<S: Service> Methods<S> {
@@ -74,27 +75,22 @@ impl<S: Service> Methods<S> {
         methods.all
     }
 
-    fn add(&mut self, name: &str, method: Method) {
-        self.all.insert(format!("/{}/{name}", S::NAME), method);
-    }
-
     /// A method that takes one message and answers with one. It is called when all of the request
     /// has come.
     pub fn unary<M, R>(
         &mut self,
         name: &str,
-        method: impl Fn(&mut S, CallContext, M, Reply<R>) + Copy + 'static,
+        method: impl Fn(&mut S, &CallContext, M, Reply<R>) + Copy + 'static,
     ) where
         M: Message + Default + 'static,
         R: Message + 'static,
     {
-        let service = Rc::clone(&self.service);
-        self.receiving(name, move |context, out| {
-            let service = Rc::clone(&service);
+        self.receiving(name, move |service: &Rc<RefCell<S>>, context, out| {
+            let service = Rc::clone(service);
             let call = move |message: M, reply: Reply<R>| {
-                method(&mut service.borrow_mut(), context, message, reply);
+                method(&mut service.borrow_mut(), &context, message, reply);
             };
-            Box::new(One::new(Reply::new(out), call))
+            One::new(Reply::new(out), call)
         });
     }
 
@@ -102,18 +98,17 @@ impl<S: Service> Methods<S> {
     pub fn server_streaming<M, R>(
         &mut self,
         name: &str,
-        method: impl Fn(&mut S, CallContext, M, Sink<R>) + Copy + 'static,
+        method: impl Fn(&mut S, &CallContext, M, Sink<R>) + Copy + 'static,
     ) where
         M: Message + Default + 'static,
         R: Message + 'static,
     {
-        let service = Rc::clone(&self.service);
-        self.receiving(name, move |context, out| {
-            let service = Rc::clone(&service);
+        self.receiving(name, move |service: &Rc<RefCell<S>>, context, out| {
+            let service = Rc::clone(service);
             let call = move |message: M, sink: Sink<R>| {
-                method(&mut service.borrow_mut(), context, message, sink);
+                method(&mut service.borrow_mut(), &context, message, sink);
             };
-            Box::new(One::new(Sink::new(out), call))
+            One::new(Sink::new(out), call)
         });
     }
 
@@ -121,15 +116,13 @@ impl<S: Service> Methods<S> {
     pub fn client_streaming<M, R>(
         &mut self,
         name: &str,
-        method: impl Fn(&mut S, CallContext, Reply<R>) -> Receiver<M> + Copy + 'static,
+        method: impl Fn(&mut S, &CallContext, Reply<R>) -> Receiver<M> + Copy + 'static,
     ) where
         M: Message + Default + 'static,
         R: Message + 'static,
     {
-        let service = Rc::clone(&self.service);
-        self.receiving(name, move |context, out| {
-            let receiver = method(&mut service.borrow_mut(), context, Reply::new(out));
-            Box::new(Each::new(receiver))
+        self.receiving(name, move |service, context, out| {
+            Each::new(method(&mut service.borrow_mut(), &context, Reply::new(out)))
         });
     }
 
@@ -138,15 +131,13 @@ impl<S: Service> Methods<S> {
     pub fn bidirectional<M, R>(
         &mut self,
         name: &str,
-        method: impl Fn(&mut S, CallContext, Sink<R>) -> Receiver<M> + Copy + 'static,
+        method: impl Fn(&mut S, &CallContext, Sink<R>) -> Receiver<M> + Copy + 'static,
     ) where
         M: Message + Default + 'static,
         R: Message + 'static,
     {
-        let service = Rc::clone(&self.service);
-        self.receiving(name, move |context, out| {
-            let receiver = method(&mut service.borrow_mut(), context, Sink::new(out));
-            Box::new(Each::new(receiver))
+        self.receiving(name, move |service, context, out| {
+            Each::new(method(&mut service.borrow_mut(), &context, Sink::new(out)))
         });
     }
 
@@ -156,7 +147,7 @@ impl<S: Service> Methods<S> {
     pub fn blocking<M, R, W>(
         &mut self,
         name: &str,
-        make: impl Fn(&mut S, CallContext) -> W + Copy + 'static,
+        make: impl Fn(&mut S, &CallContext) -> W + Copy + 'static,
     ) where
         M: Message + Default + 'static,
         R: Message + 'static,
@@ -164,10 +155,10 @@ impl<S: Service> Methods<S> {
     {
         let service = Rc::clone(&self.service);
         let method = move |call: Call<'_, '_>| {
-            let context = CallContext::of(call.request);
+            let context = call.contexts.of(call.request);
             let (receiver, messages) = BlockingMessages::new(&call.answer, call.reader);
             let sink = Sink::new(Outbound::new(call.answer, call.coding));
-            let work = make(&mut service.borrow_mut(), context);
+            let work = make(&mut service.borrow_mut(), &context);
             sink.spawn_blocking(move |mut sink| {
                 let status = work(messages, &mut sink);
                 sink.finish(status);
@@ -178,17 +169,22 @@ impl<S: Service> Methods<S> {
     }
 
     /// A method whose messages are received on the loop.
-    fn receiving(
+    fn receiving<E: EncodedReceiver + 'static>(
         &mut self,
         name: &str,
-        begin: impl Fn(CallContext, Outbound) -> Box<dyn EncodedReceiver> + 'static,
+        begin: impl Fn(&Rc<RefCell<S>>, KeptContext, Outbound) -> E + 'static,
     ) {
+        let service = Rc::clone(&self.service);
         let method = move |call: Call<'_, '_>| {
             let out = Outbound::new(call.answer, call.coding);
-            let receiver = begin(CallContext::of(call.request), out.clone());
+            let receiver = begin(&service, call.contexts.of(call.request), out.clone());
             Box::new(CallReceiver::new(call.reader, receiver, out)) as Box<dyn BodyReceiver>
         };
         self.add(name, Method(Box::new(method)));
+    }
+
+    fn add(&mut self, name: &str, method: Method) {
+        self.all.insert(format!("/{}/{name}", S::NAME), method);
     }
 }
 
@@ -227,6 +223,7 @@ pub struct Services {
     descriptors: Vec<Cow<'static, [u8]>>,
     message_max: usize,
     coding: MessageCoding,
+    contexts: SpareContexts,
 }
 
 impl Default for Services {
@@ -245,6 +242,7 @@ impl Services {
             descriptors: Vec::new(),
             message_max: MESSAGE_MAX,
             coding: MessageCoding::Identity,
+            contexts: SpareContexts::default(),
         }
     }
 
@@ -307,12 +305,10 @@ impl HttpHandler for Services {
             answer.send(Response::text(415), text);
             return None;
         }
-        let refuse = |answer, status| {
-            Outbound::new(answer, MessageCoding::Identity).finish(status);
-            None
-        };
         let Some(method) = self.methods.get(request.path()) else {
-            return refuse(answer, self.missing(request.path()));
+            let status = self.missing(request.path());
+            Outbound::new(answer, MessageCoding::Identity).finish(&mut None, status);
+            return None;
         };
         let sent = request.field("grpc-encoding").unwrap_or(b"identity");
         let Some(coding) = MessageCoding::of_name(sent) else {
@@ -321,7 +317,9 @@ impl HttpHandler for Services {
                 sent.escape_ascii(),
                 MessageCoding::ACCEPTED
             );
-            return refuse(answer, Status::new(Code::Unimplemented, text));
+            let status = Status::new(Code::Unimplemented, text);
+            Outbound::new(answer, MessageCoding::Identity).refuse_coding(status);
+            return None;
         };
         let accepted = request.field("grpc-accept-encoding").unwrap_or_default();
         let call = Call {
@@ -329,6 +327,7 @@ impl HttpHandler for Services {
             answer,
             reader: Reader { coding, max: self.message_max },
             coding: if self.coding.is_in(accepted) { self.coding } else { MessageCoding::Identity },
+            contexts: &self.contexts,
         };
         Some(method.0(call))
     }

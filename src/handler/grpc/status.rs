@@ -48,6 +48,14 @@ impl Status {
         Ok(self)
     }
 
+    /// Whether it says nothing else but that all went well.
+    pub(super) fn is_plain_ok(&self) -> bool {
+        self.code == Code::Ok
+            && self.message.is_empty()
+            && self.details.is_empty()
+            && self.trailers.is_empty()
+    }
+
     /// Its code.
     #[must_use]
     pub const fn code(&self) -> Code {

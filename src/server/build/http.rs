@@ -25,8 +25,8 @@ use crate::service::http::edit::HeaderEdits;
 use crate::service::http::route::{HeaderMatch, HostMatch, PathMatch, RouteMatch, Router};
 use crate::service::http::template::Template;
 use crate::session::http_options::{
-    AccessLogOptions, AuthOptions, FixedAnswer, Forwarded, HalfClose, HttpOptions, ProxyOptions,
-    RateLimitOptions, Rewrite, RouteAction, RouteOptions, TrustedProxies,
+    AccessLogOptions, AuthOptions, FixedAnswer, Forwarded, HalfClose, HandlerOptions, HttpOptions,
+    ProxyOptions, RateLimitOptions, Rewrite, RouteAction, RouteOptions, TrustedProxies,
 };
 
 /// Builds the options of one HTTP listener after the other.
@@ -222,14 +222,13 @@ impl HttpBuilder<'_> {
             Action::Echo => RouteAction::Echo,
             Action::StatusPage => RouteAction::StatusPage,
             Action::Handler(name) => {
-                RouteAction::Handler(self.handlers.place(name).ok_or_else(|| {
-                    StartError::Handler {
-                        listener: listener.name.clone(),
-                        route: route.name.clone(),
-                        name: name.clone(),
-                        known: self.handlers.names().map(str::to_owned).collect(),
-                    }
-                })?)
+                let place = self.handlers.place(name).ok_or_else(|| StartError::Handler {
+                    listener: listener.name.clone(),
+                    route: route.name.clone(),
+                    name: name.clone(),
+                    known: self.handlers.names().map(str::to_owned).collect(),
+                })?;
+                RouteAction::Handler(HandlerOptions::new(place, server_header))
             }
         })
     }

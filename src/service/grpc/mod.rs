@@ -20,7 +20,7 @@ pub const STATUS: &[u8] = b"grpc-status";
 /// The field with what is said of it, for people.
 pub const MESSAGE: &[u8] = b"grpc-message";
 /// The type of what calls and their answers carry; that of the messages may follow.
-const CONTENT_TYPE: &[u8] = b"application/grpc";
+pub const CONTENT_TYPE: &[u8] = b"application/grpc";
 
 /// Whether a request is a call of gRPC.
 #[must_use]

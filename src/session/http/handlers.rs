@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use crate::handler::{
-    HandlerExchange, Host, HttpHandler, HttpHandlers, HttpRequest, Panicked, contain,
+    HandlerExchange, Host, HttpHandler, HttpHandlers, HttpRequest, Panicked, SpareExchange, contain,
 };
 use crate::mem::Key;
+use crate::proto::http::Fields;
 use crate::runtime::Task;
+use crate::service::grpc::{self, Code};
 use crate::session::offloaded::Finished;
 use crate::session::options::SessionOptions;
 use crate::session::stats::ErrorKind;
@@ -18,7 +20,14 @@ pub(super) struct Handlers {
     /// By their places.
     made: Vec<Option<Box<dyn HttpHandler>>>,
     worker: Arc<ThisWorker>,
+    /// Memory of exchanges that are over.
+    spare: Vec<SpareExchange>,
+    /// What comes behind the messages of a call that went well.
+    call_ok: Fields,
 }
+
+/// Exchanges of which the memory is kept.
+const SPARE_MAX: usize = 256;
 
 /// How handlers reach their worker.
 struct ThisWorker {
@@ -31,6 +40,8 @@ impl Handlers {
         Self {
             factories: options.http_handlers.clone(),
             made: Vec::new(),
+            spare: Vec::new(),
+            call_ok: call_ok(),
             worker: Arc::new(ThisWorker {
                 workers: Arc::clone(&options.workers),
                 number: options.worker,
@@ -56,9 +67,25 @@ impl Handlers {
                 *made = made.take().or(new);
                 let missing = || Panicked("there is no such handler".to_owned());
                 let handler = made.as_deref_mut().ok_or_else(missing)?;
-                HandlerExchange::begin(handler, request, (host, key, limit))
+                let spare = self.spare.pop();
+                HandlerExchange::begin(handler, request, (host, key, limit), spare)
             });
         begun.inspect_err(|panicked| self.failed(place, panicked))
+    }
+
+    /// An exchange is over.
+    pub(super) fn recycle(&mut self, exchange: HandlerExchange) {
+        let spare = exchange.recycle().filter(|_| self.spare.len() < SPARE_MAX);
+        self.spare.extend(spare);
+    }
+
+    /// What comes behind the messages of a call that went well. It is to be given back.
+    pub(super) fn take_call_ok(&mut self) -> Fields {
+        std::mem::take(&mut self.call_ok)
+    }
+
+    pub(super) fn give_call_ok(&mut self, fields: Fields) {
+        self.call_ok = fields;
     }
 
     /// The handler at a place has panicked. It is made again for the next request, as what a panic
@@ -70,6 +97,12 @@ impl Handlers {
         self.worker.workers.cells()[worker].stats.error(ErrorKind::Handler);
         tracing::error!(worker, "the program's handler panicked at a request: {text}");
     }
+}
+
+fn call_ok() -> Fields {
+    let mut fields = Fields::default();
+    grpc::write_status(Code::Ok, "", &mut fields);
+    fields
 }
 
 impl Host for ThisWorker {

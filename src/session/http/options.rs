@@ -8,6 +8,7 @@ use crate::proto::http1::{HeadLimits, write};
 use crate::proto::http2::{Limits, write_constant};
 use crate::runtime::{Board, Current};
 pub use crate::service::cluster::{ClusterOptions, HashOn, HostHeader, ServerProtocol};
+use crate::service::grpc;
 use crate::service::http::access::AccessList;
 use crate::service::http::access_log::Format;
 use crate::service::http::auth::Users;
@@ -208,8 +209,29 @@ pub enum RouteAction {
     Files(Box<FilesOptions>),
     /// A server answers.
     Proxy(ProxyOptions),
-    /// The program's handler at this place answers.
-    Handler(usize),
+    /// A handler of the program answers.
+    Handler(HandlerOptions),
+}
+
+/// A handler of the program.
+#[derive(Debug)]
+pub struct HandlerOptions {
+    /// Its place among them.
+    pub(super) place: usize,
+    /// The head of an answer to a call of gRPC that says nothing else, as HTTP/2 has it.
+    pub(super) call_head: Box<[u8]>,
+}
+
+impl HandlerOptions {
+    /// The handler at a place. `server` is what the listener says of itself.
+    #[must_use]
+    pub fn new(place: usize, server: Option<&str>) -> Self {
+        let server = server.map(|server| ("server", server.as_bytes()));
+        let fields = server.into_iter().chain([("content-type", grpc::CONTENT_TYPE)]);
+        let mut call_head = Vec::new();
+        write_constant(200, &fields.collect::<Vec<_>>(), &mut call_head);
+        Self { place, call_head: call_head.into() }
+    }
 }
 
 /// An answer that is always the same.

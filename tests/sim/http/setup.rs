@@ -22,9 +22,9 @@ use ringway::service::http::route::{PathMatch, RouteMatch, Router};
 use ringway::service::http::template::Template;
 use ringway::service::proxy::MeterOptions;
 use ringway::session::http_options::{
-    AccessLogOptions, ClusterOptions, FilesOptions, FixedAnswer, Forwarded, HalfClose, HashOn,
-    HostHeader, HttpOptions, ProxyOptions, RateLimitOptions, RouteAction, RouteOptions,
-    ServerProtocol, TrustedProxies,
+    AccessLogOptions, ClusterOptions, FilesOptions, FixedAnswer, Forwarded, HalfClose,
+    HandlerOptions, HashOn, HostHeader, HttpOptions, ProxyOptions, RateLimitOptions, RouteAction,
+    RouteOptions, ServerProtocol, TrustedProxies,
 };
 use ringway::session::{
     DescriptorLimits, Folder, HandlerFactory, Lease, LineSink, ListenerOptions, RelayOptions,
@@ -107,7 +107,7 @@ fn action(path: &str, upstream: usize, folder: &KeptFolder) -> RouteAction {
             location: Template::parse("https://$host/new$path$query").expect("a template"),
         },
         "/files" => RouteAction::Files(Box::new(files(folder))),
-        "/handled" | "/broken" => RouteAction::Handler(0),
+        "/handled" | "/broken" => RouteAction::Handler(HandlerOptions::new(0, Some("ringway"))),
         _ => RouteAction::Proxy(ProxyOptions { upstream, rewrite: None }),
     }
 }

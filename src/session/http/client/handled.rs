@@ -1,14 +1,15 @@
 //! Requests that a handler of the program answers: what it says goes out, and the request's body
 //! goes to it.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::Http;
 use super::request::{Request, Responder};
 use super::wire::Wire;
-use crate::handler::{HandlerExchange, HttpRequest, Panicked, Said};
+use crate::handler::{HandlerExchange, HttpRequest, Look, Panicked, Said, Trailers};
 use crate::mem::{Buf, Key};
-use crate::proto::http::{Fields, RequestHead, ResponseHead, Version};
+use crate::proto::http::{Fields, Known, RequestHead, ResponseHead, Version};
 use crate::proto::http1::{Refusal, RequestMeta};
 use crate::proto::http2::ErrorCode;
 use crate::ring::Driver;
@@ -18,7 +19,7 @@ use crate::service::grpc::{self, Code};
 use crate::service::http::compression::has_body;
 use crate::service::http::record::RequestRecord;
 use crate::session::context::Context;
-use crate::session::http::options::RouteOptions;
+use crate::session::http::options::{RouteAction, RouteOptions};
 use crate::session::http::state::{HttpState, Output};
 
 /// Why a handler's answer is not whole, in logs.
@@ -173,22 +174,43 @@ impl Http {
         context: &mut Context<D>,
         (key, request): (Key, &mut Request),
     ) -> Progress {
-        if !self.has_room(context) {
-            return Progress::Waits;
-        }
         let Responder::Handler(handled) = &mut request.responder else { return Progress::Waits };
-        if let Some(said) = handled.exchange.next() {
-            return self.write_said(context, (key, request), said);
-        }
-        let allowance = context.http.proxy.budget().allowance();
-        match self.call_handler(handled, allowance) {
+        let moved = match self.give_body(handled) {
+            Ok(false) => {
+                if !self.has_room(context) {
+                    return Progress::Waits;
+                }
+                match handled.exchange.look(context.http.proxy.budget().allowance()) {
+                    Look::Said(said) => return self.write_said(context, (key, request), said),
+                    Look::Room => handled.exchange.give_room().map(|()| true),
+                    Look::Nothing => handled.exchange.resume(),
+                }
+                .map_err(Flaw::Panicked)
+            }
+            given => given,
+        };
+        match moved {
             Ok(true) => Progress::Moved,
             Ok(false) => Progress::Waits,
-            Err(Flaw::Panicked(panicked)) => {
-                context.http.handlers.failed(handled.place, &panicked);
+            Err(flaw) => self.end_flawed(context, (key, request), flaw),
+        }
+    }
+
+    /// The request cannot go on.
+    fn end_flawed<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        (key, request): (Key, &mut Request),
+        flaw: Flaw,
+    ) -> Progress {
+        match flaw {
+            Flaw::Panicked(panicked) => {
+                if let Responder::Handler(handled) = &request.responder {
+                    context.http.handlers.failed(handled.place, &panicked);
+                }
                 self.fail_handled(context, (key, request), 500)
             }
-            Err(Flaw::Body(refusal)) => {
+            Flaw::Body(refusal) => {
                 tracing::debug!(id = self.io.common.id(), refusal = refusal.name(), "body refused");
                 self.io.common.listener.stats.http.refuse(refusal);
                 self.wire.refuse_body();
@@ -201,16 +223,6 @@ impl Http {
                 progress
             }
         }
-    }
-
-    /// Tells the handler what has changed for it: true when something had.
-    fn call_handler(&mut self, handled: &mut Handled, allowance: usize) -> Result<bool, Flaw> {
-        let exchange = &mut handled.exchange;
-        let has_room = exchange.give_room(allowance).map_err(Flaw::Panicked)?;
-        if has_room || exchange.resume().map_err(Flaw::Panicked)? {
-            return Ok(true);
-        }
-        self.give_body(handled)
     }
 
     /// Gives the handler what came of the request's body: true when there was something.
@@ -252,6 +264,10 @@ impl Http {
                 self.answer(context, head, record, Box::new(response), &body);
                 Progress::Over
             }
+            Said::CallHead => {
+                self.write_call_head(context, handled);
+                Progress::Moved
+            }
             Said::Head(mut response, length) => {
                 self.write_handled_head(context, handled, &mut response, length);
                 self.end_if_whole(context, request)
@@ -272,8 +288,18 @@ impl Http {
             Said::End(_) if matches!(handled.body, AnswerBody::Some(Some(1..))) => {
                 self.fail_handled(context, (key, request), 500)
             }
-            Said::End(trailers) => {
-                self.end_handled(context, request, trailers.as_deref());
+            Said::End(Trailers::CallOk) => {
+                let fields = context.http.handlers.take_call_ok();
+                self.end_handled(context, request, Some(&fields));
+                context.http.handlers.give_call_ok(fields);
+                Progress::Over
+            }
+            Said::End(Trailers::Fields(fields)) => {
+                self.end_handled(context, request, Some(&fields));
+                Progress::Over
+            }
+            Said::End(Trailers::None) => {
+                self.end_handled(context, request, None);
                 Progress::Over
             }
             Said::Failed { status, why } => {
@@ -305,6 +331,31 @@ impl Http {
         Progress::Over
     }
 
+    /// The head of an answer to a call that says nothing else: it is ready, unless more is added to
+    /// it.
+    fn write_call_head<D: Driver>(&mut self, context: &mut Context<D>, handled: &mut Handled) {
+        let options = Arc::clone(&self.options);
+        let route = handled.record.route.and_then(|route| options.routes.get(route));
+        if let Some(RouteOptions { action: RouteAction::Handler(own), response_edits, .. }) = route
+            && response_edits.is_empty()
+            && options.request_id.is_none()
+        {
+            context.refresh_date();
+            let Context { http: HttpState { date, .. }, pages, .. } = &mut *context;
+            let mut out = self.io.buffer.writer(pages, &mut self.io.stream);
+            if let Some(sent) = self.wire.send_ready_head(&own.call_head, date, &mut out) {
+                handled.record.status = 200;
+                handled.record.sent += sent as u64;
+                return;
+            }
+        }
+        let mut response = context.http.spare_answers.take();
+        response.status = 200;
+        response.fields.push_known(Known::ContentType, grpc::CONTENT_TYPE);
+        self.write_handled_head(context, handled, &mut response, None);
+        context.http.spare_answers.give(response);
+    }
+
     fn write_handled_head<D: Driver>(
         &mut self,
         context: &mut Context<D>,
@@ -329,11 +380,12 @@ impl Http {
         request: &mut Request,
         trailers: Option<&Fields>,
     ) {
-        let Responder::Handler(handled) = &mut request.responder else { return };
+        let responder = std::mem::replace(&mut request.responder, Responder::Done);
+        let Responder::Handler(mut handled) = responder else { return };
         let (head, mut record) = handled.take_request();
         let has_body = handled.body != AnswerBody::None;
+        context.http.handlers.recycle(handled.exchange);
         trailers.into_iter().for_each(|fields| note_status(fields, &mut record));
-        request.responder = Responder::Done;
         if has_body {
             self.write_end(context, trailers.filter(|_| self.wire.takes_trailers()));
         }

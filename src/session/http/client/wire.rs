@@ -294,6 +294,18 @@ impl Wire {
         }
     }
 
+    /// Sends the head of an answer whose block of HTTP/2 is ready, and whose body follows. Returns
+    /// how many bytes it has; `None`, and nothing is sent, by HTTP/1.
+    pub(super) fn send_ready_head(
+        &mut self,
+        block: &[u8],
+        date: &DateText,
+        out: &mut impl Output,
+    ) -> Option<usize> {
+        let many = self.multiplexed()?;
+        Some(many.server.send_block(many.at, (block, &*date.block), false, out))
+    }
+
     /// Bytes of answers that wait within the machine.
     pub(super) fn queued(&self) -> usize {
         match self {
