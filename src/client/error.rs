@@ -7,6 +7,7 @@ use super::address::TargetError;
 use crate::net::NetworkError;
 use crate::net::tls::Fault;
 use crate::proto::frame::{Code, Command, FrameError};
+use crate::proto::http2::ErrorCode;
 use crate::ring::DriverError;
 use crate::ring::uring::SetupError;
 
@@ -23,6 +24,14 @@ pub enum ClientError {
         /// The name.
         name: String,
         /// What the resolver said.
+        reason: String,
+    },
+    /// The text is no URL of HTTP.
+    #[error("{text} is no URL: {reason}")]
+    Url {
+        /// The text.
+        text: String,
+        /// What is wrong with it.
         reason: String,
     },
     /// The network failed.
@@ -77,6 +86,24 @@ pub enum ClientError {
         peer: String,
         /// What is wrong with it.
         reason: String,
+    },
+    /// What came is not HTTP; the connection is of no more use, or the exchange by HTTP/2.
+    #[error("{peer}: its answer is no {version}: {reason}")]
+    Http {
+        /// The peer.
+        peer: String,
+        /// What was expected, such as `HTTP/1.1`.
+        version: &'static str,
+        /// The rule that it breaks.
+        reason: String,
+    },
+    /// The peer gave an exchange up (RST_STREAM of HTTP/2). The connection goes on.
+    #[error("{peer} reset the exchange: {code}")]
+    Reset {
+        /// The peer.
+        peer: String,
+        /// The name of the code in the specification, or its number.
+        code: String,
     },
     /// The peer answered with an error. The connection goes on.
     #[error("{peer} refused: {code}: {text}")]
@@ -165,6 +192,8 @@ pub enum Waiting {
     Any,
     /// A message.
     Message,
+    /// The head of an answer of HTTP.
+    Answer,
 }
 
 impl fmt::Display for Waiting {
@@ -177,6 +206,7 @@ impl fmt::Display for Waiting {
             Self::Exchange(command) => write!(f, "{command} to"),
             Self::Any => f.write_str("any answer from"),
             Self::Message => f.write_str("message from"),
+            Self::Answer => f.write_str("answer from"),
         }
     }
 }
@@ -220,7 +250,10 @@ impl ClientError {
             Self::Network(error) => error.is_before_connection(),
             Self::Deadline { op, .. } => *op == Waiting::Connect,
             Self::Refused { code, .. } => has_code(code, Code::is_not_done),
+            Self::Reset { code, .. } => code == ErrorCode::REFUSED_STREAM.name(),
             Self::Target(_)
+            | Self::Url { .. }
+            | Self::Http { .. }
             | Self::TlsOptions { .. }
             | Self::Tls { .. }
             | Self::Cut { .. }

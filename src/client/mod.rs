@@ -9,7 +9,9 @@
 //! | `tcp`, `udp` | bytes, datagrams |
 //! | `frame`, `pending` | exchanges of the framed protocol, and those that are open |
 //! | `messages` | exchanges of lines of JSON |
+//! | `http` | exchanges of HTTP, on connections that are used again |
 //! | `tls` | how any of the streams speak TLS |
+//! | `deadline` | until when something may take |
 //! | `patience` | how long it waits for an answer that may be long |
 //! | `retry` | again, with a growing pause |
 //! | `error` | what all of them can meet |
@@ -34,8 +36,10 @@
 
 mod address;
 mod connect;
+mod deadline;
 mod error;
 mod frame;
+mod http;
 mod line;
 mod messages;
 mod patience;
@@ -49,6 +53,7 @@ pub use self::address::{Target, TargetError, interleave};
 pub use self::connect::ConnectOptions;
 pub use self::error::{ClientError, TransferError, Waiting};
 pub use self::frame::{ExchangeId, Frame, FrameOptions};
+pub use self::http::{Answer, BodyReader, Http, HttpOptions, HttpProtocol, HttpUrl, Request};
 pub use self::messages::{Messages, MessagesOptions, message_line};
 pub use self::patience::Patience;
 pub use self::retry::retry;
