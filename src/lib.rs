@@ -10,6 +10,7 @@
 //! | [`net`] | listeners, streams, the mechanics of a relay | `runtime`, `ring`, `mem` |
 //! | [`proto`] | protocol machines; pure | `mem::Span` |
 //! | [`service`] | what to do: balancing, the proxies' decisions; pure | `proto` |
+//! | [`handler`] | what programs add to the server | `service`, `proto` |
 //! | [`session`] | where transport and decisions meet | all above |
 //! | [`config`] | configuration text to typed values | nothing |
 //! | [`server`] | workers, control plane, metrics, admin interface | `session`, `config` |
@@ -33,6 +34,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod fs;
+pub mod handler;
 pub mod mem;
 pub mod net;
 pub mod proto;

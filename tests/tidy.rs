@@ -21,11 +21,15 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("fs", &["runtime", "ring", "mem"]),
     ("proto", &["mem::Reuse", "mem::Span", "mem::Buf", "mem::Backlog", "mem::FreeList"]),
     ("service", &["proto", "mem::Span", "mem::Key", "mem::Slab", "mem::Buf", "mem::Backlog"]),
-    ("session", &["service", "proto", "net", "fs", "runtime", "ring", "mem"]),
-    ("server", &["session", "service", "proto", "net", "runtime", "ring", "mem", "config"]),
-    ("client", &["service", "proto", "net", "runtime", "ring", "mem"]),
+    ("handler", &["service", "proto"]),
+    ("session", &["handler", "service", "proto", "net", "fs", "runtime", "ring", "mem"]),
+    (
+        "server",
+        &["session", "handler", "service", "proto", "net", "runtime", "ring", "mem", "config"],
+    ),
+    ("client", &["handler", "service", "proto", "net", "runtime", "ring", "mem"]),
     ("config", &["service::http"]),
-    ("cli", &["config", "server", "client", "proto", "ring", "net"]),
+    ("cli", &["config", "server", "handler", "client", "proto", "ring", "net"]),
     ("main.rs", &["cli"]),
 ];
 

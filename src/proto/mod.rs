@@ -1,6 +1,7 @@
 //! Protocol machines: bytes and a time in; bytes, events and a next deadline out. Pure.
 
 pub mod frame;
+pub mod grpc;
 pub mod http;
 pub mod http1;
 pub mod http2;

@@ -160,13 +160,14 @@ impl UpstreamConnection {
             StreamEvent::Sent(bytes) => {
                 self.buffer.sent(bytes);
                 self.clock.note_progress(context.now());
-                let is_calm = self.many.as_ref().is_some_and(|many| many.is_calm());
+                let is_calm = match &self.many {
+                    Some(many) => many.is_calm(),
+                    None => {
+                        let is_waiting = !self.wire.is_sending() && self.stream.is_receiving();
+                        is_waiting && !self.wire.has_ended() && self.wire.is_read()
+                    }
+                };
                 if is_calm && self.stream.is_drained() && self.counted == 0 {
-                    return;
-                }
-                let is_sent = self.stream.is_drained() && !self.wire.is_sending();
-                let waits = is_sent && self.stream.is_receiving();
-                if waits && self.counted == 0 && !self.wire.has_ended() && self.wire.is_read() {
                     return;
                 }
             }

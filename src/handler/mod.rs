@@ -1,0 +1,3 @@
+//! What programs add to the server.
+
+pub mod grpc;
