@@ -4,12 +4,14 @@ use std::fmt;
 use std::time::Duration;
 
 use super::address::TargetError;
+use super::grpc::Status;
 use crate::net::NetworkError;
 use crate::net::tls::Fault;
 use crate::proto::frame::{Code, Command, FrameError};
 use crate::proto::http2::ErrorCode;
 use crate::ring::DriverError;
 use crate::ring::uring::SetupError;
+use crate::service::grpc::Code as GrpcCode;
 
 /// Why a client did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -104,6 +106,16 @@ pub enum ClientError {
         peer: String,
         /// The name of the code in the specification, or its number.
         code: String,
+    },
+    /// A call of gRPC ended with another status than OK. The connection goes on.
+    #[error("{method} at {peer}: {status}")]
+    Call {
+        /// The peer.
+        peer: String,
+        /// Which method was called.
+        method: String,
+        /// Its status.
+        status: Box<Status>,
     },
     /// The peer answered with an error. The connection goes on.
     #[error("{peer} refused: {code}: {text}")]
@@ -254,6 +266,7 @@ impl ClientError {
             Self::Target(_)
             | Self::Url { .. }
             | Self::Http { .. }
+            | Self::Call { .. }
             | Self::TlsOptions { .. }
             | Self::Tls { .. }
             | Self::Cut { .. }
@@ -267,6 +280,41 @@ impl ClientError {
             | Self::RetriesExhausted { .. }
             | Self::Ring(_)
             | Self::Loop(_) => false,
+        }
+    }
+
+    /// The status of a call of gRPC that ended like that: the server's, or what gRPC takes the
+    /// failure for.
+    #[must_use]
+    pub fn status_code(&self) -> GrpcCode {
+        match self {
+            Self::Call { status, .. } => status.code,
+            Self::RetriesExhausted { last, .. } => last.status_code(),
+            Self::Deadline { op: Waiting::Connect, .. }
+            | Self::Resolve { .. }
+            | Self::Network(_)
+            | Self::Tls { .. }
+            | Self::Closed { .. }
+            | Self::Cut { .. }
+            | Self::NotDone { .. } => GrpcCode::Unavailable,
+            Self::Deadline { .. } => GrpcCode::DeadlineExceeded,
+            Self::Reset { code, .. } => of_reset(code),
+            Self::Transfer { reason: TransferError::TooLarge { .. }, .. } => {
+                GrpcCode::ResourceExhausted
+            }
+            Self::Target(_)
+            | Self::Url { .. }
+            | Self::TlsOptions { .. }
+            | Self::Http { .. }
+            | Self::Frame { .. }
+            | Self::Message { .. }
+            | Self::Refused { .. }
+            | Self::Transfer { .. }
+            | Self::Request { .. }
+            | Self::Busy { .. }
+            | Self::Finished
+            | Self::Ring(_)
+            | Self::Loop(_) => GrpcCode::Internal,
         }
     }
 
@@ -284,6 +332,19 @@ impl ClientError {
         ) || matches!(self, Self::Refused { code, .. } if has_code(code, unknown));
         lost || self.is_not_done()
     }
+}
+
+/// What a reset of HTTP/2 means in gRPC (its `PROTOCOL-HTTP2.md`, "Errors").
+fn of_reset(code: &str) -> GrpcCode {
+    [
+        (ErrorCode::REFUSED_STREAM, GrpcCode::Unavailable),
+        (ErrorCode::CANCEL, GrpcCode::Cancelled),
+        (ErrorCode::ENHANCE_YOUR_CALM, GrpcCode::ResourceExhausted),
+        (ErrorCode::INADEQUATE_SECURITY, GrpcCode::PermissionDenied),
+    ]
+    .into_iter()
+    .find(|(known, _)| known.name() == code)
+    .map_or(GrpcCode::Internal, |(_, status)| status)
 }
 
 /// The name of a code on the wire, or its number.

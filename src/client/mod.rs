@@ -9,6 +9,7 @@
 //! | `tcp`, `udp` | bytes, datagrams |
 //! | `frame`, `pending` | exchanges of the framed protocol, and those that are open |
 //! | `messages` | exchanges of lines of JSON |
+//! | `grpc` | calls of gRPC, on those |
 //! | `http` | exchanges of HTTP, on connections that are used again |
 //! | `tls` | how any of the streams speak TLS |
 //! | `deadline` | until when something may take |
@@ -39,6 +40,7 @@ mod connect;
 mod deadline;
 mod error;
 mod frame;
+mod grpc;
 mod http;
 mod line;
 mod messages;
@@ -53,6 +55,10 @@ pub use self::address::{Target, TargetError, interleave};
 pub use self::connect::ConnectOptions;
 pub use self::error::{ClientError, TransferError, Waiting};
 pub use self::frame::{ExchangeId, Frame, FrameOptions};
+pub use self::grpc::{
+    Call, CallEvent, CallOptions, Grpc, GrpcCode, GrpcOptions, MessageCoding, Metadata, Reply,
+    Status,
+};
 pub use self::http::{Answer, BodyReader, Http, HttpOptions, HttpProtocol, HttpUrl, Request};
 pub use self::messages::{Messages, MessagesOptions, message_line};
 pub use self::patience::Patience;

@@ -1,5 +1,6 @@
 //! One connection of HTTP, of either version: a socket, and the machine that is driven over it.
 
+use std::os::fd::AsFd;
 use std::time::Instant;
 
 use super::http1::Http1;
@@ -160,15 +161,6 @@ impl Connection {
         }
     }
 
-    /// Whether all that was handed over has left this program.
-    pub(super) fn is_drained(&self, stream: StreamId) -> bool {
-        self.line.is_drained()
-            && match &self.wire {
-                Wire::One(_) => true,
-                Wire::Many(many) => many.queued(stream) == 0,
-            }
-    }
-
     /// Sends a part of a request's body.
     pub(super) fn send_part(&mut self, stream: StreamId, part: Buf) {
         match &mut self.wire {
@@ -254,6 +246,21 @@ impl Connection {
                 let _failed = self.look();
             }
         }
+    }
+
+    /// Watches for a descriptor to be readable, in the turns to come.
+    pub(super) fn watch(&mut self, input: &impl AsFd) {
+        self.line.watch(input);
+    }
+
+    /// Whether the watched descriptor can be read; says so once.
+    pub(super) fn take_input(&mut self) -> bool {
+        self.line.take_input()
+    }
+
+    /// Watches no more.
+    pub(super) fn unwatch(&mut self) -> Result<(), ClientError> {
+        self.line.unwatch()
     }
 
     /// Waits until something happens.

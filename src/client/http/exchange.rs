@@ -1,6 +1,7 @@
 //! One exchange on a connection, which it may share with others.
 
 use std::cell::RefCell;
+use std::os::fd::AsFd;
 use std::rc::Rc;
 
 use super::connection::{Connection, Part};
@@ -76,11 +77,6 @@ impl Exchange {
         self.link.borrow().room(self.stream)
     }
 
-    /// Whether all that was handed over has left this program.
-    pub(in crate::client) fn is_drained(&self) -> bool {
-        self.link.borrow().is_drained(self.stream)
-    }
-
     pub(in crate::client) fn send_part(&mut self, part: Buf) {
         self.link.borrow_mut().send_part(self.stream, part);
     }
@@ -123,6 +119,21 @@ impl Exchange {
     /// Does what can be done without waiting.
     pub(in crate::client) fn look(&mut self) -> Result<(), ClientError> {
         self.link.borrow_mut().look()
+    }
+
+    /// Watches for a descriptor to be readable, in the turns to come.
+    pub(in crate::client) fn watch(&mut self, input: &impl AsFd) {
+        self.link.borrow_mut().watch(input);
+    }
+
+    /// Whether the watched descriptor can be read; says so once.
+    pub(in crate::client) fn take_input(&mut self) -> bool {
+        self.link.borrow_mut().take_input()
+    }
+
+    /// Watches no more.
+    pub(in crate::client) fn unwatch(&mut self) -> Result<(), ClientError> {
+        self.link.borrow_mut().unwatch()
     }
 
     /// Gives it up for a reason that the server is told, where HTTP has a word for it.

@@ -77,16 +77,15 @@ impl Http2 {
     }
 
     pub(super) fn is_sending(&self, stream: StreamId) -> bool {
-        self.machine.is_sending(stream)
+        let is_carried = |carried: &Carried| carried.failed.is_none();
+        !self.is_over
+            && self.streams.get(&stream).is_some_and(is_carried)
+            && self.machine.is_sending(stream)
     }
 
     pub(super) fn room(&self, stream: StreamId) -> usize {
         let left = WAITING_MAX.saturating_sub(self.machine.queued_of(stream));
         self.machine.room(stream).min(left)
-    }
-
-    pub(super) fn queued(&self, stream: StreamId) -> usize {
-        self.machine.queued_of(stream)
     }
 
     pub(super) fn send_part(&mut self, stream: StreamId, part: Buf) {
