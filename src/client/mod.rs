@@ -47,6 +47,8 @@ mod messages;
 mod patience;
 mod pending;
 mod retry;
+#[cfg(test)]
+mod scripted;
 mod tcp;
 mod tls;
 mod udp;

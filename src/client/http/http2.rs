@@ -76,9 +76,12 @@ impl Http2 {
         stream
     }
 
+    /// Whether the rest of a request is wanted: a server whose answer is whole has said all that it
+    /// has to say.
     pub(super) fn is_sending(&self, stream: StreamId) -> bool {
         let is_carried = |carried: &Carried| carried.failed.is_none();
         !self.is_over
+            && !self.machine.has_come(stream)
             && self.streams.get(&stream).is_some_and(is_carried)
             && self.machine.is_sending(stream)
     }
