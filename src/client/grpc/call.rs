@@ -130,7 +130,9 @@ impl Call {
     }
 
     /// Sends a message, and waits until it is on its way. False when the server takes no more:
-    /// [`Call::receive`] tells how the call has ended.
+    /// [`Call::receive`] tells how the call has ended. Messages that come meanwhile are kept, up to
+    /// the `receive_max` of the client in all; from there on the server has to wait, and so has
+    /// this, if that server does not read before it has written: see [`Call::queue_bytes`].
     ///
     /// # Errors
     /// When the message is too large, or the time is over: the rest of it is sent in later calls.
@@ -155,10 +157,8 @@ impl Call {
         loop {
             self.flush();
             if !self.exchange.is_sending() {
-                match self.step() {
-                    Ok(true) => {}
-                    Ok(false) => return Ok(false),
-                    Err(error) => self.recover(error)?,
+                if !self.step_or_recover()? {
+                    return Ok(false);
                 }
                 continue;
             }
@@ -166,8 +166,26 @@ impl Call {
                 self.exchange.look()?;
                 return Ok(true);
             }
-            self.turn(deadline, Waiting::Send)?;
+            let kept: usize = self.ready.iter().map(Vec::len).sum();
+            if kept >= self.receive_max || !self.step_or_recover()? {
+                self.turn(deadline, Waiting::Send)?;
+            }
         }
+    }
+
+    /// Adds a message behind those that wait, and does not wait itself: all that waits is sent as
+    /// the server takes it, while messages are waited for. For programs that must not stop to
+    /// receive while they send. See [`Call::receive_or_input`].
+    ///
+    /// # Errors
+    /// When the message is too large.
+    pub fn queue_bytes(&mut self, message: &[u8]) -> Result<(), ClientError> {
+        if self.sending.is_closed {
+            return Err(ClientError::Finished);
+        }
+        self.sending.push(message)?;
+        self.flush();
+        self.exchange.look()
     }
 
     /// Sends the only message, without waiting.
@@ -217,7 +235,8 @@ impl Call {
     }
 
     /// Waits for a message, or until a descriptor can be read, whichever comes first: for programs
-    /// that send what they read. Nothing is read here.
+    /// that send what they read. Nothing is read here, and the descriptor counts only once all that
+    /// was queued is on its way.
     ///
     /// # Errors
     /// As of [`Call::receive`].
@@ -236,10 +255,12 @@ impl Call {
                 }
                 None => {}
             }
-            if self.exchange.take_input() {
-                return Ok(CallEvent::Input);
+            if self.sending.pending.is_empty() {
+                if self.exchange.take_input() {
+                    return Ok(CallEvent::Input);
+                }
+                self.exchange.watch(input);
             }
-            self.exchange.watch(input);
             self.turn(deadline, Waiting::Message)?;
         }
     }
@@ -264,21 +285,28 @@ impl Call {
                     _ => Err(self.failed(status.clone())),
                 };
             }
-            match self.step() {
-                Ok(true) => {}
-                Ok(false) => {
-                    self.flush();
-                    return Ok(None);
-                }
-                Err(error) => self.recover(error)?,
+            if !self.step_or_recover()? {
+                self.flush();
+                return Ok(None);
             }
+        }
+    }
+
+    /// Takes one thing that has come, or begins again; false when more has to come first.
+    fn step_or_recover(&mut self) -> Result<bool, ClientError> {
+        match self.step() {
+            Ok(has_come) => Ok(has_come),
+            Err(error) => self.recover(error).map(|()| true),
         }
     }
 
     /// Takes one thing that has come; whether there was one.
     fn step(&mut self) -> Result<bool, ClientError> {
+        if self.status.is_some() {
+            return Ok(false);
+        }
         if self.initial.is_none() {
-            let Some(head) = self.exchange.poll_head()? else { return Ok(false) };
+            let Some((head, _)) = self.exchange.poll_head()? else { return Ok(false) };
             self.take_head(&head);
             return Ok(true);
         }

@@ -3,7 +3,7 @@
 use std::io::{self, Read};
 use std::time::Duration;
 
-use super::connection::Part;
+use super::connection::{AnswerHead, Part};
 use super::exchange::Exchange;
 use super::upload::Upload;
 use crate::client::deadline::Deadline;
@@ -20,6 +20,7 @@ use crate::proto::http::{Fields, ResponseHead, Version};
 #[derive(Debug)]
 pub struct Answer<'b> {
     head: Box<ResponseHead>,
+    length: Option<u64>,
     exchange: Exchange,
     upload: Upload<'b>,
     trailers: Option<Box<Fields>>,
@@ -28,13 +29,13 @@ pub struct Answer<'b> {
 }
 
 impl<'b> Answer<'b> {
-    pub(super) const fn new(
-        head: Box<ResponseHead>,
+    pub(super) fn new(
+        (head, length): AnswerHead,
         exchange: Exchange,
         upload: Upload<'b>,
         answer_max: usize,
     ) -> Self {
-        Self { head, exchange, upload, trailers: None, answer_max, is_over: false }
+        Self { head, length, exchange, upload, trailers: None, answer_max, is_over: false }
     }
 
     /// The status code, 200 to 999.
@@ -52,7 +53,14 @@ impl<'b> Answer<'b> {
         }
     }
 
-    /// Its fields, but for those of the connection.
+    /// The length of its body, if that is declared: of an answer to HEAD, that of what a GET would
+    /// bring.
+    #[must_use]
+    pub const fn length(&self) -> Option<u64> {
+        self.length
+    }
+
+    /// Its fields, but for those of the connection and the length.
     #[must_use]
     pub fn fields(&self) -> &Fields {
         &self.head.fields

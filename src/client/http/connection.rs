@@ -31,6 +31,9 @@ pub(in crate::client) enum Part {
     End(Option<Box<Fields>>),
 }
 
+/// The head of an answer, and the length of its body, if that is declared.
+pub(in crate::client) type AnswerHead = (Box<ResponseHead>, Option<u64>);
+
 /// A connection, and what it carries.
 #[derive(Debug)]
 pub(super) struct Connection {
@@ -183,7 +186,7 @@ impl Connection {
     pub(super) fn poll_head(
         &mut self,
         stream: StreamId,
-    ) -> Result<Option<Box<ResponseHead>>, ClientError> {
+    ) -> Result<Option<AnswerHead>, ClientError> {
         match &mut self.wire {
             Wire::One(one) => one.poll_head(&mut self.spare).map_err(|error| self.explain(error)),
             Wire::Many(many) => many.poll_head(stream),

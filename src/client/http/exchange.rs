@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 
-use super::connection::{Connection, Part};
+use super::connection::{AnswerHead, Connection, Part};
 use super::pool::{Place, Pool};
 use super::request::Prepared;
 use crate::client::ClientError;
@@ -12,7 +12,7 @@ use crate::client::deadline::Deadline;
 use crate::client::error::Waiting;
 use crate::mem::Buf;
 use crate::net::tls::Info;
-use crate::proto::http::{Fields, ResponseHead, Version};
+use crate::proto::http::{Fields, Version};
 use crate::proto::http2::{ErrorCode, StreamId};
 
 /// A connection that several may hold.
@@ -86,9 +86,7 @@ impl Exchange {
     }
 
     /// The head of the answer, once it has come.
-    pub(in crate::client) fn poll_head(
-        &mut self,
-    ) -> Result<Option<Box<ResponseHead>>, ClientError> {
+    pub(in crate::client) fn poll_head(&mut self) -> Result<Option<AnswerHead>, ClientError> {
         let head = self.link.borrow_mut().poll_head(self.stream)?;
         self.has_head |= head.is_some();
         Ok(head)

@@ -1,6 +1,6 @@
 //! HTTP/1.1: one exchange after the other.
 
-use super::connection::Part;
+use super::connection::{AnswerHead, Part};
 use super::request::Prepared;
 use crate::mem::{Buf, FreeList};
 use crate::proto::http::{Fields, ResponseHead};
@@ -56,7 +56,7 @@ impl Http1 {
     pub(super) fn poll_head(
         &mut self,
         spare: &mut FreeList<ResponseHead>,
-    ) -> Result<Option<Box<ResponseHead>>, ClientError> {
+    ) -> Result<Option<AnswerHead>, ClientError> {
         loop {
             match self.machine.poll_event(false, spare)? {
                 Some(ClientEvent::Interim(head)) => spare.give(head),
@@ -65,7 +65,7 @@ impl Http1 {
                 Some(ClientEvent::Head(head, _)) if head.status == 101 => {
                     return Err(Refusal::StatusLine.into());
                 }
-                Some(ClientEvent::Head(head, _)) => return Ok(Some(head)),
+                Some(ClientEvent::Head(head, length)) => return Ok(Some((head, length))),
                 // The body is behind the head.
                 Some(ClientEvent::Body(_) | ClientEvent::End(_)) | None => return Ok(None),
             }

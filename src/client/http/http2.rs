@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use super::connection::{Part, WAITING_MAX};
+use super::connection::{AnswerHead, Part, WAITING_MAX};
 use super::request::Prepared;
 use crate::client::ClientError;
 use crate::mem::{Buf, FreeList};
@@ -29,7 +29,7 @@ pub(super) struct Http2 {
 /// What has come of one answer.
 #[derive(Debug, Default)]
 struct Carried {
-    head: Option<Box<ResponseHead>>,
+    head: Option<AnswerHead>,
     /// The server has said something of it.
     is_seen: bool,
     failed: Option<ClientError>,
@@ -102,7 +102,7 @@ impl Http2 {
     pub(super) fn poll_head(
         &mut self,
         stream: StreamId,
-    ) -> Result<Option<Box<ResponseHead>>, ClientError> {
+    ) -> Result<Option<AnswerHead>, ClientError> {
         let Some(carried) = self.streams.get_mut(&stream) else { return Ok(None) };
         match (carried.head.take(), &carried.failed) {
             (Some(head), _) => Ok(Some(head)),
@@ -200,9 +200,9 @@ impl Http2 {
                     carried.is_seen = true;
                 }
             }
-            ClientEvent::Head(stream, head, _) => {
+            ClientEvent::Head(stream, head, length) => {
                 if let Some(carried) = self.streams.get_mut(&stream) {
-                    (carried.is_seen, carried.head) = (true, Some(head));
+                    (carried.is_seen, carried.head) = (true, Some((head, length)));
                 }
             }
             ClientEvent::Body(_) | ClientEvent::Opened => {}

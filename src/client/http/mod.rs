@@ -36,7 +36,7 @@ pub(super) use self::exchange::Exchange;
 pub(super) use self::request::{Prepared, push_field};
 pub(super) use self::url::Scheme;
 
-use self::connection::Connection;
+use self::connection::{AnswerHead, Connection};
 use self::pool::{Place, Pool};
 use self::upload::Upload;
 use super::deadline::Deadline;
@@ -44,7 +44,6 @@ use super::error::Waiting;
 use super::retry::Tries;
 use super::{ClientError, ConnectOptions, Tls};
 use crate::net::tls::ClientOptions;
-use crate::proto::http::ResponseHead;
 
 /// A client of HTTP. One is enough for any number of servers: it keeps connections, and uses them
 /// again. Several answers may be open at a time; by HTTP/2 they share a connection.
@@ -142,7 +141,7 @@ impl Http {
         upload: &mut Upload<'_>,
         is_fresh: bool,
         deadline: Deadline,
-    ) -> Result<(Exchange, Box<ResponseHead>), Failed> {
+    ) -> Result<(Exchange, AnswerHead), Failed> {
         let begun = self.begin(prepared, upload.is_empty(), is_fresh, deadline);
         let mut exchange = begun.map_err(|error| {
             let (is_stale, has_begun) = (false, false);
@@ -260,7 +259,7 @@ fn wait_for_head(
     exchange: &mut Exchange,
     upload: &mut Upload<'_>,
     deadline: Deadline,
-) -> Result<Box<ResponseHead>, ClientError> {
+) -> Result<AnswerHead, ClientError> {
     loop {
         if let Some(head) = exchange.poll_head()? {
             return Ok(head);

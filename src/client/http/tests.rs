@@ -51,6 +51,7 @@ fn exchanges_follow_each_other_on_one_connection() {
     let url = server.url("http");
     let mut answer = http.get(&url, PATIENCE).unwrap();
     assert_eq!((answer.status(), answer.version()), (200, Version::Http11));
+    assert_eq!(answer.length(), Some(5));
     assert_eq!((answer.field("x-a"), answer.peer()), (Some(&b"b"[..]), server.authority.clone()));
     assert_eq!(answer.collect(PATIENCE).unwrap(), b"hello");
     assert_eq!(http.connections(), 1);
