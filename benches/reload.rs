@@ -176,6 +176,7 @@ fn options(workers: &Arc<Workers>) -> SessionOptions {
         hand_off_ratio: None,
         seed: 1,
         handler: HandlerFactory::default(),
+        http_handlers: ringway::handler::HttpHandlers::new(),
     }
 }
 

@@ -21,7 +21,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("fs", &["runtime", "ring", "mem"]),
     ("proto", &["mem::Reuse", "mem::Span", "mem::Buf", "mem::Backlog", "mem::FreeList"]),
     ("service", &["proto", "mem::Span", "mem::Key", "mem::Slab", "mem::Buf", "mem::Backlog"]),
-    ("handler", &["service", "proto"]),
+    ("handler", &["service", "proto", "mem::Key"]),
     ("session", &["handler", "service", "proto", "net", "fs", "runtime", "ring", "mem"]),
     (
         "server",

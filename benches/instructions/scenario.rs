@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use ringway::handler::HttpHandlers;
 use ringway::proto::frame::{Command, Header, Version, write_frame};
 use ringway::ring::SocketAddress;
 use ringway::ring::sim::{Behaviour, Faults, PeerId, Sim};
@@ -144,7 +145,8 @@ impl Scenario {
         let text = kind.config(env!("CARGO_MANIFEST_DIR"));
         let config = ringway::config::parse("instructions", &text)
             .unwrap_or_else(|report| panic!("{report}"));
-        let worker = simulated(&config, Metered(sim), &[vec![listener]]).expect("a worker");
+        let worker = simulated(&config, Metered(sim), &[vec![listener]], &HttpHandlers::new())
+            .expect("a worker");
         Self { kind, worker, clients, servers: Vec::new(), request: kind.request() }
     }
 

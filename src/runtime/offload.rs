@@ -19,16 +19,19 @@ pub enum Task {
     Listing,
     /// A part of an answer is compressed.
     Compression,
+    /// A handler of the program does what takes its time.
+    Handler,
 }
 
 impl Task {
-    const ALL: [Self; 3] = [Self::Password, Self::Listing, Self::Compression];
+    const ALL: [Self; 4] = [Self::Password, Self::Listing, Self::Compression, Self::Handler];
 
     const fn name(self) -> &'static str {
         match self {
             Self::Password => "password",
             Self::Listing => "listing",
             Self::Compression => "compress",
+            Self::Handler => "handler",
         }
     }
 }
@@ -41,14 +44,15 @@ pub struct Offload {
 }
 
 impl Offload {
-    /// So many threads for each kind of work.
+    /// So many threads for each kind of work, and for that of handlers.
     ///
     /// # Errors
     /// When a thread cannot be started.
-    pub fn new(threads: usize) -> std::io::Result<Self> {
+    pub fn new(threads: usize, handlers: usize) -> std::io::Result<Self> {
         let start = |task: Task| {
             let (queue, work) = sync_channel(WAITING_MAX);
             let work = Arc::new(Mutex::new(work));
+            let threads = if task == Task::Handler { handlers } else { threads };
             for number in 0..threads {
                 let work = Arc::clone(&work);
                 let name = format!("{}-{number}", task.name());
@@ -56,8 +60,8 @@ impl Offload {
             }
             Ok::<_, std::io::Error>(queue)
         };
-        let [password, listing, compression] = Task::ALL.map(start);
-        Ok(Self { queues: [password?, listing?, compression?] })
+        let [password, listing, compression, handler] = Task::ALL.map(start);
+        Ok(Self { queues: [password?, listing?, compression?, handler?] })
     }
 
     /// Hands over a piece of work.
@@ -90,7 +94,7 @@ mod tests {
 
     #[test]
     fn work_is_done_and_too_much_of_it_is_refused() {
-        let offload = Offload::new(1).unwrap();
+        let offload = Offload::new(1, 1).unwrap();
         let (block, blocked) = sync_channel::<()>(0);
         let (done, finished) = sync_channel(WAITING_MAX * 2);
         let wait = Box::new(move || {
@@ -108,7 +112,7 @@ mod tests {
         }
         assert!(refused);
         // Other work does not wait behind that.
-        for task in [Task::Listing, Task::Compression] {
+        for task in [Task::Listing, Task::Compression, Task::Handler] {
             let (told, tells) = sync_channel(1);
             assert!(offload.submit(task, Box::new(move || told.send(()).unwrap())).is_ok());
             tells.recv().unwrap();

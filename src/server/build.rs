@@ -21,6 +21,7 @@ use crate::config::{
     self, Config, ListenAddress, Listener, ListenerService, Runtime, SendProxyProtocol,
     ServerAddress, SocketOptions, SpliceMode, UdpOptions, Upstream,
 };
+use crate::handler::HttpHandlers;
 use crate::net::{DatagramBindOptions, ListenOptions, Steering};
 use crate::proto::frame::{ClientOptions, Features, ServerOptions};
 use crate::proto::proxy_protocol::Version;
@@ -290,7 +291,7 @@ pub(super) fn settings(config: &Config) -> WorkerSettings {
 pub(super) fn sessions(
     config: &Config,
     (workers, worker): (&Arc<Workers>, usize),
-    (handler, descriptors): (&HandlerFactory, DescriptorLimits),
+    (handlers, descriptors): ((&HandlerFactory, &HttpHandlers), DescriptorLimits),
     seed: u64,
 ) -> SessionOptions {
     let settings = settings(config);
@@ -304,7 +305,8 @@ pub(super) fn sessions(
         waiting_memory: settings.waiting_memory,
         connections_max,
         access_log,
-        handler: handler.clone(),
+        handler: handlers.0.clone(),
+        http_handlers: handlers.1.clone(),
         workers: Arc::clone(workers),
         worker,
         hand_off_ratio: config.runtime.handoff_ratio,

@@ -25,6 +25,7 @@ use super::reload::{ConfigSource, ReloadCounts, ReloadError, Reloaded, Wanted};
 use super::sink::LostLines;
 use super::worker::{Message, Report, Worker, cpus, pin};
 use crate::config::{Config, ListenerService, WorkerCount, defaults};
+use crate::handler::HttpHandlers;
 use crate::net::BindError;
 use crate::ring::SocketAddress;
 use crate::ring::uring::{RingOptions, RingSize, SetupError, Uring};
@@ -116,6 +117,21 @@ pub enum StartError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// A route names a handler that the program does not have.
+    #[error(
+        "listener {listener}: route {route}: there is no handler {name:?}: this program has {}",
+        if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+    )]
+    Handler {
+        /// The listener.
+        listener: String,
+        /// The route.
+        route: String,
+        /// The name.
+        name: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
     /// A path is too long for a unix socket.
     #[error("the path {0:?} is too long for a unix socket: at most 107 bytes")]
     Path(PathBuf),
@@ -147,6 +163,12 @@ pub struct StartOptions {
     /// Makes the [`Handler`](crate::service::handler::Handler) of each worker: its framed and
     /// message services answer what that knows, beside their own requests.
     pub handler: HandlerFactory,
+    /// The handlers of HTTP requests, and of calls of gRPC: routes name them.
+    pub http_handlers: HttpHandlers,
+    /// Threads for what handlers have done by
+    /// [`Answer::spawn_blocking`](crate::handler::Answer::spawn_blocking). None: as many as there
+    /// are processors, but at least four. Without handlers, there are none.
+    pub handler_threads: Option<usize>,
     /// The file to which the secrets of all TLS connections are written, for who has to look into
     /// recorded traffic. None: they are written nowhere.
     pub tls_key_log: Option<PathBuf>,
@@ -187,22 +209,31 @@ impl Server {
     /// # Errors
     /// What could not be had, on what, and why; nothing is left running then.
     pub fn start_with(config: Config, options: StartOptions) -> Result<Running, StartError> {
-        let StartOptions { handler, tls_key_log, log_lost, log_level, source } = options;
+        let StartOptions {
+            handler, http_handlers, tls_key_log, log_lost, log_level, source, ..
+        } = options;
+        let handler_threads = match options.handler_threads {
+            _ if http_handlers.is_empty() => 0,
+            Some(threads) => threads.max(1),
+            None => std::thread::available_parallelism().map_or(0, usize::from).max(4),
+        };
+        let http_handlers = http_handlers.with_built_in();
         let descriptors = raise_descriptor_limit(&config);
         let failed = |source| StartError::System { call: "sched_getaffinity", source };
         let cpus = cpus().map_err(failed)?;
         let count = worker_count(config.runtime.workers, cpus.len());
         let workers = Arc::new(Workers::new(count, 0, 0));
-        workers.set_offload(Offload::new(HELPERS).map_err(StartError::Thread)?);
+        workers.set_offload(Offload::new(HELPERS, handler_threads).map_err(StartError::Thread)?);
         warn_of_small_pools(&config, count);
         let seed = std::hash::RandomState::new().hash_one(std::process::id());
         let mut planner =
             Planner::new(Arc::clone(&workers), &config, tls_key_log.as_deref(), seed)?;
+        planner.handlers = http_handlers.clone();
         let ready = planner.plan(config, clock::now())?;
         let admin = super::admin::bind(&ready.config.admin)?;
         let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
         let (reports_in, reports) = channel::unbounded_channel();
-        let fixed = Fixed { workers: &workers, handler, descriptors, seed };
+        let fixed = Fixed { workers: &workers, handler, http_handlers, descriptors, seed };
         let Ready { id, config, plans, inventory, addresses, checks, admin_tls, .. } = ready;
         workers.introduce(introduction(&config, &inventory, &addresses, admin_address));
         let handles = spawn_all(&config, &fixed, &cpus, &reports_in, plans)?;
@@ -360,6 +391,7 @@ struct Place {
 struct Fixed<'a> {
     workers: &'a Arc<Workers>,
     handler: HandlerFactory,
+    http_handlers: HttpHandlers,
     descriptors: DescriptorLimits,
     seed: u64,
 }
@@ -406,7 +438,8 @@ fn spawn(
     let failed = |source| StartError::System { call: "eventfd", source };
     let (sender, inbox) = mailbox().map_err(failed)?;
     let own = (fixed.workers, place.worker);
-    let options = build::sessions(config, own, (&fixed.handler, fixed.descriptors), fixed.seed);
+    let handlers = (&fixed.handler, &fixed.http_handlers);
+    let options = build::sessions(config, own, (handlers, fixed.descriptors), fixed.seed);
     let (ready, started) = mpsc::channel();
     let thread = std::thread::Builder::new()
         .name(format!("worker-{}", place.worker))

@@ -8,6 +8,7 @@ use super::build;
 use super::plan::Planner;
 use super::worker::Worker;
 use crate::config::Config;
+use crate::handler::HttpHandlers;
 use crate::ring::{Driver, Fd};
 use crate::session::{DescriptorLimits, HandlerFactory, Workers};
 
@@ -15,8 +16,9 @@ use crate::session::{DescriptorLimits, HandlerFactory, Workers};
 const SEED: u64 = 1;
 
 /// A worker on `driver` which accepts on `sockets`, those of each listener of connections in the
-/// order of the file. Nothing of the machine is used but what the configuration names: folders,
-/// users and certificates. Access logs are written nowhere, and no thread is started.
+/// order of the file, and whose routes have `handlers`. Nothing of the machine is used but what the
+/// configuration names: folders, users and certificates. Access logs are written nowhere, and no
+/// thread is started.
 ///
 /// # Errors
 /// What the configuration names and could not be had.
@@ -24,13 +26,15 @@ pub fn simulated<D: Driver>(
     config: &Config,
     driver: D,
     sockets: &[Vec<Fd>],
+    handlers: &HttpHandlers,
 ) -> Result<Worker<D>, StartError> {
     let workers = Arc::new(Workers::new(1, 0, 0));
     let mut planner = Planner::new(Arc::clone(&workers), config, None, SEED)?;
     planner.access = None;
+    planner.handlers = handlers.clone();
     let now = driver.now();
     let ready = planner.plan_given(config, sockets, now)?;
-    let fixed = (&HandlerFactory::default(), DescriptorLimits::OPEN);
+    let fixed = ((&HandlerFactory::default(), handlers), DescriptorLimits::OPEN);
     let options = build::sessions(config, (&workers, 0), fixed, SEED);
     let mut worker = Worker::new(driver, options, None);
     for plan in ready.plans {

@@ -63,6 +63,8 @@ pub enum CloseReason {
     TooManyOfSource,
     /// A file became shorter while it was sent.
     FileCut,
+    /// A handler of the program failed within an answer, or took too long for it.
+    HandlerFailed,
     /// The client did not take its answers.
     SlowReader,
     /// The listener had its maximum of connections: refused at once.
@@ -81,7 +83,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// Every reason, in the order of their numbers.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Finished,
         Self::ClientReset,
         Self::ClientGone,
@@ -98,6 +100,7 @@ impl CloseReason {
         Self::Denied,
         Self::TooManyOfSource,
         Self::FileCut,
+        Self::HandlerFailed,
         Self::SlowReader,
         Self::TooManyConnections,
         Self::Resources,
@@ -133,6 +136,7 @@ impl CloseReason {
             Self::Denied => "denied",
             Self::TooManyOfSource => "too_many_of_source",
             Self::FileCut => "file_cut",
+            Self::HandlerFailed => "handler_failed",
             Self::SlowReader => "slow_reader",
             Self::TooManyConnections => "too_many_connections",
             Self::Resources => "resources",
@@ -152,6 +156,7 @@ impl CloseReason {
                 | Self::ClientGone
                 | Self::UpstreamReset
                 | Self::FileCut
+                | Self::HandlerFailed
                 | Self::TlsFailed
         )
     }

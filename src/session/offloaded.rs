@@ -26,4 +26,6 @@ pub enum Finished {
     Listed(Option<Vec<u8>>),
     /// A part of an answer that was compressed.
     Encoded(Box<Encoded>),
+    /// A handler of the program has said more of its answer.
+    Answered,
 }

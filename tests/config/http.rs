@@ -131,7 +131,11 @@ method = "POST"
 
 [[listener.route]]
 host = "*"
+path = "/status"
 status_page = true
+
+[[listener.route]]
+handler = "own"
 
 [[listener]]
 name = "http-defaults"
@@ -1395,7 +1399,7 @@ protocol = "http"
 ^^^^^^^^^^^^^^^^^^
 path = "/a"
 error: this route has no action
-help: add one of: proxy, files, redirect, respond, echo, status_page
+help: add one of: proxy, files, redirect, respond, echo, status_page, handler
 
 [[listener]]
 name = "a"
@@ -1686,10 +1690,12 @@ fn values_of_http_listeners_arrive_where_they_belong() {
 #[test]
 fn values_of_routes_arrive_where_they_belong() {
     let config = good(UNUSUAL);
-    let [proxy, files, redirect, respond, echo, status] = http(&config, "http").routes.as_slice()
+    let [proxy, files, redirect, respond, echo, status, handler] =
+        http(&config, "http").routes.as_slice()
     else {
-        panic!("six")
+        panic!("seven")
     };
+    assert_eq!(handler.action, Action::Handler("own".to_owned()));
     let host = |name: &str| HostPattern::Exact(name.to_owned());
     let expected = Route {
         name: "api".to_owned(),
@@ -2020,16 +2026,16 @@ fn the_effective_configuration_has_the_keys_of_http_that_apply() {
     let routes = tree["listener"][0]["route"].as_array().expect("routes");
     let has = |route: usize, key: &str| keys(&routes[route]).contains_key(key);
     let table = [
-        ("request_headers", [true, false, false, false, false, false]),
-        ("prefix_rewrite", [true, true, false, false, false, false]),
-        ("index", [false, true, false, false, false, false]),
-        ("status", [false, false, true, true, false, false]),
-        ("content_type", [false, false, false, true, false, false]),
-        ("rate_limit", [true, false, false, false, false, false]),
-        ("auth", [true, true, false, false, false, false]),
-        ("response_headers", [true; 6]),
-        ("body_max", [true; 6]),
-        ("compress_types", [true; 6]),
+        ("request_headers", [true, false, false, false, false, false, false]),
+        ("prefix_rewrite", [true, true, false, false, false, false, false]),
+        ("index", [false, true, false, false, false, false, false]),
+        ("status", [false, false, true, true, false, false, false]),
+        ("content_type", [false, false, false, true, false, false, false]),
+        ("rate_limit", [true, false, false, false, false, false, false]),
+        ("auth", [true, true, false, false, false, false, false]),
+        ("response_headers", [true; 7]),
+        ("body_max", [true; 7]),
+        ("compress_types", [true; 7]),
     ];
     for (key, expected) in table {
         let found: Vec<_> = (0..routes.len()).map(|route| has(route, key)).collect();

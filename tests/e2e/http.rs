@@ -5,6 +5,8 @@
 mod compression;
 #[path = "http/files.rs"]
 mod files;
+#[path = "http/handlers.rs"]
+pub(crate) mod handlers;
 #[path = "http/interim.rs"]
 mod interim;
 #[path = "http/load.rs"]

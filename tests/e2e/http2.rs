@@ -2,12 +2,16 @@
 
 #[path = "http2/grpc.rs"]
 mod grpc;
+#[path = "http2/handlers.rs"]
+mod handlers;
 #[path = "http2/hostile.rs"]
 mod hostile;
 #[path = "http2/peer.rs"]
 mod peer;
 #[path = "http2/servers.rs"]
 mod servers;
+#[path = "http2/services.rs"]
+mod services;
 #[path = "http2/upstream.rs"]
 mod upstream;
 

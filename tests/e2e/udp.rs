@@ -177,6 +177,7 @@ fn options(setting: &Setting, fleet: &Arc<Workers>, worker: usize, socket: Fd) -
         connections_max: 16,
         access_log: true,
         handler: ringway::session::HandlerFactory::default(),
+        http_handlers: ringway::handler::HttpHandlers::new(),
         workers: Arc::clone(fleet),
         worker,
         descriptors: ringway::session::DescriptorLimits::OPEN,

@@ -376,6 +376,7 @@ pub(crate) fn options(
         connections_max: 100,
         access_log: false,
         handler: HandlerFactory::default(),
+        http_handlers: ringway::handler::HttpHandlers::new(),
         workers: Arc::clone(workers),
         worker: 0,
         descriptors: ringway::session::DescriptorLimits::OPEN,

@@ -344,6 +344,7 @@ impl Scenario {
             hand_off_ratio: None,
             seed: 1,
             handler: HandlerFactory::new(|_| Box::new(Twice)),
+            http_handlers: ringway::handler::HttpHandlers::new(),
         };
         let swaps = Swaps::new(seed, &workers, options.upstreams[0].clone(), options.relay);
         let mut worker = Worker::new(sim, options, None);

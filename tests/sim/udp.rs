@@ -146,6 +146,7 @@ impl Scenario {
             connections_max: 10,
             access_log: false,
             handler: ringway::session::HandlerFactory::default(),
+            http_handlers: ringway::handler::HttpHandlers::new(),
             workers: Arc::clone(&workers),
             worker: 0,
             descriptors: ringway::session::DescriptorLimits::OPEN,

@@ -93,6 +93,7 @@ pub(in super::super) fn resolve(
             | Action::Redirect { .. }
             | Action::Respond { .. }
             | Action::Echo
+            | Action::Handler(_)
             | Action::StatusPage) => other,
         };
         routes.push(Route { action, ..route });

@@ -189,6 +189,10 @@ fn action(action: &Action, upstreams: &[Upstream], lines: &mut Vec<Line>) -> &'s
             lines.push(("echo", Value::from(true)));
             "echo"
         }
+        Action::Handler(name) => {
+            lines.push(("handler", quoted(name)));
+            "handler"
+        }
         Action::StatusPage => {
             lines.push(("status_page", Value::from(true)));
             "status_page"

@@ -125,6 +125,8 @@ pub enum Action {
     Echo,
     /// `status_page`: a page shows what runs.
     StatusPage,
+    /// `handler`: the program's handler of this name.
+    Handler(String),
 }
 
 impl Action {
@@ -138,6 +140,7 @@ impl Action {
             | Self::Redirect { .. }
             | Self::Respond { .. }
             | Self::Echo
+            | Self::Handler(_)
             | Self::StatusPage => None,
         }
     }

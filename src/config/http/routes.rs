@@ -17,9 +17,9 @@ use super::route_parts::{
     header_conditions, rate_limit,
 };
 use super::schema::{
-    ACTIONS, CLIENT_CERTIFICATE, CONDITIONS_MAX, LONG_TIMEOUT_RANGE, PATHS, RATE_LIMIT,
-    REQUEST_HEADERS, RESPOND_STATUS_RANGE, RESPONSE_HEADERS, ROUTE, ROUTES_MAX, TEXT_SIZE_MAX,
-    actions_of,
+    ACTIONS, CLIENT_CERTIFICATE, CONDITIONS_MAX, HANDLER_NAME_MAX, LONG_TIMEOUT_RANGE, PATHS,
+    RATE_LIMIT, REQUEST_HEADERS, RESPOND_STATUS_RANGE, RESPONSE_HEADERS, ROUTE, ROUTES_MAX,
+    TEXT_SIZE_MAX, actions_of,
 };
 use super::{Action, HostPattern, PathPattern, Route};
 
@@ -44,7 +44,7 @@ pub(super) fn routes(
     listener_body_max: Option<u64>,
 ) -> (Vec<RawRoute>, bool) {
     const HELP: &str = "write each route as a [[listener.route]] table, with one action: proxy, \
-                        files, redirect, respond, echo or status_page";
+                        files, redirect, respond, echo, status_page or handler";
     let Some(value) = section.take("route") else {
         let is_misspelt = section.has_misspelt("route");
         return (Vec::new(), !is_misspelt);
@@ -195,12 +195,12 @@ fn total_timeout(
         values::unless(v, "off", |v| values::duration(v, &LONG_TIMEOUT_RANGE))
     });
     let total = total.value()?;
-    let is_proxy = given.iter().any(|key| *key.get_ref() == "proxy");
-    if total.get_ref().is_some() && !is_proxy {
+    let has_one = given.iter().any(|key| matches!(*key.get_ref(), "proxy" | "handler"));
+    if total.get_ref().is_some() && !has_one {
         section.report(Mistake::new(
             total.span(),
-            "`total_timeout` bounds what servers take, and this route has none",
-            "remove it, or set `proxy`",
+            "`total_timeout` bounds what servers and handlers take, and this route has neither",
+            "remove it, or set `proxy` or `handler`",
         ));
     }
     Some(total.into_inner())
@@ -240,6 +240,7 @@ fn action(
     let content_type = section.optional("content_type", accept::value_of_field);
     let echo = section.optional("echo", accept::truth).value();
     let status_page = section.optional("status_page", accept::truth).value();
+    let handler = section.optional("handler", |v| values::text(v, HANDLER_NAME_MAX)).value();
     match chosen? {
         "proxy" => matches!(proxy, Field::Value(_)).then_some(Action::Proxy { upstream: 0 }),
         "files" => files.map(Box::new).map(Action::Files),
@@ -253,6 +254,7 @@ fn action(
             content_type: content_type.or(defaults::CONTENT_TYPE.to_owned()),
         }),
         "echo" => echo.map(|_| Action::Echo),
+        "handler" => handler.map(|name| Action::Handler(name.into_inner())),
         _ => status_page.map(|_| Action::StatusPage),
     }
 }

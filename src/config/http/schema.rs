@@ -53,6 +53,7 @@ pub(in super::super) const ROUTE: TableKeys = TableKeys {
         "content_type",
         "echo",
         "status_page",
+        "handler",
         "client_certificate",
     ],
 };
@@ -86,7 +87,7 @@ pub(super) const SERVER_PROTOCOL_WORDS: Words<ServerProtocol> = &[
 
 /// The keys of a route of which one, and only one, is needed.
 pub(super) const ACTIONS: &[&str] =
-    &["proxy", "files", "redirect", "respond", "echo", "status_page"];
+    &["proxy", "files", "redirect", "respond", "echo", "status_page", "handler"];
 
 /// The keys of a route of which there is one at most.
 pub(super) const PATHS: &[&str] = &["path", "path_prefix", "path_regex"];
@@ -280,6 +281,8 @@ pub(super) const USERS_MAX: usize = 1024;
 /// Bytes of a name of a field, of a value or template, and of a path.
 pub(super) const FIELD_NAME_MAX: usize = 256;
 pub(super) const VALUE_SIZE_MAX: usize = 4 << 10;
+/// Bytes of the name of a handler.
+pub(super) const HANDLER_NAME_MAX: usize = 255;
 /// Bytes of a text that is given.
 pub(super) const TEXT_SIZE_MAX: usize = 64 << 10;
 /// Bytes of a compiled regular expression: what some hundred plain ones take.

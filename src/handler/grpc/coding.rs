@@ -5,8 +5,8 @@ use std::io::{self, Read, Write};
 /// A good ratio for the work.
 const GZIP_LEVEL: u32 = 5;
 const ZSTD_LEVEL: i32 = 3;
-/// The largest window of zstd that is decoded, as a power of two: 8 MiB, as RFC 8878, section 3.1.1.1.2
-/// asks decoders to support.
+/// The largest window of zstd that is decoded, as a power of two: 8 MiB, as RFC 8878, section
+/// 3.1.1.1.2 asks decoders to support.
 const ZSTD_WINDOW_MAX: u32 = 23;
 
 /// A coding of messages, as `grpc-encoding` names it.

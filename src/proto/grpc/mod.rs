@@ -1,5 +1,5 @@
-//! Messages of gRPC within a body of HTTP: each comes behind five bytes, which say how long it is and
-//! whether it is compressed ("Length-Prefixed-Message" of gRPC over HTTP/2).
+//! Messages of gRPC within a body of HTTP: each comes behind five bytes, which say how long it is
+//! and whether it is compressed ("Length-Prefixed-Message" of gRPC over HTTP/2).
 
 use std::borrow::Cow;
 
@@ -88,8 +88,8 @@ impl MessageReader {
         Self { max, head: [0; HEAD_LEN], head_len: 0, partial: Vec::new() }
     }
 
-    /// The next whole message, whose bytes are taken from the beginning of `input`; `None` when more
-    /// has to come: all of `input` is taken then.
+    /// The next whole message, whose bytes are taken from the beginning of `input`; `None` when
+    /// more has to come: all of `input` is taken then.
     ///
     /// # Errors
     /// What is wrong with it. Nothing can be read after that.
@@ -147,14 +147,18 @@ mod tests {
     fn body(messages: &[(bool, &[u8])]) -> Vec<u8> {
         let mut body = Vec::new();
         for (is_compressed, bytes) in messages {
-            let head = MessageHead { is_compressed: *is_compressed, len: bytes.len() as u32 };
+            let len = u32::try_from(bytes.len()).unwrap();
+            let head = MessageHead { is_compressed: *is_compressed, len };
             body.extend_from_slice(&head.write());
             body.extend_from_slice(bytes);
         }
         body
     }
 
-    fn read(parts: &[&[u8]], max: usize) -> (Vec<(bool, Vec<u8>)>, Result<(), MessageError>) {
+    /// What was found in parts of a body: the messages, and how it ended.
+    type Found = (Vec<(bool, Vec<u8>)>, Result<(), MessageError>);
+
+    fn read(parts: &[&[u8]], max: usize) -> Found {
         let mut reader = MessageReader::new(max);
         let mut found = Vec::new();
         for part in parts {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use regex::Regex;
 
 use crate::config::{self, Action, Config, HttpOptions as HttpConfig, Listener, Route};
+use crate::handler::HttpHandlers;
 use crate::proto::http1::HeadLimits;
 use crate::proto::http2::{Limits, RequestLimits};
 use crate::runtime::Current;
@@ -35,6 +36,8 @@ pub(in crate::server) struct HttpBuilder<'a> {
     pub(in crate::server) routes: &'a mut Routes,
     /// The files of access logs; `None`: lines are written nowhere.
     pub(in crate::server) lines: Option<&'a AccessFiles>,
+    /// The program's handlers of requests.
+    pub(in crate::server) handlers: &'a HttpHandlers,
     /// Files of users.
     pub(in crate::server) watched: Vec<Watched>,
     /// The numbers of the upstreams, by their places in the configuration.
@@ -218,6 +221,16 @@ impl HttpBuilder<'_> {
             ),
             Action::Echo => RouteAction::Echo,
             Action::StatusPage => RouteAction::StatusPage,
+            Action::Handler(name) => {
+                RouteAction::Handler(self.handlers.place(name).ok_or_else(|| {
+                    StartError::Handler {
+                        listener: listener.name.clone(),
+                        route: route.name.clone(),
+                        name: name.clone(),
+                        known: self.handlers.names().map(str::to_owned).collect(),
+                    }
+                })?)
+            }
         })
     }
 }

@@ -40,6 +40,7 @@ use super::certificates::CertificateList;
 use super::health::HealthPlan;
 use super::watch::{WatchList, Watched};
 use crate::config::{Config, Listener};
+use crate::handler::HttpHandlers;
 use crate::ring::{Fd, SocketAddress};
 use crate::session::{
     DatagramOptions, Lease, ListenerOptions, PlanOptions, Planned, ServiceOptions, Workers,
@@ -51,6 +52,8 @@ pub(super) struct Planner {
     workers: Arc<Workers>,
     seed: u64,
     common: Common,
+    /// The program's handlers of HTTP requests.
+    pub(super) handlers: HttpHandlers,
     listeners: Numbers<String>,
     datagrams: Numbers<String>,
     routes: Routes,
@@ -113,6 +116,7 @@ impl Planner {
         Ok(Self {
             seed,
             common: Common::new(config, tls_key_log)?,
+            handlers: HttpHandlers::new(),
             listeners: Numbers::default(),
             datagrams: Numbers::default(),
             routes: Routes::new(count),
@@ -239,6 +243,7 @@ impl Planner {
         let mut builder = HttpBuilder {
             routes: &mut self.routes,
             lines: self.access.as_ref(),
+            handlers: &self.handlers,
             watched: Vec::new(),
             upstreams: &numbers,
             folders: Vec::new(),

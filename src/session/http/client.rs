@@ -9,6 +9,7 @@
 //! | `respond` | answers of servers on their way to a client |
 //! | `forward` | requests on their way to servers |
 //! | `file`, `find` | files on their way to a client; which one it is |
+//! | `handled` | requests that a handler of the program answers |
 //! | `listing` | folders that are listed |
 //! | `encode` | answers that are compressed on their way |
 //! | `verify` | passwords |
@@ -29,6 +30,7 @@ mod ending;
 mod file;
 mod find;
 mod forward;
+mod handled;
 mod listing;
 mod log;
 mod peer;
@@ -356,6 +358,7 @@ impl Http {
             Responder::File(_) => self.send_file(context, key, &mut request),
             Responder::Echo(_) => self.echo(context, &mut request),
             Responder::Encoding(_) => self.proceed_encoding(context, key, &mut request),
+            Responder::Handler(_) => self.proceed_handled(context, key, &mut request),
             Responder::Verify(_) | Responder::Listing(_) | Responder::Done => false,
         };
         self.keep(context, request);
@@ -512,18 +515,23 @@ impl Http {
         }
     }
 
-    /// Whether the client has gone while a server is answering it: it has ended its side without
-    /// `connection: close`. Its connection to the server is then freed.
+    /// Whether the client has gone while a server or a handler is answering it: it has ended its
+    /// side without `connection: close`. Its connection to the server is then freed.
     fn is_abandoned<D>(&self, context: &Context<D>) -> bool {
-        let Some(exchange) = self.exchange() else { return false };
+        let handled = self.request.as_ref().and_then(Request::handled);
+        let closes = match (self.exchange(), handled) {
+            (Some(exchange), _) => {
+                context.http.proxy.get(exchange).is_some_and(|one| one.request.closes)
+            }
+            (None, Some(handled)) => handled.closes,
+            (None, None) => return false,
+        };
         match self.options.half_close {
             HalfClose::Allow => false,
             HalfClose::Refuse => true,
             // Behind this request there is another, of which the same is asked in its turn.
             HalfClose::Auto if !self.wire.is_read() => false,
-            HalfClose::Auto => {
-                !context.http.proxy.get(exchange).is_some_and(|one| one.request.closes)
-            }
+            HalfClose::Auto => !closes,
         }
     }
 
@@ -541,6 +549,7 @@ impl Http {
             | Responder::Listing(_)
             | Responder::Encoding(_)
             | Responder::Echo(_)
+            | Responder::Handler(_)
             | Responder::Done => None,
         }
     }
@@ -561,6 +570,7 @@ impl Http {
             Phase::Answering => match self.request.as_ref().map(|request| &request.responder) {
                 Some(Responder::Proxy(exchange)) => context.http.proxy.takes_body(*exchange),
                 Some(Responder::Echo(_)) => !self.io.stream.is_blocked(),
+                Some(Responder::Handler(handled)) => handled.takes_body(),
                 Some(
                     Responder::File(_)
                     | Responder::Verify(_)

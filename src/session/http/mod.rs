@@ -9,6 +9,7 @@
 //! | `cache` | files that are kept open |
 //! | `checks` | passwords that are being checked |
 //! | `coder` | compressors of answers |
+//! | `handlers` | the program's handlers of requests |
 //! | `limiters`, `sources` | rate limits; connections of one source |
 //! | `lines` | lines of access logs that wait |
 //! | `waiting` | requests that others do something for |
@@ -21,6 +22,7 @@ mod checks;
 mod client;
 mod coder;
 pub(super) mod exchanges;
+mod handlers;
 mod limiters;
 mod lines;
 pub mod options;

@@ -133,7 +133,7 @@ impl RouteOptions {
     pub fn needs_source(&self) -> bool {
         let is_told = match &self.action {
             RouteAction::Redirect { location, .. } => !location.is_constant(),
-            RouteAction::Proxy(_) => true,
+            RouteAction::Proxy(_) | RouteAction::Handler(_) => true,
             RouteAction::Respond(_)
             | RouteAction::Echo
             | RouteAction::StatusPage
@@ -208,6 +208,8 @@ pub enum RouteAction {
     Files(Box<FilesOptions>),
     /// A server answers.
     Proxy(ProxyOptions),
+    /// The program's handler at this place answers.
+    Handler(usize),
 }
 
 /// An answer that is always the same.

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::cache::FileCaches;
 use super::checks::Checks;
+use super::handlers::Handlers;
 use super::limiters::Limiters;
 use super::lines::LogLines;
 use super::timers::ExchangeTimers;
@@ -99,6 +100,8 @@ pub(in crate::session) struct HttpState {
     /// Lines of access logs that wait.
     pub(super) lines: LogLines,
     pub(super) last_request: u64,
+    /// The program's handlers.
+    pub(super) handlers: Handlers,
     /// What heads of HTTP/2 are read with.
     pub(super) workspace: Workspace,
 }
@@ -125,6 +128,7 @@ impl HttpState {
             caches: FileCaches::new(options.descriptors.pause),
             lines: LogLines::default(),
             last_request: 0,
+            handlers: Handlers::new(options),
             workspace: Workspace::default(),
         }
     }

@@ -372,6 +372,7 @@ impl Setup {
             hand_off_ratio: None,
             seed: 0x5eed_0000_0000,
             handler: HandlerFactory::default(),
+            http_handlers: ringway::handler::HttpHandlers::new(),
         }
     }
 }

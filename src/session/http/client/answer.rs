@@ -441,6 +441,10 @@ impl Http {
         key: Key,
         reason: CloseReason,
     ) {
+        if matches!(self.phase, Phase::Answering) && self.handled_body_timed_out(context) {
+            self.end(reason);
+            return self.io.mark_dirty(context, key);
+        }
         let is_unanswered = |exchange: &Key| !has_replied(context, *exchange);
         let unanswered = self.exchange().filter(is_unanswered);
         match self.phase {

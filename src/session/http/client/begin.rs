@@ -101,6 +101,9 @@ impl Http {
             }
             RouteAction::StatusPage => self.answer_status_page(context, head, told),
             RouteAction::Echo => self.begin_echo(context, head, told, meta),
+            RouteAction::Handler(place) => {
+                self.begin_handled(context, key, (head, told), (route, *place, meta));
+            }
             RouteAction::Files(files) => self.begin_file(context, key, head, told, files),
             RouteAction::Proxy(proxy) => {
                 match max_forwards::count(&mut head) {

@@ -47,6 +47,7 @@ impl Http {
                 Some((std::mem::take(head), record.clone()))
             }
             Responder::Verify(pending) => Some(pending.take_request()),
+            Responder::Handler(handled) => Some(handled.take_request()),
             Responder::Done => None,
         };
         let mut is_cut = false;

@@ -34,13 +34,7 @@ impl Http {
         (route, proxy, meta): (&RouteOptions, &ProxyOptions, &RequestMeta),
     ) -> Result<Key, (Box<RequestHead>, RequestRecord)> {
         let options = Arc::clone(&self.options);
-        if let Some(name) = &options.request_id {
-            told.request_id = context.next_request();
-            if head.fields.get_named(name.as_bytes()).is_none() {
-                let id = told.request_id;
-                head.fields.push_with(name.as_bytes(), |out| write_id(id, out));
-            }
-        }
+        self.add_request_id(context, &mut head, &mut told);
         self.add_forwarded(&told, &mut head);
         if !route.request_edits.is_empty() {
             let mut fields = std::mem::take(&mut head.fields);
@@ -80,6 +74,21 @@ impl Http {
             until: until.and_then(|most| now.checked_add(most)),
         };
         engine.insert(new, clusters, now)
+    }
+
+    /// Gives a request its number, where it is to have one.
+    pub(super) fn add_request_id<D: Driver>(
+        &self,
+        context: &mut Context<D>,
+        head: &mut RequestHead,
+        told: &mut RequestRecord,
+    ) {
+        let Some(name) = &self.options.request_id else { return };
+        told.request_id = context.next_request();
+        if head.fields.get_named(name.as_bytes()).is_none() {
+            let id = told.request_id;
+            head.fields.push_with(name.as_bytes(), |out| write_id(id, out));
+        }
     }
 
     /// Tells the server of the client.

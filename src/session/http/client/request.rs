@@ -4,6 +4,7 @@
 
 use super::encode::Encoding;
 use super::file::Transfer;
+use super::handled::Handled;
 use super::verify::Pending;
 use crate::mem::Key;
 use crate::proto::http::RequestHead;
@@ -43,6 +44,8 @@ pub(in crate::session::http) enum Responder {
     File(Box<Transfer>),
     /// The request's own body.
     Echo(Asked),
+    /// A handler of the program.
+    Handler(Box<Handled>),
     /// Nobody any more: what was answered is written.
     Done,
 }
@@ -59,9 +62,24 @@ impl Request {
         self
     }
 
-    /// Bytes of memory that what waits to be compressed takes.
+    /// Bytes of memory that what waits to be compressed takes, or what a handler has said.
     pub(super) fn encoding_cost(&self) -> usize {
-        self.encoding.as_deref().map_or(0, Encoding::waiting)
+        let said = self.handled().map_or(0, Handled::queued);
+        self.encoding.as_deref().map_or(said, Encoding::waiting)
+    }
+
+    /// What a handler of the program has of it, if one answers it.
+    pub(super) const fn handled(&self) -> Option<&Handled> {
+        match &self.responder {
+            Responder::Handler(handled) => Some(handled),
+            Responder::Proxy(_)
+            | Responder::Verify(_)
+            | Responder::Listing(_)
+            | Responder::Encoding(_)
+            | Responder::File(_)
+            | Responder::Echo(_)
+            | Responder::Done => None,
+        }
     }
 
     /// The key by which others know it; `None` when there are too many that wait.
@@ -85,6 +103,7 @@ impl Request {
             | Responder::Listing(_)
             | Responder::Encoding(_)
             | Responder::Echo(_)
+            | Responder::Handler(_)
             | Responder::Done => true,
         }
     }
@@ -115,6 +134,7 @@ impl Request {
             | Responder::Verify(_)
             | Responder::Encoding(_)
             | Responder::Listing(_)
+            | Responder::Handler(_)
             | Responder::Done => None,
         }
     }

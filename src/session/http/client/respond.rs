@@ -347,7 +347,11 @@ impl Http {
                 let (head, record) = *asked;
                 self.finish_request(context, head, &request.settled(record));
             }
-            Responder::Proxy(_) | Responder::Verify(_) | Responder::File(_) | Responder::Done => {}
+            Responder::Proxy(_)
+            | Responder::Verify(_)
+            | Responder::File(_)
+            | Responder::Handler(_)
+            | Responder::Done => {}
         }
     }
 }

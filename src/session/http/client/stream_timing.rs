@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::Http;
 use super::answer::has_replied;
+use super::handled::Handled;
 use super::request::{Request, Responder};
 use super::streams::GOODBYE;
 use super::wire::{StreamRequest, Wire};
@@ -48,6 +49,13 @@ impl Http {
             let exchange = one.request.as_ref().and_then(|request| request.exchange());
             let exchange = exchange.map(|key| (key, context.http.proxy.get(key)));
             let is_full = exchange.is_some_and(|(key, _)| !context.http.proxy.takes_body(key));
+            let handled = one.request.as_ref().and_then(Request::handled);
+            let is_full = is_full || handled.is_some_and(|handled| !handled.takes_body());
+            if let Some(handled) = handled.filter(|handled| handled.is_call())
+                && std::mem::replace(&mut one.answered, handled.sent()) != handled.sent()
+            {
+                one.body_progress = now;
+            }
             if let Some((_, Some(found))) = exchange
                 && std::mem::replace(&mut one.answered, found.record.sent) != found.record.sent
                 && found.record.is_call()
@@ -71,6 +79,7 @@ impl Http {
         let is_wanted = match &request.responder {
             Responder::Proxy(exchange) => context.http.proxy.takes_body(*exchange),
             Responder::Echo(_) => true,
+            Responder::Handler(handled) => handled.takes_body(),
             Responder::File(_)
             | Responder::Verify(_)
             | Responder::Encoding(_)
@@ -92,7 +101,8 @@ impl Http {
 
     fn is_call<D: Driver>(&self, context: &Context<D>, request: &Request) -> bool {
         let exchange = request.exchange().and_then(|key| context.http.proxy.get(key));
-        exchange.is_some_and(|exchange| exchange.record.is_call())
+        let is_handled = request.handled().is_some_and(Handled::is_call);
+        is_handled || exchange.is_some_and(|exchange| exchange.record.is_call())
     }
 
     /// Answers that their clients do not take are given up.
@@ -146,6 +156,9 @@ impl Http {
             {
                 // It is told like all that goes wrong with a call.
                 return context.fail_exchange(exchange, Failure::ClientTimeout);
+            }
+            if this.handled_body_timed_out(context) {
+                return;
             }
             let unanswered = this.exchange().filter(|exchange| !has_replied(context, *exchange));
             let ended = unanswered.and_then(|exchange| context.end_exchange(exchange));

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::request::Request;
 use super::{Http, Phase};
 use crate::mem::Key;
 use crate::ring::Driver;
@@ -44,7 +45,8 @@ impl Waits {
 impl Http {
     /// Whether the client sends no more and is taken for one that still reads.
     fn is_reader(&self) -> bool {
-        self.wire.has_ended() && self.exchange().is_some()
+        let handled = self.request.as_ref().and_then(Request::handled);
+        self.wire.has_ended() && (self.exchange().is_some() || handled.is_some())
     }
 
     fn look_for_hang_up<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
@@ -76,6 +78,10 @@ impl Http {
             // What was waited for has come meanwhile, and something else is waited for.
             self.waits.deadline.set(&mut context.reactor, Due::Session(key), at);
             return;
+        }
+        if self.handled_until().is_some_and(|until| until <= context.now()) {
+            // The time of a request is over, and not that of the client.
+            return self.io.mark_dirty(context, key);
         }
         let waits_for_reader = !self.io.stream.is_drained() || self.io.stream.is_blocked();
         if !waits_for_reader && self.is_reader() {
@@ -148,8 +154,13 @@ impl Http {
         }
     }
 
-    /// When what is waited for must have come.
+    /// When what is waited for must have come, or a handler have answered.
     fn due_at<D: Driver>(&self, context: &Context<D>) -> Option<Instant> {
+        [self.client_due_at(context), self.handled_until()].into_iter().flatten().min()
+    }
+
+    /// When what the client is waited for must have come.
+    fn client_due_at<D: Driver>(&self, context: &Context<D>) -> Option<Instant> {
         let options = &self.options;
         let is_whole = self.wire.is_body_read();
         match self.phase {

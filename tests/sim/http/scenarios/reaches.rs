@@ -65,9 +65,10 @@ pub(super) const SLOW: [&str; 6] = [
     "failure first_byte_timeout",
     "failure client_timeout",
 ];
-pub(super) const DOORS: [&str; 8] = [
+pub(super) const DOORS: [&str; 9] = [
     "close denied",
     "close file_cut",
+    "close handler_failed",
     "close proxy_header_invalid",
     "close proxy_header_timeout",
     "close resources",

@@ -1,0 +1,126 @@
+//! A request that a handler answers, as its worker has it.
+
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
+
+use super::answer::Answer;
+use super::http::{BodyReceiver, HttpHandler, HttpRequest, Reading};
+use super::shared::{Host, Said, Shared};
+use crate::mem::Key;
+use crate::proto::http::Fields;
+
+/// Code of the program panicked: what it said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Panicked(pub(crate) String);
+
+/// See above. Dropping it lets the program know that the request is over.
+pub(crate) struct HandlerExchange {
+    shared: Arc<Shared>,
+    receiver: Option<Box<dyn BodyReceiver>>,
+    is_paused: bool,
+}
+
+impl HandlerExchange {
+    /// Hands a request to its handler. Of the answer, `limit` bytes may wait.
+    pub(crate) fn begin(
+        handler: &mut dyn HttpHandler,
+        request: &HttpRequest<'_>,
+        (host, key, limit): (Arc<dyn Host>, Key, usize),
+    ) -> Result<Self, Panicked> {
+        let shared = Arc::new(Shared::new(host, key, limit));
+        let answer = Answer::new(Arc::clone(&shared));
+        let mut exchange = Self { shared, receiver: None, is_paused: false };
+        exchange.receiver = contain(|| handler.handle(request, answer))?;
+        Ok(exchange)
+    }
+
+    /// Whether the request's body is wanted.
+    pub(crate) const fn takes_body(&self) -> bool {
+        self.receiver.is_some() && !self.is_paused
+    }
+
+    /// Whether somebody takes the request's body, if perhaps not now.
+    pub(crate) const fn has_receiver(&self) -> bool {
+        self.receiver.is_some()
+    }
+
+    /// A part of the request's body has come.
+    pub(crate) fn receive(&mut self, part: &[u8]) -> Result<(), Panicked> {
+        let Some(receiver) = &mut self.receiver else { return Ok(()) };
+        if part.is_empty() {
+            return Ok(());
+        }
+        self.shared.expect();
+        // It may have been resumed by another thread before it had said that it pauses: it is asked
+        // to go on then, as after any pause.
+        self.is_paused = contain(|| receiver.part(part))? == Reading::Paused;
+        Ok(())
+    }
+
+    /// All of the request's body has come.
+    pub(crate) fn receive_end(&mut self, trailers: Option<&Fields>) -> Result<(), Panicked> {
+        self.is_paused = false;
+        let Some(receiver) = &mut self.receiver else { return Ok(()) };
+        self.shared.expect();
+        contain(|| receiver.end(trailers))
+    }
+
+    /// What the program has said next. After `None`, the worker is woken when there is more.
+    pub(crate) fn next(&self) -> Option<Said> {
+        self.shared.take()
+    }
+
+    /// Goes on with the request's body, if the program has asked for that since it paused: true
+    /// when something may have been said.
+    pub(crate) fn resume(&mut self) -> Result<bool, Panicked> {
+        if !self.is_paused || !self.shared.take_resumed() {
+            return Ok(false);
+        }
+        let Some(receiver) = &mut self.receiver else { return Ok(false) };
+        self.shared.expect();
+        self.is_paused = contain(|| receiver.resumed())? == Reading::Paused;
+        Ok(true)
+    }
+
+    /// Of the answer, `limit` bytes may wait from now on. Who was refused a part is told when there
+    /// is room for it: true when something may have been said.
+    pub(crate) fn give_room(&mut self, limit: usize) -> Result<bool, Panicked> {
+        if !self.shared.give_room(limit) {
+            return Ok(false);
+        }
+        let Some(receiver) = &mut self.receiver else { return Ok(false) };
+        self.shared.expect();
+        contain(|| receiver.room())?;
+        Ok(true)
+    }
+
+    /// Bytes of the answer that wait.
+    pub(crate) fn queued(&self) -> usize {
+        self.shared.queued()
+    }
+}
+
+impl Drop for HandlerExchange {
+    fn drop(&mut self) {
+        self.shared.close();
+        let receiver = self.receiver.take();
+        if let Err(Panicked(text)) = contain(|| drop(receiver)) {
+            tracing::error!("the program's handler panicked as its request ended: {text}");
+        }
+    }
+}
+
+impl std::fmt::Debug for HandlerExchange {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HandlerExchange").field("shared", &self.shared).finish_non_exhaustive()
+    }
+}
+
+/// Calls code of the program. What a panic leaves half done is dropped by the caller.
+pub(crate) fn contain<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
+    panic::catch_unwind(AssertUnwindSafe(call)).map_err(|payload| {
+        let text = payload.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        Panicked(text.unwrap_or("no message").to_owned())
+    })
+}

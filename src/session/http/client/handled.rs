@@ -1,0 +1,426 @@
+//! Requests that a handler of the program answers: what it says goes out, and the request's body
+//! goes to it.
+
+use std::time::Instant;
+
+use super::Http;
+use super::request::{Request, Responder};
+use super::wire::Wire;
+use crate::handler::{HandlerExchange, HttpRequest, Panicked, Said};
+use crate::mem::{Buf, Key};
+use crate::proto::http::{Fields, RequestHead, ResponseHead, Version};
+use crate::proto::http1::{Refusal, RequestMeta};
+use crate::proto::http2::ErrorCode;
+use crate::ring::Driver;
+use crate::service::CloseReason;
+use crate::service::cluster::failure::Failure;
+use crate::service::grpc::{self, Code};
+use crate::service::http::compression::has_body;
+use crate::service::http::record::RequestRecord;
+use crate::session::context::Context;
+use crate::session::http::options::RouteOptions;
+use crate::session::http::state::{HttpState, Output};
+
+/// Why a handler's answer is not whole, in logs.
+const FAILED: &str = "handler_failed";
+
+/// A request that a handler answers.
+#[derive(Debug)]
+pub(in crate::session::http) struct Handled {
+    head: Box<RequestHead>,
+    record: RequestRecord,
+    exchange: HandlerExchange,
+    /// Which handler.
+    place: usize,
+    /// When its time is over.
+    pub(super) until: Option<Instant>,
+    /// The client wants nothing after this answer: the end of its sending is not that of its
+    /// interest.
+    pub(super) closes: bool,
+    /// All of its body was given to the handler.
+    is_body_given: bool,
+    /// What its answer may still have.
+    body: AnswerBody,
+}
+
+/// What of an answer's body may follow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum AnswerBody {
+    /// Parts, and so many bytes if the head has said how many.
+    Some(Option<u64>),
+    /// Nothing: the method or the status has none.
+    None,
+}
+
+/// How far a request has come.
+enum Progress {
+    /// Something else has to happen first.
+    Waits,
+    /// There may be more to do.
+    Moved,
+    /// The request is over.
+    Over,
+}
+
+impl Handled {
+    /// Whether more of the request's body is wanted.
+    pub(super) const fn takes_body(&self) -> bool {
+        self.exchange.takes_body()
+    }
+
+    /// Bytes of its answer that wait.
+    pub(super) fn queued(&self) -> usize {
+        self.exchange.queued()
+    }
+
+    /// Whether it is a call of gRPC.
+    pub(super) fn is_call(&self) -> bool {
+        self.record.is_call()
+    }
+
+    /// Bytes of its answer that have gone out.
+    pub(super) const fn sent(&self) -> u64 {
+        self.record.sent
+    }
+
+    /// Whether the head of its answer has gone out.
+    const fn has_replied(&self) -> bool {
+        self.record.status != 0
+    }
+
+    /// What is told of it, at its end. Its handler learns that it is over when this is dropped.
+    pub(super) fn take_request(&mut self) -> (Box<RequestHead>, RequestRecord) {
+        (std::mem::take(&mut self.head), self.record.clone())
+    }
+}
+
+impl Http {
+    /// Hands a request to a handler of the program.
+    pub(super) fn begin_handled<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        (mut head, mut told): (Box<RequestHead>, RequestRecord),
+        (route, place, meta): (&RouteOptions, usize, &RequestMeta),
+    ) {
+        let Some(waiter) = context.http.waiting.enter(key) else {
+            return self.answer_status(context, head, told, 503, None);
+        };
+        self.add_request_id(context, &mut head, &mut told);
+        let now = context.now();
+        let called = if told.is_call() { grpc::timeout_of(&head.fields) } else { None };
+        let timeout = [route.total_timeout, called].into_iter().flatten().min();
+        let request = HttpRequest {
+            head: &head,
+            route: &route.name,
+            client: told.source,
+            user: told.user.as_deref(),
+            length: meta.framing.length(),
+            timeout,
+        };
+        let limit = context.http.proxy.budget().allowance();
+        let begun = context.http.handlers.begin(place, &request, waiter, limit);
+        let exchange = match begun {
+            Ok(exchange) => exchange,
+            Err(Panicked(_)) => {
+                context.http.waiting.leave(waiter);
+                told.reason = Some(FAILED);
+                return self.answer_status(context, head, told, 500, None);
+            }
+        };
+        if exchange.has_receiver() {
+            let mut out = self.io.writer(&mut context.pages);
+            self.wire.send_continue(&mut out);
+        } else {
+            self.wire.forgo_body();
+        }
+        let handled = Handled {
+            until: timeout.and_then(|most| now.checked_add(most)),
+            closes: !meta.keep_alive || head.version == Version::Http10,
+            is_body_given: !exchange.has_receiver(),
+            body: AnswerBody::Some(None),
+            place,
+            head,
+            record: told,
+            exchange,
+        };
+        let request = Request::new(Responder::Handler(Box::new(handled))).known_by(waiter);
+        self.begin_answer(request);
+    }
+
+    /// Moves what can be moved between a handler and its client; true when the request is over.
+    pub(super) fn proceed_handled<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        request: &mut Request,
+    ) -> bool {
+        let until = request.handled().and_then(|handled| handled.until);
+        if until.is_some_and(|until| until <= context.now()) {
+            return matches!(self.end_late(context, (key, request)), Progress::Over);
+        }
+        loop {
+            match self.move_handled(context, (key, request)) {
+                Progress::Waits => return false,
+                Progress::Moved => {}
+                Progress::Over => return true,
+            }
+        }
+    }
+
+    fn move_handled<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        (key, request): (Key, &mut Request),
+    ) -> Progress {
+        if !self.has_room(context) {
+            return Progress::Waits;
+        }
+        let Responder::Handler(handled) = &mut request.responder else { return Progress::Waits };
+        if let Some(said) = handled.exchange.next() {
+            return self.write_said(context, (key, request), said);
+        }
+        let allowance = context.http.proxy.budget().allowance();
+        match self.call_handler(handled, allowance) {
+            Ok(true) => Progress::Moved,
+            Ok(false) => Progress::Waits,
+            Err(Flaw::Panicked(panicked)) => {
+                context.http.handlers.failed(handled.place, &panicked);
+                self.fail_handled(context, (key, request), 500)
+            }
+            Err(Flaw::Body(refusal)) => {
+                tracing::debug!(id = self.io.common.id(), refusal = refusal.name(), "body refused");
+                self.io.common.listener.stats.http.refuse(refusal);
+                self.wire.refuse_body();
+                let told = (refusal.status(), refusal.name());
+                let progress =
+                    self.break_off(context, (key, request), told, ErrorCode::PROTOCOL_ERROR);
+                if !self.wire.is_http2() && !self.io.is_closing() {
+                    self.end(CloseReason::ProtocolError);
+                }
+                progress
+            }
+        }
+    }
+
+    /// Tells the handler what has changed for it: true when something had.
+    fn call_handler(&mut self, handled: &mut Handled, allowance: usize) -> Result<bool, Flaw> {
+        let exchange = &mut handled.exchange;
+        let has_room = exchange.give_room(allowance).map_err(Flaw::Panicked)?;
+        if has_room || exchange.resume().map_err(Flaw::Panicked)? {
+            return Ok(true);
+        }
+        self.give_body(handled)
+    }
+
+    /// Gives the handler what came of the request's body: true when there was something.
+    fn give_body(&mut self, handled: &mut Handled) -> Result<bool, Flaw> {
+        if handled.is_body_given || !handled.takes_body() {
+            return Ok(false);
+        }
+        if let Some(part) = self.wire.next_of_body().map_err(Flaw::Body)? {
+            handled.record.received += part.len() as u64;
+            handled.exchange.receive(&part).map_err(Flaw::Panicked)?;
+            return Ok(true);
+        }
+        if !self.wire.is_body_read() {
+            return Ok(false);
+        }
+        handled.is_body_given = true;
+        let trailers = self.wire.take_trailers();
+        handled.exchange.receive_end(trailers.as_deref()).map_err(Flaw::Panicked)?;
+        Ok(true)
+    }
+
+    fn write_said<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        (key, request): (Key, &mut Request),
+        said: Said,
+    ) -> Progress {
+        let Responder::Handler(handled) = &mut request.responder else { return Progress::Waits };
+        match said {
+            Said::Interim(head) => {
+                let mut out = self.io.writer(&mut context.pages);
+                handled.record.sent += self.wire.send_interim(&head, &mut out) as u64;
+                Progress::Moved
+            }
+            Said::Whole(response, body) => {
+                let (head, mut record) = handled.take_request();
+                note_status(&response.fields, &mut record);
+                request.responder = Responder::Done;
+                self.answer(context, head, record, Box::new(response), &body);
+                Progress::Over
+            }
+            Said::Head(mut response, length) => {
+                self.write_handled_head(context, handled, &mut response, length);
+                Progress::Moved
+            }
+            Said::Part(part) => match &mut handled.body {
+                AnswerBody::None => Progress::Moved,
+                AnswerBody::Some(Some(left)) if *left < part.len() as u64 => {
+                    self.fail_handled(context, (key, request), 500)
+                }
+                AnswerBody::Some(left) => {
+                    let left = left.as_mut();
+                    left.into_iter().for_each(|left| *left -= part.len() as u64);
+                    handled.record.sent += part.len() as u64;
+                    self.write_part(context, Buf::from(part));
+                    Progress::Moved
+                }
+            },
+            Said::End(_) if matches!(handled.body, AnswerBody::Some(Some(1..))) => {
+                self.fail_handled(context, (key, request), 500)
+            }
+            Said::End(trailers) => {
+                self.end_handled(context, request, trailers.as_deref());
+                Progress::Over
+            }
+            Said::Failed { status, why } => {
+                let (id, route) = (self.io.common.id(), handled.record.route);
+                let route = route.and_then(|route| self.options.routes.get(route));
+                let route = route.map(|route| &*route.name).unwrap_or_default();
+                tracing::warn!(id, route, status, "the handler gave no answer: {why}");
+                self.fail_handled(context, (key, request), status)
+            }
+        }
+    }
+
+    fn write_handled_head<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        handled: &mut Handled,
+        response: &mut ResponseHead,
+        length: Option<u64>,
+    ) {
+        context.refresh_date();
+        let Context { http: HttpState { date, .. }, pages, .. } = context;
+        let Handled { head, record, body, .. } = handled;
+        let has_body = has_body(head.method, response.status);
+        *body = if has_body { AnswerBody::Some(length) } else { AnswerBody::None };
+        record.status = response.status;
+        let output = Output { pages, date: date.text() };
+        self.write_head(output, head, record, response, (length, has_body));
+    }
+
+    /// All of the handler's answer has gone out.
+    fn end_handled<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        request: &mut Request,
+        trailers: Option<&Fields>,
+    ) {
+        let Responder::Handler(handled) = &mut request.responder else { return };
+        let (head, mut record) = handled.take_request();
+        let has_body = handled.body != AnswerBody::None;
+        trailers.into_iter().for_each(|fields| note_status(fields, &mut record));
+        request.responder = Responder::Done;
+        if has_body {
+            self.write_end(context, trailers.filter(|_| self.wire.takes_trailers()));
+        }
+        self.finish_request(context, head, &record);
+        self.after_answer(context);
+    }
+
+    /// The handler has failed.
+    fn fail_handled<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        of: (Key, &mut Request),
+        status: u16,
+    ) -> Progress {
+        self.break_off(context, of, (status, FAILED), ErrorCode::INTERNAL_ERROR)
+    }
+
+    /// There will be no whole answer: a status says so where nothing was said yet, a cut otherwise.
+    fn break_off<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        (key, request): (Key, &mut Request),
+        (status, reason): (u16, &'static str),
+        code: ErrorCode,
+    ) -> Progress {
+        let Responder::Handler(handled) = &mut request.responder else { return Progress::Over };
+        handled.record.reason = Some(reason);
+        if handled.has_replied() && !self.wire.is_http2() {
+            // What is under way on a connection that closes is given up, and cut if it has begun.
+            self.close(context, key, CloseReason::HandlerFailed);
+            return Progress::Waits;
+        }
+        let (head, record) = handled.take_request();
+        request.responder = Responder::Done;
+        if record.status == 0 {
+            self.answer_status(context, head, record, status, None);
+        } else {
+            self.finish_request(context, head, &record);
+            self.reset_stream(context, code);
+        }
+        Progress::Over
+    }
+
+    /// The time of the request is over.
+    fn end_late<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        (key, request): (Key, &mut Request),
+    ) -> Progress {
+        let failure = Failure::TotalTimeout;
+        let Responder::Handler(handled) = &mut request.responder else { return Progress::Over };
+        if !handled.has_replied() {
+            let (head, record) = handled.take_request();
+            request.responder = Responder::Done;
+            self.answer_failure(context, head, record, failure);
+            return Progress::Over;
+        }
+        if !handled.is_call() || !self.wire.is_http2() {
+            let told = (failure.status(), failure.name());
+            return self.break_off(context, (key, request), told, ErrorCode::CANCEL);
+        }
+        handled.record.reason = Some(failure.name());
+        let mut trailers = Fields::default();
+        grpc::write_status(Code::of_failure(failure), failure.name(), &mut trailers);
+        self.end_handled(context, request, Some(&trailers));
+        Progress::Over
+    }
+
+    /// The body of the request did not come in time; true when a handler waits for it, and has not
+    /// said anything.
+    pub(super) fn handled_body_timed_out<D: Driver>(&mut self, context: &mut Context<D>) -> bool {
+        let waits = |request: &mut Request| request.handled().is_some_and(|one| !one.has_replied());
+        let Some(mut request) = self.request.take_if(waits) else { return false };
+        self.wire.refuse_body();
+        request.forget(&mut context.http.waiting);
+        let Responder::Handler(handled) = &mut request.responder else { return false };
+        let (head, mut record) = handled.take_request();
+        record.reason = Some(CloseReason::BodyTimeout.name());
+        self.answer_status(context, head, record, 408, None);
+        true
+    }
+
+    /// When the first of the requests is due that handlers answer.
+    pub(super) fn handled_until(&self) -> Option<Instant> {
+        let until = |request: &Request| request.handled()?.until;
+        match &self.wire {
+            Wire::Http1(_) => self.request.as_ref().and_then(until),
+            Wire::Http2(many) => {
+                let all = many.requests.iter().filter_map(|one| one.request.as_ref());
+                all.filter_map(until).min()
+            }
+        }
+    }
+}
+
+/// What went wrong with a request's body.
+enum Flaw {
+    Body(Refusal),
+    Panicked(Panicked),
+}
+
+/// A call of gRPC ends with the status that the program gives it.
+fn note_status(fields: &Fields, record: &mut RequestRecord) {
+    if record.is_call()
+        && let Some(code) = grpc::status_of(fields)
+    {
+        record.end_call(code);
+    }
+}
