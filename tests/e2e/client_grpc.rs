@@ -11,7 +11,9 @@ use h2::RecvStream;
 use h2::server::SendResponse;
 use http::{HeaderMap, Request, Response};
 use prost::{Message, Oneof};
-use ringway::client::{CallOptions, Grpc, GrpcCode, GrpcOptions, MessageCoding, RetryPolicy};
+use ringway::client::{
+    CallOptions, Grpc, GrpcCode, GrpcOptions, MessageCoding, Reply, RetryPolicy,
+};
 
 use crate::client_http::{send_all, serve_async};
 use crate::support::*;
@@ -236,7 +238,8 @@ fn calls_of_every_kind_are_answered_by_a_foreign_server() {
     for coding in [MessageCoding::Identity, MessageCoding::Gzip, MessageCoding::Zstd] {
         let mut options = CallOptions { coding, ..CallOptions::default() };
         options.metadata.push("x-tenant", "blue").unwrap();
-        let reply = grpc.unary_with("demo.Notes/Say", &long, &options, PATIENCE).unwrap();
+        let reply: Reply<Note> =
+            grpc.unary_with("demo.Notes/Say", &long, &options, PATIENCE).unwrap();
         assert!(reply.message == long);
         assert_eq!(reply.initial.get("x-tenant"), Some("blue"));
     }
@@ -360,7 +363,7 @@ fn messages_are_json_by_reflection_and_from_files() {
             let text = with(&[&server, "describe", symbol], "");
             assert!(text.contains(word), "{symbol}: {text}");
         }
-        let bad = |args: &[&str], status, part| bad(&[args, more].concat(), status, part);
+        let bad = |args: &[&str], status, part: &str| bad(&[args, more].concat(), status, part);
         let fails = url("Fail");
         bad(&[&fails], 1, &format!("ringway: {fails}: status NOT_FOUND (5): no note\\n\n"));
         let slow = url("Hang");

@@ -232,10 +232,10 @@ fn a_foreign_server_resets_refuses_and_goes_away() {
     assert_eq!(refused.unwrap().collect(PATIENCE).unwrap(), b"a");
     let error = http.get(&format!("{url}/reset"), PATIENCE).unwrap_err();
     assert!(error.to_string().ends_with("reset the exchange: internal_error"), "{error}");
-    let mut cut = http.get(&format!("{url}/cut"), PATIENCE).unwrap();
-    let error = cut.collect(PATIENCE).unwrap_err();
+    // Depending on what has left the server by then, within the body or before its head.
+    let cut = http.get(&format!("{url}/cut"), PATIENCE);
+    let error = cut.and_then(|mut answer| answer.collect(PATIENCE)).unwrap_err();
     assert!(error.to_string().ends_with("reset the exchange: cancel"), "{error}");
-    drop(cut);
     let before = echo.accepted();
     let mut last = http.get(&format!("{url}/goodbye"), PATIENCE).unwrap();
     assert_eq!(last.collect(PATIENCE).unwrap(), b"");

@@ -89,7 +89,11 @@ fn call(
     name: &str,
     json: Option<&str>,
 ) -> Result<(), Failure> {
-    let method = Schema::of(args, grpc, &metadata)?.method(name)?;
+    let Some(parts) = name.split_once('/') else {
+        let text = format!("{name:?} is no method: it is called package.Service/Method");
+        return Err(Failure::Usage(text));
+    };
+    let method = Schema::of(args, grpc, &metadata)?.method(parts)?;
     let is_stream = method.is_client_streaming();
     let input = match json {
         Some("-") => Input::Stream,

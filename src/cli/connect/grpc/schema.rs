@@ -53,12 +53,11 @@ impl<'a> Schema<'a> {
         found.ok_or_else(|| self.failed(&format!("there is no service {name:?}")))
     }
 
-    /// A method by its name, such as `package.Service/Method`.
-    pub(super) fn method(&mut self, name: &str) -> Result<MethodDescriptor, Failure> {
-        let Some((service, method)) = name.split_once('/') else {
-            let text = format!("{name:?} is no method: it is called package.Service/Method");
-            return Err(Failure::Usage(text));
-        };
+    /// A method of a service.
+    pub(super) fn method(
+        &mut self,
+        (service, method): (&str, &str),
+    ) -> Result<MethodDescriptor, Failure> {
         let service = self.service(service)?;
         let found = service.methods().find(|one| one.name() == method);
         found.ok_or_else(|| {
