@@ -254,6 +254,12 @@ pub enum TransferError {
 }
 
 impl ClientError {
+    /// A wait that was too long, told as this time.
+    pub(super) fn told_as(self, after: Duration) -> Self {
+        let Self::Deadline { op, peer, .. } = self else { return self };
+        Self::Deadline { op, peer, after }
+    }
+
     /// Whether the request was certainly not carried out: any request may be repeated.
     #[must_use]
     pub fn is_not_done(&self) -> bool {
@@ -418,6 +424,35 @@ mod tests {
                 "10.0.0.5:1 closed the connection before it answered",
                 false,
                 true,
+            ),
+            (
+                ClientError::Reset { peer: peer(), code: "refused_stream".to_owned() },
+                "10.0.0.5:1 reset the exchange: refused_stream",
+                true,
+                true,
+            ),
+            (
+                ClientError::Reset { peer: peer(), code: "internal_error".to_owned() },
+                "10.0.0.5:1 reset the exchange: internal_error",
+                false,
+                false,
+            ),
+            (
+                ClientError::Http {
+                    peer: peer(),
+                    version: "HTTP/2",
+                    reason: "frame_size".to_owned(),
+                },
+                "10.0.0.5:1: its answer is no HTTP/2: frame_size",
+                false,
+                false,
+            ),
+            (late(Waiting::Answer), "answer from 10.0.0.5:1: not done within 5s", false, true),
+            (
+                ClientError::Url { text: "a b".to_owned(), reason: "why".to_owned() },
+                "a b is no URL: why",
+                false,
+                false,
             ),
             (
                 ClientError::RetriesExhausted {

@@ -214,14 +214,10 @@ impl Exchange<'_> {
 
 /// A failure of a call, under the URL that was called.
 fn explain(args: &ConnectArgs, error: ClientError) -> Failure {
-    match error {
-        ClientError::Call { status, .. } => {
-            // What a server says does not move the cursor.
-            let status: String = status.to_string().chars().map(screen::shown).collect();
-            Failure::Failed(format!("{}: {status}", args.url))
-        }
-        error => error.into(),
-    }
+    let ClientError::Call { status, .. } = error else { return error.into() };
+    // What a server says does not move the cursor.
+    let status: String = status.to_string().chars().map(screen::shown).collect();
+    Failure::Failed(format!("{}: {status}", args.url))
 }
 
 /// Metadata on standard error, if that is asked for.

@@ -280,10 +280,8 @@ impl Call {
                 return Ok(Some(Some(message)));
             }
             if let Some(status) = &self.status {
-                return match status.code {
-                    Code::Ok => Ok(Some(None)),
-                    _ => Err(self.failed(status.clone())),
-                };
+                let is_ok = status.code == Code::Ok;
+                return if is_ok { Ok(Some(None)) } else { Err(self.failed(status.clone())) };
             }
             if !self.step_or_recover()? {
                 self.flush();

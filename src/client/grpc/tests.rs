@@ -90,10 +90,8 @@ fn error_of(answer: impl FnOnce(&mut Peer, u32) + Send + 'static) -> ClientError
 }
 
 fn status_of(error: &ClientError) -> &Status {
-    match error {
-        ClientError::Call { status, .. } => status,
-        other => panic!("{other}"),
-    }
+    let ClientError::Call { status, .. } = error else { panic!("{error}") };
+    status
 }
 
 #[test]

@@ -129,12 +129,7 @@ impl<'b> Answer<'b> {
         let mut body = Vec::new();
         loop {
             let read = self.read(&mut body, deadline.rest());
-            let read = read.map_err(|error| match error {
-                ClientError::Deadline { op, peer, .. } => {
-                    ClientError::Deadline { op, peer, after: patience }
-                }
-                error => error,
-            })?;
+            let read = read.map_err(|error| error.told_as(patience))?;
             if body.len() > self.answer_max {
                 return Err(ClientError::Transfer {
                     peer: self.peer(),
@@ -170,10 +165,8 @@ impl Read for BodyReader<'_, '_> {
             self.piece.clear();
             self.at = 0;
             self.answer.read(&mut self.piece, self.patience).map_err(|error| {
-                let kind = match &error {
-                    ClientError::Deadline { .. } => io::ErrorKind::TimedOut,
-                    _ => io::ErrorKind::Other,
-                };
+                let is_late = matches!(error, ClientError::Deadline { .. });
+                let kind = if is_late { io::ErrorKind::TimedOut } else { io::ErrorKind::Other };
                 io::Error::new(kind, error)
             })?;
         }

@@ -306,7 +306,7 @@ impl Connection {
         if has_ended && self.lost.is_none() {
             let sending = self.line.check_send().err();
             let peer = self.peer();
-            let cut = is_cut.then(|| ClientError::Cut { peer });
+            let cut = is_cut.then_some(ClientError::Cut { peer });
             self.lost = broken.clone().or(cut).or(sending);
         }
         match &mut self.wire {

@@ -113,7 +113,7 @@ impl Http {
         let mut has_begun_again = false;
         loop {
             let tried = self.exchange(&prepared, &mut upload, has_begun_again, deadline);
-            let Failed { error, is_stale, has_begun } = match tried {
+            let Failed { error, is_stale, has_begun } = *match tried {
                 Ok((exchange, head)) => {
                     return Ok(Answer::new(head, exchange, upload, self.options.answer_max));
                 }
@@ -141,11 +141,11 @@ impl Http {
         upload: &mut Upload<'_>,
         is_fresh: bool,
         deadline: Deadline,
-    ) -> Result<(Exchange, AnswerHead), Failed> {
+    ) -> Result<(Exchange, AnswerHead), Box<Failed>> {
         let begun = self.begin(prepared, upload.is_empty(), is_fresh, deadline);
         let mut exchange = begun.map_err(|error| {
             let (is_stale, has_begun) = (false, false);
-            Failed { error, is_stale, has_begun }
+            Box::new(Failed { error, is_stale, has_begun })
         })?;
         match wait_for_head(&mut exchange, upload, deadline) {
             Ok(head) => Ok((exchange, head)),
@@ -155,7 +155,7 @@ impl Http {
                     ClientError::Network(_) | ClientError::Closed { .. } | ClientError::Cut { .. }
                 );
                 let is_stale = is_lost && exchange.may_be_stale();
-                Err(Failed { error, is_stale, has_begun: true })
+                Err(Box::new(Failed { error, is_stale, has_begun: true }))
             }
         }
     }
@@ -205,15 +205,8 @@ impl Http {
             }
             HttpProtocol::Http1 => false,
         };
-        Connection::connect(&url.target, &connect, is_http2, &self.options).map_err(|error| {
-            match error {
-                ClientError::Deadline { op: Waiting::Connect, peer, .. } => {
-                    let (op, after) = (Waiting::Connect, limit.patience);
-                    ClientError::Deadline { op, peer, after }
-                }
-                error => error,
-            }
-        })
+        Connection::connect(&url.target, &connect, is_http2, &self.options)
+            .map_err(|error| error.told_as(limit.patience))
     }
 
     fn tls(&mut self) -> Result<Tls, ClientError> {

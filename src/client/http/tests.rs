@@ -452,7 +452,8 @@ fn what_a_server_of_http2_did_not_do_goes_again() {
 
 #[test]
 fn failures_of_http2_are_told() {
-    let cases: [(fn(&mut Peer, u32), &str); 6] = [
+    type Fail = fn(&mut Peer, u32);
+    let cases: [(Fail, &str); 6] = [
         (
             |peer, stream| peer.reset(stream, ErrorCode::INTERNAL_ERROR),
             "reset the exchange: internal_error",
