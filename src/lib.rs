@@ -30,6 +30,14 @@
 //! ```
 #![deny(unsafe_code)]
 
+pub use config::Config;
+pub use handler::{
+    Answer, AnswerError, BlockingAnswer, BlockingBody, BodyReceiver, Handler, HttpHandler,
+    HttpHandlers, HttpRequest, InvalidField, Kind, Reading, Refusal, Request, Response,
+    blocking_body, collect,
+};
+pub use server::{Running, Server, StartError, StartOptions};
+
 pub mod cli;
 pub mod client;
 pub mod config;

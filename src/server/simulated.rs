@@ -28,6 +28,7 @@ pub fn simulated<D: Driver>(
     sockets: &[Vec<Fd>],
     handlers: &HttpHandlers,
 ) -> Result<Worker<D>, StartError> {
+    let handlers = &handlers.clone().with_built_in();
     let workers = Arc::new(Workers::new(1, 0, 0));
     let mut planner = Planner::new(Arc::clone(&workers), config, None, SEED)?;
     planner.access = None;

@@ -30,14 +30,16 @@ struct Described {
 }
 
 impl Described {
-    fn of(services: &[(&'static str, &'static [u8])]) -> Self {
+    fn of(services: &Services) -> Self {
         let mut pool = DescriptorPool::new();
-        for (name, descriptors) in services {
-            if let Err(error) = pool.decode_file_descriptor_set(*descriptors) {
-                tracing::error!(service = name, %error, "its descriptors cannot be told");
+        let own = std::iter::once(DESCRIPTORS);
+        for descriptors in services.descriptors().iter().map(|one| &**one).chain(own) {
+            if let Err(error) = pool.decode_file_descriptor_set(descriptors) {
+                tracing::error!(%error, "descriptors cannot be told by reflection");
             }
         }
-        Self { pool, services: services.iter().map(|(name, _)| *name).collect() }
+        let own = [V1::NAME, V1Alpha::NAME];
+        Self { pool, services: services.names().iter().copied().chain(own).collect() }
     }
 
     fn answer(&self, question: &MessageRequest) -> MessageResponse {
@@ -186,7 +188,6 @@ const METHOD: &str = "ServerReflectionInfo";
 
 impl Service for V1 {
     const NAME: &'static str = Self::NAME;
-    const DESCRIPTORS: &'static [u8] = DESCRIPTORS;
 
     fn methods(methods: &mut Methods<Self>) {
         methods.bidirectional(METHOD, |this, _, sink| answers(&this.0, sink));
@@ -195,7 +196,6 @@ impl Service for V1 {
 
 impl Service for V1Alpha {
     const NAME: &'static str = Self::NAME;
-    const DESCRIPTORS: &'static [u8] = DESCRIPTORS;
 
     fn methods(methods: &mut Methods<Self>) {
         methods.bidirectional(METHOD, |this, _, sink| answers(&this.0, sink));
@@ -214,9 +214,7 @@ impl Services {
     /// The same, and server reflection (v1 and v1alpha) of all services that it has by now.
     #[must_use]
     pub fn with_reflection(self) -> Self {
-        let mut all = self.described().to_vec();
-        all.extend([(V1::NAME, DESCRIPTORS), (V1Alpha::NAME, DESCRIPTORS)]);
-        let described = Rc::new(Described::of(&all));
+        let described = Rc::new(Described::of(&self));
         self.with(V1(Rc::clone(&described))).with(V1Alpha(described))
     }
 }

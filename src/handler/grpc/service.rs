@@ -1,5 +1,6 @@
 //! Services and their methods.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -220,8 +221,10 @@ impl<S: Service> Methods<S> {
 #[derive(Debug)]
 pub struct Services {
     methods: HashMap<String, Method>,
-    /// Names of the services, and what describes them.
-    described: Vec<(&'static str, &'static [u8])>,
+    /// The names of the services.
+    names: Vec<&'static str>,
+    /// What describes them, and the messages that they use.
+    descriptors: Vec<Cow<'static, [u8]>>,
     message_max: usize,
     coding: MessageCoding,
 }
@@ -238,7 +241,8 @@ impl Services {
     pub fn new() -> Self {
         Self {
             methods: HashMap::new(),
-            described: Vec::new(),
+            names: Vec::new(),
+            descriptors: Vec::new(),
             message_max: MESSAGE_MAX,
             coding: MessageCoding::Identity,
         }
@@ -248,7 +252,16 @@ impl Services {
     #[must_use]
     pub fn with<S: Service>(mut self, service: S) -> Self {
         self.methods.extend(Methods::of(service));
-        self.described.push((S::NAME, S::DESCRIPTORS));
+        self.names.push(S::NAME);
+        self.descriptors.push(Cow::Borrowed(S::DESCRIPTORS));
+        self
+    }
+
+    /// The same, and files that describe services and messages, as [`Service::DESCRIPTORS`] does: for
+    /// those that are made when the program runs.
+    #[must_use]
+    pub fn with_descriptors(mut self, descriptors: &[u8]) -> Self {
+        self.descriptors.push(Cow::Owned(descriptors.to_vec()));
         self
     }
 
@@ -264,16 +277,20 @@ impl Services {
         Self { coding, ..self }
     }
 
-    /// The names of the services, and what describes them.
-    pub(super) fn described(&self) -> &[(&'static str, &'static [u8])] {
-        &self.described
+    /// The names of the services.
+    pub(super) fn names(&self) -> &[&'static str] {
+        &self.names
+    }
+
+    /// What describes them.
+    pub(super) fn descriptors(&self) -> &[Cow<'static, [u8]>] {
+        &self.descriptors
     }
 
     /// Why there is no method of this path.
     fn missing(&self, path: &str) -> Status {
         let service = path.get(1..).and_then(|path| path.rsplit_once('/')).map(|(name, _)| name);
-        let is_known =
-            service.is_some_and(|name| self.described.iter().any(|(known, _)| *known == name));
+        let is_known = service.is_some_and(|name| self.names.contains(&name));
         let text = if is_known { "unknown method" } else { "unknown service" };
         Status::new(Code::Unimplemented, format!("{text} {path}"))
     }
