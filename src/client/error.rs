@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::address::TargetError;
-use super::grpc::Status;
+use super::grpc::CallStatus;
 use crate::net::NetworkError;
 use crate::net::tls::Fault;
 use crate::proto::frame::{Code, Command, FrameError};
@@ -115,7 +115,7 @@ pub enum ClientError {
         /// Which method was called.
         method: String,
         /// Its status.
-        status: Box<Status>,
+        status: Box<CallStatus>,
     },
     /// The peer answered with an error. The connection goes on.
     #[error("{peer} refused: {code}: {text}")]

@@ -58,8 +58,8 @@ pub use self::connect::ConnectOptions;
 pub use self::error::{ClientError, TransferError, Waiting};
 pub use self::frame::{ExchangeId, Frame, FrameOptions};
 pub use self::grpc::{
-    Call, CallEvent, CallOptions, Grpc, GrpcCode, GrpcOptions, MessageCoding, Metadata, Reply,
-    Status,
+    Call, CallEvent, CallOptions, CallReply, CallStatus, Grpc, GrpcCode, GrpcOptions,
+    MessageCoding, Metadata,
 };
 pub use self::http::{Answer, BodyReader, Http, HttpOptions, HttpProtocol, HttpUrl, Request};
 pub use self::messages::{Messages, MessagesOptions, message_line};

@@ -12,10 +12,14 @@ use h2::server::SendResponse;
 use http::{HeaderMap, Request, Response};
 use prost::{Message, Oneof};
 use ringway::client::{
-    CallOptions, Grpc, GrpcCode, GrpcOptions, MessageCoding, Reply, RetryPolicy,
+    CallOptions, CallReply, ConnectOptions, Grpc, GrpcCode, GrpcOptions, MessageCoding,
+    RetryPolicy, Tls,
 };
+use ringway::handler::grpc::demo_messages;
+use ringway::net::tls::{ClientOptions, Roots};
 
 use crate::client_http::{send_all, serve_async};
+use crate::pki::Pki;
 use crate::support::*;
 
 const PROTO: &str = r#"
@@ -109,9 +113,8 @@ impl Server {
     fn start(reflection: &'static str) -> SocketAddr {
         let folder = definitions();
         let set = protox::compile([folder.path().join("notes.proto")], [folder.path()]).unwrap();
-        let encode = |file: prost_reflect::prost_types::FileDescriptorProto| {
-            (file.name().to_owned(), file.encode_to_vec())
-        };
+        let encode =
+            |file: prost_types::FileDescriptorProto| (file.name().to_owned(), file.encode_to_vec());
         // What comes with protobuf itself, the server does not have.
         let files = set.file.into_iter().map(encode);
         let files = files.filter(|(name, _)| !name.starts_with("google/")).collect();
@@ -238,7 +241,7 @@ fn calls_of_every_kind_are_answered_by_a_foreign_server() {
     for coding in [MessageCoding::Identity, MessageCoding::Gzip, MessageCoding::Zstd] {
         let mut options = CallOptions { coding, ..CallOptions::default() };
         options.metadata.push("x-tenant", "blue").unwrap();
-        let reply: Reply<Note> =
+        let reply: CallReply<Note> =
             grpc.unary_with("demo.Notes/Say", &long, &options, PATIENCE).unwrap();
         assert!(reply.message == long);
         assert_eq!(reply.initial.get("x-tenant"), Some("blue"));
@@ -400,6 +403,65 @@ fn a_talk_goes_on_while_input_is_read() {
     // Far more than fits into all windows and pipes, both ways.
     let text = format!("{{\"text\":\"{}\"}}\n", "x".repeat(1000)).repeat(8_000);
     assert!(good(&[&url], &text) == text);
+}
+
+/// Our own server, with the demonstration service, in clear and by TLS.
+fn demonstration(pki: &Pki) -> Served {
+    let listener = |name: &str| {
+        format!(
+            "[[listener]]\nname = \"{name}\"\nlisten = \"127.0.0.1:0\"\nprotocol = \"http\"\n\
+             [[listener.route]]\npath_prefix = \"/\"\nhandler = \"demo\"\nbody_max = \"off\"\n"
+        )
+    };
+    let tls = pki.listener_tls("");
+    Served::new(&[&*runtime(1), NO_ADMIN, &listener("plain"), &listener("safe"), &tls].concat())
+}
+
+#[test]
+fn our_own_services_are_called_in_clear_and_by_tls() {
+    let pki = Pki::new();
+    let served = demonstration(&pki);
+    let ca = pki.path("ca.pem").display().to_string();
+    let (plain, safe) = (served.at("plain"), served.at("safe").port());
+    let (plain, safe) = (format!("grpc://{plain}"), format!("grpcs://localhost:{safe}"));
+    for (server, more) in [(plain, &[][..]), (safe, &["--ca", &*ca])] {
+        let with = |args: &[&str], input: &str| good(&[args, more].concat(), input);
+        let listed = with(&[&server, "list"], "");
+        assert!(listed.lines().any(|line| line == "ringway.v1.Stream"), "{listed}");
+        let described = with(&[&server, "describe", "ringway.v1.Stream"], "");
+        let rpc = "rpc StreamData(stream ringway.v1.Request) returns (stream ringway.v1.Response);";
+        assert!(described.contains(rpc), "{described}");
+        let url = format!("{server}/ringway.v1.Stream/StreamData");
+        let lines: String = (1..2_000)
+            .map(|id| format!("{{\"sequence\":\"{id}\",\"data\":\"{}\"}}\n", "A".repeat(1000)))
+            .collect();
+        assert!(with(&[&url], &lines) == lines);
+        let health = format!("{server}/grpc.health.v1.Health/Check");
+        assert_eq!(with(&[&health], ""), "{\"status\":\"SERVING\"}\n");
+        let unknown = format!("{health}: status NOT_FOUND (5): unknown service \"nobody\"");
+        bad(&[&[&*health, "{\"service\":\"nobody\"}"], more].concat(), 1, &unknown);
+    }
+    let roots = Roots::Given(pki.ca.clone().into_bytes());
+    let tls = Tls::new(ClientOptions { roots, ..ClientOptions::default() }).unwrap();
+    let connect = ConnectOptions { tls: Some(tls), ..ConnectOptions::default() };
+    let options = GrpcOptions { connect, ..GrpcOptions::default() };
+    let safe = format!("grpcs://localhost:{}", served.at("safe").port());
+    let mut grpc = Grpc::new(&safe, options).unwrap();
+    let method = "ringway.v1.Stream/StreamData";
+    for coding in [MessageCoding::Identity, MessageCoding::Gzip, MessageCoding::Zstd] {
+        let options = CallOptions { coding, ..CallOptions::default() };
+        let mut call = grpc.call(method, &options, PATIENCE).unwrap();
+        for sequence in 0..20 {
+            let request =
+                demo_messages::Request { sequence, data: bytes(sequence, 100_000).into() };
+            assert_eq!(call.send(&request, PATIENCE), Ok(true));
+            let got: demo_messages::Response = call.receive(PATIENCE).unwrap().unwrap();
+            assert!(got.sequence == sequence && got.data == request.data);
+        }
+        call.finish_sending().unwrap();
+        assert_eq!(call.receive::<demo_messages::Response>(PATIENCE), Ok(None));
+    }
+    assert_eq!(served.sum(|cell| cell.stats.listeners.get(1).accepted.get()), 6);
 }
 
 #[test]

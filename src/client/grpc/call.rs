@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use prost::Message;
 
-use super::{CallOptions, Metadata, Status};
+use super::{CallOptions, CallStatus, Metadata};
 use crate::client::ClientError;
 use crate::client::deadline::Deadline;
 use crate::client::error::Waiting;
@@ -44,7 +44,7 @@ pub struct Call {
     reader: MessageReader,
     receive_max: usize,
     ready: VecDeque<Vec<u8>>,
-    status: Option<Status>,
+    status: Option<CallStatus>,
     may_begin_again: bool,
     is_idempotent: bool,
 }
@@ -125,7 +125,7 @@ impl Call {
 
     /// How the call has ended, once it has.
     #[must_use]
-    pub const fn status(&self) -> Option<&Status> {
+    pub const fn status(&self) -> Option<&CallStatus> {
         self.status.as_ref()
     }
 
@@ -269,7 +269,7 @@ impl Call {
     pub fn cancel(&mut self) {
         if self.status.is_none() {
             self.exchange.give_up(ErrorCode::CANCEL);
-            self.status = Some(Status::local(Code::Cancelled, "cancelled by the client"));
+            self.status = Some(CallStatus::local(Code::Cancelled, "cancelled by the client"));
         }
     }
 
@@ -325,7 +325,7 @@ impl Call {
         // The server is at work: nothing is sent again from here on.
         (self.sending.replay, self.may_begin_again) = (None, false);
         self.initial = Some(Metadata::of_fields(&head.fields));
-        if let Some(status) = Status::of_fields(&head.fields) {
+        if let Some(status) = CallStatus::of_fields(&head.fields) {
             // There is nothing else, and a body would be none of gRPC.
             let _end = self.exchange.poll_part();
             self.exchange.give_up(ErrorCode::NO_ERROR);
@@ -334,13 +334,13 @@ impl Call {
         }
         if head.status != 200 {
             let text = format!("the server answered with status {} of HTTP", head.status);
-            self.stop(Status::local(Code::of_status(head.status), text));
+            self.stop(CallStatus::local(Code::of_status(head.status), text));
             return;
         }
         let kind = head.fields.get(Known::ContentType).unwrap_or_default();
         if !protocol::is_of_grpc(kind) {
             let text = format!("the answer is of the type {:?}", String::from_utf8_lossy(kind));
-            self.stop(Status::local(Code::Unknown, text));
+            self.stop(CallStatus::local(Code::Unknown, text));
             return;
         }
         let coding = head.fields.get_named(b"grpc-encoding").unwrap_or(b"identity");
@@ -349,7 +349,7 @@ impl Call {
             None => {
                 let name = String::from_utf8_lossy(coding);
                 let text = format!("messages are compressed by {name:?}, which was not accepted");
-                self.stop(Status::local(Code::Internal, text));
+                self.stop(CallStatus::local(Code::Internal, text));
             }
         }
     }
@@ -365,7 +365,7 @@ impl Call {
                             CodingError::TooLarge { .. } => Code::ResourceExhausted,
                             CodingError::Invalid { .. } | CodingError::Unexpected => Code::Internal,
                         };
-                        Status::local(code, error.to_string())
+                        CallStatus::local(code, error.to_string())
                     })
                 }
                 Ok(Some(message)) => Ok(message.bytes.into_owned()),
@@ -379,23 +379,23 @@ impl Call {
     }
 
     fn take_end(&mut self, trailers: Option<&Fields>) {
-        let told = trailers.and_then(Status::of_fields);
+        let told = trailers.and_then(CallStatus::of_fields);
         let truncated = self.reader.end().err();
         self.status = Some(match (told, truncated) {
             (Some(status), Some(error)) if status.code == Code::Ok => of_message_error(error),
             (Some(status), _) => status,
-            (None, _) => Status::local(Code::Unknown, "the answer ended without a status"),
+            (None, _) => CallStatus::local(Code::Unknown, "the answer ended without a status"),
         });
     }
 
     /// Ends the call for what the server did.
-    fn stop(&mut self, status: Status) {
+    fn stop(&mut self, status: CallStatus) {
         self.exchange.give_up(ErrorCode::CANCEL);
         self.status = Some(status);
     }
 
     /// The same, after the messages before it.
-    fn end(&mut self, status: Status) -> ClientError {
+    fn end(&mut self, status: CallStatus) -> ClientError {
         self.stop(status.clone());
         self.ready.clear();
         self.failed(status)
@@ -403,10 +403,10 @@ impl Call {
 
     /// What came is not what was called for.
     pub(super) fn refuse(&mut self, code: Code, text: &str) -> ClientError {
-        self.end(Status::local(code, text))
+        self.end(CallStatus::local(code, text))
     }
 
-    fn failed(&self, status: Status) -> ClientError {
+    fn failed(&self, status: CallStatus) -> ClientError {
         failed(&self.exchange.peer(), &self.request.url.path, status)
     }
 
@@ -459,7 +459,7 @@ impl Call {
     fn turn(&mut self, deadline: Deadline, op: Waiting) -> Result<(), ClientError> {
         if self.deadline.is_over() && self.status.is_none() {
             let text = format!("not done within {:?}", self.deadline.patience);
-            return Err(self.end(Status::local(Code::DeadlineExceeded, text)));
+            return Err(self.end(CallStatus::local(Code::DeadlineExceeded, text)));
         }
         match self.exchange.turn(deadline, op) {
             // The next look finds that the call's own time is over.
@@ -506,19 +506,19 @@ fn tell_deadline(request: &mut Prepared, deadline: Deadline) {
     }
 }
 
-pub(super) fn failed(peer: &str, method: &str, status: Status) -> ClientError {
+pub(super) fn failed(peer: &str, method: &str, status: CallStatus) -> ClientError {
     let method = method.strip_prefix('/').unwrap_or(method).to_owned();
     ClientError::Call { peer: peer.to_owned(), method, status: Box::new(status) }
 }
 
-pub(super) fn no_message(error: &prost::DecodeError) -> Status {
-    Status::local(Code::Internal, format!("a message cannot be decoded: {error}"))
+pub(super) fn no_message(error: &prost::DecodeError) -> CallStatus {
+    CallStatus::local(Code::Internal, format!("a message cannot be decoded: {error}"))
 }
 
-fn of_message_error(error: MessageError) -> Status {
+fn of_message_error(error: MessageError) -> CallStatus {
     let code = match error {
         MessageError::TooLarge { .. } => Code::ResourceExhausted,
         MessageError::Flag(_) | MessageError::Truncated => Code::Internal,
     };
-    Status::local(code, error.to_string())
+    CallStatus::local(code, error.to_string())
 }

@@ -20,7 +20,7 @@ use prost::Message;
 
 pub use self::call::{Call, CallEvent};
 pub use self::metadata::Metadata;
-pub use self::status::Status;
+pub use self::status::CallStatus;
 pub use crate::handler::grpc::MessageCoding;
 pub use crate::service::grpc::Code as GrpcCode;
 
@@ -83,7 +83,7 @@ pub struct CallOptions {
 
 /// What a unary call has brought.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Reply<M> {
+pub struct CallReply<M> {
     /// The message.
     pub message: M,
     /// What came before it.
@@ -181,13 +181,13 @@ impl Grpc {
         request: &Q,
         options: &CallOptions,
         patience: Duration,
-    ) -> Result<Reply<A>, ClientError> {
+    ) -> Result<CallReply<A>, ClientError> {
         let bytes = request.encode_to_vec();
-        let Reply { message, initial, trailing } =
+        let CallReply { message, initial, trailing } =
             self.unary_bytes(method, &bytes, options, patience)?;
         let message = A::decode(&*message)
             .map_err(|error| call::failed(&self.url.authority, method, call::no_message(&error)))?;
-        Ok(Reply { message, initial, trailing })
+        Ok(CallReply { message, initial, trailing })
     }
 
     /// The same with messages as bytes.
@@ -200,7 +200,7 @@ impl Grpc {
         request: &[u8],
         options: &CallOptions,
         patience: Duration,
-    ) -> Result<Reply<Vec<u8>>, ClientError> {
+    ) -> Result<CallReply<Vec<u8>>, ClientError> {
         let patience = options.deadline.map_or(patience, |deadline| deadline.min(patience));
         let deadline = Deadline::new(patience);
         let mut tries = Tries::new(self.options.retry);
@@ -223,7 +223,7 @@ impl Grpc {
         request: &[u8],
         options: &CallOptions,
         deadline: Deadline,
-    ) -> Result<Reply<Vec<u8>>, ClientError> {
+    ) -> Result<CallReply<Vec<u8>>, ClientError> {
         let mut call = self.begin(method, options, deadline, deadline)?;
         call.send_last(request)?;
         let message = call.receive_bytes(deadline.rest())?;
@@ -235,7 +235,7 @@ impl Grpc {
             (Some(message), None) => {
                 let trailing = call.status().map(|status| status.metadata.clone());
                 let initial = call.initial().cloned().unwrap_or_default();
-                Ok(Reply { message, initial, trailing: trailing.unwrap_or_default() })
+                Ok(CallReply { message, initial, trailing: trailing.unwrap_or_default() })
             }
             (None, _) => Err(call.refuse(GrpcCode::Unimplemented, "the answer has no message")),
             (Some(_), Some(_)) => {

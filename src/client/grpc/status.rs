@@ -12,7 +12,7 @@ const DETAILS: &[u8] = b"grpc-status-details-bin";
 
 /// The status of a call, and what the server says of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Status {
+pub struct CallStatus {
     /// The status.
     pub code: Code,
     /// What is said of it, for people.
@@ -23,7 +23,7 @@ pub struct Status {
     pub metadata: Metadata,
 }
 
-impl Status {
+impl CallStatus {
     /// A status of our own making.
     pub(super) fn local(code: Code, message: impl Into<String>) -> Self {
         let (details, metadata) = (Vec::new(), Metadata::default());
@@ -39,7 +39,7 @@ impl Status {
     }
 }
 
-impl fmt::Display for Status {
+impl fmt::Display for CallStatus {
     /// As `status NOT_FOUND (5): no such note`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "status {} ({})", self.code.name().to_uppercase(), self.code.number())?;
@@ -96,14 +96,14 @@ mod tests {
     #[test]
     fn a_status_is_read_from_fields_and_told() {
         let mut fields = Fields::default();
-        assert_eq!(Status::of_fields(&fields), None);
+        assert_eq!(CallStatus::of_fields(&fields), None);
         fields.push(b"grpc-status", b"5");
-        let status = Status::of_fields(&fields).unwrap();
+        let status = CallStatus::of_fields(&fields).unwrap();
         assert_eq!(status.to_string(), "status NOT_FOUND (5)");
         fields.push(b"grpc-message", b"no%0Anote");
         fields.push(DETAILS, b"AAE");
         fields.push(b"x", b"y");
-        let status = Status::of_fields(&fields).unwrap();
+        let status = CallStatus::of_fields(&fields).unwrap();
         assert_eq!(status.to_string(), "status NOT_FOUND (5): no\\nnote");
         assert_eq!((status.message.as_str(), &*status.details), ("no\nnote", &[0, 1][..]));
         assert_eq!((status.metadata.get("x"), status.metadata.len()), (Some("y"), 1));

@@ -89,7 +89,7 @@ fn error_of(answer: impl FnOnce(&mut Peer, u32) + Send + 'static) -> ClientError
     error
 }
 
-fn status_of(error: &ClientError) -> &Status {
+fn status_of(error: &ClientError) -> &CallStatus {
     let ClientError::Call { status, .. } = error else { panic!("{error}") };
     status
 }
@@ -127,7 +127,7 @@ fn a_unary_call_has_one_message_each_way() {
     let mut options = CallOptions::default();
     options.metadata.push("x-a", "b").unwrap();
     options.metadata.push_binary("x-bin", &[0, 255]).unwrap();
-    let reply: Reply<Text> = grpc.unary_with(METHOD, &text("hi"), &options, PATIENCE).unwrap();
+    let reply: CallReply<Text> = grpc.unary_with(METHOD, &text("hi"), &options, PATIENCE).unwrap();
     assert_eq!(reply.message, text("hello"));
     assert_eq!(reply.initial.get("x-first"), Some("1"));
     assert_eq!(reply.initial.get_binary("y-bin"), Some(vec![0, 1]));

@@ -4,11 +4,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use prost::Message;
 use prost_reflect::DescriptorPool;
-use prost_reflect::prost::{Message, Oneof};
-use prost_reflect::prost_types::FileDescriptorProto;
+use prost_types::FileDescriptorProto;
 
 use crate::client::{Call, CallOptions, ClientError, Grpc, GrpcCode};
+use crate::handler::grpc::reflection_messages::server_reflection_request::MessageRequest;
+use crate::handler::grpc::reflection_messages::server_reflection_response::MessageResponse;
+use crate::handler::grpc::reflection_messages::{
+    ErrorResponse, ServerReflectionRequest, ServerReflectionResponse,
+};
 
 /// The methods of both versions, the best first.
 const METHODS: [&str; 2] = [
@@ -17,70 +22,6 @@ const METHODS: [&str; 2] = [
 ];
 /// Files that a server may have its definitions in.
 const FILES_MAX: usize = 1000;
-
-/// `ServerReflectionRequest`.
-#[derive(Clone, PartialEq, Message)]
-struct Request {
-    #[prost(oneof = "Question", tags = "3, 4, 7")]
-    question: Option<Question>,
-}
-
-#[derive(Clone, PartialEq, Oneof)]
-enum Question {
-    #[prost(string, tag = "3")]
-    FileByName(String),
-    #[prost(string, tag = "4")]
-    FileOfSymbol(String),
-    #[prost(string, tag = "7")]
-    Services(String),
-}
-
-/// `ServerReflectionResponse`.
-#[derive(Clone, PartialEq, Message)]
-struct Response {
-    #[prost(oneof = "Answer", tags = "4, 6, 7")]
-    answer: Option<Answer>,
-}
-
-#[derive(Clone, PartialEq, Oneof)]
-enum Answer {
-    #[prost(message, tag = "4")]
-    Files(Files),
-    #[prost(message, tag = "6")]
-    Services(Services),
-    #[prost(message, tag = "7")]
-    Refusal(Refusal),
-}
-
-/// `FileDescriptorResponse`.
-#[derive(Clone, PartialEq, Message)]
-struct Files {
-    #[prost(bytes = "vec", repeated, tag = "1")]
-    files: Vec<Vec<u8>>,
-}
-
-/// `ListServiceResponse`.
-#[derive(Clone, PartialEq, Message)]
-struct Services {
-    #[prost(message, repeated, tag = "1")]
-    services: Vec<Service>,
-}
-
-/// `ServiceResponse`.
-#[derive(Clone, PartialEq, Message)]
-struct Service {
-    #[prost(string, tag = "1")]
-    name: String,
-}
-
-/// `ErrorResponse`.
-#[derive(Clone, PartialEq, Message)]
-struct Refusal {
-    #[prost(int32, tag = "1")]
-    code: i32,
-    #[prost(string, tag = "2")]
-    message: String,
-}
 
 /// Why a server does not tell.
 #[derive(Debug, thiserror::Error)]
@@ -137,23 +78,23 @@ impl Reflection {
     }
 
     fn services(&mut self) -> Result<Vec<String>, ReflectionError> {
-        match self.ask(Question::Services("*".to_owned()), "its services")? {
-            Answer::Services(services) => {
-                Ok(services.services.into_iter().map(|service| service.name).collect())
-            }
-            Answer::Files(_) | Answer::Refusal(_) => Err(nonsense("its services", "no list")),
-        }
+        let question = MessageRequest::ListServices("*".to_owned());
+        let MessageResponse::ListServicesResponse(list) = self.ask(question, "its services")?
+        else {
+            return Err(nonsense("its services", "the answer is no list"));
+        };
+        Ok(list.service.into_iter().map(|service| service.name).collect())
     }
 
     /// The definitions of a symbol, with all that they need.
     pub(super) fn pool_of(&mut self, symbol: &str) -> Result<DescriptorPool, ReflectionError> {
-        let answer = self.ask(Question::FileOfSymbol(symbol.to_owned()), symbol)?;
+        let answer = self.ask(MessageRequest::FileContainingSymbol(symbol.to_owned()), symbol)?;
         self.enter(answer, symbol)?;
         while let Some(missing) = self.missing() {
             if self.files.len() >= FILES_MAX {
                 return Err(nonsense(symbol, &format!("it has more than {FILES_MAX} files")));
             }
-            let answer = self.ask(Question::FileByName(missing.clone()), &missing);
+            let answer = self.ask(MessageRequest::FileByFilename(missing.clone()), &missing);
             let own = DescriptorPool::global().get_file_by_name(&missing);
             match (answer, own) {
                 (Ok(answer), _) => self.enter(answer, &missing)?,
@@ -180,27 +121,35 @@ impl Reflection {
         needed.into_iter().find(|name| !self.files.contains_key(*name)).cloned()
     }
 
-    fn enter(&mut self, answer: Answer, name: &str) -> Result<(), ReflectionError> {
-        let Answer::Files(files) = answer else { return Err(nonsense(name, "no file")) };
-        for bytes in files.files {
-            let file = FileDescriptorProto::decode(&*bytes);
+    fn enter(&mut self, answer: MessageResponse, name: &str) -> Result<(), ReflectionError> {
+        let MessageResponse::FileDescriptorResponse(files) = answer else {
+            return Err(nonsense(name, "the answer is no file"));
+        };
+        for bytes in files.file_descriptor_proto {
+            let file = FileDescriptorProto::decode(bytes);
             let file = file.map_err(|error| nonsense(name, &error.to_string()))?;
             self.files.insert(file.name().to_owned(), file);
         }
         Ok(())
     }
 
-    fn ask(&mut self, question: Question, name: &str) -> Result<Answer, ReflectionError> {
-        self.call.send(&Request { question: Some(question) }, self.timeout)?;
-        let response = self.call.receive::<Response>(self.timeout)?;
-        match response.and_then(|response| response.answer) {
-            Some(Answer::Refusal(Refusal { code, message })) => {
-                let (name, number) = (name.to_owned(), format!("error {code}"));
-                let message = if message.is_empty() { number } else { message };
+    fn ask(
+        &mut self,
+        question: MessageRequest,
+        name: &str,
+    ) -> Result<MessageResponse, ReflectionError> {
+        let request =
+            ServerReflectionRequest { host: String::new(), message_request: Some(question) };
+        self.call.send(&request, self.timeout)?;
+        let response = self.call.receive::<ServerReflectionResponse>(self.timeout)?;
+        match response.and_then(|response| response.message_response) {
+            Some(MessageResponse::ErrorResponse(ErrorResponse { error_code, error_message })) => {
+                let (name, number) = (name.to_owned(), format!("error {error_code}"));
+                let message = if error_message.is_empty() { number } else { error_message };
                 Err(ReflectionError::Refused { name, message })
             }
             Some(answer) => Ok(answer),
-            None => Err(nonsense(name, "no answer")),
+            None => Err(nonsense(name, "there is no answer")),
         }
     }
 }
