@@ -236,6 +236,9 @@ fn a_foreign_server_resets_refuses_and_goes_away() {
     let cut = http.get(&format!("{url}/cut"), PATIENCE);
     let error = cut.and_then(|mut answer| answer.collect(PATIENCE)).unwrap_err();
     assert!(error.to_string().ends_with("reset the exchange: cancel"), "{error}");
+    // A client with one connection only.
+    let mut http = Http::default();
+    assert_eq!(http.get(&format!("{url}/echo"), PATIENCE).unwrap().status(), 200);
     let before = echo.accepted();
     let mut last = http.get(&format!("{url}/goodbye"), PATIENCE).unwrap();
     assert_eq!(last.collect(PATIENCE).unwrap(), b"");
