@@ -6,6 +6,7 @@
 #   scripts/compare.sh udp      nginx, a bare loop                      docs/benchmarks-udp.md
 #   scripts/compare.sh http1    nginx, HAProxy, h2o, Envoy              docs/benchmarks-http1.md
 #   scripts/compare.sh http2    nginx, HAProxy, h2o, Envoy              docs/benchmarks-http2.md
+#   scripts/compare.sh grpc     tonic, Envoy, nginx, HAProxy            docs/benchmarks-grpc.md
 #   scripts/compare.sh tls      nginx, HAProxy                          docs/benchmarks-tls.md
 #   scripts/compare.sh scale    nginx, HAProxy                          docs/benchmarks-scale.md
 #   scripts/compare.sh all      one after the other
@@ -21,7 +22,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-usage() { sed -n '2,20s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,21s/^# \{0,1\}//p' "$0"; }
 
 case "${1:-}" in
     tcp) needed="haproxy nginx python3" ;;
@@ -29,6 +30,7 @@ case "${1:-}" in
     udp) needed="nginx python3" ;;
     http1) needed="haproxy nginx h2o wrk python3" ;;
     http2) needed="haproxy nginx h2o h2load python3" ;;
+    grpc) needed="haproxy nginx h2load python3" ;;
     tls) needed="haproxy nginx wrk openssl python3" ;;
     scale) needed="haproxy nginx wrk python3" ;;
     all) needed="haproxy nginx redis-server redis-benchmark h2o h2load wrk python3" ;;
@@ -57,6 +59,9 @@ fi
 # lower, the test is scaled down and says so.
 ulimit -n 65536 2>/dev/null || ulimit -n "$(ulimit -Hn)"
 cargo fetch --locked --quiet
+case "$1" in
+    grpc | all) cargo fetch --locked --quiet --manifest-path benches/peers/Cargo.toml ;;
+esac
 
 # Loopback of our own, with Linux's default congestion control, whatever the machine's is: with BBR,
 # it is chance whose CPU time the kernel's pacing of a connection is.

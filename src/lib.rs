@@ -1,5 +1,52 @@
 //! Ringway: a proxy and server for Linux whose data plane is one io_uring event loop per core.
 //!
+//! # A server of your own
+//!
+//! What the configuration cannot say, a program adds: handlers, which answer the requests of
+//! routes.
+//!
+//! ```no_run
+//! use ringway::{Answer, HttpHandlers, HttpRequest, Response, Server, StartOptions, config};
+//!
+//! let http_handlers = HttpHandlers::new().with("hello", || {
+//!     |_: &HttpRequest<'_>, answer: Answer| {
+//!         answer.send(Response::text(200), "Hello!\n");
+//!         None
+//!     }
+//! });
+//! let options = StartOptions { http_handlers, ..StartOptions::default() };
+//! let text = "listener = [{ name = 'web', listen = '127.0.0.1:8080', protocol = 'http', \
+//!             route = [{ handler = 'hello' }] }]";
+//! let server = Server::start_with(config::parse("hello", text)?, options)?;
+//! server.handle_signals();
+//! let _ended = server.wait();
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! | for | see | example |
+//! |---|---|---|
+//! | HTTP/1.1, HTTP/2 | [`HttpHandler`], [`Answer`] | `hello`, `upload`, `events` |
+//! | gRPC | [`handler::grpc`] | `grpc` |
+//! | frames and messages | [`Handler`] | `frames` |
+//! | TCP, UDP, proxies: configuration alone | [`config`], [`Running::reload`] | `proxy` |
+//! | clients | [`client`] | |
+//!
+//! `docs/handlers.md` is the guide.
+//!
+//! # A server as it is
+//!
+//! ```no_run
+//! let config = ringway::config::embedded();
+//! let server = ringway::Server::start(config)?;
+//! println!("echo on {}", server.address("echo").expect("the embedded one has it"));
+//! server.drain();
+//! let outcome = server.wait();
+//! assert_eq!(outcome.cut, 0);
+//! # Ok::<(), ringway::StartError>(())
+//! ```
+//!
+//! # How it is built
+//!
 //! The crate is a pure core beside a thin shell, joined in one folder:
 //!
 //! | module | what it is | may import |
@@ -17,17 +64,7 @@
 //! | [`client`] | blocking clients, each with a small loop of its own | `service`, `proto`, `net` |
 //! | [`cli`] | the command line | `server`, `client`, `proto`, `config` |
 //!
-//! `docs/architecture.md` tells the whole, with the invariants. To run a server from a program:
-//!
-//! ```no_run
-//! let config = ringway::config::embedded();
-//! let server = ringway::server::Server::start(config)?;
-//! println!("echo on {}", server.address("echo").expect("the embedded one has it"));
-//! server.drain();
-//! let outcome = server.wait();
-//! assert_eq!(outcome.cut, 0);
-//! # Ok::<(), ringway::server::StartError>(())
-//! ```
+//! `docs/architecture.md` tells the whole, with the invariants.
 #![deny(unsafe_code)]
 
 pub use config::Config;
@@ -55,4 +92,5 @@ pub mod session;
 /// The examples of the documentation, which are compiled with the tests.
 #[cfg(doctest)]
 #[doc = include_str!("../docs/client.md")]
+#[doc = include_str!("../docs/handlers.md")]
 mod documentation {}

@@ -16,6 +16,7 @@ import time
 
 import common
 import frame
+import grpc
 import http1
 import http2
 import scale
@@ -23,7 +24,7 @@ import tcp
 import tls
 import udp
 
-SCENARIOS = {scenario.NAME: scenario for scenario in (tcp, frame, udp, http1, http2, tls, scale)}
+SCENARIOS = {scenario.NAME: scenario for scenario in (tcp, frame, udp, http1, http2, grpc, tls, scale)}
 
 
 def parse():

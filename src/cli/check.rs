@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use super::{CheckArgs, EXIT_USAGE, fail, print, running, warn};
 use crate::config::{self, Config, Finding, Report};
+use crate::handler::HttpHandlers;
 use crate::server::{Inspection, explain, inspect, unresolved};
 
 /// The name by which standard input is read.
@@ -110,12 +111,12 @@ impl Source {
 
     /// What a start would refuse, and what is likely not meant.
     pub(super) fn report(&self) -> Report {
-        self.report_with(inspect(&self.config).findings)
+        self.report_with(inspect(&self.config, &HttpHandlers::new()).findings)
     }
 
     /// The same, with what a start tells of itself.
     fn whole_report(&self) -> Report {
-        let Inspection { mut findings, expiring } = inspect(&self.config);
+        let Inspection { mut findings, expiring } = inspect(&self.config, &HttpHandlers::new());
         findings.extend(expiring);
         findings.extend(unresolved(&self.config));
         self.report_with(findings)

@@ -17,6 +17,7 @@ use crate::config::{
     ListenAddress, Listener, ListenerService, ListenerTls, Place, ServerAddress, Severity,
     TlsPolicy, Upstream, UpstreamTls, Users,
 };
+use crate::handler::HttpHandlers;
 use crate::net::tls::{Pin, PolicyError, check_issuers, check_revocations};
 
 /// Names that are resolved at a time.
@@ -34,12 +35,14 @@ pub struct Inspection {
 }
 
 /// Checks the folders, files and logs that a configuration names, and loads its certificates as a
-/// start does. Nothing is created.
+/// start does. Nothing is created. Routes may name `handlers`, and those that are always there.
 #[must_use]
-pub fn inspect(config: &Config) -> Inspection {
+pub fn inspect(config: &Config, handlers: &HttpHandlers) -> Inspection {
+    let handlers = handlers.clone().with_built_in();
     let mut found = Inspection::default();
     for (index, listener) in config.listeners.iter().enumerate() {
         found.listener(Place::listener(index), listener);
+        found.handlers(&Place::listener(index), listener, &handlers);
     }
     if let Some(tls) = config.admin.tls.as_ref().filter(|_| config.admin.enabled) {
         let make =
@@ -129,6 +132,24 @@ impl Inspection {
             | ListenerService::UdpEcho { .. }
             | ListenerService::Messages { .. }
             | ListenerService::Sni { .. } => {}
+        }
+    }
+
+    fn handlers(&mut self, place: &Place, listener: &Listener, handlers: &HttpHandlers) {
+        let routes = listener.service.http().map(|http| http.routes.iter());
+        for (at, route) in routes.into_iter().flatten().enumerate() {
+            if let Action::Handler(name) = &route.action
+                && handlers.place(name).is_none()
+            {
+                let known: Vec<&str> = handlers.names().collect();
+                let help = format!(
+                    "name one that this program has: {}; others are added by programs that use \
+                     Ringway as a library",
+                    known.join(", ")
+                );
+                let place = place.clone().key("route").at(at).key("handler");
+                self.error(place, format!("there is no handler `{name}`"), help);
+            }
         }
     }
 

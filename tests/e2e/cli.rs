@@ -125,6 +125,26 @@ fn inspection_folder() -> Folder {
 }
 
 #[test]
+fn a_handler_that_the_program_does_not_have_is_refused() {
+    let folder = Folder::new();
+    let of = |name: &str| {
+        format!(
+            "admin.enabled = false\n[[listener]]\nname = \"a\"\nlisten = \"127.0.0.1:1\"\n\
+             protocol = \"http\"\n[[listener.route]]\nhandler = \"{name}\"\n"
+        )
+    };
+    assert!(inspected(&folder, &of("demo")).status.success());
+    let output = inspected(&folder, &of("mine"));
+    assert_eq!(output.status.code(), Some(1));
+    let errors = text(&output.stderr);
+    assert!(
+        errors.contains("toml:7:11") && errors.contains("there is no handler `mine`"),
+        "{errors}"
+    );
+    assert!(errors.contains("name one that this program has: demo"), "{errors}");
+}
+
+#[test]
 fn check_refuses_what_a_start_would_with_the_place_of_each_key() {
     let folder = inspection_folder();
     let good = inspected(&folder, INSPECTED);

@@ -257,8 +257,8 @@ impl Services {
         self
     }
 
-    /// The same, and files that describe services and messages, as [`Service::DESCRIPTORS`] does: for
-    /// those that are made when the program runs.
+    /// The same, and files that describe services and messages, as [`Service::DESCRIPTORS`] does:
+    /// for those that are made when the program runs.
     #[must_use]
     pub fn with_descriptors(mut self, descriptors: &[u8]) -> Self {
         self.descriptors.push(Cow::Owned(descriptors.to_vec()));

@@ -394,6 +394,9 @@ fn check(ask: &Ask, answer: &Answer) {
             pattern(marker, 'a', head.number("x-len").expect("a length"))
         }
         None if ask.path == "/fixed" && *status == 200 => b"hello".to_vec(),
+        None if matches!(ask.path, "/handled" | "/broken") && *status == 200 => {
+            pattern(&ask.marker, 'q', ask.body.map_or(0, |(len, _)| len))
+        }
         None if ask.path == "/echo" && *status == 200 && ask.has_body() => {
             pattern(&ask.marker, 'q', ask.body.map_or(0, |(len, _)| len))
         }

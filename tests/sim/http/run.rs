@@ -212,7 +212,7 @@ impl Run {
     fn step(&mut self) {
         self.trace.turn += 1;
         self.check_health();
-        let is_told = self.take_notes();
+        let is_told = self.setup.later.play(&mut self.random) | self.take_notes();
         self.worker.turn().expect("the simulated kernel does not fail");
         self.check_budget();
         self.worker.sessions().check_exchanges();

@@ -32,16 +32,21 @@ use ringway::session::{
 };
 
 use super::client::Habits;
+use super::handlers::{Later, handlers};
 use super::orders::Ask;
 use super::server::Moods;
 
 pub(super) const BUFFERS: u16 = 8;
 pub(super) const BUFFER_SIZE: u32 = 256;
 /// The path of each route, in their order.
-pub(super) const ROUTES: [&str; 9] =
-    ["/echo", "/fixed", "/moved", "/limited", "/short", "/timed", "/zip", "/up", "/files"];
+pub(super) const ROUTES: [&str; 11] = [
+    "/echo", "/fixed", "/moved", "/limited", "/short", "/timed", "/zip", "/up", "/files",
+    "/handled", "/broken",
+];
 /// The place of the route `/timed`, whose requests have a time in all.
 pub(super) const TIMED: usize = 5;
+/// The place of the route `/handled`, whose requests a handler answers.
+pub(super) const HANDLED: usize = 9;
 /// Bytes of a body on the route `/short`.
 pub(super) const SHORT_BODY: usize = 1_000;
 
@@ -76,6 +81,8 @@ pub(super) struct Setup {
     pub(super) reloads: Vec<usize>,
     /// The last plan has nothing any more.
     pub(super) ends_with_nothing: bool,
+    /// What handlers do later.
+    pub(super) later: Later,
 }
 
 pub(super) fn address(server: usize) -> SocketAddress {
@@ -100,6 +107,7 @@ fn action(path: &str, upstream: usize, folder: &KeptFolder) -> RouteAction {
             location: Template::parse("https://$host/new$path$query").expect("a template"),
         },
         "/files" => RouteAction::Files(Box::new(files(folder))),
+        "/handled" | "/broken" => RouteAction::Handler(0),
         _ => RouteAction::Proxy(ProxyOptions { upstream, rewrite: None }),
     }
 }
@@ -312,6 +320,7 @@ impl Setup {
             unit,
             reloads: Vec::new(),
             ends_with_nothing: false,
+            later: Later::default(),
         }
     }
 
@@ -372,7 +381,7 @@ impl Setup {
             hand_off_ratio: None,
             seed: 0x5eed_0000_0000,
             handler: HandlerFactory::default(),
-            http_handlers: ringway::handler::HttpHandlers::new(),
+            http_handlers: handlers(self.seed, &self.later),
         }
     }
 }

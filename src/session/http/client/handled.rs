@@ -254,7 +254,7 @@ impl Http {
             }
             Said::Head(mut response, length) => {
                 self.write_handled_head(context, handled, &mut response, length);
-                Progress::Moved
+                self.end_if_whole(context, request)
             }
             Said::Part(part) => match &mut handled.body {
                 AnswerBody::None => Progress::Moved,
@@ -266,7 +266,7 @@ impl Http {
                     left.into_iter().for_each(|left| *left -= part.len() as u64);
                     handled.record.sent += part.len() as u64;
                     self.write_part(context, Buf::from(part));
-                    Progress::Moved
+                    self.end_if_whole(context, request)
                 }
             },
             Said::End(_) if matches!(handled.body, AnswerBody::Some(Some(1..))) => {
@@ -284,6 +284,25 @@ impl Http {
                 self.fail_handled(context, (key, request), status)
             }
         }
+    }
+
+    /// Nothing follows an answer without a body, and by HTTP/1 one of known length: its client may
+    /// be gone before the handler says that it was all.
+    fn end_if_whole<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        request: &mut Request,
+    ) -> Progress {
+        let Responder::Handler(handled) = &request.responder else { return Progress::Over };
+        let is_whole = match handled.body {
+            AnswerBody::None => true,
+            AnswerBody::Some(left) => left == Some(0) && !self.wire.is_http2(),
+        };
+        if !is_whole {
+            return Progress::Moved;
+        }
+        self.end_handled(context, request, None);
+        Progress::Over
     }
 
     fn write_handled_head<D: Driver>(

@@ -64,7 +64,7 @@ fn faulty_ask(random: &mut Random, marker: String) -> Ask {
 }
 
 /// The clients speak HTTP/2, with many requests at a time.
-fn of_clients(random: &mut Random, setup: &mut Setup, cancels: u32) {
+pub(super) fn of_clients(random: &mut Random, setup: &mut Setup, cancels: u32) {
     let limits = Limits { streams: pick(random, &[2, 100, 100]), ..Limits::default() };
     setup.http.http2 = Some(limits);
     for (asks, habits) in &mut setup.clients {

@@ -1,6 +1,7 @@
 //! What is played.
 
 mod doors;
+mod handlers;
 mod http2;
 mod limits;
 mod proxy;
@@ -50,7 +51,7 @@ const fn some(share: u64, scenario: Scenario) -> Scenario {
     Scenario { share, ..scenario }
 }
 
-pub(super) const SCENARIOS: [Scenario; 26] = [
+pub(super) const SCENARIOS: [Scenario; 28] = [
     fair("plain", plain),
     hard("plain_with_faults", plain_with_faults, &reaches::PLAIN_WITH_FAULTS),
     fair("bodies", bodies),
@@ -81,6 +82,8 @@ pub(super) const SCENARIOS: [Scenario; 26] = [
     some(4, fair("both", http2::both)),
     some(2, hard("both_with_faults", http2::both_with_faults, &reaches::BOTH)),
     some(4, fair("short_streams", http2::short_streams)),
+    some(2, fair("handlers", handlers::handlers)),
+    some(2, hard("handlers_with_faults", handlers::handlers_with_faults, &reaches::HANDLERS)),
 ];
 
 /// Times that nothing reaches unless somebody is silent.

@@ -65,10 +65,9 @@ pub(super) const SLOW: [&str; 6] = [
     "failure first_byte_timeout",
     "failure client_timeout",
 ];
-pub(super) const DOORS: [&str; 9] = [
+pub(super) const DOORS: [&str; 8] = [
     "close denied",
     "close file_cut",
-    "close handler_failed",
     "close proxy_header_invalid",
     "close proxy_header_timeout",
     "close resources",
@@ -146,3 +145,5 @@ pub(super) const BOTH: [&str; 7] = [
     "http2 stalled",
     "pool retired",
 ];
+pub(super) const HANDLERS: [&str; 3] =
+    ["close handler_failed", "failure total_timeout", "class 5xx"];
