@@ -64,7 +64,8 @@ impl Tries {
                 rest(pause);
                 Ok(())
             }
-            Ok(_) | Err(_) if self.policy.tries_max <= 1 => Err(error),
+            // One that was not repeated is told as it is.
+            Ok(_) | Err(_) if self.failed <= 1 => Err(error),
             Ok(_) | Err(_) => {
                 let (tries, last) = (self.failed, Box::new(error));
                 Err(ClientError::RetriesExhausted { tries, last })

@@ -47,6 +47,8 @@ pub struct Call {
     status: Option<CallStatus>,
     may_begin_again: bool,
     is_idempotent: bool,
+    /// A descriptor is watched beside the socket.
+    is_watching: bool,
 }
 
 /// What goes out.
@@ -108,6 +110,7 @@ impl Call {
             status: None,
             may_begin_again: true,
             is_idempotent: options.is_idempotent,
+            is_watching: false,
         })
     }
 
@@ -249,16 +252,14 @@ impl Call {
         loop {
             match self.next()? {
                 Some(Some(message)) => return Ok(CallEvent::Message(message)),
-                Some(None) => {
-                    self.exchange.unwatch()?;
-                    return Ok(CallEvent::End);
-                }
+                Some(None) => return Ok(CallEvent::End),
                 None => {}
             }
             if self.sending.pending.is_empty() {
                 if self.exchange.take_input() {
                     return Ok(CallEvent::Input);
                 }
+                self.is_watching = true;
                 self.exchange.watch(input);
             }
             self.turn(deadline, Waiting::Message)?;
@@ -423,6 +424,9 @@ impl Call {
             return Err(error);
         }
         self.may_begin_again = false;
+        if std::mem::replace(&mut self.is_watching, false) {
+            self.exchange.unwatch()?;
+        }
         tell_deadline(&mut self.request, self.deadline);
         self.exchange = self.http.borrow_mut().begin(&self.request, false, true, self.deadline)?;
         (self.sending.pending, self.sending.at) = (replay, 0);
@@ -465,6 +469,16 @@ impl Call {
             // The next look finds that the call's own time is over.
             Err(ClientError::Deadline { .. }) if self.deadline.is_over() => Ok(()),
             done => done,
+        }
+    }
+}
+
+impl Drop for Call {
+    /// The connection may be used again, for which another descriptor may be watched.
+    fn drop(&mut self) {
+        if self.is_watching {
+            // What fails now is met by the next exchange.
+            let _failed = self.exchange.unwatch();
         }
     }
 }
