@@ -16,6 +16,10 @@ mod against_running;
 mod cli;
 #[path = "e2e/client.rs"]
 mod client;
+#[path = "e2e/client_grpc.rs"]
+mod client_grpc;
+#[path = "e2e/client_http.rs"]
+mod client_http;
 #[path = "e2e/connect.rs"]
 mod connect;
 #[path = "e2e/connect_tls.rs"]

@@ -1,6 +1,7 @@
 //! `ringway connect`: talks to a server, one file a scheme.
 
 mod frame;
+mod grpc;
 mod http;
 mod messages;
 mod ping;
@@ -13,6 +14,7 @@ use std::fmt;
 use std::fs::File;
 use std::io::{self, BufRead, Read, Write};
 use std::os::fd::AsFd;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
@@ -25,6 +27,8 @@ use crate::client::{ClientError, ConnectOptions, PumpError, RetryPolicy, Target,
 use crate::config::units::Period;
 use crate::proto::http::Method;
 
+/// How long connecting, and each exchange, may take, unless that is given.
+const TIMEOUT: Duration = Duration::from_secs(5);
 /// The longest line of the input that is taken.
 const LINE_MAX: u64 = 1024 * 1024;
 
@@ -35,9 +39,15 @@ URL is one of
   messages://HOST:PORT   [TYPE [PAYLOAD]]  JSON objects, one a line
   frame://HOST:PORT      echo TEXT | get NAME | ping | stats | message TYPE [PAYLOAD]
   http://HOST[:PORT]/PATH  GET; the body goes to standard output
-By TLS: tls:// for tcp://, messages+tls://, frame+tls://, and https://.
-Instead of HOST:PORT there may be unix:/PATH (not for udp and http). Without a command, messages
-and frame send each line of standard input and print the answers.
+  h2://HOST[:PORT]/PATH  the same by HTTP/2 in clear, which the server is known to speak
+  grpc://HOST:PORT/package.Service/Method [JSON | -]
+                         a call; messages are JSON. Without JSON, a stream is read from standard
+                         input, and another method is called with an empty message
+  grpc://HOST:PORT       list [SERVICE] | describe [SYMBOL]
+By TLS: tls:// for tcp://, messages+tls://, frame+tls://, grpcs://, and https://, which speaks the
+version of HTTP that the server prefers.
+Instead of HOST:PORT there may be unix:/PATH (for tcp, messages and frame). Without a command,
+messages and frame send each line of standard input and print the answers.
 
 Examples:
   echo hello | ringway connect tcp://127.0.0.1:7000
@@ -47,6 +57,9 @@ Examples:
   ringway connect frame://127.0.0.1:7002 ping -c 3 -i 200ms
   ringway connect frame://127.0.0.1:7002 get motd --retries 2 > motd
   ringway connect https://example.com/ > page.html
+  ringway connect grpc://127.0.0.1:50051 list
+  ringway connect grpc://127.0.0.1:50051/demo.Notes/Get '{\"id\": 7}' -H 'x-tenant: blue'
+  ringway connect grpcs://notes.example/demo.Notes/Watch --proto notes.proto - < requests.json
   ringway connect tls://db.example:7000 --ca ca.pem --pin spki:6a1f...
 
 Exit status: 0 success, 1 failure, 2 wrong usage.";
@@ -61,9 +74,10 @@ pub(super) struct ConnectArgs {
     /// What to ask; standard input is sent without
     #[arg(value_name = "COMMAND")]
     command: Vec<String>,
-    /// How long connecting, and each exchange, may take
-    #[arg(long, value_name = "DURATION", default_value = "5s", value_parser = period)]
-    timeout: Duration,
+    /// How long connecting, and each exchange, may take [default: 5s]; calls of gRPC in all, of
+    /// which streams have no limit without it
+    #[arg(long, value_name = "DURATION", value_parser = period)]
+    timeout: Option<Duration>,
     /// How often to try again, after a growing pause
     #[arg(long, value_name = "N", default_value_t = 0)]
     retries: u32,
@@ -76,9 +90,21 @@ pub(super) struct ConnectArgs {
     /// ping: the time from one to the next [default: 1s]
     #[arg(short, long, value_name = "DURATION", value_parser = period)]
     interval: Option<Duration>,
-    /// http and https: the head of the answer, and how TLS is spoken, to standard error
+    /// HTTP: the head of the answer, and how TLS is spoken; gRPC: the metadata of the answer; to
+    /// standard error
     #[arg(short, long)]
     verbose: bool,
+    /// HTTP and gRPC: a field to be sent; may be given several times
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
+    headers: Vec<(String, String)>,
+    /// gRPC: read messages and services from this file, and do not ask the server for them; may be
+    /// given several times
+    #[arg(long, value_name = "FILE")]
+    proto: Vec<PathBuf>,
+    /// gRPC: where --proto and its imports are searched for [default: the file's folder, and the
+    /// current one]; may be given several times
+    #[arg(long, value_name = "DIR", requires = "proto")]
+    import_path: Vec<PathBuf>,
     #[command(flatten)]
     tls: TlsArgs,
 }
@@ -103,11 +129,14 @@ enum Scheme {
     Messages,
     Frame,
     Http,
+    /// HTTP/2 in clear.
+    Http2,
+    Grpc,
 }
 
 impl Scheme {
     /// Names, and whether they stand for TLS.
-    const NAMES: [(&str, Self, bool); 9] = [
+    const NAMES: [(&str, Self, bool); 12] = [
         ("tcp", Self::Tcp, false),
         ("tls", Self::Tcp, true),
         ("udp", Self::Udp, false),
@@ -117,7 +146,23 @@ impl Scheme {
         ("frame+tls", Self::Frame, true),
         ("http", Self::Http, false),
         ("https", Self::Http, true),
+        ("h2", Self::Http2, false),
+        ("grpc", Self::Grpc, false),
+        ("grpcs", Self::Grpc, true),
     ];
+
+    /// Whether a path follows the host.
+    const fn has_path(self) -> bool {
+        match self {
+            Self::Http | Self::Http2 | Self::Grpc => true,
+            Self::Tcp | Self::Udp | Self::Messages | Self::Frame => false,
+        }
+    }
+
+    /// Whether it is HTTP, and no more than that.
+    const fn is_http(self) -> bool {
+        matches!(self, Self::Http | Self::Http2)
+    }
 }
 
 /// A text that is no URL of ours.
@@ -125,7 +170,7 @@ impl Scheme {
 pub(super) enum UrlError {
     #[error(
         "begin with tcp://, tls://, udp://, messages://, messages+tls://, frame://, frame+tls://, \
-         http:// or https://"
+         http://, https://, h2://, grpc:// or grpcs://"
     )]
     Scheme,
     #[error("the path has a byte that must be escaped, as in %20")]
@@ -150,8 +195,8 @@ impl FromStr for Url {
             None if text.starts_with("unix:") => (Scheme::Tcp, false, text),
             None => return Err(UrlError::Scheme),
         };
-        if scheme == Scheme::Http {
-            return Self::http(secure, rest);
+        if scheme.has_path() {
+            return Self::with_path(scheme, secure, rest);
         }
         let target = rest.strip_suffix('/').filter(|rest| !rest.starts_with("unix:"));
         let target: Target = target.unwrap_or(rest).parse()?;
@@ -165,7 +210,7 @@ impl FromStr for Url {
 
 impl Url {
     /// A host, a port where it is not the usual one, and a path.
-    fn http(secure: bool, rest: &str) -> Result<Self, UrlError> {
+    fn with_path(scheme: Scheme, secure: bool, rest: &str) -> Result<Self, UrlError> {
         let at = rest.find(['/', '?', '#']).unwrap_or(rest.len());
         let (host, path) = rest.split_at(at);
         let path = path.split('#').next().unwrap_or_default();
@@ -179,7 +224,7 @@ impl Url {
         let target =
             if is_with_port { host.parse()? } else { format!("{host}:{usual}").parse()? };
         let path = format!("{slash}{path}");
-        Ok(Self { scheme: Scheme::Http, secure, target, host: host.to_owned(), path })
+        Ok(Self { scheme, secure, target, host: host.to_owned(), path })
     }
 }
 
@@ -205,6 +250,12 @@ pub(super) struct Request<'a> {
 pub(super) struct Reply {
     pub(super) status: u16,
     pub(super) body: Vec<u8>,
+}
+
+/// A field as it is written.
+fn header(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once(':').ok_or("a field is written 'name: value'")?;
+    Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
 
 pub(super) fn period(text: &str) -> Result<Duration, String> {
@@ -277,7 +328,8 @@ pub(super) fn run(args: &ConnectArgs) -> ExitCode {
         Scheme::Udp => udp::run(args),
         Scheme::Messages => messages::run(args),
         Scheme::Frame => frame::run(args),
-        Scheme::Http => http::run(args),
+        Scheme::Http | Scheme::Http2 => http::run(args),
+        Scheme::Grpc => grpc::run(args),
     });
     status("connect", done)
 }
@@ -317,8 +369,7 @@ pub(super) fn ask(
 }
 
 fn options(url: &Url, tls: &TlsArgs, timeout: Duration) -> Result<ConnectOptions, Failure> {
-    let alpn: &[&str] = if url.scheme == Scheme::Http { &["http/1.1"] } else { &[] };
-    let tls = if url.secure { Some(tls.tls(alpn)?) } else { None };
+    let tls = if url.secure { Some(tls.tls()?) } else { None };
     Ok(ConnectOptions { deadline: timeout, tls, ..ConnectOptions::default() })
 }
 
@@ -326,15 +377,21 @@ fn options(url: &Url, tls: &TlsArgs, timeout: Duration) -> Result<ConnectOptions
 fn check(args: &ConnectArgs) -> Result<(), Failure> {
     let scheme = args.url.scheme;
     let wrong = |text: &str| Err(Failure::Usage(text.to_owned()));
-    let is_without = matches!(scheme, Scheme::Tcp | Scheme::Udp | Scheme::Http);
+    let is_without = matches!(scheme, Scheme::Tcp | Scheme::Udp) || scheme.is_http();
     if is_without && !args.command.is_empty() {
         return wrong("tcp, udp and http take no command");
     }
-    if scheme != Scheme::Http && args.verbose {
-        return wrong("--verbose is for http and https");
+    if !scheme.has_path() && args.verbose {
+        return wrong("--verbose is for http, https, h2, grpc and grpcs");
+    }
+    if !scheme.has_path() && !args.headers.is_empty() {
+        return wrong("--header is for http, https, h2, grpc and grpcs");
+    }
+    if scheme != Scheme::Grpc && !args.proto.is_empty() {
+        return wrong("--proto is for grpc and grpcs");
     }
     if !args.url.secure && args.tls.is_given() {
-        return wrong("the switches of TLS are for tls, messages+tls, frame+tls and https");
+        return wrong("the switches of TLS are for tls, messages+tls, frame+tls, https and grpcs");
     }
     if scheme != Scheme::Udp && args.wait.is_some() {
         return wrong("--wait is for udp");
@@ -347,8 +404,13 @@ fn check(args: &ConnectArgs) -> Result<(), Failure> {
 }
 
 impl ConnectArgs {
+    /// How long connecting, and each exchange, may take.
+    fn timeout(&self) -> Duration {
+        self.timeout.unwrap_or(TIMEOUT)
+    }
+
     fn options(&self) -> Result<ConnectOptions, Failure> {
-        options(&self.url, &self.tls, self.timeout)
+        options(&self.url, &self.tls, self.timeout())
     }
 
     fn policy(&self) -> RetryPolicy {
@@ -427,6 +489,7 @@ mod tests {
             ("https://a:8443/b?c=d#e", Scheme::Http, "a:8443", "/b?c=d"),
             ("https://[::1]/b", Scheme::Http, "[::1]:443", "/b"),
             ("https://[::1]:8443", Scheme::Http, "[::1]:8443", "/"),
+            ("grpcs://a:1/b.C/D", Scheme::Grpc, "a:1", "/b.C/D"),
         ] {
             let url: Url = text.parse().unwrap();
             assert_eq!((url.scheme, url.target.to_string().as_str()), (scheme, target));
@@ -449,6 +512,7 @@ mod tests {
             ("tcp://127.0.0.1", "port is missing"),
             ("tcp://", "port is missing"),
             ("frame://host:7/path", "below 65536"),
+            ("grpc://", "name or an address"),
         ] {
             let error = text.parse::<Url>().unwrap_err().to_string();
             assert!(error.contains(word), "{text}: {error}");

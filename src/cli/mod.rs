@@ -57,7 +57,7 @@ enum Command {
     /// Have the running process read its configuration file again
     #[command(after_help = reload::AFTER_HELP)]
     Reload(Box<reload::ReloadArgs>),
-    /// Talk to a server: bytes, datagrams, messages, frames
+    /// Talk to a server: bytes, datagrams, messages, frames, HTTP, gRPC
     Connect(Box<connect::ConnectArgs>),
     /// Make an issuer of one's own and a server certificate, for a first try of TLS
     Cert(cert::CertArgs),

@@ -4,11 +4,14 @@ use std::fmt;
 use std::time::Duration;
 
 use super::address::TargetError;
+use super::grpc::CallStatus;
 use crate::net::NetworkError;
 use crate::net::tls::Fault;
 use crate::proto::frame::{Code, Command, FrameError};
+use crate::proto::http2::ErrorCode;
 use crate::ring::DriverError;
 use crate::ring::uring::SetupError;
+use crate::service::grpc::Code as GrpcCode;
 
 /// Why a client did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,6 +26,14 @@ pub enum ClientError {
         /// The name.
         name: String,
         /// What the resolver said.
+        reason: String,
+    },
+    /// The text is no URL of HTTP.
+    #[error("{text} is no URL: {reason}")]
+    Url {
+        /// The text.
+        text: String,
+        /// What is wrong with it.
         reason: String,
     },
     /// The network failed.
@@ -77,6 +88,34 @@ pub enum ClientError {
         peer: String,
         /// What is wrong with it.
         reason: String,
+    },
+    /// What came is not HTTP; the connection is of no more use, or the exchange by HTTP/2.
+    #[error("{peer}: its answer is no {version}: {reason}")]
+    Http {
+        /// The peer.
+        peer: String,
+        /// What was expected, such as `HTTP/1.1`.
+        version: &'static str,
+        /// The rule that it breaks.
+        reason: String,
+    },
+    /// The peer gave an exchange up (RST_STREAM of HTTP/2). The connection goes on.
+    #[error("{peer} reset the exchange: {code}")]
+    Reset {
+        /// The peer.
+        peer: String,
+        /// The name of the code in the specification, or its number.
+        code: String,
+    },
+    /// A call of gRPC ended with another status than OK. The connection goes on.
+    #[error("{method} at {peer}: {status}")]
+    Call {
+        /// The peer.
+        peer: String,
+        /// Which method was called.
+        method: String,
+        /// Its status.
+        status: Box<CallStatus>,
     },
     /// The peer answered with an error. The connection goes on.
     #[error("{peer} refused: {code}: {text}")]
@@ -165,6 +204,8 @@ pub enum Waiting {
     Any,
     /// A message.
     Message,
+    /// The head of an answer of HTTP.
+    Answer,
 }
 
 impl fmt::Display for Waiting {
@@ -177,6 +218,7 @@ impl fmt::Display for Waiting {
             Self::Exchange(command) => write!(f, "{command} to"),
             Self::Any => f.write_str("any answer from"),
             Self::Message => f.write_str("message from"),
+            Self::Answer => f.write_str("answer from"),
         }
     }
 }
@@ -212,6 +254,12 @@ pub enum TransferError {
 }
 
 impl ClientError {
+    /// A wait that was too long, told as this time.
+    pub(super) fn told_as(self, after: Duration) -> Self {
+        let Self::Deadline { op, peer, .. } = self else { return self };
+        Self::Deadline { op, peer, after }
+    }
+
     /// Whether the request was certainly not carried out: any request may be repeated.
     #[must_use]
     pub fn is_not_done(&self) -> bool {
@@ -220,7 +268,11 @@ impl ClientError {
             Self::Network(error) => error.is_before_connection(),
             Self::Deadline { op, .. } => *op == Waiting::Connect,
             Self::Refused { code, .. } => has_code(code, Code::is_not_done),
+            Self::Reset { code, .. } => code == ErrorCode::REFUSED_STREAM.name(),
             Self::Target(_)
+            | Self::Url { .. }
+            | Self::Http { .. }
+            | Self::Call { .. }
             | Self::TlsOptions { .. }
             | Self::Tls { .. }
             | Self::Cut { .. }
@@ -234,6 +286,41 @@ impl ClientError {
             | Self::RetriesExhausted { .. }
             | Self::Ring(_)
             | Self::Loop(_) => false,
+        }
+    }
+
+    /// The status of a call of gRPC that ended like that: the server's, or what gRPC takes the
+    /// failure for.
+    #[must_use]
+    pub fn status_code(&self) -> GrpcCode {
+        match self {
+            Self::Call { status, .. } => status.code,
+            Self::RetriesExhausted { last, .. } => last.status_code(),
+            Self::Deadline { op: Waiting::Connect, .. }
+            | Self::Resolve { .. }
+            | Self::Network(_)
+            | Self::Tls { .. }
+            | Self::Closed { .. }
+            | Self::Cut { .. }
+            | Self::NotDone { .. } => GrpcCode::Unavailable,
+            Self::Deadline { .. } => GrpcCode::DeadlineExceeded,
+            Self::Reset { code, .. } => of_reset(code),
+            Self::Transfer { reason: TransferError::TooLarge { .. }, .. } => {
+                GrpcCode::ResourceExhausted
+            }
+            Self::Target(_)
+            | Self::Url { .. }
+            | Self::TlsOptions { .. }
+            | Self::Http { .. }
+            | Self::Frame { .. }
+            | Self::Message { .. }
+            | Self::Refused { .. }
+            | Self::Transfer { .. }
+            | Self::Request { .. }
+            | Self::Busy { .. }
+            | Self::Finished
+            | Self::Ring(_)
+            | Self::Loop(_) => GrpcCode::Internal,
         }
     }
 
@@ -251,6 +338,19 @@ impl ClientError {
         ) || matches!(self, Self::Refused { code, .. } if has_code(code, unknown));
         lost || self.is_not_done()
     }
+}
+
+/// What a reset of HTTP/2 means in gRPC (its `PROTOCOL-HTTP2.md`, "Errors").
+fn of_reset(code: &str) -> GrpcCode {
+    [
+        (ErrorCode::REFUSED_STREAM, GrpcCode::Unavailable),
+        (ErrorCode::CANCEL, GrpcCode::Cancelled),
+        (ErrorCode::ENHANCE_YOUR_CALM, GrpcCode::ResourceExhausted),
+        (ErrorCode::INADEQUATE_SECURITY, GrpcCode::PermissionDenied),
+    ]
+    .into_iter()
+    .find(|(known, _)| known.name() == code)
+    .map_or(GrpcCode::Internal, |(_, status)| status)
 }
 
 /// The name of a code on the wire, or its number.
@@ -324,6 +424,35 @@ mod tests {
                 "10.0.0.5:1 closed the connection before it answered",
                 false,
                 true,
+            ),
+            (
+                ClientError::Reset { peer: peer(), code: "refused_stream".to_owned() },
+                "10.0.0.5:1 reset the exchange: refused_stream",
+                true,
+                true,
+            ),
+            (
+                ClientError::Reset { peer: peer(), code: "internal_error".to_owned() },
+                "10.0.0.5:1 reset the exchange: internal_error",
+                false,
+                false,
+            ),
+            (
+                ClientError::Http {
+                    peer: peer(),
+                    version: "HTTP/2",
+                    reason: "frame_size".to_owned(),
+                },
+                "10.0.0.5:1: its answer is no HTTP/2: frame_size",
+                false,
+                false,
+            ),
+            (late(Waiting::Answer), "answer from 10.0.0.5:1: not done within 5s", false, true),
+            (
+                ClientError::Url { text: "a b".to_owned(), reason: "why".to_owned() },
+                "a b is no URL: why",
+                false,
+                false,
             ),
             (
                 ClientError::RetriesExhausted {

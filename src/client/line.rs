@@ -132,6 +132,11 @@ impl Line {
         self.engine.reactor.driver().local_address(fd).ok()
     }
 
+    /// The round trip that the kernel has measured.
+    pub(super) fn round_trip(&mut self) -> Option<Duration> {
+        self.stream.round_trip(&mut self.engine.reactor)
+    }
+
     /// The present time.
     pub(super) fn now(&mut self) -> Instant {
         self.engine.now()

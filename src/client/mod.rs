@@ -9,7 +9,10 @@
 //! | `tcp`, `udp` | bytes, datagrams |
 //! | `frame`, `pending` | exchanges of the framed protocol, and those that are open |
 //! | `messages` | exchanges of lines of JSON |
+//! | `grpc` | calls of gRPC, on those |
+//! | `http` | exchanges of HTTP, on connections that are used again |
 //! | `tls` | how any of the streams speak TLS |
+//! | `deadline` | until when something may take |
 //! | `patience` | how long it waits for an answer that may be long |
 //! | `retry` | again, with a growing pause |
 //! | `error` | what all of them can meet |
@@ -34,13 +37,18 @@
 
 mod address;
 mod connect;
+mod deadline;
 mod error;
 mod frame;
+mod grpc;
+mod http;
 mod line;
 mod messages;
 mod patience;
 mod pending;
 mod retry;
+#[cfg(test)]
+mod scripted;
 mod tcp;
 mod tls;
 mod udp;
@@ -49,6 +57,11 @@ pub use self::address::{Target, TargetError, interleave};
 pub use self::connect::ConnectOptions;
 pub use self::error::{ClientError, TransferError, Waiting};
 pub use self::frame::{ExchangeId, Frame, FrameOptions};
+pub use self::grpc::{
+    Call, CallEvent, CallOptions, CallReply, CallStatus, Grpc, GrpcCode, GrpcOptions,
+    MessageCoding, Metadata,
+};
+pub use self::http::{Answer, BodyReader, Http, HttpOptions, HttpProtocol, HttpUrl, Request};
 pub use self::messages::{Messages, MessagesOptions, message_line};
 pub use self::patience::Patience;
 pub use self::retry::retry;

@@ -33,8 +33,7 @@ impl Patience {
     /// A wait that was too long, told as the timeout.
     #[must_use]
     pub fn explain(&self, error: ClientError) -> ClientError {
-        let ClientError::Deadline { op, peer, .. } = error else { return error };
-        ClientError::Deadline { op, peer, after: self.timeout }
+        error.told_as(self.timeout)
     }
 
     /// How long may be waited for the next ones.

@@ -1,9 +1,10 @@
 //! Again, with a growing pause: for what may be carried out more than once.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::ClientError;
+use super::deadline::Deadline;
 use crate::runtime::clock;
 use crate::service::retry::RetryPolicy;
 
@@ -28,20 +29,48 @@ pub fn retry<T>(
     policy: &RetryPolicy,
     mut attempt: impl FnMut() -> Result<T, ClientError>,
 ) -> Result<T, ClientError> {
-    let start = clock::now();
-    let mut tries = 0;
+    let mut tries = Tries::new(*policy);
+    let never = Deadline::new(Duration::MAX);
     loop {
-        let error = match attempt() {
+        match attempt() {
             Ok(done) => return Ok(done),
-            Err(error) if !error.is_transient() || policy.tries_max <= 1 => return Err(error),
-            Err(error) => error,
-        };
-        tries += 1;
-        let elapsed = clock::now().saturating_duration_since(start);
-        let Ok(pause) = policy.rest(tries, elapsed, random()) else {
-            return Err(ClientError::RetriesExhausted { tries, last: Box::new(error) });
-        };
-        rest(pause);
+            Err(error) if !error.is_transient() => return Err(error),
+            Err(error) => tries.rest(error, never)?,
+        }
+    }
+}
+
+/// The tries of one exchange.
+#[derive(Debug)]
+pub(super) struct Tries {
+    policy: RetryPolicy,
+    begun: Instant,
+    /// How many have failed.
+    failed: u32,
+}
+
+impl Tries {
+    /// Before the first one.
+    pub(super) fn new(policy: RetryPolicy) -> Self {
+        Self { policy, begun: clock::now(), failed: 0 }
+    }
+
+    /// One has failed by what may get better: rests until the next one, if there is to be one.
+    pub(super) fn rest(&mut self, error: ClientError, until: Deadline) -> Result<(), ClientError> {
+        self.failed += 1;
+        let elapsed = clock::now().saturating_duration_since(self.begun);
+        match self.policy.rest(self.failed, elapsed, random()) {
+            Ok(pause) if pause < until.rest() => {
+                rest(pause);
+                Ok(())
+            }
+            // One that was not repeated is told as it is.
+            Ok(_) | Err(_) if self.failed <= 1 => Err(error),
+            Ok(_) | Err(_) => {
+                let (tries, last) = (self.failed, Box::new(error));
+                Err(ClientError::RetriesExhausted { tries, last })
+            }
+        }
     }
 }
 

@@ -49,6 +49,13 @@ impl Tls {
         Ok(Self { name: Some(server_name(name)?), ..self })
     }
 
+    /// The same with these application protocols (ALPN), the best first.
+    pub(super) fn with_protocols(&self, protocols: &[&[u8]]) -> Self {
+        let mut config = ClientConfig::clone(&self.config);
+        config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+        Self { config: Arc::new(config), name: self.name.clone() }
+    }
+
     /// TLS with the server of a target.
     pub(super) fn of_target(&self, target: &Target) -> Result<Self, ClientError> {
         if self.name.is_some() {

@@ -82,7 +82,7 @@ fn every_scheme_goes_by_tls() {
     assert_eq!(with(&url("https", "web"), &[]), b"hi");
     bad(&[&(url("https", "web") + "/nothing"), "--ca", &ca], 1, "status 404 Not Found");
     let told = run(&[&url("https", "web"), "--ca", &ca, "-v", "--tls-min", "1.3"], b"");
-    assert!(errors(&told).contains("* TLSv1.3 ") && errors(&told).contains("< HTTP/1.1 200 OK"));
+    assert!(errors(&told).contains("* TLSv1.3 ") && errors(&told).contains("< HTTP/2 200 OK"));
     let key_log = pki.path("client-keys.log");
     let shown = key_log.display().to_string();
     assert_eq!(with(&url("https", "web"), &["--tls-key-log", &shown]), b"hi");

@@ -90,9 +90,9 @@ fn the_request_has_the_token_and_no_body() {
         assert!(request.starts_with(&format!("POST {path} HTTP/1.1\r\n")), "{request}");
         let fields: Vec<&str> = request.lines().skip(1).collect();
         for field in [
-            format!("Host: {address}"),
-            format!("Authorization: Bearer {token}"),
-            "Content-Length: 0".to_owned(),
+            format!("host: {address}"),
+            format!("authorization: Bearer {token}"),
+            "content-length: 0".to_owned(),
         ] {
             assert_eq!(fields.iter().filter(|one| **one == field).count(), 1, "{request}");
         }

@@ -13,25 +13,25 @@ pub(super) fn run(args: &ConnectArgs) -> Result<(), Failure> {
     match args.words()[..] {
         [] => {
             let mut client = retry(&policy, connect)?;
-            lines(|line| write_bytes(&client.echo(line, args.timeout)?, true))
+            lines(|line| write_bytes(&client.echo(line, args.timeout())?, true))
         }
         ["echo", text] => {
-            let echo = || connect()?.echo(text.as_bytes(), args.timeout);
+            let echo = || connect()?.echo(text.as_bytes(), args.timeout());
             write_bytes(&retry(&policy, echo)?, true)
         }
         ["stats"] => {
-            let stats = || connect()?.stats(args.timeout);
+            let stats = || connect()?.stats(args.timeout());
             write_bytes(&retry(&policy, stats)?, true)
         }
         ["get", name] => get(args, name, &policy, &connect),
         ["ping"] => ping::run(args, retry(&policy, connect)?),
         // Whether a message may be sent twice is not known here: only connecting is tried again.
         ["message", kind] => {
-            write_bytes(&retry(&policy, connect)?.message(kind, b"", args.timeout)?, false)
+            write_bytes(&retry(&policy, connect)?.message(kind, b"", args.timeout())?, false)
         }
         ["message", kind, payload] => {
             let mut client = retry(&policy, connect)?;
-            write_bytes(&client.message(kind, payload.as_bytes(), args.timeout)?, false)
+            write_bytes(&client.message(kind, payload.as_bytes(), args.timeout())?, false)
         }
         _ => Err(Failure::Usage(
             "frame takes echo TEXT, get NAME, ping, stats, or message TYPE [PAYLOAD]".to_owned(),
@@ -56,7 +56,7 @@ fn get(
                 failed = out.write_all(part).err();
             }
         };
-        let got = connect().and_then(|mut client| client.get(name, args.timeout, &mut take));
+        let got = connect().and_then(|mut client| client.get(name, args.timeout(), &mut take));
         // The outer result is that of the tries, the inner one that of the transfer.
         match got {
             Err(error) if written == 0 => Err(error),

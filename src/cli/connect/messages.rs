@@ -26,7 +26,7 @@ fn call(
     connect: impl Fn() -> Result<Messages, ClientError>,
 ) -> Result<(), Failure> {
     let mut client = retry(&args.policy(), connect)?;
-    write_bytes(&client.call(kind, payload, args.timeout)?, false)
+    write_bytes(&client.call(kind, payload, args.timeout())?, false)
 }
 
 /// Sends a line as it is, if it is a message, and prints the answer as it is.
@@ -34,10 +34,10 @@ fn exchange(client: &mut Messages, line: &[u8], args: &ConnectArgs) -> Result<()
     let is_space = line.trim_ascii().is_empty();
     match std::str::from_utf8(line) {
         Ok(_) if is_space => return Ok(()),
-        Ok(text) if is_object(text) => client.send(text.trim_ascii(), args.timeout)?,
-        Ok(_) | Err(_) => client.send(&message_line("echo", line), args.timeout)?,
+        Ok(text) if is_object(text) => client.send(text.trim_ascii(), args.timeout())?,
+        Ok(_) | Err(_) => client.send(&message_line("echo", line), args.timeout())?,
     }
-    write(format_args!("{}\n", client.next(args.timeout)?))
+    write(format_args!("{}\n", client.next(args.timeout())?))
 }
 
 fn is_object(text: &str) -> bool {

@@ -39,7 +39,7 @@ fn ping(
     loop {
         tally.sent += 1;
         let sent = tally.sent;
-        match client.ping_unless(interrupted, args.timeout) {
+        match client.ping_unless(interrupted, args.timeout()) {
             Ok(Some(time)) => {
                 tally.add(time);
                 write(format_args!("answer from {peer}: seq={sent} time={}\n", Millis(time)))?;

@@ -11,7 +11,7 @@ use crate::net::tls::{ClientOptions, KeyLogFile, Pin, Policy, Roots, Version};
 
 /// How TLS is spoken, for the schemes that do.
 #[derive(Debug, Default, Args)]
-#[command(next_help_heading = "TLS, for tls, messages+tls, frame+tls and https")]
+#[command(next_help_heading = "TLS, for tls, messages+tls, frame+tls, https and grpcs")]
 pub(in crate::cli) struct TlsArgs {
     /// Trust the issuers in this file (PEM), and not those that the system trusts
     #[arg(long, value_name = "FILE")]
@@ -56,7 +56,7 @@ impl TlsArgs {
     }
 
     /// TLS as they say.
-    pub(super) fn tls(&self, alpn: &[&str]) -> Result<Tls, Failure> {
+    pub(super) fn tls(&self) -> Result<Tls, Failure> {
         let identity = match (&self.cert, &self.key) {
             (Some(cert), Some(key)) => Some((read("--cert", cert)?, read("--key", key)?)),
             (_, _) => None,
@@ -76,7 +76,6 @@ impl TlsArgs {
         };
         let tls = Tls::new(ClientOptions {
             policy: Policy { min_version, ..Policy::default() },
-            alpn: alpn.iter().map(|name| name.as_bytes().to_vec()).collect(),
             roots,
             pins: self.pin.clone(),
             identity,

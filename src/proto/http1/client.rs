@@ -124,6 +124,8 @@ pub struct Client {
     interim: usize,
     /// The server was asked for another protocol, and has not given an answer of HTTP.
     asks_upgrade: bool,
+    /// What heads of answers may have.
+    limits: HeadLimits,
 }
 
 impl Default for Client {
@@ -139,11 +141,18 @@ impl Default for Client {
             end: None,
             interim: 0,
             asks_upgrade: false,
+            limits: HeadLimits::default(),
         }
     }
 }
 
 impl Client {
+    /// A machine that takes heads of answers within these limits.
+    #[must_use]
+    pub fn with_limits(limits: HeadLimits) -> Self {
+        Self { limits, ..Self::default() }
+    }
+
     /// Whether an exchange may begin: the server has neither ended the connection nor sent
     /// bytes without a request.
     #[must_use]
@@ -316,11 +325,10 @@ impl Client {
                 None => Ok(None),
             };
         }
-        let limits = HeadLimits::default();
         let mut head = spare.take();
-        let Self { input, reader, method, .. } = self;
+        let Self { input, reader, method, limits, .. } = self;
         let found = input.read_head(|bytes| {
-            let meta = reader.read(bytes, *method, &limits, &mut head)?;
+            let meta = reader.read(bytes, *method, limits, &mut head)?;
             Ok(meta.map(|meta| (meta.len, meta)))
         });
         let Some(meta) = found.map_err(ClientError::Refused)? else {

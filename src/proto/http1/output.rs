@@ -32,7 +32,7 @@ pub fn write_part(out: &mut impl Output, part: Buf, is_chunked: bool) {
     }
 }
 
-/// For tests: all that goes out, as bytes.
+/// All that goes out, as bytes.
 impl Output for Vec<u8> {
     fn bytes(&mut self) -> &mut Vec<u8> {
         self

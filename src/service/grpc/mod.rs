@@ -30,7 +30,8 @@ pub fn is_call(head: &RequestHead) -> bool {
 
 /// Whether that is the type of a call: `application/grpc`, or that with `+proto` or another one
 /// behind it. `application/grpc-web` is not.
-fn is_of_grpc(kind: &[u8]) -> bool {
+#[must_use]
+pub fn is_of_grpc(kind: &[u8]) -> bool {
     let rest = kind
         .split_at_checked(CONTENT_TYPE.len())
         .filter(|(start, _)| start.eq_ignore_ascii_case(CONTENT_TYPE))

@@ -1,0 +1,270 @@
+//! HTTP/2: many exchanges side by side.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use super::connection::{AnswerHead, Part, WAITING_MAX};
+use super::request::Prepared;
+use crate::client::ClientError;
+use crate::mem::{Buf, FreeList};
+use crate::proto::http::{Fields, ResponseHead};
+use crate::proto::http1::{HeadLimits, Output};
+use crate::proto::http2::{
+    Client, ClientEvent, ErrorCode, Growth, Limits, RequestLimits, RequestLine, StreamId,
+    Violation, Workspace,
+};
+use crate::ring::SocketAddress;
+
+/// The machine of one connection, and what has come on each of its streams.
+#[derive(Debug)]
+pub(super) struct Http2 {
+    machine: Client,
+    limits: Limits,
+    space: Workspace,
+    streams: BTreeMap<StreamId, Carried>,
+    /// It has broken a rule, or has ended.
+    is_over: bool,
+}
+
+/// What has come of one answer.
+#[derive(Debug, Default)]
+struct Carried {
+    head: Option<AnswerHead>,
+    /// The server has said something of it.
+    is_seen: bool,
+    failed: Option<ClientError>,
+}
+
+impl Http2 {
+    pub(super) fn new(head_max: usize) -> Self {
+        let head = HeadLimits { size: head_max, ..HeadLimits::default() };
+        let request = RequestLimits { head, ..RequestLimits::default() };
+        let limits = Limits { request, ..Limits::default() };
+        Self {
+            machine: Client::new(&limits),
+            limits,
+            space: Workspace::default(),
+            streams: BTreeMap::new(),
+            is_over: false,
+        }
+    }
+
+    pub(super) fn can_begin(&self) -> bool {
+        !self.is_over && self.machine.can_open()
+    }
+
+    pub(super) fn is_spent(&self) -> bool {
+        self.is_over || self.machine.is_spent()
+    }
+
+    pub(super) fn begin(
+        &mut self,
+        request: &Prepared,
+        ends: bool,
+        out: &mut impl Output,
+    ) -> StreamId {
+        let Prepared { head, authority, url, .. } = request;
+        let line = RequestLine {
+            head,
+            path: &url.path,
+            authority,
+            scheme: url.scheme.on_the_wire(),
+            length: request.length(),
+        };
+        let stream = self.machine.open(&line, ends, &mut self.space, out);
+        self.streams.insert(stream, Carried::default());
+        stream
+    }
+
+    /// Whether the rest of a request is wanted: a server whose answer is whole has said all that it
+    /// has to say.
+    pub(super) fn is_sending(&self, stream: StreamId) -> bool {
+        let is_carried = |carried: &Carried| carried.failed.is_none();
+        !self.is_over
+            && !self.machine.has_come(stream)
+            && self.streams.get(&stream).is_some_and(is_carried)
+            && self.machine.is_sending(stream)
+    }
+
+    pub(super) fn room(&self, stream: StreamId) -> usize {
+        let left = WAITING_MAX.saturating_sub(self.machine.queued_of(stream));
+        self.machine.room(stream).min(left)
+    }
+
+    pub(super) fn send_part(&mut self, stream: StreamId, part: Buf) {
+        self.machine.send_part(stream, part);
+    }
+
+    pub(super) fn send_end(&mut self, stream: StreamId, trailers: Option<&Fields>) {
+        self.machine.send_end(stream, trailers);
+    }
+
+    pub(super) fn poll_head(
+        &mut self,
+        stream: StreamId,
+    ) -> Result<Option<AnswerHead>, ClientError> {
+        let Some(carried) = self.streams.get_mut(&stream) else { return Ok(None) };
+        match (carried.head.take(), &carried.failed) {
+            (Some(head), _) => Ok(Some(head)),
+            (None, Some(error)) => Err(error.clone()),
+            (None, None) => Ok(None),
+        }
+    }
+
+    pub(super) fn poll_part(&mut self, stream: StreamId) -> Result<Option<Part>, ClientError> {
+        if let Some(part) = self.machine.next_of_body(stream) {
+            return Ok(Some(Part::Data(part)));
+        }
+        if self.machine.is_body_read(stream) {
+            return Ok(Some(Part::End(self.machine.take_trailers_of(stream))));
+        }
+        match self.streams.get(&stream).and_then(|carried| carried.failed.clone()) {
+            Some(error) => Err(error),
+            None => Ok(None),
+        }
+    }
+
+    pub(super) fn is_seen(&self, stream: StreamId) -> bool {
+        self.streams.get(&stream).is_some_and(|carried| carried.is_seen)
+    }
+
+    /// An answer was taken whole.
+    pub(super) fn finish(&mut self, stream: StreamId) {
+        self.machine.end(stream, &mut self.space);
+        self.streams.remove(&stream);
+    }
+
+    /// An exchange is not wanted any more.
+    pub(super) fn reset(&mut self, stream: StreamId, code: ErrorCode) {
+        self.machine.reset(stream, code, &mut self.space);
+        self.streams.remove(&stream);
+    }
+
+    pub(super) fn receive(&mut self, buf: Buf) {
+        self.machine.receive(buf);
+    }
+
+    /// Reads what has come. When the connection `has_ended`, what was not answered is lost.
+    pub(super) fn work(
+        &mut self,
+        now: Instant,
+        (has_ended, lost): (bool, Option<&ClientError>),
+        spare: &mut FreeList<ResponseHead>,
+        peer: SocketAddress,
+    ) {
+        if has_ended {
+            self.machine.receive_end();
+        }
+        loop {
+            match self.machine.poll(now, &self.limits, &mut self.space, spare) {
+                Ok(None) => break,
+                Ok(Some(event)) => self.take_event(event, spare, peer),
+                Err(violation) => {
+                    self.machine.fail(violation);
+                    self.is_over = true;
+                    let error = broken(peer, violation);
+                    self.streams.values_mut().for_each(|carried| {
+                        carried.failed.get_or_insert_with(|| error.clone());
+                    });
+                    break;
+                }
+            }
+        }
+        if has_ended && !self.is_over {
+            self.is_over = true;
+            let Self { machine, streams, .. } = self;
+            for (stream, carried) in streams {
+                if !machine.has_come(*stream) {
+                    let peer = peer.to_string();
+                    let own = match carried.is_seen {
+                        true => ClientError::Cut { peer },
+                        false => ClientError::Closed { peer },
+                    };
+                    carried.failed.get_or_insert_with(|| lost.cloned().unwrap_or(own));
+                }
+            }
+        }
+        self.machine.hold();
+    }
+
+    fn take_event(
+        &mut self,
+        event: ClientEvent,
+        spare: &mut FreeList<ResponseHead>,
+        peer: SocketAddress,
+    ) {
+        match event {
+            ClientEvent::Interim(stream, head) => {
+                spare.give(head);
+                if let Some(carried) = self.streams.get_mut(&stream) {
+                    carried.is_seen = true;
+                }
+            }
+            ClientEvent::Head(stream, head, length) => {
+                if let Some(carried) = self.streams.get_mut(&stream) {
+                    (carried.is_seen, carried.head) = (true, Some((head, length)));
+                }
+            }
+            ClientEvent::Body(_) | ClientEvent::Opened => {}
+            ClientEvent::Reset(stream, code) => {
+                let (peer, code) = (peer.to_string(), code_name(code));
+                self.fail(stream, ClientError::Reset { peer, code });
+            }
+            ClientEvent::Violated(stream, violation) => self.fail(stream, broken(peer, violation)),
+            ClientEvent::GoAway(last, code) => {
+                let beyond = self.streams.range_mut(last.saturating_add(1)..);
+                beyond.for_each(|(_, carried)| {
+                    carried.failed.get_or_insert_with(|| ClientError::NotDone {
+                        peer: peer.to_string(),
+                        code: code_name(code),
+                        text: "it takes no further requests".to_owned(),
+                    });
+                });
+            }
+        }
+    }
+
+    fn fail(&mut self, stream: StreamId, error: ClientError) {
+        if let Some(carried) = self.streams.get_mut(&stream) {
+            carried.failed.get_or_insert(error);
+        }
+    }
+
+    /// Says that the connection is over.
+    pub(super) fn leave(&mut self) {
+        if !self.is_over {
+            self.machine.leave();
+        }
+    }
+
+    fn growth(&self) -> Growth {
+        Growth { most: self.limits.window, is_allowed: true }
+    }
+
+    pub(super) fn wants_round_trip(&self) -> bool {
+        self.machine.wants_round_trip(self.growth())
+    }
+
+    pub(super) const fn set_round_trip(&mut self, time: Duration) {
+        self.machine.set_round_trip(time);
+    }
+
+    /// Writes what may go out.
+    pub(super) fn transmit(&mut self, now: Instant, room: usize, out: &mut impl Output) {
+        let growth = self.growth();
+        self.machine.transmit(room, (now, growth), &mut self.space, out);
+    }
+}
+
+fn broken(peer: SocketAddress, violation: Violation) -> ClientError {
+    let (peer, reason) = (peer.to_string(), violation.name().to_owned());
+    ClientError::Http { peer, version: "HTTP/2", reason }
+}
+
+/// The name of a code on the wire, or its number.
+fn code_name(code: ErrorCode) -> String {
+    match code.name() {
+        "unknown" => format!("{:#x}", code.0),
+        name => name.to_owned(),
+    }
+}
