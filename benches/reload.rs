@@ -129,6 +129,8 @@ fn routes(upstream: usize, counters: &[Arc<RouteCounters>]) -> HttpOptions {
         response_edits: Default::default(),
         body_max: 1 << 20,
         total_timeout: None,
+        grpc_web: false,
+        grpc_message_max: None,
         access: Default::default(),
         rate_limit: None,
         auth: None,

@@ -2,6 +2,8 @@
 //! `curl -N http://127.0.0.1:8080/events` in some terminals, and in another one
 //! `curl -d 'something happened' http://127.0.0.1:8080/`.
 
+#![expect(clippy::print_stdout, reason = "it tells where it listens")]
+
 use std::sync::{Arc, Mutex};
 
 use ringway::{

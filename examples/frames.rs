@@ -1,6 +1,8 @@
 //! Requests of one's own in the framed protocol and in messages: `cargo run --example frames`, then
 //! `ringway connect messages://127.0.0.1:7004 add '[1, 2, 3]'`.
 
+#![expect(clippy::print_stdout, reason = "it tells where it listens")]
+
 use ringway::session::HandlerFactory;
 use ringway::{Handler, Kind, Refusal, Request, Server, StartOptions, config};
 

@@ -4,6 +4,8 @@
 //! Messages are written by hand here. For larger ones, `prost-build` makes them of `.proto` files, and
 //! `protox` the descriptors, without `protoc`.
 
+#![expect(clippy::print_stdout, reason = "it tells where it listens")]
+
 use std::time::Duration;
 
 use prost_types::field_descriptor_proto::{Label, Type};

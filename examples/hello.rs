@@ -1,5 +1,7 @@
 //! A web server in ten lines: `cargo run --example hello`, then `curl http://127.0.0.1:8080/you`.
 
+#![expect(clippy::print_stdout, reason = "it tells where it listens")]
+
 use ringway::{Answer, HttpHandlers, HttpRequest, Response, Server, StartOptions, config};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {

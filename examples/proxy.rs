@@ -2,6 +2,8 @@
 //! `cargo run --example proxy -- 127.0.0.1:8080 127.0.0.1:3000 127.0.0.1:3001`. Each line of standard
 //! input is the servers from then on; the end of the input ends the program.
 
+#![expect(clippy::print_stdout, reason = "it tells where it listens")]
+
 use std::io::BufRead;
 
 use ringway::{Config, Server, config};

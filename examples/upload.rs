@@ -4,6 +4,8 @@
 //! However large a body is, only a few parts of it are in memory: a client that sends faster than it is
 //! read is slowed down, and so is whoever writes faster than the client takes it.
 
+#![expect(clippy::print_stdout, reason = "it tells where it listens")]
+
 use std::io::{Read, Write};
 
 use ringway::{

@@ -1,5 +1,7 @@
 //! Each program of `examples/` runs, and does what it says.
 
+#![expect(clippy::unwrap_used, reason = "a test fails where it panics")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;

@@ -253,6 +253,12 @@ pub const RETRY_BODY_MAX: u32 = 64 << 10;
 pub const TRY_TIMEOUT: Option<Duration> = None;
 /// `upstream.hedge_after`.
 pub const HEDGE_AFTER: Option<Duration> = None;
+/// `upstream.hedge_calls`.
+pub const HEDGE_CALLS: bool = false;
+/// `listener.route.grpc_web`.
+pub const GRPC_WEB: bool = false;
+/// `listener.route.grpc_message_max`.
+pub const GRPC_MESSAGE_MAX: Option<u32> = None;
 /// `upstream.first_byte_timeout`.
 pub const FIRST_BYTE_TIMEOUT: Duration = Duration::from_secs(30);
 /// `upstream.response_idle_timeout`.

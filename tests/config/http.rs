@@ -69,6 +69,8 @@ proxy = "origin"
 prefix_rewrite = "/"
 body_max = "1GiB"
 total_timeout = "1m"
+grpc_web = true
+grpc_message_max = "4MiB"
 allow = "::/0"
 deny = ["::1"]
 compress = true
@@ -187,6 +189,7 @@ retry_on = ["503", "connect", "reset", "grpc:unavailable", "timeout", "502", "50
 retry_body_max = 0
 try_timeout = "5s"
 hedge_after = "20ms"
+hedge_calls = true
 first_byte_timeout = "1d"
 response_idle_timeout = "1ms"
 requests_max = 1000
@@ -1726,6 +1729,8 @@ fn values_of_routes_arrive_where_they_belong() {
         },
         body_max: Some(1 << 30),
         total_timeout: Some(Duration::from_secs(60)),
+        grpc_web: true,
+        grpc_message_max: Some(4 << 20),
         access: AccessLists {
             allow: vec!["::/0".parse().unwrap()],
             deny: vec!["::1/128".parse().unwrap()],
@@ -1802,6 +1807,8 @@ fn values_of_routes_arrive_where_they_belong() {
         response_headers: HeaderEdits::default(),
         body_max: defaults::BODY_MAX,
         total_timeout: None,
+        grpc_web: false,
+        grpc_message_max: None,
         access: AccessLists::default(),
         rate_limit: None,
         auth: None,
@@ -1831,6 +1838,7 @@ fn values_of_upstreams_for_http_arrive_where_they_belong() {
         retry_body_max: 0,
         try_timeout: Some(Duration::from_secs(5)),
         hedge_after: Some(Duration::from_millis(20)),
+        hedge_calls: true,
         first_byte_timeout: Duration::from_secs(86_400),
         response_idle_timeout: Duration::from_millis(1),
         requests_max: Some(1000),

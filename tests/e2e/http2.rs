@@ -14,6 +14,8 @@ mod servers;
 mod services;
 #[path = "http2/upstream.rs"]
 mod upstream;
+#[path = "http2/web.rs"]
+mod web;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -29,6 +29,8 @@ pub struct HttpUpstream {
     /// `hedge_after`: after what time without an answer another server is asked, too. `None`: none
     /// is.
     pub hedge_after: Option<Duration>,
+    /// `hedge_calls`: whether calls of gRPC are, too.
+    pub hedge_calls: bool,
     /// `first_byte_timeout`: how long the first byte of an answer may take.
     pub first_byte_timeout: Duration,
     /// `response_idle_timeout`: how long no byte of an answer may come.
@@ -61,6 +63,7 @@ impl Default for HttpUpstream {
             retry_body_max: defaults::RETRY_BODY_MAX,
             try_timeout: defaults::TRY_TIMEOUT,
             hedge_after: defaults::HEDGE_AFTER,
+            hedge_calls: defaults::HEDGE_CALLS,
             first_byte_timeout: defaults::FIRST_BYTE_TIMEOUT,
             response_idle_timeout: defaults::RESPONSE_IDLE_TIMEOUT,
             requests_max: defaults::REQUESTS_MAX,

@@ -35,6 +35,11 @@ pub struct Route {
     pub body_max: Option<u64>,
     /// `total_timeout`: how long a request may take in all. `None`: any time.
     pub total_timeout: Option<Duration>,
+    /// `grpc_web`: calls of browsers are translated.
+    pub grpc_web: bool,
+    /// `grpc_message_max`: bytes of a message of gRPC, at most, either way, for a proxy. `None`:
+    /// any number.
+    pub grpc_message_max: Option<u32>,
     /// `allow` and `deny`: who may use it.
     pub access: AccessLists,
     /// `rate_limit`: how many requests are answered. `None`: all.

@@ -17,9 +17,9 @@ use super::route_parts::{
     header_conditions, rate_limit,
 };
 use super::schema::{
-    ACTIONS, CLIENT_CERTIFICATE, CONDITIONS_MAX, HANDLER_NAME_MAX, LONG_TIMEOUT_RANGE, PATHS,
-    RATE_LIMIT, REQUEST_HEADERS, RESPOND_STATUS_RANGE, RESPONSE_HEADERS, ROUTE, ROUTES_MAX,
-    TEXT_SIZE_MAX, actions_of,
+    ACTIONS, CLIENT_CERTIFICATE, CONDITIONS_MAX, GRPC_MESSAGE_RANGE, HANDLER_NAME_MAX,
+    LONG_TIMEOUT_RANGE, PATHS, RATE_LIMIT, REQUEST_HEADERS, RESPOND_STATUS_RANGE, RESPONSE_HEADERS,
+    ROUTE, ROUTES_MAX, TEXT_SIZE_MAX, actions_of,
 };
 use super::{Action, HostPattern, PathPattern, Route};
 
@@ -88,6 +88,10 @@ fn route(
     let prefix_rewrite = prefix_rewrite(&mut section, &given);
     let body_max = body_max(&mut section);
     let total_timeout = total_timeout(&mut section, &given);
+    let grpc_web = section.optional("grpc_web", values::boolean);
+    let message_max = section.optional("grpc_message_max", |v| {
+        values::unless(v, "off", |v| values::size(v, &GRPC_MESSAGE_RANGE))
+    });
     let access = access_lists(&mut section);
     let compression = compression(&mut section);
     let request_headers = section.table("request_headers", REQUEST_HEADERS);
@@ -126,6 +130,8 @@ fn route(
             response_headers: response_headers.unwrap_or_default(),
             body_max: body_max.or(listener_body_max),
             total_timeout: total_timeout.unwrap_or(defaults::TOTAL_TIMEOUT),
+            grpc_web: grpc_web.or(defaults::GRPC_WEB),
+            grpc_message_max: message_max.or(defaults::GRPC_MESSAGE_MAX),
             access,
             rate_limit,
             auth,

@@ -21,6 +21,8 @@ pub(in super::super) const ROUTE: TableKeys = TableKeys {
         "prefix_rewrite",
         "body_max",
         "total_timeout",
+        "grpc_web",
+        "grpc_message_max",
         "allow",
         "deny",
         "compress",
@@ -95,7 +97,8 @@ pub(super) const PATHS: &[&str] = &["path", "path_prefix", "path_regex"];
 /// The keys of a route that only some actions have, each group with those.
 const KEYS_OF_ACTIONS: &[(&[&str], &[&str])] = &[
     (&["prefix_rewrite"], &["proxy", "files"]),
-    (&["request_headers"], &["proxy"]),
+    (&["request_headers", "grpc_message_max"], &["proxy"]),
+    (&["grpc_web"], &["proxy", "handler"]),
     (
         &[
             "index",
@@ -281,6 +284,8 @@ pub(super) const USERS_MAX: usize = 1024;
 /// Bytes of a name of a field, of a value or template, and of a path.
 pub(super) const FIELD_NAME_MAX: usize = 256;
 pub(super) const VALUE_SIZE_MAX: usize = 4 << 10;
+/// Bytes of a message of gRPC.
+pub(super) const GRPC_MESSAGE_RANGE: RangeInclusive<u32> = 0..=4095 << 20;
 /// Bytes of the name of a handler.
 pub(super) const HANDLER_NAME_MAX: usize = 255;
 /// Bytes of a text that is given.

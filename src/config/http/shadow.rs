@@ -498,6 +498,8 @@ mod tests {
             response_headers: Default::default(),
             body_max: None,
             total_timeout: None,
+            grpc_web: false,
+            grpc_message_max: None,
             access: Default::default(),
             rate_limit: None,
             auth: None,

@@ -146,6 +146,7 @@ fn timeouts(section: &mut Section<'_, '_>, rest: &mut HttpUpstream) {
     rest.try_timeout = of_try.or(defaults::TRY_TIMEOUT);
     let hedge = section.optional("hedge_after", |v| values::unless(v, "off", long));
     rest.hedge_after = hedge.or(defaults::HEDGE_AFTER);
+    rest.hedge_calls = section.optional("hedge_calls", values::boolean).or(defaults::HEDGE_CALLS);
     let first_byte = section.optional("first_byte_timeout", long);
     rest.first_byte_timeout = first_byte.or(defaults::FIRST_BYTE_TIMEOUT);
     let idle = section.optional("response_idle_timeout", long);

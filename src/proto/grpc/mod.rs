@@ -1,7 +1,11 @@
 //! Messages of gRPC within a body of HTTP: each comes behind five bytes, which say how long it is
 //! and whether it is compressed ("Length-Prefixed-Message" of gRPC over HTTP/2).
 
+mod scan;
+
 use std::borrow::Cow;
+
+pub use self::scan::MessageScanner;
 
 /// Bytes before a message.
 pub const HEAD_LEN: usize = 5;

@@ -61,6 +61,7 @@ pub(in crate::server) fn cluster(
         },
         try_timeout: http.try_timeout,
         hedge_after: http.hedge_after,
+        hedge_calls: http.hedge_calls,
         first_byte_timeout: http.first_byte_timeout,
         idle_timeout: http.response_idle_timeout,
         protocol: match http.protocol {

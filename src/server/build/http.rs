@@ -149,6 +149,8 @@ impl HttpBuilder<'_> {
                 .map_err(|error| wrong(&listener.name, &error))?,
             body_max: route.body_max.unwrap_or(u64::MAX),
             total_timeout: route.total_timeout,
+            grpc_web: route.grpc_web,
+            grpc_message_max: route.grpc_message_max,
             access: AccessList::new(&route.access.allow, &route.access.deny),
             rate_limit: route.rate_limit.as_ref().map(|limit| RateLimitOptions {
                 rate: limit.rate,

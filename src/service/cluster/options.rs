@@ -33,6 +33,8 @@ pub struct ClusterOptions {
     pub try_timeout: Option<Duration>,
     /// After what time without an answer another server is asked, too.
     pub hedge_after: Option<Duration>,
+    /// Whether calls of gRPC are, too: all of them may be carried out twice.
+    pub hedge_calls: bool,
     /// How long the head of an answer may take.
     pub first_byte_timeout: Duration,
     /// How long no byte of an answer may come.
@@ -87,6 +89,7 @@ impl ClusterOptions {
             breaker: Limits::default(),
             try_timeout: None,
             hedge_after: None,
+            hedge_calls: false,
             first_byte_timeout: Duration::from_secs(30),
             idle_timeout: Duration::from_secs(60),
             protocol: ServerProtocol::Auto,

@@ -5,14 +5,20 @@
 //! |---|---|
 //! | `code` | the statuses of calls, and what other statuses and failures mean in them |
 //! | `deadline` | `grpc-timeout` |
+//! | `messages` | what is done with messages that are passed on |
+//! | `web` | calls of browsers, which are translated |
 //!
 //! The protocol is described in gRPC's `PROTOCOL-HTTP2.md`.
 
 mod code;
 mod deadline;
+mod messages;
+mod web;
 
 pub use self::code::{Code, CodeSet};
 pub use self::deadline::{parse_timeout, set_timeout, timeout_of};
+pub use self::messages::{BadMessages, CallMessages};
+pub use self::web::{NotBase64, WebCall};
 use crate::proto::http::{Digits, Fields, Known, Method, RequestHead};
 
 /// The field with the status of a call: in trailers, or, where there is nothing else, in the head.

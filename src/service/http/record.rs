@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::proto::http1::Offence;
 use crate::service::CloseReason;
-use crate::service::grpc::Code;
+use crate::service::grpc::{CallMessages, Code};
 
 /// The record of one request.
 #[derive(Debug, Clone)]
@@ -32,6 +32,8 @@ pub struct RequestRecord {
     pub reason: Option<&'static str>,
     /// Whether it is a call of gRPC, and how that ended.
     pub call: Call,
+    /// What is done with the messages of a call on their way, if anything is.
+    pub messages: Option<Box<CallMessages>>,
     /// How a server answered it, if one was to.
     pub upstream: UpstreamRecord,
 }
@@ -86,6 +88,7 @@ impl RequestRecord {
             status: 0,
             reason: None,
             call: Call::No,
+            messages: None,
             upstream: UpstreamRecord::default(),
         }
     }

@@ -118,6 +118,10 @@ pub struct RouteOptions {
     pub body_max: u64,
     /// How long a request may take in all.
     pub total_timeout: Option<Duration>,
+    /// Calls of browsers are translated.
+    pub grpc_web: bool,
+    /// Bytes of a message of gRPC at most, either way.
+    pub grpc_message_max: Option<u32>,
     /// Who may ask.
     pub access: AccessList,
     /// How often one may ask.

@@ -260,7 +260,7 @@ impl UpstreamConnection {
             return;
         }
         self.clock.excuse_wait_for_client(context.now());
-        self.send(context, exchange);
+        self.send(context, key, exchange);
         match self.read(context, key, exchange) {
             Stopped::Waiting => {}
             Stopped::Answered => self.release(context, key),
@@ -277,7 +277,7 @@ impl UpstreamConnection {
     }
 
     /// Writes what there is of the request.
-    fn send<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+    fn send<D: Driver>(&mut self, context: &mut Context<D>, own: Key, key: Key) {
         if !self.wire.is_sending() {
             return;
         }
@@ -299,7 +299,7 @@ impl UpstreamConnection {
             return;
         }
         let mut has_taken = false;
-        while let Some(part) = exchange.take_request_part(kept_max) {
+        while let Some(part) = exchange.take_request_part(own, kept_max) {
             self.wire.send_body(part, &mut out);
             has_taken = true;
         }

@@ -16,7 +16,7 @@ use crate::support::*;
 
 /// A server of gRPC: what it does is said by the method that is called.
 #[derive(Clone, Default)]
-struct Server {
+pub(super) struct Server {
     calls: Arc<AtomicUsize>,
     /// What it says of its health.
     health: Arc<AtomicUsize>,
@@ -25,7 +25,7 @@ struct Server {
 }
 
 impl Server {
-    fn start(&self) -> SocketAddr {
+    pub(super) fn start(&self) -> SocketAddr {
         let this = self.clone();
         serve(move |stream| this.clone().serve(stream))
     }
@@ -94,7 +94,7 @@ impl Server {
     }
 }
 
-fn served(servers: &[SocketAddr], route: &str, keys: &str) -> Served {
+pub(super) fn served(servers: &[SocketAddr], route: &str, keys: &str) -> Served {
     let listener = "[admin]\nlisten = \"127.0.0.1:0\"\n[[listener]]\nname = \"web\"\n\
                     listen = \"127.0.0.1:0\"\nprotocol = \"http\"\n";
     let route = format!("[[listener.route]]\npath_prefix = \"/t.S/\"\nproxy = \"u\"\n{route}\n");
@@ -278,4 +278,39 @@ fn servers_are_asked_for_their_health_by_a_call() {
     wait_until("it is found not to serve", || is(" 0"));
     server.health.store(1, Ordering::Relaxed);
     wait_until("it is found to serve", || is(" 1"));
+}
+
+#[test]
+fn a_call_that_a_server_is_slow_to_answer_is_asked_of_another_where_that_does_no_harm() {
+    // It takes calls, and answers none.
+    let slow = serve(|stream| async {
+        let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+        let mut held = Vec::new();
+        while let Some(Ok(call)) = connection.accept().await {
+            held.push(call);
+        }
+    });
+    let server = Server::default();
+    let servers = [slow, server.start()];
+    let keys = "hedge_after = \"50ms\"\nhedge_calls = true\nretry_budget = 1.0\n";
+    let served = self::served(&servers, "total_timeout = \"20s\"\n", keys);
+    run(async {
+        let mut peer = Peer::new(served.address()).await;
+        for _ in 0..4 {
+            let answer = call(&mut peer, "/t.S/Echo", &[]).await;
+            assert_eq!((status(&answer), answer.body.as_slice()), ("0", &b"\0\0\0\0\x02hi"[..]));
+        }
+    });
+    // Without a word, no call is carried out twice.
+    let keys = "hedge_after = \"50ms\"\nbalance = \"round_robin\"\n";
+    let served = self::served(&servers, "total_timeout = \"300ms\"\n", keys);
+    run(async {
+        let mut peer = Peer::new(served.address()).await;
+        let mut late = 0;
+        for _ in 0..2 {
+            let answer = call(&mut peer, "/t.S/Echo", &[]).await;
+            late += usize::from(answer.trailers.is_none() && only_status(&answer) == "4");
+        }
+        assert_eq!(late, 1);
+    });
 }

@@ -40,6 +40,7 @@ impl Service for Words {
             reply.metadata("x-told", told.unwrap_or(0).to_string()).unwrap();
             reply.send(&text(&request.text.to_uppercase()));
         });
+        methods.unary("Same", |_, _, request: Text, reply| reply.send(&request));
         methods.unary("Fail", |_, _, request: Text, reply| {
             let status = Status::new(Code::NotFound, format!("no {}", request.text));
             let status = status.with_details([1, 2, 3]).with("x-more", "yes").unwrap();
@@ -125,6 +126,11 @@ fn serve(services: impl Fn() -> Services + Send + Sync + 'static, keys: &str) ->
     );
     let http_handlers = HttpHandlers::new().with("grpc", services);
     Served::with_options(&text, StartOptions { http_handlers, ..StartOptions::default() })
+}
+
+/// A server of the services of these tests, with keys of its route.
+pub(super) fn words_with(keys: &str) -> Served {
+    serve(|| Services::new().with(Words::default()), keys)
 }
 
 fn words() -> Served {

@@ -27,7 +27,7 @@ impl Exchange {
         tries.state = State::Waiting { server };
         self.record.upstream.tries += 1;
         self.record.upstream.server = Some((self.cluster, Some(server)));
-        self.plan_hedge(cluster.options.hedge_after);
+        self.plan_hedge(cluster.options.hedge_after, cluster.options.hedge_calls);
         let hedge_at = self.hedge_at();
         match cluster.pools.checkout(server, key, now) {
             Checkout::Use(connection) => {

@@ -95,6 +95,8 @@ pub(super) struct Tries {
     pub(super) began: Instant,
     /// A second try beside the first: it waits, or is linked.
     pub(super) second: Option<State>,
+    /// The body of the request was written on the connection of the second try.
+    pub(super) second_has_body: bool,
     /// When the second try is made, or, once there is none to be made, when it was.
     pub(super) hedged: Hedged,
     pub(super) attempts: Attempts,
@@ -278,6 +280,11 @@ impl Exchange {
         self.answer.length = None;
         self.answer.body = Body::default();
         self.waiting.on_server = 0;
+        self.rewind_body();
+    }
+
+    /// The request's body goes out again from its beginning.
+    pub(super) fn rewind_body(&mut self) {
         if !self.kept.bytes.is_empty() {
             self.request.body.rewind(std::mem::take(&mut self.kept.bytes));
         }
@@ -300,10 +307,34 @@ impl Exchange {
     /// bytes of it are kept for another try.
     ///
     /// [`HttpProxy::request_taken`]: super::HttpProxy::request_taken
-    pub fn take_request_part(&mut self, most: usize) -> Option<Buf> {
+    pub fn take_request_part(&mut self, connection: Key, most: usize) -> Option<Buf> {
+        if self.is_second(connection) {
+            // The first try has sent all of it: a copy is there.
+            let has_body = std::mem::replace(&mut self.tries.second_has_body, true);
+            let rest = if has_body { &[][..] } else { &self.kept.bytes };
+            return (!rest.is_empty()).then(|| Buf::copy_of(rest));
+        }
         let part = self.request.body.pop()?;
         self.kept.keep(&part, most);
         Some(part)
+    }
+
+    /// Whether all of the request's body was taken for the connection.
+    #[must_use]
+    pub fn is_request_taken(&self, connection: Key) -> bool {
+        let has_body =
+            !self.is_second(connection) || self.tries.second_has_body || self.kept.bytes.is_empty();
+        self.request.body.is_done() && has_body
+    }
+
+    /// Whether the connection carries the second try.
+    fn is_second(&self, key: Key) -> bool {
+        matches!(self.tries.second, Some(State::Linked { connection, .. }) if connection == key)
+    }
+
+    /// Whether all of the request's body was sent, and is still there to be sent once more.
+    pub(super) fn has_copy(&self) -> bool {
+        self.request.body.is_done() && self.is_repeatable()
     }
 
     /// The method, by which the length of the answer's body is known.

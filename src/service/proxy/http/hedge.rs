@@ -1,8 +1,10 @@
 //! A second try beside the first: what a server is slow to answer is asked of another one, too, and
 //! the answer that comes first is taken.
 //!
-//! Only requests without a body, and such as do no harm when two servers carry them out, have one.
-//! It counts as a retry for the budget and the limit. When either try fails, the other is left.
+//! Only requests that do no harm when two servers carry them out have one: idempotent ones without
+//! a body, and calls of gRPC where the upstream says so (`hedge_calls`), once all of the body was
+//! sent and as long as a copy of it is there. It counts as a retry for the budget and the limit.
+//! When either try fails, the other is left.
 
 use std::time::{Duration, Instant};
 
@@ -17,12 +19,13 @@ use crate::service::cluster::{Cluster, failed};
 
 impl Exchange {
     /// A try begins: a second one is due after so long, if there was none yet.
-    pub(super) fn plan_hedge(&mut self, after: Option<Duration>) {
+    pub(super) fn plan_hedge(&mut self, after: Option<Duration>, with_calls: bool) {
         if matches!(self.tries.hedged, Hedged::Since(_)) {
             return;
         }
         let is_plain = self.request.size == BodySize::None && !self.request.upgrade;
-        let is_harmless = is_plain && self.request.head.method.is_idempotent();
+        let is_call = with_calls && self.record.is_call();
+        let is_harmless = is_plain && self.request.head.method.is_idempotent() || is_call;
         self.tries.hedged = match after {
             Some(after) if is_harmless => Hedged::Due(self.tries.began + after),
             _ => Hedged::No,
@@ -42,7 +45,9 @@ impl Exchange {
         let now = around.now;
         self.tries.hedged = Hedged::No;
         let is_tried = matches!(self.tries.state, State::Waiting { .. } | State::Linked { .. });
-        let is_open = is_tried && !self.has_head();
+        let has_body = self.request.size == BodySize::None || self.has_copy();
+        let is_open = is_tried && !self.has_head() && has_body;
+        self.tries.second_has_body = false;
         let Cluster { servers, retries, breaker, pools, .. } = around.clusters.get(self.cluster);
         let tries = &mut self.tries;
         let shared = (retries, &mut *breaker, &mut *servers);
@@ -95,11 +100,20 @@ impl Exchange {
             servers.outrun(server, now.saturating_duration_since(began), now);
         }
         if is_won {
+            self.adopt_body();
             self.tries.began = tried;
             self.record.upstream.server = Some((self.cluster, second.server()));
             around.tally(self.cluster).hedges_won += 1;
         }
         self.forget(key, loser, around);
+    }
+
+    /// The second try is the only one: what it did not send of the body, it takes as the first
+    /// would.
+    fn adopt_body(&mut self) {
+        if !std::mem::replace(&mut self.tries.second_has_body, true) {
+            self.rewind_body();
+        }
     }
 
     /// The try on this server is over: true when there is another, which then is the only one.
@@ -118,6 +132,7 @@ impl Exchange {
             return true;
         }
         self.tries.state = second;
+        self.adopt_body();
         self.record.upstream.server = Some((self.cluster, second.server()));
         if let Hedged::Since(then) = self.tries.hedged {
             self.tries.began = then;

@@ -321,6 +321,7 @@ impl HttpProxy {
                 state: State::Resting,
                 began: now,
                 second: None,
+                second_has_body: false,
                 hedged: Hedged::No,
                 attempts: clusters.get(cluster).retries.begin(now),
                 hash,

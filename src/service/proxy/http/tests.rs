@@ -51,6 +51,7 @@ fn options(servers: usize) -> ClusterOptions {
         breaker: Limits::default(),
         try_timeout: None,
         hedge_after: None,
+        hedge_calls: false,
         first_byte_timeout: SECOND,
         idle_timeout: SECOND,
         protocol: ServerProtocol::Auto,
@@ -59,6 +60,9 @@ fn options(servers: usize) -> ClusterOptions {
         names: (0..servers).map(|server| format!("server-{server}").into()).collect(),
     }
 }
+
+/// The method of a call of gRPC, in these tests.
+const CALL: &[u8] = b"CALL";
 
 /// A session without sockets: it does what the proxy asks for.
 struct Rig {
@@ -74,6 +78,8 @@ struct Rig {
     /// Connections that were woken, closed or cancelled.
     woken: Vec<Key>,
     closed: Vec<Key>,
+    /// What was written of bodies when exchanges began on connections.
+    sent: BTreeMap<Key, Vec<u8>>,
     last: u32,
 }
 
@@ -90,6 +96,7 @@ impl Rig {
             watched: None,
             woken: Vec::new(),
             closed: Vec::new(),
+            sent: BTreeMap::new(),
             last: 100,
         }
     }
@@ -114,14 +121,20 @@ impl Rig {
         until: Option<Instant>,
     ) -> Option<Key> {
         let mut head = Box::<RequestHead>::default();
-        head.set_method(method);
+        let mut record = RequestRecord::new(self.now, None, Some(0), 20);
+        if method == CALL {
+            record.call = crate::service::http::record::Call::Open;
+            head.set_method(b"POST");
+        } else {
+            head.set_method(method);
+        }
         head.set_path("/");
         let (path, upgrade, closes, body) = (None, false, false, Default::default());
         let new = NewExchange {
             client: CLIENT,
             cluster,
             request: ForwardedRequest { head, path, size, upgrade, closes, body },
-            record: RequestRecord::new(self.now, None, Some(0), 20),
+            record,
             hash: None,
             until,
         };
@@ -158,7 +171,10 @@ impl Rig {
                         *carried = Some(exchange);
                         if let Some(one) = self.proxy.get_mut(exchange) {
                             one.note_sent();
-                            while one.take_request_part(100).is_some() {}
+                            let sent = self.sent.entry(connection).or_default();
+                            while let Some(part) = one.take_request_part(connection, 100) {
+                                sent.extend_from_slice(&part);
+                            }
                         }
                         self.proxy.request_taken(exchange);
                     }
@@ -438,6 +454,43 @@ fn the_second_try_wins_or_loses_and_the_other_is_cancelled() {
         assert_eq!(server, Some((0, Some(usize::from(wins)))));
         assert_eq!((rig.tally().hedges, rig.tally().hedges_won), (1, u64::from(wins)));
         rig.assert_idle();
+    }
+}
+
+#[test]
+fn a_call_is_hedged_with_a_copy_of_its_body_where_that_does_no_harm() {
+    let body = |rig: &mut Rig, exchange, connection| -> Vec<u8> {
+        let one = rig.proxy.get_mut(exchange).unwrap();
+        let mut found = Vec::new();
+        while let Some(part) = one.take_request_part(connection, 100) {
+            found.extend_from_slice(&part);
+        }
+        found
+    };
+    let options = ClusterOptions { hedge_after: Some(SECOND), hedge_calls: true, ..options(2) };
+    for (is_whole, is_taken, hedge_calls) in
+        [(true, true, true), (false, true, true), (true, false, true), (true, true, false)]
+    {
+        let mut rig = Rig::new(&ClusterOptions { hedge_calls, ..options.clone() });
+        let exchange = rig.begin(CALL, BodySize::Unknown);
+        let first = rig.connected();
+        rig.proxy.push_body(exchange, Buf::copy_of(b"abc"));
+        if is_whole {
+            rig.proxy.end_body(exchange, None);
+        }
+        if is_taken {
+            assert_eq!(body(&mut rig, exchange, first), b"abc");
+        }
+        rig.pass(SECOND);
+        // A body that has not come, or was not sent whole, cannot be sent twice.
+        let is_hedged = is_whole && is_taken && hedge_calls;
+        assert_eq!(rig.connecting.len(), usize::from(is_hedged), "{is_whole} {is_taken}");
+        if is_hedged {
+            let second = rig.connected();
+            assert_eq!(rig.sent[&second], b"abc");
+            assert_eq!(body(&mut rig, exchange, second), b"", "once");
+            assert!(rig.proxy.get(exchange).unwrap().is_request_taken(second));
+        }
     }
 }
 

@@ -120,6 +120,7 @@ impl Http {
         (length, has_body): (Option<u64>, bool),
     ) {
         let options = Arc::clone(&self.options);
+        told.messages.iter().for_each(|messages| messages.answer_head(&mut response.fields));
         if let Some(server) = &options.server
             && !response.fields.has(Known::Server)
         {
@@ -243,7 +244,7 @@ impl Http {
     }
 
     /// A call of gRPC that no server answers: its client gets a status, and no page.
-    fn answer_call<D: Driver>(
+    pub(super) fn answer_call<D: Driver>(
         &mut self,
         context: &mut Context<D>,
         (head, mut told): (Box<RequestHead>, RequestRecord),

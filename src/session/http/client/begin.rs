@@ -9,7 +9,7 @@ use crate::mem::Key;
 use crate::proto::http::{Method, RequestHead};
 use crate::proto::http1::{Framing, Refusal, RequestMeta, write};
 use crate::ring::Driver;
-use crate::service::grpc;
+use crate::service::grpc::{self, CallMessages};
 use crate::service::http::limit::Verdict;
 use crate::service::http::max_forwards::{self, Forwards};
 use crate::service::http::record::{Call, RequestRecord};
@@ -36,7 +36,7 @@ impl Http {
         &mut self,
         context: &mut Context<D>,
         key: Key,
-        head: Box<RequestHead>,
+        mut head: Box<RequestHead>,
         meta: &RequestMeta,
     ) {
         self.requests += 1;
@@ -60,7 +60,9 @@ impl Http {
         };
         let route = &options.routes[found];
         let mut told = RequestRecord::new(context.now(), source, Some(found), meta.len);
-        told.call = call;
+        told.messages = CallMessages::of(&mut head, route.grpc_web, route.grpc_message_max);
+        let is_web = told.messages.as_ref().is_some_and(|messages| messages.is_web());
+        told.call = if is_web { Call::Open } else { call };
         if !self.set_body(meta, route.body_max) {
             let refusal = Refusal::BodyTooLarge;
             self.io.common.listener.stats.http.refuse(refusal);

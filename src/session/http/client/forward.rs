@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::vars::Vars;
 use super::{Http, Peer};
 use crate::mem::Key;
-use crate::proto::http::{Fields, Known, RequestHead, Version, target};
+use crate::proto::http::{BodySize, Fields, Known, RequestHead, Version, target};
 use crate::proto::http1::RequestMeta;
 use crate::ring::Driver;
 use crate::service::cluster::stable_hash;
@@ -57,9 +57,17 @@ impl Http {
         // A call has the time that its client gives it, and no more than its route.
         let called = if told.is_call() { grpc::timeout_of(&head.fields) } else { None };
         let until = [route.total_timeout, called].into_iter().flatten().min();
+        let size = match meta.framing.size() {
+            BodySize::Known(_)
+                if told.messages.as_ref().is_some_and(|one| one.changes_length()) =>
+            {
+                BodySize::Unknown
+            }
+            size @ (BodySize::None | BodySize::Known(_) | BodySize::Unknown) => size,
+        };
         let request = ForwardedRequest {
             path,
-            size: meta.framing.size(),
+            size,
             upgrade: meta.upgrade,
             closes: !meta.keep_alive || head.version == Version::Http10,
             head,

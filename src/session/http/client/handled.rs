@@ -15,7 +15,7 @@ use crate::proto::http2::ErrorCode;
 use crate::ring::Driver;
 use crate::service::CloseReason;
 use crate::service::cluster::failure::Failure;
-use crate::service::grpc::{self, Code};
+use crate::service::grpc::{self, BadMessages, Code};
 use crate::service::http::compression::has_body;
 use crate::service::http::record::RequestRecord;
 use crate::session::context::Context;
@@ -210,6 +210,7 @@ impl Http {
                 }
                 self.fail_handled(context, (key, request), 500)
             }
+            Flaw::Messages(bad) => self.end_bad_messages(context, (key, request), bad),
             Flaw::Body(refusal) => {
                 tracing::debug!(id = self.io.common.id(), refusal = refusal.name(), "body refused");
                 self.io.common.listener.stats.http.refuse(refusal);
@@ -225,6 +226,32 @@ impl Http {
         }
     }
 
+    /// A call cannot go on because of its messages.
+    fn end_bad_messages<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        (key, request): (Key, &mut Request),
+        bad: BadMessages,
+    ) -> Progress {
+        let Responder::Handler(handled) = &mut request.responder else { return Progress::Over };
+        self.wire.refuse_body();
+        handled.record.reason = Some(bad.name());
+        if !handled.has_replied() {
+            let (head, record) = handled.take_request();
+            request.responder = Responder::Done;
+            self.answer_call(context, (head, record), bad.code(), None);
+            return Progress::Over;
+        }
+        if !self.tells_status(&handled.record) {
+            let told = (500, bad.name());
+            return self.break_off(context, (key, request), told, ErrorCode::CANCEL);
+        }
+        let mut trailers = Fields::default();
+        grpc::write_status(bad.code(), bad.name(), &mut trailers);
+        self.end_handled(context, request, Some(&trailers));
+        Progress::Over
+    }
+
     /// Gives the handler what came of the request's body: true when there was something.
     fn give_body(&mut self, handled: &mut Handled) -> Result<bool, Flaw> {
         if handled.is_body_given || !handled.takes_body() {
@@ -232,11 +259,20 @@ impl Http {
         }
         if let Some(part) = self.wire.next_of_body().map_err(Flaw::Body)? {
             handled.record.received += part.len() as u64;
-            handled.exchange.receive(&part).map_err(Flaw::Panicked)?;
+            let part = match &mut handled.record.messages {
+                Some(messages) => messages.asked(part).map_err(Flaw::Messages)?,
+                None => Some(part),
+            };
+            if let Some(part) = part {
+                handled.exchange.receive(&part).map_err(Flaw::Panicked)?;
+            }
             return Ok(true);
         }
         if !self.wire.is_body_read() {
             return Ok(false);
+        }
+        if let Some(messages) = &handled.record.messages {
+            messages.end_asked().map_err(Flaw::Messages)?;
         }
         handled.is_body_given = true;
         let trailers = self.wire.take_trailers();
@@ -272,19 +308,7 @@ impl Http {
                 self.write_handled_head(context, handled, &mut response, length);
                 self.end_if_whole(context, request)
             }
-            Said::Part(part) => match &mut handled.body {
-                AnswerBody::None => Progress::Moved,
-                AnswerBody::Some(Some(left)) if *left < part.len() as u64 => {
-                    self.fail_handled(context, (key, request), 500)
-                }
-                AnswerBody::Some(left) => {
-                    let left = left.as_mut();
-                    left.into_iter().for_each(|left| *left -= part.len() as u64);
-                    handled.record.sent += part.len() as u64;
-                    self.write_part(context, Buf::from(part));
-                    self.end_if_whole(context, request)
-                }
-            },
+            Said::Part(part) => self.write_said_part(context, (key, request), part),
             Said::End(_) if matches!(handled.body, AnswerBody::Some(Some(1..))) => {
                 self.fail_handled(context, (key, request), 500)
             }
@@ -310,6 +334,35 @@ impl Http {
                 self.fail_handled(context, (key, request), status)
             }
         }
+    }
+
+    fn write_said_part<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        (key, request): (Key, &mut Request),
+        part: Vec<u8>,
+    ) -> Progress {
+        let Responder::Handler(handled) = &mut request.responder else { return Progress::Waits };
+        let left = match &mut handled.body {
+            AnswerBody::None => return Progress::Moved,
+            AnswerBody::Some(left) => left.as_mut(),
+        };
+        let len = part.len() as u64;
+        if left.as_ref().is_some_and(|left| **left < len) {
+            return self.fail_handled(context, (key, request), 500);
+        }
+        left.into_iter().for_each(|left| *left -= len);
+        handled.record.sent += len;
+        let part = Buf::from(part);
+        let part = match &mut handled.record.messages {
+            Some(messages) => messages.answered(part),
+            None => Ok(part),
+        };
+        match part {
+            Ok(part) => self.write_part(context, part),
+            Err(bad) => return self.end_flawed(context, (key, request), Flaw::Messages(bad)),
+        }
+        self.end_if_whole(context, request)
     }
 
     /// Nothing follows an answer without a body, and by HTTP/1 one of known length: its client may
@@ -339,6 +392,7 @@ impl Http {
         if let Some(RouteOptions { action: RouteAction::Handler(own), response_edits, .. }) = route
             && response_edits.is_empty()
             && options.request_id.is_none()
+            && handled.record.messages.is_none()
         {
             context.refresh_date();
             let Context { http: HttpState { date, .. }, pages, .. } = &mut *context;
@@ -387,7 +441,8 @@ impl Http {
         context.http.handlers.recycle(handled.exchange);
         trailers.into_iter().for_each(|fields| note_status(fields, &mut record));
         if has_body {
-            self.write_end(context, trailers.filter(|_| self.wire.takes_trailers()));
+            let is_told = self.wire.takes_trailers() || self.tells_status(&record);
+            self.write_call_end(context, &record, trailers.filter(|_| is_told));
         }
         self.finish_request(context, head, &record);
         self.after_answer(context);
@@ -443,7 +498,7 @@ impl Http {
             self.answer_failure(context, head, record, failure);
             return Progress::Over;
         }
-        if !handled.is_call() || !self.wire.is_http2() {
+        if !self.tells_status(&handled.record) {
             let told = (failure.status(), failure.name());
             return self.break_off(context, (key, request), told, ErrorCode::CANCEL);
         }
@@ -481,9 +536,10 @@ impl Http {
     }
 }
 
-/// What went wrong with a request's body.
+/// What went wrong with a request's body, or with messages.
 enum Flaw {
     Body(Refusal),
+    Messages(BadMessages),
     Panicked(Panicked),
 }
 

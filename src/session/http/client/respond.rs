@@ -5,21 +5,29 @@ use super::answer::has_replied;
 use super::encode::{Encoding, begin_encoding, signed};
 use super::request::{Request, Responder};
 use crate::mem::{Buf, Key};
-use crate::proto::http::{Fields, Known, ResponseHead};
+use crate::proto::http::{Fields, Known, RequestHead, ResponseHead};
+use crate::proto::http1::Refusal;
 use crate::proto::http2::ErrorCode;
 use crate::ring::Driver;
 use crate::service::CloseReason;
 use crate::service::cluster::failure::Failure;
-use crate::service::grpc::{self, Code};
+use crate::service::grpc::{self, BadMessages, Code};
 use crate::service::http::compression::{Fate, has_body, whole_of};
 use crate::service::http::files::coding::mark_trailers;
 use crate::service::http::forwarded::VIA;
 use crate::service::http::interim;
+use crate::service::http::record::RequestRecord;
 use crate::service::http::trailers::{self, TrailerRules};
 use crate::service::proxy::http::{Exchange, Reply};
 use crate::session::context::Context;
 use crate::session::http::options::RouteOptions;
 use crate::session::http::state::{HttpState, Output};
+
+/// Why a request's body cannot be passed on.
+enum BadBody {
+    Refused(Refusal),
+    Messages(BadMessages),
+}
 
 impl Http {
     /// A part of an answer's body, framed as the present answer is.
@@ -50,9 +58,8 @@ impl Http {
         request: &mut Request,
         exchange: Key,
     ) -> bool {
-        if let Err(refusal) = self.pass_body(context, exchange) {
-            tracing::debug!(id = self.io.common.id(), refusal = refusal.name(), "body refused");
-            return self.refuse_body(context, request, exchange, refusal);
+        if let Err(bad) = self.pass_body(context, exchange) {
+            return self.end_bad_body(context, (key, request), exchange, bad);
         }
         self.write_interim(context, exchange);
         let reply = context.http.proxy.get_mut(exchange).map(Exchange::take_reply);
@@ -82,6 +89,12 @@ impl Http {
                 request.recoded -= signed(part.len());
                 self.encode(context, key, request, part);
             } else {
+                let part = match self.translated(context, exchange, part) {
+                    Ok(part) => part,
+                    Err(bad) => {
+                        return self.refuse_messages(context, (key, request), exchange, bad);
+                    }
+                };
                 self.write_part(context, part);
             }
             has_taken = true;
@@ -115,23 +128,15 @@ impl Http {
         (exchange, failure): (Key, Failure),
     ) -> bool {
         let Some((head, mut told)) = context.end_exchange(exchange) else { return true };
-        let is_told = told.is_call() && self.wire.is_http2() && request.encoding.is_none();
+        told.reason = Some(failure.name());
+        let is_told = self.tells_status(&told) && request.encoding.is_none();
         if told.status != 0 && is_told {
             // The client of a call is told why it gets no more.
-            let code = Code::of_failure(failure);
-            let mut trailers = Fields::default();
-            grpc::write_status(code, failure.name(), &mut trailers);
-            self.write_end(context, Some(&trailers));
-            told.end_call(code);
-            told.reason = Some(failure.name());
-            self.finish_request(context, head, &request.settled(told));
-            request.responder = Responder::Done;
-            self.after_answer(context);
+            self.end_call(context, request, (head, told), Code::of_failure(failure));
             return true;
         }
         if told.status != 0 {
             // The answer has begun: only a cut tells that it is not whole.
-            told.reason = Some(failure.name());
             self.finish_request(context, head, &request.settled(told));
             request.responder = Responder::Done;
             if self.wire.is_http2() {
@@ -143,6 +148,105 @@ impl Http {
         }
         self.answer_failure(context, head, told, failure);
         true
+    }
+
+    /// The request's body cannot be passed on; true when the request is over.
+    fn end_bad_body<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        (key, request): (Key, &mut Request),
+        exchange: Key,
+        bad: BadBody,
+    ) -> bool {
+        match bad {
+            BadBody::Refused(refusal) => {
+                tracing::debug!(id = self.io.common.id(), refusal = refusal.name(), "body refused");
+                self.refuse_body(context, request, exchange, refusal)
+            }
+            BadBody::Messages(bad) => self.refuse_messages(context, (key, request), exchange, bad),
+        }
+    }
+
+    /// Whether a status can be told behind a part of an answer.
+    pub(super) fn tells_status(&self, told: &RequestRecord) -> bool {
+        let is_web = told.messages.as_ref().is_some_and(|messages| messages.is_web());
+        told.is_call() && (self.wire.is_http2() || is_web)
+    }
+
+    /// A call whose answer has begun ends with a status of ours; `told` has the reason.
+    pub(super) fn end_call<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        request: &mut Request,
+        (head, mut told): (Box<RequestHead>, RequestRecord),
+        code: Code,
+    ) {
+        let mut trailers = Fields::default();
+        grpc::write_status(code, told.reason.unwrap_or_else(|| code.name()), &mut trailers);
+        self.write_call_end(context, &told, Some(&trailers));
+        told.end_call(code);
+        self.finish_request(context, head, &request.settled(told));
+        request.responder = Responder::Done;
+        self.after_answer(context);
+    }
+
+    /// The end of an answer's body, with what comes behind it: for browsers, that is a part of it.
+    pub(super) fn write_call_end<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        told: &RequestRecord,
+        trailers: Option<&Fields>,
+    ) {
+        let messages = told.messages.as_ref().filter(|_| told.is_call());
+        let last = trailers.and_then(|trailers| messages.and_then(|one| one.trailers(trailers)));
+        match last {
+            Some(last) => {
+                self.write_part(context, last);
+                self.write_end(context, None);
+            }
+            None => self.write_end(context, trailers),
+        }
+    }
+
+    /// A part of an answer's body, as its client gets it.
+    fn translated<D: Driver>(
+        &self,
+        context: &mut Context<D>,
+        exchange: Key,
+        part: Buf,
+    ) -> Result<Buf, BadMessages> {
+        let one = context.http.proxy.get_mut(exchange);
+        match one.and_then(|one| one.record.messages.as_mut()) {
+            Some(messages) => messages.answered(part),
+            None => Ok(part),
+        }
+    }
+
+    /// A call cannot go on because of its messages; true when the request is over.
+    fn refuse_messages<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        (key, request): (Key, &mut Request),
+        exchange: Key,
+        bad: BadMessages,
+    ) -> bool {
+        let Some((head, mut told)) = context.end_exchange(exchange) else { return true };
+        tracing::debug!(id = self.io.common.id(), bad = bad.name(), "call ended");
+        self.wire.refuse_body();
+        told.reason = Some(bad.name());
+        if told.status == 0 {
+            request.responder = Responder::Done;
+            self.answer_call(context, (head, told), bad.code(), None);
+            return true;
+        }
+        if self.tells_status(&told) {
+            self.end_call(context, request, (head, told), bad.code());
+            return true;
+        }
+        self.finish_request(context, head, &request.settled(told));
+        request.responder = Responder::Done;
+        self.close(context, key, CloseReason::ProtocolError);
+        false
     }
 
     /// The interim answers that have come. They go out whether or not the client takes them for
@@ -187,6 +291,10 @@ impl Http {
         let (head, length) = (&*asked.head, &mut answer.length);
         *length = fate.length(response.status, *length);
         let has_body = has_body(head.method, response.status);
+        if told.messages.as_ref().is_some_and(|messages| messages.is_web()) && *length != Some(0) {
+            // The trailers become a part of it.
+            *length = None;
+        }
         let length = *length;
         told.status = response.status;
         let output = Output { pages, date: date.text() };
@@ -227,7 +335,9 @@ impl Http {
         request: &mut Request,
         exchange: Key,
     ) {
-        if self.wire.takes_trailers() {
+        let is_web = |one: &Exchange| one.record.messages.as_ref().is_some_and(|one| one.is_web());
+        let is_web = context.http.proxy.get(exchange).is_some_and(is_web);
+        if self.wire.takes_trailers() || is_web {
             let one = context.http.proxy.get_mut(exchange);
             let mut trailers = one.and_then(|one| one.answer.body.take_trailers());
             let is_recoded = request.is_recoded;
@@ -238,12 +348,17 @@ impl Http {
                 let request_id = self.options.request_id.as_deref();
                 trailers::filter(trailers, TrailerRules { edits, request_id, underscores: true });
             }
-            self.write_end(context, trailers.as_deref());
-        }
-        request.responder = Responder::Done;
-        if let Some((head, told)) = context.end_exchange(exchange) {
+            match context.end_exchange(exchange) {
+                Some((head, told)) => {
+                    self.write_call_end(context, &told, trailers.as_deref());
+                    self.finish_request(context, head, &request.settled(told));
+                }
+                None => self.write_end(context, trailers.as_deref()),
+            }
+        } else if let Some((head, told)) = context.end_exchange(exchange) {
             self.finish_request(context, head, &request.settled(told));
         }
+        request.responder = Responder::Done;
         self.after_answer(context);
     }
 
@@ -252,17 +367,26 @@ impl Http {
         &mut self,
         context: &mut Context<D>,
         exchange: Key,
-    ) -> Result<(), crate::proto::http1::Refusal> {
+    ) -> Result<(), BadBody> {
         // Its end may come when all of it was passed on before: in a frame of its own, or in
         // trailers.
         if context.http.proxy.get(exchange).is_none_or(|one| one.request.body.has_ended()) {
             return Ok(());
         }
         while context.http.proxy.takes_body(exchange) {
-            let Some(part) = self.wire.next_of_body()? else { break };
-            context.http.proxy.push_body(exchange, part);
+            let Some(part) = self.wire.next_of_body().map_err(BadBody::Refused)? else { break };
+            let one = context.http.proxy.get_mut(exchange);
+            let part = match one.and_then(|one| one.record.messages.as_mut()) {
+                Some(messages) => messages.asked(part).map_err(BadBody::Messages)?,
+                None => Some(part),
+            };
+            part.into_iter().for_each(|part| context.http.proxy.push_body(exchange, part));
         }
         if self.wire.is_body_read() {
+            let one = context.http.proxy.get(exchange);
+            if let Some(messages) = one.and_then(|one| one.record.messages.as_ref()) {
+                messages.end_asked().map_err(BadBody::Messages)?;
+            }
             let mut trailers = self.wire.take_trailers();
             if let Some(trailers) = &mut trailers {
                 self.filter_request_trailers(context, exchange, trailers);
@@ -303,7 +427,7 @@ impl Http {
         context: &mut Context<D>,
         request: &Request,
         exchange: Key,
-        refusal: crate::proto::http1::Refusal,
+        refusal: Refusal,
     ) -> bool {
         let Some((head, mut told)) = context.end_exchange(exchange) else { return true };
         self.io.common.listener.stats.http.refuse(refusal);

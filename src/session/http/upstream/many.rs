@@ -335,7 +335,7 @@ impl UpstreamConnection {
             return Stopped::Dropped;
         }
         one.clock.excuse_wait_for_client(now);
-        self.send_one(context, at);
+        self.send_one(context, key, at);
         let Some(many) = &mut self.many else { return Stopped::Waiting };
         let Some(stream) = many.carried[at].stream else { return Stopped::Waiting };
         let HttpState { proxy, clusters, .. } = &mut context.http;
@@ -352,7 +352,7 @@ impl UpstreamConnection {
         Stopped::Answered
     }
 
-    fn send_one<D: Driver>(&mut self, context: &mut Context<D>, at: usize) {
+    fn send_one<D: Driver>(&mut self, context: &mut Context<D>, own: Key, at: usize) {
         let Some(many) = &mut self.many else { return };
         let one = &mut many.carried[at];
         if one.stream.is_some_and(|stream| !many.wire.is_sending(stream)) {
@@ -384,7 +384,7 @@ impl UpstreamConnection {
                 };
                 let head = &*request.head;
                 let line = RequestLine { head, path, authority, scheme, length };
-                let ends = request.body.is_done() && request.body.trailers().is_none();
+                let ends = exchange.is_request_taken(own) && request.body.trailers().is_none();
                 let stream = many.wire.open(&line, ends, workspace, &mut out);
                 one.stream = Some(stream);
                 exchange.note_sent();
@@ -394,12 +394,12 @@ impl UpstreamConnection {
         let mut has_taken = false;
         while many.wire.room(stream) > 0
             && many.wire.queued_of(stream) < allowed
-            && let Some(part) = exchange.take_request_part(kept_max)
+            && let Some(part) = exchange.take_request_part(own, kept_max)
         {
             many.wire.send_part(stream, part);
             has_taken = true;
         }
-        let is_done = exchange.request.body.is_done();
+        let is_done = exchange.is_request_taken(own);
         if is_done {
             many.wire.send_end(stream, exchange.request.body.trailers());
         }
