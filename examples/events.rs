@@ -35,7 +35,9 @@ impl HttpHandler for Events {
         if let Ok(head) = head
             && answer.begin(head).is_ok()
         {
-            self.listeners.lock().expect("nobody panics with it").push(answer);
+            let mut listeners = self.listeners.lock().expect("nobody panics with it");
+            listeners.retain(|listener| !listener.is_gone());
+            listeners.push(answer);
         }
         None
     }

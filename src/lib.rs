@@ -70,7 +70,7 @@
 pub use config::Config;
 pub use handler::{
     Answer, AnswerError, BlockingAnswer, BlockingBody, BodyReceiver, Handler, HttpHandler,
-    HttpHandlers, HttpRequest, InvalidField, Kind, Reading, Refusal, Request, Response,
+    HttpHandlers, HttpRequest, InvalidField, Kind, Reading, Refusal, Request, Response, Trailers,
     blocking_body, collect,
 };
 pub use server::{Running, Server, StartError, StartOptions};

@@ -4,9 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::blocking::BlockingAnswer;
-use super::response::Response;
-use super::shared::{Said, Shared, Trailers};
-use crate::proto::http::Fields;
+use super::response::{Response, Trailers};
+use super::shared::{Ending, Said, Shared};
 
 /// The right and the duty to answer one request. It may be kept, and given to another thread.
 ///
@@ -79,13 +78,13 @@ impl Answer {
 
     /// Ends the answer.
     pub fn end(self) {
-        self.shared.say(Said::End(Trailers::None));
+        self.shared.say(Said::End(Ending::None));
     }
 
     /// Ends the answer with fields behind the body. HTTP/1 has them only where the length of the
     /// body was not told ahead.
-    pub fn end_with(self, trailers: Fields) {
-        self.shared.say(Said::End(Trailers::Fields(Box::new(trailers))));
+    pub fn end_with(self, trailers: Trailers) {
+        self.shared.say(Said::End(Ending::Fields(Box::new(trailers.fields))));
     }
 
     /// Gives up: status 500 if nothing was said yet, a cut body otherwise. `why` goes to the log.

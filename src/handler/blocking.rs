@@ -6,12 +6,14 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::answer::{Answer, AnswerError};
 use super::http::{BodyReceiver, Reading};
-use super::response::Response;
+use super::response::{Response, Trailers};
 use super::shared::Shared;
 use crate::proto::http::Fields;
 
 /// Bytes of a request's body that wait for a thread at most, but for the part that came last.
 const WAITING_MAX: usize = 64 * 1024;
+/// What a part costs beside its bytes.
+const PART_COST: usize = 64;
 /// Bytes of an answer that are given at once.
 const PART_MAX: usize = 16 * 1024;
 
@@ -63,7 +65,7 @@ impl BlockingAnswer {
     }
 
     /// Ends the answer with fields behind the body.
-    pub fn end_with(self, trailers: Fields) {
+    pub fn end_with(self, trailers: Trailers) {
         self.answer.end_with(trailers);
     }
 
@@ -167,7 +169,7 @@ impl BlockingBody {
         let mut state = self.channel.state();
         loop {
             if let Some(part) = state.parts.pop_front() {
-                state.waiting -= part.len();
+                state.waiting -= part.len() + PART_COST;
                 let resumes = state.is_paused && state.waiting <= WAITING_MAX / 2;
                 state.is_paused &= !resumes;
                 drop(state);
@@ -238,7 +240,7 @@ impl BodyReceiver for Sender {
             return Reading::On;
         }
         state.parts.push_back(part.to_vec());
-        state.waiting += part.len();
+        state.waiting += part.len() + PART_COST;
         state.is_paused = state.waiting >= WAITING_MAX;
         self.channel.changed.notify_one();
         if state.is_paused { Reading::Paused } else { Reading::On }
@@ -285,6 +287,10 @@ struct Collector<F> {
 }
 
 impl<F: FnOnce(Vec<u8>, Answer)> BodyReceiver for Collector<F> {
+    fn held(&self) -> usize {
+        self.body.capacity()
+    }
+
     fn part(&mut self, part: &[u8]) -> Reading {
         self.body.extend_from_slice(part);
         Reading::On

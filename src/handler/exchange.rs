@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::answer::Answer;
 use super::http::{BodyReceiver, HttpHandler, HttpRequest, Reading};
-use super::shared::{Host, Look, Shared};
+use super::shared::{Host, Look, Shared, Takes};
 use crate::mem::Key;
 use crate::proto::http::Fields;
 
@@ -79,8 +79,8 @@ impl HandlerExchange {
 
     /// What the program has said next. After [`Look::Nothing`], the worker is woken when there is
     /// more. Of the answer, `limit` bytes may wait from now on.
-    pub(crate) fn look(&self, limit: usize) -> Look {
-        self.shared.look(limit)
+    pub(crate) fn look(&self, limit: usize, takes: Takes) -> Look {
+        self.shared.look(limit, takes)
     }
 
     /// Goes on with the request's body, if the program has asked for that since it paused: true
@@ -102,9 +102,10 @@ impl HandlerExchange {
         contain(|| receiver.room())
     }
 
-    /// Bytes of the answer that wait.
-    pub(crate) fn queued(&self) -> usize {
-        self.shared.queued()
+    /// What waits of the answer, and what is held of the request, in bytes of memory.
+    pub(crate) fn cost(&self) -> usize {
+        let held = self.receiver.as_ref().map(|receiver| contain(|| receiver.held()).unwrap_or(0));
+        self.shared.queued() + held.unwrap_or(0)
     }
 }
 
@@ -142,6 +143,9 @@ pub(crate) fn contain<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
     panic::catch_unwind(AssertUnwindSafe(call)).map_err(|payload| {
         let text = payload.downcast_ref::<&str>().copied();
         let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-        Panicked(text.unwrap_or("no message").to_owned())
+        let panicked = Panicked(text.unwrap_or("no message").to_owned());
+        // What it was made with may panic when it is dropped.
+        std::mem::forget(payload);
+        panicked
     })
 }

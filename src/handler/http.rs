@@ -52,6 +52,11 @@ pub trait BodyReceiver {
         Reading::On
     }
 
+    /// Bytes of the request that it holds, for the worker's budget of waiting bytes.
+    fn held(&self) -> usize {
+        0
+    }
+
     /// Parts of the answer were refused because too much of it waited: there is room again.
     fn room(&mut self) {}
 }

@@ -32,6 +32,6 @@ pub use self::blocking::{BlockingAnswer, BlockingBody, blocking_body, collect};
 pub(crate) use self::exchange::{HandlerExchange, Panicked, SpareExchange, contain};
 pub use self::factories::HttpHandlers;
 pub use self::http::{BodyReceiver, HttpHandler, HttpRequest, Reading};
-pub use self::response::{InvalidField, Response, push_field};
-pub(crate) use self::shared::{Host, Look, Said, Trailers};
+pub use self::response::{InvalidField, Response, Trailers};
+pub(crate) use self::shared::{Ending, Host, Look, Said, Takes, Work};
 pub use crate::service::handler::{Handler, Kind, Refusal, Request};

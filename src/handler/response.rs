@@ -18,6 +18,9 @@ pub struct Response {
     pub(super) length: Option<u64>,
 }
 
+/// Bytes of all fields of a head, or of trailers: no window holds them back.
+const FIELDS_SIZE_MAX: usize = 64 * 1024;
+
 /// A field that cannot be sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidField {
@@ -27,6 +30,9 @@ pub enum InvalidField {
     /// Its value has bytes that no value may have (RFC 9110, section 5.5).
     #[error("the value of the field {0} has a control character, or begins or ends with a space")]
     Value(String),
+    /// There are too many already.
+    #[error("fields have at most {FIELDS_SIZE_MAX} bytes together")]
+    TooMuch,
     /// It is about the connection, or about how bodies are framed: the server writes it.
     #[error("the field {0} is written by the server")]
     Reserved(String),
@@ -95,7 +101,11 @@ impl Response {
 ///
 /// # Errors
 /// Why it cannot be sent.
-pub fn push_field(fields: &mut Fields, name: &str, value: &[u8]) -> Result<(), InvalidField> {
+pub(super) fn push_field(
+    fields: &mut Fields,
+    name: &str,
+    value: &[u8],
+) -> Result<(), InvalidField> {
     if !is_token(name.as_bytes()) {
         return Err(InvalidField::Name(name.to_owned()));
     }
@@ -108,13 +118,48 @@ pub fn push_field(fields: &mut Fields, name: &str, value: &[u8]) -> Result<(), I
     if !is_text || value.trim_ascii() != value {
         return Err(InvalidField::Value(name.to_owned()));
     }
+    if fields.size() + name.len() + value.len() > FIELDS_SIZE_MAX {
+        return Err(InvalidField::TooMuch);
+    }
     fields.push(name.as_bytes(), value);
     Ok(())
+}
+
+/// Fields behind the body of an answer.
+#[derive(Debug, Clone, Default)]
+pub struct Trailers {
+    pub(super) fields: Fields,
+}
+
+impl Trailers {
+    /// None.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds a field.
+    ///
+    /// # Errors
+    /// Why it cannot be sent.
+    pub fn with(mut self, name: &str, value: impl AsRef<[u8]>) -> Result<Self, InvalidField> {
+        push_field(&mut self.fields, name, value.as_ref())?;
+        Ok(self)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn fields_have_a_size_together() {
+        let long = "x".repeat(FIELDS_SIZE_MAX / 2);
+        let response = Response::new(200).with("a", &long).unwrap();
+        assert_eq!(response.with("b", &long).unwrap_err(), InvalidField::TooMuch);
+        assert!(Trailers::new().with("x", "a\r\nb: c").is_err());
+        assert!(Trailers::new().with("content-length", "1").is_err());
+    }
 
     #[test]
     fn fields_that_nobody_may_send_are_refused() {

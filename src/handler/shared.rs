@@ -9,13 +9,21 @@ use super::response::Response;
 use crate::mem::Key;
 use crate::proto::http::{Fields, ResponseHead};
 
+/// Something to be done.
+pub(crate) type Work = Box<dyn FnOnce() + Send>;
+
+/// What a part of an answer costs beside its bytes.
+const PART_COST: usize = 128;
+/// Things said of which the memory is kept for the next request.
+const SAID_SPARE_MAX: usize = 16;
+
 /// What a handler needs of the worker that called it.
 pub(crate) trait Host: Send + Sync {
     /// The worker is to look at this request.
     fn wake(&self, request: Key);
 
-    /// Has work done by a thread that may wait; false when there is too much of it.
-    fn run(&self, work: Box<dyn FnOnce() + Send>) -> bool;
+    /// Has work done by a thread that may wait. It comes back when there is too much of it.
+    fn run(&self, work: Work) -> Result<(), Work>;
 }
 
 /// Something of an answer.
@@ -32,7 +40,7 @@ pub(crate) enum Said {
     /// A part of the body.
     Part(Vec<u8>),
     /// The end.
-    End(Trailers),
+    End(Ending),
     /// There will be no more.
     Failed {
         /// The status, if nothing was said before.
@@ -42,9 +50,23 @@ pub(crate) enum Said {
     },
 }
 
+impl Said {
+    /// What it costs while it waits.
+    const fn cost(&self) -> usize {
+        match self {
+            Self::Part(part) | Self::Whole(_, part) => part.len() + PART_COST,
+            Self::Interim(_)
+            | Self::Head(..)
+            | Self::CallHead
+            | Self::End(_)
+            | Self::Failed { .. } => 0,
+        }
+    }
+}
+
 /// What comes behind a body.
 #[derive(Debug)]
-pub(crate) enum Trailers {
+pub(crate) enum Ending {
     /// Nothing.
     None,
     /// These fields.
@@ -67,7 +89,7 @@ enum Stage {
 #[derive(Debug)]
 struct State {
     said: VecDeque<Said>,
-    /// Bytes of bodies among that.
+    /// What bodies among that cost.
     queued: usize,
     /// How many there may be.
     limit: usize,
@@ -104,6 +126,7 @@ impl Shared {
         let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
         let mut said = std::mem::take(&mut state.said);
         said.clear();
+        said.shrink_to(SAID_SPARE_MAX);
         *state = State::new(said, limit);
         (self.host, self.request) = (host, request);
     }
@@ -126,8 +149,10 @@ impl Shared {
         let mut state = self.state();
         state.check(Stage::Head)?;
         state.stage = Stage::Over;
-        state.queued += body.len();
-        state.said.push_back(Said::Whole(response.head, body));
+        let head = final_head(response.head);
+        // RFC 9110, section 15.3.6.
+        let body = if head.status == 205 { Vec::new() } else { body };
+        state.push(Said::Whole(head, body));
         self.tell(state);
         Ok(())
     }
@@ -139,7 +164,7 @@ impl Shared {
             return Err(AnswerError::Order);
         }
         state.interim += 1;
-        state.said.push_back(Said::Interim(response.head));
+        state.push(Said::Interim(response.head));
         self.tell(state);
         Ok(())
     }
@@ -148,7 +173,7 @@ impl Shared {
         let mut state = self.state();
         state.check(Stage::Head)?;
         state.stage = Stage::Body;
-        state.said.push_back(Said::Head(response.head, response.length));
+        state.push(Said::Head(final_head(response.head), response.length));
         self.tell(state);
         Ok(())
     }
@@ -164,8 +189,7 @@ impl Shared {
         if part.is_empty() {
             return Ok(());
         }
-        state.queued += part.len();
-        state.said.push_back(Said::Part(part));
+        state.push(Said::Part(part));
         self.tell(state);
         Ok(())
     }
@@ -188,13 +212,12 @@ impl Shared {
         }
         if state.stage == Stage::Head {
             state.stage = Stage::Body;
-            state.said.push_back(head());
+            state.push(head());
         }
-        state.queued += part.len();
-        state.said.push_back(Said::Part(part));
+        state.push(Said::Part(part));
         if is_last {
             state.stage = Stage::Over;
-            state.said.push_back(Said::End(Trailers::CallOk));
+            state.push(Said::End(Ending::CallOk));
         }
         self.tell(state);
         Ok(())
@@ -209,15 +232,19 @@ impl Shared {
         }
         let has_head = state.stage == Stage::Body;
         state.stage = Stage::Over;
-        state.said.push_back(said(has_head));
+        state.push(said(has_head));
         self.tell(state);
     }
 
-    /// A part waits for room; false when there will be none.
-    pub(super) fn want_room(&self) -> bool {
+    /// Whether a part would be taken now. If none would, room is waited for.
+    pub(super) fn claim_room(&self) -> Claim {
         let mut state = self.state();
-        state.wants_room = true;
-        !state.is_gone
+        if state.is_gone || state.stage == Stage::Over {
+            return Claim::Gone;
+        }
+        // What waits makes the worker look again: it sees that room is wanted.
+        state.wants_room = state.queued > 0 && state.queued >= state.limit;
+        if state.wants_room { Claim::Full } else { Claim::Room }
     }
 
     /// Says the last thing, unless that was said.
@@ -234,7 +261,7 @@ impl Shared {
             (_, last) => last,
         };
         state.stage = Stage::Over;
-        state.said.push_back(last);
+        state.push(last);
         self.tell(state);
     }
 
@@ -244,11 +271,19 @@ impl Shared {
         self.say(Said::Failed { status: 500, why });
     }
 
-    /// Has work done elsewhere. If that is impossible, the client is told.
-    pub(super) fn run(&self, work: Box<dyn FnOnce() + Send>) {
-        if !self.host.run(work) {
+    /// Has work done elsewhere, unless the request is over by then. If that is impossible, the client is
+    /// told.
+    pub(super) fn run(self: &Arc<Self>, work: Work) {
+        let shared = Arc::clone(self);
+        let unless_over = move || {
+            if !shared.is_gone() {
+                work();
+            }
+        };
+        if let Err(refused) = self.host.run(Box::new(unless_over)) {
             let why = "too much waits for the threads of handlers".to_owned();
             self.say(Said::Failed { status: 503, why });
+            drop(refused);
         }
     }
 
@@ -284,15 +319,23 @@ impl Shared {
         self.state().is_told = true;
     }
 
-    /// What was said next. After [`Look::Nothing`], the worker is told when there is more. Of the
-    /// answer, `limit` bytes may wait from now on.
-    pub(super) fn look(&self, limit: usize) -> Look {
+    /// What was said next, if the connection takes it. After [`Look::Nothing`], the worker is told when
+    /// there is more. Of the answer, `limit` bytes may wait from now on.
+    pub(super) fn look(&self, limit: usize, takes: Takes) -> Look {
         let mut state = self.state();
         state.limit = limit;
-        if let Some(said) = state.said.pop_front() {
-            if let Said::Part(part) | Said::Whole(_, part) = &said {
-                state.queued -= part.len();
+        let is_blocked = match state.said.front() {
+            Some(Said::Part(_)) => !takes.parts,
+            Some(Said::Whole(..) | Said::Head(..) | Said::CallHead | Said::Interim(_)) => {
+                !takes.heads
             }
+            Some(Said::End(_) | Said::Failed { .. }) | None => false,
+        };
+        if is_blocked {
+            return Look::Blocked;
+        }
+        if let Some(said) = state.said.pop_front() {
+            state.queued -= said.cost();
             return Look::Said(said);
         }
         state.is_told = false;
@@ -327,9 +370,36 @@ impl Shared {
     }
 }
 
+/// Whether a part may be said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Claim {
+    Room,
+    Full,
+    Gone,
+}
+
+/// What a connection takes now, beside ends.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Takes {
+    /// Parts of bodies.
+    pub(crate) parts: bool,
+    /// Heads, which no window holds back.
+    pub(crate) heads: bool,
+}
+
+/// An answer that is not the last cannot be one.
+fn final_head(mut head: ResponseHead) -> ResponseHead {
+    if head.is_interim() {
+        head.status = 500;
+    }
+    head
+}
+
 /// What a worker finds.
 #[derive(Debug)]
 pub(crate) enum Look {
+    /// What was said next waits for the connection.
+    Blocked,
     /// Something was said.
     Said(Said),
     /// There is room that was asked for.
@@ -351,6 +421,11 @@ impl State {
             is_told: true,
             is_gone: false,
         }
+    }
+
+    fn push(&mut self, said: Said) {
+        self.queued += said.cost();
+        self.said.push_back(said);
     }
 
     fn check(&self, stage: Stage) -> Result<(), AnswerError> {

@@ -14,6 +14,9 @@ use crate::service::grpc::Code;
 /// Calls that watch, at least, before it is looked which of them are over.
 const PRUNE_MIN: usize = 64;
 
+/// Bytes of a service's name that is watched: it is kept as long as the call.
+const NAME_MAX: usize = 256;
+
 /// Says how the services of a server are, to those who ask by `grpc.health.v1.Health`. Clones say
 /// it of the same ones, from any thread; all workers see it.
 ///
@@ -106,12 +109,15 @@ impl Service for Health {
 
     fn methods(methods: &mut Methods<Self>) {
         methods.unary("Check", |this, _, request: HealthCheckRequest, reply| {
-            let status = this.reporter.status(&request.service).ok_or_else(|| {
-                Status::new(Code::NotFound, format!("unknown service {:?}", request.service))
-            });
+            // A name that a client makes up is not given back.
+            let status = this.reporter.status(&request.service);
+            let status = status.ok_or_else(|| Status::new(Code::NotFound, "unknown service"));
             reply.give(status.map(|status| HealthCheckResponse { status: status.into() }));
         });
         methods.server_streaming("Watch", |this, _, request: HealthCheckRequest, sink| {
+            if request.service.len() > NAME_MAX {
+                return sink.finish(Status::new(Code::InvalidArgument, "the name is too long"));
+            }
             this.reporter.watch(request.service, sink);
         });
     }

@@ -33,7 +33,15 @@ pub(super) trait EncodedReceiver {
     fn message(&mut self, message: &[u8]) -> Result<Reading, Status>;
     fn end(&mut self) -> Result<(), Status>;
     fn room(&mut self) {}
+    /// Bytes of messages that it holds.
+    fn held(&self) -> usize {
+        0
+    }
 }
+
+/// Times that a message may grow when it is decompressed, from so many bytes on.
+const RATIO_MAX: usize = 256;
+const PLAIN_MIN: usize = 64 * 1024;
 
 /// How the messages of a call are read.
 #[derive(Debug, Clone, Copy)]
@@ -52,7 +60,9 @@ impl Reader {
         if !message.is_compressed {
             return Ok(message.bytes);
         }
-        let decoded = self.coding.decompress(&message.bytes, self.max);
+        // What is made of a few bytes is bounded by them, too.
+        let most = self.max.min(message.bytes.len().saturating_mul(RATIO_MAX).max(PLAIN_MIN));
+        let decoded = self.coding.decompress(&message.bytes, most);
         decoded.map(Cow::Owned).map_err(|error| {
             let code = match &error {
                 CodingError::TooLarge { .. } => Code::ResourceExhausted,
@@ -128,6 +138,11 @@ impl<E: EncodedReceiver> BodyReceiver for CallReceiver<E> {
         }
     }
 
+    fn held(&self) -> usize {
+        let message = self.to.as_ref().map_or(0, EncodedReceiver::held);
+        self.messages.held() + self.rest.capacity() + message
+    }
+
     fn resumed(&mut self) -> Reading {
         let rest = std::mem::take(&mut self.rest);
         self.part(&rest)
@@ -165,6 +180,10 @@ where
     M: Message + Default,
     F: FnOnce(M, A),
 {
+    fn held(&self) -> usize {
+        self.message.as_ref().map_or(0, Message::encoded_len)
+    }
+
     fn message(&mut self, message: &[u8]) -> Result<Reading, Status> {
         if self.message.replace(decode(message)?).is_some() {
             let text = "the method takes one message, and there are more";
@@ -220,6 +239,8 @@ pub struct BlockingMessages<M> {
     /// What was read and not looked at.
     part: Vec<u8>,
     taken: usize,
+    /// Nothing follows.
+    is_over: bool,
     message: PhantomData<fn() -> M>,
 }
 
@@ -232,7 +253,8 @@ impl<M: Message + Default> BlockingMessages<M> {
         let (receiver, body) = blocking_body(answer);
         let messages = MessageReader::new(reader.max);
         let (part, taken) = (Vec::new(), 0);
-        (receiver, Self { body, reader, messages, part, taken, message: PhantomData })
+        let (is_over, message) = (false, PhantomData);
+        (receiver, Self { body, reader, messages, part, taken, is_over, message })
     }
 
     fn read(&mut self) -> Result<Option<M>, Status> {
@@ -259,6 +281,11 @@ impl<M: Message + Default> Iterator for BlockingMessages<M> {
     /// The next message, once it has come; `None` at the end. An error is the status that the call
     /// is to be ended with.
     fn next(&mut self) -> Option<Self::Item> {
-        self.read().transpose()
+        if self.is_over {
+            return None;
+        }
+        let next = self.read().transpose();
+        self.is_over = !matches!(next, Some(Ok(_)));
+        next
     }
 }

@@ -9,7 +9,7 @@ use super::coding::MessageCoding;
 use super::status::{Status, push_metadata};
 use crate::handler::answer::{Answer, AnswerError};
 use crate::handler::response::{InvalidField, Response};
-use crate::handler::shared::{Said, Shared, Trailers};
+use crate::handler::shared::{Claim, Ending, Said, Shared};
 use crate::proto::grpc::{HEAD_LEN, MessageHead};
 use crate::proto::http::Fields;
 use crate::service::grpc::Code;
@@ -54,8 +54,10 @@ impl Outbound {
     /// Sends a message.
     fn send(&self, metadata: &mut Metadata, message: &impl Message) -> Result<(), SendError> {
         // Nothing is encoded that would be refused.
-        if self.shared.room() == 0 {
-            return Err(if self.shared.want_room() { SendError::Full } else { SendError::Gone });
+        match self.shared.claim_room() {
+            Claim::Room => {}
+            Claim::Full => return Err(SendError::Full),
+            Claim::Gone => return Err(SendError::Gone),
         }
         let part = framed(message, self.coding)?;
         let said = self.shared.say_message(|| self.head(metadata), part, false);
@@ -84,11 +86,11 @@ impl Outbound {
         self.shared.say_status(|has_head| {
             if has_head {
                 return Said::End(match status.is_plain_ok() {
-                    true => Trailers::CallOk,
+                    true => Ending::CallOk,
                     false => {
                         let mut fields = Box::<Fields>::default();
                         status.write(&mut fields);
-                        Trailers::Fields(fields)
+                        Ending::Fields(fields)
                     }
                 });
             }

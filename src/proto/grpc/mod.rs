@@ -127,6 +127,12 @@ impl MessageReader {
         Ok(Some(Message { is_compressed, bytes }))
     }
 
+    /// Bytes of memory that what has come of a message takes.
+    #[must_use]
+    pub const fn held(&self) -> usize {
+        self.partial.capacity()
+    }
+
     /// The body is over.
     ///
     /// # Errors

@@ -66,10 +66,14 @@ pub fn describe(code: Code, message: &str, fields: &mut Fields) {
     write_status(code, message, fields);
 }
 
+/// Bytes of what is said of a status at most: it is in a head, which no window holds back.
+const MESSAGE_MAX: usize = 1024;
+
 /// Printable ASCII stays, but for `%`.
 fn write_message(message: &str, out: &mut Vec<u8>) {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    for byte in message.bytes() {
+    let end = (0..=MESSAGE_MAX.min(message.len())).rev().find(|at| message.is_char_boundary(*at));
+    for byte in message[..end.unwrap_or(0)].bytes() {
         if matches!(byte, b' '..=b'~') && byte != b'%' {
             out.push(byte);
         } else {
@@ -122,6 +126,9 @@ mod tests {
             write_message(message, &mut out);
             assert_eq!(out, expected.as_bytes(), "{message}");
         }
+        let mut out = Vec::new();
+        write_message(&"ü".repeat(10_000), &mut out);
+        assert_eq!(out.len(), MESSAGE_MAX * 3);
     }
 
     #[test]

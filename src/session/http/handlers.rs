@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use crate::handler::{
-    HandlerExchange, Host, HttpHandler, HttpHandlers, HttpRequest, Panicked, SpareExchange, contain,
+    HandlerExchange, Host, HttpHandler, HttpHandlers, HttpRequest, Panicked, SpareExchange, Work,
+    contain,
 };
 use crate::mem::Key;
 use crate::proto::http::Fields;
@@ -112,14 +113,14 @@ impl Host for ThisWorker {
         let _ended = self.workers.send(self.number, note);
     }
 
-    fn run(&self, work: Box<dyn FnOnce() + Send>) -> bool {
+    fn run(&self, work: Work) -> Result<(), Work> {
         let contained = move || {
             // The answer that it has is dropped, and so the request fails.
             if let Err(Panicked(text)) = contain(work) {
                 tracing::error!("a thread of the program's handler panicked: {text}");
             }
         };
-        self.workers.offload(Task::Handler, Box::new(contained)).is_ok()
+        self.workers.offload(Task::Handler, Box::new(contained))
     }
 }
 

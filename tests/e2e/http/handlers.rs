@@ -9,7 +9,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use ringway::handler::{
     Answer, AnswerError, BodyReceiver, HttpHandler, HttpHandlers, HttpRequest, Reading, Response,
-    blocking_body, collect,
+    Trailers, blocking_body, collect,
 };
 use ringway::proto::http::Fields;
 use ringway::server::{Server, StartError, StartOptions};
@@ -30,6 +30,8 @@ pub(crate) struct Seen {
     pub(crate) cancelled: Arc<AtomicUsize>,
     /// Handlers that were made.
     made: Arc<AtomicUsize>,
+    /// While it is held, `/slow` reads nothing.
+    gate: Arc<Mutex<()>>,
 }
 
 impl Seen {
@@ -40,6 +42,7 @@ impl Seen {
             give: Arc::new(Mutex::new(give)),
             cancelled: Arc::default(),
             made: Arc::default(),
+            gate: Arc::default(),
         }
     }
 
@@ -105,9 +108,13 @@ impl HttpHandler for Program {
                 answer.spawn_blocking(move |mut answer| {
                     answer.begin(Response::new(200)).unwrap();
                     if let Ok(count) = std::io::copy(&mut body, &mut answer) {
-                        let mut trailers = body.trailers().unwrap_or_default();
-                        trailers.push(b"x-length", count.to_string().as_bytes());
-                        answer.end_with(trailers);
+                        let mut trailers = Trailers::new();
+                        for field in body.trailers().unwrap_or_default().iter() {
+                            let name = std::str::from_utf8(field.name).unwrap();
+                            trailers = trailers.with(name, field.value).unwrap();
+                        }
+                        let length = count.to_string();
+                        answer.end_with(trailers.with("x-length", length).unwrap());
                     }
                 });
                 return Some(receiver);
@@ -142,6 +149,22 @@ impl HttpHandler for Program {
                 let count = if request.path() == "/short" { 9 } else { 11 };
                 answer.part(vec![b'x'; count]).unwrap();
                 answer.end();
+            }
+            "/interim" => answer.send(Response::text(103), "no answer"),
+            "/reset" => answer.send(Response::text(205), "no content"),
+            "/slow" => {
+                let (receiver, mut body) = blocking_body(&answer);
+                let seen = self.seen.clone();
+                answer.spawn_blocking(move |answer| {
+                    // The test says when it reads on.
+                    drop(seen.gate.lock().unwrap());
+                    let mut text = Vec::new();
+                    match body.read_to_end(&mut text) {
+                        Ok(count) => answer.send(Response::text(200), count.to_string()),
+                        Err(error) => answer.fail(&error.to_string()),
+                    }
+                });
+                return Some(receiver);
             }
             "/empty" => {
                 answer.begin(Response::new(204)).unwrap();
@@ -424,4 +447,64 @@ fn threads_that_are_all_busy_refuse_no_other_request() {
     for client in &mut clients {
         assert_eq!(client.answer().body, b"x");
     }
+}
+
+#[test]
+fn an_interim_status_is_no_answer_and_a_reset_of_content_has_none() {
+    let served = Seen::new().serve("", "");
+    let mut client = Client::new(served.address());
+    assert_eq!(client.get("/interim").status, 500);
+    let reset = client.get("/reset");
+    assert_eq!((reset.status, reset.text()), (205, ""));
+    assert_eq!(client.get("/count").status, 200);
+    // A client of HTTP/1.0 knows no interim answers.
+    client.send("GET /hints HTTP/1.0\r\nHost: a\r\n\r\n");
+    assert_eq!(client.answer().text(), "page");
+}
+
+#[test]
+fn a_body_that_a_thread_was_slow_to_read_is_not_held_against_its_client() {
+    let seen = Seen::new();
+    let served = seen.serve("body_timeout = \"300ms\"", "");
+    let mut client = Client::new(served.address());
+    let held = seen.gate.lock().unwrap();
+    let (first, length) = (bytes(3, 300_000), 300_001);
+    let head = format!("POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+    client.send(&head);
+    client.0.get_mut().write_all(&first).unwrap();
+    // Longer than the time of a body.
+    let other = Client::new(served.address())
+        .ask("POST /upper HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n");
+    assert_eq!(other.status, 408);
+    drop(held);
+    client.send("x");
+    assert_eq!(client.answer().text(), "300001");
+}
+
+#[test]
+fn work_whose_client_has_gone_is_not_done_and_too_much_is_told() {
+    let seen = Seen::new();
+    let listener = "[[listener]]\nname = \"web\"\nlisten = \"127.0.0.1:0\"\nprotocol = \"http\"\n\
+                    [[listener.route]]\nhandler = \"test\"\n";
+    let options = StartOptions {
+        http_handlers: seen.handlers(),
+        handler_threads: Some(1),
+        ..StartOptions::default()
+    };
+    let served = Served::with_options(&[&runtime(1), NO_ADMIN, listener].concat(), options);
+    let held = seen.gate.lock().unwrap();
+    // One has the thread, and as many wait as may.
+    let mut clients: Vec<Client> = (0..1_100).map(|_| Client::new(served.address())).collect();
+    for client in &mut clients {
+        client.send("POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+    }
+    let mut refused = clients.split_off(1_050);
+    for client in &mut refused {
+        assert_eq!(client.answer().status, 503);
+    }
+    drop(clients.split_off(1));
+    wait_until("they have gone", || served.sum(|cell| cell.active.get()) <= 51);
+    drop(held);
+    assert_eq!(clients[0].answer().text(), "0");
+    assert_eq!(Client::new(served.address()).get("/count").status, 200);
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use bytes::Bytes;
 use ringway::handler::Response;
 
-use super::peer::{Peer, run};
+use super::peer::{self, Peer, run};
 use crate::http::handlers::{MANY, Seen};
 use crate::support::*;
 
@@ -96,5 +96,42 @@ fn a_stream_of_a_handler_has_its_time() {
         stream.send_data(Bytes::from_static(b"x"), false).unwrap();
         assert_eq!(answer.whole().await.unwrap().status, 408);
         assert_eq!(peer.get("/what").await.unwrap().status, 200);
+    });
+}
+
+#[test]
+fn what_no_window_holds_back_does_not_wait_for_one() {
+    let seen = Seen::new();
+    let served = seen.serve("", "");
+    let give = |seen: &Seen| seen.next();
+    run(async {
+        let mut peer = Peer::with_window(served.address(), 0).await;
+        assert_eq!(peer.get("/empty").await.unwrap().status, 204);
+        let asked = peer.ask("HEAD", "/many", &[], Vec::new()).await;
+        assert_eq!(asked.whole().await.unwrap().status, 200);
+        // The head of an answer comes, and its end if that is all.
+        let later = peer.ask("GET", "/later", &[], Vec::new()).await;
+        let seen = seen.clone();
+        let mut answer = tokio::task::spawn_blocking(move || give(&seen)).await.unwrap();
+        answer.begin(Response::text(200)).unwrap();
+        let head = later.head().await.unwrap();
+        answer.end();
+        assert_eq!(head.whole().await.unwrap().body, b"");
+    });
+}
+
+#[test]
+fn a_body_that_nobody_takes_is_dropped_as_it_comes() {
+    let seen = Seen::new();
+    let served = seen.serve("", "");
+    run(async {
+        let mut peer = Peer::new(served.address()).await;
+        let (answer, stream) = peer.open("POST", "/later").await;
+        let sent = tokio::spawn(peer::send_all(stream, bytes(5, 500_000)));
+        let seen = seen.clone();
+        let given = tokio::task::spawn_blocking(move || seen.next()).await.unwrap();
+        sent.await.unwrap();
+        given.send(Response::text(200), "all was sent");
+        assert_eq!(answer.whole().await.unwrap().body, b"all was sent");
     });
 }

@@ -76,6 +76,15 @@ impl Peer {
         Self { send, end: tokio::spawn(connection) }
     }
 
+    /// One whose streams have a window of so many bytes.
+    pub(super) async fn with_window(address: SocketAddr, window: u32) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let mut builder = h2::client::Builder::new();
+        builder.initial_window_size(window);
+        let (send, connection) = builder.handshake(stream).await.unwrap();
+        Self { send, end: tokio::spawn(connection) }
+    }
+
     /// Begins a request whose body follows.
     pub(super) async fn open(&mut self, method: &str, path: &str) -> (Waiting, SendStream<Bytes>) {
         let uri = format!("http://a.example{path}");
@@ -99,25 +108,9 @@ impl Peer {
         }
         self.send = self.send.clone().ready().await.unwrap();
         let is_empty = body.is_empty();
-        let (answer, mut stream) =
-            self.send.send_request(request.body(()).unwrap(), is_empty).unwrap();
+        let (answer, stream) = self.send.send_request(request.body(()).unwrap(), is_empty).unwrap();
         if !is_empty {
-            tokio::spawn(async move {
-                let mut rest = Bytes::from(body);
-                while !rest.is_empty() {
-                    stream.reserve_capacity(rest.len().min(100_000));
-                    let Some(Ok(room)) =
-                        std::future::poll_fn(|context| stream.poll_capacity(context)).await
-                    else {
-                        return;
-                    };
-                    let part = rest.split_to(room.min(rest.len()));
-                    let is_last = rest.is_empty();
-                    if stream.send_data(part, is_last).is_err() {
-                        return;
-                    }
-                }
-            });
+            tokio::spawn(send_all(stream, body));
         }
         Waiting(answer)
     }
@@ -139,6 +132,23 @@ impl Peer {
         let ended = end.await.unwrap();
         drop(send);
         ended.err()
+    }
+}
+
+/// Sends a body as windows let it, until it is sent or the stream is over.
+pub(super) async fn send_all(mut stream: SendStream<Bytes>, body: Vec<u8>) {
+    let mut rest = Bytes::from(body);
+    while !rest.is_empty() {
+        stream.reserve_capacity(rest.len().min(100_000));
+        let Some(Ok(room)) = std::future::poll_fn(|context| stream.poll_capacity(context)).await
+        else {
+            return;
+        };
+        let part = rest.split_to(room.min(rest.len()));
+        let is_last = rest.is_empty();
+        if stream.send_data(part, is_last).is_err() {
+            return;
+        }
     }
 }
 

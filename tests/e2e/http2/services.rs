@@ -441,6 +441,26 @@ fn encoded(message: &impl Message) -> Vec<u8> {
 }
 
 #[test]
+fn what_a_client_makes_up_is_not_given_back_nor_kept() {
+    let reporter = HealthReporter::new();
+    let own = reporter.clone();
+    let served = serve(move || Services::new().with_health(&own), "");
+    let service = "\u{1}".repeat(1_000_000);
+    run(async {
+        let mut peer = Peer::new(served.address()).await;
+        let request = encoded(&health_messages::HealthCheckRequest { service });
+        let answer = call(&mut peer, "/grpc.health.v1.Health/Check", request.clone()).await;
+        assert_eq!(ended(&answer), ("5".to_owned(), "unknown service".to_owned()));
+        let answer = call(&mut peer, "/grpc.health.v1.Health/Watch", request).await;
+        assert_eq!(ended(&answer).0, "3");
+        // A long path is cut in what is said of it.
+        let path = format!("/{}/x", "a".repeat(3_000));
+        let answer = call(&mut peer, &path, encoded(&text("x"))).await;
+        assert_eq!((ended(&answer).0.as_str(), ended(&answer).1.len()), ("12", 1024));
+    });
+}
+
+#[test]
 fn health_is_told_once_or_whenever_it_changes() {
     let reporter = HealthReporter::new();
     let own = reporter.clone();

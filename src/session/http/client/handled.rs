@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::Http;
 use super::request::{Request, Responder};
 use super::wire::Wire;
-use crate::handler::{HandlerExchange, HttpRequest, Look, Panicked, Said, Trailers};
+use crate::handler::{Ending, HandlerExchange, HttpRequest, Look, Panicked, Said, Takes};
 use crate::mem::{Buf, Key};
 use crate::proto::http::{Fields, Known, RequestHead, ResponseHead, Version};
 use crate::proto::http1::{Refusal, RequestMeta};
@@ -17,6 +17,7 @@ use crate::service::CloseReason;
 use crate::service::cluster::failure::Failure;
 use crate::service::grpc::{self, BadMessages, Code};
 use crate::service::http::compression::has_body;
+use crate::service::http::interim;
 use crate::service::http::record::RequestRecord;
 use crate::session::context::Context;
 use crate::session::http::options::{RouteAction, RouteOptions};
@@ -24,6 +25,9 @@ use crate::session::http::state::{HttpState, Output};
 
 /// Why a handler's answer is not whole, in logs.
 const FAILED: &str = "handler_failed";
+
+/// Parts that go one way or the other for one request in one turn.
+const MOVES_PER_TURN: usize = 1024;
 
 /// A request that a handler answers.
 #[derive(Debug)]
@@ -69,9 +73,9 @@ impl Handled {
         self.exchange.takes_body()
     }
 
-    /// Bytes of its answer that wait.
-    pub(super) fn queued(&self) -> usize {
-        self.exchange.queued()
+    /// What waits of it, in bytes of memory.
+    pub(super) fn cost(&self) -> usize {
+        self.exchange.cost()
     }
 
     /// Whether it is a call of gRPC.
@@ -160,13 +164,16 @@ impl Http {
         if until.is_some_and(|until| until <= context.now()) {
             return matches!(self.end_late(context, (key, request)), Progress::Over);
         }
-        loop {
+        for _ in 0..MOVES_PER_TURN {
             match self.move_handled(context, (key, request)) {
                 Progress::Waits => return false,
                 Progress::Moved => {}
                 Progress::Over => return true,
             }
         }
+        // Others have their turn.
+        self.io.common.postpone(context, key, true);
+        false
     }
 
     fn move_handled<D: Driver>(
@@ -175,15 +182,16 @@ impl Http {
         (key, request): (Key, &mut Request),
     ) -> Progress {
         let Responder::Handler(handled) = &mut request.responder else { return Progress::Waits };
-        let moved = match self.give_body(handled) {
+        let takes = Takes { parts: self.wire.room() > 0, heads: self.takes_heads(context) };
+        let takes = Takes { parts: takes.parts && takes.heads, ..takes };
+        // What is asked is answered: while answers wait for the client, no more is asked.
+        let given = if takes.heads { self.give_body(handled) } else { Ok(false) };
+        let moved = match given {
             Ok(false) => {
-                if !self.has_room(context) {
-                    return Progress::Waits;
-                }
-                match handled.exchange.look(context.http.proxy.budget().allowance()) {
+                match handled.exchange.look(context.http.proxy.budget().allowance(), takes) {
                     Look::Said(said) => return self.write_said(context, (key, request), said),
                     Look::Room => handled.exchange.give_room().map(|()| true),
-                    Look::Nothing => handled.exchange.resume(),
+                    Look::Nothing | Look::Blocked => handled.exchange.resume(),
                 }
                 .map_err(Flaw::Panicked)
             }
@@ -274,6 +282,12 @@ impl Http {
 
     /// Gives the handler what came of the request's body: true when there was something.
     fn give_body(&mut self, handled: &mut Handled) -> Result<bool, Flaw> {
+        if !handled.exchange.has_receiver() && self.wire.is_http2() {
+            // Nobody takes it: it is dropped as it comes.
+            while let Some(part) = self.wire.next_of_body().map_err(Flaw::Body)? {
+                handled.record.received += part.len() as u64;
+            }
+        }
         if handled.is_body_given || !handled.takes_body() {
             return Ok(false);
         }
@@ -308,7 +322,11 @@ impl Http {
     ) -> Progress {
         let Responder::Handler(handled) = &mut request.responder else { return Progress::Waits };
         match said {
-            Said::Interim(head) => {
+            Said::Interim(_) if handled.head.version == Version::Http10 => Progress::Moved,
+            Said::Interim(mut head) => {
+                let route = handled.record.route.and_then(|route| self.options.routes.get(route));
+                let edits = route.map(|route| &route.response_edits);
+                edits.into_iter().for_each(|edits| interim::filter(&mut head.fields, edits));
                 let mut out = self.io.writer(&mut context.pages);
                 handled.record.sent += self.wire.send_interim(&head, &mut out) as u64;
                 Progress::Moved
@@ -332,17 +350,17 @@ impl Http {
             Said::End(_) if matches!(handled.body, AnswerBody::Some(Some(1..))) => {
                 self.fail_handled(context, (key, request), 500)
             }
-            Said::End(Trailers::CallOk) => {
+            Said::End(Ending::CallOk) => {
                 let fields = context.http.handlers.take_call_ok();
                 self.end_handled(context, request, Some(&fields));
                 context.http.handlers.give_call_ok(fields);
                 Progress::Over
             }
-            Said::End(Trailers::Fields(fields)) => {
+            Said::End(Ending::Fields(fields)) => {
                 self.end_handled(context, request, Some(&fields));
                 Progress::Over
             }
-            Said::End(Trailers::None) => {
+            Said::End(Ending::None) => {
                 self.end_handled(context, request, None);
                 Progress::Over
             }
@@ -411,7 +429,6 @@ impl Http {
         let route = handled.record.route.and_then(|route| options.routes.get(route));
         if let Some(RouteOptions { action: RouteAction::Handler(own), response_edits, .. }) = route
             && response_edits.is_empty()
-            && options.request_id.is_none()
             && handled.record.messages.is_none()
         {
             context.refresh_date();
@@ -475,7 +492,14 @@ impl Http {
         of: (Key, &mut Request),
         status: u16,
     ) -> Progress {
-        self.break_off(context, of, (status, FAILED), ErrorCode::INTERNAL_ERROR)
+        let (key, request) = of;
+        if let Some(handled) = request.handled()
+            && handled.has_replied()
+            && self.tells_status(&handled.record)
+        {
+            return self.end_handled_call(context, request, Code::Internal, FAILED);
+        }
+        self.break_off(context, (key, request), (status, FAILED), ErrorCode::INTERNAL_ERROR)
     }
 
     /// There will be no whole answer: a status says so where nothing was said yet, a cut otherwise.

@@ -9,6 +9,7 @@ use crate::ring::Driver;
 use crate::service::http::access_log::{Record, write_line};
 use crate::service::http::record::RequestRecord;
 use crate::session::context::Context;
+use crate::session::http::options::RouteAction;
 use crate::session::{Due, RouteStats};
 
 /// Bytes of lines that are handed over at once.
@@ -41,7 +42,9 @@ impl Http {
             context.histograms.latencies.record_upstream(upstream, phases);
         }
         if let Some(code) = told.call_status() {
-            let method = tried.first_byte.is_some().then(|| head.path());
+            let route = told.route.and_then(|route| self.options.routes.get(route));
+            let is_own = route.is_some_and(|route| matches!(route.action, RouteAction::Handler(_)));
+            let method = (is_own || tried.first_byte.is_some()).then(|| head.path());
             context.histograms.latencies.calls.record(method, code, duration);
         }
         if self.options.access_log.is_some() {

@@ -64,7 +64,7 @@ impl Request {
 
     /// Bytes of memory that what waits to be compressed takes, or what a handler has said.
     pub(super) fn encoding_cost(&self) -> usize {
-        let said = self.handled().map_or(0, Handled::queued);
+        let said = self.handled().map_or(0, Handled::cost);
         self.encoding.as_deref().map_or(said, Encoding::waiting)
     }
 
@@ -80,6 +80,11 @@ impl Request {
             | Responder::Echo(_)
             | Responder::Done => None,
         }
+    }
+
+    /// Whether a handler of the program answers it.
+    pub(super) const fn is_handled(&self) -> bool {
+        self.handled().is_some()
     }
 
     /// The key by which others know it; `None` when there are too many that wait.

@@ -139,7 +139,7 @@ impl Http {
         } else if !self.wants_input(context) {
             // It is not the client who is slow.
             self.waits.body_began = Some(context.now());
-            if self.exchange().is_some() {
+            if self.exchange().is_some() || self.request.as_ref().is_some_and(Request::is_handled) {
                 self.waits.progress = context.now();
             }
         }

@@ -13,7 +13,12 @@ const AHEAD_MAX: usize = 64 * 1024;
 impl Http {
     /// Whether the client takes what it is answered.
     pub(in crate::session::http) fn has_room<D>(&mut self, context: &Context<D>) -> bool {
-        if self.io.stream.is_blocked() || self.wire.room() == 0 {
+        self.wire.room() > 0 && self.takes_heads(context)
+    }
+
+    /// Whether the connection takes heads of answers, which no window of HTTP/2 holds back.
+    pub(super) fn takes_heads<D>(&mut self, context: &Context<D>) -> bool {
+        if self.io.stream.is_blocked() {
             return false;
         }
         // What is queued is summed over all streams: last.
