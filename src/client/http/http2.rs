@@ -15,6 +15,9 @@ use crate::proto::http2::{
 };
 use crate::ring::SocketAddress;
 
+/// Bytes of what a server says of its going away that are kept.
+const TEXT_MAX: usize = 512;
+
 /// The machine of one connection, and what has come on each of its streams.
 #[derive(Debug)]
 pub(super) struct Http2 {
@@ -24,6 +27,31 @@ pub(super) struct Http2 {
     streams: BTreeMap<StreamId, Carried>,
     /// It has broken a rule, or has ended.
     is_over: bool,
+    /// Why the server goes away, once it has said so.
+    leaving: Option<Leaving>,
+}
+
+/// Why a server goes away.
+#[derive(Debug)]
+struct Leaving {
+    code: ErrorCode,
+    text: String,
+}
+
+impl Leaving {
+    fn new(code: ErrorCode, text: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(text.get(..TEXT_MAX).unwrap_or(text)).into_owned();
+        // It is to stay in its line.
+        Self { code, text: text.escape_debug().to_string() }
+    }
+
+    /// How an exchange fails that is on the connection when it ends, if there is more to be said
+    /// than that it has ended.
+    fn error(&self, peer: SocketAddress) -> Option<ClientError> {
+        let (code, text) = (code_name(self.code), self.text.clone());
+        let is_said = self.code != ErrorCode::NO_ERROR || !self.text.is_empty();
+        is_said.then(|| ClientError::Left { peer: peer.to_string(), code, text })
+    }
 }
 
 /// What has come of one answer.
@@ -32,6 +60,8 @@ struct Carried {
     head: Option<AnswerHead>,
     /// The server has said something of it.
     is_seen: bool,
+    /// Its head has come, taken or not.
+    has_head: bool,
     failed: Option<ClientError>,
 }
 
@@ -46,6 +76,7 @@ impl Http2 {
             space: Workspace::default(),
             streams: BTreeMap::new(),
             is_over: false,
+            leaving: None,
         }
     }
 
@@ -172,7 +203,8 @@ impl Http2 {
         }
         if has_ended && !self.is_over {
             self.is_over = true;
-            let Self { machine, streams, .. } = self;
+            let Self { machine, streams, leaving, .. } = self;
+            let told = leaving.as_ref().and_then(|leaving| leaving.error(peer));
             for (stream, carried) in streams {
                 if !machine.has_come(*stream) {
                     let peer = peer.to_string();
@@ -180,7 +212,8 @@ impl Http2 {
                         true => ClientError::Cut { peer },
                         false => ClientError::Closed { peer },
                     };
-                    carried.failed.get_or_insert_with(|| lost.cloned().unwrap_or(own));
+                    let known = told.clone().or_else(|| lost.cloned());
+                    carried.failed.get_or_insert_with(|| known.unwrap_or(own));
                 }
             }
         }
@@ -202,26 +235,47 @@ impl Http2 {
             }
             ClientEvent::Head(stream, head, length) => {
                 if let Some(carried) = self.streams.get_mut(&stream) {
-                    (carried.is_seen, carried.head) = (true, Some((head, length)));
+                    (carried.is_seen, carried.has_head) = (true, true);
+                    carried.head = Some((head, length));
                 }
             }
             ClientEvent::Body(_) | ClientEvent::Opened => {}
             ClientEvent::Reset(stream, code) => {
-                let (peer, code) = (peer.to_string(), code_name(code));
-                self.fail(stream, ClientError::Reset { peer, code });
+                let has_head = self.streams.get(&stream).is_some_and(|carried| carried.has_head);
+                let error = if has_head && code == ErrorCode::REFUSED_STREAM {
+                    half_answered(peer)
+                } else {
+                    ClientError::Reset { peer: peer.to_string(), code: code_name(code) }
+                };
+                self.fail(stream, error);
             }
             ClientEvent::Violated(stream, violation) => self.fail(stream, broken(peer, violation)),
-            ClientEvent::GoAway(last, code) => {
-                let beyond = self.streams.range_mut(last.saturating_add(1)..);
-                beyond.for_each(|(_, carried)| {
-                    carried.failed.get_or_insert_with(|| ClientError::NotDone {
-                        peer: peer.to_string(),
-                        code: code_name(code),
-                        text: "it takes no further requests".to_owned(),
-                    });
-                });
+            ClientEvent::GoAway(last, code, text) => {
+                self.go_away(last, Leaving::new(code, &text), peer);
             }
         }
+    }
+
+    /// The server takes no further requests, and answers none of those on streams above one, but
+    /// for those that it has answered already.
+    fn go_away(&mut self, last: StreamId, leaving: Leaving, peer: SocketAddress) {
+        let Self { machine, streams, .. } = self;
+        let beyond = streams.range_mut(last.saturating_add(1)..);
+        for (_, carried) in beyond.filter(|(stream, _)| !machine.has_come(**stream)) {
+            let error = match carried.has_head {
+                true => half_answered(peer),
+                false => ClientError::NotDone {
+                    peer: peer.to_string(),
+                    code: code_name(leaving.code),
+                    text: match leaving.text.as_str() {
+                        "" => "it takes no further requests".to_owned(),
+                        text => text.to_owned(),
+                    },
+                },
+            };
+            carried.failed.get_or_insert(error);
+        }
+        self.leaving = Some(leaving);
     }
 
     fn fail(&mut self, stream: StreamId, error: ClientError) {
@@ -259,6 +313,13 @@ impl Http2 {
 fn broken(peer: SocketAddress, violation: Violation) -> ClientError {
     let (peer, reason) = (peer.to_string(), violation.name().to_owned());
     ClientError::Http { peer, version: "HTTP/2", reason }
+}
+
+/// The server says that it has done nothing for a request that it has begun to answer: whether it
+/// was carried out, nobody knows.
+fn half_answered(peer: SocketAddress) -> ClientError {
+    let reason = "it refused a request that it had begun to answer".to_owned();
+    ClientError::Http { peer: peer.to_string(), version: "HTTP/2", reason }
 }
 
 /// The name of a code on the wire, or its number.

@@ -150,11 +150,7 @@ impl Http {
         match wait_for_head(&mut exchange, upload, deadline) {
             Ok(head) => Ok((exchange, head)),
             Err(error) => {
-                let is_lost = matches!(
-                    error,
-                    ClientError::Network(_) | ClientError::Closed { .. } | ClientError::Cut { .. }
-                );
-                let is_stale = is_lost && exchange.may_be_stale();
+                let is_stale = error.is_loss() && exchange.may_be_stale();
                 Err(Box::new(Failed { error, is_stale, has_begun: true }))
             }
         }

@@ -66,7 +66,7 @@ impl Asker {
             ClientEvent::Body(id) => format!("{id} body"),
             ClientEvent::Reset(id, code) => format!("{id} reset {}", code.name()),
             ClientEvent::Violated(id, violation) => format!("{id} violates {}", violation.name()),
-            ClientEvent::GoAway(last, _) => format!("goaway {last}"),
+            ClientEvent::GoAway(last, ..) => format!("goaway {last}"),
             ClientEvent::Opened => return,
         });
     }
