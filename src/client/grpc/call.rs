@@ -45,7 +45,7 @@ pub struct Call {
     receive_max: usize,
     /// Messages that nobody has taken, as they came: compressed ones stay so until they are taken,
     /// so that what is kept is no more than what was received.
-    ready: VecDeque<Kept>,
+    ready: VecDeque<ReceivedMessage>,
     status: Option<CallStatus>,
     may_begin_again: bool,
     is_idempotent: bool,
@@ -53,7 +53,7 @@ pub struct Call {
 
 /// A message that has come.
 #[derive(Debug)]
-struct Kept {
+struct ReceivedMessage {
     is_compressed: bool,
     bytes: Vec<u8>,
 }
@@ -342,14 +342,16 @@ impl Call {
     fn take_head(&mut self, head: &ResponseHead) {
         // The server is at work: nothing is sent again from here on.
         (self.sending.replay, self.may_begin_again) = (None, false);
-        self.initial = Some(Metadata::of_fields(&head.fields));
         if let Some(status) = CallStatus::of_fields(&head.fields) {
+            // What is behind the messages comes with the head: nothing is before them.
+            self.initial = Some(Metadata::default());
             // There is nothing else, and a body would be none of gRPC.
             let _end = self.exchange.poll_part();
             self.exchange.give_up(ErrorCode::NO_ERROR);
             self.status = Some(status);
             return;
         }
+        self.initial = Some(Metadata::of_fields(&head.fields));
         if head.status != 200 {
             let text = format!("the server answered with status {} of HTTP", head.status);
             self.stop(CallStatus::local(Code::of_status(head.status), text));
@@ -379,7 +381,7 @@ impl Call {
                 Ok(Some(message)) => {
                     let is_compressed = message.is_compressed;
                     let bytes = message.bytes.into_owned();
-                    self.ready.push_back(Kept { is_compressed, bytes });
+                    self.ready.push_back(ReceivedMessage { is_compressed, bytes });
                 }
                 Err(error) => self.stop(of_message_error(error)),
             }
@@ -387,7 +389,7 @@ impl Call {
     }
 
     /// A message as it was before it was compressed.
-    fn open(&mut self, kept: Kept) -> Result<Vec<u8>, ClientError> {
+    fn open(&mut self, kept: ReceivedMessage) -> Result<Vec<u8>, ClientError> {
         use crate::handler::grpc::CodingError;
         if !kept.is_compressed {
             return Ok(kept.bytes);
