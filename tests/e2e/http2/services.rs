@@ -304,6 +304,27 @@ fn messages_are_compressed_where_both_sides_can() {
 }
 
 #[test]
+fn a_call_with_too_much_in_all_ends_with_a_status() {
+    let served = serve(|| Services::new().with(Words::default()), "");
+    let text = format!(
+        "{}{NO_ADMIN}[[listener]]\nname = \"grpc\"\nlisten = \"127.0.0.1:0\"\nprotocol = \"http\"\n\
+         [[listener.route]]\nhandler = \"grpc\"\nbody_max = \"10KiB\"\n",
+        runtime(1)
+    );
+    served.reload(&text).unwrap();
+    let many: Vec<Text> = (0..1_000).map(text_of).collect();
+    run(async {
+        let mut peer = Peer::new(served.address()).await;
+        let answer = call(&mut peer, "/test.Words/Echo", body(&many)).await;
+        assert_eq!(ended(&answer).0, "8");
+    });
+}
+
+fn text_of(number: usize) -> Text {
+    text(&format!("{number:0>50}"))
+}
+
+#[test]
 fn a_bomb_is_refused_by_what_it_would_become() {
     let served = words();
     let mut packed = Vec::new();

@@ -15,7 +15,9 @@ const WAITING_MAX: usize = 1_000;
 
 /// What the program does later, as if by another thread.
 #[derive(Clone, Default)]
-pub(super) struct Later(Arc<Mutex<Vec<Box<dyn FnOnce() + Send>>>>);
+pub(super) struct Later(Arc<Mutex<Vec<Action>>>);
+
+type Action = Box<dyn FnOnce() + Send>;
 
 impl Later {
     fn push(&self, action: impl FnOnce() + Send + 'static) {

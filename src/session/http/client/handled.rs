@@ -215,6 +215,13 @@ impl Http {
                 tracing::debug!(id = self.io.common.id(), refusal = refusal.name(), "body refused");
                 self.io.common.listener.stats.http.refuse(refusal);
                 self.wire.refuse_body();
+                if let Some(handled) = request.handled()
+                    && handled.has_replied()
+                    && self.tells_status(&handled.record)
+                {
+                    let code = Code::of_status(refusal.status());
+                    return self.end_handled_call(context, request, code, refusal.name());
+                }
                 let told = (refusal.status(), refusal.name());
                 let progress =
                     self.break_off(context, (key, request), told, ErrorCode::PROTOCOL_ERROR);
@@ -246,8 +253,21 @@ impl Http {
             let told = (500, bad.name());
             return self.break_off(context, (key, request), told, ErrorCode::CANCEL);
         }
+        self.end_handled_call(context, request, bad.code(), bad.name())
+    }
+
+    /// A call whose answer has begun ends with a status of ours.
+    fn end_handled_call<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        request: &mut Request,
+        code: Code,
+        reason: &'static str,
+    ) -> Progress {
+        let Responder::Handler(handled) = &mut request.responder else { return Progress::Over };
+        handled.record.reason = Some(reason);
         let mut trailers = Fields::default();
-        grpc::write_status(bad.code(), bad.name(), &mut trailers);
+        grpc::write_status(code, reason, &mut trailers);
         self.end_handled(context, request, Some(&trailers));
         Progress::Over
     }
@@ -502,11 +522,7 @@ impl Http {
             let told = (failure.status(), failure.name());
             return self.break_off(context, (key, request), told, ErrorCode::CANCEL);
         }
-        handled.record.reason = Some(failure.name());
-        let mut trailers = Fields::default();
-        grpc::write_status(Code::of_failure(failure), failure.name(), &mut trailers);
-        self.end_handled(context, request, Some(&trailers));
-        Progress::Over
+        self.end_handled_call(context, request, Code::of_failure(failure), failure.name())
     }
 
     /// The body of the request did not come in time; true when a handler waits for it, and has not

@@ -425,7 +425,7 @@ impl Http {
     fn refuse_body<D: Driver>(
         &mut self,
         context: &mut Context<D>,
-        request: &Request,
+        request: &mut Request,
         exchange: Key,
         refusal: Refusal,
     ) -> bool {
@@ -435,6 +435,8 @@ impl Http {
         self.wire.refuse_body();
         if told.status == 0 {
             self.answer_status(context, head, told, refusal.status(), None);
+        } else if self.tells_status(&told) {
+            self.end_call(context, request, (head, told), Code::of_status(refusal.status()));
         } else {
             self.finish_request(context, head, &request.settled(told));
             self.reset_stream(context, ErrorCode::PROTOCOL_ERROR);
