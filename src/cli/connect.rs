@@ -221,9 +221,11 @@ impl Url {
         }
         // gRPC has URLs as HTTP has them.
         let http = if secure { "https" } else { "http" };
-        let url: HttpUrl = format!("{http}://{rest}").parse().map_err(|error| match error {
-            ClientError::Url { reason, .. } => UrlError::Http(reason),
-            other => UrlError::Http(other.to_string()),
+        let url: HttpUrl = format!("{http}://{rest}").parse().map_err(|error| {
+            let ClientError::Url { reason, .. } = error else {
+                return UrlError::Http(error.to_string());
+            };
+            UrlError::Http(reason)
         })?;
         let query = url.query().map_or(String::new(), |query| format!("?{query}"));
         let (target, host) = (url.target().clone(), url.authority().to_owned());
@@ -424,10 +426,8 @@ impl ConnectArgs {
 
     /// A failure of HTTP or gRPC, with what may help.
     fn explain(&self, error: ClientError) -> Failure {
-        let cause = match &error {
-            ClientError::RetriesExhausted { last, .. } => last,
-            other => other,
-        };
+        let cause =
+            if let ClientError::RetriesExhausted { last, .. } = &error { last } else { &error };
         let is_other = matches!(cause, ClientError::Http { version: "HTTP/2", .. });
         let hint = match self.url.scheme {
             Scheme::Http2 => "use https:// if the server speaks TLS, http:// if it has HTTP/1.1",

@@ -220,6 +220,7 @@ impl Server {
                 }
                 // Each file needs another one, and takes its time.
                 Asked::File(name) if name.starts_with("chain") => {
+                    #[expect(clippy::disallowed_methods, reason = "it is a slow server")]
                     std::thread::sleep(Duration::from_millis(20));
                     told.files = Some(chained(&format!("{name}x"), &name));
                 }

@@ -275,13 +275,13 @@ impl Exchange<'_> {
 
 /// A failure of a call, under the URL that was called.
 fn explain(args: &ConnectArgs, error: ClientError) -> Failure {
-    let status = match &error {
-        ClientError::Call { status, .. } => status.to_string(),
-        ClientError::Reset { .. } => {
-            let code = error.status_code();
-            format!("status {} ({}): {error}", code.name().to_uppercase(), code.number())
-        }
-        _ => return args.explain(error),
+    let status = if let ClientError::Call { status, .. } = &error {
+        status.to_string()
+    } else if let ClientError::Reset { .. } = &error {
+        let code = error.status_code();
+        format!("status {} ({}): {error}", code.name().to_uppercase(), code.number())
+    } else {
+        return args.explain(error);
     };
     // What a server says does not move the cursor.
     let status: String = status.chars().map(screen::shown).collect();

@@ -18,9 +18,11 @@ pub(super) fn run(args: &ConnectArgs) -> Result<(), Failure> {
     let mut http = client(args.options()?, once);
     // The time is for each try.
     let sent = retry(&args.policy(), || http.send(with_fields(args, &request), args.timeout()));
-    let mut answer = sent.map_err(|error| match error {
-        ClientError::Request { reason } => Failure::Usage(format!("--header: {reason}")),
-        error => args.explain(error),
+    let mut answer = sent.map_err(|error| {
+        if let ClientError::Request { reason } = &error {
+            return Failure::Usage(format!("--header: {reason}"));
+        }
+        args.explain(error)
     })?;
     if args.verbose {
         tell(&answer)?;

@@ -111,10 +111,12 @@ impl Printer {
                     has_changed |= self.replace_in(value, depth, unknown)?;
                 }
             }
+            // Their order does not matter.
             Value::Map(values) => {
-                for value in values.values_mut() {
+                values.values_mut().try_for_each(|value| {
                     has_changed |= self.replace_in(value, depth, unknown)?;
-                }
+                    Ok::<(), String>(())
+                })?;
             }
             Value::Bool(_)
             | Value::I32(_)
