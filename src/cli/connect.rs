@@ -23,7 +23,9 @@ use clap::Args;
 
 use self::tls::TlsArgs;
 use super::{EXIT_USAGE, fail};
-use crate::client::{ClientError, ConnectOptions, PumpError, RetryPolicy, Target, TargetError};
+use crate::client::{
+    ClientError, ConnectOptions, HttpUrl, PumpError, RetryPolicy, Target, TargetError,
+};
 use crate::config::units::Period;
 use crate::proto::http::Method;
 
@@ -173,10 +175,12 @@ pub(super) enum UrlError {
          http://, https://, h2://, grpc:// or grpcs://"
     )]
     Scheme,
-    #[error("the path has a byte that must be escaped, as in %20")]
-    Path,
     #[error("udp has no unix sockets here")]
     UnixDatagram,
+    #[error("HTTP and gRPC have no unix sockets here: name HOST:PORT")]
+    UnixHttp,
+    #[error("{0}")]
+    Http(String),
     #[error(transparent)]
     Target(#[from] TargetError),
 }
@@ -187,7 +191,8 @@ impl FromStr for Url {
     fn from_str(text: &str) -> Result<Self, UrlError> {
         let (scheme, secure, rest) = match text.split_once("://") {
             Some((name, rest)) => {
-                let known = Scheme::NAMES.into_iter().find(|(known, ..)| *known == name);
+                let mut known = Scheme::NAMES.into_iter();
+                let known = known.find(|(known, ..)| known.eq_ignore_ascii_case(name));
                 let (_, scheme, secure) = known.ok_or(UrlError::Scheme)?;
                 (scheme, secure, rest)
             }
@@ -211,20 +216,21 @@ impl FromStr for Url {
 impl Url {
     /// A host, a port where it is not the usual one, and a path.
     fn with_path(scheme: Scheme, secure: bool, rest: &str) -> Result<Self, UrlError> {
-        let at = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-        let (host, path) = rest.split_at(at);
-        let path = path.split('#').next().unwrap_or_default();
-        if path.bytes().any(|byte| !byte.is_ascii_graphic()) {
-            return Err(UrlError::Path);
+        if rest.starts_with("unix:") {
+            return Err(UrlError::UnixHttp);
         }
-        let slash = if path.starts_with('/') { "" } else { "/" };
-        // A colon within brackets is none of a port.
-        let is_with_port = host.rsplit(']').next().is_some_and(|end| end.contains(':'));
-        let usual = if secure { 443 } else { 80 };
-        let target =
-            if is_with_port { host.parse()? } else { format!("{host}:{usual}").parse()? };
-        let path = format!("{slash}{path}");
-        Ok(Self { scheme, secure, target, host: host.to_owned(), path })
+        // gRPC has URLs as HTTP has them.
+        let http = if secure { "https" } else { "http" };
+        let url: HttpUrl = format!("{http}://{rest}").parse().map_err(|error| {
+            let ClientError::Url { reason, .. } = error else {
+                return UrlError::Http(error.to_string());
+            };
+            UrlError::Http(reason)
+        })?;
+        let query = url.query().map_or(String::new(), |query| format!("?{query}"));
+        let (target, host) = (url.target().clone(), url.authority().to_owned());
+        let path = format!("{}{query}", url.path());
+        Ok(Self { scheme, secure, target, host, path })
     }
 }
 
@@ -418,6 +424,22 @@ impl ConnectArgs {
         RetryPolicy { tries_max: tries, deadline: Duration::MAX, ..RetryPolicy::default() }
     }
 
+    /// A failure of HTTP or gRPC, with what may help.
+    fn explain(&self, error: ClientError) -> Failure {
+        let cause =
+            if let ClientError::RetriesExhausted { last, .. } = &error { last } else { &error };
+        let is_other = matches!(cause, ClientError::Http { version: "HTTP/2", .. });
+        let hint = match self.url.scheme {
+            Scheme::Http2 => "use https:// if the server speaks TLS, http:// if it has HTTP/1.1",
+            Scheme::Grpc => "use grpcs:// if the server speaks TLS",
+            Scheme::Tcp | Scheme::Udp | Scheme::Messages | Scheme::Frame | Scheme::Http => "",
+        };
+        if is_other && !self.url.secure && !hint.is_empty() {
+            return Failure::Failed(format!("{error}; {hint}"));
+        }
+        error.into()
+    }
+
     fn words(&self) -> Vec<&str> {
         self.command.iter().map(String::as_str).collect()
     }
@@ -513,6 +535,9 @@ mod tests {
             ("tcp://", "port is missing"),
             ("frame://host:7/path", "below 65536"),
             ("grpc://", "name or an address"),
+            ("grpc://unix:/run/x", "no unix sockets here"),
+            ("http://unix:/run/x", "no unix sockets here"),
+            ("https://user@a/", "name or an address"),
         ] {
             let error = text.parse::<Url>().unwrap_err().to_string();
             assert!(error.contains(word), "{text}: {error}");

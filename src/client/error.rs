@@ -55,7 +55,8 @@ pub enum ClientError {
         /// The same as a sentence, with what was seen.
         reason: String,
     },
-    /// The connection ended without the word of TLS that it is the end: something may be missing.
+    /// The connection ended within an answer, or without the word of TLS that it is the end:
+    /// something may be missing.
     #[error(
         "{peer} cut the connection: it did not say that it was done, and something may be missing"
     )]
@@ -142,6 +143,17 @@ pub enum ClientError {
     Closed {
         /// The peer.
         peer: String,
+    },
+    /// The peer said why it goes away (GOAWAY of HTTP/2), and ended the connection before it
+    /// answered; it may have carried the request out.
+    #[error("{peer} closed the connection: {code}{}{text}", separator(.text))]
+    Left {
+        /// The peer.
+        peer: String,
+        /// The name of the code in the specification, or its number.
+        code: String,
+        /// What the peer says of it; empty if it says nothing.
+        text: String,
     },
     /// What came is not what the peer sent, or too much. The connection goes on.
     #[error("{what} from {peer}: {reason}")]
@@ -253,6 +265,11 @@ pub enum TransferError {
     },
 }
 
+/// What stands before a text, if there is one.
+const fn separator(text: &str) -> &'static str {
+    if text.is_empty() { "" } else { ": " }
+}
+
 impl ClientError {
     /// A wait that was too long, told as this time.
     pub(super) fn told_as(self, after: Duration) -> Self {
@@ -279,6 +296,7 @@ impl ClientError {
             | Self::Frame { .. }
             | Self::Message { .. }
             | Self::Closed { .. }
+            | Self::Left { .. }
             | Self::Transfer { .. }
             | Self::Request { .. }
             | Self::Busy { .. }
@@ -287,6 +305,14 @@ impl ClientError {
             | Self::Ring(_)
             | Self::Loop(_) => false,
         }
+    }
+
+    /// Whether the connection was lost.
+    pub(super) const fn is_loss(&self) -> bool {
+        matches!(
+            self,
+            Self::Network(_) | Self::Closed { .. } | Self::Left { .. } | Self::Cut { .. }
+        )
     }
 
     /// The status of a call of gRPC that ended like that: the server's, or what gRPC takes the
@@ -301,6 +327,7 @@ impl ClientError {
             | Self::Network(_)
             | Self::Tls { .. }
             | Self::Closed { .. }
+            | Self::Left { .. }
             | Self::Cut { .. }
             | Self::NotDone { .. } => GrpcCode::Unavailable,
             Self::Deadline { .. } => GrpcCode::DeadlineExceeded,
@@ -333,8 +360,11 @@ impl ClientError {
             Self::Network(_)
                 | Self::Deadline { .. }
                 | Self::Closed { .. }
+                | Self::Left { .. }
                 | Self::Cut { .. }
-                | Self::Transfer { .. }
+                | Self::Transfer { reason: TransferError::Length { .. }, .. }
+                | Self::Transfer { reason: TransferError::Checksum { .. }, .. }
+                | Self::Transfer { reason: TransferError::End, .. }
         ) || matches!(self, Self::Refused { code, .. } if has_code(code, unknown));
         lost || self.is_not_done()
     }

@@ -95,6 +95,8 @@ enum Input {
     Unknown,
     /// A poll is armed.
     Watched,
+    /// The poll is being taken back: what it still says is of no descriptor that anybody watches.
+    Cancelling,
     Ready,
 }
 
@@ -280,7 +282,9 @@ impl Line {
         }
     }
 
-    /// Watches for `fd` to be readable, in the turns to come.
+    /// Watches for `fd` to be readable, in the turns to come, until [`Line::take_input`] says that
+    /// it is, or [`Line::unwatch`]: the next descriptor may be another one. While a former poll is
+    /// being taken back, nothing is watched yet: it is to be called again after each turn.
     pub(super) fn watch(&mut self, fd: &impl AsFd) {
         if self.input == Input::Unknown {
             self.input = Input::Watched;
@@ -300,16 +304,19 @@ impl Line {
 
     /// Watches no more, and waits until the kernel does not, either, for a second at most.
     pub(super) fn unwatch(&mut self) -> Result<(), ClientError> {
+        if self.input == Input::Ready {
+            self.input = Input::Unknown;
+        }
         if self.input == Input::Watched {
+            self.input = Input::Cancelling;
             let target = self.input_token(Verb::PollIn);
             let cancel = self.input_token(Verb::Cancel);
             self.engine.reactor.submit(cancel, Op::Cancel { target });
             let until = self.until(CLOSE_MAX);
-            while self.input == Input::Watched && !self.is_over(until) {
+            while self.input == Input::Cancelling && !self.is_over(until) {
                 self.turn(until)?;
             }
         }
-        self.input = Input::Unknown;
         Ok(())
     }
 
@@ -323,7 +330,10 @@ impl Line {
         while let Some(completion) = self.engine.completion() {
             match (completion.token.lane, completion.token.verb) {
                 (Lane::Client, verb) => self.handle(verb, completion),
-                (Lane::Upstream, Verb::PollIn) => self.input = Input::Ready,
+                (Lane::Upstream, Verb::PollIn) if self.input == Input::Watched => {
+                    self.input = Input::Ready;
+                }
+                (Lane::Upstream, Verb::PollIn) => self.input = Input::Unknown,
                 (Lane::Upstream, _) => {}
             }
         }

@@ -193,7 +193,7 @@ fn ask(parts: &[&[u8]], now: Instant) -> Heard {
                     heard.bodies.remove(&id);
                     (format!("{id} {}", rule.name()), id)
                 }
-                ClientEvent::GoAway(last, code) => (format!("goaway {last} {}", code.name()), 0),
+                ClientEvent::GoAway(last, code, _) => (format!("goaway {last} {}", code.name()), 0),
                 ClientEvent::Opened => continue,
             };
             if !word.is_empty() {

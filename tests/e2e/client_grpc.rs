@@ -25,6 +25,7 @@ use crate::support::*;
 const PROTO: &str = r#"
 syntax = "proto3";
 package demo;
+import "google/protobuf/any.proto";
 import "google/protobuf/timestamp.proto";
 import "kinds.proto";
 
@@ -37,14 +38,22 @@ message Note {
   Kind kind = 6;
   oneof place { string shelf = 7; int32 page = 8; }
 }
+message Wrapped { google.protobuf.Any detail = 1; }
 service Notes {
   rpc Say(Note) returns (Note);
   rpc Fail(Note) returns (Note);
   rpc Hang(Note) returns (Note);
   rpc Talk(stream Note) returns (stream Note);
   rpc List(Note) returns (stream Note);
+  rpc Nothing(Note) returns (Note);
+  rpc Twice(Note) returns (Note);
+  rpc Break(Note) returns (Note);
+  rpc Refuse(Note) returns (Note);
+  rpc Wrap(Note) returns (Wrapped);
 }
 "#;
+/// What no file needs: a server is asked for it.
+const HIDDEN: &str = "syntax = \"proto3\"; package demo; message Hidden { int32 level = 1; }";
 const KINDS: &str = "syntax = \"proto3\"; package demo; enum Kind { OPEN = 0; SHUT = 1; }";
 
 /// A folder with the definitions.
@@ -52,6 +61,7 @@ fn definitions() -> Folder {
     let folder = Folder::new();
     folder.file("notes.proto", PROTO);
     folder.file("kinds.proto", KINDS);
+    folder.file("hidden.proto", HIDDEN);
     folder
 }
 
@@ -112,7 +122,8 @@ struct Services {
 impl Server {
     fn start(reflection: &'static str) -> SocketAddr {
         let folder = definitions();
-        let set = protox::compile([folder.path().join("notes.proto")], [folder.path()]).unwrap();
+        let files = ["notes.proto", "hidden.proto"].map(|name| folder.path().join(name));
+        let set = protox::compile(files, [folder.path()]).unwrap();
         let encode =
             |file: prost_types::FileDescriptorProto| (file.name().to_owned(), file.encode_to_vec());
         // What comes with protobuf itself, the server does not have.
@@ -145,6 +156,13 @@ impl Server {
         let (code, text) = match path.as_str() {
             "/demo.Notes/Say" | "/demo.Notes/Talk" | "/demo.Notes/List" => ("0", ""),
             "/demo.Notes/Fail" => ("5", "no%20note%0a"),
+            "/demo.Notes/Nothing" | "/demo.Notes/Twice" | "/demo.Notes/Wrap" => ("0", ""),
+            "/demo.Notes/Break" => return respond.send_reset(h2::Reason::ENHANCE_YOUR_CALM),
+            "/demo.Notes/Refuse" => {
+                let only = response.header("grpc-status", "7").header("x-why", "so");
+                let _gone = respond.send_response(only.body(()).unwrap(), true);
+                return;
+            }
             "/demo.Notes/Hang" => return std::future::pending().await,
             _ if is_reflection => ("0", ""),
             _ => {
@@ -168,7 +186,8 @@ impl Server {
             }
         }
         let said = match path.as_str() {
-            "/demo.Notes/Say" => asked.freeze(),
+            "/demo.Notes/Say" | "/demo.Notes/Wrap" => asked.freeze(),
+            "/demo.Notes/Twice" => asked.repeat(2).into(),
             "/demo.Notes/List" => asked.repeat(3).into(),
             _ => Bytes::new(),
         };
@@ -199,7 +218,17 @@ impl Server {
                     let services = vec![note("demo.Notes"), note(self.reflection)];
                     told.services = Some(Services { services });
                 }
+                // Each file needs another one, and takes its time.
+                Asked::File(name) if name.starts_with("chain") => {
+                    #[expect(clippy::disallowed_methods, reason = "it is a slow server")]
+                    std::thread::sleep(Duration::from_millis(20));
+                    told.files = Some(chained(&format!("{name}x"), &name));
+                }
                 Asked::File(name) => told.files = file(&name),
+                Asked::Symbol(name) if name == "demo.Chain" => {
+                    told.files = Some(chained("chain", "first"));
+                }
+                Asked::Symbol(name) if name == "demo.Hidden" => told.files = file("hidden.proto"),
                 Asked::Symbol(name) if name.starts_with("demo.Kind") => {
                     told.files = file("kinds.proto");
                 }
@@ -224,6 +253,16 @@ impl Server {
         }
         said.freeze()
     }
+}
+
+/// A file that needs another one.
+fn chained(needed: &str, name: &str) -> Files {
+    let file = prost_types::FileDescriptorProto {
+        name: Some(name.to_owned()),
+        dependency: vec![needed.to_owned()],
+        ..Default::default()
+    };
+    Files { files: vec![file.encode_to_vec()] }
 }
 
 const V1: &str = "grpc.reflection.v1.ServerReflection";
@@ -372,10 +411,31 @@ fn messages_are_json_by_reflection_and_from_files() {
         let slow = url("Hang");
         let late = format!("{slow}: status DEADLINE_EXCEEDED (4): not done within 80ms");
         bad(&[&slow, "--timeout", "80ms"], 1, &late);
-        bad(&[&url("Nothing")], 1, "demo.Notes has no method \"Nothing\"");
+        bad(&[&url("Other")], 1, "demo.Notes has no method \"Other\"");
         bad(&[&url("Say"), "{\"no\": 1}"], 2, "no demo.Note in JSON: ");
         bad(&[&url("Say"), "{} {}"], 2, "takes one message");
-        bad(&[&url("Say"), "-"], 1, "takes one message");
+        bad(&[&url("Say"), "-"], 1, "there is no message");
+        bad(&[&url("Say"), " "], 2, "there is no message");
+        bad(&[&url("Nothing")], 1, "Nothing: the answer has no message");
+        bad(&[&url("Twice")], 1, "Twice: the answer has several messages");
+        let broken = url("Break");
+        let reset = format!("{broken}: status RESOURCE_EXHAUSTED (8): 127.0.0.1:");
+        bad(&[&broken], 1, &reset);
+        // An answer is not lost for what is unknown in it.
+        let wrap = |name: &str| {
+            let any = prost_types::Any { type_url: format!("t/{name}"), value: vec![8, 7] };
+            let text = String::from_utf8(any.encode_to_vec()).unwrap();
+            let said = with(&[&url("Wrap"), &serde_json::json!({ "text": text }).to_string()], "");
+            said.trim_end().to_owned()
+        };
+        let unknown =
+            |name| format!("{{\"detail\":{{\"@type\":\"t/{name}\",\"value\":\"CAc=\"}}}}");
+        assert_eq!(wrap("demo.None"), unknown("demo.None"));
+        let hidden = r#"{"detail":{"@type":"t/demo.Hidden","level":7}}"#;
+        let expected = if more.is_empty() { hidden.to_owned() } else { unknown("demo.Hidden") };
+        assert_eq!(wrap("demo.Hidden"), expected);
+        let int = r#"{"detail":{"@type":"t/google.protobuf.Int32Value","value":7}}"#;
+        assert_eq!(wrap("google.protobuf.Int32Value"), int);
     }
 }
 
@@ -403,6 +463,69 @@ fn a_talk_goes_on_while_input_is_read() {
     // Far more than fits into all windows and pipes, both ways.
     let text = format!("{{\"text\":\"{}\"}}\n", "x".repeat(1000)).repeat(8_000);
     assert!(good(&[&url], &text) == text);
+}
+
+#[test]
+fn input_that_is_no_message_ends_a_talk() {
+    let url = format!("grpc://{}/demo.Notes/Talk", Server::start(V1));
+    let mut child = Command::new(BINARY)
+        .args(["connect", &url])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut answers = BufReader::new(child.stdout.take().unwrap()).lines();
+    stdin.write_all(b"{\"id\":1} {\"id\":2}\n").unwrap();
+    for id in 1..3 {
+        assert_eq!(answers.next().unwrap().unwrap(), format!("{{\"id\":\"{id}\"}}"));
+    }
+    stdin.write_all(b"{\"no\":2}\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(errors(&output).contains("no demo.Note in JSON: "), "{}", errors(&output));
+}
+
+#[test]
+fn metadata_is_sent_and_told_as_it_is() {
+    let server = format!("grpc://{}", Server::start(V1));
+    let refuse = format!("{server}/demo.Notes/Refuse");
+    let output = run(&[&refuse, "-v", "-H", "y-bin: AAE", "-H", "z-bin: AA=="], b"");
+    let told = format!("< x-why: so\nringway: {refuse}: status PERMISSION_DENIED (7)\n");
+    assert_eq!(errors(&output), told);
+    bad(&[&refuse, "-H", "y-bin: A?"], 2, "base64");
+}
+
+#[test]
+fn reflection_has_one_deadline_and_its_connection_is_tried_again() {
+    let server = format!("grpc://{}", Server::start(V1));
+    let late = "status DEADLINE_EXCEEDED (4): not done within 300ms";
+    bad(&[&server, "describe", "demo.Chain", "--timeout", "300ms"], 1, late);
+    let peer = nobody();
+    let told = format!("gave up after 2 tries: connect {peer}: connection refused");
+    bad(&[&format!("grpc://{peer}"), "list", "--retries", "1"], 1, &told);
+}
+
+#[test]
+fn a_server_of_something_else_is_told_with_what_may_help() {
+    const ALERT: &[u8] = &[21, 3, 3, 0, 2, 2, 70];
+    const HTTP1: &[u8] = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n";
+    for said in [ALERT, HTTP1] {
+        let server = serve(move |mut stream| {
+            // The preface of HTTP/2.
+            std::io::Read::read_exact(&mut stream, &mut [0; 24]).unwrap();
+            stream.write_all(said).unwrap();
+            stream.shutdown(std::net::Shutdown::Write).unwrap();
+            std::io::copy(&mut stream, &mut std::io::sink()).unwrap();
+        });
+        let told = format!("{server}: its answer is no HTTP/2: ");
+        let output = run(&[&format!("h2://{server}/")], b"");
+        assert!(errors(&output).contains(&told), "{}", errors(&output));
+        assert!(errors(&output).contains("use https:// if the server speaks TLS"));
+        bad(&[&format!("grpc://{server}"), "list"], 1, "use grpcs:// if the server speaks TLS");
+    }
+    bad(&["grpc://unix:/run/x", "list"], 2, "no unix sockets here");
 }
 
 /// Our own server, with the demonstration service, in clear and by TLS.

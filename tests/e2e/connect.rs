@@ -4,6 +4,8 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, UdpSocket};
 use std::os::unix::net::UnixListener;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ringway::proto::frame::{self, End};
 
@@ -222,6 +224,48 @@ fn wrong_usage_of_connect_is_status_2() {
     for word in ["Examples:", "frame://", "--retries", "ping -c 3", "Exit status"] {
         assert!(help.contains(word), "{word}: {help}");
     }
+}
+
+#[test]
+fn fields_of_the_command_replace_those_of_its_own() {
+    let server = serve(|mut stream| {
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            head.push(byte[0]);
+        }
+        let said = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", head.len());
+        stream.write_all(said.as_bytes()).unwrap();
+        stream.write_all(&head).unwrap();
+    });
+    let url = format!("http://{server}/");
+    let accepts = |args: &[&str]| {
+        let head = good(&[&[&*url], args].concat(), b"").to_ascii_lowercase();
+        let fields = head.lines().filter_map(|line| line.strip_prefix("accept: "));
+        fields.map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(accepts(&[]), ["*/*"]);
+    assert_eq!(accepts(&["-H", "Accept: text/html", "-H", "accept: a/b"]), ["text/html", "a/b"]);
+    for field in ["Content-Length: 5", "host: a", "transfer-encoding: chunked", "a b: c"] {
+        let output = run(&[&url, "-H", field], b"");
+        assert!(errors(&output).starts_with("ringway: --header: "), "{}", errors(&output));
+        assert_eq!(output.status.code(), Some(2), "{field}");
+    }
+}
+
+#[test]
+fn the_time_is_for_each_try_of_a_get() {
+    // The first connection is never answered.
+    let asked = Arc::new(AtomicUsize::new(0));
+    let server = serve(move |mut stream| {
+        if asked.fetch_add(1, Ordering::SeqCst) > 0 {
+            stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").unwrap();
+        }
+        std::io::copy(&mut stream, &mut std::io::sink()).unwrap();
+    });
+    let url = format!("http://{server}/");
+    assert_eq!(good(&[&url, "--timeout", "500ms", "--retries", "9"], b""), "hi");
 }
 
 #[test]

@@ -1,21 +1,33 @@
 //! gRPC: a call whose messages are JSON, and what a server has: services, methods, messages.
 
+mod any;
 mod describe;
 mod input;
 mod reflection;
 mod schema;
 
+use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::time::Duration;
 
-use prost_reflect::{DynamicMessage, MessageDescriptor, MethodDescriptor};
+use base64::Engine as _;
+use base64::alphabet;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use prost_reflect::{DescriptorPool, MethodDescriptor};
 
-use self::input::{Input, read_messages};
+use self::any::Printer;
+use self::input::{Batch, Input, Then, read_messages};
 use self::schema::Schema;
 use super::{ConnectArgs, Failure, screen, write};
 use crate::client::{
     Call, CallEvent, CallOptions, ClientError, Grpc, GrpcOptions, Metadata, retry,
 };
+
+/// Padding is taken as it comes.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
 
 /// Runs the command.
 pub(super) fn run(args: &ConnectArgs) -> Result<(), Failure> {
@@ -64,11 +76,10 @@ pub(super) fn run(args: &ConnectArgs) -> Result<(), Failure> {
 
 /// What goes with each call.
 fn metadata(args: &ConnectArgs) -> Result<Metadata, Failure> {
-    use base64::Engine as _;
     let mut metadata = Metadata::default();
     for (name, value) in &args.headers {
         let pushed = if name.ends_with("-bin") {
-            let bytes = base64::engine::general_purpose::STANDARD.decode(value);
+            let bytes = BASE64.decode(value);
             let bytes = bytes.map_err(|error| {
                 Failure::Usage(format!("--header {name}: a binary value is base64: {error}"))
             })?;
@@ -93,7 +104,8 @@ fn call(
         let text = format!("{name:?} is no method: it is called package.Service/Method");
         return Err(Failure::Usage(text));
     };
-    let method = Schema::of(args, grpc, &metadata)?.method(parts)?;
+    let mut schema = Schema::of(args, grpc, &metadata)?;
+    let method = schema.method(parts)?;
     let is_stream = method.is_client_streaming();
     let input = match json {
         Some("-") => Input::Stream,
@@ -103,65 +115,84 @@ fn call(
         None if is_stream => Input::Stream,
         None => Input::Messages(vec![Vec::new()]),
     };
-    let has_one = |messages: &Vec<Vec<u8>>| messages.len() == 1;
-    if let (Input::Messages(messages), false) = (&input, is_stream)
-        && !has_one(messages)
-    {
-        return Err(Failure::Usage(format!("{name} takes one message: it is no stream")));
+    if let (Input::Messages(messages), false) = (&input, is_stream) {
+        check_count(&method, messages.len(), true).map_err(Failure::Usage)?;
     }
     // A stream may last: it ends when one side ends it, unless there is a limit.
     let is_long = is_stream || method.is_server_streaming();
     let deadline = if is_long { args.timeout } else { Some(args.timeout()) };
     let options = CallOptions { metadata, deadline, ..CallOptions::default() };
-    let begun = retry(&args.policy(), || grpc.call(name, &options, args.timeout()))?;
-    let mut exchange = Exchange { args, call: begun, output: method.output(), is_told: false };
-    let done = exchange.run(input, &method);
+    let begun = retry(&args.policy(), || grpc.call(name, &options, args.timeout()));
+    let mut exchange = Exchange {
+        args,
+        call: begun.map_err(|error| explain(args, error))?,
+        method: &method,
+        printer: Printer::new(method.output()),
+        learn: &mut |names| schema.learn(grpc, &options.metadata, names),
+        answer: None,
+        sent: 0,
+        is_told: false,
+    };
+    let done = exchange.run(input);
     exchange.tell_end()?;
     done
+}
+
+/// Refuses more messages than one, and none at the end, where there is no stream.
+fn check_count(method: &MethodDescriptor, count: usize, is_over: bool) -> Result<(), String> {
+    let name = method.full_name();
+    match count {
+        _ if method.is_client_streaming() => Ok(()),
+        0 if is_over => Err(format!("{name} takes one message: there is no message")),
+        0 | 1 => Ok(()),
+        _ => Err(format!("{name} takes one message: it is no stream")),
+    }
 }
 
 /// A call whose messages are printed.
 struct Exchange<'a> {
     args: &'a ConnectArgs,
     call: Call,
-    output: MessageDescriptor,
+    method: &'a MethodDescriptor,
+    printer: Printer,
+    /// Asks for definitions of types.
+    learn: &'a mut dyn FnMut(&BTreeSet<String>) -> DescriptorPool,
+    /// The only answer, where there is no stream of them: it is one once the call has ended well.
+    answer: Option<Vec<u8>>,
+    /// How many messages were sent.
+    sent: usize,
     /// The metadata before the messages was shown.
     is_told: bool,
 }
 
 impl Exchange<'_> {
     /// Sends the input, and prints what comes meanwhile.
-    fn run(&mut self, input: Input, method: &MethodDescriptor) -> Result<(), Failure> {
+    fn run(&mut self, input: Input) -> Result<(), Failure> {
         let mut reader = match input {
             Input::Messages(messages) => {
-                for message in messages {
-                    self.call.queue_bytes(&message).map_err(|error| self.explain(error))?;
-                }
+                self.send(messages)?;
                 self.finish_sending()?;
                 None
             }
-            Input::Stream => Some(input::Reader::new(method.input())?),
+            Input::Stream => Some(input::Reader::new(self.method.input())?),
         };
-        let mut count = 0_usize;
         while let Some(open) = &mut reader {
             let event = self.call.receive_or_input(open.descriptor(), Duration::MAX);
             match event.map_err(|error| self.explain(error))? {
-                CallEvent::Message(message) => self.print(&message)?,
-                CallEvent::End => return Ok(()),
+                CallEvent::Message(message) => self.take(message)?,
+                CallEvent::End => return self.end(),
                 CallEvent::Input => {
-                    let (messages, is_over) = open.read()?;
-                    count += messages.len();
-                    if !method.is_client_streaming() && (count > 1 || is_over && count == 0) {
-                        let name = method.full_name();
-                        let text = format!("{name} takes one message: it is no stream");
-                        return Err(Failure::Failed(text));
-                    }
-                    for message in messages {
-                        self.call.queue_bytes(&message).map_err(|error| self.explain(error))?;
-                    }
-                    if is_over {
-                        self.finish_sending()?;
-                        reader = None;
+                    let Batch { messages, then } = open.read()?;
+                    let (count, is_over) = (self.sent + messages.len(), matches!(then, Then::End));
+                    check_count(self.method, count, is_over).map_err(Failure::Failed)?;
+                    self.send(messages)?;
+                    match then {
+                        Then::More => {}
+                        Then::Wrong(why) => return Err(Failure::Failed(why)),
+                        Then::End => {
+                            self.finish_sending()?;
+                            reader = None;
+                        }
                     }
                 }
             }
@@ -169,28 +200,58 @@ impl Exchange<'_> {
         while let Some(message) =
             self.call.receive_bytes(Duration::MAX).map_err(|error| self.explain(error))?
         {
-            self.print(&message)?;
+            self.take(message)?;
         }
-        Ok(())
+        self.end()
+    }
+
+    fn send(&mut self, messages: Vec<Vec<u8>>) -> Result<(), Failure> {
+        self.sent += messages.len();
+        let mut messages = messages.iter();
+        messages
+            .try_for_each(|message| self.call.queue_bytes(message))
+            .map_err(|error| self.explain(error))
     }
 
     fn finish_sending(&mut self) -> Result<(), Failure> {
         self.call.finish_sending().map_err(|error| self.explain(error))
     }
 
+    /// An answer has come.
+    fn take(&mut self, message: Vec<u8>) -> Result<(), Failure> {
+        if self.method.is_server_streaming() {
+            return self.print(&message);
+        }
+        match self.answer.replace(message) {
+            None => Ok(()),
+            Some(_) => {
+                self.call.cancel();
+                Err(self.failed("the answer has several messages, and the method answers with one"))
+            }
+        }
+    }
+
+    /// The call has ended well.
+    fn end(&mut self) -> Result<(), Failure> {
+        match self.answer.take() {
+            Some(message) => self.print(&message),
+            None if self.method.is_server_streaming() => Ok(()),
+            None => Err(self.failed("the answer has no message")),
+        }
+    }
+
     fn print(&mut self, message: &[u8]) -> Result<(), Failure> {
         self.tell_begin()?;
-        let wrong = |error: String| {
-            Failure::Failed(format!("{}: an answer is no {}: {error}", self.args.url, self.name()))
-        };
-        let message = DynamicMessage::decode(self.output.clone(), message)
-            .map_err(|error| wrong(error.to_string()))?;
-        let json = serde_json::to_string(&message).map_err(|error| wrong(error.to_string()))?;
+        let printed = self.printer.json(message, &mut self.learn);
+        let json = printed.map_err(|error| {
+            let text: String = error.chars().map(screen::shown).collect();
+            self.failed(&format!("an answer is no {}: {text}", self.printer.name()))
+        })?;
         write(format_args!("{json}\n"))
     }
 
-    fn name(&self) -> &str {
-        self.output.full_name()
+    fn failed(&self, text: &str) -> Failure {
+        Failure::Failed(format!("{}: {text}", self.args.url))
     }
 
     /// The metadata before the messages, on standard error.
@@ -214,9 +275,16 @@ impl Exchange<'_> {
 
 /// A failure of a call, under the URL that was called.
 fn explain(args: &ConnectArgs, error: ClientError) -> Failure {
-    let ClientError::Call { status, .. } = error else { return error.into() };
+    let status = if let ClientError::Call { status, .. } = &error {
+        status.to_string()
+    } else if let ClientError::Reset { .. } = &error {
+        let code = error.status_code();
+        format!("status {} ({}): {error}", code.name().to_uppercase(), code.number())
+    } else {
+        return args.explain(error);
+    };
     // What a server says does not move the cursor.
-    let status: String = status.to_string().chars().map(screen::shown).collect();
+    let status: String = status.chars().map(screen::shown).collect();
     Failure::Failed(format!("{}: {status}", args.url))
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use super::{ConnectArgs, Failure, Reply, Request, screen};
 use crate::client::{
-    Answer, ConnectOptions, Http, HttpOptions, Patience, Received, Request as HttpRequest,
-    RetryPolicy,
+    Answer, ClientError, ConnectOptions, Http, HttpOptions, Patience, Received,
+    Request as HttpRequest, RetryPolicy, retry,
 };
 use crate::proto::http::status::reason;
 use crate::proto::http::{Method, Version};
@@ -14,10 +14,16 @@ use crate::proto::http::{Method, Version};
 /// Gets what the URL names.
 pub(super) fn run(args: &ConnectArgs) -> Result<(), Failure> {
     let request = Request { method: Method::Get, url: &args.url, token: None };
-    let mut http = client(args.options()?, args.policy());
-    let fields = args.headers.iter();
-    let written = fields.fold(written(&request), |own, (name, value)| own.field(name, value));
-    let mut answer = http.send(written, args.timeout())?;
+    let once = RetryPolicy { tries_max: 1, ..RetryPolicy::default() };
+    let mut http = client(args.options()?, once);
+    // The time is for each try.
+    let sent = retry(&args.policy(), || http.send(with_fields(args, &request), args.timeout()));
+    let mut answer = sent.map_err(|error| {
+        if let ClientError::Request { reason } = &error {
+            return Failure::Usage(format!("--header: {reason}"));
+        }
+        args.explain(error)
+    })?;
     if args.verbose {
         tell(&answer)?;
     }
@@ -61,11 +67,22 @@ fn client(connect: ConnectOptions, retry: RetryPolicy) -> Http {
     Http::new(HttpOptions { connect, retry, idle_max: 0, ..HttpOptions::default() })
 }
 
+/// The request with the fields of the command, which replace those of its own.
+fn with_fields(args: &ConnectArgs, request: &Request<'_>) -> HttpRequest<'static> {
+    let has_accept = args.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("accept"));
+    let own = if has_accept { bare(request) } else { written(request) };
+    args.headers.iter().fold(own, |own, (name, value)| own.field(name, value))
+}
+
+/// The request without fields that it has by default.
+fn bare(request: &Request<'_>) -> HttpRequest<'static> {
+    HttpRequest::new(request.method.name(), &request.url.to_string())
+}
+
 /// The request as it is sent.
 fn written(request: &Request<'_>) -> HttpRequest<'static> {
-    let Request { method, url, token } = request;
-    let own = HttpRequest::new(method.name(), &url.to_string()).field("accept", "*/*");
-    match token {
+    let own = bare(request).field("accept", "*/*");
+    match request.token {
         Some(token) => own.field("authorization", format!("Bearer {token}")),
         None => own,
     }

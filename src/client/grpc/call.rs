@@ -43,12 +43,19 @@ pub struct Call {
     coding: MessageCoding,
     reader: MessageReader,
     receive_max: usize,
-    ready: VecDeque<Vec<u8>>,
+    /// Messages that nobody has taken, as they came: compressed ones stay so until they are taken,
+    /// so that what is kept is no more than what was received.
+    ready: VecDeque<ReceivedMessage>,
     status: Option<CallStatus>,
     may_begin_again: bool,
     is_idempotent: bool,
-    /// A descriptor is watched beside the socket.
-    is_watching: bool,
+}
+
+/// A message that has come.
+#[derive(Debug)]
+struct ReceivedMessage {
+    is_compressed: bool,
+    bytes: Vec<u8>,
 }
 
 /// What goes out.
@@ -110,7 +117,6 @@ impl Call {
             status: None,
             may_begin_again: true,
             is_idempotent: options.is_idempotent,
-            is_watching: false,
         })
     }
 
@@ -169,8 +175,7 @@ impl Call {
                 self.exchange.look()?;
                 return Ok(true);
             }
-            let kept: usize = self.ready.iter().map(Vec::len).sum();
-            if kept >= self.receive_max || !self.step_or_recover()? {
+            if self.kept() >= self.receive_max || !self.step_or_recover()? {
                 self.turn(deadline, Waiting::Send)?;
             }
         }
@@ -248,7 +253,20 @@ impl Call {
         input: &impl AsFd,
         patience: Duration,
     ) -> Result<CallEvent, ClientError> {
-        let deadline = self.limit(patience);
+        let event = self.wait_with_input(input, self.limit(patience));
+        if event != Ok(CallEvent::Input) {
+            // The descriptor is the caller's: it may be closed, or another one watched next, also
+            // by another call on this connection. What fails now is met by the next turn.
+            let _failed = self.exchange.unwatch();
+        }
+        event
+    }
+
+    fn wait_with_input(
+        &mut self,
+        input: &impl AsFd,
+        deadline: Deadline,
+    ) -> Result<CallEvent, ClientError> {
         loop {
             match self.next()? {
                 Some(Some(message)) => return Ok(CallEvent::Message(message)),
@@ -259,7 +277,6 @@ impl Call {
                 if self.exchange.take_input() {
                     return Ok(CallEvent::Input);
                 }
-                self.is_watching = true;
                 self.exchange.watch(input);
             }
             self.turn(deadline, Waiting::Message)?;
@@ -277,8 +294,8 @@ impl Call {
     /// A message that has come, or the end; `None` when more has to come first.
     fn next(&mut self) -> Result<Option<Option<Vec<u8>>>, ClientError> {
         loop {
-            if let Some(message) = self.ready.pop_front() {
-                return Ok(Some(Some(message)));
+            if let Some(kept) = self.ready.pop_front() {
+                return self.open(kept).map(|message| Some(Some(message)));
             }
             if let Some(status) = &self.status {
                 let is_ok = status.code == Code::Ok;
@@ -325,14 +342,16 @@ impl Call {
     fn take_head(&mut self, head: &ResponseHead) {
         // The server is at work: nothing is sent again from here on.
         (self.sending.replay, self.may_begin_again) = (None, false);
-        self.initial = Some(Metadata::of_fields(&head.fields));
         if let Some(status) = CallStatus::of_fields(&head.fields) {
+            // What is behind the messages comes with the head: nothing is before them.
+            self.initial = Some(Metadata::default());
             // There is nothing else, and a body would be none of gRPC.
             let _end = self.exchange.poll_part();
             self.exchange.give_up(ErrorCode::NO_ERROR);
             self.status = Some(status);
             return;
         }
+        self.initial = Some(Metadata::of_fields(&head.fields));
         if head.status != 200 {
             let text = format!("the server answered with status {} of HTTP", head.status);
             self.stop(CallStatus::local(Code::of_status(head.status), text));
@@ -357,26 +376,36 @@ impl Call {
 
     fn take_bytes(&mut self, mut bytes: &[u8]) {
         while self.status.is_none() {
-            let message = match self.reader.next(&mut bytes) {
+            match self.reader.next(&mut bytes) {
                 Ok(None) => return,
-                Ok(Some(message)) if message.is_compressed => {
-                    self.coding.decompress(&message.bytes, self.receive_max).map_err(|error| {
-                        use crate::handler::grpc::CodingError;
-                        let code = match error {
-                            CodingError::TooLarge { .. } => Code::ResourceExhausted,
-                            CodingError::Invalid { .. } | CodingError::Unexpected => Code::Internal,
-                        };
-                        CallStatus::local(code, error.to_string())
-                    })
+                Ok(Some(message)) => {
+                    let is_compressed = message.is_compressed;
+                    let bytes = message.bytes.into_owned();
+                    self.ready.push_back(ReceivedMessage { is_compressed, bytes });
                 }
-                Ok(Some(message)) => Ok(message.bytes.into_owned()),
-                Err(error) => Err(of_message_error(error)),
-            };
-            match message {
-                Ok(message) => self.ready.push_back(message),
-                Err(status) => self.stop(status),
+                Err(error) => self.stop(of_message_error(error)),
             }
         }
+    }
+
+    /// A message as it was before it was compressed.
+    fn open(&mut self, kept: ReceivedMessage) -> Result<Vec<u8>, ClientError> {
+        use crate::handler::grpc::CodingError;
+        if !kept.is_compressed {
+            return Ok(kept.bytes);
+        }
+        self.coding.decompress(&kept.bytes, self.receive_max).map_err(|error| {
+            let code = match error {
+                CodingError::TooLarge { .. } => Code::ResourceExhausted,
+                CodingError::Invalid { .. } | CodingError::Unexpected => Code::Internal,
+            };
+            self.end(CallStatus::local(code, error.to_string()))
+        })
+    }
+
+    /// Bytes of messages that have come and that nobody has taken.
+    pub(super) fn kept(&self) -> usize {
+        self.ready.iter().map(|kept| kept.bytes.len()).sum()
     }
 
     fn take_end(&mut self, trailers: Option<&Fields>) {
@@ -413,20 +442,14 @@ impl Call {
 
     /// Begins again, if the call was certainly not carried out and all that was sent is there.
     fn recover(&mut self, error: ClientError) -> Result<(), ClientError> {
-        let is_lost = matches!(
-            error,
-            ClientError::Network(_) | ClientError::Closed { .. } | ClientError::Cut { .. }
-        );
-        let is_stale = is_lost && self.is_idempotent && self.exchange.may_be_stale();
+        let is_stale = error.is_loss() && self.is_idempotent && self.exchange.may_be_stale();
         let replay = self.sending.replay.take();
         let Some(replay) = replay.filter(|_| self.may_begin_again) else { return Err(error) };
         if !error.is_not_done() && !is_stale {
             return Err(error);
         }
         self.may_begin_again = false;
-        if std::mem::replace(&mut self.is_watching, false) {
-            self.exchange.unwatch()?;
-        }
+        self.exchange.unwatch()?;
         tell_deadline(&mut self.request, self.deadline);
         self.exchange = self.http.borrow_mut().begin(&self.request, false, true, self.deadline)?;
         (self.sending.pending, self.sending.at) = (replay, 0);
@@ -469,16 +492,6 @@ impl Call {
             // The next look finds that the call's own time is over.
             Err(ClientError::Deadline { .. }) if self.deadline.is_over() => Ok(()),
             done => done,
-        }
-    }
-}
-
-impl Drop for Call {
-    /// The connection may be used again, for which another descriptor may be watched.
-    fn drop(&mut self) {
-        if self.is_watching {
-            // What fails now is met by the next exchange.
-            let _failed = self.exchange.unwatch();
         }
     }
 }

@@ -505,6 +505,107 @@ fn input_is_waited_for_beside_messages() {
 }
 
 #[test]
+fn each_call_waits_for_its_own_descriptor() {
+    let server = Server::one(|peer| {
+        peer.greet(&[]);
+        peer.rest();
+    });
+    let mut grpc = server.grpc();
+    let mut begin = || grpc.call(METHOD, &CallOptions::default(), PATIENCE).unwrap();
+    let (mut first, mut second) = (begin(), begin());
+    let short = Duration::from_millis(20);
+    let (silent, mut silent_end) = std::io::pipe().unwrap();
+    let (ready, mut ready_end) = std::io::pipe().unwrap();
+    ready_end.write_all(b"x").unwrap();
+    let is_late = |event| matches!(event, Err(ClientError::Deadline { .. }));
+    // One call, then another one on the same connection, with another descriptor each time.
+    assert!(is_late(first.receive_or_input(&silent, short)));
+    assert_eq!(first.receive_or_input(&ready, PATIENCE), Ok(CallEvent::Input));
+    assert!(is_late(first.receive_or_input(&silent, short)));
+    assert_eq!(second.receive_or_input(&ready, PATIENCE), Ok(CallEvent::Input));
+    assert!(is_late(second.receive_or_input(&silent, short)));
+    // What became ready while nobody waited is not taken for the other one.
+    assert!(is_late(first.receive_or_input(&silent, short)));
+    silent_end.write_all(b"x").unwrap();
+    let (closed, _closed_end) = std::io::pipe().unwrap();
+    assert!(is_late(second.receive_or_input(&closed, short)));
+    assert_eq!(first.receive_or_input(&silent, PATIENCE), Ok(CallEvent::Input));
+    drop((first, second, grpc));
+    server.end();
+}
+
+#[test]
+fn compressed_messages_stay_so_until_they_are_taken() {
+    const COUNT: usize = 20;
+    let server = Server::one(|peer| {
+        peer.greet(&[]);
+        let stream = peer.request();
+        peer.begin(stream, &[("grpc-encoding", "gzip")]);
+        let mut bomb = Vec::new();
+        MessageCoding::Gzip.compress(&[0; 1_000_000], &mut bomb).unwrap();
+        let len = u32::try_from(bomb.len()).unwrap();
+        let head = MessageHead { is_compressed: true, len }.write();
+        let all = [&head, &*bomb].concat().repeat(COUNT);
+        all.chunks(16_000).for_each(|part| peer.data(stream, 0, part));
+        peer.end(stream, OK);
+        peer.rest();
+    });
+    let mut grpc = server.grpc();
+    let mut call = grpc.call(METHOD, &CallOptions::default(), PATIENCE).unwrap();
+    for _ in 0..COUNT {
+        assert_eq!(call.receive_bytes(PATIENCE).unwrap().map(|bytes| bytes.len()), Some(1_000_000));
+        assert!(call.kept() < 100_000, "{}", call.kept());
+    }
+    assert_eq!(call.receive_bytes(PATIENCE), Ok(None));
+    drop((call, grpc));
+    server.end();
+}
+
+#[test]
+fn a_call_whose_answer_has_begun_is_not_repeated() {
+    let refusals: [fn(&mut Peer, u32); 2] =
+        [|peer, stream| peer.reset(stream, ErrorCode::REFUSED_STREAM), |peer, _| peer.go_away(0)];
+    for refuse in refusals {
+        let server = Server::one(move |peer| {
+            peer.greet(&[]);
+            let stream = peer.request();
+            peer.asked();
+            peer.begin(stream, &[]);
+            peer.message(stream, false, b"x");
+            refuse(peer, stream);
+            peer.rest();
+        });
+        let retry = RetryPolicy { tries_max: 3, backoff: Duration::ZERO, ..RetryPolicy::default() };
+        let mut grpc = server.grpc_with(GrpcOptions { retry, ..GrpcOptions::default() });
+        let error = grpc.unary_bytes(METHOD, b"", &CallOptions::default(), PATIENCE).unwrap_err();
+        assert!(error.to_string().contains("it had begun to answer"), "{error}");
+        assert!(!error.is_not_done() && !error.is_transient(), "{error}");
+        drop(grpc);
+        assert_eq!(server.end(), 1);
+    }
+}
+
+#[test]
+fn an_answer_that_is_whole_outlives_a_goaway() {
+    let server = Server::one(|peer| {
+        peer.greet(&[]);
+        let stream = peer.request();
+        peer.asked();
+        peer.begin(stream, &[]);
+        peer.message(stream, false, b"x");
+        peer.end(stream, OK);
+        peer.go_away(0);
+        peer.stream.shutdown(std::net::Shutdown::Write).unwrap();
+        peer.rest();
+    });
+    let mut grpc = server.grpc();
+    let reply = grpc.unary_bytes(METHOD, b"", &CallOptions::default(), PATIENCE).unwrap();
+    assert_eq!(reply.message, b"x");
+    drop(grpc);
+    server.end();
+}
+
+#[test]
 fn wrong_servers_and_methods_are_refused() {
     for url in ["127.0.0.1:1", "grpc://127.0.0.1:1/path", "ftp://a", "grpc://"] {
         assert!(Grpc::new(url, GrpcOptions::default()).is_err(), "{url}");

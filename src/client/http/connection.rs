@@ -263,7 +263,10 @@ impl Connection {
 
     /// Watches no more.
     pub(super) fn unwatch(&mut self) -> Result<(), ClientError> {
-        self.line.unwatch()
+        self.line.unwatch()?;
+        // What came meanwhile would be waited for in vain.
+        self.take();
+        Ok(())
     }
 
     /// Waits until something happens.

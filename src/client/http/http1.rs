@@ -85,8 +85,9 @@ impl Http1 {
         }
     }
 
-    pub(super) const fn is_seen(&self) -> bool {
-        self.machine.is_seen() || self.machine.is_in_body()
+    /// Whether the server has said something of the exchange: the beginning of a head is something.
+    pub(super) fn is_seen(&self) -> bool {
+        self.machine.is_seen() || self.machine.is_in_body() || !self.machine.is_read()
     }
 
     pub(super) fn is_read(&self) -> bool {

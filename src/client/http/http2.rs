@@ -15,23 +15,53 @@ use crate::proto::http2::{
 };
 use crate::ring::SocketAddress;
 
+/// Bytes of what a server says of its going away that are kept.
+const TEXT_MAX: usize = 512;
+
 /// The machine of one connection, and what has come on each of its streams.
 #[derive(Debug)]
 pub(super) struct Http2 {
     machine: Client,
     limits: Limits,
     space: Workspace,
-    streams: BTreeMap<StreamId, Carried>,
+    streams: BTreeMap<StreamId, ResponseState>,
     /// It has broken a rule, or has ended.
     is_over: bool,
+    /// Why the server goes away, once it has said so.
+    leaving: Option<Leaving>,
+}
+
+/// Why a server goes away.
+#[derive(Debug)]
+struct Leaving {
+    code: ErrorCode,
+    text: String,
+}
+
+impl Leaving {
+    fn new(code: ErrorCode, text: &[u8]) -> Self {
+        let text = String::from_utf8_lossy(text.get(..TEXT_MAX).unwrap_or(text)).into_owned();
+        // It is to stay in its line.
+        Self { code, text: text.escape_debug().to_string() }
+    }
+
+    /// How an exchange fails that is on the connection when it ends, if there is more to be said
+    /// than that it has ended.
+    fn error(&self, peer: SocketAddress) -> Option<ClientError> {
+        let (code, text) = (code_name(self.code), self.text.clone());
+        let is_said = self.code != ErrorCode::NO_ERROR || !self.text.is_empty();
+        is_said.then(|| ClientError::Left { peer: peer.to_string(), code, text })
+    }
 }
 
 /// What has come of one answer.
 #[derive(Debug, Default)]
-struct Carried {
+struct ResponseState {
     head: Option<AnswerHead>,
     /// The server has said something of it.
     is_seen: bool,
+    /// Its head has come, taken or not.
+    has_head: bool,
     failed: Option<ClientError>,
 }
 
@@ -46,6 +76,7 @@ impl Http2 {
             space: Workspace::default(),
             streams: BTreeMap::new(),
             is_over: false,
+            leaving: None,
         }
     }
 
@@ -72,17 +103,17 @@ impl Http2 {
             length: request.length(),
         };
         let stream = self.machine.open(&line, ends, &mut self.space, out);
-        self.streams.insert(stream, Carried::default());
+        self.streams.insert(stream, ResponseState::default());
         stream
     }
 
     /// Whether the rest of a request is wanted: a server whose answer is whole has said all that it
     /// has to say.
     pub(super) fn is_sending(&self, stream: StreamId) -> bool {
-        let is_carried = |carried: &Carried| carried.failed.is_none();
+        let is_open = |state: &ResponseState| state.failed.is_none();
         !self.is_over
             && !self.machine.has_come(stream)
-            && self.streams.get(&stream).is_some_and(is_carried)
+            && self.streams.get(&stream).is_some_and(is_open)
             && self.machine.is_sending(stream)
     }
 
@@ -103,8 +134,8 @@ impl Http2 {
         &mut self,
         stream: StreamId,
     ) -> Result<Option<AnswerHead>, ClientError> {
-        let Some(carried) = self.streams.get_mut(&stream) else { return Ok(None) };
-        match (carried.head.take(), &carried.failed) {
+        let Some(state) = self.streams.get_mut(&stream) else { return Ok(None) };
+        match (state.head.take(), &state.failed) {
             (Some(head), _) => Ok(Some(head)),
             (None, Some(error)) => Err(error.clone()),
             (None, None) => Ok(None),
@@ -118,14 +149,14 @@ impl Http2 {
         if self.machine.is_body_read(stream) {
             return Ok(Some(Part::End(self.machine.take_trailers_of(stream))));
         }
-        match self.streams.get(&stream).and_then(|carried| carried.failed.clone()) {
+        match self.streams.get(&stream).and_then(|state| state.failed.clone()) {
             Some(error) => Err(error),
             None => Ok(None),
         }
     }
 
     pub(super) fn is_seen(&self, stream: StreamId) -> bool {
-        self.streams.get(&stream).is_some_and(|carried| carried.is_seen)
+        self.streams.get(&stream).is_some_and(|state| state.is_seen)
     }
 
     /// An answer was taken whole.
@@ -162,9 +193,12 @@ impl Http2 {
                 Err(violation) => {
                     self.machine.fail(violation);
                     self.is_over = true;
-                    let error = broken(peer, violation);
-                    self.streams.values_mut().for_each(|carried| {
-                        carried.failed.get_or_insert_with(|| error.clone());
+                    let error = match self.machine.is_greeted() {
+                        true => broken(peer, violation),
+                        false => foreign(peer),
+                    };
+                    self.streams.values_mut().for_each(|state| {
+                        state.failed.get_or_insert_with(|| error.clone());
                     });
                     break;
                 }
@@ -172,15 +206,22 @@ impl Http2 {
         }
         if has_ended && !self.is_over {
             self.is_over = true;
-            let Self { machine, streams, .. } = self;
-            for (stream, carried) in streams {
+            let Self { machine, streams, leaving, .. } = self;
+            // Something came that was not even a frame.
+            let is_foreign = !machine.is_greeted() && !machine.is_read();
+            let told = match is_foreign {
+                true => Some(foreign(peer)),
+                false => leaving.as_ref().and_then(|leaving| leaving.error(peer)),
+            };
+            for (stream, state) in streams {
                 if !machine.has_come(*stream) {
                     let peer = peer.to_string();
-                    let own = match carried.is_seen {
+                    let own = match state.is_seen {
                         true => ClientError::Cut { peer },
                         false => ClientError::Closed { peer },
                     };
-                    carried.failed.get_or_insert_with(|| lost.cloned().unwrap_or(own));
+                    let known = told.clone().or_else(|| lost.cloned());
+                    state.failed.get_or_insert_with(|| known.unwrap_or(own));
                 }
             }
         }
@@ -196,37 +237,58 @@ impl Http2 {
         match event {
             ClientEvent::Interim(stream, head) => {
                 spare.give(head);
-                if let Some(carried) = self.streams.get_mut(&stream) {
-                    carried.is_seen = true;
+                if let Some(state) = self.streams.get_mut(&stream) {
+                    state.is_seen = true;
                 }
             }
             ClientEvent::Head(stream, head, length) => {
-                if let Some(carried) = self.streams.get_mut(&stream) {
-                    (carried.is_seen, carried.head) = (true, Some((head, length)));
+                if let Some(state) = self.streams.get_mut(&stream) {
+                    (state.is_seen, state.has_head) = (true, true);
+                    state.head = Some((head, length));
                 }
             }
             ClientEvent::Body(_) | ClientEvent::Opened => {}
             ClientEvent::Reset(stream, code) => {
-                let (peer, code) = (peer.to_string(), code_name(code));
-                self.fail(stream, ClientError::Reset { peer, code });
+                let has_head = self.streams.get(&stream).is_some_and(|state| state.has_head);
+                let error = if has_head && code == ErrorCode::REFUSED_STREAM {
+                    half_answered(peer)
+                } else {
+                    ClientError::Reset { peer: peer.to_string(), code: code_name(code) }
+                };
+                self.fail(stream, error);
             }
             ClientEvent::Violated(stream, violation) => self.fail(stream, broken(peer, violation)),
-            ClientEvent::GoAway(last, code) => {
-                let beyond = self.streams.range_mut(last.saturating_add(1)..);
-                beyond.for_each(|(_, carried)| {
-                    carried.failed.get_or_insert_with(|| ClientError::NotDone {
-                        peer: peer.to_string(),
-                        code: code_name(code),
-                        text: "it takes no further requests".to_owned(),
-                    });
-                });
+            ClientEvent::GoAway(last, code, text) => {
+                self.go_away(last, Leaving::new(code, &text), peer);
             }
         }
     }
 
+    /// The server takes no further requests, and answers none of those on streams above one, but
+    /// for those that it has answered already.
+    fn go_away(&mut self, last: StreamId, leaving: Leaving, peer: SocketAddress) {
+        let Self { machine, streams, .. } = self;
+        let beyond = streams.range_mut(last.saturating_add(1)..);
+        for (_, state) in beyond.filter(|(stream, _)| !machine.has_come(**stream)) {
+            let error = match state.has_head {
+                true => half_answered(peer),
+                false => ClientError::NotDone {
+                    peer: peer.to_string(),
+                    code: code_name(leaving.code),
+                    text: match leaving.text.as_str() {
+                        "" => "it takes no further requests".to_owned(),
+                        text => text.to_owned(),
+                    },
+                },
+            };
+            state.failed.get_or_insert(error);
+        }
+        self.leaving = Some(leaving);
+    }
+
     fn fail(&mut self, stream: StreamId, error: ClientError) {
-        if let Some(carried) = self.streams.get_mut(&stream) {
-            carried.failed.get_or_insert(error);
+        if let Some(state) = self.streams.get_mut(&stream) {
+            state.failed.get_or_insert(error);
         }
     }
 
@@ -256,9 +318,22 @@ impl Http2 {
     }
 }
 
+/// The server does not begin as one of HTTP/2 does.
+fn foreign(peer: SocketAddress) -> ClientError {
+    let reason = "it does not begin with SETTINGS".to_owned();
+    ClientError::Http { peer: peer.to_string(), version: "HTTP/2", reason }
+}
+
 fn broken(peer: SocketAddress, violation: Violation) -> ClientError {
     let (peer, reason) = (peer.to_string(), violation.name().to_owned());
     ClientError::Http { peer, version: "HTTP/2", reason }
+}
+
+/// The server says that it has done nothing for a request that it has begun to answer: whether it
+/// was carried out, nobody knows.
+fn half_answered(peer: SocketAddress) -> ClientError {
+    let reason = "it refused a request that it had begun to answer".to_owned();
+    ClientError::Http { peer: peer.to_string(), version: "HTTP/2", reason }
 }
 
 /// The name of a code on the wire, or its number.

@@ -37,7 +37,7 @@ pub(super) use self::request::{Prepared, push_field};
 pub(super) use self::url::Scheme;
 
 use self::connection::{AnswerHead, Connection};
-use self::pool::{Place, Pool};
+use self::pool::{Pool, PoolKey};
 use self::upload::Upload;
 use super::deadline::Deadline;
 use super::error::Waiting;
@@ -150,11 +150,7 @@ impl Http {
         match wait_for_head(&mut exchange, upload, deadline) {
             Ok(head) => Ok((exchange, head)),
             Err(error) => {
-                let is_lost = matches!(
-                    error,
-                    ClientError::Network(_) | ClientError::Closed { .. } | ClientError::Cut { .. }
-                );
-                let is_stale = is_lost && exchange.may_be_stale();
+                let is_stale = error.is_loss() && exchange.may_be_stale();
                 Err(Box::new(Failed { error, is_stale, has_begun: true }))
             }
         }
@@ -168,21 +164,21 @@ impl Http {
         is_fresh: bool,
         deadline: Deadline,
     ) -> Result<Exchange, ClientError> {
-        let place = Place::of(&prepared.url);
-        let kept = if is_fresh { None } else { self.pool.borrow_mut().take(&place) };
-        let link = match kept {
-            Some(link) => link,
+        let key = PoolKey::of(&prepared.url);
+        let kept = if is_fresh { None } else { self.pool.borrow_mut().take(&key) };
+        let connection = match kept {
+            Some(connection) => connection,
             None => {
                 let connection = self.connect(prepared, deadline)?;
                 let is_shared = connection.is_shared();
-                let link = Rc::new(RefCell::new(connection));
+                let connection = Rc::new(RefCell::new(connection));
                 if is_shared {
-                    Pool::give(&self.pool, &place, &link);
+                    Pool::give(&self.pool, &key, &connection);
                 }
-                link
+                connection
             }
         };
-        Ok(Exchange::begin(link, &self.pool, place, prepared, ends))
+        Ok(Exchange::begin(connection, &self.pool, key, prepared, ends))
     }
 
     fn connect(

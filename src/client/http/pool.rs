@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use super::exchange::Link;
+use super::exchange::SharedConnection;
 use super::url::{HttpUrl, Scheme};
 use crate::runtime::clock;
 
@@ -14,13 +14,13 @@ const IDLE_TOTAL_MAX: usize = 256;
 
 /// What a connection is good for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
+pub(super) struct PoolKey {
     scheme: Scheme,
     /// Host and port, in lower case.
     target: String,
 }
 
-impl Place {
+impl PoolKey {
     pub(super) fn of(url: &HttpUrl) -> Self {
         Self { scheme: url.scheme, target: url.target.to_string().to_ascii_lowercase() }
     }
@@ -32,38 +32,38 @@ impl Place {
 pub(super) struct Pool {
     idle_max: usize,
     idle_time: Duration,
-    places: BTreeMap<Place, Vec<Kept>>,
+    connections: BTreeMap<PoolKey, Vec<PooledConnection>>,
 }
 
 #[derive(Debug)]
-struct Kept {
-    link: Link,
+struct PooledConnection {
+    connection: SharedConnection,
     /// When it was used last.
     used: Instant,
 }
 
-impl Kept {
+impl PooledConnection {
     /// Whether nobody else holds it.
     fn is_idle(&self) -> bool {
-        Rc::strong_count(&self.link) == 1
+        Rc::strong_count(&self.connection) == 1
     }
 }
 
 impl Pool {
     pub(super) const fn new(idle_max: usize, idle_time: Duration) -> Self {
-        Self { idle_max, idle_time, places: BTreeMap::new() }
+        Self { idle_max, idle_time, connections: BTreeMap::new() }
     }
 
     /// A connection that a request may begin on. The one that was used last is the least likely to
     /// have been closed.
-    pub(super) fn take(&mut self, place: &Place) -> Option<Link> {
+    pub(super) fn take(&mut self, key: &PoolKey) -> Option<SharedConnection> {
         self.expire();
-        let kept = self.places.get_mut(place)?;
+        let kept = self.connections.get_mut(key)?;
         let mut at = kept.len();
         while let Some(before) = at.checked_sub(1) {
             at = before;
-            let link = Rc::clone(&kept[at].link);
-            let mut connection = link.borrow_mut();
+            let shared = Rc::clone(&kept[at].connection);
+            let mut connection = shared.borrow_mut();
             let is_lost = connection.look().is_err() || connection.is_spent();
             let (can_begin, is_shared) = (connection.can_begin(), connection.is_shared());
             drop(connection);
@@ -71,32 +71,33 @@ impl Pool {
                 kept.remove(at);
             }
             if can_begin && !is_lost {
-                return Some(link);
+                return Some(shared);
             }
         }
         None
     }
 
     /// Keeps a connection that has been used.
-    pub(super) fn give(pool: &Rc<RefCell<Self>>, place: &Place, link: &Link) {
+    pub(super) fn give(pool: &Rc<RefCell<Self>>, key: &PoolKey, connection: &SharedConnection) {
         let mut pool = pool.borrow_mut();
         if pool.idle_max == 0 {
             return;
         }
         pool.expire();
         let now = clock::now();
-        let kept = pool.places.entry(place.clone()).or_default();
-        kept.retain(|one| !Rc::ptr_eq(&one.link, link));
-        kept.push(Kept { link: Rc::clone(link), used: now });
+        let kept = pool.connections.entry(key.clone()).or_default();
+        kept.retain(|one| !Rc::ptr_eq(&one.connection, connection));
+        kept.push(PooledConnection { connection: Rc::clone(connection), used: now });
     }
 
     /// Closes what has been idle for too long, and what is too much.
     pub(super) fn expire(&mut self) {
         let (now, idle_time, idle_max) = (clock::now(), self.idle_time, self.idle_max);
         let mut total = 0;
-        for kept in self.places.values_mut() {
-            let is_old =
-                |one: &Kept| now.saturating_duration_since(one.used) > idle_time && one.is_idle();
+        for kept in self.connections.values_mut() {
+            let is_old = |one: &PooledConnection| {
+                now.saturating_duration_since(one.used) > idle_time && one.is_idle()
+            };
             kept.retain(|one| !is_old(one));
             let mut idle = kept.iter().filter(|one| one.is_idle()).count();
             let allowed = idle_max.min(IDLE_TOTAL_MAX.saturating_sub(total));
@@ -108,17 +109,17 @@ impl Pool {
             });
             total += idle;
         }
-        self.places.retain(|_, kept| !kept.is_empty());
+        self.connections.retain(|_, kept| !kept.is_empty());
     }
 
     /// Closes all that is idle.
     pub(super) fn close(&mut self) {
-        self.places.values_mut().for_each(|kept| kept.retain(|one| !one.is_idle()));
-        self.places.retain(|_, kept| !kept.is_empty());
+        self.connections.values_mut().for_each(|kept| kept.retain(|one| !one.is_idle()));
+        self.connections.retain(|_, kept| !kept.is_empty());
     }
 
     /// How many connections are kept.
     pub(super) fn len(&self) -> usize {
-        self.places.values().map(Vec::len).sum()
+        self.connections.values().map(Vec::len).sum()
     }
 }

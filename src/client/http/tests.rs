@@ -128,6 +128,26 @@ fn a_connection_that_was_closed_while_idle_costs_nothing() {
 }
 
 #[test]
+fn a_request_whose_answer_has_begun_is_not_repeated() {
+    let server = Server::one(|peer| {
+        peer.head();
+        peer.say(HELLO);
+        peer.head();
+        peer.say(b"HTTP/1.1 200 O");
+    });
+    let mut http = once();
+    let url = server.url("http");
+    assert_eq!(body_of(http.get(&url, PATIENCE).unwrap()), b"hello");
+    let error = http.send(Request::new("DELETE", &url), PATIENCE).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("{} closed the connection before it answered", server.authority)
+    );
+    drop(http);
+    assert_eq!(server.end(), 1);
+}
+
+#[test]
 fn a_closed_idle_connection_is_seen_before_it_is_used() {
     let (tell, told) = channel();
     let server = Server::new(vec![
@@ -453,7 +473,22 @@ fn what_a_server_of_http2_did_not_do_goes_again() {
 #[test]
 fn failures_of_http2_are_told() {
     type Fail = fn(&mut Peer, u32);
-    let cases: [(Fail, &str); 6] = [
+    let cases: [(Fail, &str); 8] = [
+        (
+            |peer, _| {
+                let said = [&[0, 0, 0, 9, 0, 0, 0, 11][..], b"too many\npings"].concat();
+                peer.send_frame(kind::GOAWAY, 0, 0, &said);
+                peer.stream.shutdown(std::net::Shutdown::Write).unwrap();
+            },
+            "closed the connection: enhance_your_calm: too many\\npings",
+        ),
+        (
+            |peer, _| {
+                peer.send_frame(kind::GOAWAY, 0, 0, &[0, 0, 0, 9, 0, 0, 0, 0]);
+                peer.stream.shutdown(std::net::Shutdown::Write).unwrap();
+            },
+            "closed the connection before it answered",
+        ),
         (
             |peer, stream| peer.reset(stream, ErrorCode::INTERNAL_ERROR),
             "reset the exchange: internal_error",

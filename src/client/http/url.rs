@@ -55,6 +55,12 @@ impl HttpUrl {
         &self.authority
     }
 
+    /// Host and port to connect to.
+    #[must_use]
+    pub const fn target(&self) -> &Target {
+        &self.target
+    }
+
     /// The path, which begins with `/`.
     #[must_use]
     pub fn path(&self) -> &str {

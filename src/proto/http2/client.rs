@@ -30,8 +30,9 @@ pub enum ClientEvent {
     /// The server has broken a rule on a stream, which was reset and is gone.
     Violated(StreamId, Violation),
     /// The server takes no further requests, and has done nothing for those on streams above this
-    /// one, which are gone.
-    GoAway(StreamId, ErrorCode),
+    /// one, which are gone, but for those whose answers have come whole ([`Client::has_come`]);
+    /// with what it says of it, as it came.
+    GoAway(StreamId, ErrorCode, Buf),
     /// More may be sent than before, or more streams may be opened.
     Opened,
 }
@@ -242,12 +243,10 @@ impl Client {
                 Frame::Violated { stream, violation } => {
                     Some(ClientEvent::Violated(stream, violation))
                 }
-                Frame::GoAway { last, code } => {
+                Frame::GoAway { last, code, text } => {
                     self.is_leaving = true;
-                    while let Some(id) = self.connection.streams.last().filter(|id| *id > last) {
-                        self.connection.remove(id, space);
-                    }
-                    Some(ClientEvent::GoAway(last, code))
+                    self.remove_unanswered(last, space);
+                    Some(ClientEvent::GoAway(last, code, text))
                 }
                 Frame::Opened => Some(ClientEvent::Opened),
             };
@@ -256,6 +255,15 @@ impl Client {
             }
         }
         Ok(None)
+    }
+
+    /// The server will not answer what is on streams above one. An answer that has come whole is
+    /// one, whatever the server says afterwards.
+    fn remove_unanswered(&mut self, last: StreamId, space: &mut Workspace) {
+        let streams = self.connection.streams.iter();
+        let is_lost = |stream: &&Stream| stream.id > last && !stream.receiving.ended;
+        let lost: Vec<StreamId> = streams.filter(is_lost).map(|stream| stream.id).collect();
+        lost.into_iter().for_each(|id| self.connection.remove(id, space));
     }
 
     /// A field block has come: an interim answer, the head of an answer, or its trailers.

@@ -38,7 +38,7 @@ pub(super) enum Frame {
     /// A stream was removed for what the peer did on it.
     Violated { stream: u32, violation: Violation },
     /// No further streams than up to this one.
-    GoAway { last: u32, code: ErrorCode },
+    GoAway { last: u32, code: ErrorCode, text: Buf },
     /// Settings or windows: more may be sent than before.
     Opened,
 }

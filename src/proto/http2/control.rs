@@ -96,7 +96,8 @@ impl Connection {
             }
             kind::GOAWAY => {
                 let (last, code) = frame::read_go_away(&payload).ok_or(Violation::FrameSize)?;
-                Ok(Some(Frame::GoAway { last, code }))
+                let text = payload.get(frame::GO_AWAY_SIZE..).unwrap_or_default();
+                Ok(Some(Frame::GoAway { last, code, text: Buf::copy_of(text) }))
             }
             kind::PUSH_PROMISE => Err(Violation::PushPromise),
             kind::PRIORITY if head.len != 5 => {

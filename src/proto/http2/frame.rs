@@ -134,6 +134,9 @@ pub fn only_number(payload: &[u8]) -> Option<u32> {
     if payload.len() == 4 { number(payload) } else { None }
 }
 
+/// Bytes of a GOAWAY before its text.
+pub const GO_AWAY_SIZE: usize = 8;
+
 /// What a GOAWAY says: the last stream that was looked at, and why.
 #[must_use]
 pub fn read_go_away(payload: &[u8]) -> Option<(u32, ErrorCode)> {

@@ -194,11 +194,6 @@ impl Streams {
         self.open.len()
     }
 
-    /// The highest number of all.
-    pub(super) fn last(&self) -> Option<u32> {
-        self.open.last().map(|stream| stream.id)
-    }
-
     fn place(&self, id: u32) -> Result<usize, usize> {
         // Mostly the one that came last.
         match self.open.last() {

@@ -121,7 +121,7 @@ fn read(
             ClientEvent::Head(_, head, _) => reply.head = Some(head),
             ClientEvent::Reset(..) => return Err(CheckError::Closed),
             ClientEvent::Violated(_, violation) => return Err(CheckError::Violation(violation)),
-            ClientEvent::GoAway(last, _) if last < asked => return Err(CheckError::Closed),
+            ClientEvent::GoAway(last, ..) if last < asked => return Err(CheckError::Closed),
             ClientEvent::GoAway(..)
             | ClientEvent::Interim(..)
             | ClientEvent::Body(_)

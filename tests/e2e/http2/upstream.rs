@@ -1,6 +1,6 @@
 //! Servers that are asked by HTTP/2: they are of the `h2` crate.
 
-use std::io::Write;
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,6 +10,7 @@ use h2::RecvStream;
 use h2::server::SendResponse;
 use http::{HeaderMap, Request, Response};
 
+use ringway::proto::http2::frame::{self, FrameHead, HEAD_LEN, PREFACE, flag, kind};
 use tokio::sync::Notify;
 
 use super::peer::{Peer, run, serve};
@@ -274,4 +275,47 @@ fn a_server_that_speaks_another_version_has_failed_to_connect() {
         assert_eq!(answer.status, 502);
         assert!(answer.fields.get("x-ringway-reason").unwrap().to_str().unwrap().contains("conn"));
     });
+}
+
+#[test]
+fn an_answer_that_is_whole_outlives_the_goaway_behind_it() {
+    let asked = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&asked);
+    let server = crate::support::serve(move |mut stream| {
+        let mut greeting = Vec::new();
+        frame::write_settings(&[], &mut greeting);
+        stream.write_all(&greeting).unwrap();
+        if stream.read_exact(&mut [0; PREFACE.len()]).is_err() {
+            return;
+        }
+        let mut head = [0; HEAD_LEN];
+        while stream.read_exact(&mut head).is_ok() {
+            let len = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            std::io::copy(&mut (&stream).take(len.into()), &mut std::io::sink()).unwrap();
+            if head[3] != kind::HEADERS {
+                continue;
+            }
+            count.fetch_add(1, Ordering::Relaxed);
+            let stream_id = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
+            let mut said = Vec::new();
+            let mut add = |kind, flags, stream, payload: &[u8]| {
+                FrameHead { len: payload.len(), kind, flags, stream }.write(&mut said);
+                said.extend_from_slice(payload);
+            };
+            // Status 200, the body, and that nothing was done for any request.
+            add(kind::HEADERS, flag::END_HEADERS, stream_id, &[0x88]);
+            add(kind::DATA, flag::END_STREAM, stream_id, b"whole");
+            add(kind::GOAWAY, 0, 0, &[0; 8]);
+            stream.write_all(&said).unwrap();
+        }
+    });
+    let served = proxied(server, "retries = 0");
+    run(async {
+        let mut peer = Peer::new(served.address()).await;
+        for _ in 0..3 {
+            let answer = peer.ask("POST", "/x", &[], b"body".to_vec()).await.whole().await.unwrap();
+            assert_eq!((answer.status, &*answer.body), (200, &b"whole"[..]));
+        }
+    });
+    assert_eq!(asked.load(Ordering::Relaxed), 3);
 }

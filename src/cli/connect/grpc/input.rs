@@ -24,26 +24,29 @@ pub(super) enum Input {
 
 /// The messages of a text, encoded.
 pub(super) fn read_messages(text: &[u8], kind: &MessageDescriptor) -> Result<Vec<Vec<u8>>, String> {
-    let (messages, rest) = split(text, kind)?;
-    match rest.trim_ascii() {
+    let (messages, rest) = split(text, kind);
+    match rest?.trim_ascii() {
         b"" => Ok(messages),
         _ => Err(no_message(kind, "it ends within a value")),
     }
 }
 
-/// The messages that a text has whole, and what is behind them.
-fn split<'a>(text: &'a [u8], kind: &MessageDescriptor) -> Result<(Vec<Vec<u8>>, &'a [u8]), String> {
+/// The messages that a text has whole, and what is behind them, or why that is no message.
+fn split<'a>(text: &'a [u8], kind: &MessageDescriptor) -> (Vec<Vec<u8>>, Result<&'a [u8], String>) {
     let mut values = serde_json::Deserializer::from_slice(text).into_iter::<&RawValue>();
     let mut messages = Vec::new();
     loop {
         let at = values.byte_offset();
         match values.next() {
-            None => return Ok((messages, &[])),
-            Some(Ok(value)) => messages.push(encode(value.get(), kind)?),
+            None => return (messages, Ok(&[])),
+            Some(Ok(value)) => match encode(value.get(), kind) {
+                Ok(message) => messages.push(message),
+                Err(error) => return (messages, Err(error)),
+            },
             Some(Err(error)) if error.is_eof() => {
-                return Ok((messages, text.get(at..).unwrap_or_default()));
+                return (messages, Ok(text.get(at..).unwrap_or_default()));
             }
-            Some(Err(error)) => return Err(no_message(kind, &error.to_string())),
+            Some(Err(error)) => return (messages, Err(no_message(kind, &error.to_string()))),
         }
     }
 }
@@ -57,6 +60,24 @@ fn encode(json: &str, kind: &MessageDescriptor) -> Result<Vec<u8>, String> {
 
 fn no_message(kind: &MessageDescriptor, why: &str) -> String {
     format!("the input is no {} in JSON: {why}", kind.full_name())
+}
+
+/// What one read has brought.
+pub(super) struct Batch {
+    /// Messages that are whole.
+    pub(super) messages: Vec<Vec<u8>>,
+    /// What follows them.
+    pub(super) then: Then,
+}
+
+/// What follows messages.
+pub(super) enum Then {
+    /// More, perhaps.
+    More,
+    /// The end of the input.
+    End,
+    /// What is no message.
+    Wrong(String),
 }
 
 /// Standard input, read as far as it is there.
@@ -77,8 +98,8 @@ impl Reader {
         &self.file
     }
 
-    /// Reads once: the messages that are whole now, and whether that was the end.
-    pub(super) fn read(&mut self) -> Result<(Vec<Vec<u8>>, bool), Failure> {
+    /// Reads once.
+    pub(super) fn read(&mut self) -> Result<Batch, Failure> {
         let before = self.partial.len();
         self.partial.resize(before + PIECE, 0);
         let read = self.file.read(self.partial.get_mut(before..).unwrap_or_default());
@@ -88,21 +109,25 @@ impl Reader {
                 if matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) =>
             {
                 self.partial.truncate(before);
-                return Ok((Vec::new(), false));
+                return Ok(Batch { messages: Vec::new(), then: Then::More });
             }
             Err(error) => return Err(Failure::input(&error)),
         };
         self.partial.truncate(before + count);
-        if count == 0 {
-            let messages = read_messages(&self.partial, &self.kind).map_err(Failure::Failed)?;
-            return Ok((messages, true));
-        }
-        let (messages, rest) = split(&self.partial, &self.kind).map_err(Failure::Failed)?;
-        self.partial = rest.to_vec();
-        if self.partial.len() > JSON_MAX {
-            return Err(Failure::Failed(format!("a message of more than {JSON_MAX} bytes")));
-        }
-        Ok((messages, false))
+        let (messages, rest) = split(&self.partial, &self.kind);
+        let then = match rest.map(<[u8]>::to_vec) {
+            Err(why) => Then::Wrong(why),
+            Ok(rest) if count == 0 && rest.trim_ascii().is_empty() => Then::End,
+            Ok(_) if count == 0 => Then::Wrong(no_message(&self.kind, "it ends within a value")),
+            Ok(rest) if rest.len() > JSON_MAX => {
+                Then::Wrong(format!("a message of more than {JSON_MAX} bytes"))
+            }
+            Ok(rest) => {
+                self.partial = rest;
+                Then::More
+            }
+        };
+        Ok(Batch { messages, then })
     }
 }
 
@@ -130,8 +155,8 @@ mod tests {
             let messages = read_messages(text.as_bytes(), &kind).unwrap();
             assert_eq!(messages.len(), count, "{text:?}");
         }
-        let (messages, rest) = split(b"{} {\"a\"", &kind).unwrap();
-        assert_eq!((messages.len(), rest.trim_ascii()), (1, &b"{\"a\""[..]));
+        let (messages, rest) = split(b"{} {\"a\"", &kind);
+        assert_eq!((messages.len(), rest.unwrap().trim_ascii()), (1, &b"{\"a\""[..]));
     }
 
     #[test]
@@ -147,6 +172,9 @@ mod tests {
             let error = read_messages(text.as_bytes(), &kind).unwrap_err();
             assert!(error.contains(word), "{text}: {error}");
         }
+        // What comes before is kept.
+        let (messages, wrong) = split(b"{} {\"name\": \"a\"} {\"no_such\": 1} {}", &kind);
+        assert_eq!((messages.len(), wrong.is_err()), (2, true));
         let name = read_messages(b"{\"name\": \"a\"}", &kind).unwrap();
         assert_eq!(name, [[10, 1, b'a']]);
     }

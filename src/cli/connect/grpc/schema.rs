@@ -1,13 +1,14 @@
 //! Where definitions come from: from files, or from the server itself.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use prost_reflect::{DescriptorPool, MethodDescriptor, ServiceDescriptor};
 
 use super::super::{ConnectArgs, Failure, screen};
-use super::reflection::{Reflection, ReflectionError};
+use super::reflection::{Asking, Reflection, ReflectionError};
 use super::{describe, explain};
-use crate::client::{CallOptions, Grpc, Metadata};
+use crate::client::{Grpc, Metadata};
 
 /// The definitions of services and messages.
 pub(super) struct Schema<'a> {
@@ -29,8 +30,7 @@ impl<'a> Schema<'a> {
         metadata: &Metadata,
     ) -> Result<Self, Failure> {
         if args.proto.is_empty() {
-            let options = CallOptions { metadata: metadata.clone(), ..CallOptions::default() };
-            let begun = Reflection::begin(grpc, &options, args.timeout());
+            let begun = Reflection::begin(grpc, &asking(args, metadata));
             let (reflection, mut services) = begun.map_err(|error| failure(args, error))?;
             services.sort();
             return Ok(Self { args, services, source: Source::Server(Box::new(reflection)) });
@@ -95,14 +95,44 @@ impl<'a> Schema<'a> {
         match &mut self.source {
             Source::Files(pool) => Ok(pool.clone()),
             Source::Server(reflection) => {
-                reflection.pool_of(symbol).map_err(|error| failure(self.args, error))
+                let pool = reflection.pool_of(symbol);
+                pool.map(|pool| pool.clone()).map_err(|error| failure(self.args, error))
             }
         }
+    }
+
+    /// All definitions, after the server was asked for some more types.
+    pub(super) fn learn(
+        &mut self,
+        grpc: &mut Grpc,
+        metadata: &Metadata,
+        names: &BTreeSet<String>,
+    ) -> DescriptorPool {
+        let pool = match &mut self.source {
+            Source::Files(pool) => pool,
+            Source::Server(reflection) => {
+                reflection.learn(grpc, &asking(self.args, metadata), names)
+            }
+        };
+        // What comes with protobuf itself is known everywhere.
+        for name in names {
+            let own = DescriptorPool::global().get_message_by_name(name);
+            if let Some(own) = own.filter(|_| pool.get_message_by_name(name).is_none()) {
+                let file = own.parent_file().file_descriptor_proto().clone();
+                // Where it does not fit, its type stays unknown.
+                let _fits = pool.add_file_descriptor_proto(file);
+            }
+        }
+        pool.clone()
     }
 
     fn failed(&self, text: &str) -> Failure {
         Failure::Failed(format!("{}: {text}", self.args.url))
     }
+}
+
+fn asking<'a>(args: &ConnectArgs, metadata: &'a Metadata) -> Asking<'a> {
+    Asking { metadata, timeout: args.timeout(), policy: args.policy() }
 }
 
 fn failure(args: &ConnectArgs, error: ReflectionError) -> Failure {

@@ -66,7 +66,7 @@ impl Asker {
             ClientEvent::Body(id) => format!("{id} body"),
             ClientEvent::Reset(id, code) => format!("{id} reset {}", code.name()),
             ClientEvent::Violated(id, violation) => format!("{id} violates {}", violation.name()),
-            ClientEvent::GoAway(last, _) => format!("goaway {last}"),
+            ClientEvent::GoAway(last, ..) => format!("goaway {last}"),
             ClientEvent::Opened => return,
         });
     }
@@ -151,4 +151,20 @@ fn what_is_not_all_there_at_the_end_never_will_be() {
     asker.client.receive_end();
     assert!(asker.client.has_nothing_new());
     assert!(!asker.client.is_read(), "a part of a frame waits for ever");
+}
+
+#[test]
+fn an_answer_that_has_come_whole_outlives_a_goaway() {
+    let mut asker = Asker::new(&[Get, Get, Get]);
+    asker.send(&answer(1, flag::END_HEADERS, &[]));
+    asker.send(&answer(3, flag::END_HEADERS, &[]));
+    asker.send(&data(3, b"whole", true));
+    let mut bytes = Vec::new();
+    frame::write_go_away(0, ErrorCode::NO_ERROR, "", &mut bytes);
+    asker.send(&bytes);
+    assert_eq!(asker.events.last().unwrap(), "goaway 0");
+    assert!(asker.client.has_come(3) && !asker.client.is_sending(1));
+    assert_eq!(asker.client.next_of_body(3).as_deref(), Some(&b"whole"[..]));
+    assert!(asker.client.is_body_read(3));
+    assert!(!asker.client.is_body_read(1) && asker.client.next_of_body(1).is_none());
 }

@@ -200,7 +200,7 @@ impl UpstreamConnection {
                     if is_size { Failure::ResponseTooLarge } else { Failure::BadResponse };
                 self.lose_stream(context, stream, Some(failure));
             }
-            ClientEvent::GoAway(last, _) => self.take_go_away(context, key, last),
+            ClientEvent::GoAway(last, ..) => self.take_go_away(context, key, last),
             ClientEvent::Opened => self.tell_capacity(context, key),
         }
     }
@@ -256,11 +256,14 @@ impl UpstreamConnection {
         one.failed = Some(failure.unwrap_or_else(|| loss_of(context, one.exchange)));
     }
 
-    /// The server takes no further requests: those that it has not looked at go elsewhere.
+    /// The server takes no further requests: those that it has not looked at go elsewhere. An
+    /// answer that has come whole is passed on.
     fn take_go_away<D: Driver>(&mut self, context: &mut Context<D>, key: Key, last: StreamId) {
         let Some(many) = &mut self.many else { return };
-        for one in &mut many.carried {
-            if one.stream.is_none_or(|stream| stream > last) {
+        let Many { carried, wire, .. } = &mut **many;
+        for one in carried {
+            let is_lost = |stream| stream > last && !wire.has_come(stream);
+            if one.stream.is_none_or(is_lost) {
                 one.failed = Some(Failure::RefusedStream);
             }
         }
