@@ -13,6 +13,8 @@ step "format"
 cargo fmt --all -- --check
 step "lints"
 cargo clippy --all-targets --locked -- -D warnings
+step "the library without the command line"
+cargo clippy --no-default-features --lib --locked -- -D warnings
 if [ "${1:-}" != "--no-tests" ]; then
     step "tests"
     cargo test --locked

@@ -66,6 +66,7 @@
 //!
 //! `docs/architecture.md` tells the whole, with the invariants.
 #![deny(unsafe_code)]
+#![cfg_attr(not(feature = "cli"), allow(dead_code, reason = "what only the command line uses"))]
 
 pub use config::Config;
 pub use handler::{
@@ -75,6 +76,7 @@ pub use handler::{
 };
 pub use server::{Running, Server, StartError, StartOptions};
 
+#[cfg(feature = "cli")]
 pub mod cli;
 pub mod client;
 pub mod config;

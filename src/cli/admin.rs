@@ -31,7 +31,8 @@ pub(super) fn address_of(admin: &Admin, path: &str, switch: &str) -> Result<Stri
 
 /// A URL with `path`, if it has none; an address alone is asked by HTTP.
 pub(super) fn complete(url: &str, path: &str) -> String {
-    let url = url.trim_end_matches('/');
+    // Where there is no host, the slashes are no path.
+    let url = if url.ends_with("://") { url } else { url.trim_end_matches('/') };
     let url = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
     match url.split_once("://").is_some_and(|(_, rest)| rest.contains('/')) {
         true => url,

@@ -271,8 +271,8 @@ impl Shared {
         self.say(Said::Failed { status: 500, why });
     }
 
-    /// Has work done elsewhere, unless the request is over by then. If that is impossible, the client is
-    /// told.
+    /// Has work done elsewhere, unless the request is over by then. If that is impossible, the
+    /// client is told.
     pub(super) fn run(self: &Arc<Self>, work: Work) {
         let shared = Arc::clone(self);
         let unless_over = move || {
@@ -319,8 +319,8 @@ impl Shared {
         self.state().is_told = true;
     }
 
-    /// What was said next, if the connection takes it. After [`Look::Nothing`], the worker is told when
-    /// there is more. Of the answer, `limit` bytes may wait from now on.
+    /// What was said next, if the connection takes it. After [`Look::Nothing`], the worker is told
+    /// when there is more. Of the answer, `limit` bytes may wait from now on.
     pub(super) fn look(&self, limit: usize, takes: Takes) -> Look {
         let mut state = self.state();
         state.limit = limit;

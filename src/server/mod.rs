@@ -58,6 +58,7 @@ mod worker;
 
 pub use admin::AdminError;
 pub use admin::log_level::LogLevelControl;
+#[cfg(feature = "cli")]
 pub(crate) use admin::token::{NO_TOKEN, tokens_of};
 pub use explain::explain;
 pub use inspect::{Inspection, inspect, unresolved};

@@ -14,7 +14,7 @@ use crate::service::grpc::Code;
 /// Calls that watch, at least, before it is looked which of them are over.
 const PRUNE_MIN: usize = 64;
 
-/// Bytes of a service's name that is watched: it is kept as long as the call.
+/// Bytes of a service's name that is watched, or told: it is kept as long as the call.
 const NAME_MAX: usize = 256;
 
 /// Says how the services of a server are, to those who ask by `grpc.health.v1.Health`. Clones say
@@ -109,9 +109,8 @@ impl Service for Health {
 
     fn methods(methods: &mut Methods<Self>) {
         methods.unary("Check", |this, _, request: HealthCheckRequest, reply| {
-            // A name that a client makes up is not given back.
             let status = this.reporter.status(&request.service);
-            let status = status.ok_or_else(|| Status::new(Code::NotFound, "unknown service"));
+            let status = status.ok_or_else(|| unknown(&request.service));
             reply.give(status.map(|status| HealthCheckResponse { status: status.into() }));
         });
         methods.server_streaming("Watch", |this, _, request: HealthCheckRequest, sink| {
@@ -121,6 +120,15 @@ impl Service for Health {
             this.reporter.watch(request.service, sink);
         });
     }
+}
+
+/// The status of a service that is not there. A long name is not given back.
+fn unknown(service: &str) -> Status {
+    let text = match service.len() {
+        0..=NAME_MAX => format!("unknown service {service:?}"),
+        _ => "unknown service".to_owned(),
+    };
+    Status::new(Code::NotFound, text)
 }
 
 impl Services {
