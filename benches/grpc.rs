@@ -1,11 +1,7 @@
 //! A server of gRPC for `scripts/compare.sh grpc`: `/bench.Echo/Unary` and `/bench.Echo/Stream` give back
 //! what they get. The argument is where it listens; one worker.
 
-use std::collections::VecDeque;
-
-use ringway::handler::grpc::{
-    MessageReceiver, Methods, SendError, Service, Services, Sink, Status,
-};
+use ringway::handler::grpc::{MessageReceiver, Methods, SendQueue, Service, Services};
 use ringway::{HttpHandlers, Reading, Server, StartOptions, config};
 
 #[derive(Clone, PartialEq, prost::Message)]
@@ -21,53 +17,23 @@ impl Service for Echo {
 
     fn methods(methods: &mut Methods<Self>) {
         methods.unary("Unary", |_, _, message: Message, reply| reply.send(&message));
-        methods.bidirectional("Stream", |_, _, sink| {
-            Box::new(Back { sink: Some(sink), waiting: VecDeque::new(), has_ended: false })
-        });
+        methods.bidirectional("Stream", |_, _, sink| Box::new(Back(SendQueue::new(sink))));
     }
 }
 
-struct Back {
-    sink: Option<Sink<Message>>,
-    waiting: VecDeque<Message>,
-    has_ended: bool,
-}
-
-impl Back {
-    fn proceed(&mut self) -> Reading {
-        let Some(sink) = &mut self.sink else { return Reading::On };
-        while let Some(next) = self.waiting.front() {
-            match sink.send(next) {
-                Ok(()) => self.waiting.pop_front(),
-                Err(SendError::Full) => return Reading::Paused,
-                Err(SendError::Gone | SendError::TooLarge) => {
-                    self.sink = None;
-                    return Reading::On;
-                }
-            };
-        }
-        if self.has_ended {
-            self.sink.take().into_iter().for_each(|sink| sink.finish(Status::ok()));
-        }
-        Reading::On
-    }
-}
+struct Back(SendQueue<Message>);
 
 impl MessageReceiver<Message> for Back {
     fn message(&mut self, message: Message) -> Reading {
-        self.waiting.push_back(message);
-        self.proceed()
+        self.0.send(message)
     }
 
     fn end(&mut self) {
-        self.has_ended = true;
-        self.proceed();
+        self.0.end();
     }
 
     fn room(&mut self) {
-        if self.proceed() == Reading::On {
-            self.sink.iter().for_each(Sink::resume);
-        }
+        self.0.room();
     }
 }
 

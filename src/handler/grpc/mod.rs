@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `service` | services, their methods, and who answers a call |
 //! | `inbound`, `outbound` | the messages of a call, and what is answered |
+//! | `queue` | messages that are sent in their order |
 //! | `metadata`, `status` | what goes with them |
 //! | `coding` | how messages are compressed |
 //! | `health`, `reflection` | the services that tools expect |
@@ -17,6 +18,7 @@ mod health;
 mod inbound;
 mod metadata;
 mod outbound;
+mod queue;
 mod reflection;
 mod service;
 mod status;
@@ -30,6 +32,7 @@ pub use self::health::HealthReporter;
 pub use self::inbound::{BlockingMessages, MessageReceiver};
 pub use self::metadata::CallContext;
 pub use self::outbound::{Reply, SendError, Sink};
+pub use self::queue::SendQueue;
 pub use self::service::{MESSAGE_MAX, Methods, Service, Services};
 pub use self::status::Status;
 pub use crate::service::grpc::Code;

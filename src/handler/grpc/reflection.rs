@@ -1,6 +1,6 @@
 //! Server reflection, v1 and v1alpha: which services there are, and what their messages look like.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use prost_reflect::{DescriptorPool, FileDescriptor};
@@ -13,7 +13,8 @@ use super::generated::reflection::{
     ServerReflectionRequest, ServerReflectionResponse, ServiceResponse,
 };
 use super::inbound::MessageReceiver;
-use super::outbound::{SendError, Sink};
+use super::outbound::Sink;
+use super::queue::SendQueue;
 use super::service::{Methods, Service, Services};
 use super::status::Status;
 use crate::handler::Reading;
@@ -113,61 +114,29 @@ fn described(file: &FileDescriptor) -> MessageResponse {
 /// Answers one question after the other.
 struct Answers {
     described: Rc<Described>,
-    sink: Option<Sink<ServerReflectionResponse>>,
-    /// Questions that are not answered, as there was no room.
-    waiting: VecDeque<ServerReflectionRequest>,
-    has_ended: bool,
-}
-
-impl Answers {
-    fn proceed(&mut self) -> Reading {
-        let Some(sink) = &mut self.sink else { return Reading::On };
-        while let Some(asked) = self.waiting.front() {
-            let Some(question) = &asked.message_request else {
-                let status = Status::new(Code::InvalidArgument, "nothing is asked");
-                self.sink.take().into_iter().for_each(|sink| sink.finish(status.clone()));
-                return Reading::On;
-            };
-            let response = ServerReflectionResponse {
-                valid_host: asked.host.clone(),
-                original_request: Some(asked.clone()),
-                message_response: Some(self.described.answer(question)),
-            };
-            match sink.send(&response) {
-                Ok(()) => self.waiting.pop_front(),
-                Err(SendError::Full) => return Reading::Paused,
-                Err(SendError::Gone | SendError::TooLarge) => {
-                    self.sink = None;
-                    return Reading::On;
-                }
-            };
-        }
-        if self.has_ended
-            && let Some(sink) = self.sink.take()
-        {
-            sink.finish(Status::ok());
-        }
-        Reading::On
-    }
+    queue: SendQueue<ServerReflectionResponse>,
 }
 
 impl MessageReceiver<ServerReflectionRequest> for Answers {
-    fn message(&mut self, message: ServerReflectionRequest) -> Reading {
-        self.waiting.push_back(message);
-        self.proceed()
+    fn message(&mut self, asked: ServerReflectionRequest) -> Reading {
+        let Some(question) = &asked.message_request else {
+            self.queue.finish(Status::new(Code::InvalidArgument, "nothing is asked"));
+            return Reading::On;
+        };
+        let answer = self.described.answer(question);
+        self.queue.send(ServerReflectionResponse {
+            valid_host: asked.host.clone(),
+            original_request: Some(asked),
+            message_response: Some(answer),
+        })
     }
 
     fn end(&mut self) {
-        self.has_ended = true;
-        self.proceed();
+        self.queue.end();
     }
 
     fn room(&mut self) {
-        if self.proceed() == Reading::On
-            && let Some(sink) = &self.sink
-        {
-            sink.resume();
-        }
+        self.queue.room();
     }
 }
 
@@ -206,8 +175,7 @@ fn answers(
     described: &Rc<Described>,
     sink: Sink<ServerReflectionResponse>,
 ) -> Box<dyn MessageReceiver<ServerReflectionRequest>> {
-    let (described, sink) = (Rc::clone(described), Some(sink));
-    Box::new(Answers { described, sink, waiting: VecDeque::new(), has_ended: false })
+    Box::new(Answers { described: Rc::clone(described), queue: SendQueue::new(sink) })
 }
 
 impl Services {

@@ -77,7 +77,7 @@ impl CallMessages {
         self.web.as_ref().is_some_and(WebCall::is_text)
     }
 
-    /// A part of the request's body, as it is passed on; `None` when nothing of it is for now.
+    /// A part of the request's body, as it is passed on; `None` when more has to come first.
     ///
     /// # Errors
     /// Why the call cannot go on.

@@ -182,8 +182,8 @@ impl Http {
         (key, request): (Key, &mut Request),
     ) -> Progress {
         let Responder::Handler(handled) = &mut request.responder else { return Progress::Waits };
-        let takes = Takes { parts: self.wire.room() > 0, heads: self.takes_heads(context) };
-        let takes = Takes { parts: takes.parts && takes.heads, ..takes };
+        let heads = self.takes_heads(context);
+        let takes = Takes { parts: heads && self.wire.room() > 0, heads };
         // What is asked is answered: while answers wait for the client, no more is asked.
         let given = if takes.heads { self.give_body(handled) } else { Ok(false) };
         let moved = match given {
@@ -223,16 +223,12 @@ impl Http {
                 tracing::debug!(id = self.io.common.id(), refusal = refusal.name(), "body refused");
                 self.io.common.listener.stats.http.refuse(refusal);
                 self.wire.refuse_body();
-                if let Some(handled) = request.handled()
-                    && handled.has_replied()
-                    && self.tells_status(&handled.record)
-                {
-                    let code = Code::of_status(refusal.status());
-                    return self.end_handled_call(context, request, code, refusal.name());
-                }
-                let told = (refusal.status(), refusal.name());
-                let progress =
-                    self.break_off(context, (key, request), told, ErrorCode::PROTOCOL_ERROR);
+                let cut = Cut {
+                    reason: refusal.name(),
+                    code: Code::of_status(refusal.status()),
+                    reset: ErrorCode::PROTOCOL_ERROR,
+                };
+                let progress = self.break_off(context, (key, request), refusal.status(), cut);
                 if !self.wire.is_http2() && !self.io.is_closing() {
                     self.end(CloseReason::ProtocolError);
                 }
@@ -257,27 +253,8 @@ impl Http {
             self.answer_call(context, (head, record), bad.code(), None);
             return Progress::Over;
         }
-        if !self.tells_status(&handled.record) {
-            let told = (500, bad.name());
-            return self.break_off(context, (key, request), told, ErrorCode::CANCEL);
-        }
-        self.end_handled_call(context, request, bad.code(), bad.name())
-    }
-
-    /// A call whose answer has begun ends with a status of ours.
-    fn end_handled_call<D: Driver>(
-        &mut self,
-        context: &mut Context<D>,
-        request: &mut Request,
-        code: Code,
-        reason: &'static str,
-    ) -> Progress {
-        let Responder::Handler(handled) = &mut request.responder else { return Progress::Over };
-        handled.record.reason = Some(reason);
-        let mut trailers = Fields::default();
-        grpc::write_status(code, reason, &mut trailers);
-        self.end_handled(context, request, Some(&trailers));
-        Progress::Over
+        let cut = Cut { reason: bad.name(), code: bad.code(), reset: ErrorCode::CANCEL };
+        self.break_off(context, (key, request), 500, cut)
     }
 
     /// Gives the handler what came of the request's body: true when there was something.
@@ -350,18 +327,16 @@ impl Http {
             Said::End(_) if matches!(handled.body, AnswerBody::Some(Some(1..))) => {
                 self.fail_handled(context, (key, request), 500)
             }
-            Said::End(Ending::CallOk) => {
-                let fields = context.http.handlers.take_call_ok();
-                self.end_handled(context, request, Some(&fields));
-                context.http.handlers.give_call_ok(fields);
-                Progress::Over
-            }
-            Said::End(Ending::Fields(fields)) => {
-                self.end_handled(context, request, Some(&fields));
-                Progress::Over
-            }
-            Said::End(Ending::None) => {
-                self.end_handled(context, request, None);
+            Said::End(ending) => {
+                match ending {
+                    Ending::None => self.end_handled(context, request, None),
+                    Ending::Fields(fields) => self.end_handled(context, request, Some(&fields)),
+                    Ending::CallOk => {
+                        let fields = context.http.handlers.take_call_ok();
+                        self.end_handled(context, request, Some(&fields));
+                        context.http.handlers.give_call_ok(fields);
+                    }
+                }
                 Progress::Over
             }
             Said::Failed { status, why } => {
@@ -492,39 +467,42 @@ impl Http {
         of: (Key, &mut Request),
         status: u16,
     ) -> Progress {
-        let (key, request) = of;
-        if let Some(handled) = request.handled()
-            && handled.has_replied()
-            && self.tells_status(&handled.record)
-        {
-            return self.end_handled_call(context, request, Code::Internal, FAILED);
-        }
-        self.break_off(context, (key, request), (status, FAILED), ErrorCode::INTERNAL_ERROR)
+        let (code, reset) = (Code::Internal, ErrorCode::INTERNAL_ERROR);
+        self.break_off(context, of, status, Cut { reason: FAILED, code, reset })
     }
 
-    /// There will be no whole answer: a status says so where nothing was said yet, a cut otherwise.
+    /// There will be no whole answer: a status says so where nothing was said yet or something may
+    /// follow, a cut otherwise.
     fn break_off<D: Driver>(
         &mut self,
         context: &mut Context<D>,
         (key, request): (Key, &mut Request),
-        (status, reason): (u16, &'static str),
-        code: ErrorCode,
+        status: u16,
+        Cut { reason, code, reset }: Cut,
     ) -> Progress {
         let Responder::Handler(handled) = &mut request.responder else { return Progress::Over };
         handled.record.reason = Some(reason);
-        if handled.has_replied() && !self.wire.is_http2() {
+        if !handled.has_replied() {
+            let (head, record) = handled.take_request();
+            request.responder = Responder::Done;
+            self.answer_status(context, head, record, status, None);
+            return Progress::Over;
+        }
+        if self.tells_status(&handled.record) {
+            let mut trailers = Fields::default();
+            grpc::write_status(code, reason, &mut trailers);
+            self.end_handled(context, request, Some(&trailers));
+            return Progress::Over;
+        }
+        if !self.wire.is_http2() {
             // What is under way on a connection that closes is given up, and cut if it has begun.
             self.close(context, key, CloseReason::HandlerFailed);
             return Progress::Waits;
         }
         let (head, record) = handled.take_request();
         request.responder = Responder::Done;
-        if record.status == 0 {
-            self.answer_status(context, head, record, status, None);
-        } else {
-            self.finish_request(context, head, &record);
-            self.reset_stream(context, code);
-        }
+        self.finish_request(context, head, &record);
+        self.reset_stream(context, reset);
         Progress::Over
     }
 
@@ -542,11 +520,12 @@ impl Http {
             self.answer_failure(context, head, record, failure);
             return Progress::Over;
         }
-        if !self.tells_status(&handled.record) {
-            let told = (failure.status(), failure.name());
-            return self.break_off(context, (key, request), told, ErrorCode::CANCEL);
-        }
-        self.end_handled_call(context, request, Code::of_failure(failure), failure.name())
+        let cut = Cut {
+            reason: failure.name(),
+            code: Code::of_failure(failure),
+            reset: ErrorCode::CANCEL,
+        };
+        self.break_off(context, (key, request), failure.status(), cut)
     }
 
     /// The body of the request did not come in time; true when a handler waits for it, and has not
@@ -574,6 +553,16 @@ impl Http {
             }
         }
     }
+}
+
+/// How an answer that has begun ends.
+struct Cut {
+    /// What logs say, and the client of a call.
+    reason: &'static str,
+    /// The status of a call.
+    code: Code,
+    /// What the stream of another request is reset with.
+    reset: ErrorCode,
 }
 
 /// What went wrong with a request's body, or with messages.
