@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use ringway::client::{
 use ringway::handler::grpc::demo_messages;
 use ringway::net::tls::{ClientOptions, Roots};
 
-use crate::client_http::{send_all, serve_async};
+use crate::client_http::send_all;
 use crate::pki::Pki;
 use crate::support::*;
 
@@ -328,38 +328,15 @@ fn nobody_to_call_is_unavailable() {
     assert_eq!(error.status_code(), GrpcCode::Unavailable);
 }
 
-fn run(args: &[&str], input: &[u8]) -> Output {
-    let mut child = Command::new(BINARY)
-        .arg("connect")
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let input = input.to_vec();
-    let writer = std::thread::spawn(move || {
-        let _gone = stdin.write_all(&input);
-    });
-    let output = child.wait_with_output().unwrap();
-    writer.join().unwrap();
-    output
-}
-
-fn errors(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
 fn good(args: &[&str], input: &str) -> String {
-    let output = run(args, input.as_bytes());
+    let output = run_connect(args, input.as_bytes());
     assert!(output.status.success(), "{args:?}: {}", errors(&output));
     assert_eq!(errors(&output), "", "{args:?}");
     String::from_utf8(output.stdout).unwrap()
 }
 
 fn bad(args: &[&str], status: i32, part: &str) {
-    let output = run(args, b"");
+    let output = run_connect(args, b"");
     assert!(errors(&output).contains(part), "{args:?}: {}", errors(&output));
     assert_eq!(output.status.code(), Some(status), "{args:?}: {}", errors(&output));
 }
@@ -491,7 +468,7 @@ fn input_that_is_no_message_ends_a_talk() {
 fn metadata_is_sent_and_told_as_it_is() {
     let server = format!("grpc://{}", Server::start(V1));
     let refuse = format!("{server}/demo.Notes/Refuse");
-    let output = run(&[&refuse, "-v", "-H", "y-bin: AAE", "-H", "z-bin: AA=="], b"");
+    let output = run_connect(&[&refuse, "-v", "-H", "y-bin: AAE", "-H", "z-bin: AA=="], b"");
     let told = format!("< x-why: so\nringway: {refuse}: status PERMISSION_DENIED (7)\n");
     assert_eq!(errors(&output), told);
     bad(&[&refuse, "-H", "y-bin: A?"], 2, "base64");
@@ -520,7 +497,7 @@ fn a_server_of_something_else_is_told_with_what_may_help() {
             std::io::copy(&mut stream, &mut std::io::sink()).unwrap();
         });
         let told = format!("{server}: its answer is no HTTP/2: ");
-        let output = run(&[&format!("h2://{server}/")], b"");
+        let output = run_connect(&[&format!("h2://{server}/")], b"");
         assert!(errors(&output).contains(&told), "{}", errors(&output));
         assert!(errors(&output).contains("use https:// if the server speaks TLS"));
         bad(&[&format!("grpc://{server}"), "list"], 1, "use grpcs:// if the server speaks TLS");

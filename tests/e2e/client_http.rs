@@ -26,28 +26,6 @@ pub(crate) struct Echo {
     asked: Arc<AtomicUsize>,
 }
 
-/// Runs a server on a thread of its own. Returns its address.
-pub(crate) fn serve_async<F>(
-    talk: impl Fn(tokio::net::TcpStream) -> F + Send + 'static,
-) -> SocketAddr
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    let (tell, told) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-            tell.send(listener.local_addr().unwrap()).unwrap();
-            while let Ok((stream, _)) = listener.accept().await {
-                stream.set_nodelay(true).unwrap();
-                tokio::spawn(talk(stream));
-            }
-        });
-    });
-    told.recv().unwrap()
-}
-
 /// Sends all bytes, as windows allow.
 pub(crate) async fn send_all(stream: &mut SendStream<Bytes>, mut bytes: Bytes) -> Option<()> {
     while !bytes.is_empty() {

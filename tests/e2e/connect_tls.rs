@@ -2,7 +2,6 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
-use std::process::{Command, Output, Stdio};
 
 use ringway::net::tls::{Certificate, Pin};
 use rustls::{ServerConnection, StreamOwned};
@@ -10,31 +9,8 @@ use rustls::{ServerConnection, StreamOwned};
 use crate::pki::*;
 use crate::support::*;
 
-fn run(args: &[&str], input: &[u8]) -> Output {
-    let mut child = Command::new(BINARY)
-        .arg("connect")
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let input = input.to_vec();
-    let writer = std::thread::spawn(move || {
-        let _gone = stdin.write_all(&input);
-    });
-    let output = child.wait_with_output().unwrap();
-    writer.join().unwrap();
-    output
-}
-
-fn errors(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
 fn good(args: &[&str], input: &[u8]) -> Vec<u8> {
-    let output = run(args, input);
+    let output = run_connect(args, input);
     assert!(output.status.success(), "{args:?}: {}", errors(&output));
     assert_eq!(errors(&output), "", "{args:?}");
     output.stdout
@@ -42,7 +18,7 @@ fn good(args: &[&str], input: &[u8]) -> Vec<u8> {
 
 /// Fails with this status, and says this.
 fn bad(args: &[&str], status: i32, part: &str) {
-    let output = run(args, b"");
+    let output = run_connect(args, b"");
     assert!(errors(&output).contains(part), "{args:?}: {}", errors(&output));
     assert_eq!(output.status.code(), Some(status), "{args:?}");
 }
@@ -81,7 +57,7 @@ fn every_scheme_goes_by_tls() {
     assert!(String::from_utf8_lossy(&pinged).contains("2 sent, 2 received"));
     assert_eq!(with(&url("https", "web"), &[]), b"hi");
     bad(&[&(url("https", "web") + "/nothing"), "--ca", &ca], 1, "status 404 Not Found");
-    let told = run(&[&url("https", "web"), "--ca", &ca, "-v", "--tls-min", "1.3"], b"");
+    let told = run_connect(&[&url("https", "web"), "--ca", &ca, "-v", "--tls-min", "1.3"], b"");
     assert!(errors(&told).contains("* TLSv1.3 ") && errors(&told).contains("< HTTP/2 200 OK"));
     let key_log = pki.path("client-keys.log");
     let shown = key_log.display().to_string();
@@ -119,7 +95,7 @@ fn wrong_servers_are_refused_by_what_is_wrong_with_them() {
     ] {
         assert_eq!(good(&[&[&*url], args].concat(), b""), b"hi");
     }
-    let warned = run(&[&url, "--insecure"], b"");
+    let warned = run_connect(&[&url, "--insecure"], b"");
     assert!(warned.status.success() && errors(&warned).contains("not verified"));
     let tcp = format!("tcp://{}", served.address());
     bad(&[&tcp, "--insecure"], 2, "the switches of TLS are for");
@@ -171,7 +147,7 @@ fn what_is_cut_is_told_after_all_that_came() {
     let ca = pki.path("ca.pem").display().to_string();
     let ask = |says, with_word, scheme: &str| {
         let address = abrupt(&pki, says, with_word);
-        run(&[&format!("{scheme}://{address}"), "--ca", &ca], b"hello\n")
+        run_connect(&[&format!("{scheme}://{address}"), "--ca", &ca], b"hello\n")
     };
     for (says, scheme) in [
         (&b"some bytes"[..], "tls"),

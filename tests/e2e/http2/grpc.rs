@@ -11,7 +11,7 @@ use http::{HeaderMap, Request, Response};
 
 use tokio::sync::Notify;
 
-use super::peer::{Answer, Peer, run, serve};
+use super::peer::{Answer, Peer, run};
 use crate::support::*;
 
 /// A server of gRPC: what it does is said by the method that is called.
@@ -27,7 +27,7 @@ pub(super) struct Server {
 impl Server {
     pub(super) fn start(&self) -> SocketAddr {
         let this = self.clone();
-        serve(move |stream| this.clone().serve(stream))
+        serve_async(move |stream| this.clone().serve(stream))
     }
 
     async fn serve(self, stream: tokio::net::TcpStream) {
@@ -283,7 +283,7 @@ fn servers_are_asked_for_their_health_by_a_call() {
 #[test]
 fn a_call_that_a_server_is_slow_to_answer_is_asked_of_another_where_that_does_no_harm() {
     // It takes calls, and answers none.
-    let slow = serve(|stream| async {
+    let slow = serve_async(|stream| async {
         let Ok(mut connection) = h2::server::handshake(stream).await else { return };
         let mut held = Vec::new();
         while let Some(Ok(call)) = connection.accept().await {

@@ -19,26 +19,6 @@ pub(super) fn run(test: impl Future<Output = ()>) {
     });
 }
 
-/// Runs a server on a thread of its own: `talk` gets each connection. Returns its address.
-pub(super) fn serve<F>(talk: impl Fn(TcpStream) -> F + Send + 'static) -> SocketAddr
-where
-    F: Future<Output = ()> + Send + 'static,
-{
-    let (tell, told) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        runtime.block_on(async {
-            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-            tell.send(listener.local_addr().unwrap()).unwrap();
-            while let Ok((stream, _)) = listener.accept().await {
-                stream.set_nodelay(true).unwrap();
-                tokio::spawn(talk(stream));
-            }
-        });
-    });
-    told.recv().unwrap()
-}
-
 /// One connection.
 pub(super) struct Peer {
     send: SendRequest<Bytes>,

@@ -11,7 +11,7 @@ use h2::server::SendResponse;
 use http::{Request, Response};
 use ringway::proto::http2::frame::{FrameHead, HEAD_LEN, PREFACE, flag, kind};
 
-use super::peer::{Peer, run, serve};
+use super::peer::{Peer, run};
 use super::proxied;
 use crate::support::*;
 
@@ -27,7 +27,7 @@ impl Seen {
     /// as many bytes as their path says, and `/last/N` is the last one of its connection.
     fn start(&self) -> SocketAddr {
         let this = self.clone();
-        serve(move |stream| {
+        serve_async(move |stream| {
             this.connections.fetch_add(1, Ordering::Relaxed);
             this.clone().talk(stream)
         })

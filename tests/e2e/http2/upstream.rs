@@ -13,7 +13,7 @@ use http::{HeaderMap, Request, Response};
 use ringway::proto::http2::frame::{self, FrameHead, HEAD_LEN, PREFACE, flag, kind};
 use tokio::sync::Notify;
 
-use super::peer::{Peer, run, serve};
+use super::peer::{Peer, run};
 use super::{proxied, web};
 use crate::support::*;
 
@@ -43,7 +43,7 @@ impl Server {
         let connections = Arc::new(AtomicUsize::new(0));
         let cut = Arc::new(Notify::new());
         let (count, told) = (Arc::clone(&connections), Arc::clone(&cut));
-        let address = serve(move |stream| {
+        let address = serve_async(move |stream| {
             count.fetch_add(1, Ordering::Relaxed);
             talk(stream, manners, Arc::clone(&told))
         });

@@ -4,6 +4,7 @@ use ringway::proto::http2::Limits;
 use ringway::ring::sim::Random;
 use ringway::session::http_options::ServerProtocol;
 
+use super::proxy::{FAULTS, give_fault};
 use super::{LONG, TIMED, body_ask, clients, pick, plain_ask, with_faults};
 use crate::http_runs::client::{Habits, Manners};
 use crate::http_runs::orders::{Ask, Fault};
@@ -34,32 +35,9 @@ fn faulty_ask(random: &mut Random, marker: String) -> Ask {
         0 => Fault::LargeHead,
         1 => Fault::Flood,
         2..7 => Fault::Refused,
-        _ => {
-            let all = [
-                Fault::Silent,
-                Fault::Deaf,
-                Fault::Reset,
-                Fault::End,
-                Fault::ResetInHead,
-                Fault::ResetInBody,
-                Fault::EndInBody,
-                Fault::StallInBody,
-                Fault::Malformed,
-                Fault::Status(503),
-                Fault::Status(500),
-            ];
-            pick(random, &all)
-        }
+        _ => pick(random, &FAULTS),
     };
-    ask.orders.fault = Some((pick(random, &[1, 1, 2, 10]), fault));
-    ask.orders.len = ask.orders.len.max(100);
-    if matches!(ask.orders.status, 204 | 304) {
-        ask.orders.status = 200;
-    }
-    if fault == Fault::Deaf && ask.body.is_some() {
-        // More than most windows.
-        ask.body = Some((5_000, true));
-    }
+    give_fault(random, &mut ask, fault);
     ask
 }
 

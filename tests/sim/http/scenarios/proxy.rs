@@ -12,7 +12,7 @@ use crate::http_runs::client::Habits;
 use crate::http_runs::orders::{Ask, FRAMINGS, Fault, Orders};
 use crate::http_runs::setup::Setup;
 
-const FAULTS: [Fault; 11] = [
+pub(super) const FAULTS: [Fault; 11] = [
     Fault::Silent,
     Fault::Deaf,
     Fault::Reset,
@@ -26,6 +26,19 @@ const FAULTS: [Fault; 11] = [
     Fault::Status(500),
 ];
 
+/// The server of a request fails so.
+pub(super) fn give_fault(random: &mut Random, ask: &mut Ask, fault: Fault) {
+    ask.orders.fault = Some((pick(random, &[1, 1, 2, 10]), fault));
+    ask.orders.len = ask.orders.len.max(100);
+    if matches!(ask.orders.status, 204 | 304) {
+        ask.orders.status = 200;
+    }
+    if fault == Fault::Deaf && ask.body.is_some() {
+        // More than most windows.
+        ask.body = Some((5_000, true));
+    }
+}
+
 fn faulty_ask(random: &mut Random, marker: String) -> Ask {
     let mut ask =
         if random.chance(500) { plain_ask(random, marker) } else { body_ask(random, marker) };
@@ -38,14 +51,7 @@ fn faulty_ask(random: &mut Random, marker: String) -> Ask {
             1 => Fault::Flood,
             _ => pick(random, &FAULTS),
         };
-        ask.orders.fault = Some((pick(random, &[1, 1, 2, 10]), fault));
-        ask.orders.len = ask.orders.len.max(100);
-        if matches!(ask.orders.status, 204 | 304) {
-            ask.orders.status = 200;
-        }
-        if fault == Fault::Deaf && ask.body.is_some() {
-            ask.body = Some((5_000, true));
-        }
+        give_fault(random, &mut ask, fault);
     }
     ask
 }
