@@ -1,6 +1,5 @@
 //! A request that a handler answers, as its worker has it.
 
-use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 
 use super::answer::Answer;
@@ -8,10 +7,7 @@ use super::http::{BodyReceiver, HttpHandler, HttpRequest, Reading};
 use super::shared::{Host, Look, Shared, Takes};
 use crate::mem::Key;
 use crate::proto::http::Fields;
-
-/// Code of the program panicked: what it said.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Panicked(pub(crate) String);
+use crate::service::handler::{Panicked, contain};
 
 /// See above. Dropping it lets the program know that the request is over.
 pub(crate) struct HandlerExchange {
@@ -136,16 +132,4 @@ impl std::fmt::Debug for HandlerExchange {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("HandlerExchange").field("shared", &self.shared).finish_non_exhaustive()
     }
-}
-
-/// Calls code of the program. What a panic leaves half done is dropped by the caller.
-pub(crate) fn contain<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
-    panic::catch_unwind(AssertUnwindSafe(call)).map_err(|payload| {
-        let text = payload.downcast_ref::<&str>().copied();
-        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-        let panicked = Panicked(text.unwrap_or("no message").to_owned());
-        // What it was made with may panic when it is dropped.
-        std::mem::forget(payload);
-        panicked
-    })
 }

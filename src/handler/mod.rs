@@ -29,9 +29,10 @@ mod shared;
 
 pub use self::answer::{Answer, AnswerError};
 pub use self::blocking::{BlockingAnswer, BlockingBody, blocking_body, collect};
-pub(crate) use self::exchange::{HandlerExchange, Panicked, SpareExchange, contain};
+pub(crate) use self::exchange::{HandlerExchange, SpareExchange};
 pub use self::factories::HttpHandlers;
 pub use self::http::{BodyReceiver, HttpHandler, HttpRequest, Reading};
 pub use self::response::{InvalidField, Response, Trailers};
 pub(crate) use self::shared::{Ending, Host, Look, Said, Takes, Work};
 pub use crate::service::handler::{Handler, Kind, Refusal, Request};
+pub(crate) use crate::service::handler::{Panicked, contain};

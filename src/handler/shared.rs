@@ -223,9 +223,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Ends a call, unless it has ended: by an answer that is all, or by what comes behind its
-    /// messages.
-    pub(super) fn say_status(&self, said: impl FnOnce(bool) -> Said) {
+    /// Says the last thing, unless that was said; what it is may go by whether a head was said.
+    pub(super) fn say_last(&self, said: impl FnOnce(bool) -> Said) {
         let mut state = self.state();
         if state.is_gone || state.stage == Stage::Over {
             return;
@@ -249,26 +248,21 @@ impl Shared {
 
     /// Says the last thing, unless that was said.
     pub(super) fn say(&self, last: Said) {
-        let mut state = self.state();
-        if state.stage == Stage::Over || state.is_gone {
-            return;
-        }
-        let last = match (state.stage, last) {
-            (Stage::Head, Said::End(_)) => {
+        self.say_last(|has_head| match last {
+            Said::End(_) if !has_head => {
                 let why = "the answer was ended without a head".to_owned();
                 Said::Failed { status: 500, why }
             }
-            (_, last) => last,
-        };
-        state.stage = Stage::Over;
-        state.push(last);
-        self.tell(state);
+            last => last,
+        });
     }
 
     /// The program has dropped the answer.
     pub(super) fn abandon(&self) {
-        let why = "the handler dropped the answer before it was whole".to_owned();
-        self.say(Said::Failed { status: 500, why });
+        self.say_last(|_| {
+            let why = "the handler dropped the answer before it was whole".to_owned();
+            Said::Failed { status: 500, why }
+        });
     }
 
     /// Has work done elsewhere, unless the request is over by then. If that is impossible, the

@@ -87,16 +87,29 @@ impl Handler for Contained {
     fn handle(&mut self, request: &Request<'_>, answer: &mut Vec<u8>) -> Result<(), Refusal> {
         let handler = &mut self.handler;
         // What a panic leaves of the handler is dropped, and what it wrote is not used.
-        let handled = panic::catch_unwind(AssertUnwindSafe(|| handler.handle(request, answer)));
-        handled.unwrap_or_else(|payload| {
-            let text = payload.downcast_ref::<&str>().copied();
-            let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-            (self.report)(text.unwrap_or("no message"));
+        contain(|| handler.handle(request, answer)).unwrap_or_else(|Panicked(text)| {
+            (self.report)(&text);
             answer.clear();
             self.handler = (self.make)();
             Err(Refusal::Internal("the program failed at this request".to_owned()))
         })
     }
+}
+
+/// Code of the program panicked: what it said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Panicked(pub(crate) String);
+
+/// Calls code of the program. What a panic leaves half done is dropped by the caller.
+pub(crate) fn contain<T>(call: impl FnOnce() -> T) -> Result<T, Panicked> {
+    panic::catch_unwind(AssertUnwindSafe(call)).map_err(|payload| {
+        let text = payload.downcast_ref::<&str>().copied();
+        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+        let panicked = Panicked(text.unwrap_or("no message").to_owned());
+        // What it was made with may panic when it is dropped.
+        std::mem::forget(payload);
+        panicked
+    })
 }
 
 /// Adds nothing: refuses every request as unknown.

@@ -2,7 +2,6 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::SocketAddr;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -419,13 +418,7 @@ fn messages_are_json_by_reflection_and_from_files() {
 #[test]
 fn a_talk_goes_on_while_input_is_read() {
     let url = format!("grpc://{}/demo.Notes/Talk", Server::start(V1));
-    let mut child = Command::new(BINARY)
-        .args(["connect", &url, "-v", "-H", "x-tenant: blue"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = spawn_connect(&[&url, "-v", "-H", "x-tenant: blue"]);
     let mut stdin = child.stdin.take().unwrap();
     let mut answers = BufReader::new(child.stdout.take().unwrap()).lines();
     for id in 1..4 {
@@ -445,13 +438,7 @@ fn a_talk_goes_on_while_input_is_read() {
 #[test]
 fn input_that_is_no_message_ends_a_talk() {
     let url = format!("grpc://{}/demo.Notes/Talk", Server::start(V1));
-    let mut child = Command::new(BINARY)
-        .args(["connect", &url])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut child = spawn_connect(&[&url]);
     let mut stdin = child.stdin.take().unwrap();
     let mut answers = BufReader::new(child.stdout.take().unwrap()).lines();
     stdin.write_all(b"{\"id\":1} {\"id\":2}\n").unwrap();

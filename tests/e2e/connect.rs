@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, UdpSocket};
 use std::os::unix::net::UnixListener;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -12,44 +12,16 @@ use ringway::proto::frame::{self, End};
 use crate::client::{Silent, frame_server};
 use crate::support::*;
 
-fn spawn(args: &[&str]) -> Child {
-    Command::new(BINARY)
-        .arg("connect")
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
-}
-
-/// Runs the verb with an input, which ends.
-fn run(args: &[&str], input: &[u8]) -> Output {
-    let mut child = spawn(args);
-    let mut stdin = child.stdin.take().unwrap();
-    let input = input.to_vec();
-    let writer = std::thread::spawn(move || {
-        let _gone = stdin.write_all(&input);
-    });
-    let output = child.wait_with_output().unwrap();
-    writer.join().unwrap();
-    output
-}
-
 fn good(args: &[&str], input: &[u8]) -> String {
-    let output = run(args, input);
+    let output = run_connect(args, input);
     assert!(output.status.success(), "{args:?}: {}", errors(&output));
     assert_eq!(errors(&output), "", "{args:?}");
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn errors(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
-
 /// Fails with this message, and this status.
 fn bad(args: &[&str], status: i32, message: &str) {
-    let output = run(args, b"");
+    let output = run_connect(args, b"");
     assert_eq!(errors(&output), format!("ringway: {message}\n"), "{args:?}");
     assert_eq!(output.status.code(), Some(status), "{args:?}");
 }
@@ -70,7 +42,7 @@ fn udp_echo() -> SocketAddr {
 fn bytes_are_piped_to_the_end() {
     let url = format!("tcp://{}", echo_server());
     let sent = bytes(5, 3_000_000);
-    let output = run(&[&url], &sent);
+    let output = run_connect(&[&url], &sent);
     assert!(output.status.success(), "{}", errors(&output));
     assert!(output.stdout == sent);
     assert_eq!(good(&[&url], b""), "");
@@ -90,7 +62,7 @@ fn the_end_of_the_input_is_a_half_close() {
 #[test]
 fn it_ends_when_the_peer_does() {
     let address = serve(|mut stream| stream.write_all(b"bye").unwrap());
-    let mut child = spawn(&[&format!("tcp://{address}")]);
+    let mut child = spawn_connect(&[&format!("tcp://{address}")]);
     let stdin = child.stdin.take().unwrap();
     assert!(child.wait().unwrap().success());
     drop(stdin);
@@ -131,7 +103,7 @@ fn unix_sockets_are_spoken_to() {
 #[test]
 fn a_reader_that_has_gone_is_no_failure() {
     let address = serve(|mut stream| while stream.write_all(&[0; 65_536]).is_ok() {});
-    let mut child = spawn(&[&format!("tcp://{address}")]);
+    let mut child = spawn_connect(&[&format!("tcp://{address}")]);
     let mut first = [0; 100];
     let mut stdout = child.stdout.take().unwrap();
     stdout.read_exact(&mut first).unwrap();
@@ -152,7 +124,7 @@ fn a_reset_is_a_failure() {
         .unwrap();
     });
     let message = format!("receive from {address}: connection reset by peer");
-    let mut child = spawn(&[&format!("tcp://{address}")]);
+    let mut child = spawn_connect(&[&format!("tcp://{address}")]);
     child.stdin.as_mut().unwrap().write_all(b"hello").unwrap();
     let stdin = child.stdin.take();
     let output = child.wait_with_output().unwrap();
@@ -163,7 +135,7 @@ fn a_reset_is_a_failure() {
 
 #[test]
 fn each_read_is_a_datagram() {
-    let mut child = spawn(&[&format!("udp://{}", udp_echo()), "--wait", "50ms"]);
+    let mut child = spawn_connect(&[&format!("udp://{}", udp_echo()), "--wait", "50ms"]);
     let mut stdin = child.stdin.take().unwrap();
     let mut answers = BufReader::new(child.stdout.take().unwrap()).lines();
     for line in ["one", "two"] {
@@ -191,7 +163,7 @@ fn what_can_not_be_reached_is_named() {
         &format!("connect {}: not done within 100ms", silent.address()),
     );
     let nobody = nobody_by_udp();
-    let output = run(&[&format!("udp://{nobody}")], b"x");
+    let output = run_connect(&[&format!("udp://{nobody}")], b"x");
     assert_eq!(errors(&output), format!("ringway: receive from {nobody}: connection refused\n"));
     assert_eq!(output.status.code(), Some(1));
 }
@@ -248,7 +220,7 @@ fn fields_of_the_command_replace_those_of_its_own() {
     assert_eq!(accepts(&[]), ["*/*"]);
     assert_eq!(accepts(&["-H", "Accept: text/html", "-H", "accept: a/b"]), ["text/html", "a/b"]);
     for field in ["Content-Length: 5", "host: a", "transfer-encoding: chunked", "a b: c"] {
-        let output = run(&[&url, "-H", field], b"");
+        let output = run_connect(&[&url, "-H", field], b"");
         assert!(errors(&output).starts_with("ringway: --header: "), "{}", errors(&output));
         assert_eq!(output.status.code(), Some(2), "{field}");
     }
@@ -310,7 +282,7 @@ fn pings_are_counted_and_timed() {
     }
     let silent = frame_server(|peer| while peer.next().is_some() {});
     let url = format!("frame://{silent}");
-    let output = run(&[&url, "ping", "-c", "1", "--timeout", "3s"], b"");
+    let output = run_connect(&[&url, "ping", "-c", "1", "--timeout", "3s"], b"");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(text.starts_with(&format!("no answer from {silent}: seq=1 within 3s\n")), "{text}");
     assert!(text.ends_with("1 sent, 0 received, 100% loss\n"), "{text}");
@@ -320,7 +292,7 @@ fn pings_are_counted_and_timed() {
 #[test]
 fn an_interrupt_ends_pings_with_their_summary() {
     let address = frame_server(crate::client::Peer::serve);
-    let mut child = spawn(&[&format!("frame://{address}"), "ping", "-i", "1h"]);
+    let mut child = spawn_connect(&[&format!("frame://{address}"), "ping", "-i", "1h"]);
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     assert!(lines.next().unwrap().unwrap().contains("seq=1"));
     let id = nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap());

@@ -136,16 +136,21 @@ impl Drop for Served {
     }
 }
 
-/// Runs `ringway connect` with this on its standard input.
-pub(crate) fn run_connect(args: &[&str], input: &[u8]) -> Output {
-    let mut child = Command::new(BINARY)
+/// Starts `ringway connect`.
+pub(crate) fn spawn_connect(args: &[&str]) -> Child {
+    Command::new(BINARY)
         .arg("connect")
         .args(args)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap();
+        .unwrap()
+}
+
+/// Runs `ringway connect` with this on its standard input, which ends then.
+pub(crate) fn run_connect(args: &[&str], input: &[u8]) -> Output {
+    let mut child = spawn_connect(args);
     let mut stdin = child.stdin.take().unwrap();
     let input = input.to_vec();
     let writer = std::thread::spawn(move || {

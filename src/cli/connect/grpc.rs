@@ -31,8 +31,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// Runs the command.
 pub(super) fn run(args: &ConnectArgs) -> Result<(), Failure> {
-    let options =
-        GrpcOptions { connect: args.options()?, retry: args.policy(), ..GrpcOptions::default() };
+    let options = GrpcOptions { connect: args.options()?, ..GrpcOptions::default() };
     let scheme = if args.url.secure { "grpcs" } else { "grpc" };
     let server = format!("{scheme}://{}", args.url.host);
     let mut grpc = Grpc::new(&server, options)?;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{ConnectArgs, Failure, Reply, Request, screen};
 use crate::client::{
     Answer, ClientError, ConnectOptions, Http, HttpOptions, Patience, Received,
-    Request as HttpRequest, RetryPolicy, retry,
+    Request as HttpRequest, retry,
 };
 use crate::proto::http::status::reason;
 use crate::proto::http::{Method, Version};
@@ -14,8 +14,7 @@ use crate::proto::http::{Method, Version};
 /// Gets what the URL names.
 pub(super) fn run(args: &ConnectArgs) -> Result<(), Failure> {
     let request = Request { method: Method::Get, url: &args.url, token: None };
-    let once = RetryPolicy { tries_max: 1, ..RetryPolicy::default() };
-    let mut http = client(args.options()?, once);
+    let mut http = client(args.options()?);
     // The time is for each try.
     let sent = retry(&args.policy(), || http.send(with_fields(args, &request), args.timeout()));
     let mut answer = sent.map_err(|error| {
@@ -47,8 +46,7 @@ pub(super) fn exchange(
     timeout: Duration,
     len_max: usize,
 ) -> Result<Reply, Failure> {
-    let once = RetryPolicy { tries_max: 1, ..RetryPolicy::default() };
-    let mut http = client(options.clone(), once);
+    let mut http = client(options.clone());
     let mut answer = http.send(written(request), timeout)?;
     let (status, mut body) = (answer.status(), Vec::new());
     read_body(&mut answer, timeout, &mut |bytes| {
@@ -63,8 +61,8 @@ pub(super) fn exchange(
 }
 
 /// A client for one exchange.
-fn client(connect: ConnectOptions, retry: RetryPolicy) -> Http {
-    Http::new(HttpOptions { connect, retry, idle_max: 0, ..HttpOptions::default() })
+fn client(connect: ConnectOptions) -> Http {
+    Http::new(HttpOptions { connect, idle_max: 0, ..HttpOptions::default() })
 }
 
 /// The request with the fields of the command, which replace those of its own.

@@ -47,7 +47,6 @@ pub struct Call {
     /// so that what is kept is no more than what was received.
     ready: VecDeque<ReceivedMessage>,
     status: Option<CallStatus>,
-    may_begin_again: bool,
     is_idempotent: bool,
 }
 
@@ -115,7 +114,6 @@ impl Call {
             receive_max,
             ready: VecDeque::new(),
             status: None,
-            may_begin_again: true,
             is_idempotent: options.is_idempotent,
         })
     }
@@ -341,7 +339,7 @@ impl Call {
 
     fn take_head(&mut self, head: &ResponseHead) {
         // The server is at work: nothing is sent again from here on.
-        (self.sending.replay, self.may_begin_again) = (None, false);
+        self.sending.replay = None;
         if let Some(status) = CallStatus::of_fields(&head.fields) {
             // What is behind the messages comes with the head: nothing is before them.
             self.initial = Some(Metadata::default());
@@ -390,17 +388,12 @@ impl Call {
 
     /// A message as it was before it was compressed.
     fn open(&mut self, kept: ReceivedMessage) -> Result<Vec<u8>, ClientError> {
-        use crate::handler::grpc::CodingError;
         if !kept.is_compressed {
             return Ok(kept.bytes);
         }
-        self.coding.decompress(&kept.bytes, self.receive_max).map_err(|error| {
-            let code = match error {
-                CodingError::TooLarge { .. } => Code::ResourceExhausted,
-                CodingError::Invalid { .. } | CodingError::Unexpected => Code::Internal,
-            };
-            self.end(CallStatus::local(code, error.to_string()))
-        })
+        self.coding
+            .decompress(&kept.bytes, self.receive_max)
+            .map_err(|error| self.end(CallStatus::local(error.code(), error.to_string())))
     }
 
     /// Bytes of messages that have come and that nobody has taken.
@@ -443,12 +436,10 @@ impl Call {
     /// Begins again, if the call was certainly not carried out and all that was sent is there.
     fn recover(&mut self, error: ClientError) -> Result<(), ClientError> {
         let is_stale = error.is_loss() && self.is_idempotent && self.exchange.may_be_stale();
-        let replay = self.sending.replay.take();
-        let Some(replay) = replay.filter(|_| self.may_begin_again) else { return Err(error) };
+        let Some(replay) = self.sending.replay.take() else { return Err(error) };
         if !error.is_not_done() && !is_stale {
             return Err(error);
         }
-        self.may_begin_again = false;
         self.exchange.unwatch()?;
         tell_deadline(&mut self.request, self.deadline);
         self.exchange = self.http.borrow_mut().begin(&self.request, false, true, self.deadline)?;
@@ -543,9 +534,5 @@ pub(super) fn no_message(error: &prost::DecodeError) -> CallStatus {
 }
 
 fn of_message_error(error: MessageError) -> CallStatus {
-    let code = match error {
-        MessageError::TooLarge { .. } => Code::ResourceExhausted,
-        MessageError::Flag(_) | MessageError::Truncated => Code::Internal,
-    };
-    CallStatus::local(code, error.to_string())
+    CallStatus::local(Code::of_message_error(error), error.to_string())
 }

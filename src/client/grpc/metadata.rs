@@ -3,23 +3,14 @@
 use std::borrow::Cow;
 
 use base64::Engine as _;
-use base64::alphabet;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 
 use crate::client::ClientError;
 use crate::client::http::push_field;
 use crate::proto::http::{Fields, Known};
+use crate::service::grpc::{BASE64, decode_binary};
 
 /// The end of the names of binary values.
 const BINARY: &str = "-bin";
-
-/// Padding is not written, and taken as it comes.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
-    &alphabet::STANDARD,
-    GeneralPurposeConfig::new()
-        .with_encode_padding(false)
-        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
 
 /// Names and values that go with a call: text, or, under names that end in `-bin`, any bytes. A
 /// name may come several times.
@@ -100,14 +91,14 @@ impl Metadata {
     #[must_use]
     pub fn get_binary(&self, name: &str) -> Option<Vec<u8>> {
         let value = self.fields.get_named(name.as_bytes()).filter(|_| is_binary(name))?;
-        decode(value)
+        decode_binary(value)
     }
 
     /// All of them, in their order. Binary values are decoded, unless they are none.
     pub fn iter(&self) -> impl Iterator<Item = (&str, Cow<'_, [u8]>)> + '_ {
         self.fields.iter().map(|field| {
             let name = std::str::from_utf8(field.name).unwrap_or_default();
-            let decoded = if is_binary(name) { decode(field.value) } else { None };
+            let decoded = if is_binary(name) { decode_binary(field.value) } else { None };
             (name, decoded.map_or(Cow::Borrowed(field.value), Cow::Owned))
         })
     }
@@ -141,12 +132,6 @@ fn is_of_protocol(name: &[u8]) -> bool {
     name.starts_with(b"grpc-")
         || matches!(Known::of(name), Known::ContentType | Known::UserAgent)
         || Known::of(name).is_hop_by_hop()
-}
-
-/// The bytes of a binary value: of several in one field, the first.
-pub(super) fn decode(value: &[u8]) -> Option<Vec<u8>> {
-    let first = value.split(|byte| *byte == b',').next().unwrap_or_default();
-    BASE64.decode(first.trim_ascii()).ok()
 }
 
 #[cfg(test)]

@@ -29,9 +29,9 @@ use super::http::{Http, HttpOptions, HttpProtocol, HttpUrl, Prepared, Scheme};
 use super::retry::Tries;
 use super::{ClientError, ConnectOptions, RetryPolicy};
 use crate::proto::http::{BodySize, Known, RequestHead};
+use crate::service::grpc::CONTENT_TYPE;
 
 const USER_AGENT: &[u8] = concat!("grpc-ringway/", env!("CARGO_PKG_VERSION")).as_bytes();
-const CONTENT_TYPE: &[u8] = b"application/grpc";
 
 /// How gRPC is spoken.
 #[derive(Debug, Clone)]

@@ -3,12 +3,8 @@
 use std::fmt;
 
 use super::Metadata;
-use super::metadata::decode;
 use crate::proto::http::Fields;
-use crate::service::grpc::{self, Code};
-
-/// The field with details of a status.
-const DETAILS: &[u8] = b"grpc-status-details-bin";
+use crate::service::grpc::{self, Code, DETAILS, decode_binary};
 
 /// The status of a call, and what the server says of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +30,7 @@ impl CallStatus {
     pub(super) fn of_fields(fields: &Fields) -> Option<Self> {
         let code = grpc::status_of(fields)?;
         let message = fields.get_named(grpc::MESSAGE).map(percent_decode).unwrap_or_default();
-        let details = fields.get_named(DETAILS).and_then(decode).unwrap_or_default();
+        let details = fields.get_named(DETAILS).and_then(decode_binary).unwrap_or_default();
         Some(Self { code, message, details, metadata: Metadata::of_fields(fields) })
     }
 }

@@ -44,6 +44,17 @@ pub(super) enum Body<'b> {
     },
 }
 
+impl Body<'_> {
+    /// Its length in bytes, if that is known.
+    pub(super) fn length(&self) -> Option<u64> {
+        match self {
+            Self::None => Some(0),
+            Self::Bytes(bytes) => Some(bytes.len() as u64),
+            Self::Reader { len, .. } => *len,
+        }
+    }
+}
+
 impl fmt::Debug for Body<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -161,12 +172,7 @@ impl<'b> Request<'b> {
             None => url.authority.clone(),
         };
         head.set_query(url.query.as_deref());
-        let length = match &self.body {
-            Body::None => Some(0),
-            Body::Bytes(bytes) => Some(bytes.len() as u64),
-            Body::Reader { len, .. } => *len,
-        };
-        let size = match length {
+        let size = match self.body.length() {
             // In HTTP/1.1 only chunks have trailers behind them.
             _ if self.trailers.is_some() => BodySize::Unknown,
             Some(0) => BodySize::None,

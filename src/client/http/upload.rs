@@ -30,12 +30,7 @@ impl<'b> Upload<'b> {
 
     /// Whether the head is all there is.
     pub(super) fn is_empty(&self) -> bool {
-        self.trailers.is_none()
-            && match &self.body {
-                Body::None => true,
-                Body::Bytes(bytes) => bytes.is_empty(),
-                Body::Reader { len, .. } => *len == Some(0),
-            }
+        self.trailers.is_none() && self.body.length() == Some(0)
     }
 
     /// Begins again, if that is possible.
@@ -45,15 +40,13 @@ impl<'b> Upload<'b> {
         !self.is_touched
     }
 
-    /// Sends as much as the server takes now; whether that was something.
-    pub(super) fn pump(&mut self, exchange: &mut Exchange) -> Result<bool, ClientError> {
-        let mut has_moved = false;
+    /// Sends as much as the server takes now.
+    pub(super) fn pump(&mut self, exchange: &mut Exchange) -> Result<(), ClientError> {
         while !self.is_done && exchange.is_sending() {
             let room = exchange.room().min(PIECE);
             if room == 0 {
                 break;
             }
-            has_moved = true;
             match self.next(room)? {
                 Some(part) => {
                     self.sent += part.len() as u64;
@@ -65,7 +58,7 @@ impl<'b> Upload<'b> {
                 }
             }
         }
-        Ok(has_moved)
+        Ok(())
     }
 
     /// The next bytes of the body; `None` at its end.

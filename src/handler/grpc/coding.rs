@@ -2,6 +2,8 @@
 
 use std::io::{self, Read, Write};
 
+use crate::service::grpc::Code;
+
 /// A good ratio for the work.
 const GZIP_LEVEL: u32 = 5;
 const ZSTD_LEVEL: i32 = 3;
@@ -41,6 +43,16 @@ pub enum CodingError {
     /// It says that it is compressed, and the call has no coding.
     #[error("a message is compressed, and grpc-encoding is identity")]
     Unexpected,
+}
+
+impl CodingError {
+    /// The status that a call ends with.
+    pub(crate) const fn code(&self) -> Code {
+        match self {
+            Self::TooLarge { .. } => Code::ResourceExhausted,
+            Self::Invalid { .. } | Self::Unexpected => Code::Internal,
+        }
+    }
 }
 
 impl MessageCoding {

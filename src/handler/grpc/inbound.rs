@@ -5,7 +5,7 @@ use std::marker::PhantomData;
 
 use prost::Message;
 
-use super::coding::{CodingError, MessageCoding};
+use super::coding::MessageCoding;
 use super::outbound::Outbound;
 use super::status::Status;
 use crate::handler::http::{BodyReceiver, Reading};
@@ -63,23 +63,13 @@ impl Reader {
         // What is made of a few bytes is bounded by them, too.
         let most = self.max.min(message.bytes.len().saturating_mul(RATIO_MAX).max(PLAIN_MIN));
         let decoded = self.coding.decompress(&message.bytes, most);
-        decoded.map(Cow::Owned).map_err(|error| {
-            let code = match &error {
-                CodingError::TooLarge { .. } => Code::ResourceExhausted,
-                CodingError::Invalid { .. } | CodingError::Unexpected => Code::Internal,
-            };
-            Status::new(code, error.to_string())
-        })
+        decoded.map(Cow::Owned).map_err(|error| Status::new(error.code(), error.to_string()))
     }
 }
 
 /// What is wrong with the messages of a call, as a status.
 fn status_of(error: MessageError) -> Status {
-    let code = match error {
-        MessageError::TooLarge { .. } => Code::ResourceExhausted,
-        MessageError::Flag(_) | MessageError::Truncated => Code::Internal,
-    };
-    Status::new(code, error.to_string())
+    Status::new(Code::of_message_error(error), error.to_string())
 }
 
 /// Takes the body of a call.

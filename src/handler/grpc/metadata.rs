@@ -7,18 +7,9 @@ use std::ops::Deref;
 use std::rc::Rc;
 use std::time::Duration;
 
-use base64::Engine;
-use base64::alphabet::STANDARD;
-use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-
 use crate::handler::HttpRequest;
 use crate::proto::http::Fields;
-
-/// With padding or without: both are sent.
-const LENIENT: GeneralPurpose = GeneralPurpose::new(
-    &STANDARD,
-    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
-);
+use crate::service::grpc::decode_binary;
 
 /// What is known of a call beside its messages.
 #[derive(Debug, Clone, Default)]
@@ -90,9 +81,7 @@ impl CallContext {
         if !name.ends_with("-bin") {
             return Some(Cow::Borrowed(value));
         }
-        // Several values of one name may have been joined by a comma.
-        let first = value.split(|byte| *byte == b',').next().unwrap_or_default();
-        LENIENT.decode(first.trim_ascii()).ok().map(Cow::Owned)
+        decode_binary(value).map(Cow::Owned)
     }
 }
 

@@ -83,7 +83,7 @@ impl Outbound {
 
     /// Ends the call, unless it has ended.
     pub(super) fn finish(&self, metadata: &mut Metadata, status: Status) {
-        self.shared.say_status(|has_head| {
+        self.shared.say_last(|has_head| {
             if has_head {
                 return Said::End(match status.is_plain_ok() {
                     true => Ending::CallOk,

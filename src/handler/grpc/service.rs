@@ -321,12 +321,13 @@ impl HttpHandler for Services {
             Outbound::new(answer, MessageCoding::Identity).refuse_coding(status);
             return None;
         };
-        let accepted = request.field("grpc-accept-encoding").unwrap_or_default();
+        let compresses = self.coding != MessageCoding::Identity
+            && self.coding.is_in(request.field("grpc-accept-encoding").unwrap_or_default());
         let call = Call {
             request,
             answer,
             reader: Reader { coding, max: self.message_max },
-            coding: if self.coding.is_in(accepted) { self.coding } else { MessageCoding::Identity },
+            coding: if compresses { self.coding } else { MessageCoding::Identity },
             contexts: &self.contexts,
         };
         Some(method.0(call))

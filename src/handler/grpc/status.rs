@@ -1,14 +1,10 @@
 //! How a call ends.
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD_NO_PAD;
 
 use crate::handler::response::{InvalidField, push_field};
 use crate::proto::http::Fields;
-use crate::service::grpc::{Code, write_status};
-
-/// The field with details of a status: an encoded `google.rpc.Status`.
-const DETAILS: &[u8] = b"grpc-status-details-bin";
+use crate::service::grpc::{BASE64, Code, DETAILS, write_status};
 
 /// How a call ends: a code, a text for people, and what else trailers may say.
 #[derive(Debug, Clone)]
@@ -72,7 +68,7 @@ impl Status {
     pub(super) fn write(self, fields: &mut Fields) {
         write_status(self.code, &self.message, fields);
         if !self.details.is_empty() {
-            fields.push(DETAILS, STANDARD_NO_PAD.encode(&self.details).as_bytes());
+            fields.push(DETAILS, BASE64.encode(&self.details).as_bytes());
         }
         for field in self.trailers.iter() {
             fields.push(field.name, field.value);
@@ -100,7 +96,7 @@ pub(super) fn push_metadata(
         return Err(InvalidField::Reserved(name.to_owned()));
     }
     if lower.ends_with("-bin") {
-        return push_field(fields, name, STANDARD_NO_PAD.encode(value).as_bytes());
+        return push_field(fields, name, BASE64.encode(value).as_bytes());
     }
     push_field(fields, name, value)
 }

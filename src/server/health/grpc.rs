@@ -38,7 +38,7 @@ where
 {
     let mut head = RequestHead::default();
     (head.method, head.takes_trailers) = (Method::Post, true);
-    head.fields.push_known(Known::ContentType, b"application/grpc");
+    head.fields.push_known(Known::ContentType, grpc::CONTENT_TYPE);
     let body = framed(&HealthCheckRequest { service: service.to_owned() });
     let question = Question { head, path: PATH, host, body: &body };
     judge(&ask(stream, question, |reply| reply.is_whole).await?)

@@ -1,5 +1,6 @@
 //! The statuses of calls.
 
+use crate::proto::grpc::MessageError;
 use crate::service::cluster::failure::Failure;
 
 /// How a call ended. Their numbers are those of the protocol.
@@ -42,6 +43,15 @@ pub enum Code {
 }
 
 impl Code {
+    /// The status of a call with such a message.
+    #[must_use]
+    pub const fn of_message_error(error: MessageError) -> Self {
+        match error {
+            MessageError::TooLarge { .. } => Self::ResourceExhausted,
+            MessageError::Flag(_) | MessageError::Truncated => Self::Internal,
+        }
+    }
+
     /// All of them, in the order of their numbers.
     pub const ALL: [Self; 17] = [
         Self::Ok,

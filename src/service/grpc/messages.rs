@@ -56,8 +56,7 @@ impl CallMessages {
     #[must_use]
     pub fn of(head: &mut RequestHead, is_web: bool, max: Option<u32>) -> Option<Box<Self>> {
         let web = if is_web { WebCall::translate(head) } else { None };
-        let is_call = web.is_some() || super::is_call(head);
-        let sizes = max.filter(|_| is_call).map(|max| Sizes {
+        let sizes = max.filter(|_| web.is_some() || super::is_call(head)).map(|max| Sizes {
             asked: MessageScanner::new(max),
             answered: MessageScanner::new(max),
         });

@@ -3,6 +3,7 @@
 //!
 //! | file | job |
 //! |---|---|
+//! | `binary` | binary values of metadata |
 //! | `code` | the statuses of calls, and what other statuses and failures mean in them |
 //! | `deadline` | `grpc-timeout` |
 //! | `messages` | what is done with messages that are passed on |
@@ -10,11 +11,13 @@
 //!
 //! The protocol is described in gRPC's `PROTOCOL-HTTP2.md`.
 
+mod binary;
 mod code;
 mod deadline;
 mod messages;
 mod web;
 
+pub use self::binary::{BASE64, DETAILS, decode_binary};
 pub use self::code::{Code, CodeSet};
 pub use self::deadline::{parse_timeout, set_timeout, timeout_of};
 pub use self::messages::{BadMessages, CallMessages};
@@ -38,9 +41,14 @@ pub fn is_call(head: &RequestHead) -> bool {
 /// behind it. `application/grpc-web` is not.
 #[must_use]
 pub fn is_of_grpc(kind: &[u8]) -> bool {
+    is_kind(kind, CONTENT_TYPE)
+}
+
+/// Whether a content type is this one, with a format or a parameter behind it or without.
+fn is_kind(kind: &[u8], own: &[u8]) -> bool {
     let rest = kind
-        .split_at_checked(CONTENT_TYPE.len())
-        .filter(|(start, _)| start.eq_ignore_ascii_case(CONTENT_TYPE))
+        .split_at_checked(own.len())
+        .filter(|(start, _)| start.eq_ignore_ascii_case(own))
         .map(|(_, rest)| rest);
     rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
 }

@@ -37,11 +37,11 @@ impl WebCall {
             return None;
         }
         let kind = head.fields.get(Known::ContentType)?;
-        let is_text = starts_with(kind, TEXT);
-        if !is_text && !starts_with(kind, BINARY) {
+        let is_text = super::is_kind(kind, TEXT);
+        if !is_text && !super::is_kind(kind, BINARY) {
             return None;
         }
-        let format = kind.iter().position(|byte| *byte == b'+').map_or(&b""[..], |at| &kind[at..]);
+        let format = format_of(kind).unwrap_or_default();
         let kind = [super::CONTENT_TYPE, format].concat();
         let fields = &mut head.fields;
         fields.remove_known(Known::ContentType);
@@ -56,8 +56,7 @@ impl WebCall {
     pub fn translate_answer(&self, fields: &mut Fields) {
         let own = fields.get(Known::ContentType).filter(|kind| super::is_of_grpc(kind));
         let Some(own) = own else { return };
-        let format =
-            own.iter().position(|byte| *byte == b'+').map_or(&b"+proto"[..], |at| &own[at..]);
+        let format = format_of(own).unwrap_or(b"+proto");
         let kind = [if self.is_text { TEXT } else { BINARY }, format].concat();
         fields.remove_known(Known::ContentType);
         fields.push_known(Known::ContentType, &kind);
@@ -110,25 +109,16 @@ impl WebCall {
     #[must_use]
     pub fn encode_trailers(&self, trailers: &Fields) -> Vec<u8> {
         let mut text = Vec::new();
-        for field in trailers.iter() {
-            text.extend_from_slice(field.name);
-            text.extend_from_slice(b": ");
-            text.extend_from_slice(field.value);
-            text.extend_from_slice(b"\r\n");
-        }
+        trailers.write_lines(&mut text);
         let len = u32::try_from(text.len()).unwrap_or(u32::MAX);
         let [a, b, c, d] = len.to_be_bytes();
         self.encode(&[&[TRAILERS, a, b, c, d], &text[..]].concat())
     }
 }
 
-/// Whether a content type is this one, with a format or a parameter behind it or without.
-fn starts_with(kind: &[u8], own: &[u8]) -> bool {
-    let rest = kind
-        .split_at_checked(own.len())
-        .filter(|(start, _)| start.eq_ignore_ascii_case(own))
-        .map(|(_, rest)| rest);
-    rest.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';' | b' ')))
+/// The format of messages behind a content type, such as `+proto`.
+fn format_of(kind: &[u8]) -> Option<&[u8]> {
+    kind.iter().position(|byte| *byte == b'+').map(|at| &kind[at..])
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::vars::Vars;
 use super::{Http, Peer};
@@ -54,9 +55,7 @@ impl Http {
         let hash = hash_on.map(|on| hash_of(on, &head, told.ip()));
         let rewrite = proxy.rewrite.as_ref();
         let path = rewrite.map(|rewrite| rewritten(rewrite, head.path()).into_owned());
-        // A call has the time that its client gives it, and no more than its route.
-        let called = if told.is_call() { grpc::timeout_of(&head.fields) } else { None };
-        let until = [route.total_timeout, called].into_iter().flatten().min();
+        let until = time_of(route, &told, &head);
         let size = match meta.framing.size() {
             BodySize::Known(_)
                 if told.messages.as_ref().is_some_and(|one| one.changes_length()) =>
@@ -113,6 +112,17 @@ impl Http {
         let via = |out: &mut Vec<u8>| out.extend_from_slice(via);
         head.fields.append_to_list(Known::Via, via);
     }
+}
+
+/// How long a request may take in all. A call has the time that its client gives it, and no more than
+/// its route.
+pub(super) fn time_of(
+    route: &RouteOptions,
+    told: &RequestRecord,
+    head: &RequestHead,
+) -> Option<Duration> {
+    let called = if told.is_call() { grpc::timeout_of(&head.fields) } else { None };
+    [route.total_timeout, called].into_iter().flatten().min()
 }
 
 /// What the balancer goes by.

@@ -1,10 +1,10 @@
 //! Requests that a handler of the program answers: what it says goes out, and the request's body
 //! goes to it.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::Http;
+use super::forward::time_of;
 use super::request::{Request, Responder};
 use super::wire::Wire;
 use crate::handler::{Ending, HandlerExchange, HttpRequest, Look, Panicked, Said, Takes};
@@ -113,8 +113,7 @@ impl Http {
         };
         self.add_request_id(context, &mut head, &mut told);
         let now = context.now();
-        let called = if told.is_call() { grpc::timeout_of(&head.fields) } else { None };
-        let timeout = [route.total_timeout, called].into_iter().flatten().min();
+        let timeout = time_of(route, &told, &head);
         let request = HttpRequest {
             head: &head,
             route: &route.name,
@@ -164,8 +163,9 @@ impl Http {
         if until.is_some_and(|until| until <= context.now()) {
             return matches!(self.end_late(context, (key, request)), Progress::Over);
         }
+        let mut heads = None;
         for _ in 0..MOVES_PER_TURN {
-            match self.move_handled(context, (key, request)) {
+            match self.move_handled(context, (key, request), &mut heads) {
                 Progress::Waits => return false,
                 Progress::Moved => {}
                 Progress::Over => return true,
@@ -180,16 +180,22 @@ impl Http {
         &mut self,
         context: &mut Context<D>,
         (key, request): (Key, &mut Request),
+        takes_heads: &mut Option<bool>,
     ) -> Progress {
         let Responder::Handler(handled) = &mut request.responder else { return Progress::Waits };
-        let heads = self.takes_heads(context);
+        // It is summed over all streams, and changes only with what is written.
+        let heads = takes_heads.unwrap_or_else(|| self.takes_heads(context));
+        *takes_heads = Some(heads);
         let takes = Takes { parts: heads && self.wire.room() > 0, heads };
         // What is asked is answered: while answers wait for the client, no more is asked.
         let given = if takes.heads { self.give_body(handled) } else { Ok(false) };
         let moved = match given {
             Ok(false) => {
                 match handled.exchange.look(context.http.proxy.budget().allowance(), takes) {
-                    Look::Said(said) => return self.write_said(context, (key, request), said),
+                    Look::Said(said) => {
+                        *takes_heads = None;
+                        return self.write_said(context, (key, request), said);
+                    }
                     Look::Room => handled.exchange.give_room().map(|()| true),
                     Look::Nothing | Look::Blocked => handled.exchange.resume(),
                 }
@@ -299,7 +305,9 @@ impl Http {
     ) -> Progress {
         let Responder::Handler(handled) = &mut request.responder else { return Progress::Waits };
         match said {
-            Said::Interim(_) if handled.head.version == Version::Http10 => Progress::Moved,
+            Said::Interim(head) if !interim::passes(head.status, handled.head.version) => {
+                Progress::Moved
+            }
             Said::Interim(mut head) => {
                 let route = handled.record.route.and_then(|route| self.options.routes.get(route));
                 let edits = route.map(|route| &route.response_edits);
@@ -309,9 +317,11 @@ impl Http {
                 Progress::Moved
             }
             Said::Whole(response, body) => {
-                let (head, mut record) = handled.take_request();
+                let responder = std::mem::replace(&mut request.responder, Responder::Done);
+                let Responder::Handler(handled) = responder else { return Progress::Over };
+                let Handled { head, mut record, exchange, .. } = *handled;
+                context.http.handlers.recycle(exchange);
                 note_status(&response.fields, &mut record);
-                request.responder = Responder::Done;
                 self.answer(context, head, record, Box::new(response), &body);
                 Progress::Over
             }
@@ -400,8 +410,7 @@ impl Http {
     /// The head of an answer to a call that says nothing else: it is ready, unless more is added to
     /// it.
     fn write_call_head<D: Driver>(&mut self, context: &mut Context<D>, handled: &mut Handled) {
-        let options = Arc::clone(&self.options);
-        let route = handled.record.route.and_then(|route| options.routes.get(route));
+        let route = handled.record.route.and_then(|route| self.options.routes.get(route));
         if let Some(RouteOptions { action: RouteAction::Handler(own), response_edits, .. }) = route
             && response_edits.is_empty()
             && handled.record.messages.is_none()
@@ -447,10 +456,10 @@ impl Http {
         trailers: Option<&Fields>,
     ) {
         let responder = std::mem::replace(&mut request.responder, Responder::Done);
-        let Responder::Handler(mut handled) = responder else { return };
-        let (head, mut record) = handled.take_request();
-        let has_body = handled.body != AnswerBody::None;
-        context.http.handlers.recycle(handled.exchange);
+        let Responder::Handler(handled) = responder else { return };
+        let Handled { head, mut record, exchange, body, .. } = *handled;
+        let has_body = body != AnswerBody::None;
+        context.http.handlers.recycle(exchange);
         trailers.into_iter().for_each(|fields| note_status(fields, &mut record));
         if has_body {
             let is_told = self.wire.takes_trailers() || self.tells_status(&record);

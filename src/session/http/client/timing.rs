@@ -45,8 +45,12 @@ impl Waits {
 impl Http {
     /// Whether the client sends no more and is taken for one that still reads.
     fn is_reader(&self) -> bool {
-        let handled = self.request.as_ref().and_then(Request::handled);
-        self.wire.has_ended() && (self.exchange().is_some() || handled.is_some())
+        self.wire.has_ended() && self.is_being_answered()
+    }
+
+    /// Whether a server or a handler has to answer the present request.
+    fn is_being_answered(&self) -> bool {
+        self.exchange().is_some() || self.request.as_ref().is_some_and(Request::is_handled)
     }
 
     fn look_for_hang_up<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
@@ -139,7 +143,7 @@ impl Http {
         } else if !self.wants_input(context) {
             // It is not the client who is slow.
             self.waits.body_began = Some(context.now());
-            if self.exchange().is_some() || self.request.as_ref().is_some_and(Request::is_handled) {
+            if self.is_being_answered() {
                 self.waits.progress = context.now();
             }
         }
