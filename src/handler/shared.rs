@@ -248,12 +248,12 @@ impl Shared {
 
     /// Says the last thing, unless that was said.
     pub(super) fn say(&self, last: Said) {
-        self.say_last(|has_head| match last {
-            Said::End(_) if !has_head => {
-                let why = "the answer was ended without a head".to_owned();
-                Said::Failed { status: 500, why }
+        self.say_last(|has_head| {
+            if has_head || !matches!(last, Said::End(_)) {
+                return last;
             }
-            last => last,
+            let why = "the answer was ended without a head".to_owned();
+            Said::Failed { status: 500, why }
         });
     }
 

@@ -5,13 +5,15 @@ use super::Code;
 use super::web::WebCall;
 use crate::mem::Buf;
 use crate::proto::grpc::MessageScanner;
-use crate::proto::http::{Fields, RequestHead};
+use crate::proto::http::{Fields, Known, RequestHead};
 
 /// See above.
 #[derive(Debug, Clone)]
 pub struct CallMessages {
     web: Option<WebCall>,
     sizes: Option<Sizes>,
+    /// The answer is none to a call.
+    passes_answer: bool,
 }
 
 /// The messages of a call, both ways.
@@ -61,7 +63,7 @@ impl CallMessages {
             answered: MessageScanner::new(max),
         });
         let is_some = web.is_some() || sizes.is_some();
-        is_some.then(|| Box::new(Self { web, sizes }))
+        is_some.then(|| Box::new(Self { web, sizes, passes_answer: false }))
     }
 
     /// Whether it is a browser's.
@@ -105,11 +107,26 @@ impl CallMessages {
         self.web.as_ref().map_or(Ok(()), WebCall::end).map_err(|_| BadMessages::NotBase64)
     }
 
-    /// The head of an answer, as the client gets it.
-    pub fn answer_head(&self, fields: &mut Fields) {
-        if let Some(web) = &self.web {
+    /// Whether an answer with these fields is translated for a browser.
+    #[must_use]
+    pub fn translates(&self, fields: &Fields) -> bool {
+        self.is_web() && fields.get(Known::ContentType).is_some_and(super::is_of_grpc)
+    }
+
+    /// The head of an answer, as the client gets it. One that is none to a call is passed on as it
+    /// is, with its body.
+    pub fn answer_head(&mut self, fields: &mut Fields) {
+        let translates = self.translates(fields);
+        if let Some(web) = self.web.as_ref().filter(|_| translates) {
             web.translate_answer(fields);
         }
+        self.passes_answer = !translates;
+    }
+
+    /// Whether the answer is translated for a browser.
+    #[must_use]
+    pub const fn answers_browser(&self) -> bool {
+        self.is_web() && !self.passes_answer
     }
 
     /// A part of the answer's body, as the client gets it.
@@ -120,7 +137,8 @@ impl CallMessages {
         if let Some(sizes) = &mut self.sizes {
             sizes.answered.scan(&part).map_err(|_| BadMessages::TooLarge)?;
         }
-        Ok(match self.web.as_ref().filter(|web| web.is_text()) {
+        let answers_browser = self.answers_browser();
+        Ok(match self.web.as_ref().filter(|web| answers_browser && web.is_text()) {
             Some(web) => Buf::from(web.encode(&part)),
             None => part,
         })
@@ -129,7 +147,8 @@ impl CallMessages {
     /// What comes behind an answer, where it is a part of the body.
     #[must_use]
     pub fn trailers(&self, trailers: &Fields) -> Option<Buf> {
-        self.web.as_ref().map(|web| Buf::from(web.encode_trailers(trailers)))
+        let web = self.web.as_ref().filter(|_| self.answers_browser());
+        web.map(|web| Buf::from(web.encode_trailers(trailers)))
     }
 }
 
@@ -137,7 +156,7 @@ impl CallMessages {
 mod tests {
     use super::*;
     use crate::proto::grpc::MessageHead;
-    use crate::proto::http::{Known, Method};
+    use crate::proto::http::Method;
 
     fn messages(kind: &[u8], max: Option<u32>) -> Option<Box<CallMessages>> {
         let mut head = RequestHead::default();

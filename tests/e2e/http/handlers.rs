@@ -508,3 +508,19 @@ fn work_whose_client_has_gone_is_not_done_and_too_much_is_told() {
     assert_eq!(clients[0].answer().text(), "0");
     assert_eq!(Client::new(served.address()).get("/count").status, 200);
 }
+
+#[test]
+fn an_answer_that_is_no_call_is_not_translated_for_a_browser() {
+    let served = Seen::new().serve("", "grpc_web = true");
+    let mut client = Client::new(served.address());
+    let mut ask = |path: &str| {
+        client.send(&format!(
+            "POST {path} HTTP/1.1\r\nHost: a\r\nContent-Type: application/grpc-web-text\r\n\
+             Content-Length: 4\r\n\r\nYWJj"
+        ));
+        client.answer().text().to_owned()
+    };
+    assert_eq!(ask("/echo"), "abc");
+    // What comes is shorter than the browser has told.
+    assert_eq!(ask("/what"), "POST /what None own None None");
+}

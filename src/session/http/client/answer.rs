@@ -120,7 +120,7 @@ impl Http {
         (length, has_body): (Option<u64>, bool),
     ) {
         let options = Arc::clone(&self.options);
-        told.messages.iter().for_each(|messages| messages.answer_head(&mut response.fields));
+        told.messages.iter_mut().for_each(|messages| messages.answer_head(&mut response.fields));
         if let Some(server) = &options.server
             && !response.fields.has(Known::Server)
         {

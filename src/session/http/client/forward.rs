@@ -114,8 +114,8 @@ impl Http {
     }
 }
 
-/// How long a request may take in all. A call has the time that its client gives it, and no more than
-/// its route.
+/// How long a request may take in all. A call has the time that its client gives it, and no more
+/// than its route.
 pub(super) fn time_of(
     route: &RouteOptions,
     told: &RequestRecord,

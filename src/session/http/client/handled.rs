@@ -119,7 +119,10 @@ impl Http {
             route: &route.name,
             client: told.source,
             user: told.user.as_deref(),
-            length: meta.framing.length(),
+            // A browser tells that of its own text.
+            length: meta.framing.length().filter(|_| {
+                !told.messages.as_ref().is_some_and(|messages| messages.changes_length())
+            }),
             timeout,
         };
         let limit = context.http.proxy.budget().allowance();

@@ -169,7 +169,7 @@ impl Http {
 
     /// Whether a status can be told behind a part of an answer.
     pub(super) fn tells_status(&self, told: &RequestRecord) -> bool {
-        let is_web = told.messages.as_ref().is_some_and(|messages| messages.is_web());
+        let is_web = told.messages.as_ref().is_some_and(|messages| messages.answers_browser());
         told.is_call() && (self.wire.is_http2() || is_web)
     }
 
@@ -291,7 +291,9 @@ impl Http {
         let (head, length) = (&*asked.head, &mut answer.length);
         *length = fate.length(response.status, *length);
         let has_body = has_body(head.method, response.status);
-        if told.messages.as_ref().is_some_and(|messages| messages.is_web()) && *length != Some(0) {
+        if told.messages.as_ref().is_some_and(|one| one.translates(&response.fields))
+            && *length != Some(0)
+        {
             // The trailers become a part of it.
             *length = None;
         }
@@ -335,7 +337,8 @@ impl Http {
         request: &mut Request,
         exchange: Key,
     ) {
-        let is_web = |one: &Exchange| one.record.messages.as_ref().is_some_and(|one| one.is_web());
+        let is_web =
+            |one: &Exchange| one.record.messages.as_ref().is_some_and(|one| one.answers_browser());
         let is_web = context.http.proxy.get(exchange).is_some_and(is_web);
         if self.wire.takes_trailers() || is_web {
             let one = context.http.proxy.get_mut(exchange);
