@@ -66,7 +66,10 @@
 //!
 //! `docs/architecture.md` tells the whole, with the invariants.
 #![deny(unsafe_code)]
-#![cfg_attr(not(feature = "cli"), allow(dead_code, reason = "what only the command line uses"))]
+#![cfg_attr(
+    not(all(feature = "admin", feature = "cli")),
+    allow(dead_code, reason = "what only the command line and the admin interface use")
+)]
 
 pub use config::Config;
 pub use handler::{

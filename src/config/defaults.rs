@@ -49,8 +49,8 @@ pub const KERNEL_TLS: KernelTls = KernelTls::Auto;
 /// `runtime.watch`: a half-written file is not to be read; a reload is asked for.
 pub const WATCH: bool = false;
 
-/// `admin.enabled`.
-pub const ADMIN_ENABLED: bool = true;
+/// `admin.enabled`: where the library was built with it.
+pub const ADMIN_ENABLED: bool = cfg!(feature = "admin");
 /// `admin.listen`: this machine only.
 pub const ADMIN_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9901);
 

@@ -3,31 +3,27 @@
 
 pub(super) mod change;
 pub(super) mod log_level;
+#[cfg(feature = "admin")]
+mod serve;
 pub(super) mod token;
 
-use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http_body_util::Full;
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use hyper::server::conn::{http1, http2};
-use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
-use tokio::net::TcpStream;
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+use http::request::Parts;
+use http::{Method, Response, StatusCode};
 use tokio::sync::mpsc::UnboundedSender;
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::oneshot;
 use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 
 use self::change::{Change, Gate, Verdict};
 use self::log_level::LogLevelControl;
+#[cfg(feature = "admin")]
+pub(super) use self::serve::serve;
 use self::token::Tokens;
 use super::StartError;
 use super::control::Command;
@@ -39,20 +35,10 @@ use super::watch::{Files, Watched};
 use super::worker::Message;
 use crate::config::{Admin, Config};
 use crate::runtime::{Current, Sender};
-use crate::session::{Histograms, TlsOptions};
+use crate::session::Histograms;
 
 /// How long a scrape waits for the workers' histograms. One that is late is left out of them.
 const REPORT_MAX: Duration = Duration::from_secs(1);
-/// Requests at a time on a connection of HTTP/2.
-const STREAMS_MAX: u32 = 16;
-/// How long a client may take for the head of a request.
-const HEAD_MAX: Duration = Duration::from_secs(10);
-/// How long one connection may last, requests and all.
-const CONNECTION_MAX: Duration = Duration::from_secs(300);
-/// Connections at a time; further ones wait to be accepted.
-const CONNECTIONS_MAX: usize = 64;
-/// Rest after a failed accept (descriptors ran out).
-const REST: Duration = Duration::from_millis(100);
 
 /// The admin interface cannot be listened on.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +59,10 @@ pub(super) fn bind(admin: &Admin) -> Result<Option<TcpListener>, AdminError> {
         return Ok(None);
     }
     let failed = |source| AdminError { address: admin.listen, source };
+    if cfg!(not(feature = "admin")) {
+        let why = "this program was built without it (the cargo feature `admin` of ringway)";
+        return Err(failed(std::io::Error::new(std::io::ErrorKind::Unsupported, why)));
+    }
     let listener = TcpListener::bind(admin.listen).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
     Ok(Some(listener))
@@ -120,6 +110,15 @@ pub(super) struct Pages {
     pub(super) commands: UnboundedSender<Command>,
 }
 
+/// The body of a request, which has not been read.
+pub(super) trait RequestBody: Send {
+    /// Reads it all, if it has no more than `most` bytes.
+    ///
+    /// # Errors
+    /// Why it could not be read.
+    fn read(self, most: usize) -> impl Future<Output = Result<Bytes, String>> + Send;
+}
+
 /// The effective configuration, as it is shown.
 pub(super) fn effective(config: &Config) -> Bytes {
     config.without_secrets().to_toml().into()
@@ -135,14 +134,15 @@ impl Pages {
         }
     }
 
+    /// Answers a request.
     async fn answer(
         &self,
         peer: SocketAddr,
-        request: Request<Incoming>,
-    ) -> Result<Response<Full<Bytes>>, Infallible> {
-        let is_read = request.method() == Method::GET || request.method() == Method::HEAD;
-        let is_post = request.method() == Method::POST;
-        Ok(match (is_read, request.uri().path()) {
+        (request, body): (&Parts, impl RequestBody),
+    ) -> Response<Bytes> {
+        let is_read = request.method == Method::GET || request.method == Method::HEAD;
+        let is_post = request.method == Method::POST;
+        match (is_read, request.uri.path()) {
             (true, path)
                 if path.strip_prefix("/upstreams/").is_some_and(|rest| !rest.is_empty()) =>
             {
@@ -150,36 +150,37 @@ impl Pages {
             }
             (true, "/reload") => not_allowed("only POST", "POST"),
             (true, path) => self.show(path).await,
-            (false, "/log") if is_post => self.change_log_level(peer, request).await,
+            (false, "/log") if is_post => self.change_log_level(peer, request, body).await,
             (false, "/log") => not_allowed("only GET, HEAD and POST", "GET, HEAD, POST"),
             (false, "/reload") if is_post => self.reload(peer, request).await,
             (false, "/reload") => not_allowed("only POST", "POST"),
             (false, path) if is_post && path.starts_with("/upstreams/") => {
-                self.change_servers(peer, request).await
+                self.change_servers(peer, request, body).await
             }
             (false, _) => not_allowed("only GET and HEAD", "GET, HEAD"),
-        })
+        }
     }
 
     async fn change_servers(
         &self,
         peer: SocketAddr,
-        request: Request<Incoming>,
-    ) -> Response<Full<Bytes>> {
-        if let Some(refusal) = self.gate.admit(Change::Server, peer, request.headers()) {
+        request: &Parts,
+        body: impl RequestBody,
+    ) -> Response<Bytes> {
+        if let Some(refusal) = self.gate.admit(Change::Server, peer, &request.headers) {
             return refusal;
         }
-        let what = request.uri().path().to_owned();
-        let answer = self.upstreams().change(request).await;
+        let what = request.uri.path();
+        let answer = self.upstreams().change(what, body).await;
         let is_made = answer.status().is_success();
         let verdict = if is_made { Verdict::Made } else { Verdict::Invalid };
-        self.gate.note(Change::Server, verdict, peer, &what);
+        self.gate.note(Change::Server, verdict, peer, what);
         answer
     }
 
     /// Has the configuration read again.
-    async fn reload(&self, peer: SocketAddr, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        if let Some(refusal) = self.gate.admit(Change::Reload, peer, request.headers()) {
+    async fn reload(&self, peer: SocketAddr, request: &Parts) -> Response<Bytes> {
+        if let Some(refusal) = self.gate.admit(Change::Reload, peer, &request.headers) {
             return refusal;
         }
         let (sender, done) = oneshot::channel();
@@ -203,15 +204,17 @@ impl Pages {
     async fn change_log_level(
         &self,
         peer: SocketAddr,
-        request: Request<Incoming>,
-    ) -> Response<Full<Bytes>> {
-        match self.gate.admit(Change::LogLevel, peer, request.headers()) {
-            Some(refusal) => refusal,
-            None => log_level::change(self.log_level.as_ref(), &self.gate, peer, request).await,
+        request: &Parts,
+        body: impl RequestBody,
+    ) -> Response<Bytes> {
+        if let Some(refusal) = self.gate.admit(Change::LogLevel, peer, &request.headers) {
+            return refusal;
         }
+        let query = request.uri.query().unwrap_or_default();
+        log_level::change(self.log_level.as_ref(), &self.gate, peer, (query, body)).await
     }
 
-    async fn show(&self, path: &str) -> Response<Full<Bytes>> {
+    async fn show(&self, path: &str) -> Response<Bytes> {
         match path {
             "/metrics" => self.metrics().await,
             "/latency" => self.latency().await,
@@ -228,7 +231,7 @@ impl Pages {
         }
     }
 
-    async fn metrics(&self) -> Response<Full<Bytes>> {
+    async fn metrics(&self) -> Response<Bytes> {
         let histograms = self.collect().await;
         match self.exporter.render(histograms.as_ref()) {
             Ok(text) => page(StatusCode::OK, prometheus::TEXT_FORMAT, text),
@@ -240,7 +243,7 @@ impl Pages {
     }
 
     /// Quantiles of how long requests took.
-    async fn latency(&self) -> Response<Full<Bytes>> {
+    async fn latency(&self) -> Response<Bytes> {
         match self.collect().await {
             Some(histograms) => {
                 let text = self.exporter.latency_json(&histograms.latencies);
@@ -272,7 +275,8 @@ impl Pages {
     }
 }
 
-const PLAIN: &str = "text/plain; charset=utf-8";
+/// Text for people.
+pub(super) const PLAIN: &str = "text/plain; charset=utf-8";
 const INDEX: &str = "Ringway's admin interface\n\n\
     /metrics  counters and histograms, Prometheus text\n\
     /latency  quantiles of how long requests took, JSON\n\
@@ -284,125 +288,23 @@ const INDEX: &str = "Ringway's admin interface\n\n\
     /upstreams  the servers of upstreams, JSON; POST to /upstreams/NAME/servers/ADDRESS changes
               one, with a token\n";
 
-fn not_allowed(what: &str, allow: &'static str) -> Response<Full<Bytes>> {
+fn not_allowed(what: &str, allow: &'static str) -> Response<Bytes> {
     let text = format!("{what} are served here\n");
     let mut refusal = page(StatusCode::METHOD_NOT_ALLOWED, PLAIN, text);
     refusal.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
     refusal
 }
 
-fn page(status: StatusCode, kind: &'static str, text: impl Into<Bytes>) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(text.into()));
+/// A page that is made for this answer.
+pub(super) fn page(
+    status: StatusCode,
+    kind: &'static str,
+    text: impl Into<Bytes>,
+) -> Response<Bytes> {
+    let mut response = Response::new(text.into());
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
-}
-
-/// What a client is told that speaks HTTP where TLS is spoken.
-const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\ncontent-type: text/plain\r\n\
-    connection: close\r\n\r\nThis port speaks HTTPS only. Use https:// to ask again.\n";
-
-/// Serves the pages until the runtime ends.
-pub(super) async fn serve(
-    listener: TcpListener,
-    tls: Option<Arc<TlsOptions>>,
-    pages: Arc<Current<Pages>>,
-) {
-    let listener = match tokio::net::TcpListener::from_std(listener) {
-        Ok(listener) => listener,
-        Err(error) => {
-            tracing::error!(%error, "the admin interface cannot be served");
-            return;
-        }
-    };
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-            return;
-        };
-        let (stream, peer) = match listener.accept().await {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "accept on the admin interface failed");
-                tokio::time::sleep(REST).await;
-                continue;
-            }
-        };
-        let pages = Arc::clone(&pages);
-        let tls = tls.clone();
-        tokio::spawn(async move {
-            match tls {
-                None => {
-                    // Who says nothing has no place for long.
-                    if let Ok(Ok(is_http2)) = timeout(HEAD_MAX, prefers_http2(&stream)).await {
-                        serve_one(stream, is_http2, peer, pages).await;
-                    }
-                }
-                Some(tls) => {
-                    let secured = timeout(tls.handshake_timeout, secure(stream, &tls)).await;
-                    if let Ok(Some(stream)) = secured {
-                        let is_http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                        serve_one(stream, is_http2, peer, pages).await;
-                    }
-                }
-            }
-            drop(place);
-        });
-    }
-}
-
-/// Whether a client begins with HTTP/2's preface; no method begins so.
-async fn prefers_http2(stream: &TcpStream) -> std::io::Result<bool> {
-    let mut first = [0; 3];
-    let count = stream.peek(&mut first).await?;
-    Ok(first[..count] == *b"PRI")
-}
-
-/// The handshake with a client; none of one that fails.
-async fn secure(mut stream: TcpStream, tls: &TlsOptions) -> Option<TlsStream<TcpStream>> {
-    let mut first = [0];
-    let count = stream.peek(&mut first).await.ok()?;
-    if count == 1 && first[0].is_ascii_uppercase() {
-        // Who does not take it has asked for nothing.
-        let _gone = stream.write_all(PLAIN_HTTP).await;
-        let _gone = stream.shutdown().await;
-        return None;
-    }
-    match TlsAcceptor::from(tls.config.get()).accept(stream).await {
-        Ok(stream) => Some(stream),
-        Err(error) => {
-            tracing::debug!(%error, "the TLS handshake on the admin interface failed");
-            None
-        }
-    }
-}
-
-async fn serve_one<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
-    stream: S,
-    is_http2: bool,
-    peer: SocketAddr,
-    pages: Arc<Current<Pages>>,
-) {
-    let service = service_fn(move |request| {
-        let newest = pages.get();
-        async move { newest.answer(peer, request).await }
-    });
-    // What goes wrong here is the client's: it sees it itself.
-    if is_http2 {
-        let connection = http2::Builder::new(TokioExecutor::new())
-            .timer(TokioTimer::new())
-            .keep_alive_interval(HEAD_MAX)
-            .keep_alive_timeout(HEAD_MAX)
-            .max_concurrent_streams(STREAMS_MAX)
-            .serve_connection(TokioIo::new(stream), service);
-        let _ended = timeout(CONNECTION_MAX, connection).await;
-    } else {
-        let connection = http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(HEAD_MAX)
-            .serve_connection(TokioIo::new(stream), service);
-        let _ended = timeout(CONNECTION_MAX, connection).await;
-    }
 }

@@ -202,7 +202,10 @@ impl Control {
         };
         let pages = Arc::new(Current::new(Arc::new(pages)));
         self.pages = Some(Arc::clone(&pages));
+        #[cfg(feature = "admin")]
         tokio::spawn(admin::serve(listener, tls, pages));
+        #[cfg(not(feature = "admin"))]
+        drop((listener, tls));
     }
 
     /// Frees what workers had no time to free, and what nothing uses since a reload.

@@ -10,14 +10,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::{Bytes, Incoming};
-use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
-use hyper::{Request, Response, StatusCode};
+use bytes::Bytes;
+use http::{Response, StatusCode};
 use serde_json::{Map, Value, json};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
+use super::admin::{PLAIN, RequestBody, page};
 use super::metrics::Checks;
 use super::plan::Inventory;
 use super::worker::Message;
@@ -52,17 +51,16 @@ type Refusal = (StatusCode, String);
 
 impl Upstreams {
     /// The page.
-    pub(super) async fn show(&self) -> Response<Full<Bytes>> {
+    pub(super) async fn show(&self) -> Response<Bytes> {
         let value = self.describe().await;
         page(StatusCode::OK, "application/json", format!("{value}\n"))
     }
 
     /// Changes a server by hand. The request is allowed to.
-    pub(super) async fn change(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        let path = request.uri().path().to_owned();
-        match self.make_change(&path, request).await {
+    pub(super) async fn change(&self, path: &str, body: impl RequestBody) -> Response<Bytes> {
+        match self.make_change(path, body).await {
             Ok(value) => page(StatusCode::OK, "application/json", format!("{value}\n")),
-            Err((status, why)) => page(status, "text/plain; charset=utf-8", format!("{why}\n")),
+            Err((status, why)) => page(status, PLAIN, format!("{why}\n")),
         }
     }
 
@@ -112,14 +110,13 @@ impl Upstreams {
         })
     }
 
-    async fn make_change(&self, path: &str, request: Request<Incoming>) -> Result<Value, Refusal> {
+    async fn make_change(&self, path: &str, body: impl RequestBody) -> Result<Value, Refusal> {
         find(&self.inventory, path)?;
-        let body = Limited::new(request.into_body(), BODY_SIZE_MAX);
-        let body = timeout(BODY_TIME_MAX, body.collect()).await;
+        let body = timeout(BODY_TIME_MAX, body.read(BODY_SIZE_MAX)).await;
         let bad = |why: &str| (StatusCode::BAD_REQUEST, why.to_owned());
         let body = body.map_err(|_| bad("the body did not come in time"))?;
         let body = body.map_err(|error| bad(&format!("the body cannot be read: {error}")))?;
-        let change = understood(&body.to_bytes()).map_err(|why| bad(&why))?;
+        let change = understood(&body).map_err(|why| bad(&why))?;
         let inventory = self.newest.get();
         let (upstream, servers) = find(&inventory, path)?;
         let mut answers = Vec::with_capacity(self.workers.len());
@@ -285,15 +282,6 @@ fn decoded(part: &str) -> String {
         }
     }
     String::from_utf8_lossy(&bytes).into_owned()
-}
-
-fn page(status: StatusCode, kind: &'static str, text: String) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(text.into()));
-    *response.status_mut() = status;
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }
 
 #[cfg(test)]

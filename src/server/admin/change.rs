@@ -5,10 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use http_body_util::Full;
-use hyper::body::Bytes;
-use hyper::header::{AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
-use hyper::{Response, StatusCode};
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, HeaderMap, HeaderValue, WWW_AUTHENTICATE};
+use http::{Response, StatusCode};
 
 use super::token::{Tokens, bearer};
 use super::{PLAIN, page};
@@ -115,7 +114,7 @@ impl Gate {
         change: Change,
         peer: SocketAddr,
         headers: &HeaderMap,
-    ) -> Option<Response<Full<Bytes>>> {
+    ) -> Option<Response<Bytes>> {
         let Some((_, tokens)) = &self.tokens else {
             self.note(change, Verdict::Forbidden, peer, "no token is configured");
             return Some(page(StatusCode::FORBIDDEN, PLAIN, FORBIDDEN));

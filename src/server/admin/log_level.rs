@@ -4,13 +4,12 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http_body_util::{BodyExt, Full, Limited};
-use hyper::body::{Bytes, Incoming};
-use hyper::{Method, Request, Response, StatusCode};
+use bytes::Bytes;
+use http::{Response, StatusCode};
 use serde_json::json;
 
 use super::change::{Change, Gate, Verdict};
-use super::{PLAIN, page};
+use super::{PLAIN, RequestBody, page};
 use crate::config::LogLevel;
 
 /// Bytes of a body that says a level, at most.
@@ -49,7 +48,7 @@ impl fmt::Debug for LogLevelControl {
 }
 
 /// What `GET /log` shows.
-pub(super) fn show(control: Option<&LogLevelControl>) -> Response<Full<Bytes>> {
+pub(super) fn show(control: Option<&LogLevelControl>) -> Response<Bytes> {
     match control {
         Some(control) => {
             let level = (control.get)().word();
@@ -64,9 +63,8 @@ pub(super) async fn change(
     control: Option<&LogLevelControl>,
     gate: &Gate,
     peer: SocketAddr,
-    request: Request<Incoming>,
-) -> Response<Full<Bytes>> {
-    debug_assert_eq!(request.method(), Method::POST);
+    (query, body): (&str, impl RequestBody),
+) -> Response<Bytes> {
     let invalid = |status, what: &str| {
         gate.note(Change::LogLevel, Verdict::Invalid, peer, what);
         page(status, PLAIN, format!("{what}\n"))
@@ -74,11 +72,10 @@ pub(super) async fn change(
     let Some(control) = control else {
         return invalid(StatusCode::NOT_IMPLEMENTED, NO_CONTROL.trim_end());
     };
-    let query = request.uri().query().unwrap_or_default().to_owned();
-    let Ok(body) = Limited::new(request.into_body(), BODY_MAX).collect().await else {
+    let Ok(body) = body.read(BODY_MAX).await else {
         return invalid(StatusCode::PAYLOAD_TOO_LARGE, "the body is too long for a level");
     };
-    let level = match asked(&query, &body.to_bytes()) {
+    let level = match asked(query, &body) {
         Ok(level) => level,
         Err(what) => return invalid(StatusCode::BAD_REQUEST, &what),
     };

@@ -125,7 +125,7 @@ fn read(
             ClientEvent::GoAway(..)
             | ClientEvent::Interim(..)
             | ClientEvent::Body(_)
-            | ClientEvent::Opened => {}
+            | ClientEvent::Opened(_) => {}
         }
         while let Some(part) = client.next_of_body(asked) {
             reply.body.extend_from_slice(&part);
