@@ -24,6 +24,23 @@ def free_port():
         return probe.getsockname()[1]
 
 
+def certificate(folder):
+    """A certificate of this machine: the files of it, of its key, and of both."""
+    chain, key, both = (os.path.join(folder, name) for name in ("server.pem", "server.key", "both.pem"))
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+        + ["-keyout", key, "-out", chain, "-days", "30", "-subj", "/CN=localhost"]
+        + ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
+        check=True,
+        capture_output=True,
+    )
+    with open(both, "w") as file:
+        for name in (chain, key):
+            with open(name) as part:
+                file.write(part.read())
+    return chain, key, both
+
+
 class Process:
     """A child on given CPUs, and what it and its children have used."""
 

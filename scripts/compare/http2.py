@@ -22,52 +22,73 @@ SHAPES = {"small": (8, 32), "small1": (1, 8), "small64": (64, 8)}
 
 
 class Bench(http1.Bench):
-    """As of HTTP/1.1; clients begin with the preface."""
+    """As of HTTP/1.1; clients begin with the preface, or agree on HTTP/2 by ALPN."""
 
     def __init__(self, options, bins):
         super().__init__(options, bins)
+        # What clients speak: HTTP/2 in clear text or over TLS, or HTTP/1.1.
+        self.front = "h2"
         # Whether the upstream of proxies speaks HTTP/2.
         self.is_http2_behind = False
+        self.chain, self.key, self.both = common.certificate(self.folder)
         with open(os.path.join(self.files, "small"), "w", encoding="utf-8") as file:
             file.write(BODY)
+
+    def change(self, path, *changes):
+        """Replaces texts in a file, each of which is there."""
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+        for old, new in changes:
+            if old not in text:
+                sys.exit(f"{path}: {old!r} is not there")
+            text = text.replace(old, new, 1)
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
 
     def command_ringway(self, port, upstream):
         command = super().command_ringway(port, upstream)
         if self.is_http2_behind and upstream not in (None, -1):
             with open(command[-1], "a", encoding="utf-8") as file:
                 file.write('protocol = "http2"\n')
+        if self.front == "tls":
+            tls = f'tls = {{ certificate = "{self.chain}", key = "{self.key}" }}\n'
+            self.change(command[-1], ("[[listener.route]]", f"{tls}[[listener.route]]"))
         return command
 
     def command_nginx(self, port, upstream):
         command = super().command_nginx(port, upstream)
-        path = command[-1]
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
-        text = text.replace("backlog=4096;", "http2 backlog=4096;")
-        text = text.replace("access_log off;", "access_log off; http2_max_requests 100000000;", 1)
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
+        secured = ""
+        if self.front == "tls":
+            secured = f"ssl_certificate {self.chain}; ssl_certificate_key {self.key};"
+        listen = "ssl http2 backlog=4096;" if secured else "http2 backlog=4096;"
+        self.change(
+            command[-1],
+            ("backlog=4096;", f"{listen} {secured}"),
+            ("access_log off;", "access_log off; http2_max_requests 100000000;"),
+        )
         return command
 
     def write_haproxy(self, port, body, secured=""):
         if self.is_http2_behind:
             body = re.sub(r"(server s \S+)", r"\1 proto h2", body)
-        return super().write_haproxy(port, body, f" proto h2{secured}")
+        fronts = {"h2": " proto h2", "tls": f" ssl crt {self.both} alpn h2", "http1": ""}
+        return super().write_haproxy(port, body, f"{fronts[self.front]}{secured}")
 
     def command_h2o(self, port, upstream):
         # It knows no fixed answers; its smallest is a file.
-        return super().command_h2o(port, -1 if upstream is None else upstream)
+        command = super().command_h2o(port, -1 if upstream is None else upstream)
+        if self.front == "tls":
+            secured = f"  ssl:\n    certificate-file: {self.chain}\n    key-file: {self.key}\n"
+            self.change(command[-1], ("hosts:\n", f"{secured}hosts:\n"))
+        return command
 
     def command_envoy(self, port, upstream):
         command = super().command_envoy(port, upstream)
         path = command[command.index("-c") + 1]
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
-        text = text.replace("stat_prefix: t\n", "stat_prefix: t\n          codec_type: HTTP2\n")
+        if self.front == "h2":
+            self.change(path, ("stat_prefix: t\n", "stat_prefix: t\n          codec_type: HTTP2\n"))
         if self.is_http2_behind:
-            text = text.replace("    type: STATIC\n", ENVOY_HTTP2 + "    type: STATIC\n")
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
+            self.change(path, ("    type: STATIC\n", ENVOY_HTTP2 + "    type: STATIC\n"))
         return command
 
     def method(self):
@@ -77,9 +98,9 @@ class Bench(http1.Bench):
             peers.append(version([http1.envoy(), "--version"]))
         return [
             f"{common.method(f'{self.options.runs} rounds (idle: one)')} The load is h2load, one "
-            "thread, in clear text by prior knowledge; the upstream of the proxies is a bare "
-            "io_uring loop that speaks HTTP/1.1 with a fixed answer, or a second Ringway by HTTP/2, and "
-            "shares the load's core. "
+            "thread, in clear text by prior knowledge unless TLS is named, and wrk where clients speak "
+            "HTTP/1.1; the upstream of the proxies is a bare io_uring loop that speaks HTTP/1.1 with a "
+            "fixed answer, or a second Ringway by HTTP/2, and shares the load's core. "
             f"h2o, which has no fixed answers, serves a file of 12 bytes.{missing}",
             "",
             f"{common.machine()} Peers: {'; '.join(peers)}. {self.options.seconds} s per run, "
@@ -91,7 +112,8 @@ def h2load(bench, port, path, shape, seconds=None):
     connections, streams = shape
     command = ["h2load", "-t1", f"-c{connections}", f"-m{streams}", f"-D{round(seconds or bench.options.seconds)}"]
     # Windows that hold nobody up.
-    command += ["-w30", "-W30", f"http://127.0.0.1:{port}{path}"]
+    scheme = "https" if bench.front == "tls" else "http"
+    command += ["-w30", "-W30", f"{scheme}://127.0.0.1:{port}{path}"]
     output, spent = common.run_load(command)
     found = re.search(r"requests: \d+ total, \d+ started, (\d+) done, (\d+) succeeded, (\d+) failed", output)
     if not found or int(found.group(3)):
@@ -127,6 +149,13 @@ def small(shape):
     return run
 
 
+def small_over_tls(bench, name):
+    bench.front = "tls"
+    figures = small("small")(bench, name)
+    bench.front = "h2"
+    return figures
+
+
 def proxy(bench, name):
     port = free_port()
     upstream = Process(bench.command_floor(port, None), OTHERS)
@@ -143,6 +172,17 @@ def proxy_to_http2(bench, name):
     bench.is_http2_behind = True
     figures = under_load(bench, name, port, "/", SHAPES["small"])
     bench.is_http2_behind = False
+    upstream.stop()
+    return figures
+
+
+def proxy_from_http1(bench, name):
+    port = free_port()
+    upstream = Process(bench.command_ringway(port, None), OTHERS)
+    upstream.wait_for_port(port)
+    (bench.front, bench.is_http2_behind) = ("http1", True)
+    figures = http1.under_load(bench, name, port)
+    (bench.front, bench.is_http2_behind) = ("h2", False)
     upstream.stop()
     return figures
 
@@ -206,6 +246,12 @@ WORKS = {
         }
         for key, (connections, streams) in SHAPES.items()
     },
+    "small-tls": {
+        "title": "12 bytes over TLS, 8 connections, 32 streams of each",
+        "run": small_over_tls,
+        "servers": ["ringway", "h2o", "nginx", "haproxy"],
+        "columns": COLUMNS,
+    },
     "proxy2": {
         "title": "Reverse proxy to an upstream of HTTP/1.1, 8 connections, 32 streams of each",
         "run": proxy,
@@ -217,6 +263,12 @@ WORKS = {
         "run": proxy_to_http2,
         "servers": http1.with_envoy("ringway", "haproxy", "envoy"),
         "columns": COLUMNS,
+    },
+    "proxy12": {
+        "title": f"Reverse proxy from HTTP/1.1 to an upstream of HTTP/2, {http1.CONNECTIONS} connections",
+        "run": proxy_from_http1,
+        "servers": http1.with_envoy("ringway", "haproxy", "envoy"),
+        "columns": http1.COLUMNS,
     },
     "http2-file100k": {
         "title": "A file of 100 KiB, 8 connections, 8 streams of each",
@@ -251,12 +303,15 @@ def targets(everything):
     for key, (connections, streams) in SHAPES.items():
         shape = f"12 bytes, {connections} x {streams}"
         most(f"{shape}: CPU per request over h2o's", key, "h2o", 0.6)
-    most("12 bytes, 8 x 32: CPU per request over nginx's", "small", "nginx", 0.2)
+    most("12 bytes over TLS, 8 x 32: CPU per request over h2o's", "small-tls", "h2o", 0.6)
+    for key, over in (("small", ""), ("small-tls", " over TLS")):
+        most(f"12 bytes{over}, 8 x 32: CPU per request over nginx's", key, "nginx", 0.2)
     for peer in PEERS[1:]:
         if peer != "h2o":
             most(f"proxy to HTTP/1.1: CPU per request over {peer}'s", "proxy2", peer, 0.5)
     for peer in http1.with_envoy("haproxy", "envoy"):
         most(f"proxy to HTTP/2: CPU per request over {peer}'s", "proxy22", peer, 0.5)
+        most(f"proxy from HTTP/1.1 to HTTP/2: CPU per request over {peer}'s", "proxy12", peer, 0.5)
     most("100 KiB: CPU per request over nginx's", "http2-file100k", "nginx", 1.0)
     most("100 MiB: CPU per byte over h2o's", "http2-file100m", "h2o", 1.0)
     memory = summary(everything["http2-idle"], "ringway", "memory")

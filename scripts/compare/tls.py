@@ -22,19 +22,7 @@ class Bench(http1.Bench):
 
     def __init__(self, options, bins):
         super().__init__(options, bins)
-        self.chain, self.key = (os.path.join(self.folder, name) for name in ("server.pem", "server.key"))
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
-            + ["-keyout", self.key, "-out", self.chain, "-days", "30", "-subj", "/CN=localhost"]
-            + ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
-            check=True,
-            capture_output=True,
-        )
-        self.both = os.path.join(self.folder, "both.pem")
-        with open(self.both, "w") as both:
-            for name in (self.chain, self.key):
-                with open(name) as part:
-                    both.write(part.read())
+        self.chain, self.key, self.both = common.certificate(self.folder)
         with open(os.path.join(self.files, "file1m"), "wb") as file:
             file.write(os.urandom(1 << 20))
 
