@@ -96,12 +96,19 @@ impl Fields {
 
     /// Adds a field at the end. The name is put into lower case.
     pub fn push(&mut self, name: &[u8], value: &[u8]) {
+        self.push_as(Known::of_any_case(name), name, value);
+    }
+
+    /// The same of a field that is known to be this one, or to be another than this program knows.
+    pub fn push_as(&mut self, known: Known, name: &[u8], value: &[u8]) {
+        debug_assert_eq!(known, Known::of_any_case(name), "what the name says");
+        if known != Known::Other {
+            return self.push_known(known, value);
+        }
         self.text.reserve(name.len() + value.len() + SEPARATOR.len() + LINE_END.len());
         let name_at = self.text.len();
         self.text.extend_from_slice(name);
-        let own = self.text.get_mut(name_at..).unwrap_or_default();
-        own.make_ascii_lowercase();
-        let known = Known::of(own);
+        self.text.get_mut(name_at..).unwrap_or_default().make_ascii_lowercase();
         self.enter(known, name_at, |text| text.extend_from_slice(value));
     }
 

@@ -85,7 +85,20 @@ pub enum Known {
     Other,
 }
 
+/// Bytes of the longest name that is known.
+const LONGEST: usize = 19;
+
 impl Known {
+    /// The field of this name, however it is written.
+    #[must_use]
+    pub fn of_any_case(name: &[u8]) -> Self {
+        let mut lower = [0; LONGEST];
+        let Some(own) = lower.get_mut(..name.len()) else { return Self::Other };
+        own.copy_from_slice(name);
+        own.make_ascii_lowercase();
+        Self::of(own)
+    }
+
     /// The field of this name, which is in lower case.
     #[must_use]
     pub fn of(name: &[u8]) -> Self {
@@ -230,6 +243,10 @@ mod tests {
     fn names_are_known_in_lower_case() {
         assert_eq!(Known::of(b"host"), Known::Host);
         assert_eq!(Known::of(b"Host"), Known::Other);
+        assert_eq!(Known::of_any_case(b"HoSt"), Known::Host);
+        assert_eq!(Known::of_any_case(b"Hos"), Known::Other);
+        assert_eq!(Known::of_any_case(b"If-Unmodified-Since"), Known::IfUnmodifiedSince);
+        assert_eq!(Known::of_any_case(&[b'x'; 100]), Known::Other);
         assert!(Known::TransferEncoding.is_hop_by_hop());
         assert!(!Known::Trailer.is_hop_by_hop());
     }

@@ -246,8 +246,7 @@ impl<'a> Connection<'a> {
         if name.is_empty() {
             return Err(Refusal::FieldName);
         }
-        head.fields.push(name, value);
-        let known = head.fields.last_known();
+        let known = Known::of_any_case(name);
         if known == Known::Host {
             if self.host.replace(value).is_some() {
                 return Err(Refusal::HostRepeated);
@@ -261,13 +260,16 @@ impl<'a> Connection<'a> {
                 return Err(Refusal::Expectation);
             }
             self.expects_continue = head.version == Version::Http11;
-        } else if known == Known::Connection {
-            self.note_options(value);
-            return Ok(());
-        } else if known == Known::Upgrade || !known.is_hop_by_hop() {
-            return Ok(());
+        } else {
+            if known == Known::Connection {
+                self.note_options(value);
+            }
+            // Which fields it names, and what is asked for, is looked at once all are there.
+            let is_kept = matches!(known, Known::Connection | Known::Upgrade);
+            if is_kept || !known.is_hop_by_hop() {
+                head.fields.push_as(known, name, value);
+            }
         }
-        head.fields.pop();
         Ok(())
     }
 
