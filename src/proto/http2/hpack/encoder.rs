@@ -9,8 +9,11 @@ use crate::proto::http::{Known, is_secret};
 pub const ENCODER_TABLE_MAX: usize = 4096;
 /// Fields of more bytes are not put into the table: they would drive too many others out of it.
 const INDEXED_MAX: usize = 1024;
-/// Strings of fewer bytes are sent as they are: what the code would save is not worth its time.
+/// Strings of fewer bytes are sent as they are: what the code would save is not worth its time, at
+/// both ends. The first is for strings that are sent once and kept, the second for those that are
+/// written out each time.
 const HUFFMAN_MIN: usize = 8;
+const HUFFMAN_MIN_EACH: usize = 64;
 
 /// Whether the peer keeps a field.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -103,7 +106,7 @@ impl Encoder {
         let (kind, text) = name;
         if keep == Keep::Never {
             let index = static_table::find_name(kind, text);
-            return literal(index, (4, 0x10), text, value, out);
+            return literal(index, (4, 0x10), (text, value), HUFFMAN_MIN_EACH, out);
         }
         if let Some(index) = static_table::find(kind, value) {
             return integer::write(index, 7, 0x80, out);
@@ -111,14 +114,14 @@ impl Encoder {
         let by_name = static_table::find_name(kind, text);
         let fits = text.len() + value.len() <= INDEXED_MAX && self.table.fits(text, value);
         if keep == Keep::No || !fits {
-            return literal(by_name, (4, 0), text, value, out);
+            return literal(by_name, (4, 0), (text, value), HUFFMAN_MIN_EACH, out);
         }
         let (found, row) = self.table.find(name, value);
         if let Some(index) = found {
             return integer::write(static_table::LEN + index, 7, 0x80, out);
         }
         let index = by_name.or_else(|| row.map(|row| static_table::LEN + row));
-        literal(index, (6, 0x40), text, value, out);
+        literal(index, (6, 0x40), (text, value), HUFFMAN_MIN, out);
         self.table.insert(NewName::Text(text), value, (kind, None));
     }
 }
@@ -127,27 +130,31 @@ impl Encoder {
 pub fn plain_field((kind, text): (Name, &[u8]), value: &[u8], out: &mut Vec<u8>) {
     match static_table::find(kind, value) {
         Some(index) => integer::write(index, 7, 0x80, out),
-        None => literal(static_table::find_name(kind, text), (4, 0), text, value, out),
+        None => {
+            let index = static_table::find_name(kind, text);
+            literal(index, (4, 0), (text, value), HUFFMAN_MIN_EACH, out);
+        }
     }
 }
 
-/// Writes a field whose value is written out, and its name if it has no index.
+/// Writes a field whose value is written out, and its name if it has no index: by the code where
+/// they have at least `coded_from` bytes.
 fn literal(
     index: Option<usize>,
     (prefix, high): (u8, u8),
-    name: &[u8],
-    value: &[u8],
+    (name, value): (&[u8], &[u8]),
+    coded_from: usize,
     out: &mut Vec<u8>,
 ) {
     integer::write(index.unwrap_or(0), prefix, high, out);
     if index.is_none() {
-        string(name, out);
+        string(name, coded_from, out);
     }
-    string(value, out);
+    string(value, coded_from, out);
 }
 
-fn string(text: &[u8], out: &mut Vec<u8>) {
-    if text.len() >= HUFFMAN_MIN {
+fn string(text: &[u8], coded_from: usize, out: &mut Vec<u8>) {
+    if text.len() >= coded_from {
         let len = huffman::encoded_len(text);
         if len < text.len() {
             integer::write(len, 7, 0x80, out);
