@@ -14,6 +14,8 @@ pub(crate) struct HandlerExchange {
     shared: Arc<Shared>,
     receiver: Option<Box<dyn BodyReceiver>>,
     is_paused: bool,
+    /// Bytes of the answer that waited at the last look.
+    queued: usize,
 }
 
 impl HandlerExchange {
@@ -37,7 +39,7 @@ impl HandlerExchange {
             None => Arc::new(Shared::new(host, key, limit)),
         };
         let answer = Answer::new(Arc::clone(&shared));
-        let mut exchange = Self { shared, receiver: None, is_paused: false };
+        let mut exchange = Self { shared, receiver: None, is_paused: false, queued: 0 };
         exchange.receiver = contain(|| handler.handle(request, answer))?;
         Ok(exchange)
     }
@@ -75,8 +77,10 @@ impl HandlerExchange {
 
     /// What the program has said next. After [`Look::Nothing`], the worker is woken when there is
     /// more. Of the answer, `limit` bytes may wait from now on.
-    pub(crate) fn look(&self, limit: usize, takes: Takes) -> Look {
-        self.shared.look(limit, takes)
+    pub(crate) fn look(&mut self, limit: usize, takes: Takes) -> Look {
+        let (look, queued) = self.shared.look(limit, takes);
+        self.queued = queued;
+        look
     }
 
     /// Goes on with the request's body, if the program has asked for that since it paused: true
@@ -98,10 +102,11 @@ impl HandlerExchange {
         contain(|| receiver.room())
     }
 
-    /// What waits of the answer, and what is held of the request, in bytes of memory.
+    /// What waited of the answer at the last look, and what is held of the request, in bytes of
+    /// memory.
     pub(crate) fn cost(&self) -> usize {
         let held = self.receiver.as_ref().map(|receiver| contain(|| receiver.held()).unwrap_or(0));
-        self.shared.queued() + held.unwrap_or(0)
+        self.queued + held.unwrap_or(0)
     }
 }
 

@@ -314,8 +314,9 @@ impl Shared {
     }
 
     /// What was said next, if the connection takes it. After [`Look::Nothing`], the worker is told
-    /// when there is more. Of the answer, `limit` bytes may wait from now on.
-    pub(super) fn look(&self, limit: usize, takes: Takes) -> Look {
+    /// when there is more, and after [`Look::Blocked`], so that it counts what waits. Of the
+    /// answer, `limit` bytes may wait from now on. Returns it with the bytes that wait behind it.
+    pub(super) fn look(&self, limit: usize, takes: Takes) -> (Look, usize) {
         let mut state = self.state();
         state.limit = limit;
         let is_blocked = match state.said.front() {
@@ -326,29 +327,25 @@ impl Shared {
             Some(Said::End(_) | Said::Failed { .. }) | None => false,
         };
         if is_blocked {
-            return Look::Blocked;
+            state.is_told = false;
+            return (Look::Blocked, state.queued);
         }
         if let Some(said) = state.said.pop_front() {
             state.queued -= said.cost();
-            return Look::Said(said);
+            return (Look::Said(said), state.queued);
         }
         state.is_told = false;
         if state.wants_room && state.queued <= limit / 2 {
             state.wants_room = false;
             self.changed.notify_all();
-            return Look::Room;
+            return (Look::Room, state.queued);
         }
-        Look::Nothing
+        (Look::Nothing, state.queued)
     }
 
     /// Whether the request's body is to go on since the last time that this was asked.
     pub(super) fn take_resumed(&self) -> bool {
         std::mem::take(&mut self.state().resumed)
-    }
-
-    /// Bytes that wait.
-    pub(super) fn queued(&self) -> usize {
-        self.state().queued
     }
 
     /// The request is over: nothing is taken any more.

@@ -36,6 +36,12 @@ struct Rest {
 }
 
 impl Backlog {
+    /// Nothing.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { first: None, rest: None, len: 0 }
+    }
+
     /// Adds bytes at the end.
     pub fn push(&mut self, buf: Buf) {
         if buf.is_empty() {
@@ -59,6 +65,39 @@ impl Backlog {
         })?;
         self.len -= next.len();
         Some(next)
+    }
+
+    /// The next bytes, as they lie together; they are not taken.
+    pub fn front(&mut self) -> Option<&Buf> {
+        if self.first.is_none() {
+            self.first = self.rest.as_mut()?.pop();
+            self.rest.take_if(|rest| rest.is_empty());
+        }
+        self.first.as_ref()
+    }
+
+    /// Takes the next bytes, at most `most` of them, as they lie together.
+    pub fn take(&mut self, most: usize) -> Option<Buf> {
+        let len = self.front()?.len();
+        if len <= most {
+            self.len -= len;
+            return self.first.take();
+        }
+        let part = self.first.as_ref()?.slice(0, most);
+        self.skip(most);
+        Some(part)
+    }
+
+    /// Drops the first `count` of the bytes that [`Backlog::front`] has shown.
+    ///
+    /// # Panics
+    /// When it has shown fewer.
+    pub fn skip(&mut self, count: usize) {
+        if let Some(first) = &mut self.first {
+            first.advance(count);
+            self.len -= count;
+            self.first.take_if(|first| first.is_empty());
+        }
     }
 
     /// What is left of the bytes that were taken last.
@@ -92,11 +131,16 @@ impl Backlog {
         self.len + spare
     }
 
+    /// Whether what waits is on the heap.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        self.first.as_ref().is_none_or(Buf::is_heap)
+            && self.rest.as_ref().is_none_or(|rest| rest.fresh.is_empty())
+    }
+
     /// The end of a turn: what waits is on the heap from now on.
     pub fn hold(&mut self) {
-        let is_held = self.first.as_ref().is_none_or(Buf::is_heap)
-            && self.rest.as_ref().is_none_or(|rest| rest.fresh.is_empty());
-        if is_held {
+        if self.is_held() {
             return;
         }
         let rest = self.rest.get_or_insert_default();
@@ -114,7 +158,9 @@ impl Backlog {
 
     /// Forgets all, with its memory.
     pub fn clear(&mut self) {
-        *self = Self::default();
+        if self.first.is_some() || self.rest.is_some() {
+            *self = Self::default();
+        }
     }
 }
 
@@ -206,6 +252,14 @@ mod tests {
                         got.extend_from_slice(&buf[..half]);
                         buf.advance(half);
                         backlog.put_back(buf);
+                        if let Some(part) = backlog.take(100) {
+                            assert!(part.len() <= 100);
+                            got.extend_from_slice(&part);
+                        }
+                        let shown = backlog.front().map_or(0, |front| front.len().min(3));
+                        got.extend(backlog.front().iter().flat_map(|front| &front[..shown]));
+                        backlog.skip(shown);
+                        assert_eq!(backlog.len() + got.len(), all.len());
                         backlog.hold();
                         backlog.push(Buf::copy_of(b"+"));
                         all.push(b'+');

@@ -123,7 +123,7 @@ fn take(
             heard.words.push(format!("{id} {}", violation.name()));
         }
         ServerEvent::TooMany(id) => heard.words.push(format!("{id} too many")),
-        ServerEvent::Opened => {}
+        ServerEvent::Opened(_) => {}
     }
 }
 
@@ -194,7 +194,7 @@ fn ask(parts: &[&[u8]], now: Instant) -> Heard {
                     (format!("{id} {}", rule.name()), id)
                 }
                 ClientEvent::GoAway(last, code, _) => (format!("goaway {last} {}", code.name()), 0),
-                ClientEvent::Opened => continue,
+                ClientEvent::Opened(_) => continue,
             };
             if !word.is_empty() {
                 heard.words.push(word);

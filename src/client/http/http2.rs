@@ -247,7 +247,7 @@ impl Http2 {
                     state.head = Some((head, length));
                 }
             }
-            ClientEvent::Body(_) | ClientEvent::Opened => {}
+            ClientEvent::Body(_) | ClientEvent::Opened(_) => {}
             ClientEvent::Reset(stream, code) => {
                 let has_head = self.streams.get(&stream).is_some_and(|state| state.has_head);
                 let error = if has_head && code == ErrorCode::REFUSED_STREAM {

@@ -53,11 +53,13 @@ impl Outbound {
 
     /// Sends a message.
     fn send(&self, metadata: &mut Metadata, message: &impl Message) -> Result<(), SendError> {
-        // Nothing is encoded that would be refused.
-        match self.shared.claim_room() {
-            Claim::Room => {}
-            Claim::Full => return Err(SendError::Full),
-            Claim::Gone => return Err(SendError::Gone),
+        if self.coding != MessageCoding::Identity {
+            // Nothing is compressed that would be refused.
+            match self.shared.claim_room() {
+                Claim::Room => {}
+                Claim::Full => return Err(SendError::Full),
+                Claim::Gone => return Err(SendError::Gone),
+            }
         }
         let part = framed(message, self.coding)?;
         let said = self.shared.say_message(|| self.head(metadata), part, false);

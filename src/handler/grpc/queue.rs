@@ -32,6 +32,11 @@ impl<R: Message> SendQueue<R> {
 
     /// Sends a message, behind those that wait.
     pub fn send(&mut self, message: R) -> Reading {
+        if let Some(sink) = self.sink.as_mut().filter(|_| self.waiting.is_empty())
+            && sink.send(&message).is_ok()
+        {
+            return Reading::On;
+        }
         self.waiting.push_back(message);
         self.proceed()
     }

@@ -90,9 +90,12 @@ impl Server {
     }
 
     fn note_head(&mut self, id: StreamId, ends: bool) {
-        if let Some(stream) = self.connection.streams.get_mut(id) {
-            stream.sending.state = if ends { SendState::Ended } else { SendState::Body };
-            stream.sending.closed = ends;
+        let is_shut = self.connection.windows.send <= 0;
+        let Some(stream) = self.connection.streams.get_mut(id) else { return };
+        stream.sending.state = if ends { SendState::Ended } else { SendState::Body };
+        stream.sending.closed = ends;
+        if stream.wants_window(is_shut) {
+            self.connection.streams.touch(id);
         }
     }
 
@@ -137,9 +140,8 @@ impl Server {
             && body.len() <= FRAME_MAX.min(peer.max_frame_size)
             && sending.body.is_empty();
         if !fits {
-            sending.body.push(Buf::copy_of(body));
-            sending.closed = true;
-            return;
+            self.connection.send_part(id, Buf::copy_of(body));
+            return self.connection.send_end(id, None);
         }
         let out = out.bytes();
         let head =

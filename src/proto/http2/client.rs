@@ -34,7 +34,7 @@ pub enum ClientEvent {
     /// with what it says of it, as it came.
     GoAway(StreamId, ErrorCode, Buf),
     /// More may be sent than before, or more streams may be opened.
-    Opened,
+    Opened(Option<StreamId>),
 }
 
 /// The machine of one connection.
@@ -248,7 +248,7 @@ impl Client {
                     self.remove_unanswered(last, space);
                     Some(ClientEvent::GoAway(last, code, text))
                 }
-                Frame::Opened => Some(ClientEvent::Opened),
+                Frame::Opened(stream) => Some(ClientEvent::Opened(stream)),
             };
             if event.is_some() {
                 return Ok(event);
@@ -351,7 +351,8 @@ impl Client {
 
     /// The next part of an answer's body; `None` when more has to come, or when it is over.
     pub fn next_of_body(&mut self, id: StreamId) -> Option<Buf> {
-        let part = self.connection.streams.get_mut(id)?.receiving.body.pop()?;
+        let stream = self.connection.streams.touch_if(id, Stream::has_body)?;
+        let part = stream.receiving.body.pop()?;
         self.connection.taken(id, part.len());
         Some(part)
     }

@@ -10,7 +10,7 @@ use super::hpack::{Decoder, Encoder};
 use super::input::FrameInput;
 use super::limits::{HEADS_PER_BYTE, Limits, Offence, Offences};
 use super::settings::PeerSettings;
-use super::stream::{SendState, Stream, Streams};
+use super::stream::{SendState, Streams};
 use super::workspace::Workspace;
 use crate::mem::Buf;
 
@@ -39,8 +39,8 @@ pub(super) enum Frame {
     Violated { stream: u32, violation: Violation },
     /// No further streams than up to this one.
     GoAway { last: u32, code: ErrorCode, text: Buf },
-    /// Settings or windows: more may be sent than before.
-    Opened,
+    /// Settings or windows: more may be sent than before, on one stream or on all.
+    Opened(Option<u32>),
 }
 
 /// Where the input stands.
@@ -148,6 +148,10 @@ pub(super) struct Connection {
     pub(super) round_trip: Duration,
     /// Counts the frames of bodies that were sent.
     pub(super) turn: u64,
+    /// The connection's window was shut when frames went out last.
+    pub(super) was_shut: bool,
+    /// When the first of the answers that wait for the peer began to, or earlier.
+    pub(super) stalls_from: Option<Instant>,
     /// Something is to be looked at when the next frames go out.
     pub(super) has_credit: bool,
     pub(super) has_ended: bool,
@@ -195,6 +199,8 @@ impl Connection {
             heads: 0,
             round_trip: ROUND_TRIP,
             turn: 0,
+            was_shut: false,
+            stalls_from: None,
             has_credit: false,
             has_ended: false,
             partial_since: None,
@@ -220,17 +226,17 @@ impl Connection {
     /// Bytes of memory that what waits takes, in both directions.
     pub(super) fn cost(&self) -> usize {
         let block = self.block.as_ref().map_or(0, |block| block.bytes.capacity());
-        let streams: usize = self.streams.iter().map(Stream::cost).sum();
-        self.input.cost() + block + streams
+        let bodies = self.windows.waiting + self.streams.queued() + self.streams.spare();
+        self.input.cost() + block + bodies
     }
 
     /// The end of a turn: what waits holds nothing of the pool.
     pub(super) fn hold(&mut self) {
         self.input.hold();
-        for stream in self.streams.iter_mut() {
-            stream.receiving.body.hold();
-            stream.sending.body.hold();
-        }
+        self.streams.hold();
+        let waiting =
+            || self.streams.iter().map(|stream| stream.receiving.body.len()).sum::<usize>();
+        debug_assert_eq!(self.windows.waiting, waiting(), "what waits is counted where it changes");
     }
 
     /// Forgets what came and what waits, with its memory.
@@ -452,8 +458,10 @@ impl Connection {
             }
             return Ok(None);
         }
-        if let Some(part) = part {
-            receiving.body.push(part);
+        if let Some(part) = part
+            && let Some(stream) = self.streams.touch(id)
+        {
+            stream.receiving.body.push(part);
             self.windows.wait(len);
             self.has_credit |= self.windows.settle();
         }

@@ -158,7 +158,7 @@ impl Connection {
         if self.role == Role::Client && stream.receiving.ended {
             // The answer is whole; what is left of the request is not wanted (section 8.1).
             stream.sending.state = SendState::Ended;
-            stream.sending.body.clear();
+            self.streams.drop_output(id);
             return Ok(Some(Frame::Data { stream: id }));
         }
         self.remove(id, space);
@@ -181,12 +181,12 @@ impl Connection {
             if self.windows.send > WINDOW_MAX {
                 return Err(Violation::WindowOverflow);
             }
-            return Ok(Some(Frame::Opened));
+            return Ok(Some(Frame::Opened(None)));
         }
         if self.is_idle(id) {
             return Err(Violation::StreamIdle);
         }
-        let Some(stream) = self.streams.get_mut(id) else {
+        let Some(stream) = self.streams.touch(id) else {
             // It may have been sent before the end of the stream came.
             return self.offences.note(Offence::Control, now, limits).map(|()| None);
         };
@@ -197,7 +197,7 @@ impl Connection {
         if stream.sending.window > WINDOW_MAX {
             return self.violate(id, Violation::WindowOverflow, (now, limits), space).map(Some);
         }
-        Ok(Some(Frame::Opened))
+        Ok(Some(Frame::Opened(Some(id))))
     }
 
     fn take_settings(
@@ -228,14 +228,14 @@ impl Connection {
         }
         self.encoder.set_max(self.peer.header_table_size as usize);
         let change = i64::from(self.peer.initial_window_size) - i64::from(before);
-        for stream in self.streams.iter_mut() {
+        for stream in self.streams.touch_all() {
             stream.sending.window += change;
             if stream.sending.window > WINDOW_MAX {
                 return Err(Violation::WindowOverflow);
             }
         }
         frame::write_settings_ack(&mut self.control);
-        Ok(Some(Frame::Opened))
+        Ok(Some(Frame::Opened(None)))
     }
 
     fn take_priority(&mut self, payload: &Buf) -> Result<Option<Frame>, Violation> {

@@ -51,15 +51,15 @@ impl FrameInput {
     /// So many bytes, as soon as all of them are there.
     pub(super) fn take(&mut self, len: usize) -> Option<Buf> {
         if self.partial.is_empty() {
-            let Some(mut first) = self.waiting.pop() else {
-                self.is_stuck = len > 0;
-                return (len == 0).then(|| Buf::copy_of(&[]));
+            if len == 0 {
+                return Some(Buf::copy_of(&[]));
+            }
+            let Some(first) = self.waiting.take(len) else {
+                self.is_stuck = true;
+                return None;
             };
-            if first.len() >= len {
-                let whole = first.slice(0, len);
-                first.advance(len);
-                self.waiting.put_back(first);
-                return Some(whole);
+            if first.len() == len {
+                return Some(first);
             }
             self.partial.extend_from_slice(&first);
         }
@@ -68,15 +68,12 @@ impl FrameInput {
 
     /// The head of a frame, as soon as all of it is there.
     pub(super) fn take_head(&mut self) -> Option<FrameHead> {
-        if self.partial.is_empty() {
-            let mut first = self.waiting.pop()?;
-            if let Some(head) = first.first_chunk::<HEAD_LEN>() {
-                let head = FrameHead::read(*head);
-                first.advance(HEAD_LEN);
-                self.waiting.put_back(first);
-                return Some(head);
-            }
-            self.partial.extend_from_slice(&first);
+        if self.partial.is_empty()
+            && let Some(head) = self.waiting.front()?.first_chunk::<HEAD_LEN>()
+        {
+            let head = FrameHead::read(*head);
+            self.waiting.skip(HEAD_LEN);
+            return Some(head);
         }
         if !self.fill(HEAD_LEN) {
             return None;
@@ -89,31 +86,20 @@ impl FrameInput {
     /// At most so many bytes, as they lie together.
     pub(super) fn take_some(&mut self, most: usize) -> Option<Buf> {
         debug_assert!(self.partial.is_empty(), "bodies are not put together");
-        let Some(mut first) = self.waiting.pop() else {
-            self.is_stuck = true;
-            return None;
-        };
-        if first.len() <= most {
-            return Some(first);
-        }
-        let part = first.slice(0, most);
-        first.advance(most);
-        self.waiting.put_back(first);
-        Some(part)
+        let part = self.waiting.take(most);
+        self.is_stuck |= part.is_none();
+        part
     }
 
     /// Puts what waits behind what has come before, up to so many bytes; false when there are
     /// fewer.
     fn fill(&mut self, len: usize) -> bool {
         while self.partial.len() < len {
-            let Some(mut next) = self.waiting.pop() else {
+            let Some(next) = self.waiting.take(len - self.partial.len()) else {
                 self.is_stuck = true;
                 return false;
             };
-            let count = next.len().min(len - self.partial.len());
-            self.partial.extend_from_slice(next.get(..count).unwrap_or_default());
-            next.advance(count);
-            self.waiting.put_back(next);
+            self.partial.extend_from_slice(&next);
         }
         true
     }

@@ -9,7 +9,7 @@ use super::frame::{
 };
 use super::hpack::Encoder;
 use super::response::write_trailers;
-use super::stream::{SendState, Sending, Stream};
+use super::stream::{SendState, Stream};
 use super::workspace::Workspace;
 use crate::mem::Buf;
 use crate::proto::http::Fields;
@@ -46,8 +46,8 @@ pub struct Growth {
 
 impl Connection {
     /// Bytes of bodies that wait for windows or for their turn.
-    pub(super) fn queued(&self) -> usize {
-        self.streams.iter().map(|stream| stream.sending.body.len()).sum()
+    pub(super) const fn queued(&self) -> usize {
+        self.streams.queued()
     }
 
     /// The same of one stream.
@@ -63,10 +63,11 @@ impl Connection {
         Some(window.saturating_sub(sending.body.len()))
     }
 
-    /// What goes out on a stream, while more of its body may be added.
-    fn open_body(&mut self, id: u32) -> Option<&mut Sending> {
-        let sending = &mut self.streams.get_mut(id)?.sending;
-        (sending.state == SendState::Body && !sending.closed).then_some(sending)
+    /// Whether more may be added to the body that goes out on a stream.
+    fn has_open_body(&self, id: u32) -> bool {
+        self.streams
+            .get(id)
+            .is_some_and(|stream| stream.sending.state == SendState::Body && !stream.sending.closed)
     }
 
     /// Writes the frames of a field block. Returns how many bytes they have.
@@ -85,17 +86,20 @@ impl Connection {
 
     /// A part of a body: it waits for [`Connection::transmit`].
     pub(super) fn send_part(&mut self, id: u32, part: Buf) {
-        if let Some(sending) = self.open_body(id) {
-            sending.body.push(part);
+        if self.has_open_body(id) {
+            self.streams.push_output(id, part);
         }
     }
 
     /// The end of a body.
     pub(super) fn send_end(&mut self, id: u32, trailers: Option<&Fields>) {
-        if let Some(sending) = self.open_body(id) {
+        if self.has_open_body(id)
+            && let Some(Stream { sending, .. }) = self.streams.touch(id)
+        {
             sending.closed = true;
             let trailers = trailers.filter(|trailers| !trailers.is_empty());
             sending.trailers = trailers.map(|trailers| Box::new(trailers.clone()));
+            self.streams.note_output(id);
         }
     }
 
@@ -120,46 +124,69 @@ impl Connection {
             self.grant(now, growth);
         }
         self.flush_control(out);
+        let sent = self.send_bodies(room, space, out);
+        self.flush_control(out);
+        self.note_waiting(now);
+        sent
+    }
+
+    fn send_bodies(&mut self, room: usize, space: &mut Workspace, out: &mut impl Output) -> usize {
+        let mut ready = std::mem::take(&mut space.ready);
+        ready.clear();
+        self.streams.list_ready(self.windows.send, &mut ready);
+        if ready.len() > 1 {
+            ready.make_contiguous().sort_unstable();
+        }
         let mut sent = 0;
         while sent < room
-            && let Some(id) = self.next_to_send()
+            && let Some((_, id)) = ready.pop_front()
         {
+            let window = self.windows.send;
+            if !self.streams.get(id).is_some_and(|stream| stream.can_send(window)) {
+                continue;
+            }
             sent += self.send_frame(id, (room - sent).max(FRAME_LEAST), out);
-            self.end_if_sent(id, space);
+            if let Some(stream) = self.streams.get(id).filter(|stream| stream.has_output()) {
+                let next = (stream.turn(), id);
+                let at = ready.partition_point(|one| *one < next);
+                ready.insert(at, next);
+            } else {
+                self.end_if_sent(id, space);
+            }
         }
-        self.flush_control(out);
-        // Towards servers, each exchange has a clock of its own.
-        if self.role == Role::Server {
-            self.note_waiting(now);
-        }
+        space.ready = ready;
         sent
     }
 
     /// Which streams wait for the peer, and since when: a few bytes now and then are no progress.
     fn note_waiting(&mut self, now: Instant) {
+        // Towards servers, each exchange has a clock of its own.
+        let is_server = self.role == Role::Server;
         let is_shut = self.windows.send <= 0;
-        for stream in self.streams.iter_mut() {
-            let is_waiting = stream.has_output() || stream.wants_window(is_shut);
+        let has_turned = std::mem::replace(&mut self.was_shut, is_shut) != is_shut;
+        let stalls_from = &mut self.stalls_from;
+        self.streams.watch(has_turned && is_server, |stream| {
+            let is_waiting = is_server && (stream.has_output() || stream.wants_window(is_shut));
             let waits = &mut stream.sending.waits;
             match waits {
                 _ if !is_waiting => *waits = None,
                 Some((_, bytes)) if *bytes < PROGRESS => {}
-                Some(_) | None => *waits = Some((now, 0)),
+                Some(_) | None => {
+                    *waits = Some((now, 0));
+                    stalls_from.get_or_insert(now);
+                }
             }
-        }
+        });
     }
 
-    /// The stream whose turn it is: the most urgent first; of these the ones whose answers are of
-    /// no use in parts, one after the other, and then the others in turn.
-    fn next_to_send(&self) -> Option<u32> {
-        let window = self.windows.send;
-        let ready = self.streams.iter().filter(|stream| stream.can_send(window));
-        let order = |stream: &&Stream| {
-            let incremental = stream.priority.incremental;
-            let served = if incremental { stream.sending.served } else { 0 };
-            (stream.priority.urgency, incremental, served, stream.id)
-        };
-        ready.min_by_key(order).map(|stream| stream.id)
+    /// An answer that the peer does not take: less of it than 16 KiB went within the time.
+    pub(super) fn stalled(&mut self, now: Instant, timeout: Duration) -> Option<u32> {
+        let waiting = || self.streams.iter().filter_map(|one| Some((one.sending.waits?.0, one.id)));
+        let found = waiting().find(|(since, _)| *since + timeout <= now);
+        if found.is_none() {
+            self.stalls_from = waiting().map(|(since, _)| since).min();
+        }
+        found.map(|(_, id)| id)
     }
 
     /// Sends one frame of a stream's body. Returns the bytes that it carries.
@@ -167,7 +194,7 @@ impl Connection {
         self.turn += 1;
         let (turn, window) = (self.turn, usize::try_from(self.windows.send).unwrap_or(0));
         let most = FRAME_MAX.min(self.peer.max_frame_size).min(window).min(room.max(1));
-        let Some(stream) = self.streams.get_mut(id) else { return 0 };
+        let Some(stream) = self.streams.touch(id) else { return 0 };
         let len = stream.sendable().min(most);
         let is_last = stream.sending.closed && stream.sending.body.len() == len;
         let ends = is_last && stream.sending.trailers.is_none();
@@ -176,7 +203,7 @@ impl Connection {
             FrameHead { len, kind: kind::DATA, flags, stream: id }.write(out.bytes());
             let mut left = len;
             while left > 0
-                && let Some(part) = stream.take_output(left)
+                && let Some(part) = stream.sending.body.take(left)
             {
                 left -= part.len();
                 write_part(part, out);
@@ -188,6 +215,7 @@ impl Connection {
         }
         stream.sending.window -= i64::try_from(len).unwrap_or(0);
         self.windows.send -= i64::try_from(len).unwrap_or(0);
+        self.streams.sent(len);
         if is_last {
             let Some(stream) = self.streams.get_mut(id) else { return len };
             stream.sending.state = SendState::Ended;

@@ -33,8 +33,8 @@ pub enum ServerEvent {
     Violated(StreamId, Violation),
     /// A request was refused before anything was done for it: there are too many.
     TooMany(StreamId),
-    /// More may be sent than before.
-    Opened,
+    /// More may be sent than before, on one stream or on all.
+    Opened(Option<StreamId>),
 }
 
 /// How the connection ends.
@@ -213,7 +213,7 @@ impl Server {
                 Frame::Violated { stream, violation } => {
                     Some(ServerEvent::Violated(stream, violation))
                 }
-                Frame::Opened => Some(ServerEvent::Opened),
+                Frame::Opened(stream) => Some(ServerEvent::Opened(stream)),
                 Frame::GoAway { .. } => {
                     // It begins no more requests, and waits for its answers.
                     self.go_away();
@@ -380,7 +380,8 @@ impl Server {
     /// # Errors
     /// It is longer than it may be.
     pub fn next_of_body(&mut self, id: StreamId) -> Result<Option<Buf>, Refusal> {
-        let Some(stream) = self.connection.streams.get_mut(id) else { return Ok(None) };
+        let streams = &mut self.connection.streams;
+        let Some(stream) = streams.touch_if(id, Stream::has_body) else { return Ok(None) };
         let Some(part) = stream.receiving.body.pop() else { return Ok(None) };
         let left = stream.receiving.allowed.checked_sub(part.len() as u64);
         stream.receiving.allowed = left.unwrap_or(0);
@@ -444,28 +445,23 @@ impl Server {
         self.connection.transmit(room, at, space, out)
     }
 
-    /// When the first of the answers has waited for so long that its client does not take it.
+    /// When the first of the answers may have waited for so long that its client does not take it:
+    /// that, or an earlier time, at which [`Server::stalled`] is asked.
     #[must_use]
     pub fn stalls_at(&self, timeout: Duration) -> Option<Instant> {
-        let streams = self.connection.streams.iter();
-        streams.filter_map(|stream| Some(stream.sending.waits?.0 + timeout)).min()
+        let from = self.connection.stalls_from.filter(|_| self.streams() > 0);
+        from.map(|from| from + timeout)
     }
 
     /// An answer that its client does not take: less of it than 16 KiB went within the time.
-    #[must_use]
-    pub fn stalled(&self, now: Instant, timeout: Duration) -> Option<StreamId> {
-        let mut streams = self.connection.streams.iter();
-        let is_over = |stream: &&Stream| {
-            stream.sending.waits.is_some_and(|(since, _)| since + timeout <= now)
-        };
-        streams.find(is_over).map(|stream| stream.id)
+    pub fn stalled(&mut self, now: Instant, timeout: Duration) -> Option<StreamId> {
+        self.connection.stalled(now, timeout)
     }
 
     /// Whether something of a request's body has come that was not taken.
     #[must_use]
     pub fn has_body(&self, id: StreamId) -> bool {
-        let stream = self.connection.streams.get(id);
-        stream.is_some_and(|stream| !stream.receiving.body.is_empty())
+        self.connection.streams.get(id).is_some_and(Stream::has_body)
     }
 
     /// Since when a frame or a field block is not all there.
@@ -487,9 +483,9 @@ impl Connection {
         let Some(stream) = self.streams.get_mut(id) else { return };
         stream.receiving.unwanted = true;
         stream.receiving.trailers = None;
-        let left = stream.receiving.body.len();
-        stream.receiving.body.clear();
-        if left > 0 {
+        if let Some(stream) = self.streams.touch_if(id, Stream::has_body) {
+            let left = stream.receiving.body.len();
+            stream.receiving.body.clear();
             self.taken(id, left);
         }
     }

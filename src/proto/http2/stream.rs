@@ -6,6 +6,8 @@
 //!                └──── a reset of either side, or both have ended: it is removed ────┘
 //! ```
 
+use std::cell::Cell;
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::request::Priority;
@@ -77,6 +79,10 @@ pub(super) enum SendState {
     Ended,
 }
 
+/// The order in which streams send (RFC 9218, section 10): the most urgent first; of these the ones
+/// whose bodies are of no use in parts, one after the other, and then the others in turn.
+pub(super) type Turn = (u8, bool, u64);
+
 /// One stream.
 #[derive(Debug)]
 pub(super) struct Stream {
@@ -88,41 +94,70 @@ pub(super) struct Stream {
     pub(super) head_size: usize,
     /// The answer is complete: the session has forgotten the stream.
     pub(super) answered: bool,
+    marks: Marks,
+}
+
+/// Where a stream stands in the lists of its connection.
+#[derive(Debug, Default)]
+struct Marks {
+    /// It is among those that were touched: it is not known whether it waits for its peer.
+    is_unwatched: bool,
+    /// The same: what waits may hold buffers of the pool.
+    is_unheld: bool,
+    /// It is among those that have output.
+    is_outgoing: bool,
+    /// Bytes of memory that are counted beside those that wait.
+    spare: usize,
+}
+
+impl Receiving {
+    /// On a stream that begins, whose window has `size` bytes.
+    const fn new(size: u32) -> Self {
+        Self {
+            ended: false,
+            unwanted: false,
+            window: size as i64,
+            size,
+            credit: 0,
+            given: None,
+            body: Backlog::new(),
+            came: 0,
+            expected: None,
+            allowed: u64::MAX,
+            awaits_continue: false,
+            trailers: None,
+            has_head: false,
+            is_bodiless: false,
+            interim: 0,
+        }
+    }
+}
+
+impl Sending {
+    /// On a stream that begins, of which the peer takes `window` bytes.
+    const fn new(window: i64) -> Self {
+        Self {
+            state: SendState::Head,
+            window,
+            body: Backlog::new(),
+            closed: false,
+            trailers: None,
+            served: 0,
+            waits: None,
+        }
+    }
 }
 
 impl Stream {
     pub(super) fn new(id: u32, (receive, send): (u32, i64)) -> Self {
         Self {
             id,
-            receiving: Receiving {
-                ended: false,
-                unwanted: false,
-                window: receive.into(),
-                size: receive,
-                credit: 0,
-                given: None,
-                body: Backlog::default(),
-                came: 0,
-                expected: None,
-                allowed: u64::MAX,
-                awaits_continue: false,
-                trailers: None,
-                has_head: false,
-                is_bodiless: false,
-                interim: 0,
-            },
-            sending: Sending {
-                state: SendState::Head,
-                window: send,
-                body: Backlog::default(),
-                closed: false,
-                trailers: None,
-                served: 0,
-                waits: None,
-            },
+            receiving: Receiving::new(receive),
+            sending: Sending::new(send),
             priority: Priority::default(),
             head_size: 0,
             answered: false,
+            marks: Marks::default(),
         }
     }
 
@@ -132,6 +167,11 @@ impl Stream {
         self.receiving.trailers = None;
         self.sending.body.clear();
         self.sending.trailers = None;
+    }
+
+    /// Whether something of its body has come that was not taken.
+    pub(super) const fn has_body(&self) -> bool {
+        !self.receiving.body.is_empty()
     }
 
     /// Whether something is to be sent.
@@ -160,85 +200,275 @@ impl Stream {
         self.sending.body.is_empty() || self.sending.window > 0 && window > 0
     }
 
-    /// Takes the next bytes that are to be sent.
-    pub(super) fn take_output(&mut self, most: usize) -> Option<Buf> {
-        let mut next = self.sending.body.pop()?;
-        if next.len() <= most {
-            return Some(next);
-        }
-        let part = next.slice(0, most);
-        next.advance(most);
-        self.sending.body.put_back(next);
-        Some(part)
+    /// Whose turn it is before others'.
+    pub(super) const fn turn(&self) -> Turn {
+        let incremental = self.priority.incremental;
+        (self.priority.urgency, incremental, if incremental { self.sending.served } else { 0 })
     }
 
-    /// Bytes of memory that what waits takes.
-    pub(super) fn cost(&self) -> usize {
-        self.receiving.body.cost() + self.sending.body.cost()
+    /// Whether nothing that waits holds anything of the pool.
+    fn is_held(&self) -> bool {
+        self.receiving.body.is_held() && self.sending.body.is_held()
+    }
+
+    /// What waits holds nothing of the pool from now on. Returns how many bytes of memory it takes
+    /// beside those that wait.
+    fn hold(&mut self) -> usize {
+        let bodies = [&mut self.receiving.body, &mut self.sending.body];
+        let held = bodies.into_iter().map(|body| {
+            body.hold();
+            body.cost() - body.len()
+        });
+        held.sum()
     }
 }
 
 /// The open streams of a connection. Without any, they take no memory; what they take comes from
 /// the worker's [`Workspace`], so that a request costs no allocation.
+///
+/// A turn costs by the streams that something happened to, and not by those that are open: a
+/// connection of a thousand calls that wait is not looked at a thousand times for one message.
 #[derive(Debug, Default)]
 pub(super) struct Streams {
-    /// In the order of their numbers.
-    open: List,
+    lists: Lists,
+    /// Bytes of bodies that wait to be sent.
+    queued: usize,
+    /// Bytes of memory that bodies take beside those that wait.
+    spare: usize,
+    /// Where the stream was that was asked for last: mostly it is asked for again, or the next one.
+    found: Cell<usize>,
 }
 
-/// Streams are large, and one is often removed before others: they are not moved.
-pub(super) type List = Vec<Box<Stream>>;
+/// What is kept of streams.
+#[derive(Debug, Default)]
+pub(super) struct Lists {
+    /// All, in the order of their numbers. Streams are large, and one is often removed before
+    /// others: they are not moved.
+    #[expect(clippy::vec_box, reason = "as it says")]
+    open: Vec<Box<Stream>>,
+    /// Those that something happened to since the last turn. Some may be gone.
+    touched: Vec<u32>,
+    /// Those that have something to send, once each. Some may be gone.
+    outgoing: Vec<u32>,
+}
+
+impl Lists {
+    /// Whether nothing is in them.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.open.is_empty() && self.touched.is_empty() && self.outgoing.is_empty()
+    }
+
+    /// How many streams there is memory for.
+    pub(super) fn capacity(&self) -> usize {
+        self.open.capacity().max(self.touched.capacity()).max(self.outgoing.capacity())
+    }
+}
 
 impl Streams {
     pub(super) const fn len(&self) -> usize {
-        self.open.len()
+        self.lists.open.len()
+    }
+
+    /// Bytes of bodies that wait to be sent.
+    pub(super) const fn queued(&self) -> usize {
+        self.queued
+    }
+
+    /// Bytes of memory that bodies take beside those that wait.
+    pub(super) const fn spare(&self) -> usize {
+        self.spare
     }
 
     fn place(&self, id: u32) -> Result<usize, usize> {
-        // Mostly the one that came last.
-        match self.open.last() {
-            Some(last) if last.id == id => Ok(self.open.len() - 1),
-            Some(last) if last.id < id => Err(self.open.len()),
-            Some(_) | None => self.open.binary_search_by_key(&id, |stream| stream.id),
+        let open = &self.lists.open;
+        let found = self.found.get();
+        for place in [found, found + 1] {
+            if open.get(place).is_some_and(|stream| stream.id == id) {
+                self.found.set(place);
+                return Ok(place);
+            }
         }
+        let place = match open.last() {
+            Some(last) if last.id < id => Err(open.len()),
+            Some(_) | None => open.binary_search_by_key(&id, |stream| stream.id),
+        };
+        self.found.set(place.unwrap_or_else(|place| place));
+        place
     }
 
     pub(super) fn get(&self, id: u32) -> Option<&Stream> {
         let place = self.place(id).ok()?;
-        self.open.get(place).map(|stream| &**stream)
+        self.lists.open.get(place).map(|stream| &**stream)
     }
 
+    /// A stream, of which neither bodies nor states nor windows are changed.
     pub(super) fn get_mut(&mut self, id: u32) -> Option<&mut Stream> {
         let place = self.place(id).ok()?;
-        self.open.get_mut(place).map(|stream| &mut **stream)
+        self.lists.open.get_mut(place).map(|stream| &mut **stream)
+    }
+
+    /// A stream that something happens to.
+    pub(super) fn touch(&mut self, id: u32) -> Option<&mut Stream> {
+        self.touch_if(id, |_| true)
+    }
+
+    /// The same for one of which something is true.
+    pub(super) fn touch_if(
+        &mut self,
+        id: u32,
+        is_true: impl FnOnce(&Stream) -> bool,
+    ) -> Option<&mut Stream> {
+        let place = self.place(id).ok()?;
+        let Lists { open, touched, .. } = &mut self.lists;
+        let stream = &mut **open.get_mut(place)?;
+        if !is_true(stream) {
+            return None;
+        }
+        let marks = &mut stream.marks;
+        if !marks.is_unwatched && !marks.is_unheld {
+            touched.push(id);
+        }
+        (marks.is_unwatched, marks.is_unheld) = (true, true);
+        Some(stream)
+    }
+
+    /// A part of a body is to be sent.
+    pub(super) fn push_output(&mut self, id: u32, part: Buf) {
+        self.queued += part.len();
+        if let Some(stream) = self.touch(id) {
+            stream.sending.body.push(part);
+            self.note_output(id);
+        }
+    }
+
+    /// Nothing of a body is sent any more.
+    pub(super) fn drop_output(&mut self, id: u32) {
+        if let Some(stream) = self.touch(id) {
+            let left = stream.sending.body.len();
+            stream.sending.body.clear();
+            self.queued -= left;
+        }
+    }
+
+    /// Bytes of bodies were sent.
+    pub(super) const fn sent(&mut self, bytes: usize) {
+        self.queued -= bytes;
+    }
+
+    /// A stream may have something to send.
+    pub(super) fn note_output(&mut self, id: u32) {
+        let Ok(place) = self.place(id) else { return };
+        let Lists { open, outgoing, .. } = &mut self.lists;
+        let Some(stream) = open.get_mut(place) else { return };
+        if stream.has_output() && !std::mem::replace(&mut stream.marks.is_outgoing, true) {
+            outgoing.push(id);
+        }
+    }
+
+    /// Puts those that can send while the connection takes `window` bytes into a list.
+    pub(super) fn list_ready(&mut self, window: i64, ready: &mut VecDeque<(Turn, u32)>) {
+        let mut at = 0;
+        while let Some(id) = self.lists.outgoing.get(at).copied() {
+            match self.get_mut(id) {
+                Some(stream) if stream.has_output() => {
+                    if stream.can_send(window) {
+                        ready.push_back((stream.turn(), id));
+                    }
+                    at += 1;
+                }
+                found => {
+                    if let Some(stream) = found {
+                        stream.marks.is_outgoing = false;
+                    }
+                    self.lists.outgoing.swap_remove(at);
+                }
+            }
+        }
+    }
+
+    /// Looks at those that were touched since the last time, or at all.
+    pub(super) fn watch(&mut self, all: bool, mut look: impl FnMut(&mut Stream)) {
+        if all {
+            self.iter_mut().for_each(&mut look);
+        }
+        self.settle(|stream, _| {
+            if std::mem::take(&mut stream.marks.is_unwatched) && !all {
+                look(stream);
+            }
+        });
+    }
+
+    /// What waits holds nothing of the pool from now on.
+    pub(super) fn hold(&mut self) {
+        let queued = || self.iter().map(|stream| stream.sending.body.len()).sum::<usize>();
+        debug_assert_eq!(self.queued, queued(), "what is queued is counted where it changes");
+        self.settle(|stream, spare| {
+            if std::mem::take(&mut stream.marks.is_unheld) {
+                let now = stream.hold();
+                *spare = *spare + now - std::mem::replace(&mut stream.marks.spare, now);
+            }
+        });
+        debug_assert!(self.iter().all(Stream::is_held), "what changes a body touches its stream");
+    }
+
+    /// Does something with those that were touched, and forgets those that all was done with.
+    fn settle(&mut self, mut work: impl FnMut(&mut Stream, &mut usize)) {
+        let mut touched = std::mem::take(&mut self.lists.touched);
+        let mut spare = self.spare;
+        touched.retain(|id| {
+            self.get_mut(*id).is_some_and(|stream| {
+                work(stream, &mut spare);
+                stream.marks.is_unwatched || stream.marks.is_unheld
+            })
+        });
+        (self.lists.touched, self.spare) = (touched, spare);
     }
 
     /// Adds a stream, whose number is the highest.
     pub(super) fn insert(&mut self, stream: Stream, space: &mut Workspace) {
-        debug_assert!(self.open.last().is_none_or(|last| last.id < stream.id), "numbers go up");
-        if self.open.capacity() == 0 {
-            self.open = space.take_list();
+        let last = self.lists.open.last();
+        debug_assert!(last.is_none_or(|last| last.id < stream.id), "numbers go up");
+        if self.lists.open.capacity() == 0 {
+            self.lists = space.take_lists();
         }
-        self.open.push(space.take_box(stream));
+        self.found.set(self.lists.open.len());
+        self.lists.open.push(space.take_box(stream));
     }
 
     pub(super) fn remove(&mut self, id: u32, space: &mut Workspace) {
         let Ok(place) = self.place(id) else { return };
-        space.give_box(self.open.remove(place));
-        if self.open.is_empty() {
-            space.give_list(std::mem::take(&mut self.open));
+        let stream = self.lists.open.remove(place);
+        self.queued -= stream.sending.body.len();
+        self.spare -= stream.marks.spare;
+        space.give_box(stream);
+        if self.lists.open.is_empty() {
+            self.lists.touched.clear();
+            self.lists.outgoing.clear();
+            space.give_lists(std::mem::take(&mut self.lists));
         }
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &Stream> + '_ {
-        self.open.iter().map(|stream| &**stream)
+        self.lists.open.iter().map(|stream| &**stream)
     }
 
+    /// All of them, as something happens to all.
+    pub(super) fn touch_all(&mut self) -> impl Iterator<Item = &mut Stream> + '_ {
+        let Lists { open, touched, .. } = &mut self.lists;
+        touched.clear();
+        touched.extend(open.iter().map(|stream| stream.id));
+        open.iter_mut().map(|stream| {
+            (stream.marks.is_unwatched, stream.marks.is_unheld) = (true, true);
+            &mut **stream
+        })
+    }
+
+    /// All of them; neither bodies nor states nor windows for output are changed.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Stream> + '_ {
-        self.open.iter_mut().map(|stream| &mut **stream)
+        self.lists.open.iter_mut().map(|stream| &mut **stream)
     }
 
     pub(super) fn clear(&mut self) {
-        self.open = List::new();
+        *self = Self::default();
     }
 }

@@ -1,7 +1,9 @@
 //! Memory that the connections of a worker share while they read heads.
 
+use std::collections::VecDeque;
+
 use super::request::HeadInfo;
-use super::stream::{List, Stream};
+use super::stream::{Lists, Stream, Turn};
 use crate::proto::http::RequestHead;
 
 /// Streams that are kept to be used again.
@@ -22,8 +24,11 @@ pub struct Workspace {
     pub(super) cookie: Vec<u8>,
     /// The path with its query.
     pub(super) path: Vec<u8>,
-    boxes: List,
-    lists: Vec<List>,
+    /// Streams that can send, in their order.
+    pub(super) ready: VecDeque<(Turn, u32)>,
+    #[expect(clippy::vec_box, reason = "they go from one connection to another")]
+    boxes: Vec<Box<Stream>>,
+    lists: Vec<Lists>,
     memo: Memo,
     /// Connections that were numbered.
     numbered: u64,
@@ -114,16 +119,16 @@ impl Workspace {
         }
     }
 
-    /// Memory for a list of streams.
-    pub(super) fn take_list(&mut self) -> List {
+    /// Memory for lists of streams.
+    pub(super) fn take_lists(&mut self) -> Lists {
         self.lists.pop().unwrap_or_default()
     }
 
-    /// A list is empty.
-    pub(super) fn give_list(&mut self, list: List) {
-        debug_assert!(list.is_empty(), "streams are given back one by one");
-        if self.lists.len() < LISTS_MAX.0 && list.capacity() <= LISTS_MAX.1 {
-            self.lists.push(list);
+    /// Lists are empty.
+    pub(super) fn give_lists(&mut self, lists: Lists) {
+        debug_assert!(lists.is_empty(), "streams are given back one by one");
+        if self.lists.len() < LISTS_MAX.0 && lists.capacity() <= LISTS_MAX.1 {
+            self.lists.push(lists);
         }
     }
 }

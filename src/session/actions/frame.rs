@@ -134,7 +134,7 @@ impl<D: Driver> Sessions<D> {
     }
 
     fn finish_work(&mut self, request: Key, finished: Finished) {
-        let Some(connection) = self.context.http.waiting.connection(request) else { return };
+        let Some((connection, _)) = self.context.http.waiting.of(request) else { return };
         if let Some(Session::Http(http)) = self.slab.get_mut(connection) {
             http.finished_work(&mut self.context, connection, (request, finished));
         }

@@ -27,11 +27,16 @@ impl<D: Driver> Sessions<D> {
 
     fn carry_out_http(&mut self, action: ProxyAction) {
         match action {
-            ProxyAction::Wake { connection } => match self.slab.get_mut(connection) {
-                Some(Session::Http(http)) => http.mark_dirty(&mut self.context, connection),
-                Some(Session::Upstream(one)) => one.mark_dirty(&mut self.context, connection),
-                _ => {}
-            },
+            ProxyAction::WakeClient { connection, stream } => {
+                if let Some(Session::Http(http)) = self.slab.get_mut(connection) {
+                    http.wake(&mut self.context, connection, stream);
+                }
+            }
+            ProxyAction::WakeServer { connection, exchange } => {
+                if let Some(Session::Upstream(one)) = self.slab.get_mut(connection) {
+                    one.wake(&mut self.context, connection, exchange);
+                }
+            }
             ProxyAction::Send { connection, exchange } => self.assign(connection, exchange),
             ProxyAction::Cancel { connection, exchange } => {
                 if let Some(Session::Upstream(one)) = self.slab.get_mut(connection) {

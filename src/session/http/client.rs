@@ -16,6 +16,7 @@
 //! | `ending` | the connection ends, and with it what is under way |
 //! | `switch` | the connection changes to another protocol |
 //! | `streams`, `stream_timing` | HTTP/2: requests side by side, and what is waited for |
+//! | `requests` | HTTP/2: which requests there are, and which are to be looked at |
 //! | `wire` | what both versions are asked for |
 //! | `renew` | it takes the newest plan |
 //! | `log` | what is told of a request when it is over |
@@ -36,6 +37,7 @@ mod log;
 mod peer;
 mod renew;
 mod request;
+mod requests;
 mod respond;
 mod stream_timing;
 mod streams;
@@ -108,11 +110,6 @@ pub(super) enum Phase {
 }
 
 impl Http {
-    /// It is to be worked on in this turn.
-    pub(in crate::session) fn mark_dirty<D>(&mut self, context: &mut Context<D>, key: Key) {
-        self.io.mark_dirty(context, key);
-    }
-
     /// What it has in common with every connection.
     pub(in crate::session) const fn common(&self) -> &Common {
         &self.io.common

@@ -2,6 +2,7 @@
 //! The wire's machine reads and writes, the proxy decides, and this carries out.
 
 mod answer;
+mod carried;
 mod connect;
 mod many;
 mod many_timing;
@@ -14,7 +15,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use self::answer::Stopped;
-use self::many::Many;
+use self::carried::Many;
 use crate::mem::Key;
 use crate::net::{Operation, Stream, StreamEvent};
 use crate::proto::http1::{Client, RequestLine};
@@ -179,6 +180,19 @@ impl UpstreamConnection {
             | StreamEvent::Writable
             | StreamEvent::Readable
             | StreamEvent::Quiet => {}
+        }
+        self.mark_dirty(context, key);
+    }
+
+    /// A client's side has something for an exchange, or takes more of its answer.
+    pub(in crate::session) fn wake<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        exchange: Key,
+    ) {
+        if let Some(many) = &mut self.many {
+            many.mark(exchange);
         }
         self.mark_dirty(context, key);
     }

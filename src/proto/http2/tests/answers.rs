@@ -67,7 +67,7 @@ impl Asker {
             ClientEvent::Reset(id, code) => format!("{id} reset {}", code.name()),
             ClientEvent::Violated(id, violation) => format!("{id} violates {}", violation.name()),
             ClientEvent::GoAway(last, ..) => format!("goaway {last}"),
-            ClientEvent::Opened => return,
+            ClientEvent::Opened(_) => return,
         });
     }
 }

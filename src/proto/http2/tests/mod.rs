@@ -132,7 +132,7 @@ impl Peer {
                 self.events.push(format!("{id} violates: {}", violation.name()));
             }
             ServerEvent::TooMany(id) => self.events.push(format!("{id} too many")),
-            ServerEvent::Opened => {}
+            ServerEvent::Opened(_) => {}
         }
     }
 

@@ -58,6 +58,8 @@ pub struct Answer {
 pub struct Exchange {
     /// The client's connection.
     pub client: Key,
+    /// The stream of the request there; 0 where there are no streams.
+    pub stream: u32,
     /// The cluster whose servers are asked.
     pub cluster: usize,
     /// What is asked.
@@ -375,12 +377,13 @@ impl Exchange {
 
     /// The client's side has something to do.
     pub(super) fn wake_client(&self, actions: &mut Vec<ProxyAction>) {
-        actions.push(ProxyAction::Wake { connection: self.client });
+        let (connection, stream) = (self.client, self.stream);
+        actions.push(ProxyAction::WakeClient { connection, stream });
     }
 
     /// The server's side has something to do.
-    pub(super) fn wake_server(&self, actions: &mut Vec<ProxyAction>) {
-        let wake = |connection| ProxyAction::Wake { connection };
+    pub(super) fn wake_server(&self, exchange: Key, actions: &mut Vec<ProxyAction>) {
+        let wake = |connection| ProxyAction::WakeServer { connection, exchange };
         actions.extend(self.connection().map(wake));
     }
 

@@ -67,10 +67,19 @@ pub enum ProxyAction {
         /// The connection to a server.
         connection: Key,
     },
-    /// A connection, of a client or to a server, has something to do.
-    Wake {
+    /// The connection of a client has something to do for one of its requests.
+    WakeClient {
         /// The connection.
         connection: Key,
+        /// The stream of the request; 0 where there are no streams.
+        stream: u32,
+    },
+    /// A connection to a server has something to do for an exchange.
+    WakeServer {
+        /// The connection.
+        connection: Key,
+        /// The exchange.
+        exchange: Key,
     },
     /// Ask another worker for a place of its quota of connections: the answer goes to
     /// [`HttpProxy::quota_lent`].
@@ -106,8 +115,8 @@ pub enum ProxyAction {
 /// An exchange that begins.
 #[derive(Debug)]
 pub struct NewExchange {
-    /// The client's connection.
-    pub client: Key,
+    /// The client's connection, and the stream of the request there; 0 where there are no streams.
+    pub client: (Key, u32),
     /// The cluster whose servers are asked.
     pub cluster: usize,
     /// What is asked.
@@ -304,6 +313,7 @@ impl HttpProxy {
         now: Instant,
     ) -> Result<Key, (Box<RequestHead>, RequestRecord)> {
         let NewExchange { client, cluster, mut request, mut record, hash, until } = new;
+        let (client, stream) = client;
         if cluster >= self.watched.len() || clusters.find(cluster).is_none() {
             return Err((request.head, record));
         }
@@ -313,6 +323,7 @@ impl HttpProxy {
         }
         let exchange = Exchange {
             client,
+            stream,
             cluster,
             request,
             answer: Answer::default(),
@@ -425,7 +436,7 @@ impl HttpProxy {
         exchange.waiting.counted += part.len();
         self.budget.add(part.len());
         exchange.request.body.push(part);
-        exchange.wake_server(&mut self.actions);
+        exchange.wake_server(key, &mut self.actions);
         self.filled.push(key);
     }
 
@@ -433,14 +444,14 @@ impl HttpProxy {
     pub fn end_body(&mut self, key: Key, trailers: Option<Box<Fields>>) {
         let Some(exchange) = self.exchanges.get_mut(key) else { return };
         exchange.request.body.end(trailers);
-        exchange.wake_server(&mut self.actions);
+        exchange.wake_server(key, &mut self.actions);
     }
 
     /// The client has taken some of the answer: there is room for more.
-    pub fn answer_taken(&mut self, exchange: Key) {
-        if let Some(exchange) = self.exchanges.get_mut(exchange) {
+    pub fn answer_taken(&mut self, key: Key) {
+        if let Some(exchange) = self.exchanges.get_mut(key) {
             exchange.recount(&mut self.budget);
-            exchange.wake_server(&mut self.actions);
+            exchange.wake_server(key, &mut self.actions);
         }
     }
 

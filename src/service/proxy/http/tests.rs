@@ -131,7 +131,7 @@ impl Rig {
         head.set_path("/");
         let (path, upgrade, closes, body) = (None, false, false, Default::default());
         let new = NewExchange {
-            client: CLIENT,
+            client: (CLIENT, 0),
             cluster,
             request: ForwardedRequest { head, path, size, upgrade, closes, body },
             record,
@@ -189,7 +189,8 @@ impl Rig {
                     self.proxy.connection_closed((0, server), connection, cause, clusters, now);
                 }
             }
-            ProxyAction::Wake { connection } => self.woken.push(connection),
+            ProxyAction::WakeClient { connection, .. }
+            | ProxyAction::WakeServer { connection, .. } => self.woken.push(connection),
             ProxyAction::Arm { exchange, at } => {
                 self.armed.insert(exchange, at);
             }

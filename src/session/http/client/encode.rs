@@ -152,11 +152,12 @@ impl Http {
         request: &mut Request,
         (mut coder, part): (Coder, Buf),
     ) {
-        let Some(waiter) = request.key(&mut context.http.waiting, key) else {
+        let Some(waiter) = request.key(&mut context.http.waiting, (key, self.wire.stream())) else {
             // Too many wait: slow for all of this worker, but no answer is lost.
             let out = coder.push(&part);
             self.encoded(context, request, Encoded { coder, out });
             // More may wait.
+            self.wire.note_stopped();
             return self.io.mark_dirty(context, key);
         };
         let workers = Arc::clone(&context.options.workers);
@@ -215,6 +216,7 @@ impl Http {
     ) {
         request.responder = Responder::Encoding(Box::new(asked));
         self.encode(context, key, request, body);
+        self.wire.note_stopped();
         self.io.mark_dirty(context, key);
     }
 

@@ -73,7 +73,7 @@ impl Http {
             body: Body::default(),
         };
         let new = NewExchange {
-            client,
+            client: (client, self.wire.stream()),
             cluster: proxy.upstream,
             request,
             record: told,

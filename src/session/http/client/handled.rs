@@ -1,7 +1,11 @@
 //! Requests that a handler of the program answers: what it says goes out, and the request's body
 //! goes to it.
 
+mod failure;
+
 use std::time::Instant;
+
+use self::failure::Flaw;
 
 use super::Http;
 use super::forward::time_of;
@@ -10,12 +14,9 @@ use super::wire::Wire;
 use crate::handler::{Ending, HandlerExchange, HttpRequest, Look, Panicked, Said, Takes};
 use crate::mem::{Buf, Key};
 use crate::proto::http::{Fields, Known, RequestHead, ResponseHead, Version};
-use crate::proto::http1::{Refusal, RequestMeta};
-use crate::proto::http2::ErrorCode;
+use crate::proto::http1::RequestMeta;
 use crate::ring::Driver;
-use crate::service::CloseReason;
-use crate::service::cluster::failure::Failure;
-use crate::service::grpc::{self, BadMessages, Code};
+use crate::service::grpc::{self};
 use crate::service::http::compression::has_body;
 use crate::service::http::interim;
 use crate::service::http::record::RequestRecord;
@@ -55,6 +56,15 @@ enum AnswerBody {
     Some(Option<u64>),
     /// Nothing: the method or the status has none.
     None,
+}
+
+/// What is known of a request while it is worked on.
+#[derive(Debug, Default)]
+struct Visit {
+    /// Whether the connection takes heads, once that was asked.
+    takes_heads: Option<bool>,
+    /// Nothing that has come of the body can be given to the handler.
+    has_given_all: bool,
 }
 
 /// How far a request has come.
@@ -108,7 +118,7 @@ impl Http {
         (mut head, mut told): (Box<RequestHead>, RequestRecord),
         (route, place, meta): (&RouteOptions, usize, &RequestMeta),
     ) {
-        let Some(waiter) = context.http.waiting.enter(key) else {
+        let Some(waiter) = context.http.waiting.enter((key, self.wire.stream())) else {
             return self.answer_status(context, head, told, 503, None);
         };
         self.add_request_id(context, &mut head, &mut told);
@@ -166,15 +176,16 @@ impl Http {
         if until.is_some_and(|until| until <= context.now()) {
             return matches!(self.end_late(context, (key, request)), Progress::Over);
         }
-        let mut heads = None;
+        let mut visit = Visit::default();
         for _ in 0..MOVES_PER_TURN {
-            match self.move_handled(context, (key, request), &mut heads) {
+            match self.move_handled(context, (key, request), &mut visit) {
                 Progress::Waits => return false,
                 Progress::Moved => {}
                 Progress::Over => return true,
             }
         }
         // Others have their turn.
+        self.wire.note_stopped();
         self.io.common.postpone(context, key, true);
         false
     }
@@ -183,20 +194,22 @@ impl Http {
         &mut self,
         context: &mut Context<D>,
         (key, request): (Key, &mut Request),
-        takes_heads: &mut Option<bool>,
+        visit: &mut Visit,
     ) -> Progress {
         let Responder::Handler(handled) = &mut request.responder else { return Progress::Waits };
-        // It is summed over all streams, and changes only with what is written.
-        let heads = takes_heads.unwrap_or_else(|| self.takes_heads(context));
-        *takes_heads = Some(heads);
+        // It changes only with what is written.
+        let heads = visit.takes_heads.unwrap_or_else(|| self.takes_heads(context));
+        visit.takes_heads = Some(heads);
         let takes = Takes { parts: heads && self.wire.room() > 0, heads };
         // What is asked is answered: while answers wait for the client, no more is asked.
-        let given = if takes.heads { self.give_body(handled) } else { Ok(false) };
+        let gives = takes.heads && !visit.has_given_all;
+        let given = if gives { self.give_body(handled) } else { Ok(false) };
+        visit.has_given_all |= gives && matches!(given, Ok(false));
         let moved = match given {
             Ok(false) => {
                 match handled.exchange.look(context.http.proxy.budget().allowance(), takes) {
                     Look::Said(said) => {
-                        *takes_heads = None;
+                        visit.takes_heads = None;
                         return self.write_said(context, (key, request), said);
                     }
                     Look::Room => handled.exchange.give_room().map(|()| true),
@@ -207,63 +220,14 @@ impl Http {
             given => given,
         };
         match moved {
-            Ok(true) => Progress::Moved,
+            Ok(true) => {
+                // The program may take more of the body now.
+                visit.has_given_all = false;
+                Progress::Moved
+            }
             Ok(false) => Progress::Waits,
             Err(flaw) => self.end_flawed(context, (key, request), flaw),
         }
-    }
-
-    /// The request cannot go on.
-    fn end_flawed<D: Driver>(
-        &mut self,
-        context: &mut Context<D>,
-        (key, request): (Key, &mut Request),
-        flaw: Flaw,
-    ) -> Progress {
-        match flaw {
-            Flaw::Panicked(panicked) => {
-                if let Responder::Handler(handled) = &request.responder {
-                    context.http.handlers.failed(handled.place, &panicked);
-                }
-                self.fail_handled(context, (key, request), 500)
-            }
-            Flaw::Messages(bad) => self.end_bad_messages(context, (key, request), bad),
-            Flaw::Body(refusal) => {
-                tracing::debug!(id = self.io.common.id(), refusal = refusal.name(), "body refused");
-                self.io.common.listener.stats.http.refuse(refusal);
-                self.wire.refuse_body();
-                let cut = Cut {
-                    reason: refusal.name(),
-                    code: Code::of_status(refusal.status()),
-                    reset: ErrorCode::PROTOCOL_ERROR,
-                };
-                let progress = self.break_off(context, (key, request), refusal.status(), cut);
-                if !self.wire.is_http2() && !self.io.is_closing() {
-                    self.end(CloseReason::ProtocolError);
-                }
-                progress
-            }
-        }
-    }
-
-    /// A call cannot go on because of its messages.
-    fn end_bad_messages<D: Driver>(
-        &mut self,
-        context: &mut Context<D>,
-        (key, request): (Key, &mut Request),
-        bad: BadMessages,
-    ) -> Progress {
-        let Responder::Handler(handled) = &mut request.responder else { return Progress::Over };
-        self.wire.refuse_body();
-        handled.record.reason = Some(bad.name());
-        if !handled.has_replied() {
-            let (head, record) = handled.take_request();
-            request.responder = Responder::Done;
-            self.answer_call(context, (head, record), bad.code(), None);
-            return Progress::Over;
-        }
-        let cut = Cut { reason: bad.name(), code: bad.code(), reset: ErrorCode::CANCEL };
-        self.break_off(context, (key, request), 500, cut)
     }
 
     /// Gives the handler what came of the request's body: true when there was something.
@@ -472,116 +436,14 @@ impl Http {
         self.after_answer(context);
     }
 
-    /// The handler has failed.
-    fn fail_handled<D: Driver>(
-        &mut self,
-        context: &mut Context<D>,
-        of: (Key, &mut Request),
-        status: u16,
-    ) -> Progress {
-        let (code, reset) = (Code::Internal, ErrorCode::INTERNAL_ERROR);
-        self.break_off(context, of, status, Cut { reason: FAILED, code, reset })
-    }
-
-    /// There will be no whole answer: a status says so where nothing was said yet or something may
-    /// follow, a cut otherwise.
-    fn break_off<D: Driver>(
-        &mut self,
-        context: &mut Context<D>,
-        (key, request): (Key, &mut Request),
-        status: u16,
-        Cut { reason, code, reset }: Cut,
-    ) -> Progress {
-        let Responder::Handler(handled) = &mut request.responder else { return Progress::Over };
-        handled.record.reason = Some(reason);
-        if !handled.has_replied() {
-            let (head, record) = handled.take_request();
-            request.responder = Responder::Done;
-            self.answer_status(context, head, record, status, None);
-            return Progress::Over;
-        }
-        if self.tells_status(&handled.record) {
-            let mut trailers = Fields::default();
-            grpc::write_status(code, reason, &mut trailers);
-            self.end_handled(context, request, Some(&trailers));
-            return Progress::Over;
-        }
-        if !self.wire.is_http2() {
-            // What is under way on a connection that closes is given up, and cut if it has begun.
-            self.close(context, key, CloseReason::HandlerFailed);
-            return Progress::Waits;
-        }
-        let (head, record) = handled.take_request();
-        request.responder = Responder::Done;
-        self.finish_request(context, head, &record);
-        self.reset_stream(context, reset);
-        Progress::Over
-    }
-
-    /// The time of the request is over.
-    fn end_late<D: Driver>(
-        &mut self,
-        context: &mut Context<D>,
-        (key, request): (Key, &mut Request),
-    ) -> Progress {
-        let failure = Failure::TotalTimeout;
-        let Responder::Handler(handled) = &mut request.responder else { return Progress::Over };
-        if !handled.has_replied() {
-            let (head, record) = handled.take_request();
-            request.responder = Responder::Done;
-            self.answer_failure(context, head, record, failure);
-            return Progress::Over;
-        }
-        let cut = Cut {
-            reason: failure.name(),
-            code: Code::of_failure(failure),
-            reset: ErrorCode::CANCEL,
-        };
-        self.break_off(context, (key, request), failure.status(), cut)
-    }
-
-    /// The body of the request did not come in time; true when a handler waits for it, and has not
-    /// said anything.
-    pub(super) fn handled_body_timed_out<D: Driver>(&mut self, context: &mut Context<D>) -> bool {
-        let waits = |request: &mut Request| request.handled().is_some_and(|one| !one.has_replied());
-        let Some(mut request) = self.request.take_if(waits) else { return false };
-        self.wire.refuse_body();
-        request.forget(&mut context.http.waiting);
-        let Responder::Handler(handled) = &mut request.responder else { return false };
-        let (head, mut record) = handled.take_request();
-        record.reason = Some(CloseReason::BodyTimeout.name());
-        self.answer_status(context, head, record, 408, None);
-        true
-    }
-
-    /// When the first of the requests is due that handlers answer.
+    /// When the first of the requests is due that handlers answer; with HTTP/2 perhaps earlier.
     pub(super) fn handled_until(&self) -> Option<Instant> {
         let until = |request: &Request| request.handled()?.until;
         match &self.wire {
             Wire::Http1(_) => self.request.as_ref().and_then(until),
-            Wire::Http2(many) => {
-                let all = many.requests.iter().filter_map(|one| one.request.as_ref());
-                all.filter_map(until).min()
-            }
+            Wire::Http2(many) => many.requests.answers_from,
         }
     }
-}
-
-/// How an answer that has begun ends.
-struct Cut {
-    /// What logs say, and the client of a call.
-    reason: &'static str,
-    /// The status of a call.
-    code: Code,
-    /// What the stream of another request is reset with.
-    reset: ErrorCode,
-}
-
-/// What went wrong with a request's body, or with messages.
-enum Flaw {
-    Body(Refusal),
-    Messages(BadMessages),
-    Panicked(Panicked),
 }
 
 /// A call of gRPC ends with the status that the program gives it.

@@ -30,7 +30,7 @@ impl Http {
         name: &str,
         files: &FilesOptions,
     ) {
-        let Some(waiter) = context.http.waiting.enter(key) else {
+        let Some(waiter) = context.http.waiting.enter((key, self.wire.stream())) else {
             return self.answer_status(context, head, told, 503, None);
         };
         let root = Arc::clone(&files.root);

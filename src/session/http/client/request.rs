@@ -8,6 +8,7 @@ use super::handled::Handled;
 use super::verify::Pending;
 use crate::mem::Key;
 use crate::proto::http::RequestHead;
+use crate::proto::http2::StreamId;
 use crate::service::http::record::RequestRecord;
 use crate::session::http::waiting::Waiting;
 
@@ -91,10 +92,10 @@ impl Request {
     pub(in crate::session::http) fn key(
         &mut self,
         waiting: &mut Waiting,
-        connection: Key,
+        of: (Key, StreamId),
     ) -> Option<Key> {
         if self.key.is_none() {
-            self.key = waiting.enter(connection);
+            self.key = waiting.enter(of);
         }
         self.key
     }

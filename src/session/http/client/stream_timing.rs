@@ -6,8 +6,9 @@ use super::Http;
 use super::answer::has_replied;
 use super::handled::Handled;
 use super::request::{Request, Responder};
+use super::requests::StreamRequest;
 use super::streams::GOODBYE;
-use super::wire::{StreamRequest, Wire};
+use super::wire::Wire;
 use crate::mem::Key;
 use crate::proto::http2::{ErrorCode, StreamId};
 use crate::ring::Driver;
@@ -21,12 +22,12 @@ use crate::session::context::Context;
 const CALL_IDLE_MAX: Duration = Duration::from_secs(300);
 
 impl Http {
-    /// When something must have come, or is to be done.
-    pub(super) fn streams_due_at<D: Driver>(&self, context: &Context<D>) -> Option<Instant> {
+    /// When something must have come, or is to be done: then, or earlier.
+    pub(super) fn streams_due_at(&self) -> Option<Instant> {
         let Wire::Http2(many) = &self.wire else { return None };
         let idle = self.has_no_streams().then(|| self.idle_due_at());
         let goodbye = many.leaving.filter(|_| !many.server.is_final()).map(|at| at + GOODBYE);
-        let bodies = many.requests.iter().filter_map(|one| self.body_due_at(context, one)).min();
+        let bodies = many.requests.bodies_from;
         let stalled = many.server.stalls_at(self.options.write_timeout);
         let head = many.server.partial_since().map(|since| since + self.options.head_timeout);
         [idle, goodbye, bodies, stalled, head].into_iter().flatten().min()
@@ -36,44 +37,101 @@ impl Http {
         self.waits.progress + self.options.keepalive_timeout
     }
 
-    /// Where it is not the client that a request's body waits for, its time begins anew; where an
-    /// answer of a call goes on, so does the call.
+    /// While bodies wait for their servers, a client may not be able to send others: no time of a
+    /// body runs.
     pub(super) fn excuse_bodies<D: Driver>(&mut self, context: &Context<D>) {
         let now = context.now();
-        let Wire::Http2(many) = &mut self.wire else { return };
-        let holds_up = many.server.holds_up();
-        for one in &mut many.requests {
-            if many.server.is_body_read(one.stream) {
-                continue;
-            }
-            let exchange = one.request.as_ref().and_then(|request| request.exchange());
-            let exchange = exchange.map(|key| (key, context.http.proxy.get(key)));
-            let is_full = exchange.is_some_and(|(key, _)| !context.http.proxy.takes_body(key));
-            let handled = one.request.as_ref().and_then(Request::handled);
-            let is_full = is_full || handled.is_some_and(|handled| !handled.takes_body());
-            if let Some(handled) = handled.filter(|handled| handled.is_call())
-                && std::mem::replace(&mut one.answered, handled.sent()) != handled.sent()
-            {
+        let Some(many) = self.wire.multiplexed().filter(|many| many.server.holds_up()) else {
+            return;
+        };
+        for one in many.requests.iter_mut() {
+            (one.body_progress, one.body_began) = (now, Some(now));
+        }
+    }
+
+    /// Notes what is waited for with a request that was looked at, and what waits of its answer.
+    pub(super) fn watch_request<D: Driver>(&mut self, context: &Context<D>, stream: StreamId) {
+        let now = context.now();
+        let Some(many) = self.wire.multiplexed() else { return };
+        let has_body = many.server.has_body(stream);
+        let is_read = many.server.is_body_read(stream);
+        let Some(one) = many.requests.get_mut(stream) else { return };
+        let Some(request) = &one.request else { return };
+        if !is_read {
+            let proxy = &context.http.proxy;
+            let (is_full, answered) = match &request.responder {
+                Responder::Proxy(key) => {
+                    let call = proxy.get(*key).filter(|found| found.record.is_call());
+                    (!proxy.takes_body(*key), call.map(|found| found.record.sent))
+                }
+                Responder::Handler(handled) => {
+                    (!handled.takes_body(), handled.is_call().then(|| handled.sent()))
+                }
+                Responder::Verify(_)
+                | Responder::Listing(_)
+                | Responder::Encoding(_)
+                | Responder::File(_)
+                | Responder::Echo(_)
+                | Responder::Done => (false, None),
+            };
+            // Where an answer of a call goes on, so does the call.
+            if answered.is_some_and(|sent| std::mem::replace(&mut one.answered, sent) != sent) {
                 one.body_progress = now;
             }
-            if let Some((_, Some(found))) = exchange
-                && std::mem::replace(&mut one.answered, found.record.sent) != found.record.sent
-                && found.record.is_call()
-            {
-                one.body_progress = now;
+            // It is not the client that the body waits for, or was not until now.
+            let is_excused = is_full || has_body;
+            if std::mem::replace(&mut one.is_excused, is_excused) || is_excused {
+                (one.body_progress, one.body_began) = (now, Some(now));
             }
-            if is_full || holds_up || many.server.has_body(one.stream) {
-                one.body_progress = now;
-                one.body_began = Some(now);
+        }
+        let (cost, until) = (request.encoding_cost(), request.handled().and_then(|one| one.until));
+        let body = self.body_due_at(context, stream);
+        if let Some(many) = self.wire.multiplexed() {
+            many.requests.note(stream, cost, (body, until));
+        }
+    }
+
+    /// Looks at all that is waited for: what is late is looked at in this turn.
+    pub(super) fn watch_all<D: Driver>(&mut self, context: &mut Context<D>) {
+        self.end_stalled_streams(context);
+        self.excuse_bodies(context);
+        let Wire::Http2(many) = &self.wire else { return };
+        let all = || many.requests.iter();
+        let bodies = all().filter_map(|one| self.body_due_of(context, one)).min();
+        let until = |one: &StreamRequest| one.request.as_ref()?.handled()?.until;
+        let answers = all().filter_map(until).min();
+        let is_late = answers.is_some_and(|at| at <= context.now());
+        if let Wire::Http2(many) = &mut self.wire {
+            (many.requests.bodies_from, many.requests.answers_from) = (bodies, answers);
+            if is_late {
+                many.requests.mark_all();
             }
         }
     }
 
+    /// Whether no body and no answer may be late earlier than is thought.
+    pub(super) fn is_watched<D: Driver>(&self, context: &Context<D>) -> bool {
+        let Wire::Http2(many) = &self.wire else { return true };
+        let is_later = |first: Option<Instant>, at| first.is_some_and(|first| first <= at);
+        many.requests.iter().filter(|one| !one.is_due()).all(|one| {
+            let until = one.request.as_ref().and_then(|request| request.handled()?.until);
+            let body = self.body_due_of(context, one);
+            body.is_none_or(|at| is_later(many.requests.bodies_from, at))
+                && until.is_none_or(|at| is_later(many.requests.answers_from, at))
+        })
+    }
+
+    fn body_due_at<D: Driver>(&self, context: &Context<D>, stream: StreamId) -> Option<Instant> {
+        let Wire::Http2(many) = &self.wire else { return None };
+        self.body_due_of(context, many.requests.get(stream)?)
+    }
+
     /// When the next bytes of a request's body must have come.
-    fn body_due_at<D: Driver>(&self, context: &Context<D>, one: &StreamRequest) -> Option<Instant> {
+    fn body_due_of<D: Driver>(&self, context: &Context<D>, one: &StreamRequest) -> Option<Instant> {
         let Wire::Http2(many) = &self.wire else { return None };
         let request = one.request.as_ref()?;
-        if many.server.is_body_read(one.stream) || many.server.has_body(one.stream) {
+        // Whether it is excused may change without a look: then there is one, and time begins anew.
+        if one.is_excused || many.server.is_body_read(one.stream) {
             return None;
         }
         let is_wanted = match &request.responder {
@@ -86,8 +144,7 @@ impl Http {
             | Responder::Listing(_)
             | Responder::Done => false,
         };
-        // While others of its bodies wait for their servers, it may not be able to send this one.
-        if !is_wanted || many.server.holds_up() {
+        if !is_wanted {
             return None;
         }
         let (timeout, rate) = (self.options.body_timeout, self.options.body_rate_min);
@@ -125,18 +182,17 @@ impl Http {
             return self.close(context, key, CloseReason::HeadTimeout);
         }
         let has_left = many.leaving.is_some_and(|at| at + GOODBYE <= now);
-        let due: Vec<StreamId> = many
-            .requests
-            .iter()
-            .filter(|one| self.body_due_at(context, one).is_some_and(|at| at <= now))
-            .map(|one| one.stream)
-            .collect();
+        let is_due =
+            |one: &&StreamRequest| self.body_due_of(context, one).is_some_and(|at| at <= now);
+        let due = many.requests.iter().filter(is_due);
+        let due: Vec<StreamId> = due.map(|one| one.stream).collect();
         if has_left && let Wire::Http2(many) = &mut self.wire {
             many.server.finish();
         }
         for stream in due {
             self.body_timed_out(context, stream);
         }
+        self.watch_all(context);
         if self.has_no_streams() && self.idle_due_at() <= now {
             // The client is told, so that it knows that no request of it was lost.
             if let Wire::Http2(many) = &mut self.wire {

@@ -1,12 +1,13 @@
 //! Connections of HTTP/2: requests that are answered side by side. Each is worked on as the only
-//! request of HTTP/1.1 is: it is taken out of the list of those that wait, and put back when it has
-//! to wait again.
+//! request of HTTP/1.1 is, when something has come for it: it is taken out of those that wait, and
+//! put back when it has to wait again.
 
 use std::time::{Duration, Instant};
 
 use super::answer::Came;
-use super::request::{Request, Responder};
-use super::wire::{Multiplexed, StreamRequest, Wire};
+use super::request::Responder;
+use super::requests::StreamRequest;
+use super::wire::Wire;
 use super::{Http, Phase};
 use crate::mem::Key;
 use crate::proto::http1::Refusal;
@@ -98,8 +99,10 @@ impl Http {
                 self.stow(now);
             }
             ServerEvent::Body(stream) => {
-                if let Some(waiting) = self.waiting_request(stream) {
-                    waiting.body_progress = now;
+                let Some(many) = self.wire.multiplexed() else { return };
+                if let Some(one) = many.requests.get_mut(stream) {
+                    one.body_progress = now;
+                    many.requests.mark(stream);
                 }
             }
             ServerEvent::Reset(stream, code) => {
@@ -112,7 +115,8 @@ impl Http {
                 self.give_stream_up(context, stream, CloseReason::ProtocolError);
             }
             ServerEvent::TooMany(_) => self.io.common.listener.stats.http.http2.refused.add(1),
-            ServerEvent::Opened => {}
+            ServerEvent::Opened(Some(stream)) => self.mark(stream),
+            ServerEvent::Opened(None) => self.mark_all(),
         }
     }
 
@@ -123,62 +127,99 @@ impl Http {
         }
     }
 
-    fn waiting_request(&mut self, stream: StreamId) -> Option<&mut StreamRequest> {
-        let many = self.wire.multiplexed()?;
-        many.requests.iter_mut().find(|one| one.stream == stream)
+    /// Something has come for the request of a stream.
+    fn mark(&mut self, stream: StreamId) {
+        if let Some(many) = self.wire.multiplexed() {
+            many.requests.mark(stream);
+        }
+    }
+
+    /// Something has come that may be for any request.
+    pub(super) fn mark_all(&mut self) {
+        if let Some(many) = self.wire.multiplexed() {
+            many.requests.mark_all();
+        }
+    }
+
+    /// Somebody has something for the request of a stream.
+    pub(in crate::session) fn wake<D>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        stream: StreamId,
+    ) {
+        self.mark(stream);
+        self.io.mark_dirty(context, key);
     }
 
     /// Puts the request that was worked on to those that wait, if it does.
     fn stow(&mut self, now: Instant) {
         let body_began = self.waits.body_began.take();
         let Wire::Http2(many) = &mut self.wire else { return };
+        let stream = many.at;
         if let Some(request) = self.request.take() {
-            let stream = many.at;
-            let one = StreamRequest {
-                stream,
-                request: Some(request),
-                body_began,
-                body_progress: now,
-                answered: 0,
-            };
-            many.requests.push(one);
+            let one = many.requests.get_or_add(stream, now);
+            (one.request, one.body_began, one.body_progress) = (Some(request), body_began, now);
+            many.requests.mark(stream);
+        } else {
+            many.requests.remove(stream);
         }
         if matches!(self.phase, Phase::Answering | Phase::Discard) {
             self.phase = Phase::Head;
         }
     }
 
+    /// Looks at the requests for which something has come.
     fn go_on_with_streams<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        let mut at = 0;
+        let Some(many) = self.wire.multiplexed() else { return };
+        let due = many.requests.take_due();
         let mut is_one_over = false;
-        while let Some((stream, request)) = self.take_waiting(at) {
-            if let Some(request) = request {
-                self.select(stream);
-                self.request = Some(request);
-                self.phase = Phase::Answering;
-                self.go_on(context, key);
-                if self.io.is_closing() || !self.is_open() {
-                    return;
-                }
-                self.phase = Phase::Head;
-                let request = self.request.take();
-                is_one_over |= request.is_none();
-                if let Some(many) = self.wire.multiplexed() {
-                    many.requests[at].request = request;
-                }
+        for stream in &due {
+            is_one_over |= self.go_on_with_stream(context, key, *stream);
+            if self.io.is_closing() || !self.is_open() {
+                return;
             }
-            at += 1;
         }
-        if is_one_over && let Some(many) = self.wire.multiplexed() {
-            many.requests.retain(|one| one.request.is_some());
+        if let Some(many) = self.wire.multiplexed() {
+            many.requests.give_back(due);
+            if is_one_over {
+                many.requests.remove_taken();
+            }
         }
     }
 
-    /// The request at a place of those that wait, unless its client has given it up.
-    fn take_waiting(&mut self, at: usize) -> Option<(StreamId, Option<Request>)> {
-        let one = self.wire.multiplexed()?.requests.get_mut(at)?;
-        let request = one.request.take_if(|request| !request.is_given_up());
-        Some((one.stream, request))
+    /// Works on the request of a stream, unless its client has given it up; true when it is over.
+    fn go_on_with_stream<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        stream: StreamId,
+    ) -> bool {
+        let Some(many) = self.wire.multiplexed() else { return false };
+        let one = many.requests.look_at(stream);
+        let request = one.and_then(|one| one.request.take_if(|request| !request.is_given_up()));
+        if request.is_none() {
+            return false;
+        }
+        (many.at, many.is_stopped) = (stream, false);
+        self.request = request;
+        self.phase = Phase::Answering;
+        self.go_on(context, key);
+        if self.io.is_closing() || !self.is_open() {
+            return false;
+        }
+        self.phase = Phase::Head;
+        let request = self.request.take();
+        let Some(many) = self.wire.multiplexed() else { return false };
+        let is_over = request.is_none();
+        if let Some(one) = many.requests.get_mut(stream) {
+            one.request = request;
+        }
+        if many.is_stopped {
+            many.requests.mark(stream);
+        }
+        self.watch_request(context, stream);
+        is_over
     }
 
     /// Works on the request of a stream, as if it were the only one.
@@ -188,37 +229,11 @@ impl Http {
         stream: StreamId,
         work: impl FnOnce(&mut Self, &mut Context<D>),
     ) {
-        let Some(many) = self.wire.multiplexed() else { return };
-        if let Some(at) = many.requests.iter().position(|one| one.stream == stream) {
-            self.with_place(context, at, work);
-        }
-    }
-
-    /// Works on the request that `is_it` selects, as if it were the only one; by HTTP/1.1 it is.
-    pub(super) fn with_request<D: Driver>(
-        &mut self,
-        context: &mut Context<D>,
-        is_it: impl Fn(&Request) -> bool,
-        work: impl FnOnce(&mut Self, &mut Context<D>),
-    ) {
         let Some(many) = self.wire.multiplexed() else { return work(self, context) };
-        let is_there = |one: &StreamRequest| one.request.as_ref().is_some_and(&is_it);
-        if let Some(at) = many.requests.iter().position(is_there) {
-            self.with_place(context, at, work);
-        }
-    }
-
-    fn with_place<D: Driver>(
-        &mut self,
-        context: &mut Context<D>,
-        at: usize,
-        work: impl FnOnce(&mut Self, &mut Context<D>),
-    ) {
-        let Some(many) = self.wire.multiplexed() else { return };
-        let StreamRequest { stream, request, body_began, .. } = many.requests.remove(at);
+        let Some(one) = many.requests.get_mut(stream) else { return };
+        self.waits.body_began = one.body_began;
+        self.request = one.request.take();
         many.at = stream;
-        self.request = request;
-        self.waits.body_began = body_began;
         let is_given_up = self.request.as_ref().is_some_and(|request| request.is_given_up());
         if self.is_open() {
             self.phase = Phase::Answering;
@@ -230,6 +245,24 @@ impl Http {
         self.stow(context.now());
     }
 
+    /// Works on the request of which a file is being read, as if it were the only one; by HTTP/1.1
+    /// it is.
+    pub(super) fn with_reading_request<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        work: impl FnOnce(&mut Self, &mut Context<D>),
+    ) {
+        let Some(many) = self.wire.multiplexed() else { return work(self, context) };
+        let is_reading =
+            |one: &&StreamRequest| one.request.as_ref().is_some_and(|request| !request.is_quiet());
+        let stream = many.requests.iter().find(is_reading).map(|one| one.stream);
+        if let Some(stream) = stream {
+            self.with_stream_of(context, stream, work);
+            // Others may have waited for this read.
+            self.mark_all();
+        }
+    }
+
     /// A request is over before its answer is: its client or a rule wants it so.
     pub(super) fn give_stream_up<D: Driver>(
         &mut self,
@@ -238,10 +271,9 @@ impl Http {
         reason: CloseReason,
     ) {
         let Some(many) = self.wire.multiplexed() else { return };
-        let Some(at) = many.requests.iter().position(|one| one.stream == stream) else { return };
-        let one = many.requests.remove(at);
+        let Some(one) = many.requests.get_mut(stream) else { return };
+        self.request = one.request.take();
         many.at = stream;
-        self.request = one.request;
         self.give_request_up(context, reason);
         // A file that is being read stays until it was.
         self.stow(context.now());
@@ -253,13 +285,10 @@ impl Http {
         context: &mut Context<D>,
         reason: CloseReason,
     ) {
-        let now = context.now();
         let Some(many) = self.wire.multiplexed() else { return };
-        for one in std::mem::take(&mut many.requests) {
-            self.select(one.stream);
-            self.request = one.request;
-            self.give_request_up(context, reason);
-            self.stow(now);
+        let streams: Vec<_> = many.requests.iter().map(|one| one.stream).collect();
+        for stream in streams {
+            self.give_stream_up(context, stream, reason);
         }
     }
 
@@ -372,20 +401,13 @@ impl Http {
     /// Reads of files that found no buffer may go on.
     pub(super) fn feed_streams(&mut self) {
         let Some(many) = self.wire.multiplexed() else { return };
-        for one in &mut many.requests {
+        for one in many.requests.iter_mut() {
             if let Some(request) = &mut one.request
                 && let Responder::File(transfer) = &mut request.responder
             {
                 transfer.feed();
             }
         }
-    }
-}
-
-impl Multiplexed {
-    /// Bytes that wait to be compressed.
-    pub(super) fn encoding_cost(&self) -> usize {
-        let requests = self.requests.iter().filter_map(|one| one.request.as_ref());
-        requests.map(super::request::Request::encoding_cost).sum()
+        many.requests.mark_all();
     }
 }

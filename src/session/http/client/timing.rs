@@ -72,7 +72,7 @@ impl Http {
             return;
         }
         if self.wire.is_http2() {
-            self.end_stalled_streams(context);
+            self.watch_all(context);
         }
         if self.waits.pace.is_measured() {
             let taken = self.io.stream.acknowledged(&mut context.reactor);
@@ -140,6 +140,7 @@ impl Http {
         }
         if self.wire.is_http2() {
             self.excuse_bodies(context);
+            debug_assert!(self.is_watched(context), "all that is waited for has a time");
         } else if !self.wants_input(context) {
             // It is not the client who is slow.
             self.waits.body_began = Some(context.now());
@@ -174,7 +175,7 @@ impl Http {
                     self.waits.pace.next_look(options.write_timeout, options.write_rate_min);
                 Some(measured.unwrap_or(self.waits.progress + options.write_timeout))
             }
-            Phase::Head if self.wire.is_http2() => self.streams_due_at(context),
+            Phase::Head if self.wire.is_http2() => self.streams_due_at(),
             Phase::Head => Some(match self.waits.began {
                 Some(began) => began + options.head_timeout,
                 None => self.waits.progress + options.keepalive_timeout,

@@ -75,7 +75,9 @@ impl Http {
         }
         let is_known = user.is_some();
         told.user = user.map(Into::into);
-        let Some(request) = context.http.waiting.enter(key) else { return Allowed::Busy };
+        let Some(request) = context.http.waiting.enter((key, self.wire.stream())) else {
+            return Allowed::Busy;
+        };
         let HttpState { checks, waiting, .. } = &mut context.http;
         if let Some(check) = checks.join(secret, request) {
             return Allowed::Later(check);
@@ -125,11 +127,14 @@ impl Http {
         if self.io.is_closing() {
             return;
         }
-        self.with_request(
-            context,
-            |request| request.is(of),
-            |this, context| this.take_finished(context, key, (of, finished)),
-        );
+        let stream = context.http.waiting.of(of).map_or(0, |(_, stream)| stream);
+        if let Finished::Answered = finished {
+            // What a handler says is taken when the request is looked at.
+            return self.wake(context, key, stream);
+        }
+        self.with_stream_of(context, stream, |this, context| {
+            this.take_finished(context, key, (of, finished));
+        });
     }
 
     fn take_finished<D: Driver>(

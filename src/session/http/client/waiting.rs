@@ -18,12 +18,13 @@ impl Http {
 
     /// Whether the connection takes heads of answers, which no window of HTTP/2 holds back.
     pub(super) fn takes_heads<D>(&mut self, context: &Context<D>) -> bool {
-        if self.io.stream.is_blocked() {
-            return false;
-        }
-        // What is queued is summed over all streams: last.
         let waiting = self.io.buffer.waiting() + self.wire.queued();
-        waiting < context.http.proxy.budget().allowance()
+        let takes =
+            !self.io.stream.is_blocked() && waiting < context.http.proxy.budget().allowance();
+        if !takes {
+            self.wire.note_stopped();
+        }
+        takes
     }
 
     /// Whether the client has sent too much ahead.
@@ -38,7 +39,7 @@ impl Http {
         }
         let encoding = match &self.wire {
             Wire::Http1(_) => self.request.as_ref().map_or(0, Request::encoding_cost),
-            Wire::Http2(many) => many.encoding_cost(),
+            Wire::Http2(many) => many.requests.cost(),
         };
         let exchange = self.exchange();
         self.count_written(context, exchange, encoding);

@@ -4,7 +4,7 @@
 
 use std::time::Instant;
 
-use super::request::Request;
+use super::requests::StreamRequests;
 use crate::mem::Buf;
 use crate::proto::http::{Fields, ResponseHead};
 use crate::proto::http1::{Next, Output, Refusal, RequestMeta, Server as Server1, write};
@@ -27,23 +27,13 @@ pub(in crate::session::http) struct Multiplexed {
     pub(super) server: Server2,
     /// The stream that is worked on.
     pub(super) at: StreamId,
-    /// Requests that are being answered, but for the one that is worked on.
-    pub(super) requests: Vec<StreamRequest>,
+    /// Requests that are being answered.
+    pub(super) requests: StreamRequests,
+    /// The request that is worked on was stopped by what no event tells the end of: it is looked at
+    /// in the next turn.
+    pub(super) is_stopped: bool,
     /// When the client was told that no further requests are wanted.
     pub(super) leaving: Option<Instant>,
-}
-
-/// A request that waits for something, and what its client is waited for.
-#[derive(Debug)]
-pub(in crate::session::http) struct StreamRequest {
-    pub(super) stream: StreamId,
-    /// It is taken out while it is worked on.
-    pub(super) request: Option<Request>,
-    /// When its body began to come, and when some of it came last.
-    pub(super) body_began: Option<Instant>,
-    pub(super) body_progress: Instant,
-    /// Bytes of the answer at the last look.
-    pub(super) answered: u64,
 }
 
 impl Default for Wire {
@@ -55,8 +45,9 @@ impl Default for Wire {
 impl Wire {
     /// The same connection speaks HTTP/2 from its first byte on.
     pub(super) fn http2(limits: &Limits) -> Self {
-        let (server, requests) = (Server2::new(limits), Vec::new());
-        Self::Http2(Box::new(Multiplexed { server, at: 0, requests, leaving: None }))
+        let (server, requests) = (Server2::new(limits), StreamRequests::default());
+        let (at, is_stopped, leaving) = (0, false, None);
+        Self::Http2(Box::new(Multiplexed { server, at, requests, is_stopped, leaving }))
     }
 
     /// The machine of HTTP/2, if that is spoken.
@@ -64,6 +55,21 @@ impl Wire {
         match self {
             Self::Http1(_) => None,
             Self::Http2(many) => Some(many),
+        }
+    }
+
+    /// The stream that is worked on; none by HTTP/1.
+    pub(super) const fn stream(&self) -> StreamId {
+        match self {
+            Self::Http1(_) => 0,
+            Self::Http2(many) => many.at,
+        }
+    }
+
+    /// The present request could go on, but for something that no event tells the end of.
+    pub(super) const fn note_stopped(&mut self) {
+        if let Self::Http2(many) = self {
+            many.is_stopped = true;
         }
     }
 

@@ -3,7 +3,7 @@
 
 use nix::errno::Errno;
 
-use super::many::Many;
+use super::carried::Many;
 use super::{Phase, UpstreamConnection};
 use crate::mem::Key;
 use crate::net::{NetworkError, Operation};

@@ -2,14 +2,12 @@
 //! held against its exchange alone; what the connection can carry, its pool is told.
 
 use super::answer::{Stopped, pass_interim};
+use super::carried::{Carried, Many};
 use super::{Phase, UpstreamConnection, request_parts};
 use crate::mem::Key;
 use crate::proto::http::{BodySize, Known, ResponseHead};
-use crate::proto::http2::{
-    Client, ClientEvent, ErrorCode, Growth, Limits, RequestLine, StreamId, Violation,
-};
+use crate::proto::http2::{ClientEvent, ErrorCode, Growth, RequestLine, StreamId, Violation};
 use crate::ring::Driver;
-use crate::service::cluster::clock::ServerClock;
 use crate::service::cluster::failure::Failure;
 use crate::service::cluster::pool::CloseCause;
 use crate::service::http::forwarded;
@@ -22,66 +20,6 @@ const EVENTS_PER_TURN: usize = 512;
 /// Unparsed bytes of a connection, beyond which it is not read. Bodies that clients do not take
 /// are limited by the windows of their streams instead, so that one does not stall the others.
 const UNREAD_MAX: usize = 256 * 1024;
-
-/// What a connection of HTTP/2 carries.
-#[derive(Debug)]
-pub(super) struct Many {
-    pub(super) wire: Client,
-    pub(super) limits: Limits,
-    pub(super) carried: Vec<Carried>,
-    /// Exchanges at a time that its pool was told of.
-    pub(super) capacity: u32,
-    /// It has carried an exchange to its end.
-    is_used: bool,
-    /// The server takes no further requests, and the pool knows.
-    is_retired: bool,
-}
-
-/// One exchange that is carried.
-#[derive(Debug)]
-pub(super) struct Carried {
-    pub(super) exchange: Key,
-    /// Its stream, once its head was sent.
-    pub(super) stream: Option<StreamId>,
-    pub(super) clock: ServerClock,
-    /// The server has said something of it.
-    is_seen: bool,
-    /// Bytes of it that waited for the server at the last look.
-    pub(super) queued: usize,
-    /// Bytes of the connection up to the end of the request, once that is known.
-    pub(super) whole_at: Option<u64>,
-    /// It failed before it was worked on.
-    pub(super) failed: Option<Failure>,
-}
-
-impl Many {
-    /// A connection that carries nothing yet.
-    pub(super) fn new() -> Self {
-        let limits = Limits::default();
-        Self {
-            wire: Client::new(&limits),
-            limits,
-            carried: Vec::new(),
-            capacity: 0,
-            is_used: false,
-            is_retired: false,
-        }
-    }
-
-    /// Whether it carries nothing.
-    pub(super) fn is_empty(&self) -> bool {
-        self.carried.is_empty()
-    }
-
-    /// Whether a completed send leaves nothing to be done.
-    pub(super) fn is_calm(&self) -> bool {
-        self.wire.queued() == 0 && self.wire.is_read() && !self.wire.has_ended()
-    }
-
-    fn place(&self, stream: StreamId) -> Option<usize> {
-        self.carried.iter().position(|one| one.stream == Some(stream))
-    }
-}
 
 /// How an exchange fails whose stream is lost.
 fn loss_of<D>(context: &Context<D>, exchange: Key) -> Failure {
@@ -106,27 +44,27 @@ impl UpstreamConnection {
             self.release_one(context, key);
             return;
         }
-        let mut clock = ServerClock::new(now);
-        clock.assign(now);
         if !many.is_used && many.carried.is_empty() {
             context.http.proxy.was_connected(exchange, self.connect);
         }
-        let (stream, is_seen, queued, failed) = (None, false, 0, None);
-        let whole_at = None;
-        many.carried.push(Carried { exchange, stream, clock, is_seen, queued, whole_at, failed });
+        many.carried.push(Carried::new(exchange, now));
         self.mark_dirty(context, key);
     }
 
-    /// Reads what has come, and goes on with each exchange.
+    /// Reads what has come, and goes on with the exchanges that something has come for.
     pub(super) fn work_many<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         if !self.read_events(context, key) {
             return;
         }
         let mut at = 0;
         while let Some(many) = &self.many
-            && at < many.carried.len()
+            && let Some(one) = many.carried.get(at)
             && self.phase == Phase::Shared
         {
+            if !one.is_due {
+                at += 1;
+                continue;
+            }
             match self.carry_one(context, key, at) {
                 Stopped::Waiting | Stopped::Switched => at += 1,
                 Stopped::Answered => self.end_one(context, key, at),
@@ -201,14 +139,22 @@ impl UpstreamConnection {
                 self.lose_stream(context, stream, Some(failure));
             }
             ClientEvent::GoAway(last, ..) => self.take_go_away(context, key, last),
-            ClientEvent::Opened => self.tell_capacity(context, key),
+            ClientEvent::Opened(Some(stream)) => drop(self.carried_on(stream)),
+            ClientEvent::Opened(None) => {
+                let carried = self.many.iter_mut().flat_map(|many| &mut many.carried);
+                carried.for_each(|one| one.is_due = true);
+                self.tell_capacity(context, key);
+            }
         }
     }
 
+    /// The exchange that something has come for.
     fn carried_on(&mut self, stream: StreamId) -> Option<&mut Carried> {
         let many = self.many.as_mut()?;
         let at = many.place(stream)?;
-        many.carried.get_mut(at)
+        let one = many.carried.get_mut(at)?;
+        one.is_due = true;
+        Some(one)
     }
 
     /// The server is at work on a request.
@@ -264,7 +210,7 @@ impl UpstreamConnection {
         for one in carried {
             let is_lost = |stream| stream > last && !wire.has_come(stream);
             if one.stream.is_none_or(is_lost) {
-                one.failed = Some(Failure::RefusedStream);
+                (one.failed, one.is_due) = (Some(Failure::RefusedStream), true);
             }
         }
         self.retire_many(context, key);
@@ -328,6 +274,7 @@ impl UpstreamConnection {
         let now = context.now();
         let Some(many) = &mut self.many else { return Stopped::Waiting };
         let one = &mut many.carried[at];
+        (one.is_due, one.is_changed) = (false, true);
         if let Some(failure) = one.failed {
             return Stopped::Failed(failure);
         }
@@ -371,11 +318,14 @@ impl UpstreamConnection {
         let stream = match one.stream {
             Some(stream) => stream,
             None if many.wire.is_spent() => {
-                one.failed = Some(Failure::RefusedStream);
+                (one.failed, one.is_due) = (Some(Failure::RefusedStream), true);
                 return;
             }
             // The server takes fewer than were thought of: it waits for the end of another one.
-            None if !many.wire.can_open() => return,
+            None if !many.wire.can_open() => {
+                one.is_due = true;
+                return;
+            }
             None => {
                 exchange.prepare_head(context.reactor.now());
                 let names = (&options.host, &*options.names[self.server]);
@@ -403,6 +353,8 @@ impl UpstreamConnection {
             has_taken = true;
         }
         let is_done = exchange.is_request_taken(own);
+        // What is queued goes out in later turns: there is room then.
+        one.is_due |= !is_done && many.wire.queued_of(stream) >= allowed;
         if is_done {
             many.wire.send_end(stream, exchange.request.body.trailers());
         }

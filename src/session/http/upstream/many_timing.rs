@@ -1,7 +1,5 @@
 //! What is waited for on a connection of HTTP/2 to a server: each exchange has clocks of its own.
 
-use std::time::Instant;
-
 use super::UpstreamConnection;
 use crate::mem::Key;
 use crate::ring::Driver;
@@ -17,8 +15,8 @@ impl UpstreamConnection {
         let is_blocked = self.stream.is_blocked();
         let unsent = self.buffer.unsent(&self.stream) as u64;
         let Some(many) = &mut self.many else { return };
-        let mut first: Option<Instant> = None;
-        for one in &mut many.carried {
+        let mut first = many.due_from;
+        for one in many.carried.iter_mut().filter(|one| one.is_changed) {
             let Some(found) = context.http.proxy.get(one.exchange) else { continue };
             let is_full = !context.http.proxy.takes_answer(one.exchange);
             let queued = one.stream.map_or(0, |stream| many.wire.queued_of(stream));
@@ -29,6 +27,8 @@ impl UpstreamConnection {
             if one.stream.is_some() && !is_sending {
                 one.whole_at.get_or_insert(written + unsent);
             }
+            // What is sent whole waits for its answer: nothing else changes that.
+            one.is_changed = one.whole_at.is_none_or(|whole| whole > written);
             // What others send later says nothing of this one.
             let written = one.whole_at.map_or(written, |whole| whole.min(written));
             let waits_for_client = is_full
@@ -42,6 +42,7 @@ impl UpstreamConnection {
             };
             first = [first, at].into_iter().flatten().min();
         }
+        many.due_from = first;
         match first {
             Some(at) => self.deadline.set(&mut context.reactor, Due::Session(key), at),
             None => self.deadline.clear(),
@@ -53,9 +54,12 @@ impl UpstreamConnection {
         let (now, patience) = (context.now(), self.patience(context));
         let sent = self.sent(context);
         let Some(many) = &mut self.many else { return };
+        many.due_from = None;
         for one in &mut many.carried {
+            one.is_changed = true;
             let Some(found) = context.http.proxy.get(one.exchange) else { continue };
             if found.until().is_some_and(|until| until <= now) {
+                one.is_due = true;
                 one.failed = Some(found.total_failure());
                 continue;
             }
@@ -67,6 +71,7 @@ impl UpstreamConnection {
             one.clock.look(now, own);
             let late = one.clock.failure(now, &patience, found.carried_by(key));
             one.failed = one.failed.or(late);
+            one.is_due |= one.failed.is_some();
         }
         self.mark_dirty(context, key);
     }

@@ -238,8 +238,7 @@ impl Http {
         key: Key,
         completion: Completion,
     ) {
-        let is_reading = |request: &Request| !request.is_quiet();
-        self.with_request(context, is_reading, |this, context| {
+        self.with_reading_request(context, |this, context| {
             this.take_read_completion(context, key, completion);
         });
         self.io.mark_dirty(context, key);

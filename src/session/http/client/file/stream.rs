@@ -58,6 +58,7 @@ impl Http {
         }
         context.bulk.spend(as_len(most - left));
         if left == 0 {
+            self.wire.note_stopped();
             self.io.common.postpone(context, key, most > 0);
         }
         false
