@@ -1,5 +1,7 @@
 //! HTTP/2 on real sockets: the `h2` crate is the client, and servers behind speak HTTP/1.1.
 
+#[path = "http2/cancels.rs"]
+mod cancels;
 #[path = "http2/grpc.rs"]
 mod grpc;
 #[path = "http2/handlers.rs"]
