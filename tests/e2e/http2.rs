@@ -1,5 +1,7 @@
 //! HTTP/2 on real sockets: the `h2` crate is the client, and servers behind speak HTTP/1.1.
 
+#[path = "http2/attacker.rs"]
+mod attacker;
 #[path = "http2/cancels.rs"]
 mod cancels;
 #[path = "http2/grpc.rs"]
@@ -8,6 +10,8 @@ mod grpc;
 mod handlers;
 #[path = "http2/hostile.rs"]
 mod hostile;
+#[path = "http2/memory.rs"]
+mod memory;
 #[path = "http2/peer.rs"]
 mod peer;
 #[path = "http2/servers.rs"]
