@@ -3,42 +3,35 @@
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 
-use ringway::proto::http2::frame::{FrameHead, HEAD_LEN, PREFACE, flag, kind, read_go_away};
+use ringway::proto::http2::frame::{
+    FrameHead, HEAD_LEN, PREFACE, flag, kind, read_go_away, write_settings,
+};
 use ringway::proto::http2::hpack::{Encoder, Keep, Name};
 
 use crate::support::connect;
 
-/// An attacker's connection, with the tables of its own.
-pub(super) struct Attacker {
-    pub(super) stream: TcpStream,
-    encoder: Encoder,
-    /// Bytes that were sent.
-    pub(super) sent: usize,
+/// What is sent on a connection, from its first byte on.
+pub(super) struct Script {
+    pub(super) bytes: Vec<u8>,
     /// The next stream.
     pub(super) next: u32,
+    encoder: Encoder,
 }
 
-impl Attacker {
-    pub(super) fn new(address: SocketAddr, settings: &[(u16, u32)]) -> Self {
-        let mut greeting = PREFACE.to_vec();
-        ringway::proto::http2::frame::write_settings(settings, &mut greeting);
-        let stream = connect(address);
-        let mut this = Self { stream, encoder: Encoder::default(), sent: 0, next: 1 };
-        assert!(this.send(&greeting));
-        this
+impl Script {
+    pub(super) fn new(settings: &[(u16, u32)]) -> Self {
+        let mut bytes = PREFACE.to_vec();
+        write_settings(settings, &mut bytes);
+        Self { bytes, next: 1, encoder: Encoder::default() }
     }
 
-    /// Sends bytes; false when the server takes no more.
-    pub(super) fn send(&mut self, bytes: &[u8]) -> bool {
-        self.sent += bytes.len();
-        self.stream.write_all(bytes).is_ok()
+    pub(super) fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+        FrameHead { len: payload.len(), kind, flags, stream }.write(&mut self.bytes);
+        self.bytes.extend_from_slice(payload);
     }
 
-    pub(super) fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> bool {
-        self.send(&frame(kind, flags, stream, payload))
-    }
-
-    /// The block of a request with more fields.
+    /// The block of a request with more fields. What is sent for the second time is a reference to
+    /// the first.
     pub(super) fn block(&mut self, more: &[(&str, &str)]) -> Vec<u8> {
         let path = more.iter().find(|(name, _)| *name == ":path").map_or("/", |(_, path)| path);
         let more: Vec<_> = more.iter().filter(|(name, _)| *name != ":path").collect();
@@ -52,35 +45,76 @@ impl Attacker {
         out
     }
 
-    /// A request; returns its stream.
-    pub(super) fn request(&mut self, more: &[(&str, &str)]) -> Option<u32> {
+    /// A request, which ends or whose body follows; returns its stream.
+    pub(super) fn request(&mut self, more: &[(&str, &str)], ends: bool) -> u32 {
         let (block, id) = (self.block(more), self.next);
         self.next += 2;
-        self.frame(kind::HEADERS, flag::END_HEADERS | flag::END_STREAM, id, &block).then_some(id)
+        let end = if ends { flag::END_STREAM } else { 0 };
+        self.frame(kind::HEADERS, flag::END_HEADERS | end, id, &block);
+        id
+    }
+
+    /// The same so many times.
+    pub(super) fn requests(&mut self, count: usize, more: &[(&str, &str)], ends: bool) {
+        for _ in 0..count {
+            self.request(more, ends);
+        }
+    }
+}
+
+/// An attacker's connection.
+pub(super) struct Attacker {
+    pub(super) stream: TcpStream,
+    /// What is not sent yet.
+    pub(super) script: Script,
+    /// Bytes that were sent.
+    pub(super) sent: usize,
+}
+
+impl Attacker {
+    pub(super) fn new(address: SocketAddr, settings: &[(u16, u32)]) -> Self {
+        let mut this = Self { stream: connect(address), script: Script::new(settings), sent: 0 };
+        assert!(this.send());
+        this
+    }
+
+    /// Sends what was written; false when the server takes no more.
+    pub(super) fn send(&mut self) -> bool {
+        self.sent += self.script.bytes.len();
+        let is_sent = self.stream.write_all(&self.script.bytes).is_ok();
+        self.script.bytes.clear();
+        is_sent
+    }
+
+    pub(super) fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> bool {
+        self.script.frame(kind, flags, stream, payload);
+        self.send()
+    }
+
+    /// A request; returns its stream.
+    pub(super) fn request(&mut self, more: &[(&str, &str)]) -> Option<u32> {
+        let id = self.script.request(more, true);
+        self.send().then_some(id)
+    }
+
+    /// The next frame that the server sends; `None` at the end.
+    pub(super) fn next_frame(&mut self) -> Option<(FrameHead, Vec<u8>)> {
+        let mut head = [0; HEAD_LEN];
+        self.stream.read_exact(&mut head).ok()?;
+        let head = FrameHead::read(head);
+        let mut payload = vec![0; head.len];
+        self.stream.read_exact(&mut payload).ok()?;
+        Some((head, payload))
     }
 
     /// Reads up to the GOAWAY that ends the connection: its code.
     pub(super) fn farewell(mut self) -> Option<u32> {
         let mut code = None;
-        let mut head = [0; HEAD_LEN];
-        while self.stream.read_exact(&mut head).is_ok() {
-            let head = FrameHead::read(head);
-            let mut payload = vec![0; head.len];
-            if self.stream.read_exact(&mut payload).is_err() {
-                break;
-            }
+        while let Some((head, payload)) = self.next_frame() {
             if head.kind == kind::GOAWAY {
                 code = read_go_away(&payload).map(|(_, code)| code.0);
             }
         }
         code
     }
-}
-
-/// A frame of its own making.
-pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    FrameHead { len: payload.len(), kind, flags, stream }.write(&mut out);
-    out.extend_from_slice(payload);
-    out
 }

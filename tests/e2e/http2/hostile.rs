@@ -1,11 +1,11 @@
 //! Clients of HTTP/2 that send frames to do harm, beside one that behaves.
 
-use std::io::Write;
+use std::cell::RefCell;
 
 use ringway::proto::http2::Violation;
 use ringway::proto::http2::frame::{flag, kind};
 
-use super::attacker::{Attacker, frame};
+use super::attacker::Attacker;
 use super::peer::{Peer, run};
 use super::web;
 use crate::support::*;
@@ -22,29 +22,23 @@ fn violations(served: &Served, violation: Violation) -> u64 {
 fn each_flood_ends_its_connection_and_no_other() {
     let served = web("", ROUTES);
     let reset = |attacker: &mut Attacker| {
-        attacker
-            .request(&[])
-            .is_some_and(|id| attacker.frame(kind::RST_STREAM, 0, id, &8_u32.to_be_bytes()))
+        let id = attacker.script.request(&[], true);
+        attacker.frame(kind::RST_STREAM, 0, id, &8_u32.to_be_bytes())
     };
     let forced = |attacker: &mut Attacker| {
-        attacker.next += 2;
-        let id = attacker.next - 2;
-        let block = attacker.block(&[(":path", "/echo")]);
-        attacker.frame(kind::HEADERS, flag::END_HEADERS, id, &block)
-            && attacker.frame(kind::WINDOW_UPDATE, 0, id, &[0; 4])
+        let id = attacker.script.request(&[(":path", "/echo")], false);
+        attacker.frame(kind::WINDOW_UPDATE, 0, id, &[0; 4])
     };
     let continuation = |attacker: &mut Attacker| {
-        if attacker.next == 1 {
-            attacker.next = 3;
+        if attacker.script.next == 1 {
+            attacker.script.next = 3;
             return attacker.frame(kind::HEADERS, flag::END_STREAM, 1, &[0x82]);
         }
         attacker.frame(kind::CONTINUATION, 0, 1, &[0x82])
     };
     let empty = |attacker: &mut Attacker| {
-        if attacker.next == 1 {
-            attacker.next = 3;
-            let block = attacker.block(&[(":path", "/echo")]);
-            return attacker.frame(kind::HEADERS, flag::END_HEADERS, 1, &block);
+        if attacker.script.next == 1 {
+            attacker.script.request(&[(":path", "/echo")], false);
         }
         attacker.frame(kind::DATA, 0, 1, &[])
     };
@@ -106,15 +100,11 @@ fn an_answer_that_is_not_taken_is_given_up() {
     for _ in 0..50 {
         attacker.request(&[]).unwrap();
     }
+    let attacker = RefCell::new(attacker);
     let stalled = || served.sum(|cell| cell.stats.listeners.get(0).http.http2.stalled.get());
     // A byte now and then is no progress.
     wait_until("all are given up", || {
-        let _sent = attacker.stream.try_clone().unwrap().write_all(&frame(
-            kind::WINDOW_UPDATE,
-            0,
-            1,
-            &1_u32.to_be_bytes(),
-        ));
+        let _sent = attacker.borrow_mut().frame(kind::WINDOW_UPDATE, 0, 1, &1_u32.to_be_bytes());
         stalled() == 50
     });
     wait_until("nothing waits", || served.sum(|cell| cell.stats.waiting.bytes.get()) == 0);

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 
 use ringway::proto::http2::frame::{FRAME_MAX, flag, kind};
 
-use super::attacker::{Attacker, frame};
+use super::attacker::Attacker;
 use super::peer::{Peer, run, send_all};
 use crate::support::*;
 
@@ -84,24 +84,19 @@ impl Attack {
 fn requests(attacker: &mut Attacker, path: &str, (name, value): (&str, &str), count: usize) {
     let mut fields = vec![(":path", path)];
     fields.extend(std::iter::repeat_n((name, value), count));
-    let mut out = Vec::new();
-    for _ in 0..STREAMS {
-        let block = attacker.block(&fields);
-        out.extend_from_slice(&frame(kind::HEADERS, flag::END_HEADERS, attacker.next, &block));
-        attacker.next += 2;
-    }
-    assert!(attacker.send(&out));
+    attacker.script.requests(STREAMS, &fields, false);
+    assert!(attacker.send());
 }
 
 /// Requests that are whole.
 fn gets(attacker: &mut Attacker, path: &str) {
-    for _ in 0..STREAMS {
-        attacker.request(&[(":path", path)]).unwrap();
-    }
+    attacker.script.requests(STREAMS, &[(":path", path)], true);
+    assert!(attacker.send());
 }
 
 fn frames(attacker: &mut Attacker, kind: u8, payload: &[u8]) {
-    assert!(attacker.send(&frame(kind, 0, 0, payload).repeat(900)));
+    (0..900).for_each(|_| attacker.script.frame(kind, 0, 0, payload));
+    assert!(attacker.send());
 }
 
 /// Carries the attack out on a server of its own, and holds it while memory is measured.
@@ -185,9 +180,9 @@ fn a_byte_of_a_bomb_costs_at_most_ten() {
         },
         Attack::new("a head that does not end", |attacker| {
             let part = vec![0x82; FRAME_MAX];
-            let mut out = frame(kind::HEADERS, 0, 1, &part);
-            out.extend_from_slice(&frame(kind::CONTINUATION, 0, 1, &part).repeat(3));
-            assert!(attacker.send(&out));
+            attacker.script.frame(kind::HEADERS, 0, 1, &part);
+            (0..3).for_each(|_| attacker.script.frame(kind::CONTINUATION, 0, 1, &part));
+            assert!(attacker.send());
         }),
         Attack::new("PINGs whose answers are not read", |attacker| {
             frames(attacker, kind::PING, &[0; 8]);
@@ -220,9 +215,7 @@ fn a_request_that_is_held_costs_little() {
         shut("echoes with a window of nothing", &[(WINDOW, 0)], |attacker| gets(attacker, "/echo")),
         shut("echoes of bodies with a window of nothing", &[(WINDOW, 0)], |attacker| {
             for _ in 0..60 {
-                let (block, id) = (attacker.block(&[(":path", "/echo")]), attacker.next);
-                attacker.next += 2;
-                assert!(attacker.frame(kind::HEADERS, flag::END_HEADERS, id, &block));
+                let id = attacker.script.request(&[(":path", "/echo")], false);
                 assert!(attacker.frame(kind::DATA, flag::END_STREAM, id, &[b'e'; 1000]));
             }
         }),
