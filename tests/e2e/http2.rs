@@ -6,6 +6,8 @@ mod attacker;
 mod cancels;
 #[path = "http2/floods.rs"]
 mod floods;
+#[path = "http2/foreign.rs"]
+mod foreign;
 #[path = "http2/grpc.rs"]
 mod grpc;
 #[path = "http2/handlers.rs"]
