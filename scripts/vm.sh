@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
 # Boots a stock Debian kernel in QEMU and runs tests there that this machine's kernel may not allow:
-# kernel TLS (CONFIG_TLS), and the relay under a network that loses and delays packets (netem).
+# kernel TLS (CONFIG_TLS), and what a network that loses and delays packets (netem) shows: the relay,
+# and how fast uploads are by HTTP/2.
 #
 #   scripts/vm.sh                               builds the tests, then runs both groups of them
 #   scripts/vm.sh --tls BINARY                  kernel TLS, from a test binary that was built before;
 #                                               may be given several times
 #   scripts/vm.sh --relay BINARY                the relay under netem, likewise, alone or both
+#   scripts/vm.sh --upload PROGRAM              uploads to `ringway` over 100 ms there and back: by HTTP/2
+#                                               they have to be as fast as by HTTP/1.1 (upload.sh)
 #   scripts/vm.sh -- COMMAND [ARGUMENT...]      a command of your own, in the project's folder
 #
 # Options:
@@ -14,9 +17,11 @@
 #                   and if those have none, what apt knows)
 #   --seconds N     limit of the guest's whole run (default: 900)
 #   --loss P        percent of lost packets, each way (default: 0.5)
-#   --delay MS      delay of each packet in milliseconds, each way (default: 3)
+#   --delay MS      delay of each packet in milliseconds, each way (default: 3); uploads have 50
+#   --mib N         size of an upload (default: 100)
 #
-# The processor is emulated (TCG): answers are right, timings mean nothing. The guest sees this
+# The processor is emulated (TCG): answers are right, timings mean nothing but where packets wait for
+# longer than it computes, as those of an upload do. The guest sees this
 # system's files read-only, by 9p under an overlay in its memory: what it writes is gone at the end.
 #
 # Exit codes:
@@ -46,13 +51,15 @@ suite=
 seconds=900
 loss=0.5
 delay=3
+mib=100
+upload=
 tls=()
 relay=
 command=()
 while (($#)); do
     case "$1" in
         --tls) (($# >= 2)) || wrong "$1 needs a value"; tls+=("$2"); shift 2 ;;
-        --cache | --suite | --seconds | --loss | --delay | --relay)
+        --cache | --suite | --seconds | --loss | --delay | --relay | --mib | --upload)
             (($# >= 2)) || wrong "$1 needs a value"
             declare "${1#--}=$2"
             shift 2
@@ -64,8 +71,9 @@ while (($#)); do
 done
 [[ $seconds =~ ^[1-9][0-9]*$ ]] || wrong "--seconds $seconds is no number"
 [[ $loss =~ ^[0-9]+(\.[0-9]+)?$ ]] || wrong "--loss $loss is no number"
+[[ $mib =~ ^[1-9][0-9]*$ ]] || wrong "--mib $mib is no number"
 [[ $delay =~ ^[0-9]+$ ]] || wrong "--delay $delay is no number"
-for binary in "${tls[@]}" "$relay"; do
+for binary in "${tls[@]}" "$relay" "$upload"; do
     [[ -z $binary || -x $binary ]] || wrong "$binary cannot be executed"
 done
 [[ $(uname -m) == x86_64 ]] || cannot "the kernel that is booted is for x86_64, this is $(uname -m)"
@@ -174,7 +182,7 @@ jobs=$work/jobs
 if ((${#command[@]})); then
     printf 'command\t%s\n' "$(quote "${command[@]}")" >"$jobs"
 else
-    if ((${#tls[@]} == 0)) && [[ -z $relay ]]; then
+    if ((${#tls[@]} == 0)) && [[ -z $relay && -z $upload ]]; then
         command -v cargo >/dev/null || cannot "cargo is missing, and no binary is given"
         say "building the tests"
         built=$(cd "$PROJECT" && cargo test --locked --no-run --lib --test e2e 2>&1) ||
@@ -208,6 +216,13 @@ else
         printf 'relay, %s ms and %s %% loss\t%s && %s && tc -s qdisc show dev lo\n' \
             "$delay" "$loss" "$netem" \
             "$(quote "$relay" --test-threads=1 --skip a_silent_server relay::)" >>"$jobs"
+    fi
+    if [[ -n $upload ]]; then
+        command -v tc >/dev/null || cannot "tc is missing (package iproute2)"
+        # The queue has room for all that is on its way.
+        printf 'upload of %s MiB over 100 ms\t%s && %s\n' "$mib" \
+            "tc qdisc replace dev lo root netem delay 50ms limit 100000" \
+            "$(quote "$PROJECT/scripts/upload.sh" "$(realpath "$upload")" "$mib")" >>"$jobs"
     fi
 fi
 
@@ -279,6 +294,8 @@ chmod +x "$root/init"
     cannot "the initramfs cannot be made"
 
 log=$work/console
+# It is there before anybody reads it.
+: >"$log"
 say "booting $version (emulated; at most $seconds s)"
 timeout --foreground --signal=KILL "$seconds" qemu-system-x86_64 \
     -machine q35,accel=tcg -cpu max -smp 2 -m 2048 -nodefaults -no-user-config -no-reboot \

@@ -71,8 +71,9 @@ const MARKS: &[&str] = &[
     concat!("#[ign", "ore"),
 ];
 
-/// What another kernel is needed for is run there, and is not unfinished.
-const ELSEWHERE: &str = "needs a kernel with CONFIG_TLS: scripts/vm.sh";
+/// What scripts run, on another kernel or where nothing else is run, is not unfinished.
+const ELSEWHERE: [&str; 2] =
+    ["needs a kernel with CONFIG_TLS: scripts/vm.sh", "it measures: scripts/http2_floods.sh"];
 
 /// One source file.
 struct Source {
@@ -518,7 +519,8 @@ fn nothing_is_left_unfinished() {
     let mut findings = Vec::new();
     for (path, text) in ["src", "tests", "benches", "scripts"].into_iter().flat_map(texts_below) {
         for (line, content) in (1..).zip(text.lines()) {
-            let is_elsewhere = content.contains(ELSEWHERE) && !content.contains("const");
+            let is_elsewhere =
+                ELSEWHERE.iter().any(|one| content.contains(one)) && !content.contains("const");
             let found = MARKS.iter().filter(|mark| words(content, mark).next().is_some());
             for mark in found.filter(|_| !is_elsewhere) {
                 findings.push(format!("{path}:{line}: {mark}"));

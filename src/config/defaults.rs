@@ -156,6 +156,8 @@ pub const WRITE_RATE_MIN: Option<u32> = BODY_RATE_MIN;
 pub const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(75);
 /// `listener.keepalive_requests`: clients are spread anew from time to time.
 pub const KEEPALIVE_REQUESTS: Option<u32> = Some(10_000);
+/// `listener.keepalive_max_age`: as `upstream.pool_max_age`.
+pub const KEEPALIVE_MAX_AGE: Option<Duration> = Some(Duration::from_secs(3_600));
 /// `upstream.protocol`.
 pub const SERVER_PROTOCOL: ServerProtocol = ServerProtocol::Auto;
 /// `listener.http2`.

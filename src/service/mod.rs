@@ -3,6 +3,7 @@
 //! A service takes events and returns actions; `session` carries them out on real or simulated
 //! sockets and reports back. Nothing here can fail by itself.
 
+pub mod age;
 mod close;
 pub mod cluster;
 pub mod date;

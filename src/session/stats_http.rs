@@ -22,6 +22,8 @@ pub struct HttpStats {
     pub refused: [Counter; Refusal::NAMES.len()],
     /// Fields of requests that were dropped for the underscores in their names.
     pub fields_dropped: Counter,
+    /// Connections that have reached their greatest age.
+    pub aged: Counter,
     /// Its connections of HTTP/2.
     pub http2: Http2Stats,
 }

@@ -37,6 +37,7 @@ write_timeout = "2s"
 write_rate_min = "1KiB"
 keepalive_timeout = "1d"
 keepalive_requests = "off"
+keepalive_max_age = "off"
 tunnel_timeout = "7d"
 half_close = "refuse"
 server_header = "off"
@@ -342,6 +343,12 @@ keepalive_timeout = "off"
                     ^^^^^
 error: `keepalive_timeout`: expected a duration
 help: start with a whole number
+
+[[listener]] # http
+keepalive_max_age = "8d"
+                    ^^^^
+error: `keepalive_max_age`: expected "off" or a duration from 1ms to 7d, got "8d"
+help: the least is 1ms, the most 7d
 
 [[listener]] # http
 keepalive_requests = 4294967296
@@ -1643,6 +1650,7 @@ fn values_of_http_listeners_arrive_where_they_belong() {
         write_rate_min: Some(1024),
         keepalive_timeout: Duration::from_secs(86_400),
         keepalive_requests: None,
+        keepalive_max_age: None,
         tunnel_timeout: Duration::from_secs(7 * 86_400),
         half_close: HalfClose::Refuse,
         server_header: None,

@@ -1,11 +1,21 @@
 //! HTTP/2 on real sockets: the `h2` crate is the client, and servers behind speak HTTP/1.1.
 
+#[path = "http2/attacker.rs"]
+mod attacker;
+#[path = "http2/cancels.rs"]
+mod cancels;
+#[path = "http2/floods.rs"]
+mod floods;
+#[path = "http2/foreign.rs"]
+mod foreign;
 #[path = "http2/grpc.rs"]
 mod grpc;
 #[path = "http2/handlers.rs"]
 mod handlers;
 #[path = "http2/hostile.rs"]
 mod hostile;
+#[path = "http2/memory.rs"]
+mod memory;
 #[path = "http2/peer.rs"]
 mod peer;
 #[path = "http2/servers.rs"]
@@ -21,6 +31,9 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
+use ringway::proto::http2::frame::{flag, kind, read_go_away};
+
+use self::attacker::Attacker;
 use self::peer::{Peer, run};
 use crate::support::*;
 
@@ -335,6 +348,34 @@ fn a_drain_loses_no_request() {
         let exit = drained.await.unwrap();
         assert_eq!(exit.cut, 0);
     });
+}
+
+#[test]
+fn an_old_connection_ends_in_two_steps_and_loses_no_request() {
+    let keys = "keepalive_max_age = \"1ms\"";
+    let served = web(keys, "[[listener.route]]\nrespond = \"hello\"\n");
+    let mut client = Attacker::new(served.address(), &[]);
+    client.request(&[]).unwrap();
+    let (mut late, mut answered) = (0, 0);
+    let mut said = Vec::new();
+    while let Some((head, payload)) = client.next_frame() {
+        if head.kind == kind::GOAWAY {
+            said.push(read_go_away(&payload).map(|(last, code)| (last, code.0)).unwrap());
+        }
+        if head.kind == kind::DATA {
+            assert_eq!((&*payload, head.flags), (&b"hello"[..], flag::END_STREAM));
+            answered += 1;
+            // It goes on for a while, as if it had not read the first GOAWAY yet.
+            if late < 20 && said.len() < 2 {
+                client.request(&[]).unwrap();
+                late += usize::from(!said.is_empty());
+            }
+        }
+    }
+    let [(first, 0), (last, 0)] = said[..] else { panic!("{said:?}") };
+    assert_eq!(first, 0x7fff_ffff);
+    assert_eq!(answered, last.div_ceil(2), "all up to the last are answered");
+    assert_eq!(served.sum(|cell| cell.stats.listeners.get(0).http.aged.get()), 1);
 }
 
 #[test]

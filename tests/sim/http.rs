@@ -86,6 +86,7 @@ pub(crate) fn listener(upstream: usize) -> HttpOptions {
         write_rate_min: None,
         keepalive_timeout: WAIT,
         keepalive_requests: 1_000,
+        keepalive_max_age: None,
         half_close: HalfClose::Auto,
         server: Some("ringway".into()),
         reason_header: true,

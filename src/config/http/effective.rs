@@ -60,6 +60,7 @@ fn listener_lines(options: &HttpOptions) -> Vec<Line> {
         ("write_rate_min", or_off(options.write_rate_min.map(size))),
         ("keepalive_timeout", period(options.keepalive_timeout)),
         ("keepalive_requests", or_off(requests)),
+        ("keepalive_max_age", or_off(options.keepalive_max_age.map(period))),
         ("tunnel_timeout", period(options.tunnel_timeout)),
         ("half_close", quoted(word(HALF_CLOSE_WORDS, options.half_close))),
         ("server_header", or_off(options.server_header.as_deref().map(quoted))),

@@ -12,9 +12,9 @@ use super::http2::http2;
 use super::routes::{RawRoute, routes};
 use super::schema::{
     ACCESS_LOG, BODY_RANGE, BODY_RATE_RANGE, FIELDS_RANGE, FORWARDED_WORDS, HALF_CLOSE_WORDS,
-    HEAD_SIZE_RANGE, KEEPALIVE_REQUESTS_RANGE, LOG_FORM_WORDS, LONG_TIMEOUT_RANGE, LogForm,
-    NETWORKS_MAX, SOURCE_CONNECTIONS_RANGE, TARGET_SIZE_RANGE, TIMEOUT_RANGE, TUNNEL_TIMEOUT_RANGE,
-    UNDERSCORE_WORDS,
+    HEAD_SIZE_RANGE, KEEPALIVE_AGE_RANGE, KEEPALIVE_REQUESTS_RANGE, LOG_FORM_WORDS,
+    LONG_TIMEOUT_RANGE, LogForm, NETWORKS_MAX, SOURCE_CONNECTIONS_RANGE, TARGET_SIZE_RANGE,
+    TIMEOUT_RANGE, TUNNEL_TIMEOUT_RANGE, UNDERSCORE_WORDS,
 };
 use super::{AccessLists, AccessLog, AccessLogFormat, AccessLogTarget, HttpOptions};
 
@@ -81,6 +81,10 @@ fn timeouts(section: &mut Section<'_, '_>, options: &mut HttpOptions) {
         values::unless(v, "off", |v| values::whole(v, &KEEPALIVE_REQUESTS_RANGE))
     });
     options.keepalive_requests = requests.or(defaults::KEEPALIVE_REQUESTS);
+    let age = section.optional("keepalive_max_age", |v| {
+        values::unless(v, "off", |v| values::duration(v, &KEEPALIVE_AGE_RANGE))
+    });
+    options.keepalive_max_age = age.or(defaults::KEEPALIVE_MAX_AGE);
     let tunnel = section.optional("tunnel_timeout", |v| values::duration(v, &TUNNEL_TIMEOUT_RANGE));
     options.tunnel_timeout = tunnel.or(defaults::TUNNEL_TIMEOUT);
 }

@@ -66,6 +66,9 @@ pub struct HttpOptions {
     pub keepalive_timeout: Duration,
     /// `keepalive_requests`: requests of one connection. `None`: any number.
     pub keepalive_requests: Option<u32>,
+    /// `keepalive_max_age`: how old a connection may be to get further requests, a tenth more or
+    /// less. `None`: any age.
+    pub keepalive_max_age: Option<Duration>,
     /// `tunnel_timeout`: how long nothing may move on a connection that was upgraded.
     pub tunnel_timeout: Duration,
     /// `half_close`: what becomes of an exchange with a server whose client ends its side.
@@ -121,6 +124,7 @@ impl Default for HttpOptions {
             write_rate_min: defaults::WRITE_RATE_MIN,
             keepalive_timeout: defaults::KEEPALIVE_TIMEOUT,
             keepalive_requests: defaults::KEEPALIVE_REQUESTS,
+            keepalive_max_age: defaults::KEEPALIVE_MAX_AGE,
             tunnel_timeout: defaults::TUNNEL_TIMEOUT,
             half_close: defaults::HALF_CLOSE,
             server_header: defaults::SERVER_HEADER.map(str::to_owned),

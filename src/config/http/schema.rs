@@ -232,6 +232,8 @@ pub(super) const TUNNEL_TIMEOUT_RANGE: RangeInclusive<Duration> =
     MILLISECOND..=DAY.saturating_mul(7);
 pub(super) const BODY_RATE_RANGE: RangeInclusive<u32> = 1..=1 << 30;
 pub(super) const KEEPALIVE_REQUESTS_RANGE: RangeInclusive<u32> = 1..=u32::MAX;
+pub(super) const KEEPALIVE_AGE_RANGE: RangeInclusive<Duration> =
+    MILLISECOND..=DAY.saturating_mul(7);
 pub(super) const SOURCE_CONNECTIONS_RANGE: RangeInclusive<u32> = 1..=1_000_000;
 pub(super) const FILE_CACHE_ENTRIES_RANGE: RangeInclusive<u32> = 0..=1_000_000;
 pub(super) const FILE_CACHE_TTL_RANGE: RangeInclusive<Duration> = Duration::ZERO..=HOUR;

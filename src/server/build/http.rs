@@ -80,6 +80,7 @@ impl HttpBuilder<'_> {
             write_rate_min: http.write_rate_min,
             keepalive_timeout: http.keepalive_timeout,
             keepalive_requests: http.keepalive_requests.unwrap_or(u32::MAX),
+            keepalive_max_age: http.keepalive_max_age,
             half_close: match http.half_close {
                 config::HalfClose::Auto => HalfClose::Auto,
                 config::HalfClose::Allow => HalfClose::Allow,

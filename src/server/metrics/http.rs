@@ -6,7 +6,7 @@ use super::{
 };
 use crate::proto::http1::Refusal;
 use crate::server::plan::KnownUpstream;
-use crate::session::{CompressionStats, Latencies, LatencyPhase, RouteStats};
+use crate::session::{CompressionStats, HttpStats, Latencies, LatencyPhase, RouteStats};
 
 /// Routes of a listener up to which those are exported, with zeros, that had no request yet. With
 /// more of them, a scrape has only those that are in use.
@@ -16,11 +16,11 @@ const UNUSED_ROUTES_MAX: usize = 1_000;
 const NO_ROUTE: &str = "none";
 
 impl Exporter {
-    fn http_fields_dropped(&self) -> Vec<Metric> {
+    /// By listener, one of its counters.
+    fn by_http_listener(&self, read: fn(&HttpStats) -> u64) -> Vec<Metric> {
         let listeners = self.inventory.http.iter().map(|(listener, _)| {
             let number = listener.number();
-            let stats =
-                |cell: &WorkerCell| cell.stats.listeners.get(number).http.fields_dropped.get();
+            let stats = |cell: &WorkerCell| read(&cell.stats.listeners.get(number).http);
             counter(&[("listener", listener.name.clone())], self.sum(stats))
         });
         listeners.collect()
@@ -78,7 +78,12 @@ impl Exporter {
             counters(
                 "ringway_http_fields_dropped_total",
                 "Fields of requests that were dropped for the underscores in their names.",
-                self.http_fields_dropped(),
+                self.by_http_listener(|stats| stats.fields_dropped.get()),
+            ),
+            counters(
+                "ringway_http_connections_aged_total",
+                "Connections that got no further requests, as they were too old.",
+                self.by_http_listener(|stats| stats.aged.get()),
             ),
             counters(
                 "ringway_http_requests_total",

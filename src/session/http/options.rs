@@ -52,6 +52,8 @@ pub struct HttpOptions {
     pub keepalive_timeout: Duration,
     /// Requests of one connection.
     pub keepalive_requests: u32,
+    /// How old a connection may be to get further requests, a tenth more or less.
+    pub keepalive_max_age: Option<Duration>,
     /// What becomes of an exchange whose client ends its side.
     pub half_close: HalfClose,
     /// The value of the `server` field of our own answers.

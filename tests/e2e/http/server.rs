@@ -160,6 +160,16 @@ fn the_number_of_requests_of_a_connection_is_limited() {
 }
 
 #[test]
+fn a_connection_that_is_old_gets_no_further_requests() {
+    let served = web("keepalive_max_age = \"1ms\"\n", FIXED);
+    let mut client = Client::new(served.address());
+    while client.get("/fixed").field("connection").is_none() {}
+    assert!(client.is_closed());
+    let aged = || served.sum(|cell| cell.stats.listeners.get(0).http.aged.get());
+    assert_eq!(aged(), 1);
+}
+
+#[test]
 fn a_client_that_half_closes_gets_its_answers() {
     let served = web("", FIXED);
     let mut client = Client::new(served.address());

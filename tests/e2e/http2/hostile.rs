@@ -1,89 +1,14 @@
 //! Clients of HTTP/2 that send frames to do harm, beside one that behaves.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::cell::RefCell;
 
 use ringway::proto::http2::Violation;
-use ringway::proto::http2::frame::{FrameHead, HEAD_LEN, PREFACE, flag, kind, read_go_away};
-use ringway::proto::http2::hpack::{Encoder, Keep, Name};
+use ringway::proto::http2::frame::{flag, kind};
 
+use super::attacker::Attacker;
 use super::peer::{Peer, run};
-use super::{connect, web};
+use super::web;
 use crate::support::*;
-
-/// An attacker's connection, with the tables of its own.
-struct Attacker {
-    stream: TcpStream,
-    encoder: Encoder,
-    sent: usize,
-    next: u32,
-}
-
-impl Attacker {
-    fn new(served: &Served, settings: &[(u16, u32)]) -> Self {
-        let mut greeting = PREFACE.to_vec();
-        ringway::proto::http2::frame::write_settings(settings, &mut greeting);
-        let stream = connect(served.address());
-        let mut this = Self { stream, encoder: Encoder::default(), sent: 0, next: 1 };
-        assert!(this.send(&greeting));
-        this
-    }
-
-    /// Sends bytes; false when the server takes no more.
-    fn send(&mut self, bytes: &[u8]) -> bool {
-        self.sent += bytes.len();
-        self.stream.write_all(bytes).is_ok()
-    }
-
-    fn frame(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> bool {
-        self.send(&frame(kind, flags, stream, payload))
-    }
-
-    /// The block of a request with more fields.
-    fn block(&mut self, more: &[(&str, &str)]) -> Vec<u8> {
-        let path = more.iter().find(|(name, _)| *name == ":path").map_or("/", |(_, path)| path);
-        let more: Vec<_> = more.iter().filter(|(name, _)| *name != ":path").collect();
-        let line = [(":method", "GET"), (":scheme", "http"), (":path", path), (":authority", "a")];
-        let mut out = Vec::new();
-        self.encoder.begin(&mut out);
-        for (name, value) in line.iter().chain(more) {
-            let of = (Name::of(name.as_bytes()), name.as_bytes());
-            self.encoder.field(of, value.as_bytes(), Keep::Table, &mut out);
-        }
-        out
-    }
-
-    /// A request; returns its stream.
-    fn request(&mut self, more: &[(&str, &str)]) -> Option<u32> {
-        let (block, id) = (self.block(more), self.next);
-        self.next += 2;
-        self.frame(kind::HEADERS, flag::END_HEADERS | flag::END_STREAM, id, &block).then_some(id)
-    }
-
-    /// Reads up to the GOAWAY that ends the connection: its code.
-    fn farewell(mut self) -> Option<u32> {
-        let mut code = None;
-        let mut head = [0; HEAD_LEN];
-        while self.stream.read_exact(&mut head).is_ok() {
-            let head = FrameHead::read(head);
-            let mut payload = vec![0; head.len];
-            if self.stream.read_exact(&mut payload).is_err() {
-                break;
-            }
-            if head.kind == kind::GOAWAY {
-                code = read_go_away(&payload).map(|(_, code)| code.0);
-            }
-        }
-        code
-    }
-}
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let mut out = Vec::new();
-    FrameHead { len: payload.len(), kind, flags, stream }.write(&mut out);
-    out.extend_from_slice(payload);
-    out
-}
 
 const ROUTES: &str = "[[listener.route]]\npath = \"/echo\"\necho = true\n\
     [[listener.route]]\nrespond = \"hello\"\n";
@@ -97,29 +22,23 @@ fn violations(served: &Served, violation: Violation) -> u64 {
 fn each_flood_ends_its_connection_and_no_other() {
     let served = web("", ROUTES);
     let reset = |attacker: &mut Attacker| {
-        attacker
-            .request(&[])
-            .is_some_and(|id| attacker.frame(kind::RST_STREAM, 0, id, &8_u32.to_be_bytes()))
+        let id = attacker.script.request(&[], true);
+        attacker.frame(kind::RST_STREAM, 0, id, &8_u32.to_be_bytes())
     };
     let forced = |attacker: &mut Attacker| {
-        attacker.next += 2;
-        let id = attacker.next - 2;
-        let block = attacker.block(&[(":path", "/echo")]);
-        attacker.frame(kind::HEADERS, flag::END_HEADERS, id, &block)
-            && attacker.frame(kind::WINDOW_UPDATE, 0, id, &[0; 4])
+        let id = attacker.script.request(&[(":path", "/echo")], false);
+        attacker.frame(kind::WINDOW_UPDATE, 0, id, &[0; 4])
     };
     let continuation = |attacker: &mut Attacker| {
-        if attacker.next == 1 {
-            attacker.next = 3;
+        if attacker.script.next == 1 {
+            attacker.script.next = 3;
             return attacker.frame(kind::HEADERS, flag::END_STREAM, 1, &[0x82]);
         }
         attacker.frame(kind::CONTINUATION, 0, 1, &[0x82])
     };
     let empty = |attacker: &mut Attacker| {
-        if attacker.next == 1 {
-            attacker.next = 3;
-            let block = attacker.block(&[(":path", "/echo")]);
-            return attacker.frame(kind::HEADERS, flag::END_HEADERS, 1, &block);
+        if attacker.script.next == 1 {
+            attacker.script.request(&[(":path", "/echo")], false);
         }
         attacker.frame(kind::DATA, 0, 1, &[])
     };
@@ -140,7 +59,7 @@ fn each_flood_ends_its_connection_and_no_other() {
         let mut peer = Peer::new(served.address()).await;
         for (violation, flood) in floods {
             let before = violations(&served, violation);
-            let mut attacker = Attacker::new(&served, &[]);
+            let mut attacker = Attacker::new(served.address(), &[]);
             for round in 0..5000 {
                 if !flood(&mut attacker) {
                     break;
@@ -177,19 +96,15 @@ fn a_request_with_many_parts_of_a_cookie_passes() {
 fn an_answer_that_is_not_taken_is_given_up() {
     let long = format!("[[listener.route]]\nrespond = \"{}\"\n", "x".repeat(20_000));
     let served = web("write_timeout = \"300ms\"", &long);
-    let mut attacker = Attacker::new(&served, &[(4, 0)]);
+    let mut attacker = Attacker::new(served.address(), &[(4, 0)]);
     for _ in 0..50 {
         attacker.request(&[]).unwrap();
     }
+    let attacker = RefCell::new(attacker);
     let stalled = || served.sum(|cell| cell.stats.listeners.get(0).http.http2.stalled.get());
     // A byte now and then is no progress.
     wait_until("all are given up", || {
-        let _sent = attacker.stream.try_clone().unwrap().write_all(&frame(
-            kind::WINDOW_UPDATE,
-            0,
-            1,
-            &1_u32.to_be_bytes(),
-        ));
+        let _sent = attacker.borrow_mut().frame(kind::WINDOW_UPDATE, 0, 1, &1_u32.to_be_bytes());
         stalled() == 50
     });
     wait_until("nothing waits", || served.sum(|cell| cell.stats.waiting.bytes.get()) == 0);

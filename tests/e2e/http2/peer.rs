@@ -65,6 +65,19 @@ impl Peer {
         Self { send, end: tokio::spawn(connection) }
     }
 
+    /// One that gives up more requests than clients usually do.
+    pub(super) async fn that_gives_up(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let mut builder = h2::client::Builder::new();
+        builder
+            .initial_connection_window_size(1 << 20)
+            .max_concurrent_reset_streams(100_000)
+            .max_local_error_reset_streams(None);
+        let (send, connection) = builder.handshake(stream).await.unwrap();
+        Self { send, end: tokio::spawn(connection) }
+    }
+
     /// Begins a request whose body follows.
     pub(super) async fn open(&mut self, method: &str, path: &str) -> (Waiting, SendStream<Bytes>) {
         let uri = format!("http://a.example{path}");

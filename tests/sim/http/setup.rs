@@ -220,6 +220,7 @@ pub(super) fn listener_of(unit: Duration, parts: &PlanParts<'_>) -> HttpOptions 
         write_rate_min: None,
         keepalive_timeout: unit * 2,
         keepalive_requests: 1_000,
+        keepalive_max_age: None,
         half_close: HalfClose::Auto,
         server: Some("ringway".into()),
         reason_header: true,

@@ -9,12 +9,13 @@ use crate::mem::Key;
 use crate::proto::http::{Method, RequestHead};
 use crate::proto::http1::{Framing, Refusal, RequestMeta, write};
 use crate::ring::Driver;
+use crate::service::age;
 use crate::service::grpc::{self, CallMessages};
 use crate::service::http::limit::Verdict;
 use crate::service::http::max_forwards::{self, Forwards};
 use crate::service::http::record::{Call, RequestRecord};
 use crate::session::context::Context;
-use crate::session::http::options::{RouteAction, RouteOptions};
+use crate::session::http::options::{HttpOptions, RouteAction, RouteOptions};
 use crate::session::http::state::HttpState;
 
 /// The status of a refusal, and a field that goes with it.
@@ -41,6 +42,7 @@ impl Http {
     ) {
         self.requests += 1;
         let options = Arc::clone(&self.options);
+        self.retire_if_old(context, key, &options);
         let is_last = self.draining || self.requests >= options.keepalive_requests;
         if is_last {
             self.wire.close_after(context.now());
@@ -82,6 +84,22 @@ impl Http {
                 self.answer_status(context, head, told, 503, None);
             }
             Allowed::Later(check) => self.wait_for_password(head, told, *meta, check),
+        }
+    }
+
+    /// A connection that is old enough gets no further requests than those on their way.
+    fn retire_if_old<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        options: &HttpOptions,
+    ) {
+        let common = &self.io.common;
+        let ends_at = |most| age::ends_at(common.opened(), most, common.id());
+        let is_old = options.keepalive_max_age.is_some_and(|most| ends_at(most) <= context.now());
+        if is_old && !self.draining {
+            common.listener.stats.http.aged.add(1);
+            self.drain(context, key);
         }
     }
 

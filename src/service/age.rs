@@ -1,0 +1,32 @@
+//! How old connections become.
+
+use std::time::{Duration, Instant};
+
+/// When a connection has had its time that was opened then and has this number: after `age`, up to
+/// a tenth earlier or later, so that connections that came together do not end together.
+#[must_use]
+pub fn ends_at(opened: Instant, age: Duration, number: u64) -> Instant {
+    // Numbers that follow each other are spread evenly (Fibonacci hashing).
+    let spread = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 54;
+    let share = u32::try_from(spread).unwrap_or(0);
+    opened + age / 10 * 9 + age / 5 / 1023 * share
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "an origin to count from")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_that_came_together_end_one_after_the_other() {
+        let (opened, age) = (Instant::now(), Duration::from_secs(1000));
+        let ends = (0..1000).map(|number| ends_at(opened, age, 77 + number) - opened);
+        let mut ends: Vec<_> = ends.map(|end| end.as_secs_f64()).collect();
+        ends.sort_unstable_by(f64::total_cmp);
+        assert!(ends[0] >= 900.0 && ends[0] < 902.0, "{}", ends[0]);
+        assert!(ends[999] <= 1100.0 && ends[999] > 1098.0, "{}", ends[999]);
+        let gaps = ends.windows(2).map(|pair| pair[1] - pair[0]);
+        assert!(gaps.fold(0.0, f64::max) < 2.0, "no two seconds without one");
+        assert_eq!(ends_at(opened, Duration::ZERO, u64::MAX), opened);
+    }
+}
