@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::Deref;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::pool::Shared;
 
@@ -28,6 +29,8 @@ enum Owner {
     Own(Rc<Vec<u8>>),
     /// A page that its worker uses again.
     Page(Rc<Vec<u8>>),
+    /// A text that lives as long as what it is part of, whoever sends it.
+    Text(Arc<[u8]>),
 }
 
 impl Buf {
@@ -50,10 +53,20 @@ impl Buf {
         Self { owner: Owner::Heap(bytes.into()), start: 0, len }
     }
 
-    /// Whether the bytes are on the heap, and not in memory that connections share.
+    /// A text that is there anyway: it takes no memory.
+    ///
+    /// # Panics
+    /// When it is longer than 4 GiB.
+    #[must_use]
+    pub fn text(text: Arc<[u8]>) -> Self {
+        let len = u32::try_from(text.len()).expect("a text is shorter than 4 GiB");
+        Self { owner: Owner::Text(text), start: 0, len }
+    }
+
+    /// Whether the bytes are on the heap, and not in memory that connections wait for.
     #[must_use]
     pub const fn is_heap(&self) -> bool {
-        matches!(self.owner, Owner::Heap(_) | Owner::Own(_))
+        matches!(self.owner, Owner::Heap(_) | Owner::Own(_) | Owner::Text(_))
     }
 
     /// Whether the bytes lie in a pool buffer, which others are waiting for.
@@ -130,6 +143,7 @@ impl Deref for Buf {
         match &self.owner {
             Owner::Pool { shared, bid } => shared.bytes(*bid, self.start, self.len),
             Owner::Heap(bytes) => &bytes[self.start as usize..][..self.len as usize],
+            Owner::Text(text) => &text[self.start as usize..][..self.len as usize],
             Owner::Own(bytes) | Owner::Page(bytes) => {
                 &bytes[self.start as usize..][..self.len as usize]
             }
@@ -147,6 +161,7 @@ impl Clone for Buf {
             Owner::Heap(bytes) => Owner::Heap(Rc::clone(bytes)),
             Owner::Own(bytes) => Owner::Own(Rc::clone(bytes)),
             Owner::Page(bytes) => Owner::Page(Rc::clone(bytes)),
+            Owner::Text(text) => Owner::Text(Arc::clone(text)),
         };
         Self { owner, start: self.start, len: self.len }
     }

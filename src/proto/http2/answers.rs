@@ -1,5 +1,7 @@
 //! The answers of a server: their heads and bodies on their way to the client.
 
+use std::sync::Arc;
+
 use super::frame::{FRAME_MAX, FrameHead, flag, kind};
 use super::response::write_response;
 use super::server::{Server, StreamId};
@@ -8,6 +10,15 @@ use super::workspace::Workspace;
 use crate::mem::Buf;
 use crate::proto::http::{Fields, ResponseHead};
 use crate::proto::http1::Output;
+
+/// A body that is all there.
+#[derive(Debug, Clone, Copy)]
+pub enum Whole<'a> {
+    /// It is copied where it has to wait.
+    Bytes(&'a [u8]),
+    /// It stays where it is: what waits of it takes no memory.
+    Text(&'a Arc<[u8]>),
+}
 
 impl Server {
     /// A request's body is wanted: a client that waits to be told so is told.
@@ -128,7 +139,11 @@ impl Server {
     }
 
     /// All of an answer's body: at once if the windows take it.
-    pub fn send_whole(&mut self, id: StreamId, body: &[u8], out: &mut impl Output) {
+    pub fn send_whole(&mut self, id: StreamId, whole: Whole<'_>, out: &mut impl Output) {
+        let body: &[u8] = match whole {
+            Whole::Bytes(bytes) => bytes,
+            Whole::Text(text) => text,
+        };
         let (peer, windows) = (&self.connection.peer, &mut self.connection.windows);
         let Some(stream) = self.connection.streams.get_mut(id) else { return };
         let sending = &mut stream.sending;
@@ -140,7 +155,12 @@ impl Server {
             && body.len() <= FRAME_MAX.min(peer.max_frame_size)
             && sending.body.is_empty();
         if !fits {
-            self.connection.send_part(id, Buf::copy_of(body));
+            match whole {
+                Whole::Bytes(bytes) => self.connection.send_part(id, Buf::copy_of(bytes)),
+                Whole::Text(text) => {
+                    self.connection.streams.push_text(id, Buf::text(Arc::clone(text)));
+                }
+            }
             return self.connection.send_end(id, None);
         }
         let out = out.bytes();

@@ -218,8 +218,13 @@ impl Client {
         self.connection.streams.get(id).is_some_and(|stream| !stream.sending.closed)
     }
 
-    /// The next thing that has come; `None` when more has to come first. Heads are taken from
-    /// `spare`.
+    /// A turn begins: as [`super::Server::begin_turn`].
+    pub const fn begin_turn(&mut self, steps: u32) {
+        self.connection.steps = steps;
+    }
+
+    /// The next thing that has come; `None` when more has to come first, or no step is left. Heads
+    /// are taken from `spare`.
     ///
     /// # Errors
     /// The server has broken a rule that costs the connection: [`Client::fail`] follows.

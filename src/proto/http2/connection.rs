@@ -155,6 +155,8 @@ pub(super) struct Connection {
     /// Something is to be looked at when the next frames go out.
     pub(super) has_credit: bool,
     pub(super) has_ended: bool,
+    /// Steps that may still be taken in this turn: see [`super::Server::begin_turn`].
+    pub(super) steps: u32,
     /// Since when a frame or a field block is not all there.
     pub(super) partial_since: Option<Instant>,
 }
@@ -203,6 +205,7 @@ impl Connection {
             stalls_from: None,
             has_credit: false,
             has_ended: false,
+            steps: u32::MAX,
             partial_since: None,
         }
     }
@@ -259,6 +262,9 @@ impl Connection {
         space: &mut Workspace,
     ) -> Result<Option<Frame>, Violation> {
         let found = self.read_frame(now, limits, space)?;
+        if found.is_none() && self.is_spent() {
+            return Ok(None);
+        }
         if found.is_some() {
             // What is not all there begins behind it.
             self.partial_since = None;
@@ -275,13 +281,23 @@ impl Connection {
         Ok(found)
     }
 
+    /// Whether no step is left in this turn.
+    pub(super) const fn is_spent(&self) -> bool {
+        self.steps == 0
+    }
+
+    /// Something takes so many steps.
+    pub(super) fn spend(&mut self, steps: usize) {
+        self.steps = self.steps.saturating_sub(u32::try_from(steps).unwrap_or(u32::MAX));
+    }
+
     fn read_frame(
         &mut self,
         now: Instant,
         limits: &Limits,
         space: &mut Workspace,
     ) -> Result<Option<Frame>, Violation> {
-        loop {
+        while !self.is_spent() {
             let found = match self.reading {
                 Reading::Preface => {
                     let Some(preface) = self.input.take(PREFACE.len()) else { return Ok(None) };
@@ -313,6 +329,7 @@ impl Connection {
                 return Ok(found);
             }
         }
+        Ok(None)
     }
 
     /// The head of a frame has come.
@@ -322,6 +339,7 @@ impl Connection {
         now: Instant,
         limits: &Limits,
     ) -> Result<(), Violation> {
+        self.spend(1);
         if !self.has_peer_settings && (head.kind != kind::SETTINGS || head.has(flag::ACK)) {
             return Err(Violation::SettingsMissing);
         }

@@ -13,6 +13,9 @@ use super::workspace::Workspace;
 use crate::mem::Buf;
 use crate::proto::http::Fields;
 
+/// Streams whose windows are moved in one step.
+const STREAMS_PER_STEP: usize = 16;
+
 impl Connection {
     /// A field block on a stream whose head has come: trailers. `None` if they are dropped, and an
     /// error within if the stream was reset for them.
@@ -228,6 +231,7 @@ impl Connection {
         }
         self.encoder.set_max(self.peer.header_table_size as usize);
         let change = i64::from(self.peer.initial_window_size) - i64::from(before);
+        self.spend(self.streams.len() / STREAMS_PER_STEP);
         for stream in self.streams.touch_all() {
             stream.sending.window += change;
             if stream.sending.window > WINDOW_MAX {

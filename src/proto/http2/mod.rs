@@ -32,6 +32,7 @@ mod stream;
 mod tests;
 mod workspace;
 
+pub use answers::Whole;
 pub use client::{Client, ClientEvent};
 pub use error::{ErrorCode, Violation};
 pub use frame::PREFACE;

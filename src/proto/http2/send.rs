@@ -45,7 +45,7 @@ pub struct Growth {
 }
 
 impl Connection {
-    /// Bytes of bodies that wait for windows or for their turn.
+    /// Bytes of bodies that wait for windows or for their turn, but for texts.
     pub(super) const fn queued(&self) -> usize {
         self.streams.queued()
     }
@@ -215,7 +215,7 @@ impl Connection {
         }
         stream.sending.window -= i64::try_from(len).unwrap_or(0);
         self.windows.send -= i64::try_from(len).unwrap_or(0);
-        self.streams.sent(len);
+        self.streams.sent(id, len);
         if is_last {
             let Some(stream) = self.streams.get_mut(id) else { return len };
             stream.sending.state = SendState::Ended;

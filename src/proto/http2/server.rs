@@ -18,6 +18,11 @@ use crate::proto::http1::{Output, Refusal, RequestMeta};
 /// The number of a stream.
 pub type StreamId = u32;
 
+/// A request takes so many steps, and more by the bytes of its block and of its head.
+const REQUEST_STEPS: usize = 4;
+const BLOCK_PER_STEP: usize = 8;
+const HEAD_PER_STEP: usize = 512;
+
 /// What has come.
 #[derive(Debug)]
 pub enum ServerEvent {
@@ -188,8 +193,16 @@ impl Server {
         self.connection.set_round_trip(time);
     }
 
-    /// The next thing that has come; `None` when more has to come first. Heads are taken from
-    /// `spare`.
+    /// A turn begins, in which so many steps may be taken: each frame is one, and what costs more
+    /// than a frame is several. When none is left, [`Server::poll`] gives nothing more, although
+    /// [`Server::has_nothing_new`] is false: others have their turn. Without this, there is no
+    /// limit.
+    pub const fn begin_turn(&mut self, steps: u32) {
+        self.connection.steps = steps;
+    }
+
+    /// The next thing that has come; `None` when more has to come first, or no step is left. Heads
+    /// are taken from `spare`.
     ///
     /// # Errors
     /// The client has broken a rule that costs the connection: [`Server::fail`] follows.
@@ -247,6 +260,7 @@ impl Server {
         self.connection.last_remote = id;
         self.connection.note_stream();
         let mut head = spare.take();
+        self.connection.spend(REQUEST_STEPS + block.len() / BLOCK_PER_STEP);
         let read = match self.read_head(block, limits, space, &mut head) {
             Ok(read) => read,
             Err(error) => {
@@ -280,6 +294,7 @@ impl Server {
             }
         };
         let size = head.size();
+        self.connection.spend(size / HEAD_PER_STEP);
         let is_over = self.connection.streams.len() >= limits.streams as usize
             || self.connection.heads + size > self.connection.heads_allowed(limits);
         if is_over {

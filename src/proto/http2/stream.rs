@@ -59,6 +59,8 @@ pub(super) struct Sending {
     pub(super) window: i64,
     /// What waits for the window, and for its turn.
     pub(super) body: Backlog,
+    /// It is a text that takes no memory.
+    is_text: bool,
     /// Nothing more is added.
     pub(super) closed: bool,
     /// What goes behind the body.
@@ -140,6 +142,7 @@ impl Sending {
             state: SendState::Head,
             window,
             body: Backlog::new(),
+            is_text: false,
             closed: false,
             trailers: None,
             served: 0,
@@ -172,6 +175,11 @@ impl Stream {
     /// Whether something of its body has come that was not taken.
     pub(super) const fn has_body(&self) -> bool {
         !self.receiving.body.is_empty()
+    }
+
+    /// Bytes of memory that wait to be sent.
+    const fn queued(&self) -> usize {
+        if self.sending.is_text { 0 } else { self.sending.body.len() }
     }
 
     /// Whether something is to be sent.
@@ -231,7 +239,7 @@ impl Stream {
 #[derive(Debug, Default)]
 pub(super) struct Streams {
     lists: Lists,
-    /// Bytes of bodies that wait to be sent.
+    /// Bytes of bodies that wait to be sent, but for texts.
     queued: usize,
     /// Bytes of memory that bodies take beside those that wait.
     spare: usize,
@@ -269,7 +277,7 @@ impl Streams {
         self.lists.open.len()
     }
 
-    /// Bytes of bodies that wait to be sent.
+    /// Bytes of bodies that wait to be sent, but for texts.
     pub(super) const fn queued(&self) -> usize {
         self.queued
     }
@@ -334,9 +342,20 @@ impl Streams {
 
     /// A part of a body is to be sent.
     pub(super) fn push_output(&mut self, id: u32, part: Buf) {
-        self.queued += part.len();
+        let len = part.len();
         if let Some(stream) = self.touch(id) {
             stream.sending.body.push(part);
+            self.queued += len;
+            self.note_output(id);
+        }
+    }
+
+    /// A text is to be sent, which is all of a body.
+    pub(super) fn push_text(&mut self, id: u32, text: Buf) {
+        if let Some(stream) = self.touch(id) {
+            debug_assert!(stream.sending.body.is_empty(), "it is all of the body");
+            stream.sending.is_text = true;
+            stream.sending.body.push(text);
             self.note_output(id);
         }
     }
@@ -344,15 +363,17 @@ impl Streams {
     /// Nothing of a body is sent any more.
     pub(super) fn drop_output(&mut self, id: u32) {
         if let Some(stream) = self.touch(id) {
-            let left = stream.sending.body.len();
+            let left = stream.queued();
             stream.sending.body.clear();
             self.queued -= left;
         }
     }
 
-    /// Bytes of bodies were sent.
-    pub(super) const fn sent(&mut self, bytes: usize) {
-        self.queued -= bytes;
+    /// So many bytes of the body of a stream were sent.
+    pub(super) fn sent(&mut self, id: u32, bytes: usize) {
+        if self.get(id).is_some_and(|stream| !stream.sending.is_text) {
+            self.queued -= bytes;
+        }
     }
 
     /// A stream may have something to send.
@@ -400,7 +421,7 @@ impl Streams {
 
     /// What waits holds nothing of the pool from now on.
     pub(super) fn hold(&mut self) {
-        let queued = || self.iter().map(|stream| stream.sending.body.len()).sum::<usize>();
+        let queued = || self.iter().map(Stream::queued).sum::<usize>();
         debug_assert_eq!(self.queued, queued(), "what is queued is counted where it changes");
         self.settle(|stream, spare| {
             if std::mem::take(&mut stream.marks.is_unheld) {
@@ -438,7 +459,7 @@ impl Streams {
     pub(super) fn remove(&mut self, id: u32, space: &mut Workspace) {
         let Ok(place) = self.place(id) else { return };
         let stream = self.lists.open.remove(place);
-        self.queued -= stream.sending.body.len();
+        self.queued -= stream.queued();
         self.spare -= stream.marks.spare;
         space.give_box(stream);
         if self.lists.open.is_empty() {

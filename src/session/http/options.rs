@@ -248,7 +248,7 @@ pub struct FixedAnswer {
     /// Its content type.
     pub content_type: Box<str>,
     /// Its body.
-    pub body: Box<[u8]>,
+    pub body: Arc<[u8]>,
     /// Its head as HTTP/1.1 writes it, but for the date and what is about the connection.
     head: Box<[u8]>,
     /// The same as HTTP/2 has it.

@@ -522,6 +522,14 @@ impl UpstreamConnection {
             context.dirty.push(key);
         }
     }
+
+    /// It is to be worked on in the next turn.
+    fn postpone<D>(&mut self, context: &mut Context<D>, key: Key) {
+        if !self.dirty {
+            self.dirty = true;
+            context.postponed.push(key);
+        }
+    }
 }
 
 /// What is asked of a server, before the body.

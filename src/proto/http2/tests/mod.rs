@@ -11,7 +11,7 @@ use std::time::Instant;
 use super::error::ErrorCode;
 use super::frame::{self, FrameHead, HEAD_LEN, PREFACE, flag, kind};
 use super::hpack::{BlockCursor, Decoder, Encoder, Keep, Name};
-use super::{Growth, Limits, Server, ServerEvent, StreamId, Workspace};
+use super::{Growth, Limits, Server, ServerEvent, StreamId, Whole, Workspace};
 use crate::mem::{Buf, FreeList};
 use crate::proto::http::{RequestHead, ResponseHead};
 
@@ -156,7 +156,7 @@ impl Peer {
 
     pub(super) fn respond(&mut self, id: StreamId, status: u16, body: &[u8]) {
         self.head(id, status, Some(body.len() as u64));
-        self.server.send_whole(id, body, &mut self.out);
+        self.server.send_whole(id, Whole::Bytes(body), &mut self.out);
         self.server.end_answer(id, &mut self.space);
     }
 

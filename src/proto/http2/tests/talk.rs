@@ -183,7 +183,7 @@ fn constant_blocks_are_sent_as_they_are() {
     peer.send(&[get(1, "/"), get(3, "/")].concat());
     for id in [1, 3] {
         peer.server.send_block(id, (&constant, b""), false, &mut peer.out);
-        peer.server.send_whole(id, b"x", &mut peer.out);
+        peer.server.send_whole(id, Whole::Bytes(b"x"), &mut peer.out);
         peer.server.end_answer(id, &mut peer.space);
     }
     let said = peer.said();

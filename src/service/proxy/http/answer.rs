@@ -103,14 +103,14 @@ impl HttpProxy {
     /// Whether more of the answer's body may be read.
     #[must_use]
     pub fn takes_answer(&self, key: Key) -> bool {
-        self.exchanges.get(key).is_some_and(|one| one.takes_answer(self.budget.allowance()))
+        let allowed = self.budget.allowance();
+        self.exchanges.get(key).is_some_and(|one| one.takes_answer(self.allowed_of(one, allowed)))
     }
 
     /// A part of the answer's body has come.
     pub fn answer_came(&mut self, key: Key, part: Buf) {
         let Some(exchange) = self.exchanges.get_mut(key) else { return };
-        exchange.waiting.counted += part.len();
-        self.budget.add(part.len());
+        exchange.count_part(part.len(), &mut self.budget, &mut self.clients);
         exchange.answer.body.push(part);
         exchange.wake_client(&mut self.actions);
         self.filled.push(key);

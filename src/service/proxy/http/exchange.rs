@@ -13,6 +13,7 @@
 use std::time::{Duration, Instant};
 
 use super::ProxyAction;
+use super::clients::ClientSums;
 use crate::mem::{Buf, Key};
 use crate::proto::http::{BodySize, Method, RequestHead, ResponseHead};
 use crate::service::cluster::attempts::Attempts;
@@ -254,9 +255,33 @@ impl Exchange {
     }
 
     /// The bodies have changed: the budget follows.
-    pub(super) fn recount(&mut self, budget: &mut WaitingBudget) {
-        let cost = self.cost();
+    pub(super) fn recount(&mut self, budget: &mut WaitingBudget, clients: &mut ClientSums) {
+        let (before, cost) = (self.waiting.counted, self.cost());
         budget.recount(&mut self.waiting.counted, cost);
+        clients.change(self, before);
+    }
+
+    /// A part of a body has come.
+    pub(super) fn count_part(
+        &mut self,
+        bytes: usize,
+        budget: &mut WaitingBudget,
+        clients: &mut ClientSums,
+    ) {
+        let before = self.waiting.counted;
+        self.waiting.counted += bytes;
+        budget.add(bytes);
+        clients.change(self, before);
+    }
+
+    /// What the budget counts of its bodies.
+    pub(super) const fn counted(&self) -> usize {
+        self.waiting.counted
+    }
+
+    /// The slot of its client's connection, if that may have other exchanges.
+    pub(super) fn slot(&self) -> Option<usize> {
+        (self.stream != 0).then_some(self.client.index as usize)
     }
 
     /// Whether more of the request's body may be read, when so much may wait for one peer.

@@ -9,10 +9,12 @@
 //! | `hedge` | a second try beside the first |
 //! | `answer` | what servers say |
 //! | `connections` | which connections there are, who waits for them, which are closed |
+//! | `clients` | what waits for each client that may have many exchanges |
 //! | `tally` | what is counted |
 
 mod answer;
 mod attempt;
+mod clients;
 mod connections;
 mod exchange;
 mod hedge;
@@ -23,6 +25,7 @@ mod tests;
 use std::time::Instant;
 
 pub use self::answer::{HeadVerdict, InterimVerdict};
+use self::clients::ClientSums;
 pub use self::exchange::{Answer, Exchange, ForwardedRequest, Reply};
 use self::exchange::{Hedged, Kept, State, Tries, Waiting};
 pub use self::tally::ProxyTally;
@@ -183,6 +186,7 @@ pub struct HttpProxy {
     filled: Vec<Key>,
     /// What waits in exchanges and on connections.
     budget: WaitingBudget,
+    clients: ClientSums,
 }
 
 /// What an exchange acts on, beside itself.
@@ -212,6 +216,7 @@ impl HttpProxy {
             actions: Vec::new(),
             filled: Vec::new(),
             budget: WaitingBudget::default(),
+            clients: ClientSums::default(),
         }
     }
 
@@ -369,7 +374,8 @@ impl HttpProxy {
         let (exchange, mut around) = self.split(key, clusters, now)?;
         exchange.unlink(key, &mut around);
         let exchange = self.exchanges.get_mut(key)?;
-        self.budget.remove(exchange.waiting.counted);
+        self.budget.remove(exchange.counted());
+        self.clients.end(exchange);
         self.watched[exchange.cluster].active -= 1;
         let cluster = clusters.get(exchange.cluster);
         exchange.tries.attempts.finish(&mut cluster.breaker);
@@ -399,9 +405,16 @@ impl HttpProxy {
     #[must_use]
     pub fn is_answer_limited(&self, exchange: Key) -> bool {
         let is_short = |one: &Exchange| {
-            !one.takes_answer(self.budget.allowance()) && one.takes_answer(WAITING_MAX)
+            !one.takes_answer(self.allowed_of(one, self.budget.allowance()))
+                && one.takes_answer(self.allowed_of(one, WAITING_MAX))
         };
         self.budget.is_short() && self.exchanges.get(exchange).is_some_and(is_short)
+    }
+
+    /// Bytes of an answer that may wait, when `allowed` may wait for its client in all: what other
+    /// exchanges of the client have is not there for this one.
+    fn allowed_of(&self, one: &Exchange, allowed: usize) -> usize {
+        allowed.saturating_sub(self.clients.beside(one))
     }
 
     /// What waits in exchanges and on connections.
@@ -433,8 +446,7 @@ impl HttpProxy {
     pub fn push_body(&mut self, key: Key, part: Buf) {
         let Some(exchange) = self.exchanges.get_mut(key) else { return };
         exchange.record.received += part.len() as u64;
-        exchange.waiting.counted += part.len();
-        self.budget.add(part.len());
+        exchange.count_part(part.len(), &mut self.budget, &mut self.clients);
         exchange.request.body.push(part);
         exchange.wake_server(key, &mut self.actions);
         self.filled.push(key);
@@ -450,7 +462,7 @@ impl HttpProxy {
     /// The client has taken some of the answer: there is room for more.
     pub fn answer_taken(&mut self, key: Key) {
         if let Some(exchange) = self.exchanges.get_mut(key) {
-            exchange.recount(&mut self.budget);
+            exchange.recount(&mut self.budget, &mut self.clients);
             exchange.wake_server(key, &mut self.actions);
         }
     }
@@ -458,7 +470,7 @@ impl HttpProxy {
     /// A server has taken some of the request's body: there is room for more.
     pub fn request_taken(&mut self, exchange: Key) {
         let Some(exchange) = self.exchanges.get_mut(exchange) else { return };
-        exchange.recount(&mut self.budget);
+        exchange.recount(&mut self.budget, &mut self.clients);
         // One that has sent all has nothing to do.
         if !exchange.request.body.has_ended() {
             exchange.wake_client(&mut self.actions);
@@ -478,7 +490,7 @@ impl HttpProxy {
             if let Some(exchange) = self.exchanges.get_mut(key) {
                 exchange.request.body.hold();
                 exchange.answer.body.hold();
-                exchange.recount(&mut self.budget);
+                exchange.recount(&mut self.budget, &mut self.clients);
             }
         }
     }
@@ -504,6 +516,9 @@ impl HttpProxy {
             assert_eq!(exchange.waiting.counted, exchange.cost(), "what waits is counted");
             waiting += exchange.cost();
         }
+        let of_many = self.exchanges.values().filter(|exchange| exchange.slot().is_some());
+        let of_many = of_many.map(Exchange::counted).sum::<usize>();
+        assert_eq!(self.clients.sum(), of_many, "what waits for each client is counted");
         for (number, (active, entered)) in active.into_iter().zip(entered).enumerate() {
             assert_eq!(self.active(number), active, "exchanges under way are counted");
             match clusters.find(number) {

@@ -10,6 +10,7 @@ use super::{Http, Phase};
 use crate::mem::Key;
 use crate::proto::http::{Known, Method, RequestHead, ResponseHead};
 use crate::proto::http1::{Discarded, Framing, Offence, Refusal};
+use crate::proto::http2::Whole;
 use crate::ring::Driver;
 use crate::service::CloseReason;
 use crate::service::cluster::failure::Failure;
@@ -71,7 +72,8 @@ impl Http {
             let mut response = context.http.spare_answers.take();
             response.status = answer.status;
             response.fields.push_known(Known::ContentType, answer.content_type.as_bytes());
-            return self.answer(context, head, told, response, &answer.body);
+            let body = Whole::Text(&answer.body);
+            return self.answer_whole(context, (head, told), response, body);
         }
         context.refresh_date();
         let has_body = head.method != Method::Head;
@@ -88,14 +90,28 @@ impl Http {
         &mut self,
         context: &mut Context<D>,
         head: Box<RequestHead>,
-        mut told: RequestRecord,
-        mut response: Box<ResponseHead>,
+        told: RequestRecord,
+        response: Box<ResponseHead>,
         body: &[u8],
+    ) {
+        self.answer_whole(context, (head, told), response, Whole::Bytes(body));
+    }
+
+    fn answer_whole<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        (head, mut told): (Box<RequestHead>, RequestRecord),
+        mut response: Box<ResponseHead>,
+        body: Whole<'_>,
     ) {
         self.wire.forgo_body();
         told.status = response.status;
         let has_body = has_body(head.method, response.status);
-        let body_of = (Some(body.len() as u64), has_body);
+        let len = match body {
+            Whole::Bytes(bytes) => bytes.len() as u64,
+            Whole::Text(text) => text.len() as u64,
+        };
+        let body_of = (Some(len), has_body);
         context.refresh_date();
         let Context { http, pages, .. } = context;
         let output = Output { pages, date: http.date.text() };
@@ -103,7 +119,7 @@ impl Http {
         if has_body {
             let mut out = self.io.buffer.writer(pages, &mut self.io.stream);
             self.wire.send_whole(body, &mut out);
-            told.sent += body.len() as u64;
+            told.sent += len;
         }
         context.http.spare_answers.give(response);
         self.finish_request(context, head, &told);

@@ -142,9 +142,18 @@ impl StreamRequests {
         }
     }
 
-    /// Those that are to be looked at. The list is to be given back.
-    pub(super) fn take_due(&mut self) -> Vec<StreamId> {
-        std::mem::take(&mut self.due)
+    /// Those that are to be looked at, `most` of them. The list is to be given back.
+    pub(super) fn take_due(&mut self, most: usize) -> Vec<StreamId> {
+        if self.due.len() <= most {
+            return std::mem::take(&mut self.due);
+        }
+        let rest = self.due.split_off(most);
+        std::mem::replace(&mut self.due, rest)
+    }
+
+    /// Whether more are to be looked at than were taken.
+    pub(super) const fn has_due(&self) -> bool {
+        !self.due.is_empty()
     }
 
     /// The one of a stream, which is looked at: what comes for it now is for the next look.
@@ -193,7 +202,7 @@ mod tests {
     use crate::runtime::clock;
 
     fn due(requests: &mut StreamRequests) -> Vec<StreamId> {
-        let due = requests.take_due();
+        let due = requests.take_due(usize::MAX);
         for stream in &due {
             requests.look_at(*stream);
         }
@@ -219,7 +228,14 @@ mod tests {
         requests.mark(3);
         requests.mark_all();
         requests.mark(7);
-        assert_eq!(due(&mut requests), [1, 3, 5, 7]);
+        let first = requests.take_due(3);
+        assert!(first == [1, 3, 5] && requests.has_due());
+        for stream in &first {
+            requests.look_at(*stream);
+        }
+        requests.mark(1);
+        requests.give_back(first);
+        assert_eq!(due(&mut requests), [7, 1]);
     }
 
     #[test]
@@ -227,7 +243,7 @@ mod tests {
         let mut requests = StreamRequests::default();
         requests.get_or_add(1, clock::now());
         requests.mark(1);
-        let looked = requests.take_due();
+        let looked = requests.take_due(usize::MAX);
         requests.mark(1);
         assert!(requests.look_at(1).is_some());
         requests.mark(1);

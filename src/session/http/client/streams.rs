@@ -17,8 +17,11 @@ use crate::service::CloseReason;
 use crate::session::context::Context;
 use crate::session::http::state::HttpState;
 
-/// Things that have come on one connection, and are taken in one turn.
-const EVENTS_PER_TURN: usize = 512;
+/// Steps of work on what has come on one connection in one turn: about as many frames, fewer
+/// requests. What one client sends others wait for no longer than this takes.
+const STEPS_PER_TURN: u32 = 256;
+/// Requests of one connection that are looked at in one turn.
+const LOOKS_PER_TURN: usize = 64;
 /// How long a client has to learn that no further requests are wanted, before those that come are
 /// not looked at.
 pub(super) const GOODBYE: Duration = Duration::from_secs(1);
@@ -51,7 +54,10 @@ impl Http {
     }
 
     fn read_streams<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        for _ in 0..EVENTS_PER_TURN {
+        if let Some(many) = self.wire.multiplexed() {
+            many.server.begin_turn(STEPS_PER_TURN);
+        }
+        loop {
             let allowed = context.http.proxy.budget().allowance();
             let is_behind = self.io.stream.is_blocked() && self.io.buffer.waiting() >= allowed;
             if !self.is_open() || self.io.is_closing() || is_behind {
@@ -70,12 +76,15 @@ impl Http {
             let Wire::Http2(many) = &mut self.wire else { return };
             let HttpState { workspace, spare_heads, .. } = &mut context.http;
             match many.server.poll(now, &limits, workspace, spare_heads) {
+                // Others have their turn.
+                Ok(None) if !many.server.has_nothing_new() => {
+                    return self.io.common.postpone(context, key, true);
+                }
                 Ok(None) => return,
                 Ok(Some(event)) => self.take_stream_event(context, key, event),
                 Err(violation) => return self.fail_connection(context, violation),
             }
         }
-        self.io.common.postpone(context, key, true);
     }
 
     fn take_stream_event<D: Driver>(
@@ -86,6 +95,13 @@ impl Http {
     ) {
         let now = context.now();
         match event {
+            ServerEvent::Request(stream, head, _) if self.is_beyond_budget(context) => {
+                context.http.spare_heads.give(head);
+                self.io.common.listener.stats.http.http2.refused.add(1);
+                context.http.proxy.budget_mut().note_limited();
+                self.select(stream);
+                self.reset_stream(context, ErrorCode::REFUSED_STREAM);
+            }
             ServerEvent::Request(stream, head, meta) => {
                 self.waits.progress = now;
                 self.select(stream);
@@ -118,6 +134,13 @@ impl Http {
             ServerEvent::Opened(Some(stream)) => self.mark(stream),
             ServerEvent::Opened(None) => self.mark_all(),
         }
+    }
+
+    /// Whether no request more is begun on this connection, as all memory for what waits is used:
+    /// each client has one request at a time then, as by HTTP/1.1, and is told to try again.
+    fn is_beyond_budget<D>(&mut self, context: &Context<D>) -> bool {
+        context.http.proxy.budget().is_exhausted()
+            && self.wire.multiplexed().is_some_and(|many| many.server.streams() > 1)
     }
 
     /// What follows is about this stream.
@@ -172,7 +195,11 @@ impl Http {
     /// Looks at the requests for which something has come.
     fn go_on_with_streams<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         let Some(many) = self.wire.multiplexed() else { return };
-        let due = many.requests.take_due();
+        let due = many.requests.take_due(LOOKS_PER_TURN);
+        if many.requests.has_due() {
+            // Others have their turn.
+            self.io.common.postpone(context, key, true);
+        }
         let mut is_one_over = false;
         for stream in &due {
             is_one_over |= self.go_on_with_stream(context, key, *stream);

@@ -8,7 +8,7 @@ use super::requests::StreamRequests;
 use crate::mem::Buf;
 use crate::proto::http::{Fields, ResponseHead};
 use crate::proto::http1::{Next, Output, Refusal, RequestMeta, Server as Server1, write};
-use crate::proto::http2::{ErrorCode, Limits, Server as Server2, StreamId, Workspace};
+use crate::proto::http2::{ErrorCode, Limits, Server as Server2, StreamId, Whole, Workspace};
 use crate::session::http::options::FixedAnswer;
 use crate::session::http::state::DateText;
 
@@ -262,10 +262,11 @@ impl Wire {
     }
 
     /// Sends all of the answer's body, whose length its head has told.
-    pub(super) fn send_whole(&mut self, body: &[u8], out: &mut impl Output) {
-        match self {
-            Self::Http1(_) => out.bytes().extend_from_slice(body),
-            Self::Http2(many) => many.server.send_whole(many.at, body, out),
+    pub(super) fn send_whole(&mut self, body: Whole<'_>, out: &mut impl Output) {
+        match (self, body) {
+            (Self::Http1(_), Whole::Bytes(bytes)) => out.bytes().extend_from_slice(bytes),
+            (Self::Http1(_), Whole::Text(text)) => out.bytes().extend_from_slice(text),
+            (Self::Http2(many), body) => many.server.send_whole(many.at, body, out),
         }
     }
 
@@ -277,7 +278,7 @@ impl Wire {
         has_body: bool,
         out: &mut impl Output,
     ) -> usize {
-        let body = if has_body { &*answer.body } else { &[] };
+        let has_body = has_body && !answer.body.is_empty();
         match self {
             Self::Http1(one) => {
                 one.forgo_body();
@@ -286,16 +287,19 @@ impl Wire {
                 out.extend_from_slice(answer.head());
                 out.extend_from_slice(date.line());
                 write::end_with(one.connection(), out);
-                out.extend_from_slice(body);
+                if has_body {
+                    out.extend_from_slice(&answer.body);
+                }
                 out.len() - before
             }
             Self::Http2(many) => {
                 let (at, parts) = (many.at, (answer.block(), &*date.block));
-                let head = many.server.send_block(at, parts, body.is_empty(), out);
-                if !body.is_empty() {
-                    many.server.send_whole(at, body, out);
+                let head = many.server.send_block(at, parts, !has_body, out);
+                if !has_body {
+                    return head;
                 }
-                head + body.len()
+                many.server.send_whole(at, Whole::Text(&answer.body), out);
+                head + answer.body.len()
             }
         }
     }

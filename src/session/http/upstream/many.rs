@@ -15,8 +15,8 @@ use crate::service::proxy::http::{Exchange, HeadVerdict};
 use crate::session::context::Context;
 use crate::session::http::state::HttpState;
 
-/// Things that have come on one connection, and are taken in one turn.
-const EVENTS_PER_TURN: usize = 512;
+/// Steps of work on what has come on one connection in one turn: about as many frames.
+const STEPS_PER_TURN: u32 = 512;
 /// Unparsed bytes of a connection, beyond which it is not read. Bodies that clients do not take
 /// are limited by the windows of their streams instead, so that one does not stall the others.
 const UNREAD_MAX: usize = 256 * 1024;
@@ -85,12 +85,21 @@ impl UpstreamConnection {
 
     /// Takes what has come; false when the connection is over.
     fn read_events<D: Driver>(&mut self, context: &mut Context<D>, key: Key) -> bool {
-        for _ in 0..EVENTS_PER_TURN {
+        if let Some(many) = &mut self.many {
+            many.wire.begin_turn(STEPS_PER_TURN);
+        }
+        loop {
             let now = context.now();
             let Some(many) = &mut self.many else { return false };
             let HttpState { workspace, spare_answers, .. } = &mut context.http;
             match many.wire.poll(now, &many.limits, workspace, spare_answers) {
-                Ok(None) => return true,
+                Ok(None) => {
+                    if !many.wire.has_nothing_new() {
+                        // Others have their turn.
+                        self.postpone(context, key);
+                    }
+                    return true;
+                }
                 Ok(Some(event)) => self.take_event(context, key, event),
                 Err(violation) => {
                     many.wire.fail(violation);
@@ -103,8 +112,6 @@ impl UpstreamConnection {
                 return false;
             }
         }
-        self.mark_dirty(context, key);
-        true
     }
 
     fn take_event<D: Driver>(&mut self, context: &mut Context<D>, key: Key, event: ClientEvent) {
