@@ -7,7 +7,7 @@
 //! it.
 //!
 //! `RINGWAY_HTTP2_RUNS=100000 cargo test --release --test http2_differential` runs more of them,
-//! `RINGWAY_HTTP2_SEED=7` one.
+//! `RINGWAY_HTTP2_SEED=7` one. `scripts/http2_oracles.sh` has nghttp2 and PyPI's `h2` hear them.
 
 #[path = "http2_differential/block.rs"]
 mod block;
@@ -23,6 +23,8 @@ mod permitted;
 mod theirs;
 #[path = "http2_differential/told.rs"]
 mod told;
+#[path = "http2_differential/written.rs"]
+mod written;
 
 use std::collections::BTreeSet;
 
@@ -155,5 +157,17 @@ fn mutated_conversations_are_heard_alike_but_for_what_is_permitted() {
         // What is not needed any more is not permitted any more.
         let unmet: Vec<_> = permitted::sections().filter(|one| !met.contains(one)).collect();
         assert!(unmet.is_empty(), "no conversation needs these: {unmet:#?}");
+    }
+}
+
+/// For `scripts/http2_oracles.sh`, which names the files.
+#[test]
+fn conversations_are_written_and_blocks_are_read_where_that_is_asked() {
+    if let Some(path) = std::env::var_os("RINGWAY_HTTP2_WRITE") {
+        written::write(path.as_ref(), seeds());
+    }
+    if let Some(path) = std::env::var_os("RINGWAY_HTTP2_READ") {
+        let count = written::read(path.as_ref());
+        assert!(count > 0, "there are blocks");
     }
 }

@@ -94,7 +94,7 @@ fn change_head(frame: &mut Frame, random: &mut Random) {
             let lens = [0, 1, 4, 5, 6, 8, 16_384, 16_385, FRAME_LIMIT];
             head.len = lens[random.below(lens.len())];
         }
-        _ => head.len = (head.len + random.below(7)).saturating_sub(3),
+        _ => head.len = (head.len + random.below(7)).saturating_sub(3).min(FRAME_LIMIT),
     }
 }
 

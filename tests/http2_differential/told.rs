@@ -86,6 +86,10 @@ pub(crate) fn fields_text<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])>
 
 /// A target in normal form (RFC 3986, section 6.2.2), as our heads have it.
 pub(crate) fn normal_target(target: &str) -> String {
+    if target.is_empty() {
+        // CONNECT has none.
+        return String::new();
+    }
     let mut head = RequestHead::default();
     match head.set_target(target) {
         Ok(()) => match head.query() {
