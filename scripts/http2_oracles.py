@@ -422,11 +422,6 @@ PERMITTED = [
     Permitted("end", "RFC 8441, 3: the setting cannot be taken back", lambda found: ours_leaves(found, "setting_value")),
     Permitted(
         "end",
-        "RFC 7541, 4.2: a table changes its size before all fields, and twice at most",
-        lambda found: ours_leaves(found, "compression"),
-    ),
-    Permitted(
-        "end",
         "6.9.2: a setting that makes a window too large costs the connection",
         lambda found: found.is_kind(SETTINGS) and ours_leaves(found, "window_overflow"),
     ),
@@ -439,21 +434,6 @@ PERMITTED = [
         "streams",
         "8.1.1: a server may answer what is malformed",
         lambda found: found.why in REFUSED and found.ours_says("sends 4"),
-    ),
-    Permitted(
-        "streams",
-        "8.1.1: what came before the fault may be used",
-        lambda found: found.why == "length_differs" and all(text.startswith("body") for _, text in found.ours),
-    ),
-    Permitted(
-        "streams",
-        "5.1: a message that has ended does not go on: STREAM_CLOSED",
-        lambda found: found.why == "stream_ended" and found.ours_says("resets 5"),
-    ),
-    Permitted(
-        "streams",
-        "6.9.1: a window too large costs its stream",
-        lambda found: found.why == "window_overflow" and found.ours_says("resets 3"),
     ),
     Permitted(
         "end",

@@ -30,7 +30,7 @@ use std::collections::BTreeSet;
 
 use conversation::{Frame, steps};
 use ours::{ASKED, OurClient, OurServer};
-use permitted::{Difference, Scope};
+use permitted::{Difference, Known, Scope};
 use theirs::{TheirClient, TheirServer};
 use told::{Event, Step};
 
@@ -92,7 +92,7 @@ fn compare(
     is_permitted: IsPermitted,
 ) -> BTreeSet<&'static str> {
     let mut met = BTreeSet::new();
-    let (mut left_out, mut closed) = (BTreeSet::new(), BTreeSet::new());
+    let mut known = Known::default();
     for (at, bytes) in steps(frames, is_client).iter().enumerate() {
         let (mut ours, mut theirs) = ends.step(bytes);
         let over = ends.are_over();
@@ -100,13 +100,12 @@ fn compare(
             // A connection that fails fails all of its streams.
             theirs.events.retain(|event| event.text != "fails");
         }
-        let is_compared = |event: &Event| !left_out.contains(&event.stream);
+        let is_compared = |event: &Event| !known.left_out.contains(&event.stream);
         ours.events.retain(is_compared);
         theirs.events.retain(is_compared);
         if ours.events != theirs.events || over.0 != over.1 {
             let parts = (&ours, &theirs);
-            let (gone, closed) = (&left_out, &closed);
-            let difference = Difference { frames, at, parts, over, left_out: gone, closed };
+            let difference = Difference { frames, at, parts, over, known: &known };
             let Some((section, scope)) = is_permitted(&difference) else {
                 panic!("{}", difference.describe(seed));
             };
@@ -115,15 +114,12 @@ fn compare(
                 return met;
             }
             let streams = difference.streams();
-            left_out.extend(streams);
+            known.left_out.extend(streams);
         }
         if over.0 || over.1 {
             return met;
         }
-        let is_end = |event: &&Event| {
-            ["ends", "reset", "fails"].iter().any(|end| event.text.starts_with(end))
-        };
-        closed.extend(ours.events.iter().filter(is_end).map(|event| event.stream));
+        known.note(&ours);
     }
     met
 }

@@ -7,6 +7,7 @@ use ringway::proto::http2::frame::{FRAME_MAX, FrameHead, HEAD_LEN, flag, kind, s
 use ringway::ring::sim::Random;
 
 use super::block::{BlockWriter, Field};
+use super::ours::HEAD_STREAM;
 
 /// A stream that no conversation has, on which others depend.
 const ELSEWHERE: u32 = 100_001;
@@ -132,8 +133,7 @@ pub(crate) fn server(seed: u64, asked: u32) -> Speaker {
         let stream = number * 2 + 1;
         speaker.begun.push(stream);
         let (head, mut parts, mut has_trailers) = speaker.answer();
-        if stream == 3 {
-            // It is asked for by HEAD.
+        if stream == HEAD_STREAM {
             (parts, has_trailers) = (Vec::new(), false);
         }
         speaker.open.push(Open { stream, parts, has_trailers, head: Some(head) });

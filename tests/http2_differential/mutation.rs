@@ -40,13 +40,19 @@ fn mutate(mut speaker: Speaker, seed: u64, is_client: bool) -> Vec<Frame> {
                 speaker.frames.insert(at.max(1), odd);
             }
             _ => {
-                let stream = 1 + 2 * u32::try_from(random.below(30)).expect("it is small");
+                // Streams that are there, and some that are not.
+                let streams = if is_client { 30 } else { 8 };
+                let stream = 1 + 2 * u32::try_from(random.below(streams)).expect("it is small");
                 let fields =
                     if is_client { odd_request(&mut random) } else { odd_answer(&mut random) };
                 let ends = if random.below(2) == 0 { flag::END_STREAM } else { 0 };
                 let flags = flag::END_HEADERS | ends;
                 let odd = Frame::new(kind::HEADERS, flags, stream, &literals(&fields));
                 speaker.frames.insert(at.max(1), odd);
+                if random.below(2) == 0 {
+                    let body = Frame::new(kind::DATA, ends, stream, b"odd");
+                    speaker.frames.insert(at.max(1) + 1, body);
+                }
             }
         }
         if speaker.frames.is_empty() {
@@ -216,11 +222,13 @@ fn odd_answer(random: &mut Random) -> Vec<(&'static str, &'static str)> {
         (":method", "GET"),
         (":unknown", "x"),
     ];
-    match random.below(4) {
+    match random.below(5) {
         0 => drop(fields.remove(random.below(2))),
+        2 => fields = vec![(":status", "100"), ("content-length", "5")],
         1 => {
-            fields[0].1 =
-                ["", "20", "2000", "abc", "099", "100", "101", "600", "199"][random.below(9)];
+            let statuses =
+                ["", "20", "2000", "abc", "099", "100", "101", "600", "199", "204", "304"];
+            fields[0].1 = statuses[random.below(statuses.len())];
         }
         _ => {
             let at = random.below(3);

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use ringway::proto::http2::frame::{STREAM_MAX, flag, kind};
 
 use super::conversation::Frame;
+use super::ours::HEAD_STREAM;
 use super::told::{Event, Step};
 
 /// What is not compared any more after a difference.
@@ -17,6 +18,36 @@ pub(crate) enum Scope {
     End,
 }
 
+/// What is known of the streams of a conversation.
+#[derive(Debug, Default)]
+pub(crate) struct Known {
+    /// Streams on which ours and theirs have differed.
+    pub(crate) left_out: BTreeSet<u32>,
+    /// Streams of which ours has told the end.
+    closed: BTreeSet<u32>,
+    /// Streams whose answers have no content.
+    bodiless: BTreeSet<u32>,
+    /// Streams with interim answers.
+    interim: BTreeSet<u32>,
+}
+
+impl Known {
+    /// What ours has told of a frame.
+    pub(crate) fn note(&mut self, ours: &Step) {
+        for Event { stream, text } in &ours.events {
+            if ["ends", "reset", "fails"].iter().any(|end| text.starts_with(end)) {
+                self.closed.insert(*stream);
+            }
+            if ["head 204", "head 304"].iter().any(|head| text.starts_with(head)) {
+                self.bodiless.insert(*stream);
+            }
+            if text.starts_with("interim") {
+                self.interim.insert(*stream);
+            }
+        }
+    }
+}
+
 /// A frame of which they tell different things.
 pub(crate) struct Difference<'a> {
     pub(crate) frames: &'a [Frame],
@@ -25,10 +56,8 @@ pub(crate) struct Difference<'a> {
     pub(crate) parts: (&'a Step, &'a Step),
     /// Whether ours and theirs are at their end.
     pub(crate) over: (bool, bool),
-    /// Streams on which they have differed.
-    pub(crate) left_out: &'a BTreeSet<u32>,
-    /// Streams of which ours has told the end.
-    pub(crate) closed: &'a BTreeSet<u32>,
+    /// What is known of streams.
+    pub(crate) known: &'a Known,
 }
 
 impl Difference<'_> {
@@ -83,7 +112,7 @@ impl Difference<'_> {
     /// Whether the frame is on a stream that ours has no more, and no rule is broken by it.
     fn is_on_closed(&self) -> bool {
         let stream = self.frame().head.stream;
-        let is_gone = self.closed.contains(&stream) || self.left_out.contains(&stream);
+        let is_gone = self.known.closed.contains(&stream) || self.known.left_out.contains(&stream);
         is_gone && self.why().is_empty()
     }
 
@@ -176,7 +205,7 @@ const MALFORMED: [&str; 15] = [
 const REFUSED: [&str; 5] = ["host", "host_missing", "host_repeated", "target", "expectation"];
 
 /// The differences in conversations that may break rules.
-const MUTATED: [Permitted; 24] = [
+const MUTATED: [Permitted; 26] = [
     end(
         "4.2, 4.3, 5.1, 6.9.1: these have codes of their own, where h2 has PROTOCOL_ERROR",
         |found| {
@@ -268,10 +297,29 @@ const MUTATED: [Permitted; 24] = [
         };
         found.only().0.iter().any(is_odd) && found.theirs_says("resets 1")
     }),
-    streams("RFC 9110, 10.1.4: trailers may be asked for in any case", |found| {
+    streams(
+        "RFC 9110, 6.4.1: there is no content in a 204, a 304 and what HEAD asks for",
+        |found| {
+            let stream = found.frame().head.stream;
+            let is_bodiless = found.known.bodiless.contains(&stream) || stream == HEAD_STREAM;
+            is_bodiless
+                && found.is_kind(kind::DATA)
+                && found.why().is_empty()
+                && (found.theirs_says("body") || found.theirs_says("fails"))
+        },
+    ),
+    streams("RFC 9110, 8.6: there is no length in an interim answer", |found| {
+        let is_body = found.ours_says("body") || found.ours_says("ends");
+        found.known.interim.contains(&found.frame().head.stream)
+            && found.why().is_empty()
+            && is_body
+            && found.theirs_says("fails")
+    }),
+    streams("RFC 9110, 10.1.4: trailers may be asked for in any case, and twice", |found| {
         let (ours, theirs) = found.only();
         let asks = |event: &&Event| event.text.contains("[te: trailers]");
-        ours.iter().any(asks) && theirs.iter().any(|event| event.text == "resets 1")
+        let differs = |event: &&Event| event.text.contains("[te: ") || event.text == "resets 1";
+        ours.iter().any(asks) && theirs.iter().any(differs)
     }),
     end("6.8: who is told that the other leaves may leave, too", |found| {
         found.is_kind(kind::GOAWAY) && found.why().is_empty() && !found.over.0

@@ -14,7 +14,7 @@ use h2::{RecvStream, SendStream};
 use http::{HeaderMap, Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::ours::{ASKED, answer_to, limits};
+use super::ours::{ASKED, HEAD_STREAM, answer_to, limits};
 use super::told::{Step, Wire, fields_text, normal_target};
 
 /// Most streams that are remembered after a reset, and frames that need not say anything.
@@ -171,7 +171,7 @@ impl Exchange {
 }
 
 enum Server {
-    Handshake(h2::server::Handshake<Pipe, Bytes>),
+    Handshake(Box<h2::server::Handshake<Pipe, Bytes>>),
     Open(Box<h2::server::Connection<Pipe, Bytes>>),
     Over,
 }
@@ -196,7 +196,7 @@ impl TheirServer {
             .max_local_error_reset_streams(Some(MANY))
             .max_pending_accept_reset_streams(MANY)
             .data_frame_budget(1 << 20);
-        let server = Server::Handshake(builder.handshake(pipe.clone()));
+        let server = Server::Handshake(Box::new(builder.handshake(pipe.clone())));
         Self { pipe, server, exchanges: Vec::new(), wire: Wire::default() }
     }
 
@@ -234,7 +234,7 @@ impl TheirServer {
 
     fn turn(&mut self, step: &mut Step, cx: &mut Context<'_>) {
         if let Server::Handshake(handshake) = &mut self.server {
-            self.server = match Pin::new(handshake).poll(cx) {
+            self.server = match Pin::new(&mut **handshake).poll(cx) {
                 Poll::Pending => return,
                 Poll::Ready(Ok(connection)) => Server::Open(Box::new(connection)),
                 Poll::Ready(Err(_)) => Server::Over,
@@ -330,7 +330,7 @@ impl TheirClient {
         };
         let mut answers = Vec::new();
         for number in 0..ASKED {
-            let method = if number == 1 { "HEAD" } else { "POST" };
+            let method = if number * 2 + 1 == HEAD_STREAM { "HEAD" } else { "POST" };
             let request = Request::builder().method(method).uri("http://a/").body(());
             let (waiting, _) =
                 requests.send_request(request.expect("valid"), true).expect("it may be sent");
