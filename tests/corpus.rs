@@ -8,7 +8,8 @@
 //! `http1_response`: `ok-` is read, `part-` wants more, `bad-` is refused; in `client_hello`, `http-`
 //! and `other-` are no TLS besides. In `tls_session`, `bad-FAULT` ends the connection with that fault,
 //! and `ok-` does not; `http2_server` and `http2_client` likewise with the rule that was broken, and
-//! `bad-` of `hpack` cannot be decoded. A fuzzer's findings begin with anything else; nothing but the
+//! `bad-` of `hpack` cannot be decoded. In `grpc_messages` and `grpc_web`, `bad-FAULT` ends a call
+//! with that fault, and `ok-` does not. A fuzzer's findings begin with anything else; nothing but the
 //! general rules is asked of them.
 
 #[path = "corpus/client_hello.rs"]
@@ -17,6 +18,8 @@ mod client_hello;
 mod forger;
 #[path = "corpus/frames.rs"]
 mod frames;
+#[path = "corpus/grpc.rs"]
+mod grpc;
 #[path = "corpus/http.rs"]
 mod http;
 #[path = "corpus/http2.rs"]
@@ -442,5 +445,32 @@ fn of_a_message_in_many_tls_records_not_much_is_kept() {
     for (is_client, is_old) in [(false, false), (false, true), (true, false), (true, true)] {
         let taken = tls_session::many_fragments(is_client, is_old);
         assert!(taken < 100_000, "{taken} bytes");
+    }
+}
+
+#[test]
+fn grpc_seeds_end_as_their_names_say_and_mutations_do_no_harm() {
+    type Reads = fn(&[u8]) -> grpc::Found;
+    let readers: [(&str, Reads); 2] = [("grpc_messages", grpc::messages), ("grpc_web", grpc::web)];
+    for (reader, read) in readers {
+        let seeds = seeds(reader);
+        for (name, bytes) in &seeds {
+            let found = read(bytes);
+            let mut words = name.split('-');
+            match (words.next(), words.next()) {
+                (Some("ok"), _) => assert_eq!(found.failed, None, "{reader}/{name}: {found:?}"),
+                (Some("bad"), fault) => {
+                    assert_eq!(found.failed, fault, "{reader}/{name}: {found:?}");
+                }
+                _ => {}
+            }
+        }
+        let mut random = Random::new(7);
+        for round in 0..5_000_u64 {
+            let (_, seed) = &seeds[usize::try_from(round % seeds.len() as u64).unwrap()];
+            let mut bytes = seed.clone();
+            mutate(&mut bytes, seed, &mut random);
+            read(&bytes);
+        }
     }
 }

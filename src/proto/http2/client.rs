@@ -307,7 +307,7 @@ impl Client {
             _ if receiving.ended => Err(Violation::StreamEnded),
             // An interim answer is not the last word (section 8.1).
             Ok(_) if head.is_interim() && ends => Err(Violation::PseudoValue),
-            Ok(ResponseInfo { length }) => Ok(length),
+            Ok(ResponseInfo { length, .. }) => Ok(length),
             Err(HeadFault::Malformed(violation)) => Err(violation),
             // An answer with such a head cannot be forwarded.
             Err(HeadFault::Refused(_)) => Err(Violation::HeadTooLarge),

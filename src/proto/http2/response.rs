@@ -74,6 +74,8 @@ pub fn write_date(value: &[u8], out: &mut Vec<u8>) {
 pub(super) struct ResponseInfo {
     /// Bytes of the body, if that is said.
     pub(super) length: Option<u64>,
+    /// A field has come that is no pseudo-header field.
+    has_field: bool,
 }
 
 /// Reads the block of an answer's head into `head` (RFC 9113, section 8.3.2). One with a fault is
@@ -122,7 +124,7 @@ fn take_field(
         Name::Pseudo(Pseudo::Status) if head.status != 0 => {
             return malformed(Violation::PseudoRepeated);
         }
-        Name::Pseudo(Pseudo::Status) if !head.fields.is_empty() => {
+        Name::Pseudo(Pseudo::Status) if info.has_field => {
             return malformed(Violation::PseudoMisplaced);
         }
         Name::Pseudo(Pseudo::Status) => {
@@ -138,6 +140,7 @@ fn take_field(
         Name::Pseudo(_) => return malformed(Violation::PseudoUnknown),
         Name::Field(known) => known,
     };
+    info.has_field = true;
     if known.is_hop_by_hop() {
         return malformed(Violation::ConnectionField);
     }

@@ -168,3 +168,13 @@ fn an_answer_that_has_come_whole_outlives_a_goaway() {
     assert!(asker.client.is_body_read(3));
     assert!(!asker.client.is_body_read(1) && asker.client.next_of_body(1).is_none());
 }
+
+#[test]
+fn a_status_behind_any_field_is_misplaced() {
+    for field in [("content-length", "5"), ("x-a", "b")] {
+        let mut asker = Asker::new(&[Get]);
+        let fields = [field, (":status", "200")];
+        asker.send(&framed(kind::HEADERS, flag::END_HEADERS, 1, &block(&fields)));
+        assert_eq!(asker.events, ["1 violates pseudo_misplaced"], "{field:?}");
+    }
+}

@@ -1,0 +1,12 @@
+//! Any bytes as messages of gRPC: the same ones come of them wherever they are cut.
+#![no_main]
+
+#[expect(dead_code, reason = "each target drives one part")]
+#[path = "../../tests/corpus/grpc.rs"]
+mod grpc;
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| {
+    let _found = grpc::messages(input);
+});
