@@ -64,6 +64,21 @@ fn start_server() -> SocketAddr {
     })
 }
 
+/// A server of HTTP/1.1 that answers with 1 MiB.
+fn start_old_server() -> SocketAddr {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    serve_async(|mut stream| async move {
+        let mut buffer = [0; 4096];
+        while stream.read(&mut buffer).await.is_ok_and(|count| count > 0) {
+            let head = "HTTP/1.1 200 OK\r\ncontent-length: 1048576\r\n\r\n";
+            let answer = [head.as_bytes(), &vec![b'o'; 1 << 20]].concat();
+            if stream.write_all(&answer).await.is_err() {
+                return;
+            }
+        }
+    })
+}
+
 /// What each of some connections does.
 struct Attack {
     name: &'static str,
@@ -222,4 +237,58 @@ fn a_request_that_is_held_costs_little() {
     ] {
         assert_cheap(&attack, server);
     }
+}
+
+#[test]
+fn an_answer_that_is_not_taken_waits_where_it_is() {
+    let server = start_server();
+    let shut = |name, settings, send| {
+        let connections = 50;
+        Attack { connections, requests: 100, settings, ..Attack::new(name, send) }
+    };
+    for attack in [
+        shut("texts with a window of nothing", &[(WINDOW, 0)], |attacker| gets(attacker, "/fixed")),
+        shut("texts with a window of a byte", &[(WINDOW, 1)], |attacker| gets(attacker, "/fixed")),
+        shut("answers of a server with a window of nothing", &[(WINDOW, 0)], |attacker| {
+            gets(attacker, "/proxied");
+        }),
+        shut("answers of a server with a window of a byte", &[(WINDOW, 1)], |attacker| {
+            gets(attacker, "/proxied");
+        }),
+    ] {
+        assert_cheap(&attack, server);
+    }
+}
+
+#[test]
+fn what_waits_for_clients_that_take_nothing_is_within_the_budget() {
+    const BUDGET: u64 = 16 << 20;
+    let text = format!(
+        "[runtime]\nworkers = 1\npin = false\nwaiting_memory = \"16MiB\"\n\
+         [admin]\nlisten = \"127.0.0.1:0\"\n\
+         [[listener]]\nname = \"web\"\nlisten = \"127.0.0.1:0\"\nprotocol = \"http\"\n\
+         [[listener.route]]\npath = \"/fixed\"\nrespond = \"x\"\n\
+         [[listener.route]]\nproxy = \"u\"\n{}",
+        upstream(&[start_old_server()], "protocol = \"http1\"\n")
+    );
+    let program = Program::serve(&text);
+    let [web, admin] = program.addresses[..] else { panic!("{:?}", program.addresses) };
+    let refused = || metric(admin, "ringway_http2_requests_refused_total");
+    let mut attackers = Vec::new();
+    while refused() == 0 {
+        assert!(attackers.len() < 50, "a megabyte waits for each of 5,000 requests");
+        let mut attacker = Attacker::new(web, &[(WINDOW, 0)]);
+        gets(&mut attacker, "/");
+        attackers.push(attacker);
+    }
+    // What the sockets of servers hold may come at once, until less is read.
+    let waiting = metric(admin, "ringway_http_waiting_bytes");
+    assert!(waiting <= 2 * BUDGET, "{waiting} bytes wait for {} clients", attackers.len());
+    // Others are served, each with one request at a time.
+    run(async {
+        let mut peer = Peer::new(web).await;
+        for _ in 0..10 {
+            assert_eq!(peer.get("/fixed").await.unwrap().status, 200);
+        }
+    });
 }
