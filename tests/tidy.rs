@@ -19,7 +19,10 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ("runtime", &["ring", "mem"]),
     ("net", &["runtime", "ring", "mem"]),
     ("fs", &["runtime", "ring", "mem"]),
-    ("proto", &["mem::Reuse", "mem::Span", "mem::Buf", "mem::Backlog", "mem::FreeList"]),
+    (
+        "proto",
+        &["mem::Reuse", "mem::Span", "mem::Buf", "mem::Backlog", "mem::FreeList", "mem::Text"],
+    ),
     ("service", &["proto", "mem::Span", "mem::Key", "mem::Slab", "mem::Buf", "mem::Backlog"]),
     ("handler", &["service", "proto", "mem::Key"]),
     ("session", &["handler", "service", "proto", "net", "fs", "runtime", "ring", "mem"]),

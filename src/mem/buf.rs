@@ -30,7 +30,25 @@ enum Owner {
     /// A page that its worker uses again.
     Page(Rc<Vec<u8>>),
     /// A text that lives as long as what it is part of, whoever sends it.
-    Text(Arc<[u8]>),
+    Text(Text),
+}
+
+/// Bytes that do not change, and that any worker sends.
+#[derive(Debug, Clone)]
+pub struct Text(Arc<[u8]>);
+
+impl From<&[u8]> for Text {
+    fn from(bytes: &[u8]) -> Self {
+        Self(bytes.into())
+    }
+}
+
+impl Deref for Text {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0
+    }
 }
 
 impl Buf {
@@ -58,9 +76,9 @@ impl Buf {
     /// # Panics
     /// When it is longer than 4 GiB.
     #[must_use]
-    pub fn text(text: Arc<[u8]>) -> Self {
+    pub fn text(text: &Text) -> Self {
         let len = u32::try_from(text.len()).expect("a text is shorter than 4 GiB");
-        Self { owner: Owner::Text(text), start: 0, len }
+        Self { owner: Owner::Text(text.clone()), start: 0, len }
     }
 
     /// Whether the bytes are on the heap, and not in memory that connections wait for.
@@ -161,7 +179,7 @@ impl Clone for Buf {
             Owner::Heap(bytes) => Owner::Heap(Rc::clone(bytes)),
             Owner::Own(bytes) => Owner::Own(Rc::clone(bytes)),
             Owner::Page(bytes) => Owner::Page(Rc::clone(bytes)),
-            Owner::Text(text) => Owner::Text(Arc::clone(text)),
+            Owner::Text(text) => Owner::Text(text.clone()),
         };
         Self { owner, start: self.start, len: self.len }
     }

@@ -14,7 +14,7 @@ mod slab;
 mod span;
 
 pub use backlog::Backlog;
-pub use buf::{Buf, Outgoing, SEGMENTS_MAX};
+pub use buf::{Buf, Outgoing, SEGMENTS_MAX, Text};
 pub use map::Mapping;
 pub use page::{Page, Pages};
 pub use pool::Pool;

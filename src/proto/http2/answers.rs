@@ -1,13 +1,11 @@
 //! The answers of a server: their heads and bodies on their way to the client.
 
-use std::sync::Arc;
-
 use super::frame::{FRAME_MAX, FrameHead, flag, kind};
 use super::response::write_response;
 use super::server::{Server, StreamId};
 use super::stream::SendState;
 use super::workspace::Workspace;
-use crate::mem::Buf;
+use crate::mem::{Buf, Text};
 use crate::proto::http::{Fields, ResponseHead};
 use crate::proto::http1::Output;
 
@@ -17,7 +15,7 @@ pub enum Whole<'a> {
     /// It is copied where it has to wait.
     Bytes(&'a [u8]),
     /// It stays where it is: what waits of it takes no memory.
-    Text(&'a Arc<[u8]>),
+    Text(&'a Text),
 }
 
 impl Server {
@@ -158,7 +156,7 @@ impl Server {
             match whole {
                 Whole::Bytes(bytes) => self.connection.send_part(id, Buf::copy_of(bytes)),
                 Whole::Text(text) => {
-                    self.connection.streams.push_text(id, Buf::text(Arc::clone(text)));
+                    self.connection.streams.push_text(id, Buf::text(text));
                 }
             }
             return self.connection.send_end(id, None);

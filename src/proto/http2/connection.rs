@@ -5,12 +5,13 @@ use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use super::error::{ErrorCode, Violation};
-use super::frame::{self, FRAME_MAX, FrameHead, PREFACE, WINDOW_INITIAL, flag, kind};
+use super::frame::{self, FRAME_MAX, FrameHead, PREFACE, flag, kind};
 use super::hpack::{Decoder, Encoder};
 use super::input::FrameInput;
 use super::limits::{HEADS_PER_BYTE, Limits, Offence, Offences};
 use super::settings::PeerSettings;
 use super::stream::{SendState, Streams};
+use super::windows::Windows;
 use super::workspace::Workspace;
 use crate::mem::Buf;
 
@@ -64,58 +65,6 @@ pub(super) struct PartialBlock {
     pub(super) ends: bool,
     pub(super) parts: u32,
     pub(super) bytes: Vec<u8>,
-}
-
-/// A side's windows of the whole connection.
-#[derive(Debug)]
-pub(super) struct Windows {
-    /// Bytes that the peer takes.
-    pub(super) send: i64,
-    /// Bytes that it may still send.
-    pub(super) receive: i64,
-    /// Bytes of the window that is given.
-    pub(super) size: u32,
-    /// Bytes that are to be given back.
-    pub(super) credit: u32,
-    /// Received bytes that are not credited yet.
-    withheld: usize,
-    /// Received bytes that are not yet consumed.
-    waiting: usize,
-    /// Unconsumed bytes that are credited at once, so that a stalled stream does not stall the
-    /// others.
-    pub(super) waiting_max: usize,
-    /// When something was given back last.
-    pub(super) given: Option<Instant>,
-}
-
-impl Windows {
-    /// Bytes have come.
-    const fn enter(&mut self, bytes: usize) {
-        self.withheld += bytes;
-    }
-
-    /// Bytes wait for whoever takes them.
-    const fn wait(&mut self, bytes: usize) {
-        self.waiting += bytes;
-    }
-
-    /// Bytes wait no longer.
-    pub(super) const fn leave(&mut self, bytes: usize) {
-        self.waiting = self.waiting.saturating_sub(bytes);
-    }
-
-    /// Gives back what need not be withheld; whether that is worth a frame.
-    pub(super) fn settle(&mut self) -> bool {
-        let due = self.withheld.saturating_sub(self.waiting.saturating_sub(self.waiting_max));
-        self.withheld -= due;
-        self.credit = self.credit.saturating_add(u32::try_from(due).unwrap_or(u32::MAX));
-        self.credit >= self.size / 2
-    }
-
-    /// Whether the peer is held up because too much waits.
-    pub(super) const fn is_shut(&self) -> bool {
-        self.waiting > self.waiting_max
-    }
 }
 
 /// One end of a connection.
@@ -182,16 +131,7 @@ impl Connection {
             peer: PeerSettings::default(),
             has_peer_settings: false,
             is_acknowledged: false,
-            windows: Windows {
-                send: WINDOW_INITIAL.into(),
-                receive: WINDOW_INITIAL.into(),
-                size: WINDOW_INITIAL,
-                credit: 0,
-                withheld: 0,
-                waiting: 0,
-                waiting_max: if role == Role::Client { usize::MAX } else { 0 },
-                given: None,
-            },
+            windows: Windows::new(if role == Role::Client { usize::MAX } else { 0 }),
             last_remote: 0,
             next_local: if role == Role::Client { 1 } else { 2 },
             control,

@@ -30,6 +30,7 @@ pub mod settings;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod windows;
 mod workspace;
 
 pub use answers::Whole;

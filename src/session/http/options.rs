@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::mem::Text;
 use crate::proto::http::status::reason;
 use crate::proto::http1::{HeadLimits, write};
 use crate::proto::http2::{Limits, write_constant};
@@ -248,7 +249,7 @@ pub struct FixedAnswer {
     /// Its content type.
     pub content_type: Box<str>,
     /// Its body.
-    pub body: Arc<[u8]>,
+    pub body: Text,
     /// Its head as HTTP/1.1 writes it, but for the date and what is about the connection.
     head: Box<[u8]>,
     /// The same as HTTP/2 has it.

@@ -195,3 +195,75 @@ fn a_stream_without_window_takes_nothing() {
     peer.server.send_part(1, Buf::copy_of(&[0; 70]));
     assert_eq!(peer.server.room(1), 0);
 }
+
+#[test]
+fn a_turn_ends_with_its_steps_and_the_next_one_goes_on_where_it_was() {
+    let streams = || (0..60).map(|at| at * 2 + 1);
+    let large = "x".repeat(4_000);
+    let kinds: [(&str, Vec<u8>, usize); 4] = [
+        ("requests", streams().flat_map(|id| get(id, "/")).collect(), 4),
+        (
+            "large heads",
+            streams()
+                .flat_map(|id| {
+                    let fields = [&request_line("GET", "/")[..], &[("x", large.as_str())]].concat();
+                    framed(kind::HEADERS, END, id, &block(&fields))
+                })
+                .collect(),
+            1,
+        ),
+        ("frames that say nothing", framed(0x77, 0, 0, b"").repeat(100), 0),
+        ("bodies", [post(1, &[]), data(1, b"x", false).repeat(100)].concat(), 20),
+    ];
+    for (name, bytes, most) in kinds {
+        let mut peer = Peer::greeted(Answers::Nothing);
+        peer.send(&bytes);
+        let (events, is_read) = (peer.events, peer.server.is_read());
+        assert!(is_read, "without a limit all is read: {name}");
+        let mut peer = Peer::greeted(Answers::Nothing);
+        peer.server.receive(Buf::copy_of(&bytes));
+        let mut turns = 0;
+        while !peer.server.has_nothing_new() {
+            let before = peer.events.len();
+            peer.server.begin_turn(20);
+            peer.turn();
+            let heads = |events: &[String]| events.iter().filter(|one| one.contains("GET")).count();
+            assert!(heads(&peer.events[before..]) <= most, "{name}: {:?}", &peer.events[before..]);
+            assert_eq!(peer.server.partial_since(), None, "{name}: it is not the client's time");
+            turns += 1;
+            assert!(turns < 100, "{name}: each turn goes on");
+        }
+        assert!(turns > 4, "{name}: {turns} turns");
+        assert_eq!(peer.events, events, "{name}: nothing is lost");
+    }
+}
+
+#[test]
+fn a_text_that_waits_takes_no_memory() {
+    let mut peer = Peer::new(Answers::Nothing);
+    peer.send(&hello(&[(INITIAL_WINDOW, 0)]));
+    let text = crate::mem::Text::from(&[b't'; 100_000][..]);
+    let window = |id, bytes| {
+        let mut update = Vec::new();
+        frame::write_window_update(id, bytes, &mut update);
+        update
+    };
+    for id in [1, 3] {
+        peer.send(&get(id, "/"));
+        peer.head(id, 200, Some(100_000));
+        peer.server.send_whole(id, Whole::Text(&text), &mut peer.out);
+        peer.server.end_answer(id, &mut peer.space);
+    }
+    peer.turn();
+    assert_eq!((peer.server.queued(), peer.server.cost(), peer.server.streams()), (0, 0, 2));
+    peer.out.clear();
+    // A part, a reset, and the rest.
+    peer.send(&window(1, 10));
+    peer.send(&framed(kind::RST_STREAM, 0, 3, &8_u32.to_be_bytes()));
+    assert_eq!((peer.server.queued(), peer.server.cost(), peer.server.streams()), (0, 0, 1));
+    peer.send(&window(1, 200_000));
+    peer.send(&window(0, 200_000));
+    assert_eq!((peer.server.queued(), peer.server.cost(), peer.server.streams()), (0, 0, 0));
+    let sent: usize = peer.out.iter().filter(|byte| **byte == b't').count();
+    assert_eq!(sent, 100_000);
+}

@@ -2,8 +2,8 @@
 
 use super::exchange::Exchange;
 
-/// Bytes of memory by the slots of the clients' connections. A client with one exchange at a time is
-/// not in it: what waits for that is what waits for the client.
+/// Bytes of memory by the slots of the clients' connections. A client with one exchange at a time
+/// is not in it: what waits for that is what waits for the client.
 #[derive(Debug, Default)]
 pub(super) struct ClientSums(Vec<usize>);
 

@@ -67,6 +67,8 @@ const CALL: &[u8] = b"CALL";
 /// A session without sockets: it does what the proxy asks for.
 struct Rig {
     proxy: HttpProxy,
+    /// Who asks, on which stream.
+    client: (Key, u32),
     clusters: Clusters,
     now: Instant,
     /// Connections that stand: their servers, and what they carry.
@@ -88,6 +90,7 @@ impl Rig {
         let now = Instant::now();
         Self {
             proxy: HttpProxy::new(1),
+            client: (CLIENT, 0),
             clusters: Clusters::new(vec![Some(Cluster::new(options, (0, 1), 1, now))]),
             now,
             connections: BTreeMap::new(),
@@ -131,7 +134,7 @@ impl Rig {
         head.set_path("/");
         let (path, upgrade, closes, body) = (None, false, false, Default::default());
         let new = NewExchange {
-            client: (CLIENT, 0),
+            client: self.client,
             cluster,
             request: ForwardedRequest { head, path, size, upgrade, closes, body },
             record,
@@ -758,6 +761,41 @@ fn what_is_read_of_a_body_depends_on_what_waits_for_its_peer_and_on_the_worker()
         rig.end(exchange);
         assert_eq!(rig.proxy.budget().used(), 0);
     }
+}
+
+#[test]
+fn what_waits_in_all_exchanges_of_a_client_is_bounded_together() {
+    const KIB: usize = 1024;
+    let mut rig = Rig::new(&options(1));
+    let mut begin = |client, stream| {
+        rig.client = (client, stream);
+        rig.begin(b"GET", BodySize::None)
+    };
+    let other_client = Key::new(CLIENT.index + 1, 0);
+    let (first, second, third) = (begin(CLIENT, 1), begin(CLIENT, 3), begin(other_client, 1));
+    let mut came = |exchange, bytes| {
+        rig.proxy.answer_came(exchange, Buf::copy_of(&vec![b'x'; bytes]));
+        [first, second, third].map(|exchange| rig.proxy.takes_answer(exchange))
+    };
+    assert_eq!(came(first, 200 * KIB), [true, true, true]);
+    assert_eq!(came(second, 55 * KIB), [true, true, true]);
+    assert_eq!(came(third, 255 * KIB), [true, true, true], "another client has its own");
+    assert_eq!(came(second, KIB), [false, false, true]);
+    rig.settle();
+    // What is empty takes a part, however much waits for the same client.
+    while rig.proxy.get_mut(second).unwrap().take_answer_part().is_some() {}
+    rig.proxy.answer_taken(second);
+    rig.proxy.answer_came(first, Buf::copy_of(&vec![b'x'; 100 * KIB]));
+    rig.settle();
+    assert!(!rig.proxy.takes_answer(first) && rig.proxy.takes_answer(second));
+    rig.proxy.answer_came(second, Buf::copy_of(b"x"));
+    assert!(!rig.proxy.takes_answer(second));
+    rig.end(first);
+    assert!(rig.proxy.takes_answer(second));
+    rig.end(second);
+    rig.end(third);
+    assert_eq!(rig.proxy.budget().used(), 0);
+    rig.settle();
 }
 
 #[test]

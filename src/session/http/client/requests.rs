@@ -5,6 +5,8 @@ use std::cell::Cell;
 use std::time::Instant;
 
 use super::request::Request;
+use crate::proto::http::RequestHead;
+use crate::proto::http1::RequestMeta;
 use crate::proto::http2::StreamId;
 
 /// A request that waits for something, and what its client is waited for.
@@ -13,6 +15,8 @@ pub(super) struct StreamRequest {
     pub(super) stream: StreamId,
     /// It is taken out while it is worked on.
     pub(super) request: Option<Request>,
+    /// It has not begun, as there is no memory for what would wait of its answer.
+    parked: Option<Parked>,
     /// When its body began to come, and when some of it came last.
     pub(super) body_began: Option<Instant>,
     pub(super) body_progress: Instant,
@@ -31,6 +35,7 @@ impl StreamRequest {
         Self {
             stream,
             request: None,
+            parked: None,
             body_began: None,
             body_progress: now,
             is_excused: false,
@@ -46,6 +51,9 @@ impl StreamRequest {
     }
 }
 
+/// A request that has not begun.
+pub(super) type Parked = Box<(Box<RequestHead>, RequestMeta)>;
+
 /// See above.
 #[derive(Debug, Default)]
 pub(super) struct StreamRequests {
@@ -58,6 +66,8 @@ pub(super) struct StreamRequests {
     /// When the first body, and the first answer of a handler, may be late: then, or earlier.
     pub(super) bodies_from: Option<Instant>,
     pub(super) answers_from: Option<Instant>,
+    /// When it was last looked whether requests that are parked can begin.
+    pub(super) parked_at: Option<Instant>,
     /// Where the request was that was asked for last: mostly it is asked for again, or the next
     /// one.
     found: Cell<usize>,
@@ -163,6 +173,30 @@ impl StreamRequests {
         Some(one)
     }
 
+    /// A request does not begin yet: it is looked at again.
+    pub(super) fn park(&mut self, stream: StreamId, parked: Parked, now: Instant) {
+        self.get_or_add(stream, now).parked = Some(parked);
+        self.parked_at = Some(now);
+        self.mark(stream);
+    }
+
+    /// The request of a stream, if it was parked.
+    pub(super) fn unpark(&mut self, stream: StreamId) -> Option<Parked> {
+        self.get_mut(stream)?.parked.take()
+    }
+
+    /// How many have begun.
+    pub(super) fn begun(&self) -> usize {
+        self.list.iter().filter(|one| one.request.is_some()).count()
+    }
+
+    /// They were looked at: whether any is left that is parked is known again.
+    pub(super) fn forget_parked(&mut self) {
+        if self.list.iter().all(|one| one.parked.is_none()) {
+            self.parked_at = None;
+        }
+    }
+
     /// The list of those that were looked at: its memory is used again.
     pub(super) fn give_back(&mut self, mut due: Vec<StreamId>) {
         due.clear();
@@ -174,7 +208,7 @@ impl StreamRequests {
     pub(super) fn remove_taken(&mut self) {
         let cost = &mut self.cost;
         self.list.retain(|one| {
-            let is_there = one.request.is_some();
+            let is_there = one.request.is_some() || one.parked.is_some();
             *cost -= if is_there { 0 } else { one.cost };
             is_there
         });

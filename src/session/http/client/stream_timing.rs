@@ -21,6 +21,9 @@ use crate::session::context::Context;
 /// gone.
 const CALL_IDLE_MAX: Duration = Duration::from_secs(300);
 
+/// How often it is looked whether requests can begin for which there was no memory.
+const PARKED_LOOK: Duration = Duration::from_millis(100);
+
 impl Http {
     /// When something must have come, or is to be done: then, or earlier.
     pub(super) fn streams_due_at(&self) -> Option<Instant> {
@@ -30,7 +33,8 @@ impl Http {
         let bodies = many.requests.bodies_from;
         let stalled = many.server.stalls_at(self.options.write_timeout);
         let head = many.server.partial_since().map(|since| since + self.options.head_timeout);
-        [idle, goodbye, bodies, stalled, head].into_iter().flatten().min()
+        let parked = many.requests.parked_at.map(|at| at + PARKED_LOOK);
+        [idle, goodbye, bodies, stalled, head, parked].into_iter().flatten().min()
     }
 
     fn idle_due_at(&self) -> Instant {
@@ -92,8 +96,14 @@ impl Http {
     }
 
     /// Looks at all that is waited for: what is late is looked at in this turn.
-    pub(super) fn watch_all<D: Driver>(&mut self, context: &mut Context<D>) {
+    pub(super) fn watch_all<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         self.end_stalled_streams(context);
+        if let Some(many) = self.wire.multiplexed()
+            && many.requests.parked_at.is_some()
+        {
+            many.requests.parked_at = Some(context.now());
+            self.io.mark_dirty(context, key);
+        }
         self.excuse_bodies(context);
         let Wire::Http2(many) = &self.wire else { return };
         let all = || many.requests.iter();
@@ -192,7 +202,7 @@ impl Http {
         for stream in due {
             self.body_timed_out(context, stream);
         }
-        self.watch_all(context);
+        self.watch_all(context, key);
         if self.has_no_streams() && self.idle_due_at() <= now {
             // The client is told, so that it knows that no request of it was lost.
             if let Wire::Http2(many) = &mut self.wire {

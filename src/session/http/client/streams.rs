@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::answer::Came;
 use super::request::Responder;
-use super::requests::StreamRequest;
+use super::requests::{Parked, StreamRequest};
 use super::wire::Wire;
 use super::{Http, Phase};
 use crate::mem::Key;
@@ -95,16 +95,12 @@ impl Http {
     ) {
         let now = context.now();
         match event {
-            ServerEvent::Request(stream, head, _) if self.is_beyond_budget(context) => {
-                context.http.spare_heads.give(head);
-                self.io.common.listener.stats.http.http2.refused.add(1);
-                context.http.proxy.budget_mut().note_limited();
-                self.select(stream);
-                self.reset_stream(context, ErrorCode::REFUSED_STREAM);
-            }
             ServerEvent::Request(stream, head, meta) => {
                 self.waits.progress = now;
                 self.select(stream);
+                if self.is_beyond_budget(context) {
+                    return self.park(context, stream, Box::new((head, meta)));
+                }
                 self.begin(context, key, head, &meta);
                 self.stow(now);
             }
@@ -137,10 +133,36 @@ impl Http {
     }
 
     /// Whether no request more is begun on this connection, as all memory for what waits is used:
-    /// each client has one request at a time then, as by HTTP/1.1, and is told to try again.
+    /// each client has one request at a time then, as by HTTP/1.1, and waits for nobody else.
     fn is_beyond_budget<D>(&mut self, context: &Context<D>) -> bool {
         context.http.proxy.budget().is_exhausted()
-            && self.wire.multiplexed().is_some_and(|many| many.server.streams() > 1)
+            && self.wire.multiplexed().is_some_and(|many| many.requests.begun() > 0)
+    }
+
+    fn park<D: Driver>(&mut self, context: &mut Context<D>, stream: StreamId, parked: Parked) {
+        let now = context.now();
+        if let Some(many) = self.wire.multiplexed() {
+            if many.requests.parked_at.is_none() {
+                context.http.proxy.budget_mut().note_limited();
+            }
+            many.requests.park(stream, parked, now);
+        }
+    }
+
+    /// Begins a request that was parked, if that is possible now.
+    fn begin_parked<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        (stream, parked): (StreamId, Parked),
+    ) {
+        if self.is_beyond_budget(context) {
+            return self.park(context, stream, parked);
+        }
+        self.select(stream);
+        let (head, meta) = *parked;
+        self.begin(context, key, head, &meta);
+        self.stow(context.now());
     }
 
     /// What follows is about this stream.
@@ -200,6 +222,7 @@ impl Http {
             // Others have their turn.
             self.io.common.postpone(context, key, true);
         }
+        let has_parked = many.requests.parked_at.is_some();
         let mut is_one_over = false;
         for stream in &due {
             is_one_over |= self.go_on_with_stream(context, key, *stream);
@@ -212,6 +235,13 @@ impl Http {
             if is_one_over {
                 many.requests.remove_taken();
             }
+            if has_parked {
+                many.requests.forget_parked();
+                if many.requests.parked_at.is_none() || many.requests.begun() == 0 {
+                    // Those that have begun are looked at, or one begins.
+                    self.io.common.postpone(context, key, true);
+                }
+            }
         }
     }
 
@@ -223,6 +253,11 @@ impl Http {
         stream: StreamId,
     ) -> bool {
         let Some(many) = self.wire.multiplexed() else { return false };
+        if let Some(parked) = many.requests.unpark(stream) {
+            many.requests.look_at(stream);
+            self.begin_parked(context, key, (stream, parked));
+            return false;
+        }
         let one = many.requests.look_at(stream);
         let request = one.and_then(|one| one.request.take_if(|request| !request.is_given_up()));
         if request.is_none() {

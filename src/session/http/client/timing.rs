@@ -72,7 +72,7 @@ impl Http {
             return;
         }
         if self.wire.is_http2() {
-            self.watch_all(context);
+            self.watch_all(context, key);
         }
         if self.waits.pace.is_measured() {
             let taken = self.io.stream.acknowledged(&mut context.reactor);
