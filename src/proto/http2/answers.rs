@@ -99,13 +99,11 @@ impl Server {
     }
 
     fn note_head(&mut self, id: StreamId, ends: bool) {
-        let is_shut = self.connection.windows.send <= 0;
-        let Some(stream) = self.connection.streams.get_mut(id) else { return };
-        stream.sending.state = if ends { SendState::Ended } else { SendState::Body };
-        stream.sending.closed = ends;
-        if stream.wants_window(is_shut) {
-            self.connection.streams.touch(id);
-        }
+        // One whose body follows may wait for a window, with or without something to send.
+        let Some(stream) = self.connection.streams.touch_if(id, |_| !ends) else {
+            return self.connection.streams.note_ended(id);
+        };
+        (stream.sending.state, stream.sending.closed) = (SendState::Body, false);
     }
 
     fn write_head(

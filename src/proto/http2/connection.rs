@@ -202,7 +202,7 @@ impl Connection {
         space: &mut Workspace,
     ) -> Result<Option<Frame>, Violation> {
         let found = self.read_frame(now, limits, space)?;
-        if found.is_none() && self.is_spent() {
+        if found.is_none() && self.is_spent() && !self.is_stuck() {
             return Ok(None);
         }
         if found.is_some() {
@@ -237,7 +237,8 @@ impl Connection {
         limits: &Limits,
         space: &mut Workspace,
     ) -> Result<Option<Frame>, Violation> {
-        while !self.is_spent() {
+        // A frame that has begun is read to its end: one without a payload needs no more bytes.
+        while !self.is_spent() || !matches!(self.reading, Reading::Head) {
             let found = match self.reading {
                 Reading::Preface => {
                     let Some(preface) = self.input.take(PREFACE.len()) else { return Ok(None) };

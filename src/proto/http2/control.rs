@@ -13,7 +13,7 @@ use super::workspace::Workspace;
 use crate::mem::Buf;
 use crate::proto::http::Fields;
 
-/// Streams whose windows are moved in one step.
+/// Streams that what concerns all of them takes a step for.
 const STREAMS_PER_STEP: usize = 16;
 
 impl Connection {
@@ -180,6 +180,8 @@ impl Connection {
             if increment == 0 {
                 return Err(Violation::WindowIncrement);
             }
+            // All streams may go on.
+            self.spend(self.streams.len() / STREAMS_PER_STEP);
             self.windows.send += i64::from(increment);
             if self.windows.send > WINDOW_MAX {
                 return Err(Violation::WindowOverflow);

@@ -340,6 +340,13 @@ impl Streams {
         Some(stream)
     }
 
+    /// All that is said on a stream was its head.
+    pub(super) fn note_ended(&mut self, id: u32) {
+        if let Some(stream) = self.get_mut(id) {
+            (stream.sending.state, stream.sending.closed) = (SendState::Ended, true);
+        }
+    }
+
     /// A part of a body is to be sent.
     pub(super) fn push_output(&mut self, id: u32, part: Buf) {
         let len = part.len();

@@ -1,6 +1,6 @@
 //! Clients of HTTP/2 that send frames to do harm, beside one that behaves.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use ringway::proto::http2::Violation;
 use ringway::proto::http2::frame::{flag, kind};
@@ -108,4 +108,38 @@ fn an_answer_that_is_not_taken_is_given_up() {
         stalled() == 50
     });
     wait_until("nothing waits", || served.sum(|cell| cell.stats.waiting.bytes.get()) == 0);
+}
+
+#[test]
+fn a_stalled_answer_is_given_up_though_its_client_says_nothing_more() {
+    let long = format!("[[listener.route]]\nrespond = \"{}\"\n", "x".repeat(20_000));
+    let served = web("write_timeout = \"100ms\"", &long);
+    let mut attacker = Attacker::new(served.address(), &[(4, 0)]);
+    let id = attacker.request(&[]).unwrap();
+    let mut heads = std::iter::from_fn(|| attacker.next_frame()).map(|(head, _)| head);
+    let reset = heads.find(|head| head.kind == kind::RST_STREAM);
+    assert_eq!(reset.map(|head| head.stream), Some(id));
+}
+
+#[test]
+fn answers_that_a_client_does_not_take_leave_the_worker_at_rest() {
+    let folder = Folder::new();
+    folder.file("large", &"l".repeat(8 << 20));
+    let files = format!("[[listener.route]]\nfiles = \"{}\"\n", folder.path().display());
+    let served = web("", &files);
+    let mut client = Attacker::new(served.address(), &[(4, 1 << 30)]);
+    client.script.frame(kind::WINDOW_UPDATE, 0, 0, &(1_u32 << 30).to_be_bytes());
+    // More than are looked at in a turn.
+    client.script.requests(100, &[(":path", "/large")], true);
+    assert!(client.send());
+    let sent = || served.sum(|cell| cell.stats.listeners.get(0).sent.get());
+    wait_until("answers go out", || sent() > 0);
+    // Timers look now and then; nothing else does.
+    let last = Cell::new((0, 0));
+    wait_until("the worker rests", || {
+        let (rested, before) = last.get();
+        let now = served.sum(|cell| cell.loops.turns.get());
+        last.set(if now == before { (rested + 1, now) } else { (0, now) });
+        rested == 5
+    });
 }

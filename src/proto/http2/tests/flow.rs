@@ -130,6 +130,41 @@ fn an_answer_that_waits_for_the_window_of_the_connection_has_a_time() {
 }
 
 #[test]
+fn an_answer_that_begins_while_the_window_opens_and_shuts_has_a_time_too() {
+    let mut peer = Peer::new(Answers::Nothing);
+    peer.send(&[hello(&[(INITIAL_WINDOW, 1 << 30)]), get(1, "/"), get(3, "/")].concat());
+    peer.head(1, 200, None);
+    peer.server.send_part(1, Buf::copy_of(&[b'x'; 100_000]));
+    peer.turn();
+    let mut update = Vec::new();
+    frame::write_window_update(0, 16_384, &mut update);
+    peer.server.receive(Buf::copy_of(&update));
+    let Peer { server, limits, now, space, spare, .. } = &mut peer;
+    assert!(matches!(server.poll(*now, limits, space, spare), Ok(Some(ServerEvent::Opened(None)))));
+    peer.head(3, 200, None);
+    // The other answer takes all of it.
+    peer.turn();
+    assert_eq!(peer.server.room(3), 0);
+    let timeout = std::time::Duration::from_secs(30);
+    let at = peer.now + timeout;
+    for stream in [1, 3] {
+        assert_eq!(peer.server.stalled(at, timeout), Some(stream));
+        peer.server.reset(stream, ErrorCode::CANCEL, &mut peer.space);
+    }
+    assert_eq!(peer.server.stalled(at, timeout), None);
+}
+
+#[test]
+fn a_frame_that_is_cut_where_the_steps_of_a_turn_end_has_its_time() {
+    let mut peer = Peer::greeted(Answers::Nothing);
+    peer.server.receive(Buf::copy_of(&get(1, "/")[..HEAD_LEN]));
+    peer.server.begin_turn(1);
+    peer.turn();
+    assert!(peer.server.has_nothing_new());
+    assert_eq!(peer.server.partial_since(), Some(peer.now));
+}
+
+#[test]
 fn a_frame_that_came_in_two_parts_is_forgotten_once_it_is_there() {
     let mut peer = Peer::greeted(Answers::Nothing);
     let request = get(1, "/");

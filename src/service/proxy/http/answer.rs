@@ -110,7 +110,9 @@ impl HttpProxy {
     /// A part of the answer's body has come.
     pub fn answer_came(&mut self, key: Key, part: Buf) {
         let Some(exchange) = self.exchanges.get_mut(key) else { return };
-        exchange.count_part(part.len(), &mut self.budget, &mut self.clients);
+        exchange.waiting.counted += part.len();
+        self.budget.add(part.len());
+        exchange.recount_answer(exchange.waiting.answer + part.len(), &mut self.clients);
         exchange.answer.body.push(part);
         exchange.wake_client(&mut self.actions);
         self.filled.push(key);

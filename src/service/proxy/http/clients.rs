@@ -1,4 +1,4 @@
-//! What waits in the exchanges of clients that may have many at a time.
+//! What waits of answers in the exchanges of clients that may have many at a time.
 
 use super::exchange::Exchange;
 
@@ -11,7 +11,7 @@ impl ClientSums {
     /// Bytes that wait in all other exchanges of the same client.
     pub(super) fn beside(&self, exchange: &Exchange) -> usize {
         let all = exchange.slot().and_then(|slot| self.0.get(slot));
-        all.map_or(0, |all| all - exchange.counted())
+        all.map_or(0, |all| all - exchange.counted_for_client())
     }
 
     /// What waits in an exchange was `before`, and is what it counts now.
@@ -20,13 +20,13 @@ impl ClientSums {
         if slot >= self.0.len() {
             self.0.resize(slot + 1, 0);
         }
-        self.0[slot] = self.0[slot] + exchange.counted() - before;
+        self.0[slot] = self.0[slot] + exchange.counted_for_client() - before;
     }
 
     /// An exchange is over.
     pub(super) fn end(&mut self, exchange: &Exchange) {
         if let Some(sum) = exchange.slot().and_then(|slot| self.0.get_mut(slot)) {
-            *sum -= exchange.counted();
+            *sum -= exchange.counted_for_client();
         }
     }
 

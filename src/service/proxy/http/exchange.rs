@@ -84,6 +84,8 @@ pub struct Exchange {
 pub(super) struct Waiting {
     /// What the worker's budget counts of its bodies.
     pub(super) counted: usize,
+    /// What is counted of the answer's for the client.
+    pub(super) answer: usize,
     /// What waits on the client's connection, which its session counts.
     pub(super) on_client: usize,
     /// What waits on the server's connection.
@@ -256,27 +258,25 @@ impl Exchange {
 
     /// The bodies have changed: the budget follows.
     pub(super) fn recount(&mut self, budget: &mut WaitingBudget, clients: &mut ClientSums) {
-        let (before, cost) = (self.waiting.counted, self.cost());
+        let cost = self.cost();
         budget.recount(&mut self.waiting.counted, cost);
-        clients.change(self, before);
+        self.recount_answer(self.answer.body.cost(), clients);
     }
 
-    /// A part of a body has come.
-    pub(super) fn count_part(
-        &mut self,
-        bytes: usize,
-        budget: &mut WaitingBudget,
-        clients: &mut ClientSums,
-    ) {
-        let before = self.waiting.counted;
-        self.waiting.counted += bytes;
-        budget.add(bytes);
+    /// What waits for the client has changed.
+    pub(super) fn recount_answer(&mut self, cost: usize, clients: &mut ClientSums) {
+        let before = std::mem::replace(&mut self.waiting.answer, cost);
         clients.change(self, before);
     }
 
     /// What the budget counts of its bodies.
     pub(super) const fn counted(&self) -> usize {
         self.waiting.counted
+    }
+
+    /// What is counted of the answer's body for the client.
+    pub(super) const fn counted_for_client(&self) -> usize {
+        self.waiting.answer
     }
 
     /// The slot of its client's connection, if that may have other exchanges.

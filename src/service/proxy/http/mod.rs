@@ -446,7 +446,8 @@ impl HttpProxy {
     pub fn push_body(&mut self, key: Key, part: Buf) {
         let Some(exchange) = self.exchanges.get_mut(key) else { return };
         exchange.record.received += part.len() as u64;
-        exchange.count_part(part.len(), &mut self.budget, &mut self.clients);
+        exchange.waiting.counted += part.len();
+        self.budget.add(part.len());
         exchange.request.body.push(part);
         exchange.wake_server(key, &mut self.actions);
         self.filled.push(key);
@@ -517,7 +518,7 @@ impl HttpProxy {
             waiting += exchange.cost();
         }
         let of_many = self.exchanges.values().filter(|exchange| exchange.slot().is_some());
-        let of_many = of_many.map(Exchange::counted).sum::<usize>();
+        let of_many = of_many.map(|exchange| exchange.answer.body.cost()).sum::<usize>();
         assert_eq!(self.clients.sum(), of_many, "what waits for each client is counted");
         for (number, (active, entered)) in active.into_iter().zip(entered).enumerate() {
             assert_eq!(self.active(number), active, "exchanges under way are counted");

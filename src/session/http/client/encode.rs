@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::Http;
 use super::request::{Request, Responder};
+use super::wire::StoppedBy;
 use crate::mem::{Backlog, Buf, Key};
 use crate::proto::http::RequestHead;
 use crate::ring::Driver;
@@ -157,7 +158,7 @@ impl Http {
             let out = coder.push(&part);
             self.encoded(context, request, Encoded { coder, out });
             // More may wait.
-            self.wire.note_stopped();
+            self.wire.note_stopped(StoppedBy::Turn);
             return self.io.mark_dirty(context, key);
         };
         let workers = Arc::clone(&context.options.workers);
@@ -216,7 +217,7 @@ impl Http {
     ) {
         request.responder = Responder::Encoding(Box::new(asked));
         self.encode(context, key, request, body);
-        self.wire.note_stopped();
+        self.wire.note_stopped(StoppedBy::Turn);
         self.io.mark_dirty(context, key);
     }
 

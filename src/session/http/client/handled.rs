@@ -10,7 +10,7 @@ use self::failure::Flaw;
 use super::Http;
 use super::forward::time_of;
 use super::request::{Request, Responder};
-use super::wire::Wire;
+use super::wire::{StoppedBy, Wire};
 use crate::handler::{Ending, HandlerExchange, HttpRequest, Look, Panicked, Said, Takes};
 use crate::mem::{Buf, Key};
 use crate::proto::http::{Fields, Known, RequestHead, ResponseHead, Version};
@@ -185,7 +185,7 @@ impl Http {
             }
         }
         // Others have their turn.
-        self.wire.note_stopped();
+        self.wire.note_stopped(StoppedBy::Turn);
         self.io.common.postpone(context, key, true);
         false
     }

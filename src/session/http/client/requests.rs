@@ -26,6 +26,8 @@ pub(super) struct StreamRequest {
     pub(super) answered: u64,
     /// It is to be looked at.
     is_due: bool,
+    /// It is to be looked at when the connection takes more.
+    is_stopped: bool,
     /// Bytes of memory that what waits of its answer took at the last look.
     cost: usize,
 }
@@ -41,6 +43,7 @@ impl StreamRequest {
             is_excused: false,
             answered: 0,
             is_due: false,
+            is_stopped: false,
             cost: 0,
         }
     }
@@ -61,6 +64,8 @@ pub(super) struct StreamRequests {
     list: Vec<StreamRequest>,
     /// The streams of those that are to be looked at, once each. Some may be over.
     due: Vec<StreamId>,
+    /// Those that are to be looked at when the connection takes more, likewise.
+    stopped: Vec<StreamId>,
     /// The sum of their costs.
     cost: usize,
     /// When the first body, and the first answer of a handler, may be late: then, or earlier.
@@ -145,11 +150,37 @@ impl StreamRequests {
 
     /// Something has come that may be for any of them.
     pub(super) fn mark_all(&mut self) {
-        self.due.clear();
-        for one in &mut self.list {
+        // Those that were to be looked at before keep their places before the others.
+        for one in self.list.iter_mut().filter(|one| !one.is_due) {
             one.is_due = true;
             self.due.push(one.stream);
         }
+    }
+
+    /// A request could go on, if the connection took more.
+    pub(super) fn mark_stopped(&mut self, stream: StreamId) {
+        if let Ok(place) = self.place(stream)
+            && !std::mem::replace(&mut self.list[place].is_stopped, true)
+        {
+            self.stopped.push(stream);
+        }
+    }
+
+    /// Whether requests could go on, if the connection took more.
+    pub(super) const fn has_stopped(&self) -> bool {
+        !self.stopped.is_empty()
+    }
+
+    /// The connection takes more.
+    pub(super) fn mark_all_stopped(&mut self) {
+        let mut stopped = std::mem::take(&mut self.stopped);
+        for stream in stopped.drain(..) {
+            if let Some(one) = self.get_mut(stream) {
+                one.is_stopped = false;
+                self.mark(stream);
+            }
+        }
+        self.stopped = stopped;
     }
 
     /// Those that are to be looked at, `most` of them. The list is to be given back.
@@ -263,13 +294,30 @@ mod tests {
         requests.mark_all();
         requests.mark(7);
         let first = requests.take_due(3);
-        assert!(first == [1, 3, 5] && requests.has_due());
+        assert!(first == [3, 1, 5] && requests.has_due(), "what came first is looked at first");
         for stream in &first {
             requests.look_at(*stream);
         }
         requests.mark(1);
         requests.give_back(first);
         assert_eq!(due(&mut requests), [7, 1]);
+    }
+
+    #[test]
+    fn requests_that_the_connection_has_stopped_are_not_looked_at_before_it_takes_more() {
+        let mut requests = StreamRequests::default();
+        for stream in [1, 3, 5] {
+            requests.get_or_add(stream, clock::now());
+        }
+        for stream in [5, 1, 5] {
+            requests.mark_stopped(stream);
+        }
+        requests.remove(1);
+        assert!(due(&mut requests).is_empty() && requests.has_stopped());
+        requests.mark(3);
+        requests.mark_all_stopped();
+        assert!(!requests.has_stopped());
+        assert_eq!(due(&mut requests), [3, 5]);
     }
 
     #[test]

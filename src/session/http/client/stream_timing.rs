@@ -97,7 +97,7 @@ impl Http {
 
     /// Looks at all that is waited for: what is late is looked at in this turn.
     pub(super) fn watch_all<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        self.end_stalled_streams(context);
+        self.end_stalled_streams(context, key);
         if let Some(many) = self.wire.multiplexed()
             && many.requests.parked_at.is_some()
         {
@@ -173,7 +173,7 @@ impl Http {
     }
 
     /// Answers that their clients do not take are given up.
-    pub(super) fn end_stalled_streams<D: Driver>(&mut self, context: &mut Context<D>) {
+    fn end_stalled_streams<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         let (now, timeout) = (context.now(), self.options.write_timeout);
         while let Wire::Http2(many) = &mut self.wire
             && let Some(stream) = many.server.stalled(now, timeout)
@@ -181,6 +181,8 @@ impl Http {
             many.server.reset(stream, ErrorCode::CANCEL, &mut context.http.workspace);
             self.io.common.listener.stats.http.http2.stalled.add(1);
             self.give_stream_up(context, stream, CloseReason::SlowReader);
+            // The client is told, and what waited is no longer counted.
+            self.io.mark_dirty(context, key);
         }
     }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::answer::Came;
 use super::request::Responder;
 use super::requests::{Parked, StreamRequest};
-use super::wire::Wire;
+use super::wire::{StoppedBy, Wire};
 use super::{Http, Phase};
 use crate::mem::Key;
 use crate::proto::http1::Refusal;
@@ -216,7 +216,11 @@ impl Http {
 
     /// Looks at the requests for which something has come.
     fn go_on_with_streams<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        let takes_more = self.takes_more(context);
         let Some(many) = self.wire.multiplexed() else { return };
+        if takes_more && many.requests.has_stopped() {
+            many.requests.mark_all_stopped();
+        }
         let due = many.requests.take_due(LOOKS_PER_TURN);
         if many.requests.has_due() {
             // Others have their turn.
@@ -263,7 +267,7 @@ impl Http {
         if request.is_none() {
             return false;
         }
-        (many.at, many.is_stopped) = (stream, false);
+        (many.at, many.stopped) = (stream, None);
         self.request = request;
         self.phase = Phase::Answering;
         self.go_on(context, key);
@@ -277,8 +281,10 @@ impl Http {
         if let Some(one) = many.requests.get_mut(stream) {
             one.request = request;
         }
-        if many.is_stopped {
-            many.requests.mark(stream);
+        match many.stopped {
+            Some(StoppedBy::Turn) => many.requests.mark(stream),
+            Some(StoppedBy::Connection) => many.requests.mark_stopped(stream),
+            None => {}
         }
         self.watch_request(context, stream);
         is_over

@@ -2,7 +2,7 @@
 
 use super::Http;
 use super::request::Request;
-use super::wire::Wire;
+use super::wire::{StoppedBy, Wire};
 use crate::mem::Key;
 use crate::ring::Driver;
 use crate::session::context::Context;
@@ -18,13 +18,17 @@ impl Http {
 
     /// Whether the connection takes heads of answers, which no window of HTTP/2 holds back.
     pub(super) fn takes_heads<D>(&mut self, context: &Context<D>) -> bool {
-        let waiting = self.io.buffer.waiting() + self.wire.queued();
-        let takes =
-            !self.io.stream.is_blocked() && waiting < context.http.proxy.budget().allowance();
+        let takes = self.takes_more(context);
         if !takes {
-            self.wire.note_stopped();
+            self.wire.note_stopped(StoppedBy::Connection);
         }
         takes
+    }
+
+    /// The same, asked for no request.
+    pub(super) fn takes_more<D>(&mut self, context: &Context<D>) -> bool {
+        let waiting = self.io.buffer.waiting() + self.wire.queued();
+        !self.io.stream.is_blocked() && waiting < context.http.proxy.budget().allowance()
     }
 
     /// Whether the client has sent too much ahead.

@@ -21,6 +21,15 @@ pub(in crate::session::http) enum Wire {
     Http2(Box<Multiplexed>),
 }
 
+/// What stops a request that could go on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum StoppedBy {
+    /// The connection takes no more for now: it is looked at when that takes more.
+    Connection,
+    /// Its share of the turn is spent: it is looked at in the next one, which was asked for.
+    Turn,
+}
+
 /// A connection of HTTP/2 and the requests on it.
 #[derive(Debug)]
 pub(in crate::session::http) struct Multiplexed {
@@ -29,9 +38,8 @@ pub(in crate::session::http) struct Multiplexed {
     pub(super) at: StreamId,
     /// Requests that are being answered.
     pub(super) requests: StreamRequests,
-    /// The request that is worked on was stopped by what no event tells the end of: it is looked at
-    /// in the next turn.
-    pub(super) is_stopped: bool,
+    /// The request that is worked on was stopped: it could go on.
+    pub(super) stopped: Option<StoppedBy>,
     /// When the client was told that no further requests are wanted.
     pub(super) leaving: Option<Instant>,
 }
@@ -46,8 +54,8 @@ impl Wire {
     /// The same connection speaks HTTP/2 from its first byte on.
     pub(super) fn http2(limits: &Limits) -> Self {
         let (server, requests) = (Server2::new(limits), StreamRequests::default());
-        let (at, is_stopped, leaving) = (0, false, None);
-        Self::Http2(Box::new(Multiplexed { server, at, requests, is_stopped, leaving }))
+        let (at, stopped, leaving) = (0, None, None);
+        Self::Http2(Box::new(Multiplexed { server, at, requests, stopped, leaving }))
     }
 
     /// The machine of HTTP/2, if that is spoken.
@@ -66,10 +74,12 @@ impl Wire {
         }
     }
 
-    /// The present request could go on, but for something that no event tells the end of.
-    pub(super) const fn note_stopped(&mut self) {
-        if let Self::Http2(many) = self {
-            many.is_stopped = true;
+    /// The present request could go on, but for the connection or the turn.
+    pub(super) const fn note_stopped(&mut self, by: StoppedBy) {
+        if let Self::Http2(many) = self
+            && !matches!(many.stopped, Some(StoppedBy::Turn))
+        {
+            many.stopped = Some(by);
         }
     }
 

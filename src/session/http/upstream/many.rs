@@ -411,7 +411,12 @@ impl UpstreamConnection {
         let (now, place) = (context.now(), (self.cluster, self.server));
         let HttpState { proxy, clusters, .. } = &mut context.http;
         if !proxy.connection_released(place, key, clusters, now) {
-            self.finish_many(context, key);
+            return self.finish_many(context, key);
+        }
+        // One that found no room for its stream may find it now.
+        let waits = |many: &Many| many.carried.iter().any(|one| one.stream.is_none());
+        if self.many.as_deref().is_some_and(waits) {
+            self.mark_dirty(context, key);
         }
     }
 

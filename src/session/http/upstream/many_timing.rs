@@ -24,7 +24,7 @@ impl UpstreamConnection {
                 one.clock.note_progress(now);
             }
             let is_sending = one.stream.is_some_and(|stream| many.wire.is_sending(stream));
-            if one.stream.is_some() && !is_sending {
+            if one.stream.is_some() && !is_sending && queued == 0 {
                 one.whole_at.get_or_insert(written + unsent);
             }
             // What is sent whole waits for its answer: nothing else changes that.

@@ -9,6 +9,7 @@ use crate::service::http::files::range::ByteRange;
 use crate::session::context::Context;
 use crate::session::http::client::Http;
 use crate::session::http::client::request::{Request, Responder};
+use crate::session::http::client::wire::StoppedBy;
 
 /// Bytes that are read from the page cache at once.
 const PART: usize = 64 * 1024;
@@ -58,7 +59,7 @@ impl Http {
         }
         context.bulk.spend(as_len(most - left));
         if left == 0 {
-            self.wire.note_stopped();
+            self.wire.note_stopped(StoppedBy::Turn);
             self.io.common.postpone(context, key, most > 0);
         }
         false
