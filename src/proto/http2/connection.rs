@@ -17,6 +17,9 @@ use crate::mem::Buf;
 
 /// Streams that we have reset, and of which frames may still be on their way.
 const RESET_MAX: usize = 1024;
+/// Bytes of a frame that take a step, and steps that DATA takes beside: it is passed on.
+const BYTES_PER_STEP: usize = 512;
+const DATA_STEPS: usize = 2;
 /// The round trip that is assumed until one is measured.
 const ROUND_TRIP: Duration = Duration::from_millis(50);
 
@@ -50,6 +53,8 @@ enum Reading {
     Preface,
     Head,
     Payload(FrameHead),
+    /// The payload of a frame that says nothing to us: so many bytes are left.
+    Unknown(usize),
     /// The payload of DATA: what is left of it, and of the padding behind it.
     Data {
         head: FrameHead,
@@ -258,6 +263,16 @@ impl Connection {
                     self.reading = Reading::Head;
                     self.take_frame(head, payload, (now, limits), space)?
                 }
+                Reading::Unknown(left) => {
+                    if left > 0 {
+                        // It is dropped as it comes.
+                        let Some(some) = self.input.take_some(left) else { return Ok(None) };
+                        self.reading = Reading::Unknown(left - some.len());
+                    } else {
+                        self.reading = Reading::Head;
+                    }
+                    None
+                }
                 Reading::Data { head, left, padding } => {
                     let Some(found) = self.take_data((head, left, padding), now, limits, space)?
                     else {
@@ -296,9 +311,15 @@ impl Connection {
         }
         check_place(head)?;
         if head.kind != kind::DATA {
+            self.spend(head.len / BYTES_PER_STEP);
             self.reading = Reading::Payload(head);
+            if !kind::is_known(head.kind) {
+                self.offences.note(Offence::Control, now, limits)?;
+                self.reading = Reading::Unknown(head.len);
+            }
             return Ok(());
         }
+        self.spend(DATA_STEPS);
         if self.is_idle(head.stream) {
             return Err(Violation::StreamIdle);
         }

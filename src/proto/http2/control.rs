@@ -111,7 +111,7 @@ impl Connection {
                 self.offences.note(Offence::Control, now, limits)?;
                 self.take_priority(&payload)
             }
-            // PRIORITY of the old scheme, and kinds that are not known, say nothing to us.
+            // PRIORITY of the old scheme says nothing to us; other kinds do not come here.
             _ => self.offences.note(Offence::Control, now, limits).map(|()| None),
         }
     }

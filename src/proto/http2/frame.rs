@@ -41,6 +41,12 @@ pub mod kind {
     pub const CONTINUATION: u8 = 0x9;
     /// Another priority of a stream.
     pub const PRIORITY_UPDATE: u8 = 0x10;
+
+    /// Whether it is one of these.
+    #[must_use]
+    pub const fn is_known(kind: u8) -> bool {
+        matches!(kind, DATA..=CONTINUATION | PRIORITY_UPDATE)
+    }
 }
 
 /// Flags of frames.

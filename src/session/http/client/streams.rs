@@ -21,7 +21,7 @@ use crate::session::http::state::HttpState;
 /// requests. What one client sends others wait for no longer than this takes.
 const STEPS_PER_TURN: u32 = 256;
 /// Requests of one connection that are looked at in one turn.
-const LOOKS_PER_TURN: usize = 64;
+const LOOKS_PER_TURN: usize = 32;
 /// How long a client has to learn that no further requests are wanted, before those that come are
 /// not looked at.
 pub(super) const GOODBYE: Duration = Duration::from_secs(1);
