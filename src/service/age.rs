@@ -12,6 +12,14 @@ pub fn ends_at(opened: Instant, age: Duration, number: u64) -> Instant {
     opened + age / 10 * 9 + age / 5 / 1023 * share
 }
 
+/// Whether that is over by now.
+#[must_use]
+pub fn is_over(opened: Instant, age: Duration, number: u64, now: Instant) -> bool {
+    // Mostly it is far from over, which costs less to tell.
+    let lived = now.saturating_duration_since(opened);
+    lived.as_secs() >= age.as_secs() / 2 && ends_at(opened, age, number) <= now
+}
+
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "an origin to count from")]
 mod tests {
@@ -28,5 +36,12 @@ mod tests {
         let gaps = ends.windows(2).map(|pair| pair[1] - pair[0]);
         assert!(gaps.fold(0.0, f64::max) < 2.0, "no two seconds without one");
         assert_eq!(ends_at(opened, Duration::ZERO, u64::MAX), opened);
+        for age in [0, 1, 500, 1_000, 1_999, 2_000, 60_000, 3_600_000].map(Duration::from_millis) {
+            let end = ends_at(opened, age, 5);
+            let before = end.checked_sub(Duration::from_nanos(1)).unwrap();
+            assert!(is_over(opened, age, 5, end), "{age:?}");
+            assert!(age.is_zero() || !is_over(opened, age, 5, before), "{age:?}");
+            assert!(age.is_zero() || !is_over(opened, age, 5, opened), "{age:?}");
+        }
     }
 }

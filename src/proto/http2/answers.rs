@@ -75,9 +75,40 @@ impl Server {
         sent
     }
 
+    /// Sends an answer whose block is ready, as of [`Server::send_block`], with all of its body, if
+    /// it has one. Returns how many bytes the head has.
+    pub fn send_ready(
+        &mut self,
+        id: StreamId,
+        block: (&[u8], &[u8]),
+        whole: Option<Whole<'_>>,
+        out: &mut impl Output,
+    ) -> usize {
+        let Some(whole) = whole else { return self.send_block(id, block, true, out) };
+        let sent = self.write_ready(id, block, false, out);
+        if let Some(stream) = self.connection.streams.get_mut(id) {
+            // It waits for no window before its body does.
+            stream.sending.state = SendState::Body;
+        }
+        self.send_whole(id, whole, out);
+        sent
+    }
+
     /// Sends a head whose block is ready (see [`super::write_constant`]), with the date if that is
     /// given. Returns how many bytes it has.
     pub fn send_block(
+        &mut self,
+        id: StreamId,
+        (block, date): (&[u8], &[u8]),
+        ends: bool,
+        out: &mut impl Output,
+    ) -> usize {
+        let sent = self.write_ready(id, (block, date), ends, out);
+        self.note_head(id, ends);
+        sent
+    }
+
+    fn write_ready(
         &mut self,
         id: StreamId,
         (block, date): (&[u8], &[u8]),
@@ -89,13 +120,11 @@ impl Server {
             return 0;
         }
         let flags = if ends { flag::END_STREAM } else { 0 };
-        let sent = self.connection.write_block(id, flags, out.bytes(), |encoder, out| {
+        self.connection.write_block(id, flags, out.bytes(), |encoder, out| {
             encoder.begin(out);
             out.extend_from_slice(block);
             out.extend_from_slice(date);
-        });
-        self.note_head(id, ends);
-        sent
+        })
     }
 
     fn note_head(&mut self, id: StreamId, ends: bool) {

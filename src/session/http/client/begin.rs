@@ -95,8 +95,8 @@ impl Http {
         options: &HttpOptions,
     ) {
         let common = &self.io.common;
-        let ends_at = |most| age::ends_at(common.opened(), most, common.id());
-        let is_old = options.keepalive_max_age.is_some_and(|most| ends_at(most) <= context.now());
+        let is_over = |most| age::is_over(common.opened(), most, common.id(), context.now());
+        let is_old = options.keepalive_max_age.is_some_and(is_over);
         if is_old && !self.draining {
             common.listener.stats.http.aged.add(1);
             self.drain(context, key);

@@ -304,12 +304,9 @@ impl Wire {
             }
             Self::Http2(many) => {
                 let (at, parts) = (many.at, (answer.block(), &*date.block));
-                let head = many.server.send_block(at, parts, !has_body, out);
-                if !has_body {
-                    return head;
-                }
-                many.server.send_whole(at, Whole::Text(&answer.body), out);
-                head + answer.body.len()
+                let whole = has_body.then_some(Whole::Text(&answer.body));
+                let head = many.server.send_ready(at, parts, whole, out);
+                head + if has_body { answer.body.len() } else { 0 }
             }
         }
     }
