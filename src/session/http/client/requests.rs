@@ -71,7 +71,9 @@ pub(super) struct StreamRequests {
     /// When the first body, and the first answer of a handler, may be late: then, or earlier.
     pub(super) bodies_from: Option<Instant>,
     pub(super) answers_from: Option<Instant>,
-    /// When it was last looked whether requests that are parked can begin.
+    /// Those that are parked, in their order. Some may be over.
+    parked: Vec<StreamId>,
+    /// When it was last looked whether they can begin.
     pub(super) parked_at: Option<Instant>,
     /// Where the request was that was asked for last: mostly it is asked for again, or the next
     /// one.
@@ -204,11 +206,22 @@ impl StreamRequests {
         Some(one)
     }
 
-    /// A request does not begin yet: it is looked at again.
+    /// A request does not begin yet.
     pub(super) fn park(&mut self, stream: StreamId, parked: Parked, now: Instant) {
         self.get_or_add(stream, now).parked = Some(parked);
         self.parked_at = Some(now);
-        self.mark(stream);
+        self.parked.push(stream);
+    }
+
+    /// Of those that are parked, so many are looked at.
+    pub(super) fn mark_parked(&mut self, most: usize) {
+        let rest = self.parked.split_off(most.min(self.parked.len()));
+        for stream in std::mem::replace(&mut self.parked, rest) {
+            self.mark(stream);
+        }
+        if self.parked.is_empty() {
+            self.parked_at = None;
+        }
     }
 
     /// The request of a stream, if it was parked.
@@ -219,13 +232,6 @@ impl StreamRequests {
     /// How many have begun.
     pub(super) fn begun(&self) -> usize {
         self.list.iter().filter(|one| one.request.is_some()).count()
-    }
-
-    /// They were looked at: whether any is left that is parked is known again.
-    pub(super) fn forget_parked(&mut self) {
-        if self.list.iter().all(|one| one.parked.is_none()) {
-            self.parked_at = None;
-        }
     }
 
     /// The list of those that were looked at: its memory is used again.
@@ -318,6 +324,34 @@ mod tests {
         requests.mark_all_stopped();
         assert!(!requests.has_stopped());
         assert_eq!(due(&mut requests), [3, 5]);
+    }
+
+    #[test]
+    fn parked_requests_are_looked_at_as_many_at_a_time_as_may_begin() {
+        let now = clock::now();
+        let mut requests = StreamRequests::default();
+        let parked = || {
+            let framing = crate::proto::http1::Framing::None;
+            let meta = RequestMeta {
+                len: 0,
+                framing,
+                keep_alive: true,
+                expects_continue: false,
+                upgrade: false,
+            };
+            Box::new((Box::default(), meta))
+        };
+        for stream in [1, 3, 5] {
+            requests.park(stream, parked(), now);
+        }
+        assert!(due(&mut requests).is_empty() && requests.begun() == 0);
+        requests.mark_parked(1);
+        assert_eq!(due(&mut requests), [1]);
+        assert!(requests.unpark(1).is_some() && requests.parked_at.is_some());
+        requests.remove(3);
+        requests.mark_parked(usize::MAX);
+        assert_eq!(due(&mut requests), [5]);
+        assert!(requests.unpark(5).is_some() && requests.parked_at.is_none());
     }
 
     #[test]

@@ -221,12 +221,18 @@ impl Http {
         if takes_more && many.requests.has_stopped() {
             many.requests.mark_all_stopped();
         }
+        let has_parked = many.requests.parked_at.is_some();
+        if has_parked && !self.is_beyond_budget(context) {
+            let is_exhausted = context.http.proxy.budget().is_exhausted();
+            let most = if is_exhausted { 1 } else { usize::MAX };
+            self.wire.multiplexed().into_iter().for_each(|many| many.requests.mark_parked(most));
+        }
+        let Some(many) = self.wire.multiplexed() else { return };
         let due = many.requests.take_due(LOOKS_PER_TURN);
         if many.requests.has_due() {
             // Others have their turn.
             self.io.common.postpone(context, key, true);
         }
-        let has_parked = many.requests.parked_at.is_some();
         let mut is_one_over = false;
         for stream in &due {
             is_one_over |= self.go_on_with_stream(context, key, *stream);
@@ -239,12 +245,9 @@ impl Http {
             if is_one_over {
                 many.requests.remove_taken();
             }
-            if has_parked {
-                many.requests.forget_parked();
-                if many.requests.parked_at.is_none() || many.requests.begun() == 0 {
-                    // Those that have begun are looked at, or one begins.
-                    self.io.common.postpone(context, key, true);
-                }
+            if has_parked && (many.requests.has_due() || many.requests.begun() == 0) {
+                // Those that have begun are looked at, or one begins.
+                self.io.common.postpone(context, key, true);
             }
         }
     }
