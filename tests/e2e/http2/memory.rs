@@ -282,15 +282,18 @@ fn what_waits_for_clients_that_take_nothing_is_within_the_budget() {
     let waiting = || metric(admin, "ringway_http_waiting_bytes");
     for _ in 0..20 {
         let mut attacker = Attacker::new(web, &[(WINDOW, 0)]);
+        let enough = BUDGET.min(waiting() + (1 << 20));
         gets(&mut attacker, "/");
         attackers.push(attacker);
+        wait_until("answers come, or do not begin", || waiting() >= enough);
         rests(waiting);
     }
     // What the sockets of servers hold of the requests of one client may come at once, before it is
-    // known that nobody takes it: a megabyte for each of 2,000 requests does not.
+    // known that nobody takes it. On a slow machine, those of a few clients may: those of all 20
+    // would be more.
     let waiting = waiting();
     assert!(waiting >= BUDGET, "{waiting} bytes wait");
-    assert!(waiting <= 3 * BUDGET, "{waiting} bytes wait for {} clients", attackers.len());
+    assert!(waiting <= 8 * BUDGET, "{waiting} bytes wait for {} clients", attackers.len());
     // Requests that have not begun are answered when there is memory for them.
     let mut last = attackers.pop().unwrap();
     drop(attackers);
