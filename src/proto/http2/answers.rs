@@ -18,6 +18,17 @@ pub enum Whole<'a> {
     Text(&'a Text),
 }
 
+impl Whole<'_> {
+    /// The bytes, wherever they are.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Bytes(bytes) => bytes,
+            Self::Text(text) => text,
+        }
+    }
+}
+
 impl Server {
     /// A request's body is wanted: a client that waits to be told so is told.
     pub fn send_continue(&mut self, id: StreamId, out: &mut impl Output) {
@@ -165,10 +176,7 @@ impl Server {
 
     /// All of an answer's body: at once if the windows take it.
     pub fn send_whole(&mut self, id: StreamId, whole: Whole<'_>, out: &mut impl Output) {
-        let body: &[u8] = match whole {
-            Whole::Bytes(bytes) => bytes,
-            Whole::Text(text) => text,
-        };
+        let body = whole.bytes();
         let (peer, windows) = (&self.connection.peer, &mut self.connection.windows);
         let Some(stream) = self.connection.streams.get_mut(id) else { return };
         let sending = &mut stream.sending;

@@ -6,10 +6,10 @@
 //!                └──── a reset of either side, or both have ended: it is removed ────┘
 //! ```
 
-use std::cell::Cell;
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use super::place::LastPlace;
 use super::request::Priority;
 use super::workspace::Workspace;
 use crate::mem::{Backlog, Buf};
@@ -243,8 +243,7 @@ pub(super) struct Streams {
     queued: usize,
     /// Bytes of memory that bodies take beside those that wait.
     spare: usize,
-    /// Where the stream was that was asked for last: mostly it is asked for again, or the next one.
-    found: Cell<usize>,
+    last: LastPlace,
 }
 
 /// What is kept of streams.
@@ -288,20 +287,7 @@ impl Streams {
     }
 
     fn place(&self, id: u32) -> Result<usize, usize> {
-        let open = &self.lists.open;
-        let found = self.found.get();
-        for place in [found, found + 1] {
-            if open.get(place).is_some_and(|stream| stream.id == id) {
-                self.found.set(place);
-                return Ok(place);
-            }
-        }
-        let place = match open.last() {
-            Some(last) if last.id < id => Err(open.len()),
-            Some(_) | None => open.binary_search_by_key(&id, |stream| stream.id),
-        };
-        self.found.set(place.unwrap_or_else(|place| place));
-        place
+        self.last.find(&self.lists.open, id, |stream| stream.id)
     }
 
     pub(super) fn get(&self, id: u32) -> Option<&Stream> {
@@ -459,7 +445,6 @@ impl Streams {
         if self.lists.open.capacity() == 0 {
             self.lists = space.take_lists();
         }
-        self.found.set(self.lists.open.len());
         self.lists.open.push(space.take_box(stream));
     }
 

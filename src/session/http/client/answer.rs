@@ -107,10 +107,7 @@ impl Http {
         self.wire.forgo_body();
         told.status = response.status;
         let has_body = has_body(head.method, response.status);
-        let len = match body {
-            Whole::Bytes(bytes) => bytes.len() as u64,
-            Whole::Text(text) => text.len() as u64,
-        };
+        let len = body.bytes().len() as u64;
         let body_of = (Some(len), has_body);
         context.refresh_date();
         let Context { http, pages, .. } = context;

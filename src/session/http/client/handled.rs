@@ -16,7 +16,7 @@ use crate::mem::{Buf, Key};
 use crate::proto::http::{Fields, Known, RequestHead, ResponseHead, Version};
 use crate::proto::http1::RequestMeta;
 use crate::ring::Driver;
-use crate::service::grpc::{self};
+use crate::service::grpc;
 use crate::service::http::compression::has_body;
 use crate::service::http::interim;
 use crate::service::http::record::RequestRecord;
@@ -172,8 +172,7 @@ impl Http {
         key: Key,
         request: &mut Request,
     ) -> bool {
-        let until = request.handled().and_then(|handled| handled.until);
-        if until.is_some_and(|until| until <= context.now()) {
+        if request.handled_until().is_some_and(|until| until <= context.now()) {
             return matches!(self.end_late(context, (key, request)), Progress::Over);
         }
         let mut visit = Visit::default();
@@ -438,9 +437,8 @@ impl Http {
 
     /// When the first of the requests is due that handlers answer; with HTTP/2 perhaps earlier.
     pub(super) fn handled_until(&self) -> Option<Instant> {
-        let until = |request: &Request| request.handled()?.until;
         match &self.wire {
-            Wire::Http1(_) => self.request.as_ref().and_then(until),
+            Wire::Http1(_) => self.request.as_ref().and_then(Request::handled_until),
             Wire::Http2(many) => many.requests.answers_from,
         }
     }

@@ -2,6 +2,8 @@
 //! what is kept for that. What others do for it is addressed to its key: a result that comes when
 //! the request is over finds nothing.
 
+use std::time::Instant;
+
 use super::encode::Encoding;
 use super::file::Transfer;
 use super::handled::Handled;
@@ -81,6 +83,11 @@ impl Request {
             | Responder::Echo(_)
             | Responder::Done => None,
         }
+    }
+
+    /// When the time is over that a handler of the program has for it.
+    pub(super) fn handled_until(&self) -> Option<Instant> {
+        self.handled()?.until
     }
 
     /// Whether a handler of the program answers it.

@@ -1,13 +1,12 @@
 //! The requests on a connection of HTTP/2, and which of them are to be looked at: those for which
 //! something has come. A turn costs by these, and not by all that wait.
 
-use std::cell::Cell;
 use std::time::Instant;
 
 use super::request::Request;
 use crate::proto::http::RequestHead;
 use crate::proto::http1::RequestMeta;
-use crate::proto::http2::StreamId;
+use crate::proto::http2::{LastPlace, StreamId};
 
 /// A request that waits for something, and what its client is waited for.
 #[derive(Debug)]
@@ -15,7 +14,7 @@ pub(super) struct StreamRequest {
     pub(super) stream: StreamId,
     /// It is taken out while it is worked on.
     pub(super) request: Option<Request>,
-    /// It has not begun, as there is no memory for what would wait of its answer.
+    /// It has not begun, because there is no memory for its answer.
     parked: Option<Parked>,
     /// When its body began to come, and when some of it came last.
     pub(super) body_began: Option<Instant>,
@@ -75,9 +74,7 @@ pub(super) struct StreamRequests {
     parked: Vec<StreamId>,
     /// When it was last looked whether they can begin.
     pub(super) parked_at: Option<Instant>,
-    /// Where the request was that was asked for last: mostly it is asked for again, or the next
-    /// one.
-    found: Cell<usize>,
+    last: LastPlace,
 }
 
 impl StreamRequests {
@@ -99,19 +96,7 @@ impl StreamRequests {
     }
 
     fn place(&self, stream: StreamId) -> Result<usize, usize> {
-        let found = self.found.get();
-        for place in [found, found + 1] {
-            if self.list.get(place).is_some_and(|one| one.stream == stream) {
-                self.found.set(place);
-                return Ok(place);
-            }
-        }
-        let place = match self.list.last() {
-            Some(last) if last.stream < stream => Err(self.list.len()),
-            Some(_) | None => self.list.binary_search_by_key(&stream, |one| one.stream),
-        };
-        self.found.set(place.unwrap_or_else(|place| place));
-        place
+        self.last.find(&self.list, stream, |one| one.stream)
     }
 
     pub(super) fn get(&self, stream: StreamId) -> Option<&StreamRequest> {
@@ -199,7 +184,8 @@ impl StreamRequests {
         !self.due.is_empty()
     }
 
-    /// The one of a stream, which is looked at: what comes for it now is for the next look.
+    /// The request of a stream, to look at it. If something comes for it meanwhile, it is marked
+    /// again.
     pub(super) fn look_at(&mut self, stream: StreamId) -> Option<&mut StreamRequest> {
         let one = self.get_mut(stream)?;
         one.is_due = false;

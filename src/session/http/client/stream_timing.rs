@@ -88,7 +88,7 @@ impl Http {
                 (one.body_progress, one.body_began) = (now, Some(now));
             }
         }
-        let (cost, until) = (request.encoding_cost(), request.handled().and_then(|one| one.until));
+        let (cost, until) = (request.encoding_cost(), request.handled_until());
         let body = self.body_due_at(context, stream);
         if let Some(many) = self.wire.multiplexed() {
             many.requests.note(stream, cost, (body, until));
@@ -108,7 +108,7 @@ impl Http {
         let Wire::Http2(many) = &self.wire else { return };
         let all = || many.requests.iter();
         let bodies = all().filter_map(|one| self.body_due_of(context, one)).min();
-        let until = |one: &StreamRequest| one.request.as_ref()?.handled()?.until;
+        let until = |one: &StreamRequest| one.request.as_ref()?.handled_until();
         let answers = all().filter_map(until).min();
         let is_late = answers.is_some_and(|at| at <= context.now());
         if let Wire::Http2(many) = &mut self.wire {
@@ -124,7 +124,7 @@ impl Http {
         let Wire::Http2(many) = &self.wire else { return true };
         let is_later = |first: Option<Instant>, at| first.is_some_and(|first| first <= at);
         many.requests.iter().filter(|one| !one.is_due()).all(|one| {
-            let until = one.request.as_ref().and_then(|request| request.handled()?.until);
+            let until = one.request.as_ref().and_then(Request::handled_until);
             let body = self.body_due_of(context, one);
             body.is_none_or(|at| is_later(many.requests.bodies_from, at))
                 && until.is_none_or(|at| is_later(many.requests.answers_from, at))
@@ -140,7 +140,7 @@ impl Http {
     fn body_due_of<D: Driver>(&self, context: &Context<D>, one: &StreamRequest) -> Option<Instant> {
         let Wire::Http2(many) = &self.wire else { return None };
         let request = one.request.as_ref()?;
-        // Whether it is excused may change without a look: then there is one, and time begins anew.
+        // Once it is not excused any more, it is looked at, and its time begins again.
         if one.is_excused || many.server.is_body_read(one.stream) {
             return None;
         }
@@ -181,7 +181,7 @@ impl Http {
             many.server.reset(stream, ErrorCode::CANCEL, &mut context.http.workspace);
             self.io.common.listener.stats.http.http2.stalled.add(1);
             self.give_stream_up(context, stream, CloseReason::SlowReader);
-            // The client is told, and what waited is no longer counted.
+            // The next turn sends the reset, and counts again what waits.
             self.io.mark_dirty(context, key);
         }
     }

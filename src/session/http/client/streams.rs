@@ -132,8 +132,9 @@ impl Http {
         }
     }
 
-    /// Whether no request more is begun on this connection, as all memory for what waits is used:
-    /// each client has one request at a time then, as by HTTP/1.1, and waits for nobody else.
+    /// Whether no further request begins on this connection, as all memory for what waits is used:
+    /// each client has one request at a time then, as with HTTP/1.1, and no client waits for
+    /// another.
     fn is_beyond_budget<D>(&mut self, context: &Context<D>) -> bool {
         context.http.proxy.budget().is_exhausted()
             && self.wire.multiplexed().is_some_and(|many| many.requests.begun() > 0)
@@ -216,17 +217,7 @@ impl Http {
 
     /// Looks at the requests for which something has come.
     fn go_on_with_streams<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
-        let takes_more = self.takes_more(context);
-        let Some(many) = self.wire.multiplexed() else { return };
-        if takes_more && many.requests.has_stopped() {
-            many.requests.mark_all_stopped();
-        }
-        let has_parked = many.requests.parked_at.is_some();
-        if has_parked && !self.is_beyond_budget(context) {
-            let is_exhausted = context.http.proxy.budget().is_exhausted();
-            let most = if is_exhausted { 1 } else { usize::MAX };
-            self.wire.multiplexed().into_iter().for_each(|many| many.requests.mark_parked(most));
-        }
+        let has_parked = self.mark_released(context);
         let Some(many) = self.wire.multiplexed() else { return };
         let due = many.requests.take_due(LOOKS_PER_TURN);
         if many.requests.has_due() {
@@ -250,6 +241,22 @@ impl Http {
                 self.io.common.postpone(context, key, true);
             }
         }
+    }
+
+    /// Marks the requests that the connection or the budget has stopped and does no longer. Returns
+    /// whether any was parked.
+    fn mark_released<D>(&mut self, context: &Context<D>) -> bool {
+        let (takes_more, is_beyond) = (self.takes_more(context), self.is_beyond_budget(context));
+        let Some(many) = self.wire.multiplexed() else { return false };
+        if takes_more && many.requests.has_stopped() {
+            many.requests.mark_all_stopped();
+        }
+        let has_parked = many.requests.parked_at.is_some();
+        if has_parked && !is_beyond {
+            let is_exhausted = context.http.proxy.budget().is_exhausted();
+            many.requests.mark_parked(if is_exhausted { 1 } else { usize::MAX });
+        }
+        has_parked
     }
 
     /// Works on the request of a stream, unless its client has given it up; true when it is over.

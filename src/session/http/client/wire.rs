@@ -24,7 +24,7 @@ pub(in crate::session::http) enum Wire {
 /// What stops a request that could go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum StoppedBy {
-    /// The connection takes no more for now: it is looked at when that takes more.
+    /// The connection takes no more: it is looked at when that takes more.
     Connection,
     /// Its share of the turn is spent: it is looked at in the next one, which was asked for.
     Turn,
@@ -273,10 +273,9 @@ impl Wire {
 
     /// Sends all of the answer's body, whose length its head has told.
     pub(super) fn send_whole(&mut self, body: Whole<'_>, out: &mut impl Output) {
-        match (self, body) {
-            (Self::Http1(_), Whole::Bytes(bytes)) => out.bytes().extend_from_slice(bytes),
-            (Self::Http1(_), Whole::Text(text)) => out.bytes().extend_from_slice(text),
-            (Self::Http2(many), body) => many.server.send_whole(many.at, body, out),
+        match self {
+            Self::Http1(_) => out.bytes().extend_from_slice(body.bytes()),
+            Self::Http2(many) => many.server.send_whole(many.at, body, out),
         }
     }
 
