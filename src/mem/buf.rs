@@ -1,4 +1,5 @@
-//! Counted, immutable slices of received bytes, and lists of them on their way out.
+//! Counted slices of received bytes, which nobody changes while there is another handle, and lists
+//! of them on their way out.
 
 use std::fmt;
 use std::ops::Deref;
@@ -12,7 +13,8 @@ use super::pool::Shared;
 pub const SEGMENTS_MAX: usize = 64;
 
 /// A handle on bytes in a pool buffer or on the heap. Cloning counts, dropping the last handle
-/// gives a pool buffer back. The bytes do not change while a handle exists.
+/// gives a pool buffer back. The bytes do not change while another handle exists: see
+/// [`Buf::alone`].
 pub struct Buf {
     owner: Owner,
     start: u32,
@@ -109,6 +111,21 @@ impl Buf {
     #[must_use]
     pub fn into_heap(self) -> Self {
         if self.is_heap() { self } else { Self::copy_of(&self) }
+    }
+
+    /// The bytes, to be changed where they lie: `None` where another handle may see them, as it
+    /// must not see them change.
+    pub fn alone(&mut self) -> Option<&mut [u8]> {
+        let (start, len) = (self.start as usize, self.len as usize);
+        match &mut self.owner {
+            Owner::Pool { shared, bid } => Shared::alone(shared, *bid, self.start, self.len),
+            Owner::Heap(bytes) => Some(&mut Rc::get_mut(bytes)?[start..][..len]),
+            // The worker's pages keep a handle, to use the memory again.
+            Owner::Own(bytes) | Owner::Page(bytes) => {
+                Some(&mut Rc::get_mut(bytes)?[start..][..len])
+            }
+            Owner::Text(_) => None,
+        }
     }
 
     /// A handle on the `len` bytes from `start` on.
@@ -325,6 +342,30 @@ impl Outgoing {
 mod tests {
     use super::*;
     use crate::mem::Pool;
+
+    #[test]
+    fn bytes_are_changed_by_the_only_handle_on_them() {
+        let pool = Pool::new(1, 16).unwrap();
+        let bid = pool.take_free().unwrap();
+        let mut pooled = pool.fill(bid, b"hello").unwrap();
+        pooled.alone().unwrap()[0] = b'H';
+        let mut part = pooled.slice(1, 2);
+        assert!(part.alone().is_none(), "there is another handle");
+        assert!(pooled.alone().is_none(), "there is another handle");
+        drop(pooled);
+        part.alone().unwrap().copy_from_slice(b"EL");
+        assert_eq!(&*part, b"EL");
+
+        for mut buf in [Buf::copy_of(b"hello"), Buf::from(b"hello".to_vec())] {
+            let other = buf.clone();
+            assert!(buf.alone().is_none());
+            drop(other);
+            buf.advance(4);
+            buf.alone().unwrap()[0] = b'O';
+            assert_eq!(&*buf, b"O");
+        }
+        assert!(Buf::text(&Text::from(&b"hello"[..])).alone().is_none(), "others send it");
+    }
 
     fn text(outgoing: &Outgoing) -> Vec<u8> {
         outgoing.segments().iter().flat_map(|buf| buf.iter().copied()).collect()

@@ -184,6 +184,24 @@ impl Shared {
         unsafe { std::slice::from_raw_parts(first, len as usize) }
     }
 
+    /// The same for the one handle that there is, which may change them.
+    pub(super) fn alone(
+        shared: &mut Rc<Self>,
+        bid: u16,
+        start: u32,
+        len: u32,
+    ) -> Option<&mut [u8]> {
+        if shared.references[usize::from(bid)].get() != 1 {
+            return None;
+        }
+        assert!(u64::from(start) + u64::from(len) <= u64::from(shared.buffer_size));
+        // SAFETY: start + len was checked to lie within the buffer.
+        let first = unsafe { shared.start(bid).add(start as usize) };
+        // SAFETY: as in `bytes`. Nobody else reads them: the caller has the one handle on this
+        // buffer, mutably, for as long as the slice lives; no other can be made meanwhile.
+        Some(unsafe { std::slice::from_raw_parts_mut(first, len as usize) })
+    }
+
     #[cfg(debug_assertions)]
     fn count_handles(&self, change: isize) {
         self.handles.set(self.handles.get().wrapping_add_signed(change));
