@@ -196,7 +196,8 @@ impl Server {
     /// Whether all of the request's body was read.
     #[must_use]
     pub fn is_body_read(&self) -> bool {
-        self.body.as_ref().is_none_or(BodyReader::is_done)
+        let is_over = self.has_ended && self.input.is_empty();
+        self.body.as_ref().is_none_or(|body| body.is_done() || is_over && body.at_end())
     }
 
     /// Bytes of the request's body that have come.
@@ -282,6 +283,13 @@ impl Server {
         let (framing, length, connection) = (Framing::None, None, Connection::Upgrade);
         let delimit = Delimit { framing, length, connection };
         write_head(head, "Switching Protocols", delimit, out)
+    }
+
+    /// The connection carries another protocol from now on: its bytes are those of one body each
+    /// way, until it ends.
+    pub fn begin_tunnel(&mut self) {
+        self.body = BodyReader::new(Framing::UntilClose, u64::MAX).ok();
+        (self.framing, self.keep_alive, self.came) = (Framing::UntilClose, false, 0);
     }
 
     /// Sends the head of the answer. Its body, if it `has_body`, has `length` bytes, if that is

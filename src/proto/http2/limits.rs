@@ -28,6 +28,8 @@ pub struct Limits {
     pub empty_frames: u32,
     /// Bytes of the window of a stream, at most.
     pub window: u32,
+    /// Whether CONNECT may name a protocol (RFC 8441): the peer is told so.
+    pub extended_connect: bool,
     /// Bytes of heads that requests under way may take, beside [`HEADS_PER_BYTE`] times those that
     /// the connection has received.
     pub heads: usize,
@@ -47,6 +49,7 @@ impl Default for Limits {
             control_frames: 1000,
             empty_frames: 100,
             window: 4 * 1024 * 1024,
+            extended_connect: false,
             heads: 16 * 1024,
         }
     }

@@ -28,10 +28,23 @@ pub(super) struct HeadInfo {
     pub(super) length: Option<u64>,
     /// The client waits to be told to send its body.
     pub(super) expects_continue: bool,
-    /// A protocol is asked for (RFC 8441): the request is an extended CONNECT.
-    pub(super) has_protocol: bool,
+    /// The protocol that is asked for (RFC 8441): the request is an extended CONNECT.
+    pub(super) protocol: Protocol,
     /// The priority (RFC 9218).
     pub(super) priority: Priority,
+}
+
+/// What an extended CONNECT asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Protocol {
+    /// The request is none.
+    #[default]
+    None,
+    /// A WebSocket: its head is made that of an upgrade of HTTP/1.1, so that nobody behind has to
+    /// know two.
+    WebSocket,
+    /// Something else, which nobody answers.
+    Other,
 }
 
 impl HeadInfo {
@@ -48,7 +61,7 @@ impl HeadInfo {
             framing,
             keep_alive: true,
             expects_continue: self.expects_continue && !ends,
-            upgrade: false,
+            upgrade: self.protocol == Protocol::WebSocket,
         }
     }
 }
@@ -114,6 +127,9 @@ impl Default for RequestLimits {
         Self { head: HeadLimits::default(), crumbs: 256 }
     }
 }
+
+/// The protocol of an extended CONNECT that is understood.
+const WEBSOCKET: &[u8] = b"websocket";
 
 const AUTHORITY: u8 = 1;
 const METHOD: u8 = 1 << 1;
@@ -219,7 +235,10 @@ impl Assembler<'_> {
                     .map_err(|error| HeadFault::Refused(Refusal::Host(error)))?;
                 self.head.set_authority(value);
             }
-            Pseudo::Protocol => self.info.has_protocol = true,
+            Pseudo::Protocol if value.eq_ignore_ascii_case(WEBSOCKET) => {
+                self.info.protocol = Protocol::WebSocket;
+            }
+            Pseudo::Protocol => self.info.protocol = Protocol::Other,
             Pseudo::Status | Pseudo::Unknown => {}
         }
         Ok(())
@@ -316,7 +335,7 @@ impl Assembler<'_> {
         let Self { head, space, mut info, seen, has_host, .. } = self;
         head.version = Version::Http2;
         let is_connect = head.method == Method::Connect;
-        let needed = match (is_connect, info.has_protocol) {
+        let needed = match (is_connect, info.protocol != Protocol::None) {
             // RFC 9113, section 8.5.
             (true, false) => METHOD | AUTHORITY,
             (true, true) => METHOD | SCHEME | PATH | AUTHORITY | PROTOCOL,
@@ -340,6 +359,15 @@ impl Assembler<'_> {
         }
         if info.length == Some(0) {
             info.expects_continue = false;
+        }
+        if info.protocol == Protocol::WebSocket {
+            if info.length.is_some() {
+                // What follows is no body (RFC 9110, section 9.3.6).
+                return malformed(Violation::LengthInvalid);
+            }
+            info.expects_continue = false;
+            head.set_method(b"GET");
+            head.fields.push_known(Known::Upgrade, WEBSOCKET);
         }
         Ok(info)
     }

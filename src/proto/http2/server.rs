@@ -69,6 +69,9 @@ pub struct Server {
     number: u64,
 }
 
+/// CONNECT may name a protocol (RFC 8441, section 3).
+const EXTENDED_CONNECT: (u16, u32) = (setting::ENABLE_CONNECT_PROTOCOL, 1);
+
 impl Server {
     /// The machine of a new connection.
     #[must_use]
@@ -79,8 +82,10 @@ impl Server {
             (setting::MAX_HEADER_LIST_SIZE, list),
             (setting::NO_RFC7540_PRIORITIES, 1),
         ];
+        let with_connect = [settings[0], settings[1], settings[2], EXTENDED_CONNECT];
+        let settings = if limits.extended_connect { &with_connect[..] } else { &settings };
         Self {
-            connection: Connection::new(Role::Server, &settings),
+            connection: Connection::new(Role::Server, settings),
             leaving: Leaving::No,
             number: 0,
         }
@@ -375,6 +380,13 @@ impl Server {
             return Err(Refusal::BodyTooLarge);
         }
         Ok(())
+    }
+
+    /// A stream carries another protocol: what comes on it has no length.
+    pub fn begin_tunnel(&mut self, id: StreamId) {
+        if let Some(stream) = self.connection.streams.get_mut(id) {
+            stream.receiving.allowed = u64::MAX;
+        }
     }
 
     /// Whether all of a request's body was read.

@@ -366,11 +366,19 @@ fn a_host_takes_the_place_of_an_authority_and_may_say_the_same() {
             "1 OPTIONS a* 0",
         ),
         (vec![(":method", "CONNECT"), (":authority", "a:1")], "1 CONNECT a:1 0"),
+        (extended_connect("websocket"), "1 GET a/ 0"),
+        (extended_connect("connect-udp"), "1 CONNECT a/ 0"),
     ] {
         let mut peer = Peer::greeted(Answers::Nothing);
         peer.send(&only(&fields));
         assert_eq!(peer.events, [word]);
     }
+}
+
+/// RFC 8441, section 4.
+fn extended_connect(protocol: &str) -> Vec<(&str, &str)> {
+    let line = [(":method", "CONNECT"), (":scheme", "http"), (":path", "/"), (":authority", "a")];
+    [&line[..], &[(":protocol", protocol)]].concat()
 }
 
 #[test]
@@ -381,6 +389,13 @@ fn the_settings_say_what_is_taken() {
     let all = frames(&out);
     let settings: Vec<(u16, u32)> = frame::read_settings(all[0].1).collect();
     assert_eq!(settings, [(3, 100), (6, 65_536), (9, 1)]);
+    let limits = Limits { extended_connect: true, ..Limits::default() };
+    let mut peer = Peer::limited(Answers::Nothing, limits);
+    peer.send(&hello(&[]));
+    let out = std::mem::take(&mut peer.out);
+    let all = frames(&out);
+    let settings: Vec<(u16, u32)> = frame::read_settings(all[0].1).collect();
+    assert_eq!(settings.last(), Some(&(8, 1)), "RFC 8441, section 3");
     assert!(said(&framed(kind::SETTINGS, 0, 0, &[0, 0x70, 0, 0, 0, 1])) == ["settings ack"]);
 }
 

@@ -247,6 +247,26 @@ impl Wire {
         }
     }
 
+    /// Sends the head after which the connection, or the stream, carries a WebSocket. Returns how
+    /// many bytes it has.
+    pub(super) fn send_tunnel_head(
+        &mut self,
+        head: &mut ResponseHead,
+        out: &mut impl Output,
+    ) -> usize {
+        match self {
+            Self::Http1(one) => {
+                one.begin_tunnel();
+                one.send_switch(head, out)
+            }
+            Self::Http2(many) => {
+                // What is to come is bounded by who reads it.
+                many.server.begin_tunnel(many.at);
+                many.server.send_head(many.at, head, None, true, out)
+            }
+        }
+    }
+
     /// Whether fields may follow the answer's body.
     pub(super) fn takes_trailers(&self) -> bool {
         match self {
