@@ -68,6 +68,8 @@ mod stats_http;
 mod stats_messages;
 mod stats_pool;
 mod stats_udp;
+mod stats_websocket;
+pub mod topics;
 mod trunk;
 mod udp;
 mod workers;
@@ -81,6 +83,7 @@ pub use self::context::worker_seed;
 pub use self::distribution::Distribution;
 pub use self::http::Encoded;
 pub use self::http::options as http_options;
+pub use self::http::websocket as websocket_options;
 pub use self::latency::{Latencies, LatencyPhase};
 pub use self::lease::Lease;
 pub use self::offloaded::{Finished, Verified};
@@ -102,6 +105,7 @@ pub use self::stats_http::{
 pub use self::stats_messages::MessageStats;
 pub use self::stats_pool::PoolStats;
 pub use self::stats_udp::{DatagramStats, DropReason};
+pub use self::stats_websocket::SocketStats;
 pub use self::workers::{WorkerCell, WorkerMessage, Workers};
 
 use self::accept::Listener;

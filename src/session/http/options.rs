@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::websocket::WebSocketOptions;
 use crate::mem::Text;
 use crate::proto::http::status::reason;
 use crate::proto::http1::{HeadLimits, write};
@@ -141,7 +142,7 @@ impl RouteOptions {
     pub fn needs_source(&self) -> bool {
         let is_told = match &self.action {
             RouteAction::Redirect { location, .. } => !location.is_constant(),
-            RouteAction::Proxy(_) | RouteAction::Handler(_) => true,
+            RouteAction::Proxy(_) | RouteAction::Handler(_) | RouteAction::WebSocket(_) => true,
             RouteAction::Respond(_)
             | RouteAction::Echo
             | RouteAction::StatusPage
@@ -218,6 +219,8 @@ pub enum RouteAction {
     Proxy(ProxyOptions),
     /// A handler of the program answers.
     Handler(HandlerOptions),
+    /// An endpoint of WebSockets answers.
+    WebSocket(Box<WebSocketOptions>),
 }
 
 /// A handler of the program.
