@@ -8,3 +8,4 @@ pub mod http2;
 pub mod lines;
 pub mod proxy_protocol;
 pub mod tls;
+pub mod websocket;

@@ -1,0 +1,3 @@
+//! WebSocket (RFC 6455) and its compression of messages (RFC 7692).
+
+pub mod extension;
