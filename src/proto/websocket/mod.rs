@@ -5,6 +5,7 @@
 
 mod endpoint;
 mod error;
+pub mod extension;
 mod frame;
 pub mod handshake;
 pub mod mask;
