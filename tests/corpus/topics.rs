@@ -2,7 +2,7 @@
 //! format, and what is published reaches subscribers as it was sent.
 
 use ringway::service::topics::{
-    Fault, Format, Hub, HubLimits, Outcome, Permissions, Publication, encode,
+    Fault, Format, Hub, HubLimits, Outcome, Permissions, Publication, Pushed, encode,
 };
 
 /// Small, so that every limit is met.
@@ -34,7 +34,10 @@ pub(crate) fn messages(input: &[u8]) -> Vec<&'static str> {
             Outcome::Publish(publication) => {
                 check_encodings(&publication);
                 let mut told = Vec::new();
-                let count = hub.deliver(&publication, |key| told.push(key));
+                let count = hub.deliver(&publication, |key| {
+                    told.push(key);
+                    Pushed::Queued
+                });
                 told.sort_unstable();
                 told.dedup();
                 assert_eq!(told.len(), count, "each subscriber once");
