@@ -296,7 +296,11 @@ impl Topics {
         self.pending_bytes -= publication.cost();
         self.targets.clear();
         if let Some(local) = self.hubs.get_mut(hub) {
-            local.hub.deliver(&publication, |key| self.targets.push(key));
+            local.hub.deliver(&publication, |key| {
+                self.targets.push(key);
+                // What becomes of it is counted then.
+                Pushed::Queued
+            });
         }
         Some(publication)
     }
