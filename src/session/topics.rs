@@ -61,6 +61,7 @@ impl TopicOptions {
 
     const fn hub(&self) -> HubLimits {
         HubLimits {
+            payload_max: self.message_max,
             subscriptions_max: self.subscriptions_max,
             filters_max: self.filters_max,
             retained_max: self.retained_max,
