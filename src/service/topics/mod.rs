@@ -125,7 +125,7 @@ pub struct TopicsStats {
     pub published: u64,
     /// Publications that were delivered, of all workers' clients.
     pub received: u64,
-    /// Messages to subscribers that came of them.
+    /// Messages to subscribers that came of them, also those that were dropped.
     pub delivered: u64,
     /// Retained publications to new subscriptions.
     pub retained_sent: u64,
@@ -151,6 +151,17 @@ pub struct TopicsStats {
     pub retained: usize,
     /// Bytes of memory that they cost now. All workers share topics and payloads.
     pub retained_bytes: usize,
+}
+
+impl TopicsStats {
+    const fn note(&mut self, pushed: Pushed) {
+        match pushed {
+            Pushed::Queued => {}
+            Pushed::DroppedOldest(count) => self.dropped_oldest += count as u64,
+            Pushed::DroppedNewest => self.dropped_newest += 1,
+            Pushed::Close => self.closed += 1,
+        }
+    }
 }
 
 /// The topics of one set on one worker: its subscribers, whom the session knows by `K`, and what
@@ -228,15 +239,22 @@ impl<K: Copy + Debug> Hub<K> {
     }
 
     /// Delivers a publication that any hub accepted: calls `each` once for each subscriber of this
-    /// hub whose filters match, in no order, also for its publisher. How many there are.
-    pub fn deliver(&mut self, publication: &Publication, each: impl FnMut(K)) -> usize {
+    /// hub whose filters match, in no order, also for its publisher. `each` says what became of
+    /// the message, which is counted; one that is sent at once is [`Pushed::Queued`]. How many
+    /// subscribers there are.
+    pub fn deliver(
+        &mut self,
+        publication: &Publication,
+        mut each: impl FnMut(K) -> Pushed,
+    ) -> usize {
         if publication.retain() {
             self.order = self.order.max(publication.order >> WORKER_BITS);
             if self.retain(publication).is_err() {
                 self.stats.retained_skipped += 1;
             }
         }
-        let count = self.subscriptions.each(publication.topic(), each);
+        let stats = &mut self.stats;
+        let count = self.subscriptions.each(publication.topic(), |key| stats.note(each(key)));
         self.stats.received += 1;
         self.stats.delivered += count as u64;
         count
@@ -248,14 +266,9 @@ impl<K: Copy + Debug> Hub<K> {
         self.retained.all()
     }
 
-    /// Counts what became of a message in a subscriber's queue.
+    /// Counts what became of a retained message in a subscriber's queue.
     pub const fn note_pushed(&mut self, pushed: Pushed) {
-        match pushed {
-            Pushed::Queued => {}
-            Pushed::DroppedOldest(count) => self.stats.dropped_oldest += count as u64,
-            Pushed::DroppedNewest => self.stats.dropped_newest += 1,
-            Pushed::Close => self.stats.closed += 1,
-        }
+        self.stats.note(pushed);
     }
 
     /// Counts a publication that was refused before it came here.

@@ -6,8 +6,10 @@ use thiserror::Error;
 pub const TOPIC_BYTES_MAX: usize = 256;
 /// Segments of a topic or filter at most.
 pub const SEGMENTS_MAX: usize = 16;
-/// Wildcards `+` of a filter at most. With it, a publication meets at most 2,517 nodes of the
-/// trie, whatever filters there are: the sums of `16 over k` for `k` up to 4.
+/// Wildcards `+` of a filter at most. Without it, the filters of a few clients could make each
+/// publication visit twice as many nodes of the trie with each segment. With it, a publication
+/// visits at most 9,401 nodes on its way (the sums of `n over k` for `n` up to 16 and `k` up to 4),
+/// whatever filters there are.
 pub const WILDCARDS_MAX: usize = 4;
 
 /// Why a topic or filter is invalid.

@@ -56,7 +56,7 @@ impl Default for QueueLimits {
 /// What became of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pushed {
-    /// It waits, and nothing was dropped.
+    /// It waits, or was sent at once, and nothing was dropped.
     Queued,
     /// It waits, and so many older messages were dropped.
     DroppedOldest(usize),

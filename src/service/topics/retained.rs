@@ -164,8 +164,9 @@ mod tests {
     use std::collections::BTreeMap;
 
     fn publication(topic: &str, payload: &str, order: u64) -> Publication {
-        let made = Publication::new(topic.as_bytes(), payload.as_bytes(), true).unwrap();
-        Publication { order, ..made }
+        let mut made = Publication::new(topic.as_bytes(), payload.as_bytes(), true).unwrap();
+        made.order = order;
+        made
     }
 
     fn matching(retained: &Retained, filter: &str, most: usize) -> (Vec<String>, usize) {

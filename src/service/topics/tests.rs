@@ -74,7 +74,10 @@ fn refusal(hub: &mut Hub<Key>, from: SubscriberId, message: &str) -> &'static st
 
 fn delivered(hub: &mut Hub<Key>, publication: &Publication) -> Vec<u32> {
     let mut keys = Vec::new();
-    hub.deliver(publication, |key| keys.push(key.index));
+    hub.deliver(publication, |key| {
+        keys.push(key.index);
+        Pushed::Queued
+    });
     keys.sort_unstable();
     keys
 }
@@ -234,22 +237,24 @@ fn all_workers_come_to_retain_the_same() {
                 let publication = Publication::new(topic, payload, true).unwrap();
                 let publication = hubs[from].publish(publication).unwrap();
                 let was = retained_topics(&hubs[from]);
-                hubs[from].deliver(&publication, |_| {});
+                hubs[from].deliver(&publication, |_| Pushed::Queued);
                 assert_eq!(retained_topics(&hubs[from]), was, "its hub retained it already");
                 for to in (0..3).filter(|&to| to != from) {
                     on_the_way[from * 3 + to].push_back(publication.clone());
                 }
             } else if let Some(publication) = on_the_way[from * 3 + to].pop_front() {
-                hubs[to].deliver(&publication, |_| {});
+                hubs[to].deliver(&publication, |_| Pushed::Queued);
             }
         }
         for (way, mut rest) in on_the_way.into_iter().enumerate() {
-            rest.drain(..).for_each(|one| drop(hubs[way % 3].deliver(&one, |_| {})));
+            for one in rest.drain(..) {
+                hubs[way % 3].deliver(&one, |_| Pushed::Queued);
+            }
         }
         assert_eq!(retained_topics(&hubs[0]), retained_topics(&hubs[1]), "{seed}");
         assert_eq!(retained_topics(&hubs[0]), retained_topics(&hubs[2]), "{seed}");
         let last = hubs[2].publish(Publication::new(b"a", &b"last"[..], true).unwrap()).unwrap();
-        hubs[0].deliver(&last, |_| {});
+        hubs[0].deliver(&last, |_| Pushed::Queued);
         assert!(retained_topics(&hubs[0]).contains(&("a".to_owned(), b"last".to_vec())));
     }
 }
@@ -264,18 +269,27 @@ fn a_retained_publication_without_room_elsewhere_is_delivered_and_counted() {
     assert_eq!(delivered(&mut second, &publication), [1]);
     assert_eq!((second.stats().retained_skipped, second.stats().retained), (1, 0));
     second.set_limits(HubLimits::default());
-    first.retained().for_each(|one| drop(second.deliver(one, |_| {})));
+    for one in first.retained() {
+        second.deliver(one, |_| Pushed::Queued);
+    }
     assert_eq!(second.stats().retained, 1);
 }
 
 #[test]
 fn drops_are_counted_by_policy() {
     let mut hub = hub();
-    for pushed in [Pushed::Queued, Pushed::DroppedOldest(3), Pushed::DroppedNewest, Pushed::Close] {
-        hub.note_pushed(pushed);
+    for index in 0..4 {
+        let id = hub.open(key(index));
+        say(&mut hub, id, r#"{"op":"subscribe","topic":"a"}"#);
     }
+    let publication = Publication::new(b"a", &b"1"[..], false).unwrap();
+    let mut all = [Pushed::Queued, Pushed::DroppedOldest(3), Pushed::DroppedNewest, Pushed::Close]
+        .into_iter();
+    assert_eq!(hub.deliver(&publication, |_| all.next().unwrap()), 4);
+    hub.note_pushed(Pushed::DroppedNewest);
     let stats = hub.stats();
-    assert_eq!((stats.dropped_oldest, stats.dropped_newest, stats.closed), (3, 1, 1));
+    assert_eq!((stats.dropped_oldest, stats.dropped_newest, stats.closed), (3, 2, 1));
+    assert_eq!(stats.delivered, 4);
 }
 
 #[test]

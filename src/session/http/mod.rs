@@ -36,7 +36,7 @@ mod upstream;
 mod waiting;
 pub mod websocket;
 
-pub(super) use client::{Http, Switched};
+pub(super) use client::{Delivery, Http, Switched};
 pub use coder::Encoded;
 pub(super) use limiters::seed_of;
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::websocket::WebSocketOptions;
+use super::websocket::{SocketService, WebSocketOptions};
 use crate::mem::Text;
 use crate::proto::http::status::reason;
 use crate::proto::http1::{HeadLimits, write};
@@ -25,6 +25,7 @@ use crate::service::http::template::Template;
 use crate::session::lease::Lease;
 use crate::session::resources::{Folder, LineSink};
 use crate::session::stats_http::RouteCounters;
+use crate::session::topics::TopicSet;
 
 /// A listener of HTTP.
 #[derive(Debug)]
@@ -80,6 +81,27 @@ pub struct HttpOptions {
     pub needs_source: bool,
     /// The numbers of the upstreams that its routes go to, each once.
     pub upstreams: Box<[usize]>,
+}
+
+impl HttpOptions {
+    /// The topics of its routes.
+    pub(in crate::session) fn topics(&self) -> impl Iterator<Item = &Arc<TopicSet>> {
+        self.routes.iter().filter_map(|route| match &route.action {
+            RouteAction::WebSocket(socket) => match &socket.service {
+                SocketService::Topics { set, .. } => Some(set),
+                SocketService::Echo | SocketService::Relay { .. } | SocketService::Handler(_) => {
+                    None
+                }
+            },
+            RouteAction::Respond(_)
+            | RouteAction::Redirect { .. }
+            | RouteAction::Echo
+            | RouteAction::StatusPage
+            | RouteAction::Files(_)
+            | RouteAction::Proxy(_)
+            | RouteAction::Handler(_) => None,
+        })
+    }
 }
 
 /// What becomes of an exchange with a server when the client ends its side of the connection. That

@@ -102,6 +102,8 @@ pub(in crate::session) struct HttpState {
     pub(super) last_request: u64,
     /// The program's handlers.
     pub(super) handlers: Handlers,
+    /// Frames of a WebSocket that are written to a stream of HTTP/2.
+    pub(super) frames: Vec<u8>,
     /// What heads of HTTP/2 are read with.
     pub(super) workspace: Workspace,
 }
@@ -129,6 +131,7 @@ impl HttpState {
             lines: LogLines::default(),
             last_request: 0,
             handlers: Handlers::new(options),
+            frames: Vec::new(),
             workspace: Workspace::default(),
         }
     }

@@ -125,7 +125,9 @@ impl Http {
                 self.begin_handled(context, key, (head, told), (route, handler.place, meta));
             }
             RouteAction::Files(files) => self.begin_file(context, key, head, told, files),
-            RouteAction::WebSocket(_) => self.answer_status(context, head, told, 501, None),
+            RouteAction::WebSocket(socket) => {
+                self.begin_socket(context, key, (head, told), (route, socket, meta));
+            }
             RouteAction::Proxy(proxy) => {
                 match max_forwards::count(&mut head) {
                     Forwards::On => {}

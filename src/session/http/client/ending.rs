@@ -48,6 +48,10 @@ impl Http {
             }
             Responder::Verify(pending) => Some(pending.take_request()),
             Responder::Handler(handled) => Some(handled.take_request()),
+            Responder::Socket(socket) => {
+                self.leave_socket(context, socket);
+                None
+            }
             Responder::Done => None,
         };
         let mut is_cut = false;

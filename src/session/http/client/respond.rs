@@ -480,6 +480,7 @@ impl Http {
             | Responder::Verify(_)
             | Responder::File(_)
             | Responder::Handler(_)
+            | Responder::Socket(_)
             | Responder::Done => {}
         }
     }

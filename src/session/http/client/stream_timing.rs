@@ -71,6 +71,8 @@ impl Http {
                 Responder::Handler(handled) => {
                     (!handled.takes_body(), handled.is_call().then(|| handled.sent()))
                 }
+                // It has times of its own.
+                Responder::Socket(_) => (true, None),
                 Responder::Verify(_)
                 | Responder::Listing(_)
                 | Responder::Encoding(_)
@@ -152,6 +154,7 @@ impl Http {
             | Responder::Verify(_)
             | Responder::Encoding(_)
             | Responder::Listing(_)
+            | Responder::Socket(_)
             | Responder::Done => false,
         };
         if !is_wanted {

@@ -184,6 +184,10 @@ impl Http {
                 Some(began) => began + options.head_timeout,
                 None => self.waits.progress + options.keepalive_timeout,
             }),
+            // It has times of its own.
+            Phase::Answering if self.request.as_ref().is_some_and(|one| one.socket().is_some()) => {
+                None
+            }
             Phase::Answering | Phase::Discard if !is_whole && self.wants_input(context) => {
                 Some(self.body_deadline())
             }
