@@ -10,6 +10,7 @@
 //! | `numbers` | numbers by which workers know things |
 //! | `sockets` | the listening sockets |
 //! | `routes` | what of routes goes on |
+//! | `topics` | what of topics goes on |
 //! | `upstreams` | what of upstreams goes on |
 //! | `inventory` | what there is, for metrics and pages |
 
@@ -17,6 +18,7 @@ mod inventory;
 mod numbers;
 mod routes;
 mod sockets;
+mod topics;
 mod upstreams;
 
 use std::collections::HashSet;
@@ -29,6 +31,8 @@ pub(super) use self::inventory::{Inventory, Known, KnownUpstream};
 use self::numbers::Numbers;
 pub(super) use self::routes::Routes;
 use self::sockets::{PlannedSockets, Sockets};
+use self::topics::Successor;
+pub(super) use self::topics::TopicSets;
 use self::upstreams::{PlannedUpstreams, Upstreams};
 use super::StartError;
 use super::access_log::AccessFiles;
@@ -57,6 +61,7 @@ pub(super) struct Planner {
     listeners: Numbers<String>,
     datagrams: Numbers<String>,
     routes: Routes,
+    topics: TopicSets,
     upstreams: Upstreams,
     sockets: Sockets,
     /// The files of access logs, unless lines are written nowhere.
@@ -120,6 +125,7 @@ impl Planner {
             listeners: Numbers::default(),
             datagrams: Numbers::default(),
             routes: Routes::new(count),
+            topics: TopicSets::new(count),
             upstreams: Upstreams::default(),
             sockets: Sockets::default(),
             access: Some(AccessFiles::default()),
@@ -213,6 +219,7 @@ impl Planner {
         self.listeners.sweep();
         self.datagrams.sweep();
         self.routes.sweep();
+        self.topics.sweep();
         self.tidy();
     }
 
@@ -242,6 +249,7 @@ impl Planner {
         let numbers = upstreams.numbers();
         let mut builder = HttpBuilder {
             routes: &mut self.routes,
+            topics: &mut self.topics,
             lines: self.access.as_ref(),
             handlers: &self.handlers,
             watched: Vec::new(),
@@ -290,6 +298,9 @@ impl Planner {
         let inventory = Inventory::new(config, &leases, &services, &upstreams);
         let checks = upstreams.checks(config);
         let fresh_routes = self.routes.adopt();
+        for Successor { old, new } in self.topics.adopt() {
+            tracing::debug!(topics = &*new.name, "set up anew, from {:?}", old.options);
+        }
         let settings = build::settings(config);
         let count = self.workers.cells().len();
         let mut plans = Vec::with_capacity(count);
