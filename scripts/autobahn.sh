@@ -40,6 +40,7 @@ websockets-* 3.[234] NON-STRICT OK
 websockets-* 4.[12].[345] NON-STRICT OK
 websockets-* 5.15 NON-STRICT OK
 websockets-* 6.4.* NON-STRICT OK
+websockets-* 7.1.5 FAILED WRONG-CODE
 END
 }
 
@@ -129,14 +130,15 @@ fetch_pypy() {
     rm -rf "$folder"
 }
 
-# Runs Python 2, with the libraries that came with it.
-python2() {
+# Runs Python 2, with the libraries that came with it, in the place of this shell: what runs in the background is then it.
+exec_python2() {
     local interpreter libraries=$home/python/usr/lib
     interpreter=$(cat "$home/interpreter")
     libraries=$libraries:$(echo "$libraries"/*-linux-gnu*)
-    LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH} PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=$home/site \
+    exec env "LD_LIBRARY_PATH=$libraries${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}" PYTHONDONTWRITEBYTECODE=1 "PYTHONPATH=$home/site" \
         "$interpreter" "$@"
 }
+python2() { (exec_python2 "$@"); }
 
 # Finds a Python 2, or fetches one.
 find_python2() {
@@ -220,7 +222,7 @@ run_server() {
     local name=$1 url=$2 side=server running=() folder
     distribute $side
     for folder in "$out/$side"/[0-9]*; do
-        (python2 "$helper/suite.py" "$home/site" client "$folder" "$url" "$name" >"$folder/log" 2>&1) &
+        exec_python2 "$helper/suite.py" "$home/site" client "$folder" "$url" "$name" >"$folder/log" 2>&1 &
         running+=($!)
     done
     pids+=("${running[@]}")
@@ -234,7 +236,7 @@ run_client() {
     distribute $side
     for folder in "$out/$side"/[0-9]*; do
         port=$(free_port)
-        start "$folder/log" "$port" python2 "$helper/suite.py" "$home/site" server "$folder" "ws://127.0.0.1:$port" "$name"
+        start "$folder/log" "$port" exec_python2 "$helper/suite.py" "$home/site" server "$folder" "ws://127.0.0.1:$port" "$name"
         echo "$port" >"$folder/port"
         (exec timeout "$limit" bash -c "$command \"\$@\"" client "ws://127.0.0.1:$port" "$name" >"$folder/client.log" 2>&1) &
         running+=($!)
@@ -250,7 +252,7 @@ run_client() {
 
 server_of_ringway() {
     local port program
-    program=$(ringway)
+    program=$(ringway) || exit
     port=$(free_port)
     configuration "$port" >"$home/ringway.toml"
     start "$home/ringway.log" "$port" "$program" serve --config "$home/ringway.toml"

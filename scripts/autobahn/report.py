@@ -83,10 +83,10 @@ def wait(port, pid):
     return 1
 
 
-def finished(folder):
+def begun(folder):
     """How many cases have begun, by the suite's logs."""
-    marks = (log.read_text(errors="replace").count("Running test case") for log in folder.glob("[0-9]*/log"))
-    return sum(marks)
+    logs = folder.glob("[0-9]*/log")
+    return sum(log.read_text(errors="replace").count("Running test case") for log in logs)
 
 
 def join(seconds, folder, pids):
@@ -96,14 +96,14 @@ def join(seconds, folder, pids):
     while any(alive(pid) for pid in pids):
         now = time.monotonic()
         if now - begin > float(seconds):
-            print(f"ended after {seconds} s, at case {finished(folder)} of {total}", file=sys.stderr)
+            print(f"ended after {seconds} s, at case {begun(folder)} of {total}", file=sys.stderr)
             for pid in pids:
                 if alive(pid):
                     os.kill(int(pid), signal.SIGTERM)
             return 1
         if now - shown > 30:
             shown = now
-            print(f"{finished(folder)} of {total} cases after {now - begin:.0f} s", file=sys.stderr)
+            print(f"{begun(folder)} of {total} cases after {now - begin:.0f} s", file=sys.stderr)
         time.sleep(0.1)
     (folder / "seconds").write_text(f"{time.monotonic() - begin:.0f}")
     return 0
@@ -148,6 +148,15 @@ def why(folder, outcome):
     return " ".join(text)
 
 
+def last_lines(folder):
+    """What the programs said last, where cases are missing."""
+    for log in sorted(folder.glob("[0-9]*/*log")):
+        lines = [line for line in log.read_text(errors="replace").splitlines() if line]
+        print(f"\n{log}:")
+        for line in lines[-3:]:
+            print(f"    {line[:200]}")
+
+
 def report(folder, agent, permitted):
     cases = (folder / "cases").read_text().split()
     found = merge(folder, agent)
@@ -186,6 +195,8 @@ def report(folder, agent, permitted):
         print("\ncase      behavior       close             code  permitted")
     for case, behavior, close, code, ok, text in listed:
         print(f"{case:<8}  {behavior:<13}  {close:<16}  {code:<4}  {'yes' if ok else 'no ':<9}  {text}".rstrip())
+    if total["MISSING"]:
+        last_lines(folder)
     seconds = (folder / "seconds").read_text() if (folder / "seconds").exists() else "?"
     print(f"\n{len(cases)} cases in {seconds} s, {bad} not as they should be; reports: {folder}")
     return 1 if bad else 0
