@@ -271,6 +271,8 @@ client_of_ringway() {
     run_client "${agent:-ringway}" "$program"
 }
 
+# In one group, which the shell reads whole: the script may be changed while it runs.
+{
 setup
 mkdir -p "$out"
 out=$(realpath "$out")
@@ -292,3 +294,4 @@ case "$mode" in
         ;;
 esac
 exit "$status"
+}
