@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::encode::Encoding;
 use super::file::Transfer;
 use super::handled::Handled;
+use super::publish::Publishing;
 use super::socket::Socket;
 use super::verify::Pending;
 use crate::mem::Key;
@@ -52,6 +53,8 @@ pub(in crate::session::http) enum Responder {
     Handler(Box<Handled>),
     /// An endpoint of WebSockets.
     Socket(Box<Socket>),
+    /// Topics, to which its body is published.
+    Publish(Box<Publishing>),
     /// Nobody any more: what was answered is written.
     Done,
 }
@@ -72,6 +75,10 @@ impl Request {
     pub(super) fn encoding_cost(&self) -> usize {
         let said = self.handled().map_or(0, Handled::cost);
         let said = said + self.socket().map_or(0, Socket::cost);
+        let said = match &self.responder {
+            Responder::Publish(publishing) => publishing.cost(),
+            _ => said,
+        };
         self.encoding.as_deref().map_or(said, Encoding::waiting)
     }
 
@@ -86,6 +93,7 @@ impl Request {
             | Responder::File(_)
             | Responder::Echo(_)
             | Responder::Socket(_)
+            | Responder::Publish(_)
             | Responder::Done => None,
         }
     }
@@ -101,6 +109,7 @@ impl Request {
             | Responder::File(_)
             | Responder::Echo(_)
             | Responder::Handler(_)
+            | Responder::Publish(_)
             | Responder::Done => None,
         }
     }
@@ -111,7 +120,8 @@ impl Request {
         match &self.responder {
             Responder::Handler(handled) => handled.until,
             Responder::Socket(socket) => socket.due(),
-            Responder::Proxy(_)
+            Responder::Publish(_)
+            | Responder::Proxy(_)
             | Responder::Verify(_)
             | Responder::Listing(_)
             | Responder::Encoding(_)
@@ -149,6 +159,7 @@ impl Request {
             | Responder::Echo(_)
             | Responder::Handler(_)
             | Responder::Socket(_)
+            | Responder::Publish(_)
             | Responder::Done => true,
         }
     }
@@ -181,6 +192,7 @@ impl Request {
             | Responder::Listing(_)
             | Responder::Handler(_)
             | Responder::Socket(_)
+            | Responder::Publish(_)
             | Responder::Done => None,
         }
     }

@@ -481,6 +481,7 @@ impl Http {
             | Responder::File(_)
             | Responder::Handler(_)
             | Responder::Socket(_)
+            | Responder::Publish(_)
             | Responder::Done => {}
         }
     }

@@ -256,6 +256,7 @@ impl Http {
             | Responder::File(_)
             | Responder::Echo(_)
             | Responder::Handler(_)
+            | Responder::Publish(_)
             | Responder::Done => None,
         }
     }

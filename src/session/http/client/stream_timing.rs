@@ -78,6 +78,7 @@ impl Http {
                 | Responder::Encoding(_)
                 | Responder::File(_)
                 | Responder::Echo(_)
+                | Responder::Publish(_)
                 | Responder::Done => (false, None),
             };
             // Where an answer of a call goes on, so does the call.
@@ -148,7 +149,7 @@ impl Http {
         }
         let is_wanted = match &request.responder {
             Responder::Proxy(exchange) => context.http.proxy.takes_body(*exchange),
-            Responder::Echo(_) => true,
+            Responder::Echo(_) | Responder::Publish(_) => true,
             Responder::Handler(handled) => handled.takes_body(),
             Responder::File(_)
             | Responder::Verify(_)

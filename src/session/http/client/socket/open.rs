@@ -45,6 +45,11 @@ impl Http {
         (route, options, meta): (&RouteOptions, &WebSocketOptions, &RequestMeta),
     ) {
         if !handshake::asks(&head, meta.upgrade, meta.upgrade) {
+            if let SocketService::Topics { set, publish: true, .. } = &options.service
+                && Self::publishes(&head)
+            {
+                return self.begin_publish(context, (head, told), (set, meta));
+            }
             return self.answer_no_socket(context, head, told);
         }
         if let Err(error) = handshake::check(&head) {
