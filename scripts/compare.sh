@@ -7,7 +7,7 @@
 #   scripts/compare.sh http1    nginx, HAProxy, h2o, Envoy              docs/benchmarks-http1.md
 #   scripts/compare.sh http2    nginx, HAProxy, h2o, Envoy              docs/benchmarks-http2.md
 #   scripts/compare.sh grpc     tonic, Envoy, nginx, HAProxy            docs/benchmarks-grpc.md
-#   scripts/compare.sh websocket tungstenite, fastwebsockets, sockudo-ws, nginx, HAProxy
+#   scripts/compare.sh websocket tungstenite, fastwebsockets, sockudo-ws, yawc, nginx, HAProxy
 #                                                                       docs/benchmarks-websocket.md
 #   scripts/compare.sh tls      nginx, HAProxy                          docs/benchmarks-tls.md
 #   scripts/compare.sh scale    nginx, HAProxy                          docs/benchmarks-scale.md

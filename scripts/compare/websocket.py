@@ -75,6 +75,9 @@ max_connections = {max(self.idle, self.subscribers) + SPARE}
     def command_sockudo(self, port, _upstream):
         return [self.bins[f"sockudo-{self.kind}"], f"127.0.0.1:{port}"]
 
+    def command_yawc(self, port, _upstream):
+        return [self.bins[f"yawc-{self.kind}"], f"127.0.0.1:{port}"]
+
     def command_nginx(self, port, upstream):
         command = super().command_nginx(port, upstream)
         with open(command[-1], encoding="utf-8") as file:
@@ -89,7 +92,7 @@ max_connections = {max(self.idle, self.subscribers) + SPARE}
         few = "" if self.idle == IDLE else " (the limit of open files allows no more)"
         with open(f"{grpc.PEERS}/Cargo.lock", encoding="utf-8") as file:
             lock = file.read()
-        crates = ("tokio-tungstenite", "fastwebsockets", "sockudo-ws", "tokio")
+        crates = ("tokio-tungstenite", "fastwebsockets", "sockudo-ws", "yawc", "tokio")
         peers = [f"{crate} " + re.search(f'name = "{crate}"\nversion = "(.*)"', lock).group(1) for crate in crates]
         peers += [version(["nginx", "-v"]), version(["haproxy", "-v"])]
         return [
@@ -99,8 +102,8 @@ max_connections = {max(self.idle, self.subscribers) + SPARE}
             "`benches/peers`, with a runtime of Tokio of one thread, TCP_NODELAY, and the settings of their "
             f"libraries, but for tungstenite's read buffer: {READ_BUFFER // 1024} KiB for echoes and "
             f"{READ_BUFFER_MANY // 1024} KiB for many connections, because its default of 128 KiB costs it more of "
-            "both. tungstenite and sockudo-ws flush once no further message has been read; fastwebsockets writes "
-            "each message at once. Pipelined, a connection sends 16 messages in one write, and the next 16 once all "
+            "both. tungstenite, sockudo-ws and yawc flush once no further message has been read; fastwebsockets "
+            "writes each message at once. yawc's connections share a pool of compressors. Pipelined, a connection sends 16 messages in one write, and the next 16 once all "
             "have come back. With permessage-deflate no context is taken over, in either direction. Of fan-out, the "
             "next message is published once all subscribers have the one before; peers use "
             "`tokio::sync::broadcast`, and frame or compress a message for each connection, as their libraries do. "
@@ -245,7 +248,7 @@ WORKS = {
     "ws-deflate": {
         "title": f"Echo of 1 KiB of JSON with permessage-deflate, {CONNECTIONS} connections",
         "run": echo(1024, 1, "--deflate"),
-        "servers": ["ringway", "sockudo"],
+        "servers": ["ringway", "sockudo", "yawc"],
         "columns": {**COLUMNS, "bytes": "bytes of an answer"},
     },
     "ws-fanout": {
@@ -257,7 +260,7 @@ WORKS = {
     "ws-fanout-deflate": {
         "title": f"A message of 256 bytes to {SUBSCRIBERS:,} subscribers with permessage-deflate",
         "run": fanout("--deflate"),
-        "servers": ["ringway", "sockudo"],
+        "servers": ["ringway", "sockudo", "yawc"],
         "columns": DELIVERY,
     },
     "ws-proxy": {
@@ -276,7 +279,7 @@ WORKS = {
     "ws-idle-deflate": {
         "title": "Idle connections with permessage-deflate",
         "run": idle("--deflate"),
-        "servers": ["ringway", "sockudo"],
+        "servers": ["ringway", "sockudo", "yawc"],
         "columns": {},
         "runs": 1,
     },
@@ -296,14 +299,17 @@ def targets(everything):
         per_second(f"echo of {size}", key, "tungstenite", 1.3)
         per_second(f"echo of {size}", key, "sockudo", 1.1)
     per_second("echo of 64 B, 16 at a time", "ws-pipelined", "tungstenite", 3)
-    per_second("echo with permessage-deflate", "ws-deflate", "sockudo", 1.5)
+    for peer in ("sockudo", "yawc"):
+        per_second("echo with permessage-deflate", "ws-deflate", peer, 1.5)
     for text, key, peer in (
         ("fan-out", "ws-fanout", "tungstenite"),
         ("fan-out with permessage-deflate", "ws-fanout-deflate", "sockudo"),
+        ("fan-out with permessage-deflate", "ws-fanout-deflate", "yawc"),
     ):
         results = everything[key]
-        rows.append(at_most(f"{text}: CPU per delivery over Tokio's", ratio(results, "cpu", peer), 0.5))
-        rows.append(at_most(f"{text}: time to the last over Tokio's", ratio(results, "last", peer), 0.5))
+        over = f"that of Tokio and {peer}"
+        rows.append(at_most(f"{text}: CPU per delivery over {over}", ratio(results, "cpu", peer), 0.5))
+        rows.append(at_most(f"{text}: time to the last over {over}", ratio(results, "last", peer), 0.5))
     rows.append(at_most("proxy: CPU per message over nginx's", ratio(everything["ws-proxy"], "cpu", "nginx"), 0.8))
     for text, key in (("idle", "ws-idle"), ("idle with permessage-deflate", "ws-idle-deflate")):
         rows.append(at_most(f"{text}: KiB per connection", summary(everything[key], "ringway", "memory"), 2))

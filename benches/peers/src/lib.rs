@@ -52,6 +52,20 @@ impl Message for sockudo_ws::Message {
     }
 }
 
+impl Message for yawc::Frame {
+    fn is_data(&self) -> bool {
+        matches!(self.opcode(), yawc::OpCode::Text | yawc::OpCode::Binary)
+    }
+
+    fn as_text(&self) -> Option<&[u8]> {
+        (self.opcode() == yawc::OpCode::Text).then(|| &self.payload()[..])
+    }
+
+    fn text(text: String) -> Self {
+        Self::text(text)
+    }
+}
+
 /// The argument at this place: what it is, for the message if it is missing.
 pub fn argument(place: usize, what: &str) -> String {
     std::env::args().nth(place).unwrap_or_else(|| panic!("missing argument: {what}"))
@@ -206,5 +220,55 @@ pub mod sockudo {
                 rest,
             )),
         })
+    }
+}
+
+/// Servers of yawc.
+pub mod yawc_server {
+    use std::convert::Infallible;
+
+    use http_body_util::Empty;
+    use hyper::body::{Bytes, Incoming};
+    use hyper::server::conn::http1;
+    use hyper::service::service_fn;
+    use hyper::{Request, Response};
+    use hyper_util::rt::TokioIo;
+    use tokio::net::TcpStream;
+    use yawc::{DeflatePool, HttpWebSocket, Options, WebSocket};
+
+    /// Compression for clients that offer it, with contexts that all connections share where they
+    /// are not taken over, as the library advises for many connections; else its defaults.
+    pub fn options() -> Options {
+        Options::default().with_utf8().with_deflate_pool(DeflatePool::new(64))
+    }
+
+    /// The handshake, and what becomes of the socket after it.
+    pub async fn accept<F>(
+        socket: TcpStream,
+        options: Options,
+        handle: impl FnOnce(HttpWebSocket) -> F + Clone + Send + 'static,
+    ) where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let handshake = service_fn(move |mut request: Request<Incoming>| {
+            let (options, handle) = (options.clone(), handle.clone());
+            async move {
+                let answer = WebSocket::upgrade_with_options(&mut request, options);
+                let Ok((answer, upgraded)) = answer else {
+                    let mut refused = Response::new(Empty::<Bytes>::new());
+                    *refused.status_mut() = http::StatusCode::BAD_REQUEST;
+                    return Ok::<_, Infallible>(refused);
+                };
+                tokio::spawn(async move {
+                    if let Ok(socket) = upgraded.await {
+                        handle(socket).await;
+                    }
+                });
+                Ok(answer)
+            }
+        });
+        let connection = http1::Builder::new().serve_connection(TokioIo::new(socket), handshake);
+        // A client that goes away is no failure.
+        let _ = connection.with_upgrades().await;
     }
 }
