@@ -26,7 +26,8 @@ fn done(result: i32, what: &str) -> i32 {
 
 /// Connects from 127.0.0.1, or an address after it once that one has too few ports.
 fn connect(target: SocketAddrV4, number: usize) -> TcpStream {
-    let source = Ipv4Addr::from_bits(Ipv4Addr::LOCALHOST.to_bits() + (number / PER_ADDRESS) as u32);
+    let addresses = (number / PER_ADDRESS) as u32;
+    let source = Ipv4Addr::from_bits(Ipv4Addr::LOCALHOST.to_bits() + addresses);
     let (source, target) = (address(SocketAddrV4::new(source, 0)), address(target));
     let length = size_of::<libc::sockaddr_in>() as u32;
     let on = 1;

@@ -33,10 +33,12 @@ struct Load {
     epoll: Epoll,
     subscribers: Vec<Subscriber>,
     publisher: TcpStream,
-    /// What is published, and what is to come of it if it is not compressed.
+    /// What is published, with a place for its data, and the bytes of them.
     template: String,
     data: usize,
-    plain: Option<usize>,
+    is_deflate: bool,
+    /// The length of the first message, which all others have, if they are not compressed.
+    length: Option<usize>,
     published: usize,
     bytes: u64,
 }
@@ -93,8 +95,8 @@ impl Load {
         one.counter.feed(&buffer[..read], |length| {
             came += 1;
             self.bytes += length as u64;
-            let plain = self.plain.unwrap_or(length);
-            assert!(length == plain, "a message of {length} bytes, not of {plain}");
+            let first = *self.length.get_or_insert(length);
+            assert!(self.is_deflate || length == first, "a message of {length} bytes, not {first}");
         });
         one.got += came;
         assert!(one.got <= self.published, "a message came twice");
@@ -134,9 +136,17 @@ pub fn run(options: &Options) {
     let subscribers = subscribers.collect();
     epoll.add(&publisher, count);
     let data = size.checked_sub(MESSAGE.len() - 1).expect("a size that holds the message's names");
-    let plain = (!is_deflate).then_some(size);
-    let mut load =
-        Load { epoll, subscribers, publisher, template, data, plain, published: 0, bytes: 0 };
+    let mut load = Load {
+        epoll,
+        subscribers,
+        publisher,
+        template,
+        data,
+        is_deflate,
+        length: None,
+        published: 0,
+        bytes: 0,
+    };
 
     let mut buffer = vec![0; BUFFER];
     for _ in 0..WARM {
