@@ -424,6 +424,7 @@ impl<D: Driver> Sessions<D> {
 
     /// Brings the counters up to date that cost too much to be kept so in every turn.
     pub fn publish(&mut self) {
+        self.context.topics.show();
         let now = self.context.now();
         let Context { http, plan, .. } = &mut self.context;
         for (upstream, cluster) in http.clusters.iter_mut() {
