@@ -8,6 +8,7 @@ use nix::errno::Errno;
 
 use super::http::options::{ClusterOptions, HttpOptions};
 use super::resources::Folder;
+use super::topics::TopicSet;
 use super::workers::Workers;
 use crate::handler::HttpHandlers;
 use crate::net::tls::kernel::Report;
@@ -227,6 +228,20 @@ impl ServiceOptions {
         }
     }
 
+    /// The topics that clients of frames publish to, if there are any.
+    #[must_use]
+    pub fn frame_topics(&self) -> Option<&Arc<TopicSet>> {
+        match self {
+            Self::Frame(options) => options.topics.as_ref(),
+            Self::Echo
+            | Self::Tcp { .. }
+            | Self::Sni(_)
+            | Self::Messages { .. }
+            | Self::Http(_)
+            | Self::FrameProxy { .. } => None,
+        }
+    }
+
     /// The numbers of the upstreams that its connections may go to, each once.
     #[must_use]
     pub fn upstreams(&self) -> Vec<usize> {
@@ -249,6 +264,8 @@ pub struct FrameOptions {
     pub service: FrameService,
     /// The folder of the files that it gives.
     pub root: Option<Folder>,
+    /// The topics that its clients may publish to.
+    pub topics: Option<Arc<TopicSet>>,
 }
 
 /// Makes a worker's own [`Handler`].
