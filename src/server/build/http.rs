@@ -67,11 +67,13 @@ impl HttpBuilder<'_> {
             || !access.is_open()
             || !trusted_proxies.is_empty()
             || routes.iter().any(RouteOptions::needs_source);
+        let takes_websockets =
+            routes.iter().any(|route| matches!(route.action, RouteAction::Proxy(_)));
         Ok(HttpOptions {
             router: router(http)?,
             routes,
             limits: head_limits(http),
-            http2: http.http2.enabled.then(|| http2_limits(http)),
+            http2: http.http2.enabled.then(|| http2_limits(http, takes_websockets)),
             body_max: http.body_max.unwrap_or(u64::MAX),
             head_timeout: http.head_timeout,
             body_timeout: http.body_timeout,
@@ -358,7 +360,7 @@ fn head_limits(http: &HttpConfig) -> HeadLimits {
 }
 
 /// What a connection of HTTP/2 may have.
-fn http2_limits(http: &HttpConfig) -> Limits {
+fn http2_limits(http: &HttpConfig, extended_connect: bool) -> Limits {
     let config::Http2Options { streams_max, window_max, cookie_parts_max, .. } = http.http2;
     let crumbs = cookie_parts_max as usize;
     Limits {
@@ -370,6 +372,7 @@ fn http2_limits(http: &HttpConfig) -> Limits {
         control_frames: http.http2.control_frames_max,
         empty_frames: http.http2.empty_frames_max,
         window: window_max,
+        extended_connect,
         ..Limits::default()
     }
 }
