@@ -222,8 +222,8 @@ impl Client {
         self.asks_upgrade = upgrade;
     }
 
-    /// The server has agreed to the protocol that was asked for, whose bytes are from now on those of
-    /// the request's body and of the answer's, each until its end.
+    /// The server has agreed to the protocol that was asked for: its bytes are those of the request's
+    /// body and of the answer's from now on, each until its end.
     pub fn open_tunnel(&mut self) {
         if let Ok(body) = BodyReader::new(Framing::UntilClose, u64::MAX) {
             self.receiving = Receiving::Body(body);
@@ -716,5 +716,57 @@ mod tests {
         told(&mut client, true, &mut words);
         assert_eq!(words, "head 413 Some(2) no end 0");
         assert!(!client.is_reusable());
+    }
+
+    /// A machine that has asked for a WebSocket whose bytes are those of the request's body.
+    fn asked_for_websocket(out: &mut Vec<u8>) -> Client {
+        let mut client = Client::default();
+        client.begin(Method::Get);
+        let mut head = RequestHead::default();
+        head.set_method(b"GET");
+        head.set_path("/");
+        let (path, authority, size, upgrade) = ("/", "a", BodySize::Unknown, true);
+        let line = RequestLine { head: &head, path, authority, size, upgrade, key: Some("k") };
+        client.send_head(line, out);
+        client
+    }
+
+    #[test]
+    fn nothing_goes_into_a_tunnel_before_it_is_open() {
+        let mut out = Vec::new();
+        let mut client = asked_for_websocket(&mut out);
+        let text = "GET / HTTP/1.1\r\nhost: a\r\nsec-websocket-key: k\r\n\
+                    connection: upgrade\r\n\r\n";
+        assert_eq!(String::from_utf8(std::mem::take(&mut out)).unwrap(), text);
+        assert!(!client.is_sending(), "the server has its turn");
+        client.send_body(Buf::copy_of(b"early"), &mut out);
+        assert!(out.is_empty());
+        let answer = b"HTTP/1.1 101 Go\r\ncontent-length: 3\r\n\r\nhello";
+        client.receive(Buf::copy_of(answer));
+        let head = client.poll_event(true, &mut spare()).unwrap();
+        assert!(matches!(head, Some(ClientEvent::Head(..))));
+        client.open_tunnel();
+        assert!(client.is_sending() && client.may_have_switched());
+        let part = client.poll_event(true, &mut spare()).unwrap();
+        assert!(matches!(part, Some(ClientEvent::Body(part)) if &*part == b"hello"));
+        client.send_body(Buf::copy_of(b"raw"), &mut out);
+        assert_eq!(out, b"raw");
+        client.receive_end(false);
+        let end = client.poll_event(true, &mut spare()).unwrap();
+        assert!(matches!(end, Some(ClientEvent::End(None))));
+        assert!(client.is_tunnel_read() && client.is_sending(), "our side may go on");
+        client.send_end(None, &mut out);
+        assert!(!client.is_sending() && !client.is_reusable() && out == b"raw");
+    }
+
+    #[test]
+    fn another_answer_than_a_tunnel_is_one_to_a_request_without_a_body() {
+        let mut out = Vec::new();
+        let mut client = asked_for_websocket(&mut out);
+        client.receive(Buf::copy_of(b"HTTP/1.1 403 No\r\ncontent-length: 2\r\n\r\nno"));
+        for _ in 0..3 {
+            assert!(client.poll_event(true, &mut spare()).unwrap().is_some());
+        }
+        assert!(client.is_reusable());
     }
 }

@@ -48,8 +48,8 @@ impl Connection {
     }
 }
 
-/// Writes the head of a request for `path` to a server, with a field that it does not have, if there
-/// is one. `authority` is its `host` field.
+/// Writes the head of a request for `path` to a server, with a field that it does not have, if
+/// there is one. `authority` is its `host` field.
 pub fn request(
     head: &RequestHead,
     (path, authority): (&str, &[u8]),

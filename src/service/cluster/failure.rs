@@ -134,7 +134,8 @@ impl Failure {
     }
 
     /// The status that the client is told (RFC 9110, section 15.6): 502, 503 or 504, or 400 or 408
-    /// where the fault is its own. A client that is gone is told nothing; logs commonly call that 499.
+    /// where the fault is its own. A client that is gone is told nothing; logs commonly call that
+    /// 499.
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {

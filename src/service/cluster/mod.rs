@@ -115,7 +115,7 @@ impl Cluster {
         may
     }
 
-    /// A connection is to be made that one exchange has for itself: whether it may, and a connection
+    /// A connection is to be made that one exchange has for itself: whether it may, and another one
     /// that gives its place to it, which is to be closed. Then it counts as being made.
     pub fn may_open_alone(&mut self, server: usize) -> (bool, Option<Key>) {
         let is_full = self.open() >= self.quota.limit();

@@ -349,7 +349,8 @@ impl UpstreamConnection {
             self.buffer.finish(&mut context.pages, &mut self.stream);
             self.stream.flush(&mut context.reactor, key);
         }
-        if !self.wire.is_reusable() || !self.stream.is_drained() || self.draining {
+        let is_wanted = !self.draining && self.alone.is_none();
+        if !self.wire.is_reusable() || !self.stream.is_drained() || !is_wanted {
             let is_retired = self.wire.has_ended();
             let cause = if is_retired { CloseCause::Retired } else { CloseCause::Failed };
             return self.close(context, key, cause);
@@ -459,7 +460,9 @@ impl UpstreamConnection {
             }
         }
         self.give_up(context, key);
-        if self.wire.may_have_switched() {
+        // A client that has gone in the middle has not said all.
+        let is_cut = matches!(self.tunnel, Tunnel::Open | Tunnel::Ending);
+        if self.wire.may_have_switched() || is_cut {
             // In another protocol the end of the connection may be one in order.
             self.stream.reset_on_close(&mut context.reactor);
         }

@@ -477,7 +477,9 @@ fn a_client_that_reads_nothing_stops_its_own_server_and_nobody_else() {
             for _ in 0..20 {
                 assert!(reader.next().await.unwrap().unwrap().iter().all(|byte| *byte == b'f'));
             }
-            assert!(waiting() < 1 << 20, "{client:?} {behind:?}: {}", waiting());
+            // What a server of HTTP/2 sends ahead is bounded by the windows of its streams.
+            let most = if behind == By::Two { 10 << 20 } else { 1 << 20 };
+            assert!(waiting() < most, "{client:?} {behind:?}: {}", waiting());
             drop((tunnel, reader, other.tunnel.writer));
         });
         wait_for_nothing(&served, (client, behind));
@@ -488,10 +490,11 @@ fn a_client_that_reads_nothing_stops_its_own_server_and_nobody_else() {
 fn a_tunnel_in_which_nothing_moves_is_ended_by_the_idle_timeout_alone() {
     for (client, behind) in PAIRS {
         let server = Server::default();
-        let keys = "idle_timeout = \"300ms\"\nbody_timeout = \"100ms\"\n";
+        let keys = "tunnel_timeout = \"300ms\"\nbody_timeout = \"100ms\"\n";
         let protocol = if behind == By::Two { "http2" } else { "http1" };
         let keys_behind = format!(
-            "protocol = \"{protocol}\"\nidle_timeout = \"100ms\"\nfirst_byte_timeout = \"200ms\"\n"
+            "protocol = \"{protocol}\"\nresponse_idle_timeout = \"100ms\"\n\
+             first_byte_timeout = \"200ms\"\n"
         );
         let upstream = upstream(&[server.start(behind, Does::Echo)], &keys_behind);
         let route = "[[listener.route]]\nproxy = \"u\"\ntotal_timeout = \"250ms\"\n";

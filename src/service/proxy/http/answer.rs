@@ -25,8 +25,8 @@ pub enum HeadVerdict {
     /// It goes to the client, and the connection carries the client's identity: it must carry no
     /// exchange of another one.
     Personal,
-    /// It goes to the client, and all that follows on the connection, or the stream, is the bytes of
-    /// a tunnel, each way until its end.
+    /// It goes to the client, and all that follows on the connection, or the stream, are the bytes
+    /// of a tunnel, each way until its end.
     Tunnel,
     /// The exchange is tried again: the answer is not wanted.
     Dropped(Box<ResponseHead>),

@@ -79,6 +79,10 @@ impl Exchange {
         let tried = tries.attempts.tried();
         let is_connect = failure.kind() == FailureKind::Connect;
         let has_other = servers.has_other(tried) || is_connect && servers.has_unreachable(tried);
+        if failure == Failure::NoWebSocket && !has_other {
+            // The same server would say the same.
+            return self.fail(key, failure, around);
+        }
         let failed = (failure, has_other);
         match tries.attempts.on_failure(retries, breaker, failed, progress, now) {
             Decision::Retry { after } => self.try_again(key, after, around),

@@ -1228,9 +1228,13 @@ fn a_connection_of_its_own_that_fails_or_has_no_place_fails_the_handshake() {
     assert_eq!(rig.reply(exchange), Reply::Failed(Failure::NoWebSocket));
     rig.end(exchange);
     rig.assert_idle();
-    let strict = ClusterOptions { protocol: ServerProtocol::Http2, ..options };
+    let mut strict = self::options(2);
+    strict.protocol = ServerProtocol::Http2;
     let mut rig = Rig::new(&strict);
     let exchange = rig.ask_for_websocket(Version::Http2);
+    let connection = rig.connected();
+    rig.reset(connection, Failure::NoWebSocket);
+    assert_eq!(rig.reply(exchange), Reply::Nothing, "the other server may know them");
     let connection = rig.connected();
     rig.reset(connection, Failure::NoWebSocket);
     assert!(rig.connecting_alone.is_empty());

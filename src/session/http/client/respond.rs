@@ -151,7 +151,10 @@ impl Http {
                 self.reset_stream(context, code);
                 return true;
             }
-            self.close(context, key, CloseReason::UpstreamReset);
+            let is_idle = is_tunnel && failure == Failure::IdleTimeout;
+            let reason =
+                if is_idle { CloseReason::IdleTimeout } else { CloseReason::UpstreamReset };
+            self.close(context, key, reason);
             if is_tunnel {
                 self.io.stream.reset_on_close(&mut context.reactor);
             }

@@ -169,8 +169,8 @@ impl Http {
         Some(pace::due(began, one.body_progress, came, timeout, rate))
     }
 
-    /// Whether a request is one for a tunnel, on which nothing is waited for that could be late: its
-    /// exchange has a time of its own.
+    /// Whether a request is one for a tunnel, on which nothing is waited for that could be late:
+    /// its exchange has a time of its own.
     fn asks_for_tunnel<D>(context: &Context<D>, request: &Request) -> bool {
         let exchange = request.exchange().and_then(|key| context.http.proxy.get(key));
         exchange.is_some_and(|exchange| exchange.is_tunnel() || exchange.holds_body())

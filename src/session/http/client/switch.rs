@@ -1,5 +1,5 @@
-//! A client's connection changes to another protocol: what is left of HTTP on it. And tunnels, whose
-//! bytes go through an exchange.
+//! A client's connection changes to another protocol: what is left of HTTP on it. And tunnels,
+//! whose bytes go through an exchange.
 
 use std::net::{IpAddr, SocketAddr};
 

@@ -1,5 +1,5 @@
-//! Connections to servers that change to another protocol: their sockets go to a relay, or what they
-//! carry are the bytes of a tunnel.
+//! Connections to servers that change to another protocol: their sockets go to a relay, or what
+//! they carry are the bytes of a tunnel.
 
 use super::{Phase, UpstreamConnection};
 use crate::mem::Key;
@@ -141,8 +141,8 @@ impl UpstreamConnection {
             let (name, server) = (&upstream.name, upstream.servers[self.server]);
             tracing::warn!(
                 upstream = %name, %server, others,
-                "the server knows no WebSocket by HTTP/2 (RFC 8441), and the upstream allows nothing \
-                 else: let the server announce SETTINGS_ENABLE_CONNECT_PROTOCOL, or set `protocol` \
+                "the server knows no WebSocket by HTTP/2 (RFC 8441), and the upstream allows \
+                 nothing else: let the server announce SETTINGS_ENABLE_CONNECT_PROTOCOL, or set `protocol` \
                  to \"auto\" or \"http1\""
             );
         }
