@@ -180,6 +180,11 @@ impl Stream {
         !self.receiving.body.is_empty()
     }
 
+    /// Whether both sides have ended it.
+    pub(super) const fn is_closed(&self) -> bool {
+        self.receiving.ended && matches!(self.sending.state, SendState::Ended)
+    }
+
     /// Bytes of memory that wait to be sent.
     const fn queued(&self) -> usize {
         if self.sending.is_text { 0 } else { self.sending.body.len() }
