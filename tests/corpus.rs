@@ -9,7 +9,8 @@
 //! and `other-` are no TLS besides. In `tls_session`, `bad-FAULT` ends the connection with that fault,
 //! and `ok-` does not; `http2_server` and `http2_client` likewise with the rule that was broken, and
 //! `bad-` of `hpack` cannot be decoded. In `grpc_messages` and `grpc_web`, `bad-FAULT` ends a call
-//! with that fault, and `ok-` does not. A fuzzer's findings begin with anything else; nothing but the
+//! with that fault, and `ok-` does not. In `topics_messages`, the last message of `bad-CODE` is refused with
+//! that code, and none of `ok-` is. A fuzzer's findings begin with anything else; nothing but the
 //! general rules is asked of them.
 
 #[path = "corpus/client_hello.rs"]
@@ -26,6 +27,8 @@ mod http;
 mod http2;
 #[path = "corpus/tls_session.rs"]
 mod tls_session;
+#[path = "corpus/topics.rs"]
+mod topics;
 
 use std::fs;
 use std::path::Path;
@@ -39,6 +42,7 @@ use ringway::proto::tls::{ClientHello, HelloRead};
 use ringway::ring::sim::Random;
 use ringway::service::handler::NoHandler;
 use ringway::service::messages::{MessageError, Messages};
+use ringway::service::topics::Fault;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, RootCertStore};
@@ -472,5 +476,31 @@ fn grpc_seeds_end_as_their_names_say_and_mutations_do_no_harm() {
             mutate(&mut bytes, seed, &mut random);
             read(&bytes);
         }
+    }
+}
+
+#[test]
+fn topics_seeds_are_answered_as_their_names_say_and_mutations_do_no_harm() {
+    let seeds = seeds("topics_messages");
+    let mut met = Vec::new();
+    for (name, bytes) in &seeds {
+        let refused = topics::messages(bytes);
+        let mut words = name.split('-');
+        match (words.next(), words.next()) {
+            (Some("ok"), _) => assert!(refused.is_empty(), "{name}: {refused:?}"),
+            (Some("bad"), code) => assert_eq!(refused.last().copied(), code, "{name}"),
+            _ => {}
+        }
+        met.extend(refused);
+    }
+    for code in Fault::CODES.iter().filter(|&&code| code != "not_permitted") {
+        assert!(met.contains(code), "no seed is refused with {code}");
+    }
+    let mut random = Random::new(7);
+    for round in 0..20_000_u64 {
+        let (_, seed) = &seeds[usize::try_from(round % seeds.len() as u64).unwrap()];
+        let mut bytes = seed.clone();
+        mutate(&mut bytes, seed, &mut random);
+        topics::messages(&bytes);
     }
 }

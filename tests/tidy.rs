@@ -23,7 +23,10 @@ const IMPORTS: &[(&str, &[&str])] = &[
         "proto",
         &["mem::Reuse", "mem::Span", "mem::Buf", "mem::Backlog", "mem::FreeList", "mem::Text"],
     ),
-    ("service", &["proto", "mem::Span", "mem::Key", "mem::Slab", "mem::Buf", "mem::Backlog"]),
+    (
+        "service",
+        &["proto", "mem::Span", "mem::Key", "mem::Slab", "mem::Buf", "mem::Backlog", "mem::Text"],
+    ),
     ("handler", &["service", "proto", "mem::Key"]),
     ("session", &["handler", "service", "proto", "net", "fs", "runtime", "ring", "mem"]),
     (

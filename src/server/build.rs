@@ -4,6 +4,7 @@ pub(super) mod cluster;
 mod files;
 pub(super) mod http;
 pub(super) mod tls;
+mod websocket;
 
 use std::net::ToSocketAddrs;
 use std::os::fd::OwnedFd;
@@ -303,6 +304,7 @@ pub(super) fn sessions(
         relay,
         compression_memory,
         waiting_memory: settings.waiting_memory,
+        websocket_takeover_memory: config.runtime.websocket_takeover_memory,
         connections_max,
         access_log,
         handler: handlers.0.clone(),

@@ -374,7 +374,8 @@ fn post(handle: &WorkerHandle) -> Box<dyn Fn(WorkerMessage) -> bool + Send + Syn
         | WorkerMessage::Give { .. }
         | WorkerMessage::Health { .. }
         | WorkerMessage::Server { .. }
-        | WorkerMessage::EndFlow { .. } => sender.send(Message::Note(note)).is_ok(),
+        | WorkerMessage::EndFlow { .. }
+        | WorkerMessage::Topics(_) => sender.send(Message::Note(note)).is_ok(),
     })
 }
 

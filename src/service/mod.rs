@@ -16,5 +16,6 @@ pub mod messages;
 pub mod pace;
 pub mod proxy;
 pub mod retry;
+pub mod topics;
 
 pub use close::{CloseReason, LINGER, Linger};

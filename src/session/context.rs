@@ -10,6 +10,7 @@ use super::http::{shown, state::HttpState};
 use super::options::Speaks;
 use super::plan::{ListenerPlan, Plan};
 use super::stats::ErrorKind;
+use super::topics::Topics;
 use super::{Due, Histograms, SessionOptions, SessionStats, UpstreamStats, WorkerCell};
 use crate::mem::{Key, Pages, Scratch};
 use crate::net::{PipePool, Stream};
@@ -81,6 +82,8 @@ pub(super) struct Context<D> {
     pub(super) partings: usize,
     pub(super) last_id: u64,
     pub(super) http: HttpState,
+    /// Who gets what is published.
+    pub(super) topics: Topics,
     pub(super) messages: Messages,
     /// What an answer of our own is written into.
     pub(super) answers: Scratch<Vec<u8>>,
@@ -116,6 +119,7 @@ impl<D: Driver> Context<D> {
             partings: 0,
             last_id: 0,
             http: HttpState::new(&options, seed),
+            topics: Topics::new(options.worker),
             messages: Messages::default(),
             answers: Scratch::new(ANSWERS_BYTES_MAX),
             unix_time: None,

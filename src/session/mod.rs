@@ -68,6 +68,8 @@ mod stats_http;
 mod stats_messages;
 mod stats_pool;
 mod stats_udp;
+mod stats_websocket;
+pub mod topics;
 mod trunk;
 mod udp;
 mod workers;
@@ -81,6 +83,7 @@ pub use self::context::worker_seed;
 pub use self::distribution::Distribution;
 pub use self::http::Encoded;
 pub use self::http::options as http_options;
+pub use self::http::websocket as websocket_options;
 pub use self::latency::{Latencies, LatencyPhase};
 pub use self::lease::Lease;
 pub use self::offloaded::{Finished, Verified};
@@ -102,6 +105,7 @@ pub use self::stats_http::{
 pub use self::stats_messages::MessageStats;
 pub use self::stats_pool::PoolStats;
 pub use self::stats_udp::{DatagramStats, DropReason};
+pub use self::stats_websocket::{CLOSE_CLASSES, SocketStats};
 pub use self::workers::{WorkerCell, WorkerMessage, Workers};
 
 use self::accept::Listener;
@@ -218,6 +222,7 @@ impl<D: Driver> Sessions<D> {
         let busy = can_feed || self.context.has_waiting() || self.context.unsettled;
         let busy = busy || self.context.http.has_work() || self.removal.is_busy();
         let busy = busy || self.context.http.has_closable_files();
+        let busy = busy || self.context.topics.has_pending();
         self.context.reactor.turn(busy, batch)
     }
 
@@ -312,12 +317,15 @@ impl<D: Driver> Sessions<D> {
                 if session.is_finished() {
                     self.remove_if_finished(key);
                 } else {
-                    note_worked(&mut self.worked_in, &mut self.worked, key, self.turn);
+                    self.note_worked(key);
                 }
             }
             self.context.flushing = dirty;
             if self.context.http.has_work() {
                 self.settle_proxy();
+            }
+            if self.context.topics.has_pending() {
+                self.deliver_topics();
             }
             if self.context.dirty.is_empty() && !self.context.http.has_work() {
                 break;
@@ -355,6 +363,17 @@ impl<D: Driver> Sessions<D> {
         stats.limited.set(budget.limited());
         #[cfg(debug_assertions)]
         assert_eq!(self.context.reactor.stray_handles(), 0, "a queue holds a pool buffer");
+    }
+
+    /// A connection has something to send in this turn: it is noted once.
+    fn note_worked(&mut self, key: Key) {
+        let (at, now) = (key.index as usize, (self.turn, key.generation));
+        if at >= self.worked_in.len() {
+            self.worked_in.resize(at + 1, (self.turn.wrapping_sub(1), 0));
+        }
+        if std::mem::replace(&mut self.worked_in[at], now) != now {
+            self.worked.push(key);
+        }
     }
 
     fn flush_one(&mut self, key: Key) {
@@ -550,17 +569,6 @@ impl<D: Driver> Sessions<D> {
                 session.feed(&mut self.context, key, lane);
             }
         }
-    }
-}
-
-/// A connection was worked on in this turn: it is noted once.
-fn note_worked(worked_in: &mut Vec<(u32, u16)>, worked: &mut Vec<Key>, key: Key, turn: u32) {
-    let (at, now) = (key.index as usize, (turn, key.generation));
-    if at >= worked_in.len() {
-        worked_in.resize(at + 1, (turn.wrapping_sub(1), 0));
-    }
-    if std::mem::replace(&mut worked_in[at], now) != now {
-        worked.push(key);
     }
 }
 

@@ -38,6 +38,8 @@ pub struct SessionOptions {
     pub compression_memory: u64,
     /// Bytes of memory that may wait for slow peers of HTTP.
     pub waiting_memory: u64,
+    /// Bytes of memory that WebSockets may keep for compression between messages at most.
+    pub websocket_takeover_memory: u64,
     /// Connections that this worker may have at most.
     pub connections_max: u32,
     /// Whether every connection is logged with a line.

@@ -139,6 +139,8 @@ impl<D: Driver> Sessions<D> {
         if let Some(folders) = plan.folders {
             context.keep_folders(&folders);
         }
+        let routes = listeners.iter().filter_map(|one| one.options.service.http());
+        context.topics.keep(routes.flat_map(|options| options.topics()));
         let before = context.plan.set_listeners(&listeners);
         context.plan.id = id;
         context.cell().set_plan(id);

@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
 use super::lease::Lease;
+use super::stats_websocket::SocketStats;
 use crate::proto::http1::Refusal;
 use crate::proto::http2::Violation;
 use crate::runtime::{Counter, Gauge};
@@ -54,6 +55,21 @@ pub struct RouteStats {
     pub sent: Counter,
     /// Files that became shorter while they were sent.
     pub files_cut: Counter,
+    /// Its WebSockets, once there was one.
+    sockets: OnceLock<Box<SocketStats>>,
+}
+
+impl RouteStats {
+    /// What is counted of its WebSockets.
+    pub fn sockets(&self) -> &SocketStats {
+        self.sockets.get_or_init(Box::default)
+    }
+
+    /// The same, if there was any.
+    #[must_use]
+    pub fn used_sockets(&self) -> Option<&SocketStats> {
+        self.sockets.get().map(|sockets| &**sockets)
+    }
 }
 
 impl Default for Http2Stats {

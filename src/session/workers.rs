@@ -6,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use super::offloaded::Finished;
+use super::topics::TopicSet;
 use super::{Counted, ListenerStats, SessionStats};
 use crate::mem::Key;
 use crate::ring::Fd;
@@ -67,6 +68,8 @@ pub enum WorkerMessage {
         /// What came of it.
         finished: Finished,
     },
+    /// Something was published to these topics: it waits for this worker.
+    Topics(Arc<TopicSet>),
 }
 
 impl WorkerMessage {
@@ -77,7 +80,7 @@ impl WorkerMessage {
             | Self::Give { upstream, .. }
             | Self::Health { upstream, .. }
             | Self::Server { upstream, .. } => Some(*upstream),
-            Self::EndFlow { .. } | Self::Finished { .. } => None,
+            Self::EndFlow { .. } | Self::Finished { .. } | Self::Topics(_) => None,
         }
     }
 }

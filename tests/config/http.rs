@@ -1409,7 +1409,7 @@ protocol = "http"
 ^^^^^^^^^^^^^^^^^^
 path = "/a"
 error: this route has no action
-help: add one of: proxy, files, redirect, respond, echo, status_page, handler
+help: add one of: proxy, files, redirect, respond, echo, status_page, handler, websocket
 
 [[listener]]
 name = "a"

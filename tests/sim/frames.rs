@@ -363,6 +363,7 @@ pub(crate) fn options(
     SessionOptions {
         compression_memory: 1 << 20,
         waiting_memory: 1 << 20,
+        websocket_takeover_memory: 1 << 20,
         listeners: vec![listener_options(listener, service)],
         datagrams: Vec::new(),
         upstreams,

@@ -169,14 +169,8 @@ mod tests {
             (&[version, key, key], Err(HandshakeError::Key)),
             (&[version, ("sec-websocket-key", "c2hvcnQ=")], Err(HandshakeError::Key)),
             (&[version, ("sec-websocket-key", "!")], Err(HandshakeError::Key)),
-            (
-                &[key, version, ("sec-websocket-protocol", "a, a")],
-                Err(HandshakeError::Protocol),
-            ),
-            (
-                &[key, version, ("sec-websocket-protocol", "a b")],
-                Err(HandshakeError::Protocol),
-            ),
+            (&[key, version, ("sec-websocket-protocol", "a, a")], Err(HandshakeError::Protocol)),
+            (&[key, version, ("sec-websocket-protocol", "a b")], Err(HandshakeError::Protocol)),
         ];
         for (fields, expected) in cases {
             assert_eq!(check(&head(fields)), expected, "{fields:?}");

@@ -3,8 +3,10 @@
 //! A [`Reader`] takes frames out of what has come and unmasks them where they lie; [`write`] makes
 //! frames. Whose turn it is to close is kept by [`Endpoint`].
 
+pub mod deflate;
 mod endpoint;
 mod error;
+pub mod extension;
 mod frame;
 pub mod handshake;
 mod inspect;

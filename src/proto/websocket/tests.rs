@@ -110,7 +110,10 @@ fn what_breaks_a_rule_is_named_at_every_split() {
         (close(&[3, 232, 0xff]), "error close_reason 1007"),
         (text(&[b'x'; 11]), "error frame_too_big 1009"),
         (
-            two(masked(Opcode::Binary, false, &[0; 10]), masked(Opcode::Continuation, true, &[0; 6])),
+            two(
+                masked(Opcode::Binary, false, &[0; 10]),
+                masked(Opcode::Continuation, true, &[0; 6]),
+            ),
             "error message_too_big 1009",
         ),
     ];
@@ -168,6 +171,7 @@ fn both_ends_close_once() {
 
 #[test]
 fn every_violation_has_its_own_name() {
-    let names: std::collections::BTreeSet<_> = Violation::ALL.iter().map(|one| one.name()).collect();
+    let names: std::collections::BTreeSet<_> =
+        Violation::ALL.iter().map(|one| one.name()).collect();
     assert_eq!(names.len(), Violation::ALL.len());
 }

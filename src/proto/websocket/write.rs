@@ -21,6 +21,11 @@ pub fn frame(
     }
 }
 
+/// Appends the head of a frame that is not masked.
+pub fn head(opcode: Opcode, (fin, compressed): (bool, bool), len: usize, out: &mut Vec<u8>) {
+    FrameHead { fin, compressed, opcode, mask: None, len: len as u64 }.append(out);
+}
+
 /// Appends a ping or a pong, of at most 125 bytes.
 pub fn control(opcode: Opcode, payload: &[u8], mask: Option<[u8; 4]>, out: &mut Vec<u8>) {
     let payload = &payload[..payload.len().min(CONTROL_MAX)];

@@ -14,7 +14,7 @@ use crate::runtime::Current;
 use crate::server::StartError;
 use crate::server::access_log::{AccessFiles, Target};
 use crate::server::build::tls::read;
-use crate::server::plan::Routes;
+use crate::server::plan::{Routes, TopicSets};
 use crate::server::watch::{Files, Watched};
 use crate::service::http::access::AccessList;
 use crate::service::http::access_log::Format;
@@ -34,6 +34,8 @@ use crate::session::http_options::{
 pub(in crate::server) struct HttpBuilder<'a> {
     /// What of routes goes on from plan to plan.
     pub(in crate::server) routes: &'a mut Routes,
+    /// What of topics goes on from plan to plan.
+    pub(in crate::server) topics: &'a mut TopicSets,
     /// The files of access logs; `None`: lines are written nowhere.
     pub(in crate::server) lines: Option<&'a AccessFiles>,
     /// The program's handlers of requests.
@@ -67,13 +69,11 @@ impl HttpBuilder<'_> {
             || !access.is_open()
             || !trusted_proxies.is_empty()
             || routes.iter().any(RouteOptions::needs_source);
-        let takes_websockets =
-            routes.iter().any(|route| matches!(route.action, RouteAction::Proxy(_)));
         Ok(HttpOptions {
             router: router(http)?,
             routes,
             limits: head_limits(http),
-            http2: http.http2.enabled.then(|| http2_limits(http, takes_websockets)),
+            http2: http.http2.enabled.then(|| http2_limits(http)),
             body_max: http.body_max.unwrap_or(u64::MAX),
             head_timeout: http.head_timeout,
             body_timeout: http.body_timeout,
@@ -138,7 +138,7 @@ impl HttpBuilder<'_> {
         route: &Route,
         config: &Config,
     ) -> Result<RouteOptions, StartError> {
-        let action = self.action(listener, route)?;
+        let action = self.action(listener, route, config)?;
         let upstream = route.action.upstream().and_then(|index| config.upstreams.get(index));
         let compression = &route.compression;
         Ok(RouteOptions {
@@ -205,7 +205,12 @@ impl HttpBuilder<'_> {
         Ok(options)
     }
 
-    fn action(&mut self, listener: &Listener, route: &Route) -> Result<RouteAction, StartError> {
+    fn action(
+        &mut self,
+        listener: &Listener,
+        route: &Route,
+        config: &Config,
+    ) -> Result<RouteAction, StartError> {
         let http = listener.service.http();
         let server_header = http.and_then(|http| http.server_header.as_deref());
         Ok(match &route.action {
@@ -226,6 +231,9 @@ impl HttpBuilder<'_> {
             ),
             Action::Echo => RouteAction::Echo,
             Action::StatusPage => RouteAction::StatusPage,
+            Action::WebSocket(options) => {
+                RouteAction::WebSocket(Box::new(self.websocket(listener, route, options, config)?))
+            }
             Action::Handler(name) => {
                 let place = self.handlers.place(name).ok_or_else(|| StartError::Handler {
                     listener: listener.name.clone(),
@@ -343,10 +351,10 @@ fn certificate_match(condition: &config::CertificateCondition) -> CertificateMat
     }
 }
 
-/// The upstreams that routes of HTTP go to.
+/// The upstreams with whose servers routes speak HTTP.
 pub(in crate::server) fn origins_of(config: &Config) -> HashSet<usize> {
     let http = config.listeners.iter().filter_map(|listener| listener.service.http());
-    http.flat_map(HttpConfig::upstreams).collect()
+    http.flat_map(HttpConfig::origins).collect()
 }
 
 /// What the head of a request may have.
@@ -360,7 +368,7 @@ fn head_limits(http: &HttpConfig) -> HeadLimits {
 }
 
 /// What a connection of HTTP/2 may have.
-fn http2_limits(http: &HttpConfig, extended_connect: bool) -> Limits {
+fn http2_limits(http: &HttpConfig) -> Limits {
     let config::Http2Options { streams_max, window_max, cookie_parts_max, .. } = http.http2;
     let crumbs = cookie_parts_max as usize;
     Limits {
@@ -372,7 +380,10 @@ fn http2_limits(http: &HttpConfig, extended_connect: bool) -> Limits {
         control_frames: http.http2.control_frames_max,
         empty_frames: http.http2.empty_frames_max,
         window: window_max,
-        extended_connect,
+        extended_connect: http
+            .routes
+            .iter()
+            .any(|route| matches!(route.action, Action::WebSocket(_) | Action::Proxy { .. })),
         ..Limits::default()
     }
 }

@@ -30,6 +30,7 @@ pub mod forwarded;
 pub mod interim;
 pub mod limit;
 pub mod max_forwards;
+pub mod origin;
 pub mod page;
 pub mod record;
 pub mod route;

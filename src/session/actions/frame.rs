@@ -84,6 +84,7 @@ impl<D: Driver> Sessions<D> {
             WorkerMessage::EndFlow { listener } => {
                 self.datagrams.give_back(&mut self.context, listener)
             }
+            WorkerMessage::Topics(set) => self.context.topics.receive(&set),
             WorkerMessage::Finished { request, finished } => {
                 if let Finished::Verified(verified) = finished {
                     for waiter in self.context.http.checked(&verified) {

@@ -14,6 +14,8 @@
 //! | `encode` | answers that are compressed on their way |
 //! | `verify` | passwords |
 //! | `ending` | the connection ends, and with it what is under way |
+//! | `publish` | requests that publish to topics |
+//! | `socket` | WebSockets that we answer |
 //! | `switch` | the connection changes to another protocol |
 //! | `streams`, `stream_timing` | HTTP/2: requests side by side, and what is waited for |
 //! | `requests` | HTTP/2: which requests there are, and which are to be looked at |
@@ -35,10 +37,12 @@ mod handled;
 mod listing;
 mod log;
 mod peer;
+mod publish;
 mod renew;
 mod request;
 mod requests;
 mod respond;
+mod socket;
 mod stream_timing;
 mod streams;
 mod switch;
@@ -56,6 +60,9 @@ use self::answer::Came;
 use self::file::Transfer;
 pub(super) use self::peer::Peer;
 use self::request::{Request, Responder};
+pub(super) use self::socket::Compression;
+pub(in crate::session) use self::socket::Delivery;
+use self::socket::Socket;
 pub(in crate::session) use self::switch::Switched;
 use self::timing::Waits;
 use self::wire::Wire;
@@ -281,13 +288,17 @@ impl Http {
 
     /// Whether a completed send leaves nothing to be done.
     fn is_calm(&self) -> bool {
-        matches!(self.phase, Phase::Head)
+        let is_still = match &self.request {
+            // A socket that has nothing to send waits for its client.
+            Some(request) => request.socket().is_some_and(Socket::is_calm),
+            None => matches!(self.phase, Phase::Head) && self.has_no_streams(),
+        };
+        is_still
             && self.wire.is_read()
             && !self.wire.has_ended()
             && !self.draining
             && self.io.stream.is_drained()
             && self.io.stream.is_receiving()
-            && self.has_no_streams()
     }
 
     /// Reads requests and answers them, as far as that goes.
@@ -356,6 +367,8 @@ impl Http {
             Responder::Echo(_) => self.echo(context, &mut request),
             Responder::Encoding(_) => self.proceed_encoding(context, key, &mut request),
             Responder::Handler(_) => self.proceed_handled(context, key, &mut request),
+            Responder::Socket(_) => self.proceed_socket(context, key, &mut request),
+            Responder::Publish(_) => self.proceed_publish(context, &mut request),
             Responder::Verify(_) | Responder::Listing(_) | Responder::Done => false,
         };
         self.keep(context, request);
@@ -465,6 +478,7 @@ impl Http {
         if !self.io.is_closing() && !self.draining {
             self.draining = true;
             self.wire.close_after(context.now());
+            self.mark_all();
             self.io.common.mark_dirty(context, key);
         }
     }
@@ -547,6 +561,8 @@ impl Http {
             | Responder::Encoding(_)
             | Responder::Echo(_)
             | Responder::Handler(_)
+            | Responder::Socket(_)
+            | Responder::Publish(_)
             | Responder::Done => None,
         }
     }
@@ -566,7 +582,8 @@ impl Http {
             Phase::Head => !self.io.stream.is_blocked(),
             Phase::Answering => match self.request.as_ref().map(|request| &request.responder) {
                 Some(Responder::Proxy(exchange)) => context.http.proxy.takes_body(*exchange),
-                Some(Responder::Echo(_)) => !self.io.stream.is_blocked(),
+                Some(Responder::Publish(_)) => true,
+                Some(Responder::Echo(_) | Responder::Socket(_)) => !self.io.stream.is_blocked(),
                 Some(Responder::Handler(handled)) => handled.takes_body(),
                 Some(
                     Responder::File(_)

@@ -15,7 +15,7 @@
 //! | `waiting` | requests that others do something for |
 //! | `shown` | what is told of the clusters |
 //! | `status` | a page that shows what runs |
-//! | `options` | how all of this is set up |
+//! | `options`, `websocket` | how all of this is set up |
 
 mod cache;
 mod checks;
@@ -34,8 +34,9 @@ mod status;
 mod timers;
 mod upstream;
 mod waiting;
+pub mod websocket;
 
-pub(super) use client::{Http, Switched};
+pub(super) use client::{Delivery, Http, Switched};
 pub use coder::Encoded;
 pub(super) use limiters::seed_of;
 

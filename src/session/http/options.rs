@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::websocket::{SocketService, WebSocketOptions};
 use crate::mem::Text;
 use crate::proto::http::status::reason;
 use crate::proto::http1::{HeadLimits, write};
@@ -24,6 +25,7 @@ use crate::service::http::template::Template;
 use crate::session::lease::Lease;
 use crate::session::resources::{Folder, LineSink};
 use crate::session::stats_http::RouteCounters;
+use crate::session::topics::TopicSet;
 
 /// A listener of HTTP.
 #[derive(Debug)]
@@ -79,6 +81,27 @@ pub struct HttpOptions {
     pub needs_source: bool,
     /// The numbers of the upstreams that its routes go to, each once.
     pub upstreams: Box<[usize]>,
+}
+
+impl HttpOptions {
+    /// The topics of its routes.
+    pub(in crate::session) fn topics(&self) -> impl Iterator<Item = &Arc<TopicSet>> {
+        self.routes.iter().filter_map(|route| match &route.action {
+            RouteAction::WebSocket(socket) => match &socket.service {
+                SocketService::Topics { set, .. } => Some(set),
+                SocketService::Echo | SocketService::Relay { .. } | SocketService::Handler(_) => {
+                    None
+                }
+            },
+            RouteAction::Respond(_)
+            | RouteAction::Redirect { .. }
+            | RouteAction::Echo
+            | RouteAction::StatusPage
+            | RouteAction::Files(_)
+            | RouteAction::Proxy(_)
+            | RouteAction::Handler(_) => None,
+        })
+    }
 }
 
 /// What becomes of an exchange with a server when the client ends its side of the connection. That
@@ -141,7 +164,7 @@ impl RouteOptions {
     pub fn needs_source(&self) -> bool {
         let is_told = match &self.action {
             RouteAction::Redirect { location, .. } => !location.is_constant(),
-            RouteAction::Proxy(_) | RouteAction::Handler(_) => true,
+            RouteAction::Proxy(_) | RouteAction::Handler(_) | RouteAction::WebSocket(_) => true,
             RouteAction::Respond(_)
             | RouteAction::Echo
             | RouteAction::StatusPage
@@ -218,6 +241,8 @@ pub enum RouteAction {
     Proxy(ProxyOptions),
     /// A handler of the program answers.
     Handler(HandlerOptions),
+    /// An endpoint of WebSockets answers.
+    WebSocket(Box<WebSocketOptions>),
 }
 
 /// A handler of the program.

@@ -376,6 +376,7 @@ impl Setup {
         SessionOptions {
             compression_memory: self.compression_memory,
             waiting_memory: self.waiting_memory,
+            websocket_takeover_memory: 16 << 20,
             listeners: vec![self.listener_options(http, vec![listener], sink)],
             datagrams: Vec::new(),
             upstreams: vec![self.upstream.clone()],

@@ -132,15 +132,28 @@ impl Http {
         response: &mut ResponseHead,
         (length, has_body): (Option<u64>, bool),
     ) {
-        let options = Arc::clone(&self.options);
         told.messages.iter_mut().for_each(|messages| messages.answer_head(&mut response.fields));
+        self.complete_head(output.date, head, told, response);
+        let mut out = self.io.writer(output.pages);
+        told.sent += self.wire.send_head(response, length, has_body, &mut out) as u64;
+    }
+
+    /// Adds what every answer has to the head of one.
+    pub(super) fn complete_head(
+        &self,
+        date: &[u8],
+        head: &RequestHead,
+        told: &RequestRecord,
+        response: &mut ResponseHead,
+    ) {
+        let options = &self.options;
         if let Some(server) = &options.server
             && !response.fields.has(Known::Server)
         {
             response.fields.push_known(Known::Server, server.as_bytes());
         }
         if !response.fields.has(Known::Date) {
-            response.fields.push_known(Known::Date, output.date);
+            response.fields.push_known(Known::Date, date);
         }
         if let Some(name) = &options.request_id
             && let Some(id) = head.fields.get_named(name.as_bytes())
@@ -151,11 +164,9 @@ impl Http {
         if let Some(route) = told.route.and_then(|route| options.routes.get(route))
             && !route.response_edits.is_empty()
         {
-            let vars = Vars::new(&options, self.client.as_deref(), head, told);
+            let vars = Vars::new(options, self.client.as_deref(), head, told);
             route.response_edits.apply(&mut response.fields, &vars);
         }
-        let mut out = self.io.writer(output.pages);
-        told.sent += self.wire.send_head(response, length, has_body, &mut out) as u64;
     }
 
     /// An answer that is only a status, with a small page for people.

@@ -129,6 +129,9 @@ impl Http {
                 self.begin_handled(context, key, (head, told), (route, handler.place, meta));
             }
             RouteAction::Files(files) => self.begin_file(context, key, head, told, files),
+            RouteAction::WebSocket(socket) => {
+                self.begin_socket(context, key, (head, told), (route, socket, meta));
+            }
             RouteAction::Proxy(proxy) => {
                 match max_forwards::count(&mut head) {
                     Forwards::On => {}
@@ -221,7 +224,7 @@ impl Http {
 /// Whether an action may answer a request for a WebSocket with one.
 const fn takes_websockets(action: &RouteAction) -> bool {
     match action {
-        RouteAction::Proxy(_) => true,
+        RouteAction::Proxy(_) | RouteAction::WebSocket(_) => true,
         RouteAction::Respond(_)
         | RouteAction::Redirect { .. }
         | RouteAction::StatusPage

@@ -7,6 +7,8 @@ use std::time::Instant;
 use super::encode::Encoding;
 use super::file::Transfer;
 use super::handled::Handled;
+use super::publish::Publishing;
+use super::socket::Socket;
 use super::verify::Pending;
 use crate::mem::Key;
 use crate::proto::http::RequestHead;
@@ -51,6 +53,10 @@ pub(in crate::session::http) enum Responder {
     Echo(Asked),
     /// A handler of the program.
     Handler(Box<Handled>),
+    /// An endpoint of WebSockets.
+    Socket(Box<Socket>),
+    /// Topics, to which its body is published.
+    Publish(Box<Publishing>),
     /// Nobody any more: what was answered is written.
     Done,
 }
@@ -77,6 +83,11 @@ impl Request {
     /// Bytes of memory that what waits to be compressed takes, or what a handler has said.
     pub(super) fn encoding_cost(&self) -> usize {
         let said = self.handled().map_or(0, Handled::cost);
+        let said = said + self.socket().map_or(0, Socket::cost);
+        let said = match &self.responder {
+            Responder::Publish(publishing) => publishing.cost(),
+            _ => said,
+        };
         self.encoding.as_deref().map_or(said, Encoding::waiting)
     }
 
@@ -90,13 +101,43 @@ impl Request {
             | Responder::Encoding(_)
             | Responder::File(_)
             | Responder::Echo(_)
+            | Responder::Socket(_)
+            | Responder::Publish(_)
             | Responder::Done => None,
         }
     }
 
-    /// When the time is over that a handler of the program has for it.
+    /// The WebSocket that it has become, if it has.
+    pub(super) const fn socket(&self) -> Option<&Socket> {
+        match &self.responder {
+            Responder::Socket(socket) => Some(socket),
+            Responder::Proxy(_)
+            | Responder::Verify(_)
+            | Responder::Listing(_)
+            | Responder::Encoding(_)
+            | Responder::File(_)
+            | Responder::Echo(_)
+            | Responder::Handler(_)
+            | Responder::Publish(_)
+            | Responder::Done => None,
+        }
+    }
+
+    /// When the time is over that a handler of the program has for it, or there is something to do
+    /// for a socket.
     pub(super) fn handled_until(&self) -> Option<Instant> {
-        self.handled()?.until
+        match &self.responder {
+            Responder::Handler(handled) => handled.until,
+            Responder::Socket(socket) => socket.due(),
+            Responder::Publish(_)
+            | Responder::Proxy(_)
+            | Responder::Verify(_)
+            | Responder::Listing(_)
+            | Responder::Encoding(_)
+            | Responder::File(_)
+            | Responder::Echo(_)
+            | Responder::Done => None,
+        }
     }
 
     /// Whether a handler of the program answers it.
@@ -126,6 +167,8 @@ impl Request {
             | Responder::Encoding(_)
             | Responder::Echo(_)
             | Responder::Handler(_)
+            | Responder::Socket(_)
+            | Responder::Publish(_)
             | Responder::Done => true,
         }
     }
@@ -157,6 +200,8 @@ impl Request {
             | Responder::Encoding(_)
             | Responder::Listing(_)
             | Responder::Handler(_)
+            | Responder::Socket(_)
+            | Responder::Publish(_)
             | Responder::Done => None,
         }
     }

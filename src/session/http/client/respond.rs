@@ -494,6 +494,8 @@ impl Http {
             | Responder::Verify(_)
             | Responder::File(_)
             | Responder::Handler(_)
+            | Responder::Socket(_)
+            | Responder::Publish(_)
             | Responder::Done => {}
         }
     }

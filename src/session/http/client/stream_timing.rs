@@ -71,11 +71,14 @@ impl Http {
                 Responder::Handler(handled) => {
                     (!handled.takes_body(), handled.is_call().then(|| handled.sent()))
                 }
+                // It has times of its own.
+                Responder::Socket(_) => (true, None),
                 Responder::Verify(_)
                 | Responder::Listing(_)
                 | Responder::Encoding(_)
                 | Responder::File(_)
                 | Responder::Echo(_)
+                | Responder::Publish(_)
                 | Responder::Done => (false, None),
             };
             // Where an answer of a call goes on, so does the call.
@@ -149,12 +152,13 @@ impl Http {
         }
         let is_wanted = match &request.responder {
             Responder::Proxy(exchange) => context.http.proxy.takes_body(*exchange),
-            Responder::Echo(_) => true,
+            Responder::Echo(_) | Responder::Publish(_) => true,
             Responder::Handler(handled) => handled.takes_body(),
             Responder::File(_)
             | Responder::Verify(_)
             | Responder::Encoding(_)
             | Responder::Listing(_)
+            | Responder::Socket(_)
             | Responder::Done => false,
         };
         if !is_wanted {

@@ -198,6 +198,10 @@ impl Http {
                 let looks = self.wire.has_ended() && !has_said_end;
                 looks.then_some(self.waits.progress + HANG_UP_LOOK)
             }
+            // It has times of its own.
+            Phase::Answering if self.request.as_ref().is_some_and(|one| one.socket().is_some()) => {
+                None
+            }
             Phase::Answering | Phase::Discard if !is_whole && self.wants_input(context) => {
                 Some(self.body_deadline())
             }

@@ -1,0 +1,270 @@
+//! Requests that have become WebSockets which we answer: frames come as the bytes of the request's
+//! body, and go out as those of the answer's.
+//!
+//! | file | job |
+//! |---|---|
+//! | `open` | the handshake |
+//! | `messages` | frames that come, and messages that go |
+//! | `frames` | where frames are written to |
+//! | `timing` | pings, times that are over, closing |
+//! | `topics` | what subscribers get |
+//! | `compress` | compression of messages |
+
+mod compress;
+mod frames;
+mod messages;
+mod open;
+mod timing;
+mod topics;
+
+pub(in crate::session::http) use self::compress::Compression;
+use self::compress::Deflate;
+use self::frames::Frames;
+use self::messages::Gathered;
+use self::timing::Times;
+pub(in crate::session) use self::topics::Delivery;
+use self::topics::Subscriber;
+use super::Http;
+use super::request::{Request, Responder};
+use super::wire::{StoppedBy, Wire};
+use crate::mem::Key;
+use crate::proto::http2::ErrorCode;
+use crate::proto::websocket::{CloseCode, Closing, Endpoint, Limits, Violation};
+use crate::ring::Driver;
+use crate::session::SocketStats;
+use crate::session::context::Context;
+use crate::session::http::options::RouteAction;
+use crate::session::http::websocket::WebSocketOptions;
+
+/// Bytes that are read from one socket in one turn. What is left is read in the next one.
+const READ_PER_TURN: usize = 256 * 1024;
+
+/// One WebSocket.
+#[derive(Debug)]
+pub(in crate::session::http) struct Socket {
+    endpoint: Endpoint,
+    limits: Limits,
+    service: Service,
+    /// The place of its route.
+    route: usize,
+    /// The message that comes in parts.
+    gathered: Option<Box<Gathered>>,
+    times: Times,
+    /// How its messages are compressed, if they are.
+    deflate: Option<Box<Deflate>>,
+    /// It is to be closed, with this code and reason.
+    closes_with: Option<(CloseCode, &'static str)>,
+}
+
+/// Who answers a socket.
+#[derive(Debug)]
+enum Service {
+    /// Each message comes back.
+    Echo,
+    /// It publishes and subscribes.
+    Topics(Box<Subscriber>),
+}
+
+/// How far a socket has come.
+enum Progress {
+    /// More has to come.
+    Waits,
+    /// It is over.
+    Over,
+}
+
+impl Socket {
+    /// When there is something to do for it, whatever comes.
+    pub(super) fn due(&self) -> Option<std::time::Instant> {
+        self.times.due(self.endpoint.closing())
+    }
+
+    /// Bytes of memory that what waits of it takes.
+    pub(super) fn cost(&self) -> usize {
+        let queued = match &self.service {
+            Service::Echo => 0,
+            Service::Topics(subscriber) => subscriber.waiting(),
+        };
+        self.gathered.as_ref().map_or(0, |gathered| gathered.cost()) + queued
+    }
+
+    /// Whether nothing has to be sent but what is written already.
+    pub(super) fn is_calm(&self) -> bool {
+        let has_queued = match &self.service {
+            Service::Echo => false,
+            Service::Topics(subscriber) => subscriber.waiting() > 0,
+        };
+        !has_queued && self.endpoint.closing() == Closing::Open
+    }
+}
+
+impl Http {
+    /// The options of a socket's route.
+    fn socket_options(&self, socket: &Socket) -> Option<&WebSocketOptions> {
+        match &self.options.routes.get(socket.route)?.action {
+            RouteAction::WebSocket(options) => Some(options),
+            RouteAction::Respond(_)
+            | RouteAction::Redirect { .. }
+            | RouteAction::Echo
+            | RouteAction::StatusPage
+            | RouteAction::Files(_)
+            | RouteAction::Proxy(_)
+            | RouteAction::Handler(_) => None,
+        }
+    }
+
+    fn socket_stats<D>(&self, context: &Context<D>, socket: &Socket) -> Option<&SocketStats> {
+        let route = self.options.routes.get(socket.route)?;
+        Some(route.counters.of(context.options.worker)?.sockets())
+    }
+
+    /// Where this connection's frames are written to.
+    fn frames<'a, D>(&'a mut self, context: &'a mut Context<D>) -> Frames<'a> {
+        let Context { pages, http, .. } = context;
+        let writer = self.io.buffer.writer(pages, &mut self.io.stream);
+        Frames::new(&mut self.wire, writer, &mut http.frames)
+    }
+
+    /// Reads what has come on a socket and sends what is to go; true when it is over.
+    pub(super) fn proceed_socket<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        request: &mut Request,
+    ) -> bool {
+        let Responder::Socket(socket) = &mut request.responder else { return false };
+        match self.move_socket(context, key, socket) {
+            Ok(Progress::Waits) => false,
+            Ok(Progress::Over) => self.end_socket(context, request),
+            Err(violation) => {
+                if let Some(stats) = self.socket_stats(context, socket) {
+                    stats.violate(violation);
+                }
+                tracing::debug!(
+                    id = self.io.common.id(),
+                    violation = violation.name(),
+                    "WebSocket closed: {violation}"
+                );
+                self.close_socket(context, socket, violation.code(), &violation.to_string());
+                // Nobody knows where the next frame would begin.
+                self.end_socket(context, request)
+            }
+        }
+    }
+
+    fn move_socket<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        socket: &mut Socket,
+    ) -> Result<Progress, Violation> {
+        if self.draining {
+            self.plan_drain(context, socket);
+        }
+        if socket.due().is_some_and(|at| at <= context.now())
+            && let Progress::Over = self.socket_due(context, socket)
+        {
+            return Ok(Progress::Over);
+        }
+        if let Some((code, reason)) = socket.closes_with.take() {
+            self.close_socket(context, socket, code, reason);
+        }
+        self.send_queued(context, socket);
+        let mut left = READ_PER_TURN;
+        while socket.endpoint.closing() != Closing::Done {
+            // What is asked is answered: while answers wait for the client, no more is read.
+            if !self.has_room(context) {
+                return Ok(Progress::Waits);
+            }
+            if left == 0 || context.topics.is_behind() {
+                // Others have their turn.
+                self.wire.note_stopped(StoppedBy::Turn);
+                self.io.common.postpone(context, key, true);
+                return Ok(Progress::Waits);
+            }
+            let Ok(next) = self.wire.next_of_body() else { return Ok(Progress::Over) };
+            let Some(buf) = next else {
+                let is_over = self.wire.is_body_read();
+                return Ok(if is_over { Progress::Over } else { Progress::Waits });
+            };
+            left = left.saturating_sub(buf.len());
+            socket.times.heard = context.now();
+            self.read_frames(context, (key, self.wire.stream()), socket, buf)?;
+        }
+        Ok(Progress::Over)
+    }
+
+    /// Sends a close frame, once.
+    fn close_socket<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        socket: &mut Socket,
+        code: CloseCode,
+        reason: &str,
+    ) {
+        if socket.endpoint.closing() == Closing::Open {
+            let timeout = self.socket_options(socket).map(|options| options.close_timeout);
+            socket.times.close_by = timeout.map(|timeout| context.now() + timeout);
+            let mut frames = self.frames(context);
+            socket.endpoint.close(code, reason, None, frames.bytes());
+            frames.finish();
+        }
+    }
+
+    /// A socket is over: what is written goes out, and then the end.
+    fn end_socket<D: Driver>(&mut self, context: &mut Context<D>, request: &mut Request) -> bool {
+        let Responder::Socket(mut socket) =
+            std::mem::replace(&mut request.responder, Responder::Done)
+        else {
+            return true;
+        };
+        self.leave_socket(context, &mut socket);
+        self.after_answer(context);
+        true
+    }
+
+    /// A socket is over, in order or not: nobody knows it any more.
+    pub(super) fn leave_socket<D>(&mut self, context: &mut Context<D>, socket: &mut Socket) {
+        if let Some(stats) = self.socket_stats(context, socket) {
+            stats.active.decrement();
+            stats.close(socket.endpoint.code().unwrap_or(CloseCode::ABNORMAL));
+        }
+        match &mut socket.service {
+            Service::Echo => {}
+            Service::Topics(subscriber) => context.topics.leave(subscriber.place()),
+        }
+        if let Some(deflate) = socket.deflate.take() {
+            deflate.leave(&mut context.http.compression);
+        }
+        if let Some(gathered) = socket.gathered.take() {
+            gathered.give_back(&mut context.pages);
+        }
+    }
+
+    /// The socket that a stream carries; by HTTP/1.1, the connection.
+    fn socket_of(&mut self, stream: crate::proto::http2::StreamId) -> Option<&mut Socket> {
+        let request = match &mut self.wire {
+            Wire::Http1(_) => self.request.as_mut(),
+            Wire::Http2(many) => many.requests.get_mut(stream)?.request.as_mut(),
+        };
+        match &mut request?.responder {
+            Responder::Socket(socket) => Some(socket),
+            Responder::Proxy(_)
+            | Responder::Verify(_)
+            | Responder::Listing(_)
+            | Responder::Encoding(_)
+            | Responder::File(_)
+            | Responder::Echo(_)
+            | Responder::Handler(_)
+            | Responder::Publish(_)
+            | Responder::Done => None,
+        }
+    }
+
+    /// The stream of a socket is ended by force: its peer does not close it.
+    fn cut_socket<D: Driver>(&mut self, context: &mut Context<D>) {
+        if self.wire.is_http2() {
+            self.reset_stream(context, ErrorCode::CANCEL);
+        }
+    }
+}

@@ -1,0 +1,325 @@
+//! Frames that come on a socket, and messages that go.
+
+use super::compress::Deflate;
+use super::{Service, Socket};
+use crate::mem::{Buf, Key, Page, Pages};
+use crate::proto::http2::StreamId;
+use crate::proto::websocket::{Closing, Item, Kind, Opcode, Part, Violation, write};
+use crate::ring::Driver;
+use crate::session::context::Context;
+use crate::session::http::client::Http;
+
+/// Bytes of a message that comes in parts and is sent back in one frame. A longer one is sent back
+/// in fragments, as it comes.
+const ECHO_WHOLE_MAX: usize = 64 * 1024;
+
+/// A message that comes in parts: what has come of it.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    page: Page,
+    len: usize,
+    /// Fragments of it were sent back already.
+    is_begun: bool,
+}
+
+impl Gathered {
+    fn push(&mut self, part: &[u8]) {
+        self.page.bytes().extend_from_slice(part);
+        self.len += part.len();
+    }
+
+    /// Bytes of memory that it takes.
+    pub(super) const fn cost(&self) -> usize {
+        self.len
+    }
+
+    /// Its memory is used again.
+    pub(super) fn give_back(self, pages: &mut Pages) {
+        pages.put_back(self.page);
+    }
+}
+
+/// Frames that lie one behind the other in the buffer that they came in, to be sent back from it.
+#[derive(Debug, Clone, Copy, Default)]
+struct InPlace {
+    start: usize,
+    end: usize,
+}
+
+impl InPlace {
+    /// Puts a frame behind those before it.
+    fn push(&mut self, bytes: &mut [u8], start: usize, end: usize) {
+        if self.start == self.end {
+            (self.start, self.end) = (start, end);
+        } else {
+            // Between two frames of a client there was a mask.
+            bytes.copy_within(start..end, self.end);
+            self.end += end - start;
+        }
+    }
+}
+
+/// What is counted of the frames in one buffer.
+#[derive(Debug, Default)]
+struct Tally {
+    messages: u64,
+    bytes: u64,
+    wire: u64,
+    echoed: u64,
+    echoed_bytes: u64,
+}
+
+impl Http {
+    /// Reads the frames in `buf`.
+    pub(super) fn read_frames<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        of: (Key, StreamId),
+        socket: &mut Socket,
+        mut buf: Buf,
+    ) -> Result<(), Violation> {
+        if buf.alone().is_none() {
+            // Something else of what was received together with it may be read by others.
+            buf = Buf::copy_of(&buf);
+        }
+        let mut tally = Tally::default();
+        let mut back = InPlace::default();
+        let mut result = Ok(());
+        if let Some(bytes) = buf.alone() {
+            let mut at = 0;
+            while at < bytes.len() {
+                match self.read_frame(context, of, socket, (bytes, at), (&mut tally, &mut back)) {
+                    Ok(count) => at += count,
+                    Err(violation) => {
+                        result = Err(violation);
+                        break;
+                    }
+                }
+            }
+        }
+        if back.start < back.end {
+            buf.truncate(back.end);
+            buf.advance(back.start);
+            let mut frames = self.frames(context);
+            frames.slice(buf);
+            frames.finish();
+        }
+        if let Some(stats) = self.socket_stats(context, socket) {
+            stats.received.add(tally.messages);
+            stats.received_bytes.add(tally.bytes);
+            stats.received_wire_bytes.add(tally.wire);
+            stats.sent.add(tally.echoed);
+            stats.sent_bytes.add(tally.echoed_bytes);
+            stats.sent_wire_bytes.add(tally.echoed_bytes);
+        }
+        result
+    }
+
+    /// Reads the next frame of `bytes`, or what is there of it. Returns how many bytes it has.
+    fn read_frame<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        of: (Key, StreamId),
+        socket: &mut Socket,
+        (bytes, at): (&mut [u8], usize),
+        (tally, back): (&mut Tally, &mut InPlace),
+    ) -> Result<usize, Violation> {
+        let (count, item) = socket.endpoint.read(&mut bytes[at..], &socket.limits)?;
+        let Some(item) = item else { return Ok(count) };
+        if let Item::Part(mut part) = item {
+            // Nothing is answered any more behind our close frame.
+            if socket.endpoint.closing() != Closing::Open {
+                return Ok(count);
+            }
+            part.payload = part.payload.start + at..part.payload.end + at;
+            tally.wire += part.payload.len() as u64;
+            if part.last {
+                self.count_message(context, socket)?;
+                tally.messages += 1;
+            }
+            if let Some(start) = frame_to_echo(socket, &part, bytes) {
+                back.push(bytes, start, part.payload.end);
+                let len = part.payload.len() as u64;
+                tally.bytes += len;
+                (tally.echoed, tally.echoed_bytes) = (tally.echoed + 1, tally.echoed_bytes + len);
+                return Ok(count);
+            }
+            self.copy_back(context, bytes, back);
+            tally.bytes +=
+                self.take_part(context, of, socket, &part, &bytes[part.payload.clone()])?;
+            return Ok(count);
+        }
+        self.copy_back(context, bytes, back);
+        if let Item::Pong(pong) = &item {
+            self.note_pong(context, socket, pong);
+        }
+        let mut frames = self.frames(context);
+        socket.endpoint.answer(&item, None, frames.bytes());
+        frames.finish();
+        Ok(count)
+    }
+
+    /// Something else is written behind the frames that are sent back: they are written first.
+    fn copy_back<D: Driver>(&mut self, context: &mut Context<D>, bytes: &[u8], back: &mut InPlace) {
+        let InPlace { start, end } = std::mem::take(back);
+        if start < end {
+            let mut frames = self.frames(context);
+            frames.bytes().extend_from_slice(&bytes[start..end]);
+            frames.finish();
+        }
+    }
+
+    /// A message has come.
+    fn count_message<D: Driver>(
+        &self,
+        context: &Context<D>,
+        socket: &mut Socket,
+    ) -> Result<(), Violation> {
+        let now = context.now();
+        socket.times.active = now;
+        let rate = self.socket_options(socket).and_then(|options| options.message_rate);
+        match rate {
+            Some(rate) if !socket.times.admits(now, rate) => Err(Violation::Rate),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// A part of a message has come. Returns how many bytes its message has, inflated, when that is
+    /// over.
+    fn take_part<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        of: (Key, StreamId),
+        socket: &mut Socket,
+        part: &Part,
+        payload: &[u8],
+    ) -> Result<u64, Violation> {
+        if part.first && part.last {
+            return self.take_whole(context, of, socket, part, payload);
+        }
+        let mut gathered = match socket.gathered.take() {
+            Some(gathered) => gathered,
+            None => Box::new(Gathered { page: context.pages.take(), len: 0, is_begun: false }),
+        };
+        gathered.push(payload);
+        if part.last && !gathered.is_begun {
+            let Gathered { mut page, .. } = *gathered;
+            let taken = self.take_whole(context, of, socket, part, page.bytes());
+            context.pages.put_back(page);
+            return taken;
+        }
+        // What is compressed goes out as it came in: whole.
+        let is_echoed = matches!(socket.service, Service::Echo) && socket.deflate.is_none();
+        let is_enough = part.last || gathered.len >= ECHO_WHOLE_MAX;
+        let mut sent = 0;
+        if is_echoed && is_enough {
+            sent = gathered.len as u64;
+            self.echo_fragment(context, socket, part, &mut gathered);
+        }
+        if part.last {
+            gathered.give_back(&mut context.pages);
+        } else {
+            socket.gathered = Some(gathered);
+        }
+        Ok(sent)
+    }
+
+    /// Sends back what has come of a long message.
+    fn echo_fragment<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        socket: &Socket,
+        part: &Part,
+        gathered: &mut Gathered,
+    ) {
+        let is_begun = std::mem::replace(&mut gathered.is_begun, true);
+        let opcode = if is_begun { Opcode::Continuation } else { part.kind.opcode() };
+        let payload = std::mem::replace(&mut gathered.page, context.pages.take());
+        gathered.len = 0;
+        let payload = context.pages.seal(payload);
+        if let Some(stats) = self.socket_stats(context, socket) {
+            stats.sent.add(u64::from(part.last));
+            stats.sent_bytes.add(payload.len() as u64);
+            stats.sent_wire_bytes.add(payload.len() as u64);
+        }
+        let mut frames = self.frames(context);
+        write::head(opcode, (part.last, false), payload.len(), frames.bytes());
+        frames.slice(payload);
+        frames.finish();
+    }
+
+    /// A message has come whole.
+    fn take_whole<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        of: (Key, StreamId),
+        socket: &mut Socket,
+        part: &Part,
+        payload: &[u8],
+    ) -> Result<u64, Violation> {
+        let Some(deflate) = socket.deflate.as_mut().filter(|_| part.compressed) else {
+            self.take_message(context, of, socket, part.kind, payload);
+            return Ok(payload.len() as u64);
+        };
+        let compression = &mut context.http.compression;
+        let inflated = deflate.inflate((part.kind, payload), socket.limits.message, compression)?;
+        self.take_message(context, of, socket, part.kind, &inflated);
+        let len = inflated.len() as u64;
+        context.http.compression.give_inflated(inflated);
+        Ok(len)
+    }
+
+    fn take_message<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        of: (Key, StreamId),
+        socket: &mut Socket,
+        kind: Kind,
+        payload: &[u8],
+    ) {
+        match &mut socket.service {
+            Service::Echo => self.send_message(context, socket, kind, payload),
+            Service::Topics(_) => self.take_topics_message(context, of, socket, payload),
+        }
+    }
+
+    /// Sends a message.
+    pub(super) fn send_message<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        socket: &mut Socket,
+        kind: Kind,
+        payload: &[u8],
+    ) {
+        socket.times.active = context.now();
+        let compression = &mut context.http.compression;
+        let deflate = socket.deflate.as_mut();
+        let compressed = deflate.and_then(|deflate| deflate.deflate(payload, compression));
+        let on_wire = compressed.as_deref().unwrap_or(payload);
+        if let Some(stats) = self.socket_stats(context, socket) {
+            stats.sent.add(1);
+            stats.sent_bytes.add(payload.len() as u64);
+            stats.sent_wire_bytes.add(on_wire.len() as u64);
+        }
+        let mut frames = self.frames(context);
+        let is_compressed = compressed.is_some();
+        write::frame(kind.opcode(), (true, is_compressed), on_wire, None, frames.bytes());
+        frames.finish();
+        if let Some(bytes) = compressed {
+            context.http.compression.give_deflated(bytes);
+        }
+    }
+}
+
+/// Makes a frame of a client the frame that is sent back, where it lies. Returns where that begins;
+/// `None` when it cannot be sent back so.
+fn frame_to_echo(socket: &Socket, part: &Part, bytes: &mut [u8]) -> Option<usize> {
+    let is_whole = part.first && part.last && !part.compressed;
+    let is_small = |deflate: &Deflate| part.payload.len() < deflate.shared().min;
+    let stays = socket.deflate.as_deref().is_none_or(is_small);
+    if !is_whole || !stays || !matches!(socket.service, Service::Echo) {
+        return None;
+    }
+    let frame = (part.kind.opcode(), true, false, part.payload.len() as u64);
+    write::head_before(bytes, part.payload.start, part.head, frame)
+}
