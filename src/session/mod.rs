@@ -355,7 +355,8 @@ impl<D: Driver> Sessions<D> {
                 session.hold();
             }
         }
-        self.context.http.proxy.hold();
+        let now = self.context.now();
+        self.context.http.proxy.hold(now);
         let budget = self.context.http.proxy.budget();
         let stats = &self.context.stats().waiting;
         stats.bytes.set(budget.used() as u64);

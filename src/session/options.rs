@@ -149,6 +149,12 @@ impl UpstreamTls {
     pub fn session(&self, server: usize) -> Result<TlsSession, TlsError> {
         TlsSession::client(&self.config.get(), self.names[server].clone(), SERVER_HANDSHAKE_MAX)
     }
+
+    /// The same for one that speaks HTTP/1.1, whatever else the server may choose.
+    fn session_of_http1(&self, server: usize) -> Result<TlsSession, TlsError> {
+        let (config, name) = (self.config.get(), self.names[server].clone());
+        TlsSession::client_with(&config, name, vec![b"http/1.1".to_vec()], SERVER_HANDSHAKE_MAX)
+    }
 }
 
 /// How connections of TLS are passed on by the name that their clients ask for.
@@ -352,14 +358,32 @@ pub struct UpstreamOptions {
     pub tls: Option<Arc<UpstreamTls>>,
 }
 
+/// What is spoken on a connection to a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Speaks {
+    /// What the upstream is set up for.
+    Any,
+    /// HTTP/1.1, whatever else that allows.
+    Http1,
+}
+
 impl UpstreamOptions {
     /// Lets a stream that is to be connected to a server speak TLS, if the servers do.
     ///
     /// # Errors
     /// When no TLS connection can be made: then there must be none at all.
-    pub(super) fn secure(&self, stream: &mut Stream, server: usize) -> Result<(), Errno> {
+    pub(super) fn secure(
+        &self,
+        stream: &mut Stream,
+        server: usize,
+        speaks: Speaks,
+    ) -> Result<(), Errno> {
         let Some(tls) = &self.tls else { return Ok(()) };
-        match tls.session(server) {
+        let session = match speaks {
+            Speaks::Any => tls.session(server),
+            Speaks::Http1 => tls.session_of_http1(server),
+        };
+        match session {
             Ok(session) => {
                 stream.secure(session);
                 tls.kernel.iter().for_each(|report| stream.offer_kernel(Arc::clone(report)));
