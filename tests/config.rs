@@ -286,6 +286,7 @@ fn the_reference_shows_the_defaults() {
         "respond",
         "echo",
         "status_page",
+        "websocket_page",
         "handler",
         "service",
         "topics",

@@ -124,6 +124,7 @@ impl Http {
                 self.answer_redirect(context, head, told, *status, location);
             }
             RouteAction::StatusPage => self.answer_status_page(context, head, told),
+            RouteAction::WebSocketPage => self.answer_websocket_page(context, head, told),
             RouteAction::Echo => self.begin_echo(context, head, told, meta),
             RouteAction::Handler(handler) => {
                 self.begin_handled(context, key, (head, told), (route, handler.place, meta));
@@ -228,6 +229,7 @@ const fn takes_websockets(action: &RouteAction) -> bool {
         RouteAction::Respond(_)
         | RouteAction::Redirect { .. }
         | RouteAction::StatusPage
+        | RouteAction::WebSocketPage
         | RouteAction::Echo
         | RouteAction::Handler(_)
         | RouteAction::Files(_) => false,

@@ -107,6 +107,7 @@ impl Http {
             | RouteAction::Redirect { .. }
             | RouteAction::Echo
             | RouteAction::StatusPage
+            | RouteAction::WebSocketPage
             | RouteAction::Files(_)
             | RouteAction::Proxy(_)
             | RouteAction::Handler(_) => None,
