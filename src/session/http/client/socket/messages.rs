@@ -4,7 +4,7 @@ use super::compress::Deflate;
 use super::{Service, Socket};
 use crate::mem::{Buf, Key, Page, Pages};
 use crate::proto::http2::StreamId;
-use crate::proto::websocket::{Closing, Item, Kind, Opcode, Part, Violation, write};
+use crate::proto::websocket::{CloseCode, Closing, Item, Kind, Opcode, Part, Violation, write};
 use crate::ring::Driver;
 use crate::session::context::Context;
 use crate::session::http::client::Http;
@@ -12,6 +12,9 @@ use crate::session::http::client::Http;
 /// Bytes of a message that comes in parts and is sent back in one frame. A longer one is sent back
 /// in fragments, as it comes.
 const ECHO_WHOLE_MAX: usize = 64 * 1024;
+
+/// Bytes of a message that are gathered even when the worker's memory for what waits is used.
+const GATHERED_ANYWAY: usize = 16 * 1024;
 
 /// A message that comes in parts: what has come of it.
 #[derive(Debug, Default)]
@@ -201,6 +204,20 @@ impl Http {
             Some(gathered) => gathered,
             None => Box::new(Gathered { page: context.pages.take(), len: 0, is_begun: false }),
         };
+        let is_large = gathered.len + payload.len() > GATHERED_ANYWAY;
+        if is_large && context.http.proxy.budget().is_exhausted() {
+            gathered.give_back(&mut context.pages);
+            if let Some(stats) = self.socket_stats(context, socket) {
+                stats.starved.add(1);
+            }
+            self.close_socket(
+                context,
+                socket,
+                CloseCode::TRY_AGAIN,
+                "the server is short of memory",
+            );
+            return Ok(0);
+        }
         gathered.push(payload);
         if part.last && !gathered.is_begun {
             let Gathered { mut page, .. } = *gathered;
