@@ -137,7 +137,9 @@ impl Http {
             part.payload = part.payload.start + at..part.payload.end + at;
             tally.wire += part.payload.len() as u64;
             if part.last {
-                self.count_message(context, socket)?;
+                if !socket.times.admits(context.now()) {
+                    return Err(Violation::Rate);
+                }
                 tally.messages += 1;
             }
             if let Some(start) = frame_to_echo(socket, &part, bytes) {
@@ -169,21 +171,6 @@ impl Http {
             let mut frames = self.frames(context);
             frames.bytes().extend_from_slice(&bytes[start..end]);
             frames.finish();
-        }
-    }
-
-    /// A message has come.
-    fn count_message<D: Driver>(
-        &self,
-        context: &Context<D>,
-        socket: &mut Socket,
-    ) -> Result<(), Violation> {
-        let now = context.now();
-        socket.times.active = now;
-        let rate = self.socket_options(socket).and_then(|options| options.message_rate);
-        match rate {
-            Some(rate) if !socket.times.admits(now, rate) => Err(Violation::Rate),
-            Some(_) | None => Ok(()),
         }
     }
 
