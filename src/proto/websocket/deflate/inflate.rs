@@ -189,8 +189,8 @@ impl Inflater {
             let room = step.min(self.max - self.len);
             let (taken, made) = self.step(rest, room, out)?;
             rest = &rest[taken..];
-            // What fills its room may have more to come.
-            has_more = room > 0 && made == room;
+            // What fills its room may have more to come, but for a last block.
+            has_more = room > 0 && made == room && !self.is_at_end;
             if taken == 0 && made == 0 && !self.is_at_end {
                 return if rest.is_empty() { Ok(()) } else { Err(InflateError::Corrupt) };
             }
