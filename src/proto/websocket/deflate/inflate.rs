@@ -219,6 +219,10 @@ impl Inflater {
         let taken = since(was_in, self.state.total_in());
         let made = since(was_out, self.state.total_out());
         out.truncate(start + made);
+        // What comes behind the byte that is too much may be wrong as well.
+        if made > room {
+            return Err(InflateError::TooLong);
+        }
         match status {
             Ok(Status::StreamEnd) => {
                 self.is_at_end = true;
@@ -226,9 +230,6 @@ impl Inflater {
             }
             Ok(Status::Ok | Status::BufError) => {}
             Err(_) => return Err(InflateError::Corrupt),
-        }
-        if made > room {
-            return Err(InflateError::TooLong);
         }
         self.len += made;
         Ok((taken, made))
