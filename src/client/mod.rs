@@ -71,7 +71,8 @@ pub use self::tcp::{PumpError, Received, Tcp};
 pub use self::tls::Tls;
 pub use self::udp::Udp;
 pub use self::websocket::{
-    ProxyUrl, WebSocket, WebSocketClose, WebSocketEvent, WebSocketMessage, WebSocketOptions,
-    WebSocketUrl,
+    ProxyUrl, Reconnecting, WebSocket, WebSocketClose, WebSocketEvent, WebSocketMessage,
+    WebSocketOptions, WebSocketUrl,
 };
+pub use crate::service::reconnect::ReconnectPolicy;
 pub use crate::service::retry::RetryPolicy;

@@ -106,6 +106,10 @@ impl Connection {
         self.endpoint.closing()
     }
 
+    pub(super) const fn has_failed(&self) -> bool {
+        self.failed.is_some()
+    }
+
     pub(super) fn late(&self, op: Waiting, after: Duration) -> ClientError {
         self.line.late(op, after)
     }

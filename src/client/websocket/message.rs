@@ -71,8 +71,16 @@ pub enum WebSocketEvent {
     },
     /// The descriptor can be read.
     Input,
-    /// The connection was made again after it was lost: what was sent before may not have come,
-    /// and what the server sent meanwhile is lost.
+    /// The connection has ended, and is made again after a rest. Told by
+    /// [`Reconnecting`](super::Reconnecting) only, as is the next one.
+    Lost {
+        /// How it has ended, or why it was not made.
+        why: String,
+        /// The rest.
+        rest: Duration,
+    },
+    /// The connection was made again: what was sent before may not have come, and what the server
+    /// sent meanwhile is lost. Nothing is sent again that the program does not send again.
     Reconnected,
     /// The WebSocket is closed. Nothing follows.
     Closed(WebSocketClose),
@@ -85,6 +93,7 @@ impl WebSocketEvent {
             Self::Message(message) => message.bytes().len(),
             Self::Ping(payload) | Self::Pong { payload, .. } => payload.len(),
             Self::Closed(close) => close.reason.len(),
+            Self::Lost { why, .. } => why.len(),
             Self::Input | Self::Reconnected => 0,
         };
         payload + size_of::<Self>()

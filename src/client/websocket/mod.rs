@@ -6,6 +6,7 @@
 //! | `handshake` | the request and its answer, pure |
 //! | `dial` | opens a connection: proxy, TLS, handshake, redirects |
 //! | `connection` | a socket, and the frames on it |
+//! | `reconnecting` | one connection after the other |
 //! | `mask` | masking keys |
 //! | `vigil` | pings and the end of patience, pure |
 
@@ -15,6 +16,7 @@ mod handshake;
 mod mask;
 mod message;
 mod options;
+mod reconnecting;
 #[cfg(test)]
 mod tests;
 mod url;
@@ -25,6 +27,7 @@ use std::time::Duration;
 
 pub use self::message::{WebSocketClose, WebSocketEvent, WebSocketMessage};
 pub use self::options::WebSocketOptions;
+pub use self::reconnecting::Reconnecting;
 pub use self::url::{ProxyUrl, WebSocketUrl};
 
 use self::connection::{Connection, NO_INPUT};
@@ -184,6 +187,7 @@ impl WebSocket {
                 WebSocketEvent::Ping(_)
                 | WebSocketEvent::Pong { .. }
                 | WebSocketEvent::Input
+                | WebSocketEvent::Lost { .. }
                 | WebSocketEvent::Reconnected => {}
             }
         }
@@ -201,6 +205,14 @@ impl WebSocket {
         patience: Duration,
     ) -> Result<WebSocketEvent, ClientError> {
         self.connection.wait(Some(input), patience)
+    }
+
+    fn wait(
+        &mut self,
+        input: Option<&impl AsFd>,
+        patience: Duration,
+    ) -> Result<WebSocketEvent, ClientError> {
+        self.connection.wait(input, patience)
     }
 
     /// Watches the descriptor of [`WebSocket::receive_or_input`] no more.
@@ -248,6 +260,11 @@ impl WebSocket {
                 Err(error) => return Err(error),
             }
         }
+    }
+
+    /// Whether it is of no more use: an error was final.
+    const fn has_failed(&self) -> bool {
+        self.connection.has_failed()
     }
 
     /// Whether neither end has closed it.

@@ -7,6 +7,7 @@ use std::sync::mpsc::channel;
 use std::time::Duration;
 
 use super::*;
+use crate::client::ReconnectPolicy;
 use crate::client::scripted::{PATIENCE, Peer, Server};
 use crate::proto::websocket::handshake::accept;
 use crate::proto::websocket::{FrameHead, Violation, mask, write};
@@ -578,4 +579,106 @@ fn wrong_urls_and_options_are_refused_before_anybody_is_asked() {
     let fields = vec![("host".to_owned(), b"x".to_vec())];
     let error = WebSocket::connect("ws://a/", &WebSocketOptions { fields, ..options() });
     assert!(error.unwrap_err().to_string().contains("client's own"));
+}
+
+fn policy() -> ReconnectPolicy {
+    let (backoff, backoff_max) = (Duration::from_millis(1), Duration::from_millis(1));
+    let overload = Duration::from_millis(1);
+    ReconnectPolicy {
+        backoff,
+        backoff_max,
+        overload,
+        attempts_max: 2,
+        ..ReconnectPolicy::default()
+    }
+}
+
+fn reconnecting(server: &Server, policy: ReconnectPolicy) -> Reconnecting {
+    Reconnecting::connect(&server.url("ws"), options(), policy).unwrap()
+}
+
+/// What a connection that ended is told with.
+fn lost(socket: &mut Reconnecting) -> String {
+    match socket.receive(PATIENCE) {
+        Ok(WebSocketEvent::Lost { why, .. }) => why,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_lost_connection_is_made_again_and_nothing_is_sent_again() {
+    let server = Server::new(vec![
+        Box::new(|peer| {
+            peer.open("");
+            assert_eq!(peer.next(), (Opcode::Text, b"one".to_vec()));
+        }),
+        Box::new(|peer| {
+            peer.head();
+            peer.say(b"HTTP/1.1 503 Busy\r\nRetry-After: 0\r\n\r\n");
+        }),
+        Box::new(|peer| {
+            peer.open("");
+            assert_eq!(peer.next(), (Opcode::Text, b"two".to_vec()));
+            peer.send(Opcode::Close, true, &1012_u16.to_be_bytes());
+            peer.next();
+        }),
+        Box::new(|peer| {
+            peer.open("");
+            peer.send(Opcode::Close, true, &1008_u16.to_be_bytes());
+            peer.next();
+        }),
+    ]);
+    let mut socket = reconnecting(&server, ReconnectPolicy { attempts_max: 9, ..policy() });
+    socket.send(&"one".into(), PATIENCE).unwrap();
+    assert!(lost(&mut socket).contains("without a close frame"));
+    assert!(matches!(socket.send(&"lost".into(), PATIENCE), Err(ClientError::Unclosed { .. })));
+    assert!(lost(&mut socket).contains("status 503"));
+    assert_eq!(socket.receive(PATIENCE), Ok(WebSocketEvent::Reconnected));
+    socket.send(&"two".into(), PATIENCE).unwrap();
+    assert!(lost(&mut socket).contains("closed with 1012"));
+    assert_eq!(socket.receive(PATIENCE), Ok(WebSocketEvent::Reconnected));
+    // What the program must not do is not done again.
+    assert_eq!(socket.receive(PATIENCE), Ok(closed(1008, "")));
+    assert_eq!(socket.receive(PATIENCE), Ok(closed(1008, "")));
+    assert_eq!(server.end(), 4);
+}
+
+#[test]
+fn attempts_have_an_end_and_a_rest_is_bounded_by_patience() {
+    let server = Server::one(|peer| {
+        peer.open("");
+    });
+    let mut socket = reconnecting(&server, policy());
+    lost(&mut socket);
+    server.end();
+    assert!(lost(&mut socket).contains("connection refused"));
+    let error = socket.receive(PATIENCE).unwrap_err();
+    assert!(error.to_string().contains("connection refused"), "{error}");
+    assert_eq!(socket.receive(PATIENCE), Err(error), "it is final");
+    let server = Server::one(|peer| {
+        peer.open("");
+        peer.send(Opcode::Close, true, &1013_u16.to_be_bytes());
+        peer.next();
+    });
+    let mut socket = reconnecting(&server, ReconnectPolicy::default());
+    let event = socket.receive(PATIENCE).unwrap();
+    let WebSocketEvent::Lost { rest, .. } = event else { panic!("{event:?}") };
+    assert!(rest >= Duration::from_secs(10), "it asked to come later");
+    let error = socket.receive(Duration::from_millis(5)).unwrap_err();
+    let url = server.url("ws");
+    assert_eq!(error.to_string(), format!("connect {url}: not done within 5ms"));
+    server.end();
+}
+
+#[test]
+fn what_the_program_closes_stays_closed() {
+    let server = Server::one(|peer| {
+        peer.open("");
+        peer.next();
+        peer.send(Opcode::Close, true, &1001_u16.to_be_bytes());
+    });
+    let mut socket = reconnecting(&server, policy());
+    socket.start_close(1000, "").unwrap();
+    assert_eq!(socket.receive(PATIENCE), Ok(closed(1001, "")));
+    server.end();
 }
