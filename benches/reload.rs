@@ -166,6 +166,7 @@ fn options(workers: &Arc<Workers>) -> SessionOptions {
     SessionOptions {
         compression_memory: 1 << 20,
         waiting_memory: 1 << 20,
+        websocket_takeover_memory: 1 << 20,
         listeners: Vec::new(),
         datagrams: Vec::new(),
         upstreams: Vec::new(),

@@ -15,6 +15,7 @@ use super::references::services;
 use super::report::Mistake;
 use super::schema::{COMPLETIONS_PER_SUBMISSION, FRAME_SERVER_KEYS, Protocol, protocols_of};
 use super::section::Field;
+use super::topics::refer;
 use super::units::Period;
 use super::upstream::RawUpstream;
 use super::{
@@ -24,7 +25,7 @@ use super::{
 
 /// Checks a file. `None` only if something is missing; with mistakes, the result means nothing.
 pub(super) fn check(raw: Raw, mistakes: &mut Vec<Mistake>) -> Option<Config> {
-    let Raw { runtime, rings, admin, log, listeners, upstreams } = raw;
+    let Raw { runtime, rings, admin, log, listeners, upstreams, topics } = raw;
     let least = runtime.ring_entries.saturating_mul(COMPLETIONS_PER_SUBMISSION);
     if let Some(span) = rings
         && runtime.completion_entries < least
@@ -51,6 +52,7 @@ pub(super) fn check(raw: Raw, mistakes: &mut Vec<Mistake>) -> Option<Config> {
         check_hash(&upstream.http, balance, place, is_given, mistakes);
     }
     let (mut listeners, mut upstreams) = (listeners, upstreams);
+    refer(&mut listeners, &topics, mistakes);
     let services = services(&mut listeners, &upstreams, mistakes);
     set_defaults_of_http(&mut upstreams, services.iter().flatten());
     let users = Protocol::users(services.iter().flatten(), upstreams.len());
@@ -73,6 +75,7 @@ pub(super) fn check(raw: Raw, mistakes: &mut Vec<Mistake>) -> Option<Config> {
         log,
         listeners: listeners.collect::<Option<_>>()?,
         upstreams: upstreams.into_iter().map(finish_upstream).collect(),
+        topics,
     })
 }
 
@@ -84,7 +87,7 @@ fn set_defaults_of_http<'a>(
 ) {
     for service in services {
         let Some(http) = service.http() else { continue };
-        for index in http.upstreams() {
+        for index in http.origins() {
             if let Some(upstream) = upstreams.get_mut(index)
                 && !upstream.given.iter().any(|key| *key.get_ref() == "pool_max")
             {

@@ -6,8 +6,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    Balance, Forwarded, HalfClose, KernelTls, LogFormat, LogLevel, SendProxyProtocol,
-    ServerProtocol, SpliceMode, Steering, Symlinks, TryFile, UnderscoreHeaders,
+    Balance, Forwarded, HalfClose, KernelTls, LogFormat, LogLevel, QueuePolicy, RelayFormat,
+    SendProxyProtocol, ServerProtocol, SpliceMode, Steering, Symlinks, TryFile, UnderscoreHeaders,
 };
 
 /// `runtime.pin`: workers stay where their caches are.
@@ -28,6 +28,9 @@ pub const COMPRESSION_MEMORY: u64 = 64 << 20;
 /// `runtime.waiting_memory`, in bytes per worker: a thousand slow peers at a time with all that may
 /// wait for one.
 pub const WAITING_MEMORY: u64 = 256 << 20;
+/// `runtime.websocket_takeover_memory`, in bytes per worker: some fifty sockets with full windows,
+/// 256 KiB to compress and 32 KiB to inflate.
+pub const WEBSOCKET_TAKEOVER_MEMORY: u64 = 16 << 20;
 /// `runtime.shutdown_timeout`: the time that service managers grant, too.
 pub const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(30);
 /// `runtime.handoff_ratio`, as a multiple of the mean.
@@ -302,3 +305,54 @@ pub const EJECT_INTERVAL: Duration = Duration::from_secs(10);
 pub const EJECT_TIME: Duration = Duration::from_secs(30);
 /// `upstream.eject.share_max`, as a share of the servers.
 pub const EJECT_SHARE_MAX: f64 = 0.5;
+
+/// `listener.route.websocket.publish`.
+pub const PUBLISH: bool = true;
+/// `listener.route.websocket.subscribe`.
+pub const SUBSCRIBE: bool = true;
+/// `listener.route.websocket.relay_format`.
+pub const RELAY_FORMAT: RelayFormat = RelayFormat::Bytes;
+/// `listener.route.websocket.message_max`, in bytes; that of a frame is the same.
+pub const WEBSOCKET_MESSAGE_MAX: u32 = 1 << 20;
+/// `listener.route.websocket.message_rate`, in messages a second, with `message_burst`.
+pub const WEBSOCKET_MESSAGE_RATE: Option<(u32, u32)> = None;
+/// `listener.route.websocket.ping_interval`: what keeps most middle boxes from forgetting a
+/// connection.
+pub const WEBSOCKET_PING_INTERVAL: Option<Duration> = Some(Duration::from_secs(30));
+/// `listener.route.websocket.idle_timeout`: one lost ping is no lost client.
+pub const WEBSOCKET_IDLE_TIMEOUT: Option<Duration> = Some(Duration::from_secs(75));
+/// `listener.route.websocket.close_timeout`.
+pub const WEBSOCKET_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// `listener.route.websocket.deflate`.
+pub const DEFLATE: bool = true;
+/// `listener.route.websocket.deflate_min`, in bytes: shorter messages are one segment anyway.
+pub const DEFLATE_MIN: u32 = 1 << 10;
+/// `listener.route.websocket.deflate_level`.
+pub const DEFLATE_LEVEL: u8 = 1;
+/// `listener.route.websocket.deflate_takeover`: a window of each socket takes memory.
+pub const DEFLATE_TAKEOVER: bool = false;
+/// `listener.route.websocket.deflate_window_bits`: 32 KiB.
+pub const DEFLATE_WINDOW_BITS: u8 = 15;
+/// `listener.route.websocket.drain_code`: the service restarts, and clients come again.
+pub const DRAIN_CODE: u16 = 1012;
+/// `listener.route.websocket.drain_window`: clients do not all come again at once.
+pub const DRAIN_WINDOW: Duration = Duration::from_secs(10);
+
+/// `topics.message_max`, in bytes.
+pub const TOPICS_MESSAGE_MAX: u32 = 64 << 10;
+/// `topics.subscriptions_max`, by subscriber.
+pub const TOPICS_SUBSCRIPTIONS_MAX: u32 = 64;
+/// `topics.filters_max`, by worker.
+pub const TOPICS_FILTERS_MAX: u32 = 100_000;
+/// `topics.queue_max`, in messages by subscriber.
+pub const TOPICS_QUEUE_MAX: u32 = 1024;
+/// `topics.queue_bytes`, by subscriber.
+pub const TOPICS_QUEUE_BYTES: u32 = 256 << 10;
+/// `topics.queue_policy`: what is newest counts most.
+pub const TOPICS_QUEUE_POLICY: QueuePolicy = QueuePolicy::DropOldest;
+/// `topics.retained_max`, in topics.
+pub const TOPICS_RETAINED_MAX: u32 = 10_000;
+/// `topics.retained_bytes`.
+pub const TOPICS_RETAINED_BYTES: u64 = 16 << 20;
+/// `topics.exchange_bytes`, between two workers.
+pub const TOPICS_EXCHANGE_BYTES: u64 = 16 << 20;

@@ -11,9 +11,12 @@ use toml::{Table, Value};
 
 use self::text::shown;
 use super::effective;
+use super::http::ServerShare;
 use super::http::effective as http;
-use super::http::{Action, ServerShare};
-use super::{Config, HIDDEN_HASH, Listener, ListenerService, Route, ServerAddress, Upstream};
+use super::{
+    Config, HIDDEN_HASH, Listener, ListenerService, Route, ServerAddress, Topics, Upstream,
+    WebSocketOptions,
+};
 
 /// Keys that are read once, when the process starts, with all keys of those that are tables.
 const OF_THE_START: &[(&str, &[&str])] = &[
@@ -27,6 +30,7 @@ const OF_THE_START: &[(&str, &[&str])] = &[
             "buffers",
             "buffer_size",
             "kernel_tls",
+            "websocket_takeover_memory",
         ],
     ),
     ("admin", &["enabled", "listen", "tls"]),
@@ -55,12 +59,13 @@ const TABLES: &[&str] = &[
     "auth",
     "rate_limit",
     "client_certificate",
+    "websocket",
     "request_headers",
     "response_headers",
 ];
 
 /// All changes from one configuration to another, in a stable order: of the process, of listeners
-/// with their routes, of upstreams. Of listeners, routes and upstreams those that stay or come, in
+/// with their routes, of upstreams and topics. Of listeners, routes and the others those that stay or come, in
 /// the order of the new configuration, and then those that go, in that of the old one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Difference {
@@ -99,6 +104,8 @@ pub enum Subject {
     },
     /// An upstream, by its name.
     Upstream(String),
+    /// Topics, by their name.
+    Topics(String),
 }
 
 /// What has changed.
@@ -160,6 +167,7 @@ impl Difference {
         found.tables(old, new);
         found.listeners(old, new);
         found.upstreams(old, new);
+        found.topics(old, new);
         found
     }
 
@@ -236,7 +244,7 @@ impl Difference {
         let subject = Subject::Listener(new.0.name.clone());
         self.addresses(&subject, old.0, new.0);
         let table = |(listener, config): (&Listener, &Config)| {
-            let text = effective::listener_text(&without_routes(listener), &config.upstreams);
+            let text = effective::listener_text(&without_routes(listener), config);
             let last = parsed(&text).get_mut("listener").and_then(Value::as_array_mut)?.pop();
             let mut keys = last.map(of_table)?;
             // What was compared by other means.
@@ -298,11 +306,11 @@ impl Difference {
     }
 
     fn route(&mut self, subject: &Subject, old: (&Route, &Config), new: (&Route, &Config)) {
-        if old.0 == new.0 && upstream_of(old) == upstream_of(new) {
+        if old.0 == new.0 && named_by(old) == named_by(new) {
             return;
         }
         let table = |(route, config): (&Route, &Config)| -> Table {
-            let lines = http::route(route, &config.upstreams).into_iter();
+            let lines = http::route(route, config).into_iter();
             lines.map(|(key, value)| (key.to_owned(), value)).collect()
         };
         self.keys(subject, "", &table(old), &table(new), &|_| Effect::Reload);
@@ -323,6 +331,29 @@ impl Difference {
         }
         for upstream in old.upstreams.iter().filter(|one| !after.contains_key(one.name.as_str())) {
             let subject = Subject::Upstream(upstream.name.clone());
+            self.push(subject, ChangeKind::Removed, Effect::Reload);
+        }
+    }
+
+    fn topics(&mut self, old: &Config, new: &Config) {
+        let before = by_name(&old.topics, |topics| &topics.name);
+        let after = by_name(&new.topics, |topics| &topics.name);
+        for topics in &new.topics {
+            let subject = Subject::Topics(topics.name.clone());
+            let Some(earlier) = before.get(topics.name.as_str()) else {
+                self.push(subject, ChangeKind::Added, Effect::Reload);
+                continue;
+            };
+            let table = |topics: &Topics| {
+                let mut all = parsed(&effective::topics_text(topics));
+                let own =
+                    all.get_mut("topics").and_then(|all| all.as_table_mut()?.remove(&topics.name));
+                own.map(of_table).unwrap_or_default()
+            };
+            self.keys(&subject, "", &table(earlier), &table(topics), &|_| Effect::Reload);
+        }
+        for topics in old.topics.iter().filter(|one| !after.contains_key(one.name.as_str())) {
+            let subject = Subject::Topics(topics.name.clone());
             self.push(subject, ChangeKind::Removed, Effect::Reload);
         }
     }
@@ -401,10 +432,12 @@ fn routes_of(listener: &Listener) -> &[Route] {
     listener.service.http().map_or(&[], |http| &http.routes)
 }
 
-/// The name of the upstream that a route passes requests on to.
-fn upstream_of<'c>((route, config): (&Route, &'c Config)) -> Option<&'c str> {
-    let Action::Proxy { upstream } = &route.action else { return None };
-    config.upstreams.get(*upstream).map(|upstream| upstream.name.as_str())
+/// The names of the upstream and of the topics that a route leads to.
+fn named_by<'c>((route, config): (&Route, &'c Config)) -> [Option<&'c str>; 2] {
+    let upstream = route.action.upstream().and_then(|index| config.upstreams.get(index));
+    let topics = route.action.websocket().and_then(WebSocketOptions::topics);
+    let topics = topics.and_then(|index| config.topics.get(index));
+    [upstream.map(|one| one.name.as_str()), topics.map(|one| one.name.as_str())]
 }
 
 fn without_routes(listener: &Listener) -> Listener {

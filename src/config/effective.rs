@@ -9,10 +9,11 @@ use super::schema::{
 };
 use super::sni;
 use super::tls::{write_admin, write_listener, write_upstream};
+use super::topics;
 use super::units::{Period, Size};
 use super::{
     Admin, Config, ExchangeOptions, Listener, ListenerService, Log, PoolOptions, Runtime,
-    SocketOptions, UdpOptions, Upstream, WorkerCount,
+    SocketOptions, Topics, UdpOptions, Upstream, WorkerCount,
 };
 
 impl Config {
@@ -44,13 +45,18 @@ pub(super) fn table_text(config: &Config, name: &str) -> String {
 }
 
 /// A listener, as text.
-pub(super) fn listener_text(item: &Listener, upstreams: &[Upstream]) -> String {
-    Written(|f: &mut fmt::Formatter<'_>| listener(item, upstreams, f)).to_string()
+pub(super) fn listener_text(item: &Listener, config: &Config) -> String {
+    Written(|f: &mut fmt::Formatter<'_>| listener(item, config, f)).to_string()
 }
 
 /// An upstream, as text, with the keys of every protocol.
 pub(super) fn upstream_text(item: &Upstream) -> String {
     Written(|f: &mut fmt::Formatter<'_>| upstream(item, &[], f)).to_string()
+}
+
+/// Topics, as text.
+pub(super) fn topics_text(item: &Topics) -> String {
+    Written(|f: &mut fmt::Formatter<'_>| topics::write(item, f)).to_string()
 }
 
 struct Effective<'c>(&'c Config);
@@ -61,14 +67,14 @@ impl fmt::Display for Effective<'_> {
         admin(&self.0.admin, f)?;
         log(&self.0.log, f)?;
         for item in &self.0.listeners {
-            listener(item, &self.0.upstreams, f)?;
+            listener(item, self.0, f)?;
         }
         let services = self.0.listeners.iter().map(|listener| &listener.service);
         let users = Protocol::users(services, self.0.upstreams.len());
         for (item, users) in self.0.upstreams.iter().zip(&users) {
             upstream(item, users, f)?;
         }
-        Ok(())
+        self.0.topics.iter().try_for_each(|item| topics::write(item, f))
     }
 }
 
@@ -86,6 +92,8 @@ fn runtime(runtime: &Runtime, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "turn_budget = \"{}\"", Size(runtime.turn_budget.into()))?;
     writeln!(f, "compression_memory = \"{}\"", Size(runtime.compression_memory))?;
     writeln!(f, "waiting_memory = \"{}\"", Size(runtime.waiting_memory))?;
+    let takeover = Size(runtime.websocket_takeover_memory);
+    writeln!(f, "websocket_takeover_memory = \"{takeover}\"")?;
     writeln!(f, "shutdown_timeout = \"{}\"", Period(runtime.shutdown_timeout))?;
     match runtime.handoff_ratio {
         Some(ratio) => writeln!(f, "handoff_ratio = {ratio:?}")?,
@@ -117,18 +125,14 @@ fn log(log: &Log, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     writeln!(f, "access = {}", log.access)
 }
 
-fn listener(
-    listener: &Listener,
-    upstreams: &[Upstream],
-    f: &mut fmt::Formatter<'_>,
-) -> fmt::Result {
+fn listener(listener: &Listener, config: &Config, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let protocol = Protocol::of(&listener.service);
     writeln!(f, "\n[[listener]]")?;
     writeln!(f, "name = {}", quoted(&listener.name))?;
     writeln!(f, "listen = {}", array(&listener.listen))?;
     writeln!(f, "protocol = \"{}\"", protocol.word())?;
     if let Some(index) = listener.service.upstream() {
-        let name = upstreams.get(index).map(|upstream| upstream.name.as_str());
+        let name = config.upstreams.get(index).map(|upstream| upstream.name.as_str());
         writeln!(f, "upstream = {}", quoted(name.unwrap_or_default()))?;
     }
     let header_timeout = Period(listener.proxy_header_timeout);
@@ -142,16 +146,12 @@ fn listener(
     ];
     let sockets = socket_options(&listener.socket);
     write_lines(lines.into_iter().chain(sockets), |key| protocol.has(key), f)?;
-    service(&listener.service, upstreams, f)?;
+    service(&listener.service, config, f)?;
     listener.tls.as_ref().map_or(Ok(()), |tls| write_listener(tls, f))
 }
 
 /// The keys that only this service has.
-fn service(
-    service: &ListenerService,
-    upstreams: &[Upstream],
-    f: &mut fmt::Formatter<'_>,
-) -> fmt::Result {
+fn service(service: &ListenerService, config: &Config, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     match service {
         ListenerService::Tcp { .. } | ListenerService::Echo => Ok(()),
         ListenerService::Udp { options, max_flows, flow_timeout, .. } => {
@@ -170,13 +170,16 @@ fn service(
             let values = values.map(|(name, value)| (name.clone(), quoted(value)));
             let files = options.files.as_ref().map(|path| path.display().to_string());
             writeln!(f, "values = {}", toml::Value::Table(values.collect()))?;
-            writeln!(f, "files = {}", quoted(files.as_deref().unwrap_or("off")))
+            writeln!(f, "files = {}", quoted(files.as_deref().unwrap_or("off")))?;
+            let topics = options.topics.and_then(|topics| config.topics.get(topics));
+            let topics = topics.map_or("off", |topics| topics.name.as_str());
+            writeln!(f, "topics = {}", quoted(topics))
         }
         ListenerService::Messages { line_limit } => {
             writeln!(f, "line_limit = \"{}\"", Size((*line_limit).into()))
         }
-        ListenerService::Sni { options, .. } => sni::write(options, upstreams, f),
-        ListenerService::Http(options) => http::listener(options, upstreams, f),
+        ListenerService::Sni { options, .. } => sni::write(options, &config.upstreams, f),
+        ListenerService::Http(options) => http::listener(options, config, f),
     }
 }
 

@@ -1,17 +1,20 @@
-//! What is allowed and yet likely not meant: upstreams that nothing uses, routes that no request
+//! What is allowed and yet likely not meant: upstreams and topics that nothing uses, routes that no request
 //! reaches, tokens sent in clear.
 
-use super::Config;
+use std::collections::HashSet;
+
 use super::accept;
 use super::http::shadow::unreachable_routes;
 use super::place::{Finding, Place};
 use super::report::Severity;
+use super::{Config, Topics};
 
 impl Config {
     /// What this configuration allows and likely does not mean.
     #[must_use]
     pub fn warnings(&self) -> Vec<Finding> {
         let mut found = self.unused_upstreams();
+        found.extend(self.unused_topics());
         found.extend(self.clear_tokens());
         for (index, listener) in self.listeners.iter().enumerate() {
             let Some(http) = listener.service.http() else { continue };
@@ -66,6 +69,26 @@ impl Config {
                     accept::quoted(name)
                 ),
             }
+        });
+        findings.collect()
+    }
+
+    fn unused_topics(&self) -> Vec<Finding> {
+        let http = self.listeners.iter().filter_map(|listener| listener.service.http());
+        let routes = http.flat_map(|http| &http.routes);
+        let used = routes.filter_map(|route| route.action.websocket()?.topics());
+        let frames = self.listeners.iter().filter_map(|listener| listener.service.frame_topics());
+        let used: HashSet<usize> = used.chain(frames).collect();
+        let unused = self.topics.iter().enumerate().filter(|(index, _)| !used.contains(index));
+        let findings = unused.map(|(_, Topics { name, .. })| Finding {
+            place: Place::topics(name),
+            severity: Severity::Warning,
+            message: format!("no route uses the topics `{}`", accept::shown(name)),
+            help: format!(
+                "set `topics = {}` in a [listener.route.websocket] with `service = \"topics\"`, or \
+                 remove this table",
+                accept::quoted(name)
+            ),
         });
         findings.collect()
     }

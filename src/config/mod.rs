@@ -19,8 +19,9 @@ pub use self::http::{
     AccessLists, AccessLog, AccessLogFormat, AccessLogTarget, Action, Auth, CertificateCondition,
     Coding, Compression, EjectOptions, FilesOptions, Forwarded, GrpcCheck, HalfClose, HashOn,
     HeaderCondition, HeaderEdits, HealthKind, HealthOptions, HostHeader, HostPattern, Http2Options,
-    HttpCheck, HttpOptions, HttpUpstream, PathPattern, RateKey, RateLimit, RetryOn, Route,
-    ServerProtocol, ServerShare, Symlinks, TryFile, UnderscoreHeaders, Users,
+    HttpCheck, HttpOptions, HttpUpstream, Origins, PathPattern, RateKey, RateLimit, RelayFormat,
+    RetryOn, Route, ServerProtocol, ServerShare, Symlinks, TryFile, UnderscoreHeaders, Users,
+    WebSocketOptions, WebSocketService,
 };
 pub use self::place::{Finding, Place, report};
 pub use self::report::{Diagnostic, Report, Severity};
@@ -32,6 +33,7 @@ pub use self::sni::SniOptions;
 pub use self::tls::{
     CertificateFiles, ClientAuth, ListenerTls, SELF_SIGNED, TlsPolicy, TlsVersion, UpstreamTls,
 };
+pub use self::topics::{QueuePolicy, Topics};
 
 mod accept;
 mod address;
@@ -53,6 +55,7 @@ mod section;
 mod services;
 mod sni;
 mod tls;
+mod topics;
 pub mod units;
 mod upstream;
 
@@ -92,6 +95,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// Where connections go, in the order of the file.
     pub upstreams: Vec<Upstream>,
+    /// What is published and subscribed to, in the order of the file.
+    pub topics: Vec<Topics>,
 }
 
 /// `[runtime]`: workers, rings and buffers.
@@ -115,6 +120,8 @@ pub struct Runtime {
     pub compression_memory: u64,
     /// Bytes of memory that may wait for the slow peers of a worker's HTTP connections.
     pub waiting_memory: u64,
+    /// Bytes of memory that the windows of a worker's WebSockets may take between messages.
+    pub websocket_takeover_memory: u64,
     /// How long a shutdown waits for connections to end by themselves.
     pub shutdown_timeout: Duration,
     /// A worker with more than this times the mean of active connections hands new ones over to
@@ -140,6 +147,7 @@ impl Default for Runtime {
             turn_budget: defaults::TURN_BUDGET,
             compression_memory: defaults::COMPRESSION_MEMORY,
             waiting_memory: defaults::WAITING_MEMORY,
+            websocket_takeover_memory: defaults::WEBSOCKET_TAKEOVER_MEMORY,
             shutdown_timeout: defaults::SHUTDOWN_TIMEOUT,
             handoff_ratio: defaults::HANDOFF_RATIO,
             splice: SpliceOptions::default(),

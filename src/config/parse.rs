@@ -14,12 +14,13 @@ use super::schema::{
     KEEPALIVE_RANGE, KERNEL_TLS_WORDS, LISTENER, LOG, LOG_FORMAT_WORDS, LOG_LEVEL_WORDS,
     PIPE_SIZE_RANGE, PIPES_RANGE, RING_ENTRIES_RANGE, RUNTIME, SHUTDOWN_TIMEOUT_RANGE,
     SOCKET_BUFFER_RANGE, SPLICE_AFTER_RANGE, SPLICE_MIN_READ_RANGE, SPLICE_WORDS,
-    TURN_BUDGET_RANGE, UPSTREAM, WAITING_MEMORY_RANGE,
+    TAKEOVER_MEMORY_RANGE, TURN_BUDGET_RANGE, UPSTREAM, WAITING_MEMORY_RANGE,
 };
 use super::section::{Section, later};
 use super::tls::{self, ADMIN_TLS};
+use super::topics::{TOPICS, topics};
 use super::upstream::{RawUpstream, upstreams};
-use super::{Admin, Log, Runtime, SocketOptions, SpliceOptions, WorkerCount, defaults};
+use super::{Admin, Log, Runtime, SocketOptions, SpliceOptions, Topics, WorkerCount, defaults};
 
 /// The longest text, in bytes: 100,000 routes with all of their keys. A longer one is likely no
 /// configuration.
@@ -37,6 +38,7 @@ pub(super) struct Raw {
     pub(super) log: Log,
     pub(super) listeners: Vec<RawListener>,
     pub(super) upstreams: Vec<RawUpstream>,
+    pub(super) topics: Vec<Topics>,
 }
 
 /// Reads a text. `None` if it is too long or its syntax is wrong; other mistakes leave defaults
@@ -54,8 +56,8 @@ pub(super) fn read(text: &str, mistakes: &mut Vec<Mistake>) -> Option<Raw> {
         return None;
     }
     let mut root = Section::root(tree.into_inner(), mistakes);
-    let [runtime_table, admin_table, log_table, upstream_tables] =
-        ["runtime", "admin", "log", "upstream"].map(|key| root.take(key));
+    let [runtime_table, admin_table, log_table, upstream_tables, topics_tables] =
+        ["runtime", "admin", "log", "upstream", "topics"].map(|key| root.take(key));
     let listener_tables = listener_tables(&mut root);
     root.finish();
 
@@ -65,6 +67,7 @@ pub(super) fn read(text: &str, mistakes: &mut Vec<Mistake>) -> Option<Raw> {
     let listener = |table| listener(Section::open(LISTENER, Some(table), mistakes));
     let listeners = listener_tables.into_iter().map(listener).collect();
     let upstream_tables = Section::open(UPSTREAM, upstream_tables, mistakes).into_entries();
+    let topics_tables = Section::open(TOPICS, topics_tables, mistakes).into_entries();
     Some(Raw {
         runtime,
         rings,
@@ -72,6 +75,7 @@ pub(super) fn read(text: &str, mistakes: &mut Vec<Mistake>) -> Option<Raw> {
         log,
         listeners,
         upstreams: upstreams(upstream_tables, mistakes),
+        topics: topics(topics_tables, mistakes),
     })
 }
 
@@ -149,6 +153,8 @@ fn runtime(mut section: Section<'_, '_>) -> (Runtime, Option<Range<usize>>) {
         section.optional("compression_memory", |v| accept::size(v, &COMPRESSION_MEMORY_RANGE));
     let waiting_memory =
         section.optional("waiting_memory", |v| accept::size(v, &WAITING_MEMORY_RANGE));
+    let takeover_memory =
+        section.optional("websocket_takeover_memory", |v| accept::size(v, &TAKEOVER_MEMORY_RANGE));
     let shutdown_timeout =
         section.optional("shutdown_timeout", |v| accept::duration(v, &SHUTDOWN_TIMEOUT_RANGE));
     let handoff_ratio = section.optional("handoff_ratio", accept::handoff_ratio);
@@ -166,6 +172,7 @@ fn runtime(mut section: Section<'_, '_>) -> (Runtime, Option<Range<usize>>) {
         turn_budget: turn_budget.or(defaults::TURN_BUDGET),
         compression_memory: compression_memory.or(defaults::COMPRESSION_MEMORY),
         waiting_memory: waiting_memory.or(defaults::WAITING_MEMORY),
+        websocket_takeover_memory: takeover_memory.or(defaults::WEBSOCKET_TAKEOVER_MEMORY),
         shutdown_timeout: shutdown_timeout.or(defaults::SHUTDOWN_TIMEOUT),
         handoff_ratio: handoff_ratio.or(defaults::HANDOFF_RATIO),
         splice,

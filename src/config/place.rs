@@ -37,6 +37,12 @@ impl Place {
         Self::table("upstream").key(name)
     }
 
+    /// The topics of this name.
+    #[must_use]
+    pub fn topics(name: &str) -> Self {
+        Self::table("topics").key(name)
+    }
+
     /// A key of this table.
     #[must_use]
     pub fn key(mut self, name: &str) -> Self {

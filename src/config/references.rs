@@ -1,7 +1,7 @@
 //! What listeners and upstreams are to each other: each reference has to lead to an upstream, and
 //! an upstream has to suit all the listeners that use it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use toml::Spanned;
 
@@ -34,6 +34,8 @@ pub(super) fn services(
     // Which keys of an upstream are of use cannot be told while a reference is unreadable.
     let mut all_are_known = !listeners.is_empty();
     let mut services = Vec::new();
+    // The names of upstreams of relays.
+    let mut relayed: HashSet<String> = HashSet::new();
     let mut nearest: HashMap<String, Option<&str>> = HashMap::new();
     for listener in listeners {
         let mut lookup = |name: &Spanned<String>, protocol: Option<Protocol>| {
@@ -73,6 +75,11 @@ pub(super) fn services(
         let named = named(listener).into_iter();
         let targets = named.map(|(name, protocol)| lookup(name?, protocol));
         let targets: Vec<_> = targets.collect();
+        let relays = listener.service.http.routes.iter().filter(|route| route.is_relay);
+        relayed.extend(relays.filter_map(|route| match &route.upstream {
+            Field::Value(name) => Some(name.get_ref().clone()),
+            Field::Nothing | Field::Mistake => None,
+        }));
         mistakes.extend(needless(listener));
         services.push(service(listener, target, &targets));
     }
@@ -87,25 +94,29 @@ pub(super) fn services(
         check_tls(upstream, uses, mistakes);
         check_unix(upstream, uses, mistakes);
         if all_are_known {
-            check_keys(upstream, uses, mistakes);
+            check_keys(upstream, uses, relayed.contains(upstream.name.get_ref()), mistakes);
         }
     }
     services
 }
 
-/// What the routes of a listener name, or the names that its clients ask for; and the protocol, if
-/// that is the listener's.
+/// What the routes of a listener name, or the names that its clients ask for; and what the servers
+/// are spoken to by, if the listener's protocol has such.
 fn named(listener: &RawListener) -> Vec<(Option<&Spanned<String>>, Option<Protocol>)> {
-    let routes = listener.service.http.routes.iter().map(|route| match &route.proxy {
-        Field::Value(name) => Some(name),
-        Field::Nothing | Field::Mistake => None,
+    let routes = listener.service.http.routes.iter().map(|route| {
+        // To its servers, a relay of WebSockets is a TCP proxy.
+        let to_servers = if route.is_relay { Protocol::Tcp } else { Protocol::Http };
+        match &route.upstream {
+            Field::Value(name) => (Some(name), to_servers),
+            Field::Nothing | Field::Mistake => (None, to_servers),
+        }
     });
     let names = listener.service.sni.names.iter().map(|(_, name)| Some(name));
     let of = |protocol| listener.protocol.filter(|own| *own == protocol);
     if listener.protocol == Some(Protocol::Sni) {
         names.map(|name| (name, of(Protocol::Sni))).collect()
     } else {
-        routes.map(|name| (name, of(Protocol::Http))).collect()
+        routes.map(|(name, to)| (name, of(Protocol::Http).map(|_| to))).collect()
     }
 }
 
@@ -304,7 +315,7 @@ fn check_unix(upstream: &RawUpstream, uses: &Uses, mistakes: &mut Vec<Mistake>) 
 }
 
 /// A listener that uses the upstream knows each of its keys.
-fn check_keys(upstream: &RawUpstream, uses: &Uses, mistakes: &mut Vec<Mistake>) {
+fn check_keys(upstream: &RawUpstream, uses: &Uses, is_relayed: bool, mistakes: &mut Vec<Mistake>) {
     if uses.contains(&None) {
         return;
     }
@@ -314,13 +325,16 @@ fn check_keys(upstream: &RawUpstream, uses: &Uses, mistakes: &mut Vec<Mistake>) 
         };
         if !uses.iter().flatten().any(|protocol| proxies.contains(protocol)) {
             let words: Vec<_> = proxies.iter().map(|one| format!("\"{}\"", one.word())).collect();
+            let help = if is_relayed {
+                "remove it: to these servers, a relay of WebSockets is a TCP proxy".to_owned()
+            } else {
+                let words = accept::either(&words);
+                format!("remove it: no listener with a `protocol` of {words} has this upstream")
+            };
             mistakes.push(Mistake::new(
                 key.span(),
                 format!("only {} proxies use `{}`", nouns(proxies), key.get_ref()),
-                format!(
-                    "remove it: no listener with a `protocol` of {} has this upstream",
-                    accept::either(&words)
-                ),
+                help,
             ));
         }
     }

@@ -14,6 +14,7 @@ impl Config {
         own.buffers = before.buffers;
         own.buffer_size = before.buffer_size;
         own.kernel_tls = before.kernel_tls;
+        own.websocket_takeover_memory = before.websocket_takeover_memory;
         self.admin.enabled = running.admin.enabled;
         self.admin.listen = running.admin.listen;
         self.admin.tls.clone_from(&running.admin.tls);

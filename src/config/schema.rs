@@ -8,7 +8,9 @@ use super::http::schema::{
     ACCESS_LOG, AUTH, CLIENT_CERTIFICATE, EJECT, HEALTH, RATE_LIMIT, REQUEST_HEADERS,
     RESPONSE_HEADERS, ROUTE, SERVER,
 };
+use super::http::websocket::WEBSOCKET;
 use super::tls::{ADMIN_TLS, LISTENER_TLS, UPSTREAM_TLS};
+use super::topics::TOPICS;
 use super::{
     Balance, KernelTls, ListenerService, LogFormat, LogLevel, SendProxyProtocol, SpliceMode,
     Steering,
@@ -36,6 +38,7 @@ pub const KEYS: &[TableKeys] = &[
     RESPONSE_HEADERS,
     RATE_LIMIT,
     AUTH,
+    WEBSOCKET,
     LISTENER_TLS,
     CLIENT_CERTIFICATE,
     UPSTREAM,
@@ -43,11 +46,14 @@ pub const KEYS: &[TableKeys] = &[
     EJECT,
     SERVER,
     UPSTREAM_TLS,
+    TOPICS,
 ];
 
 /// The tables of a file.
-pub(super) const ROOT: TableKeys =
-    TableKeys { table: "the file", keys: &["runtime", "admin", "log", "listener", "upstream"] };
+pub(super) const ROOT: TableKeys = TableKeys {
+    table: "the file",
+    keys: &["runtime", "admin", "log", "listener", "upstream", "topics"],
+};
 
 pub(super) const RUNTIME: TableKeys = TableKeys {
     table: "[runtime]",
@@ -61,6 +67,7 @@ pub(super) const RUNTIME: TableKeys = TableKeys {
         "turn_budget",
         "compression_memory",
         "waiting_memory",
+        "websocket_takeover_memory",
         "shutdown_timeout",
         "handoff_ratio",
         "splice",
@@ -100,6 +107,7 @@ pub(super) const LISTENER: TableKeys = TableKeys {
         "max_payload",
         "values",
         "files",
+        "topics",
         "line_limit",
         "offload",
         "steering",
@@ -176,7 +184,7 @@ const KEYS_OF_PROTOCOLS: &[(&[&str], &[Protocol])] = &[
         &[Protocol::Tcp, Protocol::Echo, Protocol::Frame, Protocol::Messages, Protocol::Sni],
     ),
     (&["names", "hello_timeout", "hellos_max"], &[Protocol::Sni]),
-    (&["window", "max_payload", "values", "files"], &[Protocol::Frame]),
+    (&["window", "max_payload", "values", "files", "topics"], &[Protocol::Frame]),
     (&["line_limit"], &[Protocol::Messages]),
     (&["offload", "steering"], &[Protocol::Udp, Protocol::UdpEcho]),
     (&["max_flows", "flow_timeout"], &[Protocol::Udp]),
@@ -222,7 +230,7 @@ const KEYS_OF_PROTOCOLS: &[(&[&str], &[Protocol])] = &[
 ];
 
 /// The keys of a frame listener without an upstream.
-pub(super) const FRAME_SERVER_KEYS: &[&str] = &["values", "files"];
+pub(super) const FRAME_SERVER_KEYS: &[&str] = &["values", "files", "topics"];
 
 pub(super) const UPSTREAM: TableKeys = TableKeys {
     table: "[upstream.NAME]",
@@ -330,12 +338,19 @@ impl Protocol {
         upstreams: usize,
     ) -> Vec<Vec<Self>> {
         let mut users: Vec<Vec<Self>> = vec![Vec::new(); upstreams];
+        let mut note = |index: usize, own: Self| {
+            if let Some(users) = users.get_mut(index).filter(|users| !users.contains(&own)) {
+                users.push(own);
+            }
+        };
         for service in services {
-            let own = Self::of(service);
-            for index in service.upstreams() {
-                if let Some(users) = users.get_mut(index).filter(|users| !users.contains(&own)) {
-                    users.push(own);
+            match service.http() {
+                Some(http) => {
+                    http.origins().for_each(|index| note(index, Self::Http));
+                    // To its servers, a relay of WebSockets is a TCP proxy.
+                    http.relayed().for_each(|index| note(index, Self::Tcp));
                 }
+                None => service.upstreams().for_each(|index| note(index, Self::of(service))),
             }
         }
         users
@@ -458,6 +473,7 @@ pub(super) const BUFFERS_RANGE: RangeInclusive<u32> = 16..=32_768;
 pub(super) const BUFFER_SIZE_RANGE: RangeInclusive<u32> = 1 << 10..=1 << 20;
 pub(super) const TURN_BUDGET_RANGE: RangeInclusive<u32> = 16 << 10..=16 << 20;
 pub(super) const COMPRESSION_MEMORY_RANGE: RangeInclusive<u64> = 0..=64 << 30;
+pub(super) const TAKEOVER_MEMORY_RANGE: RangeInclusive<u64> = 0..=64 << 30;
 pub(super) const WAITING_MEMORY_RANGE: RangeInclusive<u64> = 1 << 20..=64 << 30;
 pub(super) const SHUTDOWN_TIMEOUT_RANGE: RangeInclusive<Duration> = Duration::ZERO..=DAY;
 pub(super) const HANDOFF_RATIO_RANGE: RangeInclusive<f64> = 1.0..=100.0;

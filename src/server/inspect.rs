@@ -15,7 +15,7 @@ use super::build::tls::{Common, Expiry, certificate, read, ticket_keys};
 use crate::config::{
     AccessLogTarget, Action, CertificateFiles, ClientAuth, Config, Finding, HttpOptions,
     ListenAddress, Listener, ListenerService, ListenerTls, Place, ServerAddress, Severity,
-    TlsPolicy, Upstream, UpstreamTls, Users,
+    TlsPolicy, Upstream, UpstreamTls, Users, WebSocketService,
 };
 use crate::handler::HttpHandlers;
 use crate::net::tls::{Pin, PolicyError, check_issuers, check_revocations};
@@ -149,6 +149,12 @@ impl Inspection {
                 );
                 let place = place.clone().key("route").at(at).key("handler");
                 self.error(place, format!("there is no handler `{name}`"), help);
+            }
+            let service = route.action.websocket().map(|options| &options.service);
+            if let Some(WebSocketService::Handler(name)) = service {
+                let place = place.clone().key("route").at(at).key("websocket").key("handler");
+                let help = "programs that use Ringway as a library add them; this one has none";
+                self.error(place, format!("there is no WebSocket handler `{name}`"), help);
             }
         }
     }

@@ -176,7 +176,11 @@ impl Reloaded {
         let difference = Difference::between(old, new);
         let listener_of = |subject: &Subject| match subject {
             Subject::Listener(name) | Subject::Route { listener: name, .. } => Some(name.clone()),
-            Subject::Runtime | Subject::Admin | Subject::Log | Subject::Upstream(_) => None,
+            Subject::Runtime
+            | Subject::Admin
+            | Subject::Log
+            | Subject::Upstream(_)
+            | Subject::Topics(_) => None,
         };
         let upstream_of = |subject: &Subject| match subject {
             Subject::Upstream(name) => Some(name.clone()),
@@ -184,7 +188,8 @@ impl Reloaded {
             | Subject::Admin
             | Subject::Log
             | Subject::Listener(_)
-            | Subject::Route { .. } => None,
+            | Subject::Route { .. }
+            | Subject::Topics(_) => None,
         };
         let subjects = difference.changes.iter().map(|change| &change.subject);
         let listeners: std::collections::HashSet<String> =

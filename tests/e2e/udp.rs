@@ -174,6 +174,7 @@ fn options(setting: &Setting, fleet: &Arc<Workers>, worker: usize, socket: Fd) -
         },
         compression_memory: 1 << 20,
         waiting_memory: 1 << 20,
+        websocket_takeover_memory: 1 << 20,
         connections_max: 16,
         access_log: true,
         handler: ringway::session::HandlerFactory::default(),

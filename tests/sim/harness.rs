@@ -313,6 +313,7 @@ impl Scenario {
         let options = SessionOptions {
             compression_memory: 1 << 20,
             waiting_memory: 1 << 20,
+            websocket_takeover_memory: 1 << 20,
             listeners: vec![listener_options(listener, service.clone())],
             datagrams: Vec::new(),
             upstreams: vec![UpstreamOptions {

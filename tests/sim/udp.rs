@@ -143,6 +143,7 @@ impl Scenario {
             },
             compression_memory: 1 << 20,
             waiting_memory: 1 << 20,
+            websocket_takeover_memory: 1 << 20,
             connections_max: 10,
             access_log: false,
             handler: ringway::session::HandlerFactory::default(),

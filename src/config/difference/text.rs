@@ -131,6 +131,7 @@ impl fmt::Display for Subject {
                 write(f, " route ", route)
             }
             Self::Upstream(name) => write(f, "upstream ", name),
+            Self::Topics(name) => write(f, "topics ", name),
         }
     }
 }

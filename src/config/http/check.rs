@@ -8,7 +8,7 @@ use super::super::Balance;
 use super::super::report::Mistake;
 use super::listener::RawHttp;
 use super::upstream::RawHttpUpstream;
-use super::{Action, HttpOptions, Route};
+use super::{Action, HttpOptions, Route, WebSocketService};
 
 /// Names of routes are unique within a listener.
 pub(in super::super) fn check_names(http: &RawHttp, mistakes: &mut Vec<Mistake>) {
@@ -89,12 +89,19 @@ pub(in super::super) fn resolve(
         let route = raw.rest.take()?;
         let action = match route.action {
             Action::Proxy { .. } => Action::Proxy { upstream: (*target)? },
+            Action::WebSocket(mut options) => {
+                if let WebSocketService::Relay { upstream, .. } = &mut options.service {
+                    *upstream = (*target)?;
+                }
+                Action::WebSocket(options)
+            }
             other @ (Action::Files(_)
             | Action::Redirect { .. }
             | Action::Respond { .. }
             | Action::Echo
             | Action::Handler(_)
-            | Action::StatusPage) => other,
+            | Action::StatusPage
+            | Action::WebSocketPage) => other,
         };
         routes.push(Route { action, ..route });
     }

@@ -7,16 +7,17 @@ use toml::{Table, Value};
 use super::super::effective::{quoted, write_lines};
 use super::super::schema::word;
 use super::super::units::{Period, Size};
-use super::super::{ServerAddress, Upstream};
+use super::super::{Config, ServerAddress};
 use super::schema::{
     CODING_WORDS, FORWARDED_WORDS, HALF_CLOSE_WORDS, SERVER_PROTOCOL_WORDS, SYMLINKS_WORDS,
     UNDERSCORE_WORDS, actions_of,
 };
+use super::websocket::RELAY_FORMAT_WORDS;
 use super::{
     AccessLists, AccessLog, AccessLogFormat, AccessLogTarget, Action, Auth, CertificateCondition,
     EjectOptions, FilesOptions, HashOn, HeaderEdits, HealthKind, HealthOptions, HostHeader,
-    HostPattern, HttpOptions, HttpUpstream, PathPattern, RateKey, RateLimit, RetryOn, Route,
-    ServerShare, Users,
+    HostPattern, HttpOptions, HttpUpstream, Origins, PathPattern, RateKey, RateLimit, RetryOn,
+    Route, ServerShare, Users, WebSocketOptions, WebSocketService,
 };
 
 /// A line: a key and its value.
@@ -25,7 +26,7 @@ type Line = (&'static str, Value);
 /// Writes the keys and tables of HTTP of a listener.
 pub(in super::super) fn listener(
     options: &HttpOptions,
-    upstreams: &[Upstream],
+    config: &Config,
     f: &mut fmt::Formatter<'_>,
 ) -> fmt::Result {
     write(listener_lines(options), f)?;
@@ -35,7 +36,7 @@ pub(in super::super) fn listener(
     }
     for item in &options.routes {
         writeln!(f, "\n[[listener.route]]")?;
-        write(route(item, upstreams), f)?;
+        write(route(item, config), f)?;
     }
     Ok(())
 }
@@ -114,7 +115,7 @@ fn access_log(log: &AccessLog) -> Vec<Line> {
 }
 
 /// The keys of a route, in their order.
-pub(in super::super) fn route(route: &Route, upstreams: &[Upstream]) -> Vec<Line> {
+pub(in super::super) fn route(route: &Route, config: &Config) -> Vec<Line> {
     let mut lines =
         vec![("name", quoted(&route.name)), ("host", list(route.hosts.iter().map(host)))];
     match &route.path {
@@ -133,7 +134,7 @@ pub(in super::super) fn route(route: &Route, upstreams: &[Upstream]) -> Vec<Line
     let conditions = route.headers.iter();
     let conditions = conditions.map(|one| (&*one.name, one.value.as_deref().unwrap_or("*")));
     lines.push(("header", table(conditions)));
-    let chosen = action(&route.action, upstreams, &mut lines);
+    let chosen = action(&route.action, config, &mut lines);
     let rewrite = route.prefix_rewrite.as_deref().map(quoted);
     let mut rest = vec![
         ("prefix_rewrite", or_off(rewrite)),
@@ -166,11 +167,10 @@ fn host(host: &HostPattern) -> String {
 }
 
 /// Adds the keys of an action, and gives the one that it is chosen by.
-fn action(action: &Action, upstreams: &[Upstream], lines: &mut Vec<Line>) -> &'static str {
+fn action(action: &Action, config: &Config, lines: &mut Vec<Line>) -> &'static str {
     match action {
         Action::Proxy { upstream } => {
-            let name = upstreams.get(*upstream).map(|upstream| upstream.name.as_str());
-            lines.push(("proxy", quoted(name.unwrap_or_default())));
+            lines.push(("proxy", upstream_name(*upstream, config)));
             "proxy"
         }
         Action::Files(options) => {
@@ -196,9 +196,74 @@ fn action(action: &Action, upstreams: &[Upstream], lines: &mut Vec<Line>) -> &'s
             lines.push(("handler", quoted(name)));
             "handler"
         }
+        Action::WebSocket(options) => {
+            lines.push(("websocket", websocket(options, config)));
+            "websocket"
+        }
         Action::StatusPage => {
             lines.push(("status_page", Value::from(true)));
             "status_page"
+        }
+        Action::WebSocketPage => {
+            lines.push(("websocket_page", Value::from(true)));
+            "websocket_page"
+        }
+    }
+}
+
+fn upstream_name(index: usize, config: &Config) -> Value {
+    quoted(config.upstreams.get(index).map_or("", |upstream| upstream.name.as_str()))
+}
+
+fn websocket(options: &WebSocketOptions, config: &Config) -> Value {
+    let service = &options.service;
+    let mut lines = vec![("service", quoted(service.word()))];
+    match service {
+        WebSocketService::Echo => {}
+        WebSocketService::Topics { topics, publish, subscribe } => {
+            let name = config.topics.get(*topics).map_or("", |topics| topics.name.as_str());
+            lines.push(("topics", quoted(name)));
+            lines.push(("publish", Value::from(*publish)));
+            lines.push(("subscribe", Value::from(*subscribe)));
+        }
+        WebSocketService::Relay { upstream, format } => {
+            lines.push(("upstream", upstream_name(*upstream, config)));
+            lines.push(("relay_format", quoted(word(RELAY_FORMAT_WORDS, *format))));
+        }
+        WebSocketService::Handler(name) => lines.push(("handler", quoted(name))),
+    }
+    if service.has("subprotocols") {
+        lines.push(("subprotocols", list(options.subprotocols.iter().cloned())));
+    }
+    let (rate, burst) = options.message_rate.unzip();
+    lines.extend([
+        ("origins", origins(&options.origins)),
+        ("message_max", size(options.message_max)),
+        ("frame_max", size(options.frame_max)),
+        ("message_rate", or_off(rate.map(Value::from))),
+    ]);
+    lines.extend(burst.map(|burst| ("message_burst", Value::from(burst))));
+    lines.extend([
+        ("ping_interval", or_off(options.ping_interval.map(period))),
+        ("idle_timeout", or_off(options.idle_timeout.map(period))),
+        ("close_timeout", period(options.close_timeout)),
+        ("deflate", Value::from(options.deflate)),
+        ("deflate_min", size(options.deflate_min)),
+        ("deflate_level", Value::from(u32::from(options.deflate_level))),
+        ("deflate_takeover", Value::from(options.deflate_takeover)),
+        ("deflate_window_bits", Value::from(u32::from(options.deflate_window_bits))),
+        ("drain_code", Value::from(u32::from(options.drain_code))),
+        ("drain_window", period(options.drain_window)),
+    ]);
+    values(lines)
+}
+
+fn origins(origins: &Origins) -> Value {
+    match origins {
+        Origins::Any => list(["*".to_owned()]),
+        Origins::Listed { same, others } => {
+            let same = same.then(|| "same".to_owned());
+            list(same.into_iter().chain(others.iter().cloned()))
         }
     }
 }

@@ -22,10 +22,12 @@ pub use self::route::{
     Action, Auth, CertificateCondition, Coding, Compression, FilesOptions, HeaderCondition,
     HeaderEdits, HostPattern, PathPattern, RateKey, RateLimit, Route, Symlinks, Users,
 };
+pub use self::websocket::{Origins, RelayFormat, WebSocketOptions, WebSocketService};
 
 mod accept;
 pub(super) mod check;
 pub(super) mod effective;
+mod endpoint;
 mod files;
 mod http2;
 pub(super) mod listener;
@@ -37,6 +39,7 @@ pub(super) mod schema;
 pub(super) mod shadow;
 mod template;
 pub(super) mod upstream;
+pub(super) mod websocket;
 
 /// What only a listener with `protocol = "http"` has. The default one has no route.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,6 +110,17 @@ impl HttpOptions {
     /// [`Config::upstreams`](super::Config::upstreams), in the order of the routes.
     pub fn upstreams(&self) -> impl Iterator<Item = usize> + '_ {
         self.routes.iter().filter_map(|route| route.action.upstream())
+    }
+
+    /// Those of them with whose servers HTTP is spoken: of proxies.
+    pub fn origins(&self) -> impl Iterator<Item = usize> + '_ {
+        self.routes.iter().filter_map(|route| route.action.origin())
+    }
+
+    /// Those of them whose servers get connections as from a TCP proxy: of relays of WebSockets.
+    pub fn relayed(&self) -> impl Iterator<Item = usize> + '_ {
+        let sockets = self.routes.iter().filter_map(|route| route.action.websocket());
+        sockets.filter_map(WebSocketOptions::upstream)
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use super::super::defaults;
-use super::{AccessLists, TryFile};
+use super::{AccessLists, TryFile, WebSocketOptions};
 
 /// One route of an HTTP listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -130,15 +130,25 @@ pub enum Action {
     Echo,
     /// `status_page`: a page shows what runs.
     StatusPage,
+    /// `websocket_page`: a page that tries the endpoints of WebSockets below it.
+    WebSocketPage,
     /// `handler`: the program's handler of this name.
     Handler(String),
+    /// `websocket`: an endpoint of WebSockets answers.
+    WebSocket(Box<WebSocketOptions>),
 }
 
 impl Action {
     /// The index of the upstream in [`Config::upstreams`](super::super::Config::upstreams), of a
-    /// proxy.
+    /// proxy or a relay of WebSockets.
     #[must_use]
-    pub const fn upstream(&self) -> Option<usize> {
+    pub fn upstream(&self) -> Option<usize> {
+        self.origin().or_else(|| self.websocket()?.upstream())
+    }
+
+    /// The same of a proxy alone: its servers speak HTTP.
+    #[must_use]
+    pub const fn origin(&self) -> Option<usize> {
         match self {
             Self::Proxy { upstream } => Some(*upstream),
             Self::Files(_)
@@ -146,7 +156,25 @@ impl Action {
             | Self::Respond { .. }
             | Self::Echo
             | Self::Handler(_)
-            | Self::StatusPage => None,
+            | Self::WebSocket(_)
+            | Self::StatusPage
+            | Self::WebSocketPage => None,
+        }
+    }
+
+    /// The endpoint of WebSockets, if it is one.
+    #[must_use]
+    pub fn websocket(&self) -> Option<&WebSocketOptions> {
+        match self {
+            Self::WebSocket(options) => Some(options),
+            Self::Proxy { .. }
+            | Self::Files(_)
+            | Self::Redirect { .. }
+            | Self::Respond { .. }
+            | Self::Echo
+            | Self::Handler(_)
+            | Self::StatusPage
+            | Self::WebSocketPage => None,
         }
     }
 }

@@ -11,6 +11,7 @@ use super::super::defaults;
 use super::super::report::Mistake;
 use super::super::section::{Field, Section};
 use super::accept;
+use super::endpoint::{RawWebSocket, websocket};
 use super::listener::{access_lists, body_max};
 use super::route_parts::{
     auth, client_certificate as client_certificate_of, compression, edits, files_options,
@@ -21,20 +22,25 @@ use super::schema::{
     LONG_TIMEOUT_RANGE, PATHS, RATE_LIMIT, REQUEST_HEADERS, RESPOND_STATUS_RANGE, RESPONSE_HEADERS,
     ROUTE, ROUTES_MAX, TEXT_SIZE_MAX, actions_of,
 };
-use super::{Action, HostPattern, PathPattern, Route};
+use super::websocket::WEBSOCKET;
+use super::{Action, HostPattern, PathPattern, Route, WebSocketOptions};
 
 /// A route whose reference is still a name.
 #[derive(Debug)]
 pub(in super::super) struct RawRoute {
     /// Its name, if the file gives one.
     pub(in super::super) name: Option<Spanned<String>>,
-    /// The upstream of a proxy.
-    pub(in super::super) proxy: Field<String>,
+    /// The upstream of a proxy, or of a relay of WebSockets.
+    pub(in super::super) upstream: Field<String>,
+    /// Whether it is one of a relay.
+    pub(in super::super) is_relay: bool,
+    /// The topics of an endpoint of WebSockets.
+    pub(in super::super) topics: Option<Spanned<String>>,
     /// Whether it is clear which upstream it has, or that it has none.
     pub(in super::super) is_known: bool,
     /// Where it asks for a certificate of the client, if it does.
     pub(in super::super) certificate: Option<Range<usize>>,
-    /// The rest of it: a proxy has no upstream yet. `None` if its action is not understood.
+    /// The rest of it: it has no upstream and no topics yet. `None` if its action is not understood.
     pub(in super::super) rest: Option<Route>,
 }
 
@@ -44,7 +50,8 @@ pub(super) fn routes(
     listener_body_max: Option<u64>,
 ) -> (Vec<RawRoute>, bool) {
     const HELP: &str = "write each route as a [[listener.route]] table, with one action: proxy, \
-                        files, redirect, respond, echo, status_page or handler";
+                        files, redirect, respond, echo, status_page, websocket_page, handler or \
+                        websocket";
     let Some(value) = section.take("route") else {
         let is_misspelt = section.has_misspelt("route");
         return (Vec::new(), !is_misspelt);
@@ -84,7 +91,12 @@ fn route(
     let methods = section.list("method", &conditions, accept::method).unwrap_or_default();
     let headers = header_conditions(&mut section);
     let proxy = section.optional("proxy", values::name);
-    let action = action(&mut section, &given, &proxy);
+    let socket = section.table("websocket", WEBSOCKET).map(websocket);
+    let (socket, upstream, topics) = match socket {
+        Some(RawWebSocket { options, upstream, topics }) => (options, Some(upstream), topics),
+        None => (None, None, None),
+    };
+    let action = action(&mut section, &given, (&proxy, socket));
     let prefix_rewrite = prefix_rewrite(&mut section, &given);
     let body_max = body_max(&mut section);
     let total_timeout = total_timeout(&mut section, &given);
@@ -112,8 +124,12 @@ fn route(
     section.finish();
     let any_method = methods.iter().any(Option::is_none);
     RawRoute {
-        is_known: has_action && !matches!(proxy, Field::Mistake),
-        proxy,
+        is_known: has_action
+            && !matches!(proxy, Field::Mistake)
+            && !matches!(upstream, Some(Field::Mistake)),
+        is_relay: upstream.is_some(),
+        upstream: upstream.unwrap_or(proxy),
+        topics,
         certificate: certificate_key.map(Spanned::span),
         rest: action.map(|action| Route {
             name: name
@@ -216,7 +232,7 @@ fn total_timeout(
 fn action(
     section: &mut Section<'_, '_>,
     given: &[Spanned<&'static str>],
-    proxy: &Field<String>,
+    (proxy, socket): (&Field<String>, Option<WebSocketOptions>),
 ) -> Option<Action> {
     let chosen = only(section, given, ACTIONS);
     for key in given {
@@ -246,6 +262,7 @@ fn action(
     let content_type = section.optional("content_type", accept::value_of_field);
     let echo = section.optional("echo", accept::truth).value();
     let status_page = section.optional("status_page", accept::truth).value();
+    let websocket_page = section.optional("websocket_page", accept::truth).value();
     let handler = section.optional("handler", |v| values::text(v, HANDLER_NAME_MAX)).value();
     match chosen? {
         "proxy" => matches!(proxy, Field::Value(_)).then_some(Action::Proxy { upstream: 0 }),
@@ -261,6 +278,8 @@ fn action(
         }),
         "echo" => echo.map(|_| Action::Echo),
         "handler" => handler.map(|name| Action::Handler(name.into_inner())),
+        "websocket" => socket.map(Box::new).map(Action::WebSocket),
+        "websocket_page" => websocket_page.map(|_| Action::WebSocketPage),
         _ => status_page.map(|_| Action::StatusPage),
     }
 }

@@ -14,7 +14,7 @@ use crate::runtime::Current;
 use crate::server::StartError;
 use crate::server::access_log::{AccessFiles, Target};
 use crate::server::build::tls::read;
-use crate::server::plan::Routes;
+use crate::server::plan::{Routes, TopicSets};
 use crate::server::watch::{Files, Watched};
 use crate::service::http::access::AccessList;
 use crate::service::http::access_log::Format;
@@ -34,6 +34,8 @@ use crate::session::http_options::{
 pub(in crate::server) struct HttpBuilder<'a> {
     /// What of routes goes on from plan to plan.
     pub(in crate::server) routes: &'a mut Routes,
+    /// What of topics goes on from plan to plan.
+    pub(in crate::server) topics: &'a mut TopicSets,
     /// The files of access logs; `None`: lines are written nowhere.
     pub(in crate::server) lines: Option<&'a AccessFiles>,
     /// The program's handlers of requests.
@@ -136,7 +138,7 @@ impl HttpBuilder<'_> {
         route: &Route,
         config: &Config,
     ) -> Result<RouteOptions, StartError> {
-        let action = self.action(listener, route)?;
+        let action = self.action(listener, route, config)?;
         let upstream = route.action.upstream().and_then(|index| config.upstreams.get(index));
         let compression = &route.compression;
         Ok(RouteOptions {
@@ -203,7 +205,12 @@ impl HttpBuilder<'_> {
         Ok(options)
     }
 
-    fn action(&mut self, listener: &Listener, route: &Route) -> Result<RouteAction, StartError> {
+    fn action(
+        &mut self,
+        listener: &Listener,
+        route: &Route,
+        config: &Config,
+    ) -> Result<RouteAction, StartError> {
         let http = listener.service.http();
         let server_header = http.and_then(|http| http.server_header.as_deref());
         Ok(match &route.action {
@@ -224,6 +231,10 @@ impl HttpBuilder<'_> {
             ),
             Action::Echo => RouteAction::Echo,
             Action::StatusPage => RouteAction::StatusPage,
+            Action::WebSocketPage => RouteAction::WebSocketPage,
+            Action::WebSocket(options) => {
+                RouteAction::WebSocket(Box::new(self.websocket(listener, route, options, config)?))
+            }
             Action::Handler(name) => {
                 let place = self.handlers.place(name).ok_or_else(|| StartError::Handler {
                     listener: listener.name.clone(),
@@ -341,10 +352,10 @@ fn certificate_match(condition: &config::CertificateCondition) -> CertificateMat
     }
 }
 
-/// The upstreams that routes of HTTP go to.
+/// The upstreams with whose servers routes speak HTTP.
 pub(in crate::server) fn origins_of(config: &Config) -> HashSet<usize> {
     let http = config.listeners.iter().filter_map(|listener| listener.service.http());
-    http.flat_map(HttpConfig::upstreams).collect()
+    http.flat_map(HttpConfig::origins).collect()
 }
 
 /// What the head of a request may have.
@@ -370,6 +381,10 @@ fn http2_limits(http: &HttpConfig) -> Limits {
         control_frames: http.http2.control_frames_max,
         empty_frames: http.http2.empty_frames_max,
         window: window_max,
+        extended_connect: http
+            .routes
+            .iter()
+            .any(|route| matches!(route.action, Action::WebSocket(_) | Action::Proxy { .. })),
         ..Limits::default()
     }
 }

@@ -10,6 +10,7 @@
 //! | `numbers` | numbers by which workers know things |
 //! | `sockets` | the listening sockets |
 //! | `routes` | what of routes goes on |
+//! | `topics` | what of topics goes on |
 //! | `upstreams` | what of upstreams goes on |
 //! | `inventory` | what there is, for metrics and pages |
 
@@ -17,6 +18,7 @@ mod inventory;
 mod numbers;
 mod routes;
 mod sockets;
+mod topics;
 mod upstreams;
 
 use std::collections::HashSet;
@@ -29,6 +31,7 @@ pub(super) use self::inventory::{Inventory, Known, KnownUpstream};
 use self::numbers::Numbers;
 pub(super) use self::routes::Routes;
 use self::sockets::{PlannedSockets, Sockets};
+pub(super) use self::topics::TopicSets;
 use self::upstreams::{PlannedUpstreams, Upstreams};
 use super::StartError;
 use super::access_log::AccessFiles;
@@ -57,6 +60,7 @@ pub(super) struct Planner {
     listeners: Numbers<String>,
     datagrams: Numbers<String>,
     routes: Routes,
+    topics: TopicSets,
     upstreams: Upstreams,
     sockets: Sockets,
     /// The files of access logs, unless lines are written nowhere.
@@ -120,6 +124,7 @@ impl Planner {
             listeners: Numbers::default(),
             datagrams: Numbers::default(),
             routes: Routes::new(count),
+            topics: TopicSets::new(count),
             upstreams: Upstreams::default(),
             sockets: Sockets::default(),
             access: Some(AccessFiles::default()),
@@ -213,6 +218,7 @@ impl Planner {
         self.listeners.sweep();
         self.datagrams.sweep();
         self.routes.sweep();
+        self.topics.sweep();
         self.tidy();
     }
 
@@ -242,6 +248,7 @@ impl Planner {
         let numbers = upstreams.numbers();
         let mut builder = HttpBuilder {
             routes: &mut self.routes,
+            topics: &mut self.topics,
             lines: self.access.as_ref(),
             handlers: &self.handlers,
             watched: Vec::new(),
@@ -290,6 +297,7 @@ impl Planner {
         let inventory = Inventory::new(config, &leases, &services, &upstreams);
         let checks = upstreams.checks(config);
         let fresh_routes = self.routes.adopt();
+        self.topics.adopt();
         let settings = build::settings(config);
         let count = self.workers.cells().len();
         let mut plans = Vec::with_capacity(count);

@@ -39,11 +39,14 @@ pub enum Fault {
     /// Data is nested too deep.
     #[error("the data is nested too deep; {DATA_DEPTH_MAX} levels are the most")]
     TooDeep,
+    /// The payload is longer than so many bytes, which is the most.
+    #[error("the payload is longer than {0} bytes, which is the most")]
+    TooLarge(usize),
 }
 
 impl Fault {
     /// Every code, in the order of [`Fault::index`].
-    pub const CODES: [&'static str; 10] = [
+    pub const CODES: [&'static str; 11] = [
         "bad_message",
         "unknown_op",
         "invalid_topic",
@@ -54,6 +57,7 @@ impl Fault {
         "not_subscribed",
         "retained_full",
         "too_deep",
+        "too_large",
     ];
 
     /// The code's place in [`Fault::CODES`].
@@ -70,6 +74,7 @@ impl Fault {
             Self::NotSubscribed => 7,
             Self::RetainedFull => 8,
             Self::TooDeep => 9,
+            Self::TooLarge(_) => 10,
         }
     }
 
@@ -106,10 +111,11 @@ mod tests {
             Fault::NotSubscribed,
             Fault::RetainedFull,
             Fault::TooDeep,
+            Fault::TooLarge(1),
         ];
         let codes: Vec<&str> = all.iter().map(Fault::code).collect();
         assert_eq!(codes, Fault::CODES);
         let numbers: Vec<u8> = all.iter().map(Fault::number).collect();
-        assert_eq!(numbers, (1..=10).collect::<Vec<u8>>());
+        assert_eq!(numbers, (1..=11).collect::<Vec<u8>>());
     }
 }

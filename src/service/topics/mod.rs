@@ -1,4 +1,4 @@
-//! Publish and subscribe: who gets what is published to a topic. `docs/topics.md` describes it to
+//! Publish and subscribe: who gets what is published to a topic. `docs/websocket.md` describes it to
 //! clients.
 //!
 //! Each worker has a [`Hub`] for each set of topics. A publication is read and checked by the hub
@@ -48,6 +48,8 @@ use self::retained::{Retained, RetainedFull};
 pub use self::subscriptions::SubscriberId;
 use self::subscriptions::{NotAdded, Subscriptions};
 
+/// Default of [`HubLimits::payload_max`]: bytes of a publication's payload.
+pub const PAYLOAD_MAX: usize = 64 * 1024;
 /// Default of [`HubLimits::subscriptions_max`]: subscriptions of one subscriber.
 pub const SUBSCRIPTIONS_MAX: usize = 64;
 /// Default of [`HubLimits::filters_max`]: different filters of one hub.
@@ -66,6 +68,8 @@ const WORKER_BITS: u32 = 16;
 /// What a hub keeps at most.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HubLimits {
+    /// Bytes of a publication's payload.
+    pub payload_max: usize,
     /// Subscriptions of one subscriber.
     pub subscriptions_max: usize,
     /// Different filters.
@@ -81,6 +85,7 @@ pub struct HubLimits {
 impl Default for HubLimits {
     fn default() -> Self {
         Self {
+            payload_max: PAYLOAD_MAX,
             subscriptions_max: SUBSCRIPTIONS_MAX,
             filters_max: FILTERS_MAX,
             retained_max: RETAINED_MAX,
@@ -104,7 +109,8 @@ pub struct Permissions {
 pub enum Outcome {
     /// Nothing.
     Done,
-    /// This is to be delivered by the hubs of all workers, that of the publisher among them.
+    /// This is to be delivered by the hubs of all workers: by that of the publisher at once, as a
+    /// subscription that comes first would get a retained one twice.
     Publish(Publication),
     /// There is a new subscription. These are sent to the subscriber as retained messages, behind
     /// the answer and before what is delivered from now on.
@@ -322,6 +328,7 @@ impl<K: Copy + Debug> Hub<K> {
             }
         }
     }
+
     fn subscribe(&mut self, from: SubscriberId, filter: Filter<'_>) -> Result<Outcome, Fault> {
         let HubLimits { subscriptions_max, filters_max, retained_burst, .. } = self.limits;
         let added = self.subscriptions.subscribe(from, filter, subscriptions_max, filters_max);
@@ -341,6 +348,10 @@ impl<K: Copy + Debug> Hub<K> {
 
     /// Gives a publication that is to be retained its order, and retains it.
     fn accept(&mut self, mut publication: Publication) -> Result<Publication, Fault> {
+        let most = self.limits.payload_max;
+        if publication.payload().len() > most {
+            return Err(Fault::TooLarge(most));
+        }
         if publication.retain() {
             let order = self.order + 1;
             publication.order = order << WORKER_BITS | u64::from(self.worker);

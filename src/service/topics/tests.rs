@@ -145,6 +145,7 @@ fn what_is_answered() {
 #[test]
 fn each_limit_and_rule_refuses_by_name_and_is_counted() {
     let limits = HubLimits {
+        payload_max: 1 << 16,
         subscriptions_max: 2,
         filters_max: 3,
         retained_max: 1,
@@ -189,7 +190,7 @@ fn each_limit_and_rule_refuses_by_name_and_is_counted() {
     let full = Publication::new(b"s", &b"1"[..], true).unwrap();
     assert_eq!(hub.publish(full).unwrap_err(), Fault::RetainedFull);
     let stats = hub.stats();
-    assert_eq!(stats.refused, [1, 1, 1, 2, 2, 1, 1, 1, 3, 1]);
+    assert_eq!(stats.refused, [1, 1, 1, 2, 2, 1, 1, 1, 3, 1, 0]);
     assert_eq!((stats.published, stats.retained), (1, 1));
     assert_eq!((stats.subscribers, stats.subscriptions, stats.filters), (2, 3, 3));
 }
@@ -294,10 +295,27 @@ fn drops_are_counted_by_policy() {
 
 #[test]
 fn defaults_are_those_of_the_documentation() {
-    let HubLimits { subscriptions_max, filters_max, retained_max, retained_bytes, retained_burst } =
-        HubLimits::default();
+    let HubLimits {
+        payload_max,
+        subscriptions_max,
+        filters_max,
+        retained_max,
+        retained_bytes,
+        retained_burst,
+    } = HubLimits::default();
+    assert_eq!(payload_max, 64 << 10);
     assert_eq!((subscriptions_max, filters_max, retained_max), (64, 100_000, 10_000));
     assert_eq!((retained_bytes, retained_burst), (16 << 20, 1000));
     let QueueLimits { bytes, messages, policy } = QueueLimits::default();
     assert_eq!((bytes, messages, policy), (256 << 10, 1024, Policy::DropOldest));
+}
+
+#[test]
+fn a_payload_that_is_too_long_is_published_to_nobody() {
+    let mut hub: Hub<u32> = Hub::new(HubLimits { payload_max: 4, ..HubLimits::default() }, 0);
+    let short = Publication::new(b"a", &b"1234"[..], false).unwrap();
+    let long = Publication::new(b"a", &b"12345"[..], true).unwrap();
+    assert!(hub.publish(short).is_ok());
+    assert_eq!(hub.publish(long).unwrap_err(), Fault::TooLarge(4));
+    assert_eq!(hub.stats().retained, 0);
 }
