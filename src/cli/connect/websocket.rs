@@ -32,6 +32,9 @@ pub(super) struct WebSocketArgs {
     /// Tell the server this origin, as a browser does of a page
     #[arg(long, value_name = "URL")]
     origin: Option<String>,
+    /// Do not offer compression (permessage-deflate)
+    #[arg(long)]
+    no_deflate: bool,
     /// Pass bytes on as they are: each read of standard input is a message of bytes, and what comes
     /// goes to standard output without line ends
     #[arg(long)]
@@ -63,10 +66,11 @@ fn proxy(text: &str) -> Result<ProxyUrl, String> {
 impl WebSocketArgs {
     /// Whether any of them was given.
     pub(super) const fn is_given(&self) -> bool {
-        let Self { subprotocol, origin, binary, ping, reconnect, proxy, redirects, close_code } =
-            self;
+        let Self { subprotocol, origin, no_deflate, binary, ping, .. } = self;
+        let Self { reconnect, proxy, redirects, close_code, .. } = self;
         !subprotocol.is_empty()
             || origin.is_some()
+            || *no_deflate
             || *binary
             || ping.is_some()
             || *reconnect
@@ -76,6 +80,7 @@ impl WebSocketArgs {
     }
 
     fn options(&self, args: &ConnectArgs) -> Result<WebSocketOptions, Failure> {
+        let own = WebSocketOptions::default();
         let field = |(name, value): &(String, String)| (name.clone(), value.clone().into_bytes());
         Ok(WebSocketOptions {
             connect: args.options()?,
@@ -83,12 +88,13 @@ impl WebSocketArgs {
             fields: args.headers.iter().map(field).collect(),
             origin: self.origin.clone(),
             subprotocols: self.subprotocol.clone(),
+            deflate: own.deflate.filter(|_| !self.no_deflate),
             proxy: self.proxy.clone(),
             redirects_max: self.redirects.unwrap_or(0),
             ping_interval: self.ping,
             close_timeout: args.timeout(),
             tell_control: self.ping.is_some(),
-            ..WebSocketOptions::default()
+            ..own
         })
     }
 }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
+use super::compression::Compression;
 use super::mask::Masks;
 use super::message::{WebSocketClose, WebSocketEvent, WebSocketMessage};
 use super::options::WebSocketOptions;
@@ -13,6 +14,7 @@ use crate::client::deadline::Deadline;
 use crate::client::error::Waiting;
 use crate::client::line::Line;
 use crate::net::tls::{Info, Session};
+use crate::proto::websocket::extension::Parameters;
 use crate::proto::websocket::{
     CONTROL_MAX, CloseCode, Closing, Control, Endpoint, Item, Kind, Limits, Opcode, Part, Role,
     Violation, write,
@@ -33,6 +35,7 @@ pub(super) struct Connection {
     endpoint: Endpoint,
     limits: Limits,
     masks: Masks,
+    compression: Option<Compression>,
     vigil: Vigil,
     /// What has come; the bytes before `at` are read.
     input: Vec<u8>,
@@ -65,17 +68,23 @@ struct Ping {
 }
 
 impl Connection {
-    pub(super) fn new(line: Line, rest: Vec<u8>, options: &WebSocketOptions) -> Self {
+    pub(super) fn new(
+        line: Line,
+        rest: Vec<u8>,
+        deflate: Option<Parameters>,
+        options: &WebSocketOptions,
+    ) -> Self {
         let limits = Limits {
             frame: options.frame_max as u64,
             message: options.message_max as u64,
-            deflate: false,
+            deflate: deflate.is_some(),
         };
         Self {
             line,
             endpoint: Endpoint::new(Role::Client),
             limits,
             masks: Masks::new(),
+            compression: deflate.map(Compression::new),
             vigil: Vigil::new(options),
             input: rest,
             at: 0,
@@ -139,8 +148,11 @@ impl Connection {
     /// Queues a message as one frame.
     pub(super) fn queue(&mut self, opcode: Opcode, payload: &[u8]) -> Result<(), ClientError> {
         self.check_open()?;
+        let mask = Some(self.masks.next()?);
+        let deflated = self.compression.as_mut().and_then(|one| one.deflate(payload));
+        let (bytes, is_compressed) = (deflated.as_deref().unwrap_or(payload), deflated.is_some());
         let mut out = Vec::new();
-        write::frame(opcode, (true, false), payload, Some(self.masks.next()?), &mut out);
+        write::frame(opcode, (true, is_compressed), bytes, mask, &mut out);
         self.line.queue(&out);
         Ok(())
     }
@@ -369,7 +381,13 @@ impl Connection {
         if !part.last {
             return Ok(());
         }
-        let bytes = std::mem::take(&mut self.message);
+        let mut bytes = std::mem::take(&mut self.message);
+        if let Some(compression) = self.compression.as_mut().filter(|_| part.compressed) {
+            bytes = match compression.inflate(&bytes, self.kept_max) {
+                Ok(bytes) => bytes,
+                Err(violation) => return Err(self.refuse(violation)),
+            };
+        }
         let message = match part.kind {
             Kind::Binary => WebSocketMessage::Binary(bytes),
             Kind::Text => match String::from_utf8(bytes) {

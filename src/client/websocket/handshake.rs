@@ -7,9 +7,12 @@ use super::options::WebSocketOptions;
 use super::url::{ProxyUrl, WebSocketUrl};
 use crate::client::ClientError;
 use crate::client::http::{USER_AGENT, push_field};
-use crate::proto::http::{Fields, Known, RequestHead, ResponseHead, Version, is_secret, is_token};
+use crate::proto::http::{
+    Field, Fields, Known, RequestHead, ResponseHead, Version, is_secret, is_token,
+};
 use crate::proto::http1::Framing;
 use crate::proto::http1::write::{self, Connection, Delimit};
+use crate::proto::websocket::extension::{self, Parameters};
 use crate::proto::websocket::handshake::{self, ACCEPT, EXTENSIONS, KEY, PROTOCOL, VERSION_FIELD};
 
 /// What both ends have agreed upon.
@@ -17,6 +20,8 @@ use crate::proto::websocket::handshake::{self, ACCEPT, EXTENSIONS, KEY, PROTOCOL
 pub(super) struct Agreed {
     /// The subprotocol that the server has chosen.
     pub(super) subprotocol: Option<String>,
+    /// How messages are compressed.
+    pub(super) deflate: Option<Parameters>,
 }
 
 /// What an answer means.
@@ -80,6 +85,9 @@ pub(super) fn request(
     if !options.subprotocols.is_empty() {
         fields.push(PROTOCOL, options.subprotocols.join(", ").as_bytes());
     }
+    if let Some(policy) = &options.deflate {
+        fields.push_with(EXTENSIONS, |out| extension::offer(policy, out));
+    }
     if let Some(origin) = &options.origin {
         fields.push(b"origin", origin.as_bytes());
     }
@@ -99,7 +107,8 @@ pub(super) fn request(
     }
     let delimit = Delimit { framing: Framing::None, length: None, connection: Connection::Upgrade };
     let mut out = Vec::new();
-    write::request(&head, url.http.path(), url.http.authority.as_bytes(), delimit, &mut out);
+    let to = (url.http.path(), url.http.authority.as_bytes());
+    write::request(&head, to, None, delimit, &mut out);
     out
 }
 
@@ -147,24 +156,33 @@ pub(super) fn check(
         Some(_) => return wrong("its Sec-WebSocket-Accept does not fit the key that was sent"),
         None => return wrong("it has no Sec-WebSocket-Accept, or several"),
     }
-    if has(&head.fields, EXTENSIONS) {
-        return wrong("it chose an extension, and none was offered");
-    }
-    if !has(&head.fields, PROTOCOL) {
-        return Ok(Verdict::Open(Agreed { subprotocol: None }));
+    let deflate = check_extensions(&head.fields, options)?;
+    if head.fields.get_named(PROTOCOL).is_none() {
+        return Ok(Verdict::Open(Agreed { subprotocol: None, deflate }));
     }
     let chosen = handshake::only(&head.fields, PROTOCOL).and_then(|one| str::from_utf8(one).ok());
     match chosen {
         Some(chosen) if options.subprotocols.iter().any(|offered| offered == chosen) => {
-            Ok(Verdict::Open(Agreed { subprotocol: Some(chosen.to_owned()) }))
+            Ok(Verdict::Open(Agreed { subprotocol: Some(chosen.to_owned()), deflate }))
         }
         Some(chosen) => Err(format!("it chose the subprotocol {chosen:?}, which was not offered")),
         None => wrong("it chose several subprotocols, or one that is not text"),
     }
 }
 
-fn has(fields: &Fields, name: &[u8]) -> bool {
-    fields.get_named(name).is_some()
+fn check_extensions(
+    fields: &Fields,
+    options: &WebSocketOptions,
+) -> Result<Option<Parameters>, String> {
+    let of_extensions = |field: &Field<'_>| field.name.eq_ignore_ascii_case(EXTENSIONS);
+    let mut lines = fields.iter().filter(of_extensions).map(|field| field.value).peekable();
+    match &options.deflate {
+        Some(policy) => extension::check(lines, policy).map_err(|error| error.to_string()),
+        None if lines.peek().is_some() => {
+            Err("it chose an extension, and none was offered".to_owned())
+        }
+        None => Ok(None),
+    }
 }
 
 /// Whether the head has a `connection` field with the option `upgrade`.
@@ -223,22 +241,27 @@ mod tests {
 
     fn options() -> WebSocketOptions {
         let subprotocols = vec!["chat".to_owned(), "v2".to_owned()];
-        WebSocketOptions { subprotocols, ..WebSocketOptions::default() }
+        WebSocketOptions { subprotocols, deflate: None, ..WebSocketOptions::default() }
     }
 
     fn verdict(answer: &str) -> Result<Verdict, String> {
+        verdict_of(answer, &options())
+    }
+
+    fn verdict_of(answer: &str, options: &WebSocketOptions) -> Result<Verdict, String> {
         let mut head = ResponseHead::default();
         let limits = HeadLimits::default();
         let read =
             ResponseReader::default().read(answer.as_bytes(), Method::Get, &limits, &mut head);
         read.unwrap().expect("it is whole");
-        check(&head, answer.as_bytes(), SAMPLE, &options())
+        check(&head, answer.as_bytes(), SAMPLE, options)
     }
 
     #[test]
     fn an_answer_has_what_the_rfc_asks_for() {
         let open = |subprotocol: Option<&str>| {
-            Ok(Verdict::Open(Agreed { subprotocol: subprotocol.map(str::to_owned) }))
+            let subprotocol = subprotocol.map(str::to_owned);
+            Ok(Verdict::Open(Agreed { subprotocol, deflate: None }))
         };
         let cases: [(String, Result<Verdict, String>); 12] = [
             (format!("{UPGRADE}{ACCEPTED}"), open(None)),
@@ -277,6 +300,30 @@ mod tests {
         }
         let old = verdict(&format!("HTTP/1.0 101 Switching\r\n{UPGRADE}{ACCEPTED}\r\n"));
         assert!(old.is_err_and(|reason| reason.contains("HTTP/1.0")));
+    }
+
+    #[test]
+    fn compression_is_what_was_offered() {
+        let options = WebSocketOptions::default();
+        let url: WebSocketUrl = "ws://a/".parse().unwrap();
+        let head = String::from_utf8(request(&url, &options, SAMPLE, true)).unwrap();
+        let offer = "sec-websocket-extensions: permessage-deflate; client_max_window_bits\r\n";
+        assert!(head.to_ascii_lowercase().contains(offer), "{head}");
+        for (extensions, is_deflate) in [
+            ("", Ok(false)),
+            ("Sec-WebSocket-Extensions: permessage-deflate\r\n", Ok(true)),
+            ("Sec-WebSocket-Extensions: x-other\r\n", Err("not offered")),
+            ("Sec-WebSocket-Extensions: permessage-deflate; x\r\n", Err("invalid")),
+        ] {
+            let answer = format!("HTTP/1.1 101 Go\r\n{UPGRADE}{ACCEPTED}{extensions}\r\n");
+            match (verdict_of(&answer, &options), is_deflate) {
+                (Ok(Verdict::Open(agreed)), Ok(expected)) => {
+                    assert_eq!(agreed.deflate.is_some(), expected, "{extensions}");
+                }
+                (Err(found), Err(expected)) => assert!(found.contains(expected), "{found}"),
+                (found, _) => panic!("{extensions}: {found:?}"),
+            }
+        }
     }
 
     #[test]

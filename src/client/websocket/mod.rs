@@ -6,10 +6,12 @@
 //! | `handshake` | the request and its answer, pure |
 //! | `dial` | opens a connection: proxy, TLS, handshake, redirects |
 //! | `connection` | a socket, and the frames on it |
+//! | `compression` | compressed messages |
 //! | `reconnecting` | one connection after the other |
 //! | `mask` | masking keys |
 //! | `vigil` | pings and the end of patience, pure |
 
+mod compression;
 mod connection;
 mod dial;
 mod handshake;
@@ -36,6 +38,7 @@ use super::deadline::Deadline;
 use super::error::Waiting;
 use crate::net::tls::Info;
 use crate::proto::http::ResponseHead;
+use crate::proto::websocket::extension::Parameters;
 use crate::proto::websocket::{CloseCode, Closing, Opcode};
 
 /// An open WebSocket. Dropping it closes it with code 1001, without waiting for an answer.
@@ -63,6 +66,7 @@ pub struct WebSocket {
     connection: Connection,
     head: Box<ResponseHead>,
     subprotocol: Option<String>,
+    deflate: Option<Parameters>,
     url: WebSocketUrl,
     close_timeout: Duration,
 }
@@ -84,9 +88,10 @@ impl WebSocket {
     pub fn open(url: &WebSocketUrl, options: &WebSocketOptions) -> Result<Self, ClientError> {
         handshake::check_options(options)?;
         let dial::Dialed { line, head, agreed, rest, url } = dial::dial(url, options)?;
-        let connection = Connection::new(line, rest, options);
+        let connection = Connection::new(line, rest, agreed.deflate, options);
         let close_timeout = options.close_timeout;
-        Ok(Self { connection, head, subprotocol: agreed.subprotocol, url, close_timeout })
+        let handshake::Agreed { subprotocol, deflate } = agreed;
+        Ok(Self { connection, head, subprotocol, deflate, url, close_timeout })
     }
 
     /// The address at the other end: of the proxy, if there is one.
@@ -105,6 +110,12 @@ impl WebSocket {
     #[must_use]
     pub fn subprotocol(&self) -> Option<&str> {
         self.subprotocol.as_deref()
+    }
+
+    /// How messages are compressed, if that was agreed on.
+    #[must_use]
+    pub const fn deflate(&self) -> Option<&Parameters> {
+        self.deflate.as_ref()
     }
 
     /// The head of the server's answer to the handshake.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::url::ProxyUrl;
 use crate::client::ConnectOptions;
+use crate::proto::websocket::extension::Policy;
 
 /// How a WebSocket is opened, and what is taken of its server.
 #[derive(Debug, Clone)]
@@ -20,6 +21,9 @@ pub struct WebSocketOptions {
     pub origin: Option<String>,
     /// The subprotocols that are offered, the best first. Without any, the server may choose none.
     pub subprotocols: Vec<String>,
+    /// What is offered of permessage-deflate (RFC 7692): compressed messages, if the server agrees.
+    /// `None` offers nothing.
+    pub deflate: Option<Policy>,
     /// A proxy of HTTP that is asked for a tunnel (CONNECT).
     pub proxy: Option<ProxyUrl>,
     /// How many redirects are followed, one after the other: 0 to 5. Never from `wss://` to
@@ -36,7 +40,7 @@ pub struct WebSocketOptions {
     pub message_timeout: Duration,
     /// How long the server may take to answer a close frame.
     pub close_timeout: Duration,
-    /// Bytes of a message, at most; and bytes of messages that came and that nobody has taken.
+    /// Bytes of a message, inflated, at most; and bytes of messages that came and that nobody has taken.
     pub message_max: usize,
     /// Bytes of a frame, at most.
     pub frame_max: usize,
@@ -54,6 +58,7 @@ impl Default for WebSocketOptions {
             fields: Vec::new(),
             origin: None,
             subprotocols: Vec::new(),
+            deflate: Some(Policy { context_takeover: true, ..Policy::default() }),
             proxy: None,
             redirects_max: 0,
             ping_interval: None,

@@ -9,11 +9,12 @@ use std::time::Duration;
 use super::*;
 use crate::client::ReconnectPolicy;
 use crate::client::scripted::{PATIENCE, Peer, Server};
+use crate::proto::websocket::deflate::{Codec, Context, Direction, Level};
 use crate::proto::websocket::handshake::accept;
 use crate::proto::websocket::{FrameHead, Violation, mask, write};
 
 fn options() -> WebSocketOptions {
-    WebSocketOptions { close_timeout: PATIENCE, ..WebSocketOptions::default() }
+    WebSocketOptions { close_timeout: PATIENCE, deflate: None, ..WebSocketOptions::default() }
 }
 
 impl Peer {
@@ -681,4 +682,78 @@ fn what_the_program_closes_stays_closed() {
     socket.start_close(1000, "").unwrap();
     assert_eq!(socket.receive(PATIENCE), Ok(closed(1001, "")));
     server.end();
+}
+
+#[test]
+fn messages_are_compressed_where_both_want_that() {
+    let long = "a text that says the same again and again, ".repeat(20);
+    let expected = long.clone();
+    let server = Server::one(move |peer| {
+        let head = peer.open("Sec-WebSocket-Extensions: permessage-deflate\r\n");
+        assert!(head.contains("permessage-deflate; client_max_window_bits"), "{head}");
+        let mut codec = Codec::new();
+        let directions = Direction { context_takeover: true, window_bits: 15 };
+        let mut context = Context::new(directions, directions).unwrap();
+        let mut lens = Vec::new();
+        for _ in 0..2 {
+            let (head, payload) = peer.next_whole();
+            assert!(head.compressed && head.opcode == Opcode::Text);
+            let mut text = Vec::new();
+            context.inflate(&mut codec, [&payload[..]], 10_000, &mut text).unwrap();
+            assert_eq!(text, expected.as_bytes());
+            lens.push(payload.len());
+        }
+        assert!(lens[1] < lens[0] && lens[0] < 100, "the window lives on: {lens:?}");
+        let (head, payload) = peer.next_whole();
+        assert!(!head.compressed && payload == b"short");
+        let mut out = Vec::new();
+        context.deflate(&mut codec, expected.as_bytes(), Level::Default, &mut out);
+        let (first, second) = out.split_at(out.len() / 2);
+        let mut frames = Vec::new();
+        write::frame(Opcode::Text, (false, true), first, None, &mut frames);
+        peer.say(&frames);
+        peer.send(Opcode::Continuation, true, second);
+        peer.send(Opcode::Text, true, b"plain");
+        // A bomb.
+        out.clear();
+        context.deflate(&mut codec, &[0; 20_000], Level::Default, &mut out);
+        frames.clear();
+        write::frame(Opcode::Binary, (true, true), &out, None, &mut frames);
+        peer.say(&frames);
+        assert_eq!(peer.next().1[..2], 1009_u16.to_be_bytes());
+    });
+    let deflate = WebSocketOptions::default().deflate;
+    let options = WebSocketOptions { deflate, message_max: 10_000, ..options() };
+    let mut socket = connect(&server, &options).unwrap();
+    assert!(socket.deflate().is_some());
+    socket.send_text(&long, PATIENCE).unwrap();
+    socket.send_text(&long, PATIENCE).unwrap();
+    socket.send_text("short", PATIENCE).unwrap();
+    assert_eq!(socket.receive(PATIENCE), Ok(text(&long)));
+    assert_eq!(socket.receive(PATIENCE), Ok(text("plain")));
+    let error = socket.receive(PATIENCE).unwrap_err();
+    assert!(error.to_string().contains("longer than the limit"), "{error}");
+    drop(socket);
+    server.end();
+}
+
+#[test]
+fn what_is_compressed_wrongly_is_refused() {
+    for (payload, violation) in
+        [(&b"\xff\xff\xff"[..], Violation::Deflate), (b"\xfa\x07\0", Violation::Utf8)]
+    {
+        let server = Server::one(move |peer| {
+            peer.open("Sec-WebSocket-Extensions: permessage-deflate\r\n");
+            let mut frames = Vec::new();
+            write::frame(Opcode::Text, (true, true), payload, None, &mut frames);
+            peer.say(&frames);
+            assert_eq!(peer.next().1[..2], violation.code().0.to_be_bytes());
+        });
+        let deflate = WebSocketOptions::default().deflate;
+        let mut socket = connect(&server, &WebSocketOptions { deflate, ..options() }).unwrap();
+        let error = socket.receive(PATIENCE).unwrap_err();
+        assert!(error.to_string().contains(&violation.to_string()), "{error}");
+        drop(socket);
+        server.end();
+    }
 }
