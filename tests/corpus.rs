@@ -10,8 +10,8 @@
 //! and `ok-` does not; `http2_server` and `http2_client` likewise with the rule that was broken, and
 //! `bad-` of `hpack` cannot be decoded. In `grpc_messages` and `grpc_web`, `bad-FAULT` ends a call
 //! with that fault, and `ok-` does not; likewise a message of `websocket_inflate`. In `topics_messages`, the
-//! last message of `bad-CODE` is refused with that code, and none of `ok-` is. A fuzzer's findings begin with
-//! anything else; nothing but the
+//! last message of `bad-CODE` is refused with that code, and none of `ok-` is. In `websocket_frames`, `bad-RULE`
+//! ends with that rule, and `ok-` does not. A fuzzer's findings begin with anything else; nothing but the
 //! general rules is asked of them.
 
 #[path = "corpus/client_hello.rs"]
@@ -32,6 +32,8 @@ mod http2;
 mod tls_session;
 #[path = "corpus/topics.rs"]
 mod topics;
+#[path = "corpus/websocket.rs"]
+mod websocket;
 
 use std::fs;
 use std::path::Path;
@@ -526,5 +528,36 @@ fn websocket_seeds_are_inflated_as_their_names_say_and_mutations_do_no_harm() {
         let mut bytes = seed.clone();
         mutate(&mut bytes, seed, &mut random);
         let _found = deflate::inflate(&bytes);
+    }
+}
+
+#[test]
+fn websocket_seeds_are_read_as_their_names_say_and_mutations_do_no_harm() {
+    let seeds = seeds("websocket_frames");
+    for (name, bytes) in &seeds {
+        let failed =
+            websocket::frames(bytes).failed.map(ringway::proto::websocket::Violation::name);
+        match name.split_once('-') {
+            Some(("bad", rule)) => assert_eq!(failed, Some(rule), "{name}"),
+            Some(("ok", _)) => assert_eq!(failed, None, "{name}"),
+            Some(_) | None => {}
+        }
+    }
+    let mut random = Random::new(6);
+    for round in 0..20_000 {
+        let mut bytes = seeds[round % seeds.len()].1.clone();
+        for _ in 0..=random.below(3) {
+            let at = random.below(bytes.len());
+            let byte = random.bits().to_le_bytes()[0];
+            match random.below(4) {
+                0 => bytes[at] = byte,
+                1 => bytes[at] ^= 1 << (byte % 8),
+                2 => bytes.insert(at, byte),
+                _ => bytes.truncate(at + 1),
+            }
+        }
+        let shown = bytes.clone();
+        let result = std::panic::catch_unwind(move || websocket::frames(&bytes));
+        assert!(result.is_ok(), "{}", shown.escape_ascii());
     }
 }
