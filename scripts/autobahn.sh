@@ -58,7 +58,7 @@ listen = "127.0.0.1:$port"
 protocol = "http"
 [[listener.route]]
 path = "/echo"
-websocket = { service = "echo", compression = true, message_max = "64MiB" }
+websocket = { service = "echo", message_max = "64MiB", deflate_takeover = true }
 END
 }
 

@@ -355,7 +355,8 @@ impl<D: Driver> Sessions<D> {
                 session.hold();
             }
         }
-        self.context.http.proxy.hold();
+        let now = self.context.now();
+        self.context.http.proxy.hold(now);
         let budget = self.context.http.proxy.budget();
         let stats = &self.context.stats().waiting;
         stats.bytes.set(budget.used() as u64);
@@ -424,6 +425,7 @@ impl<D: Driver> Sessions<D> {
 
     /// Brings the counters up to date that cost too much to be kept so in every turn.
     pub fn publish(&mut self) {
+        self.context.topics.show();
         let now = self.context.now();
         let Context { http, plan, .. } = &mut self.context;
         for (upstream, cluster) in http.clusters.iter_mut() {

@@ -7,10 +7,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Sessions;
-use super::context::Context;
 use super::http::Delivery;
 use super::kind::Session;
-use super::workers::WorkerMessage;
+use super::workers::{WorkerMessage, Workers};
 use crate::mem::{Key, Slab};
 use crate::proto::http2::StreamId;
 use crate::ring::Driver;
@@ -286,6 +285,42 @@ impl Topics {
         !self.pending.is_empty()
     }
 
+    /// A subscriber has published something: all workers deliver it.
+    pub(super) fn publish(&mut self, place: Place, publication: Publication, workers: &Workers) {
+        let Some(local) = self.hubs.get(place.hub) else { return };
+        self.spread(&local.set, &publication, workers);
+        self.push(place.hub, publication);
+    }
+
+    /// Something is published that did not come from a subscriber.
+    ///
+    /// # Errors
+    /// Why it is not published.
+    pub(super) fn publish_to(
+        &mut self,
+        set: &Arc<TopicSet>,
+        publication: Publication,
+        workers: &Workers,
+    ) -> Result<(), Fault> {
+        let Some(hub) = self.hub(set) else { return Ok(()) };
+        let Some(local) = self.hubs.get_mut(hub) else { return Ok(()) };
+        let publication = local.hub.publish(publication)?;
+        self.spread(set, &publication, workers);
+        self.push(hub, publication);
+        Ok(())
+    }
+
+    /// Leaves a publication for the other workers.
+    fn spread(&self, set: &Arc<TopicSet>, publication: &Publication, workers: &Workers) {
+        for worker in (0..set.workers.len()).filter(|worker| *worker != self.worker) {
+            if set.leave(worker, publication)
+                && workers.send(worker, WorkerMessage::Topics(Arc::clone(set)))
+            {
+                set.note_told(worker);
+            }
+        }
+    }
+
     fn push(&mut self, hub: Key, publication: Publication) {
         self.pending_bytes += publication.cost();
         self.pending.push_back((hub, publication));
@@ -319,44 +354,6 @@ impl Topics {
         for local in self.hubs.values() {
             if let Some(of) = local.set.workers.get(self.worker) {
                 *of.stats.lock().unwrap_or_else(PoisonError::into_inner) = local.hub.stats();
-            }
-        }
-    }
-}
-
-impl<D: Driver> Context<D> {
-    /// A subscriber has published something: all workers deliver it.
-    pub(super) fn publish(&mut self, place: Place, publication: Publication) {
-        let Some(local) = self.topics.hubs.get(place.hub) else { return };
-        let set = Arc::clone(&local.set);
-        self.spread(&set, &publication);
-        self.topics.push(place.hub, publication);
-    }
-
-    /// Something is published that did not come from a subscriber.
-    ///
-    /// # Errors
-    /// Why it is not published.
-    pub(super) fn publish_to(
-        &mut self,
-        set: &Arc<TopicSet>,
-        publication: Publication,
-    ) -> Result<(), Fault> {
-        let Some(hub) = self.topics.hub(set) else { return Ok(()) };
-        let Some(local) = self.topics.hubs.get_mut(hub) else { return Ok(()) };
-        let publication = local.hub.publish(publication)?;
-        self.spread(set, &publication);
-        self.topics.push(hub, publication);
-        Ok(())
-    }
-
-    fn spread(&self, set: &Arc<TopicSet>, publication: &Publication) {
-        let own = self.options.worker;
-        for worker in (0..set.workers.len()).filter(|worker| *worker != own) {
-            if set.leave(worker, publication)
-                && self.options.workers.send(worker, WorkerMessage::Topics(Arc::clone(set)))
-            {
-                set.note_told(worker);
             }
         }
     }

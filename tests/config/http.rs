@@ -1413,7 +1413,7 @@ protocol = "http"
 ^^^^^^^^^^^^^^^^^^
 path = "/a"
 error: this route has no action
-help: add one of: proxy, files, redirect, respond, echo, status_page, websocket_page, handler
+help: add one of: proxy, files, redirect, respond, echo, status_page, websocket_page, handler, websocket
 
 [[listener]]
 name = "a"

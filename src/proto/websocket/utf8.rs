@@ -11,6 +11,12 @@ pub struct Utf8Check {
 }
 
 impl Utf8Check {
+    /// Whether all of a text is there, and is UTF-8.
+    #[must_use]
+    pub fn is_text(text: &[u8]) -> bool {
+        simdutf8::basic::from_utf8(text).is_ok()
+    }
+
     /// Takes the next part; false when the text is not UTF-8.
     #[must_use]
     pub fn take(&mut self, mut part: &[u8]) -> bool {

@@ -85,7 +85,7 @@ pub struct HttpOptions {
 
 impl HttpOptions {
     /// The topics of its routes.
-    pub(in crate::session) fn topics(&self) -> impl Iterator<Item = &Arc<TopicSet>> {
+    pub fn topics(&self) -> impl Iterator<Item = &Arc<TopicSet>> {
         self.routes.iter().filter_map(|route| match &route.action {
             RouteAction::WebSocket(socket) => match &socket.service {
                 SocketService::Topics { set, .. } => Some(set),
@@ -247,6 +247,14 @@ pub enum RouteAction {
     Handler(HandlerOptions),
     /// An endpoint of WebSockets answers.
     WebSocket(Box<WebSocketOptions>),
+}
+
+impl RouteAction {
+    /// Whether WebSockets are answered.
+    #[must_use]
+    pub const fn is_websocket(&self) -> bool {
+        matches!(self, Self::WebSocket(_))
+    }
 }
 
 /// A handler of the program.

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::cache::FileCaches;
 use super::checks::Checks;
+use super::client::Compression;
 use super::handlers::Handlers;
 use super::limiters::Limiters;
 use super::lines::LogLines;
@@ -104,6 +105,8 @@ pub(in crate::session) struct HttpState {
     pub(super) handlers: Handlers,
     /// Frames of a WebSocket that are written to a stream of HTTP/2.
     pub(super) frames: Vec<u8>,
+    /// What messages of WebSockets are compressed with.
+    pub(super) compression: Compression,
     /// What heads of HTTP/2 are read with.
     pub(super) workspace: Workspace,
 }
@@ -132,6 +135,7 @@ impl HttpState {
             last_request: 0,
             handlers: Handlers::new(options),
             frames: Vec::new(),
+            compression: Compression::new(options.websocket_takeover_memory),
             workspace: Workspace::default(),
         }
     }

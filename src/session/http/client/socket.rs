@@ -8,13 +8,17 @@
 //! | `frames` | where frames are written to |
 //! | `timing` | pings, times that are over, closing |
 //! | `topics` | what subscribers get |
+//! | `compress` | compression of messages |
 
+mod compress;
 mod frames;
 mod messages;
 mod open;
 mod timing;
 mod topics;
 
+pub(in crate::session::http) use self::compress::Compression;
+use self::compress::Deflate;
 use self::frames::Frames;
 use self::messages::Gathered;
 use self::timing::Times;
@@ -46,6 +50,8 @@ pub(in crate::session::http) struct Socket {
     /// The message that comes in parts.
     gathered: Option<Box<Gathered>>,
     times: Times,
+    /// How its messages are compressed, if they are.
+    deflate: Option<Box<Deflate>>,
     /// It is to be closed, with this code and reason.
     closes_with: Option<(CloseCode, &'static str)>,
 }
@@ -228,6 +234,9 @@ impl Http {
             Service::Echo => {}
             Service::Topics(subscriber) => context.topics.leave(subscriber.place()),
         }
+        if let Some(deflate) = socket.deflate.take() {
+            deflate.leave(&mut context.http.compression);
+        }
         if let Some(gathered) = socket.gathered.take() {
             gathered.give_back(&mut context.pages);
         }
@@ -248,6 +257,7 @@ impl Http {
             | Responder::File(_)
             | Responder::Echo(_)
             | Responder::Handler(_)
+            | Responder::Publish(_)
             | Responder::Done => None,
         }
     }

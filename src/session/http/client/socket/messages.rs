@@ -1,5 +1,6 @@
 //! Frames that come on a socket, and messages that go.
 
+use super::compress::Deflate;
 use super::{Service, Socket};
 use crate::mem::{Buf, Key, Page, Pages};
 use crate::proto::http2::StreamId;
@@ -207,7 +208,8 @@ impl Http {
             context.pages.put_back(page);
             return taken;
         }
-        let is_echoed = matches!(socket.service, Service::Echo) && !part.compressed;
+        // What is compressed goes out as it came in: whole.
+        let is_echoed = matches!(socket.service, Service::Echo) && socket.deflate.is_none();
         let is_enough = part.last || gathered.len >= ECHO_WHOLE_MAX;
         let mut sent = 0;
         if is_echoed && is_enough {
@@ -255,8 +257,16 @@ impl Http {
         part: &Part,
         payload: &[u8],
     ) -> Result<u64, Violation> {
-        self.take_message(context, of, socket, part.kind, payload)?;
-        Ok(payload.len() as u64)
+        let Some(deflate) = socket.deflate.as_mut().filter(|_| part.compressed) else {
+            self.take_message(context, of, socket, part.kind, payload);
+            return Ok(payload.len() as u64);
+        };
+        let compression = &mut context.http.compression;
+        let inflated = deflate.inflate((part.kind, payload), socket.limits.message, compression)?;
+        self.take_message(context, of, socket, part.kind, &inflated);
+        let len = inflated.len() as u64;
+        context.http.compression.give_inflated(inflated);
+        Ok(len)
     }
 
     fn take_message<D: Driver>(
@@ -266,12 +276,11 @@ impl Http {
         socket: &mut Socket,
         kind: Kind,
         payload: &[u8],
-    ) -> Result<(), Violation> {
+    ) {
         match &mut socket.service {
             Service::Echo => self.send_message(context, socket, kind, payload),
             Service::Topics(_) => self.take_topics_message(context, of, socket, payload),
         }
-        Ok(())
     }
 
     /// Sends a message.
@@ -283,14 +292,22 @@ impl Http {
         payload: &[u8],
     ) {
         socket.times.active = context.now();
+        let compression = &mut context.http.compression;
+        let deflate = socket.deflate.as_mut();
+        let compressed = deflate.and_then(|deflate| deflate.deflate(payload, compression));
+        let on_wire = compressed.as_deref().unwrap_or(payload);
         if let Some(stats) = self.socket_stats(context, socket) {
             stats.sent.add(1);
             stats.sent_bytes.add(payload.len() as u64);
-            stats.sent_wire_bytes.add(payload.len() as u64);
+            stats.sent_wire_bytes.add(on_wire.len() as u64);
         }
         let mut frames = self.frames(context);
-        write::frame(kind.opcode(), (true, false), payload, None, frames.bytes());
+        let is_compressed = compressed.is_some();
+        write::frame(kind.opcode(), (true, is_compressed), on_wire, None, frames.bytes());
         frames.finish();
+        if let Some(bytes) = compressed {
+            context.http.compression.give_deflated(bytes);
+        }
     }
 }
 
@@ -298,7 +315,9 @@ impl Http {
 /// `None` when it cannot be sent back so.
 fn frame_to_echo(socket: &Socket, part: &Part, bytes: &mut [u8]) -> Option<usize> {
     let is_whole = part.first && part.last && !part.compressed;
-    if !is_whole || !matches!(socket.service, Service::Echo) {
+    let is_small = |deflate: &Deflate| part.payload.len() < deflate.shared().min;
+    let stays = socket.deflate.as_deref().is_none_or(is_small);
+    if !is_whole || !stays || !matches!(socket.service, Service::Echo) {
         return None;
     }
     let frame = (part.kind.opcode(), true, false, part.payload.len() as u64);

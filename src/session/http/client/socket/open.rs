@@ -1,12 +1,14 @@
 //! The handshake of a socket that we answer.
 
+use super::compress::Deflate;
 use super::timing::Times;
 use super::topics::Subscriber;
 use super::{Service, Socket};
 use crate::mem::Key;
 use crate::proto::http::{Known, Method, RequestHead, ResponseHead, Version};
 use crate::proto::http1::RequestMeta;
-use crate::proto::websocket::{Endpoint, Role, handshake};
+use crate::proto::websocket::extension::{self, Answer, Policy};
+use crate::proto::websocket::{Endpoint, Limits, Role, handshake};
 use crate::ring::Driver;
 use crate::service::http::origin;
 use crate::service::http::record::RequestRecord;
@@ -14,7 +16,7 @@ use crate::service::topics::Format;
 use crate::session::context::Context;
 use crate::session::http::client::Http;
 use crate::session::http::client::request::{Request, Responder};
-use crate::session::http::options::RouteOptions;
+use crate::session::http::options::{RouteAction, RouteOptions};
 use crate::session::http::state::Output;
 use crate::session::http::websocket::{Origins, SocketService, WebSocketOptions};
 
@@ -23,6 +25,8 @@ struct Agreed {
     service: Service,
     /// The subprotocol that was chosen.
     subprotocol: Option<Box<str>>,
+    /// How messages are compressed.
+    deflate: Option<Answer>,
 }
 
 /// Why a handshake is refused: a status, and a name for logs.
@@ -41,6 +45,11 @@ impl Http {
         (route, options, meta): (&RouteOptions, &WebSocketOptions, &RequestMeta),
     ) {
         if !handshake::asks(&head, meta.upgrade, meta.upgrade) {
+            if let SocketService::Topics { set, publish: true, .. } = &options.service
+                && Self::publishes(&head)
+            {
+                return self.begin_publish(context, (head, told), (set, meta));
+            }
             return self.answer_no_socket(context, head, told);
         }
         if let Err(error) = handshake::check(&head) {
@@ -97,13 +106,14 @@ impl Http {
         if !allowed {
             return Err(Refused { status: 403, reason: "websocket_origin" });
         }
+        let deflate = self.agree_on_deflate(context, head, options)?;
         let offered = || handshake::subprotocols(&head.fields);
         Ok(match &options.service {
             SocketService::Echo => {
                 let known =
                     |one: &[u8]| options.subprotocols.iter().find(|own| own.as_bytes() == one);
                 let subprotocol = offered().find_map(known).cloned();
-                Agreed { service: Service::Echo, subprotocol }
+                Agreed { service: Service::Echo, subprotocol, deflate }
             }
             SocketService::Topics { set, publish, subscribe } => {
                 let named = |one| Format::of(std::str::from_utf8(one).ok()?);
@@ -119,12 +129,44 @@ impl Http {
                 Agreed {
                     service: Service::Topics(Box::new(subscriber)),
                     subprotocol: format.map(|format| format.subprotocol().into()),
+                    deflate,
                 }
             }
             SocketService::Relay { .. } | SocketService::Handler(_) => {
                 return Err(Refused { status: 501, reason: "websocket_service" });
             }
         })
+    }
+
+    fn agree_on_deflate<D: Driver>(
+        &self,
+        context: &Context<D>,
+        head: &RequestHead,
+        options: &WebSocketOptions,
+    ) -> Result<Option<Answer>, Refused> {
+        let named = |name: &[u8]| name.eq_ignore_ascii_case(handshake::EXTENSIONS);
+        let lines =
+            || head.fields.iter().filter(|field| named(field.name)).map(|field| field.value);
+        let Some(own) = &options.deflate else { return Ok(None) };
+        // What many subscribers get is compressed once for all of them, with no window of theirs.
+        let is_shared = matches!(options.service, SocketService::Topics { .. });
+        let mut policy = Policy {
+            context_takeover: own.context_takeover && !is_shared,
+            window_bits_max: own.window_bits,
+        };
+        let invalid = |_| Refused { status: 400, reason: "websocket_extensions" };
+        let found = extension::accept(lines(), &policy).map_err(invalid)?;
+        let cost = found.map_or(0, |answer| Deflate::cost(&answer.parameters));
+        if cost == 0 || context.http.compression.has_takeover_room(cost) {
+            return Ok(found);
+        }
+        if let Some(route) = self.options.routes.iter().find(|route| is_of(route, options))
+            && let Some(stats) = route.counters.of(context.options.worker)
+        {
+            stats.sockets().takeover_refused.add(1);
+        }
+        policy.context_takeover = false;
+        extension::accept(lines(), &policy).map_err(invalid)
     }
 
     /// The handshake is answered: frames follow.
@@ -151,9 +193,14 @@ impl Http {
             stats.sockets().opened.add(1);
             stats.sockets().active.increment();
         }
+        let deflate = agreed.deflate.zip(options.deflate).map(|(answer, own)| {
+            let compression = &mut context.http.compression;
+            Box::new(Deflate::new(answer.parameters, &own, compression))
+        });
         let socket = Socket {
+            deflate,
             endpoint: Endpoint::new(Role::Server),
-            limits: options.limits,
+            limits: Limits { deflate: agreed.deflate.is_some(), ..options.limits },
             service: agreed.service,
             route: place,
             gathered: None,
@@ -162,6 +209,11 @@ impl Http {
         };
         self.begin_answer(Request::new(Responder::Socket(Box::new(socket))));
     }
+}
+
+/// Whether an endpoint is that of a route.
+fn is_of(route: &RouteOptions, options: &WebSocketOptions) -> bool {
+    matches!(&route.action, RouteAction::WebSocket(own) if std::ptr::eq(&raw const **own, options))
 }
 
 /// What the answer to a handshake says.
@@ -175,5 +227,8 @@ fn write_agreed(head: &RequestHead, agreed: &Agreed, response: &mut ResponseHead
     }
     if let Some(subprotocol) = &agreed.subprotocol {
         response.fields.push(handshake::PROTOCOL, subprotocol.as_bytes());
+    }
+    if let Some(answer) = &agreed.deflate {
+        response.fields.push_with(handshake::EXTENSIONS, |out| answer.write(out));
     }
 }

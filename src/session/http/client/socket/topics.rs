@@ -1,10 +1,10 @@
 //! Sockets that publish and subscribe.
 
-use super::Service;
-use super::Socket;
+use super::compress::{Compression, Deflate, Shared};
+use super::{Service, Socket};
 use crate::mem::{Buf, Key};
 use crate::proto::http2::StreamId;
-use crate::proto::websocket::{CloseCode, Closing, Kind, write};
+use crate::proto::websocket::{CloseCode, Closing, HEAD_MAX, Kind, write};
 use crate::ring::Driver;
 use crate::service::topics::{
     Format, Outcome, Permissions, Publication, Pushed, Queue, QueueLimits, Taken, encode,
@@ -51,26 +51,50 @@ impl Subscriber {
 #[derive(Debug)]
 pub(in crate::session) struct Delivery<'a> {
     publication: &'a Publication,
-    frames: [Option<Buf>; Format::ALL.len()],
+    /// By format, and by the window that it is compressed with.
+    frames: [[Option<Buf>; CLASSES]; Format::ALL.len()],
 }
+
+/// Uncompressed, and compressed with a window of 8 to 15 bits.
+const CLASSES: usize = 9;
 
 impl<'a> Delivery<'a> {
     pub(in crate::session) const fn new(publication: &'a Publication) -> Self {
-        Self { publication, frames: [const { None }; Format::ALL.len()] }
+        Self { publication, frames: [const { [const { None }; CLASSES] }; Format::ALL.len()] }
     }
 
-    fn frame(&mut self, format: Format) -> &Buf {
-        let place = &mut self.frames[format.index()];
-        place.get_or_insert_with(|| frame_of(self.publication, format, false))
+    /// The frame for subscribers of a format that compress so.
+    fn frame(
+        &mut self,
+        format: Format,
+        shared: Option<Shared>,
+        compression: &mut Compression,
+    ) -> &Buf {
+        let class = shared.map_or(0, |shared| usize::from(shared.window_bits.clamp(8, 15)) - 7);
+        let place = &mut self.frames[format.index()][class];
+        place
+            .get_or_insert_with(|| frame_of((self.publication, false), format, shared, compression))
     }
 }
 
 /// A publication as the frame that a subscriber gets.
-fn frame_of(publication: &Publication, format: Format, retained: bool) -> Buf {
+fn frame_of(
+    (publication, retained): (&Publication, bool),
+    format: Format,
+    shared: Option<Shared>,
+    compression: &mut Compression,
+) -> Buf {
     let mut payload = Vec::new();
     encode(publication, format, retained, &mut payload);
-    let mut frame = Vec::with_capacity(payload.len() + 10);
-    write::frame(kind_of(format).opcode(), (true, false), &payload, None, &mut frame);
+    let mut deflated = compression.take_deflated();
+    if let Some(shared) = shared.filter(|shared| payload.len() >= shared.min) {
+        compression.deflate_shared(&payload, shared, &mut deflated);
+    }
+    let is_smaller = !deflated.is_empty() && deflated.len() < payload.len();
+    let on_wire = if is_smaller { &deflated } else { &payload };
+    let mut frame = Vec::with_capacity(on_wire.len() + HEAD_MAX);
+    write::frame(kind_of(format).opcode(), (true, is_smaller), on_wire, None, &mut frame);
+    compression.give_deflated(deflated);
     Buf::from(frame)
 }
 
@@ -94,7 +118,10 @@ impl Http {
             context.topics.handle(place, message, (format, subscriber.permissions), &mut answer);
         let mut retained = Vec::new();
         match outcome {
-            Some(Outcome::Publish(publication)) => context.publish(place, publication),
+            Some(Outcome::Publish(publication)) => {
+                let workers = &context.options.workers;
+                context.topics.publish(place, publication, workers);
+            }
             Some(Outcome::Subscribed { retained: found, left_out }) => {
                 retained = found;
                 subscriber.queue.note_dropped(left_out);
@@ -105,11 +132,12 @@ impl Http {
             self.send_message(context, socket, kind_of(format), &answer);
         }
         context.answers.give(answer);
+        let shared = socket.deflate.as_deref().map(Deflate::shared);
         let Service::Topics(subscriber) = &mut socket.service else { return };
         for publication in &retained {
-            let pushed = subscriber
-                .queue
-                .push_retained(&frame_of(publication, format, true), subscriber.limits);
+            let compression = &mut context.http.compression;
+            let frame = frame_of((publication, true), format, shared, compression);
+            let pushed = subscriber.queue.push_retained(&frame, subscriber.limits);
             context.topics.note_pushed(place, pushed);
         }
         if !subscriber.queue.is_empty() {
@@ -167,11 +195,12 @@ impl Http {
         let now = context.now();
         let Some(socket) = self.socket_of(stream) else { return false };
         let is_open = socket.endpoint.closing() == Closing::Open;
+        let shared = socket.deflate.as_deref().map(Deflate::shared);
         let Service::Topics(subscriber) = &mut socket.service else { return false };
         if !is_open {
             return false;
         }
-        let frame = delivery.frame(subscriber.format);
+        let frame = delivery.frame(subscriber.format, shared, &mut context.http.compression);
         if is_free && subscriber.queue.is_empty() {
             socket.times.active = now;
             let (frame, route) = (frame.clone(), socket.route);
