@@ -1,4 +1,4 @@
-//! Publish and subscribe: who gets what is published to a topic. `docs/topics.md` describes it to
+//! Publish and subscribe: who gets what is published to a topic. `docs/websocket.md` describes it to
 //! clients.
 //!
 //! Each worker has a [`Hub`] for each set of topics. A publication is read and checked by the hub

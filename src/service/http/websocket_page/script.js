@@ -356,7 +356,7 @@ by("burst-form").addEventListener("submit", (event) => {
     }
 });
 
-// Topics, in the JSON format of docs/topics.md.
+// Topics, in the JSON format of docs/websocket.md.
 const filters = new Map([["chat/#", "asked"]]);
 const asked = new Map();
 let lastId = 0;

@@ -94,7 +94,7 @@ impl Socket {
             Service::Echo => false,
             Service::Topics(subscriber) => subscriber.waiting() > 0,
         };
-        !has_queued && self.endpoint.closing() == Closing::Open
+        !has_queued && self.gathered.is_none() && self.endpoint.closing() == Closing::Open
     }
 }
 
