@@ -15,7 +15,7 @@ const SCRIPT: &str = include_str!("websocket_page/script.js");
 /// The hash of [`STYLE`], as a policy has it (CSP Level 3, section 2.3.1).
 const STYLE_HASH: &str = "sha256-By1OJy6UR/0Axs08pDonSkWztn/1sEXZMNy4uWg/9u0=";
 /// The hash of [`SCRIPT`].
-const SCRIPT_HASH: &str = "sha256-Lgfo5rsjk9pWDMn6TL54AQ2ZuNv2jhAgr4aup5Vw97Y=";
+const SCRIPT_HASH: &str = "sha256-mUkrilKl9JkoDKFQrYLgacQD0izblhmOTWdGO5yzKgY=";
 
 /// Fields whose values are the same in all answers.
 const FIELDS: [(&[u8], &[u8]); 6] = [

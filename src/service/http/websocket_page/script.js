@@ -194,18 +194,19 @@ class Endpoint {
         });
         socket.addEventListener("close", (event) => {
             if (opened > 0 && performance.now() - opened >= STABLE_AFTER) this.attempt = 0;
-            this.closed(event);
+            this.closed(event, opened);
         });
     }
 
-    closed({ code, reason }) {
+    closed({ code, reason }, opened) {
         const wasAsked = this.state === "closing";
         this.socket = null;
         const [meaning, next] = CODES.get(code) ?? ["a code of the application", "user"];
-        const why = `${code}: ${meaning}${reason ? ` ("${reason}")` : ""}`;
+        const told = reason && reason !== meaning ? ` ("${reason}")` : "";
+        const why = wasAsked && opened === 0 ? "" : `${code}: ${meaning}${told}`;
         this.events.closed();
         if (wasAsked || next === "user") {
-            record(this.name, `closed, ${why}`);
+            record(this.name, `closed${why && `, ${why}`}`);
             this.show("closed", why);
             return;
         }
