@@ -10,14 +10,14 @@ use super::{Answer, Client};
 use crate::support::*;
 
 /// The built-in configuration on ports that are free. Its proxies find no server.
-fn built_in() -> Served {
+fn built_in(workers: usize) -> Served {
     let free = |line: &str| match line.starts_with("listen = ") {
         true => "listen = \"127.0.0.1:0\"".to_owned(),
         false => line.to_owned(),
     };
     let embedded = include_str!("../../../src/config/embedded.toml");
     let lines: Vec<String> = embedded.lines().map(free).collect();
-    Served::new(&[&runtime(1), &*lines.join("\n")].concat())
+    Served::new(&[&runtime(workers), &*lines.join("\n")].concat())
 }
 
 fn ask(address: SocketAddr, method: &str, path: &str, fields: &str) -> (Client, Answer) {
@@ -58,7 +58,7 @@ fn receive(client: &mut Client) -> String {
 
 #[test]
 fn the_page_is_all_that_its_policy_allows() {
-    let served = built_in();
+    let served = built_in(1);
     let address = served.at("web");
     let (_, answer) = ask(address, "GET", "/ws", "");
     assert_eq!(answer.status, 200);
@@ -105,7 +105,7 @@ fn the_page_is_all_that_its_policy_allows() {
 
 #[test]
 fn the_page_finds_its_endpoints() {
-    let served = built_in();
+    let served = built_in(1);
     let address = served.at("web");
     let own = format!("http://{address}");
     let (mut echo, answer) = open(address, "/ws/echo", &own, "");
@@ -131,5 +131,35 @@ fn the_page_finds_its_endpoints() {
         assert_eq!(answer.status, 403, "{path}");
         let (_, answer) = ask(address, "GET", path, "");
         assert_eq!(answer.status, 426, "{path}");
+    }
+}
+
+#[test]
+fn what_is_published_reaches_subscribers_of_all_workers() {
+    let served = built_in(4);
+    let address = served.at("web");
+    let own = format!("http://{address}");
+    let mut clients: Vec<Client> = (0..16)
+        .map(|_| {
+            let (mut client, answer) = open(address, "/ws/topics", &own, "");
+            assert_eq!(answer.status, 101);
+            send(&mut client, r#"{"op":"subscribe","topic":"chat/#","id":1}"#);
+            assert_eq!(receive(&mut client), r#"{"op":"ok","id":1}"#);
+            client
+        })
+        .collect();
+    // One after the other, and fewer than a queue has room for: workers are told while they take.
+    for turn in 0..30 {
+        let numbers = turn * 50..(turn + 1) * 50;
+        for number in numbers.clone() {
+            let text = format!(r#"{{"op":"publish","topic":"chat/a","data":{number}}}"#);
+            send(&mut clients[0], &text);
+        }
+        for client in &mut clients {
+            for number in numbers.clone() {
+                let message = format!(r#"{{"op":"message","topic":"chat/a","data":{number}}}"#);
+                assert_eq!(receive(client), message);
+            }
+        }
     }
 }
