@@ -158,6 +158,11 @@ impl Http {
         if let Item::Pong(pong) = &item {
             self.note_pong(context, socket, pong);
         }
+        if let (Item::Close(_, payload), Service::Handler(handled)) = (&item, &mut socket.service)
+            && socket.endpoint.closing() == Closing::Open
+        {
+            handled.shut_by_peer(payload);
+        }
         let mut frames = self.frames(context);
         socket.endpoint.answer(&item, None, frames.bytes());
         frames.finish();
@@ -284,6 +289,7 @@ impl Http {
         match &mut socket.service {
             Service::Echo => self.send_message(context, socket, kind, payload),
             Service::Topics(_) => self.take_topics_message(context, of, socket, payload),
+            Service::Handler(_) => self.hand_message(context, of, socket, (kind, payload)),
         }
     }
 
