@@ -8,12 +8,14 @@
 //! | `frames` | where frames are written to |
 //! | `timing` | pings, times that are over, closing |
 //! | `topics` | what subscribers get |
+//! | `relayed` | messages that go to a TCP server |
 //! | `compress` | compression of messages |
 
 mod compress;
 mod frames;
 mod messages;
 mod open;
+mod relayed;
 mod timing;
 mod topics;
 
@@ -21,6 +23,7 @@ pub(in crate::session::http) use self::compress::Compression;
 use self::compress::Deflate;
 use self::frames::Frames;
 use self::messages::Gathered;
+use self::relayed::Relayed;
 use self::timing::Times;
 pub(in crate::session) use self::topics::Delivery;
 use self::topics::Subscriber;
@@ -63,6 +66,8 @@ enum Service {
     Echo,
     /// It publishes and subscribes.
     Topics(Box<Subscriber>),
+    /// A TCP server.
+    Relay(Box<Relayed>),
 }
 
 /// How far a socket has come.
@@ -84,6 +89,7 @@ impl Socket {
         let queued = match &self.service {
             Service::Echo => 0,
             Service::Topics(subscriber) => subscriber.waiting(),
+            Service::Relay(relayed) => relayed.cost(),
         };
         self.gathered.as_ref().map_or(0, |gathered| gathered.cost()) + queued
     }
@@ -93,6 +99,7 @@ impl Socket {
         let has_queued = match &self.service {
             Service::Echo => false,
             Service::Topics(subscriber) => subscriber.waiting() > 0,
+            Service::Relay(relayed) => relayed.has_rest(),
         };
         !has_queued && self.endpoint.closing() == Closing::Open
     }
@@ -170,10 +177,11 @@ impl Http {
             self.close_socket(context, socket, code, reason);
         }
         self.send_queued(context, socket);
+        self.send_relayed(context, socket);
         let mut left = READ_PER_TURN;
         while socket.endpoint.closing() != Closing::Done {
             // What is asked is answered: while answers wait for the client, no more is read.
-            if !self.has_room(context) {
+            if !self.takes_input(context, socket) {
                 return Ok(Progress::Waits);
             }
             if left == 0 || context.topics.is_behind() {
@@ -232,6 +240,7 @@ impl Http {
         match &mut socket.service {
             Service::Echo => {}
             Service::Topics(subscriber) => context.topics.leave(subscriber.place()),
+            Service::Relay(relayed) => Self::leave_relay(context, relayed),
         }
         if let Some(deflate) = socket.deflate.take() {
             deflate.leave(&mut context.http.compression);

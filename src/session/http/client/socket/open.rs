@@ -110,9 +110,7 @@ impl Http {
         let offered = || handshake::subprotocols(&head.fields);
         Ok(match &options.service {
             SocketService::Echo => {
-                let known =
-                    |one: &[u8]| options.subprotocols.iter().find(|own| own.as_bytes() == one);
-                let subprotocol = offered().find_map(known).cloned();
+                let subprotocol = own_subprotocol(head, options);
                 Agreed { service: Service::Echo, subprotocol, deflate }
             }
             SocketService::Topics { set, publish, subscribe } => {
@@ -132,7 +130,14 @@ impl Http {
                     deflate,
                 }
             }
-            SocketService::Relay { .. } | SocketService::Handler(_) => {
+            SocketService::Relay { upstream, format } => {
+                let offer = (*upstream, *format, options);
+                let shortage = Refused { status: 503, reason: "resources" };
+                let relayed = self.begin_relay(context, key, head, offer).ok_or(shortage)?;
+                let subprotocol = own_subprotocol(head, options);
+                Agreed { service: Service::Relay(Box::new(relayed)), subprotocol, deflate }
+            }
+            SocketService::Handler(_) => {
                 return Err(Refused { status: 501, reason: "websocket_service" });
             }
         })
@@ -214,6 +219,12 @@ impl Http {
 /// Whether an endpoint is that of a route.
 fn is_of(route: &RouteOptions, options: &WebSocketOptions) -> bool {
     matches!(&route.action, RouteAction::WebSocket(own) if std::ptr::eq(&raw const **own, options))
+}
+
+/// The first of the client's subprotocols that the endpoint has.
+fn own_subprotocol(head: &RequestHead, options: &WebSocketOptions) -> Option<Box<str>> {
+    let known = |one: &[u8]| options.subprotocols.iter().find(|own| own.as_bytes() == one);
+    handshake::subprotocols(&head.fields).find_map(known).cloned()
 }
 
 /// What the answer to a handshake says.
