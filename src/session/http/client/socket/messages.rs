@@ -189,6 +189,10 @@ impl Http {
         part: &Part,
         payload: &[u8],
     ) -> Result<u64, Violation> {
+        if socket.passes(part) {
+            self.pass_part(context, socket, payload);
+            return Ok(payload.len() as u64);
+        }
         if part.first && part.last {
             return self.take_whole(context, of, socket, part, payload);
         }
@@ -290,6 +294,7 @@ impl Http {
             Service::Echo => self.send_message(context, socket, kind, payload),
             Service::Topics(_) => self.take_topics_message(context, of, socket, payload),
             Service::Handler(_) => self.hand_message(context, of, socket, (kind, payload)),
+            Service::Relay(_) => self.take_relayed(context, socket, payload),
         }
     }
 

@@ -146,8 +146,13 @@ impl Http {
                     waiter: Some(waiter),
                 }
             }
-            SocketService::Relay { .. } => {
-                return Err(Refused { status: 501, reason: "websocket_service" });
+            SocketService::Relay { upstream, format } => {
+                let offer = (*upstream, *format, options);
+                let shortage = Refused { status: 503, reason: "resources" };
+                let relayed = self.begin_relay(context, key, head, offer).ok_or(shortage)?;
+                let subprotocol = known_subprotocol(head, options);
+                let service = Service::Relay(Box::new(relayed));
+                Agreed { service, subprotocol, deflate, waiter: None }
             }
         })
     }
@@ -238,6 +243,12 @@ fn known_subprotocol(head: &RequestHead, options: &WebSocketOptions) -> Option<B
 /// Whether an endpoint is that of a route.
 fn is_of(route: &RouteOptions, options: &WebSocketOptions) -> bool {
     matches!(&route.action, RouteAction::WebSocket(own) if std::ptr::eq(&raw const **own, options))
+}
+
+/// The first of the client's subprotocols that the endpoint has.
+fn own_subprotocol(head: &RequestHead, options: &WebSocketOptions) -> Option<Box<str>> {
+    let known = |one: &[u8]| options.subprotocols.iter().find(|own| own.as_bytes() == one);
+    handshake::subprotocols(&head.fields).find_map(known).cloned()
 }
 
 /// What the answer to a handshake says.
