@@ -245,12 +245,6 @@ fn is_of(route: &RouteOptions, options: &WebSocketOptions) -> bool {
     matches!(&route.action, RouteAction::WebSocket(own) if std::ptr::eq(&raw const **own, options))
 }
 
-/// The first of the client's subprotocols that the endpoint has.
-fn own_subprotocol(head: &RequestHead, options: &WebSocketOptions) -> Option<Box<str>> {
-    let known = |one: &[u8]| options.subprotocols.iter().find(|own| own.as_bytes() == one);
-    handshake::subprotocols(&head.fields).find_map(known).cloned()
-}
-
 /// What the answer to a handshake says.
 fn write_agreed(head: &RequestHead, agreed: &Agreed, response: &mut ResponseHead) {
     response.status = 200;
