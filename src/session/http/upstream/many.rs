@@ -307,10 +307,13 @@ impl UpstreamConnection {
         {
             proxy.answer_came(exchange, part);
         }
-        if !many.wire.is_body_read(stream) {
+        let one = &mut many.carried[at];
+        // A stream that both sides have ended is gone.
+        if !one.is_answer_over && !many.wire.is_body_read(stream) {
             return Stopped::Waiting;
         }
-        if many.carried[at].is_tunnel {
+        if one.is_tunnel {
+            one.is_answer_over = true;
             proxy.tunnel_ended(exchange);
             if many.wire.is_sending(stream) {
                 return Stopped::Waiting;
