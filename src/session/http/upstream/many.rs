@@ -300,6 +300,9 @@ impl UpstreamConnection {
         one.clock.excuse_wait_for_client(now);
         self.send_one(context, key, at);
         let Some(many) = &mut self.many else { return Stopped::Waiting };
+        if let Some(failure) = many.carried[at].failed {
+            return Stopped::Failed(failure);
+        }
         let Some(stream) = many.carried[at].stream else { return Stopped::Waiting };
         let HttpState { proxy, clusters, .. } = &mut context.http;
         while proxy.takes_answer(exchange)
