@@ -3,6 +3,7 @@
 
 use super::answer::{Stopped, pass_interim};
 use super::carried::{Carried, Many};
+use super::tunnel::handshake_failure;
 use super::{Phase, UpstreamConnection, request_parts};
 use crate::mem::Key;
 use crate::proto::http::{BodySize, Known, ResponseHead};
@@ -343,17 +344,13 @@ impl UpstreamConnection {
         let kept_max = if proxy.budget().is_short() { 0 } else { options.retry_body_max };
         let allowed = proxy.budget().allowance();
         let Some(exchange) = proxy.get_mut(one.exchange) else { return };
-        let websocket = exchange.request.websocket.as_ref();
-        if let Some(asked) = websocket.filter(|_| one.stream.is_none()) {
-            let is_known = many.wire.takes_websockets();
-            if !is_known || !asked.is_valid() {
-                let failure =
-                    if is_known { Failure::ClientHandshake } else { Failure::NoWebSocket };
-                (one.failed, one.is_due) = (Some(failure), true);
-                return self.tell_no_websocket(context, failure);
-            }
+        let websocket = exchange.request.websocket.is_some();
+        if one.stream.is_none()
+            && let Some(failure) = handshake_failure(exchange, &many.wire)
+        {
+            one.failed = Some(failure);
+            return self.tell_no_websocket(context, failure);
         }
-        let websocket = websocket.is_some();
         let mut out = self.buffer.writer(pages, &mut self.stream);
         let stream = match one.stream {
             Some(stream) => stream,
