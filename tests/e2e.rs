@@ -84,3 +84,5 @@ mod tls_kernel;
 mod udp;
 #[path = "e2e/upstreams.rs"]
 mod upstreams;
+#[path = "e2e/websocket_client.rs"]
+mod websocket_client;
