@@ -4,6 +4,7 @@
 //! `cargo run --example websocket_cases -- ws://127.0.0.1:9001 ringway`
 
 use std::error::Error;
+use std::io::Write;
 use std::time::Duration;
 
 use ringway::client::{ClientError, WebSocket, WebSocketEvent, WebSocketOptions};
@@ -23,10 +24,11 @@ fn open(url: &str) -> Result<WebSocket, ClientError> {
 fn echo(url: &str) -> Result<(), ClientError> {
     let mut socket = open(url)?;
     loop {
-        match socket.receive(PATIENCE)? {
-            WebSocketEvent::Message(message) => socket.send(&message, PATIENCE)?,
-            WebSocketEvent::Closed(_) => return Ok(()),
-            _ => {}
+        let event = socket.receive(PATIENCE)?;
+        if let WebSocketEvent::Message(message) = event {
+            socket.send(&message, PATIENCE)?;
+        } else if let WebSocketEvent::Closed(_) = event {
+            return Ok(());
         }
     }
 }
@@ -49,6 +51,6 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     let mut last = open(&format!("{server}/updateReports?agent={agent}"))?;
     while last.receive_message(PATIENCE)?.is_some() {}
-    println!("{count} cases");
+    writeln!(std::io::stdout(), "{count} cases")?;
     Ok(())
 }
