@@ -22,7 +22,7 @@ use crate::config::{
     self, Config, ListenAddress, Listener, ListenerService, Runtime, SendProxyProtocol,
     ServerAddress, SocketOptions, SpliceMode, UdpOptions, Upstream,
 };
-use crate::handler::HttpHandlers;
+use crate::handler::{HttpHandlers, WebSocketHandlers};
 use crate::net::{DatagramBindOptions, ListenOptions, Steering};
 use crate::proto::frame::{ClientOptions, Features, ServerOptions};
 use crate::proto::proxy_protocol::Version;
@@ -296,11 +296,19 @@ pub(super) fn settings(config: &Config) -> WorkerSettings {
     }
 }
 
+/// What the program adds.
+#[derive(Debug, Default)]
+pub(super) struct OwnHandlers {
+    pub(super) framed: HandlerFactory,
+    pub(super) http: HttpHandlers,
+    pub(super) websocket: WebSocketHandlers,
+}
+
 /// What one worker is set up with beside its plan.
 pub(super) fn sessions(
     config: &Config,
     (workers, worker): (&Arc<Workers>, usize),
-    (handlers, descriptors): ((&HandlerFactory, &HttpHandlers), DescriptorLimits),
+    (handlers, descriptors): (&OwnHandlers, DescriptorLimits),
     seed: u64,
 ) -> SessionOptions {
     let settings = settings(config);
@@ -315,8 +323,9 @@ pub(super) fn sessions(
         websocket_takeover_memory: config.runtime.websocket_takeover_memory,
         connections_max,
         access_log,
-        handler: handlers.0.clone(),
-        http_handlers: handlers.1.clone(),
+        handler: handlers.framed.clone(),
+        http_handlers: handlers.http.clone(),
+        websocket_handlers: handlers.websocket.clone(),
         workers: Arc::clone(workers),
         worker,
         hand_off_ratio: config.runtime.handoff_ratio,

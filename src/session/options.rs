@@ -10,7 +10,7 @@ use super::http::options::{ClusterOptions, HttpOptions};
 use super::resources::Folder;
 use super::topics::TopicSet;
 use super::workers::Workers;
-use crate::handler::HttpHandlers;
+use crate::handler::{HttpHandlers, WebSocketHandlers};
 use crate::net::tls::kernel::Report;
 use crate::net::tls::{
     ClientConfig, Resolver, ServerConfig, ServerName, Session as TlsSession, TlsError,
@@ -53,6 +53,8 @@ pub struct SessionOptions {
     pub handler: HandlerFactory,
     /// The program's handlers of HTTP requests.
     pub http_handlers: HttpHandlers,
+    /// Its handlers of WebSockets.
+    pub websocket_handlers: WebSocketHandlers,
     /// What hashes and random choices begin with, unlike in any other process.
     pub seed: u64,
     /// From which descriptors on no more connections are taken.

@@ -128,7 +128,8 @@ impl TopicSet {
         Arc::ptr_eq(&self.workers, &other.workers)
     }
 
-    /// Leaves a publication for a worker. Returns whether it is to be told.
+    /// Leaves a publication for a worker. Returns whether it is to be told: that is up to the one
+    /// caller who gets true. The worker may take what is there before it is told.
     fn leave(&self, worker: usize, publication: &Publication) -> bool {
         let Some(of) = self.workers.get(worker) else { return false };
         let mut inbox = of.inbox.lock().unwrap_or_else(PoisonError::into_inner);
@@ -136,16 +137,18 @@ impl TopicSet {
         if inbox.bytes + cost > self.options.exchange_bytes && !inbox.waiting.is_empty() {
             // Workers count in turn, under the lock.
             of.lost.add(1);
-            return !inbox.is_told;
+        } else {
+            inbox.bytes += cost;
+            inbox.waiting.push(publication.clone());
         }
-        inbox.bytes += cost;
-        inbox.waiting.push(publication.clone());
-        !inbox.is_told
+        // Under the lock: once the worker was told it may take them at any time.
+        !std::mem::replace(&mut inbox.is_told, true)
     }
 
-    fn note_told(&self, worker: usize) {
+    /// A worker could not be told; the next publication tries again.
+    fn note_untold(&self, worker: usize) {
         if let Some(of) = self.workers.get(worker) {
-            of.inbox.lock().unwrap_or_else(PoisonError::into_inner).is_told = true;
+            of.inbox.lock().unwrap_or_else(PoisonError::into_inner).is_told = false;
         }
     }
 
@@ -314,9 +317,9 @@ impl Topics {
     fn spread(&self, set: &Arc<TopicSet>, publication: &Publication, workers: &Workers) {
         for worker in (0..set.workers.len()).filter(|worker| *worker != self.worker) {
             if set.leave(worker, publication)
-                && workers.send(worker, WorkerMessage::Topics(Arc::clone(set)))
+                && !workers.send(worker, WorkerMessage::Topics(Arc::clone(set)))
             {
-                set.note_told(worker);
+                set.note_untold(worker);
             }
         }
     }
@@ -379,5 +382,36 @@ impl<D: Driver> Sessions<D> {
             left = left.saturating_sub(targets.len().max(1));
             self.context.topics.targets = targets;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_is_told_again_of_what_comes_after_it_took() {
+        let options = TopicOptions {
+            message_max: 100,
+            subscriptions_max: 1,
+            filters_max: 1,
+            queue_max: 1,
+            queue_bytes: 100,
+            queue_policy: QueuePolicy::DropOldest,
+            retained_max: 1,
+            retained_bytes: 100,
+            exchange_bytes: 1_000,
+        };
+        let set = TopicSet::new("demo", options, 2);
+        let publication = Publication::new(b"a", &b"1"[..], false).unwrap();
+        for _ in 0..2 {
+            assert!(set.leave(1, &publication));
+            assert!(!set.leave(1, &publication));
+            // Between the two, the publisher's thread may have stood still: it notes nothing more.
+            assert_eq!(set.take(1).len(), 2);
+        }
+        assert!(set.leave(1, &publication));
+        set.note_untold(1);
+        assert!(set.leave(1, &publication));
     }
 }

@@ -379,6 +379,7 @@ pub(crate) fn options(
         access_log: false,
         handler: HandlerFactory::default(),
         http_handlers: ringway::handler::HttpHandlers::new(),
+        websocket_handlers: ringway::handler::WebSocketHandlers::new(),
         workers: Arc::clone(workers),
         worker: 0,
         descriptors: ringway::session::DescriptorLimits::OPEN,

@@ -89,18 +89,17 @@ impl HttpBuilder<'_> {
     }
 
     /// The place of the program's WebSocket handler of this name.
-    #[expect(clippy::unused_self, reason = "a program cannot add any yet")]
     fn websocket_handler(
         &self,
         listener: &Listener,
         route: &Route,
         name: &str,
     ) -> Result<usize, StartError> {
-        Err(StartError::Handler {
+        self.websocket_handlers.place(name).ok_or_else(|| StartError::WebSocketHandler {
             listener: listener.name.clone(),
             route: route.name.clone(),
             name: name.to_owned(),
-            known: Vec::new(),
+            known: self.websocket_handlers.names().map(str::to_owned).collect(),
         })
     }
 }

@@ -23,6 +23,7 @@ impl<D: Driver> Sessions<D> {
             self.join(exchange, connection);
             self.remove_if_finished(connection);
         }
+        self.settle_links();
     }
 
     fn carry_out_http(&mut self, action: ProxyAction) {

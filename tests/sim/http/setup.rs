@@ -390,6 +390,7 @@ impl Setup {
             seed: 0x5eed_0000_0000,
             handler: HandlerFactory::default(),
             http_handlers: handlers(self.seed, &self.later),
+            websocket_handlers: ringway::handler::WebSocketHandlers::new(),
         }
     }
 }

@@ -194,18 +194,19 @@ class Endpoint {
         });
         socket.addEventListener("close", (event) => {
             if (opened > 0 && performance.now() - opened >= STABLE_AFTER) this.attempt = 0;
-            this.closed(event);
+            this.closed(event, opened);
         });
     }
 
-    closed({ code, reason }) {
+    closed({ code, reason }, opened) {
         const wasAsked = this.state === "closing";
         this.socket = null;
         const [meaning, next] = CODES.get(code) ?? ["a code of the application", "user"];
-        const why = `${code}: ${meaning}${reason ? ` ("${reason}")` : ""}`;
+        const told = reason && reason !== meaning ? ` ("${reason}")` : "";
+        const why = wasAsked && opened === 0 ? "" : `${code}: ${meaning}${told}`;
         this.events.closed();
         if (wasAsked || next === "user") {
-            record(this.name, `closed, ${why}`);
+            record(this.name, `closed${why && `, ${why}`}`);
             this.show("closed", why);
             return;
         }
@@ -356,7 +357,7 @@ by("burst-form").addEventListener("submit", (event) => {
     }
 });
 
-// Topics, in the JSON format of docs/topics.md.
+// Topics, in the JSON format of docs/websocket.md.
 const filters = new Map([["chat/#", "asked"]]);
 const asked = new Map();
 let lastId = 0;

@@ -158,6 +158,11 @@ impl Http {
         if let Item::Pong(pong) = &item {
             self.note_pong(context, socket, pong);
         }
+        if let (Item::Close(_, payload), Service::Handler(handled)) = (&item, &mut socket.service)
+            && socket.endpoint.closing() == Closing::Open
+        {
+            handled.shut_by_peer(payload);
+        }
         let mut frames = self.frames(context);
         socket.endpoint.answer(&item, None, frames.bytes());
         frames.finish();
@@ -184,6 +189,10 @@ impl Http {
         part: &Part,
         payload: &[u8],
     ) -> Result<u64, Violation> {
+        if socket.passes(part) {
+            self.pass_part(context, socket, payload);
+            return Ok(payload.len() as u64);
+        }
         if part.first && part.last {
             return self.take_whole(context, of, socket, part, payload);
         }
@@ -284,6 +293,8 @@ impl Http {
         match &mut socket.service {
             Service::Echo => self.send_message(context, socket, kind, payload),
             Service::Topics(_) => self.take_topics_message(context, of, socket, payload),
+            Service::Handler(_) => self.hand_message(context, of, socket, (kind, payload)),
+            Service::Relay(_) => self.take_relayed(context, socket, payload),
         }
     }
 
