@@ -7,6 +7,8 @@
 #   scripts/compare.sh http1    nginx, HAProxy, h2o, Envoy              docs/benchmarks-http1.md
 #   scripts/compare.sh http2    nginx, HAProxy, h2o, Envoy              docs/benchmarks-http2.md
 #   scripts/compare.sh grpc     tonic, Envoy, nginx, HAProxy            docs/benchmarks-grpc.md
+#   scripts/compare.sh websocket tungstenite, fastwebsockets, sockudo-ws, yawc, nginx, HAProxy
+#                                                                       docs/benchmarks-websocket.md
 #   scripts/compare.sh tls      nginx, HAProxy                          docs/benchmarks-tls.md
 #   scripts/compare.sh scale    nginx, HAProxy                          docs/benchmarks-scale.md
 #   scripts/compare.sh all      one after the other
@@ -22,7 +24,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-usage() { sed -n '2,21s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,23s/^# \{0,1\}//p' "$0"; }
 
 case "${1:-}" in
     tcp) needed="haproxy nginx python3" ;;
@@ -31,6 +33,7 @@ case "${1:-}" in
     http1) needed="haproxy nginx h2o wrk python3" ;;
     http2) needed="haproxy nginx h2o h2load python3" ;;
     grpc) needed="haproxy nginx h2load python3" ;;
+    websocket) needed="haproxy nginx python3" ;;
     tls) needed="haproxy nginx wrk openssl python3" ;;
     scale) needed="haproxy nginx wrk python3" ;;
     all) needed="haproxy nginx redis-server redis-benchmark h2o h2load wrk python3" ;;
@@ -60,7 +63,7 @@ fi
 ulimit -n 65536 2>/dev/null || ulimit -n "$(ulimit -Hn)"
 cargo fetch --locked --quiet
 case "$1" in
-    grpc | all) cargo fetch --locked --quiet --manifest-path benches/peers/Cargo.toml ;;
+    grpc | websocket | all) cargo fetch --locked --quiet --manifest-path benches/peers/Cargo.toml ;;
 esac
 
 # Loopback of our own, with Linux's default congestion control, whatever the machine's is: with BBR,

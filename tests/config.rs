@@ -8,6 +8,8 @@ use std::time::Duration;
 mod difference;
 #[path = "config/http.rs"]
 mod http;
+#[path = "config/websocket.rs"]
+mod websocket;
 
 use ringway::config::{
     self, Balance, Config, ExchangeOptions, FrameOptions, HashOn, HealthKind, HttpCheck, KEYS,
@@ -136,6 +138,7 @@ buffer_size = 1025
 turn_budget = "16MiB"
 compression_memory = 0
 waiting_memory = "512MiB"
+websocket_takeover_memory = 0
 shutdown_timeout = "0s"
 handoff_ratio = false
 splice = "off"
@@ -222,7 +225,7 @@ fn bad(text: &str) -> Report {
 
 /// [`UNUSUAL`], and what is added to it.
 fn unusual() -> String {
-    format!("{UNUSUAL}{UNUSUAL_SERVICES}{}", http::UNUSUAL)
+    format!("{UNUSUAL}{UNUSUAL_SERVICES}{}{}", http::UNUSUAL, websocket::UNUSUAL)
 }
 
 /// The tables of a file that [`KEYS`] has under one title.
@@ -247,7 +250,7 @@ fn tables<'t>(tree: &'t toml::Table, title: &str) -> Vec<&'t toml::Table> {
 fn title_of(header: &str) -> String {
     let path = header.trim_matches(['[', ']']);
     let mut names: Vec<_> = path.split('.').collect();
-    if names[0] == "upstream" {
+    if matches!(names[0], "upstream" | "topics") {
         names[1] = "NAME";
     }
     header.replace(path, &names.join("."))
@@ -283,7 +286,10 @@ fn the_reference_shows_the_defaults() {
         "respond",
         "echo",
         "status_page",
+        "websocket_page",
         "handler",
+        "service",
+        "topics",
         "rate",
         "users",
         "users_file",
@@ -296,7 +302,8 @@ fn the_reference_shows_the_defaults() {
         "client_ca",
     ];
     /// What has another default, and is not shown with it a second time.
-    const OTHERS: &[&str] = &["balance = \"hash\"", "format = \"template\"", "kind = \"grpc\""];
+    const OTHERS: &[&str] =
+        &["balance = \"hash\"", "format = \"template\"", "kind = \"grpc\"", "message_rate = 1000"];
     let is_kept = |line: &&str| {
         let is_rest_of_array = line.starts_with([' ', ']']);
         let key = key_of(line);
@@ -377,6 +384,7 @@ fn values_of_the_process_arrive_where_they_belong() {
     assert_eq!(config.runtime.turn_budget, 16 << 20);
     assert_eq!(config.runtime.compression_memory, 0);
     assert_eq!(config.runtime.waiting_memory, 512 << 20);
+    assert_eq!(config.runtime.websocket_takeover_memory, 0);
     assert_eq!(config.runtime.shutdown_timeout, Duration::ZERO);
     assert_eq!(config.runtime.handoff_ratio, None);
     let splice = &config.runtime.splice;
@@ -446,6 +454,7 @@ fn values_of_listeners_arrive_where_they_belong() {
             (text("zebra"), text("last\n\ttabs, \"quotes\" and \0\u{7f}")),
         ],
         files: Some("/srv/a \"b\"".into()),
+        topics: None,
     };
     let proxy = FrameOptions { window: 65_535, ..FrameOptions::default() };
     let udp = UdpOptions { offload: false, steering: Steering::Cpu };
@@ -685,6 +694,12 @@ turn_budget = "99999999999999GiB"
               ^^^^^^^^^^^^^^^^^^^
 error: got "99999999999999GiB"
 help: the most 16MiB
+
+[runtime]
+websocket_takeover_memory = "65GiB"
+                            ^^^^^^^
+error: `websocket_takeover_memory`: expected a size from 0B to 64GiB
+help: the most 64GiB
 
 [runtime]
 compression_memory = "65GiB"

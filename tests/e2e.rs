@@ -68,6 +68,8 @@ mod reload_upstreams;
 mod shutdown;
 #[path = "e2e/sni.rs"]
 mod sni;
+#[path = "e2e/socket_relay.rs"]
+mod socket_relay;
 #[path = "e2e/tls.rs"]
 mod tls;
 #[path = "e2e/tls_ends.rs"]

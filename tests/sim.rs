@@ -20,6 +20,8 @@ mod isolation;
 mod reload;
 #[path = "sim/removal.rs"]
 mod removal;
+#[path = "sim/socket_relay.rs"]
+mod socket_relay;
 #[path = "sim/udp.rs"]
 mod udp;
 

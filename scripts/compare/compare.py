@@ -23,8 +23,9 @@ import scale
 import tcp
 import tls
 import udp
+import websocket
 
-SCENARIOS = {scenario.NAME: scenario for scenario in (tcp, frame, udp, http1, http2, grpc, tls, scale)}
+SCENARIOS = {scenario.NAME: scenario for scenario in (tcp, frame, udp, http1, http2, grpc, websocket, tls, scale)}
 
 
 def parse():

@@ -11,7 +11,7 @@ use super::http::Action;
 use super::listener::RawListener;
 use super::report::Mistake;
 use super::schema::{TableKeys, Words, word};
-use super::section::{Section, later, of_fault};
+use super::section::{Section, of_fault};
 use super::units::Size;
 use super::{WebSocketService, defaults};
 
@@ -141,38 +141,30 @@ fn one(name: String, mut section: Section<'_, '_>) -> Topics {
     let policy = section.optional("queue_policy", |v| accept::choice(v, QUEUE_POLICY_WORDS));
     let retained = section.optional("retained_bytes", |v| accept::size(v, &RETAINED_BYTES_RANGE));
     let exchange = section.optional("exchange_bytes", |v| accept::size(v, &EXCHANGE_BYTES_RANGE));
-    let places = [later(&message, &queue), later(&message, &exchange)];
     topics.message_max = message.or(topics.message_max);
     topics.queue_bytes = queue.or(topics.queue_bytes);
     topics.queue_policy = policy.or(topics.queue_policy);
     topics.retained_bytes = retained.or(topics.retained_bytes);
     topics.exchange_bytes = exchange.or(topics.exchange_bytes);
-    // One message fits wherever messages wait.
-    let sizes = [topics.queue_bytes.into(), topics.exchange_bytes];
-    for ((place, size), key) in places.into_iter().zip(sizes).zip(["queue_bytes", "exchange_bytes"])
-    {
-        if let Some(place) = place.filter(|_| size < u64::from(topics.message_max)) {
-            let [size, message] = [size, topics.message_max.into()].map(Size);
-            section.report(Mistake::new(
-                place,
-                format!("`{key}` is {size}, and `message_max` {message}"),
-                format!("`{key}` must not be below `message_max`"),
-            ));
-        }
-    }
     section.finish();
     topics
 }
 
 /// Lets endpoints lead to the topics that they name.
 pub(super) fn refer(listeners: &mut [RawListener], topics: &[Topics], mistakes: &mut Vec<Mistake>) {
+    let mut find = |name: &Spanned<String>| {
+        let found = topics.iter().position(|topics| topics.name == *name.get_ref());
+        if found.is_none() {
+            mistakes.push(dangling(name, topics));
+        }
+        found
+    };
     for listener in listeners {
+        let keys = &mut listener.service;
+        keys.frame.topics = keys.topics.as_ref().and_then(&mut find);
         for route in &mut listener.service.http.routes {
             let Some(name) = &route.topics else { continue };
-            let found = topics.iter().position(|topics| topics.name == *name.get_ref());
-            if found.is_none() {
-                mistakes.push(dangling(name, topics));
-            }
+            let found = find(name);
             let action = route.rest.as_mut().map(|rest| &mut rest.action);
             if let (Some(Action::WebSocket(options)), Some(index)) = (action, found)
                 && let WebSocketService::Topics { topics, .. } = &mut options.service

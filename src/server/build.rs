@@ -32,6 +32,7 @@ use crate::service::cluster::pool::PoolOptions;
 use crate::service::frame::FrameService;
 use crate::service::proxy::{CREDIT_FIRST, ExchangerOptions, MeterOptions};
 use crate::service::retry::RetryPolicy;
+use crate::session::topics::TopicSet;
 use crate::session::{
     DatagramOptions, DatagramService, DescriptorLimits, Folder, FrameOptions, HandlerFactory,
     ListenerOptions, RelayOptions, ServiceOptions, SessionOptions, SniOptions, TlsOptions,
@@ -84,7 +85,8 @@ fn service(
             ServiceOptions::FrameProxy { upstream, server: frame_server(options) }
         }
         ListenerService::Frame { upstream: None, options } => {
-            ServiceOptions::Frame(Arc::new(frame(listener, options)?))
+            let topics = options.topics.map(|topics| builder.topics.set(&config.topics[topics]));
+            ServiceOptions::Frame(Arc::new(frame(listener, options, topics)?))
         }
         ListenerService::Messages { line_limit } => {
             ServiceOptions::Messages { line_limit: *line_limit }
@@ -126,15 +128,21 @@ pub(super) fn folder(listener: &Listener, path: &Path) -> Result<Folder, StartEr
 }
 
 /// The framed protocol's own service, with its folder open.
-fn frame(listener: &Listener, options: &config::FrameOptions) -> Result<FrameOptions, StartError> {
+fn frame(
+    listener: &Listener,
+    options: &config::FrameOptions,
+    topics: Option<Arc<TopicSet>>,
+) -> Result<FrameOptions, StartError> {
     let values = options.values.iter();
     Ok(FrameOptions {
         service: FrameService {
             server: frame_server(options),
             values: values.map(|(name, value)| (name.clone(), value.clone().into())).collect(),
             has_files: options.files.is_some(),
+            publishes: topics.is_some(),
         },
         root: options.files.as_deref().map(|path| folder(listener, path)).transpose()?,
+        topics,
     })
 }
 

@@ -11,6 +11,7 @@ mod reloads;
 mod tls;
 mod turns;
 mod udp;
+mod websocket;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -170,6 +171,7 @@ impl Exporter {
         families.extend(self.share_families());
         families.extend(self.http_families());
         families.extend(self.http2_families());
+        families.extend(self.websocket_families());
         families.extend(self.compression_families());
         families.extend(self.waiting_families());
         families.extend(self.origin_families());

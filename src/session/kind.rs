@@ -12,6 +12,7 @@ use super::options::ServiceOptions;
 use super::parting::Parting;
 use super::plan::ListenerPlan;
 use super::relay::Relay;
+use super::socket_relay::SocketRelay;
 use super::trunk::TrunkConnection;
 use crate::mem::{Buf, Key};
 use crate::net::{Stream, StreamEvent};
@@ -25,6 +26,7 @@ pub(super) enum Session {
     Messages(Box<MessageSession>),
     Frames(Box<Frames>),
     Trunk(Box<TrunkConnection>),
+    SocketRelay(Box<SocketRelay>),
     Http(Box<Http>),
     Upstream(Box<UpstreamConnection>),
     Handshake(Box<Handshake>),
@@ -76,7 +78,11 @@ impl Session {
             Self::Relay(relay) => relay.handle_event(context, key, Lane::Client, event),
             Self::Frames(frames) => frames.handle_event(context, key, event),
             Self::Http(http) => http.handle_event(context, key, event),
-            Self::Trunk(_) | Self::Upstream(_) | Self::Handshake(_) | Self::Parting(_) => {}
+            Self::Trunk(_)
+            | Self::SocketRelay(_)
+            | Self::Upstream(_)
+            | Self::Handshake(_)
+            | Self::Parting(_) => {}
         }
     }
 
@@ -89,7 +95,9 @@ impl Session {
             Self::Frames(frames) => &frames.io.common,
             Self::Http(http) => http.common(),
             Self::Handshake(handshake) => &handshake.common,
-            Self::Trunk(_) | Self::Upstream(_) | Self::Parting(_) => return None,
+            Self::Trunk(_) | Self::SocketRelay(_) | Self::Upstream(_) | Self::Parting(_) => {
+                return None;
+            }
         };
         Some(&common.listener)
     }
@@ -105,6 +113,7 @@ impl Session {
             | Self::Frames(_)
             | Self::Handshake(_)
             | Self::Trunk(_)
+            | Self::SocketRelay(_)
             | Self::Upstream(_)
             | Self::Parting(_) => {}
         }
@@ -120,6 +129,7 @@ impl Session {
             | Self::Frames(_)
             | Self::Handshake(_)
             | Self::Trunk(_)
+            | Self::SocketRelay(_)
             | Self::Upstream(_)
             | Self::Parting(_) => self.drain(context, key),
         }
@@ -132,6 +142,7 @@ impl Session {
             Self::Relay(relay) => relay.start(context, key),
             Self::Frames(frames) => frames.start(context, key),
             Self::Trunk(trunk) => trunk.start(context, key),
+            Self::SocketRelay(relay) => relay.start(context, key),
             Self::Http(http) => http.start(context, key),
             Self::Upstream(upstream) => upstream.start(context, key),
             Self::Handshake(handshake) => handshake.start(context, key),
@@ -151,6 +162,7 @@ impl Session {
             Self::Relay(relay) => relay.handle(context, key, completion),
             Self::Frames(frames) => frames.handle(context, key, completion),
             Self::Trunk(trunk) => trunk.handle(context, key, completion),
+            Self::SocketRelay(relay) => relay.handle(context, key, completion),
             Self::Http(http) => http.handle(context, key, completion),
             Self::Upstream(upstream) => upstream.handle(context, key, completion),
             Self::Handshake(handshake) => handshake.handle(context, key, completion),
@@ -169,6 +181,7 @@ impl Session {
             | Self::Relay(_)
             | Self::Frames(_)
             | Self::Trunk(_)
+            | Self::SocketRelay(_)
             | Self::Handshake(_)
             | Self::Parting(_) => {}
         }
@@ -182,6 +195,7 @@ impl Session {
             Self::Relay(relay) => relay.flush(context, key),
             Self::Frames(frames) => frames.flush(context, key),
             Self::Trunk(trunk) => trunk.flush(context, key),
+            Self::SocketRelay(relay) => relay.transmit(context, key),
             Self::Http(http) => http.transmit(context, key),
             Self::Upstream(one) => one.transmit(context, key),
             Self::Handshake(handshake) => handshake.flush(context, key),
@@ -198,6 +212,7 @@ impl Session {
             Self::Relay(relay) => relay.feed(context, key, lane),
             Self::Frames(frames) => frames.feed(context, key, lane),
             Self::Trunk(trunk) => trunk.feed(context, key),
+            Self::SocketRelay(relay) => relay.feed(context, key),
             Self::Http(http) => http.feed(context, key, lane),
             Self::Upstream(upstream) => upstream.feed(context, key),
             Self::Handshake(handshake) => handshake.feed(context, key),
@@ -215,7 +230,11 @@ impl Session {
             Self::Http(http) => http.hold(),
             Self::Upstream(upstream) => upstream.hold(),
             // They keep no received bytes, or keep them on the heap.
-            Self::Echo(_) | Self::Relay(_) | Self::Handshake(_) | Self::Parting(_) => {}
+            Self::Echo(_)
+            | Self::Relay(_)
+            | Self::SocketRelay(_)
+            | Self::Handshake(_)
+            | Self::Parting(_) => {}
         }
     }
 
@@ -226,6 +245,7 @@ impl Session {
             Self::Relay(relay) => relay.handle_timeout(context, key),
             Self::Frames(frames) => frames.handle_timeout(context, key),
             Self::Trunk(trunk) => trunk.handle_timeout(context, key),
+            Self::SocketRelay(relay) => relay.handle_timeout(context, key),
             Self::Http(http) => http.handle_timeout(context, key),
             Self::Upstream(upstream) => upstream.handle_timeout(context, key),
             Self::Handshake(handshake) => handshake.handle_timeout(context, key),
@@ -239,6 +259,7 @@ impl Session {
             Self::Frames(frames) => frames.drain(context, key),
             Self::Http(http) => http.drain(context, key),
             Self::Upstream(upstream) => upstream.drain(context, key),
+            Self::SocketRelay(relay) => relay.drain(context, key),
             Self::Handshake(_)
             | Self::Parting(_)
             | Self::Echo(_)
@@ -258,6 +279,10 @@ impl Session {
             Self::Http(http) => http.cut(context, key),
             Self::Trunk(trunk) => {
                 trunk.close(context, key);
+                return false;
+            }
+            Self::SocketRelay(relay) => {
+                relay.cut(context, key);
                 return false;
             }
             Self::Handshake(handshake) => handshake.cut(context, key),
@@ -281,6 +306,7 @@ impl Session {
             Self::Relay(relay) => relay.is_finished(),
             Self::Frames(frames) => frames.is_finished(),
             Self::Trunk(trunk) => trunk.is_finished(),
+            Self::SocketRelay(relay) => relay.is_finished(),
             Self::Http(http) => http.is_finished(),
             Self::Upstream(upstream) => upstream.is_finished(),
             Self::Handshake(handshake) => handshake.is_finished(),
@@ -295,6 +321,7 @@ impl Session {
             Self::Relay(relay) => relay.finish(context, key),
             Self::Frames(frames) => frames.finish(context, key),
             Self::Trunk(trunk) => trunk.finish(context, key),
+            Self::SocketRelay(relay) => relay.finish(context, key),
             Self::Http(http) => http.finish(context, key),
             Self::Upstream(upstream) => upstream.finish(context, key),
             Self::Handshake(handshake) => handshake.finish(context, key),

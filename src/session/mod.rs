@@ -10,6 +10,7 @@
 //! | `echo`, `relay`, `frame`, `messages` | connections of clients |
 //! | `http` | HTTP: connections of either side, exchanges, files |
 //! | `trunk` | connections to servers that many clients share |
+//! | `socket_relay` | connections of WebSockets to servers |
 //! | `actions` | what the pure engines decide, carried out |
 //! | `offloaded` | what helper threads bring back |
 //! | `resources` | folders, and where lines of access logs go |
@@ -63,6 +64,7 @@ mod published;
 mod relay;
 mod replace;
 mod resources;
+mod socket_relay;
 mod stats;
 mod stats_http;
 mod stats_messages;
@@ -113,6 +115,7 @@ use self::common::Common;
 use self::context::Context;
 use self::handshake::Handshake;
 use self::http::shown;
+use self::http::state::HttpState;
 use self::kind::Session;
 use self::parting::Parting;
 use self::plan::ListenerPlan;
@@ -355,7 +358,10 @@ impl<D: Driver> Sessions<D> {
                 session.hold();
             }
         }
-        self.context.http.proxy.hold();
+        let now = self.context.now();
+        let HttpState { proxy, links, .. } = &mut self.context.http;
+        proxy.hold(now);
+        links.hold(proxy.budget_mut());
         let budget = self.context.http.proxy.budget();
         let stats = &self.context.stats().waiting;
         stats.bytes.set(budget.used() as u64);
@@ -424,6 +430,7 @@ impl<D: Driver> Sessions<D> {
 
     /// Brings the counters up to date that cost too much to be kept so in every turn.
     pub fn publish(&mut self) {
+        self.context.topics.show();
         let now = self.context.now();
         let Context { http, plan, .. } = &mut self.context;
         for (upstream, cluster) in http.clusters.iter_mut() {

@@ -31,6 +31,8 @@ impl CloseCode {
     pub const RESTART: Self = Self(1012);
     /// The server is overloaded: its client may come again later.
     pub const TRY_AGAIN: Self = Self(1013);
+    /// The server cannot reach the one behind it.
+    pub const BAD_GATEWAY: Self = Self(1014);
 
     /// Whether it may stand in a close frame (RFC 6455, section 7.4; the registry of IANA).
     #[must_use]

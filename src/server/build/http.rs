@@ -233,6 +233,7 @@ impl HttpBuilder<'_> {
             ),
             Action::Echo => RouteAction::Echo,
             Action::StatusPage => RouteAction::StatusPage,
+            Action::WebSocketPage => RouteAction::WebSocketPage,
             Action::WebSocket(options) => {
                 RouteAction::WebSocket(Box::new(self.websocket(listener, route, options, config)?))
             }

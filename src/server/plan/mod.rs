@@ -31,7 +31,6 @@ pub(super) use self::inventory::{Inventory, Known, KnownUpstream};
 use self::numbers::Numbers;
 pub(super) use self::routes::Routes;
 use self::sockets::{PlannedSockets, Sockets};
-use self::topics::Successor;
 pub(super) use self::topics::TopicSets;
 use self::upstreams::{PlannedUpstreams, Upstreams};
 use super::StartError;
@@ -302,9 +301,7 @@ impl Planner {
         let inventory = Inventory::new(config, &leases, &services, &upstreams);
         let checks = upstreams.checks(config);
         let fresh_routes = self.routes.adopt();
-        for Successor { old, new } in self.topics.adopt() {
-            tracing::debug!(topics = &*new.name, "set up anew, from {:?}", old.options);
-        }
+        self.topics.adopt();
         let settings = build::settings(config);
         let count = self.workers.cells().len();
         let mut plans = Vec::with_capacity(count);

@@ -24,15 +24,6 @@ struct Known {
     set: Weak<TopicSet>,
 }
 
-/// A set whose table has changed, and the one that takes its place.
-#[derive(Debug)]
-pub(in crate::server) struct Successor {
-    /// The set before. Sockets that are open have it until they end.
-    pub(in crate::server) old: Arc<TopicSet>,
-    /// The set of the plan that holds now.
-    pub(in crate::server) new: Arc<TopicSet>,
-}
-
 impl TopicSets {
     pub(super) fn new(workers: usize) -> Self {
         Self { present: HashMap::new(), planned: HashMap::new(), workers }
@@ -44,27 +35,24 @@ impl TopicSets {
         self.present.retain(|_, known| known.set.strong_count() > 0);
     }
 
-    /// The set of a table: the one before, if nothing of the table has changed, and one for all
-    /// endpoints of a plan.
+    /// The set of a table, one for all endpoints of a plan: the one before, if nothing of the table
+    /// has changed; else one that goes on with its subscribers and what is retained.
     pub(in crate::server) fn set(&mut self, table: &Topics) -> Arc<TopicSet> {
         let known = self.planned.get(&table.name).or_else(|| self.present.get(&table.name));
-        let known = known.filter(|known| known.table == *table);
-        let set = known.and_then(|known| known.set.upgrade());
-        let set = set
-            .unwrap_or_else(|| Arc::new(TopicSet::new(&table.name, options(table), self.workers)));
+        let known = known.and_then(|known| Some((&known.table, known.set.upgrade()?)));
+        let set = match known {
+            Some((before, set)) if before == table => set,
+            Some((_, set)) => Arc::new(set.with_options(options(table))),
+            None => Arc::new(TopicSet::new(&table.name, options(table), self.workers)),
+        };
         let known = Known { table: table.clone(), set: Arc::downgrade(&set) };
         self.planned.insert(table.name.clone(), known);
         set
     }
 
-    /// The plan that was made holds. Returns the sets that others take the place of.
-    pub(super) fn adopt(&mut self) -> Vec<Successor> {
-        let before = std::mem::replace(&mut self.present, std::mem::take(&mut self.planned));
-        let successors = before.into_iter().filter_map(|(name, known)| {
-            let (old, new) = (known.set.upgrade()?, self.present.get(&name)?.set.upgrade()?);
-            (!Arc::ptr_eq(&old, &new)).then_some(Successor { old, new })
-        });
-        successors.collect()
+    /// The plan that was made holds.
+    pub(super) fn adopt(&mut self) {
+        self.present = std::mem::take(&mut self.planned);
     }
 }
 
@@ -102,7 +90,7 @@ mod tests {
         assert!(Arc::ptr_eq(&first, &sets.set(&table("a", 1))), "endpoints share it");
         let other = sets.set(&table("b", 1));
         assert!(!Arc::ptr_eq(&first, &other));
-        assert!(sets.adopt().is_empty());
+        sets.adopt();
 
         // A plan that does not come to hold changes nothing.
         sets.sweep();
@@ -110,20 +98,18 @@ mod tests {
         sets.sweep();
         assert!(Arc::ptr_eq(&first, &sets.set(&table("a", 1))));
         assert!(Arc::ptr_eq(&other, &sets.set(&table("b", 1))));
-        assert!(sets.adopt().is_empty());
+        sets.adopt();
 
         sets.sweep();
         let second = sets.set(&table("a", 2));
+        assert!(!Arc::ptr_eq(&first, &second));
         assert_eq!((second.options.message_max, &*second.name), (2, "a"));
-        let successors = sets.adopt();
-        let [Successor { old, new }] = successors.as_slice() else { panic!("{successors:?}") };
-        assert!(Arc::ptr_eq(old, &first) && Arc::ptr_eq(new, &second));
-        drop((successors, second));
+        assert_eq!(first.options.message_max, 1, "sockets of the plan before have theirs");
+        sets.adopt();
+        drop(second);
 
         sets.sweep();
         assert!(sets.present.is_empty(), "nobody has them");
-        let third = sets.set(&table("a", 2));
-        assert!(sets.adopt().is_empty());
-        assert_eq!(third.options.message_max, 2);
+        assert_eq!(sets.set(&table("a", 2)).options.message_max, 2);
     }
 }

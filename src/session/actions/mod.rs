@@ -4,8 +4,10 @@
 //! |---|---|
 //! | `frame` | what frame proxies decide |
 //! | `http` | what the HTTP proxy decides |
+//! | `socket` | what WebSockets and their connections to servers want |
 //! | `tunnel` | two connections of HTTP become one relay |
 
 mod frame;
 mod http;
+mod socket;
 mod tunnel;

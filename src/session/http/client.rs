@@ -14,6 +14,7 @@
 //! | `encode` | answers that are compressed on their way |
 //! | `verify` | passwords |
 //! | `ending` | the connection ends, and with it what is under way |
+//! | `publish` | requests that publish to topics |
 //! | `socket` | WebSockets that we answer |
 //! | `switch` | the connection changes to another protocol |
 //! | `streams`, `stream_timing` | HTTP/2: requests side by side, and what is waited for |
@@ -36,6 +37,7 @@ mod handled;
 mod listing;
 mod log;
 mod peer;
+mod publish;
 mod renew;
 mod request;
 mod requests;
@@ -366,6 +368,7 @@ impl Http {
             Responder::Encoding(_) => self.proceed_encoding(context, key, &mut request),
             Responder::Handler(_) => self.proceed_handled(context, key, &mut request),
             Responder::Socket(_) => self.proceed_socket(context, key, &mut request),
+            Responder::Publish(_) => self.proceed_publish(context, &mut request),
             Responder::Verify(_) | Responder::Listing(_) | Responder::Done => false,
         };
         self.keep(context, request);
@@ -502,7 +505,7 @@ impl Http {
             self.say_end(context, key, CloseReason::Finished);
             return;
         }
-        if has_ended && self.is_abandoned(context) {
+        if has_ended && !self.is_tunnel(context) && self.is_abandoned(context) {
             self.close(context, key, CloseReason::ClientGone);
             return;
         }
@@ -559,6 +562,7 @@ impl Http {
             | Responder::Echo(_)
             | Responder::Handler(_)
             | Responder::Socket(_)
+            | Responder::Publish(_)
             | Responder::Done => None,
         }
     }
@@ -578,6 +582,7 @@ impl Http {
             Phase::Head => !self.io.stream.is_blocked(),
             Phase::Answering => match self.request.as_ref().map(|request| &request.responder) {
                 Some(Responder::Proxy(exchange)) => context.http.proxy.takes_body(*exchange),
+                Some(Responder::Publish(_)) => true,
                 Some(Responder::Echo(_) | Responder::Socket(_)) => !self.io.stream.is_blocked(),
                 Some(Responder::Handler(handled)) => handled.takes_body(),
                 Some(

@@ -12,6 +12,7 @@
 //! | `handlers` | the program's handlers of requests |
 //! | `limiters`, `sources` | rate limits; connections of one source |
 //! | `lines` | lines of access logs that wait |
+//! | `links` | WebSockets and their connections to servers |
 //! | `waiting` | requests that others do something for |
 //! | `shown` | what is told of the clusters |
 //! | `status` | a page that shows what runs |
@@ -25,6 +26,7 @@ pub(super) mod exchanges;
 mod handlers;
 mod limiters;
 mod lines;
+pub(super) mod links;
 pub mod options;
 mod shared;
 pub(super) mod shown;

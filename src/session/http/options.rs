@@ -85,7 +85,7 @@ pub struct HttpOptions {
 
 impl HttpOptions {
     /// The topics of its routes.
-    pub(in crate::session) fn topics(&self) -> impl Iterator<Item = &Arc<TopicSet>> {
+    pub fn topics(&self) -> impl Iterator<Item = &Arc<TopicSet>> {
         self.routes.iter().filter_map(|route| match &route.action {
             RouteAction::WebSocket(socket) => match &socket.service {
                 SocketService::Topics { set, .. } => Some(set),
@@ -97,6 +97,7 @@ impl HttpOptions {
             | RouteAction::Redirect { .. }
             | RouteAction::Echo
             | RouteAction::StatusPage
+            | RouteAction::WebSocketPage
             | RouteAction::Files(_)
             | RouteAction::Proxy(_)
             | RouteAction::Handler(_) => None,
@@ -168,6 +169,7 @@ impl RouteOptions {
             RouteAction::Respond(_)
             | RouteAction::Echo
             | RouteAction::StatusPage
+            | RouteAction::WebSocketPage
             | RouteAction::Files(_) => false,
         };
         let has_edits = !self.request_edits.is_empty() || !self.response_edits.is_empty();
@@ -235,6 +237,8 @@ pub enum RouteAction {
     Echo,
     /// A page that shows what runs.
     StatusPage,
+    /// A page that tries the endpoints of WebSockets below it.
+    WebSocketPage,
     /// A file.
     Files(Box<FilesOptions>),
     /// A server answers.
@@ -243,6 +247,14 @@ pub enum RouteAction {
     Handler(HandlerOptions),
     /// An endpoint of WebSockets answers.
     WebSocket(Box<WebSocketOptions>),
+}
+
+impl RouteAction {
+    /// Whether WebSockets are answered.
+    #[must_use]
+    pub const fn is_websocket(&self) -> bool {
+        matches!(self, Self::WebSocket(_))
+    }
 }
 
 /// A handler of the program.

@@ -8,6 +8,7 @@ use super::client::Compression;
 use super::handlers::Handlers;
 use super::limiters::Limiters;
 use super::lines::LogLines;
+use super::links::Links;
 use super::timers::ExchangeTimers;
 use super::waiting::Waiting;
 use crate::mem::{FreeList, Key, Pages, Scratch};
@@ -83,6 +84,8 @@ pub(in crate::session) struct HttpState {
     pub(in crate::session) acting: Vec<ProxyAction>,
     /// Exchanges whose two connections become a tunnel, with those to their servers.
     pub(in crate::session) tunnels: Vec<(Key, Key)>,
+    /// WebSockets and their connections to servers.
+    pub(in crate::session) links: Links,
     pub(super) spare_heads: FreeList<RequestHead>,
     pub(super) spare_answers: FreeList<ResponseHead>,
     /// The name of the file that is looked for.
@@ -121,6 +124,7 @@ impl HttpState {
             exchange_timers: ExchangeTimers::default(),
             acting: Vec::new(),
             tunnels: Vec::new(),
+            links: Links::default(),
             spare_heads: FreeList::new(SPARE_MAX, SPARE_BYTES_MAX),
             spare_answers: FreeList::new(SPARE_MAX, SPARE_BYTES_MAX),
             name: Scratch::new(NAME_BYTES_MAX),
@@ -147,12 +151,12 @@ impl HttpState {
 
     /// Whether no request is under way.
     pub(in crate::session) fn is_idle(&self) -> bool {
-        self.proxy.is_empty() && self.waiting.is_empty()
+        self.proxy.is_empty() && self.waiting.is_empty() && self.links.is_empty()
     }
 
     /// Whether something is to be carried out.
     pub(in crate::session) const fn has_work(&self) -> bool {
-        self.proxy.has_actions() || !self.tunnels.is_empty()
+        self.proxy.has_actions() || !self.tunnels.is_empty() || self.links.has_wishes()
     }
 
     /// Descriptors are short: files that are only kept for the next request are closed.

@@ -211,7 +211,10 @@ pub(super) fn listener_of(unit: Duration, parts: &PlanParts<'_>) -> HttpOptions 
         upstreams: if routes.iter().any(is_proxy) { [parts.upstream].into() } else { [].into() },
         routes,
         limits: HeadLimits::default(),
-        http2: Some(ringway::proto::http2::Limits::default()),
+        http2: Some(ringway::proto::http2::Limits {
+            extended_connect: true,
+            ..ringway::proto::http2::Limits::default()
+        }),
         body_max: 1 << 20,
         head_timeout: unit,
         body_timeout: unit,

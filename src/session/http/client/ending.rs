@@ -47,6 +47,7 @@ impl Http {
                 Some((std::mem::take(head), record.clone()))
             }
             Responder::Verify(pending) => Some(pending.take_request()),
+            Responder::Publish(publishing) => Some(publishing.take_request()),
             Responder::Handler(handled) => Some(handled.take_request()),
             Responder::Socket(socket) => {
                 self.leave_socket(context, socket);

@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::encode::Encoding;
 use super::file::Transfer;
 use super::handled::Handled;
+use super::publish::Publishing;
 use super::socket::Socket;
 use super::verify::Pending;
 use crate::mem::Key;
@@ -29,6 +30,8 @@ pub(in crate::session::http) struct Request {
     pub(in crate::session::http) recoded: i64,
     /// The answer goes out in another coding than the server's.
     pub(in crate::session::http) is_recoded: bool,
+    /// The client of a tunnel was told that nothing more comes.
+    pub(super) has_said_end: bool,
     /// What those know it by who do something for it.
     key: Option<Key>,
 }
@@ -52,6 +55,8 @@ pub(in crate::session::http) enum Responder {
     Handler(Box<Handled>),
     /// An endpoint of WebSockets.
     Socket(Box<Socket>),
+    /// Topics, to which its body is published.
+    Publish(Box<Publishing>),
     /// Nobody any more: what was answered is written.
     Done,
 }
@@ -59,7 +64,14 @@ pub(in crate::session::http) enum Responder {
 impl Request {
     /// A request that is answered so.
     pub(in crate::session::http) const fn new(responder: Responder) -> Self {
-        Self { responder, encoding: None, recoded: 0, is_recoded: false, key: None }
+        Self {
+            responder,
+            encoding: None,
+            recoded: 0,
+            is_recoded: false,
+            has_said_end: false,
+            key: None,
+        }
     }
 
     /// The same, which others know by this key already.
@@ -72,6 +84,10 @@ impl Request {
     pub(super) fn encoding_cost(&self) -> usize {
         let said = self.handled().map_or(0, Handled::cost);
         let said = said + self.socket().map_or(0, Socket::cost);
+        let said = match &self.responder {
+            Responder::Publish(publishing) => publishing.cost(),
+            _ => said,
+        };
         self.encoding.as_deref().map_or(said, Encoding::waiting)
     }
 
@@ -86,6 +102,7 @@ impl Request {
             | Responder::File(_)
             | Responder::Echo(_)
             | Responder::Socket(_)
+            | Responder::Publish(_)
             | Responder::Done => None,
         }
     }
@@ -101,6 +118,7 @@ impl Request {
             | Responder::File(_)
             | Responder::Echo(_)
             | Responder::Handler(_)
+            | Responder::Publish(_)
             | Responder::Done => None,
         }
     }
@@ -111,7 +129,8 @@ impl Request {
         match &self.responder {
             Responder::Handler(handled) => handled.until,
             Responder::Socket(socket) => socket.due(),
-            Responder::Proxy(_)
+            Responder::Publish(_)
+            | Responder::Proxy(_)
             | Responder::Verify(_)
             | Responder::Listing(_)
             | Responder::Encoding(_)
@@ -149,6 +168,7 @@ impl Request {
             | Responder::Echo(_)
             | Responder::Handler(_)
             | Responder::Socket(_)
+            | Responder::Publish(_)
             | Responder::Done => true,
         }
     }
@@ -181,6 +201,7 @@ impl Request {
             | Responder::Listing(_)
             | Responder::Handler(_)
             | Responder::Socket(_)
+            | Responder::Publish(_)
             | Responder::Done => None,
         }
     }

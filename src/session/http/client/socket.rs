@@ -8,6 +8,7 @@
 //! | `frames` | where frames are written to |
 //! | `timing` | pings, times that are over, closing |
 //! | `topics` | what subscribers get |
+//! | `relayed` | messages that go to a TCP server |
 //! | `compress` | compression of messages |
 //! | `handled` | sockets that code of the program answers |
 
@@ -16,6 +17,7 @@ mod frames;
 mod handled;
 mod messages;
 mod open;
+mod relayed;
 mod timing;
 mod topics;
 
@@ -24,6 +26,7 @@ use self::compress::Deflate;
 use self::frames::Frames;
 use self::handled::Handled;
 use self::messages::Gathered;
+use self::relayed::Relayed;
 use self::timing::Times;
 pub(in crate::session) use self::topics::Delivery;
 use self::topics::Subscriber;
@@ -68,6 +71,8 @@ enum Service {
     Topics(Box<Subscriber>),
     /// Code of the program.
     Handler(Box<Handled>),
+    /// A TCP server.
+    Relay(Box<Relayed>),
 }
 
 /// How far a socket has come.
@@ -90,6 +95,7 @@ impl Socket {
             Service::Echo => 0,
             Service::Topics(subscriber) => subscriber.waiting(),
             Service::Handler(handled) => handled.waiting(),
+            Service::Relay(relayed) => relayed.cost(),
         };
         self.gathered.as_ref().map_or(0, |gathered| gathered.cost()) + queued
     }
@@ -100,8 +106,9 @@ impl Socket {
             Service::Echo => false,
             Service::Topics(subscriber) => subscriber.waiting() > 0,
             Service::Handler(handled) => handled.waiting() > 0,
+            Service::Relay(relayed) => relayed.has_rest(),
         };
-        !has_queued && self.endpoint.closing() == Closing::Open
+        !has_queued && self.gathered.is_none() && self.endpoint.closing() == Closing::Open
     }
 }
 
@@ -114,6 +121,7 @@ impl Http {
             | RouteAction::Redirect { .. }
             | RouteAction::Echo
             | RouteAction::StatusPage
+            | RouteAction::WebSocketPage
             | RouteAction::Files(_)
             | RouteAction::Proxy(_)
             | RouteAction::Handler(_) => None,
@@ -178,10 +186,11 @@ impl Http {
         }
         self.send_queued(context, socket);
         self.send_said(context, (key, self.wire.stream()), socket);
+        self.send_relayed(context, socket);
         let mut left = READ_PER_TURN;
         while socket.endpoint.closing() != Closing::Done {
             // What is asked is answered: while answers wait for the client, no more is read.
-            if !self.has_room(context) {
+            if !self.takes_input(context, socket) {
                 return Ok(Progress::Waits);
             }
             if left == 0 || context.topics.is_behind() {
@@ -245,6 +254,7 @@ impl Http {
             Service::Echo => {}
             Service::Topics(subscriber) => context.topics.leave(subscriber.place()),
             Service::Handler(handled) => handled.end(context, code),
+            Service::Relay(relayed) => Self::leave_relay(context, relayed),
         }
         if let Some(deflate) = socket.deflate.take() {
             deflate.leave(&mut context.http.compression);
@@ -269,6 +279,7 @@ impl Http {
             | Responder::File(_)
             | Responder::Echo(_)
             | Responder::Handler(_)
+            | Responder::Publish(_)
             | Responder::Done => None,
         }
     }

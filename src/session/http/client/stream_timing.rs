@@ -78,6 +78,7 @@ impl Http {
                 | Responder::Encoding(_)
                 | Responder::File(_)
                 | Responder::Echo(_)
+                | Responder::Publish(_)
                 | Responder::Done => (false, None),
             };
             // Where an answer of a call goes on, so does the call.
@@ -146,9 +147,12 @@ impl Http {
         if one.is_excused || many.server.is_body_read(one.stream) {
             return None;
         }
+        if Self::asks_for_tunnel(context, request) {
+            return None;
+        }
         let is_wanted = match &request.responder {
             Responder::Proxy(exchange) => context.http.proxy.takes_body(*exchange),
-            Responder::Echo(_) => true,
+            Responder::Echo(_) | Responder::Publish(_) => true,
             Responder::Handler(handled) => handled.takes_body(),
             Responder::File(_)
             | Responder::Verify(_)
@@ -167,6 +171,13 @@ impl Http {
         let began = one.body_began.unwrap_or(one.body_progress);
         let came = many.server.body_came(one.stream);
         Some(pace::due(began, one.body_progress, came, timeout, rate))
+    }
+
+    /// Whether a request is one for a tunnel, on which nothing is waited for that could be late:
+    /// its exchange has a time of its own.
+    fn asks_for_tunnel<D>(context: &Context<D>, request: &Request) -> bool {
+        let exchange = request.exchange().and_then(|key| context.http.proxy.get(key));
+        exchange.is_some_and(|exchange| exchange.is_tunnel() || exchange.holds_body())
     }
 
     fn is_call<D: Driver>(&self, context: &Context<D>, request: &Request) -> bool {

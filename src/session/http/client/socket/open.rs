@@ -48,6 +48,11 @@ impl Http {
         (route, options, meta): (&RouteOptions, &WebSocketOptions, &RequestMeta),
     ) {
         if !handshake::asks(&head, meta.upgrade, meta.upgrade) {
+            if let SocketService::Topics { set, publish: true, .. } = &options.service
+                && Self::publishes(&head)
+            {
+                return self.begin_publish(context, (head, told), (set, meta));
+            }
             return self.answer_no_socket(context, head, told);
         }
         if let Err(error) = handshake::check(&head) {
@@ -141,8 +146,13 @@ impl Http {
                     waiter: Some(waiter),
                 }
             }
-            SocketService::Relay { .. } => {
-                return Err(Refused { status: 501, reason: "websocket_service" });
+            SocketService::Relay { upstream, format } => {
+                let offer = (*upstream, *format, options);
+                let shortage = Refused { status: 503, reason: "resources" };
+                let relayed = self.begin_relay(context, key, head, offer).ok_or(shortage)?;
+                let subprotocol = known_subprotocol(head, options);
+                let service = Service::Relay(Box::new(relayed));
+                Agreed { service, subprotocol, deflate, waiter: None }
             }
         })
     }
