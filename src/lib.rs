@@ -27,6 +27,7 @@
 //! |---|---|---|
 //! | HTTP/1.1, HTTP/2 | [`HttpHandler`], [`Answer`] | `hello`, `upload`, `events` |
 //! | gRPC | [`handler::grpc`] | `grpc` |
+//! | WebSockets | [`WebSocketHandler`], [`WebSocketSender`], [`WebSocketGroup`] | `websocket_chat` |
 //! | frames and messages | [`Handler`] | `frames` |
 //! | TCP, UDP, proxies: configuration alone | [`config`], [`Running::reload`] | `proxy` |
 //! | clients | [`client`] | |
@@ -74,8 +75,9 @@
 pub use config::Config;
 pub use handler::{
     Answer, AnswerError, BlockingAnswer, BlockingBody, BodyReceiver, Handler, HttpHandler,
-    HttpHandlers, HttpRequest, InvalidField, Kind, Reading, Refusal, Request, Response, Trailers,
-    blocking_body, collect,
+    HttpHandlers, HttpRequest, InvalidField, Kind, Message, Opened, Prepared, Reading, Refusal,
+    Request, Response, SendError, SlowMembers, Trailers, WebSocketGroup, WebSocketHandler,
+    WebSocketHandlers, WebSocketReceiver, WebSocketSender, blocking_body, collect,
 };
 pub use server::{Running, Server, StartError, StartOptions};
 

@@ -286,6 +286,7 @@ fn the_reference_shows_the_defaults() {
         "respond",
         "echo",
         "status_page",
+        "websocket_page",
         "handler",
         "service",
         "topics",
@@ -453,6 +454,7 @@ fn values_of_listeners_arrive_where_they_belong() {
             (text("zebra"), text("last\n\ttabs, \"quotes\" and \0\u{7f}")),
         ],
         files: Some("/srv/a \"b\"".into()),
+        topics: None,
     };
     let proxy = FrameOptions { window: 65_535, ..FrameOptions::default() };
     let udp = UdpOptions { offload: false, steering: Steering::Cpu };

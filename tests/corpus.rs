@@ -9,12 +9,15 @@
 //! and `other-` are no TLS besides. In `tls_session`, `bad-FAULT` ends the connection with that fault,
 //! and `ok-` does not; `http2_server` and `http2_client` likewise with the rule that was broken, and
 //! `bad-` of `hpack` cannot be decoded. In `grpc_messages` and `grpc_web`, `bad-FAULT` ends a call
-//! with that fault, and `ok-` does not. In `topics_messages`, the last message of `bad-CODE` is refused with
-//! that code, and none of `ok-` is. A fuzzer's findings begin with anything else; nothing but the
+//! with that fault, and `ok-` does not; likewise a message of `websocket_inflate`. In `topics_messages`, the
+//! last message of `bad-CODE` is refused with that code, and none of `ok-` is. In `websocket_frames`, `bad-RULE`
+//! ends with that rule, and `ok-` does not. A fuzzer's findings begin with anything else; nothing but the
 //! general rules is asked of them.
 
 #[path = "corpus/client_hello.rs"]
 mod client_hello;
+#[path = "corpus/deflate.rs"]
+mod deflate;
 #[path = "corpus/forger.rs"]
 mod forger;
 #[path = "corpus/frames.rs"]
@@ -29,6 +32,8 @@ mod http2;
 mod tls_session;
 #[path = "corpus/topics.rs"]
 mod topics;
+#[path = "corpus/websocket.rs"]
+mod websocket;
 
 use std::fs;
 use std::path::Path;
@@ -502,5 +507,57 @@ fn topics_seeds_are_answered_as_their_names_say_and_mutations_do_no_harm() {
         let mut bytes = seed.clone();
         mutate(&mut bytes, seed, &mut random);
         topics::messages(&bytes);
+    }
+}
+
+#[test]
+fn websocket_seeds_are_inflated_as_their_names_say_and_mutations_do_no_harm() {
+    let seeds = seeds("websocket_inflate");
+    for (name, bytes) in &seeds {
+        let found = deflate::inflate(bytes);
+        let mut words = name.split('-');
+        match (words.next(), words.next()) {
+            (Some("ok"), _) => assert!(found.is_ok(), "{name}: {found:?}"),
+            (Some("bad"), fault) => assert_eq!(found.err(), fault, "{name}"),
+            _ => {}
+        }
+    }
+    let mut random = Random::new(9);
+    for round in 0..3_000_u64 {
+        let (_, seed) = &seeds[usize::try_from(round % seeds.len() as u64).unwrap()];
+        let mut bytes = seed.clone();
+        mutate(&mut bytes, seed, &mut random);
+        let _found = deflate::inflate(&bytes);
+    }
+}
+
+#[test]
+fn websocket_seeds_are_read_as_their_names_say_and_mutations_do_no_harm() {
+    let seeds = seeds("websocket_frames");
+    for (name, bytes) in &seeds {
+        let failed =
+            websocket::frames(bytes).failed.map(ringway::proto::websocket::Violation::name);
+        match name.split_once('-') {
+            Some(("bad", rule)) => assert_eq!(failed, Some(rule), "{name}"),
+            Some(("ok", _)) => assert_eq!(failed, None, "{name}"),
+            Some(_) | None => {}
+        }
+    }
+    let mut random = Random::new(6);
+    for round in 0..20_000 {
+        let mut bytes = seeds[round % seeds.len()].1.clone();
+        for _ in 0..=random.below(3) {
+            let at = random.below(bytes.len());
+            let byte = random.bits().to_le_bytes()[0];
+            match random.below(4) {
+                0 => bytes[at] = byte,
+                1 => bytes[at] ^= 1 << (byte % 8),
+                2 => bytes.insert(at, byte),
+                _ => bytes.truncate(at + 1),
+            }
+        }
+        let shown = bytes.clone();
+        let result = std::panic::catch_unwind(move || websocket::frames(&bytes));
+        assert!(result.is_ok(), "{}", shown.escape_ascii());
     }
 }

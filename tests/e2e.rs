@@ -86,3 +86,5 @@ mod tls_kernel;
 mod udp;
 #[path = "e2e/upstreams.rs"]
 mod upstreams;
+#[path = "e2e/websocket_handlers.rs"]
+mod websocket_handlers;

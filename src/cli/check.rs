@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use super::{CheckArgs, EXIT_USAGE, fail, print, running, warn};
 use crate::config::{self, Config, Finding, Report};
-use crate::handler::HttpHandlers;
+use crate::handler::{HttpHandlers, WebSocketHandlers};
 use crate::server::{Inspection, explain, inspect, unresolved};
 
 /// The name by which standard input is read.
@@ -109,14 +109,19 @@ impl Source {
         Ok(Self { config, name, text })
     }
 
+    /// What is found outside of it. This program adds no handlers.
+    fn inspect(&self) -> Inspection {
+        inspect(&self.config, &HttpHandlers::new(), &WebSocketHandlers::new())
+    }
+
     /// What a start would refuse, and what is likely not meant.
     pub(super) fn report(&self) -> Report {
-        self.report_with(inspect(&self.config, &HttpHandlers::new()).findings)
+        self.report_with(self.inspect().findings)
     }
 
     /// The same, with what a start tells of itself.
     fn whole_report(&self) -> Report {
-        let Inspection { mut findings, expiring } = inspect(&self.config, &HttpHandlers::new());
+        let Inspection { mut findings, expiring } = self.inspect();
         findings.extend(expiring);
         findings.extend(unresolved(&self.config));
         self.report_with(findings)

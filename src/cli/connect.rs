@@ -9,6 +9,7 @@ pub(super) mod screen;
 mod tcp;
 pub(super) mod tls;
 mod udp;
+mod websocket;
 
 use std::fmt;
 use std::fs::File;
@@ -22,9 +23,10 @@ use std::time::Duration;
 use clap::Args;
 
 use self::tls::TlsArgs;
+use self::websocket::WebSocketArgs;
 use super::{EXIT_USAGE, fail};
 use crate::client::{
-    ClientError, ConnectOptions, HttpUrl, PumpError, RetryPolicy, Target, TargetError,
+    ClientError, ConnectOptions, HttpUrl, PumpError, RetryPolicy, Target, TargetError, WebSocketUrl,
 };
 use crate::config::units::Period;
 use crate::proto::http::Method;
@@ -46,8 +48,10 @@ URL is one of
                          a call; messages are JSON. Without JSON, a stream is read from standard
                          input, and another method is called with an empty message
   grpc://HOST:PORT       list [SERVICE] | describe [SYMBOL]
-By TLS: tls:// for tcp://, messages+tls://, frame+tls://, grpcs://, and https://, which speaks the
-version of HTTP that the server prefers.
+  ws://HOST[:PORT]/PATH  WebSocket: each line of standard input is a message of text, each message
+                         that comes a line of standard output (one of bytes in base64)
+By TLS: tls:// for tcp://, messages+tls://, frame+tls://, grpcs://, wss://, and https://, which
+speaks the version of HTTP that the server prefers.
 Instead of HOST:PORT there may be unix:/PATH (for tcp, messages and frame). Without a command,
 messages and frame send each line of standard input and print the answers.
 
@@ -62,6 +66,7 @@ Examples:
   ringway connect grpc://127.0.0.1:50051 list
   ringway connect grpc://127.0.0.1:50051/demo.Notes/Get '{\"id\": 7}' -H 'x-tenant: blue'
   ringway connect grpcs://notes.example/demo.Notes/Watch --proto notes.proto - < requests.json
+  ringway connect wss://example.com/feed --subprotocol v2.feed --ping 20s --reconnect
   ringway connect tls://db.example:7000 --ca ca.pem --pin spki:6a1f...
 
 Exit status: 0 success, 1 failure, 2 wrong usage.";
@@ -92,11 +97,11 @@ pub(super) struct ConnectArgs {
     /// ping: the time from one to the next [default: 1s]
     #[arg(short, long, value_name = "DURATION", value_parser = period)]
     interval: Option<Duration>,
-    /// HTTP: the head of the answer, and how TLS is spoken; gRPC: the metadata of the answer; to
-    /// standard error
+    /// HTTP and WebSocket: the head of the answer, and how TLS is spoken; gRPC: the metadata of the
+    /// answer; to standard error
     #[arg(short, long)]
     verbose: bool,
-    /// HTTP and gRPC: a field to be sent; may be given several times
+    /// HTTP, gRPC and WebSocket: a field to be sent; may be given several times
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
     /// gRPC: read messages and services from this file, and do not ask the server for them; may be
@@ -107,6 +112,8 @@ pub(super) struct ConnectArgs {
     /// current one]; may be given several times
     #[arg(long, value_name = "DIR", requires = "proto")]
     import_path: Vec<PathBuf>,
+    #[command(flatten)]
+    websocket: WebSocketArgs,
     #[command(flatten)]
     tls: TlsArgs,
 }
@@ -122,6 +129,8 @@ pub(super) struct Url {
     host: String,
     /// What is asked for there, of HTTP.
     path: String,
+    /// All of it, of WebSocket.
+    websocket: Option<WebSocketUrl>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -134,11 +143,12 @@ enum Scheme {
     /// HTTP/2 in clear.
     Http2,
     Grpc,
+    WebSocket,
 }
 
 impl Scheme {
     /// Names, and whether they stand for TLS.
-    const NAMES: [(&str, Self, bool); 12] = [
+    const NAMES: [(&str, Self, bool); 14] = [
         ("tcp", Self::Tcp, false),
         ("tls", Self::Tcp, true),
         ("udp", Self::Udp, false),
@@ -151,12 +161,14 @@ impl Scheme {
         ("h2", Self::Http2, false),
         ("grpc", Self::Grpc, false),
         ("grpcs", Self::Grpc, true),
+        ("ws", Self::WebSocket, false),
+        ("wss", Self::WebSocket, true),
     ];
 
     /// Whether a path follows the host.
     const fn has_path(self) -> bool {
         match self {
-            Self::Http | Self::Http2 | Self::Grpc => true,
+            Self::Http | Self::Http2 | Self::Grpc | Self::WebSocket => true,
             Self::Tcp | Self::Udp | Self::Messages | Self::Frame => false,
         }
     }
@@ -172,12 +184,12 @@ impl Scheme {
 pub(super) enum UrlError {
     #[error(
         "begin with tcp://, tls://, udp://, messages://, messages+tls://, frame://, frame+tls://, \
-         http://, https://, h2://, grpc:// or grpcs://"
+         http://, https://, h2://, grpc://, grpcs://, ws:// or wss://"
     )]
     Scheme,
     #[error("udp has no unix sockets here")]
     UnixDatagram,
-    #[error("HTTP and gRPC have no unix sockets here: name HOST:PORT")]
+    #[error("HTTP, gRPC and WebSocket have no unix sockets here: name HOST:PORT")]
     UnixHttp,
     #[error("{0}")]
     Http(String),
@@ -201,7 +213,15 @@ impl FromStr for Url {
             None => return Err(UrlError::Scheme),
         };
         if scheme.has_path() {
-            return Self::with_path(scheme, secure, rest);
+            return match scheme {
+                Scheme::WebSocket => Self::of_websocket(secure, text),
+                Scheme::Http | Scheme::Http2 | Scheme::Grpc => {
+                    Self::with_path(scheme, secure, rest)
+                }
+                Scheme::Tcp | Scheme::Udp | Scheme::Messages | Scheme::Frame => {
+                    Err(UrlError::Scheme)
+                }
+            };
         }
         let target = rest.strip_suffix('/').filter(|rest| !rest.starts_with("unix:"));
         let target: Target = target.unwrap_or(rest).parse()?;
@@ -209,7 +229,7 @@ impl FromStr for Url {
             return Err(UrlError::UnixDatagram);
         }
         let (host, path) = (rest.to_owned(), String::new());
-        Ok(Self { scheme, secure, target, host, path })
+        Ok(Self { scheme, secure, target, host, path, websocket: None })
     }
 }
 
@@ -230,7 +250,23 @@ impl Url {
         let query = url.query().map_or(String::new(), |query| format!("?{query}"));
         let (target, host) = (url.target().clone(), url.authority().to_owned());
         let path = format!("{}{query}", url.path());
-        Ok(Self { scheme, secure, target, host, path })
+        Ok(Self { scheme, secure, target, host, path, websocket: None })
+    }
+
+    /// As of HTTP, perhaps with a user and a password.
+    fn of_websocket(secure: bool, text: &str) -> Result<Self, UrlError> {
+        let url: WebSocketUrl = text.parse().map_err(|error| {
+            let ClientError::Url { reason, .. } = error else {
+                return UrlError::Http(error.to_string());
+            };
+            UrlError::Http(reason)
+        })?;
+        let shown = url.to_string();
+        let (_, rest) = shown.split_once("://").unwrap_or_default();
+        let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let (host, path, target) = (host.to_owned(), path.to_owned(), url.target().clone());
+        let scheme = Scheme::WebSocket;
+        Ok(Self { scheme, secure, target, host, path, websocket: Some(url) })
     }
 }
 
@@ -336,6 +372,7 @@ pub(super) fn run(args: &ConnectArgs) -> ExitCode {
         Scheme::Frame => frame::run(args),
         Scheme::Http | Scheme::Http2 => http::run(args),
         Scheme::Grpc => grpc::run(args),
+        Scheme::WebSocket => websocket::run(args),
     });
     status("connect", done)
 }
@@ -383,21 +420,27 @@ fn options(url: &Url, tls: &TlsArgs, timeout: Duration) -> Result<ConnectOptions
 fn check(args: &ConnectArgs) -> Result<(), Failure> {
     let scheme = args.url.scheme;
     let wrong = |text: &str| Err(Failure::Usage(text.to_owned()));
+    let is_websocket = scheme == Scheme::WebSocket;
     let is_without = matches!(scheme, Scheme::Tcp | Scheme::Udp) || scheme.is_http();
-    if is_without && !args.command.is_empty() {
-        return wrong("tcp, udp and http take no command");
+    if (is_without || is_websocket) && !args.command.is_empty() {
+        return wrong("tcp, udp, http and ws take no command");
+    }
+    if !is_websocket && args.websocket.is_given() {
+        return wrong("the switches of WebSocket are for ws and wss");
     }
     if !scheme.has_path() && args.verbose {
-        return wrong("--verbose is for http, https, h2, grpc and grpcs");
+        return wrong("--verbose is for http, https, h2, grpc, grpcs, ws and wss");
     }
     if !scheme.has_path() && !args.headers.is_empty() {
-        return wrong("--header is for http, https, h2, grpc and grpcs");
+        return wrong("--header is for http, https, h2, grpc, grpcs, ws and wss");
     }
     if scheme != Scheme::Grpc && !args.proto.is_empty() {
         return wrong("--proto is for grpc and grpcs");
     }
     if !args.url.secure && args.tls.is_given() {
-        return wrong("the switches of TLS are for tls, messages+tls, frame+tls, https and grpcs");
+        return wrong(
+            "the switches of TLS are for tls, messages+tls, frame+tls, https, grpcs and wss",
+        );
     }
     if scheme != Scheme::Udp && args.wait.is_some() {
         return wrong("--wait is for udp");
@@ -432,7 +475,12 @@ impl ConnectArgs {
         let hint = match self.url.scheme {
             Scheme::Http2 => "use https:// if the server speaks TLS, http:// if it has HTTP/1.1",
             Scheme::Grpc => "use grpcs:// if the server speaks TLS",
-            Scheme::Tcp | Scheme::Udp | Scheme::Messages | Scheme::Frame | Scheme::Http => "",
+            Scheme::Tcp
+            | Scheme::Udp
+            | Scheme::Messages
+            | Scheme::Frame
+            | Scheme::Http
+            | Scheme::WebSocket => "",
         };
         if is_other && !self.url.secure && !hint.is_empty() {
             return Failure::Failed(format!("{error}; {hint}"));
@@ -512,6 +560,7 @@ mod tests {
             ("https://[::1]/b", Scheme::Http, "[::1]:443", "/b"),
             ("https://[::1]:8443", Scheme::Http, "[::1]:8443", "/"),
             ("grpcs://a:1/b.C/D", Scheme::Grpc, "a:1", "/b.C/D"),
+            ("wss://u:p@a/b?c", Scheme::WebSocket, "a:443", "/b?c"),
         ] {
             let url: Url = text.parse().unwrap();
             assert_eq!((url.scheme, url.target.to_string().as_str()), (scheme, target));
@@ -538,6 +587,8 @@ mod tests {
             ("grpc://unix:/run/x", "no unix sockets here"),
             ("http://unix:/run/x", "no unix sockets here"),
             ("https://user@a/", "name or an address"),
+            ("ws://u:p@", "name or an address"),
+            ("wss://a/b#c", "no fragment"),
         ] {
             let error = text.parse::<Url>().unwrap_err().to_string();
             assert!(error.contains(word), "{text}: {error}");

@@ -9,6 +9,7 @@ use crate::net::NetworkError;
 use crate::net::tls::Fault;
 use crate::proto::frame::{Code, Command, FrameError};
 use crate::proto::http2::ErrorCode;
+use crate::proto::websocket::{CloseCode, Violation};
 use crate::ring::DriverError;
 use crate::ring::uring::SetupError;
 use crate::service::grpc::Code as GrpcCode;
@@ -155,6 +156,54 @@ pub enum ClientError {
         /// What the peer says of it; empty if it says nothing.
         text: String,
     },
+    /// The server answered, and opened no WebSocket.
+    #[error("{peer} opened no WebSocket: {reason}")]
+    Handshake {
+        /// The peer.
+        peer: String,
+        /// The status of its answer; 101 if that breaks a rule of the handshake.
+        status: u16,
+        /// How long it asks to wait before another try.
+        retry_after: Option<Duration>,
+        /// What is wrong with it, and what may help.
+        reason: String,
+    },
+    /// A proxy opened no tunnel.
+    #[error("{proxy} opened no tunnel to {target}: {reason}")]
+    Tunnel {
+        /// The proxy.
+        proxy: String,
+        /// What was to be connected to.
+        target: String,
+        /// The status of its answer.
+        status: u16,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The peer broke a rule of WebSocket, or a limit: the connection was closed with the code of
+    /// that.
+    #[error("{peer} broke a rule of WebSocket: {violation}; closed with {}", .violation.code())]
+    WebSocket {
+        /// The peer.
+        peer: String,
+        /// The rule.
+        violation: Violation,
+    },
+    /// The connection ended without a close frame (which stands for close code 1006): what was sent
+    /// last may not have come.
+    #[error("{peer} ended the WebSocket without a close frame")]
+    Unclosed {
+        /// The peer.
+        peer: String,
+    },
+    /// Nothing can be sent: the WebSocket is closed, or is being closed.
+    #[error("the WebSocket with {peer} is closed with {code}: nothing can be sent")]
+    AfterClose {
+        /// The peer.
+        peer: String,
+        /// The code that it was closed with.
+        code: CloseCode,
+    },
     /// What came is not what the peer sent, or too much. The connection goes on.
     #[error("{what} from {peer}: {reason}")]
     Transfer {
@@ -218,6 +267,14 @@ pub enum Waiting {
     Message,
     /// The head of an answer of HTTP.
     Answer,
+    /// The answer to the handshake of a WebSocket.
+    Handshake,
+    /// The answer of a proxy that was asked for a tunnel.
+    Tunnel,
+    /// The answer to a ping of a WebSocket.
+    Pong,
+    /// The answer to a close frame of a WebSocket.
+    Close,
 }
 
 impl fmt::Display for Waiting {
@@ -231,6 +288,10 @@ impl fmt::Display for Waiting {
             Self::Any => f.write_str("any answer from"),
             Self::Message => f.write_str("message from"),
             Self::Answer => f.write_str("answer from"),
+            Self::Handshake => f.write_str("handshake with"),
+            Self::Tunnel => f.write_str("tunnel through"),
+            Self::Pong => f.write_str("pong from"),
+            Self::Close => f.write_str("close frame from"),
         }
     }
 }
@@ -295,6 +356,11 @@ impl ClientError {
             | Self::Cut { .. }
             | Self::Frame { .. }
             | Self::Message { .. }
+            | Self::Handshake { .. }
+            | Self::Tunnel { .. }
+            | Self::WebSocket { .. }
+            | Self::Unclosed { .. }
+            | Self::AfterClose { .. }
             | Self::Closed { .. }
             | Self::Left { .. }
             | Self::Transfer { .. }
@@ -311,7 +377,11 @@ impl ClientError {
     pub(super) const fn is_loss(&self) -> bool {
         matches!(
             self,
-            Self::Network(_) | Self::Closed { .. } | Self::Left { .. } | Self::Cut { .. }
+            Self::Network(_)
+                | Self::Closed { .. }
+                | Self::Left { .. }
+                | Self::Cut { .. }
+                | Self::Unclosed { .. }
         )
     }
 
@@ -329,6 +399,7 @@ impl ClientError {
             | Self::Closed { .. }
             | Self::Left { .. }
             | Self::Cut { .. }
+            | Self::Unclosed { .. }
             | Self::NotDone { .. } => GrpcCode::Unavailable,
             Self::Deadline { .. } => GrpcCode::DeadlineExceeded,
             Self::Reset { code, .. } => of_reset(code),
@@ -341,6 +412,10 @@ impl ClientError {
             | Self::Http { .. }
             | Self::Frame { .. }
             | Self::Message { .. }
+            | Self::Handshake { .. }
+            | Self::Tunnel { .. }
+            | Self::WebSocket { .. }
+            | Self::AfterClose { .. }
             | Self::Refused { .. }
             | Self::Transfer { .. }
             | Self::Request { .. }
@@ -362,6 +437,8 @@ impl ClientError {
                 | Self::Closed { .. }
                 | Self::Left { .. }
                 | Self::Cut { .. }
+                | Self::Unclosed { .. }
+                | Self::Handshake { status: 429 | 500..=599, .. }
                 | Self::Transfer { reason: TransferError::Length { .. }, .. }
                 | Self::Transfer { reason: TransferError::Checksum { .. }, .. }
                 | Self::Transfer { reason: TransferError::End, .. }

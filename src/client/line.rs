@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 
+use super::deadline::Deadline;
 use super::error::Waiting;
-use super::{ClientError, tls};
+use super::{ClientError, Tls, tls};
 use crate::mem::{Buf, Key};
 use crate::net::tls::Session;
 use crate::net::{NetworkError, Operation, Stream, StreamEvent};
@@ -87,6 +88,8 @@ pub(super) struct Line {
     send_error: Option<Errno>,
     receive_error: Option<Errno>,
     input: Input,
+    /// What came of a handshake of TLS on the connection.
+    secured: Option<Result<(), Errno>>,
 }
 
 /// What is known of a second descriptor, which the line does not read.
@@ -121,7 +124,31 @@ impl Line {
             send_error: None,
             receive_error: None,
             input: Input::Unknown,
+            secured: None,
         }
+    }
+
+    /// Speaks TLS from now on, with the server behind a proxy: what was sent and received before
+    /// was not TLS, and all of it was taken.
+    pub(super) fn secure(&mut self, tls: &Tls, deadline: Deadline) -> Result<(), ClientError> {
+        let session = tls.session()?;
+        self.drain(deadline.until, deadline.patience)?;
+        self.stream.secure_connected(&mut self.engine.reactor, self.key, session);
+        let done = loop {
+            if let Some(done) = self.secured.take() {
+                break done;
+            }
+            if deadline.is_over() {
+                return Err(self.late(Waiting::Connect, deadline.patience));
+            }
+            self.stream.feed(&mut self.engine.reactor, self.key);
+            self.turn(deadline.until)?;
+        };
+        self.failed(Operation::Connect, done.err())?;
+        // As of a connection that began with TLS.
+        self.received.extend(self.stream.take_held());
+        self.stream.pause(&mut self.engine.reactor, self.key);
+        Ok(())
     }
 
     pub(super) const fn peer(&self) -> SocketAddress {
@@ -351,13 +378,13 @@ impl Line {
             StreamEvent::End => self.ended = true,
             StreamEvent::Broken(errno) if verb == Verb::Send => self.send_error = Some(errno),
             StreamEvent::Broken(errno) => self.receive_error = Some(errno),
+            StreamEvent::Connected => self.secured = Some(Ok(())),
+            StreamEvent::ConnectFailed(errno) => self.secured = Some(Err(errno)),
             StreamEvent::Starved
             | StreamEvent::Sent(_)
             | StreamEvent::Writable
             | StreamEvent::Readable
-            | StreamEvent::Connected
             | StreamEvent::Secured
-            | StreamEvent::ConnectFailed(_)
             | StreamEvent::Quiet => {}
         }
     }

@@ -11,6 +11,7 @@
 //! | `messages` | exchanges of lines of JSON |
 //! | `grpc` | calls of gRPC, on those |
 //! | `http` | exchanges of HTTP, on connections that are used again |
+//! | `websocket` | messages of WebSocket |
 //! | `tls` | how any of the streams speak TLS |
 //! | `deadline` | until when something may take |
 //! | `patience` | how long it waits for an answer that may be long |
@@ -52,6 +53,7 @@ mod scripted;
 mod tcp;
 mod tls;
 mod udp;
+mod websocket;
 
 pub use self::address::{Target, TargetError, interleave};
 pub use self::connect::ConnectOptions;
@@ -68,4 +70,9 @@ pub use self::retry::retry;
 pub use self::tcp::{PumpError, Received, Tcp};
 pub use self::tls::Tls;
 pub use self::udp::Udp;
+pub use self::websocket::{
+    ProxyUrl, Reconnecting, WebSocket, WebSocketClose, WebSocketEvent, WebSocketMessage,
+    WebSocketOptions, WebSocketUrl,
+};
+pub use crate::service::reconnect::ReconnectPolicy;
 pub use crate::service::retry::RetryPolicy;

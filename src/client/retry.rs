@@ -75,12 +75,12 @@ impl Tries {
 }
 
 /// Bits that nobody can foretell: the keys of a new hasher.
-fn random() -> u64 {
+pub(super) fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }
 
 /// Parks for a time; others' wake-ups do not shorten it.
-fn rest(pause: Duration) {
+pub(super) fn rest(pause: Duration) {
     let start = clock::now();
     loop {
         let elapsed = clock::now().saturating_duration_since(start);

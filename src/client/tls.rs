@@ -71,15 +71,18 @@ impl Tls {
 
     /// Lets a stream that is to be connected speak TLS.
     pub(super) fn secure(&self, stream: &mut Stream) -> Result<(), ClientError> {
+        stream.secure(self.session()?);
+        Ok(())
+    }
+
+    /// A connection by TLS that has not begun.
+    pub(super) fn session(&self) -> Result<Session, ClientError> {
         let Some(name) = self.name.clone() else {
             let reason = "it is not known which name the server has to show".to_owned();
             return Err(ClientError::TlsOptions { reason });
         };
         let session = Session::client(&self.config, name, HANDSHAKE_MAX);
-        let session =
-            session.map_err(|error| ClientError::TlsOptions { reason: error.to_string() })?;
-        stream.secure(session);
-        Ok(())
+        session.map_err(|error| ClientError::TlsOptions { reason: error.to_string() })
     }
 }
 

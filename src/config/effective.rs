@@ -170,7 +170,10 @@ fn service(service: &ListenerService, config: &Config, f: &mut fmt::Formatter<'_
             let values = values.map(|(name, value)| (name.clone(), quoted(value)));
             let files = options.files.as_ref().map(|path| path.display().to_string());
             writeln!(f, "values = {}", toml::Value::Table(values.collect()))?;
-            writeln!(f, "files = {}", quoted(files.as_deref().unwrap_or("off")))
+            writeln!(f, "files = {}", quoted(files.as_deref().unwrap_or("off")))?;
+            let topics = options.topics.and_then(|topics| config.topics.get(topics));
+            let topics = topics.map_or("off", |topics| topics.name.as_str());
+            writeln!(f, "topics = {}", quoted(topics))
         }
         ListenerService::Messages { line_limit } => {
             writeln!(f, "line_limit = \"{}\"", Size((*line_limit).into()))

@@ -77,7 +77,8 @@ impl Config {
         let http = self.listeners.iter().filter_map(|listener| listener.service.http());
         let routes = http.flat_map(|http| &http.routes);
         let used = routes.filter_map(|route| route.action.websocket()?.topics());
-        let used: HashSet<usize> = used.collect();
+        let frames = self.listeners.iter().filter_map(|listener| listener.service.frame_topics());
+        let used: HashSet<usize> = used.chain(frames).collect();
         let unused = self.topics.iter().enumerate().filter(|(index, _)| !used.contains(index));
         let findings = unused.map(|(_, Topics { name, .. })| Finding {
             place: Place::topics(name),

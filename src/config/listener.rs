@@ -39,6 +39,8 @@ pub(super) struct RawListener {
 #[derive(Debug)]
 pub(super) struct ServiceKeys {
     pub(super) frame: FrameOptions,
+    /// The topics of a frame server, by name.
+    pub(super) topics: Option<Spanned<String>>,
     pub(super) line_limit: u32,
     pub(super) udp: UdpOptions,
     pub(super) max_flows: u32,
@@ -111,6 +113,11 @@ fn service_keys(section: &mut Section<'_, '_>) -> ServiceKeys {
     let max_payload = section.optional("max_payload", |v| accept::size(v, &MAX_PAYLOAD_RANGE));
     let values = values(section);
     let files = section.optional("files", |v| accept::path_unless(v, "off", accept::directory));
+    let topics = section.optional("topics", |v| accept::unless(v, "off", accept::name)).value();
+    let topics = topics.and_then(|topics| {
+        let span = topics.span();
+        topics.into_inner().map(|name| Spanned::new(span, name))
+    });
     let line_limit = section.optional("line_limit", |v| accept::size(v, &LINE_LIMIT_RANGE));
     let offload = section.optional("offload", accept::boolean);
     let steering = section.optional("steering", |v| accept::choice(v, STEERING_WORDS));
@@ -125,7 +132,9 @@ fn service_keys(section: &mut Section<'_, '_>) -> ServiceKeys {
             max_payload: max_payload.or(defaults::MAX_PAYLOAD),
             values,
             files: files.or(None),
+            topics: None,
         },
+        topics,
         line_limit: line_limit.or(defaults::LINE_LIMIT),
         udp: UdpOptions {
             offload: offload.or(defaults::OFFLOAD),

@@ -493,6 +493,20 @@ mod tests {
             assert_eq!(server.service.upstream(), None);
             assert_eq!(server.is_udp(), proxy.is_udp());
         }
+        // A browser finds the same by HTTP and by HTTPS.
+        for listener in &config.listeners[..2] {
+            let routes = &listener.service.http().expect("HTTP").routes;
+            let action_of = |path: &str| {
+                let path = PathPattern::Exact(path.to_owned());
+                let found = routes.iter().find(|route| route.path == path);
+                &found.expect("there is one").action
+            };
+            assert_eq!(*action_of("/ws"), Action::WebSocketPage);
+            let service = |path| &action_of(path).websocket().expect("an endpoint").service;
+            assert_eq!(*service("/ws/echo"), WebSocketService::Echo);
+            let both = WebSocketService::Topics { topics: 0, publish: true, subscribe: true };
+            assert_eq!(*service("/ws/topics"), both);
+        }
         let ListenerService::Frame { upstream: None, options } = &config.listeners[6].service
         else {
             panic!("a frame server")

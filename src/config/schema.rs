@@ -107,6 +107,7 @@ pub(super) const LISTENER: TableKeys = TableKeys {
         "max_payload",
         "values",
         "files",
+        "topics",
         "line_limit",
         "offload",
         "steering",
@@ -183,7 +184,7 @@ const KEYS_OF_PROTOCOLS: &[(&[&str], &[Protocol])] = &[
         &[Protocol::Tcp, Protocol::Echo, Protocol::Frame, Protocol::Messages, Protocol::Sni],
     ),
     (&["names", "hello_timeout", "hellos_max"], &[Protocol::Sni]),
-    (&["window", "max_payload", "values", "files"], &[Protocol::Frame]),
+    (&["window", "max_payload", "values", "files", "topics"], &[Protocol::Frame]),
     (&["line_limit"], &[Protocol::Messages]),
     (&["offload", "steering"], &[Protocol::Udp, Protocol::UdpEcho]),
     (&["max_flows", "flow_timeout"], &[Protocol::Udp]),
@@ -229,7 +230,7 @@ const KEYS_OF_PROTOCOLS: &[(&[&str], &[Protocol])] = &[
 ];
 
 /// The keys of a frame listener without an upstream.
-pub(super) const FRAME_SERVER_KEYS: &[&str] = &["values", "files"];
+pub(super) const FRAME_SERVER_KEYS: &[&str] = &["values", "files", "topics"];
 
 pub(super) const UPSTREAM: TableKeys = TableKeys {
     table: "[upstream.NAME]",

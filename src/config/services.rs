@@ -61,7 +61,22 @@ pub enum ListenerService {
 }
 
 impl ListenerService {
-    /// What HTTP does here, if it is HTTP.
+    /// The topics that clients of frames publish to, if there are any.
+    #[must_use]
+    pub const fn frame_topics(&self) -> Option<usize> {
+        match self {
+            Self::Frame { options, .. } => options.topics,
+            Self::Tcp { .. }
+            | Self::Echo
+            | Self::Udp { .. }
+            | Self::UdpEcho { .. }
+            | Self::Http(_)
+            | Self::Messages { .. }
+            | Self::Sni { .. } => None,
+        }
+    }
+
+    /// What a listener of HTTP answers.
     #[must_use]
     pub const fn http(&self) -> Option<&HttpOptions> {
         match self {
@@ -173,6 +188,8 @@ pub struct FrameOptions {
     pub values: Vec<(String, String)>,
     /// The directory whose files a GET gives. `None` for a proxy.
     pub files: Option<PathBuf>,
+    /// The topics that clients publish to, by their index in `Config::topics`. `None` for a proxy.
+    pub topics: Option<usize>,
 }
 
 impl Default for FrameOptions {
@@ -182,6 +199,7 @@ impl Default for FrameOptions {
             max_payload: defaults::MAX_PAYLOAD,
             values: Vec::new(),
             files: None,
+            topics: None,
         }
     }
 }

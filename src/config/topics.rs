@@ -152,13 +152,19 @@ fn one(name: String, mut section: Section<'_, '_>) -> Topics {
 
 /// Lets endpoints lead to the topics that they name.
 pub(super) fn refer(listeners: &mut [RawListener], topics: &[Topics], mistakes: &mut Vec<Mistake>) {
+    let mut find = |name: &Spanned<String>| {
+        let found = topics.iter().position(|topics| topics.name == *name.get_ref());
+        if found.is_none() {
+            mistakes.push(dangling(name, topics));
+        }
+        found
+    };
     for listener in listeners {
+        let keys = &mut listener.service;
+        keys.frame.topics = keys.topics.as_ref().and_then(&mut find);
         for route in &mut listener.service.http.routes {
             let Some(name) = &route.topics else { continue };
-            let found = topics.iter().position(|topics| topics.name == *name.get_ref());
-            if found.is_none() {
-                mistakes.push(dangling(name, topics));
-            }
+            let found = find(name);
             let action = route.rest.as_mut().map(|rest| &mut rest.action);
             if let (Some(Action::WebSocket(options)), Some(index)) = (action, found)
                 && let WebSocketService::Topics { topics, .. } = &mut options.service

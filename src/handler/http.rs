@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Answer;
 use crate::proto::http::{Fields, RequestHead};
+use crate::proto::websocket::handshake;
 
 /// Answers the requests of HTTP routes with `handler = "NAME"`.
 ///
@@ -105,6 +106,13 @@ impl HttpRequest<'_> {
     #[must_use]
     pub fn query(&self) -> Option<&str> {
         self.head.query()
+    }
+
+    /// The subprotocols that a client offers in the handshake of a WebSocket, the best first (RFC
+    /// 6455, section 4.1).
+    pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
+        // A token is ASCII.
+        handshake::subprotocols(&self.head.fields).filter_map(|one| std::str::from_utf8(one).ok())
     }
 
     /// The first value of a field, whose name is in lower case.

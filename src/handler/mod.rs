@@ -4,6 +4,7 @@
 //! |---|---|---|
 //! | requests of HTTP | [`HttpHandler`] | a route's `handler = "NAME"` |
 //! | calls of gRPC | [`grpc`] | the same, as such a handler |
+//! | WebSockets | [`WebSocketHandler`] | `websocket = { service = "handler", handler = "NAME" }` |
 //! | requests of frames and messages | [`Handler`] | commands and types that are not built in |
 //!
 //! All of them are made once for each worker, by a factory, and called on its loop; a panic costs
@@ -17,6 +18,7 @@
 //! | `shared` | what program and worker share of a request |
 //! | `exchange` | the worker's side of it |
 //! | `factories` | handlers by name |
+//! | `websocket` | WebSockets: what a program writes, and the worker's side |
 
 mod answer;
 mod blocking;
@@ -26,6 +28,7 @@ pub mod grpc;
 mod http;
 mod response;
 mod shared;
+mod websocket;
 
 pub use self::answer::{Answer, AnswerError};
 pub use self::blocking::{BlockingAnswer, BlockingBody, blocking_body, collect};
@@ -34,5 +37,12 @@ pub use self::factories::HttpHandlers;
 pub use self::http::{BodyReceiver, HttpHandler, HttpRequest, Reading};
 pub use self::response::{InvalidField, Response, Trailers};
 pub(crate) use self::shared::{Ending, Host, Look, Said, Takes, Work};
+pub(crate) use self::websocket::{
+    Accepted, Frame, Opening, SocketExchange, SocketLook, SocketSaid,
+};
+pub use self::websocket::{
+    Message, Opened, Prepared, SendError, SlowMembers, WebSocketGroup, WebSocketHandler,
+    WebSocketHandlers, WebSocketReceiver, WebSocketSender,
+};
 pub use crate::service::handler::{Handler, Kind, Refusal, Request};
 pub(crate) use crate::service::handler::{Panicked, contain};

@@ -22,7 +22,7 @@ use crate::config::{
     self, Config, ListenAddress, Listener, ListenerService, Runtime, SendProxyProtocol,
     ServerAddress, SocketOptions, SpliceMode, UdpOptions, Upstream,
 };
-use crate::handler::HttpHandlers;
+use crate::handler::{HttpHandlers, WebSocketHandlers};
 use crate::net::{DatagramBindOptions, ListenOptions, Steering};
 use crate::proto::frame::{ClientOptions, Features, ServerOptions};
 use crate::proto::proxy_protocol::Version;
@@ -32,6 +32,7 @@ use crate::service::cluster::pool::PoolOptions;
 use crate::service::frame::FrameService;
 use crate::service::proxy::{CREDIT_FIRST, ExchangerOptions, MeterOptions};
 use crate::service::retry::RetryPolicy;
+use crate::session::topics::TopicSet;
 use crate::session::{
     DatagramOptions, DatagramService, DescriptorLimits, Folder, FrameOptions, HandlerFactory,
     ListenerOptions, RelayOptions, ServiceOptions, SessionOptions, SniOptions, TlsOptions,
@@ -84,7 +85,8 @@ fn service(
             ServiceOptions::FrameProxy { upstream, server: frame_server(options) }
         }
         ListenerService::Frame { upstream: None, options } => {
-            ServiceOptions::Frame(Arc::new(frame(listener, options)?))
+            let topics = options.topics.map(|topics| builder.topics.set(&config.topics[topics]));
+            ServiceOptions::Frame(Arc::new(frame(listener, options, topics)?))
         }
         ListenerService::Messages { line_limit } => {
             ServiceOptions::Messages { line_limit: *line_limit }
@@ -126,15 +128,21 @@ pub(super) fn folder(listener: &Listener, path: &Path) -> Result<Folder, StartEr
 }
 
 /// The framed protocol's own service, with its folder open.
-fn frame(listener: &Listener, options: &config::FrameOptions) -> Result<FrameOptions, StartError> {
+fn frame(
+    listener: &Listener,
+    options: &config::FrameOptions,
+    topics: Option<Arc<TopicSet>>,
+) -> Result<FrameOptions, StartError> {
     let values = options.values.iter();
     Ok(FrameOptions {
         service: FrameService {
             server: frame_server(options),
             values: values.map(|(name, value)| (name.clone(), value.clone().into())).collect(),
             has_files: options.files.is_some(),
+            publishes: topics.is_some(),
         },
         root: options.files.as_deref().map(|path| folder(listener, path)).transpose()?,
+        topics,
     })
 }
 
@@ -288,11 +296,19 @@ pub(super) fn settings(config: &Config) -> WorkerSettings {
     }
 }
 
+/// What the program adds.
+#[derive(Debug, Default)]
+pub(super) struct OwnHandlers {
+    pub(super) framed: HandlerFactory,
+    pub(super) http: HttpHandlers,
+    pub(super) websocket: WebSocketHandlers,
+}
+
 /// What one worker is set up with beside its plan.
 pub(super) fn sessions(
     config: &Config,
     (workers, worker): (&Arc<Workers>, usize),
-    (handlers, descriptors): ((&HandlerFactory, &HttpHandlers), DescriptorLimits),
+    (handlers, descriptors): (&OwnHandlers, DescriptorLimits),
     seed: u64,
 ) -> SessionOptions {
     let settings = settings(config);
@@ -307,8 +323,9 @@ pub(super) fn sessions(
         websocket_takeover_memory: config.runtime.websocket_takeover_memory,
         connections_max,
         access_log,
-        handler: handlers.0.clone(),
-        http_handlers: handlers.1.clone(),
+        handler: handlers.framed.clone(),
+        http_handlers: handlers.http.clone(),
+        websocket_handlers: handlers.websocket.clone(),
         workers: Arc::clone(workers),
         worker,
         hand_off_ratio: config.runtime.handoff_ratio,

@@ -17,7 +17,7 @@ use crate::config::{
     ListenAddress, Listener, ListenerService, ListenerTls, Place, ServerAddress, Severity,
     TlsPolicy, Upstream, UpstreamTls, Users, WebSocketService,
 };
-use crate::handler::HttpHandlers;
+use crate::handler::{HttpHandlers, WebSocketHandlers};
 use crate::net::tls::{Pin, PolicyError, check_issuers, check_revocations};
 
 /// Names that are resolved at a time.
@@ -35,14 +35,14 @@ pub struct Inspection {
 }
 
 /// Checks the folders, files and logs that a configuration names, and loads its certificates as a
-/// start does. Nothing is created. Routes may name `handlers`, and those that are always there.
+/// start does. Nothing is created. Routes may name these handlers, and those that are always there.
 #[must_use]
-pub fn inspect(config: &Config, handlers: &HttpHandlers) -> Inspection {
-    let handlers = handlers.clone().with_built_in();
+pub fn inspect(config: &Config, http: &HttpHandlers, websocket: &WebSocketHandlers) -> Inspection {
+    let handlers = (&http.clone().with_built_in(), websocket);
     let mut found = Inspection::default();
     for (index, listener) in config.listeners.iter().enumerate() {
         found.listener(Place::listener(index), listener);
-        found.handlers(&Place::listener(index), listener, &handlers);
+        found.handlers(&Place::listener(index), listener, handlers);
     }
     if let Some(tls) = config.admin.tls.as_ref().filter(|_| config.admin.enabled) {
         let make =
@@ -135,7 +135,12 @@ impl Inspection {
         }
     }
 
-    fn handlers(&mut self, place: &Place, listener: &Listener, handlers: &HttpHandlers) {
+    fn handlers(
+        &mut self,
+        place: &Place,
+        listener: &Listener,
+        (handlers, sockets): (&HttpHandlers, &WebSocketHandlers),
+    ) {
         let routes = listener.service.http().map(|http| http.routes.iter());
         for (at, route) in routes.into_iter().flatten().enumerate() {
             if let Action::Handler(name) = &route.action
@@ -151,9 +156,14 @@ impl Inspection {
                 self.error(place, format!("there is no handler `{name}`"), help);
             }
             let service = route.action.websocket().map(|options| &options.service);
-            if let Some(WebSocketService::Handler(name)) = service {
+            if let Some(WebSocketService::Handler(name)) = service
+                && sockets.place(name).is_none()
+            {
                 let place = place.clone().key("route").at(at).key("websocket").key("handler");
-                let help = "programs that use Ringway as a library add them; this one has none";
+                let known: Vec<&str> = sockets.names().collect();
+                let has = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                let help =
+                    format!("programs that use Ringway as a library add them; this one has {has}");
                 self.error(place, format!("there is no WebSocket handler `{name}`"), help);
             }
         }

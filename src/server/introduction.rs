@@ -3,7 +3,7 @@
 
 use super::Running;
 use super::plan::Inventory;
-use crate::config::{Action, Config, HttpOptions, Listener, ListenerService};
+use crate::config::{Action, Config, HttpOptions, Listener, ListenerService, PathPattern};
 use crate::ring::SocketAddress;
 use crate::service::http::status_page::{Introduced, Introduction, Place};
 
@@ -30,6 +30,7 @@ pub(super) fn introduction(
             what: what(config, listener),
             addresses: addresses.iter().map(ToString::to_string).collect(),
             link: link(listener, first),
+            websocket_page: websocket_page(listener, first),
             command: command(listener, first, "ringway"),
             place: place(listener)?,
         })
@@ -109,6 +110,16 @@ fn link(listener: &Listener, address: &SocketAddress) -> Option<String> {
     let address = address.ip().filter(|address| !address.ip().is_unspecified())?;
     let scheme = if listener.tls.is_some() { "https" } else { "http" };
     Some(format!("{scheme}://{address}/"))
+}
+
+/// Where a browser tries its WebSockets, if there is a page for that at a path that is known.
+fn websocket_page(listener: &Listener, address: &SocketAddress) -> Option<String> {
+    let mut routes = listener.service.http()?.routes.iter();
+    let path = routes.find_map(|route| match (&route.action, &route.path) {
+        (Action::WebSocketPage, PathPattern::Exact(path)) => path.strip_prefix('/'),
+        _ => None,
+    })?;
+    Some(link(listener, address)? + path)
 }
 
 /// A command that tries it.

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc as channel, oneshot};
 use super::access_log::AccessFiles;
 use super::admin::AdminError;
 use super::admin::log_level::LogLevelControl;
-use super::build;
+use super::build::{self, OwnHandlers};
 use super::control::{Command, Control, WorkerHandle};
 use super::descriptors::raise_descriptor_limit;
 use super::health::AllChecks;
@@ -25,7 +25,7 @@ use super::reload::{ConfigSource, ReloadCounts, ReloadError, Reloaded, Wanted};
 use super::sink::LostLines;
 use super::worker::{Message, Report, Worker, cpus, pin};
 use crate::config::{Config, ListenerService, WorkerCount, defaults};
-use crate::handler::HttpHandlers;
+use crate::handler::{HttpHandlers, WebSocketHandlers};
 use crate::net::BindError;
 use crate::ring::SocketAddress;
 use crate::ring::uring::{RingOptions, RingSize, SetupError, Uring};
@@ -132,6 +132,22 @@ pub enum StartError {
         /// Those that there are.
         known: Vec<String>,
     },
+    /// A route names a WebSocket handler that the program does not have.
+    #[error(
+        "listener {listener}: route {route}: there is no WebSocket handler {name:?}: this program \
+         has {}",
+        if known.is_empty() { "none".to_owned() } else { known.join(", ") }
+    )]
+    WebSocketHandler {
+        /// The listener.
+        listener: String,
+        /// The route.
+        route: String,
+        /// The name.
+        name: String,
+        /// Those that there are.
+        known: Vec<String>,
+    },
     /// A path is too long for a unix socket.
     #[error("the path {0:?} is too long for a unix socket: at most 107 bytes")]
     Path(PathBuf),
@@ -165,6 +181,8 @@ pub struct StartOptions {
     pub handler: HandlerFactory,
     /// The handlers of HTTP requests, and of calls of gRPC: routes name them.
     pub http_handlers: HttpHandlers,
+    /// The handlers of WebSockets: routes name them.
+    pub websocket_handlers: WebSocketHandlers,
     /// Threads for what handlers have done by
     /// [`Answer::spawn_blocking`](crate::handler::Answer::spawn_blocking). None: as many as there
     /// are processors, but at least four. Without handlers, there are none.
@@ -210,7 +228,14 @@ impl Server {
     /// What could not be had, on what, and why; nothing is left running then.
     pub fn start_with(config: Config, options: StartOptions) -> Result<Running, StartError> {
         let StartOptions {
-            handler, http_handlers, tls_key_log, log_lost, log_level, source, ..
+            handler,
+            http_handlers,
+            websocket_handlers,
+            tls_key_log,
+            log_lost,
+            log_level,
+            source,
+            ..
         } = options;
         let handler_threads = match options.handler_threads {
             _ if http_handlers.is_empty() => 0,
@@ -229,11 +254,14 @@ impl Server {
         let mut planner =
             Planner::new(Arc::clone(&workers), &config, tls_key_log.as_deref(), seed)?;
         planner.handlers = http_handlers.clone();
+        planner.websocket_handlers = websocket_handlers.clone();
         let ready = planner.plan(config, clock::now())?;
         let admin = super::admin::bind(&ready.config.admin)?;
         let admin_address = admin.as_ref().and_then(|listener| listener.local_addr().ok());
         let (reports_in, reports) = channel::unbounded_channel();
-        let fixed = Fixed { workers: &workers, handler, http_handlers, descriptors, seed };
+        let handlers =
+            OwnHandlers { framed: handler, http: http_handlers, websocket: websocket_handlers };
+        let fixed = Fixed { workers: &workers, handlers, descriptors, seed };
         let Ready { id, config, plans, inventory, addresses, checks, admin_tls, .. } = ready;
         workers.introduce(introduction(&config, &inventory, &addresses, admin_address));
         let handles = spawn_all(&config, &fixed, &cpus, &reports_in, plans)?;
@@ -391,8 +419,7 @@ struct Place {
 /// What all workers have in common, whatever their plan.
 struct Fixed<'a> {
     workers: &'a Arc<Workers>,
-    handler: HandlerFactory,
-    http_handlers: HttpHandlers,
+    handlers: OwnHandlers,
     descriptors: DescriptorLimits,
     seed: u64,
 }
@@ -439,8 +466,8 @@ fn spawn(
     let failed = |source| StartError::System { call: "eventfd", source };
     let (sender, inbox) = mailbox().map_err(failed)?;
     let own = (fixed.workers, place.worker);
-    let handlers = (&fixed.handler, &fixed.http_handlers);
-    let options = build::sessions(config, own, (handlers, fixed.descriptors), fixed.seed);
+    let added = (&fixed.handlers, fixed.descriptors);
+    let options = build::sessions(config, own, added, fixed.seed);
     let (ready, started) = mpsc::channel();
     let thread = std::thread::Builder::new()
         .name(format!("worker-{}", place.worker))

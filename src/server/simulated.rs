@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use super::StartError;
-use super::build;
+use super::build::{self, OwnHandlers};
 use super::plan::Planner;
 use super::worker::Worker;
 use crate::config::Config;
 use crate::handler::HttpHandlers;
 use crate::ring::{Driver, Fd};
-use crate::session::{DescriptorLimits, HandlerFactory, Workers};
+use crate::session::{DescriptorLimits, Workers};
 
 /// What hashes and random choices begin with: the same in every run.
 const SEED: u64 = 1;
@@ -35,8 +35,8 @@ pub fn simulated<D: Driver>(
     planner.handlers = handlers.clone();
     let now = driver.now();
     let ready = planner.plan_given(config, sockets, now)?;
-    let fixed = ((&HandlerFactory::default(), handlers), DescriptorLimits::OPEN);
-    let options = build::sessions(config, (&workers, 0), fixed, SEED);
+    let own = OwnHandlers { http: handlers.clone(), ..OwnHandlers::default() };
+    let options = build::sessions(config, (&workers, 0), (&own, DescriptorLimits::OPEN), SEED);
     let mut worker = Worker::new(driver, options, None);
     for plan in ready.plans {
         worker.sessions().replace_plan(plan.options);

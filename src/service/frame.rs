@@ -6,6 +6,7 @@ pub mod transfers;
 use std::collections::BTreeMap;
 
 use super::handler::{self, Handler, Kind, Refusal};
+use super::topics::{Fault, Publication};
 use crate::proto::frame::{
     Code, Command, End, FrameError, Header, Request, Server, ServerEvent, ServerOptions, Version,
     parse_message, parse_name, write_error_payload, write_frame,
@@ -20,7 +21,12 @@ pub struct FrameService {
     pub values: BTreeMap<String, Vec<u8>>,
     /// Whether GET of other names may give files.
     pub has_files: bool,
+    /// Whether messages of the type [`PUBLISH`] publish to topics.
+    pub publishes: bool,
 }
+
+/// The type of messages that publish: their payloads are those of the binary format of topics.
+pub const PUBLISH: &str = "publish";
 
 /// What one connection did since it was last asked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -100,6 +106,8 @@ pub struct Sources<'a> {
     pub handler: &'a mut dyn Handler,
     /// Writes the server's counters, as JSON.
     pub stats: &'a dyn Fn(&mut Vec<u8>),
+    /// Publishes to the topics of the service, where there are any.
+    pub publish: &'a mut dyn FnMut(Publication) -> Result<(), Fault>,
 }
 
 impl std::fmt::Debug for Sources<'_> {
@@ -199,7 +207,7 @@ impl Responder {
                 Got::File(name) => return Ok(Served::File { stream, name }),
                 Got::Refused(code, text) => Some((code, text)),
             },
-            _ => ask(sources.handler, &request, scratch, body).err(),
+            _ => ask(service, sources, &request, scratch, body).err(),
         };
         let (code, text) = match refused {
             None if scratch.len() <= usize::from(max) => {
@@ -337,7 +345,8 @@ fn is_file_name(name: &str) -> bool {
 
 /// Asks what the program has added, or answers a built-in type of message.
 fn ask(
-    handler: &mut dyn Handler,
+    service: &FrameService,
+    sources: &mut Sources<'_>,
     request: &Request<'_>,
     answer: &mut Vec<u8>,
     body: &mut Vec<u8>,
@@ -353,11 +362,14 @@ fn ask(
             answer.extend_from_slice(payload);
             return Ok(());
         }
+        if kind == PUBLISH && service.publishes {
+            return publish(payload, sources.publish);
+        }
         (Kind::Message(kind), payload)
     } else {
         (Kind::Command(request.command.0), request.payload)
     };
-    let result = handler.handle(&handler::Request { kind, payload }, body);
+    let result = sources.handler.handle(&handler::Request { kind, payload }, body);
     answer.extend_from_slice(body);
     result.map_err(|refusal| {
         let code = match refusal {
@@ -367,6 +379,29 @@ fn ask(
             Refusal::Internal(_) => Code::Internal,
         };
         (code, refusal.to_string())
+    })
+}
+
+/// Publishes what a message says.
+fn publish(
+    payload: &[u8],
+    publish: &mut dyn FnMut(Publication) -> Result<(), Fault>,
+) -> Result<(), (Code, String)> {
+    let published = Publication::of_binary(payload).and_then(publish);
+    published.map_err(|fault| {
+        let code = match fault {
+            Fault::RetainedFull | Fault::TooManyFilters(_) => Code::Overloaded,
+            Fault::BadMessage(_)
+            | Fault::UnknownOp
+            | Fault::InvalidTopic(_)
+            | Fault::InvalidFilter(_)
+            | Fault::NotPermitted(_)
+            | Fault::TooManySubscriptions(_)
+            | Fault::NotSubscribed
+            | Fault::TooDeep
+            | Fault::TooLarge(_) => Code::BadPayload,
+        };
+        (code, format!("{}: {fault}", fault.code()))
     })
 }
 
@@ -381,6 +416,7 @@ mod tests {
             server: ServerOptions { window: 8, max_payload: 64, features: Features::ALL },
             values: values.map(|(name, value)| (name.to_owned(), value.to_vec())).into(),
             has_files: true,
+            publishes: true,
         }
     }
 
@@ -410,8 +446,15 @@ mod tests {
         let mut responder = Responder::new(&service);
         let mut input = Vec::new();
         write_frame(&Header::new(Version::V1, command), payload, &mut input);
-        let mut sources =
-            Sources { handler: &mut Upper, stats: &|out| out.extend_from_slice(b"{}") };
+        let mut publish = |one: Publication| match one.topic().as_str() {
+            "full" => Err(Fault::RetainedFull),
+            _ => Ok(()),
+        };
+        let mut sources = Sources {
+            handler: &mut Upper,
+            stats: &|out| out.extend_from_slice(b"{}"),
+            publish: &mut publish,
+        };
         let (mut rest, mut out) = (&*input, Vec::new());
         match responder.next(&service, &mut rest, &mut sources, &mut out) {
             Ok(Served::Written) => {}
@@ -431,6 +474,19 @@ mod tests {
             answers.push(format!("{} {text}", frame.header.command));
         }
         answers
+    }
+
+    #[test]
+    fn messages_publish_to_the_topics_of_the_service() {
+        let message = |topic: &str, payload: &[u8]| {
+            let len = u16::try_from(topic.len()).unwrap().to_be_bytes();
+            [&b"\x07publish\x01"[..], &len, topic.as_bytes(), payload].concat()
+        };
+        assert_eq!(ask_one(Command::MESSAGE, &message("a", b"hi")), ["MESSAGE \u{7}publish"]);
+        let full = ask_one(Command::MESSAGE, &message("full", b"hi"));
+        assert!(full[0].contains("retained_full"), "{full:?}");
+        let invalid = ask_one(Command::MESSAGE, &message("a/+", b"hi"));
+        assert!(invalid[0].contains("invalid_topic"), "{invalid:?}");
     }
 
     #[test]

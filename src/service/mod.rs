@@ -15,6 +15,7 @@ pub mod http;
 pub mod messages;
 pub mod pace;
 pub mod proxy;
+pub mod reconnect;
 pub mod retry;
 pub mod topics;
 

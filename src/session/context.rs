@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 
 use super::http::{shown, state::HttpState};
+use super::options::Speaks;
 use super::plan::{ListenerPlan, Plan};
 use super::stats::ErrorKind;
 use super::topics::Topics;
@@ -164,11 +165,11 @@ impl<D: Driver> Context<D> {
     pub(super) fn open_socket(
         &mut self,
         stream: &mut Stream,
-        upstream: usize,
-        server: usize,
+        (upstream, server): (usize, usize),
+        speaks: Speaks,
     ) -> Result<Fd, Errno> {
         let upstream = &self.plan.upstreams[upstream];
-        upstream.secure(stream, server)?;
+        upstream.secure(stream, server, speaks)?;
         let driver = self.reactor.driver();
         let socket = driver.socket(&upstream.servers[server])?;
         driver.configure(socket, &upstream.stream);

@@ -358,8 +358,9 @@ impl<D: Driver> Sessions<D> {
                 session.hold();
             }
         }
+        let now = self.context.now();
         let HttpState { proxy, links, .. } = &mut self.context.http;
-        proxy.hold();
+        proxy.hold(now);
         links.hold(proxy.budget_mut());
         let budget = self.context.http.proxy.budget();
         let stats = &self.context.stats().waiting;

@@ -8,8 +8,9 @@ use nix::errno::Errno;
 
 use super::http::options::{ClusterOptions, HttpOptions};
 use super::resources::Folder;
+use super::topics::TopicSet;
 use super::workers::Workers;
-use crate::handler::HttpHandlers;
+use crate::handler::{HttpHandlers, WebSocketHandlers};
 use crate::net::tls::kernel::Report;
 use crate::net::tls::{
     ClientConfig, Resolver, ServerConfig, ServerName, Session as TlsSession, TlsError,
@@ -52,6 +53,8 @@ pub struct SessionOptions {
     pub handler: HandlerFactory,
     /// The program's handlers of HTTP requests.
     pub http_handlers: HttpHandlers,
+    /// Its handlers of WebSockets.
+    pub websocket_handlers: WebSocketHandlers,
     /// What hashes and random choices begin with, unlike in any other process.
     pub seed: u64,
     /// From which descriptors on no more connections are taken.
@@ -148,6 +151,12 @@ impl UpstreamTls {
     pub fn session(&self, server: usize) -> Result<TlsSession, TlsError> {
         TlsSession::client(&self.config.get(), self.names[server].clone(), SERVER_HANDSHAKE_MAX)
     }
+
+    /// The same for one that speaks HTTP/1.1, whatever else the server may choose.
+    fn session_of_http1(&self, server: usize) -> Result<TlsSession, TlsError> {
+        let (config, name) = (self.config.get(), self.names[server].clone());
+        TlsSession::client_with(&config, name, vec![b"http/1.1".to_vec()], SERVER_HANDSHAKE_MAX)
+    }
 }
 
 /// How connections of TLS are passed on by the name that their clients ask for.
@@ -227,6 +236,20 @@ impl ServiceOptions {
         }
     }
 
+    /// The topics that clients of frames publish to, if there are any.
+    #[must_use]
+    pub fn frame_topics(&self) -> Option<&Arc<TopicSet>> {
+        match self {
+            Self::Frame(options) => options.topics.as_ref(),
+            Self::Echo
+            | Self::Tcp { .. }
+            | Self::Sni(_)
+            | Self::Messages { .. }
+            | Self::Http(_)
+            | Self::FrameProxy { .. } => None,
+        }
+    }
+
     /// The numbers of the upstreams that its connections may go to, each once.
     #[must_use]
     pub fn upstreams(&self) -> Vec<usize> {
@@ -249,6 +272,8 @@ pub struct FrameOptions {
     pub service: FrameService,
     /// The folder of the files that it gives.
     pub root: Option<Folder>,
+    /// The topics that its clients may publish to.
+    pub topics: Option<Arc<TopicSet>>,
 }
 
 /// Makes a worker's own [`Handler`].
@@ -335,14 +360,32 @@ pub struct UpstreamOptions {
     pub tls: Option<Arc<UpstreamTls>>,
 }
 
+/// What is spoken on a connection to a server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Speaks {
+    /// What the upstream is set up for.
+    Any,
+    /// HTTP/1.1, whatever else that allows.
+    Http1,
+}
+
 impl UpstreamOptions {
     /// Lets a stream that is to be connected to a server speak TLS, if the servers do.
     ///
     /// # Errors
     /// When no TLS connection can be made: then there must be none at all.
-    pub(super) fn secure(&self, stream: &mut Stream, server: usize) -> Result<(), Errno> {
+    pub(super) fn secure(
+        &self,
+        stream: &mut Stream,
+        server: usize,
+        speaks: Speaks,
+    ) -> Result<(), Errno> {
         let Some(tls) = &self.tls else { return Ok(()) };
-        match tls.session(server) {
+        let session = match speaks {
+            Speaks::Any => tls.session(server),
+            Speaks::Http1 => tls.session_of_http1(server),
+        };
+        match session {
             Ok(session) => {
                 stream.secure(session);
                 tls.kernel.iter().for_each(|report| stream.offer_kernel(Arc::clone(report)));

@@ -139,8 +139,10 @@ impl<D: Driver> Sessions<D> {
         if let Some(folders) = plan.folders {
             context.keep_folders(&folders);
         }
-        let routes = listeners.iter().filter_map(|one| one.options.service.http());
-        context.topics.keep(routes.flat_map(|options| options.topics()));
+        let services = || listeners.iter().map(|one| &one.options.service);
+        let routes = services().filter_map(|one| one.http()).flat_map(|options| options.topics());
+        let frames = services().filter_map(|one| one.frame_topics());
+        context.topics.keep(routes.chain(frames));
         let before = context.plan.set_listeners(&listeners);
         context.plan.id = id;
         context.cell().set_plan(id);

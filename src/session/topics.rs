@@ -7,10 +7,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::Sessions;
-use super::context::Context;
 use super::http::Delivery;
 use super::kind::Session;
-use super::workers::WorkerMessage;
+use super::workers::{WorkerMessage, Workers};
 use crate::mem::{Key, Slab};
 use crate::proto::http2::StreamId;
 use crate::ring::Driver;
@@ -129,7 +128,8 @@ impl TopicSet {
         Arc::ptr_eq(&self.workers, &other.workers)
     }
 
-    /// Leaves a publication for a worker. Returns whether it is to be told.
+    /// Leaves a publication for a worker. Returns whether it is to be told: that is up to the one
+    /// caller who gets true. The worker may take what is there before it is told.
     fn leave(&self, worker: usize, publication: &Publication) -> bool {
         let Some(of) = self.workers.get(worker) else { return false };
         let mut inbox = of.inbox.lock().unwrap_or_else(PoisonError::into_inner);
@@ -137,16 +137,18 @@ impl TopicSet {
         if inbox.bytes + cost > self.options.exchange_bytes && !inbox.waiting.is_empty() {
             // Workers count in turn, under the lock.
             of.lost.add(1);
-            return !inbox.is_told;
+        } else {
+            inbox.bytes += cost;
+            inbox.waiting.push(publication.clone());
         }
-        inbox.bytes += cost;
-        inbox.waiting.push(publication.clone());
-        !inbox.is_told
+        // Under the lock: once the worker was told it may take them at any time.
+        !std::mem::replace(&mut inbox.is_told, true)
     }
 
-    fn note_told(&self, worker: usize) {
+    /// A worker could not be told; the next publication tries again.
+    fn note_untold(&self, worker: usize) {
         if let Some(of) = self.workers.get(worker) {
-            of.inbox.lock().unwrap_or_else(PoisonError::into_inner).is_told = true;
+            of.inbox.lock().unwrap_or_else(PoisonError::into_inner).is_told = false;
         }
     }
 
@@ -286,6 +288,42 @@ impl Topics {
         !self.pending.is_empty()
     }
 
+    /// A subscriber has published something: all workers deliver it.
+    pub(super) fn publish(&mut self, place: Place, publication: Publication, workers: &Workers) {
+        let Some(local) = self.hubs.get(place.hub) else { return };
+        self.spread(&local.set, &publication, workers);
+        self.push(place.hub, publication);
+    }
+
+    /// Something is published that did not come from a subscriber.
+    ///
+    /// # Errors
+    /// Why it is not published.
+    pub(super) fn publish_to(
+        &mut self,
+        set: &Arc<TopicSet>,
+        publication: Publication,
+        workers: &Workers,
+    ) -> Result<(), Fault> {
+        let Some(hub) = self.hub(set) else { return Ok(()) };
+        let Some(local) = self.hubs.get_mut(hub) else { return Ok(()) };
+        let publication = local.hub.publish(publication)?;
+        self.spread(set, &publication, workers);
+        self.push(hub, publication);
+        Ok(())
+    }
+
+    /// Leaves a publication for the other workers.
+    fn spread(&self, set: &Arc<TopicSet>, publication: &Publication, workers: &Workers) {
+        for worker in (0..set.workers.len()).filter(|worker| *worker != self.worker) {
+            if set.leave(worker, publication)
+                && !workers.send(worker, WorkerMessage::Topics(Arc::clone(set)))
+            {
+                set.note_untold(worker);
+            }
+        }
+    }
+
     fn push(&mut self, hub: Key, publication: Publication) {
         self.pending_bytes += publication.cost();
         self.pending.push_back((hub, publication));
@@ -324,44 +362,6 @@ impl Topics {
     }
 }
 
-impl<D: Driver> Context<D> {
-    /// A subscriber has published something: all workers deliver it.
-    pub(super) fn publish(&mut self, place: Place, publication: Publication) {
-        let Some(local) = self.topics.hubs.get(place.hub) else { return };
-        let set = Arc::clone(&local.set);
-        self.spread(&set, &publication);
-        self.topics.push(place.hub, publication);
-    }
-
-    /// Something is published that did not come from a subscriber.
-    ///
-    /// # Errors
-    /// Why it is not published.
-    pub(super) fn publish_to(
-        &mut self,
-        set: &Arc<TopicSet>,
-        publication: Publication,
-    ) -> Result<(), Fault> {
-        let Some(hub) = self.topics.hub(set) else { return Ok(()) };
-        let Some(local) = self.topics.hubs.get_mut(hub) else { return Ok(()) };
-        let publication = local.hub.publish(publication)?;
-        self.spread(set, &publication);
-        self.topics.push(hub, publication);
-        Ok(())
-    }
-
-    fn spread(&self, set: &Arc<TopicSet>, publication: &Publication) {
-        let own = self.options.worker;
-        for worker in (0..set.workers.len()).filter(|worker| *worker != own) {
-            if set.leave(worker, publication)
-                && self.options.workers.send(worker, WorkerMessage::Topics(Arc::clone(set)))
-            {
-                set.note_told(worker);
-            }
-        }
-    }
-}
-
 impl<D: Driver> Sessions<D> {
     /// Delivers what was published to the subscribers of this worker.
     pub(super) fn deliver_topics(&mut self) {
@@ -382,5 +382,36 @@ impl<D: Driver> Sessions<D> {
             left = left.saturating_sub(targets.len().max(1));
             self.context.topics.targets = targets;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_worker_is_told_again_of_what_comes_after_it_took() {
+        let options = TopicOptions {
+            message_max: 100,
+            subscriptions_max: 1,
+            filters_max: 1,
+            queue_max: 1,
+            queue_bytes: 100,
+            queue_policy: QueuePolicy::DropOldest,
+            retained_max: 1,
+            retained_bytes: 100,
+            exchange_bytes: 1_000,
+        };
+        let set = TopicSet::new("demo", options, 2);
+        let publication = Publication::new(b"a", &b"1"[..], false).unwrap();
+        for _ in 0..2 {
+            assert!(set.leave(1, &publication));
+            assert!(!set.leave(1, &publication));
+            // Between the two, the publisher's thread may have stood still: it notes nothing more.
+            assert_eq!(set.take(1).len(), 2);
+        }
+        assert!(set.leave(1, &publication));
+        set.note_untold(1);
+        assert!(set.leave(1, &publication));
     }
 }

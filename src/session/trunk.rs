@@ -8,6 +8,7 @@ use nix::errno::Errno;
 use super::Due;
 use super::context::Context;
 use super::failure::{failure_of, tls_error};
+use super::options::Speaks;
 use super::plan::UpstreamPlan;
 use super::write_buffer::WriteBuffer;
 use crate::mem::{Backlog, Key};
@@ -75,7 +76,7 @@ impl TrunkConnection {
         context.exchanger(self.upstream).trunk_attached(self.trunk, key);
         let upstream = &context.plan.upstreams[self.upstream];
         let (address, timeout) = (upstream.servers[self.server], upstream.connect_timeout);
-        match context.open_socket(&mut self.stream, self.upstream, self.server) {
+        match context.open_socket(&mut self.stream, (self.upstream, self.server), Speaks::Any) {
             Ok(socket) => {
                 self.stream.connect(&mut context.reactor, key, socket, address);
                 let deadline = context.now() + timeout;

@@ -138,6 +138,10 @@ path = "/status"
 status_page = true
 
 [[listener.route]]
+path = "/ws"
+websocket_page = true
+
+[[listener.route]]
 handler = "own"
 
 [[listener]]
@@ -1409,7 +1413,7 @@ protocol = "http"
 ^^^^^^^^^^^^^^^^^^
 path = "/a"
 error: this route has no action
-help: add one of: proxy, files, redirect, respond, echo, status_page, handler, websocket
+help: add one of: proxy, files, redirect, respond, echo, status_page, websocket_page, handler, websocket
 
 [[listener]]
 name = "a"
@@ -1701,11 +1705,12 @@ fn values_of_http_listeners_arrive_where_they_belong() {
 #[test]
 fn values_of_routes_arrive_where_they_belong() {
     let config = good(UNUSUAL);
-    let [proxy, files, redirect, respond, echo, status, handler] =
+    let [proxy, files, redirect, respond, echo, status, socket_page, handler] =
         http(&config, "http").routes.as_slice()
     else {
         panic!("seven")
     };
+    assert_eq!(socket_page.action, Action::WebSocketPage);
     assert_eq!(handler.action, Action::Handler("own".to_owned()));
     let host = |name: &str| HostPattern::Exact(name.to_owned());
     let expected = Route {

@@ -221,14 +221,17 @@ protocol = "http"
 path = "/echo"
 websocket.service = "echo"
 [[listener.route]]
+path = "/topics"
 [listener.route.websocket] # topics
 service = "topics"
 topics = "news"
 [[listener.route]]
+path = "/relay"
 [listener.route.websocket] # relay
 service = "relay"
 upstream = "lines"
 [[listener.route]]
+path = "/handler"
 [listener.route.websocket] # handler
 service = "handler"
 handler = "own"
@@ -250,9 +253,9 @@ error: unknown key `servise`
 help: did you mean `service`? Keys of [listener.route.websocket] are: service, topics, publish
 
 [[listener.route]] # echo
-prefix_rewrite = "/"
-^^^^^^^^^^^^^^
-error: `prefix_rewrite` is for a route with `proxy` or `files`
+grpc_message_max = "1MiB"
+^^^^^^^^^^^^^^^^
+error: `grpc_message_max` is for a route with `proxy`
 help: remove it: this route has `websocket`
 
 [[listener.route]] # echo
@@ -788,8 +791,8 @@ fn lists_of_endpoints_are_limited() {
 fn topics_and_upstreams_that_nothing_uses_are_warnings() {
     let found = warnings(BASE);
     let expected = [
-        (22, 11, "no listener uses the upstream `others`".to_owned()),
-        (25, 9, "no route uses the topics `weather`".to_owned()),
+        (25, 11, "no listener uses the upstream `others`".to_owned()),
+        (28, 9, "no route uses the topics `weather`".to_owned()),
     ];
     assert_eq!(found, expected);
     let report = config::report("t", BASE, &good(BASE).warnings()).to_string();

@@ -49,6 +49,7 @@ pub(crate) fn serve(pieces: &[&[u8]]) -> (Vec<u8>, Option<FrameError>) {
         server: ServerOptions { window: 8, max_payload: 200, features: Features::ALL },
         values: [("motd".to_owned(), b"Ringway carries frames".to_vec())].into(),
         has_files: true,
+        publishes: false,
     };
     let stats = |out: &mut Vec<u8>| out.extend_from_slice(b"{}");
     let mut responder = Responder::new(&service);
@@ -56,7 +57,8 @@ pub(crate) fn serve(pieces: &[&[u8]]) -> (Vec<u8>, Option<FrameError>) {
     for piece in pieces {
         let mut input = *piece;
         loop {
-            let mut sources = Sources { handler: &mut Mirror, stats: &stats };
+            let mut sources =
+                Sources { handler: &mut Mirror, stats: &stats, publish: &mut |_| Ok(()) };
             match responder.next(&service, &mut input, &mut sources, &mut out) {
                 Ok(Served::Nothing) => break,
                 Ok(Served::Written) => {}

@@ -163,8 +163,14 @@ fn ask(parts: &[&[u8]], now: Instant) -> Heard {
         let mut head = RequestHead::default();
         head.set_method(if number == 1 { b"HEAD" } else { b"POST" });
         let size = if number == 3 { BodySize::Unknown } else { BodySize::None };
-        let line =
-            RequestLine { head: &head, path: "/", authority: "a", scheme: "http", length: None };
+        let line = RequestLine {
+            head: &head,
+            path: "/",
+            authority: "a",
+            scheme: "http",
+            length: None,
+            websocket: false,
+        };
         let id = client.open(&line, size == BodySize::None, &mut space, &mut out);
         client.send_part(id, Buf::copy_of(&[b'x'; 100_000]));
     }

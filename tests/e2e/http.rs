@@ -19,6 +19,8 @@ mod proxy;
 mod server;
 #[path = "http/shortage.rs"]
 mod shortage;
+#[path = "http/websocket_page.rs"]
+mod websocket_page;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};

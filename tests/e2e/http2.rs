@@ -22,6 +22,8 @@ mod peer;
 mod servers;
 #[path = "http2/services.rs"]
 mod services;
+#[path = "http2/sockets.rs"]
+mod sockets;
 #[path = "http2/upstream.rs"]
 mod upstream;
 #[path = "http2/web.rs"]

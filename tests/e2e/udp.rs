@@ -179,6 +179,7 @@ fn options(setting: &Setting, fleet: &Arc<Workers>, worker: usize, socket: Fd) -
         access_log: true,
         handler: ringway::session::HandlerFactory::default(),
         http_handlers: ringway::handler::HttpHandlers::new(),
+        websocket_handlers: ringway::handler::WebSocketHandlers::new(),
         workers: Arc::clone(fleet),
         worker,
         descriptors: ringway::session::DescriptorLimits::OPEN,

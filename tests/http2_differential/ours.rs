@@ -178,7 +178,14 @@ impl OurClient {
             let mut head = RequestHead::default();
             head.set_method(if number * 2 + 1 == HEAD_STREAM { b"HEAD" } else { b"POST" });
             let (path, authority, scheme) = ("/", "a", "http");
-            let line = RequestLine { head: &head, path, authority, scheme, length: None };
+            let line = RequestLine {
+                head: &head,
+                path,
+                authority,
+                scheme,
+                length: None,
+                websocket: false,
+            };
             client.open(&line, true, &mut space, &mut out);
         }
         let (spare, wire) = (FreeList::new(4, 65_536), Wire::default());

@@ -261,10 +261,11 @@ impl Local {
             server: ServerOptions { window: 64, max_payload: 2_000, features: Features::ALL },
             values: BTreeMap::from([("value".to_owned(), VALUE.to_vec())]),
             has_files: true,
+            publishes: false,
         };
         let folder = std::fs::File::open("/").expect("there is a root");
         let root = Some(ringway::session::Folder::new(folder.into()));
-        let service = ServiceOptions::Frame(Arc::new(FrameOptions { service, root }));
+        let service = ServiceOptions::Frame(Arc::new(FrameOptions { service, root, topics: None }));
         let mut worker = Worker::new(sim, options(&workers, listener, service, Vec::new()), None);
         worker.start(None);
         Self { worker, workers, random, clients, file }
@@ -378,6 +379,7 @@ pub(crate) fn options(
         access_log: false,
         handler: HandlerFactory::default(),
         http_handlers: ringway::handler::HttpHandlers::new(),
+        websocket_handlers: ringway::handler::WebSocketHandlers::new(),
         workers: Arc::clone(workers),
         worker: 0,
         descriptors: ringway::session::DescriptorLimits::OPEN,

@@ -346,6 +346,7 @@ impl Scenario {
             seed: 1,
             handler: HandlerFactory::new(|_| Box::new(Twice)),
             http_handlers: ringway::handler::HttpHandlers::new(),
+            websocket_handlers: ringway::handler::WebSocketHandlers::new(),
         };
         let swaps = Swaps::new(seed, &workers, options.upstreams[0].clone(), options.relay);
         let mut worker = Worker::new(sim, options, None);

@@ -204,7 +204,8 @@ pub(crate) struct Everything {
 
 fn services(random: &mut Random) -> Vec<(ServiceOptions, Option<UpstreamOptions>)> {
     let server = ServerOptions { window: 50, max_payload: 2_000, features: Features::ALL };
-    let service = FrameService { server, values: BTreeMap::new(), has_files: false };
+    let service =
+        FrameService { server, values: BTreeMap::new(), has_files: false, publishes: false };
     let plain = UpstreamOptions {
         name: "tcp".to_owned(),
         servers: vec![address(1)],
@@ -221,7 +222,10 @@ fn services(random: &mut Random) -> Vec<(ServiceOptions, Option<UpstreamOptions>
     vec![
         (ServiceOptions::Http(Arc::new(http::listener(2))), Some(plain)),
         (ServiceOptions::Messages { line_limit: 2_000 }, Some(frame)),
-        (ServiceOptions::Frame(Arc::new(FrameOptions { service, root: None })), Some(web)),
+        (
+            ServiceOptions::Frame(Arc::new(FrameOptions { service, root: None, topics: None })),
+            Some(web),
+        ),
         (ServiceOptions::FrameProxy { upstream: 1, server }, None),
         (ServiceOptions::Tcp { upstream: 0 }, None),
         (ServiceOptions::Echo, None),

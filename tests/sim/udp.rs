@@ -148,6 +148,7 @@ impl Scenario {
             access_log: false,
             handler: ringway::session::HandlerFactory::default(),
             http_handlers: ringway::handler::HttpHandlers::new(),
+            websocket_handlers: ringway::handler::WebSocketHandlers::new(),
             workers: Arc::clone(&workers),
             worker: 0,
             descriptors: ringway::session::DescriptorLimits::OPEN,

@@ -11,7 +11,7 @@ use crate::net::tls::{ClientOptions, KeyLogFile, Pin, Policy, Roots, Version};
 
 /// How TLS is spoken, for the schemes that do.
 #[derive(Debug, Default, Args)]
-#[command(next_help_heading = "TLS, for tls, messages+tls, frame+tls, https and grpcs")]
+#[command(next_help_heading = "TLS, for tls, messages+tls, frame+tls, https, grpcs and wss")]
 pub(in crate::cli) struct TlsArgs {
     /// Trust the issuers in this file (PEM), and not those that the system trusts
     #[arg(long, value_name = "FILE")]

@@ -33,7 +33,14 @@ impl Http1 {
     ) -> StreamId {
         let Prepared { head, authority, size, url } = request;
         self.machine.begin(head.method);
-        let line = RequestLine { head, path: &url.path, authority, size: *size, upgrade: false };
+        let line = RequestLine {
+            head,
+            path: &url.path,
+            authority,
+            size: *size,
+            upgrade: false,
+            key: None,
+        };
         self.machine.send_head(line, out);
         if ends {
             self.machine.send_end(None, out);

@@ -101,6 +101,7 @@ impl Http2 {
             authority,
             scheme: url.scheme.on_the_wire(),
             length: request.length(),
+            websocket: false,
         };
         let stream = self.machine.open(&line, ends, &mut self.space, out);
         self.streams.insert(stream, ResponseState::default());

@@ -10,7 +10,7 @@ use crate::proto::http::target::check_authority;
 use crate::proto::http::{BodySize, Fields, Known, Method, RequestHead, is_token};
 use crate::proto::http1::write::is_of_framing;
 
-const USER_AGENT: &str = concat!("ringway/", env!("CARGO_PKG_VERSION"));
+pub(in crate::client) const USER_AGENT: &str = concat!("ringway/", env!("CARGO_PKG_VERSION"));
 
 /// A request. Names and values are checked when it is sent.
 ///

@@ -100,7 +100,8 @@ pub(in super::super) fn resolve(
             | Action::Respond { .. }
             | Action::Echo
             | Action::Handler(_)
-            | Action::StatusPage) => other,
+            | Action::StatusPage
+            | Action::WebSocketPage) => other,
         };
         routes.push(Route { action, ..route });
     }

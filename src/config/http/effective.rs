@@ -204,6 +204,10 @@ fn action(action: &Action, config: &Config, lines: &mut Vec<Line>) -> &'static s
             lines.push(("status_page", Value::from(true)));
             "status_page"
         }
+        Action::WebSocketPage => {
+            lines.push(("websocket_page", Value::from(true)));
+            "websocket_page"
+        }
     }
 }
 

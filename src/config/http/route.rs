@@ -130,6 +130,8 @@ pub enum Action {
     Echo,
     /// `status_page`: a page shows what runs.
     StatusPage,
+    /// `websocket_page`: a page that tries the endpoints of WebSockets below it.
+    WebSocketPage,
     /// `handler`: the program's handler of this name.
     Handler(String),
     /// `websocket`: an endpoint of WebSockets answers.
@@ -155,7 +157,8 @@ impl Action {
             | Self::Echo
             | Self::Handler(_)
             | Self::WebSocket(_)
-            | Self::StatusPage => None,
+            | Self::StatusPage
+            | Self::WebSocketPage => None,
         }
     }
 
@@ -170,7 +173,8 @@ impl Action {
             | Self::Respond { .. }
             | Self::Echo
             | Self::Handler(_)
-            | Self::StatusPage => None,
+            | Self::StatusPage
+            | Self::WebSocketPage => None,
         }
     }
 }

@@ -50,7 +50,8 @@ pub(super) fn routes(
     listener_body_max: Option<u64>,
 ) -> (Vec<RawRoute>, bool) {
     const HELP: &str = "write each route as a [[listener.route]] table, with one action: proxy, \
-                        files, redirect, respond, echo, status_page, handler or websocket";
+                        files, redirect, respond, echo, status_page, websocket_page, handler or \
+                        websocket";
     let Some(value) = section.take("route") else {
         let is_misspelt = section.has_misspelt("route");
         return (Vec::new(), !is_misspelt);
@@ -261,6 +262,7 @@ fn action(
     let content_type = section.optional("content_type", accept::value_of_field);
     let echo = section.optional("echo", accept::truth).value();
     let status_page = section.optional("status_page", accept::truth).value();
+    let websocket_page = section.optional("websocket_page", accept::truth).value();
     let handler = section.optional("handler", |v| values::text(v, HANDLER_NAME_MAX)).value();
     match chosen? {
         "proxy" => matches!(proxy, Field::Value(_)).then_some(Action::Proxy { upstream: 0 }),
@@ -277,6 +279,7 @@ fn action(
         "echo" => echo.map(|_| Action::Echo),
         "handler" => handler.map(|name| Action::Handler(name.into_inner())),
         "websocket" => socket.map(Box::new).map(Action::WebSocket),
+        "websocket_page" => websocket_page.map(|_| Action::WebSocketPage),
         _ => status_page.map(|_| Action::StatusPage),
     }
 }

@@ -55,6 +55,7 @@ pub(in super::super) const ROUTE: TableKeys = TableKeys {
         "content_type",
         "echo",
         "status_page",
+        "websocket_page",
         "handler",
         "websocket",
         "client_certificate",
@@ -89,8 +90,17 @@ pub(super) const SERVER_PROTOCOL_WORDS: Words<ServerProtocol> = &[
 ];
 
 /// The keys of a route of which one, and only one, is needed.
-pub(super) const ACTIONS: &[&str] =
-    &["proxy", "files", "redirect", "respond", "echo", "status_page", "handler", "websocket"];
+pub(super) const ACTIONS: &[&str] = &[
+    "proxy",
+    "files",
+    "redirect",
+    "respond",
+    "echo",
+    "status_page",
+    "websocket_page",
+    "handler",
+    "websocket",
+];
 
 /// The keys of a route of which there is one at most.
 pub(super) const PATHS: &[&str] = &["path", "path_prefix", "path_regex"];

@@ -21,6 +21,21 @@ impl Stream {
         }
     }
 
+    /// Begins a handshake with the server at the other end of a connection that stands: behind a
+    /// proxy's answer, for example. Nothing is queued and no receive is armed. What comes of it is
+    /// [`StreamEvent::Connected`] or [`StreamEvent::ConnectFailed`].
+    pub fn secure_connected<D: Driver, T: Copy>(
+        &mut self,
+        reactor: &mut Reactor<D, T>,
+        key: Key,
+        session: Session,
+    ) {
+        debug_assert!(!self.is_receiving() && self.is_drained(), "no plain bytes are under way");
+        self.tls = Some(Box::new(Secure::new(session)));
+        self.connecting = Connecting::Yes;
+        let _begun = self.handle_connecting(reactor, key, StreamEvent::Connected);
+    }
+
     /// What a server is sent before the TLS handshake, as it is. The stream was just secured.
     pub fn queue_preface(&mut self, buf: Buf) {
         if let Some(tls) = &mut self.tls {

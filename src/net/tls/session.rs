@@ -135,6 +135,21 @@ impl Session {
         Ok(Self::new(Connection::Client(connection), handshake_max))
     }
 
+    /// The same, but the server has these application protocols to choose from.
+    ///
+    /// # Errors
+    /// When the configuration cannot be used.
+    pub fn client_with(
+        config: &Arc<ClientConfig>,
+        name: ServerName<'static>,
+        alpn: Vec<Vec<u8>>,
+        handshake_max: usize,
+    ) -> Result<Self, TlsError> {
+        let config = Arc::clone(config);
+        let connection = UnbufferedClientConnection::new_with_alpn(config, name, alpn)?;
+        Ok(Self::new(Connection::Client(connection), handshake_max))
+    }
+
     const fn new(connection: Connection, handshake_max: usize) -> Self {
         Self {
             connection,

@@ -6,9 +6,12 @@
 //!
 //!              begin           head                     end, or the connection's
 //!   answer:    ─────> Head ───────────> Body ──────────────────────────────────> Idle
-//!                     ^  │ interim        101
-//!                     └──┘           ──────────> Tunnel
+//!                     ^  │ interim        101              open_tunnel
+//!                     └──┘           ──────────> Tunnel ─────────────────> Body
 //! ```
+//!
+//! A connection that changes to another protocol ([`ClientEvent::Switched`]) leaves its bytes to
+//! others, or carries them as bodies without length: [`Client::open_tunnel`].
 
 use super::output::{Output, write_part};
 use super::write::{self, Connection, Delimit};
@@ -18,6 +21,8 @@ use crate::proto::http::{BodySize, Fields, Method, RequestHead, ResponseHead};
 
 /// Bytes of the interim answers that may go before one answer.
 pub const INTERIM_BYTES_MAX: usize = 64 * 1024;
+/// The field that has the key of a WebSocket's handshake (RFC 6455, section 11.3.1).
+const KEY: &[u8] = b"sec-websocket-key";
 
 /// What is sent of a request before its body.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +37,9 @@ pub struct RequestLine<'a> {
     pub size: BodySize,
     /// Whether it asks for another protocol.
     pub upgrade: bool,
+    /// It asks for a WebSocket with this key, which its head does not have, and its body are the
+    /// bytes of that: nothing of it is sent before [`Client::open_tunnel`].
+    pub key: Option<&'a str>,
 }
 
 /// What a server has said.
@@ -75,6 +83,8 @@ enum Sending {
     Head,
     /// Its body is.
     Body { is_chunked: bool },
+    /// Its body is, once the server has agreed to another protocol.
+    Agreement,
     /// All of it was, or no more of it will be.
     Sent,
 }
@@ -185,14 +195,15 @@ impl Client {
     /// Whether more of the request is to be sent.
     #[must_use]
     pub fn is_sending(&self) -> bool {
-        self.sending != Sending::Sent
+        matches!(self.sending, Sending::Head | Sending::Body { .. })
     }
 
     /// Sends the head of the request.
     pub fn send_head(&mut self, request: RequestLine<'_>, out: &mut impl Output) {
         debug_assert_eq!(self.sending, Sending::Head, "the head goes first, and once");
-        let RequestLine { head, path, authority, size, upgrade } = request;
+        let RequestLine { head, path, authority, size, upgrade, key } = request;
         let framing = match size {
+            _ if key.is_some() => Framing::None,
             BodySize::None => Framing::None,
             BodySize::Known(length) => Framing::Length(length),
             BodySize::Unknown => Framing::Chunked,
@@ -202,9 +213,32 @@ impl Client {
         let length = (has_body && framing == Framing::None).then_some(0);
         let connection = if upgrade { Connection::Upgrade } else { Connection::Persist };
         let delimit = Delimit { framing, length, connection };
-        write::request(head, path, authority.as_bytes(), delimit, out.bytes());
-        self.sending = Sending::Body { is_chunked: framing == Framing::Chunked };
+        let line = (path, authority.as_bytes());
+        write::request(head, line, key.map(|key| (KEY, key.as_bytes())), delimit, out.bytes());
+        self.sending = match key {
+            Some(_) => Sending::Agreement,
+            None => Sending::Body { is_chunked: framing == Framing::Chunked },
+        };
         self.asks_upgrade = upgrade;
+    }
+
+    /// The server has agreed to the protocol that was asked for: its bytes are those of the request's
+    /// body and of the answer's from now on, each until its end.
+    pub fn open_tunnel(&mut self) {
+        if let Ok(body) = BodyReader::new(Framing::UntilClose, u64::MAX) {
+            self.receiving = Receiving::Body(body);
+        }
+        self.keep_alive = false;
+        self.sending = match self.end {
+            Some(End::Cut) => Sending::Sent,
+            Some(End::Orderly) | None => Sending::Body { is_chunked: false },
+        };
+    }
+
+    /// Whether all that came into a tunnel was read, and no more comes.
+    #[must_use]
+    pub fn is_tunnel_read(&self) -> bool {
+        self.has_ended() && matches!(self.receiving, Receiving::Idle)
     }
 
     /// Sends a part of the request's body.
@@ -352,6 +386,10 @@ impl Client {
         if head.status == 101 {
             self.receiving = Receiving::Tunnel;
         } else {
+            if self.sending == Sending::Agreement {
+                // An answer of HTTP: the body is not wanted.
+                self.sending = Sending::Sent;
+            }
             self.receiving = Receiving::Body(BodyReader::new(meta.framing, u64::MAX)?);
         }
         Ok(Some(ClientEvent::Head(head, length)))
@@ -427,7 +465,10 @@ mod tests {
         head.set_path("/");
         let (path, authority, size, upgrade) = ("/", "a", BodySize::None, false);
         let mut out = Vec::new();
-        client.send_head(RequestLine { head: &head, path, authority, size, upgrade }, &mut out);
+        client.send_head(
+            RequestLine { head: &head, path, authority, size, upgrade, key: None },
+            &mut out,
+        );
         client.send_end(None, &mut out);
         client
     }
@@ -649,7 +690,10 @@ mod tests {
             let mut out = Vec::new();
             let (path, authority, upgrade) = ("/p", "host", false);
             assert!(client.wants_head() && client.is_sending());
-            client.send_head(RequestLine { head: &head, path, authority, size, upgrade }, &mut out);
+            client.send_head(
+                RequestLine { head: &head, path, authority, size, upgrade, key: None },
+                &mut out,
+            );
             if !body.is_empty() {
                 client.send_body(Buf::copy_of(b"abc"), &mut out);
             }
@@ -672,5 +716,57 @@ mod tests {
         told(&mut client, true, &mut words);
         assert_eq!(words, "head 413 Some(2) no end 0");
         assert!(!client.is_reusable());
+    }
+
+    /// A machine that has asked for a WebSocket whose bytes are those of the request's body.
+    fn asked_for_websocket(out: &mut Vec<u8>) -> Client {
+        let mut client = Client::default();
+        client.begin(Method::Get);
+        let mut head = RequestHead::default();
+        head.set_method(b"GET");
+        head.set_path("/");
+        let (path, authority, size, upgrade) = ("/", "a", BodySize::Unknown, true);
+        let line = RequestLine { head: &head, path, authority, size, upgrade, key: Some("k") };
+        client.send_head(line, out);
+        client
+    }
+
+    #[test]
+    fn nothing_goes_into_a_tunnel_before_it_is_open() {
+        let mut out = Vec::new();
+        let mut client = asked_for_websocket(&mut out);
+        let text = "GET / HTTP/1.1\r\nhost: a\r\nsec-websocket-key: k\r\n\
+                    connection: upgrade\r\n\r\n";
+        assert_eq!(String::from_utf8(std::mem::take(&mut out)).unwrap(), text);
+        assert!(!client.is_sending(), "the server has its turn");
+        client.send_body(Buf::copy_of(b"early"), &mut out);
+        assert!(out.is_empty());
+        let answer = b"HTTP/1.1 101 Go\r\ncontent-length: 3\r\n\r\nhello";
+        client.receive(Buf::copy_of(answer));
+        let head = client.poll_event(true, &mut spare()).unwrap();
+        assert!(matches!(head, Some(ClientEvent::Head(..))));
+        client.open_tunnel();
+        assert!(client.is_sending() && client.may_have_switched());
+        let part = client.poll_event(true, &mut spare()).unwrap();
+        assert!(matches!(part, Some(ClientEvent::Body(part)) if &*part == b"hello"));
+        client.send_body(Buf::copy_of(b"raw"), &mut out);
+        assert_eq!(out, b"raw");
+        client.receive_end(false);
+        let end = client.poll_event(true, &mut spare()).unwrap();
+        assert!(matches!(end, Some(ClientEvent::End(None))));
+        assert!(client.is_tunnel_read() && client.is_sending(), "our side may go on");
+        client.send_end(None, &mut out);
+        assert!(!client.is_sending() && !client.is_reusable() && out == b"raw");
+    }
+
+    #[test]
+    fn another_answer_than_a_tunnel_is_one_to_a_request_without_a_body() {
+        let mut out = Vec::new();
+        let mut client = asked_for_websocket(&mut out);
+        client.receive(Buf::copy_of(b"HTTP/1.1 403 No\r\ncontent-length: 2\r\n\r\nno"));
+        for _ in 0..3 {
+            assert!(client.poll_event(true, &mut spare()).unwrap().is_some());
+        }
+        assert!(client.is_reusable());
     }
 }

@@ -309,7 +309,7 @@ fn a_message_is_written_anew_and_read_back() {
     let mut out = Vec::new();
     let delimit =
         Delimit { framing: Framing::Chunked, length: None, connection: write::Connection::Persist };
-    write::request(&head, head.path(), b"a:80", delimit, &mut out);
+    write::request(&head, (head.path(), b"a:80"), None, delimit, &mut out);
     assert_eq!(
         std::str::from_utf8(&out).unwrap(),
         "POST /a?b=c HTTP/1.1\r\nhost: a:80\r\nx-a: 1\r\ntransfer-encoding: chunked\r\n\r\n"

@@ -48,11 +48,12 @@ impl Connection {
     }
 }
 
-/// Writes the head of a request for `path` to a server. `authority` is its `host` field.
+/// Writes the head of a request for `path` to a server, with a field that it does not have, if
+/// there is one. `authority` is its `host` field.
 pub fn request(
     head: &RequestHead,
-    path: &str,
-    authority: &[u8],
+    (path, authority): (&str, &[u8]),
+    more: Option<(&[u8], &[u8])>,
     delimit: Delimit,
     out: &mut Vec<u8>,
 ) {
@@ -67,6 +68,9 @@ pub fn request(
     out.extend_from_slice(authority);
     out.extend_from_slice(b"\r\n");
     fields(&head.fields, out);
+    if let Some((name, value)) = more {
+        field(name, value, out);
+    }
     end_of_head(delimit, out);
 }
 

@@ -157,6 +157,19 @@ impl Client {
         self.connection.peer.max_concurrent_streams
     }
 
+    /// Whether the server has said that it knows extended CONNECT (RFC 8441, section 3).
+    #[must_use]
+    pub const fn takes_websockets(&self) -> bool {
+        self.connection.peer.enable_connect_protocol
+    }
+
+    /// Whether all of a request was sent, or it is gone.
+    #[must_use]
+    pub fn is_sent(&self, id: StreamId) -> bool {
+        let stream = self.connection.streams.get(id);
+        stream.is_none_or(|stream| stream.sending.state == SendState::Ended)
+    }
+
     /// Whether no further request may begin, as numbers are used up or the server takes none.
     #[must_use]
     pub const fn is_spent(&self) -> bool {
@@ -187,6 +200,7 @@ impl Client {
         stream.sending.state = if ends { SendState::Ended } else { SendState::Body };
         stream.sending.closed = ends;
         stream.receiving.is_bodiless = request.head.method == Method::Head;
+        stream.receiving.is_tunnel = request.websocket;
         self.connection.streams.insert(stream, space);
         let flags = if ends { flag::END_STREAM } else { 0 };
         self.connection.write_block(id, flags, out.bytes(), |encoder, out| {
@@ -328,7 +342,10 @@ impl Client {
             return self.violated(id, Violation::InterimFlood, (now, limits), space);
         }
         receiving.has_head = true;
-        receiving.is_bodiless |= matches!(head.status, 204 | 304);
+        let opens = receiving.is_tunnel && (200..300).contains(&head.status);
+        // A tunnel has no length, whatever is said of it (RFC 9110, section 9.3.6).
+        let length = if opens { None } else { length };
+        receiving.is_bodiless |= matches!(head.status, 204 | 304) && !opens;
         // `content-length` describes what a GET would return. DATA on such a stream is dropped, so
         // that it cannot be taken for the beginning of the next answer.
         receiving.expected = if receiving.is_bodiless { None } else { length };

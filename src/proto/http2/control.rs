@@ -14,7 +14,7 @@ use crate::mem::Buf;
 use crate::proto::http::Fields;
 
 /// Streams that what concerns all of them takes a step for.
-const STREAMS_PER_STEP: usize = 16;
+pub(super) const STREAMS_PER_STEP: usize = 16;
 
 impl Connection {
     /// A field block on a stream whose head has come: trailers. `None` if they are dropped, and an

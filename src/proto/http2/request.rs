@@ -8,6 +8,7 @@ use super::response::{write_fields, write_length};
 use super::workspace::Workspace;
 use crate::proto::http::{Fields, Known, Method, RequestHead, Version, read_length, scan, target};
 use crate::proto::http1::{Framing, HeadLimits, Refusal, RequestMeta};
+use crate::proto::websocket::handshake;
 
 /// Bytes that each field counts beside its text (RFC 9113, section 6.5.2).
 pub(super) const FIELD_OVERHEAD: usize = 32;
@@ -437,17 +438,24 @@ pub struct RequestLine<'a> {
     pub scheme: &'a str,
     /// Bytes of its body, if that is known and there is one.
     pub length: Option<u64>,
+    /// It asks for a WebSocket, as HTTP/1.1's `upgrade` does: what goes out is an extended CONNECT
+    /// (RFC 8441), and its body are the bytes of that.
+    pub websocket: bool,
 }
 
 /// Writes the block of a request's head.
 pub(super) fn write_request(request: &RequestLine<'_>, encoder: &mut Encoder, out: &mut Vec<u8>) {
-    let RequestLine { head, path, authority, scheme, length } = *request;
+    let RequestLine { head, path, authority, scheme, length, websocket } = *request;
     encoder.begin(out);
     let mut pseudo = |pseudo, name: &'static [u8], value: &[u8], out: &mut Vec<u8>| {
         let name = (Name::Pseudo(pseudo), name);
         encoder.field(name, value, Keep::of(name.0, name.1), out);
     };
-    pseudo(Pseudo::Method, b":method", head.method_name().as_bytes(), out);
+    let method = if websocket { "CONNECT" } else { head.method_name() };
+    pseudo(Pseudo::Method, b":method", method.as_bytes(), out);
+    if websocket {
+        pseudo(Pseudo::Protocol, b":protocol", WEBSOCKET, out);
+    }
     if head.method != Method::Connect {
         pseudo(Pseudo::Scheme, b":scheme", scheme.as_bytes(), out);
         match head.query() {
@@ -459,7 +467,9 @@ pub(super) fn write_request(request: &RequestLine<'_>, encoder: &mut Encoder, ou
         }
     }
     pseudo(Pseudo::Authority, b":authority", authority.as_bytes(), out);
-    write_fields(&head.fields, encoder, out);
+    // A key is HTTP/1.1's (RFC 8441, section 5).
+    let without = websocket.then_some(handshake::KEY);
+    write_fields(&head.fields, without, encoder, out);
     if head.takes_trailers {
         encoder.field((Name::Field(Known::Te), b"te"), b"trailers", Keep::Table, out);
     }

@@ -25,7 +25,7 @@ pub(super) fn write_response(
     encoder.begin(out);
     let status = (Name::Pseudo(Pseudo::Status), &b":status"[..]);
     encoder.field(status, &status_text(head.status), Keep::Table, out);
-    write_fields(&head.fields, encoder, out);
+    write_fields(&head.fields, None, encoder, out);
     write_length(length, encoder, out);
 }
 
@@ -40,13 +40,19 @@ pub(super) fn write_length(length: Option<u64>, encoder: &mut Encoder, out: &mut
 /// Writes a block of trailers.
 pub(super) fn write_trailers(fields: &Fields, encoder: &mut Encoder, out: &mut Vec<u8>) {
     encoder.begin(out);
-    write_fields(fields, encoder, out);
+    write_fields(fields, None, encoder, out);
 }
 
-pub(super) fn write_fields(fields: &Fields, encoder: &mut Encoder, out: &mut Vec<u8>) {
+/// Writes fields, but those of one name.
+pub(super) fn write_fields(
+    fields: &Fields,
+    without: Option<&[u8]>,
+    encoder: &mut Encoder,
+    out: &mut Vec<u8>,
+) {
     for field in fields.iter() {
         // Fields about the connection are HTTP/1.1's (RFC 9113, section 8.2.2).
-        if field.known.is_hop_by_hop() {
+        if field.known.is_hop_by_hop() || without == Some(field.name) {
             continue;
         }
         let name = (Name::Field(field.known), field.name);

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::connection::{Connection, Frame, Role};
+use super::control::STREAMS_PER_STEP;
 use super::error::{ErrorCode, Violation};
 use super::frame::{self, STREAM_MAX, WINDOW_INITIAL, setting};
 use super::hpack::HpackError;
@@ -288,7 +289,7 @@ impl Server {
             }
             Err(HeadFault::Refused(refusal)) => {
                 spare.give(head);
-                if self.connection.streams.len() >= limits.streams as usize {
+                if self.is_full(limits) {
                     self.connection.refuse(id, (now, limits), space)?;
                     return Ok(Some(ServerEvent::TooMany(id)));
                 }
@@ -300,7 +301,7 @@ impl Server {
         };
         let size = head.size();
         self.connection.spend(size / HEAD_PER_STEP);
-        let is_over = self.connection.streams.len() >= limits.streams as usize
+        let is_over = self.is_full(limits)
             || self.connection.heads + size > self.connection.heads_allowed(limits);
         if is_over {
             spare.give(head);
@@ -380,6 +381,19 @@ impl Server {
             return Err(Refusal::BodyTooLarge);
         }
         Ok(())
+    }
+
+    /// Whether no further stream may be open. One that both sides have ended is not, though what
+    /// came on it may not be passed on yet: of these there are as many at most.
+    fn is_full(&mut self, limits: &Limits) -> bool {
+        let (most, streams) = (limits.streams as usize, &self.connection.streams);
+        let len = streams.len();
+        if len < most || len >= most.saturating_mul(2) {
+            return len >= most;
+        }
+        let open = streams.iter().filter(|stream| !stream.is_closed()).count();
+        self.connection.spend(len / STREAMS_PER_STEP);
+        open >= most
     }
 
     /// A stream carries another protocol: what comes on it has no length.

@@ -46,6 +46,8 @@ pub(super) struct Receiving {
     pub(super) has_head: bool,
     /// The answer has no body, whatever its head says.
     pub(super) is_bodiless: bool,
+    /// The request asks for a WebSocket: an answer of 2xx opens a tunnel.
+    pub(super) is_tunnel: bool,
     /// Bytes of interim answers.
     pub(super) interim: usize,
 }
@@ -130,6 +132,7 @@ impl Receiving {
             trailers: None,
             has_head: false,
             is_bodiless: false,
+            is_tunnel: false,
             interim: 0,
         }
     }
@@ -175,6 +178,11 @@ impl Stream {
     /// Whether something of its body has come that was not taken.
     pub(super) const fn has_body(&self) -> bool {
         !self.receiving.body.is_empty()
+    }
+
+    /// Whether both sides have ended it.
+    pub(super) const fn is_closed(&self) -> bool {
+        self.receiving.ended && matches!(self.sending.state, SendState::Ended)
     }
 
     /// Bytes of memory that wait to be sent.

@@ -79,7 +79,7 @@ pub struct Codec {
     table: Table,
     block: Block,
     inflater: Inflater,
-    spares: Vec<Box<Inflater>>,
+    spares: Vec<Inflater>,
 }
 
 impl Default for Codec {
@@ -129,12 +129,12 @@ impl Codec {
     /// An inflater for one message whose parts come at different times, while other connections use
     /// the codec. It takes up to [`Inflater::MEMORY_MAX`] bytes.
     #[must_use]
-    pub fn lend(&mut self) -> Box<Inflater> {
+    pub fn lend(&mut self) -> Inflater {
         self.spares.pop().unwrap_or_default()
     }
 
     /// Takes back what was lent. A few are kept for the next messages.
-    pub fn give_back(&mut self, inflater: Box<Inflater>) {
+    pub fn give_back(&mut self, inflater: Inflater) {
         if self.spares.len() < SPARES_MAX && !inflater.has_takeover() {
             self.spares.push(inflater);
         }

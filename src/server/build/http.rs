@@ -7,7 +7,7 @@ use std::sync::Arc;
 use regex::Regex;
 
 use crate::config::{self, Action, Config, HttpOptions as HttpConfig, Listener, Route};
-use crate::handler::HttpHandlers;
+use crate::handler::{HttpHandlers, WebSocketHandlers};
 use crate::proto::http1::HeadLimits;
 use crate::proto::http2::{Limits, RequestLimits};
 use crate::runtime::Current;
@@ -40,6 +40,8 @@ pub(in crate::server) struct HttpBuilder<'a> {
     pub(in crate::server) lines: Option<&'a AccessFiles>,
     /// The program's handlers of requests.
     pub(in crate::server) handlers: &'a HttpHandlers,
+    /// Its handlers of WebSockets.
+    pub(in crate::server) websocket_handlers: &'a WebSocketHandlers,
     /// Files of users.
     pub(in crate::server) watched: Vec<Watched>,
     /// The numbers of the upstreams, by their places in the configuration.
@@ -231,6 +233,7 @@ impl HttpBuilder<'_> {
             ),
             Action::Echo => RouteAction::Echo,
             Action::StatusPage => RouteAction::StatusPage,
+            Action::WebSocketPage => RouteAction::WebSocketPage,
             Action::WebSocket(options) => {
                 RouteAction::WebSocket(Box::new(self.websocket(listener, route, options, config)?))
             }

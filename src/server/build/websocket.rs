@@ -89,18 +89,127 @@ impl HttpBuilder<'_> {
     }
 
     /// The place of the program's WebSocket handler of this name.
-    #[expect(clippy::unused_self, reason = "a program cannot add any yet")]
     fn websocket_handler(
         &self,
         listener: &Listener,
         route: &Route,
         name: &str,
     ) -> Result<usize, StartError> {
-        Err(StartError::Handler {
+        self.websocket_handlers.place(name).ok_or_else(|| StartError::WebSocketHandler {
             listener: listener.name.clone(),
             route: route.name.clone(),
             name: name.to_owned(),
-            known: Vec::new(),
+            known: self.websocket_handlers.names().map(str::to_owned).collect(),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::server::plan::Planner;
+    use crate::session::Workers;
+    use crate::session::http_options::{HttpOptions, RouteAction};
+
+    const TEXT: &str = r#"
+[[listener]]
+name = "web"
+listen = "127.0.0.1:0"
+protocol = "http"
+[[listener.route]]
+path = "/topics"
+websocket = { service = "topics", topics = "news", publish = false }
+[[listener.route]]
+path = "/news"
+[listener.route.websocket]
+service = "topics"
+topics = "news"
+message_rate = 7
+origins = ["https://a.example", "same"]
+deflate = false
+[[listener.route]]
+path = "/relay"
+websocket = { service = "relay", upstream = "lines", relay_format = "lines", subprotocols = "a" }
+[[listener]]
+name = "plain"
+listen = "127.0.0.1:0"
+protocol = "http"
+[[listener.route]]
+respond = "a"
+[upstream.lines]
+servers = "127.0.0.1:1"
+[topics.news]
+"#;
+
+    /// The options of the HTTP listeners of a plan.
+    fn plan(planner: &mut Planner, text: &str) -> Result<Vec<Arc<HttpOptions>>, StartError> {
+        let config = config::parse("t", text).unwrap_or_else(|report| panic!("{report}"));
+        let sockets = vec![Vec::new(); config.listeners.len()];
+        let ready = planner.plan_given(&config, &sockets, crate::runtime::clock::now())?;
+        Ok(ready.inventory.http.iter().map(|(_, options)| Arc::clone(options)).collect())
+    }
+
+    fn sockets(http: &HttpOptions) -> Vec<&WebSocketOptions> {
+        let endpoints = http.routes.iter().map(|route| match &route.action {
+            RouteAction::WebSocket(options) => &**options,
+            other => panic!("{other:?}"),
+        });
+        endpoints.collect()
+    }
+
+    fn set(options: &WebSocketOptions) -> &Arc<crate::session::topics::TopicSet> {
+        let SocketService::Topics { set, .. } = &options.service else { panic!("{options:?}") };
+        set
+    }
+
+    #[test]
+    fn endpoints_are_made_of_their_tables_and_topics_go_on() {
+        let config = config::parse("t", TEXT).expect("a configuration");
+        let workers = Arc::new(Workers::new(2, 0, 0));
+        let mut planner = Planner::new(workers, &config, None, 1).expect("a planner");
+        planner.access = None;
+        let first = plan(&mut planner, TEXT).expect("a plan");
+        let [web, plain] = first.as_slice() else { panic!("two") };
+        let connects = |http: &HttpOptions| http.http2.expect("HTTP/2").extended_connect;
+        assert!(connects(web) && !connects(plain));
+        assert_eq!(web.upstreams.len(), 1, "the relay's is held");
+        let [topics, news, relay] = sockets(web)[..] else { panic!("three") };
+        assert!(Arc::ptr_eq(set(topics), set(news)));
+        let SocketService::Topics { publish: false, subscribe: true, .. } = topics.service else {
+            panic!("{topics:?}")
+        };
+        let names: Vec<_> = topics.subprotocols.iter().map(|name| &**name).collect();
+        assert_eq!(names, Format::ALL.map(Format::subprotocol));
+        assert_eq!((news.message_rate, news.deflate), (Some((7, 7)), None));
+        let others = ["https://a.example".into()].into();
+        assert_eq!(news.origins, Origins::Listed { same: true, others });
+        let SocketService::Relay { upstream, format: Framing::Lines } = relay.service else {
+            panic!("{relay:?}")
+        };
+        assert_eq!((upstream, &*relay.subprotocols[0]), (web.upstreams[0], "a"));
+
+        let changed = TEXT.replace("[topics.news]", "[topics.news]\nqueue_max = 5");
+        let second = plan(&mut planner, &TEXT.replace("\"/news\"", "\"/new\"")).expect("a plan");
+        assert!(Arc::ptr_eq(set(sockets(&second[0])[0]), set(topics)));
+        let third = plan(&mut planner, &changed).expect("a plan");
+        let newest = set(sockets(&third[0])[1]);
+        assert!(!Arc::ptr_eq(newest, set(topics)));
+        assert_eq!((newest.options.queue_max, set(topics).options.queue_max), (5, 1024));
+    }
+
+    #[test]
+    fn a_handler_that_the_program_has_not_is_told() {
+        let text = TEXT.replace(
+            "service = \"relay\", upstream = \"lines\", relay_format = \"lines\"",
+            "service = \"handler\", handler = \"none\"",
+        );
+        let config = config::parse("t", &text).expect("a configuration");
+        let workers = Arc::new(Workers::new(1, 0, 0));
+        let mut planner = Planner::new(workers, &config, None, 1).expect("a planner");
+        let error = plan(&mut planner, &text).expect_err("no such handler");
+        let StartError::Handler { route, name, .. } = error else { panic!("{error}") };
+        assert_eq!((route.as_str(), name.as_str()), ("route-3", "none"));
     }
 }

@@ -88,6 +88,7 @@ fn say(question: &Question<'_>, scheme: &str) -> (Client, StreamId, Vec<u8>) {
         authority: question.host,
         scheme,
         length: None,
+        websocket: false,
     };
     let has_body = !question.body.is_empty();
     let mut space = Workspace::default();

@@ -43,7 +43,7 @@ use super::certificates::CertificateList;
 use super::health::HealthPlan;
 use super::watch::{WatchList, Watched};
 use crate::config::{Config, Listener};
-use crate::handler::HttpHandlers;
+use crate::handler::{HttpHandlers, WebSocketHandlers};
 use crate::ring::{Fd, SocketAddress};
 use crate::session::{
     DatagramOptions, Lease, ListenerOptions, PlanOptions, Planned, ServiceOptions, Workers,
@@ -57,6 +57,8 @@ pub(super) struct Planner {
     common: Common,
     /// The program's handlers of HTTP requests.
     pub(super) handlers: HttpHandlers,
+    /// Its handlers of WebSockets.
+    pub(super) websocket_handlers: WebSocketHandlers,
     listeners: Numbers<String>,
     datagrams: Numbers<String>,
     routes: Routes,
@@ -121,6 +123,7 @@ impl Planner {
             seed,
             common: Common::new(config, tls_key_log)?,
             handlers: HttpHandlers::new(),
+            websocket_handlers: WebSocketHandlers::new(),
             listeners: Numbers::default(),
             datagrams: Numbers::default(),
             routes: Routes::new(count),
@@ -251,6 +254,7 @@ impl Planner {
             topics: &mut self.topics,
             lines: self.access.as_ref(),
             handlers: &self.handlers,
+            websocket_handlers: &self.websocket_handlers,
             watched: Vec::new(),
             upstreams: &numbers,
             folders: Vec::new(),

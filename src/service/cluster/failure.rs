@@ -55,6 +55,14 @@ pub enum Failure {
     ClientGone,
     /// The time was over while the client had not sent all of its request.
     ClientTimeout,
+    /// The server has agreed to another WebSocket than was asked for: with the wrong
+    /// `sec-websocket-accept` or without the protocol's name, or by a status that would open a
+    /// tunnel to a client of HTTP/2.
+    BadHandshake,
+    /// The server speaks HTTP/2 without WebSockets (RFC 8441).
+    NoWebSocket,
+    /// The client's handshake for a WebSocket is none that could be one of HTTP/2.
+    ClientHandshake,
 }
 
 /// Which kind of failure it is, as far as trying again goes.
@@ -89,7 +97,7 @@ pub struct TryProgress {
 
 impl Failure {
     /// Every failure, in the order of their numbers.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 27] = [
         Self::ConnectRefused,
         Self::ConnectTimeout,
         Self::ConnectUnreachable,
@@ -114,6 +122,9 @@ impl Failure {
         Self::Resources,
         Self::ClientGone,
         Self::ClientTimeout,
+        Self::BadHandshake,
+        Self::NoWebSocket,
+        Self::ClientHandshake,
     ];
 
     /// The failure's place in [`Self::ALL`].
@@ -122,8 +133,9 @@ impl Failure {
         self as usize
     }
 
-    /// The status that the client is told (RFC 9110, section 15.6): 502, 503 or 504, or 408 where
-    /// the fault is its own. A client that is gone is told nothing; logs commonly call that 499.
+    /// The status that the client is told (RFC 9110, section 15.6): 502, 503 or 504, or 400 or 408
+    /// where the fault is its own. A client that is gone is told nothing; logs commonly call that
+    /// 499.
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
@@ -135,6 +147,8 @@ impl Failure {
             | Self::ResetBeforeHead
             | Self::ResetInBody
             | Self::BadResponse
+            | Self::BadHandshake
+            | Self::NoWebSocket
             | Self::ResponseTooLarge => 502,
             Self::NoServer
             | Self::RefusedStream
@@ -151,6 +165,7 @@ impl Failure {
             | Self::WriteTimeout => 504,
             Self::ClientGone => 499,
             Self::ClientTimeout => 408,
+            Self::ClientHandshake => 400,
         }
     }
 
@@ -182,6 +197,9 @@ impl Failure {
             Self::Resources => "resources",
             Self::ClientGone => "client_gone",
             Self::ClientTimeout => "client_timeout",
+            Self::BadHandshake => "bad_handshake",
+            Self::NoWebSocket => "no_websocket",
+            Self::ClientHandshake => "client_handshake",
         }
     }
 
@@ -198,6 +216,7 @@ impl Failure {
             | Self::ResetBeforeHead
             | Self::ResetInBody
             | Self::BadResponse
+            | Self::BadHandshake
             | Self::ResponseTooLarge
             | Self::FirstByteTimeout
             | Self::TryTimeout
@@ -213,7 +232,9 @@ impl Failure {
             | Self::ConnectNoAddress
             | Self::Resources
             | Self::ClientGone
-            | Self::ClientTimeout => false,
+            | Self::ClientTimeout
+            | Self::NoWebSocket
+            | Self::ClientHandshake => false,
         }
     }
 
@@ -228,7 +249,7 @@ impl Failure {
             | Self::ConnectTls
             | Self::ConnectOther => FailureKind::Connect,
             Self::StaleConnection => FailureKind::Stale,
-            Self::RefusedStream => FailureKind::Unprocessed,
+            Self::RefusedStream | Self::NoWebSocket => FailureKind::Unprocessed,
             Self::ResetBeforeHead => FailureKind::Reset,
             Self::FirstByteTimeout | Self::TryTimeout | Self::WriteTimeout => FailureKind::Timeout,
             Self::NoServer
@@ -242,7 +263,9 @@ impl Failure {
             | Self::Breaker
             | Self::Resources
             | Self::ClientGone
-            | Self::ClientTimeout => FailureKind::Final,
+            | Self::ClientTimeout
+            | Self::BadHandshake
+            | Self::ClientHandshake => FailureKind::Final,
         }
     }
 
@@ -294,7 +317,7 @@ mod tests {
             assert!(!names.contains(&name));
             assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
             names.push(name);
-            let told = matches!(failure.status(), 408 | 502..=504);
+            let told = matches!(failure.status(), 400 | 408 | 502..=504);
             assert_eq!(told, failure != Failure::ClientGone, "{name}");
         }
     }
@@ -319,6 +342,7 @@ mod tests {
             (Failure::ConnectOther, [true, true, true, true]),
             (Failure::StaleConnection, [true, false, true, false]),
             (Failure::RefusedStream, [true, true, true, false]),
+            (Failure::NoWebSocket, [true, true, true, false]),
             (Failure::ResetBeforeHead, [true, false, true, false]),
             (Failure::FirstByteTimeout, [true, false, true, false]),
             (Failure::TryTimeout, [true, false, true, false]),
@@ -349,7 +373,7 @@ mod tests {
     fn a_server_is_blamed_for_what_it_did() {
         let blamed = Failure::ALL.into_iter().filter(|failure| failure.blames_server());
         assert!(blamed.clone().all(|failure| matches!(failure.status(), 502 | 504)));
-        assert_eq!(blamed.count(), 13);
+        assert_eq!(blamed.count(), 14);
         for kind in [FailureKind::Connect, FailureKind::Reset, FailureKind::Timeout] {
             let mut same = Failure::ALL.into_iter().filter(|failure| failure.kind() == kind);
             let is_ours = |failure| failure == Failure::ConnectNoAddress;

@@ -115,6 +115,18 @@ impl Cluster {
         may
     }
 
+    /// A connection is to be made that one exchange has for itself: whether it may, and another one
+    /// that gives its place to it, which is to be closed. Then it counts as being made.
+    pub fn may_open_alone(&mut self, server: usize) -> (bool, Option<Key>) {
+        let is_full = self.open() >= self.quota.limit();
+        let idle = if is_full { self.pools.take_idle(None, CloseCause::Lent) } else { None };
+        let may = !is_full || idle.is_some();
+        if may {
+            self.pools.begin_open(server);
+        }
+        (may, idle)
+    }
+
     /// An idle connection to another server, which gives its place to one that is needed more. It
     /// is to be closed.
     pub fn idle_elsewhere(&mut self, server: usize) -> Option<Key> {

@@ -227,15 +227,24 @@ impl<C: Copy + Eq + Hash, W: Copy + Eq + Hash> Pool<C, W> {
 
     /// It stands.
     pub fn opened(&mut self, connection: C, now: Instant) {
+        self.enter(connection, (0, self.options.capacity), now);
+    }
+
+    /// It stands, and carries the exchange that it was made for, and no other beside it.
+    pub fn opened_alone(&mut self, connection: C, now: Instant) {
+        self.enter(connection, (1, 1), now);
+    }
+
+    fn enter(&mut self, connection: C, (carries, capacity): (u32, u32), now: Instant) {
         self.opening = self.opening.saturating_sub(1);
         self.counters.created += 1;
         let entry = Entry {
             connection,
-            carries: 0,
-            capacity: self.options.capacity,
+            carries,
+            capacity,
             opened: now,
             since: now,
-            used: false,
+            used: carries > 0,
             listed: false,
             watched: self.options.max_age.is_some(),
             retiring: None,

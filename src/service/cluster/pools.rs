@@ -109,6 +109,11 @@ impl Pools {
         self.change(server, |pool| pool.opened(connection, now));
     }
 
+    /// As [`Pool::opened_alone`].
+    pub fn opened_alone(&mut self, server: usize, connection: Key, now: Instant) {
+        self.change(server, |pool| pool.opened_alone(connection, now));
+    }
+
     /// As [`Pool::open_failed`].
     pub fn open_failed(&mut self, server: usize) {
         self.change(server, Pool::open_failed);

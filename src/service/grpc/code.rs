@@ -169,7 +169,9 @@ impl Code {
             | Failure::ClientTimeout => Self::DeadlineExceeded,
             Failure::ClientGone => Self::Cancelled,
             Failure::ResponseTooLarge => Self::ResourceExhausted,
-            Failure::BadResponse => Self::Internal,
+            Failure::BadResponse | Failure::BadHandshake => Self::Internal,
+            Failure::ClientHandshake => Self::InvalidArgument,
+            Failure::NoWebSocket => Self::Unimplemented,
             Failure::ConnectRefused
             | Failure::ConnectTimeout
             | Failure::ConnectUnreachable

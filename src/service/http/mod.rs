@@ -12,6 +12,7 @@
 //! | `trailers`, `interim` | which trailers and interim answers are passed on |
 //! | `max_forwards` | how many more proxies a request may pass |
 //! | `page`, `status_page` | pages for people: of a status, of what runs |
+//! | `websocket_page` | a page that tries WebSockets |
 //! | `body` | bodies on their way from one connection to another |
 //! | `budget` | how much memory may wait for slow peers |
 //! | `record` | what is recorded of a request |
@@ -37,3 +38,4 @@ pub mod route;
 pub mod status_page;
 pub mod template;
 pub mod trailers;
+pub mod websocket_page;

@@ -1,5 +1,6 @@
 //! Pages for people: of a status, of a folder, of what runs. They are one document each, with a
-//! small style sheet in it: no script, nothing from elsewhere, readable on a phone and in the dark.
+//! small style sheet in it: nothing from elsewhere, readable on a phone and in the dark. Only the
+//! one that tries WebSockets has a script.
 
 use std::fmt;
 
@@ -8,15 +9,22 @@ use crate::proto::http::{Fields, Known, status};
 
 /// The field that holds browsers to what these pages are made of.
 const POLICY_FIELD: &[u8] = b"content-security-policy";
-/// Its value. The hash is that of [`STYLE`].
+/// The hash of [`STYLE`], as a policy has it.
+pub(super) const STYLE_HASH: &str = "sha256-yjI8YwHPPdy4gi3nnvoXP6NjG4alR+L4qMpBGbVpp1E=";
+/// Its value for pages without a script; the hash is [`STYLE_HASH`].
 const POLICY: &[u8] = b"default-src 'none'; \
     style-src 'sha256-yjI8YwHPPdy4gi3nnvoXP6NjG4alR+L4qMpBGbVpp1E='; \
     img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// The fields of an answer whose body is such a page.
 pub fn describe(fields: &mut Fields) {
+    describe_with(POLICY, fields);
+}
+
+/// The same with another policy.
+pub(super) fn describe_with(policy: &[u8], fields: &mut Fields) {
     fields.push_known(Known::ContentType, b"text/html; charset=utf-8");
-    fields.push(POLICY_FIELD, POLICY);
+    fields.push(POLICY_FIELD, policy);
 }
 
 /// The style sheet of all pages.
@@ -56,6 +64,11 @@ td+td{padding:0 1.25rem 0 0;font-size:.9375rem}
 
 /// Writes the beginning of a page, up to its heading. The title is text, not markup.
 pub fn begin(title: &str, out: &mut Vec<u8>) {
+    begin_styled(title, None, out);
+}
+
+/// The same with a style sheet in addition to that of all pages.
+pub(super) fn begin_styled(title: &str, style: Option<&str>, out: &mut Vec<u8>) {
     out.extend_from_slice(
         b"<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
           <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
@@ -64,6 +77,10 @@ pub fn begin(title: &str, out: &mut Vec<u8>) {
     escape_html(title, out);
     out.extend_from_slice(b"</title>\n<style>");
     out.extend_from_slice(STYLE.as_bytes());
+    if let Some(style) = style {
+        out.extend_from_slice(b"</style>\n<style>");
+        out.extend_from_slice(style.as_bytes());
+    }
     out.extend_from_slice(b"</style>\n</head>\n<body>\n");
 }
 
@@ -187,7 +204,8 @@ mod tests {
     fn the_policy_allows_the_style_sheet_and_nothing_else() {
         let hash = base64::engine::general_purpose::STANDARD.encode(Sha256::digest(STYLE));
         let policy = std::str::from_utf8(POLICY).unwrap();
-        assert!(policy.contains(&format!("style-src 'sha256-{hash}'")), "the hash is {hash}");
+        assert_eq!(STYLE_HASH, format!("sha256-{hash}"));
+        assert!(policy.contains(&format!("style-src '{STYLE_HASH}'")), "{policy}");
         for word in ["<script", "javascript:", "http", "url(", "@import", "onload", "style="] {
             assert!(!STYLE.contains(word), "{word}");
         }

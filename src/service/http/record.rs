@@ -22,6 +22,8 @@ pub struct RequestRecord {
     pub user: Option<Box<str>>,
     /// What came, if it was refused before it was understood.
     pub offence: Option<Box<Offence>>,
+    /// All was told that is told of it: it was answered by a tunnel.
+    pub is_told: bool,
     /// Bytes that came.
     pub received: u64,
     /// Bytes of the answer.
@@ -83,6 +85,7 @@ impl RequestRecord {
             request_id: 0,
             user: None,
             offence: None,
+            is_told: false,
             received: received as u64,
             sent: 0,
             status: 0,

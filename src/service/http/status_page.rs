@@ -27,6 +27,8 @@ pub struct Introduced {
     pub link: Option<String>,
     /// A command that tries it.
     pub command: Option<String>,
+    /// Where a browser tries its WebSockets: a URL.
+    pub websocket_page: Option<String>,
     /// Its place among the listeners of connections, or among those of datagrams.
     pub place: Place,
 }
@@ -149,6 +151,11 @@ fn write_listener(listener: &Introduced, carried: Carried, out: &mut Vec<u8>) {
         escape_html(command, out);
         out.extend_from_slice(b"</code></div>");
     }
+    if let Some(page) = &listener.websocket_page {
+        out.extend_from_slice(b"<div><a href=\"");
+        escape_html(page, out);
+        out.extend_from_slice(b"\">WebSocket: echo and topics, to try</a></div>");
+    }
     out.extend_from_slice(b"</li>\n");
 }
 
@@ -164,6 +171,7 @@ mod tests {
             addresses: vec!["127.0.0.1:1".to_owned(), "unix:/a".to_owned()],
             link: link.map(str::to_owned),
             command: link.map(|link| format!("curl '{link}'")),
+            websocket_page: link.map(|link| format!("{link}&ws")),
             place,
         };
         let introduction = Introduction {
@@ -192,6 +200,7 @@ mod tests {
             "<small class=\"end\">5 B in, 0 B out</small>",
             "<small class=\"end\">not used yet</small>",
             "<code>curl &#39;http://127.0.0.1:1/?a&amp;b&#39;</code>",
+            "<div><a href=\"http://127.0.0.1:1/?a&amp;b&amp;ws\">WebSocket: ",
             "<a href=\"http://127.0.0.1:2/metrics\">/metrics</a>",
             "2 workers, each an io_uring event loop",
             "<b>worker 0</b> <small>0 open</small>",

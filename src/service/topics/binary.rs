@@ -40,7 +40,8 @@ pub(super) fn read(message: &[u8]) -> ClientMessage<'_> {
     ClientMessage { id, command }
 }
 
-fn publish(mut rest: &[u8]) -> Result<Command<'_>, Fault> {
+/// Reads what follows the id of a publication.
+pub(super) fn publish(mut rest: &[u8]) -> Result<Command<'_>, Fault> {
     let (Some([flags]), Some(len)) = (take(&mut rest), take(&mut rest)) else {
         return Err(bad_message("the message ends before its topic"));
     };

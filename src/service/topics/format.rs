@@ -1,4 +1,4 @@
-//! The two formats of messages between clients and the server. `docs/topics.md` describes them.
+//! The two formats of messages between clients and the server. `docs/websocket.md` describes them.
 
 use std::borrow::Cow;
 

@@ -1,4 +1,4 @@
-//! Publish and subscribe: who gets what is published to a topic. `docs/topics.md` describes it to
+//! Publish and subscribe: who gets what is published to a topic. `docs/websocket.md` describes it to
 //! clients.
 //!
 //! Each worker has a [`Hub`] for each set of topics. A publication is read and checked by the hub
@@ -109,7 +109,8 @@ pub struct Permissions {
 pub enum Outcome {
     /// Nothing.
     Done,
-    /// This is to be delivered by the hubs of all workers, that of the publisher among them.
+    /// This is to be delivered by the hubs of all workers: by that of the publisher at once, as a
+    /// subscription that comes first would get a retained one twice.
     Publish(Publication),
     /// There is a new subscription. These are sent to the subscriber as retained messages, behind
     /// the answer and before what is delivered from now on.
@@ -327,6 +328,7 @@ impl<K: Copy + Debug> Hub<K> {
             }
         }
     }
+
     fn subscribe(&mut self, from: SubscriberId, filter: Filter<'_>) -> Result<Outcome, Fault> {
         let HubLimits { subscriptions_max, filters_max, retained_burst, .. } = self.limits;
         let added = self.subscriptions.subscribe(from, filter, subscriptions_max, filters_max);

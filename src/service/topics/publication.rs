@@ -4,7 +4,9 @@ use std::fmt;
 
 use serde::de::IgnoredAny;
 
-use super::format::Format;
+use super::binary;
+use super::fault::Fault;
+use super::format::{Command, Format};
 use super::name::{Topic, TopicError};
 use super::queue::Cost;
 use crate::mem::Text;
@@ -46,6 +48,21 @@ impl Publication {
     pub(super) fn of_json(topic: &[u8], payload: &[u8], retain: bool) -> Result<Self, TopicError> {
         let topic = Topic::parse(topic)?.as_str().as_bytes().into();
         Ok(Self { topic, payload: payload.into(), order: 0, retain, is_json: true })
+    }
+
+    /// A publication as the binary format has it behind the id: flags, topic, payload.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn of_binary(bytes: &[u8]) -> Result<Self, Fault> {
+        match binary::publish(bytes)? {
+            Command::Publish { topic, payload, retain, .. } => {
+                Self::new(&topic, &*payload, retain).map_err(Fault::InvalidTopic)
+            }
+            Command::Subscribe(_) | Command::Unsubscribe(_) | Command::Ping => {
+                Err(Fault::UnknownOp)
+            }
+        }
     }
 
     /// Its topic.

@@ -85,6 +85,11 @@ impl<D: Driver> Sessions<D> {
                 self.datagrams.give_back(&mut self.context, listener)
             }
             WorkerMessage::Topics(set) => self.context.topics.receive(&set),
+            WorkerMessage::Finished { finished: Finished::Answered, .. } => {
+                for request in self.context.http.take_answered() {
+                    self.finish_work(request, Finished::Answered);
+                }
+            }
             WorkerMessage::Finished { request, finished } => {
                 if let Finished::Verified(verified) = finished {
                     for waiter in self.context.http.checked(&verified) {

@@ -51,7 +51,10 @@ impl<D: Driver> Sessions<D> {
                 }
                 self.remove_if_finished(connection);
             }
-            ProxyAction::Connect { cluster, server } => self.connect(cluster, server),
+            ProxyAction::Connect { cluster, server } => self.connect((cluster, server), None),
+            ProxyAction::ConnectAlone { cluster, server, exchange } => {
+                self.connect((cluster, server), Some(exchange));
+            }
             ProxyAction::Borrow { cluster, worker } => self.context.borrow(cluster, worker),
             ProxyAction::Arm { exchange, at } => self.context.arm_exchange(exchange, at),
             ProxyAction::Watch { cluster, at } => self.context.watch_cluster(cluster, at),
@@ -69,11 +72,15 @@ impl<D: Driver> Sessions<D> {
         }
     }
 
-    fn connect(&mut self, cluster: usize, server: usize) {
+    fn connect(&mut self, (cluster, server): (usize, usize), alone: Option<Key>) {
         let now = self.context.now();
         let plan = self.context.plan.upstreams.keep(cluster);
         plan.stats().active.increment();
         let connection = UpstreamConnection::new((cluster, server), plan, now);
+        let connection = match alone {
+            Some(exchange) => connection.for_one(exchange),
+            None => connection,
+        };
         match self.slab.insert(Session::Upstream(Box::new(connection))) {
             Ok(key) => {
                 if let Some(session) = self.slab.get_mut(key) {
@@ -85,7 +92,12 @@ impl<D: Driver> Sessions<D> {
                 self.context.upstream_stats(cluster).active.decrement();
                 let HttpState { proxy, clusters, .. } = &mut self.context.http;
                 let (place, failure) = ((cluster, server), Failure::Resources);
-                proxy.connection_failed(place, failure, clusters, now);
+                match alone {
+                    Some(exchange) => {
+                        proxy.connection_failed_alone(place, exchange, failure, clusters, now);
+                    }
+                    None => proxy.connection_failed(place, failure, clusters, now),
+                }
             }
         }
     }

@@ -16,6 +16,7 @@ use crate::ring::{Completion, Driver, Fd, Lane};
 use crate::runtime::Reactor;
 use crate::service::frame::transfers::{Reset, Transfers};
 use crate::service::frame::{Responder, Served, Sources, not_found};
+use crate::service::topics::Publication;
 use crate::session::Due;
 use crate::session::context::Context;
 use crate::session::options::{DescriptorLimits, FrameOptions};
@@ -131,11 +132,16 @@ impl Local {
         stream: &mut Stream,
         buf: &Buf,
     ) -> Result<Option<Buf>, FrameError> {
-        let Context { handler, pages, options, reactor, .. } = context;
+        let Context { handler, pages, options, reactor, topics, .. } = context;
         let stats = |out: &mut Vec<u8>| options.workers.write_json(out);
         let door = options.descriptors;
-        let mut sources = Sources { handler: handler.as_mut(), stats: &stats };
         let Self { options: own, responder, transfers, .. } = self;
+        let mut publish = |publication: Publication| match &own.topics {
+            Some(set) => topics.publish_to(set, publication, &options.workers),
+            None => Ok(()),
+        };
+        let mut sources =
+            Sources { handler: handler.as_mut(), stats: &stats, publish: &mut publish };
         let mut output = Output { buffer, stream, pages };
         let mut rest: &[u8] = buf;
         // Answers that are, byte for byte, a stretch of the input: sent from where they lie.

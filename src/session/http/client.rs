@@ -505,7 +505,7 @@ impl Http {
             self.say_end(context, key, CloseReason::Finished);
             return;
         }
-        if has_ended && self.is_abandoned(context) {
+        if has_ended && !self.is_tunnel(context) && self.is_abandoned(context) {
             self.close(context, key, CloseReason::ClientGone);
             return;
         }

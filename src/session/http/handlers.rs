@@ -1,7 +1,10 @@
 //! The program's handlers of HTTP requests, as one worker has them.
 
-use std::sync::Arc;
+mod sockets;
 
+use std::sync::{Arc, Mutex, PoisonError};
+
+use self::sockets::Sockets;
 use crate::handler::{
     HandlerExchange, Host, HttpHandler, HttpHandlers, HttpRequest, Panicked, SpareExchange, Work,
     contain,
@@ -20,6 +23,8 @@ pub(super) struct Handlers {
     factories: HttpHandlers,
     /// By their places.
     made: Vec<Option<Box<dyn HttpHandler>>>,
+    /// Those of WebSockets.
+    sockets: Sockets,
     worker: Arc<ThisWorker>,
     /// Memory of exchanges that are over.
     spare: Vec<SpareExchange>,
@@ -34,6 +39,9 @@ const SPARE_MAX: usize = 256;
 struct ThisWorker {
     workers: Arc<Workers>,
     number: usize,
+    /// Requests that the worker is to look at. It is told of the first of them: so it is woken once
+    /// for all that is said until it looks.
+    answered: Mutex<Vec<Key>>,
 }
 
 impl Handlers {
@@ -41,11 +49,13 @@ impl Handlers {
         Self {
             factories: options.http_handlers.clone(),
             made: Vec::new(),
+            sockets: Sockets::new(options.websocket_handlers.clone()),
             spare: Vec::new(),
             call_ok: call_ok(),
             worker: Arc::new(ThisWorker {
                 workers: Arc::clone(&options.workers),
                 number: options.worker,
+                answered: Mutex::default(),
             }),
         }
     }
@@ -74,6 +84,11 @@ impl Handlers {
         begun.inspect_err(|panicked| self.failed(place, panicked))
     }
 
+    /// The requests of which programs have said more since this was asked last.
+    pub(super) fn take_answered(&self) -> Vec<Key> {
+        self.worker.take_answered()
+    }
+
     /// An exchange is over.
     pub(super) fn recycle(&mut self, exchange: HandlerExchange) {
         let spare = exchange.recycle().filter(|_| self.spare.len() < SPARE_MAX);
@@ -94,9 +109,13 @@ impl Handlers {
     pub(super) fn failed(&mut self, place: usize, Panicked(text): &Panicked) {
         let half_done = self.made.get_mut(place).and_then(Option::take);
         let _panicked = contain(|| drop(half_done));
+        self.note_panic(text, "request");
+    }
+
+    fn note_panic(&self, text: &str, at: &str) {
         let worker = self.worker.number;
         self.worker.workers.cells()[worker].stats.error(ErrorKind::Handler);
-        tracing::error!(worker, "the program's handler panicked at a request: {text}");
+        tracing::error!(worker, "the program's handler panicked at a {at}: {text}");
     }
 }
 
@@ -106,11 +125,26 @@ fn call_ok() -> Fields {
     fields
 }
 
+impl ThisWorker {
+    fn take_answered(&self) -> Vec<Key> {
+        std::mem::take(&mut *self.answered.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
 impl Host for ThisWorker {
     fn wake(&self, request: Key) {
+        let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        answered.push(request);
+        let is_told = answered.len() > 1;
+        drop(answered);
+        if is_told {
+            return;
+        }
         let note = WorkerMessage::Finished { request, finished: Finished::Answered };
-        // A worker that has ended has no use for it.
-        let _ended = self.workers.send(self.number, note);
+        if !self.workers.send(self.number, note) {
+            // A worker that has ended has no use for it.
+            self.take_answered();
+        }
     }
 
     fn run(&self, work: Work) -> Result<(), Work> {

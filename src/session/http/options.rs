@@ -97,6 +97,7 @@ impl HttpOptions {
             | RouteAction::Redirect { .. }
             | RouteAction::Echo
             | RouteAction::StatusPage
+            | RouteAction::WebSocketPage
             | RouteAction::Files(_)
             | RouteAction::Proxy(_)
             | RouteAction::Handler(_) => None,
@@ -168,6 +169,7 @@ impl RouteOptions {
             RouteAction::Respond(_)
             | RouteAction::Echo
             | RouteAction::StatusPage
+            | RouteAction::WebSocketPage
             | RouteAction::Files(_) => false,
         };
         let has_edits = !self.request_edits.is_empty() || !self.response_edits.is_empty();
@@ -235,6 +237,8 @@ pub enum RouteAction {
     Echo,
     /// A page that shows what runs.
     StatusPage,
+    /// A page that tries the endpoints of WebSockets below it.
+    WebSocketPage,
     /// A file.
     Files(Box<FilesOptions>),
     /// A server answers.

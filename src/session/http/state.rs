@@ -144,6 +144,11 @@ impl HttpState {
         }
     }
 
+    /// The requests of which handlers have said more.
+    pub(in crate::session) fn take_answered(&self) -> Vec<Key> {
+        self.handlers.take_answered()
+    }
+
     /// Whether no request is under way.
     pub(in crate::session) fn is_idle(&self) -> bool {
         self.proxy.is_empty() && self.waiting.is_empty() && self.links.is_empty()

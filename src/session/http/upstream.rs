@@ -7,6 +7,7 @@ mod connect;
 mod many;
 mod many_timing;
 mod timing;
+mod tunnel;
 mod waiting;
 
 use std::rc::Rc;
@@ -16,6 +17,7 @@ use nix::errno::Errno;
 
 use self::answer::Stopped;
 use self::carried::Many;
+use self::tunnel::Tunnel;
 use crate::mem::Key;
 use crate::net::{Operation, Stream, StreamEvent};
 use crate::proto::http1::{Client, RequestLine};
@@ -29,6 +31,7 @@ use crate::session::Due;
 use crate::session::context::Context;
 use crate::session::deadline::Deadline;
 use crate::session::http::state::HttpState;
+use crate::session::options::Speaks;
 use crate::session::plan::UpstreamPlan;
 use crate::session::write_buffer::WriteBuffer;
 
@@ -45,6 +48,10 @@ pub(in crate::session) struct UpstreamConnection {
     /// What it carries instead, once it speaks HTTP/2.
     many: Option<Box<Many>>,
     phase: Phase,
+    /// The exchange that it is made for, if it is for no other: by HTTP/1.1.
+    alone: Option<Key>,
+    /// It carries a tunnel, and how far that is.
+    tunnel: Tunnel,
     /// The server ends: the connection carries no further exchange.
     draining: bool,
     /// It is to be worked on in this turn.
@@ -93,6 +100,8 @@ impl UpstreamConnection {
             wire: Client::default(),
             many: None,
             phase: Phase::Connecting(now),
+            alone: None,
+            tunnel: Tunnel::No,
             draining: false,
             dirty: false,
             connect: Duration::ZERO,
@@ -106,7 +115,8 @@ impl UpstreamConnection {
     pub(in crate::session) fn start<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         let upstream = &context.plan.upstreams[self.cluster];
         let (address, timeout) = (upstream.servers[self.server], upstream.connect_timeout);
-        match context.open_socket(&mut self.stream, self.cluster, self.server) {
+        let speaks = if self.alone.is_some() { Speaks::Http1 } else { Speaks::Any };
+        match context.open_socket(&mut self.stream, (self.cluster, self.server), speaks) {
             Ok(socket) => {
                 self.stream.connect(&mut context.reactor, key, socket, address);
                 let at = context.now() + timeout;
@@ -165,7 +175,10 @@ impl UpstreamConnection {
                     Some(many) => many.is_calm(),
                     None => {
                         let is_waiting = !self.wire.is_sending() && self.stream.is_receiving();
-                        is_waiting && !self.wire.has_ended() && self.wire.is_read()
+                        is_waiting
+                            && self.tunnel == Tunnel::No
+                            && !self.wire.has_ended()
+                            && self.wire.is_read()
                     }
                 };
                 if is_calm && self.stream.is_drained() && self.counted == 0 {
@@ -252,6 +265,7 @@ impl UpstreamConnection {
             Phase::Busy(exchange) => {
                 self.buffer.finish(&mut context.pages, &mut self.stream);
                 self.stream.flush(&mut context.reactor, key);
+                self.say_tunnel_end(context, key);
                 if !self.wire.is_read() {
                     self.hold();
                 }
@@ -276,7 +290,7 @@ impl UpstreamConnection {
         self.clock.excuse_wait_for_client(context.now());
         self.send(context, key, exchange);
         match self.read(context, key, exchange) {
-            Stopped::Waiting => {}
+            Stopped::Waiting => self.go_on_with_tunnel(context, key, exchange),
             Stopped::Answered => self.release(context, key),
             Stopped::Dropped => {
                 self.phase = Phase::Idle;
@@ -335,7 +349,8 @@ impl UpstreamConnection {
             self.buffer.finish(&mut context.pages, &mut self.stream);
             self.stream.flush(&mut context.reactor, key);
         }
-        if !self.wire.is_reusable() || !self.stream.is_drained() || self.draining {
+        let is_wanted = !self.draining && self.alone.is_none();
+        if !self.wire.is_reusable() || !self.stream.is_drained() || !is_wanted {
             let is_retired = self.wire.has_ended();
             let cause = if is_retired { CloseCause::Retired } else { CloseCause::Failed };
             return self.close(context, key, cause);
@@ -368,9 +383,12 @@ impl UpstreamConnection {
         let Some(one) = context.http.proxy.get(exchange) else { return };
         let is_full = !context.http.proxy.takes_answer(exchange);
         let (carried, until) = (one.carried_by(key), one.until());
+        // The exchange has a time in which something has to move, and no other runs.
+        let is_tunnel = self.tunnel != Tunnel::No;
         // What the server has not taken is its own affair; else the client has to send more.
         let is_asked_of_client = self.wire.is_sending() && !self.stream.is_blocked();
-        let waits_for_client = is_full || is_asked_of_client && one.request.body.waiting() == 0;
+        let waits_for_client =
+            is_tunnel || is_full || is_asked_of_client && one.request.body.waiting() == 0;
         if is_full {
             if context.http.proxy.is_answer_limited(exchange) {
                 context.http.proxy.budget_mut().note_limited();
@@ -430,19 +448,21 @@ impl UpstreamConnection {
             return self.close_many(context, key, cause);
         }
         let (now, place) = (context.now(), (self.cluster, self.server));
-        let HttpState { proxy, clusters, .. } = &mut context.http;
         match self.phase {
             Phase::Closing | Phase::Shared => return,
             Phase::Connecting(_) | Phase::Expired | Phase::Greeting(_) => {
                 // It was us who gave it up, and not the server.
-                proxy.connection_failed(place, Failure::Resources, clusters, now);
+                self.tell_failed(context, Failure::Resources);
             }
             Phase::Idle | Phase::Busy(_) | Phase::Leaving(_) => {
+                let HttpState { proxy, clusters, .. } = &mut context.http;
                 proxy.connection_closed(place, key, cause, clusters, now);
             }
         }
         self.give_up(context, key);
-        if self.wire.may_have_switched() {
+        // A client that has gone in the middle has not said all.
+        let is_cut = matches!(self.tunnel, Tunnel::Open | Tunnel::Ending);
+        if self.wire.may_have_switched() || is_cut {
             // In another protocol the end of the connection may be one in order.
             self.stream.reset_on_close(&mut context.reactor);
         }
@@ -482,39 +502,6 @@ impl UpstreamConnection {
         self.plan.stats().active.decrement();
     }
 
-    /// The socket goes to a tunnel as soon as nothing is in flight on it.
-    fn leave<D: Driver>(&mut self, context: &mut Context<D>, key: Key, exchange: Key) {
-        self.deadline.clear();
-        self.buffer.finish(&mut context.pages, &mut self.stream);
-        self.stream.flush(&mut context.reactor, key);
-        if self.wire.is_cut() {
-            self.fail(context, key, exchange, Failure::ResetInBody);
-        } else if self.stream.is_receiving() {
-            self.stream.pause(&mut context.reactor, key);
-        } else if self.stream.is_quiet() {
-            context.http.tunnels.push((exchange, key));
-        }
-    }
-
-    /// The stream, and what came behind the answer's head; the connection itself ends.
-    pub(in crate::session) fn give_stream<D: Driver>(
-        &mut self,
-        context: &mut Context<D>,
-        key: Key,
-    ) -> (Stream, Vec<u8>) {
-        debug_assert!(self.stream.is_quiet(), "an operation knows the socket");
-        let now = context.now();
-        let stream = std::mem::replace(&mut self.stream, Stream::new(Lane::Upstream, None));
-        let early = self.wire.take_rest();
-        let HttpState { proxy, clusters, .. } = &mut context.http;
-        let (place, cause) = ((self.cluster, self.server), CloseCause::Retired);
-        proxy.connection_closed(place, key, cause, clusters, now);
-        self.phase = Phase::Closing;
-        self.forget_waiting(context);
-        self.deadline.disarm(&mut context.reactor);
-        (stream, early)
-    }
-
     /// It is to be worked on in this turn.
     pub(in crate::session) fn mark_dirty<D>(&mut self, context: &mut Context<D>, key: Key) {
         if !self.dirty {
@@ -537,7 +524,7 @@ fn request_line<'a>(exchange: &'a Exchange, names: (&'a HostHeader, &'a str)) ->
     let (path, authority) = request_parts(exchange, names);
     let request = &exchange.request;
     let (size, upgrade) = (request.size, request.upgrade);
-    RequestLine { head: &request.head, path, authority, size, upgrade }
+    RequestLine { head: &request.head, path, authority, size, upgrade, key: exchange.tunnel_key() }
 }
 
 /// The path that is asked for, and whom it is for.

@@ -6,6 +6,7 @@ use super::*;
 use crate::net::{NetworkError, Operation};
 use crate::proto::proxy_protocol::Version;
 use crate::session::failure::{failure_of, tls_error};
+use crate::session::options::Speaks;
 
 impl Relay {
     /// Connects to a server. What fails at once is the next event.
@@ -26,7 +27,7 @@ impl Relay {
             context.upstream_stats(self.upstream).retries.add(1);
         }
         let stream = &mut self.streams[Lane::Upstream.index()];
-        let socket = match context.open_socket(stream, self.upstream, server) {
+        let socket = match context.open_socket(stream, (self.upstream, server), Speaks::Any) {
             Ok(socket) => socket,
             Err(source) => {
                 let error = NetworkError { op: Operation::Socket, peer: address, source };

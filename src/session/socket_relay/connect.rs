@@ -6,6 +6,7 @@ use super::*;
 use crate::net::{NetworkError, Operation};
 use crate::proto::proxy_protocol::{self, Version};
 use crate::session::failure::{failure_of, tls_error};
+use crate::session::options::Speaks;
 
 impl SocketRelay {
     /// Connects to a server. What fails at once is the next event.
@@ -24,7 +25,7 @@ impl SocketRelay {
         if self.exchange.failures() > 0 {
             self.plan.stats().retries.add(1);
         }
-        let socket = match context.open_socket(&mut self.stream, upstream, server) {
+        let socket = match context.open_socket(&mut self.stream, (upstream, server), Speaks::Any) {
             Ok(socket) => socket,
             Err(source) => {
                 let error = NetworkError { op: Operation::Socket, peer: address, source };

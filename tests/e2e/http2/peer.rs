@@ -87,6 +87,16 @@ impl Peer {
         (Waiting(answer), body)
     }
 
+    /// Begins an extended CONNECT, once the server has said that it knows that.
+    pub(super) async fn send_extended(
+        &mut self,
+        request: Request<()>,
+    ) -> (ResponseFuture, SendStream<Bytes>) {
+        self.settle(|| self.send.is_extended_connect_protocol_enabled()).await;
+        self.send = self.send.clone().ready().await.unwrap();
+        self.send.send_request(request, false).unwrap()
+    }
+
     /// Sends a request.
     pub(super) async fn ask(
         &mut self,

@@ -55,6 +55,11 @@ impl Server {
     }
 }
 
+/// The address of one that knows nothing but requests.
+pub(super) fn plain_server() -> SocketAddr {
+    Server::new(Manners::default()).address
+}
+
 async fn talk(stream: tokio::net::TcpStream, manners: Manners, cut: Arc<Notify>) {
     let mut builder = h2::server::Builder::new();
     if let Some(streams) = manners.streams {

@@ -175,8 +175,8 @@ fn balance_answers(run: &Run, lines: &[Line], text: &str) {
 /// - lines with an upstream = begun;
 /// - for each failure: lines with that reason <= failed <= the same and those that were given up,
 ///   as a connection may end in the turn in which its exchange fails;
-/// - answered + failed + upgraded <= begun <= the same and those that were given up;
-/// - lines without a reason, but for upgrades <= answered;
+/// - answered + failed <= begun <= the same and those that were given up;
+/// - lines without a reason <= answered;
 /// - tries = begun + retries + hedges, but for those for which there was no server (`breaker`,
 ///   `no_server`), that never came to it (given up, or the time was over), and hedges that none
 ///   could be found for.
@@ -187,7 +187,6 @@ fn balance_upstream(run: &Run, lines: &[Line], text: &str) {
     let count =
         |wanted: &dyn Fn(&Line) -> bool| lines.iter().filter(|line| wanted(line)).count() as u64;
     let given_up = count(&Line::is_given_up);
-    let upgraded = count(&|line| line.status == 101);
     let (begun, answered) = (http.begun.get(), http.answered.get());
     assert_eq!(lines.len() as u64, begun, "{text}");
     assert_eq!(failed_of(run, Failure::ClientGone), 0);
@@ -197,9 +196,9 @@ fn balance_upstream(run: &Run, lines: &[Line], text: &str) {
         assert!(told <= failed && failed <= told + given_up, "{failure:?} {failed}: {text}");
     }
     let failed: u64 = http.failed.iter().map(|counter| counter.get()).sum();
-    let over = answered + failed + upgraded;
+    let over = answered + failed;
     assert!(over <= begun && begun <= over + given_up, "{begun} {answered} {failed}: {text}");
-    let whole = count(&|line| line.reason.is_empty() && line.status != 101);
+    let whole = count(&|line| line.reason.is_empty());
     assert!(whole <= answered, "{whole} {answered}: {text}");
     let tries: u64 = lines.iter().map(|line| line.tries).sum();
     let most = begun + stats.retries.get() + http.hedges.get();

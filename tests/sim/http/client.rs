@@ -2,6 +2,7 @@
 
 mod streams;
 
+use ringway::proto::websocket::handshake;
 use ringway::ring::sim::PeerId;
 use ringway::service::cluster::failure::Failure;
 
@@ -334,6 +335,12 @@ impl Client {
         let ask = &self.asks[self.answers.len()];
         if answer.status == 101 {
             let (early, all) = ask.upgrade.expect("a request for another protocol");
+            if let Some(key) = ask.socket {
+                let accept = handshake::accept(key.as_bytes());
+                let accept = std::str::from_utf8(&accept).expect("base64");
+                assert_eq!(answer.head.get("sec-websocket-accept"), Some(accept));
+                assert_eq!(answer.head.get("upgrade"), Some("websocket"));
+            }
             let expected = pattern(&ask.marker, 'd', ask.orders.len);
             self.out.extend_from_slice(&pattern(&ask.marker, 'u', all)[early..]);
             self.tunnel = Some(Tunnel { expected, received: 0 });

@@ -100,6 +100,8 @@ sweeps! {
     http2_on_both_sides_gives_each_answer_on_its_own_stream both
     http2_on_both_sides_under_all_faults_mixes_nothing_up both_with_faults
     http2_with_a_short_budget_of_waiting_bytes_answers_all_in_bounded_memory short_streams
+    http_websockets_pass_every_byte_both_ways_in_every_pair_of_versions sockets
+    http_websockets_that_fail_look_like_that sockets_with_faults
     http_handlers_answer_at_once_or_later handlers
     http_handlers_under_all_faults_cost_only_what_they_have_broken handlers_with_faults
 }

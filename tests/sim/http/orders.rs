@@ -30,12 +30,14 @@ pub(super) enum Fault {
     Flood,
     /// It does nothing for the request, and says so, by HTTP/2.
     Refused,
+    /// It agrees to another WebSocket than was asked for, by HTTP/1.1.
+    WrongAccept,
     /// Its answer has this status.
     Status(u16),
 }
 
 impl Fault {
-    const ALL: [(&'static str, Self); 14] = [
+    const ALL: [(&'static str, Self); 15] = [
         ("silent", Self::Silent),
         ("deaf", Self::Deaf),
         ("reset", Self::Reset),
@@ -48,6 +50,7 @@ impl Fault {
         ("large_head", Self::LargeHead),
         ("flood", Self::Flood),
         ("refused", Self::Refused),
+        ("wrong_accept", Self::WrongAccept),
         ("status_503", Self::Status(503)),
         ("status_500", Self::Status(500)),
     ];
@@ -138,6 +141,8 @@ pub(super) struct Ask {
     pub(super) closes: bool,
     /// It asks for another protocol; so many bytes of that follow at once, and so many in all.
     pub(super) upgrade: Option<(usize, usize)>,
+    /// That is a WebSocket, and the key of its handshake by HTTP/1.1.
+    pub(super) socket: Option<&'static str>,
     /// Further fields, each with its line end.
     pub(super) fields: String,
     /// What is sent instead, if it is no request.
@@ -160,6 +165,7 @@ impl Ask {
             expects: false,
             closes: false,
             upgrade: None,
+            socket: None,
             fields: String::new(),
             broken: None,
             bad_body: None,
@@ -231,7 +237,11 @@ impl Ask {
             head += "Expect: 100-continue\r\n";
         }
         if let Some((early, all)) = self.upgrade {
-            head += &format!("Connection: upgrade\r\nUpgrade: other\r\nX-Up: {all}\r\n");
+            let protocol = if self.socket.is_some() { "websocket" } else { "other" };
+            head += &format!("Connection: upgrade\r\nUpgrade: {protocol}\r\nX-Up: {all}\r\n");
+            if let Some(key) = self.socket {
+                head += &format!("Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n");
+            }
             rest = pattern(marker, 'u', all)[..early].to_vec();
         } else if self.closes {
             head += "Connection: close\r\n";
@@ -245,16 +255,22 @@ impl Ask {
         let Self { marker, method, fields, .. } = self;
         let (target, orders) = (self.target(), self.orders.write());
         let authority = format!("{marker}.example");
+        let is_socket = self.socket.is_some();
+        let protocol = is_socket.then_some((":protocol", "websocket"));
         let line = [
-            (":method", *method),
+            (":method", if is_socket { "CONNECT" } else { *method }),
             (":scheme", "http"),
             (":path", &*target),
             (":authority", &*authority),
-            ("x-marker", &**marker),
-            ("x-do", &*orders),
         ];
+        let own = [("x-marker", &**marker), ("x-do", &*orders)];
+        let line = line.into_iter().chain(protocol).chain(own);
         let mut all: Fields =
-            line.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+            line.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        if let Some((_, len)) = self.upgrade.filter(|_| is_socket) {
+            all.push(("x-up".to_owned(), len.to_string()));
+            all.push(("sec-websocket-version".to_owned(), "13".to_owned()));
+        }
         for (name, value) in fields.lines().filter_map(|line| line.split_once(": ")) {
             all.push((name.to_ascii_lowercase(), value.to_owned()));
         }

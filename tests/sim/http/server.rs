@@ -4,6 +4,7 @@ mod streams;
 
 use std::collections::BTreeMap;
 
+use ringway::proto::websocket::handshake;
 use ringway::ring::sim::PeerId;
 
 use self::streams::Streams;
@@ -20,6 +21,8 @@ pub(super) struct Moods {
     pub(super) part: usize,
     /// They speak HTTP/2.
     pub(super) http2: bool,
+    /// They know WebSockets by HTTP/2.
+    pub(super) takes_sockets: bool,
     /// Of HTTP/2: they take no further requests on a connection, and give no windows back for a
     /// while.
     pub(super) go_away: u32,
@@ -32,8 +35,8 @@ pub(super) struct Moods {
 impl Moods {
     /// They do nothing of their own accord.
     pub(super) fn calm(self) -> Self {
-        let Self { http2, window, streams_max, .. } = self;
-        Self { http2, window, streams_max, ..Self::default() }
+        let Self { http2, takes_sockets, window, streams_max, .. } = self;
+        Self { http2, takes_sockets, window, streams_max, ..Self::default() }
     }
 }
 
@@ -270,7 +273,10 @@ impl Server {
                 let orders = Orders { status, len: orders.len.min(100), ..orders };
                 self.answer_in_order(&orders, None, request, marker);
             }
-            Some(Fault::ResetInBody | Fault::EndInBody | Fault::StallInBody) | None => {
+            Some(
+                Fault::ResetInBody | Fault::EndInBody | Fault::StallInBody | Fault::WrongAccept,
+            )
+            | None => {
                 self.answer_in_order(&orders, fault, request, marker);
             }
         }
@@ -291,13 +297,15 @@ impl Server {
         }
         let body = pattern(marker, 'a', orders.len);
         if orders.status == 101 && request.head.get("upgrade").is_some() {
-            let head =
-                format!("HTTP/1.1 101 Go\r\nconnection: upgrade\r\nupgrade: other\r\n{mark}\r\n");
+            let accept = accept_of(request, fault);
+            let protocol = if accept.is_empty() { "other" } else { "websocket" };
+            let head = format!(
+                "HTTP/1.1 101 Go\r\nconnection: upgrade\r\nupgrade: {protocol}\r\n\
+                 {accept}{mark}\r\n"
+            );
             self.out.extend_from_slice(head.as_bytes());
             self.out.extend(pattern(marker, 'd', orders.len));
-            let expected = request.head.number("x-up").expect("bytes to come");
-            let mut tunnel =
-                Tunnel { expected: pattern(marker, 'u', expected), received: 0, finished: false };
+            let mut tunnel = Tunnel::new(marker, request);
             self.input.drain(..request.head.len);
             tunnel.take(&mut self.input);
             self.tunnel = Some(tunnel);
@@ -352,7 +360,23 @@ impl Server {
     }
 }
 
+/// The field that agrees to a WebSocket, if that is what is asked for.
+fn accept_of(request: &Request, fault: Option<Fault>) -> String {
+    if request.head.get("upgrade") != Some("websocket") {
+        return String::new();
+    }
+    let key = request.head.get("sec-websocket-key").expect("a key");
+    let key = if fault == Some(Fault::WrongAccept) { "another" } else { key };
+    let accept = handshake::accept(key.as_bytes());
+    format!("sec-websocket-accept: {}\r\n", String::from_utf8_lossy(&accept))
+}
+
 impl Tunnel {
+    fn new(marker: &str, request: &Request) -> Self {
+        let expected = request.head.number("x-up").expect("bytes to come");
+        Self { expected: pattern(marker, 'u', expected), received: 0, finished: false }
+    }
+
     fn take(&mut self, input: &mut Vec<u8>) {
         let end = self.received + input.len();
         let expected = self.expected.get(self.received..end);

@@ -211,7 +211,10 @@ pub(super) fn listener_of(unit: Duration, parts: &PlanParts<'_>) -> HttpOptions 
         upstreams: if routes.iter().any(is_proxy) { [parts.upstream].into() } else { [].into() },
         routes,
         limits: HeadLimits::default(),
-        http2: Some(ringway::proto::http2::Limits::default()),
+        http2: Some(ringway::proto::http2::Limits {
+            extended_connect: true,
+            ..ringway::proto::http2::Limits::default()
+        }),
         body_max: 1 << 20,
         head_timeout: unit,
         body_timeout: unit,
@@ -387,6 +390,7 @@ impl Setup {
             seed: 0x5eed_0000_0000,
             handler: HandlerFactory::default(),
             http_handlers: handlers(self.seed, &self.later),
+            websocket_handlers: ringway::handler::WebSocketHandlers::new(),
         }
     }
 }

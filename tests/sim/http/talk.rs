@@ -79,6 +79,8 @@ pub(super) struct Talk {
     peer_window: i64,
     /// Streams that the other side takes at a time.
     streams_max: usize,
+    /// The other side has said that it knows WebSockets.
+    pub(super) takes_sockets: bool,
     /// The windows of the connection.
     send: i64,
     receive: i64,
@@ -92,10 +94,16 @@ pub(super) struct Talk {
 }
 
 impl Talk {
-    pub(super) fn new(is_client: bool, window: u32, streams_max: Option<u32>) -> Self {
+    pub(super) fn new(
+        is_client: bool,
+        window: u32,
+        streams_max: Option<u32>,
+        takes_sockets: bool,
+    ) -> Self {
         let mut out = if is_client { PREFACE.to_vec() } else { Vec::new() };
         let mut settings = vec![(setting::INITIAL_WINDOW_SIZE, window)];
         settings.extend(is_client.then_some((setting::ENABLE_PUSH, 0)));
+        settings.extend(takes_sockets.then_some((setting::ENABLE_CONNECT_PROTOCOL, 1)));
         settings.extend(streams_max.map(|most| (setting::MAX_CONCURRENT_STREAMS, most)));
         frame::write_settings(&settings, &mut out);
         let initial = i64::from(WINDOW_INITIAL);
@@ -112,6 +120,7 @@ impl Talk {
             known_window: initial,
             peer_window: initial,
             streams_max: usize::MAX,
+            takes_sockets: false,
             send: initial,
             receive: initial,
             owed: 0,
@@ -281,6 +290,7 @@ impl Talk {
                     self.flows.values_mut().for_each(|flow| flow.send += change);
                 }
                 setting::MAX_CONCURRENT_STREAMS => self.streams_max = value as usize,
+                setting::ENABLE_CONNECT_PROTOCOL => self.takes_sockets = value == 1,
                 setting::HEADER_TABLE_SIZE => self.encoder.set_max(value as usize),
                 _ => {}
             }
@@ -486,6 +496,13 @@ pub(super) fn request_head(fields: &[(String, String)], ends: bool) -> Head {
     let mut all = others(fields);
     all.push(("host".to_owned(), field(fields, ":authority").to_owned()));
     let has_length = all.iter().any(|(name, _)| name == "content-length");
+    if method == "CONNECT" {
+        assert_eq!(field(fields, ":protocol"), "websocket");
+        let is_of_http1 = |name: &str| matches!(name, "sec-websocket-key" | "sec-websocket-accept");
+        assert!(!has_length && !ends && !all.iter().any(|(name, _)| is_of_http1(name)), "{all:?}");
+        all.push(("upgrade".to_owned(), "websocket".to_owned()));
+        return Head::of(format!("GET {path} HTTP/1.1"), all);
+    }
     if !ends && !has_length {
         all.push(("transfer-encoding".to_owned(), "chunked".to_owned()));
     }

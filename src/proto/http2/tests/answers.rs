@@ -34,7 +34,14 @@ impl Asker {
             let mut head = RequestHead::default();
             head.method = *method;
             let (path, authority, scheme) = ("/", "a", "http");
-            let line = RequestLine { head: &head, path, authority, scheme, length: None };
+            let line = RequestLine {
+                head: &head,
+                path,
+                authority,
+                scheme,
+                length: None,
+                websocket: false,
+            };
             let Self { client, space, out, .. } = &mut asker;
             client.open(&line, true, space, out);
         }

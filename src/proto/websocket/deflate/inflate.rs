@@ -189,8 +189,8 @@ impl Inflater {
             let room = step.min(self.max - self.len);
             let (taken, made) = self.step(rest, room, out)?;
             rest = &rest[taken..];
-            // What fills its room may have more to come.
-            has_more = room > 0 && made == room;
+            // What fills its room may have more to come, but for a last block.
+            has_more = room > 0 && made == room && !self.is_at_end;
             if taken == 0 && made == 0 && !self.is_at_end {
                 return if rest.is_empty() { Ok(()) } else { Err(InflateError::Corrupt) };
             }
@@ -219,6 +219,10 @@ impl Inflater {
         let taken = since(was_in, self.state.total_in());
         let made = since(was_out, self.state.total_out());
         out.truncate(start + made);
+        // What comes behind the byte that is too much may be wrong as well.
+        if made > room {
+            return Err(InflateError::TooLong);
+        }
         match status {
             Ok(Status::StreamEnd) => {
                 self.is_at_end = true;
@@ -226,9 +230,6 @@ impl Inflater {
             }
             Ok(Status::Ok | Status::BufError) => {}
             Err(_) => return Err(InflateError::Corrupt),
-        }
-        if made > room {
-            return Err(InflateError::TooLong);
         }
         self.len += made;
         Ok((taken, made))

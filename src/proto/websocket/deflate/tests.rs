@@ -350,6 +350,12 @@ fn no_message_becomes_longer_than_allowed() {
         let single: Vec<&[u8]> = sent.chunks(1).collect();
         assert_eq!(inflated(&single, max), Err(InflateError::TooLong), "{max}");
     }
+    // A byte too much, and behind it a kind of block that does not exist.
+    for cut in 0..3 {
+        let sent = b"\x4a\x04\x18";
+        let parts = [&sent[..cut], &sent[cut..]];
+        assert_eq!(inflated(&parts, 0), Err(InflateError::TooLong), "{cut}");
+    }
     assert_eq!(inflated(&[&sent], 10 << 20).map(|read| read.len()), Ok(10 << 20));
     for len in [1, 255, 256, 257, 1024, 1025] {
         let message = json(len, &mut Random(9));

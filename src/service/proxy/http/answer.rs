@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::HttpProxy;
 use super::exchange::{Exchange, State};
+use super::tunnel::Handshake;
 use crate::mem::{Buf, Key};
 use crate::proto::http::{Fields, ResponseHead};
 use crate::service::cluster::Clusters;
@@ -24,10 +25,13 @@ pub enum HeadVerdict {
     /// It goes to the client, and the connection carries the client's identity: it must carry no
     /// exchange of another one.
     Personal,
+    /// It goes to the client, and all that follows on the connection, or the stream, are the bytes
+    /// of a tunnel, each way until its end.
+    Tunnel,
     /// The exchange is tried again: the answer is not wanted.
     Dropped(Box<ResponseHead>),
-    /// Nobody waits for it, or nobody asked for such an answer.
-    Refused(Box<ResponseHead>),
+    /// Nobody waits for it, or nobody asked for such an answer, which is a failure of this kind.
+    Refused(Box<ResponseHead>, Failure),
 }
 
 /// What becomes of an interim answer.
@@ -62,19 +66,23 @@ impl HttpProxy {
     pub fn head_came(
         &mut self,
         (key, connection): (Key, Key),
-        head: Box<ResponseHead>,
+        mut head: Box<ResponseHead>,
         length: Option<u64>,
         clusters: &mut Clusters,
         now: Instant,
     ) -> HeadVerdict {
         let Some((exchange, mut around)) = self.split(key, clusters, now) else {
-            return HeadVerdict::Refused(head);
+            return HeadVerdict::Refused(head, Failure::BadResponse);
         };
         let Some(server) = exchange.server_of(connection) else {
-            return HeadVerdict::Refused(head);
+            return HeadVerdict::Refused(head, Failure::BadResponse);
         };
         if head.status == 101 && !exchange.request.upgrade {
-            return HeadVerdict::Refused(head);
+            return HeadVerdict::Refused(head, Failure::BadResponse);
+        }
+        let handshake = exchange.shake_hands(&mut head);
+        if handshake == Handshake::Wrong {
+            return HeadVerdict::Refused(head, Failure::BadHandshake);
         }
         let took = now.saturating_duration_since(exchange.tried_by(connection));
         exchange.record.upstream.first_byte = Some(took);
@@ -97,6 +105,10 @@ impl HttpProxy {
         exchange.answer.length = length;
         exchange.answer.head = Some(head);
         exchange.wake_client(around.actions);
+        if handshake == Handshake::Agreed {
+            exchange.agree(key, server, &mut around);
+            return HeadVerdict::Tunnel;
+        }
         if is_personal { HeadVerdict::Personal } else { HeadVerdict::Taken }
     }
 
@@ -143,7 +155,9 @@ impl HttpProxy {
             Call::No | Call::Open => status,
         };
         exchange.done(status, &mut around);
-        around.tally(exchange.cluster).answered += 1;
+        if !exchange.is_tunnel() {
+            around.tally(exchange.cluster).answered += 1;
+        }
         exchange.wake_client(around.actions);
     }
 
@@ -152,6 +166,7 @@ impl HttpProxy {
         let (exchange, mut around) = self.split(key, clusters, now)?;
         let State::Linked { server, .. } = exchange.tries.state else { return None };
         exchange.done(101, &mut around);
+        around.tally(exchange.cluster).answered += 1;
         Some(server)
     }
 
@@ -191,7 +206,7 @@ impl Exchange {
         if let Some(server) = self.tries.state.server() {
             let latency = self.record.upstream.first_byte;
             let outcome = ServerOutcome { ended: Ended::Status(status), latency };
-            around.clusters.get(self.cluster).servers.done(server, outcome, around.now);
+            self.leave_server(server, outcome, around);
         }
         self.tries.state = State::Done;
     }

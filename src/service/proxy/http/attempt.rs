@@ -16,6 +16,7 @@ impl Exchange {
     /// Looks for a server that was not tried, and for a connection to it.
     pub(super) fn try_server(&mut self, key: Key, around: &mut Surroundings<'_>) {
         let now = around.now;
+        self.join_others();
         let cluster = around.clusters.get(self.cluster);
         let tries = &mut self.tries;
         let picked = tries.attempts.pick(&mut cluster.servers, tries.hash, now);
@@ -55,23 +56,33 @@ impl Exchange {
         &mut self,
         key: Key,
         server: usize,
-        failure: Failure,
+        mut failure: Failure,
         around: &mut Surroundings<'_>,
     ) {
         if self.leave_hedged(key, server, failed(failure), around) {
             return;
         }
+        if failure == Failure::NoWebSocket {
+            match self.go_alone(key, server, around) {
+                Ok(()) => return,
+                Err(why) => failure = why,
+            }
+        }
         let now = around.now;
         let progress = self.progress();
+        if let Some(server) = self.tries.state.server() {
+            self.leave_server(server, failed(failure), around);
+        }
         let Cluster { retries, breaker, servers, .. } = around.clusters.get(self.cluster);
         let tries = &mut self.tries;
-        if let Some(server) = tries.state.server() {
-            servers.done(server, failed(failure), now);
-        }
         tries.state = State::Resting;
         let tried = tries.attempts.tried();
         let is_connect = failure.kind() == FailureKind::Connect;
         let has_other = servers.has_other(tried) || is_connect && servers.has_unreachable(tried);
+        if failure == Failure::NoWebSocket && !has_other {
+            // The same server would say the same.
+            return self.fail(key, failure, around);
+        }
         let failed = (failure, has_other);
         match tries.attempts.on_failure(retries, breaker, failed, progress, now) {
             Decision::Retry { after } => self.try_again(key, after, around),
@@ -157,7 +168,9 @@ impl Exchange {
             return;
         }
         self.failed = Some(failure);
-        if let Some(count) = around.tally(self.cluster).failed.get_mut(failure.index()) {
+        if !self.is_tunnel()
+            && let Some(count) = around.tally(self.cluster).failed.get_mut(failure.index())
+        {
             *count += 1;
         }
         self.wake_client(around.actions);
@@ -174,16 +187,14 @@ impl Exchange {
 
     /// A try is not wanted any more.
     pub(super) fn forget(&self, key: Key, state: State, around: &mut Surroundings<'_>) {
-        let now = around.now;
-        let cluster = around.clusters.get(self.cluster);
         match state {
             State::Waiting { server } => {
-                cluster.pools.cancel(server, &key);
-                cluster.servers.done(server, failed(Failure::ClientGone), now);
+                around.clusters.get(self.cluster).pools.cancel(server, &key);
+                self.leave_server(server, failed(Failure::ClientGone), around);
             }
             State::Linked { connection, server } => {
                 around.actions.push(ProxyAction::Cancel { connection, exchange: key });
-                cluster.servers.done(server, failed(Failure::ClientGone), now);
+                self.leave_server(server, failed(Failure::ClientGone), around);
             }
             State::Resting | State::Done => {}
         }
@@ -205,7 +216,9 @@ impl Exchange {
             // The server has answered: what is left is between us and the client.
             return;
         }
-        if self.until.is_some_and(|until| until <= now) {
+        if self.is_tunnel() {
+            self.tunnel_due(key, around);
+        } else if self.until.is_some_and(|until| until <= now) {
             self.fail(key, self.total_failure(), around);
         } else if self.tries.state == State::Resting {
             self.try_server(key, around);

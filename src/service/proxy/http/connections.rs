@@ -112,6 +112,14 @@ impl HttpProxy {
         }
     }
 
+    /// A connection for one exchange was made, or was not: others may wait for theirs.
+    pub(super) fn after_alone(&mut self, cluster: usize, clusters: &mut Clusters, now: Instant) {
+        let mut around = self.around(clusters, now);
+        around.close_retired(cluster);
+        around.open_all_needed(cluster);
+        around.watch(cluster);
+    }
+
     /// A cluster is replaced or removed, as [`Cluster::retire`] says: its idle connections are
     /// closed.
     ///

@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use super::ProxyAction;
 use super::clients::ClientSums;
+use super::tunnel::WebSocket;
 use crate::mem::{Buf, Key};
 use crate::proto::http::{BodySize, Method, RequestHead, ResponseHead};
 use crate::service::cluster::attempts::Attempts;
@@ -35,6 +36,8 @@ pub struct ForwardedRequest {
     pub size: BodySize,
     /// Whether it asks for another protocol.
     pub upgrade: bool,
+    /// What there is of it where that is a WebSocket.
+    pub websocket: Option<Box<WebSocket>>,
     /// Whether the client has said that its connection ends behind the answer.
     pub closes: bool,
     /// What has come of its body, and was not passed on.
@@ -166,6 +169,10 @@ pub enum Reply {
     Head,
     /// The connection changes to another protocol.
     Upgrade,
+    /// The head of the answer, behind which a tunnel follows: [`HttpProxy::tunnel_opened`].
+    ///
+    /// [`HttpProxy::tunnel_opened`]: super::HttpProxy::tunnel_opened
+    Tunnel,
 }
 
 impl Kept {
@@ -235,8 +242,9 @@ impl Exchange {
 
     /// Whose fault it is when the time of all its tries is over.
     #[must_use]
-    pub const fn total_failure(&self) -> Failure {
-        let is_slow = !self.request.body.has_ended() && self.request.body.waiting() == 0;
+    pub fn total_failure(&self) -> Failure {
+        let is_waiting = self.request.body.waiting() > 0 || self.holds_body();
+        let is_slow = !self.request.body.has_ended() && !is_waiting;
         let is_asked = matches!(self.tries.state, State::Linked { .. });
         if is_slow && is_asked { Failure::ClientTimeout } else { Failure::TotalTimeout }
     }
@@ -341,8 +349,13 @@ impl Exchange {
             let rest = if has_body { &[][..] } else { &self.kept.bytes };
             return (!rest.is_empty()).then(|| Buf::copy_of(rest));
         }
+        if self.holds_body() && self.is_of_http2() {
+            return None;
+        }
         let part = self.request.body.pop()?;
-        self.kept.keep(&part, most);
+        if !self.is_tunnel() {
+            self.kept.keep(&part, most);
+        }
         Some(part)
     }
 
@@ -351,7 +364,7 @@ impl Exchange {
     pub fn is_request_taken(&self, connection: Key) -> bool {
         let has_body =
             !self.is_second(connection) || self.tries.second_has_body || self.kept.bytes.is_empty();
-        self.request.body.is_done() && has_body
+        self.request.body.is_done() && has_body && !self.holds_body()
     }
 
     /// Whether the connection carries the second try.
@@ -371,11 +384,12 @@ impl Exchange {
     }
 
     /// What is next for the client.
-    pub const fn take_reply(&mut self) -> Reply {
+    pub fn take_reply(&mut self) -> Reply {
         if let Some(failure) = self.failed.take() {
             return Reply::Failed(failure);
         }
         match &self.answer.head {
+            Some(_) if self.has_agreed() => Reply::Tunnel,
             Some(head) if head.status == 101 => Reply::Upgrade,
             Some(_) => Reply::Head,
             None => Reply::Nothing,

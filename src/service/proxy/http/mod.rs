@@ -9,6 +9,7 @@
 //! | `hedge` | a second try beside the first |
 //! | `answer` | what servers say |
 //! | `connections` | which connections there are, who waits for them, which are closed |
+//! | `tunnel` | WebSockets: their handshakes, and what follows |
 //! | `clients` | what waits for each client that may have many exchanges |
 //! | `tally` | what is counted |
 
@@ -21,6 +22,7 @@ mod hedge;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod tunnel;
 
 use std::time::Instant;
 
@@ -29,6 +31,7 @@ use self::clients::ClientSums;
 pub use self::exchange::{Answer, Exchange, ForwardedRequest, Reply};
 use self::exchange::{Hedged, Kept, State, Tries, Waiting};
 pub use self::tally::ProxyTally;
+pub use self::tunnel::WebSocket;
 use crate::mem::{Buf, Key, Slab};
 use crate::proto::http::{BodySize, Fields, RequestHead, ResponseHead};
 use crate::service::cluster::Clusters;
@@ -49,6 +52,16 @@ pub enum ProxyAction {
         cluster: usize,
         /// The number of its server.
         server: usize,
+    },
+    /// Connect to a server by HTTP/1.1, for one exchange alone:
+    /// [`HttpProxy::connection_opened_alone`] or [`HttpProxy::connection_failed_alone`] follows.
+    ConnectAlone {
+        /// The cluster.
+        cluster: usize,
+        /// The number of its server.
+        server: usize,
+        /// The exchange.
+        exchange: Key,
     },
     /// A connection carries an exchange from now on: send the request.
     Send {
@@ -465,13 +478,19 @@ impl HttpProxy {
         if let Some(exchange) = self.exchanges.get_mut(key) {
             exchange.recount(&mut self.budget, &mut self.clients);
             exchange.wake_server(key, &mut self.actions);
+            if exchange.is_tunnel() {
+                self.filled.push(key);
+            }
         }
     }
 
     /// A server has taken some of the request's body: there is room for more.
-    pub fn request_taken(&mut self, exchange: Key) {
-        let Some(exchange) = self.exchanges.get_mut(exchange) else { return };
+    pub fn request_taken(&mut self, key: Key) {
+        let Some(exchange) = self.exchanges.get_mut(key) else { return };
         exchange.recount(&mut self.budget, &mut self.clients);
+        if exchange.is_tunnel() {
+            self.filled.push(key);
+        }
         // One that has sent all has nothing to do.
         if !exchange.request.body.has_ended() {
             exchange.wake_client(&mut self.actions);
@@ -486,11 +505,12 @@ impl HttpProxy {
     }
 
     /// The end of a turn: what waits in exchanges holds nothing of the pool.
-    pub fn hold(&mut self) {
+    pub fn hold(&mut self, now: Instant) {
         for key in self.filled.drain(..) {
             if let Some(exchange) = self.exchanges.get_mut(key) {
                 exchange.request.body.hold();
                 exchange.answer.body.hold();
+                exchange.note_moved(now);
                 exchange.recount(&mut self.budget, &mut self.clients);
             }
         }

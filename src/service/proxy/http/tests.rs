@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::*;
+use crate::proto::http::{Known, Version};
 use crate::service::cluster::attempts::{AttemptOptions, RetryOn, StatusSet};
 use crate::service::cluster::breaker::Limits;
 use crate::service::cluster::pool::{CloseCause, PoolOptions};
@@ -75,6 +76,8 @@ struct Rig {
     connections: BTreeMap<Key, (usize, Option<Key>)>,
     /// Connects that are under way, by server.
     connecting: Vec<usize>,
+    /// The same, for one exchange alone.
+    connecting_alone: Vec<(usize, Key)>,
     armed: BTreeMap<Key, Instant>,
     watched: Option<Instant>,
     /// Connections that were woken, closed or cancelled.
@@ -95,6 +98,7 @@ impl Rig {
             now,
             connections: BTreeMap::new(),
             connecting: Vec::new(),
+            connecting_alone: Vec::new(),
             armed: BTreeMap::new(),
             watched: None,
             woken: Vec::new(),
@@ -132,11 +136,44 @@ impl Rig {
             head.set_method(method);
         }
         head.set_path("/");
-        let (path, upgrade, closes, body) = (None, false, false, Default::default());
+        self.begin_with(cluster, head, record, size, until)
+    }
+
+    /// A request for a WebSocket, by a client that speaks this version.
+    fn ask_for_websocket(&mut self, version: Version) -> Key {
+        let mut head = Box::<RequestHead>::default();
+        head.set_method(b"GET");
+        head.set_path("/");
+        head.version = version;
+        head.fields.push(b"upgrade", b"websocket");
+        head.fields.push(b"sec-websocket-version", b"13");
+        let size = match version {
+            Version::Http2 => BodySize::Unknown,
+            Version::Http10 | Version::Http11 => {
+                head.fields.push(b"sec-websocket-key", KEY);
+                BodySize::None
+            }
+        };
+        let record = RequestRecord::new(self.now, None, Some(0), 20);
+        self.begin_with(0, head, record, size, Some(self.now + 30 * SECOND)).unwrap()
+    }
+
+    fn begin_with(
+        &mut self,
+        cluster: usize,
+        mut head: Box<RequestHead>,
+        record: RequestRecord,
+        size: BodySize,
+        until: Option<Instant>,
+    ) -> Option<Key> {
+        let upgrade = head.fields.has(Known::Upgrade);
+        let random = || *b"the sample nonce";
+        let websocket = WebSocket::of(&mut head, (upgrade, false), random, 10 * SECOND);
+        let (path, closes, body) = (None, false, Default::default());
         let new = NewExchange {
             client: self.client,
             cluster,
-            request: ForwardedRequest { head, path, size, upgrade, closes, body },
+            request: ForwardedRequest { head, path, size, upgrade, websocket, closes, body },
             record,
             hash: None,
             until,
@@ -151,7 +188,7 @@ impl Rig {
     fn settle(&mut self) {
         let mut actions = Vec::new();
         loop {
-            self.proxy.hold();
+            self.proxy.hold(self.now);
             let waiting = self.proxy.check(&self.clusters);
             assert_eq!(self.proxy.budget().used(), waiting, "nothing else is counted");
             self.proxy.take_actions(&mut actions);
@@ -167,6 +204,9 @@ impl Rig {
     fn carry_out(&mut self, action: ProxyAction) {
         match action {
             ProxyAction::Connect { server, .. } => self.connecting.push(server),
+            ProxyAction::ConnectAlone { server, exchange, .. } => {
+                self.connecting_alone.push((server, exchange));
+            }
             ProxyAction::Send { connection, exchange } => {
                 match self.connections.get_mut(&connection) {
                     Some((_, carried)) => {
@@ -610,7 +650,8 @@ fn a_switch_that_nobody_asked_for_is_refused() {
     let mut rig = Rig::new(&options(1));
     let exchange = rig.begin(b"GET", BodySize::None);
     let connection = rig.connected();
-    assert!(matches!(rig.head(connection, 101), HeadVerdict::Refused(_)));
+    let verdict = rig.head(connection, 101);
+    assert!(matches!(verdict, HeadVerdict::Refused(_, Failure::BadResponse)));
     rig.reset(connection, Failure::BadResponse);
     assert_eq!(rig.reply(exchange), Reply::Failed(Failure::BadResponse));
     rig.end(exchange);
@@ -953,4 +994,251 @@ fn take_answers(rig: &mut Rig, open: &mut Vec<Key>) -> u64 {
         rig.end(*key);
     }
     over.len() as u64
+}
+
+/// The key of RFC 6455, section 1.3, which the tests make for clients of HTTP/2, too.
+const KEY: &[u8] = b"dGhlIHNhbXBsZSBub25jZQ==";
+const ACCEPT: &[u8] = b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+
+impl Rig {
+    /// A server answers the handshake in this version.
+    fn shake(&mut self, connection: Key, version: Version, answer: (u16, &str, &[u8])) -> String {
+        let exchange = self.connections[&connection].1.unwrap();
+        let (status, upgrade, accept) = answer;
+        let mut head = Box::new(ResponseHead { status, version, ..ResponseHead::default() });
+        for (name, value) in [("upgrade", upgrade.as_bytes()), ("sec-websocket-accept", accept)] {
+            if !value.is_empty() {
+                head.fields.push(name.as_bytes(), value);
+            }
+        }
+        let of = (exchange, connection);
+        let verdict = self.proxy.head_came(of, head, None, &mut self.clusters, self.now);
+        self.settle();
+        match verdict {
+            HeadVerdict::Refused(_, failure) => {
+                self.reset(connection, failure);
+                failure.name().to_owned()
+            }
+            HeadVerdict::Tunnel => {
+                let head = self.proxy.get(exchange).unwrap().answer.head.as_deref().unwrap();
+                let accept = head.fields.get_named(b"sec-websocket-accept").unwrap_or_default();
+                format!("tunnel {} {}", head.status, String::from_utf8_lossy(accept))
+            }
+            HeadVerdict::Taken => "taken".to_owned(),
+            HeadVerdict::Personal | HeadVerdict::Dropped(_) => unreachable!("{verdict:?}"),
+        }
+    }
+
+    fn open_tunnel(&mut self, exchange: Key) {
+        assert_eq!(self.proxy.get_mut(exchange).unwrap().take_reply(), Reply::Tunnel);
+        let one = self.proxy.get_mut(exchange).unwrap();
+        one.record.status = one.answer.head.take().unwrap().status;
+        self.proxy.tunnel_opened(exchange);
+        self.settle();
+    }
+}
+
+#[test]
+fn a_handshake_is_taken_for_what_it_is_between_all_pairs_of_versions() {
+    use Version::{Http2, Http11};
+    let accept = "tunnel 101 s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
+    let cases: [(Version, Version, (u16, &str, &[u8]), &str); 17] = [
+        (Http11, Http11, (101, "websocket", ACCEPT), "taken"),
+        (Http11, Http11, (101, "WebSocket", ACCEPT), "taken"),
+        (Http11, Http11, (101, "websocket", KEY), "bad_handshake"),
+        (Http11, Http11, (101, "websocket", b""), "bad_handshake"),
+        (Http11, Http11, (101, "other", ACCEPT), "bad_handshake"),
+        (Http11, Http11, (101, "", ACCEPT), "bad_handshake"),
+        (Http11, Http11, (200, "", b""), "taken"),
+        (Http11, Http11, (403, "", b""), "taken"),
+        (Http2, Http11, (101, "websocket", ACCEPT), "tunnel 200 "),
+        (Http2, Http11, (101, "websocket", KEY), "bad_handshake"),
+        (Http2, Http11, (200, "websocket", ACCEPT), "bad_handshake"),
+        (Http2, Http11, (403, "", b""), "taken"),
+        (Http11, Http2, (200, "", b""), accept),
+        (Http11, Http2, (204, "", KEY), accept),
+        (Http11, Http2, (302, "", b""), "taken"),
+        (Http2, Http2, (200, "", ACCEPT), "tunnel 200 "),
+        (Http2, Http2, (500, "", b""), "taken"),
+    ];
+    for (client, server, answer, expected) in cases {
+        let mut rig = Rig::new(&options(1));
+        let exchange = rig.ask_for_websocket(client);
+        let connection = rig.connected();
+        let told = rig.shake(connection, server, answer);
+        assert_eq!(told, expected, "{client:?} {server:?} {answer:?}");
+        rig.end(exchange);
+        rig.assert_idle();
+    }
+}
+
+#[test]
+fn an_upgrade_to_something_else_is_none_of_ours() {
+    for (asked, answered, is_taken) in
+        [("foo", "foo", true), ("foo, websocket", "foo", true), ("websocket", "foo", false)]
+    {
+        let mut rig = Rig::new(&options(1));
+        let mut head = Box::<RequestHead>::default();
+        head.set_method(b"GET");
+        head.set_path("/");
+        head.fields.push(b"upgrade", asked.as_bytes());
+        let record = RequestRecord::new(rig.now, None, Some(0), 20);
+        let exchange = rig.begin_with(0, head, record, BodySize::None, None).unwrap();
+        let connection = rig.connected();
+        let told = rig.shake(connection, Version::Http11, (101, answered, b""));
+        assert_eq!(told == "taken", is_taken, "{asked} {answered}");
+        if is_taken {
+            assert_eq!(rig.reply(exchange), Reply::Upgrade);
+        }
+        rig.end(exchange);
+        rig.assert_idle();
+    }
+}
+
+#[test]
+fn nothing_goes_into_a_tunnel_before_it_is_open_and_each_side_ends_on_its_own() {
+    let mut rig = Rig::new(&options(1));
+    let exchange = rig.ask_for_websocket(Version::Http2);
+    let connection = rig.connected();
+    rig.proxy.push_body(exchange, Buf::copy_of(b"early"));
+    let one = rig.proxy.get_mut(exchange).unwrap();
+    assert!(one.holds_body() && one.take_request_part(connection, 100).is_none());
+    assert_eq!(one.tunnel_key().map(str::as_bytes), Some(KEY));
+    rig.shake(connection, Version::Http11, (101, "websocket", ACCEPT));
+    assert!(rig.proxy.get_mut(exchange).unwrap().take_request_part(connection, 100).is_none());
+    rig.open_tunnel(exchange);
+    let one = rig.proxy.get_mut(exchange).unwrap();
+    assert_eq!(&*one.take_request_part(connection, 100).unwrap(), b"early");
+    rig.proxy.request_taken(exchange);
+    rig.proxy.tunnel_ended(exchange);
+    let one = rig.proxy.get(exchange).unwrap();
+    assert!(one.answer.body.is_done() && !one.is_over(), "the client may still send");
+    rig.proxy.end_body(exchange, None);
+    rig.settle();
+    assert!(!rig.proxy.get(exchange).unwrap().is_over(), "the server has to take it");
+    rig.proxy.answer_ended(exchange, None, &mut rig.clusters, rig.now);
+    assert!(rig.proxy.get(exchange).unwrap().is_over());
+    rig.drop_connection(connection);
+    rig.end(exchange);
+    rig.assert_idle();
+}
+
+#[test]
+fn a_tunnel_has_no_time_but_that_in_which_nothing_moves() {
+    let mut rig = Rig::new(&options(1));
+    let exchange = rig.ask_for_websocket(Version::Http11);
+    let connection = rig.connected();
+    rig.shake(connection, Version::Http2, (200, "", b""));
+    rig.open_tunnel(exchange);
+    for second in 0..12 {
+        rig.pass(9 * SECOND);
+        let part = Buf::copy_of(b"x");
+        if second % 2 == 0 {
+            rig.proxy.push_body(exchange, part);
+        } else {
+            rig.proxy.answer_came(exchange, part);
+        }
+        rig.settle();
+    }
+    assert_eq!(rig.reply(exchange), Reply::Nothing);
+    rig.pass(9 * SECOND);
+    // What is taken moves, too.
+    let one = rig.proxy.get_mut(exchange).unwrap();
+    assert!(one.take_answer_part().is_some());
+    rig.proxy.answer_taken(exchange);
+    rig.settle();
+    rig.pass(9 * SECOND);
+    assert_eq!(rig.reply(exchange), Reply::Nothing);
+    rig.pass(SECOND);
+    assert_eq!(rig.reply(exchange), Reply::Failed(Failure::IdleTimeout));
+    assert!(rig.closed.contains(&connection));
+    rig.end(exchange);
+    rig.assert_idle();
+}
+
+#[test]
+fn what_becomes_of_a_tunnel_says_nothing_of_its_server_and_is_never_tried_again() {
+    let mut rig = Rig::new(&options(2));
+    let exchange = rig.ask_for_websocket(Version::Http2);
+    let connection = rig.connected();
+    let server = rig.connections[&connection].0;
+    rig.shake(connection, Version::Http2, (200, "", b""));
+    rig.open_tunnel(exchange);
+    let view = |rig: &Rig| {
+        let cluster = rig.clusters.find(0).unwrap();
+        let view = cluster.servers.view(server, rig.now).unwrap();
+        (view.counters.answered, view.counters.failures, view.active)
+    };
+    assert_eq!(view(&rig), (1, 0, 1), "it carries the tunnel");
+    rig.reset(connection, Failure::ResetInBody);
+    assert_eq!(view(&rig), (1, 0, 0));
+    assert_eq!(rig.reply(exchange), Reply::Failed(Failure::ResetInBody));
+    assert!(rig.connecting.is_empty() && rig.tally().retried == 0);
+    rig.end(exchange);
+    rig.assert_idle();
+}
+
+#[test]
+fn a_server_without_websockets_by_http2_is_asked_by_http1_on_a_connection_of_its_own() {
+    let mut rig = Rig::new(&options(1));
+    let exchange = rig.ask_for_websocket(Version::Http2);
+    let connection = rig.connected();
+    rig.reset(connection, Failure::NoWebSocket);
+    assert_eq!(rig.connecting_alone, [(0, exchange)]);
+    // Another exchange does not get it.
+    let other = rig.begin(b"GET", BodySize::None);
+    let alone = Key::new(99, 0);
+    rig.connections.insert(alone, (0, None));
+    let of = (alone, exchange);
+    rig.proxy.connection_opened_alone((0, 0), of, &mut rig.clusters, rig.now);
+    rig.settle();
+    assert_eq!(rig.connections[&alone].1, Some(exchange));
+    let told = rig.shake(alone, Version::Http11, (101, "websocket", ACCEPT));
+    assert_eq!(told, "tunnel 200 ");
+    let second = rig.connected();
+    assert_eq!(rig.connections[&second].1, Some(other));
+    rig.end(exchange);
+    rig.end(other);
+    rig.assert_idle();
+    // One that comes when nobody waits for it any more is closed.
+    let exchange = rig.ask_for_websocket(Version::Http2);
+    let connection = rig.connected();
+    rig.reset(connection, Failure::NoWebSocket);
+    rig.end(exchange);
+    let late = Key::new(100, 0);
+    rig.connections.insert(late, (0, None));
+    let of = (late, exchange);
+    rig.proxy.connection_opened_alone((0, 0), of, &mut rig.clusters, rig.now);
+    rig.settle();
+    assert!(rig.closed.contains(&late));
+    rig.assert_idle();
+}
+
+#[test]
+fn a_connection_of_its_own_that_fails_or_has_no_place_fails_the_handshake() {
+    let options = ClusterOptions { connections_max: 1, ..options(1) };
+    let mut rig = Rig::new(&options);
+    let exchange = rig.ask_for_websocket(Version::Http2);
+    let connection = rig.connected();
+    rig.reset(connection, Failure::NoWebSocket);
+    assert_eq!(rig.connecting_alone, [(0, exchange)]);
+    let (clusters, now) = (&mut rig.clusters, rig.now);
+    rig.proxy.connection_failed_alone((0, 0), exchange, Failure::NoWebSocket, clusters, now);
+    rig.settle();
+    assert_eq!(rig.reply(exchange), Reply::Failed(Failure::NoWebSocket));
+    rig.end(exchange);
+    rig.assert_idle();
+    let mut strict = self::options(2);
+    strict.protocol = ServerProtocol::Http2;
+    let mut rig = Rig::new(&strict);
+    let exchange = rig.ask_for_websocket(Version::Http2);
+    let connection = rig.connected();
+    rig.reset(connection, Failure::NoWebSocket);
+    assert_eq!(rig.reply(exchange), Reply::Nothing, "the other server may know them");
+    let connection = rig.connected();
+    rig.reset(connection, Failure::NoWebSocket);
+    assert!(rig.connecting_alone.is_empty());
+    assert_eq!(rig.reply(exchange), Reply::Failed(Failure::NoWebSocket));
+    rig.end(exchange);
+    rig.assert_idle();
 }

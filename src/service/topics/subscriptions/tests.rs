@@ -166,7 +166,8 @@ fn a_publication_meets_a_bounded_number_of_nodes() {
         subscriptions.make(parsed);
     }
     subscriptions.subscribe(id, filter("s"), MAX, MAX).unwrap();
-    let mut visited = 0;
+    // The root, then those at each depth.
+    let mut visited = 1;
     for segments in 1..=16 {
         let topic = vec!["s"; segments].join("/");
         subscriptions.find_matches(Topic::parse(topic.as_bytes()).unwrap());

@@ -20,6 +20,7 @@ use crate::service::http::max_forwards::{self, Forwards};
 use crate::service::http::page::{self, write_page};
 use crate::service::http::record::RequestRecord;
 use crate::service::http::template::Template;
+use crate::service::http::websocket_page;
 use crate::service::proxy::http::Exchange;
 use crate::session::context::Context;
 use crate::session::http::options::{FixedAnswer, RouteOptions};
@@ -190,7 +191,7 @@ impl Http {
     fn answer_html<D: Driver>(
         &mut self,
         context: &mut Context<D>,
-        (head, told): (Box<RequestHead>, RequestRecord),
+        about: (Box<RequestHead>, RequestRecord),
         status: u16,
         field: Option<(&[u8], &[u8])>,
         write: impl FnOnce(&mut Context<D>, &mut Vec<u8>),
@@ -201,6 +202,17 @@ impl Http {
         if let Some((name, value)) = field {
             response.fields.push(name, value);
         }
+        self.answer_written(context, about, response, write);
+    }
+
+    /// A page for people, below a head of its own.
+    fn answer_written<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        (head, told): (Box<RequestHead>, RequestRecord),
+        response: Box<ResponseHead>,
+        write: impl FnOnce(&mut Context<D>, &mut Vec<u8>),
+    ) {
         let mut page = context.answers.take();
         write(context, &mut page);
         self.answer(context, head, told, response, &page);
@@ -231,6 +243,24 @@ impl Http {
         let field = Some((&b"cache-control"[..], &b"no-store"[..]));
         let write = |context: &mut Context<D>, page: &mut Vec<u8>| context.write_status_page(page);
         self.answer_html(context, (head, told), 200, field, write);
+    }
+
+    /// A page that tries the endpoints of WebSockets below it.
+    pub(in crate::session::http) fn answer_websocket_page<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        head: Box<RequestHead>,
+        told: RequestRecord,
+    ) {
+        if !matches!(head.method, Method::Get | Method::Head) {
+            let allow = Some((&b"allow"[..], &b"GET, HEAD"[..]));
+            return self.answer_status(context, head, told, 405, allow);
+        }
+        let mut response = context.http.spare_answers.take();
+        response.status = 200;
+        let scheme = self.options.scheme;
+        websocket_page::describe(scheme, head.authority(), &mut response.fields);
+        self.answer_written(context, (head, told), response, |_, page| websocket_page::write(page));
     }
 
     /// The client is sent elsewhere.

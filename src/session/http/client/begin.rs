@@ -114,12 +114,17 @@ impl Http {
     ) {
         let options = Arc::clone(&self.options);
         let Some(route) = told.route.and_then(|route| options.routes.get(route)) else { return };
+        if self.wire.is_http2() && meta.upgrade && !takes_websockets(&route.action) {
+            // A 2xx would open a tunnel (RFC 8441, section 5) to nobody.
+            return self.answer_status(context, head, told, 501, None);
+        }
         match &route.action {
             RouteAction::Respond(answer) => self.answer_fixed(context, head, told, route, answer),
             RouteAction::Redirect { status, location } => {
                 self.answer_redirect(context, head, told, *status, location);
             }
             RouteAction::StatusPage => self.answer_status_page(context, head, told),
+            RouteAction::WebSocketPage => self.answer_websocket_page(context, head, told),
             RouteAction::Echo => self.begin_echo(context, head, told, meta),
             RouteAction::Handler(handler) => {
                 self.begin_handled(context, key, (head, told), (route, handler.place, meta));
@@ -214,5 +219,19 @@ impl Http {
         let mut told = told;
         self.answer_head_of_echo(context, &head, &mut told, meta.framing);
         self.begin_answer(Request::new(Responder::Echo(Box::new((head, told)))));
+    }
+}
+
+/// Whether an action may answer a request for a WebSocket with one.
+const fn takes_websockets(action: &RouteAction) -> bool {
+    match action {
+        RouteAction::Proxy(_) | RouteAction::WebSocket(_) => true,
+        RouteAction::Respond(_)
+        | RouteAction::Redirect { .. }
+        | RouteAction::StatusPage
+        | RouteAction::WebSocketPage
+        | RouteAction::Echo
+        | RouteAction::Handler(_)
+        | RouteAction::Files(_) => false,
     }
 }

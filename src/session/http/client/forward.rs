@@ -9,7 +9,7 @@ use super::vars::Vars;
 use super::{Http, Peer};
 use crate::mem::Key;
 use crate::proto::http::{BodySize, Fields, Known, RequestHead, Version, target};
-use crate::proto::http1::RequestMeta;
+use crate::proto::http1::{Framing, RequestMeta};
 use crate::ring::Driver;
 use crate::service::cluster::stable_hash;
 use crate::service::grpc;
@@ -17,7 +17,7 @@ use crate::service::http::body::Body;
 use crate::service::http::forwarded::{self, Hop};
 use crate::service::http::record::RequestRecord;
 use crate::service::http::route::prefix_rewrite;
-use crate::service::proxy::http::{ForwardedRequest, NewExchange};
+use crate::service::proxy::http::{ForwardedRequest, NewExchange, WebSocket};
 use crate::session::context::Context;
 use crate::session::http::options::{HashOn, ProxyOptions, Rewrite, RouteOptions};
 use crate::session::http::state::HttpState;
@@ -49,6 +49,13 @@ impl Http {
                 head.set_authority(&host);
             }
         }
+        let idle = self.io.common.listener.options.idle_timeout;
+        let asked = (meta.upgrade, meta.framing != Framing::None);
+        let random = || {
+            let halves = [context.next_request(), context.next_request()];
+            (u128::from(halves[0]) << 64 | u128::from(halves[1])).to_be_bytes()
+        };
+        let websocket = WebSocket::of(&mut head, asked, random, idle);
         let now = context.now();
         let HttpState { proxy: engine, clusters, .. } = &mut context.http;
         let hash_on = clusters.get(proxy.upstream).options.hash_on.as_ref();
@@ -68,6 +75,7 @@ impl Http {
             path,
             size,
             upgrade: meta.upgrade,
+            websocket,
             closes: !meta.keep_alive || head.version == Version::Http10,
             head,
             body: Body::default(),

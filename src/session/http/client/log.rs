@@ -25,6 +25,19 @@ impl Http {
         head: Box<RequestHead>,
         told: &RequestRecord,
     ) {
+        if !told.is_told {
+            self.tell_request(context, &head, told);
+        }
+        context.http.spare_heads.give(head);
+    }
+
+    /// Tells of a request: it is over, or what goes on is none of HTTP.
+    pub(super) fn tell_request<D: Driver>(
+        &self,
+        context: &mut Context<D>,
+        head: &RequestHead,
+        told: &RequestRecord,
+    ) {
         let now = context.now();
         let duration = now.saturating_duration_since(told.began);
         if let Some(stats) = self.route_stats(told.route, context.options.worker) {
@@ -48,9 +61,8 @@ impl Http {
             context.histograms.latencies.calls.record(method, code, duration);
         }
         if self.options.access_log.is_some() {
-            self.write_line(context, &head, told, duration);
+            self.write_line(context, head, told, duration);
         }
-        context.http.spare_heads.give(head);
     }
 
     fn write_line<D: Driver>(

@@ -103,7 +103,10 @@ impl Http {
             }
             None => Publication::new(&topic, &*payload, retain)
                 .map_err(Fault::InvalidTopic)
-                .and_then(|publication| context.publish_to(&set, publication)),
+                .and_then(|publication| {
+                    let Context { topics, options, .. } = &mut *context;
+                    topics.publish_to(&set, publication, &options.workers)
+                }),
         };
         match published {
             Ok(()) => {

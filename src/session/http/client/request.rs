@@ -30,6 +30,8 @@ pub(in crate::session::http) struct Request {
     pub(in crate::session::http) recoded: i64,
     /// The answer goes out in another coding than the server's.
     pub(in crate::session::http) is_recoded: bool,
+    /// The client of a tunnel was told that nothing more comes.
+    pub(super) has_said_end: bool,
     /// What those know it by who do something for it.
     key: Option<Key>,
 }
@@ -62,7 +64,14 @@ pub(in crate::session::http) enum Responder {
 impl Request {
     /// A request that is answered so.
     pub(in crate::session::http) const fn new(responder: Responder) -> Self {
-        Self { responder, encoding: None, recoded: 0, is_recoded: false, key: None }
+        Self {
+            responder,
+            encoding: None,
+            recoded: 0,
+            is_recoded: false,
+            has_said_end: false,
+            key: None,
+        }
     }
 
     /// The same, which others know by this key already.

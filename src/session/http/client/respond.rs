@@ -70,6 +70,11 @@ impl Http {
             }
             Reply::Head => self.write_reply(context, request, exchange),
             Reply::Upgrade => return false,
+            Reply::Tunnel => {
+                self.open_tunnel(context, exchange);
+                // Its first bytes may be there.
+                return self.proceed(context, key, request, exchange);
+            }
         }
         if !has_replied(context, exchange) {
             return false;
@@ -103,8 +108,8 @@ impl Http {
             context.http.proxy.answer_taken(exchange);
             self.count_written(context, Some(exchange), request.encoding_cost());
         }
-        let is_over = |one: &Exchange| one.answer.body.is_done();
-        if !context.http.proxy.get(exchange).is_some_and(is_over) {
+        if !context.http.proxy.get(exchange).is_some_and(Exchange::is_over) {
+            self.say_tunnel_end(context, key, request, exchange);
             return false;
         }
         match self.end_encoding(context, key, request) {
@@ -137,13 +142,22 @@ impl Http {
         }
         if told.status != 0 {
             // The answer has begun: only a cut tells that it is not whole.
+            let is_tunnel = told.is_told;
             self.finish_request(context, head, &request.settled(told));
             request.responder = Responder::Done;
             if self.wire.is_http2() {
-                self.reset_stream(context, ErrorCode::INTERNAL_ERROR);
+                // A tunnel is cut so (RFC 8441, section 5).
+                let code = if is_tunnel { ErrorCode::CANCEL } else { ErrorCode::INTERNAL_ERROR };
+                self.reset_stream(context, code);
                 return true;
             }
-            self.close(context, key, CloseReason::UpstreamReset);
+            let is_idle = is_tunnel && failure == Failure::IdleTimeout;
+            let reason =
+                if is_idle { CloseReason::IdleTimeout } else { CloseReason::UpstreamReset };
+            self.close(context, key, reason);
+            if is_tunnel {
+                self.io.stream.reset_on_close(&mut context.reactor);
+            }
             return false;
         }
         self.answer_failure(context, head, told, failure);

@@ -10,9 +10,11 @@
 //! | `topics` | what subscribers get |
 //! | `relayed` | messages that go to a TCP server |
 //! | `compress` | compression of messages |
+//! | `handled` | sockets that code of the program answers |
 
 mod compress;
 mod frames;
+mod handled;
 mod messages;
 mod open;
 mod relayed;
@@ -22,6 +24,7 @@ mod topics;
 pub(in crate::session::http) use self::compress::Compression;
 use self::compress::Deflate;
 use self::frames::Frames;
+use self::handled::Handled;
 use self::messages::Gathered;
 use self::relayed::Relayed;
 use self::timing::Times;
@@ -66,6 +69,8 @@ enum Service {
     Echo,
     /// It publishes and subscribes.
     Topics(Box<Subscriber>),
+    /// Code of the program.
+    Handler(Box<Handled>),
     /// A TCP server.
     Relay(Box<Relayed>),
 }
@@ -89,6 +94,7 @@ impl Socket {
         let queued = match &self.service {
             Service::Echo => 0,
             Service::Topics(subscriber) => subscriber.waiting(),
+            Service::Handler(handled) => handled.waiting(),
             Service::Relay(relayed) => relayed.cost(),
         };
         self.gathered.as_ref().map_or(0, |gathered| gathered.cost()) + queued
@@ -99,9 +105,10 @@ impl Socket {
         let has_queued = match &self.service {
             Service::Echo => false,
             Service::Topics(subscriber) => subscriber.waiting() > 0,
+            Service::Handler(handled) => handled.waiting() > 0,
             Service::Relay(relayed) => relayed.has_rest(),
         };
-        !has_queued && self.endpoint.closing() == Closing::Open
+        !has_queued && self.gathered.is_none() && self.endpoint.closing() == Closing::Open
     }
 }
 
@@ -114,6 +121,7 @@ impl Http {
             | RouteAction::Redirect { .. }
             | RouteAction::Echo
             | RouteAction::StatusPage
+            | RouteAction::WebSocketPage
             | RouteAction::Files(_)
             | RouteAction::Proxy(_)
             | RouteAction::Handler(_) => None,
@@ -177,6 +185,7 @@ impl Http {
             self.close_socket(context, socket, code, reason);
         }
         self.send_queued(context, socket);
+        self.send_said(context, (key, self.wire.stream()), socket);
         self.send_relayed(context, socket);
         let mut left = READ_PER_TURN;
         while socket.endpoint.closing() != Closing::Done {
@@ -211,6 +220,9 @@ impl Http {
         reason: &str,
     ) {
         if socket.endpoint.closing() == Closing::Open {
+            if let Service::Handler(handled) = &mut socket.service {
+                handled.shut(reason);
+            }
             let timeout = self.socket_options(socket).map(|options| options.close_timeout);
             socket.times.close_by = timeout.map(|timeout| context.now() + timeout);
             let mut frames = self.frames(context);
@@ -233,13 +245,15 @@ impl Http {
 
     /// A socket is over, in order or not: nobody knows it any more.
     pub(super) fn leave_socket<D>(&mut self, context: &mut Context<D>, socket: &mut Socket) {
+        let code = socket.endpoint.code().unwrap_or(CloseCode::ABNORMAL);
         if let Some(stats) = self.socket_stats(context, socket) {
             stats.active.decrement();
-            stats.close(socket.endpoint.code().unwrap_or(CloseCode::ABNORMAL));
+            stats.close(code);
         }
         match &mut socket.service {
             Service::Echo => {}
             Service::Topics(subscriber) => context.topics.leave(subscriber.place()),
+            Service::Handler(handled) => handled.end(context, code),
             Service::Relay(relayed) => Self::leave_relay(context, relayed),
         }
         if let Some(deflate) = socket.deflate.take() {

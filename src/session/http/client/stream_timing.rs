@@ -147,6 +147,9 @@ impl Http {
         if one.is_excused || many.server.is_body_read(one.stream) {
             return None;
         }
+        if Self::asks_for_tunnel(context, request) {
+            return None;
+        }
         let is_wanted = match &request.responder {
             Responder::Proxy(exchange) => context.http.proxy.takes_body(*exchange),
             Responder::Echo(_) | Responder::Publish(_) => true,
@@ -168,6 +171,13 @@ impl Http {
         let began = one.body_began.unwrap_or(one.body_progress);
         let came = many.server.body_came(one.stream);
         Some(pace::due(began, one.body_progress, came, timeout, rate))
+    }
+
+    /// Whether a request is one for a tunnel, on which nothing is waited for that could be late:
+    /// its exchange has a time of its own.
+    fn asks_for_tunnel<D>(context: &Context<D>, request: &Request) -> bool {
+        let exchange = request.exchange().and_then(|key| context.http.proxy.get(key));
+        exchange.is_some_and(|exchange| exchange.is_tunnel() || exchange.holds_body())
     }
 
     fn is_call<D: Driver>(&self, context: &Context<D>, request: &Request) -> bool {

@@ -452,7 +452,7 @@ impl Http {
             return;
         }
         if self.wire.has_ended() {
-            if self.wire.has_nothing_new() {
+            if self.wire.has_nothing_new() && !self.has_only_ended_tunnels(context) {
                 // The client has closed: answers cannot be delivered.
                 self.close(context, key, CloseReason::ClientGone);
             }
@@ -464,6 +464,20 @@ impl Http {
         } else {
             self.receive(context, key);
         }
+    }
+
+    /// Whether all that is under way are tunnels that both sides have ended, of which servers have
+    /// to take the last bytes.
+    fn has_only_ended_tunnels<D: Driver>(&self, context: &Context<D>) -> bool {
+        let Wire::Http2(many) = &self.wire else { return false };
+        let mut all = many.requests.iter();
+        !many.requests.is_empty()
+            && all.all(|one| {
+                let request = one.request.as_ref().filter(|request| request.has_said_end);
+                let exchange = request.and_then(|request| request.exchange());
+                let exchange = exchange.and_then(|key| context.http.proxy.get(key));
+                exchange.is_some_and(|one| one.is_tunnel() && one.request.body.has_ended())
+            })
     }
 
     /// Whether a file is being read for any request.

@@ -1,14 +1,18 @@
-//! A client's connection changes to another protocol: what is left of HTTP on it.
+//! A client's connection changes to another protocol: what is left of HTTP on it. And tunnels,
+//! whose bytes go through an exchange.
 
 use std::net::{IpAddr, SocketAddr};
 
+use super::request::Request;
 use super::wire::Wire;
 use super::{Http, Phase};
 use crate::mem::{Buf, Key};
 use crate::net::Stream;
 use crate::ring::Driver;
+use crate::service::CloseReason;
 use crate::session::common::Common;
 use crate::session::context::Context;
+use crate::session::http::state::HttpState;
 
 /// What a connection of HTTP leaves to what follows on it.
 #[derive(Debug)]
@@ -48,6 +52,53 @@ impl Http {
             source: peer.as_ref().filter(|peer| peer.is_counted).and_then(|peer| peer.ip()),
             client: peer.and_then(|peer| peer.address),
             ahead: (!ahead.is_empty()).then(|| Buf::copy_of(&ahead)),
+        }
+    }
+
+    /// Tells the client that a server has agreed to a tunnel, which goes through the exchange. That
+    /// is all that is told of the request.
+    pub(super) fn open_tunnel<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+        let Context { http, pages, .. } = context;
+        let Some(exchange) = http.proxy.get_mut(key) else { return };
+        let Some(mut answer) = exchange.answer.head.take() else { return };
+        let record = &mut exchange.record;
+        record.status = answer.status;
+        let mut out = self.io.writer(pages);
+        record.sent += self.wire.send_tunnel_head(&mut answer, &mut out) as u64;
+        let told = record.clone();
+        record.is_told = true;
+        let spare = http.spare_heads.take();
+        let head = std::mem::replace(&mut exchange.request.head, spare);
+        http.spare_answers.give(answer);
+        self.tell_request(context, &head, &told);
+        let HttpState { proxy, spare_heads, .. } = &mut context.http;
+        if let Some(exchange) = proxy.get_mut(key) {
+            spare_heads.give(std::mem::replace(&mut exchange.request.head, head));
+        }
+        proxy.tunnel_opened(key);
+    }
+
+    /// A tunnel of which the server has ended its side: the client is told, and may send on.
+    pub(super) fn say_tunnel_end<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        request: &mut Request,
+        exchange: Key,
+    ) {
+        let one = context.http.proxy.get(exchange);
+        let ends = one.is_some_and(|one| one.is_tunnel() && one.answer.body.is_done());
+        if !ends || request.has_said_end {
+            return;
+        }
+        if self.wire.is_http2() {
+            self.write_end(context, None);
+            request.has_said_end = true;
+        } else if self.io.buffer.waiting() == 0 && self.io.stream.is_drained() {
+            match self.io.stream.shutdown_write(&mut context.reactor, key) {
+                Ok(is_said) => request.has_said_end = is_said,
+                Err(_) => self.close(context, key, CloseReason::ClientReset),
+            }
         }
     }
 

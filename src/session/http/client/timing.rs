@@ -7,6 +7,7 @@ use super::{Http, Phase};
 use crate::mem::Key;
 use crate::ring::Driver;
 use crate::service::pace::{self, Pace};
+use crate::service::proxy::http::Exchange;
 use crate::service::{CloseReason, LINGER};
 use crate::session::Due;
 use crate::session::context::Context;
@@ -51,6 +52,13 @@ impl Http {
     /// Whether a server or a handler has to answer the present request.
     fn is_being_answered(&self) -> bool {
         self.exchange().is_some() || self.request.as_ref().is_some_and(Request::is_handled)
+    }
+
+    /// Whether the connection carries a tunnel, on which nothing is waited for that could be late:
+    /// its exchange has a time of its own.
+    pub(super) fn is_tunnel<D>(&self, context: &Context<D>) -> bool {
+        let exchange = self.exchange().and_then(|exchange| context.http.proxy.get(exchange));
+        exchange.is_some_and(Exchange::is_tunnel)
     }
 
     fn look_for_hang_up<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
@@ -184,6 +192,12 @@ impl Http {
                 Some(began) => began + options.head_timeout,
                 None => self.waits.progress + options.keepalive_timeout,
             }),
+            Phase::Answering if self.is_tunnel(context) => {
+                // A socket on which both sides have ended looks like one that was reset.
+                let has_said_end = self.request.as_ref().is_some_and(|one| one.has_said_end);
+                let looks = self.wire.has_ended() && !has_said_end;
+                looks.then_some(self.waits.progress + HANG_UP_LOOK)
+            }
             // It has times of its own.
             Phase::Answering if self.request.as_ref().is_some_and(|one| one.socket().is_some()) => {
                 None

@@ -2,6 +2,7 @@
 //! it.
 
 use super::UpstreamConnection;
+use super::tunnel::Tunnel;
 use crate::mem::Key;
 use crate::proto::http::{Known, ResponseHead};
 use crate::proto::http1::{ClientError, ClientEvent, INTERIM_BYTES_MAX, Refusal};
@@ -55,6 +56,9 @@ impl UpstreamConnection {
                 }
                 Ok(Some(ClientEvent::Switched)) => return Stopped::Switched,
                 Ok(Some(ClientEvent::Body(part))) => proxy.answer_came(exchange, part),
+                Ok(Some(ClientEvent::End(_))) if self.tunnel != Tunnel::No => {
+                    proxy.tunnel_ended(exchange);
+                }
                 Ok(Some(ClientEvent::End(trailers))) => {
                     let now = context.reactor.now();
                     let HttpState { proxy, clusters, .. } = &mut context.http;
@@ -91,6 +95,10 @@ impl UpstreamConnection {
         let HttpState { proxy, clusters, spare_answers, .. } = &mut context.http;
         match proxy.head_came((exchange, key), head, length, clusters, now) {
             HeadVerdict::Taken => None,
+            HeadVerdict::Tunnel => {
+                self.open_tunnel();
+                None
+            }
             HeadVerdict::Personal => {
                 self.wire.close_after();
                 None
@@ -99,10 +107,12 @@ impl UpstreamConnection {
                 spare_answers.give(head);
                 Some(Stopped::Dropped)
             }
-            HeadVerdict::Refused(head) => {
+            HeadVerdict::Refused(head, failure) => {
                 spare_answers.give(head);
-                let refused = ClientError::Refused(Refusal::StatusLine);
-                Some(Stopped::Failed(self.failure_of(context, refused)))
+                let is_handshake = failure == Failure::BadHandshake;
+                let reason = if is_handshake { failure.name() } else { Refusal::StatusLine.name() };
+                self.tell_refused(context, reason);
+                Some(Stopped::Failed(failure))
             }
         }
     }
@@ -123,12 +133,20 @@ impl UpstreamConnection {
                 Failure::ResponseTooLarge
             }
             ClientError::Refused(refusal) => {
-                if let Some(others) = context.notices.protocol.due(now) {
-                    let (reason, text) = (refusal.name(), "the server's answer is refused");
-                    tracing::warn!(upstream = %name, %server, reason, others, "{text}");
-                }
+                self.tell_refused(context, refusal.name());
                 Failure::BadResponse
             }
+        }
+    }
+
+    /// What the server has answered breaks a rule.
+    pub(super) fn tell_refused<D: Driver>(&self, context: &mut Context<D>, reason: &'static str) {
+        let now = context.now();
+        let upstream = &context.plan.upstreams[self.cluster];
+        if let Some(others) = context.notices.protocol.due(now) {
+            let (name, server) = (&upstream.name, upstream.servers[self.server]);
+            let text = "the server's answer is refused";
+            tracing::warn!(upstream = %name, %server, reason, others, "{text}");
         }
     }
 }

@@ -22,6 +22,8 @@ pub(super) struct Many {
     pub(super) is_used: bool,
     /// The server takes no further requests, and the pool knows.
     pub(super) is_retired: bool,
+    /// Tunnels of which nothing is left but what has to go out.
+    ending: Vec<StreamId>,
 }
 
 /// One exchange that is carried.
@@ -37,6 +39,8 @@ pub(super) struct Carried {
     pub(super) queued: usize,
     /// Bytes of the connection up to the end of the request, once that is known.
     pub(super) whole_at: Option<u64>,
+    /// It is a tunnel.
+    pub(super) is_tunnel: bool,
     /// It failed before it was worked on.
     pub(super) failed: Option<Failure>,
     /// Something has come for it, or it was stopped by what no event tells the end of: it is worked
@@ -57,6 +61,7 @@ impl Carried {
             is_seen: false,
             queued: 0,
             whole_at: None,
+            is_tunnel: false,
             failed: None,
             is_due: true,
             is_changed: true,
@@ -76,6 +81,7 @@ impl Many {
             capacity: 0,
             is_used: false,
             is_retired: false,
+            ending: Vec::new(),
         }
     }
 
@@ -94,6 +100,26 @@ impl Many {
         if let Some(one) = self.carried.iter_mut().find(|one| one.exchange == exchange) {
             one.is_due = true;
         }
+    }
+
+    /// Both sides of a tunnel have ended, and what its client has sent has to go out.
+    pub(super) fn note_ending(&mut self, stream: StreamId) {
+        if !self.ending.contains(&stream) {
+            self.ending.push(stream);
+        }
+    }
+
+    /// Marks those of which all is out; whether there are any.
+    pub(super) fn mark_ended(&mut self) -> bool {
+        let Self { ending, wire, carried, .. } = self;
+        let before = ending.len();
+        ending.retain(|stream| {
+            let is_sent = wire.is_sent(*stream);
+            let one = carried.iter_mut().find(|one| one.stream == Some(*stream) && is_sent);
+            one.into_iter().for_each(|one| one.is_due = true);
+            !is_sent
+        });
+        ending.len() < before
     }
 
     pub(super) fn place(&self, stream: StreamId) -> Option<usize> {

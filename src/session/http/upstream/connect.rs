@@ -20,6 +20,7 @@ impl UpstreamConnection {
         let protocol = context.http.clusters.get(self.cluster).options.protocol;
         let agreed = self.stream.tls().map(|tls| tls.alpn() == Some(b"h2"));
         let is_http2 = match protocol {
+            _ if self.alone.is_some() => false,
             ServerProtocol::Http1 => false,
             ServerProtocol::Http2 if agreed == Some(false) => {
                 return self.connect_failed_as(context, key, Errno::EPROTONOSUPPORT);
@@ -30,7 +31,7 @@ impl UpstreamConnection {
         if is_http2 {
             self.greet(context, key);
         } else {
-            if protocol == ServerProtocol::Auto {
+            if protocol == ServerProtocol::Auto && self.alone.is_none() {
                 // Another connection to it may have agreed to HTTP/2.
                 let HttpState { proxy, clusters, .. } = &mut context.http;
                 proxy.connection_shares((self.cluster, self.server), 1, clusters);
@@ -51,7 +52,13 @@ impl UpstreamConnection {
         self.phase = phase;
         self.receive(context, key);
         let HttpState { proxy, clusters, .. } = &mut context.http;
-        proxy.connection_opened((self.cluster, self.server), key, clusters, now);
+        let place = (self.cluster, self.server);
+        match self.alone {
+            Some(exchange) => {
+                proxy.connection_opened_alone(place, (key, exchange), clusters, now);
+            }
+            None => proxy.connection_opened(place, key, clusters, now),
+        }
     }
 
     pub(super) fn connect_failed_as<D: Driver>(
@@ -90,8 +97,7 @@ impl UpstreamConnection {
             ConnectFailure::Other => Failure::ConnectOther,
         };
         self.phase = Phase::Closing;
-        let HttpState { proxy, clusters, .. } = &mut context.http;
-        proxy.connection_failed((self.cluster, self.server), failure, clusters, now);
+        self.tell_failed(context, failure);
     }
 
     /// The connection speaks HTTP/2 from now on: both sides say what they take.

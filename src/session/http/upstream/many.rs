@@ -188,6 +188,12 @@ impl UpstreamConnection {
         let failure = match proxy.head_came((exchange, key), head, length, clusters, now) {
             // Which client a connection is for is nothing that HTTP/2 has.
             HeadVerdict::Taken | HeadVerdict::Personal => return,
+            HeadVerdict::Tunnel => {
+                if let Some(one) = self.carried_on(stream) {
+                    one.is_tunnel = true;
+                }
+                return;
+            }
             HeadVerdict::Dropped(head) => {
                 spare_answers.give(head);
                 let Some(at) = self.many.as_ref().and_then(|many| many.place(stream)) else {
@@ -195,9 +201,9 @@ impl UpstreamConnection {
                 };
                 return self.drop_one(context, key, at);
             }
-            HeadVerdict::Refused(head) => {
+            HeadVerdict::Refused(head, failure) => {
                 spare_answers.give(head);
-                Failure::BadResponse
+                failure
             }
         };
         self.lose_stream(context, stream, Some(failure));
@@ -304,6 +310,16 @@ impl UpstreamConnection {
         if !many.wire.is_body_read(stream) {
             return Stopped::Waiting;
         }
+        if many.carried[at].is_tunnel {
+            proxy.tunnel_ended(exchange);
+            if many.wire.is_sending(stream) {
+                return Stopped::Waiting;
+            }
+            if !many.wire.is_sent(stream) {
+                many.note_ending(stream);
+                return Stopped::Waiting;
+            }
+        }
         let trailers = many.wire.take_trailers_of(stream);
         proxy.answer_ended(exchange, trailers, clusters, now);
         Stopped::Answered
@@ -321,6 +337,17 @@ impl UpstreamConnection {
         let kept_max = if proxy.budget().is_short() { 0 } else { options.retry_body_max };
         let allowed = proxy.budget().allowance();
         let Some(exchange) = proxy.get_mut(one.exchange) else { return };
+        let websocket = exchange.request.websocket.as_ref();
+        if let Some(asked) = websocket.filter(|_| one.stream.is_none()) {
+            let is_known = many.wire.takes_websockets();
+            if !is_known || !asked.is_valid() {
+                let failure =
+                    if is_known { Failure::ClientHandshake } else { Failure::NoWebSocket };
+                (one.failed, one.is_due) = (Some(failure), true);
+                return self.tell_no_websocket(context, failure);
+            }
+        }
+        let websocket = websocket.is_some();
         let mut out = self.buffer.writer(pages, &mut self.stream);
         let stream = match one.stream {
             Some(stream) => stream,
@@ -343,7 +370,7 @@ impl UpstreamConnection {
                     BodySize::None | BodySize::Unknown => None,
                 };
                 let head = &*request.head;
-                let line = RequestLine { head, path, authority, scheme, length };
+                let line = RequestLine { head, path, authority, scheme, length, websocket };
                 let ends = exchange.is_request_taken(own) && request.body.trailers().is_none();
                 let stream = many.wire.open(&line, ends, workspace, &mut out);
                 one.stream = Some(stream);
@@ -512,6 +539,9 @@ impl UpstreamConnection {
     /// Sends, and decides whether to read on.
     pub(super) fn transmit_many<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         self.write_many(context, key);
+        if self.many.as_deref_mut().is_some_and(Many::mark_ended) {
+            self.postpone(context, key);
+        }
         let Some(many) = &mut self.many else { return };
         many.wire.hold();
         let waiting = self.buffer.unsent(&self.stream) + many.wire.cost();

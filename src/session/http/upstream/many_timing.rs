@@ -18,6 +18,12 @@ impl UpstreamConnection {
         let mut first = many.due_from;
         for one in many.carried.iter_mut().filter(|one| one.is_changed) {
             let Some(found) = context.http.proxy.get(one.exchange) else { continue };
+            if one.is_tunnel {
+                // The exchange has a time in which something has to move, and no other runs.
+                one.clock.wait_for_client();
+                one.is_changed = false;
+                continue;
+            }
             let is_full = !context.http.proxy.takes_answer(one.exchange);
             let queued = one.stream.map_or(0, |stream| many.wire.queued_of(stream));
             if queued < std::mem::replace(&mut one.queued, queued) {
@@ -32,7 +38,11 @@ impl UpstreamConnection {
             // What others send later says nothing of this one.
             let written = one.whole_at.map_or(written, |whole| whole.min(written));
             let waits_for_client = is_full
-                || is_sending && queued == 0 && !is_blocked && found.request.body.waiting() == 0;
+                || is_sending
+                    && queued == 0
+                    && !is_blocked
+                    && found.request.body.waiting() == 0
+                    && !found.holds_body();
             let at = if waits_for_client {
                 one.clock.wait_for_client();
                 found.until()
@@ -58,6 +68,9 @@ impl UpstreamConnection {
         for one in &mut many.carried {
             one.is_changed = true;
             let Some(found) = context.http.proxy.get(one.exchange) else { continue };
+            if one.is_tunnel {
+                continue;
+            }
             if found.until().is_some_and(|until| until <= now) {
                 one.is_due = true;
                 one.failed = Some(found.total_failure());

@@ -9,7 +9,7 @@ use super::{CONTINUE_TURNS, Client, End, Got, check};
 use crate::http_runs::net::Net;
 use crate::http_runs::orders::Ask;
 use crate::http_runs::talk::{Fields, Heard, Talk, answer_head, trailer_head};
-use crate::http_runs::wire::{Answer, Body, Framing, Head};
+use crate::http_runs::wire::{Answer, Body, Framing, Head, pattern};
 
 /// How a client behaves that speaks HTTP/2.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +32,8 @@ pub(super) struct Streams {
     manners: Manners,
     talk: Talk,
     open: BTreeMap<StreamId, Open>,
+    /// Requests that were answered by a tunnel: what has to come, and how much of it has.
+    tunnels: BTreeMap<StreamId, (Vec<u8>, usize)>,
     /// The places of requests that are still to be sent.
     left: VecDeque<usize>,
     /// Turns for which no window is given back.
@@ -60,12 +62,13 @@ struct Open {
 
 impl Streams {
     pub(super) fn new(manners: Manners, preface: &[u8], count: usize) -> Self {
-        let mut talk = Talk::new(true, manners.window, None);
+        let mut talk = Talk::new(true, manners.window, None, false);
         talk.out.splice(0..0, preface.iter().copied());
         Self {
             manners,
             talk,
             open: BTreeMap::new(),
+            tunnels: BTreeMap::new(),
             left: (0..count).collect(),
             shut: 0,
             is_last: false,
@@ -106,6 +109,9 @@ impl Streams {
                 Heard::Head { stream, fields, ends } => {
                     self.take_head(client, stream, fields, ends);
                 }
+                Heard::Data { stream, bytes, ends } if self.tunnels.contains_key(&stream) => {
+                    self.take_of_tunnel(stream, &bytes, ends);
+                }
                 Heard::Data { stream, bytes, ends } => {
                     let open = self.open.get_mut(&stream).expect("a request that waits");
                     assert!(open.head.is_some(), "a body without a head");
@@ -144,9 +150,54 @@ impl Streams {
             }
             return;
         }
+        let ask = &client.asks[open.place];
+        if ask.socket.is_some() && status == 200 {
+            let open = self.open.remove(&stream).expect("it is there");
+            return self.open_tunnel(client, stream, &open, &head, ends);
+        }
         open.head = Some((status, head));
         if ends {
             self.take_answer(client, stream);
+        }
+    }
+
+    /// A request is answered by a tunnel.
+    fn open_tunnel(
+        &mut self,
+        client: &mut Client,
+        stream: StreamId,
+        open: &Open,
+        head: &Head,
+        ends: bool,
+    ) {
+        let ask = &client.asks[open.place];
+        assert_eq!(head.get("x-marker"), Some(&*ask.marker), "another's tunnel");
+        assert!(head.get("sec-websocket-accept").is_none(), "{head:?}");
+        let (_, all) = ask.upgrade.expect("bytes to say");
+        self.talk.say_body(stream, &pattern(&ask.marker, 'u', all), Some(Fields::new()));
+        self.tunnels.insert(stream, (pattern(&ask.marker, 'd', ask.orders.len), 0));
+        client.answers.push(Got {
+            of: open.place,
+            status: 200,
+            reason: None,
+            is_passed_on: true,
+            plan: None,
+            server: head.number("x-server"),
+            held: (open.first_plan, client.plan),
+        });
+        if ends {
+            self.take_of_tunnel(stream, &[], true);
+        }
+    }
+
+    fn take_of_tunnel(&mut self, stream: StreamId, bytes: &[u8], ends: bool) {
+        let Some((expected, received)) = self.tunnels.get_mut(&stream) else { return };
+        let end = *received + bytes.len();
+        assert_eq!(expected.get(*received..end), Some(bytes), "bytes of somebody else");
+        *received = end;
+        if ends {
+            assert_eq!(end, expected.len(), "a cut that looks whole");
+            self.tunnels.remove(&stream);
         }
     }
 
@@ -177,6 +228,9 @@ impl Streams {
 
     /// The other side gives a request up. One that it has refused was not looked at.
     fn take_reset(&mut self, client: &mut Client, stream: StreamId, code: ErrorCode) {
+        if self.tunnels.remove(&stream).is_some() {
+            return assert_eq!(code, ErrorCode::CANCEL, "a tunnel that was cut");
+        }
         // Behind the whole answer: the rest of the request is not wanted.
         let Some(open) = self.open.remove(&stream) else {
             return assert_eq!(code, ErrorCode::NO_ERROR);
@@ -204,8 +258,17 @@ impl Streams {
             && !self.left.is_empty()
             && self.open.len() < client.habits.ahead
             && self.talk.can_begin()
+            && self.may_begin(client)
         {
             self.begin(client, net);
+        }
+        if net.chance(if self.tunnels.is_empty() { 0 } else { self.manners.cancels }) {
+            let at = net.below(self.tunnels.len());
+            let stream = *self.tunnels.keys().nth(at).expect("one of them");
+            self.tunnels.remove(&stream);
+            self.talk.give_up(stream, ErrorCode::CANCEL);
+            client.cancelled += 1;
+            net.stay_awake();
         }
         let cancels = if self.open.is_empty() { 0 } else { self.manners.cancels };
         if net.chance(cancels) {
@@ -226,7 +289,7 @@ impl Streams {
         net.write(client.peer, &mut self.talk.out, most);
         let has_begun = self.left.is_empty() || self.is_last;
         let has_said = self.talk.has_said_all();
-        let has_all = has_begun && self.open.is_empty();
+        let has_all = has_begun && self.open.is_empty() && self.tunnels.is_empty();
         let is_held = self.open.values().any(|open| open.held.is_some());
         // An answer without a body is there before its server has ended it: who leaves at once has
         // given it up.
@@ -242,11 +305,17 @@ impl Streams {
         }
     }
 
+    /// A WebSocket is asked for once the other side has said that it knows them.
+    fn may_begin(&self, client: &Client) -> bool {
+        let next = self.left.front().map(|place| &client.asks[*place]);
+        next.is_some_and(|ask| ask.socket.is_none() || self.talk.takes_sockets)
+    }
+
     fn begin(&mut self, client: &mut Client, net: &mut Net<'_>) {
         let Some(place) = self.left.pop_front() else { return };
         let ask = &client.asks[place];
         let ends = match ask.body {
-            None => true,
+            None => ask.socket.is_none(),
             // An empty body is none, or one that ends at once.
             Some((0, false)) => net.chance(500),
             Some(_) => false,
@@ -258,7 +327,7 @@ impl Streams {
         let (head, body, trailers, first_plan) = (None, Vec::new(), None, client.came_in);
         let open = Open { place, first_plan, head, body, trailers, is_heard: false, held };
         self.open.insert(stream, open);
-        if held.is_none() && !ends {
+        if held.is_none() && !ends && client.asks[place].socket.is_none() {
             self.say_body(&client.asks, stream);
         }
     }

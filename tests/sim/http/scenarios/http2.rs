@@ -4,7 +4,7 @@ use ringway::proto::http2::Limits;
 use ringway::ring::sim::Random;
 use ringway::session::http_options::ServerProtocol;
 
-use super::proxy::{FAULTS, give_fault};
+use super::proxy::{FAULTS, give_fault, upgrade_ask};
 use super::{LONG, TIMED, body_ask, clients, pick, plain_ask, with_faults};
 use crate::http_runs::client::{Habits, Manners};
 use crate::http_runs::orders::{Ask, Fault};
@@ -43,7 +43,8 @@ fn faulty_ask(random: &mut Random, marker: String) -> Ask {
 
 /// The clients speak HTTP/2, with many requests at a time.
 pub(super) fn of_clients(random: &mut Random, setup: &mut Setup, cancels: u32) {
-    let limits = Limits { streams: pick(random, &[2, 100, 100]), ..Limits::default() };
+    let streams = pick(random, &[2, 100, 100]);
+    let limits = Limits { streams, extended_connect: true, ..Limits::default() };
     setup.http.http2 = Some(limits);
     for (asks, habits) in &mut setup.clients {
         asks.iter_mut().for_each(|ask| ask.closes = false);
@@ -154,5 +155,96 @@ pub(super) fn short_streams(seed: u64) -> Setup {
     if !has_clients || random.chance(500) {
         of_servers(&mut random, &mut setup);
     }
+    setup
+}
+
+/// The key of RFC 6455, section 1.3.
+const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
+
+fn socket_ask(random: &mut Random, marker: String) -> Ask {
+    if random.chance(300) {
+        let mut ask = plain_ask(random, marker);
+        ask.http10 = false;
+        return ask;
+    }
+    let mut ask = upgrade_ask(random, marker);
+    if ask.upgrade.is_some() {
+        ask.socket = Some(KEY);
+    }
+    ask
+}
+
+fn bad_socket_ask(random: &mut Random, marker: String) -> Ask {
+    let mut ask = socket_ask(random, marker);
+    if ask.path != "/files" && random.chance(300) {
+        let fault = if random.chance(200) { Fault::WrongAccept } else { pick(random, &FAULTS) };
+        give_fault(random, &mut ask, fault);
+    }
+    if ask.upgrade.is_some() && random.chance(200) {
+        ask.orders.status = pick(random, &[200, 404, 426]);
+    }
+    if ask.upgrade.is_some() && random.chance(50) {
+        ask.socket = Some("short");
+    }
+    ask
+}
+
+/// Each side speaks either version.
+fn either(random: &mut Random, setup: &mut Setup, cancels: u32) {
+    if random.chance(600) {
+        of_clients(random, setup, cancels);
+    }
+    if random.chance(600) {
+        of_servers(random, setup);
+        setup.moods.takes_sockets = true;
+    }
+}
+
+/// Only clients of HTTP/2 have more than one that is the last.
+fn cut_behind_sockets(setup: &mut Setup) {
+    for (asks, habits) in &mut setup.clients {
+        let last = asks.iter().position(|ask| ask.upgrade.is_some());
+        if let (None, Some(last)) = (habits.http2, last) {
+            asks.truncate(last + 1);
+        }
+        // A client that ends early would have to have said all.
+        habits.ends_early &= asks.iter().all(|ask| ask.upgrade.is_none());
+    }
+}
+
+/// More requests than [`clients`] makes, as connections of HTTP/2 go on behind a tunnel.
+fn with_more(random: &mut Random, setup: &mut Setup, ask: fn(&mut Random, String) -> Ask) {
+    for (client, (asks, _)) in setup.clients.iter_mut().enumerate() {
+        let more = random.below(6);
+        let first = asks.len();
+        asks.extend((first..first + more).map(|at| ask(random, super::marker(client, at))));
+    }
+}
+
+pub(super) fn sockets(seed: u64) -> Setup {
+    let mut random = Random::new(seed ^ 0x7763);
+    let mut setup = Setup::new(seed, &mut random, 2, LONG);
+    setup.origins().connections_max = 20;
+    setup.http.routes[TIMED].total_timeout = Some(LONG * 10);
+    setup.clients = clients(&mut random, (3, 3), &Habits::default(), socket_ask);
+    with_more(&mut random, &mut setup, socket_ask);
+    either(&mut random, &mut setup, 0);
+    cut_behind_sockets(&mut setup);
+    setup
+}
+
+pub(super) fn sockets_with_faults(seed: u64) -> Setup {
+    let (mut setup, mut random) = with_faults(seed, bad_socket_ask);
+    with_more(&mut random, &mut setup, bad_socket_ask);
+    let cancels = cancels(&mut random);
+    either(&mut random, &mut setup, cancels);
+    setup.moods.takes_sockets = random.chance(800);
+    if setup.moods.http2 {
+        setup.moods.go_away = pick(&mut random, &[0, 5, 20]);
+    }
+    if random.chance(150) {
+        setup.drains_at = Some(1 + random.below(200));
+    }
+    cut_behind_sockets(&mut setup);
     setup
 }

@@ -51,7 +51,7 @@ const fn some(share: u64, scenario: Scenario) -> Scenario {
     Scenario { share, ..scenario }
 }
 
-pub(super) const SCENARIOS: [Scenario; 28] = [
+pub(super) const SCENARIOS: [Scenario; 30] = [
     fair("plain", plain),
     hard("plain_with_faults", plain_with_faults, &reaches::PLAIN_WITH_FAULTS),
     fair("bodies", bodies),
@@ -82,6 +82,8 @@ pub(super) const SCENARIOS: [Scenario; 28] = [
     some(4, fair("both", http2::both)),
     some(2, hard("both_with_faults", http2::both_with_faults, &reaches::BOTH)),
     some(4, fair("short_streams", http2::short_streams)),
+    some(2, fair("sockets", http2::sockets)),
+    some(2, hard("sockets_with_faults", http2::sockets_with_faults, &reaches::SOCKETS)),
     some(2, fair("handlers", handlers::handlers)),
     some(2, hard("handlers_with_faults", handlers::handlers_with_faults, &reaches::HANDLERS)),
 ];

@@ -153,7 +153,7 @@ pub(super) fn hedging(seed: u64) -> Setup {
     setup
 }
 
-fn upgrade_ask(random: &mut Random, marker: String) -> Ask {
+pub(super) fn upgrade_ask(random: &mut Random, marker: String) -> Ask {
     if random.chance(400) {
         return plain_ask(random, marker);
     }

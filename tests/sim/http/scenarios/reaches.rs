@@ -147,3 +147,14 @@ pub(super) const BOTH: [&str; 7] = [
 ];
 pub(super) const HANDLERS: [&str; 3] =
     ["close handler_failed", "failure total_timeout", "class 5xx"];
+pub(super) const SOCKETS: [&str; 9] = [
+    "class 1xx",
+    "class 2xx",
+    "class 4xx",
+    "class 5xx",
+    "failure bad_handshake",
+    "failure client_handshake",
+    "failure no_websocket",
+    "failure first_byte_timeout",
+    "http2 resets",
+];

@@ -6,7 +6,7 @@ use ringway::proto::http2::frame::{FRAME_MAX, STREAM_MAX};
 use ringway::proto::http2::{ErrorCode, StreamId};
 use ringway::ring::sim::PeerId;
 
-use super::{AllSeen, Moods, check};
+use super::{AllSeen, Moods, Tunnel, check};
 use crate::http_runs::net::Net;
 use crate::http_runs::orders::{Fault, Orders};
 use crate::http_runs::talk::{Fields, Heard, Talk, request_head, trailer_head};
@@ -48,6 +48,8 @@ struct Asked {
     hold: usize,
     is_whole: bool,
     after: After,
+    /// It was answered by a tunnel.
+    tunnel: Option<Tunnel>,
 }
 
 /// What it does when all of what it says on a stream has been said.
@@ -59,6 +61,8 @@ enum After {
     Wait,
     Reset(ErrorCode),
     Stall,
+    /// It ends the tunnel, some time.
+    Tunnel,
 }
 
 impl Streams {
@@ -66,7 +70,7 @@ impl Streams {
         Self {
             peer,
             number,
-            talk: Talk::new(false, moods.window, moods.streams_max),
+            talk: Talk::new(false, moods.window, moods.streams_max, moods.takes_sockets),
             open: BTreeMap::new(),
             shut: 0,
             leaving: Leaving::No,
@@ -151,6 +155,10 @@ impl Streams {
                 Heard::Head { stream, fields, ends } => self.take_head(stream, fields, ends, seen),
                 Heard::Data { stream, bytes, ends } => {
                     let Some(asked) = self.open.get_mut(&stream) else { continue };
+                    if asked.is_socket() {
+                        asked.take_of_tunnel(bytes, ends);
+                        continue;
+                    }
                     asked.request.body.bytes.extend(bytes);
                     asked.take_end(ends, seen);
                 }
@@ -187,7 +195,9 @@ impl Streams {
         }
         seen_before.tries += 1;
         let (hold, after) = (orders.hold, After::Answer);
-        let mut asked = Asked { request, marker, orders, fault, hold, is_whole: false, after };
+        let (is_whole, tunnel) = (false, None);
+        let mut asked = Asked { request, marker, orders, fault, hold, is_whole, after, tunnel };
+        let ends = ends || asked.is_socket();
         asked.take_end(ends, seen);
         self.open.insert(stream, asked);
     }
@@ -220,13 +230,22 @@ impl Streams {
                 self.answer(stream, net);
             }
             After::Answer | After::Stall => {}
-            After::Wait | After::Reset(_) if self.talk.is_saying(stream) => {}
+            After::Wait | After::Reset(_) | After::Tunnel if self.talk.is_saying(stream) => {}
             After::Wait => {
                 net.stay_awake();
                 // The rest of the request is not wanted.
                 if net.chance(100) {
                     self.talk.give_up(stream, ErrorCode::NO_ERROR);
                     self.open.remove(&stream);
+                }
+            }
+            After::Tunnel => {
+                let finished = asked.tunnel.as_mut().map(|tunnel| &mut tunnel.finished);
+                let Some(finished) = finished.filter(|finished| !**finished) else { return };
+                net.stay_awake();
+                if net.chance(30) || !asked.is_whole {
+                    *finished = true;
+                    self.talk.say_body(stream, &[], Some(Fields::new()));
                 }
             }
             After::Reset(code) => {
@@ -268,7 +287,10 @@ impl Streams {
                 asked.orders.len = asked.orders.len.min(100);
                 self.answer_in_order(stream, None);
             }
-            Some(Fault::ResetInBody | Fault::EndInBody | Fault::StallInBody) | None => {
+            Some(
+                Fault::ResetInBody | Fault::EndInBody | Fault::StallInBody | Fault::WrongAccept,
+            )
+            | None => {
                 let fault = asked.fault;
                 self.answer_in_order(stream, fault);
             }
@@ -277,14 +299,15 @@ impl Streams {
 
     fn answer_in_order(&mut self, stream: StreamId, fault: Option<Fault>) {
         let Some(asked) = self.open.get_mut(&stream) else { return };
-        let Asked { marker, orders, request, after, .. } = asked;
+        let Asked { marker, orders, request, after, tunnel, .. } = asked;
         let field = |name: &str, value: String| (name.to_owned(), value);
         for _ in 0..orders.interims {
             let interim = vec![field(":status", "103".to_owned()), field("x-hint", marker.clone())];
             self.talk.say_head(stream, &interim, false, FRAME_MAX);
         }
         let status = if orders.status == 101 { 200 } else { orders.status };
-        let mut body = pattern(marker, 'a', orders.len);
+        let opens = asked_for_socket(request) && status == 200;
+        let mut body = pattern(marker, if opens { 'd' } else { 'a' }, orders.len);
         let mut fields = vec![
             field(":status", status.to_string()),
             field("x-marker", marker.clone()),
@@ -292,16 +315,28 @@ impl Streams {
             field("x-server", self.number.to_string()),
             field("content-type", "text/plain".to_owned()),
         ];
-        let has_length = orders.framing == "length" && status != 204;
+        let has_length = orders.framing == "length" && status != 204 && !opens;
         if has_length {
             fields.push(field("content-length", body.len().to_string()));
         }
         let has_body = request.method() != "HEAD" && status != 204 && status != 304;
-        let ends = !has_body || body.is_empty() && orders.framing == "close";
+        let ends = !opens && (!has_body || body.is_empty() && orders.framing == "close");
         self.talk.say_head(stream, &fields, ends, FRAME_MAX);
         *after = After::Wait;
         if ends {
             return;
+        }
+        if opens {
+            *tunnel = Some(Tunnel::new(marker, request));
+            *after = match fault {
+                Some(Fault::ResetInBody | Fault::EndInBody) => After::Reset(ErrorCode::CANCEL),
+                Some(Fault::StallInBody) => After::Stall,
+                _ => After::Tunnel,
+            };
+            if *after != After::Tunnel {
+                body.truncate(body.len() / 2);
+            }
+            return self.talk.say_body(stream, &body, None);
         }
         let behind = (orders.framing == "trailers").then(|| field("x-behind", marker.clone()));
         let mut end: Option<Fields> = Some(behind.into_iter().collect());
@@ -320,7 +355,28 @@ impl Streams {
     }
 }
 
+fn asked_for_socket(request: &Request) -> bool {
+    request.head.get("upgrade").is_some()
+}
+
 impl Asked {
+    fn is_socket(&self) -> bool {
+        asked_for_socket(&self.request)
+    }
+
+    /// Something has come into the tunnel.
+    fn take_of_tunnel(&mut self, mut bytes: Vec<u8>, ends: bool) {
+        let Some(tunnel) = &mut self.tunnel else {
+            // The answer was none that opens one: its end is all that may come.
+            return assert!(bytes.is_empty(), "bytes before the tunnel is open");
+        };
+        tunnel.take(&mut bytes);
+        if ends {
+            assert_eq!(tunnel.received, tunnel.expected.len(), "a cut that looks whole");
+            self.is_whole = false;
+        }
+    }
+
     /// Something has come, or all of it.
     fn take_end(&mut self, is_whole: bool, seen: &mut AllSeen) {
         if is_whole && !std::mem::replace(&mut self.is_whole, true) {

@@ -69,7 +69,7 @@ impl Compression {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Shared {
     pub(super) window_bits: u8,
-    level: Level,
+    pub(super) level: Level,
     /// Messages of fewer bytes are not compressed.
     pub(super) min: usize,
 }
@@ -114,6 +114,11 @@ impl Deflate {
         if self.context.is_some() {
             compression.takeover -= Self::cost(&self.parameters);
         }
+    }
+
+    /// Whether the windows go on from message to message: what it gets is compressed for it alone.
+    pub(super) const fn has_context(&self) -> bool {
+        self.context.is_some()
     }
 
     /// How messages are compressed that it gets together with others.

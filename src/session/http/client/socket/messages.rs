@@ -4,7 +4,7 @@ use super::compress::Deflate;
 use super::{Service, Socket};
 use crate::mem::{Buf, Key, Page, Pages};
 use crate::proto::http2::StreamId;
-use crate::proto::websocket::{Closing, Item, Kind, Opcode, Part, Violation, write};
+use crate::proto::websocket::{CloseCode, Closing, Item, Kind, Opcode, Part, Violation, write};
 use crate::ring::Driver;
 use crate::session::context::Context;
 use crate::session::http::client::Http;
@@ -12,6 +12,9 @@ use crate::session::http::client::Http;
 /// Bytes of a message that comes in parts and is sent back in one frame. A longer one is sent back
 /// in fragments, as it comes.
 const ECHO_WHOLE_MAX: usize = 64 * 1024;
+
+/// Bytes of a message that are gathered even when the worker's memory for what waits is used.
+const GATHERED_ANYWAY: usize = 16 * 1024;
 
 /// A message that comes in parts: what has come of it.
 #[derive(Debug, Default)]
@@ -134,7 +137,9 @@ impl Http {
             part.payload = part.payload.start + at..part.payload.end + at;
             tally.wire += part.payload.len() as u64;
             if part.last {
-                self.count_message(context, socket)?;
+                if !socket.times.admits(context.now()) {
+                    return Err(Violation::Rate);
+                }
                 tally.messages += 1;
             }
             if let Some(start) = frame_to_echo(socket, &part, bytes) {
@@ -153,6 +158,11 @@ impl Http {
         if let Item::Pong(pong) = &item {
             self.note_pong(context, socket, pong);
         }
+        if let (Item::Close(_, payload), Service::Handler(handled)) = (&item, &mut socket.service)
+            && socket.endpoint.closing() == Closing::Open
+        {
+            handled.shut_by_peer(payload);
+        }
         let mut frames = self.frames(context);
         socket.endpoint.answer(&item, None, frames.bytes());
         frames.finish();
@@ -166,21 +176,6 @@ impl Http {
             let mut frames = self.frames(context);
             frames.bytes().extend_from_slice(&bytes[start..end]);
             frames.finish();
-        }
-    }
-
-    /// A message has come.
-    fn count_message<D: Driver>(
-        &self,
-        context: &Context<D>,
-        socket: &mut Socket,
-    ) -> Result<(), Violation> {
-        let now = context.now();
-        socket.times.active = now;
-        let rate = self.socket_options(socket).and_then(|options| options.message_rate);
-        match rate {
-            Some(rate) if !socket.times.admits(now, rate) => Err(Violation::Rate),
-            Some(_) | None => Ok(()),
         }
     }
 
@@ -205,6 +200,20 @@ impl Http {
             Some(gathered) => gathered,
             None => Box::new(Gathered { page: context.pages.take(), len: 0, is_begun: false }),
         };
+        let is_large = gathered.len + payload.len() > GATHERED_ANYWAY;
+        if is_large && context.http.proxy.budget().is_exhausted() {
+            gathered.give_back(&mut context.pages);
+            if let Some(stats) = self.socket_stats(context, socket) {
+                stats.starved.add(1);
+            }
+            self.close_socket(
+                context,
+                socket,
+                CloseCode::TRY_AGAIN,
+                "the server is short of memory",
+            );
+            return Ok(0);
+        }
         gathered.push(payload);
         if part.last && !gathered.is_begun {
             let Gathered { mut page, .. } = *gathered;
@@ -284,6 +293,7 @@ impl Http {
         match &mut socket.service {
             Service::Echo => self.send_message(context, socket, kind, payload),
             Service::Topics(_) => self.take_topics_message(context, of, socket, payload),
+            Service::Handler(_) => self.hand_message(context, of, socket, (kind, payload)),
             Service::Relay(_) => self.take_relayed(context, socket, payload),
         }
     }

@@ -1,6 +1,7 @@
 //! The handshake of a socket that we answer.
 
 use super::compress::Deflate;
+use super::handled::{Handled, ask_program};
 use super::timing::Times;
 use super::topics::Subscriber;
 use super::{Service, Socket};
@@ -27,12 +28,14 @@ struct Agreed {
     subprotocol: Option<Box<str>>,
     /// How messages are compressed.
     deflate: Option<Answer>,
+    /// What those know it by who send to it.
+    waiter: Option<Key>,
 }
 
 /// Why a handshake is refused: a status, and a name for logs.
-struct Refused {
-    status: u16,
-    reason: &'static str,
+pub(super) struct Refused {
+    pub(super) status: u16,
+    pub(super) reason: &'static str,
 }
 
 impl Http {
@@ -58,7 +61,7 @@ impl Http {
             let field = (error == handshake::HandshakeError::Version).then_some(version);
             return self.answer_status(context, head, told, error.status(), field);
         }
-        match self.agree(context, key, &head, options) {
+        match self.agree(context, key, (&head, &told), (route, options)) {
             Ok(agreed) => self.open_socket(context, (head, told), (route, options), agreed),
             Err(Refused { status, reason }) => {
                 told.reason = Some(reason);
@@ -90,8 +93,8 @@ impl Http {
         &mut self,
         context: &mut Context<D>,
         key: Key,
-        head: &RequestHead,
-        options: &WebSocketOptions,
+        (head, told): (&RequestHead, &RequestRecord),
+        (route, options): (&RouteOptions, &WebSocketOptions),
     ) -> Result<Agreed, Refused> {
         if self.draining {
             return Err(Refused { status: 503, reason: "draining" });
@@ -110,8 +113,8 @@ impl Http {
         let offered = || handshake::subprotocols(&head.fields);
         Ok(match &options.service {
             SocketService::Echo => {
-                let subprotocol = own_subprotocol(head, options);
-                Agreed { service: Service::Echo, subprotocol, deflate }
+                let subprotocol = known_subprotocol(head, options);
+                Agreed { service: Service::Echo, subprotocol, deflate, waiter: None }
             }
             SocketService::Topics { set, publish, subscribe } => {
                 let named = |one| Format::of(std::str::from_utf8(one).ok()?);
@@ -128,17 +131,28 @@ impl Http {
                     service: Service::Topics(Box::new(subscriber)),
                     subprotocol: format.map(|format| format.subprotocol().into()),
                     deflate,
+                    waiter: None,
+                }
+            }
+            SocketService::Handler(place) => {
+                let of = (key, self.wire.stream());
+                let (waiter, accepted) =
+                    ask_program(context, of, (head, told, &route.name), *place)?;
+                let own = || known_subprotocol(head, options);
+                Agreed {
+                    service: Service::Handler(Box::new(Handled::new(accepted.exchange, *place))),
+                    subprotocol: accepted.subprotocol.or_else(own),
+                    deflate,
+                    waiter: Some(waiter),
                 }
             }
             SocketService::Relay { upstream, format } => {
                 let offer = (*upstream, *format, options);
                 let shortage = Refused { status: 503, reason: "resources" };
                 let relayed = self.begin_relay(context, key, head, offer).ok_or(shortage)?;
-                let subprotocol = own_subprotocol(head, options);
-                Agreed { service: Service::Relay(Box::new(relayed)), subprotocol, deflate }
-            }
-            SocketService::Handler(_) => {
-                return Err(Refused { status: 501, reason: "websocket_service" });
+                let subprotocol = known_subprotocol(head, options);
+                let service = Service::Relay(Box::new(relayed));
+                Agreed { service, subprotocol, deflate, waiter: None }
             }
         })
     }
@@ -212,19 +226,23 @@ impl Http {
             times: Times::new(context.now(), options),
             closes_with: None,
         };
-        self.begin_answer(Request::new(Responder::Socket(Box::new(socket))));
+        let request = Request::new(Responder::Socket(Box::new(socket)));
+        self.begin_answer(match agreed.waiter {
+            Some(waiter) => request.known_by(waiter),
+            None => request,
+        });
     }
+}
+
+/// The client's first subprotocol that the endpoint knows.
+fn known_subprotocol(head: &RequestHead, options: &WebSocketOptions) -> Option<Box<str>> {
+    let known = |one: &[u8]| options.subprotocols.iter().find(|own| own.as_bytes() == one);
+    handshake::subprotocols(&head.fields).find_map(known).cloned()
 }
 
 /// Whether an endpoint is that of a route.
 fn is_of(route: &RouteOptions, options: &WebSocketOptions) -> bool {
     matches!(&route.action, RouteAction::WebSocket(own) if std::ptr::eq(&raw const **own, options))
-}
-
-/// The first of the client's subprotocols that the endpoint has.
-fn own_subprotocol(head: &RequestHead, options: &WebSocketOptions) -> Option<Box<str>> {
-    let known = |one: &[u8]| options.subprotocols.iter().find(|own| own.as_bytes() == one);
-    handshake::subprotocols(&head.fields).find_map(known).cloned()
 }
 
 /// What the answer to a handshake says.

@@ -54,7 +54,7 @@ impl Socket {
     pub(super) fn passes(&self, part: &Part) -> bool {
         match &self.service {
             Service::Relay(relayed) => relayed.takes_parts() && !part.compressed,
-            Service::Echo | Service::Topics(_) => false,
+            Service::Echo | Service::Topics(_) | Service::Handler(_) => false,
         }
     }
 }

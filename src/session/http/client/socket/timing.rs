@@ -29,6 +29,8 @@ pub(super) struct Times {
     pub(super) close_by: Option<Instant>,
     /// When it is closed because the server drains.
     drain_at: Option<Instant>,
+    /// Messages a second, and at once.
+    rate: Option<(u32, u32)>,
     /// When as many messages may come at once again as ever may.
     full_at: Option<Instant>,
 }
@@ -43,6 +45,7 @@ impl Times {
             idle_timeout: options.idle_timeout,
             close_by: None,
             drain_at: None,
+            rate: options.message_rate,
             full_at: None,
         }
     }
@@ -69,8 +72,10 @@ impl Times {
     }
 
     /// Whether one more message may come now.
-    pub(super) fn admits(&mut self, now: Instant, rate: (u32, u32)) -> bool {
-        let (rate, burst) = (rate.0.max(1), rate.1.max(1));
+    pub(super) fn admits(&mut self, now: Instant) -> bool {
+        self.active = now;
+        let Some((rate, burst)) = self.rate else { return true };
+        let (rate, burst) = (rate.max(1), burst.max(1));
         let interval = Duration::from_secs(1) / rate;
         let full_at = self.full_at.map_or(now, |at| at.max(now));
         if full_at.saturating_duration_since(now) > interval * (burst - 1) {

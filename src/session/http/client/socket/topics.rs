@@ -118,7 +118,10 @@ impl Http {
             context.topics.handle(place, message, (format, subscriber.permissions), &mut answer);
         let mut retained = Vec::new();
         match outcome {
-            Some(Outcome::Publish(publication)) => context.publish(place, publication),
+            Some(Outcome::Publish(publication)) => {
+                let workers = &context.options.workers;
+                context.topics.publish(place, publication, workers);
+            }
             Some(Outcome::Subscribed { retained: found, left_out }) => {
                 retained = found;
                 subscriber.queue.note_dropped(left_out);
