@@ -88,5 +88,7 @@ mod udp;
 mod upstreams;
 #[path = "e2e/websocket_client.rs"]
 mod websocket_client;
+#[path = "e2e/websocket_endpoints.rs"]
+mod websocket_endpoints;
 #[path = "e2e/websocket_handlers.rs"]
 mod websocket_handlers;

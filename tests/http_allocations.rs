@@ -1,5 +1,5 @@
-//! Fixed answers and cached files cost no allocation once the server has warmed up, by HTTP/1.1 and by
-//! HTTP/2. A program of its own, because the allocations of all threads are counted.
+//! Fixed answers, cached files and echoes of WebSockets cost no allocation once the server has warmed
+//! up, nor does a message of a topic for each of its subscribers. A program of its own, because the allocations of all threads are counted.
 #![expect(unsafe_code, reason = "a global allocator is unsafe to implement; it only counts")]
 
 use std::alloc::{GlobalAlloc, Layout, System};
@@ -8,16 +8,26 @@ use std::net::TcpStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ringway::proto::http2::frame::{self, FrameHead, flag, kind};
+use ringway::proto::websocket::{Opcode, write};
 
 /// The system's allocator, counting what all threads ask of it.
 struct Counting;
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
+static TRACE: std::sync::atomic::AtomicI64 = std::sync::atomic::AtomicI64::new(0);
 
 // SAFETY: every call is passed on unchanged to the system's allocator, which keeps the contract.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        let n = ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        if TRACE.load(Ordering::Relaxed) > 0 && std::thread::current().name() != Some("x") {
+            let left = TRACE.fetch_sub(1, Ordering::Relaxed);
+            if left > 0 && left < 8 {
+                let keep = TRACE.swap(0, Ordering::Relaxed);
+                eprintln!("{n} {} {}", layout.size(), std::backtrace::Backtrace::force_capture());
+                TRACE.store(keep, Ordering::Relaxed);
+            }
+        }
         // SAFETY: the caller keeps the contract of this very function.
         unsafe { System.alloc(layout) }
     }
@@ -50,7 +60,9 @@ fn allocations(stream: &mut TcpStream, request: &[u8], buffer: &mut [u8], len: u
     };
     (0..500).for_each(|_| ask());
     let before = ALLOCATIONS.load(Ordering::Relaxed);
+    if len == 16 * 1024 + 4 { TRACE.store(8, Ordering::Relaxed); }
     (0..REQUESTS).for_each(|_| ask());
+    TRACE.store(0, Ordering::Relaxed);
     ALLOCATIONS.load(Ordering::Relaxed) - before
 }
 
@@ -140,8 +152,87 @@ impl Streams {
     }
 }
 
+/// A WebSocket whose handshake is done.
+fn open_socket(address: std::net::SocketAddr, path: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).expect("it listens");
+    let request = format!(
+        "GET {path} HTTP/1.1\r\nHost: a.example\r\nUpgrade: websocket\r\n\
+         Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).expect("it is connected");
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).expect("an answer");
+        head.push(byte[0]);
+    }
+    assert!(head.starts_with(b"HTTP/1.1 101 "));
+    stream
+}
+
+/// A client's frame.
+fn masked(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
+    let mut frame = Vec::new();
+    write::frame(opcode, (true, false), payload, Some([1, 2, 3, 4]), &mut frame);
+    frame
+}
+
+/// Echoes of messages that fit into a buffer of what is received, and of longer ones.
+fn check_echoes(address: std::net::SocketAddr, buffer: &mut [u8]) {
+    for size in [0, 64, 1000, 16 * 1024] {
+        let mut stream = open_socket(address, "/echo");
+        let sent = masked(Opcode::Binary, &vec![7; size]);
+        let count = allocations(&mut stream, &sent, buffer, sent.len() - 4);
+        assert!(count <= BESIDE, "{size} bytes: {count} allocations in {REQUESTS} echoes");
+        // Several at once.
+        let many = sent.repeat(4);
+        let count = allocations(&mut stream, &many, &mut vec![0; many.len()], many.len() - 16);
+        assert!(count <= BESIDE, "{size} bytes: {count} allocations in {REQUESTS} batches");
+    }
+}
+
+/// Allocations while messages are published to so many subscribers.
+fn published(address: std::net::SocketAddr, subscribers: usize) -> u64 {
+    let mut buffer = vec![0; 4096];
+    let topic = format!("to/{subscribers}");
+    let subscribe = format!("{{\"op\":\"subscribe\",\"topic\":\"{topic}\"}}");
+    let mut peers: Vec<TcpStream> = (0..subscribers)
+        .map(|_| {
+            let mut peer = open_socket(address, "/topics");
+            peer.write_all(&masked(Opcode::Text, subscribe.as_bytes())).expect("connected");
+            peer.read_exact(&mut buffer[..2 + 11]).expect("ok");
+            peer
+        })
+        .collect();
+    let mut publisher = open_socket(address, "/topics");
+    let text = "x".repeat(64);
+    let publish = format!("{{\"op\":\"publish\",\"topic\":\"{topic}\",\"data\":\"{text}\"}}");
+    let message = format!("{{\"op\":\"message\",\"topic\":\"{topic}\",\"data\":\"{text}\"}}");
+    let sent = masked(Opcode::Text, publish.as_bytes());
+    let len = if message.len() > 125 { 4 } else { 2 } + message.len();
+    let mut round = || {
+        publisher.write_all(&sent).expect("it is connected");
+        for peer in &mut peers {
+            peer.read_exact(&mut buffer[..len]).expect("a message");
+        }
+    };
+    (0..200).for_each(|_| round());
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    (0..REQUESTS).for_each(|_| round());
+    ALLOCATIONS.load(Ordering::Relaxed) - before
+}
+
+/// What is published is made once, whatever the number of its subscribers.
+fn check_topics(address: std::net::SocketAddr) {
+    let few = published(address, 1);
+    let many = published(address, 40);
+    assert!(few <= 8 * REQUESTS, "{few} allocations in {REQUESTS} messages");
+    assert!(many <= few + BESIDE, "one subscriber: {few}, 40 of them: {many}");
+}
+
 #[test]
-fn fixed_answers_and_cached_files_cost_no_allocation() {
+fn fixed_answers_files_and_sockets_cost_no_allocation() {
     let folder = std::env::temp_dir().join(format!("ringway-allocations-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("a.txt"), "a".repeat(1024)).unwrap();
@@ -150,7 +241,10 @@ fn fixed_answers_and_cached_files_cost_no_allocation() {
          name = \"web\"\nlisten = \"127.0.0.1:0\"\nprotocol = \"http\"\n\
          keepalive_requests = \"off\"\n\
          [[listener.route]]\npath = \"/fixed\"\nrespond = \"hello\"\n\
-         [[listener.route]]\nfiles = \"{}\"\nfile_cache_ttl = \"60s\"\n",
+         [[listener.route]]\npath = \"/echo\"\nwebsocket = {{ service = \"echo\" }}\n\
+         [[listener.route]]\npath = \"/topics\"\n\
+         websocket = {{ service = \"topics\", topics = \"t\" }}\n\
+         [[listener.route]]\nfiles = \"{}\"\nfile_cache_ttl = \"60s\"\n[topics.t]\n",
         folder.display()
     );
     let config = ringway::config::parse("test", &text).unwrap_or_else(|report| panic!("{report}"));
@@ -167,6 +261,8 @@ fn fixed_answers_and_cached_files_cost_no_allocation() {
     drop(stream);
     let count = Streams::new(address, "/fixed").allocations();
     assert!(count <= BESIDE, "HTTP/2: {count} allocations in {REQUESTS} requests");
+    check_echoes(address, &mut buffer);
+    check_topics(address);
     server.stop();
     let _outcome = server.wait();
     std::fs::remove_dir_all(&folder).unwrap();

@@ -24,6 +24,8 @@ mod removal;
 mod socket_relay;
 #[path = "sim/udp.rs"]
 mod udp;
+#[path = "sim/websocket.rs"]
+mod websocket;
 
 use std::time::Duration;
 

@@ -37,6 +37,7 @@ use crate::mem::Key;
 use crate::proto::http2::ErrorCode;
 use crate::proto::websocket::{CloseCode, Closing, Endpoint, Limits, Violation};
 use crate::ring::Driver;
+use crate::service::CloseReason;
 use crate::session::SocketStats;
 use crate::session::context::Context;
 use crate::session::http::options::RouteAction;
@@ -81,6 +82,8 @@ enum Progress {
     Waits,
     /// It is over.
     Over,
+    /// It is over, and its client takes nothing: the connection is.
+    Cut,
 }
 
 impl Socket {
@@ -151,6 +154,11 @@ impl Http {
         match self.move_socket(context, key, socket) {
             Ok(Progress::Waits) => false,
             Ok(Progress::Over) => self.end_socket(context, request),
+            Ok(Progress::Cut) => {
+                // Whoever keeps the request gives it up then.
+                self.close(context, key, CloseReason::SlowReader);
+                false
+            }
             Err(violation) => {
                 if let Some(stats) = self.socket_stats(context, socket) {
                     stats.violate(violation);
@@ -177,9 +185,9 @@ impl Http {
             self.plan_drain(context, socket);
         }
         if socket.due().is_some_and(|at| at <= context.now())
-            && let Progress::Over = self.socket_due(context, socket)
+            && let over @ (Progress::Over | Progress::Cut) = self.socket_due(context, socket)
         {
-            return Ok(Progress::Over);
+            return Ok(over);
         }
         if let Some((code, reason)) = socket.closes_with.take() {
             self.close_socket(context, socket, code, reason);
@@ -284,10 +292,14 @@ impl Http {
         }
     }
 
-    /// The stream of a socket is ended by force: its peer does not close it.
-    fn cut_socket<D: Driver>(&mut self, context: &mut Context<D>) {
+    /// A socket is ended by force: its peer does not close it.
+    fn cut_socket<D: Driver>(&mut self, context: &mut Context<D>) -> Progress {
         if self.wire.is_http2() {
             self.reset_stream(context, ErrorCode::CANCEL);
+        } else if !self.io.stream.is_drained() || self.io.stream.is_blocked() {
+            // What is written waits for a client that takes no more of it.
+            return Progress::Cut;
         }
+        Progress::Over
     }
 }

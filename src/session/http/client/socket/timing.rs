@@ -109,8 +109,7 @@ impl Http {
         let now = context.now();
         if socket.endpoint.closing() != Closing::Open {
             // The peer does not close its side.
-            self.cut_socket(context);
-            return Progress::Over;
+            return self.cut_socket(context);
         }
         let times = &mut socket.times;
         if times.idle_timeout.is_some_and(|timeout| times.heard + timeout <= now) {
