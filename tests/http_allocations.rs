@@ -14,20 +14,11 @@ use ringway::proto::websocket::{Opcode, write};
 struct Counting;
 
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-static TRACE: std::sync::atomic::AtomicI64 = std::sync::atomic::AtomicI64::new(0);
 
 // SAFETY: every call is passed on unchanged to the system's allocator, which keeps the contract.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        let n = ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
-        if TRACE.load(Ordering::Relaxed) > 0 && std::thread::current().name() != Some("x") {
-            let left = TRACE.fetch_sub(1, Ordering::Relaxed);
-            if left > 0 && left < 8 {
-                let keep = TRACE.swap(0, Ordering::Relaxed);
-                eprintln!("{n} {} {}", layout.size(), std::backtrace::Backtrace::force_capture());
-                TRACE.store(keep, Ordering::Relaxed);
-            }
-        }
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
         // SAFETY: the caller keeps the contract of this very function.
         unsafe { System.alloc(layout) }
     }
@@ -60,9 +51,7 @@ fn allocations(stream: &mut TcpStream, request: &[u8], buffer: &mut [u8], len: u
     };
     (0..500).for_each(|_| ask());
     let before = ALLOCATIONS.load(Ordering::Relaxed);
-    if len == 16 * 1024 + 4 { TRACE.store(8, Ordering::Relaxed); }
     (0..REQUESTS).for_each(|_| ask());
-    TRACE.store(0, Ordering::Relaxed);
     ALLOCATIONS.load(Ordering::Relaxed) - before
 }
 
