@@ -302,6 +302,7 @@ impl Scenario {
             seed: 1,
             handler: HandlerFactory::default(),
             http_handlers: ringway::handler::HttpHandlers::new(),
+            websocket_handlers: ringway::handler::WebSocketHandlers::new(),
         };
         let mut worker = Worker::new(sim, options, None);
         worker.start(None);
