@@ -199,6 +199,49 @@ fn grpc() {
     example.end();
 }
 
+#[test]
+fn websocket_cases() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = std::thread::spawn(move || {
+        let mut asked = Vec::new();
+        while asked.last().is_none_or(|path: &String| !path.starts_with("/updateReports")) {
+            let (stream, _) = listener.accept().unwrap();
+            let mut path = String::new();
+            let mut socket = tungstenite::accept_hdr(
+                stream,
+                |request: &tungstenite::handshake::server::Request, response| {
+                    path = request.uri().to_string();
+                    Ok(response)
+                },
+            )
+            .unwrap();
+            if path == "/getCaseCount" {
+                socket.send("2".into()).unwrap();
+            } else if path.starts_with("/runCase") {
+                socket.send("hello".into()).unwrap();
+                assert_eq!(socket.read().unwrap(), "hello".into());
+            }
+            socket.close(None).unwrap();
+            while socket.read().is_ok() {}
+            asked.push(path);
+        }
+        asked
+    });
+    let mut example = Example::start("websocket_cases", &[&format!("ws://{address}"), "me"]);
+    assert_eq!(example.line(), "2 cases");
+    assert!(example.child.wait().unwrap().success());
+    assert_eq!(
+        server.join().unwrap(),
+        [
+            "/getCaseCount",
+            "/runCase?case=1&agent=me",
+            "/runCase?case=2&agent=me",
+            "/updateReports?agent=me"
+        ]
+    );
+}
+
 /// A WebSocket of the chat: sends text, and waits for a text that is not the time.
 struct Member(BufReader<TcpStream>);
 
@@ -272,47 +315,4 @@ fn websocket_chat() {
     assert_eq!(&status, b"HTTP/1.1 400");
     drop((ann, elsewhere, nameless));
     example.end();
-}
-
-#[test]
-fn websocket_cases() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let server = std::thread::spawn(move || {
-        let mut asked = Vec::new();
-        while asked.last().is_none_or(|path: &String| !path.starts_with("/updateReports")) {
-            let (stream, _) = listener.accept().unwrap();
-            let mut path = String::new();
-            let mut socket = tungstenite::accept_hdr(
-                stream,
-                |request: &tungstenite::handshake::server::Request, response| {
-                    path = request.uri().to_string();
-                    Ok(response)
-                },
-            )
-            .unwrap();
-            if path == "/getCaseCount" {
-                socket.send("2".into()).unwrap();
-            } else if path.starts_with("/runCase") {
-                socket.send("hello".into()).unwrap();
-                assert_eq!(socket.read().unwrap(), "hello".into());
-            }
-            socket.close(None).unwrap();
-            while socket.read().is_ok() {}
-            asked.push(path);
-        }
-        asked
-    });
-    let mut example = Example::start("websocket_cases", &[&format!("ws://{address}"), "me"]);
-    assert_eq!(example.line(), "2 cases");
-    assert!(example.child.wait().unwrap().success());
-    assert_eq!(
-        server.join().unwrap(),
-        [
-            "/getCaseCount",
-            "/runCase?case=1&agent=me",
-            "/runCase?case=2&agent=me",
-            "/updateReports?agent=me"
-        ]
-    );
 }

@@ -55,7 +55,7 @@ impl Http {
         }
     }
 
-    /// A server has agreed to a tunnel, of which the first bytes may be there; true when it is over.
+    /// A server has agreed to a tunnel, whose first bytes may be there; true when it is over.
     pub(super) fn begin_tunnel<D: Driver>(
         &mut self,
         context: &mut Context<D>,

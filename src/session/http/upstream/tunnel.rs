@@ -144,8 +144,8 @@ impl UpstreamConnection {
             tracing::warn!(
                 upstream = %name, %server, others,
                 "the server knows no WebSocket by HTTP/2 (RFC 8441), and the upstream allows \
-                 nothing else: let the server announce SETTINGS_ENABLE_CONNECT_PROTOCOL, or set `protocol` \
-                 to \"auto\" or \"http1\""
+                 nothing else: let the server announce SETTINGS_ENABLE_CONNECT_PROTOCOL, or set \
+                 `protocol` to \"auto\" or \"http1\""
             );
         }
     }
