@@ -12,7 +12,8 @@ use crate::service::topics::{
 use crate::session::context::Context;
 use crate::session::http::client::Http;
 use crate::session::http::client::wire::Wire;
-use crate::session::topics::{Place, TopicSet};
+use crate::session::topic_set::TopicSet;
+use crate::session::topics::Place;
 
 /// A socket's part in topics.
 #[derive(Debug)]
