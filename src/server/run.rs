@@ -241,8 +241,7 @@ impl Server {
         let handler_threads = handler_threads(options.handler_threads, &http_handlers);
         let http_handlers = http_handlers.with_built_in();
         let descriptors = raise_descriptor_limit(&config);
-        let failed = |source| StartError::System { call: "sched_getaffinity", source };
-        let cpus = cpus().map_err(failed)?;
+        let cpus = cpus().map_err(no_affinity)?;
         let count = worker_count(config.runtime.workers, cpus.len());
         let workers = Arc::new(Workers::new(count, 0, 0));
         workers.set_offload(Offload::new(HELPERS, handler_threads).map_err(StartError::Thread)?);
@@ -298,6 +297,10 @@ impl Server {
         let control = spawn_control(control)?;
         Ok(Running { addresses, admin: admin_address, workers, commands, control })
     }
+}
+
+const fn no_affinity(source: Errno) -> StartError {
+    StartError::System { call: "sched_getaffinity", source }
 }
 
 /// Threads for what blocks in handlers of HTTP.

@@ -171,11 +171,7 @@ impl Local {
                 }
                 Ok(Served::Credit { stream, bytes }) => add_credit(transfers, stream, bytes)?,
                 Ok(Served::Reset { stream }) => {
-                    if let Reset::Cancelled(source) =
-                        reset(responder, transfers, stream, output.bytes())
-                    {
-                        source.close(reactor);
-                    }
+                    reset(responder, transfers, stream, output.bytes(), reactor);
                 }
                 Ok(Served::File { stream, .. } | Served::Value { stream, .. })
                     if transfers.len() >= transfers_max(responder) =>
@@ -319,17 +315,20 @@ fn transfers_max(responder: &Responder) -> usize {
 }
 
 /// The client no longer waits for an answer.
-fn reset(
+fn reset<D: Driver>(
     responder: &mut Responder,
     transfers: &mut Transfers<Source>,
     stream: u32,
     out: &mut Vec<u8>,
-) -> Reset<Source> {
+    reactor: &mut Reactor<D, Due>,
+) {
     let found = transfers.reset(stream);
     if !matches!(found, Reset::Over) {
         responder.refuse(stream, Code::Cancelled, RESET, out);
     }
-    found
+    if let Reset::Cancelled(source) = found {
+        source.close(reactor);
+    }
 }
 
 fn add_credit(

@@ -59,7 +59,6 @@ use self::answer::Came;
 use self::file::Transfer;
 pub(super) use self::peer::Peer;
 use self::request::{Request, Responder};
-pub(super) use self::socket::Compression;
 pub(in crate::session) use self::socket::Delivery;
 use self::socket::Socket;
 pub(in crate::session) use self::switch::Switched;
