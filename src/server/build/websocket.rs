@@ -152,9 +152,9 @@ servers = "127.0.0.1:1"
     }
 
     fn sockets(http: &HttpOptions) -> Vec<&WebSocketOptions> {
-        let endpoints = http.routes.iter().map(|route| match &route.action {
-            RouteAction::WebSocket(options) => &**options,
-            other => panic!("{other:?}"),
+        let endpoints = http.routes.iter().map(|route| {
+            let RouteAction::WebSocket(options) = &route.action else { panic!("{route:?}") };
+            &**options
         });
         endpoints.collect()
     }

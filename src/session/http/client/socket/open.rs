@@ -202,7 +202,7 @@ impl Http {
         context.refresh_date();
         let Context { http, pages, .. } = context;
         let output = Output { pages, date: http.date.text() };
-        self.complete_head(output.date, &head, &mut told, &mut response);
+        self.complete_head(output.date, &head, &told, &mut response);
         let mut out = self.io.buffer.writer(pages, &mut self.io.stream);
         told.sent += self.wire.send_tunnel_head(&mut response, &mut out) as u64;
         context.http.spare_answers.give(response);
