@@ -180,6 +180,7 @@ fn options(workers: &Arc<Workers>) -> SessionOptions {
         seed: 1,
         handler: HandlerFactory::default(),
         http_handlers: ringway::handler::HttpHandlers::new(),
+        websocket_handlers: ringway::handler::WebSocketHandlers::new(),
     }
 }
 

@@ -86,5 +86,7 @@ mod tls_kernel;
 mod udp;
 #[path = "e2e/upstreams.rs"]
 mod upstreams;
+#[path = "e2e/websocket_client.rs"]
+mod websocket_client;
 #[path = "e2e/websocket_handlers.rs"]
 mod websocket_handlers;

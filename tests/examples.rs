@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use ringway::proto::websocket::{Opcode, write};
 
 /// How long anything may take before a test fails.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -195,5 +196,123 @@ fn grpc() {
             assert_eq!(body.trailers().await.unwrap().unwrap()["grpc-status"], "0");
         }
     });
+    example.end();
+}
+
+#[test]
+fn websocket_cases() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let server = std::thread::spawn(move || {
+        let mut asked = Vec::new();
+        while asked.last().is_none_or(|path: &String| !path.starts_with("/updateReports")) {
+            let (stream, _) = listener.accept().unwrap();
+            let mut path = String::new();
+            let mut socket = tungstenite::accept_hdr(
+                stream,
+                |request: &tungstenite::handshake::server::Request, response| {
+                    path = request.uri().to_string();
+                    Ok(response)
+                },
+            )
+            .unwrap();
+            if path == "/getCaseCount" {
+                socket.send("2".into()).unwrap();
+            } else if path.starts_with("/runCase") {
+                socket.send("hello".into()).unwrap();
+                assert_eq!(socket.read().unwrap(), "hello".into());
+            }
+            socket.close(None).unwrap();
+            while socket.read().is_ok() {}
+            asked.push(path);
+        }
+        asked
+    });
+    let mut example = Example::start("websocket_cases", &[&format!("ws://{address}"), "me"]);
+    assert_eq!(example.line(), "2 cases");
+    assert!(example.child.wait().unwrap().success());
+    assert_eq!(
+        server.join().unwrap(),
+        [
+            "/getCaseCount",
+            "/runCase?case=1&agent=me",
+            "/runCase?case=2&agent=me",
+            "/updateReports?agent=me"
+        ]
+    );
+}
+
+/// A WebSocket of the chat: sends text, and waits for a text that is not the time.
+struct Member(BufReader<TcpStream>);
+
+impl Member {
+    fn open(address: SocketAddr, target: &str) -> Self {
+        let mut stream = BufReader::new(connect(address));
+        let request = format!(
+            "GET {target} HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+             Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        stream.get_mut().write_all(request.as_bytes()).unwrap();
+        let mut line = String::new();
+        stream.read_line(&mut line).unwrap();
+        assert!(line.contains(" 101 "), "{line}");
+        while line != "\r\n" {
+            line.clear();
+            stream.read_line(&mut line).unwrap();
+        }
+        Self(stream)
+    }
+
+    fn send(&mut self, text: &str) {
+        let mut frame = Vec::new();
+        let payload = text.as_bytes();
+        write::frame(Opcode::Text, (true, false), payload, Some([1, 2, 3, 4]), &mut frame);
+        self.0.get_mut().write_all(&frame).unwrap();
+    }
+
+    /// The next short frame, whatever it is: its first byte and its payload.
+    fn frame(&mut self) -> (u8, String) {
+        let mut head = [0; 2];
+        self.0.read_exact(&mut head).unwrap();
+        let mut payload = vec![0; usize::from(head[1])];
+        self.0.read_exact(&mut payload).unwrap();
+        (head[0], String::from_utf8_lossy(&payload).into_owned())
+    }
+
+    fn next(&mut self) -> String {
+        loop {
+            let (_, text) = self.frame();
+            if !text.contains("has been running for") {
+                return text;
+            }
+        }
+    }
+}
+
+#[test]
+fn websocket_chat() {
+    let mut example = Example::start("websocket_chat", &["127.0.0.1:0"]);
+    let address = example.address();
+    let mut ann = Member::open(address, "/tea?ann");
+    assert_eq!(ann.next(), "* ann joins");
+    let mut elsewhere = Member::open(address, "/coffee?cid");
+    assert_eq!(elsewhere.next(), "* cid joins");
+    let mut bob = Member::open(address, "/tea?bob");
+    assert_eq!((ann.next(), bob.next()), ("* bob joins".into(), "* bob joins".into()));
+    bob.send("hello");
+    assert_eq!((ann.next(), bob.next()), ("bob: hello".into(), "bob: hello".into()));
+    bob.send("/quit");
+    assert!(bob.next().ends_with("goodbye"));
+    drop(bob);
+    assert_eq!(ann.next(), "* bob leaves");
+    assert!(elsewhere.frame().1.contains("has been running for"), "a thread tells the time");
+    let mut nameless = connect(address);
+    let request = "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                   Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    nameless.write_all(request.as_bytes()).unwrap();
+    let mut status = [0; 12];
+    nameless.read_exact(&mut status).unwrap();
+    assert_eq!(&status, b"HTTP/1.1 400");
+    drop((ann, elsewhere, nameless));
     example.end();
 }

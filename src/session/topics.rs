@@ -183,13 +183,23 @@ impl Local {
     }
 }
 
+/// A publication that waits for its delivery.
+#[derive(Debug)]
+struct Pending {
+    hub: Key,
+    publication: Publication,
+    /// Who gets it, where that is decided already: who subscribes to what is retained must not get
+    /// it twice.
+    targets: Option<Vec<(Key, StreamId)>>,
+}
+
 /// All topics of one worker.
 #[derive(Debug)]
 pub(super) struct Topics {
     worker: usize,
     hubs: Slab<Local>,
     /// Publications that are to be delivered here.
-    pending: VecDeque<(Key, Publication)>,
+    pending: VecDeque<Pending>,
     pending_bytes: usize,
     /// Subscribers of the publication that is delivered.
     targets: Vec<(Key, StreamId)>,
@@ -326,13 +336,28 @@ impl Topics {
 
     fn push(&mut self, hub: Key, publication: Publication) {
         self.pending_bytes += publication.cost();
-        self.pending.push_back((hub, publication));
+        let mut targets = None;
+        if publication.retain()
+            && let Some(local) = self.hubs.get_mut(hub)
+        {
+            let mut found = Vec::new();
+            local.hub.deliver(&publication, |key| {
+                found.push(key);
+                Pushed::Queued
+            });
+            targets = Some(found);
+        }
+        self.pending.push_back(Pending { hub, publication, targets });
     }
 
     /// The next publication, with those who get it in `targets`.
     fn next(&mut self) -> Option<Publication> {
-        let (hub, publication) = self.pending.pop_front()?;
+        let Pending { hub, publication, targets } = self.pending.pop_front()?;
         self.pending_bytes -= publication.cost();
+        if let Some(targets) = targets {
+            self.targets = targets;
+            return Some(publication);
+        }
         self.targets.clear();
         if let Some(local) = self.hubs.get_mut(hub) {
             local.hub.deliver(&publication, |key| {

@@ -455,6 +455,9 @@ pub(super) fn authority(text: &str) -> Result<String, String> {
         port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|n| n != 0)
     };
     let lower = name.to_ascii_lowercase();
+    if lower.contains(':') && !lower.starts_with('[') {
+        return Err("write an IPv6 address in brackets: [::1]".to_owned());
+    }
     match host_name(&lower) {
         Ok(()) if port.is_none_or(is_port) => Ok(text.to_ascii_lowercase()),
         Ok(()) => Err("a port is a number from 1 to 65535".to_owned()),

@@ -222,8 +222,8 @@ impl Client {
         self.asks_upgrade = upgrade;
     }
 
-    /// The server has agreed to the protocol that was asked for: its bytes are those of the request's
-    /// body and of the answer's from now on, each until its end.
+    /// The server has agreed to the protocol that was asked for: its bytes are from now on those of
+    /// the request's body and of the answer's, each until its end.
     pub fn open_tunnel(&mut self) {
         if let Ok(body) = BodyReader::new(Framing::UntilClose, u64::MAX) {
             self.receiving = Receiving::Body(body);

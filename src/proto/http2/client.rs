@@ -341,15 +341,7 @@ impl Client {
             spare.give(head);
             return self.violated(id, Violation::InterimFlood, (now, limits), space);
         }
-        receiving.has_head = true;
-        let opens = receiving.is_tunnel && (200..300).contains(&head.status);
-        // A tunnel has no length, whatever is said of it (RFC 9110, section 9.3.6).
-        let length = if opens { None } else { length };
-        receiving.is_bodiless |= matches!(head.status, 204 | 304) && !opens;
-        // `content-length` describes what a GET would return. DATA on such a stream is dropped, so
-        // that it cannot be taken for the beginning of the next answer.
-        receiving.expected = if receiving.is_bodiless { None } else { length };
-        receiving.ended = ends;
+        let length = receiving.begin_answer(head.status, length, ends);
         if ends && receiving.expected.is_some_and(|length| length > 0) {
             spare.give(head);
             return self.violated(id, Violation::LengthDiffers, (now, limits), space);

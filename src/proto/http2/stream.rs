@@ -138,6 +138,28 @@ impl Receiving {
     }
 }
 
+impl Receiving {
+    /// The head of an answer has come, or all of it: the length of its body, if that is known.
+    ///
+    /// `content-length` describes what a GET would return. DATA on a stream whose answer has no
+    /// body is dropped, so that it cannot be taken for the beginning of the next answer.
+    pub(super) fn begin_answer(
+        &mut self,
+        status: u16,
+        length: Option<u64>,
+        ends: bool,
+    ) -> Option<u64> {
+        let opens = self.is_tunnel && (200..300).contains(&status);
+        // A tunnel has no length, whatever is said of it (RFC 9110, section 9.3.6).
+        let length = if opens { None } else { length };
+        self.has_head = true;
+        self.is_bodiless |= matches!(status, 204 | 304) && !opens;
+        self.expected = if self.is_bodiless { None } else { length };
+        self.ended = ends;
+        length
+    }
+}
+
 impl Sending {
     /// On a stream that begins, of which the peer takes `window` bytes.
     const fn new(window: i64) -> Self {

@@ -333,9 +333,9 @@ fn shorter(left: u64, len: usize) -> usize {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "an origin to count from")]
 mod tests {
     use super::*;
-    use crate::runtime::clock;
 
     const LIMITS: InspectLimits =
         InspectLimits { frame: 1_000, message: 1_500, rate: None, extensions: true };
@@ -400,7 +400,7 @@ mod tests {
 
     #[test]
     fn what_keeps_the_rules_passes_as_it_is_at_every_split() {
-        let now = clock::now();
+        let now = Instant::now();
         for (sender, mask) in [(Sender::Client, MASK), (Sender::Server, None)] {
             let input = conversation(mask);
             for awaits in [false, true] {
@@ -428,7 +428,7 @@ mod tests {
 
     #[test]
     fn it_is_known_where_a_frame_of_ours_may_stand() {
-        let now = clock::now();
+        let now = Instant::now();
         let input = conversation(MASK);
         // The ends of frames.
         let mut ends = vec![0];
@@ -448,7 +448,7 @@ mod tests {
 
     #[test]
     fn pongs_of_our_pings_are_swallowed_at_every_split_and_no_others() {
-        let now = clock::now();
+        let now = Instant::now();
         for (sender, mask) in [(Sender::Client, MASK), (Sender::Server, None)] {
             let before = frame(false, Opcode::Text, mask, b"a");
             let other = frame(true, Opcode::Pong, mask, b"other 88");
@@ -480,7 +480,7 @@ mod tests {
 
     #[test]
     fn what_breaks_a_rule_or_a_limit_does_not_pass() {
-        let now = clock::now();
+        let now = Instant::now();
         let text = |len: usize| frame(true, Opcode::Text, None, &vec![0; len]);
         let part = |len: usize| frame(false, Opcode::Text, None, &vec![0; len]);
         let more = |len: usize| frame(true, Opcode::Continuation, None, &vec![0; len]);
@@ -525,7 +525,7 @@ mod tests {
 
     #[test]
     fn messages_come_no_faster_than_the_rate() {
-        let start = clock::now();
+        let start = Instant::now();
         let limits = InspectLimits { rate: Some(4), ..LIMITS };
         let mut inspector = Inspector::new(Sender::Server, limits);
         let text = frame(true, Opcode::Text, None, b"a");

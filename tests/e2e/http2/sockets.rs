@@ -342,6 +342,13 @@ fn wait_for_nothing(served: &Served, pair: (By, By)) {
     });
 }
 
+/// The exchange is over while its client's connection stands.
+async fn wait_for_the_end(served: &Served) {
+    while served.sum(|cell| cell.stats.upstreams.get(0).http.active.get()) > 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
 #[test]
 fn a_megabyte_goes_both_ways_at_once_and_the_clients_end_is_passed_on() {
     for (client, behind) in PAIRS {
@@ -370,7 +377,9 @@ fn a_megabyte_goes_both_ways_at_once_and_the_clients_end_is_passed_on() {
             });
             let back = reader.rest().await.expect("no reset");
             assert!(back == data, "{client:?} {behind:?}: {}", back.len());
-            drop((sending.await.unwrap(), reader, peer));
+            let keep = (sending.await.unwrap(), reader, peer);
+            wait_for_the_end(&served).await;
+            drop(keep);
         });
         let head = server.head();
         let (first, key) = match behind {
@@ -404,6 +413,7 @@ fn a_server_that_ends_its_side_takes_what_its_client_still_sends() {
             while server.ended().is_none() {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
+            wait_for_the_end(&served).await;
             drop(keep);
         });
         let ended = server.ended().unwrap();

@@ -168,7 +168,7 @@ impl Exchange {
             return;
         }
         self.failed = Some(failure);
-        if !self.is_tunnel()
+        if !self.is_open()
             && let Some(count) = around.tally(self.cluster).failed.get_mut(failure.index())
         {
             *count += 1;

@@ -117,6 +117,11 @@ impl Exchange {
         self.request.websocket.as_ref().is_some_and(|asked| asked.stage != Stage::Asked)
     }
 
+    /// Whether its client knows that the tunnel is open: what follows is no failure of the request.
+    pub(super) fn is_open(&self) -> bool {
+        self.is_tunnel() && !self.holds_body()
+    }
+
     /// Whether a server has agreed to a tunnel of which the client was not told.
     pub(super) fn has_agreed(&self) -> bool {
         self.request.websocket.as_ref().is_some_and(|asked| asked.stage == Stage::Agreed)
@@ -183,7 +188,6 @@ impl Exchange {
         let (latency, status) = (self.record.upstream.first_byte, 101);
         let outcome = ServerOutcome { ended: Ended::Status(status), latency };
         around.clusters.get(self.cluster).servers.judge(server, outcome, now);
-        around.tally(self.cluster).answered += 1;
         self.until = None;
         if let Some(asked) = &mut self.request.websocket {
             (asked.stage, asked.progress) = (Stage::Agreed, Some(now));
@@ -327,6 +331,8 @@ impl HttpProxy {
             asked.stage = Stage::Open;
         }
         exchange.wake_server(key, &mut self.actions);
+        let cluster = exchange.cluster;
+        self.watched[cluster].count(&mut self.counted, cluster).answered += 1;
     }
 
     /// The server sends no more into a tunnel; the client may. [`HttpProxy::answer_ended`] follows

@@ -70,11 +70,7 @@ impl Http {
             }
             Reply::Head => self.write_reply(context, request, exchange),
             Reply::Upgrade => return false,
-            Reply::Tunnel => {
-                self.open_tunnel(context, exchange);
-                // Its first bytes may be there.
-                return self.proceed(context, key, request, exchange);
-            }
+            Reply::Tunnel => return self.begin_tunnel(context, key, request, exchange),
         }
         if !has_replied(context, exchange) {
             return false;

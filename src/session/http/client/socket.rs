@@ -33,7 +33,7 @@ use self::topics::Subscriber;
 use super::Http;
 use super::request::{Request, Responder};
 use super::wire::{StoppedBy, Wire};
-use crate::mem::Key;
+use crate::mem::{Buf, Key};
 use crate::proto::http2::ErrorCode;
 use crate::proto::websocket::{CloseCode, Closing, Endpoint, Limits, Violation};
 use crate::ring::Driver;
@@ -44,6 +44,9 @@ use crate::session::http::websocket::WebSocketOptions;
 
 /// Bytes that are read from one socket in one turn. What is left is read in the next one.
 const READ_PER_TURN: usize = 256 * 1024;
+
+/// Subscriptions of one socket in one turn, each of which may look at all that is retained.
+pub(super) const SUBSCRIBED_PER_TURN: u32 = 4;
 
 /// One WebSocket.
 #[derive(Debug)]
@@ -58,6 +61,10 @@ pub(in crate::session::http) struct Socket {
     times: Times,
     /// How its messages are compressed, if they are.
     deflate: Option<Box<Deflate>>,
+    /// What has come and is read in the next turn.
+    rest: Option<Buf>,
+    /// Subscriptions of this turn.
+    subscribed: u32,
     /// It is to be closed, with this code and reason.
     closes_with: Option<(CloseCode, &'static str)>,
 }
@@ -97,7 +104,8 @@ impl Socket {
             Service::Handler(handled) => handled.waiting(),
             Service::Relay(relayed) => relayed.cost(),
         };
-        self.gathered.as_ref().map_or(0, |gathered| gathered.cost()) + queued
+        let rest = self.rest.as_ref().map_or(0, Buf::len);
+        self.gathered.as_ref().map_or(0, |gathered| gathered.cost()) + queued + rest
     }
 
     /// Whether nothing has to be sent but what is written already.
@@ -108,7 +116,10 @@ impl Socket {
             Service::Handler(handled) => handled.waiting() > 0,
             Service::Relay(relayed) => relayed.has_rest(),
         };
-        !has_queued && self.gathered.is_none() && self.endpoint.closing() == Closing::Open
+        !has_queued
+            && self.rest.is_none()
+            && self.gathered.is_none()
+            && self.endpoint.closing() == Closing::Open
     }
 }
 
@@ -188,18 +199,23 @@ impl Http {
         self.send_said(context, (key, self.wire.stream()), socket);
         self.send_relayed(context, socket);
         let mut left = READ_PER_TURN;
+        socket.subscribed = 0;
         while socket.endpoint.closing() != Closing::Done {
             // What is asked is answered: while answers wait for the client, no more is read.
             if !self.takes_input(context, socket) {
                 return Ok(Progress::Waits);
             }
-            if left == 0 || context.topics.is_behind() {
+            if left == 0 || socket.subscribed >= SUBSCRIBED_PER_TURN || context.topics.is_behind() {
                 // Others have their turn.
                 self.wire.note_stopped(StoppedBy::Turn);
                 self.io.common.postpone(context, key, true);
                 return Ok(Progress::Waits);
             }
-            let Ok(next) = self.wire.next_of_body() else { return Ok(Progress::Over) };
+            let next = match socket.rest.take() {
+                Some(rest) => Ok(Some(rest)),
+                None => self.wire.next_of_body(),
+            };
+            let Ok(next) = next else { return Ok(Progress::Over) };
             let Some(buf) = next else {
                 let is_over = self.wire.is_body_read();
                 return Ok(if is_over { Progress::Over } else { Progress::Waits });

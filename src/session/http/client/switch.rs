@@ -55,9 +55,21 @@ impl Http {
         }
     }
 
+    /// A server has agreed to a tunnel, whose first bytes may be there; true when it is over.
+    pub(super) fn begin_tunnel<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        request: &mut Request,
+        exchange: Key,
+    ) -> bool {
+        self.open_tunnel(context, exchange);
+        self.proceed(context, key, request, exchange)
+    }
+
     /// Tells the client that a server has agreed to a tunnel, which goes through the exchange. That
     /// is all that is told of the request.
-    pub(super) fn open_tunnel<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
+    fn open_tunnel<D: Driver>(&mut self, context: &mut Context<D>, key: Key) {
         let Context { http, pages, .. } = context;
         let Some(exchange) = http.proxy.get_mut(key) else { return };
         let Some(mut answer) = exchange.answer.head.take() else { return };

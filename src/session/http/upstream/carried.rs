@@ -41,6 +41,8 @@ pub(super) struct Carried {
     pub(super) whole_at: Option<u64>,
     /// It is a tunnel.
     pub(super) is_tunnel: bool,
+    /// All that its server has sent into that was passed on.
+    pub(super) is_answer_over: bool,
     /// It failed before it was worked on.
     pub(super) failed: Option<Failure>,
     /// Something has come for it, or it was stopped by what no event tells the end of: it is worked
@@ -62,6 +64,7 @@ impl Carried {
             queued: 0,
             whole_at: None,
             is_tunnel: false,
+            is_answer_over: false,
             failed: None,
             is_due: true,
             is_changed: true,

@@ -3,6 +3,7 @@
 
 use super::answer::{Stopped, pass_interim};
 use super::carried::{Carried, Many};
+use super::tunnel::handshake_failure;
 use super::{Phase, UpstreamConnection, request_parts};
 use crate::mem::Key;
 use crate::proto::http::{BodySize, Known, ResponseHead};
@@ -300,6 +301,9 @@ impl UpstreamConnection {
         one.clock.excuse_wait_for_client(now);
         self.send_one(context, key, at);
         let Some(many) = &mut self.many else { return Stopped::Waiting };
+        if let Some(failure) = many.carried[at].failed {
+            return Stopped::Failed(failure);
+        }
         let Some(stream) = many.carried[at].stream else { return Stopped::Waiting };
         let HttpState { proxy, clusters, .. } = &mut context.http;
         while proxy.takes_answer(exchange)
@@ -307,10 +311,13 @@ impl UpstreamConnection {
         {
             proxy.answer_came(exchange, part);
         }
-        if !many.wire.is_body_read(stream) {
+        let one = &mut many.carried[at];
+        // A stream that both sides have ended is gone.
+        if !one.is_answer_over && !many.wire.is_body_read(stream) {
             return Stopped::Waiting;
         }
-        if many.carried[at].is_tunnel {
+        if one.is_tunnel {
+            one.is_answer_over = true;
             proxy.tunnel_ended(exchange);
             if many.wire.is_sending(stream) {
                 return Stopped::Waiting;
@@ -337,17 +344,13 @@ impl UpstreamConnection {
         let kept_max = if proxy.budget().is_short() { 0 } else { options.retry_body_max };
         let allowed = proxy.budget().allowance();
         let Some(exchange) = proxy.get_mut(one.exchange) else { return };
-        let websocket = exchange.request.websocket.as_ref();
-        if let Some(asked) = websocket.filter(|_| one.stream.is_none()) {
-            let is_known = many.wire.takes_websockets();
-            if !is_known || !asked.is_valid() {
-                let failure =
-                    if is_known { Failure::ClientHandshake } else { Failure::NoWebSocket };
-                (one.failed, one.is_due) = (Some(failure), true);
-                return self.tell_no_websocket(context, failure);
-            }
+        let websocket = exchange.request.websocket.is_some();
+        if one.stream.is_none()
+            && let Some(failure) = handshake_failure(exchange, &many.wire)
+        {
+            one.failed = Some(failure);
+            return self.tell_no_websocket(context, failure);
         }
-        let websocket = websocket.is_some();
         let mut out = self.buffer.writer(pages, &mut self.stream);
         let stream = match one.stream {
             Some(stream) => stream,

@@ -4,10 +4,12 @@
 use super::{Phase, UpstreamConnection};
 use crate::mem::Key;
 use crate::net::Stream;
+use crate::proto::http2::Client;
 use crate::ring::{Driver, Lane};
 use crate::service::cluster::ServerProtocol;
 use crate::service::cluster::failure::Failure;
 use crate::service::cluster::pool::CloseCause;
+use crate::service::proxy::http::Exchange;
 use crate::session::context::Context;
 use crate::session::http::state::HttpState;
 
@@ -142,9 +144,18 @@ impl UpstreamConnection {
             tracing::warn!(
                 upstream = %name, %server, others,
                 "the server knows no WebSocket by HTTP/2 (RFC 8441), and the upstream allows \
-                 nothing else: let the server announce SETTINGS_ENABLE_CONNECT_PROTOCOL, or set `protocol` \
-                 to \"auto\" or \"http1\""
+                 nothing else: let the server announce SETTINGS_ENABLE_CONNECT_PROTOCOL, or set \
+                 `protocol` to \"auto\" or \"http1\""
             );
         }
     }
+}
+
+/// Why a request for a WebSocket cannot go out by HTTP/2, if that is what it is.
+pub(super) fn handshake_failure(exchange: &Exchange, wire: &Client) -> Option<Failure> {
+    let asked = exchange.request.websocket.as_ref()?;
+    if !wire.takes_websockets() {
+        return Some(Failure::NoWebSocket);
+    }
+    (!asked.is_valid()).then_some(Failure::ClientHandshake)
 }

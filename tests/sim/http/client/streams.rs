@@ -1,7 +1,7 @@
 //! A client that speaks HTTP/2: it asks for many things at a time, gives some of them up, and lets
 //! the other side wait for windows.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use ringway::proto::http2::{ErrorCode, StreamId};
 
@@ -34,6 +34,8 @@ pub(super) struct Streams {
     open: BTreeMap<StreamId, Open>,
     /// Requests that were answered by a tunnel: what has to come, and how much of it has.
     tunnels: BTreeMap<StreamId, (Vec<u8>, usize)>,
+    /// Those of which the other side has said all: it may still take no more.
+    heard: BTreeSet<StreamId>,
     /// The places of requests that are still to be sent.
     left: VecDeque<usize>,
     /// Turns for which no window is given back.
@@ -69,6 +71,7 @@ impl Streams {
             talk,
             open: BTreeMap::new(),
             tunnels: BTreeMap::new(),
+            heard: BTreeSet::new(),
             left: (0..count).collect(),
             shut: 0,
             is_last: false,
@@ -198,6 +201,7 @@ impl Streams {
         if ends {
             assert_eq!(end, expected.len(), "a cut that looks whole");
             self.tunnels.remove(&stream);
+            self.heard.insert(stream);
         }
     }
 
@@ -228,7 +232,7 @@ impl Streams {
 
     /// The other side gives a request up. One that it has refused was not looked at.
     fn take_reset(&mut self, client: &mut Client, stream: StreamId, code: ErrorCode) {
-        if self.tunnels.remove(&stream).is_some() {
+        if self.tunnels.remove(&stream).is_some() || self.heard.contains(&stream) {
             return assert_eq!(code, ErrorCode::CANCEL, "a tunnel that was cut");
         }
         // Behind the whole answer: the rest of the request is not wanted.

@@ -217,6 +217,7 @@ fn with_more(random: &mut Random, setup: &mut Setup, ask: fn(&mut Random, String
     for (client, (asks, _)) in setup.clients.iter_mut().enumerate() {
         let more = random.below(6);
         let first = asks.len();
+        asks.iter_mut().for_each(|ask| ask.closes = false);
         asks.extend((first..first + more).map(|at| ask(random, super::marker(client, at))));
     }
 }

@@ -1,7 +1,7 @@
 //! Frames that come on a socket, and messages that go.
 
 use super::compress::Deflate;
-use super::{Service, Socket};
+use super::{SUBSCRIBED_PER_TURN, Service, Socket};
 use crate::mem::{Buf, Key, Page, Pages};
 use crate::proto::http2::StreamId;
 use crate::proto::websocket::{CloseCode, Closing, Item, Kind, Opcode, Part, Violation, write};
@@ -90,7 +90,7 @@ impl Http {
         let mut result = Ok(());
         if let Some(bytes) = buf.alone() {
             let mut at = 0;
-            while at < bytes.len() {
+            while at < bytes.len() && socket.subscribed < SUBSCRIBED_PER_TURN {
                 match self.read_frame(context, of, socket, (bytes, at), (&mut tally, &mut back)) {
                     Ok(count) => at += count,
                     Err(violation) => {
@@ -98,6 +98,9 @@ impl Http {
                         break;
                     }
                 }
+            }
+            if result.is_ok() && at < bytes.len() {
+                socket.rest = Some(Buf::copy_of(&bytes[at..]));
             }
         }
         if back.start < back.end {
@@ -292,7 +295,7 @@ impl Http {
     ) {
         match &mut socket.service {
             Service::Echo => self.send_message(context, socket, kind, payload),
-            Service::Topics(_) => self.take_topics_message(context, of, socket, payload),
+            Service::Topics(_) => self.take_topics_message(context, socket, (kind, payload)),
             Service::Handler(_) => self.hand_message(context, of, socket, (kind, payload)),
             Service::Relay(_) => self.take_relayed(context, socket, payload),
         }

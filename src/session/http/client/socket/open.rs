@@ -224,6 +224,8 @@ impl Http {
             route: place,
             gathered: None,
             times: Times::new(context.now(), options),
+            rest: None,
+            subscribed: 0,
             closes_with: None,
         };
         let request = Request::new(Responder::Socket(Box::new(socket)));

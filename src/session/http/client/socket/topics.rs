@@ -107,12 +107,15 @@ impl Http {
     pub(super) fn take_topics_message<D: Driver>(
         &mut self,
         context: &mut Context<D>,
-        _of: (Key, StreamId),
         socket: &mut Socket,
-        message: &[u8],
+        (kind, message): (Kind, &[u8]),
     ) {
         let Service::Topics(subscriber) = &mut socket.service else { return };
         let (format, place) = (subscriber.format, subscriber.place);
+        if kind != kind_of(format) {
+            let reason = if format.is_text() { "messages are text" } else { "messages are binary" };
+            return self.close_socket(context, socket, CloseCode::UNSUPPORTED, reason);
+        }
         let mut answer = context.answers.take();
         let outcome =
             context.topics.handle(place, message, (format, subscriber.permissions), &mut answer);
@@ -124,6 +127,7 @@ impl Http {
             }
             Some(Outcome::Subscribed { retained: found, left_out }) => {
                 retained = found;
+                socket.subscribed += 1;
                 subscriber.queue.note_dropped(left_out);
             }
             Some(Outcome::Done | Outcome::Refused(_)) | None => {}
