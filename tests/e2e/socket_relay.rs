@@ -179,7 +179,6 @@ fn frame(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
 fn config(workers: usize, servers: &[SocketAddr], keys: &str, upstream_keys: &str) -> String {
     let listener = format!(
         "[[listener]]\nname = \"w\"\nlisten = \"127.0.0.1:0\"\nprotocol = \"http\"\n\
-         idle_timeout = \"20s\"\n\
          [[listener.route]]\npath = \"/ws\"\n[listener.route.websocket]\nservice = \"relay\"\n\
          upstream = \"u\"\n{keys}\n"
     );
