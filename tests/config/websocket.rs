@@ -259,12 +259,6 @@ error: `grpc_message_max` is for a route with `proxy`
 help: remove it: this route has `websocket`
 
 [[listener.route]] # echo
-echo = true
-^^^^
-error: `websocket` stands beside `echo`
-help: a route has one of: proxy, files, redirect, respond, echo, status_page, handler, websocket
-
-[[listener.route]] # echo
 total_timeout = "1s"
                 ^^^^
 error: `total_timeout` bounds what servers and handlers take
@@ -531,6 +525,18 @@ help: the most 64GiB
 
 /// Mistakes of whole files.
 const BROKEN_FILES: &str = r#"
+[[listener]]
+name = "a"
+listen = "127.0.0.1:1"
+protocol = "http"
+[[listener.route]]
+echo = true
+[listener.route.websocket]
+                ^^^^^^^^^
+service = "echo"
+error: `websocket` stands beside `echo`
+help: a route has one of: proxy, files, redirect, respond, echo, status_page, websocket_page
+
 [[listener]]
 name = "a"
 listen = "127.0.0.1:1"
