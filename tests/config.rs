@@ -39,7 +39,7 @@ protocol = "frame"
 window = 1
 max_payload = "64B"
 files = "/srv/a \"b\""
-topics = "a-b"
+topics = "z"
 [listener.values]
 zebra = "last\n\ttabs, \"quotes\" and \u0000\u007f"
 "two words\n" = '''
@@ -455,7 +455,7 @@ fn values_of_listeners_arrive_where_they_belong() {
             (text("zebra"), text("last\n\ttabs, \"quotes\" and \0\u{7f}")),
         ],
         files: Some("/srv/a \"b\"".into()),
-        topics: Some(1),
+        topics: Some(0),
     };
     let proxy = FrameOptions { window: 65_535, ..FrameOptions::default() };
     let udp = UdpOptions { offload: false, steering: Steering::Cpu };

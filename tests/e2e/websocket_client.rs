@@ -23,7 +23,8 @@ use crate::support::*;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Chooses the last subprotocol that was offered, then sends messages back. `ping` is a message
-/// that it answers by a ping, `close CODE` one that it closes on, `drop` one that it ends on.
+/// that it answers by a ping, `bytes` by a message of bytes, `close CODE` one that it closes on,
+/// `drop` one that it ends on.
 fn talk(stream: impl Read + Write) {
     let choose = |request: &Request, mut response: Response| {
         let offered = request.headers().get("sec-websocket-protocol");
@@ -38,6 +39,7 @@ fn talk(stream: impl Read + Write) {
         let text = message.to_text().unwrap_or_default().to_owned();
         let done = match &message {
             Message::Text(_) if text == "ping" => socket.send(Message::Ping("alive".into())),
+            Message::Text(_) if text == "bytes" => socket.send(Message::Binary("alive".into())),
             Message::Text(_) if text == "drop" => return,
             Message::Text(_) if text.starts_with("close ") => {
                 let code: u16 = text["close ".len()..].parse().unwrap();
@@ -60,7 +62,8 @@ fn echo() -> SocketAddr {
 
 /// The same by TLS.
 fn secure_echo(pki: &Pki) -> SocketAddr {
-    let config = pki.server("localhost");
+    pki.write("server", &["localhost"]);
+    let config = pki.server("server");
     serve(move |stream| {
         let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
         talk(StreamOwned::new(connection, stream));
@@ -178,7 +181,7 @@ fn the_command_sends_lines_and_prints_messages() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "one\n\ntw\u{f6}\nlast\n");
     assert_eq!(errors(&output), "");
     // Bytes are shown in base64, or passed on.
-    let output = run_connect(&[&url], b"ping\n");
+    let output = run_connect(&[&url], b"bytes\n");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "YWxpdmU=\n");
     let sent = bytes(3, 300_000);
     let output = run_connect(&[&url, "--binary"], &sent);

@@ -159,7 +159,7 @@ servers = "127.0.0.1:1"
         endpoints.collect()
     }
 
-    fn set(options: &WebSocketOptions) -> &Arc<crate::session::topics::TopicSet> {
+    fn set(options: &WebSocketOptions) -> &Arc<crate::session::topic_set::TopicSet> {
         let SocketService::Topics { set, .. } = &options.service else { panic!("{options:?}") };
         set
     }

@@ -10,7 +10,7 @@ use crate::ring::Driver;
 use crate::service::http::record::RequestRecord;
 use crate::service::topics::{Fault, Publication, TopicError};
 use crate::session::context::Context;
-use crate::session::topics::TopicSet;
+use crate::session::topic_set::TopicSet;
 
 /// A request that publishes, while its body comes.
 #[derive(Debug)]

@@ -9,10 +9,8 @@
 //! | `timing` | pings, times that are over, closing |
 //! | `topics` | what subscribers get |
 //! | `relayed` | messages that go to a TCP server |
-//! | `compress` | compression of messages |
 //! | `handled` | sockets that code of the program answers |
 
-mod compress;
 mod frames;
 mod handled;
 mod messages;
@@ -21,8 +19,6 @@ mod relayed;
 mod timing;
 mod topics;
 
-pub(in crate::session::http) use self::compress::Compression;
-use self::compress::Deflate;
 use self::frames::Frames;
 use self::handled::Handled;
 use self::messages::Gathered;
@@ -39,6 +35,7 @@ use crate::proto::websocket::{CloseCode, Closing, Endpoint, Limits, Violation};
 use crate::ring::Driver;
 use crate::session::SocketStats;
 use crate::session::context::Context;
+use crate::session::http::deflate::Deflate;
 use crate::session::http::options::RouteAction;
 use crate::session::http::websocket::WebSocketOptions;
 

@@ -1,6 +1,5 @@
 //! Frames that come on a socket, and messages that go.
 
-use super::compress::Deflate;
 use super::{SUBSCRIBED_PER_TURN, Service, Socket};
 use crate::mem::{Buf, Key, Page, Pages};
 use crate::proto::http2::StreamId;
@@ -8,6 +7,7 @@ use crate::proto::websocket::{CloseCode, Closing, Item, Kind, Opcode, Part, Viol
 use crate::ring::Driver;
 use crate::session::context::Context;
 use crate::session::http::client::Http;
+use crate::session::http::deflate::Deflate;
 
 /// Bytes of a message that comes in parts and is sent back in one frame. A longer one is sent back
 /// in fragments, as it comes.

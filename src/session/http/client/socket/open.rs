@@ -1,6 +1,5 @@
 //! The handshake of a socket that we answer.
 
-use super::compress::Deflate;
 use super::handled::{Handled, ask_program};
 use super::timing::Times;
 use super::topics::Subscriber;
@@ -17,6 +16,7 @@ use crate::service::topics::Format;
 use crate::session::context::Context;
 use crate::session::http::client::Http;
 use crate::session::http::client::request::{Request, Responder};
+use crate::session::http::deflate::Deflate;
 use crate::session::http::options::{RouteAction, RouteOptions};
 use crate::session::http::state::Output;
 use crate::session::http::websocket::{Origins, SocketService, WebSocketOptions};

@@ -1,6 +1,5 @@
 //! Sockets that publish and subscribe.
 
-use super::compress::{Compression, Deflate, Shared};
 use super::{Service, Socket};
 use crate::mem::{Buf, Key};
 use crate::proto::http2::StreamId;
@@ -12,7 +11,9 @@ use crate::service::topics::{
 use crate::session::context::Context;
 use crate::session::http::client::Http;
 use crate::session::http::client::wire::Wire;
-use crate::session::topics::{Place, TopicSet};
+use crate::session::http::deflate::{Compression, Deflate, Shared};
+use crate::session::topic_set::TopicSet;
+use crate::session::topics::Place;
 
 /// A socket's part in topics.
 #[derive(Debug)]
