@@ -530,6 +530,18 @@ name = "a"
 listen = "127.0.0.1:1"
 protocol = "http"
 [[listener.route]]
+echo = true
+[listener.route.websocket]
+                ^^^^^^^^^
+service = "echo"
+error: `websocket` stands beside `echo`
+help: a route has one of: proxy, files, redirect, respond, echo, status_page, websocket_page
+
+[[listener]]
+name = "a"
+listen = "127.0.0.1:1"
+protocol = "http"
+[[listener.route]]
 websocket = true
             ^^^^
 error: expected a table, got a boolean

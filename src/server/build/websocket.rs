@@ -209,7 +209,7 @@ servers = "127.0.0.1:1"
         let workers = Arc::new(Workers::new(1, 0, 0));
         let mut planner = Planner::new(workers, &config, None, 1).expect("a planner");
         let error = plan(&mut planner, &text).expect_err("no such handler");
-        let StartError::Handler { route, name, .. } = error else { panic!("{error}") };
+        let StartError::WebSocketHandler { route, name, .. } = error else { panic!("{error}") };
         assert_eq!((route.as_str(), name.as_str()), ("route-3", "none"));
     }
 }
