@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ringway::config::{
-    self, Action, Config, Difference, HealthKind, Origins, QueuePolicy, RelayFormat, Topics,
+    self, Config, Difference, HealthKind, Origins, QueuePolicy, RelayFormat, Topics,
     WebSocketOptions, WebSocketService,
 };
 
@@ -86,12 +86,7 @@ exchange_bytes = "64GiB"
 fn endpoints(config: &Config) -> Vec<&WebSocketOptions> {
     let http = config.listeners.iter().filter_map(|listener| listener.service.http());
     let routes = http.flat_map(|http| &http.routes);
-    routes
-        .filter_map(|route| match &route.action {
-            Action::WebSocket(options) => Some(&**options),
-            _ => None,
-        })
-        .collect()
+    routes.filter_map(|route| route.action.websocket()).collect()
 }
 
 #[test]

@@ -26,6 +26,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// that it answers by a ping, `bytes` by a message of bytes, `close CODE` one that it closes on,
 /// `drop` one that it ends on.
 fn talk(stream: impl Read + Write) {
+    #[expect(clippy::result_large_err, reason = "the crate's callback is so")]
     let choose = |request: &Request, mut response: Response| {
         let offered = request.headers().get("sec-websocket-protocol");
         let offered = offered.map(|list| list.to_str().unwrap().to_owned());
@@ -57,7 +58,7 @@ fn talk(stream: impl Read + Write) {
 }
 
 fn echo() -> SocketAddr {
-    serve(|stream| talk(stream))
+    serve(talk)
 }
 
 /// The same by TLS.

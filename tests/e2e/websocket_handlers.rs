@@ -133,7 +133,7 @@ impl Peer {
     fn next_text(&mut self) -> String {
         match self.next() {
             Came::Text(text) => text,
-            other => panic!("{other:?}"),
+            other @ (Came::Binary(_) | Came::Close(..) | Came::End) => panic!("{other:?}"),
         }
     }
 }

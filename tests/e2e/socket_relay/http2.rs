@@ -81,7 +81,7 @@ impl Stream {
         while all.len() < len {
             match self.next().await {
                 Came::Binary(bytes) => all.extend_from_slice(&bytes),
-                other => panic!("{other:?}"),
+                other @ (Came::Text(_) | Came::Closed(_)) => panic!("{other:?}"),
             }
         }
         all
