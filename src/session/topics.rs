@@ -38,24 +38,16 @@ impl Local {
     }
 }
 
-/// A publication that waits for its delivery.
-#[derive(Debug)]
-struct Pending {
-    hub: Key,
-    publication: Publication,
-    /// Who gets it, where that is decided already: who subscribes to what is retained must not get
-    /// it twice.
-    targets: Option<Vec<(Key, StreamId)>>,
-}
-
 /// All topics of one worker.
 #[derive(Debug)]
 pub(super) struct Topics {
     worker: usize,
     hubs: Slab<Local>,
     /// Publications that are to be delivered here.
-    pending: VecDeque<Pending>,
+    pending: VecDeque<(Key, Publication)>,
     pending_bytes: usize,
+    /// Sets of which more waits in the inbox, until there is room for it.
+    later: Vec<Arc<TopicSet>>,
     /// Subscribers of the publication that is delivered.
     pub(super) targets: Vec<(Key, StreamId)>,
 }
@@ -67,6 +59,7 @@ impl Topics {
             hubs: Slab::with_limit(HUBS_MAX),
             pending: VecDeque::new(),
             pending_bytes: 0,
+            later: Vec::new(),
             targets: Vec::new(),
         }
     }
@@ -150,7 +143,7 @@ impl Topics {
 
     /// Whether anything waits for its delivery.
     pub(super) fn has_pending(&self) -> bool {
-        !self.pending.is_empty()
+        !self.pending.is_empty() || !self.later.is_empty()
     }
 
     /// A subscriber has published something: all workers deliver it.
@@ -191,28 +184,22 @@ impl Topics {
 
     fn push(&mut self, hub: Key, publication: Publication) {
         self.pending_bytes += publication.cost();
-        let mut targets = None;
-        if publication.retain()
-            && let Some(local) = self.hubs.get_mut(hub)
-        {
-            let mut found = Vec::new();
-            local.hub.deliver(&publication, |key| {
-                found.push(key);
-                Pushed::Queued
-            });
-            targets = Some(found);
+        self.pending.push_back((hub, publication));
+    }
+
+    /// There may be room for what waits in the inboxes.
+    pub(super) fn receive_later(&mut self) {
+        if !self.later.is_empty() && !self.is_behind() {
+            for set in std::mem::take(&mut self.later) {
+                self.receive(&set);
+            }
         }
-        self.pending.push_back(Pending { hub, publication, targets });
     }
 
     /// The next publication, with those who get it in `targets`.
     pub(super) fn next(&mut self) -> Option<Publication> {
-        let Pending { hub, publication, targets } = self.pending.pop_front()?;
+        let (hub, publication) = self.pending.pop_front()?;
         self.pending_bytes -= publication.cost();
-        if let Some(targets) = targets {
-            self.targets = targets;
-            return Some(publication);
-        }
         self.targets.clear();
         if let Some(local) = self.hubs.get_mut(hub) {
             local.hub.deliver(&publication, |key| {
@@ -226,6 +213,13 @@ impl Topics {
 
     /// Takes what other workers have published.
     pub(super) fn receive(&mut self, set: &Arc<TopicSet>) {
+        if self.is_behind() {
+            // It waits in the inbox, which has a limit of its own.
+            if !self.later.iter().any(|one| Arc::ptr_eq(one, set)) {
+                self.later.push(Arc::clone(set));
+            }
+            return;
+        }
         let Some(hub) = self.hub(set) else { return };
         for publication in set.take(self.worker) {
             self.push(hub, publication);

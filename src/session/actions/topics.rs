@@ -11,6 +11,7 @@ const DELIVERIES_PER_TURN: usize = 32 * 1024;
 impl<D: Driver> Sessions<D> {
     /// Delivers what was published to the subscribers of this worker.
     pub(in crate::session) fn deliver_topics(&mut self) {
+        self.context.topics.receive_later();
         let mut left = DELIVERIES_PER_TURN;
         while left > 0
             && let Some(publication) = self.context.topics.next()

@@ -45,6 +45,10 @@ const READ_PER_TURN: usize = 256 * 1024;
 /// Subscriptions of one socket in one turn, each of which may look at all that is retained.
 pub(super) const SUBSCRIBED_PER_TURN: u32 = 4;
 
+/// Bytes that messages of one buffer may come to, inflated, before it is asked again whether there
+/// is room for more.
+pub(super) const CHARGED_MAX: usize = 64 * 1024;
+
 /// One WebSocket.
 #[derive(Debug)]
 pub(in crate::session::http) struct Socket {
@@ -62,6 +66,8 @@ pub(in crate::session::http) struct Socket {
     rest: Option<Buf>,
     /// Subscriptions of this turn.
     subscribed: u32,
+    /// Bytes that what was read last came to beyond what it has on the wire.
+    charged: usize,
     /// It is to be closed, with this code and reason.
     closes_with: Option<(CloseCode, &'static str)>,
 }
@@ -220,6 +226,7 @@ impl Http {
             left = left.saturating_sub(buf.len());
             socket.times.heard = context.now();
             self.read_frames(context, (key, self.wire.stream()), socket, buf)?;
+            left = left.saturating_sub(socket.charged);
         }
         Ok(Progress::Over)
     }

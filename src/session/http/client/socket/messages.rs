@@ -1,6 +1,6 @@
 //! Frames that come on a socket, and messages that go.
 
-use super::{SUBSCRIBED_PER_TURN, Service, Socket};
+use super::{CHARGED_MAX, SUBSCRIBED_PER_TURN, Service, Socket};
 use crate::mem::{Buf, Key, Page, Pages};
 use crate::proto::http2::StreamId;
 use crate::proto::websocket::{CloseCode, Closing, Item, Kind, Opcode, Part, Violation, write};
@@ -85,12 +85,16 @@ impl Http {
             // Something else of what was received together with it may be read by others.
             buf = Buf::copy_of(&buf);
         }
+        socket.charged = 0;
         let mut tally = Tally::default();
         let mut back = InPlace::default();
         let mut result = Ok(());
         if let Some(bytes) = buf.alone() {
             let mut at = 0;
-            while at < bytes.len() && socket.subscribed < SUBSCRIBED_PER_TURN {
+            while at < bytes.len()
+                && socket.subscribed < SUBSCRIBED_PER_TURN
+                && socket.charged < CHARGED_MAX
+            {
                 match self.read_frame(context, of, socket, (bytes, at), (&mut tally, &mut back)) {
                     Ok(count) => at += count,
                     Err(violation) => {
@@ -280,6 +284,7 @@ impl Http {
         let compression = &mut context.http.compression;
         let inflated = deflate.inflate((part.kind, payload), socket.limits.message, compression)?;
         self.take_message(context, of, socket, part.kind, &inflated);
+        socket.charged += inflated.len();
         let len = inflated.len() as u64;
         context.http.compression.give_inflated(inflated);
         Ok(len)

@@ -139,7 +139,12 @@ impl Http {
         context.answers.give(answer);
         let shared = socket.deflate.as_deref().map(Deflate::shared);
         let Service::Topics(subscriber) = &mut socket.service else { return };
-        for publication in &retained {
+        for (at, publication) in retained.iter().enumerate() {
+            if !subscriber.queue.has_room_for(publication.payload().len(), subscriber.limits) {
+                // Nothing is made that would only be dropped.
+                subscriber.queue.note_dropped(retained.len() - at);
+                break;
+            }
             let compression = &mut context.http.compression;
             let frame = frame_of((publication, true), format, shared, compression);
             let pushed = subscriber.queue.push_retained(&frame, subscriber.limits);
