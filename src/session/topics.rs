@@ -68,17 +68,12 @@ impl Topics {
     fn hub(&mut self, set: &Arc<TopicSet>) -> Option<Key> {
         let is_same = |key: &Key| self.hubs.get(*key).is_some_and(|local| local.set.is_same(set));
         let found = self.hubs.keys().find(is_same);
-        if let Some(key) = found {
-            let local = self.hubs.get_mut(key)?;
-            if !Arc::ptr_eq(&local.set, set) && local.set.options != set.options {
-                local.hub.set_limits(set.options.hub());
-            }
-            local.set = Arc::clone(set);
-            return Some(key);
+        if found.is_some() {
+            return found;
         }
         let number = u16::try_from(self.worker).unwrap_or(u16::MAX);
         let hub = Hub::new(set.options.hub(), number);
-        self.hubs.insert(Local { set: Arc::clone(set), hub, is_kept: true }).ok()
+        self.hubs.insert(Local { set: Arc::clone(set), hub, is_kept: false }).ok()
     }
 
     /// A plan has these topics: they are there from now on, so that what is published is retained.
@@ -87,6 +82,10 @@ impl Topics {
         self.hubs.values_mut().for_each(|local| local.is_kept = false);
         for set in sets {
             if let Some(local) = self.hub(set).and_then(|key| self.hubs.get_mut(key)) {
+                if local.set.options != set.options {
+                    local.hub.set_limits(set.options.hub());
+                }
+                local.set = Arc::clone(set);
                 local.is_kept = true;
             }
         }

@@ -13,6 +13,8 @@ use crate::session::http::deflate::Deflate;
 /// in fragments, as it comes.
 const ECHO_WHOLE_MAX: usize = 64 * 1024;
 
+/// Bytes of a frame from which on its message is gathered in a page that is used again.
+const PAGED: u64 = 4 * 1024;
 /// Bytes of a message that are gathered even when the worker's memory for what waits is used.
 const GATHERED_ANYWAY: usize = 16 * 1024;
 
@@ -21,19 +23,29 @@ const GATHERED_ANYWAY: usize = 16 * 1024;
 pub(super) struct Gathered {
     page: Page,
     len: usize,
+    /// Bytes of memory that it takes.
+    cost: usize,
     /// Fragments of it were sent back already.
     is_begun: bool,
 }
 
 impl Gathered {
+    /// For a message that begins so. A short one does not hold one of the worker's pages.
+    fn new(part: &Part, pages: &mut Pages) -> Self {
+        let announced = part.left.saturating_add(part.payload.len() as u64);
+        let page = if announced < PAGED { Page::default() } else { pages.take() };
+        Self { page, len: 0, cost: 0, is_begun: false }
+    }
+
     fn push(&mut self, part: &[u8]) {
         self.page.bytes().extend_from_slice(part);
         self.len += part.len();
+        self.cost = self.page.bytes().capacity();
     }
 
     /// Bytes of memory that it takes.
     pub(super) const fn cost(&self) -> usize {
-        self.len
+        self.cost
     }
 
     /// Its memory is used again.
@@ -205,7 +217,7 @@ impl Http {
         }
         let mut gathered = match socket.gathered.take() {
             Some(gathered) => gathered,
-            None => Box::new(Gathered { page: context.pages.take(), len: 0, is_begun: false }),
+            None => Box::new(Gathered::new(part, &mut context.pages)),
         };
         let is_large = gathered.len + payload.len() > GATHERED_ANYWAY;
         if is_large && context.http.proxy.budget().is_exhausted() {
