@@ -4,7 +4,7 @@
 
 #![expect(clippy::print_stdout, reason = "it tells where it listens")]
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, Weak};
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ const NAME_MAX: usize = 32;
 /// The rooms, whichever workers their members are on. An empty one is dropped.
 #[derive(Default)]
 struct Rooms {
-    by_path: Mutex<HashMap<String, WebSocketGroup>>,
+    by_path: Mutex<BTreeMap<String, WebSocketGroup>>,
 }
 
 impl Rooms {
@@ -101,6 +101,7 @@ impl WebSocketReceiver for Member {
 }
 
 /// Sends the time every second, as long as the server runs.
+#[expect(clippy::disallowed_methods, reason = "it waits for the time, which is no event")]
 fn tell_time(rooms: &Weak<Rooms>) {
     for seconds in 1_u64.. {
         std::thread::sleep(Duration::from_secs(1));

@@ -76,9 +76,17 @@ while [ $# -gt 0 ]; do
         --jobs) jobs=${2:?--jobs takes a number}; shift 2 ;;
         --limit) limit=${2:?--limit takes seconds}; shift 2 ;;
         --agent) agent=${2:?--agent takes a name}; shift 2 ;;
-        ws://*) [ "$mode" = server ] && [ -z "$url" ] || fail "a URL is for server: $1"; url=$1; shift ;;
+        ws://*)
+            if [ "$mode" != server ] || [ -n "$url" ]; then fail "a URL is for server: $1"; fi
+            url=$1
+            shift
+            ;;
         -*) fail "unknown option $1" ;;
-        *) [ "$mode" = client ] && [ -z "$command" ] || fail "unexpected argument $1"; command=$1; shift ;;
+        *)
+            if [ "$mode" != client ] || [ -n "$command" ]; then fail "unexpected argument $1"; fi
+            command=$1
+            shift
+            ;;
     esac
 done
 [ "${#patterns[@]}" -gt 0 ] || patterns=('*')
@@ -110,7 +118,9 @@ sources=(txaio==2.1.0 autobahn==0.10.9 autobahntestsuite==25.10.1)
 # Fetches pypy from the suite bullseye of the mirror that this machine uses, with lists of its own, into the folder `python`.
 fetch_pypy() {
     local folder=$home/apt packages=(pypy pypy-lib libffi7 libssl1.1)
-    local mirror=${MIRROR:-$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | grep -m1 '/debian/*$')} || true
+    local mirror
+    # shellcheck disable=SC2016
+    mirror=${MIRROR:-$(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | grep -m1 '/debian/*$')} || true
     [ -n "$mirror" ] || { echo "apt knows no mirror of Debian; name one: MIRROR=http://.../debian" >&2; return 1; }
     rm -rf "$folder" "$home/python"
     mkdir -p "$folder/lists/partial" "$folder/cache/archives/partial" "$folder/packages" "$home/python"
@@ -183,6 +193,7 @@ setup_peer() {
 }
 
 pids=()
+# shellcheck disable=SC2317
 end() {
     [ "${#pids[@]}" -eq 0 ] || kill "${pids[@]}" 2>/dev/null || true
 }

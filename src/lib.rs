@@ -27,7 +27,7 @@
 //! |---|---|---|
 //! | HTTP/1.1, HTTP/2 | [`HttpHandler`], [`Answer`] | `hello`, `upload`, `events` |
 //! | gRPC | [`handler::grpc`] | `grpc` |
-//! | WebSockets | [`WebSocketHandler`], [`WebSocketSender`], [`WebSocketGroup`] | `websocket_chat` |
+//! | WebSockets | [`WebSocketHandler`], [`WebSocketSender`] | `websocket_chat` |
 //! | frames and messages | [`Handler`] | `frames` |
 //! | TCP, UDP, proxies: configuration alone | [`config`], [`Running::reload`] | `proxy` |
 //! | clients | [`client`] | |

@@ -39,6 +39,7 @@ protocol = "frame"
 window = 1
 max_payload = "64B"
 files = "/srv/a \"b\""
+topics = "z"
 [listener.values]
 zebra = "last\n\ttabs, \"quotes\" and \u0000\u007f"
 "two words\n" = '''
@@ -454,7 +455,7 @@ fn values_of_listeners_arrive_where_they_belong() {
             (text("zebra"), text("last\n\ttabs, \"quotes\" and \0\u{7f}")),
         ],
         files: Some("/srv/a \"b\"".into()),
-        topics: None,
+        topics: Some(0),
     };
     let proxy = FrameOptions { window: 65_535, ..FrameOptions::default() };
     let udp = UdpOptions { offload: false, steering: Steering::Cpu };
@@ -524,7 +525,7 @@ fn the_effective_configuration_has_the_keys_that_apply() {
         ("one", &["upstream", STREAM, HEADER]),
         ("two", &["upstream", STREAM, HEADER]),
         ("three", &[STREAM, HEADER]),
-        ("frames", &[STREAM, HEADER, "window max_payload values files"]),
+        ("frames", &[STREAM, HEADER, "window max_payload values files topics"]),
         ("frame-proxy", &["upstream", STREAM, HEADER, "window max_payload"]),
         ("messages", &[STREAM, HEADER, "line_limit"]),
         ("datagrams", &["upstream offload steering max_flows flow_timeout"]),

@@ -210,6 +210,7 @@ fn websocket_cases() {
             let mut path = String::new();
             let mut socket = tungstenite::accept_hdr(
                 stream,
+                #[expect(clippy::result_large_err, reason = "the crate's callback is so")]
                 |request: &tungstenite::handshake::server::Request, response| {
                     path = request.uri().to_string();
                     Ok(response)

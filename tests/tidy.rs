@@ -25,9 +25,19 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ),
     (
         "service",
-        &["proto", "mem::Span", "mem::Key", "mem::Slab", "mem::Buf", "mem::Backlog", "mem::Text"],
+        &[
+            "proto",
+            "mem::Span",
+            "mem::Key",
+            "mem::Slab",
+            "mem::Buf",
+            "mem::Backlog",
+            "mem::Text",
+            "mem::Page",
+            "mem::Pages",
+        ],
     ),
-    ("handler", &["service", "proto", "mem::Key"]),
+    ("handler", &["service", "proto", "mem::Key", "mem::Slab", "mem::Text"]),
     ("session", &["handler", "service", "proto", "net", "fs", "runtime", "ring", "mem"]),
     (
         "server",

@@ -65,8 +65,8 @@ const TABLES: &[&str] = &[
 ];
 
 /// All changes from one configuration to another, in a stable order: of the process, of listeners
-/// with their routes, of upstreams and topics. Of listeners, routes and the others those that stay or come, in
-/// the order of the new configuration, and then those that go, in that of the old one.
+/// with their routes, of upstreams and topics. Of listeners, routes and the others those that stay
+/// or come, in the order of the new configuration, and then those that go, in that of the old one.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Difference {
     /// The changes, each of one thing.

@@ -1,5 +1,5 @@
-//! What is allowed and yet likely not meant: upstreams and topics that nothing uses, routes that no request
-//! reaches, tokens sent in clear.
+//! What is allowed and yet likely not meant: upstreams and topics that nothing uses, routes that no
+//! request reaches, tokens sent in clear.
 
 use std::collections::HashSet;
 

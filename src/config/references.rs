@@ -83,7 +83,18 @@ pub(super) fn services(
         mistakes.extend(needless(listener));
         services.push(service(listener, target, &targets));
     }
-    for (upstream, uses) in upstreams.iter().zip(&uses) {
+    check_uses((upstreams, &uses), all_are_known, &relayed, mistakes);
+    services
+}
+
+/// What is said of each upstream has a use where it is used.
+fn check_uses(
+    (upstreams, uses): (&[RawUpstream], &[Uses]),
+    all_are_known: bool,
+    relayed: &HashSet<String>,
+    mistakes: &mut Vec<Mistake>,
+) {
+    for (upstream, uses) in upstreams.iter().zip(uses) {
         // Unused upstreams are only a warning: see `Config::warnings`.
         if uses.is_empty() {
             continue;
@@ -97,7 +108,6 @@ pub(super) fn services(
             check_keys(upstream, uses, relayed.contains(upstream.name.get_ref()), mistakes);
         }
     }
-    services
 }
 
 /// What the routes of a listener name, or the names that its clients ask for; and what the servers

@@ -32,7 +32,7 @@ use crate::service::cluster::pool::PoolOptions;
 use crate::service::frame::FrameService;
 use crate::service::proxy::{CREDIT_FIRST, ExchangerOptions, MeterOptions};
 use crate::service::retry::RetryPolicy;
-use crate::session::topics::TopicSet;
+use crate::session::topic_set::TopicSet;
 use crate::session::{
     DatagramOptions, DatagramService, DescriptorLimits, Folder, FrameOptions, HandlerFactory,
     ListenerOptions, RelayOptions, ServiceOptions, SessionOptions, SniOptions, TlsOptions,

@@ -1,5 +1,6 @@
 //! Listens, starts the workers and the control plane, and puts the parts together.
 
+use std::any::Any;
 use std::hash::BuildHasher;
 use std::io;
 use std::net::SocketAddr;
@@ -237,15 +238,10 @@ impl Server {
             source,
             ..
         } = options;
-        let handler_threads = match options.handler_threads {
-            _ if http_handlers.is_empty() => 0,
-            Some(threads) => threads.max(1),
-            None => std::thread::available_parallelism().map_or(0, usize::from).max(4),
-        };
+        let handler_threads = handler_threads(options.handler_threads, &http_handlers);
         let http_handlers = http_handlers.with_built_in();
         let descriptors = raise_descriptor_limit(&config);
-        let failed = |source| StartError::System { call: "sched_getaffinity", source };
-        let cpus = cpus().map_err(failed)?;
+        let cpus = cpus().map_err(no_affinity)?;
         let count = worker_count(config.runtime.workers, cpus.len());
         let workers = Arc::new(Workers::new(count, 0, 0));
         workers.set_offload(Offload::new(HELPERS, handler_threads).map_err(StartError::Thread)?);
@@ -266,11 +262,7 @@ impl Server {
         workers.introduce(introduction(&config, &inventory, &addresses, admin_address));
         let handles = spawn_all(&config, &fixed, &cpus, &reports_in, plans)?;
         workers.connect(handles.iter().map(post).collect());
-        let (garbage_in, garbage) = mpsc::channel();
-        workers.set_disposal(Box::new(move |large| {
-            // Without the control plane, the process ends.
-            let _ended = garbage_in.send(large);
-        }));
+        let garbage = collect_garbage(&workers);
         let reloads = Arc::new(ReloadCounts::default());
         reloads.note_plan(id);
         let mut exporter = Exporter::new(Arc::clone(&workers), inventory);
@@ -305,6 +297,29 @@ impl Server {
         let control = spawn_control(control)?;
         Ok(Running { addresses, admin: admin_address, workers, commands, control })
     }
+}
+
+const fn no_affinity(source: Errno) -> StartError {
+    StartError::System { call: "sched_getaffinity", source }
+}
+
+/// Threads for what blocks in handlers of HTTP.
+fn handler_threads(asked: Option<usize>, handlers: &HttpHandlers) -> usize {
+    match asked {
+        _ if handlers.is_empty() => 0,
+        Some(threads) => threads.max(1),
+        None => std::thread::available_parallelism().map_or(0, usize::from).max(4),
+    }
+}
+
+/// What is so large that no loop should free it comes out here.
+fn collect_garbage(workers: &Workers) -> mpsc::Receiver<Box<dyn Any + Send>> {
+    let (garbage_in, garbage) = mpsc::channel();
+    workers.set_disposal(Box::new(move |large| {
+        // Without the control plane, the process ends.
+        let _ended = garbage_in.send(large);
+    }));
+    garbage
 }
 
 impl Running {

@@ -482,7 +482,7 @@ mod tests {
             let len = u16::try_from(topic.len()).unwrap().to_be_bytes();
             [&b"\x07publish\x01"[..], &len, topic.as_bytes(), payload].concat()
         };
-        assert_eq!(ask_one(Command::MESSAGE, &message("a", b"hi")), ["MESSAGE \u{7}publish"]);
+        assert_eq!(ask_one(Command::MESSAGE, &message("a", b"hi")), ["MESSAGE \\x07publish"]);
         let full = ask_one(Command::MESSAGE, &message("full", b"hi"));
         assert!(full[0].contains("retained_full"), "{full:?}");
         let invalid = ask_one(Command::MESSAGE, &message("a/+", b"hi"));

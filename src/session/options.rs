@@ -8,7 +8,7 @@ use nix::errno::Errno;
 
 use super::http::options::{ClusterOptions, HttpOptions};
 use super::resources::Folder;
-use super::topics::TopicSet;
+use super::topic_set::TopicSet;
 use super::workers::Workers;
 use crate::handler::{HttpHandlers, WebSocketHandlers};
 use crate::net::tls::kernel::Report;

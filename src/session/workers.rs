@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use super::offloaded::Finished;
-use super::topics::TopicSet;
+use super::topic_set::TopicSet;
 use super::{Counted, ListenerStats, SessionStats};
 use crate::mem::Key;
 use crate::ring::Fd;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ringway::config::{
-    self, Action, Config, Difference, HealthKind, Origins, QueuePolicy, RelayFormat, Topics,
+    self, Config, Difference, HealthKind, Origins, QueuePolicy, RelayFormat, Topics,
     WebSocketOptions, WebSocketService,
 };
 
@@ -86,12 +86,7 @@ exchange_bytes = "64GiB"
 fn endpoints(config: &Config) -> Vec<&WebSocketOptions> {
     let http = config.listeners.iter().filter_map(|listener| listener.service.http());
     let routes = http.flat_map(|http| &http.routes);
-    routes
-        .filter_map(|route| match &route.action {
-            Action::WebSocket(options) => Some(&**options),
-            _ => None,
-        })
-        .collect()
+    routes.filter_map(|route| route.action.websocket()).collect()
 }
 
 #[test]
@@ -257,12 +252,6 @@ grpc_message_max = "1MiB"
 ^^^^^^^^^^^^^^^^
 error: `grpc_message_max` is for a route with `proxy`
 help: remove it: this route has `websocket`
-
-[[listener.route]] # echo
-echo = true
-^^^^
-error: `websocket` stands beside `echo`
-help: a route has one of: proxy, files, redirect, respond, echo, status_page, handler, websocket
 
 [[listener.route]] # echo
 total_timeout = "1s"
@@ -531,6 +520,18 @@ help: the most 64GiB
 
 /// Mistakes of whole files.
 const BROKEN_FILES: &str = r#"
+[[listener]]
+name = "a"
+listen = "127.0.0.1:1"
+protocol = "http"
+[[listener.route]]
+echo = true
+[listener.route.websocket]
+                ^^^^^^^^^
+service = "echo"
+error: `websocket` stands beside `echo`
+help: a route has one of: proxy, files, redirect, respond, echo, status_page, websocket_page
+
 [[listener]]
 name = "a"
 listen = "127.0.0.1:1"

@@ -7,7 +7,7 @@ use ringway::service::topics::{
 
 /// Small, so that every limit is met.
 const LIMITS: HubLimits = HubLimits {
-    payload_max: 1 << 16,
+    payload_max: 300,
     subscriptions_max: 2,
     filters_max: 2,
     retained_max: 2,

@@ -136,7 +136,9 @@ impl Client {
         while all.len() < len {
             match self.next() {
                 Came::Binary(bytes) => all.extend_from_slice(&bytes),
-                other => panic!("{other:?} after {} bytes", all.len()),
+                other @ (Came::Text(_) | Came::Closed(_)) => {
+                    panic!("{other:?} after {} bytes", all.len())
+                }
             }
         }
         all
@@ -179,7 +181,6 @@ fn frame(opcode: Opcode, payload: &[u8]) -> Vec<u8> {
 fn config(workers: usize, servers: &[SocketAddr], keys: &str, upstream_keys: &str) -> String {
     let listener = format!(
         "[[listener]]\nname = \"w\"\nlisten = \"127.0.0.1:0\"\nprotocol = \"http\"\n\
-         idle_timeout = \"20s\"\n\
          [[listener.route]]\npath = \"/ws\"\n[listener.route.websocket]\nservice = \"relay\"\n\
          upstream = \"u\"\n{keys}\n"
     );
@@ -272,7 +273,7 @@ fn lines_are_messages() {
         let mut reader = std::io::BufReader::new(stream.try_clone().unwrap());
         let mut line = String::new();
         while std::io::BufRead::read_line(&mut reader, &mut line).unwrap_or(0) > 0 {
-            let end = if line.len() % 2 == 0 { "\r\n" } else { "\n" };
+            let end = if line.len().is_multiple_of(2) { "\r\n" } else { "\n" };
             let text = format!("<{}>{end}", line.strip_suffix('\n').unwrap());
             stream.write_all(text.as_bytes()).unwrap();
             line.clear();

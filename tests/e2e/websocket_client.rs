@@ -23,8 +23,10 @@ use crate::support::*;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Chooses the last subprotocol that was offered, then sends messages back. `ping` is a message
-/// that it answers by a ping, `close CODE` one that it closes on, `drop` one that it ends on.
+/// that it answers by a ping, `bytes` by a message of bytes, `close CODE` one that it closes on,
+/// `drop` one that it ends on.
 fn talk(stream: impl Read + Write) {
+    #[expect(clippy::result_large_err, reason = "the crate's callback is so")]
     let choose = |request: &Request, mut response: Response| {
         let offered = request.headers().get("sec-websocket-protocol");
         let offered = offered.map(|list| list.to_str().unwrap().to_owned());
@@ -38,6 +40,7 @@ fn talk(stream: impl Read + Write) {
         let text = message.to_text().unwrap_or_default().to_owned();
         let done = match &message {
             Message::Text(_) if text == "ping" => socket.send(Message::Ping("alive".into())),
+            Message::Text(_) if text == "bytes" => socket.send(Message::Binary("alive".into())),
             Message::Text(_) if text == "drop" => return,
             Message::Text(_) if text.starts_with("close ") => {
                 let code: u16 = text["close ".len()..].parse().unwrap();
@@ -55,12 +58,13 @@ fn talk(stream: impl Read + Write) {
 }
 
 fn echo() -> SocketAddr {
-    serve(|stream| talk(stream))
+    serve(talk)
 }
 
 /// The same by TLS.
 fn secure_echo(pki: &Pki) -> SocketAddr {
-    let config = pki.server("localhost");
+    pki.write("server", &["localhost"]);
+    let config = pki.server("server");
     serve(move |stream| {
         let connection = ServerConnection::new(Arc::clone(&config)).unwrap();
         talk(StreamOwned::new(connection, stream));
@@ -178,7 +182,7 @@ fn the_command_sends_lines_and_prints_messages() {
     assert_eq!(String::from_utf8_lossy(&output.stdout), "one\n\ntw\u{f6}\nlast\n");
     assert_eq!(errors(&output), "");
     // Bytes are shown in base64, or passed on.
-    let output = run_connect(&[&url], b"ping\n");
+    let output = run_connect(&[&url], b"bytes\n");
     assert_eq!(String::from_utf8_lossy(&output.stdout), "YWxpdmU=\n");
     let sent = bytes(3, 300_000);
     let output = run_connect(&[&url, "--binary"], &sent);

@@ -63,6 +63,7 @@ struct Client {
     sent: usize,
     input: Vec<u8>,
     is_open: bool,
+    is_refused: bool,
     endpoint: Endpoint,
     message: Vec<u8>,
     received: Vec<Vec<u8>>,
@@ -100,6 +101,7 @@ impl Client {
             sent: 0,
             input: Vec::new(),
             is_open: false,
+            is_refused: false,
             endpoint: Endpoint::new(Role::Client),
             message: Vec::new(),
             received: Vec::new(),
@@ -138,10 +140,18 @@ impl Client {
     }
 
     fn take(&mut self) {
+        if self.is_refused {
+            return;
+        }
         if !self.is_open {
             let Some(end) = self.input.windows(4).position(|part| part == b"\r\n\r\n") else {
                 return;
             };
+            if self.input.starts_with(b"HTTP/1.1 503 ") {
+                // The worker drains, or is short of something.
+                self.is_refused = true;
+                return;
+            }
             assert!(self.input.starts_with(b"HTTP/1.1 101 "), "the handshake is answered");
             self.input.drain(..end + 4);
             self.is_open = true;
@@ -441,7 +451,10 @@ fn a_relayed_socket_goes_past_servers_that_cannot_be_reached() {
         scenario.assert_delivered();
         let mut scenario = Scenario::new(seed, Faults::NONE, plan, &servers[..3]);
         scenario.run();
-        assert!(scenario.clients.iter().all(|client| client.code == Some(1014)));
+        for client in &scenario.clients {
+            // One without messages closes at once.
+            assert!(client.code == Some(1014) || client.expected.is_empty(), "{client:#?}");
+        }
     });
 }
 

@@ -117,7 +117,7 @@ impl Speaker {
         let mut text = String::new();
         while text.len() < len {
             let at = self.random.below(letters.len() + 1);
-            text += letters.get(at).copied().unwrap_or(ends[self.random.below(ends.len())]);
+            text += letters.get(at).copied().unwrap_or_else(|| ends[self.random.below(ends.len())]);
         }
         text.into_bytes()
     }
@@ -193,7 +193,7 @@ fn mutate(frames: &mut Vec<Frame>, random: &mut Random) {
         1 => frame.reserved = 1 + byte % 7,
         2 => frame.opcode = byte % 16,
         3 => frame.mask = if frame.mask.is_some() { None } else { Some([byte; 4]) },
-        4 => frame.form = if byte % 2 == 0 { Form::Two } else { Form::Eight },
+        4 => frame.form = if byte.is_multiple_of(2) { Form::Two } else { Form::Eight },
         5 => {
             let lens = [0, 1, 125, 126, 127, 65_535, 65_536, 70_000, 70_001, 72_000, u64::MAX];
             frame.len = Some(lens[random.below(lens.len())]);

@@ -17,7 +17,8 @@ pub(crate) const REASONS: [&str; 3] = [LENGTH, EARLY, GATEWAY];
 /// The entry that permits a difference.
 pub(crate) fn reason(ours: &Heard, theirs: &Heard) -> Option<&'static str> {
     let is_prefix = theirs.events.starts_with(&ours.events);
-    if let End::Failed(Some(Violation::Length), _) = ours.end {
+    // The payload of a control frame is so short that a long form is never its shortest one.
+    if let End::Failed(Some(Violation::Length | Violation::LongControl), _) = ours.end {
         return is_prefix.then_some(LENGTH);
     }
     if ours.end.has_failed() && theirs.end == End::More && ours.events == theirs.events {

@@ -57,9 +57,8 @@ pub(super) struct WebSocketArgs {
 }
 
 fn proxy(text: &str) -> Result<ProxyUrl, String> {
-    text.parse().map_err(|error: ClientError| match error {
-        ClientError::Url { reason, .. } => reason,
-        other => other.to_string(),
+    text.parse().map_err(|error: ClientError| {
+        if let ClientError::Url { reason, .. } = error { reason } else { error.to_string() }
     })
 }
 
@@ -107,10 +106,7 @@ pub(super) fn run(args: &ConnectArgs) -> Result<(), Failure> {
     let (own, file) = (&args.websocket, input()?);
     let options = own.options(args)?;
     let opened = retry(&args.policy(), || WebSocket::open(url, &options));
-    let socket = opened.map_err(|error| match error {
-        ClientError::Request { reason } => Failure::Usage(reason),
-        error => explain(args, &error),
-    })?;
+    let socket = opened.map_err(|error| usage_or(args, error))?;
     if args.verbose {
         tell(&socket)?;
     }
@@ -120,6 +116,14 @@ pub(super) fn run(args: &ConnectArgs) -> Result<(), Failure> {
     let socket = Reconnecting::of(socket, url.clone(), options, policy);
     let (lines, is_closing) = (Lines::default(), false);
     Session { args, socket, file: Some(file), lines, is_closing }.run()
+}
+
+/// The same, where it is not what was asked for that cannot be sent.
+fn usage_or(args: &ConnectArgs, error: ClientError) -> Failure {
+    if let ClientError::Request { reason } = error {
+        return Failure::Usage(reason);
+    }
+    explain(args, &error)
 }
 
 /// A failure, under the URL that was opened.
@@ -199,10 +203,7 @@ impl Session<'_> {
             let unwatched = queued.and_then(|()| socket.unwatch());
             self.is_closing = true;
             let closed = unwatched.and_then(|()| self.socket.start_close(code, ""));
-            return closed.map_err(|error| match error {
-                ClientError::Request { reason } => Failure::Usage(reason),
-                error => explain(self.args, &error),
-            });
+            return closed.map_err(|error| usage_or(self.args, error));
         }
         match queued {
             // What the server sent before, and why it has closed, comes next.

@@ -190,6 +190,7 @@ impl Connection {
             return Err(error.clone());
         }
         if self.closing() == Closing::Open {
+            self.answer(true)?;
             self.say_close(code, reason)?;
             self.close_until = Some(Deadline::new(self.close_timeout));
         }
@@ -311,7 +312,7 @@ impl Connection {
     /// Reads one thing that has come; false when more has to come first.
     fn step(&mut self) -> Result<bool, ClientError> {
         if self.at >= self.input.len() && !self.refill()? {
-            self.answer()?;
+            self.answer(false)?;
             return Ok(false);
         }
         let unread = self.input.get_mut(self.at..).unwrap_or_default();
@@ -329,6 +330,7 @@ impl Connection {
                     self.push(WebSocketEvent::Ping(payload.bytes().to_vec()));
                 }
                 self.owed = Some(payload);
+                self.answer(false)?;
             }
             Some(Item::Pong(payload)) => self.take_pong(payload.bytes()),
             Some(item @ Item::Close(..)) => self.take_close(&item)?,
@@ -362,14 +364,13 @@ impl Connection {
         self.events.push_back(event);
     }
 
-    /// Answers the last ping, once what was queued before is sent.
-    fn answer(&mut self) -> Result<(), ClientError> {
-        if self.owed.is_some() && self.line.is_drained() && self.line.check_send().is_ok() {
-            let mask = Some(self.masks.next()?);
+    /// Answers the last ping, once what was queued before is sent, or before nothing can be sent
+    /// any more.
+    fn answer(&mut self, is_last: bool) -> Result<(), ClientError> {
+        let can_send = self.line.check_send().is_ok() && (is_last || self.line.is_drained());
+        if let Some(owed) = self.owed.take_if(|_| can_send) {
             let mut out = Vec::new();
-            if let Some(owed) = self.owed.take() {
-                self.endpoint.answer(&Item::Ping(owed), mask, &mut out);
-            }
+            self.endpoint.answer(&Item::Ping(owed), Some(self.masks.next()?), &mut out);
             self.line.queue(&out);
         }
         Ok(())

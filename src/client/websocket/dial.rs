@@ -13,7 +13,7 @@ use crate::client::line::Line;
 use crate::client::{ClientError, ConnectOptions, Tls};
 use crate::net::tls::ClientOptions;
 use crate::proto::http::{Method, ResponseHead};
-use crate::proto::http1::{HeadLimits, INTERIM_BYTES_MAX, ResponseReader};
+use crate::proto::http1::{HeadLimits, INTERIM_BYTES_MAX, Refusal, ResponseReader};
 use crate::proto::websocket::handshake::key;
 
 /// An open WebSocket, of which nothing was read.
@@ -176,7 +176,16 @@ fn read_answer(
                 let rest = input.split_off(meta.len);
                 return Ok(Answer { head, raw: input, rest });
             }
-            None => input.extend_from_slice(&more(line, deadline, op)?),
+            None => {
+                input.extend_from_slice(&more(line, deadline, op)?);
+                // What can become no answer is not waited for to its end.
+                if let [0x15 | 0x16, ..] = &input[..] {
+                    return Err(broken(line, "it speaks TLS: connect to wss:// instead"));
+                }
+                if input.iter().zip(b"HTTP/").any(|(byte, expected)| byte != expected) {
+                    return Err(broken(line, Refusal::StatusLine.name()));
+                }
+            }
         }
     }
 }

@@ -282,7 +282,8 @@ mod tests {
             ),
             (
                 format!(
-                    "{UPGRADE}{ACCEPTED}Sec-WebSocket-Protocol: v2\r\nSec-WebSocket-Protocol: v2\r\n"
+                    "{UPGRADE}{ACCEPTED}Sec-WebSocket-Protocol: v2\r\n\
+                     Sec-WebSocket-Protocol: v2\r\n"
                 ),
                 Err("several subprotocols".into()),
             ),

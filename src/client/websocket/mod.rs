@@ -75,8 +75,9 @@ impl WebSocket {
     /// Opens a WebSocket at a URL, such as `wss://example.com/chat`.
     ///
     /// # Errors
-    /// When the URL or the options are wrong, the connection does not stand, or the server (or a
-    /// proxy) answers otherwise than it has to: [`ClientError::Handshake`], [`ClientError::Tunnel`].
+    /// When the URL or the options are wrong, the connection does not stand, the server answers
+    /// otherwise than it has to ([`ClientError::Handshake`]), or a proxy does
+    /// ([`ClientError::Tunnel`]).
     pub fn connect(url: &str, options: &WebSocketOptions) -> Result<Self, ClientError> {
         Self::open(&url.parse()?, options)
     }

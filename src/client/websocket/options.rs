@@ -40,7 +40,8 @@ pub struct WebSocketOptions {
     pub message_timeout: Duration,
     /// How long the server may take to answer a close frame.
     pub close_timeout: Duration,
-    /// Bytes of a message, inflated, at most; and bytes of messages that came and that nobody has taken.
+    /// Bytes of a message, inflated, at most; and bytes of messages that came and were not taken:
+    /// beyond them, nothing is read while it sends.
     pub message_max: usize,
     /// Bytes of a frame, at most.
     pub frame_max: usize,

@@ -9,8 +9,8 @@ use base64::engine::general_purpose::STANDARD;
 use crate::client::http::HttpUrl;
 use crate::client::{ClientError, Target};
 
-/// A URL: `ws://` or `wss://`, perhaps `USER:PASSWORD@`, a host, perhaps a port, a path and a query.
-/// It is shown without the user and the password.
+/// A URL: `ws://` or `wss://`, perhaps `USER:PASSWORD@`, a host, perhaps a port, a path and a
+/// query. It is shown without the user and the password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct WebSocketUrl {
     /// As HTTP has it.
@@ -95,8 +95,8 @@ impl fmt::Debug for WebSocketUrl {
     }
 }
 
-/// A proxy of HTTP: `http://`, perhaps `USER:PASSWORD@`, a host and perhaps a port (80). It is shown
-/// without the user and the password.
+/// A proxy of HTTP: `http://`, perhaps `USER:PASSWORD@`, a host and perhaps a port (80). It is
+/// shown without the user and the password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ProxyUrl {
     pub(super) http: HttpUrl,
@@ -140,9 +140,8 @@ fn with_user(scheme: &str, rest: &str) -> Result<(HttpUrl, Option<String>), Stri
         Some((user, authority)) => (Some(user), authority),
         None => (None, authority),
     };
-    let url = format!("{scheme}://{authority}{behind}").parse().map_err(|error| match error {
-        ClientError::Url { reason, .. } => reason,
-        other => other.to_string(),
+    let url = format!("{scheme}://{authority}{behind}").parse().map_err(|error: ClientError| {
+        if let ClientError::Url { reason, .. } = error { reason } else { error.to_string() }
     })?;
     let Some(user) = user else { return Ok((url, None)) };
     let (user, password) = user.split_once(':').unwrap_or((user, ""));

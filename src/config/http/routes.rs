@@ -40,7 +40,8 @@ pub(in super::super) struct RawRoute {
     pub(in super::super) is_known: bool,
     /// Where it asks for a certificate of the client, if it does.
     pub(in super::super) certificate: Option<Range<usize>>,
-    /// The rest of it: it has no upstream and no topics yet. `None` if its action is not understood.
+    /// The rest of it: it has no upstream and no topics yet. `None` if its action is not
+    /// understood.
     pub(in super::super) rest: Option<Route>,
 }
 
@@ -91,11 +92,7 @@ fn route(
     let methods = section.list("method", &conditions, accept::method).unwrap_or_default();
     let headers = header_conditions(&mut section);
     let proxy = section.optional("proxy", values::name);
-    let socket = section.table("websocket", WEBSOCKET).map(websocket);
-    let (socket, upstream, topics) = match socket {
-        Some(RawWebSocket { options, upstream, topics }) => (options, Some(upstream), topics),
-        None => (None, None, None),
-    };
+    let (socket, upstream, topics) = endpoint(&mut section);
     let action = action(&mut section, &given, (&proxy, socket));
     let prefix_rewrite = prefix_rewrite(&mut section, &given);
     let body_max = body_max(&mut section);
@@ -115,12 +112,7 @@ fn route(
     let certificate_key = given.iter().find(|key| *key.get_ref() == "client_certificate");
     let client_certificate = section.table("client_certificate", CLIENT_CERTIFICATE);
     let client_certificate = client_certificate.map(client_certificate_of);
-    let is_misspelt = ACTIONS.iter().any(|action| section.has_misspelt(action));
-    let has_action = given.iter().any(|key| ACTIONS.contains(key.get_ref()));
-    if !has_action && !is_misspelt {
-        let message = "this route has no action";
-        section.miss("proxy", message.to_owned(), format!("add one of: {}", ACTIONS.join(", ")));
-    }
+    let has_action = has_action(&mut section, &given);
     section.finish();
     let any_method = methods.iter().any(Option::is_none);
     RawRoute {
@@ -155,6 +147,27 @@ fn route(
         }),
         name,
     }
+}
+
+/// The endpoint of WebSockets that a route may be: its options, its upstream and its topics.
+type Endpoint = (Option<WebSocketOptions>, Option<Field<String>>, Option<Spanned<String>>);
+
+fn endpoint(section: &mut Section<'_, '_>) -> Endpoint {
+    match section.table("websocket", WEBSOCKET).map(websocket) {
+        Some(RawWebSocket { options, upstream, topics }) => (options, Some(upstream), topics),
+        None => (None, None, None),
+    }
+}
+
+/// Whether a route has an action; one that has none is reported.
+fn has_action(section: &mut Section<'_, '_>, given: &[Spanned<&'static str>]) -> bool {
+    let is_misspelt = ACTIONS.iter().any(|action| section.has_misspelt(action));
+    let has_action = given.iter().any(|key| ACTIONS.contains(key.get_ref()));
+    if !has_action && !is_misspelt {
+        let message = "this route has no action";
+        section.miss("proxy", message.to_owned(), format!("add one of: {}", ACTIONS.join(", ")));
+    }
+    has_action
 }
 
 /// The keys of a choice that a table has: the first holds, and the others are reported.

@@ -99,7 +99,7 @@ impl WebSocketSender {
     /// as 1005, makes a close frame without code and reason.
     pub fn close(&self, code: u16, reason: &str) {
         let code = CloseCode(code);
-        let reason = &reason[..reason.floor_char_boundary(REASON_MAX)];
+        let reason = crate::proto::websocket::write::cut(reason, REASON_MAX);
         let with = match code.is_valid() {
             true => (code, reason.to_owned()),
             false => (CloseCode::NO_STATUS, String::new()),

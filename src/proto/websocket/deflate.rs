@@ -1,8 +1,8 @@
 //! permessage-deflate (RFC 7692, section 7.2): messages to and from DEFLATE (RFC 1951).
 //!
-//! Without context takeover a message is compressed on its own: one [`Codec`] serves all connections
-//! of a worker. With it, a connection keeps a [`Context`], which is given the worker's codec for
-//! what both have no need to keep.
+//! Without context takeover a message is compressed on its own: one [`Codec`] serves all
+//! connections of a worker. With it, a connection keeps a [`Context`], which is given the worker's
+//! codec for what both have no need to keep.
 //!
 //! The encoder is written for small messages. That of zlib clears a hash table of 128 KiB for each,
 //! which takes as long as to compress a few hundred bytes; this one has nothing to clear, and no

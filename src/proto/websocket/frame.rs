@@ -103,7 +103,7 @@ impl FrameHead {
                 let long = bytes.get(2..10).and_then(|long| <[u8; 8]>::try_from(long).ok());
                 let Some(long) = long else { return Ok(None) };
                 let len = u64::from_be_bytes(long);
-                if len < 1 << 16 || len >= 1 << 63 {
+                if !(1 << 16..1 << 63).contains(&len) {
                     return Err(Violation::Length);
                 }
                 (len, 10)

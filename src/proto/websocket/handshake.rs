@@ -160,7 +160,8 @@ mod tests {
     fn a_handshake_is_checked() {
         let key = ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZQ==");
         let version = ("sec-websocket-version", "13");
-        let cases: [(&[(&str, &str)], Result<(), HandshakeError>); 10] = [
+        type Case<'a> = (&'a [(&'a str, &'a str)], Result<(), HandshakeError>);
+        let cases: [Case<'_>; 10] = [
             (&[key, version], Ok(())),
             (&[key, version, ("sec-websocket-protocol", "a, b")], Ok(())),
             (&[key], Err(HandshakeError::Version)),

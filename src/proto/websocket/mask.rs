@@ -34,7 +34,7 @@ fn widened(key: [u8; 4]) -> [u8; WIDTH] {
 }
 
 /// The key behind so many bytes.
-const fn rotated(mut key: [u8; 4], count: usize) -> [u8; 4] {
+fn rotated(mut key: [u8; 4], count: usize) -> [u8; 4] {
     key.rotate_left(count % 4);
     key
 }

@@ -1,7 +1,7 @@
 //! The WebSocket protocol (RFC 6455), both ends of it. Pure: bytes in, values out.
 //!
-//! A [`Reader`] takes frames out of what has come and unmasks them where they lie; [`write`] makes
-//! frames. Whose turn it is to close is kept by [`Endpoint`].
+//! A [`Reader`] takes frames out of what has come and unmasks them where they lie; what
+//! [`mod@write`] has makes frames. Whose turn it is to close is kept by [`Endpoint`].
 
 pub mod deflate;
 mod endpoint;

@@ -16,7 +16,7 @@ fn masked(opcode: Opcode, fin: bool, payload: &[u8]) -> Vec<u8> {
 fn tell(role: Role, limits: &Limits, parts: &[&[u8]]) -> Vec<String> {
     let mut reader = Reader::new(role);
     let mut told = Vec::new();
-    let mut message = Vec::new();
+    let (mut message, mut is_within) = (Vec::new(), false);
     for part in parts {
         let mut bytes = part.to_vec();
         let mut at = 0;
@@ -32,7 +32,8 @@ fn tell(role: Role, limits: &Limits, parts: &[&[u8]]) -> Vec<String> {
                 None => assert_eq!(at + count, bytes.len(), "nothing follows from a part of it"),
                 Some(Item::Part(part)) => {
                     let Part { payload, first, last, kind, .. } = part;
-                    assert_eq!(first && !last, first && !last);
+                    assert_eq!(first, !is_within, "only the first part begins a message");
+                    is_within = !last;
                     message.extend_from_slice(&bytes[at..][payload]);
                     if last {
                         told.push(format!("{kind:?} {}", String::from_utf8_lossy(&message)));

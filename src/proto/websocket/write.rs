@@ -39,11 +39,21 @@ pub fn close(code: CloseCode, reason: &str, mask: Option<[u8; 4]>, out: &mut Vec
     let mut len = 0;
     if code.is_valid() {
         payload[..2].copy_from_slice(&code.0.to_be_bytes());
-        let reason = &reason[..reason.floor_char_boundary(CONTROL_MAX - 2)];
+        let reason = cut(reason, CONTROL_MAX - 2);
         payload[2..2 + reason.len()].copy_from_slice(reason.as_bytes());
         len = 2 + reason.len();
     }
     frame(Opcode::Close, (true, false), &payload[..len], mask, out);
+}
+
+/// The beginning of a text of at most so many bytes, of whole characters.
+#[must_use]
+pub fn cut(text: &str, most: usize) -> &str {
+    let mut end = most.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
 }
 
 /// Puts the head of an unmasked frame right before its payload, which begins at `at` in `bytes`,

@@ -152,14 +152,14 @@ servers = "127.0.0.1:1"
     }
 
     fn sockets(http: &HttpOptions) -> Vec<&WebSocketOptions> {
-        let endpoints = http.routes.iter().map(|route| match &route.action {
-            RouteAction::WebSocket(options) => &**options,
-            other => panic!("{other:?}"),
+        let endpoints = http.routes.iter().map(|route| {
+            let RouteAction::WebSocket(options) = &route.action else { panic!("{route:?}") };
+            &**options
         });
         endpoints.collect()
     }
 
-    fn set(options: &WebSocketOptions) -> &Arc<crate::session::topics::TopicSet> {
+    fn set(options: &WebSocketOptions) -> &Arc<crate::session::topic_set::TopicSet> {
         let SocketService::Topics { set, .. } = &options.service else { panic!("{options:?}") };
         set
     }
@@ -209,7 +209,7 @@ servers = "127.0.0.1:1"
         let workers = Arc::new(Workers::new(1, 0, 0));
         let mut planner = Planner::new(workers, &config, None, 1).expect("a planner");
         let error = plan(&mut planner, &text).expect_err("no such handler");
-        let StartError::Handler { route, name, .. } = error else { panic!("{error}") };
+        let StartError::WebSocketHandler { route, name, .. } = error else { panic!("{error}") };
         assert_eq!((route.as_str(), name.as_str()), ("route-3", "none"));
     }
 }

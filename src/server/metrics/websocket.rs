@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Exporter, Metric, MetricFamily, MetricType, counter, counter_float, family, sample};
 use crate::proto::websocket::Violation;
 use crate::service::topics::{Fault, TopicsStats};
-use crate::session::topics::TopicSet;
+use crate::session::topic_set::TopicSet;
 use crate::session::{CLOSE_CLASSES, SocketStats};
 
 /// A number of a route's sockets, by its name, help and labels.

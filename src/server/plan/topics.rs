@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
 use crate::config::{QueuePolicy, Topics};
-use crate::session::topics::{QueuePolicy as Policy, TopicOptions, TopicSet};
+use crate::session::topic_set::{QueuePolicy as Policy, TopicOptions, TopicSet};
 
 /// The topics of the present plan, by name.
 #[derive(Debug)]

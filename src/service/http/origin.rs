@@ -1,5 +1,5 @@
-//! Pages of which sites may open a WebSocket (RFC 6455, section 10.2): browsers tell where a page is
-//! from, and send cookies whoever has made the page.
+//! Pages of which sites may open a WebSocket (RFC 6455, section 10.2): browsers tell where a page
+//! is from, and send cookies whoever has made the page.
 
 use crate::proto::http::Fields;
 

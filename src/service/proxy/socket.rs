@@ -231,7 +231,7 @@ impl SocketLink {
     }
 
     /// The next bytes for the socket.
-    pub fn next(&mut self) -> Option<Buf> {
+    pub fn take_for_client(&mut self) -> Option<Buf> {
         self.to_client.pop()
     }
 
@@ -312,12 +312,12 @@ mod tests {
         assert!(link.receive(Buf::copy_of(&vec![b'x'; TO_CLIENT_MAX])));
         assert!(!link.takes_from_server(usize::MAX));
         assert!(!link.note_taken(usize::MAX));
-        let mut buf = link.next().unwrap();
+        let mut buf = link.take_for_client().unwrap();
         buf.advance(1);
         link.put_back(buf);
         assert!(link.note_taken(usize::MAX) && !link.note_taken(1));
         assert!(link.has_more());
-        assert_eq!(link.next().map(|buf| buf.len()), Some(TO_CLIENT_MAX - 1));
+        assert_eq!(link.take_for_client().map(|buf| buf.len()), Some(TO_CLIENT_MAX - 1));
         assert!(link.note_taken(1) && !link.has_more());
     }
 
@@ -327,7 +327,7 @@ mod tests {
         link.receive(Buf::copy_of(b"last"));
         link.end_server(ServerEnd::Reset);
         assert_eq!(link.server_end(), None);
-        assert!(link.has_more() && link.next().is_some() && link.has_more());
+        assert!(link.has_more() && link.take_for_client().is_some() && link.has_more());
         link.close_server(ServerEnd::Finished);
         assert_eq!(link.server_end(), Some(ServerEnd::Reset), "the first stays");
     }
@@ -346,7 +346,7 @@ mod tests {
         link.receive(Buf::copy_of(b"dropped"));
         link.end_client();
         assert!(link.is_client_gone() && !link.receive(Buf::copy_of(b"this, too")));
-        assert!(link.next().is_none() && !link.is_at_end());
+        assert!(link.take_for_client().is_none() && !link.is_at_end());
         assert_eq!(text(link.take_for_server()), b"first");
         assert!(link.is_at_end());
     }

@@ -1,5 +1,5 @@
-//! Publish and subscribe: who gets what is published to a topic. `docs/websocket.md` describes it to
-//! clients.
+//! Publish and subscribe: who gets what is published to a topic. `docs/websocket.md` describes it
+//! to clients.
 //!
 //! Each worker has a [`Hub`] for each set of topics. A publication is read and checked by the hub
 //! of its publisher ([`Hub::handle`], [`Hub::publish`]), sent to all workers, and delivered there

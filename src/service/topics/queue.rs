@@ -137,6 +137,14 @@ impl<M: Clone + Cost> Queue<M> {
         }
     }
 
+    /// Whether a message of about so many bytes has room.
+    #[must_use]
+    pub fn has_room_for(&self, bytes: usize, limits: QueueLimits) -> bool {
+        self.waiting.is_empty()
+            || self.waiting.len() < limits.messages
+                && self.bytes.saturating_add(bytes) <= limits.bytes
+    }
+
     /// Adds a retained message if it has room. If not, it is dropped, whatever the policy: a new
     /// subscription neither drops what waits nor closes the connection.
     pub fn push_retained(&mut self, message: &M, limits: QueueLimits) -> Pushed {

@@ -136,12 +136,12 @@ impl Local {
         let stats = |out: &mut Vec<u8>| options.workers.write_json(out);
         let door = options.descriptors;
         let Self { options: own, responder, transfers, .. } = self;
-        let mut publish = |publication: Publication| match &own.topics {
-            Some(set) => topics.publish_to(set, publication, &options.workers),
-            None => Ok(()),
+        let mut publish = |publication: Publication| {
+            let set = own.topics.as_ref();
+            set.map_or(Ok(()), |set| topics.publish_to(set, publication, &options.workers))
         };
-        let mut sources =
-            Sources { handler: handler.as_mut(), stats: &stats, publish: &mut publish };
+        let handler = handler.as_mut();
+        let mut sources = Sources { handler, stats: &stats, publish: &mut publish };
         let mut output = Output { buffer, stream, pages };
         let mut rest: &[u8] = buf;
         // Answers that are, byte for byte, a stretch of the input: sent from where they lie.
@@ -171,13 +171,7 @@ impl Local {
                 }
                 Ok(Served::Credit { stream, bytes }) => add_credit(transfers, stream, bytes)?,
                 Ok(Served::Reset { stream }) => {
-                    let found = transfers.reset(stream);
-                    if !matches!(found, Reset::Over) {
-                        responder.refuse(stream, Code::Cancelled, RESET, output.bytes());
-                    }
-                    if let Reset::Cancelled(source) = found {
-                        source.close(reactor);
-                    }
+                    reset(responder, transfers, stream, output.bytes(), reactor);
                 }
                 Ok(Served::File { stream, .. } | Served::Value { stream, .. })
                     if transfers.len() >= transfers_max(responder) =>
@@ -318,6 +312,23 @@ fn is_full(responder: &Responder, transfers: &Transfers<Source>) -> bool {
 
 fn transfers_max(responder: &Responder) -> usize {
     responder.window().min(TRANSFERS_MAX)
+}
+
+/// The client no longer waits for an answer.
+fn reset<D: Driver>(
+    responder: &mut Responder,
+    transfers: &mut Transfers<Source>,
+    stream: u32,
+    out: &mut Vec<u8>,
+    reactor: &mut Reactor<D, Due>,
+) {
+    let found = transfers.reset(stream);
+    if !matches!(found, Reset::Over) {
+        responder.refuse(stream, Code::Cancelled, RESET, out);
+    }
+    if let Reset::Cancelled(source) = found {
+        source.close(reactor);
+    }
 }
 
 fn add_credit(

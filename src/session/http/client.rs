@@ -9,12 +9,11 @@
 //! | `respond` | answers of servers on their way to a client |
 //! | `forward` | requests on their way to servers |
 //! | `file`, `find` | files on their way to a client; which one it is |
-//! | `handled` | requests that a handler of the program answers |
+//! | `handled`, `publish` | requests that a handler answers; that publish to topics |
 //! | `listing` | folders that are listed |
 //! | `encode` | answers that are compressed on their way |
 //! | `verify` | passwords |
 //! | `ending` | the connection ends, and with it what is under way |
-//! | `publish` | requests that publish to topics |
 //! | `socket` | WebSockets that we answer |
 //! | `switch` | the connection changes to another protocol |
 //! | `streams`, `stream_timing` | HTTP/2: requests side by side, and what is waited for |
@@ -60,7 +59,6 @@ use self::answer::Came;
 use self::file::Transfer;
 pub(super) use self::peer::Peer;
 use self::request::{Request, Responder};
-pub(super) use self::socket::Compression;
 pub(in crate::session) use self::socket::Delivery;
 use self::socket::Socket;
 pub(in crate::session) use self::switch::Switched;

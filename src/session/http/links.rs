@@ -214,7 +214,7 @@ impl Links {
 
     /// The next bytes of the server.
     pub(super) fn next(&mut self, key: Key) -> Option<Buf> {
-        self.touch(key)?.link.next()
+        self.touch(key)?.link.take_for_client()
     }
 
     /// What is left of those that were taken last.

@@ -10,6 +10,7 @@
 //! | `checks` | passwords that are being checked |
 //! | `coder` | compressors of answers |
 //! | `handlers` | the program's handlers of requests |
+//! | `deflate` | compression of messages of WebSockets |
 //! | `limiters`, `sources` | rate limits; connections of one source |
 //! | `lines` | lines of access logs that wait |
 //! | `links` | WebSockets and their connections to servers |
@@ -22,6 +23,7 @@ mod cache;
 mod checks;
 mod client;
 mod coder;
+mod deflate;
 pub(super) mod exchanges;
 mod handlers;
 mod limiters;

@@ -25,7 +25,7 @@ use crate::service::http::template::Template;
 use crate::session::lease::Lease;
 use crate::session::resources::{Folder, LineSink};
 use crate::session::stats_http::RouteCounters;
-use crate::session::topics::TopicSet;
+use crate::session::topic_set::TopicSet;
 
 /// A listener of HTTP.
 #[derive(Debug)]

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::cache::FileCaches;
 use super::checks::Checks;
-use super::client::Compression;
+use super::deflate::Compression;
 use super::handlers::Handlers;
 use super::limiters::Limiters;
 use super::lines::LogLines;

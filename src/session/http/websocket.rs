@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::proto::websocket::{CloseCode, Limits};
-use crate::session::topics::TopicSet;
+use crate::session::topic_set::TopicSet;
 
 /// An endpoint: what answers the sockets of a route.
 #[derive(Debug)]

@@ -54,6 +54,14 @@ impl Stream {
         send_on(&mut self.send, &mut bytes).await;
     }
 
+    /// Closes in order.
+    async fn close(mut self) {
+        let mut out = Vec::new();
+        self.frames.endpoint.close(CloseCode::NORMAL, "", MASK, &mut out);
+        self.send(out).await;
+        assert_eq!(self.next().await, Came::Closed(1000));
+    }
+
     async fn next(&mut self) -> Came {
         loop {
             if let Some((came, answer)) = self.frames.next() {
@@ -73,7 +81,7 @@ impl Stream {
         while all.len() < len {
             match self.next().await {
                 Came::Binary(bytes) => all.extend_from_slice(&bytes),
-                other => panic!("{other:?}"),
+                other @ (Came::Text(_) | Came::Closed(_)) => panic!("{other:?}"),
             }
         }
         all
@@ -111,8 +119,7 @@ fn many_sockets_share_a_connection_of_http2() {
                         stream.send(frame(Opcode::Binary, part)).await;
                         assert!(stream.take(part.len()).await == part, "{number}");
                     }
-                    stream.send(frame(Opcode::Close, &1000_u16.to_be_bytes())).await;
-                    assert_eq!(stream.next().await, Came::Closed(1000));
+                    stream.close().await;
                 })
             })
             .collect();
@@ -181,8 +188,7 @@ fn a_reset_of_a_stream_ends_its_connection_alone() {
         assert_eq!(came, b"gone");
         stays.send(frame(Opcode::Text, b", and ends")).await;
         assert_eq!(stays.take(10).await, b", and ends");
-        stays.send(frame(Opcode::Close, &1000_u16.to_be_bytes())).await;
-        assert_eq!(stays.next().await, Came::Closed(1000));
+        stays.close().await;
         let came = tokio::task::spawn_blocking(move || receiver.recv_timeout(PATIENCE).unwrap());
         assert_eq!(came.await.unwrap(), b"stays, and ends");
     });

@@ -1042,7 +1042,8 @@ impl Rig {
 fn a_handshake_is_taken_for_what_it_is_between_all_pairs_of_versions() {
     use Version::{Http2, Http11};
     let accept = "tunnel 101 s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
-    let cases: [(Version, Version, (u16, &str, &[u8]), &str); 17] = [
+    type Case<'a> = (Version, Version, (u16, &'a str, &'a [u8]), &'a str);
+    let cases: [Case<'_>; 17] = [
         (Http11, Http11, (101, "websocket", ACCEPT), "taken"),
         (Http11, Http11, (101, "WebSocket", ACCEPT), "taken"),
         (Http11, Http11, (101, "websocket", KEY), "bad_handshake"),

@@ -10,7 +10,7 @@ use crate::ring::Driver;
 use crate::service::http::record::RequestRecord;
 use crate::service::topics::{Fault, Publication, TopicError};
 use crate::session::context::Context;
-use crate::session::topics::TopicSet;
+use crate::session::topic_set::TopicSet;
 
 /// A request that publishes, while its body comes.
 #[derive(Debug)]
@@ -194,6 +194,7 @@ fn decoded(text: &str) -> Vec<u8> {
     let mut at = 0;
     while let Some(byte) = bytes.get(at) {
         let digits = bytes.get(at + 1..at + 3).and_then(|two| std::str::from_utf8(two).ok());
+        let digits = digits.filter(|two| two.bytes().all(|one| one.is_ascii_hexdigit()));
         let escaped = digits.and_then(|two| u8::from_str_radix(two, 16).ok());
         match (*byte, escaped) {
             (b'%', Some(value)) => {
@@ -221,7 +222,7 @@ mod tests {
         };
         let is = |topic: &str, retain| Some((topic.to_owned(), retain));
         assert_eq!(ask(Some("topic=a/b")), is("a/b", false));
-        assert_eq!(ask(Some("retain&topic=a%2Fb+c%zz")), is("a/b c%zz", true));
+        assert_eq!(ask(Some("retain&topic=a%2Fb+c%zz%+5")), is("a/b c%zz% 5", true));
         assert_eq!(ask(Some("topic=x&retain=false")), is("x", false));
         assert_eq!(ask(Some("x=1")), None);
         assert_eq!(ask(None), None);

@@ -82,11 +82,17 @@ impl Request {
 
     /// Bytes of memory that what waits to be compressed takes, or what a handler has said.
     pub(super) fn encoding_cost(&self) -> usize {
-        let said = self.handled().map_or(0, Handled::cost);
-        let said = said + self.socket().map_or(0, Socket::cost);
         let said = match &self.responder {
+            Responder::Handler(handled) => handled.cost(),
+            Responder::Socket(socket) => socket.cost(),
             Responder::Publish(publishing) => publishing.cost(),
-            _ => said,
+            Responder::Proxy(_)
+            | Responder::Verify(_)
+            | Responder::Listing(_)
+            | Responder::Encoding(_)
+            | Responder::File(_)
+            | Responder::Echo(_)
+            | Responder::Done => 0,
         };
         self.encoding.as_deref().map_or(said, Encoding::waiting)
     }

@@ -9,10 +9,8 @@
 //! | `timing` | pings, times that are over, closing |
 //! | `topics` | what subscribers get |
 //! | `relayed` | messages that go to a TCP server |
-//! | `compress` | compression of messages |
 //! | `handled` | sockets that code of the program answers |
 
-mod compress;
 mod frames;
 mod handled;
 mod messages;
@@ -21,8 +19,6 @@ mod relayed;
 mod timing;
 mod topics;
 
-pub(in crate::session::http) use self::compress::Compression;
-use self::compress::Deflate;
 use self::frames::Frames;
 use self::handled::Handled;
 use self::messages::Gathered;
@@ -33,18 +29,26 @@ use self::topics::Subscriber;
 use super::Http;
 use super::request::{Request, Responder};
 use super::wire::{StoppedBy, Wire};
-use crate::mem::Key;
+use crate::mem::{Buf, Key};
 use crate::proto::http2::ErrorCode;
 use crate::proto::websocket::{CloseCode, Closing, Endpoint, Limits, Violation};
 use crate::ring::Driver;
 use crate::service::CloseReason;
 use crate::session::SocketStats;
 use crate::session::context::Context;
+use crate::session::http::deflate::Deflate;
 use crate::session::http::options::RouteAction;
 use crate::session::http::websocket::WebSocketOptions;
 
 /// Bytes that are read from one socket in one turn. What is left is read in the next one.
 const READ_PER_TURN: usize = 256 * 1024;
+
+/// Subscriptions of one socket in one turn, each of which may look at all that is retained.
+pub(super) const SUBSCRIBED_PER_TURN: u32 = 4;
+
+/// Bytes that messages of one buffer may come to, inflated, before it is asked again whether there
+/// is room for more.
+pub(super) const CHARGED_MAX: usize = 64 * 1024;
 
 /// One WebSocket.
 #[derive(Debug)]
@@ -59,6 +63,12 @@ pub(in crate::session::http) struct Socket {
     times: Times,
     /// How its messages are compressed, if they are.
     deflate: Option<Box<Deflate>>,
+    /// What has come and is read in the next turn.
+    rest: Option<Buf>,
+    /// Subscriptions of this turn.
+    subscribed: u32,
+    /// Bytes that what was read last came to beyond what it has on the wire.
+    charged: usize,
     /// It is to be closed, with this code and reason.
     closes_with: Option<(CloseCode, &'static str)>,
 }
@@ -100,7 +110,8 @@ impl Socket {
             Service::Handler(handled) => handled.waiting(),
             Service::Relay(relayed) => relayed.cost(),
         };
-        self.gathered.as_ref().map_or(0, |gathered| gathered.cost()) + queued
+        let rest = self.rest.as_ref().map_or(0, Buf::len);
+        self.gathered.as_ref().map_or(0, |gathered| gathered.cost()) + queued + rest
     }
 
     /// Whether nothing has to be sent but what is written already.
@@ -111,7 +122,10 @@ impl Socket {
             Service::Handler(handled) => handled.waiting() > 0,
             Service::Relay(relayed) => relayed.has_rest(),
         };
-        !has_queued && self.gathered.is_none() && self.endpoint.closing() == Closing::Open
+        !has_queued
+            && self.rest.is_none()
+            && self.gathered.is_none()
+            && self.endpoint.closing() == Closing::Open
     }
 }
 
@@ -196,18 +210,23 @@ impl Http {
         self.send_said(context, (key, self.wire.stream()), socket);
         self.send_relayed(context, socket);
         let mut left = READ_PER_TURN;
+        socket.subscribed = 0;
         while socket.endpoint.closing() != Closing::Done {
             // What is asked is answered: while answers wait for the client, no more is read.
             if !self.takes_input(context, socket) {
                 return Ok(Progress::Waits);
             }
-            if left == 0 || context.topics.is_behind() {
+            if left == 0 || socket.subscribed >= SUBSCRIBED_PER_TURN || context.topics.is_behind() {
                 // Others have their turn.
                 self.wire.note_stopped(StoppedBy::Turn);
                 self.io.common.postpone(context, key, true);
                 return Ok(Progress::Waits);
             }
-            let Ok(next) = self.wire.next_of_body() else { return Ok(Progress::Over) };
+            let next = match socket.rest.take() {
+                Some(rest) => Ok(Some(rest)),
+                None => self.wire.next_of_body(),
+            };
+            let Ok(next) = next else { return Ok(Progress::Over) };
             let Some(buf) = next else {
                 let is_over = self.wire.is_body_read();
                 return Ok(if is_over { Progress::Over } else { Progress::Waits });
@@ -215,6 +234,7 @@ impl Http {
             left = left.saturating_sub(buf.len());
             socket.times.heard = context.now();
             self.read_frames(context, (key, self.wire.stream()), socket, buf)?;
+            left = left.saturating_sub(socket.charged);
         }
         Ok(Progress::Over)
     }

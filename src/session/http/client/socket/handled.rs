@@ -15,8 +15,8 @@ use crate::ring::Driver;
 use crate::service::http::record::RequestRecord;
 use crate::session::context::Context;
 use crate::session::http::client::Http;
-use crate::session::http::client::socket::compress::{Compression, Shared};
 use crate::session::http::client::wire::StoppedBy;
+use crate::session::http::deflate::{Compression, Shared};
 
 /// Messages of the program that one socket takes in one turn.
 const MOVES_PER_TURN: usize = 1024;

@@ -1,18 +1,20 @@
 //! Frames that come on a socket, and messages that go.
 
-use super::compress::Deflate;
-use super::{Service, Socket};
+use super::{CHARGED_MAX, SUBSCRIBED_PER_TURN, Service, Socket};
 use crate::mem::{Buf, Key, Page, Pages};
 use crate::proto::http2::StreamId;
 use crate::proto::websocket::{CloseCode, Closing, Item, Kind, Opcode, Part, Violation, write};
 use crate::ring::Driver;
 use crate::session::context::Context;
 use crate::session::http::client::Http;
+use crate::session::http::deflate::Deflate;
 
 /// Bytes of a message that comes in parts and is sent back in one frame. A longer one is sent back
 /// in fragments, as it comes.
 const ECHO_WHOLE_MAX: usize = 64 * 1024;
 
+/// Bytes of a frame from which on its message is gathered in a page that is used again.
+const PAGED: u64 = 4 * 1024;
 /// Bytes of a message that are gathered even when the worker's memory for what waits is used.
 const GATHERED_ANYWAY: usize = 16 * 1024;
 
@@ -21,19 +23,29 @@ const GATHERED_ANYWAY: usize = 16 * 1024;
 pub(super) struct Gathered {
     page: Page,
     len: usize,
+    /// Bytes of memory that it takes.
+    cost: usize,
     /// Fragments of it were sent back already.
     is_begun: bool,
 }
 
 impl Gathered {
+    /// For a message that begins so. A short one does not hold one of the worker's pages.
+    fn new(part: &Part, pages: &mut Pages) -> Self {
+        let announced = part.left.saturating_add(part.payload.len() as u64);
+        let page = if announced < PAGED { Page::default() } else { pages.take() };
+        Self { page, len: 0, cost: 0, is_begun: false }
+    }
+
     fn push(&mut self, part: &[u8]) {
         self.page.bytes().extend_from_slice(part);
         self.len += part.len();
+        self.cost = self.page.bytes().capacity();
     }
 
     /// Bytes of memory that it takes.
     pub(super) const fn cost(&self) -> usize {
-        self.len
+        self.cost
     }
 
     /// Its memory is used again.
@@ -85,12 +97,16 @@ impl Http {
             // Something else of what was received together with it may be read by others.
             buf = Buf::copy_of(&buf);
         }
+        socket.charged = 0;
         let mut tally = Tally::default();
         let mut back = InPlace::default();
         let mut result = Ok(());
         if let Some(bytes) = buf.alone() {
             let mut at = 0;
-            while at < bytes.len() {
+            while at < bytes.len()
+                && socket.subscribed < SUBSCRIBED_PER_TURN
+                && socket.charged < CHARGED_MAX
+            {
                 match self.read_frame(context, of, socket, (bytes, at), (&mut tally, &mut back)) {
                     Ok(count) => at += count,
                     Err(violation) => {
@@ -98,6 +114,9 @@ impl Http {
                         break;
                     }
                 }
+            }
+            if result.is_ok() && at < bytes.len() {
+                socket.rest = Some(Buf::copy_of(&bytes[at..]));
             }
         }
         if back.start < back.end {
@@ -198,7 +217,7 @@ impl Http {
         }
         let mut gathered = match socket.gathered.take() {
             Some(gathered) => gathered,
-            None => Box::new(Gathered { page: context.pages.take(), len: 0, is_begun: false }),
+            None => Box::new(Gathered::new(part, &mut context.pages)),
         };
         let is_large = gathered.len + payload.len() > GATHERED_ANYWAY;
         if is_large && context.http.proxy.budget().is_exhausted() {
@@ -277,6 +296,7 @@ impl Http {
         let compression = &mut context.http.compression;
         let inflated = deflate.inflate((part.kind, payload), socket.limits.message, compression)?;
         self.take_message(context, of, socket, part.kind, &inflated);
+        socket.charged += inflated.len();
         let len = inflated.len() as u64;
         context.http.compression.give_inflated(inflated);
         Ok(len)
@@ -292,7 +312,7 @@ impl Http {
     ) {
         match &mut socket.service {
             Service::Echo => self.send_message(context, socket, kind, payload),
-            Service::Topics(_) => self.take_topics_message(context, of, socket, payload),
+            Service::Topics(_) => self.take_topics_message(context, socket, (kind, payload)),
             Service::Handler(_) => self.hand_message(context, of, socket, (kind, payload)),
             Service::Relay(_) => self.take_relayed(context, socket, payload),
         }

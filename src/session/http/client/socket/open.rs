@@ -1,6 +1,5 @@
 //! The handshake of a socket that we answer.
 
-use super::compress::Deflate;
 use super::handled::{Handled, ask_program};
 use super::timing::Times;
 use super::topics::Subscriber;
@@ -17,6 +16,7 @@ use crate::service::topics::Format;
 use crate::session::context::Context;
 use crate::session::http::client::Http;
 use crate::session::http::client::request::{Request, Responder};
+use crate::session::http::deflate::Deflate;
 use crate::session::http::options::{RouteAction, RouteOptions};
 use crate::session::http::state::Output;
 use crate::session::http::websocket::{Origins, SocketService, WebSocketOptions};
@@ -48,6 +48,11 @@ impl Http {
         (route, options, meta): (&RouteOptions, &WebSocketOptions, &RequestMeta),
     ) {
         if !handshake::asks(&head, meta.upgrade, meta.upgrade) {
+            if Self::publishes(&head) && !self.admits_page(&head, options) {
+                // A page of another site, whose browser sends what its user has.
+                told.reason = Some("websocket_origin");
+                return self.answer_status(context, head, told, 403, None);
+            }
             if let SocketService::Topics { set, publish: true, .. } = &options.service
                 && Self::publishes(&head)
             {
@@ -66,6 +71,17 @@ impl Http {
             Err(Refused { status, reason }) => {
                 told.reason = Some(reason);
                 self.answer_status(context, head, told, status, None);
+            }
+        }
+    }
+
+    /// Whether the page that a request is from, if it is from one, may use the endpoint.
+    fn admits_page(&self, head: &RequestHead, options: &WebSocketOptions) -> bool {
+        match &options.origins {
+            Origins::Any => true,
+            Origins::Listed { same, others } => {
+                let own = (self.options.scheme, head.authority());
+                origin::is_allowed(&head.fields, *same, own, others)
             }
         }
     }
@@ -99,14 +115,7 @@ impl Http {
         if self.draining {
             return Err(Refused { status: 503, reason: "draining" });
         }
-        let allowed = match &options.origins {
-            Origins::Any => true,
-            Origins::Listed { same, others } => {
-                let scheme = self.options.scheme;
-                origin::is_allowed(&head.fields, *same, (scheme, head.authority()), others)
-            }
-        };
-        if !allowed {
+        if !self.admits_page(head, options) {
             return Err(Refused { status: 403, reason: "websocket_origin" });
         }
         let deflate = self.agree_on_deflate(context, head, options)?;
@@ -202,7 +211,7 @@ impl Http {
         context.refresh_date();
         let Context { http, pages, .. } = context;
         let output = Output { pages, date: http.date.text() };
-        self.complete_head(output.date, &head, &mut told, &mut response);
+        self.complete_head(output.date, &head, &told, &mut response);
         let mut out = self.io.buffer.writer(pages, &mut self.io.stream);
         told.sent += self.wire.send_tunnel_head(&mut response, &mut out) as u64;
         context.http.spare_answers.give(response);
@@ -224,6 +233,9 @@ impl Http {
             route: place,
             gathered: None,
             times: Times::new(context.now(), options),
+            rest: None,
+            subscribed: 0,
+            charged: 0,
             closes_with: None,
         };
         let request = Request::new(Responder::Socket(Box::new(socket)));

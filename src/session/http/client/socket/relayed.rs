@@ -72,13 +72,16 @@ impl Http {
         let is_told = context.plan.upstreams[upstream].send_header.is_some();
         let own = self.io.stream.fd().filter(|_| is_told);
         let own = own.and_then(|fd| context.reactor.driver().local_address(fd).ok());
+        // A listener of HTTP has that of the defaults.
+        let idle_timeout =
+            options.idle_timeout.unwrap_or(self.io.common.listener.options.idle_timeout);
         let target = LinkTarget {
             upstream,
             format,
             id: self.io.common.id(),
             client: self.source_of(head),
             destination: own.and_then(|own| own.ip()),
-            idle_timeout: self.io.common.listener.options.idle_timeout,
+            idle_timeout,
         };
         let link = context.http.links.open(target, (key, self.wire.stream()))?;
         let most = usize::try_from(options.limits.message).unwrap_or(usize::MAX);

@@ -1,6 +1,5 @@
 //! Sockets that publish and subscribe.
 
-use super::compress::{Compression, Deflate, Shared};
 use super::{Service, Socket};
 use crate::mem::{Buf, Key};
 use crate::proto::http2::StreamId;
@@ -12,7 +11,9 @@ use crate::service::topics::{
 use crate::session::context::Context;
 use crate::session::http::client::Http;
 use crate::session::http::client::wire::Wire;
-use crate::session::topics::{Place, TopicSet};
+use crate::session::http::deflate::{Compression, Deflate, Shared};
+use crate::session::topic_set::TopicSet;
+use crate::session::topics::Place;
 
 /// A socket's part in topics.
 #[derive(Debug)]
@@ -107,12 +108,15 @@ impl Http {
     pub(super) fn take_topics_message<D: Driver>(
         &mut self,
         context: &mut Context<D>,
-        _of: (Key, StreamId),
         socket: &mut Socket,
-        message: &[u8],
+        (kind, message): (Kind, &[u8]),
     ) {
         let Service::Topics(subscriber) = &mut socket.service else { return };
         let (format, place) = (subscriber.format, subscriber.place);
+        if kind != kind_of(format) {
+            let reason = if format.is_text() { "messages are text" } else { "messages are binary" };
+            return self.close_socket(context, socket, CloseCode::UNSUPPORTED, reason);
+        }
         let mut answer = context.answers.take();
         let outcome =
             context.topics.handle(place, message, (format, subscriber.permissions), &mut answer);
@@ -124,6 +128,7 @@ impl Http {
             }
             Some(Outcome::Subscribed { retained: found, left_out }) => {
                 retained = found;
+                socket.subscribed += 1;
                 subscriber.queue.note_dropped(left_out);
             }
             Some(Outcome::Done | Outcome::Refused(_)) | None => {}
@@ -134,7 +139,12 @@ impl Http {
         context.answers.give(answer);
         let shared = socket.deflate.as_deref().map(Deflate::shared);
         let Service::Topics(subscriber) = &mut socket.service else { return };
-        for publication in &retained {
+        for (at, publication) in retained.iter().enumerate() {
+            if !subscriber.queue.has_room_for(publication.payload().len(), subscriber.limits) {
+                // Nothing is made that would only be dropped.
+                subscriber.queue.note_dropped(retained.len() - at);
+                break;
+            }
             let compression = &mut context.http.compression;
             let frame = frame_of((publication, true), format, shared, compression);
             let pushed = subscriber.queue.push_retained(&frame, subscriber.limits);

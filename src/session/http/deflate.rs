@@ -40,43 +40,48 @@ impl Compression {
     }
 
     /// Whether one more socket may keep its windows.
-    pub(super) const fn has_takeover_room(&self, cost: u64) -> bool {
+    pub(in crate::session::http) const fn has_takeover_room(&self, cost: u64) -> bool {
         self.takeover + cost <= self.takeover_max
     }
 
     /// Compresses a message for subscribers that share it.
-    pub(super) fn deflate_shared(&mut self, message: &[u8], how: Shared, out: &mut Vec<u8>) {
+    pub(in crate::session::http) fn deflate_shared(
+        &mut self,
+        message: &[u8],
+        how: Shared,
+        out: &mut Vec<u8>,
+    ) {
         self.codec().deflate(message, how.window_bits, how.level, out);
     }
 
     /// Memory for a message that is compressed.
-    pub(super) fn take_deflated(&mut self) -> Vec<u8> {
+    pub(in crate::session::http) fn take_deflated(&mut self) -> Vec<u8> {
         self.deflated.take()
     }
 
     /// It is used again.
-    pub(super) fn give_deflated(&mut self, bytes: Vec<u8>) {
+    pub(in crate::session::http) fn give_deflated(&mut self, bytes: Vec<u8>) {
         self.deflated.give(bytes);
     }
 
     /// Memory for a message that is inflated.
-    pub(super) fn give_inflated(&mut self, bytes: Vec<u8>) {
+    pub(in crate::session::http) fn give_inflated(&mut self, bytes: Vec<u8>) {
         self.inflated.give(bytes);
     }
 }
 
 /// How a message is compressed that several subscribers get.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Shared {
-    pub(super) window_bits: u8,
-    pub(super) level: Level,
+pub(in crate::session::http) struct Shared {
+    pub(in crate::session::http) window_bits: u8,
+    pub(in crate::session::http) level: Level,
     /// Messages of fewer bytes are not compressed.
-    pub(super) min: usize,
+    pub(in crate::session::http) min: usize,
 }
 
 /// What was agreed on for one socket.
 #[derive(Debug)]
-pub(super) struct Deflate {
+pub(in crate::session::http) struct Deflate {
     parameters: Parameters,
     level: Level,
     min: usize,
@@ -86,12 +91,12 @@ pub(super) struct Deflate {
 
 impl Deflate {
     /// The most bytes that a socket with these parameters keeps.
-    pub(super) const fn cost(parameters: &Parameters) -> u64 {
+    pub(in crate::session::http) const fn cost(parameters: &Parameters) -> u64 {
         Context::memory_cost(parameters.server(), parameters.client()) as u64
     }
 
     /// What was agreed on holds from now on: its windows count.
-    pub(super) fn new(
+    pub(in crate::session::http) fn new(
         parameters: Parameters,
         options: &DeflateOptions,
         compression: &mut Compression,
@@ -110,25 +115,25 @@ impl Deflate {
     }
 
     /// The socket is over: its windows do not count any more.
-    pub(super) fn leave(&self, compression: &mut Compression) {
+    pub(in crate::session::http) fn leave(&self, compression: &mut Compression) {
         if self.context.is_some() {
             compression.takeover -= Self::cost(&self.parameters);
         }
     }
 
     /// Whether the windows go on from message to message: what it gets is compressed for it alone.
-    pub(super) const fn has_context(&self) -> bool {
+    pub(in crate::session::http) const fn has_context(&self) -> bool {
         self.context.is_some()
     }
 
     /// How messages are compressed that it gets together with others.
-    pub(super) const fn shared(&self) -> Shared {
+    pub(in crate::session::http) const fn shared(&self) -> Shared {
         let window_bits = self.parameters.server_max_window_bits;
         Shared { window_bits, level: self.level, min: self.min }
     }
 
     /// Compresses a message; `None` where it is better sent as it is.
-    pub(super) fn deflate(
+    pub(in crate::session::http) fn deflate(
         &mut self,
         message: &[u8],
         compression: &mut Compression,
@@ -151,7 +156,7 @@ impl Deflate {
     }
 
     /// What a compressed message stands for.
-    pub(super) fn inflate(
+    pub(in crate::session::http) fn inflate(
         &mut self,
         (kind, message): (Kind, &[u8]),
         max: u64,
