@@ -27,7 +27,7 @@ use ringway::ring::sim::{Faults, Random, Sim};
 use ringway::server::Worker;
 use ringway::service::proxy::MeterOptions;
 use ringway::session::http_options::RouteAction;
-use ringway::session::topics::{QueuePolicy, TopicOptions, TopicSet};
+use ringway::session::topic_set::{QueuePolicy, TopicOptions, TopicSet};
 use ringway::session::websocket_options::{
     DeflateOptions, Origins, SocketService, WebSocketOptions,
 };
