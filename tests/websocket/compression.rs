@@ -73,7 +73,7 @@ fn ends(parameters: &Parameters) -> (End, End) {
 }
 
 fn agreed(offer: &str, policy: &Policy) -> Parameters {
-    accept([offer.as_bytes()].into_iter(), policy).expect("a list").expect("an answer").parameters
+    accept([offer.as_bytes()], policy).expect("a list").expect("an answer").parameters
 }
 
 /// Sends messages there and back.

@@ -89,7 +89,7 @@ fn the_four_parameters_of_compression_are_answered() {
     ];
     for (policy, offered, answered) in cases {
         let offer = [name, offered].concat();
-        let found = accept([offer.as_bytes()].into_iter(), &policy).unwrap();
+        let found = accept([offer.as_bytes()], &policy).unwrap();
         let text = found.map(|answer| {
             let mut out = Vec::new();
             answer.write(&mut out);
@@ -98,7 +98,7 @@ fn the_four_parameters_of_compression_are_answered() {
         assert_eq!(text, answered.map(|answered| [name, answered].concat()), "{offer}");
         // The next offer is taken in its place.
         let two = [&offer, ", ", name, "; server_max_window_bits=11"].concat();
-        let found = accept([two.as_bytes()].into_iter(), &keeps).unwrap().expect("one of them");
+        let found = accept([two.as_bytes()], &keeps).unwrap().expect("one of them");
         let is_second = found.parameters.server_max_window_bits == 11;
         assert_eq!(is_second, answered.is_none(), "{two}");
     }

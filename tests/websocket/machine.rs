@@ -1,6 +1,6 @@
 //! An endpoint that echoes, and frames as a client writes and reads them, by code of the tests' own.
 
-use ringway::proto::websocket::{Closing, Endpoint, Item, Kind, Limits, Opcode, Role, write};
+use ringway::proto::websocket::{Closing, Endpoint, Item, Kind, Limits, Role, write};
 
 /// Bytes of a frame and of a message, at most.
 pub(crate) const MAX: u64 = 16 << 20;
@@ -210,8 +210,8 @@ pub(crate) fn read(mut bytes: &[u8]) -> Vec<Out> {
 
 /// What a message is when it comes back.
 pub(crate) fn back(kind: Kind, payload: &[u8]) -> Out {
-    match kind.opcode() {
-        Opcode::Text => Out::Text(payload.to_vec()),
-        _ => Out::Binary(payload.to_vec()),
+    match kind {
+        Kind::Text => Out::Text(payload.to_vec()),
+        Kind::Binary => Out::Binary(payload.to_vec()),
     }
 }

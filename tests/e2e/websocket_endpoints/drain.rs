@@ -26,12 +26,7 @@ fn sockets_are_closed_one_after_the_other_when_the_server_drains() {
     for (mut peer, is_quiet) in all.chain(lively.into_iter().map(|peer| (peer, false))) {
         let tell = tell.clone();
         std::thread::spawn(move || {
-            let came = loop {
-                match peer.next() {
-                    Came::Ping(_) => {}
-                    came => break came,
-                }
-            };
+            let came = peer.next_but_pings();
             tell.send((is_quiet, came, begin.elapsed())).unwrap();
             peer.close(1012, "");
             assert_eq!(peer.next(), Came::End);
@@ -51,12 +46,7 @@ fn sockets_are_closed_one_after_the_other_when_the_server_drains() {
     let quiet_first = closes[..25].iter().filter(|(is_quiet, ..)| *is_quiet).count();
     assert!(quiet_first >= 20, "{quiet_first} of the first 25 are quiet ones");
     // While it drains, no other comes: the listener is gone. The clock's socket is open still.
-    let _closed = loop {
-        match clock_of_server.next() {
-            Came::Ping(_) => {}
-            came => break came,
-        }
-    };
+    let _closed = clock_of_server.next_but_pings();
     clock_of_server.close(1012, "");
     assert_eq!(served.drain().cut, 0);
 }

@@ -112,7 +112,8 @@ fn topics_have_subprotocols_of_their_own() {
 
 #[test]
 fn pages_of_other_sites_open_no_socket() {
-    let cases: [(&str, &[(Option<&str>, u16)]); 4] = [
+    type Asked<'a> = &'a [(Option<&'a str>, u16)];
+    let cases: [(&str, Asked<'_>); 4] = [
         (
             "",
             &[

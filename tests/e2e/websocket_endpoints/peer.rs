@@ -182,11 +182,20 @@ impl Peer {
         }
     }
 
-    pub(super) fn next_text(&mut self) -> String {
-        match self.next() {
-            Came::Text(text) => text,
-            other => panic!("{other:?}"),
+    /// What comes next, beside pings.
+    pub(super) fn next_but_pings(&mut self) -> Came {
+        loop {
+            let came = self.next();
+            if !matches!(came, Came::Ping(_)) {
+                return came;
+            }
         }
+    }
+
+    pub(super) fn next_text(&mut self) -> String {
+        let came = self.next();
+        let Came::Text(text) = came else { panic!("{came:?}") };
+        text
     }
 
     /// A message goes there and comes back: all that was sent before was read.
