@@ -280,4 +280,5 @@ func main() {
 	for _, one := range checks {
 		run(one)
 	}
+	fmt.Println("done")
 }

@@ -18,11 +18,20 @@ async function open(offered) {
         handshakeTimeout: 20000,
     });
     const messages = [], waiting = [];
+    let ended = '';
     ws.on('message', (data, isBinary) => {
         const message = isBinary ? data : data.toString();
-        waiting.length ? waiting.shift()(message) : messages.push(message);
+        waiting.length ? waiting.shift().resolve(message) : messages.push(message);
     });
-    ws.next = () => messages.length ? messages.shift() : new Promise((resolve) => waiting.push(resolve));
+    ws.next = () => new Promise((resolve, reject) => {
+        if (messages.length) resolve(messages.shift());
+        else if (ended) reject(new Error(ended));
+        else waiting.push({ resolve, reject });
+    });
+    ws.on('close', (code, reason) => {
+        ended = `closed with ${code} ${reason}`;
+        for (const one of waiting) one.reject(new Error(ended));
+    });
     ws.closed = new Promise((resolve) => ws.on('close', (code, reason) => resolve([code, reason.toString()])));
     ws.on('upgrade', (response) => { ws.extensionsTold = response.headers['sec-websocket-extensions'] || ''; });
     await new Promise((resolve, reject) => ws.on('open', resolve).on('error', reject));
@@ -133,7 +142,8 @@ async function client() {
     const others = options.includes('endpoint') ? endpoint : proxied;
     const checks = options.includes('topics') ? topics : { ...common, ...others };
     for (const [name, check] of Object.entries(checks)) {
-        const late = new Promise((_, reject) => setTimeout(() => reject(new Error('no end after 60 s')), 60000).unref());
+        const late = new Promise((_, reject) => setTimeout(() => reject(new Error('no end after 60 s')), 60000));
+        late.catch(() => {});
         const format = { 'topics json': ['ringway.topics.v1.json'], 'topics binary': ['ringway.topics.v1.binary'] };
         let ws;
         try {
@@ -145,6 +155,7 @@ async function client() {
         }
         if (ws) ws.terminate();
     }
+    console.log('done');
     process.exit();
 }
 
