@@ -92,6 +92,7 @@ client() {
 }
 free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
 has() { grep --quiet --ignore-case --extended-regexp -- "$1" "$2"; }
+lacks() { ! has "$@"; }
 # Waits until a command holds, up to 20 s.
 until_holds() {
     for _ in {1..400}; do
@@ -233,7 +234,7 @@ for name in ${behind[@]+"${!behind[@]}"}; do
         check "$label: lines" same_lines $option "$url"
         case "$name$option" in
             *-deflate--verbose) check "$label: compression" has permessage-deflate "$folder/told" ;;
-            *--verbose) check "$label: no compression" eval '! has permessage-deflate "$folder/told"' ;;
+            *--verbose) check "$label: no compression" lacks permessage-deflate "$folder/told" ;;
         esac
         python3 -c 'print("sixteen letters." * (1 << 16 ))' >"$folder/in"
         check "$label: 1 MiB" same_lines $option "$url"
@@ -249,7 +250,7 @@ for name in ${behind[@]+"${!behind[@]}"}; do
     done
 done
 check "the server is still there" kill -0 "$server"
-check "the server did not panic" eval '! has panicked "$folder/server"'
+check "the server did not panic" lacks panicked "$folder/server"
 
 echo "$((passed + failed)) checks: $passed passed, $failed failed"
 for peer in ${missing[@]+"${missing[@]}"}; do echo "missing: $peer" >&2; done

@@ -293,11 +293,11 @@ impl Reader {
             (Some(kind), None) => Message { kind, compressed, is_new: true, size: 0, utf8 },
         };
         message.size = message.size.saturating_add(len);
-        if len > limits.frame {
+        let most = |limit| if message.compressed { compressed_max(limit) } else { limit };
+        if len > most(limits.frame) {
             return Err(Violation::FrameTooBig);
         }
-        let most = if message.compressed { compressed_max(limits.message) } else { limits.message };
-        if message.size > most {
+        if message.size > most(limits.message) {
             return Err(Violation::MessageTooBig);
         }
         self.message = Some(message);
@@ -350,8 +350,8 @@ impl Reader {
     }
 }
 
-/// Bytes of a message that is compressed and has at most so many when it is inflated: stored
-/// blocks add a little.
-const fn compressed_max(message: u64) -> u64 {
-    message.saturating_add(message / 64).saturating_add(64)
+/// Bytes of what is compressed and has at most so many when it is inflated: stored blocks add a
+/// little.
+pub(super) const fn compressed_max(inflated: u64) -> u64 {
+    inflated.saturating_add(inflated / 64).saturating_add(64)
 }

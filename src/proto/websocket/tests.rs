@@ -150,6 +150,25 @@ fn what_is_compressed_is_so_from_its_first_frame_on() {
 }
 
 #[test]
+fn what_is_compressed_and_does_not_become_shorter_is_within_the_limits() {
+    let limits = Limits { frame: 1 << 20, message: 1 << 20, deflate: true };
+    let frame = |len, opcode, compressed| {
+        let mut out = Vec::new();
+        FrameHead { fin: true, compressed, opcode, mask: KEY, len }.append(&mut out);
+        out
+    };
+    // What stored blocks of 64 KiB add, and somewhat smaller ones.
+    for over in [340, 2560] {
+        let head = frame((1 << 20) + over, Opcode::Binary, true);
+        assert!(tell(Role::Server, &limits, &[&head]).is_empty(), "{over}");
+        let head = frame((1 << 20) + over, Opcode::Binary, false);
+        assert_eq!(tell(Role::Server, &limits, &[&head]), ["error frame_too_big 1009"]);
+    }
+    let head = frame((1 << 20) + (1 << 15), Opcode::Binary, true);
+    assert_eq!(tell(Role::Server, &limits, &[&head]), ["error frame_too_big 1009"]);
+}
+
+#[test]
 fn both_ends_close_once() {
     let mut out = Vec::new();
     let mut server = Endpoint::new(Role::Server);
