@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::retry::full_jitter;
+
 /// How connections are made again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ReconnectPolicy {
@@ -87,11 +89,9 @@ impl Reconnect {
         if self.failed >= policy.attempts_max {
             return None;
         }
-        let doubled = 1_u32.checked_shl(self.failed).unwrap_or(u32::MAX);
+        let rest = full_jitter((policy.backoff, policy.backoff_max), self.failed, random);
         self.failed += 1;
-        let most = policy.backoff.saturating_mul(doubled).min(policy.backoff_max);
-        let nanos = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);
-        Some(least.saturating_add(Duration::from_nanos(random % nanos.saturating_add(1).max(1))))
+        Some(least.saturating_add(rest))
     }
 
     /// Attempts that have failed one after the other.

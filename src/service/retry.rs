@@ -27,8 +27,7 @@ impl Default for RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// The rest after so many failed tries, of which `random` chooses any part ("full jitter"), so
-    /// that many who fail together do not come back together.
+    /// The rest after so many failed tries.
     ///
     /// # Errors
     /// Why there is no next try.
@@ -36,13 +35,24 @@ impl RetryPolicy {
         if failed >= self.tries_max {
             return Err(GiveUp::Tries);
         }
-        let doubled = 1_u32.checked_shl(failed.saturating_sub(1)).unwrap_or(u32::MAX);
-        let most = self.backoff.saturating_mul(doubled).min(self.backoff_max);
-        let nanos = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);
-        let rest = Duration::from_nanos(random % nanos.saturating_add(1).max(1));
+        let backoff = (self.backoff, self.backoff_max);
+        let rest = full_jitter(backoff, failed.saturating_sub(1), random);
         let start = elapsed.checked_add(rest).filter(|start| *start < self.deadline);
         start.map(|_| rest).ok_or(GiveUp::Deadline)
     }
+}
+
+/// A rest of which `random` chooses any part ("full jitter"), so that many who fail together do not
+/// come back together: of `backoff`, doubled so often, and of its maximum at most.
+pub(super) fn full_jitter(
+    (backoff, most): (Duration, Duration),
+    doublings: u32,
+    random: u64,
+) -> Duration {
+    let doubled = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);
+    let most = backoff.saturating_mul(doubled).min(most);
+    let nanos = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);
+    Duration::from_nanos(random % nanos.saturating_add(1).max(1))
 }
 
 /// Whether a failed try may be repeated without harm.

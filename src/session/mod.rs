@@ -108,7 +108,7 @@ pub use self::stats_http::{
 pub use self::stats_messages::MessageStats;
 pub use self::stats_pool::PoolStats;
 pub use self::stats_udp::{DatagramStats, DropReason};
-pub use self::stats_websocket::{CLOSE_CLASSES, SocketStats};
+pub use self::stats_websocket::SocketStats;
 pub use self::workers::{WorkerCell, WorkerMessage, Workers};
 
 use self::accept::Listener;

@@ -3,12 +3,6 @@
 use crate::proto::websocket::{CloseCode, Violation};
 use crate::runtime::{Counter, Gauge};
 
-/// Codes that sockets are closed with, as metrics tell them apart: [`CloseCode::class`].
-pub const CLOSE_CLASSES: [&str; 17] = [
-    "1000", "1001", "1002", "1003", "1005", "1006", "1007", "1008", "1009", "1010", "1011", "1012",
-    "1013", "1014", "3xxx", "4xxx", "other",
-];
-
 /// One route's sockets, of one worker.
 #[derive(Debug)]
 pub struct SocketStats {
@@ -32,8 +26,8 @@ pub struct SocketStats {
     pub pongs: Counter,
     /// Microseconds that these answers took, together.
     pub pong_micros: Counter,
-    /// Sockets that were closed, by code: [`CLOSE_CLASSES`].
-    pub closed: [Counter; CLOSE_CLASSES.len()],
+    /// Sockets that were closed, in the order of [`CloseCode::CLASSES`].
+    pub closed: [Counter; CloseCode::CLASSES.len()],
     /// Rules that clients have broken, in the order of [`Violation::ALL`].
     pub violations: [Counter; Violation::ALL.len()],
     /// Messages that subscribers have not taken and that were dropped.
@@ -69,17 +63,21 @@ impl Default for SocketStats {
 impl SocketStats {
     /// A socket was closed with this code.
     pub fn close(&self, code: CloseCode) {
-        let class = code.class();
-        let place = CLOSE_CLASSES.iter().position(|one| *one == class);
-        if let Some(counter) = place.and_then(|place| self.closed.get(place)) {
+        if let Some(counter) = self.closed.get(code.class()) {
             counter.add(1);
         }
     }
 
+    /// So many messages have gone: their bytes, and those of them on the wire.
+    pub fn note_sent(&self, messages: u64, (bytes, wire): (usize, usize)) {
+        self.sent.add(messages);
+        self.sent_bytes.add(bytes as u64);
+        self.sent_wire_bytes.add(wire as u64);
+    }
+
     /// A client has broken a rule.
     pub fn violate(&self, violation: Violation) {
-        let place = Violation::ALL.iter().position(|one| *one == violation);
-        if let Some(counter) = place.and_then(|place| self.violations.get(place)) {
+        if let Some(counter) = self.violations.get(violation.index()) {
             counter.add(1);
         }
     }

@@ -32,8 +32,8 @@ use ringway::session::websocket_options::{
     DeflateOptions, Origins, SocketService, WebSocketOptions,
 };
 use ringway::session::{
-    CLOSE_CLASSES, HandlerFactory, RelayOptions, RouteCounters, ServiceOptions, SessionOptions,
-    SocketStats, Workers,
+    HandlerFactory, RelayOptions, RouteCounters, ServiceOptions, SessionOptions, SocketStats,
+    Workers,
 };
 
 use self::client::Client;
@@ -318,7 +318,7 @@ impl Census {
             }
         };
         for stats in [0, 1].into_iter().filter_map(|route| scenario.stats(route)) {
-            for (class, count) in CLOSE_CLASSES.iter().zip(&stats.closed) {
+            for (class, count) in CloseCode::CLASSES.iter().zip(&stats.closed) {
                 reach(class, count.get());
             }
             reach("pong", stats.pongs.get());

@@ -7,9 +7,7 @@ use super::options::WebSocketOptions;
 use super::url::{ProxyUrl, WebSocketUrl};
 use crate::client::ClientError;
 use crate::client::http::{USER_AGENT, push_field};
-use crate::proto::http::{
-    Field, Fields, Known, RequestHead, ResponseHead, Version, is_secret, is_token,
-};
+use crate::proto::http::{Fields, Known, RequestHead, ResponseHead, Version, is_secret, is_token};
 use crate::proto::http1::Framing;
 use crate::proto::http1::write::{self, Connection, Delimit};
 use crate::proto::websocket::extension::{self, Parameters};
@@ -174,8 +172,7 @@ fn check_extensions(
     fields: &Fields,
     options: &WebSocketOptions,
 ) -> Result<Option<Parameters>, String> {
-    let of_extensions = |field: &Field<'_>| field.name.eq_ignore_ascii_case(EXTENSIONS);
-    let mut lines = fields.iter().filter(of_extensions).map(|field| field.value).peekable();
+    let mut lines = fields.all_named(EXTENSIONS).peekable();
     match &options.deflate {
         Some(policy) => extension::check(lines, policy).map_err(|error| error.to_string()),
         None if lines.peek().is_some() => {

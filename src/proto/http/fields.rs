@@ -249,6 +249,11 @@ impl Fields {
         self.iter().find(|field| field.name == name).map(|field| field.value)
     }
 
+    /// The values of all fields of that name, which is in lower case.
+    pub fn all_named<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> + 'a {
+        self.iter().filter(move |field| field.name == name).map(|field| field.value)
+    }
+
     /// Whether there may be a field of that kind; never wrong when it says no.
     const fn may_have(&self, known: Known) -> bool {
         self.names & known.bit() != 0

@@ -40,28 +40,23 @@ impl CloseCode {
         matches!(self.0, 1000..=1003 | 1007..=1014 | 3000..=4999)
     }
 
-    /// Its class in metrics: the code for those of the protocol, and one class for those of
-    /// libraries and one for those of applications.
+    /// How metrics tell codes apart: those of the protocol each by itself, those of libraries and
+    /// those of applications together.
+    pub const CLASSES: [&'static str; 17] = [
+        "1000", "1001", "1002", "1003", "1005", "1006", "1007", "1008", "1009", "1010", "1011",
+        "1012", "1013", "1014", "3xxx", "4xxx", "other",
+    ];
+
+    /// Its place among [`CloseCode::CLASSES`].
     #[must_use]
-    pub const fn class(self) -> &'static str {
+    pub const fn class(self) -> usize {
         match self.0 {
-            1000 => "1000",
-            1001 => "1001",
-            1002 => "1002",
-            1003 => "1003",
-            1005 => "1005",
-            1006 => "1006",
-            1007 => "1007",
-            1008 => "1008",
-            1009 => "1009",
-            1010 => "1010",
-            1011 => "1011",
-            1012 => "1012",
-            1013 => "1013",
-            1014 => "1014",
-            3000..=3999 => "3xxx",
-            4000..=4999 => "4xxx",
-            _ => "other",
+            // There is no 1004.
+            1000..=1003 => (self.0 - 1000) as usize,
+            1005..=1014 => (self.0 - 1001) as usize,
+            3000..=3999 => 14,
+            4000..=4999 => 15,
+            _ => 16,
         }
     }
 }
@@ -153,6 +148,12 @@ impl Violation {
         Self::MessageTooBig,
         Self::Rate,
     ];
+
+    /// Its place in [`Violation::ALL`].
+    #[must_use]
+    pub const fn index(self) -> usize {
+        self as usize
+    }
 
     /// Its name in logs and metrics.
     #[must_use]

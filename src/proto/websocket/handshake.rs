@@ -108,8 +108,7 @@ pub fn check(head: &RequestHead) -> Result<(), HandshakeError> {
 
 /// The subprotocols that a client offers, the one that it likes best first.
 pub fn subprotocols(fields: &Fields) -> impl Iterator<Item = &[u8]> {
-    let lines = fields.iter().filter(|field| field.name.eq_ignore_ascii_case(PROTOCOL));
-    let split = lines.flat_map(|field| field.value.split(|byte| *byte == b','));
+    let split = fields.all_named(PROTOCOL).flat_map(|line| line.split(|byte| *byte == b','));
     split.map(<[u8]>::trim_ascii).filter(|one| !one.is_empty())
 }
 
@@ -131,10 +130,10 @@ pub fn key(random: [u8; 16]) -> String {
 
 /// The value of a field that stands there once.
 #[must_use]
-pub fn only<'a>(fields: &'a Fields, name: &[u8]) -> Option<&'a [u8]> {
-    let mut all = fields.iter().filter(|field| field.name.eq_ignore_ascii_case(name));
+pub fn only<'a>(fields: &'a Fields, name: &'a [u8]) -> Option<&'a [u8]> {
+    let mut all = fields.all_named(name);
     let first = all.next()?;
-    if all.next().is_some() { None } else { Some(first.value.trim_ascii()) }
+    if all.next().is_some() { None } else { Some(first.trim_ascii()) }
 }
 
 #[cfg(test)]

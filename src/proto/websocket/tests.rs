@@ -191,7 +191,27 @@ fn both_ends_close_once() {
 
 #[test]
 fn every_violation_has_its_own_name() {
+    let places = Violation::ALL.map(Violation::index);
+    assert!(places.iter().copied().eq(0..Violation::ALL.len()));
     let names: std::collections::BTreeSet<_> =
         Violation::ALL.iter().map(|one| one.name()).collect();
     assert_eq!(names.len(), Violation::ALL.len());
+}
+
+#[test]
+fn every_code_is_counted_in_its_class() {
+    for (code, class) in [
+        (1000, "1000"),
+        (1003, "1003"),
+        (1004, "other"),
+        (1005, "1005"),
+        (1014, "1014"),
+        (1015, "other"),
+        (2999, "other"),
+        (3000, "3xxx"),
+        (4999, "4xxx"),
+        (5000, "other"),
+    ] {
+        assert_eq!(CloseCode::CLASSES[CloseCode(code).class()], class, "{code}");
+    }
 }

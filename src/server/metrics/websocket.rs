@@ -1,22 +1,27 @@
 //! What is told of WebSockets, by route, and of topics.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
 use super::{Exporter, Metric, MetricFamily, MetricType, counter, counter_float, family, sample};
-use crate::proto::websocket::Violation;
+use crate::proto::websocket::{CloseCode, Violation};
 use crate::service::topics::{Fault, TopicsStats};
+use crate::session::SocketStats;
 use crate::session::topic_set::TopicSet;
-use crate::session::{CLOSE_CLASSES, SocketStats};
 
-/// A number of a route's sockets, by its name, help and labels.
-type OfRoute = (&'static str, &'static str, MetricType, &'static [Labelled]);
-/// A value of a label, and what is read for it.
-type Labelled = (Option<(&'static str, &'static str)>, fn(&SocketStats) -> u64);
+/// A number of things of one kind: its name, help and type, and its values.
+type Told<T> = (&'static str, &'static str, MetricType, &'static [Value<T>]);
+/// A label that the value has, if it has one, and what is read for it.
+type Value<T> = (Option<(&'static str, &'static str)>, fn(&T) -> u64);
+/// A thing: its labels, and what each worker has of it.
+type Counted<T> = (Vec<(&'static str, String)>, Vec<T>);
+/// What a worker counts of topics, and what was lost on the way to it.
+type OfTopics = (TopicsStats, u64);
 
 const RECEIVED: Option<(&str, &str)> = Some(("direction", "received"));
 const SENT: Option<(&str, &str)> = Some(("direction", "sent"));
 
-const OF_ROUTES: [OfRoute; 9] = [
+const OF_ROUTES: [Told<SocketStats>; 9] = [
     (
         "ringway_websocket_connections_total",
         "WebSockets that were opened, by listener and route.",
@@ -76,67 +81,69 @@ const OF_ROUTES: [OfRoute; 9] = [
     ),
 ];
 
-/// A number of topics, by its name, help and labels.
-type OfTopics = (&'static str, &'static str, MetricType, &'static [OfTopicsLabelled]);
-type OfTopicsLabelled = (Option<(&'static str, &'static str)>, fn(&TopicsStats) -> u64);
-
-const OF_TOPICS: [OfTopics; 9] = [
+const OF_TOPICS: [Told<OfTopics>; 10] = [
     (
         "ringway_topics_published_total",
         "Messages that clients have published.",
         MetricType::COUNTER,
-        &[(None, |stats| stats.published)],
+        &[(None, |(stats, _)| stats.published)],
     ),
     (
         "ringway_topics_delivered_total",
         "Messages to subscribers, those among them that were dropped.",
         MetricType::COUNTER,
-        &[(None, |stats| stats.delivered)],
+        &[(None, |(stats, _)| stats.delivered)],
     ),
     (
         "ringway_topics_dropped_total",
         "Messages that had no room in the queue of their subscriber.",
         MetricType::COUNTER,
         &[
-            (Some(("which", "oldest")), |stats| stats.dropped_oldest),
-            (Some(("which", "newest")), |stats| stats.dropped_newest),
+            (Some(("which", "oldest")), |(stats, _)| stats.dropped_oldest),
+            (Some(("which", "newest")), |(stats, _)| stats.dropped_newest),
         ],
     ),
     (
         "ringway_topics_closed_total",
         "Subscribers that were closed, as they were too slow.",
         MetricType::COUNTER,
-        &[(None, |stats| stats.closed)],
+        &[(None, |(stats, _)| stats.closed)],
     ),
     (
         "ringway_topics_retained_skipped_total",
         "Retained messages that a worker or a subscription had no room for.",
         MetricType::COUNTER,
-        &[(None, |stats| stats.retained_skipped + stats.retained_left_out)],
+        &[(None, |(stats, _)| stats.retained_skipped + stats.retained_left_out)],
     ),
     (
         "ringway_topics_subscribers",
         "Clients of topics.",
         MetricType::GAUGE,
-        &[(None, |stats| stats.subscribers as u64)],
+        &[(None, |(stats, _)| stats.subscribers as u64)],
     ),
     (
         "ringway_topics_subscriptions",
         "Subscriptions of all clients.",
         MetricType::GAUGE,
-        &[(None, |stats| stats.subscriptions as u64)],
+        &[(None, |(stats, _)| stats.subscriptions as u64)],
     ),
     (
         "ringway_topics_filters",
         "Different filters, each counted by each worker that has it.",
         MetricType::GAUGE,
-        &[(None, |stats| stats.filters as u64)],
+        &[(None, |(stats, _)| stats.filters as u64)],
     ),
     (
         "ringway_topics_retained_bytes",
         "Bytes that retained messages take; each worker counts them.",
         MetricType::GAUGE,
-        &[(None, |stats| stats.retained_bytes as u64)],
+        &[(None, |(stats, _)| stats.retained_bytes as u64)],
+    ),
+    (
+        "ringway_topics_lost_total",
+        "Messages that did not reach the subscribers of another worker, which was behind.",
+        MetricType::COUNTER,
+        &[(None, |(_, lost)| *lost)],
     ),
 ];
 
@@ -146,24 +153,15 @@ impl Exporter {
         if routes.is_empty() {
             return Vec::new();
         }
-        let mut families: Vec<MetricFamily> = OF_ROUTES
-            .iter()
-            .map(|(name, help, kind, values)| {
-                let metrics = routes.iter().flat_map(|(labels, stats)| {
-                    values.iter().map(move |(label, read)| {
-                        let value = stats.iter().map(|stats| read(stats)).sum();
-                        sample(*kind, &with(labels, *label), value)
-                    })
-                });
-                family(name, help, *kind, metrics.collect())
-            })
-            .collect();
+        let mut families = families_of(&OF_ROUTES, &routes);
         families.push(ping_seconds(&routes));
         families.push(family(
             "ringway_websocket_closed_total",
             "WebSockets that were closed, by the code of the close frame.",
             MetricType::COUNTER,
-            by_place(&routes, "code", &CLOSE_CLASSES, |stats, place| stats.closed[place].get()),
+            by_place(&routes, "code", &CloseCode::CLASSES, |stats, place| {
+                stats.closed[place].get()
+            }),
         ));
         let rules = Violation::ALL.map(Violation::name);
         families.push(family(
@@ -177,12 +175,12 @@ impl Exporter {
     }
 
     /// The routes that answer WebSockets: their labels, and what the workers have counted.
-    fn socket_routes(&self) -> Vec<SocketRoute<'_>> {
+    fn socket_routes(&self) -> Vec<Counted<&SocketStats>> {
         let mut found = Vec::new();
         for (listener, http) in &self.inventory.http {
-            for route in http.routes.iter().filter(|route| route.action.is_websocket()) {
+            for route in http.routes.iter().filter(|route| route.action.websocket().is_some()) {
                 let labels =
-                    [("listener", listener.name.clone()), ("route", route.name.to_string())];
+                    vec![("listener", listener.name.clone()), ("route", route.name.to_string())];
                 let stats = route.counters.used().filter_map(|stats| stats.used_sockets());
                 found.push((labels, stats.collect()));
             }
@@ -197,37 +195,17 @@ impl Exporter {
                 sets.push(set);
             }
         }
-        let stats: Vec<(&str, Vec<(TopicsStats, u64)>)> =
-            sets.iter().map(|set| (&*set.name, set.stats())).collect();
-        if stats.is_empty() {
+        let named = |set: &&Arc<TopicSet>| vec![("topics", set.name.to_string())];
+        let sets: Vec<Counted<OfTopics>> =
+            sets.iter().map(|set| (named(set), set.stats())).collect();
+        if sets.is_empty() {
             return Vec::new();
         }
-        let named = |name: &str| vec![("topics", name.to_owned())];
-        let mut families: Vec<MetricFamily> = OF_TOPICS
-            .iter()
-            .map(|(name, help, kind, values)| {
-                let metrics = stats.iter().flat_map(|(set, workers)| {
-                    values.iter().map(move |(label, read)| {
-                        let value = workers.iter().map(|(stats, _)| read(stats)).sum();
-                        sample(*kind, &with(&named(set), *label), value)
-                    })
-                });
-                family(name, help, *kind, metrics.collect())
-            })
-            .collect();
-        let lost = stats
-            .iter()
-            .map(|(set, workers)| counter(&named(set), workers.iter().map(|(_, lost)| lost).sum()));
-        families.push(family(
-            "ringway_topics_lost_total",
-            "Messages that did not reach the subscribers of another worker, which was behind.",
-            MetricType::COUNTER,
-            lost.collect(),
-        ));
-        let refused = stats.iter().flat_map(|(set, workers)| {
+        let mut families = families_of(&OF_TOPICS, &sets);
+        let refused = sets.iter().flat_map(|(labels, workers)| {
             Fault::CODES.iter().enumerate().map(move |(place, code)| {
                 let value = workers.iter().map(|(stats, _)| stats.refused[place]).sum();
-                counter(&with(&named(set), Some(("reason", code))), value)
+                counter(&with(labels, Some(("reason", code))), value)
             })
         });
         families.push(family(
@@ -240,7 +218,22 @@ impl Exporter {
     }
 }
 
-type SocketRoute<'a> = ([(&'static str, String); 2], Vec<&'a SocketStats>);
+/// The families of a table, for all things of a kind.
+fn families_of<T, B: Borrow<T>>(table: &[Told<T>], things: &[Counted<B>]) -> Vec<MetricFamily> {
+    let families = table.iter().map(|(name, help, kind, values)| {
+        let metrics = things.iter().flat_map(|(labels, workers)| {
+            values.iter().map(move |(label, read)| {
+                sample(
+                    *kind,
+                    &with(labels, *label),
+                    workers.iter().map(|one| read(one.borrow())).sum(),
+                )
+            })
+        });
+        family(name, help, *kind, metrics.collect())
+    });
+    families.collect()
+}
 
 fn with(
     labels: &[(&'static str, String)],
@@ -252,7 +245,7 @@ fn with(
 
 /// A counter for each place of an array, where it is not 0.
 fn by_place(
-    routes: &[SocketRoute<'_>],
+    routes: &[Counted<&SocketStats>],
     label: &'static str,
     names: &[&str],
     read: fn(&SocketStats, usize) -> u64,
@@ -269,7 +262,7 @@ fn by_place(
     metrics
 }
 
-fn ping_seconds(routes: &[SocketRoute<'_>]) -> MetricFamily {
+fn ping_seconds(routes: &[Counted<&SocketStats>]) -> MetricFamily {
     let metrics = routes.iter().map(|(labels, stats)| {
         let micros: u64 = stats.iter().map(|stats| stats.pong_micros.get()).sum();
         #[expect(clippy::cast_precision_loss, reason = "a sum of times, to be divided")]

@@ -8,12 +8,12 @@ use crate::proto::http::Fields;
 /// origins in lower case.
 #[must_use]
 pub fn is_allowed(fields: &Fields, same: bool, own: (&str, &str), others: &[Box<str>]) -> bool {
-    let mut origins = fields.iter().filter(|field| field.name.eq_ignore_ascii_case(b"origin"));
+    let mut origins = fields.all_named(b"origin");
     let Some(origin) = origins.next() else { return true };
     if origins.next().is_some() {
         return false;
     }
-    let Ok(origin) = std::str::from_utf8(origin.value) else { return false };
+    let Ok(origin) = std::str::from_utf8(origin) else { return false };
     let origin = origin.trim().to_ascii_lowercase();
     // A page by HTTP behind a proxy that ends TLS is of the same host all the same.
     let is_same = origin

@@ -170,9 +170,7 @@ impl<M: Clone + Cost> Queue<M> {
     }
 
     fn has_room(&self, message: &M, limits: QueueLimits) -> bool {
-        self.waiting.is_empty()
-            || self.waiting.len() < limits.messages
-                && self.bytes.saturating_add(message.cost()) <= limits.bytes
+        self.has_room_for(message.cost(), limits)
     }
 
     fn add(&mut self, message: &M) {

@@ -551,18 +551,8 @@ impl Http {
 
     /// The file that answers the present request.
     fn transfer(&mut self) -> Option<&mut Transfer> {
-        match &mut self.request.as_mut()?.responder {
-            Responder::File(transfer) => Some(transfer),
-            Responder::Proxy(_)
-            | Responder::Verify(_)
-            | Responder::Listing(_)
-            | Responder::Encoding(_)
-            | Responder::Echo(_)
-            | Responder::Handler(_)
-            | Responder::Socket(_)
-            | Responder::Publish(_)
-            | Responder::Done => None,
-        }
+        let Responder::File(transfer) = &mut self.request.as_mut()?.responder else { return None };
+        Some(transfer)
     }
 
     const fn reader_is_idle(&self) -> bool {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::websocket::{SocketService, WebSocketOptions};
+use super::websocket::WebSocketOptions;
 use crate::mem::Text;
 use crate::proto::http::status::reason;
 use crate::proto::http1::{HeadLimits, write};
@@ -24,7 +24,8 @@ use crate::service::http::route::Router;
 use crate::service::http::template::Template;
 use crate::session::lease::Lease;
 use crate::session::resources::{Folder, LineSink};
-use crate::session::stats_http::RouteCounters;
+use crate::session::stats_http::{RouteCounters, RouteStats};
+use crate::session::stats_websocket::SocketStats;
 use crate::session::topic_set::TopicSet;
 
 /// A listener of HTTP.
@@ -86,22 +87,7 @@ pub struct HttpOptions {
 impl HttpOptions {
     /// The topics of its routes.
     pub fn topics(&self) -> impl Iterator<Item = &Arc<TopicSet>> {
-        self.routes.iter().filter_map(|route| match &route.action {
-            RouteAction::WebSocket(socket) => match &socket.service {
-                SocketService::Topics { set, .. } => Some(set),
-                SocketService::Echo | SocketService::Relay { .. } | SocketService::Handler(_) => {
-                    None
-                }
-            },
-            RouteAction::Respond(_)
-            | RouteAction::Redirect { .. }
-            | RouteAction::Echo
-            | RouteAction::StatusPage
-            | RouteAction::WebSocketPage
-            | RouteAction::Files(_)
-            | RouteAction::Proxy(_)
-            | RouteAction::Handler(_) => None,
-        })
+        self.routes.iter().filter_map(|route| route.action.websocket()?.service.topics())
     }
 }
 
@@ -160,6 +146,11 @@ pub struct RouteOptions {
 }
 
 impl RouteOptions {
+    /// What a worker counts of its WebSockets.
+    pub(in crate::session) fn sockets(&self, worker: usize) -> Option<&SocketStats> {
+        self.counters.of(worker).map(RouteStats::sockets)
+    }
+
     /// Whether anything here may go by the client's address, or tell it.
     #[must_use]
     pub fn needs_source(&self) -> bool {
@@ -250,10 +241,11 @@ pub enum RouteAction {
 }
 
 impl RouteAction {
-    /// Whether WebSockets are answered.
+    /// The endpoint of WebSockets, if it is one.
     #[must_use]
-    pub const fn is_websocket(&self) -> bool {
-        matches!(self, Self::WebSocket(_))
+    pub const fn websocket(&self) -> Option<&WebSocketOptions> {
+        let Self::WebSocket(options) = self else { return None };
+        Some(options)
     }
 }
 

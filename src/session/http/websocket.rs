@@ -58,6 +58,15 @@ pub enum SocketService {
     Handler(usize),
 }
 
+impl SocketService {
+    /// Its topics, if it has any.
+    #[must_use]
+    pub const fn topics(&self) -> Option<&Arc<TopicSet>> {
+        let Self::Topics { set, .. } = self else { return None };
+        Some(set)
+    }
+}
+
 /// How messages are told apart on a connection to a server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RelayFormat {

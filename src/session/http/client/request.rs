@@ -99,51 +99,20 @@ impl Request {
 
     /// What a handler of the program has of it, if one answers it.
     pub(super) const fn handled(&self) -> Option<&Handled> {
-        match &self.responder {
-            Responder::Handler(handled) => Some(handled),
-            Responder::Proxy(_)
-            | Responder::Verify(_)
-            | Responder::Listing(_)
-            | Responder::Encoding(_)
-            | Responder::File(_)
-            | Responder::Echo(_)
-            | Responder::Socket(_)
-            | Responder::Publish(_)
-            | Responder::Done => None,
-        }
+        let Responder::Handler(handled) = &self.responder else { return None };
+        Some(handled)
     }
 
     /// The WebSocket that it has become, if it has.
     pub(super) const fn socket(&self) -> Option<&Socket> {
-        match &self.responder {
-            Responder::Socket(socket) => Some(socket),
-            Responder::Proxy(_)
-            | Responder::Verify(_)
-            | Responder::Listing(_)
-            | Responder::Encoding(_)
-            | Responder::File(_)
-            | Responder::Echo(_)
-            | Responder::Handler(_)
-            | Responder::Publish(_)
-            | Responder::Done => None,
-        }
+        let Responder::Socket(socket) = &self.responder else { return None };
+        Some(socket)
     }
 
     /// When the time is over that a handler of the program has for it, or there is something to do
     /// for a socket.
     pub(super) fn handled_until(&self) -> Option<Instant> {
-        match &self.responder {
-            Responder::Handler(handled) => handled.until,
-            Responder::Socket(socket) => socket.due(),
-            Responder::Publish(_)
-            | Responder::Proxy(_)
-            | Responder::Verify(_)
-            | Responder::Listing(_)
-            | Responder::Encoding(_)
-            | Responder::File(_)
-            | Responder::Echo(_)
-            | Responder::Done => None,
-        }
+        self.handled().and_then(|handled| handled.until).or_else(|| self.socket()?.due())
     }
 
     /// Whether a handler of the program answers it.
@@ -165,18 +134,8 @@ impl Request {
 
     /// Whether no read of a file is in flight for it.
     pub(in crate::session::http) fn is_quiet(&self) -> bool {
-        match &self.responder {
-            Responder::File(transfer) => transfer.is_quiet(),
-            Responder::Proxy(_)
-            | Responder::Verify(_)
-            | Responder::Listing(_)
-            | Responder::Encoding(_)
-            | Responder::Echo(_)
-            | Responder::Handler(_)
-            | Responder::Socket(_)
-            | Responder::Publish(_)
-            | Responder::Done => true,
-        }
+        let Responder::File(transfer) = &self.responder else { return true };
+        transfer.is_quiet()
     }
 
     /// Whether its client has given it up, and only a read of a file has to end.
@@ -198,18 +157,8 @@ impl Request {
 
     /// The exchange that answers it, if a server does.
     pub(in crate::session::http) const fn exchange(&self) -> Option<Key> {
-        match &self.responder {
-            Responder::Proxy(exchange) => Some(*exchange),
-            Responder::Echo(_)
-            | Responder::File(_)
-            | Responder::Verify(_)
-            | Responder::Encoding(_)
-            | Responder::Listing(_)
-            | Responder::Handler(_)
-            | Responder::Socket(_)
-            | Responder::Publish(_)
-            | Responder::Done => None,
-        }
+        let Responder::Proxy(exchange) = &self.responder else { return None };
+        Some(*exchange)
     }
 
     /// The record, with the bytes of the answer that compression has made.

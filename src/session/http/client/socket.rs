@@ -37,7 +37,6 @@ use crate::service::CloseReason;
 use crate::session::SocketStats;
 use crate::session::context::Context;
 use crate::session::http::deflate::Deflate;
-use crate::session::http::options::RouteAction;
 use crate::session::http::websocket::WebSocketOptions;
 
 /// Bytes that are read from one socket in one turn. What is left is read in the next one.
@@ -132,22 +131,24 @@ impl Socket {
 impl Http {
     /// The options of a socket's route.
     fn socket_options(&self, socket: &Socket) -> Option<&WebSocketOptions> {
-        match &self.options.routes.get(socket.route)?.action {
-            RouteAction::WebSocket(options) => Some(options),
-            RouteAction::Respond(_)
-            | RouteAction::Redirect { .. }
-            | RouteAction::Echo
-            | RouteAction::StatusPage
-            | RouteAction::WebSocketPage
-            | RouteAction::Files(_)
-            | RouteAction::Proxy(_)
-            | RouteAction::Handler(_) => None,
-        }
+        self.options.routes.get(socket.route)?.action.websocket()
     }
 
     fn socket_stats<D>(&self, context: &Context<D>, socket: &Socket) -> Option<&SocketStats> {
-        let route = self.options.routes.get(socket.route)?;
-        Some(route.counters.of(context.options.worker)?.sockets())
+        self.options.routes.get(socket.route)?.sockets(context.options.worker)
+    }
+
+    /// A message has gone, or a part of one: so many bytes, and so many of them on the wire.
+    fn count_sent<D>(
+        &self,
+        context: &Context<D>,
+        socket: &Socket,
+        messages: u64,
+        (bytes, wire): (usize, usize),
+    ) {
+        if let Some(stats) = self.socket_stats(context, socket) {
+            stats.note_sent(messages, (bytes, wire));
+        }
     }
 
     /// Where this connection's frames are written to.
@@ -298,18 +299,8 @@ impl Http {
             Wire::Http1(_) => self.request.as_mut(),
             Wire::Http2(many) => many.requests.get_mut(stream)?.request.as_mut(),
         };
-        match &mut request?.responder {
-            Responder::Socket(socket) => Some(socket),
-            Responder::Proxy(_)
-            | Responder::Verify(_)
-            | Responder::Listing(_)
-            | Responder::Encoding(_)
-            | Responder::File(_)
-            | Responder::Echo(_)
-            | Responder::Handler(_)
-            | Responder::Publish(_)
-            | Responder::Done => None,
-        }
+        let Responder::Socket(socket) = &mut request?.responder else { return None };
+        Some(socket)
     }
 
     /// A socket is ended by force: its peer does not close it.

@@ -207,11 +207,7 @@ impl Http {
         payload: usize,
     ) {
         socket.times.active = context.now();
-        if let Some(stats) = self.socket_stats(context, socket) {
-            stats.sent.add(1);
-            stats.sent_bytes.add(payload as u64);
-            stats.sent_wire_bytes.add(frame.bytes().len() as u64);
-        }
+        self.count_sent(context, socket, 1, (payload, frame.bytes().len()));
         let mut frames = self.frames(context);
         if frame.bytes().len() < SLICE_MIN {
             frames.bytes().extend_from_slice(frame.bytes());

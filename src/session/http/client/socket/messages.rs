@@ -81,7 +81,7 @@ struct Tally {
     bytes: u64,
     wire: u64,
     echoed: u64,
-    echoed_bytes: u64,
+    echoed_bytes: usize,
 }
 
 impl Http {
@@ -130,9 +130,7 @@ impl Http {
             stats.received.add(tally.messages);
             stats.received_bytes.add(tally.bytes);
             stats.received_wire_bytes.add(tally.wire);
-            stats.sent.add(tally.echoed);
-            stats.sent_bytes.add(tally.echoed_bytes);
-            stats.sent_wire_bytes.add(tally.echoed_bytes);
+            stats.note_sent(tally.echoed, (tally.echoed_bytes, tally.echoed_bytes));
         }
         result
     }
@@ -163,8 +161,8 @@ impl Http {
             }
             if let Some(start) = frame_to_echo(socket, &part, bytes) {
                 back.push(bytes, start, part.payload.end);
-                let len = part.payload.len() as u64;
-                tally.bytes += len;
+                let len = part.payload.len();
+                tally.bytes += len as u64;
                 (tally.echoed, tally.echoed_bytes) = (tally.echoed + 1, tally.echoed_bytes + len);
                 return Ok(count);
             }
@@ -269,11 +267,7 @@ impl Http {
         let payload = std::mem::replace(&mut gathered.page, context.pages.take());
         gathered.len = 0;
         let payload = context.pages.seal(payload);
-        if let Some(stats) = self.socket_stats(context, socket) {
-            stats.sent.add(u64::from(part.last));
-            stats.sent_bytes.add(payload.len() as u64);
-            stats.sent_wire_bytes.add(payload.len() as u64);
-        }
+        self.count_sent(context, socket, part.last.into(), (payload.len(), payload.len()));
         let mut frames = self.frames(context);
         write::head(opcode, (part.last, false), payload.len(), frames.bytes());
         frames.slice(payload);
@@ -331,11 +325,7 @@ impl Http {
         let deflate = socket.deflate.as_mut();
         let compressed = deflate.and_then(|deflate| deflate.deflate(payload, compression));
         let on_wire = compressed.as_deref().unwrap_or(payload);
-        if let Some(stats) = self.socket_stats(context, socket) {
-            stats.sent.add(1);
-            stats.sent_bytes.add(payload.len() as u64);
-            stats.sent_wire_bytes.add(on_wire.len() as u64);
-        }
+        self.count_sent(context, socket, 1, (payload.len(), on_wire.len()));
         let mut frames = self.frames(context);
         let is_compressed = compressed.is_some();
         write::frame(kind.opcode(), (true, is_compressed), on_wire, None, frames.bytes());

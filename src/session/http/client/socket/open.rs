@@ -17,7 +17,7 @@ use crate::session::context::Context;
 use crate::session::http::client::Http;
 use crate::session::http::client::request::{Request, Responder};
 use crate::session::http::deflate::Deflate;
-use crate::session::http::options::{RouteAction, RouteOptions};
+use crate::session::http::options::RouteOptions;
 use crate::session::http::state::Output;
 use crate::session::http::websocket::{Origins, SocketService, WebSocketOptions};
 
@@ -118,7 +118,7 @@ impl Http {
         if !self.admits_page(head, options) {
             return Err(Refused { status: 403, reason: "websocket_origin" });
         }
-        let deflate = self.agree_on_deflate(context, head, options)?;
+        let deflate = Self::agree_on_deflate(context, head, (route, options))?;
         let offered = || handshake::subprotocols(&head.fields);
         Ok(match &options.service {
             SocketService::Echo => {
@@ -167,14 +167,11 @@ impl Http {
     }
 
     fn agree_on_deflate<D: Driver>(
-        &self,
         context: &Context<D>,
         head: &RequestHead,
-        options: &WebSocketOptions,
+        (route, options): (&RouteOptions, &WebSocketOptions),
     ) -> Result<Option<Answer>, Refused> {
-        let named = |name: &[u8]| name.eq_ignore_ascii_case(handshake::EXTENSIONS);
-        let lines =
-            || head.fields.iter().filter(|field| named(field.name)).map(|field| field.value);
+        let lines = || head.fields.all_named(handshake::EXTENSIONS);
         let Some(own) = &options.deflate else { return Ok(None) };
         // What many subscribers get is compressed once for all of them, with no window of theirs.
         let is_shared = matches!(options.service, SocketService::Topics { .. });
@@ -188,10 +185,8 @@ impl Http {
         if cost == 0 || context.http.compression.has_takeover_room(cost) {
             return Ok(found);
         }
-        if let Some(route) = self.options.routes.iter().find(|route| is_of(route, options))
-            && let Some(stats) = route.counters.of(context.options.worker)
-        {
-            stats.sockets().takeover_refused.add(1);
+        if let Some(stats) = route.sockets(context.options.worker) {
+            stats.takeover_refused.add(1);
         }
         policy.context_takeover = false;
         extension::accept(lines(), &policy).map_err(invalid)
@@ -217,9 +212,9 @@ impl Http {
         context.http.spare_answers.give(response);
         let place = told.route.unwrap_or_default();
         self.finish_request(context, head, &told);
-        if let Some(stats) = route.counters.of(context.options.worker) {
-            stats.sockets().opened.add(1);
-            stats.sockets().active.increment();
+        if let Some(stats) = route.sockets(context.options.worker) {
+            stats.opened.add(1);
+            stats.active.increment();
         }
         let deflate = agreed.deflate.zip(options.deflate).map(|(answer, own)| {
             let compression = &mut context.http.compression;
@@ -250,11 +245,6 @@ impl Http {
 fn known_subprotocol(head: &RequestHead, options: &WebSocketOptions) -> Option<Box<str>> {
     let known = |one: &[u8]| options.subprotocols.iter().find(|own| own.as_bytes() == one);
     handshake::subprotocols(&head.fields).find_map(known).cloned()
-}
-
-/// Whether an endpoint is that of a route.
-fn is_of(route: &RouteOptions, options: &WebSocketOptions) -> bool {
-    matches!(&route.action, RouteAction::WebSocket(own) if std::ptr::eq(&raw const **own, options))
 }
 
 /// What the answer to a handshake says.

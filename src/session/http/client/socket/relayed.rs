@@ -196,11 +196,7 @@ impl Http {
             return self.send_message(context, socket, Kind::Binary, &buf);
         }
         socket.times.active = context.now();
-        if let Some(stats) = self.socket_stats(context, socket) {
-            stats.sent.add(1);
-            stats.sent_bytes.add(buf.len() as u64);
-            stats.sent_wire_bytes.add(buf.len() as u64);
-        }
+        self.count_sent(context, socket, 1, (buf.len(), buf.len()));
         let mut frames = self.frames(context);
         write::head(Opcode::Binary, (true, false), buf.len(), frames.bytes());
         frames.slice(buf);

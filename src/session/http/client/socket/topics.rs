@@ -167,7 +167,7 @@ impl Http {
             match subscriber.queue.take() {
                 Some(Taken::Message(frame)) => {
                     socket.times.active = context.now();
-                    self.count_delivery(context, socket, &frame);
+                    self.count_sent(context, socket, 1, (frame.len(), frame.len()));
                     let mut frames = self.frames(context);
                     frames.slice(frame);
                     frames.finish();
@@ -182,14 +182,6 @@ impl Http {
                 }
                 None => return,
             }
-        }
-    }
-
-    fn count_delivery<D: Driver>(&self, context: &Context<D>, socket: &Socket, frame: &Buf) {
-        if let Some(stats) = self.socket_stats(context, socket) {
-            stats.sent.add(1);
-            stats.sent_bytes.add(frame.len() as u64);
-            stats.sent_wire_bytes.add(frame.len() as u64);
         }
     }
 
@@ -214,13 +206,10 @@ impl Http {
         if is_free && subscriber.queue.is_empty() {
             socket.times.active = now;
             let (frame, route) = (frame.clone(), socket.route);
-            if let Some(route) = self.options.routes.get(route)
-                && let Some(stats) = route.counters.of(context.options.worker)
-            {
-                let (stats, len) = (stats.sockets(), frame.len() as u64);
-                stats.sent.add(1);
-                stats.sent_bytes.add(len);
-                stats.sent_wire_bytes.add(len);
+            let route = self.options.routes.get(route);
+            let stats = route.and_then(|route| route.sockets(context.options.worker));
+            if let Some(stats) = stats {
+                stats.note_sent(1, (frame.len(), frame.len()));
             }
             let Context { pages, .. } = context;
             self.io.buffer.finish(pages, &mut self.io.stream);
