@@ -33,7 +33,7 @@ mod websocket;
 pub use self::answer::{Answer, AnswerError};
 pub use self::blocking::{BlockingAnswer, BlockingBody, blocking_body, collect};
 pub(crate) use self::exchange::{HandlerExchange, SpareExchange};
-pub use self::factories::HttpHandlers;
+pub use self::factories::{HttpHandlers, WebSocketHandlers};
 pub use self::http::{BodyReceiver, HttpHandler, HttpRequest, Reading};
 pub use self::response::{InvalidField, Response, Trailers};
 pub(crate) use self::shared::{Ending, Host, Look, Said, Takes, Work};
@@ -42,7 +42,7 @@ pub(crate) use self::websocket::{
 };
 pub use self::websocket::{
     Message, Opened, Prepared, SendError, SlowMembers, WebSocketGroup, WebSocketHandler,
-    WebSocketHandlers, WebSocketReceiver, WebSocketSender,
+    WebSocketReceiver, WebSocketSender,
 };
 pub use crate::service::handler::{Handler, Kind, Refusal, Request};
 pub(crate) use crate::service::handler::{Panicked, contain};

@@ -6,16 +6,13 @@
 //! | `prepared` | a message for many sockets |
 //! | `group` | sockets that get the same messages |
 //! | `exchange` | the worker's side of a socket |
-//! | `factories` | handlers by name |
 
 mod exchange;
-mod factories;
 mod group;
 mod prepared;
 mod sender;
 
 pub(crate) use self::exchange::{Accepted, Opening, SocketExchange};
-pub use self::factories::WebSocketHandlers;
 pub use self::group::{SlowMembers, WebSocketGroup};
 pub(crate) use self::prepared::Frame;
 pub use self::prepared::Prepared;
