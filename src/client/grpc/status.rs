@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use percent_encoding::percent_decode;
+
 use super::Metadata;
 use crate::proto::http::Fields;
 use crate::service::grpc::{self, Code, DETAILS, decode_binary};
@@ -29,7 +31,7 @@ impl CallStatus {
     /// What fields say, if they say a status.
     pub(super) fn of_fields(fields: &Fields) -> Option<Self> {
         let code = grpc::status_of(fields)?;
-        let message = fields.get_named(grpc::MESSAGE).map(percent_decode).unwrap_or_default();
+        let message = fields.get_named(grpc::MESSAGE).map(text_of).unwrap_or_default();
         let details = fields.get_named(DETAILS).and_then(decode_binary).unwrap_or_default();
         Some(Self { code, message, details, metadata: Metadata::of_fields(fields) })
     }
@@ -52,20 +54,8 @@ impl fmt::Display for CallStatus {
 }
 
 /// The text of `grpc-message`. What is no escape stands for itself.
-fn percent_decode(value: &[u8]) -> String {
-    let mut bytes = Vec::with_capacity(value.len());
-    let mut rest = value;
-    while let Some((&byte, tail)) = rest.split_first() {
-        let escaped = tail.get(..2).filter(|_| byte == b'%').and_then(|digits| {
-            let digits = std::str::from_utf8(digits).ok()?;
-            // `from_str_radix` would take a sign.
-            let are_digits = digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-            u8::from_str_radix(digits, 16).ok().filter(|_| are_digits)
-        });
-        bytes.push(escaped.unwrap_or(byte));
-        rest = if escaped.is_some() { tail.get(2..).unwrap_or_default() } else { tail };
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
+fn text_of(value: &[u8]) -> String {
+    percent_decode(value).decode_utf8_lossy().into_owned()
 }
 
 #[cfg(test)]
@@ -85,7 +75,7 @@ mod tests {
             ("%zz", "%zz"),
             ("%ff", "\u{fffd}"),
         ] {
-            assert_eq!(percent_decode(text.as_bytes()), expected, "{text}");
+            assert_eq!(text_of(text.as_bytes()), expected, "{text}");
         }
     }
 

@@ -22,6 +22,8 @@ pub use self::code::{Code, CodeSet};
 pub use self::deadline::{parse_timeout, set_timeout, timeout_of};
 pub use self::messages::{BadMessages, CallMessages};
 pub use self::web::{NotBase64, WebCall};
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+
 use crate::proto::http::{Digits, Fields, Known, Method, RequestHead};
 
 /// The field with the status of a call: in trailers, or, where there is nothing else, in the head.
@@ -77,17 +79,13 @@ pub fn describe(code: Code, message: &str, fields: &mut Fields) {
 /// Bytes of what is said of a status at most: it is in a head, which no window holds back.
 const MESSAGE_MAX: usize = 1024;
 
-/// Printable ASCII stays, but for `%`.
+/// What is escaped: printable ASCII stays, but for `%`.
+const ESCAPED: &AsciiSet = &CONTROLS.add(b'%');
+
 fn write_message(message: &str, out: &mut Vec<u8>) {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     let end = (0..=MESSAGE_MAX.min(message.len())).rev().find(|at| message.is_char_boundary(*at));
-    for byte in message[..end.unwrap_or(0)].bytes() {
-        if matches!(byte, b' '..=b'~') && byte != b'%' {
-            out.push(byte);
-        } else {
-            let digit = |half: u8| DIGITS[usize::from(half & 15)];
-            out.extend_from_slice(&[b'%', digit(byte >> 4), digit(byte)]);
-        }
+    for part in utf8_percent_encode(&message[..end.unwrap_or(0)], ESCAPED) {
+        out.extend_from_slice(part.as_bytes());
     }
 }
 

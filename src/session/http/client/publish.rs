@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use percent_encoding::percent_decode_str;
+
 use super::Http;
 use super::request::{Request, Responder};
 use crate::proto::http::{Known, Method, RequestHead};
@@ -189,24 +191,7 @@ fn asked(head: &RequestHead) -> Result<(Vec<u8>, bool), TopicError> {
 
 /// A value of a query (WHATWG URL, section 5.1).
 fn decoded(text: &str) -> Vec<u8> {
-    let bytes = text.as_bytes();
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(byte) = bytes.get(at) {
-        let digits = bytes.get(at + 1..at + 3).and_then(|two| std::str::from_utf8(two).ok());
-        let digits = digits.filter(|two| two.bytes().all(|one| one.is_ascii_hexdigit()));
-        let escaped = digits.and_then(|two| u8::from_str_radix(two, 16).ok());
-        match (*byte, escaped) {
-            (b'%', Some(value)) => {
-                out.push(value);
-                at += 2;
-            }
-            (b'+', _) => out.push(b' '),
-            (byte, _) => out.push(byte),
-        }
-        at += 1;
-    }
-    out
+    percent_decode_str(&text.replace('+', " ")).collect()
 }
 
 #[cfg(test)]
