@@ -24,8 +24,6 @@ use super::extension::{Parameters, WINDOW_BITS_MAX, WINDOW_BITS_MIN};
 const TABLE_BITS: u32 = 14;
 /// Bytes that a context takes in at once, if its window is smaller.
 const PIECE_MIN: usize = 4096;
-/// Inflaters that a codec keeps for messages whose parts come at different times.
-const SPARES_MAX: usize = 4;
 
 /// How hard the encoder looks for matches.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -79,7 +77,6 @@ pub struct Codec {
     table: Table,
     block: Block,
     inflater: Inflater,
-    spares: Vec<Inflater>,
 }
 
 impl Default for Codec {
@@ -92,12 +89,7 @@ impl Codec {
     /// A codec. It takes about 250 KiB once it has compressed a large message.
     #[must_use]
     pub fn new() -> Self {
-        Self {
-            table: Table::new(TABLE_BITS),
-            block: Block::new(),
-            inflater: Inflater::new(),
-            spares: Vec::with_capacity(SPARES_MAX),
-        }
+        Self { table: Table::new(TABLE_BITS), block: Block::new(), inflater: Inflater::new() }
     }
 
     /// Appends the compressed message to `out`. `window_bits` (8 to 15) is what the direction may
@@ -124,20 +116,6 @@ impl Codec {
         out: &mut Vec<u8>,
     ) -> Result<(), InflateError> {
         self.inflater.inflate(parts, max, out)
-    }
-
-    /// An inflater for one message whose parts come at different times, while other connections use
-    /// the codec. It takes up to [`Inflater::MEMORY_MAX`] bytes.
-    #[must_use]
-    pub fn lend(&mut self) -> Inflater {
-        self.spares.pop().unwrap_or_default()
-    }
-
-    /// Takes back what was lent. A few are kept for the next messages.
-    pub fn give_back(&mut self, inflater: Inflater) {
-        if self.spares.len() < SPARES_MAX && !inflater.has_takeover() {
-            self.spares.push(inflater);
-        }
     }
 }
 

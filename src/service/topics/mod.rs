@@ -39,7 +39,7 @@ use std::hash::Hash;
 pub use self::fault::Fault;
 pub use self::format::{ClientMessage, Command, Format, ID_BYTES_MAX, ID_MAX, Id, Reply, encode};
 pub use self::name::{Filter, SEGMENTS_MAX, TOPIC_BYTES_MAX, Topic, TopicError, WILDCARDS_MAX};
-pub use self::publication::{DATA_DEPTH_MAX, Encoded, Publication};
+pub use self::publication::{DATA_DEPTH_MAX, Publication};
 pub use self::queue::{
     CLOSE_TOO_SLOW, Cost, Policy, Pushed, QUEUE_BYTES, QUEUE_MAX, Queue, QueueLimits, Taken,
 };
@@ -266,9 +266,9 @@ impl<K: Copy + Debug> Hub<K> {
         count
     }
 
-    /// All retained publications, by topic: for a hub that is made later than others, which
-    /// delivers them.
-    pub fn retained(&self) -> impl Iterator<Item = &Publication> {
+    /// All retained publications, by topic.
+    #[cfg(test)]
+    fn retained(&self) -> impl Iterator<Item = &Publication> {
         self.retained.all()
     }
 

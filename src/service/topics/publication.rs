@@ -6,7 +6,7 @@ use serde::de::IgnoredAny;
 
 use super::binary;
 use super::fault::Fault;
-use super::format::{Command, Format};
+use super::format::Command;
 use super::name::{Topic, TopicError};
 use super::queue::Cost;
 use crate::mem::Text;
@@ -139,28 +139,6 @@ pub(super) fn depth(json: &[u8]) -> usize {
     most
 }
 
-/// The encodings of one publication on one worker, each made when the first subscriber needs it.
-#[derive(Debug)]
-pub struct Encoded<'p, H> {
-    publication: &'p Publication,
-    made: [Option<H>; Format::ALL.len()],
-}
-
-impl<'p, H> Encoded<'p, H> {
-    /// Nothing is made yet.
-    #[must_use]
-    pub const fn new(publication: &'p Publication) -> Self {
-        Self { publication, made: [None, None] }
-    }
-
-    /// The encoding for subscribers of a format; `make` makes it of the publication, the first
-    /// time.
-    pub fn get(&mut self, format: Format, make: impl FnOnce(&Publication, Format) -> H) -> &H {
-        let place = &mut self.made[format.index()];
-        place.get_or_insert_with(|| make(self.publication, format))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -206,20 +184,5 @@ mod tests {
             Publication::new(b"a/+", &b""[..], true).unwrap_err(),
             TopicError::WildcardInTopic
         );
-    }
-
-    #[test]
-    fn an_encoding_is_made_once() {
-        let publication = publication(b"1");
-        let mut encoded = Encoded::new(&publication);
-        let mut made = 0;
-        for format in [Format::Json, Format::Binary, Format::Json, Format::Binary] {
-            let text = encoded.get(format, |_, format| {
-                made += 1;
-                format.subprotocol()
-            });
-            assert_eq!(*text, format.subprotocol());
-        }
-        assert_eq!(made, 2);
     }
 }

@@ -124,6 +124,7 @@ impl Retained {
     }
 
     /// All that is kept, by topic.
+    #[cfg(test)]
     pub(super) fn all(&self) -> impl Iterator<Item = &Publication> {
         self.by_topic.iter().filter(|one| !one.is_end()).map(|one| &one.0)
     }

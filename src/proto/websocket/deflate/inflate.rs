@@ -96,10 +96,6 @@ impl Inflater {
         self.history.capacity()
     }
 
-    pub(super) const fn has_takeover(&self) -> bool {
-        self.has_takeover
-    }
-
     /// A whole message: appends what its parts stand for, at most `max` bytes.
     ///
     /// # Errors
