@@ -60,6 +60,7 @@ const TABLES: &[&str] = &[
     "rate_limit",
     "client_certificate",
     "websocket",
+    "websocket_inspect",
     "request_headers",
     "response_headers",
 ];

@@ -20,8 +20,8 @@ pub use self::http::{
     Coding, Compression, EjectOptions, FilesOptions, Forwarded, GrpcCheck, HalfClose, HashOn,
     HeaderCondition, HeaderEdits, HealthKind, HealthOptions, HostHeader, HostPattern, Http2Options,
     HttpCheck, HttpOptions, HttpUpstream, Origins, PathPattern, RateKey, RateLimit, RelayFormat,
-    RetryOn, Route, ServerProtocol, ServerShare, Symlinks, TryFile, UnderscoreHeaders, Users,
-    WebSocketOptions, WebSocketService,
+    RetryOn, Route, ServerProtocol, ServerShare, SocketLimits, Symlinks, TryFile,
+    UnderscoreHeaders, Users, WebSocketOptions, WebSocketService,
 };
 pub use self::place::{Finding, Place, report};
 pub use self::report::{Diagnostic, Report, Severity};

@@ -8,7 +8,7 @@ use super::http::schema::{
     ACCESS_LOG, AUTH, CLIENT_CERTIFICATE, EJECT, HEALTH, RATE_LIMIT, REQUEST_HEADERS,
     RESPONSE_HEADERS, ROUTE, SERVER,
 };
-use super::http::websocket::WEBSOCKET;
+use super::http::websocket::{WEBSOCKET, WEBSOCKET_INSPECT};
 use super::tls::{ADMIN_TLS, LISTENER_TLS, UPSTREAM_TLS};
 use super::topics::TOPICS;
 use super::{
@@ -38,6 +38,7 @@ pub const KEYS: &[TableKeys] = &[
     RESPONSE_HEADERS,
     RATE_LIMIT,
     AUTH,
+    WEBSOCKET_INSPECT,
     WEBSOCKET,
     LISTENER_TLS,
     CLIENT_CERTIFICATE,

@@ -2,6 +2,7 @@
 
 use crate::proto::websocket::{CloseCode, Violation};
 use crate::runtime::{Counter, Gauge};
+use crate::service::http::record::Inspected;
 
 /// One route's sockets, of one worker.
 #[derive(Debug)]
@@ -73,6 +74,19 @@ impl SocketStats {
         self.sent.add(messages);
         self.sent_bytes.add(bytes as u64);
         self.sent_wire_bytes.add(wire as u64);
+    }
+
+    /// What was seen of a WebSocket on its way through a proxy, where messages are not inflated.
+    pub fn note_inspected(&self, inspected: &Inspected) {
+        let Inspected { from_client, from_server, pongs, pong_time, closed, violation } = inspected;
+        self.received.add(from_client.messages);
+        self.received_wire_bytes.add(from_client.bytes);
+        self.sent.add(from_server.messages);
+        self.sent_wire_bytes.add(from_server.bytes);
+        self.pongs.add(*pongs);
+        self.pong_micros.add(u64::try_from(pong_time.as_micros()).unwrap_or(u64::MAX));
+        closed.iter().for_each(|code| self.close(*code));
+        violation.iter().for_each(|violation| self.violate(*violation));
     }
 
     /// A client has broken a rule.

@@ -1744,6 +1744,7 @@ fn values_of_routes_arrive_where_they_belong() {
         total_timeout: Some(Duration::from_secs(60)),
         grpc_web: true,
         grpc_message_max: Some(4 << 20),
+        websocket_inspect: None,
         access: AccessLists {
             allow: vec!["::/0".parse().unwrap()],
             deny: vec!["::1/128".parse().unwrap()],
@@ -1822,6 +1823,7 @@ fn values_of_routes_arrive_where_they_belong() {
         total_timeout: None,
         grpc_web: false,
         grpc_message_max: None,
+        websocket_inspect: None,
         access: AccessLists::default(),
         rate_limit: None,
         auth: None,

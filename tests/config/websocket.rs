@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ringway::config::{
-    self, Config, Difference, HealthKind, Origins, QueuePolicy, RelayFormat, Topics,
+    self, Config, Difference, HealthKind, Origins, QueuePolicy, RelayFormat, SocketLimits, Topics,
     WebSocketOptions, WebSocketService,
 };
 
@@ -62,13 +62,29 @@ websocket = { service = "relay", upstream = "relayed", relay_format = "lines", i
 
 [[listener.route]]
 name = "handler"
+path = "/handler"
 websocket = { service = "handler", handler = "own", message_rate = 5, drain_code = 1000 }
+
+[[listener.route]]
+name = "looked-at"
+host = "a.example"
+proxy = "origins"
+websocket_inspect = { message_max = "64KiB", frame_max = "2KiB", message_rate = 9, message_burst = 4, ping_interval = "off", idle_timeout = "2m", close_timeout = "1m" }
+
+[[listener.route]]
+name = "looked-at-by-default"
+host = "b.example"
+proxy = "origins"
+[listener.route.websocket_inspect]
 
 [upstream.relayed]
 servers = "10.0.0.3:1"
 connect_timeout = "1s"
 balance = "source_hash"
 health = {}
+
+[upstream.origins]
+servers = "10.0.0.4:1"
 
 [topics.z]
 [topics.a-b]
@@ -100,12 +116,14 @@ fn values_of_endpoints_arrive_where_they_belong() {
             same: true,
             others: ["https://example.com", "http://[::1]:8080"].map(str::to_owned).to_vec(),
         },
-        message_max: 1 << 30,
-        frame_max: 1,
-        message_rate: Some((1_000_000, 1)),
-        ping_interval: Some(Duration::from_secs(1)),
-        idle_timeout: Some(Duration::from_secs(86_400)),
-        close_timeout: Duration::from_millis(100),
+        limits: SocketLimits {
+            message_max: 1 << 30,
+            frame_max: 1,
+            message_rate: Some((1_000_000, 1)),
+            ping_interval: Some(Duration::from_secs(1)),
+            idle_timeout: Some(Duration::from_secs(86_400)),
+            close_timeout: Duration::from_millis(100),
+        },
         deflate: false,
         deflate_min: 1 << 20,
         deflate_level: 9,
@@ -120,10 +138,13 @@ fn values_of_endpoints_arrive_where_they_belong() {
     // The table that stands first is the first, whatever its name.
     let expected = WebSocketOptions {
         origins: Origins::Any,
-        message_max: 1 << 10,
-        frame_max: 1 << 10,
-        ping_interval: None,
-        idle_timeout: Some(Duration::from_secs(1)),
+        limits: SocketLimits {
+            message_max: 1 << 10,
+            frame_max: 1 << 10,
+            ping_interval: None,
+            idle_timeout: Some(Duration::from_secs(1)),
+            ..SocketLimits::default()
+        },
         ..WebSocketOptions::new(service(1, false, true))
     };
     assert_eq!(*topics, expected);
@@ -134,16 +155,28 @@ fn values_of_endpoints_arrive_where_they_belong() {
     assert_eq!(*readers, expected);
     let format = RelayFormat::Lines;
     let expected = WebSocketOptions {
-        idle_timeout: None,
+        limits: SocketLimits { idle_timeout: None, ..SocketLimits::default() },
         ..WebSocketOptions::new(WebSocketService::Relay { upstream: 0, format })
     };
     assert_eq!(*relay, expected);
     let expected = WebSocketOptions {
-        message_rate: Some((5, 5)),
+        limits: SocketLimits { message_rate: Some((5, 5)), ..SocketLimits::default() },
         drain_code: 1000,
         ..WebSocketOptions::new(WebSocketService::Handler("own".to_owned()))
     };
     assert_eq!(*handler, expected);
+    let routes = &config.listeners[0].service.http().unwrap().routes;
+    let inspected: Vec<_> =
+        routes.iter().filter_map(|route| route.websocket_inspect.as_ref()).collect();
+    let expected = SocketLimits {
+        message_max: 64 << 10,
+        frame_max: 2 << 10,
+        message_rate: Some((9, 4)),
+        ping_interval: None,
+        idle_timeout: Some(Duration::from_secs(120)),
+        close_timeout: Duration::from_secs(60),
+    };
+    assert_eq!(inspected, [&expected, &SocketLimits::default()]);
     let expected = Topics {
         name: "a-b".to_owned(),
         message_max: 16 << 20,
@@ -171,7 +204,7 @@ fn a_relay_is_a_tcp_proxy_to_its_servers() {
     let http = config.listeners[0].service.http().expect("HTTP");
     assert_eq!(
         (http.upstreams().count(), http.origins().count(), http.relayed().count()),
-        (1, 0, 1)
+        (3, 2, 1)
     );
     // One that has both kinds of routes has the keys of both.
     let both = UNUSUAL.replace(
@@ -190,6 +223,9 @@ fn a_relay_is_a_tcp_proxy_to_its_servers() {
 fn the_keys_of_endpoints_are_written_that_apply() {
     let tree: toml::Table = good(UNUSUAL).to_toml().parse().expect("TOML");
     let routes = tree["listener"][0]["route"].as_array().expect("routes");
+    let (routes, inspecting) = routes.split_at(5);
+    assert_eq!(inspecting[0]["websocket_inspect"]["message_burst"].as_integer(), Some(4));
+    assert_eq!(inspecting[1]["websocket_inspect"]["idle_timeout"].as_str(), Some("75s"));
     let table = [
         ("service", [true; 5]),
         ("topics", [false, true, true, false, false]),
@@ -312,6 +348,12 @@ subprotocols = ["a", "b", "a"]
                           ^^^
 error: `subprotocols`: "a" is there already
 help: remove it
+
+[[listener.route]] # echo
+websocket_inspect = {}
+^^^^^^^^^^^^^^^^^
+error: `websocket_inspect` is for a route with `proxy`
+help: remove it: this route has `websocket`
 
 [listener.route.websocket] # relay
 origins = ["same", "*"]

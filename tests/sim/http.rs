@@ -49,7 +49,7 @@ pub(crate) fn listener(upstream: usize) -> HttpOptions {
             },
         ),
         ("/status", RouteAction::StatusPage),
-        ("/", RouteAction::Proxy(ProxyOptions { upstream, rewrite: None })),
+        ("/", RouteAction::Proxy(ProxyOptions { upstream, rewrite: None, inspect: None })),
     ];
     let paths = actions.iter().map(|(path, _)| RouteMatch {
         path: PathMatch::Prefix((*path).into()),

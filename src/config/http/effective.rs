@@ -17,7 +17,7 @@ use super::{
     AccessLists, AccessLog, AccessLogFormat, AccessLogTarget, Action, Auth, CertificateCondition,
     EjectOptions, FilesOptions, HashOn, HeaderEdits, HealthKind, HealthOptions, HostHeader,
     HostPattern, HttpOptions, HttpUpstream, Origins, PathPattern, RateKey, RateLimit, RetryOn,
-    Route, ServerShare, Users, WebSocketOptions, WebSocketService,
+    Route, ServerShare, SocketLimits, Users, WebSocketOptions, WebSocketService,
 };
 
 /// A line: a key and its value.
@@ -151,6 +151,8 @@ pub(in super::super) fn route(route: &Route, config: &Config) -> Vec<Line> {
     rest.extend(access_lists(&route.access));
     rest.extend(route.rate_limit.as_ref().map(|limit| ("rate_limit", rate_limit(limit))));
     rest.extend(route.auth.as_ref().map(|item| ("auth", auth(item))));
+    let inspect = route.websocket_inspect.as_ref();
+    rest.extend(inspect.map(|limits| ("websocket_inspect", values(socket_limits(limits)))));
     let certificate = route.client_certificate.as_ref();
     rest.extend(certificate.map(|item| ("client_certificate", certificate_condition(item))));
     let applies = |key: &str| actions_of(key).is_none_or(|actions| actions.contains(&chosen));
@@ -235,18 +237,9 @@ fn websocket(options: &WebSocketOptions, config: &Config) -> Value {
     if service.has("subprotocols") {
         lines.push(("subprotocols", list(options.subprotocols.iter().cloned())));
     }
-    let (rate, burst) = options.message_rate.unzip();
+    lines.push(("origins", origins(&options.origins)));
+    lines.extend(socket_limits(&options.limits));
     lines.extend([
-        ("origins", origins(&options.origins)),
-        ("message_max", size(options.message_max)),
-        ("frame_max", size(options.frame_max)),
-        ("message_rate", or_off(rate.map(Value::from))),
-    ]);
-    lines.extend(burst.map(|burst| ("message_burst", Value::from(burst))));
-    lines.extend([
-        ("ping_interval", or_off(options.ping_interval.map(period))),
-        ("idle_timeout", or_off(options.idle_timeout.map(period))),
-        ("close_timeout", period(options.close_timeout)),
         ("deflate", Value::from(options.deflate)),
         ("deflate_min", size(options.deflate_min)),
         ("deflate_level", Value::from(u32::from(options.deflate_level))),
@@ -256,6 +249,22 @@ fn websocket(options: &WebSocketOptions, config: &Config) -> Value {
         ("drain_window", period(options.drain_window)),
     ]);
     values(lines)
+}
+
+fn socket_limits(limits: &SocketLimits) -> Vec<Line> {
+    let (rate, burst) = limits.message_rate.unzip();
+    let mut lines = vec![
+        ("message_max", size(limits.message_max)),
+        ("frame_max", size(limits.frame_max)),
+        ("message_rate", or_off(rate.map(Value::from))),
+    ];
+    lines.extend(burst.map(|burst| ("message_burst", Value::from(burst))));
+    lines.extend([
+        ("ping_interval", or_off(limits.ping_interval.map(period))),
+        ("idle_timeout", or_off(limits.idle_timeout.map(period))),
+        ("close_timeout", period(limits.close_timeout)),
+    ]);
+    lines
 }
 
 fn origins(origins: &Origins) -> Value {

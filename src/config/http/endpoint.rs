@@ -1,4 +1,5 @@
-//! From a `[listener.route.websocket]` table to raw values.
+//! From the tables `[listener.route.websocket]` and `[listener.route.websocket_inspect]` to raw
+//! values.
 
 use std::ops::{Range, RangeInclusive};
 use std::time::Duration;
@@ -15,8 +16,8 @@ use super::super::units::{Period, Size};
 use super::accept;
 use super::schema::HANDLER_NAME_MAX;
 use super::websocket::{
-    Origins, RELAY_FORMAT_WORDS, RelayFormat, SERVICE_WORDS, ServiceWord, WebSocketOptions,
-    WebSocketService, services_of,
+    Origins, RELAY_FORMAT_WORDS, RelayFormat, SERVICE_WORDS, ServiceWord, SocketLimits,
+    WebSocketOptions, WebSocketService, services_of,
 };
 
 /// Subprotocols of one endpoint: as many as a client may offer.
@@ -60,8 +61,7 @@ pub(super) fn websocket(mut section: Section<'_, '_>) -> RawWebSocket {
     if let Some(origins) = origins(&mut section) {
         options.origins = origins;
     }
-    messages(&mut section, &given, &mut options);
-    times(&mut section, &mut options);
+    options.limits = limits(&mut section, &given);
     deflate(&mut section, &mut options);
     let drain_code = section.optional("drain_code", drain_code);
     options.drain_code = drain_code.or(defaults::DRAIN_CODE);
@@ -95,6 +95,21 @@ pub(super) fn websocket(mut section: Section<'_, '_>) -> RawWebSocket {
         topics: topics.filter(|_| is(ServiceWord::Topics)),
         options: service.map(|service| WebSocketOptions { service, ..options }),
     }
+}
+
+/// Reads the table `websocket_inspect`.
+pub(super) fn websocket_inspect(mut section: Section<'_, '_>) -> SocketLimits {
+    let given = section.given();
+    let limits = limits(&mut section, &given);
+    section.finish();
+    limits
+}
+
+fn limits(section: &mut Section<'_, '_>, given: &[Spanned<&'static str>]) -> SocketLimits {
+    let mut limits = SocketLimits::default();
+    messages(section, given, &mut limits);
+    times(section, &mut limits);
+    limits
 }
 
 /// Each key is for the service that has it.
@@ -279,7 +294,7 @@ fn without_port(scheme: &str, authority: &str) -> String {
 fn messages(
     section: &mut Section<'_, '_>,
     given: &[Spanned<&'static str>],
-    options: &mut WebSocketOptions,
+    options: &mut SocketLimits,
 ) {
     let message = section.optional("message_max", |v| values::size(v, &MESSAGE_RANGE));
     let frame = section.optional("frame_max", |v| values::size(v, &MESSAGE_RANGE));
@@ -305,7 +320,7 @@ fn messages(
     if let Some(key) = burst_key.filter(|_| is_open && rate.is_none()) {
         section.report(Mistake::new(
             key.span(),
-            "`message_burst` is for a `message_rate`, and this endpoint has none",
+            "`message_burst` is for a `message_rate`, and there is none",
             "remove it, or set `message_rate`",
         ));
     }
@@ -313,7 +328,7 @@ fn messages(
 }
 
 /// How long a socket may be silent, and its end take.
-fn times(section: &mut Section<'_, '_>, options: &mut WebSocketOptions) {
+fn times(section: &mut Section<'_, '_>, options: &mut SocketLimits) {
     let within = |range: RangeInclusive<Duration>| {
         move |v: &DeValue<'_>| values::unless(v, "off", |v| values::duration(v, &range))
     };
@@ -328,11 +343,7 @@ fn times(section: &mut Section<'_, '_>, options: &mut WebSocketOptions) {
 }
 
 /// A client that only answers pings is not closed as idle.
-fn check_times(
-    section: &mut Section<'_, '_>,
-    place: Option<Range<usize>>,
-    options: &WebSocketOptions,
-) {
+fn check_times(section: &mut Section<'_, '_>, place: Option<Range<usize>>, options: &SocketLimits) {
     if let (Some(place), Some(ping), Some(idle)) =
         (place, options.ping_interval, options.idle_timeout)
         && idle <= ping

@@ -22,7 +22,7 @@ pub use self::route::{
     Action, Auth, CertificateCondition, Coding, Compression, FilesOptions, HeaderCondition,
     HeaderEdits, HostPattern, PathPattern, RateKey, RateLimit, Route, Symlinks, Users,
 };
-pub use self::websocket::{Origins, RelayFormat, WebSocketOptions, WebSocketService};
+pub use self::websocket::{Origins, RelayFormat, SocketLimits, WebSocketOptions, WebSocketService};
 
 mod accept;
 pub(super) mod check;

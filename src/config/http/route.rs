@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
 use super::super::defaults;
-use super::{AccessLists, TryFile, WebSocketOptions};
+use super::{AccessLists, SocketLimits, TryFile, WebSocketOptions};
 
 /// One route of an HTTP listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,6 +40,9 @@ pub struct Route {
     /// `grpc_message_max`: bytes of a message of gRPC, at most, either way, for a proxy. `None`:
     /// any number.
     pub grpc_message_max: Option<u32>,
+    /// `websocket_inspect`: what the frames of WebSockets may be, for a proxy. `None`: they are not
+    /// looked at.
+    pub websocket_inspect: Option<SocketLimits>,
     /// `allow` and `deny`: who may use it.
     pub access: AccessLists,
     /// `rate_limit`: how many requests are answered. `None`: all.

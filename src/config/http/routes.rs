@@ -11,7 +11,7 @@ use super::super::defaults;
 use super::super::report::Mistake;
 use super::super::section::{Field, Section};
 use super::accept;
-use super::endpoint::{RawWebSocket, websocket};
+use super::endpoint::{RawWebSocket, websocket, websocket_inspect};
 use super::listener::{access_lists, body_max};
 use super::route_parts::{
     auth, client_certificate as client_certificate_of, compression, edits, files_options,
@@ -22,7 +22,7 @@ use super::schema::{
     LONG_TIMEOUT_RANGE, PATHS, RATE_LIMIT, REQUEST_HEADERS, RESPOND_STATUS_RANGE, RESPONSE_HEADERS,
     ROUTE, ROUTES_MAX, TEXT_SIZE_MAX, actions_of,
 };
-use super::websocket::WEBSOCKET;
+use super::websocket::{WEBSOCKET, WEBSOCKET_INSPECT};
 use super::{Action, HostPattern, PathPattern, Route, WebSocketOptions};
 
 /// A route whose reference is still a name.
@@ -98,9 +98,8 @@ fn route(
     let body_max = body_max(&mut section);
     let total_timeout = total_timeout(&mut section, &given);
     let grpc_web = section.optional("grpc_web", values::boolean);
-    let message_max = section.optional("grpc_message_max", |v| {
-        values::unless(v, "off", |v| values::size(v, &GRPC_MESSAGE_RANGE))
-    });
+    let message_max = grpc_message_max(&mut section);
+    let inspect = section.table("websocket_inspect", WEBSOCKET_INSPECT).map(websocket_inspect);
     let access = access_lists(&mut section);
     let compression = compression(&mut section);
     let request_headers = section.table("request_headers", REQUEST_HEADERS);
@@ -140,6 +139,7 @@ fn route(
             total_timeout: total_timeout.unwrap_or(defaults::TOTAL_TIMEOUT),
             grpc_web: grpc_web.or(defaults::GRPC_WEB),
             grpc_message_max: message_max.or(defaults::GRPC_MESSAGE_MAX),
+            websocket_inspect: inspect,
             access,
             rate_limit,
             auth,
@@ -147,6 +147,12 @@ fn route(
         }),
         name,
     }
+}
+
+fn grpc_message_max(section: &mut Section<'_, '_>) -> Field<Option<u32>> {
+    section.optional("grpc_message_max", |v| {
+        values::unless(v, "off", |v| values::size(v, &GRPC_MESSAGE_RANGE))
+    })
 }
 
 /// The endpoint of WebSockets that a route may be: its options, its upstream and its topics.

@@ -32,6 +32,7 @@ pub(in super::super) const ROUTE: TableKeys = TableKeys {
         "response_headers",
         "rate_limit",
         "auth",
+        "websocket_inspect",
         "files",
         "index",
         "try_files",
@@ -108,7 +109,7 @@ pub(super) const PATHS: &[&str] = &["path", "path_prefix", "path_regex"];
 /// The keys of a route that only some actions have, each group with those.
 const KEYS_OF_ACTIONS: &[(&[&str], &[&str])] = &[
     (&["prefix_rewrite"], &["proxy", "files"]),
-    (&["request_headers", "grpc_message_max"], &["proxy"]),
+    (&["request_headers", "grpc_message_max", "websocket_inspect"], &["proxy"]),
     (&["grpc_web"], &["proxy", "handler"]),
     (
         &[

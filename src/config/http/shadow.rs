@@ -500,6 +500,7 @@ mod tests {
             total_timeout: None,
             grpc_web: false,
             grpc_message_max: None,
+            websocket_inspect: None,
             access: Default::default(),
             rate_limit: None,
             auth: None,

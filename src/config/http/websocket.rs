@@ -1,4 +1,5 @@
-//! `[listener.route.websocket]`: an endpoint of WebSockets (RFC 6455).
+//! `[listener.route.websocket]`: an endpoint of WebSockets (RFC 6455), and
+//! `[listener.route.websocket_inspect]`: a proxy that looks at their frames.
 
 use std::time::Duration;
 
@@ -14,20 +15,8 @@ pub struct WebSocketOptions {
     pub subprotocols: Vec<String>,
     /// `origins`: pages of which sites may open a socket.
     pub origins: Origins,
-    /// `message_max`: bytes of a message of a client, inflated, at most.
-    pub message_max: u32,
-    /// `frame_max`: bytes of the payload of a frame of a client, at most; not above `message_max`.
-    pub frame_max: u32,
-    /// `message_rate` and `message_burst`: messages a second of one socket, and at once after a
-    /// pause. `None`: any number.
-    pub message_rate: Option<(u32, u32)>,
-    /// `ping_interval`: how long nothing may come before a ping is sent. `None`: none is.
-    pub ping_interval: Option<Duration>,
-    /// `idle_timeout`: how long nothing may come before the socket is closed; above
-    /// `ping_interval`. `None`: any time.
-    pub idle_timeout: Option<Duration>,
-    /// `close_timeout`: how long the close handshake may take.
-    pub close_timeout: Duration,
+    /// Sizes, rates and times.
+    pub limits: SocketLimits,
     /// `deflate`: whether messages are compressed if the client takes it (RFC 7692).
     pub deflate: bool,
     /// `deflate_min`: bytes of a message, at least, that is compressed.
@@ -44,6 +33,38 @@ pub struct WebSocketOptions {
     pub drain_window: Duration,
 }
 
+/// Sizes, rates and times of WebSockets that an endpoint answers, or that a proxy inspects.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SocketLimits {
+    /// `message_max`: bytes of a message, at most: inflated at an endpoint, on the wire in a proxy.
+    pub message_max: u32,
+    /// `frame_max`: bytes of the payload of a frame, at most; not above `message_max`.
+    pub frame_max: u32,
+    /// `message_rate` and `message_burst`: messages a second of one side, and at once after a
+    /// pause. `None`: any number.
+    pub message_rate: Option<(u32, u32)>,
+    /// `ping_interval`: how long nothing may come before a ping is sent. `None`: none is.
+    pub ping_interval: Option<Duration>,
+    /// `idle_timeout`: how long nothing may come before the socket is closed; above
+    /// `ping_interval`. `None`: any time.
+    pub idle_timeout: Option<Duration>,
+    /// `close_timeout`: how long the close handshake may take.
+    pub close_timeout: Duration,
+}
+
+impl Default for SocketLimits {
+    fn default() -> Self {
+        Self {
+            message_max: defaults::WEBSOCKET_MESSAGE_MAX,
+            frame_max: defaults::WEBSOCKET_MESSAGE_MAX,
+            message_rate: defaults::WEBSOCKET_MESSAGE_RATE,
+            ping_interval: defaults::WEBSOCKET_PING_INTERVAL,
+            idle_timeout: defaults::WEBSOCKET_IDLE_TIMEOUT,
+            close_timeout: defaults::WEBSOCKET_CLOSE_TIMEOUT,
+        }
+    }
+}
+
 impl WebSocketOptions {
     /// An endpoint of this service, with defaults.
     #[must_use]
@@ -52,12 +73,7 @@ impl WebSocketOptions {
             service,
             subprotocols: Vec::new(),
             origins: Origins::Listed { same: true, others: Vec::new() },
-            message_max: defaults::WEBSOCKET_MESSAGE_MAX,
-            frame_max: defaults::WEBSOCKET_MESSAGE_MAX,
-            message_rate: defaults::WEBSOCKET_MESSAGE_RATE,
-            ping_interval: defaults::WEBSOCKET_PING_INTERVAL,
-            idle_timeout: defaults::WEBSOCKET_IDLE_TIMEOUT,
-            close_timeout: defaults::WEBSOCKET_CLOSE_TIMEOUT,
+            limits: SocketLimits::default(),
             deflate: defaults::DEFLATE,
             deflate_min: defaults::DEFLATE_MIN,
             deflate_level: defaults::DEFLATE_LEVEL,
@@ -160,6 +176,19 @@ pub(super) const SERVICE_WORDS: Words<ServiceWord> = &[
 ];
 pub(super) const RELAY_FORMAT_WORDS: Words<RelayFormat> =
     &[("bytes", RelayFormat::Bytes), ("lines", RelayFormat::Lines)];
+
+pub(in super::super) const WEBSOCKET_INSPECT: TableKeys = TableKeys {
+    table: "[listener.route.websocket_inspect]",
+    keys: &[
+        "message_max",
+        "frame_max",
+        "message_rate",
+        "message_burst",
+        "ping_interval",
+        "idle_timeout",
+        "close_timeout",
+    ],
+};
 
 pub(in super::super) const WEBSOCKET: TableKeys = TableKeys {
     table: "[listener.route.websocket]",

@@ -32,8 +32,8 @@ pub struct InspectLimits {
     pub frame: u64,
     /// Bytes of the payloads of a message, likewise: one that is compressed may become longer.
     pub message: u64,
-    /// Messages a second, of which as many may come at once. No limit without one.
-    pub rate: Option<u32>,
+    /// Messages a second, and at once after a pause. No limit without them.
+    pub rate: Option<(u32, u32)>,
     /// Whether messages may be compressed: an extension was agreed on.
     pub extensions: bool,
 }
@@ -122,6 +122,11 @@ impl Inspector {
             due: None,
             counts: Counts { messages: 0, bytes: 0, pings: 0, pongs: 0 },
         }
+    }
+
+    /// Whether an extension was agreed on, once that is known.
+    pub const fn allow_extensions(&mut self, are_agreed: bool) {
+        self.limits.extensions = are_agreed;
     }
 
     /// What has come so far.
@@ -264,13 +269,13 @@ impl Inspector {
         Ok(false)
     }
 
-    /// A message begins: `rate` of them may come at once, and then one whenever its part of a
+    /// A message begins: `burst` of them may come at once, and then one whenever its part of a
     /// second is over.
     fn note_rate(&mut self, now: Instant) -> Result<(), Violation> {
-        let Some(rate) = self.limits.rate else { return Ok(()) };
+        let Some((rate, burst)) = self.limits.rate else { return Ok(()) };
         let each = Duration::from_secs(1) / rate.max(1);
         let due = self.due.map_or(now, |due| due.max(now));
-        if due.saturating_duration_since(now) + each > Duration::from_secs(1) {
+        if due.saturating_duration_since(now) + each > each * burst.max(1) {
             return Err(Violation::Rate);
         }
         self.due = due.checked_add(each);
@@ -526,7 +531,7 @@ mod tests {
     #[test]
     fn messages_come_no_faster_than_the_rate() {
         let start = Instant::now();
-        let limits = InspectLimits { rate: Some(4), ..LIMITS };
+        let limits = InspectLimits { rate: Some((4, 4)), ..LIMITS };
         let mut inspector = Inspector::new(Sender::Server, limits);
         let text = frame(true, Opcode::Text, None, b"a");
         let at = |millis| start + Duration::from_millis(millis);

@@ -24,6 +24,7 @@ use crate::service::http::compression::CompressionRules;
 use crate::service::http::edit::HeaderEdits;
 use crate::service::http::route::{HeaderMatch, HostMatch, PathMatch, RouteMatch, Router};
 use crate::service::http::template::Template;
+use crate::service::proxy::http::InspectRules;
 use crate::session::http_options::{
     AccessLogOptions, AuthOptions, FixedAnswer, Forwarded, HalfClose, HandlerOptions, HttpOptions,
     ProxyOptions, RateLimitOptions, Rewrite, RouteAction, RouteOptions, TrustedProxies,
@@ -218,7 +219,8 @@ impl HttpBuilder<'_> {
         Ok(match &route.action {
             Action::Proxy { upstream } => {
                 let upstream = self.upstreams[*upstream];
-                RouteAction::Proxy(ProxyOptions { upstream, rewrite: rewrite(route) })
+                let inspect = route.websocket_inspect.as_ref().map(inspect_rules);
+                RouteAction::Proxy(ProxyOptions { upstream, rewrite: rewrite(route), inspect })
             }
             Action::Files(files) => {
                 RouteAction::Files(Box::new(self.files(listener, route, files)?))
@@ -247,6 +249,25 @@ impl HttpBuilder<'_> {
                 RouteAction::Handler(HandlerOptions::new(place, server_header))
             }
         })
+    }
+}
+
+fn inspect_rules(limits: &config::SocketLimits) -> InspectRules {
+    let config::SocketLimits {
+        message_max,
+        frame_max,
+        message_rate,
+        ping_interval,
+        idle_timeout,
+        close_timeout,
+    } = *limits;
+    InspectRules {
+        frame_max: frame_max.into(),
+        message_max: message_max.into(),
+        message_rate,
+        ping_interval,
+        idle_timeout,
+        close_timeout,
     }
 }
 

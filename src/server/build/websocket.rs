@@ -33,8 +33,8 @@ impl HttpBuilder<'_> {
         Ok(WebSocketOptions {
             service,
             limits: Limits {
-                frame: options.frame_max.into(),
-                message: options.message_max.into(),
+                frame: options.limits.frame_max.into(),
+                message: options.limits.message_max.into(),
                 // That is agreed on with each client.
                 deflate: false,
             },
@@ -52,10 +52,10 @@ impl HttpBuilder<'_> {
                 context_takeover: options.deflate_takeover,
                 window_bits: options.deflate_window_bits,
             }),
-            ping_interval: options.ping_interval,
-            idle_timeout: options.idle_timeout,
-            close_timeout: options.close_timeout,
-            message_rate: options.message_rate,
+            ping_interval: options.limits.ping_interval,
+            idle_timeout: options.limits.idle_timeout,
+            close_timeout: options.limits.close_timeout,
+            message_rate: options.limits.message_rate,
             drain_code: CloseCode(options.drain_code),
             drain_window: options.drain_window,
         })

@@ -174,11 +174,11 @@ impl Exporter {
         families
     }
 
-    /// The routes that answer WebSockets: their labels, and what the workers have counted.
+    /// The routes that answer or inspect WebSockets: their labels, and what workers have counted.
     fn socket_routes(&self) -> Vec<Counted<&SocketStats>> {
         let mut found = Vec::new();
         for (listener, http) in &self.inventory.http {
-            for route in http.routes.iter().filter(|route| route.action.websocket().is_some()) {
+            for route in http.routes.iter().filter(|route| route.action.counts_sockets()) {
                 let labels =
                     vec![("listener", listener.name.clone()), ("route", route.name.to_string())];
                 let stats = route.counters.used().filter_map(|stats| stats.used_sockets());

@@ -4,6 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::time::{Duration, Instant};
 
 use crate::proto::http1::Offence;
+use crate::proto::websocket::{CloseCode, Counts, Violation};
 use crate::service::CloseReason;
 use crate::service::grpc::{CallMessages, Code};
 
@@ -36,6 +37,8 @@ pub struct RequestRecord {
     pub call: Call,
     /// What is done with the messages of a call on their way, if anything is.
     pub messages: Option<Box<CallMessages>>,
+    /// What is left to be told of an inspected WebSocket, once it is over.
+    pub inspected: Option<Box<Inspected>>,
     /// How a server answered it, if one was to.
     pub upstream: UpstreamRecord,
 }
@@ -69,6 +72,23 @@ pub struct UpstreamRecord {
     pub tries: u32,
 }
 
+/// What was seen of an inspected WebSocket since the last look.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Inspected {
+    /// Messages and bytes of the client.
+    pub from_client: Counts,
+    /// Messages and bytes of the server.
+    pub from_server: Counts,
+    /// Pings of ours that the client has answered.
+    pub pongs: u64,
+    /// The time that those answers took, together.
+    pub pong_time: Duration,
+    /// The code by which the client was told that the WebSocket is closed.
+    pub closed: Option<CloseCode>,
+    /// The rule that the client has broken.
+    pub violation: Option<Violation>,
+}
+
 impl RequestRecord {
     /// A request whose head of `received` bytes has come.
     #[must_use]
@@ -92,6 +112,7 @@ impl RequestRecord {
             reason: None,
             call: Call::No,
             messages: None,
+            inspected: None,
             upstream: UpstreamRecord::default(),
         }
     }

@@ -22,6 +22,7 @@ use crate::service::http::files::types::ContentTypes;
 pub use crate::service::http::forwarded::{Forwarded, TrustedProxies};
 use crate::service::http::route::Router;
 use crate::service::http::template::Template;
+use crate::service::proxy::http::InspectRules;
 use crate::session::lease::Lease;
 use crate::session::resources::{Folder, LineSink};
 use crate::session::stats_http::{RouteCounters, RouteStats};
@@ -247,6 +248,18 @@ impl RouteAction {
         let Self::WebSocket(options) = self else { return None };
         Some(options)
     }
+
+    /// Whether it is a proxy that looks at the frames of WebSockets.
+    #[must_use]
+    pub const fn inspects(&self) -> bool {
+        matches!(self, Self::Proxy(ProxyOptions { inspect: Some(_), .. }))
+    }
+
+    /// Whether WebSockets are counted.
+    #[must_use]
+    pub const fn counts_sockets(&self) -> bool {
+        self.websocket().is_some() || self.inspects()
+    }
 }
 
 /// A handler of the program.
@@ -380,4 +393,6 @@ pub struct ProxyOptions {
     pub upstream: usize,
     /// The part of the path that is put in the place of the matched prefix.
     pub rewrite: Option<Rewrite>,
+    /// What the frames of WebSockets may be, where they are looked at.
+    pub inspect: Option<InspectRules>,
 }

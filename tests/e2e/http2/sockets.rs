@@ -2,6 +2,8 @@
 //! byte for byte, by HTTP/2 they are of the `h2` crate. What the tunnel carries is no matter: the
 //! bytes are none of a WebSocket.
 
+mod inspect;
+
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -43,6 +45,8 @@ enum Does {
     Floods,
     /// It resets once something has come.
     Resets,
+    /// It answers each frame, up to a close frame.
+    AnswersFrames,
 }
 
 /// What servers have seen.
@@ -137,6 +141,10 @@ impl Server {
             Does::Says(text) => {
                 writer.send(text.as_bytes().to_vec()).await;
                 writer.end().await;
+            }
+            Does::AnswersFrames => {
+                let closed = inspect::answer_frames(&mut reader, &mut writer).await;
+                return self.0.lock().unwrap().ends.push((closed, is_whole));
             }
             Does::Echo | Does::Resets => {}
         }

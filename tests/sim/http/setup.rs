@@ -108,7 +108,7 @@ fn action(path: &str, upstream: usize, folder: &KeptFolder) -> RouteAction {
         },
         "/files" => RouteAction::Files(Box::new(files(folder))),
         "/handled" | "/broken" => RouteAction::Handler(HandlerOptions::new(0, Some("ringway"))),
-        _ => RouteAction::Proxy(ProxyOptions { upstream, rewrite: None }),
+        _ => RouteAction::Proxy(ProxyOptions { upstream, rewrite: None, inspect: None }),
     }
 }
 

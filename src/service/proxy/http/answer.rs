@@ -8,6 +8,7 @@ use super::exchange::{Exchange, State};
 use super::tunnel::Handshake;
 use crate::mem::{Buf, Key};
 use crate::proto::http::{Fields, ResponseHead};
+use crate::proto::websocket::Sender;
 use crate::service::cluster::Clusters;
 use crate::service::cluster::failure::Failure;
 use crate::service::cluster::identity::authenticates_connection;
@@ -120,14 +121,15 @@ impl HttpProxy {
     }
 
     /// A part of the answer's body has come.
-    pub fn answer_came(&mut self, key: Key, part: Buf) {
+    pub fn answer_came(&mut self, key: Key, part: Buf, now: Instant) {
         let Some(exchange) = self.exchanges.get_mut(key) else { return };
         exchange.waiting.counted += part.len();
         self.budget.add(part.len());
         exchange.recount_answer(exchange.waiting.answer + part.len(), &mut self.clients);
-        exchange.answer.body.push(part);
+        exchange.push_inspected(Sender::Server, part, now);
         exchange.wake_client(&mut self.actions);
         self.filled.push(key);
+        self.check_inspected(key, now);
     }
 
     /// All of the answer has come: no connection carries the exchange any more.

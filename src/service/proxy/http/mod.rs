@@ -10,6 +10,7 @@
 //! | `answer` | what servers say |
 //! | `connections` | which connections there are, who waits for them, which are closed |
 //! | `tunnel` | WebSockets: their handshakes, and what follows |
+//! | `inspect` | the frames of WebSockets, where they are looked at |
 //! | `clients` | what waits for each client that may have many exchanges |
 //! | `tally` | what is counted |
 
@@ -19,6 +20,7 @@ mod clients;
 mod connections;
 mod exchange;
 mod hedge;
+mod inspect;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -30,10 +32,12 @@ pub use self::answer::{HeadVerdict, InterimVerdict};
 use self::clients::ClientSums;
 pub use self::exchange::{Answer, Exchange, ForwardedRequest, Reply};
 use self::exchange::{Hedged, Kept, State, Tries, Waiting};
+pub use self::inspect::InspectRules;
 pub use self::tally::ProxyTally;
 pub use self::tunnel::WebSocket;
 use crate::mem::{Buf, Key, Slab};
 use crate::proto::http::{BodySize, Fields, RequestHead, ResponseHead};
+use crate::proto::websocket::Sender;
 use crate::service::cluster::Clusters;
 use crate::service::cluster::failure::Failure;
 use crate::service::http::budget::{WAITING_MAX, WaitingBudget};
@@ -387,6 +391,7 @@ impl HttpProxy {
         let (exchange, mut around) = self.split(key, clusters, now)?;
         exchange.unlink(key, &mut around);
         let exchange = self.exchanges.get_mut(key)?;
+        exchange.record.inspected = exchange.take_inspected().map(Box::new);
         self.budget.remove(exchange.counted());
         self.clients.end(exchange);
         self.watched[exchange.cluster].active -= 1;
@@ -456,14 +461,15 @@ impl HttpProxy {
     }
 
     /// A part of the request's body has come.
-    pub fn push_body(&mut self, key: Key, part: Buf) {
+    pub fn push_body(&mut self, key: Key, part: Buf, now: Instant) {
         let Some(exchange) = self.exchanges.get_mut(key) else { return };
         exchange.record.received += part.len() as u64;
         exchange.waiting.counted += part.len();
         self.budget.add(part.len());
-        exchange.request.body.push(part);
+        exchange.push_inspected(Sender::Client, part, now);
         exchange.wake_server(key, &mut self.actions);
         self.filled.push(key);
+        self.check_inspected(key, now);
     }
 
     /// All of the request's body has come.

@@ -1,5 +1,7 @@
 #![expect(clippy::disallowed_methods, reason = "an origin to count from")]
 
+mod inspect;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -371,7 +373,7 @@ fn an_exchange_gets_a_connection_and_the_next_one_the_same() {
         assert_eq!(rig.connections[&connection].1, Some(exchange));
         assert!(matches!(rig.head(connection, 200), HeadVerdict::Taken));
         assert_eq!(rig.reply(exchange), Reply::Head);
-        rig.proxy.answer_came(exchange, Buf::copy_of(b"hello"));
+        rig.proxy.answer_came(exchange, Buf::copy_of(b"hello"), rig.now);
         rig.answered(connection);
         assert_eq!(rig.woken.last(), Some(&CLIENT));
         let one = rig.proxy.get_mut(exchange).unwrap();
@@ -390,7 +392,7 @@ fn an_exchange_gets_a_connection_and_the_next_one_the_same() {
 fn a_server_that_refuses_is_passed_over_and_the_last_failure_is_told() {
     let mut rig = Rig::new(&options(2));
     let exchange = rig.begin(b"POST", BodySize::Known(3));
-    rig.proxy.push_body(exchange, Buf::copy_of(b"abc"));
+    rig.proxy.push_body(exchange, Buf::copy_of(b"abc"), rig.now);
     rig.proxy.end_body(exchange, None);
     assert_eq!(rig.connecting, [0]);
     rig.refused();
@@ -411,7 +413,7 @@ fn what_may_have_been_carried_out_is_sent_again_only_if_that_does_no_harm() {
     for (method, again) in [(&b"PUT"[..], true), (b"POST", false)] {
         let mut rig = Rig::new(&options(2));
         let exchange = rig.begin(method, BodySize::Known(3));
-        rig.proxy.push_body(exchange, Buf::copy_of(b"abc"));
+        rig.proxy.push_body(exchange, Buf::copy_of(b"abc"), rig.now);
         rig.proxy.end_body(exchange, None);
         let first = rig.connected();
         rig.reset(first, Failure::ResetBeforeHead);
@@ -435,7 +437,7 @@ fn what_may_have_been_carried_out_is_sent_again_only_if_that_does_no_harm() {
 fn a_body_that_was_too_long_to_be_kept_is_not_sent_again() {
     let mut rig = Rig::new(&options(2));
     let exchange = rig.begin(b"PUT", BodySize::Known(200));
-    rig.proxy.push_body(exchange, Buf::copy_of(&[b'x'; 200]));
+    rig.proxy.push_body(exchange, Buf::copy_of(&[b'x'; 200]), rig.now);
     rig.proxy.end_body(exchange, None);
     let first = rig.connected();
     rig.reset(first, Failure::ResetBeforeHead);
@@ -518,7 +520,7 @@ fn a_call_is_hedged_with_a_copy_of_its_body_where_that_does_no_harm() {
         let mut rig = Rig::new(&ClusterOptions { hedge_calls, ..options.clone() });
         let exchange = rig.begin(CALL, BodySize::Unknown);
         let first = rig.connected();
-        rig.proxy.push_body(exchange, Buf::copy_of(b"abc"));
+        rig.proxy.push_body(exchange, Buf::copy_of(b"abc"), rig.now);
         if is_whole {
             rig.proxy.end_body(exchange, None);
         }
@@ -579,7 +581,7 @@ fn the_time_of_all_tries_is_over_with_the_servers_answer() {
     let exchange = rig.begin_until(b"GET", BodySize::None, until);
     let connection = rig.connected();
     rig.head(connection, 200);
-    rig.proxy.answer_came(exchange, Buf::copy_of(b"x"));
+    rig.proxy.answer_came(exchange, Buf::copy_of(b"x"), rig.now);
     rig.answered(connection);
     rig.pass(SECOND);
     assert_eq!(rig.reply(exchange), Reply::Head, "the client is slow");
@@ -788,14 +790,14 @@ fn what_is_read_of_a_body_depends_on_what_waits_for_its_peer_and_on_the_worker()
         rig.proxy.budget_mut().add(others);
         rig.proxy.note_on_client(exchange, connection);
         rig.proxy.note_on_server(exchange, connection);
-        rig.proxy.answer_came(exchange, Buf::copy_of(&vec![b'x'; waiting]));
+        rig.proxy.answer_came(exchange, Buf::copy_of(&vec![b'x'; waiting]), rig.now);
         assert_eq!(rig.proxy.takes_answer(exchange), is_read, "answer: {case}");
         let is_own = waiting > 0 && waiting + connection >= FULL;
         assert_eq!(rig.proxy.is_answer_limited(exchange), !is_read && !is_own, "{case}");
         while rig.proxy.get_mut(exchange).unwrap().take_answer_part().is_some() {}
         rig.proxy.answer_taken(exchange);
         assert_eq!(rig.proxy.budget().used(), others);
-        rig.proxy.push_body(exchange, Buf::copy_of(&vec![b'x'; waiting]));
+        rig.proxy.push_body(exchange, Buf::copy_of(&vec![b'x'; waiting]), rig.now);
         assert_eq!(rig.proxy.takes_body(exchange), is_read, "request: {case}");
         assert_eq!(rig.proxy.is_body_limited(exchange), !is_read && !is_own, "{case}");
         rig.proxy.budget_mut().remove(others);
@@ -815,7 +817,7 @@ fn what_waits_in_all_exchanges_of_a_client_is_bounded_together() {
     let other_client = Key::new(CLIENT.index + 1, 0);
     let (first, second, third) = (begin(CLIENT, 1), begin(CLIENT, 3), begin(other_client, 1));
     let mut came = |exchange, bytes| {
-        rig.proxy.answer_came(exchange, Buf::copy_of(&vec![b'x'; bytes]));
+        rig.proxy.answer_came(exchange, Buf::copy_of(&vec![b'x'; bytes]), rig.now);
         [first, second, third].map(|exchange| rig.proxy.takes_answer(exchange))
     };
     assert_eq!(came(first, 200 * KIB), [true, true, true]);
@@ -826,10 +828,10 @@ fn what_waits_in_all_exchanges_of_a_client_is_bounded_together() {
     // What is empty takes a part, however much waits for the same client.
     while rig.proxy.get_mut(second).unwrap().take_answer_part().is_some() {}
     rig.proxy.answer_taken(second);
-    rig.proxy.answer_came(first, Buf::copy_of(&vec![b'x'; 100 * KIB]));
+    rig.proxy.answer_came(first, Buf::copy_of(&vec![b'x'; 100 * KIB]), rig.now);
     rig.settle();
     assert!(!rig.proxy.takes_answer(first) && rig.proxy.takes_answer(second));
-    rig.proxy.answer_came(second, Buf::copy_of(b"x"));
+    rig.proxy.answer_came(second, Buf::copy_of(b"x"), rig.now);
     assert!(!rig.proxy.takes_answer(second));
     rig.end(first);
     assert!(rig.proxy.takes_answer(second));
@@ -843,7 +845,7 @@ fn what_waits_in_all_exchanges_of_a_client_is_bounded_together() {
 fn what_is_kept_for_another_try_and_goes_out_again_is_counted() {
     let mut rig = Rig::new(&options(2));
     let exchange = rig.begin(b"PUT", BodySize::Known(3));
-    rig.proxy.push_body(exchange, Buf::copy_of(b"abc"));
+    rig.proxy.push_body(exchange, Buf::copy_of(b"abc"), rig.now);
     rig.proxy.end_body(exchange, None);
     let first = rig.connected();
     assert!(rig.proxy.budget().used() >= 3, "a copy is kept");
@@ -851,7 +853,7 @@ fn what_is_kept_for_another_try_and_goes_out_again_is_counted() {
     rig.reset(first, Failure::ResetBeforeHead);
     assert_eq!(rig.proxy.get(exchange).unwrap().request.body.waiting(), 3);
     assert!(rig.proxy.budget().used() >= 3);
-    rig.proxy.push_body(exchange, Buf::copy_of(b"d"));
+    rig.proxy.push_body(exchange, Buf::copy_of(b"d"), rig.now);
     assert!(rig.proxy.takes_body(exchange), "nothing waits on the next server's connection");
     rig.end(exchange);
 }
@@ -910,7 +912,7 @@ fn whatever_happens_every_exchange_ends_and_nothing_is_left() {
                     let has_ended = |one: &Exchange| one.request.body.has_ended();
                     if !rig.proxy.get(one).is_none_or(has_ended) {
                         let part = vec![b'x'; 1 + random.below(40)];
-                        rig.proxy.push_body(one, Buf::copy_of(&part));
+                        rig.proxy.push_body(one, Buf::copy_of(&part), rig.now);
                         if random.below(3) == 0 {
                             rig.proxy.end_body(one, None);
                         }
@@ -966,7 +968,7 @@ fn act_on_connection(rig: &mut Rig, random: &mut Random) {
         }
         _ if has_head => {
             let part = vec![b'x'; 1 + random.below(40)];
-            rig.proxy.answer_came(exchange, Buf::copy_of(&part));
+            rig.proxy.answer_came(exchange, Buf::copy_of(&part), rig.now);
             if random.below(2) == 0 {
                 rig.answered(connection);
             }
@@ -1033,7 +1035,7 @@ impl Rig {
         assert_eq!(self.proxy.get_mut(exchange).unwrap().take_reply(), Reply::Tunnel);
         let one = self.proxy.get_mut(exchange).unwrap();
         one.record.status = one.answer.head.take().unwrap().status;
-        self.proxy.tunnel_opened(exchange);
+        self.proxy.tunnel_opened(exchange, self.now);
         self.settle();
     }
 }
@@ -1101,7 +1103,7 @@ fn nothing_goes_into_a_tunnel_before_it_is_open_and_each_side_ends_on_its_own() 
     let mut rig = Rig::new(&options(1));
     let exchange = rig.ask_for_websocket(Version::Http2);
     let connection = rig.connected();
-    rig.proxy.push_body(exchange, Buf::copy_of(b"early"));
+    rig.proxy.push_body(exchange, Buf::copy_of(b"early"), rig.now);
     let one = rig.proxy.get_mut(exchange).unwrap();
     assert!(one.holds_body() && one.take_request_part(connection, 100).is_none());
     assert_eq!(one.tunnel_key().map(str::as_bytes), Some(KEY));
@@ -1135,9 +1137,9 @@ fn a_tunnel_has_no_time_but_that_in_which_nothing_moves() {
         rig.pass(9 * SECOND);
         let part = Buf::copy_of(b"x");
         if second % 2 == 0 {
-            rig.proxy.push_body(exchange, part);
+            rig.proxy.push_body(exchange, part, rig.now);
         } else {
-            rig.proxy.answer_came(exchange, part);
+            rig.proxy.answer_came(exchange, part, rig.now);
         }
         rig.settle();
     }

@@ -6,14 +6,16 @@
 //!   Asked ──a server agrees──> Agreed ──the client was told──> Open
 //! ```
 //!
-//! Where both sides speak HTTP/1.1, their connections are joined instead, and the exchange is over:
-//! [`HttpProxy::switched`]. Else the exchange goes on: its bodies are the bytes of the tunnel, each
-//! of which ends on its own. It is tried no more, all that a server is judged by is its handshake,
-//! and the only time that runs is that in which nothing moves either way.
+//! Where both sides speak HTTP/1.1, and frames are not inspected, their connections are joined
+//! instead, and the exchange is over: [`HttpProxy::switched`]. Else the exchange goes on: its bodies
+//! are the bytes of the tunnel, each of which ends on its own. It is tried no more, all that a
+//! server is judged by is its handshake, and the only time that runs is that in which nothing moves
+//! either way.
 
 use std::time::{Duration, Instant};
 
 use super::exchange::{Exchange, State};
+use super::inspect::{InspectRules, Inspection};
 use super::{HttpProxy, ProxyAction, Surroundings};
 use crate::mem::Key;
 use crate::proto::http::{Known, RequestHead, ResponseHead, Version};
@@ -41,6 +43,10 @@ pub struct WebSocket {
     progress: Option<Instant>,
     /// The present try has a connection of HTTP/1.1 of its own.
     is_alone: bool,
+    /// Its frames are looked at.
+    pub(super) inspection: Option<Box<Inspection>>,
+    /// It was closed here: nothing that moves gives it more time.
+    is_closing: bool,
 }
 
 /// How far the handshake is.
@@ -86,8 +92,26 @@ impl WebSocket {
             let key = handshake::only(&head.fields, handshake::KEY).unwrap_or_default().to_vec();
             (key, handshake::check(head).is_ok() && !has_body)
         };
-        let (stage, progress, is_alone) = (Stage::Asked, None, false);
-        Some(Box::new(Self { key, is_valid, idle, stage, progress, is_alone }))
+        Some(Box::new(Self {
+            key,
+            is_valid,
+            idle,
+            stage: Stage::Asked,
+            progress: None,
+            is_alone: false,
+            inspection: None,
+            is_closing: false,
+        }))
+    }
+
+    /// Its frames are to be looked at, by these rules.
+    pub fn inspect(&mut self, rules: InspectRules, random: u64, now: Instant) {
+        self.inspection = Some(Inspection::new(rules, random, now));
+    }
+
+    /// It was closed here, and both sides have so much time to end.
+    pub(super) const fn close_within(&mut self, timeout: Duration, now: Instant) {
+        (self.idle, self.progress, self.is_closing) = (timeout, Some(now), true);
     }
 
     /// Whether the request can be one of HTTP/2: a client of HTTP/1.1 may have sent anything.
@@ -99,6 +123,12 @@ impl WebSocket {
     /// When the tunnel has been idle for too long.
     fn idle_at(&self) -> Option<Instant> {
         self.progress.and_then(|at| at.checked_add(self.idle))
+    }
+
+    /// When it has to be looked at.
+    fn due(&self) -> Option<Instant> {
+        let inspection = self.inspection.as_ref().and_then(|inspection| inspection.due());
+        [self.idle_at(), inspection].into_iter().flatten().min()
     }
 }
 
@@ -166,7 +196,7 @@ impl Exchange {
                 {
                     return Handshake::Wrong;
                 }
-                if !to_http2 {
+                if !to_http2 && asked.inspection.is_none() {
                     return Handshake::Other;
                 }
             }
@@ -191,29 +221,34 @@ impl Exchange {
         self.until = None;
         if let Some(asked) = &mut self.request.websocket {
             (asked.stage, asked.progress) = (Stage::Agreed, Some(now));
+            if let (Some(inspection), Some(head)) = (&mut asked.inspection, &self.answer.head) {
+                inspection.agree(&head.fields, now);
+            }
         }
-        self.arm_idle(key, around);
+        around.actions.extend(self.tunnel_timer(key));
     }
 
-    fn arm_idle(&self, exchange: Key, around: &mut Surroundings<'_>) {
-        let at = self.request.websocket.as_ref().and_then(|asked| asked.idle_at());
-        around.actions.extend(at.map(|at| ProxyAction::Arm { exchange, at }));
+    /// When the tunnel has to be looked at.
+    pub(super) fn tunnel_timer(&self, exchange: Key) -> Option<ProxyAction> {
+        let at = self.request.websocket.as_ref()?.due()?;
+        Some(ProxyAction::Arm { exchange, at })
     }
 
     /// Something has moved.
     pub(super) fn note_moved(&mut self, now: Instant) {
         if let Some(asked) = &mut self.request.websocket {
-            asked.progress = asked.progress.map(|_| now);
+            asked.progress = asked.progress.map(|at| if asked.is_closing { at } else { now });
         }
     }
 
     /// The time of a tunnel may be over.
     pub(super) fn tunnel_due(&mut self, key: Key, around: &mut Surroundings<'_>) {
         let at = self.request.websocket.as_ref().and_then(|asked| asked.idle_at());
-        match at {
-            Some(at) if at <= around.now => self.fail(key, Failure::IdleTimeout, around),
-            Some(_) | None => self.arm_idle(key, around),
+        if at.is_some_and(|at| at <= around.now) {
+            return self.fail(key, Failure::IdleTimeout, around);
         }
+        self.keep_alive(key, around);
+        around.actions.extend(self.tunnel_timer(key));
     }
 
     /// A try is over: what a tunnel came to says nothing of its server.
@@ -321,7 +356,7 @@ impl HttpProxy {
     }
 
     /// The client was told that the tunnel is open: its bytes are the request's body from now on.
-    pub fn tunnel_opened(&mut self, key: Key) {
+    pub fn tunnel_opened(&mut self, key: Key, now: Instant) {
         let Some(exchange) = self.exchanges.get_mut(key) else { return };
         if !exchange.is_of_http2() {
             // By HTTP/1.1 the request had none.
@@ -333,6 +368,7 @@ impl HttpProxy {
         exchange.wake_server(key, &mut self.actions);
         let cluster = exchange.cluster;
         self.watched[cluster].count(&mut self.counted, cluster).answered += 1;
+        self.check_inspected(key, now);
     }
 
     /// The server sends no more into a tunnel; the client may. [`HttpProxy::answer_ended`] follows

@@ -55,8 +55,11 @@ impl Http {
             let halves = [context.next_request(), context.next_request()];
             (u128::from(halves[0]) << 64 | u128::from(halves[1])).to_be_bytes()
         };
-        let websocket = WebSocket::of(&mut head, asked, random, idle);
+        let mut websocket = WebSocket::of(&mut head, asked, random, idle);
         let now = context.now();
+        if let (Some(websocket), Some(rules)) = (&mut websocket, proxy.inspect) {
+            websocket.inspect(rules, context.next_request(), now);
+        }
         let HttpState { proxy: engine, clusters, .. } = &mut context.http;
         let hash_on = clusters.get(proxy.upstream).options.hash_on.as_ref();
         let hash = hash_on.map(|on| hash_of(on, &head, told.ip()));

@@ -28,6 +28,12 @@ impl Http {
         if !told.is_told {
             self.tell_request(context, &head, told);
         }
+        if let Some(inspected) = &told.inspected
+            && let Some(stats) = self.inspected_stats(told.route, context.options.worker)
+        {
+            stats.active.decrement();
+            stats.note_inspected(inspected);
+        }
         context.http.spare_heads.give(head);
     }
 

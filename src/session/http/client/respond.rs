@@ -105,6 +105,7 @@ impl Http {
             self.count_written(context, Some(exchange), request.encoding_cost());
         }
         if !context.http.proxy.get(exchange).is_some_and(Exchange::is_over) {
+            self.count_inspected(context, exchange);
             self.say_tunnel_end(context, key, request, exchange);
             return false;
         }
@@ -386,6 +387,7 @@ impl Http {
         if context.http.proxy.get(exchange).is_none_or(|one| one.request.body.has_ended()) {
             return Ok(());
         }
+        let now = context.now();
         while context.http.proxy.takes_body(exchange) {
             let Some(part) = self.wire.next_of_body().map_err(BadBody::Refused)? else { break };
             let one = context.http.proxy.get_mut(exchange);
@@ -393,7 +395,7 @@ impl Http {
                 Some(messages) => messages.asked(part).map_err(BadBody::Messages)?,
                 None => Some(part),
             };
-            part.into_iter().for_each(|part| context.http.proxy.push_body(exchange, part));
+            part.into_iter().for_each(|part| context.http.proxy.push_body(exchange, part, now));
         }
         if self.wire.is_body_read() {
             let one = context.http.proxy.get(exchange);

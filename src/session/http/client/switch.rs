@@ -13,6 +13,7 @@ use crate::service::CloseReason;
 use crate::session::common::Common;
 use crate::session::context::Context;
 use crate::session::http::state::HttpState;
+use crate::session::stats_websocket::SocketStats;
 
 /// What a connection of HTTP leaves to what follows on it.
 #[derive(Debug)]
@@ -75,6 +76,7 @@ impl Http {
         let Some(mut answer) = exchange.answer.head.take() else { return };
         let record = &mut exchange.record;
         record.status = answer.status;
+        let route = record.route;
         let mut out = self.io.writer(pages);
         record.sent += self.wire.send_tunnel_head(&mut answer, &mut out) as u64;
         let told = record.clone();
@@ -83,11 +85,37 @@ impl Http {
         let head = std::mem::replace(&mut exchange.request.head, spare);
         http.spare_answers.give(answer);
         self.tell_request(context, &head, &told);
+        let now = context.now();
         let HttpState { proxy, spare_heads, .. } = &mut context.http;
         if let Some(exchange) = proxy.get_mut(key) {
             spare_heads.give(std::mem::replace(&mut exchange.request.head, head));
         }
-        proxy.tunnel_opened(key);
+        proxy.tunnel_opened(key, now);
+        if let Some(stats) = self.inspected_stats(route, context.options.worker) {
+            stats.opened.add(1);
+            stats.active.increment();
+        }
+    }
+
+    /// What is counted of the WebSockets of a proxy that inspects them.
+    pub(super) fn inspected_stats(
+        &self,
+        route: Option<usize>,
+        worker: usize,
+    ) -> Option<&SocketStats> {
+        let route = self.options.routes.get(route?)?;
+        route.action.inspects().then(|| route.sockets(worker)).flatten()
+    }
+
+    /// Counts what was seen of an inspected WebSocket since the last time.
+    pub(super) fn count_inspected<D: Driver>(&self, context: &mut Context<D>, exchange: Key) {
+        let Some(one) = context.http.proxy.get_mut(exchange) else { return };
+        let route = one.record.route;
+        if let Some(inspected) = one.take_inspected()
+            && let Some(stats) = self.inspected_stats(route, context.options.worker)
+        {
+            stats.note_inspected(&inspected);
+        }
     }
 
     /// A tunnel of which the server has ended its side: the client is told, and may send on.

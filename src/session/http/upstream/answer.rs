@@ -43,6 +43,7 @@ impl UpstreamConnection {
         key: Key,
         exchange: Key,
     ) -> Stopped {
+        let now = context.now();
         loop {
             let HttpState { proxy, spare_answers, .. } = &mut context.http;
             let has_room = proxy.takes_answer(exchange);
@@ -55,12 +56,11 @@ impl UpstreamConnection {
                     }
                 }
                 Ok(Some(ClientEvent::Switched)) => return Stopped::Switched,
-                Ok(Some(ClientEvent::Body(part))) => proxy.answer_came(exchange, part),
+                Ok(Some(ClientEvent::Body(part))) => proxy.answer_came(exchange, part, now),
                 Ok(Some(ClientEvent::End(_))) if self.tunnel != Tunnel::No => {
                     proxy.tunnel_ended(exchange);
                 }
                 Ok(Some(ClientEvent::End(trailers))) => {
-                    let now = context.reactor.now();
                     let HttpState { proxy, clusters, .. } = &mut context.http;
                     proxy.answer_ended(exchange, trailers, clusters, now);
                     return Stopped::Answered;

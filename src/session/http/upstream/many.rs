@@ -309,7 +309,7 @@ impl UpstreamConnection {
         while proxy.takes_answer(exchange)
             && let Some(part) = many.wire.next_of_body(stream)
         {
-            proxy.answer_came(exchange, part);
+            proxy.answer_came(exchange, part, now);
         }
         let one = &mut many.carried[at];
         // A stream that both sides have ended is gone.
