@@ -107,7 +107,7 @@ fn socket_options(plan: &Plan, service: SocketService) -> Box<WebSocketOptions> 
     Box::new(WebSocketOptions {
         service,
         limits: Limits { frame: MESSAGE_MAX, message: MESSAGE_MAX, deflate: false },
-        subprotocols: Box::default(),
+        subprotocols: Default::default(),
         origins: Origins::Any,
         deflate: plan.deflate_min.map(|min| DeflateOptions {
             min,

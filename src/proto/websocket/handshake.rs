@@ -95,13 +95,12 @@ pub fn check(head: &RequestHead) -> Result<(), HandshakeError> {
             return Err(HandshakeError::Key);
         }
     }
-    let mut count = 0;
-    for one in subprotocols(fields) {
-        count += 1;
-        let is_repeated = subprotocols(fields).filter(|other| *other == one).count() > 1;
-        if !is_token(one) || is_repeated || count > SUBPROTOCOLS_MAX {
-            return Err(HandshakeError::Protocol);
-        }
+    // One more than may be offered is enough to refuse them.
+    let mut offered: Vec<&[u8]> = subprotocols(fields).take(SUBPROTOCOLS_MAX + 1).collect();
+    offered.sort_unstable();
+    let is_repeated = offered.windows(2).any(|two| two[0] == two[1]);
+    if offered.len() > SUBPROTOCOLS_MAX || is_repeated || !offered.iter().all(|one| is_token(one)) {
+        return Err(HandshakeError::Protocol);
     }
     Ok(())
 }
