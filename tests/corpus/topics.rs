@@ -35,7 +35,8 @@ pub(crate) fn messages(input: &[u8]) -> Vec<&'static str> {
             Outcome::Publish(publication) => {
                 check_encodings(&publication);
                 let mut told = Vec::new();
-                let count = hub.deliver(&publication, |key| {
+                let number = hub.admit(&publication);
+                let count = hub.deliver(&publication, number, |key| {
                     told.push(key);
                     Pushed::Queued
                 });

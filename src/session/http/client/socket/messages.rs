@@ -1,6 +1,6 @@
 //! Frames that come on a socket, and messages that go.
 
-use super::{CHARGED_MAX, SUBSCRIBED_PER_TURN, Service, Socket};
+use super::{CHARGED_MAX, GATHERED_ANYWAY, SUBSCRIBED_PER_TURN, Service, Socket};
 use crate::mem::{Buf, Key, Page, Pages};
 use crate::proto::http2::StreamId;
 use crate::proto::websocket::{CloseCode, Closing, Item, Kind, Opcode, Part, Violation, write};
@@ -15,9 +15,6 @@ const ECHO_WHOLE_MAX: usize = 64 * 1024;
 
 /// Bytes of a frame from which on its message is gathered in a page that is used again.
 const PAGED: u64 = 4 * 1024;
-/// Bytes of a message that are gathered even when the worker's memory for what waits is used.
-const GATHERED_ANYWAY: usize = 16 * 1024;
-
 /// A message that comes in parts: what has come of it.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
