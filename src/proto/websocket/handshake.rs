@@ -174,6 +174,18 @@ mod tests {
         for (fields, expected) in cases {
             assert_eq!(check(&head(fields)), expected, "{fields:?}");
         }
+        // As many subprotocols as may be offered, in two fields, and one more. What is not looked at
+        // behind that may be of any length.
+        let names = |count: usize| (0..count).map(|n| format!("p{n}")).collect::<Vec<_>>();
+        let half = names(SUBPROTOCOLS_MAX / 2).join(",");
+        let (rest, again) = (half.replace('p', "q"), half.replace("p31", "p0"));
+        let [half, rest, again] =
+            [&half, &rest, &again].map(|value| ("sec-websocket-protocol", &**value));
+        assert_eq!(check(&head(&[key, version, half, rest])), Ok(()));
+        assert_eq!(check(&head(&[key, version, again])), Err(HandshakeError::Protocol));
+        let many = [names(SUBPROTOCOLS_MAX + 1).join(","), ",x".repeat(30_000)].concat();
+        let many = ("sec-websocket-protocol", &*many);
+        assert_eq!(check(&head(&[key, version, many])), Err(HandshakeError::Protocol));
         let mut post = head(&[key, version]);
         post.set_method(b"POST");
         assert_eq!(check(&post), Err(HandshakeError::Method));
