@@ -1,5 +1,5 @@
-//! Reference-counted slices of received bytes, which are immutable while shared, and lists of slices
-//! to be sent.
+//! Reference-counted slices of received bytes, which are immutable while shared, and lists of
+//! slices to be sent.
 
 use std::fmt;
 use std::ops::Deref;

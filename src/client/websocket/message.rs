@@ -80,8 +80,8 @@ pub enum WebSocketEvent {
         /// The delay.
         rest: Duration,
     },
-    /// The connection was opened again. Messages sent before may not have arrived, and messages that
-    /// the server sent meanwhile are lost. Messages are not sent again automatically.
+    /// The connection was opened again. Messages sent before may not have arrived, and messages
+    /// that the server sent meanwhile are lost. Messages are not sent again automatically.
     Reconnected,
     /// The WebSocket is closed. This is the last event.
     Closed(WebSocketClose),

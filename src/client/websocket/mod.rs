@@ -75,8 +75,8 @@ impl WebSocket {
     /// Opens a WebSocket at a URL, such as `wss://example.com/chat`.
     ///
     /// # Errors
-    /// When the URL or the options are invalid, the connection fails, the server does not accept the
-    /// handshake ([`ClientError::Handshake`]), or a proxy refuses the tunnel
+    /// When the URL or the options are invalid, the connection fails, the server does not accept
+    /// the handshake ([`ClientError::Handshake`]), or a proxy refuses the tunnel
     /// ([`ClientError::Tunnel`]).
     pub fn connect(url: &str, options: &WebSocketOptions) -> Result<Self, ClientError> {
         Self::open(&url.parse()?, options)
@@ -131,8 +131,8 @@ impl WebSocket {
         self.connection.tls()
     }
 
-    /// Sends a text message, and waits until the socket has accepted it. Messages received meanwhile
-    /// are kept, up to `message_max` bytes; beyond that, the server has to wait.
+    /// Sends a text message, and waits until the socket has accepted it. Messages received
+    /// meanwhile are kept, up to `message_max` bytes; beyond that, the server has to wait.
     ///
     /// # Errors
     /// When the WebSocket is closed or fails, or the time is over: later calls send the rest of the
@@ -204,9 +204,9 @@ impl WebSocket {
         }
     }
 
-    /// Waits for the next event from the server, or until a descriptor is readable. The descriptor is
-    /// watched only while nothing is queued to be sent. One descriptor is watched at a time: call
-    /// [`WebSocket::unwatch`] before another.
+    /// Waits for the next event from the server, or until a descriptor is readable. The descriptor
+    /// is watched only while nothing is queued to be sent. One descriptor is watched at a time:
+    /// call [`WebSocket::unwatch`] before another.
     ///
     /// # Errors
     /// As of [`WebSocket::receive`].

@@ -9,20 +9,21 @@ use crate::proto::websocket::extension::Policy;
 /// How a WebSocket is opened, and limits on its server.
 #[derive(Debug, Clone)]
 pub struct WebSocketOptions {
-    /// How to connect. Its `tls` is for `wss://`: trust anchors and the client's certificate; without
-    /// it, the system's trust anchors are used. Its protocols (ALPN) are set to `http/1.1`.
+    /// How to connect. Its `tls` is for `wss://`: trust anchors and the client's certificate;
+    /// without it, the system's trust anchors are used. Its protocols (ALPN) are set to `http/1.1`.
     pub connect: ConnectOptions,
     /// How long the handshake may take on an established connection, and how long that of a proxy.
     pub handshake_timeout: Duration,
-    /// Additional fields of the request. Fields of the connection and of the handshake are reserved.
+    /// Additional fields of the request. Fields of the connection and of the handshake are
+    /// reserved.
     pub fields: Vec<(String, Vec<u8>)>,
     /// The `Origin` of the request, for servers that check it.
     pub origin: Option<String>,
-    /// The subprotocols that are offered, in order of preference. If it is empty, the server must not
-    /// choose one.
+    /// The subprotocols that are offered, in order of preference. If it is empty, the server must
+    /// not choose one.
     pub subprotocols: Vec<String>,
-    /// The offer of permessage-deflate (RFC 7692): messages are compressed if the server accepts it.
-    /// `None` offers no compression.
+    /// The offer of permessage-deflate (RFC 7692): messages are compressed if the server accepts
+    /// it. `None` offers no compression.
     pub deflate: Option<Policy>,
     /// An HTTP proxy to tunnel through (CONNECT).
     pub proxy: Option<ProxyUrl>,

@@ -174,8 +174,8 @@ mod tests {
         for (fields, expected) in cases {
             assert_eq!(check(&head(fields)), expected, "{fields:?}");
         }
-        // As many subprotocols as may be offered, in two fields, and one more. What is not looked at
-        // behind that may be of any length.
+        // As many subprotocols as may be offered, in two fields, and one more. What is not looked
+        // at behind that may be of any length.
         let names = |count: usize| (0..count).map(|n| format!("p{n}")).collect::<Vec<_>>();
         let half = names(SUBPROTOCOLS_MAX / 2).join(",");
         let (rest, again) = (half.replace('p', "q"), half.replace("p31", "p0"));

@@ -3,9 +3,9 @@
 //!
 //! Each worker has a [`Hub`] for each set of topics. A publication is read and checked by the hub
 //! of its publisher ([`Hub::handle`], [`Hub::publish`]), sent to all workers, and delivered there
-//! by each hub to its own subscribers ([`Hub::admit`], [`Hub::deliver`]), the publisher's hub among them. What a
-//! connection has not taken waits in its own [`Queue`], so that a delivery touches the hub's list
-//! and the connection, and nothing else.
+//! by each hub to its own subscribers ([`Hub::admit`], [`Hub::deliver`]), the publisher's hub among
+//! them. What a connection has not taken waits in its own [`Queue`], so that a delivery touches the
+//! hub's list and the connection, and nothing else.
 //!
 //! Publications of one connection reach each subscriber in their order, if workers pass them on in
 //! theirs. There is no order across publishers on different workers. Which of their retained

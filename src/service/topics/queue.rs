@@ -137,8 +137,8 @@ impl<M: Clone + Cost> Queue<M> {
                 && self.bytes.saturating_add(bytes) <= limits.bytes
     }
 
-    /// Adds a retained message if it has room, and returns whether it has, regardless of the policy: a
-    /// new subscription neither drops what waits nor closes the connection.
+    /// Adds a retained message if it has room, and returns whether it has, regardless of the
+    /// policy: a new subscription neither drops what waits nor closes the connection.
     pub fn push_retained(&mut self, message: &M, limits: QueueLimits) -> bool {
         let has_room = self.has_room(message, limits);
         if has_room {

@@ -211,8 +211,8 @@ impl<K: Copy> Subscriptions<K> {
         true
     }
 
-    /// Calls `each` once for each subscriber that gets the publication `number` to a topic. How many
-    /// there are.
+    /// Calls `each` once for each subscriber that gets the publication `number` to a topic. How
+    /// many there are.
     pub(super) fn each(&mut self, topic: Topic<'_>, number: u64, mut each: impl FnMut(K)) -> usize {
         self.find_matches(topic);
         match *self.scratch.found {

@@ -345,3 +345,31 @@ fn frame_to_echo(socket: &Socket, part: &Part, bytes: &mut [u8]) -> Option<usize
     let frame = (part.kind.opcode(), true, false, part.payload.len() as u64);
     write::head_before(bytes, part.payload.start, part.head, frame)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_gathered_costs_the_memory_of_its_page() {
+        let mut pages = Pages::default();
+        let mut large = pages.take();
+        large.bytes().reserve(64 * 1024);
+        pages.put_back(large);
+        let part = |left| Part {
+            payload: 0..1,
+            head: 0,
+            kind: Kind::Text,
+            compressed: false,
+            first: true,
+            last: false,
+            left,
+        };
+        let mut short = Gathered::new(&part(10), &mut pages);
+        short.push(b"x");
+        assert!(short.cost() < 100, "a short message takes no page: {}", short.cost());
+        let mut long = Gathered::new(&part(PAGED), &mut pages);
+        long.push(b"x");
+        assert!(long.cost() >= 64 * 1024, "{}", long.cost());
+    }
+}
