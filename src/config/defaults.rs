@@ -319,7 +319,7 @@ pub const WEBSOCKET_MESSAGE_RATE: Option<(u32, u32)> = None;
 /// `listener.route.websocket.ping_interval`: what keeps most middle boxes from forgetting a
 /// connection.
 pub const WEBSOCKET_PING_INTERVAL: Option<Duration> = Some(Duration::from_secs(30));
-/// `listener.route.websocket.idle_timeout`: one lost ping is no lost client.
+/// `listener.route.websocket.idle_timeout`: a single lost ping does not end a connection.
 pub const WEBSOCKET_IDLE_TIMEOUT: Option<Duration> = Some(Duration::from_secs(75));
 /// `listener.route.websocket.close_timeout`.
 pub const WEBSOCKET_CLOSE_TIMEOUT: Duration = Duration::from_secs(5);

@@ -1,5 +1,5 @@
-//! Counted slices of received bytes, which nobody changes while there is another handle, and lists
-//! of them on their way out.
+//! Reference-counted slices of received bytes, which are immutable while shared, and lists of
+//! slices to be sent.
 
 use std::fmt;
 use std::ops::Deref;
@@ -12,9 +12,9 @@ use super::pool::Shared;
 /// kernel's own limit (`UIO_MAXIOV`, 1,024), so that the list of slices stays small.
 pub const SEGMENTS_MAX: usize = 64;
 
-/// A handle on bytes in a pool buffer or on the heap. Cloning counts, dropping the last handle
-/// gives a pool buffer back. The bytes do not change while another handle exists: see
-/// [`Buf::alone`].
+/// A handle on bytes in a pool buffer or on the heap. Cloning increments a count; dropping the last
+/// handle returns a pool buffer to the pool. The bytes are immutable while another handle exists:
+/// see [`Buf::alone`].
 pub struct Buf {
     owner: Owner,
     start: u32,
@@ -27,15 +27,15 @@ enum Owner {
         bid: u16,
     },
     Heap(Rc<[u8]>),
-    /// A vector that was given away, with its memory as it was.
+    /// A vector, taken over with its allocation.
     Own(Rc<Vec<u8>>),
-    /// A page that its worker uses again.
+    /// A page that the worker reuses.
     Page(Rc<Vec<u8>>),
-    /// A text that lives as long as what it is part of, whoever sends it.
+    /// A text that is shared between threads.
     Text(Text),
 }
 
-/// Bytes that do not change, and that any worker sends.
+/// Immutable bytes that are shared between workers.
 #[derive(Debug, Clone)]
 pub struct Text(Arc<[u8]>);
 

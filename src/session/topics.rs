@@ -43,8 +43,8 @@ impl Local {
 pub(super) struct Topics {
     worker: usize,
     hubs: Slab<Local>,
-    /// Publications that are to be delivered here.
-    pending: VecDeque<(Key, Publication)>,
+    /// Publications that are to be delivered here, with their hubs and numbers.
+    pending: VecDeque<(Key, u64, Publication)>,
     pending_bytes: usize,
     /// Sets of which more waits in the inbox, until there is room for it.
     later: Vec<Arc<TopicSet>>,
@@ -135,6 +135,13 @@ impl Topics {
         }
     }
 
+    /// So many retained messages had no room in the queue of a new subscription.
+    pub(super) fn note_left_out(&mut self, place: Place, count: usize) {
+        if let Some(local) = self.hubs.get_mut(place.hub) {
+            local.hub.note_left_out(count);
+        }
+    }
+
     /// Whether so much waits for its delivery that no more is read.
     pub(super) const fn is_behind(&self) -> bool {
         self.pending_bytes > PENDING_MAX
@@ -182,8 +189,10 @@ impl Topics {
     }
 
     fn push(&mut self, hub: Key, publication: Publication) {
+        let Some(local) = self.hubs.get_mut(hub) else { return };
+        let number = local.hub.admit(&publication);
         self.pending_bytes += publication.cost();
-        self.pending.push_back((hub, publication));
+        self.pending.push_back((hub, number, publication));
     }
 
     /// There may be room for what waits in the inboxes.
@@ -197,11 +206,11 @@ impl Topics {
 
     /// The next publication, with those who get it in `targets`.
     pub(super) fn next(&mut self) -> Option<Publication> {
-        let (hub, publication) = self.pending.pop_front()?;
+        let (hub, number, publication) = self.pending.pop_front()?;
         self.pending_bytes -= publication.cost();
         self.targets.clear();
         if let Some(local) = self.hubs.get_mut(hub) {
-            local.hub.deliver(&publication, |key| {
+            local.hub.deliver(&publication, number, |key| {
                 self.targets.push(key);
                 // What becomes of it is counted then.
                 Pushed::Queued
@@ -238,21 +247,139 @@ mod tests {
     use super::*;
     use crate::session::topic_set::{QueuePolicy, TopicOptions};
 
+    const OPTIONS: TopicOptions = TopicOptions {
+        message_max: 100,
+        subscriptions_max: 1,
+        filters_max: 100,
+        queue_max: 1,
+        queue_bytes: 100,
+        queue_policy: QueuePolicy::DropOldest,
+        retained_max: 100,
+        retained_bytes: 100_000,
+        exchange_bytes: 1_000,
+    };
+    const JSON: (Format, Permissions) =
+        (Format::Json, Permissions { publish: true, subscribe: true });
+
+    fn publication(payload: &[u8], retain: bool) -> Publication {
+        Publication::new(b"a", payload, retain).unwrap()
+    }
+
+    /// A subscriber does what a message of JSON says.
+    fn say(topics: &mut Topics, place: Place, message: &str) -> Outcome {
+        topics.handle(place, message.as_bytes(), JSON, &mut Vec::new()).unwrap()
+    }
+
+    #[test]
+    fn what_other_workers_publish_waits_within_limits() {
+        let exchange_bytes = 2 * PENDING_MAX;
+        let set = Arc::new(TopicSet::new("demo", TopicOptions { exchange_bytes, ..OPTIONS }, 2));
+        let large = publication(&[b'x'; 10_000], false);
+        let mut topics = Topics::new(1);
+        let cost = large.cost();
+        // Nothing is delivered meanwhile.
+        let mut left = 0;
+        for _ in 0..1_000 {
+            left += 1;
+            if set.leave(1, &large) {
+                topics.receive(&set);
+            }
+        }
+        let pending = topics.pending.len();
+        assert!(topics.is_behind());
+        assert!(topics.pending_bytes <= PENDING_MAX + cost, "{} bytes", topics.pending_bytes);
+        let lost = usize::try_from(set.stats()[1].1).unwrap();
+        let kept = left - lost - pending;
+        assert!(kept * cost <= exchange_bytes && (kept + 1) * cost > exchange_bytes, "{kept}");
+        // What was kept comes once there is room, without being told again.
+        let mut delivered = 0;
+        while topics.has_pending() {
+            topics.receive_later();
+            delivered += usize::from(topics.next().is_some());
+        }
+        assert_eq!(delivered, pending + kept);
+        assert!(set.leave(1, &large), "the worker is told again from then on");
+    }
+
+    #[test]
+    fn who_gets_a_retained_publication_is_found_at_its_delivery() {
+        let set = Arc::new(TopicSet::new("demo", OPTIONS, 1));
+        let mut topics = Topics::new(0);
+        let workers = Workers::new(1, 0, 0);
+        let places: Vec<Place> = (0..50)
+            .map(|index| {
+                let key = (Key::new(index, 0), StreamId::default());
+                let place = topics.open(&set, key).unwrap();
+                say(&mut topics, place, r#"{"op":"subscribe","topic":"a"}"#);
+                place
+            })
+            .collect();
+        for _ in 0..10 {
+            topics.publish_to(&set, publication(b"1", true), &workers).unwrap();
+        }
+        assert_eq!(topics.targets.capacity(), 0, "no list is made before");
+        // Those that go before the delivery are not kept by what waits.
+        places[1..].iter().for_each(|place| topics.leave(*place));
+        for _ in 0..10 {
+            assert!(topics.next().is_some());
+            assert_eq!(topics.targets.len(), 1);
+        }
+        assert!(topics.next().is_none());
+    }
+
+    #[test]
+    fn a_subscription_made_again_gets_nothing_twice() {
+        let set = Arc::new(TopicSet::new("demo", OPTIONS, 2));
+        let mut topics = Topics::new(0);
+        let workers = Workers::new(1, 0, 0);
+        let place = topics.open(&set, (Key::new(1, 0), StreamId::default())).unwrap();
+        let subscribe = r#"{"op":"subscribe","topic":"a"}"#;
+        say(&mut topics, place, subscribe);
+        // One of another worker, retained when it is taken, and two of this one.
+        set.leave(0, &publication(b"0", true));
+        topics.receive(&set);
+        for (payload, retain) in [(b"1", false), (b"2", true)] {
+            topics.publish_to(&set, publication(payload, retain), &workers).unwrap();
+        }
+        say(&mut topics, place, r#"{"op":"unsubscribe","topic":"a"}"#);
+        let Outcome::Subscribed { retained, .. } = say(&mut topics, place, subscribe) else {
+            panic!("it is new")
+        };
+        assert_eq!(retained.iter().map(|one| one.payload().to_vec()).collect::<Vec<_>>(), [b"2"]);
+        topics.publish_to(&set, publication(b"3", false), &workers).unwrap();
+        let mut got = Vec::new();
+        while let Some(publication) = topics.next() {
+            got.extend(topics.targets.iter().map(|_| publication.payload()[0]));
+        }
+        assert_eq!(got, [b'3'], "what came before is older than what was retained, or the same");
+    }
+
+    #[test]
+    fn who_has_an_older_plan_does_not_bring_its_options_back() {
+        let old = Arc::new(TopicSet::new("demo", OPTIONS, 1));
+        let new = Arc::new(old.with_options(TopicOptions { message_max: 4, ..OPTIONS }));
+        let mut topics = Topics::new(0);
+        let workers = Workers::new(1, 0, 0);
+        topics.keep([&old].into_iter());
+        topics.publish_to(&old, publication(b"12345", false), &workers).unwrap();
+        topics.keep([&new].into_iter());
+        let too_large = Err(Fault::TooLarge(4));
+        // Connections go on with the plan that they know.
+        assert_eq!(topics.publish_to(&old, publication(b"12345", false), &workers), too_large);
+        let place = topics.open(&old, (Key::new(1, 0), StreamId::default())).unwrap();
+        topics.receive(&old);
+        assert_eq!(topics.publish_to(&new, publication(b"12345", false), &workers), too_large);
+        assert!(matches!(
+            say(&mut topics, place, r#"{"op":"publish","topic":"a","data":12345}"#),
+            Outcome::Refused("too_large")
+        ));
+        assert_eq!(topics.hubs.len(), 1);
+    }
+
     #[test]
     fn a_worker_is_told_again_of_what_comes_after_it_took() {
-        let options = TopicOptions {
-            message_max: 100,
-            subscriptions_max: 1,
-            filters_max: 1,
-            queue_max: 1,
-            queue_bytes: 100,
-            queue_policy: QueuePolicy::DropOldest,
-            retained_max: 1,
-            retained_bytes: 100,
-            exchange_bytes: 1_000,
-        };
-        let set = TopicSet::new("demo", options, 2);
-        let publication = Publication::new(b"a", &b"1"[..], false).unwrap();
+        let set = TopicSet::new("demo", OPTIONS, 2);
+        let publication = publication(b"1", false);
         for _ in 0..2 {
             assert!(set.leave(1, &publication));
             assert!(!set.leave(1, &publication));

@@ -248,7 +248,7 @@ fn socket_options(format: RelayFormat) -> WebSocketOptions {
     WebSocketOptions {
         service: SocketService::Relay { upstream: 0, format },
         limits: LIMITS,
-        subprotocols: Box::default(),
+        subprotocols: Default::default(),
         origins: Origins::Any,
         deflate: None,
         ping_interval: Some(Duration::from_millis(200)),

@@ -22,7 +22,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use ringway::proto::websocket::{CloseCode, Limits};
+use ringway::proto::websocket::deflate::Codec;
+use ringway::proto::websocket::{CloseCode, Limits, Opcode, write};
+use ringway::ring::Fd;
 use ringway::ring::sim::{Faults, Random, Sim};
 use ringway::server::Worker;
 use ringway::service::proxy::MeterOptions;
@@ -63,6 +65,7 @@ struct Plan {
     queue_max: usize,
     deflate_min: Option<usize>,
     takeover: bool,
+    buffer_size: u32,
 }
 
 impl Plan {
@@ -78,6 +81,7 @@ impl Plan {
             queue_max: 10_000,
             deflate_min: [None, Some(1), Some(200)][random.below(3)],
             takeover: random.chance(500),
+            buffer_size: BUFFER_SIZE,
         }
     }
 
@@ -94,6 +98,7 @@ impl Plan {
 
 struct Scenario {
     worker: Worker<Sim>,
+    listener: Fd,
     workers: Arc<Workers>,
     random: Random,
     plan: Plan,
@@ -107,7 +112,7 @@ fn socket_options(plan: &Plan, service: SocketService) -> Box<WebSocketOptions> 
     Box::new(WebSocketOptions {
         service,
         limits: Limits { frame: MESSAGE_MAX, message: MESSAGE_MAX, deflate: false },
-        subprotocols: Box::default(),
+        subprotocols: Default::default(),
         origins: Origins::Any,
         deflate: plan.deflate_min.map(|min| DeflateOptions {
             min,
@@ -127,7 +132,7 @@ fn socket_options(plan: &Plan, service: SocketService) -> Box<WebSocketOptions> 
 impl Scenario {
     fn new(seed: u64, faults: Faults, plan: Plan) -> Self {
         let mut random = Random::new(seed ^ 0x3050);
-        let mut sim = Sim::new(seed, Faults::NONE, BUFFERS, BUFFER_SIZE);
+        let mut sim = Sim::new(seed, Faults::NONE, BUFFERS, plan.buffer_size);
         let listener = sim.listen();
         let mut publisher = 0;
         let clients = (0..1 + random.below(5))
@@ -171,7 +176,7 @@ impl Scenario {
             upstreams: Vec::new(),
             relay: RelayOptions {
                 meter: MeterOptions { enabled: true, after: 2_000, mean_min: 200 },
-                buffer_size: BUFFER_SIZE as usize,
+                buffer_size: plan.buffer_size as usize,
                 turn_budget: 4_000,
                 pipe_capacity: 3_000,
                 pipes_idle_max: 2,
@@ -189,7 +194,7 @@ impl Scenario {
         };
         let mut worker = Worker::new(sim, options, None);
         worker.start(None);
-        Self { worker, workers, random, plan, clients, counters, set }
+        Self { worker, listener, workers, random, plan, clients, counters, set }
     }
 
     fn step(&mut self) {
@@ -413,6 +418,52 @@ fn sockets_run_with_little_memory_for_what_waits() {
         let plan = Plan { waiting_memory: 4_000, ..Plan::with_short_queues(seed) };
         Scenario::new(seed, Faults::ALL, plan).run();
     });
+}
+
+/// Many messages lie compressed in one buffer. What they come to is bounded for each turn.
+#[test]
+fn messages_that_inflate_to_much_are_read_over_several_turns() {
+    const COUNT: u64 = 300;
+    const LEN: usize = 9_000;
+    let plan = Plan {
+        capacity: 100_000,
+        deflate_min: Some(1),
+        takeover: false,
+        buffer_size: 8 * 1024,
+        ..Plan::new(1)
+    };
+    let mut scenario = Scenario::new(1, Faults::NONE, plan);
+    scenario.clients.clear();
+    let mut sent = b"GET /fixed HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\n\
+        Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
+        Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+        Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n"
+        .to_vec();
+    let text = format!(r#"{{"op":"publish","topic":"a","data":"{}"}}"#, "x".repeat(LEN));
+    let mut deflated = Vec::new();
+    Codec::new().deflate(text.as_bytes(), 15, Default::default(), &mut deflated);
+    assert!(deflated.len() < 100, "many are in one buffer");
+    for _ in 0..COUNT {
+        let frame = (true, true);
+        write::frame(Opcode::Text, frame, &deflated, Some([0; 4]), &mut sent);
+    }
+    let listener = scenario.listener;
+    fn sim(scenario: &mut Scenario) -> &mut Sim {
+        scenario.worker.sessions().reactor().driver()
+    }
+    let peer = sim(&mut scenario).connect(listener, plan.capacity);
+    let received = |scenario: &Scenario| scenario.stats(1).map_or(0, |stats| stats.received.get());
+    let (mut at, mut turns) = (0, 0);
+    while received(&scenario) < COUNT {
+        let before = received(&scenario);
+        at += sim(&mut scenario).peer_write(peer, &sent[at..]);
+        scenario.worker.turn().expect("the simulated kernel does not fail");
+        // What one turn reads, and one buffer beyond that.
+        let inflated = (received(&scenario) - before) * LEN as u64;
+        assert!(inflated <= (256 + 64 + 10) << 10, "{inflated} bytes in one turn");
+        turns += 1;
+        assert!(turns < 10_000, "it hangs: {at} of {}", sent.len());
+    }
 }
 
 #[test]

@@ -25,6 +25,10 @@ const END_MAX: Duration = Duration::from_secs(1);
 /// Pings whose pongs are told from others; older ones are forgotten.
 const PINGS_MAX: usize = 16;
 
+/// Pings of the server that wait for their pongs, at most 8 KiB of payloads. Beyond that a new one
+/// replaces the latest: only the most recent ping has to be answered (RFC 6455, section 5.5.3).
+const OWED_MAX: usize = 64;
+
 /// No descriptor is watched.
 pub(super) const NO_INPUT: Option<&std::fs::File> = None;
 
@@ -46,9 +50,8 @@ pub(super) struct Connection {
     events: VecDeque<WebSocketEvent>,
     kept: usize,
     kept_max: usize,
-    /// The last ping of the server, as long as it is not answered: earlier ones need no answer
-    /// (RFC 6455, section 5.5.3), so a flood of them keeps no more than one.
-    owed: Option<Control>,
+    /// Pings of the server that are not answered yet, at most [`OWED_MAX`] of them.
+    owed: VecDeque<Control>,
     pings: VecDeque<Ping>,
     /// Keep-alive pings so far.
     ping_count: u64,
@@ -92,7 +95,7 @@ impl Connection {
             events: VecDeque::new(),
             kept: 0,
             kept_max: options.message_max,
-            owed: None,
+            owed: VecDeque::new(),
             pings: VecDeque::new(),
             ping_count: 0,
             tell_control: options.tell_control,
@@ -131,6 +134,12 @@ impl Connection {
     #[cfg(test)]
     pub(super) const fn kept(&self) -> usize {
         self.kept
+    }
+
+    /// Pings that were not answered yet.
+    #[cfg(test)]
+    pub(super) fn owed(&self) -> usize {
+        self.owed.len()
     }
 
     /// Refuses what cannot be sent any more.
@@ -329,7 +338,10 @@ impl Connection {
                 if self.tell_control {
                     self.push(WebSocketEvent::Ping(payload.bytes().to_vec()));
                 }
-                self.owed = Some(payload);
+                if self.owed.len() >= OWED_MAX {
+                    self.owed.pop_back();
+                }
+                self.owed.push_back(payload);
                 self.answer(false)?;
             }
             Some(Item::Pong(payload)) => self.take_pong(payload.bytes()),
@@ -364,15 +376,18 @@ impl Connection {
         self.events.push_back(event);
     }
 
-    /// Answers the last ping, once what was queued before is sent, or before nothing can be sent
-    /// any more.
+    /// Answers the pings, once what was queued before is sent, or before nothing can be sent any
+    /// more.
     fn answer(&mut self, is_last: bool) -> Result<(), ClientError> {
         let can_send = self.line.check_send().is_ok() && (is_last || self.line.is_drained());
-        if let Some(owed) = self.owed.take_if(|_| can_send) {
-            let mut out = Vec::new();
-            self.endpoint.answer(&Item::Ping(owed), Some(self.masks.next()?), &mut out);
-            self.line.queue(&out);
+        if self.owed.is_empty() || !can_send {
+            return Ok(());
         }
+        let mut out = Vec::new();
+        for ping in std::mem::take(&mut self.owed) {
+            self.endpoint.answer(&Item::Ping(ping), Some(self.masks.next()?), &mut out);
+        }
+        self.line.queue(&out);
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! Masking keys: a new one for each frame, which nobody can foretell (RFC 6455, section 5.3).
+//! Masking keys: a new, unpredictable one for each frame (RFC 6455, section 5.3).
 
 use aws_lc_rs::rand;
 

@@ -1,4 +1,4 @@
-//! What goes over a WebSocket, as a program sees it.
+//! Messages and events, as a program sees them.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ impl WebSocketMessage {
         }
     }
 
-    /// What it is on the wire.
+    /// Its opcode.
     #[must_use]
     pub const fn kind(&self) -> Kind {
         match self {
@@ -45,49 +45,50 @@ impl From<&[u8]> for WebSocketMessage {
     }
 }
 
-/// What the server closed a WebSocket with.
+/// The close frame of the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebSocketClose {
-    /// The code of its close frame, [`CloseCode::NO_STATUS`] if that had none.
+    /// Its code, [`CloseCode::NO_STATUS`] if it had none.
     pub code: CloseCode,
-    /// What it says of it; empty if it says nothing.
+    /// Its reason, which may be empty.
     pub reason: String,
 }
 
-/// What was waited for.
+/// An event of a WebSocket.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WebSocketEvent {
     /// A message.
     Message(WebSocketMessage),
-    /// The server sent a ping, which is answered. Told with `tell_control` only.
+    /// The server sent a ping, which is answered. Reported only with `tell_control`.
     Ping(Vec<u8>),
-    /// The server answered a ping. Told of pings of the program; of others with `tell_control`.
+    /// The server answered a ping. Reported for pings of the program; for others only with
+    /// `tell_control`.
     Pong {
         /// The payload.
         payload: Vec<u8>,
-        /// The time since its ping; `None` if it answers none.
+        /// The time since its ping; `None` if it is unsolicited.
         round_trip: Option<Duration>,
     },
-    /// The descriptor can be read.
+    /// The descriptor is readable.
     Input,
-    /// The connection has ended, and is made again after a rest. Told by
-    /// [`Reconnecting`](super::Reconnecting) only, as is the next one.
+    /// The connection was lost, and is opened again after a delay. Reported only by
+    /// [`Reconnecting`](super::Reconnecting), as is the next one.
     Lost {
-        /// How it has ended, or why it was not made.
+        /// Why it was lost or not opened.
         why: String,
-        /// The rest.
+        /// The delay.
         rest: Duration,
     },
-    /// The connection was made again: what was sent before may not have come, and what the server
-    /// sent meanwhile is lost. Nothing is sent again that the program does not send again.
+    /// The connection was opened again. Messages sent before may not have arrived, and messages
+    /// that the server sent meanwhile are lost. Messages are not sent again automatically.
     Reconnected,
-    /// The WebSocket is closed. Nothing follows.
+    /// The WebSocket is closed. This is the last event.
     Closed(WebSocketClose),
 }
 
 impl WebSocketEvent {
-    /// Bytes that it takes while it waits to be taken, at least.
+    /// The least memory that it takes while it waits, in bytes.
     pub(super) fn cost(&self) -> usize {
         let payload = match self {
             Self::Message(message) => message.bytes().len(),

@@ -2,14 +2,14 @@
 //!
 //! | file | job |
 //! |---|---|
-//! | `url`, `options`, `message` | where to, how, and what goes over it |
+//! | `url`, `options`, `message` | address, options, and messages |
 //! | `handshake` | the request and its answer, pure |
 //! | `dial` | opens a connection: proxy, TLS, handshake, redirects |
-//! | `connection` | a socket, and the frames on it |
+//! | `connection` | frames on a connected socket |
 //! | `compression` | compressed messages |
-//! | `reconnecting` | one connection after the other |
+//! | `reconnecting` | reconnects when a connection is lost |
 //! | `mask` | masking keys |
-//! | `vigil` | pings and the end of patience, pure |
+//! | `vigil` | timing of pings and timeouts, pure |
 
 mod compression;
 mod connection;
@@ -43,10 +43,10 @@ use crate::proto::websocket::{CloseCode, Closing, Opcode};
 
 /// An open WebSocket. Dropping it closes it with code 1001, without waiting for an answer.
 ///
-/// It belongs to the thread that made it, and reads while something is waited for: then pings of
-/// the server are answered, and own ones sent. A program that has something to send from elsewhere
-/// while it waits for messages uses [`WebSocket::receive_or_input`] with a descriptor that the
-/// other thread makes readable (a pipe, an eventfd).
+/// It belongs to the thread that opened it. It reads, answers pings of the server and sends its own
+/// only while a method waits. To send on behalf of another thread while waiting for messages, use
+/// [`WebSocket::receive_or_input`] with a descriptor that the other thread makes readable (a pipe,
+/// an eventfd).
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -75,14 +75,14 @@ impl WebSocket {
     /// Opens a WebSocket at a URL, such as `wss://example.com/chat`.
     ///
     /// # Errors
-    /// When the URL or the options are wrong, the connection does not stand, the server answers
-    /// otherwise than it has to ([`ClientError::Handshake`]), or a proxy does
+    /// When the URL or the options are invalid, the connection fails, the server does not accept
+    /// the handshake ([`ClientError::Handshake`]), or a proxy refuses the tunnel
     /// ([`ClientError::Tunnel`]).
     pub fn connect(url: &str, options: &WebSocketOptions) -> Result<Self, ClientError> {
         Self::open(&url.parse()?, options)
     }
 
-    /// The same with a URL that was read before.
+    /// The same with a parsed URL.
     ///
     /// # Errors
     /// As of [`WebSocket::connect`].
@@ -95,13 +95,13 @@ impl WebSocket {
         Ok(Self { connection, head, subprotocol, deflate, url, close_timeout })
     }
 
-    /// The address at the other end: of the proxy, if there is one.
+    /// The address of the peer: of the proxy, if there is one.
     #[must_use]
     pub fn peer(&self) -> String {
         self.connection.peer()
     }
 
-    /// Where it was opened: redirects may have led elsewhere.
+    /// The URL that was opened, after redirects.
     #[must_use]
     pub const fn url(&self) -> &WebSocketUrl {
         &self.url
@@ -113,7 +113,7 @@ impl WebSocket {
         self.subprotocol.as_deref()
     }
 
-    /// How messages are compressed, if that was agreed on.
+    /// How messages are compressed, if compression was negotiated.
     #[must_use]
     pub const fn deflate(&self) -> Option<&Parameters> {
         self.deflate.as_ref()
@@ -125,24 +125,24 @@ impl WebSocket {
         &self.head
     }
 
-    /// What is known of the connection by TLS, if that is spoken.
+    /// The parameters of TLS, if it is used.
     #[must_use]
     pub fn tls(&self) -> Option<Info> {
         self.connection.tls()
     }
 
-    /// Sends a message of text, and waits until it is on its way. Messages that come meanwhile are
-    /// kept, up to `message_max` bytes; from there on the server has to wait.
+    /// Sends a text message, and waits until the socket has accepted it. Messages received
+    /// meanwhile are kept, up to `message_max` bytes; beyond that, the server has to wait.
     ///
     /// # Errors
-    /// When the WebSocket is closed or fails, or the time is over: the rest of the message is sent
-    /// in later calls, and no other goes before it.
+    /// When the WebSocket is closed or fails, or the time is over: later calls send the rest of the
+    /// message before anything else.
     pub fn send_text(&mut self, text: &str, patience: Duration) -> Result<(), ClientError> {
         self.connection.queue(Opcode::Text, text.as_bytes())?;
         self.connection.drain(Deadline::new(patience))
     }
 
-    /// Sends a message of bytes: see [`WebSocket::send_text`].
+    /// Sends a binary message: see [`WebSocket::send_text`].
     ///
     /// # Errors
     /// As of [`WebSocket::send_text`].
@@ -164,8 +164,7 @@ impl WebSocket {
         self.connection.drain(Deadline::new(patience))
     }
 
-    /// Adds a message behind those that wait, and does not wait itself: all that waits is sent
-    /// while something is waited for.
+    /// Queues a message without waiting. Queued messages are sent while another method waits.
     ///
     /// # Errors
     /// When the WebSocket is closed, or has failed.
@@ -173,11 +172,11 @@ impl WebSocket {
         self.connection.queue(message.kind().opcode(), message.bytes())
     }
 
-    /// Waits for what the server sends. Pings are answered meanwhile.
+    /// Waits for the next event from the server. Pings are answered meanwhile.
     ///
     /// # Errors
-    /// When the connection fails or the server breaks a rule, which is final; or when the time is
-    /// over: it may be called again after that.
+    /// When the connection fails or the server violates the protocol, which is final; or when the
+    /// time is over, after which it may be called again.
     pub fn receive(&mut self, patience: Duration) -> Result<WebSocketEvent, ClientError> {
         self.connection.wait(NO_INPUT, patience)
     }
@@ -205,9 +204,9 @@ impl WebSocket {
         }
     }
 
-    /// Waits for what the server sends, or until a descriptor can be read, which is watched while
-    /// all that was queued is sent. One descriptor is watched at a time: before another,
-    /// [`WebSocket::unwatch`].
+    /// Waits for the next event from the server, or until a descriptor is readable. The descriptor
+    /// is watched only while nothing is queued to be sent. One descriptor is watched at a time:
+    /// call [`WebSocket::unwatch`] before another.
     ///
     /// # Errors
     /// As of [`WebSocket::receive`].
@@ -227,16 +226,16 @@ impl WebSocket {
         self.connection.wait(input, patience)
     }
 
-    /// Watches the descriptor of [`WebSocket::receive_or_input`] no more.
+    /// Stops watching the descriptor of [`WebSocket::receive_or_input`].
     ///
     /// # Errors
-    /// When the loop cannot go on.
+    /// When the event loop fails.
     pub fn unwatch(&mut self) -> Result<(), ClientError> {
         self.connection.unwatch()
     }
 
-    /// Sends a ping with a payload of at most 125 bytes, without waiting. Its pong comes as
-    /// [`WebSocketEvent::Pong`], with the time since then.
+    /// Sends a ping with a payload of at most 125 bytes, without waiting. Its pong is reported as
+    /// [`WebSocketEvent::Pong`], with the round-trip time.
     ///
     /// # Errors
     /// When the payload is too long, or the WebSocket is closed or has failed.
@@ -244,8 +243,8 @@ impl WebSocket {
         self.connection.ping(payload, true)
     }
 
-    /// Sends a close frame, without waiting: nothing can be sent any more. What the server has sent
-    /// before it answers can still be received, up to [`WebSocketEvent::Closed`].
+    /// Sends a close frame, without waiting. Nothing can be sent after it. Messages that the server
+    /// sends before its answer can still be received, up to [`WebSocketEvent::Closed`].
     ///
     /// # Errors
     /// When the code may not be sent (RFC 6455, section 7.4), the reason is longer than 123 bytes,
@@ -254,8 +253,8 @@ impl WebSocket {
         self.connection.close(CloseCode(code), reason)
     }
 
-    /// Closes the WebSocket, and waits for the answer of the server for `close_timeout`. Messages
-    /// that come before it are dropped.
+    /// Closes the WebSocket, and waits up to `close_timeout` for the answer of the server. Messages
+    /// received before it are dropped.
     ///
     /// # Errors
     /// As of [`WebSocket::start_close`], or when there is no answer.
@@ -274,12 +273,12 @@ impl WebSocket {
         }
     }
 
-    /// Whether it is of no more use: an error was final.
+    /// Whether it has failed: an error was final.
     const fn has_failed(&self) -> bool {
         self.connection.has_failed()
     }
 
-    /// Whether neither end has closed it.
+    /// Whether neither side has closed it.
     #[must_use]
     pub const fn is_open(&self) -> bool {
         matches!(self.connection.closing(), Closing::Open)

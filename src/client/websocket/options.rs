@@ -1,4 +1,4 @@
-//! How a WebSocket is opened and kept.
+//! Options of a WebSocket client.
 
 use std::time::Duration;
 
@@ -6,48 +6,48 @@ use super::url::ProxyUrl;
 use crate::client::ConnectOptions;
 use crate::proto::websocket::extension::Policy;
 
-/// How a WebSocket is opened, and what is taken of its server.
+/// How a WebSocket is opened, and limits on its server.
 #[derive(Debug, Clone)]
 pub struct WebSocketOptions {
-    /// How to connect. Its `tls` is for `wss://`: whom to trust and what to show; without it, whom
-    /// the system trusts. Its protocols (ALPN) are set: `http/1.1`.
+    /// How to connect. Its `tls` is for `wss://`: trust anchors and the client's certificate;
+    /// without it, the system's trust anchors are used. Its protocols (ALPN) are set to `http/1.1`.
     pub connect: ConnectOptions,
-    /// How long the handshake may take once there is a connection, and that of a proxy before it.
+    /// How long the handshake may take on an established connection, and how long that of a proxy.
     pub handshake_timeout: Duration,
-    /// Fields that the request has besides. Those of the connection and of the handshake are the
-    /// client's own.
+    /// Additional fields of the request. Fields of the connection and of the handshake are
+    /// reserved.
     pub fields: Vec<(String, Vec<u8>)>,
-    /// The `Origin` that the server is told: that of a page, for a server that checks it.
+    /// The `Origin` of the request, for servers that check it.
     pub origin: Option<String>,
-    /// The subprotocols that are offered, the best first. Without any, the server may choose none.
+    /// The subprotocols that are offered, in order of preference. If it is empty, the server must
+    /// not choose one.
     pub subprotocols: Vec<String>,
-    /// What is offered of permessage-deflate (RFC 7692): compressed messages, if the server agrees.
-    /// `None` offers nothing.
+    /// The offer of permessage-deflate (RFC 7692): messages are compressed if the server accepts
+    /// it. `None` offers no compression.
     pub deflate: Option<Policy>,
-    /// A proxy of HTTP that is asked for a tunnel (CONNECT).
+    /// An HTTP proxy to tunnel through (CONNECT).
     pub proxy: Option<ProxyUrl>,
-    /// How many redirects are followed, one after the other: 0 to 5. Never from `wss://` to
-    /// `ws://`. Credentials (of the URL, `Authorization`, `Cookie`) stay with the first authority.
+    /// How many redirects are followed: 0 to 5, and never from `wss://` to `ws://`. Credentials (of
+    /// the URL, `Authorization`, `Cookie`) are sent only to the first authority.
     pub redirects_max: u8,
-    /// Pings are sent so often while something is waited for.
+    /// The interval of pings while a method waits.
     pub ping_interval: Option<Duration>,
-    /// How long a server that was pinged may be silent until it counts as lost.
+    /// How long the server may be silent after a ping before the connection counts as lost.
     pub pong_timeout: Duration,
-    /// How long the server may be silent in any case.
+    /// How long the server may be silent.
     pub idle_timeout: Option<Duration>,
-    /// How long a message that has begun may take, to which a second is added for each KiB of it
-    /// that came.
+    /// How long a message may take from its first byte, plus a second for each KiB received.
     pub message_timeout: Duration,
     /// How long the server may take to answer a close frame.
     pub close_timeout: Duration,
-    /// Bytes of a message, inflated, at most; and bytes of messages that came and were not taken:
-    /// beyond them, nothing is read while it sends.
+    /// The most bytes of a decompressed message, and of received messages that the program has not
+    /// taken: beyond that, nothing is read while sending.
     pub message_max: usize,
-    /// Bytes of a frame, at most.
+    /// The most bytes of a frame.
     pub frame_max: usize,
-    /// Bytes of the head of the server's answer, at most.
+    /// The most bytes of the head of the server's answer.
     pub head_max: usize,
-    /// Tells of pings of the server, and of all pongs.
+    /// Reports pings of the server, and all pongs.
     pub tell_control: bool,
 }
 

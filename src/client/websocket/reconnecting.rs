@@ -1,4 +1,4 @@
-//! A WebSocket that is opened again when it was lost.
+//! A WebSocket that reconnects when its connection is lost.
 
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
@@ -13,10 +13,10 @@ use crate::client::retry::{random, rest};
 use crate::runtime::clock;
 use crate::service::reconnect::{Ending, Reconnect, ReconnectPolicy};
 
-/// A WebSocket that is opened again, after a rest, when it was lost, when the server closed it with
-/// 1001, 1011, 1012 or 1013, or when it answered an attempt with 429 or 5xx. What a program has to
-/// do once more on a new connection, it does on [`WebSocketEvent::Reconnected`]: nothing is sent
-/// again by itself.
+/// A WebSocket that is opened again, after a delay, when the connection was lost, when the server
+/// closed it with 1001, 1011, 1012 or 1013, or when the server answered an attempt with 429 or 5xx.
+/// Messages are not sent again automatically: the program repeats what a new connection needs on
+/// [`WebSocketEvent::Reconnected`].
 ///
 /// ```no_run
 /// use std::time::Duration;
@@ -45,7 +45,7 @@ pub struct Reconnecting {
     policy: ReconnectPolicy,
     attempts: Reconnect,
     state: State,
-    /// The program has closed it: it is not opened again.
+    /// The program has closed it: there are no more attempts.
     is_closing: bool,
 }
 
@@ -71,7 +71,7 @@ enum Over {
 }
 
 impl Reconnecting {
-    /// Opens a WebSocket. The first attempt is not repeated.
+    /// Opens a WebSocket. The first attempt is not retried.
     ///
     /// # Errors
     /// As of [`WebSocket::connect`].
@@ -84,7 +84,7 @@ impl Reconnecting {
         Ok(Self::of(socket, url.parse()?, options, policy))
     }
 
-    /// The same of a WebSocket that was opened at `url` with these options.
+    /// The same for a WebSocket that was opened at `url` with these options.
     #[must_use]
     pub fn of(
         socket: WebSocket,
@@ -97,7 +97,7 @@ impl Reconnecting {
         Self { url, options, policy, attempts, state, is_closing }
     }
 
-    /// The present connection, while there is one.
+    /// The current connection, if there is one.
     pub const fn socket(&mut self) -> Option<&mut WebSocket> {
         match &mut self.state {
             State::Open { socket, .. } => Some(socket),
@@ -105,7 +105,7 @@ impl Reconnecting {
         }
     }
 
-    /// Sends a message on the present connection. One that fails is not sent on the next one.
+    /// Sends a message on the current connection. If that fails, it is not sent on the next one.
     ///
     /// # Errors
     /// As of [`WebSocket::send`]; [`ClientError::Unclosed`] while there is no connection.
@@ -121,18 +121,18 @@ impl Reconnecting {
         }
     }
 
-    /// Waits for what the server sends. When the connection was lost, that is told, and the next
-    /// call rests and makes another one. Resting is bounded by `patience`, an attempt by the
+    /// Waits for the next event from the server. A lost connection is reported, and the next call
+    /// waits for the delay and reconnects. The delay is bounded by `patience`, an attempt by the
     /// timeouts of the options.
     ///
     /// # Errors
-    /// As of [`WebSocket::receive`]; what ends it is final once no other attempt is to be made.
+    /// As of [`WebSocket::receive`]; an error is final if no further attempt is made.
     pub fn receive(&mut self, patience: Duration) -> Result<WebSocketEvent, ClientError> {
         self.wait(NO_INPUT, patience)
     }
 
-    /// Waits for what the server sends, or until a descriptor can be read: see
-    /// [`WebSocket::receive_or_input`]. While there is no connection it is not watched.
+    /// Waits for the next event from the server, or until a descriptor is readable: see
+    /// [`WebSocket::receive_or_input`]. It is not watched while there is no connection.
     ///
     /// # Errors
     /// As of [`Reconnecting::receive`].
@@ -216,8 +216,8 @@ impl Reconnecting {
         }
     }
 
-    /// Closes it for good: see [`WebSocket::start_close`]. While there is no connection, it is over
-    /// at once.
+    /// Closes it permanently: see [`WebSocket::start_close`]. Without a connection it is closed
+    /// immediately.
     ///
     /// # Errors
     /// As of [`WebSocket::start_close`].
@@ -231,7 +231,7 @@ impl Reconnecting {
     }
 }
 
-/// What an error says of another attempt.
+/// Whether an error permits another attempt.
 fn ending_of(error: &ClientError) -> Ending {
     if let ClientError::Handshake { status, retry_after, .. } = error {
         Ending::Refused(*status, *retry_after)

@@ -472,7 +472,40 @@ fn a_time_that_is_over_ends_nothing() {
 }
 
 #[test]
-fn a_flood_of_pings_keeps_one_and_costs_no_more_than_the_time() {
+fn pings_that_come_together_are_all_answered_in_order() {
+    let server = Server::one(|peer| {
+        peer.open("");
+        let numbers = |count: u8| (0..count).map(|number| [number]).collect::<Vec<_>>();
+        for count in [10, 64] {
+            let all = numbers(count);
+            let pings = all.iter().flat_map(|payload| frame(Opcode::Ping, true, payload));
+            peer.say(&pings.collect::<Vec<u8>>());
+            for payload in all {
+                assert_eq!(peer.next(), (Opcode::Pong, payload.to_vec()));
+            }
+        }
+        // Beyond the limit, the newest takes the place of the latest that waits.
+        let pings = numbers(200).into_iter().flat_map(|one| frame(Opcode::Ping, true, &one));
+        peer.say(&pings.collect::<Vec<u8>>());
+        let mut pongs = Vec::new();
+        while pongs.last() != Some(&199) {
+            let (opcode, payload) = peer.next();
+            assert_eq!(opcode, Opcode::Pong);
+            pongs.extend(payload);
+        }
+        assert!(pongs.is_sorted() && pongs.len() >= 64, "{pongs:?}");
+        assert_eq!(pongs[..63], (0..63).collect::<Vec<u8>>());
+        peer.send(Opcode::Text, true, b"done");
+        peer.rest();
+    });
+    let mut socket = connect(&server, &options()).unwrap();
+    assert_eq!(socket.receive(PATIENCE), Ok(text("done")));
+    drop(socket);
+    server.end();
+}
+
+#[test]
+fn a_flood_of_pings_keeps_few_and_costs_no_more_than_the_time() {
     let server = Server::one(|peer| {
         peer.open("");
         let flood = frame(Opcode::Ping, true, &[b'p'; 125]).repeat(500);
@@ -483,6 +516,7 @@ fn a_flood_of_pings_keeps_one_and_costs_no_more_than_the_time() {
     let error = socket.receive(Duration::from_millis(300)).unwrap_err();
     assert!(error.to_string().starts_with("message from"), "{error}");
     assert_eq!(socket.connection.kept(), 0);
+    assert_eq!(socket.connection.owed(), 64);
     drop(socket);
     server.end();
 }

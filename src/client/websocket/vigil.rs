@@ -1,5 +1,5 @@
-//! What is due while a server is waited for: pings, and the end of patience. Pure: only time that
-//! was spent waiting counts, so that a program which does something else loses no connection.
+//! Timing of pings and timeouts while the client waits for a server. Pure. Only time spent waiting
+//! counts, so that a program that is busy elsewhere does not lose its connection.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::service::pace::earned;
 /// Bytes a second of a message, after its timeout, that are more than dripping.
 const RATE_MIN: u32 = 1024;
 
-/// Something that is due.
+/// What is due.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Due {
     /// A ping is to be sent.
@@ -78,7 +78,7 @@ impl Vigil {
         [pong, idle, message, ping].into_iter().flatten().min_by_key(|(time, _)| *time)
     }
 
-    /// So much time was spent waiting.
+    /// Adds time that was spent waiting.
     pub(super) fn waited(&mut self, time: Duration) {
         self.pinged = self.pinged.saturating_add(time);
         self.silent = self.silent.saturating_add(time);
@@ -90,7 +90,7 @@ impl Vigil {
         }
     }
 
-    /// Bytes came: the server lives.
+    /// Bytes were received: the server is alive.
     pub(super) fn received(&mut self, bytes: usize) {
         self.silent = Duration::ZERO;
         self.unanswered = self.unanswered.map(|_| Duration::ZERO);

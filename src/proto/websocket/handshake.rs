@@ -95,13 +95,12 @@ pub fn check(head: &RequestHead) -> Result<(), HandshakeError> {
             return Err(HandshakeError::Key);
         }
     }
-    let mut count = 0;
-    for one in subprotocols(fields) {
-        count += 1;
-        let is_repeated = subprotocols(fields).filter(|other| *other == one).count() > 1;
-        if !is_token(one) || is_repeated || count > SUBPROTOCOLS_MAX {
-            return Err(HandshakeError::Protocol);
-        }
+    // One more than may be offered is enough to refuse them.
+    let mut offered: Vec<&[u8]> = subprotocols(fields).take(SUBPROTOCOLS_MAX + 1).collect();
+    offered.sort_unstable();
+    let is_repeated = offered.windows(2).any(|two| two[0] == two[1]);
+    if offered.len() > SUBPROTOCOLS_MAX || is_repeated || !offered.iter().all(|one| is_token(one)) {
+        return Err(HandshakeError::Protocol);
     }
     Ok(())
 }
@@ -175,6 +174,18 @@ mod tests {
         for (fields, expected) in cases {
             assert_eq!(check(&head(fields)), expected, "{fields:?}");
         }
+        // As many subprotocols as may be offered, in two fields, and one more. What is not looked
+        // at behind that may be of any length.
+        let names = |count: usize| (0..count).map(|n| format!("p{n}")).collect::<Vec<_>>();
+        let half = names(SUBPROTOCOLS_MAX / 2).join(",");
+        let (rest, again) = (half.replace('p', "q"), half.replace("p31", "p0"));
+        let [half, rest, again] =
+            [&half, &rest, &again].map(|value| ("sec-websocket-protocol", &**value));
+        assert_eq!(check(&head(&[key, version, half, rest])), Ok(()));
+        assert_eq!(check(&head(&[key, version, again])), Err(HandshakeError::Protocol));
+        let many = [names(SUBPROTOCOLS_MAX + 1).join(","), ",x".repeat(30_000)].concat();
+        let many = ("sec-websocket-protocol", &*many);
+        assert_eq!(check(&head(&[key, version, many])), Err(HandshakeError::Protocol));
         let mut post = head(&[key, version]);
         post.set_method(b"POST");
         assert_eq!(check(&post), Err(HandshakeError::Method));

@@ -81,7 +81,7 @@ const OF_ROUTES: [Told<SocketStats>; 9] = [
     ),
 ];
 
-const OF_TOPICS: [Told<OfTopics>; 10] = [
+const OF_TOPICS: [Told<OfTopics>; 11] = [
     (
         "ringway_topics_published_total",
         "Messages that clients have published.",
@@ -132,6 +132,12 @@ const OF_TOPICS: [Told<OfTopics>; 10] = [
         "Different filters, each counted by each worker that has it.",
         MetricType::GAUGE,
         &[(None, |(stats, _)| stats.filters as u64)],
+    ),
+    (
+        "ringway_topics_filters_bytes",
+        "Bytes of memory that filters and subscriptions take on all workers.",
+        MetricType::GAUGE,
+        &[(None, |(stats, _)| stats.filters_bytes as u64)],
     ),
     (
         "ringway_topics_retained_bytes",

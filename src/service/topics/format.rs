@@ -23,17 +23,8 @@ pub enum Format {
 }
 
 impl Format {
-    /// Every format, in the order of [`Format::index`].
+    /// Every format.
     pub const ALL: [Self; 2] = [Self::Json, Self::Binary];
-
-    /// The place in [`Format::ALL`].
-    #[must_use]
-    pub const fn index(self) -> usize {
-        match self {
-            Self::Json => 0,
-            Self::Binary => 1,
-        }
-    }
 
     /// The name of its subprotocol.
     #[must_use]
@@ -155,8 +146,7 @@ mod tests {
 
     #[test]
     fn formats_are_known_by_their_subprotocols() {
-        for (index, format) in Format::ALL.into_iter().enumerate() {
-            assert_eq!(format.index(), index);
+        for format in Format::ALL {
             assert_eq!(Format::of(format.subprotocol()), Some(format));
         }
         assert_eq!(Format::of("ringway.topics.v1.JSON"), None);

@@ -3,9 +3,9 @@
 //!
 //! Each worker has a [`Hub`] for each set of topics. A publication is read and checked by the hub
 //! of its publisher ([`Hub::handle`], [`Hub::publish`]), sent to all workers, and delivered there
-//! by each hub to its own subscribers ([`Hub::deliver`]), the publisher's hub among them. What a
-//! connection has not taken waits in its own [`Queue`], so that a delivery touches the hub's list
-//! and the connection, and nothing else.
+//! by each hub to its own subscribers ([`Hub::admit`], [`Hub::deliver`]), the publisher's hub among
+//! them. What a connection has not taken waits in its own [`Queue`], so that a delivery touches the
+//! hub's list and the connection, and nothing else.
 //!
 //! Publications of one connection reach each subscriber in their order, if workers pass them on in
 //! theirs. There is no order across publishers on different workers. Which of their retained
@@ -72,7 +72,7 @@ pub struct HubLimits {
     pub payload_max: usize,
     /// Subscriptions of one subscriber.
     pub subscriptions_max: usize,
-    /// Different filters.
+    /// Different filters. One subscriber takes at most half of those that are free.
     pub filters_max: usize,
     /// Retained publications.
     pub retained_max: usize,
@@ -109,8 +109,7 @@ pub struct Permissions {
 pub enum Outcome {
     /// Nothing.
     Done,
-    /// This is to be delivered by the hubs of all workers: by that of the publisher at once, as a
-    /// subscription that comes first would get a retained one twice.
+    /// The hubs of all workers admit and deliver this; that of the publisher admits it at once.
     Publish(Publication),
     /// There is a new subscription. These are sent to the subscriber as retained messages, behind
     /// the answer and before what is delivered from now on.
@@ -135,7 +134,7 @@ pub struct TopicsStats {
     pub delivered: u64,
     /// Retained publications to new subscriptions.
     pub retained_sent: u64,
-    /// Those beyond [`HubLimits::retained_burst`].
+    /// Those beyond [`HubLimits::retained_burst`], or without room in the subscriber's queue.
     pub retained_left_out: u64,
     /// Retained publications of other workers that had no room here.
     pub retained_skipped: u64,
@@ -153,6 +152,8 @@ pub struct TopicsStats {
     pub subscriptions: usize,
     /// Different filters now.
     pub filters: usize,
+    /// Bytes of memory that filters and subscriptions take now.
+    pub filters_bytes: usize,
     /// Retained publications now.
     pub retained: usize,
     /// Bytes of memory that they cost now. All workers share topics and payloads.
@@ -179,6 +180,8 @@ pub struct Hub<K> {
     worker: u16,
     /// The highest order that was seen, without the worker.
     order: u64,
+    /// Publications that were admitted.
+    admitted: u64,
     subscriptions: Subscriptions<K>,
     retained: Retained,
     stats: TopicsStats,
@@ -189,7 +192,8 @@ impl<K: Copy + Debug> Hub<K> {
     #[must_use]
     pub fn new(limits: HubLimits, worker: u16) -> Self {
         let (subscriptions, retained) = (Subscriptions::new(), Retained::default());
-        Self { limits, worker, order: 0, subscriptions, retained, stats: TopicsStats::default() }
+        let stats = TopicsStats::default();
+        Self { limits, worker, order: 0, admitted: 0, subscriptions, retained, stats }
     }
 
     /// Other limits from now on. What is there already stays.
@@ -244,23 +248,33 @@ impl<K: Copy + Debug> Hub<K> {
         self.accept(publication).inspect_err(|fault| self.note_refused(fault))
     }
 
-    /// Delivers a publication that any hub accepted: calls `each` once for each subscriber of this
-    /// hub whose filters match, in no order, also for its publisher. `each` says what became of
-    /// the message, which is counted; one that is sent at once is [`Pushed::Queued`]. How many
-    /// subscribers there are.
-    pub fn deliver(
-        &mut self,
-        publication: &Publication,
-        mut each: impl FnMut(K) -> Pushed,
-    ) -> usize {
+    /// Takes a publication that any hub accepted, and retains it if it says so. Returns its number,
+    /// with which [`Hub::deliver`] is called later: in the order of the numbers. A publication of
+    /// this hub's own is admitted as soon as it is accepted. Subscriptions made after that get it
+    /// only as a retained message, so that they neither get it twice nor an older one behind it.
+    pub fn admit(&mut self, publication: &Publication) -> u64 {
         if publication.retain() {
             self.order = self.order.max(publication.order >> WORKER_BITS);
             if self.retain(publication).is_err() {
                 self.stats.retained_skipped += 1;
             }
         }
-        let stats = &mut self.stats;
-        let count = self.subscriptions.each(publication.topic(), |key| stats.note(each(key)));
+        self.admitted += 1;
+        self.admitted
+    }
+
+    /// Delivers a publication with the number that it was admitted with: calls `each` once for each
+    /// subscriber of this hub whose filters match, in no order, also for its publisher. `each` says
+    /// what became of the message, which is counted; one that is sent at once is
+    /// [`Pushed::Queued`]. How many subscribers there are.
+    pub fn deliver(
+        &mut self,
+        publication: &Publication,
+        number: u64,
+        mut each: impl FnMut(K) -> Pushed,
+    ) -> usize {
+        let (stats, topic) = (&mut self.stats, publication.topic());
+        let count = self.subscriptions.each(topic, number, |key| stats.note(each(key)));
         self.stats.received += 1;
         self.stats.delivered += count as u64;
         count
@@ -272,7 +286,13 @@ impl<K: Copy + Debug> Hub<K> {
         self.retained.all()
     }
 
-    /// Counts what became of a retained message in a subscriber's queue.
+    /// Counts retained messages of a new subscription that had no room in the subscriber's queue.
+    pub const fn note_left_out(&mut self, count: usize) {
+        self.stats.retained_sent -= count as u64;
+        self.stats.retained_left_out += count as u64;
+    }
+
+    /// Counts what became of a message in a subscriber's queue.
     pub const fn note_pushed(&mut self, pushed: Pushed) {
         self.stats.note(pushed);
     }
@@ -289,6 +309,7 @@ impl<K: Copy + Debug> Hub<K> {
             subscribers: self.subscriptions.subscribers(),
             subscriptions: self.subscriptions.subscriptions(),
             filters: self.subscriptions.filters(),
+            filters_bytes: self.subscriptions.bytes(),
             retained: self.retained.count(),
             retained_bytes: self.retained.bytes(),
             ..self.stats
@@ -331,7 +352,8 @@ impl<K: Copy + Debug> Hub<K> {
 
     fn subscribe(&mut self, from: SubscriberId, filter: Filter<'_>) -> Result<Outcome, Fault> {
         let HubLimits { subscriptions_max, filters_max, retained_burst, .. } = self.limits;
-        let added = self.subscriptions.subscribe(from, filter, subscriptions_max, filters_max);
+        let most = (subscriptions_max, filters_max);
+        let added = self.subscriptions.subscribe(from, filter, self.admitted, most);
         let is_new = added.map_err(|why| match why {
             NotAdded::Subscriptions => Fault::TooManySubscriptions(subscriptions_max),
             NotAdded::Filters => Fault::TooManyFilters(filters_max),
@@ -365,6 +387,11 @@ impl<K: Copy + Debug> Hub<K> {
     fn retain(&mut self, publication: &Publication) -> Result<(), RetainedFull> {
         self.retained.put(publication, self.limits.retained_max, self.limits.retained_bytes)
     }
+}
+
+/// Bytes of memory that a map takes, about: its items, and a byte for each place.
+fn map_bytes<N, V>(map: &HashMap<N, V>) -> usize {
+    map.capacity() * (size_of::<(N, V)>() + 1)
 }
 
 /// Gives memory back when most of it is unused.

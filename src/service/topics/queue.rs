@@ -2,8 +2,6 @@
 
 use std::collections::VecDeque;
 
-use crate::mem::Buf;
-
 /// Default of [`QueueLimits::bytes`]: bytes of messages that wait for one subscriber at most.
 pub const QUEUE_BYTES: usize = 256 * 1024;
 /// Default of [`QueueLimits::messages`]: messages that wait for one subscriber at most.
@@ -16,12 +14,6 @@ pub const CLOSE_TOO_SLOW: u16 = 1013;
 pub trait Cost {
     /// Bytes.
     fn cost(&self) -> usize;
-}
-
-impl Cost for Buf {
-    fn cost(&self) -> usize {
-        self.len()
-    }
 }
 
 /// What is done when a subscriber's queue is full.
@@ -145,10 +137,14 @@ impl<M: Clone + Cost> Queue<M> {
                 && self.bytes.saturating_add(bytes) <= limits.bytes
     }
 
-    /// Adds a retained message if it has room. If not, it is dropped, whatever the policy: a new
-    /// subscription neither drops what waits nor closes the connection.
-    pub fn push_retained(&mut self, message: &M, limits: QueueLimits) -> Pushed {
-        self.push(message, QueueLimits { policy: Policy::DropNewest, ..limits })
+    /// Adds a retained message if it has room, and returns whether it has, regardless of the
+    /// policy: a new subscription neither drops what waits nor closes the connection.
+    pub fn push_retained(&mut self, message: &M, limits: QueueLimits) -> bool {
+        let has_room = self.has_room(message, limits);
+        if has_room {
+            self.add(message);
+        }
+        has_room
     }
 
     /// So many messages were not delivered, for another reason than the limits.
@@ -189,6 +185,7 @@ impl<M: Clone + Cost> Queue<M> {
 mod tests {
     use super::super::tests::Random;
     use super::*;
+    use crate::mem::Buf;
 
     /// A number, and bytes that it says it has.
     #[derive(Debug, Clone, PartialEq, Eq)]
@@ -252,7 +249,8 @@ mod tests {
         for number in 0..3 {
             assert_eq!(queue.push(&Message(number, 10), limits), Pushed::Queued);
         }
-        assert_eq!(queue.push_retained(&Message(3, 10), limits), Pushed::DroppedNewest);
+        assert!(!queue.push_retained(&Message(3, 10), limits));
+        assert_eq!(queue.len(), 3);
         assert_eq!(queue.push(&Message(3, 10), limits), Pushed::Close);
         assert!(queue.is_empty());
         assert_eq!(queue.bytes(), 0);

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::shrink_map;
+use super::{map_bytes, shrink_map};
 
 /// Numbers of texts. A text is kept as long as it is used.
 #[derive(Debug, Default)]
@@ -11,7 +11,12 @@ pub(super) struct Segments {
     numbers: HashMap<Rc<str>, u32>,
     texts: Vec<Option<Used>>,
     free: Vec<u32>,
+    /// Bytes of the texts.
+    bytes: usize,
 }
+
+/// Bytes of memory that a text costs beside its own: the counts of its handles.
+const TEXT_OVERHEAD: usize = 16;
 
 #[derive(Debug)]
 struct Used {
@@ -20,6 +25,12 @@ struct Used {
 }
 
 impl Segments {
+    /// Bytes of memory that all take.
+    pub(super) fn bytes(&self) -> usize {
+        let lists = self.texts.capacity() * size_of::<Option<Used>>() + self.free.capacity() * 4;
+        self.bytes + lists + map_bytes(&self.numbers)
+    }
+
     /// The number of a text, if it is used.
     pub(super) fn get(&self, text: &str) -> Option<u32> {
         self.numbers.get(text).copied()
@@ -34,6 +45,7 @@ impl Segments {
             return number;
         }
         let text: Rc<str> = text.into();
+        self.bytes += text.len() + TEXT_OVERHEAD;
         let used = Some(Used { text: Rc::clone(&text), times: 1 });
         let number = match self.free.pop() {
             Some(number) => {
@@ -55,6 +67,7 @@ impl Segments {
         let Some(used) = slot else { return };
         used.times -= 1;
         if used.times == 0 {
+            self.bytes -= used.text.len() + TEXT_OVERHEAD;
             self.numbers.remove(&used.text);
             *slot = None;
             self.free.push(number);

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use super::name::{Filter, Topic};
 use super::segments::Segments;
-use super::shrink_map;
+use super::{map_bytes, shrink_map};
 use crate::mem::{Key, Slab};
 
 /// No node.
@@ -44,6 +44,8 @@ pub(super) struct Subscriptions<K> {
     segments: Segments,
     filters: usize,
     subscriptions: usize,
+    /// Bytes of memory of the lists of nodes and of subscribers.
+    lists: usize,
     scratch: Scratch,
 }
 
@@ -75,6 +77,8 @@ struct Place {
 struct Entry<K> {
     key: K,
     id: SubscriberId,
+    /// The last publication that was admitted before: it and those before it are not delivered.
+    since: u64,
 }
 
 #[derive(Debug)]
@@ -119,6 +123,7 @@ impl<K: Copy> Subscriptions<K> {
             segments: Segments::default(),
             filters: 0,
             subscriptions: 0,
+            lists: 0,
             scratch: Scratch::default(),
         }
     }
@@ -138,6 +143,12 @@ impl<K: Copy> Subscriptions<K> {
         self.subscriptions
     }
 
+    /// Bytes of memory that filters and subscriptions take.
+    pub(super) fn bytes(&self) -> usize {
+        let tree = bytes_of(&self.nodes) + bytes_of(&self.free);
+        tree + map_bytes(&self.children) + self.segments.bytes() + self.lists
+    }
+
     pub(super) fn open(&mut self, key: K) -> SubscriberId {
         let added = self.subscribers.insert(Subscriber { key, places: Vec::new() });
         let id = added.ok().expect("fewer subscribers than 2^32");
@@ -148,18 +159,19 @@ impl<K: Copy> Subscriptions<K> {
     /// Ends all subscriptions of a subscriber. The cost is that of these.
     pub(super) fn close(&mut self, id: SubscriberId) {
         let Some(subscriber) = self.subscribers.remove(id.0) else { return };
+        self.lists -= bytes_of(&subscriber.places);
         for place in subscriber.places {
             self.detach(place);
         }
     }
 
-    /// Adds a subscription. Whether it is new.
+    /// Adds a subscription to what is admitted after the publication `since`. Whether it is new.
     pub(super) fn subscribe(
         &mut self,
         id: SubscriberId,
         filter: Filter<'_>,
-        subscriptions_max: usize,
-        filters_max: usize,
+        since: u64,
+        (subscriptions_max, filters_max): (usize, usize),
     ) -> Result<bool, NotAdded> {
         let subscriber = self.subscribers.get(id.0).ok_or(NotAdded::Closed)?;
         let (key, known) = (subscriber.key, self.find(filter));
@@ -171,15 +183,16 @@ impl<K: Copy> Subscriptions<K> {
             return Err(NotAdded::Subscriptions);
         }
         let is_new = known.is_none_or(|node| self.node(node).subscribers.is_empty());
-        if is_new && self.filters >= filters_max {
+        // More have to be free than the subscriber has, so that it takes at most half of them.
+        if is_new && filters_max.saturating_sub(self.filters) <= subscriber.places.len() {
             return Err(NotAdded::Filters);
         }
         let node = self.make(filter);
         let list = &mut self.nodes[node as usize].subscribers;
         let position = u32::try_from(list.len()).expect("fewer subscribers than 2^32");
-        list.push(Entry { key, id });
+        self.lists += grow(list, Entry { key, id, since });
         if let Some(subscriber) = self.subscribers.get_mut(id.0) {
-            subscriber.places.push(Place { node, position });
+            self.lists += grow(&mut subscriber.places, Place { node, position });
         }
         self.filters += usize::from(is_new);
         self.subscriptions += 1;
@@ -193,37 +206,38 @@ impl<K: Copy> Subscriptions<K> {
         let places = &mut subscriber.places;
         let Some(at) = places.iter().position(|place| place.node == node) else { return false };
         let place = places.swap_remove(at);
-        shrink(places);
+        self.lists -= shrink(places);
         self.detach(place);
         true
     }
 
-    /// Calls `each` once for each subscriber of a topic. How many there are.
-    pub(super) fn each(&mut self, topic: Topic<'_>, mut each: impl FnMut(K)) -> usize {
+    /// Calls `each` once for each subscriber that gets the publication `number` to a topic. How
+    /// many there are.
+    pub(super) fn each(&mut self, topic: Topic<'_>, number: u64, mut each: impl FnMut(K)) -> usize {
         self.find_matches(topic);
         match *self.scratch.found {
             [] => 0,
             // No other list could name a subscriber again.
             [node] => {
-                let list = &self.node(node).subscribers;
-                list.iter().for_each(|entry| each(entry.key));
-                list.len()
+                let list = self.node(node).subscribers.iter();
+                list.filter(|entry| entry.since < number).map(|entry| each(entry.key)).count()
             }
-            [_, _, ..] => self.each_of_many(each),
+            [_, _, ..] => self.each_of_many(number, each),
         }
     }
 
     /// The same where several lists may name a subscriber. The longest list comes last, and leaves
     /// no marks.
-    fn each_of_many(&mut self, mut each: impl FnMut(K)) -> usize {
+    fn each_of_many(&mut self, number: u64, mut each: impl FnMut(K)) -> usize {
         let Self { nodes, scratch: Scratch { found, told, .. }, slots, .. } = self;
         let list = |node: u32| &nodes[node as usize].subscribers;
+        let entries = |node| list(node).iter().filter(|entry| entry.since < number);
         found.sort_unstable_by_key(|&node| list(node).len());
         told.resize(slots.div_ceil(64), 0);
         let Some((&last, short)) = found.split_last() else { return 0 };
         let mut count = 0;
         for &node in short {
-            for entry in list(node) {
+            for entry in entries(node) {
                 let (word, bit) = bit_of(entry.id);
                 if told[word] & bit == 0 {
                     told[word] |= bit;
@@ -232,7 +246,7 @@ impl<K: Copy> Subscriptions<K> {
                 }
             }
         }
-        for entry in list(last) {
+        for entry in entries(last) {
             let (word, bit) = bit_of(entry.id);
             if told[word] & bit == 0 {
                 count += 1;
@@ -342,7 +356,7 @@ impl<K: Copy> Subscriptions<K> {
     fn detach(&mut self, place: Place) {
         let list = &mut self.nodes[place.node as usize].subscribers;
         list.swap_remove(place.position as usize);
-        shrink(list);
+        self.lists -= shrink(list);
         self.subscriptions -= 1;
         if list.is_empty() {
             self.filters -= 1;
@@ -388,11 +402,25 @@ const fn bit_of(id: SubscriberId) -> (usize, u64) {
     (id.0.index as usize / 64, 1 << (id.0.index % 64))
 }
 
-/// Gives memory back when most of it is unused.
-fn shrink<T>(list: &mut Vec<T>) {
+/// Bytes of memory that a list takes.
+const fn bytes_of<T>(list: &Vec<T>) -> usize {
+    list.capacity() * size_of::<T>()
+}
+
+/// Adds to a list. Returns the bytes of memory that this took.
+fn grow<T>(list: &mut Vec<T>, item: T) -> usize {
+    let before = bytes_of(list);
+    list.push(item);
+    bytes_of(list) - before
+}
+
+/// Gives memory back when most of it is unused. Returns how many bytes.
+fn shrink<T>(list: &mut Vec<T>) -> usize {
+    let before = bytes_of(list);
     if list.len() <= list.capacity() / 4 {
         list.shrink_to(list.len() * 2);
     }
+    before - bytes_of(list)
 }
 
 #[cfg(test)]

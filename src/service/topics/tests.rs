@@ -72,9 +72,19 @@ fn refusal(hub: &mut Hub<Key>, from: SubscriberId, message: &str) -> &'static st
     code
 }
 
+/// Admits a publication and delivers it at once.
+fn deliver(
+    hub: &mut Hub<Key>,
+    publication: &Publication,
+    each: impl FnMut(Key) -> Pushed,
+) -> usize {
+    let number = hub.admit(publication);
+    hub.deliver(publication, number, each)
+}
+
 fn delivered(hub: &mut Hub<Key>, publication: &Publication) -> Vec<u32> {
     let mut keys = Vec::new();
-    hub.deliver(publication, |key| {
+    deliver(hub, publication, |key| {
         keys.push(key.index);
         Pushed::Queued
     });
@@ -238,24 +248,24 @@ fn all_workers_come_to_retain_the_same() {
                 let publication = Publication::new(topic, payload, true).unwrap();
                 let publication = hubs[from].publish(publication).unwrap();
                 let was = retained_topics(&hubs[from]);
-                hubs[from].deliver(&publication, |_| Pushed::Queued);
+                deliver(&mut hubs[from], &publication, |_| Pushed::Queued);
                 assert_eq!(retained_topics(&hubs[from]), was, "its hub retained it already");
                 for to in (0..3).filter(|&to| to != from) {
                     on_the_way[from * 3 + to].push_back(publication.clone());
                 }
             } else if let Some(publication) = on_the_way[from * 3 + to].pop_front() {
-                hubs[to].deliver(&publication, |_| Pushed::Queued);
+                deliver(&mut hubs[to], &publication, |_| Pushed::Queued);
             }
         }
         for (way, mut rest) in on_the_way.into_iter().enumerate() {
             for one in rest.drain(..) {
-                hubs[way % 3].deliver(&one, |_| Pushed::Queued);
+                deliver(&mut hubs[way % 3], &one, |_| Pushed::Queued);
             }
         }
         assert_eq!(retained_topics(&hubs[0]), retained_topics(&hubs[1]), "{seed}");
         assert_eq!(retained_topics(&hubs[0]), retained_topics(&hubs[2]), "{seed}");
         let last = hubs[2].publish(Publication::new(b"a", &b"last"[..], true).unwrap()).unwrap();
-        hubs[0].deliver(&last, |_| Pushed::Queued);
+        deliver(&mut hubs[0], &last, |_| Pushed::Queued);
         assert!(retained_topics(&hubs[0]).contains(&("a".to_owned(), b"last".to_vec())));
     }
 }
@@ -271,9 +281,47 @@ fn a_retained_publication_without_room_elsewhere_is_delivered_and_counted() {
     assert_eq!((second.stats().retained_skipped, second.stats().retained), (1, 0));
     second.set_limits(HubLimits::default());
     for one in first.retained() {
-        second.deliver(one, |_| Pushed::Queued);
+        deliver(&mut second, one, |_| Pushed::Queued);
     }
     assert_eq!(second.stats().retained, 1);
+}
+
+#[test]
+fn a_subscription_gets_what_was_admitted_before_only_as_retained() {
+    let mut hub = hub();
+    let one = hub.open(key(1));
+    let other = hub.open(key(2));
+    let subscribe = r#"{"op":"subscribe","topic":"a"}"#;
+    let retained_of = |outcome: Outcome| {
+        let Outcome::Subscribed { retained, .. } = outcome else { panic!("{outcome:?}") };
+        retained.iter().map(|one| one.payload().to_vec()).collect::<Vec<_>>()
+    };
+    for id in [one, other] {
+        assert!(retained_of(say(&mut hub, id, subscribe).0).is_empty());
+    }
+    let publish = |hub: &mut Hub<Key>, payload: &[u8], retain| {
+        let publication = Publication::new(b"a", payload, retain).unwrap();
+        let publication = hub.publish(publication).unwrap();
+        let number = hub.admit(&publication);
+        (publication, number)
+    };
+    let all = [publish(&mut hub, b"1", false), publish(&mut hub, b"2", true)];
+    // Both wait for their delivery, and the first is older than what is retained.
+    say(&mut hub, one, r#"{"op":"unsubscribe","topic":"a"}"#);
+    assert_eq!(retained_of(say(&mut hub, one, subscribe).0), [b"2"]);
+    let after = publish(&mut hub, b"3", false);
+    // A second filter that matches, of one that has the first since before.
+    say(&mut hub, other, r##"{"op":"subscribe","topic":"#"}"##);
+    let mut got = Vec::new();
+    for (publication, number) in all.iter().chain([&after]) {
+        let payload = publication.payload()[0];
+        hub.deliver(publication, *number, |key| {
+            got.push((key.index, payload));
+            Pushed::Queued
+        });
+    }
+    got.sort_unstable();
+    assert_eq!(got, [(1, b'3'), (2, b'1'), (2, b'2'), (2, b'3')]);
 }
 
 #[test]
@@ -286,7 +334,7 @@ fn drops_are_counted_by_policy() {
     let publication = Publication::new(b"a", &b"1"[..], false).unwrap();
     let mut all = [Pushed::Queued, Pushed::DroppedOldest(3), Pushed::DroppedNewest, Pushed::Close]
         .into_iter();
-    assert_eq!(hub.deliver(&publication, |_| all.next().unwrap()), 4);
+    assert_eq!(deliver(&mut hub, &publication, |_| all.next().unwrap()), 4);
     hub.note_pushed(Pushed::DroppedNewest);
     let stats = hub.stats();
     assert_eq!((stats.dropped_oldest, stats.dropped_newest, stats.closed), (3, 2, 1));

@@ -1,5 +1,6 @@
 //! How endpoints of WebSockets are set up.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,8 +14,8 @@ pub struct WebSocketOptions {
     pub service: SocketService,
     /// Bytes of a frame and of a message, at most.
     pub limits: Limits,
-    /// Subprotocols, the best first. Without any, none is chosen.
-    pub subprotocols: Box<[Box<str>]>,
+    /// Subprotocols. Without any, none is chosen.
+    pub subprotocols: BTreeSet<Box<str>>,
     /// Pages of which sites may open a socket.
     pub origins: Origins,
     /// Whether messages are compressed, and how; `None` to offer no compression.

@@ -84,12 +84,11 @@ fn a_message_beyond_the_limit_is_told_to_both_sides() {
             let expected = close(1009, "frame_too_big");
             assert_eq!(told, Some((Opcode::Close, expected)), "{pair:?}");
             assert_eq!(next(&mut reader, &mut bytes).await, None, "{pair:?}");
+            let (came, is_whole) = server.ended().await;
+            assert!(is_whole, "{pair:?}");
+            assert_eq!(came, close(1001, "the client broke a rule"), "{pair:?}");
         });
         wait_for_nothing(&served, pair);
-        wait_until("the server has seen the end", || server.ended().is_some());
-        let (came, is_whole) = server.ended().unwrap_or_default();
-        assert!(is_whole, "{pair:?}");
-        assert_eq!(came, close(1001, "the client broke a rule"), "{pair:?}");
         let counted = |name: &str, label: &str| {
             let labels = format!("listener=\"web\",route=\"all\"{label}");
             let sample = format!("ringway_websocket_{name}{{{labels}}} ");

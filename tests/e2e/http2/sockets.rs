@@ -4,7 +4,7 @@
 
 mod inspect;
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use h2::ext::Protocol;
@@ -12,6 +12,7 @@ use h2::{RecvStream, SendStream};
 use http::{Request, Response};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream as Socket;
+use tokio::sync::watch;
 
 use ringway::proto::websocket::handshake;
 
@@ -59,15 +60,19 @@ struct Seen {
 }
 
 #[derive(Clone, Default)]
-struct Server(Arc<Mutex<Seen>>);
+struct Server(Arc<watch::Sender<Seen>>);
 
 impl Server {
     fn head(&self) -> String {
-        self.0.lock().unwrap().heads.last().cloned().unwrap_or_default()
+        self.0.borrow().heads.last().cloned().unwrap_or_default()
     }
 
-    fn ended(&self) -> Option<(Vec<u8>, bool)> {
-        self.0.lock().unwrap().ends.last().cloned()
+    /// Waits for the end of a tunnel: what came into it, and whether it ended in order.
+    async fn ended(&self) -> (Vec<u8>, bool) {
+        let mut seen = self.0.subscribe();
+        let ended = seen.wait_for(|seen| !seen.ends.is_empty());
+        let ended = tokio::time::timeout(PATIENCE, ended).await.expect("the tunnel ends");
+        ended.unwrap().ends.last().cloned().unwrap()
     }
 
     fn start(&self, by: By, does: Does) -> SocketAddr {
@@ -88,7 +93,7 @@ impl Server {
         let key = head.lines().find_map(|line| line.strip_prefix("sec-websocket-key: "));
         let accept = handshake::accept(key.unwrap_or_default().as_bytes());
         let accept = String::from_utf8_lossy(&accept).into_owned();
-        self.0.lock().unwrap().heads.push(head);
+        self.0.send_modify(|seen| seen.heads.push(head));
         let answer = format!(
             "{SWITCH}Sec-WebSocket-Accept: {accept}\r\nSec-WebSocket-Protocol: chat\r\n\r\n"
         );
@@ -113,7 +118,7 @@ impl Server {
             for (name, value) in &head.headers {
                 text += &format!("{name}: {}\n", value.to_str().unwrap());
             }
-            self.0.lock().unwrap().heads.push(text);
+            self.0.send_modify(|seen| seen.heads.push(text));
             let answer = Response::builder().header("sec-websocket-protocol", "chat");
             let answer = answer.body(()).unwrap();
             let Ok(mut stream) = respond.send_response(answer, false) else { continue };
@@ -144,7 +149,7 @@ impl Server {
             }
             Does::AnswersFrames => {
                 let closed = inspect::answer_frames(&mut reader, &mut writer).await;
-                return self.0.lock().unwrap().ends.push((closed, is_whole));
+                return self.0.send_modify(|seen| seen.ends.push((closed, is_whole)));
             }
             Does::Echo | Does::Resets => {}
         }
@@ -167,7 +172,7 @@ impl Server {
         if does == Does::Echo {
             writer.end().await;
         }
-        self.0.lock().unwrap().ends.push((came, is_whole));
+        self.0.send_modify(|seen| seen.ends.push((came, is_whole)));
     }
 }
 
@@ -350,11 +355,21 @@ fn wait_for_nothing(served: &Served, pair: (By, By)) {
     });
 }
 
+/// Waits for what tells no one of itself: counters and files.
+async fn until(what: &str, done: impl Fn() -> bool) {
+    let look = async {
+        while !done() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let found = tokio::time::timeout(PATIENCE, look).await;
+    assert!(found.is_ok(), "waited in vain: {what}");
+}
+
 /// The exchange is over while its client's connection stands.
 async fn wait_for_the_end(served: &Served) {
-    while served.sum(|cell| cell.stats.upstreams.get(0).http.active.get()) > 0 {
-        tokio::time::sleep(Duration::from_millis(1)).await;
-    }
+    let active = || served.sum(|cell| cell.stats.upstreams.get(0).http.active.get());
+    until("the exchange ends", || active() == 0).await;
 }
 
 #[test]
@@ -387,6 +402,7 @@ fn a_megabyte_goes_both_ways_at_once_and_the_clients_end_is_passed_on() {
             assert!(back == data, "{client:?} {behind:?}: {}", back.len());
             let keep = (sending.await.unwrap(), reader, peer);
             wait_for_the_end(&served).await;
+            assert!(server.ended().await.1, "in order: {client:?} {behind:?}");
             drop(keep);
         });
         let head = server.head();
@@ -399,8 +415,6 @@ fn a_megabyte_goes_both_ways_at_once_and_the_clients_end_is_passed_on() {
         assert_eq!(head.contains("upgrade: websocket\n"), behind == By::One, "{head}");
         assert!(head.contains("sec-websocket-version: 13\n"), "{head}");
         assert!(!head.contains("transfer-encoding") && !head.contains("content-length"), "{head}");
-        wait_until("the server has seen the end", || server.ended().is_some());
-        assert!(server.ended().unwrap().1, "in order: {client:?} {behind:?}");
         wait_for_nothing(&served, (client, behind));
     }
 }
@@ -418,14 +432,11 @@ fn a_server_that_ends_its_side_takes_what_its_client_still_sends() {
             assert!(writer.send(b"and more".to_vec()).await);
             writer.end().await;
             let keep = (reader, writer, peer);
-            while server.ended().is_none() {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
+            let ended = server.ended().await;
+            assert_eq!(ended, (b"and more".to_vec(), true), "{client:?} {behind:?}");
             wait_for_the_end(&served).await;
             drop(keep);
         });
-        let ended = server.ended().unwrap();
-        assert_eq!(ended, (b"and more".to_vec(), true), "{client:?} {behind:?}");
         wait_for_nothing(&served, (client, behind));
     }
 }
@@ -457,12 +468,10 @@ fn a_reset_of_either_side_is_one_for_the_other() {
                 }
                 (Writer::One(_), Reader::Two(_)) => unreachable!(),
             }
-            while server.ended().is_none() {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
+            let ended = server.ended().await;
+            assert_eq!(ended, (b"x".to_vec(), false), "{client:?} {behind:?}");
             drop(peer);
         });
-        assert_eq!(server.ended(), Some((b"x".to_vec(), false)), "{client:?} {behind:?}");
         for served in [&served, &second] {
             wait_for_nothing(served, (client, behind));
         }
@@ -479,9 +488,7 @@ fn a_client_that_reads_nothing_stops_its_own_server_and_nobody_else() {
             let waiting = || served.sum(|cell| cell.stats.waiting.bytes.get());
             // Where both speak HTTP/1.1, the relay counts nothing.
             if (client, behind) != (By::One, By::One) {
-                while waiting() < 64 * 1024 {
-                    tokio::time::sleep(Duration::from_millis(1)).await;
-                }
+                until("bytes wait", || waiting() >= 64 * 1024).await;
             }
             let (other, _second) = match &mut peer {
                 Some(peer) => {
@@ -520,8 +527,9 @@ fn a_tunnel_in_which_nothing_moves_is_ended_by_the_idle_timeout_alone() {
         run(async {
             let (Answered { tunnel, .. }, _peer) = ask(client, &served).await;
             let Tunnel { mut reader, mut writer } = tunnel;
-            let began = tokio::time::Instant::now();
-            while began.elapsed() < Duration::from_millis(900) {
+            // Each pause is longer than the timeouts of bodies and shorter than that of tunnels, and
+            // all of them together are longer than any: time itself is tested.
+            for _ in 0..4 {
                 assert!(writer.send(b"x".to_vec()).await, "{client:?} {behind:?}");
                 assert_eq!(reader.exactly(1).await, b"x");
                 tokio::time::sleep(Duration::from_millis(120)).await;
@@ -722,15 +730,13 @@ fn the_line_of_a_websocket_is_written_when_it_is_answered() {
                 By::One => "GET /chat 101 u\n",
                 By::Two => "GET /chat 200 u\n",
             };
-            while std::fs::read_to_string(&log).unwrap_or_default() != expected {
-                tokio::time::sleep(Duration::from_millis(5)).await;
-            }
+            let text = || std::fs::read_to_string(&log).unwrap_or_default();
+            until("the line is there while the tunnel is open", || text() == expected).await;
             drop((tunnel, peer));
-            while served.sum(|cell| cell.stats.upstreams.get(0).http.active.get()) > 0 {
-                tokio::time::sleep(Duration::from_millis(1)).await;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-            assert_eq!(std::fs::read_to_string(&log).unwrap(), expected, "one line");
+            wait_for_the_end(&served).await;
+            // It writes what it has before it ends.
+            drop(served);
+            assert_eq!(text(), expected, "one line");
         });
     }
 }

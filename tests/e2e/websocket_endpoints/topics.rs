@@ -6,6 +6,7 @@ use ringway::proto::frame::{Command, Version, message};
 use ringway::proto::websocket::Opcode;
 use serde_json::{Value, json};
 
+use super::peer::frame;
 use super::*;
 use crate::frame_peer::{Greeting, Peer as FramePeer};
 
@@ -29,9 +30,14 @@ impl Peer {
 
 /// A request that publishes; the status of its answer, and its body.
 fn post(served: &Served, query: &str, body: &str) -> (u16, String) {
+    post_with(served, query, "", body)
+}
+
+/// The same with further fields.
+fn post_with(served: &Served, query: &str, fields: &str, body: &str) -> (u16, String) {
     let mut stream = served.connect();
     let request = format!(
-        "POST /topics?{query} HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\
+        "POST /topics?{query} HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n{fields}\
          Content-Length: {}\r\n\r\n{body}",
         body.len()
     );
@@ -215,6 +221,137 @@ fn requests_and_frames_publish() {
     }
     peer.say(&json!({"op": "ping"}));
     assert_eq!(peer.hear(), json!({"op": "pong"}), "what was refused reaches nobody");
+}
+
+#[test]
+fn pages_of_other_sites_do_not_publish() {
+    let served = served(1, "origins = [\"same\", \"https://app.example\"]", "");
+    let mut peer = Peer::open(&served, "/topics");
+    peer.subscribe("#");
+    let origin = |origin: &str| format!("Origin: {origin}\r\n");
+    for other in ["https://evil.example", "http://a.example:81", "null", "https://a.example.evil"] {
+        assert_eq!(post_with(&served, "topic=x", &origin(other), "1").0, 403, "{other}");
+    }
+    for own in ["http://a.example", "https://app.example"] {
+        assert_eq!(post_with(&served, "topic=a", &origin(own), "2").0, 204, "{own}");
+        assert_eq!(peer.hear(), json!({"op": "message", "topic": "a", "data": 2}));
+    }
+    assert_eq!(of_topics(&served, "published_total", ""), 2);
+}
+
+#[test]
+fn each_subscriber_gets_messages_compressed_as_its_own_route_says() {
+    let listener = "[[listener]]\nname = \"web\"\nlisten = \"127.0.0.1:0\"\nprotocol = \"http\"\n";
+    let route = |path: &str, keys: &str| {
+        format!(
+            "[[listener.route]]\npath = \"{path}\"\n[listener.route.websocket]\n\
+             service = \"topics\"\ntopics = \"t\"\n{keys}\n"
+        )
+    };
+    let routes = [route("/long", "deflate_min = \"4KiB\""), route("/short", "deflate_min = 10")];
+    let text = [&runtime(1), NO_ADMIN, listener, &routes.concat(), "[topics.t]\n"].concat();
+    let served = Served::new(&text);
+    // Whichever of them comes first.
+    let paths = ["/long", "/short", "/long"];
+    let mut peers = paths.map(|path| Peer::open_with(&served, path, DEFLATE));
+    for peer in &mut peers {
+        peer.subscribe("a");
+    }
+    let data = "x".repeat(1000);
+    for _ in 0..2 {
+        peers[0].say(&json!({"op": "publish", "topic": "a", "data": data}));
+        for peer in &mut peers {
+            assert_eq!(peer.hear()["data"], data);
+        }
+    }
+    assert_eq!(peers.map(|peer| peer.frames.compressed), [0, 2, 0]);
+}
+
+#[test]
+fn what_is_counted_is_payloads_before_and_after_compression() {
+    let served = served(1, "deflate_min = \"64B\"", "");
+    let mut plain = Peer::open(&served, "/topics");
+    let mut packed = Peer::open_with(&served, "/topics", DEFLATE);
+    let count = |of: &str| of_route(&served, of, "topics", ",direction=\"sent\"");
+    plain.subscribe("a");
+    packed.subscribe("a");
+    let ok = json!({"op": "ok", "id": "a"}).to_string().len() as u64;
+    assert_eq!((count("message_bytes_total"), count("wire_bytes_total")), (2 * ok, 2 * ok));
+    let data = "x".repeat(1000);
+    plain.say(&json!({"op": "publish", "topic": "a", "data": data}));
+    let message = format!(r#"{{"op":"message","topic":"a","data":"{data}"}}"#);
+    assert_eq!(plain.next_text(), message);
+    assert_eq!(packed.next_text(), message);
+    let (bytes, len) = (count("message_bytes_total") - 2 * ok, message.len() as u64);
+    let on_wire = count("wire_bytes_total") - 2 * ok;
+    assert_eq!(bytes, 2 * len);
+    assert!(on_wire > len && on_wire < len + 100, "{on_wire}");
+}
+
+#[test]
+fn retained_messages_beyond_the_room_of_the_queue_are_not_made() {
+    let full = |limit: &str| {
+        let served = served(1, "", limit);
+        for n in 0..20 {
+            assert_eq!(post(&served, &format!("topic=r/{n:02}&retain"), "\"1234\"").0, 204);
+        }
+        let mut peer = Peer::open(&served, "/topics");
+        peer.subscribe("#");
+        let mut next = || peer.hear();
+        assert_eq!(next(), json!({"op": "dropped", "count": 17}));
+        for n in 0..3 {
+            assert_eq!(next()["topic"], format!("r/{n:02}"));
+        }
+        assert_eq!(of_topics(&served, "retained_skipped_total", ""), 17);
+        assert_eq!(of_topics(&served, "dropped_total", ",which=\"newest\""), 0);
+        let latest = json!({"op": "publish", "topic": "x", "data": 1});
+        peer.say(&latest);
+        assert_eq!(peer.hear()["topic"], "x");
+    };
+    full("queue_max = 3");
+    // The fourth has room for its payload, and not for its frame.
+    let frame = 2 + r#"{"op":"message","topic":"r/00","data":"1234","retained":true}"#.len();
+    full(&format!("queue_bytes = {}", 3 * frame + 10));
+}
+
+#[test]
+fn a_message_in_parts_and_a_payload_that_has_not_ended_count_as_waiting() {
+    const MEMORY: u64 = 2 << 20;
+    let text = configuration(1, "", "message_max = \"1MiB\"");
+    let memory = format!("{}waiting_memory = \"2MiB\"\n", runtime(1));
+    let served = Served::new(&text.replace(&runtime(1), &memory));
+    let waiting = || served.sum(|cell| cell.stats.waiting.bytes.get());
+    let body = "x".repeat(700_000);
+    // Until so little is left that no message of this size has room.
+    let mut held = Vec::new();
+    while waiting() < MEMORY - 400_000 {
+        let before = waiting();
+        let mut peer = Peer::open(&served, "/topics");
+        peer.write(&frame(Opcode::Text, false, &body.as_bytes()[..100_000]));
+        wait_until("the part counts", || waiting() >= before + 100_000);
+        held.push(peer);
+    }
+    assert!(waiting() < MEMORY, "there is room for what is short");
+    let mut peer = Peer::open(&served, "/topics");
+    peer.write(&frame(Opcode::Text, false, br#"{"op":"#));
+    peer.write(&frame(Opcode::Continuation, true, br#""ping"}"#));
+    assert_eq!(peer.hear(), json!({"op": "pong"}));
+    assert_eq!(post(&served, "topic=a", "1").0, 204);
+    peer.write(&frame(Opcode::Text, false, body.as_bytes()));
+    assert_eq!(peer.next(), Came::Close(1013, "the server is short of memory".into()));
+    drop(peer);
+    assert_eq!(post(&served, "topic=a", &body).0, 503);
+    assert_eq!(of_topics(&served, "published_total", ""), 1);
+    drop(held);
+    wait_until("nothing waits", || waiting() == 0);
+    assert_eq!(post(&served, "topic=a", &body).0, 204);
+    // A payload counts while it comes.
+    let mut half = served.connect();
+    let head = "POST /topics?topic=a HTTP/1.1\r\nHost: a.example\r\nContent-Length: 700000\r\n\r\n";
+    half.write_all(&[head.as_bytes(), &body.as_bytes()[..50_000]].concat()).unwrap();
+    wait_until("the payload counts", || waiting() >= 50_000);
+    drop(half);
+    wait_until("nothing waits", || waiting() == 0);
 }
 
 #[test]

@@ -387,7 +387,7 @@ fn a_codec_knows_nothing_of_earlier_messages() {
             codec.inflater.feed(&sent[..sent.len() / 2], &mut Vec::new()).unwrap();
         }
     }
-    // Positions begin anew.
+    // Positions start again.
     let message = json(1000, &mut random);
     for _ in 0..3 {
         codec.table.advance(1 << 30);

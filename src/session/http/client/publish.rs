@@ -6,6 +6,7 @@ use percent_encoding::percent_decode_str;
 
 use super::Http;
 use super::request::{Request, Responder};
+use super::socket::GATHERED_ANYWAY;
 use crate::proto::http::{Known, Method, RequestHead};
 use crate::proto::http1::{Refusal, RequestMeta};
 use crate::ring::Driver;
@@ -25,10 +26,20 @@ pub(in crate::session::http) struct Publishing {
     payload: Vec<u8>,
 }
 
+/// Why a payload is not published.
+enum Unpublished {
+    /// It breaks a rule of HTTP.
+    Refused(Refusal),
+    /// It breaks a rule of topics.
+    Fault(Fault),
+    /// The worker's memory for what waits is used.
+    Shortage,
+}
+
 impl Publishing {
     /// Bytes of memory that it takes.
     pub(super) const fn cost(&self) -> usize {
-        self.payload.len()
+        self.payload.capacity()
     }
 
     /// What is told of it, at its end.
@@ -79,15 +90,22 @@ impl Http {
     ) -> bool {
         let Responder::Publish(publishing) = &mut request.responder else { return false };
         let most = publishing.set.options.message_max;
+        let is_exhausted = context.http.proxy.budget().is_exhausted();
         let refused = loop {
             match self.wire.next_of_body() {
-                Ok(Some(part)) if publishing.payload.len() + part.len() > most => {
-                    break Some(Err(Fault::TooLarge(most)));
+                Ok(Some(part)) => {
+                    let len = publishing.payload.len() + part.len();
+                    if len > most {
+                        break Some(Unpublished::Fault(Fault::TooLarge(most)));
+                    }
+                    if len > GATHERED_ANYWAY && is_exhausted {
+                        break Some(Unpublished::Shortage);
+                    }
+                    publishing.payload.extend_from_slice(&part);
                 }
-                Ok(Some(part)) => publishing.payload.extend_from_slice(&part),
                 Ok(None) if self.wire.is_body_read() => break None,
                 Ok(None) => return false,
-                Err(refusal) => break Some(Ok(refusal)),
+                Err(refusal) => break Some(Unpublished::Refused(refusal)),
             }
         };
         let responder = std::mem::replace(&mut request.responder, Responder::Done);
@@ -95,11 +113,17 @@ impl Http {
         let Publishing { head, mut record, set, topic, retain, payload } = *publishing;
         record.received += payload.len() as u64;
         let published = match refused {
-            Some(Ok(refusal)) => {
+            Some(Unpublished::Refused(refusal)) => {
                 self.refuse_payload(context, (head, record), refusal);
                 return true;
             }
-            Some(Err(fault)) => {
+            Some(Unpublished::Shortage) => {
+                self.wire.refuse_body();
+                record.reason = Some("resources");
+                self.answer_status(context, head, record, 503, None);
+                return true;
+            }
+            Some(Unpublished::Fault(fault)) => {
                 self.wire.refuse_body();
                 Err(fault)
             }

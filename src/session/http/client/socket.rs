@@ -49,6 +49,9 @@ pub(super) const SUBSCRIBED_PER_TURN: u32 = 4;
 /// is room for more.
 pub(super) const CHARGED_MAX: usize = 64 * 1024;
 
+/// Bytes of a message that are gathered even when the worker's memory for what waits is used.
+pub(super) const GATHERED_ANYWAY: usize = 16 * 1024;
+
 /// One WebSocket.
 #[derive(Debug)]
 pub(in crate::session::http) struct Socket {

@@ -1,6 +1,6 @@
 //! Frames that come on a socket, and messages that go.
 
-use super::{CHARGED_MAX, SUBSCRIBED_PER_TURN, Service, Socket};
+use super::{CHARGED_MAX, GATHERED_ANYWAY, SUBSCRIBED_PER_TURN, Service, Socket};
 use crate::mem::{Buf, Key, Page, Pages};
 use crate::proto::http2::StreamId;
 use crate::proto::websocket::{CloseCode, Closing, Item, Kind, Opcode, Part, Violation, write};
@@ -15,9 +15,6 @@ const ECHO_WHOLE_MAX: usize = 64 * 1024;
 
 /// Bytes of a frame from which on its message is gathered in a page that is used again.
 const PAGED: u64 = 4 * 1024;
-/// Bytes of a message that are gathered even when the worker's memory for what waits is used.
-const GATHERED_ANYWAY: usize = 16 * 1024;
-
 /// A message that comes in parts: what has come of it.
 #[derive(Debug, Default)]
 pub(super) struct Gathered {
@@ -347,4 +344,32 @@ fn frame_to_echo(socket: &Socket, part: &Part, bytes: &mut [u8]) -> Option<usize
     }
     let frame = (part.kind.opcode(), true, false, part.payload.len() as u64);
     write::head_before(bytes, part.payload.start, part.head, frame)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_gathered_costs_the_memory_of_its_page() {
+        let mut pages = Pages::default();
+        let mut large = pages.take();
+        large.bytes().reserve(64 * 1024);
+        pages.put_back(large);
+        let part = |left| Part {
+            payload: 0..1,
+            head: 0,
+            kind: Kind::Text,
+            compressed: false,
+            first: true,
+            last: false,
+            left,
+        };
+        let mut short = Gathered::new(&part(10), &mut pages);
+        short.push(b"x");
+        assert!(short.cost() < 100, "a short message takes no page: {}", short.cost());
+        let mut long = Gathered::new(&part(PAGED), &mut pages);
+        long.push(b"x");
+        assert!(long.cost() >= 64 * 1024, "{}", long.cost());
+    }
 }

@@ -243,7 +243,7 @@ impl Http {
 
 /// The client's first subprotocol that the endpoint knows.
 fn known_subprotocol(head: &RequestHead, options: &WebSocketOptions) -> Option<Box<str>> {
-    let known = |one: &[u8]| options.subprotocols.iter().find(|own| own.as_bytes() == one);
+    let known = |one| options.subprotocols.get(std::str::from_utf8(one).ok()?);
     handshake::subprotocols(&head.fields).find_map(known).cloned()
 }
 

@@ -6,7 +6,7 @@ use crate::proto::http2::StreamId;
 use crate::proto::websocket::{CloseCode, Closing, HEAD_MAX, Kind, write};
 use crate::ring::Driver;
 use crate::service::topics::{
-    Format, Outcome, Permissions, Publication, Pushed, Queue, QueueLimits, Taken, encode,
+    Cost, Format, Outcome, Permissions, Publication, Pushed, Queue, QueueLimits, Taken, encode,
 };
 use crate::session::context::Context;
 use crate::session::http::client::Http;
@@ -22,8 +22,23 @@ pub(super) struct Subscriber {
     format: Format,
     permissions: Permissions,
     limits: QueueLimits,
-    /// Messages that the connection has not taken, as whole frames.
-    queue: Queue<Buf>,
+    /// Messages that the connection has not taken.
+    queue: Queue<Frame>,
+}
+
+/// A message as a whole frame, which subscribers share.
+#[derive(Debug, Clone)]
+pub(super) struct Frame {
+    bytes: Buf,
+    /// Bytes of the message, and how many of them go out when it is compressed.
+    payload: usize,
+    on_wire: usize,
+}
+
+impl Cost for Frame {
+    fn cost(&self) -> usize {
+        self.bytes.len()
+    }
 }
 
 impl Subscriber {
@@ -52,39 +67,35 @@ impl Subscriber {
 #[derive(Debug)]
 pub(in crate::session) struct Delivery<'a> {
     publication: &'a Publication,
-    /// By format, and by the window that it is compressed with.
-    frames: [[Option<Buf>; CLASSES]; Format::ALL.len()],
+    /// By what subscribers have in common; few, as routes and windows are.
+    frames: Vec<(Class, Frame)>,
 }
 
-/// Uncompressed, and compressed with a window of 8 to 15 bits.
-const CLASSES: usize = 9;
+/// What subscribers have in common that get the same frame: their format, and how they compress.
+type Class = (Format, Option<Shared>);
 
 impl<'a> Delivery<'a> {
     pub(in crate::session) const fn new(publication: &'a Publication) -> Self {
-        Self { publication, frames: [const { [const { None }; CLASSES] }; Format::ALL.len()] }
+        Self { publication, frames: Vec::new() }
     }
 
-    /// The frame for subscribers of a format that compress so.
-    fn frame(
-        &mut self,
-        format: Format,
-        shared: Option<Shared>,
-        compression: &mut Compression,
-    ) -> &Buf {
-        let class = shared.map_or(0, |shared| usize::from(shared.window_bits.clamp(8, 15)) - 7);
-        let place = &mut self.frames[format.index()][class];
-        place
-            .get_or_insert_with(|| frame_of((self.publication, false), format, shared, compression))
+    /// The frame of a class of subscribers.
+    fn frame(&mut self, class: Class, compression: &mut Compression) -> &Frame {
+        let found = self.frames.iter().position(|(known, _)| *known == class);
+        let place = found.unwrap_or_else(|| {
+            self.frames.push((class, frame_of((self.publication, false), class, compression)));
+            self.frames.len() - 1
+        });
+        &self.frames[place].1
     }
 }
 
-/// A publication as the frame that a subscriber gets.
+/// A publication as the frame that a class of subscribers gets.
 fn frame_of(
     (publication, retained): (&Publication, bool),
-    format: Format,
-    shared: Option<Shared>,
+    (format, shared): Class,
     compression: &mut Compression,
-) -> Buf {
+) -> Frame {
     let mut payload = Vec::new();
     encode(publication, format, retained, &mut payload);
     let mut deflated = compression.take_deflated();
@@ -92,11 +103,12 @@ fn frame_of(
         compression.deflate_shared(&payload, shared, &mut deflated);
     }
     let is_smaller = !deflated.is_empty() && deflated.len() < payload.len();
-    let on_wire = if is_smaller { &deflated } else { &payload };
-    let mut frame = Vec::with_capacity(on_wire.len() + HEAD_MAX);
-    write::frame(kind_of(format).opcode(), (true, is_smaller), on_wire, None, &mut frame);
+    let sent = if is_smaller { &deflated } else { &payload };
+    let mut frame = Vec::with_capacity(sent.len() + HEAD_MAX);
+    write::frame(kind_of(format).opcode(), (true, is_smaller), sent, None, &mut frame);
+    let on_wire = sent.len();
     compression.give_deflated(deflated);
-    Buf::from(frame)
+    Frame { bytes: Buf::from(frame), payload: payload.len(), on_wire }
 }
 
 const fn kind_of(format: Format) -> Kind {
@@ -140,15 +152,19 @@ impl Http {
         let shared = socket.deflate.as_deref().map(Deflate::shared);
         let Service::Topics(subscriber) = &mut socket.service else { return };
         for (at, publication) in retained.iter().enumerate() {
-            if !subscriber.queue.has_room_for(publication.payload().len(), subscriber.limits) {
-                // Nothing is made that would only be dropped.
+            let has_room =
+                subscriber.queue.has_room_for(publication.payload().len(), subscriber.limits);
+            let has_room = has_room && {
+                let compression = &mut context.http.compression;
+                let frame = frame_of((publication, true), (format, shared), compression);
+                subscriber.queue.push_retained(&frame, subscriber.limits)
+            };
+            if !has_room {
+                // No more frames are made that would only be dropped.
                 subscriber.queue.note_dropped(retained.len() - at);
+                context.topics.note_left_out(place, retained.len() - at);
                 break;
             }
-            let compression = &mut context.http.compression;
-            let frame = frame_of((publication, true), format, shared, compression);
-            let pushed = subscriber.queue.push_retained(&frame, subscriber.limits);
-            context.topics.note_pushed(place, pushed);
         }
         if !subscriber.queue.is_empty() {
             self.send_queued(context, socket);
@@ -167,9 +183,9 @@ impl Http {
             match subscriber.queue.take() {
                 Some(Taken::Message(frame)) => {
                     socket.times.active = context.now();
-                    self.count_sent(context, socket, 1, (frame.len(), frame.len()));
+                    self.count_sent(context, socket, 1, (frame.payload, frame.on_wire));
                     let mut frames = self.frames(context);
-                    frames.slice(frame);
+                    frames.slice(frame.bytes);
                     frames.finish();
                 }
                 Some(Taken::Dropped(count)) => {
@@ -202,18 +218,19 @@ impl Http {
         if !is_open {
             return false;
         }
-        let frame = delivery.frame(subscriber.format, shared, &mut context.http.compression);
+        let class = (subscriber.format, shared);
+        let frame = delivery.frame(class, &mut context.http.compression);
         if is_free && subscriber.queue.is_empty() {
             socket.times.active = now;
             let (frame, route) = (frame.clone(), socket.route);
             let route = self.options.routes.get(route);
             let stats = route.and_then(|route| route.sockets(context.options.worker));
             if let Some(stats) = stats {
-                stats.note_sent(1, (frame.len(), frame.len()));
+                stats.note_sent(1, (frame.payload, frame.on_wire));
             }
             let Context { pages, .. } = context;
             self.io.buffer.finish(pages, &mut self.io.stream);
-            self.io.buffer.slice(&mut self.io.stream, frame);
+            self.io.buffer.slice(&mut self.io.stream, frame.bytes);
             return true;
         }
         let (pushed, place) = (subscriber.queue.push(frame, subscriber.limits), subscriber.place);
