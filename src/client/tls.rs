@@ -50,14 +50,14 @@ impl Tls {
     }
 
     /// The same with these application protocols (ALPN), the best first.
-    pub(super) fn with_protocols(&self, protocols: &[&[u8]]) -> Self {
+    pub(crate) fn with_protocols(&self, protocols: &[&[u8]]) -> Self {
         let mut config = ClientConfig::clone(&self.config);
         config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
         Self { config: Arc::new(config), name: self.name.clone() }
     }
 
     /// TLS with the server of a target.
-    pub(super) fn of_target(&self, target: &Target) -> Result<Self, ClientError> {
+    pub(crate) fn of_target(&self, target: &Target) -> Result<Self, ClientError> {
         if self.name.is_some() {
             return Ok(self.clone());
         }
@@ -76,7 +76,7 @@ impl Tls {
     }
 
     /// A connection by TLS that has not begun.
-    pub(super) fn session(&self) -> Result<Session, ClientError> {
+    pub(crate) fn session(&self) -> Result<Session, ClientError> {
         let Some(name) = self.name.clone() else {
             let reason = "it is not known which name the server has to show".to_owned();
             return Err(ClientError::TlsOptions { reason });

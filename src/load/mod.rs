@@ -2,6 +2,10 @@
 //!
 //! | module | what it is |
 //! |---|---|
+//! | [`options`], [`target`] | what a run does, and to whom |
+//! | [`schedule`] | when requests are due |
+//! | `setup`, `generator`, `wire` | what threads share; one thread; what a connection speaks |
+//! | `recorder`, [`run`] | what a thread measures; all of them, and the sum |
 //! | [`histogram`] | latencies: one histogram while it is recorded, and packed as results keep it |
 //! | [`result`] | the result of a run, as `--json` writes it |
 //! | [`read`] | results read again, with limits for files that nobody here has written |
@@ -14,12 +18,26 @@
 
 pub mod compare;
 pub mod environment;
+mod error;
 #[cfg(test)]
 pub(crate) mod example;
+mod generator;
 pub mod histogram;
+pub mod knee;
+pub mod options;
 pub mod read;
+mod recorder;
 pub mod report;
 pub mod result;
+pub mod run;
+pub mod schedule;
+pub mod search;
+pub mod server_cost;
+mod setup;
 pub mod slo;
 pub mod statistics;
+pub mod target;
 pub mod warnings;
+mod wire;
+
+pub use self::error::LoadError;

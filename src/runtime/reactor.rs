@@ -88,8 +88,30 @@ impl<D: Driver, T: Copy> Reactor<D, T> {
     /// Only when the driver is beyond use.
     pub fn turn(&mut self, busy: bool, batch: &mut Vec<Completion>) -> Result<(), DriverError> {
         self.retry_backlog();
-        let deadline =
-            if busy || !self.backlog.is_empty() { Some(self.now) } else { self.timers.next() };
+        let deadline = if busy { Some(self.now) } else { self.timers.next() };
+        self.wait(deadline, batch)
+    }
+
+    /// The same, and waits until that time at most, which is exact; timers are not.
+    ///
+    /// # Errors
+    /// As of [`Reactor::turn`].
+    pub fn turn_until(
+        &mut self,
+        until: Instant,
+        batch: &mut Vec<Completion>,
+    ) -> Result<(), DriverError> {
+        self.retry_backlog();
+        let timer = self.timers.next();
+        self.wait(Some(timer.map_or(until, |timer| timer.min(until))), batch)
+    }
+
+    fn wait(
+        &mut self,
+        deadline: Option<Instant>,
+        batch: &mut Vec<Completion>,
+    ) -> Result<(), DriverError> {
+        let deadline = if self.backlog.is_empty() { deadline } else { Some(self.now) };
         self.record_turn();
         self.driver.wait(deadline)?;
         self.driver.reap(batch);

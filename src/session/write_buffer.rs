@@ -10,7 +10,7 @@ const ON_THEIR_WAY: usize = 1024;
 /// Collects the answers of a turn: bytes that are written here, and slices that are sent from
 /// where they lie. Bytes and slices keep their order.
 #[derive(Debug, Default)]
-pub(super) struct WriteBuffer {
+pub(crate) struct WriteBuffer {
     page: Option<Page>,
     /// Bytes that were given to the stream and have not been sent.
     queued: usize,
@@ -18,31 +18,31 @@ pub(super) struct WriteBuffer {
 
 impl WriteBuffer {
     /// What is written so far since the last slice, to be appended to.
-    pub(super) fn bytes(&mut self, pages: &mut Pages) -> &mut Vec<u8> {
+    pub(crate) fn bytes(&mut self, pages: &mut Pages) -> &mut Vec<u8> {
         self.page.get_or_insert_with(|| pages.take()).bytes()
     }
 
     /// Bytes that have not been sent.
-    pub(super) fn waiting(&mut self) -> usize {
+    pub(crate) fn waiting(&mut self) -> usize {
         let written = self.page.as_mut().map_or(0, |page| page.bytes().len());
         self.queued + written
     }
 
     /// Bytes that wait for their peer. A few that are on their way to one that takes what it is
     /// sent are none: they wait for nothing.
-    pub(super) fn unsent(&mut self, stream: &Stream) -> usize {
+    pub(crate) fn unsent(&mut self, stream: &Stream) -> usize {
         let waiting = self.waiting();
         if waiting < ON_THEIR_WAY && !stream.is_blocked() { 0 } else { waiting }
     }
 
     /// A slice goes out behind what was finished, and before what is being written.
-    pub(super) fn slice(&mut self, stream: &mut Stream, slice: Buf) {
+    pub(crate) fn slice(&mut self, stream: &mut Stream, slice: Buf) {
         self.queued += slice.len();
         stream.queue(slice);
     }
 
     /// `bytes` go out behind what was written; they are left empty, with the memory of a page.
-    pub(super) fn swap(&mut self, pages: &mut Pages, stream: &mut Stream, bytes: &mut Vec<u8>) {
+    pub(crate) fn swap(&mut self, pages: &mut Pages, stream: &mut Stream, bytes: &mut Vec<u8>) {
         self.finish(pages, stream);
         std::mem::swap(self.bytes(pages), bytes);
         // What another connection has left in the page must not be sent with what follows.
@@ -51,7 +51,7 @@ impl WriteBuffer {
     }
 
     /// What was written is queued.
-    pub(super) fn finish(&mut self, pages: &mut Pages, stream: &mut Stream) {
+    pub(crate) fn finish(&mut self, pages: &mut Pages, stream: &mut Stream) {
         let Some(mut page) = self.page.take() else { return };
         if page.bytes().is_empty() {
             pages.put_back(page);
@@ -62,14 +62,14 @@ impl WriteBuffer {
     }
 
     /// So many bytes were sent.
-    pub(super) fn sent(&mut self, bytes: usize) {
+    pub(crate) fn sent(&mut self, bytes: usize) {
         self.queued -= bytes.min(self.queued);
     }
 }
 
 /// A write buffer with what it is written to, for machines that write.
 #[derive(Debug)]
-pub(super) struct Writer<'a> {
+pub(crate) struct Writer<'a> {
     buffer: &'a mut WriteBuffer,
     pages: &'a mut Pages,
     stream: &'a mut Stream,
@@ -77,7 +77,7 @@ pub(super) struct Writer<'a> {
 
 impl WriteBuffer {
     /// Lets a machine write.
-    pub(super) const fn writer<'a>(
+    pub(crate) const fn writer<'a>(
         &'a mut self,
         pages: &'a mut Pages,
         stream: &'a mut Stream,

@@ -11,6 +11,8 @@ const SPARKLINE: std::ops::RangeInclusive<usize> = 8..=60;
 /// What a run does at present.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
+    /// Connections are made.
+    Connecting,
     /// What is measured does not count.
     WarmUp,
     /// What is measured counts.
@@ -22,6 +24,7 @@ pub enum Phase {
 impl Phase {
     const fn name(self) -> &'static str {
         match self {
+            Self::Connecting => "connecting",
             Self::WarmUp => "warm-up",
             Self::Measuring => "measuring",
             Self::Ending => "ending",
@@ -98,7 +101,7 @@ impl Live<'_> {
         };
         let time = match self.phase {
             Phase::Measuring => time,
-            Phase::WarmUp | Phase::Ending => format!("{} {time}", self.phase.name()),
+            Phase::WarmUp | Phase::Connecting | Phase::Ending => format!("{} {time}", self.phase.name()),
         };
         let rate = match self.wanted_rate {
             Some(wanted) => format!("{}/s of {}", format::rate(self.rate), format::rate(wanted)),

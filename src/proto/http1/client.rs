@@ -222,6 +222,12 @@ impl Client {
         self.asks_upgrade = upgrade;
     }
 
+    /// A request was sent whole by the caller, head and body, in place of [`Client::send_head`].
+    pub fn note_sent(&mut self) {
+        debug_assert_eq!(self.sending, Sending::Head, "the head goes first, and once");
+        self.sending = Sending::Sent;
+    }
+
     /// The server has agreed to the protocol that was asked for: its bytes are from now on those of
     /// the request's body and of the answer's, each until its end.
     pub fn open_tunnel(&mut self) {
