@@ -22,8 +22,8 @@ pub const DIGITS: u8 = 3;
 const NS_PER_US: f64 = 1_000.0;
 
 /// The start of a histogram in the format V2, and of one that is compressed.
-const COOKIE: u32 = 0x1c84_9303;
-const COOKIE_COMPRESSED: u32 = 0x1c84_9304;
+const COOKIE: u32 = 0x1c84_9313;
+const COOKIE_COMPRESSED: u32 = 0x1c84_9314;
 /// Bytes before the counts: cookie, length, offset, digits, lowest, highest, ratio.
 const HEADER: usize = 40;
 /// Counts are numbers of at most nine bytes, one for each distinct value.

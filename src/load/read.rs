@@ -105,7 +105,7 @@ pub fn parse(bytes: &[u8]) -> Result<RunResult, ReadError> {
     if bytes.trim_ascii().is_empty() {
         return Err(ReadError::Empty);
     }
-    let head: Head = serde_json::from_slice(bytes).map_err(|error| fault(&error))?;
+    let head: Head = serde_json::from_slice(bytes).map_err(|error| fault(bytes, &error))?;
     let (version, tool) = match (head.version, head.tool) {
         (Some(version), Some(tool)) => (version, tool),
         _ => return Err(ReadError::NoResult("it has no `version` and `tool`".to_owned())),
@@ -114,17 +114,26 @@ pub fn parse(bytes: &[u8]) -> Result<RunResult, ReadError> {
         let tool = tool.chars().take(80).collect();
         return Err(ReadError::Newer { found: version, tool });
     }
-    let result: RunResult = serde_json::from_slice(bytes).map_err(|error| fault(&error))?;
+    let result: RunResult = serde_json::from_slice(bytes).map_err(|error| fault(bytes, &error))?;
     check(&result).map_err(ReadError::Damaged)?;
     Ok(result)
 }
 
-fn fault(error: &serde_json::Error) -> ReadError {
+fn fault(bytes: &[u8], error: &serde_json::Error) -> ReadError {
     match error.classify() {
         Category::Eof => ReadError::Truncated { line: error.line() },
+        // Half a number, such as `2.`, is not called an end.
+        Category::Syntax if is_at_end(bytes, error) => ReadError::Truncated { line: error.line() },
         Category::Io | Category::Syntax => ReadError::NoResult(error.to_string()),
         Category::Data => ReadError::NoResult(error.to_string()),
     }
+}
+
+fn is_at_end(bytes: &[u8], error: &serde_json::Error) -> bool {
+    let starts_as_object = bytes.trim_ascii_start().starts_with(b"{");
+    let last = bytes.rsplit(|byte| *byte == b'\n').next().map_or(0, <[u8]>::len);
+    let lines = 1 + bytes.iter().filter(|byte| **byte == b'\n').count();
+    starts_as_object && error.line() == lines && error.column() >= last
 }
 
 /// Whether all numbers are such that reports can be drawn of them.

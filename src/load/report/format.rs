@@ -47,6 +47,16 @@ pub fn rate(rate: f64) -> String {
     if rate >= 99.95 && rate.is_finite() { grouped(&format!("{rate:.0}")) } else { short(rate) }
 }
 
+/// A number for an axis, as short as can be: `20k`, `1.5M`.
+#[must_use]
+pub fn compact(number: f64) -> String {
+    match number {
+        number if number >= 999_500.0 => format!("{}M", short(number / 1e6)),
+        number if number >= 999.5 => format!("{}k", short(number / 1e3)),
+        number => short(number),
+    }
+}
+
 fn grouped(digits: &str) -> String {
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (at, digit) in digits.chars().enumerate() {

@@ -34,7 +34,7 @@ figcaption{font-weight:600}
 figcaption span{display:block;font-weight:400;font-size:.875rem}
 svg{display:block;width:100%;height:auto;margin:.35rem 0}
 svg text{font:12px system-ui,sans-serif;fill:var(--dim);font-variant-numeric:tabular-nums}
-svg text.value{fill:var(--text)}
+svg text.value{fill:var(--text);stroke:var(--back);stroke-width:3px;paint-order:stroke}
 .grid{stroke:var(--grid);stroke-width:1}
 .frame{stroke:var(--line);stroke-width:1;fill:none}
 .curve{fill:none;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}
@@ -48,8 +48,8 @@ svg text.value{fill:var(--text)}
 .legend{display:flex;flex-wrap:wrap;gap:.1rem 1.1rem;font-size:.875rem;color:var(--dim)}
 .legend span{overflow-wrap:anywhere}
 .legend i{display:inline-block;width:1.2rem;height:0;margin-right:.4rem;vertical-align:.25rem;\
-border-top:3px solid}
-.legend i.dash{border-top-style:dashed}
+border-style:solid;border-width:3px 0 0}
+.legend i.dash{border-style:dashed}
 .b0{border-color:var(--c0)}.b1{border-color:var(--c1)}.b2{border-color:var(--c2)}.b3{border-color:var(--c3)}\
 .b4{border-color:var(--c4)}.b5{border-color:var(--c5)}.bt{border-color:var(--text)}.bb{border-color:var(--bad)}\
 .bd{border-color:var(--dim)}
@@ -61,7 +61,8 @@ tbody tr{border-top:1px solid var(--line)}
 .number{text-align:right;white-space:nowrap;overflow-wrap:normal;font-variant-numeric:tabular-nums}
 .number:last-child{padding-right:0}
 .fit td:last-child{width:100%}
-.fit td:first-child,.fit .number{white-space:nowrap}
+.fit tr>:not(:last-child){white-space:nowrap}
+.narrow{max-width:30rem}
 pre{margin:.5rem 0;padding:.6rem .9rem;background:var(--soft);border-radius:.4rem;white-space:pre-wrap;\
 overflow-wrap:anywhere;font:.875rem/1.5 ui-monospace,monospace}
 footer{margin-top:2.5rem;color:var(--dim);font-size:.875rem}
