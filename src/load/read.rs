@@ -106,9 +106,8 @@ pub fn parse(bytes: &[u8]) -> Result<RunResult, ReadError> {
         return Err(ReadError::Empty);
     }
     let head: Head = serde_json::from_slice(bytes).map_err(|error| fault(bytes, &error))?;
-    let (version, tool) = match (head.version, head.tool) {
-        (Some(version), Some(tool)) => (version, tool),
-        _ => return Err(ReadError::NoResult("it has no `version` and `tool`".to_owned())),
+    let (Some(version), Some(tool)) = (head.version, head.tool) else {
+        return Err(ReadError::NoResult("it has no `version` and `tool`".to_owned()));
     };
     if version > u64::from(VERSION) {
         let tool = tool.chars().take(80).collect();

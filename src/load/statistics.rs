@@ -100,7 +100,7 @@ impl Measure {
             Self::Quantile(share) => format!("p{}", super::report::format::short(share * 100.0)),
             Self::Mean => "mean".to_owned(),
             Self::Throughput => "throughput".to_owned(),
-            Self::ServerCpu => "server CPU a request".to_owned(),
+            Self::ServerCpu => "server CPU/request".to_owned(),
         }
     }
 

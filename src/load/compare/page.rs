@@ -59,7 +59,7 @@ fn table(versus: &super::Versus, page: &mut Page) {
             vec![name, format!("{mark}{verdict}"), base, other, ratio, interval, detectable]
         })
         .collect();
-    page.table("", &head, &rows, 2);
+    page.table("lined", &head, &rows, 2);
 }
 
 fn curves(sides: &[Side], names: &[String], page: &mut Page) {

@@ -2,7 +2,7 @@
 
 use super::format;
 use super::style::{Key, Page};
-use super::svg::{Axis, Chart, Label, POINTS_MAX};
+use super::svg::{Axis, Cell, Chart, Label, POINTS_MAX};
 use crate::load::histogram::{LatencyHistogram, Packed};
 use crate::load::result::{Interval, RunResult, per_second};
 
@@ -122,7 +122,7 @@ fn heat_map(result: &RunResult, page: &mut Page) {
                 rows.iter().enumerate().filter(|(_, count)| darkness(**count, most) == level);
             let rows =
                 of_level.map(|(row, _)| (y.at(share(row, ROWS)), y.at(share(row + 1, ROWS))));
-            cells.extend(rows.map(|row| (*time, row)));
+            cells.extend(rows.map(|row| Cell { x: *time, y: row }));
         }
         chart.cells(0.1 + 0.75 * share(level, LEVELS), &cells);
     }

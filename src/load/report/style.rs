@@ -55,13 +55,14 @@ border-style:solid;border-width:3px 0 0}
 .bd{border-color:var(--dim)}
 .wide{overflow-x:auto}
 table{border-collapse:collapse;width:100%}
-th,td{padding:.35rem .75rem .35rem 0;text-align:left;vertical-align:baseline;overflow-wrap:anywhere}
+th,td{padding:.35rem .75rem .35rem 0;text-align:left;vertical-align:baseline;overflow-wrap:break-word}
 th{font-weight:500}
 tbody tr{border-top:1px solid var(--line)}
-.number{text-align:right;white-space:nowrap;overflow-wrap:normal;font-variant-numeric:tabular-nums}
+.number{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
 .number:last-child{padding-right:0}
-.fit td:last-child{width:100%}
+.fit td:last-child{width:100%;overflow-wrap:anywhere}
 .fit tr>:not(:last-child){white-space:nowrap}
+.lined th,.lined td{white-space:nowrap}
 .narrow{max-width:30rem}
 pre{margin:.5rem 0;padding:.6rem .9rem;background:var(--soft);border-radius:.4rem;white-space:pre-wrap;\
 overflow-wrap:anywhere;font:.875rem/1.5 ui-monospace,monospace}
@@ -143,7 +144,7 @@ impl Page {
     /// A table with a head; columns but the first `texts` are numbers.
     pub(crate) fn table(&mut self, class: &str, head: &[&str], rows: &[Vec<String>], texts: usize) {
         let class_of = |column: usize| if column < texts { "" } else { "number" };
-        let _infallible = write!(self.0, "<div class=\"wide\"><table class=\"{class}\">\n");
+        let _infallible = writeln!(self.0, "<div class=\"wide\"><table class=\"{class}\">");
         if !head.is_empty() {
             self.markup("<thead><tr>\n");
             for (column, name) in head.iter().enumerate() {

@@ -163,6 +163,15 @@ fn round_step(rough: f64) -> f64 {
     digit.unwrap_or(10.0) * power
 }
 
+/// A rectangle of a map.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cell {
+    /// From and to on the x axis.
+    pub(crate) x: (f64, f64),
+    /// From and to on the y axis.
+    pub(crate) y: (f64, f64),
+}
+
 /// The text beside a dot.
 #[derive(Debug)]
 pub(crate) struct Label {
@@ -285,10 +294,10 @@ impl Chart {
         }
     }
 
-    /// Cells of one darkness: (from, to) of both axes.
-    pub(crate) fn cells(&mut self, opacity: f64, cells: &[((f64, f64), (f64, f64))]) {
+    /// Cells of one strength, from 0 to 1.
+    pub(crate) fn cells(&mut self, opacity: f64, cells: &[Cell]) {
         let mut path = String::new();
-        for ((left, right), (low, high)) in cells {
+        for Cell { x: (left, right), y: (low, high) } in cells {
             let ((x, bottom), (x_end, y)) = (self.point(*left, *low), self.point(*right, *high));
             let (width, height) = ((x_end - x).max(0.5), (bottom - y).max(0.5));
             let _infallible = write!(path, "M{x:.1} {y:.1}h{width:.1}v{height:.1}h-{width:.1}z");
@@ -409,7 +418,7 @@ mod tests {
         chart.curve("s0", [Some((0.0, 1.0)), None, Some((2.0, 3.0)), Some((3.0, f64::NAN))]);
         chart.curve("s0", []);
         chart.bars("fb", [(0.0, 1.0, 2.0), (1.0, 2.0, 0.0)]);
-        chart.cells(0.5, &[((0.0, 1.0), (0.0, 1.0))]);
+        chart.cells(0.5, &[Cell { x: (0.0, 1.0), y: (0.0, 1.0) }]);
         chart.dot("f0", 9.0, 5.0, &Label { text: "<x>".to_owned(), is_minor: true });
         chart.mark(1.0, "<y>");
         let svg = chart.end();
