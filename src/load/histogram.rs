@@ -1,7 +1,7 @@
 //! Latencies: one histogram while they are recorded, and packed as results keep them.
 //!
-//! Values are nanoseconds with three significant digits, up to one hour. A histogram in memory takes
-//! 270 KiB, a packed one a few: results keep thousands of the latter.
+//! Values are nanoseconds with three significant digits, up to one hour. A histogram in memory
+//! takes 270 KiB, a packed one a few: results keep thousands of the latter.
 
 use std::fmt;
 use std::io::Read;
@@ -302,8 +302,9 @@ impl Summary {
     }
 }
 
-/// A histogram as results keep it: figures for people, and beside them `HdrHistogram` V2, compressed,
-/// in base64. The figures always are those of the histogram: those in a file are not read.
+/// A histogram as results keep it: figures for people, and beside them `HdrHistogram` V2,
+/// compressed, in base64. The figures always are those of the histogram: those in a file are not
+/// read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Unchecked")]
 pub struct Packed {

@@ -1,5 +1,5 @@
-//! Results read again. A file may be cut short, of another program, or hostile: it has a named fault,
-//! and takes neither more memory than its limit nor a panic.
+//! Results read again. A file may be cut short, of another program, or hostile: it has a named
+//! fault, and takes neither more memory than its limit nor a panic.
 
 use std::fs::File;
 use std::io::Read;
@@ -28,7 +28,10 @@ pub enum ReadError {
     #[error("reading failed: {0}")]
     Io(#[from] std::io::Error),
     /// It is larger than [`FILE_MAX`].
-    #[error("the file is larger than {} MiB: it is no result of `ringway bench --json`", FILE_MAX >> 20)]
+    #[error(
+        "the file is larger than {} MiB: it is no result of `ringway bench --json`",
+        FILE_MAX >> 20
+    )]
     TooLarge,
     /// There is nothing in it.
     #[error("the file is empty: the run that should have written it has not ended")]

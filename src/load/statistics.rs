@@ -1,10 +1,10 @@
 //! Intervals of ratios, by resampling.
 //!
-//! What varies between measurements is not the single request: thousands of requests share one state
-//! of the machine, and resampling them would take noise for knowledge. So whole runs are resampled,
-//! or blocks of time within a run. The logarithm of a figure gets a standard error by the bootstrap,
-//! corrected for the few pieces there are; the interval of a ratio is that of Student's t
-//! distribution with the degrees of freedom of Welch.
+//! What varies between measurements is not the single request: thousands of requests share one
+//! state of the machine, and resampling them would take noise for knowledge. So whole runs are
+//! resampled, or blocks of time within a run. The logarithm of a figure gets a standard error by
+//! the bootstrap, corrected for the few pieces there are; the interval of a ratio is that of
+//! Student's t distribution with the degrees of freedom of Welch.
 
 use std::f64::consts::{FRAC_PI_2, TAU};
 

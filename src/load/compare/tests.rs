@@ -82,8 +82,8 @@ fn what_is_not_alike_is_said() {
     assert_eq!(
         found.against[0].differences,
         [
-            "load: constant rate at 400/s, 64 connections, 2 threads and constant rate at 400/s, 128 \
-             connections, 2 threads",
+            "load: constant rate at 400/s, 64 connections, 2 threads and constant rate at 400/s, \
+             128 connections, 2 threads",
             "length: 16 s and 60 s",
             "protocol: HTTP/1.1 and HTTP/2",
             "kernel: 6.18.5 and 5.19\\u{1b}",

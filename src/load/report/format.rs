@@ -115,7 +115,7 @@ pub fn plain(text: &str, characters_max: usize) -> String {
             shown.push_str("...");
             break;
         }
-        let reorders = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let reorders = is_direction(c);
         if c.is_control() || reorders {
             shown.extend(c.escape_default());
         } else {
@@ -123,6 +123,11 @@ pub fn plain(text: &str, characters_max: usize) -> String {
         }
     }
     shown
+}
+
+/// Whether a character changes the order of those beside it.
+pub(super) const fn is_direction(c: char) -> bool {
+    matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Arguments as a shell takes them.

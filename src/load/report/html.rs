@@ -114,11 +114,11 @@ fn percentiles(result: &RunResult, page: &mut Page) {
     }
     page.table("", &head, &rows, 1);
     let lateness = if result.is_open_loop() {
-        "Total is counted from the time at which a request was due. Lateness is the generator's own: \
-         from then to when the request was sent."
+        "Total is counted from the time at which a request was due. Lateness is the generator's \
+         own: from then to when the request was sent."
     } else {
-        "Total is counted from the time at which a request was sent. Corrected adds the requests that \
-         were not sent while answers were waited for."
+        "Total is counted from the time at which a request was sent. Corrected adds the requests \
+         that were not sent while answers were waited for."
     };
     page.element("p", "dim", lateness);
 }

@@ -51,7 +51,8 @@ impl Axis {
         Self { from: 0.0, to: f64::from(steps) * step, is_log: false, ticks }
     }
 
-    /// Latencies in microseconds, linear from 0 where the largest is less than 30 times the smallest.
+    /// Latencies in microseconds, linear from 0 where the largest is less than 30 times the
+    /// smallest.
     pub(crate) fn latency(min: f64, max: f64) -> Self {
         if max < 30.0 * min.max(0.1) {
             let unit = [1e6, 1e3, 1.0].into_iter().find(|unit| max >= *unit).unwrap_or(1.0);
@@ -343,7 +344,8 @@ impl Chart {
         escape(text, &mut escaped);
         self.push(format_args!(
             "<path class=\"mark\" d=\"M{x:.1} {TOP}V{bottom}\"/>\
-             <text class=\"value\" x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{escaped}</text>\n",
+             <text class=\"value\" x=\"{at:.1}\" y=\"{:.1}\" \
+             text-anchor=\"{anchor}\">{escaped}</text>\n",
             TOP + 12.0
         ));
     }
@@ -352,7 +354,8 @@ impl Chart {
     pub(crate) fn end(mut self) -> String {
         let (width, height) = (WIDTH - LEFT - RIGHT, self.height - TOP - BOTTOM);
         self.push(format_args!(
-            "<rect class=\"frame\" x=\"{LEFT}\" y=\"{TOP}\" width=\"{width}\" height=\"{height}\"/>\n</svg>\n"
+            "<rect class=\"frame\" x=\"{LEFT}\" y=\"{TOP}\" width=\"{width}\" \
+             height=\"{height}\"/>\n</svg>\n"
         ));
         self.out
     }
