@@ -17,6 +17,9 @@ const DRAWN_MAX: u64 = 2_000;
 /// Requests in a second that the server takes.
 const CAPACITY: f64 = 40_000.0;
 
+/// How much the level of an interval varies.
+const DRIFT: f64 = 0.02;
+
 /// Builds a result.
 pub(crate) struct Example {
     mode: Mode,
@@ -25,7 +28,6 @@ pub(crate) struct Example {
     seconds: u32,
     seed: u64,
     median_us: f64,
-    drift: f64,
     stall: Option<u32>,
     errors: bool,
 }
@@ -40,7 +42,6 @@ impl Example {
             seconds: 30,
             seed: 1,
             median_us: 400.0,
-            drift: 0.02,
             stall: None,
             errors: false,
         }
@@ -71,12 +72,6 @@ impl Example {
     /// Another median latency, in microseconds.
     pub(crate) fn median_us(mut self, median: f64) -> Self {
         self.median_us = median;
-        self
-    }
-
-    /// How much the median of an interval varies, as a share.
-    pub(crate) fn drift(mut self, drift: f64) -> Self {
-        self.drift = drift;
         self
     }
 
@@ -137,7 +132,7 @@ impl Example {
         let wanted = self.wanted(second);
         let requests = whole(wanted.min(CAPACITY));
         let drawn = requests.clamp(1, DRAWN_MAX);
-        let level = self.median_us * (self.drift * random.normal()).exp();
+        let level = self.median_us * (DRIFT * random.normal()).exp();
         // Near the capacity, queues grow.
         let queue = (1.0 - (wanted / CAPACITY).min(0.98)).recip().sqrt();
         let mut histogram = LatencyHistogram::new();
@@ -191,7 +186,8 @@ impl Example {
         });
         let is_ramp = self.mode == Mode::Ramp;
         let seconds = f64::from(self.seconds);
-        let cpu = |at: f64| (at, at * self.rate.min(CAPACITY) * 12e-6);
+        // A fraction that decimals show exactly.
+        let cpu = |at: f64| (at, at * self.rate.min(CAPACITY) / 65_536.0);
         RunResult {
             version: VERSION,
             tool: "ringway 0.1.0".to_owned(),

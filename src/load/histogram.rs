@@ -1,7 +1,7 @@
 //! Latencies: one histogram while they are recorded, and packed as results keep them.
 //!
-//! Values are nanoseconds with three significant digits, up to one hour. A histogram in memory takes
-//! 270 KiB, a packed one a few: results keep thousands of the latter.
+//! Values are nanoseconds with three significant digits, up to one hour. A histogram in memory
+//! takes 270 KiB, a packed one a few: results keep thousands of the latter.
 
 use std::fmt;
 use std::io::Read;
@@ -22,8 +22,8 @@ pub const DIGITS: u8 = 3;
 const NS_PER_US: f64 = 1_000.0;
 
 /// The start of a histogram in the format V2, and of one that is compressed.
-const COOKIE: u32 = 0x1c84_9303;
-const COOKIE_COMPRESSED: u32 = 0x1c84_9304;
+const COOKIE: u32 = 0x1c84_9313;
+const COOKIE_COMPRESSED: u32 = 0x1c84_9314;
 /// Bytes before the counts: cookie, length, offset, digits, lowest, highest, ratio.
 const HEADER: usize = 40;
 /// Counts are numbers of at most nine bytes, one for each distinct value.
@@ -302,8 +302,9 @@ impl Summary {
     }
 }
 
-/// A histogram as results keep it: figures for people, and beside them `HdrHistogram` V2, compressed,
-/// in base64. The figures always are those of the histogram: those in a file are not read.
+/// A histogram as results keep it: figures for people, and beside them `HdrHistogram` V2,
+/// compressed, in base64. The figures always are those of the histogram: those in a file are not
+/// read.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Unchecked")]
 pub struct Packed {

@@ -1,5 +1,5 @@
-//! Results read again. A file may be cut short, of another program, or hostile: it has a named fault,
-//! and takes neither more memory than its limit nor a panic.
+//! Results read again. A file may be cut short, of another program, or hostile: it has a named
+//! fault, and takes neither more memory than its limit nor a panic.
 
 use std::fs::File;
 use std::io::Read;
@@ -28,7 +28,10 @@ pub enum ReadError {
     #[error("reading failed: {0}")]
     Io(#[from] std::io::Error),
     /// It is larger than [`FILE_MAX`].
-    #[error("the file is larger than {} MiB: it is no result of `ringway bench --json`", FILE_MAX >> 20)]
+    #[error(
+        "the file is larger than {} MiB: it is no result of `ringway bench --json`",
+        FILE_MAX >> 20
+    )]
     TooLarge,
     /// There is nothing in it.
     #[error("the file is empty: the run that should have written it has not ended")]
@@ -105,26 +108,34 @@ pub fn parse(bytes: &[u8]) -> Result<RunResult, ReadError> {
     if bytes.trim_ascii().is_empty() {
         return Err(ReadError::Empty);
     }
-    let head: Head = serde_json::from_slice(bytes).map_err(|error| fault(&error))?;
-    let (version, tool) = match (head.version, head.tool) {
-        (Some(version), Some(tool)) => (version, tool),
-        _ => return Err(ReadError::NoResult("it has no `version` and `tool`".to_owned())),
+    let head: Head = serde_json::from_slice(bytes).map_err(|error| fault(bytes, &error))?;
+    let (Some(version), Some(tool)) = (head.version, head.tool) else {
+        return Err(ReadError::NoResult("it has no `version` and `tool`".to_owned()));
     };
     if version > u64::from(VERSION) {
         let tool = tool.chars().take(80).collect();
         return Err(ReadError::Newer { found: version, tool });
     }
-    let result: RunResult = serde_json::from_slice(bytes).map_err(|error| fault(&error))?;
+    let result: RunResult = serde_json::from_slice(bytes).map_err(|error| fault(bytes, &error))?;
     check(&result).map_err(ReadError::Damaged)?;
     Ok(result)
 }
 
-fn fault(error: &serde_json::Error) -> ReadError {
+fn fault(bytes: &[u8], error: &serde_json::Error) -> ReadError {
     match error.classify() {
         Category::Eof => ReadError::Truncated { line: error.line() },
+        // Half a number, such as `2.`, is not called an end.
+        Category::Syntax if is_at_end(bytes, error) => ReadError::Truncated { line: error.line() },
         Category::Io | Category::Syntax => ReadError::NoResult(error.to_string()),
         Category::Data => ReadError::NoResult(error.to_string()),
     }
+}
+
+fn is_at_end(bytes: &[u8], error: &serde_json::Error) -> bool {
+    let starts_as_object = bytes.trim_ascii_start().starts_with(b"{");
+    let last = bytes.rsplit(|byte| *byte == b'\n').next().map_or(0, <[u8]>::len);
+    let lines = 1 + bytes.iter().filter(|byte| **byte == b'\n').count();
+    starts_as_object && error.line() == lines && error.column() >= last
 }
 
 /// Whether all numbers are such that reports can be drawn of them.

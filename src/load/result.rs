@@ -274,8 +274,8 @@ impl Interval {
     }
 }
 
-/// Joins neighbours, two by two, until at most `max` intervals are left: so that a run of days takes
-/// no more memory than one of minutes. With fewer there is nothing to do.
+/// Joins neighbours, two by two, until at most `max` intervals are left: so that a run of days
+/// takes no more memory than one of minutes. With fewer there is nothing to do.
 pub fn thin(intervals: &mut Vec<Interval>, max: usize) {
     while intervals.len() > max.max(1) {
         let joined = intervals.chunks(2).map(|pair| match pair {

@@ -1,4 +1,5 @@
-//! Expressions of `--slo` and `--fail-if`: `p99<5ms`, `errors>0.1%`, `rate<1000`, several with commas.
+//! Expressions of `--slo` and `--fail-if`: `p99<5ms`, `errors>0.1%`, `rate<1000`, several with
+//! commas.
 
 use std::fmt;
 

@@ -36,8 +36,9 @@ fn lateness(result: &RunResult) -> Option<String> {
     let limit = (total.p50 * LATENESS_SHARE_MAX).min(LATENESS_MAX_US);
     (late.p99 > limit).then(|| {
         format!(
-            "the generator itself was late: {} at p99, beside a median of {} (at most {} is sound); \
-             the latencies are partly its own: give it more threads or CPUs, or a lower rate",
+            "the generator itself was late: {} at p99, beside a median of {} (at most {} is \
+             sound); the latencies are partly its own: \
+             give it more threads or CPUs, or a lower rate",
             format::latency(late.p99),
             format::latency(total.p50),
             format::latency(limit),

@@ -10,9 +10,9 @@ use crate::load::compare::{Side, compare, render_html, render_text};
 use crate::load::read::read_file;
 use crate::load::report::OutputFile;
 
-pub(super) const AFTER_HELP: &str = "Single runs are compared by blocks of time, and need 8 intervals \
-    with answers; several runs of each side as a whole, which also covers what varies from run to \
-    run: ringway bench compare a1.json,a2.json,a3.json b1.json,b2.json,b3.json\n\n\
+pub(super) const AFTER_HELP: &str = "Single runs are compared by blocks of time, and need 8 \
+    intervals with answers; several runs of each side as a whole, which also covers what varies \
+    from run to run: ringway bench compare a1.json,a2.json,a3.json b1.json,b2.json,b3.json\n\n\
     Exit status: 0 compared, whatever the verdict; 1 failure; 2 wrong usage.";
 
 /// The arguments of the verb.

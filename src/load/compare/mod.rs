@@ -174,8 +174,9 @@ pub enum CompareError {
     Empty(String),
     /// A single run that is too short.
     #[error(
-        "{name} has {found} intervals with answers, and a verdict on single runs needs {BLOCKS_MIN}: \
-         run it for longer, or give several runs of each side (A1.json,A2.json,A3.json)"
+        "{name} has {found} intervals with answers, and a verdict on single runs needs \
+         {BLOCKS_MIN}: run it for longer, or give several runs of each side \
+         (A1.json,A2.json,A3.json)"
     )]
     TooShort {
         /// The side.

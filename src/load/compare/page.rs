@@ -59,7 +59,7 @@ fn table(versus: &super::Versus, page: &mut Page) {
             vec![name, format!("{mark}{verdict}"), base, other, ratio, interval, detectable]
         })
         .collect();
-    page.table("", &head, &rows, 2);
+    page.table("lined", &head, &rows, 2);
 }
 
 fn curves(sides: &[Side], names: &[String], page: &mut Page) {
@@ -102,7 +102,7 @@ fn over_time(sides: &[Side], names: &[String], page: &mut Page) {
     let svg = series("p99 over time", axis, sides, p99);
     page.figure("p99 over time", "A thin curve for each run.", &svg, &keys(names));
     let max = intervals().map(Interval::rate).fold(0.0, f64::max);
-    let axis = (Axis::time(end), Axis::linear(max, |rate| format!("{}/s", format::rate(rate))));
+    let axis = (Axis::time(end), Axis::linear(max * 1.08, format::compact));
     let svg = series("Throughput over time", axis, sides, |interval| Some(interval.rate()));
     page.figure("Throughput over time", "Answers in a second.", &svg, &keys(names));
 }

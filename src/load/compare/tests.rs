@@ -47,7 +47,8 @@ fn a_slower_server_is_found_in_single_runs_and_an_equal_one_is_not() {
 #[test]
 fn runs_are_resampled_where_all_sides_have_several() {
     let runs = |seed: u64, median: f64| {
-        let run = |n| example(seed + n).median_us(median + 2.0 * f64::from(n as u8)).build();
+        let run =
+            |n: u32| example(seed + u64::from(n)).median_us(median + 2.0 * f64::from(n)).build();
         (0..4).map(run).collect()
     };
     let found = compare(&[side("a", runs(10, 400.0)), side("b", runs(20, 500.0))]).unwrap();
@@ -81,8 +82,8 @@ fn what_is_not_alike_is_said() {
     assert_eq!(
         found.against[0].differences,
         [
-            "load: constant rate at 400/s, 64 connections, 2 threads and constant rate at 400/s, 128 \
-             connections, 2 threads",
+            "load: constant rate at 400/s, 64 connections, 2 threads and constant rate at 400/s, \
+             128 connections, 2 threads",
             "length: 16 s and 60 s",
             "protocol: HTTP/1.1 and HTTP/2",
             "kernel: 6.18.5 and 5.19\\u{1b}",
@@ -112,7 +113,7 @@ fn the_cpu_of_the_server_is_compared_where_it_is_known() {
     let mut words = Vec::new();
     for other in sides {
         let found = compare(&[side("a", vec![example(1).build()]), other]).unwrap();
-        words.push(word(&found.against[0], "server CPU a request"));
+        words.push(word(&found.against[0], "server CPU/request"));
     }
     assert_eq!(words, ["dearer", "unknown", "unknown"]);
 }

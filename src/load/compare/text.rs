@@ -73,14 +73,14 @@ pub(super) fn notes(comparison: &Comparison) -> Vec<String> {
     let method = match comparison.resampled {
         Resampled::Runs => format!("Resampled: whole runs ({pieces})."),
         Resampled::Blocks => format!(
-            "Resampled: blocks of time ({pieces}). What varies from run to run (memory layout, clock, \
-             neighbours) is not in these intervals: give several runs of each side for that."
+            "Resampled: blocks of time ({pieces}). What varies from run to run (memory layout, \
+             clock, neighbours) is not in these intervals: give several runs of each side for that."
         ),
     };
     vec![
         method,
-        "Each line is wrong by chance in 5 of 100 comparisons of equal servers. Detectable: the change \
-         that would be shown in 80 of 100."
+        "Each line is wrong by chance in 5 of 100 comparisons of equal servers. Detectable: the \
+         change that would be shown in 80 of 100."
             .to_owned(),
     ]
 }

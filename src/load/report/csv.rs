@@ -4,8 +4,8 @@ use std::io::{self, Write};
 
 use crate::load::result::RunResult;
 
-const HEAD: &str = "start_s,seconds,sent,completed,errors,wanted_rate,rate,bytes_received,mean_us,p50_us,\
-    p90_us,p99_us,p99.9_us,p99.99_us,max_us,lateness_p99_us";
+const HEAD: &str = "start_s,seconds,sent,completed,errors,wanted_rate,rate,bytes_received,\
+    mean_us,p50_us,p90_us,p99_us,p99.9_us,p99.99_us,max_us,lateness_p99_us";
 
 /// Writes a line for each interval. What was not measured is empty.
 ///
@@ -67,7 +67,8 @@ mod tests {
         write(&result, &mut text).unwrap();
         let expected = format!(
             "{HEAD}\n\
-             0.000,1.000,1000,1000,0,1000.0,1000.0,180000,250.1,250.1,250.1,250.1,250.1,250.1,250.1,20.0\n\
+             0.000,1.000,1000,1000,0,1000.0,1000.0,180000,\
+             250.0,250.1,250.1,250.1,250.1,250.1,250.1,20.0\n\
              1.000,1.000,1000,0,0,1000.0,0.0,180000,,,,,,,,\n"
         );
         let text = String::from_utf8(text).unwrap();

@@ -47,6 +47,16 @@ pub fn rate(rate: f64) -> String {
     if rate >= 99.95 && rate.is_finite() { grouped(&format!("{rate:.0}")) } else { short(rate) }
 }
 
+/// A number for an axis, as short as can be: `20k`, `1.5M`.
+#[must_use]
+pub fn compact(number: f64) -> String {
+    match number {
+        number if number >= 999_500.0 => format!("{}M", short(number / 1e6)),
+        number if number >= 999.5 => format!("{}k", short(number / 1e3)),
+        number => short(number),
+    }
+}
+
 fn grouped(digits: &str) -> String {
     let mut text = String::with_capacity(digits.len() * 4 / 3);
     for (at, digit) in digits.chars().enumerate() {
@@ -105,7 +115,7 @@ pub fn plain(text: &str, characters_max: usize) -> String {
             shown.push_str("...");
             break;
         }
-        let reorders = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        let reorders = is_direction(c);
         if c.is_control() || reorders {
             shown.extend(c.escape_default());
         } else {
@@ -113,6 +123,11 @@ pub fn plain(text: &str, characters_max: usize) -> String {
         }
     }
     shown
+}
+
+/// Whether a character changes the order of those beside it.
+pub(super) const fn is_direction(c: char) -> bool {
+    matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Arguments as a shell takes them.

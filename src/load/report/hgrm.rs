@@ -60,11 +60,13 @@ mod tests {
         let expected = "       Value     Percentile TotalCount 1/(1-Percentile)
 
     1.000447 0.000000000000          9           1.00
+    1.000447 0.100000000000          9           1.11
 ";
         let text = String::from_utf8(text).unwrap();
         assert!(text.starts_with(expected), "{text}");
-        let end = "   10.002431 1.000000000000         10
-#[Mean    =     1.899987, StdDeviation   =     2.699999]
+        let end = "   10.002431 0.900000000000         10          10.00
+   10.002431 1.000000000000         10
+#[Mean    =     1.900006, StdDeviation   =     2.699443]
 #[Max     =    10.002431, Total count    =           10]
 #[Buckets =           32, SubBuckets     =         2048]
 ";

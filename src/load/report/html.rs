@@ -68,7 +68,7 @@ fn tiles(result: &RunResult, page: &mut Page) {
         (format::percent(result.error_share()), "errors"),
     ];
     if let Some(cpu) = result.server_cpu_us() {
-        tiles.push((format::latency(cpu), "server CPU a request"));
+        tiles.push((format::latency(cpu), "server CPU/request"));
     }
     if let Some(knee) = &result.knee {
         tiles.push((format!("{}/s", format::rate(knee.rate)), "knee"));
@@ -88,7 +88,7 @@ fn verdict(result: &RunResult, page: &mut Page) {
     if result.verdict.is_empty() {
         return;
     }
-    page.element("h2", "", "What was asked of it");
+    page.element("h2", "", "Checks");
     for check in result.verdict.iter().take(ROWS_MAX) {
         let value =
             check.value.map_or_else(|| "not measured".to_owned(), |value| check.unit.show(value));
@@ -114,11 +114,11 @@ fn percentiles(result: &RunResult, page: &mut Page) {
     }
     page.table("", &head, &rows, 1);
     let lateness = if result.is_open_loop() {
-        "Total is counted from the time at which a request was due. Lateness is the generator's own: \
-         from then to when the request was sent."
+        "Total is counted from the time at which a request was due. Lateness is the generator's \
+         own: from then to when the request was sent."
     } else {
-        "Total is counted from the time at which a request was sent. Corrected adds the requests that \
-         were not sent while answers were waited for."
+        "Total is counted from the time at which a request was sent. Corrected adds the requests \
+         that were not sent while answers were waited for."
     };
     page.element("p", "dim", lateness);
 }
@@ -144,16 +144,14 @@ fn outcomes(result: &RunResult, page: &mut Page) {
     for (status, count) in result.statuses.iter().take(ROWS_MAX) {
         rows.push(vec![format!("status {}", cut(status)), format::count(*count)]);
     }
-    page.table("", &[], &rows, 1);
+    page.table("narrow", &[], &rows, 1);
     if result.errors.is_empty() {
         return;
     }
     page.element("h2", "", "Errors");
-    let rows = result
-        .errors
-        .iter()
-        .take(ROWS_MAX)
-        .map(|kind| vec![cut(&kind.kind), format::count(kind.count), cut(&kind.example)]);
+    let rows = result.errors.iter().take(ROWS_MAX).map(|kind| {
+        vec![kind.kind.chars().take(60).collect(), format::count(kind.count), cut(&kind.example)]
+    });
     let rows: Vec<Vec<String>> = rows.collect();
     page.table("fit", &["kind", "count", "the first one"], &rows, 3);
 }

@@ -160,7 +160,8 @@ mod tests {
     fn the_line_fits() {
         assert_eq!(
             RUN.line(100),
-            "12/30 s  19,998/s of 20,000  p50 412 us  p99 1.23 ms  max 23.5 ms  errors 0  late 21.0 us  ▁▅█▆▁████"
+            "12/30 s  19,998/s of 20,000  p50 412 us  p99 1.23 ms  \
+             max 23.5 ms  errors 0  late 21.0 us  ▁▅█▆▁████"
         );
         assert_eq!(RUN.line(60), "12/30 s  19,998/s of 20,000  p50 412 us  p99 1.23 ms");
         assert_eq!(RUN.line(30), "12/30 s  19,998/s of 20,000");

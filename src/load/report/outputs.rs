@@ -1,5 +1,5 @@
-//! Files of results, which are opened before a run: a path that cannot be written, or a full disk, is
-//! found before hours of measuring, not after.
+//! Files of results, which are opened before a run: a path that cannot be written, or a full disk,
+//! is found before hours of measuring, not after.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Seek, Write};

@@ -2,13 +2,15 @@
 
 use super::format;
 use super::style::{Key, Page};
-use super::svg::{Axis, Chart, POINTS_MAX};
+use super::svg::{Axis, Cell, Chart, Label, POINTS_MAX};
 use crate::load::histogram::{LatencyHistogram, Packed};
 use crate::load::result::{Interval, RunResult, per_second};
 
 /// Heights in the units of a chart.
 const TALL: f64 = 290.0;
-const LOW: f64 = 150.0;
+const LOW: f64 = 190.0;
+/// Room above the largest value, as a factor.
+const HEADROOM: f64 = 1.08;
 /// Cells of the heat map.
 const COLUMNS: usize = 60;
 const ROWS: usize = 36;
@@ -51,7 +53,8 @@ fn percentile_curve(result: &RunResult, page: &mut Page) {
     let max = corrected.map_or(summary.max, |packed| packed.summary().max.max(summary.max));
     let min = lateness.map_or(summary.p50, |packed| packed.summary().p50.min(summary.p50));
     let x = Axis::percentiles(summary.count);
-    let mut chart = Chart::new("Latency by percentile", x.clone(), Axis::latency(min, max), TALL);
+    let mut chart =
+        Chart::new("Latency by percentile", x.clone(), Axis::latency(min, max * 1.5), TALL);
     let mut legend = vec![Key::solid("total", "0")];
     if let Some(packed) = lateness {
         chart.curve("sd thin dash", curve_of(&packed.unpack(), &x));
@@ -66,7 +69,10 @@ fn percentile_curve(result: &RunResult, page: &mut Page) {
         let inverse = 1.0 / (1.0 - quantile);
         if inverse <= crate::load::result::real(summary.count) {
             let us = total.quantile_us(quantile);
-            chart.dot("f0", inverse, us, &format!("{name} {}", format::latency(us)));
+            let text = format!("{name} {}", format::latency(us));
+            // On a phone it would cover the one before.
+            let is_minor = name == "p99.99";
+            chart.dot("f0", inverse, us, &Label { text, is_minor });
         }
     }
     let about = "How many requests took at most how long.";
@@ -116,7 +122,7 @@ fn heat_map(result: &RunResult, page: &mut Page) {
                 rows.iter().enumerate().filter(|(_, count)| darkness(**count, most) == level);
             let rows =
                 of_level.map(|(row, _)| (y.at(share(row, ROWS)), y.at(share(row + 1, ROWS))));
-            cells.extend(rows.map(|row| (*time, row)));
+            cells.extend(rows.map(|row| Cell { x: *time, y: row }));
         }
         chart.cells(0.1 + 0.75 * share(level, LEVELS), &cells);
     }
@@ -129,7 +135,7 @@ fn heat_map(result: &RunResult, page: &mut Page) {
     chart.curve("s1 thin", line(|packed| packed.summary().p99));
     mark_knee(result, &mut chart);
     let legend = [
-        Key::solid("requests: the darker, the more", "0"),
+        Key::solid("requests, by strength of colour", "0"),
         Key::solid("p50", "t"),
         Key::solid("p99", "1"),
     ];
@@ -185,7 +191,7 @@ fn throughput(result: &RunResult, page: &mut Page) {
         .map(|group| Some((middle(group), rate_of(group, |interval| interval.completed))))
         .collect();
     let max = rates.iter().chain(&wanted).flatten().map(|(_, rate)| *rate).fold(0.0, f64::max);
-    let y = Axis::linear(max, |rate| format!("{}/s", format::rate(rate)));
+    let y = Axis::linear(max * HEADROOM, format::compact);
     let mut chart = Chart::new("Throughput over time", time_axis(result), y, TALL);
     let mut legend = vec![Key::solid("answers", "0")];
     if wanted.iter().any(Option::is_some) {
@@ -205,7 +211,7 @@ fn errors(result: &RunResult, page: &mut Page) {
         .map(|group| (span(group).0, span(group).1, rate_of(group, |interval| interval.errors)))
         .collect();
     let max = bars.iter().map(|(.., rate)| *rate).fold(0.0, f64::max);
-    let y = Axis::linear(max, |rate| format!("{}/s", format::rate(rate)));
+    let y = Axis::linear(max * HEADROOM, format::compact);
     let mut chart = Chart::new("Errors over time", time_axis(result), y, LOW);
     chart.bars("fb", bars);
     page.figure("Errors over time", "Failures in a second.", &chart.end(), &[]);
@@ -224,6 +230,6 @@ fn lateness(result: &RunResult, page: &mut Page) {
     let y = Axis::latency(known().fold(max, f64::min), max);
     let mut chart = Chart::new("Lateness over time", time_axis(result), y, TALL);
     chart.curve("s3", points);
-    let about = "The generator's own, from due to sent: small beside the latencies, or they are partly its.";
+    let about = "The generator's own delay, from due to sent. It should be small.";
     page.figure("Lateness over time", about, &chart.end(), &[Key::solid("p99", "3")]);
 }

@@ -1,13 +1,16 @@
-//! What all pages of reports have: one document each, nothing from elsewhere, no script; readable in
-//! light and dark, on a phone and printed.
+//! What all pages of reports have: one document each, nothing from elsewhere, no script; readable
+//! in light and dark, on a phone and printed.
 
 use std::fmt::Write;
+
+use super::format::is_direction;
 
 /// Colours of curves, in order: `--c0` and so on. They can be told apart by those who see no red.
 pub(crate) const COLOURS: usize = 6;
 
 const STYLE: &str = "\
-:root{color-scheme:light dark;--text:#1d2329;--dim:#586370;--back:#fff;--soft:#f3f5f7;--line:#dce2e7;\
+:root{color-scheme:light dark;--text:#1d2329;--dim:#586370;--back:#fff;--soft:#f3f5f7;\
+--line:#dce2e7;\
 --grid:#e8ecef;--bad:#b3261e;--badsoft:#fdecea;--good:#1a7f4b;--warn:#8a5300;--warnsoft:#fff4dc;\
 --c0:#0a5cbd;--c1:#c25700;--c2:#12805c;--c3:#8b3fb5;--c4:#a8326b;--c5:#5d6b1f}
 @media(prefers-color-scheme:dark){:root{--text:#e3e7eb;--dim:#9ba6b2;--back:#14181c;--soft:#20272e;\
@@ -20,7 +23,8 @@ h1{margin:0 0 .25rem;font-size:1.5rem;line-height:1.3;overflow-wrap:anywhere}
 h2{margin:2.25rem 0 .5rem;font-size:1.125rem}
 p{margin:.25rem 0}
 .dim,figcaption span,th{color:var(--dim)}
-.warning{margin:1rem 0 0;padding:.6rem .9rem;border-left:4px solid var(--warn);background:var(--warnsoft)}
+.warning{margin:1rem 0 0;padding:.6rem .9rem;border-left:4px solid var(--warn);\
+background:var(--warnsoft)}
 .bad{color:var(--bad)}
 .good{color:var(--good)}
 .tiles{display:flex;flex-wrap:wrap;gap:.75rem;margin:1.25rem 0 0}
@@ -28,50 +32,61 @@ p{margin:.25rem 0}
 .tiles b{display:block;font-size:1.3rem;font-weight:600;line-height:1.3;white-space:nowrap;\
 font-variant-numeric:tabular-nums}
 .tiles span{color:var(--dim);font-size:.875rem}
-.charts{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:1.75rem 2rem;margin-top:1.75rem}
+.charts{display:grid;grid-template-columns:repeat(2,minmax(0,1fr));gap:1.75rem 2rem;\
+margin-top:1.75rem}
 figure{margin:0;break-inside:avoid}
 figcaption{font-weight:600}
 figcaption span{display:block;font-weight:400;font-size:.875rem}
 svg{display:block;width:100%;height:auto;margin:.35rem 0}
 svg text{font:12px system-ui,sans-serif;fill:var(--dim);font-variant-numeric:tabular-nums}
-svg text.value{fill:var(--text)}
+svg text.value{fill:var(--text);stroke:var(--back);stroke-width:3px;paint-order:stroke}
 .grid{stroke:var(--grid);stroke-width:1}
 .frame{stroke:var(--line);stroke-width:1;fill:none}
 .curve{fill:none;stroke-width:2;stroke-linejoin:round;stroke-linecap:round}
 .thin{stroke-width:1.25}
 .dash{stroke-dasharray:5 4}
 .mark{stroke:var(--dim);stroke-width:1.25;stroke-dasharray:3 3}
-.s0{stroke:var(--c0)}.s1{stroke:var(--c1)}.s2{stroke:var(--c2)}.s3{stroke:var(--c3)}.s4{stroke:var(--c4)}\
+.s0{stroke:var(--c0)}.s1{stroke:var(--c1)}.s2{stroke:var(--c2)}.s3{stroke:var(--c3)}\
+.s4{stroke:var(--c4)}\
 .s5{stroke:var(--c5)}.st{stroke:var(--text)}.sb{stroke:var(--bad)}.sd{stroke:var(--dim)}
 .f0{fill:var(--c0)}.f1{fill:var(--c1)}.f2{fill:var(--c2)}.f3{fill:var(--c3)}.f4{fill:var(--c4)}\
 .f5{fill:var(--c5)}.fb{fill:var(--bad)}
 .legend{display:flex;flex-wrap:wrap;gap:.1rem 1.1rem;font-size:.875rem;color:var(--dim)}
 .legend span{overflow-wrap:anywhere}
 .legend i{display:inline-block;width:1.2rem;height:0;margin-right:.4rem;vertical-align:.25rem;\
-border-top:3px solid}
-.legend i.dash{border-top-style:dashed}
-.b0{border-color:var(--c0)}.b1{border-color:var(--c1)}.b2{border-color:var(--c2)}.b3{border-color:var(--c3)}\
-.b4{border-color:var(--c4)}.b5{border-color:var(--c5)}.bt{border-color:var(--text)}.bb{border-color:var(--bad)}\
+border-style:solid;border-width:3px 0 0}
+.legend i.dash{border-style:dashed}
+.b0{border-color:var(--c0)}.b1{border-color:var(--c1)}.b2{border-color:var(--c2)}\
+.b3{border-color:var(--c3)}\
+.b4{border-color:var(--c4)}.b5{border-color:var(--c5)}.bt{border-color:var(--text)}\
+.bb{border-color:var(--bad)}\
 .bd{border-color:var(--dim)}
 .wide{overflow-x:auto}
 table{border-collapse:collapse;width:100%}
-th,td{padding:.35rem .75rem .35rem 0;text-align:left;vertical-align:baseline;overflow-wrap:anywhere}
+th,td{padding:.35rem .75rem .35rem 0;text-align:left;vertical-align:baseline;\
+overflow-wrap:break-word}
 th{font-weight:500}
 tbody tr{border-top:1px solid var(--line)}
-.number{text-align:right;white-space:nowrap;overflow-wrap:normal;font-variant-numeric:tabular-nums}
+.number{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
 .number:last-child{padding-right:0}
-.fit td:last-child{width:100%}
-.fit td:first-child,.fit .number{white-space:nowrap}
-pre{margin:.5rem 0;padding:.6rem .9rem;background:var(--soft);border-radius:.4rem;white-space:pre-wrap;\
+.fit td:last-child{width:100%;overflow-wrap:anywhere}
+.fit tr>:not(:last-child){white-space:nowrap}
+.lined th,.lined td{white-space:nowrap}
+.narrow{max-width:30rem}
+pre{margin:.5rem 0;padding:.6rem .9rem;background:var(--soft);border-radius:.4rem;\
+white-space:pre-wrap;\
 overflow-wrap:anywhere;font:.875rem/1.5 ui-monospace,monospace}
 footer{margin-top:2.5rem;color:var(--dim);font-size:.875rem}
-@media(max-width:48rem){body{padding:1.25rem .9rem 2rem}.charts{grid-template-columns:minmax(0,1fr)}\
+@media(max-width:48rem){body{padding:1.25rem .9rem 2rem}\
+.charts{grid-template-columns:minmax(0,1fr)}\
 svg text{font-size:16px}svg .minor{display:none}.tiles div{flex-basis:6.5rem;padding:.5rem .7rem}\
 th,td{padding-right:.6rem;font-size:.9375rem}}
-@media print{:root{color-scheme:light;--text:#000;--dim:#444;--back:#fff;--soft:#f3f5f7;--line:#ccc;\
+@media print{:root{color-scheme:light;--text:#000;--dim:#444;--back:#fff;--soft:#f3f5f7;\
+--line:#ccc;\
 --grid:#e4e4e4;--bad:#b3261e;--good:#1a7f4b;--warn:#8a5300;--warnsoft:#fff4dc;\
 --c0:#0a5cbd;--c1:#c25700;--c2:#12805c;--c3:#8b3fb5;--c4:#a8326b;--c5:#5d6b1f}\
-body{max-width:none;padding:0;font-size:10pt}*{print-color-adjust:exact;-webkit-print-color-adjust:exact}\
+body{max-width:none;padding:0;font-size:10pt}*{print-color-adjust:exact;\
+-webkit-print-color-adjust:exact}\
 table,.tiles{break-inside:avoid}h2{break-after:avoid}.wide{overflow:visible}}
 ";
 
@@ -142,7 +157,7 @@ impl Page {
     /// A table with a head; columns but the first `texts` are numbers.
     pub(crate) fn table(&mut self, class: &str, head: &[&str], rows: &[Vec<String>], texts: usize) {
         let class_of = |column: usize| if column < texts { "" } else { "number" };
-        let _infallible = write!(self.0, "<div class=\"wide\"><table class=\"{class}\">\n");
+        let _infallible = writeln!(self.0, "<div class=\"wide\"><table class=\"{class}\">");
         if !head.is_empty() {
             self.markup("<thead><tr>\n");
             for (column, name) in head.iter().enumerate() {
@@ -200,10 +215,7 @@ pub(crate) fn escape(text: &str, out: &mut String) {
             '\'' => out.push_str("&#39;"),
             '\n' | '\t' => out.push(c),
             c if c.is_control() => out.push('\u{fffd}'),
-            // They would change the order of what follows.
-            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                out.push('\u{fffd}');
-            }
+            c if is_direction(c) => out.push('\u{fffd}'),
             c => out.push(c),
         }
     }

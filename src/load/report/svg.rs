@@ -12,6 +12,8 @@ const LEFT: f64 = 66.0;
 const RIGHT: f64 = 14.0;
 const TOP: f64 = 12.0;
 const BOTTOM: f64 = 30.0;
+/// What the text beside a dot takes.
+const ROOM: f64 = 100.0;
 /// Points of a curve.
 pub(crate) const POINTS_MAX: usize = 400;
 /// Decades of a logarithmic axis.
@@ -49,7 +51,8 @@ impl Axis {
         Self { from: 0.0, to: f64::from(steps) * step, is_log: false, ticks }
     }
 
-    /// Latencies in microseconds, linear from 0 where the largest is less than 30 times the smallest.
+    /// Latencies in microseconds, linear from 0 where the largest is less than 30 times the
+    /// smallest.
     pub(crate) fn latency(min: f64, max: f64) -> Self {
         if max < 30.0 * min.max(0.1) {
             let unit = [1e6, 1e3, 1.0].into_iter().find(|unit| max >= *unit).unwrap_or(1.0);
@@ -120,15 +123,16 @@ impl Axis {
 
     /// Percentiles, by how many values are above them: 1/(1-p), logarithmic.
     pub(crate) fn percentiles(count: u64) -> Self {
-        let decades = count.max(1).ilog10().clamp(2, 6);
-        let names = ["0 %", "90 %", "99 %", "99.9 %", "99.99 %", "99.999 %", "99.9999 %"];
+        let decades = count.max(1).ilog10().clamp(2, 5);
+        let names = ["0 %", "90 %", "99 %", "99.9 %", "99.99 %", "99.999 %"];
         let main = (0_u32..=decades).zip(names).map(|(decade, name)| Tick {
             at: 10_f64.powf(f64::from(decade)),
             label: name.to_owned(),
-            is_minor: decades > 4 && decade % 2 == 1,
+            is_minor: decades > 3 && decade % 2 == 1,
         });
-        let half = Tick { at: 2.0, label: "50 %".to_owned(), is_minor: decades > 4 };
-        let mut ticks: Vec<Tick> = main.chain([half]).collect();
+        // Where there are many decades, it has no room beside 0 %.
+        let half = Tick { at: 2.0, label: "50 %".to_owned(), is_minor: true };
+        let mut ticks: Vec<Tick> = main.chain((decades < 4).then_some(half)).collect();
         ticks.sort_by(|one, other| one.at.total_cmp(&other.at));
         Self { from: 1.0, to: 10_f64.powf(f64::from(decades)), is_log: true, ticks }
     }
@@ -158,6 +162,24 @@ fn round_step(rough: f64) -> f64 {
     let power = 10_f64.powf(rough.log10().floor());
     let digit = [1.0, 2.0, 5.0].into_iter().find(|digit| digit * power >= rough * 0.999);
     digit.unwrap_or(10.0) * power
+}
+
+/// A rectangle of a map.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Cell {
+    /// From and to on the x axis.
+    pub(crate) x: (f64, f64),
+    /// From and to on the y axis.
+    pub(crate) y: (f64, f64),
+}
+
+/// The text beside a dot.
+#[derive(Debug)]
+pub(crate) struct Label {
+    /// Text of anybody.
+    pub(crate) text: String,
+    /// Left out where there is little room.
+    pub(crate) is_minor: bool,
 }
 
 /// A chart that is drawn.
@@ -273,10 +295,10 @@ impl Chart {
         }
     }
 
-    /// Cells of one darkness: (from, to) of both axes.
-    pub(crate) fn cells(&mut self, opacity: f64, cells: &[((f64, f64), (f64, f64))]) {
+    /// Cells of one strength, from 0 to 1.
+    pub(crate) fn cells(&mut self, opacity: f64, cells: &[Cell]) {
         let mut path = String::new();
-        for ((left, right), (low, high)) in cells {
+        for Cell { x: (left, right), y: (low, high) } in cells {
             let ((x, bottom), (x_end, y)) = (self.point(*left, *low), self.point(*right, *high));
             let (width, height) = ((x_end - x).max(0.5), (bottom - y).max(0.5));
             let _infallible = write!(path, "M{x:.1} {y:.1}h{width:.1}v{height:.1}h-{width:.1}z");
@@ -288,16 +310,28 @@ impl Chart {
         }
     }
 
-    /// A dot with a text beside it.
-    pub(crate) fn dot(&mut self, class: &str, x: f64, y: f64, text: &str) {
+    /// A dot on a rising curve with a text beside it: above it to the left, or where there is no
+    /// room, below it to the right.
+    pub(crate) fn dot(&mut self, class: &str, x: f64, y: f64, label: &Label) {
         let (x, y) = self.point(x, y);
-        let (anchor, at) = if x > WIDTH * 0.75 { ("end", x - 7.0) } else { ("start", x - 2.0) };
-        let mut escaped = String::new();
-        escape(text, &mut escaped);
+        let mut text = String::new();
+        escape(&label.text, &mut text);
+        let (anchor, across, down) = if x < LEFT + ROOM || y < TOP + 14.0 {
+            ("start", x + 6.0, y + 17.0)
+        } else {
+            ("end", x - 6.0, y - 6.0)
+        };
+        // A label to the right must end within the chart.
+        let (anchor, across) = if anchor == "start" && x > WIDTH - RIGHT - ROOM {
+            ("end", x)
+        } else {
+            (anchor, across)
+        };
+        let minor = if label.is_minor { " minor" } else { "" };
         self.push(format_args!(
             "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3.5\"/>\
-             <text class=\"value\" x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{escaped}</text>\n",
-            (y - 8.0).max(TOP + 10.0)
+             <text class=\"value{minor}\" x=\"{across:.1}\" y=\"{down:.1}\" \
+             text-anchor=\"{anchor}\">{text}</text>\n"
         ));
     }
 
@@ -310,7 +344,8 @@ impl Chart {
         escape(text, &mut escaped);
         self.push(format_args!(
             "<path class=\"mark\" d=\"M{x:.1} {TOP}V{bottom}\"/>\
-             <text class=\"value\" x=\"{at:.1}\" y=\"{:.1}\" text-anchor=\"{anchor}\">{escaped}</text>\n",
+             <text class=\"value\" x=\"{at:.1}\" y=\"{:.1}\" \
+             text-anchor=\"{anchor}\">{escaped}</text>\n",
             TOP + 12.0
         ));
     }
@@ -319,7 +354,8 @@ impl Chart {
     pub(crate) fn end(mut self) -> String {
         let (width, height) = (WIDTH - LEFT - RIGHT, self.height - TOP - BOTTOM);
         self.push(format_args!(
-            "<rect class=\"frame\" x=\"{LEFT}\" y=\"{TOP}\" width=\"{width}\" height=\"{height}\"/>\n</svg>\n"
+            "<rect class=\"frame\" x=\"{LEFT}\" y=\"{TOP}\" width=\"{width}\" \
+             height=\"{height}\"/>\n</svg>\n"
         ));
         self.out
     }
@@ -353,7 +389,7 @@ mod tests {
         assert_eq!(labels(&Axis::time(600.0)), ["0 min", "5 min", "10 min"]);
         assert_eq!(
             labels(&Axis::percentiles(12_345)),
-            ["0 %", "50 %", "90 %", "99 %", "99.9 %", "99.99 %"]
+            ["0 %", "90 %", "99 %", "99.9 %", "99.99 %"]
         );
     }
 
@@ -385,8 +421,8 @@ mod tests {
         chart.curve("s0", [Some((0.0, 1.0)), None, Some((2.0, 3.0)), Some((3.0, f64::NAN))]);
         chart.curve("s0", []);
         chart.bars("fb", [(0.0, 1.0, 2.0), (1.0, 2.0, 0.0)]);
-        chart.cells(0.5, &[((0.0, 1.0), (0.0, 1.0))]);
-        chart.dot("f0", 9.0, 5.0, "<x>");
+        chart.cells(0.5, &[Cell { x: (0.0, 1.0), y: (0.0, 1.0) }]);
+        chart.dot("f0", 9.0, 5.0, &Label { text: "<x>".to_owned(), is_minor: true });
         chart.mark(1.0, "<y>");
         let svg = chart.end();
         assert_balanced(&svg);
