@@ -63,7 +63,8 @@
 //! | [`config`] | configuration text to typed values | nothing |
 //! | [`server`] | workers, control plane, metrics, admin interface | `session`, `config` |
 //! | [`client`] | blocking clients, each with a small loop of its own | `service`, `proto`, `net` |
-//! | [`cli`] | the command line | `server`, `client`, `proto`, `config` |
+//! | `load` | the load generator's results, reports and comparisons | nothing |
+//! | [`cli`] | the command line | `server`, `client`, `load`, `proto`, `config` |
 //!
 //! `docs/architecture.md` tells the whole, with the invariants.
 #![deny(unsafe_code)]
@@ -87,6 +88,8 @@ pub mod client;
 pub mod config;
 pub mod fs;
 pub mod handler;
+#[cfg(feature = "load")]
+pub mod load;
 pub mod mem;
 pub mod net;
 pub mod proto;

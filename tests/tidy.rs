@@ -45,7 +45,8 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ),
     ("client", &["handler", "service", "proto", "net", "runtime", "ring", "mem"]),
     ("config", &["service::http"]),
-    ("cli", &["config", "server", "handler", "client", "proto", "ring", "net"]),
+    ("load", &[]),
+    ("cli", &["config", "server", "handler", "client", "load", "proto", "ring", "net"]),
     ("main.rs", &["cli"]),
 ];
 

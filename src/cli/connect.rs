@@ -295,7 +295,7 @@ pub(super) struct Reply {
 }
 
 /// A field as it is written.
-fn header(text: &str) -> Result<(String, String), String> {
+pub(super) fn header(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once(':').ok_or("a field is written 'name: value'")?;
     Ok((name.trim().to_owned(), value.trim().to_owned()))
 }
@@ -361,6 +361,33 @@ impl From<PumpError> for Failure {
             PumpError::Output(error) => Self::output(&error),
         }
     }
+}
+
+/// The messages of a call of gRPC, given as JSON, as they are on the wire.
+pub(super) fn call_messages(
+    url: &str,
+    json: &str,
+    (headers, timeout): (&[(String, String)], Duration),
+    (proto, import_path): (&[PathBuf], &[PathBuf]),
+    tls: &TlsArgs,
+) -> Result<Vec<Vec<u8>>, Failure> {
+    let url = url.parse().map_err(|error| Failure::Usage(format!("{url}: {error}")))?;
+    let args = ConnectArgs {
+        url,
+        command: Vec::new(),
+        timeout: Some(timeout),
+        retries: 0,
+        wait: None,
+        count: None,
+        interval: None,
+        verbose: false,
+        headers: headers.to_vec(),
+        proto: proto.to_vec(),
+        import_path: import_path.to_vec(),
+        websocket: WebSocketArgs::default(),
+        tls: tls.clone(),
+    };
+    grpc::messages(&args, json)
 }
 
 /// Runs the verb.

@@ -1,6 +1,7 @@
 //! The command line: one file a verb.
 
 mod admin;
+mod bench;
 mod cert;
 mod check;
 mod connect;
@@ -59,6 +60,8 @@ enum Command {
     Reload(Box<reload::ReloadArgs>),
     /// Talk to a server: bytes, datagrams, messages, frames, HTTP, gRPC
     Connect(Box<connect::ConnectArgs>),
+    /// Measure servers under load, and compare what was measured
+    Bench(bench::BenchArgs),
     /// Make an issuer of one's own and a server certificate, for a first try of TLS
     Cert(cert::CertArgs),
     /// Show what this kernel offers, what is missing, and what is done instead
@@ -193,6 +196,7 @@ pub fn run(args: impl IntoIterator<Item = OsString>) -> ExitCode {
         Some(Command::Check(args)) => check::run(&args),
         Some(Command::Reload(args)) => reload::run(&args),
         Some(Command::Connect(args)) => connect::run(&args),
+        Some(Command::Bench(args)) => bench::run(&args),
         Some(Command::Cert(args)) => cert::run(&args, &program()),
         Some(Command::Doctor { tls: Some(target) }) => probe::run(&target),
         Some(Command::Doctor { tls: None }) => doctor::run(),
@@ -278,7 +282,8 @@ mod tests {
         let mut script = Vec::new();
         clap_complete::generate(Shell::Bash, &mut Cli::command(), "ringway", &mut script);
         let script = String::from_utf8(script).unwrap();
-        for verb in ["serve", "check", "reload", "connect", "doctor", "completions", "man"] {
+        for verb in ["serve", "check", "reload", "connect", "bench", "doctor", "completions", "man"]
+        {
             assert!(page.contains(verb) && script.contains(verb), "{verb}");
         }
     }

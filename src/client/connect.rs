@@ -58,6 +58,16 @@ pub(super) fn connect(
     connect_any(engine, addresses, kind, &ConnectOptions { tls, ..options.clone() }, until)
 }
 
+/// Connects to a target by TLS, and tells which protocol (ALPN) the server has chosen.
+#[cfg(feature = "load")]
+pub(crate) fn agreed_protocol(
+    target: &Target,
+    options: &ConnectOptions,
+) -> Result<Option<Vec<u8>>, ClientError> {
+    let line = connect(target, Kind::Stream, options)?;
+    Ok(line.tls().and_then(|tls| tls.alpn()).map(<[u8]>::to_vec))
+}
+
 /// Connects to the first of several addresses that answers.
 pub(super) fn connect_any(
     engine: Engine,

@@ -57,12 +57,16 @@ mod websocket;
 
 pub use self::address::{Target, TargetError, interleave};
 pub use self::connect::ConnectOptions;
+#[cfg(feature = "load")]
+pub(crate) use self::connect::agreed_protocol;
 pub use self::error::{ClientError, TransferError, Waiting};
 pub use self::frame::{ExchangeId, Frame, FrameOptions};
 pub use self::grpc::{
     Call, CallEvent, CallOptions, CallReply, CallStatus, Grpc, GrpcCode, GrpcOptions,
     MessageCoding, Metadata,
 };
+#[cfg(feature = "load")]
+pub(crate) use self::http::Prepared as PreparedRequest;
 pub use self::http::{Answer, BodyReader, Http, HttpOptions, HttpProtocol, HttpUrl, Request};
 pub use self::messages::{Messages, MessagesOptions, message_line};
 pub use self::patience::Patience;

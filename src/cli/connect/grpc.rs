@@ -73,6 +73,24 @@ pub(super) fn run(args: &ConnectArgs) -> Result<(), Failure> {
     }
 }
 
+/// The messages of the method that a URL names, of JSON.
+pub(super) fn messages(args: &ConnectArgs, json: &str) -> Result<Vec<Vec<u8>>, Failure> {
+    let options = GrpcOptions { connect: args.options()?, ..GrpcOptions::default() };
+    let scheme = if args.url.secure { "grpcs" } else { "grpc" };
+    let mut grpc = Grpc::new(&format!("{scheme}://{}", args.url.host), options)?;
+    let metadata = metadata(args)?;
+    let name = args.url.path.strip_prefix('/').unwrap_or_default();
+    let Some(parts) = name.split_once('/') else {
+        let text = format!("{name:?} is no method: it is called package.Service/Method");
+        return Err(Failure::Usage(text));
+    };
+    let mut schema = Schema::of(args, &mut grpc, &metadata)?;
+    let method = schema.method(parts)?;
+    let messages = read_messages(json.as_bytes(), &method.input()).map_err(Failure::Usage)?;
+    check_count(&method, messages.len(), true).map_err(Failure::Usage)?;
+    Ok(messages)
+}
+
 /// What goes with each call.
 fn metadata(args: &ConnectArgs) -> Result<Metadata, Failure> {
     let mut metadata = Metadata::default();

@@ -10,7 +10,7 @@ use crate::client::Tls;
 use crate::net::tls::{ClientOptions, KeyLogFile, Pin, Policy, Roots, Version};
 
 /// How TLS is spoken, for the schemes that do.
-#[derive(Debug, Default, Args)]
+#[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "TLS, for tls, messages+tls, frame+tls, https, grpcs and wss")]
 pub(in crate::cli) struct TlsArgs {
     /// Trust the issuers in this file (PEM), and not those that the system trusts
@@ -56,7 +56,7 @@ impl TlsArgs {
     }
 
     /// TLS as they say.
-    pub(super) fn tls(&self) -> Result<Tls, Failure> {
+    pub(in crate::cli) fn tls(&self) -> Result<Tls, Failure> {
         let identity = match (&self.cert, &self.key) {
             (Some(cert), Some(key)) => Some((read("--cert", cert)?, read("--key", key)?)),
             (_, _) => None,

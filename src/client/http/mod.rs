@@ -33,7 +33,8 @@ pub use self::url::HttpUrl;
 
 pub(super) use self::connection::Part;
 pub(super) use self::exchange::Exchange;
-pub(super) use self::request::{Prepared, USER_AGENT, push_field};
+pub(crate) use self::request::Prepared;
+pub(super) use self::request::{USER_AGENT, push_field};
 pub(super) use self::url::Scheme;
 
 use self::connection::{AnswerHead, Connection};

@@ -144,7 +144,7 @@ impl<'b> Request<'b> {
     }
 
     /// Its head, checked.
-    pub(super) fn prepare(&mut self) -> Result<Prepared, ClientError> {
+    pub(crate) fn prepare(&mut self) -> Result<Prepared, ClientError> {
         let url = self.url.clone()?;
         let mut head = RequestHead::default();
         if !is_token(self.method.as_bytes()) || self.method == "CONNECT" {
@@ -185,16 +185,16 @@ impl<'b> Request<'b> {
 
 /// A request whose head was checked.
 #[derive(Debug)]
-pub(in crate::client) struct Prepared {
-    pub(in crate::client) head: RequestHead,
-    pub(in crate::client) authority: String,
-    pub(in crate::client) size: BodySize,
-    pub(in crate::client) url: HttpUrl,
+pub(crate) struct Prepared {
+    pub(crate) head: RequestHead,
+    pub(crate) authority: String,
+    pub(crate) size: BodySize,
+    pub(crate) url: HttpUrl,
 }
 
 impl Prepared {
     /// Bytes that the server is told of, where HTTP/2 tells them at all.
-    pub(super) fn length(&self) -> Option<u64> {
+    pub(crate) fn length(&self) -> Option<u64> {
         match self.size {
             BodySize::Known(length) => Some(length),
             // A method that has a body says that there is none (RFC 9110, section 8.6).

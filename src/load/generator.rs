@@ -1,0 +1,702 @@
+//! One thread of a run: a loop, its connections, and what it measures.
+//!
+//! A request has three times: when it was due, when it was sent, and when its answer had come. In a
+//! closed loop it is due when it is sent. In an open loop it is due when the schedule says so,
+//! whether or not a connection is free; so the time that it waits for one counts as latency, as it
+//! would for a user, and is told apart as lateness.
+
+mod connection;
+#[cfg(test)]
+mod tests;
+
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
+use std::sync::Arc;
+use std::sync::mpsc::Sender;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+
+use self::connection::{Connection, Phase, Request};
+use super::recorder::{Failure, Slice};
+use super::schedule::Schedule;
+use super::setup::{Control, Pace, Setup};
+use super::wire::{Answered, End, RequestNumber, WireEvent, WireMemory};
+use crate::mem::{Key, Pages};
+use crate::net::StreamEvent;
+use crate::ring::{Completion, Driver, DriverError};
+use crate::runtime::Reactor;
+
+/// How often connections are looked at for what is late.
+const SWEEP: Duration = Duration::from_millis(50);
+/// Connects at a time: more would overflow the queues of listeners.
+const CONNECTS_MAX: usize = 256;
+/// How long the first rest is after a connect that failed, and the longest.
+const REST: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(1));
+
+/// What a thread tells the run.
+#[derive(Debug)]
+pub(super) enum Report {
+    /// Each of its connections stands, or has failed once.
+    Ready,
+    /// A slice is over.
+    Slice(Box<Slice>),
+    /// The thread has ended.
+    Ended(Ended),
+}
+
+/// What is left to be told when a thread has ended.
+#[derive(Debug, Default)]
+pub(super) struct Ended {
+    /// Requests that were due and for which no connection was free.
+    pub(super) unsent: u64,
+    /// Requests that were sent, and neither answered nor failed.
+    pub(super) unfinished: u64,
+    /// The loop itself failed.
+    pub(super) error: Option<String>,
+}
+
+/// How far the thread is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// Connections are made.
+    Connecting,
+    /// It is ready, and the others may not be.
+    Ready,
+    /// It asks, since then.
+    Running(Instant),
+    /// It asks no more, and waits for answers until then.
+    Draining(Instant),
+}
+
+/// A place for a connection.
+#[derive(Debug)]
+struct Slot {
+    key: Key,
+    connection: Option<Box<Connection>>,
+    /// It is in the list of those that have room.
+    is_free: bool,
+    is_dirty: bool,
+    /// Requests that rest before they are asked again.
+    thinking: usize,
+    /// Connects that failed one behind the other.
+    failed: u32,
+    /// It rests before it connects again.
+    is_resting: bool,
+    /// It was connected, or failed to be.
+    is_settled: bool,
+}
+
+/// One thread.
+#[derive(Debug)]
+pub(super) struct Generator<D: Driver> {
+    reactor: Reactor<D, ()>,
+    setup: Arc<Setup>,
+    control: Arc<Control>,
+    reports: Sender<Report>,
+    slots: Vec<Slot>,
+    /// Slots that may begin a request, in turn.
+    free: VecDeque<u32>,
+    dirty: Vec<u32>,
+    starved: Vec<u32>,
+    /// Slots that wait for their turn to connect.
+    to_connect: VecDeque<u32>,
+    connecting: usize,
+    settled: usize,
+    /// When slots think no more, or rest no more.
+    wakes: BinaryHeap<Reverse<(Instant, u32, bool)>>,
+    schedule: Option<Schedule>,
+    stage: Stage,
+    /// Requests that may still begin, where there is a limit.
+    left: Option<u64>,
+    in_flight: usize,
+    next_number: RequestNumber,
+    next_source: usize,
+    random: u64,
+    memory: WireMemory,
+    pages: Pages,
+    slice: Box<Slice>,
+    /// From when on it is measured, once that is known.
+    measured_from: Option<Instant>,
+    swept: Instant,
+    unsent: u64,
+    batch: Vec<Completion>,
+}
+
+impl<D: Driver> Generator<D> {
+    pub(super) fn new(
+        driver: D,
+        place: usize,
+        setup: Arc<Setup>,
+        control: Arc<Control>,
+        reports: Sender<Report>,
+    ) -> Self {
+        let reactor = Reactor::new(driver, Arc::default());
+        let count = usize::try_from(setup.share(setup.connections as u64, place)).unwrap_or(0);
+        let slot = |index: usize| Slot {
+            key: Key::new(u32::try_from(index).unwrap_or(u32::MAX), 0),
+            connection: None,
+            is_free: false,
+            is_dirty: false,
+            thinking: 0,
+            failed: 0,
+            is_resting: false,
+            is_settled: false,
+        };
+        let slots: Vec<_> = (0..count).map(slot).collect();
+        let schedule = match setup.pace {
+            Pace::Closed { .. } => None,
+            Pace::Open(arrivals) => {
+                Some(Schedule::new(arrivals, (place, setup.threads), setup.seed))
+            }
+        };
+        let swept = reactor.now();
+        let left = setup.count.map(|count| setup.share(count, place));
+        let random = setup.seed ^ (place as u64 + 1).wrapping_mul(0xa076_1d64_78bd_642f);
+        Self {
+            reactor,
+            control,
+            reports,
+            free: VecDeque::new(),
+            dirty: Vec::new(),
+            starved: Vec::new(),
+            to_connect: VecDeque::new(),
+            connecting: 0,
+            settled: 0,
+            wakes: BinaryHeap::new(),
+            schedule,
+            stage: Stage::Connecting,
+            left,
+            in_flight: 0,
+            next_number: 1,
+            next_source: place,
+            random,
+            memory: WireMemory::default(),
+            pages: Pages::default(),
+            slice: Box::new(Slice::new(0)),
+            measured_from: None,
+            swept,
+            unsent: 0,
+            batch: Vec::new(),
+            slots,
+            setup,
+        }
+    }
+
+    /// Runs to the end.
+    pub(super) fn run(mut self) {
+        let error = self.turns().err().map(|error| error.to_string());
+        let mut unfinished = 0;
+        for place in 0..self.slots.len() {
+            if let Some(connection) = self.slots[place].connection.take() {
+                unfinished += connection.requests.len() as u64;
+                if let Some(fd) = connection.stream.fd() {
+                    self.reactor.driver().close(fd);
+                }
+            }
+        }
+        let unsent = self.unsent;
+        let last = std::mem::replace(&mut self.slice, Box::new(Slice::new(0)));
+        // Whoever does not wait for it any more does not need it.
+        let _sent = self.reports.send(Report::Slice(last));
+        let _sent = self.reports.send(Report::Ended(Ended { unsent, unfinished, error }));
+    }
+
+    fn turns(&mut self) -> Result<(), DriverError> {
+        self.prepare();
+        while self.turn()? {}
+        Ok(())
+    }
+
+    /// Slots wait for their connections, or for requests.
+    fn prepare(&mut self) {
+        if self.setup.keepalive {
+            self.to_connect.extend((0..self.slots.len()).filter_map(|one| u32::try_from(one).ok()));
+        } else {
+            self.settled = self.slots.len();
+            (0..self.slots.len()).for_each(|place| self.offer(place));
+        }
+    }
+
+    /// One turn of the loop; false when all is over.
+    fn turn(&mut self) -> Result<bool, DriverError> {
+        self.connect_more();
+        self.work();
+        let now = self.reactor.driver().now();
+        if self.go_on(now) {
+            return Ok(false);
+        }
+        self.begin_due(now);
+        self.transmit();
+        let until = self.wake_at(now);
+        let mut batch = std::mem::take(&mut self.batch);
+        self.reactor.turn_until(until, &mut batch)?;
+        for completion in batch.drain(..) {
+            self.handle(completion);
+        }
+        self.batch = batch;
+        self.feed();
+        Ok(true)
+    }
+
+    /// Looks what the time brings; true when all is over.
+    fn go_on(&mut self, now: Instant) -> bool {
+        self.wake(now);
+        if now.saturating_duration_since(self.swept) >= SWEEP {
+            self.swept = now;
+            self.sweep(now);
+        }
+        match self.stage {
+            Stage::Connecting if self.settled == self.slots.len() => {
+                self.stage = Stage::Ready;
+                let _sent = self.reports.send(Report::Ready);
+                self.control.is_stopped()
+            }
+            Stage::Connecting => self.control.is_stopped(),
+            Stage::Ready => {
+                if let Some(start) = self.control.start().filter(|start| *start <= now) {
+                    self.stage = Stage::Running(start);
+                    self.measured_from = Some(start + self.setup.warm_up);
+                }
+                self.control.is_stopped()
+            }
+            Stage::Running(start) => {
+                self.hand_over(now);
+                let end = self.setup.duration.map(|time| start + self.setup.warm_up + time);
+                let is_late = end.is_some_and(|end| end <= now);
+                if is_late || self.left == Some(0) || self.control.is_stopped() {
+                    if let Some(schedule) = self.schedule.as_ref().filter(|_| self.left.is_none()) {
+                        let until = end.map_or(now, |end| end.min(now));
+                        self.unsent = schedule.behind(until.saturating_duration_since(start));
+                    }
+                    let patience =
+                        if self.control.is_stopped() { SWEEP } else { self.setup.timeout };
+                    self.stage = Stage::Draining(now + patience);
+                }
+                false
+            }
+            Stage::Draining(until) => {
+                self.in_flight == 0 || until <= now || {
+                    self.control.is_stopped() && until > now + SWEEP
+                }
+            }
+        }
+    }
+
+    /// Whether what is due then is measured.
+    fn is_measured(&self, due: Instant) -> bool {
+        self.measured_from.is_some_and(|from| from <= due)
+    }
+
+    /// Gives a slice whose time is over to the run.
+    fn hand_over(&mut self, now: Instant) {
+        let Some(from) = self.measured_from else { return };
+        let slice = self.setup.slice.as_nanos().max(1);
+        let number = now.saturating_duration_since(from).as_nanos() / slice;
+        let number = u64::try_from(number).unwrap_or(u64::MAX);
+        if number > self.slice.number {
+            let full = std::mem::replace(&mut self.slice, Box::new(Slice::new(number)));
+            let _sent = self.reports.send(Report::Slice(full));
+        }
+    }
+
+    /// Those that rested or thought for long enough.
+    fn wake(&mut self, now: Instant) {
+        while let Some(Reverse((at, slot, is_thinking))) = self.wakes.peek().copied() {
+            if at > now {
+                break;
+            }
+            self.wakes.pop();
+            let place = slot as usize;
+            if is_thinking {
+                self.slots[place].thinking -= 1;
+                self.offer(place);
+            } else {
+                self.slots[place].is_resting = false;
+                if self.setup.keepalive {
+                    self.to_connect.push_back(slot);
+                } else {
+                    self.offer(place);
+                }
+            }
+        }
+    }
+
+    /// Until when the loop may wait.
+    fn wake_at(&self, now: Instant) -> Instant {
+        let mut at = self.swept + SWEEP;
+        if let Some(Reverse((wake, ..))) = self.wakes.peek() {
+            at = at.min(*wake);
+        }
+        match self.stage {
+            Stage::Ready => at = at.min(now + Duration::from_millis(2)),
+            Stage::Running(start) => {
+                if let Some(schedule) = &self.schedule
+                    && !self.free.is_empty()
+                    && self.left != Some(0)
+                {
+                    at = at.min(start + schedule.peek());
+                }
+                if let Some(time) = self.setup.duration {
+                    at = at.min(start + self.setup.warm_up + time);
+                }
+            }
+            Stage::Connecting | Stage::Draining(_) => {}
+        }
+        at
+    }
+
+    /// Begins what is due.
+    fn begin_due(&mut self, now: Instant) {
+        let Stage::Running(start) = self.stage else { return };
+        let end = self.setup.duration.map(|time| start + self.setup.warm_up + time);
+        while self.left != Some(0)
+            && let Some(slot) = self.free.front().copied()
+        {
+            let place = slot as usize;
+            if !self.has_room(place) {
+                self.free.pop_front();
+                self.slots[place].is_free = false;
+                continue;
+            }
+            let due = match &mut self.schedule {
+                None => None,
+                Some(schedule) => {
+                    let due = start + schedule.peek();
+                    if due > now || end.is_some_and(|end| due >= end) {
+                        return;
+                    }
+                    schedule.take();
+                    Some(due)
+                }
+            };
+            self.free.pop_front();
+            self.slots[place].is_free = false;
+            self.begin(place, due);
+            self.offer(place);
+        }
+    }
+
+    /// Whether a slot may begin a request.
+    fn has_room(&self, place: usize) -> bool {
+        let slot = &self.slots[place];
+        match &slot.connection {
+            Some(connection) => connection.takes_requests(slot.thinking),
+            None => !self.setup.keepalive && !slot.is_resting && slot.thinking == 0,
+        }
+    }
+
+    /// A slot that has room waits for its turn.
+    fn offer(&mut self, place: usize) {
+        if !self.slots[place].is_free && self.has_room(place) {
+            self.slots[place].is_free = true;
+            self.free.push_back(self.slots[place].key.index);
+        }
+    }
+
+    /// Begins a request; one whose connection is for it alone waits for that.
+    fn begin(&mut self, place: usize, due: Option<Instant>) {
+        let now = self.reactor.driver().now();
+        let number = self.next_number;
+        self.next_number += 1;
+        if let Some(left) = &mut self.left {
+            *left -= 1;
+        }
+        self.in_flight += 1;
+        let request =
+            Request { number, due: due.unwrap_or(now), sent: now, is_open: due.is_some() };
+        if self.slots[place].connection.is_none() {
+            self.connect(place, Some(request));
+            return;
+        }
+        self.ask(place, request);
+    }
+
+    fn ask(&mut self, place: usize, mut request: Request) {
+        let target = self.setup.weights.choose(&mut self.random);
+        let now = self.reactor.driver().now();
+        let is_measured = self.is_measured(request.due);
+        let Self { slots, slice, memory, pages, .. } = self;
+        let Some(connection) = &mut slots[place].connection else { return };
+        request.sent = now;
+        if is_measured {
+            slice.tally.sent += 1;
+            if request.is_open {
+                slice.lateness.record(now.saturating_duration_since(request.due));
+            }
+        }
+        let Connection { stream, buffer, wire, requests, .. } = &mut **connection;
+        wire.begin(request.number, target, memory, &mut buffer.writer(pages, stream));
+        requests.push_back(request);
+        self.mark(place);
+    }
+
+    fn mark(&mut self, place: usize) {
+        let slot = &mut self.slots[place];
+        if !std::mem::replace(&mut slot.is_dirty, true) {
+            self.dirty.push(slot.key.index);
+        }
+    }
+
+    /// Takes a completion.
+    fn handle(&mut self, completion: Completion) {
+        let key = completion.token.key;
+        let place = key.index as usize;
+        let is_measured = self.is_measured(self.reactor.now());
+        let Some(slot) = self.slots.get_mut(place).filter(|slot| slot.key == key) else { return };
+        let Some(connection) = &mut slot.connection else { return };
+        let event = connection.stream.handle(&mut self.reactor, key, completion);
+        if connection.phase == Phase::Closing {
+            return self.mark(place);
+        }
+        match event {
+            StreamEvent::Connected => self.connected(place),
+            StreamEvent::ConnectFailed(errno) => self.connect_failed(place, errno),
+            StreamEvent::Data(buf) => {
+                let bytes = buf.len() as u64;
+                connection.wire.receive(buf);
+                if is_measured {
+                    self.slice.tally.bytes_received += bytes;
+                }
+            }
+            StreamEvent::End => {
+                let is_cut = connection.stream.was_cut();
+                connection.wire.end(if is_cut { End::Cut } else { End::Orderly });
+            }
+            StreamEvent::Broken(_) => connection.wire.end(End::Reset),
+            StreamEvent::Sent(bytes) => {
+                connection.buffer.sent(bytes);
+                if is_measured {
+                    self.slice.tally.bytes_sent += bytes as u64;
+                }
+                if connection.stream.is_drained() && !connection.wire.is_datagram() {
+                    return;
+                }
+            }
+            StreamEvent::Starved => {
+                self.starved.push(key.index);
+                return;
+            }
+            StreamEvent::Writable
+            | StreamEvent::Readable
+            | StreamEvent::Secured
+            | StreamEvent::Quiet => {}
+        }
+        self.mark(place);
+    }
+
+    /// Arms what found no free buffer.
+    fn feed(&mut self) {
+        let mut free = self.reactor.free_buffers();
+        while free > 0
+            && let Some(slot) = self.starved.pop()
+        {
+            free -= 1;
+            let key = self.slots[slot as usize].key;
+            if let Some(connection) = &mut self.slots[slot as usize].connection {
+                connection.stream.feed(&mut self.reactor, key);
+                if connection.phase == Phase::Open {
+                    connection.stream.receive(&mut self.reactor, key, false);
+                }
+            }
+        }
+    }
+
+    /// Reads what has come.
+    fn work(&mut self) {
+        // What is marked meanwhile is new.
+        for at in 0.. {
+            let Some(slot) = self.dirty.get(at).copied() else { break };
+            self.work_on(slot as usize);
+        }
+    }
+
+    fn work_on(&mut self, place: usize) {
+        let now = self.reactor.now();
+        loop {
+            let Self { slots, memory, pages, .. } = self;
+            let Some(connection) = &mut slots[place].connection else { return };
+            if connection.phase != Phase::Open {
+                return;
+            }
+            let Connection { stream, buffer, wire, .. } = &mut **connection;
+            match wire.poll(now, memory, &mut buffer.writer(pages, stream)) {
+                None => break,
+                Some(WireEvent::Open) => self.opened(place),
+                Some(WireEvent::FirstByte(number)) => self.first_byte(place, number, now),
+                Some(WireEvent::Done(number, answered)) => {
+                    self.done(place, number, answered, now);
+                }
+                Some(WireEvent::Broken(failure, reason)) => {
+                    self.broken(place, failure, &reason);
+                    return;
+                }
+            }
+        }
+        self.offer(place);
+    }
+
+    /// Requests may begin on a connection.
+    fn opened(&mut self, place: usize) {
+        self.settle(place);
+        self.slots[place].failed = 0;
+        let Some(connection) = &mut self.slots[place].connection else { return };
+        if let Some(request) = connection.waiting.take() {
+            self.ask(place, request);
+        }
+    }
+
+    fn settle(&mut self, place: usize) {
+        if !std::mem::replace(&mut self.slots[place].is_settled, true) && self.setup.keepalive {
+            self.settled += 1;
+        }
+    }
+
+    fn first_byte(&mut self, place: usize, number: RequestNumber, now: Instant) {
+        let Some(connection) = &self.slots[place].connection else { return };
+        if let Some(request) = connection.find(number)
+            && self.is_measured(request.due)
+        {
+            self.slice.first_byte.record(now.saturating_duration_since(request.sent));
+        }
+    }
+
+    fn done(&mut self, place: usize, number: RequestNumber, answered: Answered, now: Instant) {
+        let Some(connection) = &mut self.slots[place].connection else { return };
+        let Some(request) = connection.take(number) else { return };
+        self.in_flight -= 1;
+        if self.is_measured(request.due) {
+            let slice = &mut self.slice;
+            if let Some(status) = answered.status {
+                *slice.statuses.entry(status).or_default() += 1;
+            }
+            match answered.failure {
+                // Errors are often fast: they would make the server look so.
+                Some((failure, reason)) => slice.fail(failure, || reason),
+                None => {
+                    slice.total.record(now.saturating_duration_since(request.due));
+                    slice.tally.completed += 1;
+                }
+            }
+        }
+        self.rest(place, now);
+        if !self.setup.keepalive {
+            self.close(place);
+        }
+    }
+
+    /// A request is over: its slot thinks before the next one.
+    fn rest(&mut self, place: usize, now: Instant) {
+        if let Pace::Closed { think } = self.setup.pace
+            && !think.is_zero()
+        {
+            let slot = &mut self.slots[place];
+            slot.thinking += 1;
+            self.wakes.push(Reverse((now + think, slot.key.index, true)));
+        }
+    }
+
+    /// A connection is of no more use: what is on it has failed.
+    fn broken(&mut self, place: usize, failure: Failure, reason: &str) {
+        let Some(connection) = &mut self.slots[place].connection else { return };
+        let waiting = connection.waiting.take();
+        let requests = std::mem::take(&mut connection.requests);
+        // A server may end a connection that carries nothing, and often does.
+        let is_idle = requests.is_empty() && waiting.is_none();
+        let is_new = !self.slots[place].is_settled || self.slots[place].failed > 0;
+        let now = self.reactor.now();
+        for request in requests.iter().chain(&waiting) {
+            self.in_flight -= 1;
+            if self.is_measured(request.due) || self.measured_from.is_none() {
+                self.slice.fail(failure, || reason.to_owned());
+            }
+            if failure == Failure::Timeout && self.is_measured(request.due) {
+                // It took at least as long.
+                let waited = now.saturating_duration_since(request.due);
+                self.slice.total.record(waited);
+            }
+        }
+        if is_idle && is_new {
+            self.slice.fail(failure, || reason.to_owned());
+        }
+        for _ in 0..requests.len() {
+            self.rest(place, now);
+        }
+        self.slots[place].failed += u32::from(is_new || !is_idle);
+        self.settle(place);
+        self.close(place);
+    }
+
+    /// Looks for what is late.
+    fn sweep(&mut self, now: Instant) {
+        for place in 0..self.slots.len() {
+            let Some(connection) = &mut self.slots[place].connection else { continue };
+            match connection.phase {
+                Phase::Closing => {}
+                Phase::Connecting(since) | Phase::Securing(since) => {
+                    if now.saturating_duration_since(since) >= self.setup.connect_timeout {
+                        let reason = "no connection in time".to_owned();
+                        self.connecting -= 1;
+                        self.broken(place, Failure::ConnectTimeout, &reason);
+                    }
+                }
+                Phase::Open => {
+                    let timeout = self.setup.timeout;
+                    let is_late =
+                        |one: &Request| now.saturating_duration_since(one.sent) >= timeout;
+                    let oldest = connection.requests.front();
+                    let is_slow = connection.waiting.as_ref().or(oldest).is_some_and(is_late);
+                    let age = now.saturating_duration_since(connection.opened);
+                    let has_greeted = self.slots[place].is_settled || age < timeout;
+                    if is_slow || !has_greeted {
+                        self.time_out(place, now);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The oldest request of a connection has no answer in time.
+    fn time_out(&mut self, place: usize, now: Instant) {
+        let reason = format!("no answer within {:?}", self.setup.timeout);
+        loop {
+            let Some(connection) = &mut self.slots[place].connection else { return };
+            let Some(request) = connection.requests.front().copied() else { break };
+            if now.saturating_duration_since(request.sent) < self.setup.timeout {
+                return self.offer(place);
+            }
+            if !connection.wire.give_up(request.number, &mut self.memory) {
+                break;
+            }
+            connection.requests.pop_front();
+            self.in_flight -= 1;
+            if self.is_measured(request.due) {
+                self.slice.fail(Failure::Timeout, || reason.clone());
+                let waited = now.saturating_duration_since(request.due);
+                self.slice.total.record(waited);
+            }
+            self.rest(place, now);
+            self.mark(place);
+        }
+        let is_empty = self.slots[place]
+            .connection
+            .as_ref()
+            .is_some_and(|one| one.requests.is_empty() && one.waiting.is_none());
+        if is_empty && self.slots[place].is_settled {
+            return self.offer(place);
+        }
+        self.broken(place, Failure::Timeout, &reason);
+    }
+
+    /// The loop's own failure to begin something.
+    fn resources(&mut self, place: usize, errno: Errno, waiting: Option<Request>) {
+        let reason = format!("no socket: {}", errno.desc());
+        if waiting.is_some() {
+            self.in_flight -= 1;
+        }
+        self.slice.fail(Failure::Resources, || reason);
+        self.slots[place].failed += 1;
+        self.settle(place);
+        self.reconnect_later(place);
+    }
+}

@@ -1,0 +1,43 @@
+//! The load generator: what a run found, its reports, and the comparison of runs.
+//!
+//! | module | what it is |
+//! |---|---|
+//! | [`options`], [`target`] | what a run does, and to whom |
+//! | [`schedule`] | when requests are due |
+//! | `setup`, `generator`, `wire` | what threads share; one thread; what a connection speaks |
+//! | `recorder`, [`run`] | what a thread measures; all of them, and the sum |
+//! | [`histogram`] | latencies: one histogram while it is recorded, and packed as results keep it |
+//! | [`result`] | the result of a run, as `--json` writes it |
+//! | [`read`] | results read again, with limits for files that nobody here has written |
+//! | [`environment`] | the machine that a run was made on |
+//! | [`slo`] | expressions such as `p99<5ms`, and whether a result fulfils them |
+//! | [`warnings`] | why a result may not be what it seems |
+//! | [`report`] | results as text, CSV, percentiles, interval logs and pages |
+//! | [`statistics`] | intervals of ratios, by resampling runs or blocks of time |
+//! | [`compare`] | the verdict between two or more results |
+
+pub mod compare;
+pub mod environment;
+mod error;
+#[cfg(test)]
+pub(crate) mod example;
+mod generator;
+pub mod histogram;
+pub mod knee;
+pub mod options;
+pub mod read;
+mod recorder;
+pub mod report;
+pub mod result;
+pub mod run;
+pub mod schedule;
+pub mod search;
+pub mod server_cost;
+mod setup;
+pub mod slo;
+pub mod statistics;
+pub mod target;
+pub mod warnings;
+mod wire;
+
+pub use self::error::LoadError;

@@ -1,0 +1,449 @@
+//! A run: its threads, the time that all of them begin at, and the sum of what they measure.
+
+use std::collections::BTreeMap;
+use std::num::NonZero;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use nix::sys::resource::{UsageWho, getrusage};
+
+use super::LoadError;
+use super::environment::Environment;
+use super::generator::{Ended, Generator, Report};
+use super::histogram::LatencyHistogram;
+use super::options::LoadOptions;
+use super::recorder::{Slice, Tally};
+use super::result::{
+    Counts, ErrorKind, Interval, Latencies, Load, Mode, Ramp, RunResult, Target, VERSION, thin,
+};
+use super::schedule::Arrivals;
+use super::setup::{Control, Setup};
+use crate::ring::uring::{RingOptions, Uring};
+use crate::service::date::Rfc3339;
+
+/// Intervals that a result has, at most: beyond it, neighbours become one.
+const INTERVALS_MAX: usize = 1800;
+/// How long threads have between the time at which all are ready and the first request.
+const START_AFTER: Duration = Duration::from_millis(20);
+/// How often whoever watches is told where the run is, if nothing else is to be told.
+const LOOK: Duration = Duration::from_millis(100);
+/// What a thread writes on its stack is little; what the loop needs is on the heap.
+const RECEIVE_BUFFERS: u16 = 512;
+
+/// Stops a run from elsewhere: what was measured up to then is its result.
+#[derive(Debug, Clone, Default)]
+pub struct Stopper(Arc<Control>);
+
+impl Stopper {
+    /// Stops it.
+    pub fn stop(&self) {
+        self.0.stop();
+    }
+
+    /// Whether it was stopped.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.0.is_stopped()
+    }
+}
+
+/// What is told while a run goes on.
+#[derive(Debug)]
+pub enum Progress<'a> {
+    /// Connections are made.
+    Connecting,
+    /// It is not measured yet; since so many seconds.
+    WarmingUp(f64),
+    /// It is measured, since so many seconds; the last interval is a new one.
+    Measured {
+        /// Seconds since the beginning of the measurement.
+        elapsed: f64,
+        /// What was measured so far.
+        intervals: &'a [Interval],
+        /// Failures so far.
+        errors: u64,
+    },
+    /// No more is sent, and answers are waited for.
+    Draining,
+}
+
+/// Runs a load; `watch` is told how it goes.
+///
+/// # Errors
+/// What is wrong with the options, or that no loop can be made here.
+pub fn run(
+    options: &LoadOptions,
+    command: &[String],
+    stopper: &Stopper,
+    mut watch: impl FnMut(&Progress<'_>),
+) -> Result<RunResult, LoadError> {
+    let (setup, protocol) = options.setup()?;
+    let setup = Arc::new(setup);
+    let (sender, reports) = channel();
+    let mut threads = Vec::new();
+    for place in 0..setup.threads {
+        let (setup, control) = (Arc::clone(&setup), Arc::clone(&stopper.0));
+        let sender = sender.clone();
+        let (told, is_made) = channel();
+        let thread = std::thread::Builder::new().name(format!("load-{place}"));
+        let thread = thread.spawn(move || {
+            precise_timers();
+            let made = Uring::new(&ring_options(&setup));
+            // A driver belongs to the thread that made it.
+            match made {
+                Ok(driver) => {
+                    let _told = told.send(Ok(()));
+                    Generator::new(driver, place, setup, control, sender).run();
+                }
+                Err(error) => {
+                    let _told = told.send(Err(error.to_string()));
+                }
+            }
+        });
+        threads.push(thread.map_err(|error| LoadError::Thread(error.to_string()))?);
+        match is_made.recv() {
+            Ok(Ok(())) => {}
+            Ok(Err(reason)) => return Err(abandon(stopper, threads, LoadError::Ring(reason))),
+            Err(_) => {
+                let error = LoadError::Thread("a thread ended at once".to_owned());
+                return Err(abandon(stopper, threads, error));
+            }
+        }
+    }
+    drop(sender);
+    let mut run = Run::new(options, Arc::clone(&setup));
+    run.collect(&reports, stopper, &mut watch);
+    for thread in threads {
+        if thread.join().is_err() {
+            return Err(LoadError::Thread("a thread of the load panicked".to_owned()));
+        }
+    }
+    if let Some(reason) = run.error.take() {
+        return Err(LoadError::Ring(reason));
+    }
+    Ok(run.result(options, protocol, command))
+}
+
+/// Threads that were begun end, and the error is told.
+fn abandon(stopper: &Stopper, threads: Vec<JoinHandle<()>>, error: LoadError) -> LoadError {
+    stopper.stop();
+    for thread in threads {
+        let _ended = thread.join();
+    }
+    error
+}
+
+/// A wait ends when it is to end, and not up to 50 us later. Best effort.
+fn precise_timers() {
+    let _set = nix::sys::prctl::set_timerslack(1);
+}
+
+fn ring_options(setup: &Setup) -> RingOptions {
+    // A connection has a receive and a send in flight, and a cancel when it ends.
+    let connections = setup.connections.div_ceil(setup.threads.max(1));
+    let in_flight = (connections * 3 + 64).max(1024);
+    let entries = u32::try_from(connections.next_power_of_two()).unwrap_or(4096).clamp(256, 4096);
+    let buffer_size = if setup.is_datagram() { 64 * 1024 } else { 16 * 1024 };
+    RingOptions {
+        entries,
+        completions: entries * 4,
+        buffers: RECEIVE_BUFFERS,
+        buffer_size,
+        datagram_buffers: 0,
+        in_flight_max: in_flight,
+        ..RingOptions::default()
+    }
+}
+
+/// CPU seconds of this process so far.
+fn cpu_seconds() -> f64 {
+    let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else { return 0.0 };
+    let seconds = |time: nix::sys::time::TimeVal| {
+        #[expect(clippy::cast_precision_loss, reason = "a time in microseconds fits")]
+        let micros = time.tv_usec() as f64;
+        #[expect(clippy::cast_precision_loss, reason = "a time in seconds fits")]
+        let seconds = time.tv_sec() as f64;
+        seconds + micros / 1e6
+    };
+    seconds(usage.user_time()) + seconds(usage.system_time())
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the beginning of all threads, which have their own time"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn rfc3339(time: SystemTime) -> String {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Rfc3339(since).to_string()
+}
+
+/// What was collected of a run.
+struct Run {
+    setup: Arc<Setup>,
+    whole: Slice,
+    /// Slices of which other threads have to give theirs, and how many have.
+    open: BTreeMap<u64, (Slice, usize)>,
+    intervals: Vec<Interval>,
+    /// How many slices one interval has: more, where there would be too many.
+    ready: usize,
+    ended: Vec<Ended>,
+    error: Option<String>,
+    start: Option<Instant>,
+    began: SystemTime,
+    cpu_before: f64,
+    cpu_after: f64,
+    finished: Option<Instant>,
+    arrivals: Option<Arrivals>,
+}
+
+impl Run {
+    fn new(options: &LoadOptions, setup: Arc<Setup>) -> Self {
+        Self {
+            setup,
+            whole: Slice::new(0),
+            open: BTreeMap::new(),
+            intervals: Vec::new(),
+            ready: 0,
+            ended: Vec::new(),
+            error: None,
+            start: None,
+            began: SystemTime::now(),
+            cpu_before: 0.0,
+            cpu_after: 0.0,
+            finished: None,
+            arrivals: options.arrivals,
+        }
+    }
+
+    fn collect(
+        &mut self,
+        reports: &Receiver<Report>,
+        stopper: &Stopper,
+        watch: &mut impl FnMut(&Progress<'_>),
+    ) {
+        watch(&Progress::Connecting);
+        loop {
+            let before = self.intervals.len();
+            match reports.recv_timeout(LOOK) {
+                Ok(Report::Ready) => {
+                    self.ready += 1;
+                    if self.ready == self.setup.threads {
+                        let start = now() + START_AFTER;
+                        stopper.0.start_at(start);
+                        self.start = Some(start);
+                    }
+                }
+                Ok(Report::Slice(slice)) => self.add(*slice),
+                Ok(Report::Ended(ended)) => {
+                    self.error = self.error.take().or_else(|| ended.error.clone());
+                    self.ended.push(ended);
+                    // Nothing more comes of this thread for any slice.
+                    self.settle();
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            self.note_time();
+            self.tell(before, watch);
+        }
+        self.ended.resize_with(self.setup.threads.max(self.ended.len()), Ended::default);
+        self.settle();
+        self.finished.get_or_insert_with(now);
+        if self.cpu_after == 0.0 {
+            self.cpu_after = cpu_seconds();
+        }
+    }
+
+    /// Looks at the clock for what is measured beside requests.
+    fn note_time(&mut self) {
+        let Some(start) = self.start else { return };
+        let (from, now) = (start + self.setup.warm_up, now());
+        if self.cpu_before == 0.0 && now >= from {
+            self.cpu_before = cpu_seconds();
+            self.began = SystemTime::now();
+        }
+        let is_over = self.setup.duration.is_some_and(|time| now >= from + time);
+        if self.cpu_after == 0.0 && (is_over || !self.ended.is_empty()) {
+            self.cpu_after = cpu_seconds();
+            self.finished = Some(now);
+        }
+    }
+
+    fn tell(&self, before: usize, watch: &mut impl FnMut(&Progress<'_>)) {
+        let Some(start) = self.start else { return watch(&Progress::Connecting) };
+        let now = now();
+        let from = start + self.setup.warm_up;
+        if now < from {
+            return watch(&Progress::WarmingUp(now.saturating_duration_since(start).as_secs_f64()));
+        }
+        if self.finished.is_some() {
+            return watch(&Progress::Draining);
+        }
+        if self.intervals.len() != before {
+            watch(&Progress::Measured {
+                elapsed: now.saturating_duration_since(from).as_secs_f64(),
+                intervals: &self.intervals,
+                errors: self.whole.tally.errors,
+            });
+        }
+    }
+
+    fn add(&mut self, slice: Slice) {
+        match self.open.get_mut(&slice.number) {
+            Some((sum, count)) => {
+                sum.add(&slice);
+                *count += 1;
+            }
+            None => {
+                self.open.insert(slice.number, (slice, 1));
+            }
+        }
+        self.settle();
+    }
+
+    /// Slices that are complete become intervals.
+    fn settle(&mut self) {
+        let missing = self.setup.threads.saturating_sub(self.ended.len());
+        while let Some(first) = self.open.first_entry()
+            && (first.get().1 >= self.setup.threads || missing == 0)
+        {
+            let (number, (slice, _)) = first.remove_entry();
+            self.whole.add(&slice);
+            self.intervals.push(self.interval(number, &slice));
+            thin(&mut self.intervals, INTERVALS_MAX);
+        }
+    }
+
+    fn interval(&self, number: u64, slice: &Slice) -> Interval {
+        let length = self.setup.slice.as_secs_f64();
+        #[expect(clippy::cast_precision_loss, reason = "there are few intervals")]
+        let start = number as f64 * length;
+        let whole = self.setup.duration.map(|time| time.as_secs_f64());
+        let seconds = match whole {
+            // What comes behind the end belongs to the last interval.
+            Some(whole) => length.min((whole - start).max(0.0)),
+            None => length,
+        };
+        let middle = self.setup.warm_up + Duration::from_secs_f64(start + seconds / 2.0);
+        Interval {
+            start,
+            seconds: if seconds > 0.0 { seconds } else { length },
+            sent: slice.tally.sent,
+            completed: slice.tally.completed,
+            errors: slice.tally.errors,
+            wanted_rate: self.arrivals.map(|arrivals| arrivals.rate_at(middle)),
+            bytes_received: slice.tally.bytes_received,
+            histogram: slice.total.pack(),
+            lateness_p99_us: (slice.lateness.count() > 0).then(|| slice.lateness.quantile_us(0.99)),
+        }
+    }
+
+    /// Seconds that were measured.
+    fn seconds(&self) -> f64 {
+        let Some(from) = self.start.map(|start| start + self.setup.warm_up) else { return 0.0 };
+        let ran = self.finished.map_or(Duration::ZERO, |end| end.saturating_duration_since(from));
+        let whole = self.setup.duration.unwrap_or(ran);
+        whole.min(ran).as_secs_f64()
+    }
+
+    fn result(mut self, options: &LoadOptions, protocol: &str, command: &[String]) -> RunResult {
+        let seconds = self.seconds();
+        if self.setup.duration.is_none()
+            && let Some(last) = self.intervals.last_mut()
+        {
+            last.seconds = last.seconds.min((seconds - last.start).max(1e-3));
+        }
+        let Tally { sent, completed, bytes_sent, bytes_received, connects, .. } = self.whole.tally;
+        let late = self.ended.iter().map(|ended| ended.unsent).sum::<u64>();
+        let unfinished = self.ended.iter().map(|ended| ended.unfinished).sum();
+        let corrected = options.arrivals.is_none().then(|| self.corrected(options)).flatten();
+        let errors = self.whole.failures.iter().map(|(failure, failures)| ErrorKind {
+            kind: failure.name().to_owned(),
+            count: failures.count,
+            example: failures.example.clone(),
+        });
+        let statuses = self.whole.statuses.iter();
+        RunResult {
+            version: VERSION,
+            tool: concat!("ringway ", env!("CARGO_PKG_VERSION")).to_owned(),
+            command: command.to_vec(),
+            began: rfc3339(self.began),
+            environment: Environment::here("io_uring"),
+            targets: options
+                .targets
+                .iter()
+                .map(|(url, weight)| Target { url: url.to_string(), weight: f64::from(*weight) })
+                .collect(),
+            protocol: protocol.to_owned(),
+            load: load_of(options),
+            warm_up: options.warm_up.as_secs_f64(),
+            seconds,
+            counts: Counts {
+                due: sent + late,
+                sent,
+                completed,
+                bytes_sent,
+                bytes_received,
+                connects,
+                unfinished,
+                late,
+            },
+            errors: errors.collect(),
+            statuses: statuses.map(|(status, count)| (status.to_string(), *count)).collect(),
+            latency: Latencies {
+                total: self.whole.total.pack(),
+                corrected: corrected.map(|one| one.pack()),
+                connect: self.whole.connect.pack(),
+                tls: self.whole.tls.pack(),
+                first_byte: self.whole.first_byte.pack(),
+                lateness: self.whole.lateness.pack(),
+            },
+            intervals: self.intervals,
+            generator_cpu: (self.cpu_after - self.cpu_before).max(0.0),
+            server: None,
+            knee: None,
+            search: None,
+            verdict: Vec::new(),
+            notes: Vec::new(),
+        }
+    }
+
+    /// Of a closed loop: as if each of its requests had been due at the pace that the loop had in
+    /// the mean, whatever it waited for.
+    fn corrected(&self, options: &LoadOptions) -> Option<LatencyHistogram> {
+        let count = NonZero::new(self.whole.total.count())?;
+        let at_once = options.connections * options.streams;
+        #[expect(clippy::cast_precision_loss, reason = "a mean")]
+        let each = self.seconds() * at_once as f64 / count.get() as f64;
+        let is_valid = each.is_finite() && each > 0.0;
+        is_valid.then(|| self.whole.total.corrected(Duration::from_secs_f64(each)))
+    }
+}
+
+fn load_of(options: &LoadOptions) -> Load {
+    let (mode, rate, ramp) = match options.arrivals {
+        None => (Mode::Closed, None, None),
+        Some(Arrivals::Constant { rate }) => (Mode::Constant, Some(rate), None),
+        Some(Arrivals::Poisson { rate }) => (Mode::Poisson, Some(rate), None),
+        Some(Arrivals::Ramp { from, to, over }) => {
+            (Mode::Ramp, None, Some(Ramp { from, to, seconds: over.as_secs_f64() }))
+        }
+    };
+    let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+    Load {
+        mode,
+        rate,
+        ramp,
+        connections: number(options.connections),
+        streams: number(options.streams),
+        threads: number(options.threads),
+        think_time: (!options.think.is_zero()).then(|| options.think.as_secs_f64()),
+        keepalive: options.keepalive,
+    }
+}
