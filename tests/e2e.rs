@@ -12,6 +12,8 @@ mod support;
 mod admin;
 #[path = "e2e/against_running.rs"]
 mod against_running;
+#[path = "e2e/bench.rs"]
+mod bench;
 #[path = "e2e/cli.rs"]
 mod cli;
 #[path = "e2e/client.rs"]

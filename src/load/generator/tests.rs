@@ -17,7 +17,7 @@ use crate::ring::sim::{Behaviour, Faults, PeerId, Sim};
 const SIZE: usize = 16;
 
 fn address() -> SocketAddress {
-    SocketAddress::from(std::net::SocketAddr::from(([127, 0, 0, 1], 7)))
+    SocketAddress::inet(std::net::SocketAddr::from(([127, 0, 0, 1], 7)))
 }
 
 fn setup(speaks: Speaks, pace: Pace) -> Setup {
@@ -70,8 +70,7 @@ impl<'a> Rig<'a> {
         sim.serve(address(), Behaviour::Accept { capacity: 4096 });
         let (sender, reports) = channel();
         let control = Arc::new(Control::default());
-        let mut generator =
-            Generator::new(sim, 0, Arc::new(setup), Arc::clone(&control), sender);
+        let mut generator = Generator::new(sim, 0, Arc::new(setup), Arc::clone(&control), sender);
         generator.prepare();
         Self { generator, control, reports, peers: BTreeMap::new(), answers, started: None }
     }
@@ -106,7 +105,8 @@ impl<'a> Rig<'a> {
 
     fn serve(&mut self) {
         let sim = self.generator.reactor.driver();
-        let since = self.started.map_or(Duration::ZERO, |at| sim.now().saturating_duration_since(at));
+        let since =
+            self.started.map_or(Duration::ZERO, |at| sim.now().saturating_duration_since(at));
         for (_, peer) in sim.take_accepted() {
             self.peers.insert(peer, Vec::new());
         }
@@ -179,11 +179,7 @@ fn every_request_is_answered_failed_or_unfinished_whatever_the_kernel_does() {
         let pace = match seed % 3 {
             0 => Pace::Closed { think: Duration::ZERO },
             1 => Pace::Open(Arrivals::Poisson { rate: 400.0 }),
-            _ => Pace::Open(Arrivals::Ramp {
-                from: 10.0,
-                to: 900.0,
-                over: Duration::from_secs(1),
-            }),
+            _ => Pace::Open(Arrivals::Ramp { from: 10.0, to: 900.0, over: Duration::from_secs(1) }),
         };
         // Servers that reset, that answer garbage, and that answer nothing, now and then.
         let answers = |unread: &[u8], since: Duration| {
@@ -206,7 +202,10 @@ fn every_request_is_answered_failed_or_unfinished_whatever_the_kernel_does() {
         let Tally { sent, completed, errors, .. } = sum.tally;
         assert!(completed > 0, "seed {seed}: something is answered");
         // Connects that fail are errors without a request.
-        assert!(completed + errors + unfinished >= sent, "seed {seed}: {sent} {completed} {errors}");
+        assert!(
+            completed + errors + unfinished >= sent,
+            "seed {seed}: {sent} {completed} {errors}"
+        );
         assert!(completed <= sent && unfinished <= 20, "seed {seed}");
     }
 }

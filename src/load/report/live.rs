@@ -101,7 +101,9 @@ impl Live<'_> {
         };
         let time = match self.phase {
             Phase::Measuring => time,
-            Phase::WarmUp | Phase::Connecting | Phase::Ending => format!("{} {time}", self.phase.name()),
+            Phase::WarmUp | Phase::Connecting | Phase::Ending => {
+                format!("{} {time}", self.phase.name())
+            }
         };
         let rate = match self.wanted_rate {
             Some(wanted) => format!("{}/s of {}", format::rate(self.rate), format::rate(wanted)),
