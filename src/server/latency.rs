@@ -1,5 +1,7 @@
 //! The page `/latency`: quantiles of how long requests took.
 
+use std::time::Duration;
+
 use serde_json::{Map, Value, json};
 
 use super::metrics::Exporter;
@@ -20,7 +22,7 @@ const QUANTILES: [(&str, f64); 8] = [
 const ABOVE_MIN: f64 = 10.0;
 
 impl Exporter {
-    /// Quantiles of all routes and upstreams, in seconds, as JSON.
+    /// Quantiles of all routes and upstreams, in microseconds, as JSON.
     pub(super) fn latency_json(&self, latencies: &Latencies) -> String {
         let mut routes = Vec::new();
         for (number, listener, route) in self.route_names() {
@@ -37,7 +39,13 @@ impl Exporter {
                 }
             }
         }
-        let mut text = json!({ "routes": routes, "upstreams": upstreams }).to_string();
+        let told = json!({
+            "resolution_us": micros(Distribution::RESOLUTION),
+            "error": Distribution::ERROR,
+            "routes": routes,
+            "upstreams": upstreams,
+        });
+        let mut text = told.to_string();
         text.push('\n');
         text
     }
@@ -52,14 +60,24 @@ fn described(labels: &[(&str, &str)], distribution: &Distribution) -> Value {
     all.insert("count".to_owned(), count.into());
     #[expect(clippy::cast_precision_loss, reason = "counts of requests are far below 2^53")]
     let total = count as f64;
-    let mean = if count == 0 { 0.0 } else { distribution.sum().as_secs_f64() / total };
-    all.insert("mean".to_owned(), mean.into());
+    let mean = if count == 0 { 0.0 } else { distribution.sum().as_secs_f64() / total * 1e6 };
+    all.insert("mean_us".to_owned(), decimal(mean).into());
     for (name, share) in QUANTILES {
         let is_known = share >= 1.0 || total * (1.0 - share) + 1e-6 >= ABOVE_MIN;
-        let value = is_known.then(|| distribution.quantile(share).as_secs_f64());
-        all.insert(name.to_owned(), value.into());
+        // What is told is what all of them are below: never 0, which no answer takes.
+        let bound = || micros(distribution.quantile(share) + Distribution::RESOLUTION);
+        all.insert(format!("{name}_us"), is_known.then(bound).into());
     }
     Value::Object(all)
+}
+
+fn micros(time: Duration) -> f64 {
+    decimal(time.as_secs_f64() * 1e6)
+}
+
+/// With one decimal.
+fn decimal(value: f64) -> f64 {
+    (value * 10.0).round() / 10.0
 }
 
 #[cfg(test)]
