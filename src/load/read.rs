@@ -220,6 +220,8 @@ mod tests {
 
     use super::*;
     use crate::load::example::Example;
+    use crate::load::histogram::Packed;
+    use crate::load::result::Latencies;
 
     fn text(result: &RunResult) -> Vec<u8> {
         let mut text = Vec::new();
@@ -247,11 +249,12 @@ mod tests {
     #[test]
     fn truncated_at_any_byte_it_is_said_to_be() {
         let mut result = Example::closed().seconds(8).build();
+        // Short, so that there is time for every byte. Histograms have a test of their own.
         result.intervals.truncate(1);
+        result.intervals[0].histogram = Packed::default();
+        result.latency = Latencies::default();
         let whole = text(&result);
-        let end = whole.trim_ascii_end().len();
-        // All of the short parts, and of the long ones what time allows.
-        for at in (0..end).step_by(7).chain(end - 300..end) {
+        for at in 0..whole.trim_ascii_end().len() {
             match parse(&whole[..at]) {
                 Err(ReadError::Truncated { .. }) => {}
                 Err(ReadError::Empty) => assert_eq!(at, 0),
