@@ -45,7 +45,7 @@ const IMPORTS: &[(&str, &[&str])] = &[
     ),
     ("client", &["handler", "service", "proto", "net", "runtime", "ring", "mem"]),
     ("config", &["service::http"]),
-    ("load", &[]),
+    ("load", &["client", "session", "service", "proto", "net", "runtime", "ring", "mem"]),
     ("cli", &["config", "server", "handler", "client", "load", "proto", "ring", "net"]),
     ("main.rs", &["cli"]),
 ];

@@ -195,18 +195,18 @@ impl LoadOptions {
                 if question.is_empty() || answer == 0 {
                     return Err(LoadError::Options("sizes are at least 1".to_owned()));
                 }
-                (Speaks::Raw { question, answer }, "tcp")
+                (Speaks::Raw { question, answer }, "TCP")
             }
-            Scheme::Udp => (Speaks::Datagrams { question: Text::from(&*self.payload()) }, "udp"),
+            Scheme::Udp => (Speaks::Datagrams { question: Text::from(&*self.payload()) }, "UDP"),
             Scheme::Frame => (Speaks::Frames { payload: Text::from(&*self.payload()) }, "frame"),
             Scheme::WebSocket => {
-                (Speaks::WebSocket { prepared: self.websocket(first)? }, "websocket")
+                (Speaks::WebSocket { prepared: self.websocket(first)? }, "WebSocket")
             }
-            Scheme::Grpc => (Speaks::Http2 { targets: self.http2(true)? }, "grpc"),
+            Scheme::Grpc => (Speaks::Http2 { targets: self.http2(true)? }, "gRPC"),
             Scheme::Http | Scheme::Http2 if is_http2 => {
-                (Speaks::Http2 { targets: self.http2(false)? }, "http2")
+                (Speaks::Http2 { targets: self.http2(false)? }, "HTTP/2")
             }
-            Scheme::Http | Scheme::Http2 => (Speaks::Http1 { targets: self.http1()? }, "http1"),
+            Scheme::Http | Scheme::Http2 => (Speaks::Http1 { targets: self.http1()? }, "HTTP/1.1"),
         };
         let pace = match self.arrivals {
             Some(arrivals) => Pace::Open(arrivals),
@@ -328,7 +328,7 @@ impl LoadOptions {
         let options = Self { method: "GET".to_owned(), body: None, ..self.clone() };
         let mut request = options.request(url)?;
         let fields = &mut request.head.fields;
-        fields.push(b"upgrade", b"websocket");
+        fields.push(b"upgrade", b"WebSocket");
         fields.push(handshake::VERSION_FIELD, b"13");
         fields.push(handshake::KEY, b"-");
         let delimit = write::Delimit {

@@ -279,6 +279,9 @@ impl Run {
         let Some(start) = self.start else { return watch(&Progress::Connecting) };
         let now = now();
         let from = start + self.setup.warm_up;
+        if now < start {
+            return watch(&Progress::Connecting);
+        }
         if now < from {
             return watch(&Progress::WarmingUp(now.saturating_duration_since(start).as_secs_f64()));
         }

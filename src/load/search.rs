@@ -1,7 +1,7 @@
 //! The highest rate at which expressions hold: pure; whoever asks makes the runs.
 //!
-//! The rate doubles until they hold no more, and is then halved in between. Each rate is tried three
-//! times at most, and holds when two of them do: one run says little of a tail.
+//! The rate doubles until they hold no more, and is then halved in between. Each rate is tried
+//! three times at most, and holds when two of them do: one run says little of a tail.
 
 use super::result::Step;
 use super::slo::Check;

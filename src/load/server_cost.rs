@@ -16,8 +16,8 @@ const EVERY: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Samples that are kept, at most.
 const SAMPLES_MAX: usize = 4000;
-/// Names of counters of CPU seconds, of gauges of memory, and of counters of requests. The first that
-/// a page has counts; of a name with several labels, the sum.
+/// Names of counters of CPU seconds, of gauges of memory, and of counters of requests. The first
+/// that a page has counts; of a name with several labels, the sum.
 const CPU: &[&str] = &["process_cpu_seconds_total", "ringway_worker_cpu_seconds_total"];
 const MEMORY: &[&str] = &["process_resident_memory_bytes"];
 const REQUESTS: &[&str] =
@@ -218,7 +218,8 @@ mod tests {
     fn pages_are_read_by_name_and_summed_over_labels() {
         let page = "# HELP process_cpu_seconds_total CPU\nprocess_cpu_seconds_total 12.5\n\
             process_cpu_seconds_total_other 99\nringway_http_requests_total{route=\"a}b\"} 3\n\
-            ringway_http_requests_total{route=\"c\"} 4 1700000000\nprocess_resident_memory_bytes NaN\n";
+            ringway_http_requests_total{route=\"c\"} 4 1700000000\n\
+            process_resident_memory_bytes NaN\n";
         let expected = Sample { cpu: Some(12.5), memory: None, requests: Some(7.0) };
         assert_eq!(read_page(page), expected);
         assert_eq!(read_page(""), Sample::default());

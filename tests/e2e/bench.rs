@@ -93,8 +93,11 @@ fn every_protocol_is_loaded_in_closed_and_open_loops() {
         (format!("http://{web}/"), 1),
         (format!("h2://{web}/"), 8),
         (format!("ws://{web}/ws"), 4),
+        (format!("grpc://{web}/grpc.health.v1.Health/Check"), 4),
     ] {
-        let closed = LoadOptions { streams, threads: 2, ..counted(&url, 300) };
+        // Of gRPC: one empty message.
+        let messages = vec![Vec::new()];
+        let closed = LoadOptions { streams, threads: 2, messages, ..counted(&url, 300) };
         let result = load(&closed);
         assert_clean(&result, 300);
         assert!(result.latency.corrected.is_some() && result.latency.lateness.is_empty());
@@ -111,6 +114,11 @@ fn every_protocol_is_loaded_in_closed_and_open_loops() {
 fn http_sends_what_is_asked_for_and_tells_statuses() {
     let served = served();
     let web = served.at("web");
+    // A call that ends with a status is an error.
+    let url = format!("grpc://{web}/grpc.health.v1.Health/None");
+    let result = load(&LoadOptions { messages: vec![Vec::new()], ..counted(&url, 20) });
+    assert_eq!((result.counts.completed, result.errors[0].count), (0, 20));
+    assert!(result.errors[0].example.contains("unimplemented"), "{:?}", result.errors);
     for protocol in [HttpProtocol::Http1, HttpProtocol::Http2] {
         let body = bytes(1, 20_000);
         let options = LoadOptions {
@@ -156,7 +164,7 @@ fn tls_is_spoken_and_the_version_of_http_is_the_servers_choice() {
     let tls = Tls::new(ClientOptions { roots, ..ClientOptions::default() }).unwrap();
     let tls = tls.with_server_name("localhost").unwrap();
     let url = format!("https://{}/", served.at("web"));
-    for (protocol, told) in [(HttpProtocol::Auto, "http2"), (HttpProtocol::Http1, "http1")] {
+    for (protocol, told) in [(HttpProtocol::Auto, "HTTP/2"), (HttpProtocol::Http1, "HTTP/1.1")] {
         let options = LoadOptions { tls: Some(tls.clone()), protocol, ..counted(&url, 60) };
         let result = load(&options);
         assert_clean(&result, 60);
@@ -253,8 +261,8 @@ fn the_verb_writes_all_reports_and_its_status_says_what_is_wrong() {
         assert!(std::fs::metadata(path).unwrap().len() > 100, "{path}");
     }
     for (args, status, word) in [
-        (&[&*url, "-n", "50", "-q", "--fail-if", "p99<1h"][..], 1, ""),
-        (&[&*url, "-n", "50", "-q", "--fail-if", "p99>1h"], 0, ""),
+        (&[&*url, "-n", "50", "-q", "--fail-if", "p99<1000s"][..], 1, ""),
+        (&[&*url, "-n", "50", "-q", "--fail-if", "p99>1000s"], 0, ""),
         (&[&*url, "-n", "50", "-q", "--fail-if", "p99>"], 2, "p99>"),
         (&[&*url, "-n", "50", "-q", "-s", "4"], 1, "HTTP/1.1 carries one request"),
         (&["nonsense"], 2, "begin with one of tcp://"),

@@ -13,8 +13,8 @@ use crate::load::report::OutputFile;
 use crate::load::run::Stopper;
 
 pub(super) const AFTER_HELP: &str = "\
-Each round loads one server and then the other, in an order that changes from round to round, so that
-what changes on the machine meets both. The verdict is on rounds, never on single requests.
+Each round loads one server and then the other, in an order that changes from round to round, so
+that what changes on the machine meets both. The verdict is on rounds, never on single requests.
 
 Example:
   ringway bench ab http://127.0.0.1:8080/ http://127.0.0.1:8081/ --rounds 8 --rate 5000 -d 5s
@@ -28,10 +28,14 @@ const ROUNDS_MIN: u32 = 3;
 #[derive(Debug, Args)]
 pub(super) struct AbArgs {
     /// How often each server is loaded
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(i64::from(ROUNDS_MIN)..=1000))]
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = rounds())]
     rounds: u32,
     #[command(flatten)]
     load: LoadArgs,
+}
+
+fn rounds() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(i64::from(ROUNDS_MIN)..=1000)
 }
 
 /// Runs the verb.

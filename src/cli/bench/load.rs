@@ -33,9 +33,9 @@ URL is one of
 Several URLs of one server are taken in turn at random; --urls FILE has one a line, with a weight
 behind it.
 
-Without a rate it is a closed loop: each connection asks again when it was answered, and a server that
-stalls is asked less. With --rate, --poisson or --ramp it is an open loop: requests are due at their
-own times, and latency is measured from then on, so that a stall is seen as users would see it.
+Without a rate it is a closed loop: each connection asks again when it was answered, and a server
+that stalls is asked less. With --rate, --poisson or --ramp it is an open loop: requests are due at
+their own times, and latency is measured from then on, so that a stall is seen as users see it.
 
 Examples:
   ringway bench http://127.0.0.1:8080/ -c 100 -d 30s

@@ -95,6 +95,10 @@ impl<'a> Rig<'a> {
             if !goes_on {
                 break;
             }
+            if self.generator.stage == Stage::Ready {
+                // The time of the start comes from outside.
+                self.generator.reactor.driver().wake();
+            }
             self.serve();
         }
         sum.add(&self.generator.slice);
@@ -147,14 +151,17 @@ fn a_stall_of_the_server_is_seen_as_its_users_would_see_it() {
             if stall.contains(&since) { None } else { answer(unread) }
         };
         let pace = Pace::Open(Arrivals::Constant { rate: RATE });
-        let (sum, unfinished, unsent) =
-            Rig::new(1, Faults::NONE, setup(speaks, pace), &answers).run();
+        // As many as are due within the stall: else some wait for others on top.
+        let setup = Setup { connections: 120, ..setup(speaks, pace) };
+        let (sum, unfinished, unsent) = Rig::new(1, Faults::NONE, setup, &answers).run();
         assert_eq!((sum.tally.errors, unfinished, unsent), (0, 0, 0));
         assert_eq!(sum.tally.completed, 20_000, "each request of 20 s was sent");
         // 100 requests were due within the stall: of 20,000, a thousandth waited 80 ms or longer.
-        let found = sum.total.quantile_us(0.999) / 1000.0;
-        assert!((found / 80.0 - 1.0).abs() < 0.02, "p99.9 is {found} ms");
-        assert!(sum.total.quantile_us(0.99) < 2000.0, "the others did not wait");
+        // On top comes what each answer takes here: steps of the simulated clock.
+        let [usual, found] = [0.5, 0.999].map(|share| sum.total.quantile_us(share) / 1000.0);
+        let expected = 80.0 + usual;
+        assert!((found / expected - 1.0).abs() < 0.02, "p99.9 is {found} ms, not {expected}");
+        assert!(usual < 3.0 && sum.total.quantile_us(0.99) < 3000.0, "the others did not wait");
         // The generator itself was late only while all connections waited.
         assert!(sum.lateness.quantile_us(0.99) < 1100.0);
     }

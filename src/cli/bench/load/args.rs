@@ -90,7 +90,8 @@ pub(in crate::cli::bench) struct LoadArgs {
     /// HTTP, gRPC and WebSocket: a field to be sent; may be given several times
     #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
     headers: Vec<(String, String)>,
-    /// What is sent: the body of HTTP, the message of WebSocket and frames, the bytes of TCP and UDP
+    /// What is sent: the body of HTTP, the message of WebSocket and frames, the bytes of TCP and
+    /// UDP
     #[arg(long, value_name = "TEXT", conflicts_with_all = ["body_file", "body_random"])]
     body: Option<String>,
     /// The same from a file
@@ -142,7 +143,8 @@ pub(in crate::cli::bench) struct LoadArgs {
     #[arg(long, value_name = "FILE", help_heading = "Reports")]
     html: Option<PathBuf>,
     /// The time of one interval of reports
-    #[arg(long, value_name = "DURATION", value_parser = period, default_value = "1s", help_heading = "Reports")]
+    #[arg(long, value_name = "DURATION", value_parser = period, default_value = "1s")]
+    #[arg(help_heading = "Reports")]
     interval: Duration,
     /// Tell CPU per request of the server from a page of metrics (Prometheus)
     #[arg(long, value_name = "URL", conflicts_with = "server_pid", help_heading = "Reports")]

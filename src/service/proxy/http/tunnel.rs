@@ -7,10 +7,10 @@
 //! ```
 //!
 //! Where both sides speak HTTP/1.1, and frames are not inspected, their connections are joined
-//! instead, and the exchange is over: [`HttpProxy::switched`]. Else the exchange goes on: its bodies
-//! are the bytes of the tunnel, each of which ends on its own. It is tried no more, all that a
-//! server is judged by is its handshake, and the only time that runs is that in which nothing moves
-//! either way.
+//! instead, and the exchange is over: [`HttpProxy::switched`]. Else the exchange goes on: its
+//! bodies are the bytes of the tunnel, each of which ends on its own. It is tried no more, all that
+//! a server is judged by is its handshake, and the only time that runs is that in which nothing
+//! moves either way.
 
 use std::time::{Duration, Instant};
 
