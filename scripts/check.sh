@@ -15,6 +15,7 @@ step "lints"
 cargo clippy --all-targets --locked -- -D warnings
 step "the library without the command line, and without the admin interface"
 cargo clippy --no-default-features --features admin --lib --locked -- -D warnings
+cargo clippy --no-default-features --features load --lib --locked -- -D warnings
 cargo clippy --no-default-features --lib --locked -- -D warnings
 if [ "${1:-}" != "--no-tests" ]; then
     step "tests"

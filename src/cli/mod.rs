@@ -61,7 +61,7 @@ enum Command {
     /// Talk to a server: bytes, datagrams, messages, frames, HTTP, gRPC
     Connect(Box<connect::ConnectArgs>),
     /// Measure servers under load, and compare what was measured
-    Bench(bench::BenchArgs),
+    Bench(Box<bench::BenchArgs>),
     /// Make an issuer of one's own and a server certificate, for a first try of TLS
     Cert(cert::CertArgs),
     /// Show what this kernel offers, what is missing, and what is done instead
@@ -222,7 +222,13 @@ fn manual() -> io::Result<Vec<u8>> {
     // Commands have parts of this page, and no pages of their own.
     let first = String::from_utf8_lossy(&first).replace("ringway\\-", "ringway ");
     let mut page = first.replace("(1)\n", "\n").into_bytes();
-    for command in cli.get_subcommands().filter(|command| command.get_name() != "help") {
+    write_commands(&cli, &mut page)?;
+    Ok(page)
+}
+
+/// The parts of the manual page for the commands of a command.
+fn write_commands(of: &clap::Command, page: &mut Vec<u8>) -> io::Result<()> {
+    for command in of.get_subcommands().filter(|command| command.get_name() != "help") {
         let man = clap_mangen::Man::new(command.clone());
         let mut part = Vec::new();
         man.render_synopsis_section(&mut part)?;
@@ -233,8 +239,9 @@ fn manual() -> io::Result<Vec<u8>> {
         let part = String::from_utf8_lossy(&part).replace(".SH ", ".SS ");
         let name = command.get_bin_name().unwrap_or_else(|| command.get_name());
         write!(page, ".SH {:?}\n{part}", name.to_uppercase())?;
+        write_commands(command, page)?;
     }
-    Ok(page)
+    Ok(())
 }
 
 /// Writes to standard output. A reader that has gone is no failure.

@@ -17,7 +17,7 @@ use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use self::connection::{Connection, Phase, Request};
-use super::recorder::{Failure, Slice};
+use super::recorder::Slice;
 use super::schedule::Schedule;
 use super::setup::{Control, Pace, Setup};
 use super::wire::{End, RequestNumber, WireEvent, WireMemory};

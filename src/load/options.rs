@@ -104,9 +104,8 @@ impl LoadOptions {
 
     /// What the URLs have in common.
     fn first(&self) -> Result<&LoadUrl, LoadError> {
-        let (first, others) = match self.targets.split_first() {
-            Some(((first, _), others)) => (first, others),
-            None => return Err(LoadError::Options("there is no URL".to_owned())),
+        let Some(((first, _), others)) = self.targets.split_first() else {
+            return Err(LoadError::Options("there is no URL".to_owned()));
         };
         for (other, _) in others {
             let is_alike = (other.scheme, other.is_secure, &other.target)

@@ -5,7 +5,7 @@ use std::num::NonZero;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use nix::sys::resource::{UsageWho, getrusage};
 
@@ -21,6 +21,7 @@ use super::result::{
 use super::schedule::Arrivals;
 use super::setup::{Control, Setup};
 use crate::ring::uring::{RingOptions, Uring};
+use crate::runtime::clock::{now, unix_time};
 use crate::service::date::Rfc3339;
 
 /// Intervals that a result has, at most: beyond it, neighbours become one.
@@ -58,7 +59,9 @@ pub enum Progress<'a> {
     WarmingUp(f64),
     /// It is measured, since so many seconds; the last interval is a new one.
     Measured {
-        /// Seconds since the beginning of the measurement.
+        /// When the measurement began.
+        from: Instant,
+        /// Seconds since then.
         elapsed: f64,
         /// What was measured so far.
         intervals: &'a [Interval],
@@ -170,19 +173,6 @@ fn cpu_seconds() -> f64 {
     seconds(usage.user_time()) + seconds(usage.system_time())
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the beginning of all threads, which have their own time"
-)]
-fn now() -> Instant {
-    Instant::now()
-}
-
-fn rfc3339(time: SystemTime) -> String {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    Rfc3339(since).to_string()
-}
-
 /// What was collected of a run.
 struct Run {
     setup: Arc<Setup>,
@@ -195,7 +185,8 @@ struct Run {
     ended: Vec<Ended>,
     error: Option<String>,
     start: Option<Instant>,
-    began: SystemTime,
+    /// When the measurement began, since 1970-01-01 UTC.
+    began: Duration,
     cpu_before: f64,
     cpu_after: f64,
     finished: Option<Instant>,
@@ -213,7 +204,7 @@ impl Run {
             ended: Vec::new(),
             error: None,
             start: None,
-            began: SystemTime::now(),
+            began: unix_time(),
             cpu_before: 0.0,
             cpu_after: 0.0,
             finished: None,
@@ -266,7 +257,7 @@ impl Run {
         let (from, now) = (start + self.setup.warm_up, now());
         if self.cpu_before == 0.0 && now >= from {
             self.cpu_before = cpu_seconds();
-            self.began = SystemTime::now();
+            self.began = unix_time();
         }
         let is_over = self.setup.duration.is_some_and(|time| now >= from + time);
         if self.cpu_after == 0.0 && (is_over || !self.ended.is_empty()) {
@@ -290,6 +281,7 @@ impl Run {
         }
         if self.intervals.len() != before {
             watch(&Progress::Measured {
+                from,
                 elapsed: now.saturating_duration_since(from).as_secs_f64(),
                 intervals: &self.intervals,
                 errors: self.whole.tally.errors,
@@ -376,7 +368,7 @@ impl Run {
             version: VERSION,
             tool: concat!("ringway ", env!("CARGO_PKG_VERSION")).to_owned(),
             command: command.to_vec(),
-            began: rfc3339(self.began),
+            began: Rfc3339(self.began).to_string(),
             environment: Environment::here("io_uring"),
             targets: options
                 .targets
@@ -446,7 +438,7 @@ fn load_of(options: &LoadOptions) -> Load {
         connections: number(options.connections),
         streams: number(options.streams),
         threads: number(options.threads),
-        think_time: (!options.think.is_zero()).then(|| options.think.as_secs_f64()),
+        think_time: (!options.think.is_zero()).then_some(options.think.as_secs_f64()),
         keepalive: options.keepalive,
     }
 }

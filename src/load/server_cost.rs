@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::LoadError;
 use super::result::ServerCost;
 use crate::client::{Http, HttpOptions};
+use crate::runtime::clock::now;
 
 /// How often the server is looked at.
 const EVERY: Duration = Duration::from_secs(1);
@@ -105,11 +106,6 @@ fn sample(reader: &Reader, first: Sample, stops: &AtomicBool) -> Vec<(Instant, S
         }
         std::thread::park_timeout(EVERY);
     }
-}
-
-#[expect(clippy::disallowed_methods, reason = "samples are taken beside the loops")]
-fn now() -> Instant {
-    Instant::now()
 }
 
 /// The cost between the samples that are nearest to two times.

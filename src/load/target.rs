@@ -85,11 +85,12 @@ impl FromStr for LoadUrl {
         let text = text.to_owned();
         if scheme.has_path() {
             let http = if is_secure { "https" } else { "http" };
-            let http: HttpUrl =
-                format!("{http}://{rest}").parse().map_err(|error| match error {
-                    ClientError::Url { reason, .. } => LoadUrlError(reason),
-                    error => LoadUrlError(error.to_string()),
-                })?;
+            let http: HttpUrl = format!("{http}://{rest}").parse().map_err(|error| {
+                let ClientError::Url { reason, .. } = error else {
+                    return LoadUrlError(error.to_string());
+                };
+                LoadUrlError(reason)
+            })?;
             let target = http.target().clone();
             return Ok(Self { scheme, is_secure, target, http: Some(http), text });
         }

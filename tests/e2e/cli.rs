@@ -25,6 +25,7 @@ fn help_version_completions_and_manual_are_printed() {
         (&["completions", "zsh"], "#compdef ringway"),
         (&["man"], ".TH"),
         (&["man"], "tls\\-key\\-log"),
+        (&["man"], "BENCH COMPARE"),
     ] {
         let output = ringway(args);
         assert!(output.status.success(), "{args:?}");

@@ -15,7 +15,7 @@ use crate::load::knee::knee;
 use crate::load::options::LoadOptions;
 use crate::load::report::{Outputs, text};
 use crate::load::result::{RunResult, Search};
-use crate::load::run::{Stopper, run as run_load};
+use crate::load::run::{Progress, Stopper, run as run_load};
 use crate::load::schedule::Arrivals;
 use crate::load::search::RateSearch;
 use crate::load::server_cost::CostSampler;
@@ -105,32 +105,23 @@ pub(super) fn run_once(
     screen: &mut Screen,
 ) -> Result<RunResult, Failure> {
     let sampler = args.cost_source().map(CostSampler::begin).transpose().map_err(failed)?;
-    let mut measured: Option<(Instant, Instant)> = None;
+    let mut began: Option<Instant> = None;
     screen.plan(options);
     let result = run_load(options, command, stopper, |progress| {
         screen.tell(progress);
-        if let crate::load::run::Progress::Measured { .. } = progress {
-            let now = now();
-            measured = Some((measured.map_or(now, |(from, _)| from), now));
+        if let Progress::Measured { from, .. } = progress {
+            began = Some(*from);
         }
     });
     screen.end();
     let mut result = result.map_err(failed)?;
-    if let Some(sampler) = sampler {
-        // The first interval is told when it is over.
-        let interval = options.interval;
-        let (from, to) = measured.unwrap_or_else(|| (now(), now()));
-        result.server = sampler.end(from.checked_sub(interval).unwrap_or(from), to);
+    if let (Some(sampler), Some(from)) = (sampler, began) {
+        result.server = sampler.end(from, from + Duration::from_secs_f64(result.seconds));
     }
     if matches!(options.arrivals, Some(Arrivals::Ramp { .. })) {
         result.knee = knee(&result.intervals);
     }
     Ok(result)
-}
-
-#[expect(clippy::disallowed_methods, reason = "the server is sampled beside the loops")]
-fn now() -> Instant {
-    Instant::now()
 }
 
 /// The highest rate at which the expressions hold: the result is that of the last run that did.
@@ -225,7 +216,7 @@ fn is_good(args: &LoadArgs, result: &RunResult) -> bool {
     is_kept && found && errors <= allowed && result.verdict.iter().all(Check::passed)
 }
 
-/// The first signal ends the run with a report of what was measured, a second one the program.
+/// A signal ends the run with a report of what was measured.
 pub(super) fn stop_at_signals(stopper: &Stopper) -> Result<(), Failure> {
     use tokio::signal::unix::{SignalKind, signal};
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -240,15 +231,12 @@ pub(super) fn stop_at_signals(stopper: &Stopper) -> Result<(), Failure> {
             });
             let Ok((mut interrupt, mut terminate)) = signals else { return };
             let _told = told.send(());
-            for count in 0.. {
+            loop {
                 tokio::select! {
                     _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}
                 }
                 stopper.stop();
-                if count > 0 {
-                    std::process::exit(130);
-                }
             }
         });
     });

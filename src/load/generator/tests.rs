@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, channel};
 
 use super::*;
-use crate::load::recorder::Tally;
+use crate::load::recorder::{Failure, Tally};
 use crate::load::schedule::Arrivals;
 use crate::load::setup::{Speaks, Weights};
 use crate::load::wire::http1;
@@ -221,7 +221,7 @@ fn every_request_is_answered_failed_or_unfinished_whatever_the_kernel_does() {
 fn a_rate_that_cannot_be_met_is_told_and_takes_no_memory() {
     // Each connection waits 10 ms for its answer, so that 20 of them bring 2,000 a second.
     let answers = |unread: &[u8], since: Duration| {
-        if since.as_millis() % 10 == 0 { echo(unread) } else { None }
+        if since.as_millis().is_multiple_of(10) { echo(unread) } else { None }
     };
     let pace = Pace::Open(Arrivals::Constant { rate: 100_000.0 });
     let setup = Setup { duration: Some(Duration::from_secs(2)), ..setup(raw(), pace) };

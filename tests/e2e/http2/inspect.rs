@@ -47,7 +47,7 @@ pub(super) async fn answer_frames(reader: &mut Reader, writer: &mut Writer) -> V
         let answer = match opcode {
             Opcode::Ping => Opcode::Pong,
             Opcode::Pong => continue,
-            other => other,
+            Opcode::Continuation | Opcode::Text | Opcode::Binary | Opcode::Close => opcode,
         };
         writer.send(frame(answer, &payload, None)).await;
         if opcode == Opcode::Close {

@@ -380,7 +380,6 @@ impl LoadArgs {
             interval: self.interval,
             seed: self.seed,
             targets,
-            ..LoadOptions::new(first)
         })
     }
 

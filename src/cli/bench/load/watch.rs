@@ -51,7 +51,7 @@ impl Screen {
         {
             Progress::Connecting => (Phase::Connecting, 0.0, None, &[], 0),
             Progress::WarmingUp(elapsed) => (Phase::WarmUp, *elapsed, Some(self.warm_up), &[], 0),
-            Progress::Measured { elapsed, intervals, errors } => {
+            Progress::Measured { elapsed, intervals, errors, .. } => {
                 (Phase::Measuring, *elapsed, self.planned, intervals, *errors)
             }
             Progress::Draining => (Phase::Ending, 0.0, None, &[], 0),

@@ -35,7 +35,7 @@ fn opened(rules: InspectRules) -> (Rig, Key, Key) {
 
 impl Rig {
     /// What the client gets.
-    fn to_client(&mut self, exchange: Key) -> Vec<u8> {
+    fn client_got(&mut self, exchange: Key) -> Vec<u8> {
         let mut out = Vec::new();
         let one = self.proxy.get_mut(exchange).unwrap();
         while let Some(part) = one.take_answer_part() {
@@ -47,7 +47,7 @@ impl Rig {
     }
 
     /// What the server gets.
-    fn to_server(&mut self, exchange: Key, connection: Key) -> Vec<u8> {
+    fn server_got(&mut self, exchange: Key, connection: Key) -> Vec<u8> {
         let mut out = Vec::new();
         let one = self.proxy.get_mut(exchange).unwrap();
         while let Some(part) = one.take_request_part(connection, 0) {
@@ -100,8 +100,8 @@ fn messages_pass_as_they_are_and_are_counted() {
         rig.client_says(exchange, part);
     }
     rig.server_says(exchange, &text(b"hello", None));
-    assert_eq!(rig.to_server(exchange, connection), said);
-    assert_eq!(rig.to_client(exchange), text(b"hello", None));
+    assert_eq!(rig.server_got(exchange, connection), said);
+    assert_eq!(rig.client_got(exchange), text(b"hello", None));
     let seen = rig.seen(exchange);
     assert_eq!((seen.from_client.messages, seen.from_client.bytes), (2, 703));
     assert_eq!((seen.from_server.messages, seen.from_server.bytes), (1, 5));
@@ -115,7 +115,9 @@ fn both_sides_are_told_when_one_breaks_a_rule_and_have_some_time_to_end() {
     let too_long = text(&[b'x'; 1_001], MASK);
     let unmasked = text(b"hello", None);
     let masked = text(b"hello", MASK);
-    let cases: [(bool, &[u8], (u16, &str), (u16, &str), Option<Violation>); 3] = [
+    type Told = (u16, &'static str);
+    type Case<'a> = (bool, &'a [u8], Told, Told, Option<Violation>);
+    let cases: [Case<'_>; 3] = [
         (
             true,
             &too_long,
@@ -151,9 +153,9 @@ fn both_sides_are_told_when_one_breaks_a_rule_and_have_some_time_to_end() {
                 rig.open_tunnel(exchange);
             }
             let expected = (Opcode::Close, false, close(client.0, client.1));
-            assert_eq!(frames(&rig.to_client(exchange)), [expected]);
+            assert_eq!(frames(&rig.client_got(exchange)), [expected]);
             let expected = (Opcode::Close, true, close(server.0, server.1));
-            assert_eq!(frames(&rig.to_server(exchange, connection)), [expected]);
+            assert_eq!(frames(&rig.server_got(exchange, connection)), [expected]);
             let seen = rig.seen(exchange);
             assert_eq!(seen.closed.map(|code| code.0), Some(client.0));
             assert_eq!(seen.violation, violation);
@@ -161,8 +163,8 @@ fn both_sides_are_told_when_one_breaks_a_rule_and_have_some_time_to_end() {
             rig.pass(SECOND);
             rig.client_says(exchange, &text(b"more", MASK));
             rig.server_says(exchange, &text(b"more", None));
-            assert!(rig.to_client(exchange).is_empty());
-            assert!(rig.to_server(exchange, connection).is_empty());
+            assert!(rig.client_got(exchange).is_empty());
+            assert!(rig.server_got(exchange, connection).is_empty());
             assert_eq!(rig.reply(exchange), Reply::Nothing);
             rig.pass(SECOND);
             assert_eq!(rig.reply(exchange), Reply::Failed(Failure::IdleTimeout));
@@ -177,9 +179,9 @@ fn silent_sides_are_pinged_and_their_pongs_are_for_us_alone() {
     let (mut rig, exchange, connection) = opened(RULES);
     rig.open_tunnel(exchange);
     rig.pass(3 * SECOND);
-    let pinged = frames(&rig.to_client(exchange));
+    let pinged = frames(&rig.client_got(exchange));
     let [(Opcode::Ping, false, payload)] = &pinged[..] else { panic!("{pinged:?}") };
-    let asked = frames(&rig.to_server(exchange, connection));
+    let asked = frames(&rig.server_got(exchange, connection));
     let [(Opcode::Ping, true, of_server)] = &asked[..] else { panic!("{asked:?}") };
     rig.pass(Duration::from_millis(250));
     let mut pong = Vec::new();
@@ -189,9 +191,9 @@ fn silent_sides_are_pinged_and_their_pongs_are_for_us_alone() {
     let mut pong = Vec::new();
     write::control(Opcode::Pong, of_server, None, &mut pong);
     rig.server_says(exchange, &pong);
-    let passed = frames(&rig.to_server(exchange, connection));
+    let passed = frames(&rig.server_got(exchange, connection));
     assert_eq!(passed, [(Opcode::Pong, true, b"its own".to_vec())]);
-    assert!(rig.to_client(exchange).is_empty());
+    assert!(rig.client_got(exchange).is_empty());
     let seen = rig.seen(exchange);
     assert_eq!((seen.pongs, seen.pong_time), (1, Duration::from_millis(250)));
     rig.end(exchange);
@@ -213,8 +215,8 @@ fn a_side_that_answers_no_ping_is_given_up() {
             if rig.seen(exchange).closed.is_some() {
                 break;
             }
-            rig.to_server(exchange, connection);
-            rig.to_client(exchange);
+            rig.server_got(exchange, connection);
+            rig.client_got(exchange);
         }
         let closes = |bytes: &[u8]| {
             let mut found = frames(bytes);
@@ -222,7 +224,7 @@ fn a_side_that_answers_no_ping_is_given_up() {
             found.pop().map(|(_, _, payload)| payload)
         };
         let (to_client, to_server) =
-            (closes(&rig.to_client(exchange)), closes(&rig.to_server(exchange, connection)));
+            (closes(&rig.client_got(exchange)), closes(&rig.server_got(exchange, connection)));
         let expected = if is_client_silent {
             (close(1001, "silent for too long"), close(1001, "the client is silent"))
         } else {
@@ -236,14 +238,14 @@ fn a_side_that_answers_no_ping_is_given_up() {
 
 #[test]
 fn a_side_that_is_not_read_is_not_silent() {
-    let (mut rig, exchange, connection) = opened(RULES);
+    let (mut rig, exchange, _) = opened(RULES);
     rig.open_tunnel(exchange);
     // The server takes nothing for long, and the client is not read meanwhile.
     rig.client_says(exchange, &text(b"x", MASK));
     for _ in 0..9 {
         rig.pass(SECOND);
         rig.server_says(exchange, &text(b"x", None));
-        rig.to_client(exchange);
+        rig.client_got(exchange);
     }
     assert_eq!(rig.seen(exchange).closed, None);
     rig.end(exchange);
@@ -257,12 +259,12 @@ fn nothing_of_ours_stands_within_a_frame() {
     let long = text(&[b'x'; 700], None);
     rig.server_says(exchange, &long[..100]);
     rig.pass(3 * SECOND);
-    assert_eq!(rig.to_client(exchange), &long[..100], "no ping");
+    assert_eq!(rig.client_got(exchange), &long[..100], "no ping");
     rig.client_says(exchange, &text(b"x", None));
-    assert!(rig.to_client(exchange).is_empty(), "no close frame");
+    assert!(rig.client_got(exchange).is_empty(), "no close frame");
     let one = rig.proxy.get(exchange).unwrap();
     assert!(one.answer.body.has_ended(), "it ends all the same");
-    let to_server = frames(&rig.to_server(exchange, connection));
+    let to_server = frames(&rig.server_got(exchange, connection));
     assert!(matches!(&to_server[..], [.., (Opcode::Close, true, _)]), "{to_server:?}");
     rig.end(exchange);
     rig.assert_idle();
