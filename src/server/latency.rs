@@ -82,8 +82,6 @@ fn decimal(value: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     #[test]
@@ -94,9 +92,15 @@ mod tests {
         }
         let shown = described(&[("route", "web")], &distribution);
         assert_eq!((shown["route"].as_str(), shown["count"].as_u64()), (Some("web"), Some(100)));
-        let p50 = shown["p50"].as_f64().unwrap();
-        assert!((0.049..0.052).contains(&p50), "{p50}");
-        assert!(shown["p90"].is_number() && shown["p95"].is_null() && shown["p99.9"].is_null());
-        assert!((0.099..0.102).contains(&shown["max"].as_f64().unwrap()));
+        let p50 = shown["p50_us"].as_f64().unwrap();
+        assert!((49_000.0..52_000.0).contains(&p50), "{p50}");
+        assert!(shown["p90_us"].is_number());
+        assert!(shown["p95_us"].is_null() && shown["p99.9_us"].is_null());
+        assert!((99_000.0..102_000.0).contains(&shown["max_us"].as_f64().unwrap()));
+        // What took less than can be told is not told as nothing.
+        let mut at_once = Distribution::default();
+        (0..100).for_each(|_| at_once.record(Duration::ZERO));
+        let shown = described(&[], &at_once);
+        assert_eq!((shown["p50_us"].as_f64(), shown["max_us"].as_f64()), (Some(1.0), Some(1.0)));
     }
 }

@@ -110,6 +110,7 @@ pub use self::stats_pool::PoolStats;
 pub use self::stats_udp::{DatagramStats, DropReason};
 pub use self::stats_websocket::SocketStats;
 pub use self::workers::{WorkerCell, WorkerMessage, Workers};
+#[cfg(feature = "load")]
 pub(crate) use self::write_buffer::{WriteBuffer, Writer};
 
 use self::accept::Listener;
