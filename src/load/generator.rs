@@ -51,6 +51,8 @@ pub(super) struct Ended {
     pub(super) unsent: u64,
     /// Requests that were sent, and neither answered nor failed.
     pub(super) unfinished: u64,
+    /// How long the last request was begun after it was due, and when it was due.
+    pub(super) last_wait: (Duration, Duration),
     /// The loop itself failed.
     pub(super) error: Option<String>,
 }
@@ -73,8 +75,9 @@ enum Stage {
 struct Slot {
     key: Key,
     connection: Option<Box<Connection>>,
-    /// It is in the list of those that have room.
+    /// It is in the list of those that have room, and since when it is.
     is_free: bool,
+    free_since: Instant,
     is_dirty: bool,
     /// Requests that rest before they are asked again.
     thinking: usize,
@@ -119,6 +122,10 @@ pub(super) struct Generator<D: Driver> {
     measured_from: Option<Instant>,
     swept: Instant,
     unsent: u64,
+    /// When a request or a connection was begun or done last.
+    progressed: Instant,
+    /// How long the last request was begun after it was due, and when that was.
+    last_wait: (Duration, Duration),
     batch: Vec<Completion>,
 }
 
@@ -132,10 +139,12 @@ impl<D: Driver> Generator<D> {
     ) -> Self {
         let reactor = Reactor::new(driver, Arc::default());
         let count = usize::try_from(setup.share(setup.connections as u64, place)).unwrap_or(0);
+        let now = reactor.now();
         let slot = |index: usize| Slot {
             key: Key::new(u32::try_from(index).unwrap_or(u32::MAX), 0),
             connection: None,
             is_free: false,
+            free_since: now,
             is_dirty: false,
             thinking: 0,
             failed: 0,
@@ -176,6 +185,8 @@ impl<D: Driver> Generator<D> {
             measured_from: None,
             swept,
             unsent: 0,
+            progressed: swept,
+            last_wait: (Duration::ZERO, Duration::ZERO),
             batch: Vec::new(),
             slots,
             setup,
@@ -194,11 +205,12 @@ impl<D: Driver> Generator<D> {
                 }
             }
         }
-        let unsent = self.unsent;
+        let (unsent, last_wait) = (self.unsent, self.last_wait);
         let last = std::mem::replace(&mut self.slice, Box::new(Slice::new(0)));
         // Whoever does not wait for it any more does not need it.
         let _sent = self.reports.send(Report::Slice(last));
-        let _sent = self.reports.send(Report::Ended(Ended { unsent, unfinished, error }));
+        let _sent =
+            self.reports.send(Report::Ended(Ended { unsent, unfinished, last_wait, error }));
     }
 
     fn turns(&mut self) -> Result<(), DriverError> {
@@ -263,11 +275,12 @@ impl<D: Driver> Generator<D> {
                 self.hand_over(now);
                 let end = self.setup.duration.map(|time| start + self.setup.warm_up + time);
                 let is_late = end.is_some_and(|end| end <= now);
-                if is_late || self.left == Some(0) || self.control.is_stopped() {
-                    if let Some(schedule) = self.schedule.as_ref().filter(|_| self.left.is_none()) {
-                        let until = end.map_or(now, |end| end.min(now));
-                        self.unsent = schedule.behind(until.saturating_duration_since(start));
-                    }
+                // Without a connection, a number of requests would never be reached.
+                let idle = now.saturating_duration_since(self.progressed.max(start));
+                let is_stuck = end.is_none() && self.in_flight == 0 && idle >= self.setup.timeout;
+                if is_late || is_stuck || self.left == Some(0) || self.control.is_stopped() {
+                    let until = end.map_or(now, |end| end.min(now));
+                    self.unsent = self.unsent_until(until.saturating_duration_since(start));
                     let patience =
                         if self.control.is_stopped() { SWEEP } else { self.setup.timeout };
                     self.stage = Stage::Draining(now + patience);
@@ -287,11 +300,26 @@ impl<D: Driver> Generator<D> {
         self.measured_from.is_some_and(|from| from <= due)
     }
 
+    /// Requests that were due by then, behind the warm-up, and were not begun.
+    fn unsent_until(&self, until: Duration) -> u64 {
+        let left = self.left.unwrap_or(u64::MAX);
+        match &self.schedule {
+            Some(schedule) => {
+                let unmeasured = schedule.behind(self.setup.warm_up.min(until));
+                (schedule.behind(until) - unmeasured).min(left)
+            }
+            // A closed loop owes what it was to send in all.
+            None => self.left.unwrap_or(0),
+        }
+    }
+
     /// Gives a slice whose time is over to the run.
     fn hand_over(&mut self, now: Instant) {
         let Some(from) = self.measured_from else { return };
         let slice = self.setup.slice.as_nanos().max(1);
         let number = now.saturating_duration_since(from).as_nanos() / slice;
+        let last = self.setup.duration.map(|time| time.as_nanos().div_ceil(slice) - 1);
+        let number = last.map_or(number, |last| number.min(last));
         let number = u64::try_from(number).unwrap_or(u64::MAX);
         if number > self.slice.number {
             let full = std::mem::replace(&mut self.slice, Box::new(Slice::new(number)));
@@ -396,6 +424,7 @@ impl<D: Driver> Generator<D> {
     fn offer(&mut self, place: usize) {
         if !self.slots[place].is_free && self.has_room(place) {
             self.slots[place].is_free = true;
+            self.slots[place].free_since = self.reactor.now();
             self.free.push_back(self.slots[place].key.index);
         }
     }
@@ -409,8 +438,23 @@ impl<D: Driver> Generator<D> {
             *left -= 1;
         }
         self.in_flight += 1;
-        let request =
-            Request { number, due: due.unwrap_or(now), sent: now, is_open: due.is_some() };
+        self.progressed = now;
+        if let (Some(due), Stage::Running(start)) = (due, self.stage) {
+            let at = due.saturating_duration_since(start);
+            self.last_wait = (now.saturating_duration_since(due), at);
+        }
+        let free = self.slots[place].free_since;
+        let request = Request {
+            number,
+            due: due.unwrap_or(now),
+            could: due.map_or(now, |due| due.max(free)),
+            sent: now,
+            is_open: due.is_some(),
+            waits_for_connection: self.slots[place].connection.is_none(),
+        };
+        if self.is_measured(request.due) {
+            self.slice.tally.sent += 1;
+        }
         if self.slots[place].connection.is_none() {
             self.connect(place, Some(request));
             return;
@@ -425,11 +469,8 @@ impl<D: Driver> Generator<D> {
         let Self { slots, slice, memory, pages, .. } = self;
         let Some(connection) = &mut slots[place].connection else { return };
         request.sent = now;
-        if is_measured {
-            slice.tally.sent += 1;
-            if request.is_open {
-                slice.lateness.record(now.saturating_duration_since(request.due));
-            }
+        if is_measured && request.is_open && !request.waits_for_connection {
+            slice.lateness.record(now.saturating_duration_since(request.could));
         }
         let Connection { stream, buffer, wire, requests, .. } = &mut **connection;
         wire.begin(request.number, target, memory, &mut buffer.writer(pages, stream));
@@ -467,9 +508,13 @@ impl<D: Driver> Generator<D> {
             }
             StreamEvent::End => {
                 let is_cut = connection.stream.was_cut();
+                connection.has_ended = true;
                 connection.wire.end(if is_cut { End::Cut } else { End::Orderly });
             }
-            StreamEvent::Broken(_) => connection.wire.end(End::Reset),
+            StreamEvent::Broken(_) => {
+                connection.has_ended = true;
+                connection.wire.end(End::Reset);
+            }
             StreamEvent::Sent(bytes) => {
                 connection.buffer.sent(bytes);
                 if is_measured {
@@ -533,6 +578,10 @@ impl<D: Driver> Generator<D> {
                 Some(WireEvent::Done(number, answered)) => {
                     self.done(place, number, answered, now);
                 }
+                Some(WireEvent::Ended) => {
+                    self.close(place);
+                    return;
+                }
                 Some(WireEvent::Broken(failure, reason)) => {
                     self.broken(place, failure, &reason);
                     return;
@@ -546,7 +595,9 @@ impl<D: Driver> Generator<D> {
     fn opened(&mut self, place: usize) {
         self.settle(place);
         self.slots[place].failed = 0;
+        self.progressed = self.reactor.now();
         let Some(connection) = &mut self.slots[place].connection else { return };
+        connection.is_greeted = true;
         if let Some(request) = connection.waiting.take() {
             self.ask(place, request);
         }

@@ -17,6 +17,9 @@ use crate::proto::http1::{Framing, write};
 use crate::proto::websocket::{Opcode, handshake};
 use crate::ring::SocketAddress;
 
+/// Bytes of a datagram of UDP over IPv4, at most.
+const DATAGRAM_MAX: usize = 65_507;
+
 /// What a run does.
 #[derive(Debug, Clone)]
 pub struct LoadOptions {
@@ -134,6 +137,13 @@ impl LoadOptions {
         if self.duration.is_none() && self.count.is_none() {
             return wrong("a run has a duration or a number of requests");
         }
+        let shortest = Duration::from_millis(10);
+        if self.interval < shortest || self.duration.is_some_and(|time| time < shortest) {
+            return wrong("a run, and an interval of its report, take at least 10 ms");
+        }
+        if first.scheme == Scheme::Udp && !(1..=DATAGRAM_MAX).contains(&self.payload_size()) {
+            return wrong("a datagram has 1 to 65,507 bytes");
+        }
         if self.streams > 1 && first.scheme == Scheme::Http && !is_http2 {
             return wrong("HTTP/1.1 carries one request at a time: more connections, or HTTP/2");
         }
@@ -250,6 +260,10 @@ impl LoadOptions {
                 first.target
             ))),
         }
+    }
+
+    fn payload_size(&self) -> usize {
+        self.body.as_ref().map_or(self.size, Vec::len)
     }
 
     fn payload(&self) -> Vec<u8> {

@@ -20,6 +20,7 @@ use super::result::{
 };
 use super::schedule::Arrivals;
 use super::setup::{Control, Setup};
+use super::slo::{Check, Purpose, Unit};
 use crate::ring::uring::{RingOptions, Uring};
 use crate::runtime::clock::{now, unix_time};
 use crate::service::date::Rfc3339;
@@ -260,7 +261,8 @@ impl Run {
             self.began = unix_time();
         }
         let is_over = self.setup.duration.is_some_and(|time| now >= from + time);
-        if self.cpu_after == 0.0 && (is_over || !self.ended.is_empty()) {
+        let has_ended = self.ended.len() >= self.setup.threads;
+        if self.cpu_after == 0.0 && (is_over || has_ended) {
             self.cpu_after = cpu_seconds();
             self.finished = Some(now);
         }
@@ -352,7 +354,8 @@ impl Run {
         if self.setup.duration.is_none()
             && let Some(last) = self.intervals.last_mut()
         {
-            last.seconds = last.seconds.min((seconds - last.start).max(1e-3));
+            // The last one is cut, or has what came behind it.
+            last.seconds = (seconds - last.start).max(1e-3);
         }
         let Tally { sent, completed, bytes_sent, bytes_received, connects, .. } = self.whole.tally;
         let late = self.ended.iter().map(|ended| ended.unsent).sum::<u64>();
@@ -363,6 +366,10 @@ impl Run {
             count: failures.count,
             example: failures.example.clone(),
         });
+        let mut notes = Vec::new();
+        if completed == 0 {
+            notes.push("Nothing was answered as it should be.".to_owned());
+        }
         let statuses = self.whole.statuses.iter();
         RunResult {
             version: VERSION,
@@ -399,14 +406,30 @@ impl Run {
                 first_byte: self.whole.first_byte.pack(),
                 lateness: self.whole.lateness.pack(),
             },
-            intervals: self.intervals,
             generator_cpu: (self.cpu_after - self.cpu_before).max(0.0),
             server: None,
             knee: None,
             search: None,
-            verdict: Vec::new(),
-            notes: Vec::new(),
+            verdict: self.kept_rate(options).into_iter().collect(),
+            notes,
+            intervals: self.intervals,
         }
+    }
+
+    /// Of a number of requests at a rate: whether they were begun in the time that they were to take.
+    fn kept_rate(&self, options: &LoadOptions) -> Option<Check> {
+        let counted = options.arrivals.is_some() && options.count.is_some();
+        let last = self.ended.iter().map(|ended| ended.last_wait).max().filter(|_| counted)?;
+        let (waited, planned) = (last.0.as_secs_f64(), last.1.as_secs_f64());
+        let share = if planned > 0.0 { planned / (planned + waited) * 100.0 } else { 100.0 };
+        Some(Check {
+            expression: "requests begun in time>=99%".to_owned(),
+            purpose: Purpose::Slo,
+            value: Some(share),
+            unit: Unit::Percent,
+            // A few milliseconds are no matter of the rate.
+            holds: share >= 99.0 || waited < 0.01,
+        })
     }
 
     /// Of a closed loop: as if each of its requests had been due at the pace that the loop had in

@@ -13,6 +13,8 @@ use crate::runtime::clock::now;
 
 /// How often the server is looked at.
 const EVERY: Duration = Duration::from_secs(1);
+/// The same of a process of this machine, which costs little.
+const EVERY_OF_PROCESS: Duration = Duration::from_millis(100);
 /// How long a page of metrics may take.
 const PATIENCE: Duration = Duration::from_secs(2);
 /// Samples that are kept, at most.
@@ -94,50 +96,71 @@ impl CostSource {
 
 fn sample(reader: &Reader, first: Sample, stops: &AtomicBool) -> Vec<(Instant, Sample)> {
     let mut samples = vec![(now(), first)];
+    let mut every = match reader.source {
+        CostSource::Process(_) => EVERY_OF_PROCESS,
+        CostSource::Metrics(_) => EVERY,
+    };
     loop {
         let is_last = stops.load(Ordering::Relaxed);
-        if samples.len() < SAMPLES_MAX
-            && let Ok(sample) = reader.read()
-        {
+        if samples.len() >= SAMPLES_MAX {
+            // A long run is looked at less often.
+            let mut number = 0;
+            samples.retain(|_| {
+                number += 1;
+                number % 2 == 1
+            });
+            every *= 2;
+        }
+        if let Ok(sample) = reader.read() {
             samples.push((now(), sample));
         }
         if is_last {
             return samples;
         }
-        std::thread::park_timeout(EVERY);
+        std::thread::park_timeout(every);
     }
 }
 
-/// The cost between the samples that are nearest to two times.
+/// The cost between two times: between two samples it grows evenly.
 fn cost(source: String, samples: &[(Instant, Sample)], from: Instant, to: Instant) -> ServerCost {
-    let distance = |at: Instant, of: Instant| {
-        at.saturating_duration_since(of).max(of.saturating_duration_since(at))
-    };
-    let nearest = |at: Instant| samples.iter().min_by_key(|(taken, _)| distance(*taken, at));
-    let (first, last) = (nearest(from), nearest(to));
     let part = |read: fn(&Sample) -> Option<f64>| {
-        let ((_, first), (_, last)) = (first?, last?);
-        Some((read(last)? - read(first)?).max(0.0))
+        Some((value_at(samples, to, read)? - value_at(samples, from, read)?).max(0.0))
     };
-    let length = to.saturating_duration_since(from).as_secs_f64();
-    // Where samples stand apart from the times, it is scaled.
-    let scale = first.zip(last).map_or(1.0, |((begin, _), (end, _))| {
-        let sampled = end.saturating_duration_since(*begin).as_secs_f64();
-        if sampled > 0.0 { length / sampled } else { 1.0 }
-    });
-    let start = first.and_then(|(_, sample)| sample.cpu).unwrap_or_default();
+    let start = value_at(samples, from, |sample| sample.cpu).unwrap_or_default();
     let within = samples.iter().filter(|(taken, _)| *taken >= from && *taken <= to);
-    let samples = within.filter_map(|(taken, sample)| {
-        Some((taken.saturating_duration_since(from).as_secs_f64(), sample.cpu? - start))
+    let told = within.filter_map(|(taken, sample)| {
+        let since = taken.saturating_duration_since(from).as_secs_f64();
+        Some((since, (sample.cpu? - start).max(0.0)))
     });
+    let memory = samples.iter().rfind(|(taken, _)| *taken <= to).or_else(|| samples.last());
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative")]
     let whole = |value: f64| value.max(0.0) as u64;
     ServerCost {
         source,
-        cpu_seconds: part(|sample| sample.cpu).map(|cpu| cpu * scale),
-        rss_bytes: last.and_then(|(_, sample)| sample.memory).map(whole),
-        requests: part(|sample| sample.requests).map(|count| whole(count * scale)),
-        samples: samples.collect(),
+        cpu_seconds: part(|sample| sample.cpu),
+        rss_bytes: memory.and_then(|(_, sample)| sample.memory).map(whole),
+        requests: part(|sample| sample.requests).map(whole),
+        samples: told.collect(),
+    }
+}
+
+/// What was read at a time, or would have been.
+fn value_at(
+    samples: &[(Instant, Sample)],
+    at: Instant,
+    read: fn(&Sample) -> Option<f64>,
+) -> Option<f64> {
+    let place = samples.partition_point(|(taken, _)| *taken <= at);
+    let before = place.checked_sub(1).and_then(|place| samples.get(place));
+    match (before, samples.get(place)) {
+        (Some((earlier, first)), Some((later, second))) => {
+            let (first, second) = (read(first)?, read(second)?);
+            let whole = later.saturating_duration_since(*earlier).as_secs_f64();
+            let part = at.saturating_duration_since(*earlier).as_secs_f64();
+            Some(if whole > 0.0 { first + (second - first) * part / whole } else { first })
+        }
+        (Some((_, only)), None) | (None, Some((_, only))) => read(only),
+        (None, None) => None,
     }
 }
 
@@ -246,6 +269,10 @@ mod tests {
         let found = cost("x".to_owned(), &samples, at(2), at(6));
         assert_eq!((found.cpu_seconds, found.requests), (Some(2.0), Some(400)));
         assert_eq!(found.samples.first(), Some(&(0.0, 0.0)));
+        // Between two samples.
+        let half = at(2) + Duration::from_millis(500);
+        let found = cost("x".to_owned(), &samples, half, half + Duration::from_secs(2));
+        assert_eq!((found.cpu_seconds, found.requests), (Some(1.0), Some(200)));
         assert_eq!(found.rss_bytes, Some(1000));
     }
 }

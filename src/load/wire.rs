@@ -123,6 +123,8 @@ pub(super) enum WireEvent {
     FirstByte(RequestNumber),
     /// An answer is all there.
     Done(RequestNumber, Answered),
+    /// The connection carries no further request, and that is as it should be.
+    Ended,
     /// The connection is of no more use, and what is on it has failed.
     Broken(Failure, String),
 }

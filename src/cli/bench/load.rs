@@ -70,7 +70,7 @@ fn failed(error: impl std::fmt::Display) -> Failure {
 fn load(args: &LoadArgs) -> Result<ExitCode, Failure> {
     let options = args.options()?;
     // What cannot be written is found before the run.
-    let outputs = Outputs::open(&args.paths()).map_err(failed)?;
+    let outputs = Outputs::open(&args.paths()?).map_err(failed)?;
     let stopper = Stopper::default();
     stop_at_signals(&stopper)?;
     let mut screen = args.screen(io::stderr().is_terminal());
@@ -139,7 +139,7 @@ fn search(
         Some(Arrivals::Ramp { .. }) | None => SEARCH.0,
     };
     let mut search = RateSearch::new(from, SEARCH.1);
-    let (mut best, mut last) = (None, None);
+    let (mut best, mut held, mut last) = (None, None, None);
     while let Some(rate) = search.next_rate()
         && !stopper.is_stopped()
     {
@@ -161,9 +161,13 @@ fn search(
         screen.say(&format!("  {}", told(&checks)));
         search.note(checks);
         if holds {
-            best = Some(result);
+            held = Some(result);
         } else {
             last = Some(result);
+        }
+        // One run that holds is not the rate that does.
+        if search.rate() == Some(rate) {
+            best = held.take().or(best);
         }
     }
     let rate = search.rate();
@@ -208,12 +212,17 @@ fn judge(args: &LoadArgs, result: &RunResult) -> Result<Vec<Check>, Failure> {
 
 /// Whether the run was as it should be.
 fn is_good(args: &LoadArgs, result: &RunResult) -> bool {
-    let has_rate = result.load.rate.is_some() && result.search.is_none();
+    // Of a number of requests at a rate, the result has a verdict of its own.
+    let is_timed = result.load.rate.is_some() && args.requests().is_none();
+    let has_rate = is_timed && result.search.is_none();
     let is_kept = !has_rate || kept(result).holds;
     let found = result.search.as_ref().is_none_or(|search| search.rate.is_some());
     let errors = result.errors.iter().map(|kind| kind.count).sum::<u64>();
-    let allowed = args.max_errors.allowed(result.counts.sent);
-    is_kept && found && errors <= allowed && result.verdict.iter().all(Check::passed)
+    // A search has its own conditions.
+    let is_allowed =
+        result.search.is_some() || errors <= args.max_errors.allowed(result.counts.sent);
+    let is_answered = result.counts.completed > 0;
+    is_kept && found && is_answered && is_allowed && result.verdict.iter().all(Check::passed)
 }
 
 /// A signal ends the run with a report of what was measured.

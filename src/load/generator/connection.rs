@@ -19,16 +19,23 @@ use crate::net::Stream;
 use crate::ring::{Driver, Fd, Lane, SocketAddress, StreamOptions};
 use crate::session::WriteBuffer;
 
+/// Bytes that wait for a server, beyond which it is not read.
+const WAITING_MAX: usize = 1024 * 1024;
+
 /// A request that is under way.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Request {
     pub(super) number: RequestNumber,
     /// When it was to be sent.
     pub(super) due: Instant,
+    /// When it could be: from then on a connection was free for it.
+    pub(super) could: Instant,
     /// When it was.
     pub(super) sent: Instant,
     /// It is one of an open loop: the two may differ.
     pub(super) is_open: bool,
+    /// A connection is made for it.
+    pub(super) waits_for_connection: bool,
 }
 
 /// How far a connection is.
@@ -57,6 +64,10 @@ pub(super) struct Connection {
     pub(super) requests: VecDeque<Request>,
     /// The request that it is made for, where each has its own.
     pub(super) waiting: Option<Request>,
+    /// Requests may begin, or could.
+    pub(super) is_greeted: bool,
+    /// The server sends no more.
+    pub(super) has_ended: bool,
 }
 
 impl Connection {
@@ -120,6 +131,8 @@ impl<D: Driver> Generator<D> {
             opened: now,
             requests: VecDeque::new(),
             waiting,
+            is_greeted: false,
+            has_ended: false,
         }));
     }
 
@@ -261,11 +274,14 @@ impl<D: Driver> Generator<D> {
 
     fn send(&mut self, place: usize, key: Key, now: Instant) {
         let Some(connection) = &mut self.slots[place].connection else { return };
-        let Connection { stream, buffer, wire, .. } = &mut **connection;
+        let Connection { stream, buffer, wire, has_ended, .. } = &mut **connection;
         wire.finish(now, &mut self.memory, &mut buffer.writer(&mut self.pages, stream));
         buffer.finish(&mut self.pages, stream);
         stream.flush(&mut self.reactor, key);
-        if !stream.is_receiving() {
+        // A server that takes nothing is not read: what it asks for would be kept.
+        if buffer.waiting() > WAITING_MAX {
+            stream.pause(&mut self.reactor, key);
+        } else if !stream.is_receiving() && !*has_ended {
             stream.receive(&mut self.reactor, key, false);
         }
     }

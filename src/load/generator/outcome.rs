@@ -32,6 +32,7 @@ impl<D: Driver> Generator<D> {
         let Some(connection) = &mut self.slots[place].connection else { return };
         let Some(request) = connection.take(number) else { return };
         self.in_flight -= 1;
+        self.progressed = now;
         if self.is_measured(request.due) {
             let slice = &mut self.slice;
             if let Some(status) = answered.status {
@@ -83,13 +84,15 @@ impl<D: Driver> Generator<D> {
                 self.slice.total.record(waited);
             }
         }
-        if is_idle && is_new {
+        // What nobody has asked for is a fault also where nothing was asked.
+        let is_fault = matches!(failure, Failure::Protocol | Failure::Answer);
+        if is_idle && (is_new || is_fault) {
             self.slice.fail(failure, || reason.to_owned());
         }
         for _ in 0..requests.len() {
             self.rest(place, now);
         }
-        self.slots[place].failed += u32::from(is_new || !is_idle);
+        self.slots[place].failed += u32::from(is_new || is_fault || !is_idle);
         self.settle(place);
         self.close(place);
     }
@@ -114,7 +117,7 @@ impl<D: Driver> Generator<D> {
                     let oldest = connection.requests.front();
                     let is_slow = connection.waiting.as_ref().or(oldest).is_some_and(is_late);
                     let age = now.saturating_duration_since(connection.opened);
-                    let has_greeted = self.slots[place].is_settled || age < timeout;
+                    let has_greeted = connection.is_greeted || age < timeout;
                     if is_slow || !has_greeted {
                         self.time_out(place, now);
                     }
@@ -145,11 +148,11 @@ impl<D: Driver> Generator<D> {
             self.rest(place, now);
             self.mark(place);
         }
-        let is_empty = self.slots[place]
-            .connection
-            .as_ref()
-            .is_some_and(|one| one.requests.is_empty() && one.waiting.is_none());
-        if is_empty && self.slots[place].is_settled {
+        let connection = self.slots[place].connection.as_ref();
+        let is_greeted = connection.is_some_and(|one| one.is_greeted);
+        let is_empty =
+            connection.is_some_and(|one| one.requests.is_empty() && one.waiting.is_none());
+        if is_empty && is_greeted {
             return self.offer(place);
         }
         self.broken(place, Failure::Timeout, &reason);
@@ -158,9 +161,7 @@ impl<D: Driver> Generator<D> {
     /// The loop's own failure to begin something.
     pub(super) fn resources(&mut self, place: usize, errno: Errno, waiting: Option<Request>) {
         let reason = format!("no socket: {}", errno.desc());
-        if waiting.is_some() {
-            self.in_flight -= 1;
-        }
+        self.in_flight -= usize::from(waiting.is_some());
         self.slice.fail(Failure::Resources, || reason);
         self.slots[place].failed += 1;
         self.settle(place);

@@ -35,7 +35,9 @@ enum State {
     New,
     Idle,
     Asked(RequestNumber),
-    /// It carries no further request.
+    /// It carries no further request, which is to be told.
+    Ending,
+    /// That was told.
     Over,
 }
 
@@ -115,6 +117,10 @@ impl Wire for Http1 {
                 };
                 return Some(WireEvent::Broken(failure, reason));
             }
+            State::Ending => {
+                self.state = State::Over;
+                return Some(WireEvent::Ended);
+            }
             State::Idle | State::Over => return None,
             State::Asked(number) => number,
         };
@@ -135,7 +141,7 @@ impl Wire for Http1 {
                 }
                 Ok(Some(ClientEvent::End(_))) => {
                     let goes_on = self.machine.is_reusable() && !self.is_single;
-                    self.state = if goes_on { State::Idle } else { State::Over };
+                    self.state = if goes_on { State::Idle } else { State::Ending };
                     return Some(WireEvent::Done(number, self.answered()));
                 }
                 Err(error) => return Some(self.broken(error)),

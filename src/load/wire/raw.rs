@@ -118,6 +118,9 @@ pub(in crate::load) struct Datagrams {
     question: Text,
     streams: usize,
     waiting: VecDeque<RequestNumber>,
+    /// The numbers that were sent are between these.
+    first_number: RequestNumber,
+    last_number: RequestNumber,
     came: VecDeque<Option<RequestNumber>>,
     first: Option<RequestNumber>,
     is_begun: bool,
@@ -130,6 +133,8 @@ impl Datagrams {
             question,
             streams,
             waiting: VecDeque::new(),
+            first_number: RequestNumber::MAX,
+            last_number: 0,
             came: VecDeque::new(),
             first: None,
             is_begun: false,
@@ -155,6 +160,8 @@ impl Wire for Datagrams {
         out: &mut Writer<'_>,
     ) {
         self.waiting.push_back(number);
+        self.first_number = self.first_number.min(number);
+        self.last_number = number;
         if self.has_numbers() {
             let mut bytes = self.question.to_vec();
             bytes[..NUMBER_BYTES].copy_from_slice(&number.to_be_bytes());
@@ -190,8 +197,10 @@ impl Wire for Datagrams {
             let known = came.and_then(|number| self.waiting.iter().position(|one| *one == number));
             let place = match (known, came) {
                 (Some(place), _) => place,
-                // One that was given up, or a copy.
-                (None, Some(number)) if number < self.waiting.front().copied().unwrap_or(0) => {
+                // One that was given up, or a copy of one that was answered.
+                (None, Some(number))
+                    if (self.first_number..=self.last_number).contains(&number) =>
+                {
                     continue;
                 }
                 (None, _) => 0,
@@ -213,5 +222,46 @@ impl Wire for Datagrams {
 
     fn is_datagram(&self) -> bool {
         true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mem::Pages;
+    use crate::net::Stream;
+    use crate::ring::Lane;
+    use crate::session::WriteBuffer;
+
+    #[test]
+    fn a_copy_of_a_datagram_answers_nothing_else() {
+        let mut wire = Datagrams::new(Text::from(&[0; 16][..]), 8);
+        let (mut pages, mut buffer) = (Pages::default(), WriteBuffer::default());
+        let mut stream = Stream::new(Lane::Client, None);
+        let mut memory = WireMemory::default();
+        let now = crate::runtime::clock::now();
+        for number in [5, 9, 12] {
+            let mut out = buffer.writer(&mut pages, &mut stream);
+            wire.begin(number, 0, &mut memory, &mut out);
+        }
+        let mut done = |numbers: &[RequestNumber]| {
+            for number in numbers {
+                let mut answer = number.to_be_bytes().to_vec();
+                answer.resize(16, 0);
+                wire.receive(Buf::from(answer));
+            }
+            let mut done = Vec::new();
+            let mut out = buffer.writer(&mut pages, &mut stream);
+            while let Some(event) = wire.poll(now, &mut memory, &mut out) {
+                if let WireEvent::Done(number, _) = event {
+                    done.push(number);
+                }
+            }
+            done
+        };
+        // One overtakes, and comes twice; one that was never sent is the answer of no echo.
+        assert_eq!(done(&[9, 9, 9]), [9]);
+        assert_eq!(done(&[5, 5]), [5]);
+        assert_eq!(done(&[77]), [12]);
     }
 }

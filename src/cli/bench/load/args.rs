@@ -23,6 +23,14 @@ const URLS_MAX: usize = 100_000;
 /// Bytes that are sent, at most.
 const SIZE_MAX: u64 = 1 << 30;
 
+const CONNECTIONS_MAX: u32 = 1_000_000;
+const STREAMS_MAX: u32 = 100_000;
+const THREADS_MAX: u32 = 1024;
+
+fn up_to(most: u32) -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=i64::from(most))
+}
+
 /// What to load, and how.
 #[derive(Debug, Args)]
 pub(in crate::cli::bench) struct LoadArgs {
@@ -33,15 +41,15 @@ pub(in crate::cli::bench) struct LoadArgs {
     #[arg(long, value_name = "FILE")]
     urls: Option<PathBuf>,
     /// Connections
-    #[arg(short, long, value_name = "N", default_value_t = 10)]
-    connections: usize,
+    #[arg(short, long, value_name = "N", default_value_t = 10, value_parser = up_to(CONNECTIONS_MAX))]
+    connections: u32,
     /// Requests at a time on each connection: streams of HTTP/2 and gRPC, messages of WebSocket,
     /// frames, datagrams
-    #[arg(short, long, value_name = "N", default_value_t = 1)]
-    streams: usize,
+    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = up_to(STREAMS_MAX))]
+    streams: u32,
     /// Threads, each with a loop of its own [default: 1]
-    #[arg(short, long, value_name = "N", default_value_t = 1)]
-    threads: usize,
+    #[arg(short, long, value_name = "N", default_value_t = 1, value_parser = up_to(THREADS_MAX))]
+    threads: u32,
     /// How long to measure [default: 10s, or until --requests]
     #[arg(short, long, value_name = "DURATION", value_parser = period)]
     duration: Option<Duration>,
@@ -268,14 +276,33 @@ fn read_urls(text: &str) -> Result<Vec<(LoadUrl, u32)>, String> {
 
 impl LoadArgs {
     /// Where reports go.
-    pub(super) fn paths(&self) -> Paths {
-        Paths {
+    pub(super) fn paths(&self) -> Result<Paths, Failure> {
+        let all = [&self.json, &self.csv, &self.hgrm, &self.log, &self.html];
+        let mut places: Vec<PathBuf> = Vec::new();
+        for path in all.into_iter().flatten() {
+            // The file may not be there yet: its folder is.
+            let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+            let folder = folder.unwrap_or_else(|| Path::new(".")).canonicalize().ok();
+            let place = folder.zip(path.file_name()).map(|(folder, name)| folder.join(name));
+            let place = place.unwrap_or_else(|| path.clone());
+            let place = place.canonicalize().unwrap_or(place);
+            if places.contains(&place) {
+                let text = format!("{}: two reports cannot be one file", path.display());
+                return Err(Failure::Usage(text));
+            }
+            places.push(place);
+        }
+        Ok(Paths {
             json: self.json.clone(),
             csv: self.csv.clone(),
             hgrm: self.hgrm.clone(),
             log: self.log.clone(),
             html: self.html.clone(),
-        }
+        })
+    }
+
+    pub(super) const fn requests(&self) -> Option<u64> {
+        self.requests
     }
 
     /// Where the cost of the server is known from.
@@ -356,9 +383,9 @@ impl LoadArgs {
         let method =
             method.unwrap_or_else(|| if body.is_some() { "POST" } else { "GET" }.to_owned());
         Ok(LoadOptions {
-            connections: self.connections,
-            streams: self.streams,
-            threads: self.threads,
+            connections: self.connections as usize,
+            streams: self.streams as usize,
+            threads: self.threads as usize,
             arrivals,
             think: self.think,
             duration,

@@ -342,9 +342,21 @@ impl Exchange {
             }
         }
         if let Some(asked) = &mut self.request.websocket {
-            asked.close_within(close_timeout, now);
+            let _new = asked.close_within(close_timeout, now);
         }
         true
+    }
+
+    /// One side has closed: both have some time to end. True when that is new.
+    pub(super) fn begin_close(&mut self, now: Instant) -> bool {
+        let Some(inspection) = self.inspection() else { return false };
+        let is_closed =
+            inspection.client.inspector.is_closed() || inspection.server.inspector.is_closed();
+        let close_timeout = inspection.rules.close_timeout;
+        let Some(asked) = self.request.websocket.as_mut().filter(|_| is_closed) else {
+            return false;
+        };
+        asked.close_within(close_timeout, now)
     }
 
     /// Pings sides that are silent, and closes a WebSocket of which one was so for too long.
@@ -386,6 +398,8 @@ impl HttpProxy {
             self.filled.push(key);
             exchange.wake_client(&mut self.actions);
             exchange.wake_server(key, &mut self.actions);
+            self.actions.extend(exchange.tunnel_timer(key));
+        } else if exchange.begin_close(now) {
             self.actions.extend(exchange.tunnel_timer(key));
         }
     }

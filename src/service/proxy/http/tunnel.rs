@@ -45,7 +45,7 @@ pub struct WebSocket {
     is_alone: bool,
     /// Its frames are looked at.
     pub(super) inspection: Option<Box<Inspection>>,
-    /// It was closed here: nothing that moves gives it more time.
+    /// It was closed: nothing that moves gives it more time.
     is_closing: bool,
 }
 
@@ -109,9 +109,13 @@ impl WebSocket {
         self.inspection = Some(Inspection::new(rules, random, now));
     }
 
-    /// It was closed here, and both sides have so much time to end.
-    pub(super) const fn close_within(&mut self, timeout: Duration, now: Instant) {
+    /// It was closed, and both sides have so much time to end. False: that was so before.
+    pub(super) const fn close_within(&mut self, timeout: Duration, now: Instant) -> bool {
+        if self.is_closing {
+            return false;
+        }
         (self.idle, self.progress, self.is_closing) = (timeout, Some(now), true);
+        true
     }
 
     /// Whether the request can be one of HTTP/2: a client of HTTP/1.1 may have sent anything.

@@ -269,3 +269,35 @@ fn nothing_of_ours_stands_within_a_frame() {
     rig.end(exchange);
     rig.assert_idle();
 }
+
+#[test]
+fn a_close_that_is_not_answered_ends_in_time() {
+    for is_client in [false, true] {
+        let (mut rig, exchange, connection) = opened(RULES);
+        rig.open_tunnel(exchange);
+        let mut frame = Vec::new();
+        let mask = if is_client { MASK } else { None };
+        write::control(Opcode::Close, &1000_u16.to_be_bytes(), mask, &mut frame);
+        if is_client {
+            rig.client_says(exchange, &frame);
+            assert_eq!(rig.server_got(exchange, connection), frame, "it is passed on");
+        } else {
+            rig.server_says(exchange, &frame);
+            assert_eq!(rig.client_got(exchange), frame, "it is passed on");
+        }
+        // What still comes the other way passes, and gives no more time.
+        rig.pass(SECOND);
+        if is_client {
+            rig.server_says(exchange, &text(b"x", None));
+            assert_eq!(rig.client_got(exchange), text(b"x", None));
+        } else {
+            rig.client_says(exchange, &text(b"x", MASK));
+            assert_eq!(rig.server_got(exchange, connection), text(b"x", MASK));
+        }
+        assert_eq!(rig.reply(exchange), Reply::Nothing);
+        rig.pass(SECOND);
+        assert_eq!(rig.reply(exchange), Reply::Failed(Failure::IdleTimeout));
+        rig.end(exchange);
+        rig.assert_idle();
+    }
+}
