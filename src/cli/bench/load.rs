@@ -221,7 +221,7 @@ fn is_good(args: &LoadArgs, result: &RunResult) -> bool {
     // A search has its own conditions.
     let is_allowed =
         result.search.is_some() || errors <= args.max_errors.allowed(result.counts.sent);
-    let is_answered = result.counts.completed > 0;
+    let is_answered = result.counts.completed > 0 || errors > 0;
     is_kept && found && is_answered && is_allowed && result.verdict.iter().all(Check::passed)
 }
 
