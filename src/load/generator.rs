@@ -369,7 +369,9 @@ impl<D: Driver> Generator<D> {
                     && !self.free.is_empty()
                     && self.left != Some(0)
                 {
-                    at = at.min(start + schedule.peek());
+                    let due = start + schedule.peek();
+                    let until = due.checked_sub(self.setup.spin).unwrap_or(due);
+                    at = at.min(until.max(now));
                 }
                 if let Some(time) = self.setup.duration {
                     at = at.min(start + self.setup.warm_up + time);

@@ -17,6 +17,8 @@ use crate::proto::http1::{Framing, write};
 use crate::proto::websocket::{Opcode, handshake};
 use crate::ring::SocketAddress;
 
+/// How long an open loop polls before a request is due: a little more than a sleep is late.
+const SPIN: Duration = Duration::from_micros(40);
 /// Bytes of a datagram of UDP over IPv4, at most.
 const DATAGRAM_MAX: usize = 65_507;
 
@@ -239,6 +241,7 @@ impl LoadOptions {
             count: self.count,
             slice: self.interval,
             seed: self.seed,
+            spin: SPIN,
         };
         Ok((setup, protocol))
     }

@@ -69,6 +69,8 @@ pub(super) struct Setup {
     /// The time of one slice.
     pub(super) slice: Duration,
     pub(super) seed: u64,
+    /// How long before a request is due the loop polls, in place of sleeping: a sleep ends late.
+    pub(super) spin: Duration,
 }
 
 impl Setup {

@@ -39,6 +39,8 @@ fn setup(speaks: Speaks, pace: Pace) -> Setup {
         count: None,
         slice: Duration::from_secs(1),
         seed: 7,
+        // The simulated clock stands while nothing waits.
+        spin: Duration::ZERO,
     }
 }
 

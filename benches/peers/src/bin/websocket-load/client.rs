@@ -123,6 +123,11 @@ pub fn receive(mut stream: &TcpStream) -> (Vec<u8>, bool) {
         let start = message.len();
         message.resize(start + head.length, 0);
         stream.read_exact(&mut message[start..]).expect("a message");
+        if bytes[0] & 0x08 != 0 {
+            // A ping of a server whose connection was idle for long.
+            message.truncate(start);
+            continue;
+        }
         is_deflated |= head.is_deflated;
         if head.is_last {
             return (message, is_deflated);
