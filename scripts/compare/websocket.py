@@ -20,9 +20,10 @@ IDLE, IDLE_DEFLATE = 50_000, 5_000
 READ_BUFFER, READ_BUFFER_MANY = 16 * 1024, 4 * 1024
 
 # Ringway's routes for the works, and what else of its configuration they need.
+# Idle connections are held for longer than a client may be silent; no other server pings.
 ECHO = """
 path = "/echo"
-websocket = { service = "echo" }
+websocket = { service = "echo", ping_interval = "off", idle_timeout = "off" }
 """
 TOPICS = """
 path = "/topics"
