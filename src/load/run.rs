@@ -416,7 +416,7 @@ impl Run {
         }
     }
 
-    /// Of a number of requests at a rate: whether they were begun in the time that they were to take.
+    /// Of a number of requests at a rate: whether they were begun in the time that they had.
     fn kept_rate(&self, options: &LoadOptions) -> Option<Check> {
         let counted = options.arrivals.is_some() && options.count.is_some();
         let last = self.ended.iter().map(|ended| ended.last_wait).max().filter(|_| counted)?;

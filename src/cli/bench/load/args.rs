@@ -41,7 +41,8 @@ pub(in crate::cli::bench) struct LoadArgs {
     #[arg(long, value_name = "FILE")]
     urls: Option<PathBuf>,
     /// Connections
-    #[arg(short, long, value_name = "N", default_value_t = 10, value_parser = up_to(CONNECTIONS_MAX))]
+    #[arg(short, long, value_name = "N", default_value_t = 10)]
+    #[arg(value_parser = up_to(CONNECTIONS_MAX))]
     connections: u32,
     /// Requests at a time on each connection: streams of HTTP/2 and gRPC, messages of WebSocket,
     /// frames, datagrams
