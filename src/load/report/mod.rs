@@ -1,4 +1,4 @@
-//! What is shown of a result. All of it is made from a [`RunResult`] alone.
+//! What is shown of a result. All of it is made from a [`RunResult`](super::result::RunResult) alone.
 //!
 //! | module | what it makes |
 //! |---|---|
