@@ -1,4 +1,6 @@
-//! What is shown of a result. All of it is made from a [`RunResult`](super::result::RunResult) alone.
+//! What is shown of a result. All of it is made from a [`RunResult`] alone.
+//!
+//! [`RunResult`]: super::result::RunResult
 //!
 //! | module | what it makes |
 //! |---|---|
