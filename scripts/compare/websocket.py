@@ -41,7 +41,8 @@ class Bench(http1.Bench):
         self.read_buffer = READ_BUFFER
         # Each connection is a descriptor of the server, and one of the load.
         limit = 2 * self.connections_max + SPARE
-        self.idle = min(IDLE, limit - SPARE)
+        # Ringway keeps an eighth of its descriptors for files and connects.
+        self.idle = min(IDLE, limit * 7 // 8 - SPARE)
         self.subscribers = min(SUBSCRIBERS, limit - SPARE)
 
     def command_ringway(self, port, upstream):
