@@ -171,7 +171,7 @@ fn tls_is_spoken_and_the_version_of_http_is_the_servers_choice() {
         assert_eq!(result.protocol, told);
         assert_eq!(result.latency.tls.summary().count, 4);
     }
-    // One that nobody vouches for is an error that is told, and not a request.
+    // A certificate that is not trusted is a reported error, and not a request.
     let options = LoadOptions {
         connections: 1,
         count: None,

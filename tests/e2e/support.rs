@@ -256,6 +256,17 @@ pub(crate) fn wait_until(what: &str, done: impl Fn() -> bool) {
     panic!("waited in vain: {what}");
 }
 
+/// The same where others are driven meanwhile: for what tells no one of itself.
+pub(crate) async fn until(what: &str, done: impl Fn() -> bool) {
+    let look = async {
+        while !done() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let found = tokio::time::timeout(PATIENCE, look).await;
+    assert!(found.is_ok(), "waited in vain: {what}");
+}
+
 /// A folder of its own, removed at the end.
 pub(crate) struct Folder(PathBuf);
 

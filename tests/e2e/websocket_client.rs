@@ -165,7 +165,7 @@ fn tls_and_proxies_go_together() {
          password in the proxy's URL"
     );
     assert_eq!(error, expected);
-    // Whom nobody vouches for is not talked to, behind a proxy either.
+    // A server whose certificate is not trusted is refused, behind a proxy too.
     let stranger = trusting(&Pki::new());
     let proxy = with("u:p@").proxy;
     for options in [stranger.clone(), WebSocketOptions { proxy, ..stranger }] {

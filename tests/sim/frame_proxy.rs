@@ -21,6 +21,7 @@ use ringway::service::retry::RetryPolicy;
 use ringway::session::{Planned, ServiceOptions, UpstreamOptions, Workers};
 
 use super::frames::{Asker, VALUE, assert_home, listener_options, options};
+use super::harness::drain;
 use super::reload::Swaps;
 
 const TURNS_MAX: usize = 60_000;
@@ -367,9 +368,7 @@ impl Proxied {
     }
 
     fn drain(&mut self) {
-        let sessions = self.worker.sessions();
-        sessions.reactor().driver().wake();
-        sessions.drain();
+        drain(&mut self.worker, None);
     }
 
     fn step(&mut self) {

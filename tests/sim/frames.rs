@@ -18,6 +18,8 @@ use ringway::session::{
     UpstreamOptions, Workers,
 };
 
+use super::harness::drain;
+
 const TURNS_MAX: usize = 60_000;
 const BUFFERS: u16 = 8;
 const BUFFER_SIZE: u32 = 256;
@@ -289,9 +291,7 @@ impl Local {
     }
 
     fn drain(&mut self) {
-        let sessions = self.worker.sessions();
-        sessions.reactor().driver().wake();
-        sessions.drain();
+        drain(&mut self.worker, None);
     }
 
     fn is_over(&mut self) -> bool {

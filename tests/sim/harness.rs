@@ -12,12 +12,9 @@ use ringway::service::CloseReason;
 use ringway::service::cluster::ClusterOptions;
 use ringway::service::cluster::servers::Policy;
 use ringway::service::handler::{Handler, Kind, Refusal, Request};
-use ringway::service::proxy::MeterOptions;
-use ringway::session::{
-    HandlerFactory, Planned, RelayOptions, ServiceOptions, SessionOptions, UpstreamOptions, Workers,
-};
+use ringway::session::{HandlerFactory, Planned, ServiceOptions, UpstreamOptions, Workers};
 
-use super::frames::listener_options;
+use super::frames::{listener_options, options as session_options};
 use super::reload::Swaps;
 
 /// Seeds of each kind of run, unless `RINGWAY_SIM_RUNS` says another number.
@@ -27,6 +24,8 @@ const TURNS_MAX: usize = 60_000;
 const BUFFERS: u16 = 8;
 const BUFFER_SIZE: u32 = 256;
 const LINE_LIMIT: u32 = 400;
+/// How long a drain with a deadline may take.
+pub(crate) const DRAIN_TIME: Duration = Duration::from_millis(500);
 const CONNECT: Duration = Duration::from_millis(50);
 
 /// Runs `test` with many seeds, and says which one failed.
@@ -246,6 +245,17 @@ fn messages(seed: u64, number: usize, len: usize) -> (Vec<u8>, Vec<u8>, u64) {
     (lines.into_bytes(), answers.into_bytes(), count)
 }
 
+/// Tells a worker to drain; what is left after `time` is closed.
+pub(crate) fn drain(worker: &mut Worker<Sim>, time: Option<Duration>) {
+    let sessions = worker.sessions();
+    sessions.reactor().driver().wake();
+    sessions.drain();
+    if let Some(time) = time {
+        let deadline = sessions.reactor().now() + time;
+        sessions.arm_shutdown(deadline);
+    }
+}
+
 impl Scenario {
     pub(crate) fn relay(seed: u64, faults: Faults, plan: Plan) -> Self {
         let servers = [(1, Behaviour::Accept { capacity: plan.capacity })];
@@ -310,44 +320,23 @@ impl Scenario {
             .collect();
         sim.set_faults(faults);
         let workers = Arc::new(Workers::new(1, 1, 1));
-        let options = SessionOptions {
-            compression_memory: 1 << 20,
-            waiting_memory: 1 << 20,
-            websocket_takeover_memory: 1 << 20,
-            listeners: vec![listener_options(listener, service.clone())],
-            datagrams: Vec::new(),
-            upstreams: vec![UpstreamOptions {
-                name: "sim".to_owned(),
-                servers: servers.iter().map(|(last, _)| address(*last)).collect(),
-                connect_timeout: CONNECT,
-                retries: 4,
-                send_header: None,
-                stream: StreamOptions::default(),
-                exchanges: None,
-                cluster: ClusterOptions::plain(
-                    Policy::RoundRobin,
-                    servers.iter().map(|(last, _)| address(*last).to_string()),
-                ),
-                tls: None,
-            }],
-            relay: RelayOptions {
-                meter: MeterOptions { enabled: true, after: 2_000, mean_min: 200 },
-                buffer_size: BUFFER_SIZE as usize,
-                turn_budget: plan.turn_budget,
-                pipe_capacity: 3_000,
-                pipes_idle_max: 2,
-            },
-            connections_max: 100,
-            access_log: false,
-            workers: Arc::clone(&workers),
-            worker: 0,
-            descriptors: ringway::session::DescriptorLimits::OPEN,
-            hand_off_ratio: None,
-            seed: 1,
-            handler: HandlerFactory::new(|_| Box::new(Twice)),
-            http_handlers: ringway::handler::HttpHandlers::new(),
-            websocket_handlers: ringway::handler::WebSocketHandlers::new(),
+        let upstream = UpstreamOptions {
+            name: "sim".to_owned(),
+            servers: servers.iter().map(|(last, _)| address(*last)).collect(),
+            connect_timeout: CONNECT,
+            retries: 4,
+            send_header: None,
+            stream: StreamOptions::default(),
+            exchanges: None,
+            cluster: ClusterOptions::plain(
+                Policy::RoundRobin,
+                servers.iter().map(|(last, _)| address(*last).to_string()),
+            ),
+            tls: None,
         };
+        let mut options = session_options(&workers, listener, service.clone(), vec![upstream]);
+        options.relay.turn_budget = plan.turn_budget;
+        options.handler = HandlerFactory::new(|_| Box::new(Twice));
         let swaps = Swaps::new(seed, &workers, options.upstreams[0].clone(), options.relay);
         let mut worker = Worker::new(sim, options, None);
         worker.start(None);
@@ -485,11 +474,7 @@ impl Scenario {
 
     fn drain(&mut self) {
         self.drained = true;
-        let sessions = self.worker.sessions();
-        sessions.reactor().driver().wake();
-        sessions.drain();
-        let deadline = sessions.reactor().now() + Duration::from_millis(500);
-        sessions.arm_shutdown(deadline);
+        drain(&mut self.worker, Some(DRAIN_TIME));
     }
 
     fn step(&mut self) {

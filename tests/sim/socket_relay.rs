@@ -10,15 +10,12 @@ use ringway::ring::{SocketAddress, StreamOptions};
 use ringway::server::Worker;
 use ringway::service::cluster::ClusterOptions;
 use ringway::service::cluster::servers::Policy;
-use ringway::service::proxy::MeterOptions;
 use ringway::session::http_options::RouteAction;
 use ringway::session::websocket_options::{Origins, RelayFormat, SocketService, WebSocketOptions};
-use ringway::session::{
-    HandlerFactory, RelayOptions, ServiceOptions, SessionOptions, UpstreamOptions, Workers,
-};
+use ringway::session::{ServiceOptions, UpstreamOptions, Workers};
 
-use super::frames::listener_options;
-use super::harness::{for_each_seed, for_some_seeds};
+use super::frames::options as session_options;
+use super::harness::{DRAIN_TIME, drain, for_each_seed, for_some_seeds};
 use super::http;
 
 const TURNS_MAX: usize = 60_000;
@@ -279,41 +276,20 @@ impl Scenario {
         web.write_timeout = Duration::from_secs(20);
         let service = ServiceOptions::Http(Arc::new(web));
         let names = servers.iter().map(|(last, _)| address(*last).to_string());
-        let options = SessionOptions {
-            compression_memory: 1 << 20,
-            waiting_memory: plan.waiting_memory,
-            websocket_takeover_memory: 1 << 20,
-            listeners: vec![listener_options(listener, service)],
-            datagrams: Vec::new(),
-            upstreams: vec![UpstreamOptions {
-                name: "sim".to_owned(),
-                servers: servers.iter().map(|(last, _)| address(*last)).collect(),
-                connect_timeout: Duration::from_millis(50),
-                retries: 4,
-                send_header: None,
-                stream: StreamOptions::default(),
-                exchanges: None,
-                cluster: ClusterOptions::plain(Policy::RoundRobin, names),
-                tls: None,
-            }],
-            relay: RelayOptions {
-                meter: MeterOptions { enabled: true, after: 2_000, mean_min: 200 },
-                buffer_size: BUFFER_SIZE as usize,
-                turn_budget: 4_000,
-                pipe_capacity: 3_000,
-                pipes_idle_max: 2,
-            },
-            connections_max: 100,
-            access_log: false,
-            workers: Arc::clone(&workers),
-            worker: 0,
-            descriptors: ringway::session::DescriptorLimits::OPEN,
-            hand_off_ratio: None,
-            seed: 1,
-            handler: HandlerFactory::default(),
-            http_handlers: ringway::handler::HttpHandlers::new(),
-            websocket_handlers: ringway::handler::WebSocketHandlers::new(),
+        let upstream = UpstreamOptions {
+            name: "sim".to_owned(),
+            servers: servers.iter().map(|(last, _)| address(*last)).collect(),
+            connect_timeout: Duration::from_millis(50),
+            retries: 4,
+            send_header: None,
+            stream: StreamOptions::default(),
+            exchanges: None,
+            cluster: ClusterOptions::plain(Policy::RoundRobin, names),
+            tls: None,
         };
+        let mut options = session_options(&workers, listener, service, vec![upstream]);
+        options.waiting_memory = plan.waiting_memory;
+        options.relay.buffer_size = BUFFER_SIZE as usize;
         let mut worker = Worker::new(sim, options, None);
         worker.start(None);
         Self { worker, workers, random, plan, clients, servers: Vec::new() }
@@ -339,7 +315,7 @@ impl Scenario {
             self.step();
             let all_served = self.accepted() == self.clients.len() as u64;
             if all_served && self.worker.sessions().is_empty() {
-                self.drain();
+                drain(&mut self.worker, Some(DRAIN_TIME));
                 return self.settle();
             }
         }
@@ -350,7 +326,7 @@ impl Scenario {
         for _ in 0..self.random.below(400) {
             self.step();
         }
-        self.drain();
+        drain(&mut self.worker, Some(DRAIN_TIME));
         for _ in 0..TURNS_MAX {
             self.step();
             let sessions = self.worker.sessions();
@@ -359,14 +335,6 @@ impl Scenario {
             }
         }
         panic!("it hangs: {:#?}\n{:#?}", self.plan, self.worker);
-    }
-
-    fn drain(&mut self) {
-        let sessions = self.worker.sessions();
-        sessions.reactor().driver().wake();
-        sessions.drain();
-        let deadline = sessions.reactor().now() + Duration::from_millis(500);
-        sessions.arm_shutdown(deadline);
     }
 
     fn settle(&mut self) {

@@ -17,7 +17,7 @@ use ringway::session::{
     SessionOptions, UpstreamOptions, Workers,
 };
 
-use super::harness::{for_each_seed, for_some_seeds};
+use super::harness::{drain, for_each_seed, for_some_seeds};
 use super::reload::Swaps;
 
 const PORT: u16 = 53;
@@ -310,9 +310,7 @@ impl Scenario {
     }
 
     fn drain(&mut self) {
-        let sessions = self.worker.sessions();
-        sessions.reactor().driver().wake();
-        sessions.drain();
+        drain(&mut self.worker, None);
         for _ in 0..200 {
             self.step();
         }

@@ -27,21 +27,17 @@ use ringway::proto::websocket::{CloseCode, Limits, Opcode, write};
 use ringway::ring::Fd;
 use ringway::ring::sim::{Faults, Random, Sim};
 use ringway::server::Worker;
-use ringway::service::proxy::MeterOptions;
 use ringway::session::http_options::RouteAction;
 use ringway::session::topic_set::{QueuePolicy, TopicOptions, TopicSet};
 use ringway::session::websocket_options::{
     DeflateOptions, Origins, SocketService, WebSocketOptions,
 };
-use ringway::session::{
-    HandlerFactory, RelayOptions, RouteCounters, ServiceOptions, SessionOptions, SocketStats,
-    Workers,
-};
+use ringway::session::{RouteCounters, ServiceOptions, SocketStats, Workers};
 
 use self::client::Client;
 use self::model::Task;
-use super::frames::listener_options;
-use super::harness::{for_each_seed, for_seeds, for_some_seeds, is_full_sweep};
+use super::frames::options as session_options;
+use super::harness::{DRAIN_TIME, drain, for_each_seed, for_seeds, for_some_seeds, is_full_sweep};
 use super::http;
 
 const TURNS_MAX: usize = 60_000;
@@ -167,31 +163,11 @@ impl Scenario {
         web.upstreams = [].into();
         web.routes[4].action = RouteAction::Echo;
         let counters = [0, 1].map(|route| Arc::clone(&web.routes[route].counters));
-        let options = SessionOptions {
-            compression_memory: 1 << 20,
-            waiting_memory: plan.waiting_memory,
-            websocket_takeover_memory: 200_000,
-            listeners: vec![listener_options(listener, ServiceOptions::Http(Arc::new(web)))],
-            datagrams: Vec::new(),
-            upstreams: Vec::new(),
-            relay: RelayOptions {
-                meter: MeterOptions { enabled: true, after: 2_000, mean_min: 200 },
-                buffer_size: plan.buffer_size as usize,
-                turn_budget: 4_000,
-                pipe_capacity: 3_000,
-                pipes_idle_max: 2,
-            },
-            connections_max: 100,
-            access_log: false,
-            workers: Arc::clone(&workers),
-            worker: 0,
-            descriptors: ringway::session::DescriptorLimits::OPEN,
-            hand_off_ratio: None,
-            seed: 1,
-            handler: HandlerFactory::default(),
-            http_handlers: ringway::handler::HttpHandlers::new(),
-            websocket_handlers: ringway::handler::WebSocketHandlers::new(),
-        };
+        let service = ServiceOptions::Http(Arc::new(web));
+        let mut options = session_options(&workers, listener, service, Vec::new());
+        options.waiting_memory = plan.waiting_memory;
+        options.websocket_takeover_memory = 200_000;
+        options.relay.buffer_size = plan.buffer_size as usize;
         let mut worker = Worker::new(sim, options, None);
         worker.start(None);
         Self { worker, listener, workers, random, plan, clients, counters, set }
@@ -210,7 +186,7 @@ impl Scenario {
             self.step();
             let accepted = self.workers.cells()[0].stats.listeners.get(0).accepted.get();
             if accepted == self.clients.len() as u64 && self.worker.sessions().is_empty() {
-                self.drain();
+                drain(&mut self.worker, Some(DRAIN_TIME));
                 return self.settle();
             }
         }
@@ -221,7 +197,7 @@ impl Scenario {
         for _ in 0..self.random.below(400) {
             self.step();
         }
-        self.drain();
+        drain(&mut self.worker, Some(DRAIN_TIME));
         for _ in 0..TURNS_MAX {
             self.step();
             let sessions = self.worker.sessions();
@@ -230,14 +206,6 @@ impl Scenario {
             }
         }
         panic!("it hangs: {:#?}\n{:#?}", self.plan, self.worker);
-    }
-
-    fn drain(&mut self) {
-        let sessions = self.worker.sessions();
-        sessions.reactor().driver().wake();
-        sessions.drain();
-        let deadline = sessions.reactor().now() + Duration::from_millis(500);
-        sessions.arm_shutdown(deadline);
     }
 
     fn settle(&mut self) {

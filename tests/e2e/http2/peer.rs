@@ -8,6 +8,8 @@ use h2::{RecvStream, SendStream};
 use http::{HeaderMap, Request};
 use tokio::net::TcpStream;
 
+use crate::support::until;
+
 type Bytes = bytes::Bytes;
 
 /// Runs a test of HTTP/2.
@@ -124,9 +126,7 @@ impl Peer {
 
     /// Waits for something that others do, while the connection goes on.
     pub(super) async fn settle(&self, done: impl Fn() -> bool) {
-        while !done() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
+        until("others have done it", done).await;
     }
 
     /// Waits for the end of the connection.

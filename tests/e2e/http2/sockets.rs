@@ -355,17 +355,6 @@ fn wait_for_nothing(served: &Served, pair: (By, By)) {
     });
 }
 
-/// Waits for what tells no one of itself: counters and files.
-async fn until(what: &str, done: impl Fn() -> bool) {
-    let look = async {
-        while !done() {
-            tokio::time::sleep(Duration::from_millis(1)).await;
-        }
-    };
-    let found = tokio::time::timeout(PATIENCE, look).await;
-    assert!(found.is_ok(), "waited in vain: {what}");
-}
-
 /// The exchange is over while its client's connection stands.
 async fn wait_for_the_end(served: &Served) {
     let active = || served.sum(|cell| cell.stats.upstreams.get(0).http.active.get());

@@ -132,21 +132,10 @@ fn streams_are_sockets() {
         let mut other = connection.open("/echo").await;
         other.send(frame(Opcode::Text, true, b"more")).await;
         assert_eq!(other.next().await, Came::text("more"));
-        wait_for("the code is counted", || closed(&served, "echo", "4xxx") == 1).await;
+        until("the code is counted", || closed(&served, "echo", "4xxx") == 1).await;
     });
     wait_until("all are over", || of_route(&served, "connections_active", "echo", "") == 0);
     assert_eq!(served.sum(|cell| cell.stats.waiting.bytes.get()), 0);
-}
-
-/// Like `wait_until`, while the connection is driven.
-async fn wait_for(what: &str, done: impl Fn() -> bool) {
-    for _ in 0..PATIENCE.as_millis() / 5 {
-        if done() {
-            return;
-        }
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
-    panic!("waited in vain: {what}");
 }
 
 #[test]
@@ -212,7 +201,7 @@ fn streams_of_one_connection_get_what_is_theirs() {
             stream.writer.send_reset(h2::Reason::CANCEL);
         }
         let gone = || of_topics(&served, "subscribers", "") == 2;
-        wait_for("they have gone", gone).await;
+        until("they have gone", gone).await;
         streams[0].send(frame(Opcode::Text, true, b"still here")).await;
         assert_eq!(streams[0].next().await, Came::text("still here"));
         by_http1.say(&json!({"op": "publish", "topic": "of/1", "data": 1}));

@@ -17,6 +17,7 @@ use super::reload::Control;
 use super::server::{AllSeen, Server};
 use super::setup::{BUFFER_SIZE, BUFFERS, Setup, address};
 use super::wire::pattern;
+use crate::harness::drain;
 
 /// Turns after which a run counts as hanging.
 const TURNS_MAX: usize = 60_000;
@@ -352,13 +353,7 @@ impl Run {
 
     fn drain(&mut self, with_deadline: bool) {
         self.has_drained = true;
-        let sessions = self.worker.sessions();
-        sessions.reactor().driver().wake();
-        sessions.drain();
-        if with_deadline {
-            let deadline = sessions.reactor().now() + DRAIN_TIME;
-            sessions.arm_shutdown(deadline);
-        }
+        drain(&mut self.worker, with_deadline.then_some(DRAIN_TIME));
         self.quiet_turns = 0;
     }
 
