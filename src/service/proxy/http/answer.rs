@@ -129,7 +129,9 @@ impl HttpProxy {
         exchange.push_inspected(Sender::Server, part, now);
         exchange.wake_client(&mut self.actions);
         self.filled.push(key);
-        self.check_inspected(key, now);
+        if exchange.is_inspected() {
+            self.check_inspected(key, now);
+        }
     }
 
     /// All of the answer has come: no connection carries the exchange any more.

@@ -12,13 +12,12 @@ use super::exchange::Exchange;
 use super::{HttpProxy, Surroundings};
 use crate::mem::{Buf, Key};
 use crate::proto::http::Fields;
+use crate::proto::websocket::handshake::EXTENSIONS;
 use crate::proto::websocket::{
     CloseCode, Counts, InspectLimits, Inspector, Opcode, Passed, Sender, Violation, write,
 };
+use crate::service::cluster::random::next_random;
 use crate::service::http::record::Inspected;
-
-/// The field that names the extensions of a WebSocket (RFC 6455, section 11.3.2).
-const EXTENSIONS: &[u8] = b"sec-websocket-extensions";
 
 /// What a proxied WebSocket may bring, and how it is kept alive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,7 +59,7 @@ pub(super) struct Inspection {
     news: Inspected,
 }
 
-/// One side, and what comes from it.
+/// The state of one side.
 #[derive(Debug)]
 struct Side {
     inspector: Inspector,
@@ -184,7 +183,7 @@ impl Inspection {
         [&self.client, &self.server].into_iter().filter_map(|side| side.due(&self.rules)).min()
     }
 
-    /// A side has nothing to say while nobody reads it.
+    /// Resets the silence of a side that is not read.
     fn excuse(&mut self, sender: Sender, now: Instant) {
         let side = if sender == Sender::Client { &mut self.client } else { &mut self.server };
         side.heard = now;
@@ -192,8 +191,8 @@ impl Inspection {
 
     /// A ping for a side that was silent, or the fault that it was so for too long.
     fn look_at(&mut self, sender: Sender, now: Instant) -> Option<Vec<u8>> {
-        let random = splitmix(&mut self.random);
-        let mask = splitmix(&mut self.random);
+        let random = next_random(&mut self.random);
+        let mask = next_random(&mut self.random);
         let (side, other) = match sender {
             Sender::Client => (&mut self.client, &self.server),
             Sender::Server => (&mut self.server, &self.client),
@@ -221,7 +220,7 @@ impl Inspection {
     /// The close frame that a side gets, if one can stand behind what it has got.
     fn close_frame(&mut self, to: Sender, fault: Fault) -> Option<Vec<u8>> {
         let code = code_for(to, fault);
-        let mask = mask_towards(to, splitmix(&mut self.random));
+        let mask = mask_towards(to, next_random(&mut self.random));
         let before = if to == Sender::Client { &self.server } else { &self.client };
         if !before.inspector.is_between_frames() {
             return None;
@@ -273,15 +272,6 @@ const fn mask_towards(to: Sender, random: u64) -> Option<[u8; 4]> {
         Sender::Client => None,
         Sender::Server => Some([a, b, c, d]),
     }
-}
-
-/// The next number of a sequence that begins with a random one.
-const fn splitmix(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut mixed = *state;
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }
 
 impl Exchange {
@@ -362,7 +352,7 @@ impl Exchange {
     /// Pings sides that are silent, and closes a WebSocket of which one was so for too long.
     pub(super) fn keep_alive(&mut self, key: Key, around: &mut Surroundings<'_>) {
         let now = around.now;
-        // Who is not read cannot be heard.
+        // A side that is not read cannot be heard: its silence does not count.
         let (client_waits, server_waits) =
             (self.request.body.waiting() > 0, self.answer.body.waiting() > 0);
         let Some(inspection) = self.inspection().filter(|one| !one.is_closed) else { return };

@@ -469,7 +469,9 @@ impl HttpProxy {
         exchange.push_inspected(Sender::Client, part, now);
         exchange.wake_server(key, &mut self.actions);
         self.filled.push(key);
-        self.check_inspected(key, now);
+        if exchange.is_inspected() {
+            self.check_inspected(key, now);
+        }
     }
 
     /// All of the request's body has come.

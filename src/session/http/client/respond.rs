@@ -104,10 +104,26 @@ impl Http {
             context.http.proxy.answer_taken(exchange);
             self.count_written(context, Some(exchange), request.encoding_cost());
         }
-        if !context.http.proxy.get(exchange).is_some_and(Exchange::is_over) {
-            self.count_inspected(context, exchange);
-            self.say_tunnel_end(context, key, request, exchange);
-            return false;
+        self.end_if_over(context, key, request, exchange)
+    }
+
+    /// Ends an exchange of which all is passed on; true when it is over.
+    fn end_if_over<D: Driver>(
+        &mut self,
+        context: &mut Context<D>,
+        key: Key,
+        request: &mut Request,
+        exchange: Key,
+    ) -> bool {
+        match context.http.proxy.get(exchange) {
+            Some(one) if one.is_over() => {}
+            one => {
+                if one.is_some_and(Exchange::is_tunnel) {
+                    self.count_inspected(context, exchange);
+                    self.say_tunnel_end(context, key, request, exchange);
+                }
+                return false;
+            }
         }
         match self.end_encoding(context, key, request) {
             Ok(true) => {}
