@@ -241,12 +241,9 @@ impl Url {
         }
         // gRPC has URLs as HTTP has them.
         let http = if secure { "https" } else { "http" };
-        let url: HttpUrl = format!("{http}://{rest}").parse().map_err(|error| {
-            let ClientError::Url { reason, .. } = error else {
-                return UrlError::Http(error.to_string());
-            };
-            UrlError::Http(reason)
-        })?;
+        let url: HttpUrl = format!("{http}://{rest}")
+            .parse()
+            .map_err(|error: ClientError| UrlError::Http(error.into_url_reason()))?;
         let query = url.query().map_or(String::new(), |query| format!("?{query}"));
         let (target, host) = (url.target().clone(), url.authority().to_owned());
         let path = format!("{}{query}", url.path());
@@ -255,12 +252,8 @@ impl Url {
 
     /// As of HTTP, perhaps with a user and a password.
     fn of_websocket(secure: bool, text: &str) -> Result<Self, UrlError> {
-        let url: WebSocketUrl = text.parse().map_err(|error| {
-            let ClientError::Url { reason, .. } = error else {
-                return UrlError::Http(error.to_string());
-            };
-            UrlError::Http(reason)
-        })?;
+        let url: WebSocketUrl =
+            text.parse().map_err(|error: ClientError| UrlError::Http(error.into_url_reason()))?;
         let shown = url.to_string();
         let (_, rest) = shown.split_once("://").unwrap_or_default();
         let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));

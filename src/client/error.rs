@@ -338,6 +338,11 @@ impl ClientError {
         Self::Deadline { op, peer, after }
     }
 
+    /// What is wrong with a URL, without the text of it: for messages that show that themselves.
+    pub(crate) fn into_url_reason(self) -> String {
+        if let Self::Url { reason, .. } = self { reason } else { self.to_string() }
+    }
+
     /// Whether the request was certainly not carried out: any request may be repeated.
     #[must_use]
     pub fn is_not_done(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use crate::client::ClientError;
 
-/// Why there is no result.
+/// Why a load could not be run.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// What was asked for makes no sense.

@@ -3,7 +3,8 @@
 //! A request has three times: when it was due, when it was sent, and when its answer had come. In a
 //! closed loop it is due when it is sent. In an open loop it is due when the schedule says so,
 //! whether or not a connection is free; so the time that it waits for one counts as latency, as it
-//! would for a user, and is told apart as lateness.
+//! would for a user. What the generator itself adds is told apart as lateness: from when the
+//! request was due and a connection was free for it, until it was sent.
 
 mod connection;
 mod outcome;
@@ -259,7 +260,7 @@ impl<D: Driver> Generator<D> {
     /// Begins what is due.
     fn begin_due(&mut self, now: Instant) {
         let Stage::Running(start) = self.stage else { return };
-        let end = self.setup.duration.map(|time| start + self.setup.warm_up + time);
+        let end = self.setup.end(start);
         while self.left != Some(0)
             && let Some(slot) = self.free.front().copied()
         {
@@ -319,34 +320,27 @@ impl<D: Driver> Generator<D> {
             let at = due.saturating_duration_since(start);
             self.last_wait = (now.saturating_duration_since(due), at);
         }
-        let free = self.slots[place].free_since;
-        let request = Request {
-            number,
-            due: due.unwrap_or(now),
-            could: due.map_or(now, |due| due.max(free)),
-            sent: now,
-            is_open: due.is_some(),
-            waits_for_connection: self.slots[place].connection.is_none(),
-        };
+        let Slot { free_since, connection, .. } = &self.slots[place];
+        let has_connection = connection.is_some();
+        let could = due.filter(|_| has_connection).map(|due| due.max(*free_since));
+        let request = Request { number, due: due.unwrap_or(now), could, sent: now };
         if self.is_measured(request.due) {
             self.slice.tally.sent += 1;
         }
-        if self.slots[place].connection.is_none() {
+        if has_connection {
+            self.ask(place, request);
+        } else {
             self.connect(place, Some(request));
-            return;
         }
-        self.ask(place, request);
     }
 
-    fn ask(&mut self, place: usize, mut request: Request) {
+    fn ask(&mut self, place: usize, request: Request) {
         let target = self.setup.weights.choose(&mut self.random);
-        let now = self.reactor.driver().now();
         let is_measured = self.is_measured(request.due);
         let Self { slots, slice, memory, pages, .. } = self;
         let Some(connection) = &mut slots[place].connection else { return };
-        request.sent = now;
-        if is_measured && request.is_open && !request.waits_for_connection {
-            slice.lateness.record(now.saturating_duration_since(request.could));
+        if let Some(could) = request.could.filter(|_| is_measured) {
+            slice.lateness.record(request.sent.saturating_duration_since(could));
         }
         let Connection { stream, buffer, wire, requests, .. } = &mut **connection;
         wire.begin(request.number, target, memory, &mut buffer.writer(pages, stream));
@@ -475,7 +469,8 @@ impl<D: Driver> Generator<D> {
         let Some(connection) = &mut self.slots[place].connection else { return };
         connection.is_greeted = true;
         if let Some(request) = connection.waiting.take() {
-            self.ask(place, request);
+            let sent = self.reactor.driver().now();
+            self.ask(place, Request { sent, ..request });
         }
     }
 

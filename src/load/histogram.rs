@@ -295,7 +295,7 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// Whether there is no value.
+    /// Whether it is empty.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.count == 0
@@ -335,7 +335,7 @@ impl Packed {
         &self.summary
     }
 
-    /// Whether there is no value.
+    /// Whether it is empty.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.summary.is_empty()

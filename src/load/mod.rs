@@ -2,13 +2,13 @@
 //!
 //! | module | what it is |
 //! |---|---|
-//! | [`options`], [`target`] | what a run does, and to whom |
+//! | [`options`], [`target`] | what a run does; the URLs that it loads |
 //! | [`schedule`] | when requests are due |
 //! | `setup`, `generator`, `wire` | what threads share; one thread; what a connection speaks |
 //! | `recorder`, [`run`] | what a thread measures; all of them, and the sum |
 //! | [`histogram`] | latencies: one histogram while it is recorded, and packed as results keep it |
 //! | [`result`] | the result of a run, as `--json` writes it |
-//! | [`read`] | results read again, with limits for files that nobody here has written |
+//! | [`read`] | results read from files, with limits, as the files are not trusted |
 //! | [`environment`] | the machine that a run was made on |
 //! | [`slo`] | expressions such as `p99<5ms`, and whether a result fulfils them |
 //! | [`warnings`] | why a result may not be what it seems |

@@ -9,13 +9,16 @@ use super::schedule::Arrivals;
 use super::setup::{Pace, Setup, Speaks, Weights};
 use super::target::{LoadUrl, Scheme};
 use super::wire::{http1, http2, websocket};
-use crate::client::{HttpProtocol, Request, Tls};
+use crate::client::{HttpProtocol, PreparedRequest, Request, Tls};
 use crate::mem::Text;
 use crate::net::tls::ClientOptions;
-use crate::proto::http::BodySize;
+use crate::proto::grpc::framed;
+use crate::proto::http::{BodySize, Known};
 use crate::proto::http1::{Framing, write};
 use crate::proto::websocket::{Opcode, handshake};
 use crate::ring::SocketAddress;
+use crate::service::cluster::random::next_random;
+use crate::service::grpc::CONTENT_TYPE;
 
 /// How long an open loop polls before a request is due: a little more than a sleep is late.
 const SPIN: Duration = Duration::from_micros(40);
@@ -273,7 +276,7 @@ impl LoadOptions {
         self.body.clone().unwrap_or_else(|| filler(self.size))
     }
 
-    fn request(&self, url: &LoadUrl) -> Result<crate::client::PreparedRequest, LoadError> {
+    fn request(&self, url: &LoadUrl) -> Result<PreparedRequest, LoadError> {
         let http =
             url.http.clone().ok_or_else(|| LoadError::Options(format!("{url} has no path")))?;
         let mut request = Request::to(&self.method, http);
@@ -311,11 +314,12 @@ impl LoadOptions {
 
     fn http2(&self, is_call: bool) -> Result<Arc<[http2::Prepared]>, LoadError> {
         let each = self.targets.iter().map(|(url, _)| {
-            let options = if is_call { self.as_call() } else { self.clone() };
-            let request = options.request(url)?;
-            let body = match is_call {
-                true => Some(self.messages.iter().flat_map(|one| framed(one)).collect()),
-                false => self.body.clone(),
+            let (request, body) = match is_call {
+                true => {
+                    let messages = self.messages.iter().flat_map(|one| framed(one));
+                    (self.call(url)?, Some(messages.collect()))
+                }
+                false => (self.request(url)?, self.body.clone()),
             };
             Ok(http2::Prepared {
                 path: request.url.path().to_owned(),
@@ -329,14 +333,13 @@ impl LoadOptions {
         each.collect()
     }
 
-    /// The same as a call of gRPC.
-    fn as_call(&self) -> Self {
-        let own = [("content-type", "application/grpc"), ("te", "trailers")];
-        let own = own.map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let [kind, _] = own;
-        let mut fields = self.fields.clone();
-        fields.push(kind);
-        Self { method: "POST".to_owned(), fields, body: None, ..self.clone() }
+    /// A call of gRPC, without its messages.
+    fn call(&self, url: &LoadUrl) -> Result<PreparedRequest, LoadError> {
+        let options = Self { method: "POST".to_owned(), body: None, ..self.clone() };
+        let mut request = options.request(url)?;
+        request.head.fields.push_known(Known::ContentType, CONTENT_TYPE);
+        request.head.takes_trailers = true;
+        Ok(request)
     }
 
     fn websocket(&self, url: &LoadUrl) -> Result<websocket::Prepared, LoadError> {
@@ -344,7 +347,7 @@ impl LoadOptions {
         let options = Self { method: "GET".to_owned(), body: None, ..self.clone() };
         let mut request = options.request(url)?;
         let fields = &mut request.head.fields;
-        fields.push(b"upgrade", b"WebSocket");
+        fields.push(b"upgrade", b"websocket");
         fields.push(handshake::VERSION_FIELD, b"13");
         fields.push(handshake::KEY, b"-");
         let delimit = write::Delimit {
@@ -387,13 +390,12 @@ impl LoadOptions {
     }
 }
 
-/// A message of gRPC, with the five bytes before it.
-fn framed(message: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(message.len()).unwrap_or(u32::MAX);
-    let mut out = vec![0];
-    out.extend_from_slice(&length.to_be_bytes());
-    out.extend_from_slice(message);
-    out
+/// Random bytes for a body: the same for the same seed.
+#[must_use]
+pub fn random_bytes(seed: u64, size: usize) -> Vec<u8> {
+    let mut random = seed;
+    let bytes = (0..size.div_ceil(8)).flat_map(|_| next_random(&mut random).to_le_bytes());
+    bytes.take(size).collect()
 }
 
 /// So many bytes that are text, and do not compress to nothing.
@@ -401,8 +403,35 @@ fn filler(size: usize) -> Vec<u8> {
     let mut random = 0x5eed;
     let letters = b"abcdefghijklmnopqrstuvwxyz012345";
     let letter = |_| {
-        let number = super::schedule::next_random(&mut random);
+        let number = next_random(&mut random);
         letters[usize::try_from(number % 32).unwrap_or(0)]
     };
     (0..size).map(letter).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::http::Method;
+
+    fn speaks(url: &str) -> Speaks {
+        let options = LoadOptions::new(url.parse().unwrap());
+        options.setup().unwrap().0.speaks
+    }
+
+    #[test]
+    fn a_call_asks_for_trailers() {
+        let Speaks::Http2 { targets } = speaks("grpc://127.0.0.1:1/p.S/M") else { panic!() };
+        let head = &targets[0].head;
+        assert_eq!((head.method, head.takes_trailers), (Method::Post, true));
+        assert_eq!(head.fields.get(Known::ContentType), Some(&b"application/grpc"[..]));
+    }
+
+    #[test]
+    fn a_handshake_asks_for_a_websocket() {
+        let Speaks::WebSocket { prepared } = speaks("ws://127.0.0.1:1/x") else { panic!() };
+        let head = String::from_utf8(prepared.before_key.to_vec()).unwrap();
+        assert!(head.starts_with("GET /x HTTP/1.1\r\n"), "{head}");
+        assert!(head.contains("\r\nupgrade: websocket\r\n"), "{head}");
+    }
 }

@@ -19,7 +19,7 @@ use super::result::{
     Counts, ErrorKind, Interval, Latencies, Load, Mode, Ramp, RunResult, Target, VERSION, thin,
 };
 use super::schedule::Arrivals;
-use super::setup::{Control, Setup};
+use super::setup::{Control, Pace, Setup};
 use super::slo::{Check, Purpose, Unit};
 use crate::ring::uring::{RingOptions, Uring};
 use crate::runtime::clock::{now, unix_time};
@@ -31,7 +31,7 @@ const INTERVALS_MAX: usize = 1800;
 const START_AFTER: Duration = Duration::from_millis(20);
 /// How often whoever watches is told where the run is, if nothing else is to be told.
 const LOOK: Duration = Duration::from_millis(100);
-/// What a thread writes on its stack is little; what the loop needs is on the heap.
+/// Receive buffers of a thread's ring: connections share them, and give them back each turn.
 const RECEIVE_BUFFERS: u16 = 512;
 
 /// Stops a run from elsewhere: what was measured up to then is its result.
@@ -117,7 +117,7 @@ pub fn run(
         }
     }
     drop(sender);
-    let mut run = Run::new(options, Arc::clone(&setup));
+    let mut run = Run::new(Arc::clone(&setup));
     run.collect(&reports, stopper, &mut watch);
     for thread in threads {
         if thread.join().is_err() {
@@ -181,21 +181,21 @@ struct Run {
     /// Slices of which other threads have to give theirs, and how many have.
     open: BTreeMap<u64, (Slice, usize)>,
     intervals: Vec<Interval>,
-    /// How many slices one interval has: more, where there would be too many.
+    /// Threads that are ready.
     ready: usize,
     ended: Vec<Ended>,
     error: Option<String>,
     start: Option<Instant>,
     /// When the measurement began, since 1970-01-01 UTC.
     began: Duration,
-    cpu_before: f64,
-    cpu_after: f64,
+    /// CPU seconds of this process at the beginning and the end of the measurement.
+    cpu_before: Option<f64>,
+    cpu_after: Option<f64>,
     finished: Option<Instant>,
-    arrivals: Option<Arrivals>,
 }
 
 impl Run {
-    fn new(options: &LoadOptions, setup: Arc<Setup>) -> Self {
+    fn new(setup: Arc<Setup>) -> Self {
         Self {
             setup,
             whole: Slice::new(0),
@@ -206,10 +206,9 @@ impl Run {
             error: None,
             start: None,
             began: unix_time(),
-            cpu_before: 0.0,
-            cpu_after: 0.0,
+            cpu_before: None,
+            cpu_after: None,
             finished: None,
-            arrivals: options.arrivals,
         }
     }
 
@@ -247,23 +246,21 @@ impl Run {
         self.ended.resize_with(self.setup.threads.max(self.ended.len()), Ended::default);
         self.settle();
         self.finished.get_or_insert_with(now);
-        if self.cpu_after == 0.0 {
-            self.cpu_after = cpu_seconds();
-        }
+        self.cpu_after.get_or_insert_with(cpu_seconds);
     }
 
     /// Looks at the clock for what is measured beside requests.
     fn note_time(&mut self) {
         let Some(start) = self.start else { return };
         let (from, now) = (start + self.setup.warm_up, now());
-        if self.cpu_before == 0.0 && now >= from {
-            self.cpu_before = cpu_seconds();
+        if self.cpu_before.is_none() && now >= from {
+            self.cpu_before = Some(cpu_seconds());
             self.began = unix_time();
         }
-        let is_over = self.setup.duration.is_some_and(|time| now >= from + time);
+        let is_over = self.setup.end(start).is_some_and(|end| now >= end);
         let has_ended = self.ended.len() >= self.setup.threads;
-        if self.cpu_after == 0.0 && (is_over || has_ended) {
-            self.cpu_after = cpu_seconds();
+        if self.cpu_after.is_none() && (is_over || has_ended) {
+            self.cpu_after = Some(cpu_seconds());
             self.finished = Some(now);
         }
     }
@@ -334,7 +331,10 @@ impl Run {
             sent: slice.tally.sent,
             completed: slice.tally.completed,
             errors: slice.tally.errors,
-            wanted_rate: self.arrivals.map(|arrivals| arrivals.rate_at(middle)),
+            wanted_rate: match self.setup.pace {
+                Pace::Open(arrivals) => Some(arrivals.rate_at(middle)),
+                Pace::Closed { .. } => None,
+            },
             bytes_received: slice.tally.bytes_received,
             histogram: slice.total.pack(),
             lateness_p99_us: (slice.lateness.count() > 0).then(|| slice.lateness.quantile_us(0.99)),
@@ -366,6 +366,8 @@ impl Run {
             count: failures.count,
             example: failures.example.clone(),
         });
+        // Of a run that ended before it was measured, all of it.
+        let generator_cpu = self.cpu_after.unwrap_or(0.0) - self.cpu_before.unwrap_or(0.0);
         let mut notes = Vec::new();
         if completed == 0 {
             notes.push("Nothing was answered as it should be.".to_owned());
@@ -406,7 +408,7 @@ impl Run {
                 first_byte: self.whole.first_byte.pack(),
                 lateness: self.whole.lateness.pack(),
             },
-            generator_cpu: (self.cpu_after - self.cpu_before).max(0.0),
+            generator_cpu: generator_cpu.max(0.0),
             server: None,
             knee: None,
             search: None,

@@ -6,6 +6,8 @@
 
 use std::time::Duration;
 
+use crate::service::cluster::random::next_random;
+
 /// Nanoseconds in a second.
 const SECOND: f64 = 1e9;
 
@@ -176,15 +178,6 @@ fn ramp_time(number: f64, (from, to): (f64, f64), over: f64) -> f64 {
 fn nanos(value: f64) -> Duration {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "not negative")]
     Duration::from_nanos(value.max(0.0) as u64)
-}
-
-/// The next number of a sequence (splitmix64).
-pub(crate) const fn next_random(state: &mut u64) -> u64 {
-    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-    let mut mixed = *state;
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-    mixed ^ (mixed >> 31)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::schedule::{Arrivals, next_random};
+use super::schedule::Arrivals;
 use super::wire::Wire;
 use super::wire::frame::Frames;
 use super::wire::http1::{self, Http1};
@@ -16,6 +16,7 @@ use super::wire::websocket::{self, WebSocket};
 use crate::client::Tls;
 use crate::mem::Text;
 use crate::ring::SocketAddress;
+use crate::service::cluster::random::next_random;
 
 /// What is spoken on each connection.
 #[derive(Debug, Clone)]
@@ -94,6 +95,11 @@ impl Setup {
     /// Whether sockets are those of UDP.
     pub(super) const fn is_datagram(&self) -> bool {
         matches!(self.speaks, Speaks::Datagrams { .. })
+    }
+
+    /// When it is measured no more, of a run that began then.
+    pub(super) fn end(&self, start: Instant) -> Option<Instant> {
+        self.duration.map(|time| start + self.warm_up + time)
     }
 
     /// The share of thread `place` of a number.

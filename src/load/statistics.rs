@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::histogram::LatencyHistogram;
 use super::result::real;
+use crate::service::cluster::random;
 
 /// How sure an interval is.
 pub const CONFIDENCE: f64 = 0.95;
@@ -28,36 +29,20 @@ const FREEDOM_MAX: f64 = 1_000.0;
 /// Steps of the integration of Student's distribution.
 const STEPS: u32 = 4_000;
 
-/// A small generator of numbers that depend on nothing but its seed (xorshift64*).
+/// Numbers that depend on nothing but their seed.
 #[derive(Debug, Clone)]
-pub struct Random(u64);
+pub struct Random(random::Random);
 
 impl Random {
     /// Seeds that follow each other give numbers that do not.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
-        let mixed = seed.wrapping_add(0x9e37_79b9_7f4a_7c15).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        Self((mixed ^ (mixed >> 31)) | 1)
-    }
-
-    const fn bits(&mut self) -> u32 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        let [.., a, b, c, d] =
-            self.0.wrapping_mul(0x2545_f491_4f6c_dd1d).swap_bytes().to_be_bytes();
-        u32::from_le_bytes([a, b, c, d])
+        Self(random::Random::new(seed))
     }
 
     /// From 0 to below 1.
     pub fn unit(&mut self) -> f64 {
-        f64::from(self.bits()) / (f64::from(u32::MAX) + 1.0)
-    }
-
-    /// Below a bound that is not 0.
-    fn below(&mut self, bound: usize) -> usize {
-        let bound = u64::try_from(bound).unwrap_or(u64::MAX);
-        usize::try_from((u64::from(self.bits()) * bound) >> 32).unwrap_or(0)
+        self.0.unit()
     }
 
     /// Normally distributed, with mean 0 and deviation 1.
@@ -202,7 +187,7 @@ impl Sample {
         self.pieces.len()
     }
 
-    /// Whether there is none.
+    /// Whether it is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.pieces.is_empty()
@@ -273,7 +258,7 @@ impl Sample {
         for _ in 0..resamples {
             weights.fill(0);
             for _ in 0..self.pieces.len() {
-                let chosen = random.below(self.pieces.len());
+                let chosen = random.0.below(self.pieces.len());
                 weights[chosen] += 1;
             }
             for ((spread, measure), known) in spreads.iter_mut().zip(Measure::ALL).zip(known) {

@@ -65,7 +65,7 @@ pub struct LoadUrl {
     text: String,
 }
 
-/// A text that is none.
+/// A text that is not a URL to load.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct LoadUrlError(String);
@@ -85,12 +85,9 @@ impl FromStr for LoadUrl {
         let text = text.to_owned();
         if scheme.has_path() {
             let http = if is_secure { "https" } else { "http" };
-            let http: HttpUrl = format!("{http}://{rest}").parse().map_err(|error| {
-                let ClientError::Url { reason, .. } = error else {
-                    return LoadUrlError(error.to_string());
-                };
-                LoadUrlError(reason)
-            })?;
+            let http: HttpUrl = format!("{http}://{rest}")
+                .parse()
+                .map_err(|error: ClientError| LoadUrlError(error.into_url_reason()))?;
             let target = http.target().clone();
             return Ok(Self { scheme, is_secure, target, http: Some(http), text });
         }

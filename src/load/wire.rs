@@ -60,7 +60,7 @@ pub(super) trait Wire: std::fmt::Debug {
         out: &mut Writer<'_>,
     ) -> Option<WireEvent>;
 
-    /// Nobody waits for this request any more. False: the connection is of no more use.
+    /// The request is given up. False: the connection cannot be used any more.
     fn give_up(&mut self, _number: RequestNumber, _memory: &mut WireMemory) -> bool {
         false
     }
@@ -111,6 +111,12 @@ impl End {
             ),
             Self::Reset => (Failure::Reset, "the server reset the connection".into()),
         }
+    }
+
+    /// What that is to the connection.
+    fn broken(self) -> WireEvent {
+        let (failure, reason) = self.failure();
+        WireEvent::Broken(failure, reason)
     }
 }
 

@@ -5,10 +5,11 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::load::{LoadArgs, run_once, stop_at_signals};
+use super::compare::write_page;
+use super::load::{LoadArgs, failed, run_once, stop_at_signals};
 use crate::cli::connect::{Failure, status};
 use crate::cli::print;
-use crate::load::compare::{Side, compare, render_html, render_text};
+use crate::load::compare::{Side, compare, render_text};
 use crate::load::report::OutputFile;
 use crate::load::run::Stopper;
 
@@ -46,10 +47,6 @@ pub(super) fn run(args: &AbArgs) -> ExitCode {
     }
 }
 
-fn failed(error: impl std::fmt::Display) -> Failure {
-    Failure::Failed(error.to_string())
-}
-
 fn compared(args: &AbArgs) -> Result<String, Failure> {
     let [first, second] = args.load.two_urls()?;
     let page = args.load.html_path();
@@ -77,11 +74,6 @@ fn compared(args: &AbArgs) -> Result<String, Failure> {
     let sides: Vec<Side> =
         names.into_iter().zip(runs).map(|(name, runs)| Side { name, runs }).collect();
     let found = compare(&sides).map_err(failed)?;
-    let mut is_printed = true;
-    if let Some(file) = page {
-        is_printed = !file.is_stdout();
-        let text = render_html(&found, &sides);
-        file.write(|out| out.write_all(text.as_bytes())).map_err(failed)?;
-    }
-    Ok(if is_printed { render_text(&found) } else { String::new() })
+    let shows_text = write_page(page, &found, &sides).map_err(failed)?;
+    Ok(if shows_text { render_text(&found) } else { String::new() })
 }

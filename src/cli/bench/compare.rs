@@ -6,9 +6,9 @@ use std::process::ExitCode;
 use clap::Args;
 
 use crate::cli::{fail, print};
-use crate::load::compare::{Side, compare, render_html, render_text};
+use crate::load::compare::{Comparison, Side, compare, render_html, render_text};
 use crate::load::read::read_file;
-use crate::load::report::OutputFile;
+use crate::load::report::{OutputError, OutputFile};
 
 pub(super) const AFTER_HELP: &str = "Single runs are compared by blocks of time, and need 8 \
     intervals with answers; several runs of each side as a whole, which also covers what varies \
@@ -46,18 +46,25 @@ fn compared(args: &CompareArgs) -> Result<String, String> {
     let html = html.map_err(|error| error.to_string())?;
     let sides: Vec<Side> = args.sides.iter().map(|text| side(text)).collect::<Result<_, _>>()?;
     let found = compare(&sides).map_err(|error| error.to_string())?;
-    let mut is_printed = true;
-    if let Some(file) = html {
-        is_printed = !file.is_stdout();
-        let page = render_html(&found, &sides);
-        let written = file.write(|out| out.write_all(page.as_bytes()));
-        written.map_err(|error| error.to_string())?;
-    }
+    let shows_text = write_page(html, &found, &sides).map_err(|error| error.to_string())?;
     if args.json {
         let text = serde_json::to_string_pretty(&found);
         return text.map(|text| text + "\n").map_err(|error| error.to_string());
     }
-    Ok(if is_printed { render_text(&found) } else { String::new() })
+    Ok(if shows_text { render_text(&found) } else { String::new() })
+}
+
+/// Writes the page, if there is to be one. False: it has taken standard output.
+pub(super) fn write_page(
+    page: Option<OutputFile>,
+    found: &Comparison,
+    sides: &[Side],
+) -> Result<bool, OutputError> {
+    let Some(file) = page else { return Ok(true) };
+    let shows_text = !file.is_stdout();
+    let text = render_html(found, sides);
+    file.write(|out| out.write_all(text.as_bytes()))?;
+    Ok(shows_text)
 }
 
 /// The files of a side. A file whose name has a comma is taken as it is.

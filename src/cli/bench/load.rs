@@ -63,7 +63,7 @@ pub(super) fn run(args: &LoadArgs) -> ExitCode {
     }
 }
 
-fn failed(error: impl std::fmt::Display) -> Failure {
+pub(super) fn failed(error: impl std::fmt::Display) -> Failure {
     Failure::Failed(error.to_string())
 }
 

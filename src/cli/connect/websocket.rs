@@ -57,9 +57,7 @@ pub(super) struct WebSocketArgs {
 }
 
 fn proxy(text: &str) -> Result<ProxyUrl, String> {
-    text.parse().map_err(|error: ClientError| {
-        if let ClientError::Url { reason, .. } = error { reason } else { error.to_string() }
-    })
+    text.parse().map_err(ClientError::into_url_reason)
 }
 
 impl WebSocketArgs {

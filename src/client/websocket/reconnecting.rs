@@ -132,7 +132,7 @@ impl Reconnecting {
     }
 
     /// Waits for the next event from the server, or until a descriptor is readable: see
-    /// [`WebSocket::receive_or_input`]. It is not watched while there is no connection.
+    /// [`WebSocket::receive_or_input`]. It is not watched while disconnected.
     ///
     /// # Errors
     /// As of [`Reconnecting::receive`].

@@ -140,9 +140,8 @@ fn with_user(scheme: &str, rest: &str) -> Result<(HttpUrl, Option<String>), Stri
         Some((user, authority)) => (Some(user), authority),
         None => (None, authority),
     };
-    let url = format!("{scheme}://{authority}{behind}").parse().map_err(|error: ClientError| {
-        if let ClientError::Url { reason, .. } = error { reason } else { error.to_string() }
-    })?;
+    let url = format!("{scheme}://{authority}{behind}");
+    let url = url.parse().map_err(ClientError::into_url_reason)?;
     let Some(user) = user else { return Ok((url, None)) };
     let (user, password) = user.split_once(':').unwrap_or((user, ""));
     let decoded = |part| percent_decoded(part).ok_or("user and password have a wrong % escape");

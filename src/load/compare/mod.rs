@@ -54,7 +54,7 @@ pub enum Verdict {
     Better,
     /// Worse than the base, beyond chance.
     Worse,
-    /// The interval holds 1. That is no proof that there is no difference.
+    /// The interval contains 1: a difference was not shown, but may exist.
     NotShown,
     /// Too little was measured.
     Unknown,

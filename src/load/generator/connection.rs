@@ -28,14 +28,11 @@ pub(super) struct Request {
     pub(super) number: RequestNumber,
     /// When it was to be sent.
     pub(super) due: Instant,
-    /// When it could be: from then on a connection was free for it.
-    pub(super) could: Instant,
-    /// When it was.
+    /// When it could be, in an open loop: from then on a connection was free for it. `None` where a
+    /// connection is made for it.
+    pub(super) could: Option<Instant>,
+    /// When it was; while it waits for its connection, when that was begun.
     pub(super) sent: Instant,
-    /// It is one of an open loop: the two may differ.
-    pub(super) is_open: bool,
-    /// A connection is made for it.
-    pub(super) waits_for_connection: bool,
 }
 
 /// How far a connection is.

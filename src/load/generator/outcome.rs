@@ -84,7 +84,7 @@ impl<D: Driver> Generator<D> {
                 self.slice.total.record(waited);
             }
         }
-        // What nobody has asked for is a fault also where nothing was asked.
+        // Unexpected bytes are an error even if no request was pending.
         let is_fault = matches!(failure, Failure::Protocol | Failure::Answer);
         if is_idle && (is_new || is_fault) {
             self.slice.fail(failure, || reason.to_owned());

@@ -31,7 +31,7 @@ impl<D: Driver> Generator<D> {
             }
             Stage::Running(start) => {
                 self.hand_over(now);
-                let end = self.setup.duration.map(|time| start + self.setup.warm_up + time);
+                let end = self.setup.end(start);
                 let is_late = end.is_some_and(|end| end <= now);
                 // Without a connection, a number of requests would never be reached.
                 let idle = now.saturating_duration_since(self.progressed.max(start));
@@ -46,9 +46,8 @@ impl<D: Driver> Generator<D> {
                 false
             }
             Stage::Draining(until) => {
-                self.in_flight == 0 || until <= now || {
-                    self.control.is_stopped() && until > now + SWEEP
-                }
+                let is_impatient = self.control.is_stopped() && until > now + SWEEP;
+                self.in_flight == 0 || until <= now || is_impatient
             }
         }
     }
@@ -126,8 +125,8 @@ impl<D: Driver> Generator<D> {
                     let until = due.checked_sub(self.setup.spin).unwrap_or(due);
                     at = at.min(until.max(now));
                 }
-                if let Some(time) = self.setup.duration {
-                    at = at.min(start + self.setup.warm_up + time);
+                if let Some(end) = self.setup.end(start) {
+                    at = at.min(end);
                 }
             }
             Stage::Connecting | Stage::Draining(_) => {}

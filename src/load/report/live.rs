@@ -85,7 +85,7 @@ impl Live<'_> {
         line
     }
 
-    /// The line where there is no terminal: all of it, in plain ASCII.
+    /// The whole line in plain ASCII, for output that is not a terminal.
     #[must_use]
     pub fn plain(&self) -> String {
         self.parts().join("  ")

@@ -57,7 +57,7 @@ fn duration(seconds: f64) -> Duration {
     Duration::try_from_secs_f64(seconds).unwrap_or_default()
 }
 
-/// When the measurement began; none if its date is none, or before 1970.
+/// When the measurement began; `None` if the date is invalid or before 1970.
 fn began(result: &RunResult) -> Option<SystemTime> {
     let text = result.began.as_str();
     let date = prost_types::Timestamp::from_str(text).ok().filter(|_| text.len() <= 64)?;

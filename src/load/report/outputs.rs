@@ -179,7 +179,7 @@ impl OutputFile {
             }
             Ok(_) | Err(_) => {
                 let partial = Partial::create(&target).map_err(|error| failed("opening", error))?;
-                // It is removed if there is no room.
+                // Dropping it removes the file if the disk is full.
                 (&partial.file)
                     .write_all(&vec![b' '; RESERVE])
                     .map_err(|error| failed("keeping 1 MiB on its disk", error))?;

@@ -242,7 +242,7 @@ pub(crate) mod checks {
         assert_eq!(open, Vec::<&str>::new());
     }
 
-    /// Fails if something would be loaded or run, or is no number.
+    /// Fails if the page loads or runs something, or shows NaN or infinity.
     pub(crate) fn assert_self_contained(page: &str) {
         for bad in ["<script", "src=", "@import", "url(", "<img", "onerror=\"", "javascript:"] {
             assert!(!page.contains(bad), "{bad}");

@@ -112,7 +112,6 @@ impl Wire for Frames {
         }
         let end = self.end.filter(|_| !self.is_over)?;
         self.is_over = true;
-        let (failure, reason) = end.failure();
-        Some(WireEvent::Broken(failure, reason))
+        Some(end.broken())
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::raw::write_text;
-use super::{Answered, End, RequestNumber, Wire, WireEvent, WireMemory, answered};
+use super::{End, RequestNumber, Wire, WireEvent, WireMemory, answered};
 use crate::load::recorder::Failure;
 use crate::mem::{Buf, Text};
 use crate::proto::http::Method;
@@ -111,11 +111,13 @@ impl Wire for Http1 {
             }
             State::Idle if !self.machine.is_ready() => {
                 self.state = State::Over;
-                let (failure, reason) = match self.end {
-                    Some(end) => end.failure(),
-                    None => (Failure::Protocol, "bytes came that nobody had asked for".to_owned()),
-                };
-                return Some(WireEvent::Broken(failure, reason));
+                return Some(match self.end {
+                    Some(end) => end.broken(),
+                    None => {
+                        let reason = "bytes came that nobody had asked for".to_owned();
+                        WireEvent::Broken(Failure::Protocol, reason)
+                    }
+                });
             }
             State::Ending => {
                 self.state = State::Over;
@@ -142,16 +144,10 @@ impl Wire for Http1 {
                 Ok(Some(ClientEvent::End(_))) => {
                     let goes_on = self.machine.is_reusable() && !self.is_single;
                     self.state = if goes_on { State::Idle } else { State::Ending };
-                    return Some(WireEvent::Done(number, self.answered()));
+                    return Some(WireEvent::Done(number, answered(self.status)));
                 }
                 Err(error) => return Some(self.broken(error)),
             }
         }
-    }
-}
-
-impl Http1 {
-    fn answered(&self) -> Answered {
-        answered(self.status)
     }
 }

@@ -81,8 +81,7 @@ impl Wire for RawStream {
                 self.unread = 0;
                 return Some(WireEvent::Broken(Failure::Answer, reason));
             }
-            let (failure, reason) = self.end?.failure();
-            return Some(WireEvent::Broken(failure, reason));
+            return self.end.map(End::broken);
         };
         if self.unread > 0 && self.got == 0 {
             let count = self.unread.min(self.answer);
@@ -96,8 +95,7 @@ impl Wire for RawStream {
             self.waiting.pop_front();
             return Some(WireEvent::Done(first, Answered::default()));
         }
-        let (failure, reason) = self.end?.failure();
-        Some(WireEvent::Broken(failure, reason))
+        self.end.map(End::broken)
     }
 }
 

@@ -5,13 +5,13 @@ use std::time::Instant;
 
 use super::{Answered, End, RequestNumber, Wire, WireEvent, WireMemory};
 use crate::load::recorder::Failure;
-use crate::load::schedule::next_random;
 use crate::mem::{Buf, Text};
 use crate::proto::http::{Method, ResponseHead};
 use crate::proto::http1::{HeadLimits, Output, ResponseReader};
 use crate::proto::websocket::{
     CloseCode, Closing, Endpoint, Item, Limits, Opcode, Role, handshake, write,
 };
+use crate::service::cluster::random::next_random;
 use crate::session::Writer;
 
 /// Bytes of a message that is taken, at most.
@@ -213,7 +213,6 @@ impl Wire for WebSocket {
         }
         let end = self.end.filter(|_| !matches!(self.state, State::Over))?;
         self.state = State::Over;
-        let (failure, reason) = end.failure();
-        Some(WireEvent::Broken(failure, reason))
+        Some(end.broken())
     }
 }

@@ -72,6 +72,13 @@ impl MessageHead {
     }
 }
 
+/// A message as it is sent, without compression.
+#[must_use]
+pub fn framed(message: &[u8]) -> Vec<u8> {
+    let len = u32::try_from(message.len()).unwrap_or(u32::MAX);
+    [&MessageHead { is_compressed: false, len }.write(), message].concat()
+}
+
 /// Takes messages out of a body that comes in parts.
 ///
 /// Its memory is what has come of one message, whatever length that claims.

@@ -6,13 +6,11 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::CheckError;
 use super::http2::{Question, Reply, ask};
 use super::wire::Wire;
+use crate::proto::grpc as messages;
 use crate::proto::http::{Known, Method, RequestHead};
 use crate::service::grpc::{self, Code};
 
 const PATH: &str = "/grpc.health.v1.Health/Check";
-/// Bytes before each message: whether it is compressed, and its length.
-const PREFIX: usize = 5;
-
 /// `grpc.health.v1.HealthCheckRequest`.
 #[derive(Clone, PartialEq, Message)]
 struct HealthCheckRequest {
@@ -45,9 +43,7 @@ where
 }
 
 fn framed(message: &HealthCheckRequest) -> Vec<u8> {
-    let message = message.encode_to_vec();
-    let len = u32::try_from(message.len()).unwrap_or(u32::MAX);
-    [&[0][..], &len.to_be_bytes(), &message].concat()
+    messages::framed(&message.encode_to_vec())
 }
 
 /// Whether that is the answer of a server that serves.
@@ -59,7 +55,7 @@ fn judge(reply: &Reply) -> Result<(), CheckError> {
         Some(code) => return Err(CheckError::Call(code)),
         None => return Err(CheckError::Call(Code::of_status(head.status))),
     }
-    let message = reply.body.get(PREFIX..).unwrap_or_default();
+    let message = reply.body.get(messages::HEAD_LEN..).unwrap_or_default();
     let status = HealthCheckResponse::decode(message).map_or(-1, |response| response.status);
     match status {
         1 => Ok(()),

@@ -44,7 +44,7 @@ mod options;
 mod order;
 pub mod pool;
 mod pools;
-mod random;
+pub(crate) mod random;
 mod server;
 pub mod servers;
 mod turns;

@@ -35,20 +35,20 @@ impl Hasher for MixingHasher {
 
 /// A small generator (xorshift64*).
 #[derive(Debug, Clone)]
-pub(super) struct Random {
+pub(crate) struct Random {
     state: u64,
 }
 
 impl Random {
     /// Numbers that depend on nothing but `seed`.
-    pub(super) const fn new(seed: u64) -> Self {
+    pub(crate) const fn new(seed: u64) -> Self {
         // Seeds that follow each other, as those of workers do, shall not give numbers that do; and
         // a state of 0 would give nothing but 0.
         Self { state: mix(seed.wrapping_add(0x9e37_79b9_7f4a_7c15)) | 1 }
     }
 
     /// The next 64 bits.
-    pub(super) const fn bits(&mut self) -> u64 {
+    pub(crate) const fn bits(&mut self) -> u64 {
         self.state ^= self.state >> 12;
         self.state ^= self.state << 25;
         self.state ^= self.state >> 27;
@@ -56,15 +56,21 @@ impl Random {
     }
 
     /// A number below `bound`; 0 when that is 0.
-    pub(super) fn below(&mut self, bound: usize) -> usize {
+    pub(crate) fn below(&mut self, bound: usize) -> usize {
         usize::try_from(self.bits() % (bound.max(1) as u64)).unwrap_or(0)
     }
 
     /// A number from 0 up to, not including, 1.
-    pub(super) fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         let upper = u32::try_from(self.bits() >> 32).unwrap_or(0);
         f64::from(upper) / (f64::from(u32::MAX) + 1.0)
     }
+}
+
+/// The next number of a sequence (`SplitMix64`): any state begins one.
+pub(crate) const fn next_random(state: &mut u64) -> u64 {
+    *state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    mix(*state)
 }
 
 /// Spreads what differs in a few bits over all of them (the last step of `SplitMix64`).

@@ -11,9 +11,9 @@ use super::Screen;
 use crate::cli::connect::tls::TlsArgs;
 use crate::cli::connect::{Failure, call_messages, header, period};
 use crate::client::HttpProtocol;
-use crate::load::options::LoadOptions;
+use crate::load::options::{LoadOptions, random_bytes};
 use crate::load::report::Paths;
-use crate::load::schedule::{Arrivals, next_random};
+use crate::load::schedule::Arrivals;
 use crate::load::server_cost::CostSource;
 use crate::load::slo::{Expression, parse};
 use crate::load::target::{LoadUrl, Scheme};
@@ -427,9 +427,7 @@ impl LoadArgs {
             return read("--body-file", path).map(Some);
         }
         if let Some(size) = self.body_random {
-            let mut random = self.seed;
-            let bytes = (0..size.div_ceil(8)).flat_map(|_| next_random(&mut random).to_le_bytes());
-            return Ok(Some(bytes.take(size).collect()));
+            return Ok(Some(random_bytes(self.seed, size)));
         }
         Ok(self.body.clone().map(String::into_bytes))
     }
