@@ -14,6 +14,8 @@ mod admin;
 mod against_running;
 #[path = "e2e/bench.rs"]
 mod bench;
+#[path = "e2e/bench_agents.rs"]
+mod bench_agents;
 #[path = "e2e/cli.rs"]
 mod cli;
 #[path = "e2e/client.rs"]

@@ -1,6 +1,7 @@
 //! `ringway bench`: load, and what is made of its results.
 
 mod ab;
+mod agent;
 mod compare;
 mod load;
 
@@ -21,6 +22,9 @@ pub(super) struct BenchArgs {
 
 #[derive(Debug, Subcommand)]
 enum BenchCommand {
+    /// Run loads for another machine
+    #[command(after_help = agent::AFTER_HELP)]
+    Agent(agent::AgentArgs),
     /// Load two servers in turn, and say what differs
     #[command(after_help = ab::AFTER_HELP)]
     Ab(Box<ab::AbArgs>),
@@ -32,6 +36,7 @@ enum BenchCommand {
 /// Runs the verb.
 pub(super) fn run(args: &BenchArgs) -> ExitCode {
     match &args.command {
+        Some(BenchCommand::Agent(args)) => agent::run(args),
         Some(BenchCommand::Ab(args)) => ab::run(args),
         Some(BenchCommand::Compare(args)) => compare::run(args),
         None => load::run(&args.load),

@@ -17,4 +17,12 @@ pub enum LoadError {
     /// A thread cannot be made, or has failed.
     #[error("{0}")]
     Thread(String),
+    /// An agent cannot be reached, refused its part, or was lost.
+    #[error("the agent {agent}: {reason}")]
+    Agent {
+        /// Where it listens.
+        agent: String,
+        /// What happened.
+        reason: String,
+    },
 }

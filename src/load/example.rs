@@ -214,6 +214,7 @@ impl Example {
             latency,
             intervals,
             generator_cpu: seconds * 0.4,
+            agents: Vec::new(),
             server: Some(ServerCost {
                 source: "process 4711".to_owned(),
                 cpu_seconds: Some(cpu(seconds).1),

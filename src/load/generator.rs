@@ -19,7 +19,9 @@ use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use self::connection::{Connection, Phase, Request};
+use super::LoadError;
 use super::recorder::Slice;
+use super::result::AgentResult;
 use super::schedule::Schedule;
 use super::setup::{Control, Pace, Setup};
 use super::wire::{End, RequestNumber, WireEvent, WireMemory};
@@ -44,6 +46,10 @@ pub(super) enum Report {
     Slice(Box<Slice>),
     /// The thread has ended.
     Ended(Ended),
+    /// An agent has ended, and all its threads: what it says of itself.
+    Agent(Box<AgentResult>),
+    /// An agent is lost.
+    Lost(LoadError),
 }
 
 /// What is left to be told when a thread has ended.

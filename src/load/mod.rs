@@ -6,6 +6,8 @@
 //! | [`schedule`] | when requests are due |
 //! | `setup`, `generator`, `wire` | what threads share; one thread; what a connection speaks |
 //! | `recorder`, [`run`] | what a thread measures; all of them, and the sum |
+//! | `threads`, `meter` | the threads of this machine; the CPU time that they take |
+//! | [`agents`] | a load that several machines run together |
 //! | [`histogram`] | latencies: one histogram while it is recorded, and packed as results keep it |
 //! | [`result`] | the result of a run, as `--json` writes it |
 //! | [`read`] | results read from files, with limits, as the files are not trusted |
@@ -16,6 +18,7 @@
 //! | [`statistics`] | intervals of ratios, by resampling runs or blocks of time |
 //! | [`compare`] | the verdict between two or more results |
 
+pub mod agents;
 pub mod compare;
 pub mod environment;
 mod error;
@@ -24,6 +27,7 @@ pub(crate) mod example;
 mod generator;
 pub mod histogram;
 pub mod knee;
+mod meter;
 pub mod options;
 pub mod read;
 mod recorder;
@@ -37,6 +41,7 @@ mod setup;
 pub mod slo;
 pub mod statistics;
 pub mod target;
+mod threads;
 pub mod warnings;
 mod wire;
 

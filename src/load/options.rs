@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::LoadError;
+use super::agents::Agents;
 use super::schedule::Arrivals;
 use super::setup::{Pace, Setup, Speaks, Weights};
 use super::target::{LoadUrl, Scheme};
@@ -34,7 +35,7 @@ pub struct LoadOptions {
     pub connections: usize,
     /// Requests at a time on each of them.
     pub streams: usize,
-    /// Threads, each with a loop and its part of the connections.
+    /// Threads of a machine, each with a loop and its part of the connections.
     pub threads: usize,
     /// When requests are due. `None`: a closed loop.
     pub arrivals: Option<Arrivals>,
@@ -76,6 +77,8 @@ pub struct LoadOptions {
     pub interval: Duration,
     /// What random numbers begin with.
     pub seed: u64,
+    /// Machines that run the load in place of this one, each with so many threads.
+    pub agents: Option<Agents>,
 }
 
 impl LoadOptions {
@@ -107,7 +110,14 @@ impl LoadOptions {
             messages: Vec::new(),
             interval: Duration::from_secs(1),
             seed: 0x5eed,
+            agents: None,
         }
+    }
+
+    /// Threads of all machines that run it.
+    #[must_use]
+    pub fn all_threads(&self) -> usize {
+        self.threads * self.agents.as_ref().map_or(1, |agents| agents.targets.len())
     }
 
     /// What the URLs have in common.

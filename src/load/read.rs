@@ -156,6 +156,7 @@ fn check(result: &RunResult) -> Result<(), String> {
         result.statuses.len(),
         result.verdict.len(),
         result.notes.len(),
+        result.agents.len(),
         result.server.as_ref().map_or(0, |server| server.samples.len()),
         result.search.as_ref().map_or(0, |search| search.steps.len()),
     ];
@@ -171,6 +172,10 @@ fn check(result: &RunResult) -> Result<(), String> {
         within("load.ramp.from", ramp.from, NUMBER_MAX)?;
         within("load.ramp.to", ramp.to, NUMBER_MAX)?;
         within("load.ramp.seconds", ramp.seconds, SECONDS_MAX)?;
+    }
+    for agent in &result.agents {
+        within("agents.cpu_seconds", agent.cpu_seconds, NUMBER_MAX)?;
+        within("agents.round_trip_us", agent.round_trip_us, NUMBER_MAX)?;
     }
     for target in &result.targets {
         within("targets.weight", target.weight, NUMBER_MAX)?;

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::histogram::LatencyHistogram;
 
 /// Bytes of an example of an error that are kept.
-const EXAMPLE_MAX: usize = 300;
+pub(super) const EXAMPLE_MAX: usize = 300;
 
 /// Why a request, or a connection, failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,6 +34,25 @@ pub(super) enum Failure {
 }
 
 impl Failure {
+    const ALL: [Self; 10] = [
+        Self::Connect,
+        Self::ConnectTimeout,
+        Self::Tls,
+        Self::Closed,
+        Self::Reset,
+        Self::Timeout,
+        Self::Protocol,
+        Self::Status,
+        Self::Answer,
+        Self::Resources,
+    ];
+
+    /// The one of that name.
+    #[must_use]
+    pub(super) fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|failure| failure.name() == name)
+    }
+
     /// Its name in reports.
     #[must_use]
     pub(super) const fn name(self) -> &'static str {

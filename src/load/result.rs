@@ -8,6 +8,7 @@ use std::io;
 
 use serde::{Deserialize, Serialize};
 
+use super::LoadError;
 use super::environment::Environment;
 use super::histogram::Packed;
 use super::slo::Check;
@@ -53,6 +54,9 @@ pub struct RunResult {
     /// CPU seconds of the generator, in the measurement.
     #[serde(with = "finite")]
     pub generator_cpu: f64,
+    /// The machines that ran the load, if that was not this one.
+    #[serde(default)]
+    pub agents: Vec<AgentResult>,
     /// What the run cost the server, if that is known.
     pub server: Option<ServerCost>,
     /// Of a ramp: where the server no longer kept up.
@@ -63,6 +67,24 @@ pub struct RunResult {
     pub verdict: Vec<Check>,
     /// What else is to be known.
     pub notes: Vec<String>,
+}
+
+/// One machine of a load that several ran.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AgentResult {
+    /// Where it listens.
+    pub address: String,
+    /// Its threads.
+    pub threads: u32,
+    /// CPU seconds of it, in the measurement.
+    #[serde(with = "finite")]
+    pub cpu_seconds: f64,
+    /// The shortest round trip to it, in microseconds: the start of its requests is exact to half
+    /// of that.
+    #[serde(with = "finite")]
+    pub round_trip_us: f64,
+    /// The machine.
+    pub environment: Environment,
 }
 
 /// What requests were sent to.
@@ -169,6 +191,13 @@ pub struct ErrorKind {
     pub count: u64,
     /// The first one in words. May be the server's.
     pub example: String,
+}
+
+impl ErrorKind {
+    /// An agent that was lost.
+    pub(super) fn of_agent(error: &LoadError) -> Self {
+        Self { kind: "agent".to_owned(), count: 1, example: error.to_string() }
+    }
 }
 
 /// Histograms of the measurement.

@@ -7,21 +7,22 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use nix::sys::resource::{UsageWho, getrusage};
-
 use super::LoadError;
+use super::agents::remote;
 use super::environment::Environment;
-use super::generator::{Ended, Generator, Report};
+use super::generator::{Ended, Report};
 use super::histogram::LatencyHistogram;
+use super::meter::Meter;
 use super::options::LoadOptions;
 use super::recorder::{Slice, Tally};
 use super::result::{
-    Counts, ErrorKind, Interval, Latencies, Load, Mode, Ramp, RunResult, Target, VERSION, thin,
+    AgentResult, Counts, ErrorKind, Interval, Latencies, Load, Mode, Ramp, RunResult, Target,
+    VERSION, thin,
 };
 use super::schedule::Arrivals;
-use super::setup::{Control, Pace, Setup};
+use super::setup::Control;
 use super::slo::{Check, Purpose, Unit};
-use crate::ring::uring::{RingOptions, Uring};
+use super::threads;
 use crate::runtime::clock::{now, unix_time};
 use crate::service::date::Rfc3339;
 
@@ -31,8 +32,8 @@ const INTERVALS_MAX: usize = 1800;
 const START_AFTER: Duration = Duration::from_millis(20);
 /// How often whoever watches is told where the run is, if nothing else is to be told.
 const LOOK: Duration = Duration::from_millis(100);
-/// Receive buffers of a thread's ring: connections share them, and give them back each turn.
-const RECEIVE_BUFFERS: u16 = 512;
+/// Intervals that wait for slices of other threads, at most: then the oldest has what it has.
+const OPEN_MAX: usize = 64;
 
 /// Stops a run from elsewhere: what was measured up to then is its result.
 #[derive(Debug, Clone, Default)]
@@ -83,131 +84,101 @@ pub fn run(
     stopper: &Stopper,
     mut watch: impl FnMut(&Progress<'_>),
 ) -> Result<RunResult, LoadError> {
-    let (setup, protocol) = options.setup()?;
-    let setup = Arc::new(setup);
     let (sender, reports) = channel();
-    let mut threads = Vec::new();
-    for place in 0..setup.threads {
-        let (setup, control) = (Arc::clone(&setup), Arc::clone(&stopper.0));
-        let sender = sender.clone();
-        let (told, is_made) = channel();
-        let thread = std::thread::Builder::new().name(format!("load-{place}"));
-        let thread = thread.spawn(move || {
-            precise_timers();
-            let made = Uring::new(&ring_options(&setup));
-            // A driver belongs to the thread that made it.
-            match made {
-                Ok(driver) => {
-                    let _told = told.send(Ok(()));
-                    Generator::new(driver, place, setup, control, sender).run();
-                }
-                Err(error) => {
-                    let _told = told.send(Err(error.to_string()));
-                }
-            }
-        });
-        threads.push(thread.map_err(|error| LoadError::Thread(error.to_string()))?);
-        match is_made.recv() {
-            Ok(Ok(())) => {}
-            Ok(Err(reason)) => return Err(abandon(stopper, threads, LoadError::Ring(reason))),
-            Err(_) => {
-                let error = LoadError::Thread("a thread ended at once".to_owned());
-                return Err(abandon(stopper, threads, error));
-            }
+    let control = &stopper.0;
+    let started = match &options.agents {
+        None => {
+            let (setup, protocol) = options.setup()?;
+            let setup = Arc::new(setup);
+            let threads = threads::start(&setup, 0..setup.threads, control, &sender)?;
+            Started { threads, protocol: protocol.to_owned(), lead: START_AFTER }
         }
-    }
-    drop(sender);
-    let mut run = Run::new(Arc::clone(&setup));
-    run.collect(&reports, stopper, &mut watch);
-    for thread in threads {
-        if thread.join().is_err() {
-            return Err(LoadError::Thread("a thread of the load panicked".to_owned()));
-        }
-    }
-    if let Some(reason) = run.error.take() {
-        return Err(LoadError::Ring(reason));
-    }
-    Ok(run.result(options, protocol, command))
-}
-
-/// Threads that were begun end, and the error is told.
-fn abandon(stopper: &Stopper, threads: Vec<JoinHandle<()>>, error: LoadError) -> LoadError {
-    stopper.stop();
-    for thread in threads {
-        let _ended = thread.join();
-    }
-    error
-}
-
-/// A wait ends when it is to end, and not up to 50 us later. Best effort.
-fn precise_timers() {
-    let _set = nix::sys::prctl::set_timerslack(1);
-}
-
-fn ring_options(setup: &Setup) -> RingOptions {
-    // A connection has a receive and a send in flight, and a cancel when it ends.
-    let connections = setup.connections.div_ceil(setup.threads.max(1));
-    let in_flight = (connections * 3 + 64).max(1024);
-    let entries = u32::try_from(connections.next_power_of_two()).unwrap_or(4096).clamp(256, 4096);
-    let buffer_size = if setup.is_datagram() { 64 * 1024 } else { 16 * 1024 };
-    RingOptions {
-        entries,
-        completions: entries * 4,
-        buffers: RECEIVE_BUFFERS,
-        buffer_size,
-        datagram_buffers: 0,
-        in_flight_max: in_flight,
-        ..RingOptions::default()
-    }
-}
-
-/// CPU seconds of this process so far.
-fn cpu_seconds() -> f64 {
-    let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else { return 0.0 };
-    let seconds = |time: nix::sys::time::TimeVal| {
-        #[expect(clippy::cast_precision_loss, reason = "a time in microseconds fits")]
-        let micros = time.tv_usec() as f64;
-        #[expect(clippy::cast_precision_loss, reason = "a time in seconds fits")]
-        let seconds = time.tv_sec() as f64;
-        seconds + micros / 1e6
+        Some(agents) => remote::start(options, agents, control, &sender)?,
     };
-    seconds(usage.user_time()) + seconds(usage.system_time())
+    drop(sender);
+    let mut run = Run::new(Course::of(options), started.lead);
+    run.collect(&reports, stopper, &mut watch);
+    threads::join(started.threads)?;
+    if let Some(error) = run.error.take() {
+        return Err(error);
+    }
+    Ok(run.result(options, &started.protocol, command))
+}
+
+/// A load that was started, on this machine or on agents.
+pub(super) struct Started {
+    /// The threads that report.
+    pub(super) threads: Vec<JoinHandle<()>>,
+    /// What is spoken, as results name it.
+    pub(super) protocol: String,
+    /// How long before the first request all threads are told of it.
+    pub(super) lead: Duration,
+}
+
+/// The times of a run, and how many report.
+#[derive(Debug, Clone, Copy)]
+struct Course {
+    threads: usize,
+    warm_up: Duration,
+    duration: Option<Duration>,
+    slice: Duration,
+    arrivals: Option<Arrivals>,
+}
+
+impl Course {
+    fn of(options: &LoadOptions) -> Self {
+        Self {
+            threads: options.all_threads(),
+            warm_up: options.warm_up,
+            duration: options.duration,
+            slice: options.interval,
+            arrivals: options.arrivals,
+        }
+    }
 }
 
 /// What was collected of a run.
 struct Run {
-    setup: Arc<Setup>,
+    course: Course,
+    lead: Duration,
     whole: Slice,
     /// Slices of which other threads have to give theirs, and how many have.
     open: BTreeMap<u64, (Slice, usize)>,
     intervals: Vec<Interval>,
+    /// The number of the first slice that is no interval yet.
+    next: u64,
     /// Threads that are ready.
     ready: usize,
     ended: Vec<Ended>,
-    error: Option<String>,
+    error: Option<LoadError>,
+    /// What agents said of themselves.
+    agents: Vec<AgentResult>,
+    /// Agents that were lost, and why.
+    lost: Vec<LoadError>,
     start: Option<Instant>,
     /// When the measurement began, since 1970-01-01 UTC.
     began: Duration,
-    /// CPU seconds of this process at the beginning and the end of the measurement.
-    cpu_before: Option<f64>,
-    cpu_after: Option<f64>,
+    meter: Meter,
     finished: Option<Instant>,
 }
 
 impl Run {
-    fn new(setup: Arc<Setup>) -> Self {
+    fn new(course: Course, lead: Duration) -> Self {
         Self {
-            setup,
+            course,
+            lead,
             whole: Slice::new(0),
             open: BTreeMap::new(),
             intervals: Vec::new(),
+            next: 0,
             ready: 0,
             ended: Vec::new(),
             error: None,
+            agents: Vec::new(),
+            lost: Vec::new(),
             start: None,
             began: unix_time(),
-            cpu_before: None,
-            cpu_after: None,
+            meter: Meter::default(),
             finished: None,
         }
     }
@@ -224,18 +195,25 @@ impl Run {
             match reports.recv_timeout(LOOK) {
                 Ok(Report::Ready) => {
                     self.ready += 1;
-                    if self.ready == self.setup.threads {
-                        let start = now() + START_AFTER;
+                    if self.ready == self.course.threads {
+                        let start = now() + self.lead;
                         stopper.0.start_at(start);
                         self.start = Some(start);
                     }
                 }
                 Ok(Report::Slice(slice)) => self.add(*slice),
-                Ok(Report::Ended(ended)) => {
-                    self.error = self.error.take().or_else(|| ended.error.clone());
+                Ok(Report::Ended(mut ended)) => {
+                    let error = ended.error.take().map(LoadError::Ring);
+                    self.error = self.error.take().or(error);
                     self.ended.push(ended);
                     // Nothing more comes of this thread for any slice.
                     self.settle();
+                }
+                Ok(Report::Agent(agent)) => self.agents.push(*agent),
+                Ok(Report::Lost(error)) => {
+                    // Without a part of the load it is another load.
+                    stopper.stop();
+                    self.lost.push(error);
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
@@ -243,24 +221,22 @@ impl Run {
             self.note_time();
             self.tell(before, watch);
         }
-        self.ended.resize_with(self.setup.threads.max(self.ended.len()), Ended::default);
+        self.ended.resize_with(self.course.threads.max(self.ended.len()), Ended::default);
         self.settle();
         self.finished.get_or_insert_with(now);
-        self.cpu_after.get_or_insert_with(cpu_seconds);
+        self.meter.end();
     }
 
     /// Looks at the clock for what is measured beside requests.
     fn note_time(&mut self) {
         let Some(start) = self.start else { return };
-        let (from, now) = (start + self.setup.warm_up, now());
-        if self.cpu_before.is_none() && now >= from {
-            self.cpu_before = Some(cpu_seconds());
+        let (from, now) = (start + self.course.warm_up, now());
+        if now >= from && self.meter.begin() {
             self.began = unix_time();
         }
-        let is_over = self.setup.end(start).is_some_and(|end| now >= end);
-        let has_ended = self.ended.len() >= self.setup.threads;
-        if self.cpu_after.is_none() && (is_over || has_ended) {
-            self.cpu_after = Some(cpu_seconds());
+        let is_over = self.course.duration.is_some_and(|time| now >= from + time);
+        let has_ended = self.ended.len() >= self.course.threads;
+        if (is_over || has_ended) && self.meter.end() {
             self.finished = Some(now);
         }
     }
@@ -268,7 +244,7 @@ impl Run {
     fn tell(&self, before: usize, watch: &mut impl FnMut(&Progress<'_>)) {
         let Some(start) = self.start else { return watch(&Progress::Connecting) };
         let now = now();
-        let from = start + self.setup.warm_up;
+        let from = start + self.course.warm_up;
         if now < start {
             return watch(&Progress::Connecting);
         }
@@ -288,7 +264,9 @@ impl Run {
         }
     }
 
-    fn add(&mut self, slice: Slice) {
+    fn add(&mut self, mut slice: Slice) {
+        // What comes too late for its interval belongs to the next one.
+        slice.number = slice.number.max(self.next);
         match self.open.get_mut(&slice.number) {
             Some((sum, count)) => {
                 sum.add(&slice);
@@ -303,11 +281,15 @@ impl Run {
 
     /// Slices that are complete become intervals.
     fn settle(&mut self) {
-        let missing = self.setup.threads.saturating_sub(self.ended.len());
-        while let Some(first) = self.open.first_entry()
-            && (first.get().1 >= self.setup.threads || missing == 0)
-        {
+        let missing = self.course.threads.saturating_sub(self.ended.len());
+        loop {
+            let is_full = self.open.len() > OPEN_MAX;
+            let Some(first) = self.open.first_entry() else { return };
+            if first.get().1 < self.course.threads && missing != 0 && !is_full {
+                return;
+            }
             let (number, (slice, _)) = first.remove_entry();
+            self.next = number + 1;
             self.whole.add(&slice);
             self.intervals.push(self.interval(number, &slice));
             thin(&mut self.intervals, INTERVALS_MAX);
@@ -315,26 +297,23 @@ impl Run {
     }
 
     fn interval(&self, number: u64, slice: &Slice) -> Interval {
-        let length = self.setup.slice.as_secs_f64();
+        let length = self.course.slice.as_secs_f64();
         #[expect(clippy::cast_precision_loss, reason = "there are few intervals")]
         let start = number as f64 * length;
-        let whole = self.setup.duration.map(|time| time.as_secs_f64());
+        let whole = self.course.duration.map(|time| time.as_secs_f64());
         let seconds = match whole {
             // What comes behind the end belongs to the last interval.
             Some(whole) => length.min((whole - start).max(0.0)),
             None => length,
         };
-        let middle = self.setup.warm_up + Duration::from_secs_f64(start + seconds / 2.0);
+        let middle = self.course.warm_up + Duration::from_secs_f64(start + seconds / 2.0);
         Interval {
             start,
             seconds: if seconds > 0.0 { seconds } else { length },
             sent: slice.tally.sent,
             completed: slice.tally.completed,
             errors: slice.tally.errors,
-            wanted_rate: match self.setup.pace {
-                Pace::Open(arrivals) => Some(arrivals.rate_at(middle)),
-                Pace::Closed { .. } => None,
-            },
+            wanted_rate: self.course.arrivals.map(|arrivals| arrivals.rate_at(middle)),
             bytes_received: slice.tally.bytes_received,
             histogram: slice.total.pack(),
             lateness_p99_us: (slice.lateness.count() > 0).then(|| slice.lateness.quantile_us(0.99)),
@@ -343,15 +322,15 @@ impl Run {
 
     /// Seconds that were measured.
     fn seconds(&self) -> f64 {
-        let Some(from) = self.start.map(|start| start + self.setup.warm_up) else { return 0.0 };
+        let Some(from) = self.start.map(|start| start + self.course.warm_up) else { return 0.0 };
         let ran = self.finished.map_or(Duration::ZERO, |end| end.saturating_duration_since(from));
-        let whole = self.setup.duration.unwrap_or(ran);
+        let whole = self.course.duration.unwrap_or(ran);
         whole.min(ran).as_secs_f64()
     }
 
     fn result(mut self, options: &LoadOptions, protocol: &str, command: &[String]) -> RunResult {
         let seconds = self.seconds();
-        if self.setup.duration.is_none()
+        if self.course.duration.is_none()
             && let Some(last) = self.intervals.last_mut()
         {
             // The last one is cut, or has what came behind it.
@@ -366,9 +345,14 @@ impl Run {
             count: failures.count,
             example: failures.example.clone(),
         });
-        // Of a run that ended before it was measured, all of it.
-        let generator_cpu = self.cpu_after.unwrap_or(0.0) - self.cpu_before.unwrap_or(0.0);
-        let mut notes = Vec::new();
+        let lost = self.lost.iter().map(ErrorKind::of_agent);
+        let errors = errors.chain(lost).collect();
+        // Where there are agents, they are the generator.
+        let generator_cpu = match options.agents {
+            None => self.meter.seconds(),
+            Some(_) => self.agents.iter().map(|agent| agent.cpu_seconds).sum(),
+        };
+        let mut notes: Vec<String> = self.lost.iter().map(ToString::to_string).collect();
         if completed == 0 {
             notes.push("Nothing was answered as it should be.".to_owned());
         }
@@ -398,7 +382,7 @@ impl Run {
                 unfinished,
                 late,
             },
-            errors: errors.collect(),
+            errors,
             statuses: statuses.map(|(status, count)| (status.to_string(), *count)).collect(),
             latency: Latencies {
                 total: self.whole.total.pack(),
@@ -408,7 +392,8 @@ impl Run {
                 first_byte: self.whole.first_byte.pack(),
                 lateness: self.whole.lateness.pack(),
             },
-            generator_cpu: generator_cpu.max(0.0),
+            generator_cpu,
+            agents: std::mem::take(&mut self.agents),
             server: None,
             knee: None,
             search: None,
@@ -462,7 +447,7 @@ fn load_of(options: &LoadOptions) -> Load {
         ramp,
         connections: number(options.connections),
         streams: number(options.streams),
-        threads: number(options.threads),
+        threads: number(options.all_threads()),
         think_time: (!options.think.is_zero()).then_some(options.think.as_secs_f64()),
         keepalive: options.keepalive,
     }

@@ -6,13 +6,15 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::service::cluster::random::next_random;
 
 /// Nanoseconds in a second.
 const SECOND: f64 = 1e9;
 
 /// How requests of an open loop come.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub enum Arrivals {
     /// At equal distances, so many a second.
     Constant {

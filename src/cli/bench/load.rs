@@ -1,5 +1,6 @@
 //! `ringway bench URL`: a load, and the report of it.
 
+mod agents;
 mod args;
 mod watch;
 
@@ -63,7 +64,7 @@ pub(super) fn run(args: &LoadArgs) -> ExitCode {
     }
 }
 
-pub(super) fn failed(error: impl std::fmt::Display) -> Failure {
+pub(in crate::cli) fn failed(error: impl std::fmt::Display) -> Failure {
     Failure::Failed(error.to_string())
 }
 
@@ -226,7 +227,7 @@ fn is_good(args: &LoadArgs, result: &RunResult) -> bool {
 }
 
 /// A signal ends the run with a report of what was measured.
-pub(super) fn stop_at_signals(stopper: &Stopper) -> Result<(), Failure> {
+pub(in crate::cli) fn stop_at_signals(stopper: &Stopper) -> Result<(), Failure> {
     use tokio::signal::unix::{SignalKind, signal};
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(failed)?;

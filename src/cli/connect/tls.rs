@@ -7,6 +7,7 @@ use clap::{Args, ValueEnum};
 
 use super::Failure;
 use crate::client::Tls;
+use crate::load::agents::plan::{Blob, TlsPlan};
 use crate::net::tls::{ClientOptions, KeyLogFile, Pin, Policy, Roots, Version};
 
 /// How TLS is spoken, for the schemes that do.
@@ -53,6 +54,28 @@ impl TlsArgs {
         let Self { ca, server_name, cert, key, pin, insecure, tls_min, tls_key_log } = self;
         let files = [ca, cert, key, tls_key_log].into_iter().any(Option::is_some);
         files || server_name.is_some() || !pin.is_empty() || *insecure || tls_min.is_some()
+    }
+
+    /// TLS as data, for agents.
+    pub(in crate::cli) fn plan(&self) -> Result<TlsPlan, Failure> {
+        if self.tls_key_log.is_some() {
+            let text = "--tls-key-log is for loads of this machine, and agents run this one";
+            return Err(Failure::Usage(text.to_owned()));
+        }
+        let identity = match (&self.cert, &self.key) {
+            (Some(cert), Some(key)) => {
+                Some((Blob(read("--cert", cert)?), Blob(read("--key", key)?)))
+            }
+            (_, _) => None,
+        };
+        Ok(TlsPlan {
+            ca: self.ca.as_deref().map(|path| read("--ca", path).map(Blob)).transpose()?,
+            is_insecure: self.insecure,
+            server_name: self.server_name.clone(),
+            identity,
+            pins: self.pin.iter().map(ToString::to_string).collect(),
+            is_tls13: self.tls_min == Some(Lowest::Tls13),
+        })
     }
 
     /// TLS as they say.

@@ -91,7 +91,9 @@ impl<'a> Rig<'a> {
                         self.started = Some(at);
                     }
                     Report::Slice(slice) => sum.add(&slice),
-                    Report::Ended(_) => unreachable!("the test ends it"),
+                    Report::Ended(_) | Report::Agent(_) | Report::Lost(_) => {
+                        unreachable!("the test ends it")
+                    }
                 }
             }
             if !goes_on {

@@ -187,6 +187,18 @@ fn environment(result: &RunResult, page: &mut Page) {
         ("open files", format::count(environment.open_files)),
         ("CPU of the generator", format::seconds(result.generator_cpu)),
     ];
+    for agent in result.agents.iter().take(ROWS_MAX) {
+        let machine = &agent.environment;
+        let text = format!(
+            "{}: {}, {} threads, {} of CPU, {} away",
+            agent.address,
+            machine.kernel,
+            agent.threads,
+            format::seconds(agent.cpu_seconds),
+            format::latency(agent.round_trip_us)
+        );
+        rows.push(("agent", text));
+    }
     if let Some(server) = &result.server {
         rows.push(("server seen by", server.source.clone()));
         let cpu = server.cpu_seconds.map(format::seconds);

@@ -110,7 +110,7 @@ fn latencies(result: &RunResult, text: &mut String) {
 }
 
 /// The columns of a histogram.
-pub(super) fn cells(summary: &Summary) -> [String; 8] {
+pub(crate) fn cells(summary: &Summary) -> [String; 8] {
     let values = [
         summary.mean,
         summary.p50,
@@ -169,6 +169,21 @@ fn counts(result: &RunResult, text: &mut String) {
         ),
     };
     row(text, "generator", &format!("{} of CPU{cpu}", format::seconds(result.generator_cpu)));
+    agents(result, text);
+}
+
+fn agents(result: &RunResult, text: &mut String) {
+    let shown = result.agents.iter().take(LINES_MAX).map(|agent| {
+        let address = format::plain(&agent.address, STRING_MAX);
+        let (cpu, trip) =
+            (format::seconds(agent.cpu_seconds), format::latency(agent.round_trip_us));
+        format!("{address} ({} threads, {cpu} of CPU, {trip} away)", agent.threads)
+    });
+    let shown = shown.collect::<Vec<_>>().join(", ");
+    if !shown.is_empty() {
+        row(text, "agents", &shown);
+        more(text, result.agents.len());
+    }
 }
 
 fn errors(result: &RunResult, text: &mut String) {

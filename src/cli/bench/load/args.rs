@@ -8,6 +8,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::Screen;
+use super::agents::AgentsArgs;
 use crate::cli::connect::tls::TlsArgs;
 use crate::cli::connect::{Failure, call_messages, header, period};
 use crate::client::HttpProtocol;
@@ -167,6 +168,8 @@ pub(in crate::cli::bench) struct LoadArgs {
     /// What random numbers begin with: the same seed gives the same requests at the same times
     #[arg(long, value_name = "N", default_value_t = 24301)]
     seed: u64,
+    #[command(flatten)]
+    agents: AgentsArgs,
     #[command(flatten)]
     tls: TlsArgs,
 }
@@ -407,6 +410,7 @@ impl LoadArgs {
             messages: self.messages(&first)?,
             interval: self.interval,
             seed: self.seed,
+            agents: self.agents.agents(|| first.is_secure.then(|| self.tls.plan()).transpose())?,
             targets,
         })
     }
@@ -458,7 +462,7 @@ impl LoadArgs {
     }
 }
 
-fn read(switch: &str, path: &Path) -> Result<Vec<u8>, Failure> {
+pub(super) fn read(switch: &str, path: &Path) -> Result<Vec<u8>, Failure> {
     let bytes = std::fs::read(path);
     let bytes =
         bytes.map_err(|error| Failure::Usage(format!("{switch} {}: {error}", path.display())))?;
